@@ -1,0 +1,63 @@
+/**
+ * What a native library looks like to the code that calls it: names, types of arguments, functions.
+ *
+ * Types only. `src/platform` opens libraries; a backend that wants one is handed a {@link NativeLibrary} and does
+ * not learn which runtime opened it.
+ *
+ * @module
+ */
+
+/** The types that may cross the border. `pointer` takes a view: the address of its first byte is passed. */
+export type NativeType = "void" | "i32" | "u32" | "i64" | "f32" | "f64" | "pointer";
+
+/** The signature of one function of a library. */
+export interface NativeSignature {
+  /** Types of the arguments, in order. */
+  readonly parameters: readonly Exclude<NativeType, "void">[];
+  /** Type of the result; a returned `pointer` arrives as its address. */
+  readonly result: NativeType;
+}
+
+/** What an argument of each type is given as. */
+export interface NativeArgument {
+  i32: number;
+  u32: number;
+  i64: number | bigint;
+  f32: number;
+  f64: number;
+  /** A view, at its own offset in its buffer (shared memory and WebAssembly memory included), or `null`. */
+  pointer: ArrayBufferView | null;
+}
+
+/** What a result of each type arrives as. */
+export interface NativeResult {
+  void: undefined;
+  i32: number;
+  u32: number;
+  i64: number | bigint;
+  f32: number;
+  f64: number;
+  /** The address, 0 for a null pointer. */
+  pointer: number | bigint;
+}
+
+/** The JavaScript function that a signature becomes. */
+export type NativeFunction<S extends NativeSignature> = (
+  ...values: { [K in keyof S["parameters"]]: NativeArgument[S["parameters"][K]] }
+) => NativeResult[S["result"]];
+
+/** A library that is open, with the functions that were asked for. */
+export interface NativeLibrary<S extends Record<string, NativeSignature> = Record<string, NativeSignature>> {
+  /** The name or path under which it was found. */
+  readonly path: string;
+  /** The functions, by the names of their symbols. */
+  readonly functions: { readonly [K in keyof S]: NativeFunction<S[K]> };
+  /** Unloads the library. Calling a function afterwards is an error of the caller. */
+  close(): void;
+}
+
+/** How a library is opened: the first of `names` that loads and has every symbol, or why there is none. */
+export type OpenNativeLibrary = <const S extends Record<string, NativeSignature>>(
+  names: readonly string[],
+  symbols: S,
+) => { library: NativeLibrary<S>; reason: null } | { library: null; reason: string };
