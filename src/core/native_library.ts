@@ -41,9 +41,14 @@ export interface NativeResult {
   pointer: number | bigint;
 }
 
+/** The arguments of a list of parameter types, in order. */
+export type NativeArguments<P extends readonly Exclude<NativeType, "void">[]> = {
+  -readonly [K in keyof P]: NativeArgument[P[K]];
+};
+
 /** The JavaScript function that a signature becomes. */
 export type NativeFunction<S extends NativeSignature> = (
-  ...values: { [K in keyof S["parameters"]]: NativeArgument[S["parameters"][K]] }
+  ...values: NativeArguments<S["parameters"]>
 ) => NativeResult[S["result"]];
 
 /** A library that is open, with the functions that were asked for. */
