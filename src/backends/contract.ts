@@ -1,0 +1,202 @@
+/**
+ * What a device is: the few things every one must do, and the many it may do faster.
+ *
+ * The primitives of {@link Backend} say once how memory is held and how elements are mapped, reduced, multiplied,
+ * picked and sorted; every operation of the library is defined in them. {@link Kernels} are optional: a device that
+ * has one is faster there, never different. Nothing here knows of gradients, modules or files.
+ *
+ * Calls are synchronous and may return before the work is done (WebGPU); only `download` waits. Arguments arrive
+ * checked: shapes agree, dtypes are supported, views lie inside their buffers.
+ *
+ * @module
+ */
+import type { DType } from "../core/dtype.ts";
+import type { Program } from "../expr/nodes.ts";
+
+/** Where tensors live. */
+export type DeviceName = "cpu" | "webgpu" | "reference";
+
+/** A piece of device memory; each device extends it with what it needs. */
+export interface DeviceBuffer {
+  /** Its usable size in bytes. */
+  readonly byteLength: number;
+}
+
+/** Memory seen as an array of numbers. `strides` and `offset` count elements; a stride may be 0 or negative. */
+export interface View {
+  /** The memory. */
+  readonly buffer: DeviceBuffer;
+  /** The element type. */
+  readonly dtype: DType;
+  /** Sizes, outermost first. */
+  readonly shape: readonly number[];
+  /** Steps between neighbours along each axis, in elements. */
+  readonly strides: readonly number[];
+  /** Where the first element is, in elements. */
+  readonly offset: number;
+}
+
+/** What `reduce` computes. `argmax` and `argmin` give the first position and reduce exactly one axis. */
+export type ReduceKind = "sum" | "prod" | "max" | "min" | "argmax" | "argmin";
+
+/**
+ * An expression applied to results before they are stored: input 0 is the result, inputs 1… are `inputs`, views
+ * that already have the output's shape (strides 0 where they repeat).
+ */
+export interface Epilogue {
+  /** The expression, with exactly one output. */
+  readonly program: Program;
+  /** Operands 1… of the program. */
+  readonly inputs: readonly View[];
+  /** The program's scalars. */
+  readonly scalars: readonly number[];
+}
+
+/** Device memory in use. */
+export interface MemoryUse {
+  /** Bytes held by live buffers. */
+  readonly bytes: number;
+  /** Live buffers. */
+  readonly buffers: number;
+}
+
+/** A device. All of these are mandatory. */
+export interface Backend {
+  /** Its name. */
+  readonly name: DeviceName;
+  /** Fast kernels for structured operations; absent ones are computed from their definitions. */
+  readonly kernels: Kernels;
+  /** Whether tensors of `dtype` can live and be computed on here. */
+  supports(dtype: DType): boolean;
+  /** Memory with undefined contents. @throws {DeviceError} when there is none left, saying how much was asked for. */
+  allocate(byteLength: number): DeviceBuffer;
+  /** Gives memory back. The contents may be overwritten at once by work issued later. */
+  release(buffer: DeviceBuffer): void;
+  /** Copies `bytes` into the buffer at `byteOffset`. */
+  upload(buffer: DeviceBuffer, byteOffset: number, bytes: Uint8Array): void;
+  /** A copy of `byteLength` bytes, once all work issued before is done. */
+  download(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<Uint8Array>;
+  /** The memory of the buffer itself, where the device's memory is JavaScript's: files are read straight into it. */
+  mapped?(buffer: DeviceBuffer): Uint8Array;
+  /** Bytes and buffers live. */
+  memory(): MemoryUse;
+
+  /**
+   * `outputs[k][i] = program.outputs[k](inputs[0][i], …)`. All views have the same shape (broadcast axes have stride
+   * 0). An output may be strided but covers no element twice; it may be the same memory as an input with the same strides.
+   */
+  elementwise(
+    program: Program,
+    inputs: readonly View[],
+    scalars: readonly number[],
+    outputs: readonly View[],
+  ): void;
+
+  /**
+   * Reduces `axes` (sorted) of the elementwise `program` (one output; `null` is input 0 itself) over `inputs`, all of
+   * one shape. `output` keeps the reduced axes with size 1, contiguous; argmax and argmin write i32 positions. Sums of
+   * f32, f16, bf16 are in f32 with an error that grows at most with the logarithm of the length (pairwise, or in blocks).
+   * Max and min pass NaN on. An empty sum is 0, an empty product 1.
+   */
+  reduce(
+    kind: ReduceKind,
+    program: Program | null,
+    inputs: readonly View[],
+    scalars: readonly number[],
+    axes: readonly number[],
+    output: View,
+  ): void;
+
+  /**
+   * `out[…, m, n] = epilogue(Σk a[…, m, k] · b[…, k, n])`; all have the same rank ≥ 2 and the same leading sizes
+   * (stride 0 repeats), any strides. `b` may be quantised: then it is 2-D, was stored as [n, k] blocks along k, and is
+   * seen transposed. Floating-point only (sums in f32), or i32. `out` does not overlap a or b.
+   */
+  matmul(a: View, b: View, out: View, epilogue?: Epilogue): void;
+
+  /** `out[i0…] = x[… index[i0…] at axis …]`; index (i32 or i64) has out's shape; values in [0, size) or [-size, 0). */
+  gather(x: View, axis: number, index: View, out: View): void;
+
+  /** Adds (or writes) `source[i0…]` to `out[… index[i0…] at axis …]`. `out` is contiguous. Repeats add up in order. */
+  scatter(mode: "add" | "set", out: View, axis: number, index: View, source: View): void;
+
+  /** Running sums along `axis`; x and out have one shape, out is contiguous. */
+  cumsum(x: View, axis: number, out: View): void;
+
+  /** Sorts along the last axis, stably, NaN last; values and positions (i32), contiguous. */
+  sort(x: View, descending: boolean, values: View, indices: View): void;
+
+  /** Fills a contiguous f32 view from words offset, offset + 1, … of the Philox stream `seed` (`core/random.ts`). */
+  random(kind: "uniform" | "normal", seed: number, offset: number, out: View): void;
+}
+
+/** Structured operations a device may do in one go. All views are contiguous f32 unless said otherwise. */
+export interface Kernels {
+  /** Softmax (or its logarithm) over the last axis. */
+  softmax?(x: View, out: View, log: boolean): void;
+  /** dx from dy and the result y of {@link Kernels.softmax}. */
+  softmaxBackward?(dy: View, y: View, dx: View, log: boolean): void;
+  /** Layer norm over the last axis: out = (x - mean) · rstd · weight + bias; mean and rstd (one per row) are kept. */
+  layerNorm?(
+    x: View,
+    weight: View | null,
+    bias: View | null,
+    eps: number,
+    out: View,
+    mean: View,
+    rstd: View,
+  ): void;
+  /** Gradients of layer norm; dweight and dbias are null when weight was. */
+  layerNormBackward?(
+    dy: View,
+    x: View,
+    weight: View | null,
+    mean: View,
+    rstd: View,
+    dx: View,
+    dweight: View | null,
+    dbias: View | null,
+  ): void;
+  /**
+   * Scaled dot-product attention. q: [batch, heads, tq, d], k and v: [batch, heads (or fewer, dividing it), tk, d],
+   * strided with unit last stride; out: [batch, heads, tq, d], strided likewise; `lse` [batch, heads, tq] receives
+   * log Σ exp of each row when not null. Causal: row i sees keys up to i + tk - tq.
+   */
+  attention?(
+    q: View,
+    k: View,
+    v: View,
+    out: View,
+    lse: View | null,
+    scale: number,
+    causal: boolean,
+  ): void;
+  /** Gradients of attention from what the forward kernel kept; views strided as there. */
+  attentionBackward?(
+    dout: View,
+    q: View,
+    k: View,
+    v: View,
+    out: View,
+    lse: View,
+    dq: View,
+    dk: View,
+    dv: View,
+    scale: number,
+    causal: boolean,
+  ): void;
+  /**
+   * Cross-entropy per row: logits [n, classes], targets [n] (i32), losses [n] and lse [n]; a target equal to
+   * `ignoreIndex` gives loss 0.
+   */
+  crossEntropy?(logits: View, targets: View, losses: View, lse: View, ignoreIndex: number): void;
+  /** dlogits = (softmax - onehot) · scale[row]; `scale` is [n]; ignored rows give 0. dlogits may be the logits' memory. */
+  crossEntropyBackward?(
+    logits: View,
+    targets: View,
+    lse: View,
+    scale: View,
+    dlogits: View,
+    ignoreIndex: number,
+  ): void;
+}

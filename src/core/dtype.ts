@@ -1,0 +1,111 @@
+/**
+ * The element types a tensor may have, what each costs in bytes, and how two of them combine.
+ *
+ * `f16` and `bf16` are stored as their 16 raw bits in a `Uint16Array` (the browsers' `Float16Array` is not
+ * everywhere yet, and bf16 has no array at all); `bool` is one byte, 0 or 1. `q8` and `q4` are weight-only:
+ * symmetric blocks of 32 along the last axis with one f16 scale a block. `f64` lives on the reference device alone.
+ *
+ * @module
+ */
+import { DTypeError } from "./errors.ts";
+
+/** Element types. `f64` exists on the reference device only; `q8` and `q4` hold weights only. */
+export type DType = "f64" | "f32" | "f16" | "bf16" | "i64" | "i32" | "u8" | "bool" | "q8" | "q4";
+
+/** The arrays that hold tensor elements in JavaScript. */
+export type DataArray =
+  | Float64Array<ArrayBufferLike>
+  | Float32Array<ArrayBufferLike>
+  | Uint16Array<ArrayBufferLike>
+  | BigInt64Array<ArrayBufferLike>
+  | Int32Array<ArrayBufferLike>
+  | Uint8Array<ArrayBufferLike>;
+
+const bytes: Record<DType, number> = {
+  f64: 8,
+  f32: 4,
+  f16: 2,
+  bf16: 2,
+  i64: 8,
+  i32: 4,
+  u8: 1,
+  bool: 1,
+  q8: 34 / 32,
+  q4: 18 / 32,
+};
+
+/** Every dtype, widest first. */
+export const dtypes: readonly DType[] = Object.keys(bytes) as DType[];
+
+/** Elements that share one scale in `q8` and `q4`. */
+export const quantBlock = 32;
+
+/** Whether `name` is a dtype. */
+export function isDType(name: unknown): name is DType {
+  return typeof name === "string" && Object.hasOwn(bytes, name);
+}
+
+/** Bytes that `count` elements of `dtype` take. For `q8` and `q4`, `count` is a multiple of 32. */
+export function byteSize(dtype: DType, count: number): number {
+  return bytes[dtype] * count;
+}
+
+/** Whether `dtype` is one of the floating-point types (f64, f32, f16, bf16). */
+export function isFloat(dtype: DType): boolean {
+  return dtype === "f32" || dtype === "f16" || dtype === "bf16" || dtype === "f64";
+}
+
+/** Whether `dtype` holds blocks of quantised weights (q8, q4). */
+export function isQuantized(dtype: DType): boolean {
+  return dtype === "q8" || dtype === "q4";
+}
+
+/** Whether `dtype` holds integers or truth values (i64, i32, u8, bool). */
+export function isInteger(dtype: DType): boolean {
+  return dtype === "i64" || dtype === "i32" || dtype === "u8" || dtype === "bool";
+}
+
+const rank: Partial<Record<DType, number>> = { bool: 0, u8: 1, i32: 2, i64: 3, f16: 4, bf16: 4, f32: 5, f64: 6 };
+
+/**
+ * The dtype of a result that mixes `a` and `b`, as PyTorch promotes: bool < u8 < i32 < i64 < f16, bf16 < f32 < f64,
+ * and f16 with bf16 gives f32.
+ *
+ * @throws {DTypeError} for quantised weights, which take part in no arithmetic of their own.
+ */
+export function promote(a: DType, b: DType): DType {
+  if (a === b) return a;
+  const ra = rank[a], rb = rank[b];
+  if (ra === undefined || rb === undefined) {
+    throw new DTypeError(
+      `${ra === undefined ? a : b} holds quantised weights and takes part in no arithmetic; convert it with .to({ dtype: "f32" })`,
+    );
+  }
+  if (ra === rb) return "f32";
+  return ra > rb ? a : b;
+}
+
+/** An array of `dtype` over `buffer`; for q8 and q4, its raw bytes. `length` counts elements (bytes for q8, q4). */
+export function arrayOn(dtype: DType, buffer: ArrayBufferLike, byteOffset: number, length: number): DataArray {
+  switch (dtype) {
+    case "f64":
+      return new Float64Array(buffer, byteOffset, length);
+    case "f32":
+      return new Float32Array(buffer, byteOffset, length);
+    case "f16":
+    case "bf16":
+      return new Uint16Array(buffer, byteOffset, length);
+    case "i64":
+      return new BigInt64Array(buffer, byteOffset, length);
+    case "i32":
+      return new Int32Array(buffer, byteOffset, length);
+    default:
+      return new Uint8Array(buffer, byteOffset, length);
+  }
+}
+
+/** A fresh, zeroed array for `length` elements of `dtype`. */
+export function newArray(dtype: DType, length: number): DataArray {
+  const n = isQuantized(dtype) ? byteSize(dtype, length) : length;
+  return arrayOn(dtype, new ArrayBuffer(isQuantized(dtype) ? n : byteSize(dtype, n)), 0, n);
+}

@@ -1,0 +1,54 @@
+/**
+ * Every error this package throws on purpose.
+ *
+ * A message says what was given, what was expected, where (for a file: the tensor and the byte offset), and what
+ * to do about it, in one sentence a person can act on. The class says which kind of mistake it was, so that a
+ * program can act on it too.
+ *
+ * @module
+ */
+
+/** The base of every error thrown on purpose by this package. */
+export class FerrotypeError extends Error {
+  override name = "FerrotypeError";
+}
+
+/** Shapes, axes or indices that do not fit together. */
+export class ShapeError extends FerrotypeError {
+  override name = "ShapeError";
+}
+
+/** A dtype that an operation or a device does not take. */
+export class DTypeError extends FerrotypeError {
+  override name = "DTypeError";
+}
+
+/** A file, or text from outside, that is not what its format demands. */
+export class FormatError extends FerrotypeError {
+  override name = "FormatError";
+}
+
+/** A device that is missing, out of memory, or was asked for what it cannot do. */
+export class DeviceError extends FerrotypeError {
+  override name = "DeviceError";
+}
+
+/** A failure while talking to a model hub. */
+export class HubError extends FerrotypeError {
+  override name = "HubError";
+}
+
+/** An option with a value that is not allowed, or an option that does not exist. */
+export class OptionError extends FerrotypeError {
+  override name = "OptionError";
+}
+
+/** Work that was stopped by its `AbortSignal`. */
+export class CancelledError extends FerrotypeError {
+  override name = "CancelledError";
+}
+
+/** Throws {@link CancelledError} when `signal` was aborted; `what` names the work in the message. */
+export function throwIfAborted(signal: AbortSignal | undefined, what: string): void {
+  if (signal?.aborted) throw new CancelledError(`${what} was cancelled`, { cause: signal.reason });
+}
