@@ -1,0 +1,222 @@
+/**
+ * What kernels run on: the heap, the cache of compiled kernels, and the threads.
+ *
+ * A kernel is one exported function `run(args, begin, end)` that does work items begin..end; it finds everything
+ * else in an argument block in memory. Items are cut so that the result of one never depends on who does it or with
+ * which others: then the number of threads never changes a bit, and {@link Engine.run} may split as it likes.
+ *
+ * Writing a kernel:
+ * - `engine.kernel(key, emit)` compiles once per key (and per deterministic mode). The key says everything that the
+ *   emitted code depends on. `emit` finds the memory imported and must export "run".
+ * - Fill `engine.i32[(engine.args >>> 2) + k]` and so on with what the kernel needs, then `engine.run(...)`.
+ *   The block has 16 KiB. Addresses are unsigned: an address read back with `engine.u32`, never with `i32`.
+ * - The views (`engine.f32` …) are renewed when the memory grows: never keep one across an allocation.
+ * - Memory for one operation: `const t = heap.scratch(bytes)` before, `heap.release(t)` after.
+ * - Memory per thread (packed panels and the like): {@link importThreadScratch} gives a global that holds the address
+ *   of {@link threadScratchBytes} bytes which no other thread touches. They keep nothing from call to call.
+ * - Return often: V8 does not replace a running loop by a faster one. Work of a few microseconds and more is split.
+ *
+ * @module
+ */
+import { DeviceError } from "../../core/errors.ts";
+import { type Global, ModuleBuilder } from "./assembler/mod.ts";
+import { Heap, type HeapOptions } from "./heap.ts";
+
+/** What emitted code may use. */
+export interface KernelContext {
+  /** Whether `relaxed_madd` may be used: not in deterministic mode, nor without relaxed SIMD. */
+  readonly fma: boolean;
+  /** Whether the other relaxed instructions (dot, laneselect …) may be used. */
+  readonly relaxed: boolean;
+  /** Whether this engine's `relaxed_madd` really rounds once (it does not on Bun). */
+  readonly fusedMadd: boolean;
+}
+
+/** Emits ONE exported function "run"(args: i32 address, begin: i32, end: i32) that does work items begin..end. */
+export type Emit = (m: ModuleBuilder, context: KernelContext) => void;
+
+/** A compiled kernel. */
+export interface Kernel {
+  /** Does items begin..end on this thread. */
+  readonly run: (args: number, begin: number, end: number) => void;
+  /** Its place in every thread's table. */
+  readonly index: number;
+}
+
+/** How an {@link Engine} is made. */
+export interface EngineOptions extends HeapOptions {
+  /** Start in deterministic mode (default false). */
+  readonly deterministic?: boolean;
+}
+
+/** Bytes of scratch memory that each thread has to itself. */
+export const threadScratchBytes: number = 2 << 20;
+
+/** Bytes of the argument block. */
+export const argumentBytes: number = 16384;
+
+const argumentsAt = 4096;
+
+/** The global that holds the address of the running thread's own scratch memory; call it first thing in `emit`. */
+export function importThreadScratch(m: ModuleBuilder): Global {
+  return m.importGlobal("env", "scratch", "i32");
+}
+
+/** Heap, kernels and threads of the cpu device. */
+export class Engine {
+  /** The device's memory. */
+  readonly heap: Heap;
+  /** Address of the argument block that callers fill before {@link Engine.run}. */
+  readonly args: number = argumentsAt;
+
+  #context: KernelContext;
+  #kernels = new Map<string, Kernel>();
+  #otherKernels = new Map<string, Kernel>(); // those of the other mode
+  #deterministic = false;
+  #count = 0;
+  #imports: WebAssembly.Imports;
+  #memoryPages: number;
+
+  /** An engine with a heap of its own. */
+  constructor(options: EngineOptions = {}) {
+    this.heap = new Heap(argumentsAt + argumentBytes, options);
+    this.#memoryPages = 65536;
+    const scratch = this.heap.scratch(threadScratchBytes);
+    this.#imports = {
+      env: {
+        memory: this.heap.memory,
+        scratch: new WebAssembly.Global({ value: "i32", mutable: false }, scratch | 0),
+      },
+    };
+    this.#context = contextFor(false);
+    if (options.deterministic) this.deterministic = true;
+  }
+
+  /** What emitted code may use at present. */
+  get context(): KernelContext {
+    return this.#context;
+  }
+
+  /** Whether results are the same bits on every runtime: no fused or relaxed instructions. May be changed between runs. */
+  get deterministic(): boolean {
+    return this.#deterministic;
+  }
+
+  set deterministic(on: boolean) {
+    if (on === this.#deterministic) return;
+    this.#deterministic = on;
+    this.#context = contextFor(on);
+    [this.#kernels, this.#otherKernels] = [this.#otherKernels, this.#kernels];
+  }
+
+  /** The whole memory as bytes; like its siblings, read it anew after every allocation. */
+  get u8(): Uint8Array {
+    return this.heap.u8;
+  }
+
+  /** The whole memory as 16-bit words. */
+  get u16(): Uint16Array {
+    return this.heap.u16;
+  }
+
+  /** The whole memory as i32. */
+  get i32(): Int32Array {
+    return this.heap.i32;
+  }
+
+  /** The whole memory as u32. */
+  get u32(): Uint32Array {
+    return this.heap.u32;
+  }
+
+  /** The whole memory as f32. */
+  get f32(): Float32Array {
+    return this.heap.f32;
+  }
+
+  /** The whole memory as f64. */
+  get f64(): Float64Array {
+    return this.heap.f64;
+  }
+
+  /** The whole memory as i64. */
+  get i64(): BigInt64Array {
+    return this.heap.i64;
+  }
+
+  /**
+   * The kernel that `emit` writes, compiled at the first call with this key in the present mode.
+   * @throws {DeviceError} when the engine does not take the module.
+   */
+  kernel(key: string, emit: Emit): Kernel {
+    return this.#kernels.get(key) ?? this.#compile(key, emit);
+  }
+
+  #compile(key: string, emit: Emit): Kernel {
+    const m = new ModuleBuilder();
+    m.importMemory("env", "memory", {
+      initial: 1,
+      maximum: this.#memoryPages,
+      shared: this.heap.shared,
+    });
+    emit(m, this.#context);
+    let run: Kernel["run"];
+    try {
+      run = new WebAssembly.Instance(new WebAssembly.Module(m.build()), this.#imports).exports
+        .run as Kernel["run"];
+    } catch (cause) {
+      throw new DeviceError(`cpu: kernel ${key} does not compile: ${(cause as Error).message}`, { cause });
+    }
+    if (typeof run !== "function") {
+      throw new DeviceError(`cpu: kernel ${key} does not export a function "run"`);
+    }
+    const kernel = { run, index: this.#count++ };
+    this.#kernels.set(key, kernel);
+    return kernel;
+  }
+
+  /**
+   * Does items 0..total of `kernel`, split into contiguous pieces of at least `grain` items over the threads, and
+   * returns when all is done. `grain` items should be worth some microseconds. `args` is what the kernel gets.
+   */
+  run(kernel: Kernel, total: number, grain: number, args: number = this.args): void {
+    if (grain < 1) throw new DeviceError(`cpu: a grain is at least 1 item, not ${grain}`);
+    kernel.run(args, 0, total);
+  }
+}
+
+function probe(emitted: (m: ModuleBuilder) => void): ((...x: number[]) => number) | null {
+  const m = new ModuleBuilder();
+  emitted(m);
+  try {
+    return new WebAssembly.Instance(new WebAssembly.Module(m.build())).exports.run as (
+      ...x: number[]
+    ) => number;
+  } catch {
+    return null;
+  }
+}
+
+let probed: KernelContext | undefined;
+
+function contextFor(deterministic: boolean): KernelContext {
+  if (probed === undefined) {
+    const madd = probe((m) => {
+      const f = m.function("run", { params: ["f32", "f32", "f32"], results: ["f32"] });
+      for (const p of f.params) {
+        f.get(p);
+        f.op("f32x4.splat");
+      }
+      f.op("f32x4.relaxed_madd");
+      f.lane("f32x4.extract_lane", 0);
+    });
+    // (1 + 2^-12)^2 - 1 - 2^-11 is 2^-24 when rounded once, 0 when the product is rounded first.
+    const x = 1 + 2 ** -12;
+    probed = {
+      fma: madd !== null,
+      relaxed: madd !== null,
+      fusedMadd: madd !== null && madd(x, x, -(1 + 2 ** -11)) !== 0,
+    };
+  }
+  return deterministic ? { ...probed, fma: false, relaxed: false } : probed;
+}
