@@ -1,0 +1,54 @@
+/**
+ * Reads the JUnit reports of `deno test`, `bun test` and `node --test`, which nest and count differently, into
+ * one list of tests.
+ *
+ * @module
+ */
+
+/** How one test went. */
+export interface TestResult {
+  /** The names of its suites and its own, joined by " > ". */
+  readonly name: string;
+  readonly outcome: "passed" | "failed" | "skipped";
+  /** What failed and where, or why it was skipped; may be empty. */
+  readonly detail: string;
+}
+
+/** The tests of a report, in its order. Suites and steps that contain others are not tests of their own. */
+export function parseJUnit(xml: string): TestResult[] {
+  const results: TestResult[] = [];
+  const suites: string[] = [];
+  let name = "", outcome: TestResult["outcome"] = "passed", detail = "";
+  const tag = /<(\/?)([\w:-]+)((?:\s+[\w:-]+="[^"]*")*)\s*(\/?)>([^<]*)/g;
+  for (const [, closing, element, attributes = "", single, text = ""] of xml.matchAll(tag)) {
+    const attribute = (key: string) =>
+      unescapeXml(new RegExp(`\\s${key}="([^"]*)"`).exec(attributes)?.[1] ?? "");
+    if (element === "testsuite") {
+      if (closing) suites.pop();
+      else if (!single) suites.push(attribute("name"));
+    } else if (element === "testcase") {
+      if (!closing) {
+        // Deno puts the whole path into the name and calls its suites after files, as Bun does its outermost.
+        const path = suites.filter((suite) => !/\.(ts|js|tsx|mjs)$/.test(suite));
+        [name, outcome, detail] = [[...path, attribute("name")].join(" > "), "passed", ""];
+      }
+      if (closing || single) results.push({ name, outcome, detail });
+    } else if (!closing && (element === "failure" || element === "error")) {
+      outcome = "failed";
+      detail = unescapeXml(text).trim() || attribute("message");
+    } else if (!closing && element === "skipped") {
+      outcome = "skipped";
+      detail = attribute("message");
+    }
+  }
+  return results.filter((test) => !results.some((other) => other.name.startsWith(`${test.name} > `)));
+}
+
+const entities: Record<string, string> = { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" };
+
+function unescapeXml(text: string): string {
+  return text.replace(/&(#x?[\da-f]+|\w+);/gi, (whole, code: string) => {
+    if (!code.startsWith("#")) return entities[code] ?? whole;
+    return String.fromCodePoint(code[1] === "x" ? parseInt(code.slice(2), 16) : Number(code.slice(1)));
+  });
+}

@@ -1,0 +1,125 @@
+/**
+ * The runtimes that the suite runs on: where each is looked for, which version is enough, how it runs one file.
+ *
+ * A runtime is the one that is running this, one that npm put into `tests/runtimes`, or one on PATH, in that
+ * order; the first that is new enough is taken. What is missing is installed with npm where npm is there.
+ *
+ * @module
+ */
+import { spawnSync } from "node:child_process";
+import { existsSync } from "node:fs";
+import { delimiter, join } from "node:path";
+import process from "node:process";
+import { repository } from "./_data.ts";
+
+/** One runtime, and what the runner needs to know about it. */
+export interface RuntimeKind {
+  readonly name: "deno" | "bun" | "node";
+  /** The oldest version the package supports: major and minor. */
+  readonly atLeast: readonly [number, number];
+  /** Arguments that run the tests of one file and write a JUnit report. */
+  readonly arguments: (file: string, report: string) => string[];
+}
+
+/** A runtime that was found. */
+export interface FoundRuntime {
+  readonly kind: RuntimeKind;
+  readonly path: string;
+  readonly version: string;
+}
+
+/** Every runtime the package promises to run on. */
+export const runtimeKinds: readonly RuntimeKind[] = [
+  {
+    name: "deno",
+    atLeast: [2, 9],
+    arguments: (file, report) => ["test", "-A", "--no-check", `--junit-path=${report}`, file],
+  },
+  {
+    name: "bun",
+    atLeast: [1, 4],
+    // Bun gives a test 5 s unless told otherwise; the others leave that to the test.
+    arguments: (
+      file,
+      report,
+    ) => ["test", "--timeout=120000", "--reporter=junit", `--reporter-outfile=${report}`, `./${file}`],
+  },
+  {
+    name: "node",
+    atLeast: [24, 0],
+    arguments: (file, report) => [
+      "--test",
+      "--test-reporter=spec",
+      "--test-reporter-destination=stdout",
+      "--test-reporter=junit",
+      `--test-reporter-destination=${report}`,
+      file,
+    ],
+  },
+];
+
+/** The runtime, or why it was not found. */
+function findRuntime(kind: RuntimeKind): FoundRuntime | string {
+  const wanted = kind.atLeast.join(".");
+  const tooOld: string[] = [];
+  for (const path of candidates(kind.name)) {
+    const run = spawnSync(path, ["--version"], { encoding: "utf8", timeout: 30_000 });
+    const version = /(\d+)\.(\d+)\.\S+/.exec(run.stdout ?? "");
+    if (version === null) continue;
+    const [major, minor] = [Number(version[1]), Number(version[2])];
+    const enough = major > kind.atLeast[0] || (major === kind.atLeast[0] && minor >= kind.atLeast[1]);
+    if (enough) return { kind, path, version: version[0] };
+    tooOld.push(`${version[0]} at ${path}`);
+  }
+  if (tooOld.length > 0) return `only ${tooOld.join(", ")} was found, and at least ${wanted} is needed`;
+  return "not in tests/runtimes and not on PATH";
+}
+
+function candidates(name: string): string[] {
+  const running = "Deno" in globalThis ? "deno" : "Bun" in globalThis ? "bun" : "node";
+  const found = running === name ? [process.execPath] : [];
+  const folders = [
+    join(repository, "tests", "runtimes", "node_modules", ".bin"),
+    ...(process.env.PATH ?? "").split(delimiter).filter((folder) => folder !== ""),
+  ];
+  const endings = process.platform === "win32" ? [".exe", ".cmd"] : [""];
+  for (const folder of folders) {
+    for (const ending of endings) found.push(join(folder, name + ending));
+  }
+  return [...new Set(found)].filter((path) => existsSync(path));
+}
+
+/** Installs what the lock file of `folder` names, with npm; null when that worked, else the reason. */
+export function installWithNpm(folder: string): string | null {
+  const run = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+    cwd: folder,
+    encoding: "utf8",
+    shell: process.platform === "win32",
+    timeout: 300_000,
+  });
+  if (run.error !== undefined) return `npm could not be started (${run.error.message})`;
+  if (run.status !== 0) return `npm ci failed: ${run.stderr.trim().split("\n").slice(-3).join(" ")}`;
+  return null;
+}
+
+/** The runtimes of `kinds` that are there or can be installed, and a line for each that is not. */
+export function findRuntimes(
+  kinds: readonly RuntimeKind[],
+  install: boolean,
+): { found: FoundRuntime[]; missing: string[] } {
+  const look = () => kinds.map((kind) => ({ kind, result: findRuntime(kind) }));
+  let looked = look();
+  let reason = "";
+  if (install && looked.some(({ result }) => typeof result === "string")) {
+    console.log("Installing the runtimes that are missing with npm …");
+    const failure = installWithNpm(join(repository, "tests", "runtimes"));
+    if (failure !== null) reason = `; ${failure}`;
+    looked = look();
+  }
+  const found: FoundRuntime[] = [], missing: string[] = [];
+  for (const { kind, result } of looked) {
+    if (typeof result === "string") missing.push(`${kind.name}: not run: ${result}${reason}`);
+    else found.push(result);
+  }
+  return { found, missing };
+}

@@ -1,0 +1,168 @@
+/**
+ * Runs every test on every runtime that can be found: `deno run -A tests/run.ts [options] [part of a file name…]`.
+ *
+ * Each file runs in a process of its own on each runtime, so no file can lean on what another one left behind, a
+ * crash or a hang is put down to the file it happened in, and a process that does not end by itself is a failure.
+ *
+ * | option | |
+ * |---|---|
+ * | `--runtime deno,node` | only these runtimes |
+ * | `--jobs 2` | so many processes at a time (default: the cores, at most 4) |
+ * | `--no-install` | do not install a missing runtime with npm |
+ * | `--verbose` | everything the test processes print |
+ *
+ * The last line is `N passed, N failed` (and `, N skipped`), over all runtimes; the exit status is 1 when a test
+ * failed or no runtime was found.
+ *
+ * @module
+ */
+import { spawn } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { parseArgs } from "node:util";
+import { repository } from "./_data.ts";
+import { parseJUnit, type TestResult } from "./_junit.ts";
+import { findRuntimes, type FoundRuntime, runtimeKinds } from "./_runtimes.ts";
+
+/** A test file that takes longer than this is stopped and counts as failed, in milliseconds. */
+const fileTimeout = 240_000;
+
+const { values: options, positionals: filters } = parseArgs({
+  allowPositionals: true,
+  options: {
+    runtime: { type: "string" },
+    jobs: { type: "string", default: String(Math.min(availableParallelism(), 4)) },
+    "no-install": { type: "boolean", default: false },
+    verbose: { type: "boolean", default: false },
+  },
+});
+
+/** The tests of one file on one runtime. */
+async function runFile(runtime: FoundRuntime, file: string, reports: string): Promise<TestResult[]> {
+  const report = join(reports, `${runtime.kind.name}-${file.replaceAll("/", "-")}.xml`);
+  const child = spawn(runtime.path, runtime.kind.arguments(`tests/${file}`, report), {
+    cwd: repository,
+    env: { ...process.env, NO_COLOR: "1" },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let output = "";
+  child.stdout.on("data", (chunk) => output += chunk);
+  child.stderr.on("data", (chunk) => output += chunk);
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    child.kill("SIGKILL");
+  }, fileTimeout);
+  const status = await new Promise<string | number>((resolve) => {
+    child.on("error", (error) => resolve(error.message));
+    child.on("close", (code, signal) => resolve(code ?? signal ?? "unknown"));
+  });
+  clearTimeout(timer);
+  if (options.verbose) console.log(output);
+  let tests: TestResult[] = [];
+  try {
+    tests = parseJUnit(readFileSync(report, "utf8"));
+  } catch {
+    // The process died before it wrote its report; said below.
+  }
+  const tail = () => output.trim().split("\n").slice(-40).join("\n");
+  if (late) {
+    tests.push({
+      name: file,
+      outcome: "failed",
+      detail: `did not end within ${fileTimeout / 1000} s\n${tail()}`,
+    });
+  } else if (status !== 0 && !tests.some((test) => test.outcome === "failed")) {
+    tests.push({ name: file, outcome: "failed", detail: `ended with status ${status}\n${tail()}` });
+  } else if (tests.length === 0 && runtime.kind.name !== "bun") {
+    // Bun leaves a suite that is skipped as a whole out of its report.
+    tests.push({ name: file, outcome: "failed", detail: `reported no test\n${tail()}` });
+  }
+  return tests;
+}
+
+/** All files on one runtime; failures are printed as they come. */
+async function runAll(
+  runtime: FoundRuntime,
+  files: string[],
+  reports: string,
+): Promise<Map<string, TestResult[]>> {
+  const results = new Map<string, TestResult[]>();
+  const queue = [...files];
+  const worker = async () => {
+    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+      const tests = await runFile(runtime, file, reports);
+      results.set(file, tests);
+      for (const test of tests) {
+        if (test.outcome !== "failed") continue;
+        console.log(`\nFAILED on ${runtime.kind.name}: tests/${file}: ${test.name}`);
+        console.log(test.detail.replace(/^/gm, "    "));
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: Math.max(1, Number(options.jobs) || 1) }, worker));
+  return results;
+}
+
+const files = readdirSync(join(repository, "tests"), { recursive: true, encoding: "utf8" })
+  .map((file) => file.replaceAll("\\", "/"))
+  .filter((file) => file.endsWith("_test.ts"))
+  .filter((file) => filters.length === 0 || filters.some((part) => file.includes(part)))
+  .sort();
+const wanted = options.runtime?.split(",");
+const { found, missing } = findRuntimes(
+  runtimeKinds.filter((kind) => wanted === undefined || wanted.includes(kind.name)),
+  !options["no-install"],
+);
+const reports = mkdtempSync(join(tmpdir(), "ferrotype-tests-"));
+const totals = { passed: 0, failed: 0, skipped: 0 };
+const skips = new Map<string, Map<string, number>>();
+const reasons = new Map<string, string>();
+const summaries: string[] = [];
+try {
+  // Node is the only one that reports why a test was skipped, so it comes first and lends its reasons.
+  for (
+    const runtime of found.toSorted((a, b) => Number(b.kind.name === "node") - Number(a.kind.name === "node"))
+  ) {
+    const started = performance.now();
+    const counts = { passed: 0, failed: 0, skipped: 0 };
+    for (const [file, tests] of await runAll(runtime, files, reports)) {
+      for (const test of tests) {
+        counts[test.outcome]++;
+        if (test.outcome !== "skipped") continue;
+        const key = `${file}: ${test.name}`;
+        if (test.detail !== "") reasons.set(key, test.detail);
+        const reason = reasons.get(key) ?? `on ${runtime.kind.name} only: ${key}`;
+        const per = skips.get(reason) ?? new Map<string, number>();
+        per.set(runtime.kind.name, (per.get(runtime.kind.name) ?? 0) + 1);
+        skips.set(reason, per);
+      }
+    }
+    for (const outcome of ["passed", "failed", "skipped"] as const) totals[outcome] += counts[outcome];
+    const seconds = ((performance.now() - started) / 1000).toFixed(1);
+    const summary = `${runtime.kind.name} ${runtime.version}: ${
+      describe(counts)
+    } in ${files.length} files, ${seconds} s`;
+    summaries.push(summary);
+    console.log(summary);
+  }
+} finally {
+  rmSync(reports, { recursive: true, force: true });
+}
+
+if (skips.size > 0) console.log("\nSkipped:");
+for (const [reason, per] of skips) {
+  console.log(`  ${[...per].map(([name, count]) => `${count} on ${name}`).join(", ")}: ${reason}`);
+}
+if (totals.failed > 0) console.log(`\n${summaries.join("\n")}`);
+for (const line of missing) console.log(line);
+if (files.length === 0) console.log("No test file matches.");
+console.log(`\n${describe(totals)}`);
+process.exitCode = totals.failed > 0 || found.length === 0 || files.length === 0 ? 1 : 0;
+
+function describe(counts: { passed: number; failed: number; skipped: number }): string {
+  const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
+  return `${counts.passed} passed, ${counts.failed} failed${skipped}`;
+}
