@@ -18,9 +18,12 @@
  *
  * @module
  */
-import { DeviceError } from "../../core/errors.ts";
+import { DeviceError, OptionError } from "../../core/errors.ts";
 import { type Global, ModuleBuilder } from "./assembler/mod.ts";
 import { Heap, type HeapOptions } from "./heap.ts";
+import type { CpuPlatform } from "./platform.ts";
+import { Pool } from "./pool.ts";
+import { controlEnd } from "./pool_code.ts";
 
 /** What emitted code may use. */
 export interface KernelContext {
@@ -47,6 +50,10 @@ export interface Kernel {
 export interface EngineOptions extends HeapOptions {
   /** Start in deterministic mode (default false). */
   readonly deterministic?: boolean;
+  /** Threads to work on, this one included; by default as many as the machine runs at once, if there can be more than one. */
+  readonly threads?: number;
+  /** What the runtime gives; without it there is one thread. */
+  readonly platform?: CpuPlatform;
 }
 
 /** Bytes of scratch memory that each thread has to itself. */
@@ -55,7 +62,10 @@ export const threadScratchBytes: number = 2 << 20;
 /** Bytes of the argument block. */
 export const argumentBytes: number = 16384;
 
-const argumentsAt = 4096;
+const argumentsAt = 4096; // the pool's control block lies before it
+
+// Jobs of at least this many pieces a thread are cut finer, so that a thread that falls behind does less of them.
+const finePieces = 4;
 
 /** The global that holds the address of the running thread's own scratch memory; call it first thing in `emit`. */
 export function importThreadScratch(m: ModuleBuilder): Global {
@@ -74,22 +84,69 @@ export class Engine {
   #otherKernels = new Map<string, Kernel>(); // those of the other mode
   #deterministic = false;
   #count = 0;
-  #imports: WebAssembly.Imports;
-  #memoryPages: number;
+  #env: WebAssembly.ModuleImports;
+  #pool: Pool | null = null;
+  #running = false;
 
   /** An engine with a heap of its own. */
   constructor(options: EngineOptions = {}) {
     this.heap = new Heap(argumentsAt + argumentBytes, options);
-    this.#memoryPages = 65536;
+    this.heap.u8.fill(0, 0, controlEnd);
     const scratch = this.heap.scratch(threadScratchBytes);
-    this.#imports = {
-      env: {
-        memory: this.heap.memory,
-        scratch: new WebAssembly.Global({ value: "i32", mutable: false }, scratch | 0),
-      },
+    this.#env = {
+      memory: this.heap.memory,
+      scratch: new WebAssembly.Global({ value: "i32", mutable: false }, scratch | 0),
     };
     this.#context = contextFor(false);
     if (options.deterministic) this.deterministic = true;
+    const { platform } = options;
+    if (platform?.spawnWorker && this.heap.shared) {
+      this.#pool = new Pool(this.heap, platform, this.#env, threadScratchBytes);
+    }
+    this.threads = options.threads ??
+      (this.#pool && platform ? Math.max(1, platform.hardwareConcurrency) : 1);
+  }
+
+  /** Threads to work on, this one included. Workers start with the first job that is worth it. */
+  get threads(): number {
+    return this.#pool?.threads ?? 1;
+  }
+
+  set threads(count: number) {
+    if (!Number.isInteger(count) || count < 1 || count > 1024) {
+      throw new OptionError(`cpu: threads is a whole number from 1 to 1024, not ${count}`);
+    }
+    if (this.#pool) this.#pool.threads = count;
+    else if (count > 1) {
+      throw new DeviceError(
+        `cpu: ${count} threads were asked for, but ${this.threadProblem}; use threads: 1`,
+      );
+    }
+  }
+
+  /** Why there is only one thread, or fewer than asked for; null when all is well. */
+  get threadProblem(): string | null {
+    if (this.#pool) return this.#pool.problem;
+    return this.heap.shared
+      ? "no way to start workers was given"
+      : "the memory is not shared between threads";
+  }
+
+  /** Starts the workers now, and gives the number of threads once they work or `milliseconds` have passed. */
+  async ready(milliseconds: number = 5000): Promise<number> {
+    const pool = this.#pool;
+    if (!pool) return 1;
+    pool.start();
+    const deadline = performance.now() + milliseconds;
+    while (pool.ready < pool.threads - 1 && pool.problem === null && performance.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+    return pool.ready + 1;
+  }
+
+  /** Ends the workers. The engine goes on with one thread. */
+  dispose(): void {
+    this.threads = 1;
   }
 
   /** What emitted code may use at present. */
@@ -156,14 +213,15 @@ export class Engine {
     const m = new ModuleBuilder();
     m.importMemory("env", "memory", {
       initial: 1,
-      maximum: this.#memoryPages,
+      maximum: 65536,
       shared: this.heap.shared,
     });
     emit(m, this.#context);
+    const bytes = m.build();
     let run: Kernel["run"];
     try {
-      run = new WebAssembly.Instance(new WebAssembly.Module(m.build()), this.#imports).exports
-        .run as Kernel["run"];
+      const { exports } = new WebAssembly.Instance(new WebAssembly.Module(bytes), { env: this.#env });
+      run = exports.run as Kernel["run"];
     } catch (cause) {
       throw new DeviceError(`cpu: kernel ${key} does not compile: ${(cause as Error).message}`, { cause });
     }
@@ -171,17 +229,33 @@ export class Engine {
       throw new DeviceError(`cpu: kernel ${key} does not export a function "run"`);
     }
     const kernel = { run, index: this.#count++ };
+    this.#pool?.publish(bytes, run);
     this.#kernels.set(key, kernel);
     return kernel;
   }
 
   /**
    * Does items 0..total of `kernel`, split into contiguous pieces of at least `grain` items over the threads, and
-   * returns when all is done. `grain` items should be worth some microseconds. `args` is what the kernel gets.
+   * returns when all is done. `grain` items should be worth some microseconds; with `grain` = `total` / `threads`,
+   * rounded up, every thread gets one piece. `args` is the address that the kernel gets. A kernel runs no kernels.
    */
   run(kernel: Kernel, total: number, grain: number, args: number = this.args): void {
-    if (grain < 1) throw new DeviceError(`cpu: a grain is at least 1 item, not ${grain}`);
-    kernel.run(args, 0, total);
+    const pool = this.#pool;
+    if (pool === null || pool.threads === 1 || total < 2 * grain) return kernel.run(args, 0, total);
+    if (this.#running) throw new DeviceError("cpu: Engine.run was called while it was running");
+    this.#running = true;
+    try {
+      const ready = pool.ready;
+      if (ready < pool.threads - 1) pool.start();
+      if (ready === 0) return kernel.run(args, 0, total);
+      const threads = ready + 1;
+      const most = Math.floor(total / grain);
+      const wanted = most >= finePieces * threads ? finePieces * threads : Math.min(most, threads);
+      const piece = Math.ceil(total / wanted);
+      pool.run(kernel.index, args, total, piece, Math.ceil(total / piece));
+    } finally {
+      this.#running = false;
+    }
   }
 }
 

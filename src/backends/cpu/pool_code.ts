@@ -1,0 +1,396 @@
+/**
+ * The pool's own WebAssembly: how a job is handed out, done, and joined. One module, instantiated by every thread.
+ *
+ * A job is cut into pieces, and threads claim them one after another from a word in shared memory that holds
+ * (epoch, pieces, next piece) and changes only by compare-and-exchange. Claiming instead of fixed halves, because
+ * then nobody ever waits for a thread that has not begun: a worker that sleeps, is still starting, compiles, or was
+ * descheduled costs nothing, the others do its share. The epoch in the word makes the fields of the job trustworthy:
+ * a claim that succeeds proves that they were not changed since they were read. Pieces are large (two a thread, or
+ * eight), so a streaming kernel still reads one long sequential stream per thread.
+ *
+ * A worker without work spins for a time (an iteration of the loop costs 0.2 to 5 ns, depending on the engine, so
+ * the clock decides, not a count), then sleeps on the epoch. The thread that waits for a job's last piece spins
+ * too; where it may block it sleeps after a while, which matters only when there are more threads than processors.
+ *
+ * @module
+ */
+import { type FunctionBuilder, type Local, ModuleBuilder, type Table } from "./assembler/mod.ts";
+
+// The control block. What different threads write lies in different pairs of cache lines.
+
+/** Pieces and next piece (16 bits each), then the epoch in the upper half of the 64-bit word. */
+export const claimAt = 128;
+/** The upper half of the claim word; sleeping workers wait for it to change. */
+export const epochAt = 132;
+/** Pieces of the present job that are done. */
+export const finishedAt = 256;
+/** 1 while the joining thread sleeps on the count of finished pieces. */
+export const joiningAt = 384;
+/** Workers that sleep, or are about to. */
+export const sleepersAt = 388;
+/** The job: kernel, arguments, items, items a piece. */
+export const jobAt = 512;
+/** Threads wanted; workers whose index is not below it end. */
+export const threadsAt = 640;
+/** 1 once a kernel has trapped in a worker. */
+export const failedAt = 644;
+/** Kernels published so far. */
+export const publishedAt = 768;
+/** Address of the first published module: a list of (next, length, bytes). */
+export const kernelsAt = 772;
+/** Workers in their loop. */
+export const readyAt = 896;
+/** The control block ends here. */
+export const controlEnd = 1024;
+
+const spinMilliseconds = 0.1; // waking a sleeper costs 20 to 40 µs: spin a few times as long before sleeping
+const joinMilliseconds = 0.3;
+const spinsPerClock = 1024;
+
+/** The module: `dispatch(kernel, args, total, piece, pieces, canBlock)`, `abandon(canBlock)`, `work(index, known)`. */
+export function poolCode(shared: boolean): Uint8Array<ArrayBuffer> {
+  const m = new ModuleBuilder();
+  m.importMemory("env", "memory", { initial: 1, maximum: 65536, shared });
+  const table = m.importTable("env", "table", { initial: 1 });
+  const now = m.importFunction("env", "now", [], ["f64"]);
+
+  const join = m.function("join", { params: ["i32"], export: false });
+  emitJoin(join, () => join.call(now));
+
+  const dispatch = m.function("dispatch", {
+    params: ["i32", "i32", "i32", "i32", "i32", "i32"],
+    results: ["i32"],
+  });
+  emitDispatch(dispatch, table, () => dispatch.call(join));
+
+  const abandon = m.function("abandon", { params: ["i32"] });
+  emitAbandon(abandon, () => abandon.call(join));
+
+  const work = m.function("work", { params: ["i32", "i32"], results: ["i32"] });
+  emitWork(work, table, () => work.call(now));
+  return m.build();
+}
+
+const kernelType = { params: ["i32", "i32", "i32"], results: [] } as const;
+
+const atomicLoad = (f: FunctionBuilder, at: number): void => {
+  f.i32(0);
+  f.atomic("i32.atomic.load", at);
+};
+
+const atomicStore = (f: FunctionBuilder, at: number, value: number): void => {
+  f.i32(0);
+  f.i32(value);
+  f.atomic("i32.atomic.store", at);
+};
+
+/** Leaves on the stack the value before. */
+const atomicAdd = (f: FunctionBuilder, at: number, value: number): void => {
+  f.i32(0);
+  f.i32(value);
+  f.atomic("i32.atomic.rmw.add", at);
+};
+
+const jobField = (f: FunctionBuilder, k: number): void => {
+  f.i32(0);
+  f.load("i32.load", jobAt + 4 * k);
+};
+
+/** Low half of `word` shifted by `shift`, 16 bits. */
+const field = (f: FunctionBuilder, word: Local, shift: number): void => {
+  f.get(word);
+  f.op("i32.wrap_i64");
+  f.i32(shift);
+  f.op("i32.shr_u");
+  f.i32(0xffff);
+  f.op("i32.and");
+};
+
+/** Claims the piece after `word`; leaves on the stack whether that succeeded. */
+const claim = (f: FunctionBuilder, word: Local, by: () => void): void => {
+  f.i32(0);
+  f.get(word);
+  f.get(word);
+  by();
+  f.op("i64.add");
+  f.atomic("i64.atomic.rmw.cmpxchg", claimAt);
+  f.get(word);
+  f.op("i64.eq");
+};
+
+/** Calls the kernel on piece `next`. */
+const callPiece = (
+  f: FunctionBuilder,
+  table: Table,
+  job: { kernel: Local; args: Local; total: Local; piece: Local },
+  next: Local,
+  begin: Local,
+  end: Local,
+): void => {
+  f.get(next);
+  f.get(job.piece);
+  f.op("i32.mul");
+  f.tee(begin);
+  f.get(job.piece);
+  f.op("i32.add");
+  f.set(end);
+  f.get(job.args);
+  f.get(begin);
+  // The last piece may be short; the sum may pass 2^31 but not 2^32.
+  f.get(end);
+  f.get(job.total);
+  f.get(end);
+  f.get(job.total);
+  f.op("i32.lt_u");
+  f.select();
+  f.get(job.kernel);
+  f.callIndirect(kernelType, table);
+};
+
+/** join(canBlock): returns when all pieces of the present job are finished. */
+function emitJoin(f: FunctionBuilder, now: () => void): void {
+  const [canBlock] = f.params;
+  const pieces = f.local("i32"), done = f.local("i32"), spins = f.local("i32");
+  const deadline = f.local("f64");
+  f.i32(0);
+  f.load("i32.load16_u", claimAt + 2);
+  f.set(pieces);
+  f.block((out) => {
+    f.loop((again) => {
+      f.i32(spinsPerClock);
+      f.set(spins);
+      f.loop((spin) => {
+        atomicLoad(f, finishedAt);
+        f.tee(done);
+        f.get(pieces);
+        f.op("i32.eq");
+        f.brIf(out);
+        f.increment(spins, -1);
+        f.get(spins);
+        f.brIf(spin);
+      });
+      f.get(canBlock);
+      f.op("i32.eqz");
+      f.brIf(again);
+      f.get(deadline);
+      f.f64(0);
+      f.op("f64.eq");
+      f.if(() => {
+        now();
+        f.f64(joinMilliseconds);
+        f.op("f64.add");
+        f.set(deadline);
+      });
+      now();
+      f.get(deadline);
+      f.op("f64.lt");
+      f.brIf(again);
+      atomicStore(f, joiningAt, 1);
+      atomicLoad(f, finishedAt);
+      f.tee(done);
+      f.get(pieces);
+      f.op("i32.ne");
+      f.if(() => {
+        f.i32(0);
+        f.get(done);
+        f.i64(5_000_000); // a bound in nanoseconds, in case the notification is lost with its thread
+        f.atomic("memory.atomic.wait32", finishedAt);
+        f.drop();
+      });
+      atomicStore(f, joiningAt, 0);
+      f.br(again);
+    });
+  });
+}
+
+/** dispatch(kernel, args, total, piece, pieces, canBlock): runs a job; gives 1 when a worker trapped. */
+function emitDispatch(f: FunctionBuilder, table: Table, join: () => void): void {
+  const [kernel, args, total, piece, pieces, canBlock] = f.params;
+  const word = f.local("i64"), next = f.local("i32"), begin = f.local("i32"), end = f.local("i32");
+  [kernel, args, total, piece].forEach((value, k) => {
+    f.i32(0);
+    f.get(value);
+    f.store("i32.store", jobAt + 4 * k);
+  });
+  atomicStore(f, finishedAt, 0);
+  // A new epoch with next = 0 publishes the job.
+  f.i32(0);
+  f.i32(0);
+  f.load("i32.load", epochAt);
+  f.i32(1);
+  f.op("i32.add");
+  f.op("i64.extend_i32_u");
+  f.i64(32);
+  f.op("i64.shl");
+  f.get(pieces);
+  f.i32(16);
+  f.op("i32.shl");
+  f.op("i64.extend_i32_u");
+  f.op("i64.or");
+  f.tee(word);
+  f.atomic("i64.atomic.store", claimAt);
+  atomicLoad(f, sleepersAt);
+  f.if(() => {
+    f.i32(0);
+    f.get(pieces);
+    f.i32(1);
+    f.op("i32.sub");
+    f.atomic("memory.atomic.notify", epochAt);
+    f.drop();
+  });
+  const job = { kernel, args, total, piece };
+  f.block((out) => {
+    f.loop((again) => {
+      f.i32(0);
+      f.atomic("i64.atomic.load", claimAt);
+      f.set(word);
+      field(f, word, 0);
+      f.tee(next);
+      f.get(pieces);
+      f.op("i32.ge_u");
+      f.brIf(out);
+      claim(f, word, () => f.i64(1));
+      f.op("i32.eqz");
+      f.brIf(again);
+      callPiece(f, table, job, next, begin, end);
+      atomicAdd(f, finishedAt, 1);
+      f.drop();
+      f.br(again);
+    });
+  });
+  f.get(canBlock);
+  join();
+  atomicLoad(f, failedAt);
+}
+
+/** abandon(canBlock): after a trap in a piece on this thread: gives up the rest of the job and waits for the others. */
+function emitAbandon(f: FunctionBuilder, join: () => void): void {
+  const [canBlock] = f.params;
+  const word = f.local("i64"), left = f.local("i32");
+  f.loop((again) => {
+    f.i32(0);
+    f.atomic("i64.atomic.load", claimAt);
+    f.set(word);
+    field(f, word, 16);
+    field(f, word, 0);
+    f.op("i32.sub");
+    f.set(left);
+    claim(f, word, () => {
+      f.get(left);
+      f.op("i64.extend_i32_u");
+    });
+    f.op("i32.eqz");
+    f.brIf(again);
+  });
+  f.i32(0);
+  f.get(left);
+  f.i32(1); // the piece that trapped
+  f.op("i32.add");
+  f.atomic("i32.atomic.rmw.add", finishedAt);
+  f.drop();
+  f.get(canBlock);
+  join();
+}
+
+/** work(index, known): a worker's loop. Gives 0 when the thread is to end, 1 when there are kernels to compile. */
+function emitWork(f: FunctionBuilder, table: Table, now: () => void): void {
+  const [index, known] = f.params;
+  const word = f.local("i64"), next = f.local("i32"), begin = f.local("i32"), end = f.local("i32");
+  const epoch = f.local("i32"), spins = f.local("i32"), deadline = f.local("f64");
+  const job = { kernel: f.local("i32"), args: f.local("i32"), total: f.local("i32"), piece: f.local("i32") };
+  f.loop((again) => {
+    atomicLoad(f, threadsAt);
+    f.get(index);
+    f.op("i32.le_s");
+    f.if(() => {
+      f.i32(0);
+      f.return();
+    });
+    f.i32(0);
+    f.atomic("i64.atomic.load", claimAt);
+    f.set(word);
+    field(f, word, 0);
+    f.tee(next);
+    field(f, word, 16);
+    f.op("i32.lt_u");
+    f.if(() => {
+      [job.kernel, job.args, job.total, job.piece].forEach((local, k) => {
+        jobField(f, k);
+        f.set(local);
+      });
+      f.get(job.kernel);
+      f.get(known);
+      f.op("i32.ge_u");
+      f.if(() => {
+        f.i32(1);
+        f.return();
+      });
+      claim(f, word, () => f.i64(1));
+      f.if(() => {
+        callPiece(f, table, job, next, begin, end);
+        atomicAdd(f, finishedAt, 1);
+        f.drop();
+        atomicLoad(f, joiningAt);
+        f.if(() => {
+          f.i32(0);
+          f.i32(1);
+          f.atomic("memory.atomic.notify", finishedAt);
+          f.drop();
+        });
+      });
+      f.f64(0);
+      f.set(deadline);
+      f.br(again);
+    });
+    atomicLoad(f, publishedAt);
+    f.get(known);
+    f.op("i32.gt_u");
+    f.if(() => {
+      f.i32(1);
+      f.return();
+    });
+    f.get(word);
+    f.i64(32);
+    f.op("i64.shr_u");
+    f.op("i32.wrap_i64");
+    f.set(epoch);
+    f.i32(spinsPerClock);
+    f.set(spins);
+    f.loop((spin) => {
+      atomicLoad(f, epochAt);
+      f.get(epoch);
+      f.op("i32.ne");
+      f.brIf(again);
+      f.increment(spins, -1);
+      f.get(spins);
+      f.brIf(spin);
+    });
+    f.get(deadline);
+    f.f64(0);
+    f.op("f64.eq");
+    f.if(() => {
+      now();
+      f.f64(spinMilliseconds);
+      f.op("f64.add");
+      f.set(deadline);
+      f.br(again);
+    });
+    now();
+    f.get(deadline);
+    f.op("f64.lt");
+    f.brIf(again);
+    atomicAdd(f, sleepersAt, 1);
+    f.drop();
+    f.i32(0);
+    f.get(epoch);
+    f.i64(-1);
+    f.atomic("memory.atomic.wait32", epochAt);
+    f.drop();
+    atomicAdd(f, sleepersAt, -1);
+    f.drop();
+    f.f64(0);
+    f.set(deadline);
+    f.br(again);
+  });
+  f.unreachable();
+}
