@@ -58,12 +58,15 @@ export class ByteWriter {
   /** Bytes as they are. */
   bytes(values: ArrayLike<number>): void {
     this.#reserve(values.length);
-    this.#bytes.set(values, this.#length);
+    // A call of `set` costs more than the few bytes of an opcode.
+    if (values.length > 8) this.#bytes.set(values, this.#length);
+    else for (let i = 0; i < values.length; i++) this.#bytes[this.#length + i] = values[i];
     this.#length += values.length;
   }
 
   /** An unsigned LEB128 integer, `0 <= value < 2^53`. */
   unsigned(value: number): void {
+    if (value >= 0 && value < 0x80 && Number.isInteger(value)) return this.byte(value);
     if (!(Number.isSafeInteger(value) && value >= 0)) {
       throw new ValidationError(`an unsigned integer is expected in the binary format, got ${value}`);
     }

@@ -21,7 +21,7 @@ import {
   storeInstructions,
 } from "./memory.ts";
 import { numericInstructions } from "./numeric.ts";
-import { ValidationError, type ValueType } from "./types.ts";
+import { type AddressType, type FunctionType, ValidationError, type ValueType } from "./types.ts";
 import { laneInstructions, relaxedVectorInstructions, vectorInstructions } from "./vector.ts";
 
 /** Instructions with no immediates: what `FunctionBuilder.op` takes, besides {@link ParametricName}. */
@@ -67,12 +67,12 @@ export interface Instruction {
   /** Which proposal brought it. */
   readonly proposal: Proposal;
   /** The opcode, encoded, with the zero bytes that follow it where there are any. */
-  readonly opcode: Uint8Array;
-  /** Types taken off the stack, the deepest first; `"address"` is i32 or i64 as the memory is. */
-  readonly params: readonly (ValueType | "address")[];
-  /** Types put on the stack. */
-  readonly results: readonly (ValueType | "address")[];
-  /** Whether a type is an address. */
+  readonly opcode: readonly number[];
+  /** What it takes off the stack, the deepest first, and puts there, where addresses are i32. */
+  readonly type: FunctionType;
+  /** The same where addresses are i64. */
+  readonly type64: FunctionType;
+  /** Whether it needs a memory. */
   readonly addressed: boolean;
   /** Base-2 logarithm of the natural alignment in bytes, for instructions with a memory argument; else -1. */
   readonly alignment: number;
@@ -94,14 +94,7 @@ const tables: readonly (readonly [InstructionForm, Readonly<Record<string, Row>>
   ["atomic", atomicInstructions],
 ];
 
-const letters: Readonly<Record<string, ValueType | "address">> = {
-  i: "i32",
-  I: "i64",
-  f: "f32",
-  F: "f64",
-  v: "v128",
-  p: "address",
-};
+const letters: Readonly<Record<string, ValueType>> = { i: "i32", I: "i64", f: "f32", F: "f64", v: "v128" };
 
 const parsed = new Map<string, Instruction>();
 
@@ -136,7 +129,6 @@ function find(name: InstructionName): Instruction {
 
 function parse(name: InstructionName, form: InstructionForm, row: Row): Instruction {
   const [opcode, signature, first = "0", second = "0"] = row.split(" ");
-  const [params, results] = signature.split(":").map((types) => [...types].map((letter) => letters[letter]));
   const prefix = parseInt(opcode.slice(0, 2), 16);
   const writer = new ByteWriter(8);
   writer.byte(prefix);
@@ -151,15 +143,23 @@ function parse(name: InstructionName, form: InstructionForm, row: Row): Instruct
     : rest.length > 2
     ? "relaxedSimd"
     : "simd";
+  const type = parseType(signature, "i32");
   return {
     name,
     form,
     proposal,
-    opcode: writer.toBytes(),
-    params,
-    results,
+    opcode: [...writer.view()],
+    type,
+    type64: signature.includes("p") ? parseType(signature, "i64") : type,
     addressed: signature.includes("p"),
     alignment: form === "plain" || form === "lane" ? -1 : numbers[0],
     lanes: form === "lane" ? numbers[0] : form === "laneMemory" ? numbers[1] : 0,
   };
+}
+
+function parseType(signature: string, address: AddressType): FunctionType {
+  const [params, results] = signature.split(":").map((types) =>
+    [...types].map((letter) => letter === "p" ? address : letters[letter])
+  );
+  return { params, results };
 }

@@ -44,16 +44,8 @@
  */
 
 export { ByteWriter } from "./encoding.ts";
-export {
-  type Bound,
-  FunctionBuilder,
-  type FunctionContext,
-  type FunctionHandle,
-  type Global,
-  type Label,
-  type Local,
-  type Table,
-} from "./function.ts";
+export { ExpressionBuilder, type FunctionContext, type Global, type Local } from "./expression.ts";
+export { type Bound, FunctionBuilder, type FunctionHandle, type Label, type Table } from "./function.ts";
 export {
   type AtomicName,
   type Instruction,

@@ -9,13 +9,8 @@
  */
 
 import { ByteWriter } from "./encoding.ts";
-import {
-  FunctionBuilder,
-  type FunctionContext,
-  type FunctionHandle,
-  type Global,
-  type Table,
-} from "./function.ts";
+import type { FunctionContext, Global } from "./expression.ts";
+import { FunctionBuilder, type FunctionHandle, type Table } from "./function.ts";
 import {
   type AddressType,
   type FunctionType,

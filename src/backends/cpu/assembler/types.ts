@@ -33,11 +33,11 @@ export interface MemoryType {
   /** Pages of 64 KiB at the start. */
   readonly initial: number;
   /** Most pages it may grow to; a shared memory must have it. */
-  readonly maximum?: number;
+  readonly maximum?: number | undefined;
   /** Whether threads share it (default false). */
-  readonly shared?: boolean;
+  readonly shared?: boolean | undefined;
   /** Whether addresses are i64 (default false). */
-  readonly memory64?: boolean;
+  readonly memory64?: boolean | undefined;
 }
 
 /** Size of a table of functions. */
@@ -45,7 +45,7 @@ export interface TableType {
   /** Entries at the start. */
   readonly initial: number;
   /** Most entries it may grow to. */
-  readonly maximum?: number;
+  readonly maximum?: number | undefined;
 }
 
 /** Byte of each value type in the binary format. */

@@ -7,7 +7,7 @@
  * @module
  */
 
-import { ValidationError, type ValueType } from "./types.ts";
+import { type FunctionType, ValidationError, type ValueType } from "./types.ts";
 
 /** The type of an operand; `"any"` is one that unreachable code took from below its block. */
 export type Operand = ValueType | "any";
@@ -97,6 +97,12 @@ export class Validator {
       if (found !== types[i] && found !== "any") throw this.#mismatch(types, instruction);
     }
     operands.length = top;
+  }
+
+  /** Takes the parameters and puts the results of an instruction or function. */
+  apply(type: FunctionType, instruction: string): void {
+    if (type.params.length > 0) this.popAll(type.params, instruction);
+    this.pushAll(type.results);
   }
 
   /** Takes one operand of this type. */
