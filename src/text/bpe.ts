@@ -1,0 +1,273 @@
+/**
+ * Byte-level BPE, the tokenizer of GPT-2: text → pieces → bytes → merged tokens, and back.
+ *
+ * Nothing is normalised and every string has an encoding, so `decode(encode(text))` is `text` for any JavaScript
+ * string; a lone surrogate counts as its three WTF-8 bytes. Most pieces of a text have been seen before: their ids
+ * come from a cache that never makes a substring. References: A. Radford et al., "Language models are unsupervised
+ * multitask learners", 2019, and OpenAI's `encoder.py`.
+ *
+ * @module
+ */
+import { FormatError, ShapeError } from "../core/errors.ts";
+import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
+import { Merges } from "./bpe_merge.ts";
+import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
+import { byteSymbols, symbolsToBytes } from "./bytes.ts";
+import { pieceEnd } from "./pattern.ts";
+import { byteStream } from "./stream.ts";
+import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
+import { fromWtf8, toWtf8, writeWtf8 } from "./utf8.ts";
+import { indexTokens, vocabularyMap } from "./vocabulary.ts";
+import { WordTable } from "./words.ts";
+
+/** What a {@link BpeTokenizer} is made of. */
+export interface BpeParts {
+  /** Ids of the tokens, written in byte symbols (`Ġthe` is " the"); all 256 single bytes must be there. */
+  readonly vocab: Readonly<Record<string, number>> | ReadonlyMap<string, number>;
+  /** Pairs of tokens in the order in which they are merged. */
+  readonly merges: Iterable<readonly [first: string, second: string]>;
+  /** Tokens recognised in a text before it is cut into pieces. */
+  readonly addedTokens?: readonly AddedToken[];
+  /** The token that ends a text. Default: `<|endoftext|>`, when it is an added token. */
+  readonly eosToken?: string;
+}
+
+const CACHED_UNITS = 64; // longer pieces seldom come again
+const CACHE_WORDS = 1 << 17, CACHE_UNITS = 1 << 20;
+const nothing = new Uint8Array(0);
+
+/** A byte-level BPE tokenizer with GPT-2's splitting pattern. */
+export class BpeTokenizer implements Tokenizer {
+  readonly vocabSize: number;
+  readonly eosTokenId: number | undefined;
+  readonly #tokens: readonly (string | undefined)[];
+  readonly #ids: ReadonlyMap<string, number>;
+  readonly #added: AddedTokens;
+  readonly #merges: Merges;
+  readonly #byteIds = new Int32Array(256);
+  readonly #tokenBytes: (Uint8Array | undefined)[]; // filled in as tokens are decoded
+
+  // The cache: word n has the ids pool[starts[n], starts[n + 1]).
+  readonly #words = new WordTable();
+  #starts = new Int32Array(1 << 12);
+  #pool = new Int32Array(1 << 13);
+  #bytes = new Uint8Array(256);
+  #piece = new Int32Array(256);
+
+  /** Throws FormatError when a byte has no token or a merge joins tokens that are not in the vocabulary. */
+  constructor(parts: BpeParts) {
+    const vocab = parts.vocab instanceof Map
+      ? parts.vocab as ReadonlyMap<string, number>
+      : vocabularyMap(parts.vocab as Record<string, number>);
+    const added = parts.addedTokens ?? [];
+    const { tokens, ids } = indexTokens(vocab, added);
+    this.#tokens = tokens;
+    this.#ids = ids;
+    this.vocabSize = tokens.length;
+    this.#tokenBytes = new Array(tokens.length).fill(undefined);
+    this.#added = new AddedTokens(added);
+    const eos = parts.eosToken ?? "<|endoftext|>";
+    this.eosTokenId = parts.eosToken === undefined ? this.#added.idOf(eos) : ids.get(eos);
+    for (let byte = 0; byte < 256; byte++) {
+      const id = vocab.get(byteSymbols[byte]);
+      if (id === undefined) {
+        throw new FormatError(
+          `a byte-level BPE vocabulary needs a token for each of the 256 bytes, and "${byteSymbols[byte]}" ` +
+            `(byte ${byte}) is missing; was the vocabulary trained without the byte alphabet?`,
+        );
+      }
+      this.#byteIds[byte] = id;
+    }
+    this.#merges = readMerges(parts.merges, vocab);
+  }
+
+  /**
+   * Learns merges from texts: always the most frequent pair of neighbours, of equally frequent ones the pair with
+   * the smallest ids, until the vocabulary has its size or no pair is frequent enough. Ids are given as in GPT-2:
+   * the 256 bytes, the merges, the special tokens. Throws OptionError for a `vocabSize` that has no room for the
+   * bytes and special tokens, CancelledError when the signal is aborted.
+   */
+  static train(texts: string | Iterable<string>, options: BpeTrainOptions): BpeTokenizer;
+  static train(texts: AsyncIterable<string>, options: BpeTrainOptions): Promise<BpeTokenizer>;
+  static train(
+    texts: string | Iterable<string> | AsyncIterable<string>,
+    options: BpeTrainOptions,
+  ): BpeTokenizer | Promise<BpeTokenizer> {
+    if (typeof texts !== "string" && Symbol.asyncIterator in texts) {
+      return trainBpeAsync(texts, options).then((parts) => new BpeTokenizer(parts));
+    }
+    return new BpeTokenizer(trainBpe(typeof texts === "string" ? [texts] : texts, options));
+  }
+
+  /**
+   * From the older pair of files: the value of `vocab.json` (`encoder.json`) and the text of `merges.txt`
+   * (`vocab.bpe`). `specialTokens` that are in the vocabulary are recognised in texts; default `<|endoftext|>`.
+   */
+  static fromVocabMerges(
+    vocab: Readonly<Record<string, number>>,
+    merges: string,
+    options: { readonly specialTokens?: readonly string[] } = {},
+  ): BpeTokenizer {
+    const pairs: [string, string][] = [];
+    for (const [number, raw] of merges.split("\n").entries()) {
+      const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
+      if (line === "" || number === 0 && line.startsWith("#version")) continue;
+      const pair = line.split(" ");
+      if (pair.length !== 2) {
+        throw new FormatError(`line ${number + 1} of merges.txt should be two tokens and is "${line}"`);
+      }
+      pairs.push([pair[0], pair[1]]);
+    }
+    const addedTokens: AddedToken[] = [];
+    for (const content of options.specialTokens ?? ["<|endoftext|>"]) {
+      if (Object.hasOwn(vocab, content)) addedTokens.push({ id: vocab[content], content, normalized: true });
+    }
+    return new BpeTokenizer({ vocab, merges: pairs, addedTokens });
+  }
+
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    const out: number[] = [];
+    this.#added.split(
+      text,
+      options.splitSpecialTokens ?? false,
+      (start, end) => this.#encodeText(text, start, end, out),
+      (id) => out.push(id),
+    );
+    return out;
+  }
+
+  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    const skip = options.skipSpecialTokens ?? false;
+    let length = 0;
+    for (let i = 0; i < ids.length; i++) length += this.#bytesOf(ids[i], skip).length;
+    const bytes = new Uint8Array(length);
+    for (let i = 0, at = 0; i < ids.length; i++) {
+      const token = this.#bytesOf(ids[i], skip);
+      for (let k = 0; k < token.length; k++) bytes[at++] = token[k];
+    }
+    return fromWtf8(bytes);
+  }
+
+  stream(options: DecodeOptions = {}): DecodeStream {
+    const skip = options.skipSpecialTokens ?? false;
+    return byteStream((id) => this.#bytesOf(id, skip));
+  }
+
+  tokenToId(token: string): number | undefined {
+    return this.#ids.get(token);
+  }
+
+  idToToken(id: number): string | undefined {
+    return this.#tokens[id];
+  }
+
+  toJSON(): unknown {
+    const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
+    const merges: string[] = [];
+    for (let rank = 0; rank < this.#merges.size; rank++) {
+      const [first, second] = this.#merges.at(rank);
+      merges.push(`${this.#tokens[first]} ${this.#tokens[second]}`);
+    }
+    return {
+      version: "1.0",
+      truncation: null,
+      padding: null,
+      added_tokens: [...this.#added.byId.values()].map(addedTokenToJSON),
+      normalizer: null,
+      pre_tokenizer: byteLevel,
+      post_processor: { ...byteLevel, trim_offsets: false },
+      decoder: byteLevel,
+      model: {
+        type: "BPE",
+        dropout: null,
+        unk_token: null,
+        continuing_subword_prefix: "",
+        end_of_word_suffix: "",
+        fuse_unk: false,
+        byte_fallback: false,
+        // fromEntries defines properties, so that a token called "__proto__" is one like any other.
+        vocab: Object.fromEntries(
+          this.#tokens.flatMap((token, id) => token === undefined ? [] : [[token, id]]),
+        ),
+        merges,
+      },
+    };
+  }
+
+  #bytesOf(id: number, skipSpecialTokens: boolean): Uint8Array {
+    if (skipSpecialTokens && this.#added.isSpecial(id)) return nothing;
+    return this.#tokenBytes[id] ??= this.#spell(id);
+  }
+
+  #spell(id: number): Uint8Array {
+    const token = this.#tokens[id];
+    if (token === undefined) {
+      throw new ShapeError(`id ${id} is not in the vocabulary, whose ids go from 0 to ${this.vocabSize - 1}`);
+    }
+    return (this.#added.byId.has(id) ? undefined : symbolsToBytes(token)) ?? toWtf8(token);
+  }
+
+  #encodeText(text: string, start: number, end: number, out: number[]): void {
+    for (let from = start; from < end;) {
+      const to = pieceEnd(text, from, end);
+      if (to - from > CACHED_UNITS) {
+        const length = this.#encodePiece(text, from, to);
+        for (let i = 0; i < length; i++) out.push(this.#piece[i]);
+      } else {
+        let word = this.#words.add(text, from, to);
+        if (word < 0) this.#remember(word = ~word, this.#encodePiece(text, from, to));
+        const last = this.#starts[word + 1];
+        for (let i = this.#starts[word]; i < last; i++) out.push(this.#pool[i]);
+        if (this.#words.size >= CACHE_WORDS || this.#words.units >= CACHE_UNITS) this.#words.clear();
+      }
+      from = to;
+    }
+  }
+
+  /** The ids of one piece, into the front of `#piece`; returns how many. */
+  #encodePiece(text: string, start: number, end: number): number {
+    const room = 3 * (end - start);
+    if (this.#bytes.length < room || this.#bytes.length > 65536 && room < 65536) {
+      this.#bytes = new Uint8Array(Math.max(256, room));
+      this.#piece = new Int32Array(this.#bytes.length);
+    }
+    const length = writeWtf8(text, start, end, this.#bytes, 0);
+    for (let i = 0; i < length; i++) this.#piece[i] = this.#byteIds[this.#bytes[i]];
+    return this.#merges.merge(this.#piece, length);
+  }
+
+  #remember(word: number, length: number): void {
+    if (word + 1 >= this.#starts.length) this.#starts = grown(this.#starts, word + 2);
+    const at = word === 0 ? 0 : this.#starts[word];
+    if (at + length > this.#pool.length) this.#pool = grown(this.#pool, at + length);
+    for (let i = 0; i < length; i++) this.#pool[at + i] = this.#piece[i];
+    this.#starts[word + 1] = at + length;
+  }
+}
+
+function grown(array: Int32Array<ArrayBuffer>, length: number): Int32Array<ArrayBuffer> {
+  const larger = new Int32Array(Math.max(2 * array.length, length));
+  larger.set(array);
+  return larger;
+}
+
+function readMerges(
+  merges: Iterable<readonly [first: string, second: string]>,
+  vocab: ReadonlyMap<string, number>,
+): Merges {
+  const firsts: number[] = [], seconds: number[] = [], results: number[] = [];
+  for (const [first, second] of merges) {
+    const a = vocab.get(first), b = vocab.get(second), joined = vocab.get(first + second);
+    if (a === undefined || b === undefined || joined === undefined) {
+      const missing = a === undefined ? first : b === undefined ? second : first + second;
+      throw new FormatError(
+        `merge ${firsts.length} ("${first}" and "${second}") needs the token "${missing}", which is not in the ` +
+          "vocabulary; do vocabulary and merges belong together?",
+      );
+    }
+    firsts.push(a);
+    seconds.push(b);
+    results.push(joined);
+  }
+  return new Merges(firsts, seconds, results);
+}

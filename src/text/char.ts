@@ -1,0 +1,180 @@
+/**
+ * One id for each character: the tokenizer for small models and small alphabets.
+ *
+ * A character is a Unicode code point (a lone surrogate counts as one), so an emoji of several code points takes
+ * several ids. It is saved as a Hugging Face tokenizer.json: BPE without merges over single characters, which every
+ * reader of such files understands.
+ *
+ * @module
+ */
+import { FormatError, OptionError, ShapeError } from "../core/errors.ts";
+import { AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
+import { pieceStream } from "./stream.ts";
+import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
+
+/** Options of a {@link CharTokenizer}. */
+export interface CharTokenizerOptions {
+  /** What an unknown character becomes. Default: none, an unknown character is an error. */
+  readonly unkToken?: string;
+  /** Special tokens, recognised in texts; their ids follow those of the characters. Default none. */
+  readonly specialTokens?: readonly string[];
+  /** The token that ends a text. Default: `<|endoftext|>`, when it is one of the special tokens. */
+  readonly eosToken?: string;
+}
+
+/** The pre-tokenizer of the saved form: every code point a piece of its own. */
+const splitCharacters = {
+  type: "Split",
+  pattern: { Regex: "[\\s\\S]" },
+  behavior: "Isolated",
+  invert: false,
+};
+
+/** A tokenizer whose tokens are characters. */
+export class CharTokenizer implements Tokenizer {
+  readonly vocabSize: number;
+  readonly eosTokenId: number | undefined;
+  /** The id that unknown characters get, if there is one. */
+  readonly unkTokenId: number | undefined;
+  readonly #tokens: readonly string[];
+  readonly #ids: ReadonlyMap<string, number>;
+  readonly #added: AddedTokens;
+  readonly #idOfCode: Int32Array; // of code points up to U+FFFF; -1: unknown
+  readonly #characters: number;
+
+  /** A tokenizer that gives `characters` the ids 0, 1, 2 … in their order. Throws OptionError for duplicates. */
+  constructor(characters: Iterable<string>, options: CharTokenizerOptions = {}) {
+    const tokens = [...characters];
+    this.#characters = tokens.length;
+    for (const token of tokens) {
+      if (token === "" || token.length !== String.fromCodePoint(token.codePointAt(0)!).length) {
+        throw new OptionError(
+          `each character should be one code point, and one of them is ${JSON.stringify(token)}`,
+        );
+      }
+    }
+    const specials = [...(options.specialTokens ?? [])];
+    const unk = options.unkToken;
+    if (unk !== undefined && !tokens.includes(unk) && !specials.includes(unk)) specials.push(unk);
+    this.#added = new AddedTokens(specials.map((content, k) => ({ id: this.#characters + k, content })));
+    tokens.push(...specials);
+    this.#tokens = tokens;
+    this.#ids = new Map(tokens.map((token, id) => [token, id]));
+    this.vocabSize = tokens.length;
+    if (this.#ids.size !== tokens.length || specials.includes("")) {
+      const twice = tokens.find((token, id) => token === "" || this.#ids.get(token) !== id);
+      throw new OptionError(
+        `characters and special tokens should be distinct, and ${JSON.stringify(twice)} is not`,
+      );
+    }
+    this.unkTokenId = unk === undefined ? undefined : this.#ids.get(unk);
+    const eos = options.eosToken ?? "<|endoftext|>";
+    this.eosTokenId = options.eosToken === undefined ? this.#added.idOf(eos) : this.#ids.get(eos);
+    let largest = 0;
+    for (const token of tokens) if (token.length === 1) largest = Math.max(largest, token.charCodeAt(0));
+    this.#idOfCode = new Int32Array(largest + 1).fill(-1);
+    for (let id = 0; id < this.#characters; id++) {
+      if (tokens[id].length === 1) this.#idOfCode[tokens[id].charCodeAt(0)] = id;
+    }
+  }
+
+  /** A tokenizer for the characters of a text or of several, in the order of their code points. */
+  static from(texts: string | Iterable<string>, options: CharTokenizerOptions = {}): CharTokenizer {
+    const codes = new Set<number>();
+    const tokens = new AddedTokens((options.specialTokens ?? []).map((content, id) => ({ id, content })));
+    for (const text of typeof texts === "string" ? [texts] : texts) {
+      tokens.split(text, false, (start, end) => {
+        for (let i = start; i < end; i++) {
+          const code = text.codePointAt(i)!;
+          if (code > 0xffff) i++;
+          codes.add(code);
+        }
+      }, () => {});
+    }
+    const sorted = [...codes].sort((a, b) => a - b);
+    return new CharTokenizer(sorted.map((code) => String.fromCodePoint(code)), options);
+  }
+
+  /** The characters, in the order of their ids. */
+  get characters(): readonly string[] {
+    return this.#tokens.slice(0, this.#characters);
+  }
+
+  /** The ids of a text. Throws FormatError for an unknown character, unless there is an `unkToken`. */
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    const out: number[] = [];
+    this.#added.split(text, options.splitSpecialTokens ?? false, (start, end) => {
+      for (let i = start; i < end; i++) {
+        const at = i, unit = text.charCodeAt(i);
+        let id = unit < this.#idOfCode.length ? this.#idOfCode[unit] : -1;
+        if ((unit & 0xfc00) === 0xd800 && text.codePointAt(i)! > 0xffff) {
+          id = this.#ids.get(text.slice(i, i + 2)) ?? -1;
+          i++;
+        }
+        if (id < 0) id = this.unkTokenId ?? this.#unknown(text, at);
+        out.push(id);
+      }
+    }, (id) => out.push(id));
+    return out;
+  }
+
+  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    const skip = options.skipSpecialTokens ?? false;
+    return Array.from(ids, (id) => this.#textOf(id, skip)).join("");
+  }
+
+  stream(options: DecodeOptions = {}): DecodeStream {
+    const skip = options.skipSpecialTokens ?? false;
+    return pieceStream((id) => this.#textOf(id, skip));
+  }
+
+  tokenToId(token: string): number | undefined {
+    return this.#ids.get(token);
+  }
+
+  idToToken(id: number): string | undefined {
+    return this.#tokens[id];
+  }
+
+  toJSON(): unknown {
+    return {
+      version: "1.0",
+      truncation: null,
+      padding: null,
+      added_tokens: [...this.#added.byId.values()].map(addedTokenToJSON),
+      normalizer: null,
+      pre_tokenizer: splitCharacters,
+      post_processor: null,
+      decoder: { type: "Fuse" },
+      model: {
+        type: "BPE",
+        dropout: null,
+        unk_token: this.unkTokenId === undefined ? null : this.#tokens[this.unkTokenId],
+        continuing_subword_prefix: null,
+        end_of_word_suffix: null,
+        fuse_unk: false,
+        byte_fallback: false,
+        vocab: Object.fromEntries(this.#ids),
+        merges: [],
+      },
+    };
+  }
+
+  #textOf(id: number, skipSpecialTokens: boolean): string {
+    const token = this.#tokens[id];
+    if (token === undefined) {
+      throw new ShapeError(`id ${id} is not in the vocabulary, whose ids go from 0 to ${this.vocabSize - 1}`);
+    }
+    return skipSpecialTokens && this.#added.isSpecial(id) ? "" : token;
+  }
+
+  #unknown(text: string, at: number): never {
+    const code = text.codePointAt(at)!, hex = code.toString(16).toUpperCase().padStart(4, "0");
+    throw new FormatError(
+      `the character ${
+        JSON.stringify(String.fromCodePoint(code))
+      } (U+${hex}) at position ${at} is not among the ` +
+        `${this.#characters} characters of this tokenizer; take it out, or make the tokenizer with an unkToken`,
+    );
+  }
+}

@@ -1,0 +1,188 @@
+/**
+ * The door to `@huggingface/tokenizers`, for every tokenizer.json that this library does not read itself.
+ *
+ * The package is loaded when the first such file is, never before. What differs here from using it directly: white
+ * space is Unicode's (see `white_space.ts`), `splitSpecialTokens` and streaming exist, no ids have an empty text, and
+ * decoding never "cleans up" spaces before punctuation, because that would change the text. Lone surrogates become
+ * U+FFFD, as in any UTF-8.
+ *
+ * @module
+ */
+import { FerrotypeError, FormatError, ShapeError } from "../core/errors.ts";
+import { symbolsToBytes } from "./bytes.ts";
+import { byteStream, windowStream } from "./stream.ts";
+import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
+import { fromWtf8, toWtf8 } from "./utf8.ts";
+import { withUnicodeWhiteSpace } from "./white_space.ts";
+
+/** The part of the package's `Tokenizer` that is used here. */
+interface PackageTokenizer {
+  readonly post_processor:
+    | ((tokens: string[], pair: null, addSpecialTokens: boolean) => { tokens: string[] })
+    | null;
+  encode(
+    text: string,
+    options: { add_special_tokens: boolean },
+  ): { ids: (number | undefined)[]; tokens: string[] };
+  decode(
+    ids: number[],
+    options: { skip_special_tokens: boolean; clean_up_tokenization_spaces: boolean },
+  ): string;
+  token_to_id(token: string): number | undefined;
+  id_to_token(id: number): string | undefined;
+  get_vocab(): Map<string | undefined, number>;
+  get_added_tokens_decoder(): Map<number, { readonly content: string; readonly special: boolean }>;
+}
+
+interface Package {
+  readonly Tokenizer: new (tokenizer: object, config: object) => PackageTokenizer;
+}
+
+type Json = Record<string, unknown>;
+
+const nothing = new Uint8Array(0);
+
+async function importPackage(): Promise<Package> {
+  try {
+    return await import("@huggingface/tokenizers") as unknown as Package;
+  } catch (cause) {
+    throw new FerrotypeError(
+      "this tokenizer.json needs the package @huggingface/tokenizers, which could not be loaded; install it with " +
+        '"npm install @huggingface/tokenizers" or "deno add npm:@huggingface/tokenizers"',
+      { cause },
+    );
+  }
+}
+
+/** A tokenizer that is run by `@huggingface/tokenizers`. */
+export class HuggingFaceTokenizer implements Tokenizer {
+  readonly vocabSize: number;
+  readonly eosTokenId: number | undefined;
+  readonly #json: Json;
+  readonly #make: (json: Json) => PackageTokenizer;
+  readonly #tokenizer: PackageTokenizer;
+  readonly #special: ReadonlySet<number>;
+  readonly #added: ReadonlyMap<number, { readonly content: string }>;
+  readonly #byteLevel: boolean;
+  #plain: PackageTokenizer | undefined; // knows no special tokens; made when first asked for
+
+  private constructor(json: Json, make: (json: Json) => PackageTokenizer, eosToken: string | undefined) {
+    this.#json = json;
+    this.#make = make;
+    this.#tokenizer = make(json);
+    let largest = -1;
+    for (const id of this.#tokenizer.get_vocab().values()) largest = Math.max(largest, id);
+    this.vocabSize = largest + 1;
+    const added = this.#tokenizer.get_added_tokens_decoder();
+    this.#added = added;
+    this.#special = new Set([...added].filter(([, token]) => token.special).map(([id]) => id));
+    const eos = this.#tokenizer.token_to_id(eosToken ?? "<|endoftext|>");
+    this.eosTokenId = eosToken === undefined && eos !== undefined && !this.#special.has(eos)
+      ? undefined
+      : eos;
+    const decoder = json.decoder as Json | null | undefined, model = json.model as Json;
+    this.#byteLevel = decoder?.type === "ByteLevel" && !model.end_of_word_suffix;
+  }
+
+  /**
+   * Loads the value of a tokenizer.json, with that of its tokenizer_config.json if there is one. `eosToken` is the
+   * token that ends a text. Throws FormatError when the package cannot read it, FerrotypeError when there is no
+   * package.
+   */
+  static async load(json: Json, config: Json, eosToken: string | undefined): Promise<HuggingFaceTokenizer> {
+    const { Tokenizer } = await importPackage();
+    const absent = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
+    const make = (value: Json) =>
+      new Tokenizer(
+        { ...absent, ...withUnicodeWhiteSpace(value), added_tokens: value.added_tokens ?? [] },
+        config,
+      );
+    try {
+      return new HuggingFaceTokenizer(json, make, eosToken);
+    } catch (cause) {
+      const reason = cause instanceof Error ? cause.message : String(cause);
+      throw new FormatError(`@huggingface/tokenizers cannot read this tokenizer.json: ${reason}`, { cause });
+    }
+  }
+
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    const addSpecialTokens = options.addSpecialTokens ?? true;
+    const ids = options.splitSpecialTokens === true
+      ? this.#encodePlain(text, addSpecialTokens)
+      : this.#tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;
+    if (ids.includes(undefined)) {
+      throw new FormatError(
+        "the text has something for which this tokenizer has neither a token nor an unk_token",
+      );
+    }
+    return ids as number[];
+  }
+
+  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    const skip = options.skipSpecialTokens ?? false, list = Array.from(ids);
+    if (!this.#byteLevel) return this.#decodeList(list, skip);
+    const tokens = list.map((id) => this.#bytesOf(id, skip));
+    const bytes = new Uint8Array(tokens.reduce((sum, token) => sum + token.length, 0));
+    let at = 0;
+    for (const token of tokens) {
+      bytes.set(token, at);
+      at += token.length;
+    }
+    return fromWtf8(bytes);
+  }
+
+  stream(options: DecodeOptions = {}): DecodeStream {
+    const skip = options.skipSpecialTokens ?? false;
+    if (this.#byteLevel) return byteStream((id) => this.#bytesOf(id, skip));
+    return windowStream((ids) => this.#decodeList(ids, skip));
+  }
+
+  tokenToId(token: string): number | undefined {
+    return this.#tokenizer.token_to_id(token);
+  }
+
+  idToToken(id: number): string | undefined {
+    return this.#tokenizer.id_to_token(id);
+  }
+
+  toJSON(): unknown {
+    return this.#json;
+  }
+
+  /** Special tokens in the text are text; those that the post-processor puts around it are not. */
+  #encodePlain(text: string, addSpecialTokens: boolean): (number | undefined)[] {
+    const added = (this.#json.added_tokens ?? []) as { special?: boolean }[];
+    this.#plain ??= this.#make({
+      ...this.#json,
+      added_tokens: added.filter((token) => token.special !== true),
+      post_processor: null,
+    });
+    const { ids, tokens } = this.#plain.encode(text, { add_special_tokens: false });
+    const processor = this.#tokenizer.post_processor;
+    if (processor === null) return ids;
+    const idOf = new Map(tokens.map((token, i) => [token, ids[i]]));
+    return processor(tokens, null, addSpecialTokens).tokens
+      .map((token) => idOf.get(token) ?? this.#tokenizer.token_to_id(token));
+  }
+
+  #token(id: number): string {
+    const token = this.#tokenizer.id_to_token(id);
+    if (token === undefined) {
+      throw new ShapeError(`id ${id} is not in the vocabulary, whose ids go from 0 to ${this.vocabSize - 1}`);
+    }
+    return token;
+  }
+
+  #decodeList(ids: readonly number[], skipSpecialTokens: boolean): string {
+    for (const id of ids) this.#token(id);
+    const kept = skipSpecialTokens ? ids.filter((id) => !this.#special.has(id)) : [...ids];
+    if (kept.length === 0) return "";
+    return this.#tokenizer.decode(kept, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+  }
+
+  #bytesOf(id: number, skipSpecialTokens: boolean): Uint8Array {
+    const token = this.#token(id);
+    if (skipSpecialTokens && this.#special.has(id)) return nothing;
+    return (this.#added.has(id) ? undefined : symbolsToBytes(token)) ?? toWtf8(token);
+  }
+}

@@ -1,0 +1,12 @@
+/**
+ * Tokenizers: characters, byte-level BPE and its training, and the door to `@huggingface/tokenizers`.
+ *
+ * @module
+ */
+export type { AddedToken } from "./added_tokens.ts";
+export { type BpeParts, BpeTokenizer } from "./bpe.ts";
+export type { BpeTrainOptions, BpeTrainProgress } from "./bpe_train.ts";
+export { CharTokenizer, type CharTokenizerOptions } from "./char.ts";
+export type { HuggingFaceTokenizer } from "./huggingface.ts";
+export type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
+export { tokenizerFromJson, type TokenizerFromJsonOptions } from "./tokenizer_json.ts";

@@ -1,0 +1,53 @@
+/**
+ * What every tokenizer can do, and nothing about how.
+ *
+ * Models, generation and training know a tokenizer by this interface alone; which class stands behind it depends
+ * on the file it came from.
+ *
+ * @module
+ */
+
+/** How {@link Tokenizer.encode} treats special tokens. */
+export interface EncodeOptions {
+  /** Add what the tokenizer puts around a text, such as `[CLS] … [SEP]`. Default true; GPT-2 puts nothing. */
+  readonly addSpecialTokens?: boolean;
+  /**
+   * Treat the text of special tokens (`<|endoftext|>`) as ordinary text. Default false: they become their one id.
+   * Named as in Hugging Face `transformers`.
+   */
+  readonly splitSpecialTokens?: boolean;
+}
+
+/** How {@link Tokenizer.decode} treats special tokens. */
+export interface DecodeOptions {
+  /** Leave special tokens out of the text. Default false. */
+  readonly skipSpecialTokens?: boolean;
+}
+
+/** Text from ids that arrive one at a time. The pieces, joined, are what `decode` gives for all the ids. */
+export interface DecodeStream {
+  /** Takes the next id; returns the text that is now complete, `""` while a character is still in parts. */
+  push(id: number): string;
+  /** Ends the text: returns what is left, with U+FFFD for a character that never became whole. */
+  flush(): string;
+}
+
+/** Text to ids and back. */
+export interface Tokenizer {
+  /** One more than the largest id: the number of rows an embedding for this tokenizer needs. */
+  readonly vocabSize: number;
+  /** The id of the token that ends a text, if there is one. */
+  readonly eosTokenId?: number | undefined;
+  /** The ids of a text. */
+  encode(text: string, options?: EncodeOptions): number[];
+  /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
+  decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
+  /** Decodes ids one at a time, never splitting a character. */
+  stream(options?: DecodeOptions): DecodeStream;
+  /** The id of a token, written as in the vocabulary. */
+  tokenToId(token: string): number | undefined;
+  /** The token of an id, written as in the vocabulary. */
+  idToToken(id: number): string | undefined;
+  /** The value of a Hugging Face `tokenizer.json` that gives the same ids. */
+  toJSON(): unknown;
+}

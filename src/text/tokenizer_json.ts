@@ -1,0 +1,191 @@
+/**
+ * From the value of a tokenizer.json to the tokenizer that runs it.
+ *
+ * Characters and GPT-2's byte-level BPE are read here, by this library's own tokenizers, which start faster and need
+ * no package. Everything else goes through `@huggingface/tokenizers`.
+ *
+ * @module
+ */
+import { FormatError, OptionError } from "../core/errors.ts";
+import type { AddedToken } from "./added_tokens.ts";
+import { BpeTokenizer } from "./bpe.ts";
+import { byteSymbols } from "./bytes.ts";
+import { CharTokenizer } from "./char.ts";
+import { HuggingFaceTokenizer } from "./huggingface.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+import { vocabularyMap } from "./vocabulary.ts";
+
+/** Options of {@link tokenizerFromJson}. */
+export interface TokenizerFromJsonOptions {
+  /**
+   * `auto` (default): this library's own tokenizer where there is one. `huggingface`: `@huggingface/tokenizers` for
+   * every file. The ids are the same.
+   */
+  readonly engine?: "auto" | "huggingface";
+}
+
+type Json = Record<string, unknown>;
+
+/**
+ * Makes the tokenizer that a Hugging Face tokenizer.json describes.
+ *
+ * @param json the parsed tokenizer.json
+ * @param config the parsed tokenizer_config.json, which names the token that ends a text
+ * @throws FormatError for a value that is no tokenizer.json; FerrotypeError when `@huggingface/tokenizers` is needed
+ * and not installed
+ */
+export async function tokenizerFromJson(
+  json: unknown,
+  config?: unknown,
+  options: TokenizerFromJsonOptions = {},
+): Promise<Tokenizer> {
+  const engine = options.engine ?? "auto";
+  if (engine !== "auto" && engine !== "huggingface") {
+    throw new OptionError(`engine should be "auto" or "huggingface" and is ${JSON.stringify(engine)}`);
+  }
+  const file = object(json, "a tokenizer.json");
+  const configuration = config === undefined || config === null
+    ? {}
+    : object(config, "a tokenizer_config.json");
+  const model = object(file.model, '"model" of tokenizer.json');
+  if (typeof model.vocab !== "object" || model.vocab === null) {
+    throw new FormatError(
+      `"model.vocab" of tokenizer.json should be an object or a list and is ${show(model.vocab)}`,
+    );
+  }
+  const addedTokens = readAddedTokens(file.added_tokens);
+  const eosToken = contentOf(configuration.eos_token);
+  if (engine === "auto") {
+    const own = readCharacters(file, model, addedTokens, eosToken) ??
+      readBpe(file, model, addedTokens, eosToken);
+    if (own !== undefined) return own;
+  }
+  return await HuggingFaceTokenizer.load(file, configuration, eosToken);
+}
+
+function show(value: unknown): string {
+  if (Array.isArray(value)) return "a list";
+  const text = typeof value === "object" && value !== null ? "an object" : JSON.stringify(value) ?? "missing";
+  return text.length > 60 ? `${text.slice(0, 60)}…` : text;
+}
+
+function object(value: unknown, what: string): Json {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new FormatError(`${what} should be a JSON object and is ${show(value)}`);
+  }
+  return value as Json;
+}
+
+/** A token in a tokenizer_config.json is its text, or an object that has it as `content`. */
+function contentOf(token: unknown): string | undefined {
+  if (typeof token === "object" && token !== null) token = (token as Json).content;
+  return typeof token === "string" ? token : undefined;
+}
+
+function readAddedTokens(value: unknown): AddedToken[] {
+  if (value === undefined || value === null) return [];
+  if (!Array.isArray(value)) {
+    throw new FormatError(`"added_tokens" of tokenizer.json should be a list and is ${show(value)}`);
+  }
+  return value.map((entry: unknown, k) => {
+    const token = object(entry, `added token ${k} of tokenizer.json`);
+    if (typeof token.content !== "string" || !Number.isInteger(token.id)) {
+      throw new FormatError(
+        `added token ${k} of tokenizer.json should have a text as content and an integer as id, and has ` +
+          `${show(token.content)} and ${show(token.id)}`,
+      );
+    }
+    return {
+      id: token.id as number,
+      content: token.content,
+      special: token.special === true,
+      singleWord: token.single_word === true,
+      lstrip: token.lstrip === true,
+      rstrip: token.rstrip === true,
+      normalized: token.normalized === true,
+    };
+  });
+}
+
+/** What no tokenizer of this library does: such files go through the package. */
+function isPlainBpe(file: Json, model: Json): boolean {
+  return (model.type === "BPE" || model.type === undefined) && "merges" in model &&
+    !Array.isArray(model.vocab) &&
+    (file.normalizer ?? null) === null && !model.dropout && !model.continuing_subword_prefix &&
+    !model.end_of_word_suffix && model.fuse_unk !== true && model.byte_fallback !== true &&
+    model.ignore_merges !== true;
+}
+
+/** The form that {@link CharTokenizer} saves, and nothing else. */
+function readCharacters(
+  file: Json,
+  model: Json,
+  addedTokens: readonly AddedToken[],
+  eosToken: string | undefined,
+): CharTokenizer | undefined {
+  const split = (file.pre_tokenizer ?? {}) as Json, decoder = (file.decoder ?? {}) as Json;
+  const saved = isPlainBpe(file, model) && Array.isArray(model.merges) && model.merges.length === 0 &&
+    split.type === "Split" && (split.pattern as Json | undefined)?.Regex === "[\\s\\S]" &&
+    split.behavior === "Isolated" && split.invert !== true && (file.post_processor ?? null) === null &&
+    decoder.type === "Fuse";
+  if (!saved) return undefined;
+  const tokens = Object.entries(model.vocab as Record<string, number>).sort((a, b) => a[1] - b[1]);
+  const specials = new Set(addedTokens.map((token) => token.content));
+  const characters = tokens.map(([token]) => token).filter((token) => !specials.has(token));
+  const plain =
+    tokens.every(([token, id], k) => id === k && specials.has(token) === k >= characters.length) &&
+    characters.every((token) => token !== "" && [...token].length === 1) &&
+    addedTokens.every((token, k) =>
+      token.id === characters.length + k && token.special && !token.lstrip && !token.rstrip &&
+      !token.singleWord
+    );
+  const unkToken = contentOf(model.unk_token);
+  if (!plain || unkToken !== undefined && !tokens.some(([token]) => token === unkToken)) return undefined;
+  return new CharTokenizer(characters, {
+    specialTokens: [...specials],
+    ...(unkToken === undefined ? {} : { unkToken }),
+    ...(eosToken === undefined ? {} : { eosToken }),
+  });
+}
+
+function readBpe(
+  file: Json,
+  model: Json,
+  addedTokens: readonly AddedToken[],
+  eosToken: string | undefined,
+): BpeTokenizer | undefined {
+  const cut = (file.pre_tokenizer ?? {}) as Json, decoder = (file.decoder ?? {}) as Json;
+  const after = (file.post_processor ?? { type: "ByteLevel" }) as Json;
+  const byteLevel = isPlainBpe(file, model) && cut.type === "ByteLevel" && cut.use_regex !== false &&
+    cut.add_prefix_space === false && decoder.type === "ByteLevel" && after.type === "ByteLevel";
+  if (!byteLevel) return undefined;
+  const vocab = vocabularyMap(model.vocab as Record<string, number>);
+  // Trained without the byte alphabet: what has no token is dropped then, which is left to the package.
+  if (byteSymbols.some((symbol) => !vocab.has(symbol))) return undefined;
+  return new BpeTokenizer({
+    vocab,
+    merges: readMerges(model.merges),
+    addedTokens,
+    ...(eosToken === undefined ? {} : { eosToken }),
+  });
+}
+
+/** Merges are "first second", or [first, second] in newer files. */
+function readMerges(merges: unknown): [first: string, second: string][] {
+  if (!Array.isArray(merges)) {
+    throw new FormatError(`"model.merges" of tokenizer.json should be a list and is ${show(merges)}`);
+  }
+  return merges.map((merge: unknown, k) => {
+    const pair = typeof merge === "string" ? merge.split(" ") : merge;
+    if (
+      !Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== "string" || typeof pair[1] !== "string"
+    ) {
+      throw new FormatError(
+        `merge ${k} of tokenizer.json should be two tokens, as "a b" or ["a", "b"], and is ${
+          JSON.stringify(merge)
+        }`,
+      );
+    }
+    return pair as [string, string];
+  });
+}
