@@ -1,0 +1,112 @@
+/**
+ * Blocks of 32 weights with one scale: q8 and q4, to and from f32.
+ *
+ * The layout and the arithmetic are those of llama.cpp's Q8_0 and Q4_0 (`quantize_row_q8_0_ref`,
+ * `quantize_row_q4_0_ref` in ggml-quants.c). A q8 block is an f16 scale and 32 signed bytes, value = scale · byte; a
+ * q4 block is an f16 scale and 16 bytes, byte j holding value j in its low nibble and value j + 16 in its high one,
+ * value = scale · (nibble - 8). q4's scale is the value of largest magnitude, sign kept, divided by -8, so that this
+ * value is hit exactly. Sums of rounding: at most scale / 2 a value, q4 up to a whole scale at the far end (there is no +8).
+ *
+ * @module
+ */
+import { quantBlock } from "../core/dtype.ts";
+import { DTypeError, ShapeError } from "../core/errors.ts";
+import { fromF16, toF16 } from "../core/half.ts";
+
+const f16Max = 65504;
+
+function checkLengths(what: string, values: number, bytes: number, blockBytes: number): number {
+  const blocks = values / quantBlock;
+  if (!Number.isInteger(blocks) || bytes !== blocks * blockBytes) {
+    throw new ShapeError(
+      `${what}: ${values} values and ${bytes} bytes do not match; a block of ${quantBlock} values takes ${blockBytes} bytes`,
+    );
+  }
+  return blocks;
+}
+
+/** The value of largest magnitude in a block, with its sign. @throws {DTypeError} for one that f16 scales cannot reach. */
+function extreme(x: Float32Array, at: number, steps: number): number {
+  let best = 0, value = 0;
+  for (let i = at; i < at + quantBlock; i++) {
+    const magnitude = Math.abs(x[i]);
+    if (magnitude > best) {
+      best = magnitude;
+      value = x[i];
+    } else if (magnitude !== magnitude) best = Infinity;
+  }
+  if (!(best <= f16Max * steps)) {
+    throw new DTypeError(
+      `values ${at} to ${at + quantBlock - 1} hold NaN or a magnitude above ${
+        f16Max * steps
+      }, which blocks with an f16 scale cannot hold`,
+    );
+  }
+  return value;
+}
+
+/**
+ * Quantises `x` (a multiple of 32 values) to q8 blocks in `out` (34 bytes each).
+ *
+ * @throws {ShapeError} when the lengths do not match.
+ * @throws {DTypeError} for NaN and values beyond ±8,319,008.
+ */
+export function quantizeQ8(x: Float32Array, out: Uint8Array): void {
+  const blocks = checkLengths("quantizeQ8", x.length, out.length, 34);
+  for (let block = 0, i = 0, o = 0; block < blocks; block++, o += 34) {
+    const scale = Math.fround(Math.abs(extreme(x, i, 127)) / 127);
+    const inverse = scale > 0 ? Math.fround(1 / scale) : 0;
+    const half = toF16(scale);
+    out[o] = half;
+    out[o + 1] = half >>> 8;
+    for (let j = 0; j < quantBlock; j++, i++) {
+      // Half away from zero, as C's roundf. An inverse that overflowed belongs to a scale that is 0 in f16.
+      const v = Math.fround(x[i] * inverse);
+      out[o + 2 + j] = v < 0 ? -Math.min(127, -v + 0.5 | 0) : Math.min(127, v + 0.5 | 0);
+    }
+  }
+}
+
+/** The values of q8 blocks: 34 bytes of `q` for 32 values of `out`. @throws {ShapeError} when the lengths do not match. */
+export function dequantizeQ8(q: Uint8Array, out: Float32Array): void {
+  const blocks = checkLengths("dequantizeQ8", out.length, q.length, 34);
+  for (let block = 0, i = 0, o = 0; block < blocks; block++, o += 34) {
+    const scale = fromF16(q[o] | q[o + 1] << 8);
+    for (let j = 2; j < 34; j++, i++) out[i] = scale * (q[o + j] << 24 >> 24);
+  }
+}
+
+/**
+ * Quantises `x` (a multiple of 32 values) to q4 blocks in `out` (18 bytes each).
+ *
+ * @throws {ShapeError} when the lengths do not match.
+ * @throws {DTypeError} for NaN and values beyond ±524,032.
+ */
+export function quantizeQ4(x: Float32Array, out: Uint8Array): void {
+  const blocks = checkLengths("quantizeQ4", x.length, out.length, 18);
+  for (let block = 0, i = 0, o = 0; block < blocks; block++, i += quantBlock, o += 18) {
+    const scale = Math.fround(extreme(x, i, 8) / -8);
+    const inverse = scale !== 0 ? Math.fround(1 / scale) : 0;
+    const half = toF16(scale);
+    out[o] = half;
+    out[o + 1] = half >>> 8;
+    for (let j = 0; j < 16; j++) {
+      const low = Math.fround(Math.fround(x[i + j] * inverse) + 8.5);
+      const high = Math.fround(Math.fround(x[i + j + 16] * inverse) + 8.5);
+      out[o + 2 + j] = Math.min(15, low | 0) | Math.min(15, high | 0) << 4;
+    }
+  }
+}
+
+/** The values of q4 blocks: 18 bytes of `q` for 32 values of `out`. @throws {ShapeError} when the lengths do not match. */
+export function dequantizeQ4(q: Uint8Array, out: Float32Array): void {
+  const blocks = checkLengths("dequantizeQ4", out.length, q.length, 18);
+  for (let block = 0, i = 0, o = 0; block < blocks; block++, i += quantBlock, o += 18) {
+    const scale = fromF16(q[o] | q[o + 1] << 8);
+    for (let j = 0; j < 16; j++) {
+      const byte = q[o + 2 + j];
+      out[i + j] = scale * ((byte & 15) - 8);
+      out[i + j + 16] = scale * ((byte >>> 4) - 8);
+    }
+  }
+}

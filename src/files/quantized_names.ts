@@ -1,0 +1,83 @@
+/**
+ * How quantised weights are kept in a format that has no name for them.
+ *
+ * A q8 or q4 tensor of shape `[…, n]` is stored as `U8` of shape `[…, n / 32 · blockBytes]`, so that a reader which
+ * knows nothing of this sees rows of bytes, and one metadata entry, `ferrotype.quantized`, holds JSON that gives each
+ * such tensor's dtype and logical shape: `{"h.0.mlp.c_fc.weight":{"dtype":"q8","shape":[768,3072]}}`. Blocks lie as in
+ * GGUF (Q8_0: f16 scale and 32 signed bytes; Q4_0: f16 scale and 16 bytes, low nibbles first).
+ *
+ * @module
+ */
+import { quantBlock } from "../core/dtype.ts";
+import { FormatError } from "../core/errors.ts";
+import { fromDisk, quantBlockBytes, tensorBytes } from "./disk_dtype.ts";
+import type { FileDType } from "./disk_dtype.ts";
+import { type Header, parseJsonObject } from "./header.ts";
+import { quote } from "./json_keys.ts";
+
+/** The metadata key that lists quantised tensors. It is reserved. */
+export const quantizedKey = "ferrotype.quantized";
+
+/** What a tensor means, beside how it is stored. */
+export interface LogicalType {
+  /** Its dtype. */
+  readonly dtype: FileDType;
+  /** Its sizes, outermost first. */
+  readonly shape: readonly number[];
+}
+
+/** The shape under which a quantised tensor's bytes are stored. */
+export function storedShape(dtype: "q8" | "q4", shape: readonly number[]): number[] {
+  return [...shape.slice(0, -1), (shape.at(-1) ?? 1) / quantBlock * quantBlockBytes(dtype)];
+}
+
+/** The metadata entry for `tensors`, or null where none is quantised. */
+export function formatQuantized(tensors: Iterable<{ name: string } & LogicalType>): string | null {
+  const parts: string[] = [];
+  for (const { name, dtype, shape } of tensors) {
+    if (dtype === "q8" || dtype === "q4") {
+      parts.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape })}`);
+    }
+  }
+  return parts.length > 0 ? `{${parts.join(",")}}` : null;
+}
+
+/**
+ * The logical types of the quantised tensors of a file, by name.
+ *
+ * @throws {FormatError} when the entry is not what {@link formatQuantized} writes, or does not fit its tensors.
+ */
+export function parseQuantized(header: Header, file: string): Map<string, LogicalType> {
+  const result = new Map<string, LogicalType>();
+  if (!Object.hasOwn(header.metadata, quantizedKey)) return result;
+  const text = new TextEncoder().encode(header.metadata[quantizedKey]);
+  const { object } = parseJsonObject(
+    text,
+    0,
+    `${file}: metadata ${quantizedKey}`,
+    "list of quantised tensors",
+  );
+  const stored = new Map(header.entries.map((entry) => [entry.name, entry]));
+  for (const [name, value] of Object.entries(object)) {
+    const at = `${file}: metadata ${quantizedKey}: tensor ${quote(name)}`;
+    const entry = stored.get(name);
+    if (!entry) throw new FormatError(`${at} is not in the file`);
+    const { dtype, shape } = (value ?? {}) as { dtype?: unknown; shape?: unknown };
+    if (dtype !== "q8" && dtype !== "q4") {
+      throw new FormatError(`${at} (byte ${entry.begin}): the dtype is neither "q8" nor "q4"`);
+    }
+    if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
+      throw new FormatError(`${at} (byte ${entry.begin}): the shape is not a list of whole numbers`);
+    }
+    const sizes = shape as number[], bytes = tensorBytes(dtype, sizes);
+    if (typeof bytes === "string") throw new FormatError(`${at} (byte ${entry.begin}): ${bytes}`);
+    if (fromDisk(entry.dtype) !== "u8" || bytes !== entry.end - entry.begin) {
+      throw new FormatError(
+        `${at} (byte ${entry.begin}): ${dtype} [${sizes.join(", ")}] takes ${bytes} bytes of U8, ` +
+          `the file holds ${entry.end - entry.begin} of ${entry.dtype}`,
+      );
+    }
+    result.set(name, { dtype, shape: sizes });
+  }
+  return result;
+}
