@@ -1,0 +1,199 @@
+/**
+ * Picking elements by index. (Placing them is `scatter.ts`.)
+ *
+ * Where the index repeats along the inner axes (taking whole rows: an embedding), an index is read once and a row
+ * is copied at once; otherwise each element has an index of its own. Elements are moved as bits, so one kernel
+ * serves all dtypes of a width. Work items are rows.
+ *
+ * @module
+ */
+import { byteSize, isQuantized } from "../../../core/dtype.ts";
+import { DTypeError, ShapeError } from "../../../core/errors.ts";
+import { formatShape, sizeOf } from "../../../core/shape.ts";
+import type { View } from "../../contract.ts";
+import type { FunctionBuilder, LoadName, Local, ModuleBuilder, StoreName } from "../assembler/mod.ts";
+import { addressOf } from "../buffer.ts";
+import type { Engine } from "../engine.ts";
+import { emitWalk, mergeAxes, storeAxes } from "./walk.ts";
+
+// Arguments of the kernels of gather and scatter.
+/** Address of x (or of the source). */
+export const fromArg = 0;
+/** Address of the index. */
+export const indexArg = 4;
+/** Address of the output. */
+export const toArg = 8;
+/** Bytes from one position to the next along the axis that is indexed. */
+export const stepArg = 12;
+/** Positions along that axis. */
+export const sizeArg = 16;
+/** Becomes 1 when an index is out of range. */
+export const wrongArg = 20;
+/** That index. */
+export const wrongIndexArg = 24;
+/** Size and strides (from, index, to) of the inner loop. */
+export const innerArg = 32;
+/** The outer axes, as `walk.ts` stores them. */
+export const axesArg = 64;
+
+/** Bytes of one element. */
+export function widthOf(view: View, what: string): number {
+  if (isQuantized(view.dtype)) {
+    throw new DTypeError(
+      `${what}: ${view.dtype} weights have no single elements; convert them with .to({ dtype: "f32" })`,
+    );
+  }
+  return byteSize(view.dtype, 1);
+}
+
+/** @throws {ShapeError} when a kernel met an index out of range. */
+export function checkIndices(engine: Engine, what: string, view: View, axis: number): void {
+  if (engine.i32[(engine.args + wrongArg) >>> 2] === 0) return;
+  const size = view.shape[axis];
+  throw new ShapeError(
+    `${what}: index ${engine.i32[(engine.args + wrongIndexArg) >>> 2]} is outside [${-size}, ${size - 1}] ` +
+      `at dim ${axis} of ${formatShape(view.shape)}`,
+  );
+}
+
+/** `out[i0…] = x[… index[i0…] at axis …]`; see `Backend.gather`. */
+export function gather(engine: Engine, x: View, axis: number, index: View, out: View): void {
+  if (sizeOf(out.shape) === 0) return;
+  const width = widthOf(x, "gather");
+  const along = x.strides.map((stride, d) => d === axis ? 0 : stride);
+  const indexWidth = byteSize(index.dtype, 1);
+  const axes = mergeAxes(out.shape, [along, index.strides, out.strides], [width, indexWidth, width]);
+  const inner = axes.pop() ?? { size: 1, strides: [0, 0, 0] };
+  const whole = inner.strides[1] === 0 && inner.strides[0] === width && inner.strides[2] === width;
+  const form = whole && inner.size * width >= 64 ? "rows" : "elements";
+  const kernel = engine.kernel(
+    `gather ${form} ${width} ${index.dtype}`,
+    (m) => emitGather(m, form, width, index.dtype),
+  );
+  const { args, u32 } = engine;
+  u32[(args + fromArg) >>> 2] = addressOf(x);
+  u32[(args + indexArg) >>> 2] = addressOf(index);
+  u32[(args + toArg) >>> 2] = addressOf(out);
+  u32[(args + stepArg) >>> 2] = x.strides[axis] * width;
+  u32[(args + sizeArg) >>> 2] = x.shape[axis];
+  u32[(args + wrongArg) >>> 2] = 0;
+  u32[(args + innerArg) >>> 2] = inner.size;
+  inner.strides.forEach((step, k) => u32[((args + innerArg) >>> 2) + 1 + k] = step);
+  storeAxes(u32, args + axesArg, axes);
+  const rows = axes.reduce((n, { size }) => n * size, 1);
+  engine.run(kernel, rows, Math.ceil(65536 / (inner.size * (form === "rows" ? width : 16))));
+  checkIndices(engine, "gather", x, axis);
+}
+
+function emitGather(m: ModuleBuilder, form: "rows" | "elements", width: number, indexType: string): void {
+  const f = m.function("run", { params: ["i32", "i32", "i32"] });
+  const [args, begin, end] = f.params;
+  const row = f.local("i32"), from = f.local("i32"), index = f.local("i32"), to = f.local("i32");
+  const count = f.local("i32"), at = f.local("i32");
+  f.forRange(row, begin, end, 1, () => {
+    loadArgument(f, args, fromArg, from);
+    loadArgument(f, args, indexArg, index);
+    loadArgument(f, args, toArg, to);
+    emitWalk(f, args, axesArg, row, [from, index, to]);
+    if (form === "rows") {
+      emitIndex(f, args, index, indexType, at);
+      f.get(to);
+      f.get(from);
+      f.get(at);
+      f.op("i32.add");
+      f.get(args);
+      f.load("i32.load", innerArg);
+      f.i32(width);
+      f.op("i32.mul");
+      f.op("memory.copy");
+      return;
+    }
+    loadArgument(f, args, innerArg, count);
+    f.loop((again) => {
+      emitIndex(f, args, index, indexType, at);
+      f.get(to);
+      f.get(from);
+      f.get(at);
+      f.op("i32.add");
+      f.load(loadOf(width));
+      f.store(storeOf(width));
+      [from, index, to].forEach((pointer, k) => advance(f, args, pointer, innerArg + 4 + 4 * k));
+      f.increment(count, -1);
+      f.get(count);
+      f.brIf(again);
+    });
+  });
+}
+
+/** local = the argument at `offset`. */
+export function loadArgument(f: FunctionBuilder, args: Local, offset: number, local: Local): void {
+  f.get(args);
+  f.load("i32.load", offset);
+  f.set(local);
+}
+
+/** pointer += the argument at `offset`. */
+export function advance(f: FunctionBuilder, args: Local, pointer: Local, offset: number): void {
+  f.get(pointer);
+  f.get(args);
+  f.load("i32.load", offset);
+  f.op("i32.add");
+  f.set(pointer);
+}
+
+/** The load that moves an element of `width` bytes. */
+export function loadOf(width: number): LoadName {
+  return width === 1 ? "i32.load8_u" : width === 2 ? "i32.load16_u" : width === 4 ? "i32.load" : "i64.load";
+}
+
+/** The store that moves an element of `width` bytes. */
+export function storeOf(width: number): StoreName {
+  return width === 1 ? "i32.store8" : width === 2 ? "i32.store16" : width === 4 ? "i32.store" : "i64.store";
+}
+
+/**
+ * into = bytes from the start of the axis to the position that the index at `pointer` names. An index out of range is
+ * noted in the arguments and taken as 0. Of an i64 the low word is enough: the high one must be its sign.
+ */
+export function emitIndex(f: FunctionBuilder, args: Local, pointer: Local, dtype: string, into: Local): void {
+  const raw = f.local("i32");
+  f.get(pointer);
+  f.load("i32.load");
+  f.tee(raw);
+  f.get(args);
+  f.load("i32.load", sizeArg);
+  f.i32(0);
+  f.get(raw);
+  f.i32(0);
+  f.op("i32.lt_s");
+  f.select();
+  f.op("i32.add");
+  f.tee(into);
+  f.get(args);
+  f.load("i32.load", sizeArg);
+  f.op("i32.ge_u");
+  if (dtype === "i64") {
+    f.get(pointer);
+    f.load("i32.load", 4);
+    f.get(raw);
+    f.i32(31);
+    f.op("i32.shr_s");
+    f.op("i32.ne");
+    f.op("i32.or");
+  }
+  f.if(() => {
+    f.i32(0);
+    f.set(into);
+    f.get(args);
+    f.get(raw);
+    f.store("i32.store", wrongIndexArg);
+    f.get(args);
+    f.i32(1);
+    f.store("i32.store", wrongArg);
+  });
+  f.get(into);
+  f.get(args);
+  f.load("i32.load", stepArg);
+  f.op("i32.mul");
+  f.set(into);
+}
