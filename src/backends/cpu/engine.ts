@@ -20,6 +20,7 @@
  */
 import { DeviceError, OptionError } from "../../core/errors.ts";
 import { type Global, ModuleBuilder } from "./assembler/mod.ts";
+import { cpuFeatures } from "./features.ts";
 import { Heap, type HeapOptions } from "./heap.ts";
 import type { CpuPlatform } from "./platform.ts";
 import { Pool } from "./pool.ts";
@@ -88,8 +89,10 @@ export class Engine {
   #pool: Pool | null = null;
   #running = false;
 
-  /** An engine with a heap of its own. */
+  /** An engine with a heap of its own. @throws {DeviceError} without SIMD, or when more threads are asked for than can be. */
   constructor(options: EngineOptions = {}) {
+    const { simd } = cpuFeatures();
+    if (!simd.available) throw new DeviceError(`cpu: ${simd.reason}; use device "reference"`);
     this.heap = new Heap(argumentsAt + argumentBytes, options);
     this.heap.u8.fill(0, 0, controlEnd);
     const scratch = this.heap.scratch(threadScratchBytes);
@@ -259,38 +262,8 @@ export class Engine {
   }
 }
 
-function probe(emitted: (m: ModuleBuilder) => void): ((...x: number[]) => number) | null {
-  const m = new ModuleBuilder();
-  emitted(m);
-  try {
-    return new WebAssembly.Instance(new WebAssembly.Module(m.build())).exports.run as (
-      ...x: number[]
-    ) => number;
-  } catch {
-    return null;
-  }
-}
-
-let probed: KernelContext | undefined;
-
 function contextFor(deterministic: boolean): KernelContext {
-  if (probed === undefined) {
-    const madd = probe((m) => {
-      const f = m.function("run", { params: ["f32", "f32", "f32"], results: ["f32"] });
-      for (const p of f.params) {
-        f.get(p);
-        f.op("f32x4.splat");
-      }
-      f.op("f32x4.relaxed_madd");
-      f.lane("f32x4.extract_lane", 0);
-    });
-    // (1 + 2^-12)^2 - 1 - 2^-11 is 2^-24 when rounded once, 0 when the product is rounded first.
-    const x = 1 + 2 ** -12;
-    probed = {
-      fma: madd !== null,
-      relaxed: madd !== null,
-      fusedMadd: madd !== null && madd(x, x, -(1 + 2 ** -11)) !== 0,
-    };
-  }
-  return deterministic ? { ...probed, fma: false, relaxed: false } : probed;
+  const { relaxedSimd, fusedMadd } = cpuFeatures();
+  const relaxed = relaxedSimd.available && !deterministic;
+  return { fma: relaxed, relaxed, fusedMadd: fusedMadd.available };
 }

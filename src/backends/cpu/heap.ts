@@ -15,6 +15,7 @@
  * @module
  */
 import { DeviceError } from "../../core/errors.ts";
+import { cpuFeatures } from "./features.ts";
 
 const pageBytes = 65536;
 const pageGranules = 1024;
@@ -53,30 +54,17 @@ export interface HeapOptions {
   readonly maximum?: number;
 }
 
-function createMemory(shared: boolean, maximum: number): WebAssembly.Memory {
+/** A memory that may grow to `maximum` pages, or to as many as the engine agrees to. */
+function createMemory(shared: boolean, maximum: number): [WebAssembly.Memory, number] {
   for (let pages = maximum;; pages = pages >>> 1) {
     try {
-      return new WebAssembly.Memory({ initial: Math.min(16, pages), maximum: pages, shared });
+      return [new WebAssembly.Memory({ initial: Math.min(16, pages), maximum: pages, shared }), pages];
     } catch (cause) {
-      if (shared && pages <= 4096) return createMemory(false, maximum);
-      if (pages <= 256) {
-        throw new DeviceError(
-          "cpu: the runtime refuses a WebAssembly memory of 16 MiB; close other programs",
-          { cause },
-        );
-      }
+      if (pages > 256) continue;
+      throw new DeviceError("cpu: the runtime refuses a WebAssembly memory of 16 MiB; close other programs", {
+        cause,
+      });
     }
-  }
-}
-
-/** Whether this runtime lets threads share a WebAssembly memory. */
-export function canShareMemory(): boolean {
-  if (typeof SharedArrayBuffer !== "function") return false;
-  try {
-    return new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer instanceof
-      SharedArrayBuffer;
-  } catch {
-    return false;
   }
 }
 
@@ -116,14 +104,10 @@ export class Heap {
 
   /** A fresh memory whose first `reserved` bytes are left to the caller. */
   constructor(reserved: number, options: HeapOptions = {}) {
-    const shared = (options.shared ?? true) && canShareMemory();
-    this.memory = createMemory(
-      shared,
-      Math.min(mostPages, Math.ceil((options.maximum ?? mostPages * pageBytes) / pageBytes)),
-    );
-    this.shared = typeof SharedArrayBuffer === "function" && this.memory.buffer instanceof SharedArrayBuffer;
+    const wanted = Math.min(mostPages, Math.ceil((options.maximum ?? mostPages * pageBytes) / pageBytes));
+    this.shared = (options.shared ?? true) && cpuFeatures().threads.available;
+    [this.memory, this.#maximum] = createMemory(this.shared, wanted);
     this.#pages = this.memory.buffer.byteLength / pageBytes;
-    this.#maximum = Math.min(mostPages, Math.ceil((options.maximum ?? mostPages * pageBytes) / pageBytes));
     const first = Math.max(1, Math.ceil(reserved / 64));
     const least = Math.ceil((first + 4) / pageGranules);
     if (least > this.#pages) this.#pages = this.#growMemory(least - this.#pages);
