@@ -38,7 +38,9 @@ const nothing = new Uint8Array(0);
 
 /** A byte-level BPE tokenizer with GPT-2's splitting pattern. */
 export class BpeTokenizer implements Tokenizer {
+  /** One more than the largest id. */
   readonly vocabSize: number;
+  /** The id of the token that ends a text, if there is one. */
   readonly eosTokenId: number | undefined;
   readonly #tokens: readonly (string | undefined)[];
   readonly #ids: ReadonlyMap<string, number>;
@@ -88,6 +90,7 @@ export class BpeTokenizer implements Tokenizer {
    * bytes and special tokens, CancelledError when the signal is aborted.
    */
   static train(texts: string | Iterable<string>, options: BpeTrainOptions): BpeTokenizer;
+  /** The same from texts that arrive one after another, such as those of a stream of files. */
   static train(texts: AsyncIterable<string>, options: BpeTrainOptions): Promise<BpeTokenizer>;
   static train(
     texts: string | Iterable<string> | AsyncIterable<string>,
@@ -125,6 +128,7 @@ export class BpeTokenizer implements Tokenizer {
     return new BpeTokenizer({ vocab, merges: pairs, addedTokens });
   }
 
+  /** The ids of a text; special tokens in it become theirs. */
   encode(text: string, options: EncodeOptions = {}): number[] {
     const out: number[] = [];
     this.#added.split(
@@ -136,6 +140,7 @@ export class BpeTokenizer implements Tokenizer {
     return out;
   }
 
+  /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const skip = options.skipSpecialTokens ?? false;
     let length = 0;
@@ -148,19 +153,23 @@ export class BpeTokenizer implements Tokenizer {
     return fromWtf8(bytes);
   }
 
+  /** Decodes ids one at a time, whole characters only. */
   stream(options: DecodeOptions = {}): DecodeStream {
     const skip = options.skipSpecialTokens ?? false;
     return byteStream((id) => this.#bytesOf(id, skip));
   }
 
+  /** The id of a token, written as in the vocabulary. */
   tokenToId(token: string): number | undefined {
     return this.#ids.get(token);
   }
 
+  /** The token of an id, written as in the vocabulary. */
   idToToken(id: number): string | undefined {
     return this.#tokens[id];
   }
 
+  /** The value of a Hugging Face tokenizer.json. */
   toJSON(): unknown {
     const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
     const merges: string[] = [];
@@ -214,11 +223,16 @@ export class BpeTokenizer implements Tokenizer {
         const length = this.#encodePiece(text, from, to);
         for (let i = 0; i < length; i++) out.push(this.#piece[i]);
       } else {
-        let word = this.#words.add(text, from, to);
-        if (word < 0) this.#remember(word = ~word, this.#encodePiece(text, from, to));
-        const last = this.#starts[word + 1];
-        for (let i = this.#starts[word]; i < last; i++) out.push(this.#pool[i]);
-        if (this.#words.size >= CACHE_WORDS || this.#words.units >= CACHE_UNITS) this.#words.clear();
+        const word = this.#words.add(text, from, to);
+        if (word >= 0) {
+          const last = this.#starts[word + 1];
+          for (let i = this.#starts[word]; i < last; i++) out.push(this.#pool[i]);
+        } else {
+          const length = this.#encodePiece(text, from, to);
+          for (let i = 0; i < length; i++) out.push(this.#piece[i]);
+          this.#remember(~word, length);
+          if (this.#words.size >= CACHE_WORDS || this.#words.units >= CACHE_UNITS) this.#words.clear();
+        }
       }
       from = to;
     }

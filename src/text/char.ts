@@ -32,7 +32,9 @@ const splitCharacters = {
 
 /** A tokenizer whose tokens are characters. */
 export class CharTokenizer implements Tokenizer {
+  /** One more than the largest id. */
   readonly vocabSize: number;
+  /** The id of the token that ends a text, if there is one. */
   readonly eosTokenId: number | undefined;
   /** The id that unknown characters get, if there is one. */
   readonly unkTokenId: number | undefined;
@@ -118,24 +120,29 @@ export class CharTokenizer implements Tokenizer {
     return out;
   }
 
+  /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const skip = options.skipSpecialTokens ?? false;
     return Array.from(ids, (id) => this.#textOf(id, skip)).join("");
   }
 
+  /** Decodes ids one at a time, whole characters only. */
   stream(options: DecodeOptions = {}): DecodeStream {
     const skip = options.skipSpecialTokens ?? false;
     return pieceStream((id) => this.#textOf(id, skip));
   }
 
+  /** The id of a token, written as in the vocabulary. */
   tokenToId(token: string): number | undefined {
     return this.#ids.get(token);
   }
 
+  /** The token of an id, written as in the vocabulary. */
   idToToken(id: number): string | undefined {
     return this.#tokens[id];
   }
 
+  /** The value of a Hugging Face tokenizer.json. */
   toJSON(): unknown {
     return {
       version: "1.0",

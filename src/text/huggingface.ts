@@ -56,7 +56,9 @@ async function importPackage(): Promise<Package> {
 
 /** A tokenizer that is run by `@huggingface/tokenizers`. */
 export class HuggingFaceTokenizer implements Tokenizer {
+  /** One more than the largest id. */
   readonly vocabSize: number;
+  /** The id of the token that ends a text, if there is one. */
   readonly eosTokenId: number | undefined;
   readonly #json: Json;
   readonly #make: (json: Json) => PackageTokenizer;
@@ -105,6 +107,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
     }
   }
 
+  /** The ids of a text; special tokens in it become theirs. */
   encode(text: string, options: EncodeOptions = {}): number[] {
     const addSpecialTokens = options.addSpecialTokens ?? true;
     const ids = options.splitSpecialTokens === true
@@ -118,6 +121,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
     return ids as number[];
   }
 
+  /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const skip = options.skipSpecialTokens ?? false, list = Array.from(ids);
     if (!this.#byteLevel) return this.#decodeList(list, skip);
@@ -131,20 +135,24 @@ export class HuggingFaceTokenizer implements Tokenizer {
     return fromWtf8(bytes);
   }
 
+  /** Decodes ids one at a time, whole characters only. */
   stream(options: DecodeOptions = {}): DecodeStream {
     const skip = options.skipSpecialTokens ?? false;
     if (this.#byteLevel) return byteStream((id) => this.#bytesOf(id, skip));
     return windowStream((ids) => this.#decodeList(ids, skip));
   }
 
+  /** The id of a token, written as in the vocabulary. */
   tokenToId(token: string): number | undefined {
     return this.#tokenizer.token_to_id(token);
   }
 
+  /** The token of an id, written as in the vocabulary. */
   idToToken(id: number): string | undefined {
     return this.#tokenizer.id_to_token(id);
   }
 
+  /** The value of a Hugging Face tokenizer.json. */
   toJSON(): unknown {
     return this.#json;
   }

@@ -9,4 +9,4 @@ export type { BpeTrainOptions, BpeTrainProgress } from "./bpe_train.ts";
 export { CharTokenizer, type CharTokenizerOptions } from "./char.ts";
 export type { HuggingFaceTokenizer } from "./huggingface.ts";
 export type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
-export { tokenizerFromJson, type TokenizerFromJsonOptions } from "./tokenizer_json.ts";
+export { tokenizerConfig, tokenizerFromJson, type TokenizerFromJsonOptions } from "./tokenizer_json.ts";

@@ -63,6 +63,26 @@ export async function tokenizerFromJson(
   return await HuggingFaceTokenizer.load(file, configuration, eosToken);
 }
 
+/**
+ * The value of a tokenizer_config.json to go with a tokenizer.json written here. It keeps Hugging Face libraries
+ * from "cleaning up" spaces before punctuation, which would change decoded texts.
+ *
+ * @param modelMaxLength the longest text in tokens that the model takes, if there is a limit
+ */
+export function tokenizerConfig(tokenizer: Tokenizer, modelMaxLength?: number): Record<string, unknown> {
+  const eos = tokenizer.eosTokenId === undefined ? undefined : tokenizer.idToToken(tokenizer.eosTokenId);
+  const unk = tokenizer instanceof CharTokenizer && tokenizer.unkTokenId !== undefined
+    ? tokenizer.idToToken(tokenizer.unkTokenId)
+    : undefined;
+  return {
+    tokenizer_class: "PreTrainedTokenizerFast",
+    clean_up_tokenization_spaces: false,
+    ...(eos === undefined ? {} : { eos_token: eos }),
+    ...(unk === undefined ? {} : { unk_token: unk }),
+    ...(modelMaxLength === undefined ? {} : { model_max_length: modelMaxLength }),
+  };
+}
+
 function show(value: unknown): string {
   if (Array.isArray(value)) return "a list";
   const text = typeof value === "object" && value !== null ? "an object" : JSON.stringify(value) ?? "missing";

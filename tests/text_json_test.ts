@@ -1,0 +1,265 @@
+/**
+ * Characters, and reading a tokenizer.json of any kind: which engine runs it, what the door to the Hugging Face
+ * package puts right, and what a malformed file is told.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { describe, it } from "node:test";
+import { FormatError, OptionError, ShapeError } from "../src/core/errors.ts";
+import { BpeTokenizer, CharTokenizer, tokenizerFromJson } from "../src/text/mod.ts";
+import { missingData, readDataJson, readDataText, repository } from "./_data.ts";
+import { streamed } from "./_text.ts";
+
+const gpt2Missing = missingData("tokenizers", "gpt2", "tokenizer.json");
+const textMissing = missingData("text", "tinyshakespeare.txt");
+
+describe("CharTokenizer", () => {
+  it("gives sorted code points their ids and back", () => {
+    const text = "hello\nworld \u{1f469}\u200d\u{1f4bb} \ud800 é";
+    const tokenizer = CharTokenizer.from(text);
+    assert.deepEqual(tokenizer.characters.slice(0, 4), ["\n", " ", "d", "e"]);
+    assert.equal(tokenizer.vocabSize, new Set(text).size);
+    assert.equal(tokenizer.encode(text).length, [...text].length);
+    assert.equal(tokenizer.decode(tokenizer.encode(text)), text);
+    assert.equal(streamed(tokenizer, tokenizer.encode(text)).join(""), text);
+    assert.deepEqual(new CharTokenizer(["b", "a"]).encode("ab"), [1, 0]);
+    assert.deepEqual(CharTokenizer.from(["ab", "bc"]).characters, ["a", "b", "c"]);
+  });
+
+  it("names an unknown character and its position, or makes it the unk token", () => {
+    const tokenizer = CharTokenizer.from("abc");
+    assert.throws(() => tokenizer.encode("ab\u{1f600}"), (error: Error) => {
+      return error instanceof FormatError && /"\u{1f600}" \(U\+1F600\) at position 2/u.test(error.message);
+    });
+    const withUnk = CharTokenizer.from("abc", { unkToken: "<unk>" });
+    assert.deepEqual(withUnk.encode("a?\u{1f600}<unk>"), [0, 3, 3, 3]);
+    assert.equal(withUnk.decode([0, 3]), "a<unk>");
+    assert.equal(withUnk.decode([0, 3], { skipSpecialTokens: true }), "a");
+    assert.throws(() => withUnk.decode([4]), ShapeError);
+    assert.throws(() => new CharTokenizer(["a", "a"]), OptionError);
+    assert.throws(() => new CharTokenizer(["ab"]), OptionError);
+  });
+
+  it(
+    "saves a tokenizer.json that both engines load and encode identically",
+    { skip: textMissing },
+    async () => {
+      const text = readDataText("text", "tinyshakespeare.txt");
+      const odd = "\u{1f600}\u{1f469}\u200d\u{1f4bb}\r\n\n\t\u0085\ufeff1_proto__é漢";
+      const tokenizer = CharTokenizer.from([text, odd], {
+        unkToken: "<unk>",
+        specialTokens: ["<|endoftext|>"],
+      });
+      const json = JSON.parse(JSON.stringify(tokenizer));
+      const { Tokenizer } = await import("@huggingface/tokenizers");
+      const direct = new Tokenizer(json, {});
+      const own = await tokenizerFromJson(json),
+        theirs = await tokenizerFromJson(json, {}, { engine: "huggingface" });
+      assert.ok(own instanceof CharTokenizer);
+      assert.deepEqual(own.toJSON(), json);
+      assert.equal(own.eosTokenId, tokenizer.eosTokenId);
+      assert.equal(theirs.eosTokenId, tokenizer.eosTokenId);
+      assert.equal(theirs.vocabSize, tokenizer.vocabSize);
+      for (const sample of [text.slice(0, 200_000), odd, "unknown: \u{1f680}ß<unk><|endoftext|>"]) {
+        const ids = tokenizer.encode(sample);
+        assert.deepEqual(direct.encode(sample).ids, ids);
+        assert.deepEqual(own.encode(sample), ids);
+        assert.deepEqual(theirs.encode(sample), ids);
+        assert.equal(theirs.decode(ids), tokenizer.decode(ids));
+        assert.equal(streamed(theirs, ids.slice(0, 2000)).join(""), tokenizer.decode(ids.slice(0, 2000)));
+      }
+      assert.equal(tokenizer.decode(tokenizer.encode(text)), text);
+    },
+  );
+});
+
+describe("tokenizerFromJson", () => {
+  const word = (vocab: string[], more: object): object => ({
+    added_tokens: [{ id: 0, content: "[CLS]", special: true }, { id: 1, content: "[SEP]", special: true }],
+    normalizer: null,
+    pre_tokenizer: { type: "BertPreTokenizer" },
+    post_processor: { type: "BertProcessing", cls: ["[CLS]", 0], sep: ["[SEP]", 1] },
+    decoder: { type: "WordPiece", prefix: "##", cleanup: false },
+    model: {
+      type: "WordPiece",
+      unk_token: "[UNK]",
+      continuing_subword_prefix: "##",
+      vocab: Object.fromEntries(["[CLS]", "[SEP]", "[UNK]", ...vocab].map((token, id) => [token, id])),
+    },
+    ...more,
+  });
+
+  it("takes other kinds through the package", async () => {
+    const tokenizer = await tokenizerFromJson(word(["hel", "##lo", "world", "[", "cls", "]", "CLS"], {}), {
+      eos_token: { content: "[SEP]" },
+    });
+    assert.equal(tokenizer.constructor.name, "HuggingFaceTokenizer");
+    assert.equal(tokenizer.eosTokenId, 1);
+    assert.deepEqual(tokenizer.encode("hello world"), [0, 3, 4, 5, 1]);
+    assert.deepEqual(tokenizer.encode("hello world", { addSpecialTokens: false }), [3, 4, 5]);
+    assert.deepEqual(tokenizer.encode("[CLS]world"), [0, 0, 5, 1]);
+    assert.deepEqual(tokenizer.encode("[CLS]world", { splitSpecialTokens: true }), [0, 6, 9, 8, 5, 1]);
+    assert.equal(tokenizer.decode([3, 4, 5], {}), "hello world");
+    assert.equal(tokenizer.decode([0, 3, 4, 1], { skipSpecialTokens: true }), "hello");
+    assert.deepEqual(streamed(tokenizer, [3, 4, 5, 5]), ["hel", "lo", " world", " world", ""]);
+    assert.throws(() => tokenizer.decode([99]), ShapeError);
+  });
+
+  it("holds characters back until they are whole, for a decoder it knows nothing about", async () => {
+    const bytes = Array.from(
+      { length: 256 },
+      (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`,
+    );
+    const tokens = ["<unk>", ...bytes, "▁", "h", "i"];
+    const tokenizer = await tokenizerFromJson({
+      normalizer: { type: "Replace", pattern: { String: " " }, content: "▁" },
+      decoder: {
+        type: "Sequence",
+        decoders: [{ type: "Replace", pattern: { String: "▁" }, content: " " }, { type: "ByteFallback" }, {
+          type: "Fuse",
+        }],
+      },
+      model: {
+        type: "BPE",
+        unk_token: "<unk>",
+        byte_fallback: true,
+        vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+        merges: [],
+      },
+    });
+    const text = "hi \u{1f600}é hi", ids = tokenizer.encode(text), pieces = streamed(tokenizer, ids);
+    assert.equal(tokenizer.decode(ids), text);
+    assert.deepEqual(pieces.filter((piece) => piece !== ""), [
+      "h",
+      "i",
+      " ",
+      "\u{1f600}",
+      "é",
+      " ",
+      "h",
+      "i",
+    ]);
+  });
+
+  it("puts the package's white space right", async () => {
+    const vocab = ["a", "b", "\ufeff", "a\ufeff"], plain = { post_processor: null };
+    const whitespace = await tokenizerFromJson(
+      word(vocab, { ...plain, pre_tokenizer: { type: "WhitespaceSplit" } }),
+    );
+    assert.deepEqual(whitespace.encode("a\u0085b"), [3, 4]);
+    assert.deepEqual(whitespace.encode("a\ufeff b"), [6, 4]);
+    const bert = await tokenizerFromJson(word(vocab, plain));
+    assert.deepEqual(bert.encode("a\u0085b a\ufeff"), [3, 4, 6]);
+    const strip = { type: "Strip", strip_left: true, strip_right: true };
+    const stripped = await tokenizerFromJson(
+      word(vocab, { ...plain, normalizer: strip, pre_tokenizer: null }),
+    );
+    assert.deepEqual(stripped.encode("\u0085a\ufeff\u0085"), [6]);
+    const unicode = await tokenizerFromJson(
+      word(["é", "à", "!"], { ...plain, pre_tokenizer: { type: "Whitespace" } }),
+    );
+    assert.deepEqual(unicode.encode("é\u0085à!"), [3, 4, 5]);
+  });
+
+  it("gives a byte-level tokenizer with a prefix space its space, once", { skip: gpt2Missing }, async () => {
+    const json = readDataJson<Record<string, object>>("tokenizers", "gpt2", "tokenizer.json");
+    const prefixed = { ...json, pre_tokenizer: { ...json.pre_tokenizer, add_prefix_space: true } };
+    const tokenizer = await tokenizerFromJson(prefixed);
+    assert.deepEqual(tokenizer.encode("Hello\nworld"), [18435, 198, 6894]);
+    assert.deepEqual(tokenizer.encode(" Hello"), [18435]);
+  });
+
+  it("honours what added tokens ask for", () => {
+    const vocab = BpeTokenizer.train("x", { vocabSize: 256, specialTokens: [] }).toJSON() as {
+      model: { vocab: Record<string, number> };
+    };
+    const tokenizer = new BpeTokenizer({
+      vocab: vocab.model.vocab,
+      merges: [],
+      addedTokens: [
+        { id: 256, content: "<m>", lstrip: true, rstrip: true },
+        { id: 257, content: "cat", singleWord: true, special: false },
+        { id: 258, content: "<m>x" },
+      ],
+    });
+    const [a, space] = [tokenizer.tokenToId("a")!, tokenizer.tokenToId("Ġ")!];
+    assert.deepEqual(tokenizer.encode("a \u0085<m> \n a"), [a, 256, a]);
+    assert.deepEqual(tokenizer.encode("<m>xa"), [258, a]);
+    assert.deepEqual(tokenizer.encode("cat cat"), [257, space, 257]);
+    assert.equal(tokenizer.encode("cats").length, 4);
+    assert.deepEqual(tokenizer.encode("cat", { splitSpecialTokens: true }), [257]);
+    assert.equal(tokenizer.encode("<m>", { splitSpecialTokens: true }).length, 3);
+    assert.equal(tokenizer.decode([256, 257], { skipSpecialTokens: true }), "cat");
+  });
+
+  it("names what is wrong with a malformed file", async () => {
+    const trained = BpeTokenizer.train("ab ab ab", { vocabSize: 300 }).toJSON() as {
+      model: { vocab: Record<string, unknown>; merges: unknown };
+    };
+    const broken = (change: (json: typeof trained) => void): unknown => {
+      const json = structuredClone(trained);
+      change(json);
+      return json;
+    };
+    const cases: [unknown, RegExp][] = [
+      ["text", /tokenizer\.json should be a JSON object/],
+      [null, /tokenizer\.json should be a JSON object/],
+      [{}, /"model" of tokenizer\.json .* missing/],
+      [{ model: {} }, /"model\.vocab" .* missing/],
+      [{ model: { vocab: {} }, added_tokens: {} }, /"added_tokens" .* list/],
+      [{ model: { vocab: {} }, added_tokens: [{ content: "x" }] }, /added token 0/],
+      [{ model: { vocab: {} }, normalizer: { type: "Odd" } }, /cannot read this tokenizer\.json: .*Odd/],
+      [broken((json) => json.model.merges = {}), /"model\.merges" .* list/],
+      [broken((json) => json.model.merges = ["a b c"]), /merge 0 .* "a b c"/],
+      [broken((json) => json.model.merges = [["a"]]), /merge 0/],
+      [broken((json) => json.model.merges = ["a z"]), /merge 0 .*"az", which is not in the vocabulary/],
+      [broken((json) => json.model.vocab.a = 1.5), /id of token "a" .* 1\.5/],
+      [broken((json) => json.model.vocab.a = "1"), /id of token "a"/],
+      [broken((json) => json.model.vocab.a = json.model.vocab.b), /same id/],
+    ];
+    for (const [json, message] of cases) {
+      await assert.rejects(tokenizerFromJson(json), (error: Error) => {
+        assert.ok(error instanceof FormatError, `${error}`);
+        assert.match(error.message, message);
+        assert.ok(!error.message.includes("\n"));
+        return true;
+      });
+    }
+    await assert.rejects(tokenizerFromJson(trained, {}, { engine: "fast" as "auto" }), OptionError);
+  });
+
+  it("tells how to install the package where it is missing, and starts without it", () => {
+    const folder = mkdtempSync(join(tmpdir(), "ferrotype-text-"));
+    try {
+      cpSync(join(repository, "src", "core"), join(folder, "src", "core"), { recursive: true });
+      cpSync(join(repository, "src", "text"), join(folder, "src", "text"), { recursive: true });
+      writeFileSync(join(folder, "package.json"), '{ "type": "module" }');
+      const script = join(folder, "main.ts");
+      writeFileSync(
+        script,
+        `import { CharTokenizer, tokenizerFromJson } from "./src/text/mod.ts";
+         const saved = CharTokenizer.from("abc").toJSON();
+         console.log((await tokenizerFromJson(saved)).encode("cab").join());
+         await tokenizerFromJson(saved, {}, { engine: "huggingface" }).catch((e) => console.log(e.name, e.message));`,
+      );
+      const flags = "deno" in process.versions
+        ? ["run", "-A"]
+        : "bun" in process.versions
+        ? ["--no-install"]
+        : [];
+      const output = execFileSync(process.execPath, [...flags, script], {
+        encoding: "utf8",
+        stdio: ["ignore", "pipe", "ignore"],
+      });
+      assert.match(output, /^2,0,1\nFerrotypeError .*npm install @huggingface\/tokenizers/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});

@@ -1,0 +1,262 @@
+/**
+ * Byte-level BPE: recorded encodings through both engines, the identity on any string, streaming and training.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { before, describe, it } from "node:test";
+import { CancelledError, FormatError, OptionError, ShapeError } from "../src/core/errors.ts";
+import { BpeTokenizer, type Tokenizer, tokenizerConfig, tokenizerFromJson } from "../src/text/mod.ts";
+import { fromWtf8, Wtf8Decoder } from "../src/text/utf8.ts";
+import { missingData, readDataJson, readDataText } from "./_data.ts";
+import { randomFrom, randomStrings, streamed } from "./_text.ts";
+
+const gpt2Missing = missingData("tokenizers", "gpt2", "tokenizer.json");
+const textMissing = missingData("text", "tinyshakespeare.txt");
+const engines = ["auto", "huggingface"] as const;
+
+describe("byte-level BPE of GPT-2", { skip: gpt2Missing }, () => {
+  const tokenizers: Partial<Record<(typeof engines)[number], Tokenizer>> = {};
+  before(async () => {
+    if (gpt2Missing) return;
+    const json = readDataJson("tokenizers", "gpt2", "tokenizer.json");
+    const config = readDataJson("tokenizers", "gpt2", "tokenizer_config.json");
+    for (const engine of engines) tokenizers[engine] = await tokenizerFromJson(json, config, { engine });
+  });
+
+  for (const engine of engines) {
+    for (
+      const [file, folder, lines] of [["golden.jsonl", "tokenizers/gpt2", 233], [
+        "tokenizer_golden.jsonl",
+        "gpt2-tiny",
+        32,
+      ]] as const
+    ) {
+      it(`${engine}: gives the recorded ids of ${folder}/${file}`, async () => {
+        const tokenizer = folder === "gpt2-tiny"
+          ? await tokenizerFromJson(readDataJson(folder, "tokenizer.json"), undefined, { engine })
+          : tokenizers[engine]!;
+        assert.equal(tokenizer instanceof BpeTokenizer, engine === "auto");
+        let seen = 0;
+        for (const line of readDataText(folder, file).split("\n")) {
+          if (line === "") continue;
+          const { text, ids, ids_special: special } = JSON.parse(line);
+          assert.deepEqual(tokenizer.encode(text, { splitSpecialTokens: true }), ids, line);
+          assert.deepEqual(tokenizer.encode(text), special ?? ids, line);
+          assert.equal(tokenizer.decode(ids), text, line);
+          assert.equal(tokenizer.decode(Int32Array.from(special ?? ids)), text, line);
+          seen++;
+        }
+        assert.equal(seen, lines);
+      });
+    }
+
+    it(`${engine}: knows its vocabulary and special tokens`, () => {
+      const tokenizer = tokenizers[engine]!;
+      assert.equal(tokenizer.vocabSize, 50257);
+      assert.equal(tokenizer.eosTokenId, 50256);
+      assert.equal(tokenizer.tokenToId("Ġthe"), 262);
+      assert.equal(tokenizer.idToToken(262), "Ġthe");
+      assert.equal(tokenizer.tokenToId("no such token"), undefined);
+      assert.equal(tokenizer.idToToken(50257), undefined);
+      assert.equal(tokenizer.decode([40, 50256, 40]), "I<|endoftext|>I");
+      assert.equal(tokenizer.decode([40, 50256, 40], { skipSpecialTokens: true }), "II");
+      assert.equal(tokenizer.decode([]), "");
+      assert.throws(() => tokenizer.decode([50257]), ShapeError);
+      assert.throws(() => tokenizer.stream().push(-1), ShapeError);
+    });
+
+    it(`${engine}: streams what it decodes, whole characters at a time`, () => {
+      const tokenizer = tokenizers[engine]!;
+      for (const text of randomStrings(300, { surrogates: false })) {
+        const ids = tokenizer.encode(text), pieces = streamed(tokenizer, ids);
+        assert.equal(pieces.join(""), text);
+        for (const piece of pieces) {
+          assert.ok(piece.isWellFormed());
+          assert.ok(text.includes("\ufffd") || !piece.includes("\ufffd"), JSON.stringify(text));
+        }
+      }
+      const random = randomFrom(7);
+      for (let k = 0; k < 300; k++) { // ids that are no text at all
+        const ids = Array.from({ length: random(12) }, () => random(2) === 0 ? random(256) : random(50257));
+        assert.equal(streamed(tokenizer, ids).join(""), tokenizer.decode(ids));
+      }
+    });
+  }
+
+  it("encodes the same through both engines, and is the identity on any string", () => {
+    const { auto, huggingface } = tokenizers;
+    for (const text of randomStrings(1000, { surrogates: false })) {
+      const ids = auto!.encode(text);
+      assert.deepEqual(ids, huggingface!.encode(text), JSON.stringify(text));
+      assert.equal(huggingface!.decode(ids), text);
+    }
+    for (const text of randomStrings(2000, { surrogates: true })) {
+      const ids = auto!.encode(text);
+      assert.equal(auto!.decode(ids), text);
+      assert.equal(auto!.decode(auto!.encode(text, { splitSpecialTokens: true })), text);
+      assert.equal(streamed(auto!, ids).join(""), text);
+    }
+  });
+
+  it("merges a very long piece as the package does", () => {
+    const { auto, huggingface } = tokenizers, random = randomFrom(3);
+    for (const letters of ["a", "the", "aeinorst"]) {
+      const text = Array.from({ length: 3000 }, () => letters[random(letters.length)]).join("");
+      assert.deepEqual(auto!.encode(text), huggingface!.encode(text));
+    }
+    const spaces = " ".repeat(300_000);
+    assert.equal(auto!.decode(auto!.encode(spaces)), spaces);
+  });
+
+  it("reads vocab.json with merges.txt, and writes a tokenizer.json that says the same", async () => {
+    const vocab = readDataJson<Record<string, number>>("tokenizers", "gpt2", "vocab.json");
+    const old = BpeTokenizer.fromVocabMerges(vocab, readDataText("tokenizers", "gpt2", "merges.txt"));
+    const file = readDataJson<{ model: { vocab: unknown; merges: unknown }; added_tokens: unknown }>(
+      "tokenizers",
+      "gpt2",
+      "tokenizer.json",
+    );
+    for (const tokenizer of [old, await tokenizerFromJson(file)]) {
+      const json = tokenizer.toJSON() as typeof file;
+      assert.deepEqual(json.model.vocab, file.model.vocab);
+      assert.deepEqual(json.model.merges, file.model.merges);
+      assert.deepEqual(json.added_tokens, file.added_tokens);
+    }
+    assert.throws(() => BpeTokenizer.fromVocabMerges(vocab, "#version: 0.2\na b c\n"), FormatError);
+  });
+
+  it("is fast", { skip: textMissing }, (t) => {
+    const text = readDataText("text", "tinyshakespeare.txt").slice(0, 300_000);
+    const rate = (tokenizer: Tokenizer, runs: number): number => {
+      let best = Infinity;
+      for (let k = 0; k < runs; k++) {
+        const start = performance.now();
+        tokenizer.encode(text);
+        best = Math.min(best, performance.now() - start);
+      }
+      return text.length / best / 1e3;
+    };
+    const own = rate(tokenizers.auto!, 12), theirs = rate(tokenizers.huggingface!, 2);
+    const line = `GPT-2 encoding: ${own.toFixed(1)} MB/s; @huggingface/tokenizers ${theirs.toFixed(1)} MB/s`;
+    if (typeof t?.diagnostic === "function") t.diagnostic(line);
+    else console.log(line);
+  });
+});
+
+describe("training byte-level BPE", { skip: textMissing }, () => {
+  const text = textMissing ? "" : readDataText("text", "tinyshakespeare.txt").slice(0, 100_000);
+
+  it("is deterministic, and the same for texts that are there and texts that arrive", async () => {
+    const half = text.indexOf("\n\n", 50_000) + 2, options = { vocabSize: 1000 };
+    const whole = BpeTokenizer.train(text, options);
+    assert.equal(whole.vocabSize, 1000);
+    assert.equal(whole.eosTokenId, 999);
+    assert.deepEqual(BpeTokenizer.train(text, options).toJSON(), whole.toJSON());
+    const parts = [text.slice(0, half), text.slice(half)];
+    async function* arriving(): AsyncGenerator<string> {
+      for (const part of parts) yield await Promise.resolve(part);
+    }
+    const late = await BpeTokenizer.train(arriving(), options);
+    assert.deepEqual(late.toJSON(), BpeTokenizer.train(parts, options).toJSON());
+  });
+
+  it("takes the most frequent pair, of equals the smallest ids, and stops when pairs are rare", () => {
+    // By hand: (a, b) occurs 4 times; (Ġ, ab) and (ab, c) 3 times, and Ġ has the smaller id; then (Ġ, x) and
+    // (Ġab, c) twice each; what is left of (ab, c) occurs once.
+    const tokenizer = BpeTokenizer.train("abc abc abc ab x x", { vocabSize: 400, specialTokens: [] });
+    const { merges } = (tokenizer.toJSON() as { model: { merges: string[] } }).model;
+    assert.deepEqual(merges, ["a b", "Ġ ab", "Ġ x", "Ġab c"]);
+    assert.equal(tokenizer.vocabSize, 260);
+    assert.deepEqual(tokenizer.encode(" abc"), [259]);
+  });
+
+  it("writes a file that the package encodes identically", async () => {
+    const trained = BpeTokenizer.train(text, { vocabSize: 2000, specialTokens: ["<|endoftext|>", "<pad>"] });
+    const json = JSON.parse(JSON.stringify(trained));
+    const theirs = await tokenizerFromJson(json, undefined, { engine: "huggingface" });
+    const { Tokenizer } = await import("@huggingface/tokenizers");
+    const config = tokenizerConfig(trained, 64);
+    assert.equal(config.eos_token, "<|endoftext|>");
+    const direct = new Tokenizer(json, config), again = await tokenizerFromJson(json);
+    const ids = trained.encode(text);
+    assert.deepEqual(theirs.encode(text), ids);
+    assert.deepEqual(direct.encode(text).ids, ids);
+    assert.equal(direct.decode(ids), text);
+    assert.deepEqual(again.encode(text), ids);
+    assert.equal(trained.decode(ids), text);
+    const special = "a<|endoftext|> b<pad>";
+    assert.deepEqual(trained.encode(special), direct.encode(special).ids);
+    assert.deepEqual(again.toJSON(), json);
+    for (const string of randomStrings(300, { surrogates: true })) {
+      assert.equal(trained.decode(trained.encode(string)), string);
+    }
+  });
+
+  it("reports progress, can be stopped, and refuses what makes no sense", () => {
+    const phases = new Set<string>();
+    let last = 0;
+    BpeTokenizer.train(text, {
+      vocabSize: 500,
+      onProgress: ({ phase, done, total }) => {
+        phases.add(phase);
+        if (phase === "merge") assert.ok(total === 243 && (last = done) <= total);
+      },
+    });
+    assert.deepEqual([...phases], ["count", "merge"]);
+    assert.equal(last, 243);
+    const controller = new AbortController();
+    const onProgress = (): void => controller.abort();
+    assert.throws(
+      () => BpeTokenizer.train(text, { vocabSize: 500, signal: controller.signal, onProgress }),
+      CancelledError,
+    );
+    assert.throws(() => BpeTokenizer.train(text, { vocabSize: 256 }), OptionError);
+    assert.throws(() => BpeTokenizer.train(text, { vocabSize: 500, minFrequency: 0 }), OptionError);
+    assert.throws(() => BpeTokenizer.train(text, { vocabSize: 500, specialTokens: ["x", "x"] }), OptionError);
+  });
+
+  it("learns nothing from special tokens in the text", () => {
+    const tokenizer = BpeTokenizer.train("<|endoftext|>".repeat(50) + "ab ab", { vocabSize: 300 });
+    assert.deepEqual((tokenizer.toJSON() as { model: { merges: string[] } }).model.merges, ["a b"]);
+  });
+});
+
+describe("WTF-8", () => {
+  it("decodes bytes as TextDecoder does, except whole surrogates", () => {
+    const random = randomFrom(11), strict = new TextDecoder("utf-8", { ignoreBOM: true });
+    const interesting = [
+      0x41,
+      0x80,
+      0x9f,
+      0xa0,
+      0xbf,
+      0xc0,
+      0xc3,
+      0xe0,
+      0xe2,
+      0xed,
+      0xef,
+      0xbb,
+      0xf0,
+      0x90,
+      0xf4,
+      0x8f,
+      0xf5,
+    ];
+    for (let k = 0; k < 5000; k++) {
+      const bytes = Uint8Array.from({ length: random(9) }, () => interesting[random(interesting.length)]);
+      let surrogate = false;
+      for (let i = 0; i + 2 < bytes.length; i++) {
+        surrogate ||= bytes[i] === 0xed && bytes[i + 1] >= 0xa0 && bytes[i + 1] < 0xc0 &&
+          (bytes[i + 2] & 0xc0) === 0x80;
+      }
+      if (!surrogate) assert.equal(fromWtf8(bytes), strict.decode(bytes), `${bytes}`);
+      const decoder = new Wtf8Decoder();
+      let text = "";
+      for (const byte of bytes) text += decoder.push(Uint8Array.of(byte));
+      assert.equal(text + decoder.flush(), fromWtf8(bytes), `${bytes}`);
+    }
+    assert.equal(fromWtf8(Uint8Array.of(0xed, 0xa0, 0x80, 0xff)), "\ud800\ufffd");
+  });
+});
