@@ -1,6 +1,6 @@
-/** Threads for tests of the cpu device, from `node:worker_threads`, which Deno, Bun and Node all have. */
-import { Worker } from "node:worker_threads";
+/** This runtime's threads as the cpu device wants them, for tests. */
 import type { CpuPlatform, CpuWorker } from "../src/backends/cpu/platform.ts";
+import { spawnWorker } from "../src/platform/workers.ts";
 
 /** A platform that counts what it started. */
 export function testPlatform(
@@ -13,11 +13,7 @@ export function testPlatform(
     spawnWorker(source: string, data: unknown, onError: (error: unknown) => void): CpuWorker {
       platform.started++;
       if (options.broken) throw new Error("no threads today");
-      const text = `const { workerData } = require("node:worker_threads"); (${source})(workerData);`;
-      const worker = new Worker(text, { eval: true, workerData: data });
-      worker.unref();
-      worker.on("error", onError);
-      return { terminate: () => void worker.terminate() };
+      return spawnWorker(source, data, onError);
     },
   };
   return platform;

@@ -95,7 +95,7 @@ export class Engine {
     if (!simd.available) throw new DeviceError(`cpu: ${simd.reason}; use device "reference"`);
     this.heap = new Heap(argumentsAt + argumentBytes, options);
     this.heap.u8.fill(0, 0, controlEnd);
-    const scratch = this.heap.scratch(threadScratchBytes);
+    const scratch = this.heap.reserve(threadScratchBytes);
     this.#env = {
       memory: this.heap.memory,
       scratch: new WebAssembly.Global({ value: "i32", mutable: false }, scratch | 0),

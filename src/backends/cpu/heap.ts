@@ -33,6 +33,7 @@ const previousWord = 5;
 const free = 0x66726565;
 const counted = 0x75736564;
 const uncounted = 0x74656d70;
+const kept = 0x6b657074;
 
 // Below 32 granules every size has its own list; above, each power of two is cut into 32.
 const classes = 23 * 32;
@@ -128,10 +129,7 @@ export class Heap {
    * @throws {DeviceError} when there is no such room.
    */
   allocate(bytes: number): number {
-    const granule = this.#take(bytes);
-    const at = granule << 4;
-    this.i32[at + stateWord] = counted;
-    this.u32[at + requestWord] = bytes;
+    const granule = this.#take(bytes, counted);
     this.bytes += bytes;
     this.buffers++;
     return pointerOf(granule + 1);
@@ -142,12 +140,14 @@ export class Heap {
    * `buffers`. Give it back with {@link Heap.release} before the operation returns; the next one gets the same warm memory.
    */
   scratch(bytes: number): number {
-    const granule = this.#take(bytes);
-    const at = granule << 4;
-    this.i32[at + stateWord] = uncounted;
-    this.u32[at + requestWord] = bytes;
+    const granule = this.#take(bytes, uncounted);
     this.temporaries++;
     return pointerOf(granule + 1);
+  }
+
+  /** Like {@link Heap.allocate}, for what the device keeps for itself; it is not counted at all. */
+  reserve(bytes: number): number {
+    return pointerOf(this.#take(bytes, kept) + 1);
   }
 
   /**
@@ -163,7 +163,7 @@ export class Heap {
       this.buffers--;
     } else if (state === uncounted) {
       this.temporaries--;
-    } else {
+    } else if (state !== kept) {
       throw new DeviceError(
         `cpu: ${pointer} is not the address of a live block; it was released twice, or memory before it was overwritten`,
       );
@@ -230,8 +230,8 @@ export class Heap {
     this.i32[at + stateWord] = state;
   }
 
-  /** A block of at least `bytes` bytes, out of the lists; its state is up to the caller. */
-  #take(bytes: number): number {
+  /** A block of at least `bytes` bytes, out of the lists. */
+  #take(bytes: number, state: number): number {
     if (!(bytes >= 0 && bytes <= pageBytes * mostPages)) this.#refuse(bytes);
     const size = 1 + Math.max(1, Math.ceil(bytes / 64));
     let granule = this.#find(size);
@@ -249,6 +249,8 @@ export class Heap {
       i32[(granule << 4) + sizeWord] = size;
       this.#insert(after);
     }
+    i32[(granule << 4) + stateWord] = state;
+    this.u32[(granule << 4) + requestWord] = bytes;
     return granule;
   }
 
@@ -329,9 +331,7 @@ export class Heap {
     const start = this.#end;
     this.#end = this.#pages * pageGranules - 1;
     this.#setBlock(this.#end, 0, start, counted);
-    this.#setBlock(start, this.#end - start, last, counted);
-    this.i32[(start << 4) + stateWord] = uncounted;
-    this.temporaries++;
+    this.#setBlock(start, this.#end - start, last, kept);
     this.release(pointerOf(start + 1));
   }
 

@@ -74,7 +74,7 @@ export class Pool {
 
   /** Makes a kernel known to every thread; kernels come in the order of their index. */
   publish(module: Uint8Array, run: CallableFunction): void {
-    const node = this.#heap.scratch(8 + module.length);
+    const node = this.#heap.reserve(8 + module.length);
     this.#heap.u8.set(module, node + 8);
     const words = this.#heap.i32;
     words[node >>> 2] = 0;
@@ -91,7 +91,7 @@ export class Pool {
   start(): void {
     while (this.#workers.length < this.#threads - 1 && this.problem === null) {
       const index = this.#workers.length + 1;
-      this.#scratch[index] ??= this.#heap.scratch(this.#scratchBytes);
+      this.#scratch[index] ??= this.#heap.reserve(this.#scratchBytes);
       const data = { memory: this.#heap.memory, code: this.#code, index, scratch: this.#scratch[index] };
       const onError = (error: unknown): void => {
         this.problem ??= `worker ${index}: ${error instanceof Error ? error.message : String(error)}`;
