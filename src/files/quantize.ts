@@ -5,7 +5,7 @@
  * `quantize_row_q4_0_ref` in ggml-quants.c). A q8 block is an f16 scale and 32 signed bytes, value = scale · byte; a
  * q4 block is an f16 scale and 16 bytes, byte j holding value j in its low nibble and value j + 16 in its high one,
  * value = scale · (nibble - 8). q4's scale is the value of largest magnitude, sign kept, divided by -8, so that this
- * value is hit exactly. Sums of rounding: at most scale / 2 a value, q4 up to a whole scale at the far end (there is no +8).
+ * value is hit exactly. A value is off by half a scale at most; in q4 by a whole one at the far end, as there is no +8.
  *
  * @module
  */
@@ -25,22 +25,31 @@ function checkLengths(what: string, values: number, bytes: number, blockBytes: n
   return blocks;
 }
 
-/** The value of largest magnitude in a block, with its sign. @throws {DTypeError} for one that f16 scales cannot reach. */
-function extreme(x: Float32Array, at: number, steps: number): number {
+function checkMagnitude(magnitude: number, at: number, limit: number): void {
+  if (magnitude <= limit) return;
+  throw new DTypeError(
+    `values ${at} to ${
+      at + quantBlock - 1
+    } hold NaN or a magnitude above ${limit}, which blocks with an f16 scale cannot hold`,
+  );
+}
+
+/** The largest magnitude in the block at `at`; NaN where there is one. */
+function largestMagnitude(x: Float32Array, at: number): number {
+  let best = 0;
+  for (let i = at; i < at + quantBlock; i++) best = Math.max(best, Math.abs(x[i]));
+  return best;
+}
+
+/** The first value of largest magnitude in the block at `at`, with its sign; NaN where there is one. */
+function extreme(x: Float32Array, at: number): number {
   let best = 0, value = 0;
   for (let i = at; i < at + quantBlock; i++) {
     const magnitude = Math.abs(x[i]);
     if (magnitude > best) {
       best = magnitude;
       value = x[i];
-    } else if (magnitude !== magnitude) best = Infinity;
-  }
-  if (!(best <= f16Max * steps)) {
-    throw new DTypeError(
-      `values ${at} to ${at + quantBlock - 1} hold NaN or a magnitude above ${
-        f16Max * steps
-      }, which blocks with an f16 scale cannot hold`,
-    );
+    } else if (magnitude !== magnitude) return NaN;
   }
   return value;
 }
@@ -53,16 +62,19 @@ function extreme(x: Float32Array, at: number, steps: number): number {
  */
 export function quantizeQ8(x: Float32Array, out: Uint8Array): void {
   const blocks = checkLengths("quantizeQ8", x.length, out.length, 34);
+  const bits = new Int32Array(x.buffer, x.byteOffset, x.length);
   for (let block = 0, i = 0, o = 0; block < blocks; block++, o += 34) {
-    const scale = Math.fround(Math.abs(extreme(x, i, 127)) / 127);
+    const magnitude = largestMagnitude(x, i);
+    checkMagnitude(magnitude, i, f16Max * 127);
+    const scale = Math.fround(magnitude / 127);
     const inverse = scale > 0 ? Math.fround(1 / scale) : 0;
     const half = toF16(scale);
     out[o] = half;
     out[o + 1] = half >>> 8;
-    for (let j = 0; j < quantBlock; j++, i++) {
-      // Half away from zero, as C's roundf. An inverse that overflowed belongs to a scale that is 0 in f16.
-      const v = Math.fround(x[i] * inverse);
-      out[o + 2 + j] = v < 0 ? -Math.min(127, -v + 0.5 | 0) : Math.min(127, v + 0.5 | 0);
+    for (let j = 2; j < 34; j++, i++) {
+      // Half away from zero, as C's roundf. The sign is put back without a branch: weights have random signs.
+      const sign = bits[i] >> 31;
+      out[o + j] = (Math.fround(Math.abs(x[i]) * inverse) + 0.5 ^ sign) - sign;
     }
   }
 }
@@ -85,7 +97,9 @@ export function dequantizeQ8(q: Uint8Array, out: Float32Array): void {
 export function quantizeQ4(x: Float32Array, out: Uint8Array): void {
   const blocks = checkLengths("quantizeQ4", x.length, out.length, 18);
   for (let block = 0, i = 0, o = 0; block < blocks; block++, i += quantBlock, o += 18) {
-    const scale = Math.fround(extreme(x, i, 8) / -8);
+    const value = extreme(x, i);
+    checkMagnitude(Math.abs(value), i, f16Max * 8);
+    const scale = Math.fround(value / -8);
     const inverse = scale !== 0 ? Math.fround(1 / scale) : 0;
     const half = toF16(scale);
     out[o] = half;

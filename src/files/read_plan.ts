@@ -53,7 +53,9 @@ export class ReadPlan {
       const names = tensors.length === 1
         ? tensors[0].name
         : `${tensors[0].name} … ${tensors[tensors.length - 1].name}`;
-      return `${file} ${begin}-${end} (${end - begin} bytes): ${tensors.length} of them, ${names}`;
+      return `${file} ${begin}-${end} (${end - begin} bytes): ${tensors.length} tensor${
+        tensors.length === 1 ? "" : "s"
+      }, ${names}`;
     });
     lines.push(`${this.ranges.length} reads, ${this.bytes} bytes, ${this.wasted} of them between tensors`);
     return lines.join("\n");
