@@ -1,0 +1,93 @@
+/**
+ * Scaled dot-product attention (Vaswani et al. 2017), with the online softmax of FlashAttention (Dao et al. 2022)
+ * where the device has a kernel: then no matrix of scores is ever stored.
+ *
+ * @module
+ */
+import { ShapeError } from "../core/errors.ts";
+import { formatShape } from "../core/shape.ts";
+import { fused } from "../tensor/mod.ts";
+import { contiguousView, empty } from "./bridge.ts";
+import { arange } from "./create.ts";
+import { add, gt, maskedFill, mul, where } from "./elementwise.ts";
+import { matmul } from "./matmul.ts";
+import { softmax } from "./softmax.ts";
+import type { Tensor } from "./tensor.ts";
+import { contiguous, expand, reshape, transpose, unsqueeze } from "./views.ts";
+
+/** Options of {@link scaledDotProductAttention}. */
+export interface AttentionOptions {
+  /** Row i sees keys up to i + (keys − rows): with a cache of earlier keys, all of those too. Default false. */
+  isCausal?: boolean;
+  /** What scores are multiplied by. Default 1 / √width. */
+  scale?: number;
+  /** bool (true: may be seen) or added to the scores; broadcasts to [batch, heads, rows, keys]. */
+  attnMask?: Tensor;
+}
+
+/** Whether rows have unit stride, which is what kernels read. */
+function readable(t: Tensor): boolean {
+  return t.strides[3] === 1 || t.shape[3] === 1;
+}
+
+/**
+ * softmax(q·kᵀ · scale) · v. q is [batch, heads, rows, width], k and v [batch, heads, keys, width]; k and v may have
+ * fewer heads that divide q's (grouped-query attention, Ainslie et al. 2023).
+ */
+export function scaledDotProductAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  options: AttentionOptions = {},
+): Tensor {
+  const { isCausal = false, attnMask } = options;
+  const [batch, heads, rows, width] = q.shape, keys = k.shape[2], groups = k.shape[1];
+  const fits = q.shape.length === 4 && k.shape.length === 4 && v.shape.length === 4 && k.shape[0] === batch &&
+    v.shape[0] === batch && k.shape[3] === width && v.shape[2] === keys && v.shape[1] === groups && heads % groups === 0;
+  if (!fits) {
+    throw new ShapeError(
+      `scaledDotProductAttention: q ${formatShape(q.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)} do ` +
+        `not fit: they are [batch, heads, time, width]`,
+    );
+  }
+  const scale = options.scale ?? 1 / Math.sqrt(width);
+  const { attention, attentionBackward } = q.backend.kernels;
+  const usable = attention && !attnMask && v.shape[3] === width && q.size > 0 && keys > 0 &&
+    [q, k, v].every((t) => t.dtype === "f32");
+  const inputs = usable ? [q, k, v].map((t) => readable(t) ? t : contiguous(t)) : [q, k, v];
+  return fused<Tensor>({
+    name: "scaledDotProductAttention",
+    inputs: attnMask ? [...inputs, attnMask] : inputs,
+    definition(q, k, v, mask) {
+      const wide = (t: Tensor): Tensor =>
+        groups === heads ? t : reshape(
+          expand(unsqueeze(t, 2), [batch, groups, heads / groups, keys, t.shape[3]]),
+          [batch, heads, keys, t.shape[3]],
+        );
+      let scores = mul(matmul(q, transpose(wide(k), 2, 3)), scale);
+      if (isCausal) {
+        const place = { device: q.device, dtype: "i32" } as const;
+        const last = add(unsqueeze(arange(rows, place), 1), keys - rows);
+        scores = maskedFill(scores, expand(gt(arange(keys, place), last), scores.shape), -Infinity);
+      }
+      if (mask) scores = mask.dtype === "bool" ? where(mask, scores, -Infinity) : add(scores, mask);
+      return matmul(softmax(scores), wide(v));
+    },
+    kernel: usable
+      ? () => {
+        const output = empty(q.shape, "f32", q.backend, "attention");
+        const lse = empty([batch, heads, rows], "f32", q.backend, "attention");
+        attention(inputs[0], inputs[1], inputs[2], output, lse, scale, isCausal);
+        return { output, keep: [output, lse] };
+      }
+      : null,
+    gradient: attentionBackward
+      ? (g, [q, k, v], [out, lse]) => {
+        const [dq, dk, dv] = [q, k, v].map((t) => empty(t.shape, "f32", t.backend, "attentionBackward"));
+        const dout = readable(g) ? g : contiguousView(g);
+        attentionBackward(dout, q, k, v, out, lse, dq, dk, dv, scale, isCausal);
+        return [dq, dk, dv];
+      }
+      : null,
+  });
+}

@@ -1,0 +1,188 @@
+/**
+ * Convolution and pooling over one or two spatial axes.
+ *
+ * A convolution is a sum over the kernel's positions: for each, the input seen through a strided slice times that
+ * position's weights as a matrix. Nothing is unfolded into memory, and the gradients follow from slices and products.
+ *
+ * @module
+ */
+import { OptionError, ShapeError } from "../core/errors.ts";
+import { formatShape } from "../core/shape.ts";
+import { tidy } from "../tensor/mod.ts";
+import { add, div } from "./elementwise.ts";
+import { tensor } from "./create.ts";
+import { concat, pad, stack } from "./join.ts";
+import { matmul } from "./matmul.ts";
+import { amax, sum } from "./reduce.ts";
+import type { Tensor } from "./tensor.ts";
+import { narrow, type Range, reshape, slice } from "./views.ts";
+
+/** One number for all spatial axes, or one each. */
+export type PerAxis = number | readonly number[];
+
+/** Options of {@link conv1d} and {@link conv2d}. */
+export interface ConvOptions {
+  /** Steps between outputs. Default 1. */
+  stride?: PerAxis;
+  /** Zeros added on both sides. Default 0. */
+  padding?: PerAxis;
+  /** Distance between kernel positions. Default 1. */
+  dilation?: PerAxis;
+  /** Groups of channels that do not mix. Default 1. */
+  groups?: number;
+}
+
+/** Options of {@link maxPool2d} and {@link avgPool2d}. */
+export interface PoolOptions {
+  /** Steps between windows. Default: the kernel's size. */
+  stride?: PerAxis;
+  /** Border on both sides: −∞ for max, zeros for avg. Default 0. */
+  padding?: PerAxis;
+  /** Distance between the window's positions (max only). Default 1. */
+  dilation?: PerAxis;
+  /** Also windows that reach over the edge, as long as they start inside. Default false. */
+  ceilMode?: boolean;
+  /** Whether the border counts in an average. Default true. */
+  countIncludePad?: boolean;
+}
+
+function perAxis(value: PerAxis, axes: number, what: string, least: number): number[] {
+  const list = typeof value === "number" ? new Array<number>(axes).fill(value) : [...value];
+  if (list.length !== axes || list.some((n) => !Number.isInteger(n) || n < least)) {
+    throw new OptionError(`${what} is a whole number from ${least}, or ${axes} of them, not ${value}`);
+  }
+  return list;
+}
+
+/** Every position of a kernel of `sizes`, row-major. */
+function positions(sizes: readonly number[]): number[][] {
+  return sizes.reduce<number[][]>((all, n) => all.flatMap((p) => Array.from({ length: n }, (_, i) => [...p, i])), [[]]);
+}
+
+function border(padding: readonly number[]): number[] {
+  return [...padding].reverse().flatMap((p) => [p, p]);
+}
+
+/** What the kernel's position sees of x: one element per output, as a strided slice of the last axes. */
+function seen(
+  x: Tensor,
+  at: readonly number[],
+  out: readonly number[],
+  stride: readonly number[],
+  dilation: readonly number[],
+): Tensor {
+  const ranges = at.map((p, i): Range => {
+    const start = p * dilation[i];
+    return [start, start + (out[i] - 1) * stride[i] + 1, stride[i]];
+  });
+  return slice(x, ...new Array<null>(x.shape.length - at.length).fill(null), ...ranges);
+}
+
+function convolve(what: string, x: Tensor, weight: Tensor, bias: Tensor | null, options: ConvOptions, axes: number): Tensor {
+  const groups = options.groups ?? 1, [batch, channels] = x.shape, [filters, perGroup] = weight.shape;
+  if (
+    x.shape.length !== axes + 2 || weight.shape.length !== axes + 2 || channels !== perGroup * groups ||
+    filters % groups !== 0
+  ) {
+    throw new ShapeError(
+      `${what}: x ${formatShape(x.shape)} is [batch, channels, …] and weight ${formatShape(weight.shape)} ` +
+        `[filters, channels / ${groups}, …]; they do not fit`,
+    );
+  }
+  const stride = perAxis(options.stride ?? 1, axes, `${what}: stride`, 1);
+  const padding = perAxis(options.padding ?? 0, axes, `${what}: padding`, 0);
+  const dilation = perAxis(options.dilation ?? 1, axes, `${what}: dilation`, 1);
+  const kernel = weight.shape.slice(2);
+  return tidy(() => {
+    const padded = padding.some((p) => p > 0) ? pad(x, border(padding)) : x;
+    const out = kernel.map((k, i) => Math.floor((padded.shape[i + 2] - dilation[i] * (k - 1) - 1) / stride[i]) + 1);
+    if (out.some((n) => n < 1)) {
+      throw new ShapeError(`${what}: a kernel of ${formatShape(kernel)} is larger than ${formatShape(padded.shape.slice(2))}`);
+    }
+    const area = out.reduce((a, b) => a * b, 1), each = filters / groups;
+    const parts = Array.from({ length: groups }, (_, g) => {
+      const input = groups === 1 ? padded : narrow(padded, 1, g * perGroup, perGroup);
+      const weights = groups === 1 ? weight : narrow(weight, 0, g * each, each);
+      let total: Tensor | null = null;
+      for (const at of positions(kernel)) {
+        const columns = reshape(seen(input, at, out, stride, dilation), [batch, perGroup, area]);
+        const product = matmul(slice(weights, null, null, ...at), columns);
+        total = total ? add(total, product) : product;
+      }
+      return total as Tensor;
+    });
+    let y = reshape(groups === 1 ? parts[0] : concat(parts, 1), [batch, filters, ...out]);
+    if (bias) y = add(y, reshape(bias, [filters, ...new Array<number>(axes).fill(1)]));
+    return y;
+  });
+}
+
+/** Convolution of x [batch, channels, time] with weight [filters, channels / groups, size] (cross-correlation, as PyTorch). */
+export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: ConvOptions = {}): Tensor {
+  return convolve("conv1d", x, weight, bias, options, 1);
+}
+
+/** Convolution of x [batch, channels, height, width] with weight [filters, channels / groups, height, width]. */
+export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: ConvOptions = {}): Tensor {
+  return convolve("conv2d", x, weight, bias, options, 2);
+}
+
+interface Windows {
+  /** One tensor per position of the window, each [batch, channels, outputs…]. */
+  views: Tensor[];
+  out: number[];
+}
+
+function windows(what: string, x: Tensor, kernelSize: PerAxis, options: PoolOptions, fill: number): Windows {
+  if (x.shape.length !== 4) throw new ShapeError(`${what}: x is [batch, channels, height, width], not ${formatShape(x.shape)}`);
+  const kernel = perAxis(kernelSize, 2, `${what}: kernelSize`, 1);
+  const stride = perAxis(options.stride ?? kernel, 2, `${what}: stride`, 1);
+  const padding = perAxis(options.padding ?? 0, 2, `${what}: padding`, 0);
+  const dilation = perAxis(options.dilation ?? 1, 2, `${what}: dilation`, 1);
+  if (padding.some((p, i) => p > kernel[i] / 2)) {
+    throw new OptionError(`${what}: padding ${formatShape(padding)} is more than half of the kernel ${formatShape(kernel)}`);
+  }
+  const extra: number[] = [];
+  const out = kernel.map((k, i) => {
+    const n = x.shape[i + 2], reach = dilation[i] * (k - 1) + 1, span = n + 2 * padding[i] - reach;
+    let count = (options.ceilMode ? Math.ceil : Math.floor)(span / stride[i]) + 1;
+    if (options.ceilMode && (count - 1) * stride[i] >= n + padding[i]) count--;
+    extra.push(Math.max(0, (count - 1) * stride[i] + reach - n - 2 * padding[i]));
+    return count;
+  });
+  if (out.some((n) => n < 1)) throw new ShapeError(`${what}: the window is larger than ${formatShape(x.shape.slice(2))}`);
+  const sides = [padding[1], padding[1] + extra[1], padding[0], padding[0] + extra[0]];
+  const padded = sides.some((n) => n > 0) ? pad(x, sides, { value: fill }) : x;
+  return { views: positions(kernel).map((at) => seen(padded, at, out, stride, dilation)), out };
+}
+
+/** The largest element of each window of x [batch, channels, height, width]. */
+export function maxPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions = {}): Tensor {
+  return tidy(() => amax(stack(windows("maxPool2d", x, kernelSize, options, -Infinity).views, -1), -1));
+}
+
+/** The mean of each window of x [batch, channels, height, width]. */
+export function avgPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions = {}): Tensor {
+  if (options.dilation !== undefined) throw new OptionError("avgPool2d takes no dilation");
+  return tidy(() => {
+    const { views } = windows("avgPool2d", x, kernelSize, options, 0);
+    const total = sum(stack(views, -1), -1);
+    return div(total, poolCounts(x, kernelSize, options, total));
+  });
+}
+
+/** How many elements each average is over: [height, width] of the output. */
+function poolCounts(x: Tensor, kernelSize: PerAxis, options: PoolOptions, like: Tensor): Tensor | number {
+  const kernel = perAxis(kernelSize, 2, "kernelSize", 1);
+  const stride = perAxis(options.stride ?? kernel, 2, "stride", 1), padding = perAxis(options.padding ?? 0, 2, "padding", 0);
+  const include = options.countIncludePad ?? true;
+  const alongAxis = (i: number): number[] =>
+    Array.from({ length: like.shape[i + 2] }, (_, k) => {
+      const n = x.shape[i + 2], start = k * stride[i] - padding[i];
+      const end = Math.min(start + kernel[i], n + padding[i]);
+      return include ? end - start : Math.min(end, n) - Math.max(start, 0);
+    });
+  const rows = alongAxis(0), columns = alongAxis(1);
+  if (rows.every((n) => n === rows[0]) && columns.every((n) => n === columns[0])) return rows[0] * columns[0];
+  return tensor(rows.map((r) => columns.map((c) => r * c)), { dtype: like.dtype, device: like.device });
+}

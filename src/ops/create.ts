@@ -1,0 +1,279 @@
+/**
+ * Tensors from nothing: given values, constants, ranges and random numbers.
+ *
+ * Random numbers come from one generator per process, seeded by `manualSeed`, or from a seed given with the call; the
+ * same seed gives the same bits on every device and runtime.
+ *
+ * @module
+ */
+import type { DeviceName } from "../backends/contract.ts";
+import { type DataArray, type DType, isDType, isFloat } from "../core/dtype.ts";
+import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
+import { Generator, type GeneratorState } from "../core/random.ts";
+import { formatShape, type Shape, sizeOf } from "../core/shape.ts";
+import { asLeaf, backendOf, fromData, fromNumbers, tidy } from "../tensor/mod.ts";
+import { empty as allocate, filled } from "./bridge.ts";
+import { add, mul, toDType } from "./elementwise.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** What every creating function takes. */
+export interface TensorOptions {
+  /** The element type. Default: f32 (for `tensor`, what the data says). */
+  dtype?: DType;
+  /** Where it lives. Default: the default device. */
+  device?: DeviceName;
+  /** Whether gradients gather in it. Default false. */
+  requiresGrad?: boolean;
+}
+
+/** Options of the random functions. */
+export interface RandomOptions extends TensorOptions {
+  /** An integer that makes the result reproducible on its own, leaving the process's generator alone. */
+  seed?: number;
+}
+
+/** Numbers as nested arrays. */
+export type NestedArray = number | boolean | bigint | readonly NestedArray[];
+
+const generator = new Generator(Math.floor(Math.random() * 2 ** 48));
+
+/** Seeds the process's random numbers: the same seed gives the same tensors and samples from here on. */
+export function manualSeed(seed: number): void {
+  generator.seed(seed);
+}
+
+/** Where the process's random numbers stand, for {@link setRandomState}. */
+export function randomState(): GeneratorState {
+  return generator.getState();
+}
+
+/** Continues the process's random numbers where `state` was taken. */
+export function setRandomState(state: GeneratorState): void {
+  generator.setState(state);
+}
+
+/** The process's generator. */
+export function defaultGenerator(): Generator {
+  return generator;
+}
+
+function finish(t: Tensor, options: TensorOptions): Tensor {
+  if (options.requiresGrad) {
+    if (!isFloat(t.dtype)) {
+      throw new DTypeError(`requiresGrad: only floating-point tensors have gradients, this one is ${t.dtype}`);
+    }
+    asLeaf(t, true);
+  }
+  return t;
+}
+
+function checked(dtype: DType | undefined, fallback: DType): DType {
+  if (dtype === undefined) return fallback;
+  if (!isDType(dtype)) throw new DTypeError(`"${dtype}" is no dtype; there are f32 f16 bf16 i64 i32 u8 bool`);
+  return dtype;
+}
+
+function checkShape(shape: Shape, what: string): Shape {
+  for (const n of shape) {
+    if (!Number.isInteger(n) || n < 0) throw new ShapeError(`${what}: ${formatShape(shape)} is not a shape`);
+  }
+  return [...shape];
+}
+
+function typeOfArray(data: ArrayBufferView): DType {
+  if (data instanceof Float32Array || data instanceof Float64Array) return "f32";
+  if (data instanceof Int32Array || data instanceof Int16Array || data instanceof Int8Array) return "i32";
+  if (data instanceof Uint8Array || data instanceof Uint8ClampedArray) return "u8";
+  if (data instanceof BigInt64Array) return "i64";
+  throw new DTypeError(
+    `tensor: a ${data.constructor.name} needs its meaning said: pass { dtype: "f16" } or "bf16" for raw bits in a Uint16Array`,
+  );
+}
+
+function isRaw(data: ArrayBufferView, dtype: DType): boolean {
+  return (dtype === "f32" && data instanceof Float32Array) || (dtype === "f64" && data instanceof Float64Array) ||
+    ((dtype === "f16" || dtype === "bf16") && data instanceof Uint16Array) ||
+    (dtype === "i32" && data instanceof Int32Array) || (dtype === "i64" && data instanceof BigInt64Array) ||
+    (dtype === "u8" && data instanceof Uint8Array) ||
+    ((dtype === "q8" || dtype === "q4") && data instanceof Uint8Array);
+}
+
+function flatten(data: NestedArray): { values: (number | boolean | bigint)[]; shape: number[] } {
+  const shape: number[] = [];
+  for (let level = data; Array.isArray(level); level = level[0]) {
+    shape.push(level.length);
+    if (level.length === 0) break;
+  }
+  const values: (number | boolean | bigint)[] = [];
+  const visit = (part: NestedArray, depth: number, path: string): void => {
+    if (!Array.isArray(part)) {
+      if (depth !== shape.length) {
+        throw new ShapeError(`tensor: the lists are ragged: data${path} is a number where others are lists`);
+      }
+      if (typeof part !== "number" && typeof part !== "boolean" && typeof part !== "bigint") {
+        throw new DTypeError(`tensor: data${path} is ${part === null ? "null" : typeof part}, not a number`);
+      }
+      values.push(part);
+      return;
+    }
+    if (part.length !== shape[depth]) {
+      throw new ShapeError(
+        `tensor: the lists are ragged: data${path} has ${part.length} entries where others have ${shape[depth] ?? "none"}`,
+      );
+    }
+    part.forEach((item, i) => visit(item, depth + 1, `${path}[${i}]`));
+  };
+  visit(data, 0, "");
+  return { values, shape };
+}
+
+/**
+ * A tensor of the given values: a number, nested lists, or a typed array with a `shape` (one axis unless told).
+ *
+ * Numbers give f32, booleans bool, bigints i64, typed arrays their own type. f16 and bf16 are rounded from numbers, or
+ * taken as raw bits from a `Uint16Array`.
+ *
+ * @throws {ShapeError} for ragged lists or a shape that the values do not fill.
+ * @throws {DTypeError} for a dtype that does not exist or that the device does not hold.
+ */
+export function tensor(
+  data: NestedArray | ArrayBufferView,
+  options: TensorOptions & { shape?: Shape } = {},
+): Tensor {
+  const backend = backendOf(options.device);
+  let raw: DataArray, shape: Shape, dtype: DType;
+  if (ArrayBuffer.isView(data)) {
+    const list = data as Float32Array;
+    dtype = checked(options.dtype, typeOfArray(data));
+    shape = options.shape ? checkShape(options.shape, "tensor") : [list.length];
+    raw = isRaw(data, dtype) ? data as DataArray : fromNumbers(list, dtype);
+  } else {
+    const { values, shape: own } = flatten(data);
+    const kinds = new Set(values.map((v) => typeof v));
+    const natural = kinds.size === 1 && kinds.has("boolean") ? "bool" : kinds.has("bigint") ? "i64" : "f32";
+    dtype = checked(options.dtype, natural);
+    raw = fromNumbers(values, dtype);
+    shape = options.shape ? checkShape(options.shape, "tensor") : own;
+  }
+  if (dtype === "bool" && raw instanceof Uint8Array) raw = raw.map((v) => v ? 1 : 0);
+  return finish(fromData(raw, shape, dtype, backend) as Tensor, options);
+}
+
+/** A tensor of `shape` full of `value`. */
+export function full(shape: Shape, value: number | boolean, options: TensorOptions = {}): Tensor {
+  const dtype = checked(options.dtype, typeof value === "boolean" ? "bool" : "f32");
+  return finish(filled(checkShape(shape, "full"), Number(value), dtype, backendOf(options.device)), options);
+}
+
+/** Zeros. */
+export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
+  return full(shape, 0, { dtype: "f32", ...options });
+}
+
+/** Ones. */
+export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
+  return full(shape, 1, { dtype: "f32", ...options });
+}
+
+/** A tensor with undefined contents, to be written before it is read. */
+export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
+  return finish(
+    allocate(checkShape(shape, "empty"), checked(options.dtype, "f32"), backendOf(options.device), "empty"),
+    options,
+  );
+}
+
+/** Zeros with the shape, dtype and device of `t`. */
+export function zerosLike(t: Tensor, options: TensorOptions = {}): Tensor {
+  return zeros(t.shape, { dtype: t.dtype, device: t.device, ...options });
+}
+
+/** Ones with the shape, dtype and device of `t`. */
+export function onesLike(t: Tensor, options: TensorOptions = {}): Tensor {
+  return ones(t.shape, { dtype: t.dtype, device: t.device, ...options });
+}
+
+function range(start: number, step: number, count: number, options: TensorOptions, natural: DType): Tensor {
+  const dtype = checked(options.dtype, natural);
+  const values = Float64Array.from({ length: count }, (_, i) => start + i * step);
+  return tensor(values, { ...options, dtype });
+}
+
+/**
+ * `arange(end)`, `arange(start, end)` or `arange(start, end, step)`: end is not included. Whole numbers give i32,
+ * fractions f32.
+ */
+export function arange(end: number, options?: TensorOptions): Tensor;
+/** From `start` up to `end`, which is not included, by `step`. */
+export function arange(start: number, end: number, options?: TensorOptions): Tensor;
+/** From `start` up to `end`, which is not included, by `step`. */
+export function arange(start: number, end: number, step: number, options?: TensorOptions): Tensor;
+export function arange(...args: (number | TensorOptions | undefined)[]): Tensor {
+  const options = (args.find((a) => typeof a === "object") ?? {}) as TensorOptions;
+  const numbers = args.filter((a) => typeof a === "number");
+  const [start, end, step] = numbers.length === 1 ? [0, numbers[0], 1] : [numbers[0], numbers[1], numbers[2] ?? 1];
+  if (step === 0 || ![start, end, step].every(Number.isFinite)) {
+    throw new OptionError(`arange: start ${start}, end ${end} and step ${step} must be finite, and the step not 0`);
+  }
+  const whole = [start, end, step].every(Number.isInteger);
+  return range(start, step, Math.max(0, Math.ceil((end - start) / step)), options, whole ? "i32" : "f32");
+}
+
+/** `steps` evenly spaced numbers from `start` to `end`, both included. */
+export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
+  return range(start, steps > 1 ? (end - start) / (steps - 1) : 0, steps, options, "f32");
+}
+
+/** Ones on the diagonal of [n, m], zeros elsewhere. */
+export function eye(n: number, options?: TensorOptions): Tensor;
+/** Ones on the diagonal of [n, m], zeros elsewhere. */
+export function eye(n: number, m: number, options?: TensorOptions): Tensor;
+export function eye(n: number, second?: number | TensorOptions, third: TensorOptions = {}): Tensor {
+  const m = typeof second === "number" ? second : n, options = typeof second === "object" ? second : third;
+  const values = new Float32Array(n * m);
+  for (let i = 0; i < Math.min(n, m); i++) values[i * m + i] = 1;
+  return tensor(values, { dtype: "f32", ...options, shape: [n, m] });
+}
+
+function random(kind: "uniform" | "normal", shape: Shape, options: RandomOptions): Tensor {
+  const dtype = checked(options.dtype, "f32");
+  if (!isFloat(dtype)) throw new DTypeError(`random numbers are floating-point; use randint for ${dtype}`);
+  const backend = backendOf(options.device), size = sizeOf(checkShape(shape, kind));
+  const source = options.seed === undefined ? generator : new Generator(options.seed);
+  const { seed, offset } = source.reserve(size);
+  return finish(
+    tidy(() => {
+      const out = allocate([...shape], "f32", backend, kind);
+      if (size) backend.random(kind, seed, offset, out);
+      return toDType(out, dtype);
+    }),
+    options,
+  );
+}
+
+/** Uniform random numbers in [0, 1). */
+export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
+  return random("uniform", shape, options);
+}
+
+/** Standard normal random numbers. */
+export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
+  return random("normal", shape, options);
+}
+
+/** Random whole numbers in [low, high); i32 unless told. */
+export function randint(low: number, high: number, shape: Shape, options: RandomOptions = {}): Tensor {
+  if (!(Number.isInteger(low) && Number.isInteger(high) && low < high)) {
+    throw new OptionError(`randint: low ${low} and high ${high} must be whole numbers, low < high`);
+  }
+  const source = options.seed === undefined ? generator : new Generator(options.seed);
+  const values = Float64Array.from({ length: sizeOf(checkShape(shape, "randint")) }, () => source.integer(low, high));
+  return tensor(values, { dtype: "i32", ...options, shape });
+}
+
+/** Uniform random numbers in [low, high). */
+export function uniform(shape: Shape, low: number, high: number, options: RandomOptions = {}): Tensor {
+  const { requiresGrad, ...rest } = options;
+  const out = tidy(() => add(mul(rand(shape, rest), high - low), low));
+  return finish(out, requiresGrad ? { requiresGrad } : {});
+}

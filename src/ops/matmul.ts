@@ -1,0 +1,159 @@
+/**
+ * Matrix products.
+ *
+ * All of them come down to one product of matrices with leading axes. Where the right side is a plain matrix, the
+ * left side's leading axes become rows, so that a batch is one large product and the gradient of a weight another.
+ * A bias rides along as the product's epilogue.
+ *
+ * @module
+ */
+import type { Epilogue } from "../backends/contract.ts";
+import { type DType, isQuantized, promote } from "../core/dtype.ts";
+import { DTypeError, ShapeError } from "../core/errors.ts";
+import { broadcastShapes, formatShape, viewStrides } from "../core/shape.ts";
+import { binary, input, type Program } from "../expr/nodes.ts";
+import { program } from "../expr/program.ts";
+import { broadcastView, tidy } from "../tensor/mod.ts";
+import { commonBackend, computeType, empty, record } from "./bridge.ts";
+import { add, mul, toDType } from "./elementwise.ts";
+import { sum } from "./reduce.ts";
+import type { Tensor } from "./tensor.ts";
+import { expand, reshape, squeeze, transpose, unsqueeze } from "./views.ts";
+
+let addBias: Program | null = null;
+
+function resultType(a: DType, b: DType): DType {
+  if (isQuantized(b)) return a;
+  const type = promote(a, b);
+  if (type === "bool" || type === "u8") {
+    throw new DTypeError(`matmul: ${a} with ${b} is not computed; convert to f32 or i32 with .to({ dtype })`);
+  }
+  return type;
+}
+
+/** The product without recording; leading axes agree already. */
+function product(a: Tensor, b: Tensor, bias: Tensor | null, dtype: DType): Tensor {
+  const backend = commonBackend("matmul", bias ? [a, b, bias] : [a, b]);
+  const shape = [...a.shape.slice(0, -1), b.shape[b.shape.length - 1]];
+  const out = empty(shape, dtype, backend, "matmul");
+  if (!out.size) return out;
+  let epilogue: Epilogue | undefined;
+  if (bias) {
+    addBias ??= program("f32", [binary("add", input(0), input(1))], { inputs: 2, scalars: 0 });
+    const sums = computeType(dtype) === "f32" ? addBias : program(computeType(dtype), addBias.outputs, addBias);
+    epilogue = { program: sums, inputs: [broadcastView(bias, shape)], scalars: [] };
+  }
+  backend.matmul(a, b, out, epilogue);
+  return out;
+}
+
+/** a [m, k] · b [k, n] (+ bias [n]), recorded. */
+function plainProduct(a: Tensor, b: Tensor, bias: Tensor | null): Tensor {
+  const dtype = resultType(a.dtype, b.dtype);
+  const out = product(a, b, bias, dtype);
+  const inputs = bias ? [a, b, bias] : [a, b];
+  if (isQuantized(b.dtype) && a.node) {
+    throw new DTypeError(`matmul: no gradient passes through ${b.dtype} weights; load the model in f32 or bf16 to train it`);
+  }
+  const types = inputs.map((t) => t.dtype);
+  return record("matmul", out, inputs, [a, b], (g, [a, b], needs) => [
+    needs[0] ? toDType(plainProduct(g, transpose(b, 0, 1), null), types[0]) : null,
+    needs[1] ? toDType(plainProduct(transpose(a, 0, 1), g, null), types[1]) : null,
+    needs[2] ? toDType(sum(g, 0), types[2]) : null,
+  ]);
+}
+
+/** a […, m, k] · b […, k, n] with equal leading sizes, recorded. */
+function batchProduct(a: Tensor, b: Tensor): Tensor {
+  const out = product(a, b, null, resultType(a.dtype, b.dtype));
+  const types = [a.dtype, b.dtype];
+  return record("matmul", out, [a, b], [a, b], (g, [a, b], needs) => [
+    needs[0] ? toDType(batchProduct(g, transpose(b, -2, -1)), types[0]) : null,
+    needs[1] ? toDType(batchProduct(transpose(a, -2, -1), g), types[1]) : null,
+  ]);
+}
+
+/**
+ * x […, in] · weight [in, out] + bias [out], the product in one go with its bias. The layout of GPT-2's weights;
+ * {@link linear} takes PyTorch's [out, in].
+ */
+export function affine(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+  const last = x.shape.length - 1;
+  if (last < 0 || weight.shape.length !== 2 || x.shape[last] !== weight.shape[0]) {
+    throw new ShapeError(
+      `affine: x ${formatShape(x.shape)} and weight ${formatShape(weight.shape)} do not fit: the last dim of x and ` +
+        `the first of weight must agree`,
+    );
+  }
+  if (bias && (bias.shape.length !== 1 || bias.shape[0] !== weight.shape[1])) {
+    throw new ShapeError(`affine: bias ${formatShape(bias.shape)} does not fit weight ${formatShape(weight.shape)}`);
+  }
+  if (last === 1) return plainProduct(x, weight, bias);
+  return tidy(() => {
+    const rows = reshape(x, [x.shape.slice(0, -1).reduce((n, size) => n * size, 1), x.shape[last]]);
+    return reshape(plainProduct(rows, weight, bias), [...x.shape.slice(0, -1), weight.shape[1]]);
+  });
+}
+
+/** x […, in] · weightᵀ + bias, weight [out, in], as PyTorch's `nn.functional.linear`. */
+export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+  if (weight.shape.length !== 2 || x.shape[x.shape.length - 1] !== weight.shape[1]) {
+    throw new ShapeError(
+      `linear: x ${formatShape(x.shape)} and weight ${formatShape(weight.shape)} do not fit: the last dims must agree`,
+    );
+  }
+  return tidy(() => affine(x, transpose(weight, 0, 1), bias));
+}
+
+/** Whether the leading axes can be seen as rows without a copy. */
+function collapses(a: Tensor): boolean {
+  const rows = a.size / Math.max(1, a.shape[a.shape.length - 1]);
+  return viewStrides(a.shape, a.strides, [rows, a.shape[a.shape.length - 1]]) !== null;
+}
+
+/**
+ * The matrix product, with PyTorch's rules: vectors are treated as a row (left) or a column (right) and lose that
+ * axis again, leading axes broadcast.
+ * @throws {ShapeError} when the inner sizes differ.
+ */
+export function matmul(a: Tensor, b: Tensor): Tensor {
+  if (a.shape.length === 0 || b.shape.length === 0) throw new ShapeError("matmul: a number is no matrix; use mul");
+  if (a.shape.length === 1) return tidy(() => squeeze(matmul(unsqueeze(a, 0), b), b.shape.length === 1 ? 0 : -2));
+  if (b.shape.length === 1) return tidy(() => squeeze(matmul(a, unsqueeze(b, 1)), -1));
+  const inner = a.shape[a.shape.length - 1];
+  if (inner !== b.shape[b.shape.length - 2]) {
+    throw new ShapeError(
+      `matmul: ${formatShape(a.shape)} and ${formatShape(b.shape)} do not multiply: ${inner} columns against ` +
+        `${b.shape[b.shape.length - 2]} rows`,
+    );
+  }
+  if (b.shape.length === 2) {
+    if (a.shape.length === 2) return plainProduct(a, b, null);
+    if (collapses(a)) return affine(a, b);
+  }
+  return tidy(() => {
+    const lead = broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
+    return batchProduct(
+      expand(a, [...lead, ...a.shape.slice(-2)]),
+      expand(b, [...lead, ...b.shape.slice(-2)]),
+    );
+  });
+}
+
+/** Σ aᵢ·bᵢ of two vectors. */
+export function dot(a: Tensor, b: Tensor): Tensor {
+  if (a.shape.length !== 1 || b.shape.length !== 1) {
+    throw new ShapeError(`dot: takes two vectors, not ${formatShape(a.shape)} and ${formatShape(b.shape)}`);
+  }
+  return matmul(a, b);
+}
+
+/** aᵢ·bⱼ of two vectors. */
+export function outer(a: Tensor, b: Tensor): Tensor {
+  return tidy(() => mul(unsqueeze(reshape(a, [-1]), 1), reshape(b, [-1])));
+}
+
+/** beta · x + alpha · (a · b). */
+export function addmm(x: Tensor, a: Tensor, b: Tensor, beta = 1, alpha = 1): Tensor {
+  return tidy(() => add(beta === 1 ? x : mul(x, beta), alpha === 1 ? matmul(a, b) : mul(matmul(a, b), alpha)));
+}

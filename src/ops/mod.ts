@@ -1,0 +1,21 @@
+/**
+ * Floor 4: what can be computed with tensors. Each file holds meaning, shape rule and gradient of a family.
+ *
+ * @module
+ */
+export * from "./attention.ts";
+export * from "./conv.ts";
+export * from "./create.ts";
+export * from "./dropout.ts";
+export * from "./einsum.ts";
+export * from "./elementwise.ts";
+export * from "./index.ts";
+export * from "./join.ts";
+export * from "./losses.ts";
+export * from "./matmul.ts";
+export * from "./norm.ts";
+export * from "./reduce.ts";
+export * from "./softmax.ts";
+export * from "./sort.ts";
+export * from "./tensor.ts";
+export * from "./views.ts";

@@ -1,0 +1,120 @@
+/**
+ * Layer norm and RMS norm: each row brought to a common size, then scaled by learned weights.
+ *
+ * @module
+ */
+import { ShapeError } from "../core/errors.ts";
+import { formatShape, sameShape, type Shape, sizeOf } from "../core/shape.ts";
+import { fused } from "../tensor/mod.ts";
+import { alias, contiguousView, empty } from "./bridge.ts";
+import { add, mul, rsqrt, square, sub } from "./elementwise.ts";
+import { mean } from "./reduce.ts";
+import type { Tensor } from "./tensor.ts";
+import { reshape } from "./views.ts";
+
+/** The sizes that are normalised, checked against x and the weights. */
+function rowShape(what: string, x: Tensor, normalizedShape: number | Shape, weights: (Tensor | null)[]): Shape {
+  const shape = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
+  if (!shape.length || !sameShape(shape, x.shape.slice(-shape.length))) {
+    throw new ShapeError(`${what}: ${formatShape(shape)} are not the last dims of ${formatShape(x.shape)}`);
+  }
+  for (const w of weights) {
+    if (w && !sameShape(w.shape, shape)) {
+      throw new ShapeError(`${what}: a weight or bias of shape ${formatShape(w.shape)} does not fit ${formatShape(shape)}`);
+    }
+  }
+  return shape;
+}
+
+function lastAxes(count: number): number[] {
+  return Array.from({ length: count }, (_, i) => i - count);
+}
+
+function isPlain(...tensors: (Tensor | null)[]): boolean {
+  return tensors.every((t) => t === null || t.dtype === "f32");
+}
+
+/** A contiguous matrix over the same memory. */
+function rows(t: Tensor, width: number): Tensor {
+  const whole = contiguousView(t);
+  const out = alias(whole, [whole.size / width, width], [width, 1]);
+  if (whole !== t) whole.dispose();
+  return out;
+}
+
+/**
+ * (x − mean) / √(variance + eps) · weight + bias over the last axes `normalizedShape`, with the biased variance (Ba,
+ * Kiros, Hinton 2016). Weight and bias have that shape.
+ */
+export function layerNorm(
+  x: Tensor,
+  normalizedShape: number | Shape,
+  weight: Tensor | null = null,
+  bias: Tensor | null = null,
+  eps = 1e-5,
+): Tensor {
+  const shape = rowShape("layerNorm", x, normalizedShape, [weight, bias]), axes = lastAxes(shape.length);
+  const inputs = [x, weight, bias].filter((t) => t !== null);
+  const { layerNorm: kernel, layerNormBackward } = x.backend.kernels;
+  const width = sizeOf(shape), count = x.size / Math.max(1, width);
+  const usable = kernel && isPlain(x, weight, bias) && x.size > 0 && (weight !== null || bias === null);
+  const stat = (): Tensor => empty([count], "f32", x.backend, "layerNorm");
+  return fused<Tensor>({
+    name: "layerNorm",
+    inputs,
+    definition(x, ...rest) {
+      const w = weight ? rest.shift() : undefined, b = bias ? rest.shift() : undefined;
+      const centred = sub(x, mean(x, axes, true));
+      let y = mul(centred, rsqrt(add(mean(square(centred), axes, true), eps)));
+      if (w) y = mul(y, w);
+      return b ? add(y, b) : y;
+    },
+    kernel: usable
+      ? () => {
+        const output = empty(x.shape, "f32", x.backend, "layerNorm"), mu = stat(), rstd = stat();
+        kernel(rows(x, width), weight && flat(weight), bias && flat(bias), eps, rows(output, width), mu, rstd);
+        return { output, keep: [mu, rstd] };
+      }
+      : null,
+    gradient: layerNormBackward
+      ? (g, inputs, [mu, rstd]) => {
+        const x = inputs[0], w = weight ? inputs[1] : null;
+        const dx = empty(x.shape, "f32", x.backend, "layerNormBackward");
+        const dw = w && empty([width], "f32", x.backend, "layerNormBackward");
+        const db = w && empty([width], "f32", x.backend, "layerNormBackward");
+        layerNormBackward(rows(g, width), rows(x, width), w && flat(w), mu, rstd, rows(dx, width), dw, db);
+        const result: (Tensor | null)[] = [dx];
+        if (dw) result.push(reshape(dw, shape));
+        if (db && bias) result.push(reshape(db, shape));
+        return result;
+      }
+      : null,
+  });
+}
+
+function flat(t: Tensor): Tensor {
+  return rows(t, Math.max(1, t.size));
+}
+
+/**
+ * x / √(mean(x²) + eps) · weight over the last axes `normalizedShape` (Zhang, Sennrich 2019). eps is the smallest step
+ * of f32 above 1 (1.19e-7) unless told, as in PyTorch.
+ */
+export function rmsNorm(
+  x: Tensor,
+  normalizedShape: number | Shape,
+  weight: Tensor | null = null,
+  eps: number | null = null,
+): Tensor {
+  const shape = rowShape("rmsNorm", x, normalizedShape, [weight]), axes = lastAxes(shape.length);
+  return fused<Tensor>({
+    name: "rmsNorm",
+    inputs: weight ? [x, weight] : [x],
+    definition(x, w) {
+      const y = mul(x, rsqrt(add(mean(square(x), axes, true), eps ?? 2 ** -23)));
+      return w ? mul(y, w) : y;
+    },
+    kernel: null,
+    gradient: null,
+  });
+}

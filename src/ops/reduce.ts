@@ -1,0 +1,205 @@
+/**
+ * Operations that make one number of many: sums, extremes, moments.
+ *
+ * `dim` is one axis, a list, or nothing for all of them; with `keepdim` the reduced axes stay with size 1.
+ *
+ * @module
+ */
+import { type DType, isFloat } from "../core/dtype.ts";
+import { ShapeError } from "../core/errors.ts";
+import { contiguousStrides, formatShape, normalizeAxes, normalizeAxis, type Shape } from "../core/shape.ts";
+import type { ReduceKind } from "../backends/contract.ts";
+import { tidy } from "../tensor/mod.ts";
+import { alias, contiguousView, empty, record } from "./bridge.ts";
+import { add, div, eq, exp, gt, log, mul, ne, sqrt, square, sub, toDType, where } from "./elementwise.ts";
+import type { Tensor } from "./tensor.ts";
+import { expand, reshape } from "./views.ts";
+
+/** One axis, several, or all. */
+export type Dims = number | readonly number[] | null;
+
+/** `keepdim`, plain or by name. */
+export type KeepDim = boolean | { keepdim?: boolean };
+
+function keepdimOf(option: KeepDim): boolean {
+  return typeof option === "boolean" ? option : option.keepdim ?? false;
+}
+
+/** Reduces without recording; the result keeps the reduced axes as 1. */
+function reduced(kind: ReduceKind, x: Tensor, axes: readonly number[], dtype: DType): Tensor {
+  const out = empty(x.shape.map((n, i) => axes.includes(i) ? 1 : n), dtype, x.backend, kind);
+  if (out.size) x.backend.reduce(kind, null, [x], [], axes, out);
+  return out;
+}
+
+/** `kept` (reduced axes as 1) without those axes, when they are not to be kept. Takes kept over. */
+function drop(kept: Tensor, axes: readonly number[], keepdim: boolean): Tensor {
+  if (keepdim || axes.length === 0) return kept;
+  const shape = kept.shape.filter((_, i) => !axes.includes(i));
+  const out = alias(kept, shape, contiguousStrides(shape));
+  kept.dispose();
+  return out;
+}
+
+/** The shape with the reduced axes as 1. */
+function keptShape(shape: Shape, axes: readonly number[]): number[] {
+  return shape.map((n, i) => axes.includes(i) ? 1 : n);
+}
+
+function count(shape: Shape, axes: readonly number[]): number {
+  return axes.reduce((n, axis) => n * shape[axis], 1);
+}
+
+function demandElements(what: string, x: Tensor, axes: readonly number[]): void {
+  if (count(x.shape, axes) === 0) {
+    throw new ShapeError(`${what}: nothing to take it of: shape ${formatShape(x.shape)} has no elements there`);
+  }
+}
+
+/** The sum. bool and u8 add up in i32. */
+export function sum(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  const axes = normalizeAxes(dim, x.shape.length, "sum"), shape = x.shape;
+  const dtype = x.dtype === "bool" || x.dtype === "u8" ? "i32" : x.dtype;
+  const out = drop(reduced("sum", x, axes, dtype), axes, keepdimOf(keepdim));
+  return record("sum", out, [x], [], (g) => [expand(reshape(g, keptShape(shape, axes)), shape)]);
+}
+
+/** The mean; integers give f32. */
+export function mean(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  const axes = normalizeAxes(dim, x.shape.length, "mean");
+  return tidy(() => div(sum(isFloat(x.dtype) ? x : toDType(x, "f32"), axes, keepdim), count(x.shape, axes)));
+}
+
+/** The product of all elements along `dim`. */
+export function prod(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  const axes = normalizeAxes(dim, x.shape.length, "prod"), kept = keptShape(x.shape, axes), shape = x.shape;
+  const dtype = x.dtype === "bool" || x.dtype === "u8" ? "i32" : x.dtype;
+  const out = drop(reduced("prod", x, axes, dtype), axes, keepdimOf(keepdim));
+  return record("prod", out, [x], [x], (g, [x]) => {
+    // A zero would make out / x meaningless: one zero gets the product of the rest, two or more leave nothing.
+    const zero = eq(x, 0);
+    const zeros = expand(sum(toDType(zero, "i32"), axes, true), shape);
+    const others = prod(where(zero, 1, x), axes, true);
+    const own = where(gt(zeros, 0), where(zero, expand(others, shape), 0), div(expand(others, shape), where(zero, 1, x)));
+    return [mul(where(gt(zeros, 1), 0, own), expand(reshape(g, kept), shape))];
+  });
+}
+
+function extreme(kind: "max" | "min", x: Tensor, dim: Dims, keepdim: KeepDim): Tensor {
+  const axes = normalizeAxes(dim, x.shape.length, kind), kept = keptShape(x.shape, axes), shape = x.shape;
+  demandElements(kind, x, axes);
+  const out = drop(reduced(kind, x, axes, x.dtype), axes, keepdimOf(keepdim));
+  return record(`a${kind}`, out, [x], [x, out], (g, [x, y]) => {
+    // Elements that tie share the gradient evenly, as PyTorch's amax and amin do.
+    const same = toDType(eq(x, expand(reshape(y, kept), shape)), x.dtype);
+    return [mul(same, expand(div(reshape(g, kept), sum(same, axes, true)), shape))];
+  });
+}
+
+/** The largest element; ties share the gradient. Values only: {@link argmax} gives the position. */
+export function max(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  return extreme("max", x, dim, keepdim);
+}
+
+/** The smallest element; ties share the gradient. */
+export function min(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  return extreme("min", x, dim, keepdim);
+}
+
+/** PyTorch's name for {@link max} along `dim`. */
+export function amax(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  return extreme("max", x, dim, keepdim);
+}
+
+/** PyTorch's name for {@link min} along `dim`. */
+export function amin(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  return extreme("min", x, dim, keepdim);
+}
+
+function position(kind: "argmax" | "argmin", x: Tensor, dim: number | null, keepdim: KeepDim): Tensor {
+  if (dim === null) {
+    demandElements(kind, x, x.shape.map((_, i) => i));
+    const out = position(kind, reshape(x, [-1]), 0, false);
+    return keepdimOf(keepdim) ? reshape(out, x.shape.map(() => 1)) : out;
+  }
+  const axes = [normalizeAxis(dim, x.shape.length, kind)];
+  if (x.shape.length === 0) return position(kind, reshape(x, [1]), 0, false);
+  demandElements(kind, x, axes);
+  return drop(reduced(kind, x, axes, "i32"), axes, keepdimOf(keepdim));
+}
+
+/** The first position of the largest element along `dim`, or in row-major order; i32. */
+export function argmax(x: Tensor, dim: number | null = null, keepdim: KeepDim = false): Tensor {
+  return position("argmax", x, dim, keepdim);
+}
+
+/** The first position of the smallest element along `dim`, or in row-major order; i32. */
+export function argmin(x: Tensor, dim: number | null = null, keepdim: KeepDim = false): Tensor {
+  return position("argmin", x, dim, keepdim);
+}
+
+/** Options of {@link variance} and {@link std}. */
+export interface VarOptions {
+  /** What is taken from the count in the divisor: 1 (Bessel's, the default) or 0 (biased). */
+  correction?: number;
+  /** Keep reduced axes with size 1. Default false. */
+  keepdim?: boolean;
+}
+
+/** The variance, divided by (count − correction); correction 1 unless told. In two passes, so a large mean is no harm. */
+export function variance(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
+  const { correction = 1, keepdim = false } = options;
+  const axes = normalizeAxes(dim, x.shape.length, "var");
+  return tidy(() => {
+    const centred = sub(x, mean(x, axes, true));
+    return div(sum(square(centred), axes, keepdim), Math.max(0, count(x.shape, axes) - correction));
+  });
+}
+
+/** The standard deviation; see {@link variance}. */
+export function std(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
+  return tidy(() => sqrt(variance(x, dim, options)));
+}
+
+/** ln Σ eˣ along `dim`, without overflow. */
+export function logsumexp(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  const axes = normalizeAxes(dim, x.shape.length, "logsumexp");
+  return tidy(() => {
+    const top = reduced("max", x, axes, x.dtype);
+    // Where all are −∞ (or one is +∞) the shift would give NaN, so it is 0 there.
+    const shift = where(eq(sub(top, top), 0), top, 0);
+    const total = add(log(sum(exp(sub(x, shift)), axes, true)), shift);
+    return reshape(total, keptShape(x.shape, axes).filter((_, i) => keepdimOf(keepdim) || !axes.includes(i)));
+  });
+}
+
+/** Whether any element is not 0. */
+export function any(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  return tidy(() => gt(sum(ne(x, 0), dim, keepdim), 0));
+}
+
+/** Whether all elements are not 0. */
+export function all(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  return tidy(() => eq(sum(eq(x, 0), dim, keepdim), 0));
+}
+
+/** The length of x as a vector: √Σx². */
+export function norm(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  return tidy(() => sqrt(sum(square(x), dim, keepdim)));
+}
+
+/** Running sums along `dim`. */
+export function cumsum(x: Tensor, dim: number): Tensor {
+  const axis = normalizeAxis(dim, x.shape.length, "cumsum");
+  if (x.shape.length === 0) return x;
+  const whole = contiguousView(x);
+  const dtype = x.dtype === "bool" || x.dtype === "u8" ? "i32" : x.dtype;
+  const out = empty(x.shape, dtype, x.backend, "cumsum");
+  if (out.size) x.backend.cumsum(whole, axis, out);
+  return record("cumsum", out, [x], [], (g) => [sub(expandedSum(g, axis), sub(cumsum(g, axis), g))]);
+}
+
+/** Σ along the axis, stretched back over it. */
+function expandedSum(g: Tensor, axis: number): Tensor {
+  return expand(sum(g, axis, true), g.shape);
+}

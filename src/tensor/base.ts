@@ -1,0 +1,151 @@
+/**
+ * The tensor handle: a view of counted device memory plus its place on the tape.
+ *
+ * This class knows memory, lifetime and gradients; what one can compute with a tensor is added by its subclass on
+ * the floor of operations, which registers itself here so that every result is of that class.
+ *
+ * @module
+ */
+import type { Backend, DeviceName, View } from "../backends/contract.ts";
+import { byteSize, type DType } from "../core/dtype.ts";
+import { FerrotypeError } from "../core/errors.ts";
+import { contiguousStrides, isContiguous, type Shape, sizeOf } from "../core/shape.ts";
+import { track } from "./lifetime.ts";
+import { Storage } from "./storage.ts";
+import type { TapeNode } from "./tape.ts";
+
+const collected = new FinalizationRegistry<Storage>((storage) => storage.release());
+
+/** What a tensor is made of. */
+export interface TensorParts {
+  /** The memory; the new tensor becomes one of its holders (the caller's hold passes to it). */
+  storage: Storage;
+  dtype: DType;
+  shape: Shape;
+  strides: readonly number[];
+  /** In elements. */
+  offset: number;
+}
+
+/** Memory, lifetime and gradient bookkeeping of a tensor. Use the subclass `Tensor`. */
+export class TensorBase implements View, Disposable {
+  /** Sizes of the axes, outermost first. */
+  readonly shape: Shape;
+  /** The element type. */
+  readonly dtype: DType;
+  /** Steps between neighbours along each axis, in elements. */
+  readonly strides: readonly number[];
+  /** Where the first element lies, in elements. */
+  readonly offset: number;
+  /** How many elements it has. */
+  readonly size: number;
+  #storage: Storage | null;
+  #grad: TensorBase | null = null;
+  /** The tape entry that made it, or the entry that stands for it as a leaf; null while it needs no gradient. */
+  node: TapeNode | null = null;
+  /** Whether `tidy` leaves it alone (see `keep`). */
+  isKept = false;
+
+  /** Wraps memory; `parts.storage` is taken over, not held again. */
+  constructor(parts: TensorParts) {
+    this.#storage = parts.storage;
+    this.dtype = parts.dtype;
+    this.shape = parts.shape;
+    this.strides = parts.strides;
+    this.offset = parts.offset;
+    this.size = sizeOf(parts.shape);
+    collected.register(this, parts.storage, this);
+    track(this);
+  }
+
+  /** The memory. @throws {FerrotypeError} after dispose. */
+  get storage(): Storage {
+    if (!this.#storage) {
+      throw new FerrotypeError(
+        `this tensor of shape [${this.shape.join(", ")}] was disposed; keep it out of tidy, or return it from there`,
+      );
+    }
+    return this.#storage;
+  }
+
+  /** The device memory (part of {@link View}). */
+  get buffer(): Storage["buffer"] {
+    return this.storage.buffer;
+  }
+
+  /** The backend that holds it. */
+  get backend(): Backend {
+    return this.storage.backend;
+  }
+
+  /** The device it lives on. */
+  get device(): DeviceName {
+    return this.storage.backend.name;
+  }
+
+  /** Whether its memory was given back. */
+  get isDisposed(): boolean {
+    return this.#storage === null;
+  }
+
+  /** Whether gradients flow to or through it. */
+  get requiresGrad(): boolean {
+    return this.node !== null;
+  }
+
+  /** The gradient that `backward` gathered here, or null. Only leaves (tensors made with requiresGrad) have one. */
+  get grad(): this | null {
+    return this.#grad as this | null;
+  }
+
+  set grad(value: TensorBase | null) {
+    if (this.#grad !== value) this.#grad?.dispose();
+    this.#grad = value;
+  }
+
+  /** Whether the elements lie row-major without gaps. */
+  get isContiguous(): boolean {
+    return isContiguous(this.shape, this.strides);
+  }
+
+  /** Gives the memory back, unless views of it are still alive. Safe to call twice. */
+  dispose(): void {
+    if (!this.#storage) return;
+    collected.unregister(this);
+    this.#storage.release();
+    this.#storage = null;
+    this.#grad?.dispose();
+    this.#grad = null;
+    this.node = null;
+  }
+
+  /** Same as {@link dispose}; makes `using t = …` work. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+type TensorClass = new (parts: TensorParts) => TensorBase;
+let tensorClass: TensorClass = TensorBase;
+
+/** Called once by the class that carries the operations. */
+export function registerTensorClass(constructor: TensorClass): void {
+  tensorClass = constructor;
+}
+
+/** A tensor with undefined contents. */
+export function empty(shape: Shape, dtype: DType, backend: Backend, madeBy: string): TensorBase {
+  const storage = new Storage(backend, byteSize(dtype, sizeOf(shape)), madeBy);
+  return new tensorClass({ storage, dtype, shape, strides: contiguousStrides(shape), offset: 0 });
+}
+
+/** Another tensor on the same memory, with another shape; not on the tape. */
+export function alias(
+  of: TensorBase,
+  shape: Shape = of.shape,
+  strides: readonly number[] = of.strides,
+  offset: number = of.offset,
+): TensorBase {
+  of.storage.hold();
+  return new tensorClass({ storage: of.storage, dtype: of.dtype, shape, strides, offset });
+}

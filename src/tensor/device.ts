@@ -1,0 +1,58 @@
+/**
+ * The devices that exist in this process, and which one new tensors go to.
+ *
+ * A device is registered by name with a function that makes its backend; the backend is made when a tensor first
+ * asks for it, so that importing the library starts nothing. The assembly (`src/runtime.ts`) does the registering.
+ *
+ * @module
+ */
+import type { Backend, DeviceName } from "../backends/contract.ts";
+import { DeviceError } from "../core/errors.ts";
+
+const factories = new Map<DeviceName, () => Backend>();
+const backends = new Map<DeviceName, Backend>();
+let defaultName: DeviceName = "cpu";
+
+/** Makes `name` available; `create` runs when the device is first used and throws a DeviceError when it cannot. */
+export function registerBackend(name: DeviceName, create: () => Backend): void {
+  factories.set(name, create);
+  backends.delete(name);
+}
+
+/**
+ * The backend of device `name` (the default device when undefined).
+ * @throws {DeviceError} when this process has no such device.
+ */
+export function backendOf(name: DeviceName = defaultName): Backend {
+  const known = backends.get(name);
+  if (known) return known;
+  const create = factories.get(name);
+  if (!create) {
+    const have = [...factories.keys()].map((n) => `"${n}"`).join(", ");
+    throw new DeviceError(`device "${name}" is not available here; this process has ${have || "none"}`);
+  }
+  const backend = create();
+  backends.set(name, backend);
+  return backend;
+}
+
+/** The backends in use so far. */
+export function activeBackends(): Backend[] {
+  return [...backends.values()];
+}
+
+/** The names of the registered devices. */
+export function deviceNames(): DeviceName[] {
+  return [...factories.keys()];
+}
+
+/** Sets the device of tensors created without one. @throws {DeviceError} when it is not available. */
+export function setDefaultDevice(name: DeviceName): void {
+  backendOf(name);
+  defaultName = name;
+}
+
+/** The device of tensors created without one. */
+export function defaultDevice(): DeviceName {
+  return defaultName;
+}

@@ -1,0 +1,117 @@
+/**
+ * Who frees what: scopes that remember the tensors made in them.
+ *
+ * `tidy` disposes, when its function ends, every tensor made meanwhile that the function did not return, and
+ * releases the tape entries that nothing returned leads to. What no scope and no `using` disposes is freed when it
+ * is garbage-collected, which is safe but late: the collector does not see device memory.
+ *
+ * A scope stays open while the promise of an async function is pending. Scopes nest; work that runs interleaved with
+ * a pending async `tidy` belongs to it, so give concurrent tasks one `tidy` around all of them.
+ *
+ * @module
+ */
+import { TensorBase } from "./base.ts";
+import type { TapeNode } from "./tape.ts";
+
+interface Scope {
+  tensors: TensorBase[];
+  nodes: TapeNode[];
+}
+
+const scopes: Scope[] = [];
+
+/** Puts a new tensor under the care of the innermost scope. */
+export function track(tensor: TensorBase): void {
+  if (scopes.length) scopes[scopes.length - 1].tensors.push(tensor);
+}
+
+/** Puts a new tape entry under the care of the innermost scope. */
+export function trackNode(node: TapeNode): void {
+  if (scopes.length) scopes[scopes.length - 1].nodes.push(node);
+}
+
+/** Takes `tensor` out of the care of every `tidy`: parameters, gradients and optimizer state outlive a step. */
+export function keep<T extends TensorBase>(tensor: T): T {
+  tensor.isKept = true;
+  return tensor;
+}
+
+/** Tensors inside `value`: itself, or in arrays, maps, sets and plain objects. */
+function findTensors(value: unknown, found: Set<TensorBase>, seen: Set<object>): void {
+  if (typeof value !== "object" || value === null || seen.has(value)) return;
+  if (value instanceof TensorBase) {
+    found.add(value);
+    return;
+  }
+  seen.add(value);
+  if (Array.isArray(value) || value instanceof Map || value instanceof Set) {
+    for (const item of value.values()) findTensors(item, found, seen);
+  } else if (Object.getPrototypeOf(value) === Object.prototype) {
+    for (const item of Object.values(value)) findTensors(item, found, seen);
+  }
+}
+
+/** Marks the tape entries that the gradient of `tensor` would visit. */
+function markNodes(start: TapeNode | null, alive: Set<TapeNode>): void {
+  const stack: (TapeNode | null)[] = [start];
+  while (stack.length) {
+    const node = stack.pop();
+    if (!node || alive.has(node)) continue;
+    alive.add(node);
+    for (const parent of node.parents) stack.push(parent);
+    // What a gradient keeps may itself be on the tape (for gradients of gradients).
+    for (const kept of node.saved) stack.push(kept.node);
+  }
+}
+
+function close(scope: Scope, result: unknown): void {
+  const index = scopes.lastIndexOf(scope);
+  scopes.splice(index, 1);
+  const outer = index > 0 ? scopes[index - 1] : undefined;
+  const returned = new Set<TensorBase>();
+  findTensors(result, returned, new Set());
+  if (scope.nodes.length) {
+    const alive = new Set<TapeNode>();
+    for (const tensor of returned) markNodes(tensor.node, alive);
+    for (const node of scope.nodes) {
+      if (alive.has(node)) outer?.nodes.push(node);
+      else node.release();
+    }
+  }
+  for (const tensor of scope.tensors) {
+    if (tensor.isDisposed || tensor.isKept) continue;
+    if (returned.has(tensor)) outer?.tensors.push(tensor);
+    else tensor.dispose();
+  }
+}
+
+/**
+ * Runs `f` and disposes every tensor made meanwhile, except those in its result (a tensor, or tensors in arrays,
+ * maps, sets and plain objects). An async `f` is awaited first.
+ *
+ * ```ts
+ * const loss = tidy(() => model.forward(ids).sub(target).square().mean());
+ * ```
+ */
+export function tidy<T>(f: () => T): T {
+  const scope: Scope = { tensors: [], nodes: [] };
+  scopes.push(scope);
+  let result: T;
+  try {
+    result = f();
+  } catch (error) {
+    close(scope, undefined);
+    throw error;
+  }
+  if (result instanceof Promise) {
+    return result.then((value) => {
+      close(scope, value);
+      return value;
+    }, (error) => {
+      close(scope, undefined);
+      throw error;
+    }) as T;
+  }
+  close(scope, result);
+  return result;
+}

@@ -1,0 +1,16 @@
+/**
+ * Floor 3: handles, lifetimes, dispatch and the tape.
+ *
+ * @module
+ */
+export * from "./backward.ts";
+export * from "./base.ts";
+export * from "./device.ts";
+export * from "./expression.ts";
+export * from "./functional.ts";
+export * from "./fused.ts";
+export * from "./gradcheck.ts";
+export * from "./lifetime.ts";
+export * from "./storage.ts";
+export * from "./tape.ts";
+export * from "./transfer.ts";

@@ -1,0 +1,161 @@
+/**
+ * The tape: which operation made a tensor, from what, and how its gradient goes back.
+ *
+ * Entries hang on the tensors they made (there is no global list), so what is no longer reachable is forgotten. An
+ * entry keeps only what its gradient needs, as aliases that live until the gradient was taken. A leaf is an entry
+ * without parents: gradients gather in its tensor's `grad`.
+ *
+ * @module
+ */
+import { FerrotypeError } from "../core/errors.ts";
+import { alias, type TensorBase } from "./base.ts";
+import { keep, trackNode } from "./lifetime.ts";
+
+/**
+ * Gradients for each input, given the gradient of the output and what was kept. `needs[i]` tells whether input i
+ * wants one; null stands for none. Written as a method so that operations may use their own tensor class.
+ */
+export interface Gradient {
+  /** The gradient function. */
+  backward(
+    gradient: TensorBase,
+    saved: readonly TensorBase[],
+    needs: readonly boolean[],
+  ): readonly (TensorBase | null)[];
+}
+
+/** One entry. */
+export class TapeNode {
+  /** The operation, for messages. */
+  readonly name: string;
+  /** The entries of the inputs; null where no gradient is wanted. */
+  parents: readonly (TapeNode | null)[];
+  /** Which inputs want a gradient. */
+  needs: readonly boolean[];
+  /** What the gradient keeps. */
+  saved: readonly TensorBase[];
+  /** The leaf whose `grad` gathers gradients, when this stands for one. */
+  readonly leaf: TensorBase | null;
+  #versions: readonly number[];
+  #gradient: Gradient | null;
+
+  /** An entry for one output; use {@link record} or {@link asLeaf}. */
+  constructor(
+    name: string,
+    parents: readonly (TapeNode | null)[],
+    saved: readonly TensorBase[],
+    gradient: Gradient | null,
+    leaf: TensorBase | null,
+  ) {
+    this.name = name;
+    this.parents = parents;
+    this.needs = parents.map((p) => p !== null);
+    this.saved = saved;
+    this.#versions = saved.map((t) => t.storage.version);
+    this.#gradient = gradient;
+    this.leaf = leaf;
+    if (!leaf) trackNode(this);
+  }
+
+  /** Gradients of the inputs. @throws {FerrotypeError} when the entry was released or a kept value was overwritten. */
+  apply(gradient: TensorBase): readonly (TensorBase | null)[] {
+    if (!this.#gradient) {
+      throw new FerrotypeError(
+        `the gradient of ${this.name} was already taken and its values freed; ` +
+          `pass { retainGraph: true } to the first backward to go back twice`,
+      );
+    }
+    this.saved.forEach((t, i) => {
+      if (t.storage.version !== this.#versions[i]) {
+        throw new FerrotypeError(
+          `a tensor of shape [${t.shape.join(", ")}] that the gradient of ${this.name} needs was changed in place; ` +
+            `take the gradient first, or change a copy`,
+        );
+      }
+    });
+    return this.#gradient.backward(gradient, this.saved, this.needs);
+  }
+
+  /** Forgets what was kept; a later backward through it throws. */
+  release(): void {
+    if (this.leaf) return;
+    for (const t of this.saved) t.dispose();
+    this.saved = [];
+    this.#gradient = null;
+    this.parents = [];
+  }
+}
+
+let recording = true;
+
+/** Whether operations are put on the tape now. */
+export function isRecording(): boolean {
+  return recording;
+}
+
+/** Runs `f` with recording on or off, and puts it back. `f` is synchronous. */
+export function withRecording<T>(on: boolean, f: () => T): T {
+  const before = recording;
+  recording = on;
+  try {
+    return f();
+  } finally {
+    recording = before;
+  }
+}
+
+/**
+ * Runs `f` without recording: nothing it computes has a gradient. An async function stays without recording until
+ * its promise settles.
+ */
+export function noGrad<T>(f: () => T): T {
+  const before = recording;
+  recording = false;
+  let result: T;
+  try {
+    result = f();
+  } catch (error) {
+    recording = before;
+    throw error;
+  }
+  if (result instanceof Promise) return result.finally(() => recording = before) as T;
+  recording = before;
+  return result;
+}
+
+/** Makes `tensor` a leaf whose `grad` gathers gradients, or takes it off the tape. */
+export function asLeaf(tensor: TensorBase, on: boolean): void {
+  tensor.node = on ? new TapeNode("leaf", [], [], null, tensor) : null;
+}
+
+/** Whether an operation on `inputs` must be recorded. */
+export function wantsGradient(inputs: readonly TensorBase[]): boolean {
+  if (!recording) return false;
+  for (const t of inputs) if (t.node) return true;
+  return false;
+}
+
+/**
+ * Puts `output` on the tape if an input wants a gradient; `saved` are kept until it was taken. Saving an input or the
+ * output itself costs no copy.
+ */
+export function record(
+  name: string,
+  output: TensorBase,
+  inputs: readonly TensorBase[],
+  saved: readonly TensorBase[],
+  gradient: Gradient,
+): void {
+  if (!wantsGradient(inputs)) return;
+  const kept = saved.map((t) => {
+    const copy = keep(alias(t));
+    copy.node = t.node;
+    return copy;
+  });
+  const node = new TapeNode(name, inputs.map((t) => t.node), kept, gradient, null);
+  // The output kept for its own gradient stands on the tape as the output does.
+  saved.forEach((t, i) => {
+    if (t === output) kept[i].node = node;
+  });
+  output.node = node;
+}

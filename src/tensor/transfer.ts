@@ -1,0 +1,113 @@
+/**
+ * Numbers between JavaScript and device memory.
+ *
+ * Reading waits for the device and always gives row-major data; writing takes any array of numbers and converts it
+ * to the dtype. f16 and bf16 travel as raw bits in a `Uint16Array`, i64 as `BigInt64Array`.
+ *
+ * @module
+ */
+import type { Backend } from "../backends/contract.ts";
+import { arrayOn, byteSize, type DataArray, type DType, isQuantized, newArray } from "../core/dtype.ts";
+import { DeviceError, DTypeError, ShapeError } from "../core/errors.ts";
+import { fromBf16, fromF16, toBf16, toF16 } from "../core/half.ts";
+import { formatShape, type Shape, sizeOf } from "../core/shape.ts";
+import { copy } from "./backward.ts";
+import { empty, type TensorBase } from "./base.ts";
+
+/** The elements of `t`, row-major, as its dtype's array (raw bits for f16 and bf16, raw blocks for q8 and q4). */
+export async function readData(t: TensorBase): Promise<DataArray> {
+  const whole = t.isContiguous ? t : copy(t);
+  const start = byteSize(t.dtype, whole.offset), length = byteSize(t.dtype, t.size);
+  const bytes = await t.backend.download(whole.buffer, start, length);
+  if (whole !== t) whole.dispose();
+  return arrayOn(t.dtype, bytes.buffer, bytes.byteOffset, isQuantized(t.dtype) ? length : t.size);
+}
+
+/** The elements as JavaScript numbers; i64 values beyond 2^53 lose their last digits. */
+export function toNumbers(data: DataArray, dtype: DType): ArrayLike<number> {
+  if (dtype === "f16") return Float32Array.from(data as Uint16Array, fromF16);
+  if (dtype === "bf16") return Float32Array.from(data as Uint16Array, fromBf16);
+  if (dtype === "i64") return Float64Array.from(data as BigInt64Array, Number);
+  if (isQuantized(dtype)) {
+    throw new DTypeError(`${dtype} holds blocks of weights; convert it with .to({ dtype: "f32" }) to read numbers`);
+  }
+  return data as ArrayLike<number>;
+}
+
+/** `values` as an array of `dtype`; numbers are rounded to nearest, and cut towards zero for integer types. */
+export function fromNumbers(values: ArrayLike<number | bigint | boolean>, dtype: DType): DataArray {
+  const n = values.length, out = newArray(dtype, n);
+  switch (dtype) {
+    case "i64": {
+      const wide = out as BigInt64Array;
+      for (let i = 0; i < n; i++) {
+        const v = values[i];
+        wide[i] = typeof v === "bigint" ? v : BigInt(Math.trunc(Number(v)));
+      }
+      return wide;
+    }
+    case "f16":
+    case "bf16": {
+      const convert = dtype === "f16" ? toF16 : toBf16, bits = out as Uint16Array;
+      for (let i = 0; i < n; i++) bits[i] = convert(Number(values[i]));
+      return bits;
+    }
+    case "bool": {
+      for (let i = 0; i < n; i++) (out as Uint8Array)[i] = Number(values[i]) !== 0 ? 1 : 0;
+      return out;
+    }
+    case "q8":
+    case "q4":
+      throw new DTypeError(`${dtype} tensors are made from f32 weights with .to({ dtype: "${dtype}" })`);
+    default: {
+      const plain = out as Float32Array;
+      for (let i = 0; i < n; i++) plain[i] = Number(values[i]);
+      return plain;
+    }
+  }
+}
+
+/** A tensor of `shape` with the elements of `data`, an array of `dtype` already. */
+export function fromData(
+  data: DataArray,
+  shape: Shape,
+  dtype: DType,
+  backend: Backend,
+  madeBy = "tensor",
+): TensorBase {
+  if (!backend.supports(dtype)) {
+    throw new DTypeError(`device "${backend.name}" does not hold ${dtype}; use f32, or device "reference" for f64`);
+  }
+  if (!isQuantized(dtype) && data.length !== sizeOf(shape)) {
+    throw new ShapeError(
+      `tensor: ${data.length} values do not fill the shape ${formatShape(shape)} of ${sizeOf(shape)}`,
+    );
+  }
+  const out = empty(shape, dtype, backend, madeBy);
+  if (data.byteLength) {
+    backend.upload(out.buffer, 0, new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
+  return out;
+}
+
+/**
+ * A copy of `t` on another device.
+ * @throws {DeviceError} when t's device answers late (WebGPU): then read it with `await t.data()` first.
+ */
+export function moveTo(t: TensorBase, backend: Backend): TensorBase {
+  const mapped = t.backend.mapped;
+  if (!mapped) {
+    throw new DeviceError(
+      `to: tensors on "${t.device}" cannot be moved without waiting; use tensor(await t.data(), { shape, device })`,
+    );
+  }
+  const whole = t.isContiguous ? t : copy(t);
+  const start = byteSize(t.dtype, whole.offset), length = byteSize(t.dtype, t.size);
+  const out = empty(t.shape, t.dtype, backend, "to");
+  if (length) {
+    const bytes = mapped.call(t.backend, whole.buffer).subarray(start, start + length);
+    backend.upload(out.buffer, 0, bytes);
+  }
+  if (whole !== t) whole.dispose();
+  return out;
+}
