@@ -16,7 +16,11 @@ export class ByteWriter {
   #bytes: Uint8Array<ArrayBuffer>;
   #length = 0;
 
-  /** @param capacity bytes reserved at first; it grows by itself */
+  /**
+   * An empty buffer.
+   *
+   * @param capacity bytes reserved at first; it grows by itself
+   */
   constructor(capacity: number = 256) {
     this.#bytes = new Uint8Array(capacity);
   }

@@ -271,7 +271,7 @@ export class ExpressionBuilder {
 
   /** Writes an opcode of one byte. */
   protected begin(opcode: number): void {
-    this.validator.count++;
+    this.validator.begin();
     this.code.byte(opcode);
   }
 
@@ -286,7 +286,7 @@ export class ExpressionBuilder {
 
   #emit(row: Instruction): void {
     const { validator } = this;
-    validator.count++;
+    validator.begin();
     this.code.bytes(row.opcode);
     const address = this.context.addressType;
     if (row.addressed && address === undefined) {

@@ -117,6 +117,7 @@ export class FunctionBuilder extends ExpressionBuilder implements FunctionHandle
 
   /** `block`; a branch to its label leaves it. The type is what it gives, by default nothing. */
   block(body: (label: Label) => void): void;
+  /** `block` that gives, or takes and gives, values. */
   block(type: BlockType, body: (label: Label) => void): void;
   block(type: BlockType | ((label: Label) => void), body?: (label: Label) => void): void {
     this.#structure("block", 0x02, type, body);
@@ -124,6 +125,7 @@ export class FunctionBuilder extends ExpressionBuilder implements FunctionHandle
 
   /** `loop`; a branch to its label starts it again. The type is what it gives, by default nothing. */
   loop(body: (label: Label) => void): void;
+  /** `loop` that gives, or takes and gives, values. */
   loop(type: BlockType, body: (label: Label) => void): void;
   loop(type: BlockType | ((label: Label) => void), body?: (label: Label) => void): void {
     this.#structure("loop", 0x03, type, body);
@@ -131,6 +133,7 @@ export class FunctionBuilder extends ExpressionBuilder implements FunctionHandle
 
   /** `if`: takes an i32. A branch to the label leaves it. The type is what both arms give, by default nothing. */
   if(then: (label: Label) => void, otherwise?: (label: Label) => void): void;
+  /** `if` whose arms give, or take and give, values. */
   if(type: BlockType, then: (label: Label) => void, otherwise?: (label: Label) => void): void;
   if(
     type: BlockType | ((label: Label) => void),

@@ -7,8 +7,6 @@
  *
  * @example y = a * x + y over floats in a shared memory, four at a time
  * ```ts
- * import { ModuleBuilder } from "./mod.ts";
- *
  * const m = new ModuleBuilder();
  * m.importMemory("env", "memory", { initial: 1, maximum: 65536, shared: true });
  *
@@ -61,7 +59,15 @@ export {
   type Proposal,
   type StoreName,
 } from "./instructions.ts";
+export {
+  atomicInstructions,
+  bulkMemoryInstructions,
+  laneMemoryInstructions,
+  loadInstructions,
+  storeInstructions,
+} from "./memory.ts";
 export { type GlobalValue, ModuleBuilder } from "./module.ts";
+export { numericInstructions } from "./numeric.ts";
 export {
   type AddressType,
   type BlockType,
@@ -71,4 +77,5 @@ export {
   ValidationError,
   type ValueType,
 } from "./types.ts";
-export { type Frame, type FrameKind, type Operand } from "./validation.ts";
+export { type Frame, type FrameKind, type Operand, Validator } from "./validation.ts";
+export { laneInstructions, relaxedVectorInstructions, vectorInstructions } from "./vector.ts";

@@ -48,7 +48,11 @@ export class ModuleBuilder implements FunctionContext {
   }[] = [];
   #data: { readonly offset: number; readonly bytes: Uint8Array }[] = [];
 
-  /** @param options `names: false` leaves out the section that names functions in profiles and stack traces */
+  /**
+   * An empty module.
+   *
+   * @param options `names: false` leaves out the section that names functions in profiles and stack traces
+   */
   constructor(options: { readonly names?: boolean } = {}) {
     this.#names = options.names ?? true;
   }

@@ -8,6 +8,7 @@ import { FerrotypeError } from "../../../core/errors.ts";
 
 /** A module that would not validate, or an immediate out of range; the message names function and instruction. */
 export class ValidationError extends FerrotypeError {
+  /** Always `"ValidationError"`. */
   override name = "ValidationError";
 }
 

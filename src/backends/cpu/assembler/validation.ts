@@ -41,7 +41,12 @@ export class Validator {
   readonly frames: Frame[] = [];
   #operands: Operand[] = [];
 
-  /** @param name name of the function, for messages */
+  /**
+   * The stacks at the start of a function.
+   *
+   * @param name name of the function, for messages
+   * @param results what the function must leave
+   */
   constructor(name: string, results: readonly ValueType[]) {
     this.name = name;
     this.pushFrame("function", [], results);
@@ -49,13 +54,18 @@ export class Validator {
 
   /** The innermost open frame. */
   get frame(): Frame {
-    if (this.frames.length === 0) throw this.error("any instruction", "the function is already ended");
     return this.frames[this.frames.length - 1];
   }
 
   /** Types on the stack within the innermost frame, the deepest first. */
   get stack(): readonly Operand[] {
     return this.#operands.slice(this.frames.length === 0 ? 0 : this.frame.height);
+  }
+
+  /** Counts the instruction that is about to be emitted. */
+  begin(): void {
+    this.count++;
+    if (this.frames.length === 0) throw this.error("an instruction", "the function is already ended");
   }
 
   /** An error that names the function and the instruction. */
