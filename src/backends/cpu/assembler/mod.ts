@@ -7,6 +7,8 @@
  *
  * @example y = a * x + y over floats in a shared memory, four at a time
  * ```ts
+ * import { ModuleBuilder } from "./mod.ts";
+ *
  * const m = new ModuleBuilder();
  * m.importMemory("env", "memory", { initial: 1, maximum: 65536, shared: true });
  *
