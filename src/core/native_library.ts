@@ -7,15 +7,18 @@
  * @module
  */
 
-/** The types that may cross the border. `pointer` takes a view: the address of its first byte is passed. */
-export type NativeType = "void" | "i32" | "u32" | "i64" | "f32" | "f64" | "pointer";
+/**
+ * The types that may cross the border. A `pointer` takes a view and passes the address of its first byte; an
+ * `address` takes a number, which spares hot paths the view ({@link NativeLibrary.addressOf} gives the first one).
+ */
+export type NativeType = "void" | "i32" | "u32" | "i64" | "f32" | "f64" | "pointer" | "address";
 
 /** The signature of one function of a library. */
 export interface NativeSignature {
   /** Types of the arguments, in order. */
   readonly parameters: readonly Exclude<NativeType, "void">[];
-  /** Type of the result; a returned `pointer` arrives as its address. */
-  readonly result: NativeType;
+  /** Type of the result. */
+  readonly result: Exclude<NativeType, "pointer">;
 }
 
 /** What an argument of each type is given as. */
@@ -27,6 +30,8 @@ export interface NativeArgument {
   f64: number;
   /** A view, at its own offset in its buffer (shared memory and WebAssembly memory included), or `null`. */
   pointer: ArrayBufferView | null;
+  /** An address in this process. */
+  address: number;
 }
 
 /** What a result of each type arrives as. */
@@ -34,11 +39,11 @@ export interface NativeResult {
   void: undefined;
   i32: number;
   u32: number;
-  i64: number | bigint;
+  i64: bigint;
   f32: number;
   f64: number;
-  /** The address, 0 for a null pointer. */
-  pointer: number | bigint;
+  /** 0 for a null pointer. */
+  address: number;
 }
 
 /** The arguments of a list of parameter types, in order. */
@@ -57,6 +62,11 @@ export interface NativeLibrary<S extends Record<string, NativeSignature> = Recor
   readonly path: string;
   /** The functions, by the names of their symbols. */
   readonly functions: { readonly [K in keyof S]: NativeFunction<S[K]> };
+  /**
+   * The address of the first byte of a view. That of WebAssembly memory stays when it grows if the memory is shared;
+   * else it is good until the memory grows.
+   */
+  addressOf(view: ArrayBufferView): number;
   /** Unloads the library. Calling a function afterwards is an error of the caller. */
   close(): void;
 }

@@ -1,0 +1,46 @@
+/**
+ * Everything the package asks of the machine and the runtime it runs on, one ability a file.
+ *
+ * This is the only room that knows Deno, Bun, Node and browsers apart. Importing it does nothing, asks for nothing
+ * and throws nowhere; each ability looks for what it needs when it is first used, and says why when that is missing.
+ *
+ * @module
+ */
+export {
+  type DirectoryEntry,
+  directoryOf,
+  exists,
+  type FileContent,
+  type FileSink,
+  type FileStatus,
+  isDirectory,
+  joinPath,
+  makeDir,
+  readDir,
+  readFile,
+  readTextFile,
+  remove,
+  stat,
+  writeFileAtomic,
+} from "./files.ts";
+export { openFile } from "./file_source.ts";
+export { openUrl, type UrlOptions } from "./http_source.ts";
+export { openBlob, openBytes } from "./memory_source.ts";
+export { isHttp, type Openable, openSource } from "./open_source.ts";
+export { openLibrary } from "./ffi.ts";
+export { type GpuAdapter, type GpuAnswer, requestGpuAdapter } from "./gpu.ts";
+export { type RuntimeName, runtimeName, runtimeVersion } from "./runtime.ts";
+export {
+  canBlock,
+  cpuModel,
+  environment,
+  hardwareConcurrency,
+  homeDirectory,
+  residentMemory,
+  sharedMemoryReason,
+  system,
+  temporaryDirectory,
+  totalMemory,
+} from "./system.ts";
+export { isTerminal, onInterrupt, type OutputStream, terminalColumns, writeText } from "./terminal.ts";
+export { spawnWorker, type WorkerPort, type WorkerThread } from "./workers.ts";

@@ -1,0 +1,57 @@
+/**
+ * Standard streams and interruption, for the command.
+ *
+ * @module
+ */
+import { globals } from "./runtime.ts";
+
+/** The streams a program writes to. */
+export type OutputStream = "stdout" | "stderr";
+
+/** Whether a stream goes to a terminal; false in a browser. */
+export function isTerminal(stream: OutputStream | "stdin"): boolean {
+  return globals.process?.[stream]?.isTTY === true;
+}
+
+/** Width of the terminal that `stream` goes to, in columns; undefined when it goes elsewhere. */
+export function terminalColumns(stream: OutputStream): number | undefined {
+  return isTerminal(stream) ? globals.process?.[stream].columns : undefined;
+}
+
+/**
+ * Writes text, and waits until the stream has taken it.
+ *
+ * @returns false when nobody reads the stream any more (its pipe was closed), so that the caller can stop.
+ */
+export function writeText(stream: OutputStream, text: string): Promise<boolean> {
+  const target = globals.process?.[stream];
+  if (target === undefined) {
+    (stream === "stdout" ? console.log : console.error)(text);
+    return Promise.resolve(true);
+  }
+  return new Promise((resolve, reject) => {
+    const settle = (error?: Error | null) => {
+      target.off("error", settle);
+      if (!error) resolve(true);
+      else if ((error as { code?: string }).code === "EPIPE") resolve(false);
+      else reject(error);
+    };
+    target.on("error", settle);
+    target.write(text, settle);
+  });
+}
+
+/**
+ * Calls `listener` instead of ending the program when the user interrupts it (Ctrl-C). A second interrupt before
+ * the listener is removed calls it again. Listening does not keep the program alive.
+ *
+ * @returns a function that stops listening.
+ */
+export function onInterrupt(listener: () => void): () => void {
+  const { process } = globals;
+  if (process === undefined) return () => {};
+  process.on("SIGINT", listener);
+  return () => {
+    process.off("SIGINT", listener);
+  };
+}

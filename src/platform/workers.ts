@@ -1,0 +1,113 @@
+/**
+ * Threads from text.
+ *
+ * The source is inline: there is no file to find after bundling, publishing or compiling, and Deno asks for no
+ * permission to read one. Deno, Bun and Node all start it with `node:worker_threads`, a browser from a Blob. (Deno's
+ * own `Worker` starts sooner, but a program cannot end while one of them sleeps.)
+ *
+ * @module
+ */
+import { builtinModule } from "./runtime.ts";
+
+/** A thread that was started. */
+export interface WorkerThread {
+  /** Sends a value, which is cloned; shared memory in it stays shared, what is in `transfer` moves. */
+  postMessage(message: unknown, transfer?: Transferable[]): void;
+  /** Hears what the thread sends; a second call replaces the first. */
+  onMessage(listener: (message: unknown) => void): void;
+  /** Ends the thread at once, even one that sleeps. */
+  terminate(): void;
+  /** Lets the program end while the thread runs, which is so from the start. */
+  unref(): void;
+  /** Keeps the program alive while the thread runs. */
+  ref(): void;
+}
+
+/** How a function in a worker talks to the thread that started it: its second argument. */
+export interface WorkerPort {
+  postMessage(message: unknown, transfer?: Transferable[]): void;
+  onMessage(listener: (message: unknown) => void): void;
+}
+
+/**
+ * Starts a thread that evaluates `source`, the text of one JavaScript function, and calls it with `data` and a
+ * {@link WorkerPort}.
+ *
+ * `data` is cloned; a shared `WebAssembly.Memory` in it stays shared, a compiled `WebAssembly.Module` is not
+ * compiled again. The thread begins while the caller goes on, without waiting for the caller's event loop, and
+ * does not keep the program alive, not even while it sleeps in `Atomics.wait` or `memory.atomic.wait32`.
+ *
+ * @param onError hears why the thread could not start, or what it threw. Without it that is ignored.
+ */
+export function spawnWorker(
+  source: string,
+  data: unknown,
+  onError: (error: unknown) => void = () => {},
+): WorkerThread {
+  const threads = builtinModule("node:worker_threads");
+  return threads === undefined
+    ? spawnInBrowser(source, data, onError)
+    : spawnThread(threads, source, data, onError);
+}
+
+function spawnThread(
+  { Worker }: NonNullable<ReturnType<typeof builtinModule<"node:worker_threads">>>,
+  source: string,
+  data: unknown,
+  onError: (error: unknown) => void,
+): WorkerThread {
+  // A block keeps these names out of reach of `source`, and apart from what runtimes declare around it.
+  const text = `{
+    const { parentPort, workerData } = require("node:worker_threads");
+    (${source}\n)(workerData, {
+      postMessage: (message, transfer) => parentPort.postMessage(message, transfer),
+      onMessage: (listener) => {
+        parentPort.removeAllListeners("message");
+        parentPort.on("message", listener);
+      },
+    });
+  }`;
+  const worker = new Worker(text, { eval: true, workerData: data });
+  let listening: ((message: unknown) => void) | undefined;
+  worker.on("error", onError);
+  worker.unref();
+  return {
+    postMessage: (message, transfer) => worker.postMessage(message, transfer as never),
+    onMessage(listener) {
+      if (listening !== undefined) worker.off("message", listening);
+      worker.on("message", listening = listener);
+    },
+    // The promise of the exit code is of no interest, and its failure could only be reported as unhandled.
+    terminate: () => void worker.terminate().catch(() => {}),
+    unref: () => worker.unref(),
+    ref: () => worker.ref(),
+  };
+}
+
+function spawnInBrowser(source: string, data: unknown, onError: (error: unknown) => void): WorkerThread {
+  const text = `onmessage = ({ data }) => {
+    onmessage = null;
+    (${source}\n)(data, {
+      postMessage: (message, transfer) => postMessage(message, transfer),
+      onMessage: (listener) => { onmessage = (event) => listener(event.data); },
+    });
+  };`;
+  const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
+  const worker = new Worker(url, { type: "module" });
+  worker.onerror = (event) => {
+    event.preventDefault?.();
+    onError(event.error ?? new Error(event.message || "a worker could not be started"));
+  };
+  worker.onmessageerror = () => onError(new Error("a message to a worker could not be cloned"));
+  worker.postMessage(data);
+  URL.revokeObjectURL(url);
+  return {
+    postMessage: (message, transfer) => worker.postMessage(message, transfer ?? []),
+    onMessage(listener) {
+      worker.onmessage = (event) => listener(event.data);
+    },
+    terminate: () => worker.terminate(),
+    unref: () => {},
+    ref: () => {},
+  };
+}
