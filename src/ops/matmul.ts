@@ -11,7 +11,7 @@ import type { Epilogue } from "../backends/contract.ts";
 import { type DType, isQuantized, promote } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
 import { broadcastShapes, formatShape, viewStrides } from "../core/shape.ts";
-import { binary, input, type Program } from "../expr/nodes.ts";
+import { binary, type ComputeType, input, type Program } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
 import { broadcastView, tidy } from "../tensor/mod.ts";
 import { commonBackend, computeType, empty, record } from "./bridge.ts";
@@ -20,7 +20,9 @@ import { sum } from "./reduce.ts";
 import type { Tensor } from "./tensor.ts";
 import { expand, reshape, squeeze, transpose, unsqueeze } from "./views.ts";
 
-let addBias: Program | null = null;
+function addBias(type: ComputeType): Program {
+  return program(type, [binary("add", input(0), input(1))], { inputs: 2, scalars: 0 });
+}
 
 function resultType(a: DType, b: DType): DType {
   if (isQuantized(b)) return a;
@@ -37,12 +39,9 @@ function product(a: Tensor, b: Tensor, bias: Tensor | null, dtype: DType): Tenso
   const shape = [...a.shape.slice(0, -1), b.shape[b.shape.length - 1]];
   const out = empty(shape, dtype, backend, "matmul");
   if (!out.size) return out;
-  let epilogue: Epilogue | undefined;
-  if (bias) {
-    addBias ??= program("f32", [binary("add", input(0), input(1))], { inputs: 2, scalars: 0 });
-    const sums = computeType(dtype) === "f32" ? addBias : program(computeType(dtype), addBias.outputs, addBias);
-    epilogue = { program: sums, inputs: [broadcastView(bias, shape)], scalars: [] };
-  }
+  const epilogue: Epilogue | undefined = bias
+    ? { program: addBias(computeType(dtype)), inputs: [broadcastView(bias, shape)], scalars: [] }
+    : undefined;
   backend.matmul(a, b, out, epilogue);
   return out;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 export * from "./attention.ts";
+export { copyInto } from "./bridge.ts";
 export * from "./conv.ts";
 export * from "./create.ts";
 export * from "./dropout.ts";

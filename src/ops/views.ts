@@ -113,7 +113,7 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
   return record("sumTo", view, [x], [], (g) => [expand(g, full)]);
 }
 
-registerSumTo(sumTo as Parameters<typeof registerSumTo>[0]);
+registerSumTo(sumTo as never);
 
 /** Axes of size 1 removed: all of them, or only `dim`, where its size is 1. */
 export function squeeze(x: Tensor, dim?: number | readonly number[]): Tensor {

@@ -1,0 +1,135 @@
+/**
+ * Layers without parameters: activations, dropout, and sequences of layers.
+ *
+ * @module
+ */
+import { dropout, gelu, relu, sigmoid, silu, softmax, tanh, type Tensor } from "../ops/mod.ts";
+import { tidy } from "../tensor/mod.ts";
+import { OptionError } from "../core/errors.ts";
+import { Linear, type LayerOptions } from "./layers.ts";
+import { type Layer, Module } from "./module.ts";
+
+/** max(x, 0). */
+export class ReLU extends Module implements Layer {
+  /** Element by element. */
+  forward(x: Tensor): Tensor {
+    return relu(x);
+  }
+}
+
+/** x · Φ(x), or GPT-2's approximation with `{ approximate: "tanh" }`. */
+export class GELU extends Module implements Layer {
+  readonly #approximate: "none" | "tanh";
+
+  /** The exact form unless told. */
+  constructor(options: { approximate?: "none" | "tanh" } = {}) {
+    super();
+    this.#approximate = options.approximate ?? "none";
+  }
+
+  /** Element by element. */
+  forward(x: Tensor): Tensor {
+    return gelu(x, this.#approximate);
+  }
+}
+
+/** The hyperbolic tangent. */
+export class Tanh extends Module implements Layer {
+  /** Element by element. */
+  forward(x: Tensor): Tensor {
+    return tanh(x);
+  }
+}
+
+/** 1 / (1 + e⁻ˣ). */
+export class Sigmoid extends Module implements Layer {
+  /** Element by element. */
+  forward(x: Tensor): Tensor {
+    return sigmoid(x);
+  }
+}
+
+/** x · sigmoid(x). */
+export class SiLU extends Module implements Layer {
+  /** Element by element. */
+  forward(x: Tensor): Tensor {
+    return silu(x);
+  }
+}
+
+/** Softmax along one axis. */
+export class Softmax extends Module implements Layer {
+  readonly #dim: number;
+
+  /** The last axis unless told. */
+  constructor(dim = -1) {
+    super();
+    this.#dim = dim;
+  }
+
+  /** The same shape as x. */
+  forward(x: Tensor): Tensor {
+    return softmax(x, this.#dim);
+  }
+}
+
+/** While training, zeros elements with probability p and enlarges the others. */
+export class Dropout extends Module implements Layer {
+  /** The probability of zero. */
+  readonly p: number;
+
+  /** p 0.5 unless told. */
+  constructor(p = 0.5) {
+    super();
+    if (!(p >= 0 && p <= 1)) throw new OptionError(`Dropout: p is a probability, not ${p}`);
+    this.p = p;
+  }
+
+  /** The same shape as x. */
+  forward(x: Tensor): Tensor {
+    return dropout(x, this.p, this.training);
+  }
+}
+
+/** Layers one after the other; their parameters are named `0.weight`, `1.weight` … as in PyTorch. */
+export class Sequential extends Module implements Layer {
+  readonly #layers: readonly Layer[];
+
+  /** The layers in order. */
+  constructor(...layers: Layer[]) {
+    super();
+    this.#layers = layers;
+  }
+
+  /** The layers, by their number. */
+  override namedChildren(): [string, Module][] {
+    return this.#layers.map((layer, i) => [String(i), layer]);
+  }
+
+  /** The last layer's output. */
+  forward(x: Tensor): Tensor {
+    return tidy(() => this.#layers.reduce((value, layer) => layer.forward(value), x));
+  }
+}
+
+/** Options of {@link MLP}. */
+export interface MLPOptions extends LayerOptions {
+  /** Between layers. Default ReLU. */
+  activation?: () => Layer;
+  /** Dropout after each activation. Default 0. */
+  dropout?: number;
+}
+
+/** Linear layers of the given widths with activations between them: `new MLP([4, 32, 3])`. */
+export class MLP extends Sequential {
+  /** Widths from input to output, at least two. */
+  constructor(widths: readonly number[], options: MLPOptions = {}) {
+    if (widths.length < 2) throw new OptionError(`MLP: needs the widths of input and output, not [${widths}]`);
+    const { activation = (): Layer => new ReLU(), dropout: p = 0, ...rest } = options;
+    super(...widths.slice(1).flatMap((width, i): Layer[] => {
+      const layers: Layer[] = [new Linear(widths[i], width, rest)];
+      if (i < widths.length - 2) layers.push(activation(), ...(p > 0 ? [new Dropout(p)] : []));
+      return layers;
+    }));
+  }
+}

@@ -1,0 +1,99 @@
+/**
+ * Causal self-attention with the parameters and names of GPT-2.
+ *
+ * The layer also takes a cache of earlier keys and values: then x holds only the new positions, whose keys and values
+ * are written behind those in the cache, and attention runs over all of them.
+ *
+ * @module
+ */
+import { ShapeError } from "../core/errors.ts";
+import { copyInto, dropout, reshape, scaledDotProductAttention, slice, type Tensor, transpose, zeros } from "../ops/mod.ts";
+import { keep, tidy } from "../tensor/mod.ts";
+import { Conv1D, type LayerOptions } from "./layers.ts";
+import { Module } from "./module.ts";
+
+/** Keys and values of one layer, in memory planned once: [batch, heads, capacity, width]. */
+export class KVCache {
+  /** [batch, heads, capacity, width]. */
+  readonly keys: Tensor;
+  /** [batch, heads, capacity, width]. */
+  readonly values: Tensor;
+  /** Positions filled so far. */
+  length = 0;
+
+  /** Memory for `capacity` positions. */
+  constructor(batch: number, heads: number, capacity: number, width: number, options: LayerOptions = {}) {
+    this.keys = keep(zeros([batch, heads, capacity, width], options));
+    this.values = keep(zeros([batch, heads, capacity, width], options));
+  }
+
+  /** How many positions fit. */
+  get capacity(): number {
+    return this.keys.shape[2];
+  }
+
+  /** Writes keys and values [batch, heads, new, width] behind those that are there; gives views of all. */
+  append(keys: Tensor, values: Tensor): { keys: Tensor; values: Tensor } {
+    const start = this.length, end = start + keys.shape[2];
+    if (end > this.capacity) {
+      throw new ShapeError(`the key-value cache holds ${this.capacity} positions; ${end} are asked for`);
+    }
+    copyInto(keys, slice(this.keys, null, null, [start, end]));
+    copyInto(values, slice(this.values, null, null, [start, end]));
+    this.length = end;
+    return { keys: slice(this.keys, null, null, [0, end]), values: slice(this.values, null, null, [0, end]) };
+  }
+
+  /** Forgets the positions from `length` on. */
+  truncate(length: number): void {
+    this.length = Math.min(this.length, length);
+  }
+
+  /** Gives the memory back. */
+  dispose(): void {
+    this.keys.dispose();
+    this.values.dispose();
+  }
+}
+
+/** Options of {@link CausalSelfAttention}. */
+export interface AttentionLayerOptions extends LayerOptions {
+  /** Dropout of the result while training. Default 0. */
+  dropout?: number;
+}
+
+/** Each position attends to itself and those before it. */
+export class CausalSelfAttention extends Module {
+  /** Query, key and value side by side. */
+  c_attn: Conv1D;
+  /** The output projection. */
+  c_proj: Conv1D;
+  /** How many heads. */
+  readonly heads: number;
+  /** Dropout of the result while training. */
+  readonly dropout: number;
+
+  /** `width` is divided evenly among `heads`. */
+  constructor(width: number, heads: number, options: AttentionLayerOptions = {}) {
+    super();
+    if (width % heads !== 0) throw new ShapeError(`CausalSelfAttention: width ${width} does not divide into ${heads} heads`);
+    this.heads = heads;
+    this.dropout = options.dropout ?? 0;
+    this.c_attn = new Conv1D(width, 3 * width, options);
+    this.c_proj = new Conv1D(width, width, options);
+  }
+
+  /** x [batch, time, width] → the same shape. With a cache, x holds the positions that follow it. */
+  forward(x: Tensor, cache?: KVCache): Tensor {
+    const [batch, time, width] = x.shape, each = width / this.heads;
+    return tidy(() => {
+      const qkv = reshape(this.c_attn.forward(x), [batch, time, 3, this.heads, each]); // [batch, time, 3, head, each]
+      const part = (i: number): Tensor => transpose(slice(qkv, null, null, i), 1, 2); // [batch, head, time, each]
+      const q = part(0);
+      const { keys, values } = cache ? cache.append(part(1), part(2)) : { keys: part(1), values: part(2) };
+      const mixed = scaledDotProductAttention(q, keys, values, { isCausal: true }); // [batch, head, time, each]
+      const joined = reshape(transpose(mixed, 1, 2), [batch, time, width]);
+      return dropout(this.c_proj.forward(joined), this.dropout, this.training);
+    });
+  }
+}

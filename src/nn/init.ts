@@ -1,0 +1,69 @@
+/**
+ * How parameters begin. All fill a tensor in place from the process's generator (`manualSeed`).
+ *
+ * @module
+ */
+import { ShapeError } from "../core/errors.ts";
+import { formatShape } from "../core/shape.ts";
+import { copyInto, full, rand, randn, type Tensor } from "../ops/mod.ts";
+import { noGrad, tidy } from "../tensor/mod.ts";
+
+function fill(t: Tensor, make: () => Tensor): Tensor {
+  noGrad(() => tidy(() => copyInto(make(), t)));
+  return t;
+}
+
+/** Inputs and outputs of a weight [out, in, …]: what one output sums over, and what one input feeds. */
+export function fans(t: Tensor): { fanIn: number; fanOut: number } {
+  if (t.shape.length < 2) throw new ShapeError(`fans: a weight has at least 2 dims, not ${formatShape(t.shape)}`);
+  const field = t.shape.slice(2).reduce((a, b) => a * b, 1);
+  return { fanIn: t.shape[1] * field, fanOut: t.shape[0] * field };
+}
+
+/** Uniform in [low, high). */
+export function uniform(t: Tensor, low = 0, high = 1): Tensor {
+  return fill(t, () => rand(t.shape, { device: t.device }).mul(high - low).add(low));
+}
+
+/** Normal. */
+export function normal(t: Tensor, mean = 0, std = 1): Tensor {
+  return fill(t, () => randn(t.shape, { device: t.device }).mul(std).add(mean));
+}
+
+/** Every element `value`. */
+export function constant(t: Tensor, value: number): Tensor {
+  return fill(t, () => full(t.shape, value, { device: t.device, dtype: t.dtype }));
+}
+
+/** Zeros. */
+export function zeros(t: Tensor): Tensor {
+  return constant(t, 0);
+}
+
+/** Ones. */
+export function ones(t: Tensor): Tensor {
+  return constant(t, 1);
+}
+
+/** Uniform in ±gain · √(6 / (fanIn + fanOut)) (Glorot, Bengio 2010). */
+export function xavierUniform(t: Tensor, gain = 1): Tensor {
+  const { fanIn, fanOut } = fans(t), bound = gain * Math.sqrt(6 / (fanIn + fanOut));
+  return uniform(t, -bound, bound);
+}
+
+/** Normal with deviation gain · √(2 / (fanIn + fanOut)) (Glorot, Bengio 2010). */
+export function xavierNormal(t: Tensor, gain = 1): Tensor {
+  const { fanIn, fanOut } = fans(t);
+  return normal(t, 0, gain * Math.sqrt(2 / (fanIn + fanOut)));
+}
+
+/** Uniform in ±gain · √(3 / fanIn), gain √(2 / (1 + a²)) (He, Zhang, Ren, Sun 2015). */
+export function kaimingUniform(t: Tensor, a = 0): Tensor {
+  const bound = Math.sqrt(2 / (1 + a * a)) * Math.sqrt(3 / fans(t).fanIn);
+  return uniform(t, -bound, bound);
+}
+
+/** Normal with deviation gain / √fanIn, gain √(2 / (1 + a²)) (He, Zhang, Ren, Sun 2015). */
+export function kaimingNormal(t: Tensor, a = 0): Tensor {
+  return normal(t, 0, Math.sqrt(2 / (1 + a * a)) / Math.sqrt(fans(t).fanIn));
+}

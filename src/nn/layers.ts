@@ -1,0 +1,196 @@
+/**
+ * Layers with parameters of their own, named and initialised as PyTorch does.
+ *
+ * @module
+ */
+import type { DeviceName } from "../backends/contract.ts";
+import type { DType } from "../core/dtype.ts";
+import {
+  affine,
+  conv1d,
+  conv2d,
+  type ConvOptions,
+  embedding,
+  empty,
+  layerNorm,
+  linear,
+  ones,
+  rmsNorm,
+  type Tensor,
+  zeros,
+} from "../ops/mod.ts";
+import { fans, kaimingUniform, normal, uniform } from "./init.ts";
+import { type Layer, Module, parameter } from "./module.ts";
+
+/** Where and as what a layer's parameters are made. */
+export interface LayerOptions {
+  /** Default f32. */
+  dtype?: DType;
+  /** Default: the default device. */
+  device?: DeviceName;
+}
+
+/** x · weightᵀ + bias; weight [out, in]. Both begin uniform in ±1/√in. */
+export class Linear extends Module implements Layer {
+  /** [out, in]. */
+  weight: Tensor;
+  /** [out], or null. */
+  bias: Tensor | null;
+
+  /** `bias: false` leaves the bias out. */
+  constructor(inFeatures: number, outFeatures: number, options: LayerOptions & { bias?: boolean } = {}) {
+    super();
+    this.weight = parameter(kaimingUniform(empty([outFeatures, inFeatures], options), Math.sqrt(5)));
+    const bound = 1 / Math.sqrt(inFeatures);
+    this.bias = options.bias === false ? null : parameter(uniform(empty([outFeatures], options), -bound, bound));
+  }
+
+  /** x […, in] → […, out]. */
+  forward(x: Tensor): Tensor {
+    return linear(x, this.weight, this.bias);
+  }
+}
+
+/**
+ * x · weight + bias; weight [in, out]. GPT-2's checkpoints store their weights this way round; `transformers` calls
+ * the layer Conv1D. The weight begins normal with deviation 0.02, the bias 0.
+ */
+export class Conv1D extends Module implements Layer {
+  /** [in, out]. */
+  weight: Tensor;
+  /** [out]. */
+  bias: Tensor;
+
+  /** Named as in `transformers`, except that the input comes first, as in {@link Linear}. */
+  constructor(inFeatures: number, outFeatures: number, options: LayerOptions = {}) {
+    super();
+    this.weight = parameter(normal(empty([inFeatures, outFeatures], options), 0, 0.02));
+    this.bias = parameter(zeros([outFeatures], options));
+  }
+
+  /** x […, in] → […, out]. */
+  forward(x: Tensor): Tensor {
+    return affine(x, this.weight, this.bias);
+  }
+}
+
+/** A table of vectors looked up by id; begins standard normal. */
+export class Embedding extends Module implements Layer {
+  /** [count, width]. */
+  weight: Tensor;
+  #paddingIdx: number | null;
+
+  /** `paddingIdx` names a row that begins as zeros and gets no gradient. */
+  constructor(count: number, width: number, options: LayerOptions & { paddingIdx?: number } = {}) {
+    super();
+    this.#paddingIdx = options.paddingIdx ?? null;
+    this.weight = parameter(normal(empty([count, width], options)));
+    if (this.#paddingIdx !== null) zeroRow(this.weight, this.#paddingIdx);
+  }
+
+  /** ids of any shape (i32 or i64) → [...ids.shape, width]. */
+  forward(ids: Tensor): Tensor {
+    return embedding(ids, this.weight, this.#paddingIdx);
+  }
+}
+
+function zeroRow(weight: Tensor, row: number): void {
+  uniform(weight.detach().select(0, row), 0, 0);
+}
+
+/** Layer norm over the last `width` elements; weight begins 1, bias 0. */
+export class LayerNorm extends Module implements Layer {
+  /** [width]. */
+  weight: Tensor;
+  /** [width], or null. */
+  bias: Tensor | null;
+  /** Added to the variance. */
+  readonly eps: number;
+
+  /** `eps` 1e-5 unless told; `bias: false` leaves the bias out. */
+  constructor(width: number, options: LayerOptions & { eps?: number; bias?: boolean } = {}) {
+    super();
+    this.eps = options.eps ?? 1e-5;
+    this.weight = parameter(ones([width], options));
+    this.bias = options.bias === false ? null : parameter(zeros([width], options));
+  }
+
+  /** The same shape as x. */
+  forward(x: Tensor): Tensor {
+    return layerNorm(x, this.weight.shape, this.weight, this.bias, this.eps);
+  }
+}
+
+/** RMS norm over the last `width` elements; weight begins 1. */
+export class RMSNorm extends Module implements Layer {
+  /** [width]. */
+  weight: Tensor;
+  /** Added to the mean square. */
+  readonly eps: number | null;
+
+  /** `eps` is f32's smallest step above 1 unless told. */
+  constructor(width: number, options: LayerOptions & { eps?: number } = {}) {
+    super();
+    this.eps = options.eps ?? null;
+    this.weight = parameter(ones([width], options));
+  }
+
+  /** The same shape as x. */
+  forward(x: Tensor): Tensor {
+    return rmsNorm(x, this.weight.shape, this.weight, this.eps);
+  }
+}
+
+abstract class Convolution extends Module {
+  /** [filters, channels / groups, size …]. */
+  weight: Tensor;
+  /** [filters], or null. */
+  bias: Tensor | null;
+  protected readonly options: ConvOptions;
+
+  constructor(shape: number[], options: LayerOptions & ConvOptions & { bias?: boolean }) {
+    super();
+    const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
+    this.options = { stride, padding, dilation, groups };
+    this.weight = parameter(kaimingUniform(empty(shape, options), Math.sqrt(5)));
+    const bound = 1 / Math.sqrt(fans(this.weight).fanIn);
+    this.bias = options.bias === false ? null : parameter(uniform(empty([shape[0]], options), -bound, bound));
+  }
+}
+
+/** Convolution over one axis. */
+export class Conv1d extends Convolution implements Layer {
+  /** Channels in, filters out, the kernel's size. */
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number,
+    options: LayerOptions & ConvOptions & { bias?: boolean } = {},
+  ) {
+    super([outChannels, inChannels / (options.groups ?? 1), kernelSize], options);
+  }
+
+  /** x [batch, channels, time]. */
+  forward(x: Tensor): Tensor {
+    return conv1d(x, this.weight, this.bias, this.options);
+  }
+}
+
+/** Convolution over two axes. */
+export class Conv2d extends Convolution implements Layer {
+  /** Channels in, filters out, the kernel's size (one number for a square). */
+  constructor(
+    inChannels: number,
+    outChannels: number,
+    kernelSize: number | readonly [number, number],
+    options: LayerOptions & ConvOptions & { bias?: boolean } = {},
+  ) {
+    const [height, width] = typeof kernelSize === "number" ? [kernelSize, kernelSize] : kernelSize;
+    super([outChannels, inChannels / (options.groups ?? 1), height, width], options);
+  }
+
+  /** x [batch, channels, height, width]. */
+  forward(x: Tensor): Tensor {
+    return conv2d(x, this.weight, this.bias, this.options);
+  }
+}

@@ -1,0 +1,21 @@
+/**
+ * Modules, layers and losses, named as in PyTorch's `torch.nn`.
+ *
+ * @module
+ */
+export * from "./activations.ts";
+export * from "./attention.ts";
+export * as init from "./init.ts";
+export * from "./layers.ts";
+export * from "./module.ts";
+export {
+  bceWithLogits,
+  type BceOptions,
+  type ClassLossOptions,
+  crossEntropy,
+  huberLoss,
+  l1Loss,
+  type LossOptions,
+  mseLoss,
+  nllLoss,
+} from "../ops/mod.ts";
