@@ -84,6 +84,10 @@ export interface Backend {
   /**
    * `outputs[k][i] = program.outputs[k](inputs[0][i], …)`. All views have the same shape (broadcast axes have stride
    * 0). An output may be strided but covers no element twice; it may be the same memory as an input with the same strides.
+   *
+   * Elements are converted when loaded and stored: a float becomes an integer by cutting its fraction and staying at
+   * the ends of the range (-3.7 → u8 0, 3e9 → i32 2147483647), NaN becomes 0; an integer becomes a narrower one by
+   * wrapping; anything but 0 (NaN too) is true; floats round to nearest even.
    */
   elementwise(
     program: Program,
@@ -96,7 +100,8 @@ export interface Backend {
    * Reduces `axes` (sorted) of the elementwise `program` (one output; `null` is input 0 itself) over `inputs`, all of
    * one shape. `output` keeps the reduced axes with size 1, contiguous; argmax and argmin write i32 positions. Sums of
    * f32, f16, bf16 are in f32 with an error that grows at most with the logarithm of the length (pairwise, or in blocks).
-   * Max and min pass NaN on. An empty sum is 0, an empty product 1.
+   * Max and min pass NaN on, argmax and argmin give the first NaN's position. An empty sum is 0, an empty product 1.
+   * Integers are reduced in the compute type and wrap.
    */
   reduce(
     kind: ReduceKind,
@@ -114,7 +119,10 @@ export interface Backend {
    */
   matmul(a: View, b: View, out: View, epilogue?: Epilogue): void;
 
-  /** `out[i0…] = x[… index[i0…] at axis …]`; index (i32 or i64) has out's shape; values in [0, size) or [-size, 0). */
+  /**
+   * `out[i0…] = x[… index[i0…] at axis …]`; index (i32 or i64) has out's shape; values in [0, size) or [-size, 0).
+   * @throws {ShapeError} for other values, where the device can tell in time.
+   */
   gather(x: View, axis: number, index: View, out: View): void;
 
   /** Adds (or writes) `source[i0…]` to `out[… index[i0…] at axis …]`. `out` is contiguous. Repeats add up in order. */

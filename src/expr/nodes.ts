@@ -38,7 +38,9 @@ export type UnaryOp =
 
 /**
  * Functions of two elements. `min` and `max` pass NaN on, as IEEE 754-2019 minimum and maximum. `div` of integers
- * truncates; `rem` has the sign of the dividend (JavaScript's %).
+ * truncates, and gives 0 for a divisor of 0; `rem` has the sign of the dividend (JavaScript's %), and is 0 for an
+ * integer divisor of 0. `pow` is C's, so that 1 to any power is 1, NaN included; an integer to a negative power is
+ * 0 unless it is 1 or -1. Integers wrap around.
  */
 export type BinaryOp = "add" | "sub" | "mul" | "div" | "rem" | "pow" | "min" | "max";
 

@@ -1,0 +1,66 @@
+/**
+ * The reference device: plain TypeScript, written to be read and believed rather than to be fast.
+ *
+ * It has every primitive and no kernels, so every structured operation runs from its definition here; that makes it
+ * the oracle of the other devices. f32 is computed in double precision and rounded when stored. The only device with
+ * f64, which gradient checks need.
+ *
+ * @module
+ */
+import { DeviceError } from "../../core/errors.ts";
+import type { Backend, DeviceBuffer, MemoryUse } from "../contract.ts";
+import { cumsum } from "./kernels/cumsum.ts";
+import { elementwise } from "./kernels/elementwise.ts";
+import { gather, scatter } from "./kernels/gather.ts";
+import { matmul } from "./kernels/matmul.ts";
+import { random } from "./kernels/random.ts";
+import { reduce } from "./kernels/reduce.ts";
+import { sort } from "./kernels/sort.ts";
+import { dataOf, type ReferenceBuffer } from "./memory.ts";
+
+/** A reference device with memory of its own. */
+export function createReferenceBackend(): Backend {
+  let bytes = 0, buffers = 0;
+  const bytesOf = (buffer: DeviceBuffer): Uint8Array => new Uint8Array(dataOf(buffer), 0, buffer.byteLength);
+
+  function allocate(byteLength: number): ReferenceBuffer {
+    let data: ArrayBuffer;
+    try {
+      // Whole eights, so that a buffer can be seen as an array of any dtype.
+      data = new ArrayBuffer(Math.ceil(byteLength / 8) * 8);
+    } catch (cause) {
+      throw new DeviceError(`reference: no memory for ${byteLength} bytes beside ${bytes} in use`, { cause });
+    }
+    bytes += byteLength;
+    buffers++;
+    return { byteLength, data };
+  }
+
+  function release(buffer: DeviceBuffer): void {
+    dataOf(buffer);
+    (buffer as ReferenceBuffer).data = null;
+    bytes -= buffer.byteLength;
+    buffers--;
+  }
+
+  return {
+    name: "reference",
+    kernels: {},
+    supports: () => true,
+    allocate,
+    release,
+    upload: (buffer, byteOffset, from) => bytesOf(buffer).set(from, byteOffset),
+    download: (buffer, byteOffset, byteLength) =>
+      Promise.resolve(bytesOf(buffer).slice(byteOffset, byteOffset + byteLength)),
+    mapped: bytesOf,
+    memory: (): MemoryUse => ({ bytes, buffers }),
+    elementwise,
+    reduce,
+    matmul,
+    gather,
+    scatter,
+    cumsum,
+    sort,
+    random,
+  };
+}
