@@ -12,8 +12,8 @@ import type { Backend, View } from "../backends/contract.ts";
 import { type DType, isFloat, promote } from "../core/dtype.ts";
 import { DeviceError, DTypeError } from "../core/errors.ts";
 import { broadcastShapes, broadcastStrides, contiguousStrides, sameShape, type Shape } from "../core/shape.ts";
-import { binary, type ComputeType, type Expr, input, type Program, scalar } from "../expr/nodes.ts";
-import { differentiate, program, simplify, usedInputs } from "../expr/program.ts";
+import { type ComputeType, type Expr, input, type Program, scalar } from "../expr/nodes.ts";
+import { chain, differentiate, program, simplify, substitute, usedInputs } from "../expr/program.ts";
 import { alias, empty, type TensorBase } from "./base.ts";
 import { record, wantsGradient } from "./tape.ts";
 
@@ -167,32 +167,11 @@ function gradientOf(applied: Applied, index: number): AppliedGradient | null {
     // The gradient comes first, then what the derivative reads, in order.
     const renamed: Expr[] = [];
     reads.forEach((original, position) => renamed[original] = input(position + 1));
-    const expr = simplify(binary("mul", input(0), replaceInputs(derivative, renamed)));
+    const expr = simplify(chain(input(0), substitute(derivative, renamed)));
     result = { applied: prepare(`${applied.name}Backward`, expr, reads.length + 1, applied.scalars), reads };
   }
   applied.gradients.set(index, result);
   return result;
-}
-
-function replaceInputs(expr: Expr, by: readonly Expr[]): Expr {
-  switch (expr.kind) {
-    case "input":
-      return by[expr.index];
-    case "unary":
-      return { ...expr, x: replaceInputs(expr.x, by) };
-    case "binary":
-    case "compare":
-      return { ...expr, x: replaceInputs(expr.x, by), y: replaceInputs(expr.y, by) };
-    case "select":
-      return {
-        kind: "select",
-        condition: replaceInputs(expr.condition, by),
-        x: replaceInputs(expr.x, by),
-        y: replaceInputs(expr.y, by),
-      };
-    default:
-      return expr;
-  }
 }
 
 function recordApplied(
