@@ -14,7 +14,10 @@ export interface TestResult {
   readonly detail: string;
 }
 
-/** The tests of a report, in its order. Suites and steps that contain others are not tests of their own. */
+/**
+ * The tests of a report, in its order. What contains other tests is none itself, unless it failed and none of them
+ * did: then the failure is its own.
+ */
 export function parseJUnit(xml: string): TestResult[] {
   const results: TestResult[] = [];
   const suites: string[] = [];
@@ -41,7 +44,11 @@ export function parseJUnit(xml: string): TestResult[] {
       detail = attribute("message");
     }
   }
-  return results.filter((test) => !results.some((other) => other.name.startsWith(`${test.name} > `)));
+  return results.filter((test) => {
+    const inside = results.filter((other) => other.name.startsWith(`${test.name} > `));
+    return inside.length === 0 ||
+      (test.outcome === "failed" && !inside.some((other) => other.outcome === "failed"));
+  });
 }
 
 const entities: Record<string, string> = { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" };

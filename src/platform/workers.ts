@@ -59,11 +59,12 @@ function spawnThread(
   // A block keeps these names out of reach of `source`, and apart from what runtimes declare around it.
   const text = `{
     const { parentPort, workerData } = require("node:worker_threads");
+    let listening = () => {};
     (${source}\n)(workerData, {
       postMessage: (message, transfer) => parentPort.postMessage(message, transfer),
       onMessage: (listener) => {
-        parentPort.removeAllListeners("message");
-        parentPort.on("message", listener);
+        parentPort.off("message", listening);
+        parentPort.on("message", listening = listener);
       },
     });
   }`;

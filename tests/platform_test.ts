@@ -1,0 +1,486 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { after, before, describe, it } from "node:test";
+import { pathToFileURL } from "node:url";
+import type { ByteSource } from "../src/core/byte_source.ts";
+import { CancelledError, FerrotypeError, FormatError, HubError } from "../src/core/errors.ts";
+import {
+  canBlock,
+  directoryOf,
+  environment,
+  exists,
+  hardwareConcurrency,
+  homeDirectory,
+  isDirectory,
+  joinPath,
+  makeDir,
+  openBlob,
+  openBytes,
+  openFile,
+  openLibrary,
+  openSource,
+  openUrl,
+  readDir,
+  readFile,
+  readTextFile,
+  remove,
+  requestGpuAdapter,
+  residentMemory,
+  runtimeName,
+  runtimeVersion,
+  sharedMemoryReason,
+  spawnWorker,
+  stat,
+  writeFileAtomic,
+} from "../src/platform/platform.ts";
+import { repository } from "./_data.ts";
+
+/** 300 kB in which every position shows. */
+const content = Uint8Array.from({ length: 300_000 }, (_, i) => (i * 7 + (i >> 8) * 13) & 255);
+
+let folder = "";
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), "ferrotype-platform-"));
+  writeFileSync(join(folder, "content.bin"), content);
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+/** Runs a program in a process of its own, on Deno with no permission but those given; `p` is the platform. */
+function runProgram(name: string, text: string, permissions: string[] = []) {
+  const platform = pathToFileURL(join(repository, "src/platform/platform.ts")).href;
+  const program = join(folder, name);
+  writeFileSync(program, `import * as p from ${JSON.stringify(platform)};\n${text}`);
+  const deno = ["run", "--no-prompt", "--no-check", "--no-config", ...permissions];
+  const args = [...(runtimeName() === "deno" ? deno : []), program];
+  // Deno's node:child_process adds -A where it sees Deno's path among the arguments, so it is kept out of sight.
+  return spawnSync("sh", ["-c", 'exec "$RUNTIME" "$@"', "sh", ...args], {
+    cwd: folder,
+    encoding: "utf8",
+    env: { ...process.env, RUNTIME: process.execPath },
+    timeout: 20_000,
+  });
+}
+
+/** What every source must do, whatever is behind it. */
+async function checkSource(source: ByteSource): Promise<void> {
+  assert.equal(source.size, content.length);
+  assert.deepEqual(await source.read(0, 10), content.slice(0, 10));
+  assert.deepEqual(await source.read(65_530, 20), content.slice(65_530, 65_550));
+  assert.deepEqual(await source.read(299_990, 10), content.slice(299_990));
+  assert.equal((await source.read(300_000, 0)).length, 0);
+
+  const heap = new WebAssembly.Memory({ initial: 8, maximum: 8, shared: true });
+  const into = new Uint8Array(heap.buffer, 100, 250_000);
+  const got = await source.read(40_000, 200_000, into);
+  assert.equal(got.buffer, heap.buffer);
+  assert.equal(got.byteOffset, 100);
+  assert.equal(got.length, 200_000);
+  assert.ok(got.every((byte, i) => byte === content[40_000 + i]));
+  assert.ok(into.subarray(200_000).every((byte) => byte === 0));
+
+  const before = await source.read(5, 5);
+  before.fill(0);
+  assert.deepEqual(await source.read(5, 5), content.slice(5, 10), "what was read belongs to the reader");
+
+  if (source.readSync !== undefined) {
+    source.readSync(70_000, into.subarray(0, 1000));
+    assert.ok(into.subarray(0, 1000).every((byte, i) => byte === content[70_000 + i]));
+    assert.throws(() => source.readSync!(299_999, new Uint8Array(2)), FormatError);
+  }
+  for (const [offset, length] of [[299_999, 2], [-1, 2], [300_001, 0], [NaN, 1]] as const) {
+    await assert.rejects(source.read(offset, length), (error: Error) => {
+      assert.ok(error instanceof FormatError);
+      assert.ok(error.message.includes(source.name) && error.message.includes(String(offset)), error.message);
+      return true;
+    });
+  }
+  await source.close();
+  await source.close();
+}
+
+describe("sources", () => {
+  it("reads files", async () => {
+    await checkSource(await openFile(join(folder, "content.bin")));
+    await checkSource(await openFile(pathToFileURL(join(folder, "content.bin"))));
+  });
+  it("reads Blobs", () => checkSource(openBlob(new Blob([content]), "some blob")));
+  it("reads memory", () => checkSource(openBytes(content, "some bytes")));
+  it("opens whatever it is given", async () => {
+    const source = openBytes(content);
+    assert.equal(await openSource(source), source);
+    for (const what of [new Blob([content]), content, content.buffer, join(folder, "content.bin")]) {
+      await checkSource(await openSource(what));
+    }
+  });
+  it("says why a file cannot be opened", async () => {
+    await assert.rejects(openFile(join(folder, "missing")), /Cannot open .*missing: there is no such file/);
+    await assert.rejects(openFile(folder), /it is a folder/);
+  });
+  it("says where a file that was cut short ends", async () => {
+    const path = join(folder, "cut.bin");
+    writeFileSync(path, content);
+    const source = await openFile(path);
+    writeFileSync(path, content.subarray(0, 1000));
+    await assert.rejects(source.read(900, 200), /cut\.bin ends at byte 1000, and had 300000/);
+    assert.throws(() => source.readSync!(900, new Uint8Array(200)), FormatError);
+    await source.close();
+    await assert.rejects(source.read(0, 1), /was closed/);
+  });
+});
+
+describe("files", () => {
+  it("writes all kinds of content", async () => {
+    const path = join(folder, "written.bin");
+    async function* pieces() {
+      yield content.subarray(0, 1000);
+      await Promise.resolve();
+      yield content.subarray(1000);
+    }
+    const heap = new Uint8Array(new WebAssembly.Memory({ initial: 8, maximum: 8, shared: true }).buffer);
+    heap.set(content);
+    for (
+      const what of [
+        content,
+        [content.subarray(0, 7), content.subarray(7)],
+        pieces(),
+        heap.subarray(0, content.length),
+        async (sink: { write(bytes: Uint8Array): Promise<void> }) => {
+          await sink.write(content.subarray(0, 10));
+          await sink.write(content.subarray(10));
+        },
+      ]
+    ) {
+      await writeFileAtomic(path, what);
+      assert.deepEqual(await readFile(path), content);
+    }
+    await writeFileAtomic(path, "naïve text");
+    assert.equal(await readTextFile(path), "naïve text");
+    await writeFileAtomic(path, Uint8Array.of(0xff));
+    await assert.rejects(readTextFile(path), /not UTF-8/);
+  });
+  it("keeps the old file when writing fails", async () => {
+    const place = join(folder, "kept");
+    await makeDir(place);
+    const path = join(place, "file");
+    await writeFileAtomic(path, "old");
+    await assert.rejects(
+      writeFileAtomic(path, async (sink) => {
+        await sink.write(content);
+        assert.equal(readdirSync(place).length, 2, "the new file grows beside the old one");
+        throw new RangeError("no more");
+      }),
+      RangeError,
+    );
+    assert.equal(await readTextFile(path), "old");
+    assert.deepEqual(readdirSync(place), ["file"]);
+    await assert.rejects(
+      writeFileAtomic(join(folder, "nowhere", "file"), "new"),
+      /Cannot write .*no such file/,
+    );
+  });
+  it("makes, lists, looks at and removes folders", async () => {
+    const place = join(folder, "a", "b");
+    await makeDir(place);
+    await makeDir(place);
+    await writeFileAtomic(joinPath(place, "two"), "22");
+    await makeDir(joinPath(place, "one"));
+    assert.deepEqual(await readDir(place), [
+      { name: "one", isFile: false, isDirectory: true },
+      { name: "two", isFile: true, isDirectory: false },
+    ]);
+    assert.equal((await stat(joinPath(place, "two")))?.size, 2);
+    assert.ok(Math.abs((await stat(joinPath(place, "two")))!.modified - Date.now()) < 60_000);
+    assert.equal(await stat(joinPath(place, "three")), null);
+    assert.equal(await stat(joinPath(joinPath(place, "two"), "x")), null);
+    assert.equal(await exists(place), true);
+    assert.equal(await isDirectory(place), true);
+    assert.equal(await isDirectory(joinPath(place, "two")), false);
+    await remove(place);
+    await remove(place);
+    assert.equal(await exists(place), false);
+    await assert.rejects(readDir(place), /Cannot list/);
+    await assert.rejects(readFile(place), FerrotypeError);
+  });
+  it("joins and takes apart paths and URLs", () => {
+    assert.equal(joinPath(join("a", "b"), "c"), join("a", "b", "c"));
+    assert.equal(joinPath("https://host/models/x", "c.json"), "https://host/models/x/c.json");
+    assert.equal(joinPath(pathToFileURL(folder), "c"), join(folder, "c"));
+    assert.equal(directoryOf(join("a", "b", "c")), join("a", "b"));
+    assert.equal(directoryOf("https://host/models/x/c.json"), "https://host/models/x");
+  });
+});
+
+describe("URLs", () => {
+  let base = "";
+  let requests: string[] = [];
+  let failuresLeft = 0;
+  let version = '"1"';
+  const server = createServer((request: IncomingMessage, response: ServerResponse) => {
+    const { pathname } = new URL(request.url!, "http://x");
+    requests.push(`${pathname} ${request.headers.range}`);
+    if (pathname === "/gone") return void response.writeHead(404).end();
+    if (pathname === "/secret" && request.headers.authorization !== "Bearer t") {
+      return void response.writeHead(401).end();
+    }
+    if (pathname === "/empty") return void response.writeHead(416, { "content-range": "bytes */0" }).end();
+    if (pathname === "/busy" && failuresLeft-- > 0) return void response.writeHead(503).end();
+    if (pathname === "/plain") {
+      return void response.writeHead(200, { "content-length": content.length }).end(content);
+    }
+    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "")!.map(Number);
+    const end = Math.min(last! + 1, content.length);
+    const shift = pathname === "/shifted" ? 1 : 0;
+    response.writeHead(206, {
+      "content-range": `bytes ${first! + shift}-${end - 1}/${content.length}`,
+      "content-length": end - first!,
+      etag: version,
+    });
+    if (pathname === "/breaks" && first! > 0 && failuresLeft-- > 0) {
+      response.write(content.subarray(first, first! + 1000), () => response.destroy());
+    } else response.end(content.subarray(first, end));
+  });
+  before(async () => {
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  after(async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  });
+
+  it("reads ranges, and the front once", async () => {
+    requests = [];
+    const source = await openUrl(`${base}/file`);
+    assert.deepEqual(requests, ["/file bytes=0-65535"]);
+    await source.read(0, 8);
+    await source.read(8, 60_000);
+    assert.equal(requests.length, 1);
+    assert.deepEqual(await source.read(60_000, 10_000), content.slice(60_000, 70_000));
+    assert.equal(requests[1], "/file bytes=65536-69999");
+    await checkSource(source);
+    await checkSource(await openUrl(`${base}/file`, { prefetch: 1 }));
+    await checkSource(await openUrl(`${base}/file`, { prefetch: 1 << 20 }));
+    await checkSource(await openSource(new URL(`${base}/file`)));
+  });
+  it("reads an empty file", async () => {
+    assert.equal((await openUrl(`${base}/empty`)).size, 0);
+  });
+  it("downloads a small file from a server without ranges, and refuses a large one", async () => {
+    await checkSource(await openUrl(`${base}/plain`));
+    await assert.rejects(openUrl(`${base}/plain`, { largestDownload: 1000 }), /knows no range requests/);
+  });
+  it("sends headers, and says what the server refused", async () => {
+    await checkSource(await openUrl(`${base}/secret`, { headers: { authorization: "Bearer t" } }));
+    await assert.rejects(openUrl(`${base}/secret`), /answered 401 .*access token/);
+    await assert.rejects(
+      openUrl(`${base}/gone`),
+      (error) => error instanceof HubError && /404/.test(error.message),
+    );
+  });
+  it("tries again after a failure that may pass", async () => {
+    failuresLeft = 2;
+    assert.equal((await openUrl(`${base}/busy`)).size, content.length);
+    assert.ok(failuresLeft < 0);
+  });
+  it("goes on where a connection broke", async () => {
+    failuresLeft = 2;
+    requests = [];
+    const source = await openUrl(`${base}/breaks`, { prefetch: 10 });
+    assert.deepEqual(await source.read(100, 50_000), content.slice(100, 50_100));
+    assert.ok(failuresLeft <= 0);
+    assert.ok(requests.length >= 3, requests.join());
+  });
+  it("refuses a file that changes, and an answer for other bytes", async () => {
+    const source = await openUrl(`${base}/file`);
+    version = '"2"';
+    await assert.rejects(source.read(200_000, 10), /changed on the server/);
+    await assert.rejects(openUrl(`${base}/shifted`), /Content-Range "bytes 1-/);
+  });
+  it("stops when it is told to", async () => {
+    const controller = new AbortController();
+    const source = await openUrl(`${base}/file`, { signal: controller.signal });
+    controller.abort();
+    await assert.rejects(source.read(200_000, 10), CancelledError);
+  });
+  it("says that nobody answers", async () => {
+    const fetch = () => Promise.reject(new TypeError("connection refused"));
+    const signal = AbortSignal.timeout(100);
+    await assert.rejects(openUrl("http://127.0.0.1:1/x", { fetch, signal }), CancelledError);
+    let calls = 0;
+    const failing = () => (calls++, Promise.reject(new TypeError("connection refused")));
+    await assert.rejects(
+      openUrl("http://127.0.0.1:1/x", { fetch: failing }),
+      /cannot be reached: connection refused/,
+    );
+    assert.equal(calls, 4);
+  });
+});
+
+/** `(func (export "wait") …)`: sleeps in `memory.atomic.wait32` at address 0 for as long as it holds 0. */
+const sleeper = Uint8Array.of(
+  ...[0, 97, 115, 109, 1, 0, 0, 0, 1, 4, 1, 96, 0, 0, 2, 9, 1, 1, 101, 1, 109, 2, 3, 1, 16, 3, 2, 1, 0],
+  ...[7, 8, 1, 4, 119, 97, 105, 116, 0, 0, 10, 15, 1, 13, 0, 65, 0, 65, 0, 66, 127, 0xfe, 1, 2, 0, 26, 11],
+);
+
+describe("workers", () => {
+  it("talk, share memory, and run a compiled module", async () => {
+    const memory = new WebAssembly.Memory({ initial: 1, maximum: 16, shared: true });
+    const module = new WebAssembly.Module(sleeper);
+    const { promise: answer, resolve: heard, reject: fail } = Promise.withResolvers<unknown>();
+    const worker = spawnWorker(
+      `({ memory, module }, port) => {
+        const words = new Int32Array(memory.buffer);
+        const { wait } = new WebAssembly.Instance(module, { e: { m: memory } }).exports;
+        port.onMessage((factor) => {
+          wait();
+          port.postMessage({ answer: factor * words[0] });
+        });
+      }`,
+      { memory, module },
+      (error) => fail(error),
+    );
+    worker.ref();
+    worker.onMessage(() => assert.fail("this listener was replaced"));
+    worker.onMessage((message) => heard(message));
+    worker.postMessage(6);
+    const words = new Int32Array(memory.buffer);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    Atomics.store(words, 0, 7);
+    Atomics.notify(words, 0);
+    assert.deepEqual(await answer, { answer: 42 });
+    worker.terminate();
+  });
+  it("begin while the caller is busy", () => {
+    const words = new Int32Array(new SharedArrayBuffer(8));
+    const worker = spawnWorker("(words) => { Atomics.store(words, 0, 1); Atomics.notify(words, 0); }", words);
+    assert.notEqual(Atomics.wait(words, 0, 0, 10_000), "timed-out");
+    worker.terminate();
+  });
+  it("report what they throw", async () => {
+    const errors: unknown[] = [];
+    for (const source of ["() => { throw new RangeError('too much'); }", "() => { syntax error }"]) {
+      await new Promise<void>((resolve) => {
+        const worker = spawnWorker(source, null, (error) => {
+          errors.push(error);
+          resolve();
+        });
+        worker.ref();
+      });
+    }
+    assert.match(String((errors[0] as Error).message), /too much/);
+    assert.equal(errors.length, 2);
+  });
+  it("do not keep the program alive while they sleep", () => {
+    const { stdout, stderr, signal } = runProgram(
+      "sleepers.ts",
+      `const memory = new WebAssembly.Memory({ initial: 1, maximum: 16, shared: true });
+      const module = new WebAssembly.Module(new Uint8Array([${sleeper}]));
+      const words = new Int32Array(memory.buffer);
+      const source = \`({ memory, module }) => {
+        Atomics.add(new Int32Array(memory.buffer), 1, 1);
+        Atomics.notify(new Int32Array(memory.buffer), 1);
+        new WebAssembly.Instance(module, { e: { m: memory } }).exports.wait();
+      }\`;
+      for (let i = 0; i < 3; i++) p.spawnWorker(source, { memory, module });
+      for (let up = 0; up < 3; up = Atomics.load(words, 1)) Atomics.wait(words, 1, up, 5000);
+      console.log("done");`,
+    );
+    assert.equal(stdout, "done\n", stderr);
+    assert.equal(signal, null);
+  });
+});
+
+describe("native libraries", () => {
+  const symbols = {
+    memcpy: { parameters: ["pointer", "pointer", "i64"], result: "address" },
+    memset: { parameters: ["address", "i32", "address"], result: "void" },
+    abs: { parameters: ["i32"], result: "i32" },
+    llabs: { parameters: ["i64"], result: "i64" },
+  } as const;
+  const names = process.platform === "darwin" ? ["libSystem.dylib"] : ["no-such-library.so", "libc.so.6"];
+  const probe = openLibrary(names, { abs: symbols.abs });
+  probe.library?.close();
+  const skip = probe.reason ?? false;
+
+  it("are called with views of shared WebAssembly memory and with addresses", { skip }, () => {
+    const { library } = openLibrary(names, symbols);
+    assert.ok(library);
+    const heap = new WebAssembly.Memory({ initial: 1, maximum: 4, shared: true });
+    const from = new Uint8Array(heap.buffer, 24, 8), to = new Uint8Array(heap.buffer, 1001, 8);
+    from.set([1, 2, 3, 4, 5, 6, 7, 8]);
+    const { memcpy, memset, abs, llabs } = library.functions;
+    const start = library.addressOf(new Uint8Array(heap.buffer));
+    assert.equal(memcpy(to, from, 5), start + 1001);
+    assert.deepEqual([...to], [1, 2, 3, 4, 5, 0, 0, 0]);
+    memset(library.addressOf(to) + 1, 9, 3);
+    assert.deepEqual([...to], [1, 9, 9, 9, 5, 0, 0, 0]);
+    heap.grow(2);
+    assert.equal(library.addressOf(new Uint8Array(heap.buffer)), start);
+    assert.equal(abs(-3), 3);
+    assert.equal(llabs(-3n), 3n);
+    library.close();
+  });
+  it("say why there is none", () => {
+    const missing = openLibrary(["no-such-library.so"], { f: { parameters: [], result: "void" } });
+    assert.equal(missing.library, null);
+    assert.match(missing.reason, probe.library === null ? /./ : /no-such-library\.so: /);
+    if (probe.library !== null) {
+      const lacking = openLibrary(names, { noSuchSymbol: { parameters: [], result: "void" } });
+      assert.match(lacking.reason ?? "", /noSuchSymbol/);
+    }
+  });
+});
+
+describe("the machine", () => {
+  it("is known", () => {
+    assert.match(runtimeVersion(), /^\d+\.\d+\.\d+/);
+    assert.ok(["deno", "bun", "node"].includes(runtimeName()));
+    assert.ok(hardwareConcurrency() >= 1);
+    assert.equal(canBlock(), true);
+    assert.equal(sharedMemoryReason(), null);
+    assert.ok(residentMemory()! > 1e6);
+    assert.equal(environment("PATH"), process.env.PATH);
+    assert.equal(environment("FERROTYPE_NO_SUCH_VARIABLE"), undefined);
+    assert.ok(homeDirectory());
+  });
+  it("has a GPU, or a reason for none", async () => {
+    const { adapter, reason } = await requestGpuAdapter();
+    if (adapter === null) assert.ok(reason.length > 10);
+    else assert.ok(adapter.limits.maxBufferSize! > 0);
+  });
+  it("hears an interrupt", { skip: process.platform === "win32" ? "no signals on Windows" : false }, () => {
+    const { stdout, stderr, signal } = runProgram(
+      "interrupt.ts",
+      `const { kill, pid } = await import("node:process");
+      const alive = setTimeout(() => {}, 10_000);
+      const stop = p.onInterrupt(() => {
+        console.log("heard");
+        clearTimeout(alive);
+        stop();
+      });
+      kill(pid, "SIGINT");`,
+      ["-A"],
+    );
+    assert.equal(stdout, "heard\n", stderr);
+    assert.equal(signal, null);
+  });
+  it("ends when nothing but listening for an interrupt is left", () => {
+    assert.equal(runProgram("listen.ts", "p.onInterrupt(() => {}); console.log('end');").stdout, "end\n");
+  });
+  it("is not asked for anything by an import or by questions", {
+    skip: runtimeName() === "deno" ? false : "only Deno has permissions",
+  }, () => {
+    const { stdout, stderr } = runProgram(
+      "asks.ts",
+      `console.log(JSON.stringify([p.environment("HOME") ?? null, p.homeDirectory() ?? null, p.cpuModel() ?? null,
+        p.totalMemory() ?? null, p.openLibrary(["libc.so.6"], {}).reason, p.isTerminal("stdout"), p.canBlock()]));`,
+    );
+    assert.equal(stdout, '[null,null,null,null,"Deno was not given --allow-ffi",false,true]\n', stderr);
+  });
+});
