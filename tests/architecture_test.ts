@@ -1,0 +1,239 @@
+/**
+ * Holds the house to its plan: who may import whom, who may name a runtime, how long a file may be, and that
+ * importing the library brings in nothing from outside. Reads text alone, so it takes no time.
+ */
+import assert from "node:assert/strict";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { dirname, join, relative, resolve } from "node:path";
+import { before, describe, it } from "node:test";
+import { repository } from "./_data.ts";
+
+/**
+ * The rooms, from the ground up. A file imports from its own room, and from what its row names: rooms on lower
+ * floors, single files, or "below", which is every room on a lower floor.
+ */
+const house: { floor: number; room: string; uses: string[] }[] = [
+  { floor: 0, room: "src/core", uses: [] },
+  { floor: 1, room: "src/platform", uses: ["src/core"] },
+  { floor: 1, room: "src/expr", uses: ["src/core"] },
+  { floor: 1, room: "src/files", uses: ["src/core"] },
+  { floor: 1, room: "src/text", uses: ["src/core"] },
+  { floor: 2, room: "src/backends", uses: ["src/core", "src/expr"] },
+  { floor: 3, room: "src/tensor", uses: ["src/core", "src/expr", "src/backends/contract.ts"] },
+  { floor: 4, room: "src/ops", uses: ["src/core", "src/expr", "src/backends/contract.ts", "src/tensor"] },
+  { floor: 5, room: "src/nn", uses: ["below"] },
+  { floor: 5, room: "src/optim", uses: ["below"] },
+  { floor: 6, room: "src/models", uses: ["below"] },
+  { floor: 6, room: "src/tabular", uses: ["below"] },
+  { floor: 6, room: "src/landscape", uses: ["below"] },
+  { floor: 7, room: "src/generate", uses: ["below"] },
+  { floor: 7, room: "src/train", uses: ["below"] },
+  { floor: 8, room: "src/hub", uses: ["below"] },
+  { floor: 8, room: "src/runtime.ts", uses: ["below", "src/hub"] },
+  { floor: 9, room: "mod.ts", uses: ["below"] },
+  { floor: 10, room: "cli", uses: ["mod.ts", "src/core", "src/platform"] },
+  { floor: 10, room: "web", uses: ["mod.ts", "below"] },
+  { floor: 10, room: "examples", uses: ["mod.ts"] },
+  { floor: 10, room: "bench", uses: ["below"] },
+];
+
+/** Rooms that devices are made of stay behind the contract; only the assembling file opens them. */
+const onlyRuntimeOpens = ["src/backends/", "src/platform/"];
+
+/** One import or re-export, and where it stands. */
+interface Import {
+  readonly file: string;
+  readonly line: number;
+  readonly specifier: string;
+  /** A dynamic `import()` is loaded when it is reached, a type never. */
+  readonly kind: "static" | "dynamic" | "type";
+}
+
+function sourceFiles(folder: string): string[] {
+  const root = join(repository, folder);
+  if (!existsSync(root)) return [];
+  if (root.endsWith(".ts")) return [folder];
+  return readdirSync(root, { recursive: true, encoding: "utf8" })
+    .map((name) => `${folder}/${name.replaceAll("\\", "/")}`)
+    .filter((name) => name.endsWith(".ts") && !/\/(node_modules|dist)\//.test(name));
+}
+
+/** Text with its comments blanked out, of the same length and with the same lines. */
+function withoutComments(text: string): string {
+  const blank = (comment: string) => comment.replace(/[^\n]/g, " ");
+  // Strings are matched first so that "https://" in one does not begin a comment.
+  return text.replace(
+    /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\[^])*`|\/\*[^]*?\*\/|\/\/[^\n]*/g,
+    (part) => part.startsWith("/") ? blank(part) : part,
+  );
+}
+
+/** Text with comments and the insides of strings blanked out. */
+function withoutStrings(text: string): string {
+  return withoutComments(text).replace(
+    /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'|`(?:[^`\\]|\\[^])*`/g,
+    (part) => part.replace(/[^\n]/g, " "),
+  );
+}
+
+function lineOf(text: string, index: number): number {
+  return text.slice(0, index).split("\n").length;
+}
+
+function importsOf(file: string): Import[] {
+  const text = withoutComments(readFileSync(join(repository, file), "utf8"));
+  const found: Import[] = [];
+  const add = (pattern: RegExp, kind: (match: RegExpExecArray) => Import["kind"]) => {
+    for (const match of text.matchAll(pattern)) {
+      found.push({ file, line: lineOf(text, match.index), specifier: match.groups!.at!, kind: kind(match) });
+    }
+  };
+  add(
+    /^[ \t]*(?:import|export)\s+(?<type>type\s+)?(?:[\w*$\s,{}]*?\sfrom\s*|\{[^}]*\}\s*from\s*|\*\s*from\s*)?"(?<at>[^"\n]+)"/gm,
+    (match) => match.groups!.type === undefined ? "static" : "type",
+  );
+  add(/\bimport\(\s*"(?<at>[^"\n]+)"\s*\)/g, () => "dynamic");
+  return found;
+}
+
+/** The file in the repository that an import leads to; null when it leads elsewhere. */
+function targetOf({ file, specifier }: Import): string | null {
+  if (!specifier.startsWith(".")) return null;
+  return relative(repository, resolve(repository, dirname(file), specifier)).replaceAll("\\", "/");
+}
+
+function inRoom(file: string, room: string): boolean {
+  return file === room || file.startsWith(`${room}/`);
+}
+
+const files: string[] = [];
+const imports: Import[] = [];
+before(() => {
+  for (const { room } of house) {
+    for (const file of sourceFiles(room)) files.push(file);
+  }
+  for (const file of files) imports.push(...importsOf(file));
+});
+
+/** Fails with every broken rule on a line of its own. */
+function none(broken: string[]): void {
+  assert.equal(broken.length, 0, `\n${broken.join("\n")}`);
+}
+
+describe("the house", () => {
+  it("has no file outside of a room", () => {
+    none(
+      sourceFiles("src").filter((file) => !house.some(({ room }) => inRoom(file, room))).map((file) =>
+        `${file} is in no room of the table; give it a place there`
+      ),
+    );
+  });
+
+  it("is entered from above only", () => {
+    const broken: string[] = [];
+    for (const found of imports) {
+      const target = targetOf(found);
+      if (target === null) continue;
+      const { floor, room, uses } = house.find(({ room }) => inRoom(found.file, room))!;
+      if (inRoom(target, room)) continue;
+      const lower = house.filter((other) => other.floor < floor).map((other) => other.room);
+      const allowed = uses.flatMap((use) => use === "below" ? lower : [use]);
+      if (!allowed.some((place) => inRoom(target, place))) {
+        broken.push(
+          `${found.file}:${found.line}: imports ${target}; ${room} may use ${uses.join(", ") || "nothing"}`,
+        );
+      }
+      if (floor > 4 && floor < 8 && onlyRuntimeOpens.some((place) => target.startsWith(place))) {
+        const contract = target === "src/backends/contract.ts" && found.kind === "type";
+        if (!contract) {
+          broken.push(`${found.file}:${found.line}: imports ${target}; only src/runtime.ts opens it`);
+        }
+      }
+    }
+    none(broken);
+  });
+
+  it("imports files that exist, with their endings", () => {
+    none(
+      imports.filter((found) => {
+        const target = targetOf(found);
+        return target !== null && !(/\.(ts|js|json)$/.test(target) && existsSync(join(repository, target)));
+      }).map((found) => `${found.file}:${found.line}: there is no ${found.specifier}`),
+    );
+  });
+
+  it("names runtimes in src/platform only", () => {
+    const broken: string[] = [];
+    for (const file of files) {
+      if (!file.startsWith("src/") && file !== "mod.ts") continue;
+      if (inRoom(file, "src/platform")) continue;
+      const text = withoutStrings(readFileSync(join(repository, file), "utf8"));
+      for (const match of text.matchAll(/(?<![\w$.])(Deno|Bun|process|navigator)\s*[.[?]/g)) {
+        broken.push(`${file}:${lineOf(text, match.index)}: names ${match[1]}; ask src/platform`);
+      }
+      for (const match of text.matchAll(/\bglobalThis\s*(?:as\b|\.\s*(?:Deno|Bun|process|navigator)\b)/g)) {
+        broken.push(
+          `${file}:${lineOf(text, match.index)}: looks for a runtime in globalThis; ask src/platform`,
+        );
+      }
+    }
+    for (const { file, line, specifier } of imports) {
+      if (!/^(node|bun|deno):/.test(specifier)) continue;
+      if (
+        (file.startsWith("src/") && !inRoom(file, "src/platform")) || file === "mod.ts" || inRoom(file, "web")
+      ) {
+        broken.push(`${file}:${line}: imports ${specifier}; ask src/platform`);
+      }
+    }
+    none(broken);
+  });
+
+  it("loads nothing from outside with mod.ts", () => {
+    const broken: string[] = [];
+    const reached = new Set<string>();
+    const visit = (file: string) => {
+      if (reached.has(file)) return;
+      reached.add(file);
+      for (const found of imports.filter((one) => one.file === file && one.kind === "static")) {
+        const target = targetOf(found);
+        if (target === null) {
+          broken.push(`${file}:${found.line}: imports ${found.specifier} when it is loaded`);
+        } else visit(target);
+      }
+    };
+    // Whatever is in src is meant to be reached from mod.ts, or from a file that a caller may import first.
+    for (const file of files.filter((file) => file === "mod.ts" || file.startsWith("src/"))) visit(file);
+    none(broken);
+  });
+
+  it("asks for packages by name only where a caller wants them", () => {
+    const known = ["@huggingface/tokenizers", "@huggingface/hub", "mitata", "playwright-core"];
+    none(
+      imports.filter(({ specifier, kind, file }) =>
+        !/^(\.|node:|bun:)/.test(specifier) &&
+        !(known.includes(specifier) && (kind !== "static" || inRoom(file, "bench")))
+      ).map(({ file, line, specifier }) => `${file}:${line}: imports ${specifier}`),
+    );
+  });
+
+  it("keeps files short enough to read", () => {
+    none(
+      files.filter((file) => file.startsWith("src/")).flatMap((file) => {
+        const lines = readFileSync(join(repository, file), "utf8").trimEnd().split("\n").length;
+        return lines > 450 ? [`${file}:450: has ${lines} lines; would a reader rather meet two files?`] : [];
+      }),
+    );
+  });
+
+  it("says nothing about how it was made", () => {
+    const words = /\b(npmjs|jsr\.io\/|registry\.(?:npmjs|yarnpkg)|TODO|FIXME|XXX)\b|\/work\//;
+    const broken: string[] = [];
+    for (const file of files) {
+      readFileSync(join(repository, file), "utf8").split("\n").forEach((line, i) => {
+        const match = words.exec(line);
+        if (match !== null) broken.push(`${file}:${i + 1}: says "${match[0]}"`);
+      });
+    }
+    none(broken);
+  });
+});
