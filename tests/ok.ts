@@ -78,5 +78,7 @@ totals.failed += Number(counts?.[2] ?? 0);
 totals.skipped += Number(counts?.[3] ?? 0);
 if (!tests.good && !(Number(counts?.[2]) > 0)) totals.failed++;
 const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : "";
-console.log(`with the checks: ${totals.passed} passed, ${totals.failed} failed${skipped}`);
+console.log(
+  `\nThe tests and the ${checks.length} checks together:\n${totals.passed} passed, ${totals.failed} failed${skipped}`,
+);
 process.exitCode = totals.failed > 0 ? 1 : 0;
