@@ -89,16 +89,22 @@ function candidates(name: string): string[] {
   return [...new Set(found)].filter((path) => existsSync(path));
 }
 
-/** Installs what the lock file of `folder` names, with npm; null when that worked, else the reason. */
+/**
+ * Installs what the lock file of `folder` names, with npm; null when that worked, else the reason.
+ *
+ * Not with `npm ci`: programs for other systems are optional and not in every registry, and where the lock file was
+ * made without them, `npm ci` refuses it. `--no-save` leaves the lock file as it is.
+ */
 export function installWithNpm(folder: string): string | null {
-  const run = spawnSync("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], {
+  const args = ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
+  const run = spawnSync("npm", args, {
     cwd: folder,
     encoding: "utf8",
     shell: process.platform === "win32",
     timeout: 300_000,
   });
   if (run.error !== undefined) return `npm could not be started (${run.error.message})`;
-  if (run.status !== 0) return `npm ci failed: ${run.stderr.trim().split("\n").slice(-3).join(" ")}`;
+  if (run.status !== 0) return `npm install failed: ${run.stderr.trim().split("\n").slice(-3).join(" ")}`;
   return null;
 }
 
