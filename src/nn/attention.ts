@@ -60,6 +60,8 @@ export class KVCache {
 export interface AttentionLayerOptions extends LayerOptions {
   /** Dropout of the result while training. Default 0. */
   dropout?: number;
+  /** Dropout of the attention probabilities while training. Default 0. */
+  attentionDropout?: number;
 }
 
 /** Each position attends to itself and those before it. */
@@ -72,6 +74,8 @@ export class CausalSelfAttention extends Module {
   readonly heads: number;
   /** Dropout of the result while training. */
   readonly dropout: number;
+  /** Dropout of the attention probabilities while training. */
+  readonly attentionDropout: number;
 
   /** `width` is divided evenly among `heads`. */
   constructor(width: number, heads: number, options: AttentionLayerOptions = {}) {
@@ -79,6 +83,7 @@ export class CausalSelfAttention extends Module {
     if (width % heads !== 0) throw new ShapeError(`CausalSelfAttention: width ${width} does not divide into ${heads} heads`);
     this.heads = heads;
     this.dropout = options.dropout ?? 0;
+    this.attentionDropout = options.attentionDropout ?? 0;
     this.c_attn = new Conv1D(width, 3 * width, options);
     this.c_proj = new Conv1D(width, width, options);
   }
@@ -91,7 +96,8 @@ export class CausalSelfAttention extends Module {
       const part = (i: number): Tensor => transpose(slice(qkv, null, null, i), 1, 2); // [batch, head, time, each]
       const q = part(0);
       const { keys, values } = cache ? cache.append(part(1), part(2)) : { keys: part(1), values: part(2) };
-      const mixed = scaledDotProductAttention(q, keys, values, { isCausal: true }); // [batch, head, time, each]
+      const dropoutP = this.training ? this.attentionDropout : 0;
+      const mixed = scaledDotProductAttention(q, keys, values, { isCausal: true, dropoutP }); // [batch, head, time, each]
       const joined = reshape(transpose(mixed, 1, 2), [batch, time, width]);
       return dropout(this.c_proj.forward(joined), this.dropout, this.training);
     });

@@ -9,6 +9,7 @@ import { formatShape } from "../core/shape.ts";
 import { fused } from "../tensor/mod.ts";
 import { contiguousView, empty } from "./bridge.ts";
 import { arange } from "./create.ts";
+import { dropout } from "./dropout.ts";
 import { add, gt, maskedFill, mul, where } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
 import { softmax } from "./softmax.ts";
@@ -23,6 +24,8 @@ export interface AttentionOptions {
   scale?: number;
   /** bool (true: may be seen) or added to the scores; broadcasts to [batch, heads, rows, keys]. */
   attnMask?: Tensor;
+  /** Dropout of the probabilities, for training; takes the long way, with the scores in memory. Default 0. */
+  dropoutP?: number;
 }
 
 /** Whether rows have unit stride, which is what kernels read. */
@@ -40,7 +43,7 @@ export function scaledDotProductAttention(
   v: Tensor,
   options: AttentionOptions = {},
 ): Tensor {
-  const { isCausal = false, attnMask } = options;
+  const { isCausal = false, attnMask, dropoutP = 0 } = options;
   const [batch, heads, rows, width] = q.shape, keys = k.shape[2], groups = k.shape[1];
   const fits = q.shape.length === 4 && k.shape.length === 4 && v.shape.length === 4 && k.shape[0] === batch &&
     v.shape[0] === batch && k.shape[3] === width && v.shape[2] === keys && v.shape[1] === groups && heads % groups === 0;
@@ -52,7 +55,7 @@ export function scaledDotProductAttention(
   }
   const scale = options.scale ?? 1 / Math.sqrt(width);
   const { attention, attentionBackward } = q.backend.kernels;
-  const usable = attention && !attnMask && v.shape[3] === width && q.size > 0 && keys > 0 &&
+  const usable = attention && !attnMask && !dropoutP && v.shape[3] === width && q.size > 0 && keys > 0 &&
     [q, k, v].every((t) => t.dtype === "f32");
   const inputs = usable ? [q, k, v].map((t) => readable(t) ? t : contiguous(t)) : [q, k, v];
   return fused<Tensor>({
@@ -71,7 +74,7 @@ export function scaledDotProductAttention(
         scores = maskedFill(scores, expand(gt(arange(keys, place), last), scores.shape), -Infinity);
       }
       if (mask) scores = mask.dtype === "bool" ? where(mask, scores, -Infinity) : add(scores, mask);
-      return matmul(softmax(scores), wide(v));
+      return matmul(dropout(softmax(scores), dropoutP), wide(v));
     },
     kernel: usable
       ? () => {

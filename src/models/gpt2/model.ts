@@ -1,0 +1,265 @@
+/**
+ * GPT-2 (Radford, Wu, Child, Luan, Amodei, Sutskever 2019), reading like the paper and named like its checkpoints.
+ *
+ *     x = wte[ids] + wpe[positions]
+ *     for each block: x += attn(ln_1(x)); x += mlp(ln_2(x))
+ *     logits = ln_f(x) · wteᵀ
+ *
+ * @module
+ */
+import { DTypeError, ShapeError } from "../../core/errors.ts";
+import { formatShape } from "../../core/shape.ts";
+import { CausalSelfAttention, Conv1D, Embedding, init, KVCache, LayerNorm, type LayerOptions, Linear, Module } from "../../nn/mod.ts";
+import {
+  add,
+  arange,
+  contiguous,
+  crossEntropy,
+  dropout,
+  gelu,
+  linear,
+  relu,
+  reshape,
+  silu,
+  slice,
+  tanh,
+  type Tensor,
+  tensor,
+  toDType,
+} from "../../ops/mod.ts";
+import { tidy } from "../../tensor/mod.ts";
+import { type GPT2Config, gpt2Config } from "./config.ts";
+
+/** Token ids: a tensor [batch, time] or [time] (i32 or i64), or plain lists of the same form. */
+export type Ids = Tensor | readonly number[] | readonly (readonly number[])[] | Int32Array;
+
+const activations: Record<string, (x: Tensor) => Tensor> = {
+  gelu_new: (x) => gelu(x, "tanh"),
+  gelu_pytorch_tanh: (x) => gelu(x, "tanh"),
+  gelu: (x) => gelu(x),
+  relu,
+  silu,
+  tanh,
+};
+
+/** The part of a block that works on each position alone. */
+export class GPT2MLP extends Module {
+  /** Width to inner width. */
+  c_fc: Conv1D;
+  /** Back to width. */
+  c_proj: Conv1D;
+  readonly #activation: string;
+  readonly #dropout: number;
+
+  /** Sizes from the configuration. */
+  constructor(config: GPT2Config, options: LayerOptions = {}) {
+    super();
+    const inner = config.nInner ?? 4 * config.nEmbd;
+    this.c_fc = new Conv1D(config.nEmbd, inner, options);
+    this.c_proj = new Conv1D(inner, config.nEmbd, options);
+    this.#activation = config.activationFunction;
+    this.#dropout = config.residPdrop;
+  }
+
+  /** The same shape as x. */
+  forward(x: Tensor): Tensor {
+    return tidy(() => {
+      const inner = activations[this.#activation](this.c_fc.forward(x));
+      return dropout(this.c_proj.forward(inner), this.#dropout, this.training);
+    });
+  }
+}
+
+/** Attention and MLP, each behind a layer norm and added to what came in. */
+export class GPT2Block extends Module {
+  ln_1: LayerNorm;
+  attn: CausalSelfAttention;
+  ln_2: LayerNorm;
+  mlp: GPT2MLP;
+
+  /** Sizes from the configuration. */
+  constructor(config: GPT2Config, options: LayerOptions = {}) {
+    super();
+    const norm = { ...options, dtype: "f32" as const, eps: config.layerNormEpsilon };
+    this.ln_1 = new LayerNorm(config.nEmbd, norm);
+    this.attn = new CausalSelfAttention(config.nEmbd, config.nHead, {
+      ...options,
+      dropout: config.residPdrop,
+      attentionDropout: config.attnPdrop,
+    });
+    this.ln_2 = new LayerNorm(config.nEmbd, norm);
+    this.mlp = new GPT2MLP(config, options);
+  }
+
+  /** x [batch, time, width] → the same shape. */
+  forward(x: Tensor, cache?: KVCache): Tensor {
+    return tidy(() => {
+      const y = add(x, this.attn.forward(this.ln_1.forward(x), cache));
+      return add(y, this.mlp.forward(this.ln_2.forward(y)));
+    });
+  }
+}
+
+/** Keys and values of all blocks. */
+export class GPT2Cache {
+  /** One per block. */
+  readonly layers: readonly KVCache[];
+
+  /** Memory for `capacity` positions of `batch` sequences. */
+  constructor(config: GPT2Config, batch: number, capacity: number, options: LayerOptions = {}) {
+    const each = config.nEmbd / config.nHead;
+    this.layers = Array.from({ length: config.nLayer }, () => new KVCache(batch, config.nHead, capacity, each, options));
+  }
+
+  /** Positions filled. */
+  get length(): number {
+    return this.layers[0].length;
+  }
+
+  /** Positions that fit. */
+  get capacity(): number {
+    return this.layers[0].capacity;
+  }
+
+  /** Forgets the positions from `length` on. */
+  truncate(length: number): void {
+    for (const layer of this.layers) layer.truncate(length);
+  }
+
+  /** Gives the memory back. */
+  dispose(): void {
+    for (const layer of this.layers) layer.dispose();
+  }
+
+  /** Same as {@link dispose}. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** The network: token ids to logits. `GPT2` (see `mod.ts`) adds files, text and generation. */
+export class GPT2Model extends Module {
+  /** Sizes and choices. */
+  readonly config: GPT2Config;
+  /** Token embeddings, [vocab, width]. */
+  wte: Embedding;
+  /** Position embeddings, [positions, width]. */
+  wpe: Embedding;
+  /** The blocks. */
+  h: GPT2Block[];
+  /** The last layer norm. */
+  ln_f: LayerNorm;
+  /** The output layer, when it is not tied to wte. */
+  lm_head: Linear | null;
+
+  /**
+   * A model with fresh weights: normal with deviation `initializerRange`, those that end a residual branch divided by
+   * √(2 · layers), biases 0 (the paper's section 2.3). Seeded by `manualSeed`.
+   */
+  constructor(config: Partial<GPT2Config> = {}, options: LayerOptions = {}) {
+    super();
+    this.config = gpt2Config(config);
+    const { vocabSize, nPositions, nEmbd, nLayer, layerNormEpsilon, initializerRange } = this.config;
+    this.wte = new Embedding(vocabSize, nEmbd, options);
+    this.wpe = new Embedding(nPositions, nEmbd, options);
+    this.h = Array.from({ length: nLayer }, () => new GPT2Block(this.config, options));
+    this.ln_f = new LayerNorm(nEmbd, { ...options, dtype: "f32", eps: layerNormEpsilon });
+    this.lm_head = this.config.tieWordEmbeddings ? null : new Linear(nEmbd, vocabSize, { ...options, bias: false });
+    for (const [name, p] of this.namedParameters()) {
+      if (p.shape.length < 2) continue;
+      init.normal(p, 0, name.endsWith("c_proj.weight") ? initializerRange / Math.sqrt(2 * nLayer) : initializerRange);
+    }
+  }
+
+  /** The longest sequence. */
+  get contextLength(): number {
+    return this.config.nPositions;
+  }
+
+  /** An empty key-value cache on the model's device. */
+  createCache(batch = 1, capacity = this.config.nPositions): GPT2Cache {
+    return new GPT2Cache(this.config, batch, capacity, { device: this.wte.weight.device });
+  }
+
+  /**
+   * Logits [batch, time, vocab] for ids [batch, time] (or [time]: batch 1).
+   *
+   * With a cache, ids are what follows the positions it holds. `lastOnly` computes the logits of the last position
+   * alone: [batch, 1, vocab].
+   *
+   * @throws {ShapeError} for more positions than the model has, or an id outside the vocabulary.
+   */
+  forward(ids: Ids, options: { cache?: GPT2Cache; lastOnly?: boolean } = {}): Tensor {
+    return tidy(() => {
+      const x = this.#hidden(this.ids(ids), options.cache);
+      return this.#logits(options.lastOnly ? contiguous(slice(x, null, [-1, null])) : x);
+    });
+  }
+
+  /** What comes out of the last layer norm: [batch, time, width]. */
+  hidden(ids: Ids): Tensor {
+    return tidy(() => this.#hidden(this.ids(ids)));
+  }
+
+  #logits(x: Tensor): Tensor {
+    return linear(x, this.lm_head?.weight ?? this.wte.weight);
+  }
+
+  #hidden(ids: Tensor, cache?: GPT2Cache): Tensor {
+    const time = ids.shape[1], start = cache?.length ?? 0, { nPositions, embdPdrop } = this.config;
+    if (start + time > nPositions) {
+      throw new ShapeError(`GPT2: ${start + time} tokens are more than the ${nPositions} positions of this model`);
+    }
+    const positions = arange(start, start + time, { device: this.wpe.weight.device });
+    const tokens = toDType(this.wte.forward(ids), "f32"), places = toDType(this.wpe.forward(positions), "f32");
+    let x = dropout(add(tokens, places), embdPdrop, this.training);
+    this.h.forEach((block, i) => x = block.forward(x, cache?.layers[i]));
+    return this.ln_f.forward(x);
+  }
+
+  /**
+   * The mean cross-entropy, in nats. `targets` has the shape of ids; without it each position's target is the id that
+   * follows. A target of −100 does not count.
+   */
+  loss(ids: Ids, targets?: Ids): Tensor {
+    return tidy(() => {
+      let x = this.ids(ids), y: Tensor;
+      if (targets === undefined) {
+        if (x.shape[1] < 2) throw new ShapeError(`GPT2.loss: needs at least 2 tokens, not ${formatShape(x.shape)}`);
+        y = slice(x, null, [1, null]);
+        x = slice(x, null, [0, -1]);
+      } else y = this.#asTensor(targets, -100);
+      const logits = this.#logits(this.#hidden(x));
+      return crossEntropy(reshape(logits, [-1, this.config.vocabSize]), reshape(y, [-1]));
+    });
+  }
+
+  /** Ids as a tensor [batch, time] on the model's device, checked against the vocabulary where they are plain numbers. */
+  ids(ids: Ids): Tensor {
+    return this.#asTensor(ids, 0);
+  }
+
+  #asTensor(ids: Ids, least: number): Tensor {
+    const device = this.wte.weight.device;
+    let t: Tensor;
+    if (ids instanceof Int32Array || Array.isArray(ids)) {
+      const flat = ids instanceof Int32Array ? ids : (ids as readonly (number | readonly number[])[]).flat();
+      for (const id of flat) {
+        if (!Number.isInteger(id) || id < least || id >= this.config.vocabSize) {
+          throw new ShapeError(`GPT2: token id ${id} is outside the vocabulary of ${this.config.vocabSize}`);
+        }
+      }
+      t = ids instanceof Int32Array ? tensor(ids, { device }) : tensor(ids as number[], { dtype: "i32", device });
+    } else {
+      t = ids as Tensor;
+      if (t.dtype !== "i32" && t.dtype !== "i64") {
+        throw new DTypeError(`GPT2: token ids are i32 or i64, not ${t.dtype}`);
+      }
+    }
+    if (t.shape.length === 1) t = reshape(t, [1, t.shape[0]]);
+    if (t.shape.length !== 2 || t.size === 0) {
+      throw new ShapeError(`GPT2: ids are [batch, time] with at least one token, not ${formatShape(t.shape)}`);
+    }
+    return t;
+  }
+}

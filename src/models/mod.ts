@@ -1,0 +1,8 @@
+/**
+ * Model families, one folder each.
+ *
+ * @module
+ */
+export * from "./gpt2/checkpoint.ts";
+export * from "./gpt2/config.ts";
+export * from "./gpt2/model.ts";
