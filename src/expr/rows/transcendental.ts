@@ -18,8 +18,7 @@ function cosh(x: Expr): Expr {
 function sinh(x: Expr): Expr {
   const size = magnitude(x), t = expm1(size), half = exp(mul(size, 0.5));
   const value = select(gt(size, 20), mul(mul(0.5, half), half), mul(0.5, add(t, div(t, add(t, 1)))));
-  // x itself at 0 keeps the sign of -0.
-  return select(eq(x, 0), x, select(lt(x, 0), neg(value), value));
+  return select(lt(x, 0), neg(value), value);
 }
 
 /** Powers, exponentials, logarithms, trigonometric and hyperbolic functions. */
