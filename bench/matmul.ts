@@ -1,0 +1,223 @@
+/**
+ * Speed of matrix multiplication on the cpu device, beside the peak of this machine measured in the same moment.
+ *
+ *     deno run -A bench/matmul.ts [threads] [filter] [--deterministic]
+ *
+ * Each line: shape, best and median GFLOP/s of short rounds, and the median share of a kernel that only multiplies and
+ * adds in registers, run right before each round. Products of few rows are measured in GB/s of b instead, against a
+ * kernel that only reads.
+ *
+ * @module
+ */
+import process from "node:process";
+import { Worker } from "node:worker_threads";
+import { type Emit, Engine } from "../src/backends/cpu/engine.ts";
+import type { CpuBuffer } from "../src/backends/cpu/buffer.ts";
+import { matmul } from "../src/backends/cpu/kernels/matmul.ts";
+import type { View } from "../src/backends/contract.ts";
+import { byteSize, type DType } from "../src/core/dtype.ts";
+
+const words = process.argv.slice(2).filter((word) => !word.startsWith("--"));
+const threads = Number(words[0] ?? 2), filter = words[1] ?? "";
+
+const engine = new Engine({
+  threads,
+  deterministic: process.argv.includes("--deterministic"),
+  platform: {
+    hardwareConcurrency: threads,
+    canBlock: true,
+    spawnWorker(source, data, onError) {
+      const text = `const { workerData } = require("node:worker_threads"); (${source})(workerData);`;
+      const worker = new Worker(text, { eval: true, workerData: data });
+      worker.unref();
+      worker.on("error", onError);
+      return { terminate: () => void worker.terminate() };
+    },
+  },
+});
+
+/** 12 chains of multiply-add, 1000 turns an item: 96,000 operations. */
+const peak: Emit = (m, { fma }) => {
+  const f = m.function("run", { params: ["i32", "i32", "i32"] });
+  const chain = m.function("chain", { export: false });
+  const sums = chain.localArray("v128", 12),
+    x = chain.local("v128"),
+    y = chain.local("v128"),
+    i = chain.local("i32");
+  chain.f32x4(1e-9);
+  chain.set(x);
+  chain.f32x4(0.5);
+  chain.set(y);
+  chain.forRange(i, 0, 1000, 1, () => {
+    for (const sum of sums) {
+      if (!fma) chain.get(sum);
+      chain.get(x);
+      chain.get(y);
+      if (fma) chain.get(sum);
+      if (!fma) chain.op("f32x4.mul");
+      chain.op(fma ? "f32x4.relaxed_madd" : "f32x4.add");
+      chain.set(sum);
+    }
+  });
+  chain.i32(engine.args + 16368);
+  sums.forEach((sum, k) => {
+    chain.get(sum);
+    if (k > 0) chain.op("f32x4.add");
+  });
+  chain.store("v128.store", 0, 4);
+  const item = f.local("i32");
+  f.forRange(item, f.params[1], f.params[2], 1, () => f.call(chain));
+};
+
+/** Reads 64 kB an item. */
+const read: Emit = (m) => {
+  const f = m.function("run", { params: ["i32", "i32", "i32"] });
+  const block = m.function("block", { params: ["i32"], export: false });
+  const [at] = block.params;
+  const sums = block.localArray("v128", 8), i = block.local("i32");
+  block.forRange(i, 0, 512, 1, () => {
+    sums.forEach((sum, k) => {
+      block.get(sum);
+      block.get(at);
+      block.load("v128.load", 16 * k, 4);
+      block.op("v128.or");
+      block.set(sum);
+    });
+    block.increment(at, 128);
+  });
+  block.i32(engine.args + 16352);
+  sums.forEach((sum, k) => {
+    block.get(sum);
+    if (k > 0) block.op("v128.or");
+  });
+  block.store("v128.store", 0, 4);
+  const item = f.local("i32");
+  f.forRange(item, f.params[1], f.params[2], 1, () => {
+    f.get(f.params[0]);
+    f.get(item);
+    f.i32(65536);
+    f.op("i32.mul");
+    f.op("i32.add");
+    f.call(block);
+  });
+};
+
+function seconds(work: () => void): number {
+  const start = performance.now();
+  work();
+  return (performance.now() - start) / 1e3;
+}
+
+const ramp = (view: View): void => {
+  const { pointer, byteLength } = view.buffer as CpuBuffer;
+  if (view.dtype === "f32") {
+    for (let i = 0; i < byteLength / 4; i++) engine.f32[pointer / 4 + i] = ((i % 97) - 48) / 97;
+  } else engine.u8.fill(0x3c, pointer, pointer + byteLength);
+};
+
+function matrix(
+  leading: readonly number[],
+  rows: number,
+  columns: number,
+  transposed: boolean,
+  dtype: DType = "f32",
+): View {
+  const count = leading.reduce((x, y) => x * y, 1), bytes = byteSize(dtype, count * rows * columns);
+  const shape = [...leading, rows, columns];
+  const strides = [...leading.map(() => rows * columns), ...(transposed ? [1, rows] : [columns, 1])];
+  const buffer: CpuBuffer = { pointer: engine.heap.allocate(bytes), byteLength: bytes };
+  const view = { buffer, dtype, shape, strides, offset: 0 };
+  ramp(view);
+  return view;
+}
+
+const median = (values: number[]): number => values.toSorted((x, y) => x - y)[values.length >> 1];
+
+function measure(name: string, run: () => void, amount: number, unit: string, limit: () => number): void {
+  if (!name.includes(filter)) return;
+  for (let i = 0; i < 3; i++) run();
+  const once = Math.max(1e-7, seconds(run));
+  const repeats = Math.max(1, Math.round(0.01 / once));
+  for (const until = performance.now() + 60; performance.now() < until;) run();
+  const speeds: number[] = [], shares: number[] = [];
+  for (let round = 0; round < 9; round++) {
+    const before = limit();
+    const speed = amount * repeats / seconds(() => {
+      for (let i = 0; i < repeats; i++) run();
+    }) / 1e9;
+    const most = (before + limit()) / 2;
+    speeds.push(speed);
+    shares.push(speed / most);
+  }
+  console.log(
+    `${name.padEnd(44)} ${Math.max(...speeds).toFixed(1).padStart(6)} ${
+      median(speeds).toFixed(1).padStart(6)
+    } ${unit}  ` +
+      `${(100 * median(shares)).toFixed(1).padStart(5)} %  (${
+        (amount / median(speeds) / 1e3).toFixed(1)
+      } µs)`,
+  );
+}
+
+const ready = await engine.ready();
+const peakKernel = engine.kernel("bench peak", peak), readKernel = engine.kernel("bench read", read);
+const peakItems = 60 * ready;
+const peakSpeed = (): number =>
+  peakItems * 96_000 / seconds(() => engine.run(peakKernel, peakItems, 4)) / 1e9;
+const area = engine.heap.allocate(256 << 20);
+engine.u8.fill(1, area, area + (256 << 20));
+const readSpeed = (): number => (64 << 20) / seconds(() => engine.run(readKernel, 1024, 4, area)) / 1e9;
+for (let i = 0; i < 200; i++) peakSpeed();
+for (let i = 0; i < 20; i++) readSpeed();
+console.log(`${ready} threads; peak ${peakSpeed().toFixed(1)} GFLOP/s, read ${readSpeed().toFixed(1)} GB/s`);
+
+function product(
+  name: string,
+  leading: readonly number[],
+  m: number,
+  n: number,
+  k: number,
+  { ta = false, tb = false, dtype = "f32" as DType } = {},
+): void {
+  const full = `${name} ${[...leading, ""].join("·")}[${m},${k}]${ta ? "ᵀ" : ""}×[${k},${n}]${tb ? "ᵀ" : ""}${
+    dtype === "f32" ? "" : " " + dtype
+  }`;
+  if (!full.includes(filter)) return;
+  const count = leading.reduce((x, y) => x * y, 1);
+  const a = matrix(leading, m, k, ta),
+    b = matrix(leading, k, n, tb, dtype),
+    out = matrix(leading, m, n, false);
+  const run = (): void => matmul(engine, a, b, out);
+  if (m <= 4) {
+    measure(full, run, count * byteSize(dtype, n * k), "GB/s", readSpeed);
+  } else measure(full, run, 2 * count * m * n * k, "GFLOP/s", peakSpeed);
+  for (const view of [a, b, out]) engine.heap.release((view.buffer as CpuBuffer).pointer);
+}
+
+product("square", [], 1024, 1024, 1024);
+product("mlp", [], 512, 3072, 768);
+product("prefill", [], 64, 3072, 768);
+product("prefill", [], 16, 3072, 768);
+for (const c of [64, 128, 384]) {
+  product("train", [], 768, 3 * c, c);
+  product("train", [], 768, 4 * c, c);
+  product("dx", [], 768, c, 4 * c, { tb: true });
+  product("dw", [], c, 4 * c, 768, { ta: true });
+}
+product("train", [], 8192, 768, 768);
+product("dw", [], 768, 768, 4096, { ta: true });
+product("head", [], 768, 65, 128, { tb: true });
+product("head dx", [], 768, 128, 65);
+product("head dw", [], 128, 65, 768, { ta: true });
+product("attention qk", [48], 64, 64, 32, { tb: true });
+product("attention pv", [48], 64, 32, 64);
+product("attention qk", [12], 512, 512, 64, { tb: true });
+product("attention pv", [12], 512, 64, 512);
+product("tiny", [], 8, 8, 8);
+product("tiny", [], 2, 8, 8);
+product("decode", [], 1, 3072, 768);
+product("decode", [], 1, 768, 3072);
+product("decode", [], 1, 3072, 768, { tb: true });
+product("decode", [], 1, 50257, 768, { tb: true });
+product("decode", [], 1, 50257, 768, { tb: true, dtype: "bf16" });
+product("decode", [], 4, 50257, 768, { tb: true });

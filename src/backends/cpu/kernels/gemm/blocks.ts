@@ -1,0 +1,100 @@
+/**
+ * How a product is cut: blocks for the caches, items for the threads.
+ *
+ * Everything follows from sizes and strides, so a result has the same bits on any number of threads; the length of a
+ * block of k, on which bits do depend, follows from k alone.
+ *
+ * @module
+ */
+import { threadScratchBytes } from "../../engine.ts";
+import type { Product } from "./plan.ts";
+import { panelColumns } from "./tile.ts";
+
+/** Where tiles find b: in panels packed before, in place, or in panels that each item packs for itself. */
+export const panelModes = { packed: 0, inPlace: 1, own: 2 } as const;
+
+const mostDepth = 768; // a panel of this depth takes 24 kB
+const mostTiles = 16;
+const mostPanels = 64;
+const wantedItems = 16;
+/** Multiplications and additions that are worth an item: some microseconds. */
+export const itemWork = 400_000;
+
+// Thread scratch: packed rows of a, then sums, then panels.
+const rowBytes = 640 << 10, sumBytes = 384 << 10;
+const panelBytes = threadScratchBytes - rowBytes - sumBytes;
+/** Where the sums begin in thread scratch. */
+export const sumsAt = rowBytes;
+/** Where an item's own panels begin in thread scratch. */
+export const panelsAt: number = rowBytes + sumBytes;
+
+/** A way to cut one product. */
+export class Blocks {
+  /** Length of a block of k. */
+  depth = 0;
+  /** Tiles in a block of rows, and how many such blocks there are. */
+  tiles = 0;
+  rowBlocks = 0;
+  /** Panels in a block of columns, and how many such blocks there are. */
+  panels = 0;
+  columnBlocks = 0;
+  /** One of {@link panelModes}. */
+  mode = 0;
+  /** Work items in all. */
+  items = 0;
+  /** Operations of one item. */
+  work = 0;
+
+  /**
+   * Cuts `product` for tiles of `tileRows` rows. `unit` is the number of bytes that a packed element of a takes, 0
+   * where a is read in place; `inPlace` says whether b may be read in place, `shared` whether several matrices share b.
+   */
+  cut(product: Product, tileRows: number, unit: number, inPlace: boolean, shared: boolean): void {
+    const { rows, columns, depth } = product;
+    const matrices = product.matrices;
+    const tiles = Math.ceil(rows / tileRows), panels = Math.ceil(columns / panelColumns);
+    this.depth = depth <= mostDepth ? depth : 4 * Math.ceil(depth / Math.ceil(depth / mostDepth) / 4);
+    const work = 2 * rows * columns * depth * matrices;
+    const wanted = Math.max(1, Math.min(wantedItems, Math.floor(work / itemWork)));
+    const fits = unit === 0 ? tiles : Math.max(1, Math.floor(rowBytes / (tileRows * this.depth * unit)));
+
+    // A few rows: each item packs the panels it needs, and they are still warm when it uses them.
+    const whole = rows * depth * 4 <= 384 << 10 && tiles <= fits;
+    const ownPanels = Math.floor(panelBytes / (4 * panelColumns * depth));
+    if (whole && inPlace && tiles <= 2) this.mode = panelModes.inPlace;
+    else if (whole && !shared && ownPanels > 0) this.mode = panelModes.own;
+    else this.mode = panelModes.packed;
+
+    let blockTiles = this.mode === panelModes.packed ? Math.min(tiles, fits, mostTiles) : tiles;
+    let blockPanels = Math.min(panels, mostPanels);
+    if (this.mode === panelModes.own) blockPanels = Math.min(blockPanels, ownPanels);
+    if (this.mode === panelModes.inPlace && depth * 4 * panelColumns > panelBytes) {
+      this.mode = panelModes.packed;
+    }
+    const count = (): number => matrices * Math.ceil(tiles / blockTiles) * Math.ceil(panels / blockPanels);
+    while (count() < wanted) {
+      if (blockPanels > 8) blockPanels = Math.ceil(blockPanels / 2);
+      else if (blockTiles > 4 && this.mode === panelModes.packed) blockTiles = Math.ceil(blockTiles / 2);
+      else if (blockPanels > 1) blockPanels = Math.ceil(blockPanels / 2);
+      else break;
+    }
+    if (this.depth < depth) {
+      // Sums wait in scratch for the next block of k.
+      const most = Math.floor(sumBytes / (32 * tileRows));
+      if (blockTiles > most) {
+        blockTiles = most;
+        this.mode = panelModes.packed;
+      }
+      blockPanels = Math.max(1, Math.min(blockPanels, Math.floor(most / blockTiles)));
+    }
+    // Even blocks: the last one should not be a small rest.
+    this.rowBlocks = Math.ceil(tiles / blockTiles);
+    this.tiles = Math.ceil(tiles / this.rowBlocks);
+    this.rowBlocks = Math.ceil(tiles / this.tiles);
+    this.columnBlocks = Math.ceil(panels / blockPanels);
+    this.panels = Math.ceil(panels / this.columnBlocks);
+    this.columnBlocks = Math.ceil(panels / this.panels);
+    this.items = matrices * this.rowBlocks * this.columnBlocks;
+    this.work = work / this.items;
+  }
+}

@@ -1,0 +1,114 @@
+/**
+ * The kernels of matrix multiplication by what they are specialised for: dtypes, layouts, and the epilogue.
+ *
+ * The engine caches kernels by a text. Making that text costs more than a small product, so there is a table of
+ * numbers before it.
+ *
+ * @module
+ */
+import type { DType } from "../../../../core/dtype.ts";
+import type { Program } from "../../../../expr/nodes.ts";
+import type { Emit, Engine, Kernel, KernelContext } from "../../engine.ts";
+import type { ColumnLayout, OperandForm } from "./finish.ts";
+import { emitGemm, rowAccess } from "./gemm.ts";
+import { emitGemv } from "./gemv.ts";
+import type { Arithmetic, Source } from "./load.ts";
+import type { StripLayout } from "./pack.ts";
+import type { Operand, Product } from "./plan.ts";
+
+const dtypeCodes: Readonly<Partial<Record<DType, number>>> = {
+  f32: 0,
+  f16: 1,
+  bf16: 2,
+  i32: 3,
+  i64: 4,
+  u8: 5,
+  bool: 6,
+};
+const layoutCodes = { lanes: 0, k: 1, any: 2, unit: 0, zero: 1 } as const;
+const forms = 7 * 3;
+const mostCoded = 7; // inputs of an epilogue that fit into the number
+
+type Table = Map<string, Map<number, Kernel>>;
+
+/** One table for each mode of an engine. */
+const tables = new WeakMap<Engine, readonly [Table, Table]>();
+
+/** How a lies in memory, in strips of rows. */
+export function rowLayout(product: Product): StripLayout {
+  const { a } = product;
+  return a.column === a.bytes || product.depth === 1 ? "k" : a.row === a.bytes ? "lanes" : "any";
+}
+
+/** How b lies in memory, in panels of columns. */
+export function panelLayout(product: Product): StripLayout {
+  const { b } = product;
+  return b.column === b.bytes ? "lanes" : b.row === b.bytes || product.depth === 1 ? "k" : "any";
+}
+
+/** How an output, or an operand of an epilogue, runs along columns. */
+function columnLayout(operand: Operand): ColumnLayout {
+  return operand.column === operand.bytes ? "unit" : operand.column === 0 ? "zero" : "any";
+}
+
+function formCode(operand: Operand): number {
+  return (dtypeCodes[operand.dtype] ?? 0) * 3 + layoutCodes[columnLayout(operand)];
+}
+
+const formOf = (operand: Operand): OperandForm => ({ dtype: operand.dtype, layout: columnLayout(operand) });
+
+/** What is multiplied in a product. */
+export function arithmeticOf(product: Product): Arithmetic {
+  return product.a.dtype === "i32" ? "i32" : "f32";
+}
+
+/** The kernel for a product: blocked when `rows` is 0, else the streaming one for that many rows. */
+export function kernelFor(engine: Engine, product: Product, program: Program | null, rows: number): Kernel {
+  let pair = tables.get(engine);
+  if (pair === undefined) tables.set(engine, pair = [new Map(), new Map()]);
+  const table = pair[engine.deterministic ? 1 : 0];
+  let own = table.get(program?.key ?? "");
+  if (own === undefined) table.set(program?.key ?? "", own = new Map());
+  const { a, b, out, inputs, inputCount } = product;
+  let code = rows * 4 + (dtypeCodes[a.dtype] ?? 0);
+  code = code * 3 + layoutCodes[rowLayout(product)];
+  code = code * 4 + (dtypeCodes[b.dtype] ?? 0);
+  code = code * 3 + layoutCodes[panelLayout(product)];
+  code = code * forms + formCode(out);
+  if (inputCount > mostCoded) return compile(engine, product, program, rows, `${code}`);
+  for (let i = 0; i < inputCount; i++) code = code * forms + formCode(inputs[i]);
+  let kernel = own.get(code);
+  if (kernel === undefined) own.set(code, kernel = compile(engine, product, program, rows, `${code}`));
+  return kernel;
+}
+
+function compile(
+  engine: Engine,
+  product: Product,
+  program: Program | null,
+  rows: number,
+  code: string,
+): Kernel {
+  const inputs = product.inputs.slice(0, product.inputCount).map(formOf);
+  const forms = inputs.map(({ dtype, layout }) => `${dtype} ${layout}`).join(", ");
+  const key = `matmul ${code}; ${program?.key ?? "no epilogue"} (${forms})`;
+  return engine.kernel(key, emitter(engine.context, product, program, inputs, rows));
+}
+
+function emitter(
+  { fusedMadd }: KernelContext,
+  product: Product,
+  program: Program | null,
+  inputs: readonly OperandForm[],
+  rows: number,
+): Emit {
+  const arithmetic = arithmeticOf(product);
+  const a = product.a.dtype as Source, b = product.b.dtype as Source;
+  const aLayout = rowLayout(product), bLayout = panelLayout(product);
+  const common = { arithmetic, a, b, out: formOf(product.out), program, inputs };
+  if (rows > 0 && bLayout !== "any") {
+    return (m, context) => emitGemv(m, context, { ...common, rows, bLayout });
+  }
+  const access = rowAccess(fusedMadd, arithmetic, a, aLayout);
+  return (m, context) => emitGemm(m, context, { ...common, access, aLayout, bLayout });
+}

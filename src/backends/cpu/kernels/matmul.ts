@@ -1,0 +1,235 @@
+/**
+ * Matrix multiplication on the cpu: reads the call, chooses a kernel and a way to cut the work, and runs it.
+ *
+ * Any strides, any leading axes. Products of one to four rows stream b (`gemm/gemv.ts`), all others are blocked
+ * (`gemm/gemm.ts`). Kernels are specialised by dtypes, by which axes are contiguous, and by the epilogue; sizes and
+ * strides are arguments. How the work is cut depends on sizes alone, never on threads.
+ *
+ * @module
+ */
+import { DTypeError } from "../../../core/errors.ts";
+import type { Program } from "../../../expr/nodes.ts";
+import type { Epilogue, View } from "../../contract.ts";
+import type { Engine } from "../engine.ts";
+import { storeScalars } from "./expression.ts";
+import * as arg from "./gemm/arguments.ts";
+import { Blocks, itemWork, panelModes, panelsAt, sumsAt } from "./gemm/blocks.ts";
+import { rowAccess } from "./gemm/gemm.ts";
+import { gemvRows } from "./gemm/gemv.ts";
+import { arithmeticOf, kernelFor, panelLayout, rowLayout } from "./gemm/kernels.ts";
+import { isSource, type Source } from "./gemm/load.ts";
+import { passPanels } from "./gemm/pack.ts";
+import { type Operand, Product } from "./gemm/plan.ts";
+import { panelColumns, tileRows } from "./gemm/tile.ts";
+
+const product = new Product();
+const blocks = new Blocks();
+const noInputs: readonly View[] = [];
+const noScalars: readonly number[] = [];
+
+/** `out = epilogue(a · b)`; see `Backend.matmul`. */
+export function matmul(engine: Engine, a: View, b: View, out: View, epilogue?: Epilogue): void {
+  const inputs = epilogue?.inputs ?? noInputs;
+  const integer = a.dtype === "i32";
+  if (!isSource(a.dtype) || !isSource(b.dtype) || integer !== (b.dtype === "i32")) {
+    throw new DTypeError(
+      `matmul: the cpu multiplies floating-point matrices with each other, or i32 with i32, not ${a.dtype} with ${b.dtype}; ` +
+        `convert one with .to({ dtype })`,
+    );
+  }
+  if (!product.read(a, b, out, inputs)) return;
+  // A column-major output is the transpose of a row-major one; and few columns are better few rows.
+  const { out: o } = product;
+  const thin = product.columns <= gemvRows && product.rows > gemvRows;
+  if (thin || (o.column !== o.bytes && o.row === o.bytes && product.rows > gemvRows)) product.transpose();
+  const program = epilogue?.program ?? null;
+  const scalars = epilogue?.scalars ?? noScalars;
+  if (product.depth === 0) return withoutDepth(engine, program, scalars);
+  eachOuter(engine, program, scalars);
+}
+
+/** A sum of nothing is 0: the product of one column and one row of zeros. */
+function withoutDepth(engine: Engine, program: Program | null, scalars: readonly number[]): void {
+  const zero = engine.heap.scratch(64);
+  engine.u8.fill(0, zero, zero + 64);
+  product.depth = 1;
+  for (const operand of [product.a, product.b]) {
+    operand.address = zero;
+    operand.row = operand.column = 0;
+    operand.leading.fill(0);
+  }
+  eachOuter(engine, program, scalars);
+  engine.heap.release(zero);
+}
+
+/** Kernels take two leading axes; more are walked here. */
+function eachOuter(engine: Engine, program: Program | null, scalars: readonly number[]): void {
+  const { sizes } = product;
+  if (sizes.length <= 2) return multiply(engine, program, scalars);
+  const size = sizes.shift() as number;
+  const operands = [product.a, product.b, product.out, ...product.inputs.slice(0, product.inputCount)];
+  const steps = operands.map((operand) => operand.leading.shift() as number);
+  const starts = operands.map((operand) => operand.address);
+  for (let i = 0; i < size; i++) {
+    operands.forEach((operand, k) => operand.address = starts[k] + i * steps[k]);
+    eachOuter(engine, program, scalars);
+  }
+  operands.forEach((operand, k) => {
+    operand.leading.unshift(steps[k]);
+    operand.address = starts[k];
+  });
+  sizes.unshift(size);
+}
+
+function multiply(engine: Engine, program: Program | null, scalars: readonly number[]): void {
+  if (product.rows <= gemvRows && panelLayout(product) !== "any") multiplyFew(engine, program, scalars);
+  else multiplyBlocked(engine, program, scalars);
+}
+
+/** Up to four rows: b is read once, and nothing of it is copied. */
+function multiplyFew(engine: Engine, program: Program | null, scalars: readonly number[]): void {
+  const { a, b, rows, columns, depth } = product;
+  const kernel = kernelFor(engine, product, program, rows);
+  const matrices = product.matrices;
+  const ready = a.bytes === 4 && (a.column === 4 || depth === 1);
+  const packed = ready ? 0 : engine.heap.scratch(4 * rows * depth * matrices);
+  const { args } = engine;
+  if (!ready) {
+    writeProduct(engine, args);
+    write(engine, args, arg.taskArg, 1);
+    write(engine, args, arg.columnBlocksArg, rows);
+    write(engine, args, arg.packedArg, packed);
+    kernel.run(args, 0, rows * matrices);
+    a.address = packed;
+    a.bytes = a.column = 4;
+    a.row = 4 * depth;
+    a.leading[product.sizes.length - 1] = 4 * depth * rows;
+    if (product.sizes.length === 2) a.leading[0] = 4 * depth * rows * product.sizes[1];
+  }
+  // Columns for some tens of kilobytes of b, so that threads get even shares and sums stay close.
+  const work = rows * columns * depth;
+  const wanted = Math.max(1, Math.min(64, Math.floor(work * matrices / 30_000)));
+  const width = 8 * Math.ceil(Math.min(512, Math.max(16, columns * matrices / wanted)) / 8);
+  const count = Math.ceil(columns / width);
+  writeProduct(engine, args);
+  write(engine, args, arg.taskArg, 0);
+  write(engine, args, arg.blockPanelsArg, width);
+  write(engine, args, arg.columnBlocksArg, count);
+  writeEpilogue(engine, program, scalars);
+  const items = count * matrices;
+  const bytes = depth * Math.min(width, columns) * b.bytes * rows;
+  engine.run(kernel, items, Math.max(1, Math.ceil(100_000 / bytes)));
+  if (!ready) engine.heap.release(packed);
+}
+
+function multiplyBlocked(engine: Engine, program: Program | null, scalars: readonly number[]): void {
+  const { a, b, columns, depth, sizes } = product;
+  const { context, args } = engine;
+  const kernel = kernelFor(engine, product, program, 0);
+  const arithmetic = arithmeticOf(product);
+  const access = rowAccess(context.fusedMadd, arithmetic, a.dtype as Source, rowLayout(product));
+  const layout = panelLayout(product);
+  const matrices = product.matrices;
+  let distinct = 1;
+  for (let i = 0; i < sizes.length; i++) if (b.leading[i] !== 0) distinct *= sizes[i];
+  blocks.cut(
+    product,
+    tileRows(context, arithmetic),
+    access === "rows" ? 0 : access === "packed" ? 4 : 16,
+    layout === "lanes" && b.bytes === 4,
+    distinct < matrices,
+  );
+
+  const panels = Math.ceil(columns / panelColumns);
+  const matrixBytes = panels * panelColumns * 4 * depth;
+  const packs = blocks.mode === panelModes.packed;
+  const packed = packs ? engine.heap.scratch(matrixBytes * distinct) : 0;
+  if (packs) pack(engine, kernel, packed, matrixBytes, distinct);
+
+  writeProduct(engine, args);
+  writePacked(engine, args, packed, matrixBytes);
+  write(engine, args, arg.taskArg, 0);
+  write(engine, args, arg.blockTilesArg, blocks.tiles);
+  write(engine, args, arg.blockPanelsArg, blocks.panels);
+  write(engine, args, arg.rowBlocksArg, blocks.rowBlocks);
+  write(engine, args, arg.columnBlocksArg, blocks.columnBlocks);
+  write(engine, args, arg.blockDepthArg, blocks.depth);
+  write(engine, args, arg.panelsArg, blocks.mode);
+  write(engine, args, arg.sumsArg, sumsAt);
+  write(engine, args, arg.ownPanelsArg, panelsAt);
+  writeEpilogue(engine, program, scalars);
+  engine.run(kernel, blocks.items, Math.max(1, Math.ceil(itemWork / 2 / blocks.work)));
+  if (packs) engine.heap.release(packed);
+}
+
+/** Packs every distinct matrix b. */
+function pack(
+  engine: Engine,
+  kernel: ReturnType<typeof kernelFor>,
+  packed: number,
+  bytes: number,
+  distinct: number,
+): void {
+  const { columns, depth, sizes, b } = product;
+  const args = engine.args + arg.secondBlock;
+  const groups = Math.ceil(columns / (panelColumns * passPanels));
+  writeProduct(engine, args);
+  writePacked(engine, args, packed, bytes);
+  write(engine, args, arg.taskArg, 1);
+  write(engine, args, arg.columnBlocksArg, groups);
+  // An axis along which b repeats is walked over once.
+  const last = sizes.length - 1;
+  const inner = last >= 0 && b.leading[last] !== 0 ? sizes[last] : 1;
+  write(engine, args, arg.innerArg, inner);
+  const grain = Math.ceil(32_000 / (depth * panelColumns * passPanels));
+  engine.run(kernel, groups * distinct, grain, args);
+}
+
+function write(engine: Engine, args: number, at: number, value: number): void {
+  engine.i32[(args + at) >>> 2] = value;
+}
+
+function writeOperand(engine: Engine, at: number, operand: Operand): void {
+  const { i32 } = engine;
+  const word = at >>> 2, last = product.sizes.length - 1;
+  i32[word] = operand.address;
+  i32[word + 1] = operand.row;
+  i32[word + 2] = operand.column;
+  i32[word + 3] = last >= 0 ? operand.leading[last] : 0;
+  i32[word + 4] = last >= 1 ? operand.leading[last - 1] : 0;
+}
+
+/** Sizes and operands. */
+function writeProduct(engine: Engine, args: number): void {
+  const { sizes } = product;
+  write(engine, args, arg.rowsArg, product.rows);
+  write(engine, args, arg.columnsArg, product.columns);
+  write(engine, args, arg.depthArg, product.depth);
+  write(engine, args, arg.innerArg, sizes.length > 0 ? sizes[sizes.length - 1] : 1);
+  writeOperand(engine, args + arg.aArg, product.a);
+  writeOperand(engine, args + arg.bArg, product.b);
+  writeOperand(engine, args + arg.outArg, product.out);
+}
+
+/** Where the packed matrices b are. */
+function writePacked(engine: Engine, args: number, packed: number, bytes: number): void {
+  const { sizes, b } = product;
+  const last = sizes.length - 1;
+  const inner = last >= 0 && b.leading[last] !== 0;
+  write(engine, args, arg.packedArg, packed);
+  write(engine, args, arg.packedInnerArg, inner ? bytes : 0);
+  write(
+    engine,
+    args,
+    arg.packedOuterArg,
+    last >= 1 && b.leading[last - 1] !== 0 ? (inner ? sizes[last] : 1) * bytes : 0,
+  );
+}
+
+function writeEpilogue(engine: Engine, program: Program | null, scalars: readonly number[]): void {
+  const { args } = engine;
+  for (let i = 0; i < product.inputCount; i++) {
+    writeOperand(engine, args + arg.inputsArg + i * arg.operandBytes, product.inputs[i]);
+  }
+  if (program) storeScalars(engine, program.type, scalars, args + arg.scalarsArg);
+}
