@@ -1,0 +1,48 @@
+/**
+ * Adagrad: steps divided by the root of the sum of all squared gradients.
+ *
+ * Duchi, Hazan, Singer: "Adaptive subgradient methods for online learning and stochastic optimization", JMLR 2011.
+ *
+ * @module
+ */
+import { add, div, mul, sqrt, sub } from "../expr/build.ts";
+import { Optimizer, type Params } from "./optimizer.ts";
+import { checkRange, operands, type OptimizerOptions, type Rule } from "./rule.ts";
+
+/** Options of {@link Adagrad}. */
+export interface AdagradOptions extends OptimizerOptions {
+  /** The learning rate falls as 1 / (1 + (step − 1) · lrDecay). Default 0. */
+  lrDecay: number;
+  /** What the sums begin with. Default 0. */
+  initialAccumulatorValue: number;
+  /** Added to the denominator. Default 1e-10. */
+  eps: number;
+}
+
+const rule: Rule<AdagradOptions> = {
+  name: "Adagrad",
+  defaults: { lr: 0.01, lrDecay: 0, weightDecay: 0, initialAccumulatorValue: 0, eps: 1e-10 },
+  check({ lrDecay, initialAccumulatorValue, eps }): void {
+    checkRange("Adagrad", "lrDecay", lrDecay, 0);
+    checkRange("Adagrad", "initialAccumulatorValue", initialAccumulatorValue, 0);
+    checkRange("Adagrad", "eps", eps, 0);
+  },
+  state: () => ["sum"],
+  initial: ({ initialAccumulatorValue }) => initialAccumulatorValue,
+  form: ({ weightDecay }) => String(weightDecay !== 0),
+  update({ weightDecay }) {
+    const { p, g, state: [sum], scalars: [lr, eps, decay] } = operands(1, 3);
+    const gradient = weightDecay !== 0 ? add(g, mul(decay, p)) : g;
+    const next = add(sum, mul(gradient, gradient));
+    return [sub(p, mul(lr, div(gradient, add(sqrt(next), eps)))), next];
+  },
+  scalars: ({ lr, lrDecay, eps, weightDecay }, step) => [lr / (1 + (step - 1) * lrDecay), eps, weightDecay],
+};
+
+/** p − lr · gradient / (√sum of squares + eps). */
+export class Adagrad extends Optimizer<AdagradOptions> {
+  /** lr 0.01 unless told. */
+  constructor(params: Params<AdagradOptions>, options: Partial<AdagradOptions> = {}) {
+    super(rule, params, options);
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Keeping gradients in bounds, in place, without reading anything back.
+ *
+ * @module
+ */
+import type { View } from "../backends/contract.ts";
+import { OptionError } from "../core/errors.ts";
+import { add, div, max, min, mul, neg, sqrt } from "../expr/build.ts";
+import { type ComputeType, type Expr, input, type Program, scalar } from "../expr/nodes.ts";
+import { program } from "../expr/program.ts";
+import { empty, type Tensor, zeros } from "../ops/mod.ts";
+import { broadcastView, commonBackend, computeType, tidy } from "../tensor/mod.ts";
+
+const x = input(0), limit = scalar(0);
+const square = mul(x, x), root = sqrt(x), times = mul(x, input(1));
+const scaleOf = min(1, div(limit, add(x, 1e-6)));
+const bounded = min(max(x, neg(limit)), limit);
+
+const of = (type: ComputeType, expr: Expr, inputs: number, scalars: number): Program =>
+  program(type, [expr], { inputs, scalars });
+
+function gradientsOf(parameters: Iterable<Tensor>): Tensor[] {
+  const found: Tensor[] = [];
+  for (const p of parameters) if (p.grad && p.grad.size) found.push(p.grad);
+  return found;
+}
+
+/** `count` elements of a tensor from `offset` on, as a view of shape `shape`. */
+function part(t: Tensor, offset: number, shape: readonly number[]): View {
+  return { buffer: t.buffer, dtype: t.dtype, offset, shape, strides: shape.map(() => 1) };
+}
+
+function normOf(grads: readonly Tensor[]): Tensor {
+  const backend = commonBackend("gradNorm", grads), device = backend.name;
+  const dtype = grads.some((g) => g.dtype === "f64") ? "f64" : "f32", type = computeType(dtype);
+  return tidy(() => {
+    const sums = empty([grads.length], { dtype, device }), total = empty([], { dtype, device });
+    grads.forEach((g, i) => {
+      // A gradient of no axes is one number, seen here as a list of one.
+      const view = g.shape.length ? g : part(g, g.offset, [1]);
+      const axes = view.shape.map((_, axis) => axis);
+      backend.reduce("sum", of(type, square, 1, 0), [view], [], axes, part(sums, i, axes.map(() => 1)));
+    });
+    backend.reduce("sum", null, [sums], [], [0], part(total, 0, [1]));
+    backend.elementwise(of(type, root, 1, 0), [total], [], [total]);
+    return total;
+  });
+}
+
+/** √Σg² over the gradients of all parameters, as a tensor of no axes: 0 when none has one. */
+export function gradNorm(parameters: Iterable<Tensor>): Tensor {
+  const grads = gradientsOf(parameters);
+  return grads.length ? normOf(grads) : zeros([]);
+}
+
+/**
+ * Scales the gradients, in place, so that their norm over all parameters (√Σg²) is at most `maxNorm`: by
+ * min(1, maxNorm / (norm + 1e-6)). Gives the norm before, as a tensor of no axes; nothing waits for it.
+ *
+ * Pascanu, Mikolov, Bengio: "On the difficulty of training recurrent neural networks", ICML 2013.
+ *
+ * @throws {OptionError} when maxNorm is not above 0.
+ */
+export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Tensor {
+  if (!(maxNorm > 0)) throw new OptionError(`clipGradNorm: maxNorm is a number above 0, not ${maxNorm}`);
+  const grads = gradientsOf(parameters);
+  if (!grads.length) return zeros([]);
+  return tidy(() => {
+    const norm = normOf(grads), scale = empty([], { dtype: norm.dtype, device: norm.device });
+    norm.backend.elementwise(of(computeType(norm.dtype), scaleOf, 1, 1), [norm], [maxNorm], [scale]);
+    for (const g of grads) {
+      const type = computeType(g.dtype);
+      g.backend.elementwise(of(type, times, 2, 0), [g, broadcastView(scale, g.shape)], [], [g]);
+      g.storage.version++;
+    }
+    return norm;
+  });
+}
+
+/** Cuts every element of the gradients to at most `value` in size, in place. @throws {OptionError} unless value > 0. */
+export function clipGradValue(parameters: Iterable<Tensor>, value: number): void {
+  if (!(value > 0)) throw new OptionError(`clipGradValue: value is a number above 0, not ${value}`);
+  for (const g of gradientsOf(parameters)) {
+    g.backend.elementwise(of(computeType(g.dtype), bounded, 1, 1), [g], [value], [g]);
+    g.storage.version++;
+  }
+}

@@ -1,0 +1,245 @@
+/**
+ * The base of all optimizers: groups of parameters, what is remembered for each, and the step.
+ *
+ * A step changes parameters in place, allocates no device memory after the first, and reads nothing back. What one
+ * rule does to a number stands in the file of that optimizer.
+ *
+ * @module
+ */
+import { byteSize, type DType } from "../core/dtype.ts";
+import { DeviceError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
+import { formatShape, sameShape } from "../core/shape.ts";
+import type { ComputeType, Program } from "../expr/nodes.ts";
+import { program } from "../expr/program.ts";
+import { copyInto, full, Tensor } from "../ops/mod.ts";
+import { computeType, keep } from "../tensor/mod.ts";
+import { checkRange, type OptimizerOptions, type Rule } from "./rule.ts";
+
+/** Parameters that share options. */
+export type ParamGroup<O> = O & {
+  /** The parameters. */
+  readonly params: readonly Tensor[];
+};
+
+/** What an optimizer is made for: parameters, or groups of them with options of their own. */
+export type Params<O> = Iterable<Tensor> | Iterable<Partial<O> & { readonly params: Iterable<Tensor> }>;
+
+/** What is remembered for one parameter. */
+export interface ParameterState {
+  /** Steps taken with a gradient. */
+  step: number;
+  /** The remembered tensors by name. */
+  tensors: Record<string, Tensor>;
+}
+
+/** Everything needed to continue exactly: see {@link Optimizer.stateDict}. */
+export interface OptimizerState {
+  /** Per parameter, in the order of the groups; null for one that never had a gradient. */
+  state: (ParameterState | null)[];
+  /** The options of each group, and how many parameters it has. */
+  paramGroups: { params: number; options: Record<string, unknown> }[];
+}
+
+function isGroup<O>(item: Tensor | (Partial<O> & { params: Iterable<Tensor> })): boolean {
+  return !(item instanceof Tensor);
+}
+
+/** The base of SGD, RMSprop, Adagrad, Adam and AdamW. */
+export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
+  /** The groups; their options may be changed between steps. */
+  readonly paramGroups: readonly ParamGroup<O>[];
+  readonly #rule: Rule<O>;
+  /** Each group's learning rate relative to the first's, as they began. */
+  readonly #proportions: readonly number[];
+  readonly #state = new Map<Tensor, ParameterState>();
+  readonly #programs = new Map<string, Program>();
+
+  /** @throws {OptionError} for options that are not allowed, no parameters, or one parameter given twice. */
+  constructor(rule: Rule<O>, params: Params<O>, options: Partial<O>) {
+    this.#rule = rule;
+    const list = [...params] as (Tensor | (Partial<O> & { params: Iterable<Tensor> }))[];
+    const groups = list.some(isGroup) ? list : [{ params: list as Tensor[] }];
+    this.paramGroups = groups.map((group) => {
+      if (group instanceof Tensor) {
+        throw new OptionError(`${rule.name}: give parameters, or groups { params, lr … }, not both`);
+      }
+      for (const name of [...Object.keys(options), ...Object.keys(group)]) {
+        if (name === "params" || Object.hasOwn(rule.defaults, name)) continue;
+        const known = Object.keys(rule.defaults).join(", ");
+        throw new OptionError(`${rule.name}: there is no option "${name}"; there are ${known}`);
+      }
+      const whole = { ...rule.defaults, ...options, ...group, params: [...group.params] };
+      checkRange(rule.name, "lr", whole.lr, 0);
+      checkRange(rule.name, "weightDecay", whole.weightDecay, 0);
+      rule.check(whole);
+      return whole;
+    });
+    const seen = new Set<Tensor>();
+    for (const p of this.#params()) {
+      if (!p.requiresGrad) {
+        throw new OptionError(
+          `${rule.name}: a parameter of shape ${formatShape(p.shape)} does not require gradients`,
+        );
+      }
+      if (seen.has(p)) {
+        throw new OptionError(`${rule.name}: a parameter of shape ${formatShape(p.shape)} is given twice`);
+      }
+      seen.add(p);
+    }
+    if (seen.size === 0) throw new OptionError(`${rule.name}: was given no parameters`);
+    const first = this.paramGroups[0].lr;
+    this.#proportions = this.paramGroups.map(({ lr }) => first > 0 ? lr / first : 1);
+  }
+
+  #params(): Tensor[] {
+    return this.paramGroups.flatMap((group) => group.params);
+  }
+
+  /** The first group's learning rate. Setting it sets all groups', in the proportions in which they began. */
+  get lr(): number {
+    return this.paramGroups[0].lr;
+  }
+
+  set lr(value: number) {
+    checkRange(this.#rule.name, "lr", value, 0);
+    this.paramGroups.forEach((group, i) => group.lr = value * this.#proportions[i]);
+  }
+
+  /** Changes every parameter that has a gradient, in place. */
+  step(): void {
+    for (const group of this.paramGroups) {
+      for (const p of group.params) if (p.grad) this.#update(group, p, p.grad);
+    }
+  }
+
+  #update(group: ParamGroup<O>, p: Tensor, g: Tensor): void {
+    const rule = this.#rule;
+    if (!sameShape(p.shape, g.shape)) {
+      throw new ShapeError(
+        `${rule.name}: a gradient of shape ${formatShape(g.shape)} for a parameter of shape ${
+          formatShape(p.shape)
+        }`,
+      );
+    }
+    if (g.backend !== p.backend) {
+      throw new DeviceError(`${rule.name}: the parameter is on "${p.device}", its gradient on "${g.device}"`);
+    }
+    const names = rule.state(group), state = this.#stateOf(p, group, names);
+    const step = ++state.step;
+    if (p.size === 0) return;
+    const remembered = names.map((name) => state.tensors[name]);
+    p.backend.elementwise(
+      this.#program(group, names.length, computeType(p.dtype)),
+      [p, g, ...remembered],
+      rule.scalars(group, step),
+      [p, ...remembered],
+    );
+    p.storage.version++;
+    for (const t of remembered) t.storage.version++;
+  }
+
+  #program(options: O, states: number, type: ComputeType): Program {
+    const key = `${type} ${this.#rule.form(options)}`;
+    let found = this.#programs.get(key);
+    if (!found) {
+      const scalars = this.#rule.scalars(options, 1).length;
+      found = program(type, this.#rule.update(options), { inputs: states + 2, scalars });
+      this.#programs.set(key, found);
+    }
+    return found;
+  }
+
+  /** What is remembered for `p`, with the tensors that are not there yet. Half-precision parameters keep f32. */
+  #stateOf(p: Tensor, options: O, names: readonly string[]): ParameterState {
+    let state = this.#state.get(p);
+    if (!state) this.#state.set(p, state = { step: 0, tensors: {} });
+    const dtype: DType = byteSize(p.dtype, 1) < 4 ? "f32" : p.dtype;
+    for (const name of names) {
+      state.tensors[name] ??= keep(full(p.shape, this.#rule.initial(options), { dtype, device: p.device }));
+    }
+    return state;
+  }
+
+  /** Forgets the gradients of all parameters. */
+  zeroGrad(): void {
+    for (const p of this.#params()) p.grad = null;
+  }
+
+  /** All that a continued run needs: options, step counts, and views (not copies) of the remembered tensors. */
+  stateDict(): OptimizerState {
+    return {
+      state: this.#params().map((p) => {
+        const state = this.#state.get(p);
+        if (!state) return null;
+        const tensors = Object.entries(state.tensors).map(([name, t]) => [name, t.detach()]);
+        return { step: state.step, tensors: Object.fromEntries(tensors) };
+      }),
+      paramGroups: this.paramGroups.map(({ params, ...options }) => ({ params: params.length, options })),
+    };
+  }
+
+  /**
+   * Continues where {@link Optimizer.stateDict} was taken; values are copied.
+   * @throws {FormatError} when it belongs to other parameters or to another optimizer; then nothing was changed.
+   */
+  loadStateDict(dict: OptimizerState): void {
+    const params = this.#params(), name = this.#rule.name;
+    const sizes = this.paramGroups.map(({ params }) => params.length),
+      given = dict.paramGroups.map((g) => g.params);
+    if (String(sizes) !== String(given) || dict.state.length !== params.length) {
+      throw new FormatError(`${name}: the state is for groups of [${given}] parameters, this has [${sizes}]`);
+    }
+    dict.paramGroups.forEach(({ options }, i) => {
+      const { params: _, ...own } = this.paramGroups[i];
+      const wrong = Object.keys({ ...own, ...options }).filter((key) => !(key in own) || !(key in options));
+      if (wrong.length) {
+        throw new FormatError(
+          `${name}: the state is of another optimizer; options that differ: ${wrong.join(", ")}`,
+        );
+      }
+    });
+    dict.state.forEach((state, i) => {
+      for (const [key, t] of Object.entries(state?.tensors ?? {})) {
+        if (sameShape(t.shape, params[i].shape)) continue;
+        throw new FormatError(
+          `${name}: ${key} of parameter ${i} is ${formatShape(t.shape)}, expected ${
+            formatShape(params[i].shape)
+          }`,
+        );
+      }
+    });
+    dict.paramGroups.forEach(({ options }, i) => Object.assign(this.paramGroups[i], options));
+    dict.state.forEach((state, i) => this.#load(params[i], this.#groupOf(i), state));
+  }
+
+  #groupOf(index: number): O {
+    let end = 0;
+    return this.paramGroups.find(({ params }) => index < (end += params.length)) as O;
+  }
+
+  #load(p: Tensor, options: O, from: ParameterState | null): void {
+    if (!from) {
+      for (const t of Object.values(this.#state.get(p)?.tensors ?? {})) t.dispose();
+      this.#state.delete(p);
+      return;
+    }
+    const own = this.#stateOf(p, options, Object.keys(from.tensors));
+    own.step = from.step;
+    for (const [name, t] of Object.entries(from.tensors)) {
+      const here = t.device === p.device ? t : t.to({ device: p.device });
+      copyInto(here, own.tensors[name]);
+      if (here !== t) here.dispose();
+    }
+  }
+
+  /** Gives the remembered tensors' memory back. The parameters stay. */
+  dispose(): void {
+    for (const { tensors } of this.#state.values()) for (const t of Object.values(tensors)) t.dispose();
+    this.#state.clear();
+  }
+
+  /** Same as {@link Optimizer.dispose}. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}

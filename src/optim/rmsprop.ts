@@ -1,0 +1,71 @@
+/**
+ * RMSprop: steps divided by the root of a running mean of the squared gradient.
+ *
+ * Hinton: "Neural networks for machine learning", lecture 6e, 2012; centred as in Graves: "Generating sequences with
+ * recurrent neural networks", 2013.
+ *
+ * @module
+ */
+import { add, div, max, mul, sqrt, sub } from "../expr/build.ts";
+import type { Expr } from "../expr/nodes.ts";
+import { Optimizer, type Params } from "./optimizer.ts";
+import { checkRange, operands, type OptimizerOptions, type Rule } from "./rule.ts";
+
+/** Options of {@link RMSprop}. */
+export interface RMSpropOptions extends OptimizerOptions {
+  /** How much of the running mean stays. Default 0.99. */
+  alpha: number;
+  /** Added to the denominator. Default 1e-8. */
+  eps: number;
+  /** How much of the last step stays. Default 0. */
+  momentum: number;
+  /** Divide by the deviation instead: the mean gradient is subtracted first. Default false. */
+  centered: boolean;
+}
+
+function stateNames({ momentum, centered }: RMSpropOptions): string[] {
+  return ["squareAvg", ...(centered ? ["gradAvg"] : []), ...(momentum !== 0 ? ["momentumBuffer"] : [])];
+}
+
+const rule: Rule<RMSpropOptions> = {
+  name: "RMSprop",
+  defaults: { lr: 0.01, alpha: 0.99, eps: 1e-8, momentum: 0, centered: false, weightDecay: 0 },
+  check({ alpha, eps, momentum }): void {
+    checkRange("RMSprop", "alpha", alpha, 0, 1);
+    checkRange("RMSprop", "eps", eps, 0);
+    checkRange("RMSprop", "momentum", momentum, 0);
+  },
+  state: stateNames,
+  initial: () => 0,
+  form: ({ momentum, centered, weightDecay }) => `${momentum !== 0} ${centered} ${weightDecay !== 0}`,
+  update(options) {
+    const { centered, momentum, weightDecay } = options;
+    const { p, g, state, scalars } = operands(stateNames(options).length, 6);
+    const [lr, keepOf, newOf, eps, momentumOf, decay] = scalars;
+    const gradient = weightDecay !== 0 ? add(g, mul(decay, p)) : g;
+    const square = add(mul(keepOf, state[0]), mul(newOf, mul(gradient, gradient)));
+    const outputs: Expr[] = [square];
+    let spread = square;
+    if (centered) {
+      const mean = add(mul(keepOf, state[1]), mul(newOf, gradient));
+      outputs.push(mean);
+      // Rounding may leave a variance just below 0 where the gradient hardly changes.
+      spread = max(sub(square, mul(mean, mean)), 0);
+    }
+    let direction = div(gradient, add(sqrt(spread), eps));
+    if (momentum !== 0) {
+      direction = add(mul(momentumOf, state[centered ? 2 : 1]), direction);
+      outputs.push(direction);
+    }
+    return [sub(p, mul(lr, direction)), ...outputs];
+  },
+  scalars: ({ lr, alpha, eps, momentum, weightDecay }) => [lr, alpha, 1 - alpha, eps, momentum, weightDecay],
+};
+
+/** p − lr · gradient / (√mean square + eps). */
+export class RMSprop extends Optimizer<RMSpropOptions> {
+  /** lr 0.01 unless told. */
+  constructor(params: Params<RMSpropOptions>, options: Partial<RMSpropOptions> = {}) {
+    super(rule, params, options);
+  }
+}
