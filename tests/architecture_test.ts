@@ -29,7 +29,7 @@ const house: { floor: number; room: string; uses: string[] }[] = [
   { floor: 7, room: "src/generate", uses: ["below"] },
   { floor: 7, room: "src/train", uses: ["below"] },
   { floor: 8, room: "src/hub", uses: ["below"] },
-  { floor: 8, room: "src/runtime.ts", uses: ["below", "src/hub"] },
+  { floor: 8, room: "src/runtime", uses: ["below", "src/hub"] },
   { floor: 9, room: "mod.ts", uses: ["below"] },
   { floor: 10, room: "cli", uses: ["mod.ts", "src/core", "src/platform"] },
   { floor: 10, room: "web", uses: ["mod.ts", "below"] },
@@ -146,7 +146,7 @@ describe("the house", () => {
       if (floor > 4 && floor < 8 && onlyRuntimeOpens.some((place) => target.startsWith(place))) {
         const contract = target === "src/backends/contract.ts" && found.kind === "type";
         if (!contract) {
-          broken.push(`${found.file}:${found.line}: imports ${target}; only src/runtime.ts opens it`);
+          broken.push(`${found.file}:${found.line}: imports ${target}; only src/runtime/ opens it`);
         }
       }
     }

@@ -8,7 +8,21 @@ import { formatShape } from "../core/shape.ts";
 import { copyInto, full, rand, randn, type Tensor } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 
+let skipped = false;
+
+/** Runs `f` with initialisation switched off: for parameters that are about to be overwritten by a checkpoint. */
+export function withoutInit<T>(f: () => T): T {
+  const before = skipped;
+  skipped = true;
+  try {
+    return f();
+  } finally {
+    skipped = before;
+  }
+}
+
 function fill(t: Tensor, make: () => Tensor): Tensor {
+  if (skipped) return t;
   noGrad(() => tidy(() => copyInto(make(), t)));
   return t;
 }

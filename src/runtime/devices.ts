@@ -39,7 +39,7 @@ export function cpuBackend(): CpuBackend {
 export function setThreads(count: number): void {
   if (!Number.isInteger(count) || count < 1) throw new OptionError(`setThreads: a whole number from 1, not ${count}`);
   threads = count;
-  cpuBackend().engine.setThreads(count);
+  cpuBackend().engine.threads = count;
 }
 
 /** On how many threads the cpu device computes. */

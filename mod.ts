@@ -1,0 +1,44 @@
+/**
+ * ferrotype: tensors with gradients on WebAssembly, and GPT-2 that trains and talks. One TypeScript source for Deno,
+ * Bun, Node and browsers; nothing to install, nothing to build.
+ *
+ * ```ts
+ * import { GPT2 } from "@ferrotype/ferrotype";
+ *
+ * const model = await GPT2.load("web/models/shakespeare");
+ * for await (const piece of model.generate("ROMEO:", { maxNewTokens: 100, temperature: 0.8, seed: 1 })) {
+ *   console.log(piece);
+ * }
+ * ```
+ *
+ * @module
+ */
+export * from "./src/core/errors.ts";
+export type { ByteSource } from "./src/core/byte_source.ts";
+export { type DataArray, type DType, dtypes } from "./src/core/dtype.ts";
+export { Generator, type GeneratorState } from "./src/core/random.ts";
+export type { Shape } from "./src/core/shape.ts";
+export type { DeviceName, MemoryUse } from "./src/backends/contract.ts";
+
+export * from "./src/ops/mod.ts";
+export {
+  type BackwardOptions,
+  checkGradients,
+  type CheckGradientsOptions,
+  defaultDevice,
+  grad,
+  type GradOptions,
+  keep,
+  noGrad,
+  setDefaultDevice,
+  tidy,
+  valueAndGrad,
+} from "./src/tensor/mod.ts";
+
+export * as nn from "./src/nn/mod.ts";
+export * as optim from "./src/optim/mod.ts";
+
+export * from "./src/text/mod.ts";
+export * from "./src/generate/mod.ts";
+export * from "./src/models/mod.ts";
+export * from "./src/runtime/mod.ts";

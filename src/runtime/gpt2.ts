@@ -1,0 +1,244 @@
+/**
+ * GPT-2 whole: the network with its files, its tokenizer and its voice.
+ *
+ * @module
+ */
+import type { DeviceName } from "../backends/contract.ts";
+import { type DType, isFloat, isQuantized } from "../core/dtype.ts";
+import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
+import { openFiles, SafetensorsFile } from "../files/mod.ts";
+import {
+  type FinishReason,
+  generateText,
+  type GenerateOptions,
+  generateTokens,
+  generationDefaults,
+  type GenerationResult,
+  resolveOptions,
+} from "../generate/mod.ts";
+import { configJson, type GPT2Config, GPT2Model, matchNames, parseConfig } from "../models/mod.ts";
+import { init, isParameter, parameter } from "../nn/mod.ts";
+import { empty, type Tensor } from "../ops/mod.ts";
+import { joinPath, makeDir, writeFileAtomic } from "../platform/platform.ts";
+import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
+import { type FolderOptions, type ModelFolder, openFolder, readJson } from "./model_folder.ts";
+import { readInto, saveSafetensors } from "./safetensors.ts";
+import { tokenizerOf } from "./tokenizer.ts";
+
+/** How far loading has come. */
+export interface LoadProgress {
+  /** Bytes of weights read. */
+  loaded: number;
+  /** Bytes of weights in all. */
+  total: number;
+}
+
+/** Options of {@link GPT2.load}. */
+export interface LoadOptions extends FolderOptions {
+  /** What matrices are held as; vectors stay f32. Default: the dtype in the file. */
+  dtype?: DType;
+  /** Default: the default device. */
+  device?: DeviceName;
+  /** Hears of progress. */
+  onProgress?: (progress: LoadProgress) => void;
+}
+
+/** Options of {@link GPT2.save}. */
+export interface SaveOptions {
+  /** What matrices are stored as. Default: what they are held as. */
+  dtype?: DType;
+  /** Largest file of weights in bytes; more become shards. Default: one file. */
+  shardSize?: number;
+}
+
+/**
+ * A GPT-2 language model.
+ *
+ * ```ts
+ * const model = await GPT2.load("web/models/shakespeare");
+ * for await (const piece of model.generate("ROMEO:", { maxNewTokens: 100, temperature: 0.8 })) print(piece);
+ * ```
+ *
+ * `new GPT2(config)` gives fresh weights, in training mode; `GPT2.load` a trained model, in evaluation mode.
+ */
+export class GPT2 extends GPT2Model {
+  /** Text to ids and back, or null when the model has none: then prompts are ids. */
+  tokenizer: Tokenizer | null = null;
+  /** The model's own defaults for generation (its generation_config.json). */
+  generationConfig: GenerateOptions = {};
+
+  /**
+   * Reads a Hugging Face GPT-2: a folder, a URL of one, or a hub repository, with `model.safetensors` or its shards.
+   *
+   * @throws {FormatError} for files that are not a GPT-2, naming what is missing, unexpected and misshapen.
+   * @throws {CancelledError} when `signal` was aborted.
+   */
+  static async load(where: string | URL, options: LoadOptions = {}): Promise<GPT2> {
+    const { dtype, device, onProgress, ...rest } = options;
+    if (dtype !== undefined && !isFloat(dtype)) {
+      throw new OptionError(`GPT2.load: dtype "${dtype}" is none of f32, f16, bf16`);
+    }
+    const folder = await openFolder(where, rest);
+    const json = await readJson(folder, "config.json");
+    if (json === null) throw new FormatError(`${folder.name} holds no config.json; it is not a model's folder`);
+    const config = parseConfig(json, `${folder.name}/config.json`);
+    const file = await openWeights(folder);
+    try {
+      const model = init.withoutInit(() => new GPT2(config, device ? { device } : {}));
+      await model.#read(file, folder.name, dtype, onProgress, options.signal);
+      model.tokenizer = await tokenizerOf(folder);
+      const ends = config.eosTokenId === null ? {} : { eosTokenId: config.eosTokenId };
+      const own = generationDefaults(await readJson(folder, "generation_config.json"));
+      model.generationConfig = { ...ends, ...own };
+      return model.eval();
+    } finally {
+      await file.close();
+    }
+  }
+
+  async #read(
+    file: SafetensorsFile,
+    where: string,
+    dtype: DType | undefined,
+    onProgress: LoadOptions["onProgress"],
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const own = new Map(this.namedParameters());
+    const shapes = new Map([...own].map(([name, p]) => [name, p.shape]));
+    const names = matchNames(file.names.map((n) => file.info(n)), shapes, this.config.tieWordEmbeddings, where);
+    const total = [...names.values()].reduce((sum, name) => sum + file.info(name).byteLength, 0);
+    let loaded = 0;
+    for (const [path, module] of this.namedModules()) {
+      const holder = module as unknown as Record<string, unknown>;
+      for (const [key, value] of Object.entries(holder)) {
+        if (!isParameter(value)) continue;
+        throwIfAborted(signal, `loading ${where}`);
+        const name = names.get(path ? `${path}.${key}` : key) as string, info = file.info(name);
+        const stored = info.dtype as DType;
+        // Vectors (biases, norms) stay f32: they are small, and every kernel reads them so.
+        const wanted = value.shape.length < 2 ? "f32" : dtype ?? (isQuantized(stored) || stored === "f64" ? "f32" : stored);
+        const target = wanted === value.dtype ? value : replaceParameter(holder, key, value, wanted);
+        await readInto(file, name, target);
+        onProgress?.({ loaded: loaded += info.byteLength, total });
+      }
+    }
+  }
+
+  /** The ids of a prompt. @throws {OptionError} for text without a tokenizer. */
+  encode(prompt: string | readonly number[]): number[] {
+    if (typeof prompt !== "string") {
+      this.ids([...prompt, 0]);
+      return [...prompt];
+    }
+    if (!this.tokenizer) {
+      throw new OptionError("this model has no tokenizer, so prompts are token ids; set model.tokenizer to give text");
+    }
+    const ids = this.tokenizer.encode(prompt);
+    // A text begins at the end-of-text token, as GPT-2 saw texts in training.
+    const begin = this.config.bosTokenId;
+    return ids.length === 0 && begin !== null ? [begin] : ids;
+  }
+
+  /**
+   * Continues a prompt (text, or token ids) and yields pieces of text as they become certain. The iterator's return
+   * value is the {@link GenerationResult}. Stopping the loop stops the work.
+   */
+  generate(prompt: string | readonly number[], options: GenerateOptions = {}): AsyncGenerator<string, GenerationResult> {
+    if (!this.tokenizer) {
+      throw new OptionError("generate: this model has no tokenizer to make text with; use generateIds, or set model.tokenizer");
+    }
+    return generateText(this, this.tokenizer, this.encode(prompt), resolveOptions(options, this.generationConfig));
+  }
+
+  /** Continues a prompt and gives the new text. */
+  async complete(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<string> {
+    return (await this.completion(prompt, options)).text;
+  }
+
+  /** Continues a prompt and gives text, ids, the reason for the end, and times. Needs no tokenizer when given ids. */
+  async completion(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<GenerationResult> {
+    const resolved = resolveOptions(options, this.generationConfig);
+    if (resolved.stop.length && !this.tokenizer) throw new OptionError("generate: stop texts need a tokenizer");
+    const pieces = generateText(this, this.tokenizer, this.encode(prompt), resolved);
+    for (;;) {
+      const step = await pieces.next();
+      if (step.done) return step.value;
+    }
+  }
+
+  /** Continues a prompt and yields token ids. */
+  async *generateIds(
+    prompt: string | readonly number[],
+    options: GenerateOptions = {},
+  ): AsyncGenerator<number, FinishReason> {
+    const resolved = resolveOptions(options, this.generationConfig);
+    if (resolved.stop.length) throw new OptionError("generateIds: stop texts belong to generate, which makes text");
+    const tokens = generateTokens(this, this.encode(prompt), resolved);
+    try {
+      for (;;) {
+        const step = await tokens.next();
+        if (step.done) return step.value.finishReason;
+        yield step.value.id;
+      }
+    } finally {
+      await tokens.return(undefined as never);
+    }
+  }
+
+  /**
+   * Writes a folder that Hugging Face transformers reads: config.json, model.safetensors (or shards),
+   * generation_config.json, and the tokenizer's files. Each file appears whole or not at all.
+   */
+  async save(dir: string | URL, options: SaveOptions = {}): Promise<void> {
+    await makeDir(dir);
+    const tensors = this.stateDict();
+    const stored = options.dtype ?? this.wte.weight.dtype;
+    for (const [name, t] of Object.entries(tensors)) {
+      if (t.shape.length >= 2 && options.dtype && t.dtype !== options.dtype) tensors[name] = t.to({ dtype: options.dtype });
+    }
+    await saveSafetensors(joinPath(dir, "model.safetensors"), tensors, {
+      metadata: { format: "pt" },
+      ...(options.shardSize ? { shardSize: options.shardSize } : {}),
+    });
+    const names: Record<string, string> = { f32: "float32", f16: "float16", bf16: "bfloat16" };
+    await writeJson(joinPath(dir, "config.json"), configJson(this.config, names[stored] ?? stored));
+    await writeJson(joinPath(dir, "generation_config.json"), generationJson(this.generationConfig, this.config));
+    if (this.tokenizer) {
+      await writeJson(joinPath(dir, "tokenizer.json"), this.tokenizer.toJSON());
+      await writeJson(joinPath(dir, "tokenizer_config.json"), tokenizerConfig(this.tokenizer, this.config.nPositions));
+    }
+  }
+}
+
+function replaceParameter(holder: Record<string, unknown>, key: string, old: Tensor, dtype: DType): Tensor {
+  const made = parameter(empty(old.shape, { dtype, device: old.device }));
+  holder[key] = made;
+  old.dispose();
+  return made;
+}
+
+async function openWeights(folder: ModelFolder): Promise<SafetensorsFile> {
+  const single = await folder.open("model.safetensors") ?? await folder.open("model.safetensors.index.json");
+  if (!single) {
+    throw new FormatError(
+      `${folder.name} holds neither model.safetensors nor model.safetensors.index.json; other weight files are not read`,
+    );
+  }
+  const files = await openFiles(single, async (name) => {
+    const shard = await folder.open(name);
+    if (!shard) throw new FormatError(`${folder.name}: the index names ${name}, which is not there`);
+    return shard;
+  });
+  return new SafetensorsFile(files);
+}
+
+async function writeJson(path: string | URL, value: unknown): Promise<void> {
+  await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+}
+
+function generationJson(options: GenerateOptions, config: GPT2Config): Record<string, unknown> {
+  const named = Object.entries(options).filter(([, v]) => v !== undefined && typeof v !== "function")
+    .map(([k, v]) => [k === "stop" ? "stop_strings" : k.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), v]);
+  const ends = { bos_token_id: config.bosTokenId, eos_token_id: config.eosTokenId };
+  return { ...Object.fromEntries(Object.entries(ends).filter(([, v]) => v !== null)), ...Object.fromEntries(named) };
+}

@@ -1,0 +1,9 @@
+/**
+ * Floor 8: the one place that joins platform, devices, files and models.
+ *
+ * @module
+ */
+export * from "./devices.ts";
+export * from "./gpt2.ts";
+export * from "./safetensors.ts";
+export * from "./tokenizer.ts";

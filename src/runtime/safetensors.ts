@@ -1,0 +1,132 @@
+/**
+ * Safetensors files as tensors: opening from anywhere, reading into device memory, saving.
+ *
+ * @module
+ */
+import type { DeviceName } from "../backends/contract.ts";
+import type { ByteSource } from "../core/byte_source.ts";
+import { byteSize, type DType, isDType, isFloat } from "../core/dtype.ts";
+import { DTypeError } from "../core/errors.ts";
+import { castTensor, openFiles, planSafetensors, SafetensorsFile, type TensorToSave } from "../files/mod.ts";
+import { empty, type Tensor } from "../ops/mod.ts";
+import { directoryOf, isHttp, joinPath, type Openable, openSource, remove, writeFileAtomic } from "../platform/platform.ts";
+
+/** Where and as what a tensor is read. */
+export interface ReadTensorOptions {
+  /** Default: the dtype in the file. */
+  dtype?: DType;
+  /** Default: the default device. */
+  device?: DeviceName;
+}
+
+/** An open safetensors file, or several with an index: names, lazy views, tensors. */
+export class Safetensors extends SafetensorsFile {
+  /**
+   * Reads one tensor, and nothing else of the file.
+   * @throws {FormatError} when there is no such name. @throws {DTypeError} for a dtype that the library does not hold.
+   */
+  async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
+    const view = this.view(name), dtype = options.dtype ?? view.dtype;
+    if (!isDType(dtype)) {
+      throw new DTypeError(`${name} holds ${dtype}; read it as one of f32 f16 bf16 i64 i32 u8 bool with { dtype }`);
+    }
+    const device = options.device ? { device: options.device } : {};
+    if (dtype === "f64" && options.device !== "reference") {
+      throw new DTypeError(`${name} holds f64, which only device "reference" has; read it with { dtype: "f32" }`);
+    }
+    const out = empty(view.shape, { dtype, ...device });
+    await readInto(this, name, out);
+    return out;
+  }
+}
+
+/** Reads tensor `name` into the memory of `target` (contiguous), converted to its dtype. */
+export async function readInto(file: SafetensorsFile, name: string, target: Tensor): Promise<void> {
+  const view = file.view(name), bytes = byteSize(target.dtype, target.size);
+  const memory = target.backend.mapped?.(target.buffer);
+  if (memory) {
+    await view.read(target.dtype, memory.subarray(0, bytes));
+    return;
+  }
+  target.backend.upload(target.buffer, 0, await view.read(target.dtype));
+}
+
+/** Opens the shards beside an index. */
+function shardsOf(what: Openable): ((name: string) => Promise<ByteSource>) | undefined {
+  if (typeof what !== "string" && !(what instanceof URL)) return undefined;
+  if (isHttp(what)) return (name) => openSource(new URL(name, String(what)));
+  return (name) => openSource(joinPath(directoryOf(what), name));
+}
+
+/**
+ * Opens a safetensors file, reading its header only: a path, a URL (by HTTP ranges), a Blob or bytes. A
+ * `model.safetensors.index.json` opens all its shards as one.
+ *
+ * ```ts
+ * await using file = await openSafetensors("model.safetensors");
+ * const weight = await file.tensor("wte.weight");
+ * ```
+ *
+ * @throws {FormatError} for a malformed file, naming the tensor and the offset.
+ */
+export async function openSafetensors(what: Openable): Promise<Safetensors> {
+  return new Safetensors(await openFiles(await openSource(what), shardsOf(what)));
+}
+
+/** Options of {@link saveSafetensors}. */
+export interface SaveSafetensorsOptions {
+  /** Texts to keep in the file. */
+  metadata?: Record<string, string>;
+  /** Convert floating-point tensors to this dtype. Default: each keeps its own. */
+  dtype?: DType;
+  /** Largest shard in bytes; larger models become several files and an index. Default: one file. */
+  shardSize?: number;
+}
+
+/** A tensor as the writer wants it; its bytes are read when they are written. */
+function toSave(name: string, t: Tensor): TensorToSave {
+  return {
+    name,
+    dtype: t.dtype,
+    shape: t.shape,
+    bytes: async () => {
+      const data = await t.data();
+      return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    },
+  };
+}
+
+/**
+ * Writes tensors to `path`, or to several files with an index when `shardSize` is given and exceeded. A file appears
+ * whole or not at all.
+ */
+export async function saveSafetensors(
+  path: string | URL,
+  tensors: Readonly<Record<string, Tensor>> | ReadonlyMap<string, Tensor>,
+  options: SaveSafetensorsOptions = {},
+): Promise<void> {
+  const entries = tensors instanceof Map ? [...tensors] as [string, Tensor][] : Object.entries(tensors);
+  const list = entries.map(([name, t]) => {
+    const plain = toSave(name, t);
+    return options.dtype && isFloat(t.dtype) ? castTensor(plain, options.dtype) : plain;
+  });
+  await writePlanned(path, list, options);
+}
+
+/** Plans and writes files; old shards of the same name that are no longer part of it are removed. */
+export async function writePlanned(
+  path: string | URL,
+  tensors: Iterable<TensorToSave>,
+  options: Pick<SaveSafetensorsOptions, "metadata" | "shardSize">,
+): Promise<string[]> {
+  const folder = directoryOf(path), name = String(path).replaceAll("\\", "/").split("/").at(-1) as string;
+  const plan = planSafetensors(tensors, {
+    ...(options.metadata ? { metadata: options.metadata } : {}),
+    ...(options.shardSize ? { shardSize: options.shardSize } : {}),
+    fileName: decodeURIComponent(name),
+  });
+  for (const file of plan.files) await writeFileAtomic(joinPath(folder, file.name), file.chunks());
+  const names = plan.files.map((file) => file.name);
+  if (!names.includes(`${name}.index.json`)) await remove(joinPath(folder, `${name}.index.json`));
+  return names;
+}
