@@ -59,7 +59,7 @@ const folders = ["cli", "src", "tests", "bench", "examples", "web"].filter((name
   existsSync(join(repository, name))
 );
 const checks: [name: string, path: string, args: string[]][] = [
-  ["format", dprint, ["check"]],
+  ["format", dprint, ["check", "--list-different"]],
   ["lint", deno.path, ["lint", "--quiet"]],
   ["types", deno.path, ["check", "--quiet", "mod.ts", ...folders]],
   ["documentation", deno.path, ["doc", "--quiet", "--lint", "mod.ts"]],

@@ -6,13 +6,7 @@
  *
  * @module
  */
-import type {
-  NativeFunction,
-  NativeLibrary,
-  NativeSignature,
-  NativeType,
-  OpenNativeLibrary,
-} from "../core/native_library.ts";
+import type { NativeFunction, NativeLibrary, NativeSignature, NativeType } from "../core/native_library.ts";
 import { globals, isPermitted, rawBuiltinModule, runtimeName, runtimeVersion } from "./runtime.ts";
 
 /** A function as a runtime hands it out. */
@@ -36,7 +30,10 @@ interface Binder {
  * Opens the first of `names` (paths, or names that the system's loader knows) that has every one of `symbols`.
  * Never throws and never prompts: what went wrong is in `reason`.
  */
-export const openLibrary: OpenNativeLibrary = (names, symbols) => {
+export function openLibrary<const S extends Record<string, NativeSignature>>(
+  names: readonly string[],
+  symbols: S,
+): { library: NativeLibrary<S>; reason: null } | { library: null; reason: string } {
   const binder = findBinder();
   if (typeof binder === "string") return { library: null, reason: binder };
   const failures: string[] = [];
@@ -48,7 +45,7 @@ export const openLibrary: OpenNativeLibrary = (names, symbols) => {
     }
   }
   return { library: null, reason: failures.join("; ") || "no library was named" };
-};
+}
 
 function bind<S extends Record<string, NativeSignature>>(
   binder: Binder,

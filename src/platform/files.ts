@@ -7,13 +7,16 @@
  * @module
  */
 import { FerrotypeError } from "../core/errors.ts";
+import type { FileModule } from "./builtin_modules.ts";
 import { builtinModule } from "./runtime.ts";
 
 /** What is known about a file or folder. */
 export interface FileStatus {
   /** Bytes; of no meaning for a folder. */
   readonly size: number;
+  /** Whether it is a file. */
   readonly isFile: boolean;
+  /** Whether it is a folder. */
   readonly isDirectory: boolean;
   /** When it was last written, in milliseconds since 1970. */
   readonly modified: number;
@@ -21,9 +24,11 @@ export interface FileStatus {
 
 /** One entry of a folder. */
 export interface DirectoryEntry {
+  /** Its name, without the folder. */
   readonly name: string;
-  /** Links count as what they point to. */
+  /** Whether it is a file, or a link to one. */
   readonly isFile: boolean;
+  /** Whether it is a folder, or a link to one. */
   readonly isDirectory: boolean;
 }
 
@@ -42,7 +47,7 @@ export type FileContent =
   | ((sink: FileSink) => Promise<void>);
 
 /** The module that works on files, or the reason for having none as an error. */
-export function fileSystem(): NonNullable<ReturnType<typeof builtinModule<"node:fs">>> {
+export function fileSystem(): FileModule {
   const fs = builtinModule("node:fs");
   if (fs !== undefined) return fs;
   throw new FerrotypeError("This runtime has no file system; give a URL, a Blob or bytes instead of a path");

@@ -9,8 +9,11 @@ import { globals, runtimeName } from "./runtime.ts";
 
 /** What an adapter says about itself. */
 export interface GpuAdapter {
+  /** Names of the optional features it has, such as "shader-f16". */
   readonly features: ReadonlySet<string>;
+  /** The largest values it takes, by name. */
   readonly limits: Readonly<Record<string, number>>;
+  /** Who made it. */
   readonly info?: { readonly vendor: string; readonly architecture: string; readonly description: string };
   /** A `GPUDevice` of the WebGPU specification. */
   requestDevice(descriptor?: {

@@ -6,6 +6,16 @@
  *
  * @module
  */
+export type { ByteSource } from "../core/byte_source.ts";
+export type {
+  NativeArgument,
+  NativeArguments,
+  NativeFunction,
+  NativeLibrary,
+  NativeResult,
+  NativeSignature,
+  NativeType,
+} from "../core/native_library.ts";
 export {
   type DirectoryEntry,
   directoryOf,

@@ -6,54 +6,10 @@
  *
  * @module
  */
-import type * as NodeFs from "node:fs";
-import type * as NodeOs from "node:os";
-import type * as NodePath from "node:path";
-import type NodeProcess from "node:process";
-import type * as NodeUrl from "node:url";
-import type * as NodeWorkers from "node:worker_threads";
+import type { BuiltinModules, PermissionDescriptor, RuntimeGlobals } from "./builtin_modules.ts";
 
 /** The runtimes the package knows. */
 export type RuntimeName = "deno" | "bun" | "node" | "browser";
-
-/** What a Deno permission is asked about. */
-export interface PermissionDescriptor {
-  readonly name: "env" | "ffi" | "sys";
-  readonly variable?: string;
-  readonly kind?: string;
-}
-
-/** The part of `Deno` that is used, and that no module of Node's offers. */
-export interface DenoGlobal {
-  readonly version: { readonly deno: string };
-  readonly permissions: { querySync(descriptor: PermissionDescriptor): { readonly state: string } };
-  dlopen(path: string, symbols: Record<string, unknown>): {
-    readonly symbols: Record<string, (...values: unknown[]) => unknown>;
-    close(): void;
-  };
-  readonly UnsafePointer: { of(view: ArrayBufferView): object | null; value(pointer: object | null): bigint };
-}
-
-/** The modules that are asked for, with their types. */
-export interface BuiltinModules {
-  "node:fs": typeof NodeFs;
-  "node:os": typeof NodeOs;
-  "node:path": typeof NodePath;
-  "node:url": typeof NodeUrl;
-  "node:worker_threads": typeof NodeWorkers;
-}
-
-/** The global objects that tell the runtimes apart; all are missing somewhere. */
-export interface RuntimeGlobals {
-  readonly Deno?: DenoGlobal;
-  readonly Bun?: { readonly version: string };
-  readonly process?: typeof NodeProcess;
-  readonly navigator?: {
-    readonly userAgent?: string;
-    readonly hardwareConcurrency?: number;
-    readonly gpu?: unknown;
-  };
-}
 
 /** `globalThis`, seen as what may be there. */
 export const globals: RuntimeGlobals = globalThis as unknown as RuntimeGlobals;

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import type { WorkerModule } from "./builtin_modules.ts";
 import { builtinModule } from "./runtime.ts";
 
 /** A thread that was started. */
@@ -25,7 +26,9 @@ export interface WorkerThread {
 
 /** How a function in a worker talks to the thread that started it: its second argument. */
 export interface WorkerPort {
+  /** Sends a value to the thread that started this one. */
   postMessage(message: unknown, transfer?: Transferable[]): void;
+  /** Hears what that thread sends; a second call replaces the first. */
   onMessage(listener: (message: unknown) => void): void;
 }
 
@@ -51,7 +54,7 @@ export function spawnWorker(
 }
 
 function spawnThread(
-  { Worker }: NonNullable<ReturnType<typeof builtinModule<"node:worker_threads">>>,
+  { Worker }: WorkerModule,
   source: string,
   data: unknown,
   onError: (error: unknown) => void,
@@ -73,7 +76,7 @@ function spawnThread(
   worker.on("error", onError);
   worker.unref();
   return {
-    postMessage: (message, transfer) => worker.postMessage(message, transfer as never),
+    postMessage: (message, transfer) => worker.postMessage(message, transfer),
     onMessage(listener) {
       if (listening !== undefined) worker.off("message", listening);
       worker.on("message", listening = listener);

@@ -1,0 +1,146 @@
+/**
+ * The part of Node's built-in modules, and of the runtimes' global objects, that is used, as types.
+ *
+ * Written down here rather than imported, so that the library type-checks and publishes without a package of types,
+ * and so that one can see at a glance what it needs of a runtime.
+ *
+ * @module
+ */
+
+/** `fs.Stats`. */
+export interface FileStats {
+  readonly size: number;
+  readonly mtimeMs: number;
+  isFile(): boolean;
+  isDirectory(): boolean;
+}
+
+/** `fs.promises.FileHandle`. */
+export interface FileHandle {
+  read(
+    into: Uint8Array,
+    at: number,
+    length: number,
+    position: number,
+  ): Promise<{ readonly bytesRead: number }>;
+  write(bytes: Uint8Array, at: number, length: number): Promise<{ readonly bytesWritten: number }>;
+  stat(): Promise<FileStats>;
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** `fs.Dirent`. */
+export interface FolderEntry {
+  readonly name: string;
+  isFile(): boolean;
+  isDirectory(): boolean;
+  isSymbolicLink(): boolean;
+}
+
+/** `node:fs`. */
+export interface FileModule {
+  readonly promises: {
+    open(path: string, flags: "r" | "wx"): Promise<FileHandle>;
+    stat(path: string): Promise<FileStats>;
+    readdir(path: string, options: { withFileTypes: true }): Promise<FolderEntry[]>;
+    mkdir(path: string, options: { recursive: true }): Promise<unknown>;
+    rename(from: string, to: string): Promise<void>;
+    rm(path: string, options: { recursive?: boolean; force: true }): Promise<void>;
+  };
+  open(path: string, flags: "r", done: (error: Error | null, descriptor: number) => void): void;
+  read(
+    descriptor: number,
+    into: Uint8Array,
+    at: number,
+    length: number,
+    position: number,
+    done: (error: Error | null, count: number) => void,
+  ): void;
+  readSync(descriptor: number, into: Uint8Array, at: number, length: number, position: number): number;
+  fstatSync(descriptor: number): FileStats;
+  closeSync(descriptor: number): void;
+}
+
+/** `worker_threads.Worker`. */
+export interface ThreadWorker {
+  postMessage(message: unknown, transfer?: readonly unknown[]): void;
+  on(event: "message" | "error", listener: (value: unknown) => void): void;
+  off(event: "message" | "error", listener: (value: unknown) => void): void;
+  ref(): void;
+  unref(): void;
+  terminate(): Promise<number>;
+}
+
+/** `node:worker_threads`. */
+export interface WorkerModule {
+  readonly Worker: new (source: string, options: { eval: true; workerData: unknown }) => ThreadWorker;
+}
+
+/** The modules that are asked for. */
+export interface BuiltinModules {
+  "node:fs": FileModule;
+  "node:os": {
+    availableParallelism(): number;
+    cpus(): { readonly model: string }[];
+    homedir(): string;
+    totalmem(): number;
+  };
+  "node:path": { join(...parts: string[]): string; dirname(path: string): string };
+  "node:url": { fileURLToPath(url: string | URL): string };
+  "node:worker_threads": WorkerModule;
+}
+
+/** One of the streams of `process`. */
+export interface ProcessStream {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+  write(text: string, done: (error?: Error | null) => void): boolean;
+  on(event: "error", listener: (error: Error) => void): void;
+  off(event: "error", listener: (error: Error) => void): void;
+}
+
+/** `process`, which Deno and Bun have too. */
+export interface ProcessGlobal {
+  readonly versions: { readonly node?: string };
+  readonly platform: string;
+  readonly arch: string;
+  readonly env: Record<string, string | undefined>;
+  readonly stdin: { readonly isTTY?: boolean };
+  readonly stdout: ProcessStream;
+  readonly stderr: ProcessStream;
+  emitWarning: (...values: unknown[]) => void;
+  getBuiltinModule?(name: string): unknown;
+  memoryUsage(): { readonly rss: number };
+  on(signal: "SIGINT", listener: () => void): void;
+  off(signal: "SIGINT", listener: () => void): void;
+}
+
+/** What a Deno permission is asked about. */
+export interface PermissionDescriptor {
+  readonly name: "env" | "ffi" | "sys";
+  readonly variable?: string;
+  readonly kind?: string;
+}
+
+/** `Deno`. */
+export interface DenoGlobal {
+  readonly version: { readonly deno: string };
+  readonly permissions: { querySync(descriptor: PermissionDescriptor): { readonly state: string } };
+  readonly UnsafePointer: { of(view: ArrayBufferView): object | null; value(pointer: object | null): bigint };
+  dlopen(path: string, symbols: Record<string, unknown>): {
+    readonly symbols: Record<string, (...values: unknown[]) => unknown>;
+    close(): void;
+  };
+}
+
+/** The global objects that tell the runtimes apart; each is missing somewhere. */
+export interface RuntimeGlobals {
+  readonly Deno?: DenoGlobal;
+  readonly Bun?: { readonly version: string };
+  readonly process?: ProcessGlobal;
+  readonly navigator?: {
+    readonly userAgent?: string;
+    readonly hardwareConcurrency?: number;
+    readonly gpu?: unknown;
+  };
+}
