@@ -23,10 +23,15 @@ export interface NativeSignature {
 
 /** What an argument of each type is given as. */
 export interface NativeArgument {
+  /** A whole number from -2^31 on. */
   i32: number;
+  /** A whole number from 0 on. */
   u32: number;
+  /** A whole number of 64 bits; a number where it is exact. */
   i64: number | bigint;
+  /** Rounded to single precision. */
   f32: number;
+  /** As it is. */
   f64: number;
   /** A view, at its own offset in its buffer (shared memory and WebAssembly memory included), or `null`. */
   pointer: ArrayBufferView | null;
@@ -36,11 +41,17 @@ export interface NativeArgument {
 
 /** What a result of each type arrives as. */
 export interface NativeResult {
+  /** Nothing. */
   void: undefined;
+  /** A whole number from -2^31 on. */
   i32: number;
+  /** A whole number from 0 on. */
   u32: number;
+  /** A whole number of 64 bits. */
   i64: bigint;
+  /** A single-precision number. */
   f32: number;
+  /** A double-precision number. */
   f64: number;
   /** 0 for a null pointer. */
   address: number;
