@@ -19,6 +19,7 @@
  * @module
  */
 import { DTypeError } from "../../../core/errors.ts";
+import { toI32, toI64 } from "../../../expr/arithmetic.ts";
 import type { Expr, Program } from "../../../expr/nodes.ts";
 import type { FunctionBuilder, Local } from "../assembler/mod.ts";
 import type { Engine, KernelContext } from "../engine.ts";
@@ -207,8 +208,8 @@ export function storeScalars(
   for (let i = 0; i < scalars.length; i++) {
     const at = address + i * scalarBytes;
     if (type === "f32") engine.f32[at >>> 2] = scalars[i];
-    else if (type === "i64") engine.i64[at >>> 3] = BigInt(Math.trunc(scalars[i]));
-    else engine.i32[at >>> 2] = Math.trunc(scalars[i]);
+    else if (type === "i64") engine.i64[at >>> 3] = toI64(scalars[i]);
+    else engine.i32[at >>> 2] = toI32(scalars[i]);
   }
 }
 
@@ -223,12 +224,16 @@ export function loadScalars(f: FunctionBuilder, program: Program, args: Local, o
   });
 }
 
+/** Whether a program has parts that take a chain of many instructions. */
+export function isHeavy(program: Program): boolean {
+  return cut(program).parts.some(({ expr }) => isLong(expr));
+}
+
 /**
  * How many vectors side by side make a program fast: chains of dependent instructions as long as exp's are more than
  * a processor looks ahead, so they are interleaved, four at a time. Engines whose `relaxed_madd` is not fused (Bun's)
  * also keep fewer vectors in registers, and lose more by it than they gain.
  */
 export function preferredWidth(program: Program, context: KernelContext): number {
-  const heavy = cut(program).parts.some(({ expr }) => isLong(expr));
-  return heavy ? (context.fusedMadd ? 4 : 1) : 4;
+  return isHeavy(program) && !context.fusedMadd ? 1 : 4;
 }

@@ -7,6 +7,7 @@
  * @module
  */
 import { DTypeError } from "../../../core/errors.ts";
+import { toI32, toI64 } from "../../../expr/arithmetic.ts";
 import type { BinaryOp, CompareOp, Expr, Program, UnaryOp } from "../../../expr/nodes.ts";
 import { emitErf } from "../math/erf.ts";
 import { emitExp, emitExpm1, emitTanh } from "../math/exp.ts";
@@ -114,7 +115,8 @@ export function emitValue(e: Evaluation, place: number): Vectors {
   const [x, y, z] = operands;
   switch (expr.kind) {
     case "const":
-      return w.constant(shape === "f32x4" ? expr.value : Math.trunc(expr.value), shape);
+      if (shape === "i64x2") return w.constant(toI64(expr.value), shape);
+      return w.constant(shape === "i32x4" ? toI32(expr.value) : expr.value, shape);
     case "unary":
       return shape === "f32x4" ? unary(e, expr.op, x) : integerUnary(e, shape, expr.op, x);
     case "binary":
@@ -138,8 +140,13 @@ function unary(e: Evaluation, op: UnaryOp, place: number): Vectors {
   switch (op) {
     case "round":
       return w.op("f32x4.nearest", x);
-    case "sign": // NaN and zeros are their own signs
-      return w.select(w.op("f32x4.gt", x, 0), 1, w.select(w.op("f32x4.lt", x, 0), -1, x));
+    case "sign": {
+      const sign = w.sub(
+        w.and(w.op("f32x4.gt", x, 0), w.constant(1, "f32x4")),
+        w.and(w.op("f32x4.lt", x, 0), w.constant(1, "f32x4")),
+      );
+      return w.select(w.op("f32x4.eq", x, x), sign, x);
+    }
     default:
       return w.op(`f32x4.${op as "neg" | "abs" | "floor" | "ceil" | "trunc" | "sqrt"}`, x);
   }

@@ -32,7 +32,9 @@ function reduce(w: VectorWriter, x: Vectors, y: Vectors): Vectors {
 export function emitRemainder(w: VectorWriter, x: Vectors, y: Vectors): Vectors {
   const size = w.op("f32x4.abs", x), divisor = w.op("f32x4.abs", y);
   const valid = w.and(w.op("f32x4.lt", size, Infinity), w.op("f32x4.gt", divisor, 0));
-  const [x0, x1] = w.promote(w.and(size, valid)), [y0, y1] = w.promote(w.select(valid, divisor, 1));
+  const [x0, x1] = w.promote(w.and(size, valid));
+  // An infinite divisor would meet 0 as a factor; any that is larger than all floats does.
+  const [y0, y1] = w.promote(w.select(valid, divisor, 1)).map((y) => w.atMost(y, 1e300, "f64x2"));
   const rest = w.or(w.demote(reduce(w, x0, y0), reduce(w, x1, y1)), w.signOf(x));
   return w.select(valid, rest, NaN);
 }
