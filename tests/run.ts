@@ -68,6 +68,8 @@ async function runFile(runtime: FoundRuntime, file: string, reports: string): Pr
     // The process died before it wrote its report; said below.
   }
   const tail = () => output.trim().split("\n").slice(-40).join("\n");
+  // Node reports a file that crashed as one failed test that says no more than that.
+  tests = tests.map((test) => test.name === `tests/${file}` ? { ...test, detail: tail() } : test);
   if (late) {
     tests.push({
       name: file,
