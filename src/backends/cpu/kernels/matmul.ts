@@ -100,11 +100,6 @@ function multiplyFew(engine: Engine, program: Program | null, scalars: readonly 
     write(engine, args, arg.columnBlocksArg, rows);
     write(engine, args, arg.packedArg, packed);
     kernel.run(args, 0, rows * matrices);
-    a.address = packed;
-    a.bytes = a.column = 4;
-    a.row = 4 * depth;
-    a.leading[product.sizes.length - 1] = 4 * depth * rows;
-    if (product.sizes.length === 2) a.leading[0] = 4 * depth * rows * product.sizes[1];
   }
   // Columns for some tens of kilobytes of b, so that threads get even shares and sums stay close.
   const work = rows * columns * depth;
@@ -112,6 +107,13 @@ function multiplyFew(engine: Engine, program: Program | null, scalars: readonly 
   const width = 8 * Math.ceil(Math.min(512, Math.max(16, columns * matrices / wanted)) / 8);
   const count = Math.ceil(columns / width);
   writeProduct(engine, args);
+  if (!ready) {
+    const { sizes } = product, last = sizes.length - 1, bytes = 4 * depth * rows;
+    write(engine, args, arg.aArg, packed);
+    write(engine, args, arg.aArg + 4, 4 * depth);
+    write(engine, args, arg.aArg + 12, bytes);
+    write(engine, args, arg.aArg + 16, last >= 0 ? bytes * sizes[last] : 0);
+  }
   write(engine, args, arg.taskArg, 0);
   write(engine, args, arg.blockPanelsArg, width);
   write(engine, args, arg.columnBlocksArg, count);
