@@ -66,7 +66,8 @@ export const truth: Readonly<Record<string, (...x: number[]) => number>> = {
   leakyRelu: (x, slope) => x > 0 ? x : x * slope,
   elu: (x, alpha) => x > 0 ? x : alpha * Math.expm1(x),
   gelu: (x) => 0.5 * x * (1 + erf(x / Math.SQRT2)),
-  geluTanh: (x) => 0.5 * x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))),
+  // (1 + tanh u) / 2 is the logistic function of 2u; with tanh nothing would be left of it at -8.
+  geluTanh: (x) => x * logistic(2 * Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)),
   silu: (x) => x * logistic(x),
   mish: (x) => x * Math.tanh(Math.log1p(Math.exp(x))),
   softplus: (x, beta, threshold) => x * beta > threshold ? x : Math.log1p(Math.exp(x * beta)) / beta,

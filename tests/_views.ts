@@ -1,167 +1,197 @@
-/**
- * Random views of one shape on two devices at once, for tests that hold a device against the reference device: whole
- * buffers are compared, so that what lies between and beside the elements of a view is seen to be left alone.
- *
- * @module
- */
+/** Tensors for tests of devices: any dtype, any layout, written and read back as plain numbers. */
 import { strict as assert } from "node:assert";
 import type { Backend, DeviceBuffer, View } from "../src/backends/contract.ts";
-import { byteSize, type DType, isFloat } from "../src/core/dtype.ts";
+import { arrayOn, byteSize, type DType } from "../src/core/dtype.ts";
 import { fromBf16, fromF16, toBf16, toF16 } from "../src/core/half.ts";
-import { toI64 } from "../src/expr/arithmetic.ts";
-import type { Generator } from "../src/core/random.ts";
+import { Generator } from "../src/core/random.ts";
+import { contiguousStrides, sizeOf } from "../src/core/shape.ts";
 
-/** What the tests need of a device. */
-export type Device = Pick<Backend, "allocate" | "release" | "upload"> & {
-  /** The memory of a buffer. */
-  bytes(buffer: DeviceBuffer): Uint8Array;
-};
+/** How a view lies in memory. `broadcast` repeats elements, so it is for inputs only. */
+export type LayoutKind = "contiguous" | "offset" | "permuted" | "stepped" | "reversed" | "broadcast";
 
-/** The same view on both devices. */
-export interface Twin {
-  readonly tested: View;
-  readonly oracle: View;
+/** The layouts an input can have. */
+export const inputLayouts: readonly LayoutKind[] = [
+  "contiguous",
+  "offset",
+  "permuted",
+  "stepped",
+  "reversed",
+  "broadcast",
+];
+
+/** The layouts an output can have: all in which every element has a place of its own. */
+export const outputLayouts: readonly LayoutKind[] = inputLayouts.slice(0, -1);
+
+/** All indices of `shape` in row-major order. */
+export function positionsOf(shape: readonly number[]): number[][] {
+  let list: number[][] = [[]];
+  for (const size of shape) list = list.flatMap((p) => Array.from({ length: size }, (_, i) => [...p, i]));
+  return list;
 }
 
-/** How a view may lie in its buffer. */
-export interface Layout {
-  readonly contiguous?: boolean;
-  readonly broadcast?: boolean;
+/** Where the elements of `view` lie in its buffer, in row-major order. */
+export function placesOf(view: View): number[] {
+  return positionsOf(view.shape).map((p) => p.reduce((at, i, d) => at + i * view.strides[d], view.offset));
 }
 
-/** Both devices, and all buffers made on them. */
-export class Twins {
-  readonly tested: Device;
-  readonly oracle: Device;
-  #made: Twin[] = [];
+/** `value` as an element of `dtype` is stored. */
+export function encode(dtype: DType, value: number): number | bigint {
+  return dtype === "i64"
+    ? BigInt(value)
+    : dtype === "f16"
+    ? toF16(value)
+    : dtype === "bf16"
+    ? toBf16(value)
+    : value;
+}
 
-  constructor(tested: Device, oracle: Device) {
-    this.tested = tested;
-    this.oracle = oracle;
+/** The number that a stored element stands for. */
+export function decode(dtype: DType, stored: number | bigint): number {
+  return dtype === "f16"
+    ? fromF16(Number(stored))
+    : dtype === "bf16"
+    ? fromBf16(Number(stored))
+    : Number(stored);
+}
+
+type Elements = { [i: number]: number | bigint; readonly length: number };
+
+/** Makes views on a device, with random numbers that a seed repeats, and frees them all at the end. */
+export class Workbench {
+  readonly backend: Backend;
+  readonly random: Generator;
+  readonly #buffers: DeviceBuffer[] = [];
+
+  constructor(backend: Backend, seed = 1) {
+    this.backend = backend;
+    this.random = new Generator(seed);
   }
 
-  /** A view of random elements; `fill` gives an element from a uniform number in [0, 1). */
-  view(
-    random: Generator,
+  /** A number such as `dtype` usually holds. */
+  sample(dtype: DType): number {
+    switch (dtype) {
+      case "bool":
+        return this.random.integer(0, 2);
+      case "u8":
+        return this.random.integer(0, 256);
+      case "i32":
+      case "i64":
+        return this.random.integer(-1000, 1000);
+      default:
+        return this.random.normal() * 4;
+    }
+  }
+
+  /** A view filled by `fill` (all of its buffer, gaps too), laid out as `kind` says. */
+  input(
     dtype: DType,
     shape: readonly number[],
-    fill: (random: Generator) => number,
-    layout: Layout = {},
-  ): Twin {
-    const { strides, offset, room } = randomLayout(random, shape, layout);
-    const bytes = new Uint8Array(byteSize(dtype, room));
-    const data = new DataView(bytes.buffer);
-    for (let i = 0; i < room; i++) writeElement(data, dtype, i, fill(random));
-    return this.make(dtype, shape, strides, offset, bytes);
+    kind: LayoutKind = "contiguous",
+    fill: () => number = () => this.sample(dtype),
+  ): View {
+    const { strides, offset, length } = this.#layout(shape, kind);
+    const bytes = new ArrayBuffer(byteSize(dtype, length));
+    const elements = arrayOn(dtype, bytes, 0, length) as Elements;
+    for (let i = 0; i < length; i++) elements[i] = encode(dtype, fill());
+    return { buffer: this.upload(new Uint8Array(bytes)), dtype, shape, strides, offset };
   }
 
-  /** A view with this content and layout. */
-  make(
-    dtype: DType,
-    shape: readonly number[],
-    strides: readonly number[],
-    offset: number,
-    bytes: Uint8Array,
-  ): Twin {
-    const on = (device: Device): View => {
-      const buffer = device.allocate(bytes.length);
-      device.upload(buffer, 0, bytes);
-      return { buffer, dtype, shape, strides, offset };
-    };
-    const twin = { tested: on(this.tested), oracle: on(this.oracle) };
-    this.#made.push(twin);
-    return twin;
+  /** A contiguous view of these values. */
+  of(dtype: DType, shape: readonly number[], values: readonly number[]): View {
+    assert.equal(values.length, sizeOf(shape));
+    let i = 0;
+    return this.input(dtype, shape, "contiguous", () => values[i++] ?? 0);
   }
 
-  /** Fails where the buffers of a view differ: bytes for integers, more than `tolerance` (relative) for floats. */
-  compare(twin: Twin, tolerance: number, what: string): void {
-    const { dtype } = twin.tested;
-    const actual = this.tested.bytes(twin.tested.buffer), expected = this.oracle.bytes(twin.oracle.buffer);
-    const a = new DataView(actual.buffer, actual.byteOffset, actual.length);
-    const e = new DataView(expected.buffer, expected.byteOffset, expected.length);
-    for (let i = 0; i < actual.length / byteSize(dtype, 1); i++) {
-      const x = readElement(a, dtype, i), y = readElement(e, dtype, i);
-      if (x === y || (x !== x && y !== y)) continue;
-      const precision = dtype === "f16" ? 2 ** -10 : dtype === "bf16" ? 2 ** -7 : 0;
-      const least = dtype === "f16" ? 2 ** -24 : 2 ** -140;
-      const near = isFloat(dtype) &&
-        Math.abs(Number(x) - Number(y)) <= Math.max(tolerance, precision) * Math.abs(Number(y)) + least;
-      if (!near) assert.fail(`${what}: element ${i} of the buffer is ${x}, expected ${y}`);
+  /** A contiguous i64 view of these values. */
+  ofBigints(values: readonly bigint[]): View {
+    const bytes = new Uint8Array(BigInt64Array.from(values).buffer);
+    return { buffer: this.upload(bytes), dtype: "i64", shape: [values.length], strides: [1], offset: 0 };
+  }
+
+  /** A view to write to, filled with a pattern that {@link read} checks the gaps of. */
+  output(dtype: DType, shape: readonly number[], kind: LayoutKind = "contiguous"): View {
+    const { strides, offset, length } = this.#layout(shape, kind);
+    const bytes = Uint8Array.from({ length: byteSize(dtype, length) }, (_, i) => pattern(i));
+    return { buffer: this.upload(bytes), dtype, shape, strides, offset };
+  }
+
+  /** Device memory with these bytes. */
+  upload(bytes: Uint8Array): DeviceBuffer {
+    const buffer = this.backend.allocate(bytes.length);
+    this.#buffers.push(buffer);
+    if (bytes.length > 0) this.backend.upload(buffer, 0, bytes);
+    return buffer;
+  }
+
+  /** The elements, row-major; i64 as numbers. `output` demands that what lies between them is as `output()` left it. */
+  async read(view: View, output: "output" | "" = ""): Promise<number[]> {
+    return (await this.#stored(view, output)).map((stored) => decode(view.dtype, stored));
+  }
+
+  /** The elements of an i64 view. */
+  async readBigints(view: View): Promise<bigint[]> {
+    return (await this.#stored(view, "")) as bigint[];
+  }
+
+  /** The same elements, laid out the same, on another device. */
+  async mirror(view: View, to: Workbench): Promise<View> {
+    return { ...view, buffer: to.upload(await this.#bytes(view)) };
+  }
+
+  /** Gives all memory back. */
+  free(): void {
+    for (const buffer of this.#buffers.splice(0)) this.backend.release(buffer);
+  }
+
+  #bytes(view: View): Promise<Uint8Array> {
+    return this.backend.download(view.buffer, 0, view.buffer.byteLength);
+  }
+
+  async #stored(view: View, output: "output" | ""): Promise<(number | bigint)[]> {
+    const bytes = (await this.#bytes(view)).slice(), width = byteSize(view.dtype, 1), places = placesOf(view);
+    if (output) {
+      const own = new Set(places);
+      for (let i = 0; i < bytes.length; i++) {
+        if (!own.has(Math.floor(i / width)) && bytes[i] !== pattern(i)) {
+          assert.fail(`byte ${i} is no element, yet it was written`);
+        }
+      }
     }
+    const elements = arrayOn(view.dtype, bytes.buffer, 0, Math.floor(bytes.length / width)) as Elements;
+    return places.map((at) => elements[at]);
   }
 
-  /** Gives all buffers back. */
-  release(): void {
-    for (const { tested, oracle } of this.#made) {
-      this.tested.release(tested.buffer);
-      this.oracle.release(oracle.buffer);
+  #layout(shape: readonly number[], kind: LayoutKind): { strides: number[]; offset: number; length: number } {
+    const { random } = this, rank = shape.length;
+    const order = shape.map((_, d) => d);
+    if (kind === "permuted" || kind === "broadcast") {
+      for (let i = rank - 1; i > 0; i--) {
+        const j = random.integer(0, i + 1);
+        [order[i], order[j]] = [order[j], order[i]];
+      }
     }
-    this.#made = [];
+    const repeats = shape.map((_, d) =>
+      kind === "broadcast" && (d === order[0] || random.integer(0, 3) === 0)
+    );
+    const strides = contiguousStrides(shape);
+    let step = kind === "stepped" ? random.integer(2, 4) : 1,
+      offset = kind === "contiguous" ? 0 : random.integer(1, 6);
+    for (let i = rank - 1; i >= 0; i--) {
+      const d = order[i];
+      strides[d] = repeats[d] ? 0 : step;
+      if (repeats[d]) continue;
+      step *= Math.max(shape[d], 1);
+      if (kind === "reversed" && shape[d] > 0 && random.integer(0, 3) > 0) {
+        offset += (shape[d] - 1) * strides[d];
+        strides[d] = -strides[d];
+      }
+    }
+    const reach = strides.reduce((far, s, d) => s > 0 ? far + s * (shape[d] - 1) : far, offset);
+    return { strides, offset, length: Math.max(reach, offset) + 1 + random.integer(0, 4) };
   }
 }
 
-function randomLayout(
-  random: Generator,
-  shape: readonly number[],
-  layout: Layout,
-): { strides: number[]; offset: number; room: number } {
-  const order = shape.map((_, i) => i);
-  if (!layout.contiguous && random.uniform() < 0.6) {
-    for (let i = order.length - 1; i > 0; i--) {
-      const j = random.integer(0, i + 1);
-      [order[i], order[j]] = [order[j], order[i]];
-    }
-  }
-  const strides = new Array<number>(shape.length).fill(0);
-  let step = 1, offset = layout.contiguous ? 0 : random.integer(0, 4);
-  for (let i = order.length - 1; i >= 0; i--) {
-    const axis = order[i];
-    if (layout.broadcast && random.uniform() < 0.4) continue;
-    if (!layout.contiguous && random.uniform() < 0.2) step *= random.integer(1, 4);
-    strides[axis] = step;
-    step *= shape[axis];
-    if (!layout.contiguous && random.uniform() < 0.2 && shape[axis] > 0) {
-      offset += strides[axis] * (shape[axis] - 1);
-      strides[axis] = -strides[axis];
-    }
-  }
-  return { strides, offset, room: Math.max(step, 1) + offset + random.integer(0, 5) };
-}
-
-/** Writes element `i` of an array of `dtype`. */
-export function writeElement(data: DataView, dtype: DType, i: number, value: number): void {
-  switch (dtype) {
-    case "f32":
-      return data.setFloat32(4 * i, value, true);
-    case "f16":
-      return data.setUint16(2 * i, toF16(value), true);
-    case "bf16":
-      return data.setUint16(2 * i, toBf16(value), true);
-    case "i32":
-      return data.setInt32(4 * i, value, true);
-    case "i64":
-      return data.setBigInt64(8 * i, toI64(value), true);
-    case "bool":
-      return data.setUint8(i, value > 0 ? 1 : 0);
-    default:
-      return data.setUint8(i, value);
-  }
-}
-
-/** Reads element `i` of an array of `dtype`. */
-export function readElement(data: DataView, dtype: DType, i: number): number | bigint {
-  switch (dtype) {
-    case "f32":
-      return data.getFloat32(4 * i, true);
-    case "f16":
-      return fromF16(data.getUint16(2 * i, true));
-    case "bf16":
-      return fromBf16(data.getUint16(2 * i, true));
-    case "i32":
-      return data.getInt32(4 * i, true);
-    case "i64":
-      return data.getBigInt64(8 * i, true);
-    default:
-      return data.getUint8(i);
-  }
+function pattern(i: number): number {
+  return (i * 37 + 11) & 255;
 }
