@@ -12,7 +12,7 @@ import { type ComputeType, type Expr, input, type Program, scalar } from "../src
 import { program } from "../src/expr/program.ts";
 import { table } from "../src/expr/table.ts";
 import { testPlatform } from "./_cpu_platform.ts";
-import { type Device, type Layout, type Twin, Twins } from "./_views.ts";
+import { type Device, type Layout, type Twin, Twins } from "./_twins.ts";
 
 const storable: readonly DType[] = ["f32", "f16", "bf16", "i32", "i64", "u8", "bool"];
 const reference = createReferenceBackend();

@@ -1,20 +1,19 @@
 /**
- * What an elementwise kernel is made for, and the argument block in which it finds sizes, strides and addresses.
+ * What an elementwise kernel (or a reduction) is made for, and the argument block in which it finds sizes, strides and addresses.
  *
  * The block: some words about how work is cut, the sizes of the outer axes (the fastest first), then per operand its
  * address, its step along the inner axis and its steps along the outer ones, in bytes; then the scalars.
  *
  * @module
  */
-import type { DType } from "../../../core/dtype.ts";
 import type { Program } from "../../../expr/nodes.ts";
 import type { FunctionBuilder, Local } from "../assembler/mod.ts";
-import { type Pattern, type SpanOperand, spanOperand } from "./spans.ts";
+import { type Pattern, type SpanOperand, spanOperand, type Stored } from "./spans.ts";
 
 /** One operand, as far as it is part of the kernel. */
 export interface OperandKind {
   /** What is stored. */
-  readonly dtype: DType;
+  readonly dtype: Stored;
   /** How it lies along the inner axis. */
   readonly pattern: Pattern;
   /** Whether its elements are neighbours along the second axis, in a transposed kernel. */
@@ -33,16 +32,26 @@ export interface KernelKind {
   readonly outer: number;
 }
 
-/** Word of the argument block: of the inner axis. */
-export const sizeWord = 0;
-/** Word of the argument block: elements of a row in one item. */
-export const chunkWord = 1;
-/** Word of the argument block: items per row; 1 when an item has several rows. */
-export const chunksWord = 2;
-export const rowsPerItemWord = 3;
-export const rowsWord = 4;
+/** Words of the argument block that say how work is cut. */
+export const words = {
+  /** Elements of the inner axis. */
+  size: 0,
+  /** Elements of a row in one item. */
+  chunk: 1,
+  /** Items per row; 1 when an item has whole rows. */
+  chunks: 2,
+  /** Rows in one item. */
+  rowsPerItem: 3,
+  /** Rows in all; of a reduction, rows that are reduced together. */
+  rows: 4,
+  /** Parts into which a reduction cuts what is reduced. */
+  parts: 5,
+  /** Bytes between the results of neighbouring parts. */
+  partStep: 6,
+} as const;
+
 /** Words before the sizes of the outer axes. */
-export const headWords = 5;
+export const headWords = 8;
 
 /** Where a kernel finds its arguments. */
 export class Arguments {
@@ -60,24 +69,29 @@ export class Arguments {
     return 4 * (headWords + axis);
   }
 
-  /** The offset of the address of an operand; the steps along the inner and the outer axes follow it. */
-  operand(k: number): number {
+  /** The offset of the address of an operand. */
+  address(k: number): number {
     return 4 * (headWords + this.outer + k * (this.outer + 2));
+  }
+
+  /** The offset of an operand's step along an axis: 0 is the inner one. */
+  step(k: number, axis: number): number {
+    return this.address(k) + 4 + 4 * axis;
   }
 
   /** The offset of the scalars. */
   get scalars(): number {
-    return Math.ceil(this.operand(this.#operands) / 8) * 8;
+    return Math.ceil(this.address(this.#operands) / 8) * 8;
   }
 }
 
-/** Pushes word `offset` (in bytes) of the arguments. */
+/** Pushes the argument at `offset` bytes. */
 export function pushArgument(f: FunctionBuilder, args: Local, offset: number): void {
   f.get(args);
   f.load("i32.load", offset);
 }
 
-/** Loads an argument into a fresh local. */
+/** Loads the argument at `offset` bytes into a fresh local. */
 export function loadArgument(f: FunctionBuilder, args: Local, offset: number): Local {
   const local = f.local("i32");
   pushArgument(f, args, offset);
@@ -85,54 +99,12 @@ export function loadArgument(f: FunctionBuilder, args: Local, offset: number): L
   return local;
 }
 
-/**
- * Adds to `starts` the way to row number `row` of the outer axes from number `first` on. `at(k, axis)` is the offset
- * of operand k's step.
- */
-export function emitSeek(
-  f: FunctionBuilder,
-  args: Local,
-  layout: Arguments,
-  row: Local,
-  first: number,
-  starts: readonly Local[],
-): Local[] {
-  const rest = f.local("i32");
-  f.get(row);
-  f.set(rest);
-  return Array.from({ length: layout.outer - first }, (_, i) => {
-    const axis = first + i, position = f.local("i32");
-    if (axis === layout.outer - 1) f.get(rest);
-    else {
-      f.get(rest);
-      pushArgument(f, args, layout.size(axis));
-      f.op("i32.rem_u");
-    }
-    f.set(position);
-    if (axis < layout.outer - 1) {
-      f.get(rest);
-      pushArgument(f, args, layout.size(axis));
-      f.op("i32.div_u");
-      f.set(rest);
-    }
-    starts.forEach((start, k) => {
-      f.get(start);
-      f.get(position);
-      pushArgument(f, args, layout.operand(k) + 8 + 4 * axis);
-      f.op("i32.mul");
-      f.op("i32.add");
-      f.set(start);
-    });
-    return position;
-  });
-}
-
 /** The operands' locals, with their inner steps loaded. */
 export function loadOperands(f: FunctionBuilder, args: Local, kind: KernelKind): SpanOperand[] {
   const layout = new Arguments(kind);
   return [...kind.inputs, ...kind.outputs].map((operand, k) => {
     const local = spanOperand(f, operand.dtype, operand.pattern);
-    pushArgument(f, args, layout.operand(k) + 4);
+    pushArgument(f, args, layout.step(k, 0));
     f.set(local.step);
     return local;
   });
@@ -146,7 +118,7 @@ export function emitAddresses(
   operands: readonly SpanOperand[],
 ): void {
   operands.forEach((x, k) => {
-    pushArgument(f, args, layout.operand(k));
+    pushArgument(f, args, layout.address(k));
     f.set(x.start);
   });
 }
@@ -164,6 +136,86 @@ export function emitSkip(f: FunctionBuilder, operands: readonly SpanOperand[], f
   }
 }
 
+/**
+ * Moves operands to row number `row` of the outer axes `from` (inclusive) to `to` (exclusive), the fastest first. Gives
+ * the positions along these axes, for {@link emitNextRow}.
+ */
+export function emitSeek(
+  f: FunctionBuilder,
+  args: Local,
+  layout: Arguments,
+  operands: readonly SpanOperand[],
+  row: Local,
+  from: number,
+  to: number,
+): Local[] {
+  const rest = f.local("i32");
+  f.get(row);
+  f.set(rest);
+  const positions: Local[] = [];
+  for (let axis = from; axis < to; axis++) {
+    const position = f.local("i32");
+    positions.push(position);
+    f.get(rest);
+    if (axis < to - 1) {
+      pushArgument(f, args, layout.size(axis));
+      f.op("i32.rem_u");
+    }
+    f.set(position);
+    operands.forEach((x, k) => {
+      f.get(x.start);
+      f.get(position);
+      pushArgument(f, args, layout.step(k, axis + 1));
+      f.op("i32.mul");
+      f.op("i32.add");
+      f.set(x.start);
+    });
+    if (axis === to - 1) break;
+    f.get(rest);
+    pushArgument(f, args, layout.size(axis));
+    f.op("i32.div_u");
+    f.set(rest);
+  }
+  return positions;
+}
+
+/** Moves operands to the next row along the axes and positions of an {@link emitSeek}. */
+export function emitNextRow(
+  f: FunctionBuilder,
+  args: Local,
+  layout: Arguments,
+  operands: readonly SpanOperand[],
+  positions: readonly Local[],
+  from: number,
+): void {
+  if (positions.length === 0) return;
+  operands.forEach((x, k) => {
+    f.get(x.start);
+    pushArgument(f, args, layout.step(k, from + 1));
+    f.op("i32.add");
+    f.set(x.start);
+  });
+  if (positions.length === 1) return;
+  // At the end of this axis: back to its start, and one step along the next.
+  f.increment(positions[0], 1);
+  f.get(positions[0]);
+  pushArgument(f, args, layout.size(from));
+  f.op("i32.eq");
+  f.if(() => {
+    f.i32(0);
+    f.set(positions[0]);
+    operands.forEach((x, k) => {
+      f.get(x.start);
+      pushArgument(f, args, layout.step(k, from + 1));
+      pushArgument(f, args, layout.size(from));
+      f.op("i32.mul");
+      f.op("i32.sub");
+      f.set(x.start);
+    });
+    emitNextRow(f, args, layout, operands, positions.slice(1), from + 1);
+  });
+}
+
 /** min(a, b) of two locals of i32, unsigned. */
 export function pushMin(f: FunctionBuilder, a: Local, b: Local): void {
   f.get(a);
@@ -172,4 +224,46 @@ export function pushMin(f: FunctionBuilder, a: Local, b: Local): void {
   f.get(b);
   f.op("i32.lt_u");
   f.select();
+}
+
+/** A piece of the rows: elements `first` to `first + length` of rows `row` to `lastRow`. */
+export interface Piece {
+  readonly first: Local;
+  readonly length: Local;
+  readonly row: Local;
+  readonly lastRow: Local;
+}
+
+/** Gives a function that emits the way from a piece's number to the piece; the words are loaded here. */
+export function preparePieces(f: FunctionBuilder, args: Local): (number: Local) => Piece {
+  const word = (place: number): Local => loadArgument(f, args, 4 * place);
+  const size = word(words.size), chunk = word(words.chunk), chunks = word(words.chunks);
+  const rowsPerItem = word(words.rowsPerItem), rows = word(words.rows);
+  const [first, length, row, lastRow] = f.localArray("i32", 4);
+  return (number) => {
+    f.get(number);
+    f.get(chunks);
+    f.op("i32.rem_u");
+    f.get(chunk);
+    f.op("i32.mul");
+    f.set(first);
+    f.get(size);
+    f.get(first);
+    f.op("i32.sub");
+    f.set(length);
+    pushMin(f, length, chunk);
+    f.set(length);
+    f.get(number);
+    f.get(chunks);
+    f.op("i32.div_u");
+    f.get(rowsPerItem);
+    f.op("i32.mul");
+    f.tee(row);
+    f.get(rowsPerItem);
+    f.op("i32.add");
+    f.set(lastRow);
+    pushMin(f, lastRow, rows);
+    f.set(lastRow);
+    return { first, length, row, lastRow };
+  };
 }

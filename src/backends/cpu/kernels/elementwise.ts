@@ -12,17 +12,7 @@ import { type DType, dtypes } from "../../../core/dtype.ts";
 import type { Program } from "../../../expr/nodes.ts";
 import type { View } from "../../contract.ts";
 import type { Engine, Kernel } from "../engine.ts";
-import {
-  Arguments,
-  chunksWord,
-  chunkWord,
-  headWords,
-  type KernelKind,
-  type OperandKind,
-  rowsPerItemWord,
-  rowsWord,
-  sizeWord,
-} from "./arguments.ts";
+import { Arguments, headWords, type KernelKind, type OperandKind, words } from "./arguments.ts";
 import { isHeavy, storeScalars } from "./expression.ts";
 import { Layout } from "./layout.ts";
 import { emitRows } from "./rows.ts";
@@ -158,19 +148,19 @@ export function elementwise(
   }
   if (scalars.length > 0) storeScalars(engine, program.type, scalars, engine.args + choice.layout.scalars);
   const size = sizes[0];
-  u32[base + sizeWord] = size;
+  u32[base + words.size] = size;
   if (choice.transposed) {
     const down = Math.ceil(sizes[1] / tileRows), across = Math.ceil(size / tileColumns);
-    u32[base + chunkWord] = down;
-    u32[base + chunksWord] = across;
+    u32[base + words.chunk] = down;
+    u32[base + words.chunks] = across;
     return engine.run(choice.kernel, (rows / sizes[1]) * down * across, choice.grain);
   }
   const whole = size <= 2 * itemElements;
   const chunks = whole ? 1 : Math.ceil(size / itemElements);
   const rowsPerItem = whole ? Math.max(1, Math.floor(itemElements / size)) : 1;
-  u32[base + chunkWord] = whole ? size : itemElements;
-  u32[base + chunksWord] = chunks;
-  u32[base + rowsPerItemWord] = rowsPerItem;
-  u32[base + rowsWord] = rows;
+  u32[base + words.chunk] = whole ? size : itemElements;
+  u32[base + words.chunks] = chunks;
+  u32[base + words.rowsPerItem] = rowsPerItem;
+  u32[base + words.rows] = rows;
   engine.run(choice.kernel, Math.ceil(rows / rowsPerItem) * chunks, choice.grain);
 }

@@ -18,10 +18,16 @@ import { lanesPerVector, type PreparedProgram, prepareProgram } from "./expressi
 /** How an operand lies along a span: one element repeated, neighbours, or elements a step apart. */
 export type Pattern = "same" | "next" | "apart";
 
+/**
+ * What an operand stores. The values of `"position"` are not in memory: its address is its value, and its step (1,
+ * as if an element were a byte) counts.
+ */
+export type Stored = DType | "position";
+
 /** One operand as a kernel sees it. */
 export interface SpanOperand {
   /** What is stored. */
-  readonly dtype: DType;
+  readonly dtype: Stored;
   /** How it lies along spans. */
   readonly pattern: Pattern;
   /** Address of the first element of the span (i32); it is not changed. */
@@ -33,8 +39,49 @@ export interface SpanOperand {
 }
 
 /** A new operand with fresh locals. */
-export function spanOperand(f: FunctionBuilder, dtype: DType, pattern: Pattern): SpanOperand {
+export function spanOperand(f: FunctionBuilder, dtype: Stored, pattern: Pattern): SpanOperand {
   return { dtype, pattern, start: f.local("i32"), step: f.local("i32"), at: f.local("i32") };
+}
+
+/** Bytes from one element to the next where they are neighbours. */
+function elementBytes(dtype: Stored): number {
+  return dtype === "position" ? 1 : byteSize(dtype, 1);
+}
+
+/** Loads `width` vectors of an operand; `count` cuts one vector short, whose other lanes repeat the first. */
+function load(w: VectorWriter, type: Program["type"], x: SpanOperand, count: Local | null): Vectors {
+  if (x.dtype === "position") return loadPositions(w, type, x);
+  if (x.pattern === "same") return emitLoadSplat(w, x.dtype, type, x.at);
+  if (x.pattern === "next" && count === null) return emitLoad(w, x.dtype, type, x.at);
+  return emitLoadLanes(
+    w,
+    x.dtype,
+    type,
+    x.at,
+    0,
+    x.pattern === "next" ? elementBytes(x.dtype) : x.step,
+    count,
+  );
+}
+
+/** x.at, x.at + 1, … , or x.at in all lanes. */
+function loadPositions(w: VectorWriter, type: Program["type"], x: SpanOperand): Vectors {
+  const { f } = w, lanes = lanesPerVector(type);
+  const positions = w.each((i) => {
+    f.get(x.at);
+    if (type === "i64") {
+      f.op("i64.extend_i32_u");
+      f.op("i64x2.splat");
+      if (x.pattern === "same") return;
+      f.i64x2(BigInt(i * lanes), BigInt(i * lanes + 1));
+      return f.op("i64x2.add");
+    }
+    f.op("i32x4.splat");
+    if (x.pattern === "same") return;
+    f.i32x4(i * lanes, i * lanes + 1, i * lanes + 2, i * lanes + 3);
+    f.op("i32x4.add");
+  });
+  return type === "f32" ? w.op("f32x4.convert_i32x4_s", positions) : positions;
 }
 
 /** Prepares the program together with the conversions that loads and stores of its operands need. */
@@ -47,8 +94,8 @@ export function prepareSpans(
   outputs: readonly SpanOperand[],
 ): PreparedProgram {
   return prepareProgram(f, context, program, scalars, (w) => {
-    for (const x of inputs) emitLoad(w, x.dtype, program.type, x.at);
-    for (const y of outputs) emitStore(w, y.dtype, program.type, w.fresh(), y.at);
+    for (const x of inputs) load(w, program.type, x, null);
+    for (const y of outputs) emitStore(w, y.dtype as DType, program.type, w.fresh(), y.at);
   });
 }
 
@@ -63,50 +110,30 @@ function pushScaled(f: FunctionBuilder, a: Local, b: number): void {
 /** Moves an operand on by `count` elements. */
 function advance(f: FunctionBuilder, x: SpanOperand, count: number): void {
   if (x.pattern === "same") return;
-  if (x.pattern === "next") return f.increment(x.at, count * byteSize(x.dtype, 1));
+  if (x.pattern === "next") return f.increment(x.at, count * elementBytes(x.dtype));
   f.get(x.at);
   pushScaled(f, x.step, count);
   f.op("i32.add");
   f.set(x.at);
 }
 
-/**
- * Loads vectors for `width` vectors side by side; `splats` holds what the `"same"` operands repeat. `count` cuts the
- * one vector short.
- */
-function loadInputs(
-  w: VectorWriter,
-  type: Program["type"],
-  inputs: readonly SpanOperand[],
-  splats: readonly (Local | null)[],
-  count: Local | null,
-): Vectors[] {
-  return inputs.map((x, k) => {
-    const splat = splats[k];
-    if (splat !== null) return w.repeat(splat);
-    const step = x.pattern === "next" ? byteSize(x.dtype, 1) : x.step;
-    if (x.pattern === "next" && count === null) return emitLoad(w, x.dtype, type, x.at);
-    return emitLoadLanes(w, x.dtype, type, x.at, 0, step, count);
-  });
-}
+/** Takes results: `width` vectors of each output, or one vector of which `count` lanes count. */
+export type Consume = (w: VectorWriter, results: readonly Vectors[], count: Local | null) => void;
 
-function storeOutputs(
-  w: VectorWriter,
-  type: Program["type"],
-  outputs: readonly SpanOperand[],
-  results: readonly Vectors[],
-  count: Local | null,
-): void {
-  outputs.forEach((y, k) => {
-    if (y.pattern === "next" && count === null) return emitStore(w, y.dtype, type, results[k], y.at);
-    const step = y.pattern === "next" ? byteSize(y.dtype, 1) : y.step;
-    emitStoreLanes(w, y.dtype, type, results[k][0], y.at, 0, step, count);
-  });
+/** Stores results where the outputs stand. */
+function storing(type: Program["type"], outputs: readonly SpanOperand[]): Consume {
+  return (w, results, count) =>
+    outputs.forEach((y, k) => {
+      const dtype = y.dtype as DType;
+      if (y.pattern === "next" && count === null) return emitStore(w, dtype, type, results[k], y.at);
+      const step = y.pattern === "next" ? elementBytes(dtype) : y.step;
+      emitStoreLanes(w, dtype, type, results[k][0], y.at, 0, step, count);
+    });
 }
 
 /**
  * Runs the program over `remaining` elements (a local of i32, 0 afterwards) from the operands' starts on, `width`
- * vectors side by side while there are enough.
+ * vectors side by side while there are enough. `consume` takes the results instead of the outputs' memory.
  */
 export function emitSpan(
   prepared: PreparedProgram,
@@ -115,6 +142,7 @@ export function emitSpan(
   outputs: readonly SpanOperand[],
   remaining: Local,
   width: number,
+  consume: Consume = storing(type, outputs),
 ): void {
   const { writer } = prepared, { f } = writer, lanes = lanesPerVector(type);
   const all = [...inputs, ...outputs];
@@ -122,13 +150,14 @@ export function emitSpan(
     f.get(x.start);
     f.set(x.at);
   }
-  const splats = inputs.map((x) =>
-    x.pattern === "same" ? emitLoadSplat(writer, x.dtype, type, x.start)[0] : null
-  );
+  const splats = inputs.map((x) => x.pattern === "same" ? load(writer, type, x, null)[0] : null);
   const step = (side: number, count: Local | null): void => {
     const w = writer.withWidth(side);
-    const results = prepared.emit(loadInputs(w, type, inputs, splats, count), side);
-    storeOutputs(w, type, outputs, results, count);
+    const loaded = inputs.map((x, k) => {
+      const splat = splats[k];
+      return splat === null ? load(w, type, x, count) : w.repeat(splat);
+    });
+    consume(w, prepared.emit(loaded, side), count);
   };
   // Elements a step apart are gathered one by one: several vectors side by side gain nothing then.
   const apart = all.some((x) => x.pattern === "apart");

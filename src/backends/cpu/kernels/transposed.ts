@@ -8,14 +8,13 @@
  *
  * @module
  */
+import type { DType } from "../../../core/dtype.ts";
 import type { FunctionBuilder, Local, ModuleBuilder } from "../assembler/mod.ts";
 import type { KernelContext } from "../engine.ts";
 import type { Vectors, VectorWriter } from "../math/writer.ts";
 import { emitLoad, emitLoadLanes, emitLoadSplat, emitStore } from "./access.ts";
 import {
   Arguments,
-  chunksWord,
-  chunkWord,
   emitAddresses,
   emitSeek,
   emitSkip,
@@ -23,7 +22,7 @@ import {
   loadArgument,
   loadOperands,
   pushMin,
-  sizeWord,
+  words,
 } from "./arguments.ts";
 import { loadScalars } from "./expression.ts";
 import { emitSpan, prepareSpans, type SpanOperand } from "./spans.ts";
@@ -69,11 +68,11 @@ export function emitTransposed(m: ModuleBuilder, context: KernelContext, kind: K
   const f = m.function("run", { params: ["i32", "i32", "i32"] });
   const [args, item, end] = f.params;
   const layout = new Arguments(kind);
-  const size = loadArgument(f, args, 4 * sizeWord), rows = loadArgument(f, args, layout.size(0));
-  const down = loadArgument(f, args, 4 * chunkWord), across = loadArgument(f, args, 4 * chunksWord);
+  const size = loadArgument(f, args, 4 * words.size), rows = loadArgument(f, args, layout.size(0));
+  const down = loadArgument(f, args, 4 * words.chunk), across = loadArgument(f, args, 4 * words.chunks);
   const operands = loadOperands(f, args, kind);
   const inputs = operands.slice(0, kind.inputs.length), outputs = operands.slice(kind.inputs.length);
-  const rowSteps = operands.map((_, k) => loadArgument(f, args, layout.operand(k) + 8));
+  const rowSteps = operands.map((_, k) => loadArgument(f, args, layout.step(k, 1)));
   const scalars = loadScalars(f, program, args, layout.scalars);
   const prepared = prepareSpans(f, context, program, scalars, inputs, outputs);
   const w = prepared.writer;
@@ -94,19 +93,19 @@ export function emitTransposed(m: ModuleBuilder, context: KernelContext, kind: K
       return x.at;
     };
     const loaded = inputs.map((x, k): Vectors => {
-      const { column: isColumn } = kind.inputs[k];
+      const { column: isColumn } = kind.inputs[k], dtype = x.dtype as DType;
       const four = emitFour(f, at(x), isColumn ? x.step : rowSteps[k]);
       const vectors = four.map((address) => {
-        if (x.pattern === "same") return emitLoadSplat(w, x.dtype, type, address)[0];
-        if (isColumn || x.pattern === "next") return emitLoad(w, x.dtype, type, address)[0];
-        return emitLoadLanes(w, x.dtype, type, address, 0, x.step, null)[0];
+        if (x.pattern === "same") return emitLoadSplat(w, dtype, type, address)[0];
+        if (isColumn || x.pattern === "next") return emitLoad(w, dtype, type, address)[0];
+        return emitLoadLanes(w, dtype, type, address, 0, x.step, null)[0];
       });
       return isColumn ? turn(w, vectors) : vectors;
     });
     const results = prepared.emit(loaded, 4);
     outputs.forEach((y, k) => {
       const four = emitFour(f, at(y), rowSteps[inputs.length + k]);
-      four.forEach((address, i) => emitStore(w, y.dtype, type, [results[k][i]], address));
+      four.forEach((address, i) => emitStore(w, y.dtype as DType, type, [results[k][i]], address));
     });
   };
 
@@ -142,7 +141,7 @@ export function emitTransposed(m: ModuleBuilder, context: KernelContext, kind: K
       f.get(down);
       f.op("i32.div_u");
       f.set(tile);
-      emitSeek(f, args, layout, tile, 1, operands.map((x) => x.start));
+      emitSeek(f, args, layout, operands, tile, 1, layout.outer);
     }
     emitSkip(f, operands, first);
     operands.forEach((x, k) => {
