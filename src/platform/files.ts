@@ -200,6 +200,20 @@ export async function remove(path: string | URL): Promise<void> {
 }
 
 /**
+ * Gives a file or folder another name in one move, which is on the disk when this returns. An older file at `to` is
+ * replaced; a folder is not.
+ */
+export async function rename(from: string | URL, to: string | URL): Promise<void> {
+  const source = pathOf(from), target = pathOf(to);
+  try {
+    await fileSystem().promises.rename(source, target);
+  } catch (error) {
+    throw fileError(`rename ${source} to`, target, error);
+  }
+  await syncFolder(directoryOf(target));
+}
+
+/**
  * Writes a file so that others see the old one or the whole new one, even after a crash: into a temporary file in
  * the same folder, flushed to the disk, then renamed. When `content` fails, the temporary file is removed, an older
  * file at `path` stays as it was, and the failure is thrown on.

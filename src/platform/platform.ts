@@ -30,6 +30,7 @@ export {
   readFile,
   readTextFile,
   remove,
+  rename,
   stat,
   writeFileAtomic,
 } from "./files.ts";

@@ -1,0 +1,147 @@
+/**
+ * A folder of checkpoints: the newest, the best, and no half-written one.
+ *
+ * A checkpoint is written into a folder with a temporary name, which is then renamed, so one that can be seen is
+ * whole. One that is no longer wanted is renamed before it is removed, for the same reason. One process writes to a
+ * folder at a time.
+ *
+ * @module
+ */
+import type { DeviceName } from "../backends/contract.ts";
+import { OptionError } from "../core/errors.ts";
+import type { FileSystem } from "../core/file_system.ts";
+import {
+  type Checkpoint,
+  type LoadedCheckpoint,
+  readCheckpoint,
+  readState,
+  writeCheckpoint,
+} from "./checkpoint.ts";
+
+/** Options of {@link CheckpointManager}. */
+export interface CheckpointOptions {
+  /** How many of the newest stay. Default 2. */
+  keepLast?: number;
+  /** How many of the best stay beside them. Default 1. */
+  keepBest?: number;
+  /** Files to put into every checkpoint, by name: a `config.json`, a `tokenizer.json`. */
+  files?: Readonly<Record<string, string | Uint8Array>>;
+  /** The file system. */
+  fileSystem: FileSystem;
+}
+
+/** A checkpoint on the disk. */
+export interface CheckpointInfo {
+  /** Its folder. */
+  path: string;
+  /** Steps done. */
+  step: number;
+  /** Its loss; null: not known. */
+  loss: number | null;
+}
+
+const pattern = /^step-(\d+)(?:\.(\d+))?$/, temporary = /^\.step-\d+\..*\.tmp$/;
+
+/** Saves and finds checkpoints in one folder. */
+export class CheckpointManager {
+  /** The folder. */
+  readonly directory: string;
+  readonly #options: Required<CheckpointOptions>;
+  readonly #files: FileSystem;
+
+  /** @throws {OptionError} when nothing would be kept. */
+  constructor(directory: string, options: CheckpointOptions) {
+    const { keepLast = 2, keepBest = 1, files = {}, fileSystem } = options;
+    if (!(Number.isInteger(keepLast) && keepLast >= 1 && Number.isInteger(keepBest) && keepBest >= 0)) {
+      throw new OptionError(
+        `CheckpointManager: keepLast is at least 1 and keepBest at least 0, not ${keepLast} and ${keepBest}`,
+      );
+    }
+    this.directory = directory.replace(/(?<=.)\/+$/, "");
+    this.#options = { keepLast, keepBest, files, fileSystem };
+    this.#files = fileSystem;
+  }
+
+  /** How many of the best stay beside the newest. */
+  get keepBest(): number {
+    return this.#options.keepBest;
+  }
+
+  /** Writes a checkpoint, then removes those that are no longer wanted. Gives its folder. */
+  async save(checkpoint: Checkpoint): Promise<string> {
+    await this.#files.makeDir(this.directory);
+    const number = String(checkpoint.step).padStart(8, "0");
+    const random = Math.random().toString(36).slice(2, 10);
+    const work = `${this.directory}/.step-${number}.${random}.tmp`;
+    await this.#files.makeDir(work);
+    for (const [name, content] of Object.entries(this.#options.files)) {
+      await this.#files.writeFileAtomic(`${work}/${name}`, content);
+    }
+    await writeCheckpoint(this.#files, work, checkpoint);
+    // The same step saved again gets a number behind it, so that the older one stays until the newer is there.
+    const taken = (await this.#folders()).filter(({ step }) => step === checkpoint.step);
+    const again = taken.length ? `.${Math.max(...taken.map(({ version }) => version)) + 1}` : "";
+    const path = `${this.directory}/step-${number}${again}`;
+    await this.#files.rename(work, path);
+    for (const { name } of taken) await this.#remove(name);
+    await this.#prune();
+    return path;
+  }
+
+  /** The checkpoints that are there, the oldest first. */
+  async list(): Promise<CheckpointInfo[]> {
+    const found: CheckpointInfo[] = [];
+    for (const { name } of await this.#folders()) {
+      const path = `${this.directory}/${name}`, { step, loss } = await readState(this.#files, path);
+      found.push({ path, step, loss });
+    }
+    return found;
+  }
+
+  /** The newest checkpoint, its tensors on `device`; null when there is none. */
+  async loadLatest(options: { device?: DeviceName } = {}): Promise<LoadedCheckpoint | null> {
+    const latest = (await this.#folders()).at(-1);
+    return latest
+      ? await readCheckpoint(this.#files, `${this.directory}/${latest.name}`, options.device)
+      : null;
+  }
+
+  /** The checkpoint with the lowest loss, its tensors on `device`; null when none has one. */
+  async loadBest(options: { device?: DeviceName } = {}): Promise<LoadedCheckpoint | null> {
+    const [best] = byLoss(await this.list());
+    return best ? await readCheckpoint(this.#files, best.path, options.device) : null;
+  }
+
+  async #folders(): Promise<{ name: string; step: number; version: number }[]> {
+    await this.#files.makeDir(this.directory);
+    const found: { name: string; step: number; version: number }[] = [];
+    for (const { name, isDirectory } of await this.#files.readDir(this.directory)) {
+      const match = isDirectory ? pattern.exec(name) : null;
+      if (match) found.push({ name, step: Number(match[1]), version: Number(match[2] ?? 0) });
+    }
+    return found.sort((a, b) => a.step - b.step || a.version - b.version);
+  }
+
+  async #prune(): Promise<void> {
+    const all = await this.list(), { keepLast, keepBest } = this.#options;
+    const wanted = new Set([...all.slice(-keepLast), ...byLoss(all).slice(0, keepBest)]);
+    for (const info of all) {
+      if (!wanted.has(info)) await this.#remove(info.path.slice(this.directory.length + 1));
+    }
+    for (const { name } of await this.#files.readDir(this.directory)) {
+      if (temporary.test(name)) await this.#files.remove(`${this.directory}/${name}`);
+    }
+  }
+
+  async #remove(name: string): Promise<void> {
+    const away = `${this.directory}/.${name}.old.tmp`;
+    await this.#files.remove(away);
+    await this.#files.rename(`${this.directory}/${name}`, away);
+    await this.#files.remove(away);
+  }
+}
+
+function byLoss(list: readonly CheckpointInfo[]): CheckpointInfo[] {
+  const known = list.filter(({ loss }) => loss !== null);
+  return known.sort((a, b) => (a.loss as number) - (b.loss as number) || b.step - a.step);
+}

@@ -1,0 +1,134 @@
+/**
+ * How well a language model predicts a text: every token but the first is predicted once.
+ *
+ * Windows overlap when the stride is smaller than the block: then each token counts in the first window that has it,
+ * where it is predicted from at least blockSize − stride tokens before it. The last window is moved back to end with
+ * the text.
+ *
+ * @module
+ */
+import { OptionError, throwIfAborted } from "../core/errors.ts";
+import { Module } from "../nn/mod.ts";
+import { crossEntropy, reshape, slice, type Tensor, tensor } from "../ops/mod.ts";
+import { noGrad, tidy } from "../tensor/mod.ts";
+import { type TokenIds, windows } from "./batches.ts";
+
+/** A model that gives logits [batch, time, vocab] for ids [batch, time]. */
+export interface LanguageModel extends Module {
+  /** The logits. */
+  forward(ids: Tensor): Tensor;
+}
+
+/** Options of {@link evaluate}. */
+export interface EvaluateOptions {
+  /** Tokens a prediction may look back on, at most what the model takes. */
+  blockSize: number;
+  /** From one window's beginning to the next one's, 1 to blockSize. Default blockSize. */
+  stride?: number;
+  /** Windows at once. Default 8. */
+  batchSize?: number;
+  /** The text's length in bytes, for bits per byte. */
+  bytes?: number;
+  /** Stops between two batches, with a CancelledError. */
+  signal?: AbortSignal;
+  /** Called after each batch with the windows done and all there are. */
+  onProgress?: (progress: { done: number; total: number }) => void;
+}
+
+/** What {@link evaluate} found. */
+export interface Evaluation {
+  /** The mean cross-entropy of a token, in nats. */
+  loss: number;
+  /** e to the loss. */
+  perplexity: number;
+  /** Bits for each byte of the text, when its length was given. */
+  bitsPerByte?: number;
+  /** How many tokens were predicted. */
+  tokens: number;
+}
+
+/** Runs `f` with the model in evaluation mode, and puts every part back as it was. */
+export async function evaluating<T>(model: Module, f: () => T | Promise<T>): Promise<T> {
+  const before = model.namedModules().map(([, module]) => [module, module.training] as const);
+  model.eval();
+  try {
+    return await f();
+  } finally {
+    for (const [module, training] of before) module.training = training;
+  }
+}
+
+/** One window: where it begins, and its first target that counts. */
+interface Window {
+  readonly start: number;
+  readonly skip: number;
+}
+
+function plan(count: number, blockSize: number, stride: number): Window[] {
+  const found: Window[] = [];
+  // Position of the next target to count.
+  for (let next = 1; next < count;) {
+    const start = Math.min(found.length * stride, Math.max(0, count - 1 - blockSize));
+    found.push({ start, skip: next - start - 1 });
+    next = start + blockSize + 1;
+  }
+  return found;
+}
+
+/**
+ * Loss, perplexity and bits per byte of `model` on a text given as ids.
+ * @throws {OptionError} for fewer than two ids, or a stride outside 1 to blockSize.
+ */
+export async function evaluate(
+  model: LanguageModel,
+  ids: TokenIds,
+  options: EvaluateOptions,
+): Promise<Evaluation> {
+  const { blockSize, stride = blockSize, batchSize = 8, bytes, signal, onProgress } = options;
+  for (const [name, value] of Object.entries({ blockSize, stride, batchSize })) {
+    if (!(Number.isInteger(value) && value > 0)) {
+      throw new OptionError(`evaluate: ${name} is a whole number above 0, not ${value}`);
+    }
+  }
+  if (stride > blockSize) {
+    throw new OptionError(
+      `evaluate: a stride of ${stride} would leave out tokens between blocks of ${blockSize}`,
+    );
+  }
+  if (ids.length < 2) {
+    throw new OptionError(`evaluate: a text of ${ids.length} tokens has nothing to predict`);
+  }
+  const all = plan(ids.length, blockSize, stride), length = Math.min(blockSize + 1, ids.length);
+  const sum = await evaluating(model, async () => {
+    let sum = 0;
+    for (let at = 0; at < all.length; at += batchSize) {
+      throwIfAborted(signal, "evaluate");
+      const batch = all.slice(at, at + batchSize);
+      const loss = noGrad(() => tidy(() => lossOf(model, ids, batch, length)));
+      sum += await loss.item();
+      loss.dispose();
+      onProgress?.({ done: at + batch.length, total: all.length });
+    }
+    return sum;
+  });
+  const tokens = ids.length - 1, loss = sum / tokens;
+  const result: Evaluation = { loss, perplexity: Math.exp(loss), tokens };
+  if (bytes !== undefined) result.bitsPerByte = sum / Math.LN2 / bytes;
+  return result;
+}
+
+/** The sum of the losses of the targets that count. */
+function lossOf(model: LanguageModel, ids: TokenIds, batch: readonly Window[], length: number): Tensor {
+  const device = model.parameters()[0]?.device, width = length - 1;
+  const targets = new Int32Array(batch.length * width);
+  batch.forEach(({ start, skip }, row) => {
+    for (let i = 0; i < width; i++) targets[row * width + i] = i < skip ? -100 : ids[start + 1 + i];
+  });
+  const whole = windows(ids, batch.map(({ start }) => start), length, device);
+  const logits = model.forward(slice(whole, null, [0, -1]));
+  const flat = reshape(logits, [batch.length * width, -1]);
+  return crossEntropy(flat, tensor(targets, { device: flat.device }), {
+    reduction: "sum",
+    ignoreIndex: -100,
+  });
+}

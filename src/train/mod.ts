@@ -1,0 +1,23 @@
+/**
+ * Training: batches, the loop, checkpoints, evaluation.
+ *
+ * @module
+ */
+export {
+  type BatchOptions,
+  type DataSource,
+  randomBatches,
+  sequentialBatches,
+  type SequentialOptions,
+  type TokenIds,
+} from "./batches.ts";
+export { type Checkpoint, disposeCheckpoint, type LoadedCheckpoint, type Tensors } from "./checkpoint.ts";
+export { type CheckpointInfo, CheckpointManager, type CheckpointOptions } from "./checkpoint_manager.ts";
+export { evaluate, type EvaluateOptions, type Evaluation, type LanguageModel } from "./evaluate.ts";
+export {
+  type EvalReport,
+  type StepReport,
+  Trainer,
+  type TrainerOptions,
+  type TrainingResult,
+} from "./trainer.ts";

@@ -1,0 +1,58 @@
+/**
+ * How fast a run goes, measured from report to report, without the time for evaluations and checkpoints.
+ *
+ * @module
+ */
+
+/** How long a run keeps other tasks (signals, timers) waiting, in milliseconds. */
+const longestHold = 50;
+
+/** A stopwatch for a training loop. */
+export class Pace {
+  readonly #tokensPerStep: number;
+  #steps = 0;
+  #start = performance.now();
+  #away = 0;
+  /** Smoothed over reports; 0 before the first. */
+  #secondsPerStep = 0;
+  #lastBreath = performance.now();
+
+  /** Starts now. */
+  constructor(tokensPerStep: number) {
+    this.#tokensPerStep = tokensPerStep;
+  }
+
+  /** One more step was issued. */
+  step(): void {
+    this.#steps++;
+  }
+
+  /** The speed since the last report, and what `stepsLeft` steps will take. Call it when the device is done. */
+  report(stepsLeft: number): { tokensPerSecond: number; secondsLeft: number } {
+    const now = performance.now(), seconds = Math.max(1e-9, (now - this.#start - this.#away) / 1000);
+    const each = seconds / this.#steps;
+    this.#secondsPerStep = this.#secondsPerStep === 0 ? each : 0.8 * this.#secondsPerStep + 0.2 * each;
+    const tokensPerSecond = this.#steps * this.#tokensPerStep / seconds;
+    this.#steps = 0;
+    this.#away = 0;
+    this.#start = now;
+    return { tokensPerSecond, secondsLeft: stepsLeft * this.#secondsPerStep };
+  }
+
+  /** Runs `f` with the watch stopped. */
+  async pause<T>(f: () => T | Promise<T>): Promise<T> {
+    const start = performance.now();
+    try {
+      return await f();
+    } finally {
+      this.#away += performance.now() - start;
+    }
+  }
+
+  /** Lets other tasks run, when they have waited long enough. */
+  async breathe(): Promise<void> {
+    if (performance.now() - this.#lastBreath < longestHold) return;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    this.#lastBreath = performance.now();
+  }
+}

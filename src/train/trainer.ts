@@ -1,0 +1,290 @@
+/**
+ * The training loop: forward, backward, clip, step; reports, evaluations, checkpoints; stopped and continued exactly.
+ *
+ * A step runs in one `tidy` and reads nothing back, so a device may work ahead; the loss is read only for the steps
+ * that are reported. A run that continues from a checkpoint gives the same bits as one that never stopped.
+ *
+ * @module
+ */
+import { FerrotypeError, OptionError } from "../core/errors.ts";
+import type { Module } from "../nn/mod.ts";
+import { add, mul, randomState, setRandomState, type Tensor } from "../ops/mod.ts";
+import { clipGradNorm, gradNorm, type Optimizer, type Schedule } from "../optim/mod.ts";
+import { keep, noGrad, tidy } from "../tensor/mod.ts";
+import type { DataSource } from "./batches.ts";
+import { type Checkpoint, disposeCheckpoint } from "./checkpoint.ts";
+import type { CheckpointManager } from "./checkpoint_manager.ts";
+import { evaluating } from "./evaluate.ts";
+import { Pace } from "./pace.ts";
+import { captureRun, restoreRun } from "./state.ts";
+
+/** What is said of a step. */
+export interface StepReport {
+  /** Steps done, this one included. */
+  step: number;
+  /** This step's loss. */
+  loss: number;
+  /** Its learning rate. */
+  lr: number;
+  /** The norm of its gradients, before clipping. */
+  gradNorm: number;
+  /** Since the last report, evaluations and checkpoints not counted. */
+  tokensPerSecond: number;
+  /** What is left at this pace. */
+  secondsLeft: number;
+}
+
+/** What is said of an evaluation. */
+export interface EvalReport {
+  /** Steps done. */
+  step: number;
+  /** The held-out loss. */
+  loss: number;
+  /** Whether it is the lowest so far. */
+  isBest: boolean;
+}
+
+/** Options of {@link Trainer}. */
+export interface TrainerOptions<B = Tensor> {
+  /** The model; its `loss(batch)` is used unless `loss` is given. */
+  model: Module & { loss?(batch: B): Tensor };
+  /** The mean loss of a batch, one number. */
+  loss?: (batch: B) => Tensor;
+  /** Where batches come from. */
+  data: DataSource<B>;
+  /** Made for the model's parameters. */
+  optimizer: Optimizer;
+  /** Steps of the whole run. */
+  steps: number;
+  /** The learning rate of each step. Default: the optimizer's own. */
+  schedule?: Schedule;
+  /** Batches to a step; their losses are averaged. Default 1. */
+  gradAccum?: number;
+  /** The largest norm of the gradients; larger ones are scaled down. Default: no clipping. */
+  clip?: number;
+  /** Steps from one report to the next. Default 10. */
+  reportEvery?: number;
+  /** Called with each report. */
+  onStep?: (report: StepReport) => void | Promise<void>;
+  /** Held-out batches of one size, whose mean loss is taken, or a function that gives the held-out loss. */
+  evalData?: Iterable<B> | (() => number | Promise<number>);
+  /** Steps from one evaluation to the next; there is one at the end too. Default: only at the end. */
+  evalEvery?: number;
+  /** Called after each evaluation. */
+  onEval?: (report: EvalReport) => void | Promise<void>;
+  /** Where to save. One is saved at the end, when stopped, and when an evaluation is the best so far. */
+  checkpoints?: CheckpointManager;
+  /** Steps from one checkpoint to the next. Default: no others. */
+  saveEvery?: number;
+  /** Ends the run after the step at work, saves, and returns with `interrupted`. */
+  signal?: AbortSignal;
+  /** Ends the run after so many steps of its own, and saves. */
+  stopAfter?: number;
+}
+
+/** How a run ended. */
+export interface TrainingResult {
+  /** Steps done in all. */
+  step: number;
+  /** The loss of the last step. Null when no step was run. */
+  loss: number | null;
+  /** The lowest held-out loss. Null when there was no evaluation. */
+  bestLoss: number | null;
+  /** Whether all steps are done. */
+  finished: boolean;
+  /** Whether the signal ended it. */
+  interrupted: boolean;
+}
+
+/** Trains a model. `await new Trainer({ model, data, optimizer, steps }).run()`. */
+export class Trainer<B = Tensor> {
+  readonly #options: TrainerOptions<B>;
+  readonly #loss: (batch: B) => Tensor;
+  #step = 0;
+  #bestLoss: number | null = null;
+  #lastLoss: Tensor | null = null;
+  #saved = -1;
+
+  /** @throws {OptionError} for counts that are no whole numbers above 0, and a model without a loss. */
+  constructor(options: TrainerOptions<B>) {
+    const { model, steps, gradAccum = 1, reportEvery = 1, evalEvery = 1, saveEvery = 1, stopAfter = 1 } =
+      options;
+    for (
+      const [name, value] of Object.entries({
+        steps,
+        gradAccum,
+        reportEvery,
+        evalEvery,
+        saveEvery,
+        stopAfter,
+      })
+    ) {
+      if (!(Number.isInteger(value) && value > 0)) {
+        throw new OptionError(`Trainer: ${name} is a whole number above 0, not ${value}`);
+      }
+    }
+    if (options.evalEvery && !options.evalData) throw new OptionError("Trainer: evalEvery needs evalData");
+    if (options.saveEvery && !options.checkpoints) {
+      throw new OptionError("Trainer: saveEvery needs checkpoints");
+    }
+    if (!options.loss && !model.loss) {
+      throw new OptionError(
+        `Trainer: ${model.constructor.name} has no loss(batch); pass { loss: (batch) => … }`,
+      );
+    }
+    this.#options = options;
+    this.#loss = options.loss ?? ((batch) => model.loss!(batch));
+  }
+
+  /** Steps done. */
+  get step(): number {
+    return this.#step;
+  }
+
+  /** The lowest held-out loss so far. */
+  get bestLoss(): number | null {
+    return this.#bestLoss;
+  }
+
+  /** Continues from the newest checkpoint; false when there is none. */
+  async resume(): Promise<boolean> {
+    const { checkpoints, model } = this.#options;
+    if (!checkpoints) throw new OptionError("Trainer: resume needs checkpoints");
+    const device = model.parameters()[0]?.device;
+    const checkpoint = await checkpoints.loadLatest(device ? { device } : {});
+    if (!checkpoint) return false;
+    this.restore(checkpoint);
+    disposeCheckpoint(checkpoint);
+    this.#saved = this.#step;
+    return true;
+  }
+
+  /** Sets everything as it was when `checkpoint` was captured. */
+  restore(checkpoint: Checkpoint): void {
+    this.#bestLoss = restoreRun(this.#options, checkpoint);
+    this.#step = checkpoint.step;
+  }
+
+  /** The state after the last step. Its tensors are views of the model's: save them before training goes on. */
+  capture(loss: number | null = null): Checkpoint {
+    return captureRun(this.#options, this.#step, loss, this.#bestLoss);
+  }
+
+  /**
+   * Trains until all steps are done, `stopAfter` is reached, or the signal says so.
+   * @throws {FerrotypeError} when a loss that is reported or saved is not finite; older checkpoints stay as they are.
+   */
+  async run(): Promise<TrainingResult> {
+    const { model, steps, signal, stopAfter = Infinity, evalData, evalEvery, checkpoints, saveEvery } =
+      this.#options;
+    const { gradAccum = 1, reportEvery = 10, data } = this.#options;
+    const until = Math.min(steps, this.#step + stopAfter), first = this.#step;
+    const due = (every = Infinity): boolean => this.#step % every === 0;
+    const pace = new Pace(gradAccum * data.tokensPerBatch);
+    let held: number | null = null;
+    model.train();
+    model.zeroGrad();
+    while (this.#step < until && !signal?.aborted) {
+      const next = this.#step + 1;
+      const norm = this.#advance(next % reportEvery === 0 || next === until);
+      pace.step();
+      if (norm) await this.#report(norm, pace);
+      held = null;
+      if (evalData && (due(evalEvery) || this.#step === steps)) {
+        held = await pace.pause(() => this.#evaluate(evalData));
+      }
+      const isBest = held !== null && held === this.#bestLoss && (checkpoints?.keepBest ?? 0) > 0;
+      if (due(saveEvery) || isBest) await pace.pause(() => this.#save(held));
+      await pace.breathe();
+    }
+    if (this.#step > first) await this.#save(held);
+    const loss = this.#lastLoss ? await this.#lastLoss.item() : null;
+    const finished = this.#step >= steps, interrupted = this.#step < until;
+    return { step: this.#step, loss, bestLoss: this.#bestLoss, finished, interrupted };
+  }
+
+  /** One step. Gives the norm of the gradients when it is wanted. */
+  #advance(wantsNorm: boolean): Tensor | null {
+    const { model, optimizer, schedule, gradAccum = 1, clip } = this.#options;
+    if (schedule) optimizer.lr = schedule(this.#step);
+    const { loss, norm } = tidy(() => {
+      let loss = this.#backward(gradAccum);
+      for (let i = 1; i < gradAccum; i++) loss = add(loss, this.#backward(gradAccum));
+      const parameters = optimizer.paramGroups.flatMap(({ params }) => params);
+      let norm: Tensor | null = null;
+      if (clip !== undefined) norm = clipGradNorm(parameters, clip);
+      else if (wantsNorm) norm = gradNorm(parameters);
+      optimizer.step();
+      return { loss: keep(loss), norm: wantsNorm ? norm : null };
+    });
+    model.zeroGrad();
+    this.#lastLoss?.dispose();
+    this.#lastLoss = loss;
+    this.#step++;
+    return norm;
+  }
+
+  /** The next batch's part of the step's loss, its gradients added to those that are there. */
+  #backward(parts: number): Tensor {
+    return tidy(() => {
+      const whole = this.#loss(this.#options.data.next()), loss = parts === 1 ? whole : mul(whole, 1 / parts);
+      loss.backward();
+      return loss.detach();
+    });
+  }
+
+  async #report(norm: Tensor, pace: Pace): Promise<void> {
+    const { steps, optimizer, onStep } = this.#options;
+    const loss = await this.#finiteLoss(), gradNorm = await norm.item();
+    norm.dispose();
+    const speed = pace.report(steps - this.#step);
+    const report: StepReport = { step: this.#step, loss, lr: optimizer.lr, gradNorm, ...speed };
+    await pace.pause(() => onStep?.(report));
+  }
+
+  /** The last step's loss, read from the device. */
+  async #finiteLoss(): Promise<number> {
+    const loss = await this.#lastLoss!.item();
+    if (Number.isFinite(loss)) return loss;
+    throw new FerrotypeError(
+      `the loss is ${loss} at step ${this.#step}; take a lower learning rate, or clip gradients`,
+    );
+  }
+
+  /** The held-out loss. */
+  async #evaluate(evalData: Iterable<B> | (() => number | Promise<number>)): Promise<number> {
+    const { model, onEval } = this.#options, random = randomState();
+    const loss = await evaluating(
+      model,
+      typeof evalData === "function" ? evalData : () => this.#meanLoss(evalData),
+    );
+    // Evaluating leaves no trace: the run goes on as it would have without.
+    setRandomState(random);
+    const isBest = this.#bestLoss === null || loss < this.#bestLoss;
+    if (isBest) this.#bestLoss = loss;
+    await onEval?.({ step: this.#step, loss, isBest });
+    return loss;
+  }
+
+  #meanLoss(batches: Iterable<B>): Promise<number> {
+    return tidy(async () => {
+      let sum = 0, count = 0;
+      for (const batch of batches) {
+        const loss = noGrad(() => tidy(() => this.#loss(batch)));
+        sum += await loss.item();
+        count++;
+      }
+      if (count === 0) throw new OptionError("Trainer: evalData gave no batch");
+      return sum / count;
+    });
+  }
+
+  /** Saves unless that was done after this step. Without held-out data, the step's loss says how good it is. */
+  async #save(held: number | null): Promise<void> {
+    const { checkpoints, evalData } = this.#options;
+    if (!checkpoints || this.#saved === this.#step) return;
+    const loss = await this.#finiteLoss();
+    await checkpoints.save(this.capture(evalData ? held : loss));
+    this.#saved = this.#step;
+  }
+}
