@@ -41,4 +41,24 @@ export * as optim from "./src/optim/mod.ts";
 export * from "./src/text/mod.ts";
 export * from "./src/generate/mod.ts";
 export * from "./src/models/mod.ts";
+export {
+  type BatchOptions,
+  type Checkpoint,
+  type CheckpointInfo,
+  type CheckpointOptions,
+  type DataSource,
+  evaluate,
+  type EvaluateOptions,
+  type Evaluation,
+  type EvalReport,
+  type LoadedCheckpoint,
+  randomBatches,
+  sequentialBatches,
+  type SequentialOptions,
+  type StepReport,
+  type TokenIds,
+  Trainer,
+  type TrainerOptions,
+  type TrainingResult,
+} from "./src/train/mod.ts";
 export * from "./src/runtime/mod.ts";

@@ -3,7 +3,9 @@
  *
  * @module
  */
+export * from "./checkpoints.ts";
 export * from "./devices.ts";
+export * from "./diagnose.ts";
 export * from "./gpt2.ts";
 export * from "./safetensors.ts";
 export * from "./tokenizer.ts";

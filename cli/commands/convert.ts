@@ -1,0 +1,46 @@
+/**
+ * `ferrotype convert`: another dtype, other shards, the same model.
+ *
+ * @module
+ */
+import { type DType, GPT2, openSafetensors, saveSafetensors, type Tensor } from "../../mod.ts";
+import { isDirectory, stat } from "../../src/platform/platform.ts";
+import { type Command, UsageError } from "../command.ts";
+import { formatBytes, note, printJson } from "../output.ts";
+
+/** Bytes from `500MB`, `2GB` or a plain number. */
+function parseSize(text: string): number {
+  const found = /^(\d+(?:\.\d+)?)\s*(k|M|G)?B?$/i.exec(text);
+  if (!found) throw new UsageError(`--shard-size is a size such as 500MB or 2GB, not "${text}"`);
+  const bytes = Number(found[1]) * { k: 1e3, m: 1e6, g: 1e9, "": 1 }[(found[2] ?? "").toLowerCase() as "k"];
+  if (!(bytes >= 1)) throw new UsageError(`--shard-size must be at least one byte, not "${text}"`);
+  return bytes;
+}
+
+/** The command. */
+export const convert: Command = {
+  name: "convert",
+  usage: "IN OUT [options]",
+  summary: "Copies a GPT-2 folder or a safetensors file in another dtype or in shards.",
+  positionals: [2, 2],
+  options: {
+    dtype: { value: "TYPE", choices: ["f32", "f16", "bf16"], help: "store matrices as f32, f16 or bf16 (default: unchanged)" },
+    "shard-size": { value: "SIZE", help: "largest file, such as 500MB (default: one file)" },
+  },
+  async run(values, [from, to]) {
+    const dtype = values.text("dtype") as DType | undefined, size = values.text("shard-size");
+    const options = { ...(dtype ? { dtype } : {}), ...(size ? { shardSize: parseSize(size) } : {}) };
+    if (await isDirectory(from)) {
+      using model = await GPT2.load(from);
+      await model.save(to, options);
+    } else {
+      await using file = await openSafetensors(from);
+      const tensors: Record<string, Tensor> = {};
+      for (const name of file.names) tensors[name] = await file.tensor(name);
+      await saveSafetensors(to, tensors, { ...options, metadata: { ...file.metadata } });
+    }
+    const written = await stat(await isDirectory(to) ? `${to}/model.safetensors` : to);
+    if (values.flag("json")) return await printJson({ in: from, out: to, dtype: dtype ?? null, bytes: written?.size ?? null });
+    await note(`wrote ${to}${written ? ` (${formatBytes(written.size)})` : ""}`);
+  },
+};

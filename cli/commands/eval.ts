@@ -1,0 +1,66 @@
+/**
+ * `ferrotype eval`: how well a model predicts a text.
+ *
+ * @module
+ */
+import { evaluate } from "../../mod.ts";
+import { onInterrupt } from "../../src/platform/platform.ts";
+import type { Command } from "../command.ts";
+import { loadModel, modelOptions } from "../model.ts";
+import { UsageError } from "../command.ts";
+import { LiveLine, print, printJson } from "../output.ts";
+import { readText } from "../text.ts";
+
+/** The command. */
+export const evalCommand: Command = {
+  name: "eval",
+  usage: "TEXTFILE [options]",
+  summary: "Prints loss, perplexity and bits per byte of a model on a text.",
+  details: "The text is read in windows of --block-size tokens; of each window, the last --stride tokens count, so that every\n" +
+    "token is predicted once with as much before it as the windows allow.",
+  positionals: [1, 1],
+  options: {
+    ...modelOptions,
+    "block-size": { value: "N", type: "integer", min: 2, help: "tokens in a window (default: the model's positions)" },
+    stride: { value: "N", type: "integer", min: 1, help: "tokens from one window to the next (default: half a window)" },
+    "batch-size": { value: "N", type: "integer", min: 1, help: "windows at a time (default 8)" },
+    fraction: { value: "F", type: "number", min: 0, max: 1, help: "only the last F of the text (0.1: the last tenth)" },
+  },
+  async run(values, positionals) {
+    const whole = await readText(positionals[0]), fraction = values.number("fraction") ?? 1;
+    const text = whole.slice(Math.floor(whole.length * (1 - fraction)));
+    const controller = new AbortController(), remove = onInterrupt(() => controller.abort());
+    const line = new LiveLine();
+    try {
+      const { model, name } = await loadModel(values, controller.signal);
+      if (!model.tokenizer) throw new UsageError(`${name} has no tokenizer to read the text with`);
+      const ids = model.tokenizer.encode(text);
+      const blockSize = values.number("block-size") ?? model.contextLength;
+      if (blockSize > model.contextLength) throw new UsageError(`--block-size is at most the model's ${model.contextLength} positions`);
+      const result = await evaluate(model, ids, {
+        blockSize,
+        stride: values.number("stride") ?? Math.max(1, blockSize >> 1),
+        batchSize: values.number("batch-size") ?? 8,
+        signal: controller.signal,
+        onProgress: ({ done, total }) => void line.show(`${done} of ${total} tokens`),
+      });
+      await line.end();
+      const bytes = new TextEncoder().encode(text).length;
+      const bitsPerByte = result.loss * result.tokens / Math.LN2 / bytes;
+      if (values.flag("json")) {
+        return await printJson({
+          model: name,
+          loss: result.loss,
+          perplexity: Math.exp(result.loss),
+          bits_per_byte: bitsPerByte,
+          tokens: result.tokens,
+          bytes,
+          block_size: blockSize,
+        });
+      }
+      await print(`loss ${result.loss.toFixed(4)} nats a token; perplexity ${Math.exp(result.loss).toFixed(3)}; ${bitsPerByte.toFixed(4)} bits a byte; ${result.tokens} tokens`);
+    } finally {
+      remove();
+    }
+  },
+};

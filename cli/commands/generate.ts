@@ -1,0 +1,130 @@
+/**
+ * `ferrotype generate`: continues a text.
+ *
+ * @module
+ */
+import { stdin } from "node:process";
+import { text as readText } from "node:stream/consumers";
+import type { GenerateOptions, GenerationResult } from "../../mod.ts";
+import { onInterrupt } from "../../src/platform/platform.ts";
+import { type Command, UsageError, type Values } from "../command.ts";
+import { loadModel, modelOptions, parseIds } from "../model.ts";
+import { note, print, printJson, printPart } from "../output.ts";
+
+async function promptOf(values: Values, positionals: readonly string[]): Promise<string | number[]> {
+  const ids = values.text("prompt-ids");
+  if (ids !== undefined) {
+    if (positionals.length) throw new UsageError("give a PROMPT or --prompt-ids, not both");
+    return parseIds(ids);
+  }
+  if (positionals.length && positionals[0] !== "-") return positionals[0];
+  const text = await readText(stdin);
+  if (!text) throw new UsageError("there is no prompt: give one as an argument or on standard input");
+  return text;
+}
+
+function optionsOf(values: Values, signal: AbortSignal): GenerateOptions {
+  const names = {
+    "max-new-tokens": "maxNewTokens",
+    temperature: "temperature",
+    "top-k": "topK",
+    "top-p": "topP",
+    "min-p": "minP",
+    "repetition-penalty": "repetitionPenalty",
+    seed: "seed",
+    "num-beams": "numBeams",
+  } as const;
+  const options: Record<string, unknown> = { signal };
+  for (const [option, name] of Object.entries(names)) if (values.has(option)) options[name] = values.number(option);
+  if (values.has("stop")) options.stop = values.texts("stop");
+  if ((values.number("num-beams") ?? 1) > 1) options.doSample = false;
+  return options as GenerateOptions;
+}
+
+/** The command. */
+export const generate: Command = {
+  name: "generate",
+  usage: "[PROMPT] [options]",
+  summary: "Continues PROMPT (or standard input) with a GPT-2.",
+  positionals: [0, 1],
+  options: {
+    ...modelOptions,
+    "prompt-ids": { value: "1,2,3", help: "the prompt as token ids" },
+    "max-new-tokens": { short: "n", value: "N", type: "integer", min: 0, help: "how many tokens to make at most" },
+    temperature: { value: "T", type: "number", min: 0, help: "wildness; 0 takes the likeliest token each time" },
+    "top-k": { value: "K", type: "integer", min: 0, help: "draw from the K likeliest tokens (0: all)" },
+    "top-p": { value: "P", type: "number", min: 0, max: 1, help: "draw from the likeliest that together reach P" },
+    "min-p": { value: "P", type: "number", min: 0, max: 1, help: "drop tokens less likely than P times the likeliest" },
+    "repetition-penalty": { value: "R", type: "number", min: 0, help: "above 1 makes repetition less likely" },
+    seed: { value: "N", type: "integer", min: 0, help: "makes the result reproducible" },
+    stop: { value: "TEXT", multiple: true, help: "end before this text (may be given again)" },
+    "num-beams": { value: "N", type: "integer", min: 1, help: "beam search with N beams" },
+  },
+  async run(values, positionals) {
+    const prompt = await promptOf(values, positionals);
+    const controller = new AbortController();
+    const remove = onInterrupt(() => controller.abort());
+    try {
+      const { model, name, device, loadMs } = await loadModel(values, controller.signal);
+      const options = optionsOf(values, controller.signal);
+      if (values.flag("json")) {
+        const result = await model.completion(prompt, options);
+        return await printJson(report(result, { model: name, device, dtype: model.wte.weight.dtype, loadMs }));
+      }
+      if (!model.tokenizer) {
+        const result = await model.completion(prompt, options);
+        return await print(result.ids.join(","));
+      }
+      if (typeof prompt === "string") await printPart(prompt);
+      const pieces = model.generate(prompt, options);
+      for (;;) {
+        const step = await pieces.next();
+        if (!step.done) {
+          await printPart(step.value);
+          continue;
+        }
+        await printPart("\n");
+        if (values.flag("verbose")) await note(speeds(step.value, loadMs));
+        return;
+      }
+    } finally {
+      remove();
+    }
+  },
+};
+
+function rates(result: GenerationResult): { prefill: number; decode: number } {
+  const after = result.ids.length - 1;
+  return {
+    prefill: result.prefillMilliseconds > 0 ? result.promptIds.length / result.prefillMilliseconds * 1000 : 0,
+    decode: after > 0 && result.decodeMilliseconds > 0 ? after / result.decodeMilliseconds * 1000 : 0,
+  };
+}
+
+function report(
+  result: GenerationResult,
+  of: { model: string; device: string; dtype: string; loadMs: number },
+): Record<string, unknown> {
+  const { prefill, decode } = rates(result);
+  return {
+    model: of.model,
+    device: of.device,
+    dtype: of.dtype,
+    prompt_ids: result.promptIds,
+    ids: result.ids,
+    text: result.text,
+    finish_reason: result.finishReason,
+    timings: {
+      load_ms: of.loadMs,
+      prefill_ms: result.prefillMilliseconds,
+      prefill_tokens_per_second: prefill,
+      decode_tokens_per_second: decode,
+    },
+  };
+}
+
+function speeds(result: GenerationResult, loadMs: number): string {
+  const { prefill, decode } = rates(result);
+  return `loaded in ${loadMs.toFixed(0)} ms; prompt ${result.promptIds.length} tokens at ${prefill.toFixed(0)}/s; ` +
+    `${result.ids.length} new tokens at ${decode.toFixed(0)}/s; ended by ${result.finishReason}`;
+}

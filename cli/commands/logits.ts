@@ -1,0 +1,54 @@
+/**
+ * `ferrotype logits`: what a model says of the next token, as numbers.
+ *
+ * @module
+ */
+import { noGrad } from "../../mod.ts";
+import type { Command } from "../command.ts";
+import { loadModel, modelOptions, parseIds } from "../model.ts";
+import { print, printJson } from "../output.ts";
+import { UsageError } from "../command.ts";
+
+/** The command. */
+export const logits: Command = {
+  name: "logits",
+  usage: "--model DIR --prompt-ids 1,2,3 [options]",
+  summary: "Prints the logits after a prompt.",
+  details: "Without --json: the ten likeliest next tokens, one a line, as id, logit and text.",
+  positionals: [0, 1],
+  options: {
+    ...modelOptions,
+    "prompt-ids": { value: "1,2,3", help: "the prompt as token ids (instead of a text)" },
+    full: { help: "the logits of all positions" },
+    loss: { help: "the mean cross-entropy of each token given those before it, in nats" },
+  },
+  async run(values, positionals) {
+    const text = values.text("prompt-ids");
+    if ((text === undefined) === (positionals.length === 0)) {
+      throw new UsageError("logits: give a prompt, either as --prompt-ids 1,2,3 or as a text");
+    }
+    const given = text === undefined ? null : parseIds(text);
+    const { model } = await loadModel(values);
+    const ids = given ?? model.encode(positionals[0]);
+    const result = noGrad(() => model.forward([ids]));
+    const rows = (await result.toArray() as number[][][])[0];
+    const last = rows[rows.length - 1];
+    const loss = values.flag("loss") ? await noGrad(() => model.loss([ids])).item() : undefined;
+    if (values.flag("json")) {
+      return await printJson({
+        shape: result.shape,
+        last,
+        ...(values.flag("full") ? { logits: rows } : {}),
+        ...(loss === undefined ? {} : { loss }),
+      });
+    }
+    if (loss !== undefined) await print(`loss ${loss}`);
+    for (const row of values.flag("full") ? rows : [last]) {
+      const best = row.map((value, id) => ({ value, id })).sort((a, b) => b.value - a.value).slice(0, 10);
+      for (const { value, id } of best) {
+        const shown = model.tokenizer ? JSON.stringify(model.tokenizer.decode([id])) : "";
+        await print(`${String(id).padStart(6)}  ${value.toFixed(6).padStart(12)}  ${shown}`);
+      }
+    }
+  },
+};

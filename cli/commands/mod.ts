@@ -1,0 +1,27 @@
+/**
+ * The commands, in the order that help lists them.
+ *
+ * @module
+ */
+import type { Command } from "../command.ts";
+import { convert } from "./convert.ts";
+import { doctor } from "./doctor.ts";
+import { evalCommand } from "./eval.ts";
+import { generate } from "./generate.ts";
+import { inspect } from "./inspect.ts";
+import { logits } from "./logits.ts";
+import { tokenize, tokenizerTrain } from "./tokenize.ts";
+import { train } from "./train.ts";
+
+/** Every command. */
+export const commands: readonly Command[] = [
+  generate,
+  train,
+  evalCommand,
+  logits,
+  tokenize,
+  tokenizerTrain,
+  inspect,
+  convert,
+  doctor,
+];

@@ -1,0 +1,78 @@
+/**
+ * `ferrotype tokenize` and `ferrotype tokenizer train`.
+ *
+ * @module
+ */
+import { BpeTokenizer, CharTokenizer, loadTokenizer, type Tokenizer, tokenizerConfig } from "../../mod.ts";
+import { joinPath, makeDir, onInterrupt, writeFileAtomic } from "../../src/platform/platform.ts";
+import type { Command } from "../command.ts";
+import { bundledModel, parseIds } from "../model.ts";
+import { LiveLine, note, print, printJson } from "../output.ts";
+import { readText } from "../text.ts";
+
+/** Writes tokenizer.json and tokenizer_config.json into `dir`. */
+export async function saveTokenizer(tokenizer: Tokenizer, dir: string): Promise<void> {
+  await makeDir(dir);
+  await writeFileAtomic(joinPath(dir, "tokenizer.json"), `${JSON.stringify(tokenizer.toJSON(), null, 1)}\n`);
+  await writeFileAtomic(joinPath(dir, "tokenizer_config.json"), `${JSON.stringify(tokenizerConfig(tokenizer), null, 2)}\n`);
+}
+
+/** Ids of a text, or the text of ids. */
+export const tokenize: Command = {
+  name: "tokenize",
+  usage: "[TEXT] [options]",
+  summary: "Prints the token ids of TEXT (or of standard input).",
+  positionals: [0, 1],
+  options: {
+    model: { value: "DIR|REPO", help: "where the tokenizer is (default: the bundled model)" },
+    decode: { value: "1,2,3", help: "print the text of these ids instead" },
+    "no-special": { help: "treat special tokens such as <|endoftext|> as ordinary text" },
+  },
+  async run(values, positionals) {
+    const tokenizer = await loadTokenizer(values.text("model") ?? bundledModel);
+    const back = values.text("decode");
+    if (back !== undefined) {
+      const ids = parseIds(back), text = tokenizer.decode(ids);
+      return values.flag("json") ? await printJson({ ids, text }) : await print(text);
+    }
+    const text = positionals.length ? positionals[0] : await readText("-");
+    const ids = tokenizer.encode(text, { splitSpecialTokens: values.flag("no-special") });
+    if (values.flag("json")) {
+      return await printJson({ ids, tokens: ids.map((id) => tokenizer.decode([id])), count: ids.length });
+    }
+    await print(ids.join(","));
+  },
+};
+
+/** A tokenizer from a text. */
+export const tokenizerTrain: Command = {
+  name: "tokenizer train",
+  usage: "TEXTFILE -o DIR [options]",
+  summary: "Learns a byte-level BPE from a text and writes a Hugging Face tokenizer.json.",
+  positionals: [1, 1],
+  options: {
+    out: { short: "o", value: "DIR", help: "where to write (default: tokenizer)" },
+    "vocab-size": { value: "N", type: "integer", min: 0, help: "how many tokens, bytes included; 0: characters (default 4096)" },
+    "min-frequency": { value: "N", type: "integer", min: 1, help: "a pair must occur this often to be merged (default 2)" },
+  },
+  async run(values, positionals) {
+    const text = await readText(positionals[0]), out = values.text("out") ?? "tokenizer";
+    const size = values.number("vocab-size") ?? 4096, line = new LiveLine(), controller = new AbortController();
+    const remove = onInterrupt(() => controller.abort());
+    try {
+      const tokenizer = size === 0 ? CharTokenizer.from(text) : BpeTokenizer.train(text, {
+        vocabSize: size,
+        minFrequency: values.number("min-frequency") ?? 2,
+        signal: controller.signal,
+        onProgress: ({ phase, done, total }) => void line.show(`${phase === "count" ? "counting words" : "merging"} ${done} of ${total}`),
+      });
+      await line.end();
+      await saveTokenizer(tokenizer, out);
+      const used = tokenizer.encode(text).length;
+      if (values.flag("json")) return await printJson({ out, vocab_size: tokenizer.vocabSize, tokens: used, characters: text.length });
+      await note(`${out}/tokenizer.json: ${tokenizer.vocabSize} tokens; ${(text.length / used).toFixed(2)} characters a token on this text`);
+    } finally {
+      remove();
+    }
+  },
+};

@@ -1,0 +1,77 @@
+#!/usr/bin/env -S deno run -A
+/**
+ * The command `ferrotype`.
+ *
+ * Exit status: 0 done; 1 it failed, with one line on standard error; 2 the call is wrong; 130 interrupted.
+ *
+ * @module
+ */
+import { argv, exit } from "node:process";
+import { CancelledError, nearest } from "../mod.ts";
+import { type Command, help, parse, UsageError } from "./command.ts";
+import { commands } from "./commands/mod.ts";
+import { note, print } from "./output.ts";
+import { version } from "./version.ts";
+
+function overview(): string {
+  const width = Math.max(...commands.map((c) => c.name.length)) + 2;
+  return [
+    "ferrotype <command> [options]",
+    "",
+    "Trains and runs GPT, natively on Deno, Bun and Node.",
+    "",
+    ...commands.map((c) => `  ${c.name.padEnd(width)}${c.summary}`),
+    "",
+    "ferrotype <command> --help tells a command's options; --version the version.",
+    "",
+  ].join("\n");
+}
+
+/** The command that `args` begin with, and how many words its name took. */
+function find(args: readonly string[]): { command: Command; words: number } {
+  for (const words of [2, 1]) {
+    const name = args.slice(0, words).join(" ");
+    const command = commands.find((c) => c.name === name);
+    if (command && args.length >= words) return { command, words };
+  }
+  const family = commands.filter((c) => c.name.startsWith(`${args[0]} `)).map((c) => c.name);
+  if (family.length) throw new UsageError(`"${args[0]}" needs one of: ${family.join(", ")}`);
+  throw new UsageError(`there is no command "${args[0]}"; did you mean "${nearest(args[0], commands.map((c) => c.name))}"?`);
+}
+
+/** Runs the command line and gives the exit status. */
+export async function main(args: readonly string[]): Promise<number> {
+  const verbose = args.includes("--verbose");
+  try {
+    if (args.length === 0 || ["--help", "-h", "help"].includes(args[0])) {
+      await print(overview());
+      return args.length === 0 ? 2 : 0;
+    }
+    if (args[0] === "--version") {
+      await print(version);
+      return 0;
+    }
+    const { command, words } = find(args);
+    const { values, positionals } = parse(command, args.slice(words));
+    if (values.flag("help")) {
+      await print(help(command));
+      return 0;
+    }
+    return await command.run(values, positionals) ?? 0;
+  } catch (error) {
+    return await failure(error, verbose);
+  }
+}
+
+async function failure(error: unknown, verbose: boolean): Promise<number> {
+  const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof CancelledError) {
+    await note("ferrotype: interrupted");
+    return 130;
+  }
+  await note(`ferrotype: ${message.replaceAll(/\s*\n\s*/g, " ")}`);
+  if (verbose && error instanceof Error && error.stack) await note(error.stack);
+  return error instanceof UsageError || (error instanceof Error && error.name === "OptionError") ? 2 : 1;
+}
+
+if (import.meta.main) exit(await main(argv.slice(2)));

@@ -1,0 +1,60 @@
+/**
+ * What commands that use a model share: their options, and how the model is found.
+ *
+ * @module
+ */
+import { type DeviceName, devices, type DType, GPT2, setDefaultDevice, setThreads } from "../mod.ts";
+import { type Options, UsageError, type Values } from "./command.ts";
+
+/** The folder of the model that ships with the package. */
+export const bundledModel: URL = new URL("../web/models/shakespeare/", import.meta.url);
+
+/** Which device, how many threads. */
+export const deviceOptions: Options = {
+  device: { value: "NAME", choices: ["cpu", "webgpu", "reference"], help: "where to compute (default cpu)" },
+  threads: { value: "N", type: "integer", min: 1, max: 1024, help: "threads of the cpu device (default: all)" },
+};
+
+/** Which model, in what form. */
+export const modelOptions: Options = {
+  model: { value: "DIR|REPO", help: "folder, URL or hub repository (default: the bundled model)" },
+  dtype: { value: "TYPE", choices: ["f32", "f16", "bf16"], help: "hold matrices as f32, f16 or bf16 (default: as in the file)" },
+  ...deviceOptions,
+};
+
+/** Sets device and threads as the options say. */
+export async function applyDevice(values: Values): Promise<DeviceName> {
+  const device = (values.text("device") ?? "cpu") as DeviceName;
+  const have = await devices();
+  if (!have.includes(device)) throw new UsageError(`--device ${device}: this machine has ${have.join(", ")}`);
+  setDefaultDevice(device);
+  const threads = values.number("threads");
+  if (threads !== undefined) {
+    if (device !== "cpu") throw new UsageError("--threads belongs to the cpu device");
+    setThreads(threads);
+  }
+  return device;
+}
+
+/** Loads the model that the options name. */
+export async function loadModel(values: Values, signal?: AbortSignal): Promise<{ model: GPT2; name: string; device: DeviceName; loadMs: number }> {
+  const device = await applyDevice(values), started = performance.now();
+  const where = values.text("model") ?? bundledModel;
+  const model = await GPT2.load(where, {
+    device,
+    ...(values.has("dtype") ? { dtype: values.text("dtype") as DType } : {}),
+    ...(signal ? { signal } : {}),
+  });
+  return { model, name: values.text("model") ?? "bundled", device, loadMs: performance.now() - started };
+}
+
+/** Token ids from `1,2,3` or `1 2 3`. */
+export function parseIds(text: string): number[] {
+  const parts = text.split(/[\s,]+/).filter(Boolean);
+  const ids = parts.map(Number);
+  const bad = parts.find((_, i) => !Number.isInteger(ids[i]) || ids[i] < 0);
+  if (bad !== undefined || !ids.length) {
+    throw new UsageError(`--prompt-ids are whole numbers such as 15,27,3; ${bad === undefined ? "there are none" : `"${bad}" is not one`}`);
+  }
+  return ids;
+}

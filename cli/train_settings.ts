@@ -1,0 +1,117 @@
+/**
+ * What a training run is made with: read from the options, kept beside the model, and taken up again by `--resume`.
+ *
+ * @module
+ */
+import { FormatError } from "../mod.ts";
+import { exists, readTextFile } from "../src/platform/platform.ts";
+import { type Options, UsageError, type Values } from "./command.ts";
+
+/** The options that make a run what it is. */
+export const runOptions: Options = {
+  init: { value: "MODEL", help: "begin from this model's weights and tokenizer (fine-tuning)" },
+  "n-layer": { value: "N", type: "integer", min: 1, help: "blocks (default 4)" },
+  "n-head": { value: "N", type: "integer", min: 1, help: "attention heads (default 4)" },
+  "n-embd": { value: "N", type: "integer", min: 1, help: "width (default 128)" },
+  "block-size": { value: "N", type: "integer", min: 2, help: "tokens the model looks back on (default 128)" },
+  dropout: { value: "P", type: "number", min: 0, max: 0.99, help: "dropout while training (default 0)" },
+  "vocab-size": { value: "N", type: "integer", min: 0, help: "tokens of a byte-level BPE; 0: characters (default 0)" },
+  "batch-size": { value: "N", type: "integer", min: 1, help: "sequences in a batch (default 16)" },
+  "grad-accum": { value: "N", type: "integer", min: 1, help: "batches to a step (default 1)" },
+  steps: { value: "N", type: "integer", min: 1, help: "steps of the whole run (default 2000)" },
+  lr: { value: "R", type: "number", min: 0, help: "highest learning rate (default 0.001)" },
+  "min-lr": { value: "R", type: "number", min: 0, help: "learning rate at the end (default: a tenth of lr)" },
+  warmup: { value: "N", type: "integer", min: 0, help: "steps in which the rate rises (default: a twentieth of steps)" },
+  schedule: { value: "NAME", choices: ["cosine", "linear", "constant"], help: "how the rate falls: cosine, linear, constant (default cosine)" },
+  "weight-decay": { value: "W", type: "number", min: 0, help: "AdamW's decay of matrices (default 0.1)" },
+  beta2: { value: "B", type: "number", min: 0, max: 0.99999, help: "AdamW's second beta (default 0.99)" },
+  clip: { value: "N", type: "number", min: 0, help: "largest gradient norm; 0: no clipping (default 1)" },
+  seed: { value: "N", type: "integer", min: 0, help: "of weights, batches and dropout (default 1337)" },
+  "val-fraction": { value: "F", type: "number", min: 0, max: 0.9, help: "the end of the text that is held out (default 0.1)" },
+  "eval-every": { value: "N", type: "integer", min: 1, help: "steps between evaluations (default: a tenth of steps)" },
+  "save-every": { value: "N", type: "integer", min: 1, help: "steps between checkpoints (default: eval-every)" },
+  dtype: { value: "TYPE", choices: ["f32", "f16", "bf16"], help: "how the model is stored (training is in f32; default f32)" },
+};
+
+/** Every value filled in. */
+export interface RunSettings {
+  text: string;
+  init: string | null;
+  "n-layer": number;
+  "n-head": number;
+  "n-embd": number;
+  "block-size": number;
+  dropout: number;
+  "vocab-size": number;
+  "batch-size": number;
+  "grad-accum": number;
+  steps: number;
+  lr: number;
+  "min-lr": number;
+  warmup: number;
+  schedule: string;
+  "weight-decay": number;
+  beta2: number;
+  clip: number;
+  seed: number;
+  "val-fraction": number;
+  "eval-every": number;
+  "save-every": number;
+  dtype: string;
+}
+
+const shape = ["n-layer", "n-head", "n-embd", "vocab-size"] as const;
+
+/** Settings of a new run. @throws {UsageError} for options that exclude each other. */
+export function newSettings(values: Values, text: string): RunSettings {
+  const init = values.text("init") ?? null;
+  const clash = init === null ? undefined : shape.find((name) => values.has(name));
+  if (clash) throw new UsageError(`--${clash} is the model's own with --init; leave it out`);
+  const number = (name: string, missing: number): number => values.number(name) ?? missing;
+  const steps = number("steps", 2000), lr = number("lr", init === null ? 1e-3 : 1e-4);
+  const evalEvery = number("eval-every", Math.max(1, Math.round(steps / 10)));
+  return {
+    text,
+    init,
+    "n-layer": number("n-layer", 4),
+    "n-head": number("n-head", 4),
+    "n-embd": number("n-embd", 128),
+    "block-size": number("block-size", 128),
+    dropout: number("dropout", 0),
+    "vocab-size": number("vocab-size", 0),
+    "batch-size": number("batch-size", 16),
+    "grad-accum": number("grad-accum", 1),
+    steps,
+    lr,
+    "min-lr": number("min-lr", lr / 10),
+    warmup: number("warmup", Math.round(steps / 20)),
+    schedule: values.text("schedule") ?? "cosine",
+    "weight-decay": number("weight-decay", 0.1),
+    beta2: number("beta2", 0.99),
+    clip: number("clip", 1),
+    seed: number("seed", 1337),
+    "val-fraction": number("val-fraction", 0.1),
+    "eval-every": evalEvery,
+    "save-every": number("save-every", evalEvery),
+    dtype: values.text("dtype") ?? "f32",
+  };
+}
+
+/** Settings of the run in `path`. @throws {UsageError} for an option that says otherwise than the run was begun. */
+export async function savedSettings(path: string, values: Values, text: string): Promise<RunSettings> {
+  if (!await exists(path)) throw new UsageError(`--resume: ${path} is not there; no run was begun in this folder`);
+  let saved: RunSettings;
+  try {
+    saved = JSON.parse(await readTextFile(path));
+  } catch (cause) {
+    throw new FormatError(`${path} is not JSON`, { cause });
+  }
+  for (const name of Object.keys(runOptions)) {
+    const given = values.text(name), before = (saved as unknown as Record<string, unknown>)[name];
+    if (given !== undefined && given !== before) {
+      throw new UsageError(`--resume: the run was begun with --${name} ${before}; it cannot go on with ${given}`);
+    }
+  }
+  if (text !== saved.text) throw new UsageError(`--resume: the run was begun on ${saved.text}; it cannot go on with ${text}`);
+  return saved;
+}

@@ -1,0 +1,18 @@
+/**
+ * Checkpoints on this machine's disk.
+ *
+ * @module
+ */
+import * as platform from "../platform/platform.ts";
+import { CheckpointManager as Manager, type CheckpointOptions } from "../train/mod.ts";
+
+/**
+ * Keeps a run's checkpoints in a folder: the newest `keepLast` (2) and the best `keepBest` (1). Each appears whole or
+ * not at all.
+ */
+export class CheckpointManager extends Manager {
+  /** `files` are texts to put beside each checkpoint. @throws {OptionError} when nothing would be kept. */
+  constructor(directory: string, options: Omit<CheckpointOptions, "fileSystem"> = {}) {
+    super(directory, { ...options, fileSystem: platform });
+  }
+}

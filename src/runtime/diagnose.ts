@@ -1,0 +1,71 @@
+/**
+ * What this machine and runtime give the library, and why not what they do not.
+ *
+ * @module
+ */
+import { type CpuFeature, cpuFeatures } from "../backends/cpu/features.ts";
+import {
+  cpuModel,
+  hardwareConcurrency,
+  requestGpuAdapter,
+  runtimeName,
+  runtimeVersion,
+  system,
+  totalMemory,
+} from "../platform/platform.ts";
+import { cpuBackend } from "./devices.ts";
+
+/** One ability. */
+export interface Ability {
+  /** Whether it is used. */
+  available: boolean;
+  /** Why not, or what exactly. */
+  detail?: string;
+}
+
+/** The report of {@link diagnose}. */
+export interface Diagnosis {
+  /** The JavaScript runtime and its version. */
+  runtime: string;
+  /** Operating system and processor family. */
+  system: string;
+  /** The processor, where the runtime tells. */
+  cpu: string | null;
+  /** Bytes of memory, where the runtime tells. */
+  memory: number | null;
+  /** Threads the machine runs at a time, and how many the cpu device uses. */
+  threads: { hardware: number; used: number; detail?: string };
+  /** Abilities of the WebAssembly engine. */
+  wasm: Record<string, Ability>;
+  /** Devices by name. */
+  devices: Record<string, Ability>;
+}
+
+function ability(feature: CpuFeature): Ability {
+  return feature.reason === undefined ? { available: feature.available } : { available: feature.available, detail: feature.reason };
+}
+
+/** Looks at the machine: a few milliseconds, and whatever a graphics driver takes to answer. */
+export async function diagnose(): Promise<Diagnosis> {
+  const { engine } = cpuBackend();
+  const used = await engine.ready(), { threadProblem } = engine;
+  const gpu = await requestGpuAdapter(), { platform, arch } = system();
+  return {
+    runtime: `${runtimeName()} ${runtimeVersion()}`,
+    system: `${platform} ${arch}`,
+    cpu: cpuModel() ?? null,
+    memory: totalMemory() ?? null,
+    threads: { hardware: hardwareConcurrency(), used, ...(threadProblem === null ? {} : { detail: threadProblem }) },
+    wasm: Object.fromEntries(Object.entries(cpuFeatures()).map(([name, f]) => [name, ability(f as CpuFeature)])),
+    devices: {
+      cpu: { available: true, detail: `${used} thread${used === 1 ? "" : "s"}` },
+      reference: { available: true, detail: "plain TypeScript, the oracle of the tests" },
+      webgpu: {
+        available: false,
+        detail: gpu.adapter
+          ? "the machine has an adapter, but this version has no kernels for it"
+          : gpu.reason,
+      },
+    },
+  };
+}
