@@ -63,8 +63,8 @@ async function modelFor(settings: RunSettings, tokenizer: Tokenizer): Promise<GP
 
 function scheduleFor(settings: RunSettings): optim.Schedule {
   const { lr, steps, warmup, schedule } = settings, options = { lr, steps, warmup, minLr: settings["min-lr"] };
-  if (schedule === "constant") return optim.linearWarmup({ lr, warmup });
-  return schedule === "linear" ? optim.linear(options) : optim.cosine(options);
+  if (schedule === "constant") return optim.schedules.linearWarmup({ lr, warmup });
+  return schedule === "linear" ? optim.schedules.linear(options) : optim.schedules.cosine(options);
 }
 
 /** AdamW that decays matrices only: biases and norms are left alone, as in GPT-2's own training. */
