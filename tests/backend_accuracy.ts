@@ -6,7 +6,7 @@
  * tiny and huge ones are met as often as ordinary ones.
  */
 import { strict as assert } from "node:assert";
-import { describe, it } from "node:test";
+import { after, before, describe, it } from "node:test";
 import type { Backend } from "../src/backends/contract.ts";
 import { Generator } from "../src/core/random.ts";
 import { input } from "../src/expr/nodes.ts";
@@ -15,6 +15,7 @@ import { table } from "../src/expr/table.ts";
 import { ulp } from "./_compare.ts";
 import { truth } from "./_truth.ts";
 import { Workbench } from "./_views.ts";
+import type { ConformanceOptions } from "./conformance/suite.ts";
 
 const count = 40_000;
 
@@ -122,8 +123,9 @@ export function accuracy(
 ): void {
   describe(`${name} is accurate`, () => {
     const backend = create(), bench = new Workbench(backend);
+    before(() => options.ready?.(backend));
+    after(() => options.close?.(backend));
     const run = async (row: string, x: readonly Float32Array[]): Promise<number[]> => {
-      await options.ready?.(backend);
       const shape = [x[0].length], out = bench.output("f32", shape);
       const p = program("f32", [table[row].formula(...x.map((_, i) => input(i)))]);
       backend.elementwise(p, x.map((values) => bench.of("f32", shape, [...values])), [], [out]);
