@@ -8,7 +8,7 @@
  * @module
  */
 import { OptionError, throwIfAborted } from "../core/errors.ts";
-import { Module } from "../nn/mod.ts";
+import type { Module } from "../nn/mod.ts";
 import { crossEntropy, reshape, slice, type Tensor, tensor } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { type TokenIds, windows } from "./batches.ts";
