@@ -116,10 +116,7 @@ const edges: Readonly<Record<string, readonly [...x: number[], y: number][]>> = 
 export function accuracy(
   name: string,
   create: () => Backend,
-  options: {
-    readonly ready?: (backend: Backend) => Promise<void>;
-    readonly close?: (backend: Backend) => void;
-  } = {},
+  options: Pick<ConformanceOptions, "ready" | "close"> = {},
 ): void {
   describe(`${name} is accurate`, () => {
     const backend = create(), bench = new Workbench(backend);
