@@ -1,0 +1,314 @@
+/**
+ * Scaled dot-product attention without a matrix of scores: blocks of queries meet blocks of keys, and softmax is put
+ * together block by block (Dao, "FlashAttention-2", 2023). Memory per thread is constant.
+ *
+ * An item is a block of queries of one head. Its keys are transposed and its values copied into cache block by block,
+ * and tiles of 6 queries go through both products with their softmax between them. Up to three queries (decoding) go
+ * row by row instead. Where blocks of keys end depends on the width of a head alone, and nothing else changes bits.
+ *
+ * @module
+ */
+import { sizeOf } from "../../../core/shape.ts";
+import type { View } from "../../contract.ts";
+import type { FunctionBuilder, Local, ModuleBuilder } from "../assembler/mod.ts";
+import { addressOf } from "../buffer.ts";
+import { type Engine, importThreadScratch, type KernelContext } from "../engine.ts";
+import {
+  emitArgument,
+  emitCall,
+  emitItems,
+  emitMin,
+  emitOperand,
+  emitRest,
+  emitRoundUp,
+  emitRow,
+  emitScratch,
+  emitSplitNumber,
+} from "./attention/emit.ts";
+import { emitDots, emitMix } from "./attention/few_rows.ts";
+import {
+  blockArg,
+  blockCountArg,
+  type Blocks,
+  blocksFor,
+  groupArg,
+  headsArg,
+  keysArg,
+  lseArg,
+  queriesArg,
+  reachArg,
+  scaleArg,
+  ScratchMap,
+  setAttentionOperand,
+  setAttentionSizes,
+  tileRoom,
+} from "./attention/layout.ts";
+import { emitProduct } from "./attention/product.ts";
+import { emitCopyRows, emitTransposeRows } from "./attention/rows.ts";
+import { emitClearRecord, emitFinish, emitSoften, recordBytes, softenFloats } from "./attention/softmax.ts";
+import { emitSetSum } from "./gemm/address.ts";
+
+// Queries that are not worth copying keys for.
+const fewRows = 3;
+
+// Keys that one query meets at a time.
+const fewRowsKeys = 1024;
+
+/** softmax(q · kᵀ · scale) · v; see `Kernels.attention`. */
+export function attention(
+  engine: Engine,
+  q: View,
+  k: View,
+  v: View,
+  out: View,
+  lse: View | null,
+  scale: number,
+  causal: boolean,
+): void {
+  if (sizeOf(q.shape) === 0) return;
+  const [batch, heads, queries, width] = q.shape, keys = k.shape[2];
+  const few = queries <= fewRows;
+  const kernel = engine.kernel(
+    few ? `attention few ${width}` : `attention ${width}`,
+    (m, context) => few ? emitFewRows(m, context, width) : emitTiled(m, context, width),
+  );
+  setAttentionSizes(engine, q, k, scale, causal);
+  setAttentionOperand(engine, 0, q);
+  setAttentionOperand(engine, 1, k);
+  setAttentionOperand(engine, 2, v);
+  setAttentionOperand(engine, 3, out);
+  const { args, u32 } = engine;
+  u32[(args + lseArg) >>> 2] = lse === null ? 0 : addressOf(lse);
+  let block = few ? queries : forwardBlocks(engine.context, width).size;
+  // Shorter blocks where there would be few items.
+  while (block > 24 && block % 2 === 0 && batch * heads * Math.ceil(queries / block) < 64) block /= 2;
+  const count = Math.ceil(queries / block);
+  u32[(args + blockArg) >>> 2] = block;
+  u32[(args + blockCountArg) >>> 2] = count;
+  const work = Math.min(block, queries) * keys * width;
+  engine.run(kernel, batch * heads * count, Math.max(1, Math.ceil((few ? 40_000 : 200_000) / work)));
+}
+
+function forwardBlocks(context: KernelContext, width: number): Blocks {
+  return blocksFor(context, width, 4, 96);
+}
+
+/** Batch and head of an item, and what they select of the operands. */
+function emitHead(f: FunctionBuilder, args: Local, number: Local, count: Local) {
+  const { high: rest, low: block } = emitSplitNumber(f, number, count);
+  const { high: batch, low: head } = emitSplitNumber(f, rest, emitArgument(f, args, headsArg));
+  const { high: shared } = emitSplitNumber(f, head, emitArgument(f, args, groupArg));
+  const queries = emitArgument(f, args, queriesArg);
+  const lse = emitArgument(f, args, lseArg);
+  f.get(lse);
+  f.if(() => {
+    const row = f.local("i32");
+    emitSetSum(f, row, [rest, queries]);
+    emitSetSum(f, lse, lse, [row, 4]);
+  });
+  return {
+    block,
+    queries,
+    lse,
+    q: emitOperand(f, args, 0, batch, head),
+    k: emitOperand(f, args, 1, batch, shared),
+    v: emitOperand(f, args, 2, batch, shared),
+    out: emitOperand(f, args, 3, batch, head),
+  };
+}
+
+function emitTiled(m: ModuleBuilder, context: KernelContext, width: number): void {
+  const scratch = importThreadScratch(m);
+  const blocks = forwardBlocks(context, width);
+  const { padded, size, scores, tile } = blocks;
+  const map = new ScratchMap();
+  const ownAt = map.take(softenFloats), recordsAt = map.take(16 * Math.ceil(size / tile));
+  const scoresAt = map.take(tileRoom * scores), queriesAt = map.take((size + tileRoom) * padded);
+  const keysAt = map.take(size * width), valuesAt = map.take(size * padded);
+  const outAt = map.take((size + tileRoom) * padded);
+
+  const copyQueries = emitCopyRows(m, "copyQueries", blocks, true);
+  const copyValues = emitCopyRows(m, "copyValues", blocks, false);
+  const transpose = emitTransposeRows(m, "transpose", blocks);
+  const score = emitProduct(m, context, {
+    name: "score",
+    rows: tile,
+    a: [4 * padded, 4],
+    b: [32, 32 * width],
+    c: 4 * scores,
+    add: false,
+  });
+  const mix = emitProduct(m, context, {
+    name: "mix",
+    rows: tile,
+    a: [4 * scores, 4],
+    b: [4 * padded, 32],
+    c: 4 * padded,
+    add: true,
+  });
+  const soften = emitSoften(m, context, blocks, scratch, ownAt);
+  const finish = emitFinish(m, context, blocks);
+
+  const f = m.function("item", { params: ["i32", "i32"], export: false });
+  const [args, number] = f.params;
+  const { block, queries, lse, q, k, v, out } = emitHead(
+    f,
+    args,
+    number,
+    emitArgument(f, args, blockCountArg),
+  );
+  const [records, scoreRows, queryRows, keyPanels, valueRows, outRows] = [
+    recordsAt,
+    scoresAt,
+    queriesAt,
+    keysAt,
+    valuesAt,
+    outAt,
+  ].map((offset) => emitScratch(f, scratch, offset));
+  const i32 = (): Local => f.local("i32");
+  const from = i32(), count = i32(), seen = i32(), t = i32(), rows = i32(), record = i32();
+  const start = i32(), keys = i32(), first = i32(), visible = i32(), here = i32();
+  const blockRows = emitArgument(f, args, blockArg);
+  emitSetSum(f, from, [block, blockRows]);
+  emitRest(f, count, queries, from, blockRows);
+  emitSetSum(f, q.at, q.at, [from, q.stride]);
+  emitSetSum(f, out.at, out.at, [from, out.stride]);
+  emitCall(f, copyQueries, q.at, q.stride, count, queryRows, () => {
+    f.get(args);
+    f.load("f32.load", scaleArg);
+  });
+  f.get(outRows);
+  f.i32(0);
+  f.i32(4 * padded * (size + tileRoom));
+  f.op("memory.fill");
+  f.get(records);
+  f.set(record);
+  f.forRange(t, 0, count, tile, () => {
+    emitClearRecord(f, record);
+    f.increment(record, recordBytes);
+  });
+
+  // How many keys the last query sees, and how many the one before the first.
+  const reach = emitArgument(f, args, reachArg);
+  emitSetSum(f, first, from, reach);
+  emitSetSum(f, seen, first, count);
+  emitMin(f, seen, seen, emitArgument(f, args, keysArg));
+  f.forRange(start, 0, seen, size, () => {
+    emitRest(f, keys, seen, start, size);
+    emitCall(f, transpose, k.at, k.stride, keys, keyPanels);
+    emitCall(f, copyValues, v.at, v.stride, keys, valueRows);
+    emitSetSum(f, k.at, k.at, [k.stride, size]);
+    emitSetSum(f, v.at, v.at, [v.stride, size]);
+    f.get(records);
+    f.set(record);
+    f.forRange(t, 0, count, tile, () => {
+      emitRest(f, rows, count, t, tile);
+      // Row 0 of the tile sees first + t + 1 - start keys of this block, its last row rows - 1 more.
+      emitSetSum(f, here, first, t, 1);
+      f.get(here);
+      f.get(start);
+      f.op("i32.sub");
+      f.set(here);
+      emitSetSum(f, visible, here, rows, -1);
+      emitMin(f, visible, visible, keys);
+      f.get(visible);
+      f.i32(0);
+      f.op("i32.gt_s");
+      f.if(() => {
+        emitCall(
+          f,
+          score,
+          () => emitRow(f, queryRows, t, 4 * padded),
+          keyPanels,
+          () => f.i32(width),
+          () => emitRoundUp(f, visible, 8, 3),
+          scoreRows,
+        );
+        const o = (): void => emitRow(f, outRows, t, 4 * padded);
+        emitCall(
+          f,
+          soften,
+          scoreRows,
+          rows,
+          here,
+          keys,
+          () => {
+            emitRoundUp(f, visible, 16, 0);
+          },
+          record,
+          o,
+        );
+        emitCall(f, mix, scoreRows, valueRows, visible, () => f.i32(padded / 8), o);
+      });
+      f.increment(record, recordBytes);
+    });
+  });
+  f.get(records);
+  f.set(record);
+  f.get(lse);
+  f.if(() => emitSetSum(f, lse, lse, [from, 4]));
+  f.forRange(t, 0, count, tile, () => {
+    emitRest(f, rows, count, t, tile);
+    emitCall(f, finish, () => emitRow(f, outRows, t, 4 * padded), record, rows, out.at, out.stride, lse);
+    emitSetSum(f, out.at, out.at, [out.stride, tile]);
+    f.get(lse);
+    f.if(() => f.increment(lse, 4 * tile));
+    f.increment(record, recordBytes);
+  });
+  emitItems(m, f);
+}
+
+function emitFewRows(m: ModuleBuilder, context: KernelContext, width: number): void {
+  const scratch = importThreadScratch(m);
+  const blocks = forwardBlocks(context, width);
+  const { padded } = blocks;
+  const map = new ScratchMap();
+  const ownAt = map.take(softenFloats), recordAt = map.take(16), scoresAt = map.take(fewRowsKeys + 16);
+  const queryAt = map.take(padded), outAt = map.take(padded);
+  const copyQuery = emitCopyRows(m, "copyQuery", blocks, true);
+  const dots = emitDots(m, context, blocks), mix = emitMix(m, context, blocks);
+  const soften = emitSoften(m, context, blocks, scratch, ownAt);
+  const finish = emitFinish(m, context, blocks);
+
+  const f = m.function("item", { params: ["i32", "i32"], export: false });
+  const [args, number] = f.params;
+  const { queries, lse, q, k, v, out } = emitHead(f, args, number, emitArgument(f, args, blockCountArg));
+  const [record, scores, query, sum] = [recordAt, scoresAt, queryAt, outAt].map((offset) =>
+    emitScratch(f, scratch, offset)
+  );
+  const i32 = (): Local => f.local("i32");
+  const i = i32(), start = i32(), seen = i32(), keys = i32(), keyAt = i32(), valueAt = i32();
+  const one = (): void => f.i32(1);
+  const all = emitArgument(f, args, keysArg), reach = emitArgument(f, args, reachArg);
+  f.forRange(i, 0, queries, 1, () => {
+    emitCall(f, copyQuery, q.at, q.stride, one, query, () => {
+      f.get(args);
+      f.load("f32.load", scaleArg);
+    });
+    f.get(sum);
+    f.i32(0);
+    f.i32(4 * padded);
+    f.op("memory.fill");
+    emitClearRecord(f, record);
+    emitSetSum(f, seen, i, reach, 1);
+    emitMin(f, seen, seen, all);
+    f.get(k.at);
+    f.set(keyAt);
+    f.get(v.at);
+    f.set(valueAt);
+    f.forRange(start, 0, seen, fewRowsKeys, () => {
+      emitRest(f, keys, seen, start, fewRowsKeys);
+      emitCall(f, dots, query, keyAt, k.stride, keys, scores);
+      emitCall(f, soften, scores, one, keys, keys, () => emitRoundUp(f, keys, 16, 0), record, sum);
+      emitCall(f, mix, scores, valueAt, v.stride, keys, sum);
+      emitSetSum(f, keyAt, keyAt, [k.stride, fewRowsKeys]);
+      emitSetSum(f, valueAt, valueAt, [v.stride, fewRowsKeys]);
+    });
+    emitCall(f, finish, sum, record, one, out.at, out.stride, lse);
+    emitSetSum(f, q.at, q.at, q.stride);
+    emitSetSum(f, out.at, out.at, out.stride);
+    f.get(lse);
+    f.if(() => f.increment(lse, 4));
+  });
+  emitItems(m, f);
+}

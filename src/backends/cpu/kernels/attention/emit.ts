@@ -1,0 +1,134 @@
+/**
+ * What the items of attention have in common: arguments, addresses, calls, and counting.
+ *
+ * @module
+ */
+import type { FunctionBuilder, Global, Local, ModuleBuilder } from "../../assembler/mod.ts";
+import { emitSetSum } from "../gemm/address.ts";
+import { operandBytes, operandsArg } from "./layout.ts";
+
+/** The address `offset` bytes into the thread's scratch memory. */
+export function emitScratch(f: FunctionBuilder, scratch: Global, offset: number): Local {
+  const local = f.local("i32");
+  f.globalGet(scratch);
+  f.i32(offset);
+  f.op("i32.add");
+  f.set(local);
+  return local;
+}
+
+/** Reads an argument. */
+export function emitArgument(f: FunctionBuilder, args: Local, offset: number): Local {
+  const local = f.local("i32");
+  f.get(args);
+  f.load("i32.load", offset);
+  f.set(local);
+  return local;
+}
+
+/** The address of operand `k` for a batch and head, and the bytes between its rows. */
+export function emitOperand(
+  f: FunctionBuilder,
+  args: Local,
+  k: number,
+  batch: Local,
+  head: Local,
+): { at: Local; stride: Local } {
+  const [at, batches, heads, stride] = [0, 4, 8, 12].map((offset) =>
+    emitArgument(f, args, operandsArg + operandBytes * k + offset)
+  );
+  emitSetSum(f, at, at, [batch, batches], [head, heads]);
+  return { at, stride };
+}
+
+/** Divides: `high` = x / by, `low` = x % by. */
+export function emitSplitNumber(f: FunctionBuilder, x: Local, by: Local): { high: Local; low: Local } {
+  const high = f.local("i32"), low = f.local("i32");
+  f.get(x);
+  f.get(by);
+  f.op("i32.div_u");
+  f.set(high);
+  f.get(x);
+  f.get(by);
+  f.op("i32.rem_u");
+  f.set(low);
+  return { high, low };
+}
+
+/** Calls with locals and sums of locals. */
+export function emitCall(
+  f: FunctionBuilder,
+  callee: FunctionBuilder,
+  ...values: (Local | (() => void))[]
+): void {
+  for (const value of values) {
+    if (typeof value === "function") value();
+    else f.get(value);
+  }
+  f.call(callee);
+}
+
+/** "run", which calls `item(args, number)` for each item. */
+export function emitItems(m: ModuleBuilder, item: FunctionBuilder): void {
+  const f = m.function("run", { params: ["i32", "i32", "i32"] });
+  const [args, begin, end] = f.params;
+  const i = f.local("i32");
+  f.forRange(i, begin, end, 1, () => emitCall(f, item, args, i));
+}
+
+/** Leaves base + row · bytes. */
+export function emitRow(f: FunctionBuilder, base: Local, row: Local, bytes: number): void {
+  f.get(base);
+  f.get(row);
+  f.i32(bytes);
+  f.op("i32.mul");
+  f.op("i32.add");
+}
+
+/** Leaves x rounded up to a multiple of `unit`, shifted right by `shift`. */
+export function emitRoundUp(f: FunctionBuilder, x: Local, unit: number, shift: number): void {
+  f.get(x);
+  f.i32(unit - 1);
+  f.op("i32.add");
+  f.i32(-unit);
+  f.op("i32.and");
+  f.i32(shift);
+  f.op("i32.shr_u");
+}
+
+/** Sets `to` to min(x, y), signed. */
+export function emitMin(f: FunctionBuilder, to: Local, x: Local, y: Local): void {
+  f.get(x);
+  f.get(y);
+  f.get(x);
+  f.get(y);
+  f.op("i32.lt_s");
+  f.select();
+  f.set(to);
+}
+
+/** Sets `to` to how many of `keys` keys row `r` sees, the row before row 0 seeing `first` - 1 of them. */
+export function emitVisible(f: FunctionBuilder, to: Local, first: Local, r: Local, keys: Local): void {
+  emitSetSum(f, to, first, r);
+  emitMin(f, to, to, keys);
+  f.i32(0);
+  f.get(to);
+  f.get(to);
+  f.i32(0);
+  f.op("i32.lt_s");
+  f.select();
+  f.set(to);
+}
+
+/** Sets `to` to min(x - y, most). */
+export function emitRest(f: FunctionBuilder, to: Local, x: Local, y: Local, most: number | Local): void {
+  const limit = f.local("i32");
+  f.get(x);
+  f.get(y);
+  f.op("i32.sub");
+  f.set(to);
+  if (typeof most === "number") f.i32(most);
+  else f.get(most);
+  f.set(limit);
+  emitMin(f, to, to, limit);
+}

@@ -1,0 +1,122 @@
+/**
+ * Products of one query with many keys, read in place: for decoding, where keys are used once and copying them would
+ * cost more than it saves.
+ *
+ * @module
+ */
+import type { FunctionBuilder, Local, ModuleBuilder } from "../../assembler/mod.ts";
+import type { KernelContext } from "../../engine.ts";
+import { hoistConstants, type Vectors, type VectorWriter } from "../../math/writer.ts";
+import { emitSetSum } from "../gemm/address.ts";
+import type { Blocks } from "./layout.ts";
+import { emitAlongRow, emitLoadLanes, emitStoreLanes } from "./rows.ts";
+
+/** Sums over the lanes of four vectors, as the lanes of one. */
+function emitSumsOfFour(w: VectorWriter, [a, b, c, d]: readonly Local[]): Vectors {
+  const pairs = (x: Local, y: Local): Vectors =>
+    w.add(w.shuffle32([x], [y], [0, 4, 1, 5]), w.shuffle32([x], [y], [2, 6, 3, 7]));
+  const left = pairs(a, b), right = pairs(c, d);
+  return w.add(w.shuffle32(left, right, [0, 1, 4, 5]), w.shuffle32(left, right, [2, 3, 6, 7]));
+}
+
+/**
+ * The function `dots(q, k, stride, count, s)`: products of the padded row q with `count` rows k, stored at s; up to
+ * three floats behind them are overwritten.
+ */
+export function emitDots(m: ModuleBuilder, context: KernelContext, { width }: Blocks): FunctionBuilder {
+  const four = m.function("dots4", { params: new Array(6).fill("i32"), export: false });
+  {
+    const f = four, [q, k0, k1, k2, k3, s] = f.params;
+    const w = hoistConstants(f, context, () => {});
+    const sums = f.localArray("v128", 4), x = f.local("v128");
+    emitAlongRow(f, width, [q, k0, k1, k2, k3], ([q, ...k], offset, lanes) => {
+      emitLoadLanes(f, q, offset, 4);
+      f.set(x);
+      k.forEach((row, i) => {
+        const y = w.each(() => emitLoadLanes(f, row, offset, lanes));
+        w.assign([sums[i]], w.madd([x], y, [sums[i]]));
+      });
+    });
+    emitStoreLanes(f, s, emitSumsOfFour(w, sums)[0], 0, 4);
+  }
+  const f = m.function("dots", { params: new Array(5).fill("i32"), export: false });
+  const [q, k, stride, count, s] = f.params;
+  const rows = f.localArray("i32", 3);
+  const call = (): void => {
+    f.get(q);
+    f.get(k);
+    for (const row of rows) f.get(row);
+    f.get(s);
+    f.call(four);
+  };
+  f.forRange(count, () => f.get(count), 3, -4, () => {
+    rows.forEach((row, i) => emitSetSum(f, row, i ? rows[i - 1] : k, stride));
+    call();
+    emitSetSum(f, k, rows[2], stride);
+    f.increment(s, 16);
+  });
+  f.get(count);
+  f.i32(0);
+  f.op("i32.gt_s");
+  f.if(() => {
+    // Rows that are not there are stood in for by the one before.
+    rows.forEach((row, i) => {
+      emitSetSum(f, row, i ? rows[i - 1] : k, stride);
+      f.get(row);
+      f.get(i ? rows[i - 1] : k);
+      f.get(count);
+      f.i32(i + 1);
+      f.op("i32.gt_s");
+      f.select();
+      f.set(row);
+    });
+    call();
+  });
+  return f;
+}
+
+/** The function `mix(p, v, stride, count, o)`: o += Σ p[i] · row i of v; o is a padded row. */
+export function emitMix(m: ModuleBuilder, context: KernelContext, { width }: Blocks): FunctionBuilder {
+  // Up to eight vectors of the row at a time, which is enough to hide the latency of adding.
+  const parts = new Map<number, FunctionBuilder>();
+  const part = (floats: number): FunctionBuilder => {
+    const known = parts.get(floats);
+    if (known) return known;
+    const f = m.function(`mix${floats}`, { params: new Array(5).fill("i32"), export: false });
+    const [p, v, stride, count, o] = f.params;
+    const w = hoistConstants(f, context, () => {});
+    const vectors = Math.ceil(floats / 4);
+    const sums = w.withWidth(vectors).each((i) => emitLoadLanes(f, o, 16 * i, 4));
+    f.forRange(count, () => f.get(count), 0, -1, () => {
+      const [x] = w.each(() => {
+        f.get(p);
+        f.load("v128.load32_splat");
+      });
+      const wide = w.withWidth(vectors);
+      const row = wide.each((i) => emitLoadLanes(f, v, 16 * i, Math.min(4, floats - 4 * i)));
+      wide.assign(sums, wide.madd(wide.repeat(x), row, sums));
+      f.increment(p, 4);
+      emitSetSum(f, v, v, stride);
+    });
+    sums.forEach((sum, i) => emitStoreLanes(f, o, sum, 16 * i, 4));
+    parts.set(floats, f);
+    return f;
+  };
+  const pieces: [number, FunctionBuilder][] = [];
+  for (let at = 0; at < width; at += 32) pieces.push([at, part(Math.min(32, width - at))]);
+  const f = m.function("mix", { params: new Array(5).fill("i32"), export: false });
+  const [p, v, stride, count, o] = f.params;
+  for (const [at, callee] of pieces) {
+    f.get(p);
+    f.get(v);
+    f.i32(4 * at);
+    f.op("i32.add");
+    f.get(stride);
+    f.get(count);
+    f.get(o);
+    f.i32(4 * at);
+    f.op("i32.add");
+    f.call(callee);
+  }
+  return f;
+}

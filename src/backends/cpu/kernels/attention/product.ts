@@ -1,0 +1,122 @@
+/**
+ * Products of blocks that lie in scratch memory: tiles of up to 6 rows by 8 columns stay in registers while the inner
+ * index runs, as in `gemm/tile.ts`. Nothing here has edges: copies are padded, and what a tile computes beyond the
+ * rows and columns that count is never looked at.
+ *
+ * @module
+ */
+import type { FunctionBuilder, ModuleBuilder } from "../../assembler/mod.ts";
+import type { KernelContext } from "../../engine.ts";
+
+/** Where operands lie; strides in bytes, all known when the code is emitted. */
+export interface ProductOptions {
+  /** Name of the function. */
+  readonly name: string;
+  /** Rows of a tile. */
+  readonly rows: number;
+  /** Bytes between rows of a, and between its columns (4 one way, or the other way for a transposed). */
+  readonly a: readonly [row: number, column: number];
+  /** Bytes between rows of b (8 columns are contiguous), and from 8 columns to the next 8. */
+  readonly b: readonly [row: number, panel: number];
+  /** Bytes between rows of c. */
+  readonly c: number;
+  /** Whether products are added to c, or replace it. */
+  readonly add: boolean;
+}
+
+/** The function `name(a, b, k, panels, c)`: c = a · b (or += ) for one tile of rows and `panels` times 8 columns. */
+export function emitProduct(
+  m: ModuleBuilder,
+  context: KernelContext,
+  options: ProductOptions,
+): FunctionBuilder {
+  const { rows } = options;
+  const f = m.function(options.name, { params: new Array(5).fill("i32"), export: false });
+  const [a, b, k, panels, c] = f.params;
+  const sums = f.localArray("v128", 2 * rows);
+  const b0 = f.local("v128"), b1 = f.local("v128"), x = f.local("v128");
+  const pa = f.local("i32"), pb = f.local("i32"), n = f.local("i32");
+
+  const multiply = (sum: typeof x, y: typeof x): void => {
+    if (context.fma) {
+      f.get(x);
+      f.get(y);
+      f.get(sum);
+      f.op("f32x4.relaxed_madd");
+    } else {
+      f.get(sum);
+      f.get(x);
+      f.get(y);
+      f.op("f32x4.mul");
+      f.op("f32x4.add");
+    }
+    f.set(sum);
+  };
+  const steps = (count: number): void => {
+    for (let u = 0; u < count; u++) {
+      for (const [local, offset] of [[b0, 0], [b1, 16]] as const) {
+        f.get(pb);
+        f.load("v128.load", offset + options.b[0] * u, 4);
+        f.set(local);
+      }
+      for (let i = 0; i < rows; i++) {
+        f.get(pa);
+        f.load("v128.load32_splat", options.a[0] * i + options.a[1] * u);
+        f.set(x);
+        multiply(sums[2 * i], b0);
+        multiply(sums[2 * i + 1], b1);
+      }
+    }
+    f.increment(pa, options.a[1] * count);
+    f.increment(pb, options.b[0] * count);
+  };
+  const loop = (count: number): void =>
+    f.if(() =>
+      f.loop((again) => {
+        steps(count);
+        f.get(n);
+        f.i32(1);
+        f.op("i32.sub");
+        f.tee(n);
+        f.brIf(again);
+      })
+    );
+
+  f.get(panels);
+  f.if(() =>
+    f.loop((nextPanel) => {
+      sums.forEach((sum, i) => {
+        if (options.add) {
+          f.get(c);
+          f.load("v128.load", options.c * (i >> 1) + 16 * (i & 1), 4);
+        } else f.f32x4(0);
+        f.set(sum);
+      });
+      f.get(a);
+      f.set(pa);
+      f.get(b);
+      f.set(pb);
+      f.get(k);
+      f.i32(2);
+      f.op("i32.shr_u");
+      f.tee(n);
+      loop(4);
+      f.get(k);
+      f.i32(3);
+      f.op("i32.and");
+      f.tee(n);
+      loop(1);
+      sums.forEach((sum, i) => {
+        f.get(c);
+        f.get(sum);
+        f.store("v128.store", options.c * (i >> 1) + 16 * (i & 1), 4);
+      });
+      f.increment(b, options.b[1]);
+      f.increment(c, 32);
+      f.increment(panels, -1);
+      f.get(panels);
+      f.brIf(nextPanel);
+    })
+  );
+  return f;
+}

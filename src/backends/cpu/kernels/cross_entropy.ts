@@ -1,0 +1,128 @@
+/**
+ * Cross-entropy of rows of logits against class ids, and its gradient; probabilities are never stored.
+ *
+ * The loss is computed as log Σ exp(x - max) - (x[target] - max), which keeps its digits when all logits are large. A
+ * target that is no class gives NaN, so that it does not pass unseen.
+ *
+ * @module
+ */
+import type { View } from "../../contract.ts";
+import type { FunctionBuilder, Local, ModuleBuilder } from "../assembler/mod.ts";
+import type { Engine, KernelContext } from "../engine.ts";
+import { emitExp } from "../math/exp.ts";
+import { emitLog } from "../math/log.ts";
+import { emitRowLoop, emitRows, emitSplat, emitStoreFirst, extraArg, runRows, setOperand } from "./row.ts";
+import { emitRowMax, emitRowSum, writerForExp } from "./softmax.ts";
+
+/** Losses and log Σ exp per row; see `Kernels.crossEntropy`. */
+export function crossEntropy(
+  engine: Engine,
+  logits: View,
+  targets: View,
+  losses: View,
+  lse: View,
+  ignoreIndex: number,
+): void {
+  const [rows, classes] = logits.shape;
+  if (rows * classes === 0) return;
+  const kernel = engine.kernel("crossEntropy", emitCrossEntropy);
+  setOperand(engine, 0, logits, classes);
+  setOperand(engine, 1, targets, 1);
+  setOperand(engine, 2, losses, 1);
+  setOperand(engine, 3, lse, 1);
+  engine.i32[(engine.args + extraArg) >>> 2] = ignoreIndex;
+  runRows(engine, kernel, rows, classes);
+}
+
+/** (softmax - onehot) · scale[row], perhaps in place; see `Kernels.crossEntropyBackward`. */
+export function crossEntropyBackward(
+  engine: Engine,
+  logits: View,
+  targets: View,
+  lse: View,
+  scale: View,
+  dlogits: View,
+  ignoreIndex: number,
+): void {
+  const [rows, classes] = logits.shape;
+  if (rows * classes === 0) return;
+  const kernel = engine.kernel("crossEntropyBackward", emitCrossEntropyBackward);
+  setOperand(engine, 0, logits, classes);
+  setOperand(engine, 1, targets, 1);
+  setOperand(engine, 2, lse, 1);
+  setOperand(engine, 3, scale, 1);
+  setOperand(engine, 4, dlogits, classes);
+  engine.i32[(engine.args + extraArg) >>> 2] = ignoreIndex;
+  runRows(engine, kernel, rows, classes);
+}
+
+/** Sets `id` to the row's target, and `at` to the address of that class in `row`; leaves whether it counts. */
+function emitTarget(f: FunctionBuilder, args: Local, target: Local, row: Local, id: Local, at: Local): void {
+  f.get(row);
+  f.get(target);
+  f.load("i32.load");
+  f.tee(id);
+  f.i32(2);
+  f.op("i32.shl");
+  f.op("i32.add");
+  f.set(at);
+  f.get(id);
+  f.get(args);
+  f.load("i32.load", extraArg);
+  f.op("i32.ne");
+}
+
+function emitIsClass(f: FunctionBuilder, id: Local, classes: Local): void {
+  f.get(id);
+  f.get(classes);
+  f.op("i32.lt_u");
+}
+
+function emitCrossEntropy(m: ModuleBuilder, context: KernelContext): void {
+  emitRows(m, 4, (f, [x, target, loss, lse], length, args) => {
+    const w = writerForExp(f, context);
+    const top = emitRowMax(w, x, length);
+    const log = emitLog(w, [emitRowSum(w, x, length, top, null)]);
+    emitStoreFirst(f, lse, w.add(log, [top])[0]);
+    const id = f.local("i32"), at = f.local("i32"), result = f.local("v128");
+    emitTarget(f, args, target, x, id, at);
+    f.if(() => {
+      f.f32x4(NaN);
+      f.set(result);
+      emitIsClass(f, id, length);
+      f.if(() => w.assign([result], w.sub(log, w.sub([emitSplat(f, at)], [top]))));
+    });
+    emitStoreFirst(f, loss, result);
+  });
+}
+
+function emitCrossEntropyBackward(m: ModuleBuilder, context: KernelContext): void {
+  emitRows(m, 5, (f, [x, target, lse, scale, dx], length, args) => {
+    const id = f.local("i32"), at = f.local("i32");
+    emitTarget(f, args, target, dx, id, at);
+    f.if(() => {
+      const w = writerForExp(f, context);
+      const log = emitSplat(f, lse), factor = emitSplat(f, scale);
+      emitRowLoop(w, length, [x, dx], ({ w, load, store }) => {
+        store(1, w.mul(emitExp(w, w.sub(load(0, 0), w.repeat(log)), true), w.repeat(factor)));
+      });
+      emitIsClass(f, id, length);
+      f.if(() => {
+        f.get(at);
+        f.get(at);
+        f.load("f32.load");
+        f.get(scale);
+        f.load("f32.load");
+        f.op("f32.sub");
+        f.store("f32.store");
+      });
+    }, () => {
+      f.get(dx);
+      f.i32(0);
+      f.get(length);
+      f.i32(2);
+      f.op("i32.shl");
+      f.op("memory.fill");
+    });
+  });
+}

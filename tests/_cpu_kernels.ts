@@ -1,0 +1,115 @@
+/** Views on a cpu engine filled with known numbers, for tests of kernels. */
+import { strict as assert } from "node:assert";
+import type { View } from "../src/backends/contract.ts";
+import type { CpuBuffer } from "../src/backends/cpu/buffer.ts";
+import { Engine } from "../src/backends/cpu/engine.ts";
+import type { Generator } from "../src/core/random.ts";
+import { contiguousStrides, sizeOf } from "../src/core/shape.ts";
+import { testPlatform } from "./_cpu_platform.ts";
+
+/** What lies before and after every view: kernels that write it are found out, those that read it compute nonsense. */
+const guard = NaN;
+
+/** An engine whose memory holds views made by hand. */
+export class Bench {
+  /** The engine. */
+  readonly engine: Engine;
+
+  /** An engine with so many threads. */
+  constructor(threads: number = 1, deterministic: boolean = false) {
+    this.engine = new Engine(
+      threads > 1 ? { platform: testPlatform(), threads, deterministic } : { deterministic },
+    );
+  }
+
+  /**
+   * A view of this shape holding `values` (row-major). `order` says which axis lies where in memory, outermost first;
+   * `gap` elements lie between neighbours of the first of them.
+   */
+  view(
+    shape: readonly number[],
+    values: ArrayLike<number>,
+    order: readonly number[] = shape.map((_, d) => d),
+    gap: number = 0,
+  ): View {
+    const laid = contiguousStrides(order.map((d) => shape[d]));
+    if (gap) {
+      for (let d = 0; d < laid.length - 1; d++) {
+        laid[d] = (d === laid.length - 2 ? shape[order.at(-1)!] : laid[d]) + gap;
+      }
+    }
+    for (let d = laid.length - 3; d >= 0 && gap; d--) laid[d] = laid[d + 1] * shape[order[d + 1]];
+    const strides = shape.map((_, d) => laid[order.indexOf(d)]);
+    const size = (laid[0] ?? 1) * (shape[order[0]] ?? 1);
+    const byteLength = 4 * (size + 32);
+    const pointer = this.engine.heap.allocate(byteLength);
+    const buffer: CpuBuffer = { pointer, byteLength };
+    const f32 = this.engine.f32.subarray(pointer / 4, pointer / 4 + size + 32);
+    f32.fill(guard);
+    const view: View = { buffer, dtype: "f32", shape, strides, offset: 16 };
+    positions(view, (at, i) => f32[at] = values[i] ?? guard);
+    return view;
+  }
+
+  /** A contiguous view of integers. */
+  integers(values: readonly number[]): View {
+    const buffer: CpuBuffer = {
+      pointer: this.engine.heap.allocate(4 * values.length),
+      byteLength: 4 * values.length,
+    };
+    this.engine.i32.set(values, buffer.pointer / 4);
+    return { buffer, dtype: "i32", shape: [values.length], strides: [1], offset: 0 };
+  }
+
+  /** The values of a view, row-major. Fails when memory around or between them was written. */
+  values(view: View): Float32Array {
+    const { pointer, byteLength } = view.buffer as CpuBuffer;
+    const f32 = this.engine.f32.slice(pointer / 4, (pointer + byteLength) / 4);
+    const out = new Float32Array(sizeOf(view.shape));
+    positions(view, (at, i) => {
+      out[i] = f32[at];
+      f32[at] = guard;
+    });
+    assert.ok(f32.every(Number.isNaN), "memory outside the view was written");
+    return out;
+  }
+
+  /** Gives the memory of views back. */
+  release(...views: View[]): void {
+    for (const { buffer } of views) this.engine.heap.release((buffer as CpuBuffer).pointer);
+  }
+}
+
+function positions(view: View, visit: (at: number, i: number) => void): void {
+  const size = sizeOf(view.shape), position = view.shape.map(() => 0);
+  for (let i = 0; i < size; i++) {
+    visit(position.reduce((at, p, d) => at + p * view.strides[d], view.offset), i);
+    for (let d = position.length - 1; d >= 0 && ++position[d] === view.shape[d]; d--) position[d] = 0;
+  }
+}
+
+/** Normal random numbers, as f32. */
+export function randomNumbers(
+  generator: Generator,
+  count: number,
+  spread: number = 1,
+  mean: number = 0,
+): Float32Array {
+  return Float32Array.from({ length: count }, () => mean + spread * generator.normal());
+}
+
+/** Fails unless |actual - expected| ≤ absolute + relative · |expected| everywhere; equal infinities and NaN agree. */
+export function assertClose(
+  actual: ArrayLike<number>,
+  expected: ArrayLike<number>,
+  relative: number,
+  absolute: number,
+  what: string,
+): void {
+  assert.equal(actual.length, expected.length, what);
+  for (let i = 0; i < expected.length; i++) {
+    const a = actual[i], e = expected[i];
+    if (Object.is(a, e) || a === e || Math.abs(a - e) <= absolute + relative * Math.abs(e)) continue;
+    assert.fail(`${what}: element ${i} is ${a}, expected ${e}`);
+  }
+}
