@@ -8,8 +8,7 @@
 import type { Backend } from "../backends/contract.ts";
 import type { DType } from "../core/dtype.ts";
 import type { Shape } from "../core/shape.ts";
-import { type ComputeType, input, type Program, scalar } from "../expr/nodes.ts";
-import { program } from "../expr/program.ts";
+import type { ComputeType } from "../expr/nodes.ts";
 import * as floor from "../tensor/mod.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -33,8 +32,17 @@ export const apply: (
   dtype: DType,
 ) => Tensor = floor.apply as never;
 
-/** See `tensor/backward.ts`: a contiguous copy, not recorded. */
-export const copy: (t: Tensor) => Tensor = floor.copy as never;
+/** See `tensor/fill.ts`: a contiguous copy (in another dtype when one is given), not recorded. */
+export const copy: (t: Tensor, dtype?: DType, madeBy?: string) => Tensor = floor.copy as never;
+
+/** See `tensor/fill.ts`: a new tensor full of one value. */
+export const filled: (
+  shape: Shape,
+  value: number,
+  dtype: DType,
+  backend: Backend,
+  madeBy?: string,
+) => Tensor = floor.filled as never;
 
 /** The gradient of an operation with one output; see `tensor/tape.ts`. */
 export type BackwardFunction = (
@@ -55,34 +63,9 @@ export function record(
   return output;
 }
 
-/** A new tensor full of `value`. */
-export function filled(shape: Shape, value: number, dtype: DType, backend: Backend, madeBy = "full"): Tensor {
-  const out = empty(shape, dtype, backend, madeBy);
-  if (out.size) backend.elementwise(fill(floor.computeType(dtype)), [], [value], [out]);
-  return out;
-}
-
-const fill = (type: ComputeType): Program => program(type, [scalar(0)], { inputs: 0, scalars: 1 });
-const identity = (type: ComputeType): Program => program(type, [input(0)], { inputs: 1, scalars: 0 });
-
-/** Writes the elements of `source` (converted) over those of `target`, a view of the same shape. Not recorded. */
-export function copyInto(source: Tensor, target: Tensor): void {
-  target.storage.version++;
-  if (source.size) {
-    source.backend.elementwise(identity(floor.computeType(source.dtype)), [source], [], [target]);
-  }
-}
-
-/** A converted copy in another dtype, not recorded. */
-export function converted(x: Tensor, dtype: DType): Tensor {
-  const out = empty(x.shape, dtype, x.backend, "to");
-  copyInto(x, out);
-  return out;
-}
-
 /** `t` itself when its elements lie row-major without gaps, else a copy that is not recorded. */
 export function contiguousView(t: Tensor): Tensor {
   return t.isContiguous ? t : copy(t);
 }
 
-export { commonBackend, computeType, promoteOperands, wantsGradient } from "../tensor/mod.ts";
+export { commonBackend, computeType, copyInto, promoteOperands, wantsGradient } from "../tensor/mod.ts";

@@ -13,9 +13,10 @@ import { add, div } from "./elementwise.ts";
 import { tensor } from "./create.ts";
 import { concat, pad, stack } from "./join.ts";
 import { matmul } from "./matmul.ts";
-import { amax, sum } from "./reduce.ts";
+import { gather } from "./index.ts";
+import { argmax } from "./reduce.ts";
 import type { Tensor } from "./tensor.ts";
-import { narrow, type Range, reshape, slice } from "./views.ts";
+import { narrow, type Range, reshape, slice, squeeze } from "./views.ts";
 
 /** One number for all spatial axes, or one each. */
 export type PerAxis = number | readonly number[];
@@ -156,9 +157,13 @@ function windows(what: string, x: Tensor, kernelSize: PerAxis, options: PoolOpti
   return { views: positions(kernel).map((at) => seen(padded, at, out, stride, dilation)), out };
 }
 
-/** The largest element of each window of x [batch, channels, height, width]. */
+/** The largest element of each window of x [batch, channels, height, width]; of equal ones the first gets the gradient. */
 export function maxPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions = {}): Tensor {
-  return tidy(() => amax(stack(windows("maxPool2d", x, kernelSize, options, -Infinity).views, -1), -1));
+  if (options.countIncludePad !== undefined) throw new OptionError("maxPool2d takes no countIncludePad");
+  return tidy(() => {
+    const seen = stack(windows("maxPool2d", x, kernelSize, options, -Infinity).views, -1);
+    return squeeze(gather(seen, -1, argmax(seen, -1, true)), -1);
+  });
 }
 
 /** The mean of each window of x [batch, channels, height, width]. */
@@ -166,7 +171,7 @@ export function avgPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions =
   if (options.dilation !== undefined) throw new OptionError("avgPool2d takes no dilation");
   return tidy(() => {
     const { views } = windows("avgPool2d", x, kernelSize, options, 0);
-    const total = sum(stack(views, -1), -1);
+    const total = views.reduce(add);
     return div(total, poolCounts(x, kernelSize, options, total));
   });
 }

@@ -11,9 +11,10 @@ import { type DataArray, type DType, isDType, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
 import { Generator, type GeneratorState } from "../core/random.ts";
 import { formatShape, type Shape, sizeOf } from "../core/shape.ts";
-import { asLeaf, backendOf, fromData, fromNumbers, tidy } from "../tensor/mod.ts";
+import { asLeaf, backendOf, demandDType, fromData, fromNumbers, tidy } from "../tensor/mod.ts";
 import { empty as allocate, filled } from "./bridge.ts";
-import { add, mul, toDType } from "./elementwise.ts";
+import { add, mul } from "./elementwise.ts";
+import { toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** What every creating function takes. */
@@ -67,13 +68,14 @@ function finish(t: Tensor, options: TensorOptions): Tensor {
   return t;
 }
 
-function checked(dtype: DType | undefined, fallback: DType): DType {
-  if (dtype === undefined) return fallback;
+function checked(dtype: DType | undefined, fallback: () => DType): DType {
+  if (dtype === undefined) return fallback();
   if (!isDType(dtype)) throw new DTypeError(`"${dtype}" is no dtype; there are f32 f16 bf16 i64 i32 u8 bool`);
   return dtype;
 }
 
 function checkShape(shape: Shape, what: string): Shape {
+  if (!Array.isArray(shape)) throw new ShapeError(`${what}: a shape is a list of sizes such as [2, 3], not ${shape}`);
   for (const n of shape) {
     if (!Number.isInteger(n) || n < 0) throw new ShapeError(`${what}: ${formatShape(shape)} is not a shape`);
   }
@@ -105,25 +107,33 @@ function flatten(data: NestedArray): { values: (number | boolean | bigint)[]; sh
     if (level.length === 0) break;
   }
   const values: (number | boolean | bigint)[] = [];
-  const visit = (part: NestedArray, depth: number, path: string): void => {
+  const at: number[] = [];
+  const where = (): string => `data${at.map((i) => `[${i}]`).join("")}`;
+  const visit = (part: NestedArray, depth: number): void => {
     if (!Array.isArray(part)) {
-      if (depth !== shape.length) {
-        throw new ShapeError(`tensor: the lists are ragged: data${path} is a number where others are lists`);
-      }
       if (typeof part !== "number" && typeof part !== "boolean" && typeof part !== "bigint") {
-        throw new DTypeError(`tensor: data${path} is ${part === null ? "null" : typeof part}, not a number`);
+        throw new DTypeError(`tensor: ${where()} is ${part === null ? "null" : typeof part}, not a number`);
+      }
+      if (depth !== shape.length) {
+        throw new ShapeError(`tensor: the lists are ragged: ${where()} is a number where others are lists`);
       }
       values.push(part);
       return;
     }
     if (part.length !== shape[depth]) {
       throw new ShapeError(
-        `tensor: the lists are ragged: data${path} has ${part.length} entries where others have ${shape[depth] ?? "none"}`,
+        depth < shape.length
+          ? `tensor: the lists are ragged: ${where()} has ${part.length} entries where others have ${shape[depth]}`
+          : `tensor: the lists are ragged: ${where()} is a list where others are numbers`,
       );
     }
-    part.forEach((item, i) => visit(item, depth + 1, `${path}[${i}]`));
+    for (let i = 0; i < part.length; i++) {
+      at[depth] = i;
+      visit(part[i], depth + 1);
+    }
+    at.length = depth;
   };
-  visit(data, 0, "");
+  visit(data, 0);
   return { values, shape };
 }
 
@@ -144,14 +154,14 @@ export function tensor(
   let raw: DataArray, shape: Shape, dtype: DType;
   if (ArrayBuffer.isView(data)) {
     const list = data as Float32Array;
-    dtype = checked(options.dtype, typeOfArray(data));
+    dtype = checked(options.dtype, () => typeOfArray(data));
     shape = options.shape ? checkShape(options.shape, "tensor") : [list.length];
     raw = isRaw(data, dtype) ? data as DataArray : fromNumbers(list, dtype);
   } else {
     const { values, shape: own } = flatten(data);
     const kinds = new Set(values.map((v) => typeof v));
     const natural = kinds.size === 1 && kinds.has("boolean") ? "bool" : kinds.has("bigint") ? "i64" : "f32";
-    dtype = checked(options.dtype, natural);
+    dtype = checked(options.dtype, () => natural);
     raw = fromNumbers(values, dtype);
     shape = options.shape ? checkShape(options.shape, "tensor") : own;
   }
@@ -161,8 +171,10 @@ export function tensor(
 
 /** A tensor of `shape` full of `value`. */
 export function full(shape: Shape, value: number | boolean, options: TensorOptions = {}): Tensor {
-  const dtype = checked(options.dtype, typeof value === "boolean" ? "bool" : "f32");
-  return finish(filled(checkShape(shape, "full"), Number(value), dtype, backendOf(options.device)), options);
+  const dtype = checked(options.dtype, () => typeof value === "boolean" ? "bool" : "f32");
+  const backend = backendOf(options.device);
+  demandDType(dtype, backend);
+  return finish(filled(checkShape(shape, "full"), Number(value), dtype, backend), options);
 }
 
 /** Zeros. */
@@ -177,8 +189,10 @@ export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
 
 /** A tensor with undefined contents, to be written before it is read. */
 export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
+  const dtype = checked(options.dtype, () => "f32"), backend = backendOf(options.device);
+  demandDType(dtype, backend);
   return finish(
-    allocate(checkShape(shape, "empty"), checked(options.dtype, "f32"), backendOf(options.device), "empty"),
+    allocate(checkShape(shape, "empty"), dtype, backend, "empty"),
     options,
   );
 }
@@ -194,8 +208,8 @@ export function onesLike(t: Tensor, options: TensorOptions = {}): Tensor {
 }
 
 function range(start: number, step: number, count: number, options: TensorOptions, natural: DType): Tensor {
-  const dtype = checked(options.dtype, natural);
-  const values = Float64Array.from({ length: count }, (_, i) => start + i * step);
+  const dtype = checked(options.dtype, () => natural), values = new Float64Array(count);
+  for (let i = 0; i < count; i++) values[i] = start + i * step;
   return tensor(values, { ...options, dtype });
 }
 
@@ -236,7 +250,7 @@ export function eye(n: number, second?: number | TensorOptions, third: TensorOpt
 }
 
 function random(kind: "uniform" | "normal", shape: Shape, options: RandomOptions): Tensor {
-  const dtype = checked(options.dtype, "f32");
+  const dtype = checked(options.dtype, () => "f32");
   if (!isFloat(dtype)) throw new DTypeError(`random numbers are floating-point; use randint for ${dtype}`);
   const backend = backendOf(options.device), size = sizeOf(checkShape(shape, kind));
   const source = options.seed === undefined ? generator : new Generator(options.seed);
@@ -261,13 +275,19 @@ export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
   return random("normal", shape, options);
 }
 
+/** Random whole numbers in [0, high); i32 unless told. */
+export function randint(high: number, shape: Shape, options?: RandomOptions): Tensor;
 /** Random whole numbers in [low, high); i32 unless told. */
-export function randint(low: number, high: number, shape: Shape, options: RandomOptions = {}): Tensor {
+export function randint(low: number, high: number, shape: Shape, options?: RandomOptions): Tensor;
+export function randint(first: number, ...rest: (number | Shape | RandomOptions | undefined)[]): Tensor {
+  const [low, high] = typeof rest[0] === "number" ? [first, rest.shift() as number] : [0, first];
+  const [shape, options = {}] = rest as [Shape, RandomOptions?];
   if (!(Number.isInteger(low) && Number.isInteger(high) && low < high)) {
     throw new OptionError(`randint: low ${low} and high ${high} must be whole numbers, low < high`);
   }
   const source = options.seed === undefined ? generator : new Generator(options.seed);
-  const values = Float64Array.from({ length: sizeOf(checkShape(shape, "randint")) }, () => source.integer(low, high));
+  const values = new Float64Array(sizeOf(checkShape(shape, "randint")));
+  for (let i = 0; i < values.length; i++) values[i] = source.integer(low, high);
   return tensor(values, { dtype: "i32", ...options, shape });
 }
 

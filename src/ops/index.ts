@@ -1,16 +1,18 @@
 /**
  * Operations that pick elements by position, and those that put them back.
  *
- * Index tensors are i32 or i64; a negative position counts from the end. Positions come from data, so each operation
- * checks them where the device's memory can be read at once, and the device ignores none silently.
+ * Index tensors are i32 or i64; a negative position counts from the end. Positions come from data: a device that
+ * answers at once throws a ShapeError that names a position outside the axis.
  *
  * @module
  */
 import { DTypeError, ShapeError } from "../core/errors.ts";
 import { broadcastStrides, contiguousStrides, formatShape, normalizeAxis, type Shape } from "../core/shape.ts";
-import { alias, contiguousView, copy, empty, filled, record } from "./bridge.ts";
-import { add, eq, ge, le, maskedFill, toDType } from "./elementwise.ts";
+import { tidy } from "../tensor/mod.ts";
+import { alias, commonBackend, copy, filled, empty, record } from "./bridge.ts";
 import { arange } from "./create.ts";
+import { add, eq, ge, le, maskedFill } from "./elementwise.ts";
+import { inFloat32, toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { expand, type Range, reshape, spread, unsqueeze } from "./views.ts";
 
@@ -20,25 +22,42 @@ function demandIndex(what: string, index: Tensor): void {
   }
 }
 
-/** `out[i][j] = x[i][index[i][j]]` for dim 1, and likewise for any dim. The result has the index's shape. */
-export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
-  const axis = normalizeAxis(dim, x.shape.length, "gather");
-  demandIndex("gather", index);
-  if (index.shape.length !== x.shape.length || index.shape.some((n, i) => i !== axis && n > x.shape[i])) {
-    throw new ShapeError(`gather: an index of shape ${formatShape(index.shape)} does not fit ${formatShape(x.shape)}`);
-  }
-  // Only the part of x that the index covers is looked at.
-  const part = alias(x, x.shape.map((n, i) => i === axis ? n : index.shape[i]), x.strides);
-  const out = empty(index.shape, x.dtype, x.backend, "gather");
-  if (out.size) x.backend.gather(part, axis, index, out);
-  part.dispose();
-  const shape = x.shape;
-  return record("gather", out, [x], [index], (g, [index]) => [scatterAdd(filled(shape, 0, g.dtype, g.backend), axis, index, g)]);
+/** A number as a list of one: the axis that picking needs. */
+function listOfOne(x: Tensor): Tensor {
+  return reshape(x, [1]);
 }
 
-function scattered(mode: "add" | "set", x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
+/** `out[i][j] = x[i][index[i][j]]` for dim 1, and likewise for any dim. The result has the index's shape. */
+export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
+  const axis = normalizeAxis(dim, x.shape.length, "gather"), shape = x.shape;
+  demandIndex("gather", index);
+  if (shape.length === 0) return tidy(() => reshape(gather(listOfOne(x), 0, listOfOne(index)), []));
+  if (index.shape.length !== shape.length || index.shape.some((n, i) => i !== axis && n > shape[i])) {
+    throw new ShapeError(`gather: an index of shape ${formatShape(index.shape)} does not fit ${formatShape(shape)}`);
+  }
+  const backend = commonBackend("gather", [x, index]);
+  const out = empty(index.shape, x.dtype, backend, "gather");
+  if (out.size) {
+    // Only the part of x that the index covers is looked at.
+    const part = alias(x, shape.map((n, i) => i === axis ? n : index.shape[i]), x.strides);
+    backend.gather(part, axis, index, out);
+    part.dispose();
+  }
+  return record("gather", out, [x], [index], (g, [index]) => [accumulate(shape, axis, index, g)]);
+}
+
+/** Zeros of `shape` with `source` added at the positions `index` along `axis`: the gradient of gather. */
+function accumulate(shape: Shape, axis: number, index: Tensor, source: Tensor): Tensor {
+  // Many may meet in one place, so f16 and bf16 add up in f32.
+  return inFloat32(source, (source) => {
+    const out = filled(shape, 0, source.dtype, source.backend, "scatterAdd");
+    if (index.size) source.backend.scatter("add", out, axis, index, source);
+    return record("scatterAdd", out, [source], [index], (g, [index]) => [gather(g, axis, index)]);
+  });
+}
+
+function scattered(mode: "add" | "set", x: Tensor, axis: number, index: Tensor, source: Tensor): Tensor {
   const what = mode === "add" ? "scatterAdd" : "scatter";
-  const axis = normalizeAxis(dim, x.shape.length, what);
   demandIndex(what, index);
   const fits = index.shape.length === x.shape.length && source.shape.length === x.shape.length &&
     index.shape.every((n, i) => n <= source.shape[i] && (i === axis || n <= x.shape[i]));
@@ -47,28 +66,39 @@ function scattered(mode: "add" | "set", x: Tensor, dim: number, index: Tensor, s
       `${what}: index ${formatShape(index.shape)} and source ${formatShape(source.shape)} do not fit ${formatShape(x.shape)}`,
     );
   }
-  const out = copy(x);
+  if (source.dtype !== x.dtype) {
+    throw new DTypeError(`${what}: the source is ${source.dtype}, the tensor ${x.dtype}; convert one with .to({ dtype })`);
+  }
+  const backend = commonBackend(what, [x, index, source]);
+  const out = copy(x, x.dtype, what);
   const part = alias(source, index.shape, source.strides);
-  if (index.size) x.backend.scatter(mode, out, axis, index, part);
+  if (index.size) backend.scatter(mode, out, axis, index, part);
   part.dispose();
   return out;
 }
 
 /** x with `source[i][j]` added at `[i][index[i][j]]` (dim 1; likewise for others). Repeats add up. */
 export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
-  const out = scattered("add", x, dim, index, source);
-  const shape = source.shape;
-  return record("scatterAdd", out, [x, source], [index], (g, [index]) => [g, padTo(gather(g, dim, index), shape)]);
+  const axis = normalizeAxis(dim, x.shape.length, "scatterAdd"), shape = source.shape;
+  if (x.shape.length === 0) return tidy(() => reshape(scatterAdd(listOfOne(x), 0, listOfOne(index), listOfOne(source)), []));
+  const out = scattered("add", x, axis, index, source);
+  return record("scatterAdd", out, [x, source], [index], (g, [index], needs) => [
+    needs[0] ? g : null,
+    needs[1] ? padTo(gather(g, axis, index), shape) : null,
+  ]);
 }
 
-/** x with `source[i][j]` written at `[i][index[i][j]]`. Where positions repeat, one of them stays. */
+/** x with `source[i][j]` written at `[i][index[i][j]]`. Where positions repeat, the last one stays. */
 export function scatter(x: Tensor, dim: number, index: Tensor, source: Tensor | number): Tensor {
-  const from = typeof source === "number" ? filled(index.shape, source, x.dtype, x.backend) : source;
-  const out = scattered("set", x, dim, index, from);
-  const shape = from.shape;
-  return record("scatter", out, [x, from], [index], (g, [index], needs) => [
-    needs[0] ? scattered("set", g, dim, index, filled(index.shape, 0, g.dtype, g.backend)) : null,
-    needs[1] ? padTo(gather(g, dim, index), shape) : null,
+  const axis = normalizeAxis(dim, x.shape.length, "scatter");
+  if (typeof source === "number") {
+    return tidy(() => scatter(x, axis, index, filled(index.shape, source, x.dtype, x.backend)));
+  }
+  if (x.shape.length === 0) return tidy(() => reshape(scatter(listOfOne(x), 0, listOfOne(index), listOfOne(source)), []));
+  const out = scattered("set", x, axis, index, source), shape = source.shape;
+  return record("scatter", out, [x, source], [index], (g, [index], needs) => [
+    needs[0] ? scatter(g, axis, index, 0) : null,
+    needs[1] ? padTo(gather(g, axis, index), shape) : null,
   ]);
 }
 
@@ -77,66 +107,72 @@ function padTo(x: Tensor, shape: Shape): Tensor {
   return spread(x, shape, x.shape.map((n): Range => [0, n]));
 }
 
+/** A list of positions as gather wants it: the same for every place of `shape` beside `axis`. */
+function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {
+  const target = shape.map((n, i) => i === axis ? index.size : n);
+  const own = shape.map((_, i) => i === axis ? index.size : 1);
+  const strides = contiguousStrides(own).map((s, i) => i === axis ? index.strides[0] : s);
+  return alias(index, target, broadcastStrides(own, strides, target));
+}
+
 /** The positions `index` (one axis) of axis `dim`. */
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   const axis = normalizeAxis(dim, x.shape.length, "indexSelect");
   demandIndex("indexSelect", index);
   if (index.shape.length > 1) throw new ShapeError(`indexSelect: the index has one dim, not ${formatShape(index.shape)}`);
-  return gather(x, axis, alongAxis(reshape(index, [-1]), x.shape, axis));
+  return tidy(() => gather(x, axis, alongAxis(reshape(index, [-1]), x.shape, axis)));
 }
 
-/** A list of positions stretched to what gather wants: the same for every place beside `axis`. */
-function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {
-  const target = shape.map((n, i) => i === axis ? index.size : n);
-  const own = shape.map((_, i) => i === axis ? index.size : 1);
-  const strides = broadcastStrides(own, contiguousStrides(own).map((s, i) => i === axis ? index.strides[0] : s), target);
-  return alias(index, target, strides);
-}
-
-/** Rows of `weight` [count, width] for ids of any shape: [...ids.shape, width]. `paddingIdx` gets no gradient. */
+/** Rows of `weight` [count, width] for ids of any shape: [...ids.shape, width]. Row `paddingIdx` gets no gradient. */
 export function embedding(ids: Tensor, weight: Tensor, paddingIdx: number | null = null): Tensor {
   demandIndex("embedding", ids);
   if (weight.shape.length !== 2) {
     throw new ShapeError(`embedding: a weight is [count, width], not ${formatShape(weight.shape)}`);
   }
-  const [rows, width] = weight.shape, ownShape = weight.shape;
-  const flat = contiguousView(ids);
-  const list = alias(flat, [ids.size], [1], flat.offset);
-  const out = empty([ids.size, width], weight.dtype, weight.backend, "embedding");
-  if (out.size) weight.backend.gather(weight, 0, alongAxis(list, [ids.size, width], 0), out);
-  const shaped = alias(out, [...ids.shape, width], contiguousStrides([...ids.shape, width]));
-  out.dispose();
-  const last = paddingIdx !== null && paddingIdx < 0 ? paddingIdx + rows : paddingIdx;
-  return record("embedding", shaped, [weight], [list], (g, [list]) => {
-    const flatGrad = reshape(g, [list.size, width]);
-    const zero = filled(ownShape, 0, g.dtype, g.backend);
-    const total = scatterAdd(zero, 0, alongAxis(list, [list.size, width], 0), flatGrad);
-    if (last === null) return [total];
-    return [maskedFill(total, unsqueeze(eq(arange(rows, { device: g.device, dtype: "i32" }), last), 1), 0)];
+  return tidy(() => {
+    const rows = paddingIdx === null ? weight : withoutGradientAt(paddingIdx, weight);
+    const picked = gather(rows, 0, alongAxis(reshape(ids, [-1]), weight.shape, 0));
+    return reshape(picked, [...ids.shape, weight.shape[1]]);
   });
+}
+
+/** x, with a gradient that is 0 in row `at`. */
+function withoutGradientAt(at: number, x: Tensor): Tensor {
+  const count = x.shape[0], row = at < 0 ? at + count : at;
+  if (!Number.isInteger(row) || row < 0 || row >= count) {
+    throw new ShapeError(`embedding: paddingIdx ${at} is none of the ${count} rows`);
+  }
+  return record("embedding", alias(x), [x], [], (g) => [
+    maskedFill(g, unsqueeze(eq(arange(count, { device: g.device }), row), 1), 0),
+  ]);
 }
 
 /** 1 at each position's place on a new last axis of `classes`, 0 elsewhere; i32. */
 export function oneHot(index: Tensor, classes: number): Tensor {
   demandIndex("oneHot", index);
-  return toDType(eq(unsqueeze(index, -1), arange(classes, { device: index.device, dtype: index.dtype })), "i32");
+  return tidy(() => {
+    const all = arange(classes, { device: index.device, dtype: index.dtype });
+    return toDType(eq(unsqueeze(index, -1), all), "i32");
+  });
 }
 
-function triangle(x: Tensor, keepLower: boolean, diagonal: number): Tensor {
+function triangle(what: string, x: Tensor, keepLower: boolean, diagonal: number): Tensor {
   const rank = x.shape.length;
-  if (rank < 2) throw new ShapeError(`tril, triu: need at least 2 dims, not ${formatShape(x.shape)}`);
-  const options = { device: x.device, dtype: "i32" } as const;
-  const rows = unsqueeze(arange(x.shape[rank - 2], options), 1), columns = arange(x.shape[rank - 1], options);
-  const outside = keepLower ? ge(columns, add(rows, diagonal + 1)) : le(columns, add(rows, diagonal - 1));
-  return maskedFill(x, expand(outside, x.shape), 0);
+  if (rank < 2) throw new ShapeError(`${what}: needs at least 2 dims, not ${formatShape(x.shape)}`);
+  return tidy(() => {
+    const { device } = x, columns = arange(x.shape[rank - 1], { device });
+    const rows = unsqueeze(arange(x.shape[rank - 2], { device }), 1);
+    const outside = keepLower ? ge(columns, add(rows, diagonal + 1)) : le(columns, add(rows, diagonal - 1));
+    return maskedFill(x, expand(outside, x.shape), 0);
+  });
 }
 
 /** The lower triangle of the last two axes, zeros above diagonal number `diagonal`. */
 export function tril(x: Tensor, diagonal = 0): Tensor {
-  return triangle(x, true, diagonal);
+  return triangle("tril", x, true, diagonal);
 }
 
 /** The upper triangle of the last two axes, zeros below diagonal number `diagonal`. */
 export function triu(x: Tensor, diagonal = 0): Tensor {
-  return triangle(x, false, diagonal);
+  return triangle("triu", x, false, diagonal);
 }

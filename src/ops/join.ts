@@ -8,7 +8,7 @@ import { OptionError, ShapeError } from "../core/errors.ts";
 import { formatShape, normalizeAxis, sameShape } from "../core/shape.ts";
 import { tidy } from "../tensor/mod.ts";
 import { commonBackend, copyInto, empty, filled, record } from "./bridge.ts";
-import { toDType } from "./elementwise.ts";
+import { toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { expand, narrow, type Range, reshape, slice, unsqueeze } from "./views.ts";
 
@@ -118,7 +118,10 @@ export function pad(x: Tensor, border: readonly number[], options: PadOptions = 
 
 function padConstant(x: Tensor, sides: readonly number[][], value: number): Tensor {
   const shape = x.shape.map((n, i) => n + sides[i][0] + sides[i][1]);
-  if (shape.some((n) => n < 0)) throw new ShapeError(`pad: the border takes away more than ${formatShape(x.shape)} has`);
+  // What is cut must lie inside, even where the other side adds more.
+  if (x.shape.some((n, i) => shape[i] < 0 || -sides[i][0] > n || -sides[i][1] > n)) {
+    throw new ShapeError(`pad: the border takes away more than ${formatShape(x.shape)} has`);
+  }
   const out = filled(shape, value, x.dtype, x.backend, "pad");
   // A negative border cuts: the part of x that stays goes to the part of the result that it fills.
   const from = x.shape.map((n, i): Range => [Math.max(0, -sides[i][0]), n - Math.max(0, -sides[i][1])]);

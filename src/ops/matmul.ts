@@ -8,29 +8,34 @@
  * @module
  */
 import type { Epilogue } from "../backends/contract.ts";
-import { type DType, isQuantized, promote } from "../core/dtype.ts";
+import { type DType, isFloat, isQuantized, promote } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
-import { broadcastShapes, formatShape, viewStrides } from "../core/shape.ts";
-import { binary, type ComputeType, input, type Program } from "../expr/nodes.ts";
+import { broadcastShapes, formatShape } from "../core/shape.ts";
+import { binary, input } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
 import { broadcastView, tidy } from "../tensor/mod.ts";
-import { commonBackend, computeType, empty, record } from "./bridge.ts";
-import { add, mul, toDType } from "./elementwise.ts";
+import { commonBackend, computeType, empty, record, wantsGradient } from "./bridge.ts";
+import { add, mul } from "./elementwise.ts";
 import { sum } from "./reduce.ts";
+import { toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { expand, reshape, squeeze, transpose, unsqueeze } from "./views.ts";
 
-function addBias(type: ComputeType): Program {
-  return program(type, [binary("add", input(0), input(1))], { inputs: 2, scalars: 0 });
-}
+const plusBias = binary("add", input(0), input(1));
 
+/** The dtype of a product. @throws {DTypeError} for integers other than i32. */
 function resultType(a: DType, b: DType): DType {
-  if (isQuantized(b)) return a;
+  if (isQuantized(b) && isFloat(a)) return a;
   const type = promote(a, b);
-  if (type === "bool" || type === "u8") {
+  if (!isFloat(type) && type !== "i32") {
     throw new DTypeError(`matmul: ${a} with ${b} is not computed; convert to f32 or i32 with .to({ dtype })`);
   }
   return type;
+}
+
+/** Whether one is of integers and the other is not: devices multiply floats of any kind, but integers only alone. */
+function isMixed(a: DType, b: DType): boolean {
+  return isFloat(a) !== isFloat(b) && !isQuantized(b);
 }
 
 /** The product without recording; leading axes agree already. */
@@ -40,7 +45,11 @@ function product(a: Tensor, b: Tensor, bias: Tensor | null, dtype: DType): Tenso
   const out = empty(shape, dtype, backend, "matmul");
   if (!out.size) return out;
   const epilogue: Epilogue | undefined = bias
-    ? { program: addBias(computeType(dtype)), inputs: [broadcastView(bias, shape)], scalars: [] }
+    ? {
+      program: program(computeType(dtype), [plusBias], { inputs: 2, scalars: 0 }),
+      inputs: [broadcastView(bias, shape)],
+      scalars: [],
+    }
     : undefined;
   backend.matmul(a, b, out, epilogue);
   return out;
@@ -49,11 +58,14 @@ function product(a: Tensor, b: Tensor, bias: Tensor | null, dtype: DType): Tenso
 /** a [m, k] · b [k, n] (+ bias [n]), recorded. */
 function plainProduct(a: Tensor, b: Tensor, bias: Tensor | null): Tensor {
   const dtype = resultType(a.dtype, b.dtype);
+  if (isMixed(a.dtype, b.dtype)) return tidy(() => plainProduct(toDType(a, dtype), toDType(b, dtype), bias));
+  if (isQuantized(b.dtype) && wantsGradient([a])) {
+    throw new DTypeError(
+      `matmul: no gradient passes through ${b.dtype} weights; load the model in f32 or bf16 to train it, or use noGrad`,
+    );
+  }
   const out = product(a, b, bias, dtype);
   const inputs = bias ? [a, b, bias] : [a, b];
-  if (isQuantized(b.dtype) && a.node) {
-    throw new DTypeError(`matmul: no gradient passes through ${b.dtype} weights; load the model in f32 or bf16 to train it`);
-  }
   const types = inputs.map((t) => t.dtype);
   return record("matmul", out, inputs, [a, b], (g, [a, b], needs) => [
     needs[0] ? toDType(plainProduct(g, transpose(b, 0, 1), null), types[0]) : null,
@@ -64,7 +76,9 @@ function plainProduct(a: Tensor, b: Tensor, bias: Tensor | null): Tensor {
 
 /** a […, m, k] · b […, k, n] with equal leading sizes, recorded. */
 function batchProduct(a: Tensor, b: Tensor): Tensor {
-  const out = product(a, b, null, resultType(a.dtype, b.dtype));
+  const dtype = resultType(a.dtype, b.dtype);
+  if (isMixed(a.dtype, b.dtype)) return tidy(() => batchProduct(toDType(a, dtype), toDType(b, dtype)));
+  const out = product(a, b, null, dtype);
   const types = [a.dtype, b.dtype];
   return record("matmul", out, [a, b], [a, b], (g, [a, b], needs) => [
     needs[0] ? toDType(batchProduct(g, transpose(b, -2, -1)), types[0]) : null,
@@ -104,12 +118,6 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
   return tidy(() => affine(x, transpose(weight, 0, 1), bias));
 }
 
-/** Whether the leading axes can be seen as rows without a copy. */
-function collapses(a: Tensor): boolean {
-  const rows = a.size / Math.max(1, a.shape[a.shape.length - 1]);
-  return viewStrides(a.shape, a.strides, [rows, a.shape[a.shape.length - 1]]) !== null;
-}
-
 /**
  * The matrix product, with PyTorch's rules: vectors are treated as a row (left) or a column (right) and lose that
  * axis again, leading axes broadcast.
@@ -126,10 +134,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
         `${b.shape[b.shape.length - 2]} rows`,
     );
   }
-  if (b.shape.length === 2) {
-    if (a.shape.length === 2) return plainProduct(a, b, null);
-    if (collapses(a)) return affine(a, b);
-  }
+  if (b.shape.length === 2) return affine(a, b);
   return tidy(() => {
     const lead = broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
     return batchProduct(
@@ -155,4 +160,12 @@ export function outer(a: Tensor, b: Tensor): Tensor {
 /** beta · x + alpha · (a · b). */
 export function addmm(x: Tensor, a: Tensor, b: Tensor, beta = 1, alpha = 1): Tensor {
   return tidy(() => add(beta === 1 ? x : mul(x, beta), alpha === 1 ? matmul(a, b) : mul(matmul(a, b), alpha)));
+}
+
+/** PyTorch's name for {@link matmul} of two matrices. @throws {ShapeError} for anything else. */
+export function mm(a: Tensor, b: Tensor): Tensor {
+  if (a.shape.length !== 2 || b.shape.length !== 2) {
+    throw new ShapeError(`mm: takes two matrices, not ${formatShape(a.shape)} and ${formatShape(b.shape)}`);
+  }
+  return matmul(a, b);
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+export * from "./activations.ts";
 export * from "./attention.ts";
 export { copyInto } from "./bridge.ts";
 export * from "./conv.ts";
@@ -10,12 +11,14 @@ export * from "./create.ts";
 export * from "./dropout.ts";
 export * from "./einsum.ts";
 export * from "./elementwise.ts";
+export * from "./functions.ts";
 export * from "./index.ts";
 export * from "./join.ts";
 export * from "./losses.ts";
 export * from "./matmul.ts";
 export * from "./norm.ts";
 export * from "./reduce.ts";
+export { toDType } from "./row.ts";
 export * from "./softmax.ts";
 export * from "./sort.ts";
 export * from "./tensor.ts";

@@ -7,8 +7,10 @@ import { ShapeError } from "../core/errors.ts";
 import { formatShape, sameShape, type Shape, sizeOf } from "../core/shape.ts";
 import { fused } from "../tensor/mod.ts";
 import { alias, contiguousView, empty } from "./bridge.ts";
-import { add, mul, rsqrt, square, sub } from "./elementwise.ts";
+import { add, mul, sub } from "./elementwise.ts";
+import { rsqrt, square } from "./functions.ts";
 import { mean } from "./reduce.ts";
+import { inFloat32 } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { reshape } from "./views.ts";
 
@@ -64,10 +66,12 @@ export function layerNorm(
     inputs,
     definition(x, ...rest) {
       const w = weight ? rest.shift() : undefined, b = bias ? rest.shift() : undefined;
-      const centred = sub(x, mean(x, axes, true));
-      let y = mul(centred, rsqrt(add(mean(square(centred), axes, true), eps)));
-      if (w) y = mul(y, w);
-      return b ? add(y, b) : y;
+      return inFloat32(x, (x) => {
+        const centred = sub(x, mean(x, axes, true));
+        let y = mul(centred, rsqrt(add(mean(square(centred), axes, true), eps)));
+        if (w) y = mul(y, w);
+        return b ? add(y, b) : y;
+      });
     },
     kernel: usable
       ? () => {
@@ -111,8 +115,10 @@ export function rmsNorm(
     name: "rmsNorm",
     inputs: weight ? [x, weight] : [x],
     definition(x, w) {
-      const y = mul(x, rsqrt(add(mean(square(x), axes, true), eps ?? 2 ** -23)));
-      return w ? mul(y, w) : y;
+      return inFloat32(x, (x) => {
+        const y = mul(x, rsqrt(add(mean(square(x), axes, true), eps ?? 2 ** -23)));
+        return w ? mul(y, w) : y;
+      });
     },
     kernel: null,
     gradient: null,

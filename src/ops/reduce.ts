@@ -9,11 +9,14 @@ import { type DType, isFloat } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { contiguousStrides, formatShape, normalizeAxes, normalizeAxis, type Shape } from "../core/shape.ts";
 import type { ReduceKind } from "../backends/contract.ts";
-import { tidy } from "../tensor/mod.ts";
-import { alias, contiguousView, empty, record } from "./bridge.ts";
-import { add, div, eq, exp, gt, log, mul, ne, sqrt, square, sub, toDType, where } from "./elementwise.ts";
+import { isRecording, noGrad, tidy } from "../tensor/mod.ts";
+import { alias, empty, record } from "./bridge.ts";
+import { eye } from "./create.ts";
+import { add, div, eq, gt, mul, ne, sub, where } from "./elementwise.ts";
+import { exp, log, sqrt, square } from "./functions.ts";
+import { inFloat32, toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
-import { expand, reshape } from "./views.ts";
+import { expand, flip, permute, reshape } from "./views.ts";
 
 /** One axis, several, or all. */
 export type Dims = number | readonly number[] | null;
@@ -56,33 +59,59 @@ function demandElements(what: string, x: Tensor, axes: readonly number[]): void 
   }
 }
 
+/** The sum in `dtype`. */
+function total(x: Tensor, axes: readonly number[], keepdim: boolean, dtype: DType): Tensor {
+  const own = x.dtype, shape = x.shape, kept = keptShape(shape, axes);
+  const out = drop(reduced("sum", x, axes, dtype), axes, keepdim);
+  return record("sum", out, [x], [], (g) => [expand(reshape(toDType(g, own), kept), shape)]);
+}
+
+/** What sums of `dtype` are made in: bool and u8 in i32. */
+function sumType(dtype: DType): DType {
+  return dtype === "bool" || dtype === "u8" ? "i32" : dtype;
+}
+
 /** The sum. bool and u8 add up in i32. */
 export function sum(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  const axes = normalizeAxes(dim, x.shape.length, "sum"), shape = x.shape;
-  const dtype = x.dtype === "bool" || x.dtype === "u8" ? "i32" : x.dtype;
-  const out = drop(reduced("sum", x, axes, dtype), axes, keepdimOf(keepdim));
-  return record("sum", out, [x], [], (g) => [expand(reshape(g, keptShape(shape, axes)), shape)]);
+  return total(x, normalizeAxes(dim, x.shape.length, "sum"), keepdimOf(keepdim), sumType(x.dtype));
 }
 
-/** The mean; integers give f32. */
+/** The mean; integers give f32. f16 and bf16 are summed in f32, so the sum does not overflow. */
 export function mean(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   const axes = normalizeAxes(dim, x.shape.length, "mean");
-  return tidy(() => div(sum(isFloat(x.dtype) ? x : toDType(x, "f32"), axes, keepdim), count(x.shape, axes)));
+  const result = isFloat(x.dtype) ? x.dtype : "f32", wide = x.dtype === "f64" ? "f64" : "f32";
+  return tidy(() => {
+    const from = isFloat(x.dtype) ? x : toDType(x, "f32");
+    return toDType(div(total(from, axes, keepdimOf(keepdim), wide), count(x.shape, axes)), result);
+  });
 }
 
-/** The product of all elements along `dim`. */
+/** The product of all elements along `dim`. bool and u8 multiply in i32. */
 export function prod(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   const axes = normalizeAxes(dim, x.shape.length, "prod"), kept = keptShape(x.shape, axes), shape = x.shape;
-  const dtype = x.dtype === "bool" || x.dtype === "u8" ? "i32" : x.dtype;
-  const out = drop(reduced("prod", x, axes, dtype), axes, keepdimOf(keepdim));
+  const out = drop(reduced("prod", x, axes, sumType(x.dtype)), axes, keepdimOf(keepdim));
   return record("prod", out, [x], [x], (g, [x]) => {
-    // A zero would make out / x meaningless: one zero gets the product of the rest, two or more leave nothing.
-    const zero = eq(x, 0);
-    const zeros = expand(sum(toDType(zero, "i32"), axes, true), shape);
-    const others = prod(where(zero, 1, x), axes, true);
-    const own = where(gt(zeros, 0), where(zero, expand(others, shape), 0), div(expand(others, shape), where(zero, 1, x)));
-    return [mul(where(gt(zeros, 1), 0, own), expand(reshape(g, kept), shape))];
+    const slope = isRecording() && x.size ? productsOfOthers(x, axes) : slopeOfProduct(x, axes);
+    return [mul(slope, expand(reshape(g, kept), shape))];
   });
+}
+
+/** The product of all elements but one, for each. One zero gets the product of the rest, two or more leave nothing. */
+function slopeOfProduct(x: Tensor, axes: readonly number[]): Tensor {
+  const zero = eq(x, 0), safe = where(zero, 1, x);
+  const zeros = sum(toDType(zero, "i32"), axes, true), others = prod(safe, axes, true);
+  return where(zero, where(eq(zeros, 1), others, 0), where(eq(zeros, 0), div(others, safe), 0));
+}
+
+/** The same, made so that it can be differentiated again at zeros too: n rows of n factors, one of them left out. */
+function productsOfOthers(x: Tensor, axes: readonly number[]): Tensor {
+  const rest = x.shape.map((_, i) => i).filter((i) => !axes.includes(i)), order = [...rest, ...axes];
+  const moved = permute(x, order), n = count(x.shape, axes);
+  const rows = reshape(moved, [-1, 1, n]);
+  const square = [rows.shape[0], n, n];
+  const own = eye(n, { device: x.device, dtype: "bool" });
+  const products = prod(where(own, 1, expand(rows, square)), -1);
+  return permute(reshape(products, moved.shape), order.map((_, i) => order.indexOf(i)));
 }
 
 function extreme(kind: "max" | "min", x: Tensor, dim: Dims, keepdim: KeepDim): Tensor {
@@ -150,27 +179,38 @@ export interface VarOptions {
 export function variance(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
   const { correction = 1, keepdim = false } = options;
   const axes = normalizeAxes(dim, x.shape.length, "var");
-  return tidy(() => {
-    const centred = sub(x, mean(x, axes, true));
-    return div(sum(square(centred), axes, keepdim), Math.max(0, count(x.shape, axes) - correction));
-  });
+  return tidy(() =>
+    inFloat32(x, (x) => {
+      const centred = sub(x, mean(x, axes, true));
+      return div(sum(square(centred), axes, keepdim), Math.max(0, count(x.shape, axes) - correction));
+    })
+  );
 }
 
-/** The standard deviation; see {@link variance}. */
+/** √x whose gradient at 0 is 0: for lengths and deviations, which have a kink there. */
+function rootOfSquares(x: Tensor): Tensor {
+  const out = noGrad(() => sqrt(x));
+  return record("sqrt", out, [x], [out], (g, [y]) => [where(eq(y, 0), 0, div(g, mul(y, 2)))]);
+}
+
+/** The standard deviation; see {@link variance}. Its gradient is 0 where the deviation is 0. */
 export function std(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
-  return tidy(() => sqrt(variance(x, dim, options)));
+  return tidy(() => inFloat32(x, (x) => rootOfSquares(variance(x, dim, options))));
 }
 
 /** ln Σ eˣ along `dim`, without overflow. */
 export function logsumexp(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  const axes = normalizeAxes(dim, x.shape.length, "logsumexp");
-  return tidy(() => {
-    const top = reduced("max", x, axes, x.dtype);
-    // Where all are −∞ (or one is +∞) the shift would give NaN, so it is 0 there.
-    const shift = where(eq(sub(top, top), 0), top, 0);
-    const total = add(log(sum(exp(sub(x, shift)), axes, true)), shift);
-    return reshape(total, keptShape(x.shape, axes).filter((_, i) => keepdimOf(keepdim) || !axes.includes(i)));
-  });
+  const axes = normalizeAxes(dim, x.shape.length, "logsumexp"), kept = keptShape(x.shape, axes);
+  demandElements("logsumexp", x, axes);
+  return tidy(() =>
+    inFloat32(x, (x) => {
+      const top = reduced("max", x, axes, x.dtype);
+      // Where all are −∞ (or one is +∞) the shift would give NaN, so it is 0 there.
+      const shift = where(eq(sub(top, top), 0), top, 0);
+      const result = add(log(sum(exp(sub(x, shift)), axes, true)), shift);
+      return reshape(result, kept.filter((_, i) => keepdimOf(keepdim) || !axes.includes(i)));
+    })
+  );
 }
 
 /** Whether any element is not 0. */
@@ -183,23 +223,18 @@ export function all(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
   return tidy(() => eq(sum(eq(x, 0), dim, keepdim), 0));
 }
 
-/** The length of x as a vector: √Σx². */
+/** The length of x as a vector: √Σx². Its gradient is 0 where the length is 0. */
 export function norm(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  return tidy(() => sqrt(sum(square(x), dim, keepdim)));
+  return tidy(() => inFloat32(x, (x) => rootOfSquares(sum(square(isFloat(x.dtype) ? x : toDType(x, "f32")), dim, keepdim))));
 }
 
-/** Running sums along `dim`. */
+/** Running sums along `dim`. bool and u8 add up in i32. */
 export function cumsum(x: Tensor, dim: number): Tensor {
   const axis = normalizeAxis(dim, x.shape.length, "cumsum");
-  if (x.shape.length === 0) return x;
-  const whole = contiguousView(x);
-  const dtype = x.dtype === "bool" || x.dtype === "u8" ? "i32" : x.dtype;
-  const out = empty(x.shape, dtype, x.backend, "cumsum");
-  if (out.size) x.backend.cumsum(whole, axis, out);
-  return record("cumsum", out, [x], [], (g) => [sub(expandedSum(g, axis), sub(cumsum(g, axis), g))]);
+  const out = empty(x.shape, sumType(x.dtype), x.backend, "cumsum");
+  if (out.size) x.backend.cumsum(x, axis, out);
+  // Each element is in the sums from its place on: running sums from the end.
+  return record("cumsum", out, [x], [], (g) => [flip(cumsum(flip(g, axis), axis), axis)]);
 }
 
-/** Σ along the axis, stretched back over it. */
-function expandedSum(g: Tensor, axis: number): Tensor {
-  return expand(sum(g, axis, true), g.shape);
-}
+export { variance as var };

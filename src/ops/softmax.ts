@@ -3,11 +3,14 @@
  *
  * @module
  */
+import { isFloat } from "../core/dtype.ts";
 import { normalizeAxis } from "../core/shape.ts";
-import { tidy } from "../tensor/mod.ts";
+import { isRecording, noGrad, tidy } from "../tensor/mod.ts";
 import { contiguousView, empty, record } from "./bridge.ts";
-import { div, exp, log, mul, sub } from "./elementwise.ts";
+import { div, mul, sub } from "./elementwise.ts";
+import { exp, log } from "./functions.ts";
 import { max, sum } from "./reduce.ts";
+import { inFloat32, toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { transpose } from "./views.ts";
 
@@ -21,19 +24,16 @@ function definition(x: Tensor, logarithm: boolean): Tensor {
 
 function forward(x: Tensor, logarithm: boolean): Tensor {
   const kernel = x.backend.kernels.softmax;
-  if (kernel && x.dtype === "f32" && x.size) {
-    const out = empty(x.shape, x.dtype, x.backend, logarithm ? "logSoftmax" : "softmax");
-    const whole = contiguousView(x);
-    kernel(whole, out, logarithm);
-    if (whole !== x) whole.dispose();
-    return out;
-  }
-  return tidy(() => definition(x.detach(), logarithm));
+  if (!x.size) return empty(x.shape, x.dtype, x.backend, "softmax");
+  if (!kernel || x.dtype !== "f32" || !x.shape.length) return definition(x, logarithm);
+  const out = empty(x.shape, x.dtype, x.backend, logarithm ? "logSoftmax" : "softmax");
+  kernel(contiguousView(x), out, logarithm);
+  return out;
 }
 
 function backwardOf(g: Tensor, y: Tensor, logarithm: boolean): Tensor {
   const kernel = y.backend.kernels.softmaxBackward;
-  if (kernel && y.dtype === "f32" && g.dtype === "f32" && !g.node && !y.node && y.size) {
+  if (kernel && y.dtype === "f32" && y.shape.length && y.size && !isRecording()) {
     const out = empty(y.shape, y.dtype, y.backend, "softmaxBackward");
     kernel(contiguousView(g), y, out, logarithm);
     return out;
@@ -41,17 +41,24 @@ function backwardOf(g: Tensor, y: Tensor, logarithm: boolean): Tensor {
   return logarithm ? sub(g, mul(exp(y), sum(g, -1, true))) : mul(y, sub(g, sum(mul(g, y), -1, true)));
 }
 
-function along(x: Tensor, dim: number, logarithm: boolean): Tensor {
+/** Over the last axis of f32 or f64. */
+function overLast(x: Tensor, logarithm: boolean): Tensor {
+  const out = noGrad(() => tidy(() => forward(x, logarithm)));
   const name = logarithm ? "logSoftmax" : "softmax";
-  const axis = normalizeAxis(dim, x.shape.length, name);
-  if (x.shape.length && axis !== x.shape.length - 1) {
-    return tidy(() => transpose(along(transpose(x, axis, -1), -1, logarithm), axis, -1));
-  }
-  const out = forward(x, logarithm);
   return record(name, out, [x], [out], (g, [y]) => [backwardOf(g, y, logarithm)]);
 }
 
-/** eˣ / Σeˣ along `dim` (default the last). */
+function along(x: Tensor, dim: number, logarithm: boolean): Tensor {
+  const rank = x.shape.length, axis = normalizeAxis(dim, rank, logarithm ? "logSoftmax" : "softmax");
+  const last = rank === 0 || axis === rank - 1;
+  if (last && (x.dtype === "f32" || x.dtype === "f64")) return overLast(x, logarithm);
+  return tidy(() =>
+    inFloat32(isFloat(x.dtype) ? x : toDType(x, "f32"), (x) =>
+      last ? overLast(x, logarithm) : transpose(overLast(transpose(x, axis, -1), logarithm), axis, -1))
+  );
+}
+
+/** eˣ / Σeˣ along `dim` (default the last). Integers give f32. */
 export function softmax(x: Tensor, dim = -1): Tensor {
   return along(x, dim, false);
 }

@@ -6,11 +6,10 @@
 import { ShapeError } from "../core/errors.ts";
 import { normalizeAxis } from "../core/shape.ts";
 import { tidy } from "../tensor/mod.ts";
-import { contiguousView, empty, record } from "./bridge.ts";
-import { gather, scatterAdd } from "./index.ts";
-import { zeros } from "./create.ts";
+import { contiguousView, empty, wantsGradient } from "./bridge.ts";
+import { gather } from "./index.ts";
 import type { Tensor } from "./tensor.ts";
-import { contiguous, narrow, transpose } from "./views.ts";
+import { contiguous, narrow, reshape, transpose } from "./views.ts";
 
 /** Sorted values, and where each came from (i32). */
 export interface Sorted {
@@ -26,25 +25,36 @@ export interface SortOptions {
   descending?: boolean;
 }
 
-/** Sorts along `dim`, stably; NaN comes last. */
-export function sort(x: Tensor, dim = -1, options: SortOptions = {}): Sorted {
-  const { descending = false } = options;
-  const axis = normalizeAxis(dim, x.shape.length, "sort"), last = x.shape.length - 1;
-  if (x.shape.length && axis !== last) {
-    return tidy(() => {
-      const { values, indices } = sort(contiguous(transpose(x, axis, last)), -1, options);
-      return { values: transpose(values, axis, last), indices: transpose(indices, axis, last) };
-    });
-  }
+/** Positions that would sort the last axis, and the sorted values, not recorded. */
+function sorted(x: Tensor, descending: boolean): Sorted {
   const values = empty(x.shape, x.dtype, x.backend, "sort"), indices = empty(x.shape, "i32", x.backend, "sort");
   if (x.size) x.backend.sort(contiguousView(x), descending, values, indices);
-  record("sort", values, [x], [indices], (g, [indices]) => [
-    x.shape.length ? scatterAdd(zeros(g.shape, { device: g.device, dtype: g.dtype }), -1, indices, g) : g,
-  ]);
   return { values, indices };
 }
 
-/** The positions that would sort x along `dim`. */
+/** `f` with axis `dim` as the last one, and both results put back. */
+function alongLast(x: Tensor, dim: number, f: (x: Tensor) => Sorted): Sorted {
+  const rank = x.shape.length, axis = normalizeAxis(dim, rank, "sort");
+  return tidy(() => {
+    if (rank === 0) {
+      const { values, indices } = f(reshape(x, [1]));
+      return { values: reshape(values, []), indices: reshape(indices, []) };
+    }
+    if (axis === rank - 1) return f(x);
+    const { values, indices } = f(transpose(x, axis, -1));
+    return { values: transpose(values, axis, -1), indices: transpose(indices, axis, -1) };
+  });
+}
+
+/** Sorts along `dim`, stably; NaN comes last in either direction. Integers and floats. */
+export function sort(x: Tensor, dim = -1, options: SortOptions = {}): Sorted {
+  return alongLast(x, dim, (x) => {
+    const { values, indices } = sorted(x, options.descending ?? false);
+    return { values: wantsGradient([x]) ? gather(x, -1, indices) : values, indices };
+  });
+}
+
+/** The positions that would sort x along `dim`; i32. */
 export function argsort(x: Tensor, dim = -1, options: SortOptions = {}): Tensor {
   return tidy(() => sort(x, dim, options).indices);
 }
@@ -60,8 +70,8 @@ export function topk(x: Tensor, k: number, dim = -1, options: TopKOptions = {}):
   const { largest = true } = options;
   const axis = normalizeAxis(dim, x.shape.length, "topk"), n = x.shape[axis] ?? 1;
   if (!Number.isInteger(k) || k < 0 || k > n) throw new ShapeError(`topk: k is ${k}, dim ${dim} has ${n} elements`);
-  return tidy(() => {
-    const indices = contiguous(narrow(argsort(x, axis, { descending: largest }), axis, 0, k));
-    return { values: gather(x, axis, indices), indices };
+  return alongLast(x, dim, (x) => {
+    const indices = contiguous(narrow(sorted(x, largest).indices, -1, 0, k));
+    return { values: gather(x, -1, indices), indices };
   });
 }

@@ -28,7 +28,7 @@ export function contiguous(x: Tensor): Tensor {
   return record("contiguous", copy(x), [x], [], (g) => [g]);
 }
 
-/** A copy with memory of its own. */
+/** A contiguous copy with memory of its own. */
 export function clone(x: Tensor): Tensor {
   return record("clone", copy(x), [x], [], (g) => [g]);
 }
@@ -42,10 +42,13 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   const target = inferShape(shape, x.size, "reshape");
   const strides = viewStrides(x.shape, x.strides, target);
   const own = x.shape;
-  if (strides) return record("reshape", alias(x, target, strides), [x], [], (g) => [reshape(g, own)]);
-  const whole = copy(x);
-  const out = alias(whole, target, contiguousStrides(target));
-  whole.dispose();
+  let out: Tensor;
+  if (strides) out = alias(x, target, strides);
+  else {
+    const whole = copy(x);
+    out = alias(whole, target, contiguousStrides(target));
+    whole.dispose();
+  }
   return record("reshape", out, [x], [], (g) => [reshape(g, own)]);
 }
 
@@ -75,7 +78,7 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
   return record("permute", out, [x], [], (g) => [permute(g, back)]);
 }
 
-/** Two axes exchanged. */
+/** Two axes exchanged, as a view. */
 export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
   const rank = x.shape.length;
   const dims = Array.from({ length: rank }, (_, i) => i);
@@ -107,7 +110,7 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
   const { axes, kept } = sumAxes(x.shape, shape);
   const full = x.shape;
   const out = empty(kept, x.dtype, x.backend, "sumTo");
-  x.backend.reduce("sum", null, [x], [], axes, out);
+  if (out.size) x.backend.reduce("sum", null, [x], [], axes, out);
   const view = alias(out, shape, contiguousStrides(shape));
   out.dispose();
   return record("sumTo", view, [x], [], (g) => [expand(g, full)]);
@@ -225,7 +228,7 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
   const d = normalizeAxis(dim, x.shape.length, "split"), n = x.shape[d];
   let sizes: readonly number[];
   if (typeof size === "number") {
-    if (!(size >= 1)) throw new ShapeError(`split: a part has at least 1 position, not ${size}`);
+    if (!Number.isInteger(size) || size < 1) throw new ShapeError(`split: a part has at least 1 position, not ${size}`);
     sizes = Array.from({ length: Math.max(1, Math.ceil(n / size)) }, (_, i) => Math.min(size, n - i * size));
   } else {
     sizes = size;
@@ -239,6 +242,7 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
 /** x in `chunks` nearly equal parts along `dim` (fewer when it does not divide so, as in PyTorch). */
 export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
   const d = normalizeAxis(dim, x.shape.length, "chunk");
+  if (!Number.isInteger(chunks) || chunks < 1) throw new ShapeError(`chunk: there is at least 1 part, not ${chunks}`);
   return split(x, Math.max(1, Math.ceil(x.shape[d] / chunks)), d);
 }
 
@@ -266,4 +270,15 @@ function spreadDiagonal(x: Tensor, shape: Shape, offset: number): Tensor {
   copyInto(x, place);
   place.dispose();
   return record("spreadDiagonal", out, [x], [], (g) => [diagonal(g, offset)]);
+}
+
+/** A matrix's transpose; a vector or a number stays as it is, as in PyTorch. @throws {ShapeError} beyond two dims. */
+export function t(x: Tensor): Tensor {
+  if (x.shape.length > 2) throw new ShapeError(`t: ${formatShape(x.shape)} has more than 2 dims; use transpose or permute`);
+  return permute(x, x.shape.map((_, i) => x.shape.length - 1 - i));
+}
+
+/** The same memory without a tape: gradients stop here. */
+export function detach(x: Tensor): Tensor {
+  return alias(x);
 }

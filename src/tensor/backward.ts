@@ -10,12 +10,13 @@
  */
 import { FerrotypeError, ShapeError } from "../core/errors.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
-import { binary, constant, input } from "../expr/nodes.ts";
+import { binary, input } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
-import { alias, empty, type TensorBase } from "./base.ts";
+import { alias, type TensorBase } from "./base.ts";
 import { apply, computeType, prepare } from "./expression.ts";
+import { copy, filled } from "./fill.ts";
 import { keep, tidy } from "./lifetime.ts";
-import { asLeaf, isRecording, record, type TapeNode, withRecording } from "./tape.ts";
+import { asLeaf, record, type TapeNode, withRecording } from "./tape.ts";
 
 /** Options of {@link backward} and {@link gradients}. */
 export interface BackwardOptions {
@@ -27,33 +28,27 @@ export interface BackwardOptions {
 
 const addition = prepare("add", binary("add", input(0), input(1)), 2, 0);
 
-/** A tensor of ones like `t`. */
-export function onesLike(t: TensorBase): TensorBase {
-  const out = empty(t.shape, t.dtype, t.backend, "ones");
-  const type = computeType(t.dtype);
-  if (out.size) t.backend.elementwise(program(type, [constant(1)], { inputs: 0, scalars: 0 }), [], [], [out]);
-  return out;
+/** The entries that lead to `root`, from number `oldest` on, each before those it passes gradients to. */
+export function history(root: TapeNode, oldest = 0): TapeNode[] {
+  const seen = new Set<TapeNode>([root]), result: TapeNode[] = [root];
+  for (const node of result) {
+    for (const parent of node.parents) {
+      if (!parent || parent.id < oldest || seen.has(parent)) continue;
+      seen.add(parent);
+      result.push(parent);
+    }
+  }
+  return result.sort((a, b) => b.id - a.id);
 }
 
-function order(root: TapeNode): TapeNode[] {
-  const done = new Set<TapeNode>(), open = new Set<TapeNode>(), result: TapeNode[] = [];
-  const stack: TapeNode[] = [root];
-  while (stack.length) {
-    const node = stack[stack.length - 1];
-    if (done.has(node)) {
-      stack.pop();
-      continue;
-    }
-    if (open.has(node)) {
-      stack.pop();
-      done.add(node);
-      result.push(node);
-      continue;
-    }
-    open.add(node);
-    for (const parent of node.parents) if (parent && !done.has(parent)) stack.push(parent);
+/** The entries among `nodes` (latest first) whose gradient reaches one of `wanted`. */
+function leadingTo(wanted: ReadonlySet<TapeNode>, nodes: readonly TapeNode[]): Set<TapeNode> {
+  const useful = new Set<TapeNode>();
+  for (let i = nodes.length - 1; i >= 0; i--) {
+    const node = nodes[i];
+    if (wanted.has(node) || node.parents.some((p) => p !== null && useful.has(p))) useful.add(node);
   }
-  return result.reverse();
+  return useful;
 }
 
 /** `a + b` into a's memory when nobody else holds it and nothing is recorded, else into a new tensor. */
@@ -88,7 +83,7 @@ function startGradient(root: TensorBase, gradient: TensorBase | undefined): Tens
         `reduce it to one number (sum, mean) or pass one of its shape`,
     );
   }
-  return onesLike(root);
+  return filled(root.shape, 1, root.dtype, root.backend, "ones");
 }
 
 /** Handles of their own for gradients that an entry passed on as they came, or to several inputs at once. */
@@ -105,27 +100,36 @@ function distinct(g: TensorBase, flow: readonly (TensorBase | null)[]): (TensorB
   });
 }
 
+/**
+ * Takes gradients from `root` back to the leaves, or, when `wanted` is given, to these entries and no further;
+ * `arrive` sees the whole gradient of each entry.
+ */
 function walk(
   root: TensorBase,
   gradient: TensorBase | undefined,
   options: BackwardOptions,
+  wanted: ReadonlySet<TapeNode> | null,
   arrive: (node: TapeNode, gradient: TensorBase) => void,
 ): void {
   const { createGraph = false, retainGraph = createGraph } = options;
   withRecording(createGraph, () => {
-    const start = startGradient(root, gradient);
-    const pending = new Map<TapeNode, TensorBase>([[root.node!, start]]);
-    for (const node of order(root.node!)) {
+    const start = startGradient(root, gradient), first = root.node as TapeNode;
+    let oldest = wanted ? Infinity : 0;
+    for (const node of wanted ?? []) oldest = Math.min(oldest, node.id);
+    const nodes = history(first, oldest), useful = wanted && leadingTo(wanted, nodes);
+    const pending = new Map<TapeNode, TensorBase>([[first, start]]);
+    for (const node of nodes) {
       const g = pending.get(node);
       if (!g) continue;
       pending.delete(node);
       arrive(node, g);
-      if (!node.leaf) {
-        const flow = tidy(() => distinct(g, node.apply(g)));
+      const needs = useful ? node.parents.map((p) => p !== null && useful.has(p)) : node.needs;
+      if (!node.leaf && needs.includes(true)) {
+        const flow = tidy(() => distinct(g, node.apply(g, needs)));
         node.parents.forEach((parent, i) => {
           const t = flow[i];
           if (!t) return;
-          if (!parent) return t.dispose();
+          if (!parent || !needs[i]) return t.dispose();
           const before = pending.get(parent);
           if (!before) return pending.set(parent, t);
           const total = sum(before, t, !createGraph);
@@ -149,10 +153,9 @@ function walk(
  */
 export function backward(root: TensorBase, gradient?: TensorBase, options: BackwardOptions = {}): void {
   const createGraph = options.createGraph ?? false;
-  walk(root, gradient, options, (node, g) => {
+  walk(root, gradient, options, null, (node, g) => {
     const leaf = node.leaf;
-    if (!leaf) return;
-    if (leaf.isDisposed) return;
+    if (!leaf || leaf.isDisposed) return;
     if (leaf.grad && !createGraph) {
       const total = sum(leaf.grad, g, true);
       if (total !== leaf.grad) leaf.grad = keep(total);
@@ -167,14 +170,6 @@ export function backward(root: TensorBase, gradient?: TensorBase, options: Backw
   });
 }
 
-/** A contiguous copy, not recorded. */
-export function copy(t: TensorBase): TensorBase {
-  const out = empty(t.shape, t.dtype, t.backend, "copy");
-  const type = computeType(t.dtype);
-  if (out.size) t.backend.elementwise(program(type, [input(0)], { inputs: 1, scalars: 0 }), [t], [], [out]);
-  return out;
-}
-
 /**
  * The derivatives of `root` by each of `inputs` (tensors on the tape), without touching any `grad`; null where root
  * does not depend on one.
@@ -185,26 +180,26 @@ export function gradients(
   gradient?: TensorBase,
   options: BackwardOptions = {},
 ): (TensorBase | null)[] {
-  const wanted = new Map<TapeNode, number>();
-  inputs.forEach((t, i) => {
+  const wanted = inputs.map((t, i) => {
     if (!t.node) throw new FerrotypeError(`gradients: input ${i} was made without { requiresGrad: true }`);
-    wanted.set(t.node, i);
+    return t.node;
   });
   const found: (TensorBase | null)[] = inputs.map(() => null);
-  walk(root, gradient, options, (node, g) => {
-    const i = wanted.get(node);
-    if (i === undefined) return;
-    const own = alias(g);
-    own.node = options.createGraph ? g.node : null;
-    found[i] = own;
+  walk(root, gradient, options, new Set(wanted), (node, g) => {
+    wanted.forEach((one, i) => {
+      if (one !== node) return;
+      const own = alias(g);
+      own.node = options.createGraph ? g.node : null;
+      found[i] = own;
+    });
   });
   return found;
 }
 
-/** A variable on `t`'s memory: a leaf, or, when t is on a tape already, an entry that passes gradients on to it. */
-export function variable(t: TensorBase): TensorBase {
+/** A variable on `t`'s memory: a leaf, or, when t is on a tape and `connected`, an entry that passes gradients on to it. */
+export function variable(t: TensorBase, connected: boolean): TensorBase {
   const x = alias(t);
-  if (t.node && isRecording()) record("variable", x, [t], [], { backward: (g) => [g] });
+  if (t.node && connected) record("variable", x, [t], [], { backward: (g) => [g] });
   else asLeaf(x, true);
   return x;
 }

@@ -46,8 +46,8 @@ export class TensorBase implements View, Disposable {
   /** Whether `tidy` leaves it alone (see `keep`). */
   isKept = false;
 
-  /** Wraps memory; `parts.storage` is taken over, not held again. */
-  constructor(parts: TensorParts) {
+  /** Wraps memory; `parts.storage` is taken over, not held again. `tidy` looks after it when `tracked`. */
+  constructor(parts: TensorParts, tracked = true) {
     this.#storage = parts.storage;
     this.dtype = parts.dtype;
     this.shape = parts.shape;
@@ -55,7 +55,7 @@ export class TensorBase implements View, Disposable {
     this.offset = parts.offset;
     this.size = sizeOf(parts.shape);
     collected.register(this, parts.storage, this);
-    track(this);
+    if (tracked) track(this);
   }
 
   /** The memory. @throws {FerrotypeError} after dispose. */
@@ -93,7 +93,10 @@ export class TensorBase implements View, Disposable {
     return this.node !== null;
   }
 
-  /** The gradient that `backward` gathered here, or null. Only leaves (tensors made with requiresGrad) have one. */
+  /**
+   * The gradient that `backward` gathered here, or null. Only leaves (tensors made with requiresGrad) have one.
+   * Setting it disposes the one before: copy a gradient that is to outlive the next step.
+   */
   get grad(): this | null {
     return this.#grad as this | null;
   }
@@ -125,7 +128,7 @@ export class TensorBase implements View, Disposable {
   }
 }
 
-type TensorClass = new (parts: TensorParts) => TensorBase;
+type TensorClass = new (parts: TensorParts, tracked?: boolean) => TensorBase;
 let tensorClass: TensorClass = TensorBase;
 
 /** Called once by the class that carries the operations. */
@@ -148,4 +151,13 @@ export function alias(
 ): TensorBase {
   of.storage.hold();
   return new tensorClass({ storage: of.storage, dtype: of.dtype, shape, strides, offset });
+}
+
+/** Another handle on `t`'s memory, on the tape where t is, that no `tidy` looks after: what the tape keeps. */
+export function savedAlias(t: TensorBase): TensorBase {
+  const { storage, dtype, shape, strides, offset } = t;
+  storage.hold();
+  const own = new tensorClass({ storage, dtype, shape, strides, offset }, false);
+  own.node = t.node;
+  return own;
 }

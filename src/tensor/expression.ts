@@ -9,12 +9,12 @@
  * @module
  */
 import type { Backend, View } from "../backends/contract.ts";
-import { type DType, isFloat, promote } from "../core/dtype.ts";
+import { type DType, isFloat, isQuantized, promote } from "../core/dtype.ts";
 import { DeviceError, DTypeError } from "../core/errors.ts";
 import { broadcastShapes, broadcastStrides, contiguousStrides, sameShape, type Shape } from "../core/shape.ts";
-import { type ComputeType, type Expr, input, type Program, scalar } from "../expr/nodes.ts";
+import { type ComputeType, type Expr, input, type Program } from "../expr/nodes.ts";
 import { chain, differentiate, program, simplify, substitute, usedInputs } from "../expr/program.ts";
-import { alias, empty, type TensorBase } from "./base.ts";
+import { alias, empty, TensorBase } from "./base.ts";
 import { record, wantsGradient } from "./tape.ts";
 
 /** A tensor or a plain number. */
@@ -96,14 +96,25 @@ export function promoteOperands(name: string, operands: readonly Operand[]): DTy
     if (typeof x === "number") {
       number = true;
       fraction = fraction || !Number.isInteger(x);
-    } else if (x.shape.length) dimensioned = dimensioned === null ? x.dtype : promote(dimensioned, x.dtype);
+      continue;
+    }
+    if (!(x instanceof TensorBase)) throw notAnOperand(name, x, operands.indexOf(x));
+    if (x.shape.length) dimensioned = dimensioned === null ? x.dtype : promote(dimensioned, x.dtype);
     else single = single === null ? x.dtype : promote(single, x.dtype);
   }
   let dtype = dimensioned ?? single;
   if (dtype === null) throw new DTypeError(`${name}: at least one operand must be a tensor`);
   if (dimensioned && single && category(single) > category(dimensioned)) dtype = promote(dimensioned, single);
+  if (isQuantized(dtype)) {
+    throw new DTypeError(`${name}: ${dtype} weights take part in matrix products only; convert with .to({ dtype: "f32" })`);
+  }
   if (fraction && !isFloat(dtype)) return "f32";
   return number && dtype === "bool" ? "i32" : dtype;
+}
+
+function notAnOperand(name: string, x: unknown, position: number): DTypeError {
+  const given = x === null ? "null" : Array.isArray(x) ? "a list" : ArrayBuffer.isView(x) ? "an array" : `a ${typeof x}`;
+  return new DTypeError(`${name}: operand ${position} is ${given}; pass a number or a tensor (tensor(…) makes one)`);
 }
 
 /** The backend of `tensors`, which must share one. */
@@ -223,15 +234,12 @@ function applyAndSum(
   const backend = commonBackend(applied.name, tensors);
   const { axes, kept } = sumAxes(full, shape);
   const out = empty(kept, dtype, backend, applied.name);
-  const identity = applied.expr.kind === "input";
-  backend.reduce(
-    "sum",
-    identity ? null : programFor(applied, type),
-    tensors.map((t) => broadcastView(t, full)),
-    scalars,
-    axes,
-    out,
-  );
+  if (out.size) {
+    // Without a program the device sums its one input.
+    const plain = applied.expr.kind === "input" && tensors.length === 1;
+    const views = tensors.map((t) => broadcastView(t, full));
+    backend.reduce("sum", plain ? null : programFor(applied, type), views, scalars, axes, out);
+  }
   const view = alias(out, shape, contiguousStrides(shape));
   out.dispose();
   return view;
@@ -255,24 +263,4 @@ let sumToHook: (tensor: TensorBase, shape: Shape) => TensorBase = () => {
 /** Called once by the operation `sumTo`, which records; needed here only for gradients of gradients. */
 export function registerSumTo(f: (tensor: TensorBase, shape: Shape) => TensorBase): void {
   sumToHook = f;
-}
-
-/** Splits operands into tensors and numbers, with the leaves of the expression that stand for them. */
-export function splitOperands(
-  operands: readonly Operand[],
-): { tensors: TensorBase[]; scalars: number[]; leaves: Expr[]; pattern: string } {
-  const tensors: TensorBase[] = [], scalars: number[] = [], leaves: Expr[] = [];
-  let pattern = "";
-  for (const x of operands) {
-    if (typeof x === "number") {
-      leaves.push(scalar(scalars.length));
-      scalars.push(x);
-      pattern += "n";
-    } else {
-      leaves.push(input(tensors.length));
-      tensors.push(x);
-      pattern += "t";
-    }
-  }
-  return { tensors, scalars, leaves, pattern };
 }

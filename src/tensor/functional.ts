@@ -4,12 +4,11 @@
  * @module
  */
 import { FerrotypeError } from "../core/errors.ts";
-import { gradients, variable } from "./backward.ts";
-import { empty, type TensorBase } from "./base.ts";
-import { computeType } from "./expression.ts";
-import { constant } from "../expr/nodes.ts";
-import { program } from "../expr/program.ts";
-import { withRecording } from "./tape.ts";
+import { gradients, history, variable } from "./backward.ts";
+import { alias, type TensorBase } from "./base.ts";
+import { filled } from "./fill.ts";
+import { tidy } from "./lifetime.ts";
+import { isRecording, type TapeNode, withRecording } from "./tape.ts";
 
 /** Options of {@link grad} and {@link valueAndGrad}. */
 export interface GradOptions {
@@ -19,17 +18,23 @@ export interface GradOptions {
 
 type Result<T> = T | T[];
 
-function zerosLike(t: TensorBase): TensorBase {
-  const out = empty(t.shape, t.dtype, t.backend, "zeros");
-  const zero = program(computeType(t.dtype), [constant(0)], { inputs: 0, scalars: 0 });
-  if (out.size) t.backend.elementwise(zero, [], [], [out]);
-  return out;
+/** Whether `root` depends on anything besides `own` that wants a gradient. */
+function dependsOnOthers(root: TapeNode, own: readonly (TapeNode | null)[]): boolean {
+  return history(root).some((node) => node.leaf !== null && !own.includes(node));
 }
 
 /**
  * A function that gives the value of `f` and its gradient: `valueAndGrad(f)(x)` → `[value, gradient]`.
  *
- * `f` returns one number (a tensor of one element). Gradients of gradients work: nest the calls.
+ * `f` returns one number (a tensor of one element) and is synchronous; the other tensors it makes are disposed. The
+ * results are on the tape when they depend on anything else there, so gradients of gradients work: nest the calls.
+ *
+ * @example
+ * ```ts
+ * const [value, slope] = valueAndGrad((x: Tensor) => x.square().sum())(tensor([1, 2]));
+ * await value.item(); // 5
+ * await slope.toArray(); // [2, 4]
+ * ```
  */
 export function valueAndGrad<T extends TensorBase>(
   f: (...args: T[]) => T,
@@ -41,22 +46,35 @@ export function valueAndGrad<T extends TensorBase>(
     for (const k of list) {
       if (!args[k]) throw new FerrotypeError(`grad: argument ${k} was asked for, ${args.length} were given`);
     }
-    const nested = list.some((k) => args[k].node !== null);
-    return withRecording(true, () => {
+    const outside = isRecording();
+    const run = (): [T, Result<T>] => {
       const variables = args.slice();
-      for (const k of list) variables[k] = variable(args[k]) as T;
+      for (const k of list) variables[k] = variable(args[k], outside) as T;
       const value = f(...variables);
       const wanted = list.map((k) => variables[k]);
+      const nested = outside && value.node !== null && dependsOnOthers(value.node, wanted.map((t) => t.node));
       const found = value.node
-        ? gradients(value, wanted, undefined, { createGraph: nested, retainGraph: nested })
+        ? gradients(value, wanted, undefined, { createGraph: nested })
         : wanted.map(() => null);
-      const result = found.map((g, i) => (g ?? zerosLike(wanted[i])) as T);
-      return [value, typeof argnums === "number" ? result[0] : result];
-    });
+      const result = found.map((g, i) => {
+        const { shape, dtype, backend } = wanted[i];
+        return (g ?? filled(shape, 0, dtype, backend, "zeros")) as T;
+      });
+      return [nested ? value : alias(value) as T, typeof argnums === "number" ? result[0] : result];
+    };
+    return tidy(() => withRecording(true, run));
   };
 }
 
-/** A function that gives the gradient of `f` by its first argument (or by `argnums`): `grad(f)(x)`. */
+/**
+ * A function that gives the gradient of `f` by its first argument (or by `argnums`); see {@link valueAndGrad}.
+ *
+ * @example
+ * ```ts
+ * const slope = grad((x: Tensor) => x.pow(3).sum()); // 3x²
+ * const curvature = grad((x: Tensor) => slope(x).sum()); // 6x
+ * ```
+ */
 export function grad<T extends TensorBase>(
   f: (...args: T[]) => T,
   options: GradOptions & { argnums: readonly number[] },

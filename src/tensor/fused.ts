@@ -31,7 +31,7 @@ export interface Fused<T extends TensorBase> {
 /** Computes and records it. */
 export function fused<T extends TensorBase>(op: Fused<T>): T {
   if (!op.kernel) return tidy(() => op.definition(...op.inputs));
-  const { output, keep } = op.kernel();
+  const { output, keep } = tidy(op.kernel);
   const count = op.inputs.length;
   record(op.name, output, op.inputs, [...op.inputs, ...keep], {
     backward(g, saved, needs) {
@@ -52,7 +52,7 @@ function gradientOfDefinition<T extends TensorBase>(
 ): (T | null)[] {
   const createGraph = isRecording();
   return withRecording(true, () => {
-    const own = inputs.map((t, i) => needs[i] ? variable(t) as T : t);
+    const own = inputs.map((t, i) => needs[i] ? variable(t, createGraph) as T : t);
     const wanted = own.filter((_, i) => needs[i]);
     const found = gradients(op.definition(...own), wanted, g, { createGraph });
     let k = 0;

@@ -9,9 +9,10 @@
  */
 import { FerrotypeError } from "../core/errors.ts";
 import { Generator } from "../core/random.ts";
-import { backward } from "./backward.ts";
+import { gradients } from "./backward.ts";
 import type { TensorBase } from "./base.ts";
 import { backendOf } from "./device.ts";
+import { tidy } from "./lifetime.ts";
 import { asLeaf, noGrad } from "./tape.ts";
 import { fromData, fromNumbers, readData, toNumbers } from "./transfer.ts";
 
@@ -33,10 +34,18 @@ export interface CheckGradientsOptions {
  * @returns true.
  * @throws {FerrotypeError} naming the input, the element, both values.
  */
-export async function checkGradients<T extends TensorBase>(
+export function checkGradients<T extends TensorBase>(
   f: (...inputs: T[]) => T,
   inputs: readonly T[],
   options: CheckGradientsOptions = {},
+): Promise<true> {
+  return tidy(() => compare(f, inputs, options));
+}
+
+async function compare<T extends TensorBase>(
+  f: (...inputs: T[]) => T,
+  inputs: readonly T[],
+  options: CheckGradientsOptions,
 ): Promise<true> {
   const { eps = 1e-6, atol = 1e-5, rtol = 1e-3 } = options;
   const reference = backendOf("reference");
@@ -47,7 +56,8 @@ export async function checkGradients<T extends TensorBase>(
   const output = f(...leaves);
   const random = new Generator(20);
   const weights = Float64Array.from({ length: output.size }, () => 0.5 + random.uniform());
-  backward(output, fromData(fromNumbers(weights, output.dtype), output.shape, output.dtype, output.backend));
+  const start = fromData(fromNumbers(weights, output.dtype), output.shape, output.dtype, output.backend);
+  const grads = gradients(output, leaves, start);
   const weighted = async (changed: T[]): Promise<number> => {
     const result = noGrad(() => f(...changed));
     const data = toNumbers(await readData(result), result.dtype);
@@ -56,13 +66,13 @@ export async function checkGradients<T extends TensorBase>(
     return total;
   };
   for (let i = 0; i < inputs.length; i++) {
-    const grad = leaves[i].grad;
+    const grad = grads[i];
     const analytic = grad ? toNumbers(await readData(grad), grad.dtype) : new Float64Array(values[i].length);
     for (let k = 0; k < values[i].length; k++) {
-      const at = async (step: number): Promise<number> => {
+      const at = (step: number): Promise<number> => {
         const moved = values[i].slice();
         moved[k] += step;
-        return await weighted(leaves.map((leaf, j) => j === i ? place(i, moved) : leaf));
+        return tidy(() => weighted(leaves.map((leaf, j) => j === i ? place(i, moved) : leaf)));
       };
       const numeric = (await at(eps) - await at(-eps)) / (2 * eps);
       const off = Math.abs(numeric - analytic[k]);

@@ -16,13 +16,21 @@ import type { TapeNode } from "./tape.ts";
 interface Scope {
   tensors: TensorBase[];
   nodes: TapeNode[];
+  /** How many tape entries there had been when it was opened. */
+  start: number;
 }
 
 const scopes: Scope[] = [];
+let nodesMade = 0;
 
 /** Puts a new tensor under the care of the innermost scope. */
 export function track(tensor: TensorBase): void {
   if (scopes.length) scopes[scopes.length - 1].tensors.push(tensor);
+}
+
+/** The number of a new tape entry: entries count up, so none leads to one with a higher number. */
+export function numberNode(): number {
+  return ++nodesMade;
 }
 
 /** Puts a new tape entry under the care of the innermost scope. */
@@ -51,12 +59,13 @@ function findTensors(value: unknown, found: Set<TensorBase>, seen: Set<object>):
   }
 }
 
-/** Marks the tape entries that the gradient of `tensor` would visit. */
-function markNodes(start: TapeNode | null, alive: Set<TapeNode>): void {
-  const stack: (TapeNode | null)[] = [start];
+/** Marks the tape entries after number `since` that a gradient from `first` on would visit. */
+function markNodes(first: TapeNode | null, since: number, alive: Set<TapeNode>): void {
+  const stack: (TapeNode | null)[] = [first];
   while (stack.length) {
     const node = stack.pop();
-    if (!node || alive.has(node)) continue;
+    // Older entries lead to older ones only, so a scope costs what happened in it, not the length of the tape.
+    if (!node || node.id <= since || alive.has(node)) continue;
     alive.add(node);
     for (const parent of node.parents) stack.push(parent);
     // What a gradient keeps may itself be on the tape (for gradients of gradients).
@@ -72,7 +81,8 @@ function close(scope: Scope, result: unknown): void {
   findTensors(result, returned, new Set());
   if (scope.nodes.length) {
     const alive = new Set<TapeNode>();
-    for (const tensor of returned) markNodes(tensor.node, alive);
+    for (const tensor of returned) markNodes(tensor.node, scope.start, alive);
+    for (const tensor of scope.tensors) if (tensor.isKept) markNodes(tensor.node, scope.start, alive);
     for (const node of scope.nodes) {
       if (alive.has(node)) outer?.nodes.push(node);
       else node.release();
@@ -94,7 +104,7 @@ function close(scope: Scope, result: unknown): void {
  * ```
  */
 export function tidy<T>(f: () => T): T {
-  const scope: Scope = { tensors: [], nodes: [] };
+  const scope: Scope = { tensors: [], nodes: [], start: nodesMade };
   scopes.push(scope);
   let result: T;
   try {

@@ -9,13 +9,15 @@
  */
 import type { Backend, DeviceBuffer } from "../backends/contract.ts";
 
-const live = new Set<Storage>();
+/** Every storage whose memory is in use. */
+export const liveStorages: ReadonlySet<Storage> = new Set<Storage>();
+const live = liveStorages as Set<Storage>;
 
 /** One piece of device memory with a count of its holders. */
 export class Storage {
   readonly backend: Backend;
   readonly buffer: DeviceBuffer;
-  /** The operation that made it, for {@link memoryByOp}. */
+  /** The operation that made it, for `memory({ byOp: true })`. */
   readonly madeBy: string;
   /** Writes in place since it was made. */
   version = 0;
@@ -45,11 +47,4 @@ export class Storage {
     live.delete(this);
     this.backend.release(this.buffer);
   }
-}
-
-/** Bytes alive per operation that made them, most first: where a leak comes from. */
-export function memoryByOp(): Record<string, number> {
-  const sums = new Map<string, number>();
-  for (const s of live) sums.set(s.madeBy, (sums.get(s.madeBy) ?? 0) + s.buffer.byteLength);
-  return Object.fromEntries([...sums].sort((a, b) => b[1] - a[1]));
 }

@@ -8,8 +8,8 @@
  * @module
  */
 import { FerrotypeError } from "../core/errors.ts";
-import { alias, type TensorBase } from "./base.ts";
-import { keep, trackNode } from "./lifetime.ts";
+import { savedAlias, type TensorBase } from "./base.ts";
+import { numberNode, trackNode } from "./lifetime.ts";
 
 /**
  * Gradients for each input, given the gradient of the output and what was kept. `needs[i]` tells whether input i
@@ -28,6 +28,8 @@ export interface Gradient {
 export class TapeNode {
   /** The operation, for messages. */
   readonly name: string;
+  /** Its number; the entries of its inputs have lower ones. */
+  readonly id: number = numberNode();
   /** The entries of the inputs; null where no gradient is wanted. */
   parents: readonly (TapeNode | null)[];
   /** Which inputs want a gradient. */
@@ -57,8 +59,11 @@ export class TapeNode {
     if (!leaf) trackNode(this);
   }
 
-  /** Gradients of the inputs. @throws {FerrotypeError} when the entry was released or a kept value was overwritten. */
-  apply(gradient: TensorBase): readonly (TensorBase | null)[] {
+  /**
+   * Gradients of the inputs that `needs` names.
+   * @throws {FerrotypeError} when the entry was released or a kept value was overwritten.
+   */
+  apply(gradient: TensorBase, needs: readonly boolean[] = this.needs): readonly (TensorBase | null)[] {
     if (!this.#gradient) {
       throw new FerrotypeError(
         `the gradient of ${this.name} was already taken and its values freed; ` +
@@ -73,7 +78,7 @@ export class TapeNode {
         );
       }
     });
-    return this.#gradient.backward(gradient, this.saved, this.needs);
+    return this.#gradient.backward(gradient, this.saved, needs);
   }
 
   /** Forgets what was kept; a later backward through it throws. */
@@ -147,11 +152,7 @@ export function record(
   gradient: Gradient,
 ): void {
   if (!wantsGradient(inputs)) return;
-  const kept = saved.map((t) => {
-    const copy = keep(alias(t));
-    copy.node = t.node;
-    return copy;
-  });
+  const kept = saved.map(savedAlias);
   const node = new TapeNode(name, inputs.map((t) => t.node), kept, gradient, null);
   // The output kept for its own gradient stands on the tape as the output does.
   saved.forEach((t, i) => {

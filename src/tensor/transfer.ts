@@ -11,12 +11,14 @@ import { arrayOn, byteSize, type DataArray, type DType, isQuantized, newArray } 
 import { DeviceError, DTypeError, ShapeError } from "../core/errors.ts";
 import { fromBf16, fromF16, toBf16, toF16 } from "../core/half.ts";
 import { formatShape, type Shape, sizeOf } from "../core/shape.ts";
-import { copy } from "./backward.ts";
 import { empty, type TensorBase } from "./base.ts";
+import { copy } from "./fill.ts";
+import { keep } from "./lifetime.ts";
 
 /** The elements of `t`, row-major, as its dtype's array (raw bits for f16 and bf16, raw blocks for q8 and q4). */
 export async function readData(t: TensorBase): Promise<DataArray> {
-  const whole = t.isContiguous ? t : copy(t);
+  // A copy must live until the device answers, whatever scope ends meanwhile.
+  const whole = t.isContiguous ? t : keep(copy(t));
   const start = byteSize(t.dtype, whole.offset), length = byteSize(t.dtype, t.size);
   const bytes = await t.backend.download(whole.buffer, start, length);
   if (whole !== t) whole.dispose();
@@ -67,6 +69,13 @@ export function fromNumbers(values: ArrayLike<number | bigint | boolean>, dtype:
   }
 }
 
+/** @throws {DTypeError} when `backend` holds no tensors of `dtype`. */
+export function demandDType(dtype: DType, backend: Backend): void {
+  if (backend.supports(dtype)) return;
+  const advice = dtype === "f64" ? `use f32, or device "reference"` : "use another dtype or device";
+  throw new DTypeError(`device "${backend.name}" does not hold ${dtype}; ${advice}`);
+}
+
 /** A tensor of `shape` with the elements of `data`, an array of `dtype` already. */
 export function fromData(
   data: DataArray,
@@ -75,9 +84,7 @@ export function fromData(
   backend: Backend,
   madeBy = "tensor",
 ): TensorBase {
-  if (!backend.supports(dtype)) {
-    throw new DTypeError(`device "${backend.name}" does not hold ${dtype}; use f32, or device "reference" for f64`);
-  }
+  demandDType(dtype, backend);
   if (!isQuantized(dtype) && data.length !== sizeOf(shape)) {
     throw new ShapeError(
       `tensor: ${data.length} values do not fill the shape ${formatShape(shape)} of ${sizeOf(shape)}`,
@@ -101,6 +108,7 @@ export function moveTo(t: TensorBase, backend: Backend): TensorBase {
       `to: tensors on "${t.device}" cannot be moved without waiting; use tensor(await t.data(), { shape, device })`,
     );
   }
+  demandDType(t.dtype, backend);
   const whole = t.isContiguous ? t : copy(t);
   const start = byteSize(t.dtype, whole.offset), length = byteSize(t.dtype, t.size);
   const out = empty(t.shape, t.dtype, backend, "to");

@@ -1,0 +1,164 @@
+/**
+ * Elementwise functions and activations as methods.
+ *
+ * Each is the free function of the same name with the tensor as its first argument; what it means stands there.
+ *
+ * @module
+ */
+import { ElementwiseMethods } from "./elementwise.ts";
+import * as functions from "../functions.ts";
+import * as activations from "../activations.ts";
+import type { Tensor } from "../tensor.ts";
+
+/** One layer of `Tensor`. */
+export class FunctionMethods extends ElementwiseMethods {
+  /** eˣ. */
+  exp(this: Tensor): Tensor {
+    return functions.exp(this);
+  }
+
+  /** 2ˣ. */
+  exp2(this: Tensor): Tensor {
+    return functions.exp2(this);
+  }
+
+  /** eˣ − 1. */
+  expm1(this: Tensor): Tensor {
+    return functions.expm1(this);
+  }
+
+  /** The natural logarithm. */
+  log(this: Tensor): Tensor {
+    return functions.log(this);
+  }
+
+  /** ln(1 + x). */
+  log1p(this: Tensor): Tensor {
+    return functions.log1p(this);
+  }
+
+  /** The logarithm to base 2. */
+  log2(this: Tensor): Tensor {
+    return functions.log2(this);
+  }
+
+  /** The logarithm to base 10. */
+  log10(this: Tensor): Tensor {
+    return functions.log10(this);
+  }
+
+  /** √x. */
+  sqrt(this: Tensor): Tensor {
+    return functions.sqrt(this);
+  }
+
+  /** 1 / √x. */
+  rsqrt(this: Tensor): Tensor {
+    return functions.rsqrt(this);
+  }
+
+  /** 1 / x. */
+  reciprocal(this: Tensor): Tensor {
+    return functions.reciprocal(this);
+  }
+
+  /** x². */
+  square(this: Tensor): Tensor {
+    return functions.square(this);
+  }
+
+  /** The sine. */
+  sin(this: Tensor): Tensor {
+    return functions.sin(this);
+  }
+
+  /** The cosine. */
+  cos(this: Tensor): Tensor {
+    return functions.cos(this);
+  }
+
+  /** The tangent. */
+  tan(this: Tensor): Tensor {
+    return functions.tan(this);
+  }
+
+  /** The hyperbolic tangent. */
+  tanh(this: Tensor): Tensor {
+    return functions.tanh(this);
+  }
+
+  /** The hyperbolic sine. */
+  sinh(this: Tensor): Tensor {
+    return functions.sinh(this);
+  }
+
+  /** The hyperbolic cosine. */
+  cosh(this: Tensor): Tensor {
+    return functions.cosh(this);
+  }
+
+  /** The error function. */
+  erf(this: Tensor): Tensor {
+    return functions.erf(this);
+  }
+
+  /** 1 / (1 + e⁻ˣ). */
+  sigmoid(this: Tensor): Tensor {
+    return activations.sigmoid(this);
+  }
+
+  /** ln(sigmoid(x)). */
+  logSigmoid(this: Tensor): Tensor {
+    return activations.logSigmoid(this);
+  }
+
+  /** max(x, 0). */
+  relu(this: Tensor): Tensor {
+    return activations.relu(this);
+  }
+
+  /** Not below 0, not above 6. */
+  relu6(this: Tensor): Tensor {
+    return activations.relu6(this);
+  }
+
+  /** Not below min, not above max; flat on the bounds. */
+  hardtanh(this: Tensor, min = -1, max = 1): Tensor {
+    return activations.hardtanh(this, min, max);
+  }
+
+  /** x where above limit, else value. */
+  threshold(this: Tensor, limit: number, value: number): Tensor {
+    return activations.threshold(this, limit, value);
+  }
+
+  /** x, or negativeSlope · x below 0. */
+  leakyRelu(this: Tensor, negativeSlope = 0.01): Tensor {
+    return activations.leakyRelu(this, negativeSlope);
+  }
+
+  /** x, or alpha · (eˣ − 1) below 0. */
+  elu(this: Tensor, alpha = 1): Tensor {
+    return activations.elu(this, alpha);
+  }
+
+  /** x · Φ(x); `"tanh"` is GPT-2's form. */
+  gelu(this: Tensor, approximate: "none" | "tanh" | { approximate?: "none" | "tanh" } = "none"): Tensor {
+    return activations.gelu(this, approximate);
+  }
+
+  /** x · sigmoid(x). */
+  silu(this: Tensor): Tensor {
+    return activations.silu(this);
+  }
+
+  /** x · tanh(softplus(x)). */
+  mish(this: Tensor): Tensor {
+    return activations.mish(this);
+  }
+
+  /** ln(1 + e^(beta·x)) / beta. */
+  softplus(this: Tensor, beta = 1, threshold = 20): Tensor {
+    return activations.softplus(this, beta, threshold);
+  }
+}

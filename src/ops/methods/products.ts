@@ -1,0 +1,79 @@
+/**
+ * Matrix products and picking by position as methods.
+ *
+ * Each is the free function of the same name with the tensor as its first argument; what it means stands there.
+ *
+ * @module
+ */
+import { ViewMethods } from "./views.ts";
+import * as products from "../matmul.ts";
+import * as index from "../index.ts";
+import type { Tensor } from "../tensor.ts";
+
+/** One layer of `Tensor`. */
+export class ProductMethods extends ViewMethods {
+  /** The matrix product. */
+  matmul(this: Tensor, other: Tensor): Tensor {
+    return products.matmul(this, other);
+  }
+
+  /** The product of two matrices. */
+  mm(this: Tensor, other: Tensor): Tensor {
+    return products.mm(this, other);
+  }
+
+  /** Σ of the products of two vectors. */
+  dot(this: Tensor, other: Tensor): Tensor {
+    return products.dot(this, other);
+  }
+
+  /** this · weightᵀ + bias. */
+  linear(this: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+    return products.linear(this, weight, bias);
+  }
+
+  /** Picked by position along dim. */
+  gather(this: Tensor, dim: number, at: Tensor): Tensor {
+    return index.gather(this, dim, at);
+  }
+
+  /** With source written at positions along dim. */
+  scatter(this: Tensor, dim: number, at: Tensor, source: Tensor | number): Tensor {
+    return index.scatter(this, dim, at, source);
+  }
+
+  /** With source added at positions along dim. */
+  scatterAdd(this: Tensor, dim: number, at: Tensor, source: Tensor): Tensor {
+    return index.scatterAdd(this, dim, at, source);
+  }
+
+  /** The listed positions of dim. */
+  indexSelect(this: Tensor, dim: number, at: Tensor): Tensor {
+    return index.indexSelect(this, dim, at);
+  }
+
+  /** 1 at each position's place; i32. */
+  oneHot(this: Tensor, classes: number): Tensor {
+    return index.oneHot(this, classes);
+  }
+
+  /** The lower triangle. */
+  tril(this: Tensor, diagonal = 0): Tensor {
+    return index.tril(this, diagonal);
+  }
+
+  /** The upper triangle. */
+  triu(this: Tensor, diagonal = 0): Tensor {
+    return index.triu(this, diagonal);
+  }
+
+  /** The products of each element with each of other. */
+  outer(this: Tensor, other: Tensor): Tensor {
+    return products.outer(this, other);
+  }
+
+  /** beta · this + alpha · (a · b). */
+  addmm(this: Tensor, a: Tensor, b: Tensor, beta = 1, alpha = 1): Tensor {
+    return products.addmm(this, a, b, beta, alpha);
+  }
+}

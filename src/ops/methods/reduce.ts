@@ -1,0 +1,134 @@
+/**
+ * Methods that look along axes: reductions, softmax, norms, sorting.
+ *
+ * Each is the free function of the same name with the tensor as its first argument; what it means stands there.
+ *
+ * @module
+ */
+import { FunctionMethods } from "./functions.ts";
+import * as reductions from "../reduce.ts";
+import * as softmaxes from "../softmax.ts";
+import * as norms from "../norm.ts";
+import * as order from "../sort.ts";
+import type { Dims, KeepDim, VarOptions } from "../reduce.ts";
+import type { Sorted, SortOptions, TopKOptions } from "../sort.ts";
+import type { Shape } from "../../core/shape.ts";
+import type { Tensor } from "../tensor.ts";
+
+/** One layer of `Tensor`. */
+export class ReduceMethods extends FunctionMethods {
+  /** The sum over dim. */
+  sum(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    return reductions.sum(this, dim, keepdim);
+  }
+
+  /** The mean over dim. */
+  mean(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    return reductions.mean(this, dim, keepdim);
+  }
+
+  /** The product over dim. */
+  prod(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    return reductions.prod(this, dim, keepdim);
+  }
+
+  /** The largest over dim. */
+  max(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    return reductions.max(this, dim, keepdim);
+  }
+
+  /** The smallest over dim. */
+  min(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    return reductions.min(this, dim, keepdim);
+  }
+
+  /** The largest over dim. */
+  amax(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    return reductions.amax(this, dim, keepdim);
+  }
+
+  /** The smallest over dim. */
+  amin(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    return reductions.amin(this, dim, keepdim);
+  }
+
+  /** ln Σ eˣ over dim. */
+  logsumexp(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    return reductions.logsumexp(this, dim, keepdim);
+  }
+
+  /** Whether any is not 0. */
+  any(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    return reductions.any(this, dim, keepdim);
+  }
+
+  /** Whether all are not 0. */
+  all(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    return reductions.all(this, dim, keepdim);
+  }
+
+  /** √Σx² over dim. */
+  norm(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+    return reductions.norm(this, dim, keepdim);
+  }
+
+  /** The position of the largest; i32. */
+  argmax(this: Tensor, dim: number | null = null, keepdim: KeepDim = false): Tensor {
+    return reductions.argmax(this, dim, keepdim);
+  }
+
+  /** The position of the smallest; i32. */
+  argmin(this: Tensor, dim: number | null = null, keepdim: KeepDim = false): Tensor {
+    return reductions.argmin(this, dim, keepdim);
+  }
+
+  /** The variance over dim, correction 1 unless told. */
+  var(this: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
+    return reductions.variance(this, dim, options);
+  }
+
+  /** The standard deviation over dim, correction 1 unless told. */
+  std(this: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
+    return reductions.std(this, dim, options);
+  }
+
+  /** Running sums along dim. */
+  cumsum(this: Tensor, dim: number): Tensor {
+    return reductions.cumsum(this, dim);
+  }
+
+  /** eˣ / Σeˣ along dim. */
+  softmax(this: Tensor, dim = -1): Tensor {
+    return softmaxes.softmax(this, dim);
+  }
+
+  /** ln softmax along dim. */
+  logSoftmax(this: Tensor, dim = -1): Tensor {
+    return softmaxes.logSoftmax(this, dim);
+  }
+
+  /** Layer norm over the last axes. */
+  layerNorm(this: Tensor, normalizedShape: number | Shape, weight: Tensor | null = null, bias: Tensor | null = null, eps = 1e-5): Tensor {
+    return norms.layerNorm(this, normalizedShape, weight, bias, eps);
+  }
+
+  /** RMS norm over the last axes. */
+  rmsNorm(this: Tensor, normalizedShape: number | Shape, weight: Tensor | null = null, eps: number | null = null): Tensor {
+    return norms.rmsNorm(this, normalizedShape, weight, eps);
+  }
+
+  /** Sorted along dim, with positions. */
+  sort(this: Tensor, dim = -1, options: SortOptions = {}): Sorted {
+    return order.sort(this, dim, options);
+  }
+
+  /** Positions that sort dim. */
+  argsort(this: Tensor, dim = -1, options: SortOptions = {}): Tensor {
+    return order.argsort(this, dim, options);
+  }
+
+  /** The k largest along dim, with positions. */
+  topk(this: Tensor, k: number, dim = -1, options: TopKOptions = {}): Sorted {
+    return order.topk(this, k, dim, options);
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * How a row of the table is applied to tensors and numbers, and how tensors change their dtype.
+ *
+ * Shapes broadcast as in NumPy, dtypes promote as in PyTorch, the gradient is the row's derivative. A row is prepared
+ * once for each pattern of tensors and numbers.
+ *
+ * @module
+ */
+import { type DType, isDType, isFloat } from "../core/dtype.ts";
+import { DTypeError } from "../core/errors.ts";
+import { type Expr, input, scalar } from "../expr/nodes.ts";
+import { table } from "../expr/table.ts";
+import { type Applied, demandDType, prepare } from "../tensor/mod.ts";
+import { apply, computeType, copy, type Operand, promoteOperands, record } from "./bridge.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** For each row its prepared forms, by the bits that say which operands are tensors. */
+const prepared = new Map<string, Applied[]>();
+
+function prepareRow(name: string, operands: readonly Operand[]): Applied {
+  const entry = table[name], positions: number[] = [], leaves: Expr[] = [];
+  let scalars = 0;
+  operands.forEach((x, i) => {
+    if (typeof x === "number") return leaves.push(scalar(scalars++));
+    positions.push(i);
+    return leaves.push(input(positions.length - 1));
+  });
+  const inputs = positions.length, result = input(inputs);
+  return prepare(
+    name,
+    entry.formula(...leaves),
+    inputs,
+    scalars,
+    (index) => entry.derivative(leaves, result)[positions[index]] ?? null,
+  );
+}
+
+/** Applies row `name` in the compute type of `dtype`; the result is of that dtype, or bool where the row says so. */
+export function rowIn(dtype: DType, name: string, ...operands: Operand[]): Tensor {
+  let forms = prepared.get(name);
+  if (!forms) prepared.set(name, forms = []);
+  const tensors: Tensor[] = [], scalars: number[] = [];
+  let pattern = 0;
+  for (let i = 0; i < operands.length; i++) {
+    const x = operands[i];
+    if (typeof x === "number") scalars.push(x);
+    else {
+      tensors.push(x);
+      pattern |= 1 << i;
+    }
+  }
+  const applied = forms[pattern] ??= prepareRow(name, operands);
+  return apply(applied, tensors, scalars, computeType(dtype), table[name].result === "bool" ? "bool" : dtype);
+}
+
+/** Applies row `name` of the table. Operands follow the row's arguments. */
+export function row(name: string, ...operands: Operand[]): Tensor {
+  const dtype = promoteOperands(name, operands);
+  return rowIn(table[name].result === "float" && !isFloat(dtype) ? "f32" : dtype, name, ...operands);
+}
+
+/**
+ * x in another dtype; x itself when it is of that dtype. Floats become integers by cutting the fraction and staying in
+ * range; anything but 0 becomes true. Between floats the gradient is converted back.
+ */
+export function toDType(x: Tensor, dtype: DType): Tensor {
+  if (x.dtype === dtype) return x;
+  if (!isDType(dtype)) throw new DTypeError(`to: "${dtype}" is no dtype; there are f32 f16 bf16 i64 i32 u8 bool`);
+  demandDType(dtype, x.backend);
+  const own = x.dtype, out = copy(x, dtype, "to");
+  return isFloat(own) && isFloat(dtype) ? record("to", out, [x], [], (g) => [toDType(g, own)]) : out;
+}
+
+/**
+ * `f` of x in f32 when x is f16 or bf16, converted back: for operations of several steps, which would lose digits or
+ * overflow between them. Other dtypes go to `f` as they are.
+ */
+export function inFloat32(x: Tensor, f: (x: Tensor) => Tensor): Tensor {
+  const own = x.dtype;
+  return own === "f16" || own === "bf16" ? toDType(f(toDType(x, "f32")), own) : f(x);
+}
