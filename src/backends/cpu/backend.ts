@@ -1,0 +1,156 @@
+/**
+ * The cpu device: memory in one WebAssembly heap, operations as kernels emitted for what they are asked to do.
+ *
+ * This file only puts together; the operations live in `kernels/`, one file each, named as on the other devices.
+ *
+ * @module
+ */
+import type { DType } from "../../core/dtype.ts";
+import type { Program } from "../../expr/nodes.ts";
+import type { Backend, DeviceBuffer, Epilogue, Kernels, MemoryUse, ReduceKind, View } from "../contract.ts";
+import type { CpuBuffer } from "./buffer.ts";
+import { Engine, type EngineOptions } from "./engine.ts";
+import { attention } from "./kernels/attention.ts";
+import { attentionBackward } from "./kernels/attention_backward.ts";
+import { crossEntropy, crossEntropyBackward } from "./kernels/cross_entropy.ts";
+import { cumsum } from "./kernels/cumsum.ts";
+import { elementwise } from "./kernels/elementwise.ts";
+import { gather } from "./kernels/gather.ts";
+import { layerNorm, layerNormBackward } from "./kernels/layer_norm.ts";
+import { matmul } from "./kernels/matmul.ts";
+import { random } from "./kernels/random.ts";
+import { reduce } from "./kernels/reduce.ts";
+import { scatter } from "./kernels/scatter.ts";
+import { softmax, softmaxBackward } from "./kernels/softmax.ts";
+import { sort } from "./kernels/sort.ts";
+
+/** How the cpu device is made. */
+export type CpuOptions = EngineOptions;
+
+/** The cpu device. */
+export class CpuBackend implements Backend {
+  /** Its name. */
+  readonly name = "cpu";
+  /** Heap, compiled kernels and threads. */
+  readonly engine: Engine;
+  /** Structured operations done in one go. */
+  readonly kernels: Kernels;
+
+  /** A device with a heap of its own. @throws {DeviceError} when the options ask for what this machine has not. */
+  constructor(options: CpuOptions = {}) {
+    this.engine = new Engine(options);
+    this.kernels = kernelsOn(this.engine);
+  }
+
+  /** Everything but f64. */
+  supports(dtype: DType): boolean {
+    return dtype !== "f64";
+  }
+
+  /** Memory with undefined contents, aligned to 64 bytes. */
+  allocate(byteLength: number): CpuBuffer {
+    return { pointer: this.engine.heap.allocate(byteLength), byteLength };
+  }
+
+  /** Gives memory back. @throws {DeviceError} when it was given back before. */
+  release(buffer: DeviceBuffer): void {
+    this.engine.heap.release((buffer as CpuBuffer).pointer);
+  }
+
+  /** Copies `bytes` into the buffer at `byteOffset`. */
+  upload(buffer: DeviceBuffer, byteOffset: number, bytes: Uint8Array): void {
+    this.engine.u8.set(bytes, (buffer as CpuBuffer).pointer + byteOffset);
+  }
+
+  /** A copy of `byteLength` bytes from `byteOffset` on. */
+  download(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<Uint8Array> {
+    const start = (buffer as CpuBuffer).pointer + byteOffset;
+    return Promise.resolve(this.engine.u8.slice(start, start + byteLength));
+  }
+
+  /** The buffer's own memory, until something is allocated: then ask again. */
+  mapped(buffer: DeviceBuffer): Uint8Array {
+    const { pointer } = buffer as CpuBuffer;
+    return this.engine.u8.subarray(pointer, pointer + buffer.byteLength);
+  }
+
+  /** Bytes and buffers live. */
+  memory(): MemoryUse {
+    return { bytes: this.engine.heap.bytes, buffers: this.engine.heap.buffers };
+  }
+
+  /** See {@link Backend.elementwise}. */
+  elementwise(
+    program: Program,
+    inputs: readonly View[],
+    scalars: readonly number[],
+    outputs: readonly View[],
+  ): void {
+    elementwise(this.engine, program, inputs, scalars, outputs);
+  }
+
+  /** See {@link Backend.reduce}. */
+  reduce(
+    kind: ReduceKind,
+    program: Program | null,
+    inputs: readonly View[],
+    scalars: readonly number[],
+    axes: readonly number[],
+    output: View,
+  ): void {
+    reduce(this.engine, kind, program, inputs, scalars, axes, output);
+  }
+
+  /** See {@link Backend.matmul}. */
+  matmul(a: View, b: View, out: View, epilogue?: Epilogue): void {
+    matmul(this.engine, a, b, out, epilogue);
+  }
+
+  /** See {@link Backend.gather}. */
+  gather(x: View, axis: number, index: View, out: View): void {
+    gather(this.engine, x, axis, index, out);
+  }
+
+  /** See {@link Backend.scatter}. */
+  scatter(mode: "add" | "set", out: View, axis: number, index: View, source: View): void {
+    scatter(this.engine, mode, out, axis, index, source);
+  }
+
+  /** See {@link Backend.cumsum}. */
+  cumsum(x: View, axis: number, out: View): void {
+    cumsum(this.engine, x, axis, out);
+  }
+
+  /** See {@link Backend.sort}. */
+  sort(x: View, descending: boolean, values: View, indices: View): void {
+    sort(this.engine, x, descending, values, indices);
+  }
+
+  /** See {@link Backend.random}. */
+  random(kind: "uniform" | "normal", seed: number, offset: number, out: View): void {
+    random(this.engine, kind, seed, offset, out);
+  }
+}
+
+function kernelsOn(engine: Engine): Kernels {
+  return {
+    softmax: (x, out, log) => softmax(engine, x, out, log),
+    softmaxBackward: (dy, y, dx, log) => softmaxBackward(engine, dy, y, dx, log),
+    layerNorm: (x, weight, bias, eps, out, mean, rstd) =>
+      layerNorm(engine, x, weight, bias, eps, out, mean, rstd),
+    layerNormBackward: (dy, x, weight, mean, rstd, dx, dweight, dbias) =>
+      layerNormBackward(engine, dy, x, weight, mean, rstd, dx, dweight, dbias),
+    attention: (q, k, v, out, lse, scale, causal) => attention(engine, q, k, v, out, lse, scale, causal),
+    attentionBackward: (dout, q, k, v, out, lse, dq, dk, dv, scale, causal) =>
+      attentionBackward(engine, dout, q, k, v, out, lse, dq, dk, dv, scale, causal),
+    crossEntropy: (logits, targets, losses, lse, ignoreIndex) =>
+      crossEntropy(engine, logits, targets, losses, lse, ignoreIndex),
+    crossEntropyBackward: (logits, targets, lse, scale, dlogits, ignoreIndex) =>
+      crossEntropyBackward(engine, logits, targets, lse, scale, dlogits, ignoreIndex),
+  };
+}
+
+/** A cpu device. `platform` brings threads; without it there is one. */
+export function createCpuBackend(options: CpuOptions = {}): CpuBackend {
+  return new CpuBackend(options);
+}
