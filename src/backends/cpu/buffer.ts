@@ -12,7 +12,7 @@ export interface CpuBuffer extends DeviceBuffer {
   readonly pointer: number;
 }
 
-/** The address of a view's first element. The quantised dtypes have whole blocks before it. */
-export function addressOf(view: View): number {
-  return (view.buffer as CpuBuffer).pointer + byteSize(view.dtype, view.offset);
+/** The address of a view's element at `offset` (its first one). The quantised dtypes have whole blocks before it. */
+export function addressOf(view: View, offset: number = view.offset): number {
+  return (view.buffer as CpuBuffer).pointer + byteSize(view.dtype, offset);
 }

@@ -27,7 +27,7 @@ export function cumsum(engine: Engine, x: View, axis: number, out: View): void {
   for (let n = sizeOf(lines); n > 0; n--) {
     let a = x.offset, b = out.offset;
     for (let d = 0; d < position.length; d++) a += position[d] * from[d], b += position[d] * to[d];
-    line(addressOf({ ...x, offset: a }), step, addressOf({ ...out, offset: b }), outStep, length);
+    line(addressOf(x, a), step, addressOf(out, b), outStep, length);
     for (let d = position.length - 1; d >= 0 && ++position[d] === lines[d]; d--) position[d] = 0;
   }
 }

@@ -105,7 +105,7 @@ function fillKeys(
   keys: Uint32Array,
 ): void {
   const flip = descending ? 0xffffffff : 0;
-  const base = addressOf({ ...x, offset: start }) / byteSize(x.dtype, 1);
+  const base = addressOf(x, start) / byteSize(x.dtype, 1);
   const n = order.length;
   switch (x.dtype) {
     case "f32":
@@ -160,7 +160,7 @@ function write(
   at: number,
 ): void {
   const width = byteSize(x.dtype, 1);
-  const from = addressOf({ ...x, offset: start }) / width, to = addressOf(values) / width + at;
+  const from = addressOf(x, start) / width, to = addressOf(values) / width + at;
   const { i64, i32, u16, u8 } = engine;
   const positions = addressOf(indices) / 4 + at;
   for (let i = 0; i < order.length; i++) i32[positions + i] = order[i];
