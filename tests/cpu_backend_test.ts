@@ -1,0 +1,83 @@
+import { strict as assert } from "node:assert";
+import { describe, it } from "node:test";
+import type { Backend, View } from "../src/backends/contract.ts";
+import { type CpuBackend, createCpuBackend } from "../src/backends/cpu/backend.ts";
+import { byteSize, type DType } from "../src/core/dtype.ts";
+import { DeviceError } from "../src/core/errors.ts";
+import { contiguousStrides, sizeOf } from "../src/core/shape.ts";
+import { input, type Program, unary } from "../src/expr/nodes.ts";
+import { testPlatform } from "./_cpu_platform.ts";
+import { accuracy } from "./backend_accuracy.ts";
+import { conformance } from "./backend_conformance.ts";
+
+for (const deterministic of [false, true]) {
+  const name = deterministic ? "cpu, deterministic," : "cpu";
+  const create = () => createCpuBackend({ platform: testPlatform(), threads: 2, deterministic });
+  const options = {
+    ready: async (backend: Backend) => void await (backend as CpuBackend).engine.ready(),
+    close: (backend: Backend) => (backend as CpuBackend).engine.dispose(),
+  };
+  conformance(name, create, options);
+  accuracy(name, create, options);
+}
+
+/** A contiguous view of fresh memory. */
+function fresh(backend: CpuBackend, shape: readonly number[], dtype: DType = "f32"): View {
+  const buffer = backend.allocate(byteSize(dtype, sizeOf(shape)));
+  return { buffer, dtype, shape, strides: contiguousStrides(shape), offset: 0 };
+}
+
+const tanh: Program = {
+  key: "test: tanh(x)",
+  type: "f32",
+  inputs: 1,
+  scalars: 0,
+  outputs: [unary("tanh", input(0))],
+};
+
+/** Bytes that come out of a bit of everything that is split over threads. */
+async function everything(backend: CpuBackend): Promise<Uint8Array> {
+  const x = fresh(backend, [300, 257]), w = fresh(backend, [257, 130]), y = fresh(backend, [300, 130]);
+  const z = fresh(backend, [300, 130]), rows = fresh(backend, [300, 1]), columns = fresh(backend, [1, 130]);
+  const all = fresh(backend, [1, 1]), soft = fresh(backend, [300, 130]);
+  backend.random("normal", 1, 0, x);
+  backend.random("uniform", 2, 0, w);
+  backend.matmul(x, w, y);
+  backend.elementwise(tanh, [y], [], [z]);
+  backend.reduce("sum", null, [z], [], [1], rows);
+  backend.reduce("sum", tanh, [y], [], [0], columns);
+  backend.reduce("max", null, [z], [], [0, 1], all);
+  backend.kernels.softmax!(y, soft, true);
+  const parts: Uint8Array[] = [];
+  for (const view of [x, w, y, z, rows, columns, all, soft]) {
+    parts.push(await backend.download(view.buffer, 0, view.buffer.byteLength));
+    backend.release(view.buffer);
+  }
+  return new Uint8Array(parts.flatMap((part) => [...part]));
+}
+
+describe("cpu backend", () => {
+  for (const deterministic of [false, true]) {
+    it(`gives the same bits on 1, 2 and 3 threads (${deterministic ? "deterministic" : "fast"})`, async () => {
+      const backend = createCpuBackend({ platform: testPlatform(), threads: 1, deterministic });
+      const expected = await everything(backend);
+      for (const threads of [2, 3]) {
+        backend.engine.threads = threads;
+        assert.equal(await backend.engine.ready(20000), threads);
+        for (let i = 0; i < 3; i++) assert.deepEqual(await everything(backend), expected);
+      }
+      assert.deepEqual(backend.memory(), { bytes: 0, buffers: 0 });
+      assert.equal(backend.engine.heap.temporaries, 0);
+      backend.engine.dispose();
+    });
+  }
+
+  it("lets files be read straight into a buffer", async () => {
+    const backend = createCpuBackend();
+    const buffer = backend.allocate(8);
+    backend.mapped(buffer).set([1, 2, 3, 4, 5, 6, 7, 8]);
+    assert.deepEqual([...await backend.download(buffer, 2, 3)], [3, 4, 5]);
+    backend.release(buffer);
+    assert.throws(() => backend.release(buffer), DeviceError);
+  });
+});
