@@ -197,7 +197,7 @@ function product(
 product("square", [], 1024, 1024, 1024);
 product("mlp", [], 512, 3072, 768);
 product("prefill", [], 64, 3072, 768);
-product("prefill", [], 16, 3072, 768);
+for (const m of [5, 6, 8, 12, 16, 24, 48]) product("prefill", [], m, 3072, 768);
 for (const c of [64, 128, 384]) {
   product("train", [], 768, 3 * c, c);
   product("train", [], 768, 4 * c, c);
@@ -221,3 +221,24 @@ product("decode", [], 1, 3072, 768, { tb: true });
 product("decode", [], 1, 50257, 768, { tb: true });
 product("decode", [], 1, 50257, 768, { tb: true, dtype: "bf16" });
 product("decode", [], 4, 50257, 768, { tb: true });
+
+/** The matrices of one token of GPT-2 124M, one after the other, all of them read once. */
+function token(m: number, tb: boolean, dtype: DType): void {
+  const name = `gpt2 token, ${m} row${m > 1 ? "s" : ""}, ${tb ? "[out, in]" : "[in, out]"} ${dtype}`;
+  if (!name.includes(filter)) return;
+  const layer: [number, number][] = [[768, 2304], [768, 768], [768, 3072], [3072, 768]];
+  const shapes = [...Array.from({ length: 12 }, () => layer).flat(), [768, 50257] as [number, number]];
+  const work = shapes.map(([k, n]) => ({
+    a: matrix([], m, k, false),
+    b: matrix([], k, n, tb, dtype),
+    out: matrix([], m, n, false),
+  }));
+  const bytes = shapes.reduce((sum, [k, n]) => sum + byteSize(dtype, k * n), 0);
+  measure(name, () => work.forEach(({ a, b, out }) => matmul(engine, a, b, out)), bytes, "GB/s", readSpeed);
+  for (const { a, b, out } of work) {
+    for (const view of [a, b, out]) engine.heap.release((view.buffer as CpuBuffer).pointer);
+  }
+}
+for (const dtype of ["f32", "bf16", "f16"] as const) {
+  for (const tb of [true, false]) for (const m of [1, 4, 16]) token(m, tb, dtype);
+}

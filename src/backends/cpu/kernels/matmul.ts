@@ -10,7 +10,7 @@
 import { DTypeError } from "../../../core/errors.ts";
 import type { Program } from "../../../expr/nodes.ts";
 import type { Epilogue, View } from "../../contract.ts";
-import type { Engine } from "../engine.ts";
+import type { Engine, Kernel } from "../engine.ts";
 import { storeScalars } from "./expression.ts";
 import * as arg from "./gemm/arguments.ts";
 import { Blocks, itemWork, panelModes, panelsAt, sumsAt } from "./gemm/blocks.ts";
@@ -98,7 +98,7 @@ function multiplyFew(engine: Engine, program: Program | null, scalars: readonly 
     writeProduct(engine, args);
     write(engine, args, arg.taskArg, 1);
     write(engine, args, arg.columnBlocksArg, rows);
-    write(engine, args, arg.packedArg, packed);
+    write(engine, args, arg.packedRowsArg, packed);
     kernel.run(args, 0, rows * matrices);
   }
   // Columns for some tens of kilobytes of b, so that threads get even shares and sums stay close.
@@ -125,66 +125,76 @@ function multiplyFew(engine: Engine, program: Program | null, scalars: readonly 
 }
 
 function multiplyBlocked(engine: Engine, program: Program | null, scalars: readonly number[]): void {
-  const { a, b, columns, depth, sizes } = product;
-  const { context, args } = engine;
+  const { a, b, rows, columns, depth } = product;
+  const { context, args, heap } = engine;
   const kernel = kernelFor(engine, product, program, 0);
   const arithmetic = arithmeticOf(product);
   const access = rowAccess(context.fusedMadd, arithmetic, a.dtype as Source, rowLayout(product));
-  const layout = panelLayout(product);
-  const matrices = product.matrices;
-  let distinct = 1;
-  for (let i = 0; i < sizes.length; i++) if (b.leading[i] !== 0) distinct *= sizes[i];
-  blocks.cut(
-    product,
-    tileRows(context, arithmetic),
-    access === "rows" ? 0 : access === "packed" ? 4 : 16,
-    layout === "lanes" && b.bytes === 4,
-    distinct < matrices,
-  );
+  const unit = access === "rows" ? 0 : access === "packed" ? 4 : 16;
+  const distinct = distinctMatrices(b);
+  const inPlace = panelLayout(product) === "lanes" && b.bytes === 4;
+  blocks.cut(product, tileRows(context, arithmetic), unit, inPlace, distinct < product.matrices);
 
-  const panels = Math.ceil(columns / panelColumns);
-  const matrixBytes = panels * panelColumns * 4 * depth;
-  const packs = blocks.mode === panelModes.packed;
-  const packed = packs ? engine.heap.scratch(matrixBytes * distinct) : 0;
-  if (packs) pack(engine, kernel, packed, matrixBytes, distinct);
-
+  const panelBytes = Math.ceil(columns / panelColumns) * panelColumns * 4 * depth,
+    stripBytes = rows * depth * unit;
+  const panels = blocks.mode === panelModes.packed ? heap.scratch(panelBytes * distinct) : 0;
+  const strips = unit > 0 && !blocks.ownStrips ? heap.scratch(stripBytes * distinctMatrices(a)) : 0;
   writeProduct(engine, args);
-  writePacked(engine, args, packed, matrixBytes);
-  write(engine, args, arg.taskArg, 0);
   write(engine, args, arg.blockTilesArg, blocks.tiles);
   write(engine, args, arg.blockPanelsArg, blocks.panels);
   write(engine, args, arg.rowBlocksArg, blocks.rowBlocks);
   write(engine, args, arg.columnBlocksArg, blocks.columnBlocks);
   write(engine, args, arg.blockDepthArg, blocks.depth);
+  write(engine, args, arg.tileRowsArg, blocks.tileRows);
   write(engine, args, arg.panelsArg, blocks.mode);
+  write(engine, args, arg.stripsArg, blocks.ownStrips ? 1 : 0);
   write(engine, args, arg.sumsArg, sumsAt);
   write(engine, args, arg.ownPanelsArg, panelsAt);
+  writePacked(engine, arg.packedPanelsArg, panels, panelBytes, b);
+  writePacked(engine, arg.packedRowsArg, strips, stripBytes, a);
   writeEpilogue(engine, program, scalars);
+  if (panels) {
+    const groups = Math.ceil(columns / (panelColumns * passPanels));
+    pack(engine, kernel, arg.tasks.packPanels, groups, arg.columnBlocksArg, b, passPanels * panelColumns);
+  }
+  if (strips) {
+    const groups = Math.ceil(rows / blocks.tileRows);
+    pack(engine, kernel, arg.tasks.packRows, groups, arg.rowBlocksArg, a, blocks.tileRows);
+  }
+  write(engine, args, arg.taskArg, arg.tasks.multiply);
   engine.run(kernel, blocks.items, Math.max(1, Math.ceil(itemWork / 2 / blocks.work)));
-  if (packs) engine.heap.release(packed);
+  if (strips) heap.release(strips);
+  if (panels) heap.release(panels);
 }
 
-/** Packs every distinct matrix b. */
+/** How many matrices an operand has. */
+function distinctMatrices({ leading }: Operand): number {
+  const { sizes } = product;
+  let count = 1;
+  for (let i = 0; i < sizes.length; i++) if (leading[i] !== 0) count *= sizes[i];
+  return count;
+}
+
+/** Packs every distinct matrix of an operand, in `groups` parts of `lanes` lanes each. */
 function pack(
   engine: Engine,
-  kernel: ReturnType<typeof kernelFor>,
-  packed: number,
-  bytes: number,
-  distinct: number,
+  kernel: Kernel,
+  task: number,
+  groups: number,
+  groupsArg: number,
+  operand: Operand,
+  lanes: number,
 ): void {
-  const { columns, depth, sizes, b } = product;
+  const { sizes, depth } = product;
   const args = engine.args + arg.secondBlock;
-  const groups = Math.ceil(columns / (panelColumns * passPanels));
-  writeProduct(engine, args);
-  writePacked(engine, args, packed, bytes);
-  write(engine, args, arg.taskArg, 1);
-  write(engine, args, arg.columnBlocksArg, groups);
-  // An axis along which b repeats is walked over once.
+  engine.u8.copyWithin(args, engine.args, engine.args + arg.inputsArg);
+  write(engine, args, arg.taskArg, task);
+  write(engine, args, groupsArg, groups);
+  // An axis along which the operand repeats is walked over once.
   const last = sizes.length - 1;
-  const inner = last >= 0 && b.leading[last] !== 0 ? sizes[last] : 1;
-  write(engine, args, arg.innerArg, inner);
-  const grain = Math.ceil(32_000 / (depth * panelColumns * passPanels));
-  engine.run(kernel, groups * distinct, grain, args);
+  write(engine, args, arg.innerArg, last >= 0 && operand.leading[last] !== 0 ? sizes[last] : 1);
+  const grain = Math.max(1, Math.ceil(16_000 / (depth * lanes)));
+  engine.run(kernel, groups * distinctMatrices(operand), grain, args);
 }
 
 function write(engine: Engine, args: number, at: number, value: number): void {
@@ -213,18 +223,17 @@ function writeProduct(engine: Engine, args: number): void {
   writeOperand(engine, args + arg.outArg, product.out);
 }
 
-/** Where the packed matrices b are. */
-function writePacked(engine: Engine, args: number, packed: number, bytes: number): void {
-  const { sizes, b } = product;
-  const last = sizes.length - 1;
-  const inner = last >= 0 && b.leading[last] !== 0;
-  write(engine, args, arg.packedArg, packed);
-  write(engine, args, arg.packedInnerArg, inner ? bytes : 0);
+/** Where the packed matrices of an operand are. */
+function writePacked(engine: Engine, at: number, packed: number, bytes: number, operand: Operand): void {
+  const { sizes } = product, { leading } = operand, last = sizes.length - 1;
+  const inner = last >= 0 && leading[last] !== 0;
+  write(engine, engine.args, at, packed);
+  write(engine, engine.args, at + 12, inner ? bytes : 0);
   write(
     engine,
-    args,
-    arg.packedOuterArg,
-    last >= 1 && b.leading[last - 1] !== 0 ? (inner ? sizes[last] : 1) * bytes : 0,
+    engine.args,
+    at + 16,
+    last >= 1 && leading[last - 1] !== 0 ? (inner ? sizes[last] : 1) * bytes : 0,
   );
 }
 

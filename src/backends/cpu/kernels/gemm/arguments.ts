@@ -9,7 +9,7 @@
 import type { FunctionBuilder, Local } from "../../assembler/mod.ts";
 import { emitSetSum } from "./address.ts";
 
-/** What to do: 0 multiply, 1 pack b. */
+/** What to do: one of {@link tasks}. */
 export const taskArg = 0;
 /** Rows, columns, and length of the sums. */
 export const rowsArg = 4;
@@ -27,23 +27,29 @@ export const columnBlocksArg = 32;
 export const blockDepthArg = 36;
 /** Where tiles find b: 0 in panels packed before, 1 in place, 2 packed by each item for itself. */
 export const panelsArg = 40;
-/** Address of the packed panels; bytes between those of one matrix and the next, along both leading axes. */
-export const packedArg = 44;
-export const packedInnerArg = 48;
-export const packedOuterArg = 52;
+/** Where tiles find packed rows of a: 0 packed before, 1 packed by each item for itself. */
+export const stripsArg = 44;
+/** Rows of a tile. */
+export const tileRowsArg = 48;
 /** Bytes of thread scratch before the sums, and before the panels of b. */
-export const sumsArg = 56;
-export const ownPanelsArg = 60;
+export const sumsArg = 52;
+export const ownPanelsArg = 56;
 /** Operands. */
 export const aArg = 64;
 export const bArg = 84;
 export const outArg = 104;
+/** What was packed before, of a and of b: operands whose strides along rows and columns mean nothing. */
+export const packedRowsArg = 124;
+export const packedPanelsArg = 144;
 /** Operands 1… of the epilogue. */
-export const inputsArg = 124;
+export const inputsArg = 164;
 /** Scalars of the epilogue. */
 export const scalarsArg = 2048;
 /** A second block of arguments, for a second job of the same call. */
 export const secondBlock = 8192;
+
+/** Tasks of a kernel. */
+export const tasks = { multiply: 0, packPanels: 1, packRows: 2 } as const;
 
 /** Bytes of one operand. */
 export const operandBytes = 20;

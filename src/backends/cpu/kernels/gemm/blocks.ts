@@ -17,6 +17,7 @@ const mostDepth = 768; // a panel of this depth takes 24 kB
 const mostTiles = 16;
 const mostPanels = 64;
 const wantedItems = 16;
+const mostStripBytes = 16 << 20;
 /** Multiplications and additions that are worth an item: some microseconds. */
 export const itemWork = 400_000;
 
@@ -32,6 +33,8 @@ export const panelsAt: number = rowBytes + sumBytes;
 export class Blocks {
   /** Length of a block of k. */
   depth = 0;
+  /** Rows of a tile. */
+  tileRows = 0;
   /** Tiles in a block of rows, and how many such blocks there are. */
   tiles = 0;
   rowBlocks = 0;
@@ -40,37 +43,41 @@ export class Blocks {
   columnBlocks = 0;
   /** One of {@link panelModes}. */
   mode = 0;
+  /** Whether items pack the rows of a that they need for themselves. */
+  ownStrips = false;
   /** Work items in all. */
   items = 0;
   /** Operations of one item. */
   work = 0;
 
   /**
-   * Cuts `product` for tiles of `tileRows` rows. `unit` is the number of bytes that a packed element of a takes, 0
-   * where a is read in place; `inPlace` says whether b may be read in place, `shared` whether several matrices share b.
+   * Cuts `product` for tiles of at most `mostRows` rows. `unit` is the number of bytes that a packed element of a
+   * takes, 0 where a is read in place; `inPlace` says whether b may be read in place, `shared` whether several matrices
+   * share b.
    */
-  cut(product: Product, tileRows: number, unit: number, inPlace: boolean, shared: boolean): void {
+  cut(product: Product, mostRows: number, unit: number, inPlace: boolean, shared: boolean): void {
     const { rows, columns, depth } = product;
     const matrices = product.matrices;
-    const tiles = Math.ceil(rows / tileRows), panels = Math.ceil(columns / panelColumns);
+    this.tileRows = Math.ceil(rows / Math.ceil(rows / mostRows));
+    const tiles = Math.ceil(rows / this.tileRows), panels = Math.ceil(columns / panelColumns);
     this.depth = depth <= mostDepth ? depth : 4 * Math.ceil(depth / Math.ceil(depth / mostDepth) / 4);
     const work = 2 * rows * columns * depth * matrices;
     const wanted = Math.max(1, Math.min(wantedItems, Math.floor(work / itemWork)));
-    const fits = unit === 0 ? tiles : Math.max(1, Math.floor(rowBytes / (tileRows * this.depth * unit)));
+
+    // Rows that must be packed are packed once for all items, unless that takes too much memory.
+    this.ownStrips = unit > 0 && rows * depth * matrices * unit > mostStripBytes;
+    const fits = unit === 0 ? tiles : Math.max(1, Math.floor(rowBytes / (this.tileRows * this.depth * unit)));
 
     // A few rows: each item packs the panels it needs, and they are still warm when it uses them.
-    const whole = rows * depth * 4 <= 384 << 10 && tiles <= fits;
+    const whole = rows * depth * Math.max(4, unit) <= 384 << 10 && !this.ownStrips;
     const ownPanels = Math.floor(panelBytes / (4 * panelColumns * depth));
-    if (whole && inPlace && tiles <= 2) this.mode = panelModes.inPlace;
+    if (whole && inPlace && tiles <= 4 && ownPanels > 0) this.mode = panelModes.inPlace;
     else if (whole && !shared && ownPanels > 0) this.mode = panelModes.own;
     else this.mode = panelModes.packed;
 
     let blockTiles = this.mode === panelModes.packed ? Math.min(tiles, fits, mostTiles) : tiles;
     let blockPanels = Math.min(panels, mostPanels);
     if (this.mode === panelModes.own) blockPanels = Math.min(blockPanels, ownPanels);
-    if (this.mode === panelModes.inPlace && depth * 4 * panelColumns > panelBytes) {
-      this.mode = panelModes.packed;
-    }
     const count = (): number => matrices * Math.ceil(tiles / blockTiles) * Math.ceil(panels / blockPanels);
     while (count() < wanted) {
       if (blockPanels > 8) blockPanels = Math.ceil(blockPanels / 2);
@@ -80,7 +87,7 @@ export class Blocks {
     }
     if (this.depth < depth) {
       // Sums wait in scratch for the next block of k.
-      const most = Math.floor(sumBytes / (32 * tileRows));
+      const most = Math.floor(sumBytes / (4 * panelColumns * this.tileRows));
       if (blockTiles > most) {
         blockTiles = most;
         this.mode = panelModes.packed;
@@ -88,11 +95,9 @@ export class Blocks {
       blockPanels = Math.max(1, Math.min(blockPanels, Math.floor(most / blockTiles)));
     }
     // Even blocks: the last one should not be a small rest.
-    this.rowBlocks = Math.ceil(tiles / blockTiles);
-    this.tiles = Math.ceil(tiles / this.rowBlocks);
+    this.tiles = Math.ceil(tiles / Math.ceil(tiles / blockTiles));
     this.rowBlocks = Math.ceil(tiles / this.tiles);
-    this.columnBlocks = Math.ceil(panels / blockPanels);
-    this.panels = Math.ceil(panels / this.columnBlocks);
+    this.panels = Math.ceil(panels / Math.ceil(panels / blockPanels));
     this.columnBlocks = Math.ceil(panels / this.panels);
     this.items = matrices * this.rowBlocks * this.columnBlocks;
     this.work = work / this.items;

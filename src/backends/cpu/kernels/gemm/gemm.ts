@@ -11,10 +11,11 @@
 import type { Program } from "../../../../expr/nodes.ts";
 import type { FunctionBuilder, Local, ModuleBuilder } from "../../assembler/mod.ts";
 import { importThreadScratch, type KernelContext } from "../../engine.ts";
-import { emitSetSum } from "./address.ts";
+import { emitAtMost, emitDivide, emitSetSum } from "./address.ts";
 import * as arg from "./arguments.ts";
 import { emitFinish, type OperandForm } from "./finish.ts";
 import { type Arithmetic, elementBytes, type Source } from "./load.ts";
+import { emitMultiply } from "./multiply.ts";
 import { emitPack, emitPackPanels, passPanels, type StripLayout } from "./pack.ts";
 import { emitTile, panelColumns, type RowAccess, tileRows } from "./tile.ts";
 
@@ -67,372 +68,90 @@ export function emitGemm(m: ModuleBuilder, context: KernelContext, options: Gemm
   const finish = emitFinish(m, context, arithmetic, options);
 
   const multiply = m.function("multiply", { params: ["i32", "i32"], export: false });
-  emitMultiply(multiply);
-  const pack = m.function("pack", { params: ["i32", "i32"], export: false });
-  emitPackItem(pack, packPanels);
+  emitMultiply(multiply, { scratch, tiles, packRows, packPanels, finish, direct, access });
+  const packB = m.function("packB", { params: ["i32", "i32"], export: false });
+  emitPackPanelsItem(packB, packPanels);
+  const packA = m.function("packA", { params: ["i32", "i32"], export: false });
+  if (packRows) emitPackRowsItem(packA, packRows, access === "splat" ? 16 : 4);
 
   const run = m.function("run", { params: ["i32", "i32", "i32"] });
   const [args, begin, end] = run.params;
   const item = run.local("i32");
   const task = arg.emitArgument(run, args, arg.taskArg);
-  // Which block of rows the thread's scratch holds is known within one call only.
+  const doItem = (what: FunctionBuilder): void => {
+    run.get(args);
+    run.get(item);
+    run.call(what);
+  };
   run.forRange(item, begin, end, 1, () => {
     run.get(task);
     run.if(() => {
-      run.get(args);
-      run.get(item);
-      run.call(pack);
-    }, () => {
-      run.get(args);
-      run.get(item);
-      run.call(multiply);
-    });
+      run.get(task);
+      run.i32(arg.tasks.packRows);
+      run.op("i32.eq");
+      run.if(() => doItem(packA), () => doItem(packB));
+    }, () => doItem(multiply));
   });
+}
 
-  function emitMultiply(f: FunctionBuilder): void {
-    const [args, item] = f.params;
-    const local = (): Local => f.local("i32");
-    const value = (at: number): Local => arg.emitArgument(f, args, at);
-    const rows = value(arg.rowsArg), columns = value(arg.columnsArg), depth = value(arg.depthArg);
-    const inner = local(), outer = local(), rest = local(), rowBlock = local(), columnBlock = local();
-    const divide = (quotient: Local, remainder: Local, by: number): void => {
-      const divisor = value(by);
-      f.get(quotient);
-      f.get(divisor);
-      f.op("i32.rem_u");
-      f.set(remainder);
-      f.get(quotient);
-      f.get(divisor);
-      f.op("i32.div_u");
-      f.set(quotient);
-    };
-    f.get(item);
-    f.set(rest);
-    divide(rest, columnBlock, arg.columnBlocksArg);
-    divide(rest, rowBlock, arg.rowBlocksArg);
-    divide(rest, inner, arg.innerArg);
-    f.get(rest);
-    f.set(outer);
-
-    const start = (at: number): Local => {
-      const to = local();
-      arg.emitMatrixStart(f, args, at, inner, outer, to);
-      return to;
-    };
-    const aStart = start(arg.aArg), bStart = start(arg.bArg), outStart = start(arg.outArg);
-    const aRow = value(arg.aArg + 4), aColumn = value(arg.aArg + 8);
-    const bRow = value(arg.bArg + 4), bColumn = value(arg.bArg + 8);
-    const outRow = value(arg.outArg + 4);
-    const packed = value(arg.packedArg);
-    const packedInner = value(arg.packedInnerArg), packedOuter = value(arg.packedOuterArg);
-    emitSetSum(f, packed, packed, [inner, packedInner], [outer, packedOuter]);
-    const mode = value(arg.panelsArg), blockDepth = value(arg.blockDepthArg);
-
-    /** Sets `to` to the smaller of `to` and `limit`. */
-    const atMost = (to: Local, limit: Local): void => {
-      f.get(to);
-      f.get(limit);
-      f.get(to);
-      f.get(limit);
-      f.op("i32.lt_s");
-      f.select();
-      f.set(to);
-    };
-    const row0 = local(), row1 = local(), panel0 = local(), panel1 = local();
-    const blockTiles = value(arg.blockTilesArg), blockPanels = value(arg.blockPanelsArg);
-    emitSetSum(f, row0, [blockTiles, fullRows]);
-    emitSetSum(f, row1, [row0, rowBlock], row0);
-    emitSetSum(f, row0, [row0, rowBlock]);
-    atMost(row1, rows);
-    const panels = local(), whole = local();
-    emitSetSum(f, panels, columns, panelColumns - 1);
-    f.get(panels);
-    f.i32(3);
-    f.op("i32.shr_u");
-    f.set(panels);
-    f.get(columns);
-    f.i32(3);
-    f.op("i32.shr_u");
-    f.set(whole);
-    emitSetSum(f, panel0, [columnBlock, blockPanels]);
-    emitSetSum(f, panel1, panel0, blockPanels);
-    atMost(panel1, panels);
-
-    const ownRows = local(), sums = local(), ownPanels = local(), offset = value(arg.sumsArg);
-    f.globalGet(scratch);
-    f.set(ownRows);
-    emitSetSum(f, sums, ownRows, offset);
-    const panelOffset = value(arg.ownPanelsArg);
-    emitSetSum(f, ownPanels, ownRows, panelOffset);
-
-    const panel = local(), row = local(), k = local(), steps = local(), count = local();
-    const a = local(), b = local(), bStep = local(), c = local(), cStride = local(), sum = local();
-    const tileStep = local(), sumStep = local(), inPlace = local(), isDirect = local(), last = local();
-
-    /** Packs panels `from` to `to` of this matrix into the item's own, which begin with panel `first`. */
-    const packOwn = (from: Local, to: Local, first: Local): void => {
-      emitSetSum(f, b, [from, panelColumns]);
-      emitSetSum(f, b, bStart, [b, bColumn]);
-      f.get(b);
-      f.get(from);
-      f.get(first);
-      f.op("i32.sub");
-      f.get(depth);
-      f.op("i32.mul");
-      f.i32(4 * panelColumns);
-      f.op("i32.mul");
-      f.get(ownPanels);
-      f.op("i32.add");
-      f.get(depth);
-      f.get(bColumn);
-      f.get(bRow);
-      emitSetSum(f, count, [to, panelColumns]);
-      atMost(count, columns);
-      f.get(count);
-      f.get(from);
-      f.i32(panelColumns);
-      f.op("i32.mul");
-      f.op("i32.sub");
-      f.call(packPanels);
-    };
-    f.get(mode);
-    f.i32(2);
-    f.op("i32.eq");
-    f.if(() => packOwn(panel0, panel1, panel0));
-    f.get(mode);
-    f.i32(1);
-    f.op("i32.eq");
-    f.tee(inPlace);
-    f.get(panel1);
-    f.get(whole);
-    f.op("i32.gt_s");
-    f.op("i32.and");
-    f.if(() => packOwn(whole, panel1, whole));
-
-    f.get(depth);
-    f.get(blockDepth);
-    f.op("i32.gt_s");
-    f.i32(32 * fullRows);
-    f.op("i32.mul");
-    f.set(sumStep);
-
-    f.forRange(k, 0, depth, blockDepth, () => {
-      emitSetSum(f, steps, k, blockDepth);
-      f.get(steps);
-      f.get(depth);
-      f.op("i32.ge_s");
-      f.set(last);
-      atMost(steps, depth);
-      f.get(steps);
-      f.get(k);
-      f.op("i32.sub");
-      f.set(steps);
-
-      if (packRows) {
-        const unit = access === "splat" ? 16 : 4;
-        emitSetSum(f, tileStep, [steps, unit * fullRows]);
-        f.get(ownRows);
-        f.set(c);
-        f.forRange(row, row0, row1, fullRows, () => {
-          emitSetSum(f, a, aStart, [row, aRow], [k, aColumn]);
-          rowCount();
-          for (const x of [a, c, steps, aRow, aColumn, count]) f.get(x);
-          f.call(packRows);
-          f.increment(c, tileStep);
-        });
-      } else emitSetSum(f, tileStep, [aRow, fullRows]);
-
-      f.get(sums);
-      f.set(sum);
-      f.forRange(panel, panel0, panel1, 1, () => {
-        choosePanel();
-        if (direct) {
-          f.get(panel);
-          f.get(whole);
-          f.op("i32.lt_s");
-          f.set(isDirect);
-        }
-        if (packRows) {
-          f.get(ownRows);
-          f.set(a);
-        } else emitSetSum(f, a, aStart, [row0, aRow], [k, 4]);
-        f.forRange(row, row0, row1, fullRows, () => {
-          rowCount();
-          f.get(sum);
-          f.set(c);
-          f.i32(32);
-          f.set(cStride);
-          if (direct) {
-            f.get(isDirect);
-            f.if(() => {
-              emitSetSum(f, c, outStart, [row, outRow], [panel, 4 * panelColumns]);
-              f.get(outRow);
-              f.set(cStride);
-            });
-          }
-          callTile();
-          f.get(last);
-          if (direct) {
-            f.get(isDirect);
-            f.op("i32.eqz");
-            f.op("i32.and");
-          }
-          f.if(callFinish);
-          f.increment(a, tileStep);
-          f.increment(sum, sumStep);
-        });
-      });
-    });
-
-    /** Sets `count` to the rows of the tile that begins with `row`. */
-    function rowCount(): void {
-      f.i32(fullRows);
-      f.get(row1);
-      f.get(row);
-      f.op("i32.sub");
-      f.get(row1);
-      f.get(row);
-      f.op("i32.sub");
-      f.i32(fullRows);
-      f.op("i32.gt_s");
-      f.select();
-      f.set(count);
-    }
-
-    /** Sets `b` and `bStep` to where the panel lies. */
-    function choosePanel(): void {
-      const own = (first: Local): void => {
-        f.get(panel);
-        f.get(first);
-        f.op("i32.sub");
-        f.get(depth);
-        f.op("i32.mul");
-        f.get(k);
-        f.op("i32.add");
-        f.i32(32);
-        f.op("i32.mul");
-        f.get(ownPanels);
-        f.op("i32.add");
-        f.set(b);
-      };
-      f.i32(32);
-      f.set(bStep);
-      f.get(inPlace);
-      f.if(() => {
-        f.get(panel);
-        f.get(whole);
-        f.op("i32.lt_s");
-        f.if(() => {
-          emitSetSum(f, b, bStart, [k, bRow], [panel, 4 * panelColumns]);
-          f.get(bRow);
-          f.set(bStep);
-        }, () => own(whole));
-      }, () => {
-        f.get(mode);
-        f.if(() => own(panel0), () => {
-          emitSetSum(f, b, [panel, depth], k);
-          emitSetSum(f, b, packed, [b, 32]);
-        });
-      });
-    }
-
-    function callTile(): void {
-      const call = (r: number): void => {
-        for (const x of [a, aRow, b, bStep, steps, c, cStride, k]) f.get(x);
-        f.call(tiles[r]);
-      };
-      f.get(count);
-      f.i32(fullRows);
-      f.op("i32.eq");
-      f.if(() => call(fullRows), () =>
-        f.block((done) => {
-          for (let r = 1; r < fullRows; r++) {
-            f.get(count);
-            f.i32(r);
-            f.op("i32.eq");
-            f.if(() => {
-              call(r);
-              f.br(done);
-            });
-          }
-        }));
-    }
-
-    function callFinish(): void {
-      f.get(sum);
-      f.i32(32);
-      f.get(row);
-      f.get(panel);
-      f.i32(panelColumns);
-      f.op("i32.mul");
-      f.get(count);
-      f.i32(panelColumns);
-      f.get(columns);
-      f.get(panel);
-      f.i32(panelColumns);
-      f.op("i32.mul");
-      f.op("i32.sub");
-      f.get(panel);
-      f.get(whole);
-      f.op("i32.lt_s");
-      f.select();
-      f.get(args);
-      f.get(inner);
-      f.get(outer);
-      f.call(finish);
-    }
-  }
+/** Splits an item into the number of its part of a matrix and the indices of the matrix. */
+function emitItem(
+  f: FunctionBuilder,
+  args: Local,
+  item: Local,
+  parts: number,
+): [part: Local, inner: Local, outer: Local] {
+  const part = f.local("i32"), inner = f.local("i32"), outer = f.local("i32");
+  f.get(item);
+  f.set(outer);
+  emitDivide(f, outer, part, arg.emitArgument(f, args, parts));
+  emitDivide(f, outer, inner, arg.emitArgument(f, args, arg.innerArg));
+  return [part, inner, outer];
 }
 
 /** The function `pack(args, item)`: an item is a few panels of one matrix b. */
-function emitPackItem(f: FunctionBuilder, packPanels: FunctionBuilder): void {
+function emitPackPanelsItem(f: FunctionBuilder, packPanels: FunctionBuilder): void {
   const [args, item] = f.params;
   const columnsPerItem = passPanels * panelColumns;
-  const local = (): Local => f.local("i32");
-  const value = (at: number): Local => arg.emitArgument(f, args, at);
-  const groups = value(arg.columnBlocksArg), innerSize = value(arg.innerArg);
-  const group = local(), inner = local(), outer = local(), from = local(), column = local();
-  f.get(item);
-  f.get(groups);
-  f.op("i32.rem_u");
-  f.set(group);
-  f.get(item);
-  f.get(groups);
-  f.op("i32.div_u");
-  f.set(outer);
-  f.get(outer);
-  f.get(innerSize);
-  f.op("i32.rem_u");
-  f.set(inner);
-  f.get(outer);
-  f.get(innerSize);
-  f.op("i32.div_u");
-  f.set(outer);
+  const [group, inner, outer] = emitItem(f, args, item, arg.columnBlocksArg);
+  const from = f.local("i32"), to = f.local("i32"), column = f.local("i32"), count = f.local("i32");
+  const depth = arg.emitArgument(f, args, arg.depthArg), columns = arg.emitArgument(f, args, arg.columnsArg);
+  const kStride = arg.emitArgument(f, args, arg.bArg + 4),
+    columnStride = arg.emitArgument(f, args, arg.bArg + 8);
   arg.emitMatrixStart(f, args, arg.bArg, inner, outer, from);
-  const kStride = value(arg.bArg + 4), columnStride = value(arg.bArg + 8);
-  const depth = value(arg.depthArg), columns = value(arg.columnsArg);
-  const to = value(arg.packedArg);
-  const packedInner = value(arg.packedInnerArg), packedOuter = value(arg.packedOuterArg);
+  arg.emitMatrixStart(f, args, arg.packedPanelsArg, inner, outer, to);
   emitSetSum(f, column, [group, columnsPerItem]);
   emitSetSum(f, from, from, [column, columnStride]);
-  emitSetSum(f, to, to, [inner, packedInner], [outer, packedOuter]);
   // A panel of 8 columns takes 32 bytes for each k, so a column counts for 4.
-  emitSetSum(f, inner, [column, depth]);
-  emitSetSum(f, to, to, [inner, 4]);
-  f.get(from);
-  f.get(to);
-  f.get(depth);
-  f.get(columnStride);
-  f.get(kStride);
+  emitSetSum(f, count, [column, depth]);
+  emitSetSum(f, to, to, [count, 4]);
   f.i32(columnsPerItem);
-  f.get(columns);
-  f.get(column);
-  f.op("i32.sub");
-  f.get(columns);
-  f.get(column);
-  f.op("i32.sub");
-  f.i32(columnsPerItem);
-  f.op("i32.gt_s");
-  f.select();
+  f.set(count);
+  emitSetSum(f, column, columns, [column, -1]);
+  emitAtMost(f, count, column);
+  for (const x of [from, to, depth, columnStride, kStride, count]) f.get(x);
   f.call(packPanels);
+}
+
+/** The function `pack(args, item)`: an item is the rows of one tile of one matrix a. */
+function emitPackRowsItem(f: FunctionBuilder, packRows: FunctionBuilder, unit: number): void {
+  const [args, item] = f.params;
+  const [tile, inner, outer] = emitItem(f, args, item, arg.rowBlocksArg);
+  const from = f.local("i32"), to = f.local("i32"), row = f.local("i32"), count = f.local("i32");
+  const depth = arg.emitArgument(f, args, arg.depthArg), rows = arg.emitArgument(f, args, arg.rowsArg);
+  const rowStride = arg.emitArgument(f, args, arg.aArg + 4),
+    kStride = arg.emitArgument(f, args, arg.aArg + 8);
+  const tileRows = arg.emitArgument(f, args, arg.tileRowsArg);
+  arg.emitMatrixStart(f, args, arg.aArg, inner, outer, from);
+  arg.emitMatrixStart(f, args, arg.packedRowsArg, inner, outer, to);
+  emitSetSum(f, row, [tile, tileRows]);
+  emitSetSum(f, from, from, [row, rowStride]);
+  emitSetSum(f, count, [row, depth]);
+  emitSetSum(f, to, to, [count, unit]);
+  f.get(tileRows);
+  f.set(count);
+  emitSetSum(f, row, rows, [row, -1]);
+  emitAtMost(f, count, row);
+  for (const x of [from, to, depth, rowStride, kStride, count]) f.get(x);
+  f.call(packRows);
 }

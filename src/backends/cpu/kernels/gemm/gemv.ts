@@ -100,7 +100,7 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
       f.get(a);
       f.get(to);
       f.get(args);
-      f.load("i32.load", arg.packedArg);
+      f.load("i32.load", arg.packedRowsArg);
       f.op("i32.add");
       f.get(depth);
       f.i32(0);
