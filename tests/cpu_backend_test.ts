@@ -63,7 +63,7 @@ describe("cpu backend", () => {
       const expected = await everything(backend);
       for (const threads of [2, 3]) {
         backend.engine.threads = threads;
-        assert.equal(await backend.engine.ready(20000), threads);
+        assert.equal(await backend.engine.ready(20000), threads, backend.engine.threadProblem ?? "");
         for (let i = 0; i < 3; i++) assert.deepEqual(await everything(backend), expected);
       }
       assert.deepEqual(backend.memory(), { bytes: 0, buffers: 0 });
