@@ -1,7 +1,6 @@
 import { strict as assert } from "node:assert";
 import { describe, it } from "node:test";
 import type { View } from "../src/backends/contract.ts";
-import type { CpuBuffer } from "../src/backends/cpu/buffer.ts";
 import { Engine } from "../src/backends/cpu/engine.ts";
 import { elementwise } from "../src/backends/cpu/kernels/elementwise.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
@@ -12,34 +11,15 @@ import { type ComputeType, type Expr, input, type Program, scalar } from "../src
 import { program } from "../src/expr/program.ts";
 import { table } from "../src/expr/table.ts";
 import { testPlatform } from "./_cpu_platform.ts";
-import { type Device, type Layout, type Twin, Twins } from "./_twins.ts";
+import { cpuTwins } from "./_cpu_twins.ts";
+import type { Layout, Twin } from "./_twins.ts";
 
 const storable: readonly DType[] = ["f32", "f16", "bf16", "i32", "i64", "u8", "bool"];
 const reference = createReferenceBackend();
 const [x, y, z] = [input(0), input(1), input(2)];
 
-function deviceOf(engine: Engine): Device {
-  const { heap } = engine;
-  return {
-    allocate: (byteLength): CpuBuffer => ({ byteLength, pointer: heap.allocate(byteLength) }),
-    release: (buffer) => heap.release((buffer as CpuBuffer).pointer),
-    upload: (buffer, byteOffset, bytes) => heap.u8.set(bytes, (buffer as CpuBuffer).pointer + byteOffset),
-    bytes: (buffer) => {
-      const { pointer } = buffer as CpuBuffer;
-      return heap.u8.subarray(pointer, pointer + buffer.byteLength);
-    },
-  };
-}
-
-const oracle: Device = {
-  allocate: (byteLength) => reference.allocate(byteLength),
-  release: (buffer) => reference.release(buffer),
-  upload: (buffer, byteOffset, bytes) => reference.upload(buffer, byteOffset, bytes),
-  bytes: (buffer) => (reference.mapped as NonNullable<typeof reference.mapped>)(buffer),
-};
-
 const engine = new Engine();
-const twins = new Twins(deviceOf(engine), oracle);
+const twins = cpuTwins(engine, reference);
 
 /** Runs a program on both devices over random views and compares the buffers of its results. */
 function check(

@@ -52,7 +52,7 @@ function arrange(type: Program["type"], inputs: number): boolean {
         for (let y = inputs; y < layout.operands; y++) {
           if (layout.step(y, 0) !== elementBytes[y]) return false;
         }
-        for (; axis > 1; axis--) layout.swap(axis, axis - 1);
+        layout.move(axis, 1);
         return true;
       }
     }

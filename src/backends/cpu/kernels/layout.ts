@@ -35,8 +35,21 @@ export class Layout {
     return this.steps[operand * mostAxes + axis];
   }
 
-  /** Describes views of one shape; `first` is the one whose memory order counts. */
-  describe(inputs: readonly View[], outputs: readonly View[], first: number): void {
+  /** Sets the bytes from one element of `operand` to the next along `axis`. */
+  setStep(operand: number, axis: number, step: number): void {
+    this.steps[operand * mostAxes + axis] = step;
+  }
+
+  /**
+   * Describes views of one shape; `first` is the one whose memory order counts. Axes along which the last operand has
+   * a step of 0 keep their direction when `keepDirection` is set.
+   */
+  describe(
+    inputs: readonly View[],
+    outputs: readonly View[],
+    first: number,
+    keepDirection: boolean = false,
+  ): void {
     const { sizes, steps } = this, operands = inputs.length + outputs.length;
     const shape = inputs.length > first ? inputs[first].shape : outputs[first - inputs.length].shape;
     if (shape.length > mostAxes || operands > mostOperands) {
@@ -66,14 +79,17 @@ export class Layout {
       for (let k = 0; k < operands; k++) steps[k * mostAxes] = 0;
       return;
     }
-    this.#order(first);
+    this.#order(first, keepDirection);
     this.#merge();
   }
 
   /** Makes the steps of operand `first` positive and ascending. */
-  #order(first: number): void {
+  #order(first: number, keepDirection: boolean): void {
     const { steps, rank } = this, base = first * mostAxes;
-    for (let axis = 0; axis < rank; axis++) if (steps[base + axis] < 0) this.#turn(axis);
+    for (let axis = 0; axis < rank; axis++) {
+      const keep = keepDirection && this.step(this.operands - 1, axis) === 0;
+      if (steps[base + axis] < 0 && !keep) this.#turn(axis);
+    }
     for (let i = 1; i < rank; i++) {
       for (let j = i; j > 0 && steps[base + j] < steps[base + j - 1]; j--) this.swap(j, j - 1);
     }
@@ -85,6 +101,12 @@ export class Layout {
       this.addresses[k] += (this.sizes[axis] - 1) * this.steps[at];
       this.steps[at] = -this.steps[at];
     }
+  }
+
+  /** Moves an axis to another place; those between move by one. */
+  move(from: number, to: number): void {
+    for (let axis = from; axis > to; axis--) this.swap(axis, axis - 1);
+    for (let axis = from; axis < to; axis++) this.swap(axis, axis + 1);
   }
 
   /** Exchanges two axes. */

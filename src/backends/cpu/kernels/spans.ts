@@ -44,7 +44,7 @@ export function spanOperand(f: FunctionBuilder, dtype: Stored, pattern: Pattern)
 }
 
 /** Bytes from one element to the next where they are neighbours. */
-function elementBytes(dtype: Stored): number {
+export function elementBytes(dtype: Stored): number {
   return dtype === "position" ? 1 : byteSize(dtype, 1);
 }
 
@@ -131,26 +131,38 @@ function storing(type: Program["type"], outputs: readonly SpanOperand[]): Consum
     });
 }
 
-/**
- * Runs the program over `remaining` elements (a local of i32, 0 afterwards) from the operands' starts on, `width`
- * vectors side by side while there are enough. `consume` takes the results instead of the outputs' memory.
- */
-export function emitSpan(
+/** Puts operands at their starts and loads what the `"same"` ones among the inputs repeat. */
+export function emitSpanStart(
   prepared: PreparedProgram,
   type: Program["type"],
   inputs: readonly SpanOperand[],
   outputs: readonly SpanOperand[],
+): (Local | null)[] {
+  const { writer } = prepared, { f } = writer;
+  for (const x of [...inputs, ...outputs]) {
+    f.get(x.start);
+    f.set(x.at);
+  }
+  return inputs.map((x) => x.pattern === "same" ? load(writer, type, x, null)[0] : null);
+}
+
+/**
+ * Runs the program over the next `remaining` elements (a local of i32, 0 afterwards) from where the operands are,
+ * `width` vectors side by side while there are enough. `splats` is what {@link emitSpanStart} gave; `consume` takes
+ * the results instead of the outputs' memory. Only the last run over a span may leave part of a vector.
+ */
+export function emitSpanRun(
+  prepared: PreparedProgram,
+  type: Program["type"],
+  inputs: readonly SpanOperand[],
+  outputs: readonly SpanOperand[],
+  splats: readonly (Local | null)[],
   remaining: Local,
   width: number,
   consume: Consume = storing(type, outputs),
 ): void {
   const { writer } = prepared, { f } = writer, lanes = lanesPerVector(type);
   const all = [...inputs, ...outputs];
-  for (const x of all) {
-    f.get(x.start);
-    f.set(x.at);
-  }
-  const splats = inputs.map((x) => x.pattern === "same" ? load(writer, type, x, null)[0] : null);
   const step = (side: number, count: Local | null): void => {
     const w = writer.withWidth(side);
     const loaded = inputs.map((x, k) => {
@@ -181,4 +193,17 @@ export function emitSpan(
     f.i32(0);
     f.set(remaining);
   });
+}
+
+/** Runs the program over the `remaining` elements of a span from its start on. */
+export function emitSpan(
+  prepared: PreparedProgram,
+  type: Program["type"],
+  inputs: readonly SpanOperand[],
+  outputs: readonly SpanOperand[],
+  remaining: Local,
+  width: number,
+): void {
+  const splats = emitSpanStart(prepared, type, inputs, outputs);
+  emitSpanRun(prepared, type, inputs, outputs, splats, remaining, width);
 }

@@ -1,0 +1,143 @@
+/**
+ * The reduction kernel for results whose elements lie along the inner axis.
+ *
+ * An item is one part of one result: some rows, or a piece of one. Lanes and vectors side by side collect for
+ * themselves and are brought together at the end. What they collect is put aside every {@link blockElements}, so that
+ * the error of a sum does not grow with its length.
+ *
+ * @module
+ */
+import type { DType } from "../../../core/dtype.ts";
+import type { Local, ModuleBuilder } from "../assembler/mod.ts";
+import type { KernelContext } from "../engine.ts";
+import type { Vectors } from "../math/writer.ts";
+import { emitStoreLanes } from "./access.ts";
+import {
+  Arguments,
+  emitAddresses,
+  emitNextRow,
+  emitSeek,
+  emitSkip,
+  type KernelKind,
+  loadArgument,
+  loadOperands,
+  preparePieces,
+  pushMin,
+  words,
+} from "./arguments.ts";
+import { lanesPerVector, loadScalars, preferredWidth } from "./expression.ts";
+import { emitCombine, type Fold, identityOf } from "./folds.ts";
+import { shapeOf } from "./operations.ts";
+import { type Consume, emitSpanRun, emitSpanStart, prepareSpans } from "./spans.ts";
+
+/** Elements after which a sum is put aside: a multiple of all widths. */
+const blockElements = 512;
+
+/** What a reduction kernel is made for. */
+export interface ReduceKernelKind extends KernelKind {
+  /** How elements are brought together. */
+  readonly fold: Fold;
+  /** Outer axes that are reduced; they come before those that are kept. */
+  readonly reduced: number;
+}
+
+/** Emits the kernel; its output has no step along the axes that are reduced. */
+export function emitReduceRows(m: ModuleBuilder, context: KernelContext, kind: ReduceKernelKind): void {
+  const { program, fold } = kind, { type } = program, lanes = lanesPerVector(type), shape = shapeOf(type);
+  const f = m.function("run", { params: ["i32", "i32", "i32"] });
+  const [args, item, end] = f.params;
+  const layout = new Arguments(kind);
+  const pieceAt = preparePieces(f, args);
+  const parts = loadArgument(f, args, 4 * words.parts), partStep = loadArgument(f, args, 4 * words.partStep);
+  const operands = loadOperands(f, args, kind);
+  const inputs = operands.slice(0, kind.inputs.length), output = operands[kind.inputs.length];
+  const scalars = loadScalars(f, program, args, layout.scalars);
+  const prepared = prepareSpans(f, context, program, scalars, inputs, [output]);
+  const one = prepared.writer, width = preferredWidth(program, context), wide = one.withWidth(width);
+  const identity = one.constant(identityOf(fold, type), shape);
+  const sums = wide.fresh(), totals = wide.fresh();
+  const [part, index, remaining, left, collected, limit] = f.localArray("i32", 6);
+
+  const reset = (): void => {
+    wide.assign(sums, wide.repeat(identity[0]));
+    f.i32(0);
+    f.set(collected);
+  };
+  const putAside = (): void => {
+    wide.assign(totals, emitCombine(wide, fold, type, totals, sums));
+    reset();
+  };
+  const consume: Consume = (w, [x], count) => {
+    const target = sums.slice(0, w.width);
+    w.assign(target, emitCombine(w, fold, type, target, count === null ? x : only(x, count)));
+  };
+  /** x in its first `count` lanes, elsewhere what changes nothing. */
+  const only = (x: Vectors, count: Local): Vectors => {
+    const counts = one.each(() => {
+      f.get(count);
+      if (lanes === 2) f.op("i64.extend_i32_u");
+      f.op(lanes === 2 ? "i64x2.splat" : "i32x4.splat");
+    });
+    const places = one.each(() => lanes === 2 ? f.i64x2(0n, 1n) : f.i32x4(0, 1, 2, 3));
+    return one.select(one.op(lanes === 2 ? "i64x2.lt_s" : "i32x4.lt_s", places, counts), x, identity);
+  };
+
+  f.i32(blockElements);
+  f.set(limit);
+  f.forRange(item, item, end, 1, () => {
+    f.get(item);
+    f.get(parts);
+    f.op("i32.rem_u");
+    f.set(part);
+    f.get(item);
+    f.get(parts);
+    f.op("i32.div_u");
+    f.set(index);
+    const { first, length, row, lastRow } = pieceAt(part);
+    emitAddresses(f, args, layout, operands);
+    emitSeek(f, args, layout, operands, index, kind.reduced, layout.outer);
+    const positions = emitSeek(f, args, layout, inputs, row, 0, kind.reduced);
+    emitSkip(f, inputs, first);
+    wide.assign(totals, wide.repeat(identity[0]));
+    reset();
+    f.forRange(row, row, lastRow, 1, () => {
+      const splats = emitSpanStart(prepared, type, inputs, []);
+      f.get(length);
+      f.set(left);
+      f.loop((again) => {
+        pushMin(f, left, limit);
+        f.set(remaining);
+        f.increment(collected, remaining);
+        f.get(left);
+        f.get(remaining);
+        f.op("i32.sub");
+        f.set(left);
+        emitSpanRun(prepared, type, inputs, [], splats, remaining, width, consume);
+        f.get(collected);
+        f.get(limit);
+        f.op("i32.ge_u");
+        f.if(putAside);
+        f.get(left);
+        f.brIf(again);
+      });
+      emitNextRow(f, args, layout, inputs, positions, 0);
+    });
+    putAside();
+    let rest: Vectors = totals;
+    while (rest.length > 1) {
+      const half = rest.length / 2;
+      rest = emitCombine(one.withWidth(half), fold, type, rest.slice(0, half), rest.slice(half));
+    }
+    rest = emitCombine(one, fold, type, rest, one.highHalf(rest));
+    if (lanes === 4) rest = emitCombine(one, fold, type, rest, one.shuffle32(rest, rest, [1, 1, 1, 1]));
+    f.get(output.start);
+    f.get(part);
+    f.get(partStep);
+    f.op("i32.mul");
+    f.op("i32.add");
+    f.set(output.at);
+    f.i32(1);
+    f.set(remaining);
+    emitStoreLanes(one, output.dtype as DType, type, rest[0], output.at, 0, 0, remaining);
+  });
+}
