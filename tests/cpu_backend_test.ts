@@ -1,25 +1,12 @@
 import { strict as assert } from "node:assert";
 import { describe, it } from "node:test";
-import type { Backend, View } from "../src/backends/contract.ts";
+import type { View } from "../src/backends/contract.ts";
 import { type CpuBackend, createCpuBackend } from "../src/backends/cpu/backend.ts";
 import { byteSize, type DType } from "../src/core/dtype.ts";
 import { DeviceError } from "../src/core/errors.ts";
 import { contiguousStrides, sizeOf } from "../src/core/shape.ts";
 import { input, type Program, unary } from "../src/expr/nodes.ts";
 import { testPlatform } from "./_cpu_platform.ts";
-import { accuracy } from "./backend_accuracy.ts";
-import { conformance } from "./backend_conformance.ts";
-
-for (const deterministic of [false, true]) {
-  const name = deterministic ? "cpu, deterministic," : "cpu";
-  const create = () => createCpuBackend({ platform: testPlatform(), threads: 2, deterministic });
-  const options = {
-    ready: async (backend: Backend) => void await (backend as CpuBackend).engine.ready(),
-    close: (backend: Backend) => (backend as CpuBackend).engine.dispose(),
-  };
-  conformance(name, create, options);
-  accuracy(name, create, options);
-}
 
 /** A contiguous view of fresh memory. */
 function fresh(backend: CpuBackend, shape: readonly number[], dtype: DType = "f32"): View {
