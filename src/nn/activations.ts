@@ -6,7 +6,7 @@
 import { dropout, gelu, relu, sigmoid, silu, softmax, tanh, type Tensor } from "../ops/mod.ts";
 import { tidy } from "../tensor/mod.ts";
 import { OptionError } from "../core/errors.ts";
-import { Linear, type LayerOptions } from "./layers.ts";
+import { type LayerOptions, Linear } from "./layers.ts";
 import { type Layer, Module } from "./module.ts";
 
 /** max(x, 0). */
@@ -124,12 +124,16 @@ export interface MLPOptions extends LayerOptions {
 export class MLP extends Sequential {
   /** Widths from input to output, at least two. */
   constructor(widths: readonly number[], options: MLPOptions = {}) {
-    if (widths.length < 2) throw new OptionError(`MLP: needs the widths of input and output, not [${widths}]`);
+    if (widths.length < 2) {
+      throw new OptionError(`MLP: needs the widths of input and output, not [${widths}]`);
+    }
     const { activation = (): Layer => new ReLU(), dropout: p = 0, ...rest } = options;
-    super(...widths.slice(1).flatMap((width, i): Layer[] => {
-      const layers: Layer[] = [new Linear(widths[i], width, rest)];
-      if (i < widths.length - 2) layers.push(activation(), ...(p > 0 ? [new Dropout(p)] : []));
-      return layers;
-    }));
+    super(
+      ...widths.slice(1).flatMap((width, i): Layer[] => {
+        const layers: Layer[] = [new Linear(widths[i], width, rest)];
+        if (i < widths.length - 2) layers.push(activation(), ...(p > 0 ? [new Dropout(p)] : []));
+        return layers;
+      }),
+    );
   }
 }

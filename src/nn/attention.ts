@@ -7,7 +7,16 @@
  * @module
  */
 import { ShapeError } from "../core/errors.ts";
-import { copyInto, dropout, reshape, scaledDotProductAttention, slice, type Tensor, transpose, zeros } from "../ops/mod.ts";
+import {
+  copyInto,
+  dropout,
+  reshape,
+  scaledDotProductAttention,
+  slice,
+  type Tensor,
+  transpose,
+  zeros,
+} from "../ops/mod.ts";
 import { keep, tidy } from "../tensor/mod.ts";
 import { Conv1D, type LayerOptions } from "./layers.ts";
 import { Module } from "./module.ts";
@@ -80,7 +89,9 @@ export class CausalSelfAttention extends Module {
   /** `width` is divided evenly among `heads`. */
   constructor(width: number, heads: number, options: AttentionLayerOptions = {}) {
     super();
-    if (width % heads !== 0) throw new ShapeError(`CausalSelfAttention: width ${width} does not divide into ${heads} heads`);
+    if (width % heads !== 0) {
+      throw new ShapeError(`CausalSelfAttention: width ${width} does not divide into ${heads} heads`);
+    }
     this.heads = heads;
     this.dropout = options.dropout ?? 0;
     this.attentionDropout = options.attentionDropout ?? 0;

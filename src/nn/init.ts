@@ -29,7 +29,9 @@ function fill(t: Tensor, make: () => Tensor): Tensor {
 
 /** Inputs and outputs of a weight [out, in, …]: what one output sums over, and what one input feeds. */
 export function fans(t: Tensor): { fanIn: number; fanOut: number } {
-  if (t.shape.length < 2) throw new ShapeError(`fans: a weight has at least 2 dims, not ${formatShape(t.shape)}`);
+  if (t.shape.length < 2) {
+    throw new ShapeError(`fans: a weight has at least 2 dims, not ${formatShape(t.shape)}`);
+  }
   const field = t.shape.slice(2).reduce((a, b) => a * b, 1);
   return { fanIn: t.shape[1] * field, fanOut: t.shape[0] * field };
 }

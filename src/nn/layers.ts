@@ -42,7 +42,9 @@ export class Linear extends Module implements Layer {
     super();
     this.weight = parameter(kaimingUniform(empty([outFeatures, inFeatures], options), Math.sqrt(5)));
     const bound = 1 / Math.sqrt(inFeatures);
-    this.bias = options.bias === false ? null : parameter(uniform(empty([outFeatures], options), -bound, bound));
+    this.bias = options.bias === false
+      ? null
+      : parameter(uniform(empty([outFeatures], options), -bound, bound));
   }
 
   /** x […, in] → […, out]. */

@@ -9,8 +9,8 @@ export * as init from "./init.ts";
 export * from "./layers.ts";
 export * from "./module.ts";
 export {
-  bceWithLogits,
   type BceOptions,
+  bceWithLogits,
   type ClassLossOptions,
   crossEntropy,
   huberLoss,

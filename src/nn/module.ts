@@ -58,7 +58,9 @@ export abstract class Module {
 
   /** This module and all below it, with their paths. */
   namedModules(prefix = ""): [string, Module][] {
-    const below = this.namedChildren().flatMap(([name, child]) => child.namedModules(prefix ? `${prefix}.${name}` : name));
+    const below = this.namedChildren().flatMap(([name, child]) =>
+      child.namedModules(prefix ? `${prefix}.${name}` : name)
+    );
     return [[prefix, this], ...below];
   }
 
@@ -96,20 +98,30 @@ export abstract class Module {
     const own = this.namedParameters(), names = new Set(own.map(([name]) => name));
     const missing = own.filter(([name]) => !Object.hasOwn(dict, name));
     const unexpected = Object.keys(dict).filter((name) => !names.has(name));
-    const misshapen = own.filter(([name, p]) => Object.hasOwn(dict, name) && !sameShape(dict[name].shape, p.shape));
+    const misshapen = own.filter(([name, p]) =>
+      Object.hasOwn(dict, name) && !sameShape(dict[name].shape, p.shape)
+    );
     const complaints: string[] = [];
     if (options.strict !== false) {
-      if (missing.length) complaints.push(`missing: ${missing.map(([n, p]) => `${n} ${formatShape(p.shape)}`).join(", ")}`);
+      if (missing.length) {
+        complaints.push(`missing: ${missing.map(([n, p]) => `${n} ${formatShape(p.shape)}`).join(", ")}`);
+      }
       if (unexpected.length) {
-        complaints.push(`unexpected: ${unexpected.map((n) => `${n} ${formatShape(dict[n].shape)}`).join(", ")}`);
+        complaints.push(
+          `unexpected: ${unexpected.map((n) => `${n} ${formatShape(dict[n].shape)}`).join(", ")}`,
+        );
       }
     }
     if (misshapen.length) {
-      const list = misshapen.map(([n, p]) => `${n} is ${formatShape(dict[n].shape)}, expected ${formatShape(p.shape)}`);
+      const list = misshapen.map(([n, p]) =>
+        `${n} is ${formatShape(dict[n].shape)}, expected ${formatShape(p.shape)}`
+      );
       complaints.push(`wrong shape: ${list.join(", ")}`);
     }
     if (complaints.length) {
-      throw new FormatError(`loadStateDict: the names do not match this ${this.constructor.name}; ${complaints.join("; ")}`);
+      throw new FormatError(
+        `loadStateDict: the names do not match this ${this.constructor.name}; ${complaints.join("; ")}`,
+      );
     }
     for (const [name, p] of own) {
       const from = dict[name];
