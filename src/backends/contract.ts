@@ -100,7 +100,8 @@ export interface Backend {
    * Reduces `axes` (sorted) of the elementwise `program` (one output; `null` is input 0 itself) over `inputs`, all of
    * one shape. `output` keeps the reduced axes with size 1, contiguous; argmax and argmin write i32 positions. Sums of
    * f32, f16, bf16 are in f32 with an error that grows at most with the logarithm of the length (pairwise, or in blocks).
-   * Max and min pass NaN on, argmax and argmin give the first NaN's position. An empty sum is 0, an empty product 1.
+   * Max and min pass NaN on, argmax and argmin give the first NaN's position; -0 and 0 count as equal. An empty sum is
+   * 0, an empty product 1.
    * Integers are reduced in the compute type and wrap.
    */
   reduce(
