@@ -181,8 +181,8 @@ describe("cpu reduce", () => {
     reduce(engine, "sum", null, [tall], [], [0], four.tested);
     const exact = Math.fround(0.1) * n;
     const [sum, quarter] = [out, four].map((t) => floats(engine, t.tested)[0]);
-    assert.ok(Math.abs(sum / exact - 1) < 1e-6, `${sum} for ${exact}`);
-    assert.ok(Math.abs(quarter / (exact / 4) - 1) < 1e-6, `${quarter} for ${exact / 4}`);
+    assert.ok(Math.abs(sum / exact - 1) < 2e-6, `${sum} for ${exact}`);
+    assert.ok(Math.abs(quarter / (exact / 4) - 1) < 2e-6, `${quarter} for ${exact / 4}`);
     twins.release();
   });
 

@@ -11,26 +11,34 @@ import { program as makeProgram } from "../../../expr/program.ts";
 import type { View } from "../../contract.ts";
 import type { CpuBuffer } from "../buffer.ts";
 import type { Engine } from "../engine.ts";
-import { fold, storedAs } from "./reduce.ts";
+import { reduceInPasses, storedAs } from "./reduce_passes.ts";
 
 /** The largest count of positions that an f32 holds exactly. */
 const exactPositions = 2 ** 24;
 
 const made = new Map<string, Program>();
 
-/** The position where the element equals the extreme, else a number beyond all positions. */
-function positionProgram(program: Program): Program {
-  let result = made.get(program.key);
+/** The position where the element equals the extreme (or both are NaN), else a number beyond all positions. */
+function positionProgram(program: Program, nan: boolean): Program {
+  const key = `${nan} ${program.key}`;
+  let result = made.get(key);
   if (result === undefined) {
     const element = program.outputs[0];
     const extreme = input(program.inputs), position = input(program.inputs + 1);
     const bothNaN = binary("mul", compare("ne", element, element), compare("ne", extreme, extreme));
-    const matches = binary("max", compare("eq", element, extreme), bothNaN);
-    const outputs = [select(matches, position, constant(2147483647))];
+    const equal = compare("eq", element, extreme);
+    const outputs = [select(nan ? binary("max", equal, bothNaN) : equal, position, constant(2147483647))];
     result = makeProgram(program.type, outputs, { inputs: program.inputs + 2, scalars: program.scalars });
-    made.set(program.key, result);
+    made.set(key, result);
   }
   return result;
+}
+
+/** Whether one of `count` floats at `pointer` is NaN; said to be so when there are too many to look. */
+function anyNaN({ f32 }: Engine, pointer: number, count: number): boolean {
+  if (count > 256) return true;
+  for (let at = pointer >>> 2, end = at + count; at < end; at++) if (f32[at] !== f32[at]) return true;
+  return false;
 }
 
 /** Writes i32 positions of the extremes along the one axis. */
@@ -60,14 +68,25 @@ export function argReduce(
         offset: x.offset + from * x.strides[axis],
       }));
       const extreme = scratchView(extremes + p * count * size, dtype, output.shape);
-      fold(engine, kind === "argmax" ? "max" : "min", program, piece, scalars, axes, extreme, false);
+      reduceInPasses(
+        engine,
+        kind === "argmax" ? "max" : "min",
+        program,
+        piece,
+        scalars,
+        axes,
+        extreme,
+        false,
+      );
       const repeated = {
         ...extreme,
         shape: piece.length > 0 ? piece[0].shape : output.shape,
         strides: extreme.strides.map((step, d) => d === axis ? 0 : step),
       };
       const target = pieces === 1 ? output : scratchView(found + 4 * p * count, "i32", output.shape);
-      fold(engine, "min", positionProgram(program), [...piece, repeated], scalars, axes, target, true);
+      const nan = dtype === "f32" && anyNaN(engine, extremes + p * count * size, count);
+      const find = positionProgram(program, nan);
+      reduceInPasses(engine, "first", find, [...piece, repeated], scalars, axes, target, true);
     }
     if (pieces > 1) choosePieces(engine, kind, pieces, count, extremes, found, output);
   } finally {

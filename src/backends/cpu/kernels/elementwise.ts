@@ -14,6 +14,7 @@ import type { View } from "../../contract.ts";
 import type { Engine, Kernel } from "../engine.ts";
 import { Arguments, headWords, type KernelKind, type OperandKind, words } from "./arguments.ts";
 import { isHeavy, storeScalars } from "./expression.ts";
+import { KernelTable } from "./kernel_table.ts";
 import { Layout } from "./layout.ts";
 import { emitRows } from "./rows.ts";
 import type { Pattern } from "./spans.ts";
@@ -30,10 +31,7 @@ interface Choice {
   readonly grain: number;
 }
 
-/** The kernels of one engine in one mode: by program key, then by a number made of the kinds of the operands. */
-type Choices = Map<string, Map<number | string, Choice>>;
-
-const cache = new WeakMap<Engine, [Choices, Choices]>();
+const table = new KernelTable<Choice>();
 const layout = new Layout();
 const patterns: readonly Pattern[] = ["same", "next", "apart"];
 const dtypeCodes = new Map<DType, number>(dtypes.map((dtype, code) => [dtype, code]));
@@ -75,11 +73,7 @@ function patternCode(k: number): number {
 
 function choose(engine: Engine, program: Program, inputs: readonly View[], outputs: readonly View[]): Choice {
   const transposed = arrange(program.type, inputs.length);
-  let modes = cache.get(engine);
-  if (modes === undefined) cache.set(engine, modes = [new Map(), new Map()]);
-  const choices = modes[engine.deterministic ? 1 : 0];
-  let kernels = choices.get(program.key);
-  if (kernels === undefined) choices.set(program.key, kernels = new Map());
+  const kernels = table.of(engine, program);
   let key: number | string = layout.rank * 2 + (transposed ? 1 : 0);
   for (let k = 0; k < layout.operands; k++) {
     const dtype = k < inputs.length ? inputs[k].dtype : outputs[k - inputs.length].dtype;

@@ -9,12 +9,15 @@ import { emitExtreme64 } from "../math/integer.ts";
 import type { Vectors, VectorWriter } from "../math/writer.ts";
 import { shapeOf } from "./operations.ts";
 
-/** What elements are folded with. */
-export type Fold = "sum" | "prod" | "max" | "min";
+/** What elements are folded with; `first` is the minimum of positions, which are never NaN. */
+export type Fold = "sum" | "prod" | "max" | "min" | "first";
+
+/** Every fold. */
+export const folds: readonly Fold[] = ["sum", "prod", "max", "min", "first"];
 
 type ComputeType = Program["type"];
 
-const ops = { sum: "add", prod: "mul", max: "max", min: "min" } as const;
+const ops = { sum: "add", prod: "mul", max: "max", min: "min", first: "min" } as const;
 
 /** The number that changes nothing. */
 export function identityOf(fold: Fold, type: ComputeType): number | bigint {
@@ -35,6 +38,7 @@ export function foldOf(fold: Fold, x: Expr, y: Expr): Expr {
 export function emitCombine(w: VectorWriter, fold: Fold, type: ComputeType, x: Vectors, y: Vectors): Vectors {
   const shape = shapeOf(type), op = ops[fold];
   if (op === "add" || op === "mul") return w.op(`${shape}.${op}`, x, y);
+  if (fold === "first" && shape === "f32x4") return w.atMost(x, y);
   if (shape === "i64x2") return emitExtreme64(w, op, x, y);
   return w.op(shape === "f32x4" ? `f32x4.${op}` : `i32x4.${op}_s`, x, y);
 }

@@ -3,7 +3,8 @@
  *
  * An item is a part of the rows and a piece of the columns. It collects in memory, in a line of results that stays in
  * the first cache; as collecting is itself elementwise (what was collected, and the element, in; what is collected
- * now, out), spans of the derived program do it. Four rows are folded among themselves first where that is simple.
+ * now, out), spans of the derived program do it. Four short rows are folded among themselves first; of long ones, one at
+ * a time is read, since memory is fast only where it is read in order.
  *
  * @module
  */
@@ -97,7 +98,7 @@ export function emitReduceColumns(m: ModuleBuilder, context: KernelContext, kind
   };
   const finish: Program = { ...program, inputs: 1, scalars: 0, outputs: [input(0)] };
   const single = collecting(kind, 1);
-  const several = kind.reduced === 1 && program.inputs <= 2 && !isHeavy(program)
+  const several = kind.short && kind.reduced === 1 && program.inputs <= 2 && !isHeavy(program)
     ? collecting(kind, together)
     : null;
   const group: SpanOperand[] = several === null
