@@ -1,20 +1,14 @@
 /**
- * Tensors from nothing: given values, constants, ranges and random numbers.
- *
- * Random numbers come from one generator per process, seeded by `manualSeed`, or from a seed given with the call; the
- * same seed gives the same bits on every device and runtime.
+ * Tensors from nothing: given values, constants and ranges. (Random numbers are in `random.ts`.)
  *
  * @module
  */
 import type { DeviceName } from "../backends/contract.ts";
 import { type DataArray, type DType, isDType, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
-import { Generator, type GeneratorState } from "../core/random.ts";
-import { formatShape, type Shape, sizeOf } from "../core/shape.ts";
-import { asLeaf, backendOf, demandDType, fromData, fromNumbers, tidy } from "../tensor/mod.ts";
+import { formatShape, type Shape } from "../core/shape.ts";
+import { asLeaf, backendOf, demandDType, fromData, fromNumbers } from "../tensor/mod.ts";
 import { empty as allocate, filled } from "./bridge.ts";
-import { add, mul } from "./elementwise.ts";
-import { toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** What every creating function takes. */
@@ -27,38 +21,11 @@ export interface TensorOptions {
   requiresGrad?: boolean;
 }
 
-/** Options of the random functions. */
-export interface RandomOptions extends TensorOptions {
-  /** An integer that makes the result reproducible on its own, leaving the process's generator alone. */
-  seed?: number;
-}
-
 /** Numbers as nested arrays. */
 export type NestedArray = number | boolean | bigint | readonly NestedArray[];
 
-const generator = new Generator(Math.floor(Math.random() * 2 ** 48));
-
-/** Seeds the process's random numbers: the same seed gives the same tensors and samples from here on. */
-export function manualSeed(seed: number): void {
-  generator.seed(seed);
-}
-
-/** Where the process's random numbers stand, for {@link setRandomState}. */
-export function randomState(): GeneratorState {
-  return generator.getState();
-}
-
-/** Continues the process's random numbers where `state` was taken. */
-export function setRandomState(state: GeneratorState): void {
-  generator.setState(state);
-}
-
-/** The process's generator. */
-export function defaultGenerator(): Generator {
-  return generator;
-}
-
-function finish(t: Tensor, options: TensorOptions): Tensor {
+/** `t`, as a leaf when the options ask for one. @throws {DTypeError} for integers. */
+export function finish(t: Tensor, options: TensorOptions): Tensor {
   if (options.requiresGrad) {
     if (!isFloat(t.dtype)) {
       throw new DTypeError(`requiresGrad: only floating-point tensors have gradients, this one is ${t.dtype}`);
@@ -68,13 +35,15 @@ function finish(t: Tensor, options: TensorOptions): Tensor {
   return t;
 }
 
-function checked(dtype: DType | undefined, fallback: () => DType): DType {
+/** A dtype option, or what there is without it. @throws {DTypeError} for what is no dtype. */
+export function dtypeOption(dtype: DType | undefined, fallback: () => DType): DType {
   if (dtype === undefined) return fallback();
   if (!isDType(dtype)) throw new DTypeError(`"${dtype}" is no dtype; there are f32 f16 bf16 i64 i32 u8 bool`);
   return dtype;
 }
 
-function checkShape(shape: Shape, what: string): Shape {
+/** A copy of `shape`. @throws {ShapeError} when it is not a list of sizes. */
+export function checkShape(shape: Shape, what: string): Shape {
   if (!Array.isArray(shape)) throw new ShapeError(`${what}: a shape is a list of sizes such as [2, 3], not ${shape}`);
   for (const n of shape) {
     if (!Number.isInteger(n) || n < 0) throw new ShapeError(`${what}: ${formatShape(shape)} is not a shape`);
@@ -154,14 +123,14 @@ export function tensor(
   let raw: DataArray, shape: Shape, dtype: DType;
   if (ArrayBuffer.isView(data)) {
     const list = data as Float32Array;
-    dtype = checked(options.dtype, () => typeOfArray(data));
+    dtype = dtypeOption(options.dtype, () => typeOfArray(data));
     shape = options.shape ? checkShape(options.shape, "tensor") : [list.length];
     raw = isRaw(data, dtype) ? data as DataArray : fromNumbers(list, dtype);
   } else {
     const { values, shape: own } = flatten(data);
     const kinds = new Set(values.map((v) => typeof v));
     const natural = kinds.size === 1 && kinds.has("boolean") ? "bool" : kinds.has("bigint") ? "i64" : "f32";
-    dtype = checked(options.dtype, () => natural);
+    dtype = dtypeOption(options.dtype, () => natural);
     raw = fromNumbers(values, dtype);
     shape = options.shape ? checkShape(options.shape, "tensor") : own;
   }
@@ -171,25 +140,29 @@ export function tensor(
 
 /** A tensor of `shape` full of `value`. */
 export function full(shape: Shape, value: number | boolean, options: TensorOptions = {}): Tensor {
-  const dtype = checked(options.dtype, () => typeof value === "boolean" ? "bool" : "f32");
+  return constant("full", shape, value, options);
+}
+
+function constant(what: string, shape: Shape, value: number | boolean, options: TensorOptions): Tensor {
+  const dtype = dtypeOption(options.dtype, () => typeof value === "boolean" ? "bool" : "f32");
   const backend = backendOf(options.device);
   demandDType(dtype, backend);
-  return finish(filled(checkShape(shape, "full"), Number(value), dtype, backend), options);
+  return finish(filled(checkShape(shape, what), Number(value), dtype, backend, what), options);
 }
 
 /** Zeros. */
 export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
-  return full(shape, 0, { dtype: "f32", ...options });
+  return constant("zeros", shape, 0, options);
 }
 
 /** Ones. */
 export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
-  return full(shape, 1, { dtype: "f32", ...options });
+  return constant("ones", shape, 1, options);
 }
 
 /** A tensor with undefined contents, to be written before it is read. */
 export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
-  const dtype = checked(options.dtype, () => "f32"), backend = backendOf(options.device);
+  const dtype = dtypeOption(options.dtype, () => "f32"), backend = backendOf(options.device);
   demandDType(dtype, backend);
   return finish(
     allocate(checkShape(shape, "empty"), dtype, backend, "empty"),
@@ -208,7 +181,7 @@ export function onesLike(t: Tensor, options: TensorOptions = {}): Tensor {
 }
 
 function range(start: number, step: number, count: number, options: TensorOptions, natural: DType): Tensor {
-  const dtype = checked(options.dtype, () => natural), values = new Float64Array(count);
+  const dtype = dtypeOption(options.dtype, () => natural), values = new Float64Array(count);
   for (let i = 0; i < count; i++) values[i] = start + i * step;
   return tensor(values, { ...options, dtype });
 }
@@ -235,6 +208,7 @@ export function arange(...args: (number | TensorOptions | undefined)[]): Tensor 
 
 /** `steps` evenly spaced numbers from `start` to `end`, both included. */
 export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
+  if (!Number.isInteger(steps) || steps < 0) throw new OptionError(`linspace: steps is a whole number, not ${steps}`);
   return range(start, steps > 1 ? (end - start) / (steps - 1) : 0, steps, options, "f32");
 }
 
@@ -244,56 +218,8 @@ export function eye(n: number, options?: TensorOptions): Tensor;
 export function eye(n: number, m: number, options?: TensorOptions): Tensor;
 export function eye(n: number, second?: number | TensorOptions, third: TensorOptions = {}): Tensor {
   const m = typeof second === "number" ? second : n, options = typeof second === "object" ? second : third;
+  checkShape([n, m], "eye");
   const values = new Float32Array(n * m);
   for (let i = 0; i < Math.min(n, m); i++) values[i * m + i] = 1;
   return tensor(values, { dtype: "f32", ...options, shape: [n, m] });
-}
-
-function random(kind: "uniform" | "normal", shape: Shape, options: RandomOptions): Tensor {
-  const dtype = checked(options.dtype, () => "f32");
-  if (!isFloat(dtype)) throw new DTypeError(`random numbers are floating-point; use randint for ${dtype}`);
-  const backend = backendOf(options.device), size = sizeOf(checkShape(shape, kind));
-  const source = options.seed === undefined ? generator : new Generator(options.seed);
-  const { seed, offset } = source.reserve(size);
-  return finish(
-    tidy(() => {
-      const out = allocate([...shape], "f32", backend, kind);
-      if (size) backend.random(kind, seed, offset, out);
-      return toDType(out, dtype);
-    }),
-    options,
-  );
-}
-
-/** Uniform random numbers in [0, 1). */
-export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
-  return random("uniform", shape, options);
-}
-
-/** Standard normal random numbers. */
-export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
-  return random("normal", shape, options);
-}
-
-/** Random whole numbers in [0, high); i32 unless told. */
-export function randint(high: number, shape: Shape, options?: RandomOptions): Tensor;
-/** Random whole numbers in [low, high); i32 unless told. */
-export function randint(low: number, high: number, shape: Shape, options?: RandomOptions): Tensor;
-export function randint(first: number, ...rest: (number | Shape | RandomOptions | undefined)[]): Tensor {
-  const [low, high] = typeof rest[0] === "number" ? [first, rest.shift() as number] : [0, first];
-  const [shape, options = {}] = rest as [Shape, RandomOptions?];
-  if (!(Number.isInteger(low) && Number.isInteger(high) && low < high)) {
-    throw new OptionError(`randint: low ${low} and high ${high} must be whole numbers, low < high`);
-  }
-  const source = options.seed === undefined ? generator : new Generator(options.seed);
-  const values = new Float64Array(sizeOf(checkShape(shape, "randint")));
-  for (let i = 0; i < values.length; i++) values[i] = source.integer(low, high);
-  return tensor(values, { dtype: "i32", ...options, shape });
-}
-
-/** Uniform random numbers in [low, high). */
-export function uniform(shape: Shape, low: number, high: number, options: RandomOptions = {}): Tensor {
-  const { requiresGrad, ...rest } = options;
-  const out = tidy(() => add(mul(rand(shape, rest), high - low), low));
-  return finish(out, requiresGrad ? { requiresGrad } : {});
 }

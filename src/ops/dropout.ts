@@ -8,7 +8,7 @@ import { DTypeError, OptionError } from "../core/errors.ts";
 import { binary, compare, constant, input, scalar, select } from "../expr/nodes.ts";
 import { prepare, tidy } from "../tensor/mod.ts";
 import { apply, computeType } from "./bridge.ts";
-import { rand } from "./create.ts";
+import { rand } from "./random.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** x · scale where the random number is not below p, else 0. */

@@ -7,7 +7,20 @@ export * from "./activations.ts";
 export * from "./attention.ts";
 export { copyInto } from "./bridge.ts";
 export * from "./conv.ts";
-export * from "./create.ts";
+export {
+  arange,
+  empty,
+  eye,
+  full,
+  linspace,
+  type NestedArray,
+  ones,
+  onesLike,
+  tensor,
+  type TensorOptions,
+  zeros,
+  zerosLike,
+} from "./create.ts";
 export * from "./dropout.ts";
 export * from "./einsum.ts";
 export * from "./elementwise.ts";
@@ -17,6 +30,7 @@ export * from "./join.ts";
 export * from "./losses.ts";
 export * from "./matmul.ts";
 export * from "./norm.ts";
+export * from "./random.ts";
 export * from "./reduce.ts";
 export { toDType } from "./row.ts";
 export * from "./softmax.ts";

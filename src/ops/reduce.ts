@@ -24,6 +24,13 @@ export type Dims = number | readonly number[] | null;
 /** `keepdim`, plain or by name. */
 export type KeepDim = boolean | { keepdim?: boolean };
 
+function axesOf(dim: Dims, rank: number, what: string): number[] {
+  if (dim !== null && typeof dim === "object" && !Array.isArray(dim)) {
+    throw new ShapeError(`${what}: dim is a number, a list of numbers or null for all; options come after it`);
+  }
+  return normalizeAxes(dim, rank, what);
+}
+
 function keepdimOf(option: KeepDim): boolean {
   return typeof option === "boolean" ? option : option.keepdim ?? false;
 }
@@ -73,12 +80,12 @@ function sumType(dtype: DType): DType {
 
 /** The sum. bool and u8 add up in i32. */
 export function sum(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  return total(x, normalizeAxes(dim, x.shape.length, "sum"), keepdimOf(keepdim), sumType(x.dtype));
+  return total(x, axesOf(dim, x.shape.length, "sum"), keepdimOf(keepdim), sumType(x.dtype));
 }
 
 /** The mean; integers give f32. f16 and bf16 are summed in f32, so the sum does not overflow. */
 export function mean(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  const axes = normalizeAxes(dim, x.shape.length, "mean");
+  const axes = axesOf(dim, x.shape.length, "mean");
   const result = isFloat(x.dtype) ? x.dtype : "f32", wide = x.dtype === "f64" ? "f64" : "f32";
   return tidy(() => {
     const from = isFloat(x.dtype) ? x : toDType(x, "f32");
@@ -88,7 +95,7 @@ export function mean(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
 
 /** The product of all elements along `dim`. bool and u8 multiply in i32. */
 export function prod(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  const axes = normalizeAxes(dim, x.shape.length, "prod"), kept = keptShape(x.shape, axes), shape = x.shape;
+  const axes = axesOf(dim, x.shape.length, "prod"), kept = keptShape(x.shape, axes), shape = x.shape;
   const out = drop(reduced("prod", x, axes, sumType(x.dtype)), axes, keepdimOf(keepdim));
   return record("prod", out, [x], [x], (g, [x]) => {
     const slope = isRecording() && x.size ? productsOfOthers(x, axes) : slopeOfProduct(x, axes);
@@ -115,7 +122,7 @@ function productsOfOthers(x: Tensor, axes: readonly number[]): Tensor {
 }
 
 function extreme(kind: "max" | "min", x: Tensor, dim: Dims, keepdim: KeepDim): Tensor {
-  const axes = normalizeAxes(dim, x.shape.length, kind), kept = keptShape(x.shape, axes), shape = x.shape;
+  const axes = axesOf(dim, x.shape.length, kind), kept = keptShape(x.shape, axes), shape = x.shape;
   demandElements(kind, x, axes);
   const out = drop(reduced(kind, x, axes, x.dtype), axes, keepdimOf(keepdim));
   return record(`a${kind}`, out, [x], [x, out], (g, [x, y]) => {
@@ -178,7 +185,7 @@ export interface VarOptions {
 /** The variance, divided by (count − correction); correction 1 unless told. In two passes, so a large mean is no harm. */
 export function variance(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
   const { correction = 1, keepdim = false } = options;
-  const axes = normalizeAxes(dim, x.shape.length, "var");
+  const axes = axesOf(dim, x.shape.length, "var");
   return tidy(() =>
     inFloat32(x, (x) => {
       const centred = sub(x, mean(x, axes, true));
@@ -200,7 +207,7 @@ export function std(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tens
 
 /** ln Σ eˣ along `dim`, without overflow. */
 export function logsumexp(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  const axes = normalizeAxes(dim, x.shape.length, "logsumexp"), kept = keptShape(x.shape, axes);
+  const axes = axesOf(dim, x.shape.length, "logsumexp"), kept = keptShape(x.shape, axes);
   demandElements("logsumexp", x, axes);
   return tidy(() =>
     inFloat32(x, (x) => {

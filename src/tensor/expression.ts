@@ -113,7 +113,8 @@ export function promoteOperands(name: string, operands: readonly Operand[]): DTy
 }
 
 function notAnOperand(name: string, x: unknown, position: number): DTypeError {
-  const given = x === null ? "null" : Array.isArray(x) ? "a list" : ArrayBuffer.isView(x) ? "an array" : `a ${typeof x}`;
+  const kind = x === null || x === undefined ? String(x) : Array.isArray(x) ? "a list" : `a ${typeof x}`;
+  const given = ArrayBuffer.isView(x) ? "an array" : kind;
   return new DTypeError(`${name}: operand ${position} is ${given}; pass a number or a tensor (tensor(…) makes one)`);
 }
 

@@ -1,0 +1,95 @@
+/**
+ * Tensors of random numbers.
+ *
+ * They come from one generator per process, seeded by `manualSeed`, or from a seed given with the call; the same seed
+ * gives the same bits on every device and runtime.
+ *
+ * @module
+ */
+import { isFloat } from "../core/dtype.ts";
+import { DTypeError, OptionError } from "../core/errors.ts";
+import { Generator, type GeneratorState } from "../core/random.ts";
+import { type Shape, sizeOf } from "../core/shape.ts";
+import { backendOf, tidy } from "../tensor/mod.ts";
+import { empty } from "./bridge.ts";
+import { checkShape, dtypeOption, finish, tensor, type TensorOptions } from "./create.ts";
+import { add, mul } from "./elementwise.ts";
+import { toDType } from "./row.ts";
+import type { Tensor } from "./tensor.ts";
+
+/** Options of the random functions. */
+export interface RandomOptions extends TensorOptions {
+  /** An integer that makes the result reproducible on its own, leaving the process's generator alone. */
+  seed?: number;
+}
+
+const generator = new Generator(Math.floor(Math.random() * 2 ** 48));
+
+/** Seeds the process's random numbers: the same seed gives the same tensors and samples from here on. */
+export function manualSeed(seed: number): void {
+  generator.seed(seed);
+}
+
+/** Where the process's random numbers stand, for {@link setRandomState}. */
+export function randomState(): GeneratorState {
+  return generator.getState();
+}
+
+/** Continues the process's random numbers where `state` was taken. */
+export function setRandomState(state: GeneratorState): void {
+  generator.setState(state);
+}
+
+/** The process's generator. */
+export function defaultGenerator(): Generator {
+  return generator;
+}
+
+function random(kind: "uniform" | "normal", shape: Shape, options: RandomOptions): Tensor {
+  const dtype = dtypeOption(options.dtype, () => "f32");
+  if (!isFloat(dtype)) throw new DTypeError(`random numbers are floating-point; use randint for ${dtype}`);
+  const backend = backendOf(options.device), size = sizeOf(checkShape(shape, kind));
+  const source = options.seed === undefined ? generator : new Generator(options.seed);
+  const { seed, offset } = source.reserve(size);
+  return finish(
+    tidy(() => {
+      const out = empty([...shape], "f32", backend, kind);
+      if (size) backend.random(kind, seed, offset, out);
+      return toDType(out, dtype);
+    }),
+    options,
+  );
+}
+
+/** Uniform random numbers in [0, 1). */
+export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
+  return random("uniform", shape, options);
+}
+
+/** Standard normal random numbers. */
+export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
+  return random("normal", shape, options);
+}
+
+/** Random whole numbers in [0, high); i32 unless told. */
+export function randint(high: number, shape: Shape, options?: RandomOptions): Tensor;
+/** Random whole numbers in [low, high); i32 unless told. */
+export function randint(low: number, high: number, shape: Shape, options?: RandomOptions): Tensor;
+export function randint(first: number, ...rest: (number | Shape | RandomOptions | undefined)[]): Tensor {
+  const [low, high] = typeof rest[0] === "number" ? [first, rest.shift() as number] : [0, first];
+  const [shape, options = {}] = rest as [Shape, RandomOptions?];
+  if (!(Number.isInteger(low) && Number.isInteger(high) && low < high)) {
+    throw new OptionError(`randint: low ${low} and high ${high} must be whole numbers, low < high`);
+  }
+  const source = options.seed === undefined ? generator : new Generator(options.seed);
+  const values = new Float64Array(sizeOf(checkShape(shape, "randint")));
+  for (let i = 0; i < values.length; i++) values[i] = source.integer(low, high);
+  return tensor(values, { dtype: "i32", ...options, shape });
+}
+
+/** Uniform random numbers in [low, high). */
+export function uniform(shape: Shape, low: number, high: number, options: RandomOptions = {}): Tensor {
+  const { requiresGrad, ...rest } = options;
+  const out = tidy(() => add(mul(rand(shape, rest), high - low), low));
+  return finish(out, requiresGrad ? { requiresGrad } : {});
+}
