@@ -7,7 +7,7 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { nearest } from "../mod.ts";
+import { nearest } from "../src/core/nearest.ts";
 
 /** A call that cannot be understood: exit status 2. */
 export class UsageError extends Error {
@@ -109,7 +109,8 @@ function convert(name: string, option: Option, raw: string): string | number {
     : option.min !== undefined
     ? ` from ${option.min}`
     : "";
-  const ok = raw.trim() !== "" && Number.isFinite(n) && (!whole || Number.isInteger(n)) && !(n < (option.min ?? -Infinity)) &&
+  const ok = raw.trim() !== "" && Number.isFinite(n) && (!whole || Number.isInteger(n)) &&
+    !(n < (option.min ?? -Infinity)) &&
     !(n > (option.max ?? Infinity));
   if (!ok) throw new UsageError(`--${name} is a ${whole ? "whole number" : "number"}${range}, not "${raw}"`);
   return n;
@@ -127,12 +128,19 @@ export function parse(command: Command, args: readonly string[]): { values: Valu
   );
   let parsed: { values: Record<string, unknown>; positionals: string[] };
   try {
-    parsed = parseArgs({ args: joinNegative(args, options), options: config, allowPositionals: true, strict: true });
+    parsed = parseArgs({
+      args: joinNegative(args, options),
+      options: config,
+      allowPositionals: true,
+      strict: true,
+    });
   } catch (error) {
     const code = (error as { code?: string }).code;
     const unknown = /'(-[^']+)'/.exec(String((error as Error).message))?.[1];
     if (code === "ERR_PARSE_ARGS_UNKNOWN_OPTION" && unknown) {
-      const guess = unknown.startsWith("--") ? `; did you mean --${nearest(unknown.slice(2).split("=")[0], Object.keys(options))}?` : "";
+      const guess = unknown.startsWith("--")
+        ? `; did you mean --${nearest(unknown.slice(2).split("=")[0], Object.keys(options))}?`
+        : "";
       throw new UsageError(`${command.name} has no option ${unknown.split("=")[0]}${guess}`);
     }
     throw new UsageError((error as Error).message.split(". ")[0]);
@@ -158,7 +166,9 @@ function joinNegative(args: readonly string[], options: Options): string[] {
   for (let i = 0; i < args.length; i++) {
     if (args[i] === "--") return [...joined, ...args.slice(i)];
     const next = args[i + 1];
-    const option = Object.hasOwn(options, args[i].slice(2)) && args[i].startsWith("--") ? options[args[i].slice(2)] : undefined;
+    const option = Object.hasOwn(options, args[i].slice(2)) && args[i].startsWith("--")
+      ? options[args[i].slice(2)]
+      : undefined;
     if (option?.value && next !== undefined && /^-\d/.test(next)) {
       joined.push(`${args[i]}=${next}`);
       i++;

@@ -7,7 +7,8 @@
  * @module
  */
 import { argv, exit } from "node:process";
-import { CancelledError, nearest } from "../mod.ts";
+import { CancelledError } from "../mod.ts";
+import { nearest } from "../src/core/nearest.ts";
 import { type Command, help, parse, UsageError } from "./command.ts";
 import { commands } from "./commands/mod.ts";
 import { note, print } from "./output.ts";
@@ -36,7 +37,9 @@ function find(args: readonly string[]): { command: Command; words: number } {
   }
   const family = commands.filter((c) => c.name.startsWith(`${args[0]} `)).map((c) => c.name);
   if (family.length) throw new UsageError(`"${args[0]}" needs one of: ${family.join(", ")}`);
-  throw new UsageError(`there is no command "${args[0]}"; did you mean "${nearest(args[0], commands.map((c) => c.name))}"?`);
+  throw new UsageError(
+    `there is no command "${args[0]}"; did you mean "${nearest(args[0], commands.map((c) => c.name))}"?`,
+  );
 }
 
 /** Runs the command line and gives the exit status. */

@@ -12,13 +12,23 @@ export const bundledModel: URL = new URL("../web/models/shakespeare/", import.me
 /** Which device, how many threads. */
 export const deviceOptions: Options = {
   device: { value: "NAME", choices: ["cpu", "webgpu", "reference"], help: "where to compute (default cpu)" },
-  threads: { value: "N", type: "integer", min: 1, max: 1024, help: "threads of the cpu device (default: all)" },
+  threads: {
+    value: "N",
+    type: "integer",
+    min: 1,
+    max: 1024,
+    help: "threads of the cpu device (default: all)",
+  },
 };
 
 /** Which model, in what form. */
 export const modelOptions: Options = {
   model: { value: "DIR|REPO", help: "folder, URL or hub repository (default: the bundled model)" },
-  dtype: { value: "TYPE", choices: ["f32", "f16", "bf16"], help: "hold matrices as f32, f16 or bf16 (default: as in the file)" },
+  dtype: {
+    value: "TYPE",
+    choices: ["f32", "f16", "bf16"],
+    help: "hold matrices as f32, f16 or bf16 (default: as in the file)",
+  },
   ...deviceOptions,
 };
 
@@ -37,7 +47,10 @@ export async function applyDevice(values: Values): Promise<DeviceName> {
 }
 
 /** Loads the model that the options name. */
-export async function loadModel(values: Values, signal?: AbortSignal): Promise<{ model: GPT2; name: string; device: DeviceName; loadMs: number }> {
+export async function loadModel(
+  values: Values,
+  signal?: AbortSignal,
+): Promise<{ model: GPT2; name: string; device: DeviceName; loadMs: number }> {
   const device = await applyDevice(values), started = performance.now();
   const where = values.text("model") ?? bundledModel;
   const model = await GPT2.load(where, {
@@ -54,7 +67,11 @@ export function parseIds(text: string): number[] {
   const ids = parts.map(Number);
   const bad = parts.find((_, i) => !Number.isInteger(ids[i]) || ids[i] < 0);
   if (bad !== undefined || !ids.length) {
-    throw new UsageError(`--prompt-ids are whole numbers such as 15,27,3; ${bad === undefined ? "there are none" : `"${bad}" is not one`}`);
+    throw new UsageError(
+      `--prompt-ids are whole numbers such as 15,27,3; ${
+        bad === undefined ? "there are none" : `"${bad}" is not one`
+      }`,
+    );
   }
   return ids;
 }

@@ -13,7 +13,9 @@ export async function plotLosses(path: string, log: readonly LogEntry[], title: 
   try {
     [vega, lite] = await Promise.all([import("vega"), import("vega-lite")]);
   } catch (cause) {
-    throw new FerrotypeError(`--plot needs the packages vega and vega-lite: npm install vega vega-lite`, { cause });
+    throw new FerrotypeError(`--plot needs the packages vega and vega-lite: npm install vega vega-lite`, {
+      cause,
+    });
   }
   const values = log.flatMap(({ step, loss, eval_loss: held }) => [
     ...(loss === undefined ? [] : [{ step, loss, kind: "training" }]),

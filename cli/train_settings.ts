@@ -15,22 +15,56 @@ export const runOptions: Options = {
   "n-embd": { value: "N", type: "integer", min: 1, help: "width (default 128)" },
   "block-size": { value: "N", type: "integer", min: 2, help: "tokens the model looks back on (default 128)" },
   dropout: { value: "P", type: "number", min: 0, max: 0.99, help: "dropout while training (default 0)" },
-  "vocab-size": { value: "N", type: "integer", min: 0, help: "tokens of a byte-level BPE; 0: characters (default 0)" },
+  "vocab-size": {
+    value: "N",
+    type: "integer",
+    min: 0,
+    help: "tokens of a byte-level BPE; 0: characters (default 0)",
+  },
   "batch-size": { value: "N", type: "integer", min: 1, help: "sequences in a batch (default 16)" },
   "grad-accum": { value: "N", type: "integer", min: 1, help: "batches to a step (default 1)" },
   steps: { value: "N", type: "integer", min: 1, help: "steps of the whole run (default 2000)" },
   lr: { value: "R", type: "number", min: 0, help: "highest learning rate (default 0.001)" },
   "min-lr": { value: "R", type: "number", min: 0, help: "learning rate at the end (default: a tenth of lr)" },
-  warmup: { value: "N", type: "integer", min: 0, help: "steps in which the rate rises (default: a twentieth of steps)" },
-  schedule: { value: "NAME", choices: ["cosine", "linear", "constant"], help: "how the rate falls: cosine, linear, constant (default cosine)" },
+  warmup: {
+    value: "N",
+    type: "integer",
+    min: 0,
+    help: "steps in which the rate rises (default: a twentieth of steps)",
+  },
+  schedule: {
+    value: "NAME",
+    choices: ["cosine", "linear", "constant"],
+    help: "how the rate falls: cosine, linear, constant (default cosine)",
+  },
   "weight-decay": { value: "W", type: "number", min: 0, help: "AdamW's decay of matrices (default 0.1)" },
   beta2: { value: "B", type: "number", min: 0, max: 0.99999, help: "AdamW's second beta (default 0.99)" },
   clip: { value: "N", type: "number", min: 0, help: "largest gradient norm; 0: no clipping (default 1)" },
   seed: { value: "N", type: "integer", min: 0, help: "of weights, batches and dropout (default 1337)" },
-  "val-fraction": { value: "F", type: "number", min: 0, max: 0.9, help: "the end of the text that is held out (default 0.1)" },
-  "eval-every": { value: "N", type: "integer", min: 1, help: "steps between evaluations (default: a tenth of steps)" },
-  "save-every": { value: "N", type: "integer", min: 1, help: "steps between checkpoints (default: eval-every)" },
-  dtype: { value: "TYPE", choices: ["f32", "f16", "bf16"], help: "how the model is stored (training is in f32; default f32)" },
+  "val-fraction": {
+    value: "F",
+    type: "number",
+    min: 0,
+    max: 0.9,
+    help: "the end of the text that is held out (default 0.1)",
+  },
+  "eval-every": {
+    value: "N",
+    type: "integer",
+    min: 1,
+    help: "steps between evaluations (default: a tenth of steps)",
+  },
+  "save-every": {
+    value: "N",
+    type: "integer",
+    min: 1,
+    help: "steps between checkpoints (default: eval-every)",
+  },
+  dtype: {
+    value: "TYPE",
+    choices: ["f32", "f16", "bf16"],
+    help: "how the model is stored (training is in f32; default f32)",
+  },
 };
 
 /** Every value filled in. */
@@ -99,7 +133,9 @@ export function newSettings(values: Values, text: string): RunSettings {
 
 /** Settings of the run in `path`. @throws {UsageError} for an option that says otherwise than the run was begun. */
 export async function savedSettings(path: string, values: Values, text: string): Promise<RunSettings> {
-  if (!await exists(path)) throw new UsageError(`--resume: ${path} is not there; no run was begun in this folder`);
+  if (!await exists(path)) {
+    throw new UsageError(`--resume: ${path} is not there; no run was begun in this folder`);
+  }
   let saved: RunSettings;
   try {
     saved = JSON.parse(await readTextFile(path));
@@ -109,9 +145,13 @@ export async function savedSettings(path: string, values: Values, text: string):
   for (const name of Object.keys(runOptions)) {
     const given = values.text(name), before = (saved as unknown as Record<string, unknown>)[name];
     if (given !== undefined && given !== before) {
-      throw new UsageError(`--resume: the run was begun with --${name} ${before}; it cannot go on with ${given}`);
+      throw new UsageError(
+        `--resume: the run was begun with --${name} ${before}; it cannot go on with ${given}`,
+      );
     }
   }
-  if (text !== saved.text) throw new UsageError(`--resume: the run was begun on ${saved.text}; it cannot go on with ${text}`);
+  if (text !== saved.text) {
+    throw new UsageError(`--resume: the run was begun on ${saved.text}; it cannot go on with ${text}`);
+  }
   return saved;
 }

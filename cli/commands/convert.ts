@@ -24,7 +24,11 @@ export const convert: Command = {
   summary: "Copies a GPT-2 folder or a safetensors file in another dtype or in shards.",
   positionals: [2, 2],
   options: {
-    dtype: { value: "TYPE", choices: ["f32", "f16", "bf16"], help: "store matrices as f32, f16 or bf16 (default: unchanged)" },
+    dtype: {
+      value: "TYPE",
+      choices: ["f32", "f16", "bf16"],
+      help: "store matrices as f32, f16 or bf16 (default: unchanged)",
+    },
     "shard-size": { value: "SIZE", help: "largest file, such as 500MB (default: one file)" },
   },
   async run(values, [from, to]) {
@@ -40,7 +44,9 @@ export const convert: Command = {
       await saveSafetensors(to, tensors, { ...options, metadata: { ...file.metadata } });
     }
     const written = await stat(await isDirectory(to) ? `${to}/model.safetensors` : to);
-    if (values.flag("json")) return await printJson({ in: from, out: to, dtype: dtype ?? null, bytes: written?.size ?? null });
+    if (values.flag("json")) {
+      return await printJson({ in: from, out: to, dtype: dtype ?? null, bytes: written?.size ?? null });
+    }
     await note(`wrote ${to}${written ? ` (${formatBytes(written.size)})` : ""}`);
   },
 };

@@ -19,9 +19,23 @@ export const doctor: Command = {
     if (values.flag("json")) return await printJson(found);
     const line = (name: string, text: string): Promise<void> => print(`${name.padEnd(14)}${text}`);
     await line("runtime", found.runtime);
-    await line("system", `${found.system}${found.cpu ? `, ${found.cpu}` : ""}${found.memory ? `, ${formatBytes(found.memory)}` : ""}`);
-    await line("threads", `${found.threads.used} of ${found.threads.hardware}${found.threads.detail ? `: ${found.threads.detail}` : ""}`);
-    for (const [name, a] of Object.entries(found.wasm)) await line(name, a.available ? "yes" : `no: ${a.detail ?? "the engine does not have it"}`);
-    for (const [name, a] of Object.entries(found.devices)) await line(`device ${name}`, `${a.available ? "yes" : "no"}${a.detail ? `: ${a.detail}` : ""}`);
+    await line(
+      "system",
+      `${found.system}${found.cpu ? `, ${found.cpu}` : ""}${
+        found.memory ? `, ${formatBytes(found.memory)}` : ""
+      }`,
+    );
+    await line(
+      "threads",
+      `${found.threads.used} of ${found.threads.hardware}${
+        found.threads.detail ? `: ${found.threads.detail}` : ""
+      }`,
+    );
+    for (const [name, a] of Object.entries(found.wasm)) {
+      await line(name, a.available ? "yes" : `no: ${a.detail ?? "the engine does not have it"}`);
+    }
+    for (const [name, a] of Object.entries(found.devices)) {
+      await line(`device ${name}`, `${a.available ? "yes" : "no"}${a.detail ? `: ${a.detail}` : ""}`);
+    }
   },
 };

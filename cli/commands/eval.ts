@@ -16,15 +16,32 @@ export const evalCommand: Command = {
   name: "eval",
   usage: "TEXTFILE [options]",
   summary: "Prints loss, perplexity and bits per byte of a model on a text.",
-  details: "The text is read in windows of --block-size tokens; of each window, the last --stride tokens count, so that every\n" +
+  details:
+    "The text is read in windows of --block-size tokens; of each window, the last --stride tokens count, so that every\n" +
     "token is predicted once with as much before it as the windows allow.",
   positionals: [1, 1],
   options: {
     ...modelOptions,
-    "block-size": { value: "N", type: "integer", min: 2, help: "tokens in a window (default: the model's positions)" },
-    stride: { value: "N", type: "integer", min: 1, help: "tokens from one window to the next (default: half a window)" },
+    "block-size": {
+      value: "N",
+      type: "integer",
+      min: 2,
+      help: "tokens in a window (default: the model's positions)",
+    },
+    stride: {
+      value: "N",
+      type: "integer",
+      min: 1,
+      help: "tokens from one window to the next (default: half a window)",
+    },
     "batch-size": { value: "N", type: "integer", min: 1, help: "windows at a time (default 8)" },
-    fraction: { value: "F", type: "number", min: 0, max: 1, help: "only the last F of the text (0.1: the last tenth)" },
+    fraction: {
+      value: "F",
+      type: "number",
+      min: 0,
+      max: 1,
+      help: "only the last F of the text (0.1: the last tenth)",
+    },
   },
   async run(values, positionals) {
     const whole = await readText(positionals[0]), fraction = values.number("fraction") ?? 1;
@@ -36,7 +53,9 @@ export const evalCommand: Command = {
       if (!model.tokenizer) throw new UsageError(`${name} has no tokenizer to read the text with`);
       const ids = model.tokenizer.encode(text);
       const blockSize = values.number("block-size") ?? model.contextLength;
-      if (blockSize > model.contextLength) throw new UsageError(`--block-size is at most the model's ${model.contextLength} positions`);
+      if (blockSize > model.contextLength) {
+        throw new UsageError(`--block-size is at most the model's ${model.contextLength} positions`);
+      }
       const result = await evaluate(model, ids, {
         blockSize,
         stride: values.number("stride") ?? Math.max(1, blockSize >> 1),
@@ -58,7 +77,11 @@ export const evalCommand: Command = {
           block_size: blockSize,
         });
       }
-      await print(`loss ${result.loss.toFixed(4)} nats a token; perplexity ${Math.exp(result.loss).toFixed(3)}; ${bitsPerByte.toFixed(4)} bits a byte; ${result.tokens} tokens`);
+      await print(
+        `loss ${result.loss.toFixed(4)} nats a token; perplexity ${Math.exp(result.loss).toFixed(3)}; ${
+          bitsPerByte.toFixed(4)
+        } bits a byte; ${result.tokens} tokens`,
+      );
     } finally {
       remove();
     }

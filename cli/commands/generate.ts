@@ -35,7 +35,9 @@ function optionsOf(values: Values, signal: AbortSignal): GenerateOptions {
     "num-beams": "numBeams",
   } as const;
   const options: Record<string, unknown> = { signal };
-  for (const [option, name] of Object.entries(names)) if (values.has(option)) options[name] = values.number(option);
+  for (const [option, name] of Object.entries(names)) {
+    if (values.has(option)) options[name] = values.number(option);
+  }
   if (values.has("stop")) options.stop = values.texts("stop");
   if ((values.number("num-beams") ?? 1) > 1) options.doSample = false;
   return options as GenerateOptions;
@@ -50,12 +52,40 @@ export const generate: Command = {
   options: {
     ...modelOptions,
     "prompt-ids": { value: "1,2,3", help: "the prompt as token ids" },
-    "max-new-tokens": { short: "n", value: "N", type: "integer", min: 0, help: "how many tokens to make at most" },
-    temperature: { value: "T", type: "number", min: 0, help: "wildness; 0 takes the likeliest token each time" },
+    "max-new-tokens": {
+      short: "n",
+      value: "N",
+      type: "integer",
+      min: 0,
+      help: "how many tokens to make at most",
+    },
+    temperature: {
+      value: "T",
+      type: "number",
+      min: 0,
+      help: "wildness; 0 takes the likeliest token each time",
+    },
     "top-k": { value: "K", type: "integer", min: 0, help: "draw from the K likeliest tokens (0: all)" },
-    "top-p": { value: "P", type: "number", min: 0, max: 1, help: "draw from the likeliest that together reach P" },
-    "min-p": { value: "P", type: "number", min: 0, max: 1, help: "drop tokens less likely than P times the likeliest" },
-    "repetition-penalty": { value: "R", type: "number", min: 0, help: "above 1 makes repetition less likely" },
+    "top-p": {
+      value: "P",
+      type: "number",
+      min: 0,
+      max: 1,
+      help: "draw from the likeliest that together reach P",
+    },
+    "min-p": {
+      value: "P",
+      type: "number",
+      min: 0,
+      max: 1,
+      help: "drop tokens less likely than P times the likeliest",
+    },
+    "repetition-penalty": {
+      value: "R",
+      type: "number",
+      min: 0,
+      help: "above 1 makes repetition less likely",
+    },
     seed: { value: "N", type: "integer", min: 0, help: "makes the result reproducible" },
     stop: { value: "TEXT", multiple: true, help: "end before this text (may be given again)" },
     "num-beams": { value: "N", type: "integer", min: 1, help: "beam search with N beams" },
@@ -69,7 +99,9 @@ export const generate: Command = {
       const options = optionsOf(values, controller.signal);
       if (values.flag("json")) {
         const result = await model.completion(prompt, options);
-        return await printJson(report(result, { model: name, device, dtype: model.wte.weight.dtype, loadMs }));
+        return await printJson(
+          report(result, { model: name, device, dtype: model.wte.weight.dtype, loadMs }),
+        );
       }
       if (!model.tokenizer) {
         const result = await model.completion(prompt, options);
@@ -125,6 +157,8 @@ function report(
 
 function speeds(result: GenerationResult, loadMs: number): string {
   const { prefill, decode } = rates(result);
-  return `loaded in ${loadMs.toFixed(0)} ms; prompt ${result.promptIds.length} tokens at ${prefill.toFixed(0)}/s; ` +
+  return `loaded in ${loadMs.toFixed(0)} ms; prompt ${result.promptIds.length} tokens at ${
+    prefill.toFixed(0)
+  }/s; ` +
     `${result.ids.length} new tokens at ${decode.toFixed(0)}/s; ended by ${result.finishReason}`;
 }

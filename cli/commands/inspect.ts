@@ -33,7 +33,13 @@ export const inspect: Command = {
     const parameters = infos.reduce((sum, t) => sum + t.shape.reduce((a, b) => a * b, 1), 0);
     if (values.flag("json")) {
       return await printJson({
-        tensors: infos.map(({ name, dtype, shape, byteLength, file: where }) => ({ name, dtype, shape, bytes: byteLength, file: where })),
+        tensors: infos.map(({ name, dtype, shape, byteLength, file: where }) => ({
+          name,
+          dtype,
+          shape,
+          bytes: byteLength,
+          file: where,
+        })),
         metadata: file.metadata,
         parameters,
         bytes,
@@ -42,9 +48,17 @@ export const inspect: Command = {
     }
     const wide = Math.max(...infos.map((t) => t.name.length), 4);
     for (const t of infos) {
-      await print(`${t.name.padEnd(wide)}  ${t.dtype.padEnd(5)} ${`[${t.shape.join(", ")}]`.padEnd(18)} ${formatBytes(t.byteLength)}`);
+      await print(
+        `${t.name.padEnd(wide)}  ${t.dtype.padEnd(5)} ${`[${t.shape.join(", ")}]`.padEnd(18)} ${
+          formatBytes(t.byteLength)
+        }`,
+      );
     }
     for (const [name, value] of Object.entries(file.metadata)) await print(`# ${name}: ${value}`);
-    await print(`${infos.length} tensors, ${parameters.toLocaleString("en")} numbers, ${formatBytes(bytes)}; read ${formatBytes(file.bytesRead)}`);
+    await print(
+      `${infos.length} tensors, ${parameters.toLocaleString("en")} numbers, ${formatBytes(bytes)}; read ${
+        formatBytes(file.bytesRead)
+      }`,
+    );
   },
 };

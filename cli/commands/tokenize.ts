@@ -14,7 +14,10 @@ import { readText } from "../text.ts";
 export async function saveTokenizer(tokenizer: Tokenizer, dir: string): Promise<void> {
   await makeDir(dir);
   await writeFileAtomic(joinPath(dir, "tokenizer.json"), `${JSON.stringify(tokenizer.toJSON(), null, 1)}\n`);
-  await writeFileAtomic(joinPath(dir, "tokenizer_config.json"), `${JSON.stringify(tokenizerConfig(tokenizer), null, 2)}\n`);
+  await writeFileAtomic(
+    joinPath(dir, "tokenizer_config.json"),
+    `${JSON.stringify(tokenizerConfig(tokenizer), null, 2)}\n`,
+  );
 }
 
 /** Ids of a text, or the text of ids. */
@@ -52,25 +55,49 @@ export const tokenizerTrain: Command = {
   positionals: [1, 1],
   options: {
     out: { short: "o", value: "DIR", help: "where to write (default: tokenizer)" },
-    "vocab-size": { value: "N", type: "integer", min: 0, help: "how many tokens, bytes included; 0: characters (default 4096)" },
-    "min-frequency": { value: "N", type: "integer", min: 1, help: "a pair must occur this often to be merged (default 2)" },
+    "vocab-size": {
+      value: "N",
+      type: "integer",
+      min: 0,
+      help: "how many tokens, bytes included; 0: characters (default 4096)",
+    },
+    "min-frequency": {
+      value: "N",
+      type: "integer",
+      min: 1,
+      help: "a pair must occur this often to be merged (default 2)",
+    },
   },
   async run(values, positionals) {
     const text = await readText(positionals[0]), out = values.text("out") ?? "tokenizer";
-    const size = values.number("vocab-size") ?? 4096, line = new LiveLine(), controller = new AbortController();
+    const size = values.number("vocab-size") ?? 4096,
+      line = new LiveLine(),
+      controller = new AbortController();
     const remove = onInterrupt(() => controller.abort());
     try {
       const tokenizer = size === 0 ? CharTokenizer.from(text) : BpeTokenizer.train(text, {
         vocabSize: size,
         minFrequency: values.number("min-frequency") ?? 2,
         signal: controller.signal,
-        onProgress: ({ phase, done, total }) => void line.show(`${phase === "count" ? "counting words" : "merging"} ${done} of ${total}`),
+        onProgress: ({ phase, done, total }) =>
+          void line.show(`${phase === "count" ? "counting words" : "merging"} ${done} of ${total}`),
       });
       await line.end();
       await saveTokenizer(tokenizer, out);
       const used = tokenizer.encode(text).length;
-      if (values.flag("json")) return await printJson({ out, vocab_size: tokenizer.vocabSize, tokens: used, characters: text.length });
-      await note(`${out}/tokenizer.json: ${tokenizer.vocabSize} tokens; ${(text.length / used).toFixed(2)} characters a token on this text`);
+      if (values.flag("json")) {
+        return await printJson({
+          out,
+          vocab_size: tokenizer.vocabSize,
+          tokens: used,
+          characters: text.length,
+        });
+      }
+      await note(
+        `${out}/tokenizer.json: ${tokenizer.vocabSize} tokens; ${
+          (text.length / used).toFixed(2)
+        } characters a token on this text`,
+      );
     } finally {
       remove();
     }

@@ -17,8 +17,8 @@ import {
   manualSeed,
   optim,
   randomBatches,
-  type Tokenizer,
   type Tensor,
+  type Tokenizer,
   Trainer,
   type TrainingResult,
 } from "../../mod.ts";
@@ -32,7 +32,13 @@ import { newSettings, runOptions, type RunSettings, savedSettings } from "../tra
 import { TrainingLog } from "../training_log.ts";
 
 /** The tokenizer of a run: the initial model's, a fresh one, or the one the run began with. */
-async function tokenizerFor(settings: RunSettings, train: string, whole: string, out: string, resume: boolean): Promise<Tokenizer> {
+async function tokenizerFor(
+  settings: RunSettings,
+  train: string,
+  whole: string,
+  out: string,
+  resume: boolean,
+): Promise<Tokenizer> {
   if (resume) return await loadTokenizer(out);
   if (settings.init !== null) return await loadTokenizer(settings.init);
   // Characters are counted over the whole text, as every character must have an id; a BPE learns from its training part.
@@ -45,11 +51,17 @@ async function modelFor(settings: RunSettings, tokenizer: Tokenizer): Promise<GP
   if (settings.init !== null) {
     const model = await GPT2.load(settings.init, { dtype: "f32" });
     if (settings["block-size"] > model.contextLength) {
-      throw new UsageError(`--block-size ${settings["block-size"]} is more than the ${model.contextLength} positions of ${settings.init}`);
+      throw new UsageError(
+        `--block-size ${
+          settings["block-size"]
+        } is more than the ${model.contextLength} positions of ${settings.init}`,
+      );
     }
     return model;
   }
-  const ends = tokenizer.eosTokenId === undefined ? {} : { eosTokenId: tokenizer.eosTokenId, bosTokenId: tokenizer.eosTokenId };
+  const ends = tokenizer.eosTokenId === undefined
+    ? {}
+    : { eosTokenId: tokenizer.eosTokenId, bosTokenId: tokenizer.eosTokenId };
   return new GPT2({
     vocabSize: tokenizer.vocabSize,
     nPositions: settings["block-size"],
@@ -62,7 +74,8 @@ async function modelFor(settings: RunSettings, tokenizer: Tokenizer): Promise<GP
 }
 
 function scheduleFor(settings: RunSettings): optim.Schedule {
-  const { lr, steps, warmup, schedule } = settings, options = { lr, steps, warmup, minLr: settings["min-lr"] };
+  const { lr, steps, warmup, schedule } = settings,
+    options = { lr, steps, warmup, minLr: settings["min-lr"] };
   if (schedule === "constant") return optim.schedules.linearWarmup({ lr, warmup });
   return schedule === "linear" ? optim.schedules.linear(options) : optim.schedules.cosine(options);
 }
@@ -101,11 +114,17 @@ export const train: Command = {
     const settings = resume ? await savedSettings(settingsPath, values, path) : newSettings(values, path);
     const cut = Math.floor(text.length * (1 - settings["val-fraction"]));
     const tokenizer = await tokenizerFor(settings, text.slice(0, cut), text, out, resume);
-    const ids = Int32Array.from(tokenizer.encode(text.slice(0, cut))), held = Int32Array.from(tokenizer.encode(text.slice(cut)));
+    const ids = Int32Array.from(tokenizer.encode(text.slice(0, cut))),
+      held = Int32Array.from(tokenizer.encode(text.slice(cut)));
     manualSeed(settings.seed);
     const model = await modelFor(settings, tokenizer);
     model.tokenizer = tokenizer;
-    model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };
+    model.generationConfig = {
+      doSample: true,
+      temperature: 0.8,
+      maxNewTokens: 200,
+      ...model.generationConfig,
+    };
     const run = new Run(model, settings, ids, held, out, values.flag("quiet"));
     await makeDir(out);
     if (!resume) {
@@ -114,8 +133,22 @@ export const train: Command = {
     }
     const result = await run.go(resume, values.number("stop-after"));
     const plot = values.text("plot");
-    if (plot !== undefined) await plotLosses(plot, await run.log.read(), `${path}: ${model.numParameters().toLocaleString("en")} parameters`);
-    if (values.flag("json")) await printJson({ out, parameters: model.numParameters(), steps: settings.steps, ...result, seconds: run.seconds });
+    if (plot !== undefined) {
+      await plotLosses(
+        plot,
+        await run.log.read(),
+        `${path}: ${model.numParameters().toLocaleString("en")} parameters`,
+      );
+    }
+    if (values.flag("json")) {
+      await printJson({
+        out,
+        parameters: model.numParameters(),
+        steps: settings.steps,
+        ...result,
+        seconds: run.seconds,
+      });
+    }
     return result.interrupted ? 130 : 0;
   },
 };
@@ -132,7 +165,14 @@ class Run {
   readonly #quiet: boolean;
   readonly #line = new LiveLine();
 
-  constructor(model: GPT2, settings: RunSettings, ids: Int32Array, held: Int32Array, out: string, quiet: boolean) {
+  constructor(
+    model: GPT2,
+    settings: RunSettings,
+    ids: Int32Array,
+    held: Int32Array,
+    out: string,
+    quiet: boolean,
+  ) {
     this.#model = model;
     this.#settings = settings;
     this.#ids = ids;
@@ -152,8 +192,12 @@ class Run {
     await this.log.cut(trainer.step);
     if (!this.#quiet) {
       await note(
-        `${this.#model.numParameters().toLocaleString("en")} parameters; ${this.#ids.length.toLocaleString("en")} tokens to learn from, ` +
-          `${this.#held.length.toLocaleString("en")} held out; ${resume ? `going on after step ${trainer.step}` : `${settings.steps} steps`}`,
+        `${this.#model.numParameters().toLocaleString("en")} parameters; ${
+          this.#ids.length.toLocaleString("en")
+        } tokens to learn from, ` +
+          `${this.#held.length.toLocaleString("en")} held out; ${
+            resume ? `going on after step ${trainer.step}` : `${settings.steps} steps`
+          }`,
       );
     }
     let presses = 0;
@@ -196,7 +240,8 @@ class Run {
       ...(enough
         ? {
           evalEvery: s["eval-every"],
-          evalData: async () => (await evaluate(model, this.#held, { blockSize, batchSize: s["batch-size"] })).loss,
+          evalData: async () =>
+            (await evaluate(model, this.#held, { blockSize, batchSize: s["batch-size"] })).loss,
         }
         : {}),
       checkpoints,
@@ -204,10 +249,18 @@ class Run {
       signal,
       ...(stopAfter === undefined ? {} : { stopAfter }),
       onStep: async (r) => {
-        await this.log.add({ step: r.step, loss: r.loss, lr: r.lr, grad_norm: r.gradNorm, tokens_per_second: Math.round(r.tokensPerSecond) });
+        await this.log.add({
+          step: r.step,
+          loss: r.loss,
+          lr: r.lr,
+          grad_norm: r.gradNorm,
+          tokens_per_second: Math.round(r.tokensPerSecond),
+        });
         if (this.#quiet) return;
         await this.#line.show(
-          `step ${r.step}/${s.steps}  loss ${r.loss.toFixed(4)}  ${Math.round(r.tokensPerSecond).toLocaleString("en")} tokens/s  ` +
+          `step ${r.step}/${s.steps}  loss ${r.loss.toFixed(4)}  ${
+            Math.round(r.tokensPerSecond).toLocaleString("en")
+          } tokens/s  ` +
             `${formatSeconds(r.secondsLeft)} left`,
         );
       },
@@ -215,13 +268,17 @@ class Run {
         await this.log.add({ step: r.step, eval_loss: r.loss });
         if (this.#quiet) return;
         await this.#line.end();
-        await note(`step ${r.step}: held-out loss ${r.loss.toFixed(4)}${r.isBest ? ", the best so far" : ""}`);
+        await note(
+          `step ${r.step}: held-out loss ${r.loss.toFixed(4)}${r.isBest ? ", the best so far" : ""}`,
+        );
       },
     });
   }
 
   #summary(result: TrainingResult): string {
-    const state = result.finished ? "done" : `${result.interrupted ? "interrupted" : "stopped"} after step ${result.step}; --resume goes on`;
+    const state = result.finished
+      ? "done"
+      : `${result.interrupted ? "interrupted" : "stopped"} after step ${result.step}; --resume goes on`;
     const best = result.bestLoss === null ? "" : `; best held-out loss ${result.bestLoss.toFixed(4)}`;
     return `${state} in ${formatSeconds(this.seconds)}${best}; wrote ${this.#out}`;
   }

@@ -2,17 +2,19 @@
  * Beam search: several texts grow side by side, and the likeliest whole one wins.
  *
  * As in Hugging Face with its defaults (`length_penalty` 1, `early_stopping` false): a finished text scores its sum
- * of log-probabilities divided by its number of new tokens, twice as many candidates as beams are looked at, and the
- * search ends when no growing text can beat the worst of the finished ones. Each step's winners may descend from any
- * beam, so their keys and values are computed afresh from the ids when the order of beams changes.
+ * of log-probabilities divided by its number of new tokens, enough candidates are looked at that the beams can go on
+ * when all of them end, and the search ends when no growing text can beat the worst of the finished ones. The rows of
+ * the key-value cache are copied to follow their beams.
  *
  * @module
  */
-import { ShapeError, throwIfAborted } from "../core/errors.ts";
+import { breather } from "../core/breathe.ts";
+import { FerrotypeError, ShapeError, throwIfAborted } from "../core/errors.ts";
 import { noGrad } from "../tensor/mod.ts";
+import type { Cache, LanguageModel } from "./model.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { buildProcessors } from "./processors.ts";
-import type { Cache, LanguageModel, TokensResult, TokenStep } from "./tokens.ts";
+import type { TokensResult, TokenStep } from "./tokens.ts";
 
 interface Beam {
   ids: number[];
@@ -34,13 +36,13 @@ function toLogProbabilities(logits: Float32Array): void {
   for (let i = 0; i < logits.length; i++) logits[i] -= shift;
 }
 
-/** The `count` best continuations over all beams, best first. */
+/** The `count` best continuations over all beams, best first; none that is excluded. */
 function best(scores: readonly Float32Array[], beams: readonly Beam[], count: number): Candidate[] {
   const list: Candidate[] = [];
   scores.forEach((row, beam) => {
     for (let id = 0; id < row.length; id++) {
       const score = beams[beam].score + row[id];
-      if (list.length === count && !(score > list[count - 1].score)) continue;
+      if (!(score > (list.length === count ? list[count - 1].score : -Infinity))) continue;
       let at = list.length;
       while (at > 0 && score > list[at - 1].score) at--;
       list.splice(at, 0, { beam, id, score });
@@ -48,6 +50,37 @@ function best(scores: readonly Float32Array[], beams: readonly Beam[], count: nu
     }
   });
   return list;
+}
+
+/** A cache whose rows are those of `cache` named by `rows`; `cache` itself when that changes nothing. */
+function follow<C extends Cache>(model: LanguageModel<C>, cache: C, rows: readonly number[]): C {
+  if (rows.length === cache.batch && rows.every((row, i) => row === i)) return cache;
+  const next = model.createCache(rows.length, cache.capacity);
+  next.copyRows(cache, rows);
+  cache.dispose();
+  return next;
+}
+
+/** The finished texts, best first, at most `most` of them. */
+class Finished {
+  readonly list: { ids: number[]; score: number; ended: boolean }[] = [];
+  readonly #most: number;
+
+  constructor(most: number) {
+    this.#most = most;
+  }
+
+  /** Adds new ids whose log-probabilities sum to `sum`. */
+  add(ids: number[], sum: number, ended: boolean): void {
+    this.list.push({ ids, score: sum / Math.max(1, ids.length), ended });
+    this.list.sort((a, b) => b.score - a.score);
+    this.list.length = Math.min(this.list.length, this.#most);
+  }
+
+  /** Whether a text of this score can no longer get in. */
+  isBeyond(score: number): boolean {
+    return this.list.length === this.#most && score <= this.list[this.#most - 1].score;
+  }
 }
 
 /** Continues `prompt` with the likeliest text found; its tokens come all at once, at the end. */
@@ -63,52 +96,56 @@ export async function* beamSearch<C extends Cache>(
         `than the model's ${model.contextLength} positions`,
     );
   }
-  const processors = buildProcessors(options, prompt.length);
-  let beams: Beam[] = [{ ids: [...prompt], score: 0 }];
-  const finished: { ids: number[]; score: number; ended: boolean }[] = [];
-  const finish = (ids: number[], score: number, ended: boolean): void => {
-    finished.push({ ids, score: score / Math.max(1, ids.length - prompt.length), ended });
-    finished.sort((a, b) => b.score - a.score);
-    finished.length = Math.min(finished.length, numBeams);
-  };
-  for (let made = 1; made <= maxNewTokens; made++) {
-    throwIfAborted(options.signal, "generate");
-    const cache = model.createCache(beams.length, beams[0].ids.length);
-    const rows: Float32Array[] = [];
-    try {
-      const logits = noGrad(() => model.forward(beams.map((b) => b.ids), { cache, lastOnly: true }));
+  const processors = buildProcessors(options, prompt.length), breathe = breather();
+  const wanted = numBeams * (1 + Math.max(1, eosTokenId.length));
+  const finished = new Finished(numBeams);
+  let beams: Beam[] = [{ ids: [...prompt], score: 0 }], rows = [0];
+  let cache = model.createCache(1, Math.max(1, prompt.length + maxNewTokens - 1));
+  try {
+    for (let made = 1; made <= maxNewTokens; made++) {
+      await breathe();
+      throwIfAborted(options.signal, "generate");
+      cache = follow(model, cache, rows);
+      const feed = beams.map((beam) => beam.ids.slice(cache.length));
+      const logits = noGrad(() => model.forward(feed, { cache, lastOnly: true }));
       const data = await logits.data() as Float32Array, width = data.length / beams.length;
       logits.dispose();
-      beams.forEach((beam, i) => {
-        const row = data.slice(i * width, (i + 1) * width);
+      const scores = beams.map((beam, i) => {
+        const row = data.subarray(i * width, (i + 1) * width);
         toLogProbabilities(row);
         for (const process of processors) process(beam.ids, row);
-        rows.push(row);
+        return row;
       });
-    } finally {
-      cache.dispose();
+      const next: Beam[] = [], from: number[] = [];
+      best(scores, beams, wanted).forEach(({ beam, id, score }, rank) => {
+        const ids = [...beams[beam].ids, id];
+        // An ended text only counts when it ranks among the beams, as in Hugging Face.
+        if (eosTokenId.includes(id)) {
+          if (rank < numBeams) finished.add(ids.slice(prompt.length), score, true);
+        } else if (next.length < numBeams) {
+          next.push({ ids, score });
+          from.push(beam);
+        }
+      });
+      beams = next;
+      rows = from;
+      if (beams.length && finished.isBeyond(beams[0].score / made)) beams = [];
+      if (!beams.length) break;
     }
-    const next: Beam[] = [];
-    best(rows, beams, 2 * numBeams).forEach(({ beam, id, score }, rank) => {
-      const ids = [...beams[beam].ids, id];
-      // An ended text only counts when it ranks among the beams, as in Hugging Face.
-      if (eosTokenId.includes(id)) {
-        if (rank < numBeams) finish(ids, score, true);
-      } else if (next.length < numBeams) next.push({ ids, score });
-    });
-    beams = next;
-    if (!beams.length) break;
-    if (finished.length === numBeams && beams[0].score / made <= finished[numBeams - 1].score) {
-      beams = [];
-      break;
-    }
+  } finally {
+    cache.dispose();
   }
-  for (const beam of beams) finish(beam.ids, beam.score, false);
-  const winner = finished[0], ids = winner.ids.slice(prompt.length);
+  for (const beam of beams) finished.add(beam.ids.slice(prompt.length), beam.score, false);
+  if (!finished.list.length) {
+    throw new FerrotypeError(
+      "generate: every token is excluded (or the logits are NaN); loosen the constraints",
+    );
+  }
+  const { ids, ended } = finished.list[0];
   const milliseconds = (performance.now() - started) / Math.max(1, ids.length);
   for (const id of ids) {
     options.onToken?.(id);
     yield { id, milliseconds };
   }
-  return { ids, finishReason: winner.ended ? "eos" : "length" };
+  return { ids, finishReason: ended ? "eos" : "length" };
 }

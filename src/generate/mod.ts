@@ -4,6 +4,7 @@
  * @module
  */
 export * from "./beam.ts";
+export * from "./model.ts";
 export * from "./options.ts";
 export * from "./processors.ts";
 export * from "./sampler.ts";

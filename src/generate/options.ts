@@ -6,6 +6,8 @@
  * @module
  */
 import { OptionError } from "../core/errors.ts";
+import { nearest } from "../core/nearest.ts";
+import type { Cache } from "./model.ts";
 
 /** Changes logits in place, given all ids so far (prompt and new): a penalty, a constraint. */
 export type LogitsProcessor = (ids: readonly number[], logits: Float32Array) => void;
@@ -47,21 +49,28 @@ export interface GenerateOptions {
    * far, computed afresh; "error" throws.
    */
   contextOverflow?: "slide" | "error";
+  /**
+   * A cache of the model (`model.createCache()`) to go on from, and to keep: the prompt is what follows the text it
+   * holds, and afterwards it holds the prompt and the new tokens too. Not with beam search. Default: one of its own.
+   */
+  cache?: Cache;
 }
 
 /** Options with every default filled in. */
 export interface ResolvedOptions extends
   Required<
-    Omit<GenerateOptions, "seed" | "stop" | "eosTokenId" | "signal" | "onToken">
+    Omit<GenerateOptions, "seed" | "stop" | "eosTokenId" | "signal" | "onToken" | "cache">
   > {
   seed: number | undefined;
   stop: readonly string[];
   eosTokenId: readonly number[];
   signal: AbortSignal | undefined;
   onToken: ((id: number) => void) | undefined;
+  cache: Cache | undefined;
 }
 
-const names: readonly (keyof GenerateOptions)[] = [
+/** Options that a file can hold. */
+const fileNames = [
   "maxNewTokens",
   "minNewTokens",
   "doSample",
@@ -70,79 +79,103 @@ const names: readonly (keyof GenerateOptions)[] = [
   "topP",
   "minP",
   "repetitionPenalty",
-  "seed",
   "stop",
   "numBeams",
   "eosTokenId",
+] as const satisfies readonly (keyof GenerateOptions)[];
+
+const names: readonly string[] = [
+  ...fileNames,
+  "seed",
   "signal",
   "onToken",
   "logitsProcessors",
   "contextOverflow",
-];
+  "cache",
+] satisfies (keyof GenerateOptions)[];
 
-const sampling = ["temperature", "topK", "topP", "minP"] as const;
-
-/** How many single-letter changes make one word of another. */
-function distance(a: string, b: string): number {
-  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
-  for (let i = 1; i <= a.length; i++) {
-    const next = [i];
-    for (let j = 1; j <= b.length; j++) {
-      next.push(Math.min(row[j] + 1, next[j - 1] + 1, row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1)));
-    }
-    row = next;
-  }
-  return row[b.length];
-}
-
-/** The entry of `list` that `word` was probably meant to be. */
-export function nearest(word: string, list: readonly string[]): string {
-  const score = (w: string): number => distance(word.toLowerCase(), w.toLowerCase());
-  return [...list].sort((a, b) => score(a) - score(b))[0];
-}
+/** Options that act when sampling, and the value of each that changes nothing. */
+const sampling = { temperature: 1, topK: 0, topP: 1, minP: 0 } as const;
+const samplingNames = Object.keys(sampling) as (keyof typeof sampling)[];
 
 function camel(name: string): string {
   return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
-/** The entries of a `generation_config.json` that are options here. Others describe other models and are passed over. */
+/**
+ * The options in a `generation_config.json`. Its other entries, which speak to other programs, are passed over.
+ */
 export function generationDefaults(json: unknown): GenerateOptions {
   if (typeof json !== "object" || json === null) return {};
   const found: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(json)) {
     const own = name === "stop_strings" ? "stop" : camel(name);
-    if ((names as readonly string[]).includes(own) && value !== null) found[own] = value;
+    if ((fileNames as readonly string[]).includes(own) && value !== null) found[own] = value;
   }
   return found as GenerateOptions;
 }
 
+/** The entries of a `generation_config.json` for the options in `defaults`. */
+export function generationJson(defaults: GenerateOptions): Record<string, unknown> {
+  const given = fileNames.filter((name) => defaults[name] !== undefined);
+  return Object.fromEntries(given.map((name) => {
+    return [
+      name === "stop" ? "stop_strings" : name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`),
+      defaults[name],
+    ];
+  }));
+}
+
+/** Why the caller's options exclude sampling, or null. */
+function notSampling(given: GenerateOptions): string | null {
+  if (given.doSample === false) return "doSample: false";
+  if (given.temperature === 0) return "temperature: 0";
+  return (given.numBeams ?? 1) > 1 ? `numBeams: ${given.numBeams}` : null;
+}
+
+function without(options: GenerateOptions, left: readonly string[]): GenerateOptions {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !left.includes(name)));
+}
+
 /**
- * Fills in defaults and checks. `defaults` are the model's own (generation_config.json); what the caller says wins.
+ * Fills in defaults and checks. `defaults` are the model's own (generation_config.json); what the caller says wins,
+ * and leaves aside those of them that contradict it.
  *
  * @throws {OptionError} for an unknown name (with the nearest known one), an impossible value, or options that
  * contradict each other.
  */
 export function resolveOptions(options: GenerateOptions, defaults: GenerateOptions = {}): ResolvedOptions {
   for (const name of Object.keys(options)) {
-    if (!(names as readonly string[]).includes(name)) {
-      throw new OptionError(`generate: there is no option "${name}"; did you mean "${nearest(camel(name), names)}"?`);
+    if (!names.includes(name)) {
+      throw new OptionError(
+        `generate: there is no option "${name}"; did you mean "${nearest(camel(name), names)}"?`,
+      );
     }
   }
-  const given = Object.fromEntries(Object.entries(options).filter(([, v]) => v !== undefined)) as GenerateOptions;
-  const wantsSampling = sampling.some((name) => given[name] !== undefined) && given.temperature !== 0;
-  if (given.doSample === false && wantsSampling) {
-    const which = sampling.filter((name) => given[name] !== undefined).join(", ");
-    throw new OptionError(`generate: ${which} only act when sampling; leave out doSample: false, or leave them out`);
+  const given = Object.fromEntries(
+    Object.entries(options).filter(([, v]) => v !== undefined),
+  ) as GenerateOptions;
+  const asked = samplingNames.filter((name) => given[name] !== undefined), excluded = notSampling(given);
+  const idle = asked.filter((name) =>
+    given[name] !== sampling[name] && !(name === "temperature" && given[name] === 0)
+  );
+  if (excluded !== null && idle.length) {
+    throw new OptionError(
+      `generate: ${idle.join(", ")} only act when sampling, which ${excluded} excludes; leave one out`,
+    );
   }
-  // Greedy by the caller's word leaves the model's own sampling defaults aside.
-  const base = given.doSample === false || given.temperature === 0
-    ? Object.fromEntries(Object.entries(defaults).filter(([k]) => !(sampling as readonly string[]).includes(k)))
+  const samples = excluded === null && (given.doSample ?? asked.length > 0);
+  const base = excluded !== null
+    ? without(defaults, ["doSample", ...samplingNames])
+    : samples
+    ? without(defaults, ["numBeams"])
     : defaults;
   const all: GenerateOptions = { ...base, ...given };
+  const maxNewTokens = all.maxNewTokens ?? 20;
   const o: ResolvedOptions = {
-    maxNewTokens: all.maxNewTokens ?? 20,
-    minNewTokens: all.minNewTokens ?? 0,
-    doSample: given.temperature === 0 ? false : given.doSample ?? (wantsSampling || (defaults.doSample ?? false)),
+    maxNewTokens,
+    minNewTokens: given.minNewTokens ?? Math.min(base.minNewTokens ?? 0, maxNewTokens),
+    doSample: given.doSample ?? (samples || (base.doSample ?? false)),
     temperature: all.temperature ?? 1,
     topK: all.topK ?? 50,
     topP: all.topP ?? 1,
@@ -160,6 +193,7 @@ export function resolveOptions(options: GenerateOptions, defaults: GenerateOptio
     onToken: all.onToken,
     logitsProcessors: all.logitsProcessors ?? [],
     contextOverflow: all.contextOverflow ?? "slide",
+    cache: all.cache,
   };
   check(o);
   return o;
@@ -172,19 +206,40 @@ function check(o: ResolvedOptions): void {
   const count = (n: number, least: number): boolean => Number.isInteger(n) && n >= least;
   demand(count(o.maxNewTokens, 0), "maxNewTokens", "a whole number from 0");
   demand(count(o.minNewTokens, 0), "minNewTokens", "a whole number from 0");
+  demand(o.minNewTokens <= o.maxNewTokens, "minNewTokens", `at most maxNewTokens ${o.maxNewTokens}`);
   demand(typeof o.doSample === "boolean", "doSample", "true or false");
   demand(o.temperature >= 0 && Number.isFinite(o.temperature), "temperature", "a number from 0");
-  demand(o.temperature > 0 || !o.doSample, "temperature", "a number above 0 when doSample is true; 0 is greedy");
+  demand(
+    o.temperature > 0 || !o.doSample,
+    "temperature",
+    "a number above 0 when doSample is true; 0 is greedy",
+  );
   demand(count(o.topK, 0), "topK", "a whole number from 0 (0 keeps all)");
   demand(o.topP > 0 && o.topP <= 1, "topP", "a number above 0, up to 1");
   demand(o.minP >= 0 && o.minP <= 1, "minP", "a number from 0 to 1");
-  demand(o.repetitionPenalty > 0 && Number.isFinite(o.repetitionPenalty), "repetitionPenalty", "a number above 0");
-  demand(o.seed === undefined || (Number.isSafeInteger(o.seed) && o.seed >= 0), "seed", "a whole number from 0");
-  demand(o.stop.every((s) => typeof s === "string" && s.length > 0), "stop", "texts of at least one character");
+  demand(
+    o.repetitionPenalty > 0 && Number.isFinite(o.repetitionPenalty),
+    "repetitionPenalty",
+    "a number above 0",
+  );
+  demand(
+    o.seed === undefined || (Number.isSafeInteger(o.seed) && o.seed >= 0),
+    "seed",
+    "a whole number from 0",
+  );
+  demand(
+    Array.isArray(o.stop) && o.stop.every((s) => typeof s === "string" && s.length > 0),
+    "stop",
+    "texts of at least one character",
+  );
   demand(count(o.numBeams, 1), "numBeams", "a whole number from 1");
-  demand(o.eosTokenId.every((id) => count(id, 0)), "eosTokenId", "token ids");
+  demand(Array.isArray(o.eosTokenId) && o.eosTokenId.every((id) => count(id, 0)), "eosTokenId", "token ids");
   demand(["slide", "error"].includes(o.contextOverflow), "contextOverflow", `"slide" or "error"`);
-  if (o.numBeams > 1 && o.doSample) {
-    throw new OptionError("generate: numBeams above 1 takes the likeliest text; leave out the sampling options with it");
+  if (o.numBeams === 1) return;
+  if (o.doSample) {
+    throw new OptionError(
+      "generate: numBeams above 1 takes the likeliest text and does not sample; leave one out",
+    );
   }
+  if (o.cache) throw new OptionError("generate: numBeams above 1 makes caches of its own; leave cache out");
 }

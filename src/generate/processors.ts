@@ -62,7 +62,9 @@ export function probabilities(logits: Float32Array): Float64Array {
   for (let i = 0; i < logits.length; i++) if (logits[i] > top) top = logits[i];
   const p = new Float64Array(logits.length);
   let total = 0;
-  for (let i = 0; i < logits.length; i++) total += p[i] = logits[i] === -Infinity ? 0 : Math.exp(logits[i] - top);
+  for (let i = 0; i < logits.length; i++) {
+    total += p[i] = logits[i] === -Infinity ? 0 : Math.exp(logits[i] - top);
+  }
   for (let i = 0; i < p.length; i++) p[i] /= total;
   return p;
 }

@@ -12,7 +12,9 @@ export function argmaxOf(logits: Float32Array): number {
   let best = -1, value = -Infinity;
   for (let i = 0; i < logits.length; i++) if (logits[i] > value) value = logits[best = i];
   if (best < 0) {
-    throw new FerrotypeError("generate: every token is excluded (or the logits are NaN); loosen the constraints");
+    throw new FerrotypeError(
+      "generate: every token is excluded (or the logits are NaN); loosen the constraints",
+    );
   }
   return best;
 }

@@ -4,9 +4,10 @@
  * @module
  */
 import type { Tokenizer } from "../text/mod.ts";
+import type { Cache, LanguageModel } from "./model.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { StopFilter } from "./stop.ts";
-import { type Cache, type FinishReason, generateTokens, type LanguageModel } from "./tokens.ts";
+import { type FinishReason, generateTokens } from "./tokens.ts";
 
 /** Everything about one finished generation. */
 export interface GenerationResult {
@@ -54,7 +55,8 @@ export async function* generateText<C extends Cache>(
       if (filter.found !== null) break;
     }
     if (filter.found === null) {
-      const last = (stream ? filter.push(stream.flush()) : "") + (filter.found === null ? filter.flush() : "");
+      const last = (stream ? filter.push(stream.flush()) : "") +
+        (filter.found === null ? filter.flush() : "");
       text += last;
       if (last) yield last;
     }

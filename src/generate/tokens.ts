@@ -5,38 +5,21 @@
  * the model's positions are used up, generation either stops with an error or slides: the later half of the text so
  * far becomes the new beginning, computed afresh, so that every position the model sees is one it was trained on.
  *
+ * A cache that the caller brought is left as it is at the end: the last token waits in its `ids` and is computed
+ * together with the next prompt, so going on costs nothing twice.
+ *
  * @module
  */
+import { breather } from "../core/breathe.ts";
 import { OptionError, ShapeError, throwIfAborted } from "../core/errors.ts";
 import { Generator } from "../core/random.ts";
 import { argmax, defaultGenerator, reshape, type Tensor } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { beamSearch } from "./beam.ts";
+import type { Cache, LanguageModel } from "./model.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { buildProcessors } from "./processors.ts";
 import { argmaxOf, sample } from "./sampler.ts";
-
-/** Keys and values of earlier positions. */
-export interface Cache {
-  /** Positions filled. */
-  readonly length: number;
-  /** Positions that fit. */
-  readonly capacity: number;
-  /** Forgets the positions from `length` on. */
-  truncate(length: number): void;
-  /** Gives the memory back. */
-  dispose(): void;
-}
-
-/** What generation needs of a model. */
-export interface LanguageModel<C extends Cache = Cache> {
-  /** The longest sequence. */
-  readonly contextLength: number;
-  /** Empty memory for keys and values. */
-  createCache(batch?: number, capacity?: number): C;
-  /** Logits [batch, 1, vocab] of the last position, for ids that follow what the cache holds. */
-  forward(ids: readonly (readonly number[])[], options: { cache: C; lastOnly: true }): Tensor;
-}
 
 /** Why generation ended. */
 export type FinishReason = "length" | "stop" | "eos";
@@ -63,59 +46,93 @@ async function readLogits(logits: Tensor): Promise<Float32Array> {
   return data;
 }
 
-/** Continues `prompt`. Yields each token as soon as it is chosen; `return` of the iterator gives the cache back. */
+/** @throws {OptionError | ShapeError} for a prompt or a cache that cannot be continued. */
+function checkPrompt(prompt: readonly number[], options: ResolvedOptions, limit: number): void {
+  const { cache, maxNewTokens } = options, before = cache?.ids.length ?? 0, all = before + prompt.length;
+  if (cache && cache.batch !== 1) {
+    throw new OptionError(
+      `generate: cache holds ${cache.batch} texts, and only one is continued; make it with batch 1`,
+    );
+  }
+  if (cache && before < cache.length) {
+    throw new OptionError(
+      `generate: cache holds ${cache.length} positions and the ids of ${before}; append the others to cache.ids`,
+    );
+  }
+  if (all === 0 || (cache && all === cache.length)) {
+    throw new OptionError("generate: the prompt is empty; give at least one token or character");
+  }
+  if (prompt.length > limit) {
+    throw new ShapeError(
+      `generate: the prompt has ${prompt.length} tokens, the model takes ${limit}; shorten it`,
+    );
+  }
+  if (options.contextOverflow === "error" && all + maxNewTokens > limit + 1) {
+    throw new ShapeError(
+      `generate: ${all} tokens of prompt and ${maxNewTokens} new ones are more than the ${limit} positions there ` +
+        `are; ask for fewer, or pass { contextOverflow: "slide" }`,
+    );
+  }
+}
+
+/** Continues `prompt`. Yields each token as soon as it is chosen; `return` of the iterator ends the work. */
 export async function* generateTokens<C extends Cache>(
   model: LanguageModel<C>,
   prompt: readonly number[],
   options: ResolvedOptions,
 ): AsyncGenerator<TokenStep, TokensResult> {
-  const limit = model.contextLength;
-  if (prompt.length === 0) throw new OptionError("generate: the prompt is empty; give at least one token or character");
-  if (prompt.length > limit) {
-    throw new ShapeError(`generate: the prompt has ${prompt.length} tokens, the model takes ${limit}; shorten it`);
-  }
-  if (options.contextOverflow === "error" && prompt.length + options.maxNewTokens > limit + 1) {
-    throw new ShapeError(
-      `generate: ${prompt.length} tokens of prompt and ${options.maxNewTokens} new ones are more than the model's ` +
-        `${limit} positions; ask for fewer, or pass { contextOverflow: "slide" }`,
-    );
-  }
-  if (options.maxNewTokens === 0) return { ids: [], finishReason: "length" };
+  const given = options.cache as C | undefined, { maxNewTokens, eosTokenId } = options;
+  const limit = Math.min(model.contextLength, given?.capacity ?? Infinity);
+  checkPrompt(prompt, options, limit);
   if (options.numBeams > 1) return yield* beamSearch(model, prompt, options);
-  const processors = buildProcessors(options, prompt.length);
-  const plain = processors.length === 0 && !options.doSample;
-  const random = options.seed === undefined ? defaultGenerator() : new Generator(options.seed);
-  const ids = [...prompt], cache = model.createCache(1, Math.min(limit, prompt.length + options.maxNewTokens));
-  let next: readonly number[] = prompt;
+  const cache = given ?? model.createCache(1, Math.max(1, Math.min(limit, prompt.length + maxNewTokens)));
   try {
-    for (;;) {
+    cache.ids.push(...prompt);
+    const text = [...cache.ids], start = text.length;
+    const processors = buildProcessors(options, start);
+    const plain = processors.length === 0 && !options.doSample;
+    const random = options.seed === undefined ? defaultGenerator() : new Generator(options.seed);
+    const breathe = breather();
+    let finishReason: FinishReason = "length";
+    while (text.length - start < maxNewTokens) {
+      await breathe();
       throwIfAborted(options.signal, "generate");
       const started = performance.now();
-      const feed = [next];
+      if (cache.ids.length > limit) {
+        slide(cache, Math.max(limit >> 1, text.length === start ? prompt.length : 1));
+      }
+      const feed = [cache.ids.slice(cache.length)];
       let id: number;
       if (plain) {
         // Greedy without penalties: the choice is made on the device, and one number comes back.
-        const best = noGrad(() => tidy(() => argmax(reshape(model.forward(feed, { cache, lastOnly: true }), [-1]))));
+        const best = noGrad(() =>
+          tidy(() => argmax(reshape(model.forward(feed, { cache, lastOnly: true }), [-1])))
+        );
         id = await best.item();
         best.dispose();
       } else {
         const logits = await readLogits(noGrad(() => model.forward(feed, { cache, lastOnly: true })));
-        for (const process of processors) process(ids, logits);
+        for (const process of processors) process(text, logits);
         id = options.doSample ? sample(logits, random) : argmaxOf(logits);
       }
-      ids.push(id);
+      text.push(id);
+      cache.ids.push(id);
       options.onToken?.(id);
       yield { id, milliseconds: performance.now() - started };
-      const made = ids.length - prompt.length;
-      if (options.eosTokenId.includes(id)) return { ids: ids.slice(prompt.length), finishReason: "eos" };
-      if (made >= options.maxNewTokens) return { ids: ids.slice(prompt.length), finishReason: "length" };
-      next = [id];
-      if (cache.length >= limit) {
-        next = ids.slice(-Math.max(1, limit >> 1));
-        cache.truncate(0);
+      if (eosTokenId.includes(id)) {
+        finishReason = "eos";
+        break;
       }
     }
+    return { ids: text.slice(start), finishReason };
   } finally {
-    cache.dispose();
+    if (!given) cache.dispose();
   }
+}
+
+/** Begins again with the last `count` ids. */
+function slide(cache: Cache, count: number): void {
+  const kept = cache.ids.slice(-count);
+  cache.truncate(0);
+  cache.ids.push(...kept);
 }

@@ -26,6 +26,7 @@ export {
   isDirectory,
   joinPath,
   makeDir,
+  pathOf,
   readDir,
   readFile,
   readTextFile,

@@ -37,7 +37,9 @@ export function cpuBackend(): CpuBackend {
  * changes a result.
  */
 export function setThreads(count: number): void {
-  if (!Number.isInteger(count) || count < 1) throw new OptionError(`setThreads: a whole number from 1, not ${count}`);
+  if (!Number.isInteger(count) || count < 1) {
+    throw new OptionError(`setThreads: a whole number from 1, not ${count}`);
+  }
   threads = count;
   cpuBackend().engine.threads = count;
 }

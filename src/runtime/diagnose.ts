@@ -42,7 +42,9 @@ export interface Diagnosis {
 }
 
 function ability(feature: CpuFeature): Ability {
-  return feature.reason === undefined ? { available: feature.available } : { available: feature.available, detail: feature.reason };
+  return feature.reason === undefined
+    ? { available: feature.available }
+    : { available: feature.available, detail: feature.reason };
 }
 
 /** Looks at the machine: a few milliseconds, and whatever a graphics driver takes to answer. */
@@ -55,8 +57,14 @@ export async function diagnose(): Promise<Diagnosis> {
     system: `${platform} ${arch}`,
     cpu: cpuModel() ?? null,
     memory: totalMemory() ?? null,
-    threads: { hardware: hardwareConcurrency(), used, ...(threadProblem === null ? {} : { detail: threadProblem }) },
-    wasm: Object.fromEntries(Object.entries(cpuFeatures()).map(([name, f]) => [name, ability(f as CpuFeature)])),
+    threads: {
+      hardware: hardwareConcurrency(),
+      used,
+      ...(threadProblem === null ? {} : { detail: threadProblem }),
+    },
+    wasm: Object.fromEntries(
+      Object.entries(cpuFeatures()).map(([name, f]) => [name, ability(f as CpuFeature)]),
+    ),
     devices: {
       cpu: { available: true, detail: `${used} thread${used === 1 ? "" : "s"}` },
       reference: { available: true, detail: "plain TypeScript, the oracle of the tests" },

@@ -6,23 +6,24 @@
 import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isFloat, isQuantized } from "../core/dtype.ts";
 import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
-import { openFiles, SafetensorsFile } from "../files/mod.ts";
+import { castTensor, openFiles, SafetensorsFile } from "../files/mod.ts";
 import {
   type FinishReason,
-  generateText,
   type GenerateOptions,
+  generateText,
   generateTokens,
   generationDefaults,
+  generationJson,
   type GenerationResult,
   resolveOptions,
 } from "../generate/mod.ts";
-import { configJson, type GPT2Config, GPT2Model, matchNames, parseConfig } from "../models/mod.ts";
+import { checkpointName, configJson, GPT2Model, matchNames, parseConfig } from "../models/mod.ts";
 import { init, isParameter, parameter } from "../nn/mod.ts";
 import { empty, type Tensor } from "../ops/mod.ts";
 import { joinPath, makeDir, writeFileAtomic } from "../platform/platform.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
 import { type FolderOptions, type ModelFolder, openFolder, readJson } from "./model_folder.ts";
-import { readInto, saveSafetensors } from "./safetensors.ts";
+import { readInto, tensorToSave, writePlanned } from "./safetensors.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 
 /** How far loading has come. */
@@ -80,17 +81,25 @@ export class GPT2 extends GPT2Model {
     }
     const folder = await openFolder(where, rest);
     const json = await readJson(folder, "config.json");
-    if (json === null) throw new FormatError(`${folder.name} holds no config.json; it is not a model's folder`);
+    if (json === null) {
+      throw new FormatError(`${folder.name} holds no config.json; it is not a model's folder`);
+    }
     const config = parseConfig(json, `${folder.name}/config.json`);
     const file = await openWeights(folder);
+    let model: GPT2 | null = null;
     try {
-      const model = init.withoutInit(() => new GPT2(config, device ? { device } : {}));
+      const like = file.names.map((name) => file.info(name).dtype).find((d) => d === "f16" || d === "bf16");
+      const made = dtype ?? like ?? "f32";
+      model = init.withoutInit(() => new GPT2(config, { ...(device ? { device } : {}), dtype: made }));
       await model.#read(file, folder.name, dtype, onProgress, options.signal);
       model.tokenizer = await tokenizerOf(folder);
       const ends = config.eosTokenId === null ? {} : { eosTokenId: config.eosTokenId };
       const own = generationDefaults(await readJson(folder, "generation_config.json"));
       model.generationConfig = { ...ends, ...own };
       return model.eval();
+    } catch (error) {
+      model?.dispose();
+      throw error;
     } finally {
       await file.close();
     }
@@ -105,7 +114,12 @@ export class GPT2 extends GPT2Model {
   ): Promise<void> {
     const own = new Map(this.namedParameters());
     const shapes = new Map([...own].map(([name, p]) => [name, p.shape]));
-    const names = matchNames(file.names.map((n) => file.info(n)), shapes, this.config.tieWordEmbeddings, where);
+    const names = matchNames(
+      file.names.map((n) => file.info(n)),
+      shapes,
+      this.config.tieWordEmbeddings,
+      where,
+    );
     const total = [...names.values()].reduce((sum, name) => sum + file.info(name).byteLength, 0);
     let loaded = 0;
     for (const [path, module] of this.namedModules()) {
@@ -116,7 +130,9 @@ export class GPT2 extends GPT2Model {
         const name = names.get(path ? `${path}.${key}` : key) as string, info = file.info(name);
         const stored = info.dtype as DType;
         // Vectors (biases, norms) stay f32: they are small, and every kernel reads them so.
-        const wanted = value.shape.length < 2 ? "f32" : dtype ?? (isQuantized(stored) || stored === "f64" ? "f32" : stored);
+        const wanted = value.shape.length < 2
+          ? "f32"
+          : dtype ?? (isQuantized(stored) || stored === "f64" ? "f32" : stored);
         const target = wanted === value.dtype ? value : replaceParameter(holder, key, value, wanted);
         await readInto(file, name, target);
         onProgress?.({ loaded: loaded += info.byteLength, total });
@@ -127,27 +143,48 @@ export class GPT2 extends GPT2Model {
   /** The ids of a prompt. @throws {OptionError} for text without a tokenizer. */
   encode(prompt: string | readonly number[]): number[] {
     if (typeof prompt !== "string") {
-      this.ids([...prompt, 0]);
+      this.checkIds(prompt);
       return [...prompt];
     }
     if (!this.tokenizer) {
-      throw new OptionError("this model has no tokenizer, so prompts are token ids; set model.tokenizer to give text");
+      throw new OptionError(
+        "this model has no tokenizer, so prompts are token ids; set model.tokenizer to give text",
+      );
     }
     const ids = this.tokenizer.encode(prompt);
-    // A text begins at the end-of-text token, as GPT-2 saw texts in training.
-    const begin = this.config.bosTokenId;
-    return ids.length === 0 && begin !== null ? [begin] : ids;
+    this.checkIds(ids);
+    return ids;
+  }
+
+  /** The ids to begin or go on with. A text of nothing begins at the end-of-text token, as texts did in training. */
+  #promptIds(prompt: string | readonly number[], { cache }: GenerateOptions): number[] {
+    const ids = this.encode(prompt), begin = this.config.bosTokenId;
+    return prompt === "" && begin !== null && !cache?.ids.length ? [begin] : ids;
   }
 
   /**
    * Continues a prompt (text, or token ids) and yields pieces of text as they become certain. The iterator's return
    * value is the {@link GenerationResult}. Stopping the loop stops the work.
+   *
+   * A cache can be kept from one call to the next, so that what was computed is not computed again:
+   *
+   * ```ts
+   * using cache = model.createCache();
+   * const answer = await model.complete("ROMEO:", { cache, maxNewTokens: 50 });
+   * const more = await model.complete("\n\nJULIET:", { cache, maxNewTokens: 50 });
+   * ```
    */
-  generate(prompt: string | readonly number[], options: GenerateOptions = {}): AsyncGenerator<string, GenerationResult> {
+  generate(
+    prompt: string | readonly number[],
+    options: GenerateOptions = {},
+  ): AsyncGenerator<string, GenerationResult> {
     if (!this.tokenizer) {
-      throw new OptionError("generate: this model has no tokenizer to make text with; use generateIds, or set model.tokenizer");
+      throw new OptionError(
+        "generate: this model has no tokenizer to make text with; use generateIds, or set model.tokenizer",
+      );
     }
-    return generateText(this, this.tokenizer, this.encode(prompt), resolveOptions(options, this.generationConfig));
+    const ids = this.#promptIds(prompt, options);
+    return generateText(this, this.tokenizer, ids, resolveOptions(options, this.generationConfig));
   }
 
   /** Continues a prompt and gives the new text. */
@@ -156,10 +193,15 @@ export class GPT2 extends GPT2Model {
   }
 
   /** Continues a prompt and gives text, ids, the reason for the end, and times. Needs no tokenizer when given ids. */
-  async completion(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<GenerationResult> {
+  async completion(
+    prompt: string | readonly number[],
+    options: GenerateOptions = {},
+  ): Promise<GenerationResult> {
     const resolved = resolveOptions(options, this.generationConfig);
-    if (resolved.stop.length && !this.tokenizer) throw new OptionError("generate: stop texts need a tokenizer");
-    const pieces = generateText(this, this.tokenizer, this.encode(prompt), resolved);
+    if (resolved.stop.length && !this.tokenizer) {
+      throw new OptionError("generate: stop texts need a tokenizer");
+    }
+    const pieces = generateText(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
     for (;;) {
       const step = await pieces.next();
       if (step.done) return step.value;
@@ -172,8 +214,10 @@ export class GPT2 extends GPT2Model {
     options: GenerateOptions = {},
   ): AsyncGenerator<number, FinishReason> {
     const resolved = resolveOptions(options, this.generationConfig);
-    if (resolved.stop.length) throw new OptionError("generateIds: stop texts belong to generate, which makes text");
-    const tokens = generateTokens(this, this.encode(prompt), resolved);
+    if (resolved.stop.length) {
+      throw new OptionError("generateIds: stop texts belong to generate, which makes text");
+    }
+    const tokens = generateTokens(this, this.#promptIds(prompt, options), resolved);
     try {
       for (;;) {
         const step = await tokens.next();
@@ -191,21 +235,29 @@ export class GPT2 extends GPT2Model {
    */
   async save(dir: string | URL, options: SaveOptions = {}): Promise<void> {
     await makeDir(dir);
-    const tensors = this.stateDict();
-    const stored = options.dtype ?? this.wte.weight.dtype;
-    for (const [name, t] of Object.entries(tensors)) {
-      if (t.shape.length >= 2 && options.dtype && t.dtype !== options.dtype) tensors[name] = t.to({ dtype: options.dtype });
-    }
-    await saveSafetensors(joinPath(dir, "model.safetensors"), tensors, {
+    const { dtype, shardSize } = options, stored = dtype ?? this.wte.weight.dtype;
+    const tensors = this.namedParameters().map(([name, p]) => {
+      const own = tensorToSave(checkpointName(name, this.config.tieWordEmbeddings), p);
+      return dtype && p.shape.length >= 2 && p.dtype !== dtype ? castTensor(own, dtype) : own;
+    });
+    await writePlanned(joinPath(dir, "model.safetensors"), tensors, {
       metadata: { format: "pt" },
-      ...(options.shardSize ? { shardSize: options.shardSize } : {}),
+      ...(shardSize === undefined ? {} : { shardSize }),
     });
     const names: Record<string, string> = { f32: "float32", f16: "float16", bf16: "bfloat16" };
     await writeJson(joinPath(dir, "config.json"), configJson(this.config, names[stored] ?? stored));
-    await writeJson(joinPath(dir, "generation_config.json"), generationJson(this.generationConfig, this.config));
+    const { bosTokenId, eosTokenId } = this.config;
+    await writeJson(joinPath(dir, "generation_config.json"), {
+      ...(bosTokenId === null ? {} : { bos_token_id: bosTokenId }),
+      ...(eosTokenId === null ? {} : { eos_token_id: eosTokenId }),
+      ...generationJson(this.generationConfig),
+    });
     if (this.tokenizer) {
       await writeJson(joinPath(dir, "tokenizer.json"), this.tokenizer.toJSON());
-      await writeJson(joinPath(dir, "tokenizer_config.json"), tokenizerConfig(this.tokenizer, this.config.nPositions));
+      await writeJson(
+        joinPath(dir, "tokenizer_config.json"),
+        tokenizerConfig(this.tokenizer, this.config.nPositions),
+      );
     }
   }
 }
@@ -234,11 +286,4 @@ async function openWeights(folder: ModelFolder): Promise<SafetensorsFile> {
 
 async function writeJson(path: string | URL, value: unknown): Promise<void> {
   await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
-}
-
-function generationJson(options: GenerateOptions, config: GPT2Config): Record<string, unknown> {
-  const named = Object.entries(options).filter(([, v]) => v !== undefined && typeof v !== "function")
-    .map(([k, v]) => [k === "stop" ? "stop_strings" : k.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`), v]);
-  const ends = { bos_token_id: config.bosTokenId, eos_token_id: config.eosTokenId };
-  return { ...Object.fromEntries(Object.entries(ends).filter(([, v]) => v !== null)), ...Object.fromEntries(named) };
 }

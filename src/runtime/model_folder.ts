@@ -5,7 +5,16 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError, HubError, throwIfAborted } from "../core/errors.ts";
-import { environment, exists, isDirectory, isHttp, joinPath, openSource, readTextFile } from "../platform/platform.ts";
+import {
+  environment,
+  exists,
+  isDirectory,
+  isHttp,
+  joinPath,
+  openSource,
+  readTextFile,
+  runtimeName,
+} from "../platform/platform.ts";
 
 /** How to reach a folder. */
 export interface FolderOptions {
@@ -63,7 +72,10 @@ class RemoteFolder implements ModelFolder {
     const url = new URL(file, this.#base);
     let response: Response;
     try {
-      response = await fetch(url, { headers: this.#headers, ...(this.#signal ? { signal: this.#signal } : {}) });
+      response = await fetch(url, {
+        headers: this.#headers,
+        ...(this.#signal ? { signal: this.#signal } : {}),
+      });
     } catch (error) {
       throwIfAborted(this.#signal, `reading ${this.name}`);
       const reason = error instanceof Error ? error.message : String(error);
@@ -85,10 +97,11 @@ class RemoteFolder implements ModelFolder {
 
   async open(file: string): Promise<ByteSource | null> {
     const url = new URL(file, this.#base);
-    const head = await fetch(url, { method: "HEAD", headers: this.#headers }).catch(() => null);
+    const reach = { headers: this.#headers, ...(this.#signal ? { signal: this.#signal } : {}) };
+    // Whether it is there is asked apart from opening, which takes a missing file for a mistake.
+    const head = await fetch(url, { method: "HEAD", ...reach }).catch(() => null);
     await head?.body?.cancel();
-    if (head?.status === 404) return null;
-    return await openSource(url, { headers: this.#headers, ...(this.#signal ? { signal: this.#signal } : {}) });
+    return head?.status === 404 ? null : await openSource(url, reach);
   }
 }
 
@@ -102,12 +115,12 @@ const repository = /^[\w.-]+\/[\w.-]+$/;
  */
 export async function openFolder(where: string | URL, options: FolderOptions = {}): Promise<ModelFolder> {
   if (isHttp(where)) {
-    const base = new URL(String(where).replace(/\/?$/, "/"));
-    return new RemoteFolder(String(where), base, {}, options.signal);
+    const base = new URL(where);
+    if (!base.pathname.endsWith("/")) base.pathname += "/";
+    return new RemoteFolder(String(where).replace(/\/$/, ""), base, {}, options.signal);
   }
   if (where instanceof URL || where.startsWith("file:")) return new DiskFolder(new URL(where));
-  const hasFiles = environment("HOME") !== undefined || environment("PATH") !== undefined;
-  if (hasFiles && await isDirectory(where)) return new DiskFolder(where);
+  if (runtimeName() !== "browser" && await isDirectory(where)) return new DiskFolder(where);
   if (repository.test(where) && !where.startsWith(".")) {
     const endpoint = (environment("HF_ENDPOINT") ?? "https://huggingface.co").replace(/\/$/, "");
     const base = new URL(`${endpoint}/${where}/resolve/${encodeURIComponent(options.revision ?? "main")}/`);
@@ -126,8 +139,11 @@ export async function readJson(folder: ModelFolder, file: string): Promise<unkno
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new FormatError(`${folder.name}/${file} is not JSON: ${error instanceof Error ? error.message : error}`, {
-      cause: error,
-    });
+    throw new FormatError(
+      `${folder.name}/${file} is not JSON: ${error instanceof Error ? error.message : error}`,
+      {
+        cause: error,
+      },
+    );
   }
 }

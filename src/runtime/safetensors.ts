@@ -9,7 +9,17 @@ import { byteSize, type DType, isDType, isFloat } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { castTensor, openFiles, planSafetensors, SafetensorsFile, type TensorToSave } from "../files/mod.ts";
 import { empty, type Tensor } from "../ops/mod.ts";
-import { directoryOf, isHttp, joinPath, type Openable, openSource, remove, writeFileAtomic } from "../platform/platform.ts";
+import {
+  directoryOf,
+  isHttp,
+  joinPath,
+  type Openable,
+  openSource,
+  pathOf,
+  readDir,
+  remove,
+  writeFileAtomic,
+} from "../platform/platform.ts";
 
 /** Where and as what a tensor is read. */
 export interface ReadTensorOptions {
@@ -28,11 +38,15 @@ export class Safetensors extends SafetensorsFile {
   async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
     const view = this.view(name), dtype = options.dtype ?? view.dtype;
     if (!isDType(dtype)) {
-      throw new DTypeError(`${name} holds ${dtype}; read it as one of f32 f16 bf16 i64 i32 u8 bool with { dtype }`);
+      throw new DTypeError(
+        `${name} holds ${dtype}; read it as one of f32 f16 bf16 i64 i32 u8 bool with { dtype }`,
+      );
     }
     const device = options.device ? { device: options.device } : {};
     if (dtype === "f64" && options.device !== "reference") {
-      throw new DTypeError(`${name} holds f64, which only device "reference" has; read it with { dtype: "f32" }`);
+      throw new DTypeError(
+        `${name} holds f64, which only device "reference" has; read it with { dtype: "f32" }`,
+      );
     }
     const out = empty(view.shape, { dtype, ...device });
     await readInto(this, name, out);
@@ -84,7 +98,7 @@ export interface SaveSafetensorsOptions {
 }
 
 /** A tensor as the writer wants it; its bytes are read when they are written. */
-function toSave(name: string, t: Tensor): TensorToSave {
+export function tensorToSave(name: string, t: Tensor): TensorToSave {
   return {
     name,
     dtype: t.dtype,
@@ -107,26 +121,34 @@ export async function saveSafetensors(
 ): Promise<void> {
   const entries = tensors instanceof Map ? [...tensors] as [string, Tensor][] : Object.entries(tensors);
   const list = entries.map(([name, t]) => {
-    const plain = toSave(name, t);
+    const plain = tensorToSave(name, t);
     return options.dtype && isFloat(t.dtype) ? castTensor(plain, options.dtype) : plain;
   });
   await writePlanned(path, list, options);
 }
 
-/** Plans and writes files; old shards of the same name that are no longer part of it are removed. */
+/**
+ * Plans and writes files, and gives their names. Older files of the same name that are no longer part of it are
+ * removed at the end: a single file behind which there now are shards, shards of another number, an index.
+ */
 export async function writePlanned(
   path: string | URL,
   tensors: Iterable<TensorToSave>,
   options: Pick<SaveSafetensorsOptions, "metadata" | "shardSize">,
 ): Promise<string[]> {
-  const folder = directoryOf(path), name = String(path).replaceAll("\\", "/").split("/").at(-1) as string;
+  const folder = directoryOf(path), fileName = pathOf(path).split(/[/\\]/).at(-1) as string;
   const plan = planSafetensors(tensors, {
     ...(options.metadata ? { metadata: options.metadata } : {}),
-    ...(options.shardSize ? { shardSize: options.shardSize } : {}),
-    fileName: decodeURIComponent(name),
+    ...(options.shardSize === undefined ? {} : { shardSize: options.shardSize }),
+    fileName,
   });
   for (const file of plan.files) await writeFileAtomic(joinPath(folder, file.name), file.chunks());
-  const names = plan.files.map((file) => file.name);
-  if (!names.includes(`${name}.index.json`)) await remove(joinPath(folder, `${name}.index.json`));
+  const names = plan.files.map((file) => file.name), stem = fileName.replace(/\.safetensors$/, "");
+  for (const { name, isFile } of await readDir(folder)) {
+    const rest = name.startsWith(stem) ? name.slice(stem.length) : "";
+    const ours = name === fileName || name === `${fileName}.index.json` ||
+      /^-\d{5}-of-\d{5}\.safetensors$/.test(rest);
+    if (isFile && ours && !names.includes(name)) await remove(joinPath(folder, name));
+  }
   return names;
 }

@@ -26,6 +26,14 @@ export function parameterName(name: string): string | null {
 }
 
 /**
+ * The name to write a parameter under: bare where the output layer is tied, as in the published files; otherwise with
+ * `transformer.`, as transformers takes a file with `lm_head.weight` for one that has it throughout.
+ */
+export function checkpointName(name: string, tied: boolean): string {
+  return tied || name === "lm_head.weight" ? name : `transformer.${name}`;
+}
+
+/**
  * For each parameter of the model, the name in the file that holds it.
  *
  * @param expected the model's parameters by name.
@@ -38,25 +46,35 @@ export function matchNames(
   tied: boolean,
   where: string,
 ): Map<string, string> {
-  const found = new Map<string, string>(), unexpected: string[] = [], wrong: string[] = [];
+  const found = new Map<string, string>(),
+    seen = new Set<string>(),
+    unexpected: string[] = [],
+    wrong: string[] = [];
   for (const t of offered) {
     const name = parameterName(t.name);
     if (name === null || (tied && name === "lm_head.weight")) continue;
     const shape = expected.get(name);
+    seen.add(name);
     if (!shape) unexpected.push(`${t.name} ${formatShape(t.shape)}`);
     else if (found.has(name)) unexpected.push(`${t.name} (the file also has ${found.get(name)})`);
-    else if (!sameShape(shape, t.shape)) wrong.push(`${t.name} is ${formatShape(t.shape)}, expected ${formatShape(shape)}`);
-    else if (!isFloat(t.dtype as "f32") && !isQuantized(t.dtype as "q8")) wrong.push(`${t.name} holds ${t.dtype}, expected f32, f16, bf16, q8 or q4`);
-    else found.set(name, t.name);
+    else if (!sameShape(shape, t.shape)) {
+      wrong.push(`${t.name} is ${formatShape(t.shape)}, expected ${formatShape(shape)}`);
+    } else if (!isFloat(t.dtype as "f32") && !isQuantized(t.dtype as "q8")) {
+      wrong.push(`${t.name} holds ${t.dtype}, expected f32, f16, bf16, q8 or q4`);
+    } else found.set(name, t.name);
   }
-  const missing = [...expected].filter(([name]) => !found.has(name)).map(([name, shape]) => `${name} ${formatShape(shape)}`);
+  const missing = [...expected].filter(([name]) => !seen.has(name)).map(([name, shape]) =>
+    `${name} ${formatShape(shape)}`
+  );
   const complaints = [
     missing.length ? `missing: ${missing.join(", ")}` : "",
     unexpected.length ? `unexpected: ${unexpected.join(", ")}` : "",
     wrong.length ? `wrong: ${wrong.join(", ")}` : "",
   ].filter(Boolean);
   if (complaints.length) {
-    throw new FormatError(`${where} does not hold the GPT-2 that its config.json describes; ${complaints.join("; ")}`);
+    throw new FormatError(
+      `${where} does not hold the GPT-2 that its config.json describes; ${complaints.join("; ")}`,
+    );
   }
   return found;
 }

@@ -23,7 +23,7 @@ export interface GPT2Config {
   /** Width inside the MLP; null is four times the width. */
   nInner: number | null;
   /** The MLP's activation. Default "gelu_new". */
-  activationFunction: "gelu_new" | "gelu" | "relu" | "silu" | "tanh";
+  activationFunction: "gelu_new" | "gelu_pytorch_tanh" | "gelu" | "relu" | "silu" | "tanh";
   /** Dropout of each block's results. Default 0.1. */
   residPdrop: number;
   /** Dropout of the embeddings. Default 0.1. */
@@ -67,39 +67,88 @@ function snake(name: string): string {
   return name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
-const known = new Map(Object.keys(defaults).filter((k) => k !== "other").map((k) => [snake(k), k as keyof GPT2Config]));
-const activations = ["gelu_new", "gelu", "relu", "silu", "tanh", "gelu_pytorch_tanh"];
+const known = new Map(
+  Object.keys(defaults).filter((k) => k !== "other").map((k) => [snake(k), k as keyof GPT2Config]),
+);
+const activations: readonly GPT2Config["activationFunction"][] = [
+  "gelu_new",
+  "gelu_pytorch_tanh",
+  "gelu",
+  "relu",
+  "silu",
+  "tanh",
+];
 
-/** Options of transformers that change what the model computes, and the only value computed here. */
+/**
+ * Options of transformers that change what the model computes, and the only value computed here. Its
+ * `reorder_and_upcast_attn` (attention in f32) is what is always done here.
+ */
 const fixed: Record<string, unknown> = {
   scale_attn_weights: true,
   scale_attn_by_inverse_layer_idx: false,
-  reorder_and_upcast_attn: false,
   add_cross_attention: false,
 };
+
+function isNumber(value: unknown): boolean {
+  return typeof value === "number" && Number.isFinite(value);
+}
+
+function isId(value: unknown): boolean {
+  return Number.isInteger(value) && (value as number) >= 0;
+}
 
 /** A full configuration from some of its values; names in camelCase. @throws {OptionError} for an impossible one. */
 export function gpt2Config(values: Partial<GPT2Config> = {}): GPT2Config {
   for (const name of Object.keys(values)) {
     if (!Object.hasOwn(defaults, name)) {
       const camel = known.get(name);
-      throw new OptionError(`GPT2 configuration: there is no "${name}"${camel ? `; it is called "${camel}" here` : ""}`);
+      throw new OptionError(
+        `GPT2 configuration: there is no "${name}"${camel ? `; it is called "${camel}" here` : ""}`,
+      );
     }
   }
-  const config = { ...defaults, ...Object.fromEntries(Object.entries(values).filter(([, v]) => v !== undefined)) };
+  const config = {
+    ...defaults,
+    ...Object.fromEntries(Object.entries(values).filter(([, v]) => v !== undefined)),
+  };
   const demand = (ok: boolean, name: keyof GPT2Config, expected: string): void => {
-    if (!ok) throw new OptionError(`GPT2 configuration: ${name} is ${JSON.stringify(config[name])}, expected ${expected}`);
+    if (!ok) {
+      throw new OptionError(
+        `GPT2 configuration: ${name} is ${JSON.stringify(config[name])}, expected ${expected}`,
+      );
+    }
   };
   for (const name of ["vocabSize", "nPositions", "nEmbd", "nLayer", "nHead"] as const) {
     demand(Number.isInteger(config[name]) && config[name] > 0, name, "a whole number above 0");
   }
-  demand(config.nInner === null || (Number.isInteger(config.nInner) && config.nInner > 0), "nInner", "a whole number or null");
+  demand(
+    config.nInner === null || (Number.isInteger(config.nInner) && config.nInner > 0),
+    "nInner",
+    "a whole number or null",
+  );
   demand(config.nEmbd % config.nHead === 0, "nHead", `a divisor of nEmbd ${config.nEmbd}`);
   for (const name of ["residPdrop", "embdPdrop", "attnPdrop"] as const) {
-    demand(config[name] >= 0 && config[name] < 1, name, "a probability below 1");
+    demand(isNumber(config[name]) && config[name] >= 0 && config[name] < 1, name, "a probability below 1");
   }
-  demand(config.layerNormEpsilon > 0, "layerNormEpsilon", "a number above 0");
-  demand(activations.includes(config.activationFunction), "activationFunction", `one of ${activations.join(", ")}`);
+  demand(
+    isNumber(config.layerNormEpsilon) && config.layerNormEpsilon > 0,
+    "layerNormEpsilon",
+    "a number above 0",
+  );
+  demand(
+    isNumber(config.initializerRange) && config.initializerRange >= 0,
+    "initializerRange",
+    "a number from 0",
+  );
+  demand(typeof config.tieWordEmbeddings === "boolean", "tieWordEmbeddings", "true or false");
+  demand(config.bosTokenId === null || isId(config.bosTokenId), "bosTokenId", "a token id or null");
+  const ends = Array.isArray(config.eosTokenId) ? config.eosTokenId : [config.eosTokenId ?? 0];
+  demand(ends.every(isId), "eosTokenId", "a token id, a list of them, or null");
+  demand(
+    activations.includes(config.activationFunction),
+    "activationFunction",
+    `one of ${activations.join(", ")}`,
+  );
   return config;
 }
 

@@ -7,16 +7,28 @@
  *
  * @module
  */
-import { DTypeError, ShapeError } from "../../core/errors.ts";
+import { DTypeError, OptionError, ShapeError } from "../../core/errors.ts";
 import { formatShape } from "../../core/shape.ts";
-import { CausalSelfAttention, Conv1D, Embedding, init, KVCache, LayerNorm, type LayerOptions, Linear, Module } from "../../nn/mod.ts";
+import {
+  CausalSelfAttention,
+  Conv1D,
+  Embedding,
+  init,
+  KVCache,
+  LayerNorm,
+  type LayerOptions,
+  Linear,
+  Module,
+} from "../../nn/mod.ts";
 import {
   add,
   arange,
   contiguous,
+  copyInto,
   crossEntropy,
   dropout,
   gelu,
+  indexSelect,
   linear,
   relu,
   reshape,
@@ -27,7 +39,7 @@ import {
   tensor,
   toDType,
 } from "../../ops/mod.ts";
-import { tidy } from "../../tensor/mod.ts";
+import { noGrad, tidy } from "../../tensor/mod.ts";
 import { type GPT2Config, gpt2Config } from "./config.ts";
 
 /** Token ids: a tensor [batch, time] or [time] (i32 or i64), or plain lists of the same form. */
@@ -100,15 +112,26 @@ export class GPT2Block extends Module {
   }
 }
 
-/** Keys and values of all blocks. */
+/** Keys and values of all blocks, and the text they belong to. */
 export class GPT2Cache {
   /** One per block. */
   readonly layers: readonly KVCache[];
+  /** How many sequences it holds side by side. */
+  readonly batch: number;
+  /**
+   * The text's ids, which `generate` keeps: the first `length` of them are computed, those behind wait for its next
+   * step. Who fills the cache by `forward` and goes on with `generate` appends them here.
+   */
+  readonly ids: number[] = [];
 
   /** Memory for `capacity` positions of `batch` sequences. */
   constructor(config: GPT2Config, batch: number, capacity: number, options: LayerOptions = {}) {
     const each = config.nEmbd / config.nHead;
-    this.layers = Array.from({ length: config.nLayer }, () => new KVCache(batch, config.nHead, capacity, each, options));
+    this.batch = batch;
+    this.layers = Array.from(
+      { length: config.nLayer },
+      () => new KVCache(batch, config.nHead, capacity, each, options),
+    );
   }
 
   /** Positions filled. */
@@ -121,9 +144,27 @@ export class GPT2Cache {
     return this.layers[0].capacity;
   }
 
-  /** Forgets the positions from `length` on. */
+  /** Forgets the positions from `length` on, and their ids. */
   truncate(length: number): void {
     for (const layer of this.layers) layer.truncate(length);
+    this.ids.length = Math.min(this.ids.length, length);
+  }
+
+  /** Takes over the positions of `from`; row i becomes row `rows[i]` of it. As many rows as this cache holds. */
+  copyRows(from: GPT2Cache, rows: readonly number[]): void {
+    const { length } = from, first = this.layers[0].keys;
+    const part = (t: Tensor): Tensor => slice(t, null, null, [0, length]);
+    noGrad(() =>
+      tidy(() => {
+        const index = tensor([...rows], { dtype: "i32", device: first.device });
+        this.layers.forEach((layer, i) => {
+          copyInto(indexSelect(part(from.layers[i].keys), 0, index), part(layer.keys));
+          copyInto(indexSelect(part(from.layers[i].values), 0, index), part(layer.values));
+          layer.length = length;
+        });
+      })
+    );
+    this.ids.splice(0, Infinity, ...from.ids);
   }
 
   /** Gives the memory back. */
@@ -164,10 +205,16 @@ export class GPT2Model extends Module {
     this.wpe = new Embedding(nPositions, nEmbd, options);
     this.h = Array.from({ length: nLayer }, () => new GPT2Block(this.config, options));
     this.ln_f = new LayerNorm(nEmbd, { ...options, dtype: "f32", eps: layerNormEpsilon });
-    this.lm_head = this.config.tieWordEmbeddings ? null : new Linear(nEmbd, vocabSize, { ...options, bias: false });
+    this.lm_head = this.config.tieWordEmbeddings
+      ? null
+      : new Linear(nEmbd, vocabSize, { ...options, bias: false });
     for (const [name, p] of this.namedParameters()) {
       if (p.shape.length < 2) continue;
-      init.normal(p, 0, name.endsWith("c_proj.weight") ? initializerRange / Math.sqrt(2 * nLayer) : initializerRange);
+      init.normal(
+        p,
+        0,
+        name.endsWith("c_proj.weight") ? initializerRange / Math.sqrt(2 * nLayer) : initializerRange,
+      );
     }
   }
 
@@ -176,8 +223,13 @@ export class GPT2Model extends Module {
     return this.config.nPositions;
   }
 
-  /** An empty key-value cache on the model's device. */
-  createCache(batch = 1, capacity = this.config.nPositions): GPT2Cache {
+  /** An empty key-value cache on the model's device, for `capacity` positions of `batch` texts. */
+  createCache(batch = 1, capacity: number = this.config.nPositions): GPT2Cache {
+    for (const [name, value] of Object.entries({ batch, capacity })) {
+      if (!Number.isInteger(value) || value < 1) {
+        throw new OptionError(`createCache: ${name} is a whole number above 0, not ${value}`);
+      }
+    }
     return new GPT2Cache(this.config, batch, capacity, { device: this.wte.weight.device });
   }
 
@@ -208,10 +260,13 @@ export class GPT2Model extends Module {
   #hidden(ids: Tensor, cache?: GPT2Cache): Tensor {
     const time = ids.shape[1], start = cache?.length ?? 0, { nPositions, embdPdrop } = this.config;
     if (start + time > nPositions) {
-      throw new ShapeError(`GPT2: ${start + time} tokens are more than the ${nPositions} positions of this model`);
+      throw new ShapeError(
+        `GPT2: ${start + time} tokens are more than the ${nPositions} positions of this model`,
+      );
     }
     const positions = arange(start, start + time, { device: this.wpe.weight.device });
-    const tokens = toDType(this.wte.forward(ids), "f32"), places = toDType(this.wpe.forward(positions), "f32");
+    const tokens = toDType(this.wte.forward(ids), "f32"),
+      places = toDType(this.wpe.forward(positions), "f32");
     let x = dropout(add(tokens, places), embdPdrop, this.training);
     this.h.forEach((block, i) => x = block.forward(x, cache?.layers[i]));
     return this.ln_f.forward(x);
@@ -225,7 +280,9 @@ export class GPT2Model extends Module {
     return tidy(() => {
       let x = this.ids(ids), y: Tensor;
       if (targets === undefined) {
-        if (x.shape[1] < 2) throw new ShapeError(`GPT2.loss: needs at least 2 tokens, not ${formatShape(x.shape)}`);
+        if (x.shape[1] < 2) {
+          throw new ShapeError(`GPT2.loss: needs at least 2 tokens, not ${formatShape(x.shape)}`);
+        }
         y = slice(x, null, [1, null]);
         x = slice(x, null, [0, -1]);
       } else y = this.#asTensor(targets, -100);
@@ -239,17 +296,26 @@ export class GPT2Model extends Module {
     return this.#asTensor(ids, 0);
   }
 
+  /** @throws {ShapeError} for an id outside the vocabulary. */
+  checkIds(ids: Iterable<number>, least = 0): void {
+    for (const id of ids) {
+      if (!Number.isInteger(id) || id < least || id >= this.config.vocabSize) {
+        throw new ShapeError(`GPT2: token id ${id} is outside the vocabulary of ${this.config.vocabSize}`);
+      }
+    }
+  }
+
   #asTensor(ids: Ids, least: number): Tensor {
     const device = this.wte.weight.device;
     let t: Tensor;
     if (ids instanceof Int32Array || Array.isArray(ids)) {
-      const flat = ids instanceof Int32Array ? ids : (ids as readonly (number | readonly number[])[]).flat();
-      for (const id of flat) {
-        if (!Number.isInteger(id) || id < least || id >= this.config.vocabSize) {
-          throw new ShapeError(`GPT2: token id ${id} is outside the vocabulary of ${this.config.vocabSize}`);
-        }
-      }
-      t = ids instanceof Int32Array ? tensor(ids, { device }) : tensor(ids as number[], { dtype: "i32", device });
+      this.checkIds(
+        ids instanceof Int32Array ? ids : (ids as readonly (number | readonly number[])[]).flat(),
+        least,
+      );
+      t = ids instanceof Int32Array
+        ? tensor(ids, { device })
+        : tensor(ids as number[], { dtype: "i32", device });
     } else {
       t = ids as Tensor;
       if (t.dtype !== "i32" && t.dtype !== "i64") {
@@ -258,7 +324,9 @@ export class GPT2Model extends Module {
     }
     if (t.shape.length === 1) t = reshape(t, [1, t.shape[0]]);
     if (t.shape.length !== 2 || t.size === 0) {
-      throw new ShapeError(`GPT2: ids are [batch, time] with at least one token, not ${formatShape(t.shape)}`);
+      throw new ShapeError(
+        `GPT2: ids are [batch, time] with at least one token, not ${formatShape(t.shape)}`,
+      );
     }
     return t;
   }

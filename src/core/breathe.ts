@@ -1,0 +1,16 @@
+/**
+ * Long work in one thread, without deafness: a turn of the event loop now and then lets timers, interrupts and
+ * streams be heard, where promises that resolve at once never would.
+ *
+ * @module
+ */
+
+/** A function to call often in long work: it waits one turn of the event loop when the last was `longest` ms ago. */
+export function breather(longest = 50): () => Promise<void> {
+  let last = performance.now();
+  return async () => {
+    if (performance.now() - last < longest) return;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    last = performance.now();
+  };
+}

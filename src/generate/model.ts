@@ -1,0 +1,34 @@
+/**
+ * What generation needs of a model, and nothing about how it works.
+ *
+ * @module
+ */
+import type { Tensor } from "../ops/mod.ts";
+
+/** Keys and values of earlier positions, and the text they belong to. */
+export interface Cache {
+  /** The ids of the text: the first `length` are computed, those behind them wait for the next step. */
+  readonly ids: number[];
+  /** How many sequences it holds side by side. */
+  readonly batch: number;
+  /** Positions filled. */
+  readonly length: number;
+  /** Positions that fit. */
+  readonly capacity: number;
+  /** Forgets the positions from `length` on, and their ids. */
+  truncate(length: number): void;
+  /** Takes over the positions of `from`; row i becomes row `rows[i]` of it. */
+  copyRows(from: this, rows: readonly number[]): void;
+  /** Gives the memory back. */
+  dispose(): void;
+}
+
+/** A model that predicts the next token. */
+export interface LanguageModel<C extends Cache = Cache> {
+  /** The longest sequence. */
+  readonly contextLength: number;
+  /** Empty memory for keys and values. */
+  createCache(batch?: number, capacity?: number): C;
+  /** Logits [batch, 1, vocab] of the last position, for ids that follow what the cache holds. */
+  forward(ids: readonly (readonly number[])[], options: { cache: C; lastOnly: true }): Tensor;
+}
