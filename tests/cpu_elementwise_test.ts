@@ -5,6 +5,7 @@ import { Engine } from "../src/backends/cpu/engine.ts";
 import { elementwise } from "../src/backends/cpu/kernels/elementwise.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
 import type { DType } from "../src/core/dtype.ts";
+import { toF16 } from "../src/core/half.ts";
 import { Generator } from "../src/core/random.ts";
 import { add, div, eq, exp, lt, max, min, mul, ne, neg, not, rem, select, sub } from "../src/expr/build.ts";
 import { type ComputeType, type Expr, input, type Program, scalar } from "../src/expr/nodes.ts";
@@ -175,6 +176,28 @@ describe("cpu elementwise", () => {
           check(`${from} to ${to} in ${type}`, random, program(type, [x]), dtypes, [203], fill, [], layout);
           check(`${from} to ${to} in ${type}`, random, program(type, [x]), dtypes, [5, 9], fill, []);
         }
+      }
+    }
+  });
+
+  it("reads quantised weights", () => {
+    const random = new Generator(9);
+    for (const dtype of ["q8", "q4"] as const) {
+      const blockBytes = dtype === "q8" ? 34 : 18, blocks = 700;
+      const bytes = Uint8Array.from({ length: blocks * blockBytes }, () => random.integer(0, 256));
+      const data = new DataView(bytes.buffer);
+      for (let i = 0; i < blocks; i++) data.setUint16(i * blockBytes, toF16(random.uniform()), true);
+      const layouts: [number[], number[], number][] = [[[blocks * 32], [1], 0], [[100, 64], [64, 1], 96], [
+        [64, 100],
+        [1, 64],
+        0,
+      ]];
+      for (const [shape, strides, offset] of layouts) {
+        const from = twins.make(dtype, shape, strides, offset, bytes);
+        const out = twins.view(random, "f32", shape, small, { contiguous: true });
+        on([from], [out], program("f32", [mul(x, scalar(0))]), [2]);
+        twins.compare(out, 0, `${dtype} ${shape}`);
+        twins.release();
       }
     }
   });

@@ -13,6 +13,7 @@ import type { Program } from "../../../expr/nodes.ts";
 import type { View } from "../../contract.ts";
 import type { Engine, Kernel } from "../engine.ts";
 import { Arguments, headWords, type KernelKind, type OperandKind, words } from "./arguments.ts";
+import { anyQuantized, withFloats } from "./dequantize.ts";
 import { isHeavy, storeScalars } from "./expression.ts";
 import { KernelTable } from "./kernel_table.ts";
 import { Layout } from "./layout.ts";
@@ -125,6 +126,14 @@ export function elementwise(
 ): void {
   layout.describe(inputs, outputs, inputs.length);
   if (layout.count === 0) return;
+  if (anyQuantized(inputs) || anyQuantized(outputs)) {
+    return withFloats(
+      engine,
+      inputs,
+      outputs,
+      (floats) => elementwise(engine, program, floats, scalars, outputs),
+    );
+  }
   for (let k = 0; k < layout.operands; k++) {
     elementBytes[k] = bytesOf[k < inputs.length ? inputs[k].dtype : outputs[k - inputs.length].dtype];
   }

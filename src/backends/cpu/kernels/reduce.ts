@@ -17,6 +17,7 @@ import { program as makeProgram } from "../../../expr/program.ts";
 import type { ReduceKind, View } from "../../contract.ts";
 import type { Engine } from "../engine.ts";
 import { argReduce } from "./arg_reduce.ts";
+import { anyQuantized, withFloats } from "./dequantize.ts";
 import { elementwise } from "./elementwise.ts";
 import { identityProgram, reduceInPasses } from "./reduce_passes.ts";
 
@@ -47,6 +48,14 @@ export function reduce(
     }
     const empty = makeProgram(run.type, [constant(kind === "sum" ? 0 : 1)]);
     return elementwise(engine, empty, [], [], [output]);
+  }
+  if (anyQuantized(inputs)) {
+    return withFloats(
+      engine,
+      inputs,
+      [output],
+      (floats) => reduce(engine, kind, run, floats, scalars, axes, output),
+    );
   }
   if (kind === "argmax" || kind === "argmin") {
     argReduce(engine, kind, run, inputs, scalars, axes, output);
