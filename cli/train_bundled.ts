@@ -1,0 +1,25 @@
+/**
+ * `deno task train:bundled`: makes `web/models/shakespeare` again, from the text in the shared test data.
+ *
+ * About an hour on two cores. Stop it with Ctrl-C and start it again to go on. What it leaves beside the model
+ * (settings, log, loss curve) is the record of how the model was made.
+ *
+ * @module
+ */
+import { argv, env, exit } from "node:process";
+import { fileURLToPath } from "node:url";
+import { exists } from "../src/platform/platform.ts";
+import { main } from "./main.ts";
+
+const data = env.FERROTYPE_DATA ?? fileURLToPath(new URL("../../shared/data", import.meta.url));
+const out = fileURLToPath(new URL("../web/models/shakespeare", import.meta.url));
+
+/** The sizes and rates of the bundled model. */
+const recipe = [
+  ["--n-layer", "4", "--n-head", "6", "--n-embd", "192", "--block-size", "128"],
+  ["--batch-size", "16", "--steps", "5000", "--lr", "0.002", "--min-lr", "0.0001", "--warmup", "100"],
+  ["--weight-decay", "0.1", "--seed", "1337", "--eval-every", "250", "--dtype", "bf16"],
+].flat();
+
+const resume = await exists(`${out}/checkpoints`) ? ["--resume"] : recipe;
+exit(await main(["train", `${data}/text/tinyshakespeare.txt`, "-o", out, "--plot", `${out}/loss.svg`, ...resume, ...argv.slice(2)]));
