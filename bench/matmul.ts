@@ -159,7 +159,40 @@ function measure(name: string, run: () => void, amount: number, unit: string, li
   );
 }
 
+/** 12 chains of the dot instruction, 1000 turns an item: 384,000 operations. */
+const dots: Emit = (m, { relaxed }) => {
+  const f = m.function("run", { params: ["i32", "i32", "i32"] });
+  const chain = m.function("chain", { export: false });
+  const sums = chain.localArray("v128", 12),
+    x = chain.local("v128"),
+    y = chain.local("v128"),
+    i = chain.local("i32");
+  chain.i8x16(3);
+  chain.set(x);
+  chain.i8x16(5);
+  chain.set(y);
+  chain.forRange(i, 0, relaxed ? 1000 : 0, 1, () => {
+    for (const sum of sums) {
+      chain.get(x);
+      chain.get(y);
+      chain.get(sum);
+      chain.op("i32x4.relaxed_dot_i8x16_i7x16_add_s");
+      chain.set(sum);
+    }
+  });
+  chain.i32(engine.args + 16368);
+  sums.forEach((sum, k) => {
+    chain.get(sum);
+    if (k > 0) chain.op("i32x4.add");
+  });
+  chain.store("v128.store", 0, 4);
+  const item = f.local("i32");
+  f.forRange(item, f.params[1], f.params[2], 1, () => f.call(chain));
+};
+
 const ready = await engine.ready();
+const dotKernel = engine.kernel("bench dot", dots);
+const dotSpeed = (): number => peakItems * 384_000 / seconds(() => engine.run(dotKernel, peakItems, 4)) / 1e9;
 const peakKernel = engine.kernel("bench peak", peak), readKernel = engine.kernel("bench read", read);
 const peakItems = 60 * ready;
 const peakSpeed = (): number =>
@@ -167,7 +200,10 @@ const peakSpeed = (): number =>
 const area = engine.heap.allocate(256 << 20);
 engine.u8.fill(1, area, area + (256 << 20));
 const readSpeed = (): number => (64 << 20) / seconds(() => engine.run(readKernel, 1024, 4, area)) / 1e9;
-for (let i = 0; i < 200; i++) peakSpeed();
+for (let i = 0; i < 200; i++) {
+  peakSpeed();
+  dotSpeed();
+}
 for (let i = 0; i < 20; i++) readSpeed();
 console.log(`${ready} threads; peak ${peakSpeed().toFixed(1)} GFLOP/s, read ${readSpeed().toFixed(1)} GB/s`);
 
@@ -188,7 +224,8 @@ function product(
     b = matrix(leading, k, n, tb, dtype),
     out = matrix(leading, m, n, false);
   const run = (): void => matmul(engine, a, b, out);
-  if (m <= 4) {
+  if (dtype === "q8" || dtype === "q4") measure(full, run, 2 * count * m * n * k, "GOP/s", dotSpeed);
+  else if (m <= 4) {
     measure(full, run, count * byteSize(dtype, n * k), "GB/s", readSpeed);
   } else measure(full, run, 2 * count * m * n * k, "GFLOP/s", peakSpeed);
   for (const view of [a, b, out]) engine.heap.release((view.buffer as CpuBuffer).pointer);
@@ -239,6 +276,8 @@ function token(m: number, tb: boolean, dtype: DType): void {
     for (const view of [a, b, out]) engine.heap.release((view.buffer as CpuBuffer).pointer);
   }
 }
-for (const dtype of ["f32", "bf16", "f16"] as const) {
-  for (const tb of [true, false]) for (const m of [1, 4, 16]) token(m, tb, dtype);
+for (const dtype of ["f32", "bf16", "f16", "q8", "q4"] as const) {
+  for (const m of [1, 4, 16]) token(m, true, dtype);
+  if (dtype === "f32" || dtype === "bf16") { for (const m of [1, 4, 16]) token(m, false, dtype); }
 }
+for (const dtype of ["q8", "q4"] as const) product("prefill", [], 512, 3072, 768, { tb: true, dtype });

@@ -3,13 +3,15 @@
  *
  * @module
  */
-import { byteSize } from "../../core/dtype.ts";
+import { byteSize, type DType } from "../../core/dtype.ts";
 import type { DeviceBuffer, View } from "../contract.ts";
 
 /** A block of the heap. */
 export interface CpuBuffer extends DeviceBuffer {
   /** Its address. */
   readonly pointer: number;
+  /** Set while rows of quantised weights lie interleaved, as products want them (`kernels/quantized`). */
+  interleaved?: { readonly dtype: DType; readonly depth: number; readonly panels: number } | undefined;
 }
 
 /** The address of a view's element at `offset` (its first one). The quantised dtypes have whole blocks before it. */

@@ -7,20 +7,22 @@
  *
  * @module
  */
+import { isQuantized } from "../../../core/dtype.ts";
 import { DTypeError } from "../../../core/errors.ts";
 import type { Program } from "../../../expr/nodes.ts";
 import type { Epilogue, View } from "../../contract.ts";
 import type { Engine, Kernel } from "../engine.ts";
-import { storeScalars } from "./expression.ts";
 import * as arg from "./gemm/arguments.ts";
 import { Blocks, itemWork, panelModes, panelsAt, sumsAt } from "./gemm/blocks.ts";
 import { rowAccess } from "./gemm/gemm.ts";
 import { gemvRows } from "./gemm/gemv.ts";
-import { arithmeticOf, kernelFor, panelLayout, rowLayout } from "./gemm/kernels.ts";
+import { arithmeticOf, isReady, kernelFor, panelLayout, rowLayout } from "./gemm/kernels.ts";
 import { isSource, type Source } from "./gemm/load.ts";
 import { passPanels } from "./gemm/pack.ts";
 import { type Operand, Product } from "./gemm/plan.ts";
 import { panelColumns, tileRows } from "./gemm/tile.ts";
+import { write, writeEpilogue, writePacked, writeProduct } from "./gemm/write.ts";
+import { matmulQuantized } from "./quantized/matmul.ts";
 
 const product = new Product();
 const blocks = new Blocks();
@@ -31,6 +33,9 @@ const noScalars: readonly number[] = [];
 export function matmul(engine: Engine, a: View, b: View, out: View, epilogue?: Epilogue): void {
   const inputs = epilogue?.inputs ?? noInputs;
   const integer = a.dtype === "i32";
+  if (isQuantized(b.dtype) && isSource(a.dtype) && !integer) {
+    return matmulQuantized(engine, a, b, out, epilogue);
+  }
   if (!isSource(a.dtype) || !isSource(b.dtype) || integer !== (b.dtype === "i32")) {
     throw new DTypeError(
       `matmul: the cpu multiplies floating-point matrices with each other, or i32 with i32, not ${a.dtype} with ${b.dtype}; ` +
@@ -88,14 +93,14 @@ function multiply(engine: Engine, program: Program | null, scalars: readonly num
 
 /** Up to four rows: b is read once, and nothing of it is copied. */
 function multiplyFew(engine: Engine, program: Program | null, scalars: readonly number[]): void {
-  const { a, b, rows, columns, depth } = product;
+  const { b, rows, columns, depth } = product;
   const kernel = kernelFor(engine, product, program, rows);
   const matrices = product.matrices;
-  const ready = a.bytes === 4 && (a.column === 4 || depth === 1);
+  const ready = isReady(product);
   const packed = ready ? 0 : engine.heap.scratch(4 * rows * depth * matrices);
   const { args } = engine;
   if (!ready) {
-    writeProduct(engine, args);
+    writeProduct(engine, args, product);
     write(engine, args, arg.taskArg, 1);
     write(engine, args, arg.columnBlocksArg, rows);
     write(engine, args, arg.packedRowsArg, packed);
@@ -106,7 +111,7 @@ function multiplyFew(engine: Engine, program: Program | null, scalars: readonly 
   const wanted = Math.max(1, Math.min(64, Math.floor(work * matrices / 30_000)));
   const width = 8 * Math.ceil(Math.min(512, Math.max(16, columns * matrices / wanted)) / 8);
   const count = Math.ceil(columns / width);
-  writeProduct(engine, args);
+  writeProduct(engine, args, product);
   if (!ready) {
     const { sizes } = product, last = sizes.length - 1, bytes = 4 * depth * rows;
     write(engine, args, arg.aArg, packed);
@@ -117,7 +122,7 @@ function multiplyFew(engine: Engine, program: Program | null, scalars: readonly 
   write(engine, args, arg.taskArg, 0);
   write(engine, args, arg.blockPanelsArg, width);
   write(engine, args, arg.columnBlocksArg, count);
-  writeEpilogue(engine, program, scalars);
+  writeEpilogue(engine, product, program, scalars);
   const items = count * matrices;
   const bytes = depth * Math.min(width, columns) * b.bytes * rows;
   engine.run(kernel, items, Math.max(1, Math.ceil(100_000 / bytes)));
@@ -139,7 +144,7 @@ function multiplyBlocked(engine: Engine, program: Program | null, scalars: reado
     stripBytes = rows * depth * unit;
   const panels = blocks.mode === panelModes.packed ? heap.scratch(panelBytes * distinct) : 0;
   const strips = unit > 0 && !blocks.ownStrips ? heap.scratch(stripBytes * distinctMatrices(a)) : 0;
-  writeProduct(engine, args);
+  writeProduct(engine, args, product);
   write(engine, args, arg.blockTilesArg, blocks.tiles);
   write(engine, args, arg.blockPanelsArg, blocks.panels);
   write(engine, args, arg.rowBlocksArg, blocks.rowBlocks);
@@ -150,9 +155,9 @@ function multiplyBlocked(engine: Engine, program: Program | null, scalars: reado
   write(engine, args, arg.stripsArg, blocks.ownStrips ? 1 : 0);
   write(engine, args, arg.sumsArg, sumsAt);
   write(engine, args, arg.ownPanelsArg, panelsAt);
-  writePacked(engine, arg.packedPanelsArg, panels, panelBytes, b);
-  writePacked(engine, arg.packedRowsArg, strips, stripBytes, a);
-  writeEpilogue(engine, program, scalars);
+  writePacked(engine, arg.packedPanelsArg, product, b, panels, panelBytes);
+  writePacked(engine, arg.packedRowsArg, product, a, strips, stripBytes);
+  writeEpilogue(engine, product, program, scalars);
   if (panels) {
     const groups = Math.ceil(columns / (panelColumns * passPanels));
     pack(engine, kernel, arg.tasks.packPanels, groups, arg.columnBlocksArg, b, passPanels * panelColumns);
@@ -195,52 +200,4 @@ function pack(
   write(engine, args, arg.innerArg, last >= 0 && operand.leading[last] !== 0 ? sizes[last] : 1);
   const grain = Math.max(1, Math.ceil(16_000 / (depth * lanes)));
   engine.run(kernel, groups * distinctMatrices(operand), grain, args);
-}
-
-function write(engine: Engine, args: number, at: number, value: number): void {
-  engine.i32[(args + at) >>> 2] = value;
-}
-
-function writeOperand(engine: Engine, at: number, operand: Operand): void {
-  const { i32 } = engine;
-  const word = at >>> 2, last = product.sizes.length - 1;
-  i32[word] = operand.address;
-  i32[word + 1] = operand.row;
-  i32[word + 2] = operand.column;
-  i32[word + 3] = last >= 0 ? operand.leading[last] : 0;
-  i32[word + 4] = last >= 1 ? operand.leading[last - 1] : 0;
-}
-
-/** Sizes and operands. */
-function writeProduct(engine: Engine, args: number): void {
-  const { sizes } = product;
-  write(engine, args, arg.rowsArg, product.rows);
-  write(engine, args, arg.columnsArg, product.columns);
-  write(engine, args, arg.depthArg, product.depth);
-  write(engine, args, arg.innerArg, sizes.length > 0 ? sizes[sizes.length - 1] : 1);
-  writeOperand(engine, args + arg.aArg, product.a);
-  writeOperand(engine, args + arg.bArg, product.b);
-  writeOperand(engine, args + arg.outArg, product.out);
-}
-
-/** Where the packed matrices of an operand are. */
-function writePacked(engine: Engine, at: number, packed: number, bytes: number, operand: Operand): void {
-  const { sizes } = product, { leading } = operand, last = sizes.length - 1;
-  const inner = last >= 0 && leading[last] !== 0;
-  write(engine, engine.args, at, packed);
-  write(engine, engine.args, at + 12, inner ? bytes : 0);
-  write(
-    engine,
-    engine.args,
-    at + 16,
-    last >= 1 && leading[last - 1] !== 0 ? (inner ? sizes[last] : 1) * bytes : 0,
-  );
-}
-
-function writeEpilogue(engine: Engine, program: Program | null, scalars: readonly number[]): void {
-  const { args } = engine;
-  for (let i = 0; i < product.inputCount; i++) {
-    writeOperand(engine, args + arg.inputsArg + i * arg.operandBytes, product.inputs[i]);
-  }
-  if (program) storeScalars(engine, program.type, scalars, args + arg.scalarsArg);
 }

@@ -14,6 +14,7 @@ import { emitGemm, rowAccess } from "./gemm.ts";
 import { emitGemv } from "./gemv.ts";
 import type { Arithmetic, Source } from "./load.ts";
 import type { StripLayout } from "./pack.ts";
+import { emitQuantized } from "../quantized/kernel.ts";
 import type { Operand, Product } from "./plan.ts";
 
 const dtypeCodes: Readonly<Partial<Record<DType, number>>> = {
@@ -24,10 +25,12 @@ const dtypeCodes: Readonly<Partial<Record<DType, number>>> = {
   i64: 4,
   u8: 5,
   bool: 6,
+  q8: 7,
+  q4: 8,
 };
 const layoutCodes = { lanes: 0, k: 1, any: 2, unit: 0, zero: 1 } as const;
-const forms = 7 * 3;
-const mostCoded = 7; // inputs of an epilogue that fit into the number
+const forms = 9 * 3;
+const mostCoded = 6; // inputs of an epilogue that fit into the number
 
 type Table = Map<string, Map<number, Kernel>>;
 
@@ -57,12 +60,20 @@ function formCode(operand: Operand): number {
 
 const formOf = (operand: Operand): OperandForm => ({ dtype: operand.dtype, layout: columnLayout(operand) });
 
+/** Whether the rows of a are what kernels that read them in order take: f32 or i32 with k contiguous. */
+export function isReady({ a, depth }: Product): boolean {
+  return a.bytes === 4 && (a.column === 4 || depth === 1);
+}
+
 /** What is multiplied in a product. */
 export function arithmeticOf(product: Product): Arithmetic {
   return product.a.dtype === "i32" ? "i32" : "f32";
 }
 
-/** The kernel for a product: blocked when `rows` is 0, else the streaming one for that many rows. */
+/**
+ * The kernel for a product: blocked when `rows` is 0, else the streaming one for that many rows (of which there is just
+ * one kind, for one row, where b is quantised).
+ */
 export function kernelFor(engine: Engine, product: Product, program: Program | null, rows: number): Kernel {
   let pair = tables.get(engine);
   if (pair === undefined) tables.set(engine, pair = [new Map(), new Map()]);
@@ -72,7 +83,7 @@ export function kernelFor(engine: Engine, product: Product, program: Program | n
   const { a, b, out, inputs, inputCount } = product;
   let code = rows * 4 + (dtypeCodes[a.dtype] ?? 0);
   code = code * 3 + layoutCodes[rowLayout(product)];
-  code = code * 4 + (dtypeCodes[b.dtype] ?? 0);
+  code = code * 9 + (dtypeCodes[b.dtype] ?? 0);
   code = code * 3 + layoutCodes[panelLayout(product)];
   code = code * forms + formCode(out);
   if (inputCount > mostCoded) return compile(engine, product, program, rows, `${code}`);
@@ -104,7 +115,20 @@ function emitter(
 ): Emit {
   const arithmetic = arithmeticOf(product);
   const a = product.a.dtype as Source, b = product.b.dtype as Source;
+  const { dtype } = product.b;
   const aLayout = rowLayout(product), bLayout = panelLayout(product);
+  if (dtype === "q8" || dtype === "q4") {
+    const options = {
+      dtype,
+      single: rows > 0,
+      a,
+      ready: isReady(product),
+      out: formOf(product.out),
+      program,
+      inputs,
+    };
+    return (m, context) => emitQuantized(m, context, options);
+  }
   const common = { arithmetic, a, b, out: formOf(product.out), program, inputs };
   if (rows > 0 && bLayout !== "any") {
     return (m, context) => emitGemv(m, context, { ...common, rows, bLayout });

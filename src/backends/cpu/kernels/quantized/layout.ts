@@ -1,0 +1,126 @@
+/**
+ * Interleaving rows of blocks into panels, and putting them back.
+ *
+ * @module
+ */
+import type { FunctionBuilder, Local, ModuleBuilder } from "../../assembler/mod.ts";
+import { emitSetSum } from "../gemm/address.ts";
+import { blockBytes, panelRows, quads, type Quantized } from "./format.ts";
+
+/**
+ * The function `interleave(from, to, blocks, rowBytes, rows)`: rows `rowBytes` apart become a panel; where there are
+ * fewer than eight, the rest are zeros.
+ */
+export function emitInterleave(m: ModuleBuilder, dtype: Quantized): FunctionBuilder {
+  const f = m.function("interleave", { params: new Array(5).fill("i32"), export: false });
+  const [from, to, blocks, rowBytes, rows] = f.params;
+  const panelBytes = panelRows * blockBytes[dtype];
+  const block = f.local("i32"), row = f.local("i32"), p = f.local("i32"), q = f.local("i32");
+  f.get(to);
+  f.i32(0);
+  emitSetSum(f, p, [blocks, panelBytes]);
+  f.get(p);
+  f.op("memory.fill");
+  f.forRange(block, 0, blocks, 1, () => {
+    f.forRange(row, 0, rows, 1, () => {
+      emitSetSum(f, p, from, [row, rowBytes]);
+      emitSetSum(f, q, to, [row, 2]);
+      f.get(q);
+      f.get(p);
+      f.load("i32.load16_u");
+      f.store("i32.store16");
+      if (dtype === "q8") {
+        emitSetSum(f, q, to, [row, 4]);
+        for (let quad = 0; quad < quads; quad++) {
+          f.get(q);
+          f.get(p);
+          f.load("i32.load", 2 + 4 * quad, 2);
+          f.store("i32.store", 2 * panelRows + 4 * panelRows * quad, 2);
+        }
+      } else emitNibbles(f, p, q, to, row, true);
+    });
+    f.increment(from, blockBytes[dtype]);
+    f.increment(to, panelBytes);
+  });
+  return f;
+}
+
+/**
+ * Moves the nibbles of the block of one row at `p` into the panel's block at `to`, or back. In a row, byte j holds
+ * weights j and j + 16; in a panel a word holds four weights of a row of the lower half and of one of the upper half.
+ */
+function emitNibbles(f: FunctionBuilder, p: Local, q: Local, to: Local, row: Local, into: boolean): void {
+  const shift = f.local("i32"), word = f.local("i32");
+  // Rows 4 to 7 lie in the high nibbles of the words of rows 0 to 3.
+  f.get(row);
+  f.i32(4);
+  f.op("i32.and");
+  f.set(shift);
+  f.get(to);
+  f.get(row);
+  f.i32(3);
+  f.op("i32.and");
+  f.i32(4);
+  f.op("i32.mul");
+  f.op("i32.add");
+  f.set(q);
+  for (let quad = 0; quad < quads; quad++) {
+    const high = quad >= quads / 2 ? 4 : 0,
+      inRow = 2 + 4 * (quad % (quads / 2)),
+      inPanel = 2 * panelRows + 16 * quad;
+    const [source, target] = into ? [p, q] : [q, p];
+    const [sourceAt, targetAt] = into ? [inRow, inPanel] : [inPanel, inRow];
+    const pushShift = (row: boolean): void => row ? f.get(shift) : f.i32(high);
+    f.get(source);
+    f.load("i32.load", sourceAt, 2);
+    pushShift(!into);
+    f.op("i32.shr_u");
+    f.i32(0x0f0f0f0f);
+    f.op("i32.and");
+    pushShift(into);
+    f.op("i32.shl");
+    f.set(word);
+    f.get(target);
+    f.get(target);
+    f.load("i32.load", targetAt, 2);
+    f.get(word);
+    f.op("i32.or");
+    f.store("i32.store", targetAt, 2);
+  }
+}
+
+/** The function `restore(from, to, blocks)`: a panel becomes eight rows, one after the other. */
+export function emitRestore(m: ModuleBuilder, dtype: Quantized): FunctionBuilder {
+  const f = m.function("restore", { params: new Array(3).fill("i32"), export: false });
+  const [from, to, blocks] = f.params;
+  const rowBytes = f.local("i32"), block = f.local("i32"), row = f.local("i32");
+  const p = f.local("i32"), q = f.local("i32");
+  emitSetSum(f, rowBytes, [blocks, blockBytes[dtype]]);
+  f.get(to);
+  f.i32(0);
+  emitSetSum(f, p, [rowBytes, panelRows]);
+  f.get(p);
+  f.op("memory.fill");
+  f.forRange(block, 0, blocks, 1, () => {
+    f.forRange(row, 0, panelRows, 1, () => {
+      emitSetSum(f, p, to, [row, rowBytes]);
+      emitSetSum(f, q, from, [row, 2]);
+      f.get(p);
+      f.get(q);
+      f.load("i32.load16_u");
+      f.store("i32.store16");
+      if (dtype === "q8") {
+        emitSetSum(f, q, from, [row, 4]);
+        for (let quad = 0; quad < quads; quad++) {
+          f.get(p);
+          f.get(q);
+          f.load("i32.load", 2 * panelRows + 4 * panelRows * quad, 2);
+          f.store("i32.store", 2 + 4 * quad, 2);
+        }
+      } else emitNibbles(f, p, q, from, row, false);
+    });
+    f.increment(from, panelRows * blockBytes[dtype]);
+    f.increment(to, blockBytes[dtype]);
+  });
+  return f;
+}
