@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
 import { describe, it } from "node:test";
 import type { Epilogue, View } from "../src/backends/contract.ts";
+import { CpuBackend } from "../src/backends/cpu/backend.ts";
 import type { CpuBuffer } from "../src/backends/cpu/buffer.ts";
 import { Engine } from "../src/backends/cpu/engine.ts";
 import { matmul } from "../src/backends/cpu/kernels/matmul.ts";
@@ -233,6 +234,22 @@ for (const dtype of ["q8", "q4"] as const) {
         digest(new Engine({ deterministic: true })),
         dtype === "q8" ? "53a99e13e764b6dd" : "da931e61691a63ff",
       );
+    });
+
+    it("gives the bytes of the file back when they are asked for", async () => {
+      const device = new CpuBackend({ threads: 1 });
+      const w = weight(dtype, 24, 64, device.engine), x = view(device.engine, "f32", [1, 64], normal);
+      const { buffer } = w.view, y = view(device.engine, "f32", [1, 24], nothing);
+      for (let time = 0; time < 2; time++) {
+        device.matmul(x, w.view, y);
+        assert.notDeepEqual(bytesOf(device.engine, w.view), w.bytes);
+        assert.deepEqual(await device.download(buffer, 0, buffer.byteLength), w.bytes);
+      }
+      device.matmul(x, w.view, y);
+      assert.deepEqual(new Uint8Array(device.mapped(buffer)), w.bytes);
+      device.matmul(x, w.view, y);
+      device.upload(buffer, 0, w.bytes.subarray(0, 34));
+      assert.deepEqual(bytesOf(device.engine, w.view), w.bytes);
     });
 
     it("refuses what it cannot multiply", () => {

@@ -18,6 +18,7 @@ import { elementwise } from "./kernels/elementwise.ts";
 import { gather } from "./kernels/gather.ts";
 import { layerNorm, layerNormBackward } from "./kernels/layer_norm.ts";
 import { matmul } from "./kernels/matmul.ts";
+import { restoreRows } from "./kernels/quantized/matmul.ts";
 import { random } from "./kernels/random.ts";
 import { reduce } from "./kernels/reduce.ts";
 import { scatter } from "./kernels/scatter.ts";
@@ -59,17 +60,20 @@ export class CpuBackend implements Backend {
 
   /** Copies `bytes` into the buffer at `byteOffset`. */
   upload(buffer: DeviceBuffer, byteOffset: number, bytes: Uint8Array): void {
+    restoreRows(this.engine, buffer as CpuBuffer);
     this.engine.u8.set(bytes, (buffer as CpuBuffer).pointer + byteOffset);
   }
 
   /** A copy of `byteLength` bytes from `byteOffset` on. */
   download(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<Uint8Array> {
+    restoreRows(this.engine, buffer as CpuBuffer);
     const start = (buffer as CpuBuffer).pointer + byteOffset;
     return Promise.resolve(this.engine.u8.slice(start, start + byteLength));
   }
 
   /** The buffer's own memory, until something is allocated: then ask again. */
   mapped(buffer: DeviceBuffer): Uint8Array {
+    restoreRows(this.engine, buffer as CpuBuffer);
     const { pointer } = buffer as CpuBuffer;
     return this.engine.u8.subarray(pointer, pointer + buffer.byteLength);
   }
