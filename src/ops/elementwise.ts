@@ -5,8 +5,9 @@
  *
  * @module
  */
-import { isFloat } from "../core/dtype.ts";
+import { type DType, isFloat } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
+import { tidy } from "../tensor/mod.ts";
 import { type Operand, promoteOperands } from "./bridge.ts";
 import { row, rowIn } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
@@ -178,12 +179,13 @@ export function clamp(x: Tensor, min: Operand | null = null, max: Operand | null
 export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
   const numbers = typeof x === "number" && typeof y === "number";
   const dtype = !numbers ? promoteOperands("where", [x, y]) : Number.isInteger(x) && Number.isInteger(y) ? "i32" : "f32";
-  return rowIn(dtype, "where", asMask(condition), x, y);
+  return choose(dtype, condition, x, y);
 }
 
-/** A condition as bool, so that its dtype does not mix with those of the values. */
-function asMask(condition: Tensor): Tensor {
-  return condition.dtype === "bool" ? condition : ne(condition, 0);
+/** The choice in the compute type of `dtype`; the condition is made bool, so that its dtype has no say in that. */
+function choose(dtype: DType, condition: Tensor, x: Operand, y: Operand): Tensor {
+  if (condition.dtype === "bool") return rowIn(dtype, "where", condition, x, y);
+  return tidy(() => rowIn(dtype, "where", ne(condition, 0), x, y));
 }
 
 /** x with `value` where `mask` is not 0; of x's dtype. @throws {DTypeError} when that cannot hold the value. */
@@ -191,7 +193,7 @@ export function maskedFill(x: Tensor, mask: Tensor, value: number): Tensor {
   if (!isFloat(x.dtype) && !Number.isInteger(value)) {
     throw new DTypeError(`maskedFill: a tensor of ${x.dtype} cannot hold ${value}`);
   }
-  return rowIn(x.dtype, "where", asMask(mask), value, x);
+  return choose(x.dtype, mask, value, x);
 }
 
 /** start + weight · (end − start). */
