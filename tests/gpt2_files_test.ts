@@ -1,0 +1,359 @@
+/**
+ * GPT-2's files: what is reported of wrong ones, where they may lie, and that what is saved is what was there.
+ */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer, type Server } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { pathToFileURL } from "node:url";
+import {
+  CancelledError,
+  CharTokenizer,
+  FormatError,
+  GPT2,
+  HubError,
+  loadTokenizer,
+  memory,
+  noGrad,
+  openSafetensors,
+  OptionError,
+  saveSafetensors,
+  type Tensor,
+  tensor,
+  zeros,
+} from "../mod.ts";
+import { dataPath, missingData, readDataJson } from "./_data.ts";
+import { numbersOf } from "./_devices.ts";
+import { assertNear, inFolder, loadTiny, makeFolder, readGolden, smallModel, tinyFolder } from "./_gpt2.ts";
+
+const skip = missingData("gpt2-tiny");
+
+async function refuses(folder: string, ...patterns: RegExp[]): Promise<void> {
+  await assert.rejects(GPT2.load(folder), (e) => {
+    assert(e instanceof FormatError, String(e));
+    for (const pattern of patterns) assert.match(e.message, pattern);
+    return true;
+  });
+}
+
+/** Writes the recorded weights into `folder` with some of them changed; null takes one away. */
+async function edited(folder: string, changes: Record<string, Tensor | null>): Promise<void> {
+  await using file = await openSafetensors(dataPath("gpt2-tiny", "model.safetensors"));
+  const tensors: Record<string, Tensor> = {};
+  for (const name of file.names) tensors[name] = await file.tensor(name);
+  Object.assign(tensors, changes);
+  const kept = Object.entries(tensors).filter(([, t]) => t !== null);
+  await saveSafetensors(join(folder, "model.safetensors"), Object.fromEntries(kept));
+}
+
+async function logitsOf(model: GPT2): Promise<number[]> {
+  return await numbersOf(noGrad(() => model.forward([[1, 2, 3, 4, 5]])));
+}
+
+describe("GPT-2 files that are wrong", { skip }, () => {
+  it("lists missing, unexpected and wrong tensors apart, with their shapes", async () => {
+    await inFolder(async (folder) => {
+      makeFolder(folder);
+      await edited(folder, {
+        "h.1.mlp.c_fc.weight": null,
+        "h.1.mlp.c_fc.bais": zeros([128]),
+        "wpe.weight": zeros([32, 64]),
+        "ln_f.bias": tensor(new Int32Array(32)),
+      });
+      await refuses(
+        folder,
+        /missing: h\.1\.mlp\.c_fc\.weight \[32, 128\];/,
+        /unexpected: h\.1\.mlp\.c_fc\.bais \[128\];/,
+        /wrong: /,
+        /wpe\.weight is \[32, 64\], expected \[64, 32\]/,
+        /ln_f\.bias holds i32, expected f32, f16, bf16/,
+      );
+    });
+  });
+
+  it("names a tensor that is there under two names", async () => {
+    await inFolder(async (folder) => {
+      makeFolder(folder);
+      await edited(folder, { "transformer.ln_f.bias": zeros([32]) });
+      await refuses(
+        folder,
+        /unexpected: (transformer\.)?ln_f\.bias .*the file also has (transformer\.)?ln_f\.bias/,
+      );
+    });
+  });
+
+  it("takes no parameter for a buffer", async () => {
+    await inFolder(async (folder) => {
+      makeFolder(folder);
+      await edited(folder, { "h.0.attn.c_attn.bias": null, "h.0.attn.bias": zeros([1, 1, 64, 64]) });
+      await refuses(folder, /missing: h\.0\.attn\.c_attn\.bias \[96\]$/);
+    });
+  });
+
+  it("says what in config.json is not a GPT-2 it computes", async () => {
+    await inFolder(async (folder) => {
+      const wrong = async (changes: Record<string, unknown>, pattern: RegExp): Promise<void> => {
+        makeFolder(folder, changes);
+        await refuses(folder, pattern, /config\.json/);
+      };
+      await wrong({ model_type: "llama" }, /model_type is "llama"; this class reads "gpt2"/);
+      await wrong(
+        { activation_function: "swiglu" },
+        /activationFunction is "swiglu", expected one of gelu_new/,
+      );
+      await wrong(
+        { scale_attn_by_inverse_layer_idx: true },
+        /scale_attn_by_inverse_layer_idx true is not computed/,
+      );
+      await wrong({ n_head: 5 }, /nHead is 5/);
+      await wrong({ n_embd: "32" }, /nEmbd is "32"/);
+      writeFileSync(join(folder, "config.json"), "{");
+      await refuses(folder, /config\.json is not JSON/);
+    });
+  });
+
+  it("says what is missing from a folder", async () => {
+    await inFolder(async (folder) => {
+      await refuses(folder, /holds no config\.json/);
+      makeFolder(folder, {}, null);
+      await refuses(folder, /neither model\.safetensors nor model\.safetensors\.index\.json/);
+      const index = { metadata: {}, weight_map: { "wte.weight": "model-00001-of-00001.safetensors" } };
+      writeFileSync(join(folder, "model.safetensors.index.json"), JSON.stringify(index));
+      await refuses(folder, /the index names model-00001-of-00001\.safetensors, which is not there/);
+    });
+    await assert.rejects(
+      GPT2.load("/no/such/folder/here"),
+      (e) => e instanceof FormatError && /neither a folder/.test(e.message),
+    );
+  });
+
+  it("refuses a dtype that weights are not held as", async () => {
+    await assert.rejects(loadTiny({ dtype: "i32" }), OptionError);
+  });
+
+  it("gives back what was read of a model that is refused or cancelled", async () => {
+    const before = memory().cpu?.bytes ?? 0, controller = new AbortController();
+    let calls = 0;
+    const loading = loadTiny({
+      signal: controller.signal,
+      onProgress: () => ++calls === 3 && controller.abort(),
+    });
+    await assert.rejects(loading, CancelledError);
+    assert.equal(calls, 3);
+    assert.equal(memory().cpu.bytes, before);
+  });
+});
+
+describe("GPT-2 from elsewhere", { skip }, () => {
+  let server: Server, base = "", requests: { method: string; path: string; range: string | undefined }[] = [];
+  let onRequest = (): void => {};
+
+  before(async () => {
+    server = createServer((request, response) => {
+      const path = new URL(request.url ?? "/", "http://host").pathname,
+        range = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "");
+      requests.push({ method: request.method ?? "", path, range: request.headers.range });
+      onRequest();
+      if (path.startsWith("/secret/")) return void response.writeHead(401).end();
+      let bytes: Uint8Array;
+      try {
+        bytes = readFileSync(dataPath("gpt2-tiny", path.split("/").at(-1) as string));
+      } catch {
+        return void response.writeHead(404).end();
+      }
+      if (!range) {
+        return void response.writeHead(200, { "content-length": bytes.length }).end(
+          request.method === "HEAD" ? undefined : bytes,
+        );
+      }
+      const start = Number(range[1]), end = Math.min(Number(range[2]) + 1, bytes.length);
+      response.writeHead(206, {
+        "content-range": `bytes ${start}-${end - 1}/${bytes.length}`,
+        "content-length": end - start,
+        etag: '"1"',
+      });
+      response.end(bytes.subarray(start, end));
+    });
+    await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+    base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  });
+  after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  const check = async (model: GPT2): Promise<void> => {
+    const { ids, last_logits: expected } = readGolden().prompts.single;
+    assertNear(
+      await numbersOf(noGrad(() => model.forward(ids, { lastOnly: true }))),
+      expected[0],
+      1e-4,
+      "logits",
+    );
+  };
+
+  it("loads from a path, a file: URL and its text", async () => {
+    for (
+      const where of [tinyFolder, `${tinyFolder}/`, pathToFileURL(tinyFolder), pathToFileURL(tinyFolder).href]
+    ) {
+      using model = await GPT2.load(where);
+      await check(model);
+    }
+  });
+
+  it("loads over HTTP by ranges, and tells how far it is", async () => {
+    for (const where of [`${base}/tiny`, new URL(`${base}/tiny/`)]) {
+      requests = [];
+      const progress: number[] = [];
+      using model = await GPT2.load(where, {
+        onProgress: ({ loaded, total }) => {
+          assert(loaded <= total);
+          progress.push(loaded / total);
+        },
+      });
+      await check(model);
+      assert.equal(progress.length, 28);
+      assert.deepEqual(progress, progress.toSorted((a, b) => a - b));
+      assert.equal(progress.at(-1), 1);
+      const reads = requests.filter(({ method, path }) =>
+        method === "GET" && path === "/tiny/model.safetensors"
+      );
+      assert(reads.length > 0 && reads.every(({ range }) => range !== undefined));
+      assert.deepEqual(model.tokenizer?.encode("hello"), (await loadTokenizer(tinyFolder)).encode("hello"));
+    }
+  });
+
+  it("says what a server answers", async () => {
+    await assert.rejects(
+      GPT2.load(`${base}/secret/model`),
+      (e) => e instanceof HubError && /401/.test(e.message),
+    );
+  });
+
+  it("stops when told", async () => {
+    await assert.rejects(GPT2.load(`${base}/tiny`, { signal: AbortSignal.abort() }), CancelledError);
+    const controller = new AbortController();
+    onRequest = () => controller.abort();
+    await assert.rejects(GPT2.load(`${base}/tiny`, { signal: controller.signal }), CancelledError);
+    onRequest = () => {};
+  });
+});
+
+describe("GPT-2 saved", () => {
+  it("is what it was, tokenizer and generation defaults included", { skip }, async () => {
+    await inFolder(async (folder) => {
+      using model = await loadTiny();
+      model.generationConfig = {
+        ...model.generationConfig,
+        doSample: true,
+        temperature: 0.5,
+        maxNewTokens: 7,
+        stop: ["x"],
+      };
+      await model.save(join(folder, "new", "place"));
+      const where = join(folder, "new", "place");
+      assert.deepEqual(readdirSync(where).sort(), [
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+      ]);
+      assert.deepEqual(
+        readFileSync(join(where, "model.safetensors")),
+        readFileSync(dataPath("gpt2-tiny", "model.safetensors")),
+      );
+      assert.deepEqual(JSON.parse(readFileSync(join(where, "config.json"), "utf8")), {
+        ...readDataJson<object>("gpt2-tiny", "config.json"),
+        tie_word_embeddings: true,
+      });
+      assert.deepEqual(JSON.parse(readFileSync(join(where, "generation_config.json"), "utf8")), {
+        bos_token_id: 511,
+        eos_token_id: 511,
+        do_sample: true,
+        temperature: 0.5,
+        max_new_tokens: 7,
+        stop_strings: ["x"],
+      });
+      using again = await GPT2.load(where);
+      assert.deepEqual(again.generationConfig, model.generationConfig);
+      assert.deepEqual(again.config, model.config);
+      assert.deepEqual(await logitsOf(again), await logitsOf(model));
+      assert.deepEqual(again.encode("The end.<|endoftext|>"), model.encode("The end.<|endoftext|>"));
+    });
+  });
+
+  it("in shards is what it was, and leaves no older file behind", async () => {
+    await inFolder(async (folder) => {
+      using model = smallModel();
+      const files = (): string[] => readdirSync(folder).filter((name) => name.startsWith("model")).sort();
+      await model.save(folder);
+      assert.deepEqual(files(), ["model.safetensors"]);
+      await model.save(folder, { shardSize: 2000 });
+      const many = files();
+      assert(
+        many.length > 3 && many.includes("model.safetensors.index.json") &&
+          !many.includes("model.safetensors"),
+        many.join(),
+      );
+      using shards = await GPT2.load(folder);
+      assert.deepEqual(await logitsOf(shards), await logitsOf(model));
+      await model.save(folder, { shardSize: 4000 });
+      assert(files().length < many.length && files().length > 2);
+      using fewer = await GPT2.load(folder);
+      assert.deepEqual(await logitsOf(fewer), await logitsOf(model));
+      await model.save(folder);
+      assert.deepEqual(files(), ["model.safetensors"]);
+    });
+  });
+
+  it("in half precision is rounded once", async () => {
+    await inFolder(async (folder) => {
+      using model = smallModel();
+      for (
+        const [dtype, torch, tolerance] of [["f16", "float16", 0.02], ["bf16", "bfloat16", 0.2]] as const
+      ) {
+        await model.save(folder, { dtype });
+        assert.equal(JSON.parse(readFileSync(join(folder, "config.json"), "utf8")).torch_dtype, torch);
+        using half = await GPT2.load(folder), wide = await GPT2.load(folder, { dtype: "f32" });
+        assert.equal(half.wpe.weight.dtype, dtype);
+        assert.equal(half.ln_f.weight.dtype, "f32");
+        assert.equal(wide.wpe.weight.dtype, "f32");
+        assertNear(await logitsOf(half), await logitsOf(model), tolerance, dtype);
+        assertNear(await logitsOf(wide), await logitsOf(half), 1e-4, `${dtype} as f32`);
+        await half.save(join(folder, "again"));
+        const read = (...path: string[]): Uint8Array =>
+          readFileSync(join(folder, ...path, "model.safetensors"));
+        assert.deepEqual(read("again"), read());
+      }
+    });
+  });
+
+  it("with an output layer of its own has the names that transformers expects", async () => {
+    await inFolder(async (folder) => {
+      using model = smallModel({ tieWordEmbeddings: false });
+      await model.save(folder);
+      await using file = await openSafetensors(join(folder, "model.safetensors"));
+      assert(
+        file.names.includes("lm_head.weight") && file.names.includes("transformer.h.0.attn.c_attn.bias"),
+      );
+      assert(file.names.every((name) => name === "lm_head.weight" || name.startsWith("transformer.")));
+      assert.deepEqual(file.metadata, { format: "pt" });
+      using again = await GPT2.load(folder);
+      assert.deepEqual(await logitsOf(again), await logitsOf(model));
+    });
+  });
+
+  it("keeps a tokenizer of characters", async () => {
+    await inFolder(async (folder) => {
+      using model = smallModel({ vocabSize: 5 });
+      model.tokenizer = CharTokenizer.from("abcde");
+      await model.save(folder);
+      using again = await GPT2.load(folder);
+      assert.deepEqual(again.encode("deca"), model.encode("deca"));
+      assert.equal(again.tokenizer?.decode([0, 1]), model.tokenizer.decode([0, 1]));
+    });
+  });
+});

@@ -1,0 +1,254 @@
+/**
+ * GPT-2 against results recorded from PyTorch: logits, loss, gradients, greedy tokens, five steps of AdamW; on both
+ * devices, and from files that name the same weights differently.
+ */
+import assert from "node:assert/strict";
+import { freemem } from "node:os";
+import { describe, it } from "node:test";
+import {
+  DTypeError,
+  type GPT2,
+  GPT2 as Model,
+  gpt2Config,
+  nn,
+  noGrad,
+  optim,
+  OptionError,
+  ShapeError,
+  tensor,
+} from "../mod.ts";
+import { runtimeName } from "../src/platform/platform.ts";
+import { missingData } from "./_data.ts";
+import { assertClose, eachDevice, numbersOf } from "./_devices.ts";
+import {
+  assertNear,
+  type Golden,
+  type GoldenParameter,
+  inFolder,
+  loadTiny,
+  makeFolder,
+  readGolden,
+  smallModel,
+} from "./_gpt2.ts";
+
+const skip = missingData("gpt2-tiny");
+
+async function assertParameter(
+  values: number[],
+  expected: GoldenParameter,
+  tolerance: number,
+  what: string,
+): Promise<void> {
+  assertNear(values.slice(0, 8), expected.first8, tolerance, what);
+  const norm = Math.sqrt(values.reduce((sum, v) => sum + v * v, 0));
+  assertClose([norm], [expected.l2], `l2 of ${what}`, { atol: tolerance, rtol: tolerance });
+}
+
+async function lastLogits(model: GPT2, ids: number[][]): Promise<number[]> {
+  const logits = noGrad(() => model.forward(ids, { lastOnly: true }));
+  assert.deepEqual(logits.shape, [ids.length, 1, 512]);
+  return await numbersOf(logits);
+}
+
+async function checkLogits(model: GPT2, golden: Golden): Promise<void> {
+  for (const [name, { ids, last_logits: expected }] of Object.entries(golden.prompts)) {
+    assertNear(await lastLogits(model, ids), expected.flat(), 1e-4, `logits of prompt ${name}`);
+  }
+  const full = noGrad(() => model.forward(golden.prompts.single.ids));
+  assert.deepEqual(full.shape, [1, 7, 512]);
+  assertNear(await numbersOf(full), golden.full_logits.logits.flat(2), 1e-4, "all logits");
+}
+
+async function checkGreedy(model: GPT2, golden: Golden): Promise<void> {
+  const [prompt] = golden.prompts.single.ids;
+  const { ids, finishReason } = await model.completion(prompt, { maxNewTokens: 40 });
+  assert.deepEqual(ids, golden.greedy.new_ids);
+  assert.equal(finishReason, "length");
+}
+
+describe("GPT-2 against PyTorch", { skip }, () => {
+  const golden = skip ? null as unknown as Golden : readGolden();
+
+  eachDevice((device) => {
+    it("gives the recorded logits", async () => {
+      using model = await loadTiny({ device });
+      await checkLogits(model, golden);
+    });
+
+    it("gives the recorded loss and gradients", async () => {
+      using model = await loadTiny({ device });
+      const loss = model.loss(golden.prompts.batch.ids);
+      assertNear([await loss.item()], [golden.loss.value], 1e-5, "loss");
+      loss.backward();
+      const names = model.namedParameters().map(([name]) => name);
+      assert.deepEqual(names.toSorted(), Object.keys(golden.loss.grads).toSorted());
+      for (const [name, p] of model.namedParameters()) {
+        assert.deepEqual(p.shape, golden.loss.grads[name].shape);
+        assert(p.grad, `${name} has no gradient`);
+        await assertParameter(await numbersOf(p.grad), golden.loss.grads[name], 1e-5, `gradient of ${name}`);
+      }
+    });
+
+    it("continues greedily with the recorded tokens", async () => {
+      using model = await loadTiny({ device });
+      await checkGreedy(model, golden);
+    });
+
+    it("takes the recorded steps of AdamW", async () => {
+      using model = await loadTiny({ device });
+      const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3, weightDecay: 0.01 });
+      const batch = golden.prompts.batch.ids,
+        { loss_before, loss_after_step, params_after } = golden.training;
+      const losses: number[] = [];
+      for (let step = 0; step < 5; step++) {
+        optimizer.zeroGrad();
+        const loss = model.loss(batch);
+        losses.push(await loss.item());
+        loss.backward();
+        optimizer.step();
+      }
+      losses.push(await noGrad(() => model.loss(batch)).item());
+      assertNear(losses, [loss_before, ...loss_after_step], 1e-5, "losses");
+      for (const [name, p] of model.namedParameters()) {
+        const values = await numbersOf(p), expected = params_after[name];
+        if (!name.endsWith("c_attn.bias")) {
+          await assertParameter(values, expected, 2e-5, name);
+          continue;
+        }
+        // The key bias has a true gradient of zero, so Adam makes small steps of what rounding leaves.
+        assertNear(values.slice(0, 8), expected.first8, 2e-5, name);
+        const norm = Math.sqrt(values.reduce((sum, v) => sum + v * v, 0));
+        assertNear([norm], [expected.l2], 3e-3, `l2 of ${name}`);
+      }
+    });
+
+    for (const variant of ["prefixed", "old-buffers"]) {
+      it(`reads ${variant}.safetensors as the same model`, async () => {
+        await inFolder(async (folder) => {
+          makeFolder(folder, {}, `variants/${variant}.safetensors`);
+          using model = await Model.load(folder, { device });
+          assert.equal(model.lm_head, null);
+          await checkLogits(model, golden);
+          await checkGreedy(model, golden);
+        });
+      });
+    }
+
+    it("reads an output layer of its own when it is not tied", async () => {
+      await inFolder(async (folder) => {
+        makeFolder(folder, { tie_word_embeddings: false }, "variants/prefixed.safetensors");
+        using model = await Model.load(folder, { device });
+        assert.deepEqual(model.lm_head?.weight.shape, [512, 32]);
+        await checkLogits(model, golden);
+      });
+    });
+
+    it("computes in f32 what it holds as f16 or bf16", async () => {
+      const { ids, last_logits: expected } = golden.prompts.batch;
+      for (const [dtype, tolerance] of [["f16", 0.03], ["bf16", 0.3]] as const) {
+        using model = await loadTiny({ device, dtype });
+        assert.equal(model.wte.weight.dtype, dtype);
+        assert.equal(model.h[0].attn.c_attn.weight.dtype, dtype);
+        assert.equal(model.h[0].attn.c_attn.bias.dtype, "f32");
+        assertNear(await lastLogits(model, ids), expected.flat(), tolerance, `${dtype} logits`);
+      }
+    });
+  });
+});
+
+describe("GPT-2's network", () => {
+  eachDevice((device) => {
+    it("takes ids as lists, typed arrays and tensors", async () => {
+      using model = smallModel({}, { device });
+      const expected = await numbersOf(model.forward([[1, 2, 3]]));
+      for (
+        const ids of [
+          [1, 2, 3],
+          Int32Array.of(1, 2, 3),
+          tensor([1, 2, 3], { dtype: "i32", device }),
+          tensor([[1, 2, 3]], { dtype: "i64", device }),
+        ]
+      ) {
+        assert.deepEqual(await numbersOf(model.forward(ids)), expected);
+      }
+    });
+
+    it("says what is wrong with ids", () => {
+      using model = smallModel({}, { device });
+      assert.throws(
+        () => model.forward([[1, 11]]),
+        (e) => e instanceof ShapeError && /id 11 .*vocabulary of 11/.test(e.message),
+      );
+      assert.throws(() => model.forward([[1, -1]]), ShapeError);
+      assert.throws(() => model.forward([[1.5]]), ShapeError);
+      assert.throws(() => model.forward([[1, 2], [3]]), ShapeError);
+      assert.throws(() => model.forward([]), ShapeError);
+      assert.throws(() => model.forward(tensor([0.5], { device })), DTypeError);
+      assert.throws(
+        () => model.forward([Array(17).fill(1)]),
+        (e) => e instanceof ShapeError && /17 tokens.*16 positions/.test(e.message),
+      );
+      assert.throws(
+        () => model.loss([[1]]),
+        (e) => e instanceof ShapeError && /at least 2 tokens/.test(e.message),
+      );
+    });
+
+    it("counts targets that are not -100", async () => {
+      using model = smallModel({}, { device });
+      const all = await model.loss([[1, 2, 3, 4]]).item();
+      const given = await model.loss([[1, 2, 3]], [[2, 3, 4]]).item();
+      const some = await model.loss([[1, 2, 3]], [[-100, 3, -100]]).item();
+      const logits = await model.forward([[1, 2, 3]]).logSoftmax(-1).toArray() as number[][][];
+      assertNear([given, some], [all, -logits[0][1][3]], 1e-6, "losses");
+    });
+
+    it("begins as the paper says", async () => {
+      using model = new Model({ vocabSize: 64, nPositions: 32, nEmbd: 64, nLayer: 8, nHead: 4 }, { device });
+      assert.equal(model.training, true);
+      const spread = async (values: Promise<number[]>): Promise<number> => {
+        const list = await values;
+        return Math.sqrt(list.reduce((sum, v) => sum + v * v, 0) / list.length);
+      };
+      assertNear([await spread(numbersOf(model.wte.weight))], [0.02], 0.002, "wte");
+      assertNear([await spread(numbersOf(model.h[3].mlp.c_fc.weight))], [0.02], 0.001, "c_fc");
+      assertNear([await spread(numbersOf(model.h[3].mlp.c_proj.weight))], [0.02 / 4], 0.0005, "c_proj");
+      assert.deepEqual(await numbersOf(model.h[3].attn.c_attn.bias), Array(192).fill(0));
+      assert.deepEqual(await numbersOf(model.ln_f.weight), Array(64).fill(1));
+    });
+  });
+
+  it("refuses sizes that cannot be", () => {
+    const refuses = (config: object, pattern: RegExp): void => {
+      assert.throws(() => gpt2Config(config), (e) => e instanceof OptionError && pattern.test(e.message));
+    };
+    refuses({ nHead: 5 }, /nHead is 5, expected a divisor of nEmbd 768/);
+    refuses({ nLayer: 0 }, /nLayer is 0/);
+    refuses({ residPdrop: 1 }, /residPdrop/);
+    refuses({ n_layer: 2 }, /no "n_layer"; it is called "nLayer" here/);
+    refuses({ activationFunction: "swiglu" }, /activationFunction is "swiglu", expected one of gelu_new/);
+    refuses({ eosTokenId: "a" }, /eosTokenId/);
+  });
+
+  const where = runtimeName() !== "node"
+    ? "the 124M shape runs once, on Node"
+    : freemem() < 3e9
+    ? "the 124M shape takes 2 GB of free memory"
+    : false;
+  it("runs the shape of GPT-2 124M", { skip: where }, async () => {
+    // One draw for each matrix: what the constructor draws for its layers first would be drawn over.
+    using model = nn.init.withoutInit(() => new Model());
+    for (const p of model.parameters()) if (p.shape.length > 1) nn.init.normal(p, 0, 0.02);
+    assert.equal(model.numParameters(), 124_439_808);
+    model.eval();
+    const logits = noGrad(() => model.forward([[15496, 11, 995, 0]]));
+    assert.deepEqual(logits.shape, [1, 4, 50257]);
+    const values = await logits.data() as Float32Array;
+    assert(values.every(Number.isFinite));
+    // The cached step gives what the whole gives.
+    using cache = model.createCache(1, 4);
+    noGrad(() => model.forward([[15496, 11, 995]], { cache, lastOnly: true })).dispose();
+    const step = noGrad(() => model.forward([[0]], { cache, lastOnly: true }));
+    assertNear(await step.data() as Float32Array, values.subarray(3 * 50257), 1e-4, "the cached step");
+  });
+});
