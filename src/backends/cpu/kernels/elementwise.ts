@@ -112,7 +112,7 @@ function build(
   const emit = transposed ? emitTransposed : emitRows;
   const kernel = engine.kernel(`elementwise ${program.key} ${key}`, (m, context) => emit(m, context, kind));
   const heavy = isHeavy(program);
-  const grain = transposed ? (heavy ? 2 : 8) : heavy ? 1 : 4;
+  const grain = transposed ? (heavy ? 8 : 32) : heavy ? 1 : 4;
   return { kernel, kind, layout: new Arguments(kind), transposed, grain };
 }
 

@@ -143,6 +143,12 @@ export interface PreparedProgram {
    * setting inputs anew.
    */
   emit(inputs: readonly Vectors[], width: number): Vectors[];
+  /**
+   * The width at which it is fastest: 4, since chains of dependent instructions as long as exp's are more than a
+   * processor looks ahead, and interleaved when several vectors are side by side. But engines whose `relaxed_madd` is
+   * not fused (Bun's) keep fewer vectors in registers: there long chains follow one another, and 1 is best.
+   */
+  readonly width: number;
 }
 
 /**
@@ -174,20 +180,23 @@ export function prepareProgram(
     if (!part.invariant) return;
     invariants.set(place, part.truth ? { mask: before.mask(place) } : { value: before.value(place) });
   });
-  return {
-    writer,
-    emit: (inputs, width) => {
-      const computation = new Computation(
-        writer.withWidth(width),
-        program.type,
-        parts,
-        inputs,
-        scalars,
-        invariants,
-      );
-      return outputs.map((place) => computation.value(place));
-    },
+  const apart = !context.fusedMadd && isHeavy(program);
+  const emit = (inputs: readonly Vectors[], width: number): Vectors[] => {
+    if (apart && width > 1) {
+      const each = Array.from({ length: width }, (_, i) => emit(inputs.map((x) => [x[i]]), 1));
+      return outputs.map((_, k) => each.map((results) => results[k][0]));
+    }
+    const computation = new Computation(
+      writer.withWidth(width),
+      program.type,
+      parts,
+      inputs,
+      scalars,
+      invariants,
+    );
+    return outputs.map((place) => computation.value(place));
   };
+  return { writer, emit, width: apart ? 1 : 4 };
 }
 
 /** Elements in one vector of a compute type. */
@@ -224,16 +233,11 @@ export function loadScalars(f: FunctionBuilder, program: Program, args: Local, o
   });
 }
 
+const heavy = new WeakMap<Program, boolean>();
+
 /** Whether a program has parts that take a chain of many instructions. */
 export function isHeavy(program: Program): boolean {
-  return cut(program).parts.some(({ expr }) => isLong(expr));
-}
-
-/**
- * How many vectors side by side make a program fast: chains of dependent instructions as long as exp's are more than
- * a processor looks ahead, so they are interleaved, four at a time. Engines whose `relaxed_madd` is not fused (Bun's)
- * also keep fewer vectors in registers, and lose more by it than they gain.
- */
-export function preferredWidth(program: Program, context: KernelContext): number {
-  return isHeavy(program) && !context.fusedMadd ? 1 : 4;
+  let known = heavy.get(program);
+  if (known === undefined) heavy.set(program, known = cut(program).parts.some(({ expr }) => isLong(expr)));
+  return known;
 }

@@ -23,7 +23,7 @@ import {
   preparePieces,
   words,
 } from "./arguments.ts";
-import { isHeavy, loadScalars, preferredWidth } from "./expression.ts";
+import { isHeavy, loadScalars } from "./expression.ts";
 import { foldOf, identityOf } from "./folds.ts";
 import type { ReduceKernelKind } from "./reduce_rows.ts";
 import { emitSpan, prepareSpans, type SpanOperand, spanOperand } from "./spans.ts";
@@ -76,7 +76,7 @@ function collecting({ program, fold }: ReduceKernelKind, rows: number): Program 
  * in another dtype, where they go.
  */
 export function emitReduceColumns(m: ModuleBuilder, context: KernelContext, kind: ReduceKernelKind): void {
-  const { program, fold } = kind, { type } = program, width = preferredWidth(program, context);
+  const { program, fold } = kind, { type } = program;
   const f = m.function("run", { params: ["i32", "i32", "i32"] });
   const [args, item, end] = f.params;
   const layout = new Arguments(kind);
@@ -149,7 +149,7 @@ export function emitReduceColumns(m: ModuleBuilder, context: KernelContext, kind
     const span = (run: typeof one, from: readonly SpanOperand[], to: readonly SpanOperand[]): void => {
       f.get(length);
       f.set(remaining);
-      emitSpan(run, type, from, to, remaining, width);
+      emitSpan(run, type, from, to, remaining);
     };
     span(started, [], [line]);
     if (many !== null) {

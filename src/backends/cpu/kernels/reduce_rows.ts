@@ -25,10 +25,10 @@ import {
   pushMin,
   words,
 } from "./arguments.ts";
-import { lanesPerVector, loadScalars, preferredWidth } from "./expression.ts";
+import { lanesPerVector, loadScalars } from "./expression.ts";
 import { emitCombine, type Fold, identityOf } from "./folds.ts";
 import { shapeOf } from "./operations.ts";
-import { type Consume, emitSpanRun, emitSpanStart, prepareSpans } from "./spans.ts";
+import { type Consume, emitSpanRun, emitSpanStart, prepareSpans, spanWidth } from "./spans.ts";
 
 /** Elements after which a sum is put aside: a multiple of all widths. */
 const blockElements = 512;
@@ -55,7 +55,7 @@ export function emitReduceRows(m: ModuleBuilder, context: KernelContext, kind: R
   const inputs = operands.slice(0, kind.inputs.length), output = operands[kind.inputs.length];
   const scalars = loadScalars(f, program, args, layout.scalars);
   const prepared = prepareSpans(f, context, program, scalars, inputs, [output]);
-  const one = prepared.writer, width = preferredWidth(program, context), wide = one.withWidth(width);
+  const one = prepared.writer, wide = one.withWidth(spanWidth);
   const identity = one.constant(identityOf(fold, type), shape);
   const sums = wide.fresh(), totals = wide.fresh();
   const [part, index, remaining, left, collected, limit] = f.localArray("i32", 6);
@@ -120,7 +120,7 @@ export function emitReduceRows(m: ModuleBuilder, context: KernelContext, kind: R
         f.get(remaining);
         f.op("i32.sub");
         f.set(left);
-        emitSpanRun(prepared, type, inputs, [], splats, remaining, width, consume);
+        emitSpanRun(prepared, type, inputs, [], splats, remaining, consume);
         f.get(collected);
         f.get(limit);
         f.op("i32.ge_u");

@@ -15,7 +15,7 @@ import {
   loadOperands,
   preparePieces,
 } from "./arguments.ts";
-import { loadScalars, preferredWidth } from "./expression.ts";
+import { loadScalars } from "./expression.ts";
 import { emitSpan, prepareSpans } from "./spans.ts";
 
 /** Emits the kernel: an item is some rows, or a piece of one. */
@@ -38,7 +38,7 @@ export function emitRows(m: ModuleBuilder, context: KernelContext, kind: KernelK
     f.forRange(row, row, lastRow, 1, () => {
       f.get(length);
       f.set(remaining);
-      emitSpan(prepared, program.type, inputs, outputs, remaining, preferredWidth(program, context));
+      emitSpan(prepared, program.type, inputs, outputs, remaining);
       emitNextRow(f, args, layout, operands, positions, 0);
     });
   });

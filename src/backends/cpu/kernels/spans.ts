@@ -2,8 +2,7 @@
  * The inner loop of elementwise kernels: a program over spans of elements, in whole vectors and then what is left.
  *
  * Each operand lies along the span in one of three ways: it repeats one element, its elements are neighbours, or they
- * are some step apart. Vectors are done several side by side (see `preferredWidth`), then one by one, then one in
- * part.
+ * are some step apart. Vectors are done some side by side, then one by one, then one in part.
  *
  * @module
  */
@@ -42,6 +41,9 @@ export interface SpanOperand {
 export function spanOperand(f: FunctionBuilder, dtype: Stored, pattern: Pattern): SpanOperand {
   return { dtype, pattern, start: f.local("i32"), step: f.local("i32"), at: f.local("i32") };
 }
+
+/** Vectors that a consumer of results is given side by side, whatever the engine: its result may depend on it. */
+export const spanWidth = 4;
 
 /** Bytes from one element to the next where they are neighbours. */
 export function elementBytes(dtype: Stored): number {
@@ -147,9 +149,9 @@ export function emitSpanStart(
 }
 
 /**
- * Runs the program over the next `remaining` elements (a local of i32, 0 afterwards) from where the operands are,
- * `width` vectors side by side while there are enough. `splats` is what {@link emitSpanStart} gave; `consume` takes
- * the results instead of the outputs' memory. Only the last run over a span may leave part of a vector.
+ * Runs the program over the next `remaining` elements (a local of i32, 0 afterwards) from where the operands are.
+ * `splats` is what {@link emitSpanStart} gave; `consume` takes
+ * the results instead of the outputs' memory, {@link spanWidth} vectors at a time. Only the last run over a span may leave part of a vector.
  */
 export function emitSpanRun(
   prepared: PreparedProgram,
@@ -158,18 +160,18 @@ export function emitSpanRun(
   outputs: readonly SpanOperand[],
   splats: readonly (Local | null)[],
   remaining: Local,
-  width: number,
-  consume: Consume = storing(type, outputs),
+  consume: Consume | null = null,
 ): void {
   const { writer } = prepared, { f } = writer, lanes = lanesPerVector(type);
-  const all = [...inputs, ...outputs];
+  const all = [...inputs, ...outputs], take = consume ?? storing(type, outputs);
+  const width = consume === null ? prepared.width : spanWidth;
   const step = (side: number, count: Local | null): void => {
     const w = writer.withWidth(side);
     const loaded = inputs.map((x, k) => {
       const splat = splats[k];
       return splat === null ? load(w, type, x, count) : w.repeat(splat);
     });
-    consume(w, prepared.emit(loaded, side), count);
+    take(w, prepared.emit(loaded, side), count);
   };
   // Elements a step apart are gathered one by one: several vectors side by side gain nothing then.
   const apart = all.some((x) => x.pattern === "apart");
@@ -202,8 +204,7 @@ export function emitSpan(
   inputs: readonly SpanOperand[],
   outputs: readonly SpanOperand[],
   remaining: Local,
-  width: number,
 ): void {
   const splats = emitSpanStart(prepared, type, inputs, outputs);
-  emitSpanRun(prepared, type, inputs, outputs, splats, remaining, width);
+  emitSpanRun(prepared, type, inputs, outputs, splats, remaining);
 }

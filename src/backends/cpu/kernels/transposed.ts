@@ -28,10 +28,10 @@ import { loadScalars } from "./expression.ts";
 import { emitSpan, prepareSpans, type SpanOperand } from "./spans.ts";
 
 /** Rows of a tile, along the second axis. */
-export const tileRows = 32;
+export const tileRows = 64;
 
 /** Columns of a tile, along the inner axis. */
-export const tileColumns = 128;
+export const tileColumns = 16;
 
 /** Turns four vectors of four lanes over. */
 function turn(w: VectorWriter, x: Vectors): Vectors {
@@ -197,7 +197,7 @@ export function emitTransposed(m: ModuleBuilder, context: KernelContext, kind: K
           f.tee(remaining);
           f.if(() => {
             emitSkip(f, operands, column);
-            emitSpan(prepared, type, inputs, outputs, remaining, 1);
+            emitSpan(prepared, type, inputs, outputs, remaining);
             f.i32(0);
             f.get(column);
             f.op("i32.sub");
