@@ -3,10 +3,11 @@
  *
  * @module
  */
+import type { View } from "../backends/contract.ts";
 import { ShapeError } from "../core/errors.ts";
 import { formatShape, sameShape, type Shape, sizeOf } from "../core/shape.ts";
 import { fused } from "../tensor/mod.ts";
-import { alias, contiguousView, empty } from "./bridge.ts";
+import { contiguousView, empty } from "./bridge.ts";
 import { add, mul, sub } from "./elementwise.ts";
 import { rsqrt, square } from "./functions.ts";
 import { mean } from "./reduce.ts";
@@ -36,12 +37,10 @@ function isPlain(...tensors: (Tensor | null)[]): boolean {
   return tensors.every((t) => t === null || t.dtype === "f32");
 }
 
-/** A contiguous matrix over the same memory. */
-function rows(t: Tensor, width: number): Tensor {
-  const whole = contiguousView(t);
-  const out = alias(whole, [whole.size / width, width], [width, 1]);
-  if (whole !== t) whole.dispose();
-  return out;
+/** t (or a contiguous copy) as kernels see it: rows of `width`. */
+function rows(t: Tensor, width: number): View {
+  const { buffer, dtype, offset, size } = contiguousView(t);
+  return { buffer, dtype, offset, shape: [size / width, width], strides: [width, 1] };
 }
 
 /**
@@ -55,17 +54,17 @@ export function layerNorm(
   bias: Tensor | null = null,
   eps = 1e-5,
 ): Tensor {
-  const shape = rowShape("layerNorm", x, normalizedShape, [weight, bias]), axes = lastAxes(shape.length);
+  const shape = rowShape("layerNorm", x, normalizedShape, [weight, bias]);
   const inputs = [x, weight, bias].filter((t) => t !== null);
   const { layerNorm: kernel, layerNormBackward } = x.backend.kernels;
   const width = sizeOf(shape), count = x.size / Math.max(1, width);
   const usable = kernel && isPlain(x, weight, bias) && x.size > 0 && (weight !== null || bias === null);
-  const stat = (): Tensor => empty([count], "f32", x.backend, "layerNorm");
   return fused<Tensor>({
     name: "layerNorm",
     inputs,
     definition(x, ...rest) {
       const w = weight ? rest.shift() : undefined, b = bias ? rest.shift() : undefined;
+      const axes = lastAxes(shape.length);
       return inFloat32(x, (x) => {
         const centred = sub(x, mean(x, axes, true));
         let y = mul(centred, rsqrt(add(mean(square(centred), axes, true), eps)));
@@ -75,7 +74,8 @@ export function layerNorm(
     },
     kernel: usable
       ? () => {
-        const output = empty(x.shape, "f32", x.backend, "layerNorm"), mu = stat(), rstd = stat();
+        const output = empty(x.shape, "f32", x.backend, "layerNorm");
+        const mu = empty([count], "f32", x.backend, "layerNorm"), rstd = empty([count], "f32", x.backend, "layerNorm");
         kernel(rows(x, width), weight && flat(weight), bias && flat(bias), eps, rows(output, width), mu, rstd);
         return { output, keep: [mu, rstd] };
       }
@@ -96,7 +96,7 @@ export function layerNorm(
   });
 }
 
-function flat(t: Tensor): Tensor {
+function flat(t: Tensor): View {
   return rows(t, Math.max(1, t.size));
 }
 

@@ -46,7 +46,9 @@ function leadingTo(wanted: ReadonlySet<TapeNode>, nodes: readonly TapeNode[]): S
   const useful = new Set<TapeNode>();
   for (let i = nodes.length - 1; i >= 0; i--) {
     const node = nodes[i];
-    if (wanted.has(node) || node.parents.some((p) => p !== null && useful.has(p))) useful.add(node);
+    // One that was released forgot where it leads, so it is gone to, which throws.
+    const leads = wanted.has(node) || node.isReleased;
+    if (leads || node.parents.some((p) => p !== null && useful.has(p))) useful.add(node);
   }
   return useful;
 }
@@ -123,8 +125,8 @@ function walk(
       if (!g) continue;
       pending.delete(node);
       arrive(node, g);
-      const needs = useful ? node.parents.map((p) => p !== null && useful.has(p)) : node.needs;
-      if (!node.leaf && needs.includes(true)) {
+      const needs = node.parents.map((p) => p !== null && (useful === null || useful.has(p)));
+      if (!node.leaf && (needs.includes(true) || node.isReleased)) {
         const flow = tidy(() => distinct(g, node.apply(g, needs)));
         node.parents.forEach((parent, i) => {
           const t = flow[i];

@@ -45,6 +45,14 @@ export function keep<T extends TensorBase>(tensor: T): T {
 }
 
 /** Tensors inside `value`: itself, or in arrays, maps, sets and plain objects. */
+function tensorsIn(value: unknown): ReadonlySet<TensorBase> | null {
+  if (typeof value !== "object" || value === null) return null;
+  const found = new Set<TensorBase>();
+  if (value instanceof TensorBase) found.add(value);
+  else findTensors(value, found, new Set());
+  return found;
+}
+
 function findTensors(value: unknown, found: Set<TensorBase>, seen: Set<object>): void {
   if (typeof value !== "object" || value === null || seen.has(value)) return;
   if (value instanceof TensorBase) {
@@ -77,11 +85,10 @@ function close(scope: Scope, result: unknown): void {
   const index = scopes.lastIndexOf(scope);
   scopes.splice(index, 1);
   const outer = index > 0 ? scopes[index - 1] : undefined;
-  const returned = new Set<TensorBase>();
-  findTensors(result, returned, new Set());
+  const returned = tensorsIn(result);
   if (scope.nodes.length) {
     const alive = new Set<TapeNode>();
-    for (const tensor of returned) markNodes(tensor.node, scope.start, alive);
+    for (const tensor of returned ?? []) markNodes(tensor.node, scope.start, alive);
     for (const tensor of scope.tensors) if (tensor.isKept) markNodes(tensor.node, scope.start, alive);
     for (const node of scope.nodes) {
       if (alive.has(node)) outer?.nodes.push(node);
@@ -90,7 +97,7 @@ function close(scope: Scope, result: unknown): void {
   }
   for (const tensor of scope.tensors) {
     if (tensor.isDisposed || tensor.isKept) continue;
-    if (returned.has(tensor)) outer?.tensors.push(tensor);
+    if (returned?.has(tensor)) outer?.tensors.push(tensor);
     else tensor.dispose();
   }
 }

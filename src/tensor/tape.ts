@@ -24,6 +24,8 @@ export interface Gradient {
   ): readonly (TensorBase | null)[];
 }
 
+const none: readonly never[] = [];
+
 /** One entry. */
 export class TapeNode {
   /** The operation, for messages. */
@@ -32,8 +34,6 @@ export class TapeNode {
   readonly id: number = numberNode();
   /** The entries of the inputs; null where no gradient is wanted. */
   parents: readonly (TapeNode | null)[];
-  /** Which inputs want a gradient. */
-  needs: readonly boolean[];
   /** What the gradient keeps. */
   saved: readonly TensorBase[];
   /** The leaf whose `grad` gathers gradients, when this stands for one. */
@@ -51,19 +51,23 @@ export class TapeNode {
   ) {
     this.name = name;
     this.parents = parents;
-    this.needs = parents.map((p) => p !== null);
     this.saved = saved;
-    this.#versions = saved.map((t) => t.storage.version);
+    this.#versions = saved.length ? saved.map((t) => t.storage.version) : none;
     this.#gradient = gradient;
     this.leaf = leaf;
     if (!leaf) trackNode(this);
+  }
+
+  /** Whether what it kept was freed, so that no gradient can be taken through it any more. */
+  get isReleased(): boolean {
+    return this.leaf === null && this.#gradient === null;
   }
 
   /**
    * Gradients of the inputs that `needs` names.
    * @throws {FerrotypeError} when the entry was released or a kept value was overwritten.
    */
-  apply(gradient: TensorBase, needs: readonly boolean[] = this.needs): readonly (TensorBase | null)[] {
+  apply(gradient: TensorBase, needs: readonly boolean[]): readonly (TensorBase | null)[] {
     if (!this.#gradient) {
       throw new FerrotypeError(
         `the gradient of ${this.name} was already taken and its values freed; ` +
@@ -85,9 +89,9 @@ export class TapeNode {
   release(): void {
     if (this.leaf) return;
     for (const t of this.saved) t.dispose();
-    this.saved = [];
+    this.saved = none;
     this.#gradient = null;
-    this.parents = [];
+    this.parents = none;
   }
 }
 
@@ -152,7 +156,7 @@ export function record(
   gradient: Gradient,
 ): void {
   if (!wantsGradient(inputs)) return;
-  const kept = saved.map(savedAlias);
+  const kept = saved.length ? saved.map(savedAlias) : none;
   const node = new TapeNode(name, inputs.map((t) => t.node), kept, gradient, null);
   // The output kept for its own gradient stands on the tape as the output does.
   saved.forEach((t, i) => {
