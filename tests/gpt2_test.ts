@@ -33,12 +33,12 @@ import {
 
 const skip = missingData("gpt2-tiny");
 
-async function assertParameter(
+function assertParameter(
   values: number[],
   expected: GoldenParameter,
   tolerance: number,
   what: string,
-): Promise<void> {
+): void {
   assertNear(values.slice(0, 8), expected.first8, tolerance, what);
   const norm = Math.sqrt(values.reduce((sum, v) => sum + v * v, 0));
   assertClose([norm], [expected.l2], `l2 of ${what}`, { atol: tolerance, rtol: tolerance });
@@ -85,7 +85,7 @@ describe("GPT-2 against PyTorch", { skip }, () => {
       for (const [name, p] of model.namedParameters()) {
         assert.deepEqual(p.shape, golden.loss.grads[name].shape);
         assert(p.grad, `${name} has no gradient`);
-        await assertParameter(await numbersOf(p.grad), golden.loss.grads[name], 1e-5, `gradient of ${name}`);
+        assertParameter(await numbersOf(p.grad), golden.loss.grads[name], 1e-5, `gradient of ${name}`);
       }
     });
 
@@ -112,7 +112,7 @@ describe("GPT-2 against PyTorch", { skip }, () => {
       for (const [name, p] of model.namedParameters()) {
         const values = await numbersOf(p), expected = params_after[name];
         if (!name.endsWith("c_attn.bias")) {
-          await assertParameter(values, expected, 2e-5, name);
+          assertParameter(values, expected, 2e-5, name);
           continue;
         }
         // The key bias has a true gradient of zero, so Adam makes small steps of what rounding leaves.

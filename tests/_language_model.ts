@@ -1,0 +1,123 @@
+/**
+ * A language model small enough to compute by hand: the logits after a token are a row of a table.
+ *
+ * @module
+ */
+import {
+  type Cache,
+  type GenerateOptions,
+  generateText,
+  generateTokens,
+  type GenerationResult,
+  type LanguageModel,
+  type Tensor,
+  tensor,
+  type Tokenizer,
+  type TokensResult,
+} from "../mod.ts";
+import { resolveOptions } from "../src/generate/options.ts";
+
+/** Counts positions, and remembers the last id of each row as keys and values would. */
+export class TableCache implements Cache {
+  readonly ids: number[] = [];
+  length = 0;
+  isDisposed = false;
+  /** The text of each row, as far as it was computed. */
+  rows: number[][];
+  readonly batch: number;
+  readonly capacity: number;
+
+  constructor(batch: number, capacity: number) {
+    this.batch = batch;
+    this.capacity = capacity;
+    this.rows = Array.from({ length: batch }, () => []);
+  }
+
+  truncate(length: number): void {
+    this.length = Math.min(this.length, length);
+    this.ids.length = Math.min(this.ids.length, length);
+    for (const row of this.rows) row.length = this.length;
+  }
+
+  copyRows(from: TableCache, rows: readonly number[]): void {
+    this.rows = rows.map((row) => [...from.rows[row]]);
+    this.length = from.length;
+  }
+
+  dispose(): void {
+    this.isDisposed = true;
+  }
+}
+
+/** Gives `logitsAfter(text)` for each text, and keeps account of what it was fed. */
+export class TableModel implements LanguageModel<TableCache> {
+  readonly contextLength: number;
+  readonly caches: TableCache[] = [];
+  /** The number of ids in each row of each call. */
+  readonly fed: number[] = [];
+  readonly #logitsAfter: (text: readonly number[]) => readonly number[];
+
+  constructor(logitsAfter: (text: readonly number[]) => readonly number[], contextLength = 64) {
+    this.#logitsAfter = logitsAfter;
+    this.contextLength = contextLength;
+  }
+
+  createCache(batch = 1, capacity: number = this.contextLength): TableCache {
+    const cache = new TableCache(batch, capacity);
+    this.caches.push(cache);
+    return cache;
+  }
+
+  forward(ids: readonly (readonly number[])[], { cache }: { cache: TableCache; lastOnly: true }): Tensor {
+    if (ids.length !== cache.batch) throw new Error(`${ids.length} rows for a cache of ${cache.batch}`);
+    if (cache.length + ids[0].length > cache.capacity) throw new Error("more than the cache takes");
+    this.fed.push(ids[0].length);
+    ids.forEach((row, i) => cache.rows[i].push(...row));
+    cache.length += ids[0].length;
+    return tensor(cache.rows.map((row) => [[...this.#logitsAfter(row)]]), {
+      dtype: "f32",
+      device: "reference",
+    });
+  }
+}
+
+/** A model that says `script`, whatever the prompt of `start` ids was, and then the script's last id for ever. */
+export function scripted(
+  script: readonly number[],
+  vocabSize: number,
+  start: number,
+  contextLength?: number,
+): TableModel {
+  return new TableModel((text) => {
+    const next = script[Math.min(text.length - start, script.length - 1)];
+    return Array.from({ length: vocabSize }, (_, id) => id === next ? 10 : 0);
+  }, contextLength);
+}
+
+/** Generates from ids: the new ids and how it ended. */
+export async function run(
+  model: TableModel,
+  prompt: number[],
+  options: GenerateOptions = {},
+): Promise<TokensResult> {
+  const steps = generateTokens(model, prompt, resolveOptions(options));
+  for (;;) {
+    const step = await steps.next();
+    if (step.done) return step.value;
+  }
+}
+
+/** Generates text: the pieces as they came, and what is said at the end. */
+export async function pieces(
+  model: TableModel,
+  tokenizer: Tokenizer,
+  prompt: number[],
+  options: GenerateOptions,
+): Promise<{ list: string[]; result: GenerationResult }> {
+  const stream = generateText(model, tokenizer, prompt, resolveOptions(options)), list: string[] = [];
+  for (;;) {
+    const step = await stream.next();
+    if (step.done) return { list, result: step.value };
+    list.push(step.value);
+  }
+}

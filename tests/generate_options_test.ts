@@ -1,0 +1,244 @@
+/**
+ * What is done to logits, how tokens are drawn from them, and which options are refused.
+ */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { FerrotypeError, type GenerateOptions, Generator, OptionError } from "../mod.ts";
+import {
+  minP,
+  probabilities,
+  repetitionPenalty,
+  temperature,
+  topK,
+  topP,
+} from "../src/generate/processors.ts";
+import { resolveOptions } from "../src/generate/options.ts";
+import { sample } from "../src/generate/sampler.ts";
+import type { LogitsProcessor } from "../src/generate/options.ts";
+import { assertNear } from "./_gpt2.ts";
+import { run, TableModel } from "./_language_model.ts";
+const out = -Infinity;
+
+function processed(process: LogitsProcessor, logits: number[], ids: number[] = []): number[] {
+  const values = Float32Array.from(logits);
+  process(ids, values);
+  return [...values];
+}
+
+function refused(options: object, pattern: RegExp, defaults: GenerateOptions = {}): void {
+  assert.throws(() => resolveOptions(options as GenerateOptions, defaults), (e) => {
+    assert(e instanceof OptionError, String(e));
+    assert.match(e.message, pattern);
+    return true;
+  });
+}
+
+describe("logits", () => {
+  it("are divided by the temperature", () => {
+    assert.deepEqual(processed(temperature(0.5), [1, -2, 0, out]), [2, -4, 0, out]);
+  });
+
+  it("keep the k largest, and those that tie with the last of them", () => {
+    assert.deepEqual(processed(topK(2), [1, 4, 3, 2]), [out, 4, 3, out]);
+    assert.deepEqual(processed(topK(2), [3, 4, 3, 2]), [3, 4, 3, out]);
+    assert.deepEqual(processed(topK(1), [2, 2, 2]), [2, 2, 2]);
+    assert.deepEqual(processed(topK(9), [1, 2]), [1, 2]);
+    const many = Array.from({ length: 1000 }, (_, i) => (i * 7919) % 1000), kept = processed(topK(10), many);
+    assert.deepEqual(kept.filter((v) => v > out).sort((a, b) => a - b), [
+      990,
+      991,
+      992,
+      993,
+      994,
+      995,
+      996,
+      997,
+      998,
+      999,
+    ]);
+  });
+
+  it("keep the smallest set of the likeliest that reaches p", () => {
+    const logits = [0.1, 0.5, 0.15, 0.25].map(Math.log);
+    const kept = (p: number): boolean[] => processed(topP(p), logits).map((v) => v > out);
+    assert.deepEqual(kept(0.4), [false, true, false, false]);
+    assert.deepEqual(kept(0.6), [false, true, false, true]);
+    assert.deepEqual(kept(0.8), [false, true, true, true]);
+    assert.deepEqual(kept(0.95), [true, true, true, true]);
+    assert.deepEqual(kept(1e-9), [false, true, false, false]);
+  });
+
+  it("lose what is less likely than a part of the likeliest", () => {
+    const logits = [0.1, 0.5, 0.15, 0.25].map(Math.log);
+    const kept = (p: number): boolean[] => processed(minP(p), logits).map((v) => v > out);
+    assert.deepEqual(kept(0.19), [true, true, true, true]);
+    assert.deepEqual(kept(0.25), [false, true, true, true]);
+    assert.deepEqual(kept(0.45), [false, true, false, true]);
+    assert.deepEqual(kept(1), [false, true, false, false]);
+  });
+
+  it("of tokens that were there are made smaller, once each", () => {
+    assert.deepEqual(processed(repetitionPenalty(2), [4, -4, 1, 0], [0, 1, 0, 3]), [2, -8, 1, 0]);
+    assert.deepEqual(processed(repetitionPenalty(0.5), [4, -4], [0, 1]), [8, -2]);
+  });
+
+  it("become probabilities, and tokens drawn by them", () => {
+    assertNear(
+      probabilities(Float32Array.of(Math.log(1), Math.log(3), out)),
+      [0.25, 0.75, 0],
+      1e-7,
+      "probabilities",
+    );
+    assertNear(probabilities(Float32Array.of(1000, 1000)), [0.5, 0.5], 1e-12, "large logits");
+    const random = new Generator(5),
+      counts = [0, 0, 0],
+      logits = Float32Array.of(Math.log(1), Math.log(3), out);
+    for (let i = 0; i < 4000; i++) counts[sample(logits, random)]++;
+    assertNear(counts.map((n) => n / 4000), [0.25, 0.75, 0], 0.03, "shares");
+    assert.throws(() => sample(Float32Array.of(out, out), random), /every token is excluded/);
+    assert.throws(() => sample(Float32Array.of(NaN, NaN), random), FerrotypeError);
+  });
+});
+
+describe("the order of what is done to logits", () => {
+  /** The logits that sampling sees: a processor that hears them cannot stand last, so shares of draws are counted. */
+  async function shares(logits: number[], options: GenerateOptions, draws = 3000): Promise<number[]> {
+    const model = new TableModel(() => logits), counts = logits.map(() => 0);
+    for (let seed = 0; seed < draws / 50; seed++) {
+      const { ids } = await run(model, [0], { doSample: true, maxNewTokens: 50, seed, ...options });
+      for (const id of ids) counts[id]++;
+    }
+    return counts.map((n) => n / draws);
+  }
+
+  it("is temperature, then top-k, then top-p, then min-p", async () => {
+    // At temperature 2 the three likeliest of four have 0.42, 0.33, 0.25 of what top-k leaves, and top-p 0.7 drops
+    // the third of them; at temperature 1 it would leave the first alone.
+    const logits = [0.5, 0.3, 0.18, 0.02].map(Math.log);
+    const flat = [0.5, 0.3, 0.18, 0.02].map(Math.sqrt), two = flat[0] + flat[1];
+    const kept = await shares(logits, { temperature: 2, topK: 3, topP: 0.7, minP: 0.1 });
+    assertNear(kept, [flat[0] / two, flat[1] / two, 0, 0], 0.03, "top-p after temperature and top-k");
+    const three = two + flat[2];
+    assertNear(
+      await shares(logits, { temperature: 2, topK: 0, minP: 0.3 }),
+      [flat[0] / three, flat[1] / three, flat[2] / three, 0],
+      0.03,
+      "min-p",
+    );
+  });
+
+  it("begins with penalties, which greedy choice heeds too", async () => {
+    const model = new TableModel(() => [2, 1.5, 1]);
+    assert.deepEqual((await run(model, [0], { maxNewTokens: 4 })).ids, [0, 0, 0, 0]);
+    assert.deepEqual((await run(model, [0], { maxNewTokens: 4, repetitionPenalty: 1.9 })).ids, [1, 0, 0, 0]);
+    const seen: number[][] = [];
+    const only = (ids: readonly number[], logits: Float32Array): void => {
+      seen.push([...ids]);
+      logits.fill(out, 0, 2);
+    };
+    assert.deepEqual((await run(model, [0, 1], { maxNewTokens: 2, logitsProcessors: [only] })).ids, [2, 2]);
+    assert.deepEqual(seen, [[0, 1], [0, 1, 2]]);
+  });
+
+  it("keeps 50 tokens when sampling, unless told otherwise", async () => {
+    const model = new TableModel(() => Array.from({ length: 60 }, (_, i) => i * 1e-6));
+    const drawn = async (options: GenerateOptions): Promise<number> => {
+      const { ids } = await run(model, [0], { doSample: true, seed: 3, maxNewTokens: 600, ...options });
+      return Math.min(...ids);
+    };
+    assert.equal(await drawn({}), 10);
+    assert.equal(await drawn({ topK: 0 }), 0);
+    assert.equal(await drawn({ topK: 5 }), 55);
+  });
+});
+
+describe("options", () => {
+  it("have the defaults of Hugging Face", () => {
+    const { signal, onToken, seed, cache, ...rest } = resolveOptions({});
+    assert.deepEqual([signal, onToken, seed, cache], [undefined, undefined, undefined, undefined]);
+    assert.deepEqual(rest, {
+      maxNewTokens: 20,
+      minNewTokens: 0,
+      doSample: false,
+      temperature: 1,
+      topK: 50,
+      topP: 1,
+      minP: 0,
+      repetitionPenalty: 1,
+      stop: [],
+      numBeams: 1,
+      eosTokenId: [],
+      logitsProcessors: [],
+      contextOverflow: "slide",
+    });
+    assert.deepEqual(resolveOptions({ stop: "a", eosTokenId: 3 }).stop, ["a"]);
+    assert.deepEqual(resolveOptions({ eosTokenId: 3 }).eosTokenId, [3]);
+    for (
+      const options of [{ temperature: 0.5 }, { topK: 5 }, { topP: 0.9 }, { minP: 0.1 }, { doSample: true }]
+    ) {
+      assert.equal(resolveOptions(options).doSample, true);
+    }
+    assert.equal(resolveOptions({ temperature: 0 }).doSample, false);
+  });
+
+  it("that do not exist are refused, with the nearest name", () => {
+    refused({ max_new_tokens: 3 }, /no option "max_new_tokens"; did you mean "maxNewTokens"/);
+    refused({ temprature: 3 }, /did you mean "temperature"/);
+    refused({ top_k: 3 }, /did you mean "topK"/);
+    refused({ beams: 3 }, /no option "beams"/);
+  });
+
+  it("with impossible values are refused", () => {
+    refused({ maxNewTokens: -1 }, /maxNewTokens is -1, expected a whole number from 0/);
+    refused({ maxNewTokens: 1.5 }, /maxNewTokens/);
+    refused({ temperature: -1 }, /temperature/);
+    refused({ topK: 0.5 }, /topK/);
+    refused({ topP: 0 }, /topP/);
+    refused({ topP: 1.1 }, /topP/);
+    refused({ minP: 2 }, /minP/);
+    refused({ repetitionPenalty: 0 }, /repetitionPenalty/);
+    refused({ seed: -1 }, /seed/);
+    refused({ stop: "" }, /stop/);
+    refused({ stop: 5 }, /stop/);
+    refused({ numBeams: 0 }, /numBeams/);
+    refused({ eosTokenId: [-1] }, /eosTokenId/);
+    refused({ contextOverflow: "wrap" }, /contextOverflow is "wrap", expected "slide" or "error"/);
+    refused({ minNewTokens: 3, maxNewTokens: 2 }, /minNewTokens is 3, expected at most maxNewTokens 2/);
+  });
+
+  it("that contradict each other are refused", () => {
+    refused(
+      { doSample: false, temperature: 0.5 },
+      /temperature only act when sampling, which doSample: false excludes/,
+    );
+    refused({ temperature: 0, topK: 5 }, /topK only act when sampling, which temperature: 0 excludes/);
+    refused(
+      { temperature: 0, doSample: true },
+      /temperature is 0, expected a number above 0 when doSample is true/,
+    );
+    refused({ numBeams: 3, topP: 0.5 }, /topP only act when sampling, which numBeams: 3 excludes/);
+    refused({ numBeams: 3, doSample: true }, /numBeams above 1/);
+    refused({ numBeams: 2, cache: new TableModel(() => []).createCache() }, /leave cache out/);
+  });
+
+  it("of the model hold where the caller says nothing", () => {
+    const model: GenerateOptions = {
+      doSample: true,
+      temperature: 0.5,
+      topK: 3,
+      maxNewTokens: 9,
+      eosTokenId: [1, 2],
+    };
+    const { doSample, temperature, topK, maxNewTokens, eosTokenId } = resolveOptions({}, model);
+    assert.deepEqual([doSample, temperature, topK, maxNewTokens, eosTokenId], [true, 0.5, 3, 9, [1, 2]]);
+    assert.equal(resolveOptions({ temperature: 0.9 }, model).topK, 3);
+    assert.equal(resolveOptions({ temperature: 0.9 }, model).temperature, 0.9);
+    assert.deepEqual(resolveOptions({ eosTokenId: null }, model).eosTokenId, []);
+    for (const greedy of [{ doSample: false }, { temperature: 0 }, { numBeams: 2 }]) {
+      assert.equal(resolveOptions(greedy, model).doSample, false);
+    }
+    assert.equal(resolveOptions({ temperature: 0.9 }, { numBeams: 4 }).numBeams, 1);
+    assert.equal(resolveOptions({}, { numBeams: 4 }).numBeams, 4);
+    refused({}, /numBeams above 1/, { numBeams: 4, doSample: true });
+  });
+});

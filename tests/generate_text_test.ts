@@ -1,0 +1,141 @@
+/**
+ * Text that is streamed, stop texts, and beam search.
+ */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { BpeTokenizer, CancelledError, type GenerationResult, ShapeError } from "../mod.ts";
+import { StopFilter } from "../src/generate/stop.ts";
+import { pieces, run, scripted, TableModel } from "./_language_model.ts";
+const out = -Infinity;
+
+describe("streamed text", () => {
+  const bytes = BpeTokenizer.train("", { vocabSize: 257 });
+  const ids = (text: string): number[] => bytes.encode(text);
+
+  it("never splits a character", async () => {
+    const text = "a😀é👩‍👩‍👧!", script = ids(text);
+    const { list, result } = await pieces(scripted(script, 257, 1), bytes, [0], {
+      maxNewTokens: script.length,
+    });
+    assert.deepEqual(list, [...text]);
+    assert.equal(result.text, text);
+    assert.deepEqual(result.ids, script);
+    assert.equal(result.finishReason, "length");
+    // Cut in the middle of a character, what is left of it is shown as U+FFFD at the end.
+    const half = await pieces(scripted(script, 257, 1), bytes, [0], { maxNewTokens: 3 });
+    assert.deepEqual(half.list, ["a", "\ufffd"]);
+  });
+
+  it("ends before a stop text, though it spans tokens", async () => {
+    const script = ids("one, two; three");
+    const stopped = (stop: string | string[]): Promise<{ list: string[]; result: GenerationResult }> =>
+      pieces(scripted(script, 257, 1), bytes, [0], { maxNewTokens: script.length, stop });
+    const { list, result } = await stopped("two;");
+    assert.equal(list.join(""), "one, ");
+    assert.deepEqual([result.text, result.finishReason], ["one, ", "stop"]);
+    assert.deepEqual(result.ids, ids("one, two;"));
+    assert.equal((await stopped(["three", "tw"])).result.text, "one, ");
+    assert.equal((await stopped("o")).result.text, "");
+    const never = await stopped("threefold");
+    assert.deepEqual([never.result.text, never.result.finishReason], ["one, two; three", "length"]);
+    const character = await pieces(scripted(ids("ab😀c"), 257, 1), bytes, [0], {
+      maxNewTokens: 9,
+      stop: "😀",
+    });
+    assert.equal(character.result.text, "ab");
+  });
+
+  it("holds back only what may begin a stop text", () => {
+    const filter = new StopFilter(["aab", "cd"]);
+    assert.deepEqual(["x", "a", "a", "a", "c", "x", "a"].map((text) => filter.push(text)), [
+      "x",
+      "",
+      "",
+      "a",
+      "aa",
+      "cx",
+      "",
+    ]);
+    assert.equal(filter.flush(), "a");
+    assert.deepEqual([filter.push("ccdz"), filter.found, filter.push("z")], ["c", "cd", ""]);
+  });
+});
+
+describe("beam search", () => {
+  /** Logits over 5 tokens that depend on the last two of the text. */
+  const table = (text: readonly number[]): number[] => {
+    const a = text.at(-1) as number, b = text.at(-2) ?? 0;
+    return Array.from({ length: 5 }, (_, i) => 2 * Math.sin(3 * i + 5 * a + 7 * b));
+  };
+  const logProbabilities = (text: readonly number[]): number[] => {
+    const logits = table(text), total = Math.log(logits.reduce((sum, v) => sum + Math.exp(v), 0));
+    return logits.map((v) => v - total);
+  };
+
+  /** Every text of at most `most` new tokens, scored by its mean log-probability. */
+  function exhaustive(
+    prompt: number[],
+    most: number,
+    end: number | null,
+  ): { ids: number[]; score: number }[] {
+    const found: { ids: number[]; score: number }[] = [];
+    const grow = (ids: number[], sum: number): void => {
+      logProbabilities([...prompt, ...ids]).forEach((p, id) => {
+        const all = [...ids, id];
+        if (id === end || all.length === most) found.push({ ids: all, score: (sum + p) / all.length });
+        else grow(all, sum + p);
+      });
+    };
+    grow([], 0);
+    return found.sort((a, b) => b.score - a.score);
+  }
+
+  it("with enough beams finds the likeliest of all texts", async () => {
+    for (const start of [0, 1, 2, 3]) {
+      for (const end of [null, 4, 2]) {
+        const [best] = exhaustive([start], 4, end);
+        const model = new TableModel(table);
+        const result = await run(model, [start], { numBeams: 700, maxNewTokens: 4, eosTokenId: end });
+        assert.deepEqual(result, { ids: best.ids, finishReason: best.ids.at(-1) === end ? "eos" : "length" });
+        assert(model.caches.every((cache) => cache.isDisposed));
+      }
+    }
+  });
+
+  it("with few beams does at least as well as greedy choice, at the cost of one position a step", async () => {
+    const score = (ids: number[]): number =>
+      exhaustive([1], 4, null).find((t) => t.ids.join() === ids.join())?.score as number;
+    const greedy = await run(new TableModel(table), [1], { maxNewTokens: 4 });
+    const model = new TableModel(table), heard: number[] = [];
+    const beams = await run(model, [1], { maxNewTokens: 4, numBeams: 3, onToken: (id) => heard.push(id) });
+    assert(score(beams.ids) >= score(greedy.ids));
+    assert.deepEqual(heard, beams.ids);
+    assert.deepEqual(model.fed, [1, 1, 1, 1]);
+  });
+
+  it("heeds penalties, limits and signals", async () => {
+    const model = new TableModel(table, 8);
+    const { ids } = await run(model, [1], {
+      numBeams: 3,
+      maxNewTokens: 5,
+      logitsProcessors: [(_, logits) => logits.fill(out, 0, 3)],
+    });
+    assert(ids.every((id) => id >= 3));
+    assert.deepEqual(await run(model, [1], { numBeams: 3, maxNewTokens: 0 }), {
+      ids: [],
+      finishReason: "length",
+    });
+    await assert.rejects(
+      run(model, [1], { numBeams: 3, maxNewTokens: 9 }),
+      (e) => e instanceof ShapeError && /does not slide/.test(e.message),
+    );
+    await assert.rejects(
+      run(model, [1], { numBeams: 3, signal: AbortSignal.abort(), maxNewTokens: 5 }),
+      CancelledError,
+    );
+    await assert.rejects(
+      run(model, [1], { numBeams: 3, maxNewTokens: 5, logitsProcessors: [(_, logits) => logits.fill(out)] }),
+      /every token is excluded/,
+    );
+  });
+});
