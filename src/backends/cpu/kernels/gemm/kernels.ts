@@ -15,6 +15,7 @@ import { emitGemv } from "./gemv.ts";
 import type { Arithmetic, Source } from "./load.ts";
 import type { StripLayout } from "./pack.ts";
 import { emitQuantized } from "../quantized/kernel.ts";
+import type { Method } from "../quantized/method.ts";
 import type { Operand, Product } from "./plan.ts";
 
 const dtypeCodes: Readonly<Partial<Record<DType, number>>> = {
@@ -74,7 +75,13 @@ export function arithmeticOf(product: Product): Arithmetic {
  * The kernel for a product: blocked when `rows` is 0, else the streaming one for that many rows (of which there is just
  * one kind, for one row, where b is quantised).
  */
-export function kernelFor(engine: Engine, product: Product, program: Program | null, rows: number): Kernel {
+export function kernelFor(
+  engine: Engine,
+  product: Product,
+  program: Program | null,
+  rows: number,
+  method?: Method,
+): Kernel {
   let pair = tables.get(engine);
   if (pair === undefined) tables.set(engine, pair = [new Map(), new Map()]);
   const table = pair[engine.deterministic ? 1 : 0];
@@ -86,10 +93,12 @@ export function kernelFor(engine: Engine, product: Product, program: Program | n
   code = code * 9 + (dtypeCodes[b.dtype] ?? 0);
   code = code * 3 + layoutCodes[panelLayout(product)];
   code = code * forms + formCode(out);
-  if (inputCount > mostCoded) return compile(engine, product, program, rows, `${code}`);
+  if (inputCount > mostCoded) return compile(engine, product, program, rows, `${code}`, method);
   for (let i = 0; i < inputCount; i++) code = code * forms + formCode(inputs[i]);
   let kernel = own.get(code);
-  if (kernel === undefined) own.set(code, kernel = compile(engine, product, program, rows, `${code}`));
+  if (kernel === undefined) {
+    own.set(code, kernel = compile(engine, product, program, rows, `${code}`, method));
+  }
   return kernel;
 }
 
@@ -99,11 +108,12 @@ function compile(
   program: Program | null,
   rows: number,
   code: string,
+  method?: Method,
 ): Kernel {
   const inputs = product.inputs.slice(0, product.inputCount).map(formOf);
   const forms = inputs.map(({ dtype, layout }) => `${dtype} ${layout}`).join(", ");
   const key = `matmul ${code}; ${program?.key ?? "no epilogue"} (${forms})`;
-  return engine.kernel(key, emitter(engine.context, product, program, inputs, rows));
+  return engine.kernel(key, emitter(engine.context, product, program, inputs, rows, method));
 }
 
 function emitter(
@@ -112,14 +122,16 @@ function emitter(
   program: Program | null,
   inputs: readonly OperandForm[],
   rows: number,
+  method?: Method,
 ): Emit {
   const arithmetic = arithmeticOf(product);
   const a = product.a.dtype as Source, b = product.b.dtype as Source;
   const { dtype } = product.b;
   const aLayout = rowLayout(product), bLayout = panelLayout(product);
-  if (dtype === "q8" || dtype === "q4") {
+  if (method && (dtype === "q8" || dtype === "q4")) {
     const options = {
       dtype,
+      method,
       single: rows > 0,
       a,
       ready: isReady(product),

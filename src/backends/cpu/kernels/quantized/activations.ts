@@ -2,11 +2,13 @@
  * Activations as bytes, with a scale for each block of 32 along k: the outlier channels of language models then spoil
  * one block, not the row.
  *
- * The dot instruction multiplies signed bytes by such from 0 to 127, and which side is which depends on the weights:
- * - `magnitude` (one row of q8): bytes |x|, then masks of the signs, which are applied to the weights. 8 bits.
- * - `signed` (one row of q4): the nibbles are the small side, so x keeps its 8 bits; the sum of the block, times -8,
- *   makes up for the nibbles' offset.
- * - `offset` (several rows): x + 64 with x from -63 to 63; the sum of the weights makes up for the offset. 7 bits.
+ * For products of bytes (`bytes.ts`), where signed bytes meet such from 0 to 127:
+ * - `magnitude` (one row, q8): bytes |x|, then masks of the signs, which are applied to the weights.
+ * - `signed` (one row, q4): the nibbles are the small side, so x keeps its sign; the sum of the block, times -8, makes
+ *   up for the nibbles' offset.
+ * - `offset` (several rows): x + 64 with x from -63 to 63; the sum of the weights makes up for the offset.
+ *
+ * For products of words (`words.ts`): `words` (one row), with the sum as in `signed`, and `pairs` (several rows).
  *
  * @module
  */
@@ -14,22 +16,33 @@ import type { FunctionBuilder, Local, ModuleBuilder } from "../../assembler/mod.
 import { emitSetSum } from "../gemm/address.ts";
 import { blockWeights, quads } from "./format.ts";
 
-/** Ways to make bytes of activations. */
-export type ActivationForm = "magnitude" | "signed" | "offset";
+/** Ways to make integers of activations. */
+export type ActivationForm = "magnitude" | "signed" | "offset" | "words" | "pairs";
 
-/** Largest magnitude of a byte. */
-const limits: Readonly<Record<ActivationForm, number>> = { magnitude: 127, signed: 127, offset: 63 };
+/** Largest magnitude of an integer. */
+const limits: Readonly<Record<ActivationForm, number>> = {
+  magnitude: 127,
+  signed: 127,
+  offset: 63,
+  words: 127,
+  pairs: 127,
+};
 
-/** Bytes of a block of one row. `offset` has the blocks of a tile's rows together: groups of four k, then scales. */
+/**
+ * Bytes of a block of one row. `offset` and `pairs` have the blocks of a tile's rows together: groups of four bytes of
+ * one row after the other, then scales.
+ */
 export const activationBytes: Readonly<Record<ActivationForm, number>> = {
   magnitude: 68,
   signed: 40,
   offset: 36,
+  words: 72,
+  pairs: 68,
 };
 
 /**
- * The function `quantize(x, to, blocks, rows, row)`: blocks of 32 f32 from `x` on become bytes. For `offset` they
- * belong to row number `row` of a tile of `rows` rows; `to` is where the tile begins.
+ * The function `quantize(x, to, blocks, rows, row)`: blocks of 32 f32 from `x` on become integers. For several rows
+ * they belong to row number `row` of a tile of `rows` rows; `to` is where the tile begins.
  */
 export function emitQuantize(m: ModuleBuilder, form: ActivationForm): FunctionBuilder {
   const f = m.function("quantize", { params: new Array(5).fill("i32"), export: false });
@@ -38,8 +51,9 @@ export function emitQuantize(m: ModuleBuilder, form: ActivationForm): FunctionBu
   const values = f.localArray("v128", quads), most = f.local("v128"), inverse = f.local("v128");
   const scale = f.local("f32"), largest = f.local("f32");
   const stride = f.local("i32");
-  if (form === "offset") {
-    emitSetSum(f, stride, [rows, activationBytes.offset]);
+  const tiled = form === "offset" || form === "pairs";
+  if (tiled) {
+    emitSetSum(f, stride, [rows, activationBytes[form]]);
     emitSetSum(f, step, [rows, 4]);
   }
   f.forRange(block, 0, blocks, 1, () => {
@@ -83,65 +97,48 @@ export function emitQuantize(m: ModuleBuilder, form: ActivationForm): FunctionBu
       f.op("i32x4.trunc_sat_f32x4_s");
       f.set(value);
     });
-    // 32 integers as two vectors of bytes.
-    const bytes = [0, 1].map((half) => {
-      for (const pair of [0, 2]) {
-        f.get(values[4 * half + pair]);
-        f.get(values[4 * half + pair + 1]);
-        f.op("i16x8.narrow_i32x4_s");
-      }
-      f.op("i8x16.narrow_i16x8_s");
-      f.set(values[4 * half]);
-      return values[4 * half];
-    });
-    store(bytes);
+    // 32 integers as words, then as bytes.
+    const words = [0, 2, 4, 6].map((i) => narrow("i16x8.narrow_i32x4_s", values[i], values[i + 1]));
+    if (form === "words" || form === "pairs") return store(words);
+    store([0, 2].map((i) => narrow("i8x16.narrow_i16x8_s", words[i], words[i + 1])));
   });
   return f;
 
-  function store(bytes: readonly Local[]): void {
-    if (form === "offset") {
-      emitSetSum(f, at, to, [row, 4]);
-      bytes.forEach((value) => {
-        f.get(value);
-        f.i8x16(64);
-        f.op("i8x16.add");
-        f.set(value);
-        for (let lane = 0; lane < 4; lane++) {
-          f.get(at);
-          f.get(value);
-          f.laneMemory("v128.store32_lane", lane);
-          f.increment(at, step);
-        }
-      });
-      f.get(at);
-      f.get(scale);
-      f.store("f32.store");
-      f.increment(to, stride);
-      return;
-    }
-    bytes.forEach((value, half) => {
+  /** Makes one vector of two, in the place of the first. */
+  function narrow(name: "i16x8.narrow_i32x4_s" | "i8x16.narrow_i16x8_s", first: Local, second: Local): Local {
+    f.get(first);
+    f.get(second);
+    f.op(name);
+    f.set(first);
+    return first;
+  }
+
+  function store(vectors: readonly Local[]): void {
+    if (tiled) return storeTiled(vectors);
+    vectors.forEach((value, i) => {
       f.get(to);
       f.get(value);
       if (form === "magnitude") f.op("i8x16.abs");
-      f.store("v128.store", 16 * half, 4);
+      f.store("v128.store", 16 * i, 4);
       if (form === "magnitude") {
         f.get(to);
         f.get(value);
         f.i32(7);
         f.op("i8x16.shr_s");
-        f.store("v128.store", blockWeights + 16 * half, 4);
+        f.store("v128.store", blockWeights + 16 * i, 4);
       }
     });
+    const scaleAt = activationBytes[form] - (form === "magnitude" ? 4 : 8);
     f.get(to);
     f.get(scale);
-    f.store("f32.store", form === "magnitude" ? 2 * blockWeights : blockWeights);
-    if (form === "signed") {
+    f.store("f32.store", scaleAt);
+    if (form !== "magnitude") {
       f.get(to);
-      for (const value of bytes) {
+      vectors.forEach((value, i) => {
         f.get(value);
-        f.op("i16x8.extadd_pairwise_i8x16_s");
-      }
-      f.op("i16x8.add");
+        if (form === "signed") f.op("i16x8.extadd_pairwise_i8x16_s");
+        if (i > 0) f.op("i16x8.add");
+      });
       f.op("i32x4.extadd_pairwise_i16x8_s");
       f.set(most);
       for (let lane = 0; lane < 4; lane++) {
@@ -151,8 +148,30 @@ export function emitQuantize(m: ModuleBuilder, form: ActivationForm): FunctionBu
       }
       f.i32(-8);
       f.op("i32.mul");
-      f.store("i32.store", blockWeights + 4);
+      f.store("i32.store", scaleAt + 4);
     }
     f.increment(to, activationBytes[form]);
+  }
+
+  function storeTiled(vectors: readonly Local[]): void {
+    emitSetSum(f, at, to, [row, 4]);
+    for (const value of vectors) {
+      if (form === "offset") {
+        f.get(value);
+        f.i8x16(64);
+        f.op("i8x16.add");
+        f.set(value);
+      }
+      for (let lane = 0; lane < 4; lane++) {
+        f.get(at);
+        f.get(value);
+        f.laneMemory("v128.store32_lane", lane);
+        f.increment(at, step);
+      }
+    }
+    f.get(at);
+    f.get(scale);
+    f.store("f32.store");
+    f.increment(to, stride);
   }
 }

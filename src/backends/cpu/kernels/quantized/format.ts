@@ -1,5 +1,5 @@
 /**
- * How quantised weights lie in memory, and the arithmetic on their bytes.
+ * How quantised weights lie in memory, and what all products with them do to a block.
  *
  * A file has rows of blocks: an f16 scale and 32 weights (q8: bytes; q4: nibbles plus 8). For multiplication eight rows
  * are interleaved, in place, into a panel of as many bytes: for each block the eight scales, then for each group of
@@ -11,6 +11,7 @@
  */
 import type { FunctionBuilder, Local } from "../../assembler/mod.ts";
 import type { KernelContext } from "../../engine.ts";
+import { emitMultiplyAdd } from "../gemm/tile.ts";
 
 /** Quantised element types. */
 export type Quantized = "q8" | "q4";
@@ -43,85 +44,68 @@ export function emitScales(f: FunctionBuilder, at: Local, low: Local, high: Loca
   });
 }
 
-/**
- * Sums of products of bytes, four to a lane: signed ones times such from 0 to 127. The relaxed dot instruction is exact
- * on these; without it, products of 16 bits are added in two vectors. Both give the same integers.
- */
-export class Dot {
-  #f: FunctionBuilder;
-  #relaxed: boolean;
-  #sums: readonly Local[];
-
-  /** A sum that must be started before it is used. */
-  constructor(f: FunctionBuilder, { relaxed }: KernelContext) {
-    this.#f = f;
-    this.#relaxed = relaxed;
-    this.#sums = f.localArray("v128", relaxed ? 1 : 2);
+/** Sets the two vectors of a quad of four k: rows 0 to 3 and rows 4 to 7. In q4 these are the nibbles, 0 to 15. */
+export function emitWeights(
+  f: FunctionBuilder,
+  dtype: Quantized,
+  panel: Local,
+  quad: number,
+  pair: readonly Local[],
+): void {
+  const at = 2 * panelRows; // behind the scales
+  if (dtype === "q8") {
+    pair.forEach((weights, half) => {
+      f.get(panel);
+      f.load("v128.load", at + 32 * quad + 16 * half, 2);
+      f.set(weights);
+    });
+    return;
   }
+  f.get(panel);
+  f.load("v128.load", at + 16 * quad, 2);
+  f.tee(pair[1]);
+  f.i8x16(15);
+  f.op("v128.and");
+  f.set(pair[0]);
+  f.get(pair[1]);
+  f.i32(4);
+  f.op("i8x16.shr_u");
+  f.set(pair[1]);
+}
 
-  /** Starts with the four integers that `push` leaves, or with 0. */
-  start(push?: () => void): void {
-    const f = this.#f;
-    if (!push || !this.#relaxed) {
-      for (const sum of this.#sums) {
-        f.i32x4(0);
-        f.set(sum);
-      }
-    }
-    if (!push) return;
+/** `sum += integers · (scale of the weights · scale of the activations)`, the integers being what `push` leaves. */
+export function emitScaled(
+  f: FunctionBuilder,
+  context: KernelContext,
+  sum: Local,
+  push: () => void,
+  weightScale: Local,
+  activationScale: Local,
+): void {
+  emitMultiplyAdd(f, context, "f32", sum, () => {
     push();
-    f.set(this.#sums[0]);
-    if (this.#relaxed) return;
-    // Pairs of lanes become one lane in the end: lanes 0 and 1 of the start go to 0 and 2 of the lower half.
-    const [low, high] = this.#sums;
-    const start = f.local("v128");
-    f.get(low);
-    f.set(start);
-    const zeros = (): void => f.i32x4(0);
-    [low, high].forEach((sum, half) => {
-      f.get(start);
-      zeros();
-      f.shuffle([0, 4, 1, 4].flatMap((lane) => {
-        const at = 4 * (lane === 4 ? 4 : lane + 2 * half);
-        return [at, at + 1, at + 2, at + 3];
-      }));
-      f.set(sum);
-    });
-  }
+    f.op("f32x4.convert_i32x4_s");
+  }, () => {
+    f.get(weightScale);
+    f.get(activationScale);
+    f.op("f32x4.mul");
+  });
+}
 
-  /** Adds the products of what `signed` and `small` leave. Both are evaluated twice where there is no dot instruction. */
-  add(signed: Local, small: Local): void {
-    const f = this.#f;
-    if (this.#relaxed) {
-      f.get(signed);
-      f.get(small);
-      f.get(this.#sums[0]);
-      f.op("i32x4.relaxed_dot_i8x16_i7x16_add_s");
-      f.set(this.#sums[0]);
-      return;
-    }
-    this.#sums.forEach((sum, half) => {
-      f.get(signed);
-      f.get(small);
-      f.op(half === 0 ? "i16x8.extmul_low_i8x16_s" : "i16x8.extmul_high_i8x16_s");
-      f.op("i32x4.extadd_pairwise_i16x8_s");
-      f.get(sum);
-      f.op("i32x4.add");
-      f.set(sum);
-    });
-  }
+/** Runs `body` for each of `blocks` blocks, of which there is at least one. */
+export function emitBlocks(f: FunctionBuilder, blocks: Local, body: () => void): void {
+  f.loop((again) => {
+    body();
+    f.increment(blocks, -1);
+    f.get(blocks);
+    f.brIf(again);
+  });
+}
 
-  /** Leaves the four sums. */
-  push(): void {
-    const f = this.#f;
-    if (this.#relaxed) return f.get(this.#sums[0]);
-    for (const odd of [0, 1]) {
-      for (const sum of this.#sums) f.get(sum);
-      f.shuffle([0, 2, 4, 6].flatMap((lane) => {
-        const at = 4 * (lane + odd);
-        return [at, at + 1, at + 2, at + 3];
-      }));
-    }
-    f.op("i32x4.add");
+/** Sets locals to 0. */
+export function emitZeros(f: FunctionBuilder, locals: readonly Local[]): void {
+  for (const local of locals) {
+    f.i32x4(0);
+    f.set(local);
   }
 }

@@ -18,10 +18,14 @@ import { emitPack } from "../gemm/pack.ts";
 import { activationBytes, emitQuantize } from "./activations.ts";
 import { blockBytes, blockWeights, panelRows, type Quantized } from "./format.ts";
 import { emitInterleave, emitRestore } from "./layout.ts";
-import { emitQuantizedTile, emitStream, emitUnpack, unpackedBytes } from "./panels.ts";
+import { bytesMethod } from "./bytes.ts";
+import { dotIsFast, type Method } from "./method.ts";
+import { wordsMethod } from "./words.ts";
 
-/** Rows of a full tile: 12 sums of integers, 2 vectors of weights and 1 of activations fill V8's registers. */
-export const quantizedTileRows = 6;
+/** How an engine multiplies quantised weights. */
+export function methodFor({ relaxed }: KernelContext): Method {
+  return relaxed && dotIsFast() ? bytesMethod : wordsMethod;
+}
 
 /** The most panels of an item when there is one row: their sums lie in scratch. */
 export const mostStreamPanels = 128;
@@ -35,6 +39,8 @@ export const tasks = { multiply: 0, quantize: 1, interleave: 0, restore: 1 } as 
 export interface QuantizedOptions {
   /** Element type of b. */
   readonly dtype: Quantized;
+  /** How it is multiplied. */
+  readonly method: Method;
   /** Whether a has one row. */
   readonly single: boolean;
   /** Element type of a, and whether its rows are f32 with k contiguous. */
@@ -48,10 +54,11 @@ export interface QuantizedOptions {
 
 /** Emits the kernel. */
 export function emitQuantized(m: ModuleBuilder, context: KernelContext, options: QuantizedOptions): void {
-  const { dtype, single, ready } = options;
+  const { dtype, method, single, ready } = options;
   const scratch = importThreadScratch(m);
   const interleave = emitInterleave(m, dtype);
-  const form = !single ? "offset" : dtype === "q8" ? "magnitude" : "signed";
+  const { tileRows } = method;
+  const form = method.form(dtype, single);
   const quantize = emitQuantize(m, form);
   const packRow = ready ? null : emitPack(m, context, {
     name: "packRow",
@@ -61,10 +68,10 @@ export function emitQuantized(m: ModuleBuilder, context: KernelContext, options:
     splat: false,
     pad: false,
   });
-  const stream = single ? emitStream(m, context, dtype) : null;
-  const unpack = single ? null : emitUnpack(m, context, dtype);
+  const stream = single ? method.emitStream(m, context, dtype) : null;
+  const unpack = single ? null : method.emitUnpack(m, context, dtype);
   const tiles: FunctionBuilder[] = [];
-  if (!single) { for (let r = 1; r <= quantizedTileRows; r++) tiles[r] = emitQuantizedTile(m, context, r); }
+  if (!single) { for (let r = 1; r <= tileRows; r++) tiles[r] = method.emitTile(m, context, r); }
   const finish = emitFinish(m, context, "f32", options);
 
   const f = m.function("run", { params: ["i32", "i32", "i32"] });
@@ -107,13 +114,13 @@ export function emitQuantized(m: ModuleBuilder, context: KernelContext, options:
     const row = local(), tile = local();
     if (!single) {
       f.get(item);
-      f.i32(quantizedTileRows);
+      f.i32(tileRows);
       f.op("i32.rem_u");
       f.set(row);
     }
     emitSetSum(f, tile, item, [row, -1]);
     emitSetSum(f, count, rows, [tile, -1]);
-    f.i32(quantizedTileRows);
+    f.i32(tileRows);
     f.set(to);
     emitAtMost(f, count, to);
     emitSetSum(f, to, [tile, blocks]);
@@ -185,23 +192,23 @@ export function emitQuantized(m: ModuleBuilder, context: KernelContext, options:
     panel1: Local,
     rowBlock: Local,
   ): void {
-    const row = local(), row0 = local(), row1 = local(), x = local(), six = local();
+    const row = local(), row0 = local(), row1 = local(), x = local(), full = local();
     emitSetSum(f, row0, [rowBlock, blockRows]);
     emitSetSum(f, row1, row0, blockRows);
     emitAtMost(f, row1, rows);
-    f.i32(quantizedTileRows);
-    f.set(six);
+    f.i32(tileRows);
+    f.set(full);
     f.forRange(panel, panel0, panel1, 1, () => {
       choosePanel(panel);
       for (const y of [at, unpacked, blocks]) f.get(y);
       f.call(unpack);
-      f.forRange(row, row0, row1, quantizedTileRows, () => {
+      f.forRange(row, row0, row1, tileRows, () => {
         emitSetSum(f, count, row1, [row, -1]);
-        emitAtMost(f, count, six);
+        emitAtMost(f, count, full);
         emitSetSum(f, x, [row, blocks]);
-        emitSetSum(f, x, bytes, [x, activationBytes.offset]);
+        emitSetSum(f, x, bytes, [x, activationBytes[form]]);
         f.block((done) => {
-          for (let r = quantizedTileRows; r >= 1; r--) {
+          for (let r = tileRows; r >= 1; r--) {
             f.get(count);
             f.i32(r);
             f.op("i32.eq");
@@ -230,7 +237,7 @@ export function emitQuantized(m: ModuleBuilder, context: KernelContext, options:
 }
 
 /** Bytes of thread scratch that a product of this depth takes. */
-export function scratchNeeded(dtype: Quantized, depth: number): number {
+export function scratchNeeded({ unpackedBytes }: Method, dtype: Quantized, depth: number): number {
   const blocks = depth / blockWeights;
   return panelAt + Math.max(4 * depth, blocks * (panelRows * blockBytes[dtype] + unpackedBytes));
 }

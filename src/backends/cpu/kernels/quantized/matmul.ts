@@ -17,15 +17,26 @@ import { Product } from "../gemm/plan.ts";
 import { write, writeEpilogue, writeProduct } from "../gemm/write.ts";
 import { activationBytes } from "./activations.ts";
 import { blockBytes, blockWeights, panelRows, type Quantized } from "./format.ts";
-import { emitLayout, mostStreamPanels, quantizedTileRows, scratchNeeded, tasks } from "./kernel.ts";
+import type { Method } from "./method.ts";
+import { emitLayout, methodFor, mostStreamPanels, scratchNeeded, tasks } from "./kernel.ts";
 
 const product = new Product();
 const noInputs: readonly View[] = [];
 const noScalars: readonly number[] = [];
-const mostBlockRows = 40 * quantizedTileRows;
+const mostBlockRows = 240;
 
-/** `out = epilogue(a · b)` where b is q8 or q4 and was stored as rows along k; see `Backend.matmul`. */
-export function matmulQuantized(engine: Engine, a: View, b: View, out: View, epilogue?: Epilogue): void {
+/**
+ * `out = epilogue(a · b)` where b is q8 or q4 and was stored as rows along k; see `Backend.matmul`. An engine keeps to
+ * one method.
+ */
+export function matmulQuantized(
+  engine: Engine,
+  a: View,
+  b: View,
+  out: View,
+  epilogue?: Epilogue,
+  method: Method = methodFor(engine.context),
+): void {
   const dtype = b.dtype as Quantized;
   if (!product.read(a, b, out, epilogue?.inputs ?? noInputs)) return;
   const { rows, columns, depth } = product;
@@ -41,16 +52,17 @@ export function matmulQuantized(engine: Engine, a: View, b: View, out: View, epi
   if (!isSource(out.dtype) || out.dtype === "i32") {
     throw new DTypeError(`matmul: products with ${dtype} weights are floating-point, not ${out.dtype}`);
   }
-  if (scratchNeeded(dtype, depth) > threadScratchBytes) {
+  if (scratchNeeded(method, dtype, depth) > threadScratchBytes) {
     throw new ShapeError(
-      `matmul: ${dtype} weights with sums over ${depth} are not multiplied; at most 90,000`,
+      `matmul: ${dtype} weights are multiplied for sums over up to 70,000 elements, not ${depth}`,
     );
   }
   const single = rows === 1;
-  const kernel = kernelFor(engine, product, epilogue?.program ?? null, single ? 1 : 0);
+  const kernel = kernelFor(engine, product, epilogue?.program ?? null, single ? 1 : 0, method);
   const panels = readyPanels(engine, b.buffer as CpuBuffer, dtype);
-  const form = !single ? "offset" : dtype === "q8" ? "magnitude" : "signed";
-  const bytes = engine.heap.scratch(rows * (depth / blockWeights) * activationBytes[form]);
+  const bytes = engine.heap.scratch(
+    rows * (depth / blockWeights) * activationBytes[method.form(dtype, single)],
+  );
 
   const { args } = engine;
   writeProduct(engine, args, product);
@@ -70,7 +82,7 @@ export function matmulQuantized(engine: Engine, a: View, b: View, out: View, epi
     : Math.max(1, Math.min(16, Math.floor(4_000_000 / work), Math.ceil(count / 4)));
   const rowBlocks = Math.ceil(rows / mostBlockRows), columnBlocks = Math.ceil(count / blockPanels);
   write(engine, args, arg.taskArg, tasks.multiply);
-  write(engine, args, arg.blockTilesArg, quantizedTileRows * Math.ceil(rows / rowBlocks / quantizedTileRows));
+  write(engine, args, arg.blockTilesArg, method.tileRows * Math.ceil(rows / rowBlocks / method.tileRows));
   write(engine, args, arg.blockPanelsArg, blockPanels);
   write(engine, args, arg.columnBlocksArg, columnBlocks);
   engine.run(kernel, columnBlocks * rowBlocks, Math.max(1, Math.ceil(150_000 / (work * blockPanels))));

@@ -1,0 +1,215 @@
+/**
+ * Products of bytes, for machines whose dot instruction multiplies four pairs a lane.
+ *
+ * One factor is signed, the other from 0 to 127. For one row of q8 the activations are small, made so by moving their
+ * signs to the weights; for one row of q4 the nibbles are. For several rows activations get an offset of 64, and -64
+ * times the sum of the weights is where every sum of integers starts.
+ *
+ * @module
+ */
+import type { FunctionBuilder, Local, ModuleBuilder } from "../../assembler/mod.ts";
+import type { KernelContext } from "../../engine.ts";
+import { activationBytes, type ActivationForm } from "./activations.ts";
+import {
+  blockBytes,
+  emitBlocks,
+  emitScaled,
+  emitScales,
+  emitWeights,
+  emitZeros,
+  panelRows,
+  quads,
+  type Quantized,
+} from "./format.ts";
+import type { Method } from "./method.ts";
+
+// An unpacked block: eight scales, eight starts, then the weights of quad after quad.
+const startsAt = 4 * panelRows, weightsAt = 8 * panelRows;
+const unpackedBytes = weightsAt + 4 * panelRows * quads;
+
+function form(dtype: Quantized, single: boolean): ActivationForm {
+  return !single ? "offset" : dtype === "q8" ? "magnitude" : "signed";
+}
+
+/** `sum += signed · small`, four products a lane. */
+function emitDot(f: FunctionBuilder, sum: Local, signed: Local, small: Local): void {
+  f.get(signed);
+  f.get(small);
+  f.get(sum);
+  f.op("i32x4.relaxed_dot_i8x16_i7x16_add_s");
+  f.set(sum);
+}
+
+function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized): FunctionBuilder {
+  const f = m.function("stream", { params: new Array(4).fill("i32"), export: false });
+  const [panel, x, blocks, sums] = f.params;
+  const total = f.localArray("v128", 2), weights = f.localArray("v128", 2), scales = f.localArray("v128", 2);
+  const small = f.local("v128"), signs = f.local("v128"), scale = f.local("v128");
+  const dots = f.localArray("v128", 2);
+  emitZeros(f, total);
+  emitBlocks(f, blocks, () => {
+    if (dtype === "q8") emitZeros(f, dots);
+    else {
+      for (const dot of dots) {
+        f.get(x);
+        f.load("v128.load32_splat", 36);
+        f.set(dot);
+      }
+    }
+    for (let quad = 0; quad < quads; quad++) {
+      emitWeights(f, dtype, panel, quad, weights);
+      f.get(x);
+      f.load("v128.load32_splat", 4 * quad);
+      f.set(small);
+      if (dtype === "q8") {
+        f.get(x);
+        f.load("v128.load32_splat", 32 + 4 * quad);
+        f.set(signs);
+      }
+      weights.forEach((w, half) => {
+        if (dtype === "q4") return emitDot(f, dots[half], small, w);
+        // (w ^ -1) - -1 is -w.
+        f.get(w);
+        f.get(signs);
+        f.op("v128.xor");
+        f.get(signs);
+        f.op("i8x16.sub");
+        f.set(w);
+        emitDot(f, dots[half], w, small);
+      });
+    }
+    emitScales(f, panel, scales[0], scales[1]);
+    f.get(x);
+    f.load("v128.load32_splat", dtype === "q8" ? 64 : 32);
+    f.set(scale);
+    dots.forEach((dot, half) => emitScaled(f, context, total[half], () => f.get(dot), scales[half], scale));
+    f.increment(panel, panelRows * blockBytes[dtype]);
+    f.increment(x, activationBytes[form(dtype, true)]);
+  });
+  total.forEach((sum, half) => {
+    f.get(sums);
+    f.get(sum);
+    f.store("v128.store", 16 * half, 4);
+  });
+  return f;
+}
+
+function emitUnpack(m: ModuleBuilder, _context: KernelContext, dtype: Quantized): FunctionBuilder {
+  const f = m.function("unpack", { params: new Array(3).fill("i32"), export: false });
+  const [panel, to, blocks] = f.params;
+  const weights = f.localArray("v128", 2), scales = f.localArray("v128", 2), many = f.local("v128");
+  const dots = f.localArray("v128", 2);
+  f.i8x16(64);
+  f.set(many);
+  emitBlocks(f, blocks, () => {
+    emitZeros(f, dots);
+    for (let quad = 0; quad < quads; quad++) {
+      emitWeights(f, dtype, panel, quad, weights);
+      weights.forEach((w, half) => {
+        if (dtype === "q4") {
+          f.get(w);
+          f.i8x16(8);
+          f.op("i8x16.sub");
+          f.set(w);
+        }
+        f.get(to);
+        f.get(w);
+        f.store("v128.store", weightsAt + 32 * quad + 16 * half, 4);
+        emitDot(f, dots[half], w, many);
+      });
+    }
+    emitScales(f, panel, scales[0], scales[1]);
+    scales.forEach((scale, half) => {
+      f.get(to);
+      f.get(scale);
+      f.store("v128.store", 16 * half, 4);
+      f.get(to);
+      f.get(dots[half]);
+      f.op("i32x4.neg");
+      f.store("v128.store", startsAt + 16 * half, 4);
+    });
+    f.increment(panel, panelRows * blockBytes[dtype]);
+    f.increment(to, unpackedBytes);
+  });
+  return f;
+}
+
+function emitTile(m: ModuleBuilder, context: KernelContext, rows: number): FunctionBuilder {
+  const f = m.function(`tile${rows}`, { params: new Array(4).fill("i32"), export: false });
+  const [x, panel, blocks, sums] = f.params;
+  const weights = f.localArray("v128", 2), small = f.local("v128"), sum = f.local("v128");
+  const scale = f.local("v128"), weightScale = f.local("v128");
+  const dots = Array.from({ length: rows }, () => f.localArray("v128", 2));
+  f.get(sums);
+  f.i32(0);
+  f.i32(4 * panelRows * rows);
+  f.op("memory.fill");
+  emitBlocks(f, blocks, () => {
+    for (const pair of dots) {
+      pair.forEach((dot, half) => {
+        f.get(panel);
+        f.load("v128.load", startsAt + 16 * half, 4);
+        f.set(dot);
+      });
+    }
+    for (let quad = 0; quad < quads; quad++) {
+      weights.forEach((w, half) => {
+        f.get(panel);
+        f.load("v128.load", weightsAt + 32 * quad + 16 * half, 4);
+        f.set(w);
+      });
+      dots.forEach((pair, row) => {
+        f.get(x);
+        f.load("v128.load32_splat", 4 * (quad * rows + row));
+        f.set(small);
+        pair.forEach((dot, half) => emitDot(f, dot, weights[half], small));
+      });
+    }
+    dots.forEach((pair, row) => {
+      f.get(x);
+      f.load("v128.load32_splat", 4 * (quads * rows + row));
+      f.set(scale);
+      pair.forEach((dot, half) =>
+        emitTileSum(f, context, panel, sums, dot, row, half, { scale, weightScale, sum })
+      );
+    });
+    f.increment(x, activationBytes.offset * rows);
+    f.increment(panel, unpackedBytes);
+  });
+  return f;
+}
+
+/** Adds a tile's integers of one block, scaled, to the sums in memory. An unpacked block begins with its scales. */
+export function emitTileSum(
+  f: FunctionBuilder,
+  context: KernelContext,
+  panel: Local,
+  sums: Local,
+  dot: Local,
+  row: number,
+  half: number,
+  { scale, weightScale, sum }: Readonly<Record<"scale" | "weightScale" | "sum", Local>>,
+): void {
+  const at = 4 * panelRows * row + 16 * half;
+  f.get(panel);
+  f.load("v128.load", 16 * half, 4);
+  f.set(weightScale);
+  f.get(sums);
+  f.load("v128.load", at, 4);
+  f.set(sum);
+  emitScaled(f, context, sum, () => f.get(dot), weightScale, scale);
+  f.get(sums);
+  f.get(sum);
+  f.store("v128.store", at, 4);
+}
+
+/** Multiplies bytes. */
+export const bytesMethod: Method = {
+  name: "bytes",
+  tileRows: 6, // 12 sums of integers, 2 vectors of weights and 1 of activations: V8's 15 registers
+  unpackedBytes,
+  form,
+  emitStream,
+  emitUnpack,
+  emitTile,
+};
