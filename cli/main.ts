@@ -11,7 +11,7 @@ import { CancelledError } from "../mod.ts";
 import { nearest } from "../src/core/nearest.ts";
 import { type Command, help, parse, UsageError } from "./command.ts";
 import { commands } from "./commands/mod.ts";
-import { note, print } from "./output.ts";
+import { note, OutputClosed, print } from "./output.ts";
 import { version } from "./version.ts";
 
 function overview(): string {
@@ -45,6 +45,7 @@ function find(args: readonly string[]): { command: Command; words: number } {
 /** Runs the command line and gives the exit status. */
 export async function main(args: readonly string[]): Promise<number> {
   const verbose = args.includes("--verbose");
+  if (args[0] === "help" && args.length > 1) return await main([...args.slice(1), "--help"]);
   try {
     if (args.length === 0 || ["--help", "-h", "help"].includes(args[0])) {
       await print(overview());
@@ -68,6 +69,7 @@ export async function main(args: readonly string[]): Promise<number> {
 
 async function failure(error: unknown, verbose: boolean): Promise<number> {
   const message = error instanceof Error ? error.message : String(error);
+  if (error instanceof OutputClosed) return 0;
   if (error instanceof CancelledError) {
     await note("ferrotype: interrupted");
     return 130;

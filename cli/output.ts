@@ -5,19 +5,24 @@
  */
 import { isTerminal, writeText } from "../src/platform/platform.ts";
 
-/** Writes a result. */
-export async function print(text: string): Promise<void> {
-  await writeText("stdout", text.endsWith("\n") ? text : `${text}\n`);
+/** Nobody reads standard output any more (`| head -1`): there is nothing left to do, and nothing went wrong. */
+export class OutputClosed extends Error {
+  override name = "OutputClosed";
 }
 
-/** Writes a result without ending the line. */
+/** Writes a result. */
+export async function print(text: string): Promise<void> {
+  await printPart(text.endsWith("\n") ? text : `${text}\n`);
+}
+
+/** Writes a result without ending the line. @throws {OutputClosed} when its reader is gone. */
 export async function printPart(text: string): Promise<void> {
-  await writeText("stdout", text);
+  if (!await writeText("stdout", text)) throw new OutputClosed("standard output was closed");
 }
 
 /** Writes one JSON object as the result. */
 export async function printJson(value: unknown): Promise<void> {
-  await writeText("stdout", `${JSON.stringify(value)}\n`);
+  await printPart(`${JSON.stringify(value)}\n`);
 }
 
 /** Writes a note for the person at the terminal. */

@@ -8,7 +8,10 @@ import { FerrotypeError } from "../mod.ts";
 import type { LogEntry } from "./training_log.ts";
 
 /** Writes the losses of a log as a curve to `path`. */
-export async function plotLosses(path: string, log: readonly LogEntry[], title: string): Promise<void> {
+export type Plotter = (path: string, log: readonly LogEntry[], title: string) => Promise<void>;
+
+/** Loads what draws, before there is anything to draw. @throws {FerrotypeError} when it is not installed. */
+export async function loadPlotter(): Promise<Plotter> {
   let vega: typeof import("vega"), lite: typeof import("vega-lite");
   try {
     [vega, lite] = await Promise.all([import("vega"), import("vega-lite")]);
@@ -17,25 +20,27 @@ export async function plotLosses(path: string, log: readonly LogEntry[], title: 
       cause,
     });
   }
-  const values = log.flatMap(({ step, loss, eval_loss: held }) => [
-    ...(loss === undefined ? [] : [{ step, loss, kind: "training" }]),
-    ...(held === undefined ? [] : [{ step, loss: held, kind: "held out" }]),
-  ]);
-  const { spec } = lite.compile({
-    $schema: "https://vega.github.io/schema/vega-lite/v6.json",
-    title,
-    width: 640,
-    height: 320,
-    background: "white",
-    data: { values },
-    mark: { type: "line", strokeWidth: 1.5 },
-    encoding: {
-      x: { field: "step", type: "quantitative", title: "step" },
-      y: { field: "loss", type: "quantitative", title: "loss, nats a token", scale: { zero: false } },
-      color: { field: "kind", type: "nominal", title: null },
-    },
-  });
-  const view = new vega.View(vega.parse(spec), { renderer: "none" });
-  await writeFileAtomic(path, await view.toSVG());
-  view.finalize();
+  return async (path, log, title) => {
+    const values = log.flatMap(({ step, loss, eval_loss: held }) => [
+      ...(loss === undefined ? [] : [{ step, loss, kind: "training" }]),
+      ...(held === undefined ? [] : [{ step, loss: held, kind: "held out" }]),
+    ]);
+    const { spec } = lite.compile({
+      $schema: "https://vega.github.io/schema/vega-lite/v6.json",
+      title,
+      width: 640,
+      height: 320,
+      background: "white",
+      data: { values },
+      mark: { type: "line", strokeWidth: 1.5 },
+      encoding: {
+        x: { field: "step", type: "quantitative", title: "step" },
+        y: { field: "loss", type: "quantitative", title: "loss, nats a token", scale: { zero: false } },
+        color: { field: "kind", type: "nominal", title: null },
+      },
+    });
+    const view = new vega.View(vega.parse(spec), { renderer: "none" });
+    await writeFileAtomic(path, await view.toSVG());
+    view.finalize();
+  };
 }

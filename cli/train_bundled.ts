@@ -22,4 +22,15 @@ const recipe = [
 ].flat();
 
 const resume = await exists(`${out}/checkpoints`) ? ["--resume"] : recipe;
-exit(await main(["train", `${data}/text/tinyshakespeare.txt`, "-o", out, "--plot", `${out}/loss.svg`, ...resume, ...argv.slice(2)]));
+exit(
+  await main([
+    "train",
+    `${data}/text/tinyshakespeare.txt`,
+    "-o",
+    out,
+    "--plot",
+    `${out}/loss.svg`,
+    ...resume,
+    ...argv.slice(2),
+  ]),
+);

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { FormatError } from "../mod.ts";
+import { FormatError, type GPT2Config } from "../mod.ts";
 import { exists, readTextFile } from "../src/platform/platform.ts";
 import { type Options, UsageError, type Values } from "./command.ts";
 
@@ -69,6 +69,7 @@ export const runOptions: Options = {
 
 /** Every value filled in. */
 export interface RunSettings {
+  /** The name of the text, without its folder. */
   text: string;
   init: string | null;
   "n-layer": number;
@@ -96,8 +97,26 @@ export interface RunSettings {
 
 const shape = ["n-layer", "n-head", "n-embd", "vocab-size"] as const;
 
+/** What is kept of a run. */
+export interface SavedSettings extends RunSettings {
+  /** SHA-256 of the text. */
+  text_sha256: string;
+  /** The model's. */
+  config: GPT2Config;
+}
+
+/** SHA-256 of a text's UTF-8, in hexadecimal digits. */
+export async function digest(text: string): Promise<string> {
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", new TextEncoder().encode(text)));
+  return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+function baseName(path: string): string {
+  return path.split(/[/\\]/).at(-1) as string;
+}
+
 /** Settings of a new run. @throws {UsageError} for options that exclude each other. */
-export function newSettings(values: Values, text: string): RunSettings {
+export function newSettings(values: Values, path: string): RunSettings {
   const init = values.text("init") ?? null;
   const clash = init === null ? undefined : shape.find((name) => values.has(name));
   if (clash) throw new UsageError(`--${clash} is the model's own with --init; leave it out`);
@@ -105,7 +124,7 @@ export function newSettings(values: Values, text: string): RunSettings {
   const steps = number("steps", 2000), lr = number("lr", init === null ? 1e-3 : 1e-4);
   const evalEvery = number("eval-every", Math.max(1, Math.round(steps / 10)));
   return {
-    text,
+    text: baseName(path),
     init,
     "n-layer": number("n-layer", 4),
     "n-head": number("n-head", 4),
@@ -131,16 +150,21 @@ export function newSettings(values: Values, text: string): RunSettings {
   };
 }
 
-/** Settings of the run in `path`. @throws {UsageError} for an option that says otherwise than the run was begun. */
-export async function savedSettings(path: string, values: Values, text: string): Promise<RunSettings> {
-  if (!await exists(path)) {
-    throw new UsageError(`--resume: ${path} is not there; no run was begun in this folder`);
+/** Settings of the run in `file`. @throws {UsageError} for an option or a text that is not what it was begun with. */
+export async function savedSettings(
+  file: string,
+  values: Values,
+  path: string,
+  text: string,
+): Promise<SavedSettings> {
+  if (!await exists(file)) {
+    throw new UsageError(`--resume: ${file} is not there; no run was begun in this folder`);
   }
-  let saved: RunSettings;
+  let saved: SavedSettings;
   try {
-    saved = JSON.parse(await readTextFile(path));
+    saved = JSON.parse(await readTextFile(file));
   } catch (cause) {
-    throw new FormatError(`${path} is not JSON`, { cause });
+    throw new FormatError(`${file} is not JSON`, { cause });
   }
   for (const name of Object.keys(runOptions)) {
     const given = values.text(name), before = (saved as unknown as Record<string, unknown>)[name];
@@ -150,8 +174,10 @@ export async function savedSettings(path: string, values: Values, text: string):
       );
     }
   }
-  if (text !== saved.text) {
-    throw new UsageError(`--resume: the run was begun on ${saved.text}; it cannot go on with ${text}`);
+  if (await digest(text) !== saved.text_sha256) {
+    throw new UsageError(
+      `--resume: ${path} is not the text that the run was begun on (${saved.text}), or it was changed`,
+    );
   }
   return saved;
 }

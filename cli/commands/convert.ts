@@ -3,10 +3,11 @@
  *
  * @module
  */
-import { type DType, GPT2, openSafetensors, saveSafetensors, type Tensor } from "../../mod.ts";
-import { isDirectory, stat } from "../../src/platform/platform.ts";
+import { copySafetensors, type DType, GPT2, openSafetensors } from "../../mod.ts";
+import { exists, isDirectory } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { formatBytes, note, printJson } from "../output.ts";
+import { openWeights } from "./inspect.ts";
 
 /** Bytes from `500MB`, `2GB` or a plain number. */
 function parseSize(text: string): number {
@@ -34,19 +35,22 @@ export const convert: Command = {
   async run(values, [from, to]) {
     const dtype = values.text("dtype") as DType | undefined, size = values.text("shard-size");
     const options = { ...(dtype ? { dtype } : {}), ...(size ? { shardSize: parseSize(size) } : {}) };
-    if (await isDirectory(from)) {
+    const whole = await isDirectory(from);
+    if (whole) {
       using model = await GPT2.load(from);
       await model.save(to, options);
     } else {
       await using file = await openSafetensors(from);
-      const tensors: Record<string, Tensor> = {};
-      for (const name of file.names) tensors[name] = await file.tensor(name);
-      await saveSafetensors(to, tensors, { ...options, metadata: { ...file.metadata } });
+      await copySafetensors(file, to, options);
     }
-    const written = await stat(await isDirectory(to) ? `${to}/model.safetensors` : to);
+    await using written = await openWeights(await exists(to) ? to : `${to}.index.json`);
+    const bytes = written.names.reduce((sum, name) => sum + written.info(name).byteLength, 0);
+    const files = new Set(written.names.map((name) => written.info(name).file)).size;
     if (values.flag("json")) {
-      return await printJson({ in: from, out: to, dtype: dtype ?? null, bytes: written?.size ?? null });
+      return await printJson({ in: from, out: to, dtype: dtype ?? null, bytes, files });
     }
-    await note(`wrote ${to}${written ? ` (${formatBytes(written.size)})` : ""}`);
+    await note(
+      `wrote ${to} (${formatBytes(bytes)} of weights in ${files === 1 ? "one file" : `${files} files`})`,
+    );
   },
 };

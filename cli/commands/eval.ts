@@ -5,11 +5,10 @@
  */
 import { evaluate } from "../../mod.ts";
 import { onInterrupt } from "../../src/platform/platform.ts";
-import type { Command } from "../command.ts";
+import { type Command, UsageError } from "../command.ts";
 import { loadModel, modelOptions } from "../model.ts";
-import { UsageError } from "../command.ts";
 import { LiveLine, print, printJson } from "../output.ts";
-import { readText } from "../text.ts";
+import { readText, splitText } from "../text.ts";
 
 /** The command. */
 export const evalCommand: Command = {
@@ -44,8 +43,8 @@ export const evalCommand: Command = {
     },
   },
   async run(values, positionals) {
-    const whole = await readText(positionals[0]), fraction = values.number("fraction") ?? 1;
-    const text = whole.slice(Math.floor(whole.length * (1 - fraction)));
+    const [, text] = splitText(await readText(positionals[0]), values.number("fraction") ?? 1);
+    const bytes = new TextEncoder().encode(text).length;
     const controller = new AbortController(), remove = onInterrupt(() => controller.abort());
     const line = new LiveLine();
     try {
@@ -60,27 +59,26 @@ export const evalCommand: Command = {
         blockSize,
         stride: values.number("stride") ?? Math.max(1, blockSize >> 1),
         batchSize: values.number("batch-size") ?? 8,
+        bytes,
         signal: controller.signal,
-        onProgress: ({ done, total }) => void line.show(`${done} of ${total} tokens`),
+        onProgress: ({ done, total }) => void line.show(`${done} of ${total} windows`),
       });
       await line.end();
-      const bytes = new TextEncoder().encode(text).length;
-      const bitsPerByte = result.loss * result.tokens / Math.LN2 / bytes;
+      const { loss, perplexity, bitsPerByte = NaN, tokens } = result;
       if (values.flag("json")) {
         return await printJson({
           model: name,
-          loss: result.loss,
-          perplexity: Math.exp(result.loss),
+          loss,
+          perplexity,
           bits_per_byte: bitsPerByte,
-          tokens: result.tokens,
+          tokens,
           bytes,
           block_size: blockSize,
         });
       }
       await print(
-        `loss ${result.loss.toFixed(4)} nats a token; perplexity ${Math.exp(result.loss).toFixed(3)}; ${
-          bitsPerByte.toFixed(4)
-        } bits a byte; ${result.tokens} tokens`,
+        `loss ${loss.toFixed(4)} nats a token; perplexity ${perplexity.toFixed(3)}; ` +
+          `${bitsPerByte.toFixed(4)} bits a byte; ${tokens} tokens`,
       );
     } finally {
       remove();

@@ -3,13 +3,12 @@
  *
  * @module
  */
-import { stdin } from "node:process";
-import { text as readText } from "node:stream/consumers";
-import type { GenerateOptions, GenerationResult } from "../../mod.ts";
+import { CancelledError, type GenerateOptions, type GenerationResult } from "../../mod.ts";
 import { onInterrupt } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { loadModel, modelOptions, parseIds } from "../model.ts";
 import { note, print, printJson, printPart } from "../output.ts";
+import { readText } from "../text.ts";
 
 async function promptOf(values: Values, positionals: readonly string[]): Promise<string | number[]> {
   const ids = values.text("prompt-ids");
@@ -18,7 +17,7 @@ async function promptOf(values: Values, positionals: readonly string[]): Promise
     return parseIds(ids);
   }
   if (positionals.length && positionals[0] !== "-") return positionals[0];
-  const text = await readText(stdin);
+  const text = await readText("-");
   if (!text) throw new UsageError("there is no prompt: give one as an argument or on standard input");
   return text;
 }
@@ -39,7 +38,6 @@ function optionsOf(values: Values, signal: AbortSignal): GenerateOptions {
     if (values.has(option)) options[name] = values.number(option);
   }
   if (values.has("stop")) options.stop = values.texts("stop");
-  if ((values.number("num-beams") ?? 1) > 1) options.doSample = false;
   return options as GenerateOptions;
 }
 
@@ -108,22 +106,31 @@ export const generate: Command = {
         return await print(result.ids.join(","));
       }
       if (typeof prompt === "string") await printPart(prompt);
-      const pieces = model.generate(prompt, options);
-      for (;;) {
-        const step = await pieces.next();
-        if (!step.done) {
-          await printPart(step.value);
-          continue;
-        }
-        await printPart("\n");
-        if (values.flag("verbose")) await note(speeds(step.value, loadMs));
-        return;
-      }
+      const result = await stream(model.generate(prompt, options));
+      if (values.flag("verbose")) await note(speeds(result, loadMs));
     } finally {
       remove();
     }
   },
 };
+
+/** Prints pieces as they come, then ends the line. */
+async function stream(pieces: AsyncGenerator<string, GenerationResult>): Promise<GenerationResult> {
+  try {
+    for (;;) {
+      const step = await pieces.next();
+      if (!step.done) {
+        await printPart(step.value);
+        continue;
+      }
+      await printPart("\n");
+      return step.value;
+    }
+  } catch (error) {
+    if (error instanceof CancelledError) await printPart("\n");
+    throw error;
+  }
+}
 
 function rates(result: GenerationResult): { prefill: number; decode: number } {
   const after = result.ids.length - 1;

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { openSafetensors, type Safetensors } from "../../mod.ts";
-import { FormatError } from "../../mod.ts";
+import { FormatError, openSafetensors, type Safetensors } from "../../mod.ts";
 import { exists, isDirectory, joinPath } from "../../src/platform/platform.ts";
 import type { Command } from "../command.ts";
 import { formatBytes, print, printJson } from "../output.ts";

@@ -4,10 +4,9 @@
  * @module
  */
 import { noGrad } from "../../mod.ts";
-import type { Command } from "../command.ts";
+import { type Command, UsageError } from "../command.ts";
 import { loadModel, modelOptions, parseIds } from "../model.ts";
 import { print, printJson } from "../output.ts";
-import { UsageError } from "../command.ts";
 
 /** The command. */
 export const logits: Command = {

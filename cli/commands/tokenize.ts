@@ -4,8 +4,8 @@
  * @module
  */
 import { BpeTokenizer, CharTokenizer, loadTokenizer, type Tokenizer, tokenizerConfig } from "../../mod.ts";
-import { joinPath, makeDir, onInterrupt, writeFileAtomic } from "../../src/platform/platform.ts";
-import type { Command } from "../command.ts";
+import { joinPath, makeDir, writeFileAtomic } from "../../src/platform/platform.ts";
+import { type Command, UsageError } from "../command.ts";
 import { bundledModel, parseIds } from "../model.ts";
 import { LiveLine, note, print, printJson } from "../output.ts";
 import { readText } from "../text.ts";
@@ -70,36 +70,27 @@ export const tokenizerTrain: Command = {
   },
   async run(values, positionals) {
     const text = await readText(positionals[0]), out = values.text("out") ?? "tokenizer";
-    const size = values.number("vocab-size") ?? 4096,
-      line = new LiveLine(),
-      controller = new AbortController();
-    const remove = onInterrupt(() => controller.abort());
-    try {
-      const tokenizer = size === 0 ? CharTokenizer.from(text) : BpeTokenizer.train(text, {
-        vocabSize: size,
-        minFrequency: values.number("min-frequency") ?? 2,
-        signal: controller.signal,
-        onProgress: ({ phase, done, total }) =>
-          void line.show(`${phase === "count" ? "counting words" : "merging"} ${done} of ${total}`),
-      });
-      await line.end();
-      await saveTokenizer(tokenizer, out);
-      const used = tokenizer.encode(text).length;
-      if (values.flag("json")) {
-        return await printJson({
-          out,
-          vocab_size: tokenizer.vocabSize,
-          tokens: used,
-          characters: text.length,
-        });
-      }
-      await note(
-        `${out}/tokenizer.json: ${tokenizer.vocabSize} tokens; ${
-          (text.length / used).toFixed(2)
-        } characters a token on this text`,
+    const size = values.number("vocab-size") ?? 4096, line = new LiveLine();
+    if (size === 0 && values.has("min-frequency")) {
+      throw new UsageError(
+        "--min-frequency is about pairs, which a tokenizer of characters (--vocab-size 0) has not",
       );
-    } finally {
-      remove();
     }
+    const tokenizer = size === 0 ? CharTokenizer.from(text) : BpeTokenizer.train(text, {
+      vocabSize: size,
+      minFrequency: values.number("min-frequency") ?? 2,
+      onProgress: ({ phase, done, total }) =>
+        void line.show(`${phase === "count" ? "counting words" : "merging"} ${done} of ${total}`),
+    });
+    await line.end();
+    await saveTokenizer(tokenizer, out);
+    const used = tokenizer.encode(text).length;
+    if (values.flag("json")) {
+      return await printJson({ out, vocab_size: tokenizer.vocabSize, tokens: used, characters: text.length });
+    }
+    const each = (text.length / Math.max(1, used)).toFixed(2);
+    await note(
+      `${out}/tokenizer.json: ${tokenizer.vocabSize} tokens; ${each} characters a token on this text`,
+    );
   },
 };

@@ -17,7 +17,15 @@ import {
   type GenerationResult,
   resolveOptions,
 } from "../generate/mod.ts";
-import { checkpointName, configJson, GPT2Model, matchNames, parseConfig } from "../models/mod.ts";
+import {
+  checkpointName,
+  configJson,
+  type GPT2Config,
+  gpt2Config,
+  GPT2Model,
+  matchNames,
+  parseConfig,
+} from "../models/mod.ts";
 import { init, isParameter, parameter } from "../nn/mod.ts";
 import { empty, type Tensor } from "../ops/mod.ts";
 import { joinPath, makeDir, writeFileAtomic } from "../platform/platform.ts";
@@ -40,6 +48,8 @@ export interface LoadOptions extends FolderOptions {
   dtype?: DType;
   /** Default: the default device. */
   device?: DeviceName;
+  /** Values in place of those of `config.json`, such as other dropouts to train with. */
+  config?: Partial<GPT2Config>;
   /** Hears of progress. */
   onProgress?: (progress: LoadProgress) => void;
 }
@@ -75,7 +85,7 @@ export class GPT2 extends GPT2Model {
    * @throws {CancelledError} when `signal` was aborted.
    */
   static async load(where: string | URL, options: LoadOptions = {}): Promise<GPT2> {
-    const { dtype, device, onProgress, ...rest } = options;
+    const { dtype, device, onProgress, config: changes, ...rest } = options;
     if (dtype !== undefined && !isFloat(dtype)) {
       throw new OptionError(`GPT2.load: dtype "${dtype}" is none of f32, f16, bf16`);
     }
@@ -84,7 +94,7 @@ export class GPT2 extends GPT2Model {
     if (json === null) {
       throw new FormatError(`${folder.name} holds no config.json; it is not a model's folder`);
     }
-    const config = parseConfig(json, `${folder.name}/config.json`);
+    const config = gpt2Config({ ...parseConfig(json, `${folder.name}/config.json`), ...changes });
     const file = await openWeights(folder);
     let model: GPT2 | null = null;
     try {

@@ -7,5 +7,12 @@ export * from "./checkpoints.ts";
 export * from "./devices.ts";
 export * from "./diagnose.ts";
 export * from "./gpt2.ts";
-export * from "./safetensors.ts";
-export * from "./tokenizer.ts";
+export {
+  copySafetensors,
+  openSafetensors,
+  type ReadTensorOptions,
+  Safetensors,
+  saveSafetensors,
+  type SaveSafetensorsOptions,
+} from "./safetensors.ts";
+export { loadTokenizer } from "./tokenizer.ts";

@@ -128,6 +128,25 @@ export async function saveSafetensors(
 }
 
 /**
+ * Copies an open file to `path`, tensor by tensor: memory grows by one tensor. With `dtype`, floating-point tensors of
+ * two or more axes are converted to it; vectors, which are small and added up often, stay as they are.
+ */
+export async function copySafetensors(
+  file: SafetensorsFile,
+  path: string | URL,
+  options: SaveSafetensorsOptions = {},
+): Promise<void> {
+  const list = file.names.map((name) => {
+    const view = file.view(name), { dtype, shape } = view;
+    const plain: TensorToSave = { name, dtype, shape, bytes: () => view.bytes() };
+    const converts = options.dtype !== undefined && dtype !== options.dtype && shape.length >= 2 &&
+      isFloat(dtype as DType);
+    return converts ? castTensor(plain, options.dtype as DType) : plain;
+  });
+  await writePlanned(path, list, { metadata: { ...file.metadata }, ...options });
+}
+
+/**
  * Plans and writes files, and gives their names. Older files of the same name that are no longer part of it are
  * removed at the end: a single file behind which there now are shards, shards of another number, an index.
  */

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { breather } from "../core/breathe.ts";
 import { OptionError, throwIfAborted } from "../core/errors.ts";
 import type { Module } from "../nn/mod.ts";
 import { crossEntropy, reshape, slice, type Tensor, tensor } from "../ops/mod.ts";
@@ -100,8 +101,10 @@ export async function evaluate(
   }
   const all = plan(ids.length, blockSize, stride), length = Math.min(blockSize + 1, ids.length);
   const sum = await evaluating(model, async () => {
+    const breathe = breather();
     let sum = 0;
     for (let at = 0; at < all.length; at += batchSize) {
+      await breathe();
       throwIfAborted(signal, "evaluate");
       const batch = all.slice(at, at + batchSize);
       const loss = noGrad(() => tidy(() => lossOf(model, ids, batch, length)));

@@ -3,9 +3,7 @@
  *
  * @module
  */
-
-/** How long a run keeps other tasks (signals, timers) waiting, in milliseconds. */
-const longestHold = 50;
+import { breather } from "../core/breathe.ts";
 
 /** A stopwatch for a training loop. */
 export class Pace {
@@ -15,7 +13,8 @@ export class Pace {
   #away = 0;
   /** Smoothed over reports; 0 before the first. */
   #secondsPerStep = 0;
-  #lastBreath = performance.now();
+  /** Lets other tasks (signals, timers) run, when they have waited long enough. */
+  readonly breathe: () => Promise<void> = breather();
 
   /** Starts now. */
   constructor(tokensPerStep: number) {
@@ -47,12 +46,5 @@ export class Pace {
     } finally {
       this.#away += performance.now() - start;
     }
-  }
-
-  /** Lets other tasks run, when they have waited long enough. */
-  async breathe(): Promise<void> {
-    if (performance.now() - this.#lastBreath < longestHold) return;
-    await new Promise((resolve) => setTimeout(resolve, 0));
-    this.#lastBreath = performance.now();
   }
 }

@@ -1,0 +1,181 @@
+/**
+ * The loop behind `ferrotype train`: reports, evaluations, checkpoints, Ctrl-C.
+ *
+ * What a run reports depends on its settings alone, not on where it was stopped and taken up again, so the log of an
+ * interrupted run is the log of a run that went through, but for the speeds in it.
+ *
+ * @module
+ */
+import { exit } from "node:process";
+import {
+  CheckpointManager,
+  type DType,
+  evaluate,
+  type GPT2,
+  optim,
+  randomBatches,
+  type Tensor,
+  Trainer,
+  type TrainingResult,
+} from "../mod.ts";
+import { joinPath, onInterrupt } from "../src/platform/platform.ts";
+import { formatSeconds, LiveLine, note } from "./output.ts";
+import type { RunSettings } from "./train_settings.ts";
+import { TrainingLog } from "./training_log.ts";
+
+/** Steps between two reports. */
+const reportEvery = 10;
+
+/** A text as ids: what is learned from, and what is held out. */
+export interface TextParts {
+  /** What is learned from. */
+  readonly ids: Int32Array;
+  /** What the model is judged by. */
+  readonly held: Int32Array;
+}
+
+/** Where the checkpoints of the run in `out` are. */
+export function checkpointsIn(out: string): string {
+  return String(joinPath(out, "checkpoints"));
+}
+
+function many(n: number): string {
+  return n.toLocaleString("en");
+}
+
+function scheduleFor(settings: RunSettings): optim.Schedule {
+  const { lr, steps, warmup, schedule } = settings,
+    options = { lr, steps, warmup, minLr: settings["min-lr"] };
+  if (schedule === "constant") return optim.schedules.linearWarmup({ lr, warmup });
+  return schedule === "linear" ? optim.schedules.linear(options) : optim.schedules.cosine(options);
+}
+
+/** AdamW that decays matrices only: biases and norms are left alone, as in GPT-2's own training. */
+function optimizerFor(model: GPT2, settings: RunSettings): optim.AdamW {
+  const parameters = model.parameters(), decay = settings["weight-decay"];
+  return new optim.AdamW([
+    { params: parameters.filter((p) => p.shape.length >= 2), weightDecay: decay },
+    { params: parameters.filter((p) => p.shape.length < 2), weightDecay: 0 },
+  ], { lr: settings.lr, betas: [0.9, settings.beta2] });
+}
+
+/** One call's part of a run. */
+export class TrainingRun {
+  /** Every report of the run. */
+  readonly log: TrainingLog;
+  /** Seconds that training took. */
+  seconds = 0;
+  readonly #model: GPT2;
+  readonly #settings: RunSettings;
+  readonly #ids: Int32Array;
+  readonly #held: Int32Array;
+  readonly #out: string;
+  readonly #quiet: boolean;
+  readonly #line = new LiveLine();
+
+  /** Trains `model` on `parts.ids`, judged by `parts.held`, in the folder `out`. */
+  constructor(model: GPT2, settings: RunSettings, parts: TextParts, out: string, quiet: boolean) {
+    this.#model = model;
+    this.#settings = settings;
+    this.#ids = parts.ids;
+    this.#held = parts.held;
+    this.#out = out;
+    this.#quiet = quiet;
+    this.log = new TrainingLog(String(joinPath(out, "log.jsonl")));
+  }
+
+  /** Trains, then writes the model: the best of the run, or as it stands when there is nothing to judge by. */
+  async go(resume: boolean, stopAfter: number | undefined): Promise<TrainingResult> {
+    const settings = this.#settings, controller = new AbortController();
+    const checkpoints = new CheckpointManager(checkpointsIn(this.#out));
+    const trainer = this.#trainer(checkpoints, controller.signal, stopAfter);
+    if (resume) await trainer.resume();
+    await this.log.cut(trainer.step);
+    await this.#note(
+      `${many(this.#model.numParameters())} parameters; ${many(this.#ids.length)} tokens to learn from, ` +
+        `${many(this.#held.length)} held out; ` +
+        (resume ? `going on after step ${trainer.step} of ${settings.steps}` : `${settings.steps} steps`),
+    );
+    // Ctrl-C ends the run after the step at work; who presses it again does not want to wait.
+    const remove = onInterrupt(() => controller.signal.aborted ? exit(130) : controller.abort());
+    const started = performance.now();
+    try {
+      const result = await trainer.run();
+      await this.#line.end();
+      this.seconds = (performance.now() - started) / 1000;
+      const best = result.finished && this.#held.length > 1 ? await checkpoints.loadBest() : null;
+      if (best) this.#model.loadStateDict(best.tensors.model);
+      await this.#model.eval().save(this.#out, { dtype: settings.dtype as DType });
+      await this.#note(this.#summary(result));
+      return result;
+    } finally {
+      remove();
+    }
+  }
+
+  async #note(text: string): Promise<void> {
+    if (this.#quiet) return;
+    await this.#line.end();
+    await note(text);
+  }
+
+  #trainer(checkpoints: CheckpointManager, signal: AbortSignal, stopAfter: number | undefined): Trainer {
+    const s = this.#settings, model = this.#model, blockSize = s["block-size"];
+    const enough = this.#held.length > 1;
+    return new Trainer<Tensor>({
+      model,
+      data: randomBatches(this.#ids, { batchSize: s["batch-size"], blockSize, seed: s.seed }),
+      optimizer: optimizerFor(model, s),
+      schedule: scheduleFor(s),
+      steps: s.steps,
+      reportEvery,
+      gradAccum: s["grad-accum"],
+      ...(s.clip > 0 ? { clip: s.clip } : {}),
+      ...(enough
+        ? {
+          evalEvery: s["eval-every"],
+          evalData: async () =>
+            (await evaluate(model, this.#held, { blockSize, batchSize: s["batch-size"] })).loss,
+        }
+        : {}),
+      checkpoints,
+      saveEvery: s["save-every"],
+      signal,
+      ...(stopAfter === undefined ? {} : { stopAfter }),
+      onStep: async (r) => {
+        // A run that was stopped reports its last step too, which one that goes through does not.
+        if (r.step % reportEvery === 0 || r.step === s.steps) {
+          const tokens_per_second = Math.round(r.tokensPerSecond);
+          await this.log.add({
+            step: r.step,
+            loss: r.loss,
+            lr: r.lr,
+            grad_norm: r.gradNorm,
+            tokens_per_second,
+          });
+        }
+        if (this.#quiet) return;
+        await this.#line.show(
+          `step ${r.step}/${s.steps}  loss ${r.loss.toFixed(4)}  ${
+            many(Math.round(r.tokensPerSecond))
+          } tokens/s  ` +
+            `${formatSeconds(r.secondsLeft)} left`,
+        );
+      },
+      onEval: async (r) => {
+        await this.log.add({ step: r.step, eval_loss: r.loss });
+        await this.#note(
+          `step ${r.step}: held-out loss ${r.loss.toFixed(4)}${r.isBest ? ", the best so far" : ""}`,
+        );
+      },
+    });
+  }
+
+  #summary(result: TrainingResult): string {
+    const state = result.finished
+      ? "done"
+      : `${result.interrupted ? "interrupted" : "stopped"} after step ${result.step}; --resume goes on`;
+    const best = result.bestLoss === null ? "" : `; best held-out loss ${result.bestLoss.toFixed(4)}`;
+    return `${state} in ${formatSeconds(this.seconds)}${best}; wrote ${this.#out}`;
+  }
+}
