@@ -36,9 +36,14 @@ export function unevenLoss(y: Tensor): Tensor {
 }
 
 /** Checks first derivatives of `f`, then second ones, by finite differences. */
-export async function checkTwice(f: (...x: Tensor[]) => Tensor, inputs: readonly Tensor[], eps = 1e-5): Promise<void> {
+export async function checkTwice(
+  f: (...x: Tensor[]) => Tensor,
+  inputs: readonly Tensor[],
+  eps = 1e-5,
+): Promise<void> {
   await checkGradients(f, inputs, { eps, atol: 1e-6, rtol: 1e-5 });
   const slopes = grad((...x: Tensor[]) => unevenLoss(f(...x)), { argnums: inputs.map((_, i) => i) });
-  const total = (...x: Tensor[]): Tensor => tidy(() => slopes(...x).map(unevenLoss).reduce((a, b) => F.add(a, b)));
+  const total = (...x: Tensor[]): Tensor =>
+    tidy(() => slopes(...x).map(unevenLoss).reduce((a, b) => F.add(a, b)));
   await checkGradients(total, inputs, { eps, atol: 1e-6, rtol: 1e-5 });
 }

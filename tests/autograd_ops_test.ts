@@ -74,7 +74,10 @@ const products: Case[] = [
   ["matmul of a matrix and a vector", F.matmul, [2, 3], [3]],
   ["matmul of a batch and a matrix", F.matmul, [2, 2, 2], [2, 2]],
   ["matmul of batches that broadcast", F.matmul, [2, 1, 2, 2], [2, 2, 1]],
-  ["matmul of a transposed batch and a matrix", (a, b) => F.matmul(F.transpose(a, 0, 1), b), [2, 2, 2], [2, 2]],
+  ["matmul of a transposed batch and a matrix", (a, b) => F.matmul(F.transpose(a, 0, 1), b), [2, 2, 2], [
+    2,
+    2,
+  ]],
   ["mm", F.mm, [2, 2], [2, 2]],
   ["dot", F.dot, [3], [3]],
   ["outer", F.outer, [2], [3]],
@@ -133,11 +136,19 @@ const normal: Case[] = [
 
 const convolutions: Case[] = [
   ["conv1d", (x, w, b) => F.conv1d(x, w, b, { stride: 2, padding: 1 }), [1, 2, 4], [2, 2, 2], [2]],
-  ["conv1d with groups and dilation", (x, w) => F.conv1d(x, w, null, { groups: 2, dilation: 2 }), [1, 2, 4], [2, 1, 2]],
+  ["conv1d with groups and dilation", (x, w) => F.conv1d(x, w, null, { groups: 2, dilation: 2 }), [1, 2, 4], [
+    2,
+    1,
+    2,
+  ]],
   ["conv2d", (x, w, b) => F.conv2d(x, w, b, { padding: [0, 1] }), [1, 1, 3, 2], [2, 1, 2, 2], [2]],
   ["maxPool2d", (x) => F.maxPool2d(x, 2, { stride: 1, padding: 1 }), [1, 1, 3, 3]],
   ["avgPool2d", (x) => F.avgPool2d(x, [2, 1], { stride: 1 }), [1, 1, 3, 2]],
-  ["avgPool2d over the edge", (x) => F.avgPool2d(x, 2, { ceilMode: true, padding: 1, countIncludePad: false }), [1, 1, 3, 3]],
+  [
+    "avgPool2d over the edge",
+    (x) => F.avgPool2d(x, 2, { ceilMode: true, padding: 1, countIncludePad: false }),
+    [1, 1, 3, 3],
+  ],
 ];
 
 const classes = i32([2, 0, -100, 1]);
@@ -201,5 +212,6 @@ describe("derivatives at special places", () => {
     checkTwice((x) => F.prod(F.reshape(x, [2, 3]), 1), [zeros(0, 2, 3, 1.5, 0.5, 2)]));
   it("softmax of large numbers", () => checkTwice((x) => F.softmax(F.add(x, 1000)), [zeros(0.1, 0.7, -0.3)]));
   it("bceWithLogits at 0", () => checkTwice((x) => F.bceWithLogits(x, f64([0, 1, 0.3])), [zeros(0, 0, 0)]));
-  it("logsumexp of large numbers", () => checkTwice((x) => F.logsumexp(F.sub(x, 1000)), [zeros(0.1, 0.7, -0.3)]));
+  it("logsumexp of large numbers", () =>
+    checkTwice((x) => F.logsumexp(F.sub(x, 1000)), [zeros(0.1, 0.7, -0.3)]));
 });

@@ -30,7 +30,8 @@ describe("derivatives of the table's rows", () => {
       if (x.length < 2) return;
       // Numbers in place of tensors, one at a time.
       for (const i of free) {
-        const one = (t: Tensor): Tensor => row(name, ...x.map((_, k) => k === i ? t : (ranges[k][0] + 0.3)), ...scalars);
+        const one = (t: Tensor): Tensor =>
+          row(name, ...x.map((_, k) => k === i ? t : (ranges[k][0] + 0.3)), ...scalars);
         await checkTwice(one, [x[i]]);
       }
       // Operands that are stretched: [2, 1], [2] and one number.

@@ -7,7 +7,15 @@ import { describe, it } from "node:test";
 import { FerrotypeError, ShapeError } from "../src/core/errors.ts";
 import * as F from "../src/ops/mod.ts";
 import { type Tensor, tensor } from "../src/ops/mod.ts";
-import { checkGradients, copyInto, grad, noGrad, tidy, valueAndGrad, withRecording } from "../src/tensor/mod.ts";
+import {
+  checkGradients,
+  copyInto,
+  grad,
+  noGrad,
+  tidy,
+  valueAndGrad,
+  withRecording,
+} from "../src/tensor/mod.ts";
 import { record } from "../src/tensor/mod.ts";
 import { assertClose, eachDevice, numbersOf, testDevices } from "./_devices.ts";
 import { uneven, unevenLoss } from "./_gradients.ts";
@@ -95,7 +103,23 @@ eachDevice((device) => {
       assert.deepEqual(await gradOf(x), [3, 4, 1, 2]);
     });
 
-    it("leaves out what does not count", async () => {
+    it("adds to one weight from a product and from picked rows", async () => {
+      const w = leaf([[1, 2], [3, 4]]), ids = tensor([1, 1, 0], { device, dtype: "i32" });
+      const rows = F.embedding(ids, w), logits = rows.matmul(w.t());
+      logits.sum().backward();
+      // Σ over rows r of r · (w0 + w1): each picked row gets w0 + w1, and each row of w the sum of the picked rows.
+      assert.deepEqual(await gradOf(w), [4 + 7, 6 + 10, 8 + 7, 12 + 10]);
+      assert.equal(w.grad?.isContiguous, true);
+    });
+
+    it("gives each slice of one product its place", async () => {
+      const x = leaf([[1, 2, 3, 4, 5, 6]]);
+      const y = x.mul(1), [a, b, c] = y.split(2, 1);
+      a.mul(10).add(b.mul(20)).add(c.mul(30)).sum().add(y.sum()).backward();
+      assert.deepEqual(await gradOf(x), [11, 11, 21, 21, 31, 31]);
+    });
+
+    it("leaves out what does not count", () => {
       const x = leaf([1, 2]), unused = leaf([3]);
       x.sum().backward();
       assert.equal(unused.grad, null);
@@ -115,7 +139,7 @@ eachDevice((device) => {
       const x = leaf(1);
       tidy(() => {
         let y: Tensor = x;
-        for (let i = 0; i < 100_000; i++) y = i % 2 ? y.mul(1) : y.add(0.5);
+        for (let i = 0; i < 100_000; i++) y = i % 4 ? y.reshape(1) : y.add(0.5);
         y.backward();
       });
       assert.deepEqual(await gradOf(x), [1]);
@@ -199,7 +223,11 @@ eachDevice((device) => {
     it("notices what was changed in place after it was used", () => {
       const x = leaf([2, 3]), w = plain([1, 2]), y = x.mul(w);
       copyInto(plain([5, 6]), w);
-      throws(() => y.sum().backward(), FerrotypeError, /shape \[2\] that the gradient of mul needs was changed in place/);
+      throws(
+        () => y.sum().backward(),
+        FerrotypeError,
+        /shape \[2\] that the gradient of mul needs was changed in place/,
+      );
     });
 
     it("does not mind changes of what it does not need", async () => {
@@ -210,8 +238,16 @@ eachDevice((device) => {
     });
 
     it("refuses gradients for integers", () => {
-      throws(() => tensor([1], { device, dtype: "i32", requiresGrad: true }), FerrotypeError, /only floating-point/);
-      throws(() => tensor([1], { device, dtype: "i32" }).requiresGrad_(), FerrotypeError, /only floating-point/);
+      throws(
+        () => tensor([1], { device, dtype: "i32", requiresGrad: true }),
+        FerrotypeError,
+        /only floating-point/,
+      );
+      throws(
+        () => tensor([1], { device, dtype: "i32" }).requiresGrad_(),
+        FerrotypeError,
+        /only floating-point/,
+      );
     });
 
     it("refuses to take a result off the tape in place", () => {
@@ -222,9 +258,11 @@ eachDevice((device) => {
     it("leaves recording as it was after an error", () => {
       const x = leaf([1, 2]);
       throws(() => x.mul(2).backward(), ShapeError, /./);
-      assert.throws(() => noGrad(() => {
-        throw new Error("inside");
-      }));
+      assert.throws(() =>
+        noGrad(() => {
+          throw new Error("inside");
+        })
+      );
       assert.equal(x.mul(2).requiresGrad, true);
     });
   });
@@ -301,7 +339,8 @@ eachDevice((device) => {
 
     it("nest: derivatives of derivatives of a polynomial", async () => {
       const f = (x: Tensor): Tensor => x.pow(4).sum();
-      const first = (x: Tensor): Tensor => grad(f)(x).sum(), second = (x: Tensor): Tensor => grad(first)(x).sum();
+      const first = (x: Tensor): Tensor => grad(f)(x).sum(),
+        second = (x: Tensor): Tensor => grad(first)(x).sum();
       const third = (x: Tensor): Tensor => grad(second)(x).sum();
       const x = plain([1, 2, -1]);
       assertClose(await numbersOf(grad(first)(x)), [12, 48, 12], "second", { rtol: 1e-4 });
@@ -342,17 +381,24 @@ eachDevice((device) => {
         const heads = x.reshape(1, 1, 3, 4);
         return F.scaledDotProductAttention(heads, heads, heads, { isCausal: true });
       },
-      crossEntropy: (x) => F.crossEntropy(x, tensor([1, 0, 3], { device, dtype: "i32" }), { reduction: "none" }),
+      crossEntropy: (x) =>
+        F.crossEntropy(x, tensor([1, 0, 3], { device, dtype: "i32" }), { reduction: "none" }),
     };
     for (const [name, f] of Object.entries(functions)) {
       it(`${name}: as small steps of the gradient measure them`, async () => {
         const loss = (x: Tensor): Tensor => unevenLoss(f(x)), slope = grad(loss);
-        const x = uneven([3, 4]).to({ dtype: "f32", device }), v = uneven([3, 4], -1, 1, 7).to({ dtype: "f32", device });
+        const x = uneven([3, 4]).to({ dtype: "f32", device }),
+          v = uneven([3, 4], -1, 1, 7).to({ dtype: "f32", device });
         const product = grad((x: Tensor) => slope(x).mul(v).sum())(x);
         const step = 1e-4, x64 = uneven([3, 4]), v64 = uneven([3, 4], -1, 1, 7);
         const wide = (x: Tensor): Tensor => x.to({ device: "reference", dtype: "f64" });
         const loss64 = name === "crossEntropy"
-          ? (x: Tensor): Tensor => unevenLoss(F.crossEntropy(x, tensor([1, 0, 3], { device: "reference", dtype: "i32" }), { reduction: "none" }))
+          ? (x: Tensor): Tensor =>
+            unevenLoss(
+              F.crossEntropy(x, tensor([1, 0, 3], { device: "reference", dtype: "i32" }), {
+                reduction: "none",
+              }),
+            )
           : loss;
         const ahead = grad(loss64)(x64.add(v64.mul(step))), behind = grad(loss64)(x64.sub(v64.mul(step)));
         const measured = await numbersOf(ahead.sub(behind).div(2 * step));

@@ -91,10 +91,15 @@ eachDevice((device) => {
     it("hands results to the scope around it", () => {
       const x = ones(2);
       let inner: Tensor | undefined;
-      assert.equal(growth(() => tidy(() => {
-        inner = tidy(() => x.mul(2).add(1));
-        assert.equal(inner.isDisposed, false);
-      })), 0);
+      assert.equal(
+        growth(() =>
+          tidy(() => {
+            inner = tidy(() => x.mul(2).add(1));
+            assert.equal(inner.isDisposed, false);
+          })
+        ),
+        0,
+      );
       assert.equal(inner?.isDisposed, true);
       x.dispose();
     });
@@ -110,15 +115,19 @@ eachDevice((device) => {
 
     it("cleans up after an error", async () => {
       const x = ones(2), before = buffers();
-      assert.throws(() => tidy(() => {
-        x.mul(2).add(1);
-        throw new Error("inside");
-      }), /inside/);
-      await assert.rejects(tidy(async () => {
-        x.mul(2);
-        await Promise.resolve();
-        throw new Error("later");
-      }), /later/);
+      assert.throws(() =>
+        tidy(() => {
+          x.mul(2).add(1);
+          throw new Error("inside");
+        }), /inside/);
+      await assert.rejects(
+        tidy(async () => {
+          x.mul(2);
+          await Promise.resolve();
+          throw new Error("later");
+        }),
+        /later/,
+      );
       assert.equal(buffers(), before);
       x.dispose();
     });
@@ -164,17 +173,23 @@ eachDevice((device) => {
 
   describe("using", () => {
     it("disposes at the end of the block", () => {
-      assert.equal(growth(() => {
-        using x = ones(4);
-        using y = x.mul(2);
-        assert.equal(y.isDisposed, false);
-      }), 0);
+      assert.equal(
+        growth(() => {
+          using x = ones(4);
+          using y = x.mul(2);
+          assert.equal(y.isDisposed, false);
+        }),
+        0,
+      );
     });
   });
 
   describe("operations leave nothing behind", () => {
-    const ids = F.arange(2, { device }), x = F.rand([2, 4], { device, seed: 1 }), w = F.rand([4, 4], { device, seed: 2 });
-    const image = F.rand([1, 1, 4, 4], { device, seed: 3 }), heads = F.rand([1, 2, 4, 2], { device, seed: 4 });
+    const ids = F.arange(2, { device }),
+      x = F.rand([2, 4], { device, seed: 1 }),
+      w = F.rand([4, 4], { device, seed: 2 });
+    const image = F.rand([1, 1, 4, 4], { device, seed: 3 }),
+      heads = F.rand([1, 2, 4, 2], { device, seed: 4 });
     const weight = F.ones([4], { device });
     const operations: Record<string, (x: Tensor) => Tensor | Tensor[]> = {
       add: (x) => x.add(1),
@@ -258,9 +273,12 @@ eachDevice((device) => {
   });
 
   describe("training", () => {
-    it("of 10,000 small steps in tidy holds as many buffers at the end as after the first", { skip: device !== "cpu" && "the reference device is slow" }, () => {
+    it("of 10,000 small steps in tidy holds as many buffers at the end as after the first", {
+      skip: device !== "cpu" && "the reference device is slow",
+    }, () => {
       const w = keep(F.randn([4, 3], { device, seed: 1, requiresGrad: true })), b = keep(leaf(3));
-      const x = F.randn([5, 4], { device, seed: 2 }), y = F.arange(3, { device }).gather(0, F.randint(3, [5], { device, seed: 3 }));
+      const x = F.randn([5, 4], { device, seed: 2 }),
+        y = F.arange(3, { device }).gather(0, F.randint(3, [5], { device, seed: 3 }));
       const step = (): void =>
         tidy(() => {
           const loss = F.crossEntropy(F.affine(x, w, b).tanh(), y);
@@ -283,39 +301,49 @@ eachDevice((device) => {
       const penalty = grad((x: Tensor) => grad((x: Tensor) => x.softmax().square().sum())(x).square().sum());
       const step = (): void => tidy(() => void penalty(x));
       step();
-      assert.equal(growth(() => {
-        for (let i = 0; i < 20; i++) step();
-      }), 0);
+      assert.equal(
+        growth(() => {
+          for (let i = 0; i < 20; i++) step();
+        }),
+        0,
+      );
       x.dispose();
     });
 
     it("with valueAndGrad leaves the value and the gradient", () => {
       const x = ones(3), f = valueAndGrad((x: Tensor) => x.exp().layerNorm(3).square().sum());
-      assert.equal(growth(() => {
-        const [value, slope] = f(x);
-        value.dispose();
-        (slope as Tensor).dispose();
-      }), 0);
+      assert.equal(
+        growth(() => {
+          const [value, slope] = f(x);
+          value.dispose();
+          (slope as Tensor).dispose();
+        }),
+        0,
+      );
       x.dispose();
     });
   });
 
-  describe("collection", { skip: collect ? false : "this runtime does not let a program call its collector" }, () => {
-    it("frees what nobody disposed, graphs included", async () => {
-      const before = buffers();
-      const waste = (): void => {
-        for (let i = 0; i < 200; i++) leaf(100).mul(2).exp().sum();
-      };
-      waste();
-      assert.ok(buffers() - before >= 200);
-      // Collection and its callbacks come when the runtime likes.
-      for (let i = 0; i < 50 && buffers() > before + 20; i++) {
-        collect?.();
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-      assert.ok(buffers() - before <= 20, `${buffers() - before} buffers are left`);
-    });
-  });
+  describe(
+    "collection",
+    { skip: collect ? false : "this runtime does not let a program call its collector" },
+    () => {
+      it("frees what nobody disposed, graphs included", async () => {
+        const before = buffers();
+        const waste = (): void => {
+          for (let i = 0; i < 200; i++) leaf(100).mul(2).exp().sum();
+        };
+        waste();
+        assert.ok(buffers() - before >= 200);
+        // Collection and its callbacks come when the runtime likes.
+        for (let i = 0; i < 50 && buffers() > before + 20; i++) {
+          collect?.();
+          await new Promise((resolve) => setTimeout(resolve, 5));
+        }
+        assert.ok(buffers() - before <= 20, `${buffers() - before} buffers are left`);
+      });
+    },
+  );
 });
 
 it("memory names only devices in use", () => {

@@ -37,8 +37,9 @@ type Run = (inputs: Inputs, attrs: Attributes) => Tensor | Tensor[];
 
 const one = (f: (x: Tensor) => Tensor): Run => ({ x }) => f(x);
 const two = (f: (a: Tensor, b: Tensor) => Tensor): Run => ({ a, b }) => f(a, b);
-const along = (f: (x: Tensor, dim: number | number[] | null, keepdim: boolean) => Tensor): Run => ({ x }, { dim, keepdim }) =>
-  f(x, dim, keepdim);
+const along =
+  (f: (x: Tensor, dim: number | number[] | null, keepdim: boolean) => Tensor): Run =>
+  ({ x }, { dim, keepdim }) => f(x, dim, keepdim);
 const sorted = (inputs: Inputs): Tensor[] => Object.keys(inputs).sort().map((name) => inputs[name]);
 
 const runs: Record<string, Run> = {
@@ -96,7 +97,8 @@ const runs: Record<string, Run> = {
   prod: along(F.prod),
   transpose: ({ x }, { dim0, dim1 }) => F.transpose(x, dim0, dim1),
   permute: ({ x }, { dims }) => F.permute(x, dims),
-  reshape: ({ x }, { shape, before }) => F.reshape(before === "transpose(0,1)" ? F.transpose(x, 0, 1) : x, shape),
+  reshape: ({ x }, { shape, before }) =>
+    F.reshape(before === "transpose(0,1)" ? F.transpose(x, 0, 1) : x, shape),
   slice: ({ x }, { ranges }) => F.slice(x, ...ranges as Range[]),
   concat: (inputs, { dim }) => F.concat(sorted(inputs), dim),
   stack: (inputs, { dim }) => F.stack(sorted(inputs), dim),
@@ -158,7 +160,9 @@ async function check(c: Case, device: DeviceName): Promise<void> {
     assertClose(await numbersOf(outputs[k]), numbers(expected), `output ${k}`, tolerance);
   }
   if (!c.grads || !c.grad_outputs) return;
-  outputs.forEach((y, k) => y.backward(place((c.grad_outputs as Recorded[])[k], device), { retainGraph: true }));
+  outputs.forEach((y, k) =>
+    y.backward(place((c.grad_outputs as Recorded[])[k], device), { retainGraph: true })
+  );
   for (const [name, expected] of Object.entries(c.grads)) {
     const { grad } = inputs[name];
     assert.ok(grad, `${name} has no gradient`);

@@ -53,8 +53,14 @@ eachDevice((device) => {
     it("takes 16-bit floats as raw bits or rounds numbers", async () => {
       const bits = new Uint16Array([0x3c00, 0xc000]);
       assert.deepEqual(await tensor(bits, { device, dtype: "f16" }).toArray(), [1, -2]);
-      assert.deepEqual(await tensor([1, -2, 0.1], { device, dtype: "f16" }).data(), new Uint16Array([0x3c00, 0xc000, 0x2e66]));
-      assert.deepEqual(await tensor([1, -2, 0.1], { device, dtype: "bf16" }).data(), new Uint16Array([0x3f80, 0xc000, 0x3dcd]));
+      assert.deepEqual(
+        await tensor([1, -2, 0.1], { device, dtype: "f16" }).data(),
+        new Uint16Array([0x3c00, 0xc000, 0x2e66]),
+      );
+      assert.deepEqual(
+        await tensor([1, -2, 0.1], { device, dtype: "bf16" }).data(),
+        new Uint16Array([0x3f80, 0xc000, 0x3dcd]),
+      );
     });
 
     it("copies: later changes of the array do not show", async () => {
@@ -79,7 +85,11 @@ eachDevice((device) => {
       assert.deepEqual(await F.full([2], 7.5, { device }).toArray(), [7.5, 7.5]);
       assert.equal(F.full([2], true, { device }).dtype, "bool");
       const like = F.onesLike(F.zeros([2], { device, dtype: "i64" }));
-      assert.deepEqual([like.dtype, like.device, await like.data()], ["i64", device, new BigInt64Array([1n, 1n])]);
+      assert.deepEqual([like.dtype, like.device, await like.data()], [
+        "i64",
+        device,
+        new BigInt64Array([1n, 1n]),
+      ]);
       assert.deepEqual(await F.zerosLike(like, { dtype: "f32" }).data(), new Float32Array(2));
     });
 
@@ -166,7 +176,8 @@ eachDevice((device) => {
     });
 
     it("of a single number count only when they are of a higher kind", () => {
-      const result = (a: DType, b: DType): DType => F.add(F.ones([2], { device, dtype: a }), F.ones([], { device, dtype: b })).dtype;
+      const result = (a: DType, b: DType): DType =>
+        F.add(F.ones([2], { device, dtype: a }), F.ones([], { device, dtype: b })).dtype;
       const cases: [DType, DType, DType][] = [
         ["f16", "f32", "f16"],
         ["i32", "i64", "i32"],
@@ -186,32 +197,63 @@ eachDevice((device) => {
     });
 
     it("of results: comparisons are bool, division and roots are floats, sums of small integers i32", () => {
-      const i = F.ones([2], { device, dtype: "i32" }), u = F.ones([2], { device, dtype: "u8" }), h = F.ones([2], { device, dtype: "f16" });
+      const i = F.ones([2], { device, dtype: "i32" }),
+        u = F.ones([2], { device, dtype: "u8" }),
+        h = F.ones([2], { device, dtype: "f16" });
       assert.deepEqual([F.lt(i, 2).dtype, F.isnan(h).dtype, F.logicalNot(u).dtype], ["bool", "bool", "bool"]);
-      assert.deepEqual([F.div(i, 2).dtype, F.sqrt(i).dtype, F.div(h, 2).dtype, F.mean(i).dtype], ["f32", "f32", "f16", "f32"]);
-      assert.deepEqual([F.sum(u).dtype, F.sum(i.gt(0)).dtype, F.sum(h).dtype, F.prod(u).dtype], ["i32", "i32", "f16", "i32"]);
-      assert.deepEqual([F.argmax(h).dtype, F.sort(h).indices.dtype, F.cumsum(u, 0).dtype], ["i32", "i32", "i32"]);
+      assert.deepEqual([F.div(i, 2).dtype, F.sqrt(i).dtype, F.div(h, 2).dtype, F.mean(i).dtype], [
+        "f32",
+        "f32",
+        "f16",
+        "f32",
+      ]);
+      assert.deepEqual([F.sum(u).dtype, F.sum(i.gt(0)).dtype, F.sum(h).dtype, F.prod(u).dtype], [
+        "i32",
+        "i32",
+        "f16",
+        "i32",
+      ]);
+      assert.deepEqual([F.argmax(h).dtype, F.sort(h).indices.dtype, F.cumsum(u, 0).dtype], [
+        "i32",
+        "i32",
+        "i32",
+      ]);
     });
 
     it("convert into each other", async () => {
       const kinds: Record<string, "float" | "integer"> = { f16: "float", bf16: "float", f32: "float" };
-      const limits: Record<string, [number, number]> = { u8: [0, 255], i32: [-(2 ** 31), 2 ** 31 - 1], i64: [-(2 ** 63), 2 ** 63] };
+      const limits: Record<string, [number, number]> = {
+        u8: [0, 255],
+        i32: [-(2 ** 31), 2 ** 31 - 1],
+        i64: [-(2 ** 63), 2 ** 63],
+      };
       const stored = (v: number, dtype: DType): number =>
         dtype === "f16" ? fromF16(toF16(v)) : dtype === "bf16" ? fromBf16(toBf16(v)) : Math.fround(v);
       const expected = (v: number, from: DType, to: DType): number => {
         if (to === "bool") return v === 0 ? 0 : 1;
         if (kinds[to]) return stored(v, to);
-        if (kinds[from]) return Number.isNaN(v) ? 0 : Math.trunc(Math.min(Math.max(v, limits[to][0]), limits[to][1])) + 0;
+        if (kinds[from]) {
+          return Number.isNaN(v) ? 0 : Math.trunc(Math.min(Math.max(v, limits[to][0]), limits[to][1])) + 0;
+        }
         if (to === "u8") return v & 255;
         return to === "i32" ? Number(BigInt.asIntN(32, BigInt(v))) : v;
       };
       for (const from of dtypes) {
         const values = kinds[from]
           ? [0, 1, -1, 0.5, -0.75, 3.7, -3.7, 300, 70000, 1e10, NaN, 2 ** -20].map((v) => stored(v, from))
-          : { bool: [0, 1], u8: [0, 1, 200, 255], i32: [0, -1, 300, -70001, 2 ** 31 - 1], i64: [0, -1, 300, 2 ** 40 + 5] }[from as string] as number[];
+          : {
+            bool: [0, 1],
+            u8: [0, 1, 200, 255],
+            i32: [0, -1, 300, -70001, 2 ** 31 - 1],
+            i64: [0, -1, 300, 2 ** 40 + 5],
+          }[from as string] as number[];
         const t = tensor(values, { device, dtype: from });
         for (const to of dtypes) {
-          assert.deepEqual(await numbersOf(t.to({ dtype: to })), values.map((v) => expected(v, from, to)), `${from} to ${to}`);
+          assert.deepEqual(
+            await numbersOf(t.to({ dtype: to })),
+            values.map((v) => expected(v, from, to)),
+            `${from} to ${to}`,
+          );
         }
       }
     });
@@ -231,7 +273,9 @@ eachDevice((device) => {
       assert.equal(await x.var().item(), 0);
       const y = tensor([-200, 0, 200], { device, dtype: "f16" });
       assert.equal(await y.var(null, { correction: 0 }).item(), 26672);
-      assertClose(await numbersOf(F.layerNorm(y.mul(100), 3)), [-1.2247, 0, 1.2247], "layerNorm", { atol: 1e-3 });
+      assertClose(await numbersOf(F.layerNorm(y.mul(100), 3)), [-1.2247, 0, 1.2247], "layerNorm", {
+        atol: 1e-3,
+      });
       assert.equal(F.softmax(y).dtype, "f16");
     });
   });
@@ -303,8 +347,16 @@ eachDevice((device) => {
       assert.deepEqual([await none.sum().item(), await none.prod().item()], [0, 1]);
       assert.deepEqual([await none.sum(0).toArray(), await none.prod(0, true).toArray()], [[0, 0], [[1, 1]]]);
       assert.deepEqual([none.sum(1).shape, none.max(1).shape], [[0], [0]]);
-      assert.deepEqual([await one.sum(0).item(), await one.max(-1).item(), await one.argmax(0).item()], [3, 3, 0]);
-      assert.deepEqual([await one.cumsum(0).item(), await one.softmax().item(), await one.sort().values.item()], [3, 1, 3]);
+      assert.deepEqual([await one.sum(0).item(), await one.max(-1).item(), await one.argmax(0).item()], [
+        3,
+        3,
+        0,
+      ]);
+      assert.deepEqual([
+        await one.cumsum(0).item(),
+        await one.softmax().item(),
+        await one.sort().values.item(),
+      ], [3, 1, 3]);
       const zero = tensor(0, { device, dtype: "i32" });
       assert.equal(await one.gather(0, zero).item(), 3);
       assert.equal(await one.scatterAdd(0, zero, one).item(), 6);
@@ -320,7 +372,8 @@ eachDevice((device) => {
     });
 
     it("multiplies integers, and integers with floats", async () => {
-      const i = tensor([[1, 2], [3, 4]], { device, dtype: "i32" }), f = tensor([[0.5, 1], [2, 4]], { device });
+      const i = tensor([[1, 2], [3, 4]], { device, dtype: "i32" }),
+        f = tensor([[0.5, 1], [2, 4]], { device });
       assert.deepEqual([i.matmul(i).dtype, await i.matmul(i).toArray()], ["i32", [[7, 10], [15, 22]]]);
       assert.deepEqual(await i.matmul(f).toArray(), [[4.5, 9], [9.5, 19]]);
       assert.deepEqual(await F.stack([f, f]).matmul(i).slice(1).toArray(), [[3.5, 5], [14, 20]]);
@@ -378,14 +431,35 @@ describe("devices", () => {
 
 describe("methods", () => {
   it("are also functions, and take the tensor first", () => {
-    const own = ["constructor", "ndim", "data", "item", "toArray", "to", "requiresGrad", "requiresGrad_", "backward", "toString"];
+    const own = [
+      "constructor",
+      "ndim",
+      "data",
+      "item",
+      "toArray",
+      "to",
+      "requiresGrad",
+      "requiresGrad_",
+      "backward",
+      "toString",
+    ];
     const names = new Set<string>();
-    for (let level: object = Tensor.prototype; level !== TensorBase.prototype; level = Object.getPrototypeOf(level)) {
+    for (
+      let level: object = Tensor.prototype;
+      level !== TensorBase.prototype;
+      level = Object.getPrototypeOf(level)
+    ) {
       for (const name of Object.getOwnPropertyNames(level)) names.add(name);
     }
     for (const name of own) names.delete(name);
     assert.ok(names.size > 100, `${names.size} methods`);
-    for (const name of names) assert.equal(typeof (F as Record<string, unknown>)[name === "view" ? "reshape" : name], "function", name);
+    for (const name of names) {
+      assert.equal(
+        typeof (F as Record<string, unknown>)[name === "view" ? "reshape" : name],
+        "function",
+        name,
+      );
+    }
   });
 
   it("give what the functions give", async () => {

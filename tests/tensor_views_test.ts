@@ -82,7 +82,9 @@ function steps(random: Generator): Record<string, (m: Model) => Step | null> {
         const stop = end === null ? (step > 0 ? n : -1) : Math.max(wrap(end), -1);
         const list: number[] = [];
         const entry = step > 0 ? Math.max(first, 0) : Math.min(first, n - 1);
-        for (let i = entry; step > 0 ? i < Math.min(stop, n) : i > stop; i += step) if (i >= 0 && i < n) list.push(i);
+        for (let i = entry; step > 0 ? i < Math.min(stop, n) : i > stop; i += step) {
+          if (i >= 0 && i < n) list.push(i);
+        }
         positions.push(list);
       });
       const model = build(kept.map((d) => positions[d].length), (index) => {
@@ -93,7 +95,10 @@ function steps(random: Generator): Record<string, (m: Model) => Step | null> {
     },
     flip(m) {
       const dims = m.shape.map((_, d) => d).filter(() => below(2) === 0);
-      const model = build(m.shape, (index) => at(m, index.map((i, d) => dims.includes(d) ? m.shape[d] - 1 - i : i)));
+      const model = build(
+        m.shape,
+        (index) => at(m, index.map((i, d) => dims.includes(d) ? m.shape[d] - 1 - i : i)),
+      );
       return { text: `flip(${dims})`, model, run: (x) => x.flip(dims) };
     },
     expand(m) {
@@ -113,15 +118,27 @@ function steps(random: Generator): Record<string, (m: Model) => Step | null> {
       if (below(2)) shape.splice(below(shape.length + 1), 0, 1);
       const order = shuffled(shape.length).map((d) => shape[d]);
       const written = order.length && below(2) ? order.with(below(order.length), -1) : order;
-      return { text: `reshape(${written})`, model: { shape: order, data: m.data }, run: (x) => x.reshape(written) };
+      return {
+        text: `reshape(${written})`,
+        model: { shape: order, data: m.data },
+        run: (x) => x.reshape(written),
+      };
     },
     squeeze(m) {
-      return { text: "squeeze()", model: { shape: m.shape.filter((n) => n !== 1), data: m.data }, run: (x) => x.squeeze() };
+      return {
+        text: "squeeze()",
+        model: { shape: m.shape.filter((n) => n !== 1), data: m.data },
+        run: (x) => x.squeeze(),
+      };
     },
     unsqueeze(m) {
       if (m.shape.length > 4) return null;
       const d = below(m.shape.length + 1);
-      return { text: `unsqueeze(${d})`, model: { shape: m.shape.toSpliced(d, 0, 1), data: m.data }, run: (x) => x.unsqueeze(d) };
+      return {
+        text: `unsqueeze(${d})`,
+        model: { shape: m.shape.toSpliced(d, 0, 1), data: m.data },
+        run: (x) => x.unsqueeze(d),
+      };
     },
     diagonal(m) {
       if (m.shape.length < 2) return null;
@@ -158,8 +175,14 @@ eachDevice((device) => {
         assert.deepEqual(await numbersOf(x.clone()), model.data, `${done.join(".")}.clone()`);
         for (let d = 0; d < model.shape.length; d++) {
           const kept = model.shape.toSpliced(d, 1, 1);
-          const sums = build(kept, (index) =>
-            Array.from({ length: model.shape[d] }, (_, i) => at(model, index.with(d, i))).reduce((a, b) => a + b, 0));
+          const sums = build(
+            kept,
+            (index) =>
+              Array.from({ length: model.shape[d] }, (_, i) => at(model, index.with(d, i))).reduce(
+                (a, b) => a + b,
+                0,
+              ),
+          );
           assert.deepEqual(await numbersOf(x.sum(d, true)), sums.data, `${done.join(".")}.sum(${d})`);
         }
       });
@@ -185,8 +208,11 @@ eachDevice((device) => {
         let count = 0;
         const [a, b] = [narrowed(), narrowed()].map((own) => build(own, () => ++count));
         const rank = Math.max(a.shape.length, b.shape.length);
-        const full = Array.from({ length: rank }, (_, i) =>
-          Math.max(a.shape[i - rank + a.shape.length] ?? 1, b.shape[i - rank + b.shape.length] ?? 1));
+        const full = Array.from(
+          { length: rank },
+          (_, i) =>
+            Math.max(a.shape[i - rank + a.shape.length] ?? 1, b.shape[i - rank + b.shape.length] ?? 1),
+        );
         const read = (m: Model, index: number[]): number =>
           at(m, m.shape.map((size, d) => size === 1 ? 0 : index[d + rank - m.shape.length]));
         const expected = build(full, (index) => read(a, index) - 2 * read(b, index));
@@ -214,7 +240,8 @@ eachDevice((device) => {
       const random = new Generator(3), sizes: Record<string, number> = { a: 2, b: 3, c: 2, d: 1, e: 3 };
       for (let n = 0; n < 60; n++) {
         const letters = Object.keys(sizes);
-        const term = (): string[] => Array.from({ length: random.integer(0, 4) }, () => letters[random.integer(0, 5)]);
+        const term = (): string[] =>
+          Array.from({ length: random.integer(0, 4) }, () => letters[random.integer(0, 5)]);
         const terms = Array.from({ length: random.integer(1, 4) }, term), used = [...new Set(terms.flat())];
         const result = used.filter(() => random.integer(0, 2) === 0);
         let count = 0;
@@ -223,8 +250,14 @@ eachDevice((device) => {
         const inner = used.filter((l) => !result.includes(l));
         const expected = build(result.map((l) => sizes[l]), (outer) => {
           const product = (all: number[]): number =>
-            models.reduce((value, m, k) => value * at(m, terms[k].map((l) => all[[...result, ...inner].indexOf(l)])), 1);
-          return build(inner.map((l) => sizes[l]), (i) => product([...outer, ...i])).data.reduce((a, b) => a + b, 0);
+            models.reduce(
+              (value, m, k) => value * at(m, terms[k].map((l) => all[[...result, ...inner].indexOf(l)])),
+              1,
+            );
+          return build(inner.map((l) => sizes[l]), (i) => product([...outer, ...i])).data.reduce(
+            (a, b) => a + b,
+            0,
+          );
         });
         const y = F.einsum(equation, ...models.map((m) => tensor(m.data, { device, shape: m.shape })));
         assert.deepEqual([y.shape, await numbersOf(y)], [expected.shape, expected.data], equation);

@@ -51,9 +51,14 @@ export function elu(x: Tensor, alpha = 1): Tensor {
  * The Gaussian error linear unit x · Φ(x) (Hendrycks, Gimpel 2016); with `"tanh"` the approximation that GPT-2 uses
  * (`gelu_new` in Hugging Face).
  */
-export function gelu(x: Tensor, approximate: "none" | "tanh" | { approximate?: "none" | "tanh" } = "none"): Tensor {
+export function gelu(
+  x: Tensor,
+  approximate: "none" | "tanh" | { approximate?: "none" | "tanh" } = "none",
+): Tensor {
   const form = typeof approximate === "string" ? approximate : approximate.approximate ?? "none";
-  if (form !== "none" && form !== "tanh") throw new OptionError(`gelu: approximate is "none" or "tanh", not "${form}"`);
+  if (form !== "none" && form !== "tanh") {
+    throw new OptionError(`gelu: approximate is "none" or "tanh", not "${form}"`);
+  }
   return row(form === "tanh" ? "geluTanh" : "gelu", x);
 }
 

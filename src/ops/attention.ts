@@ -6,12 +6,13 @@
  */
 import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
-import { fused } from "../tensor/mod.ts";
+import { fused, tidy } from "../tensor/mod.ts";
 import { contiguousView, empty } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { dropout } from "./dropout.ts";
 import { add, gt, maskedFill, mul, where } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
+import { toDType } from "./row.ts";
 import { softmax } from "./softmax.ts";
 import type { Tensor } from "./tensor.ts";
 import { contiguous, expand, reshape, transpose, unsqueeze } from "./views.ts";
@@ -33,6 +34,12 @@ function readable(t: Tensor): boolean {
   return t.strides[3] === 1 || t.shape[3] === 1;
 }
 
+/** Memory for a tensor like t, [batch, heads, time, width], with the heads of one time side by side: they join for free. */
+function timeFirst(t: Tensor): Tensor {
+  const [batch, heads, time, width] = t.shape;
+  return transpose(empty([batch, time, heads, width], "f32", t.backend, "attention"), 1, 2);
+}
+
 /**
  * softmax(q·kᵀ · scale) · v. q is [batch, heads, rows, width], k and v [batch, heads, keys, width]; k and v may have
  * fewer heads that divide q's (grouped-query attention, Ainslie et al. 2023).
@@ -46,12 +53,20 @@ export function scaledDotProductAttention(
   const { isCausal = false, attnMask, dropoutP = 0 } = options;
   const [batch, heads, rows, width] = q.shape, keys = k.shape[2], groups = k.shape[1];
   const fits = q.shape.length === 4 && k.shape.length === 4 && v.shape.length === 4 && k.shape[0] === batch &&
-    v.shape[0] === batch && k.shape[3] === width && v.shape[2] === keys && v.shape[1] === groups && heads % groups === 0;
+    v.shape[0] === batch && k.shape[3] === width && v.shape[2] === keys && v.shape[1] === groups &&
+    heads % groups === 0;
   if (!fits) {
     throw new ShapeError(
-      `scaledDotProductAttention: q ${formatShape(q.shape)}, k ${formatShape(k.shape)}, v ${formatShape(v.shape)} do ` +
+      `scaledDotProductAttention: q ${formatShape(q.shape)}, k ${formatShape(k.shape)}, v ${
+        formatShape(v.shape)
+      } do ` +
         `not fit: they are [batch, heads, time, width]`,
     );
+  }
+  if (q.dtype === "f16" || q.dtype === "bf16") {
+    // Scores and sums of probabilities in half precision would lose digits: worked on in f32.
+    const wide = (t: Tensor): Tensor => toDType(t, "f32");
+    return tidy(() => toDType(scaledDotProductAttention(wide(q), wide(k), wide(v), options), q.dtype));
   }
   const scale = options.scale ?? 1 / Math.sqrt(width);
   const { attention, attentionBackward } = q.backend.kernels;
@@ -78,7 +93,7 @@ export function scaledDotProductAttention(
     },
     kernel: usable
       ? () => {
-        const output = empty(q.shape, "f32", q.backend, "attention");
+        const output = timeFirst(q);
         const lse = empty([batch, heads, rows], "f32", q.backend, "attention");
         attention(inputs[0], inputs[1], inputs[2], output, lse, scale, isCausal);
         return { output, keep: [output, lse] };
@@ -86,7 +101,7 @@ export function scaledDotProductAttention(
       : null,
     gradient: attentionBackward
       ? (g, [q, k, v], [out, lse]) => {
-        const [dq, dk, dv] = [q, k, v].map((t) => empty(t.shape, "f32", t.backend, "attentionBackward"));
+        const [dq, dk, dv] = [q, k, v].map(timeFirst);
         const dout = readable(g) ? g : contiguousView(g);
         attentionBackward(dout, q, k, v, out, lse, dq, dk, dv, scale, isCausal);
         return [dq, dk, dv];

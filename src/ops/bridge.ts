@@ -20,8 +20,9 @@ export const empty: (shape: Shape, dtype: DType, backend: Backend, madeBy: strin
   .empty as never;
 
 /** See `tensor/base.ts`: not recorded. */
-export const alias: (of: Tensor, shape?: Shape, strides?: readonly number[], offset?: number) => Tensor = floor
-  .alias as never;
+export const alias: (of: Tensor, shape?: Shape, strides?: readonly number[], offset?: number) => Tensor =
+  floor
+    .alias as never;
 
 /** See `tensor/expression.ts`. */
 export const apply: (
@@ -51,15 +52,17 @@ export type BackwardFunction = (
   needs: readonly boolean[],
 ) => readonly (Tensor | null)[];
 
-/** Puts `output` on the tape when an input wants a gradient, and gives it back. */
+/** Puts `output` on the tape when an input wants a gradient, and gives it back. For `addTo` see `tensor/tape.ts`. */
 export function record(
   name: string,
   output: Tensor,
   inputs: readonly Tensor[],
   saved: readonly Tensor[],
   backward: BackwardFunction,
+  addTo?: (gradient: Tensor, saved: readonly Tensor[], total: Tensor) => void,
 ): Tensor {
-  floor.record(name, output, inputs, saved, { backward: backward as floor.Gradient["backward"] });
+  const gradient = addTo ? { backward, addTo } : { backward };
+  floor.record(name, output, inputs, saved, gradient as unknown as floor.Gradient);
   return output;
 }
 
@@ -68,4 +71,11 @@ export function contiguousView(t: Tensor): Tensor {
   return t.isContiguous ? t : copy(t);
 }
 
-export { commonBackend, computeType, copyInto, promoteOperands, wantsGradient } from "../tensor/mod.ts";
+export {
+  addInto,
+  commonBackend,
+  computeType,
+  copyInto,
+  promoteOperands,
+  wantsGradient,
+} from "../tensor/mod.ts";

@@ -57,7 +57,10 @@ function perAxis(value: PerAxis, axes: number, what: string, least: number): num
 
 /** Every position of a kernel of `sizes`, row-major. */
 function positions(sizes: readonly number[]): number[][] {
-  return sizes.reduce<number[][]>((all, n) => all.flatMap((p) => Array.from({ length: n }, (_, i) => [...p, i])), [[]]);
+  return sizes.reduce<number[][]>(
+    (all, n) => all.flatMap((p) => Array.from({ length: n }, (_, i) => [...p, i])),
+    [[]],
+  );
 }
 
 function border(padding: readonly number[]): number[] {
@@ -79,7 +82,14 @@ function seen(
   return slice(x, ...new Array<null>(x.shape.length - at.length).fill(null), ...ranges);
 }
 
-function convolve(what: string, x: Tensor, weight: Tensor, bias: Tensor | null, options: ConvOptions, axes: number): Tensor {
+function convolve(
+  what: string,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  options: ConvOptions,
+  axes: number,
+): Tensor {
   const groups = options.groups ?? 1, [batch, channels] = x.shape, [filters, perGroup] = weight.shape;
   if (
     x.shape.length !== axes + 2 || weight.shape.length !== axes + 2 || channels !== perGroup * groups ||
@@ -96,9 +106,13 @@ function convolve(what: string, x: Tensor, weight: Tensor, bias: Tensor | null, 
   const kernel = weight.shape.slice(2);
   return tidy(() => {
     const padded = padding.some((p) => p > 0) ? pad(x, border(padding)) : x;
-    const out = kernel.map((k, i) => Math.floor((padded.shape[i + 2] - dilation[i] * (k - 1) - 1) / stride[i]) + 1);
+    const out = kernel.map((k, i) =>
+      Math.floor((padded.shape[i + 2] - dilation[i] * (k - 1) - 1) / stride[i]) + 1
+    );
     if (out.some((n) => n < 1)) {
-      throw new ShapeError(`${what}: a kernel of ${formatShape(kernel)} is larger than ${formatShape(padded.shape.slice(2))}`);
+      throw new ShapeError(
+        `${what}: a kernel of ${formatShape(kernel)} is larger than ${formatShape(padded.shape.slice(2))}`,
+      );
     }
     const area = out.reduce((a, b) => a * b, 1), each = filters / groups;
     const parts = Array.from({ length: groups }, (_, g) => {
@@ -119,12 +133,22 @@ function convolve(what: string, x: Tensor, weight: Tensor, bias: Tensor | null, 
 }
 
 /** Convolution of x [batch, channels, time] with weight [filters, channels / groups, size] (cross-correlation, as PyTorch). */
-export function conv1d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: ConvOptions = {}): Tensor {
+export function conv1d(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: ConvOptions = {},
+): Tensor {
   return convolve("conv1d", x, weight, bias, options, 1);
 }
 
 /** Convolution of x [batch, channels, height, width] with weight [filters, channels / groups, height, width]. */
-export function conv2d(x: Tensor, weight: Tensor, bias: Tensor | null = null, options: ConvOptions = {}): Tensor {
+export function conv2d(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: ConvOptions = {},
+): Tensor {
   return convolve("conv2d", x, weight, bias, options, 2);
 }
 
@@ -135,13 +159,17 @@ interface Windows {
 }
 
 function windows(what: string, x: Tensor, kernelSize: PerAxis, options: PoolOptions, fill: number): Windows {
-  if (x.shape.length !== 4) throw new ShapeError(`${what}: x is [batch, channels, height, width], not ${formatShape(x.shape)}`);
+  if (x.shape.length !== 4) {
+    throw new ShapeError(`${what}: x is [batch, channels, height, width], not ${formatShape(x.shape)}`);
+  }
   const kernel = perAxis(kernelSize, 2, `${what}: kernelSize`, 1);
   const stride = perAxis(options.stride ?? kernel, 2, `${what}: stride`, 1);
   const padding = perAxis(options.padding ?? 0, 2, `${what}: padding`, 0);
   const dilation = perAxis(options.dilation ?? 1, 2, `${what}: dilation`, 1);
   if (padding.some((p, i) => p > kernel[i] / 2)) {
-    throw new OptionError(`${what}: padding ${formatShape(padding)} is more than half of the kernel ${formatShape(kernel)}`);
+    throw new OptionError(
+      `${what}: padding ${formatShape(padding)} is more than half of the kernel ${formatShape(kernel)}`,
+    );
   }
   const extra: number[] = [];
   const out = kernel.map((k, i) => {
@@ -151,7 +179,9 @@ function windows(what: string, x: Tensor, kernelSize: PerAxis, options: PoolOpti
     extra.push(Math.max(0, (count - 1) * stride[i] + reach - n - 2 * padding[i]));
     return count;
   });
-  if (out.some((n) => n < 1)) throw new ShapeError(`${what}: the window is larger than ${formatShape(x.shape.slice(2))}`);
+  if (out.some((n) => n < 1)) {
+    throw new ShapeError(`${what}: the window is larger than ${formatShape(x.shape.slice(2))}`);
+  }
   const sides = [padding[1], padding[1] + extra[1], padding[0], padding[0] + extra[0]];
   const padded = sides.some((n) => n > 0) ? pad(x, sides, { value: fill }) : x;
   return { views: positions(kernel).map((at) => seen(padded, at, out, stride, dilation)), out };
@@ -179,7 +209,8 @@ export function avgPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions =
 /** How many elements each average is over: [height, width] of the output. */
 function poolCounts(x: Tensor, kernelSize: PerAxis, options: PoolOptions, like: Tensor): Tensor | number {
   const kernel = perAxis(kernelSize, 2, "kernelSize", 1);
-  const stride = perAxis(options.stride ?? kernel, 2, "stride", 1), padding = perAxis(options.padding ?? 0, 2, "padding", 0);
+  const stride = perAxis(options.stride ?? kernel, 2, "stride", 1),
+    padding = perAxis(options.padding ?? 0, 2, "padding", 0);
   const include = options.countIncludePad ?? true;
   const alongAxis = (i: number): number[] =>
     Array.from({ length: like.shape[i + 2] }, (_, k) => {

@@ -28,7 +28,9 @@ export type NestedArray = number | boolean | bigint | readonly NestedArray[];
 export function finish(t: Tensor, options: TensorOptions): Tensor {
   if (options.requiresGrad) {
     if (!isFloat(t.dtype)) {
-      throw new DTypeError(`requiresGrad: only floating-point tensors have gradients, this one is ${t.dtype}`);
+      throw new DTypeError(
+        `requiresGrad: only floating-point tensors have gradients, this one is ${t.dtype}`,
+      );
     }
     asLeaf(t, true);
   }
@@ -44,7 +46,9 @@ export function dtypeOption(dtype: DType | undefined, fallback: () => DType): DT
 
 /** A copy of `shape`. @throws {ShapeError} when it is not a list of sizes. */
 export function checkShape(shape: Shape, what: string): Shape {
-  if (!Array.isArray(shape)) throw new ShapeError(`${what}: a shape is a list of sizes such as [2, 3], not ${shape}`);
+  if (!Array.isArray(shape)) {
+    throw new ShapeError(`${what}: a shape is a list of sizes such as [2, 3], not ${shape}`);
+  }
   for (const n of shape) {
     if (!Number.isInteger(n) || n < 0) throw new ShapeError(`${what}: ${formatShape(shape)} is not a shape`);
   }
@@ -62,7 +66,8 @@ function typeOfArray(data: ArrayBufferView): DType {
 }
 
 function isRaw(data: ArrayBufferView, dtype: DType): boolean {
-  return (dtype === "f32" && data instanceof Float32Array) || (dtype === "f64" && data instanceof Float64Array) ||
+  return (dtype === "f32" && data instanceof Float32Array) ||
+    (dtype === "f64" && data instanceof Float64Array) ||
     ((dtype === "f16" || dtype === "bf16") && data instanceof Uint16Array) ||
     (dtype === "i32" && data instanceof Int32Array) || (dtype === "i64" && data instanceof BigInt64Array) ||
     (dtype === "u8" && data instanceof Uint8Array) ||
@@ -92,7 +97,9 @@ function flatten(data: NestedArray): { values: (number | boolean | bigint)[]; sh
     if (part.length !== shape[depth]) {
       throw new ShapeError(
         depth < shape.length
-          ? `tensor: the lists are ragged: ${where()} has ${part.length} entries where others have ${shape[depth]}`
+          ? `tensor: the lists are ragged: ${where()} has ${part.length} entries where others have ${
+            shape[depth]
+          }`
           : `tensor: the lists are ragged: ${where()} is a list where others are numbers`,
       );
     }
@@ -198,9 +205,13 @@ export function arange(start: number, end: number, step: number, options?: Tenso
 export function arange(...args: (number | TensorOptions | undefined)[]): Tensor {
   const options = (args.find((a) => typeof a === "object") ?? {}) as TensorOptions;
   const numbers = args.filter((a) => typeof a === "number");
-  const [start, end, step] = numbers.length === 1 ? [0, numbers[0], 1] : [numbers[0], numbers[1], numbers[2] ?? 1];
+  const [start, end, step] = numbers.length === 1
+    ? [0, numbers[0], 1]
+    : [numbers[0], numbers[1], numbers[2] ?? 1];
   if (step === 0 || ![start, end, step].every(Number.isFinite)) {
-    throw new OptionError(`arange: start ${start}, end ${end} and step ${step} must be finite, and the step not 0`);
+    throw new OptionError(
+      `arange: start ${start}, end ${end} and step ${step} must be finite, and the step not 0`,
+    );
   }
   const whole = [start, end, step].every(Number.isInteger);
   return range(start, step, Math.max(0, Math.ceil((end - start) / step)), options, whole ? "i32" : "f32");
@@ -208,7 +219,9 @@ export function arange(...args: (number | TensorOptions | undefined)[]): Tensor 
 
 /** `steps` evenly spaced numbers from `start` to `end`, both included. */
 export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
-  if (!Number.isInteger(steps) || steps < 0) throw new OptionError(`linspace: steps is a whole number, not ${steps}`);
+  if (!Number.isInteger(steps) || steps < 0) {
+    throw new OptionError(`linspace: steps is a whole number, not ${steps}`);
+  }
   return range(start, steps > 1 ? (end - start) / (steps - 1) : 0, steps, options, "f32");
 }
 

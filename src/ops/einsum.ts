@@ -34,9 +34,13 @@ function parse(equation: string, operands: readonly Tensor[]): { terms: string[]
   const terms = parts.map((part, i) => {
     const rank = operands[i].shape.length;
     const [before, after, third] = part.split("...");
-    if (third !== undefined || !/^[A-Za-z]*$/.test(before + (after ?? ""))) fail(`"${part}" is not letters and one ...`);
+    if (third !== undefined || !/^[A-Za-z]*$/.test(before + (after ?? ""))) {
+      fail(`"${part}" is not letters and one ...`);
+    }
     if (after === undefined) {
-      if (part.length !== rank) fail(`"${part}" names ${part.length} dims, the tensor is ${formatShape(operands[i].shape)}`);
+      if (part.length !== rank) {
+        fail(`"${part}" names ${part.length} dims, the tensor is ${formatShape(operands[i].shape)}`);
+      }
       return [...part];
     }
     const count = rank - before.length - after.length;
@@ -48,7 +52,10 @@ function parse(equation: string, operands: readonly Tensor[]): { terms: string[]
   const letters = terms.flat().filter((l) => !l.startsWith("."));
   let result: string[];
   if (right === undefined) {
-    result = [...dotLabels, ...new Set(letters.filter((l) => letters.indexOf(l) === letters.lastIndexOf(l)).sort())];
+    result = [
+      ...dotLabels,
+      ...new Set(letters.filter((l) => letters.indexOf(l) === letters.lastIndexOf(l)).sort()),
+    ];
   } else {
     const [before, after] = right.split("...");
     result = after === undefined ? [...right] : [...before, ...dotLabels, ...after];
@@ -97,9 +104,12 @@ function sizesOf(...all: Labelled[]): Map<string, number> {
 
 function pair(a: Labelled, b: Labelled, needed: (label: string) => boolean): Labelled {
   const sizes = sizesOf(a, b);
-  const size = (labels: readonly string[]): number => labels.reduce((n, l) => n * (sizes.get(l) as number), 1);
+  const size = (labels: readonly string[]): number =>
+    labels.reduce((n, l) => n * (sizes.get(l) as number), 1);
   const shared = a.labels.filter((l) => b.labels.includes(l));
-  const mismatch = shared.some((l) => a.tensor.shape[a.labels.indexOf(l)] !== b.tensor.shape[b.labels.indexOf(l)]);
+  const mismatch = shared.some((l) =>
+    a.tensor.shape[a.labels.indexOf(l)] !== b.tensor.shape[b.labels.indexOf(l)]
+  );
   if (mismatch) {
     // A size of 1 stands against a larger one: multiply with broadcasting, then sum.
     const labels = [...new Set([...a.labels, ...b.labels])];
@@ -113,9 +123,14 @@ function pair(a: Labelled, b: Labelled, needed: (label: string) => boolean): Lab
     return sumAway({ tensor: mul(place(a), place(b)), labels }, needed);
   }
   const batch = shared.filter(needed), inner = shared.filter((l) => !needed(l));
-  const rows = a.labels.filter((l) => !shared.includes(l)), columns = b.labels.filter((l) => !shared.includes(l));
+  const rows = a.labels.filter((l) => !shared.includes(l)),
+    columns = b.labels.filter((l) => !shared.includes(l));
   const left = reshape(arrange(a, [...batch, ...rows, ...inner]), [size(batch), size(rows), size(inner)]);
-  const right = reshape(arrange(b, [...batch, ...inner, ...columns]), [size(batch), size(inner), size(columns)]);
+  const right = reshape(arrange(b, [...batch, ...inner, ...columns]), [
+    size(batch),
+    size(inner),
+    size(columns),
+  ]);
   const labels = [...batch, ...rows, ...columns];
   return { tensor: reshape(matmul(left, right), labels.map((l) => sizes.get(l) as number)), labels };
 }

@@ -178,7 +178,11 @@ export function clamp(x: Tensor, min: Operand | null = null, max: Operand | null
 /** x where `condition` is not 0, else y; all three broadcast. */
 export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
   const numbers = typeof x === "number" && typeof y === "number";
-  const dtype = !numbers ? promoteOperands("where", [x, y]) : Number.isInteger(x) && Number.isInteger(y) ? "i32" : "f32";
+  const dtype = !numbers
+    ? promoteOperands("where", [x, y])
+    : Number.isInteger(x) && Number.isInteger(y)
+    ? "i32"
+    : "f32";
   return choose(dtype, condition, x, y);
 }
 

@@ -7,9 +7,15 @@
  * @module
  */
 import { DTypeError, ShapeError } from "../core/errors.ts";
-import { broadcastStrides, contiguousStrides, formatShape, normalizeAxis, type Shape } from "../core/shape.ts";
+import {
+  broadcastStrides,
+  contiguousStrides,
+  formatShape,
+  normalizeAxis,
+  type Shape,
+} from "../core/shape.ts";
 import { tidy } from "../tensor/mod.ts";
-import { alias, commonBackend, copy, filled, empty, record } from "./bridge.ts";
+import { alias, commonBackend, copy, empty, filled, record } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { add, eq, ge, le, maskedFill } from "./elementwise.ts";
 import { inFloat32, toDType } from "./row.ts";
@@ -18,7 +24,9 @@ import { expand, type Range, reshape, spread, unsqueeze } from "./views.ts";
 
 function demandIndex(what: string, index: Tensor): void {
   if (index.dtype !== "i32" && index.dtype !== "i64") {
-    throw new DTypeError(`${what}: positions are i32 or i64, not ${index.dtype}; convert with .to({ dtype: "i32" })`);
+    throw new DTypeError(
+      `${what}: positions are i32 or i64, not ${index.dtype}; convert with .to({ dtype: "i32" })`,
+    );
   }
 }
 
@@ -33,7 +41,9 @@ export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
   demandIndex("gather", index);
   if (shape.length === 0) return tidy(() => reshape(gather(listOfOne(x), 0, listOfOne(index)), []));
   if (index.shape.length !== shape.length || index.shape.some((n, i) => i !== axis && n > shape[i])) {
-    throw new ShapeError(`gather: an index of shape ${formatShape(index.shape)} does not fit ${formatShape(shape)}`);
+    throw new ShapeError(
+      `gather: an index of shape ${formatShape(index.shape)} does not fit ${formatShape(shape)}`,
+    );
   }
   const backend = commonBackend("gather", [x, index]);
   const out = empty(index.shape, x.dtype, backend, "gather");
@@ -43,7 +53,11 @@ export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
     backend.gather(part, axis, index, out);
     part.dispose();
   }
-  return record("gather", out, [x], [index], (g, [index]) => [accumulate(shape, axis, index, g)]);
+  const addTo = (g: Tensor, [index]: readonly Tensor[], total: Tensor): void => {
+    if (g.size) g.backend.scatter("add", total, axis, index, g);
+  };
+  const inPlace = x.dtype === "f32" || x.dtype === "f64" ? addTo : undefined;
+  return record("gather", out, [x], [index], (g, [index]) => [accumulate(shape, axis, index, g)], inPlace);
 }
 
 /** Zeros of `shape` with `source` added at the positions `index` along `axis`: the gradient of gather. */
@@ -63,11 +77,15 @@ function scattered(mode: "add" | "set", x: Tensor, axis: number, index: Tensor, 
     index.shape.every((n, i) => n <= source.shape[i] && (i === axis || n <= x.shape[i]));
   if (!fits) {
     throw new ShapeError(
-      `${what}: index ${formatShape(index.shape)} and source ${formatShape(source.shape)} do not fit ${formatShape(x.shape)}`,
+      `${what}: index ${formatShape(index.shape)} and source ${formatShape(source.shape)} do not fit ${
+        formatShape(x.shape)
+      }`,
     );
   }
   if (source.dtype !== x.dtype) {
-    throw new DTypeError(`${what}: the source is ${source.dtype}, the tensor ${x.dtype}; convert one with .to({ dtype })`);
+    throw new DTypeError(
+      `${what}: the source is ${source.dtype}, the tensor ${x.dtype}; convert one with .to({ dtype })`,
+    );
   }
   const backend = commonBackend(what, [x, index, source]);
   const out = copy(x, x.dtype, what);
@@ -80,7 +98,9 @@ function scattered(mode: "add" | "set", x: Tensor, axis: number, index: Tensor, 
 /** x with `source[i][j]` added at `[i][index[i][j]]` (dim 1; likewise for others). Repeats add up. */
 export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
   const axis = normalizeAxis(dim, x.shape.length, "scatterAdd"), shape = source.shape;
-  if (x.shape.length === 0) return tidy(() => reshape(scatterAdd(listOfOne(x), 0, listOfOne(index), listOfOne(source)), []));
+  if (x.shape.length === 0) {
+    return tidy(() => reshape(scatterAdd(listOfOne(x), 0, listOfOne(index), listOfOne(source)), []));
+  }
   const out = scattered("add", x, axis, index, source);
   return record("scatterAdd", out, [x, source], [index], (g, [index], needs) => [
     needs[0] ? g : null,
@@ -94,7 +114,9 @@ export function scatter(x: Tensor, dim: number, index: Tensor, source: Tensor | 
   if (typeof source === "number") {
     return tidy(() => scatter(x, axis, index, filled(index.shape, source, x.dtype, x.backend)));
   }
-  if (x.shape.length === 0) return tidy(() => reshape(scatter(listOfOne(x), 0, listOfOne(index), listOfOne(source)), []));
+  if (x.shape.length === 0) {
+    return tidy(() => reshape(scatter(listOfOne(x), 0, listOfOne(index), listOfOne(source)), []));
+  }
   const out = scattered("set", x, axis, index, source), shape = source.shape;
   return record("scatter", out, [x, source], [index], (g, [index], needs) => [
     needs[0] ? scatter(g, axis, index, 0) : null,
@@ -119,7 +141,9 @@ function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   const axis = normalizeAxis(dim, x.shape.length, "indexSelect");
   demandIndex("indexSelect", index);
-  if (index.shape.length > 1) throw new ShapeError(`indexSelect: the index has one dim, not ${formatShape(index.shape)}`);
+  if (index.shape.length > 1) {
+    throw new ShapeError(`indexSelect: the index has one dim, not ${formatShape(index.shape)}`);
+  }
   return tidy(() => gather(x, axis, alongAxis(reshape(index, [-1]), x.shape, axis)));
 }
 

@@ -60,7 +60,9 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
 /** x repeated `times[i]` times along axis i; more entries than axes add axes in front. */
 export function repeat(x: Tensor, times: readonly number[]): Tensor {
   if (times.length < x.shape.length || times.some((n) => !Number.isInteger(n) || n < 0)) {
-    throw new ShapeError(`repeat: ${formatShape(times)} does not say how often to repeat each dim of ${formatShape(x.shape)}`);
+    throw new ShapeError(
+      `repeat: ${formatShape(times)} does not say how often to repeat each dim of ${formatShape(x.shape)}`,
+    );
   }
   return tidy(() => {
     const own = [...new Array<number>(times.length - x.shape.length).fill(1), ...x.shape];
@@ -86,7 +88,9 @@ export function pad(x: Tensor, border: readonly number[], options: PadOptions = 
   const { mode = "constant", value = 0 } = options;
   const rank = x.shape.length;
   if (border.length % 2 || border.length > 2 * rank || border.some((n) => !Number.isInteger(n))) {
-    throw new ShapeError(`pad: ${formatShape(border)} is not [before, after] for up to ${rank} dims, the last first`);
+    throw new ShapeError(
+      `pad: ${formatShape(border)} is not [before, after] for up to ${rank} dims, the last first`,
+    );
   }
   const sides = x.shape.map((_, i) => {
     const k = 2 * (rank - 1 - i);
@@ -101,14 +105,20 @@ export function pad(x: Tensor, border: readonly number[], options: PadOptions = 
     sides.forEach(([before, after], axis) => {
       const n = x.shape[axis], limit = mode === "reflect" ? n - 1 : n === 0 ? 0 : Infinity;
       if (before < 0 || after < 0 || before > limit || after > limit) {
-        throw new ShapeError(`pad: ${mode} cannot add ${before} and ${after} to dim ${axis} of ${formatShape(x.shape)}`);
+        throw new ShapeError(
+          `pad: ${mode} cannot add ${before} and ${after} to dim ${axis} of ${formatShape(x.shape)}`,
+        );
       }
       if (!before && !after) return;
       const take = (range: Range): Tensor => slice(out, ...new Array<null>(axis).fill(null), range);
       const edge = (range: Range, count: number): Tensor =>
         expand(take(range), out.shape.map((size, i) => i === axis ? count : size));
       const parts = mode === "reflect"
-        ? [before ? take([before, 0, -1]) : null, out, after ? take([n - 2, n - 2 - after < 0 ? null : n - 2 - after, -1]) : null]
+        ? [
+          before ? take([before, 0, -1]) : null,
+          out,
+          after ? take([n - 2, n - 2 - after < 0 ? null : n - 2 - after, -1]) : null,
+        ]
         : [before ? edge([0, 1], before) : null, out, after ? edge([n - 1, n], after) : null];
       out = concat(parts.filter((p) => p !== null), axis);
     });

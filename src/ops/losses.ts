@@ -106,7 +106,9 @@ function demandClasses(what: string, x: Tensor, target: Tensor): void {
   const expected = x.shape.length === 1 ? [] : [x.shape[0], ...x.shape.slice(2)];
   if (x.shape.length < 1 || !sameShape(target.shape, expected)) {
     throw new ShapeError(
-      `${what}: ${formatShape(x.shape)} is [rows, classes, …], so targets are ${formatShape(expected)}, not ${formatShape(target.shape)}`,
+      `${what}: ${formatShape(x.shape)} is [rows, classes, …], so targets are ${formatShape(expected)}, not ${
+        formatShape(target.shape)
+      }`,
     );
   }
 }
@@ -154,7 +156,8 @@ export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {
  */
 export function crossEntropy(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
   demandClasses("crossEntropy", x, target);
-  const { labelSmoothing = 0, weight } = options, reduction = checkReduction("crossEntropy", options.reduction);
+  const { labelSmoothing = 0, weight } = options,
+    reduction = checkReduction("crossEntropy", options.reduction);
   if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
     throw new OptionError(`crossEntropy: labelSmoothing is from 0 to 1, not ${labelSmoothing}`);
   }
@@ -191,7 +194,8 @@ function fusedCrossEntropy(logits: Tensor, ids: Tensor, ignoreIndex: number): Pi
     definition: (x, ids) => pick(logSoftmax(x, 1), ids, { ignoreIndex }).losses,
     kernel: crossEntropy && logits.size
       ? () => {
-        const output = empty([rows], "f32", backend, "crossEntropy"), lse = empty([rows], "f32", backend, "crossEntropy");
+        const output = empty([rows], "f32", backend, "crossEntropy"),
+          lse = empty([rows], "f32", backend, "crossEntropy");
         crossEntropy(contiguousView(logits), contiguousView(ids), output, lse, ignoreIndex);
         return { output, keep: [lse] };
       }

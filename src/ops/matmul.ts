@@ -94,12 +94,16 @@ export function affine(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
   const last = x.shape.length - 1;
   if (last < 0 || weight.shape.length !== 2 || x.shape[last] !== weight.shape[0]) {
     throw new ShapeError(
-      `affine: x ${formatShape(x.shape)} and weight ${formatShape(weight.shape)} do not fit: the last dim of x and ` +
+      `affine: x ${formatShape(x.shape)} and weight ${
+        formatShape(weight.shape)
+      } do not fit: the last dim of x and ` +
         `the first of weight must agree`,
     );
   }
   if (bias && (bias.shape.length !== 1 || bias.shape[0] !== weight.shape[1])) {
-    throw new ShapeError(`affine: bias ${formatShape(bias.shape)} does not fit weight ${formatShape(weight.shape)}`);
+    throw new ShapeError(
+      `affine: bias ${formatShape(bias.shape)} does not fit weight ${formatShape(weight.shape)}`,
+    );
   }
   if (last === 1) return plainProduct(x, weight, bias);
   return tidy(() => {
@@ -112,7 +116,9 @@ export function affine(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
   if (weight.shape.length !== 2 || x.shape[x.shape.length - 1] !== weight.shape[1]) {
     throw new ShapeError(
-      `linear: x ${formatShape(x.shape)} and weight ${formatShape(weight.shape)} do not fit: the last dims must agree`,
+      `linear: x ${formatShape(x.shape)} and weight ${
+        formatShape(weight.shape)
+      } do not fit: the last dims must agree`,
     );
   }
   return tidy(() => affine(x, transpose(weight, 0, 1), bias));
@@ -124,13 +130,19 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
  * @throws {ShapeError} when the inner sizes differ.
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
-  if (a.shape.length === 0 || b.shape.length === 0) throw new ShapeError("matmul: a number is no matrix; use mul");
-  if (a.shape.length === 1) return tidy(() => squeeze(matmul(unsqueeze(a, 0), b), b.shape.length === 1 ? 0 : -2));
+  if (a.shape.length === 0 || b.shape.length === 0) {
+    throw new ShapeError("matmul: a number is no matrix; use mul");
+  }
+  if (a.shape.length === 1) {
+    return tidy(() => squeeze(matmul(unsqueeze(a, 0), b), b.shape.length === 1 ? 0 : -2));
+  }
   if (b.shape.length === 1) return tidy(() => squeeze(matmul(a, unsqueeze(b, 1)), -1));
   const inner = a.shape[a.shape.length - 1];
   if (inner !== b.shape[b.shape.length - 2]) {
     throw new ShapeError(
-      `matmul: ${formatShape(a.shape)} and ${formatShape(b.shape)} do not multiply: ${inner} columns against ` +
+      `matmul: ${formatShape(a.shape)} and ${
+        formatShape(b.shape)
+      } do not multiply: ${inner} columns against ` +
         `${b.shape[b.shape.length - 2]} rows`,
     );
   }
@@ -159,7 +171,9 @@ export function outer(a: Tensor, b: Tensor): Tensor {
 
 /** beta · x + alpha · (a · b). */
 export function addmm(x: Tensor, a: Tensor, b: Tensor, beta = 1, alpha = 1): Tensor {
-  return tidy(() => add(beta === 1 ? x : mul(x, beta), alpha === 1 ? matmul(a, b) : mul(matmul(a, b), alpha)));
+  return tidy(() =>
+    add(beta === 1 ? x : mul(x, beta), alpha === 1 ? matmul(a, b) : mul(matmul(a, b), alpha))
+  );
 }
 
 /** PyTorch's name for {@link matmul} of two matrices. @throws {ShapeError} for anything else. */

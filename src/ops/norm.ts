@@ -16,14 +16,21 @@ import type { Tensor } from "./tensor.ts";
 import { reshape } from "./views.ts";
 
 /** The sizes that are normalised, checked against x and the weights. */
-function rowShape(what: string, x: Tensor, normalizedShape: number | Shape, weights: (Tensor | null)[]): Shape {
+function rowShape(
+  what: string,
+  x: Tensor,
+  normalizedShape: number | Shape,
+  weights: (Tensor | null)[],
+): Shape {
   const shape = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
   if (!shape.length || !sameShape(shape, x.shape.slice(-shape.length))) {
     throw new ShapeError(`${what}: ${formatShape(shape)} are not the last dims of ${formatShape(x.shape)}`);
   }
   for (const w of weights) {
     if (w && !sameShape(w.shape, shape)) {
-      throw new ShapeError(`${what}: a weight or bias of shape ${formatShape(w.shape)} does not fit ${formatShape(shape)}`);
+      throw new ShapeError(
+        `${what}: a weight or bias of shape ${formatShape(w.shape)} does not fit ${formatShape(shape)}`,
+      );
     }
   }
   return shape;
@@ -75,8 +82,17 @@ export function layerNorm(
     kernel: usable
       ? () => {
         const output = empty(x.shape, "f32", x.backend, "layerNorm");
-        const mu = empty([count], "f32", x.backend, "layerNorm"), rstd = empty([count], "f32", x.backend, "layerNorm");
-        kernel(rows(x, width), weight && flat(weight), bias && flat(bias), eps, rows(output, width), mu, rstd);
+        const mu = empty([count], "f32", x.backend, "layerNorm"),
+          rstd = empty([count], "f32", x.backend, "layerNorm");
+        kernel(
+          rows(x, width),
+          weight && flat(weight),
+          bias && flat(bias),
+          eps,
+          rows(output, width),
+          mu,
+          rstd,
+        );
         return { output, keep: [mu, rstd] };
       }
       : null,

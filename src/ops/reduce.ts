@@ -26,7 +26,9 @@ export type KeepDim = boolean | { keepdim?: boolean };
 
 function axesOf(dim: Dims, rank: number, what: string): number[] {
   if (dim !== null && typeof dim === "object" && !Array.isArray(dim)) {
-    throw new ShapeError(`${what}: dim is a number, a list of numbers or null for all; options come after it`);
+    throw new ShapeError(
+      `${what}: dim is a number, a list of numbers or null for all; options come after it`,
+    );
   }
   return normalizeAxes(dim, rank, what);
 }
@@ -62,7 +64,9 @@ function count(shape: Shape, axes: readonly number[]): number {
 
 function demandElements(what: string, x: Tensor, axes: readonly number[]): void {
   if (count(x.shape, axes) === 0) {
-    throw new ShapeError(`${what}: nothing to take it of: shape ${formatShape(x.shape)} has no elements there`);
+    throw new ShapeError(
+      `${what}: nothing to take it of: shape ${formatShape(x.shape)} has no elements there`,
+    );
   }
 }
 
@@ -232,7 +236,9 @@ export function all(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
 
 /** The length of x as a vector: √Σx². Its gradient is 0 where the length is 0. */
 export function norm(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  return tidy(() => inFloat32(x, (x) => rootOfSquares(sum(square(isFloat(x.dtype) ? x : toDType(x, "f32")), dim, keepdim))));
+  return tidy(() =>
+    inFloat32(x, (x) => rootOfSquares(sum(square(isFloat(x.dtype) ? x : toDType(x, "f32")), dim, keepdim)))
+  );
 }
 
 /** Running sums along `dim`. bool and u8 add up in i32. */

@@ -65,7 +65,9 @@ export function row(name: string, ...operands: Operand[]): Tensor {
  */
 export function toDType(x: Tensor, dtype: DType): Tensor {
   if (x.dtype === dtype) return x;
-  if (!isDType(dtype)) throw new DTypeError(`to: "${dtype}" is no dtype; there are f32 f16 bf16 i64 i32 u8 bool`);
+  if (!isDType(dtype)) {
+    throw new DTypeError(`to: "${dtype}" is no dtype; there are f32 f16 bf16 i64 i32 u8 bool`);
+  }
   demandDType(dtype, x.backend);
   const own = x.dtype, out = copy(x, dtype, "to");
   return isFloat(own) && isFloat(dtype) ? record("to", out, [x], [], (g) => [toDType(g, own)]) : out;

@@ -53,8 +53,10 @@ function along(x: Tensor, dim: number, logarithm: boolean): Tensor {
   const last = rank === 0 || axis === rank - 1;
   if (last && (x.dtype === "f32" || x.dtype === "f64")) return overLast(x, logarithm);
   return tidy(() =>
-    inFloat32(isFloat(x.dtype) ? x : toDType(x, "f32"), (x) =>
-      last ? overLast(x, logarithm) : transpose(overLast(transpose(x, axis, -1), logarithm), axis, -1))
+    inFloat32(
+      isFloat(x.dtype) ? x : toDType(x, "f32"),
+      (x) => last ? overLast(x, logarithm) : transpose(overLast(transpose(x, axis, -1), logarithm), axis, -1),
+    )
   );
 }
 

@@ -27,7 +27,8 @@ export interface SortOptions {
 
 /** Positions that would sort the last axis, and the sorted values, not recorded. */
 function sorted(x: Tensor, descending: boolean): Sorted {
-  const values = empty(x.shape, x.dtype, x.backend, "sort"), indices = empty(x.shape, "i32", x.backend, "sort");
+  const values = empty(x.shape, x.dtype, x.backend, "sort"),
+    indices = empty(x.shape, "i32", x.backend, "sort");
   if (x.size) x.backend.sort(contiguousView(x), descending, values, indices);
   return { values, indices };
 }
@@ -69,7 +70,9 @@ export interface TopKOptions {
 export function topk(x: Tensor, k: number, dim = -1, options: TopKOptions = {}): Sorted {
   const { largest = true } = options;
   const axis = normalizeAxis(dim, x.shape.length, "topk"), n = x.shape[axis] ?? 1;
-  if (!Number.isInteger(k) || k < 0 || k > n) throw new ShapeError(`topk: k is ${k}, dim ${dim} has ${n} elements`);
+  if (!Number.isInteger(k) || k < 0 || k > n) {
+    throw new ShapeError(`topk: k is ${k}, dim ${dim} has ${n} elements`);
+  }
   return alongLast(x, dim, (x) => {
     const indices = contiguous(narrow(sorted(x, largest).indices, -1, 0, k));
     return { values: gather(x, -1, indices), indices };

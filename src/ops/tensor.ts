@@ -38,7 +38,9 @@ export class Tensor extends ProductMethods {
 
   /** Its one element as a number. @throws {ShapeError} when it has more or none. */
   async item(): Promise<number> {
-    if (this.size !== 1) throw new ShapeError(`item: a tensor of shape ${formatShape(this.shape)} is not one number`);
+    if (this.size !== 1) {
+      throw new ShapeError(`item: a tensor of shape ${formatShape(this.shape)} is not one number`);
+    }
     return toNumbers(await readData(this), this.dtype)[0];
   }
 
@@ -90,10 +92,14 @@ export class Tensor extends ProductMethods {
    */
   requiresGrad_(on = true): this {
     if (on && !isFloat(this.dtype)) {
-      throw new DTypeError(`requiresGrad: only floating-point tensors have gradients, this one is ${this.dtype}`);
+      throw new DTypeError(
+        `requiresGrad: only floating-point tensors have gradients, this one is ${this.dtype}`,
+      );
     }
     if (!on && this.node && !this.node.leaf) {
-      throw new FerrotypeError(`requiresGrad: this is a result of ${this.node.name}, not a leaf; use detach()`);
+      throw new FerrotypeError(
+        `requiresGrad: this is a result of ${this.node.name}, not a leaf; use detach()`,
+      );
     }
     if (on !== this.requiresGrad) asLeaf(this, on);
     return this;
@@ -106,7 +112,9 @@ export class Tensor extends ProductMethods {
 
   /** `Tensor [2, 3] f32 on cpu`. */
   override toString(): string {
-    return `Tensor ${formatShape(this.shape)} ${this.dtype} on ${this.isDisposed ? "nothing (disposed)" : this.device}`;
+    return `Tensor ${formatShape(this.shape)} ${this.dtype} on ${
+      this.isDisposed ? "nothing (disposed)" : this.device
+    }`;
   }
 }
 

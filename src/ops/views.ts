@@ -19,7 +19,7 @@ import {
   viewStrides,
 } from "../core/shape.ts";
 import { registerSumTo, sumAxes } from "../tensor/mod.ts";
-import { alias, copy, copyInto, empty, filled, record } from "./bridge.ts";
+import { addInto, alias, copy, copyInto, empty, filled, record } from "./bridge.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** The same elements, row-major and without gaps: x itself when it is so already, else a recorded copy. */
@@ -55,14 +55,19 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
 /** All axes from `start` to `end` (inclusive) made one. */
 export function flatten(x: Tensor, start = 0, end = -1): Tensor {
   if (x.shape.length === 0) return reshape(x, [1]);
-  const a = normalizeAxis(start, x.shape.length, "flatten"), b = normalizeAxis(end, x.shape.length, "flatten");
+  const a = normalizeAxis(start, x.shape.length, "flatten"),
+    b = normalizeAxis(end, x.shape.length, "flatten");
   return reshape(x, [...x.shape.slice(0, a), sizeOf(x.shape.slice(a, b + 1)), ...x.shape.slice(b + 1)]);
 }
 
 /** Axis `dim` split into `sizes`; one may be -1. */
 export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
   const d = normalizeAxis(dim, x.shape.length, "unflatten");
-  return reshape(x, [...x.shape.slice(0, d), ...inferShape(sizes, x.shape[d], "unflatten"), ...x.shape.slice(d + 1)]);
+  return reshape(x, [
+    ...x.shape.slice(0, d),
+    ...inferShape(sizes, x.shape[d], "unflatten"),
+    ...x.shape.slice(d + 1),
+  ]);
 }
 
 /** Axes in another order: axis i of the result is axis `dims[i]` of x. */
@@ -142,7 +147,9 @@ export function resolveRange(
   n: number,
 ): { start: number; size: number; step: number } {
   const step = range[2] ?? 1;
-  if (!Number.isInteger(step) || step === 0) throw new ShapeError(`slice: a step is a whole number, not ${step}`);
+  if (!Number.isInteger(step) || step === 0) {
+    throw new ShapeError(`slice: a step is a whole number, not ${step}`);
+  }
   const low = step > 0 ? 0 : -1, high = step > 0 ? n : n - 1;
   const clip = (v: number | null | undefined, missing: number): number => {
     if (v === null || v === undefined) return missing;
@@ -166,7 +173,9 @@ export function resolveRange(
  */
 export function slice(x: Tensor, ...ranges: Range[]): Tensor {
   if (ranges.length > x.shape.length) {
-    throw new ShapeError(`slice: ${ranges.length} ranges for the ${x.shape.length} dims of ${formatShape(x.shape)}`);
+    throw new ShapeError(
+      `slice: ${ranges.length} ranges for the ${x.shape.length} dims of ${formatShape(x.shape)}`,
+    );
   }
   const full: number[] = [], strides: number[] = [], kept: number[] = [];
   let offset = x.offset;
@@ -190,7 +199,9 @@ export function slice(x: Tensor, ...ranges: Range[]): Tensor {
   });
   const out = alias(x, kept.map((i) => full[i]), kept.map((i) => strides[i]), offset);
   const own = x.shape;
-  return record("slice", out, [x], [], (g) => [spread(g, own, ranges)]);
+  return record("slice", out, [x], [], (g) => [spread(g, own, ranges)], (g, _, total) => {
+    addInto(g, slice(total, ...ranges));
+  });
 }
 
 /** Zeros of `shape` with x in the place that `ranges` names: the gradient of a slice. */
@@ -206,7 +217,9 @@ export function spread(x: Tensor, shape: Shape, ranges: readonly Range[]): Tenso
 export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
   const d = normalizeAxis(dim, x.shape.length, "narrow");
   if (start < 0 || length < 0 || start + length > x.shape[d]) {
-    throw new ShapeError(`narrow: ${start} to ${start + length} is outside dim ${dim} of ${formatShape(x.shape)}`);
+    throw new ShapeError(
+      `narrow: ${start} to ${start + length} is outside dim ${dim} of ${formatShape(x.shape)}`,
+    );
   }
   return slice(x, ...new Array<null>(d).fill(null), [start, start + length]);
 }
@@ -219,7 +232,9 @@ export function select(x: Tensor, dim: number, index: number): Tensor {
 
 /** The order of elements reversed along `dims`. */
 export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
-  const list = (typeof dims === "number" ? [dims] : dims).map((d) => normalizeAxis(d, x.shape.length, "flip"));
+  const list = (typeof dims === "number" ? [dims] : dims).map((d) =>
+    normalizeAxis(d, x.shape.length, "flip")
+  );
   return slice(x, ...x.shape.map((_, i): Range => list.includes(i) ? [null, null, -1] : null));
 }
 
@@ -228,12 +243,16 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
   const d = normalizeAxis(dim, x.shape.length, "split"), n = x.shape[d];
   let sizes: readonly number[];
   if (typeof size === "number") {
-    if (!Number.isInteger(size) || size < 1) throw new ShapeError(`split: a part has at least 1 position, not ${size}`);
+    if (!Number.isInteger(size) || size < 1) {
+      throw new ShapeError(`split: a part has at least 1 position, not ${size}`);
+    }
     sizes = Array.from({ length: Math.max(1, Math.ceil(n / size)) }, (_, i) => Math.min(size, n - i * size));
   } else {
     sizes = size;
     const total = size.reduce((a, b) => a + b, 0);
-    if (total !== n) throw new ShapeError(`split: the sizes ${formatShape(size)} add up to ${total}, dim ${dim} has ${n}`);
+    if (total !== n) {
+      throw new ShapeError(`split: the sizes ${formatShape(size)} add up to ${total}, dim ${dim} has ${n}`);
+    }
   }
   let start = 0;
   return sizes.map((length) => narrow(x, d, (start += length) - length, length));
@@ -242,7 +261,9 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
 /** x in `chunks` nearly equal parts along `dim` (fewer when it does not divide so, as in PyTorch). */
 export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
   const d = normalizeAxis(dim, x.shape.length, "chunk");
-  if (!Number.isInteger(chunks) || chunks < 1) throw new ShapeError(`chunk: there is at least 1 part, not ${chunks}`);
+  if (!Number.isInteger(chunks) || chunks < 1) {
+    throw new ShapeError(`chunk: there is at least 1 part, not ${chunks}`);
+  }
   return split(x, Math.max(1, Math.ceil(x.shape[d] / chunks)), d);
 }
 
@@ -274,7 +295,9 @@ function spreadDiagonal(x: Tensor, shape: Shape, offset: number): Tensor {
 
 /** A matrix's transpose; a vector or a number stays as it is, as in PyTorch. @throws {ShapeError} beyond two dims. */
 export function t(x: Tensor): Tensor {
-  if (x.shape.length > 2) throw new ShapeError(`t: ${formatShape(x.shape)} has more than 2 dims; use transpose or permute`);
+  if (x.shape.length > 2) {
+    throw new ShapeError(`t: ${formatShape(x.shape)} has more than 2 dims; use transpose or permute`);
+  }
   return permute(x, x.shape.map((_, i) => x.shape.length - 1 - i));
 }
 

@@ -11,10 +11,9 @@
 import { FerrotypeError, ShapeError } from "../core/errors.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import { binary, input } from "../expr/nodes.ts";
-import { program } from "../expr/program.ts";
 import { alias, type TensorBase } from "./base.ts";
 import { apply, computeType, prepare } from "./expression.ts";
-import { copy, filled } from "./fill.ts";
+import { addInto, copy, filled } from "./fill.ts";
 import { keep, tidy } from "./lifetime.ts";
 import { asLeaf, record, type TapeNode, withRecording } from "./tape.ts";
 
@@ -53,11 +52,15 @@ function leadingTo(wanted: ReadonlySet<TapeNode>, nodes: readonly TapeNode[]): S
   return useful;
 }
 
+/** Whether nobody else holds t's memory and t is all of it. */
+function isAlone(t: TensorBase): boolean {
+  return t.storage.holders === 1 && t.isContiguous;
+}
+
 /** `a + b` into a's memory when nobody else holds it and nothing is recorded, else into a new tensor. */
 function sum(a: TensorBase, b: TensorBase, mayOverwrite: boolean): TensorBase {
-  if (mayOverwrite && a.storage.holders === 1 && a.isContiguous && a.dtype === b.dtype) {
-    const type = computeType(a.dtype);
-    a.backend.elementwise(program(type, [addition.expr], { inputs: 2, scalars: 0 }), [a, b], [], [a]);
+  if (mayOverwrite && isAlone(a) && a.dtype === b.dtype) {
+    addInto(b, a);
     return a;
   }
   return apply(addition, [a, b], [], computeType(a.dtype), a.dtype);
@@ -72,7 +75,9 @@ function startGradient(root: TensorBase, gradient: TensorBase | undefined): Tens
   if (gradient) {
     if (!sameShape(gradient.shape, root.shape)) {
       throw new ShapeError(
-        `backward: the gradient has shape ${formatShape(gradient.shape)}, the tensor ${formatShape(root.shape)}`,
+        `backward: the gradient has shape ${formatShape(gradient.shape)}, the tensor ${
+          formatShape(root.shape)
+        }`,
       );
     }
     const own = alias(gradient);
@@ -102,6 +107,36 @@ function distinct(g: TensorBase, flow: readonly (TensorBase | null)[]): (TensorB
   });
 }
 
+/** Adds the gradient of node's one input to what is there of it already; false where that cannot be done in place. */
+function addsInPlace(node: TapeNode, g: TensorBase, pending: ReadonlyMap<TapeNode, TensorBase>): boolean {
+  const [parent] = node.parents, before = parent && pending.get(parent);
+  if (node.parents.length !== 1 || !before || !isAlone(before) || before.dtype !== g.dtype) return false;
+  return tidy(() => node.addTo(g, before));
+}
+
+/** Adds node's gradients to those of its inputs. */
+function pass(
+  node: TapeNode,
+  g: TensorBase,
+  needs: readonly boolean[],
+  pending: Map<TapeNode, TensorBase>,
+  mayOverwrite: boolean,
+): void {
+  const flow = tidy(() => distinct(g, node.apply(g, needs)));
+  node.parents.forEach((parent, i) => {
+    const t = flow[i];
+    if (!t) return;
+    if (!parent || !needs[i]) return t.dispose();
+    const before = pending.get(parent);
+    if (!before) return pending.set(parent, t);
+    const total = sum(before, t, mayOverwrite);
+    pending.set(parent, total);
+    if (!mayOverwrite) return;
+    if (total !== before) before.dispose();
+    t.dispose();
+  });
+}
+
 /**
  * Takes gradients from `root` back to the leaves, or, when `wanted` is given, to these entries and no further;
  * `arrive` sees the whole gradient of each entry.
@@ -127,20 +162,7 @@ function walk(
       arrive(node, g);
       const needs = node.parents.map((p) => p !== null && (useful === null || useful.has(p)));
       if (!node.leaf && (needs.includes(true) || node.isReleased)) {
-        const flow = tidy(() => distinct(g, node.apply(g, needs)));
-        node.parents.forEach((parent, i) => {
-          const t = flow[i];
-          if (!t) return;
-          if (!parent || !needs[i]) return t.dispose();
-          const before = pending.get(parent);
-          if (!before) return pending.set(parent, t);
-          const total = sum(before, t, !createGraph);
-          pending.set(parent, total);
-          if (!createGraph) {
-            if (total !== before) before.dispose();
-            t.dispose();
-          }
-        });
+        if (createGraph || !addsInPlace(node, g, pending)) pass(node, g, needs, pending, !createGraph);
         if (!retainGraph) node.release();
       }
       if (!createGraph && !g.isKept) g.dispose();
@@ -165,7 +187,7 @@ export function backward(root: TensorBase, gradient?: TensorBase, options: Backw
       leaf.grad = keep(sum(leaf.grad, g, false));
     } else {
       // The gradient may still be shared with another leaf (y = a + b), so each leaf holds memory of its own.
-      const own = createGraph || (g.storage.holders === 1 && g.isContiguous) ? alias(g) : copy(g);
+      const own = createGraph || isAlone(g) ? alias(g) : copy(g);
       own.node = createGraph ? g.node : null;
       leaf.grad = keep(own);
     }

@@ -62,7 +62,9 @@ export class TensorBase implements View, Disposable {
   get storage(): Storage {
     if (!this.#storage) {
       throw new FerrotypeError(
-        `this tensor of shape [${this.shape.join(", ")}] was disposed; keep it out of tidy, or return it from there`,
+        `this tensor of shape [${
+          this.shape.join(", ")
+        }] was disposed; keep it out of tidy, or return it from there`,
       );
     }
     return this.#storage;

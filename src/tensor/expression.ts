@@ -11,7 +11,13 @@
 import type { Backend, View } from "../backends/contract.ts";
 import { type DType, isFloat, isQuantized, promote } from "../core/dtype.ts";
 import { DeviceError, DTypeError } from "../core/errors.ts";
-import { broadcastShapes, broadcastStrides, contiguousStrides, sameShape, type Shape } from "../core/shape.ts";
+import {
+  broadcastShapes,
+  broadcastStrides,
+  contiguousStrides,
+  sameShape,
+  type Shape,
+} from "../core/shape.ts";
 import { type ComputeType, type Expr, input, type Program } from "../expr/nodes.ts";
 import { chain, differentiate, program, simplify, substitute, usedInputs } from "../expr/program.ts";
 import { alias, empty, TensorBase } from "./base.ts";
@@ -106,7 +112,9 @@ export function promoteOperands(name: string, operands: readonly Operand[]): DTy
   if (dtype === null) throw new DTypeError(`${name}: at least one operand must be a tensor`);
   if (dimensioned && single && category(single) > category(dimensioned)) dtype = promote(dimensioned, single);
   if (isQuantized(dtype)) {
-    throw new DTypeError(`${name}: ${dtype} weights take part in matrix products only; convert with .to({ dtype: "f32" })`);
+    throw new DTypeError(
+      `${name}: ${dtype} weights take part in matrix products only; convert with .to({ dtype: "f32" })`,
+    );
   }
   if (fraction && !isFloat(dtype)) return "f32";
   return number && dtype === "bool" ? "i32" : dtype;
@@ -115,7 +123,9 @@ export function promoteOperands(name: string, operands: readonly Operand[]): DTy
 function notAnOperand(name: string, x: unknown, position: number): DTypeError {
   const kind = x === null || x === undefined ? String(x) : Array.isArray(x) ? "a list" : `a ${typeof x}`;
   const given = ArrayBuffer.isView(x) ? "an array" : kind;
-  return new DTypeError(`${name}: operand ${position} is ${given}; pass a number or a tensor (tensor(…) makes one)`);
+  return new DTypeError(
+    `${name}: operand ${position} is ${given}; pass a number or a tensor (tensor(…) makes one)`,
+  );
 }
 
 /** The backend of `tensors`, which must share one. */
@@ -155,7 +165,9 @@ export function apply(
   const shape = commonShape(applied.name, tensors);
   const out = empty(shape, dtype, backend, applied.name);
   if (out.size > 0) {
-    backend.elementwise(programFor(applied, type), tensors.map((t) => broadcastView(t, shape)), scalars, [out]);
+    backend.elementwise(programFor(applied, type), tensors.map((t) => broadcastView(t, shape)), scalars, [
+      out,
+    ]);
   }
   if (isFloat(dtype) && wantsGradient(tensors)) recordApplied(applied, tensors, scalars, type, out);
   return out;

@@ -49,7 +49,9 @@ async function compare<T extends TensorBase>(
 ): Promise<true> {
   const { eps = 1e-6, atol = 1e-5, rtol = 1e-3 } = options;
   const reference = backendOf("reference");
-  const values = await Promise.all(inputs.map(async (t) => Float64Array.from(toNumbers(await readData(t), t.dtype))));
+  const values = await Promise.all(
+    inputs.map(async (t) => Float64Array.from(toNumbers(await readData(t), t.dtype))),
+  );
   const place = (i: number, data: Float64Array): T => fromData(data, inputs[i].shape, "f64", reference) as T;
   const leaves = values.map((v, i) => place(i, v));
   for (const leaf of leaves) asLeaf(leaf, true);
@@ -78,7 +80,9 @@ async function compare<T extends TensorBase>(
       const off = Math.abs(numeric - analytic[k]);
       if (!(off <= atol + rtol * Math.abs(numeric))) {
         throw new FerrotypeError(
-          `checkGradients: input ${i}, element ${k}: the gradient says ${analytic[k]}, a step of ${eps} measures ` +
+          `checkGradients: input ${i}, element ${k}: the gradient says ${
+            analytic[k]
+          }, a step of ${eps} measures ` +
             `${numeric}; they differ by ${off}`,
         );
       }

@@ -41,8 +41,13 @@ function usedByOp(device: DeviceName): Record<string, MemoryUse> {
  * ```
  */
 export function memory(options: MemoryOptions = {}): Record<string, DeviceMemory> {
-  return Object.fromEntries(activeBackends().map((backend): [string, DeviceMemory] => {
-    const { bytes, buffers } = backend.memory();
-    return [backend.name, options.byOp ? { bytes, buffers, byOp: usedByOp(backend.name) } : { bytes, buffers }];
-  }));
+  return Object.fromEntries(
+    activeBackends().map((backend): [string, DeviceMemory] => {
+      const { bytes, buffers } = backend.memory();
+      return [
+        backend.name,
+        options.byOp ? { bytes, buffers, byOp: usedByOp(backend.name) } : { bytes, buffers },
+      ];
+    }),
+  );
 }

@@ -22,6 +22,11 @@ export interface Gradient {
     saved: readonly TensorBase[],
     needs: readonly boolean[],
   ): readonly (TensorBase | null)[];
+  /**
+   * For an operation with one input that it reads a part of: adds the gradient to `total`, which is contiguous, in
+   * place. Without it a part's gradient is made as large as the input and then added.
+   */
+  addTo?(gradient: TensorBase, saved: readonly TensorBase[], total: TensorBase): void;
 }
 
 const none: readonly never[] = [];
@@ -68,6 +73,18 @@ export class TapeNode {
    * @throws {FerrotypeError} when the entry was released or a kept value was overwritten.
    */
   apply(gradient: TensorBase, needs: readonly boolean[]): readonly (TensorBase | null)[] {
+    return this.#checked().backward(gradient, this.saved, needs);
+  }
+
+  /** Adds the gradient of the one input to `total` in place; false where the operation cannot. Throws as apply does. */
+  addTo(gradient: TensorBase, total: TensorBase): boolean {
+    if (!this.#gradient?.addTo) return false;
+    this.#checked();
+    this.#gradient.addTo(gradient, this.saved, total);
+    return true;
+  }
+
+  #checked(): Gradient {
     if (!this.#gradient) {
       throw new FerrotypeError(
         `the gradient of ${this.name} was already taken and its values freed; ` +
@@ -75,14 +92,15 @@ export class TapeNode {
       );
     }
     this.saved.forEach((t, i) => {
-      if (t.storage.version !== this.#versions[i]) {
-        throw new FerrotypeError(
-          `a tensor of shape [${t.shape.join(", ")}] that the gradient of ${this.name} needs was changed in place; ` +
-            `take the gradient first, or change a copy`,
-        );
-      }
+      if (t.storage.version === this.#versions[i]) return;
+      throw new FerrotypeError(
+        `a tensor of shape [${
+          t.shape.join(", ")
+        }] that the gradient of ${this.name} needs was changed in place; ` +
+          `take the gradient first, or change a copy`,
+      );
     });
-    return this.#gradient.backward(gradient, this.saved, needs);
+    return this.#gradient;
   }
 
   /** Forgets what was kept; a later backward through it throws. */

@@ -31,7 +31,9 @@ export function toNumbers(data: DataArray, dtype: DType): ArrayLike<number> {
   if (dtype === "bf16") return Float32Array.from(data as Uint16Array, fromBf16);
   if (dtype === "i64") return Float64Array.from(data as BigInt64Array, Number);
   if (isQuantized(dtype)) {
-    throw new DTypeError(`${dtype} holds blocks of weights; convert it with .to({ dtype: "f32" }) to read numbers`);
+    throw new DTypeError(
+      `${dtype} holds blocks of weights; convert it with .to({ dtype: "f32" }) to read numbers`,
+    );
   }
   return data as ArrayLike<number>;
 }

@@ -108,12 +108,23 @@ export class ReduceMethods extends FunctionMethods {
   }
 
   /** Layer norm over the last axes. */
-  layerNorm(this: Tensor, normalizedShape: number | Shape, weight: Tensor | null = null, bias: Tensor | null = null, eps = 1e-5): Tensor {
+  layerNorm(
+    this: Tensor,
+    normalizedShape: number | Shape,
+    weight: Tensor | null = null,
+    bias: Tensor | null = null,
+    eps = 1e-5,
+  ): Tensor {
     return norms.layerNorm(this, normalizedShape, weight, bias, eps);
   }
 
   /** RMS norm over the last axes. */
-  rmsNorm(this: Tensor, normalizedShape: number | Shape, weight: Tensor | null = null, eps: number | null = null): Tensor {
+  rmsNorm(
+    this: Tensor,
+    normalizedShape: number | Shape,
+    weight: Tensor | null = null,
+    eps: number | null = null,
+  ): Tensor {
     return norms.rmsNorm(this, normalizedShape, weight, eps);
   }
 
