@@ -13,6 +13,7 @@ import { activationBytes, type ActivationForm } from "./activations.ts";
 import {
   blockBytes,
   emitBlocks,
+  emitConstants,
   emitScaled,
   emitScales,
   emitWeights,
@@ -46,6 +47,7 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
   const total = f.localArray("v128", 2), weights = f.localArray("v128", 2), scales = f.localArray("v128", 2);
   const small = f.local("v128"), signs = f.local("v128"), scale = f.local("v128");
   const dots = f.localArray("v128", 2);
+  const constants = emitConstants(f);
   emitZeros(f, total);
   emitBlocks(f, blocks, () => {
     if (dtype === "q8") emitZeros(f, dots);
@@ -57,7 +59,7 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
       }
     }
     for (let quad = 0; quad < quads; quad++) {
-      emitWeights(f, dtype, panel, quad, weights);
+      emitWeights(f, constants, dtype, panel, quad, weights);
       f.get(x);
       f.load("v128.load32_splat", 4 * quad);
       f.set(small);
@@ -78,7 +80,7 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
         emitDot(f, dots[half], w, small);
       });
     }
-    emitScales(f, panel, scales[0], scales[1]);
+    emitScales(f, constants, panel, scales[0], scales[1]);
     f.get(x);
     f.load("v128.load32_splat", dtype === "q8" ? 64 : 32);
     f.set(scale);
@@ -97,18 +99,24 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
 function emitUnpack(m: ModuleBuilder, _context: KernelContext, dtype: Quantized): FunctionBuilder {
   const f = m.function("unpack", { params: new Array(3).fill("i32"), export: false });
   const [panel, to, blocks] = f.params;
-  const weights = f.localArray("v128", 2), scales = f.localArray("v128", 2), many = f.local("v128");
+  const weights = f.localArray("v128", 2),
+    scales = f.localArray("v128", 2),
+    many = f.local("v128"),
+    eight = f.local("v128");
   const dots = f.localArray("v128", 2);
+  const constants = emitConstants(f);
   f.i8x16(64);
   f.set(many);
+  f.i8x16(8);
+  f.set(eight);
   emitBlocks(f, blocks, () => {
     emitZeros(f, dots);
     for (let quad = 0; quad < quads; quad++) {
-      emitWeights(f, dtype, panel, quad, weights);
+      emitWeights(f, constants, dtype, panel, quad, weights);
       weights.forEach((w, half) => {
         if (dtype === "q4") {
           f.get(w);
-          f.i8x16(8);
+          f.get(eight);
           f.op("i8x16.sub");
           f.set(w);
         }
@@ -118,7 +126,7 @@ function emitUnpack(m: ModuleBuilder, _context: KernelContext, dtype: Quantized)
         emitDot(f, dots[half], w, many);
       });
     }
-    emitScales(f, panel, scales[0], scales[1]);
+    emitScales(f, constants, panel, scales[0], scales[1]);
     scales.forEach((scale, half) => {
       f.get(to);
       f.get(scale);

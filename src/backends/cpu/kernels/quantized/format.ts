@@ -28,17 +28,45 @@ export const blockBytes: Readonly<Record<Quantized, number>> = { q8: 34, q4: 18 
 /** Groups of four k in a block. */
 export const quads = 8;
 
+/** Constants of a function, in locals: V8 would make them anew in every turn of a loop. */
+export interface Constants {
+  /** 15 in every byte. */
+  readonly nibble: Local;
+  /** Sign, and the upper bits of exponent and fraction, of an f16 shifted to where an f32 has them. */
+  readonly mask: Local;
+  /** What makes up for the difference of the exponents. */
+  readonly factor: Local;
+}
+
+/** Sets the constants of a function; call it before the loop. */
+export function emitConstants(f: FunctionBuilder): Constants {
+  const [nibble, mask, factor] = f.localArray("v128", 3);
+  f.i8x16(15);
+  f.set(nibble);
+  f.i32x4(0x8fffe000);
+  f.set(mask);
+  f.f32x4(2 ** 112);
+  f.set(factor);
+  return { nibble, mask, factor };
+}
+
 /** Converts the eight f16 scales at `at` into two vectors of f32. Scales are finite. */
-export function emitScales(f: FunctionBuilder, at: Local, low: Local, high: Local): void {
+export function emitScales(
+  f: FunctionBuilder,
+  { mask, factor }: Constants,
+  at: Local,
+  low: Local,
+  high: Local,
+): void {
   [low, high].forEach((to, i) => {
     f.get(at);
     f.load("v128.load16x4_s", 8 * i, 2);
     f.i32(13);
     f.op("i32x4.shl");
     // The sign, extended, is right above; exponent and fraction are where those of an f32 are, 112 too small.
-    f.i32x4(0x8fffe000);
+    f.get(mask);
     f.op("v128.and");
-    f.f32x4(2 ** 112);
+    f.get(factor);
     f.op("f32x4.mul");
     f.set(to);
   });
@@ -47,6 +75,7 @@ export function emitScales(f: FunctionBuilder, at: Local, low: Local, high: Loca
 /** Sets the two vectors of a quad of four k: rows 0 to 3 and rows 4 to 7. In q4 these are the nibbles, 0 to 15. */
 export function emitWeights(
   f: FunctionBuilder,
+  { nibble }: Constants,
   dtype: Quantized,
   panel: Local,
   quad: number,
@@ -64,12 +93,15 @@ export function emitWeights(
   f.get(panel);
   f.load("v128.load", at + 16 * quad, 2);
   f.tee(pair[1]);
-  f.i8x16(15);
+  f.get(nibble);
   f.op("v128.and");
   f.set(pair[0]);
+  // A shift of words and a mask: shifts of bytes are several instructions.
   f.get(pair[1]);
   f.i32(4);
-  f.op("i8x16.shr_u");
+  f.op("i16x8.shr_u");
+  f.get(nibble);
+  f.op("v128.and");
   f.set(pair[1]);
 }
 

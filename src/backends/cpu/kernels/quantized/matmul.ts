@@ -35,7 +35,7 @@ export function matmulQuantized(
   b: View,
   out: View,
   epilogue?: Epilogue,
-  method: Method = methodFor(engine.context),
+  method: Method = methodFor(engine.context, out.shape[out.shape.length - 2] === 1),
 ): void {
   const dtype = b.dtype as Quantized;
   if (!product.read(a, b, out, epilogue?.inputs ?? noInputs)) return;

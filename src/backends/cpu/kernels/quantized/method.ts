@@ -1,9 +1,9 @@
 /**
- * The two ways to multiply quantised weights with activations, and which of them a machine gets.
+ * The two ways to multiply quantised weights with activations, and how to tell which one suits a machine.
  *
  * Where the relaxed dot instruction of bytes is one instruction of the machine (AVX-VNNI, ARM's dot product), bytes are
- * multiplied (`bytes.ts`). Elsewhere it stands for several, and saturates on its way; then 16-bit words are twice as
- * fast (`words.ts`). A product of 255 and 127 tells one from the other.
+ * multiplied (`bytes.ts`). Elsewhere it stands for several, and saturates on its way; then 16-bit words are about as
+ * fast, and more exact (`words.ts`). A product of 255 and 127 tells one from the other.
  *
  * @module
  */

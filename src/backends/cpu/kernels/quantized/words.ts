@@ -12,6 +12,7 @@ import {
   blockBytes,
   blockWeights,
   emitBlocks,
+  emitConstants,
   emitScaled,
   emitScales,
   emitWeights,
@@ -55,11 +56,12 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
     start = f.local("v128");
   // For rows 0 to 3 and 4 to 7: products of the first two rows, and of the others; two lanes a row.
   const dots = [f.localArray("v128", 2), f.localArray("v128", 2)];
+  const constants = emitConstants(f);
   emitZeros(f, total);
   emitBlocks(f, blocks, () => {
     for (const pair of dots) emitZeros(f, pair);
     for (let quad = 0; quad < quads; quad++) {
-      emitWeights(f, dtype, panel, quad, weights);
+      emitWeights(f, constants, dtype, panel, quad, weights);
       f.get(x);
       f.load("v128.load64_splat", 8 * quad, 4);
       f.set(activations);
@@ -72,7 +74,7 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
         });
       });
     }
-    emitScales(f, panel, scales[0], scales[1]);
+    emitScales(f, constants, panel, scales[0], scales[1]);
     f.get(x);
     f.load("v128.load32_splat", 2 * blockWeights);
     f.set(scale);
@@ -111,14 +113,17 @@ function emitUnpack(m: ModuleBuilder, _context: KernelContext, dtype: Quantized)
   const f = m.function("unpack", { params: new Array(3).fill("i32"), export: false });
   const [panel, to, blocks] = f.params;
   const weights = f.localArray("v128", 2), scales = f.localArray("v128", 2);
-  const low = f.local("v128"), high = f.local("v128");
+  const low = f.local("v128"), high = f.local("v128"), eight = f.local("v128");
+  const constants = emitConstants(f);
+  f.i8x16(8);
+  f.set(eight);
   emitBlocks(f, blocks, () => {
     for (let quad = 0; quad < quads; quad++) {
-      emitWeights(f, dtype, panel, quad, weights);
+      emitWeights(f, constants, dtype, panel, quad, weights);
       weights.forEach((w, half) => {
         if (dtype === "q4") {
           f.get(w);
-          f.i8x16(8);
+          f.get(eight);
           f.op("i8x16.sub");
           f.set(w);
         }
@@ -137,7 +142,7 @@ function emitUnpack(m: ModuleBuilder, _context: KernelContext, dtype: Quantized)
         });
       });
     }
-    emitScales(f, panel, scales[0], scales[1]);
+    emitScales(f, constants, panel, scales[0], scales[1]);
     scales.forEach((scale, half) => {
       f.get(to);
       f.get(scale);
