@@ -8,7 +8,7 @@
  * |---|---|
  * | `--runtime deno,node` | only these runtimes |
  * | `--jobs 2` | so many processes at a time (default: the cores, at most 4) |
- * | `--no-install` | do not install a missing runtime with npm |
+ * | `--no-install` | do not install missing runtimes and rivals with npm |
  * | `--verbose` | everything the test processes print |
  *
  * The last line is `N passed, N failed` (and `, N skipped`), over all runtimes; the exit status is 1 when a test
@@ -17,14 +17,14 @@
  * @module
  */
 import { spawn } from "node:child_process";
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { repository } from "./_data.ts";
 import { parseJUnit, type TestResult } from "./_junit.ts";
-import { findRuntimes, type FoundRuntime, runtimeKinds } from "./_runtimes.ts";
+import { findRuntimes, type FoundRuntime, installWithNpm, runtimeKinds } from "./_runtimes.ts";
 
 /** A test file that takes longer than this is stopped and counts as failed, in milliseconds. */
 const fileTimeout = 240_000;
@@ -118,6 +118,12 @@ const { found, missing } = findRuntimes(
   runtimeKinds.filter((kind) => wanted === undefined || wanted.includes(kind.name)),
   !options["no-install"],
 );
+const rivals = join(repository, "tests", "rivals");
+if (!options["no-install"] && !existsSync(join(rivals, "node_modules"))) {
+  console.log("Installing the programs that results are compared with, with npm …");
+  const failure = installWithNpm(rivals);
+  if (failure !== null) console.log(`${failure}; the tests that need them are skipped`);
+}
 const reports = mkdtempSync(join(tmpdir(), "ferrotype-tests-"));
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const skips = new Map<string, Map<string, number>>();

@@ -1,0 +1,140 @@
+/**
+ * Prediction intervals that keep their promise without assuming how errors are distributed: split conformal
+ * prediction (Papadopoulos et al. 2002; Lei et al. 2018, "Distribution-free predictive inference for regression").
+ *
+ * The half width is an order statistic of |value − truth| of rows that the model had not seen. If new rows come from
+ * where those came from, a share of at least `level` of them falls inside: rank ⌈(n + 1)·level⌉ of n residuals. Residuals
+ * from every fold of a cross-validation are pooled (cross-conformal, Vovk 2015), which holds closely rather than
+ * exactly; so coverage is also measured, each fold against the other folds' residuals.
+ *
+ * @module
+ */
+
+import { OptionError, ShapeError } from "../core/errors.ts";
+
+function checkLevel(level: number): void {
+  if (!(level > 0 && level < 1)) {
+    throw new OptionError(`the level of an interval is between 0 and 1, not ${level}`);
+  }
+}
+
+/** The rank, from 1, of the residual that is the half width; above `count` there are too few for this level. */
+function rankOf(count: number, level: number): number {
+  // 100·0.55 comes out as 55.00000000000001, which must not become rank 56.
+  return Math.ceil((count + 1) * level - 1e-9);
+}
+
+/**
+ * The half width of the interval at `level`, in the target's unit: a share of at least `level` of new rows lies
+ * within it. Infinite when there are fewer than level / (1 − level) residuals (19 for 0.95), which cannot promise that.
+ *
+ * @param sorted |value − truth| of rows not seen in training, ascending; evenly thinned ones do as well
+ */
+export function conformalRadius(sorted: ArrayLike<number>, level: number): number {
+  checkLevel(level);
+  const rank = rankOf(sorted.length, level);
+  return rank > sorted.length ? Infinity : sorted[rank - 1];
+}
+
+/** Ascending absolute values of `errors`, each finite. */
+export function sortedResiduals(errors: ArrayLike<number>): Float64Array<ArrayBuffer> {
+  const residuals = Float64Array.from(errors, Math.abs);
+  const bad = residuals.findIndex((residual) => !Number.isFinite(residual));
+  if (bad >= 0) throw new OptionError(`the residual of row ${bad} is ${errors[bad]}`);
+  return residuals.sort();
+}
+
+/**
+ * At most `limit` evenly spaced order statistics of ascending residuals, first and last included: what a model file
+ * keeps. Each position is rounded up, so that a half width read from them errs to the wide side.
+ */
+export function thinResiduals(sorted: ArrayLike<number>, limit = 401): Float32Array<ArrayBuffer> {
+  if (!Number.isInteger(limit) || limit < 2) {
+    throw new OptionError(`at least 2 residuals are kept, not ${limit}`);
+  }
+  if (sorted.length <= limit) return Float32Array.from(sorted);
+  return Float32Array.from(
+    { length: limit },
+    (_, i) => sorted[Math.ceil(i * (sorted.length - 1) / (limit - 1))],
+  );
+}
+
+/** The share of rows whose target lies in its interval, ends included, in [0, 1]. */
+export function coverage(
+  targets: ArrayLike<number>,
+  lower: ArrayLike<number>,
+  upper: ArrayLike<number>,
+): number {
+  if (targets.length === 0) throw new ShapeError("coverage of no rows: at least one is needed");
+  if (lower.length !== targets.length || upper.length !== targets.length) {
+    throw new ShapeError(
+      `coverage was given ${targets.length} targets, ${lower.length} lower and ${upper.length} upper ends`,
+    );
+  }
+  let inside = 0;
+  for (let row = 0; row < targets.length; row++) {
+    if (targets[row] >= lower[row] && targets[row] <= upper[row]) inside++;
+  }
+  return inside / targets.length;
+}
+
+/** A half width, and how it did on rows that it was not made from. */
+export interface ConformalInterval {
+  /** The share of rows it is meant to hold. */
+  readonly level: number;
+  /** The half width: an interval is value ± radius, in the target's unit; infinite when there are too few rows. */
+  readonly radius: number;
+  /** The share of held-out rows that intervals made without them did hold. */
+  readonly coverage: number;
+  /** The number of residuals the half width was made from. */
+  readonly count: number;
+}
+
+/** Split conformal: the half width from `calibration` errors, its coverage measured on `test` errors of other rows. */
+export function splitConformal(
+  calibration: ArrayLike<number>,
+  test: ArrayLike<number>,
+  level = 0.9,
+): ConformalInterval {
+  if (test.length === 0) throw new ShapeError("coverage of no rows: at least one is needed");
+  const radius = conformalRadius(sortedResiduals(calibration), level);
+  let inside = 0;
+  for (let row = 0; row < test.length; row++) if (Math.abs(test[row]) <= radius) inside++;
+  return { level, radius, coverage: inside / test.length, count: calibration.length };
+}
+
+/**
+ * Cross-conformal: the half width from the out-of-fold errors of all rows; its coverage is that of each fold's rows in
+ * the intervals that the other folds' errors give, over all folds.
+ *
+ * @param errors value − truth of each row, predicted by the model that had not seen its fold. `[rows]`
+ * @param folds the fold of each row; at least two differ. `[rows]`
+ */
+export function crossConformal(
+  errors: ArrayLike<number>,
+  folds: ArrayLike<number>,
+  level = 0.9,
+): ConformalInterval {
+  checkLevel(level);
+  if (folds.length !== errors.length) {
+    throw new ShapeError(`cross-conformal was given ${errors.length} errors and ${folds.length} folds`);
+  }
+  const names = [...new Set(Array.from(folds))];
+  if (names.length < 2) {
+    throw new ShapeError(`cross-conformal needs rows of at least 2 folds, not of ${names.length}`);
+  }
+  const all = Array.from(errors);
+  let inside = 0;
+  for (const name of names) {
+    const radius = conformalRadius(sortedResiduals(all.filter((_, row) => folds[row] !== name)), level);
+    for (let row = 0; row < all.length; row++) {
+      if (folds[row] === name && Math.abs(all[row]) <= radius) inside++;
+    }
+  }
+  return {
+    level,
+    radius: conformalRadius(sortedResiduals(all), level),
+    coverage: inside / all.length,
+    count: all.length,
+  };
+}
