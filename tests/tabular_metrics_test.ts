@@ -321,6 +321,34 @@ describe("a bootstrap interval", () => {
     assert.ok(bca.lower > percentile.lower && bca.upper > percentile.upper);
   });
 
+  it("cuts where Efron's formula says with BCa", () => {
+    const data = values.slice(0, 25), resamples = 500, level = 0.8;
+    const seen: number[] = [];
+    const variance = (rows: Uint32Array) => {
+      const mean = meanOf(data)(rows);
+      let sum = 0;
+      for (const row of rows) sum += (data[row] - mean) ** 2;
+      seen.push(sum / rows.length);
+      return sum / rows.length;
+    };
+    const { lower, upper } = bootstrapInterval(variance, 25, { resamples, level, method: "bca" });
+    const value = seen[0],
+      drawn = seen.slice(1, resamples + 1).sort((a, b) => a - b),
+      left = seen.slice(resamples + 1);
+    assert.equal(left.length, 25);
+    const z0 = normalQuantile(drawn.filter((result) => result < value).length / resamples);
+    const deviations = left.map((one) => left.reduce((a, b) => a + b) / 25 - one);
+    const a = deviations.reduce((sum, d) => sum + d ** 3, 0) / 6 /
+      deviations.reduce((sum, d) => sum + d * d, 0) ** 1.5;
+    const cut = (z: number) => {
+      const at = normalCdf(z0 + (z0 + z) / (1 - a * (z0 + z))) * (resamples - 1), i = Math.floor(at);
+      return drawn[i] + (at - i) * (drawn[i + 1] - drawn[i]);
+    };
+    assert.ok(z0 > 0.05 && Math.abs(a) > 0.01, "the variance of a sample is biased, and skewed");
+    near(lower, cut(normalQuantile(0.1)), 1e-9);
+    near(upper, cut(normalQuantile(0.9)), 1e-9);
+  });
+
   it("leaves out resamples that have no metric", () => {
     const scores = binary([0, 0, 0, 1], [0.1, 0.2, 0.3, 0.4]);
     const interval = bootstrapInterval((rows) => auc(takeClassRows(scores, rows)), 4);
