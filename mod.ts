@@ -34,6 +34,7 @@ export {
   type MemoryOptions,
   noGrad,
   setDefaultDevice,
+  type TensorBase,
   tidy,
   valueAndGrad,
 } from "./src/tensor/mod.ts";

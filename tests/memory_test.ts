@@ -328,20 +328,20 @@ eachDevice((device) => {
     "collection",
     { skip: collect ? false : "this runtime does not let a program call its collector" },
     () => {
-      it("frees what nobody disposed, graphs included", async () => {
+      // Collection and its callbacks come when the runtime likes.
+      const collected = async (waste: () => void): Promise<void> => {
         const before = buffers();
-        const waste = (): void => {
-          for (let i = 0; i < 200; i++) leaf(100).mul(2).exp().sum();
-        };
-        waste();
+        for (let i = 0; i < 200; i++) waste();
         assert.ok(buffers() - before >= 200);
-        // Collection and its callbacks come when the runtime likes.
         for (let i = 0; i < 50 && buffers() > before + 20; i++) {
           collect?.();
           await new Promise((resolve) => setTimeout(resolve, 5));
         }
         assert.ok(buffers() - before <= 20, `${buffers() - before} buffers are left`);
-      });
+      };
+      it("frees what nobody disposed, graphs included", () => collected(() => leaf(100).mul(2).exp().sum()));
+      it("frees what a scope returned", () => collected(() => tidy(() => leaf(100).mul(2).exp().sum())));
+      it("frees what was kept", () => collected(() => tidy(() => void keep(ones(10).exp()))));
     },
   );
 });

@@ -5,7 +5,7 @@
  */
 export * from "./activations.ts";
 export * from "./attention.ts";
-export { copyInto } from "./bridge.ts";
+export { copyInto, type Operand } from "./bridge.ts";
 export * from "./conv.ts";
 export {
   arange,
@@ -29,6 +29,11 @@ export * from "./index.ts";
 export * from "./join.ts";
 export * from "./losses.ts";
 export * from "./matmul.ts";
+export * from "./methods/elementwise.ts";
+export * from "./methods/functions.ts";
+export * from "./methods/products.ts";
+export * from "./methods/reduce.ts";
+export * from "./methods/views.ts";
 export * from "./norm.ts";
 export * from "./random.ts";
 export * from "./reduce.ts";

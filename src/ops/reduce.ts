@@ -8,8 +8,10 @@
 import { type DType, isFloat } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { contiguousStrides, formatShape, normalizeAxes, normalizeAxis, type Shape } from "../core/shape.ts";
-import type { ReduceKind } from "../backends/contract.ts";
-import { isRecording, noGrad, tidy } from "../tensor/mod.ts";
+import type { Epilogue, ReduceKind } from "../backends/contract.ts";
+import { binary, input, scalar } from "../expr/nodes.ts";
+import { program } from "../expr/program.ts";
+import { computeType, isRecording, noGrad, tidy } from "../tensor/mod.ts";
 import { alias, empty, record } from "./bridge.ts";
 import { eye } from "./create.ts";
 import { add, div, eq, gt, mul, ne, sub, where } from "./elementwise.ts";
@@ -38,10 +40,25 @@ function keepdimOf(option: KeepDim): boolean {
 }
 
 /** Reduces without recording; the result keeps the reduced axes as 1. */
-function reduced(kind: ReduceKind, x: Tensor, axes: readonly number[], dtype: DType): Tensor {
+function reduced(
+  kind: ReduceKind,
+  x: Tensor,
+  axes: readonly number[],
+  dtype: DType,
+  epilogue?: Epilogue,
+): Tensor {
   const out = empty(x.shape.map((n, i) => axes.includes(i) ? 1 : n), dtype, x.backend, kind);
-  if (out.size) x.backend.reduce(kind, null, [x], [], axes, out);
+  if (out.size) x.backend.reduce(kind, null, [x], [], axes, out, epilogue);
   return out;
+}
+
+/** Divides results by a number as they are stored. */
+function dividedBy(n: number, dtype: DType): Epilogue {
+  const quotient = program(computeType(dtype), [binary("div", input(0), scalar(0))], {
+    inputs: 1,
+    scalars: 1,
+  });
+  return { program: quotient, inputs: [], scalars: [n] };
 }
 
 /** `kept` (reduced axes as 1) without those axes, when they are not to be kept. Takes kept over. */
@@ -77,6 +94,13 @@ function total(x: Tensor, axes: readonly number[], keepdim: boolean, dtype: DTyp
   return record("sum", out, [x], [], (g) => [expand(reshape(toDType(g, own), kept), shape)]);
 }
 
+/** The sum in `dtype` divided by the count, which rides along as the reduction's epilogue. */
+function average(x: Tensor, axes: readonly number[], keepdim: boolean, dtype: DType): Tensor {
+  const own = x.dtype, shape = x.shape, kept = keptShape(shape, axes), n = count(shape, axes);
+  const out = drop(reduced("sum", x, axes, dtype, dividedBy(n, dtype)), axes, keepdim);
+  return record("mean", out, [x], [], (g) => [expand(reshape(div(toDType(g, own), n), kept), shape)]);
+}
+
 /** What sums of `dtype` are made in: bool and u8 in i32. */
 function sumType(dtype: DType): DType {
   return dtype === "bool" || dtype === "u8" ? "i32" : dtype;
@@ -93,7 +117,7 @@ export function mean(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
   const result = isFloat(x.dtype) ? x.dtype : "f32", wide = x.dtype === "f64" ? "f64" : "f32";
   return tidy(() => {
     const from = isFloat(x.dtype) ? x : toDType(x, "f32");
-    return toDType(div(total(from, axes, keepdimOf(keepdim), wide), count(x.shape, axes)), result);
+    return toDType(average(from, axes, keepdimOf(keepdim), wide), result);
   });
 }
 

@@ -6,11 +6,11 @@
  *
  * @module
  */
-import type { Backend, DeviceName, View } from "../backends/contract.ts";
+import type { Backend, DeviceName } from "../backends/contract.ts";
 import { byteSize, type DType } from "../core/dtype.ts";
 import { FerrotypeError } from "../core/errors.ts";
 import { contiguousStrides, isContiguous, type Shape, sizeOf } from "../core/shape.ts";
-import { track } from "./lifetime.ts";
+import { isScopeOpen, track } from "./lifetime.ts";
 import { Storage } from "./storage.ts";
 import type { TapeNode } from "./tape.ts";
 
@@ -20,15 +20,18 @@ const collected = new FinalizationRegistry<Storage>((storage) => storage.release
 export interface TensorParts {
   /** The memory; the new tensor becomes one of its holders (the caller's hold passes to it). */
   storage: Storage;
+  /** The element type. */
   dtype: DType;
+  /** Sizes, outermost first. */
   shape: Shape;
+  /** Steps between neighbours, in elements. */
   strides: readonly number[];
-  /** In elements. */
+  /** Where the first element lies, in elements. */
   offset: number;
 }
 
 /** Memory, lifetime and gradient bookkeeping of a tensor. Use the subclass `Tensor`. */
-export class TensorBase implements View, Disposable {
+export class TensorBase implements Disposable {
   /** Sizes of the axes, outermost first. */
   readonly shape: Shape;
   /** The element type. */
@@ -40,13 +43,23 @@ export class TensorBase implements View, Disposable {
   /** How many elements it has. */
   readonly size: number;
   #storage: Storage | null;
+  #watched = false;
   #grad: TensorBase | null = null;
-  /** The tape entry that made it, or the entry that stands for it as a leaf; null while it needs no gradient. */
+  /**
+   * The tape entry that made it, or the entry that stands for it as a leaf; null while it needs no gradient.
+   * @internal
+   */
   node: TapeNode | null = null;
-  /** Whether `tidy` leaves it alone (see `keep`). */
+  /**
+   * Whether `tidy` leaves it alone (see `keep`).
+   * @internal
+   */
   isKept = false;
 
-  /** Wraps memory; `parts.storage` is taken over, not held again. `tidy` looks after it when `tracked`. */
+  /**
+   * Wraps memory; `parts.storage` is taken over, not held again. `tidy` looks after it when `tracked`.
+   * @internal
+   */
   constructor(parts: TensorParts, tracked = true) {
     this.#storage = parts.storage;
     this.dtype = parts.dtype;
@@ -54,11 +67,23 @@ export class TensorBase implements View, Disposable {
     this.strides = parts.strides;
     this.offset = parts.offset;
     this.size = sizeOf(parts.shape);
-    collected.register(this, parts.storage, this);
-    if (tracked) track(this);
+    if (tracked ? !track(this) : !isScopeOpen()) this.watch();
   }
 
-  /** The memory. @throws {FerrotypeError} after dispose. */
+  /**
+   * Lets the garbage collector free the memory; not needed while a scope holds the tensor and frees it itself.
+   * @internal
+   */
+  watch(): void {
+    if (this.#watched || !this.#storage) return;
+    this.#watched = true;
+    collected.register(this, this.#storage, this);
+  }
+
+  /**
+   * The memory. @throws {FerrotypeError} after dispose.
+   * @internal
+   */
   get storage(): Storage {
     if (!this.#storage) {
       throw new FerrotypeError(
@@ -70,12 +95,18 @@ export class TensorBase implements View, Disposable {
     return this.#storage;
   }
 
-  /** The device memory (part of {@link View}). */
+  /**
+   * The device memory, as backends see it.
+   * @internal
+   */
   get buffer(): Storage["buffer"] {
     return this.storage.buffer;
   }
 
-  /** The backend that holds it. */
+  /**
+   * The backend that holds it.
+   * @internal
+   */
   get backend(): Backend {
     return this.storage.backend;
   }
@@ -116,7 +147,7 @@ export class TensorBase implements View, Disposable {
   /** Gives the memory back, unless views of it are still alive. Safe to call twice. */
   dispose(): void {
     if (!this.#storage) return;
-    collected.unregister(this);
+    if (this.#watched) collected.unregister(this);
     this.#storage.release();
     this.#storage = null;
     this.#grad?.dispose();
@@ -130,7 +161,8 @@ export class TensorBase implements View, Disposable {
   }
 }
 
-type TensorClass = new (parts: TensorParts, tracked?: boolean) => TensorBase;
+/** A class of tensors. */
+export type TensorClass = new (parts: TensorParts, tracked?: boolean) => TensorBase;
 let tensorClass: TensorClass = TensorBase;
 
 /** Called once by the class that carries the operations. */

@@ -48,7 +48,8 @@ export interface Applied {
 }
 
 /** The gradient of one input: an expression over (gradient, then what is kept). */
-interface AppliedGradient {
+export interface AppliedGradient {
+  /** The expression, prepared. */
   readonly applied: Applied;
   /** Which of the inputs it reads; number `inputs` stands for the result. */
   readonly reads: readonly number[];

@@ -16,8 +16,6 @@ export interface GradOptions {
   argnums?: number | readonly number[];
 }
 
-type Result<T> = T | T[];
-
 /** Whether `root` depends on anything besides `own` that wants a gradient. */
 function dependsOnOthers(root: TapeNode, own: readonly (TapeNode | null)[]): boolean {
   return history(root).some((node) => node.leaf !== null && !own.includes(node));
@@ -39,7 +37,7 @@ function dependsOnOthers(root: TapeNode, own: readonly (TapeNode | null)[]): boo
 export function valueAndGrad<T extends TensorBase>(
   f: (...args: T[]) => T,
   options: GradOptions = {},
-): (...args: T[]) => [value: T, gradient: Result<T>] {
+): (...args: T[]) => [value: T, gradient: T | T[]] {
   const { argnums = 0 } = options;
   const list = typeof argnums === "number" ? [argnums] : argnums;
   return (...args) => {
@@ -47,7 +45,7 @@ export function valueAndGrad<T extends TensorBase>(
       if (!args[k]) throw new FerrotypeError(`grad: argument ${k} was asked for, ${args.length} were given`);
     }
     const outside = isRecording();
-    const run = (): [T, Result<T>] => {
+    const run = (): [T, T | T[]] => {
       const variables = args.slice();
       for (const k of list) variables[k] = variable(args[k], outside) as T;
       const value = f(...variables);
@@ -87,7 +85,7 @@ export function grad<T extends TensorBase>(
 export function grad<T extends TensorBase>(
   f: (...args: T[]) => T,
   options: GradOptions = {},
-): (...args: T[]) => Result<T> {
+): (...args: T[]) => T | T[] {
   const both = valueAndGrad(f, options);
   return (...args) => both(...args)[1];
 }

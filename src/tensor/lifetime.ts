@@ -23,9 +23,16 @@ interface Scope {
 const scopes: Scope[] = [];
 let nodesMade = 0;
 
-/** Puts a new tensor under the care of the innermost scope. */
-export function track(tensor: TensorBase): void {
-  if (scopes.length) scopes[scopes.length - 1].tensors.push(tensor);
+/** Puts a new tensor under the care of the innermost scope; false where there is none. */
+export function track(tensor: TensorBase): boolean {
+  if (!scopes.length) return false;
+  scopes[scopes.length - 1].tensors.push(tensor);
+  return true;
+}
+
+/** Whether there is a scope now. */
+export function isScopeOpen(): boolean {
+  return scopes.length > 0;
 }
 
 /** The number of a new tape entry: entries count up, so none leads to one with a higher number. */
@@ -41,6 +48,7 @@ export function trackNode(node: TapeNode): void {
 /** Takes `tensor` out of the care of every `tidy`: parameters, gradients and optimizer state outlive a step. */
 export function keep<T extends TensorBase>(tensor: T): T {
   tensor.isKept = true;
+  tensor.watch();
   return tensor;
 }
 
@@ -91,14 +99,16 @@ function close(scope: Scope, result: unknown): void {
     for (const tensor of returned ?? []) markNodes(tensor.node, scope.start, alive);
     for (const tensor of scope.tensors) if (tensor.isKept) markNodes(tensor.node, scope.start, alive);
     for (const node of scope.nodes) {
-      if (alive.has(node)) outer?.nodes.push(node);
-      else node.release();
+      if (!alive.has(node)) node.release();
+      else if (outer) outer.nodes.push(node);
+      else for (const kept of node.saved) kept.watch();
     }
   }
   for (const tensor of scope.tensors) {
     if (tensor.isDisposed || tensor.isKept) continue;
-    if (returned?.has(tensor)) outer?.tensors.push(tensor);
-    else tensor.dispose();
+    if (!returned?.has(tensor)) tensor.dispose();
+    else if (outer) outer.tensors.push(tensor);
+    else tensor.watch();
   }
 }
 

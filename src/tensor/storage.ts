@@ -15,7 +15,9 @@ const live = liveStorages as Set<Storage>;
 
 /** One piece of device memory with a count of its holders. */
 export class Storage {
+  /** Where it lives. */
   readonly backend: Backend;
+  /** The device's memory. */
   readonly buffer: DeviceBuffer;
   /** The operation that made it, for `memory({ byOp: true })`. */
   readonly madeBy: string;

@@ -71,7 +71,7 @@ export function fromNumbers(values: ArrayLike<number | bigint | boolean>, dtype:
   }
 }
 
-/** @throws {DTypeError} when `backend` holds no tensors of `dtype`. */
+/** Checks that `backend` holds tensors of `dtype`. @throws {DTypeError} when it does not. */
 export function demandDType(dtype: DType, backend: Backend): void {
   if (backend.supports(dtype)) return;
   const advice = dtype === "f64" ? `use f32, or device "reference"` : "use another dtype or device";
