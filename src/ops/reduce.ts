@@ -52,13 +52,13 @@ function reduced(
   return out;
 }
 
+// One object, so that its program is made once.
+const quotient = binary("div", input(0), scalar(0));
+
 /** Divides results by a number as they are stored. */
 function dividedBy(n: number, dtype: DType): Epilogue {
-  const quotient = program(computeType(dtype), [binary("div", input(0), scalar(0))], {
-    inputs: 1,
-    scalars: 1,
-  });
-  return { program: quotient, inputs: [], scalars: [n] };
+  const divide = program(computeType(dtype), [quotient], { inputs: 1, scalars: 1 });
+  return { program: divide, inputs: [], scalars: [n] };
 }
 
 /** `kept` (reduced axes as 1) without those axes, when they are not to be kept. Takes kept over. */
