@@ -31,6 +31,10 @@ export const doctor: Command = {
         found.threads.detail ? `: ${found.threads.detail}` : ""
       }`,
     );
+    await line(
+      "blas",
+      `${found.blas.available ? "yes" : "no"}${found.blas.detail ? `: ${found.blas.detail}` : ""}`,
+    );
     for (const [name, a] of Object.entries(found.wasm)) {
       await line(name, a.available ? "yes" : `no: ${a.detail ?? "the engine does not have it"}`);
     }

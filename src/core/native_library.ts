@@ -78,6 +78,11 @@ export interface NativeLibrary<S extends Record<string, NativeSignature> = Recor
    * else it is good until the memory grows.
    */
   addressOf(view: ArrayBufferView): number;
+  /**
+   * Text of a JavaScript function without parameters that opens the library in another thread of this process and
+   * returns the function of this name, with arguments as here.
+   */
+  functionSource(name: keyof S & string): string;
   /** Unloads the library. Calling a function afterwards is an error of the caller. */
   close(): void;
 }

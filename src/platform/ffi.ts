@@ -24,6 +24,8 @@ interface Binder {
     symbols: Record<string, { parameters: string[]; result: string }>,
   ): { functions: Record<string, RawFunction>; close(): void };
   addressOf(view: ArrayBufferView): number;
+  /** Text of an expression that gives the functions of a library in another thread. */
+  openSource(path: string, symbols: Record<string, { parameters: string[]; result: string }>): string;
 }
 
 /**
@@ -66,13 +68,26 @@ function bind<S extends Record<string, NativeSignature>>(
     path,
     functions: functions as { [K in keyof S]: NativeFunction<S[K]> },
     addressOf: (view) => binder.addressOf(view),
+    functionSource(name) {
+      const { parameters } = symbols[name]!;
+      const names = parameters.map((_, i) => `x${i}`);
+      const given = names.map((x, i) => binder.needsBigInt && isWide(parameters[i]!) ? `BigInt(${x})` : x);
+      const open = binder.openSource(path, { [name]: Object.fromEntries(named)[name]! });
+      return `() => { const call = ${open}.${name}; return (${names.join(", ")}) => call(${
+        given.join(", ")
+      }); }`;
+    },
     close: () => opened.close(),
   };
 }
 
+function isWide(type: NativeType): boolean {
+  return type === "i64" || type === "address";
+}
+
 /** Converts what a runtime takes or gives otherwise than promised; most functions stay as they are. */
 function adapt(binder: Binder, call: RawFunction, { parameters, result }: NativeSignature): RawFunction {
-  const wide = parameters.map((type) => type === "i64" || type === "address");
+  const wide = parameters.map(isWide);
   const converted = binder.needsBigInt && wide.includes(true)
     ? (...values: unknown[]) =>
       call(...values.map((value, i) => wide[i] ? BigInt(value as number | bigint) : value))
@@ -80,6 +95,12 @@ function adapt(binder: Binder, call: RawFunction, { parameters, result }: Native
   if (result === "address") return (...values) => Number(converted(...values) ?? 0);
   if (result === "i64") return (...values) => BigInt(converted(...values) as number | bigint);
   return converted;
+}
+
+/** Why native libraries cannot be opened here; null when they can. */
+export function nativeLibraryReason(): string | null {
+  const binder = findBinder();
+  return typeof binder === "string" ? binder : null;
 }
 
 /** How this runtime does it, or why it does not. */
@@ -108,6 +129,7 @@ function denoBinder(): Binder {
       return { functions: library.symbols, close: () => library.close() };
     },
     addressOf: (view) => Number(deno.UnsafePointer.value(deno.UnsafePointer.of(view))),
+    openSource: (path, symbols) => `Deno.dlopen(${JSON.stringify(path)}, ${JSON.stringify(symbols)}).symbols`,
   };
 }
 
@@ -122,18 +144,24 @@ interface BunFfi {
 
 function bunBinder(): Binder {
   const ffi = rawBuiltinModule("bun:ffi") as BunFfi;
+  const renamed = (symbols: Record<string, { parameters: string[]; result: string }>) =>
+    Object.fromEntries(
+      Object.entries(symbols).map((
+        [name, { parameters, result }],
+      ) => [name, { args: parameters, returns: result }]),
+    );
   return {
     types: { ...plainTypes, pointer: "ptr", address: "u64" },
     needsBigInt: false,
     open(path, symbols) {
-      const named = Object.entries(symbols).map(([name, { parameters, result }]) => [name, {
-        args: parameters,
-        returns: result,
-      }]);
-      const library = ffi.dlopen(path, Object.fromEntries(named));
+      const library = ffi.dlopen(path, renamed(symbols));
       return { functions: library.symbols, close: () => library.close() };
     },
     addressOf: (view) => ffi.ptr(view),
+    openSource: (path, symbols) =>
+      `process.getBuiltinModule("bun:ffi").dlopen(${JSON.stringify(path)}, ${
+        JSON.stringify(renamed(symbols))
+      }).symbols`,
   };
 }
 
@@ -149,6 +177,13 @@ interface NodeFfi {
 function nodeBinder(): Binder | null {
   const ffi = withoutWarnings(() => rawBuiltinModule("node:ffi") as NodeFfi | undefined);
   if (typeof ffi?.dlopen !== "function") return null;
+  const renamed = (symbols: Record<string, { parameters: string[]; result: string }>) =>
+    Object.fromEntries(
+      Object.entries(symbols).map(([name, { parameters, result }]) => [
+        name,
+        { arguments: parameters, return: result },
+      ]),
+    );
   return {
     types: {
       void: "void",
@@ -162,14 +197,15 @@ function nodeBinder(): Binder | null {
     },
     needsBigInt: true,
     open(path, symbols) {
-      const named = Object.entries(symbols).map(([name, { parameters, result }]) => [name, {
-        arguments: parameters,
-        return: result,
-      }]);
-      const library = ffi.dlopen(path, Object.fromEntries(named));
+      const library = ffi.dlopen(path, renamed(symbols));
       return { functions: library.functions, close: () => library.lib.close() };
     },
     addressOf: (view) => Number(ffi.getRawPointer(view)),
+    // A thread has its own `process`, and hears the same warning.
+    openSource: (path, symbols) =>
+      `(process.emitWarning = () => {}, process.getBuiltinModule("node:ffi").dlopen(${
+        JSON.stringify(path)
+      }, ${JSON.stringify(renamed(symbols))}).functions)`,
   };
 }
 

@@ -36,18 +36,31 @@ export {
   writeFileAtomic,
 } from "./files.ts";
 export { openFile } from "./file_source.ts";
+export {
+  createFile,
+  isMissingSpace,
+  openPartialFile,
+  type PartialFile,
+  readLink,
+  symlink,
+  touch,
+} from "./cache_files.ts";
+export { type Hash, startHash } from "./hash.ts";
 export { openUrl, type UrlOptions } from "./http_source.ts";
 export { openBlob, openBytes } from "./memory_source.ts";
 export { isHttp, type Openable, openSource } from "./open_source.ts";
-export { openLibrary } from "./ffi.ts";
+export { nativeLibraryReason, openLibrary } from "./ffi.ts";
 export { type GpuAdapter, type GpuAnswer, requestGpuAdapter } from "./gpu.ts";
-export { type RuntimeName, runtimeName, runtimeVersion } from "./runtime.ts";
+export { isPermitted, type RuntimeName, runtimeName, runtimeVersion } from "./runtime.ts";
 export {
   canBlock,
   cpuModel,
   environment,
   hardwareConcurrency,
   homeDirectory,
+  hostName,
+  isProcessAlive,
+  processId,
   residentMemory,
   sharedMemoryReason,
   system,

@@ -9,6 +9,7 @@ import { createReferenceBackend } from "../backends/reference/backend.ts";
 import { OptionError } from "../core/errors.ts";
 import { canBlock, hardwareConcurrency, spawnWorker } from "../platform/platform.ts";
 import { backendOf, deviceNames, registerBackend } from "../tensor/mod.ts";
+import { findBlas } from "./blas.ts";
 
 let threads: number | undefined;
 let deterministic = false;
@@ -21,6 +22,10 @@ registerBackend("cpu", () =>
       hardwareConcurrency: hardwareConcurrency(),
       canBlock: canBlock(),
       spawnWorker: (source, data, onError) => spawnWorker(source, data, onError),
+      openBlas() {
+        const { found, reason } = findBlas();
+        return found ?? reason;
+      },
     },
   }));
 registerBackend("reference", createReferenceBackend);

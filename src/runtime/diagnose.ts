@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Engine } from "../backends/cpu/engine.ts";
 import { type CpuFeature, cpuFeatures } from "../backends/cpu/features.ts";
 import {
   cpuModel,
@@ -35,6 +36,8 @@ export interface Diagnosis {
   memory: number | null;
   /** Threads the machine runs at a time, and how many the cpu device uses. */
   threads: { hardware: number; used: number; detail?: string };
+  /** The native library that multiplies large matrices: which one and which kernels it picked, or why none is used. */
+  blas: Ability;
   /** Abilities of the WebAssembly engine. */
   wasm: Record<string, Ability>;
   /** Devices by name. */
@@ -45,6 +48,13 @@ function ability(feature: CpuFeature): Ability {
   return feature.reason === undefined
     ? { available: feature.available }
     : { available: feature.available, detail: feature.reason };
+}
+
+function blasAbility({ blas, deterministic }: Engine): Ability {
+  const { name, problem } = blas;
+  if (name === null) return { available: false, detail: problem ?? "" };
+  if (deterministic) return { available: false, detail: `deterministic mode does without ${name}` };
+  return { available: true, detail: name };
 }
 
 /** Looks at the machine: a few milliseconds, and whatever a graphics driver takes to answer. */
@@ -62,6 +72,7 @@ export async function diagnose(): Promise<Diagnosis> {
       used,
       ...(threadProblem === null ? {} : { detail: threadProblem }),
     },
+    blas: blasAbility(engine),
     wasm: Object.fromEntries(
       Object.entries(cpuFeatures()).map(([name, f]) => [name, ability(f as CpuFeature)]),
     ),

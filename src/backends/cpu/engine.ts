@@ -20,6 +20,7 @@
  */
 import { DeviceError, OptionError } from "../../core/errors.ts";
 import { type Global, ModuleBuilder } from "./assembler/mod.ts";
+import { Blas } from "./blas.ts";
 import { cpuFeatures } from "./features.ts";
 import { Heap, type HeapOptions } from "./heap.ts";
 import type { CpuPlatform } from "./platform.ts";
@@ -79,6 +80,8 @@ export class Engine {
   readonly heap: Heap;
   /** Address of the argument block that callers fill before {@link Engine.run}. */
   readonly args: number = argumentsAt;
+  /** The native library for large products, where there is one. Not to be used in deterministic mode. */
+  readonly blas: Blas;
 
   #context: KernelContext;
   #kernels = new Map<string, Kernel>();
@@ -96,9 +99,11 @@ export class Engine {
     this.heap = new Heap(argumentsAt + argumentBytes, options);
     this.heap.u8.fill(0, 0, controlEnd);
     const scratch = this.heap.reserve(threadScratchBytes);
+    this.blas = new Blas(this.heap, options.platform);
     this.#env = {
       memory: this.heap.memory,
       scratch: new WebAssembly.Global({ value: "i32", mutable: false }, scratch | 0),
+      sgemm: this.blas.sgemm,
     };
     this.#context = contextFor(false);
     if (options.deterministic) this.deterministic = true;

@@ -1,5 +1,5 @@
 /**
- * What the cpu device needs from the runtime it runs on. `src/platform` implements it; without one the device
+ * What the cpu device needs from the runtime it runs on. `src/runtime` puts it together; without one the device
  * works on one thread.
  *
  * @module
@@ -11,7 +11,34 @@ export interface CpuWorker {
   terminate(): void;
 }
 
-/** Threads, as a runtime gives them. */
+/** A library with the C interface of the BLAS, as a runtime opened it. It must compute on the calling thread alone. */
+export interface NativeBlas {
+  /** Which library, its version and the kernels it picked, for people. */
+  readonly name: string;
+  /** `cblas_sgemm`; matrices are addresses in this process. */
+  readonly sgemm: (
+    order: number,
+    transposeA: number,
+    transposeB: number,
+    m: number,
+    n: number,
+    k: number,
+    alpha: number,
+    a: number,
+    lda: number,
+    b: number,
+    ldb: number,
+    beta: number,
+    c: number,
+    ldc: number,
+  ) => void;
+  /** The address of a view's first byte. */
+  readonly addressOf: (view: Uint8Array) => number;
+  /** Text of a JavaScript function without parameters that gives {@link NativeBlas.sgemm} in another thread. */
+  readonly threadSource: string;
+}
+
+/** Threads and native libraries, as a runtime gives them. */
 export interface CpuPlatform {
   /** How many threads run at the same time on this machine. */
   readonly hardwareConcurrency: number;
@@ -23,4 +50,6 @@ export interface CpuPlatform {
    * longer needed. The thread must not keep the program alive. `onError` hears why it could not start or has died.
    */
   spawnWorker?(source: string, data: unknown, onError: (error: unknown) => void): CpuWorker;
+  /** Opens a BLAS, or says why there is none. Asked once, when a product is first large enough for it. */
+  openBlas?(): NativeBlas | string;
 }

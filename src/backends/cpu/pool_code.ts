@@ -34,6 +34,8 @@ export const jobAt = 512;
 export const threadsAt = 640;
 /** 1 once a kernel has trapped in a worker. */
 export const failedAt = 644;
+/** Address of what opens a native library (`blas.ts`); 0: none. */
+export const libraryAt = 648;
 /** Kernels published so far. */
 export const publishedAt = 768;
 /** Address of the first published module: a list of (next, length, bytes). */

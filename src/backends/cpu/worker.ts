@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { workerSgemmSource } from "./blas.ts";
 import { failedAt, finishedAt, kernelsAt, publishedAt, readyAt } from "./pool_code.ts";
 
 /** What {@link workerSource} is called with. */
@@ -26,14 +27,15 @@ export interface WorkerData {
 export const workerSource: string = `(data) => {
   const { memory, index } = data;
   const table = new WebAssembly.Table({ initial: 256, element: "anyfunc" });
+  let words = new Int32Array(memory.buffer);
   const env = {
     memory,
     table,
     scratch: new WebAssembly.Global({ value: "i32", mutable: false }, data.scratch | 0),
     now: () => performance.now(),
+    sgemm: ${workerSgemmSource},
   };
   const { work } = new WebAssembly.Instance(new WebAssembly.Module(data.code), { env }).exports;
-  let words = new Int32Array(memory.buffer);
   let known = 0, link = ${kernelsAt};
   const compile = () => {
     memory.grow(0); // the memory may have grown elsewhere; this renews the buffer

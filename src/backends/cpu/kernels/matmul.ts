@@ -22,6 +22,7 @@ import { passPanels } from "./gemm/pack.ts";
 import { type Operand, Product } from "./gemm/plan.ts";
 import { panelColumns, tileRows } from "./gemm/tile.ts";
 import { write, writeEpilogue, writePacked, writeProduct } from "./gemm/write.ts";
+import { multiplyNative } from "./native_matmul.ts";
 import { matmulQuantized } from "./quantized/matmul.ts";
 
 const product = new Product();
@@ -87,6 +88,7 @@ function eachOuter(engine: Engine, program: Program | null, scalars: readonly nu
 }
 
 function multiply(engine: Engine, program: Program | null, scalars: readonly number[]): void {
+  if (multiplyNative(engine, product, program, scalars)) return;
   if (product.rows <= gemvRows && panelLayout(product) !== "any") multiplyFew(engine, program, scalars);
   else multiplyBlocked(engine, program, scalars);
 }
