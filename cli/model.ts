@@ -4,6 +4,7 @@
  * @module
  */
 import { type DeviceName, devices, type DType, GPT2, setDefaultDevice, setThreads } from "../mod.ts";
+import { DownloadBar } from "./download_bar.ts";
 import { type Options, UsageError, type Values } from "./command.ts";
 
 /** The folder of the model that ships with the package. */
@@ -53,11 +54,15 @@ export async function loadModel(
 ): Promise<{ model: GPT2; name: string; device: DeviceName; loadMs: number }> {
   const device = await applyDevice(values), started = performance.now();
   const where = values.text("model") ?? bundledModel;
+  const bar = new DownloadBar();
   const model = await GPT2.load(where, {
     device,
     ...(values.has("dtype") ? { dtype: values.text("dtype") as DType } : {}),
     ...(signal ? { signal } : {}),
-  });
+    onProgress({ phase, file = "", loaded, total }) {
+      if (phase === "download") bar.show({ file, loaded, total });
+    },
+  }).finally(() => bar.end());
   return { model, name: values.text("model") ?? "bundled", device, loadMs: performance.now() - started };
 }
 

@@ -10,6 +10,7 @@ import { evalCommand } from "./eval.ts";
 import { generate } from "./generate.ts";
 import { inspect } from "./inspect.ts";
 import { logits } from "./logits.ts";
+import { list, pull, rm } from "./pull.ts";
 import { tokenize, tokenizerTrain } from "./tokenize.ts";
 import { train } from "./train.ts";
 
@@ -23,5 +24,8 @@ export const commands: readonly Command[] = [
   tokenizerTrain,
   inspect,
   convert,
+  pull,
+  list,
+  rm,
   doctor,
 ];

@@ -17,13 +17,19 @@ export interface FileStats {
 
 /** `fs.promises.FileHandle`. */
 export interface FileHandle {
+  truncate(length: number): Promise<void>;
   read(
     into: Uint8Array,
     at: number,
     length: number,
     position: number,
   ): Promise<{ readonly bytesRead: number }>;
-  write(bytes: Uint8Array, at: number, length: number): Promise<{ readonly bytesWritten: number }>;
+  write(
+    bytes: Uint8Array,
+    at: number,
+    length: number,
+    position?: number,
+  ): Promise<{ readonly bytesWritten: number }>;
   stat(): Promise<FileStats>;
   sync(): Promise<void>;
   close(): Promise<void>;
@@ -40,8 +46,11 @@ export interface FolderEntry {
 /** `node:fs`. */
 export interface FileModule {
   readonly promises: {
-    open(path: string, flags: "r" | "wx"): Promise<FileHandle>;
+    open(path: string, flags: "r" | "r+" | "wx" | "wx+"): Promise<FileHandle>;
     stat(path: string): Promise<FileStats>;
+    symlink(target: string, path: string): Promise<void>;
+    readlink(path: string): Promise<string>;
+    utimes(path: string, accessed: Date, modified: Date): Promise<void>;
     readdir(path: string, options: { withFileTypes: true }): Promise<FolderEntry[]>;
     mkdir(path: string, options: { recursive: true }): Promise<unknown>;
     rename(from: string, to: string): Promise<void>;
@@ -76,13 +85,21 @@ export interface WorkerModule {
   readonly Worker: new (source: string, options: { eval: true; workerData: unknown }) => ThreadWorker;
 }
 
+/** `crypto.Hash`. */
+export interface HashObject {
+  update(bytes: Uint8Array): unknown;
+  digest(encoding: "hex"): string;
+}
+
 /** The modules that are asked for. */
 export interface BuiltinModules {
+  "node:crypto": { createHash(algorithm: "sha1" | "sha256"): HashObject };
   "node:fs": FileModule;
   "node:os": {
     availableParallelism(): number;
     cpus(): { readonly model: string }[];
     homedir(): string;
+    hostname(): string;
     totalmem(): number;
   };
   "node:path": { join(...parts: string[]): string; dirname(path: string): string };
@@ -108,6 +125,8 @@ export interface ProcessGlobal {
   readonly stdin: { readonly isTTY?: boolean };
   readonly stdout: ProcessStream;
   readonly stderr: ProcessStream;
+  readonly pid: number;
+  kill(pid: number, signal: 0): boolean;
   emitWarning: (...values: unknown[]) => void;
   getBuiltinModule?(name: string): unknown;
   memoryUsage(): { readonly rss: number };
@@ -117,9 +136,11 @@ export interface ProcessGlobal {
 
 /** What a Deno permission is asked about. */
 export interface PermissionDescriptor {
-  readonly name: "env" | "ffi" | "sys";
+  readonly name: "env" | "ffi" | "net" | "read" | "run" | "sys" | "write";
   readonly variable?: string;
   readonly kind?: string;
+  readonly host?: string;
+  readonly path?: string;
 }
 
 /** `Deno`. */

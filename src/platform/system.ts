@@ -45,6 +45,28 @@ export function homeDirectory(): string | undefined {
   return isPermitted({ name: "sys", kind: "homedir" }) ? builtinModule("node:os")?.homedir() : undefined;
 }
 
+/** The number of this process; 0 in a browser. */
+export function processId(): number {
+  return globals.process?.pid ?? 0;
+}
+
+/** The machine's name; undefined where it may not be known. */
+export function hostName(): string | undefined {
+  return isPermitted({ name: "sys", kind: "hostname" }) ? builtinModule("node:os")?.hostname() : undefined;
+}
+
+/** Whether a process of this machine runs; undefined where that may not be known. */
+export function isProcessAlive(pid: number): boolean | undefined {
+  if (globals.process === undefined || !isPermitted({ name: "run" })) return undefined;
+  try {
+    globals.process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    // EPERM: it runs, and belongs to someone else.
+    return (error as { code?: string }).code !== "ESRCH";
+  }
+}
+
 /** The folder for temporary files; undefined in a browser. */
 export function temporaryDirectory(): string | undefined {
   if (globals.process === undefined) return undefined;

@@ -6,7 +6,7 @@
 import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isFloat, isQuantized } from "../core/dtype.ts";
 import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
-import { castTensor, openFiles, SafetensorsFile } from "../files/mod.ts";
+import { castTensor, type SafetensorsFile } from "../files/mod.ts";
 import {
   type FinishReason,
   type GenerateOptions,
@@ -30,20 +30,25 @@ import { init, isParameter, parameter } from "../nn/mod.ts";
 import { empty, type Tensor } from "../ops/mod.ts";
 import { joinPath, makeDir, writeFileAtomic } from "../platform/platform.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
-import { type FolderOptions, type ModelFolder, openFolder, readJson } from "./model_folder.ts";
+import { type FolderOptions, openFolder, readJson } from "./model_folder.ts";
 import { readInto, tensorToSave, writePlanned } from "./safetensors.ts";
 import { tokenizerOf } from "./tokenizer.ts";
+import { openWeights } from "./weights.ts";
 
 /** How far loading has come. */
 export interface LoadProgress {
-  /** Bytes of weights read. */
+  /** "download" while a file of a repository is fetched, "read" while weights are read. */
+  phase: "download" | "read";
+  /** The file that is downloaded. */
+  file?: string;
+  /** Bytes of the file that are here, or bytes of weights read. */
   loaded: number;
-  /** Bytes of weights in all. */
+  /** Bytes of the file (0 while the server does not say), or bytes of weights in all. */
   total: number;
 }
 
 /** Options of {@link GPT2.load}. */
-export interface LoadOptions extends FolderOptions {
+export interface LoadOptions extends Omit<FolderOptions, "onDownload"> {
   /** What matrices are held as; vectors stay f32. Default: the dtype in the file. */
   dtype?: DType;
   /** Default: the default device. */
@@ -89,7 +94,10 @@ export class GPT2 extends GPT2Model {
     if (dtype !== undefined && !isFloat(dtype)) {
       throw new OptionError(`GPT2.load: dtype "${dtype}" is none of f32, f16, bf16`);
     }
-    const folder = await openFolder(where, rest);
+    const folder = await openFolder(where, {
+      ...rest,
+      ...(onProgress ? { onDownload: (file) => onProgress({ phase: "download", ...file }) } : {}),
+    });
     const json = await readJson(folder, "config.json");
     if (json === null) {
       throw new FormatError(`${folder.name} holds no config.json; it is not a model's folder`);
@@ -145,7 +153,7 @@ export class GPT2 extends GPT2Model {
           : dtype ?? (isQuantized(stored) || stored === "f64" ? "f32" : stored);
         const target = wanted === value.dtype ? value : replaceParameter(holder, key, value, wanted);
         await readInto(file, name, target);
-        onProgress?.({ loaded: loaded += info.byteLength, total });
+        onProgress?.({ phase: "read", loaded: loaded += info.byteLength, total });
       }
     }
   }
@@ -277,21 +285,6 @@ function replaceParameter(holder: Record<string, unknown>, key: string, old: Ten
   holder[key] = made;
   old.dispose();
   return made;
-}
-
-async function openWeights(folder: ModelFolder): Promise<SafetensorsFile> {
-  const single = await folder.open("model.safetensors") ?? await folder.open("model.safetensors.index.json");
-  if (!single) {
-    throw new FormatError(
-      `${folder.name} holds neither model.safetensors nor model.safetensors.index.json; other weight files are not read`,
-    );
-  }
-  const files = await openFiles(single, async (name) => {
-    const shard = await folder.open(name);
-    if (!shard) throw new FormatError(`${folder.name}: the index names ${name}, which is not there`);
-    return shard;
-  });
-  return new SafetensorsFile(files);
 }
 
 async function writeJson(path: string | URL, value: unknown): Promise<void> {

@@ -7,6 +7,7 @@ export * from "./checkpoints.ts";
 export * from "./devices.ts";
 export * from "./diagnose.ts";
 export * from "./gpt2.ts";
+export * from "./pull.ts";
 export {
   copySafetensors,
   openSafetensors,

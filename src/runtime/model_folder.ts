@@ -5,24 +5,20 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError, HubError, throwIfAborted } from "../core/errors.ts";
+import { canKeepParts, type HubOptions, isRepository, openRepository } from "../hub/mod.ts";
 import {
-  environment,
   exists,
   isDirectory,
   isHttp,
+  isPermitted,
   joinPath,
   openSource,
   readTextFile,
   runtimeName,
 } from "../platform/platform.ts";
 
-/** How to reach a folder. */
-export interface FolderOptions {
-  /** Branch, tag or commit of a repository. Default "main". */
-  revision?: string;
-  /** Stops what is being read. */
-  signal?: AbortSignal;
-}
+/** How to reach a folder; all but `signal` concerns repositories on a hub. */
+export type FolderOptions = HubOptions;
 
 /** Files by name. */
 export interface ModelFolder {
@@ -57,13 +53,11 @@ class DiskFolder implements ModelFolder {
 class RemoteFolder implements ModelFolder {
   readonly name: string;
   readonly #base: URL;
-  readonly #headers: Record<string, string>;
   readonly #signal: AbortSignal | undefined;
 
-  constructor(name: string, base: URL, headers: Record<string, string>, signal: AbortSignal | undefined) {
+  constructor(name: string, base: URL, signal: AbortSignal | undefined) {
     this.name = name;
     this.#base = base;
-    this.#headers = headers;
     this.#signal = signal;
   }
 
@@ -72,10 +66,7 @@ class RemoteFolder implements ModelFolder {
     const url = new URL(file, this.#base);
     let response: Response;
     try {
-      response = await fetch(url, {
-        headers: this.#headers,
-        ...(this.#signal ? { signal: this.#signal } : {}),
-      });
+      response = await fetch(url, this.#signal ? { signal: this.#signal } : {});
     } catch (error) {
       throwIfAborted(this.#signal, `reading ${this.name}`);
       const reason = error instanceof Error ? error.message : String(error);
@@ -87,17 +78,14 @@ class RemoteFolder implements ModelFolder {
     }
     if (!response.ok) {
       await response.body?.cancel();
-      const advice = response.status === 401 || response.status === 403
-        ? "; it is private or gated: set HF_TOKEN to a token that may read it"
-        : "";
-      throw new HubError(`${url} answered ${response.status} ${response.statusText}${advice}`);
+      throw new HubError(`${url} answered ${response.status} ${response.statusText}`);
     }
     return await response.text();
   }
 
   async open(file: string): Promise<ByteSource | null> {
     const url = new URL(file, this.#base);
-    const reach = { headers: this.#headers, ...(this.#signal ? { signal: this.#signal } : {}) };
+    const reach = this.#signal ? { signal: this.#signal } : {};
     // Whether it is there is asked apart from opening, which takes a missing file for a mistake.
     const head = await fetch(url, { method: "HEAD", ...reach }).catch(() => null);
     await head?.body?.cancel();
@@ -105,30 +93,33 @@ class RemoteFolder implements ModelFolder {
   }
 }
 
-const repository = /^[\w.-]+\/[\w.-]+$/;
-
 /**
  * Finds a folder: an existing directory, a URL (`https:`, `file:`), or `organisation/name` on the hub (`HF_ENDPOINT`,
- * `HF_TOKEN` as everywhere).
+ * `HF_TOKEN`, `HF_HOME` … as everywhere).
  *
  * @throws {FormatError} when it is none of these.
+ * @throws {HubError} when it is a repository's name and the hub does not give it.
  */
 export async function openFolder(where: string | URL, options: FolderOptions = {}): Promise<ModelFolder> {
   if (isHttp(where)) {
     const base = new URL(where);
     if (!base.pathname.endsWith("/")) base.pathname += "/";
-    return new RemoteFolder(String(where).replace(/\/$/, ""), base, {}, options.signal);
+    return new RemoteFolder(String(where).replace(/\/$/, ""), base, options.signal);
   }
   if (where instanceof URL || where.startsWith("file:")) return new DiskFolder(new URL(where));
-  if (runtimeName() !== "browser" && await isDirectory(where)) return new DiskFolder(where);
-  if (repository.test(where) && !where.startsWith(".")) {
-    const endpoint = (environment("HF_ENDPOINT") ?? "https://huggingface.co").replace(/\/$/, "");
-    const base = new URL(`${endpoint}/${where}/resolve/${encodeURIComponent(options.revision ?? "main")}/`);
-    const token = environment("HF_TOKEN");
-    return new RemoteFolder(where, base, token ? { authorization: `Bearer ${token}` } : {}, options.signal);
+  const named = isRepository(where);
+  // Where nothing may be read there is no folder either, and the hub's own checks say what is missing.
+  const mayLook = runtimeName() !== "browser" && (!named || isPermitted({ name: "read", path: where }));
+  if (mayLook && await isDirectory(where)) return new DiskFolder(where);
+  if (named && runtimeName() === "browser" && !canKeepParts()) {
+    // A page that may keep nothing reads from the hub what it needs as it needs it.
+    const url = `https://huggingface.co/${where}/resolve/${encodeURIComponent(options.revision ?? "main")}/`;
+    return new RemoteFolder(where, new URL(url), options.signal);
   }
+  if (named) return await openRepository(where, options);
   throw new FormatError(
-    `"${where}" is neither a folder here nor a repository's name; give a folder with config.json, a URL, or organisation/name`,
+    `"${where}" is neither a folder here nor a repository's name; give a folder with config.json, a URL, ` +
+      `or organisation/name such as openai-community/gpt2`,
   );
 }
 

@@ -12,18 +12,29 @@ import {
 } from "../text/mod.ts";
 import { type FolderOptions, type ModelFolder, openFolder, readJson } from "./model_folder.ts";
 
+/** What tokenizers are made from; the older pair of files counts where there is no tokenizer.json. */
+type TokenizerFiles =
+  | { readonly json: unknown; readonly config: unknown }
+  | { readonly vocab: unknown; readonly merges: string };
+
+/** The tokenizer's files of a folder, or null when it holds none. */
+export async function tokenizerFiles(folder: ModelFolder): Promise<TokenizerFiles | null> {
+  const json = await readJson(folder, "tokenizer.json");
+  if (json !== null) return { json, config: await readJson(folder, "tokenizer_config.json") };
+  const vocab = await readJson(folder, "vocab.json");
+  const merges = vocab === null ? null : await folder.text("merges.txt");
+  return merges === null ? null : { vocab, merges };
+}
+
 /** The tokenizer of a folder, or null when it holds none. */
 export async function tokenizerOf(
   folder: ModelFolder,
   options: TokenizerFromJsonOptions = {},
 ): Promise<Tokenizer | null> {
-  const json = await readJson(folder, "tokenizer.json");
-  if (json !== null) {
-    return await tokenizerFromJson(json, await readJson(folder, "tokenizer_config.json"), options);
-  }
-  const vocab = await readJson(folder, "vocab.json"), merges = await folder.text("merges.txt");
-  if (vocab === null || merges === null) return null;
-  return BpeTokenizer.fromVocabMerges(vocab as Record<string, number>, merges);
+  const files = await tokenizerFiles(folder);
+  if (files === null) return null;
+  if ("json" in files) return await tokenizerFromJson(files.json, files.config, options);
+  return BpeTokenizer.fromVocabMerges(files.vocab as Record<string, number>, files.merges);
 }
 
 /**

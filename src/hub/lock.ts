@@ -1,0 +1,106 @@
+/**
+ * A lock between processes: a file that only one of them gets to make.
+ *
+ * Its holder marks the file as written every few seconds. A lock is stale when its holder is a process of this
+ * machine that is gone, or when nobody has marked it for a while, by the watcher's own clock, so that clocks and
+ * machines need not agree. Python's client locks with `flock`, which a script cannot take: two languages at once may
+ * both download, and the hash decides.
+ *
+ * @module
+ */
+import { HubError, throwIfAborted } from "../core/errors.ts";
+import {
+  createFile,
+  directoryOf,
+  hostName,
+  isProcessAlive,
+  makeDir,
+  processId,
+  readTextFile,
+  remove,
+  rename,
+  stat,
+  touch,
+} from "../platform/platform.ts";
+import { delay } from "./request.ts";
+
+/** How often a holder marks its lock, and how long an unmarked one counts, in milliseconds. */
+const heartbeat = 2_000, patience = 15_000;
+
+interface Owner {
+  readonly id: string;
+  readonly pid: number;
+  readonly host: string | null;
+}
+
+/**
+ * Does `work` while holding the lock at `path`; waits for others to finish first.
+ *
+ * @throws {CancelledError} when the signal is aborted while waiting.
+ */
+export async function withLock<T>(
+  path: string,
+  what: string,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
+  const own: Owner = { id: crypto.randomUUID(), pid: processId(), host: hostName() ?? null };
+  await makeDir(directoryOf(path));
+  await acquire(path, own, what, signal);
+  const timer = setInterval(() => void touch(path).catch(() => {}), heartbeat);
+  try {
+    return await work();
+  } finally {
+    clearInterval(timer);
+    // Only what is ours: after a long sleep of the machine it may be somebody else's.
+    if ((await readOwner(path))?.id === own.id) await remove(path);
+  }
+}
+
+async function acquire(
+  path: string,
+  own: Owner,
+  what: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  let seen = "", since = performance.now();
+  while (!await createFile(path, JSON.stringify(own))) {
+    throwIfAborted(signal, `waiting for another process that fetches ${what}`);
+    const owner = await readOwner(path), status = await stat(path);
+    if (status === null) continue;
+    const state = `${owner?.id} ${status.modified}`;
+    if (state !== seen) {
+      seen = state;
+      since = performance.now();
+    }
+    const gone = owner !== null && owner.host !== null && owner.host === own.host &&
+      isProcessAlive(owner.pid) === false;
+    if (gone || performance.now() - since > patience) await breakLock(path, owner);
+    else await delay(100 + 50 * Math.random(), signal);
+  }
+}
+
+/** Takes a stale lock away. Several may want to; a lock that was made meanwhile is put back. */
+async function breakLock(path: string, owner: Owner | null): Promise<void> {
+  const aside = `${path}.${crypto.randomUUID().slice(0, 8)}`;
+  try {
+    await rename(path, aside);
+  } catch (error) {
+    if (await stat(path) === null) return;
+    throw new HubError(
+      `${path} is the lock of a process that is gone, and cannot be removed; remove it by hand`,
+      { cause: error },
+    );
+  }
+  const taken = await readOwner(aside);
+  if (taken !== null && taken.id !== owner?.id) await createFile(path, JSON.stringify(taken));
+  await remove(aside);
+}
+
+async function readOwner(path: string): Promise<Owner | null> {
+  try {
+    return JSON.parse(await readTextFile(path)) as Owner;
+  } catch {
+    return null;
+  }
+}
