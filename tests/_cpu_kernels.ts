@@ -4,8 +4,45 @@ import type { View } from "../src/backends/contract.ts";
 import type { CpuBuffer } from "../src/backends/cpu/buffer.ts";
 import { Engine } from "../src/backends/cpu/engine.ts";
 import type { Generator } from "../src/core/random.ts";
-import { contiguousStrides, sizeOf } from "../src/core/shape.ts";
+import { sizeOf } from "../src/core/shape.ts";
+import { readDataJson } from "./_data.ts";
 import { testPlatform } from "./_cpu_platform.ts";
+
+/** An array of the recorded data. */
+export interface Recorded {
+  /** Sizes. */
+  readonly shape: readonly number[];
+  /** Values, row-major; infinities are text. */
+  readonly data: readonly (number | string)[];
+}
+
+/** One recorded operation. */
+export interface Golden {
+  /** Its name in PyTorch. */
+  readonly op: string;
+  /** Its name in the file. */
+  readonly name: string;
+  /** Its options. */
+  readonly attrs: Readonly<Record<string, unknown>>;
+  /** Operands. */
+  readonly inputs: Readonly<Record<string, Recorded>>;
+  /** Results. */
+  readonly outputs: readonly Recorded[];
+  /** The gradient of a loss by each result. */
+  readonly grad_outputs: readonly Recorded[];
+  /** The gradients by operands. */
+  readonly grads: Readonly<Record<string, Recorded>>;
+}
+
+/** Recorded values as numbers. */
+export function numbersOf(data: Recorded["data"]): number[] {
+  return data.map((x) => Number(String(x).replace("inf", "Infinity")));
+}
+
+/** The recorded cases of an operation. */
+export function goldenCases(op: string): Golden[] {
+  return readDataJson<{ cases: Golden[] }>("ops", "golden.json").cases.filter((c) => c.op === op);
+}
 
 /** What lies before and after every view: kernels that write it are found out, those that read it compute nonsense. */
 const guard = NaN;
@@ -23,24 +60,21 @@ export class Bench {
   }
 
   /**
-   * A view of this shape holding `values` (row-major). `order` says which axis lies where in memory, outermost first;
-   * `gap` elements lie between neighbours of the first of them.
+   * A view of this shape holding `values` (row-major; NaN where there are none). `order` says which axis lies where in
+   * memory, outermost first; `gap` floats lie behind each run along the last of them.
    */
   view(
     shape: readonly number[],
-    values: ArrayLike<number>,
+    values: ArrayLike<number> = [],
     order: readonly number[] = shape.map((_, d) => d),
     gap: number = 0,
   ): View {
-    const laid = contiguousStrides(order.map((d) => shape[d]));
-    if (gap) {
-      for (let d = 0; d < laid.length - 1; d++) {
-        laid[d] = (d === laid.length - 2 ? shape[order.at(-1)!] : laid[d]) + gap;
-      }
-    }
-    for (let d = laid.length - 3; d >= 0 && gap; d--) laid[d] = laid[d + 1] * shape[order[d + 1]];
-    const strides = shape.map((_, d) => laid[order.indexOf(d)]);
-    const size = (laid[0] ?? 1) * (shape[order[0]] ?? 1);
+    const strides = new Array<number>(shape.length);
+    let size = 1;
+    order.toReversed().forEach((d, i) => {
+      strides[d] = size;
+      size = size * shape[d] + (i === 0 ? gap : 0);
+    });
     const byteLength = 4 * (size + 32);
     const pointer = this.engine.heap.allocate(byteLength);
     const buffer: CpuBuffer = { pointer, byteLength };
@@ -49,6 +83,11 @@ export class Bench {
     const view: View = { buffer, dtype: "f32", shape, strides, offset: 16 };
     positions(view, (at, i) => f32[at] = values[i] ?? guard);
     return view;
+  }
+
+  /** A contiguous view of a recorded array. */
+  recorded({ shape, data }: Recorded): View {
+    return this.view(shape, numbersOf(data));
   }
 
   /** A contiguous view of integers. */

@@ -1,10 +1,10 @@
 import { strict as assert } from "node:assert";
 import { describe, it } from "node:test";
-import type { View } from "../src/backends/contract.ts";
 import { attention } from "../src/backends/cpu/kernels/attention.ts";
 import { attentionBackward } from "../src/backends/cpu/kernels/attention_backward.ts";
 import { Generator } from "../src/core/random.ts";
-import { assertClose, Bench, randomNumbers } from "./_cpu_kernels.ts";
+import { assertClose, Bench, goldenCases, numbersOf, randomNumbers } from "./_cpu_kernels.ts";
+import { missingData } from "./_data.ts";
 
 /** Sizes of one case. */
 interface Case {
@@ -55,8 +55,8 @@ function reference(c: Case, { q, k, v }: Numbers) {
 }
 
 /** Gradients in doubles, from the probabilities. */
-function referenceGradients(c: Case, { q, k, v }: Numbers, dout: ArrayLike<number>) {
-  const { batch, heads, groups, queries, keys, width } = c, { p } = reference(c, { q, k, v });
+function referenceGradients(c: Case, { q, k, v }: Numbers, p: number[][], dout: ArrayLike<number>) {
+  const { batch, heads, groups, queries, keys, width } = c;
   const dq = new Float64Array(q.length), dk = new Float64Array(k.length), dv = new Float64Array(v.length);
   for (let row = 0; row < batch * heads * queries; row++) {
     const bh = Math.floor(row / queries), b = Math.floor(bh / heads);
@@ -82,19 +82,16 @@ function referenceGradients(c: Case, { q, k, v }: Numbers, dout: ArrayLike<numbe
 
 const order = [0, 2, 1, 3]; // [batch, time, heads, width] in memory
 
-function inputs(
-  bench: Bench,
-  c: Case,
-  g: Generator,
-  laid: readonly number[] | undefined,
-): { numbers: Numbers; views: View[] } {
-  const shapes = [[c.batch, c.heads, c.queries, c.width], [c.batch, c.groups, c.keys, c.width]];
-  const make = (shape: number[]) => randomNumbers(g, shape.reduce((a, b) => a * b));
-  const numbers = { q: make(shapes[0]), k: make(shapes[1]), v: make(shapes[1]) };
-  const views = [numbers.q, numbers.k, numbers.v].map((x, i) =>
-    bench.view(shapes[i ? 1 : 0], x, laid, laid ? 5 : 0)
-  );
-  return { numbers, views };
+const count = (shape: readonly number[]): number => shape.reduce((a, b) => a * b);
+
+function shapesOf(c: Case): { q: number[]; k: number[] } {
+  return { q: [c.batch, c.heads, c.queries, c.width], k: [c.batch, c.groups, c.keys, c.width] };
+}
+
+function inputsOf(c: Case, g: Generator): { [name in "q" | "k" | "v" | "dout"]: Float32Array } {
+  const { q, k } = shapesOf(c);
+  const [a, b, d, e] = [q, k, k, q].map((shape) => randomNumbers(g, count(shape)));
+  return { q: a, k: b, v: d, dout: e };
 }
 
 const base: Case = { batch: 2, heads: 2, groups: 2, queries: 7, keys: 7, width: 8, causal: true };
@@ -115,11 +112,8 @@ const cases: Partial<Case>[] = [
   { heads: 4, groups: 1, queries: 1, keys: 31, width: 40 },
   { heads: 1, groups: 1, queries: 9, keys: 30, width: 100, batch: 1 },
   { heads: 1, groups: 1, queries: 9, keys: 60, width: 700, batch: 1, causal: false },
+  { heads: 1, groups: 1, queries: 4, keys: 30, width: 2048, batch: 1 },
   ...[1, 2, 3, 4, 5, 6, 7, 9, 11].map((width) => ({ width, queries: 13, keys: 19, batch: 1 })),
-];
-
-const gradientCases: Partial<Case>[] = [
-  ...cases,
   { queries: 101, keys: 210, width: 16, batch: 1 },
   { queries: 210, keys: 101, width: 24, batch: 1, causal: false },
   { heads: 4, groups: 2, queries: 130, keys: 130, width: 10, batch: 1 },
@@ -127,70 +121,86 @@ const gradientCases: Partial<Case>[] = [
 
 const benches = [new Bench(), new Bench(1, true)];
 
-for (const [which, bench] of benches.entries()) {
-  const { engine } = bench;
-  describe(`cpu attention${which ? ", deterministic" : ""}`, () => {
-    for (const some of gradientCases) {
-      const c = { ...base, ...some }, shape = [c.batch, c.heads, c.queries, c.width];
-      const name = JSON.stringify(some);
-      it(`forward and backward ${name}`, () => {
-        const g = new Generator(5);
+describe("cpu attention and its gradients", () => {
+  for (const some of cases) {
+    const c = { ...base, ...some }, shapes = shapesOf(c);
+    it(JSON.stringify(some), () => {
+      const numbers = inputsOf(c, new Generator(5));
+      // Queries that see nothing have NaN as their result, and give no gradient.
+      const expected = reference(c, numbers),
+        gradients = referenceGradients(c, numbers, expected.p, numbers.dout);
+      for (const bench of benches) {
         for (const laid of [undefined, order]) {
-          const { numbers, views: [q, k, v] } = inputs(bench, c, g, laid);
-          const make = (like: readonly number[], values: ArrayLike<number> = []) =>
-            bench.view(like, values, laid, laid ? 3 : 0);
-          const out = make(shape), lse = bench.view(shape.slice(0, 3), []);
+          const { engine } = bench;
+          const make = (shape: number[], values: ArrayLike<number> = []) =>
+            bench.view(shape, values, laid, laid ? 3 : 0);
+          const q = make(shapes.q, numbers.q), k = make(shapes.k, numbers.k), v = make(shapes.k, numbers.v);
+          const out = make(shapes.q), lse = bench.view(shapes.q.slice(0, 3));
           attention(engine, q, k, v, out, lse, scaleOf(c), c.causal);
-          const expected = reference(c, numbers);
           assertClose(bench.values(out), expected.out, 1e-5, 3e-6, "out");
           assertClose(bench.values(lse), expected.lse, 1e-6, 1e-6, "lse");
-          attention(engine, q, k, v, out, null, scaleOf(c), c.causal);
-          assertClose(bench.values(out), expected.out, 1e-5, 3e-6, "out without lse");
-
-          // Rows that see nothing have NaN as their result, and no gradient.
-          const blind = c.causal ? Math.max(0, c.queries - c.keys) : 0;
-          const gradient = randomNumbers(g, shape.reduce((a, b) => a * b));
-          const dout = make(shape, gradient), dq = make(shape), dk = make(k.shape), dv = make(k.shape);
+          const again = make(shapes.q);
+          attention(engine, q, k, v, again, null, scaleOf(c), c.causal);
+          assert.deepEqual(bench.values(again), bench.values(out), "out without lse");
+          const dout = make(shapes.q, numbers.dout),
+            dq = make(shapes.q),
+            dk = make(shapes.k),
+            dv = make(shapes.k);
           attentionBackward(engine, dout, q, k, v, out, lse, dq, dk, dv, scaleOf(c), c.causal);
-          const gradients = referenceGradients(c, numbers, gradient);
-          assertClose(bench.values(dq), gradients.dq, 2e-5, 1e-5, `dq, ${blind} blind rows`);
+          assertClose(bench.values(dq), gradients.dq, 2e-5, 1e-5, "dq");
           assertClose(bench.values(dk), gradients.dk, 2e-5, 1e-5, "dk");
           assertClose(bench.values(dv), gradients.dv, 2e-5, 1e-5, "dv");
-          bench.release(q, k, v, out, lse, dout, dq, dk, dv);
+          bench.release(q, k, v, out, again, lse, dout, dq, dk, dv);
+          assert.equal(engine.heap.temporaries, 0);
         }
-        assert.equal(engine.heap.temporaries, 0);
+      }
+    });
+  }
+});
+
+describe("cpu attention", () => {
+  it("agrees with PyTorch", { skip: missingData("ops") }, () => {
+    const [bench] = benches;
+    for (const { inputs, outputs, grads, grad_outputs } of goldenCases("causal_attention")) {
+      const [q, k, v] = [inputs.q, inputs.k, inputs.v].map((x) => bench.recorded(x));
+      const { shape } = outputs[0], scale = 1 / Math.sqrt(shape[3]);
+      const out = bench.view(shape), lse = bench.view(shape.slice(0, 3));
+      attention(bench.engine, q, k, v, out, lse, scale, true);
+      assertClose(bench.values(out), numbersOf(outputs[0].data), 1e-5, 1e-6, "out");
+      const [dq, dk, dv] = [0, 1, 2].map(() => bench.view(shape)), dout = bench.recorded(grad_outputs[0]);
+      attentionBackward(bench.engine, dout, q, k, v, out, lse, dq, dk, dv, scale, true);
+      [dq, dk, dv].forEach((view, i) => {
+        assertClose(bench.values(view), numbersOf(grads["qkv"[i]].data), 1e-5, 1e-6, `d${"qkv"[i]}`);
       });
     }
   });
-}
 
-describe("cpu attention", () => {
   it("gives the same bits on one thread, two and three", async () => {
     const many = [new Bench(), new Bench(2), new Bench(3)];
+    for (const { engine } of many) await engine.ready();
+    const shared = { ...base, heads: 4, groups: 2 };
     for (
-      const c of [{ ...base, queries: 200, keys: 200, width: 32, heads: 4 }, {
-        ...base,
-        heads: 4,
+      const c of [{ ...shared, queries: 200, keys: 200, width: 32 }, {
+        ...shared,
         queries: 1,
         keys: 900,
         width: 64,
       }]
     ) {
-      const results: Float32Array[][] = [];
-      for (const { engine } of many) await engine.ready();
-      for (const bench of many) {
-        const g = new Generator(7), shape = [c.batch, c.heads, c.queries, c.width];
-        c.groups = 2;
-        const { views: [q, k, v] } = inputs(bench, c, g, order);
-        const out = bench.view(shape, []), lse = bench.view(shape.slice(0, 3), []);
-        const dout = bench.view(shape, randomNumbers(g, shape.reduce((a, b) => a * b)));
-        const dq = bench.view(shape, []), dk = bench.view(k.shape, []), dv = bench.view(k.shape, []);
+      const shapes = shapesOf(c), numbers = inputsOf(c, new Generator(7));
+      const results = many.map((bench) => {
+        const q = bench.view(shapes.q, numbers.q),
+          k = bench.view(shapes.k, numbers.k),
+          v = bench.view(shapes.k, numbers.v);
+        const out = bench.view(shapes.q),
+          lse = bench.view(shapes.q.slice(0, 3)),
+          dout = bench.view(shapes.q, numbers.dout);
+        const dq = bench.view(shapes.q), dk = bench.view(shapes.k), dv = bench.view(shapes.k);
         attention(bench.engine, q, k, v, out, lse, scaleOf(c), true);
         attentionBackward(bench.engine, dout, q, k, v, out, lse, dq, dk, dv, scaleOf(c), true);
-        results.push([out, lse, dq, dk, dv].map((view) => bench.values(view)));
-      }
-      assert.deepEqual(results[1], results[0]);
-      assert.deepEqual(results[2], results[0]);
+        return [out, lse, dq, dk, dv].map((view) => bench.values(view));
+      });
+      for (const other of results.slice(1)) assert.deepEqual(other, results[0]);
     }
     for (const { engine } of many) engine.dispose();
   });
@@ -211,7 +221,7 @@ describe("cpu attention", () => {
         bench.view([1, 1, 200, 4], k),
         bench.view([1, 1, 200, 4], v),
       ];
-      const out = bench.view([1, 1, queries, 4], []);
+      const out = bench.view([1, 1, queries, 4]);
       attention(bench.engine, views[0], views[1], views[2], out, null, 1, c.causal);
       assertClose(bench.values(out), Array.from({ length: 4 * queries }, (_, i) => 600 + i % 4), 0, 0, "out");
       bench.release(out, ...views);
@@ -222,7 +232,7 @@ describe("cpu attention", () => {
     const [bench] = benches;
     const shape = [1, 1, 50, 8], g = new Generator(11);
     const numbers = [0, 1, 2].map(() => randomNumbers(g, 400));
-    const views = numbers.map((x) => bench.view(shape, x)), out = bench.view(shape, []);
+    const views = numbers.map((x) => bench.view(shape, x)), out = bench.view(shape);
     attention(bench.engine, views[0], views[1], views[2], out, null, 1, true);
     const before = bench.values(out);
     for (const x of numbers.slice(1)) x.fill(1e30, 8 * 31);

@@ -1,10 +1,11 @@
 import { strict as assert } from "node:assert";
-import { describe, it } from "node:test";
+import { after, describe, it } from "node:test";
 import { crossEntropy, crossEntropyBackward } from "../src/backends/cpu/kernels/cross_entropy.ts";
 import { layerNorm, layerNormBackward } from "../src/backends/cpu/kernels/layer_norm.ts";
 import { softmax, softmaxBackward } from "../src/backends/cpu/kernels/softmax.ts";
 import { Generator } from "../src/core/random.ts";
-import { assertClose, Bench, randomNumbers } from "./_cpu_kernels.ts";
+import { assertClose, Bench, goldenCases, numbersOf, randomNumbers } from "./_cpu_kernels.ts";
+import { missingData } from "./_data.ts";
 
 const sum = (x: readonly number[]): number => x.reduce((a, b) => a + b, 0);
 
@@ -36,7 +37,7 @@ benches.forEach((bench, which) => {
           const rows = 5, numbers = randomNumbers(g, rows * length, 4, 100);
           if (length > 2) numbers[0] = -Infinity;
           if (length > 2) numbers[length] = -60000;
-          const x = bench.view([rows, length], numbers), out = bench.view([rows, length], []);
+          const x = bench.view([rows, length], numbers), out = bench.view([rows, length]);
           softmax(engine, x, out, log);
           const y = bench.values(out);
           assertClose(
@@ -47,7 +48,7 @@ benches.forEach((bench, which) => {
             `${length}`,
           );
           const dyNumbers = randomNumbers(g, rows * length);
-          const dy = bench.view([rows, length], dyNumbers), dx = bench.view([rows, length], []);
+          const dy = bench.view([rows, length], dyNumbers), dx = bench.view([rows, length]);
           softmaxBackward(engine, dy, out, dx, log);
           const expected = rowsOf(dyNumbers, length).flatMap((d, r) => {
             const row = Array.from(y.slice(r * length, (r + 1) * length));
@@ -69,7 +70,7 @@ benches.forEach((bench, which) => {
               length,
             );
             numbers[length - 1] = odd;
-            const x = bench.view([2, length], numbers), out = bench.view([2, length], []);
+            const x = bench.view([2, length], numbers), out = bench.view([2, length]);
             softmax(engine, x, out, log);
             const y = bench.values(out);
             assert.ok(y.slice(0, length).every(Number.isNaN), `${odd} in ${length}`);
@@ -95,10 +96,10 @@ benches.forEach((bench, which) => {
           const rows = length === 65 ? 150 : 3, eps = 1e-5;
           const numbers = randomNumbers(g, rows * length, spread, mean);
           const wn = randomNumbers(g, length), bn = randomNumbers(g, length);
-          const x = bench.view([rows, length], numbers), out = bench.view([rows, length], []);
+          const x = bench.view([rows, length], numbers), out = bench.view([rows, length]);
           const w = form & 1 ? bench.view([length], wn) : null,
             b = form & 2 ? bench.view([length], bn) : null;
-          const mu = bench.view([rows], []), rstd = bench.view([rows], []);
+          const mu = bench.view([rows]), rstd = bench.view([rows]);
           layerNorm(engine, x, w, b, eps, out, mu, rstd);
           const stats = rowsOf(numbers, length).map((row) => {
             const m = sum(row) / length;
@@ -112,8 +113,8 @@ benches.forEach((bench, which) => {
           assertClose(bench.values(rstd), stats.map(({ s }) => s), 1e-4, 0, `rstd, ${what}`);
 
           const dn = randomNumbers(g, rows * length);
-          const dy = bench.view([rows, length], dn), dx = bench.view([rows, length], []);
-          const dw = w && bench.view([length], []), db = w && bench.view([length], []);
+          const dy = bench.view([rows, length], dn), dx = bench.view([rows, length]);
+          const dw = w && bench.view([length]), db = w && bench.view([length]);
           layerNormBackward(engine, dy, x, w, mu, rstd, dx, dw, db);
           const expected = rowsOf(dn, length).flatMap((d, r) => {
             const gs = d.map((v, i) => v * (w ? wn[i] : 1));
@@ -144,7 +145,7 @@ benches.forEach((bench, which) => {
         if (length > 3) numbers[3] = -Infinity;
         const targets = [0, length - 1, -100, length >> 1];
         const x = bench.view([rows, length], numbers), t = bench.integers(targets);
-        const losses = bench.view([rows], []), lse = bench.view([rows], []);
+        const losses = bench.view([rows]), lse = bench.view([rows]);
         crossEntropy(engine, x, t, losses, lse, -100);
         const logs = rowsOf(numbers, length).map((row) => softmaxOf(row, true));
         const expected = logs.map((row, r) => targets[r] < 0 ? 0 : -row[targets[r]]);
@@ -158,7 +159,7 @@ benches.forEach((bench, which) => {
         const gradient = logs.flatMap((row, r) =>
           row.map((v, i) => targets[r] < 0 ? 0 : (Math.exp(v) - (i === targets[r] ? 1 : 0)) * scales[r])
         );
-        const dx = bench.view([rows, length], []);
+        const dx = bench.view([rows, length]);
         crossEntropyBackward(engine, x, t, lse, scale, dx, -100);
         assertClose(bench.values(dx), gradient, 2e-5, 2e-6, `backward ${length}`);
         crossEntropyBackward(engine, x, t, lse, scale, x, -100);
@@ -169,7 +170,7 @@ benches.forEach((bench, which) => {
 
     it("crossEntropy of a target that is no class is NaN", () => {
       const x = bench.view([3, 4], new Float32Array(12)), t = bench.integers([4, -1, 2]);
-      const losses = bench.view([3], []), lse = bench.view([3], []), scale = bench.view([3], [1, 1, 1]);
+      const losses = bench.view([3]), lse = bench.view([3]), scale = bench.view([3], [1, 1, 1]);
       crossEntropy(engine, x, t, losses, lse, -100);
       assertClose(bench.values(losses), [NaN, NaN, Math.log(4)], 1e-6, 0, "losses");
       crossEntropyBackward(engine, x, t, lse, scale, x, -100);
@@ -178,3 +179,68 @@ benches.forEach((bench, which) => {
     });
   });
 });
+
+describe("cpu row kernels", () => {
+  it("agree with PyTorch", { skip: missingData("ops") }, () => {
+    const [bench] = benches, { engine } = bench;
+    for (const op of ["softmax", "log_softmax"]) {
+      const cases = goldenCases(op).filter(({ attrs, inputs }) =>
+        attrs.dim === -1 || inputs.x.shape.length === 1
+      );
+      assert.ok(cases.length > 1);
+      for (const { name, inputs, outputs, grads, grad_outputs } of cases) {
+        const x = bench.recorded(inputs.x), out = bench.view(x.shape);
+        softmax(engine, x, out, op === "log_softmax");
+        assertClose(bench.values(out), numbersOf(outputs[0].data), 2e-6, 1e-7, name);
+        if (!grads) continue;
+        const dy = bench.recorded(grad_outputs[0]), dx = bench.view(x.shape);
+        softmaxBackward(engine, dy, out, dx, op === "log_softmax");
+        assertClose(bench.values(dx), numbersOf(grads.x.data), 1e-5, 1e-6, `${name}, gradient`);
+      }
+    }
+    for (const { name, attrs, inputs, outputs, grads, grad_outputs } of goldenCases("layer_norm")) {
+      const x = bench.recorded(inputs.x),
+        [w, b] = [inputs.weight, inputs.bias].map((v) => v ? bench.recorded(v) : null);
+      const { shape } = x, out = bench.view(shape), rows = shape.slice(0, -1), row = shape.slice(-1);
+      const mean = bench.view(rows), rstd = bench.view(rows);
+      layerNorm(engine, x, w, b, attrs.eps as number, out, mean, rstd);
+      assertClose(bench.values(out), numbersOf(outputs[0].data), 1e-5, 2e-6, name);
+      const dx = bench.view(shape), dw = w && bench.view(row), db = b && bench.view(row);
+      layerNormBackward(engine, bench.recorded(grad_outputs[0]), x, w, mean, rstd, dx, dw, db);
+      assertClose(bench.values(dx), numbersOf(grads.x.data), 1e-4, 1e-6, `${name}, dx`);
+      if (dw) assertClose(bench.values(dw), numbersOf(grads.weight.data), 1e-5, 1e-5, `${name}, dweight`);
+      if (db) assertClose(bench.values(db), numbersOf(grads.bias.data), 1e-5, 1e-6, `${name}, dbias`);
+    }
+  });
+
+  it("give the same bits on one thread, two and three", async () => {
+    const many = [new Bench(), new Bench(2), new Bench(3)], rows = 1500, length = 67;
+    const results: Float32Array[][] = [];
+    for (const bench of many) {
+      const { engine } = bench, g = new Generator(9);
+      await engine.ready();
+      const whole = () => bench.view([rows, length], randomNumbers(g, rows * length));
+      const row = () => bench.view([length], randomNumbers(g, length)),
+        column = () => bench.view([rows], randomNumbers(g, rows));
+      const x = whole(), y = whole(), dx = whole(), z = whole(), w = row(), b = row(), dw = row(), db = row();
+      const mean = column(), rstd = column(), losses = column(), lse = column();
+      softmax(engine, x, y, false);
+      layerNorm(engine, x, w, b, 1e-5, z, mean, rstd);
+      layerNormBackward(engine, y, x, w, mean, rstd, dx, dw, db);
+      crossEntropy(
+        engine,
+        z,
+        bench.integers(Array.from({ length: rows }, (_, i) => i % length)),
+        losses,
+        lse,
+        -100,
+      );
+      results.push([y, z, dx, dw, db, losses, lse].map((view) => bench.values(view)));
+      engine.dispose();
+    }
+    assert.deepEqual(results[1], results[0]);
+    assert.deepEqual(results[2], results[0]);
+  });
+});
+
+after(() => benches.forEach(({ engine }) => engine.dispose()));

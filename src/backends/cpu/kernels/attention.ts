@@ -90,7 +90,7 @@ export function attention(
 }
 
 function forwardBlocks(context: KernelContext, width: number): Blocks {
-  return blocksFor(context, width, 4, 96);
+  return blocksFor(context, width, 4);
 }
 
 /** Batch and head of an item, and what they select of the operands. */

@@ -53,9 +53,10 @@ import {
   emitStoreRows,
   emitTransposeRows,
 } from "./attention/rows.ts";
-import { emitBySixteen, emitLoadFour, emitScoreExp, emitStoreFour } from "./attention/softmax.ts";
+import { emitBySixteen, emitLoadFour, emitStoreFour } from "./attention/softmax.ts";
 import { emitSetSum } from "./gemm/address.ts";
 import { emitAcross, emitSplat } from "./row.ts";
+import { emitWeight } from "./softmax.ts";
 
 /** Gradients of attention; see `Kernels.attentionBackward`. */
 export function attentionBackward(
@@ -76,7 +77,7 @@ export function attentionBackward(
   if (sizeOf(k.shape) === 0) return;
   const kernel = engine.kernel(
     `attentionBackward ${width}`,
-    (m, context) => emitBackward(m, context, blocksFor(context, width, 8, 96)),
+    (m, context) => emitBackward(m, context, blocksFor(context, width, 7)),
   );
   const delta = engine.heap.scratch(4 * batch * heads * queries);
   setAttentionSizes(engine, q, k, scale, causal);
@@ -144,7 +145,7 @@ function emitPrepare(m: ModuleBuilder, context: KernelContext, { width }: Blocks
 function emitGrade(m: ModuleBuilder, context: KernelContext, { scores }: Blocks): FunctionBuilder {
   const f = m.function("grade", { params: new Array(7).fill("i32"), export: false });
   const [s, ds, rows, first, keys, lse, delta] = f.params;
-  const w = hoistConstants(f, context, (w) => emitScoreExp(w, w.fresh()));
+  const w = hoistConstants(f, context, (w) => emitWeight(w, w.fresh()));
   const r = f.local("i32"), n = f.local("i32"), wide = f.local("i32"), rest = f.local("i32");
   const p = f.local("i32"), dp = f.local("i32"), zero = f.local("v128");
   f.forRange(r, 0, rows, 1, () => {
@@ -153,7 +154,7 @@ function emitGrade(m: ModuleBuilder, context: KernelContext, { scores }: Blocks)
     f.set(wide);
     const log = emitSplat(f, lse), level = emitSplat(f, delta);
     emitBySixteen(w, [s, ds], wide, (w, [s, ds]) => {
-      const p = emitScoreExp(w, w.sub(emitLoadFour(w, s), w.repeat(log)));
+      const p = emitWeight(w, w.sub(emitLoadFour(w, s), w.repeat(log)));
       emitStoreFour(w, s, p);
       emitStoreFour(w, ds, w.mul(p, w.sub(emitLoadFour(w, ds), w.repeat(level))));
     });

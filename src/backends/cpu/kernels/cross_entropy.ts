@@ -9,10 +9,9 @@
 import type { View } from "../../contract.ts";
 import type { FunctionBuilder, Local, ModuleBuilder } from "../assembler/mod.ts";
 import type { Engine, KernelContext } from "../engine.ts";
-import { emitExp } from "../math/exp.ts";
 import { emitLog } from "../math/log.ts";
 import { emitRowLoop, emitRows, emitSplat, emitStoreFirst, extraArg, runRows, setOperand } from "./row.ts";
-import { emitRowMax, emitRowSum, writerForExp } from "./softmax.ts";
+import { emitRowMax, emitRowSum, emitWeight, writerForWeights } from "./softmax.ts";
 
 /** Losses and log Σ exp per row; see `Kernels.crossEntropy`. */
 export function crossEntropy(
@@ -80,7 +79,7 @@ function emitIsClass(f: FunctionBuilder, id: Local, classes: Local): void {
 
 function emitCrossEntropy(m: ModuleBuilder, context: KernelContext): void {
   emitRows(m, 4, (f, [x, target, loss, lse], length, args) => {
-    const w = writerForExp(f, context);
+    const w = writerForWeights(f, context);
     const top = emitRowMax(w, x, length);
     const log = emitLog(w, [emitRowSum(w, x, length, top, null)]);
     emitStoreFirst(f, lse, w.add(log, [top])[0]);
@@ -101,10 +100,10 @@ function emitCrossEntropyBackward(m: ModuleBuilder, context: KernelContext): voi
     const id = f.local("i32"), at = f.local("i32");
     emitTarget(f, args, target, dx, id, at);
     f.if(() => {
-      const w = writerForExp(f, context);
+      const w = writerForWeights(f, context);
       const log = emitSplat(f, lse), factor = emitSplat(f, scale);
       emitRowLoop(w, length, [x, dx], ({ w, load, store }) => {
-        store(1, w.mul(emitExp(w, w.sub(load(0, 0), w.repeat(log)), true), w.repeat(factor)));
+        store(1, w.mul(emitWeight(w, w.sub(load(0, 0), w.repeat(log))), w.repeat(factor)));
       });
       emitIsClass(f, id, length);
       f.if(() => {

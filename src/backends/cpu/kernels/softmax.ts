@@ -10,9 +10,9 @@ import { sizeOf } from "../../../core/shape.ts";
 import type { View } from "../../contract.ts";
 import type { FunctionBuilder, Local, ModuleBuilder } from "../assembler/mod.ts";
 import type { Engine, KernelContext } from "../engine.ts";
-import { emitExp } from "../math/exp.ts";
+import { emitBoundedExp } from "../math/exp.ts";
 import { emitLog } from "../math/log.ts";
-import { hoistConstants, type VectorWriter } from "../math/writer.ts";
+import { hoistConstants, type Vectors, type VectorWriter } from "../math/writer.ts";
 import { emitRowLoop, emitRows, Gathered, runRows, setOperand } from "./row.ts";
 
 /** Softmax (or its logarithm) over the last axis; see `Kernels.softmax`. */
@@ -41,12 +41,22 @@ export function softmaxBackward(engine: Engine, dy: View, y: View, dx: View, log
   runRows(engine, kernel, rows, length);
 }
 
-/** A writer with the constants of exp at hand. */
-export function writerForExp(f: FunctionBuilder, context: KernelContext): VectorWriter {
+/**
+ * exp(x) for x ≤ 0 (or a rounding error above), and 0 below -87, where results begin to be too small to be normal
+ * numbers: beside a largest weight of 1 they change nothing. No branches, so that -∞ costs no more than other scores.
+ * NaN stays.
+ */
+export function emitWeight(w: VectorWriter, x: Vectors): Vectors {
+  const vanishing = w.op("f32x4.lt", x, -87);
+  return w.andNot(emitBoundedExp(w, w.atLeast(x, -87)), vanishing);
+}
+
+/** A writer with the constants of {@link emitWeight} at hand. */
+export function writerForWeights(f: FunctionBuilder, context: KernelContext): VectorWriter {
   return hoistConstants(f, context, (w) => {
     w.push(-Infinity, 0, "f32x4");
     w.f.drop();
-    emitExp(w, w.fresh(), true);
+    emitWeight(w, w.fresh());
   });
 }
 
@@ -61,7 +71,7 @@ export function emitRowMax(w: VectorWriter, x: Local, length: Local): Local {
 export function emitRowSum(w: VectorWriter, x: Local, length: Local, top: Local, out: Local | null): Local {
   const sum = new Gathered(w, "sum");
   emitRowLoop(w, length, out === null ? [x] : [x, out], ({ w, load, store }) => {
-    const e = emitExp(w, w.sub(load(0, -Infinity), w.repeat(top)), true);
+    const e = emitWeight(w, w.sub(load(0, -Infinity), w.repeat(top)));
     if (out !== null) store(1, e);
     sum.take(w, e);
   });
@@ -70,7 +80,7 @@ export function emitRowSum(w: VectorWriter, x: Local, length: Local, top: Local,
 
 function emitSoftmax(m: ModuleBuilder, context: KernelContext): void {
   emitRows(m, 2, (f, [x, out], length) => {
-    const w = writerForExp(f, context);
+    const w = writerForWeights(f, context);
     const top = emitRowMax(w, x, length);
     const sum = emitRowSum(w, x, length, top, out);
     const [factor] = w.div(1, [sum]);
@@ -80,7 +90,7 @@ function emitSoftmax(m: ModuleBuilder, context: KernelContext): void {
 
 function emitLogSoftmax(m: ModuleBuilder, context: KernelContext): void {
   emitRows(m, 2, (f, [x, out], length) => {
-    const w = writerForExp(f, context);
+    const w = writerForWeights(f, context);
     const top = emitRowMax(w, x, length);
     const [log] = emitLog(w, [emitRowSum(w, x, length, top, null)]);
     emitRowLoop(w, length, [x, out], ({ w, load, store }) => {
@@ -103,12 +113,12 @@ function emitSoftmaxBackward(m: ModuleBuilder, context: KernelContext): void {
 
 function emitLogSoftmaxBackward(m: ModuleBuilder, context: KernelContext): void {
   emitRows(m, 3, (f, [dy, y, dx], length) => {
-    const w = writerForExp(f, context);
+    const w = writerForWeights(f, context);
     const total = new Gathered(w, "sum");
     emitRowLoop(w, length, [dy], ({ w, load }) => total.take(w, load(0, 0)));
     const sum = total.result();
     emitRowLoop(w, length, [dy, y, dx], ({ w, load, store }) => {
-      store(2, w.sub(load(0, 0), w.mul(emitExp(w, load(1, 0), true), w.repeat(sum))));
+      store(2, w.sub(load(0, 0), w.mul(emitWeight(w, load(1, 0)), w.repeat(sum))));
     });
   });
 }

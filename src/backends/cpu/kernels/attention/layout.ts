@@ -28,20 +28,23 @@ export interface Blocks {
 /** Most queries that a tile, and room kept behind blocks, may have. */
 export const tileRoom = 8;
 
+/** Widest heads for which the smallest blocks fit into scratch memory. */
+const widest = 2048;
+
 /**
  * The largest blocks of which `copies` fit into scratch memory, beside two matrices of scores.
  * @throws {OptionError} when a head is too wide.
  */
-export function blocksFor(context: KernelContext, width: number, copies: number, most: number): Blocks {
-  const padded = Math.ceil(width / 8) * 8;
-  const tile = context.fma || !context.fusedMadd ? 6 : 5;
-  for (const size of [96, 48, 24]) {
-    const bytes = 4 * (size + tileRoom) * (copies * padded + 2 * size + 16);
-    if (size <= most && bytes <= threadScratchBytes) {
-      return { width, padded, size, scores: Math.ceil(size / 16) * 16, tile };
-    }
+export function blocksFor(context: KernelContext, width: number, copies: number): Blocks {
+  if (width > widest) {
+    throw new OptionError(`attention: heads on the cpu device are at most ${widest} wide, not ${width}`);
   }
-  throw new OptionError(`attention: heads on the cpu device are at most 2048 wide, not ${width}`);
+  const padded = Math.ceil(width / 8) * 8;
+  const fits = (size: number) =>
+    4 * (size + tileRoom) * (copies * padded + 2 * size + 16) <= threadScratchBytes;
+  const size = [96, 48].find(fits) ?? 24;
+  const tile = context.fma || !context.fusedMadd ? 6 : 5;
+  return { width, padded, size, scores: Math.ceil(size / 16) * 16, tile };
 }
 
 /** Hands out parts of the scratch memory. */

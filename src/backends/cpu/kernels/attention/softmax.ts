@@ -9,11 +9,11 @@
  */
 import type { FunctionBuilder, Global, Local, ModuleBuilder } from "../../assembler/mod.ts";
 import type { KernelContext } from "../../engine.ts";
-import { emitBoundedExp } from "../../math/exp.ts";
 import { emitLog } from "../../math/log.ts";
 import { hoistConstants, type Vectors, type VectorWriter } from "../../math/writer.ts";
 import { emitSetSum } from "../gemm/address.ts";
 import { emitAcross, emitSplat } from "../row.ts";
+import { emitWeight } from "../softmax.ts";
 import { emitVisible } from "./emit.ts";
 import { type Blocks, tileRoom } from "./layout.ts";
 import { emitAlongRow, emitLoadLanes, emitStoreLanes } from "./rows.ts";
@@ -23,12 +23,6 @@ export const recordBytes = 64;
 
 /** Floats of scratch memory that {@link emitSoften} needs for itself. */
 export const softenFloats = 3 * tileRoom;
-
-/** exp(x) for x ≤ 0, and exactly 0 below -87, which spares numbers too small to be normal. NaN stays. */
-export function emitScoreExp(w: VectorWriter, x: Vectors): Vectors {
-  const vanishing = w.op("f32x4.lt", x, -87);
-  return w.andNot(emitBoundedExp(w, w.atLeast(x, -87)), vanishing);
-}
 
 /** Writes `body` for each 16 floats of `count` at `pointer`, four vectors at a time; `count` is a multiple of 16. */
 export function emitBySixteen(
@@ -74,7 +68,7 @@ export function emitSoften(
   const f = m.function("soften", { params: new Array(7).fill("i32"), export: false });
   const [s, rows, first, keys, wide, record, o] = f.params;
   const w = hoistConstants(f, context, (w) => {
-    emitScoreExp(w, w.fresh());
+    emitWeight(w, w.fresh());
     w.push(-Infinity, 0, "f32x4");
     w.f.drop();
   });
@@ -128,7 +122,7 @@ export function emitSoften(
     // A row that has seen only -∞ keeps sums of 0.
     const base = w.andNot(top, w.op("f32x4.eq", top, -Infinity));
     emitStoreLanes(f, tops, base[0], half, 4);
-    const factor = emitScoreExp(w, w.sub(old, base));
+    const factor = emitWeight(w, w.sub(old, base));
     emitStoreLanes(f, tops, factor[0], 32 + half, 4);
     emitStoreLanes(f, record, w.mul(load(record, 32), factor)[0], 32 + half, 4);
   }
@@ -156,7 +150,7 @@ export function emitSoften(
     });
     w.assign(sums, w.withWidth(4).constant(0, "f32x4"));
     emitBySixteen(w, [row], wide, (w, [at]) => {
-      const e = emitScoreExp(w, w.sub(emitLoadFour(w, at), w.repeat(base)));
+      const e = emitWeight(w, w.sub(emitLoadFour(w, at), w.repeat(base)));
       emitStoreFour(w, at, e);
       w.assign(sums, w.add(sums, e));
     });
