@@ -102,7 +102,7 @@ export interface Backend {
    * f32, f16, bf16 are in f32 with an error that grows at most with the logarithm of the length (pairwise, or in blocks).
    * Max and min pass NaN on, argmax and argmin give the first NaN's position; -0 and 0 count as equal. An empty sum is
    * 0, an empty product 1.
-   * Integers are reduced in the compute type and wrap.
+   * Integers are reduced in the compute type and wrap. An epilogue is applied to the stored results.
    */
   reduce(
     kind: ReduceKind,
@@ -111,6 +111,7 @@ export interface Backend {
     scalars: readonly number[],
     axes: readonly number[],
     output: View,
+    epilogue?: Epilogue,
   ): void;
 
   /**

@@ -118,6 +118,23 @@ export const reduce: Part = (open) => {
     });
   }
 
+  it("applies an epilogue with operands and scalars to what was reduced", async () => {
+    const bench = open(28);
+    const p = program("f32", [add(mul(scalar(0), input(0)), input(1))]);
+    for (const [shape, axes] of cases) {
+      const x = bench.input("f32", shape), to = reducedShape(shape, axes);
+      const other = bench.input("f32", to), out = bench.output("f32", to);
+      bench.backend.reduce("max", null, [x], [], axes, out, { program: p, inputs: [other], scalars: [0.5] });
+      const largest = groups(await bench.read(x), shape, axes).map(folds.max), rest = await bench.read(other);
+      assertClose("f32", await bench.read(out, "output"), largest.map((v, i) => 0.5 * v + rest[i]), {
+        ulps: 1,
+        also: (i) => (Math.abs(largest[i]) + Math.abs(rest[i])) * 2 ** -23,
+        name: (i) => `[${shape}] over [${axes}], element ${i}`,
+      });
+      bench.free();
+    }
+  });
+
   it("argmax and argmin: the first of equals, and the first NaN before all", async () => {
     const bench = open(23);
     for (const dtype of [...floatsOf(bench), ...integersOf(bench)]) {

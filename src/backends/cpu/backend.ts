@@ -101,8 +101,9 @@ export class CpuBackend implements Backend {
     scalars: readonly number[],
     axes: readonly number[],
     output: View,
+    epilogue?: Epilogue,
   ): void {
-    reduce(this.engine, kind, program, inputs, scalars, axes, output);
+    reduce(this.engine, kind, program, inputs, scalars, axes, output, epilogue);
   }
 
   /** See {@link Backend.matmul}. */

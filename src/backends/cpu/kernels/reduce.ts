@@ -14,7 +14,7 @@ import { ShapeError } from "../../../core/errors.ts";
 import { formatShape, sizeOf } from "../../../core/shape.ts";
 import { constant, type Program } from "../../../expr/nodes.ts";
 import { program as makeProgram } from "../../../expr/program.ts";
-import type { ReduceKind, View } from "../../contract.ts";
+import type { Epilogue, ReduceKind, View } from "../../contract.ts";
 import type { Engine } from "../engine.ts";
 import { argReduce } from "./arg_reduce.ts";
 import { anyQuantized, withFloats } from "./dequantize.ts";
@@ -29,6 +29,23 @@ function computeTypeOf(dtype: DType): Program["type"] {
 
 /** See {@link Backend.reduce} in `contract.ts`. */
 export function reduce(
+  engine: Engine,
+  kind: ReduceKind,
+  program: Program | null,
+  inputs: readonly View[],
+  scalars: readonly number[],
+  axes: readonly number[],
+  output: View,
+  epilogue?: Epilogue,
+): void {
+  plainReduce(engine, kind, program, inputs, scalars, axes, output);
+  // Results are few beside the elements and still in cache: a pass over them costs a call, not time.
+  if (epilogue) {
+    elementwise(engine, epilogue.program, [output, ...epilogue.inputs], epilogue.scalars, [output]);
+  }
+}
+
+function plainReduce(
   engine: Engine,
   kind: ReduceKind,
   program: Program | null,
@@ -54,7 +71,7 @@ export function reduce(
       engine,
       inputs,
       [output],
-      (floats) => reduce(engine, kind, run, floats, scalars, axes, output),
+      (floats) => plainReduce(engine, kind, run, floats, scalars, axes, output),
     );
   }
   if (kind === "argmax" || kind === "argmin") {

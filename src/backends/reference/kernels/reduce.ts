@@ -11,9 +11,10 @@ import { formatShape, sizeOf } from "../../../core/shape.ts";
 import type { Arithmetic } from "../../../expr/arithmetic.ts";
 import { input, type Program } from "../../../expr/nodes.ts";
 import { program as makeProgram } from "../../../expr/program.ts";
-import type { ReduceKind, View } from "../../contract.ts";
+import type { Epilogue, ReduceKind, View } from "../../contract.ts";
 import { computeTypeOf, inLane, type Lane } from "../lane.ts";
 import { otherAxes, pick, walk } from "../walk.ts";
+import { elementwise } from "./elementwise.ts";
 
 /** Reduces `axes` of the elementwise `program` over `inputs`; null is input 0 itself. */
 export function reduce(
@@ -23,9 +24,11 @@ export function reduce(
   scalars: readonly number[],
   axes: readonly number[],
   output: View,
+  epilogue?: Epilogue,
 ): void {
   const run = program ?? makeProgram(computeTypeOf(inputs[0].dtype), [input(0)]);
   inLane(run.type, (lane) => reduceIn(lane, kind, run, inputs, scalars, axes, output));
+  if (epilogue) elementwise(epilogue.program, [output, ...epilogue.inputs], epilogue.scalars, [output]);
 }
 
 /** Takes elements one after another; `result` is that of what came since `start`. */
