@@ -190,7 +190,7 @@ eachDevice((device) => {
       w = F.rand([4, 4], { device, seed: 2 });
     const image = F.rand([1, 1, 4, 4], { device, seed: 3 }),
       heads = F.rand([1, 2, 4, 2], { device, seed: 4 });
-    const weight = F.ones([4], { device });
+    const weight = F.ones([4], { device }), turned = heads.transpose(2, 3);
     const operations: Record<string, (x: Tensor) => Tensor | Tensor[]> = {
       add: (x) => x.add(1),
       broadcast: (x) => x.mul(weight),
@@ -231,6 +231,7 @@ eachDevice((device) => {
       topk: (x) => Object.values(x.topk(2)),
       dropout: (x) => F.dropout(x, 0.5),
       attention: () => F.scaledDotProductAttention(heads, heads, heads, { isCausal: true }),
+      "attention of turned heads": () => F.scaledDotProductAttention(turned, turned, turned),
       conv2d: () => F.conv2d(image, F.reshape(w, [1, 1, 4, 4]), null, { padding: 1 }),
       maxPool2d: () => F.maxPool2d(image, 2),
       avgPool2d: () => F.avgPool2d(image, 2, { padding: 1, countIncludePad: false }),

@@ -43,6 +43,12 @@ function timeFirst(t: Tensor): Tensor {
 /**
  * softmax(q·kᵀ · scale) · v. q is [batch, heads, rows, width], k and v [batch, heads, keys, width]; k and v may have
  * fewer heads that divide q's (grouped-query attention, Ainslie et al. 2023).
+ *
+ * @example
+ * ```ts
+ * const y = scaledDotProductAttention(q, k, v, { isCausal: true }); // [batch, heads, time, width]
+ * const joined = y.transpose(1, 2).reshape(batch, time, heads * width); // a view where the device has a kernel
+ * ```
  */
 export function scaledDotProductAttention(
   q: Tensor,
@@ -72,7 +78,10 @@ export function scaledDotProductAttention(
   const { attention, attentionBackward } = q.backend.kernels;
   const usable = attention && !attnMask && !dropoutP && v.shape[3] === width && q.size > 0 && keys > 0 &&
     [q, k, v].every((t) => t.dtype === "f32");
-  const inputs = usable ? [q, k, v].map((t) => readable(t) ? t : contiguous(t)) : [q, k, v];
+  if (usable && ![q, k, v].every(readable)) {
+    return tidy(() => scaledDotProductAttention(contiguous(q), contiguous(k), contiguous(v), options));
+  }
+  const inputs = [q, k, v];
   return fused<Tensor>({
     name: "scaledDotProductAttention",
     inputs: attnMask ? [...inputs, attnMask] : inputs,
@@ -95,7 +104,7 @@ export function scaledDotProductAttention(
       ? () => {
         const output = timeFirst(q);
         const lse = empty([batch, heads, rows], "f32", q.backend, "attention");
-        attention(inputs[0], inputs[1], inputs[2], output, lse, scale, isCausal);
+        attention(q, k, v, output, lse, scale, isCausal);
         return { output, keep: [output, lse] };
       }
       : null,

@@ -119,6 +119,12 @@ function flatten(data: NestedArray): { values: (number | boolean | bigint)[]; sh
  * Numbers give f32, booleans bool, bigints i64, typed arrays their own type. f16 and bf16 are rounded from numbers, or
  * taken as raw bits from a `Uint16Array`.
  *
+ * @example
+ * ```ts
+ * const x = tensor([[1, 2], [3, 4]], { requiresGrad: true });
+ * const bits = tensor(new Uint16Array([0x3c00]), { dtype: "f16" }); // 1
+ * ```
+ *
  * @throws {ShapeError} for ragged lists or a shape that the values do not fill.
  * @throws {DTypeError} for a dtype that does not exist or that the device does not hold.
  */

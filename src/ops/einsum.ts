@@ -139,6 +139,12 @@ function pair(a: Labelled, b: Labelled, needed: (label: string) => boolean): Lab
  * Sums products over named axes, as NumPy and PyTorch write it: `einsum("bhqd,bhkd->bhqk", q, k)`. A label twice in
  * one term takes the diagonal, `...` stands for leading axes that broadcast, and without `->` the labels that appear
  * once are kept in alphabetical order.
+ *
+ * @example
+ * ```ts
+ * const scores = einsum("bhqd,bhkd->bhqk", q, k);
+ * const trace = einsum("ii->", matrix);
+ * ```
  */
 export function einsum(equation: string, ...operands: Tensor[]): Tensor {
   return tidy(() => {

@@ -35,7 +35,15 @@ function listOfOne(x: Tensor): Tensor {
   return reshape(x, [1]);
 }
 
-/** `out[i][j] = x[i][index[i][j]]` for dim 1, and likewise for any dim. The result has the index's shape. */
+/**
+ * `out[i][j] = x[i][index[i][j]]` for dim 1, and likewise for any dim. The result has the index's shape.
+ *
+ * @example
+ * ```ts
+ * const best = logits.argmax(-1, true);
+ * const highest = gather(logits, -1, best);
+ * ```
+ */
 export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
   const axis = normalizeAxis(dim, x.shape.length, "gather"), shape = x.shape;
   demandIndex("gather", index);

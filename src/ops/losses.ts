@@ -153,6 +153,12 @@ export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {
 /**
  * Cross-entropy of logits [rows, classes] (or [rows, classes, …]) against class ids: −ln softmax(x)[target]. The mean
  * is over the targets that count, weighted when weights are given. f16 and bf16 logits are worked on in f32.
+ *
+ * @example
+ * ```ts
+ * const loss = crossEntropy(model.forward(ids).reshape(-1, vocabSize), next.reshape(-1));
+ * loss.backward();
+ * ```
  */
 export function crossEntropy(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
   demandClasses("crossEntropy", x, target);

@@ -29,6 +29,11 @@ export interface CheckGradientsOptions {
 /**
  * Compares the gradient of `f` with central differences, as PyTorch's `gradcheck`.
  *
+ * @example
+ * ```ts
+ * await checkGradients((x: Tensor) => x.tanh().mul(x), [randn([3])]);
+ * ```
+ *
  * @param f any differentiable function of the inputs, made of this library's operations.
  * @param inputs floating-point tensors; they are copied to f64 on the reference device and not changed.
  * @returns true.

@@ -116,6 +116,7 @@ function close(scope: Scope, result: unknown): void {
  * Runs `f` and disposes every tensor made meanwhile, except those in its result (a tensor, or tensors in arrays,
  * maps, sets and plain objects). An async `f` is awaited first.
  *
+ * @example
  * ```ts
  * const loss = tidy(() => model.forward(ids).sub(target).square().mean());
  * ```

@@ -134,6 +134,11 @@ export function withRecording<T>(on: boolean, f: () => T): T {
 /**
  * Runs `f` without recording: nothing it computes has a gradient. An async function stays without recording until
  * its promise settles.
+ *
+ * @example
+ * ```ts
+ * const accuracy = noGrad(() => model.forward(x).argmax(-1).eq(y).mean());
+ * ```
  */
 export function noGrad<T>(f: () => T): T {
   const before = recording;
