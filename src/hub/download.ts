@@ -116,7 +116,7 @@ async function transfer(of: Download, into: Partial, check: Check): Promise<void
           { cause: error },
         );
       }
-      await pause(failures, signal);
+      await pause(settings, failures, signal);
     }
   }
 }

@@ -65,7 +65,7 @@ export async function request(settings: HubSettings, url: string, ask: HubReques
           { cause: error },
         );
       }
-      await pause(attempt, ask.signal);
+      await pause(settings, attempt, ask.signal);
       continue;
     }
     const { response } = answer, { status } = response;
@@ -76,7 +76,7 @@ export async function request(settings: HubSettings, url: string, ask: HubReques
       throw await refusal(settings, url, ask.what, answer);
     }
     await response.body?.cancel();
-    await (wait === null ? pause(attempt, ask.signal) : delay(wait, ask.signal));
+    await (wait === null ? pause(settings, attempt, ask.signal) : delay(wait, ask.signal));
   }
 }
 
@@ -229,9 +229,9 @@ export function reasonOf(error: unknown): string {
   return String(text).replace(/\s*\n\s*/g, " ");
 }
 
-/** Waits before attempt `attempt` + 1: 0.1, 0.4, 1.6, then 5 s, each a little shuffled. */
-export function pause(attempt: number, signal?: AbortSignal): Promise<void> {
-  return delay(Math.min(25 * 4 ** attempt, 5000) * (0.8 + 0.4 * Math.random()), signal);
+/** Waits before attempt `attempt` + 1: 1, 4, 16, then 50 times the first delay, each a little shuffled. */
+export function pause({ retryDelay }: HubSettings, attempt: number, signal?: AbortSignal): Promise<void> {
+  return delay(Math.min(4 ** (attempt - 1), 50) * retryDelay * (0.8 + 0.4 * Math.random()), signal);
 }
 
 /** Waits so many milliseconds; less when the signal is aborted. */

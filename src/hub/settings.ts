@@ -31,6 +31,8 @@ export interface HubOptions {
   offline?: boolean;
   /** Seconds without a byte after which a connection counts as broken. Default `HF_HUB_DOWNLOAD_TIMEOUT`, else 10. */
   timeout?: number;
+  /** Seconds before what failed is tried again; every further wait is four times as long, up to 50. Default 0.1. */
+  retryDelay?: number;
   /** Hears of every file that is downloaded. */
   onDownload?: (progress: DownloadProgress) => void;
 }
@@ -55,6 +57,8 @@ export interface HubSettings {
   readonly offline: boolean;
   /** In milliseconds. */
   readonly timeout: number;
+  /** In milliseconds. */
+  readonly retryDelay: number;
 }
 
 /** The folder of the cache. @throws {HubError} when the environment names none and there is no home folder. */
@@ -102,7 +106,8 @@ export async function hubSettings(options: HubOptions = {}): Promise<HubSettings
     throw new HubError(`the access token from ${tokenSource} has characters that no token has; set it again`);
   }
   const offline = options.offline ?? (isOn("HF_HUB_OFFLINE") || isOn("TRANSFORMERS_OFFLINE"));
-  return { endpoint, token, tokenSource, offline, timeout: seconds * 1000 };
+  const retryDelay = (options.retryDelay ?? 0.1) * 1000;
+  return { endpoint, token, tokenSource, offline, timeout: seconds * 1000, retryDelay };
 }
 
 function isOn(variable: string): boolean {
