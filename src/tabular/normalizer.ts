@@ -1,0 +1,158 @@
+/**
+ * From rows, as people write them, to the numbers that networks see.
+ *
+ * @module
+ */
+import { OptionError } from "../core/errors.ts";
+import { nearest } from "../core/nearest.ts";
+import { isMissing, parseBoolean, parseDate, parseNumber } from "./cell_text.ts";
+import { type DescribedColumn, describeColumns } from "./columns.ts";
+import { type FeatureViews, makeFeatures, rawFeature } from "./features.ts";
+import type { Table, TableColumn } from "./table.ts";
+import type { Column, Feature } from "./types.ts";
+
+/** What a cell may be given as. `null` and `undefined` are missing. */
+export type CellValue = string | number | boolean | Date | null | undefined;
+
+/** A row: cells by column name, or in the order of the columns. */
+export type Row = Readonly<Record<string, CellValue>> | readonly CellValue[];
+
+/** Features are measured on at most so many training rows, evenly spread. */
+const mostMeasured = 100_000;
+
+/** Columns and features of a model: what turns rows into network inputs. */
+export class Normalizer {
+  /** The input columns. */
+  readonly columns: readonly Column[];
+  /** What the networks see, made from them. */
+  readonly features: readonly Feature[];
+
+  /** From what a file or {@link Normalizer.fit} says. */
+  constructor(columns: readonly Column[], features: readonly Feature[]) {
+    this.columns = columns;
+    this.features = features;
+  }
+
+  /** Learns ranges, categories and scales of all columns but `target` from the given rows (default: all). */
+  static fit(table: Table, options: { target?: string; rows?: ArrayLike<number>; mostRamps?: number } = {}): Normalizer {
+    const target = options.target === undefined ? table.columns[table.columns.length - 1] : table.column(options.target);
+    return new TableNormalizer(table, target, options.rows ?? Int32Array.from({ length: table.rows }, (_, i) => i), options.mostRamps);
+  }
+
+  /**
+   * The cells of one row: see `types.ts`. Columns that the row does not name are missing.
+   * @throws {OptionError} for a name that no column has, a row of another length, or a text where a number belongs.
+   */
+  cells(row: Row): Float64Array {
+    const cells = new Float64Array(this.columns.length).fill(NaN);
+    if (Array.isArray(row)) {
+      if (row.length !== this.columns.length) {
+        throw new OptionError(`a row of ${this.columns.length} cells is expected (${this.names()}), not of ${row.length}`);
+      }
+      this.columns.forEach((column, i) => cells[i] = cellOf(column, row[i]));
+      return cells;
+    }
+    for (const [name, value] of Object.entries(row)) {
+      const at = this.columns.findIndex((column) => column.name === name);
+      if (at < 0) {
+        const names = this.columns.map((column) => column.name);
+        throw new OptionError(`there is no column "${name}"; did you mean "${nearest(name, names)}"?`);
+      }
+      cells[at] = cellOf(this.columns[at], value);
+    }
+    return cells;
+  }
+
+  /** The columns' names, for messages. */
+  names(): string {
+    return this.columns.map((column) => column.name).join(", ");
+  }
+
+  /** Features of rows of cells [rows, columns] → [rows, inputs]; `inputs` chooses features, all when null. */
+  transform(cells: Float64Array, inputs: readonly number[] | null = null): Float32Array<ArrayBuffer> {
+    const width = this.columns.length, rows = cells.length / width;
+    const chosen = inputs === null ? this.features : inputs.map((i) => this.features[i]), n = chosen.length;
+    const out = new Float32Array(rows * n);
+    chosen.forEach((feature, f) => {
+      const { column, center, scale } = feature, { fill } = this.columns[column];
+      for (let row = 0; row < rows; row++) {
+        out[row * n + f] = (rawFeature(feature, cells[row * width + column], fill) - center) / scale;
+      }
+    });
+    return out;
+  }
+}
+
+/** A normalizer that can read rows straight from the table it was fitted on. */
+export class TableNormalizer extends Normalizer {
+  /** Indices in `features` of the plain and the piecewise view. */
+  readonly views: FeatureViews;
+  readonly #sources: readonly { readonly values: Float64Array; readonly codes: Int32Array | null }[];
+
+  /** See {@link Normalizer.fit}. */
+  constructor(table: Table, target: TableColumn, rows: ArrayLike<number>, mostRamps = 16) {
+    const described = describeColumns(table, target, rows), columns = described.map(({ column }) => column);
+    const inputs = table.columns.filter((column) => column !== target);
+    const sources = inputs.map(({ values }, i) => ({ values, codes: described[i].codes }));
+    const step = Math.max(1, Math.ceil(rows.length / mostMeasured));
+    const measured = Int32Array.from({ length: Math.ceil(rows.length / step) }, (_, i) => rows[i * step]);
+    const views = makeFeatures(columns, readCells(sources, measured), mostRamps);
+    super(columns, views.features);
+    this.views = views;
+    this.#sources = sources;
+  }
+
+  /** The cells of rows of the table, [rows, columns]. */
+  tableCells(rows: ArrayLike<number>): Float64Array {
+    return readCells(this.#sources, rows);
+  }
+}
+
+function readCells(
+  sources: readonly { readonly values: Float64Array; readonly codes: DescribedColumn["codes"] }[],
+  rows: ArrayLike<number>,
+): Float64Array {
+  const width = sources.length, cells = new Float64Array(rows.length * width);
+  sources.forEach(({ values, codes }, column) => {
+    for (let i = 0; i < rows.length; i++) {
+      const value = values[rows[i]];
+      cells[i * width + column] = codes === null || Number.isNaN(value) ? value : codes[value] ?? -1;
+    }
+  });
+  return cells;
+}
+
+/** The cell that a value means in a column. */
+function cellOf(column: Column, value: CellValue): number {
+  if (value === null || value === undefined) return NaN;
+  if (column.ignored !== null) return NaN;
+  const wrong = (wanted: string): OptionError =>
+    new OptionError(`column "${column.name}" holds ${wanted}, not ${JSON.stringify(value)}`);
+  if (value instanceof Date) {
+    if (column.kind !== "date") throw wrong(`${column.kind} cells`);
+    return value.getTime() / 86_400_000;
+  }
+  if (typeof value === "string" && isMissing(value)) return NaN;
+  if (typeof value === "number" && Number.isNaN(value)) return NaN;
+  switch (column.kind) {
+    case "categorical":
+      return column.categories.indexOf(String(value).trim());
+    case "boolean": {
+      const text = String(value).trim(), at = column.categories.indexOf(text);
+      const cell = at >= 0 ? at : parseBoolean(text);
+      if (Number.isNaN(cell)) throw wrong(`${column.categories[0]} or ${column.categories[1]}`);
+      return cell;
+    }
+    case "date": {
+      const cell = typeof value === "number" ? value : parseDate(String(value));
+      if (!Number.isFinite(cell)) throw wrong("dates, best written 2024-12-31");
+      return cell;
+    }
+    case "numeric": {
+      const text = String(value).trim(), plain = typeof value === "number" ? value : parseNumber(text);
+      const cell = Number.isNaN(plain) ? parseNumber(text, true) : plain;
+      if (!Number.isFinite(cell)) throw wrong("numbers");
+      return cell;
+    }
+  }
+}
