@@ -47,9 +47,13 @@ export async function main(args: readonly string[]): Promise<number> {
   const verbose = args.includes("--verbose");
   if (args[0] === "help" && args.length > 1) return await main([...args.slice(1), "--help"]);
   try {
-    if (args.length === 0 || ["--help", "-h", "help"].includes(args[0])) {
+    if (args.length === 0) {
+      await note(overview());
+      return 2;
+    }
+    if (["--help", "-h", "help"].includes(args[0])) {
       await print(overview());
-      return args.length === 0 ? 2 : 0;
+      return 0;
     }
     if (args[0] === "--version") {
       await print(version);

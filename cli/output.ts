@@ -5,6 +5,17 @@
  */
 import { isTerminal, writeText } from "../src/platform/platform.ts";
 
+let write: typeof writeText = writeText;
+
+/** Sends all words to `to` instead of the streams of the process; gives what undoes it. For tests. */
+export function redirectOutput(to: typeof writeText): () => void {
+  const before = write;
+  write = to;
+  return () => {
+    write = before;
+  };
+}
+
 /** Nobody reads standard output any more (`| head -1`): there is nothing left to do, and nothing went wrong. */
 export class OutputClosed extends Error {
   override name = "OutputClosed";
@@ -17,7 +28,7 @@ export async function print(text: string): Promise<void> {
 
 /** Writes a result without ending the line. @throws {OutputClosed} when its reader is gone. */
 export async function printPart(text: string): Promise<void> {
-  if (!await writeText("stdout", text)) throw new OutputClosed("standard output was closed");
+  if (!await write("stdout", text)) throw new OutputClosed("standard output was closed");
 }
 
 /** Writes one JSON object as the result. */
@@ -27,7 +38,7 @@ export async function printJson(value: unknown): Promise<void> {
 
 /** Writes a note for the person at the terminal. */
 export async function note(text: string): Promise<void> {
-  await writeText("stderr", text.endsWith("\n") ? text : `${text}\n`);
+  await write("stderr", text.endsWith("\n") ? text : `${text}\n`);
 }
 
 /** Rewrites one line on a terminal; in a pipe it is silent. */
@@ -44,12 +55,12 @@ export class LiveLine {
   async show(text: string): Promise<void> {
     if (!this.#on) return;
     this.#shown = true;
-    await writeText("stderr", `\r\x1b[2K${text}`);
+    await write("stderr", `\r\x1b[2K${text}`);
   }
 
   /** Ends the line, keeping what it says. */
   async end(): Promise<void> {
-    if (this.#shown) await writeText("stderr", "\n");
+    if (this.#shown) await write("stderr", "\n");
     this.#shown = false;
   }
 }

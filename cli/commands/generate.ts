@@ -105,8 +105,7 @@ export const generate: Command = {
         const result = await model.completion(prompt, options);
         return await print(result.ids.join(","));
       }
-      if (typeof prompt === "string") await printPart(prompt);
-      const result = await stream(model.generate(prompt, options));
+      const result = await stream(typeof prompt === "string" ? prompt : "", model.generate(prompt, options));
       if (values.flag("verbose")) await note(speeds(result, loadMs));
     } finally {
       remove();
@@ -114,17 +113,16 @@ export const generate: Command = {
   },
 };
 
-/** Prints pieces as they come, then ends the line. */
-async function stream(pieces: AsyncGenerator<string, GenerationResult>): Promise<GenerationResult> {
+/** Prints the prompt when there is something behind it, pieces as they come, then ends the line. */
+async function stream(
+  prompt: string,
+  pieces: AsyncGenerator<string, GenerationResult>,
+): Promise<GenerationResult> {
   try {
-    for (;;) {
+    for (let before = prompt;; before = "") {
       const step = await pieces.next();
-      if (!step.done) {
-        await printPart(step.value);
-        continue;
-      }
-      await printPart("\n");
-      return step.value;
+      await printPart(before + (step.done ? "\n" : step.value));
+      if (step.done) return step.value;
     }
   } catch (error) {
     if (error instanceof CancelledError) await printPart("\n");

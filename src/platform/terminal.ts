@@ -31,9 +31,11 @@ export function writeText(stream: OutputStream, text: string): Promise<boolean> 
   }
   return new Promise((resolve, reject) => {
     const settle = (error?: Error | null) => {
-      target.off("error", settle);
-      if (!error) resolve(true);
-      else if ((error as { code?: string }).code === "EPIPE") resolve(false);
+      // After a failure the stream emits it as an event too, which ends the program unless someone listens.
+      if (!error) {
+        target.off("error", settle);
+        resolve(true);
+      } else if ((error as { code?: string }).code === "EPIPE") resolve(false);
       else reject(error);
     };
     target.on("error", settle);

@@ -1,0 +1,119 @@
+/**
+ * How the command reads its arguments, what its help says, and what it answers to a call that is wrong.
+ */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { type Command, help, parse, UsageError } from "../cli/command.ts";
+import { commands } from "../cli/commands/mod.ts";
+import { formatBytes, formatSeconds } from "../cli/output.ts";
+import { splitText } from "../cli/text.ts";
+import { version } from "../cli/version.ts";
+import { repository } from "./_data.ts";
+
+const sample: Command = {
+  name: "sample",
+  usage: "[TEXT]",
+  summary: "Does nothing.",
+  positionals: [0, 1],
+  options: {
+    count: { short: "n", value: "N", type: "integer", min: 0, max: 9, help: "a whole number" },
+    rate: { value: "R", type: "number", help: "any number" },
+    kind: { value: "K", choices: ["one", "two"], help: "one or the other" },
+    stop: { value: "TEXT", multiple: true, help: "again for more" },
+    quiet: { help: "a flag" },
+  },
+  run: () => Promise.resolve(),
+};
+
+function wrong(args: string[], pattern: RegExp): void {
+  assert.throws(() => parse(sample, args), (e) => {
+    assert(e instanceof UsageError, String(e));
+    assert.match(e.message, pattern);
+    return true;
+  });
+}
+
+describe("arguments", () => {
+  it("become values", () => {
+    const { values, positionals } = parse(sample, [
+      "-n",
+      "3",
+      "--rate=-0.5",
+      "text",
+      "--stop",
+      "a",
+      "--stop",
+      "b",
+      "--quiet",
+    ]);
+    assert.deepEqual(positionals, ["text"]);
+    assert.deepEqual([values.number("count"), values.number("rate"), values.texts("stop")], [3, -0.5, [
+      "a",
+      "b",
+    ]]);
+    assert.deepEqual([values.flag("quiet"), values.flag("json"), values.has("kind")], [true, false, false]);
+    assert.equal(parse(sample, ["--rate", "-2e-3"]).values.number("rate"), -0.002);
+    assert.deepEqual(parse(sample, ["--", "--quiet"]).positionals, ["--quiet"]);
+    assert.deepEqual(parse(sample, ["-"]).positionals, ["-"]);
+  });
+
+  it("that are wrong are named", () => {
+    wrong(["--cuont", "3"], /sample has no option --cuont; did you mean --count\?/);
+    wrong(["--cuont=3"], /no option --cuont;/);
+    wrong(["-x"], /no option -x/);
+    wrong(["-n"], /argument missing/);
+    wrong(["-n", "a"], /--count is a whole number from 0 to 9, not "a"/);
+    wrong(["-n", "10"], /from 0 to 9, not "10"/);
+    wrong(["--count", "-1"], /from 0 to 9, not "-1"/);
+    wrong(["-n", "1.5"], /whole number/);
+    wrong(["-n", ""], /whole number/);
+    wrong(["--rate", "Infinity"], /--rate is a number, not "Infinity"/);
+    wrong(["--kind", "three"], /--kind is one of one, two, not "three"/);
+    wrong(["--quiet=1"], /does not take an argument/);
+    wrong(["a", "b"], /usage: ferrotype sample \[TEXT\]; found "a" "b"/);
+  });
+});
+
+describe("help", () => {
+  it("of each command names every option and what it does", () => {
+    for (const command of commands) {
+      const text = help(command);
+      assert.match(text, new RegExp(`^ferrotype ${command.name}`));
+      for (const [name, option] of Object.entries(command.options)) {
+        assert(
+          text.includes(`--${name}${option.value ? ` ${option.value}` : ""}`),
+          `${command.name} --${name}`,
+        );
+        assert(text.includes(option.help), `${command.name} --${name}`);
+      }
+      assert(text.includes("--json") && text.includes("--verbose") && text.includes("--help"));
+      assert(
+        parse(command, ["--help"]).values.flag("help"),
+        `${command.name} --help needs no other argument`,
+      );
+    }
+  });
+
+  it("and the package agree on the version", () => {
+    for (const file of ["package.json", "deno.json"]) {
+      assert.equal(JSON.parse(readFileSync(join(repository, file), "utf8")).version, version);
+    }
+  });
+});
+
+it("numbers and texts for people", () => {
+  assert.deepEqual([0, 999, 1234, 56_789_000, 3e12].map(formatBytes), [
+    "0 bytes",
+    "999 bytes",
+    "1.23 kB",
+    "56.8 MB",
+    "3.00 TB",
+  ]);
+  assert.deepEqual([0.4, 59, 61, 3725].map(formatSeconds), ["0 s", "59 s", "1 min 01 s", "1 h 02 min"]);
+  assert.deepEqual(splitText("abcdefghij", 0.3), ["abcdefg", "hij"]);
+  assert.deepEqual(splitText("abc", 0), ["abc", ""]);
+  assert.deepEqual(splitText("abc", 1), ["", "abc"]);
+  assert.deepEqual(splitText("a😀", 0.34), ["a", "😀"]);
+});

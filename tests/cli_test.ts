@@ -1,0 +1,344 @@
+/**
+ * The command as one calls it: every command's output, its exit status, its errors.
+ */
+import assert from "node:assert/strict";
+import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { commands } from "../cli/commands/mod.ts";
+import { version } from "../cli/version.ts";
+import { call, type Ended, fails, ferrotype, interrupt, json, output } from "./_command.ts";
+import { dataPath, missingData, repository } from "./_data.ts";
+import { assertNear, inFolder, makeFolder, readGolden, tinyFolder } from "./_gpt2.ts";
+
+const skip = missingData("gpt2-tiny"), tiny = ["--model", tinyFolder];
+
+interface Generated {
+  model: string;
+  device: string;
+  dtype: string;
+  prompt_ids: number[];
+  ids: number[];
+  text: string;
+  finish_reason: string;
+  timings: Record<string, number>;
+}
+
+interface Inspected {
+  tensors: { name: string; dtype: string; shape: number[]; bytes: number; file: string }[];
+  metadata: Record<string, string>;
+  parameters: number;
+  bytes: number;
+  bytes_read: number;
+}
+
+interface Logits {
+  shape: number[];
+  last: number[];
+  logits: number[][];
+  loss: number;
+}
+
+describe("ferrotype", () => {
+  it("tells what it can do", async () => {
+    const overview = await output(["--help"]);
+    for (const { name, summary } of commands) {
+      assert(overview.includes(`  ${name} `) && overview.includes(summary));
+    }
+    assert.match(await output(["help", "generate"]), /^ferrotype generate \[PROMPT\]/);
+    assert.match(await output(["tokenizer", "train", "--help"]), /^ferrotype tokenizer train TEXTFILE/);
+    assert.equal(await output(["--version"]), `${version}\n`);
+    assert.deepEqual(await call([]), { code: 2, stdout: "", stderr: overview });
+  });
+
+  it("says in one line what is wrong with a call, and ends with 2", async () => {
+    await fails(2, ["generat"], /there is no command "generat"; did you mean "generate"\?/, ferrotype);
+    await fails(2, ["tokenizer", "trian"], /"tokenizer" needs one of: tokenizer train/);
+    await fails(2, ["generate", "--temprature", "1"], /no option --temprature; did you mean --temperature\?/);
+    await fails(
+      2,
+      ["generate", "a", "--device", "cpu", "--threads", "0"],
+      /--threads is a whole number from 1/,
+    );
+  });
+
+  it("says in one line what failed, and ends with 1; more with --verbose", async () => {
+    const gone = ["inspect", "/no/such/file.safetensors"];
+    await fails(1, gone, /no such file/, ferrotype);
+    const { code, stderr } = await call([...gone, "--verbose"]);
+    assert.equal(code, 1);
+    assert.match(stderr, /^ferrotype: [^\n]+\n[^\n]*no such file[^\n]*\n\s+at |^ferrotype: [^\n]+\n.*@/);
+  });
+
+  it("tells what the machine gives, and needs nothing but its own files", async () => {
+    await inFolder(async (folder) => {
+      for (const name of ["mod.ts", "deno.json", "package.json", "cli", "src"]) {
+        cpSync(join(repository, name), join(folder, name), { recursive: true });
+      }
+      const file = join(folder, "cli", "main.ts");
+      assert.match(
+        await output(["doctor"], (args) => ferrotype(args, { cwd: folder, file })),
+        /^runtime +\w+ \d/,
+      );
+    });
+    const found = await json<{
+      threads: { hardware: number; used: number };
+      wasm: Record<string, { available: boolean }>;
+      devices: Record<string, { available: boolean; detail?: string }>;
+    }>(["doctor"]);
+    assert(found.threads.used >= 1 && found.threads.used <= found.threads.hardware);
+    assert(Object.keys(found.wasm).length > 2);
+    assert.deepEqual([found.devices.cpu.available, found.devices.reference.available], [true, true]);
+    for (const { available, detail } of Object.values(found.devices)) assert(available || detail);
+  });
+});
+
+describe("ferrotype generate", { skip }, () => {
+  it("continues a prompt, from an argument or standard input", async () => {
+    const options = ["-n", "6", ...tiny];
+    const process = await ferrotype(["generate", "The end", ...options]);
+    assert.deepEqual([process.code, process.stderr], [0, ""]);
+    const text = process.stdout;
+    assert(text.startsWith("The end") && text.endsWith("\n") && text.length > 10);
+    for (const args of [["generate"], ["generate", "-", "--temperature", "0"]]) {
+      assert.equal(await output([...args, ...options], (a) => ferrotype(a, { input: "The end" })), text);
+    }
+    const found = await json<Generated>(["generate", "The end", ...options], ferrotype);
+    assert.equal(`The end${found.text}\n`, text);
+    assert.deepEqual(
+      Object.keys(found),
+      ["model", "device", "dtype", "prompt_ids", "ids", "text", "finish_reason", "timings"],
+    );
+    const { model, device, dtype, ids, finish_reason } = found;
+    assert.deepEqual([model, device, dtype, ids.length, finish_reason], [
+      tinyFolder,
+      "cpu",
+      "f32",
+      6,
+      "length",
+    ]);
+    assert.deepEqual(
+      Object.keys(found.timings),
+      ["load_ms", "prefill_ms", "prefill_tokens_per_second", "decode_tokens_per_second"],
+    );
+    assert(Object.values(found.timings).every((n) => n > 0));
+    assert.match(
+      (await call(["generate", "The end", ...options, "--verbose"])).stderr,
+      /^loaded in \d+ ms; prompt 3 tokens/,
+    );
+  });
+
+  it("takes ids, and every option of generation", async () => {
+    const golden = readGolden(), [ids] = golden.prompts.single.ids;
+    const run = (...args: string[]): Promise<Generated> =>
+      json(["generate", "--prompt-ids", ids.join(","), "-n", "40", ...tiny, ...args]);
+    const sampling = ["--temperature", "0.9", "--top-k", "40", "--top-p", "0.95", "--min-p", "0.01"];
+    const greedy = await run(), one = await run(...sampling, "--seed", "3");
+    assert.deepEqual([greedy.ids, greedy.prompt_ids], [golden.greedy.new_ids, ids]);
+    assert.deepEqual((await run(...sampling, "--seed", "3")).ids, one.ids);
+    const other = await run(...sampling, "--seed", "4", "--device", "reference", "--dtype", "bf16");
+    assert.deepEqual([other.dtype, other.device], ["bf16", "reference"]);
+    for (const found of [one, other]) assert.notDeepEqual(found.ids, greedy.ids);
+    assert.notDeepEqual(one.ids, other.ids);
+    assert.notDeepEqual((await run("--repetition-penalty", "1.5")).ids, greedy.ids);
+    assert.equal((await run("--num-beams", "2", "-n", "3", "--threads", "1")).ids.length, 3);
+    assert.equal((await run("-n", "0")).ids.length, 0);
+    const free = await json<Generated>(["generate", "The", "-n", "20", ...tiny]),
+      stop = free.text.slice(4, 7);
+    const stopped = await json<Generated>([
+      "generate",
+      "The",
+      "-n",
+      "20",
+      "--stop",
+      stop,
+      "--stop",
+      "\u0001",
+      ...tiny,
+    ]);
+    assert.equal(stopped.finish_reason, "stop");
+    assert.equal(stopped.text, free.text.slice(0, free.text.indexOf(stop)));
+  });
+
+  it("refuses what makes no sense, and then prints nothing else", async () => {
+    await fails(2, ["generate", "a", "--prompt-ids", "1", ...tiny], /not both/);
+    await fails(
+      2,
+      ["generate", "--prompt-ids", "1,x", ...tiny],
+      /whole numbers such as 15,27,3; "x" is not one/,
+    );
+    await fails(2, ["generate", ...tiny], /there is no prompt/, ferrotype);
+    await fails(
+      2,
+      ["generate", "a", "--num-beams", "2", "--top-k", "5", ...tiny],
+      /topK only act when sampling/,
+    );
+    await fails(1, ["generate", "a ".repeat(80), ...tiny], /the model takes 64; shorten it/);
+    await fails(1, ["generate", "--prompt-ids", "512", ...tiny], /512 is outside the vocabulary of 512/);
+    await fails(1, ["generate", "a", "--model", "/no/such/model"], /neither a folder here nor a repository/);
+  });
+
+  it("ends quietly when nobody reads any more", async () => {
+    const { code, stderr } = await ferrotype(["generate", "The", "-n", "100000", ...tiny], {
+      started: (child) => child.stdout.once("data", () => child.stdout.destroy()),
+    });
+    assert.deepEqual([code, stderr], [0, ""]);
+  });
+
+  it("ends with 130 when interrupted", async () => {
+    const { code, stderr } = await ferrotype(["generate", "The", "-n", "1000000", ...tiny], {
+      started: (child) => child.stdout.once("data", () => interrupt(child)),
+    });
+    assert.deepEqual([code, stderr], [130, "ferrotype: interrupted\n"]);
+  });
+});
+
+describe("ferrotype logits and eval", { skip }, () => {
+  it("gives the recorded logits and loss", async () => {
+    const { prompts, full_logits: { logits: [rows] } } = readGolden(), [ids] = prompts.single.ids;
+    const args = ["logits", "--prompt-ids", ids.join(" "), ...tiny], expected = prompts.single.last_logits[0];
+    const last = await json<Logits>(args, ferrotype);
+    assert.deepEqual(Object.keys(last), ["shape", "last"]);
+    assert.deepEqual(last.shape, [1, 7, 512]);
+    assertNear(last.last, expected, 1e-4, "last logits");
+    const full = await json<Logits>([...args, "--full", "--loss", "--device", "reference"]);
+    assertNear(full.logits.flat(), rows.flat(), 1e-4, "all logits");
+    const losses = ids.slice(1).map((id, i) =>
+      Math.log(rows[i].reduce((sum, v) => sum + Math.exp(v), 0)) - rows[i][id]
+    );
+    assertNear([full.loss], [losses.reduce((a, b) => a + b) / 6], 1e-5, "loss");
+    const text = await output([...args, "--loss"]), best = expected.indexOf(Math.max(...expected));
+    assert.match(text, new RegExp(`^loss [\\d.]+\n +${best} +-?[\\d.]+ +"`));
+    assert.equal(text.trimEnd().split("\n").length, 11);
+    await fails(2, ["logits", ...tiny], /give a prompt/);
+  });
+
+  it("judges a model on a text", async () => {
+    await inFolder(async (folder) => {
+      const file = join(folder, "text.txt"), text = "To be, or not to be: that is the question. ".repeat(5);
+      writeFileSync(file, text);
+      const found = await json<Record<string, number>>([
+        "eval",
+        file,
+        "--block-size",
+        "32",
+        "--stride",
+        "8",
+        ...tiny,
+      ], ferrotype);
+      assert.deepEqual(
+        Object.keys(found),
+        ["model", "loss", "perplexity", "bits_per_byte", "tokens", "bytes", "block_size"],
+      );
+      const { loss, perplexity, bits_per_byte, tokens, bytes } = found;
+      assert.equal(bytes, text.length);
+      assertNear(
+        [perplexity, bits_per_byte],
+        [Math.exp(loss), loss * tokens / Math.LN2 / bytes],
+        1e-6,
+        "figures",
+      );
+      assert.match(
+        await output(["eval", file, "--fraction", "0.5", ...tiny]),
+        /^loss [\d.]+ nats a token; perplexity [\d.]+; [\d.]+ bits a byte; \d+ tokens\n$/,
+      );
+      await fails(2, ["eval", file, "--block-size", "65", ...tiny], /at most the model's 64 positions/);
+      writeFileSync(file, Uint8Array.of(0xff, 0xfe));
+      await fails(1, ["eval", file, ...tiny], /is not UTF-8 text/);
+    });
+  });
+});
+
+describe("ferrotype tokenize", { skip }, () => {
+  it("goes from text to ids and back", async () => {
+    const text = "The end, naïvely: 😀\n";
+    const { ids, tokens, count } = await json<{ ids: number[]; tokens: string[]; count: number }>([
+      "tokenize",
+      text,
+      ...tiny,
+    ]);
+    assert.deepEqual([count, tokens.length, tokens[0]], [ids.length, ids.length, "The"]);
+    const piped = await output(["tokenize", ...tiny], (args) => ferrotype(args, { input: text }));
+    assert.equal(piped, `${ids.join(",")}\n`);
+    assert.equal(await output(["tokenize", "--decode", piped.trim(), ...tiny]), text);
+    assert.equal(await output(["tokenize", "<|endoftext|>", ...tiny]), "511\n");
+    assert.match(await output(["tokenize", "<|endoftext|>", "--no-special", ...tiny]), /^\d+,\d+/);
+  });
+
+  it("learns from a text", async () => {
+    await inFolder(async (folder) => {
+      const file = join(folder, "text.txt"), out = join(folder, "tokenizer");
+      writeFileSync(file, "the cat and the hat and the bat ".repeat(20));
+      const train = (...args: string[]): string[] => ["tokenizer", "train", file, "-o", out, ...args];
+      const found = await json<Record<string, number>>(train("--vocab-size", "270"), ferrotype);
+      assert.deepEqual([found.vocab_size, found.characters], [270, 640]);
+      assert(found.tokens < 320);
+      assert.deepEqual(readdirSync(out).sort(), ["tokenizer.json", "tokenizer_config.json"]);
+      const text = "the rat and the cat", ids = await output(["tokenize", text, "--model", out]);
+      assert.equal(await output(["tokenize", "--decode", ids.trim(), "--model", out]), `${text}\n`);
+      assert.match((await call(train("--vocab-size", "0"))).stderr, /9 tokens; 1\.00 characters a token/);
+      await fails(2, train("--vocab-size", "0", "--min-frequency", "3"), /--min-frequency is about pairs/);
+    });
+  });
+});
+
+describe("ferrotype inspect and convert", { skip }, () => {
+  it("reads a header and no more", async () => {
+    const found = await json<Inspected>(["inspect", dataPath("gpt2-tiny", "model.safetensors")], ferrotype);
+    assert.deepEqual([found.tensors.length, found.parameters, found.bytes], [28, 43_904, 4 * 43_904]);
+    assert(found.bytes_read < 4000);
+    const { dtype, shape, bytes } = found.tensors.find((t) =>
+      t.name === "wpe.weight"
+    ) as Inspected["tensors"][0];
+    assert.deepEqual([dtype, shape, bytes], ["f32", [64, 32], 8192]);
+    const listed = await output(["inspect", tinyFolder]);
+    assert.match(listed, /^wpe\.weight +f32 +\[64, 32\] +8\.19 kB$/m);
+    assert.match(listed, /^28 tensors, 43,904 numbers, 175\.6 kB; read [\d.]+ kB$/m);
+  });
+
+  it("copies a model in another dtype or in shards", async () => {
+    await inFolder(async (folder) => {
+      const at = (name: string): string => join(folder, name),
+        file = dataPath("gpt2-tiny", "model.safetensors");
+      const last = async (model: string): Promise<number[]> =>
+        (await json<Logits>(["logits", "--prompt-ids", "1,2,3", "--model", model])).last;
+      const { stdout, stderr }: Ended = await ferrotype(["convert", tinyFolder, at("f16"), "--dtype", "f16"]);
+      assert.deepEqual([stdout, /^wrote .*f16 \([\d.]+ kB of weights in one file\)\n$/.test(stderr)], [
+        "",
+        true,
+      ]);
+      const { bytes, files } = await json<{ bytes: number; files: number }>([
+        "convert",
+        tinyFolder,
+        at("shards"),
+        "--shard-size",
+        "50kB",
+      ]);
+      assert(bytes === 4 * 43_904 && files > 3);
+      await call(["convert", file, at("bf16.safetensors"), "--dtype", "bf16"]);
+      const half = await json<Inspected>(["inspect", at("f16")]),
+        bf16 = await json<Inspected>(["inspect", at("bf16.safetensors")]);
+      for (const [found, dtype] of [[half, "f16"], [bf16, "bf16"]] as const) {
+        for (const t of found.tensors) assert.equal(t.dtype, t.shape.length > 1 ? dtype : "f32", t.name);
+      }
+      assert.deepEqual(bf16.metadata, { format: "pt" });
+      assert(!readdirSync(at("shards")).includes("model.safetensors"));
+      assert.equal(JSON.parse(readFileSync(join(at("f16"), "config.json"), "utf8")).torch_dtype, "float16");
+      assertNear(await last(at("f16")), await last(tinyFolder), 0.03, "f16");
+      assert.deepEqual(await last(at("shards")), await last(tinyFolder));
+    });
+  });
+
+  it("refuses what is no model", async () => {
+    await inFolder(async (folder) => {
+      makeFolder(folder, { model_type: "llama" });
+      await fails(1, ["convert", folder, join(folder, "out")], /model_type is "llama"/);
+      await fails(
+        2,
+        ["convert", tinyFolder, join(folder, "out"), "--shard-size", "big"],
+        /a size such as 500MB/,
+      );
+      await fails(1, ["inspect", join(folder, "config.json")], /config\.json/);
+    });
+  });
+});

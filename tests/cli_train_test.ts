@@ -1,0 +1,276 @@
+/**
+ * `ferrotype train` as one calls it: what it writes, that it stops and goes on exactly, what it refuses.
+ */
+import assert from "node:assert/strict";
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { call, fails, ferrotype, interrupt, json, output } from "./_command.ts";
+import { repository } from "./_data.ts";
+
+interface Result {
+  out: string;
+  parameters: number;
+  steps: number;
+  step: number;
+  loss: number;
+  best_loss: number;
+  finished: boolean;
+  interrupted: boolean;
+  seconds: number;
+}
+
+/** About 5 kB of words in an order that can be learned. */
+const text = Array.from(
+  { length: 240 },
+  (_, i) => ["the cat sat on", "a dog ran to", "one bird flew by"][i * i % 3],
+)
+  .join(" the mat.\n");
+
+let folder = "", file = "";
+const at = (...path: string[]): string => join(folder, ...path);
+/** A run of a second. One thread: the steps are too small to be shared. */
+const sizes = [
+  [
+    "--n-layer",
+    "1",
+    "--n-head",
+    "2",
+    "--n-embd",
+    "16",
+    "--block-size",
+    "16",
+    "--batch-size",
+    "4",
+    "--threads",
+    "1",
+  ],
+  ["--dropout", "0.1", "--lr", "0.01", "--seed", "5"],
+].flat();
+const begin = (out: string, ...more: string[]): string[] => ["train", file, "-o", at(out), ...sizes, ...more];
+const resume = (
+  out: string,
+  ...more: string[]
+): string[] => ["train", file, "-o", at(out), "--threads", "1", "--resume", ...more];
+
+/** The log without what depends on the clock. */
+function log(out: string): Record<string, number>[] {
+  return readFileSync(at(out, "log.jsonl"), "utf8").trim().split("\n").map((line) => {
+    const { tokens_per_second, ...rest } = JSON.parse(line);
+    assert(tokens_per_second === undefined || tokens_per_second > 0);
+    return rest;
+  });
+}
+
+function assertSame(out: string, expected: string): void {
+  assert.deepEqual(log(out), log(expected));
+  for (
+    const name of [
+      "model.safetensors",
+      "config.json",
+      "tokenizer.json",
+      "training.json",
+      "generation_config.json",
+    ]
+  ) {
+    assert.deepEqual(readFileSync(at(out, name)), readFileSync(at(expected, name)), name);
+  }
+}
+
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), "ferrotype-test-"));
+  file = at("text.txt");
+  writeFileSync(file, text);
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+describe("ferrotype train", () => {
+  const steps = ["--steps", "60", "--eval-every", "20"];
+
+  it("writes a model that speaks, and says what it does on standard error", async () => {
+    const { code, stdout, stderr } = await ferrotype(begin("whole", ...steps));
+    assert.deepEqual([code, stdout], [0, ""]);
+    const lines = stderr.trim().split("\n");
+    assert.match(lines[0], /^[\d,]+ parameters; [\d,]+ tokens to learn from, [\d,]+ held out; 60 steps$/);
+    assert.deepEqual(lines.slice(1, 4).map((line) => /^step (\d+): held-out loss [\d.]+/.exec(line)?.[1]), [
+      "20",
+      "40",
+      "60",
+    ]);
+    assert.match(lines[4], /^done in \d+ s; best held-out loss [\d.]+; wrote /);
+    assert.equal(lines.length, 5);
+    assert(!stderr.includes("\r") && !stderr.includes("\x1b"), "no progress bar in a pipe");
+    assert.deepEqual(
+      readdirSync(at("whole")).sort(),
+      [
+        "checkpoints",
+        "config.json",
+        "generation_config.json",
+        "log.jsonl",
+        "model.safetensors",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "training.json",
+      ],
+    );
+    const entries = log("whole"),
+      losses = entries.filter((e) => e.loss !== undefined),
+      held = entries.filter((e) => e.eval_loss !== undefined);
+    assert.deepEqual(losses.map((e) => e.step), [10, 20, 30, 40, 50, 60]);
+    assert.deepEqual(held.map((e) => e.step), [20, 40, 60]);
+    assert(held[2].eval_loss < held[0].eval_loss && losses[5].loss < losses[0].loss);
+    const spoken = await output(["generate", "the ", "--model", at("whole"), "-n", "12", "--seed", "1"]);
+    assert.match(spoken, /^the [\s\S]{12}\n$/);
+  });
+
+  it("stopped and resumed is what it would have been", async () => {
+    const first = await json<Result>(begin("parts", ...steps, "--stop-after", "13"));
+    assert.deepEqual([first.step, first.finished, first.interrupted, first.steps, first.best_loss], [
+      13,
+      false,
+      false,
+      60,
+      null,
+    ]);
+    await json(resume("parts", "--stop-after", "30"));
+    const last = await json<Result>(resume("parts"), ferrotype);
+    assert.deepEqual([last.step, last.finished, last.out], [60, true, at("parts")]);
+    assertSame("parts", "whole");
+    assert.equal(last.best_loss, Math.min(...log("whole").map((e) => e.eval_loss ?? Infinity)));
+    // Nothing is left to do, and nothing is done.
+    assert.equal((await json<Result>(resume("parts"))).step, 60);
+    assertSame("parts", "whole");
+  });
+
+  it("interrupted by Ctrl-C saves, ends with 130, and goes on exactly", async () => {
+    const long = ["--steps", "500", "--eval-every", "500"];
+    const running = ferrotype(begin("interrupted", ...long), {
+      started: (child) => {
+        const timer = setInterval(() => {
+          if (
+            !existsSync(at("interrupted", "log.jsonl")) ||
+            !readFileSync(at("interrupted", "log.jsonl")).length
+          ) return;
+          clearInterval(timer);
+          interrupt(child);
+        }, 5);
+        child.on("close", () => clearInterval(timer));
+      },
+    });
+    const { code, stdout, stderr } = await running;
+    assert.deepEqual([code, stdout], [130, ""], stderr);
+    assert.match(stderr, /interrupted after step \d+; --resume goes on/);
+    await call(resume("interrupted"));
+    await call(begin("uninterrupted", ...long));
+    assertSame("interrupted", "uninterrupted");
+  });
+
+  it("is quiet when told", async () => {
+    const { code, stdout, stderr } = await call(begin("quiet", "--steps", "2", "--quiet"));
+    assert.deepEqual([code, stdout, stderr], [0, "", ""]);
+  });
+
+  it("goes on from another model, with its tokenizer", async () => {
+    const other = at("other.txt");
+    writeFileSync(other, text.replaceAll("cat", "rat").slice(0, 1500));
+    // The first model may be gone when the run is resumed.
+    cpSync(at("whole"), at("base"), { recursive: true });
+    const tune = [
+      "train",
+      other,
+      "-o",
+      at("tuned"),
+      "--init",
+      at("base"),
+      "--block-size",
+      "16",
+      "--steps",
+      "30",
+      "--eval-every",
+      "30",
+      "--threads",
+      "1",
+    ];
+    assert.equal((await call([...tune, "--stop-after", "10"])).code, 0);
+    rmSync(at("base"), { recursive: true });
+    const again = ["train", other, "-o", at("tuned"), "--resume", "--threads", "1"];
+    const { finished, parameters } = await json<Result>(again);
+    assert.deepEqual([finished, parameters], [
+      true,
+      JSON.parse(await output(["inspect", at("whole"), "--json"])).parameters,
+    ]);
+    assert.deepEqual(
+      readFileSync(at("tuned", "tokenizer.json")),
+      readFileSync(at("whole", "tokenizer.json")),
+    );
+    // Fine-tuning begins where training ended, not anew.
+    assert(log("tuned")[0].loss < log("whole")[3].loss);
+    assert.equal(JSON.parse(readFileSync(at("tuned", "config.json"), "utf8")).resid_pdrop, 0);
+  });
+
+  it("learns a vocabulary, accumulates gradients, stores bf16", async () => {
+    const more = [
+      "--vocab-size",
+      "270",
+      "--grad-accum",
+      "2",
+      "--schedule",
+      "linear",
+      "--clip",
+      "0",
+      "--steps",
+      "4",
+      "--dtype",
+      "bf16",
+      "--val-fraction",
+      "0",
+    ];
+    const { best_loss, finished } = await json<Result>(begin("words", ...more));
+    assert.deepEqual([best_loss, finished], [null, true]);
+    const { tensors } = JSON.parse(await output(["inspect", at("words"), "--json"]));
+    assert.deepEqual(tensors.find((t: { name: string }) => t.name === "wte.weight"), {
+      name: "wte.weight",
+      dtype: "bf16",
+      shape: [270, 16],
+      bytes: 270 * 16 * 2,
+      file: tensors[0].file,
+    });
+    const { eos_token_id } = JSON.parse(readFileSync(at("words", "config.json"), "utf8"));
+    assert.equal(typeof eos_token_id, "number");
+  });
+
+  const vega = existsSync(join(repository, "node_modules", "vega-lite"))
+    ? false
+    : "vega-lite is not installed; run npm install";
+  it("draws the loss curve", { skip: vega }, async () => {
+    await call(begin("drawn", "--steps", "20", "--eval-every", "10", "--plot", at("loss.svg")));
+    const svg = readFileSync(at("loss.svg"), "utf8");
+    assert.match(svg, /^<svg [^>]*xmlns/);
+    assert(svg.includes("held out") && svg.includes("text.txt") && svg.includes("loss, nats a token"));
+  });
+
+  it("refuses what cannot go together", async () => {
+    await fails(2, ["train", file], /say where to write with -o DIR/);
+    await fails(2, begin("whole", ...steps), /holds a run already; go on with --resume/);
+    await fails(2, resume("nothing"), /training\.json is not there; no run was begun/);
+    await fails(2, resume("whole", "--lr", "3"), /begun with --lr 0\.01; it cannot go on with 3/);
+    await fails(
+      2,
+      ["train", join(repository, "LICENSE"), "-o", at("whole"), "--resume"],
+      /is not the text that the run was begun on \(text\.txt\)/,
+    );
+    await fails(
+      2,
+      ["train", file, "-o", at("x"), "--init", at("whole"), "--n-layer", "2"],
+      /--n-layer is the model's own/,
+    );
+    await fails(
+      2,
+      ["train", file, "-o", at("x"), "--init", at("whole")],
+      /--block-size 128 is more than the 16 positions/,
+    );
+    await fails(2, begin("x", "--n-head", "3"), /nHead is 3/);
+    assert(!existsSync(at("x")));
+  });
+});
