@@ -44,6 +44,7 @@ export * as optim from "./src/optim/mod.ts";
 
 export * from "./src/text/mod.ts";
 export * from "./src/generate/mod.ts";
+export * from "./src/landscape/mod.ts";
 export * from "./src/models/mod.ts";
 export {
   type BatchOptions,
