@@ -8,7 +8,7 @@
  * |---|---|
  * | `--runtime deno,node` | only these runtimes |
  * | `--jobs 2` | so many processes at a time (default: the cores, at most 4) |
- * | `--no-install` | do not install missing runtimes and rivals with npm |
+ * | `--no-install` | do not install missing runtimes (and, where CI is set, rivals) with npm |
  * | `--verbose` | everything the test processes print |
  *
  * The last line is `N passed, N failed` (and `, N skipped`), over all runtimes; the exit status is 1 when a test
@@ -119,7 +119,8 @@ const { found, missing } = findRuntimes(
   !options["no-install"],
 );
 const rivals = join(repository, "tests", "rivals");
-if (!options["no-install"] && !existsSync(join(rivals, "node_modules"))) {
+// They are large, so only a machine that checks everything fetches them unasked.
+if (process.env.CI && !options["no-install"] && !existsSync(join(rivals, "node_modules"))) {
   console.log("Installing the programs that results are compared with, with npm …");
   const failure = installWithNpm(rivals);
   if (failure !== null) console.log(`${failure}; the tests that need them are skipped`);
