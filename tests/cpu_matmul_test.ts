@@ -2,6 +2,7 @@ import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
 import { describe, it } from "node:test";
 import type { Epilogue, View } from "../src/backends/contract.ts";
+import type { CpuBuffer } from "../src/backends/cpu/buffer.ts";
 import { Engine } from "../src/backends/cpu/engine.ts";
 import { matmul } from "../src/backends/cpu/kernels/matmul.ts";
 import type { DType } from "../src/core/dtype.ts";
@@ -14,7 +15,7 @@ import { testPlatform } from "./_cpu_platform.ts";
 import { bytesOf, eachIndex, expected, type Layout, read, release, view } from "./_matmul.ts";
 
 const engine = new Engine({ platform: testPlatform(), threads: 2 });
-await engine.ready();
+await engine.ready(60_000);
 const generator = new Generator(7);
 const unit = (): number => 2 * generator.uniform() - 1;
 const whole = (): number => Math.floor(200 * generator.uniform()) - 100;
@@ -125,6 +126,29 @@ describe("cpu matmul, f32", () => {
       }
       release(engine, a, b, out);
     }
+  });
+
+  it("multiplies a matrix whose copy would be too large, in pieces", () => {
+    const m = 6, k = 70_000, n = 203;
+    const bare = (rows: number, columns: number, period: number): View => {
+      const byteLength = 4 * rows * columns,
+        buffer: CpuBuffer = { pointer: engine.heap.allocate(byteLength), byteLength };
+      const words = engine.f32.subarray(buffer.pointer >>> 2, (buffer.pointer + byteLength) >>> 2);
+      for (let i = 0; i < words.length; i++) words[i] = (i % period) - (period >> 1);
+      return { buffer, dtype: "f32", shape: [rows, columns], strides: [columns, 1], offset: 0 };
+    };
+    const values = (v: View): Float32Array => engine.f32.subarray((v.buffer as CpuBuffer).pointer >>> 2);
+    const a = bare(m, k, 7), b = bare(k, n, 11), out = bare(m, n, 2);
+    const { capacity } = engine.heap;
+    matmul(engine, a, b, out);
+    assert.ok(engine.heap.capacity - capacity < 80 << 20);
+    const x = values(a), y = values(b), result = values(out);
+    for (const [i, j] of [[0, 0], [5, 63], [2, 64], [3, 170], [1, 171], [4, 192], [5, 202]]) {
+      let sum = 0;
+      for (let l = 0; l < k; l++) sum += x[i * k + l] * y[l * n + j];
+      assert.equal(result[i * n + j], sum);
+    }
+    release(engine, a, b, out);
   });
 
   it("gives 0 where there is nothing to add, and nothing where there is nothing to compute", () => {
@@ -318,7 +342,7 @@ describe("cpu matmul, the same bits", () => {
     const digests: string[] = [];
     for (const threads of [1, 2, 3]) {
       const own = new Engine({ platform: testPlatform(), threads });
-      assert.equal(await own.ready(), threads);
+      assert.equal(await own.ready(60_000), threads);
       digests.push(digest(own));
       own.dispose();
     }

@@ -223,7 +223,7 @@ function suite(dtype: Quantized, method: Method, engine: Engine): void {
       const digests: string[] = [];
       for (const threads of [1, 2, 3]) {
         const own = new Engine({ platform: testPlatform(), threads });
-        assert.equal(await own.ready(), threads);
+        assert.equal(await own.ready(60_000), threads);
         digests.push(digest(own));
         own.dispose();
       }
@@ -264,6 +264,6 @@ function suite(dtype: Quantized, method: Method, engine: Engine): void {
 
 for (const method of [bytesMethod, wordsMethod]) {
   const engine = new Engine({ platform: testPlatform(), threads: 2 });
-  await engine.ready();
+  await engine.ready(60_000);
   for (const dtype of ["q8", "q4"] as const) suite(dtype, method, engine);
 }

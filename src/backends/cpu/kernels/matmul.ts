@@ -30,6 +30,8 @@ const blocks = new Blocks();
 const noInputs: readonly View[] = [];
 const noScalars: readonly number[] = [];
 
+const mostPackedBytes = 48 << 20, leastColumns = 64;
+
 /** `out = epilogue(a · b)`; see `Backend.matmul`. */
 export function matmul(engine: Engine, a: View, b: View, out: View, epilogue?: Epilogue): void {
   const inputs = epilogue?.inputs ?? noInputs;
@@ -142,6 +144,13 @@ function multiplyBlocked(engine: Engine, program: Program | null, scalars: reado
   const inPlace = panelLayout(product) === "lanes" && b.bytes === 4;
   blocks.cut(product, tileRows(context, arithmetic), unit, inPlace, distinct < product.matrices);
 
+  if (
+    blocks.mode === panelModes.packed && 4 * columns * depth * distinct > mostPackedBytes &&
+    columns > leastColumns
+  ) {
+    return inPieces(engine, program, scalars, distinct);
+  }
+
   const panelBytes = Math.ceil(columns / panelColumns) * panelColumns * 4 * depth,
     stripBytes = rows * depth * unit;
   const panels = blocks.mode === panelModes.packed ? heap.scratch(panelBytes * distinct) : 0;
@@ -172,6 +181,27 @@ function multiplyBlocked(engine: Engine, program: Program | null, scalars: reado
   engine.run(kernel, blocks.items, Math.max(1, Math.ceil(itemWork / 2 / blocks.work)));
   if (strips) heap.release(strips);
   if (panels) heap.release(panels);
+}
+
+/** A large matrix b is packed and multiplied in pieces of its columns, so that the copy stays small. */
+function inPieces(
+  engine: Engine,
+  program: Program | null,
+  scalars: readonly number[],
+  distinct: number,
+): void {
+  const { columns, depth, b, out, inputs, inputCount } = product;
+  const fitting = mostPackedBytes / (4 * depth * distinct);
+  const step = Math.max(leastColumns, panelColumns * Math.floor(fitting / panelColumns));
+  const operands = [b, out, ...inputs.slice(0, inputCount)];
+  const starts = operands.map(({ address }) => address);
+  for (let column = 0; column < columns; column += step) {
+    product.columns = Math.min(step, columns - column);
+    operands.forEach((operand, i) => operand.address = starts[i] + column * operand.column);
+    multiplyBlocked(engine, program, scalars);
+  }
+  product.columns = columns;
+  operands.forEach((operand, i) => operand.address = starts[i]);
 }
 
 /** How many matrices an operand has. */

@@ -18,6 +18,8 @@ const mostTiles = 16;
 const mostPanels = 64;
 const wantedItems = 16;
 const mostStripBytes = 16 << 20;
+// What all rows of a may take where every item runs over all of them.
+const mostRowBytes = 384 << 10, mostWideBytes = 4 << 20;
 /** Multiplications and additions that are worth an item: some microseconds. */
 export const itemWork = 400_000;
 
@@ -68,8 +70,9 @@ export class Blocks {
     this.ownStrips = unit > 0 && rows * depth * matrices * unit > mostStripBytes;
     const fits = unit === 0 ? tiles : Math.max(1, Math.floor(rowBytes / (this.tileRows * this.depth * unit)));
 
-    // A few rows: each item packs the panels it needs, and they are still warm when it uses them.
-    const whole = rows * depth * Math.max(4, unit) <= 384 << 10 && !this.ownStrips;
+    // A few rows, or many more columns: each item packs the panels it needs, and they are warm when it uses them.
+    const most = columns >= 2 * rows ? mostWideBytes : mostRowBytes;
+    const whole = rows * depth * Math.max(4, unit) <= most && !this.ownStrips;
     const ownPanels = Math.floor(panelBytes / (4 * panelColumns * depth));
     if (whole && inPlace && tiles <= 4 && ownPanels > 0) this.mode = panelModes.inPlace;
     else if (whole && !shared && ownPanels > 0) this.mode = panelModes.own;
@@ -87,12 +90,12 @@ export class Blocks {
     }
     if (this.depth < depth) {
       // Sums wait in scratch for the next block of k.
-      const most = Math.floor(sumBytes / (4 * panelColumns * this.tileRows));
-      if (blockTiles > most) {
-        blockTiles = most;
+      const fitting = Math.floor(sumBytes / (4 * panelColumns * this.tileRows));
+      if (blockTiles > fitting) {
+        blockTiles = fitting;
         this.mode = panelModes.packed;
       }
-      blockPanels = Math.max(1, Math.min(blockPanels, Math.floor(most / blockTiles)));
+      blockPanels = Math.max(1, Math.min(blockPanels, Math.floor(fitting / blockTiles)));
     }
     // Even blocks: the last one should not be a small rest.
     this.tiles = Math.ceil(tiles / Math.ceil(tiles / blockTiles));
