@@ -76,7 +76,7 @@ export function emitFinish(
     return layout === "unit" ? elementBytes(dtype) : layout === "zero" ? 0 : columnStrides[i];
   };
   /** Sums and operands of `w.width` vectors of neighbouring columns, or of `count` columns. */
-  const load = (w: VectorWriter, count: Local | null): Vectors[] => {
+  const load = (w: VectorWriter, count: Local | null, at: Local, pointers: readonly Local[]): Vectors[] => {
     const lanes = (dtype: DType, address: Local, step: Local | number): Vectors =>
       emitLoadLanes(w, dtype, type, address, 0, step, count);
     const sum = count ? lanes(arithmetic, at, 4) : emitLoad(w, arithmetic, type, at);
@@ -87,16 +87,16 @@ export function emitFinish(
     });
     return [sum, ...values];
   };
-  const store = (w: VectorWriter, result: Vectors, count: Local | null): void => {
-    if (count) emitStoreLanes(w, out.dtype, type, result[0], pointers[0], 0, stepOf(0), count);
-    else emitStore(w, out.dtype, type, result, pointers[0]);
+  const store = (w: VectorWriter, result: Vectors, count: Local | null, pointer: Local): void => {
+    if (count) emitStoreLanes(w, out.dtype, type, result[0], pointer, 0, stepOf(0), count);
+    else emitStore(w, out.dtype, type, result, pointer);
   };
   const count = f.local("i32");
   const vectors = operands.every(({ layout }, i) => layout === "unit" || (i > 0 && layout === "zero"));
   const others = (w: VectorWriter): void => {
     for (const some of vectors ? [null, count] : [count]) {
-      load(w, some);
-      store(w, w.fresh(), some);
+      load(w, some, at, pointers);
+      store(w, w.fresh(), some, pointers[0]);
     }
   };
   const scalars = program ? loadScalars(f, program, args, scalarsArg) : [];
@@ -116,8 +116,8 @@ export function emitFinish(
       f.set(some);
     }
     const w = writer.withWidth(width);
-    const values = load(w, some);
-    store(w, prepared ? prepared.emit(values, width)[0] : values[0], some);
+    const values = load(w, some, at, pointers);
+    store(w, prepared ? prepared.emit(values, width)[0] : values[0], some, pointers[0]);
     f.increment(at, 4 * (columns || 4));
     operands.forEach((_, i) => {
       const step = stepOf(i);
@@ -127,6 +127,38 @@ export function emitFinish(
     f.increment(left, -(columns || 4));
   };
 
+  /** Two rows of 8 columns: four vectors side by side, as programs are fastest. */
+  const twoRows = (emit: (inputs: readonly Vectors[], width: number) => Vectors[]): void => {
+    const w = writer.withWidth(2), second = f.local("i32"), seconds = f.localArray("i32", operands.length);
+    emitSetSum(f, second, sums, sumStride);
+    operands.forEach((_, i) => emitSetSum(f, seconds[i], starts[i], rowStrides[i]));
+    const upper = load(w, null, sums, starts), lower = load(w, null, second, seconds);
+    const result = emit(upper.map((x, i) => [...x, ...lower[i]]), 4)[0];
+    store(w, result.slice(0, 2), null, starts[0]);
+    store(w, result.slice(2), null, seconds[0]);
+    operands.forEach((_, i) => emitSetSum(f, starts[i], seconds[i], rowStrides[i]));
+    emitSetSum(f, sums, second, sumStride);
+    f.increment(rows, -2);
+  };
+  const pushTwoRows = (): void => {
+    f.get(columns);
+    f.i32(8);
+    f.op("i32.eq");
+    f.get(rows);
+    f.i32(2);
+    f.op("i32.ge_s");
+    f.op("i32.and");
+  };
+  if (prepared && vectors) {
+    pushTwoRows();
+    f.if(() =>
+      f.loop((again) => {
+        twoRows(prepared.emit);
+        pushTwoRows();
+        f.brIf(again);
+      })
+    );
+  }
   f.get(rows);
   f.if(() =>
     f.loop((nextRow) => {
