@@ -88,7 +88,10 @@ function program(text: string, env: Record<string, string> = {}, permissions = [
     ? ["run", "--no-check", "--no-prompt", `--config=${join(repository, "deno.json")}`, ...permissions]
     : [];
   const settled = { HF_ENDPOINT: hub.endpoint, HF_HUB_CACHE: cache, HF_TOKEN: "", HF_HUB_OFFLINE: "" };
-  const child = spawn(process.execPath, [...runtime, path], { env: { ...process.env, ...settled, ...env } });
+  // Deno's node:child_process adds -A where it sees Deno's path among the arguments, so it is kept out of sight.
+  const child = spawn("sh", ["-c", 'exec "$RUNTIME" "$@"', "sh", ...runtime, path], {
+    env: { ...process.env, ...settled, ...env, RUNTIME: process.execPath },
+  });
   const ended = { code: null as number | null, signal: null as string | null, stdout: "", stderr: "" };
   child.stdout.setEncoding("utf8").on("data", (text) => ended.stdout += text);
   child.stderr.setEncoding("utf8").on("data", (text) => ended.stderr += text);
@@ -603,12 +606,12 @@ describe("Deno without permissions", { skip: !("Deno" in globalThis) && "this is
     const none = await program(text, {}, []).end;
     assert.equal(
       none.stdout,
-      "HubError org/model is on the hub, and Deno was not allowed to fetch and keep it; " +
+      "HubError Deno was not allowed to fetch org/model from the hub and keep it; " +
         "run with --allow-env --allow-net --allow-read --allow-write\n",
       none.stderr,
     );
     const some = await program(text, {}, ["--allow-env", "--allow-net"]).end;
-    assert.match(some.stdout, /keep it; run with --allow-read --allow-write\n$/);
+    assert.match(some.stdout, /and keep it; run with --allow-read --allow-write\n$/);
     assert.deepEqual(hub.asked, []);
   });
 

@@ -53,7 +53,7 @@ export type CacheOptions = Pick<HubOptions, "cacheDir">;
  * @throws {HubError} when there is no home folder, or Deno may not look into it.
  */
 export async function scanCache(options: CacheOptions = {}): Promise<CachedRepository[]> {
-  checkPermissions("the cache of models", { ...options, offline: true });
+  checkPermissions("look into the cache of models", ["read"], options);
   const cache = cacheFolder(options), found: CachedRepository[] = [];
   if (!await isDirectory(cache)) return found;
   for (const { name, isDirectory } of await readDir(cache)) {
@@ -115,7 +115,7 @@ export async function removeCached(
   repository: string,
   options: CacheOptions = {},
 ): Promise<CachedRepository> {
-  checkPermissions("the cache of models", { ...options, offline: true });
+  checkPermissions(`remove ${repository} from the cache`, ["read", "write"], options);
   const cache = cacheFolder(options), name = folderName(repository), folder = joinPath(cache, name);
   if (!await isDirectory(folder)) {
     throw new HubError(`${repository} is not in ${cache}; "ferrotype list" tells what is`);

@@ -17,7 +17,14 @@ import { findCommit, listFiles, type Listing } from "./listing.ts";
 import { checkRepository, checkRevision, isCommit, resolveUrl } from "./names.ts";
 import { PartsStore } from "./parts_store.ts";
 import { RefusedError, UnreachableError } from "./request.ts";
-import { cacheFolder, checkPermissions, type HubOptions, type HubSettings, hubSettings } from "./settings.ts";
+import {
+  cacheFolder,
+  checkPermissions,
+  type HubOptions,
+  type HubSettings,
+  hubSettings,
+  isOffline,
+} from "./settings.ts";
 import type { Store } from "./store.ts";
 
 /** A repository at one commit. */
@@ -141,7 +148,8 @@ export async function openRepository(repository: string, options: HubOptions = {
   checkRepository(repository);
   const revision = options.revision ?? "main";
   checkRevision(repository, revision);
-  checkPermissions(repository, options);
+  const needs = isOffline(options) ? ["read"] as const : ["net", "read", "write"] as const;
+  checkPermissions(`fetch ${repository} from the hub and keep it`, needs, options);
   const settings = await hubSettings(options), store = openStore(repository, options);
   const make = (commit: string, cached: boolean): HubRepository =>
     new HubRepository(repository, revision, settings, store, options, commit, cached);

@@ -87,13 +87,7 @@ function expandHome(path: string): string {
 
 /** Settles what the options leave open. Reads the token's file when it comes to that. */
 export async function hubSettings(options: HubOptions = {}): Promise<HubSettings> {
-  const endpoint = (options.endpoint ?? (environment("HF_ENDPOINT") || "https://huggingface.co"))
-    .replace(/\/+$/, "");
-  if (!/^https?:\/\/[^/]/.test(endpoint)) {
-    throw new OptionError(
-      `the hub's address is a URL such as https://huggingface.co, not "${endpoint}"; see HF_ENDPOINT`,
-    );
-  }
+  const endpoint = hubEndpoint(options);
   const seconds = options.timeout ?? Number(environment("HF_HUB_DOWNLOAD_TIMEOUT") || 10);
   if (!(seconds > 0)) {
     throw new OptionError(
@@ -105,9 +99,21 @@ export async function hubSettings(options: HubOptions = {}): Promise<HubSettings
     // What it is stays unsaid: messages end up in logs.
     throw new HubError(`the access token from ${tokenSource} has characters that no token has; set it again`);
   }
-  const offline = options.offline ?? (isOn("HF_HUB_OFFLINE") || isOn("TRANSFORMERS_OFFLINE"));
   const retryDelay = (options.retryDelay ?? 0.1) * 1000;
-  return { endpoint, token, tokenSource, offline, timeout: seconds * 1000, retryDelay };
+  return { endpoint, token, tokenSource, offline: isOffline(options), timeout: seconds * 1000, retryDelay };
+}
+
+function hubEndpoint(options: HubOptions): string {
+  const endpoint = options.endpoint ?? (environment("HF_ENDPOINT") || "https://huggingface.co");
+  if (URL.canParse(endpoint) && /^https?:/.test(endpoint)) return endpoint.replace(/\/+$/, "");
+  throw new OptionError(
+    `the hub's address is a URL such as https://huggingface.co, not "${endpoint}"; see HF_ENDPOINT`,
+  );
+}
+
+/** Whether nothing may be fetched. */
+export function isOffline(options: HubOptions): boolean {
+  return options.offline ?? (isOn("HF_HUB_OFFLINE") || isOn("TRANSFORMERS_OFFLINE"));
 }
 
 function isOn(variable: string): boolean {
@@ -129,34 +135,27 @@ async function findToken(options: HubOptions): Promise<[token: string | undefine
 }
 
 /**
- * Checks that Deno was allowed what a download takes, so that one sentence says it all, and says it before anything
+ * Checks that Deno was allowed what is about to be done, so that one sentence says it all, and says it before anything
  * is half done.
  *
+ * @param purpose what for: the sentence goes on from "Deno was not allowed to".
  * @throws {HubError} that names the flags to run with.
  */
-export function checkPermissions(what: string, options: HubOptions): void {
+export function checkPermissions(
+  purpose: string,
+  needs: readonly ("net" | "read" | "write")[],
+  options: HubOptions,
+): void {
   if (runtimeName() !== "deno") return;
-  const missing: string[] = [];
   // Without the environment nobody knows where the cache is, nor that there is a token.
-  if (!isPermitted({ name: "env", variable: "HF_HOME" }) && options.cacheDir === undefined) {
-    missing.push("env");
+  const hidden = options.cacheDir === undefined && !isPermitted({ name: "env", variable: "HF_HOME" });
+  const missing = hidden ? ["env"] : [];
+  const folder = hidden ? {} : { path: cacheFolder(options) };
+  for (const name of needs) {
+    const place = name === "net" ? { host: new URL(hubEndpoint(options)).host } : folder;
+    if (!isPermitted({ name, ...place })) missing.push(name);
   }
-  const place = missing.length ? {} : { path: cacheFolder(options) };
-  if (!isPermitted({ name: "read", ...place })) missing.push("read");
-  if (!isPermitted({ name: "write", ...place })) missing.push("write");
-  const endpoint = options.endpoint ?? (environment("HF_ENDPOINT") || "https://huggingface.co");
-  const offline = options.offline ?? isOn("HF_HUB_OFFLINE");
-  if (!offline && URL.canParse(endpoint) && !isPermitted({ name: "net", host: new URL(endpoint).host })) {
-    missing.push("net");
-  }
-  if (missing.length) {
-    throw new HubError(
-      `${what} is on the hub, and Deno was not allowed to fetch and keep it; run with ${
-        ["env", "net", "read", "write"].filter((name) => missing.includes(name)).map((name) =>
-          `--allow-${name}`
-        )
-          .join(" ")
-      }`,
-    );
-  }
+  if (missing.length === 0) return;
+  const flags = missing.map((name) => `--allow-${name}`).join(" ");
+  throw new HubError(`Deno was not allowed to ${purpose}; run with ${flags}`);
 }
