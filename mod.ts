@@ -15,6 +15,20 @@
  */
 export * from "./src/core/errors.ts";
 export type { ByteSource } from "./src/core/byte_source.ts";
+export type { FileSystem } from "./src/core/file_system.ts";
+export type {
+  DiskDType,
+  FileDType,
+  ReadPlan,
+  ReadPlanOptions,
+  ReadRange,
+  ReadTensor,
+  RunReadsOptions,
+  SafetensorsFile,
+  TensorInfo,
+  TensorView,
+} from "./src/files/mod.ts";
+export type { Openable } from "./src/platform/platform.ts";
 export { type DataArray, type DType, dtypes } from "./src/core/dtype.ts";
 export { Generator, type GeneratorState } from "./src/core/random.ts";
 export type { Shape } from "./src/core/shape.ts";
@@ -40,7 +54,27 @@ export {
 } from "./src/tensor/mod.ts";
 
 export * as nn from "./src/nn/mod.ts";
+export type {
+  CausalSelfAttention,
+  Conv1D,
+  Embedding,
+  KVCache,
+  Layer,
+  LayerNorm,
+  LayerOptions,
+  Linear,
+  LoadResult,
+  Module,
+} from "./src/nn/mod.ts";
 export * as optim from "./src/optim/mod.ts";
+export type {
+  Optimizer,
+  OptimizerOptions,
+  OptimizerState,
+  ParameterState,
+  ParamGroup,
+  Schedule,
+} from "./src/optim/mod.ts";
 
 export * from "./src/text/mod.ts";
 export * from "./src/generate/mod.ts";
@@ -51,16 +85,19 @@ export {
   type Checkpoint,
   type CheckpointInfo,
   type CheckpointOptions,
+  type CheckpointStore,
   type DataSource,
   type EvalReport,
   evaluate,
   type EvaluateOptions,
   type Evaluation,
   type LoadedCheckpoint,
+  type LogitsModel,
   randomBatches,
   sequentialBatches,
   type SequentialOptions,
   type StepReport,
+  type Tensors,
   type TokenIds,
   Trainer,
   type TrainerOptions,

@@ -29,7 +29,7 @@ import { AdamW, schedules, SGD } from "../src/optim/mod.ts";
 import { makeDir, openFile, readDir, remove, rename, writeFileAtomic } from "../src/platform/platform.ts";
 import { backendOf, registerBackend } from "../src/tensor/mod.ts";
 import {
-  CheckpointManager,
+  CheckpointStore,
   type DataSource,
   disposeCheckpoint,
   evaluate,
@@ -154,7 +154,7 @@ for (const device of devices) {
       const whole = setUp(device, { steps: 25 });
       await whole.trainer.run();
       const directory = newFolder();
-      const checkpoints = (): CheckpointManager => new CheckpointManager(directory, { fileSystem });
+      const checkpoints = (): CheckpointStore => new CheckpointStore(directory, { fileSystem });
       const first = setUp(device, { steps: 25, checkpoints: checkpoints(), stopAfter: 15 });
       const stopped = await first.trainer.run();
       assert.equal(stopped.step, 15);
@@ -236,7 +236,7 @@ describe("training", () => {
 
   it("stops at the signal, saves, and continues", async () => {
     const directory = newFolder(), controller = new AbortController();
-    const checkpoints = new CheckpointManager(directory, { fileSystem });
+    const checkpoints = new CheckpointStore(directory, { fileSystem });
     const { trainer, reports } = setUp(device, {
       checkpoints,
       signal: controller.signal,
@@ -262,7 +262,7 @@ describe("training", () => {
   });
 
   it("says so when the loss is not finite, and keeps the last checkpoint", async () => {
-    const directory = newFolder(), checkpoints = new CheckpointManager(directory, { fileSystem });
+    const directory = newFolder(), checkpoints = new CheckpointStore(directory, { fileSystem });
     const model = new Linear(1, 1, { device });
     const trainer = new Trainer({
       model,
@@ -384,7 +384,7 @@ describe("checkpoints", () => {
 
   it("keep the newest and the best", async () => {
     const directory = newFolder(),
-      manager = new CheckpointManager(directory, { keepLast: 2, keepBest: 1, fileSystem });
+      manager = new CheckpointStore(directory, { keepLast: 2, keepBest: 1, fileSystem });
     assert.equal(await manager.loadLatest(), null);
     assert.equal(await manager.loadBest(), null);
     for (const [step, loss] of [[10, 3], [20, 1], [30, 2], [40, 2.5], [50, null]] as const) {
@@ -401,7 +401,7 @@ describe("checkpoints", () => {
 
   it("replace one of the same step, and hold the files they are given", async () => {
     const directory = newFolder();
-    const manager = new CheckpointManager(directory, { fileSystem, files: { "config.json": "{}" } });
+    const manager = new CheckpointStore(directory, { fileSystem, files: { "config.json": "{}" } });
     await manager.save(state(5, 2));
     const path = await manager.save(state(5, 1));
     assert.deepEqual((await manager.list()).map(({ loss }) => loss), [1]);
@@ -412,7 +412,7 @@ describe("checkpoints", () => {
     // Each save makes a number of calls; let every one of them fail in turn.
     for (let fatal = 0; fatal < 30; fatal++) {
       const directory = newFolder();
-      await new CheckpointManager(directory, { keepLast: 1, keepBest: 0, fileSystem }).save(state(1, 1));
+      await new CheckpointStore(directory, { keepLast: 1, keepBest: 0, fileSystem }).save(state(1, 1));
       let calls = 0;
       const crash = <A extends unknown[], R>(f: (...args: A) => Promise<R>) => (...args: A): Promise<R> =>
         calls++ >= fatal ? Promise.reject(new Error("power cut")) : f(...args);
@@ -423,10 +423,10 @@ describe("checkpoints", () => {
         rename: crash(fileSystem.rename),
         writeFileAtomic: crash(fileSystem.writeFileAtomic),
       };
-      const manager = new CheckpointManager(directory, { keepLast: 1, keepBest: 0, fileSystem: failing });
+      const manager = new CheckpointStore(directory, { keepLast: 1, keepBest: 0, fileSystem: failing });
       let done = true;
       await manager.save(state(2, 1)).catch(() => done = false);
-      const survivor = new CheckpointManager(directory, { keepLast: 1, keepBest: 0, fileSystem });
+      const survivor = new CheckpointStore(directory, { keepLast: 1, keepBest: 0, fileSystem });
       const latest = await survivor.loadLatest({ device });
       assert.ok(latest && (latest.step === 1 || latest.step === 2), `crash at call ${fatal}`);
       assert.deepEqual(
@@ -444,13 +444,13 @@ describe("checkpoints", () => {
   });
 
   it("name what is wrong with a damaged one", async () => {
-    const directory = newFolder(), manager = new CheckpointManager(directory, { fileSystem });
+    const directory = newFolder(), manager = new CheckpointStore(directory, { fileSystem });
     const path = await manager.save(state(5, 2));
     await writeFileAtomic(`${path}/state.json`, "{");
     await assert.rejects(
       () => manager.loadLatest(),
       (error: Error) => error instanceof FormatError && error.message.includes("step-00000005/state.json"),
     );
-    assert.throws(() => new CheckpointManager(directory, { keepLast: 0, fileSystem }), OptionError);
+    assert.throws(() => new CheckpointStore(directory, { keepLast: 0, fileSystem }), OptionError);
   });
 });

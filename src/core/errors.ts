@@ -10,41 +10,49 @@
 
 /** The base of every error thrown on purpose by this package. */
 export class FerrotypeError extends Error {
+  /** The class, for people who read a log. */
   override name = "FerrotypeError";
 }
 
 /** Shapes, axes or indices that do not fit together. */
 export class ShapeError extends FerrotypeError {
+  /** The class, for people who read a log. */
   override name = "ShapeError";
 }
 
 /** A dtype that an operation or a device does not take. */
 export class DTypeError extends FerrotypeError {
+  /** The class, for people who read a log. */
   override name = "DTypeError";
 }
 
 /** A file, or text from outside, that is not what its format demands. */
 export class FormatError extends FerrotypeError {
+  /** The class, for people who read a log. */
   override name = "FormatError";
 }
 
 /** A device that is missing, out of memory, or was asked for what it cannot do. */
 export class DeviceError extends FerrotypeError {
+  /** The class, for people who read a log. */
   override name = "DeviceError";
 }
 
 /** A failure while talking to a model hub. */
 export class HubError extends FerrotypeError {
+  /** The class, for people who read a log. */
   override name = "HubError";
 }
 
 /** An option with a value that is not allowed, or an option that does not exist. */
 export class OptionError extends FerrotypeError {
+  /** The class, for people who read a log. */
   override name = "OptionError";
 }
 
 /** Work that was stopped by its `AbortSignal`. */
 export class CancelledError extends FerrotypeError {
+  /** The class, for people who read a log. */
   override name = "CancelledError";
 }
 

@@ -61,11 +61,17 @@ export interface ResolvedOptions extends
   Required<
     Omit<GenerateOptions, "seed" | "stop" | "eosTokenId" | "signal" | "onToken" | "cache">
   > {
+  /** The seed of sampling; undefined draws from the process's generator. */
   seed: number | undefined;
+  /** Texts that end generation; none is an empty list. */
   stop: readonly string[];
+  /** Tokens that end the text; none is an empty list. */
   eosTokenId: readonly number[];
+  /** Ends generation with a CancelledError. */
   signal: AbortSignal | undefined;
+  /** Hears each token. */
   onToken: ((id: number) => void) | undefined;
+  /** A cache that is kept by the caller. */
   cache: Cache | undefined;
 }
 

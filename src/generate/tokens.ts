@@ -36,6 +36,7 @@ export interface TokenStep {
 export interface TokensResult {
   /** The new ids, an end-of-text token included. */
   ids: number[];
+  /** Why it ended. */
   finishReason: FinishReason;
 }
 

@@ -54,7 +54,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   readonly #state = new Map<Tensor, ParameterState>();
   readonly #programs = new Map<string, Program>();
 
-  /** @throws {OptionError} for options that are not allowed, no parameters, or one parameter given twice. */
+  /** An optimizer for `params`. @throws {OptionError} for options that are not allowed, no parameters, or one parameter given twice. */
   constructor(rule: Rule<O>, params: Params<O>, options: Partial<O>) {
     this.#rule = rule;
     const list = [...params] as (Tensor | (Partial<O> & { params: Iterable<Tensor> }))[];

@@ -4,13 +4,13 @@
  * @module
  */
 import * as platform from "../platform/platform.ts";
-import { CheckpointManager as Manager, type CheckpointOptions } from "../train/mod.ts";
+import { type CheckpointOptions, CheckpointStore } from "../train/mod.ts";
 
 /**
  * Keeps a run's checkpoints in a folder: the newest `keepLast` (2) and the best `keepBest` (1). Each appears whole or
  * not at all.
  */
-export class CheckpointManager extends Manager {
+export class CheckpointManager extends CheckpointStore {
   /** `files` are texts to put beside each checkpoint. @throws {OptionError} when nothing would be kept. */
   constructor(directory: string, options: Omit<CheckpointOptions, "fileSystem"> = {}) {
     super(directory, { ...options, fileSystem: platform });

@@ -4,7 +4,13 @@
  * @module
  */
 export * from "./checkpoints.ts";
-export * from "./devices.ts";
+export {
+  areDeterministicAlgorithmsEnabled,
+  devices,
+  getThreads,
+  setThreads,
+  useDeterministicAlgorithms,
+} from "./devices.ts";
 export * from "./diagnose.ts";
 export * from "./gpt2.ts";
 export * from "./pull.ts";
@@ -16,4 +22,5 @@ export {
   saveSafetensors,
   type SaveSafetensorsOptions,
 } from "./safetensors.ts";
+export type { FolderOptions } from "./model_folder.ts";
 export { loadTokenizer } from "./tokenizer.ts";

@@ -15,7 +15,7 @@ import { noGrad, tidy } from "../tensor/mod.ts";
 import { type TokenIds, windows } from "./batches.ts";
 
 /** A model that gives logits [batch, time, vocab] for ids [batch, time]. */
-export interface LanguageModel extends Module {
+export interface LogitsModel extends Module {
   /** The logits. */
   forward(ids: Tensor): Tensor;
 }
@@ -81,7 +81,7 @@ function plan(count: number, blockSize: number, stride: number): Window[] {
  * @throws {OptionError} for fewer than two ids, or a stride outside 1 to blockSize.
  */
 export async function evaluate(
-  model: LanguageModel,
+  model: LogitsModel,
   ids: TokenIds,
   options: EvaluateOptions,
 ): Promise<Evaluation> {
@@ -121,7 +121,7 @@ export async function evaluate(
 }
 
 /** The sum of the losses of the targets that count. */
-function lossOf(model: LanguageModel, ids: TokenIds, batch: readonly Window[], length: number): Tensor {
+function lossOf(model: LogitsModel, ids: TokenIds, batch: readonly Window[], length: number): Tensor {
   const device = model.parameters()[0]?.device, width = length - 1;
   const targets = new Int32Array(batch.length * width);
   batch.forEach(({ start, skip }, row) => {

@@ -12,8 +12,8 @@ export {
   type TokenIds,
 } from "./batches.ts";
 export { type Checkpoint, disposeCheckpoint, type LoadedCheckpoint, type Tensors } from "./checkpoint.ts";
-export { type CheckpointInfo, CheckpointManager, type CheckpointOptions } from "./checkpoint_manager.ts";
-export { evaluate, type EvaluateOptions, type Evaluation, type LanguageModel } from "./evaluate.ts";
+export { type CheckpointInfo, type CheckpointOptions, CheckpointStore } from "./checkpoint_store.ts";
+export { evaluate, type EvaluateOptions, type Evaluation, type LogitsModel } from "./evaluate.ts";
 export {
   type EvalReport,
   type StepReport,

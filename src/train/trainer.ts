@@ -13,7 +13,7 @@ import { clipGradNorm, gradNorm, type Optimizer, type Schedule } from "../optim/
 import { keep, noGrad, tidy } from "../tensor/mod.ts";
 import type { DataSource } from "./batches.ts";
 import { type Checkpoint, disposeCheckpoint } from "./checkpoint.ts";
-import type { CheckpointManager } from "./checkpoint_manager.ts";
+import type { CheckpointStore } from "./checkpoint_store.ts";
 import { evaluating } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
 import { captureRun, restoreRun } from "./state.ts";
@@ -73,7 +73,7 @@ export interface TrainerOptions<B = Tensor> {
   /** Called after each evaluation. */
   onEval?: (report: EvalReport) => void | Promise<void>;
   /** Where to save. One is saved at the end, when stopped, and when an evaluation is the best so far. */
-  checkpoints?: CheckpointManager;
+  checkpoints?: CheckpointStore;
   /** Steps from one checkpoint to the next. Default: no others. */
   saveEvery?: number;
   /** Ends the run after the step at work, saves, and returns with `interrupted`. */
@@ -105,7 +105,7 @@ export class Trainer<B = Tensor> {
   #lastLoss: Tensor | null = null;
   #saved = -1;
 
-  /** @throws {OptionError} for counts that are no whole numbers above 0, and a model without a loss. */
+  /** A run that has not begun. @throws {OptionError} for counts that are no whole numbers above 0, and a model without a loss. */
   constructor(options: TrainerOptions<B>) {
     const { model, steps, gradAccum = 1, reportEvery = 1, evalEvery = 1, saveEvery = 1, stopAfter = 1 } =
       options;

@@ -13,8 +13,11 @@ import { formatShape, sameShape, type Shape } from "../../core/shape.ts";
 
 /** A tensor that a file offers. */
 export interface Offered {
+  /** Its name in the file. */
   readonly name: string;
+  /** What its elements are stored as. */
   readonly dtype: string;
+  /** Its sizes. */
   readonly shape: Shape;
 }
 

@@ -84,9 +84,13 @@ export class GPT2MLP extends Module {
 
 /** Attention and MLP, each behind a layer norm and added to what came in. */
 export class GPT2Block extends Module {
+  /** Before attention. */
   ln_1: LayerNorm;
+  /** Attention. */
   attn: CausalSelfAttention;
+  /** Before the MLP. */
   ln_2: LayerNorm;
+  /** The MLP. */
   mlp: GPT2MLP;
 
   /** Sizes from the configuration. */
@@ -296,7 +300,7 @@ export class GPT2Model extends Module {
     return this.#asTensor(ids, 0);
   }
 
-  /** @throws {ShapeError} for an id outside the vocabulary. */
+  /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */
   checkIds(ids: Iterable<number>, least = 0): void {
     for (const id of ids) {
       if (!Number.isInteger(id) || id < least || id >= this.config.vocabSize) {

@@ -18,7 +18,7 @@ import {
   writeCheckpoint,
 } from "./checkpoint.ts";
 
-/** Options of {@link CheckpointManager}. */
+/** Options of {@link CheckpointStore}. */
 export interface CheckpointOptions {
   /** How many of the newest stay. Default 2. */
   keepLast?: number;
@@ -43,18 +43,18 @@ export interface CheckpointInfo {
 const pattern = /^step-(\d+)(?:\.(\d+))?$/, temporary = /^\.step-\d+\..*\.tmp$/;
 
 /** Saves and finds checkpoints in one folder. */
-export class CheckpointManager {
+export class CheckpointStore {
   /** The folder. */
   readonly directory: string;
   readonly #options: Required<CheckpointOptions>;
   readonly #files: FileSystem;
 
-  /** @throws {OptionError} when nothing would be kept. */
+  /** A store in `directory`. @throws {OptionError} when nothing would be kept. */
   constructor(directory: string, options: CheckpointOptions) {
     const { keepLast = 2, keepBest = 1, files = {}, fileSystem } = options;
     if (!(Number.isInteger(keepLast) && keepLast >= 1 && Number.isInteger(keepBest) && keepBest >= 0)) {
       throw new OptionError(
-        `CheckpointManager: keepLast is at least 1 and keepBest at least 0, not ${keepLast} and ${keepBest}`,
+        `CheckpointStore: keepLast is at least 1 and keepBest at least 0, not ${keepLast} and ${keepBest}`,
       );
     }
     this.directory = directory.replace(/(?<=.)\/+$/, "");
