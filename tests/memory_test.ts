@@ -274,9 +274,8 @@ eachDevice((device) => {
   });
 
   describe("training", () => {
-    it("of 10,000 small steps in tidy holds as many buffers at the end as after the first", {
-      skip: device !== "cpu" && "the reference device is slow",
-    }, () => {
+    const steps = device === "cpu" ? 10_000 : 200;
+    it(`of ${steps} small steps in tidy holds as many buffers at the end as after the first`, () => {
       const w = keep(F.randn([4, 3], { device, seed: 1, requiresGrad: true })), b = keep(leaf(3));
       const x = F.randn([5, 4], { device, seed: 2 }),
         y = F.arange(3, { device }).gather(0, F.randint(3, [5], { device, seed: 3 }));
@@ -292,7 +291,7 @@ eachDevice((device) => {
         });
       step();
       const { buffers: before, bytes } = memory()[device];
-      for (let i = 0; i < 10_000; i++) step();
+      for (let i = 0; i < steps; i++) step();
       assert.deepEqual([memory()[device].buffers, memory()[device].bytes], [before, bytes]);
       for (const t of [w, b, x, y]) t.dispose();
     });
