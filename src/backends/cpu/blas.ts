@@ -36,6 +36,8 @@ const rowMajor = 101, plain = 111; // of cblas.h; transposed is one more
 export class Blas {
   /** C = A · B in one thread; the import of kernels that want it. Row-major. */
   readonly sgemm: HeapSgemm;
+  /** Whether it may be used at present; a bench looks at both ways. */
+  enabled = true;
 
   #heap: Heap;
   #open: (() => NativeBlas | string) | undefined;
@@ -85,7 +87,7 @@ export class Blas {
         this.#publish(found);
       }
     }
-    return this.#native !== null;
+    return this.#native !== null && this.enabled;
   }
 
   /** What was opened, for people; null where there is none. */
@@ -95,7 +97,7 @@ export class Blas {
 
   /** Why there is none; null where there is. */
   get problem(): string | null {
-    return this.available ? null : this.#problem;
+    return this.available ? null : this.#problem ?? "it was switched off";
   }
 
   /** Goes on without. */

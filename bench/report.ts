@@ -1,0 +1,151 @@
+/**
+ * Results for people: a table in the terminal, the same in Markdown, and the machine's line.
+ *
+ * @module
+ */
+import { loadavg } from "node:os";
+import process from "node:process";
+import { diagnose } from "../mod.ts";
+import type { RowResult, SubjectResult } from "./harness.ts";
+import { rivalVersions } from "./rivals.ts";
+
+/** Where and with what a run was made. */
+export interface Machine {
+  runtime: string;
+  engine: string;
+  system: string;
+  threads: string;
+  blas: string;
+  date: string;
+  load: string;
+  rounds: number;
+  rivals: Record<string, string>;
+}
+
+/** Looks at the machine. */
+export async function describeMachine(rounds: number): Promise<Machine> {
+  const found = await diagnose(), { v8, webkit } = process.versions as Record<string, string | undefined>;
+  return {
+    runtime: found.runtime,
+    engine: v8 ? `V8 ${v8}` : webkit ? `JavaScriptCore ${webkit.slice(0, 12)}` : "",
+    system: [found.system, found.cpu ?? "", found.memory ? `${(found.memory / 1e9).toFixed(1)} GB` : ""]
+      .filter(Boolean)
+      .join(", "),
+    threads: `${found.threads.used} of ${found.threads.hardware}`,
+    blas: found.blas.detail ?? "",
+    date: new Date().toISOString().slice(0, 16).replace("T", " ") + " UTC",
+    load: loadavg()[0].toFixed(1),
+    rounds,
+    rivals: rivalVersions(),
+  };
+}
+
+const number = (x: number): string =>
+  x >= 1000 ? x.toFixed(0) : x >= 100 ? x.toFixed(1) : x >= 1 ? x.toFixed(2) : x.toFixed(3);
+
+function shareOf(unit: string, { limit, share }: SubjectResult): string {
+  if (!limit || share === undefined) return "";
+  const text = unit.endsWith("/s") ? `${(100 * share).toFixed(1)} %` : `${share.toFixed(2)} ×`;
+  return `${text} of ${limit.name} (${number(limit.value)})`;
+}
+
+function verdict({ wanted, missed }: SubjectResult): string {
+  if (wanted.length === 0) return "";
+  return missed.length === 0 ? `met: ${wanted.join(", ")}` : `MISSED: ${missed.join(", ")}`;
+}
+
+/** A row as lines of text. */
+export function rowLines({ name, unit, subjects, rivals, note, failed }: RowResult): string[] {
+  const lines = [`  ${name}`];
+  if (failed) lines.push(`    failed: ${failed}`);
+  for (const subject of subjects) {
+    const parts = [shareOf(unit, subject), verdict(subject)].filter(Boolean);
+    lines.push(
+      `    ${subject.name.padEnd(26)}${number(subject.value).padStart(9)} ${unit}   ${parts.join("   ")}`
+        .trimEnd(),
+    );
+  }
+  const absent = new Map<string, string[]>();
+  for (const { name: rival, value, missing } of rivals) {
+    if (missing !== undefined) absent.set(missing, [...absent.get(missing) ?? [], rival]);
+    if (value === undefined) continue;
+    const ratios = subjects.filter(({ ratios }) => ratios[rival] !== undefined)
+      .map(({ name, ratios }) => `${name} ${ratios[rival].toFixed(2)} ×`);
+    lines.push(`    ${rival.padEnd(26)}${number(value).padStart(9)} ${unit}   ${ratios.join(", ")}`);
+  }
+  for (const [reason, names] of absent) lines.push(`    not measured: ${names.join(", ")}: ${reason}`);
+  if (note) lines.push(`    (${note})`);
+  return lines;
+}
+
+const cell = (text: string): string => text.replaceAll("|", "\\|");
+
+/** A run as a section of RESULTS.md. */
+export function section(machine: Machine, results: readonly RowResult[]): string {
+  const lines = [
+    `## ${machine.runtime}`,
+    "",
+    `${machine.date}. ${machine.system}; threads ${machine.threads}; ${machine.engine}; load average at the start ${machine.load}; ` +
+    `medians of ${machine.rounds} rounds. BLAS: ${machine.blas || "none"}.`,
+    "",
+    `Rivals: ${
+      Object.entries(machine.rivals).map(([name, version]) => `${name} ${version}`).join(", ") ||
+      "none installed"
+    }.`,
+  ];
+  for (const group of new Set(results.map((row) => row.group))) {
+    lines.push(
+      "",
+      `### ${group}`,
+      "",
+      "| work | ours | speed | of the limit | rivals | wanted |",
+      "|---|---|---|---|---|---|",
+    );
+    const notes = new Set<string>();
+    for (const row of results.filter((row) => row.group === group)) {
+      if (row.failed) lines.push(`| ${cell(row.name)} | – | failed: ${cell(row.failed)} | | | |`);
+      for (const subject of row.subjects) {
+        const ratios = row.rivals.map(({ name, value, missing }) =>
+          value === undefined
+            ? `${name}: not measured (${missing})`
+            : `${name} ${number(value)}: **${subject.ratios[name].toFixed(2)} ×**`
+        );
+        for (const [name, ratio] of Object.entries(subject.ratios)) {
+          if (!row.rivals.some((rival) => rival.name === name)) {
+            ratios.push(`${name}: **${ratio.toFixed(2)} ×**`);
+          }
+        }
+        const cells = [
+          row.name,
+          subject.name,
+          `${number(subject.value)} ${row.unit}`,
+          shareOf(row.unit, subject),
+          ratios.join("; "),
+          verdict(subject),
+        ];
+        lines.push(`| ${cells.map(cell).join(" | ")} |`);
+      }
+      if (row.note) notes.add(`${row.name}: ${row.note}.`);
+    }
+    if (notes.size) lines.push("", ...notes);
+  }
+  return `${lines.join("\n")}\n`;
+}
+
+const preface = `# What the benches measured
+
+Written by \`deno task bench --write\` (\`bun bench --write\`, \`node bench/main.ts --write\`), each runtime its own section. Ours, the
+limit and the rivals take turns in one run; a ratio is the median of the ratios within the rounds, so only ratios should be
+quoted. "Of the limit" compares with a kernel that only multiplies and adds in registers, or only reads, through the same engine
+in the same moment. A rival's ratio says how many times as fast as it ours is.
+`;
+
+/** RESULTS.md with this run in the place of the same runtime's last. */
+export function mergeResults(before: string, machine: Machine, results: readonly RowResult[]): string {
+  const kind = machine.runtime.split(" ")[0];
+  const others = before.split(/^(?=## )/m).filter((part) =>
+    part.startsWith("## ") && !part.startsWith(`## ${kind} `)
+  );
+  const sections = [...others.map((part) => `${part.trimEnd()}\n`), section(machine, results)].sort();
+  return [preface, ...sections].join("\n");
+}

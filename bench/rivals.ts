@@ -1,0 +1,174 @@
+/**
+ * The rivals: each a process of its own (`rivals/host.ts`), so that none can disturb another's memory, threads or life, and
+ * each runs on the runtime it was made for. They are installed on request (`--install`); what is missing is named.
+ *
+ * @module
+ */
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+
+const here: string = dirname(fileURLToPath(import.meta.url));
+const folder: string = join(here, "rivals");
+const modules: string = join(folder, "node_modules");
+
+/** Something that a rival does, again and again. */
+export interface RivalJob {
+  /** The rival's name. */
+  readonly name: string;
+  /** Gets ready; gives the reason when it cannot. */
+  prepare(): Promise<string | null>;
+  /** Seconds of one run, in about `milliseconds` of runs. */
+  seconds(milliseconds: number): Promise<number>;
+}
+
+/** A file in `rivals/`, and the package it needs (none: it needs only this repository). */
+interface RivalKind {
+  readonly file: string;
+  readonly needs: string | null;
+}
+
+const kinds: Readonly<Record<string, RivalKind>> = {
+  "onnxruntime-node": { file: "onnxruntime.ts", needs: "onnxruntime-node" },
+  "onnxruntime-web": { file: "onnxruntime.ts", needs: "onnxruntime-web" },
+  "jax-js": { file: "jax.ts", needs: "@jax-js/jax" },
+  "tfjs-wasm": { file: "tfjs.ts", needs: "@tensorflow/tfjs-backend-wasm" },
+  "llama.cpp": { file: "llama.ts", needs: "node-llama-cpp" },
+  "tiktoken": { file: "tokenizers.ts", needs: "tiktoken" },
+  "gpt-tokenizer": { file: "tokenizers.ts", needs: "gpt-tokenizer" },
+  "@huggingface/tokenizers": { file: "tokenizers.ts", needs: "@huggingface/tokenizers" },
+  "the library alone": { file: "library.ts", needs: null },
+};
+
+/** Installs them all. */
+export function installRivals(): void {
+  const { status } = spawnSync(
+    "npm",
+    ["install", "--prefix", folder, "--ignore-scripts", "--no-audit", "--no-fund"],
+    { stdio: "inherit" },
+  );
+  if (status !== 0) throw new Error("npm could not install the rivals");
+}
+
+/** Name and version of what is installed. */
+export function rivalVersions(): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const [name, { needs }] of Object.entries(kinds)) {
+    const file = needs && join(modules, needs, "package.json");
+    if (file && existsSync(file)) found[name] = JSON.parse(readFileSync(file, "utf8")).version;
+  }
+  return found;
+}
+
+/** A Node that runs TypeScript as it is: this process, one installed here, or one on the path. */
+function findNode(): string | null {
+  const isNode = typeof (globalThis as { Deno?: unknown; Bun?: unknown }).Deno === "undefined" &&
+    typeof (globalThis as { Bun?: unknown }).Bun === "undefined";
+  const root = dirname(here);
+  for (
+    const path of [
+      ...(isNode ? [process.execPath] : []),
+      join(root, "tests/runtimes/node_modules/.bin/node"),
+      join(root, "node_modules/.bin/node"),
+      "node",
+    ]
+  ) {
+    const { status, stdout } = spawnSync(path, ["--version"], { encoding: "utf8" });
+    if (status === 0 && Number(/^v(\d+)/.exec(stdout)?.[1]) >= 24) return path;
+  }
+  return null;
+}
+
+/** A process that runs one rival. */
+class Host {
+  #child: ChildProcess;
+  #waiting: ((answer: { seconds?: number; error?: string }) => void)[] = [];
+  #errors = "";
+
+  constructor(node: string, file: string, rival: string) {
+    this.#child = spawn(node, ["--no-warnings", join(folder, "host.ts"), file, rival, modules], {
+      stdio: ["pipe", "pipe", "pipe"],
+    });
+    this.#child.stderr!.on("data", (text) => this.#errors = (this.#errors + text).slice(-2000));
+    this.#child.on("close", () => {
+      const last = this.#errors.trim().split("\n").findLast((line) => /error/i.test(line)) ?? "";
+      for (const answer of this.#waiting.splice(0)) answer({ error: `it ended: ${last.slice(0, 200)}` });
+    });
+    createInterface({ input: this.#child.stdout! }).on("line", (line) => {
+      // Libraries may print what they like; answers begin with a mark.
+      if (line.startsWith("\x01")) this.#waiting.shift()?.(JSON.parse(line.slice(1)));
+    });
+  }
+
+  async ask(question: unknown): Promise<number> {
+    const { seconds, error } = await new Promise<{ seconds?: number; error?: string }>((resolve) => {
+      if (this.#child.exitCode !== null) return resolve({ error: "it ended" });
+      this.#waiting.push(resolve);
+      this.#child.stdin!.write(`${JSON.stringify(question)}\n`);
+    });
+    if (error !== undefined) throw new Error(error);
+    return seconds ?? 0;
+  }
+
+  end(): void {
+    this.#child.kill("SIGKILL");
+  }
+}
+
+/** All rivals of a run. */
+export class Rivals {
+  readonly #on: boolean;
+  readonly #hosts = new Map<string, Host>();
+  #node: string | null | undefined;
+  #next = 0;
+
+  /** With `on` false every rival is missing. */
+  constructor(on: boolean) {
+    this.#on = on;
+  }
+
+  /** A job `task` of a rival. `label` is its name in the table, where one rival stands there more than once. */
+  job(name: string, task: string, options: Record<string, unknown>, label: string = name): RivalJob {
+    const id = this.#next++;
+    let host: Host | null = null;
+    return {
+      name: label,
+      prepare: async () => {
+        const kind = kinds[name];
+        if (!this.#on && kind.needs) return "rivals were left out (--no-rivals, --quick)";
+        if (kind.needs && !existsSync(join(modules, kind.needs))) {
+          return `${kind.needs} is not installed (--install)`;
+        }
+        if ((this.#node ??= findNode()) === null) return "rivals run on Node ≥ 24, which was not found";
+        host = this.#hosts.get(name) ?? null;
+        if (!host) this.#hosts.set(name, host = new Host(this.#node, kind.file, name));
+        try {
+          await host.ask({ id, task, options });
+          return null;
+        } catch (error) {
+          return (error as Error).message;
+        }
+      },
+      seconds: async (milliseconds) => {
+        const seconds = await host!.ask({ id, milliseconds });
+        // Thread pools spin for a moment after their work.
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        return seconds;
+      },
+    };
+  }
+
+  /** Ends one rival and gives its memory back. */
+  end(name: string): void {
+    this.#hosts.get(name)?.end();
+    this.#hosts.delete(name);
+  }
+
+  /** Ends all. */
+  dispose(): void {
+    for (const name of [...this.#hosts.keys()]) this.end(name);
+  }
+}
