@@ -1,5 +1,5 @@
 /**
- * Lesson 1: text from the model that ships with the repository.
+ * Text from the model that ships with the repository.
  *
  * The same seed prints the same text on Deno, Bun and Node, because deterministic mode leaves out the few
  * instructions whose last bit differs between runtimes.
@@ -8,8 +8,8 @@
  *     bun examples/generate.ts "ROMEO:"
  *     node examples/generate.ts "ROMEO:"
  */
-import { GPT2, useDeterministicAlgorithms } from "../mod.ts";
 import { argv, stdout } from "node:process";
+import { GPT2, useDeterministicAlgorithms } from "../mod.ts";
 
 useDeterministicAlgorithms(true);
 const prompt = argv[2] ?? "ROMEO:";

@@ -6,6 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { main } from "../cli/main.ts";
@@ -37,7 +38,8 @@ export function ferrotype(args: readonly string[], options: CallOptions = {}): P
   const file = options.file ?? join(repository, "cli", "main.ts");
   const child = spawn(process.execPath, [...before, file, ...args], {
     cwd: options.cwd ?? repository,
-    env: { ...process.env, NO_COLOR: "1" },
+    // Node strips types anew in every process unless it may keep what came of it.
+    env: { NODE_COMPILE_CACHE: join(tmpdir(), "ferrotype-node-cache"), ...process.env, NO_COLOR: "1" },
   });
   const ended: Ended = { code: null, stdout: "", stderr: "" };
   child.stdout.setEncoding("utf8").on("data", (text) => ended.stdout += text);

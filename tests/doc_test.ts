@@ -1,0 +1,133 @@
+/**
+ * The examples in the README and in the comments of the sources run.
+ *
+ * A block with imports runs as it stands. A block without them is a fragment: it gets whatever it names of `mod.ts`,
+ * and from the table below what it takes for granted. A fragment that names anything else fails here.
+ */
+import assert from "node:assert/strict";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { after, before, describe, it } from "node:test";
+import { pathToFileURL } from "node:url";
+import * as ferrotype from "../mod.ts";
+import { repository } from "./_data.ts";
+
+/** What the fragments of a file take for granted. */
+const given: Record<string, string> = {
+  "src/ops/attention.ts": "const [batch, heads, time, width] = [2, 3, 5, 4];\n" +
+    "const [q, k, v] = [1, 2, 3].map((seed) => randn([batch, heads, time, width], { seed }));",
+  "src/ops/einsum.ts": "const q = randn([2, 3, 5, 4]), k = randn([2, 3, 6, 4]), matrix = randn([4, 4]);",
+  "src/ops/index.ts": "const logits = randn([2, 3, 5]);",
+  "src/ops/losses.ts":
+    "const vocabSize = 7, model = new GPT2({ vocabSize, nPositions: 8, nEmbd: 8, nLayer: 1, nHead: 2 });\n" +
+    "const ids = randint(7, [2, 5]), next = randint(7, [2, 5]);",
+  "src/ops/views.ts": "const x = randn([3, 4, 5]);",
+  "src/runtime/gpt2.ts":
+    'const model = await GPT2.load("web/models/shakespeare");\nconst print = console.log;',
+  "src/tensor/lifetime.ts": "const model = new nn.Linear(3, 2), ids = randn([4, 3]), target = randn([4, 2]);",
+  "src/tensor/tape.ts": "const model = new nn.Linear(3, 2), x = randn([4, 3]), y = randint(2, [4]);",
+};
+
+/** Fragments that show the inside of a kernel or a whole run; they make sense where they stand. */
+const insides = /^src\/(backends|tabular|landscape)\//;
+
+interface Block {
+  file: string;
+  line: number;
+  code: string;
+}
+
+/** The blocks of TypeScript in a file. */
+function blocksOf(file: string): Block[] {
+  const text = readFileSync(join(repository, file), "utf8");
+  return [...text.matchAll(/^(?: *\* )?```ts\n([\s\S]*?)^ *(?:\* )?```/gm)].map((found) => ({
+    file,
+    line: text.slice(0, found.index).split("\n").length,
+    code: file.endsWith(".md") ? found[1] : found[1].replaceAll(/^ *\* ?/gm, ""),
+  }));
+}
+
+/** The block as a module that runs from anywhere. */
+function moduleOf({ file, code }: Block): string {
+  const library = pathToFileURL(join(repository, "mod.ts")).href;
+  if (/^import /m.test(code)) {
+    const near = pathToFileURL(`${dirname(join(repository, file))}/`).href;
+    return code.replaceAll('"@ferrotype/ferrotype"', `"${library}"`).replaceAll('from "./', `from "${near}`);
+  }
+  const body = `${given[file] ?? ""}\n${code}`;
+  const declared = [...code.matchAll(/\b(?:const|let|using|function|class)\s+(\w+)/g)].map(([, name]) =>
+    name
+  );
+  const names = Object.keys(ferrotype).filter((name) =>
+    new RegExp(`\\b${name}\\b`).test(body) && !declared.includes(name)
+  );
+  // A line of the table gives way to a declaration of the fragment's own.
+  const lines = (given[file] ?? "").split("\n").filter((line) =>
+    !declared.includes(/^const (\w+)/.exec(line)?.[1] ?? "")
+  );
+  return `import { ${names.join(", ")} } from "${library}";\n${lines.join("\n")}\n${code}`;
+}
+
+const sources = [
+  "mod.ts",
+  ...["src", "cli"].flatMap((room) =>
+    readdirSync(join(repository, room), { recursive: true, encoding: "utf8" })
+      .map((name) => `${room}/${name.replaceAll("\\", "/")}`)
+      .filter((name) => name.endsWith(".ts"))
+  ).sort(),
+];
+const blocks = ["README.md", ...sources].flatMap(blocksOf);
+const bundled = existsSync(join(repository, "web", "models", "shakespeare", "model.safetensors"));
+
+describe("the example", () => {
+  let folder = "";
+  const logged: unknown[][] = [], log = console.log, cwd = process.cwd();
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), "ferrotype-test-"));
+    // Examples name the bundled model as one does in the repository.
+    process.chdir(repository);
+    console.log = (...values: unknown[]) => void logged.push(values);
+  });
+  after(() => {
+    console.log = log;
+    process.chdir(cwd);
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  blocks.forEach((block, i) => {
+    const { file, line, code } = block;
+    if (insides.test(file) && !/^import /m.test(code)) return;
+    const needsModel = /web\/models\/shakespeare/.test(`${code}${given[file] ?? ""}`) ||
+      file === "src/runtime/safetensors.ts";
+    const skip = needsModel && !bundled ? "the bundled model is not there" : false;
+    it(`at ${file}:${line} runs`, { skip }, async () => {
+      mkdirSync(folder, { recursive: true });
+      const path = join(folder, `example${i}.ts`);
+      writeFileSync(
+        path,
+        moduleOf(block).replaceAll('"model.safetensors"', '"web/models/shakespeare/model.safetensors"'),
+      );
+      logged.length = 0;
+      await import(pathToFileURL(path).href);
+      if (file !== "README.md") return;
+      // The README says what the first line prints.
+      assert.deepEqual(logged[0], [[[7, 11], [9, 13]]]);
+      assert(logged.length > 3);
+    });
+  });
+
+  it("is there at all", () => {
+    assert(blocks.filter(({ file }) => file === "README.md").length >= 1);
+    assert(blocks.length > 10);
+  });
+});
