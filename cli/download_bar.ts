@@ -15,6 +15,8 @@ export class DownloadBar {
   #shown = 0;
   #last = 0;
   #bytes = 0;
+  /** What is being written; a download does not wait for it. */
+  #written: Promise<void> = Promise.resolve();
 
   /** Bytes that came over the network. */
   get bytes(): number {
@@ -25,7 +27,7 @@ export class DownloadBar {
   show({ file, loaded, total }: DownloadProgress): void {
     const now = performance.now();
     if (file !== this.#file) {
-      void this.#line.end();
+      this.#then(() => this.#line.end());
       this.#file = file;
       this.#first = this.#last = loaded;
       this.#started = now;
@@ -41,13 +43,17 @@ export class DownloadBar {
     const left = rate > 0 && loaded < total ? `, ${formatSeconds((total - loaded) / rate)} left` : "";
     const bar = total > 0 ? `${"█".repeat(filled)}${"░".repeat(24 - filled)} ` : "";
     const speed = rate > 0 ? `, ${formatBytes(Math.round(rate))}/s` : "";
-    void this.#line.show(
-      `${file} ${bar}${formatBytes(loaded)}${total > 0 ? ` of ${formatBytes(total)}` : ""}${speed}${left}`,
-    );
+    const size = `${formatBytes(loaded)}${total > 0 ? ` of ${formatBytes(total)}` : ""}`;
+    this.#then(() => this.#line.show(`${file} ${bar}${size}${speed}${left}`));
+  }
+
+  #then(write: () => Promise<void>): void {
+    this.#written = this.#written.then(write);
   }
 
   /** Ends the line. */
   async end(): Promise<void> {
+    await this.#written;
     await this.#line.end();
   }
 }

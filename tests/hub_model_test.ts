@@ -206,7 +206,7 @@ describe("ferrotype pull, list and rm", () => {
     assert.deepEqual(again, { code: 0, stdout: `${first.folder}\n`, stderr: "everything was there\n" });
     const { models } = await json<{ models: { repository: string; size: number }[] }>(["list"]);
     assert.deepEqual(models.map(({ repository, size }) => [repository, size]), [[name, bytes]]);
-    assert.match(await output(["list"]), /^org\/small  main  \d{4}-\d\d-\d\d  [\d.]+ kB\n$/);
+    assert.match(await output(["list"]), /^org\/small {2}main {2}\d{4}-\d\d-\d\d {2}[\d.]+ kB\n$/);
     assert.match(await output(["rm", name]), /^removed org\/small, /);
     assert.deepEqual(await json(["list"]), { models: [] });
     assert.match(

@@ -1,13 +1,11 @@
 /**
- * The hub: what is fetched, where it is kept, and every way in which a download can go wrong, against real servers on
- * loopback.
+ * The hub: what is fetched and where it is kept, names from outside, life without a connection.
  */
 import assert from "node:assert/strict";
-import { spawn, spawnSync } from "node:child_process";
+import { spawnSync } from "node:child_process";
 import {
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -15,105 +13,30 @@ import {
   statSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
-import { after, afterEach, before, beforeEach, describe, it } from "node:test";
-import { pathToFileURL } from "node:url";
-import { CancelledError, HubError } from "../src/core/errors.ts";
-import { type HubOptions, openRepository, removeCached, scanCache } from "../src/hub/mod.ts";
-import { repository } from "./_data.ts";
-import { type Asked, bytesOf, FakeHub, type Fault, gitHash, sha256 } from "./_hub.ts";
+import { describe, it } from "node:test";
+import { CancelledError } from "../src/core/errors.ts";
+import { openRepository, removeCached, scanCache } from "../src/hub/mod.ts";
+import { bytesOf, gitHash, sha256 } from "./_hub.ts";
+import {
+  at,
+  cache,
+  commit,
+  config,
+  fails,
+  fetchFile,
+  file,
+  half,
+  hub,
+  inOrder,
+  name,
+  options,
+  toStorage,
+  useHub,
+  weights,
+} from "./_hub_client.ts";
 
-const hub = new FakeHub();
-const name = "org/model", file = "model.safetensors", config = '{"model_type":"gpt2"}\n';
-const weights = bytesOf(600_000), half = 300_000;
-let cache = "", commit = "";
-
-before(() => hub.start());
-after(() => hub.stop());
-beforeEach(() => {
-  hub.reset();
-  hub.repositories.clear();
-  cache = mkdtempSync(join(tmpdir(), "ferrotype-hub-"));
-  commit = hub.push(name, { "config.json": config, [file]: weights });
-});
-afterEach(() => rmSync(cache, { recursive: true, force: true }));
-
-function at(...parts: string[]): string {
-  return join(cache, "models--org--model", ...parts);
-}
-
-function options(more: HubOptions = {}): HubOptions {
-  return { endpoint: hub.endpoint, cacheDir: cache, token: "", offline: false, retryDelay: 0.01, ...more };
-}
-
-/** A file of the repository, opened anew. */
-async function fetchFile(path = file, more: HubOptions = {}): Promise<Uint8Array | null> {
-  const opened = await openRepository(name, options(more));
-  const source = await opened.open(path);
-  if (source === null) return null;
-  try {
-    return await source.read(0, source.size);
-  } finally {
-    await source.close();
-  }
-}
-
-async function fails(work: Promise<unknown>, ...patterns: RegExp[]): Promise<string> {
-  let message = "";
-  await assert.rejects(work, (error) => {
-    assert(error instanceof HubError, String((error as Error).stack));
-    message = error.message;
-    for (const pattern of patterns) assert.match(message, pattern);
-    assert(!message.includes("\n"), "one line");
-    return true;
-  });
-  return message;
-}
-
-/** Faults for the first requests that `which` picks, one each. */
-function inOrder(which: (asked: Asked) => boolean, ...faults: Fault[]): void {
-  hub.fault = (asked) => which(asked) ? faults.shift() : undefined;
-}
-
-const toStorage = (asked: Asked): boolean => asked.server === "storage";
-
-/** Runs a module in a process of its own, with `hub` being the room under test. */
-function program(text: string, env: Record<string, string> = {}, permissions = ["-A"]) {
-  const path = join(cache, `program-${Math.random().toString(36).slice(2)}.ts`);
-  const room = pathToFileURL(join(repository, "src/hub/mod.ts")).href;
-  writeFileSync(path, `import * as hub from ${JSON.stringify(room)};\n${text}`);
-  const runtime = "Deno" in globalThis
-    ? ["run", "--no-check", "--no-prompt", `--config=${join(repository, "deno.json")}`, ...permissions]
-    : [];
-  const settled = { HF_ENDPOINT: hub.endpoint, HF_HUB_CACHE: cache, HF_TOKEN: "", HF_HUB_OFFLINE: "" };
-  // Deno's node:child_process adds -A where it sees Deno's path among the arguments, so it is kept out of sight.
-  const child = spawn("sh", ["-c", 'exec "$RUNTIME" "$@"', "sh", ...runtime, path], {
-    env: { ...process.env, ...settled, ...env, RUNTIME: process.execPath },
-  });
-  const ended = { code: null as number | null, signal: null as string | null, stdout: "", stderr: "" };
-  child.stdout.setEncoding("utf8").on("data", (text) => ended.stdout += text);
-  child.stderr.setEncoding("utf8").on("data", (text) => ended.stderr += text);
-  const end = new Promise<typeof ended>((resolve) =>
-    child.on("close", (code, signal) => resolve({ ...ended, code, signal }))
-  );
-  return { child, end };
-}
-
-const fetchAll = `
-  const opened = await hub.openRepository(${JSON.stringify(name)});
-  const source = await opened.open(${JSON.stringify(file)});
-  console.log(source.size);
-  await source.close();
-`;
-
-async function until(what: () => boolean): Promise<void> {
-  for (let i = 0; !what(); i++) {
-    assert(i < 1500, "it did not happen in 30 s");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}
+useHub();
 
 describe("the cache", () => {
   it("has the layout of Python's client: blobs by etag, relative links, refs", async () => {
@@ -129,10 +52,10 @@ describe("the cache", () => {
   });
 
   it("links files in folders from their depth", async () => {
-    commit = hub.push(name, { "a/b/c.safetensors": weights });
+    const deep = hub.push(name, { "a/b/c.safetensors": weights });
     assert.deepEqual(await fetchFile("a/b/c.safetensors"), weights);
     assert.equal(
-      readlinkSync(at("snapshots", commit, "a", "b", "c.safetensors")),
+      readlinkSync(at("snapshots", deep, "a", "b", "c.safetensors")),
       `../../../../blobs/${sha256(weights)}`,
     );
   });
@@ -258,206 +181,6 @@ describe("a download", () => {
   });
 });
 
-describe("a download survives", () => {
-  it("a connection that drops in mid-file: it goes on from there, and the hash is right", async () => {
-    inOrder(toStorage, { cutAfter: half }, { cutAfter: 100_000 });
-    assert.deepEqual(await fetchFile(), weights);
-    const ranges = hub.gets(file).map(({ headers }) => headers.range);
-    assert.equal(ranges.length, 3);
-    assert.equal(ranges[0], undefined);
-    const starts = ranges.slice(1).map((range) => Number(/^bytes=(\d+)-$/.exec(range ?? "")?.[1]));
-    assert(starts[0] > 0 && starts[0] <= half && starts[1] >= starts[0], String(starts));
-    assert(hub.gets(file)[1].headers["if-range"], "the etag goes with it");
-  });
-
-  it("a connection that falls silent", async () => {
-    inOrder(toStorage, { silentAfter: half });
-    assert.deepEqual(await fetchFile(file, { timeout: 0.3 }), weights);
-    assert.equal(hub.gets(file).length, 2);
-  });
-
-  it("a server that does not know ranges: it begins again", async () => {
-    inOrder(toStorage, { cutAfter: half }, { headers: { etag: '"another"' } });
-    hub.fault = ((before) => (asked) => {
-      const fault = before(asked);
-      if (toStorage(asked)) delete asked.headers.range;
-      return fault;
-    })(hub.fault);
-    assert.deepEqual(await fetchFile(), weights);
-  });
-
-  it("an etag that changes between attempts: it begins again with the new bytes", async () => {
-    const changed = bytesOf(weights.length, 99);
-    inOrder(toStorage, { cutAfter: half });
-    const before = hub.fault;
-    hub.fault = (asked) => {
-      const fault = before(asked);
-      // The same commit has other bytes now, as on a mirror that was replaced.
-      if (fault) hub.repositories.get(name)?.get(commit)?.files.set(file, { bytes: changed, lfs: true });
-      return fault;
-    };
-    assert.deepEqual(await fetchFile(), changed);
-    assert.deepEqual(readdirSync(at("blobs")), [sha256(changed)]);
-  });
-
-  it("an etag of the storage that changes between attempts", async () => {
-    inOrder(toStorage, { cutAfter: half, headers: { etag: '"old"' } });
-    assert.deepEqual(await fetchFile(), weights);
-    // The part that was there belongs to the old one; If-Range has the server say so.
-    assert.equal(hub.gets(file)[1].headers["if-range"], '"old"');
-  });
-
-  it("429 with Retry-After: it waits as long as it is told", async () => {
-    inOrder(({ path }) => path.includes("/resolve/"), { status: 429, headers: { "retry-after": "1" } });
-    const started = performance.now();
-    assert.deepEqual(await fetchFile(), weights);
-    assert(performance.now() - started >= 990);
-  });
-
-  it("an end of the process: the next one goes on where it was", async () => {
-    inOrder(toStorage, { silentAfter: half });
-    const { child, end } = program(fetchAll);
-    const incomplete = at("blobs", `${sha256(weights)}.incomplete`);
-    await until(() => existsSync(incomplete) && statSync(incomplete).size === half);
-    child.kill("SIGKILL");
-    assert.equal((await end).signal, "SIGKILL");
-    assert.deepEqual(readdirSync(join(cache, ".locks", "models--org--model")).length, 1);
-    hub.reset();
-    const next = await program(fetchAll).end;
-    assert.equal(next.stdout.trim(), String(weights.length), next.stderr);
-    assert.deepEqual(hub.gets(file).map((a) => a.headers.range), [`bytes=${half}-`]);
-    assert.deepEqual(readFileSync(at("snapshots", commit, file)), Buffer.from(weights));
-    assert.deepEqual(readdirSync(join(cache, ".locks", "models--org--model")), []);
-  });
-
-  it("bytes of an earlier attempt that are wrong: the hash tells, and it begins again", async () => {
-    mkdirSync(at("blobs"), { recursive: true });
-    writeFileSync(at("blobs", `${sha256(weights)}.incomplete`), bytesOf(half, 5));
-    assert.deepEqual(await fetchFile(), weights);
-    assert.deepEqual(hub.gets(file).map((a) => a.headers.range), [`bytes=${half}-`, undefined]);
-  });
-
-  it("two processes at once: one fetches, both have it", async () => {
-    const go = Promise.withResolvers<void>();
-    hub.fault = (asked) => toStorage(asked) ? { wait: go.promise } : undefined;
-    const both = [program(fetchAll), program(fetchAll)];
-    // Both have asked what there is, so one holds the lock and the other is at it.
-    await until(() => hub.asked.filter(({ path }) => path.includes("/tree/")).length === 2);
-    await until(() => hub.asked.some(toStorage));
-    await new Promise((resolve) => setTimeout(resolve, 200));
-    go.resolve();
-    for (const { end } of both) {
-      const { code, stdout, stderr } = await end;
-      assert.deepEqual([code, stdout.trim()], [0, String(weights.length)], stderr);
-    }
-    assert.equal(hub.gets(file).length, 1);
-    assert.deepEqual(readdirSync(at("blobs")), [sha256(weights)]);
-  });
-
-  it("two loads at once in one process", async () => {
-    const both = await Promise.all([fetchFile(), fetchFile()]);
-    assert.deepEqual(both, [weights, weights]);
-    assert.equal(hub.gets(file).length, 1);
-  });
-});
-
-describe("a download fails in one sentence for", () => {
-  it("bytes with the wrong hash, and keeps none of them", async () => {
-    hub.fault = (asked) => toStorage(asked) ? { bytes: bytesOf(weights.length, 3) } : undefined;
-    await fails(
-      fetchFile(),
-      /^org\/model\/model\.safetensors at main: the bytes that arrived have the hash [0-9a-f]{64} where/,
-      new RegExp(sha256(weights)),
-    );
-    assert.equal(existsSync(at("snapshots", commit, file)), false);
-    assert.equal(existsSync(at("blobs", sha256(weights))), false);
-    assert.equal(statSync(at("blobs", `${sha256(weights)}.incomplete`)).size, 0);
-  });
-
-  it("a small file with the wrong hash", async () => {
-    hub.fault = ({ path }) =>
-      path.includes("resolve-cache")
-        ? {
-          bytes: new TextEncoder().encode(config.replace("gpt2", "gpt3")),
-          headers: { etag: `"${gitHash(new TextEncoder().encode(config))}"` },
-        }
-        : undefined;
-    await fails(fetchFile("config.json"), /the bytes that arrived have the hash/);
-  });
-
-  it("401 without a token, which is also what a wrong name gets", async () => {
-    hub.token = "hf_right";
-    await fails(fetchFile(), /no repository org\/model that anyone may read \(401\).*set HF_TOKEN/);
-  });
-
-  it("401 with a token, without telling the token", async () => {
-    hub.token = "hf_right";
-    const message = await fails(
-      fetchFile(file, { token: "hf_secret" }),
-      /refused the access token from the option token \(401\)/,
-    );
-    assert(!message.includes("hf_secret"));
-  });
-
-  it("a token with characters no token has, without telling it", async () => {
-    const message = await fails(fetchFile(file, { token: "hf_a\nb" }), /has characters that no token has/);
-    assert(!message.includes("hf_a"));
-  });
-
-  it("403 of a gated repository", async () => {
-    hub.fault = ({ path }) =>
-      path.includes("/resolve/") ? { status: 403, headers: { "x-error-code": "GatedRepo" } } : undefined;
-    await fails(
-      fetchFile(),
-      /org\/model is gated \(403\); ask for access at http.*\/org\/model, then set HF_TOKEN/,
-    );
-  });
-
-  it("404 of a repository, a revision and a file", async () => {
-    await fails(openRepository("org/none", options()), /has no repository org\/none; check its name/);
-    await fails(
-      fetchFile(file, { revision: "none" }),
-      /^org\/model at none: org\/model has no such revision/,
-    );
-    assert.equal(await fetchFile("none.txt"), null);
-    hub.fault = ({ path }) =>
-      path.includes("/resolve/") ? { status: 404, headers: { "x-error-code": "EntryNotFound" } } : undefined;
-    await fails(fetchFile(), /has no such file \(404\)/);
-  });
-
-  it("429 that wants to be left alone for longer than one would wait", async () => {
-    hub.fault = () => ({ status: 429, headers: { "retry-after": "3600" } });
-    await fails(fetchFile(), /asked too often \(429\) and wants to be left alone for 3600 s/);
-    assert.equal(hub.asked.length, 1);
-    hub.fault = () => ({ status: 429, headers: { ratelimit: '"api";r=0;t=120' } });
-    await fails(fetchFile(), /left alone for 120 s/);
-  });
-
-  it("a server that stays broken", async () => {
-    hub.fault = (asked) => toStorage(asked) ? { cutAfter: 0 } : undefined;
-    await fails(fetchFile(), /(connection broke|cannot be reached)/);
-  });
-
-  it("a hub that is not there", async () => {
-    await fails(
-      openRepository(name, options({ endpoint: "http://127.0.0.1:1" })),
-      /^org\/model at main: http:\/\/127\.0\.0\.1:1 cannot be reached: .*HF_HUB_OFFLINE/,
-    );
-  });
-
-  it("a server that is no hub", async () => {
-    hub.fault = ({ path }) =>
-      path.startsWith("/api/") ? { bytes: new Uint8Array(0), status: 200 } : undefined;
-    await fails(fetchFile(), /something that is not the hub's JSON; check HF_ENDPOINT/);
-  });
-
-  it("a redirect in circles", async () => {
-    hub.fault = ({ path }) =>
-      path.includes("/resolve/") ? { status: 302, headers: { location: path } } : undefined;
-    await fails(fetchFile(), /redirects in circles/);
-  });
-});
-
 describe("names that lead out of the cache are refused", () => {
   for (
     const path of [
@@ -528,135 +251,5 @@ describe("offline", () => {
     await fetchFile();
     hub.token = "hf_right";
     await fails(fetchFile(), /401/);
-  });
-});
-
-describe("the token", () => {
-  it("goes to the hub, and never to where the hub sends one", async () => {
-    hub.token = "hf_right";
-    assert.deepEqual(await fetchFile(file, { token: "hf_right" }), weights);
-    assert(await fetchFile("config.json", { token: "hf_right" }));
-    const [hubs, others] = [hub.asked.filter((a) => !toStorage(a)), hub.asked.filter(toStorage)];
-    assert(hubs.length > 0 && hubs.every(({ headers }) => headers.authorization === "Bearer hf_right"));
-    assert(others.length > 0 && others.every(({ headers }) => headers.authorization === undefined));
-  });
-
-  it("does not come back when the way leads back to the hub", async () => {
-    const paths: string[] = [];
-    hub.fault = ({ server, path, headers }) => {
-      if (server === "storage") return { status: 302, headers: { location: `${hub.endpoint}/back` } };
-      if (path !== "/back") return undefined;
-      paths.push(String(headers.authorization));
-      return { status: 404 };
-    };
-    await fails(fetchFile(file, { token: "hf_right" }), /404/);
-    assert.deepEqual(paths, ["undefined"]);
-  });
-
-  it("does not go to another server that the list of files continues on", async () => {
-    const elsewhere = hub.endpoint.replace("127.0.0.1", "localhost"), away: Asked[] = [];
-    hub.fault = (asked) => {
-      if (asked.headers.host?.startsWith("localhost") && asked.server === "hub") away.push(asked);
-      else if (asked.path.includes("/tree/")) {
-        return { headers: { link: `<${elsewhere}${asked.path}?cursor=1>; rel="next"` } };
-      }
-      return undefined;
-    };
-    assert.deepEqual(await fetchFile(file, { token: "hf_right" }), weights);
-    assert.equal(away.length, 1);
-    assert.equal(away[0].headers.authorization, undefined);
-  });
-
-  it("is found as Python's client finds it", async () => {
-    const text = `
-      const opened = await hub.openRepository("org/model");
-      console.log(await opened.text("config.json"));
-    `;
-    hub.token = "hf_right";
-    const home = join(cache, "home");
-    mkdirSync(home);
-    writeFileSync(join(home, "token"), "hf_right\n");
-    const run = async (env: Record<string, string>) => {
-      rmSync(at(), { recursive: true, force: true });
-      rmSync(join(home, "hub"), { recursive: true, force: true });
-      return await program(text, { HF_HUB_CACHE: "", HUGGING_FACE_HUB_TOKEN: "", ...env }).end;
-    };
-    for (
-      const env of [
-        { HF_HOME: home },
-        { HF_HOME: home, HF_TOKEN: "hf_right" },
-        { HF_HOME: cache, HF_TOKEN_PATH: join(home, "token"), HF_HUB_CACHE: join(home, "hub") },
-      ]
-    ) {
-      const { code, stdout, stderr } = await run(env);
-      assert.deepEqual([code, stdout.trim()], [0, config.trim()], stderr);
-      assert(existsSync(join(home, "hub", "models--org--model", "refs", "main")));
-    }
-    const wrong = await run({ HF_HOME: home, HF_TOKEN: "hf_wrong" });
-    assert.match(wrong.stderr, /refused the access token from HF_TOKEN \(401\)/);
-    assert(!wrong.stderr.includes("hf_wrong"));
-  });
-});
-
-describe("Deno without permissions", { skip: !("Deno" in globalThis) && "this is not Deno" }, () => {
-  const text =
-    `await hub.openRepository("org/model").catch((error) => console.log(error.name, error.message));`;
-
-  it("says in one sentence what to run with", async () => {
-    const none = await program(text, {}, []).end;
-    assert.equal(
-      none.stdout,
-      "HubError Deno was not allowed to fetch org/model from the hub and keep it; " +
-        "run with --allow-env --allow-net --allow-read --allow-write\n",
-      none.stderr,
-    );
-    const some = await program(text, {}, ["--allow-env", "--allow-net"]).end;
-    assert.match(some.stdout, /and keep it; run with --allow-read --allow-write\n$/);
-    assert.deepEqual(hub.asked, []);
-  });
-
-  it("needs no more than the sentence says", async () => {
-    const flags = ["--allow-env", "--allow-net", "--allow-read", "--allow-write"];
-    const { stdout, stderr } = await program(fetchAll, {}, flags).end;
-    assert.equal(stdout.trim(), String(weights.length), stderr);
-  });
-});
-
-describe("a full disk", () => {
-  let mounted = "", reason: string | false = false;
-  before(() => {
-    const folder = mkdtempSync(join(tmpdir(), "ferrotype-small-"));
-    const mount = spawnSync("mount", ["-t", "tmpfs", "-o", "size=512k", "tmpfs", folder], {
-      encoding: "utf8",
-    });
-    if (mount.status === 0) mounted = folder;
-    else {
-      reason = `a small file system cannot be mounted: ${mount.error?.message ?? mount.stderr.trim()}`;
-      rmSync(folder, { recursive: true });
-    }
-  });
-  after(() => {
-    if (mounted === "") return;
-    spawnSync("umount", [mounted]);
-    rmSync(mounted, { recursive: true });
-  });
-
-  it("is told in one sentence; with room made the download goes on where it was", async (test) => {
-    if (reason !== false) return test.skip(reason);
-    const filler = join(mounted, "filler");
-    writeFileSync(filler, new Uint8Array(300_000));
-    const big = { cacheDir: mounted };
-    hub.push(name, { [file]: bytesOf(400_000) });
-    await fails(
-      fetchFile(file, big),
-      /^org\/model\/model\.safetensors does not fit on the disk of .*; make room, or set HF_HUB_CACHE/,
-    );
-    const incomplete = join(mounted, "models--org--model", "blobs", `${sha256(bytesOf(400_000))}.incomplete`);
-    const kept = statSync(incomplete).size;
-    assert(kept > 0 && kept < 400_000);
-    rmSync(filler);
-    hub.asked = [];
-    assert.deepEqual(await fetchFile(file, big), bytesOf(400_000));
-    assert.deepEqual(hub.gets(file).map((a) => a.headers.range), [`bytes=${kept}-`]);
   });
 });

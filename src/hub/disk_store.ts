@@ -13,7 +13,7 @@
  * @module
  */
 import type { ByteSource } from "../core/byte_source.ts";
-import { HubError } from "../core/errors.ts";
+import { CancelledError, FerrotypeError, HubError } from "../core/errors.ts";
 import {
   createFile,
   directoryOf,
@@ -77,8 +77,10 @@ export class DiskStore implements Store {
   async setCommit(revision: string, commit: string): Promise<void> {
     if (isCommit(revision) || await this.commitOf(revision) === commit) return;
     const path = joinPath(this.#folder, `refs/${revision}`);
-    await makeDir(directoryOf(path));
-    await writeFileAtomic(path, commit);
+    await this.#keep(this.#repository, async () => {
+      await makeDir(directoryOf(path));
+      await writeFileAtomic(path, commit);
+    });
   }
 
   async hasCommit(commit: string): Promise<boolean> {
@@ -98,8 +100,12 @@ export class DiskStore implements Store {
   async setAbsent(commit: string, path: string): Promise<void> {
     if (await this.isAbsent(commit, path)) return;
     const marker = joinPath(this.#folder, `.no_exist/${commit}/${path}`);
-    await makeDir(directoryOf(marker));
-    await createFile(marker, "");
+    try {
+      await makeDir(directoryOf(marker));
+      await createFile(marker, "");
+    } catch {
+      // It spares a question the next time, no more: a cache that is read-only serves all the same.
+    }
   }
 
   async receive(
@@ -111,7 +117,7 @@ export class DiskStore implements Store {
     const pointer = this.#file(commit, file.path), blob = this.#blob(file.etag);
     const what = `${this.#repository}/${file.path}`;
     const lock = joinPath(this.#locks, `${file.etag}.ferrotype.lock`);
-    try {
+    await this.#keep(what, async () => {
       await makeDir(directoryOf(blob));
       await withLock(lock, what, signal, async () => {
         const there = await stat(blob);
@@ -124,11 +130,28 @@ export class DiskStore implements Store {
         // Without links the bytes become the file itself, as in Python.
         if (!await symlink(`${up}blobs/${file.etag}`, pointer)) await rename(blob, pointer);
       });
+    });
+  }
+
+  /** Does `work`; what goes wrong with files there is said as what it means for the download. */
+  async #keep(what: string, work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
     } catch (error) {
-      if (!isMissingSpace(error)) throw error;
+      if (isMissingSpace(error)) {
+        throw new HubError(
+          `${what} does not fit on the disk of ${this.#folder}; make room, or set HF_HUB_CACHE to a folder ` +
+            `with more; what has arrived is kept, and the download goes on from there`,
+          { cause: error },
+        );
+      }
+      if (
+        !(error instanceof FerrotypeError) || error instanceof HubError || error instanceof CancelledError
+      ) {
+        throw error;
+      }
       throw new HubError(
-        `${what} does not fit on the disk of ${this.#folder}; make room, or set HF_HUB_CACHE to a folder ` +
-          `with more; what has arrived is kept, and the download goes on from there`,
+        `${what} cannot be kept: ${error.message}; set HF_HUB_CACHE to a folder that can be written to`,
         { cause: error },
       );
     }

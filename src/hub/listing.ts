@@ -188,7 +188,11 @@ async function describe(asker: Asker, commit: string, path: string): Promise<Rem
   }
   const linked = plainEtag(headers.get("x-linked-etag"));
   const etag = linked ?? plainEtag(headers.get("etag"));
-  if (etag === null) throw new HubError(`${where}: the server gave no ETag, so the file cannot be kept`);
+  if (etag === null) {
+    throw new HubError(
+      `${where}: the server gave no ETag, so the file cannot be kept; in a browser @huggingface/hub is needed`,
+    );
+  }
   checkEtag(where, etag);
   const size = headers.get("x-linked-size") ?? (linked === null ? headers.get("content-length") : null);
   return {

@@ -12,5 +12,6 @@ export {
 } from "./cached.ts";
 export { isRepository } from "./names.ts";
 export { canKeepParts } from "./parts_store.ts";
+export { RefusedError, UnreachableError } from "./request.ts";
 export { HubRepository, openRepository } from "./repository.ts";
 export { type DownloadProgress, type HubOptions } from "./settings.ts";

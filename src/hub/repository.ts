@@ -164,7 +164,7 @@ export async function openRepository(repository: string, options: HubOptions = {
   if (isCommit(revision)) return make(revision, false);
   const { signal } = options;
   try {
-    const asker = { settings, repository, revision, signal, ...(known === null ? {} : { attempts: 2 }) };
+    const asker = { settings, repository, revision, signal, attempts: known === null ? 3 : 2 };
     const commit = await findCommit(asker);
     await store.setCommit(revision, commit);
     return make(commit, false);

@@ -73,7 +73,7 @@ export async function request(settings: HubSettings, url: string, ask: HubReques
     const passing = status === 408 || status === 429 || status >= 500;
     const wait = passing ? retryAfter(response) : null;
     if (!passing || attempt >= most || (wait ?? 0) > longestWait) {
-      throw await refusal(settings, url, ask.what, answer);
+      throw await refusal(settings, url, ask.what, answer, attempt);
     }
     await response.body?.cancel();
     await (wait === null ? pause(settings, attempt, ask.signal) : delay(wait, ask.signal));
@@ -168,6 +168,7 @@ async function refusal(
   url: string,
   what: string,
   { response, headers }: HubResponse,
+  times: number,
 ): Promise<RefusedError> {
   await response.body?.cancel();
   const { status } = response, code = headers.get("x-error-code");
@@ -211,9 +212,7 @@ async function refusal(
   }
   if (status >= 500) {
     return error(
-      `${what}: ${
-        new URL(response.url || url).origin
-      } failed ${attempts} times (${status}); try again later, ` +
+      `${what}: ${new URL(response.url || url).origin} failed ${times} times (${status}); try again later, ` +
         `what has arrived is kept`,
     );
   }

@@ -5,7 +5,14 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError, HubError, throwIfAborted } from "../core/errors.ts";
-import { canKeepParts, type HubOptions, isRepository, openRepository } from "../hub/mod.ts";
+import {
+  canKeepParts,
+  type HubOptions,
+  isRepository,
+  openRepository,
+  RefusedError,
+  UnreachableError,
+} from "../hub/mod.ts";
 import {
   exists,
   isDirectory,
@@ -116,11 +123,23 @@ export async function openFolder(where: string | URL, options: FolderOptions = {
     const url = `https://huggingface.co/${where}/resolve/${encodeURIComponent(options.revision ?? "main")}/`;
     return new RemoteFolder(where, new URL(url), options.signal);
   }
-  if (named) return await openRepository(where, options);
+  if (named) return await openNamed(where, options);
   throw new FormatError(
     `"${where}" is neither a folder here nor a repository's name; give a folder with config.json, a URL, ` +
       `or organisation/name such as openai-community/gpt2`,
   );
+}
+
+/** A repository; for a name that the hub does not know, it is also said that there is no such folder. */
+async function openNamed(name: string, options: FolderOptions): Promise<ModelFolder> {
+  try {
+    return await openRepository(name, options);
+  } catch (error) {
+    const unknown = error instanceof UnreachableError ||
+      (error instanceof RefusedError && [401, 404].includes(error.status));
+    if (!unknown) throw error;
+    throw new HubError(`${error.message} (nor is there a folder ${name} here)`, { cause: error });
+  }
 }
 
 /** The value of a JSON file, or null when there is none. @throws {FormatError} when it is not JSON. */
