@@ -18,6 +18,8 @@ export interface Candidate {
   readonly name: string;
   /** What it sees. */
   readonly view: "plain" | "piecewise";
+  /** Whether it learns on decorrelated features; it is kept for the plain ones all the same. */
+  readonly decorrelated?: boolean;
   /** Strengths of the L2 penalty that are tried. */
   readonly l2: readonly number[];
   /** How it is trained. */
@@ -47,6 +49,9 @@ export interface PlanOptions {
   steps?: number;
 }
 
+/** Decorrelating takes time with the square of the features. */
+const mostDecorrelated = 200;
+
 /** Weights that all networks of a small set's perceptrons may have together. */
 const plainBudget = 4500, piecewiseBudget = 6500;
 
@@ -72,6 +77,9 @@ export function planFit(rows: number, outputs: number, normalizer: TableNormaliz
     if (model !== "mlp") {
       candidates.push(
         { name: "linear", view: "plain", l2: [0.0003, 0.003, 0.03], training: { ...linear, lr: 0.1 } },
+        ...(plain <= mostDecorrelated
+          ? [{ name: "decorrelated", view: "plain" as const, decorrelated: true, l2: [0.001, 0.01], training: { ...linear, lr: 0.05 } }]
+          : []),
         { name: "additive", view: "piecewise", l2: [0.01, 0.03], training: { ...linear, lr: 0.03 } },
       );
     }

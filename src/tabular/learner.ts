@@ -11,8 +11,9 @@ import { OptionError } from "../core/errors.ts";
 import { type Candidate, type Plan, planFit, type PlanOptions } from "./candidates.ts";
 import { meanLoss, mixShares } from "./mix.ts";
 import { TableNormalizer } from "./normalizer.ts";
+import { decorrelatedSource, featureSource } from "./sources.ts";
 import { makeFolds, otherParts } from "./split.ts";
-import { type Member, type RowList, type RowSource, Stack } from "./stack.ts";
+import { type Member, type RowList, Stack } from "./stack.ts";
 import type { Table } from "./table.ts";
 import { describeTarget, type TargetValues } from "./target.ts";
 import type { Network, Target } from "./types.ts";
@@ -67,34 +68,8 @@ export interface FittedPart {
   readonly shares: Readonly<Record<string, number>>;
 }
 
-/** At most so many features of a table are kept ready; beyond, they are worked out batch by batch. */
-const mostReady = 1 << 24;
-
 /** At most so many features of training rows are trained on at the same time. */
 const mostStacked = 1 << 23;
-
-function sourceOf(normalizer: TableNormalizer, inputs: readonly number[], rows: number): RowSource {
-  const width = inputs.length;
-  if (rows * width > mostReady) {
-    return {
-      width,
-      gather(chosen, out, offset, stride) {
-        const x = normalizer.transform(normalizer.tableCells(chosen), inputs);
-        for (let i = 0; i < chosen.length; i++) out.set(x.subarray(i * width, (i + 1) * width), offset + i * stride);
-      },
-    };
-  }
-  const all = normalizer.transform(normalizer.tableCells(Int32Array.from({ length: rows }, (_, i) => i)), inputs);
-  return {
-    width,
-    gather(chosen, out, offset, stride) {
-      for (let i = 0; i < chosen.length; i++) {
-        const from = chosen[i] * width;
-        for (let f = 0, to = offset + i * stride; f < width; f++) out[to + f] = all[from + f];
-      }
-    },
-  };
-}
 
 /** One part on its way. */
 class PartInProgress {
@@ -128,23 +103,27 @@ class PartInProgress {
     this.training = this.validation.map((_, i) => otherParts(parts, i));
   }
 
-  members(candidate: Candidate, l2: number, values: TargetValues, rows: number, options: LearnerOptions): Member[] {
-    const source = sourceOf(this.normalizer, this.normalizer.views[candidate.view], rows);
+  /** The networks of a candidate: one a validation part, for each strength of the penalty. */
+  members(candidate: Candidate, values: TargetValues, rows: number, options: LearnerOptions): Member[] {
+    const plain = featureSource(this.normalizer, this.normalizer.views[candidate.view], rows);
+    const source = candidate.decorrelated ? decorrelatedSource(plain, this.part.train, rows) : plain;
     const { target } = this, regression = target.task === "regression";
     const total = target.counts.reduce((a, b) => a + b, 0);
     const classWeights = !regression && options.classWeights === "balanced"
       ? target.counts.map((count) => count === 0 ? 0 : total / (target.counts.length * count))
       : null;
-    return this.validation.map((validation, i) => ({
-      source,
-      train: this.training[i],
-      validation,
-      targets: values.values,
-      center: regression ? target.mean : 0,
-      scale: regression ? target.std : 1,
-      classWeights,
-      l2,
-    }));
+    return candidate.l2.flatMap((l2) =>
+      this.validation.map((validation, i) => ({
+        source,
+        train: this.training[i],
+        validation,
+        targets: values.values,
+        center: regression ? target.mean : 0,
+        scale: regression ? target.std : 1,
+        classWeights,
+        l2,
+      }))
+    );
   }
 
   /** The standardised targets, or classes, of the validation rows, part after part. */
@@ -216,9 +195,9 @@ async function runCandidate(
   options: LearnerOptions,
 ): Promise<void> {
   const classes = values.classes.length, { name, view, l2, training } = open[0].plan.candidates[index];
-  const members = open.map((part) => l2.map((strength) => part.members(part.plan.candidates[index], strength, values, table.rows, options)));
+  const members = open.flatMap((part) => part.members(part.plan.candidates[index], values, table.rows, options));
   const before = progress.step;
-  const stack = new Stack(members.flat(2), {
+  const stack = new Stack(members, {
     ...training,
     classes,
     seed: (options.seed ?? 0) * 100 + index,
@@ -232,7 +211,7 @@ async function runCandidate(
     await stack.train();
     progress.step = before + training.steps;
     const each = open.flatMap((part) => l2.flatMap(() => part.validation.map(() => part)));
-    const held = await stack.predict(members.flat(2).map(({ validation }) => validation));
+    const held = await stack.predict(members.map(({ validation }) => validation));
     const tests = await stack.predict(each.map((part): RowList => part.part.test));
     const layers = await stack.layers();
     let at = 0;

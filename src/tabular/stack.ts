@@ -48,6 +48,10 @@ export interface RowSource {
   readonly width: number;
   /** Writes the features of `rows` to `out`, row i at `offset + i · stride`. */
   gather(rows: RowList, out: Float32Array, offset: number, stride: number): void;
+  /** When the features are a linear map of others: those. */
+  readonly original?: RowSource;
+  /** Turns, in place, weights [width, outputs] for these features into the same for the original ones. */
+  fold?(weight: Float32Array, outputs: number): void;
 }
 
 /** One network to be trained. */
@@ -103,7 +107,7 @@ const mostGathered = 1 << 22;
 
 /** A stack of networks. */
 export class Stack {
-  readonly #members: readonly Member[];
+  #members: readonly Member[];
   readonly #options: StackOptions;
   readonly #inputs: number;
   readonly #outputs: number;
@@ -151,7 +155,7 @@ export class Stack {
         await breathe();
       }
       noGrad(() => this.#parameters.forEach((p, i) => copyInto(best[i], p.detach())));
-      await this.#round();
+      await this.#finish();
     } finally {
       optimizer.dispose();
       for (const t of [...best, ...(penalties ? [penalties] : []), ...Object.values(validation)]) t.dispose();
@@ -228,13 +232,22 @@ export class Stack {
     return true;
   }
 
-  /** Weights are kept in half precision; what is measured is what will be saved. */
-  async #round(): Promise<void> {
-    for (const p of this.#parameters) {
-      const rounded = tensor(roundF16(await p.data() as Float32Array));
+  /**
+   * Networks go back to the original features, and weights into half precision: what is measured from here on is what
+   * will be saved.
+   */
+  async #finish(): Promise<void> {
+    const outputs = this.#sizes[1], size = this.#inputs * outputs;
+    for (const [i, p] of this.#parameters.entries()) {
+      const values = (await p.data() as Float32Array).slice();
+      if (i === 0) {
+        this.#members.forEach(({ source }, a) => source.fold?.(values.subarray(a * size, (a + 1) * size), outputs));
+      }
+      const rounded = tensor(roundF16(values));
       tidy(() => noGrad(() => copyInto(reshape(rounded, p.shape), p.detach())));
       rounded.dispose();
     }
+    this.#members = this.#members.map((member) => ({ ...member, source: member.source.original ?? member.source }));
   }
 
   #penalties(): Tensor | null {
