@@ -4,12 +4,12 @@
  * @module
  */
 import {
-  type Cache,
   type GenerateOptions,
   generateText,
   generateTokens,
   type GenerationResult,
   type LanguageModel,
+  type LanguageModelCache,
   type Tensor,
   tensor,
   type Tokenizer,
@@ -18,7 +18,7 @@ import {
 import { resolveOptions } from "../src/generate/options.ts";
 
 /** Counts positions, and remembers the last id of each row as keys and values would. */
-export class TableCache implements Cache {
+export class TableCache implements LanguageModelCache {
   readonly ids: number[] = [];
   length = 0;
   isDisposed = false;

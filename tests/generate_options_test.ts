@@ -66,6 +66,15 @@ describe("logits", () => {
     assert.deepEqual(kept(0.8), [false, true, true, true]);
     assert.deepEqual(kept(0.95), [true, true, true, true]);
     assert.deepEqual(kept(1e-9), [false, true, false, false]);
+    const random = new Generator(9), many = Array.from({ length: 3000 }, () => 12 * random.uniform());
+    for (const p of [0.05, 0.5, 0.9, 0.999]) {
+      const chance = probabilities(Float32Array.from(many)),
+        order = [...many.keys()].sort((a, b) => many[b] - many[a]);
+      let sum = 0, count = 0;
+      while (sum < p) sum += chance[order[count++]];
+      const left = [...processed(topP(p), many).entries()].filter(([, v]) => v > out).map(([id]) => id);
+      assert.deepEqual(left, order.slice(0, count).sort((a, b) => a - b), `top-p ${p}`);
+    }
   });
 
   it("lose what is less likely than a part of the likeliest", () => {

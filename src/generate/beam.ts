@@ -11,7 +11,7 @@
 import { breather } from "../core/breathe.ts";
 import { FerrotypeError, ShapeError, throwIfAborted } from "../core/errors.ts";
 import { noGrad } from "../tensor/mod.ts";
-import type { Cache, LanguageModel } from "./model.ts";
+import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { buildProcessors } from "./processors.ts";
 import type { TokensResult, TokenStep } from "./tokens.ts";
@@ -53,7 +53,7 @@ function best(scores: readonly Float32Array[], beams: readonly Beam[], count: nu
 }
 
 /** A cache whose rows are those of `cache` named by `rows`; `cache` itself when that changes nothing. */
-function follow<C extends Cache>(model: LanguageModel<C>, cache: C, rows: readonly number[]): C {
+function follow<C extends LanguageModelCache>(model: LanguageModel<C>, cache: C, rows: readonly number[]): C {
   if (rows.length === cache.batch && rows.every((row, i) => row === i)) return cache;
   const next = model.createCache(rows.length, cache.capacity);
   next.copyRows(cache, rows);
@@ -84,7 +84,7 @@ class Finished {
 }
 
 /** Continues `prompt` with the likeliest text found; its tokens come all at once, at the end. */
-export async function* beamSearch<C extends Cache>(
+export async function* beamSearch<C extends LanguageModelCache>(
   model: LanguageModel<C>,
   prompt: readonly number[],
   options: ResolvedOptions,

@@ -1,13 +1,16 @@
 /**
  * Generation: logit processors, samplers, stopping, streaming.
  *
+ * What a caller needs to generate with a model of their own; `GPT2` wraps it.
+ *
  * @module
  */
-export * from "./beam.ts";
-export * from "./model.ts";
-export * from "./options.ts";
-export * from "./processors.ts";
-export * from "./sampler.ts";
-export * from "./stop.ts";
-export * from "./text.ts";
-export * from "./tokens.ts";
+export type { LanguageModel, LanguageModelCache } from "./model.ts";
+export {
+  type GenerateOptions,
+  type LogitsProcessor,
+  type ResolvedOptions,
+  resolveOptions,
+} from "./options.ts";
+export { generateText, type GenerationResult } from "./text.ts";
+export { type FinishReason, generateTokens, type TokensResult, type TokenStep } from "./tokens.ts";

@@ -6,7 +6,7 @@
 import type { Tensor } from "../ops/mod.ts";
 
 /** Keys and values of earlier positions, and the text they belong to. */
-export interface Cache {
+export interface LanguageModelCache {
   /** The ids of the text: the first `length` are computed, those behind them wait for the next step. */
   readonly ids: number[];
   /** How many sequences it holds side by side. */
@@ -24,7 +24,7 @@ export interface Cache {
 }
 
 /** A model that predicts the next token. */
-export interface LanguageModel<C extends Cache = Cache> {
+export interface LanguageModel<C extends LanguageModelCache = LanguageModelCache> {
   /** The longest sequence. */
   readonly contextLength: number;
   /** Empty memory for keys and values. */

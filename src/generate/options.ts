@@ -7,7 +7,7 @@
  */
 import { OptionError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
-import type { Cache } from "./model.ts";
+import type { LanguageModelCache } from "./model.ts";
 
 /** Changes logits in place, given all ids so far (prompt and new): a penalty, a constraint. */
 export type LogitsProcessor = (ids: readonly number[], logits: Float32Array) => void;
@@ -53,7 +53,7 @@ export interface GenerateOptions {
    * A cache of the model (`model.createCache()`) to go on from, and to keep: the prompt is what follows the text it
    * holds, and afterwards it holds the prompt and the new tokens too. Not with beam search. Default: one of its own.
    */
-  cache?: Cache;
+  cache?: LanguageModelCache;
 }
 
 /** Options with every default filled in. */
@@ -72,7 +72,7 @@ export interface ResolvedOptions extends
   /** Hears each token. */
   onToken: ((id: number) => void) | undefined;
   /** A cache that is kept by the caller. */
-  cache: Cache | undefined;
+  cache: LanguageModelCache | undefined;
 }
 
 /** Options that a file can hold. */

@@ -75,7 +75,12 @@ export function probabilities(logits: Float32Array): Float64Array {
 export function topP(p: number): LogitsProcessor {
   return (_ids, logits) => {
     const chance = probabilities(logits), order: number[] = [];
-    for (let i = 0; i < chance.length; i++) if (chance[i] > 0) order.push(i);
+    // Tokens below this have less than 1 - p together, so the set lies among the others, and few are sorted.
+    const least = (1 - p) / chance.length;
+    for (let i = 0; i < chance.length; i++) {
+      if (chance[i] > 0 && chance[i] >= least) order.push(i);
+      else logits[i] = -Infinity;
+    }
     order.sort((a, b) => chance[b] - chance[a] || a - b);
     let before = 0;
     for (const id of order) {

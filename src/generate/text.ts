@@ -4,7 +4,7 @@
  * @module
  */
 import type { Tokenizer } from "../text/mod.ts";
-import type { Cache, LanguageModel } from "./model.ts";
+import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { StopFilter } from "./stop.ts";
 import { type FinishReason, generateTokens } from "./tokens.ts";
@@ -29,7 +29,7 @@ export interface GenerationResult {
  * Continues the prompt. Pieces never split a character, and text that might begin a stop text is held back until it
  * is clear. The generator's return value tells the rest.
  */
-export async function* generateText<C extends Cache>(
+export async function* generateText<C extends LanguageModelCache>(
   model: LanguageModel<C>,
   tokenizer: Tokenizer | null,
   promptIds: readonly number[],

@@ -16,7 +16,7 @@ import { Generator } from "../core/random.ts";
 import { argmax, defaultGenerator, reshape, type Tensor } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { beamSearch } from "./beam.ts";
-import type { Cache, LanguageModel } from "./model.ts";
+import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { buildProcessors } from "./processors.ts";
 import { argmaxOf, sample } from "./sampler.ts";
@@ -77,7 +77,7 @@ function checkPrompt(prompt: readonly number[], options: ResolvedOptions, limit:
 }
 
 /** Continues `prompt`. Yields each token as soon as it is chosen; `return` of the iterator ends the work. */
-export async function* generateTokens<C extends Cache>(
+export async function* generateTokens<C extends LanguageModelCache>(
   model: LanguageModel<C>,
   prompt: readonly number[],
   options: ResolvedOptions,
@@ -132,7 +132,7 @@ export async function* generateTokens<C extends Cache>(
 }
 
 /** Begins again with the last `count` ids. */
-function slide(cache: Cache, count: number): void {
+function slide(cache: LanguageModelCache, count: number): void {
   const kept = cache.ids.slice(-count);
   cache.truncate(0);
   cache.ids.push(...kept);

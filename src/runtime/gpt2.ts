@@ -12,11 +12,10 @@ import {
   type GenerateOptions,
   generateText,
   generateTokens,
-  generationDefaults,
-  generationJson,
   type GenerationResult,
   resolveOptions,
 } from "../generate/mod.ts";
+import { generationDefaults, generationJson } from "../generate/options.ts";
 import {
   checkpointName,
   configJson,
