@@ -53,6 +53,17 @@ export function isContiguous(shape: Shape, strides: readonly number[]): boolean 
   return true;
 }
 
+/** Whether the elements fill a stretch of memory exactly, in whatever order of axes: nothing is repeated or left out. */
+export function isDense(shape: Shape, strides: readonly number[]): boolean {
+  const axes = shape.map((_, i) => i).filter((i) => shape[i] !== 1).sort((a, b) => strides[a] - strides[b]);
+  let step = 1;
+  for (const i of axes) {
+    if (strides[i] !== step) return false;
+    step *= shape[i];
+  }
+  return true;
+}
+
 /**
  * `axis` counted from the front, negative ones from the end.
  * @throws {ShapeError} outside `[-rank, rank)`; `what` names the operation.
@@ -61,7 +72,9 @@ export function normalizeAxis(axis: number, rank: number, what: string): number 
   const limit = Math.max(rank, 1);
   if (!Number.isInteger(axis) || axis < -limit || axis >= limit) {
     throw new ShapeError(
-      `${what}: dim ${axis} is outside [${-limit}, ${limit - 1}] for a tensor of ${rank} dimension${rank === 1 ? "" : "s"}`,
+      `${what}: dim ${axis} is outside [${-limit}, ${limit - 1}] for a tensor of ${rank} dimension${
+        rank === 1 ? "" : "s"
+      }`,
     );
   }
   return axis < 0 ? axis + limit : axis;
@@ -75,7 +88,9 @@ export function normalizeAxes(
 ): number[] {
   if (axes === null || axes === undefined) return Array.from({ length: rank }, (_, i) => i);
   const list = (typeof axes === "number" ? [axes] : axes).map((axis) => normalizeAxis(axis, rank, what));
-  if (new Set(list).size !== list.length) throw new ShapeError(`${what}: a dim is given twice in ${formatShape(list)}`);
+  if (new Set(list).size !== list.length) {
+    throw new ShapeError(`${what}: a dim is given twice in ${formatShape(list)}`);
+  }
   // A tensor of no dimensions has no axis to name, though dim 0 and -1 are allowed as in PyTorch.
   return rank === 0 ? [] : list.sort((a, b) => a - b);
 }
@@ -93,7 +108,9 @@ export function broadcastShapes(what: string, ...shapes: Shape[]): number[] {
       const a = result[result.length - i] ?? 1, b = shape[shape.length - i] ?? 1;
       if (a !== b && a !== 1 && b !== 1) {
         throw new ShapeError(
-          `${what}: shapes ${shapes.map(formatShape).join(" and ")} do not broadcast: ${a} against ${b} at dim ${-i}`,
+          `${what}: shapes ${
+            shapes.map(formatShape).join(" and ")
+          } do not broadcast: ${a} against ${b} at dim ${-i}`,
         );
       }
       next[rank - i] = a === 1 ? b : a;

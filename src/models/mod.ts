@@ -5,4 +5,5 @@
  */
 export * from "./gpt2/checkpoint.ts";
 export * from "./gpt2/config.ts";
+export * from "./gpt2/layout.ts";
 export * from "./gpt2/model.ts";

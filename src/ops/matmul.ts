@@ -69,9 +69,20 @@ function plainProduct(a: Tensor, b: Tensor, bias: Tensor | null): Tensor {
   const types = inputs.map((t) => t.dtype);
   return record("matmul", out, inputs, [a, b], (g, [a, b], needs) => [
     needs[0] ? toDType(plainProduct(g, transpose(b, 0, 1), null), types[0]) : null,
-    needs[1] ? toDType(plainProduct(transpose(a, 0, 1), g, null), types[1]) : null,
+    needs[1] ? toDType(weightGradient(a, b, g), types[1]) : null,
     needs[2] ? toDType(sum(g, 0), types[2]) : null,
   ]);
+}
+
+/**
+ * aᵀ · g, the gradient of b. It lies in memory as b does, so that optimizers walk both in one order: a transposed
+ * weight gets its gradient transposed.
+ */
+function weightGradient(a: Tensor, b: Tensor, g: Tensor): Tensor {
+  const columns = b.strides[0] === 1 && b.strides[1] !== 1;
+  return columns
+    ? transpose(plainProduct(transpose(g, 0, 1), a, null), 0, 1)
+    : plainProduct(transpose(a, 0, 1), g, null);
 }
 
 /** a […, m, k] · b […, k, n] with equal leading sizes, recorded. */

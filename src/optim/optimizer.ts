@@ -11,8 +11,8 @@ import { DeviceError, FormatError, OptionError, ShapeError } from "../core/error
 import { formatShape, sameShape } from "../core/shape.ts";
 import type { ComputeType, Program } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
-import { copyInto, full, Tensor } from "../ops/mod.ts";
-import { computeType, keep } from "../tensor/mod.ts";
+import { copyInto, full, Tensor, transpose } from "../ops/mod.ts";
+import { computeType, keep, tidy } from "../tensor/mod.ts";
 import { checkRange, type OptimizerOptions, type Rule } from "./rule.ts";
 
 /** Parameters that share options. */
@@ -155,7 +155,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     if (!state) this.#state.set(p, state = { step: 0, tensors: {} });
     const dtype: DType = byteSize(p.dtype, 1) < 4 ? "f32" : p.dtype;
     for (const name of names) {
-      state.tensors[name] ??= keep(full(p.shape, this.#rule.initial(options), { dtype, device: p.device }));
+      state.tensors[name] ??= keep(laidLike(p, this.#rule.initial(options), dtype));
     }
     return state;
   }
@@ -242,4 +242,11 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** A tensor full of `value` whose elements lie in memory as those of `p`, so that both are walked in one order. */
+function laidLike(p: Tensor, value: number, dtype: DType): Tensor {
+  const options = { dtype, device: p.device };
+  if (p.shape.length !== 2 || p.isContiguous || p.strides[0] !== 1) return full(p.shape, value, options);
+  return tidy(() => transpose(full([p.shape[1], p.shape[0]], value, options), 0, 1));
 }

@@ -9,7 +9,7 @@
  * @module
  */
 import { FerrotypeError, ShapeError } from "../core/errors.ts";
-import { formatShape, sameShape } from "../core/shape.ts";
+import { formatShape, isDense, sameShape } from "../core/shape.ts";
 import { binary, input } from "../expr/nodes.ts";
 import { alias, type TensorBase } from "./base.ts";
 import { apply, computeType, prepare } from "./expression.ts";
@@ -54,7 +54,7 @@ function leadingTo(wanted: ReadonlySet<TapeNode>, nodes: readonly TapeNode[]): S
 
 /** Whether nobody else holds t's memory and t is all of it. */
 function isAlone(t: TensorBase): boolean {
-  return t.storage.holders === 1 && t.isContiguous;
+  return t.storage.holders === 1 && isDense(t.shape, t.strides);
 }
 
 /** `a + b` into a's memory when nobody else holds it and nothing is recorded, else into a new tensor. */
