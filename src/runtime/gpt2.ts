@@ -22,6 +22,7 @@ import {
   type GPT2Config,
   gpt2Config,
   GPT2Model,
+  layOutWeights,
   matchNames,
   parseConfig,
 } from "../models/mod.ts";
@@ -109,6 +110,7 @@ export class GPT2 extends GPT2Model {
       const made = dtype ?? like ?? "f32";
       model = init.withoutInit(() => new GPT2(config, { ...(device ? { device } : {}), dtype: made }));
       await model.#read(file, folder.name, dtype, onProgress, options.signal);
+      layOutWeights(model);
       model.tokenizer = await tokenizerOf(folder);
       const ends = config.eosTokenId === null ? {} : { eosTokenId: config.eosTokenId };
       const own = generationDefaults(await readJson(folder, "generation_config.json"));
