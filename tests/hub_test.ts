@@ -11,12 +11,14 @@ import {
   readlinkSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { CancelledError } from "../src/core/errors.ts";
 import { openRepository, removeCached, scanCache } from "../src/hub/mod.ts";
+import { withLock } from "../src/hub/lock.ts";
 import { bytesOf, gitHash, sha256 } from "./_hub.ts";
 import {
   at,
@@ -251,5 +253,55 @@ describe("offline", () => {
     await fetchFile();
     hub.token = "hf_right";
     await fails(fetchFile(), /401/);
+  });
+});
+
+describe("the lock", () => {
+  const owner = (id: string): string => JSON.stringify({ id, pid: 1, host: "another-machine" });
+
+  it("is taken from a holder that shows no life, and from none that does", async () => {
+    const path = join(cache, "some.lock");
+    writeFileSync(path, owner("gone"));
+    const started = performance.now();
+    const inside = () => Promise.resolve(readFileSync(path, "utf8"));
+    assert.notEqual(await withLock(path, "it", undefined, inside, 300), owner("gone"));
+    assert(performance.now() - started >= 300);
+    assert.equal(existsSync(path), false);
+
+    writeFileSync(path, owner("alive"));
+    const alive = setInterval(() => utimesSync(path, new Date(), new Date()), 50);
+    const controller = new AbortController();
+    setTimeout(() => controller.abort(), 900);
+    try {
+      await assert.rejects(
+        withLock(path, "it", controller.signal, () => Promise.reject(new Error("was let in")), 600),
+        (e) => e instanceof CancelledError && /waiting for another process that fetches it/.test(e.message),
+      );
+      assert.equal(readFileSync(path, "utf8"), owner("alive"));
+    } finally {
+      clearInterval(alive);
+    }
+  });
+
+  it("lets in one after the other, however many find a stale one at once", async () => {
+    const path = join(cache, "some.lock");
+    writeFileSync(path, owner("gone"));
+    let inside = 0;
+    const work = async (): Promise<void> => {
+      assert.equal(++inside, 1);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      inside--;
+    };
+    await Promise.all(Array.from({ length: 8 }, () => withLock(path, "it", undefined, work, 200)));
+    assert.equal(existsSync(path), false);
+  });
+
+  it("is given back when the work fails", async () => {
+    const path = join(cache, "some.lock");
+    await assert.rejects(
+      withLock(path, "it", undefined, () => Promise.reject(new Error("failed"))),
+      /failed/,
+    );
+    assert.equal(existsSync(path), false);
   });
 });

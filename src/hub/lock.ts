@@ -24,8 +24,8 @@ import {
 } from "../platform/platform.ts";
 import { delay } from "./request.ts";
 
-/** How often a holder marks its lock, and how long an unmarked one counts, in milliseconds. */
-const heartbeat = 2_000, patience = 15_000;
+/** How often a holder marks its lock, in milliseconds. */
+const heartbeat = 2_000;
 
 interface Owner {
   readonly id: string;
@@ -36,6 +36,7 @@ interface Owner {
 /**
  * Does `work` while holding the lock at `path`; waits for others to finish first.
  *
+ * @param patience how long a lock that nobody marks counts, in milliseconds.
  * @throws {CancelledError} when the signal is aborted while waiting.
  */
 export async function withLock<T>(
@@ -43,10 +44,11 @@ export async function withLock<T>(
   what: string,
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
+  patience = 15_000,
 ): Promise<T> {
   const own: Owner = { id: crypto.randomUUID(), pid: processId(), host: hostName() ?? null };
   await makeDir(directoryOf(path));
-  await acquire(path, own, what, signal);
+  await acquire(path, own, what, signal, patience);
   const timer = setInterval(() => void touch(path).catch(() => {}), heartbeat);
   try {
     return await work();
@@ -62,6 +64,7 @@ async function acquire(
   own: Owner,
   what: string,
   signal: AbortSignal | undefined,
+  patience: number,
 ): Promise<void> {
   let seen = "", since = performance.now();
   while (!await createFile(path, JSON.stringify(own))) {
@@ -82,6 +85,7 @@ async function acquire(
 
 /** Takes a stale lock away. Several may want to; a lock that was made meanwhile is put back. */
 async function breakLock(path: string, owner: Owner | null): Promise<void> {
+  if ((await readOwner(path))?.id !== owner?.id) return;
   const aside = `${path}.${crypto.randomUUID().slice(0, 8)}`;
   try {
     await rename(path, aside);
