@@ -16,7 +16,7 @@ import { Generator } from "../src/core/random.ts";
 import { add, max } from "../src/expr/build.ts";
 import { input } from "../src/expr/nodes.ts";
 import { program } from "../src/expr/program.ts";
-import { dequantizeQ4, dequantizeQ8, quantizeQ4, quantizeQ8 } from "../src/files/quantize.ts";
+import { dequantizeQ4, dequantizeQ8, quantizeQ4, quantizeQ8 } from "../src/core/quantize.ts";
 import { testPlatform } from "./_cpu_platform.ts";
 import { bytesOf, read, release, view } from "./_matmul.ts";
 

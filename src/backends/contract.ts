@@ -123,6 +123,7 @@ export interface Backend {
 
   /**
    * `out[i0…] = x[… index[i0…] at axis …]`; index (i32 or i64) has out's shape; values in [0, size) or [-size, 0).
+   * Out is of x's dtype, and f32 where x is quantised.
    * @throws {ShapeError} for other values, where the device can tell in time.
    */
   gather(x: View, axis: number, index: View, out: View): void;

@@ -12,7 +12,7 @@ import { byteSize, type DType, quantBlock } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
 import { fromF16, toF16 } from "../core/half.ts";
 import { type FileDType, quantBlockBytes } from "./disk_dtype.ts";
-import { dequantizeQ4, dequantizeQ8, quantizeQ4, quantizeQ8 } from "./quantize.ts";
+import { dequantizeQ4, dequantizeQ8, quantizeQ4, quantizeQ8 } from "../core/quantize.ts";
 
 /** Elements a pass, a multiple of 32: the hub and both sides fit the second-level cache. */
 const chunk = 4096;

@@ -14,7 +14,7 @@ export {
   toDisk,
 } from "./disk_dtype.ts";
 export { type Header, type HeaderEntry, headerLength, maxHeaderBytes, parseHeader } from "./header.ts";
-export { dequantizeQ4, dequantizeQ8, quantizeQ4, quantizeQ8 } from "./quantize.ts";
+export { dequantizeQ4, dequantizeQ8, quantizeQ4, quantizeQ8 } from "../core/quantize.ts";
 export { quantizedKey } from "./quantized_names.ts";
 export {
   planReads,

@@ -40,7 +40,9 @@ export function finish(t: Tensor, options: TensorOptions): Tensor {
 /** A dtype option, or what there is without it. @throws {DTypeError} for what is no dtype. */
 export function dtypeOption(dtype: DType | undefined, fallback: () => DType): DType {
   if (dtype === undefined) return fallback();
-  if (!isDType(dtype)) throw new DTypeError(`"${dtype}" is no dtype; there are f32 f16 bf16 i64 i32 u8 bool`);
+  if (!isDType(dtype)) {
+    throw new DTypeError(`"${dtype}" is no dtype; there are f32 f16 bf16 i64 i32 u8 bool q8 q4`);
+  }
   return dtype;
 }
 

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { isQuantized } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
 import {
   broadcastStrides,
@@ -36,7 +37,8 @@ function listOfOne(x: Tensor): Tensor {
 }
 
 /**
- * `out[i][j] = x[i][index[i][j]]` for dim 1, and likewise for any dim. The result has the index's shape.
+ * `out[i][j] = x[i][index[i][j]]` for dim 1, and likewise for any dim. The result has the index's shape, and x's dtype
+ * (f32 for q8 and q4).
  *
  * @example
  * ```ts
@@ -54,7 +56,7 @@ export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
     );
   }
   const backend = commonBackend("gather", [x, index]);
-  const out = empty(index.shape, x.dtype, backend, "gather");
+  const out = empty(index.shape, isQuantized(x.dtype) ? "f32" : x.dtype, backend, "gather");
   if (out.size) {
     // Only the part of x that the index covers is looked at.
     const part = alias(x, shape.map((n, i) => i === axis ? n : index.shape[i]), x.strides);
@@ -155,7 +157,10 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   return tidy(() => gather(x, axis, alongAxis(reshape(index, [-1]), x.shape, axis)));
 }
 
-/** Rows of `weight` [count, width] for ids of any shape: [...ids.shape, width]. Row `paddingIdx` gets no gradient. */
+/**
+ * Rows of `weight` [count, width] for ids of any shape: [...ids.shape, width]. Row `paddingIdx` gets no gradient. Rows of
+ * q8 and q4 weights come as f32.
+ */
 export function embedding(ids: Tensor, weight: Tensor, paddingIdx: number | null = null): Tensor {
   demandIndex("embedding", ids);
   if (weight.shape.length !== 2) {

@@ -11,7 +11,7 @@ import { DTypeError } from "../core/errors.ts";
 import { type Expr, input, scalar } from "../expr/nodes.ts";
 import { table } from "../expr/table.ts";
 import { type Applied, demandDType, prepare } from "../tensor/mod.ts";
-import { apply, computeType, copy, type Operand, promoteOperands, record } from "./bridge.ts";
+import { apply, computeType, copy, type Operand, promoteOperands, quantized, record } from "./bridge.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** For each row its prepared forms, by the bits that say which operands are tensors. */
@@ -61,13 +61,17 @@ export function row(name: string, ...operands: Operand[]): Tensor {
 
 /**
  * x in another dtype; x itself when it is of that dtype. Floats become integers by cutting the fraction and staying in
- * range; anything but 0 becomes true. Between floats the gradient is converted back.
+ * range; anything but 0 becomes true. Between floats the gradient is converted back. A matrix becomes q8 or q4 when its
+ * last dim is a multiple of 32.
+ *
+ * @throws {DTypeError} for what is no dtype, and tensors that q8 and q4 do not hold.
  */
 export function toDType(x: Tensor, dtype: DType): Tensor {
   if (x.dtype === dtype) return x;
   if (!isDType(dtype)) {
-    throw new DTypeError(`to: "${dtype}" is no dtype; there are f32 f16 bf16 i64 i32 u8 bool`);
+    throw new DTypeError(`to: "${dtype}" is no dtype; there are f32 f16 bf16 i64 i32 u8 bool q8 q4`);
   }
+  if (dtype === "q8" || dtype === "q4") return quantized(x, dtype);
   demandDType(dtype, x.backend);
   const own = x.dtype, out = copy(x, dtype, "to");
   return isFloat(own) && isFloat(dtype) ? record("to", out, [x], [], (g) => [toDType(g, own)]) : out;

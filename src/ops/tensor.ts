@@ -9,12 +9,20 @@ import type { DeviceName } from "../backends/contract.ts";
 import { type DataArray, type DType, isFloat } from "../core/dtype.ts";
 import { DTypeError, FerrotypeError, ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
-import { asLeaf, backendOf, backward, type BackwardOptions, moveTo, readData } from "../tensor/mod.ts";
+import {
+  asLeaf,
+  backendOf,
+  backward,
+  type BackwardOptions,
+  isTurned,
+  moveTo,
+  readData,
+} from "../tensor/mod.ts";
 import { registerTensorClass, tidy, toNumbers } from "../tensor/mod.ts";
 import { record } from "./bridge.ts";
 import { ProductMethods } from "./methods/products.ts";
 import { toDType } from "./row.ts";
-import { detach } from "./views.ts";
+import { detach, transpose } from "./views.ts";
 
 /** Nested lists of numbers, as deep as the tensor has axes; a number for none. */
 export type Nested = number | Nested[];
@@ -31,7 +39,10 @@ export class Tensor extends ProductMethods {
     return this.shape.length;
   }
 
-  /** Its elements, row-major, as a copy in the dtype's array: raw bits for f16 and bf16, BigInt64Array for i64. */
+  /**
+   * Its elements, row-major, as a copy in the dtype's array: raw bits for f16 and bf16, BigInt64Array for i64, raw blocks
+   * for q8 and q4 (of a matrix as it was stored: transpose a transposed one back first).
+   */
   data(): Promise<DataArray> {
     return readData(this);
   }
@@ -57,13 +68,16 @@ export class Tensor extends ProductMethods {
 
   /**
    * The same values in another dtype or on another device; itself when nothing changes. The gradient goes back the
-   * same way.
+   * same way. A matrix whose last dim is a multiple of 32 becomes q8 or q4: blocks for products and embeddings, with no
+   * gradient.
+   * @throws {DTypeError} for a dtype that the device does not hold, and tensors that q8 and q4 do not.
    * @throws {DeviceError} from a device that answers late; read `await t.data()` there.
    */
   to(target: { dtype?: DType; device?: DeviceName }): Tensor {
     const backend = target.device === undefined ? this.backend : backendOf(target.device);
     const dtype = target.dtype ?? this.dtype;
     if (backend === this.backend) return toDType(this, dtype);
+    if (isTurned(this)) return tidy(() => transpose(transpose(this as Tensor, 0, 1).to(target), 0, 1));
     return tidy(() => {
       // Converted on the side that holds both dtypes; f64 lives on one device only.
       const from = this.backend.supports(dtype) ? toDType(this, dtype) : this, device = this.device;

@@ -13,6 +13,7 @@ export * from "./fused.ts";
 export * from "./gradcheck.ts";
 export * from "./lifetime.ts";
 export * from "./memory.ts";
+export * from "./quantize.ts";
 export * from "./storage.ts";
 export * from "./tape.ts";
 export * from "./transfer.ts";

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { DType } from "../../core/dtype.ts";
+import { type DType, isQuantized } from "../../core/dtype.ts";
 import type { Program } from "../../expr/nodes.ts";
 import type { Backend, DeviceBuffer, Epilogue, Kernels, MemoryUse, ReduceKind, View } from "../contract.ts";
 import type { CpuBuffer } from "./buffer.ts";
@@ -16,6 +16,7 @@ import { crossEntropy, crossEntropyBackward } from "./kernels/cross_entropy.ts";
 import { cumsum } from "./kernels/cumsum.ts";
 import { elementwise } from "./kernels/elementwise.ts";
 import { gather } from "./kernels/gather.ts";
+import { gatherBlocks } from "./kernels/gather_blocks.ts";
 import { layerNorm, layerNormBackward } from "./kernels/layer_norm.ts";
 import { matmul } from "./kernels/matmul.ts";
 import { restoreRows } from "./kernels/quantized/matmul.ts";
@@ -113,7 +114,8 @@ export class CpuBackend implements Backend {
 
   /** See {@link Backend.gather}. */
   gather(x: View, axis: number, index: View, out: View): void {
-    gather(this.engine, x, axis, index, out);
+    if (isQuantized(x.dtype)) gatherBlocks(this.engine, x, axis, index, out);
+    else gather(this.engine, x, axis, index, out);
   }
 
   /** See {@link Backend.scatter}. */

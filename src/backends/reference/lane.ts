@@ -109,7 +109,7 @@ function isIntegerDType(dtype: DType): boolean {
 
 function quantizedOutput(view: View): DTypeError {
   return new DTypeError(
-    `the reference device writes no ${view.dtype}; quantised weights are made when a file is read`,
+    `the reference device writes no ${view.dtype}; quantised weights are made by .to({ dtype }) and when a file is read`,
   );
 }
 

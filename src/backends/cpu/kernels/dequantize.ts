@@ -15,6 +15,7 @@ import type { CpuBuffer } from "../buffer.ts";
 import type { Engine, KernelContext } from "../engine.ts";
 import { hoistConstants, type Vectors, type VectorWriter } from "../math/writer.ts";
 import { emitLoadSplat } from "./access.ts";
+import { restoreRows } from "./quantized/matmul.ts";
 
 /** Blocks in one item. */
 const itemBlocks = 64;
@@ -96,6 +97,8 @@ function emitDequantize(m: ModuleBuilder, context: KernelContext, dtype: "q8" | 
 /** A view of f32 that reads as the quantised one does; its memory is scratch, at `pointer`. */
 function dequantize(engine: Engine, view: View): { view: View; pointer: number } {
   const dtype = view.dtype as "q8" | "q4";
+  // A product may have left the rows interleaved.
+  restoreRows(engine, view.buffer as CpuBuffer);
   let first = view.offset, last = view.offset;
   view.shape.forEach((size, d) => {
     const reach = (size - 1) * view.strides[d];
@@ -127,7 +130,7 @@ export function withFloats(
   const quantized = outputs.find((view) => isQuantized(view.dtype));
   if (quantized) {
     throw new DTypeError(
-      `the cpu device writes no ${quantized.dtype}; quantised weights are made when a file is read`,
+      `the cpu device writes no ${quantized.dtype}; quantised weights are made by .to({ dtype }) and when a file is read`,
     );
   }
   const scratch: number[] = [];

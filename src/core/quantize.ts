@@ -9,9 +9,9 @@
  *
  * @module
  */
-import { quantBlock } from "../core/dtype.ts";
-import { DTypeError, ShapeError } from "../core/errors.ts";
-import { fromF16, toF16 } from "../core/half.ts";
+import { quantBlock } from "./dtype.ts";
+import { DTypeError, ShapeError } from "./errors.ts";
+import { fromF16, toF16 } from "./half.ts";
 
 const f16Max = 65504;
 

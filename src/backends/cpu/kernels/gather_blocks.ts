@@ -1,0 +1,221 @@
+/**
+ * Picking rows of quantised weights: an embedding of q8 or q4, as f32.
+ *
+ * A row is whole blocks, so a row is what one work item turns into floats. The table may be the output layer as well,
+ * and then products have interleaved its rows, eight to a panel (`quantized/format.ts`): the kernel reads a row from
+ * wherever it lies, so that neither use disturbs the other. Picking anything but whole rows goes through floats.
+ *
+ * @module
+ */
+import { byteSize, quantBlock } from "../../../core/dtype.ts";
+import { sizeOf } from "../../../core/shape.ts";
+import type { View } from "../../contract.ts";
+import type { FunctionBuilder, Local, ModuleBuilder } from "../assembler/mod.ts";
+import { addressOf, type CpuBuffer } from "../buffer.ts";
+import type { Engine } from "../engine.ts";
+import { withFloats } from "./dequantize.ts";
+import {
+  checkIndices,
+  emitIndex,
+  fromArg,
+  gather,
+  indexArg,
+  loadArgument,
+  sizeArg,
+  stepArg,
+  toArg,
+  wrongArg,
+} from "./gather.ts";
+import { blockBytes, panelRows, quads, type Quantized } from "./quantized/format.ts";
+import { restoreRows } from "./quantized/matmul.ts";
+
+// Arguments beside those of `gather.ts`.
+/** Bytes from one index to the next, and from one row of the output to the next. */
+const indexStepArg = 32, toStepArg = 36;
+/** Row of the buffer at which the table begins, rows of the buffer in panels, blocks and bytes of a row. */
+const firstArg = 40, panelRowsArg = 44, blocksArg = 48, rowBytesArg = 52;
+
+/** `out[i, …] = x[index[i], …]` as f32, and any other `Backend.gather` of quantised weights. */
+export function gatherBlocks(engine: Engine, x: View, axis: number, index: View, out: View): void {
+  if (sizeOf(out.shape) === 0) return;
+  const dtype = x.dtype as Quantized, [count, width] = out.shape;
+  const wholeRows = axis === 0 && x.shape.length === 2 && out.dtype === "f32" && width % quantBlock === 0 &&
+    x.strides[0] === width && x.strides[1] === 1 && x.offset % width === 0 && index.strides[1] === 0 &&
+    out.strides[1] === 1;
+  if (!wholeRows) {
+    return withFloats(engine, [x], [out], ([floats]) => gather(engine, floats, axis, index, out));
+  }
+  const buffer = x.buffer as CpuBuffer, rowBytes = byteSize(dtype, width);
+  if (buffer.interleaved?.depth !== width) restoreRows(engine, buffer);
+  const kernel = engine.kernel(
+    `gather ${dtype} ${index.dtype}`,
+    (m) => emitGatherBlocks(m, dtype, index.dtype),
+  );
+  const { args, u32 } = engine;
+  const write = (at: number, value: number): void => {
+    u32[(args + at) >>> 2] = value;
+  };
+  write(fromArg, buffer.pointer);
+  write(indexArg, addressOf(index));
+  write(toArg, addressOf(out));
+  write(stepArg, 1); // the index is wanted as the number of a row
+  write(sizeArg, x.shape[0]);
+  write(wrongArg, 0);
+  write(indexStepArg, byteSize(index.dtype, 1) * index.strides[0]);
+  write(toStepArg, 4 * out.strides[0]);
+  write(firstArg, x.offset / width);
+  write(panelRowsArg, panelRows * (buffer.interleaved?.panels ?? 0));
+  write(blocksArg, width / quantBlock);
+  write(rowBytesArg, rowBytes);
+  engine.run(kernel, count, Math.ceil(16_384 / width));
+  checkIndices(engine, "gather", x, axis);
+}
+
+function emitGatherBlocks(m: ModuleBuilder, dtype: Quantized, indexType: string): void {
+  const f = m.function("run", { params: ["i32", "i32", "i32"] });
+  const [args, begin, end] = f.params;
+  const [item, index, row, to, panels, blocks, rowBytes, lane] = f.localArray("i32", 8);
+  const at: Block = {
+    scale: f.local("i32"),
+    weights: f.local("i32"),
+    shift: f.local("i32"),
+    to,
+    vector: f.local("v128"),
+  };
+  loadArgument(f, args, panelRowsArg, panels);
+  loadArgument(f, args, rowBytesArg, rowBytes);
+  /** local = the argument at `base` + item · the argument at `step`. */
+  const locate = (local: Local, base: number, step: number): void => {
+    loadArgument(f, args, base, local);
+    f.get(local);
+    f.get(item);
+    f.get(args);
+    f.load("i32.load", step);
+    f.op("i32.mul");
+    f.op("i32.add");
+    f.set(local);
+  };
+  f.forRange(item, begin, end, 1, () => {
+    locate(index, indexArg, indexStepArg);
+    locate(to, toArg, toStepArg);
+    emitIndex(f, args, index, indexType, row);
+    f.get(row);
+    f.get(args);
+    f.load("i32.load", firstArg);
+    f.op("i32.add");
+    f.set(row);
+    loadArgument(f, args, blocksArg, blocks);
+    loadArgument(f, args, fromArg, at.scale);
+    f.get(row);
+    f.get(panels);
+    f.op("i32.lt_u");
+    f.if(() => {
+      f.get(row);
+      f.i32(panelRows - 1);
+      f.op("i32.and");
+      f.set(lane);
+      // Eight rows begin together: their scales, two bytes each, then the weights.
+      f.get(row);
+      f.get(lane);
+      f.op("i32.sub");
+      f.get(rowBytes);
+      f.op("i32.mul");
+      f.get(at.scale);
+      f.op("i32.add");
+      f.tee(at.weights);
+      f.get(lane);
+      f.i32(2);
+      f.op("i32.mul");
+      f.op("i32.add");
+      f.set(at.scale);
+      f.get(at.weights);
+      f.get(lane);
+      if (dtype === "q4") {
+        f.i32(3);
+        f.op("i32.and");
+      }
+      f.i32(4);
+      f.op("i32.mul");
+      f.op("i32.add");
+      f.i32(2 * panelRows);
+      f.op("i32.add");
+      f.set(at.weights);
+      f.get(lane);
+      f.i32(4);
+      f.op("i32.and");
+      f.set(at.shift);
+      emitBlocks(f, dtype, at, blocks, true);
+    }, () => {
+      f.get(row);
+      f.get(rowBytes);
+      f.op("i32.mul");
+      f.get(at.scale);
+      f.op("i32.add");
+      f.tee(at.scale);
+      f.i32(2);
+      f.op("i32.add");
+      f.set(at.weights);
+      emitBlocks(f, dtype, at, blocks, false);
+    });
+  });
+}
+
+/** Where a block's parts lie; `shift` chooses the nibble in a panel of q4. */
+interface Block {
+  readonly scale: Local;
+  readonly weights: Local;
+  readonly shift: Local;
+  readonly to: Local;
+  readonly vector: Local;
+}
+
+/** Turns `blocks` blocks of one row into floats, four at a time. */
+function emitBlocks(f: FunctionBuilder, dtype: Quantized, at: Block, blocks: Local, inPanel: boolean): void {
+  const step = blockBytes[dtype] * (inPanel ? panelRows : 1);
+  f.loop((again) => {
+    // Scales are finite: the bits of an f16, moved to where an f32 has them, are 2^112 times too small.
+    f.get(at.scale);
+    f.load("i32.load16_s");
+    f.i32(13);
+    f.op("i32.shl");
+    f.i32(0x8fffe000 | 0);
+    f.op("i32.and");
+    f.op("f32.reinterpret_i32");
+    f.f32(2 ** 112);
+    f.op("f32.mul");
+    f.op("f32x4.splat");
+    f.set(at.vector);
+    for (let quad = 0; quad < quads; quad++) {
+      f.get(at.to);
+      f.get(at.weights);
+      if (dtype === "q8") {
+        f.load("v128.load32_zero", (inPanel ? 4 * panelRows : 4) * quad, 2);
+        f.op("i16x8.extend_low_i8x16_s");
+        f.op("i32x4.extend_low_i16x8_s");
+      } else {
+        const upper = quad >= quads / 2;
+        f.load("i32.load", inPanel ? 2 * panelRows * quad : 4 * (quad % (quads / 2)), 2);
+        if (inPanel) f.get(at.shift);
+        else f.i32(upper ? 4 : 0);
+        f.op("i32.shr_u");
+        f.i32(0x0f0f0f0f);
+        f.op("i32.and");
+        f.op("i32x4.splat");
+        f.i8x16(8);
+        f.op("i8x16.sub");
+        f.op("i16x8.extend_low_i8x16_s");
+        f.op("i32x4.extend_low_i16x8_s");
+      }
+      f.op("f32x4.convert_i32x4_s");
+      f.get(at.vector);
+      f.op("f32x4.mul");
+      f.store("v128.store", 16 * quad, 4);
+    }
+    f.increment(at.scale, step);
+    f.increment(at.weights, step);
+    f.increment(at.to, 4 * quantBlock);
+    f.increment(blocks, -1);
+    f.get(blocks);
+    f.brIf(again);
+  });
+}
