@@ -117,7 +117,7 @@ export interface Backend {
   /**
    * `out[…, m, n] = epilogue(Σk a[…, m, k] · b[…, k, n])`; all have the same rank ≥ 2 and the same leading sizes
    * (stride 0 repeats), any strides. `b` may be quantised: then it is 2-D, was stored as [n, k] blocks along k, and is
-   * seen transposed. Floating-point only (sums in f32), or i32. `out` does not overlap a or b.
+   * seen transposed (q8 from -127 to 127: symmetric blocks hold no -128). Floating-point only (sums in f32), or i32. `out` does not overlap a or b.
    */
   matmul(a: View, b: View, out: View, epilogue?: Epilogue): void;
 

@@ -65,7 +65,16 @@ export function isInteger(dtype: DType): boolean {
   return dtype === "i64" || dtype === "i32" || dtype === "u8" || dtype === "bool";
 }
 
-const rank: Partial<Record<DType, number>> = { bool: 0, u8: 1, i32: 2, i64: 3, f16: 4, bf16: 4, f32: 5, f64: 6 };
+const rank: Partial<Record<DType, number>> = {
+  bool: 0,
+  u8: 1,
+  i32: 2,
+  i64: 3,
+  f16: 4,
+  bf16: 4,
+  f32: 5,
+  f64: 6,
+};
 
 /**
  * The dtype of a result that mixes `a` and `b`, as PyTorch promotes: bool < u8 < i32 < i64 < f16, bf16 < f32 < f64,
@@ -78,7 +87,9 @@ export function promote(a: DType, b: DType): DType {
   const ra = rank[a], rb = rank[b];
   if (ra === undefined || rb === undefined) {
     throw new DTypeError(
-      `${ra === undefined ? a : b} holds quantised weights and takes part in no arithmetic; convert it with .to({ dtype: "f32" })`,
+      `${
+        ra === undefined ? a : b
+      } holds quantised weights and takes part in no arithmetic; convert it with .to({ dtype: "f32" })`,
     );
   }
   if (ra === rb) return "f32";
@@ -86,7 +97,12 @@ export function promote(a: DType, b: DType): DType {
 }
 
 /** An array of `dtype` over `buffer`; for q8 and q4, its raw bytes. `length` counts elements (bytes for q8, q4). */
-export function arrayOn(dtype: DType, buffer: ArrayBufferLike, byteOffset: number, length: number): DataArray {
+export function arrayOn(
+  dtype: DType,
+  buffer: ArrayBufferLike,
+  byteOffset: number,
+  length: number,
+): DataArray {
   switch (dtype) {
     case "f64":
       return new Float64Array(buffer, byteOffset, length);

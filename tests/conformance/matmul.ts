@@ -93,7 +93,10 @@ function quantized(
       values[column * n + row] = fromF16(half) * value;
     };
     for (let j = 0; j < blockBytes - 2; j++) {
-      const byte = bytes[at + 2 + j] = bench.random.integer(0, 256);
+      // A q8 weight is from -127 to 127: its block's scale is the largest magnitude over 127.
+      const byte = bytes[at + 2 + j] = dtype === "q8"
+        ? bench.random.integer(-127, 128) & 255
+        : bench.random.integer(0, 256);
       if (dtype === "q8") put(j, byte << 24 >> 24);
       else {
         put(j, (byte & 15) - 8);
