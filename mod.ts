@@ -103,4 +103,33 @@ export {
   type TrainerOptions,
   type TrainingResult,
 } from "./src/train/mod.ts";
+export * as tabular from "./src/tabular/mod.ts";
+export {
+  type CellValue,
+  type Column,
+  type ColumnKind,
+  type CsvOptions,
+  type CsvProgress,
+  type DenseLayer,
+  type Explanation,
+  type Feature,
+  type FitProgress,
+  type FittedModel,
+  type Metrics,
+  type ModelInfo,
+  type Network,
+  Normalizer,
+  type OnnxOptions,
+  type Prediction,
+  type Row,
+  type Schema,
+  type StoredEvaluation,
+  Table,
+  type TableColumn,
+  type TabularEvaluation,
+  TabularModelBase,
+  type TabularOptions,
+  type Target,
+  type Task,
+} from "./src/tabular/mod.ts";
 export * from "./src/runtime/mod.ts";

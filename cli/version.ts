@@ -1,2 +1,2 @@
 /** The version of the package, as deno.json and package.json say it (a test holds them together). */
-export const version = "0.1.0";
+export { version } from "../src/core/version.ts";

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Command } from "../command.ts";
+import { bench } from "./bench.ts";
 import { convert } from "./convert.ts";
 import { doctor } from "./doctor.ts";
 import { evalCommand } from "./eval.ts";
@@ -11,6 +12,10 @@ import { generate } from "./generate.ts";
 import { inspect } from "./inspect.ts";
 import { logits } from "./logits.ts";
 import { list, pull, rm } from "./pull.ts";
+import { tabularExplain } from "./tabular_explain.ts";
+import { tabularInspect } from "./tabular_inspect.ts";
+import { tabularPredict } from "./tabular_predict.ts";
+import { tabularTrain } from "./tabular_train.ts";
 import { tokenize, tokenizerTrain } from "./tokenize.ts";
 import { train } from "./train.ts";
 
@@ -24,8 +29,13 @@ export const commands: readonly Command[] = [
   tokenizerTrain,
   inspect,
   convert,
+  tabularTrain,
+  tabularPredict,
+  tabularInspect,
+  tabularExplain,
   pull,
   list,
   rm,
+  bench,
   doctor,
 ];

@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { benchmark, type BenchmarkOptions, type Figure } from "./benchmark.ts";
 export * from "./checkpoints.ts";
 export {
   areDeterministicAlgorithmsEnabled,
@@ -23,4 +24,5 @@ export {
   type SaveSafetensorsOptions,
 } from "./safetensors.ts";
 export type { FolderOptions } from "./model_folder.ts";
+export { type CsvSource, readCsv, TabularModel } from "./tabular.ts";
 export { loadTokenizer } from "./tokenizer.ts";

@@ -41,8 +41,12 @@ export class Table {
   /** What a reader should know: how the file was understood. */
   readonly notes: readonly string[];
 
+  /** The SHA-256 of the file, in hexadecimal; null when it was not read from one. */
+  readonly sha256: string | null;
+
   /** Takes columns of equal length. */
   constructor(parts: {
+    readonly sha256?: string | null;
     readonly name: string;
     readonly columns: readonly TableColumn[];
     readonly rows: number;
@@ -54,6 +58,7 @@ export class Table {
     this.rows = parts.rows;
     this.rowsInFile = parts.rowsInFile;
     this.notes = parts.notes;
+    this.sha256 = parts.sha256 ?? null;
   }
 
   /** The column of that name. @throws {FormatError} naming the closest when there is none. */

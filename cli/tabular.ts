@@ -1,0 +1,170 @@
+/**
+ * What the tabular commands share: reading a table with its options, and figures for people and programs.
+ *
+ * @module
+ */
+import { stdin } from "node:process";
+import { type CsvOptions, FormatError, type Metrics, readCsv, type StoredEvaluation, type Table, TabularModel } from "../mod.ts";
+import { type Options, UsageError, type Values } from "./command.ts";
+import { formatBytes, type LiveLine } from "./output.ts";
+
+/** How a CSV file is read; everything is found out when it is not given. */
+export const csvOptions: Options = {
+  delimiter: { value: "C", help: 'between cells; "tab" for tabulators (default: found out)' },
+  header: { help: "the first row names the columns (default: found out)" },
+  "no-header": { help: "the first row is data" },
+  ignore: { value: "COLUMN", multiple: true, help: "leave a column out; again for more" },
+  "max-cells": { value: "N", type: "integer", min: 1000, help: "cells to hold in memory; of more, a sample of rows is used" },
+};
+
+/** {@link csvOptions} as the library wants them. */
+export function readCsvOptions(values: Values): CsvOptions {
+  const delimiter = values.text("delimiter");
+  if (delimiter !== undefined && delimiter !== "tab" && [...delimiter].length !== 1) {
+    throw new UsageError(`--delimiter is one character or "tab", not "${delimiter}"`);
+  }
+  if (values.flag("header") && values.flag("no-header")) throw new UsageError("--header and --no-header exclude each other");
+  const maxCells = values.number("max-cells");
+  return {
+    ...(delimiter === undefined ? {} : { delimiter: delimiter === "tab" ? "\t" : delimiter }),
+    ...(values.flag("header") ? { header: true } : values.flag("no-header") ? { header: false } : {}),
+    ...(maxCells === undefined ? {} : { maxCells }),
+    ignore: values.texts("ignore"),
+  };
+}
+
+/** Reads a CSV file, or standard input for `-`, with progress on `line`. */
+export async function readTable(path: string, options: CsvOptions, line: LiveLine, signal: AbortSignal): Promise<Table> {
+  const started = performance.now();
+  let shown = started;
+  const table = await readCsv(path === "-" ? stdin : path, {
+    ...options,
+    signal,
+    onProgress({ bytes, rows }) {
+      if (!line.on || performance.now() - shown < 100) return;
+      shown = performance.now();
+      const rate = Math.round(rows / (shown - started) * 1000);
+      void line.show(`reading ${path}: ${formatBytes(bytes)}, ${rows.toLocaleString("en")} rows, ${rate.toLocaleString("en")} rows/s`);
+    },
+  });
+  await line.end();
+  return table;
+}
+
+/** Opens a model file. */
+export async function openModel(path: string): Promise<TabularModel> {
+  return await TabularModel.load(path);
+}
+
+/** `logLoss` as programs outside JavaScript call it: `log_loss`. */
+export function snakeCase(metrics: Metrics | null): Record<string, number> | null {
+  if (metrics === null) return null;
+  const names: Record<string, string> = { logLoss: "log_loss", macroF1: "macro_f1" };
+  return Object.fromEntries(Object.entries(metrics).map(([name, value]) => [names[name] ?? name, value]));
+}
+
+const titles: Record<string, string> = {
+  accuracy: "accuracy",
+  logLoss: "log-loss",
+  macroF1: "macro F1",
+  auc: "AUC",
+  ece: "ECE",
+  rmse: "RMSE",
+  mae: "MAE",
+  r2: "R²",
+};
+
+/** A number with as many digits as tell: 0.9533, 2.74, 51,234. */
+export function figure(value: number | null): string {
+  if (value === null || Number.isNaN(value)) return "–";
+  const size = Math.abs(value);
+  if (size >= 1000) return Math.round(value).toLocaleString("en");
+  return value.toFixed(size >= 100 ? 1 : size >= 10 ? 2 : size >= 2 ? 3 : 4);
+}
+
+/** The lines that tell how good a model is. */
+export function evaluationLines(evaluation: StoredEvaluation, classes: readonly string[]): string[] {
+  const names = Object.keys(evaluation.heldOut), classification = classes.length > 0;
+  const rows: [string, Metrics, Metrics | null][] = [
+    [classification ? "majority class" : "mean", evaluation.baseline, null],
+    ...(evaluation.linear
+      ? [[classification ? "logistic regression" : "linear regression", evaluation.linear, evaluation.linearError] as [string, Metrics, Metrics | null]]
+      : []),
+    ["this model", evaluation.heldOut, evaluation.standardError],
+  ];
+  const cells = [
+    ["", ...names.map((name) => titles[name])],
+    ...rows.map(([label, metrics, errors]) => [
+      label,
+      ...names.map((name) =>
+        errors?.[name] === undefined || errors[name] === null
+          ? figure(metrics[name])
+          : `${figure(metrics[name])} ± ${figure(errors[name])}`
+      ),
+    ]),
+  ];
+  const widths = cells[0].map((_, c) => Math.max(...cells.map((row) => row[c].length)));
+  const lines = cells.map((row) => row.map((cell, c) => c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c])).join("  "));
+  const [main] = names, [low, high] = evaluation.interval[main];
+  const out = [
+    `held out (${evaluation.split}), mean ± standard error:`,
+    ...lines.map((line) => `  ${line}`.trimEnd()),
+    `  95 % interval of ${titles[main]} (bootstrap over ${evaluation.rows.toLocaleString("en")} rows): ${figure(low)} to ${figure(high)}`,
+  ];
+  if (evaluation.conformal) {
+    const { level, radius, coverage } = evaluation.conformal;
+    out.push(
+      `  prediction interval: ± ${figure(radius)} for ${Math.round(level * 100)} % of rows; held ${(coverage * 100).toFixed(1)} % of rows it was not made from`,
+    );
+  }
+  if (evaluation.confusion) out.push(...confusionLines(evaluation.confusion, classes));
+  return out;
+}
+
+function confusionLines(matrix: readonly (readonly number[])[], classes: readonly string[]): string[] {
+  if (classes.length > 12) return [];
+  const names = classes.map((name) => name.length > 14 ? `${name.slice(0, 13)}…` : name);
+  const first = Math.max(...names.map((n) => n.length)), widths = names.map((n, c) => Math.max(n.length, ...matrix.map((r) => String(r[c]).length)));
+  return [
+    "  truth (rows) and prediction (columns):",
+    `    ${"".padEnd(first)}  ${names.map((n, c) => n.padStart(widths[c])).join("  ")}`,
+    ...matrix.map((row, r) => `    ${names[r].padEnd(first)}  ${row.map((n, c) => String(n).padStart(widths[c])).join("  ")}`),
+  ];
+}
+
+/** The lines that tell which columns matter. */
+export function importanceLines(evaluation: StoredEvaluation, most = 12): string[] {
+  const metric = evaluation.confusion ? "accuracy" : "R²", shown = evaluation.importance.slice(0, most);
+  if (shown.length === 0) return [];
+  const width = Math.max(...shown.map(({ column }) => column.length));
+  const largest = Math.max(1e-9, shown[0].mean);
+  return [
+    `columns by importance (fall of ${metric} when shuffled among held-out rows):`,
+    ...shown.map(({ column, mean, std }) =>
+      `  ${column.padEnd(width)}  ${mean.toFixed(4).padStart(7)} ± ${std.toFixed(4)}  ${"█".repeat(Math.max(0, Math.round(mean / largest * 24)))}`
+    ),
+    ...(evaluation.importance.length > most ? [`  … and ${evaluation.importance.length - most} more (--json lists all)`] : []),
+  ];
+}
+
+/** A row from `name=value` words or one JSON object. @throws {UsageError} for a word that is neither. */
+export function parseRow(words: readonly string[]): Record<string, string | number | boolean | null> {
+  if (words.length === 1 && words[0].trimStart().startsWith("{")) {
+    try {
+      return JSON.parse(words[0]) as Record<string, string | number | boolean | null>;
+    } catch {
+      throw new UsageError(`the row is not JSON: ${words[0]}`);
+    }
+  }
+  return Object.fromEntries(words.map((word) => {
+    const at = word.indexOf("=");
+    if (at < 1) throw new UsageError(`a row is name=value … or one JSON object; found "${word}"`);
+    return [word.slice(0, at), word.slice(at + 1)];
+  }));
+}
+
+/** @throws {FormatError} unless the model was evaluated. */
+export function demandEvaluation(model: TabularModel, path: string): StoredEvaluation {
+  if (model.evaluation === null) throw new FormatError(`${path} was fitted with --folds 0, so nothing is known of held-out rows`);
+  return model.evaluation;
+}

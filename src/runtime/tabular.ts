@@ -1,0 +1,112 @@
+/**
+ * Tabular models with their files: CSV from anywhere in, safetensors out and in again.
+ *
+ * @module
+ */
+import type { ByteSource } from "../core/byte_source.ts";
+import { FormatError } from "../core/errors.ts";
+import { version } from "../core/version.ts";
+import { openFiles, SafetensorsFile } from "../files/mod.ts";
+import { type Openable, openSource } from "../platform/platform.ts";
+import { startHash } from "../platform/hash.ts";
+import {
+  type CsvOptions,
+  fitTable,
+  readCsvStream,
+  readModel,
+  Table,
+  TabularModelBase,
+  type TabularOptions,
+} from "../tabular/mod.ts";
+import { writePlanned } from "./safetensors.ts";
+
+/** What a table can be read from: what can be opened, or bytes in pieces (a pipe, a response's body). */
+export type CsvSource = Openable | AsyncIterable<Uint8Array>;
+
+/** Bytes read at a time. */
+const pieceSize = 1 << 20;
+
+function isStream(what: unknown): what is AsyncIterable<Uint8Array> {
+  return typeof what === "object" && what !== null && Symbol.asyncIterator in what;
+}
+
+async function* pieces(source: ByteSource): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < source.size; at += pieceSize) {
+    yield await source.read(at, Math.min(pieceSize, source.size - at));
+  }
+}
+
+/**
+ * Reads a CSV file (a path, URL, Blob, bytes or a stream of bytes) into a table. Delimiter, quotes, header and what
+ * each column holds are found out; of a file with more cells than `maxCells` a uniform sample of rows is held.
+ *
+ * @throws {FormatError} naming row and column, for what is no CSV. @throws {FerrotypeError} when `papaparse` is not
+ * installed. @throws {CancelledError} when `signal` was aborted.
+ */
+export async function readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
+  const hash = startHash("sha256");
+  async function* hashed(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+    for await (const piece of bytes) {
+      hash.update(piece);
+      yield piece;
+    }
+  }
+  // A Blob is an Openable; that some runtimes also make it iterable does not matter.
+  if (isStream(what) && !(what instanceof Blob)) {
+    const table = await readCsvStream("standard input", hashed(what), options);
+    return new Table({ ...table, sha256: await hash.digest() });
+  }
+  const source = await openSource(what as Openable);
+  try {
+    const name = source.name.split(/[/\\]/).at(-1) || source.name;
+    const table = await readCsvStream(name, hashed(pieces(source)), options);
+    return new Table({ ...table, sha256: await hash.digest() });
+  } finally {
+    await source.close();
+  }
+}
+
+/**
+ * A model of a table.
+ *
+ * ```ts
+ * const model = await TabularModel.fit("iris.csv");
+ * console.log(model.evaluation?.heldOut.accuracy);
+ * console.log(await model.predict({ sepal_length: 5.1, sepal_width: 3.5, petal_length: 1.4, petal_width: 0.2 }));
+ * await model.save("iris.safetensors");
+ * ```
+ */
+export class TabularModel extends TabularModelBase {
+  /**
+   * Fits a model to a CSV file or table: finds the task, tries linear models and perceptrons inside the training rows,
+   * averages what does well, and says how good that is on rows it has not seen (`evaluation`).
+   *
+   * @throws {FormatError} for a table or target that nothing can be learned from. @throws {OptionError} for options
+   * that do not fit. @throws {CancelledError} when `signal` was aborted.
+   */
+  static async fit(csv: CsvSource | Table, options: TabularOptions & { csv?: CsvOptions } = {}): Promise<TabularModel> {
+    const { csv: reading, ...rest } = options;
+    const signal = options.signal ? { signal: options.signal } : {};
+    const table = csv instanceof Table ? csv : await readCsv(csv, { ...signal, ...reading });
+    const { fitted, info } = await fitTable(table, { version, ...rest });
+    return new TabularModel(fitted, info);
+  }
+
+  /** Reads a model that {@link TabularModel.save} wrote. @throws {FormatError} for a file that is none. */
+  static async load(what: Openable): Promise<TabularModel> {
+    const source = await openSource(what), file = new SafetensorsFile(await openFiles(source));
+    try {
+      const { fitted, info } = await readModel(file, source.name);
+      return new TabularModel(fitted, info);
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Writes the model as one safetensors file, whole or not at all: weights, normaliser, metadata. */
+  async save(path: string | URL): Promise<void> {
+    const { tensors, metadata } = this.toFile();
+    const names = await writePlanned(path, tensors, { metadata });
+    if (names.length !== 1) throw new FormatError(`${path}: a tabular model is one file, not ${names.length}`);
+  }
+}

@@ -1,0 +1,251 @@
+/**
+ * A fitted model as named tensors and texts, which is what a safetensors file holds.
+ *
+ * | tensor | |
+ * |---|---|
+ * | `networks.N.layers.L.weight` | f16 [members, outputs, inputs] |
+ * | `networks.N.layers.L.bias` | f16 [members, outputs] |
+ * | `columns` | f32 [columns, 24]: mean, std, fill, then 21 quantiles at 0, 5 … 100 % |
+ * | `features` | f32 [features, 6]: kind, column, two parameters, center, scale |
+ * | `target` | f32 [23]: mean, std, 21 quantiles; only for regression |
+ * | `residuals` | f32: sorted errors of held-out rows; only for regression |
+ *
+ * The metadata `ferrotype.tabular` is JSON: names, kinds, categories, classes, shares, and the report.
+ *
+ * @module
+ */
+import { FormatError } from "../core/errors.ts";
+import { toF16 } from "../core/half.ts";
+import type { SafetensorsFile, TensorToSave } from "../files/mod.ts";
+import { groupNetworks } from "./predictor.ts";
+import type { Column, DenseLayer, Feature, FittedModel, Network, Target } from "./types.ts";
+
+/** The key of the metadata. */
+export const metadataKey = "ferrotype.tabular";
+
+/** What {@link metadataKey} must say first. */
+const formatName = "ferrotype tabular model 1";
+
+const kinds = ["value", "log", "ramp", "category", "cycle", "missing"] as const;
+
+/** Numbers of a column in the file: mean, std, fill and quantiles; minimum and maximum are the outer quantiles. */
+const columnNumbers = 24;
+
+/** What is kept beside the numbers. */
+export interface ModelInfo {
+  /** The version of the library that fitted it. */
+  readonly version: string;
+  /** The data: name, SHA-256 in hexadecimal (null when it was not a file), rows. */
+  readonly data: { readonly name: string; readonly sha256: string | null; readonly rows: number };
+  /** The line that explains target and task. */
+  readonly explanation: string;
+  /** What was seen in evaluation; null when there was none. */
+  readonly evaluation: unknown;
+  /** Metrics over all rows, training rows included; null when not asked for. Never the result. */
+  readonly fit: unknown;
+  /** Each candidate's share in the average. */
+  readonly shares: Readonly<Record<string, number>>;
+  /** The seed. */
+  readonly seed: number;
+}
+
+function f16Bytes(values: Float32Array): Uint8Array {
+  const bits = Uint16Array.from(values, toF16);
+  return new Uint8Array(bits.buffer);
+}
+
+function f32Tensor(name: string, shape: readonly number[], values: ArrayLike<number>): TensorToSave {
+  const data = Float32Array.from(values);
+  return { name, dtype: "f32", shape, bytes: () => new Uint8Array(data.buffer) };
+}
+
+function featureNumbers(feature: Feature): number[] {
+  const two = feature.kind === "log"
+    ? [feature.unit, 0]
+    : feature.kind === "ramp"
+    ? [feature.from, feature.to]
+    : feature.kind === "category"
+    ? [feature.index, 0]
+    : feature.kind === "cycle"
+    ? [feature.period, feature.phase]
+    : [0, 0];
+  return [kinds.indexOf(feature.kind), feature.column, ...two, feature.center, feature.scale];
+}
+
+function readFeature(numbers: ArrayLike<number>, at: number): Feature {
+  const [code, column, a, b, center, scale] = Array.prototype.slice.call(numbers, at, at + 6) as number[];
+  const base = { column, center, scale };
+  switch (kinds[code]) {
+    case "value":
+      return { kind: "value", ...base };
+    case "log":
+      return { kind: "log", unit: a, ...base };
+    case "ramp":
+      return { kind: "ramp", from: a, to: b, ...base };
+    case "category":
+      return { kind: "category", index: a, ...base };
+    case "cycle":
+      return { kind: "cycle", period: a, phase: b, ...base };
+    case "missing":
+      return { kind: "missing", ...base };
+    default:
+      throw new FormatError(`features: there is no kind ${code}`);
+  }
+}
+
+/** "0-6,9" for [0, 1, 2, 3, 4, 5, 6, 9]; "all" for null. */
+function formatRanges(list: readonly number[] | null): string {
+  if (list === null) return "all";
+  const parts: string[] = [];
+  for (let i = 0; i < list.length; i++) {
+    const from = i;
+    while (list[i + 1] === list[i] + 1) i++;
+    parts.push(from === i ? `${list[i]}` : `${list[from]}-${list[i]}`);
+  }
+  return parts.join(",");
+}
+
+function parseRanges(text: string): number[] | null {
+  if (text === "all") return null;
+  return text.split(",").flatMap((part) => {
+    const [from, to = from] = part.split("-").map(Number);
+    return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+  });
+}
+
+/** The tensors and the metadata of a model. */
+export function modelToFile(
+  model: FittedModel,
+  info: ModelInfo,
+): { tensors: TensorToSave[]; metadata: Record<string, string> } {
+  const { columns, features, target } = model.schema;
+  const groups = groupNetworks(model.networks);
+  const tensors: TensorToSave[] = [
+    f32Tensor(
+      "columns",
+      [columns.length, columnNumbers],
+      columns.flatMap(({ mean, std, fill, quantiles }) => [
+        mean,
+        std,
+        fill,
+        ...(quantiles.length ? quantiles : new Array<number>(21).fill(0)),
+      ]),
+    ),
+    f32Tensor("features", [features.length, 6], features.flatMap(featureNumbers)),
+  ];
+  if (target.task === "regression") {
+    tensors.push(f32Tensor("target", [23], [target.mean, target.std, ...target.quantiles]));
+    tensors.push(f32Tensor("residuals", [model.residuals.length], model.residuals));
+  }
+  groups.forEach(({ networks }, n) => {
+    const m = networks.length;
+    networks[0].layers.forEach(({ inputs, outputs }, l) => {
+      const joined = (pick: (layer: DenseLayer) => Float32Array): (() => Uint8Array) => () =>
+        f16Bytes(Float32Array.from(networks.flatMap(({ layers }) => [...pick(layers[l])])));
+      tensors.push(
+        { name: `networks.${n}.layers.${l}.weight`, dtype: "f16", shape: [m, outputs, inputs], bytes: joined((x) => x.weight) },
+        { name: `networks.${n}.layers.${l}.bias`, dtype: "f16", shape: [m, outputs], bytes: joined((x) => x.bias) },
+      );
+    });
+  });
+  const json = {
+    format: formatName,
+    ...info,
+    target: { name: target.name, task: target.task, classes: target.classes, counts: target.counts },
+    columns: columns.map(({ name, kind, ignored, categories, counts, missing }) => ({
+      name,
+      kind,
+      ...(ignored === null ? {} : { ignored }),
+      ...(categories.length ? { categories, counts } : {}),
+      ...(missing ? { missing } : {}),
+    })),
+    networks: groups.map(({ inputs, networks }) => ({
+      inputs: formatRanges(inputs),
+      shares: networks.map(({ share }) => share),
+    })),
+  };
+  return { tensors, metadata: { [metadataKey]: JSON.stringify(json) } };
+}
+
+interface ModelJson extends ModelInfo {
+  readonly format: string;
+  readonly target: Pick<Target, "name" | "task" | "classes" | "counts">;
+  readonly columns: readonly (Partial<Column> & Pick<Column, "name" | "kind">)[];
+  readonly networks: readonly { readonly inputs: string; readonly shares: readonly number[] }[];
+}
+
+async function numbersOf(file: SafetensorsFile, name: string): Promise<Float32Array> {
+  const bytes = await file.view(name).read("f32");
+  return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+}
+
+/**
+ * Reads what {@link modelToFile} made.
+ * @throws {FormatError} for a file that is not such a model, or not whole.
+ */
+export async function modelFromFile(file: SafetensorsFile, name: string): Promise<{ model: FittedModel; info: ModelInfo }> {
+  const text = file.metadata[metadataKey];
+  if (text === undefined) {
+    throw new FormatError(`${name} is no tabular model: its metadata have no "${metadataKey}"; make one with ferrotype tabular train`);
+  }
+  const json = JSON.parse(text) as ModelJson;
+  if (json.format !== formatName) {
+    throw new FormatError(`${name} says "${json.format}", and this version reads "${formatName}"; fit the model again`);
+  }
+  const stats = await numbersOf(file, "columns"), raw = await numbersOf(file, "features");
+  const columns = json.columns.map((column, c): Column => {
+    const at = c * columnNumbers, own = Array.from(stats.subarray(at, at + columnNumbers));
+    const quantiles = column.kind === "categorical" ? [] : own.slice(3);
+    return {
+      ignored: null,
+      categories: [],
+      counts: [],
+      missing: 0,
+      ...column,
+      mean: own[0],
+      std: own[1],
+      fill: own[2],
+      quantiles,
+      min: quantiles[0] ?? 0,
+      max: quantiles[20] ?? 0,
+    };
+  });
+  const features = Array.from({ length: raw.length / 6 }, (_, f) => readFeature(raw, f * 6));
+  const networks: Network[] = [];
+  for (const [n, { inputs, shares }] of json.networks.entries()) {
+    const chosen = parseRanges(inputs), layers: DenseLayer[][] = shares.map(() => []);
+    const depth = file.names.filter((tensor) => tensor.startsWith(`networks.${n}.layers.`) && tensor.endsWith(".weight")).length;
+    for (let l = 0; l < depth; l++) {
+      const prefix = `networks.${n}.layers.${l}`, [m, outputs, width] = file.info(`${prefix}.weight`).shape;
+      if (m !== shares.length) throw new FormatError(`${name}: ${prefix}.weight holds ${m} networks, and there are ${shares.length}`);
+      const weights = await numbersOf(file, `${prefix}.weight`), biases = await numbersOf(file, `${prefix}.bias`);
+      layers.forEach((own, i) =>
+        own.push({
+          weight: weights.slice(i * outputs * width, (i + 1) * outputs * width),
+          bias: biases.slice(i * outputs, (i + 1) * outputs),
+          inputs: width,
+          outputs,
+          activation: l + 1 < depth ? "relu" : "identity",
+        })
+      );
+    }
+    shares.forEach((share, i) => networks.push({ share, inputs: chosen, layers: layers[i] }));
+  }
+  const regression = json.target.task === "regression";
+  const own = regression ? Array.from(await numbersOf(file, "target")) : [];
+  const quantiles = own.slice(2);
+  const target: Target = {
+    ...json.target,
+    mean: own[0] ?? 0,
+    std: own[1] ?? 0,
+    quantiles,
+    min: quantiles[0] ?? 0,
+    max: quantiles[20] ?? 0,
+  };
+  const residuals = regression ? await numbersOf(file, "residuals") : new Float32Array(0);
+  const { version, data, explanation, evaluation, fit, shares, seed } = json;
+  return {
+    model: { schema: { columns, features, target }, networks, residuals },
+    info: { version, data, explanation, evaluation, fit, shares, seed },
+  };
+}

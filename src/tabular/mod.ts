@@ -1,0 +1,25 @@
+/**
+ * Floor 6: tables. Any CSV to a model that says how good it is.
+ *
+ * @module
+ */
+export { type CsvOptions, type CsvProgress, readCsvStream } from "./csv.ts";
+export * from "./conformal.ts";
+export { type Metrics, type TabularEvaluation } from "./evaluate.ts";
+export { type ModelInfo } from "./file.ts";
+export { type FitProgress } from "./learner.ts";
+export * from "./metrics/mod.ts";
+export {
+  type Explanation,
+  fitTable,
+  type Prediction,
+  readModel,
+  type StoredEvaluation,
+  TabularModelBase,
+  type TabularOptions,
+} from "./model.ts";
+export { type CellValue, Normalizer, type Row } from "./normalizer.ts";
+export { type OnnxOptions, toOnnx } from "./onnx.ts";
+export * from "./statistics.ts";
+export { Table, type TableColumn } from "./table.ts";
+export * from "./types.ts";

@@ -1,0 +1,256 @@
+/**
+ * A tabular model: fitted from a table, asked row by row, taken apart, kept.
+ *
+ * @module
+ */
+import { FormatError, OptionError } from "../core/errors.ts";
+import { Generator } from "../core/random.ts";
+import type { SafetensorsFile, TensorToSave } from "../files/mod.ts";
+import { conformalRadius } from "./conformal.ts";
+import { type Contributions, contributions } from "./contributions.ts";
+import { type TabularEvaluation, evaluateFolds, type Metrics, metricsOf } from "./evaluate.ts";
+import { modelFromFile, type ModelInfo, modelToFile } from "./file.ts";
+import { fitParts, type LearnerOptions } from "./learner.ts";
+import { Normalizer, type Row } from "./normalizer.ts";
+import { type OnnxOptions, toOnnx } from "./onnx.ts";
+import { Predictor } from "./predictor.ts";
+import { makeFolds, otherParts } from "./split.ts";
+import type { Table } from "./table.ts";
+import { readTarget, type TargetOptions } from "./target.ts";
+import type { FittedModel, Schema } from "./types.ts";
+
+/** Options of `TabularModel.fit`. */
+export interface TabularOptions extends TargetOptions, LearnerOptions {
+  /**
+   * Folds of the cross-validation that says how good the model is; 1 holds a fifth of the rows out once, 0 leaves the
+   * question open. Default 5, and 1 for more than 100,000 rows.
+   */
+  folds?: number;
+  /** Also measure the model on all rows, training rows included. Default false. */
+  reportFit?: boolean;
+  /** Kept in the file: the version of the library. */
+  version?: string;
+}
+
+/** What a model keeps of its evaluation; the residuals are in `FittedModel`. */
+export type StoredEvaluation = Omit<TabularEvaluation, "residuals">;
+
+/** What a model says of a row. */
+export interface Prediction {
+  /** The most probable class; null for regression. */
+  readonly class: string | null;
+  /** The probability of each class; null for regression. */
+  readonly probabilities: Readonly<Record<string, number>> | null;
+  /** The value; null for classification. */
+  readonly value: number | null;
+  /** Regression: an interval that holds the truth in `level` of rows like those held out; null when not known. */
+  readonly interval: { readonly level: number; readonly lower: number; readonly upper: number } | null;
+}
+
+/** Each column's part in one prediction; see {@link TabularModelBase.explain}. */
+export interface Explanation {
+  /** The outputs: class names, or the target's name. */
+  readonly outputs: readonly string[];
+  /** The mean prediction of usual rows. */
+  readonly base: readonly number[];
+  /** The prediction of this row. */
+  readonly prediction: readonly number[];
+  /** By column, what it adds to each output. They sum, with the base, to the prediction. */
+  readonly columns: readonly { readonly column: string; readonly contribution: readonly number[] }[];
+}
+
+/** Rows in which a fifth is held out once are at least this many. */
+const manyRows = 100_000;
+
+/** Fewer rows say nothing. */
+const fewestRows = 8;
+
+/** Usual rows that an explanation compares with. */
+const backgroundRows = 40;
+
+/** The model without its files; `TabularModel` adds them. */
+export class TabularModelBase {
+  /** The numbers it consists of. */
+  readonly fitted: FittedModel;
+  /** Where it comes from and how good it is. */
+  readonly info: ModelInfo;
+  /** From rows to network inputs. */
+  readonly normalizer: Normalizer;
+  readonly #predictor: Predictor;
+
+  /** From what a fit or a file gives. */
+  constructor(fitted: FittedModel, info: ModelInfo) {
+    this.fitted = fitted;
+    this.info = info;
+    this.normalizer = new Normalizer(fitted.schema.columns, fitted.schema.features);
+    this.#predictor = new Predictor(this.normalizer, fitted.networks, fitted.schema.target);
+  }
+
+  /** Columns, features and target. */
+  get schema(): Schema {
+    return this.fitted.schema;
+  }
+
+  /** How it did on rows it was not fitted on; null when that was not asked for. */
+  get evaluation(): StoredEvaluation | null {
+    return this.info.evaluation as StoredEvaluation | null;
+  }
+
+  /** What it says of one row: cells by column name, or in the order of the columns. Columns left out are missing. */
+  async predict(row: Row): Promise<Prediction> {
+    return (await this.predictMany([row]))[0];
+  }
+
+  /** What it says of rows. */
+  async predictMany(rows: readonly Row[]): Promise<Prediction[]> {
+    const width = this.normalizer.columns.length, cells = new Float64Array(rows.length * width);
+    rows.forEach((row, i) => cells.set(this.normalizer.cells(row), i * width));
+    const outputs = await this.predictCells(cells), { classes } = this.schema.target;
+    const n = Math.max(1, classes.length);
+    return rows.map((_, i) => this.#prediction(outputs.subarray(i * n, (i + 1) * n)));
+  }
+
+  /** Probabilities [rows, classes] or values [rows] for rows of cells [rows, columns]; see `Normalizer.cells`. */
+  predictCells(cells: Float64Array): Promise<Float64Array> {
+    return this.#predictor.predict(cells);
+  }
+
+  #prediction(outputs: Float64Array): Prediction {
+    const { task, classes } = this.schema.target;
+    if (task === "regression") {
+      const value = outputs[0], level = 0.9, { residuals } = this.fitted;
+      const radius = residuals.length ? conformalRadius(residuals, level) : Infinity;
+      const interval = Number.isFinite(radius) ? { level, lower: value - radius, upper: value + radius } : null;
+      return { class: null, probabilities: null, value, interval };
+    }
+    let best = 0;
+    outputs.forEach((p, c) => best = p > outputs[best] ? c : best);
+    const probabilities = Object.fromEntries(classes.map((name, c) => [name, outputs[c]]));
+    return { class: classes[best], probabilities, value: null, interval: null };
+  }
+
+  /**
+   * Takes the prediction of a row apart: what each column adds, against usual rows (Shapley values). Usual rows are
+   * drawn column by column from the quantiles and counts that the model keeps, so no data are needed.
+   */
+  async explain(row: Row, options: { seed?: number; orders?: number } = {}): Promise<Explanation> {
+    const { columns, target } = this.schema, seed = options.seed ?? 0;
+    const result: Contributions = await contributions(
+      (cells) => this.predictCells(cells),
+      this.normalizer.cells(row),
+      this.#usualRows(seed),
+      {
+        columns: columns.length,
+        only: columns.flatMap(({ ignored }, c) => ignored === null ? [c] : []),
+        seed,
+        ...(options.orders === undefined ? {} : { orders: options.orders }),
+      },
+    );
+    return {
+      outputs: target.task === "regression" ? [target.name] : target.classes,
+      base: Array.from(result.base),
+      prediction: Array.from(result.prediction),
+      columns: columns.flatMap(({ name, ignored }, c) =>
+        ignored === null ? [{ column: name, contribution: Array.from(result.contributions[c]) }] : []
+      ),
+    };
+  }
+
+  #usualRows(seed: number): Float64Array {
+    const { columns } = this.schema, random = new Generator(seed);
+    const cells = new Float64Array(backgroundRows * columns.length);
+    for (let i = 0; i < cells.length; i++) {
+      const { quantiles, counts } = columns[i % columns.length];
+      if (quantiles.length) {
+        const at = random.uniform() * 20, left = Math.floor(at);
+        cells[i] = columns[i % columns.length].kind === "boolean"
+          ? quantiles[Math.round(at)]
+          : quantiles[left] + (quantiles[left + 1] - quantiles[left]) * (at - left);
+        continue;
+      }
+      let left = random.uniform() * counts.reduce((a, b) => a + b, 0);
+      cells[i] = counts.findIndex((count) => (left -= count) < 0);
+    }
+    return cells;
+  }
+
+  /** The bytes of an ONNX file that predicts the same. */
+  toOnnx(options: OnnxOptions = {}): Uint8Array<ArrayBuffer> {
+    return toOnnx(this.fitted, { version: this.info.version, ...options });
+  }
+
+  /** What a safetensors file of the model holds. */
+  toFile(): { tensors: TensorToSave[]; metadata: Record<string, string> } {
+    return modelToFile(this.fitted, this.info);
+  }
+
+  /** Gives the memory back. */
+  dispose(): void {
+    this.#predictor.dispose();
+  }
+
+  /** Same as {@link TabularModelBase.dispose}. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/** What a file holds, as the parts of a model. */
+export async function readModel(file: SafetensorsFile, name: string): Promise<{ fitted: FittedModel; info: ModelInfo }> {
+  const { model, info } = await modelFromFile(file, name);
+  return { fitted: model, info };
+}
+
+/**
+ * Fits a model to a table, with a cross-validation that says how good it is on rows it has not seen.
+ *
+ * @throws {FormatError} for a table or target that nothing can be learned from. @throws {OptionError} for options that
+ * do not fit. @throws {CancelledError} when `signal` was aborted.
+ */
+export async function fitTable(table: Table, options: TabularOptions = {}): Promise<{ fitted: FittedModel; info: ModelInfo }> {
+  const values = readTarget(table, options), { rows } = values, seed = options.seed ?? 0;
+  if (rows.length < fewestRows) {
+    throw new FormatError(`${table.name} has ${rows.length} rows with a target; at least ${fewestRows} are needed`);
+  }
+  const asked = options.folds ?? (rows.length > manyRows ? 1 : 5);
+  if (!Number.isInteger(asked) || asked < 0) throw new OptionError(`folds: a whole number from 0, not ${asked}`);
+  if (asked > rows.length) throw new OptionError(`folds: ${rows.length} rows cannot be cut into ${asked} folds`);
+  const classes = values.task === "classification" ? values.values : null;
+  const cut = makeFolds(rows, Math.max(2, asked === 1 ? 5 : asked), seed, classes);
+  const tests = asked === 0 ? [] : asked === 1 ? cut.slice(0, 1) : cut;
+  const parts = tests.map((test, i) => ({ train: otherParts(cut, i), test }));
+  const fitted = await fitParts(table, values, [...parts, { train: rows, test: new Int32Array(0) }], options);
+  const whole = fitted[fitted.length - 1];
+  const split = asked === 1
+    ? `a fifth of the rows held out, shuffled, seed ${seed}`
+    : `${asked}-fold cross-validation, shuffled${classes ? " within classes" : ""}, seed ${seed}`;
+  const evaluation = asked === 0 ? null : await evaluateFolds(values, fitted.slice(0, -1), tests, split, seed);
+  const model: FittedModel = {
+    schema: { columns: whole.normalizer.columns, features: whole.normalizer.features, target: whole.target },
+    networks: whole.networks,
+    residuals: evaluation?.residuals ?? new Float32Array(0),
+  };
+  let fit: Metrics | null = null;
+  if (options.reportFit) {
+    const predictor = new Predictor(whole.normalizer, model.networks, whole.target);
+    const said = await predictor.predict(whole.normalizer.tableCells(rows));
+    fit = metricsOf(Float64Array.from(rows, (row) => values.values[row]), said, values.classes.length);
+    predictor.dispose();
+  }
+  const { residuals: _, ...kept } = evaluation ?? {};
+  const info: ModelInfo = {
+    version: options.version ?? "",
+    data: { name: table.name, sha256: table.sha256, rows: rows.length },
+    explanation: values.explanation,
+    evaluation: evaluation && shortened(kept),
+    fit: fit && shortened(fit),
+    shares: shortened(whole.shares) as Record<string, number>,
+    seed,
+  };
+  return { fitted: model, info };
+}
+
+/** The same with numbers of 6 digits: more would only fill the file. */
+function shortened(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value, (_, v) => typeof v === "number" ? Number(v.toPrecision(6)) : v));
+}
