@@ -16,9 +16,12 @@ export class Limits {
   #area = 0;
   #quarter = 0;
 
-  /** Allocates nothing yet. */
-  constructor(engine: Engine) {
+  readonly #seconds: (work: () => void) => number;
+
+  /** Allocates nothing yet. `seconds` tells how long some work takes; by the clock unless told otherwise. */
+  constructor(engine: Engine, seconds: (work: () => void) => number = secondsByClock) {
     this.#engine = engine;
+    this.#seconds = seconds;
   }
 
   /** f32 multiply-adds in registers: operations a second, two for each lane. */
@@ -54,7 +57,23 @@ export class Limits {
     // Each turn reads a quarter that the last three did not touch.
     this.#quarter = (this.#quarter + 1) % 4;
     const from = this.#area + this.#quarter * part;
-    return part / seconds(() => engine.run(kernel, part / block, 4, from));
+    return part / this.#seconds(() => engine.run(kernel, part / block, 4, from));
+  }
+
+  /**
+   * Seconds that handing a job to the threads and having it back costs: pieces of two microseconds, one a thread, take so
+   * much longer than one of them alone. The threads are awake.
+   */
+  dispatch(): number {
+    const engine = this.#engine, { threads } = engine, jobs = 500;
+    const kernel = engine.kernel("limit wait", emitWait);
+    const alone = this.#seconds(() => {
+      for (let i = 0; i < jobs; i++) kernel.run(engine.args, 0, 1);
+    });
+    const together = this.#seconds(() => {
+      for (let i = 0; i < jobs; i++) engine.run(kernel, threads, 1);
+    });
+    return Math.max(0, together - alone) / jobs;
   }
 
   /** Gives memory back. */
@@ -66,12 +85,12 @@ export class Limits {
   #rate(key: string, emit: Emit, operations: number): number {
     const engine = this.#engine, kernel = engine.kernel(key, emit);
     const items = 400 * engine.threads;
-    const time = seconds(() => engine.run(kernel, items, 8));
+    const time = this.#seconds(() => engine.run(kernel, items, 8));
     return items * turns * chains * operations / time;
   }
 }
 
-function seconds(work: () => void): number {
+function secondsByClock(work: () => void): number {
   const start = performance.now();
   work();
   return (performance.now() - start) / 1e3;
@@ -141,6 +160,26 @@ function chainsOf(step: Step): Emit {
     run.forRange(item, begin, end, 1, () => run.call(f));
   };
 }
+
+/** Items of some microseconds of arithmetic whose steps wait for each other. */
+const emitWait: Emit = (m) => {
+  const scratch = importThreadScratch(m);
+  const f = m.function("run", { params: ["i32", "i32", "i32"] });
+  const [, begin, end] = f.params, item = f.local("i32"), i = f.local("i32"), x = f.local("i32");
+  f.forRange(item, begin, end, 1, () => {
+    f.forRange(i, 0, 2000, 1, () => {
+      f.get(x);
+      f.i32(0x9e3779b1 | 0);
+      f.op("i32.mul");
+      f.get(i);
+      f.op("i32.xor");
+      f.set(x);
+    });
+  });
+  f.globalGet(scratch);
+  f.get(x);
+  f.store("i32.store");
+};
 
 /** Items of 64 KiB, from the address that stands in the place of the arguments. */
 const emitRead: Emit = (m) => {
