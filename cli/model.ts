@@ -27,8 +27,8 @@ export const modelOptions: Options = {
   model: { value: "DIR|REPO", help: "folder, URL or hub repository (default: the bundled model)" },
   dtype: {
     value: "TYPE",
-    choices: ["f32", "f16", "bf16"],
-    help: "hold matrices as f32, f16 or bf16 (default: as in the file)",
+    choices: ["f32", "f16", "bf16", "q8", "q4"],
+    help: "hold matrices as f32, f16, bf16, or in blocks of q8 or q4 (default: as in the file)",
   },
   ...deviceOptions,
 };

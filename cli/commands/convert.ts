@@ -27,8 +27,8 @@ export const convert: Command = {
   options: {
     dtype: {
       value: "TYPE",
-      choices: ["f32", "f16", "bf16"],
-      help: "store matrices as f32, f16 or bf16 (default: unchanged)",
+      choices: ["f32", "f16", "bf16", "q8", "q4"],
+      help: "store matrices as f32, f16, bf16, or in blocks of q8 or q4 (default: unchanged)",
     },
     "shard-size": { value: "SIZE", help: "largest file, such as 500MB (default: one file)" },
   },

@@ -27,6 +27,7 @@ export {
 } from "./read_plan.ts";
 export { type OpenedFiles, openFiles, readSafetensors, SafetensorsFile } from "./reader.ts";
 export { type OpenShard, readIndex, type ShardIndex } from "./sharded.ts";
+export { transposeMatrix } from "./transpose.ts";
 export { OpenFile, type TensorInfo, TensorView } from "./view.ts";
 export {
   castTensor,

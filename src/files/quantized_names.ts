@@ -3,8 +3,11 @@
  *
  * A q8 or q4 tensor of shape `[…, n]` is stored as `U8` of shape `[…, n / 32 · blockBytes]`, so that a reader which
  * knows nothing of this sees rows of bytes, and one metadata entry, `ferrotype.quantized`, holds JSON that gives each
- * such tensor's dtype and logical shape: `{"h.0.mlp.c_fc.weight":{"dtype":"q8","shape":[768,3072]}}`. Blocks lie as in
+ * such tensor's dtype and logical shape: `{"wte.weight":{"dtype":"q8","shape":[50257,768]}}`. Blocks lie as in
  * GGUF (Q8_0: f16 scale and 32 signed bytes; Q4_0: f16 scale and 16 bytes, low nibbles first).
+ *
+ * Blocks of a weight run along the axis that a product sums over. GPT-2's layers have theirs as `[in, out]`, so they are
+ * stored as the transpose `[out, in]`, marked: `{"h.0.mlp.c_fc.weight":{"dtype":"q8","shape":[3072,768],"transposed":true}}`.
  *
  * @module
  */
@@ -24,6 +27,8 @@ export interface LogicalType {
   readonly dtype: FileDType;
   /** Its sizes, outermost first. */
   readonly shape: readonly number[];
+  /** Whether it is the transpose of the matrix that its name stands for; only of quantised ones. */
+  readonly transposed?: boolean;
 }
 
 /** The shape under which a quantised tensor's bytes are stored. */
@@ -34,9 +39,10 @@ export function storedShape(dtype: "q8" | "q4", shape: readonly number[]): numbe
 /** The metadata entry for `tensors`, or null where none is quantised. */
 export function formatQuantized(tensors: Iterable<{ name: string } & LogicalType>): string | null {
   const parts: string[] = [];
-  for (const { name, dtype, shape } of tensors) {
+  for (const { name, dtype, shape, transposed } of tensors) {
     if (dtype === "q8" || dtype === "q4") {
-      parts.push(`${JSON.stringify(name)}:${JSON.stringify({ dtype, shape })}`);
+      const type = { dtype, shape, ...(transposed ? { transposed } : {}) };
+      parts.push(`${JSON.stringify(name)}:${JSON.stringify(type)}`);
     }
   }
   return parts.length > 0 ? `{${parts.join(",")}}` : null;
@@ -62,7 +68,7 @@ export function parseQuantized(header: Header, file: string): Map<string, Logica
     const at = `${file}: metadata ${quantizedKey}: tensor ${quote(name)}`;
     const entry = stored.get(name);
     if (!entry) throw new FormatError(`${at} is not in the file`);
-    const { dtype, shape } = (value ?? {}) as { dtype?: unknown; shape?: unknown };
+    const { dtype, shape, transposed } = (value ?? {}) as Partial<Record<keyof LogicalType, unknown>>;
     if (dtype !== "q8" && dtype !== "q4") {
       throw new FormatError(`${at} (byte ${entry.begin}): the dtype is neither "q8" nor "q4"`);
     }
@@ -77,7 +83,13 @@ export function parseQuantized(header: Header, file: string): Map<string, Logica
           `the file holds ${entry.end - entry.begin} of ${entry.dtype}`,
       );
     }
-    result.set(name, { dtype, shape: sizes });
+    if (transposed !== undefined && (transposed !== true || sizes.length !== 2)) {
+      throw new FormatError(
+        `${at} (byte ${entry.begin}): "transposed" is only ever true, and said of a matrix, ` +
+          `not of shape [${sizes.join(", ")}]`,
+      );
+    }
+    result.set(name, { dtype, shape: sizes, ...(transposed ? { transposed } : {}) });
   }
   return result;
 }

@@ -129,9 +129,8 @@ function describe(header: Header, file: string): TensorInfo[] {
     const type = quantized.get(name) ?? { dtype: fromDisk(dtype), shape };
     return {
       name,
-      dtype: type.dtype,
+      ...type,
       diskDType: dtype,
-      shape: type.shape,
       file,
       begin,
       end,

@@ -28,6 +28,8 @@ export interface TensorInfo {
   readonly diskDType: DiskDType;
   /** Its sizes, outermost first. */
   readonly shape: readonly number[];
+  /** Present where the file holds the transpose of the matrix that the name stands for; only of quantised ones. */
+  readonly transposed?: boolean;
   /** The file it is in. */
   readonly file: string;
   /** Its first byte, counted from the start of that file. */

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { byteSize, type DType } from "../core/dtype.ts";
+import { byteSize, type DType, isQuantized } from "../core/dtype.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { formatShape, sizeOf } from "../core/shape.ts";
 import { checkConversion, convertBytes } from "./convert.ts";
@@ -16,6 +16,7 @@ import { alignmentOrder, type FileDType, isFileDType, tensorBytes, toDisk } from
 import { maxHeaderBytes, metadataKey } from "./header.ts";
 import { quote } from "./json_keys.ts";
 import { formatQuantized, quantizedKey, storedShape } from "./quantized_names.ts";
+import { transposeMatrix } from "./transpose.ts";
 
 /** A tensor to be written. */
 export interface TensorToSave {
@@ -25,6 +26,8 @@ export interface TensorToSave {
   readonly dtype: FileDType;
   /** Its sizes, outermost first. For q8 and q4 the last is a multiple of 32. */
   readonly shape: readonly number[];
+  /** Whether this is the transpose of the matrix that the name stands for; only q8 and q4 are written so. */
+  readonly transposed?: boolean;
   /** Its bytes (little-endian, row-major), asked for once, when it is its turn. */
   readonly bytes: () => Uint8Array | Promise<Uint8Array>;
 }
@@ -59,7 +62,7 @@ export interface SafetensorsPlan {
   readonly totalSize: number;
 }
 
-function checkedSize({ name, dtype, shape }: TensorToSave): number {
+function checkedSize({ name, dtype, shape, transposed }: TensorToSave): number {
   const at = `cannot write tensor ${quote(name)}`;
   if (name === metadataKey || name === "__proto__" || !name.isWellFormed()) {
     throw new FormatError(`${at}: the format keeps or forbids this name; choose another`);
@@ -69,6 +72,11 @@ function checkedSize({ name, dtype, shape }: TensorToSave): number {
   }
   if (!shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
     throw new FormatError(`${at}: ${formatShape(shape)} is not a shape`);
+  }
+  if (transposed && ((dtype !== "q8" && dtype !== "q4") || shape.length !== 2)) {
+    throw new FormatError(
+      `${at}: only q8 and q4 matrices are written transposed, not ${dtype} ${formatShape(shape)}`,
+    );
   }
   const size = tensorBytes(dtype, shape);
   if (typeof size === "string") throw new FormatError(`${at}: ${dtype} ${formatShape(shape)}: ${size}`);
@@ -206,11 +214,34 @@ export function planSafetensors(tensors: Iterable<TensorToSave>, options: SaveOp
   return { files: [...files, planIndex(`${stem}.safetensors.index.json`, totalSize, weightMap)], totalSize };
 }
 
-/** The same tensor in another dtype, converted when its bytes are asked for. @throws {DTypeError} where that cannot be. */
+/**
+ * The same tensor in another dtype, converted when its bytes are asked for. What was transposed stays so among q8 and q4,
+ * and is turned back in any other dtype.
+ *
+ * @throws {DTypeError} where that cannot be.
+ */
 export function castTensor(tensor: TensorToSave, dtype: DType): TensorToSave {
-  const { name, dtype: from, shape, bytes } = tensor;
+  const { name, dtype: from, shape, transposed, bytes } = tensor;
   if (from === dtype) return tensor;
   checkConversion(from, dtype, shape, `tensor ${quote(name)}`);
+  if (transposed && isQuantized(dtype)) {
+    return { ...castTensor({ name, dtype: from, shape, bytes }, dtype), transposed };
+  }
+  if (transposed) {
+    const [rows, columns] = shape;
+    const turned: TensorToSave = {
+      name,
+      dtype: "f32",
+      shape: [columns, rows],
+      async bytes() {
+        const values = new Float32Array(rows * columns), out = new Float32Array(rows * columns);
+        convertBytes(from, "f32", await bytes(), new Uint8Array(values.buffer));
+        transposeMatrix(values, rows, columns, out);
+        return new Uint8Array(out.buffer);
+      },
+    };
+    return castTensor(turned, dtype);
+  }
   return {
     name,
     dtype,

@@ -4,7 +4,7 @@
  * @module
  */
 import type { DeviceName } from "../backends/contract.ts";
-import type { DType } from "../core/dtype.ts";
+import { type DType, isQuantized, quantBlock } from "../core/dtype.ts";
 import {
   affine,
   conv1d,
@@ -17,6 +17,7 @@ import {
   ones,
   rmsNorm,
   type Tensor,
+  transpose,
   zeros,
 } from "../ops/mod.ts";
 import { fans, kaimingUniform, normal, uniform } from "./init.ts";
@@ -24,10 +25,37 @@ import { type Layer, Module, parameter } from "./module.ts";
 
 /** Where and as what a layer's parameters are made. */
 export interface LayerOptions {
-  /** Default f32. */
+  /**
+   * Default f32. With q8 and q4 the matrices of {@link Linear}, {@link Conv1D} and {@link Embedding} whose sums run over
+   * whole blocks of 32 are made so, without values (see `init.withoutInit`), to be read from a file; all else is f32.
+   */
   dtype?: DType;
   /** Default: the default device. */
   device?: DeviceName;
+}
+
+/**
+ * What a matrix wanted as `dtype` is held as, when its products sum over `depth` elements: f32 where q8 and q4 would have
+ * no whole blocks.
+ */
+export function matrixDType(dtype: DType, depth: number): DType {
+  return isQuantized(dtype) && depth % quantBlock !== 0 ? "f32" : dtype;
+}
+
+/** The options for what q8 and q4 do not hold: vectors, and tables that are only read. */
+export function unquantized<T extends LayerOptions>(options: T): T {
+  return options.dtype && isQuantized(options.dtype) ? { ...options, dtype: "f32" } : options;
+}
+
+function emptyMatrix(rows: number, columns: number, options: LayerOptions): Tensor {
+  return empty([rows, columns], { ...options, dtype: matrixDType(options.dtype ?? "f32", columns) });
+}
+
+/** The only handle on `rows`, transposed. */
+function transposed(rows: Tensor): Tensor {
+  const seen = transpose(rows, 0, 1);
+  rows.dispose();
+  return seen;
 }
 
 /** x · weightᵀ + bias; weight [out, in]. Both begin uniform in ±1/√in. */
@@ -40,11 +68,11 @@ export class Linear extends Module implements Layer {
   /** `bias: false` leaves the bias out. */
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions & { bias?: boolean } = {}) {
     super();
-    this.weight = parameter(kaimingUniform(empty([outFeatures, inFeatures], options), Math.sqrt(5)));
+    this.weight = parameter(kaimingUniform(emptyMatrix(outFeatures, inFeatures, options), Math.sqrt(5)));
     const bound = 1 / Math.sqrt(inFeatures);
     this.bias = options.bias === false
       ? null
-      : parameter(uniform(empty([outFeatures], options), -bound, bound));
+      : parameter(uniform(empty([outFeatures], unquantized(options)), -bound, bound));
   }
 
   /** x […, in] → […, out]. */
@@ -55,7 +83,8 @@ export class Linear extends Module implements Layer {
 
 /**
  * x · weight + bias; weight [in, out]. GPT-2's checkpoints store their weights this way round; `transformers` calls
- * the layer Conv1D. The weight begins normal with deviation 0.02, the bias 0.
+ * the layer Conv1D. The weight begins normal with deviation 0.02, the bias 0. A q8 or q4 weight lies in memory as
+ * [out, in], in blocks along `in`, and is seen transposed.
  */
 export class Conv1D extends Module implements Layer {
   /** [in, out]. */
@@ -66,8 +95,12 @@ export class Conv1D extends Module implements Layer {
   /** Named as in `transformers`, except that the input comes first, as in {@link Linear}. */
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions = {}) {
     super();
-    this.weight = parameter(normal(empty([inFeatures, outFeatures], options), 0, 0.02));
-    this.bias = parameter(zeros([outFeatures], options));
+    const blocks = isQuantized(matrixDType(options.dtype ?? "f32", inFeatures));
+    const weight = blocks
+      ? transposed(emptyMatrix(outFeatures, inFeatures, options))
+      : empty([inFeatures, outFeatures], unquantized(options));
+    this.weight = parameter(normal(weight, 0, 0.02));
+    this.bias = parameter(zeros([outFeatures], unquantized(options)));
   }
 
   /** x […, in] → […, out]. */
@@ -86,7 +119,7 @@ export class Embedding extends Module implements Layer {
   constructor(count: number, width: number, options: LayerOptions & { paddingIdx?: number } = {}) {
     super();
     this.#paddingIdx = options.paddingIdx ?? null;
-    this.weight = parameter(normal(empty([count, width], options)));
+    this.weight = parameter(normal(emptyMatrix(count, width, options)));
     if (this.#paddingIdx !== null) zeroRow(this.weight, this.#paddingIdx);
   }
 

@@ -8,7 +8,7 @@
  * @module
  */
 import type { DeviceName } from "../backends/contract.ts";
-import type { DType } from "../core/dtype.ts";
+import { type DType, isQuantized } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import type { Tensor } from "../ops/mod.ts";
@@ -17,9 +17,12 @@ import { asLeaf, keep } from "../tensor/mod.ts";
 
 const parameters = new WeakSet<Tensor>();
 
-/** Makes `tensor` a parameter: a leaf that gathers gradients and that `tidy` leaves alone. Gives it back. */
+/**
+ * Makes `tensor` a parameter: a leaf that gathers gradients (blocks of q8 and q4 gather none) and that `tidy` leaves alone.
+ * Gives it back.
+ */
 export function parameter(tensor: Tensor): Tensor {
-  asLeaf(tensor, true);
+  if (!isQuantized(tensor.dtype)) asLeaf(tensor, true);
   parameters.add(keep(tensor));
   return tensor;
 }

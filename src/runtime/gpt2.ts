@@ -6,7 +6,7 @@
 import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isFloat, isQuantized } from "../core/dtype.ts";
 import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
-import { castTensor, type SafetensorsFile } from "../files/mod.ts";
+import type { SafetensorsFile } from "../files/mod.ts";
 import {
   type FinishReason,
   type GenerateOptions,
@@ -27,11 +27,12 @@ import {
   parseConfig,
 } from "../models/mod.ts";
 import { init, isParameter, parameter } from "../nn/mod.ts";
-import { empty, type Tensor } from "../ops/mod.ts";
+import type { Tensor } from "../ops/mod.ts";
 import { joinPath, makeDir, writeFileAtomic } from "../platform/platform.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
+import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
 import { type FolderOptions, openFolder, readJson } from "./model_folder.ts";
-import { readInto, tensorToSave, writePlanned } from "./safetensors.ts";
+import { tensorToSave, writePlanned } from "./safetensors.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 import { openWeights } from "./weights.ts";
 
@@ -49,7 +50,11 @@ export interface LoadProgress {
 
 /** Options of {@link GPT2.load}. */
 export interface LoadOptions extends Omit<FolderOptions, "onDownload"> {
-  /** What matrices are held as; vectors stay f32. Default: the dtype in the file. */
+  /**
+   * What matrices are held as; vectors stay f32. Default: the dtype in the file. With "q8" or "q4" the blocks' matrices
+   * and the token embeddings are quantised while they are read (position embeddings stay f32, as does a matrix whose sums
+   * do not run over a multiple of 32), and the model is for inference: its parameters gather no gradients.
+   */
   dtype?: DType;
   /** Default: the default device. */
   device?: DeviceName;
@@ -91,9 +96,7 @@ export class GPT2 extends GPT2Model {
    */
   static async load(where: string | URL, options: LoadOptions = {}): Promise<GPT2> {
     const { dtype, device, onProgress, config: changes, ...rest } = options;
-    if (dtype !== undefined && !isFloat(dtype)) {
-      throw new OptionError(`GPT2.load: dtype "${dtype}" is none of f32, f16, bf16`);
-    }
+    checkDType("GPT2.load", dtype);
     const folder = await openFolder(where, {
       ...rest,
       ...(onProgress ? { onDownload: (file) => onProgress({ phase: "download", ...file }) } : {}),
@@ -106,10 +109,14 @@ export class GPT2 extends GPT2Model {
     const file = await openWeights(folder);
     let model: GPT2 | null = null;
     try {
-      const like = file.names.map((name) => file.info(name).dtype).find((d) => d === "f16" || d === "bf16");
+      const stored = new Set<string>(file.names.map((name) => file.info(name).dtype));
+      const like = (["q8", "q4", "f16", "bf16"] as const).find((d) => stored.has(d));
       const made = dtype ?? like ?? "f32";
       model = init.withoutInit(() => new GPT2(config, { ...(device ? { device } : {}), dtype: made }));
       await model.#read(file, folder.name, dtype, onProgress, options.signal);
+      if (model.parameters().some((p) => isQuantized(p.dtype))) {
+        for (const p of model.parameters()) if (p.requiresGrad) p.requiresGrad_(false);
+      }
       layOutWeights(model);
       model.tokenizer = await tokenizerOf(folder);
       const ends = config.eosTokenId === null ? {} : { eosTokenId: config.eosTokenId };
@@ -147,13 +154,20 @@ export class GPT2 extends GPT2Model {
         if (!isParameter(value)) continue;
         throwIfAborted(signal, `loading ${where}`);
         const name = names.get(path ? `${path}.${key}` : key) as string, info = file.info(name);
-        const stored = info.dtype as DType;
-        // Vectors (biases, norms) stay f32: they are small, and every kernel reads them so.
+        const transposing = isTransposing(module, value);
+        // Vectors (biases, norms) stay f32: they are small, and every kernel reads them so. What is made quantised was
+        // decided when the model was.
         const wanted = value.shape.length < 2
           ? "f32"
-          : dtype ?? (isQuantized(stored) || stored === "f64" ? "f32" : stored);
-        const target = wanted === value.dtype ? value : replaceParameter(holder, key, value, wanted);
-        await readInto(file, name, target);
+          : dtype === undefined
+          ? heldAs(info, value.dtype, transposing)
+          : isQuantized(dtype)
+          ? value.dtype
+          : dtype;
+        const target = wanted === value.dtype
+          ? value
+          : replaceParameter(holder, key, value, emptyMatrix(value, wanted, transposing));
+        await readMatrix(file, name, target, transposing);
         onProgress?.({ phase: "read", loaded: loaded += info.byteLength, total });
       }
     }
@@ -251,20 +265,32 @@ export class GPT2 extends GPT2Model {
   /**
    * Writes a folder that Hugging Face transformers reads: config.json, model.safetensors (or shards),
    * generation_config.json, and the tokenizer's files. Each file appears whole or not at all.
+   *
+   * Weights stored as q8 or q4 are for this library: the file is safetensors and keeps its names, but transformers has no
+   * name for blocks. Loaded again they are the same bytes.
    */
   async save(dir: string | URL, options: SaveOptions = {}): Promise<void> {
-    await makeDir(dir);
-    const { dtype, shardSize } = options, stored = dtype ?? this.wte.weight.dtype;
+    const { dtype, shardSize } = options;
+    checkDType("GPT2.save", dtype);
+    const transposing = new Set(
+      this.namedModules().flatMap(([, module]) =>
+        module.parameters().filter((p) => isTransposing(module, p))
+      ),
+    );
     const tensors = this.namedParameters().map(([name, p]) => {
-      const own = tensorToSave(checkpointName(name, this.config.tieWordEmbeddings), p);
-      return dtype && p.shape.length >= 2 && p.dtype !== dtype ? castTensor(own, dtype) : own;
+      const own = checkpointName(name, this.config.tieWordEmbeddings);
+      if (p.shape.length < 2) return tensorToSave(own, p);
+      const wanted = p === this.wpe.weight && dtype && isQuantized(dtype) ? "f32" : dtype ?? p.dtype;
+      return matrixToSave(own, p, wanted, transposing.has(p));
     });
+    const blocks = tensors.map((t) => t.dtype).find((d) => isQuantized(d as DType));
+    const stored = (blocks ?? (dtype && !isQuantized(dtype) ? dtype : this.wte.weight.dtype)) as DType;
+    await makeDir(dir);
     await writePlanned(joinPath(dir, "model.safetensors"), tensors, {
       metadata: { format: "pt" },
       ...(shardSize === undefined ? {} : { shardSize }),
     });
-    const names: Record<string, string> = { f32: "float32", f16: "float16", bf16: "bfloat16" };
-    await writeJson(joinPath(dir, "config.json"), configJson(this.config, names[stored] ?? stored));
+    await writeJson(joinPath(dir, "config.json"), configJson(this.config, stored));
     const { bosTokenId, eosTokenId } = this.config;
     await writeJson(joinPath(dir, "generation_config.json"), {
       ...(bosTokenId === null ? {} : { bos_token_id: bosTokenId }),
@@ -281,8 +307,14 @@ export class GPT2 extends GPT2Model {
   }
 }
 
-function replaceParameter(holder: Record<string, unknown>, key: string, old: Tensor, dtype: DType): Tensor {
-  const made = parameter(empty(old.shape, { dtype, device: old.device }));
+/** @throws {OptionError} for what matrices are not held as. */
+function checkDType(what: string, dtype: DType | undefined): void {
+  if (dtype === undefined || isFloat(dtype) || isQuantized(dtype)) return;
+  throw new OptionError(`${what}: dtype "${dtype}" is none of f32, f16, bf16, q8, q4`);
+}
+
+function replaceParameter(holder: Record<string, unknown>, key: string, old: Tensor, memory: Tensor): Tensor {
+  const made = parameter(memory);
   holder[key] = made;
   old.dispose();
   return made;

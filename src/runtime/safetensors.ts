@@ -5,7 +5,7 @@
  */
 import type { DeviceName } from "../backends/contract.ts";
 import type { ByteSource } from "../core/byte_source.ts";
-import { byteSize, type DType, isDType, isFloat } from "../core/dtype.ts";
+import { byteSize, type DType, isDType, isFloat, isQuantized, quantBlock } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { castTensor, openFiles, planSafetensors, SafetensorsFile, type TensorToSave } from "../files/mod.ts";
 import { empty, type Tensor } from "../ops/mod.ts";
@@ -129,7 +129,8 @@ export async function saveSafetensors(
 
 /**
  * Copies an open file to `path`, tensor by tensor: memory grows by one tensor. With `dtype`, floating-point tensors of
- * two or more axes are converted to it; vectors, which are small and added up often, stay as they are.
+ * two or more axes are converted to it; vectors, which are small and added up often, stay as they are. So does, with q8
+ * and q4, what is no matrix of whole blocks of 32 along its last axis, where the blocks then run.
  */
 export async function copySafetensors(
   file: SafetensorsFile,
@@ -137,11 +138,19 @@ export async function copySafetensors(
   options: SaveSafetensorsOptions = {},
 ): Promise<void> {
   const list = file.names.map((name) => {
-    const view = file.view(name), { dtype, shape } = view;
-    const plain: TensorToSave = { name, dtype, shape, bytes: () => view.bytes() };
-    const converts = options.dtype !== undefined && dtype !== options.dtype && shape.length >= 2 &&
-      isFloat(dtype as DType);
-    return converts ? castTensor(plain, options.dtype as DType) : plain;
+    const view = file.view(name), { dtype, shape } = view, wanted = options.dtype;
+    const { transposed = false } = view.info;
+    const plain: TensorToSave = {
+      name,
+      dtype,
+      shape,
+      ...(transposed ? { transposed } : {}),
+      bytes: () => view.bytes(),
+    };
+    const isWeight = shape.length >= 2 && (isFloat(dtype as DType) || isQuantized(dtype as DType));
+    if (wanted === undefined || !isWeight) return plain;
+    const fits = !isQuantized(wanted) || (shape.length === 2 && shape[1] % quantBlock === 0);
+    return fits ? castTensor(plain, wanted) : plain;
   });
   await writePlanned(path, list, { metadata: { ...file.metadata }, ...options });
 }

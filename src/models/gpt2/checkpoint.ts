@@ -19,6 +19,8 @@ export interface Offered {
   readonly dtype: string;
   /** Its sizes. */
   readonly shape: Shape;
+  /** Whether the file has the transpose, whose sizes these are. */
+  readonly transposed?: boolean;
 }
 
 const buffer = /(^|\.)h\.\d+\.attn\.(bias|masked_bias)$/;
@@ -56,12 +58,12 @@ export function matchNames(
   for (const t of offered) {
     const name = parameterName(t.name);
     if (name === null || (tied && name === "lm_head.weight")) continue;
-    const shape = expected.get(name);
+    const shape = expected.get(name), offeredShape = t.transposed ? [...t.shape].reverse() : t.shape;
     seen.add(name);
     if (!shape) unexpected.push(`${t.name} ${formatShape(t.shape)}`);
     else if (found.has(name)) unexpected.push(`${t.name} (the file also has ${found.get(name)})`);
-    else if (!sameShape(shape, t.shape)) {
-      wrong.push(`${t.name} is ${formatShape(t.shape)}, expected ${formatShape(shape)}`);
+    else if (!sameShape(shape, offeredShape)) {
+      wrong.push(`${t.name} is ${formatShape(offeredShape)}, expected ${formatShape(shape)}`);
     } else if (!isFloat(t.dtype as "f32") && !isQuantized(t.dtype as "q8")) {
       wrong.push(`${t.name} holds ${t.dtype}, expected f32, f16, bf16, q8 or q4`);
     } else found.set(name, t.name);

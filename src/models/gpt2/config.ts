@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { type DType, isQuantized } from "../../core/dtype.ts";
 import { FormatError, OptionError } from "../../core/errors.ts";
 
 /** A GPT-2's configuration. */
@@ -89,6 +90,11 @@ const fixed: Record<string, unknown> = {
   add_cross_attention: false,
 };
 
+const torchNames: Partial<Record<DType, string>> = { f16: "float16", bf16: "bfloat16", f64: "float64" };
+
+/** The entry that says which kind of blocks the weights are; it describes the file beside it, not the model. */
+export const quantizedNote = "ferrotype_dtype";
+
 function isNumber(value: unknown): boolean {
   return typeof value === "number" && Number.isFinite(value);
 }
@@ -161,7 +167,7 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
   for (const [name, value] of Object.entries(json)) {
     const own = known.get(name);
     if (own) values[own] = value;
-    else other[name] = value;
+    else if (name !== quantizedNote) other[name] = value;
   }
   const type = other.model_type;
   if (type !== undefined && type !== "gpt2") {
@@ -181,8 +187,11 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
   }
 }
 
-/** The value to write as `config.json`. */
-export function configJson(config: GPT2Config, dtype: string): Record<string, unknown> {
+/**
+ * The value to write as `config.json`. Of q8 and q4, which transformers does not know, it says `torch_dtype` float32, and
+ * their name in an entry of its own.
+ */
+export function configJson(config: GPT2Config, dtype: DType): Record<string, unknown> {
   const own: Record<string, unknown> = {};
   for (const [name, camel] of known) own[name] = config[camel];
   return {
@@ -191,6 +200,7 @@ export function configJson(config: GPT2Config, dtype: string): Record<string, un
     n_ctx: config.nPositions,
     ...config.other,
     ...own,
-    torch_dtype: dtype,
+    torch_dtype: torchNames[dtype] ?? "float32",
+    ...(isQuantized(dtype) ? { [quantizedNote]: dtype } : {}),
   };
 }

@@ -19,6 +19,7 @@ import {
   type LayerOptions,
   Linear,
   Module,
+  unquantized,
 } from "../../nn/mod.ts";
 import {
   add,
@@ -206,7 +207,7 @@ export class GPT2Model extends Module {
     this.config = gpt2Config(config);
     const { vocabSize, nPositions, nEmbd, nLayer, layerNormEpsilon, initializerRange } = this.config;
     this.wte = new Embedding(vocabSize, nEmbd, options);
-    this.wpe = new Embedding(nPositions, nEmbd, options);
+    this.wpe = new Embedding(nPositions, nEmbd, unquantized(options));
     this.h = Array.from({ length: nLayer }, () => new GPT2Block(this.config, options));
     this.ln_f = new LayerNorm(nEmbd, { ...options, dtype: "f32", eps: layerNormEpsilon });
     this.lm_head = this.config.tieWordEmbeddings
