@@ -2,11 +2,16 @@
  * Weights as q8 and q4: made from tensors, multiplied, picked from, read back.
  */
 import { strict as assert } from "node:assert";
+import { mkdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import {
   type DeviceName,
+  type DType,
   DTypeError,
   embedding,
+  evaluate,
+  GPT2,
   linear,
   memory,
   noGrad,
@@ -15,7 +20,10 @@ import {
   tensor,
 } from "../mod.ts";
 import { dequantizeQ4, dequantizeQ8, quantizeQ4, quantizeQ8 } from "../src/core/quantize.ts";
+import { call, json, output } from "./_command.ts";
+import { dataPath, missingData, readDataText, repository } from "./_data.ts";
 import { assertClose, eachDevice, numbersOf } from "./_devices.ts";
+import { inFolder, loadTiny, smallModel, tinyFolder } from "./_gpt2.ts";
 
 const formats = [["q8", quantizeQ8, dequantizeQ8, 34], ["q4", quantizeQ4, dequantizeQ4, 18]] as const;
 
@@ -134,4 +142,240 @@ describe("quantised tensors", () => {
       assert.throws(() => q.add(1), /q8 weights take part in matrix products only/);
     });
   });
+});
+
+const dtypes = ["q8", "q4"] as const;
+const ids = [[3, 141, 59, 26, 500, 35, 8, 97], [9, 79, 32, 384, 62, 64, 33, 1]];
+const weightsOf = (...path: string[]): Uint8Array => readFileSync(join(...path, "model.safetensors"));
+const configOf = (folder: string): Record<string, unknown> =>
+  JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
+
+async function logitsOf(model: GPT2): Promise<Float32Array> {
+  using logits = noGrad(() => model.forward(ids));
+  return await logits.data() as Float32Array;
+}
+
+/** What `generate --json` tells. */
+interface Made {
+  dtype: string;
+  ids: number[];
+}
+
+/** The root of the mean square of a - b, in parts of that of b. */
+function distance(a: Float32Array, b: Float32Array): number {
+  let off = 0, all = 0;
+  b.forEach((v, i) => {
+    off += (a[i] - v) ** 2;
+    all += v ** 2;
+  });
+  return Math.sqrt(off / all);
+}
+
+describe("GPT-2 in q8 and q4", { skip: missingData("gpt2-tiny") }, () => {
+  eachDevice((device) => {
+    it("is quantised while it is read", async () => {
+      using wide = await loadTiny({ device, dtype: "f32" });
+      for (const [dtype, least, most] of [["q8", 0.005, 0.05], ["q4", 0.05, 0.6]] as const) {
+        using model = await loadTiny({ device, dtype });
+        for (const [name, p] of model.namedParameters()) {
+          const matrix = p.shape.length === 2 && name !== "wpe.weight";
+          assert.equal(p.dtype, matrix ? dtype : "f32", name);
+          assert.equal(p.requiresGrad, false, name);
+        }
+        // [in, out] as ever, blocks along `in`.
+        const { weight } = model.h[0].mlp.c_fc, own = wide.h[0].mlp.c_fc.weight;
+        assert.deepEqual([weight.shape, weight.strides], [[32, 128], [1, 32]]);
+        assert.deepEqual(
+          await weight.transpose(0, 1).data(),
+          await noGrad(() => own.transpose(0, 1).to({ dtype })).data(),
+        );
+        assert.deepEqual(
+          await model.wte.weight.data(),
+          await noGrad(() => wide.wte.weight.to({ dtype })).data(),
+        );
+        const off = distance(await logitsOf(model), await logitsOf(wide));
+        assert(off > least && off < most, `${dtype} is off by ${off}`);
+      }
+    });
+
+    it("generates, and takes no gradients", async () => {
+      using model = await loadTiny({ device, dtype: "q8" });
+      assert.equal((await model.completion([1, 2, 3], { maxNewTokens: 4, temperature: 0 })).ids.length, 4);
+      // Gradients are not asked for, so nothing has to be switched off.
+      const loss = model.loss(ids);
+      assert.equal(loss.requiresGrad, false);
+      assert(Number.isFinite(await loss.item()));
+      model.h[0].ln_1.weight.requiresGrad_();
+      assert.throws(() => model.loss(ids), /no gradient passes through q8 weights; load the model in f32/);
+    });
+  });
+
+  it("is the same on both devices, up to the rounding of activations", async () => {
+    for (const [dtype, most] of [["q8", 0.04], ["q4", 0.04]] as const) {
+      using fast = await loadTiny({ device: "cpu", dtype }),
+        plain = await loadTiny({ device: "reference", dtype });
+      for (const [i, [name, p]] of fast.namedParameters().entries()) {
+        const rows = (t: Tensor): Tensor => t.isContiguous ? t : t.transpose(0, 1);
+        assert.deepEqual(await rows(p).data(), await rows(plain.parameters()[i]).data(), name);
+      }
+      const off = distance(await logitsOf(fast), await logitsOf(plain));
+      assert(off < most, `${dtype} is off by ${off}`);
+    }
+  });
+
+  it("is saved and loaded again as the same bytes", async () => {
+    await inFolder(async (folder) => {
+      const at = (name: string): string => join(folder, name);
+      using wide = await loadTiny();
+      for (const dtype of dtypes) {
+        await wide.save(at(dtype), { dtype });
+        using loaded = await GPT2.load(at(dtype)), direct = await loadTiny({ dtype });
+        await loaded.save(at("loaded"));
+        await direct.save(at("direct"));
+        const bytes = weightsOf(at(dtype));
+        assert.deepEqual(weightsOf(at("loaded")), bytes);
+        assert.deepEqual(weightsOf(at("direct")), bytes);
+        assert.deepEqual(await logitsOf(loaded), await logitsOf(direct));
+        // Also after products have moved the blocks about.
+        await loaded.save(at("used"));
+        assert.deepEqual(weightsOf(at("used")), bytes);
+        assert.deepEqual(
+          [configOf(at(dtype)).torch_dtype, configOf(at(dtype)).ferrotype_dtype],
+          ["float32", dtype],
+        );
+        await loaded.save(at("shards"), { shardSize: 20_000 });
+        using shards = await GPT2.load(at("shards"));
+        assert.deepEqual(await logitsOf(shards), await logitsOf(direct));
+      }
+    });
+  });
+
+  it("becomes floats again, the right way round", async () => {
+    await inFolder(async (folder) => {
+      using model = await loadTiny({ dtype: "q8" });
+      await model.save(folder);
+      using read = await GPT2.load(folder, { dtype: "f32" });
+      await model.save(join(folder, "wide"), { dtype: "f32" });
+      using saved = await GPT2.load(join(folder, "wide"));
+      assert.equal(configOf(join(folder, "wide")).ferrotype_dtype, undefined);
+      for (const [i, [name, p]] of model.namedParameters().entries()) {
+        const values = await noGrad(() => p.to({ dtype: "f32" })).data();
+        assert.deepEqual(await read.parameters()[i].data(), values, name);
+        assert.deepEqual(await saved.parameters()[i].data(), values, name);
+        assert.equal(read.parameters()[i].requiresGrad, true);
+      }
+      // The reference device does not round activations, so what is left of the blocks are their values.
+      using blocks = await GPT2.load(folder, { device: "reference" });
+      using floats = await GPT2.load(folder, { device: "reference", dtype: "f32" });
+      assert(distance(await logitsOf(blocks), await logitsOf(floats)) < 1e-6);
+      // From blocks to other blocks, by file or while loading.
+      await model.save(join(folder, "q4"), { dtype: "q4" });
+      using other = await GPT2.load(folder, { dtype: "q4" });
+      await other.save(join(folder, "other"));
+      assert.deepEqual(weightsOf(folder, "other"), weightsOf(folder, "q4"));
+    });
+  });
+
+  it("keeps a matrix without whole blocks in f32", async () => {
+    await inFolder(async (folder) => {
+      using model = smallModel({ nEmbd: 16, nInner: 32 });
+      await model.save(folder, { dtype: "q8" });
+      for (const options of [{}, { dtype: "q8" }] as const) {
+        using loaded = await GPT2.load(folder, options);
+        const held = [loaded.wte, loaded.h[0].attn.c_attn, loaded.h[0].mlp.c_fc, loaded.h[0].mlp.c_proj];
+        assert.deepEqual(held.map(({ weight }) => weight.dtype), ["f32", "f32", "f32", "q8"]);
+        assert.deepEqual(loaded.h[0].mlp.c_proj.weight.shape, [32, 16]);
+      }
+    });
+  });
+
+  it("takes an output layer of its own", async () => {
+    await inFolder(async (folder) => {
+      using model = smallModel({ nEmbd: 32, tieWordEmbeddings: false });
+      await model.save(folder, { dtype: "q4" });
+      using loaded = await GPT2.load(folder);
+      assert.equal(loaded.lm_head?.weight.dtype, "q4");
+      assert.deepEqual(noGrad(() => loaded.forward([[1, 2]])).shape, [1, 2, 11]);
+    });
+  });
+
+  it("takes the memory of its blocks", async () => {
+    const held = async (dtype: DType): Promise<number> => {
+      using model = await loadTiny({ dtype });
+      assert.equal(model.numParameters(), 43_904);
+      return model.parameters().reduce((sum, p) => sum + p.buffer.byteLength, 0);
+    };
+    // Two blocks of twelve matrices' worth of 32 × 32, and 512 embeddings; positions and vectors stay f32.
+    const blocks = (2 * 12 * 32 * 32 + 512 * 32) / 32, rest = 43_904 - 32 * blocks;
+    assert.equal(await held("f32"), 4 * 43_904);
+    assert.equal(await held("q8"), 4 * rest + 34 * blocks);
+    assert.equal(await held("q4"), 4 * rest + 18 * blocks);
+  });
+
+  it("refuses dtypes that weights do not have", async () => {
+    using model = smallModel();
+    await inFolder(async (folder) => {
+      await assert.rejects(loadTiny({ dtype: "i32" }), /dtype "i32" is none of f32, f16, bf16, q8, q4/);
+      await assert.rejects(model.save(folder, { dtype: "u8" }), /dtype "u8" is none of/);
+    });
+  });
+
+  it("is made, shown and used by the command", async () => {
+    await inFolder(async (folder) => {
+      const at = (name: string): string => join(folder, name);
+      for (const dtype of dtypes) {
+        await call(["convert", tinyFolder, at(dtype), "--dtype", dtype]);
+        using direct = await loadTiny({ dtype });
+        await direct.save(at(`direct-${dtype}`));
+        assert.deepEqual(weightsOf(at(dtype)), weightsOf(at(`direct-${dtype}`)));
+        const listed = await output(["inspect", at(dtype)]);
+        assert.match(listed, new RegExp(`^h\\.0\\.mlp\\.c_fc\\.weight +${dtype} +\\[128, 32\\]`, "m"));
+        assert.match(listed, /^wpe\.weight +f32 /m);
+        const generate = ["generate", "--prompt-ids", "1,2,3", "-n", "3", "--temperature", "0", "--model"];
+        const kept = await json<Made>([...generate, at(dtype)]);
+        const made = await json<Made>([...generate, tinyFolder, "--dtype", dtype]);
+        assert.deepEqual([kept.dtype, made.dtype, kept.ids], [dtype, dtype, made.ids]);
+      }
+      // A file alone says nothing of layers: blocks run along its last axis.
+      mkdirSync(at("plain"));
+      await call([
+        "convert",
+        dataPath("gpt2-tiny", "model.safetensors"),
+        at("plain/model.safetensors"),
+        "--dtype",
+        "q8",
+      ]);
+      await call(["convert", at("q8/model.safetensors"), at("back.safetensors"), "--dtype", "f32"]);
+      const back = await output(["inspect", at("back.safetensors")]);
+      assert.match(back, /^h\.0\.mlp\.c_fc\.weight +f32 +\[32, 128\]/m);
+      assert.match(await output(["inspect", at("plain/model.safetensors")]), /c_fc\.weight +q8 +\[32, 128\]/);
+    });
+  });
+});
+
+const noText = missingData("text", "tinyshakespeare.txt");
+
+describe("the bundled model in q8 and q4", { skip: noText }, () => {
+  const measure = async (dtype: DType): Promise<{ perplexity: number; bytes: number }> => {
+    const all = readDataText("text", "tinyshakespeare.txt");
+    // The last tenth was not trained on; the first 1,500 characters of it, so that this stays quick.
+    const start = Math.floor(all.length * 0.9), part = all.slice(start, start + 1500);
+    const before = memory().cpu?.bytes ?? 0;
+    using model = await GPT2.load(join(repository, "web", "models", "shakespeare"), { device: "cpu", dtype });
+    const bytes = (memory().cpu?.bytes ?? 0) - before;
+    const options = { blockSize: 128, stride: 64, batchSize: 8 };
+    return { perplexity: (await evaluate(model, model.encode(part), options)).perplexity, bytes };
+  };
+  let wide: Awaited<ReturnType<typeof measure>> | null = null;
+
+  for (
+    const [dtype, most, share] of [["bf16", 0.001, 0.55], ["q8", 0.003, 0.33], ["q4", 0.04, 0.21]] as const
+  ) {
+    it(`predicts held-out text nearly as well, in less memory: ${dtype}`, async () => {
+      wide ??= await measure("f32");
+      const { perplexity, bytes } = await measure(dtype), rise = perplexity / wide.perplexity - 1;
+      assert(rise <= most, `${dtype}: perplexity rises by ${(100 * rise).toFixed(3)} %`);
+      assert(bytes <= share * wide.bytes, `${dtype}: ${bytes} bytes instead of ${wide.bytes}`);
+    });
+  }
 });
