@@ -8,7 +8,7 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { GPT2, manualSeed, noGrad, openSafetensors } from "../mod.ts";
+import { type DType, GPT2, manualSeed, noGrad, openSafetensors } from "../mod.ts";
 import { type GgufType, writeGguf } from "./rivals/gguf.ts";
 import { type Weight, writeGpt2Model } from "./rivals/onnx_model.ts";
 
@@ -30,6 +30,15 @@ export async function gpt2Folder(): Promise<string> {
   await model.save(folder);
   model.dispose();
   return folder;
+}
+
+/** The model with matrices in this dtype, or why there is none. */
+export async function loadGpt2(dtype: DType): Promise<GPT2 | string> {
+  try {
+    return await GPT2.load(await gpt2Folder(), { dtype });
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 async function weights(): Promise<Weight[]> {

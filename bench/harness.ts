@@ -49,6 +49,8 @@ export interface Row {
   readonly pairs?: readonly { readonly fast: string; readonly slow: string; readonly least: number }[];
   /** What stands below the row: what is not compared, and why. */
   readonly note?: string;
+  /** Why the row cannot be measured. */
+  readonly failed?: string;
 }
 
 /** A group of rows: one file. A row's resources are made before it is yielded, and given back afterwards. */
@@ -225,6 +227,7 @@ export class Bench {
           : { name: job.name, missing }
       ),
       ...(row.note ? { note: row.note } : {}),
+      ...(row.failed ? { failed: row.failed } : {}),
     };
     this.results.push(result);
     return result;
@@ -235,9 +238,7 @@ export class Bench {
     const first = performance.now(), given = await run(), once = (performance.now() - first) / 1e3;
     if (typeof given === "number") {
       const all = [given];
-      for (let spent = given; spent < milliseconds / 1e3; spent += all.at(-1)!) {
-        all.push(await run() as number);
-      }
+      while (performance.now() - first < milliseconds) all.push(await run() as number);
       return median(all);
     }
     if (once * 1e3 > milliseconds) return once;

@@ -25,9 +25,10 @@ export interface Machine {
 /** Looks at the machine. */
 export async function describeMachine(rounds: number): Promise<Machine> {
   const found = await diagnose(), { v8, webkit } = process.versions as Record<string, string | undefined>;
+  const engine = webkit ? `JavaScriptCore ${webkit.slice(0, 12)}` : v8 ? `V8 ${v8}` : "";
   return {
     runtime: found.runtime,
-    engine: v8 ? `V8 ${v8}` : webkit ? `JavaScriptCore ${webkit.slice(0, 12)}` : "",
+    engine,
     system: [found.system, found.cpu ?? "", found.memory ? `${(found.memory / 1e9).toFixed(1)} GB` : ""]
       .filter(Boolean)
       .join(", "),

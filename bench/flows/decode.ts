@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { type DType, GPT2 } from "../../mod.ts";
+import type { DType, GPT2 } from "../../mod.ts";
 import type { Bench, Group, Row } from "../harness.ts";
-import { gpt2Folder, gpt2Gguf, gpt2Onnx } from "../gpt2.ts";
+import { gpt2Gguf, gpt2Onnx, loadGpt2 } from "../gpt2.ts";
 import type { RivalJob } from "../harness.ts";
 import { promptIds } from "../rivals/random.ts";
 
@@ -44,7 +44,11 @@ async function* rows(bench: Bench): AsyncGenerator<Row> {
         jobs.push(rivals.job("llama.cpp", "decode", { model, prompt: 8, tokens, threads: count }, label));
       }
     }
-    const model = await GPT2.load(await gpt2Folder(), { dtype });
+    const model = await loadGpt2(dtype);
+    if (typeof model === "string") {
+      yield { name: dtype, unit: "tokens/s", amount: 1, subjects: [], failed: model };
+      continue;
+    }
     const bytes = weightBytes(model);
     yield {
       name: dtype,

@@ -3,15 +3,18 @@
  *
  * @module
  */
-import { GPT2 } from "../../mod.ts";
-import { forwardOperations, gpt2Folder, gpt2Gguf, gpt2Onnx, headOperations } from "../gpt2.ts";
+import { forwardOperations, gpt2Gguf, gpt2Onnx, headOperations, loadGpt2 } from "../gpt2.ts";
 import type { Bench, Group, RivalJob, Row, Subject } from "../harness.ts";
 import { promptIds } from "../rivals/random.ts";
 
 async function* rows(bench: Bench): AsyncGenerator<Row> {
   const { rivals, engine } = bench, { threads } = engine;
   for (const dtype of ["f32", "q8"] as const) {
-    const model = await GPT2.load(await gpt2Folder(), { dtype });
+    const model = await loadGpt2(dtype);
+    if (typeof model === "string") {
+      yield { name: dtype, unit: "tokens/s", amount: 1, subjects: [], failed: model };
+      continue;
+    }
     for (const length of [64, 512]) {
       const prompt = promptIds(length);
       const jobs: RivalJob[] = [];

@@ -115,7 +115,7 @@ export function writeGpt2Model(path: string, weights: Weight[], layers: number, 
     type: string,
     inputs: string[],
     attributes: Record<string, Attribute> = {},
-    outputs: string[] = [`v${nodes.length}`],
+    outputs: string[] = [`n${nodes.length}`],
   ): string => {
     nodes.push(node(type, inputs, outputs, attributes));
     return outputs[0];
