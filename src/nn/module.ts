@@ -9,7 +9,7 @@
  */
 import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isQuantized } from "../core/dtype.ts";
-import { FormatError } from "../core/errors.ts";
+import { DTypeError, FormatError } from "../core/errors.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { copyInto } from "../ops/mod.ts";
@@ -147,8 +147,17 @@ export abstract class Module {
     return this.train(false);
   }
 
-  /** Moves or converts all parameters, in place of the old ones. Optimizers made before hold the old ones. */
+  /**
+   * Moves or converts all parameters, in place of the old ones. Optimizers made before hold the old ones.
+   * @throws {DTypeError} for q8 and q4: models become quantised while they are loaded.
+   */
   to(target: { dtype?: DType; device?: DeviceName }): this {
+    if (target.dtype && isQuantized(target.dtype)) {
+      throw new DTypeError(
+        `to: a ${this.constructor.name} does not become ${target.dtype} in place; load it so, as with ` +
+          `GPT2.load(folder, { dtype: "${target.dtype}" })`,
+      );
+    }
     const done = new Map<Tensor, Tensor>();
     for (const [, module] of this.namedModules()) {
       const holder = module as unknown as Record<string, unknown>;
@@ -158,6 +167,7 @@ export abstract class Module {
         if (!moved) {
           const plain = value.detach(), converted = plain.to(target);
           moved = converted === plain ? value : parameter(converted);
+          if (!value.requiresGrad && moved.requiresGrad) asLeaf(moved, false);
           done.set(value, moved);
         }
         holder[name] = moved;

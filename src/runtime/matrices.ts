@@ -17,7 +17,6 @@ import {
 } from "../files/mod.ts";
 import { Conv1D, matrixDType, type Module } from "../nn/mod.ts";
 import { empty, type Tensor, transpose } from "../ops/mod.ts";
-import { noGrad } from "../tensor/mod.ts";
 import { readInto, tensorToSave } from "./safetensors.ts";
 
 /** Whether `value` is a weight that lies transposed when it is quantised. */
@@ -73,23 +72,6 @@ export async function readMatrix(
 /** A weight as the writer wants it, stored as `dtype` where that can be and as f32 where it cannot. */
 export function matrixToSave(name: string, weight: Tensor, dtype: DType, transposing: boolean): TensorToSave {
   const wanted = matrixDType(dtype, weight.shape[transposing ? 0 : 1]);
-  if (!transposing || !(isQuantized(wanted) || isQuantized(weight.dtype))) {
-    return castTensor(tensorToSave(name, weight), wanted);
-  }
-  const { dtype: from, shape: [depth, columns] } = weight;
-  const stored: TensorToSave = {
-    name,
-    dtype: from,
-    shape: [columns, depth],
-    transposed: true,
-    async bytes() {
-      const rows = noGrad(() => transpose(weight, 0, 1));
-      try {
-        return await tensorToSave(name, rows).bytes();
-      } finally {
-        rows.dispose();
-      }
-    },
-  };
-  return castTensor(stored, wanted);
+  const turned = transposing && (isQuantized(wanted) || isQuantized(weight.dtype));
+  return castTensor(tensorToSave(name, weight, turned), wanted);
 }

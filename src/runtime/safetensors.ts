@@ -8,7 +8,7 @@ import type { ByteSource } from "../core/byte_source.ts";
 import { byteSize, type DType, isDType, isFloat, isQuantized, quantBlock } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { castTensor, openFiles, planSafetensors, SafetensorsFile, type TensorToSave } from "../files/mod.ts";
-import { empty, type Tensor } from "../ops/mod.ts";
+import { empty, type Tensor, transpose } from "../ops/mod.ts";
 import {
   directoryOf,
   isHttp,
@@ -20,6 +20,7 @@ import {
   remove,
   writeFileAtomic,
 } from "../platform/platform.ts";
+import { isTurned, noGrad } from "../tensor/mod.ts";
 
 /** Where and as what a tensor is read. */
 export interface ReadTensorOptions {
@@ -32,7 +33,8 @@ export interface ReadTensorOptions {
 /** An open safetensors file, or several with an index: names, lazy views, tensors. */
 export class Safetensors extends SafetensorsFile {
   /**
-   * Reads one tensor, and nothing else of the file.
+   * Reads one tensor, and nothing else of the file. What the file holds transposed (quantised weights of layers with
+   * [in, out]) comes as the matrix that its name stands for: a transposed view.
    * @throws {FormatError} when there is no such name. @throws {DTypeError} for a dtype that the library does not hold.
    */
   async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
@@ -50,7 +52,10 @@ export class Safetensors extends SafetensorsFile {
     }
     const out = empty(view.shape, { dtype, ...device });
     await readInto(this, name, out);
-    return out;
+    if (!view.info.transposed) return out;
+    const seen = transpose(out, 0, 1);
+    out.dispose();
+    return seen;
   }
 }
 
@@ -97,14 +102,20 @@ export interface SaveSafetensorsOptions {
   shardSize?: number;
 }
 
-/** A tensor as the writer wants it; its bytes are read when they are written. */
-export function tensorToSave(name: string, t: Tensor): TensorToSave {
+/**
+ * A tensor as the writer wants it; its bytes are read when they are written. A matrix may be given as its transpose,
+ * as one of blocks that is seen transposed is.
+ */
+export function tensorToSave(name: string, t: Tensor, transposed: boolean = isTurned(t)): TensorToSave {
   return {
     name,
     dtype: t.dtype,
-    shape: t.shape,
+    shape: transposed ? [...t.shape].reverse() : t.shape,
+    ...(transposed ? { transposed } : {}),
     bytes: async () => {
-      const data = await t.data();
+      const stored = transposed ? noGrad(() => transpose(t, 0, 1)) : t;
+      const data = await stored.data();
+      if (stored !== t) stored.dispose();
       return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
     },
   };
