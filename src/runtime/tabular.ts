@@ -70,10 +70,10 @@ export async function readCsv(what: CsvSource, options: CsvOptions = {}): Promis
  * A model of a table.
  *
  * ```ts
- * const model = await TabularModel.fit("iris.csv");
+ * const rows = Array.from({ length: 90 }, (_, i) => `${i % 9},${i % 5},${i % 9 > 4 ? "high" : "low"}`);
+ * const model = await TabularModel.fit(new Blob([["level,noise,kind", ...rows].join("\n")])); // or a path
  * console.log(model.evaluation?.heldOut.accuracy);
- * console.log(await model.predict({ sepal_length: 5.1, sepal_width: 3.5, petal_length: 1.4, petal_width: 0.2 }));
- * await model.save("iris.safetensors");
+ * console.log(await model.predict({ level: 7, noise: 2 }));
  * ```
  */
 export class TabularModel extends TabularModelBase {
