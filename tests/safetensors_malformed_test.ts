@@ -283,6 +283,16 @@ describe("safetensors: malformed files are refused with the tensor and the byte"
       ),
       /not a list of whole numbers/,
     ],
+    ...['[32],\\"transposed\\":true', '[1,32],\\"transposed\\":false'].map((rest): typeof cases[number] => [
+      `a quantised tensor with shape ${rest}`,
+      raw(
+        `{"__metadata__":{"${quantizedKey}":"{\\"w\\":{\\"dtype\\":\\"q8\\",\\"shape\\":${rest}}}"},"w":${
+          entry("U8", [34], [0, 34])
+        }}`,
+        34,
+      ),
+      /"transposed" is only ever true, and said of a matrix/,
+    ]),
   ];
   for (const [name, bytes, ...patterns] of cases) it(name, () => refuses(bytes, ...patterns));
 
