@@ -26,6 +26,7 @@ export type {
   RunReadsOptions,
   SafetensorsFile,
   TensorInfo,
+  TensorToSave,
   TensorView,
 } from "./src/files/mod.ts";
 export type { Openable } from "./src/platform/platform.ts";
@@ -113,13 +114,17 @@ export {
   type DenseLayer,
   type Explanation,
   type Feature,
+  type FeatureBase,
   type FitProgress,
   type FittedModel,
+  type LearnerOptions,
   type Metrics,
+  type ModelChoice,
   type ModelInfo,
   type Network,
   Normalizer,
   type OnnxOptions,
+  type PlanOptions,
   type Prediction,
   type Row,
   type Schema,
@@ -130,6 +135,7 @@ export {
   TabularModelBase,
   type TabularOptions,
   type Target,
+  type TargetOptions,
   type Task,
 } from "./src/tabular/mod.ts";
 export * from "./src/runtime/mod.ts";

@@ -4,7 +4,15 @@
  * @module
  */
 import { stdin } from "node:process";
-import { type CsvOptions, FormatError, type Metrics, readCsv, type StoredEvaluation, type Table, TabularModel } from "../mod.ts";
+import {
+  type CsvOptions,
+  FormatError,
+  type Metrics,
+  readCsv,
+  type StoredEvaluation,
+  type Table,
+  TabularModel,
+} from "../mod.ts";
 import { type Options, UsageError, type Values } from "./command.ts";
 import { formatBytes, type LiveLine } from "./output.ts";
 
@@ -14,7 +22,12 @@ export const csvOptions: Options = {
   header: { help: "the first row names the columns (default: found out)" },
   "no-header": { help: "the first row is data" },
   ignore: { value: "COLUMN", multiple: true, help: "leave a column out; again for more" },
-  "max-cells": { value: "N", type: "integer", min: 1000, help: "cells to hold in memory; of more, a sample of rows is used" },
+  "max-cells": {
+    value: "N",
+    type: "integer",
+    min: 1000,
+    help: "cells to hold in memory; of more, a sample of rows is used",
+  },
 };
 
 /** {@link csvOptions} as the library wants them. */
@@ -23,7 +36,9 @@ export function readCsvOptions(values: Values): CsvOptions {
   if (delimiter !== undefined && delimiter !== "tab" && [...delimiter].length !== 1) {
     throw new UsageError(`--delimiter is one character or "tab", not "${delimiter}"`);
   }
-  if (values.flag("header") && values.flag("no-header")) throw new UsageError("--header and --no-header exclude each other");
+  if (values.flag("header") && values.flag("no-header")) {
+    throw new UsageError("--header and --no-header exclude each other");
+  }
   const maxCells = values.number("max-cells");
   return {
     ...(delimiter === undefined ? {} : { delimiter: delimiter === "tab" ? "\t" : delimiter }),
@@ -34,7 +49,12 @@ export function readCsvOptions(values: Values): CsvOptions {
 }
 
 /** Reads a CSV file, or standard input for `-`, with progress on `line`. */
-export async function readTable(path: string, options: CsvOptions, line: LiveLine, signal: AbortSignal): Promise<Table> {
+export async function readTable(
+  path: string,
+  options: CsvOptions,
+  line: LiveLine,
+  signal: AbortSignal,
+): Promise<Table> {
   const started = performance.now();
   let shown = started;
   const table = await readCsv(path === "-" ? stdin : path, {
@@ -44,7 +64,11 @@ export async function readTable(path: string, options: CsvOptions, line: LiveLin
       if (!line.on || performance.now() - shown < 100) return;
       shown = performance.now();
       const rate = Math.round(rows / (shown - started) * 1000);
-      void line.show(`reading ${path}: ${formatBytes(bytes)}, ${rows.toLocaleString("en")} rows, ${rate.toLocaleString("en")} rows/s`);
+      void line.show(
+        `reading ${path}: ${formatBytes(bytes)}, ${rows.toLocaleString("en")} rows, ${
+          rate.toLocaleString("en")
+        } rows/s`,
+      );
     },
   });
   await line.end();
@@ -88,7 +112,13 @@ export function evaluationLines(evaluation: StoredEvaluation, classes: readonly 
   const rows: [string, Metrics, Metrics | null][] = [
     [classification ? "majority class" : "mean", evaluation.baseline, null],
     ...(evaluation.linear
-      ? [[classification ? "logistic regression" : "linear regression", evaluation.linear, evaluation.linearError] as [string, Metrics, Metrics | null]]
+      ? [
+        [
+          classification ? "logistic regression" : "linear regression",
+          evaluation.linear,
+          evaluation.linearError,
+        ] as [string, Metrics, Metrics | null],
+      ]
       : []),
     ["this model", evaluation.heldOut, evaluation.standardError],
   ];
@@ -104,17 +134,23 @@ export function evaluationLines(evaluation: StoredEvaluation, classes: readonly 
     ]),
   ];
   const widths = cells[0].map((_, c) => Math.max(...cells.map((row) => row[c].length)));
-  const lines = cells.map((row) => row.map((cell, c) => c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c])).join("  "));
+  const lines = cells.map((row) =>
+    row.map((cell, c) => c === 0 ? cell.padEnd(widths[c]) : cell.padStart(widths[c])).join("  ")
+  );
   const [main] = names, [low, high] = evaluation.interval[main];
   const out = [
     `held out (${evaluation.split}), mean ± standard error:`,
     ...lines.map((line) => `  ${line}`.trimEnd()),
-    `  95 % interval of ${titles[main]} (bootstrap over ${evaluation.rows.toLocaleString("en")} rows): ${figure(low)} to ${figure(high)}`,
+    `  95 % interval of ${titles[main]} (bootstrap over ${evaluation.rows.toLocaleString("en")} rows): ${
+      figure(low)
+    } to ${figure(high)}`,
   ];
   if (evaluation.conformal) {
     const { level, radius, coverage } = evaluation.conformal;
     out.push(
-      `  prediction interval: ± ${figure(radius)} for ${Math.round(level * 100)} % of rows; held ${(coverage * 100).toFixed(1)} % of rows it was not made from`,
+      `  prediction interval: ± ${figure(radius)} for ${Math.round(level * 100)} % of rows; held ${
+        (coverage * 100).toFixed(1)
+      } % of rows it was not made from`,
     );
   }
   if (evaluation.confusion) out.push(...confusionLines(evaluation.confusion, classes));
@@ -124,11 +160,14 @@ export function evaluationLines(evaluation: StoredEvaluation, classes: readonly 
 function confusionLines(matrix: readonly (readonly number[])[], classes: readonly string[]): string[] {
   if (classes.length > 12) return [];
   const names = classes.map((name) => name.length > 14 ? `${name.slice(0, 13)}…` : name);
-  const first = Math.max(...names.map((n) => n.length)), widths = names.map((n, c) => Math.max(n.length, ...matrix.map((r) => String(r[c]).length)));
+  const first = Math.max(...names.map((n) => n.length)),
+    widths = names.map((n, c) => Math.max(n.length, ...matrix.map((r) => String(r[c]).length)));
   return [
     "  truth (rows) and prediction (columns):",
     `    ${"".padEnd(first)}  ${names.map((n, c) => n.padStart(widths[c])).join("  ")}`,
-    ...matrix.map((row, r) => `    ${names[r].padEnd(first)}  ${row.map((n, c) => String(n).padStart(widths[c])).join("  ")}`),
+    ...matrix.map((row, r) =>
+      `    ${names[r].padEnd(first)}  ${row.map((n, c) => String(n).padStart(widths[c])).join("  ")}`
+    ),
   ];
 }
 
@@ -141,9 +180,13 @@ export function importanceLines(evaluation: StoredEvaluation, most = 12): string
   return [
     `columns by importance (fall of ${metric} when shuffled among held-out rows):`,
     ...shown.map(({ column, mean, std }) =>
-      `  ${column.padEnd(width)}  ${mean.toFixed(4).padStart(7)} ± ${std.toFixed(4)}  ${"█".repeat(Math.max(0, Math.round(mean / largest * 24)))}`
+      `  ${column.padEnd(width)}  ${mean.toFixed(4).padStart(7)} ± ${std.toFixed(4)}  ${
+        "█".repeat(Math.max(0, Math.round(mean / largest * 24)))
+      }`
     ),
-    ...(evaluation.importance.length > most ? [`  … and ${evaluation.importance.length - most} more (--json lists all)`] : []),
+    ...(evaluation.importance.length > most
+      ? [`  … and ${evaluation.importance.length - most} more (--json lists all)`]
+      : []),
   ];
 }
 
@@ -165,6 +208,8 @@ export function parseRow(words: readonly string[]): Record<string, string | numb
 
 /** @throws {FormatError} unless the model was evaluated. */
 export function demandEvaluation(model: TabularModel, path: string): StoredEvaluation {
-  if (model.evaluation === null) throw new FormatError(`${path} was fitted with --folds 0, so nothing is known of held-out rows`);
+  if (model.evaluation === null) {
+    throw new FormatError(`${path} was fitted with --folds 0, so nothing is known of held-out rows`);
+  }
   return model.evaluation;
 }

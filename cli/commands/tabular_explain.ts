@@ -11,8 +11,10 @@ import { demandEvaluation, figure, importanceLines, openModel, parseRow } from "
 export const tabularExplain: Command = {
   name: "tabular explain",
   usage: "FILE [name=value … | '{\"name\": value}']",
-  summary: "Tells which columns matter (permutation importance), or what each adds to the prediction of a row.",
-  details: "Importance was measured on held-out rows when the model was fitted. Contributions are Shapley values against usual rows.",
+  summary:
+    "Tells which columns matter (permutation importance), or what each adds to the prediction of a row.",
+  details:
+    "Importance was measured on held-out rows when the model was fitted. Contributions are Shapley values against usual rows.",
   positionals: [1, 10_000],
   options: {},
   async run(values, [path, ...words]) {
@@ -34,10 +36,18 @@ export const tabularExplain: Command = {
     const classification = model.schema.target.task === "classification";
     const show = (v: number): string => classification ? `${(v * 100).toFixed(2)} %` : figure(v);
     const signed = (v: number): string => `${v < 0 ? "−" : "+"}${show(Math.abs(v))}`;
-    await print(classification ? `probability of "${outputs[best]}": ${show(prediction[best])}` : `${outputs[0]}: ${show(prediction[0])}`);
-    const ordered = [...explanation.columns].sort((a, b) => Math.abs(b.contribution[best]) - Math.abs(a.contribution[best]));
+    await print(
+      classification
+        ? `probability of "${outputs[best]}": ${show(prediction[best])}`
+        : `${outputs[0]}: ${show(prediction[0])}`,
+    );
+    const ordered = [...explanation.columns].sort((a, b) =>
+      Math.abs(b.contribution[best]) - Math.abs(a.contribution[best])
+    );
     const width = Math.max("usual rows".length, ...ordered.map(({ column }) => column.length));
     await print(`  ${"usual rows".padEnd(width)}  ${show(base[best]).padStart(12)}`);
-    for (const { column, contribution } of ordered) await print(`  ${column.padEnd(width)}  ${signed(contribution[best]).padStart(12)}`);
+    for (const { column, contribution } of ordered) {
+      await print(`  ${column.padEnd(width)}  ${signed(contribution[best]).padStart(12)}`);
+    }
   },
 };

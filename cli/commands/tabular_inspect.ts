@@ -17,8 +17,11 @@ function describe({ kind, ignored, min, max, quantiles, categories, counts, miss
     return `${shown.join(", ")}${categories.length > 6 ? ` … ${categories.length} in all` : ""}${lacks}`;
   }
   if (kind === "boolean") return `${categories.length ? categories.join(" / ") : "0 / 1"}${lacks}`;
-  const day = (v: number): string => kind === "date" ? new Date(v * 86_400_000).toISOString().slice(0, 10) : figure(v);
-  return `${day(min)} … ${day(quantiles[5])} | ${day(quantiles[10])} | ${day(quantiles[15])} … ${day(max)}${lacks}`;
+  const day = (v: number): string =>
+    kind === "date" ? new Date(v * 86_400_000).toISOString().slice(0, 10) : figure(v);
+  return `${day(min)} … ${day(quantiles[5])} | ${day(quantiles[10])} | ${day(quantiles[15])} … ${
+    day(max)
+  }${lacks}`;
 }
 
 /** The command. */
@@ -69,19 +72,39 @@ export const tabularInspect: Command = {
       });
     }
     await print(`${path}: ${formatBytes(bytes)}, fitted by ferrotype ${info.version}, seed ${info.seed}`);
-    await print(`data: ${info.data.name}, ${info.data.rows} rows${info.data.sha256 ? `, sha256 ${info.data.sha256}` : ""}`);
+    await print(
+      `data: ${info.data.name}, ${info.data.rows} rows${
+        info.data.sha256 ? `, sha256 ${info.data.sha256}` : ""
+      }`,
+    );
     await print(info.explanation);
     if (target.task === "classification") {
       await print(`classes: ${target.classes.map((name, i) => `${name} (${target.counts[i]})`).join(", ")}`);
-    } else await print(`values: ${figure(target.min)} … ${figure(target.max)}, mean ${figure(target.mean)}, standard deviation ${figure(target.std)}`);
+    } else {await print(
+        `values: ${figure(target.min)} … ${figure(target.max)}, mean ${
+          figure(target.mean)
+        }, standard deviation ${figure(target.std)}`,
+      );}
     const width = Math.max(...columns.map(({ name }) => name.length));
-    await print(`${columns.length} columns (least … quarter | median | three quarters … most), ${schema.features.length} features:`);
-    for (const column of columns) await print(`  ${column.name.padEnd(width)}  ${column.kind.padEnd(11)}  ${describe(column)}`);
-    const shares = Object.entries(info.shares).filter(([, share]) => share > 0).map(([name, share]) => `${name} ${Math.round(share * 100)} %`);
-    await print(`${fitted.networks.length} networks, ${parameters.toLocaleString("en")} weights: ${shares.join(", ")}`);
-    if (evaluation) for (const line of evaluationLines(evaluation, target.classes)) await print(line);
+    await print(
+      `${columns.length} columns (least … quarter | median | three quarters … most), ${schema.features.length} features:`,
+    );
+    for (const column of columns) {
+      await print(`  ${column.name.padEnd(width)}  ${column.kind.padEnd(11)}  ${describe(column)}`);
+    }
+    const shares = Object.entries(info.shares).filter(([, share]) => share > 0).map(([name, share]) =>
+      `${name} ${Math.round(share * 100)} %`
+    );
+    await print(
+      `${fitted.networks.length} networks, ${parameters.toLocaleString("en")} weights: ${shares.join(", ")}`,
+    );
+    if (evaluation) { for (const line of evaluationLines(evaluation, target.classes)) await print(line); }
     if (info.fit !== null) {
-      await print(`fit (all rows, training rows included; not the result): ${Object.entries(info.fit as object).map(([k, v]) => `${k} ${v}`).join(", ")}`);
+      await print(
+        `fit (all rows, training rows included; not the result): ${
+          Object.entries(info.fit as object).map(([k, v]) => `${k} ${v}`).join(", ")
+        }`,
+      );
     }
   },
 };

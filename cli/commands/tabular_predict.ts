@@ -30,14 +30,20 @@ export const tabularPredict: Command = {
     const options = readCsvOptions(values);
     using model = await openModel(path);
     if (csv === undefined) return await one(model, parseRow(words), values.flag("json"));
-    const controller = new AbortController(), remove = onInterrupt(() => controller.abort()), line = new LiveLine();
+    const controller = new AbortController(),
+      remove = onInterrupt(() => controller.abort()),
+      line = new LiveLine();
     try {
       const table = await readTable(csv, options, line, controller.signal);
       if (table.rows < table.rowsInFile) {
-        throw new FormatError(`${csv} has ${table.rowsInFile} rows, of which ${table.rows} fit in memory; raise --max-cells or split the file`);
+        throw new FormatError(
+          `${csv} has ${table.rowsInFile} rows, of which ${table.rows} fit in memory; raise --max-cells or split the file`,
+        );
       }
       const predictions = await model.predictMany(rowsOf(model, table));
-      if (values.flag("json")) return await printJson({ target: model.schema.target.name, predictions: predictions.map(jsonOf) });
+      if (values.flag("json")) {
+        return await printJson({ target: model.schema.target.name, predictions: predictions.map(jsonOf) });
+      }
       const text = toCsv(model, predictions);
       if (out === undefined) return await printPart(text);
       await writeFileAtomic(out, text);
@@ -53,16 +59,25 @@ function jsonOf(p: Prediction): Record<string, unknown> {
   return { value: p.value, interval: p.interval };
 }
 
-async function one(model: TabularModel, row: Record<string, string | number | boolean | null>, json: boolean): Promise<void> {
+async function one(
+  model: TabularModel,
+  row: Record<string, string | number | boolean | null>,
+  json: boolean,
+): Promise<void> {
   const prediction = await model.predict(row), { target } = model.schema;
   if (json) return await printJson({ target: target.name, ...jsonOf(prediction) });
   if (prediction.value !== null) {
     const { interval } = prediction;
-    const range = interval ? `, ${Math.round(interval.level * 100)} % between ${figure(interval.lower)} and ${figure(interval.upper)}` : "";
+    const range = interval
+      ? `, ${Math.round(interval.level * 100)} % between ${figure(interval.lower)} and ${
+        figure(interval.upper)
+      }`
+      : "";
     return await print(`${target.name}: ${figure(prediction.value)}${range}`);
   }
   await print(`${target.name}: ${prediction.class}`);
-  const all = Object.entries(prediction.probabilities!).sort((a, b) => b[1] - a[1]), width = Math.max(...all.map(([name]) => name.length));
+  const all = Object.entries(prediction.probabilities!).sort((a, b) => b[1] - a[1]),
+    width = Math.max(...all.map(([name]) => name.length));
   for (const [name, p] of all) await print(`  ${name.padEnd(width)}  ${(p * 100).toFixed(2).padStart(6)} %`);
 }
 
@@ -76,7 +91,10 @@ function rowsOf(model: TabularModel, table: Table): Record<string, string | numb
     const names = model.schema.columns.map(({ name }) => name).join(", ");
     throw new FormatError(`${table.name} has none of the columns that the model was fitted on: ${names}`);
   }
-  return Array.from({ length: table.rows }, (_, row) => Object.fromEntries(found.map(({ column, at }) => [column.name, cell(at, row)])));
+  return Array.from(
+    { length: table.rows },
+    (_, row) => Object.fromEntries(found.map(({ column, at }) => [column.name, cell(at, row)])),
+  );
 }
 
 function cell(column: TableColumn, row: number): string | number | Date | null {
@@ -98,7 +116,8 @@ function toCsv(model: TabularModel, predictions: readonly Prediction[]): string 
   const lines = predictions.map((p) =>
     p.class !== null
       ? [quoted(p.class), ...target.classes.map((name) => p.probabilities![name].toPrecision(6))].join(",")
-      : [p.value, ...(p.interval ? [p.interval.lower, p.interval.upper] : [])].map((v) => v!.toPrecision(8)).join(",")
+      : [p.value, ...(p.interval ? [p.interval.lower, p.interval.upper] : [])].map((v) => v!.toPrecision(8))
+        .join(",")
   );
   return `${[names.map(quoted).join(","), ...lines].join("\n")}\n`;
 }

@@ -7,19 +7,49 @@ import { FormatError, TabularModel, type TabularOptions } from "../../mod.ts";
 import { onInterrupt, stat } from "../../src/platform/platform.ts";
 import { type Command, type Options, UsageError, type Values } from "../command.ts";
 import { formatBytes, formatSeconds, LiveLine, note, printJson } from "../output.ts";
-import { csvOptions, evaluationLines, importanceLines, readCsvOptions, readTable, snakeCase } from "../tabular.ts";
+import {
+  csvOptions,
+  evaluationLines,
+  importanceLines,
+  readCsvOptions,
+  readTable,
+  snakeCase,
+} from "../tabular.ts";
 
 /** How a model is fitted; everything has a default. */
 const fitOptions: Options = {
   target: { value: "COLUMN", help: "what to predict (default: the last column)" },
-  task: { value: "T", choices: ["classification", "regression"], help: "default: found out from the target, and said" },
+  task: {
+    value: "T",
+    choices: ["classification", "regression"],
+    help: "default: found out from the target, and said",
+  },
   bins: { value: "A,B", help: "turn a number into classes: the largest value of each, without the last" },
-  folds: { value: "N", type: "integer", min: 0, max: 100, help: "folds of the cross-validation; 1 holds a fifth out, 0 skips it (default 5; 1 above 100,000 rows)" },
+  folds: {
+    value: "N",
+    type: "integer",
+    min: 0,
+    max: 100,
+    help: "folds of the cross-validation; 1 holds a fifth out, 0 skips it (default 5; 1 above 100,000 rows)",
+  },
   seed: { value: "N", type: "integer", min: 0, help: "decides every random choice (default 0)" },
-  "class-weights": { value: "W", choices: ["none", "balanced"], help: "balanced: each class counts the same, however rare (default none)" },
-  model: { value: "M", choices: ["auto", "linear", "mlp"], help: "what is tried (default auto: linear models and perceptrons)" },
+  "class-weights": {
+    value: "W",
+    choices: ["none", "balanced"],
+    help: "balanced: each class counts the same, however rare (default none)",
+  },
+  model: {
+    value: "M",
+    choices: ["auto", "linear", "mlp"],
+    help: "what is tried (default auto: linear models and perceptrons)",
+  },
   hidden: { value: "N,N", help: "widths of the perceptrons' hidden layers (default: from the data)" },
-  steps: { value: "N", type: "integer", min: 1, help: "most training steps of a perceptron (default: from the data)" },
+  steps: {
+    value: "N",
+    type: "integer",
+    min: 1,
+    help: "most training steps of a perceptron (default: from the data)",
+  },
   "report-fit": { help: "also measure on all rows, training rows included; named fit, and never the result" },
 };
 
@@ -27,16 +57,25 @@ function numbers(values: Values, name: string): number[] | undefined {
   const text = values.text(name);
   if (text === undefined) return undefined;
   const list = text.split(",").map((part) => part.trim() === "" ? NaN : Number(part));
-  if (list.some((n) => !Number.isFinite(n))) throw new UsageError(`--${name} is numbers with commas between, not "${text}"`);
+  if (list.some((n) => !Number.isFinite(n))) {
+    throw new UsageError(`--${name} is numbers with commas between, not "${text}"`);
+  }
   return list;
 }
 
 function readFitOptions(values: Values): TabularOptions {
-  const target = values.text("target"), task = values.text("task"), bins = numbers(values, "bins"), hidden = numbers(values, "hidden");
+  const target = values.text("target"),
+    task = values.text("task"),
+    bins = numbers(values, "bins"),
+    hidden = numbers(values, "hidden");
   const folds = values.number("folds"), seed = values.number("seed"), steps = values.number("steps");
   const weights = values.text("class-weights"), model = values.text("model");
-  if (bins && bins.some((cut, i) => i > 0 && cut <= bins[i - 1])) throw new UsageError("--bins are numbers in ascending order");
-  if (hidden && hidden.some((n) => !Number.isInteger(n) || n < 1)) throw new UsageError("--hidden are whole numbers from 1");
+  if (bins && bins.some((cut, i) => i > 0 && cut <= bins[i - 1])) {
+    throw new UsageError("--bins are numbers in ascending order");
+  }
+  if (hidden && hidden.some((n) => !Number.isInteger(n) || n < 1)) {
+    throw new UsageError("--hidden are whole numbers from 1");
+  }
   return {
     ...(target === undefined ? {} : { target }),
     ...(task === undefined ? {} : { task: task as "classification" | "regression" }),
@@ -56,7 +95,8 @@ export const tabularTrain: Command = {
   name: "tabular train",
   usage: "CSV -o FILE [options]",
   summary: "Fits a model to a CSV file, and says how good it is on rows it has not seen.",
-  details: "Delimiter, header, kinds of columns, target and task are found out. CSV may be - for standard input.",
+  details:
+    "Delimiter, header, kinds of columns, target and task are found out. CSV may be - for standard input.",
   positionals: [1, 1],
   options: {
     out: { short: "o", value: "FILE", help: "where to write the model (safetensors; required)" },
@@ -69,13 +109,21 @@ export const tabularTrain: Command = {
     if (out === undefined) throw new UsageError("tabular train: say where to write with -o FILE");
     const options = readFitOptions(values), reading = readCsvOptions(values), json = values.flag("json");
     const say = (text: string): Promise<void> => values.flag("quiet") ? Promise.resolve() : note(text);
-    const controller = new AbortController(), remove = onInterrupt(() => controller.abort()), line = new LiveLine();
+    const controller = new AbortController(),
+      remove = onInterrupt(() => controller.abort()),
+      line = new LiveLine();
     try {
       const started = performance.now();
       const table = await readTable(path, reading, line, controller.signal);
       const seconds = (performance.now() - started) / 1000;
-      const rate = seconds > 1 ? ` (${formatSeconds(seconds)}, ${Math.round(table.rowsInFile / seconds).toLocaleString("en")} rows/s)` : "";
-      await say(`${table.name}: ${table.rowsInFile.toLocaleString("en")} rows, ${table.notes.join("; ")}${rate}`);
+      const rate = seconds > 1
+        ? ` (${formatSeconds(seconds)}, ${
+          Math.round(table.rowsInFile / seconds).toLocaleString("en")
+        } rows/s)`
+        : "";
+      await say(
+        `${table.name}: ${table.rowsInFile.toLocaleString("en")} rows, ${table.notes.join("; ")}${rate}`,
+      );
       const fitting = performance.now();
       let shown = 0, rows = 0;
       const model = await TabularModel.fit(table, {
@@ -86,7 +134,9 @@ export const tabularTrain: Command = {
           if (!line.on || values.flag("quiet") || performance.now() - shown < 100) return;
           shown = performance.now();
           const speed = Math.round(rows / (shown - fitting) * 1000).toLocaleString("en");
-          void line.show(`training: ${progress.what}, step ${progress.step} of at most ${progress.steps}, ${speed} rows/s`);
+          void line.show(
+            `training: ${progress.what}, step ${progress.step} of at most ${progress.steps}, ${speed} rows/s`,
+          );
         },
       });
       await line.end();
@@ -96,18 +146,35 @@ export const tabularTrain: Command = {
         if (ignored !== null) await say(`column "${name}" is no input: ${ignored}`);
       }
       for (const { name, missing } of model.schema.columns) {
-        if (missing > 0) await say(`column "${name}" lacks ${missing} of ${model.info.data.rows} values: filled in, and marked as missing`);
+        if (missing > 0) {
+          await say(
+            `column "${name}" lacks ${missing} of ${model.info.data.rows} values: filled in, and marked as missing`,
+          );
+        }
       }
       const { evaluation } = model;
       if (evaluation && !json) {
-        for (const text of [...evaluationLines(evaluation, model.schema.target.classes), ...importanceLines(evaluation)]) await say(text);
+        for (
+          const text of [
+            ...evaluationLines(evaluation, model.schema.target.classes),
+            ...importanceLines(evaluation),
+          ]
+        ) await say(text);
       }
       if (model.info.fit !== null && !json) {
-        await say(`fit (all rows, training rows included; not the result): ${Object.entries(model.info.fit as object).map(([k, v]) => `${k} ${v}`).join(", ")}`);
+        await say(
+          `fit (all rows, training rows included; not the result): ${
+            Object.entries(model.info.fit as object).map(([k, v]) => `${k} ${v}`).join(", ")
+          }`,
+        );
       }
       await model.save(out);
       const bytes = (await stat(out))?.size ?? 0;
-      await say(`trained in ${formatSeconds(spent)} (${Math.round(rows / spent).toLocaleString("en")} rows/s); wrote ${out}, ${formatBytes(bytes)}`);
+      await say(
+        `trained in ${formatSeconds(spent)} (${
+          Math.round(rows / spent).toLocaleString("en")
+        } rows/s); wrote ${out}, ${formatBytes(bytes)}`,
+      );
       if (json) await printJson(report(model, out, bytes));
     } finally {
       remove();

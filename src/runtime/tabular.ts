@@ -84,7 +84,10 @@ export class TabularModel extends TabularModelBase {
    * @throws {FormatError} for a table or target that nothing can be learned from. @throws {OptionError} for options
    * that do not fit. @throws {CancelledError} when `signal` was aborted.
    */
-  static async fit(csv: CsvSource | Table, options: TabularOptions & { csv?: CsvOptions } = {}): Promise<TabularModel> {
+  static async fit(
+    csv: CsvSource | Table,
+    options: TabularOptions & { csv?: CsvOptions } = {},
+  ): Promise<TabularModel> {
     const { csv: reading, ...rest } = options;
     const signal = options.signal ? { signal: options.signal } : {};
     const table = csv instanceof Table ? csv : await readCsv(csv, { ...signal, ...reading });
@@ -107,6 +110,8 @@ export class TabularModel extends TabularModelBase {
   async save(path: string | URL): Promise<void> {
     const { tensors, metadata } = this.toFile();
     const names = await writePlanned(path, tensors, { metadata });
-    if (names.length !== 1) throw new FormatError(`${path}: a tabular model is one file, not ${names.length}`);
+    if (names.length !== 1) {
+      throw new FormatError(`${path}: a tabular model is one file, not ${names.length}`);
+    }
   }
 }

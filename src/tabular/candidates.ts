@@ -1,7 +1,7 @@
 /**
  * What is tried on the training rows: linear models, additive models (linear on ramps), and perceptrons on either view.
  *
- * Widths follow from a budget of weights, so that a model file stays small: about 24 kB in half precision.
+ * Widths follow from a budget of weights, so that a model file stays small: about 20 kB in half precision.
  *
  * @module
  */
@@ -53,14 +53,19 @@ export interface PlanOptions {
 const mostDecorrelated = 200;
 
 /** Weights that all networks of a small set's perceptrons may have together. */
-const plainBudget = 4500, piecewiseBudget = 6500;
+const plainBudget = 3600, piecewiseBudget = 5000;
 
 function clamp(value: number, low: number, high: number): number {
   return Math.max(low, Math.min(high, Math.floor(value)));
 }
 
 /** Chooses what to try for `rows` training rows, `outputs` outputs and the features of `normalizer`. */
-export function planFit(rows: number, outputs: number, normalizer: TableNormalizer, options: PlanOptions = {}): Plan {
+export function planFit(
+  rows: number,
+  outputs: number,
+  normalizer: TableNormalizer,
+  options: PlanOptions = {},
+): Plan {
   const { model = "auto", hidden } = options;
   if (hidden?.some((n) => !Number.isInteger(n) || n < 1)) {
     throw new OptionError(`hidden: widths are whole numbers from 1, not ${hidden.join(", ")}`);
@@ -78,7 +83,13 @@ export function planFit(rows: number, outputs: number, normalizer: TableNormaliz
       candidates.push(
         { name: "linear", view: "plain", l2: [0.0003, 0.003, 0.03], training: { ...linear, lr: 0.1 } },
         ...(plain <= mostDecorrelated
-          ? [{ name: "decorrelated", view: "plain" as const, decorrelated: true, l2: [0.001, 0.01], training: { ...linear, lr: 0.05 } }]
+          ? [{
+            name: "decorrelated",
+            view: "plain" as const,
+            decorrelated: true,
+            l2: [0.001, 0.01],
+            training: { ...linear, lr: 0.05 },
+          }]
           : []),
         { name: "additive", view: "piecewise", l2: [0.01, 0.03], training: { ...linear, lr: 0.03 } },
       );
@@ -89,19 +100,35 @@ export function planFit(rows: number, outputs: number, normalizer: TableNormaliz
           name: "perceptron",
           view: "plain",
           l2: [0],
-          training: { ...common, hidden: hidden ?? [plainWidth], lr: 0.01, weightDecay: 0.1, dropout: 0.1, steps: steps ?? 250, patience: 80 },
+          training: {
+            ...common,
+            hidden: hidden ?? [plainWidth],
+            lr: 0.01,
+            weightDecay: 0.1,
+            dropout: 0.1,
+            steps: steps ?? 250,
+            patience: 80,
+          },
         },
         {
           name: "piecewise perceptron",
           view: "piecewise",
           l2: [0],
-          training: { ...common, hidden: hidden ?? [width], lr: 0.007, weightDecay: 0.3, dropout: 0.2, steps: steps ?? 200, patience: 60 },
+          training: {
+            ...common,
+            hidden: hidden ?? [width],
+            lr: 0.007,
+            weightDecay: 0.3,
+            dropout: 0.2,
+            steps: steps ?? 200,
+            patience: 60,
+          },
         },
       );
     }
     return { parts, used, candidates };
   }
-  const first = clamp(5000 / piecewise, 16, 64), batch = rows > 100_000 ? 512 : 256;
+  const first = clamp(4500 / piecewise, 16, 64), batch = rows > 100_000 ? 512 : 256;
   const steps = options.steps ?? clamp(20 * rows / batch, 800, 4000);
   if (model !== "mlp") {
     const training = { ...linear, lr: 0.05, batch: 1024, every: 25, patience: 100 };

@@ -37,7 +37,11 @@ function parseOddNumber(text: string, comma: boolean): number {
   const bare = text.replace(/^([-+]?)[$€£¥]\s?/, "$1").replace(/\s?[%€]$/, "");
   if (!/^[-+]?[\d.,]/.test(bare) || /[xob]/i.test(bare)) return NaN;
   const plain = comma
-    ? groupedByDots.test(bare) ? bare.replaceAll(".", "").replace(",", ".") : decimalComma.test(bare) ? bare.replace(",", ".") : bare
+    ? groupedByDots.test(bare)
+      ? bare.replaceAll(".", "").replace(",", ".")
+      : decimalComma.test(bare)
+      ? bare.replace(",", ".")
+      : bare
     : grouped.test(bare)
     ? bare.replaceAll(",", "")
     : bare;
@@ -45,16 +49,19 @@ function parseOddNumber(text: string, comma: boolean): number {
   return plain !== "" && Number.isFinite(value) ? value : NaN;
 }
 
-const iso = /^(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[T ](\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?\s?(Z|[-+]\d{2}:?\d{2})?)?$/;
+const iso =
+  /^(\d{4})[-/](\d{1,2})[-/](\d{1,2})(?:[T ](\d{1,2}):(\d{2})(?::(\d{2}(?:\.\d+)?))?\s?(Z|[-+]\d{2}:?\d{2})?)?$/;
 const slashed = /^(\d{1,2})[/.-](\d{1,2})[/.-](\d{4}|\d{2})(?:[T ](\d{1,2}):(\d{2})(?::(\d{2}))?)?$/;
 
 /** Which of the first two numbers of a date like 03/04/2021 is the day. */
 export type DayOrder = "day first" | "month first";
 
-function days(year: number, month: number, day: number, hour = 0, minute = 0, second = 0): number {
-  const ms = Date.UTC(year, month - 1, day), date = new Date(ms);
-  const exists = date.getUTCMonth() === month - 1 && date.getUTCDate() === day && hour < 25 && minute < 60 && second < 61;
-  return exists ? ms / 86_400_000 + hour / 24 + minute / 1440 + second / 86_400 : NaN;
+/** Minutes of `east` are how far the clock is ahead of UTC. */
+function days(year: number, month: number, day: number, time: readonly number[], east = 0): number {
+  const [hour, minute, second] = time, ms = Date.UTC(year, month - 1, day), date = new Date(ms);
+  const exists = date.getUTCMonth() === month - 1 && date.getUTCDate() === day;
+  if (!exists || hour > 24 || minute > 59 || second > 60) return NaN;
+  return (ms + ((hour * 60 + minute - east) * 60 + second) * 1000) / 86_400_000;
 }
 
 /** Days since 1970-01-01, with fraction, of an ISO 8601 date or time (UTC where it names no zone); else NaN. */
@@ -64,10 +71,9 @@ export function parseIsoDate(text: string): number {
   const m = iso.exec(text);
   if (m === null) return NaN;
   const [, year, month, day, hour, minute, second, zone] = m;
-  const at = days(+year, +month, +day, +(hour ?? 0), +(minute ?? 0), +(second ?? 0));
-  if (zone === undefined || zone === "Z") return at;
-  const offset = (+zone.slice(1, 3) + +zone.slice(-2) / 60) / 24;
-  return zone[0] === "-" ? at + offset : at - offset;
+  const offset = zone === undefined || zone === "Z" ? 0 : +zone.slice(1, 3) * 60 + +zone.slice(-2);
+  const east = zone?.startsWith("-") ? -offset : offset;
+  return days(+year, +month, +day, [+(hour ?? 0), +(minute ?? 0), +(second ?? 0)], east);
 }
 
 /** Days since 1970-01-01 of a date in any of the forms, with fraction; else NaN. */
@@ -79,7 +85,7 @@ export function parseDate(text: string, order: DayOrder = "month first"): number
   const [, a, b, y, hour, minute, second] = m;
   const year = y.length === 4 ? +y : +y + (+y < 70 ? 2000 : 1900);
   const [day, month] = order === "day first" ? [+a, +b] : [+b, +a];
-  return days(year, month, day, +(hour ?? 0), +(minute ?? 0), +(second ?? 0));
+  return days(year, month, day, [+(hour ?? 0), +(minute ?? 0), +(second ?? 0)]);
 }
 
 /** The order in which every one of the texts is a date; null when there is none. The month comes first in doubt. */
@@ -94,7 +100,10 @@ export function dayOrder(texts: Iterable<string>): DayOrder | null {
   return !any ? null : monthFirst ? "month first" : "day first";
 }
 
-const pairs: readonly (readonly [string, string])[] = [["false", "true"], ["no", "yes"], ["f", "t"], ["n", "y"]];
+const pairs: readonly (readonly [string, string])[] = [["false", "true"], ["no", "yes"], ["f", "t"], [
+  "n",
+  "y",
+]];
 
 /** The texts of false and true when the distinct texts are such a pair, in any case; else null. */
 export function booleanPair(texts: readonly string[]): [string, string] | null {

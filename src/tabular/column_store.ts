@@ -51,7 +51,9 @@ export class ColumnStore {
       if (this.codes !== null) this.codes[index] = noText;
       return;
     }
-    if (this.infinite === null && /^\s*[-+]?(?:inf(?:inity)?|\d[\d.]*e\+?\d+)\s*$/i.test(text)) this.infinite = { text, row };
+    if (this.infinite === null && /^\s*[-+]?(?:inf(?:inity)?|\d[\d.]*e\+?\d+)\s*$/i.test(text)) {
+      this.infinite = { text, row };
+    }
     this.codes ??= new Int32Array(this.numbers.length).fill(noText);
     const trimmed = text.trim();
     this.numbers[index] = parseIsoDate(trimmed);

@@ -26,7 +26,11 @@ export interface DescribedColumn {
 }
 
 /** Describes every column but the target. `rows` are the training rows. */
-export function describeColumns(table: Table, target: TableColumn, rows: ArrayLike<number>): DescribedColumn[] {
+export function describeColumns(
+  table: Table,
+  target: TableColumn,
+  rows: ArrayLike<number>,
+): DescribedColumn[] {
   return table.columns.filter((column) => column !== target).map((column) =>
     column.kind === "categorical" ? describeTexts(column, rows) : describeNumbers(column, rows)
   );
@@ -45,7 +49,9 @@ function describeTexts(column: TableColumn, rows: ArrayLike<number>): DescribedC
     .sort((a, b) => counts[b] - counts[a] || (column.texts[a] < column.texts[b] ? -1 : 1));
   const different = order.length;
   const ignored = column.overflowed || (different > 20 && different > identifierShare * known)
-    ? `${column.overflowed ? "more than " : ""}${different} different texts in ${known} rows: identifiers or free text`
+    ? `${
+      column.overflowed ? "more than " : ""
+    }${different} different texts in ${known} rows: identifiers or free text`
     : different < 2 && missing === 0
     ? "the same in every row"
     : null;
@@ -97,7 +103,9 @@ function describeNumbers(column: TableColumn, rows: ArrayLike<number>): Describe
     if (i % step === 0) sampled.push(value);
   }
   if (known && sampled.length === 0) sampled.push(mean);
-  const quantiles = known ? Array.from(evenQuantiles(sampled, 20), Math.fround) : new Array<number>(21).fill(0);
+  const quantiles = known
+    ? Array.from(evenQuantiles(sampled, 20), Math.fround)
+    : new Array<number>(21).fill(0);
   if (known) {
     quantiles[0] = Math.fround(min);
     quantiles[20] = Math.fround(max);

@@ -14,7 +14,7 @@ import { ColumnStore } from "./column_store.ts";
 import { guessDialect, guessHeader, sampleRecords } from "./dialect.ts";
 import { type Dialect, loadParser, RecordReader } from "./records.ts";
 import { finishColumn, Table } from "./table.ts";
-import { type ByteStream, StrictDecoder } from "./text_input.ts";
+import { type ByteStream, type Position, StrictDecoder } from "./text_input.ts";
 
 /** How far reading has come. */
 export interface CsvProgress {
@@ -54,7 +54,11 @@ const sampleSize = 1 << 16;
  * columns without values, texts among numbers, what is not UTF-8 text.
  * @throws {FerrotypeError} when the parser is not installed. @throws {CancelledError} when `signal` was aborted.
  */
-export async function readCsvStream(name: string, bytes: ByteStream, options: CsvOptions = {}): Promise<Table> {
+export async function readCsvStream(
+  name: string,
+  bytes: ByteStream,
+  options: CsvOptions = {},
+): Promise<Table> {
   const parse = await loadParser(), decoder = new StrictDecoder(name), breathe = breather();
   let reader: RecordReader | null = null, builder: TableBuilder | null = null;
   let begun = "", read = 0;
@@ -73,19 +77,19 @@ export async function readCsvStream(name: string, bytes: ByteStream, options: Cs
     const before = reader.rows;
     reader.read(text, last).forEach((record, i) => builder!.add(record, before + i + 1));
   };
+  const where = (before: string): Position => {
+    if (reader !== null) return reader.position(before);
+    const dialect = { ...guessDialect(parse, begun + before, true), ...given(options) };
+    return new RecordReader(parse, name, dialect).position(begun + before);
+  };
   for await (const piece of bytes) {
     throwIfAborted(options.signal, `reading ${name}`);
     read += piece.length;
-    const text = decoder.decode(piece, (before) => {
-      const dialect = { delimiter: ",", quote: '"', ...given(options) };
-      return (reader ?? new RecordReader(parse, name, begun ? guessDialect(parse, begun, false) : dialect))
-        .position(reader === null ? begun + before : before);
-    });
-    take(text, false);
+    take(decoder.decode(piece, where), false);
     options.onProgress?.({ bytes: read, rows: builder === null ? 0 : (builder as TableBuilder).rowsInFile });
     await breathe();
   }
-  decoder.finish((before) => reader?.position(before) ?? { row: 1, column: 1 });
+  decoder.finish(where);
   take("", true);
   return builder!.finish();
 }
@@ -116,10 +120,14 @@ class TableBuilder {
         `${name}: row 1 has one column only; at least two are needed, one of them to predict (is the delimiter another one?)`,
       );
     }
-    const names = uniqueNames(sample[0].map((cell, i) => this.#header && cell.trim() !== "" ? cell.trim() : `column ${i + 1}`));
+    const names = uniqueNames(
+      sample[0].map((cell, i) => this.#header && cell.trim() !== "" ? cell.trim() : `column ${i + 1}`),
+    );
     const ignored = new Set(options.ignore ?? []);
     for (const unknown of ignored) {
-      if (!names.includes(unknown)) throw new FormatError(`${name} has no column "${unknown}" to ignore; it has ${names.join(", ")}`);
+      if (!names.includes(unknown)) {
+        throw new FormatError(`${name} has no column "${unknown}" to ignore; it has ${names.join(", ")}`);
+      }
     }
     this.#columns = names.map((column, at) => ({
       name: column,
@@ -131,7 +139,9 @@ class TableBuilder {
     this.#random = new Generator(options.seed ?? 0);
     const shown = dialect.delimiter === "\t" ? "tab" : `"${dialect.delimiter}"`;
     this.#notes.push(
-      `${width} columns, delimiter ${shown}, ${this.#header ? "names in the first row" : "no header: columns are named by position"}`,
+      `${width} columns, delimiter ${shown}, ${
+        this.#header ? "names in the first row" : "no header: columns are named by position"
+      }`,
     );
   }
 
@@ -142,7 +152,11 @@ class TableBuilder {
     if (record.length !== width && !(record.length === width + 1 && record[width].trim() === "")) {
       throw new FormatError(
         `${this.#name}: row ${row} has ${record.length} columns, and row 1 has ${width}; ` +
-          `${record.length < width ? `column "${this.#columns[record.length].name}" and on are missing` : `column ${width + 1} holds "${record[width].slice(0, 40)}"`} ` +
+          `${
+            record.length < width
+              ? `column "${this.#columns[record.length].name}" and on are missing`
+              : `column ${width + 1} holds "${record[width].slice(0, 40)}"`
+          } ` +
           "(a cell that holds the delimiter needs quotes around it)",
       );
     }
@@ -158,7 +172,9 @@ class TableBuilder {
   finish(): Table {
     const rows = this.#rows, name = this.#name;
     if (rows === 0) {
-      throw new FormatError(`${name} has no rows${this.#header ? " below the names of its columns in row 1" : ""}`);
+      throw new FormatError(
+        `${name} has no rows${this.#header ? " below the names of its columns in row 1" : ""}`,
+      );
     }
     const columns = [];
     for (const { name: column, at, store } of this.#columns) {
@@ -168,7 +184,9 @@ class TableBuilder {
         // A delimiter at the end of every line makes a column without name and content.
         if (column === `column ${at + 1}`) continue;
         throw new FormatError(
-          `${name}: column ${at + 1} ("${column}") has no value in any of ${rows} rows; leave it out with --ignore "${column}"`,
+          `${name}: column ${
+            at + 1
+          } ("${column}") has no value in any of ${rows} rows; leave it out with --ignore "${column}"`,
         );
       }
       columns.push(finished);

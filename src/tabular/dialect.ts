@@ -12,7 +12,12 @@ const delimiters = [",", ";", "\t", "|"] as const;
 const looked = 100;
 
 /** The records of a beginning of a file that are surely whole. */
-export function sampleRecords(parse: RecordParser, sample: string, dialect: Dialect, whole: boolean): string[][] {
+export function sampleRecords(
+  parse: RecordParser,
+  sample: string,
+  dialect: Dialect,
+  whole: boolean,
+): string[][] {
   const { data } = parse(sample, dialect, whole);
   return data.slice(0, looked).filter((record) => record.length > 1 || record[0] !== "");
 }
@@ -59,5 +64,6 @@ export function guessHeader(records: readonly (readonly string[])[], comma: bool
     else if (below.includes(cell)) votes--;
   });
   if (votes !== 0) return votes > 0;
-  return new Set(first).size === first.length && !first.some((cell) => isMissing(cell) || isValue(cell, comma));
+  return new Set(first).size === first.length &&
+    !first.some((cell) => isMissing(cell) || isValue(cell, comma));
 }

@@ -22,6 +22,7 @@ import {
 } from "./metrics/mod.ts";
 import { permutationImportance } from "./importance.ts";
 import { Predictor } from "./predictor.ts";
+import { everyNth } from "./split.ts";
 import type { TargetValues } from "./target.ts";
 
 /** Metrics by name: accuracy, logLoss, macroF1, auc, ece; or rmse, mae, r2. */
@@ -96,14 +97,19 @@ function mean(values: readonly number[]): number {
 }
 
 function meanMetrics(folds: readonly Metrics[]): Metrics {
-  return Object.fromEntries(Object.keys(folds[0]).map((name) => [name, mean(folds.map((fold) => fold[name]))]));
+  return Object.fromEntries(
+    Object.keys(folds[0]).map((name) => [name, mean(folds.map((fold) => fold[name]))]),
+  );
 }
 
 function errorOfMean(folds: readonly Metrics[]): Metrics {
   return Object.fromEntries(
     Object.keys(folds[0]).map((name) => {
       const all = folds.map((fold) => fold[name]).filter((v) => !Number.isNaN(v)), m = mean(all);
-      return [name, Math.sqrt(all.reduce((s, v) => s + (v - m) ** 2, 0) / Math.max(1, all.length - 1) / all.length)];
+      return [
+        name,
+        Math.sqrt(all.reduce((s, v) => s + (v - m) ** 2, 0) / Math.max(1, all.length - 1) / all.length),
+      ];
     }),
   );
 }
@@ -179,7 +185,10 @@ function intervals(
   const scores: ClassScores = { labels: truths, probabilities: predictions, classes };
   const values = { targets: truths, predictions };
   for (const name of names) {
-    const { lower, upper, standardError } = bootstrapInterval(byName[name], truths.length, { resamples, seed });
+    const { lower, upper, standardError } = bootstrapInterval(byName[name], truths.length, {
+      resamples,
+      seed,
+    });
     out[name] = [lower, upper];
     errors[name] = standardError;
   }
@@ -196,7 +205,8 @@ async function importanceOf(
   const classes = values.classes.length, { columns } = parts[0].normalizer;
   const found = new Map<string, number[]>(columns.map(({ name }) => [name, []]));
   for (const [i, part] of parts.entries()) {
-    const rows = tests[i].subarray(0, mostImportanceRows), truths = truthsOf(values, rows);
+    // Folds come class after class, so rows are picked evenly.
+    const rows = everyNth(tests[i], mostImportanceRows), truths = truthsOf(values, rows);
     const predictor = new Predictor(part.normalizer, part.networks, part.target);
     try {
       const { columns: measured } = await permutationImportance(
@@ -222,6 +232,6 @@ async function importanceOf(
   }
   return [...found].filter(([, falls]) => falls.length > 0).map(([column, falls]) => {
     const m = mean(falls), std = Math.sqrt(falls.reduce((s, v) => s + (v - m) ** 2, 0) / falls.length);
-    return { column, mean: m, std };
+    return { column, mean: Number(m.toPrecision(3)), std: Number(std.toPrecision(3)) };
   }).sort((a, b) => b.mean - a.mean);
 }

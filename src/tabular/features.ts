@@ -53,9 +53,14 @@ export function rawFeature(feature: RawFeature, cell: number, fill: number): num
  * Makes the features of `columns` and measures their centres and scales. `cells` are (a sample of) the training rows,
  * [rows, columns].
  */
-export function makeFeatures(columns: readonly Column[], cells: Float64Array, mostRamps: number): FeatureViews {
+export function makeFeatures(
+  columns: readonly Column[],
+  cells: Float64Array,
+  mostRamps: number,
+): FeatureViews {
   const width = columns.length, rows = cells.length / width;
-  const numbers = columns.filter((c) => c.ignored === null && (c.kind === "numeric" || c.kind === "date")).length;
+  const numbers =
+    columns.filter((c) => c.ignored === null && (c.kind === "numeric" || c.kind === "date")).length;
   const ramps = Math.min(mostRamps, Math.max(fewestRamps, Math.floor(rampBudget / Math.max(1, numbers))));
   const features: Feature[] = [], plain: number[] = [], piecewise: number[] = [];
   const add = (raw: RawFeature, ...views: number[][]): void => {
@@ -78,7 +83,9 @@ export function makeFeatures(columns: readonly Column[], cells: Float64Array, mo
     if (column.ignored !== null) return;
     if (column.missing > 0) add({ kind: "missing", column: index }, plain, piecewise);
     if (column.kind === "categorical") {
-      column.categories.forEach((_, k) => add({ kind: "category", column: index, index: k }, plain, piecewise));
+      column.categories.forEach((_, k) =>
+        add({ kind: "category", column: index, index: k }, plain, piecewise)
+      );
       return;
     }
     if (column.kind === "boolean") {
@@ -135,6 +142,8 @@ function cuts(sorted: Float64Array, ramps: number): number[] {
   }
   if (few.size <= ramps + 1) return [...few];
   const edges = new Set<number>();
-  for (let i = 0; i <= ramps; i++) edges.add(Math.fround(sorted[Math.round(i * (sorted.length - 1) / ramps)]));
+  for (let i = 0; i <= ramps; i++) {
+    edges.add(Math.fround(sorted[Math.round(i * (sorted.length - 1) / ramps)]));
+  }
   return [...edges];
 }

@@ -140,11 +140,21 @@ export function modelToFile(
   groups.forEach(({ networks }, n) => {
     const m = networks.length;
     networks[0].layers.forEach(({ inputs, outputs }, l) => {
-      const joined = (pick: (layer: DenseLayer) => Float32Array): (() => Uint8Array) => () =>
+      const joined = (pick: (layer: DenseLayer) => Float32Array): () => Uint8Array => () =>
         f16Bytes(Float32Array.from(networks.flatMap(({ layers }) => [...pick(layers[l])])));
       tensors.push(
-        { name: `networks.${n}.layers.${l}.weight`, dtype: "f16", shape: [m, outputs, inputs], bytes: joined((x) => x.weight) },
-        { name: `networks.${n}.layers.${l}.bias`, dtype: "f16", shape: [m, outputs], bytes: joined((x) => x.bias) },
+        {
+          name: `networks.${n}.layers.${l}.weight`,
+          dtype: "f16",
+          shape: [m, outputs, inputs],
+          bytes: joined((x) => x.weight),
+        },
+        {
+          name: `networks.${n}.layers.${l}.bias`,
+          dtype: "f16",
+          shape: [m, outputs],
+          bytes: joined((x) => x.bias),
+        },
       );
     });
   });
@@ -161,7 +171,11 @@ export function modelToFile(
     })),
     networks: groups.map(({ inputs, networks }) => ({
       inputs: formatRanges(inputs),
-      shares: networks.map(({ share }) => share),
+      count: networks.length,
+      // Members of a group are equals as a rule, and one number says it.
+      share: networks.every(({ share }) => share === networks[0].share)
+        ? networks[0].share
+        : networks.map(({ share }) => share),
     })),
   };
   return { tensors, metadata: { [metadataKey]: JSON.stringify(json) } };
@@ -171,7 +185,11 @@ interface ModelJson extends ModelInfo {
   readonly format: string;
   readonly target: Pick<Target, "name" | "task" | "classes" | "counts">;
   readonly columns: readonly (Partial<Column> & Pick<Column, "name" | "kind">)[];
-  readonly networks: readonly { readonly inputs: string; readonly shares: readonly number[] }[];
+  readonly networks: readonly {
+    readonly inputs: string;
+    readonly count: number;
+    readonly share: number | readonly number[];
+  }[];
 }
 
 async function numbersOf(file: SafetensorsFile, name: string): Promise<Float32Array> {
@@ -183,14 +201,21 @@ async function numbersOf(file: SafetensorsFile, name: string): Promise<Float32Ar
  * Reads what {@link modelToFile} made.
  * @throws {FormatError} for a file that is not such a model, or not whole.
  */
-export async function modelFromFile(file: SafetensorsFile, name: string): Promise<{ model: FittedModel; info: ModelInfo }> {
+export async function modelFromFile(
+  file: SafetensorsFile,
+  name: string,
+): Promise<{ model: FittedModel; info: ModelInfo }> {
   const text = file.metadata[metadataKey];
   if (text === undefined) {
-    throw new FormatError(`${name} is no tabular model: its metadata have no "${metadataKey}"; make one with ferrotype tabular train`);
+    throw new FormatError(
+      `${name} is no tabular model: its metadata have no "${metadataKey}"; make one with ferrotype tabular train`,
+    );
   }
   const json = JSON.parse(text) as ModelJson;
   if (json.format !== formatName) {
-    throw new FormatError(`${name} says "${json.format}", and this version reads "${formatName}"; fit the model again`);
+    throw new FormatError(
+      `${name} says "${json.format}", and this version reads "${formatName}"; fit the model again`,
+    );
   }
   const stats = await numbersOf(file, "columns"), raw = await numbersOf(file, "features");
   const columns = json.columns.map((column, c): Column => {
@@ -212,13 +237,21 @@ export async function modelFromFile(file: SafetensorsFile, name: string): Promis
   });
   const features = Array.from({ length: raw.length / 6 }, (_, f) => readFeature(raw, f * 6));
   const networks: Network[] = [];
-  for (const [n, { inputs, shares }] of json.networks.entries()) {
+  for (const [n, { inputs, count, share }] of json.networks.entries()) {
+    const shares = typeof share === "number" ? new Array<number>(count).fill(share) : share;
     const chosen = parseRanges(inputs), layers: DenseLayer[][] = shares.map(() => []);
-    const depth = file.names.filter((tensor) => tensor.startsWith(`networks.${n}.layers.`) && tensor.endsWith(".weight")).length;
+    const depth = file.names.filter((tensor) =>
+      tensor.startsWith(`networks.${n}.layers.`) && tensor.endsWith(".weight")
+    ).length;
     for (let l = 0; l < depth; l++) {
       const prefix = `networks.${n}.layers.${l}`, [m, outputs, width] = file.info(`${prefix}.weight`).shape;
-      if (m !== shares.length) throw new FormatError(`${name}: ${prefix}.weight holds ${m} networks, and there are ${shares.length}`);
-      const weights = await numbersOf(file, `${prefix}.weight`), biases = await numbersOf(file, `${prefix}.bias`);
+      if (m !== shares.length) {
+        throw new FormatError(
+          `${name}: ${prefix}.weight holds ${m} networks, and there are ${shares.length}`,
+        );
+      }
+      const weights = await numbersOf(file, `${prefix}.weight`),
+        biases = await numbersOf(file, `${prefix}.bias`);
       layers.forEach((own, i) =>
         own.push({
           weight: weights.slice(i * outputs * width, (i + 1) * outputs * width),

@@ -12,7 +12,7 @@ import { type Candidate, type Plan, planFit, type PlanOptions } from "./candidat
 import { meanLoss, mixShares } from "./mix.ts";
 import { TableNormalizer } from "./normalizer.ts";
 import { decorrelatedSource, featureSource } from "./sources.ts";
-import { makeFolds, otherParts } from "./split.ts";
+import { everyNth, makeFolds, otherParts } from "./split.ts";
 import { type Member, type RowList, Stack } from "./stack.ts";
 import type { Table } from "./table.ts";
 import { describeTarget, type TargetValues } from "./target.ts";
@@ -71,6 +71,9 @@ export interface FittedPart {
 /** At most so many features of training rows are trained on at the same time. */
 const mostStacked = 1 << 23;
 
+/** More rows than these tell no better when to stop. */
+const mostValidation = 10_000;
+
 /** One part on its way. */
 class PartInProgress {
   readonly part: Part;
@@ -89,7 +92,9 @@ class PartInProgress {
     this.part = part;
     this.normalizer = new TableNormalizer(table, values.column, part.train, options.mostRamps);
     if (this.normalizer.features.length === 0) {
-      const reasons = this.normalizer.columns.map(({ name, ignored }) => `"${name}": ${ignored ?? "the same in every row"}`);
+      const reasons = this.normalizer.columns.map(({ name, ignored }) =>
+        `"${name}": ${ignored ?? "the same in every row"}`
+      );
       throw new OptionError(`${table.name} has no column to predict from (${reasons.join("; ")})`);
     }
     this.target = describeTarget(values, part.train);
@@ -99,7 +104,7 @@ class PartInProgress {
     const folds = Math.min(this.plan.parts, part.train.length);
     const parts = makeFolds(part.train, folds, 1000 + 100 * (options.seed ?? 0) + index, classes);
     const used = Math.min(this.plan.used, folds);
-    this.validation = parts.slice(0, used);
+    this.validation = parts.slice(0, used).map((rows) => everyNth(rows, mostValidation));
     this.training = this.validation.map((_, i) => otherParts(parts, i));
   }
 
@@ -177,7 +182,10 @@ export async function fitParts(
 
 /** Which parts are trained together. */
 function groupParts(parts: readonly Part[], table: Table): number[][] {
-  const most = Math.max(1, Math.floor(mostStacked / (4 * Math.max(1, parts[0].train.length) * 8 * table.columns.length)));
+  const most = Math.max(
+    1,
+    Math.floor(mostStacked / (4 * Math.max(1, parts[0].train.length) * 8 * table.columns.length)),
+  );
   const groups: number[][] = [];
   for (let i = 0; i < parts.length; i += most) {
     groups.push(parts.slice(i, i + most).map((_, k) => i + k));
@@ -195,7 +203,9 @@ async function runCandidate(
   options: LearnerOptions,
 ): Promise<void> {
   const classes = values.classes.length, { name, view, l2, training } = open[0].plan.candidates[index];
-  const members = open.flatMap((part) => part.members(part.plan.candidates[index], values, table.rows, options));
+  const members = open.flatMap((part) =>
+    part.members(part.plan.candidates[index], values, table.rows, options)
+  );
   const before = progress.step;
   const stack = new Stack(members, {
     ...training,
@@ -227,7 +237,9 @@ async function runCandidate(
       part.names.push(name);
       part.held.push(joined[best]);
       part.tests.push(average(tests.slice(from, from + count)));
-      part.networks.push(layers.slice(from, from + count).map((list) => ({ share: 0, inputs: own, layers: list })));
+      part.networks.push(
+        layers.slice(from, from + count).map((list) => ({ share: 0, inputs: own, layers: list })),
+      );
       at += count * l2.length;
     }
   } finally {

@@ -24,7 +24,11 @@ export function meanLoss(predictions: Float32Array, targets: ArrayLike<number>, 
 }
 
 /** The share of each candidate; they sum to 1. */
-export function mixShares(predictions: readonly Float32Array[], targets: ArrayLike<number>, classes: number): number[] {
+export function mixShares(
+  predictions: readonly Float32Array[],
+  targets: ArrayLike<number>,
+  classes: number,
+): number[] {
   const losses = predictions.map((p) => meanLoss(p, targets, classes)), least = Math.min(...losses);
   const chosen = losses.map((loss) => loss <= least * mostLoss ? 1 : 0);
   let count = chosen.reduce<number>((a, b) => a + b, 0);

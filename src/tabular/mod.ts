@@ -7,7 +7,8 @@ export { type CsvOptions, type CsvProgress, readCsvStream } from "./csv.ts";
 export * from "./conformal.ts";
 export { type Metrics, type TabularEvaluation } from "./evaluate.ts";
 export { type ModelInfo } from "./file.ts";
-export { type FitProgress } from "./learner.ts";
+export { type FitProgress, type LearnerOptions } from "./learner.ts";
+export { type ModelChoice, type PlanOptions } from "./candidates.ts";
 export * from "./metrics/mod.ts";
 export {
   type Explanation,
@@ -22,4 +23,5 @@ export { type CellValue, Normalizer, type Row } from "./normalizer.ts";
 export { type OnnxOptions, toOnnx } from "./onnx.ts";
 export * from "./statistics.ts";
 export { Table, type TableColumn } from "./table.ts";
+export { type TargetOptions } from "./target.ts";
 export * from "./types.ts";

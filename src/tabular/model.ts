@@ -8,7 +8,7 @@ import { Generator } from "../core/random.ts";
 import type { SafetensorsFile, TensorToSave } from "../files/mod.ts";
 import { conformalRadius } from "./conformal.ts";
 import { type Contributions, contributions } from "./contributions.ts";
-import { type TabularEvaluation, evaluateFolds, type Metrics, metricsOf } from "./evaluate.ts";
+import { evaluateFolds, type Metrics, metricsOf, type TabularEvaluation } from "./evaluate.ts";
 import { modelFromFile, type ModelInfo, modelToFile } from "./file.ts";
 import { fitParts, type LearnerOptions } from "./learner.ts";
 import { Normalizer, type Row } from "./normalizer.ts";
@@ -120,7 +120,9 @@ export class TabularModelBase {
     if (task === "regression") {
       const value = outputs[0], level = 0.9, { residuals } = this.fitted;
       const radius = residuals.length ? conformalRadius(residuals, level) : Infinity;
-      const interval = Number.isFinite(radius) ? { level, lower: value - radius, upper: value + radius } : null;
+      const interval = Number.isFinite(radius)
+        ? { level, lower: value - radius, upper: value + radius }
+        : null;
       return { class: null, probabilities: null, value, interval };
     }
     let best = 0;
@@ -196,7 +198,10 @@ export class TabularModelBase {
 }
 
 /** What a file holds, as the parts of a model. */
-export async function readModel(file: SafetensorsFile, name: string): Promise<{ fitted: FittedModel; info: ModelInfo }> {
+export async function readModel(
+  file: SafetensorsFile,
+  name: string,
+): Promise<{ fitted: FittedModel; info: ModelInfo }> {
   const { model, info } = await modelFromFile(file, name);
   return { fitted: model, info };
 }
@@ -207,14 +212,23 @@ export async function readModel(file: SafetensorsFile, name: string): Promise<{ 
  * @throws {FormatError} for a table or target that nothing can be learned from. @throws {OptionError} for options that
  * do not fit. @throws {CancelledError} when `signal` was aborted.
  */
-export async function fitTable(table: Table, options: TabularOptions = {}): Promise<{ fitted: FittedModel; info: ModelInfo }> {
+export async function fitTable(
+  table: Table,
+  options: TabularOptions = {},
+): Promise<{ fitted: FittedModel; info: ModelInfo }> {
   const values = readTarget(table, options), { rows } = values, seed = options.seed ?? 0;
   if (rows.length < fewestRows) {
-    throw new FormatError(`${table.name} has ${rows.length} rows with a target; at least ${fewestRows} are needed`);
+    throw new FormatError(
+      `${table.name} has ${rows.length} rows with a target; at least ${fewestRows} are needed`,
+    );
   }
   const asked = options.folds ?? (rows.length > manyRows ? 1 : 5);
-  if (!Number.isInteger(asked) || asked < 0) throw new OptionError(`folds: a whole number from 0, not ${asked}`);
-  if (asked > rows.length) throw new OptionError(`folds: ${rows.length} rows cannot be cut into ${asked} folds`);
+  if (!Number.isInteger(asked) || asked < 0) {
+    throw new OptionError(`folds: a whole number from 0, not ${asked}`);
+  }
+  if (asked > rows.length) {
+    throw new OptionError(`folds: ${rows.length} rows cannot be cut into ${asked} folds`);
+  }
   const classes = values.task === "classification" ? values.values : null;
   const cut = makeFolds(rows, Math.max(2, asked === 1 ? 5 : asked), seed, classes);
   const tests = asked === 0 ? [] : asked === 1 ? cut.slice(0, 1) : cut;
@@ -224,7 +238,9 @@ export async function fitTable(table: Table, options: TabularOptions = {}): Prom
   const split = asked === 1
     ? `a fifth of the rows held out, shuffled, seed ${seed}`
     : `${asked}-fold cross-validation, shuffled${classes ? " within classes" : ""}, seed ${seed}`;
-  const evaluation = asked === 0 ? null : await evaluateFolds(values, fitted.slice(0, -1), tests, split, seed);
+  const evaluation = asked === 0
+    ? null
+    : await evaluateFolds(values, fitted.slice(0, -1), tests, split, seed);
   const model: FittedModel = {
     schema: { columns: whole.normalizer.columns, features: whole.normalizer.features, target: whole.target },
     networks: whole.networks,

@@ -6,7 +6,7 @@
 import { OptionError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
 import { isMissing, parseBoolean, parseDate, parseNumber } from "./cell_text.ts";
-import { type DescribedColumn, describeColumns } from "./columns.ts";
+import { describeColumns, type DescribedColumn } from "./columns.ts";
 import { type FeatureViews, makeFeatures, rawFeature } from "./features.ts";
 import type { Table, TableColumn } from "./table.ts";
 import type { Column, Feature } from "./types.ts";
@@ -34,9 +34,19 @@ export class Normalizer {
   }
 
   /** Learns ranges, categories and scales of all columns but `target` from the given rows (default: all). */
-  static fit(table: Table, options: { target?: string; rows?: ArrayLike<number>; mostRamps?: number } = {}): Normalizer {
-    const target = options.target === undefined ? table.columns[table.columns.length - 1] : table.column(options.target);
-    return new TableNormalizer(table, target, options.rows ?? Int32Array.from({ length: table.rows }, (_, i) => i), options.mostRamps);
+  static fit(
+    table: Table,
+    options: { target?: string; rows?: ArrayLike<number>; mostRamps?: number } = {},
+  ): Normalizer {
+    const target = options.target === undefined
+      ? table.columns[table.columns.length - 1]
+      : table.column(options.target);
+    return new TableNormalizer(
+      table,
+      target,
+      options.rows ?? Int32Array.from({ length: table.rows }, (_, i) => i),
+      options.mostRamps,
+    );
   }
 
   /**
@@ -47,7 +57,9 @@ export class Normalizer {
     const cells = new Float64Array(this.columns.length).fill(NaN);
     if (Array.isArray(row)) {
       if (row.length !== this.columns.length) {
-        throw new OptionError(`a row of ${this.columns.length} cells is expected (${this.names()}), not of ${row.length}`);
+        throw new OptionError(
+          `a row of ${this.columns.length} cells is expected (${this.names()}), not of ${row.length}`,
+        );
       }
       this.columns.forEach((column, i) => cells[i] = cellOf(column, row[i]));
       return cells;

@@ -32,7 +32,11 @@ export function groupNetworks(networks: readonly Network[]): NetworkGroup[] {
 }
 
 /** Values of all networks of a group one after another, as [networks, ...shape]. */
-function stacked(group: NetworkGroup, shape: readonly number[], values: (network: Network) => Float32Array): Tensor {
+function stacked(
+  group: NetworkGroup,
+  shape: readonly number[],
+  values: (network: Network) => Float32Array,
+): Tensor {
   const size = shape.reduce((a, b) => a * b, 1), all = new Float32Array(group.networks.length * size);
   group.networks.forEach((network, i) => all.set(values(network), i * size));
   return keep(tensor(all, { shape: [group.networks.length, ...shape] }));
@@ -42,7 +46,12 @@ function stacked(group: NetworkGroup, shape: readonly number[], values: (network
 export class Predictor {
   readonly #normalizer: Normalizer;
   readonly #target: Target;
-  readonly #groups: readonly { inputs: readonly number[] | null; shares: Tensor; weights: Tensor[]; biases: Tensor[] }[];
+  readonly #groups: readonly {
+    inputs: readonly number[] | null;
+    shares: Tensor;
+    weights: Tensor[];
+    biases: Tensor[];
+  }[];
 
   /** The networks' weights are copied to the default device. */
   constructor(normalizer: Normalizer, networks: readonly Network[], target: Target) {
@@ -54,9 +63,15 @@ export class Predictor {
         inputs: group.inputs,
         shares: stacked(group, [1, 1], ({ share }) => Float32Array.of(share)),
         weights: layers.map(({ inputs, outputs }, l) =>
-          stacked(group, [inputs, outputs], (network) => transposed(network.layers[l].weight, outputs, inputs))
+          stacked(
+            group,
+            [inputs, outputs],
+            (network) => transposed(network.layers[l].weight, outputs, inputs),
+          )
         ),
-        biases: layers.map(({ outputs }, l) => stacked(group, [1, outputs], (network) => network.layers[l].bias)),
+        biases: layers.map(({ outputs }, l) =>
+          stacked(group, [1, outputs], (network) => network.layers[l].bias)
+        ),
       };
     });
   }
@@ -94,12 +109,16 @@ export class Predictor {
 
   /** Gives the memory back. */
   dispose(): void {
-    for (const { shares, weights, biases } of this.#groups) for (const t of [shares, ...weights, ...biases]) t.dispose();
+    for (const { shares, weights, biases } of this.#groups) {
+      for (const t of [shares, ...weights, ...biases]) t.dispose();
+    }
   }
 }
 
 function transposed(matrix: Float32Array, rows: number, columns: number): Float32Array {
   const out = new Float32Array(matrix.length);
-  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[c * rows + r] = matrix[r * columns + c];
+  for (let r = 0; r < rows; r++) {
+    for (let c = 0; c < columns; c++) out[c * rows + r] = matrix[r * columns + c];
+  }
   return out;
 }

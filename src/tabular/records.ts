@@ -91,11 +91,6 @@ export class RecordReader {
     }
     const { data, errors, meta } = this.#parse(all, this.#dialect, last);
     this.#rest = last ? "" : all.slice(meta.cursor);
-    const open = errors.find(({ code }) => code === "MissingQuotes");
-    if ((open !== undefined && last) || this.#rest.length > longestRecord) {
-      const row = this.#rows + (last ? open?.row ?? 0 : data.length) + 1;
-      throw new FormatError(`${this.#name}: row ${row} opens a quote (${this.#dialect.quote}) that is never closed`);
-    }
     const bad = errors.find(({ code }) => code === "InvalidQuotes");
     if (bad !== undefined && (bad.row ?? 0) < data.length) {
       const row = this.#rows + (bad.row ?? 0) + 1;
@@ -103,7 +98,16 @@ export class RecordReader {
         `${this.#name}: row ${row} has text behind a closing quote (${this.#dialect.quote}); double a quote that is part of a cell`,
       );
     }
-    if (last && data.length > 0 && data[data.length - 1].length === 1 && data[data.length - 1][0] === "") data.pop();
+    const open = errors.find(({ code }) => code === "MissingQuotes");
+    if ((open !== undefined && last) || this.#rest.length > longestRecord) {
+      const row = this.#rows + (last ? open?.row ?? 0 : data.length) + 1;
+      throw new FormatError(
+        `${this.#name}: row ${row} opens a quote (${this.#dialect.quote}) that is never closed`,
+      );
+    }
+    if (last && data.length > 0 && data[data.length - 1].length === 1 && data[data.length - 1][0] === "") {
+      data.pop();
+    }
     this.#rows += data.length;
     return data;
   }

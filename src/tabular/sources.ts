@@ -13,14 +13,20 @@ const mostReady = 1 << 24;
 const ridge = 1e-2;
 
 /** The features at `inputs` of the first `rows` rows of a normalizer's table. */
-export function featureSource(normalizer: TableNormalizer, inputs: readonly number[], rows: number): RowSource {
+export function featureSource(
+  normalizer: TableNormalizer,
+  inputs: readonly number[],
+  rows: number,
+): RowSource {
   const width = inputs.length;
   if (rows * width > mostReady) {
     return {
       width,
       gather(chosen, out, offset, stride) {
         const x = normalizer.transform(normalizer.tableCells(chosen), inputs);
-        for (let i = 0; i < chosen.length; i++) out.set(x.subarray(i * width, (i + 1) * width), offset + i * stride);
+        for (let i = 0; i < chosen.length; i++) {
+          out.set(x.subarray(i * width, (i + 1) * width), offset + i * stride);
+        }
       },
     };
   }

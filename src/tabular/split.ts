@@ -19,7 +19,9 @@ export function makeFolds(
   const order = Uint32Array.from(rows);
   shuffle(order, new Generator(seed));
   // The sort is stable: within a class the shuffled order stays.
-  const sorted = classes === null ? Array.from(order) : Array.from(order).sort((a, b) => classes[a] - classes[b]);
+  const sorted = classes === null
+    ? Array.from(order)
+    : Array.from(order).sort((a, b) => classes[a] - classes[b]);
   const parts: number[][] = Array.from({ length: folds }, () => []);
   sorted.forEach((row, i) => parts[i % folds].push(row));
   return parts.map((part) => Int32Array.from(part));
@@ -35,4 +37,10 @@ export function otherParts(parts: readonly Int32Array[], left: number): Int32Arr
     at += part.length;
   }
   return out;
+}
+
+/** At most `most` of the rows, evenly spread over the list. */
+export function everyNth(rows: Int32Array, most: number): Int32Array {
+  if (rows.length <= most) return rows;
+  return Int32Array.from({ length: most }, (_, i) => rows[Math.floor(i * rows.length / most)]);
 }

@@ -129,7 +129,11 @@ export class Stack {
     const m = members.length;
     this.#parameters = this.#sizes.slice(0, -1).flatMap((size, l) => {
       const next = this.#sizes[l + 1], last = l + 2 === this.#sizes.length;
-      const deviation = options.hidden.length === 0 ? 0 : last ? 0.5 / Math.sqrt(size) : Math.sqrt(2 / Math.max(4, size));
+      const deviation = options.hidden.length === 0
+        ? 0
+        : last
+        ? 0.5 / Math.sqrt(size)
+        : Math.sqrt(2 / Math.max(4, size));
       const weight = tidy(() => mul(randn([m, size, next], { seed: options.seed + l }), deviation));
       return [parameter(weight), parameter(zeros([m, 1, next]))];
     });
@@ -137,11 +141,13 @@ export class Stack {
 
   /** Trains every member, and leaves each as it was when its validation loss was least. Gives that loss. */
   async train(): Promise<Float32Array> {
-    const { lr, weightDecay, steps, every, patience, signal, onStep } = this.#options, m = this.#members.length;
+    const { lr, weightDecay, steps, every, patience, signal, onStep } = this.#options,
+      m = this.#members.length;
     const optimizer = new AdamW(this.#parameters, { lr, weightDecay, betas: [0.9, 0.99] });
     const validation = this.#wholeRows(this.#members.map((member) => member.validation), false);
     const penalties = this.#penalties(), batches = this.#batches(), breathe = breather();
-    const best = this.#parameters.map((p) => keep(zeros(p.shape))), least = new Float32Array(m).fill(Infinity);
+    const best = this.#parameters.map((p) => keep(zeros(p.shape))),
+      least = new Float32Array(m).fill(Infinity);
     let improved = 0;
     try {
       for (let step = 1; step <= steps && step - improved <= patience; step++) {
@@ -241,13 +247,18 @@ export class Stack {
     for (const [i, p] of this.#parameters.entries()) {
       const values = (await p.data() as Float32Array).slice();
       if (i === 0) {
-        this.#members.forEach(({ source }, a) => source.fold?.(values.subarray(a * size, (a + 1) * size), outputs));
+        this.#members.forEach(({ source }, a) =>
+          source.fold?.(values.subarray(a * size, (a + 1) * size), outputs)
+        );
       }
       const rounded = tensor(roundF16(values));
       tidy(() => noGrad(() => copyInto(reshape(rounded, p.shape), p.detach())));
       rounded.dispose();
     }
-    this.#members = this.#members.map((member) => ({ ...member, source: member.source.original ?? member.source }));
+    this.#members = this.#members.map((member) => ({
+      ...member,
+      source: member.source.original ?? member.source,
+    }));
   }
 
   #penalties(): Tensor | null {
@@ -260,9 +271,13 @@ export class Stack {
     const longest = Math.max(...members.map(({ train }) => train.length));
     if (longest <= batch) {
       const rows = this.#wholeRows(members.map(({ train }) => train), true), count = members.length * longest;
-      return { next: () => ({ ...rows, count }), dispose: () => Object.values(rows).forEach((t) => t.dispose()) };
+      return {
+        next: () => ({ ...rows, count }),
+        dispose: () => Object.values(rows).forEach((t) => t.dispose()),
+      };
     }
-    const orders = members.map(({ train }) => Uint32Array.from(train)), at = orders.map((order) => order.length);
+    const orders = members.map(({ train }) => Uint32Array.from(train)),
+      at = orders.map((order) => order.length);
     const next = (): Rows & { count: number } => {
       const drawn = orders.map((order, i) => {
         if (at[i] + batch > order.length) {
@@ -333,15 +348,24 @@ export class Stack {
   async layers(): Promise<DenseLayer[][]> {
     const members: DenseLayer[][] = this.#members.map(() => []);
     for (let l = 0; l < this.#parameters.length; l += 2) {
-      const weight = await this.#parameters[l].data() as Float32Array, bias = await this.#parameters[l + 1].data() as Float32Array;
-      const size = this.#sizes[l / 2], outputs = this.#sizes[l / 2 + 1], last = l + 2 === this.#parameters.length;
+      const weight = await this.#parameters[l].data() as Float32Array,
+        bias = await this.#parameters[l + 1].data() as Float32Array;
+      const size = this.#sizes[l / 2],
+        outputs = this.#sizes[l / 2 + 1],
+        last = l + 2 === this.#parameters.length;
       this.#members.forEach(({ source }, a) => {
         const inputs = l === 0 ? source.width : size, own = new Float32Array(outputs * inputs);
         for (let i = 0; i < inputs; i++) {
           for (let o = 0; o < outputs; o++) own[o * inputs + i] = weight[(a * size + i) * outputs + o];
         }
         const activation = last ? "identity" : "relu";
-        members[a].push({ weight: own, bias: bias.slice(a * outputs, (a + 1) * outputs), inputs, outputs, activation });
+        members[a].push({
+          weight: own,
+          bias: bias.slice(a * outputs, (a + 1) * outputs),
+          inputs,
+          outputs,
+          activation,
+        });
       });
     }
     return members;

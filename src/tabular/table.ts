@@ -111,7 +111,10 @@ export function finishColumn(
   if (words === 0 && plain === 0 && dates > 0) return at("date", numbers);
   const order = plain === 0 ? dayOrder(texts) : null;
   if (order !== null && !codes.includes(unkeptText)) {
-    return at("date", Float64Array.from(codes, (code) => code === noText ? NaN : parseDate(texts[code], order)));
+    return at(
+      "date",
+      Float64Array.from(codes, (code) => code === noText ? NaN : parseDate(texts[code], order)),
+    );
   }
   if (plain >= 20 && words + dates <= mistakeShare * (plain + words + dates)) {
     if (store.infinite !== null) {
@@ -120,13 +123,19 @@ export function finishColumn(
       );
     }
     throw new FormatError(
-      `${file}: row ${store.firstRows[0]}, column "${name}" holds "${texts[0]}", where ${plain} other rows hold numbers; ` +
+      `${file}: row ${store.firstRows[0]}, column "${name}" holds "${
+        texts[0]
+      }", where ${plain} other rows hold numbers; ` +
         `correct it, leave the cell empty, or leave the column out with --ignore "${name}"`,
     );
   }
   const pair = plain === 0 ? booleanPair(texts) : null;
   if (pair !== null) {
-    return at("boolean", Float64Array.from(codes, (code) => code === noText ? NaN : texts[code] === pair[1] ? 1 : 0), pair);
+    return at(
+      "boolean",
+      Float64Array.from(codes, (code) => code === noText ? NaN : texts[code] === pair[1] ? 1 : 0),
+      pair,
+    );
   }
   return at("categorical", ...categories(numbers, codes, texts, rows));
 }

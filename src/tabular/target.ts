@@ -48,11 +48,17 @@ const mostNumericClasses = 10;
  * @throws {OptionError} for options that do not fit the column.
  */
 export function readTarget(table: Table, options: TargetOptions = {}): TargetValues {
-  const column = options.target === undefined ? table.columns[table.columns.length - 1] : table.column(options.target);
+  const column = options.target === undefined
+    ? table.columns[table.columns.length - 1]
+    : table.column(options.target);
   const where = `${table.name}: the target, column "${column.name}",`;
-  if (table.columns.length < 2) throw new FormatError(`${where} is the only column; nothing is left to predict it from`);
+  if (table.columns.length < 2) {
+    throw new FormatError(`${where} is the only column; nothing is left to predict it from`);
+  }
   if (column.kind === "date") {
-    throw new FormatError(`${where} holds dates, which are no classes and no plain numbers; choose another with --target`);
+    throw new FormatError(
+      `${where} holds dates, which are no classes and no plain numbers; choose another with --target`,
+    );
   }
   const known: number[] = [];
   for (let row = 0; row < table.rows; row++) if (!Number.isNaN(column.values[row])) known.push(row);
@@ -63,35 +69,70 @@ export function readTarget(table: Table, options: TargetOptions = {}): TargetVal
   if (options.bins !== undefined) {
     if (!numeric) throw new OptionError(`${where} holds ${column.kind} cells; bins are for numbers`);
     const { values, names } = cut(column.values, options.bins);
-    return classesOf(where, column, rows, values, names, `classes by the cuts ${options.bins.join(", ")}`, chosen);
+    return classesOf(
+      where,
+      column,
+      rows,
+      values,
+      names,
+      `classes by the cuts ${options.bins.join(", ")}`,
+      chosen,
+    );
   }
   const distinct = numeric ? distinctValues(column.values, mostNumericClasses + 1) : null;
-  const few = distinct !== null && distinct.length <= mostNumericClasses && distinct.every(Number.isInteger) &&
+  const few = distinct !== null && distinct.length <= mostNumericClasses &&
+    distinct.every(Number.isInteger) &&
     rows.length >= 2 * distinct.length;
   const task = options.task ?? (!numeric || few ? "classification" : "regression");
   if (task === "regression") {
     if (!numeric && column.kind !== "boolean") {
       throw new OptionError(`${where} holds texts; regression needs numbers, so use classification`);
     }
-    if (distinct?.length === 1) throw new FormatError(`${where} is ${distinct[0]} in every row: there is nothing to learn`);
-    const why = options.task ? "as asked" : `numbers${distinct!.length > mostNumericClasses ? ` with more than ${mostNumericClasses} different values` : ""}`;
+    if (distinct?.length === 1) {
+      throw new FormatError(`${where} is ${distinct[0]} in every row: there is nothing to learn`);
+    }
+    const why = options.task
+      ? "as asked"
+      : `numbers${
+        distinct!.length > mostNumericClasses ? ` with more than ${mostNumericClasses} different values` : ""
+      }`;
     const explanation = `target "${column.name}" (${chosen}): regression (${why})`;
     return { column, task, classes: [], rows, values: column.values, explanation };
   }
   if (numeric) {
     const all = few ? distinct : distinctValues(column.values, Infinity);
-    if (all.length > 1000) throw new OptionError(`${where} has ${all.length} different numbers; that is regression`);
+    if (all.length > 1000) {
+      throw new OptionError(`${where} has ${all.length} different numbers; that is regression`);
+    }
     const names = all.map(String), index = new Map(all.map((value, i) => [value, i]));
     const values = Float64Array.from(column.values, (value) => index.get(value) ?? NaN);
-    return classesOf(where, column, rows, values, names, options.task ? "as asked" : `${all.length} different whole numbers`, chosen);
+    return classesOf(
+      where,
+      column,
+      rows,
+      values,
+      names,
+      options.task ? "as asked" : `${all.length} different whole numbers`,
+      chosen,
+    );
   }
   const names = column.kind === "boolean" ? [...column.texts] : [...column.texts].sort();
   const index = column.kind === "boolean" ? [0, 1] : column.texts.map((text) => names.indexOf(text));
   const values = Float64Array.from(column.values, (code) => Number.isNaN(code) ? NaN : index[code] ?? NaN);
   if (column.overflowed || names.length > Math.max(1000, 0.5 * rows.length)) {
-    throw new FormatError(`${where} has ${names.length} or more different texts: too many to be classes; choose another with --target`);
+    throw new FormatError(
+      `${where} has ${names.length} or more different texts: too many to be classes; choose another with --target`,
+    );
   }
-  return classesOf(where, column, rows, values, names, column.kind === "boolean" ? "yes or no" : "texts", chosen);
+  return classesOf(
+    where,
+    column,
+    rows,
+    values,
+    names,
+    column.kind === "boolean" ? "yes or no" : "texts",
+    chosen,
+  );
 }
 
 function classesOf(
@@ -108,12 +149,18 @@ function classesOf(
     if (counts[values[row]]++ === 0) first[values[row]] = row;
   }
   if (names.length < 2) {
-    throw new FormatError(`${where} has one class only ("${names[0]}", in all ${rows.length} rows): there is nothing to learn`);
+    throw new FormatError(
+      `${where} has one class only ("${names[0]}", in all ${rows.length} rows): there is nothing to learn`,
+    );
   }
   const lonely = counts.findIndex((count) => count < 2);
   if (lonely >= 0) {
     const where2 = counts[lonely] === 0 ? "in no row" : `in one row only (data row ${first[lonely] + 1})`;
-    throw new FormatError(`${where} has the class "${names[lonely]}" ${where2}; at least 2 rows a class are needed to learn and to test`);
+    throw new FormatError(
+      `${where} has the class "${
+        names[lonely]
+      }" ${where2}; at least 2 rows a class are needed to learn and to test`,
+    );
   }
   const kind = names.length === 2 ? "binary classification" : `classification into ${names.length} classes`;
   const explanation = `target "${column.name}" (${chosen}): ${kind} (${why})`;
@@ -152,7 +199,10 @@ function cut(numbers: Float64Array, cuts: readonly number[]): { values: Float64A
 }
 
 /** What a model keeps of its target, from the training rows. */
-export function describeTarget({ column, task, classes, values }: TargetValues, rows: ArrayLike<number>): Target {
+export function describeTarget(
+  { column, task, classes, values }: TargetValues,
+  rows: ArrayLike<number>,
+): Target {
   const none = { mean: 0, std: 0, min: 0, max: 0, quantiles: [] };
   if (task === "classification") {
     const counts = new Array<number>(classes.length).fill(0);
@@ -163,6 +213,12 @@ export function describeTarget({ column, task, classes, values }: TargetValues, 
   const mean = known.reduce((sum, v) => sum + v, 0) / known.length;
   const std = Math.sqrt(known.reduce((sum, v) => sum + (v - mean) ** 2, 0) / known.length) || 1;
   const quantiles = Array.from(evenQuantiles(known, 20), Math.fround);
-  const rounded = { mean: Math.fround(mean), std: Math.fround(std), min: quantiles[0], max: quantiles[20], quantiles };
+  const rounded = {
+    mean: Math.fround(mean),
+    std: Math.fround(std),
+    min: quantiles[0],
+    max: quantiles[20],
+    quantiles,
+  };
   return { name: column.name, task, classes: [], counts: [], ...rounded };
 }

@@ -29,7 +29,15 @@ const beginnings: readonly (readonly [readonly number[], string])[] = [
 function firstInvalid(bytes: Uint8Array): number {
   for (let i = 0; i < bytes.length;) {
     const b = bytes[i];
-    const length = b < 0x80 ? 1 : b >= 0xc2 && b < 0xe0 ? 2 : b >= 0xe0 && b < 0xf0 ? 3 : b >= 0xf0 && b < 0xf5 ? 4 : 0;
+    const length = b < 0x80
+      ? 1
+      : b >= 0xc2 && b < 0xe0
+      ? 2
+      : b >= 0xe0 && b < 0xf0
+      ? 3
+      : b >= 0xf0 && b < 0xf5
+      ? 4
+      : 0;
     if (length === 0) return i;
     for (let k = 1; k < length && i + k < bytes.length; k++) {
       const next = bytes[i + k];
@@ -109,7 +117,9 @@ export class StrictDecoder {
   #invalid(byte: number, { row, column }: Position): FormatError {
     const shown = byte >= 0xa0 ? ` ("${String.fromCharCode(byte)}" in Latin-1)` : "";
     return new FormatError(
-      `${this.#name} is not UTF-8: row ${row}, column ${column} has the byte 0x${byte.toString(16).toUpperCase()}${shown}; ` +
+      `${this.#name} is not UTF-8: row ${row}, column ${column} has the byte 0x${
+        byte.toString(16).toUpperCase()
+      }${shown}; ` +
         "convert it, for example with iconv -f LATIN1 -t UTF-8",
     );
   }

@@ -41,7 +41,7 @@ export interface Column {
 }
 
 /** What every feature has: y = (raw − center) / scale. */
-interface FeatureBase {
+export interface FeatureBase {
   /** Index in `Schema.columns`. */
   readonly column: number;
   /** Subtracted from the raw feature. */
