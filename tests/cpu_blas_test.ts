@@ -90,6 +90,21 @@ describe("cpu matmul by a BLAS", { skip }, () => {
     }
   });
 
+  it("takes weights in half precision where there are rows enough", () => {
+    const on = engine();
+    for (const dtype of ["f16", "bf16"] as const) {
+      for (const layout of [{}, swapped, { gap: 2 }]) {
+        for (const [m, expected] of [[64, 1], [16, 0]]) {
+          const a = view(on, "f32", [m, 96], unit), b = view(on, dtype, [96, 200], unit, layout);
+          const out = view(on, "f32", [m, 200], nothing), { temporaries } = on.heap;
+          assert.equal(Math.min(1, check(on, a, b, out, `${dtype}, ${m} rows`)), expected);
+          assert.equal(on.heap.temporaries, temporaries);
+          release(on, a, b, out);
+        }
+      }
+    }
+  });
+
   it("applies epilogues", () => {
     const on = engine();
     const gelu = mul(mul(input(0), 0.5), add(tanh(mul(input(0), 0.79)), 1));

@@ -3,24 +3,31 @@
  * times WebAssembly's on some.
  *
  * A work item is a block of the output: one call of sgemm straight into the output, then the epilogue on the block
- * while it is warm. Taken are f32 products whose operands are row-major or transposed, of more rows than the
- * streaming kernels take, and large enough that the library is faster; never in deterministic mode.
+ * while it is warm. Taken are f32 products whose operands are row-major or transposed and large enough that the library
+ * is faster; b may be in half precision where there are rows enough to convert it for. Never in deterministic mode.
  *
  * @module
  */
-import type { Program } from "../../../expr/nodes.ts";
+import type { DType } from "../../../core/dtype.ts";
+import { input, type Program } from "../../../expr/nodes.ts";
+import { program as programOf } from "../../../expr/program.ts";
+import type { View } from "../../contract.ts";
 import type { FunctionBuilder, Local, ModuleBuilder } from "../assembler/mod.ts";
+import type { CpuBuffer } from "../buffer.ts";
 import type { Engine, Kernel, KernelContext } from "../engine.ts";
+import { elementwise } from "./elementwise.ts";
 import { emitAtMost, emitDivide, emitSetSum } from "./gemm/address.ts";
 import * as arg from "./gemm/arguments.ts";
 import { type ColumnLayout, emitFinish, type OperandForm } from "./gemm/finish.ts";
-import { gemvRows } from "./gemm/gemv.ts";
 import type { Operand, Product } from "./gemm/plan.ts";
 import { write, writeEpilogue, writeProduct } from "./gemm/write.ts";
 
-// Measured: below this many multiply-adds our kernels are as fast, and sums this short or rows this few pay badly.
-const leastWork = 1 << 20;
+// Measured: with fewer multiply-adds, rows, columns or products in a sum our kernels are as fast.
+const leastWork = 1 << 17;
+const leastRows = 8;
 const leastSide = 16;
+// With so many rows it pays to turn half-precision weights into f32 before.
+const leastHalfRows = 48;
 
 // A block repacks its rows of a and columns of b, so it has many of both; and there is one for every thread at least.
 const blockSide = 512;
@@ -37,6 +44,8 @@ const transposeAArg = callArg,
   blockColumnsArg = callArg + 24,
   failedArg = callArg + 28;
 
+const identity = programOf("f32", [input(0)]);
+
 /** Multiplies, or gives false where the product is not for a BLAS. */
 export function multiplyNative(
   engine: Engine,
@@ -44,11 +53,44 @@ export function multiplyNative(
   program: Program | null,
   scalars: readonly number[],
 ): boolean {
-  const { rows, columns, depth, a, b, out } = product;
-  if (rows <= gemvRows || columns < leastSide || depth < leastSide || engine.deterministic) return false;
-  const matrixWork = rows * columns * depth;
-  if (matrixWork < leastWork || !isPlain(product) || !engine.blas.available) return false;
+  const { rows, columns, depth, b } = product;
+  if (rows < leastRows || columns < leastSide || depth < leastSide || engine.deterministic) return false;
+  if (rows * columns * depth < leastWork || !isPlain(product) || !engine.blas.available) return false;
+  if (b.dtype === "f32") return multiplyFloats(engine, product, program, scalars);
+  const { address, dtype, bytes, row, column } = b;
+  const floats = convert(engine, product);
+  const done = multiplyFloats(engine, product, program, scalars);
+  Object.assign(b, { address, dtype, bytes, row, column });
+  engine.heap.release(floats);
+  return done;
+}
 
+/** Makes b an f32 matrix of the same layout in memory of its own, and gives the address of that. */
+function convert(engine: Engine, { columns, depth, b }: Product): number {
+  const { address, dtype, bytes, row, column } = b, transposed = column !== bytes;
+  const shape = transposed ? [columns, depth] : [depth, columns], size = columns * depth;
+  const floats = engine.heap.scratch(4 * size);
+  const view = (pointer: number, dtype: DType, stride: number): View => {
+    const buffer: CpuBuffer = { pointer, byteLength: size * stride };
+    return { buffer, dtype, shape, strides: [stride, 1], offset: 0 };
+  };
+  const from = view(address, dtype, (transposed ? column : row) / bytes), to = view(floats, "f32", shape[1]);
+  elementwise(engine, identity, [from], [], [to]);
+  b.address = floats;
+  b.dtype = "f32";
+  b.bytes = 4;
+  b.row = transposed ? 4 : 4 * columns;
+  b.column = transposed ? 4 * depth : 4;
+  return floats;
+}
+
+function multiplyFloats(
+  engine: Engine,
+  product: Product,
+  program: Program | null,
+  scalars: readonly number[],
+): boolean {
+  const { rows, columns, depth, a, b, out } = product, matrixWork = rows * columns * depth;
   const { args } = engine;
   let rowParts = Math.ceil(rows / blockSide), columnParts = Math.ceil(columns / blockSide);
   const { matrices } = product;
@@ -87,13 +129,21 @@ function partSize(size: number, parts: number): number {
 /** Whether a BLAS can take the operands: f32, one axis contiguous, the other at least as far as that one is long. */
 function isPlain(product: Product): boolean {
   const { rows, columns, depth, a, b, out, inputs, inputCount } = product;
-  if (a.dtype !== "f32" || b.dtype !== "f32" || out.dtype !== "f32") return false;
+  if (a.dtype !== "f32" || out.dtype !== "f32") return false;
+  if (b.dtype !== "f32" && !isHalf(product)) return false;
+  const one = b.bytes;
   if (out.column !== 4 || out.row < 4 * columns) return false;
   if (a.column === 4 ? a.row < 4 * depth : a.row !== 4 || a.column < 4 * rows) return false;
-  if (b.column === 4 ? b.row < 4 * columns : b.row !== 4 || b.column < 4 * depth) return false;
+  if (b.column === one ? b.row < one * columns : b.row !== one || b.column < one * depth) return false;
   // The epilogue runs when the block is already overwritten, so its operands lie elsewhere.
   for (let i = 0; i < inputCount; i++) if (mayMeet(product, inputs[i], out)) return false;
   return true;
+}
+
+/** Whether b is one matrix in half precision that enough rows are multiplied with. */
+function isHalf({ rows, b: { dtype, leading } }: Product): boolean {
+  return (dtype === "f16" || dtype === "bf16") && rows >= leastHalfRows &&
+    leading.every((step) => step === 0);
 }
 
 /** Whether two operands of the output's shape may share memory. */
