@@ -1,0 +1,38 @@
+/**
+ * Tables for the tests of the tabular engine.
+ *
+ * @module
+ */
+import { readCsv, type Table } from "../mod.ts";
+import type { CsvOptions } from "../mod.ts";
+import { Generator } from "../src/core/random.ts";
+
+/** `false` when CSV can be read here, else the reason for skipping. */
+export const missingParser: string | false = await import("papaparse").then(
+  () => false as const,
+  () => "papaparse is not installed; npm install",
+);
+
+/** A table from a text. */
+export function tableOf(text: string, options: CsvOptions = {}): Promise<Table> {
+  return readCsv(new TextEncoder().encode(text), options);
+}
+
+/** Columns of a made-up table: a number, a skewed number, a category, yes or no, a date; class or value behind. */
+export function madeUp(rows: number, target: "class" | "value", seed = 1): string {
+  const random = new Generator(seed),
+    colours = ["red", "green", "blue"],
+    lines = ["size,price,colour,member,since,target"];
+  for (let i = 0; i < rows; i++) {
+    const size = random.normal(),
+      price = Math.exp(random.normal()),
+      colour = random.integer(0, 3),
+      member = random.integer(0, 2);
+    const day = new Date(Date.UTC(2020, 0, 1 + random.integer(0, 700))).toISOString().slice(0, 10);
+    const z = size + 0.7 * (colour - 1) + (member ? 0.8 : -0.8) + 0.3 * random.normal();
+    const given = i % 17 === 3 ? "" : size.toFixed(4);
+    const last = target === "class" ? (z > 0 ? "yes" : "no") : (10 + 3 * z).toFixed(3);
+    lines.push(`${given},${price.toFixed(3)},${colours[colour]},${member ? "true" : "false"},${day},${last}`);
+  }
+  return `${lines.join("\n")}\n`;
+}

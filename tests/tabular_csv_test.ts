@@ -1,0 +1,235 @@
+/**
+ * Reading CSV as people have it: dialects, kinds of columns, and one clear sentence for what is wrong.
+ */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import { CancelledError, FormatError, readCsv } from "../mod.ts";
+import { isMissing, parseDate, parseNumber } from "../src/tabular/cell_text.ts";
+import { readTarget } from "../src/tabular/target.ts";
+import { missingParser, tableOf } from "./_tabular.ts";
+
+const skip = missingParser;
+
+async function refuses(text: string | Uint8Array, message: RegExp): Promise<void> {
+  const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;
+  await assert.rejects(readCsv(bytes), (error: Error) => {
+    assert(error instanceof FormatError, String(error));
+    assert.match(error.message, message);
+    assert(!error.message.includes("\n"), "one sentence, one line");
+    return true;
+  });
+}
+
+describe("cells", () => {
+  it("are numbers in the forms that people write", () => {
+    const forms: [string, number][] = [
+      ["12", 12],
+      ["-1.5e3", -1500],
+      ["+.5", 0.5],
+      [" 7 ", 7],
+      ["1,234,567.5", 1234567.5],
+      ["$1,200", 1200],
+      ["-€3", -3],
+      ["45%", 45],
+    ];
+    for (const [text, value] of forms) assert.equal(parseNumber(text), value, text);
+    for (const text of ["", "0x1f", "1e", "abc", "Infinity", "1.2.3", "--1", "0b1", "12,34", "1e999"]) {
+      assert(Number.isNaN(parseNumber(text)), text);
+    }
+    assert.equal(parseNumber("3,14", true), 3.14);
+    assert.equal(parseNumber("1.234,5", true), 1234.5);
+  });
+
+  it("are dates in days since 1970", () => {
+    assert.equal(parseDate("1970-01-02"), 1);
+    assert.equal(parseDate("1970-01-01T12:00:00Z"), 0.5);
+    assert.equal(parseDate("1970-01-01 13:00+01:00"), 0.5);
+    assert.equal(parseDate("03/04/1970", "month first"), 62);
+    assert.equal(parseDate("03/04/1970", "day first"), 92);
+    for (const text of ["1970-02-30", "1970-13-01", "yesterday", "12.34", ""]) {
+      assert(Number.isNaN(parseDate(text)), text);
+    }
+  });
+
+  it("are missing in the forms that people write", () => {
+    for (const text of ["", "  ", "NA", "n/a", "NaN", "null", "None", "?", "-"]) {
+      assert(isMissing(text), text);
+    }
+    for (const text of ["0", "no", "nothing at all"]) assert(!isMissing(text), text);
+  });
+});
+
+describe("readCsv", { skip }, () => {
+  it("finds delimiter, quotes, header and what columns hold", async () => {
+    const table = await tableOf(
+      'name;size;when;ok;kind;weight\r\n"a;1";1,5;2020-01-01;yes;x;1\r\n"b ""q""";2,5;2020-02-01;no;y;\r\n"c\nd";3,5;2020-03-01;yes;x;3\r\n',
+    );
+    assert.equal(table.rows, 3);
+    assert.deepEqual(table.columns.map(({ kind }) => kind), [
+      "categorical",
+      "numeric",
+      "date",
+      "boolean",
+      "categorical",
+      "numeric",
+    ]);
+    assert.deepEqual(table.column("name").texts, ["a;1", 'b "q"', "c\nd"]);
+    assert.deepEqual([...table.column("size").values], [1.5, 2.5, 3.5]);
+    assert.deepEqual([...table.column("ok").values], [1, 0, 1]);
+    assert.deepEqual([...table.column("when").values], [18262, 18293, 18322]);
+    assert(Number.isNaN(table.column("weight").values[1]));
+    assert.throws(() => table.column("siez"), /did you mean "size"/);
+  });
+
+  it("reads tabulators, bars, apostrophes, a byte order mark, a missing last line end", async () => {
+    for (const [d, q] of [["\t", '"'], ["|", '"'], [",", "'"]]) {
+      const table = await tableOf(`\ufeffa${d}b\n1${d}${q}x${d}y${q}\n2${d}${q}z${q}\n3${d}${q}it${q}`);
+      assert.deepEqual(table.columns.map(({ name }) => name), ["a", "b"]);
+      assert.deepEqual(table.columns[1].texts, [`x${d}y`, "z", "it"]);
+    }
+  });
+
+  it("knows a file without header, and does what it is told", async () => {
+    const bare = await tableOf("5.1,3.5,setosa\n4.9,3.0,setosa\n6.3,3.3,virginica\n");
+    assert.equal(bare.rows, 3);
+    assert.deepEqual(bare.columns.map(({ name }) => name), ["column 1", "column 2", "column 3"]);
+    const told = await tableOf("5.1,3.5,setosa\n4.9,3.0,setosa\n", { header: true });
+    assert.deepEqual(told.columns.map(({ name }) => name), ["5.1", "3.5", "setosa"]);
+    const words = await tableOf("colour,shape\nred,round\nblue,square\nred,square\n");
+    assert.deepEqual(words.columns.map(({ name }) => name), ["colour", "shape"]);
+    const less = await tableOf("a,b,c\n1,2,3\n4,5,6\n", { ignore: ["b"] });
+    assert.deepEqual(less.columns.map(({ name }) => name), ["a", "c"]);
+  });
+
+  it("decides day or month first for the whole column", async () => {
+    const table = await tableOf("when,y\n03/04/2021,1\n25/12/2021,2\n01/02/2021,3\n");
+    assert.equal(table.columns[0].kind, "date");
+    assert.equal(table.columns[0].values[0], Date.UTC(2021, 3, 3) / 86_400_000);
+  });
+
+  it("gives the same however the bytes are cut", async () => {
+    const text = 'a,b,c\r\n1,"x\r\ny",é\r\n2,"p""q",漢\r\n3,z,\u{1f600}\r\n',
+      bytes = new TextEncoder().encode(text);
+    const whole = await readCsv(bytes);
+    for (const size of [1, 2, 3, 7]) {
+      async function* cut(): AsyncGenerator<Uint8Array> {
+        for (let at = 0; at < bytes.length; at += size) {
+          await Promise.resolve();
+          yield bytes.subarray(at, at + size);
+        }
+      }
+      const table = await readCsv(cut());
+      assert.deepEqual(table.columns, whole.columns);
+      assert.equal(table.sha256, whole.sha256);
+    }
+    assert.deepEqual(whole.columns[2].texts, ["é", "漢", "\u{1f600}"]);
+  });
+
+  it("holds a uniform sample of a file with more cells than fit", async () => {
+    const lines = Array.from({ length: 20_000 }, (_, i) => `${i},${i % 2}`),
+      text = `a,b\n${lines.join("\n")}\n`;
+    const table = await tableOf(text, { maxCells: 4000, seed: 3 });
+    assert.deepEqual([table.rows, table.rowsInFile], [2000, 20_000]);
+    const mean = table.columns[0].values.reduce((sum, v) => sum + v, 0) / 2000;
+    // The mean of 2,000 uniform draws from 0 … 19,999 has a standard deviation of 129.
+    assert(Math.abs(mean - 10_000) < 5 * 129, `mean ${mean}`);
+    assert.equal(new Set(table.columns[0].values).size, 2000);
+    assert.match(table.notes.join(), /sample of 2000/);
+  });
+
+  it("can be stopped", async () => {
+    await assert.rejects(tableOf("a,b\n1,2\n", { signal: AbortSignal.abort() }), CancelledError);
+  });
+
+  it("refuses what is no table, naming row and column", async () => {
+    await refuses("", /has no rows: it is empty/);
+    await refuses("a,b,c\n", /has no rows below the names/);
+    await refuses("a\n1\n2\n", /one column only/);
+    await refuses(
+      "a,b,c\n1,2,3\n4,5\n6,7,8\n",
+      /row 3 has 2 columns, and row 1 has 3; column "c" and on are missing/,
+    );
+    await refuses("a,b\n1,2\n3,4,x\n", /row 3 has 3 columns.*column 3 holds "x"/);
+    await refuses('a,b\n1,2\n3,"open\n4,5\n', /row 3 opens a quote/);
+    await refuses('a,b\n1,2\n"3"x,4\n', /row 3 has text behind a closing quote/);
+    await refuses("a,b,c\n1,,3\n2,,4\n", /column 2 \("b"\) has no value in any of 2 rows.*--ignore "b"/);
+    const numbers = Array.from({ length: 40 }, (_, i) => `${i * 1.5},${i}`);
+    await refuses(
+      ["a,b", ...numbers, "abc,7"].join("\n"),
+      /row 42, column "a" holds "abc", where 40 other rows hold numbers/,
+    );
+    await refuses(
+      ["a,b", ...numbers, "inf,7"].join("\n"),
+      /row 42, column "a" holds "inf", which is no finite number/,
+    );
+  });
+
+  it("refuses what is not UTF-8 text", async () => {
+    const latin = new Uint8Array([
+      ...new TextEncoder().encode("name,x\nab,1\nZo"),
+      0xeb,
+      ...new TextEncoder().encode(",2\n"),
+    ]);
+    await refuses(latin, /row 3, column 1 has the byte 0xEB \("ë" in Latin-1\); convert it/);
+    const wide = new Uint8Array(
+      new Uint16Array([0xfeff, ..."a,b\n1,2\n"].map((c) => typeof c === "string" ? c.charCodeAt(0) : c))
+        .buffer,
+    );
+    await refuses(wide, /is UTF-16 text; convert it/);
+    await refuses(wide.subarray(2), /is UTF-16 text/);
+    await refuses(new Uint8Array(1000), /is not a text file: row 1, column 1 has a zero byte/);
+    await refuses(new Uint8Array([0x50, 0x4b, 3, 4, 0, 0]), /zip archive or a spreadsheet/);
+    await refuses(new Uint8Array([0x1f, 0x8b, 8, 0]), /compressed with gzip/);
+    await refuses(
+      new Uint8Array([...new TextEncoder().encode("a,b\n1,x"), 0xe2, 0x82]),
+      /row 2, column 2 has the byte 0xE2/,
+    );
+  });
+
+  it("leaves out a nameless column that a delimiter at the ends of lines makes", async () => {
+    const table = await tableOf("a,b,\n1,2,\n3,4,\n");
+    assert.deepEqual(table.columns.map(({ name }) => name), ["a", "b"]);
+  });
+});
+
+describe("the target", { skip }, () => {
+  const rows = (values: string[]): string => `x,y\n${values.map((v, i) => `${i / 2},${v}`).join("\n")}\n`;
+
+  it("is classes or values by a rule that is said", async () => {
+    const few = readTarget(await tableOf(rows(["0", "1", "0", "1"])));
+    assert.equal(few.task, "classification");
+    assert.match(
+      few.explanation,
+      /target "y" \(the last column\): binary classification \(2 different whole numbers\)/,
+    );
+    const many = readTarget(await tableOf(rows(Array.from({ length: 30 }, (_, i) => `${i * 3}`))));
+    assert.match(many.explanation, /regression \(numbers with more than 10 different values\)/);
+    const words = readTarget(await tableOf(rows(["b", "a", "c", "a", "b", "c"])));
+    assert.deepEqual(words.classes, ["a", "b", "c"]);
+    assert.deepEqual([...words.values], [1, 0, 2, 0, 1, 2]);
+    const asked = readTarget(await tableOf(rows(["3", "4", "5", "6"])), { task: "regression" });
+    assert.equal(asked.task, "regression");
+    const first = readTarget(await tableOf(rows(["p", "q", "p", "q"])), { target: "x" });
+    assert.equal(first.column.name, "x");
+  });
+
+  it("is cut into classes", async () => {
+    const table = await tableOf(rows(["3", "5", "6", "7", "8", "6", "4"]));
+    const { classes, values } = readTarget(table, { bins: [5, 6] });
+    assert.deepEqual(classes, ["≤ 5", "6", "≥ 7"]);
+    assert.deepEqual([...values], [0, 0, 1, 2, 2, 1, 0]);
+    assert.throws(() => readTarget(table, { bins: [6, 5] }), /ascending/);
+  });
+
+  it("is refused when nothing can be learned from it", async () => {
+    const one = await tableOf(rows(["a", "a", "a"]));
+    assert.throws(() => readTarget(one), /one class only \("a", in all 3 rows\)/);
+    const lonely = await tableOf(rows(["a", "a", "b"]));
+    assert.throws(() => readTarget(lonely), /class "b" in one row only \(data row 3\)/);
+    const same = await tableOf(rows(Array.from({ length: 5 }, () => "2.5")));
+    assert.throws(() => readTarget(same), /is 2.5 in every row/);
+    assert.throws(() => readTarget(one, { target: "z" }), /no column "z"/);
+    const texts = await tableOf(rows(["a", "b", "a", "b"]));
+    assert.throws(() => readTarget(texts, { task: "regression" }), /regression needs numbers/);
+  });
+});
