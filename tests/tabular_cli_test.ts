@@ -40,17 +40,32 @@ describe("ferrotype tabular", { skip }, () => {
         ["classification", 160, 5, "target", ["no", "yes"], 2, model],
       );
       for (const part of [report.held_out, report.standard_error, report.baseline]) {
-        for (const name of ["accuracy", "log_loss", "macro_f1", "auc"]) assert.equal(typeof part[name], "number", name);
+        for (const name of ["accuracy", "log_loss", "macro_f1", "auc"]) {
+          assert.equal(typeof part[name], "number", name);
+        }
       }
       assert(report.held_out.accuracy > report.baseline.accuracy);
       assert(report.fit !== null && report.fit.accuracy > 0.5);
       assert.equal(report.bytes, statSync(model).size);
 
       const row = ["size=1.5", "price=1", "colour=blue", "member=true", "since=2020-05-05"];
-      const said = await json<{ target: string; class: string; probabilities: Numbers }>(["tabular", "predict", model, ...row]);
+      const said = await json<{ target: string; class: string; probabilities: Numbers }>([
+        "tabular",
+        "predict",
+        model,
+        ...row,
+      ]);
       assert.equal(said.class, "yes");
-      assert.match(await output(["tabular", "predict", model, ...row]), /^target: yes\n {2}yes +\d+\.\d\d %\n {2}no /);
-      const same = await json<{ class: string }>(["tabular", "predict", model, '{"size":1.5,"price":1,"colour":"blue","member":true,"since":"2020-05-05"}']);
+      assert.match(
+        await output(["tabular", "predict", model, ...row]),
+        /^target: yes\n {2}yes +\d+\.\d\d %\n {2}no /,
+      );
+      const same = await json<{ class: string }>([
+        "tabular",
+        "predict",
+        model,
+        '{"size":1.5,"price":1,"colour":"blue","member":true,"since":"2020-05-05"}',
+      ]);
       assert.deepEqual(same, said);
 
       const out = join(folder, "out.csv");
@@ -62,27 +77,51 @@ describe("ferrotype tabular", { skip }, () => {
       const right = lines.slice(1).filter((line, i) => line.split(",")[0] === truth[i + 1]).length;
       assert(right > 120, `${right} of 160 rows of the training file are right`);
 
-      const inspected = await json<{ columns: { name: string }[]; data: { sha256: string }; evaluation: { held_out: Numbers } }>(["tabular", "inspect", model]);
-      assert.deepEqual(inspected.columns.map(({ name }) => name), ["size", "price", "colour", "member", "since"]);
+      const inspected = await json<
+        { columns: { name: string }[]; data: { sha256: string }; evaluation: { held_out: Numbers } }
+      >(["tabular", "inspect", model]);
+      assert.deepEqual(inspected.columns.map(({ name }) => name), [
+        "size",
+        "price",
+        "colour",
+        "member",
+        "since",
+      ]);
       assert.match(inspected.data.sha256, /^[0-9a-f]{64}$/);
       assert(Math.abs(inspected.evaluation.held_out.accuracy - report.held_out.accuracy) < 1e-6);
       const text = await output(["tabular", "inspect", model]);
-      for (const part of ["majority class", "logistic regression", "this model", "colour", "categorical", "2-fold cross-validation"]) {
+      for (
+        const part of [
+          "majority class",
+          "logistic regression",
+          "this model",
+          "colour",
+          "categorical",
+          "2-fold cross-validation",
+        ]
+      ) {
         assert(text.includes(part), part);
       }
       const importance = await json<{ importance: { column: string }[] }>(["tabular", "explain", model]);
       assert.equal(importance.importance.length, 5);
-      const parts = await json<{ base: number[]; prediction: number[]; columns: { contribution: number[] }[] }>(["tabular", "explain", model, ...row]);
+      const parts = await json<
+        { base: number[]; prediction: number[]; columns: { contribution: number[] }[] }
+      >(["tabular", "explain", model, ...row]);
       const sum = parts.columns.reduce((total, { contribution }) => total + contribution[1], parts.base[1]);
       assert(Math.abs(sum - parts.prediction[1]) < 1e-6);
-      assert.match(await output(["tabular", "explain", model, ...row]), /^probability of "yes": .*\n {2}usual rows /);
+      assert.match(
+        await output(["tabular", "explain", model, ...row]),
+        /^probability of "yes": .*\n {2}usual rows /,
+      );
     });
   });
 
   it("trains values from standard input, in a process of its own, without a terminal's bar", async () => {
     await inFolder(async (folder) => {
       const model = join(folder, "m.safetensors");
-      const ended = await ferrotype(["tabular", "train", "-", "-o", model, ...quick, "--json"], { input: madeUp(120, "value") });
+      const ended = await ferrotype(["tabular", "train", "-", "-o", model, ...quick, "--json"], {
+        input: madeUp(120, "value"),
+      });
       assert.equal(ended.code, 0, ended.stderr);
       const report = JSON.parse(ended.stdout) as Report;
       assert.deepEqual([report.task, report.rows, report.classes], ["regression", 120, null]);
@@ -91,7 +130,12 @@ describe("ferrotype tabular", { skip }, () => {
       }
       assert(!ended.stderr.includes("\r"), "no live line in a pipe");
       assert.match(ended.stderr, /target "target" \(the last column\): regression/);
-      const said = await json<{ value: number; interval: { lower: number; upper: number } }>(["tabular", "predict", model, "size=0"]);
+      const said = await json<{ value: number; interval: { lower: number; upper: number } }>([
+        "tabular",
+        "predict",
+        model,
+        "size=0",
+      ]);
       assert(said.interval.lower < said.value && said.value < said.interval.upper);
     });
   });
@@ -100,9 +144,23 @@ describe("ferrotype tabular", { skip }, () => {
     await inFolder(async (folder) => {
       const csv = join(folder, "data.csv");
       writeFileSync(csv, madeUp(100, "class"));
-      const { code, stdout, stderr } = await call(["tabular", "train", csv, "-o", join(folder, "m.safetensors"), ...quick]);
+      const { code, stdout, stderr } = await call([
+        "tabular",
+        "train",
+        csv,
+        "-o",
+        join(folder, "m.safetensors"),
+        ...quick,
+      ]);
       assert.deepEqual([code, stdout], [0, ""]);
-      for (const line of [/majority class +0\.\d{4}/, /logistic regression +0\.\d{4} ± /, /this model +0\.\d{4} ± /, /column "size" lacks 6 of 100 values/]) {
+      for (
+        const line of [
+          /majority class +0\.\d{4}/,
+          /logistic regression +0\.\d{4} ± /,
+          /this model +0\.\d{4} ± /,
+          /column "size" lacks 6 of 100 values/,
+        ]
+      ) {
         assert.match(stderr, line);
       }
       assert(!stderr.includes("fit ("));
@@ -127,8 +185,16 @@ describe("ferrotype tabular", { skip }, () => {
       await bad("x,y\n" + "1,a\n2,a\n".repeat(5), /column "y", has one class only \("a", in all 10 rows\)/);
       await bad("x,y,z\n" + "1,,a\n2,,b\n".repeat(5), /column 2 \("y"\) has no value in any of 10 rows/);
       await bad(new Uint8Array([0xff, 0xfe, 0x61, 0]), /^ferrotype: bad\.csv is UTF-16 text/);
-      await bad(new Uint8Array([0x61, 0x2c, 0x62, 0x0a, 0xe9, 0x2c, 0x31, 0x0a]), /row 2, column 1 has the byte 0xE9/);
-      await bad("x,y\n" + Array.from({ length: 30 }, (_, i) => `${i},${i % 3}`).join("\n"), /has no column "zz"/, "--target", "zz");
+      await bad(
+        new Uint8Array([0x61, 0x2c, 0x62, 0x0a, 0xe9, 0x2c, 0x31, 0x0a]),
+        /row 2, column 1 has the byte 0xE9/,
+      );
+      await bad(
+        "x,y\n" + Array.from({ length: 30 }, (_, i) => `${i},${i % 3}`).join("\n"),
+        /has no column "zz"/,
+        "--target",
+        "zz",
+      );
       const missing = await call(["tabular", "train", join(folder, "none.csv"), "-o", out]);
       assert.equal(missing.code, 1);
       assert.match(missing.stderr, /none\.csv: there is no such file/);
@@ -144,7 +210,10 @@ describe("ferrotype tabular", { skip }, () => {
 
   it("answers wrong calls with status 2", async () => {
     const wrong: [string[], RegExp][] = [
-      [["tabular"], /"tabular" needs one of: tabular train, tabular predict, tabular inspect, tabular explain/],
+      [
+        ["tabular"],
+        /"tabular" needs one of: tabular train, tabular predict, tabular inspect, tabular explain/,
+      ],
       [["tabular", "train", "x.csv"], /say where to write with -o FILE/],
       [["tabular", "train", "x.csv", "-o", "y", "--folds", "-1"], /--folds is a whole number/],
       [["tabular", "train", "x.csv", "-o", "y", "--bins", "6,5"], /ascending/],
@@ -175,7 +244,9 @@ describe("ferrotype tabular", { skip }, () => {
     });
   });
 
-  it("stops at Ctrl-C with status 130", { skip: "Bun" in globalThis && "a child of Bun cannot be sent SIGINT reliably under load" }, async () => {
+  it("stops at Ctrl-C with status 130", {
+    skip: "Bun" in globalThis && "a child of Bun cannot be sent SIGINT reliably under load",
+  }, async () => {
     await inFolder(async (folder) => {
       const csv = join(folder, "data.csv");
       writeFileSync(csv, madeUp(4000, "value"));

@@ -15,15 +15,17 @@ import { makeFolds, otherParts } from "../src/tabular/split.ts";
 import { readTarget } from "../src/tabular/target.ts";
 import { dataPath, missingData, repository } from "./_data.ts";
 import { inFolder } from "./_gpt2.ts";
+import { type OnnxRuntime, rival } from "./_rivals.ts";
 import { madeUp, missingParser, tableOf } from "./_tabular.ts";
 
-const skip = missingParser;
+const skip = missingParser, ort = rival<OnnxRuntime>("onnxruntime-node");
 
 describe("the normalizer", { skip }, () => {
   it("standardises the training rows, and them only", async () => {
     const table = await tableOf(madeUp(200, "class"));
     const rows = Int32Array.from({ length: 120 }, (_, i) => i), target = table.column("target");
-    const normalizer = new TableNormalizer(table, target, rows), x = normalizer.transform(normalizer.tableCells(rows));
+    const normalizer = new TableNormalizer(table, target, rows),
+      x = normalizer.transform(normalizer.tableCells(rows));
     const n = normalizer.features.length;
     normalizer.features.forEach(({ kind }, f) => {
       let sum = 0, squares = 0;
@@ -39,7 +41,10 @@ describe("the normalizer", { skip }, () => {
     const size = normalizer.columns[0];
     assert.equal(size.missing, rows.filter((row) => row % 17 === 3).length);
     assert(normalizer.features.some(({ kind, column }) => kind === "missing" && column === 0));
-    assert(normalizer.features.some(({ kind, column }) => kind === "log" && column === 1), "a skewed column is seen by its logarithm");
+    assert(
+      normalizer.features.some(({ kind, column }) => kind === "log" && column === 1),
+      "a skewed column is seen by its logarithm",
+    );
     // Another part of the table changes nothing that was learned.
     const again = Normalizer.fit(table, { target: "target", rows });
     assert.deepEqual(again.features, normalizer.features);
@@ -47,7 +52,13 @@ describe("the normalizer", { skip }, () => {
 
   it("reads rows as people give them", async () => {
     const normalizer = Normalizer.fit(await tableOf(madeUp(100, "class")));
-    const cells = normalizer.cells({ size: "1.5", price: 2, colour: "green", member: true, since: new Date("2020-03-01T00:00:00Z") });
+    const cells = normalizer.cells({
+      size: "1.5",
+      price: 2,
+      colour: "green",
+      member: true,
+      since: new Date("2020-03-01T00:00:00Z"),
+    });
     assert.deepEqual([...cells], [1.5, 2, normalizer.columns[2].categories.indexOf("green"), 1, 18322]);
     assert.deepEqual([...normalizer.cells(["1.5", "2", "green", "yes", "2020-03-01"])], [...cells]);
     assert.equal(normalizer.cells({ colour: "violet" })[2], -1, "an unseen category");
@@ -61,7 +72,10 @@ describe("the normalizer", { skip }, () => {
   });
 
   it("leaves out what cannot help", async () => {
-    const lines = Array.from({ length: 60 }, (_, i) => `${i + 1},word ${i * 7},1,${Math.sin(i).toFixed(4)},${i % 2 ? "a" : "b"}`);
+    const lines = Array.from(
+      { length: 60 },
+      (_, i) => `${i + 1},word ${i * 7},1,${Math.sin(i).toFixed(4)},${i % 2 ? "a" : "b"}`,
+    );
     const { columns } = Normalizer.fit(await tableOf(`id,text,same,x,y\n${lines.join("\n")}\n`));
     assert.deepEqual(columns.map(({ ignored }) => ignored), [
       "counts the rows up by one",
@@ -72,20 +86,27 @@ describe("the normalizer", { skip }, () => {
   });
 
   it("decorrelates, and takes weights back", async () => {
-    // Three numbers, of which the second goes with the first and the third with both.
+    // Three numbers, of which the second goes with the first and the third with both. What is added to the variances
+    // before decorrelating leaves a few hundredths.
     const lines = Array.from({ length: 150 }, (_, i) => {
-      const [a, b, c] = [Math.sin(i * 12.9), Math.sin(i * 78.2), Math.sin(i * 37.7)];
+      const [a, b, c] = [Math.sin(i * 12.9), Math.sin(i * 78.2), Math.sin(i * 41.3)];
       return `${a.toFixed(4)},${(a + 0.5 * b).toFixed(4)},${(a + b + c).toFixed(4)},${i * 1.5}`;
     });
-    const table = await tableOf(`a,b,c,target\n${lines.join("\n")}\n`), rows = Int32Array.from({ length: 150 }, (_, i) => i);
+    const table = await tableOf(`a,b,c,target\n${lines.join("\n")}\n`),
+      rows = Int32Array.from({ length: 150 }, (_, i) => i);
     const normalizer = new TableNormalizer(table, table.column("target"), rows);
     const plain = featureSource(normalizer, normalizer.views.plain, 150), n = plain.width;
     const white = decorrelatedSource(plain, rows, 150);
     const x = new Float32Array(150 * n), z = new Float32Array(150 * n);
     plain.gather(rows, x, 0, n);
     white.gather(rows, z, 0, n);
-    const covariance = (i: number, j: number): number => rows.reduce((sum, row) => sum + z[row * n + i] * z[row * n + j], 0) / 150;
-    for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) assert(Math.abs(covariance(i, j) - (i === j ? 1 : 0)) < 0.05, `${i} ${j}`);
+    const covariance = (i: number, j: number): number =>
+      rows.reduce((sum, row) => sum + z[row * n + i] * z[row * n + j], 0) / 150;
+    for (let i = 0; i < n; i++) {
+      for (let j = 0; j < n; j++) {
+        assert(Math.abs(covariance(i, j) - (i === j ? 1 : 0)) < 0.12, `${i} ${j}: ${covariance(i, j)}`);
+      }
+    }
     const w = Float32Array.from({ length: n * 2 }, (_, i) => Math.sin(i)), folded = w.slice();
     white.fold!(folded, 2);
     const dot = (v: Float32Array, weights: Float32Array, row: number, o: number): number => {
@@ -101,7 +122,8 @@ describe("the normalizer", { skip }, () => {
 
 describe("folds", () => {
   it("hold every row once, classes spread evenly, by the seed", () => {
-    const rows = Int32Array.from({ length: 103 }, (_, i) => i + 5), classes = Float64Array.from({ length: 200 }, (_, i) => i % 4 === 0 ? 1 : 0);
+    const rows = Int32Array.from({ length: 103 }, (_, i) => i + 5),
+      classes = Float64Array.from({ length: 200 }, (_, i) => i % 4 === 0 ? 1 : 0);
     const folds = makeFolds(rows, 5, 1, classes);
     assert.deepEqual(folds.flatMap((f) => [...f]).sort((a, b) => a - b), [...rows]);
     const ones = folds.map((fold) => fold.reduce((sum, row) => sum + classes[row], 0));
@@ -113,7 +135,8 @@ describe("folds", () => {
   });
 
   it("candidates share the average by what they say of rows not trained on", () => {
-    const truths = [0, 1, 0, 1, 1, 0], right = Float32Array.from(truths.flatMap((t) => t ? [0.1, 0.9] : [0.9, 0.1]));
+    const truths = [0, 1, 0, 1, 1, 0],
+      right = Float32Array.from(truths.flatMap((t) => t ? [0.1, 0.9] : [0.9, 0.1]));
     const wrong = right.map((p) => 1 - p), close = right.map((p) => p > 0.5 ? 0.88 : 0.12);
     const shares = mixShares([right, wrong, close], truths, 2);
     assert.equal(shares[1], 0);
@@ -136,7 +159,10 @@ describe("TabularModel", { skip }, () => {
     assert.equal(confusion!.flat().reduce((a, b) => a + b), 240);
     assert(interval.accuracy[0] < heldOut.accuracy && heldOut.accuracy < interval.accuracy[1]);
     const found = importance.map(({ column }) => column);
-    assert(found.indexOf("size") < found.indexOf("price") && found.indexOf("colour") < found.indexOf("since"), found.join());
+    assert(
+      found.indexOf("size") < found.indexOf("price") && found.indexOf("colour") < found.indexOf("since"),
+      found.join(),
+    );
     assert((model.info.fit as { accuracy: number }).accuracy >= heldOut.accuracy - 0.05);
     const row = { size: 1.2, price: 1, colour: "blue", member: true, since: "2021-01-01" };
     const said = await model.predict(row);
@@ -168,22 +194,61 @@ describe("TabularModel", { skip }, () => {
     assert(after - before < 100_000, `${after - before} bytes are still held`);
   });
 
+  it("is the same in ONNX Runtime", { skip: skip || ("skip" in ort && ort.skip) }, async () => {
+    const { InferenceSession, Tensor } = (ort as { program: OnnxRuntime }).program;
+    const model = await TabularModel.fit(await tableOf(madeUp(150, "class")), { folds: 0, steps: 40 });
+    const row = { size: 0.4, price: 2.5, colour: "green", member: false, since: "2020-07-09" };
+    const session = await InferenceSession.create(model.toOnnx({ numeric: "double" }));
+    const [size, price, , member, since] = model.normalizer.cells(row);
+    const { probabilities, label } = await session.run({
+      numeric: new Tensor("float64", Float64Array.of(size, price, member, since), [1, 4]),
+      categorical: new Tensor("string", ["green"], [1, 1]),
+    });
+    const said = await model.predict(row);
+    Object.values(said.probabilities!).forEach((p, c) => assert(Math.abs(p - probabilities.data[c]) < 1e-5));
+    assert.equal(label.data[0], said.class);
+    await session.release();
+    model.dispose();
+  });
+
   it("learns values, with an interval that holds what it says", async () => {
     const table = await tableOf(madeUp(240, "value")), model = await TabularModel.fit(table, { folds: 3 });
     const { heldOut, baseline, conformal } = model.evaluation!;
     assert(heldOut.r2 > 0.75 && heldOut.rmse < 0.5 * baseline.rmse, JSON.stringify(heldOut));
     assert(Math.abs(conformal!.coverage - 0.9) < 0.06, `coverage ${conformal!.coverage}`);
-    const { value, interval } = await model.predict({ size: 0, price: 1, colour: "green", member: true, since: "2020-06-01" });
+    const { value, interval } = await model.predict({
+      size: 0,
+      price: 1,
+      colour: "green",
+      member: true,
+      since: "2020-06-01",
+    });
     assert(Math.abs(value! - 12.4) < 1.5, `${value}`);
     assert.equal(interval!.level, 0.9);
     const fresh = await tableOf(madeUp(300, "value", 9)), held = fresh.column("target").values;
-    const rows = Array.from({ length: 300 }, (_, i) =>
-      Object.fromEntries(fresh.columns.slice(0, 5).map(({ name, kind, values, texts }) => {
-        const cell = values[i];
-        return [name, Number.isNaN(cell) ? null : kind === "date" ? new Date(cell * 86_400_000) : kind === "numeric" ? cell : texts[cell]];
-      })));
+    const rows = Array.from(
+      { length: 300 },
+      (_, i) =>
+        Object.fromEntries(
+          fresh.columns.slice(0, 5).map(({ name, kind, values, texts }) => {
+            const cell = values[i];
+            return [
+              name,
+              Number.isNaN(cell)
+                ? null
+                : kind === "date"
+                ? new Date(cell * 86_400_000)
+                : kind === "numeric"
+                ? cell
+                : texts[cell],
+            ];
+          }),
+        ),
+    );
     const said = await model.predictMany(rows);
-    const inside = said.filter(({ interval }, i) => held[i] >= interval!.lower && held[i] <= interval!.upper).length / 300;
+    const inside = said.filter(({ interval }, i) =>
+      held[i] >= interval!.lower && held[i] <= interval!.upper
+    ).length / 300;
     assert(inside > 0.8, `the interval holds ${inside} of new rows`);
     await inFolder(async (folder) => {
       await model.save(join(folder, "m.safetensors"));
@@ -204,10 +269,15 @@ describe("TabularModel", { skip }, () => {
   });
 
   it("weighs rare classes when asked", async () => {
-    const lines = Array.from({ length: 200 }, (_, i) => `${Math.sin(i * 12.9898).toFixed(4)},${Math.sin(i * 12.9898) + Math.sin(i * 78.2) > 1.3 ? "rare" : "usual"}`);
+    const lines = Array.from({ length: 200 }, (_, i) =>
+      `${Math.sin(i * 12.9898).toFixed(4)},${
+        Math.sin(i * 12.9898) + Math.sin(i * 78.2) > 1.3 ? "rare" : "usual"
+      }`);
     const table = await tableOf(`x,y\n${lines.join("\n")}\n`), options = { folds: 3, steps: 60 };
-    const plain = await TabularModel.fit(table, options), weighed = await TabularModel.fit(table, { ...options, classWeights: "balanced" });
-    const found = (model: TabularModel): number => model.evaluation!.confusion![0][0];
+    const plain = await TabularModel.fit(table, options),
+      weighed = await TabularModel.fit(table, { ...options, classWeights: "balanced" });
+    const found = (model: TabularModel): number =>
+      model.evaluation!.confusion![0][0];
     assert(found(weighed) > found(plain), `${found(weighed)} and ${found(plain)} of the rare class found`);
     plain.dispose();
     weighed.dispose();
@@ -216,14 +286,20 @@ describe("TabularModel", { skip }, () => {
   it("chooses nothing by rows that are held out", async () => {
     // With labels that mean nothing, whatever is picked by the held-out rows would look better than guessing.
     const lines = Array.from({ length: 120 }, (_, i) => {
-      const cells = Array.from({ length: 10 }, (_, c) => Math.sin(i * 37.7 + c * 91.3 + i * i).toFixed(4));
+      const cells = Array.from({ length: 10 }, (_, c) =>
+        Math.sin(i * 37.7 + c * 91.3 + i * i).toFixed(4));
       return `${cells.join(",")},${Math.sin(i * i * 5.1 + 0.3) > 0 ? "a" : "b"}`;
     });
-    const model = await TabularModel.fit(await tableOf(`${"abcdefghij".split("").join(",")},y\n${lines.join("\n")}\n`), { steps: 60 });
+    const model = await TabularModel.fit(
+      await tableOf(`${"abcdefghij".split("").join(",")},y\n${lines.join("\n")}\n`),
+      { steps: 60 },
+    );
     const { heldOut } = model.evaluation!;
     assert(Math.abs(heldOut.auc - 0.5) < 0.17, `AUC ${heldOut.auc} of noise`);
     // What a fold learned does not depend on the rows it was tested on.
-    const table = await tableOf(madeUp(90, "class")), values = readTarget(table), folds = makeFolds(values.rows, 3, 0, values.values);
+    const table = await tableOf(madeUp(90, "class")),
+      values = readTarget(table),
+      folds = makeFolds(values.rows, 3, 0, values.values);
     const options = { steps: 20 }, part = { train: otherParts(folds, 0), test: folds[0] };
     const [first] = await fitParts(table, values, [part], options);
     const altered = { ...values, values: values.values.slice() };
@@ -231,7 +307,8 @@ describe("TabularModel", { skip }, () => {
     const [second] = await fitParts(table, altered, [part], options);
     assert.deepEqual(second.networks, first.networks);
     assert.deepEqual(second.test, first.test);
-    const right = await evaluateFolds(values, [first], [folds[0]], "test", 0), swapped = await evaluateFolds(altered, [second], [folds[0]], "test", 0);
+    const right = await evaluateFolds(values, [first], [folds[0]], "test", 0),
+      swapped = await evaluateFolds(altered, [second], [folds[0]], "test", 0);
     assert(Math.abs(right.heldOut.accuracy + swapped.heldOut.accuracy - 1) < 1e-12);
     model.dispose();
   });
@@ -240,30 +317,54 @@ describe("TabularModel", { skip }, () => {
     const table = await tableOf(madeUp(100, "class"));
     await assert.rejects(TabularModel.fit(table, { signal: AbortSignal.abort() }), CancelledError);
     const controller = new AbortController();
-    const fit = TabularModel.fit(table, { signal: controller.signal, onProgress: ({ step }) => step === 20 && controller.abort() });
+    const fit = TabularModel.fit(table, {
+      signal: controller.signal,
+      onProgress: ({ step }) => step === 20 && controller.abort(),
+    });
     await assert.rejects(fit, CancelledError);
     await assert.rejects(TabularModel.fit(table, { target: "nobody" }), /no column "nobody"/);
     await assert.rejects(TabularModel.fit(table, { folds: 1.5 }), /folds: a whole number/);
     await assert.rejects(TabularModel.fit(table, { folds: 101 }), /100 rows cannot be cut into 101 folds/);
     await assert.rejects(TabularModel.fit(table, { hidden: [0] }), /widths are whole numbers/);
-    await assert.rejects(TabularModel.fit(await tableOf("x,y\n1,a\n2,b\n3,a\n4,b\n")), /has 4 rows with a target; at least 8/);
-    await assert.rejects(TabularModel.fit(await tableOf(`x,y\n${"1,a\n1,b\n".repeat(6)}`)), /no column to predict from \("x": the same in every row\)/);
+    await assert.rejects(
+      TabularModel.fit(await tableOf("x,y\n1,a\n2,b\n3,a\n4,b\n")),
+      /has 4 rows with a target; at least 8/,
+    );
+    await assert.rejects(
+      TabularModel.fit(await tableOf(`x,y\n${"1,a\n1,b\n".repeat(6)}`)),
+      /no column to predict from \("x": the same in every row\)/,
+    );
     await assert.rejects(TabularModel.load(new Uint8Array(40)), /./);
   });
 
-  it("reads a classic table from its file, alone", { skip: skip || missingData("tabular", "iris.csv") }, async () => {
-    const table = await readCsv(dataPath("tabular", "iris.csv"));
-    assert.equal(table.sha256, "9cc1c345c71bcc9b486b74cbf6063fa66f4bb5e0f603a4b3c3471ec2e5e8e355");
-    const model = await TabularModel.fit(table);
-    const { heldOut, standardError } = model.evaluation!;
-    assert(heldOut.accuracy >= 0.96 - standardError.accuracy, `accuracy ${heldOut.accuracy}`);
-    model.dispose();
-  });
+  it(
+    "reads a classic table from its file, alone",
+    { skip: skip || missingData("tabular", "iris.csv") },
+    async () => {
+      const table = await readCsv(dataPath("tabular", "iris.csv"));
+      assert.equal(table.sha256, "9cc1c345c71bcc9b486b74cbf6063fa66f4bb5e0f603a4b3c3471ec2e5e8e355");
+      const model = await TabularModel.fit(table);
+      const { heldOut, standardError } = model.evaluation!;
+      assert(heldOut.accuracy >= 0.96 - standardError.accuracy, `accuracy ${heldOut.accuracy}`);
+      model.dispose();
+    },
+  );
 });
 
 describe("the ten models that ship", () => {
   const folder = join(repository, "web", "models", "tabular");
-  const names = ["cancer", "diabetes", "heart", "housing", "iris", "mpg", "penguins", "seeds", "titanic", "wine"];
+  const names = [
+    "cancer",
+    "diabetes",
+    "heart",
+    "housing",
+    "iris",
+    "mpg",
+    "penguins",
+    "seeds",
+    "titanic",
+    "wine",
+  ];
 
   it("are small, whole, and say where they come from", async () => {
     assert.deepEqual(readdirSync(folder).sort(), names.map((name) => `${name}.safetensors`));
@@ -274,7 +375,9 @@ describe("the ten models that ship", () => {
       assert.match(info.data.sha256!, /^[0-9a-f]{64}$/);
       assert.match(evaluation!.split, /^5-fold cross-validation/);
       assert.equal(Object.keys(info.fit as object).length > 0, true);
-      const usual = await model.predict(Object.fromEntries(schema.columns.map(({ name, quantiles }) => [name, quantiles[10]])));
+      const usual = await model.predict(
+        Object.fromEntries(schema.columns.map(({ name, quantiles }) => [name, quantiles[10]])),
+      );
       if (schema.target.task === "classification") assert(schema.target.classes.includes(usual.class!));
       else {
         assert(usual.value! > schema.target.min && usual.value! < schema.target.max);

@@ -4,7 +4,7 @@
  * @module
  */
 import type { TableNormalizer } from "./normalizer.ts";
-import type { RowList, RowSource } from "./stack.ts";
+import type { RowList, RowSource } from "./stack_rows.ts";
 
 /** At most so many features of a table are kept ready; beyond, they are worked out batch by batch. */
 const mostReady = 1 << 24;

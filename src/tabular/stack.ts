@@ -36,43 +36,8 @@ import {
 import { AdamW } from "../optim/mod.ts";
 import { keep, noGrad, tidy } from "../tensor/mod.ts";
 import { roundF16 } from "./half.ts";
-import { shuffle } from "./predict.ts";
+import { type Batches, type Member, type RowList, type Rows, StackRows } from "./stack_rows.ts";
 import type { DenseLayer } from "./types.ts";
-
-/** Rows of a table, by index. */
-export type RowList = Int32Array | Uint32Array;
-
-/** Features of rows of a table. */
-export interface RowSource {
-  /** Features a row. */
-  readonly width: number;
-  /** Writes the features of `rows` to `out`, row i at `offset + i · stride`. */
-  gather(rows: RowList, out: Float32Array, offset: number, stride: number): void;
-  /** When the features are a linear map of others: those. */
-  readonly original?: RowSource;
-  /** Turns, in place, weights [width, outputs] for these features into the same for the original ones. */
-  fold?(weight: Float32Array, outputs: number): void;
-}
-
-/** One network to be trained. */
-export interface Member {
-  /** Where its rows come from. */
-  readonly source: RowSource;
-  /** Rows to learn from. */
-  readonly train: Int32Array;
-  /** Rows that say when to stop. */
-  readonly validation: Int32Array;
-  /** For each row of the table the class, or the value. */
-  readonly targets: Float64Array;
-  /** Values are learned as (value − center) / scale; 0 and 1 for classes. */
-  readonly center: number;
-  /** See center. */
-  readonly scale: number;
-  /** How much a row of each class counts; null for equal rows. */
-  readonly classWeights: readonly number[] | null;
-  /** Strength of the penalty λ/2 · Σ weight². */
-  readonly l2: number;
-}
 
 /** How a stack is trained. */
 export interface StackOptions {
@@ -108,6 +73,7 @@ const mostGathered = 1 << 22;
 /** A stack of networks. */
 export class Stack {
   #members: readonly Member[];
+  #rows: StackRows;
   readonly #options: StackOptions;
   readonly #inputs: number;
   readonly #outputs: number;
@@ -123,6 +89,7 @@ export class Stack {
     this.#options = options;
     this.#inputs = Math.max(...members.map(({ source }) => source.width));
     this.#outputs = Math.max(1, options.classes);
+    this.#rows = new StackRows(members, this.#inputs, options.classes > 0);
     this.#sizes = [this.#inputs, ...options.hidden, this.#outputs];
     this.#random = new Generator(options.seed);
     this.#state = { seed: options.seed, offset: 0 };
@@ -144,8 +111,10 @@ export class Stack {
     const { lr, weightDecay, steps, every, patience, signal, onStep } = this.#options,
       m = this.#members.length;
     const optimizer = new AdamW(this.#parameters, { lr, weightDecay, betas: [0.9, 0.99] });
-    const validation = this.#wholeRows(this.#members.map((member) => member.validation), false);
-    const penalties = this.#penalties(), batches = this.#batches(), breathe = breather();
+    const validation = this.#rows.whole(this.#members.map((member) => member.validation), false);
+    const penalties = this.#penalties(),
+      batches = this.#rows.batches(this.#options.batch, this.#random),
+      breathe = breather();
     const best = this.#parameters.map((p) => keep(zeros(p.shape))),
       least = new Float32Array(m).fill(Infinity);
     let improved = 0;
@@ -266,62 +235,6 @@ export class Stack {
     return tensor(Float32Array.from(this.#members, ({ l2 }) => l2 / 2)).reshape([this.#members.length, 1, 1]);
   }
 
-  #batches(): Batches {
-    const { batch } = this.#options, members = this.#members;
-    const longest = Math.max(...members.map(({ train }) => train.length));
-    if (longest <= batch) {
-      const rows = this.#wholeRows(members.map(({ train }) => train), true), count = members.length * longest;
-      return {
-        next: () => ({ ...rows, count }),
-        dispose: () => Object.values(rows).forEach((t) => t.dispose()),
-      };
-    }
-    const orders = members.map(({ train }) => Uint32Array.from(train)),
-      at = orders.map((order) => order.length);
-    const next = (): Rows & { count: number } => {
-      const drawn = orders.map((order, i) => {
-        if (at[i] + batch > order.length) {
-          shuffle(order, this.#random);
-          at[i] = 0;
-        }
-        return order.subarray(at[i], at[i] += Math.min(batch, order.length));
-      });
-      return { ...this.#rows(drawn, batch, true), count: members.length * batch };
-    };
-    return { next, dispose() {} };
-  }
-
-  #wholeRows(rows: readonly RowList[], weighted: boolean): Rows {
-    const made = this.#rows(rows, Math.max(...rows.map((r) => r.length)), weighted);
-    for (const t of Object.values(made)) keep(t);
-    return made;
-  }
-
-  /** Features, targets and weights of `length` rows of each member; missing ones weigh nothing. Weights sum to 1. */
-  #rows(rows: readonly RowList[], length: number, weighted: boolean): Rows {
-    const m = this.#members.length, y = new Float32Array(m * length), w = new Float32Array(m * length);
-    const x = this.#gather(rows, 0, length);
-    this.#members.forEach(({ targets, center, scale, classWeights }, a) => {
-      const own = rows[a], start = a * length;
-      let total = 0;
-      for (let i = 0; i < own.length; i++) {
-        y[start + i] = (targets[own[i]] - center) / scale;
-        total += w[start + i] = weighted && classWeights ? classWeights[targets[own[i]]] : 1;
-      }
-      for (let i = 0; i < own.length; i++) w[start + i] /= total;
-    });
-    const labels = this.#options.classes ? tensor(Int32Array.from(y), { dtype: "i32" }) : tensor(y);
-    return { x, y: labels, w: tensor(w) };
-  }
-
-  #gather(rows: readonly RowList[], from: number, length: number): Tensor {
-    const m = this.#members.length, width = this.#inputs, x = new Float32Array(m * length * width);
-    this.#members.forEach(({ source }, a) => {
-      source.gather(rows[a].subarray(from, from + length), x, a * length * width, width);
-    });
-    return tensor(x, { shape: [m, length, width] });
-  }
-
   /** Each member's probabilities [rows, classes], or values in its standardised unit [rows], of rows of its own. */
   async predict(rows: readonly RowList[]): Promise<Float32Array[]> {
     const m = this.#members.length, c = this.#outputs, longest = Math.max(...rows.map((r) => r.length));
@@ -330,7 +243,7 @@ export class Stack {
     for (let from = 0; from < longest; from += piece) {
       const outputs = tidy(() =>
         noGrad(() => {
-          const y = this.#forward(this.#gather(rows, from, piece), false);
+          const y = this.#forward(this.#rows.gather(rows, from, piece), false);
           return this.#options.classes ? softmax(y, -1) : y;
         })
       );
@@ -375,16 +288,4 @@ export class Stack {
   dispose(): void {
     for (const p of this.#parameters) p.dispose();
   }
-}
-
-/** Rows of all members: x [members, rows, in], targets and weights [members · rows]. */
-interface Rows {
-  readonly x: Tensor;
-  readonly y: Tensor;
-  readonly w: Tensor;
-}
-
-interface Batches {
-  next(): Rows & { readonly count: number };
-  dispose(): void;
 }
