@@ -256,7 +256,7 @@ export class Bench {
 
   /** Ends what was started. */
   dispose(): void {
-    this.rivals.dispose();
+    this.rivals.endAll();
     this.limits.dispose();
     this.#single?.limits.dispose();
   }

@@ -109,6 +109,7 @@ for (const [name, file] of Object.entries(files)) {
     bench.results.push(result);
     for (const line of rowLines(result)) say(line);
   }
+  bench.rivals.endAll();
 }
 bench.dispose();
 if (options.json) console.log(JSON.stringify({ machine, results: bench.results }));

@@ -37,6 +37,7 @@ const kinds: Readonly<Record<string, RivalKind>> = {
   "jax-js": { file: "jax.ts", needs: "@jax-js/jax" },
   "tfjs-wasm": { file: "tfjs.ts", needs: "@tensorflow/tfjs-backend-wasm" },
   "llama.cpp": { file: "llama.ts", needs: "node-llama-cpp" },
+  wllama: { file: "wllama.ts", needs: "@wllama/wllama" },
   "tiktoken": { file: "tokenizers.ts", needs: "tiktoken" },
   "gpt-tokenizer": { file: "tokenizers.ts", needs: "gpt-tokenizer" },
   "@huggingface/tokenizers": { file: "tokenizers.ts", needs: "@huggingface/tokenizers" },
@@ -114,7 +115,8 @@ class Host {
   }
 
   end(): void {
-    this.#child.kill("SIGKILL");
+    // A rival may have processes of its own to end.
+    this.#child.kill("SIGTERM");
   }
 }
 
@@ -161,14 +163,9 @@ export class Rivals {
     };
   }
 
-  /** Ends one rival and gives its memory back. */
-  end(name: string): void {
-    this.#hosts.get(name)?.end();
-    this.#hosts.delete(name);
-  }
-
-  /** Ends all. */
-  dispose(): void {
-    for (const name of [...this.#hosts.keys()]) this.end(name);
+  /** Ends all of them, which gives their memory back; a new job starts its rival again. */
+  endAll(): void {
+    for (const host of this.#hosts.values()) host.end();
+    this.#hosts.clear();
   }
 }

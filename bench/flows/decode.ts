@@ -43,6 +43,10 @@ async function* rows(bench: Bench): AsyncGenerator<Row> {
         const label = `llama.cpp ${type}${count === 1 ? ", 1 thread" : ""}`;
         jobs.push(rivals.job("llama.cpp", "decode", { model, prompt: 8, tokens, threads: count }, label));
       }
+      if (dtype !== "bf16") {
+        const options = { model, prompt: 8, tokens, threads };
+        jobs.push(rivals.job("wllama", "decode", options, `wllama ${type} (Chromium)`));
+      }
     }
     const model = await loadGpt2(dtype);
     if (typeof model === "string") {
@@ -72,7 +76,7 @@ async function* rows(bench: Bench): AsyncGenerator<Row> {
         : {}),
     };
     model.dispose();
-    for (const name of ["onnxruntime-node", "onnxruntime-web", "llama.cpp"]) rivals.end(name);
+    rivals.endAll();
   }
 }
 

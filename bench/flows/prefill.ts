@@ -28,6 +28,7 @@ async function* rows(bench: Bench): AsyncGenerator<Row> {
         }
         const type = dtype === "f32" ? "f32" : "q8_0", gguf = await gpt2Gguf(type);
         jobs.push(rivals.job("llama.cpp", "prefill", { ...options, model: gguf }, `llama.cpp ${type}`));
+        jobs.push(rivals.job("wllama", "prefill", { ...options, model: gguf }, `wllama ${type} (Chromium)`));
       }
       // Operations a token, attention left out: with 512 positions it is another 3 %.
       const operations = forwardOperations + headOperations / length;
@@ -57,7 +58,7 @@ async function* rows(bench: Bench): AsyncGenerator<Row> {
       }
       yield { name: `${dtype}, ${length} tokens`, unit: "tokens/s", amount: length, subjects, rivals: jobs };
       bench.useBlas(true);
-      for (const name of ["onnxruntime-node", "onnxruntime-web", "llama.cpp"]) rivals.end(name);
+      rivals.endAll();
     }
     model.dispose();
   }
