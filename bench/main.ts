@@ -38,6 +38,7 @@ const files: Record<string, string> = {
   load: "./flows/load.ts",
   dispatch: "./ops/dispatch.ts",
   tokenizer: "./ops/tokenizer.ts",
+  growth: "./flows/growth.ts",
 };
 
 // Variables that some shells carry and that make a BLAS slower than a user would find it.

@@ -104,6 +104,7 @@ export function section(machine: Machine, results: readonly RowResult[]): string
     );
     const notes = new Set<string>();
     for (const row of results.filter((row) => row.group === group)) {
+      if (row.subjects.length === 0 && !row.failed) lines.push(`| ${cell(row.name)} | | | | | |`);
       if (row.failed) lines.push(`| ${cell(row.name)} | – | failed: ${cell(row.failed)} | | | |`);
       for (const subject of row.subjects) {
         const ratios = row.rivals.map(({ name, value, missing }) =>

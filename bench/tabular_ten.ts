@@ -146,7 +146,10 @@ if (!options.json) {
 }
 for (const set of sets) {
   if (chosen && !chosen.includes(set.name)) continue;
-  const r = await fit(set, data);
+  const r = await fit(set, data).catch((error: Error) => {
+    console.error(`tabular:ten: ${error.message}`);
+    process.exit(1);
+  });
   results.push(r);
   if (options.json) continue;
   console.log(line([

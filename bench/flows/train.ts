@@ -8,7 +8,7 @@ import { forwardOperations, headOperations } from "../gpt2.ts";
 import type { Bench, Group, Row, Subject } from "../harness.ts";
 
 /** A function that does one step and waits for it. */
-function stepper(
+export function stepper(
   config: Partial<GPT2Config>,
   batch: number,
   time: number,
