@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import process from "node:process";
+import { describe, it } from "node:test";
+import type { RowResult } from "../bench/harness.ts";
+import { type Machine, mergeResults, rowLines } from "../bench/report.ts";
+import { runtimeName } from "../src/platform/platform.ts";
+import { repository } from "./_data.ts";
+
+const machine: Machine = {
+  runtime: "deno 2.9.6",
+  engine: "V8",
+  system: "linux",
+  threads: "2 of 2",
+  blas: "",
+  date: "2026-11-21 02:00 UTC",
+  load: "0.1",
+  rounds: 7,
+  rivals: { slow: "1.0" },
+};
+
+const result: RowResult = {
+  group: "products",
+  name: "a|b",
+  unit: "GFLOP/s",
+  subjects: [{
+    name: "ours",
+    value: 120,
+    limit: { name: "the peak", value: 125 },
+    share: 0.96,
+    ratios: { slow: 2 },
+    wanted: ["≥ 95 % of the limit", "≥ 3 × slow"],
+    missed: ["≥ 3 × slow"],
+  }],
+  rivals: [{ name: "slow", value: 60 }, { name: "absent", missing: "not installed" }],
+};
+
+describe("the results of benches", () => {
+  it("are written with ratios, what was missed, and what is missing", () => {
+    const text = mergeResults("", machine, [result]);
+    assert.match(text, /\| a\\\|b \| ours \| 120\.0 GFLOP\/s \| 96\.0 % of the peak \(125\.0\) \|/);
+    assert.match(text, /slow 60\.00: \*\*2\.00 ×\*\*; absent: not measured \(not installed\)/);
+    assert.match(text, /MISSED: ≥ 3 × slow/);
+    assert.match(rowLines(result).join("\n"), /not measured: absent: not installed/);
+  });
+
+  it("replace those of the same runtime only", () => {
+    const first = mergeResults("", machine, [result]);
+    const both = mergeResults(first, { ...machine, runtime: "bun 1.4.5" }, [result]);
+    assert.deepEqual(both.match(/^## .*$/gm), ["## bun 1.4.5", "## deno 2.9.6"]);
+    const again = mergeResults(both, { ...machine, runtime: "deno 2.9.7" }, [{ ...result, name: "new" }]);
+    assert.deepEqual(again.match(/^## .*$/gm), ["## bun 1.4.5", "## deno 2.9.7"]);
+    assert.equal(again.match(/\| new \|/g)?.length, 1);
+    assert.equal(again.match(/^# /gm)?.length, 1);
+  });
+});
+
+describe("ferrotype bench", () => {
+  it("measures beside the machine's limits", () => {
+    const run = runtimeName() === "deno" ? ["run", "-A", "--no-check"] : [];
+    const words = ["cli/main.ts", "bench", "--small", "--rounds", "1", "--json"];
+    const { stdout, stderr, status } = spawnSync(process.execPath, [...run, ...words], {
+      cwd: repository,
+      encoding: "utf8",
+    });
+    assert.equal(status, 0, stderr);
+    const { machine, figures } = JSON.parse(stdout);
+    assert.ok(machine.threads >= 1);
+    assert.ok(figures.length >= 4, stdout);
+    for (const { name, value, unit, limit } of figures) {
+      assert.ok(value >= 0 && Number.isFinite(value), name);
+      assert.ok(typeof unit === "string" && unit !== "", name);
+      if (limit) assert.ok(limit.value > 0 && limit.share > 0, name);
+    }
+  });
+});
