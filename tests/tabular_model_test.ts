@@ -8,11 +8,13 @@ import { describe, it } from "node:test";
 import { CancelledError, memory, Normalizer, readCsv, tabular, TabularModel } from "../mod.ts";
 import { evaluateFolds } from "../src/tabular/evaluate.ts";
 import { fitParts } from "../src/tabular/learner.ts";
-import { mixShares } from "../src/tabular/mix.ts";
+import { meanLoss, mixShares } from "../src/tabular/mix.ts";
 import { TableNormalizer } from "../src/tabular/normalizer.ts";
+import { Predictor } from "../src/tabular/predictor.ts";
 import { decorrelatedSource, featureSource } from "../src/tabular/sources.ts";
 import { makeFolds, otherParts } from "../src/tabular/split.ts";
-import { readTarget } from "../src/tabular/target.ts";
+import { Stack } from "../src/tabular/stack.ts";
+import { describeTarget, readTarget } from "../src/tabular/target.ts";
 import { dataPath, missingData, repository } from "./_data.ts";
 import { inFolder } from "./_gpt2.ts";
 import { type OnnxRuntime, rival } from "./_rivals.ts";
@@ -117,6 +119,53 @@ describe("the normalizer", { skip }, () => {
     for (const row of [0, 7, 149]) {
       for (const o of [0, 1]) assert(Math.abs(dot(z, w, row, o) - dot(x, folded, row, o)) < 1e-4);
     }
+  });
+
+  it("predicts with what it will keep, also where it learned on other features", async () => {
+    const table = await tableOf(madeUp(120, "class")), values = readTarget(table), all = values.rows;
+    const normalizer = new TableNormalizer(table, values.column, all);
+    const plain = featureSource(normalizer, normalizer.views.plain, 120),
+      white = decorrelatedSource(plain, all, 120);
+    const train = all.subarray(0, 80), validation = all.subarray(80);
+    const member = {
+      train,
+      validation,
+      targets: values.values,
+      center: 0,
+      scale: 1,
+      classWeights: null,
+      l2: 0.01,
+    };
+    const stack = new Stack([{ ...member, source: white }, { ...member, source: plain }], {
+      hidden: [],
+      classes: 2,
+      lr: 0.05,
+      weightDecay: 0,
+      dropout: 0,
+      steps: 60,
+      batch: 1000,
+      every: 10,
+      patience: 60,
+      seed: 0,
+    });
+    const least = await stack.train(),
+      said = await stack.predict([validation, validation]),
+      layers = await stack.layers();
+    const target = describeTarget(values, train),
+      truths = Array.from(validation, (row) => values.values[row]);
+    for (const [i, own] of layers.entries()) {
+      // The loss after rounding and taking weights back is the one that training saw.
+      assert(
+        Math.abs(meanLoss(said[i], truths, 2) - least[i]) < 0.01,
+        `${meanLoss(said[i], truths, 2)} and ${least[i]}`,
+      );
+      const network = { share: 1, inputs: normalizer.views.plain, layers: own };
+      const predictor = new Predictor(normalizer, [network], target);
+      const kept = await predictor.predict(normalizer.tableCells(validation));
+      kept.forEach((p, k) => assert(Math.abs(p - said[i][k]) < 1e-5));
+      predictor.dispose();
+    }
+    stack.dispose();
   });
 });
 

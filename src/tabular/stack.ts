@@ -228,6 +228,7 @@ export class Stack {
       ...member,
       source: member.source.original ?? member.source,
     }));
+    this.#rows = new StackRows(this.#members, this.#inputs, this.#options.classes > 0);
   }
 
   #penalties(): Tensor | null {
