@@ -174,11 +174,17 @@ function distance(a: Float32Array, b: Float32Array): number {
   return Math.sqrt(off / all);
 }
 
+/**
+ * What rounding activations may cost on this tiny, random model. Where the dot instruction of bytes is one instruction
+ * of the machine, a product of several rows keeps 7 bits of them and is off by about 0.045; elsewhere 8 bits and 0.02.
+ */
+const sevenBits = 0.07;
+
 describe("GPT-2 in q8 and q4", { skip: missingData("gpt2-tiny") }, () => {
   eachDevice((device) => {
     it("is quantised while it is read", async () => {
       using wide = await loadTiny({ device, dtype: "f32" });
-      for (const [dtype, least, most] of [["q8", 0.005, 0.05], ["q4", 0.05, 0.6]] as const) {
+      for (const [dtype, least, most] of [["q8", 0.005, 0.08], ["q4", 0.05, 0.6]] as const) {
         using model = await loadTiny({ device, dtype });
         for (const [name, p] of model.namedParameters()) {
           const matrix = p.shape.length === 2 && name !== "wpe.weight";
@@ -214,7 +220,7 @@ describe("GPT-2 in q8 and q4", { skip: missingData("gpt2-tiny") }, () => {
   });
 
   it("is the same on both devices, up to the rounding of activations", async () => {
-    for (const [dtype, most] of [["q8", 0.04], ["q4", 0.04]] as const) {
+    for (const [dtype, most] of [["q8", sevenBits], ["q4", sevenBits]] as const) {
       using fast = await loadTiny({ device: "cpu", dtype }),
         plain = await loadTiny({ device: "reference", dtype });
       for (const [i, [name, p]] of fast.namedParameters().entries()) {
@@ -284,10 +290,10 @@ describe("GPT-2 in q8 and q4", { skip: missingData("gpt2-tiny") }, () => {
     const before = await logitsOf(model);
     model.to({ device: "reference" });
     assert.deepEqual([model.wte.weight.device, model.h[1].attn.c_proj.weight.dtype], ["reference", "q8"]);
-    assert(distance(await logitsOf(model), before) < 0.04);
+    assert(distance(await logitsOf(model), before) < sevenBits);
     model.to({ dtype: "f32", device: "cpu" });
     assert.deepEqual([model.h[1].attn.c_proj.weight.dtype, model.wte.weight.requiresGrad], ["f32", false]);
-    assert(distance(await logitsOf(model), before) < 0.04);
+    assert(distance(await logitsOf(model), before) < sevenBits);
     assert.throws(() => model.to({ dtype: "q4" }), /GPT2 does not become q4 in place; load it so/);
     assert.equal(model.wte.weight.dtype, "f32");
   });
