@@ -1,6 +1,9 @@
 /**
  * Products of bytes, for machines whose dot instruction multiplies four pairs a lane.
  *
+ * Where that is several instructions, one row of q4 is still multiplied here, in pairs a lane of 16 bits: nibbles times
+ * bytes are so small that the products of a whole block are summed there, and widened once.
+ *
  * One factor is signed, the other from 0 to 127. For one row of q8 the activations are small, made so by moving their
  * signs to the weights; for one row of q4 the nibbles are. For several rows activations get an offset of 64, and -64
  * times the sum of the weights is where every sum of integers starts.
@@ -22,7 +25,7 @@ import {
   quads,
   type Quantized,
 } from "./format.ts";
-import type { Method } from "./method.ts";
+import { dotIsFast, type Method } from "./method.ts";
 
 // An unpacked block: eight scales, eight starts, then the weights of quad after quad.
 const startsAt = 4 * panelRows, weightsAt = 8 * panelRows;
@@ -41,6 +44,16 @@ function emitDot(f: FunctionBuilder, sum: Local, signed: Local, small: Local): v
   f.set(sum);
 }
 
+/** `sum += signed · nibbles`, two products a lane of 16 bits; at most 8 · 2 · 15 · 127 in a block. */
+function emitPairs(f: FunctionBuilder, sum: Local, signed: Local, nibbles: Local): void {
+  f.get(signed);
+  f.get(nibbles);
+  f.op("i16x8.relaxed_dot_i8x16_i7x16_s");
+  f.get(sum);
+  f.op("i16x8.add");
+  f.set(sum);
+}
+
 function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized): FunctionBuilder {
   const f = m.function("stream", { params: new Array(4).fill("i32"), export: false });
   const [panel, x, blocks, sums] = f.params;
@@ -48,13 +61,21 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
   const small = f.local("v128"), signs = f.local("v128"), scale = f.local("v128");
   const dots = f.localArray("v128", 2);
   const constants = emitConstants(f);
+  const paired = dtype === "q4" && !dotIsFast();
+  const start = f.local("v128"), ones = f.local("v128");
+  f.i16x8(1);
+  f.set(ones);
   emitZeros(f, total);
   emitBlocks(f, blocks, () => {
-    if (dtype === "q8") emitZeros(f, dots);
+    if (dtype === "q4") {
+      f.get(x);
+      f.load("v128.load32_splat", 36);
+      f.set(start);
+    }
+    if (dtype === "q8" || paired) emitZeros(f, dots);
     else {
       for (const dot of dots) {
-        f.get(x);
-        f.load("v128.load32_splat", 36);
+        f.get(start);
         f.set(dot);
       }
     }
@@ -69,7 +90,7 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
         f.set(signs);
       }
       weights.forEach((w, half) => {
-        if (dtype === "q4") return emitDot(f, dots[half], small, w);
+        if (dtype === "q4") return (paired ? emitPairs : emitDot)(f, dots[half], small, w);
         // (w ^ -1) - -1 is -w.
         f.get(w);
         f.get(signs);
@@ -84,7 +105,17 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
     f.get(x);
     f.load("v128.load32_splat", dtype === "q8" ? 64 : 32);
     f.set(scale);
-    dots.forEach((dot, half) => emitScaled(f, context, total[half], () => f.get(dot), scales[half], scale));
+    dots.forEach((dot, half) => {
+      const push = (): void => {
+        f.get(dot);
+        if (!paired) return;
+        f.get(ones);
+        f.op("i32x4.dot_i16x8_s");
+        f.get(start);
+        f.op("i32x4.add");
+      };
+      emitScaled(f, context, total[half], push, scales[half], scale);
+    });
     f.increment(panel, panelRows * blockBytes[dtype]);
     f.increment(x, activationBytes[form(dtype, true)]);
   });
