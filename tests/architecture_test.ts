@@ -215,6 +215,7 @@ describe("the house", () => {
       "vega-lite",
       "mitata",
       "playwright-core",
+      "esbuild",
     ];
     none(
       // A path from the root is a page's own import, in the text of a page that a bench serves.
