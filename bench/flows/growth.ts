@@ -1,6 +1,7 @@
 /**
  * How time and memory grow: attention with the length of the text, products with their size, training with batch and
- * width; and which GPT-2 fits into the 4 GiB that a WebAssembly memory with 32-bit addresses holds.
+ * width; and which GPT-2 fits into the 4 GiB that a WebAssembly memory with 32-bit addresses holds (a larger one runs too,
+ * and copies a part of its weights for every token).
  *
  * @module
  */
@@ -89,7 +90,9 @@ async function* rows(bench: Bench): AsyncGenerator<Row> {
     const sizes = ([["f32", 4], ["bf16", 2], ["q8", 34 / 32], ["q4", 18 / 32]] as const).map(
       ([dtype, bytes]) => {
         const all = matrices * bytes + rest * 4 + cache;
-        return `${dtype} ${(all / 1e9).toFixed(2)} GB${all < 4 * 2 ** 30 ? "" : " (does not fit)"}`;
+        return `${dtype} ${(all / 1e9).toFixed(2)} GB${
+          all < 4 * 2 ** 30 ? "" : " (beyond the heap: in part outside, copied in when used)"
+        }`;
       },
     );
     yield {

@@ -7,27 +7,30 @@ import type { DeviceName } from "../backends/contract.ts";
 import { type CpuBackend, createCpuBackend } from "../backends/cpu/backend.ts";
 import { createReferenceBackend } from "../backends/reference/backend.ts";
 import { OptionError } from "../core/errors.ts";
-import { canBlock, hardwareConcurrency, spawnWorker } from "../platform/platform.ts";
+import { canBlock, hardwareConcurrency, spawnWorker, totalMemory } from "../platform/platform.ts";
 import { backendOf, deviceNames, registerBackend } from "../tensor/mod.ts";
 import { findBlas } from "./blas.ts";
 
 let threads: number | undefined;
 let deterministic = false;
 
-registerBackend("cpu", () =>
-  createCpuBackend({
+registerBackend("cpu", () => {
+  const memory = totalMemory();
+  return createCpuBackend({
     ...(threads === undefined ? {} : { threads }),
     deterministic,
     platform: {
       hardwareConcurrency: hardwareConcurrency(),
       canBlock: canBlock(),
+      ...(memory === undefined ? {} : { totalMemory: memory }),
       spawnWorker: (source, data, onError) => spawnWorker(source, data, onError),
       openBlas() {
         const { found, reason } = findBlas();
         return found ?? reason;
       },
     },
-  }));
+  });
+});
 registerBackend("reference", createReferenceBackend);
 
 let cpu: CpuBackend | null = null;

@@ -25,9 +25,29 @@ import { reduce } from "./kernels/reduce.ts";
 import { scatter } from "./kernels/scatter.ts";
 import { softmax, softmaxBackward } from "./kernels/softmax.ts";
 import { sort } from "./kernels/sort.ts";
+import { Overflow } from "./overflow.ts";
 
 /** How the cpu device is made. */
 export type CpuOptions = EngineOptions;
+
+/** Positions of the arguments that an operation only reads; what is not listed counts as written to. */
+const reads: Readonly<Record<string, readonly number[]>> = {
+  elementwise: [1],
+  reduce: [2, 6],
+  matmul: [0, 1, 3],
+  gather: [0, 2],
+  scatter: [3, 4],
+  cumsum: [0],
+  sort: [0],
+  softmax: [0],
+  softmaxBackward: [0, 1],
+  layerNorm: [0, 1, 2],
+  layerNormBackward: [0, 1, 2, 3, 4],
+  attention: [0, 1, 2],
+  attentionBackward: [0, 1, 2, 3, 4, 5],
+  crossEntropy: [0, 1],
+  crossEntropyBackward: [0, 1, 2, 3],
+};
 
 /** The cpu device. */
 export class CpuBackend implements Backend {
@@ -38,10 +58,18 @@ export class CpuBackend implements Backend {
   /** Structured operations done in one go. */
   readonly kernels: Kernels;
 
+  readonly #overflow: Overflow;
+
   /** A device with a heap of its own. @throws {DeviceError} when the options ask for what this machine has not. */
   constructor(options: CpuOptions = {}) {
     this.engine = new Engine(options);
     this.kernels = kernelsOn(this.engine);
+    const { totalMemory } = options.platform ?? {};
+    // A tenth of the machine is left to others, and the heap has its part.
+    this.#overflow = new Overflow(
+      this.engine.heap,
+      totalMemory === undefined ? Infinity : Math.max(0, 0.9 * totalMemory - this.engine.heap.maximum),
+    );
   }
 
   /** Everything but f64. */
@@ -51,37 +79,64 @@ export class CpuBackend implements Backend {
 
   /** Memory with undefined contents, aligned to 64 bytes. */
   allocate(byteLength: number): CpuBuffer {
-    return { pointer: this.engine.heap.allocate(byteLength), byteLength };
+    const overflow = this.#overflow, before = overflow.engaged, buffer = overflow.allocate(byteLength);
+    if (overflow.engaged && !before) this.#guard();
+    return buffer;
   }
 
   /** Gives memory back. @throws {DeviceError} when it was given back before. */
   release(buffer: DeviceBuffer): void {
-    this.engine.heap.release((buffer as CpuBuffer).pointer);
+    this.#overflow.release(buffer as CpuBuffer);
   }
 
   /** Copies `bytes` into the buffer at `byteOffset`. */
   upload(buffer: DeviceBuffer, byteOffset: number, bytes: Uint8Array): void {
-    restoreRows(this.engine, buffer as CpuBuffer);
-    this.engine.u8.set(bytes, (buffer as CpuBuffer).pointer + byteOffset);
+    this.engine.u8.set(bytes, this.#open(buffer, true) + byteOffset);
   }
 
   /** A copy of `byteLength` bytes from `byteOffset` on. */
   download(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<Uint8Array> {
-    restoreRows(this.engine, buffer as CpuBuffer);
-    const start = (buffer as CpuBuffer).pointer + byteOffset;
+    const start = this.#open(buffer, false) + byteOffset;
     return Promise.resolve(this.engine.u8.slice(start, start + byteLength));
   }
 
   /** The buffer's own memory, until something is allocated: then ask again. */
   mapped(buffer: DeviceBuffer): Uint8Array {
-    restoreRows(this.engine, buffer as CpuBuffer);
-    const { pointer } = buffer as CpuBuffer;
+    const pointer = this.#open(buffer, true);
     return this.engine.u8.subarray(pointer, pointer + buffer.byteLength);
   }
 
   /** Bytes and buffers live. */
   memory(): MemoryUse {
-    return { bytes: this.engine.heap.bytes, buffers: this.engine.heap.buffers };
+    const { heap } = this.engine, { bytes, buffers } = this.#overflow;
+    return { bytes: heap.bytes + bytes, buffers: heap.buffers + buffers };
+  }
+
+  /** The address of a buffer that JavaScript is about to read or write; rows of quantised weights lie as stored. */
+  #open(buffer: DeviceBuffer, writes: boolean): number {
+    const own = buffer as CpuBuffer;
+    this.#overflow.open(own, writes || own.interleaved !== undefined);
+    restoreRows(this.engine, own);
+    return own.pointer;
+  }
+
+  /** From now on every operation first gets its buffers into the heap. Until then none pays for the question. */
+  #guard(): void {
+    const overflow = this.#overflow;
+    type Operation = (...args: unknown[]) => unknown;
+    const guard = (place: Record<string, Operation>, name: string): void => {
+      const run = place[name].bind(place), only = reads[name] ?? [];
+      place[name] = (...args) => {
+        overflow.bring(args as View[], only);
+        return run(...args);
+      };
+    };
+    for (const name of ["elementwise", "reduce", "matmul", "gather", "scatter", "cumsum", "sort", "random"]) {
+      guard(this as unknown as Record<string, Operation>, name);
+    }
+    for (const name of Object.keys(this.kernels)) {
+      guard(this.kernels as unknown as Record<string, Operation>, name);
+    }
   }
 
   /** See {@link Backend.elementwise}. */

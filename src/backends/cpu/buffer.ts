@@ -8,7 +8,7 @@ import type { DeviceBuffer, View } from "../contract.ts";
 
 /** A block of the heap. */
 export interface CpuBuffer extends DeviceBuffer {
-  /** Its address. */
+  /** Its address, while an operation runs: a large one may move between them (`overflow.ts`). */
   readonly pointer: number;
   /** Set while rows of quantised weights lie interleaved, as products want them (`kernels/quantized`). */
   interleaved?: { readonly dtype: DType; readonly depth: number; readonly panels: number } | undefined;

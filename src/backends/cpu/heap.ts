@@ -119,6 +119,11 @@ export class Heap {
     this.#insert(first);
   }
 
+  /** Bytes the memory may grow to. */
+  get maximum(): number {
+    return this.#maximum * pageBytes;
+  }
+
   /** Bytes the memory takes at present, free parts included. */
   get capacity(): number {
     return this.#pages * pageBytes;

@@ -44,6 +44,8 @@ export interface CpuPlatform {
   readonly hardwareConcurrency: number;
   /** Whether this thread may sleep in `Atomics.wait`; the main thread of a page may not. */
   readonly canBlock: boolean;
+  /** Bytes of memory of the machine, where that is known. */
+  readonly totalMemory?: number;
   /**
    * Starts a thread that evaluates `source`, the text of one JavaScript function, and calls it with `data` (which is
    * cloned; a shared `WebAssembly.Memory` in it stays shared). The function may return only when the thread is no
