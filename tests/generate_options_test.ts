@@ -4,14 +4,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { FerrotypeError, type GenerateOptions, Generator, OptionError } from "../mod.ts";
-import {
-  minP,
-  probabilities,
-  repetitionPenalty,
-  temperature,
-  topK,
-  topP,
-} from "../src/generate/processors.ts";
+import { repetitionPenalty } from "../src/generate/processors/penalties.ts";
+import { minP, probabilities, temperature, topK, topP } from "../src/generate/processors/warpers.ts";
 import { resolveOptions } from "../src/generate/options.ts";
 import { sample } from "../src/generate/sampler.ts";
 import type { LogitsProcessor } from "../src/generate/options.ts";
@@ -163,21 +157,47 @@ describe("the order of what is done to logits", () => {
 
 describe("options", () => {
   it("have the defaults of Hugging Face", () => {
-    const { signal, onToken, seed, cache, ...rest } = resolveOptions({});
-    assert.deepEqual([signal, onToken, seed, cache], [undefined, undefined, undefined, undefined]);
+    const { signal, onToken, seed, cache, logprobs, ...rest } = resolveOptions({});
+    assert.deepEqual([signal, onToken, seed, cache, logprobs], new Array(5).fill(undefined));
     assert.deepEqual(rest, {
       maxNewTokens: 20,
+      maxLength: null,
       minNewTokens: 0,
+      minLength: 0,
+      maxTime: null,
       doSample: false,
       temperature: 1,
       topK: 50,
       topP: 1,
       minP: 0,
+      typicalP: 1,
+      epsilonCutoff: 0,
+      etaCutoff: 0,
       repetitionPenalty: 1,
+      frequencyPenalty: 0,
+      presencePenalty: 0,
+      noRepeatNgramSize: 0,
+      badWordsIds: [],
+      suppressTokens: [],
+      beginSuppressTokens: [],
+      sequenceBias: [],
+      exponentialDecayLengthPenalty: null,
+      forcedBosTokenId: null,
+      forcedEosTokenId: [],
+      removeInvalidValues: false,
+      renormalizeLogits: false,
       stop: [],
       numBeams: 1,
+      numBeamGroups: 1,
+      diversityPenalty: 0,
+      lengthPenalty: 1,
+      earlyStopping: false,
+      numReturnSequences: 1,
       eosTokenId: [],
+      outputScores: false,
+      outputLogits: false,
       logitsProcessors: [],
+      stoppingCriteria: [],
       contextOverflow: "slide",
     });
     assert.deepEqual(resolveOptions({ stop: "a", eosTokenId: 3 }).stop, ["a"]);
@@ -226,7 +246,7 @@ describe("options", () => {
       /temperature is 0, expected a number above 0 when doSample is true/,
     );
     refused({ numBeams: 3, topP: 0.5 }, /topP only act when sampling, which numBeams: 3 excludes/);
-    refused({ numBeams: 3, doSample: true }, /numBeams above 1/);
+    assert.equal(resolveOptions({ numBeams: 3, doSample: true, topP: 0.5 }).doSample, true);
     refused({ numBeams: 2, cache: new TableModel(() => []).createCache() }, /leave cache out/);
   });
 
@@ -248,6 +268,5 @@ describe("options", () => {
     }
     assert.equal(resolveOptions({ temperature: 0.9 }, { numBeams: 4 }).numBeams, 1);
     assert.equal(resolveOptions({}, { numBeams: 4 }).numBeams, 4);
-    refused({}, /numBeams above 1/, { numBeams: 4, doSample: true });
   });
 });

@@ -1,51 +1,62 @@
 /**
- * Beam search: several texts grow side by side, and the likeliest whole one wins.
+ * Beam search: several texts grow side by side, and the likeliest whole ones win.
  *
- * As in Hugging Face with its defaults (`length_penalty` 1, `early_stopping` false): a finished text scores its sum
- * of log-probabilities divided by its number of new tokens, enough candidates are looked at that the beams can go on
- * when all of them end, and the search ends when no growing text can beat the worst of the finished ones. The rows of
- * the key-value cache are copied to follow their beams.
+ * As in Hugging Face: enough candidates are looked at that the beams can go on when all of them end, and the rows of
+ * the key-value cache are copied to follow their beams. In groups (diverse beam search, Vijayakumar et al. 2016) one group
+ * after the other chooses, and tokens that earlier ones chose at this step cost something. With `doSample` candidates
+ * are drawn, without replacement, instead of taken.
  *
  * @module
  */
 import { breather } from "../core/breathe.ts";
 import { FerrotypeError, ShapeError, throwIfAborted } from "../core/errors.ts";
+import { Generator } from "../core/random.ts";
+import { defaultGenerator } from "../ops/mod.ts";
 import { noGrad } from "../tensor/mod.ts";
+import { Finished } from "./finished.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
-import type { ResolvedOptions } from "./options.ts";
-import { buildProcessors } from "./processors.ts";
-import type { TokensResult, TokenStep } from "./tokens.ts";
+import type { LogitsProcessor, ResolvedOptions } from "./options.ts";
+import { buildProcessors } from "./processors/build.ts";
+import { toLogProbabilities } from "./processors/warpers.ts";
+import type { TokensResult } from "./tokens.ts";
 
 interface Beam {
-  ids: number[];
-  score: number;
+  readonly ids: readonly number[];
+  readonly score: number;
+  /** The row of the cache that holds its text but for the last token. */
+  readonly row: number;
 }
 
 interface Candidate {
-  beam: number;
-  id: number;
-  score: number;
+  readonly beam: number;
+  readonly id: number;
+  readonly score: number;
 }
 
-/** ln softmax in place. */
-function toLogProbabilities(logits: Float32Array): void {
-  let top = -Infinity, total = 0;
-  for (const v of logits) if (v > top) top = v;
-  for (const v of logits) total += Math.exp(v - top);
-  const shift = top + Math.log(total);
-  for (let i = 0; i < logits.length; i++) logits[i] -= shift;
+/** Beams that choose together, and their finished texts. */
+interface Group {
+  beams: Beam[];
+  readonly finished: Finished;
+  done: boolean;
 }
 
-/** The `count` best continuations over all beams, best first; none that is excluded. */
-function best(scores: readonly Float32Array[], beams: readonly Beam[], count: number): Candidate[] {
-  const list: Candidate[] = [];
+/** The `count` largest of `rank` over all beams and tokens, best first; none that is −∞. */
+function best(
+  scores: readonly Float32Array[],
+  beams: readonly Beam[],
+  count: number,
+  rank: (score: number) => number,
+): Candidate[] {
+  const list: (Candidate & { rank: number })[] = [];
   scores.forEach((row, beam) => {
     for (let id = 0; id < row.length; id++) {
       const score = beams[beam].score + row[id];
-      if (!(score > (list.length === count ? list[count - 1].score : -Infinity))) continue;
+      if (score === -Infinity) continue;
+      const own = rank(score);
+      if (!(own > (list.length === count ? list[count - 1].rank : -Infinity))) continue;
       let at = list.length;
-      while (at > 0 && score > list[at - 1].score) at--;
-      list.splice(at, 0, { beam, id, score });
+      while (at > 0 && own > list[at - 1].rank) at--;
+      list.splice(at, 0, { beam, id, score, rank: own });
       if (list.length > count) list.pop();
     }
   });
@@ -61,91 +72,111 @@ function follow<C extends LanguageModelCache>(model: LanguageModel<C>, cache: C,
   return next;
 }
 
-/** The finished texts, best first, at most `most` of them. */
-class Finished {
-  readonly list: { ids: number[]; score: number; ended: boolean }[] = [];
-  readonly #most: number;
-
-  constructor(most: number) {
-    this.#most = most;
-  }
-
-  /** Adds new ids whose log-probabilities sum to `sum`. */
-  add(ids: number[], sum: number, ended: boolean): void {
-    this.list.push({ ids, score: sum / Math.max(1, ids.length), ended });
-    this.list.sort((a, b) => b.score - a.score);
-    this.list.length = Math.min(this.list.length, this.#most);
-  }
-
-  /** Whether a text of this score can no longer get in. */
-  isBeyond(score: number): boolean {
-    return this.list.length === this.#most && score <= this.list[this.#most - 1].score;
-  }
+/** One step of one group; `penalty` is what each token costs for having been chosen by earlier groups. */
+function step(
+  group: Group,
+  rows: readonly Float32Array[],
+  processors: readonly LogitsProcessor[],
+  penalty: ReadonlyMap<number, number>,
+  options: ResolvedOptions,
+  start: number,
+  random: Generator | null,
+): void {
+  const { eosTokenId, numBeams, numBeamGroups } = options, size = numBeams / numBeamGroups;
+  const scores = group.beams.map((beam, i) => {
+    const row = rows[i];
+    toLogProbabilities(row);
+    for (const [id, cost] of penalty) row[id] -= cost;
+    for (const process of processors) process(beam.ids, row);
+    return row;
+  });
+  const count = size * (1 + Math.max(1, eosTokenId.length));
+  // The largest of log-probabilities with Gumbel noise are a draw without replacement (Kool et al. 2019).
+  const noisy = (score: number): number => score - Math.log(-Math.log(random!.uniform() || 1e-12));
+  const chosen = best(scores, group.beams, count, random ? noisy : (score) => score);
+  if (random) chosen.sort((a, b) => b.score - a.score);
+  const next: Beam[] = [];
+  chosen.forEach(({ beam, id, score }, rank) => {
+    const from = group.beams[beam], ids = [...from.ids, id];
+    // An ended text only counts when it ranks among the beams, as in Hugging Face.
+    if (eosTokenId.includes(id)) {
+      if (rank < size) group.finished.add(ids.slice(start), score, true);
+    } else if (next.length < size) next.push({ ids, score, row: from.row });
+  });
+  group.beams = next;
+  group.done = !next.length || group.finished.isDone(next[0].score, next[0].ids.length - start);
 }
 
-/** Continues `prompt` with the likeliest text found; its tokens come all at once, at the end. */
-export async function* beamSearch<C extends LanguageModelCache>(
+/** Continues `prompt`: the likeliest texts found, the best first, `numReturnSequences` of them. */
+export async function beamSearch<C extends LanguageModelCache>(
   model: LanguageModel<C>,
   prompt: readonly number[],
   options: ResolvedOptions,
-): AsyncGenerator<TokenStep, TokensResult> {
-  const { numBeams, maxNewTokens, eosTokenId } = options, started = performance.now();
-  if (prompt.length + maxNewTokens > model.contextLength + 1) {
+): Promise<TokensResult[]> {
+  const { numBeams, numBeamGroups, maxNewTokens } = options, start = prompt.length;
+  if (start + maxNewTokens > model.contextLength + 1) {
     throw new ShapeError(
-      `generate: beam search does not slide: ${prompt.length} tokens of prompt and ${maxNewTokens} new ones are more ` +
+      `generate: beam search does not slide: ${start} tokens of prompt and ${maxNewTokens} new ones are more ` +
         `than the model's ${model.contextLength} positions`,
     );
   }
-  const processors = buildProcessors(options, prompt.length), breathe = breather();
-  const wanted = numBeams * (1 + Math.max(1, eosTokenId.length));
-  const finished = new Finished(numBeams);
-  let beams: Beam[] = [{ ids: [...prompt], score: 0 }], rows = [0];
-  let cache = model.createCache(1, Math.max(1, prompt.length + maxNewTokens - 1));
+  const processors = buildProcessors(options, start), breathe = breather();
+  const random = !options.doSample
+    ? null
+    : options.seed === undefined
+    ? defaultGenerator()
+    : new Generator(options.seed);
+  const deadline = performance.now() + 1e3 * (options.maxTime ?? Infinity);
+  const groups = Array.from({ length: numBeamGroups }, (): Group => ({
+    beams: [{ ids: [...prompt], score: 0, row: 0 }],
+    finished: new Finished(numBeams / numBeamGroups, options),
+    done: false,
+  }));
+  let cache = model.createCache(1, Math.max(1, start + maxNewTokens - 1));
   try {
-    for (let made = 1; made <= maxNewTokens; made++) {
+    for (let made = 0; made < maxNewTokens; made++) {
       await breathe();
       throwIfAborted(options.signal, "generate");
+      const growing = groups.filter(({ done }) => !done);
+      if (!growing.length || performance.now() >= deadline) break;
+      const beams = growing.flatMap((group) => group.beams);
+      // At the first step all groups have the same row.
+      const rows = made === 0 ? [0] : beams.map(({ row }) => row);
       cache = follow(model, cache, rows);
-      const feed = beams.map((beam) => beam.ids.slice(cache.length));
+      const feed = (made === 0 ? beams.slice(0, 1) : beams).map(({ ids }) => ids.slice(cache.length));
       const logits = noGrad(() => model.forward(feed, { cache, lastOnly: true }));
-      const data = await logits.data() as Float32Array, width = data.length / beams.length;
+      const data = await logits.data() as Float32Array, width = data.length / feed.length;
       logits.dispose();
-      const scores = beams.map((beam, i) => {
-        const row = data.subarray(i * width, (i + 1) * width);
-        toLogProbabilities(row);
-        for (const process of processors) process(beam.ids, row);
-        return row;
-      });
-      const next: Beam[] = [], from: number[] = [];
-      best(scores, beams, wanted).forEach(({ beam, id, score }, rank) => {
-        const ids = [...beams[beam].ids, id];
-        // An ended text only counts when it ranks among the beams, as in Hugging Face.
-        if (eosTokenId.includes(id)) {
-          if (rank < numBeams) finished.add(ids.slice(prompt.length), score, true);
-        } else if (next.length < numBeams) {
-          next.push({ ids, score });
-          from.push(beam);
+      const penalty = new Map<number, number>();
+      let at = 0;
+      for (const group of growing) {
+        const own = group.beams.map((beam, i): Beam => ({ ...beam, row: made === 0 ? 0 : at + i }));
+        const from = own.map(({ row }) => data.slice(row * width, (row + 1) * width));
+        at += own.length;
+        group.beams = own;
+        step(group, from, processors, penalty, options, start, random);
+        if (options.diversityPenalty > 0) {
+          for (const { ids } of group.beams) {
+            const id = ids[ids.length - 1];
+            penalty.set(id, (penalty.get(id) ?? 0) + options.diversityPenalty);
+          }
         }
-      });
-      beams = next;
-      rows = from;
-      if (beams.length && finished.isBeyond(beams[0].score / made)) beams = [];
-      if (!beams.length) break;
+      }
     }
   } finally {
     cache.dispose();
   }
-  for (const beam of beams) finished.add(beam.ids.slice(prompt.length), beam.score, false);
-  if (!finished.list.length) {
+  for (const { beams, done, finished } of groups) {
+    if (!done) { for (const beam of beams) finished.add(beam.ids.slice(start), beam.score, false); }
+  }
+  const all = groups.flatMap(({ finished }) => finished.list).sort((a, b) => b.score - a.score);
+  if (!all.length) {
     throw new FerrotypeError(
       "generate: every token is excluded (or the logits are NaN); loosen the constraints",
     );
   }
-  const { ids, ended } = finished.list[0];
-  const milliseconds = (performance.now() - started) / Math.max(1, ids.length);
-  for (const id of ids) {
-    options.onToken?.(id);
-    yield { id, milliseconds };
-  }
-  return { ids, finishReason: ended ? "eos" : "length" };
+  return all.slice(0, options.numReturnSequences).map(({ ids, ended }) => ({
+    ids,
+    finishReason: ended ? "eos" : "length",
+  }));
 }

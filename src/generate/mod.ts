@@ -11,6 +11,15 @@ export {
   type LogitsProcessor,
   type ResolvedOptions,
   resolveOptions,
+  type StoppingCriterion,
+  type TokenDetails,
 } from "./options.ts";
-export { generateText, type GenerationResult } from "./text.ts";
+export {
+  generateMany,
+  generatePieces,
+  generateText,
+  generateWhole,
+  type GenerationResult,
+  type TokenPiece,
+} from "./text.ts";
 export { type FinishReason, generateTokens, type TokensResult, type TokenStep } from "./tokens.ts";

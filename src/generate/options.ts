@@ -1,23 +1,42 @@
 /**
  * What one may ask of generation, with the names and defaults of Hugging Face's GenerationConfig.
  *
- * Nothing is ignored: an option that does not exist, or that the others make meaningless, is an error.
+ * Nothing is ignored: an option that does not exist, that cannot be honoured, or that the others make meaningless, is
+ * an error.
  *
  * @module
  */
 import { OptionError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
+import { aliases, type Field, type FieldName, fields, listFields, refused, silentFields } from "./fields.ts";
 import type { LanguageModelCache } from "./model.ts";
 
 /** Changes logits in place, given all ids so far (prompt and new): a penalty, a constraint. */
 export type LogitsProcessor = (ids: readonly number[], logits: Float32Array) => void;
 
+/** Whether a text is finished, given all ids so far (prompt and new). */
+export type StoppingCriterion = (ids: readonly number[]) => boolean;
+
+/** What is known of a token besides its id, where `logprobs` asked for it. */
+export interface TokenDetails {
+  /** ln of the probability that the model gave the token, before penalties and sampling options. */
+  readonly logprob: number;
+  /** The likeliest tokens at its place, the best first. */
+  readonly top: readonly { readonly id: number; readonly logprob: number }[];
+}
+
 /** Options of generation. */
 export interface GenerateOptions {
   /** How many tokens to make at most. Default 20 (Hugging Face's max_length), or the model's generation_config.json. */
   maxNewTokens?: number;
+  /** How many tokens the text may have, prompt included; instead of `maxNewTokens`. */
+  maxLength?: number | null;
   /** How many before an end-of-text token may come. Default 0. */
   minNewTokens?: number;
+  /** How many tokens, prompt included, before an end-of-text token may come. Default 0. */
+  minLength?: number;
+  /** Seconds after which no further token is begun. Default: none. */
+  maxTime?: number | null;
   /** Draw at random instead of taking the likeliest. Default: true when a sampling option is given, else false. */
   doSample?: boolean;
   /** Divides the logits; above 1 is wilder. 0 is greedy. Default 1. */
@@ -28,22 +47,72 @@ export interface GenerateOptions {
   topP?: number;
   /** Drop those below this fraction of the likeliest's probability (Nguyen et al. 2024). Default 0: none. */
   minP?: number;
+  /** Keep those of the most typical surprise that together reach this probability (Meister et al. 2022). Default 1: all. */
+  typicalP?: number;
+  /** Drop those less likely than this (Hewitt et al. 2022). Default 0: none. */
+  epsilonCutoff?: number;
+  /** Drop those less likely than this or than its root times e^−entropy, whichever is less (Hewitt et al. 2022). Default 0. */
+  etaCutoff?: number;
   /** Divides positive logits of tokens seen before, multiplies negative ones (Keskar et al. 2019). Default 1. */
   repetitionPenalty?: number;
+  /** Taken from a new token's logit for each time it was made already (as in OpenAI's API). Default 0. */
+  frequencyPenalty?: number;
+  /** Taken from a new token's logit when it was made already (as in OpenAI's API). Default 0. */
+  presencePenalty?: number;
+  /** No so many tokens in a row appear twice (Paulus et al. 2017). Default 0: off. */
+  noRepeatNgramSize?: number;
+  /** Sequences of tokens that never appear. */
+  badWordsIds?: readonly (readonly number[])[];
+  /** Tokens that are never made. */
+  suppressTokens?: number | readonly number[];
+  /** Tokens that are not made first. */
+  beginSuppressTokens?: number | readonly number[];
+  /** Sequences of tokens and what is added to the logit of the last one where the others precede it. */
+  sequenceBias?: readonly (readonly [readonly number[], number])[];
+  /** [n, factor]: from n new tokens on, end-of-text tokens grow likelier by the power of `factor`. */
+  exponentialDecayLengthPenalty?: readonly [number, number] | null;
+  /** The token that follows the first one of a text, where the prompt is that one alone. */
+  forcedBosTokenId?: number | null;
+  /** The token, or tokens, that the last one is chosen from when `maxNewTokens` is reached. */
+  forcedEosTokenId?: number | readonly number[] | null;
+  /** NaN logits count as 0, infinite ones as the largest number. Default false. */
+  removeInvalidValues?: boolean;
+  /** Logits become log-probabilities again after all processors. Default false. */
+  renormalizeLogits?: boolean;
   /** Makes sampling reproducible. Default: from the process's generator. */
   seed?: number;
   /** Texts that end generation; they are cut off. They may span tokens. */
   stop?: string | readonly string[];
-  /** Beams of beam search; 1 is none. */
+  /** The same as `stop`, by its name in Hugging Face. */
+  stopStrings?: string | readonly string[];
+  /** Beams of beam search; 1 is none. With `doSample` the beams are drawn. */
   numBeams?: number;
+  /** Groups that the beams are divided into, which avoid each other's tokens (Vijayakumar et al. 2016). Default 1. */
+  numBeamGroups?: number;
+  /** What a beam's token loses for each beam of an earlier group that has it at this step. Default 0. */
+  diversityPenalty?: number;
+  /** A finished beam's score is its log-probability divided by its length to this power. Default 1; above 0 favours length. */
+  lengthPenalty?: number;
+  /** When beam search ends: with as many finished texts as beams (true), when none better is likely (false), or possible ("never"). */
+  earlyStopping?: boolean | "never";
+  /** How many texts `completions` gives. Default 1; with beams at most that many. */
+  numReturnSequences?: number;
   /** Tokens that end the text. Default: the model's. An empty list: none. */
   eosTokenId?: number | readonly number[] | null;
+  /** With each token, its log-probability and those of so many likeliest ones. Default: none. */
+  logprobs?: number;
+  /** Keep the logits of each step after all processors (`scores` of the result). Default false. */
+  outputScores?: boolean;
+  /** Keep the logits of each step as the model gave them (`logits` of the result). Default false. */
+  outputLogits?: boolean;
   /** Ends generation with a CancelledError. */
   signal?: AbortSignal;
   /** Hears each token as it is chosen, before its text is complete. */
-  onToken?: (id: number) => void;
+  onToken?: (id: number, details?: TokenDetails) => void;
   /** Further changes to the logits, after the built-in penalties and before sampling. */
   logitsProcessors?: readonly LogitsProcessor[];
+  /** The text ends after a token for which one of these says so. */
+  stoppingCriteria?: readonly StoppingCriterion[];
   /**
    * What happens when the model's positions are used up: "slide" (default) goes on from the later half of the text so
    * far, computed afresh; "error" throws.
@@ -56,74 +125,95 @@ export interface GenerateOptions {
   cache?: LanguageModelCache;
 }
 
+type Settled = "seed" | "signal" | "onToken" | "cache" | "logprobs" | "stopStrings";
+
 /** Options with every default filled in. */
 export interface ResolvedOptions extends
   Required<
-    Omit<GenerateOptions, "seed" | "stop" | "eosTokenId" | "signal" | "onToken" | "cache">
+    Omit<
+      GenerateOptions,
+      Settled | "stop" | "eosTokenId" | "forcedEosTokenId" | "suppressTokens" | "beginSuppressTokens"
+    >
   > {
-  /** The seed of sampling; undefined draws from the process's generator. */
-  seed: number | undefined;
   /** Texts that end generation; none is an empty list. */
   stop: readonly string[];
   /** Tokens that end the text; none is an empty list. */
   eosTokenId: readonly number[];
+  /** Tokens that the last one is chosen from; any is an empty list. */
+  forcedEosTokenId: readonly number[];
+  /** Tokens that are never made. */
+  suppressTokens: readonly number[];
+  /** Tokens that are not made first. */
+  beginSuppressTokens: readonly number[];
+  /** The seed of sampling; undefined draws from the process's generator. */
+  seed: number | undefined;
+  /** How many alternatives to tell of; undefined tells nothing. */
+  logprobs: number | undefined;
   /** Ends generation with a CancelledError. */
   signal: AbortSignal | undefined;
   /** Hears each token. */
-  onToken: ((id: number) => void) | undefined;
+  onToken: ((id: number, details?: TokenDetails) => void) | undefined;
   /** A cache that is kept by the caller. */
   cache: LanguageModelCache | undefined;
 }
 
-/** Options that a file can hold. */
-const fileNames = [
-  "maxNewTokens",
-  "minNewTokens",
-  "doSample",
-  "temperature",
-  "topK",
-  "topP",
-  "minP",
-  "repetitionPenalty",
-  "stop",
-  "numBeams",
-  "eosTokenId",
-] as const satisfies readonly (keyof GenerateOptions)[];
-
-const names: readonly string[] = [
-  ...fileNames,
+const fieldNames = Object.keys(fields) as FieldName[];
+const callerNames = [
   "seed",
+  "logprobs",
   "signal",
   "onToken",
   "logitsProcessors",
+  "stoppingCriteria",
   "contextOverflow",
   "cache",
-] satisfies (keyof GenerateOptions)[];
+] as const satisfies readonly (keyof GenerateOptions)[];
+const names: readonly string[] = [...fieldNames, ...Object.keys(aliases), ...callerNames];
 
 /** Options that act when sampling, and the value of each that changes nothing. */
-const sampling = { temperature: 1, topK: 0, topP: 1, minP: 0 } as const;
+const sampling = {
+  temperature: 1,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  typicalP: 1,
+  epsilonCutoff: 0,
+  etaCutoff: 0,
+} as const;
 const samplingNames = Object.keys(sampling) as (keyof typeof sampling)[];
+
+/** Options that act in beam search alone, besides the number of beams. */
+const beamNames = ["numBeamGroups", "diversityPenalty", "lengthPenalty", "earlyStopping"] as const;
 
 function camel(name: string): string {
   return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
 
 /**
- * The options in a `generation_config.json`. Its other entries, which speak to other programs, are passed over.
+ * The options in a `generation_config.json`.
+ *
+ * @throws {OptionError} for a field of Hugging Face that is set and cannot be honoured, or a value it cannot have. What
+ * speaks of the file or to other programs is passed over.
  */
 export function generationDefaults(json: unknown): GenerateOptions {
   if (typeof json !== "object" || json === null) return {};
   const found: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(json)) {
-    const own = name === "stop_strings" ? "stop" : camel(name);
-    if ((fileNames as readonly string[]).includes(own) && value !== null) found[own] = value;
+    const plain = camel(name), own = aliases[plain] ?? plain;
+    if (value === null || silentFields.includes(plain)) continue;
+    demandHonoured(plain, value, "generation_config.json");
+    if (!(own in fields)) continue;
+    valueOf(own as FieldName, value, "generation_config.json");
+    found[own] = value;
   }
+  // Files often carry both; the number of new tokens is the one that holds.
+  if (found.maxNewTokens !== undefined) delete found.maxLength;
   return found as GenerateOptions;
 }
 
 /** The entries of a `generation_config.json` for the options in `defaults`. */
 export function generationJson(defaults: GenerateOptions): Record<string, unknown> {
-  const given = fileNames.filter((name) => defaults[name] !== undefined);
+  const given = fieldNames.filter((name) => defaults[name] !== undefined);
   return Object.fromEntries(given.map((name) => {
     return [
       name === "stop" ? "stop_strings" : name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`),
@@ -132,35 +222,75 @@ export function generationJson(defaults: GenerateOptions): Record<string, unknow
   }));
 }
 
+function demandHonoured(name: string, value: unknown, where: string): void {
+  if (!Object.hasOwn(refused, name) || value === undefined) return;
+  const { neutral, why } = refused[name];
+  if (!neutral.includes(value)) {
+    throw new OptionError(`${where}: ${name} ${JSON.stringify(value)} cannot be honoured: ${why}`);
+  }
+}
+
+/** A field's value in the form in which it is kept. */
+function valueOf(name: FieldName, value: unknown, where: string): unknown {
+  const { accepts, expected, default: otherwise } = fields[name] as Field;
+  const kept = !listFields.includes(name)
+    ? value
+    : value === null
+    ? []
+    : Array.isArray(value)
+    ? value
+    : [value];
+  if (kept === null && otherwise !== null) return otherwise;
+  if (!accepts(kept)) {
+    throw new OptionError(`${where}: ${name} is ${JSON.stringify(value)}, expected ${expected}`);
+  }
+  return kept;
+}
+
 /** Why the caller's options exclude sampling, or null. */
 function notSampling(given: GenerateOptions): string | null {
   if (given.doSample === false) return "doSample: false";
   if (given.temperature === 0) return "temperature: 0";
-  return (given.numBeams ?? 1) > 1 ? `numBeams: ${given.numBeams}` : null;
+  return (given.numBeams ?? 1) > 1 && given.doSample !== true ? `numBeams: ${given.numBeams}` : null;
 }
 
 function without(options: GenerateOptions, left: readonly string[]): GenerateOptions {
   return Object.fromEntries(Object.entries(options).filter(([name]) => !left.includes(name)));
 }
 
-/**
- * Fills in defaults and checks. `defaults` are the model's own (generation_config.json); what the caller says wins,
- * and leaves aside those of them that contradict it.
- *
- * @throws {OptionError} for an unknown name (with the nearest known one), an impossible value, or options that
- * contradict each other.
- */
-export function resolveOptions(options: GenerateOptions, defaults: GenerateOptions = {}): ResolvedOptions {
-  for (const name of Object.keys(options)) {
+/** The caller's options by the names here, checked one by one. */
+function read(options: GenerateOptions): GenerateOptions {
+  const given: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(options)) {
+    demandHonoured(name, value, "generate");
+    if (Object.hasOwn(refused, name)) continue;
     if (!names.includes(name)) {
       throw new OptionError(
         `generate: there is no option "${name}"; did you mean "${nearest(camel(name), names)}"?`,
       );
     }
+    if (value === undefined) continue;
+    const own = aliases[name] ?? name;
+    if (own !== name && options[own] !== undefined) {
+      throw new OptionError(`generate: ${name} is another name of ${own}; leave one out`);
+    }
+    given[own] = own in fields ? valueOf(own as FieldName, value, "generate") : value;
   }
-  const given = Object.fromEntries(
-    Object.entries(options).filter(([, v]) => v !== undefined),
-  ) as GenerateOptions;
+  return given as GenerateOptions;
+}
+
+/**
+ * Fills in defaults and checks. `modelOptions` are the model's own (generation_config.json); what the caller says wins,
+ * and leaves aside those of them that contradict it.
+ *
+ * @throws {OptionError} for an unknown name (with the nearest known one), an impossible value, or options that
+ * contradict each other.
+ */
+export function resolveOptions(
+  options: GenerateOptions,
+  modelOptions: GenerateOptions = {},
+): ResolvedOptions {
+  const given = read(options), defaults = read(modelOptions);
   const asked = samplingNames.filter((name) => given[name] !== undefined), excluded = notSampling(given);
   const idle = asked.filter((name) =>
     given[name] !== sampling[name] && !(name === "temperature" && given[name] === 0)
@@ -171,81 +301,106 @@ export function resolveOptions(options: GenerateOptions, defaults: GenerateOptio
     );
   }
   const samples = excluded === null && (given.doSample ?? asked.length > 0);
-  const base = excluded !== null
+  let base = excluded !== null
     ? without(defaults, ["doSample", ...samplingNames])
-    : samples
-    ? without(defaults, ["numBeams"])
+    : samples && given.numBeams === undefined
+    ? without(defaults, ["numBeams", ...beamNames])
     : defaults;
+  if (given.maxNewTokens !== undefined && given.maxLength != null) {
+    throw new OptionError("generate: maxNewTokens and maxLength say the same in two ways; leave one out");
+  }
+  if (given.maxNewTokens !== undefined) base = without(base, ["maxLength"]);
+  if (given.maxLength != null) base = without(base, ["maxNewTokens"]);
   const all: GenerateOptions = { ...base, ...given };
-  const maxNewTokens = all.maxNewTokens ?? 20;
+  const settled = Object.fromEntries(
+    fieldNames.map((name) => [name, all[name] === undefined ? (fields[name] as Field).default : all[name]]),
+  ) as unknown as ResolvedOptions;
   const o: ResolvedOptions = {
-    maxNewTokens,
-    minNewTokens: given.minNewTokens ?? Math.min(base.minNewTokens ?? 0, maxNewTokens),
-    doSample: given.doSample ?? (samples || (base.doSample ?? false)),
-    temperature: all.temperature ?? 1,
-    topK: all.topK ?? 50,
-    topP: all.topP ?? 1,
-    minP: all.minP ?? 0,
-    repetitionPenalty: all.repetitionPenalty ?? 1,
+    ...settled,
+    minNewTokens: given.minNewTokens ?? Math.min(base.minNewTokens ?? 0, settled.maxNewTokens),
+    doSample: given.doSample ?? (samples || settled.doSample),
     seed: all.seed,
-    stop: all.stop === undefined ? [] : typeof all.stop === "string" ? [all.stop] : all.stop,
-    numBeams: all.numBeams ?? 1,
-    eosTokenId: all.eosTokenId === undefined || all.eosTokenId === null
-      ? []
-      : typeof all.eosTokenId === "number"
-      ? [all.eosTokenId]
-      : all.eosTokenId,
+    logprobs: all.logprobs,
     signal: all.signal,
     onToken: all.onToken,
     logitsProcessors: all.logitsProcessors ?? [],
+    stoppingCriteria: all.stoppingCriteria ?? [],
     contextOverflow: all.contextOverflow ?? "slide",
     cache: all.cache,
   };
-  check(o);
+  check(o, given);
   return o;
 }
 
-function check(o: ResolvedOptions): void {
+/** The same for a prompt of so many ids: `maxLength` becomes a number of new tokens. */
+export function forPrompt(options: ResolvedOptions, promptLength: number): ResolvedOptions {
+  const { maxLength } = options;
+  if (maxLength === null) return options;
+  if (promptLength >= maxLength) {
+    throw new OptionError(
+      `generate: the prompt has ${promptLength} tokens, and maxLength ${maxLength} leaves room for none; raise it, or use ` +
+        `maxNewTokens`,
+    );
+  }
+  return { ...options, maxNewTokens: maxLength - promptLength, maxLength: null };
+}
+
+function check(o: ResolvedOptions, given: GenerateOptions): void {
   const demand = (ok: boolean, name: keyof ResolvedOptions, expected: string): void => {
     if (!ok) throw new OptionError(`generate: ${name} is ${JSON.stringify(o[name])}, expected ${expected}`);
   };
-  const count = (n: number, least: number): boolean => Number.isInteger(n) && n >= least;
-  demand(count(o.maxNewTokens, 0), "maxNewTokens", "a whole number from 0");
-  demand(count(o.minNewTokens, 0), "minNewTokens", "a whole number from 0");
-  demand(o.minNewTokens <= o.maxNewTokens, "minNewTokens", `at most maxNewTokens ${o.maxNewTokens}`);
-  demand(typeof o.doSample === "boolean", "doSample", "true or false");
-  demand(o.temperature >= 0 && Number.isFinite(o.temperature), "temperature", "a number from 0");
+  const isCount = (n: number): boolean => Number.isSafeInteger(n) && n >= 0;
+  demand(
+    o.maxLength !== null || o.minNewTokens <= o.maxNewTokens,
+    "minNewTokens",
+    `at most maxNewTokens ${o.maxNewTokens}`,
+  );
   demand(
     o.temperature > 0 || !o.doSample,
     "temperature",
     "a number above 0 when doSample is true; 0 is greedy",
   );
-  demand(count(o.topK, 0), "topK", "a whole number from 0 (0 keeps all)");
-  demand(o.topP > 0 && o.topP <= 1, "topP", "a number above 0, up to 1");
-  demand(o.minP >= 0 && o.minP <= 1, "minP", "a number from 0 to 1");
-  demand(
-    o.repetitionPenalty > 0 && Number.isFinite(o.repetitionPenalty),
-    "repetitionPenalty",
-    "a number above 0",
-  );
-  demand(
-    o.seed === undefined || (Number.isSafeInteger(o.seed) && o.seed >= 0),
-    "seed",
-    "a whole number from 0",
-  );
-  demand(
-    Array.isArray(o.stop) && o.stop.every((s) => typeof s === "string" && s.length > 0),
-    "stop",
-    "texts of at least one character",
-  );
-  demand(count(o.numBeams, 1), "numBeams", "a whole number from 1");
-  demand(Array.isArray(o.eosTokenId) && o.eosTokenId.every((id) => count(id, 0)), "eosTokenId", "token ids");
+  demand(o.seed === undefined || isCount(o.seed), "seed", "a whole number from 0");
+  demand(o.logprobs === undefined || isCount(o.logprobs), "logprobs", "a whole number from 0");
   demand(["slide", "error"].includes(o.contextOverflow), "contextOverflow", `"slide" or "error"`);
-  if (o.numBeams === 1) return;
-  if (o.doSample) {
-    throw new OptionError(
-      "generate: numBeams above 1 takes the likeliest text and does not sample; leave one out",
+  if (o.numBeams === 1) {
+    const idle = beamNames.filter((name) =>
+      given[name] !== undefined && given[name] !== fields[name].default
     );
+    if (idle.length) {
+      throw new OptionError(
+        `generate: ${idle.join(", ")} only act in beam search; give numBeams above 1, or leave them out`,
+      );
+    }
+    if (o.numReturnSequences > 1 && !o.doSample) {
+      throw new OptionError(
+        `generate: numReturnSequences is ${o.numReturnSequences}, and without sampling or beams there is one text only; ` +
+          `give doSample: true or numBeams`,
+      );
+    }
+    return;
   }
   if (o.cache) throw new OptionError("generate: numBeams above 1 makes caches of its own; leave cache out");
+  if (o.logprobs !== undefined || o.outputScores || o.outputLogits) {
+    throw new OptionError(
+      "generate: logprobs, outputScores and outputLogits tell of one text as it grows, and beam search has several; " +
+        "leave them or numBeams out",
+    );
+  }
+  if (o.stoppingCriteria.length) {
+    throw new OptionError("generate: stoppingCriteria belong to one text; leave them or numBeams out");
+  }
+  demand(o.numReturnSequences <= o.numBeams, "numReturnSequences", `at most numBeams ${o.numBeams}`);
+  if (o.numBeamGroups > 1) {
+    demand(o.numBeams % o.numBeamGroups === 0, "numBeamGroups", `a divisor of numBeams ${o.numBeams}`);
+    if (o.doSample) {
+      throw new OptionError(
+        "generate: beam groups take the likeliest tokens and do not sample; leave doSample out",
+      );
+    }
+  } else if (o.diversityPenalty > 0) {
+    throw new OptionError(
+      "generate: diversityPenalty acts between groups of beams; give numBeamGroups above 1",
+    );
+  }
 }

@@ -5,7 +5,7 @@
  */
 import { FerrotypeError } from "../core/errors.ts";
 import type { Generator } from "../core/random.ts";
-import { probabilities } from "./processors.ts";
+import { probabilities } from "./processors/warpers.ts";
 
 /** The position of the largest number; the first where they tie. */
 export function argmaxOf(logits: Float32Array): number {

@@ -3,11 +3,25 @@
  *
  * @module
  */
+import { OptionError } from "../core/errors.ts";
 import type { Tokenizer } from "../text/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
-import type { ResolvedOptions } from "./options.ts";
+import { beamSearch } from "./beam.ts";
+import { forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { StopFilter } from "./stop.ts";
 import { type FinishReason, generateTokens } from "./tokens.ts";
+
+/** One new token and the text that became certain with it. */
+export interface TokenPiece {
+  /** The token; null for text that was held back until the end. */
+  readonly id: number | null;
+  /** Text; empty while a character, or what may be a stop text, is incomplete. */
+  readonly text: string;
+  /** Milliseconds from asking the model to having the token. */
+  readonly milliseconds: number;
+  /** Its log-probability and the likeliest tokens, where `logprobs` asks for them. */
+  readonly details?: TokenDetails;
+}
 
 /** Everything about one finished generation. */
 export interface GenerationResult {
@@ -23,42 +37,53 @@ export interface GenerationResult {
   prefillMilliseconds: number;
   /** Milliseconds for the tokens after the first. */
   decodeMilliseconds: number;
+  /** The log-probability of each new token and the likeliest at its place, where `logprobs` asks for them. */
+  logprobs?: TokenDetails[];
+  /** Logits of each step after all processors, where `outputScores` asks for them. */
+  scores?: Float32Array[];
+  /** Logits of each step as the model gave them, where `outputLogits` asks for them. */
+  logits?: Float32Array[];
 }
 
 /**
- * Continues the prompt. Pieces never split a character, and text that might begin a stop text is held back until it
- * is clear. The generator's return value tells the rest.
+ * Continues the prompt, token by token. Text never splits a character, and what might begin a stop text is held back
+ * until it is clear. The generator's return value tells the rest.
  */
-export async function* generateText<C extends LanguageModelCache>(
+export async function* generatePieces<C extends LanguageModelCache>(
   model: LanguageModel<C>,
   tokenizer: Tokenizer | null,
   promptIds: readonly number[],
   options: ResolvedOptions,
-): AsyncGenerator<string, GenerationResult> {
+): AsyncGenerator<TokenPiece, GenerationResult> {
   const tokens = generateTokens(model, promptIds, options);
   const stream = tokenizer?.stream({ skipSpecialTokens: true }), filter = new StopFilter(options.stop);
-  const ids: number[] = [];
+  const ids: number[] = [], logprobs: TokenDetails[] = [];
   let text = "", finishReason: FinishReason = "length", prefill = 0, decode = 0;
+  let kept: { scores?: Float32Array[]; logits?: Float32Array[] } = {};
   try {
     for (;;) {
       const step = await tokens.next();
       if (step.done) {
+        const { scores, logits } = step.value;
         finishReason = step.value.finishReason;
+        kept = { ...(scores ? { scores } : {}), ...(logits ? { logits } : {}) };
         break;
       }
-      if (ids.length) decode += step.value.milliseconds;
-      else prefill = step.value.milliseconds;
-      ids.push(step.value.id);
-      const piece = stream ? filter.push(stream.push(step.value.id)) : "";
+      const { id, milliseconds, details } = step.value;
+      if (ids.length) decode += milliseconds;
+      else prefill = milliseconds;
+      ids.push(id);
+      if (details) logprobs.push(details);
+      const piece = stream ? filter.push(stream.push(id)) : "";
       text += piece;
-      if (piece) yield piece;
+      yield { ...step.value, text: piece };
       if (filter.found !== null) break;
     }
     if (filter.found === null) {
       const last = (stream ? filter.push(stream.flush()) : "") +
         (filter.found === null ? filter.flush() : "");
       text += last;
-      if (last) yield last;
+      if (last) yield { id: null, text: last, milliseconds: 0 };
     }
   } finally {
     await tokens.return(undefined as never);
@@ -70,5 +95,104 @@ export async function* generateText<C extends LanguageModelCache>(
     finishReason: filter.found === null ? finishReason : "stop",
     prefillMilliseconds: prefill,
     decodeMilliseconds: decode,
+    ...(options.logprobs === undefined ? {} : { logprobs }),
+    ...kept,
   };
+}
+
+/** The same, and only text: every piece has some. */
+export async function* generateText<C extends LanguageModelCache>(
+  model: LanguageModel<C>,
+  tokenizer: Tokenizer | null,
+  promptIds: readonly number[],
+  options: ResolvedOptions,
+): AsyncGenerator<string, GenerationResult> {
+  const pieces = generatePieces(model, tokenizer, promptIds, options);
+  try {
+    for (;;) {
+      const step = await pieces.next();
+      if (step.done) return step.value;
+      if (step.value.text) yield step.value.text;
+    }
+  } finally {
+    await pieces.return(undefined as never);
+  }
+}
+
+/** Runs to the end. */
+export async function generateWhole<C extends LanguageModelCache>(
+  model: LanguageModel<C>,
+  tokenizer: Tokenizer | null,
+  promptIds: readonly number[],
+  options: ResolvedOptions,
+): Promise<GenerationResult> {
+  const pieces = generatePieces(model, tokenizer, promptIds, options);
+  for (;;) {
+    const step = await pieces.next();
+    if (step.done) return step.value;
+  }
+}
+
+/**
+ * `numReturnSequences` continuations of the prompt: the best of a beam search, or so many draws, of which draw i is
+ * the one that `seed` + i gives. The prompt is computed once.
+ */
+export async function generateMany<C extends LanguageModelCache>(
+  model: LanguageModel<C>,
+  tokenizer: Tokenizer | null,
+  promptIds: readonly number[],
+  asked: ResolvedOptions,
+): Promise<GenerationResult[]> {
+  const options = forPrompt(asked, promptIds.length), { numReturnSequences: count, maxNewTokens } = options;
+  if (options.numBeams > 1) return await beamTexts(model, tokenizer, promptIds, options);
+  if (count === 1) return [await generateWhole(model, tokenizer, promptIds, asked)];
+  if (options.cache) {
+    throw new OptionError(
+      "generate: numReturnSequences above 1 leaves no one text in a cache; leave cache out",
+    );
+  }
+  const results: GenerationResult[] = [], last = promptIds.length - 1;
+  const slides = promptIds.length + maxNewTokens > model.contextLength;
+  const cache = slides || last < 0 ? null : model.createCache(1, promptIds.length + maxNewTokens);
+  try {
+    for (let i = 0; i < count; i++) {
+      // What an earlier draw left of the prompt in the cache is there already.
+      const known = cache ? Math.min(cache.ids.length, last) : 0;
+      cache?.truncate(known);
+      const result = await generateWhole(model, tokenizer, promptIds.slice(known), {
+        ...options,
+        seed: options.seed === undefined ? undefined : options.seed + i,
+        ...(cache ? { cache } : {}),
+      });
+      results.push({ ...result, promptIds: [...promptIds] });
+    }
+  } finally {
+    cache?.dispose();
+  }
+  return results;
+}
+
+async function beamTexts<C extends LanguageModelCache>(
+  model: LanguageModel<C>,
+  tokenizer: Tokenizer | null,
+  promptIds: readonly number[],
+  options: ResolvedOptions,
+): Promise<GenerationResult[]> {
+  const started = performance.now(), found = await beamSearch(model, promptIds, options);
+  const milliseconds = performance.now() - started;
+  return found.map(({ ids, finishReason }) => {
+    const filter = new StopFilter(options.stop), stream = tokenizer?.stream({ skipSpecialTokens: true });
+    let text = "";
+    for (const id of ids) if (stream && filter.found === null) text += filter.push(stream.push(id));
+    if (stream && filter.found === null) text += filter.push(stream.flush());
+    if (filter.found === null) text += filter.flush();
+    return {
+      text,
+      promptIds: [...promptIds],
+      ids,
+      finishReason: filter.found === null ? finishReason : "stop",
+      prefillMilliseconds: 0,
+      decodeMilliseconds: milliseconds,
+    };
+  });
 }

@@ -16,9 +16,10 @@ import { Generator } from "../core/random.ts";
 import { argmax, defaultGenerator, reshape, type Tensor } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { beamSearch } from "./beam.ts";
+import { detailsOf } from "./details.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
-import type { ResolvedOptions } from "./options.ts";
-import { buildProcessors } from "./processors.ts";
+import { forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
+import { buildProcessors } from "./processors/build.ts";
 import { argmaxOf, sample } from "./sampler.ts";
 
 /** Why generation ended. */
@@ -30,6 +31,8 @@ export interface TokenStep {
   readonly id: number;
   /** Milliseconds from asking the model to having the token. */
   readonly milliseconds: number;
+  /** Its log-probability and the likeliest tokens, where `logprobs` asks for them. */
+  readonly details?: TokenDetails;
 }
 
 /** How it ended. */
@@ -38,6 +41,10 @@ export interface TokensResult {
   ids: number[];
   /** Why it ended. */
   finishReason: FinishReason;
+  /** Logits of each step after all processors, where `outputScores` asks for them. */
+  scores?: Float32Array[];
+  /** Logits of each step as the model gave them, where `outputLogits` asks for them. */
+  logits?: Float32Array[];
 }
 
 /** Logits of the last position as numbers. */
@@ -80,30 +87,35 @@ function checkPrompt(prompt: readonly number[], options: ResolvedOptions, limit:
 export async function* generateTokens<C extends LanguageModelCache>(
   model: LanguageModel<C>,
   prompt: readonly number[],
-  options: ResolvedOptions,
+  asked: ResolvedOptions,
 ): AsyncGenerator<TokenStep, TokensResult> {
-  const given = options.cache as C | undefined, { maxNewTokens, eosTokenId } = options;
+  const given = asked.cache as C | undefined;
+  const options = forPrompt(asked, (given?.ids.length ?? 0) + prompt.length);
+  const { maxNewTokens, eosTokenId, logprobs, outputScores, outputLogits } = options;
   const limit = Math.min(model.contextLength, given?.capacity ?? Infinity);
   checkPrompt(prompt, options, limit);
-  if (options.numBeams > 1) return yield* beamSearch(model, prompt, options);
+  if (options.numBeams > 1) return yield* beamSteps(model, prompt, options);
   const cache = given ?? model.createCache(1, Math.max(1, Math.min(limit, prompt.length + maxNewTokens)));
+  const scores: Float32Array[] = [], raw: Float32Array[] = [];
   try {
     cache.ids.push(...prompt);
     const text = [...cache.ids], start = text.length;
     const processors = buildProcessors(options, start);
-    const plain = processors.length === 0 && !options.doSample;
+    const plain = processors.length === 0 && !options.doSample && logprobs === undefined && !outputScores &&
+      !outputLogits;
     const random = options.seed === undefined ? defaultGenerator() : new Generator(options.seed);
-    const breathe = breather();
+    const breathe = breather(), deadline = performance.now() + 1e3 * (options.maxTime ?? Infinity);
     let finishReason: FinishReason = "length";
     while (text.length - start < maxNewTokens) {
       await breathe();
       throwIfAborted(options.signal, "generate");
       const started = performance.now();
+      if (started >= deadline) break;
       if (cache.ids.length > limit) {
         slide(cache, Math.max(limit >> 1, text.length === start ? prompt.length : 1));
       }
       const feed = [cache.ids.slice(cache.length)];
-      let id: number;
+      let id: number, details: TokenDetails | undefined;
       if (plain) {
         // Greedy without penalties: the choice is made on the device, and one number comes back.
         const best = noGrad(() =>
@@ -113,22 +125,51 @@ export async function* generateTokens<C extends LanguageModelCache>(
         best.dispose();
       } else {
         const logits = await readLogits(noGrad(() => model.forward(feed, { cache, lastOnly: true })));
+        const known = logprobs === undefined ? null : detailsOf(logits, logprobs);
+        if (outputLogits) raw.push(logits.slice());
         for (const process of processors) process(text, logits);
+        if (outputScores) scores.push(logits.slice());
         id = options.doSample ? sample(logits, random) : argmaxOf(logits);
+        details = known?.(id);
       }
       text.push(id);
       cache.ids.push(id);
-      options.onToken?.(id);
-      yield { id, milliseconds: performance.now() - started };
+      options.onToken?.(id, details);
+      const milliseconds = performance.now() - started;
+      yield { id, milliseconds, ...(details ? { details } : {}) };
       if (eosTokenId.includes(id)) {
         finishReason = "eos";
         break;
       }
+      if (options.stoppingCriteria.some((isDone) => isDone(text))) {
+        finishReason = "stop";
+        break;
+      }
     }
-    return { ids: text.slice(start), finishReason };
+    return {
+      ids: text.slice(start),
+      finishReason,
+      ...(outputScores ? { scores } : {}),
+      ...(outputLogits ? { logits: raw } : {}),
+    };
   } finally {
     if (!given) cache.dispose();
   }
+}
+
+/** The best text of a beam search; its tokens come all at once, at the end. */
+async function* beamSteps<C extends LanguageModelCache>(
+  model: LanguageModel<C>,
+  prompt: readonly number[],
+  options: ResolvedOptions,
+): AsyncGenerator<TokenStep, TokensResult> {
+  const started = performance.now(), [{ ids, finishReason }] = await beamSearch(model, prompt, options);
+  const milliseconds = (performance.now() - started) / Math.max(1, ids.length);
+  for (const id of ids) {
+    options.onToken?.(id);
+    yield { id, milliseconds };
+  }
+  return { ids, finishReason };
 }
 
 /** Begins again with the last `count` ids. */

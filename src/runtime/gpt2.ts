@@ -9,11 +9,16 @@ import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
 import type { SafetensorsFile } from "../files/mod.ts";
 import {
   type FinishReason,
+  generateMany,
   type GenerateOptions,
+  generatePieces,
   generateText,
   generateTokens,
+  generateWhole,
   type GenerationResult,
+  type ResolvedOptions,
   resolveOptions,
+  type TokenPiece,
 } from "../generate/mod.ts";
 import { generationDefaults, generationJson } from "../generate/options.ts";
 import {
@@ -217,7 +222,7 @@ export class GPT2 extends GPT2Model {
       );
     }
     const ids = this.#promptIds(prompt, options);
-    return generateText(this, this.tokenizer, ids, resolveOptions(options, this.generationConfig));
+    return generateText(this, this.tokenizer, ids, this.#resolve(options));
   }
 
   /** Continues a prompt and gives the new text. */
@@ -225,20 +230,50 @@ export class GPT2 extends GPT2Model {
     return (await this.completion(prompt, options)).text;
   }
 
-  /** Continues a prompt and gives text, ids, the reason for the end, and times. Needs no tokenizer when given ids. */
+  /**
+   * Continues a prompt and yields token after token: its id, the text that became certain with it, and with
+   * `{ logprobs: n }` its log-probability and the n likeliest tokens at its place.
+   */
+  stream(
+    prompt: string | readonly number[],
+    options: GenerateOptions = {},
+  ): AsyncGenerator<TokenPiece, GenerationResult> {
+    const resolved = this.#resolve(options);
+    return generatePieces(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
+  }
+
+  /**
+   * Continues a prompt and gives text, ids, the reason for the end, and times; with `logprobs`, `outputScores` or
+   * `outputLogits` also those. Needs no tokenizer when given ids.
+   */
   async completion(
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): Promise<GenerationResult> {
+    const resolved = this.#resolve(options);
+    if (resolved.numReturnSequences > 1) {
+      throw new OptionError(
+        `completion gives one text, and numReturnSequences is ${resolved.numReturnSequences}; use completions`,
+      );
+    }
+    return await generateWhole(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
+  }
+
+  /** `numReturnSequences` continuations of a prompt: the best of a beam search, or draws. */
+  async completions(
+    prompt: string | readonly number[],
+    options: GenerateOptions = {},
+  ): Promise<GenerationResult[]> {
+    const resolved = this.#resolve(options);
+    return await generateMany(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
+  }
+
+  #resolve(options: GenerateOptions): ResolvedOptions {
     const resolved = resolveOptions(options, this.generationConfig);
     if (resolved.stop.length && !this.tokenizer) {
       throw new OptionError("generate: stop texts need a tokenizer");
     }
-    const pieces = generateText(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
-    for (;;) {
-      const step = await pieces.next();
-      if (step.done) return step.value;
-    }
+    return resolved;
   }
 
   /** Continues a prompt and yields token ids. */

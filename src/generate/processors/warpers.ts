@@ -1,0 +1,160 @@
+/**
+ * What gives a distribution to draw from another form: flatter, or without its tail. A dropped token's logit is −∞;
+ * the `keep` likeliest are never dropped (beams that are drawn need more than one).
+ *
+ * @module
+ */
+import type { LogitsProcessor } from "../options.ts";
+
+/** Logits divided by `temperature`. */
+export function temperature(value: number): LogitsProcessor {
+  return (_ids, logits) => {
+    for (let i = 0; i < logits.length; i++) logits[i] /= value;
+  };
+}
+
+/** All but the `k` largest get −∞; those that tie with the last one stay. */
+export function topK(k: number, keep = 1): LogitsProcessor {
+  return (_ids, logits) => {
+    const count = Math.max(k, keep);
+    if (count >= logits.length) return;
+    const least = kthLargest(logits, count);
+    for (let i = 0; i < logits.length; i++) if (logits[i] < least) logits[i] = -Infinity;
+  };
+}
+
+/** The k-th largest number of `values`, by a heap of the k largest so far. */
+function kthLargest(values: Float32Array, k: number): number {
+  const heap = values.slice(0, k).sort();
+  for (let i = k; i < values.length; i++) {
+    const v = values[i];
+    if (!(v > heap[0])) continue;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= k) break;
+      if (child + 1 < k && heap[child + 1] < heap[child]) child++;
+      if (heap[child] >= v) break;
+      heap[at] = heap[child];
+      at = child;
+    }
+    heap[at] = v;
+  }
+  return heap[0];
+}
+
+/** Probabilities of `logits` (double precision), with the largest logit's taken as the scale. */
+export function probabilities(logits: Float32Array): Float64Array {
+  let top = -Infinity;
+  for (let i = 0; i < logits.length; i++) if (logits[i] > top) top = logits[i];
+  const p = new Float64Array(logits.length);
+  let total = 0;
+  for (let i = 0; i < logits.length; i++) {
+    total += p[i] = logits[i] === -Infinity ? 0 : Math.exp(logits[i] - top);
+  }
+  for (let i = 0; i < p.length; i++) p[i] /= total;
+  return p;
+}
+
+/**
+ * Keeps the smallest set of likeliest tokens whose probability reaches `p` (Holtzman et al. 2019).
+ */
+export function topP(p: number, keep = 1): LogitsProcessor {
+  return (_ids, logits) => {
+    const chance = probabilities(logits), order: number[] = [];
+    // Tokens below this have less than 1 - p together, so the set lies among the others, and few are sorted.
+    const least = keep > 1 ? 0 : (1 - p) / chance.length;
+    for (let i = 0; i < chance.length; i++) {
+      if (chance[i] > 0 && chance[i] >= least) order.push(i);
+      else logits[i] = -Infinity;
+    }
+    order.sort((a, b) => chance[b] - chance[a] || a - b);
+    let before = 0;
+    order.forEach((id, rank) => {
+      // A token stays when those before it have not reached p yet.
+      if (before >= p && rank >= keep) logits[id] = -Infinity;
+      before += chance[id];
+    });
+  };
+}
+
+/** Drops tokens for which `drops` holds, but none of the `keep` likeliest. */
+function dropWhere(logits: Float32Array, keep: number, drops: (i: number) => boolean): void {
+  const kept = keep >= logits.length ? -Infinity : kthLargest(logits, keep);
+  for (let i = 0; i < logits.length; i++) if (logits[i] < kept && drops(i)) logits[i] = -Infinity;
+}
+
+/** Drops tokens less likely than `p` times the likeliest (Nguyen et al. 2024). */
+export function minP(p: number, keep = 1): LogitsProcessor {
+  return (_ids, logits) => {
+    let top = -Infinity;
+    for (let i = 0; i < logits.length; i++) if (logits[i] > top) top = logits[i];
+    const least = top + Math.log(p);
+    dropWhere(logits, keep, (i) => logits[i] < least);
+  };
+}
+
+/** −Σ p ln p. */
+function entropyOf(chance: Float64Array): number {
+  let sum = 0;
+  for (const p of chance) if (p > 0) sum -= p * Math.log(p);
+  return sum;
+}
+
+/**
+ * Keeps the tokens whose surprise (−ln p) is nearest to the distribution's entropy, until they reach probability `mass`
+ * (locally typical sampling, Meister et al. 2022).
+ */
+export function typicalP(mass: number, keep = 1): LogitsProcessor {
+  return (_ids, logits) => {
+    const chance = probabilities(logits), entropy = entropyOf(chance);
+    const distance = Array.from(chance, (p) => p > 0 ? Math.abs(-Math.log(p) - entropy) : Infinity);
+    const order = [...chance.keys()].filter((i) => chance[i] > 0).sort((a, b) => distance[a] - distance[b]);
+    let before = 0, count = 0;
+    for (const id of order) {
+      if (before >= mass && count >= keep) break;
+      before += chance[id];
+      count++;
+    }
+    const farthest = distance[order[count - 1]];
+    for (let i = 0; i < logits.length; i++) if (distance[i] > farthest) logits[i] = -Infinity;
+  };
+}
+
+/** Drops tokens less likely than `epsilon` (Hewitt et al. 2022). */
+export function epsilonCutoff(epsilon: number, keep = 1): LogitsProcessor {
+  return (_ids, logits) => {
+    const chance = probabilities(logits);
+    dropWhere(logits, keep, (i) => chance[i] < epsilon);
+  };
+}
+
+/** Drops tokens less likely than min(ε, √ε · e^−entropy) (eta sampling, Hewitt et al. 2022). */
+export function etaCutoff(epsilon: number, keep = 1): LogitsProcessor {
+  return (_ids, logits) => {
+    const chance = probabilities(logits);
+    const eta = Math.min(epsilon, Math.sqrt(epsilon) * Math.exp(-entropyOf(chance)));
+    dropWhere(logits, keep, (i) => chance[i] < eta);
+  };
+}
+
+/** ln softmax, in place. */
+export function toLogProbabilities(logits: Float32Array): void {
+  let top = -Infinity, total = 0;
+  for (const v of logits) if (v > top) top = v;
+  if (top === -Infinity) return;
+  for (const v of logits) total += Math.exp(v - top);
+  const shift = top + Math.log(total);
+  for (let i = 0; i < logits.length; i++) logits[i] -= shift;
+}
+
+/** NaN becomes 0, and what is infinite the largest or smallest f32. */
+export function removeInvalid(logits: Float32Array): void {
+  const most = 3.4028234663852886e38;
+  for (let i = 0; i < logits.length; i++) {
+    const v = logits[i];
+    if (Number.isNaN(v)) logits[i] = 0;
+    else if (v === Infinity) logits[i] = most;
+    else if (v === -Infinity) logits[i] = -most;
+  }
+}
