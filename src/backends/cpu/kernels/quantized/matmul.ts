@@ -79,7 +79,7 @@ export function matmulQuantized(
   const blockPanels = single
     ? Math.max(
       1,
-      Math.min(mostStreamPanels, Math.floor(40_000 / (depth * blockBytes[dtype] / 4)), Math.ceil(count / 2)),
+      Math.min(mostStreamPanels, Math.floor(40_000 / (depth * blockBytes[dtype] / 4)), Math.ceil(count / 8)),
     )
     : Math.max(1, Math.min(16, Math.floor(4_000_000 / work), Math.ceil(count / 4)));
   const rowBlocks = Math.ceil(rows / mostBlockRows), columnBlocks = Math.ceil(count / blockPanels);
@@ -87,7 +87,7 @@ export function matmulQuantized(
   write(engine, args, arg.blockTilesArg, method.tileRows * Math.ceil(rows / rowBlocks / method.tileRows));
   write(engine, args, arg.blockPanelsArg, blockPanels);
   write(engine, args, arg.columnBlocksArg, columnBlocks);
-  engine.run(kernel, columnBlocks * rowBlocks, Math.max(1, Math.ceil(150_000 / (work * blockPanels))));
+  engine.run(kernel, columnBlocks * rowBlocks, Math.max(1, Math.ceil(60_000 / (work * blockPanels))));
   engine.heap.release(bytes);
 }
 
