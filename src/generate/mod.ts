@@ -22,4 +22,5 @@ export {
   type GenerationResult,
   type TokenPiece,
 } from "./text.ts";
-export { type FinishReason, generateTokens, type TokensResult, type TokenStep } from "./tokens.ts";
+export type { FinishReason, TokensResult, TokenStep } from "./sequence.ts";
+export { generateTokens } from "./tokens.ts";

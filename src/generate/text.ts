@@ -9,7 +9,8 @@ import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import { beamSearch } from "./beam.ts";
 import { forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { StopFilter } from "./stop.ts";
-import { type FinishReason, generateTokens } from "./tokens.ts";
+import type { FinishReason } from "./sequence.ts";
+import { generateTokens } from "./tokens.ts";
 
 /** One new token and the text that became certain with it. */
 export interface TokenPiece {
