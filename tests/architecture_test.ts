@@ -210,6 +210,12 @@ describe("the house", () => {
     const known = [
       "@huggingface/tokenizers",
       "@huggingface/hub",
+      "@huggingface/jinja",
+      "hono",
+      "hono/body-limit",
+      "hono/cors",
+      "hono/streaming",
+      "@hono/node-server",
       "papaparse",
       "vega",
       "vega-lite",
