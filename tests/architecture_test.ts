@@ -34,7 +34,7 @@ const house: { floor: number; room: string; uses: string[] }[] = [
   { floor: 10, room: "cli", uses: ["mod.ts", "src/core", "src/platform"] },
   { floor: 10, room: "web", uses: ["mod.ts", "below"] },
   { floor: 10, room: "examples", uses: ["mod.ts"] },
-  { floor: 10, room: "bench", uses: ["below"] },
+  { floor: 10, room: "bench", uses: ["below", "cli/serve"] },
 ];
 
 /** Rooms that devices are made of stay behind the contract; only the assembling file opens them. */
