@@ -23,6 +23,7 @@ import {
   textOfTokens,
   type TokenPiece,
 } from "../generate/mod.ts";
+import { constrained } from "../generate/constraint/mod.ts";
 import { generationDefaults, generationJson } from "../generate/options.ts";
 import {
   checkpointName,
@@ -322,7 +323,7 @@ export class GPT2 extends GPT2Model {
     if (resolved.stop.length && !this.tokenizer) {
       throw new OptionError("generate: stop texts need a tokenizer");
     }
-    return resolved;
+    return constrained(resolved, this.tokenizer);
   }
 
   /** Continues a prompt and yields token ids. */
