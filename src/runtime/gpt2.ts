@@ -35,6 +35,7 @@ import { init, isParameter, parameter } from "../nn/mod.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { joinPath, makeDir, writeFileAtomic } from "../platform/platform.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
+import { initWebGPU } from "./devices.ts";
 import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
 import { type FolderOptions, openFolder, readJson } from "./model_folder.ts";
 import { tensorToSave, writePlanned } from "./safetensors.ts";
@@ -102,6 +103,7 @@ export class GPT2 extends GPT2Model {
   static async load(where: string | URL, options: LoadOptions = {}): Promise<GPT2> {
     const { dtype, device, onProgress, config: changes, ...rest } = options;
     checkDType("GPT2.load", dtype);
+    if (device === "webgpu") await initWebGPU();
     const folder = await openFolder(where, {
       ...rest,
       ...(onProgress ? { onDownload: (file) => onProgress({ phase: "download", ...file }) } : {}),

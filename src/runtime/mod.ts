@@ -9,6 +9,7 @@ export {
   areDeterministicAlgorithmsEnabled,
   devices,
   getThreads,
+  initWebGPU,
   setThreads,
   useDeterministicAlgorithms,
 } from "./devices.ts";

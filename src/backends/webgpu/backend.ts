@@ -11,13 +11,18 @@ import type { Program } from "../../expr/nodes.ts";
 import type { Backend, DeviceBuffer, Epilogue, Kernels, MemoryUse, ReduceKind, View } from "../contract.ts";
 import type { WebGpuBuffer } from "./buffers.ts";
 import { Gpu } from "./gpu.ts";
+import { attention } from "./kernels/attention.ts";
+import { attentionBackward } from "./kernels/attention_backward.ts";
+import { crossEntropy, crossEntropyBackward } from "./kernels/cross_entropy.ts";
 import { cumsum } from "./kernels/cumsum.ts";
 import { elementwise } from "./kernels/elementwise.ts";
 import { gather } from "./kernels/gather.ts";
+import { layerNorm, layerNormBackward } from "./kernels/layer_norm.ts";
 import { matmul } from "./kernels/matmul.ts";
 import { random } from "./kernels/random.ts";
 import { reduce } from "./kernels/reduce.ts";
 import { scatter } from "./kernels/scatter.ts";
+import { softmax, softmaxBackward } from "./kernels/softmax.ts";
 import { sort } from "./kernels/sort.ts";
 import { download, upload } from "./transfer.ts";
 
@@ -33,7 +38,7 @@ export class WebGpuBackend implements Backend {
   /** The device of a `GPUDevice`. */
   constructor(device: GPUDevice) {
     this.gpu = new Gpu(device);
-    this.kernels = {};
+    this.kernels = kernelsOn(this.gpu);
   }
 
   /** Everything but f64. */
@@ -118,4 +123,17 @@ export class WebGpuBackend implements Backend {
   random(kind: "uniform" | "normal", seed: number, offset: number, out: View): void {
     random(this.gpu, kind, seed, offset, out);
   }
+}
+
+function kernelsOn(gpu: Gpu): Kernels {
+  return {
+    softmax: (...args) => softmax(gpu, ...args),
+    softmaxBackward: (...args) => softmaxBackward(gpu, ...args),
+    layerNorm: (...args) => layerNorm(gpu, ...args),
+    layerNormBackward: (...args) => layerNormBackward(gpu, ...args),
+    attention: (...args) => attention(gpu, ...args),
+    attentionBackward: (...args) => attentionBackward(gpu, ...args),
+    crossEntropy: (...args) => crossEntropy(gpu, ...args),
+    crossEntropyBackward: (...args) => crossEntropyBackward(gpu, ...args),
+  };
 }

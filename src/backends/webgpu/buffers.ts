@@ -39,7 +39,7 @@ export function sizeClass(bytes: number): number {
 /** The buffers of one device. */
 export class Buffers {
   readonly #device: GPUDevice;
-  readonly #free = new Map<number, { gpu: GPUBuffer; id: number }[]>();
+  readonly #free = new Map<number, { gpu: GPUBuffer; id: number; batch: number }[]>();
   #idle = 0;
   #peak = 0;
   #bytes = 0;
@@ -60,17 +60,19 @@ export class Buffers {
     }
     const known = this.#free.get(size)?.pop();
     if (known) this.#idle -= size;
-    const { gpu, id } = known ?? {
+    // The batch stays with the memory: what is recorded still reads it, and an upload must not come before that.
+    const { gpu, id, batch } = known ?? {
       gpu: this.#device.createBuffer({
         size: Math.min(size, Math.floor(limit / 4) * 4),
         usage: usage.storage,
       }),
       id: ++this.#made,
+      batch: 0,
     };
     this.#bytes += byteLength;
     this.#buffers++;
     this.#peak = Math.max(this.#peak, this.#bytes);
-    return { byteLength, gpu, id, batch: 0 };
+    return { byteLength, gpu, id, batch };
   }
 
   /** Gives memory back. @throws {DeviceError} when it was given back before. */
@@ -81,7 +83,7 @@ export class Buffers {
     this.#buffers--;
     const list = this.#free.get(size) ?? [];
     this.#free.set(size, list);
-    list.push({ gpu, id: own.id });
+    list.push({ gpu, id: own.id, batch: own.batch });
     this.#idle += size;
   }
 

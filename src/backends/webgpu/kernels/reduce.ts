@@ -24,7 +24,7 @@ import {
   placeWords,
   source,
 } from "../wgsl/module.ts";
-import { withFunctions } from "../wgsl/module.ts";
+import { seenAs, withFunctions } from "../wgsl/module.ts";
 import { programCode, scalarParams, scalarWords } from "../wgsl/program.ts";
 import { elementwise } from "./elementwise.ts";
 
@@ -60,8 +60,8 @@ export function reduce(
     const buffer = gpu.buffers.allocate(count * parts * (dtype === "i64" ? 8 : 4));
     const partial: View = { buffer, dtype, shape: [count, parts], strides: [parts, 1], offset: 0 };
     pass(gpu, kind, run, inputs, scalars, axes, partial, parts);
-    const second: View = { ...output, shape: [count, 1], strides: [1, 1] };
-    pass(gpu, kind, makeProgram(run.type, [input(0)]), [partial], [], [1], second, 1);
+    const whole = seenAs(output, [count, 1], [1, 1]);
+    pass(gpu, kind, makeProgram(run.type, [input(0)]), [partial], [], [1], whole, 1);
     gpu.buffers.release(buffer);
   } else pass(gpu, kind, run, inputs, scalars, axes, output, 1);
   if (epilogue) elementwise(gpu, epilogue.program, [output, ...epilogue.inputs], epilogue.scalars, [output]);

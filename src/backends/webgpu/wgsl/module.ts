@@ -148,3 +148,9 @@ export function coalesce(shape: readonly number[], views: readonly Pick<View, "s
   }
   return { shape: sizes, views: views.map((v, k) => ({ offset: v.offset, strides: strides[k] })) };
 }
+
+/** The memory of `v` seen otherwise. (Tensors are views too, and not to be spread: their fields are computed.) */
+export function seenAs(v: View, shape: readonly number[], strides: readonly number[]): View {
+  const { buffer, dtype, offset } = v;
+  return { buffer, dtype, shape, strides, offset };
+}
