@@ -1,6 +1,5 @@
 /**
- * The devices that tensor tests run on: the reference device and the cpu device, as the library registers them, and
- * the webgpu device where the runtime has an adapter of its own (Deno; a software one will do).
+ * The devices that tensor tests run on: the reference device and the cpu device, as the library registers them.
  *
  * @module
  */
@@ -8,30 +7,18 @@ import { describe } from "node:test";
 import type { DeviceName } from "../src/backends/contract.ts";
 import { fromNumbers, type TensorBase, toNumbers } from "../src/tensor/mod.ts";
 import type { Tensor } from "../src/ops/mod.ts";
-import { initWebGPU } from "../src/runtime/devices.ts";
+import "../src/runtime/devices.ts";
 
 /** The devices to test on. */
 export const testDevices: readonly DeviceName[] = ["reference", "cpu"];
 
-/** Why there is no webgpu device here, or null. */
-export const webgpuProblem: string | null = await initWebGPU().then(
-  () => null,
-  (error: Error) => error.message,
-);
-
-/** Declares the tests that `declare` makes once for each device; on webgpu too where asked for. */
+/** Declares the tests that `declare` makes once for each device, and `also` elsewhere: `onWebGpu` of `_webgpu.ts`. */
 export function eachDevice(
   declare: (device: DeviceName) => void,
-  { webgpu = false }: { webgpu?: boolean } = {},
+  also?: (declare: (device: DeviceName) => void) => void,
 ): void {
   for (const device of testDevices) describe(`on ${device}`, () => declare(device));
-  if (webgpu) {
-    describe(
-      "on webgpu",
-      webgpuProblem === null ? {} : { skip: webgpuProblem },
-      webgpuProblem === null ? () => declare("webgpu") : undefined,
-    );
-  }
+  also?.(declare);
 }
 
 /** The elements of `t`, row-major, as plain numbers. */

@@ -1,0 +1,100 @@
+/**
+ * The webgpu device as a user meets it: made ready by waiting, the same tokens as the cpu device, errors that come with
+ * the next read, memory that comes back.
+ */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import {
+  DeviceError,
+  devices,
+  GPT2,
+  initWebGPU,
+  memory,
+  noGrad,
+  ShapeError,
+  tensor,
+  tidy,
+  zeros,
+} from "../mod.ts";
+import { missingData, repository } from "./_data.ts";
+import { numbersOf } from "./_devices.ts";
+import { tinyFolder } from "./_gpt2.ts";
+import { webgpuProblem } from "./_webgpu.ts";
+
+const skip = webgpuProblem ?? false;
+
+describe("webgpu", () => {
+  it("is listed when there is an adapter, and says why when there is none", async () => {
+    assert.equal((await devices()).includes("webgpu"), webgpuProblem === null);
+    if (webgpuProblem === null) return await initWebGPU();
+    await assert.rejects(initWebGPU(), DeviceError);
+    assert.throws(() => zeros([2], { device: "webgpu" }), /await initWebGPU/);
+    await assert.rejects(GPT2.load("nowhere", { device: "webgpu" }), DeviceError);
+  });
+
+  it("reports an index out of range with the next read", { skip }, async () => {
+    const x = tensor([[1, 2], [3, 4]], { device: "webgpu" }),
+      index = tensor([0, 7], { dtype: "i32", device: "webgpu" });
+    const picked = x.indexSelect(0, index);
+    await assert.rejects(picked.data(), (e) => e instanceof ShapeError && /index 7, .* dim 0/.test(e.message));
+    assert.deepEqual(await x.toArray(), [[1, 2], [3, 4]]);
+  });
+
+  it("uploads into memory that recorded work still reads", { skip }, async () => {
+    const results = [];
+    for (let i = 0; i < 20; i++) {
+      results.push(tidy(() => tensor([i, 2 * i], { device: "webgpu" }).mul(3)));
+    }
+    for (const [i, t] of results.entries()) assert.deepEqual(await t.toArray(), [3 * i, 6 * i]);
+  });
+
+  it("leaves no memory behind", { skip }, async () => {
+    const before = memory().webgpu;
+    const sum = tidy(() =>
+      zeros([64, 64], { device: "webgpu" }).add(1).matmul(zeros([64, 64], { device: "webgpu" })).sum()
+    );
+    assert.equal(await sum.item(), 0);
+    sum.dispose();
+    assert.deepEqual(memory().webgpu, before);
+  });
+
+  it("holds quantised weights: products as on the cpu", { skip }, async () => {
+    const values = Array.from({ length: 64 * 96 }, (_, i) => Math.sin(i * 0.7) * 0.3);
+    const w = tensor(values, { shape: [64, 96] });
+    for (const dtype of ["q8", "q4"] as const) {
+      const blocks = w.to({ dtype }), here = blocks.to({ device: "webgpu" });
+      assert.deepEqual(
+        await numbersOf(here.to({ dtype: "f32" })),
+        await numbersOf(blocks.to({ dtype: "f32" })),
+      );
+    }
+  });
+});
+
+describe("GPT-2 on webgpu gives the tokens of the cpu", () => {
+  const prompts: [name: string, folder: string, prompt: string | number[], skip: string | false][] = [
+    ["gpt2-tiny", tinyFolder, [464, 1, 90, 17].map((id) => id % 512), skip || missingData("gpt2-tiny")],
+    ["the bundled model", `${repository}/web/models/shakespeare`, "ROMEO:", skip],
+  ];
+  for (const [name, folder, prompt, skip] of prompts) {
+    it(name, { skip }, async () => {
+      using here = await GPT2.load(folder, { device: "cpu" });
+      using there = await GPT2.load(folder, { device: "webgpu" });
+      const options = { maxNewTokens: 20, doSample: false };
+      const expected = await here.completion(prompt, options);
+      assert.deepEqual((await there.completion(prompt, options)).ids, expected.ids);
+      const drawn = { maxNewTokens: 8, seed: 4, topK: 20, temperature: 0.9, doSample: true };
+      assert.deepEqual(
+        (await there.completion(prompt, drawn)).ids,
+        (await here.completion(prompt, drawn)).ids,
+      );
+      const ids = [expected.ids.slice(0, 12)];
+      const [a, b] = await Promise.all(
+        [here, there].map((model) => numbersOf(noGrad(() => model.forward(ids)))),
+      );
+      a.forEach((x, i) =>
+        assert.ok(Math.abs(x - b[i]) <= 2e-4 * Math.max(1, Math.abs(x)), `logit ${i}: ${b[i]}, not ${x}`)
+      );
+    });
+  }
+});
