@@ -36,7 +36,10 @@ describe("webgpu", () => {
     const x = tensor([[1, 2], [3, 4]], { device: "webgpu" }),
       index = tensor([0, 7], { dtype: "i32", device: "webgpu" });
     const picked = x.indexSelect(0, index);
-    await assert.rejects(picked.data(), (e) => e instanceof ShapeError && /index 7, .* dim 0/.test(e.message));
+    await assert.rejects(
+      picked.data(),
+      (e) => e instanceof ShapeError && /index 7, .* dim 0/.test(e.message),
+    );
     assert.deepEqual(await x.toArray(), [[1, 2], [3, 4]]);
   });
 
