@@ -58,16 +58,16 @@ describe("webgpu in Chromium", { skip }, () => {
     const server = createServer((request, response) => {
       const [, folder, name] = (request.url ?? "").split("/");
       if (folder === "") {
-        return response.setHeader("content-type", "text/html").end(
+        return void response.setHeader("content-type", "text/html").end(
           "<script type=module src=/main.js></script>",
         );
       }
-      if (folder === "main.js") return response.setHeader("content-type", "text/javascript").end(script);
+      if (folder === "main.js") return void response.setHeader("content-type", "text/javascript").end(script);
       const path = folders[folder] && join(folders[folder], name ?? "");
-      if (!path || !existsSync(path)) return response.writeHead(404).end();
+      if (!path || !existsSync(path)) return void response.writeHead(404).end();
       const bytes = readFileSync(path),
         [, from, to] = /bytes=(\d+)-(\d*)/.exec(request.headers.range ?? "") ?? [];
-      if (from === undefined) return response.setHeader("accept-ranges", "bytes").end(bytes);
+      if (from === undefined) return void response.setHeader("accept-ranges", "bytes").end(bytes);
       const end = to ? Math.min(Number(to), bytes.length - 1) : bytes.length - 1;
       response.writeHead(206, {
         "content-range": `bytes ${from}-${end}/${bytes.length}`,
