@@ -35,9 +35,9 @@ export class WebGpuBackend implements Backend {
   /** Structured operations done in one go. */
   readonly kernels: Kernels;
 
-  /** The device of a `GPUDevice`. */
-  constructor(device: GPUDevice) {
-    this.gpu = new Gpu(device);
+  /** The device of a `GPUDevice`; `software` says that it is a processor in disguise, whose kernels are others. */
+  constructor(device: GPUDevice, software: boolean = false) {
+    this.gpu = new Gpu(device, software);
     this.kernels = kernelsOn(this.gpu);
   }
 

@@ -61,6 +61,8 @@ export class Gpu {
   readonly buffers: Buffers;
   /** Four words in which kernels note an index out of range: 1, the index, the size, the axis. */
   readonly notes: WebGpuBuffer;
+  /** Whether the adapter is a processor in disguise. */
+  readonly software: boolean;
   /** Why the device can no longer be used. */
   lost: string | null = null;
 
@@ -77,8 +79,9 @@ export class Gpu {
   #pass: GPUComputePassEncoder | null = null;
   #errors: Promise<string | null>[] = [];
 
-  constructor(device: GPUDevice) {
+  constructor(device: GPUDevice, software: boolean) {
     this.device = device;
+    this.software = software;
     this.buffers = new Buffers(device);
     this.#align = device.limits.minUniformBufferOffsetAlignment;
     this.#params = device.createBuffer({ size: paramBytes, usage: usage.uniform });

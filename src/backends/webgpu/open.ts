@@ -10,6 +10,11 @@ import { WebGpuBackend } from "./backend.ts";
 export interface WebGpuAdapter {
   readonly features: ReadonlySet<string>;
   readonly limits: object;
+  readonly info?: {
+    readonly description: string;
+    readonly architecture: string;
+    readonly isFallbackAdapter?: boolean;
+  };
   requestDevice(descriptor?: {
     requiredFeatures?: string[];
     requiredLimits?: Record<string, number>;
@@ -41,5 +46,6 @@ export async function openWebGpu(adapter: WebGpuAdapter): Promise<WebGpuBackend>
   } catch (cause) {
     throw new DeviceError("webgpu: the adapter gave no device", { cause });
   }
-  return new WebGpuBackend(device);
+  const { info } = adapter, name = `${info?.description ?? ""} ${info?.architecture ?? ""}`;
+  return new WebGpuBackend(device, info?.isFallbackAdapter ?? /llvmpipe|swiftshader/i.test(name));
 }

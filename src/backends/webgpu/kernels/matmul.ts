@@ -1,7 +1,7 @@
 /**
  * Matrix products with an epilogue. See `Backend.matmul`.
  *
- * One row (a step of generation) is a kernel of its own, `kernels/matvec.ts`. Otherwise a workgroup computes a square of
+ * Few rows (a step of generation) and software adapters have a kernel of their own, `matmul_strips.ts`. Otherwise a workgroup computes a square of
  * the product, tile by tile of the sums: a tile of each operand in workgroup memory, four by four results a invocation in registers.
  *
  * @module
@@ -23,7 +23,7 @@ import {
   withFunctions,
 } from "../wgsl/module.ts";
 import { programCode, scalarParams, scalarWords } from "../wgsl/program.ts";
-import { matvec } from "./matvec.ts";
+import { fitsStrips, strips } from "./matmul_strips.ts";
 
 /** A product as its kernels see it. */
 export interface Product {
@@ -41,15 +41,15 @@ export interface Product {
   readonly key: string;
   readonly words: number;
   readonly params: number[];
-  /** Declarations: where a batch's matrices begin, and `finish(row, column, sum)`, which stores a result. */
-  code(): string;
+  /** Declarations: where a batch's matrices begin, their `elements` one by one, and `finish`, which stores a result. */
+  code(elements?: boolean): string;
 }
 
 /** The matrices of `a` times those of `b`, through the epilogue into `out`. */
 export function matmul(gpu: Gpu, a: View, b: View, out: View, epilogue?: Epilogue): void {
   const p = describe(a, b, out, epilogue);
   if (p.m === 0 || p.n === 0 || p.batch === 0) return;
-  if (p.type === "f32" && p.m <= 4) matvec(gpu, p);
+  if (fitsStrips(p) && (gpu.software || p.m <= 4)) strips(gpu, p);
   else tiled(gpu, p);
 }
 
@@ -93,7 +93,7 @@ function describe(a: View, b: View, out: View, epilogue: Epilogue | undefined): 
       ...placeParams(batch.shape, batch.views),
       ...(epilogue ? scalarParams(epilogue.program.type, epilogue.scalars, floatBits) : []),
     ],
-    code() {
+    code(elements = true) {
       const inner = epilogue?.program.type ?? type;
       const program = epilogue &&
         programCode(epilogue.program, ["sum", ...extra.map((_, e) => `x${e}`)], scalarsAt);
@@ -107,7 +107,9 @@ fn begin(batch: i32) {
   ${places(batchRank, views.length, "batch", batchAt, "o")}
   ${views.map((_, v) => `start${v} = o${v};`).join(" ")}
 }
-fn elementA(row: i32, k: i32) -> ${carrier(type)} {
+${
+        elements
+          ? `fn elementA(row: i32, k: i32) -> ${carrier(type)} {
   let at = start0 + row * ${step(0, 0)} + k * ${step(0, 1)};
   return ${load(of[0], a.dtype, "at", type)};
 }
@@ -115,7 +117,9 @@ fn elementB(k: i32, column: i32) -> ${carrier(type)} {
   let at = start1 + k * ${step(1, 0)} + column * ${step(1, 1)};
   return ${load(of[1], b.dtype, "at", type)};
 }
-fn finish(row: i32, column: i32, sum: ${carrier(type)}) {
+`
+          : ""
+      }fn finish(row: i32, column: i32, sum: ${carrier(type)}) {
   ${loads.join("\n  ")}
   ${program?.statements ?? ""}
   let at = start2 + row * ${step(2, 0)} + column * ${step(2, 1)};
