@@ -16,6 +16,15 @@ import {
   tidy,
   zeros,
 } from "../mod.ts";
+import type { View } from "../src/backends/contract.ts";
+import type { WebGpuBackend } from "../src/backends/webgpu/backend.ts";
+import { openWebGpu } from "../src/backends/webgpu/open.ts";
+import { add } from "../src/expr/build.ts";
+import { input } from "../src/expr/nodes.ts";
+import { program } from "../src/expr/program.ts";
+import { requestGpuAdapter } from "../src/platform/gpu.ts";
+import { backendOf } from "../src/tensor/mod.ts";
+import { Workbench } from "./_views.ts";
 import { missingData, repository } from "./_data.ts";
 import { numbersOf } from "./_devices.ts";
 import { tinyFolder } from "./_gpt2.ts";
@@ -71,6 +80,59 @@ describe("webgpu", () => {
         await numbersOf(blocks.to({ dtype: "f32" })),
       );
     }
+  });
+});
+
+describe("webgpu, where a binding is smaller than a tensor", { skip }, () => {
+  it("multiplies, picks and computes in parts", async () => {
+    const { adapter } = await requestGpuAdapter();
+    const backend = await openWebGpu(adapter!, { bindingLimit: 4096 });
+    const bench = new Workbench(backend, 5), k = 64, n = 100;
+    const x = bench.input("f32", [3, k]), w = bench.input("f32", [k, n]), turned = bench.input("f32", [n, k]);
+    const values = async (v: View): Promise<number[]> => await bench.read(v);
+    for (const b of [w, { ...turned, shape: [k, n], strides: [1, k] }]) {
+      const out = bench.output("f32", [3, n]), [a, c] = [await values(x), await values(b)];
+      backend.matmul(x, b, out);
+      const expected = Array.from({ length: 3 * n }, (_, i) => {
+        let sum = 0;
+        for (let p = 0; p < k; p++) sum += a[Math.floor(i / n) * k + p] * c[p * n + i % n];
+        return sum;
+      });
+      (await values(out)).forEach((v, i) =>
+        assert.ok(Math.abs(v - expected[i]) < 1e-3, `${i}: ${v}, not ${expected[i]}`)
+      );
+    }
+    const rows = [3, 99, 0, 57], picked = bench.output("f32", [4, k]), line = bench.of("i32", [4], rows);
+    backend.gather(turned, 0, { ...line, shape: [4, k], strides: [1, 0] }, picked);
+    const all = await values(turned);
+    assert.deepEqual(await values(picked), rows.flatMap((r) => all.slice(r * k, r * k + k)));
+    const double = bench.output("f32", [n, k]);
+    backend.elementwise(program("f32", [add(input(0), input(0))]), [turned], [], [double]);
+    assert.deepEqual(await values(double), all.map((v) => 2 * v));
+    backend.gpu.device.destroy();
+  });
+});
+
+describe("webgpu, step by step", { skip }, () => {
+  it("submits once for a token, and finds its bind groups made", async () => {
+    using model = await GPT2.load(`${repository}/web/models/shakespeare`, { device: "webgpu" });
+    const { gpu } = backendOf("webgpu") as WebGpuBackend, counts: [submitted: number, groups: number][] = [];
+    for await (const _ of model.stream("ROMEO:", { maxNewTokens: 12, doSample: false })) {
+      counts.push([gpu.submitted, gpu.bindGroups]);
+    }
+    for (let i = 6; i < counts.length; i++) {
+      assert.equal(counts[i][0] - counts[i - 1][0], 1);
+      assert.equal(counts[i][1], counts[i - 1][1]);
+    }
+  });
+
+  it("says that the device was lost, and gives a new one", async () => {
+    const { gpu } = backendOf("webgpu") as WebGpuBackend, x = tensor([1, 2], { device: "webgpu" });
+    gpu.device.destroy();
+    await gpu.device.lost;
+    await assert.rejects(x.data(), (e) => e instanceof DeviceError && /lost.*initWebGPU/.test(e.message));
+    await initWebGPU();
+    assert.deepEqual(await tensor([1, 2], { device: "webgpu" }).add(1).toArray(), [2, 3]);
   });
 });
 

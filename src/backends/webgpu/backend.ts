@@ -10,7 +10,7 @@ import type { DType } from "../../core/dtype.ts";
 import type { Program } from "../../expr/nodes.ts";
 import type { Backend, DeviceBuffer, Epilogue, Kernels, MemoryUse, ReduceKind, View } from "../contract.ts";
 import type { WebGpuBuffer } from "./buffers.ts";
-import { Gpu } from "./gpu.ts";
+import { Gpu, type GpuOptions } from "./gpu.ts";
 import { attention } from "./kernels/attention.ts";
 import { attentionBackward } from "./kernels/attention_backward.ts";
 import { crossEntropy, crossEntropyBackward } from "./kernels/cross_entropy.ts";
@@ -35,9 +35,9 @@ export class WebGpuBackend implements Backend {
   /** Structured operations done in one go. */
   readonly kernels: Kernels;
 
-  /** The device of a `GPUDevice`; `software` says that it is a processor in disguise, whose kernels are others. */
-  constructor(device: GPUDevice, software: boolean = false) {
-    this.gpu = new Gpu(device, software);
+  /** The device of a `GPUDevice`. */
+  constructor(device: GPUDevice, options: GpuOptions = {}) {
+    this.gpu = new Gpu(device, options);
     this.kernels = kernelsOn(this.gpu);
   }
 

@@ -27,6 +27,11 @@ export interface WebGpuBuffer extends DeviceBuffer {
   batch: number;
   /** The number of the GPU buffer, by which bind groups are remembered. */
   readonly id: number;
+  /** Of a window: the buffer it shows a part of, and from which byte on. */
+  readonly parent?: WebGpuBuffer;
+  readonly start?: number;
+  /** The windows that were opened on this buffer. */
+  windows?: Map<string, WebGpuBuffer>;
 }
 
 /** The size of the class that `bytes` belong to: at least 256, a multiple of a quarter of a power of two. */
@@ -83,7 +88,9 @@ export class Buffers {
     this.#buffers--;
     const list = this.#free.get(size) ?? [];
     this.#free.set(size, list);
-    list.push({ gpu, id: own.id, batch: own.batch });
+    // The lowest number last, to be taken first: steps that do the same then meet the same buffers and bind groups.
+    const at = list.findLastIndex(({ id }) => id > own.id) + 1;
+    list.splice(at, 0, { gpu, id: own.id, batch: own.batch });
     this.#idle += size;
   }
 

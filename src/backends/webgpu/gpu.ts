@@ -49,11 +49,24 @@ export function floatBits(value: number): number {
 
 const paramBytes = 1 << 18, maxDispatches = 512, maxGroups = 4096;
 
+function resourceOf(buffer: WebGpuBuffer): GPUBufferBinding {
+  if (buffer.start === undefined) return { buffer: gpuOf(buffer) };
+  return { buffer: gpuOf(buffer), offset: buffer.start, size: buffer.byteLength };
+}
+
 /** Invocations in a workgroup of kernels that do one element each. */
 export const groupSize = 64;
 
 /** What can go wrong while data is looked at; kernels note it, and the next read throws. */
 const notes = { bytes: 16 };
+
+/** How a {@link Gpu} works. */
+export interface GpuOptions {
+  /** Whether the adapter is a processor in disguise, whose kernels are others. Default false. */
+  readonly software?: boolean;
+  /** Most bytes of a buffer that a kernel sees at once, below the adapter's own limit. */
+  readonly bindingLimit?: number;
+}
 
 /** A WebGPU device at work. */
 export class Gpu {
@@ -61,6 +74,8 @@ export class Gpu {
   readonly buffers: Buffers;
   /** Four words in which kernels note an index out of range: 1, the index, the size, the axis. */
   readonly notes: WebGpuBuffer;
+  /** Most bytes of a buffer that a kernel can see at once. */
+  readonly bindingLimit: number;
   /** Whether the adapter is a processor in disguise. */
   readonly software: boolean;
   /** Why the device can no longer be used. */
@@ -79,9 +94,10 @@ export class Gpu {
   #pass: GPUComputePassEncoder | null = null;
   #errors: Promise<string | null>[] = [];
 
-  constructor(device: GPUDevice, software: boolean) {
+  constructor(device: GPUDevice, { software, bindingLimit }: GpuOptions = {}) {
     this.device = device;
-    this.software = software;
+    this.bindingLimit = Math.min(bindingLimit ?? Infinity, device.limits.maxStorageBufferBindingSize);
+    this.software = software ?? false;
     this.buffers = new Buffers(device);
     this.#align = device.limits.minUniformBufferOffsetAlignment;
     this.#params = device.createBuffer({ size: paramBytes, usage: usage.uniform });
@@ -97,6 +113,11 @@ export class Gpu {
   /** How many batches were submitted. */
   get submitted(): number {
     return this.#batch - 1;
+  }
+
+  /** How many bind groups are remembered. */
+  get bindGroups(): number {
+    return this.#groups.size;
   }
 
   /** The kernel `key`, made by `source` when it is first asked for. */
@@ -208,9 +229,9 @@ export class Gpu {
   }
 
   /** Marks a buffer as used by the batch being recorded. */
-  #touch(buffer: DeviceBuffer): GPUBuffer {
-    (buffer as WebGpuBuffer).batch = this.#batch;
-    return gpuOf(buffer);
+  #touch(buffer: DeviceBuffer): void {
+    const own = buffer as WebGpuBuffer;
+    (own.parent ?? own).batch = this.#batch;
   }
 
   #demandAlive(): void {
@@ -241,7 +262,8 @@ export class Gpu {
     let key = String(kernel.id);
     for (const buffer of buffers) {
       this.#touch(buffer);
-      key += `|${(buffer as WebGpuBuffer).id}`;
+      const { id, start } = buffer as WebGpuBuffer;
+      key += start === undefined ? `|${id}` : `|${id}|${start}+${buffer.byteLength}`;
     }
     let group = this.#groups.get(key);
     if (!group) {
@@ -249,7 +271,7 @@ export class Gpu {
         layout: kernel.layout,
         entries: [
           { binding: 0, resource: { buffer: this.#params, size: kernel.words * 4 } },
-          ...buffers.map((buffer, i) => ({ binding: i + 1, resource: { buffer: gpuOf(buffer) } })),
+          ...buffers.map((buffer, i) => ({ binding: i + 1, resource: resourceOf(buffer as WebGpuBuffer) })),
         ],
       });
       this.#groups.set(key, group);

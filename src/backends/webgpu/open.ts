@@ -5,6 +5,7 @@
  */
 import { DeviceError } from "../../core/errors.ts";
 import { WebGpuBackend } from "./backend.ts";
+import type { GpuOptions } from "./gpu.ts";
 
 /** What is needed of an adapter; `GPUAdapter` has it. */
 export interface WebGpuAdapter {
@@ -32,8 +33,8 @@ const limits = [
 
 const features = ["shader-f16", "subgroups", "timestamp-query"];
 
-/** A webgpu device on `adapter`. @throws {DeviceError} when the adapter gives none. */
-export async function openWebGpu(adapter: WebGpuAdapter): Promise<WebGpuBackend> {
+/** A webgpu device on `adapter`; `options` may narrow what it uses. @throws {DeviceError} when the adapter gives none. */
+export async function openWebGpu(adapter: WebGpuAdapter, options: GpuOptions = {}): Promise<WebGpuBackend> {
   const most = adapter.limits as Record<string, number>;
   let device: GPUDevice;
   try {
@@ -47,5 +48,6 @@ export async function openWebGpu(adapter: WebGpuAdapter): Promise<WebGpuBackend>
     throw new DeviceError("webgpu: the adapter gave no device", { cause });
   }
   const { info } = adapter, name = `${info?.description ?? ""} ${info?.architecture ?? ""}`;
-  return new WebGpuBackend(device, info?.isFallbackAdapter ?? /llvmpipe|swiftshader/i.test(name));
+  const software = info?.isFallbackAdapter ?? /llvmpipe|swiftshader/i.test(name);
+  return new WebGpuBackend(device, { software, ...options });
 }

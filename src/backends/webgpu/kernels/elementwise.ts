@@ -18,6 +18,7 @@ import {
   source,
   withFunctions,
 } from "../wgsl/module.ts";
+import { inParts } from "../windows.ts";
 import { programCode, scalarParams, scalarWords } from "../wgsl/program.ts";
 
 /** Computes every output element from the input elements beside it. */
@@ -28,9 +29,25 @@ export function elementwise(
   scalars: readonly number[],
   outputs: readonly View[],
 ): void {
-  const count = sizeOf(outputs[0].shape);
-  if (count === 0) return;
-  const views = [...inputs, ...outputs], bindings = bind(inputs, outputs);
+  if (sizeOf(outputs[0].shape) === 0) return;
+  const n = inputs.length;
+  const firstLong = (shape: readonly number[]): number => shape.findIndex((size) => size > 1);
+  inParts(
+    gpu,
+    [...inputs, ...outputs],
+    firstLong,
+    (views) => whole(gpu, program, views.slice(0, n), scalars, views.slice(n)),
+  );
+}
+
+function whole(
+  gpu: Gpu,
+  program: Program,
+  inputs: readonly View[],
+  scalars: readonly number[],
+  outputs: readonly View[],
+): void {
+  const count = sizeOf(outputs[0].shape), views = [...inputs, ...outputs], bindings = bind(inputs, outputs);
   const walk = coalesce(outputs[0].shape, views), rank = walk.shape.length;
   const dtypes = views.map((view) => view.dtype);
   const first = 2, after = first + placeWords(rank, views.length);

@@ -7,7 +7,11 @@
  * @module
  */
 import { isFloat, isQuantized } from "../../../core/dtype.ts";
-import { sizeOf } from "../../../core/shape.ts";
+import { DeviceError } from "../../../core/errors.ts";
+import { contiguousStrides, sizeOf } from "../../../core/shape.ts";
+import { add } from "../../../expr/build.ts";
+import { input } from "../../../expr/nodes.ts";
+import { program, substitute } from "../../../expr/program.ts";
 import type { ComputeType } from "../../../expr/nodes.ts";
 import type { Epilogue, View } from "../../contract.ts";
 import { floatBits, type Gpu, param } from "../gpu.ts";
@@ -22,6 +26,7 @@ import {
   source,
   withFunctions,
 } from "../wgsl/module.ts";
+import { part, throughWindows } from "../windows.ts";
 import { programCode, scalarParams, scalarWords } from "../wgsl/program.ts";
 import { fitsStrips, strips } from "./matmul_strips.ts";
 
@@ -47,10 +52,62 @@ export interface Product {
 
 /** The matrices of `a` times those of `b`, through the epilogue into `out`. */
 export function matmul(gpu: Gpu, a: View, b: View, out: View, epilogue?: Epilogue): void {
-  const p = describe(a, b, out, epilogue);
+  const extra = epilogue?.inputs ?? [], seen = throughWindows(gpu, [out, a, b, ...extra]);
+  if (seen === null) return matmulInParts(gpu, a, b, out, epilogue);
+  const [to, left, right, ...inputs] = seen;
+  const p = describe(left, right, to, epilogue && { ...epilogue, inputs });
   if (p.m === 0 || p.n === 0 || p.batch === 0) return;
   if (fitsStrips(p) && (gpu.software || p.m <= 4)) strips(gpu, p);
   else tiled(gpu, p);
+}
+
+/** The product in halves, along the axis that brings the views nearest to what a binding reaches. */
+function matmulInParts(gpu: Gpu, a: View, b: View, out: View, epilogue: Epilogue | undefined): void {
+  const rank = out.shape.length, row = rank - 2, column = rank - 1, batch = out.shape.findIndex((n) => n > 1);
+  const far = (v: View, axis: number): number => Math.abs(v.strides[axis]) * v.shape[axis];
+  const tooFar = (v: View): boolean => throughWindows(gpu, [v]) === null;
+  const rows = out.shape[row] > 1, sumsOf = tooFar(b) ? [b, row, column] as const : [a, column, row] as const;
+  const [operand, alongSums, other] = sumsOf, extra = epilogue?.inputs ?? [];
+  const inSums = (tooFar(b) || tooFar(a)) && far(operand, alongSums) > far(operand, other);
+  const axis = batch >= 0 && batch < row ? batch : inSums ? alongSums : tooFar(b) || !rows ? column : row;
+  const size = inSums && axis === alongSums ? operand.shape[axis] : out.shape[axis], half = size >> 1;
+  if (!half) {
+    throw new DeviceError(
+      `webgpu: a row of this product reaches further than the ${gpu.bindingLimit} bytes this adapter binds`,
+    );
+  }
+  const pieces = [[0, half], [half, size - half]] as const;
+  if (axis >= row && inSums) {
+    const cutSums = pieces.map(([start, n]) => [part(a, column, start, n), part(b, row, start, n)]);
+    const buffer = gpu.buffers.allocate(4 * sizeOf(out.shape)), type = isFloat(out.dtype) ? "f32" : "i32";
+    const sums: View = {
+      buffer,
+      dtype: type,
+      shape: out.shape,
+      strides: contiguousStrides(out.shape),
+      offset: 0,
+    };
+    matmul(gpu, cutSums[0][0], cutSums[0][1], sums);
+    const both = add(input(0), input(1)), inputs = [sums, ...extra], scalars = epilogue?.scalars ?? [];
+    const moved = epilogue?.program.outputs.map((x) =>
+      substitute(x, [both, ...extra.map((_, i) => input(i + 2))])
+    );
+    matmul(gpu, cutSums[1][0], cutSums[1][1], out, {
+      program: program(epilogue?.program.type ?? type, moved ?? [both], {
+        inputs: inputs.length + 1,
+        scalars: scalars.length,
+      }),
+      inputs,
+      scalars,
+    });
+    gpu.buffers.release(buffer);
+    return;
+  }
+  for (const [start, length] of pieces) {
+    const cut = (v: View): View => part(v, axis, start, length), inputs = extra.map(cut);
+    const [x, y] = [axis === column ? a : cut(a), axis === row ? b : cut(b)];
+    matmul(gpu, x, y, cut(out), epilogue && { ...epilogue, inputs });
+  }
 }
 
 function describe(a: View, b: View, out: View, epilogue: Epilogue | undefined): Product {
@@ -95,7 +152,7 @@ function describe(a: View, b: View, out: View, epilogue: Epilogue | undefined): 
     ],
     code(elements = true) {
       const inner = epilogue?.program.type ?? type;
-      const program = epilogue &&
+      const written = epilogue &&
         programCode(epilogue.program, ["sum", ...extra.map((_, e) => `x${e}`)], scalarsAt);
       const loads = extra.map((view, e) => {
         const at = `start${3 + e} + row * ${step(3 + e, 0)} + column * ${step(3 + e, 1)}`;
@@ -121,9 +178,9 @@ fn elementB(k: i32, column: i32) -> ${carrier(type)} {
           : ""
       }fn finish(row: i32, column: i32, sum: ${carrier(type)}) {
   ${loads.join("\n  ")}
-  ${program?.statements ?? ""}
+  ${written?.statements ?? ""}
   let at = start2 + row * ${step(2, 0)} + column * ${step(2, 1)};
-  ${store(of[2], out.dtype, "at", program?.outputs[0] ?? "sum", inner)}
+  ${store(of[2], out.dtype, "at", written?.outputs[0] ?? "sum", inner)}
 }`;
     },
   };
