@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import {
+  chooseDevice,
   DeviceError,
   devices,
   GPT2,
@@ -124,6 +125,17 @@ describe("webgpu, step by step", { skip }, () => {
       assert.equal(counts[i][0] - counts[i - 1][0], 1);
       assert.equal(counts[i][1], counts[i - 1][1]);
     }
+  });
+
+  it("is chosen where a trial says so, and the choice is kept", async () => {
+    const shape = { nLayer: 2, nEmbd: 32, nHead: 2, vocabSize: 90 }, choice = await chooseDevice(shape);
+    const { cpu = 0, webgpu = 0 } = choice.milliseconds;
+    assert.ok(cpu > 0 && webgpu > 0);
+    assert.equal(choice.device, cpu <= webgpu ? "cpu" : "webgpu");
+    assert.match(choice.reason, /ms on cpu/);
+    assert.equal(await chooseDevice(shape), choice);
+    using model = await GPT2.load(`${repository}/web/models/shakespeare`, { device: "auto" });
+    assert.equal(model.wte.weight.device, model.deviceChoice?.device);
   });
 
   it("says that the device was lost, and gives a new one", async () => {

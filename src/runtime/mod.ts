@@ -5,6 +5,7 @@
  */
 export { benchmark, type BenchmarkOptions, type Figure } from "./benchmark.ts";
 export * from "./checkpoints.ts";
+export { chooseDevice, type DeviceChoice } from "./choose_device.ts";
 export {
   areDeterministicAlgorithmsEnabled,
   devices,
