@@ -115,7 +115,7 @@ function suite(dtype: Quantized, method: Method, engine: Engine): void {
     tolerance: number,
   ): void {
     for (let i = 0; i < m; i++) {
-      const row = rounded(x.subarray(i * k, (i + 1) * k), m > 1 && method === bytesMethod ? 63 : 127);
+      const row = rounded(x.subarray(i * k, (i + 1) * k), m > 16 && method === bytesMethod ? 63 : 127);
       for (let j = 0; j < n; j++) {
         let sum = 0, size = 0;
         for (let l = 0; l < k; l++) {

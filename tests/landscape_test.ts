@@ -30,14 +30,15 @@ describe("landscapes", () => {
 
 describe("step2d", () => {
   const lr = 0.01;
-  const makers: Record<Optimizer2d, (p: ReturnType<typeof tensor>) => optim.Optimizer> = {
+  type Known = Exclude<Optimizer2d, "lion" | "muon">;
+  const makers: Record<Known, (p: ReturnType<typeof tensor>) => optim.Optimizer> = {
     sgd: (p) => new optim.SGD([p], { lr }),
     momentum: (p) => new optim.SGD([p], { lr, momentum: 0.9 }),
     rmsprop: (p) => new optim.RMSprop([p], { lr }),
     adam: (p) => new optim.Adam([p], { lr }),
     adamw: (p) => new optim.AdamW([p], { lr }),
   };
-  for (const [name, make] of Object.entries(makers) as [Optimizer2d, (typeof makers)[Optimizer2d]][]) {
+  for (const [name, make] of Object.entries(makers) as [Known, (typeof makers)[Known]][]) {
     it(`${name} steps as the optimizer of that name`, async () => {
       const surface = landscapes.himmelblau, state = state2d(-0.5, -1), out = new Float64Array(2);
       const point = tensor([-0.5, -1], { dtype: "f64", device: "reference", requiresGrad: true });
@@ -56,6 +57,31 @@ describe("step2d", () => {
       }
     });
   }
+
+  it("lion and muon step as their papers say", () => {
+    const surface = landscapes.himmelblau, out = new Float64Array(2);
+    const lion = state2d(-0.5, -1), muon = state2d(-0.5, -1);
+    let [x, y] = [-0.5, -1], m = [0, 0];
+    for (let i = 0; i < 20; i++) {
+      surface.gradient(x, y, out);
+      const g = [...out], direction = g.map((v, k) => Math.sign(0.9 * m[k] + 0.1 * v));
+      [x, y] = [x, y].map((v, k) => v - lr * (direction[k] + 0.1 * v));
+      m = m.map((v, k) => 0.99 * v + 0.01 * g[k]);
+      step2d("lion", surface, lion, { lr, weightDecay: 0.1 });
+      assert.ok(Math.abs(x - lion[0]) < 1e-12 && Math.abs(y - lion[1]) < 1e-12, `lion, step ${i}`);
+    }
+    [x, y] = [-0.5, -1];
+    m = [0, 0];
+    for (let i = 0; i < 20; i++) {
+      surface.gradient(x, y, out);
+      const g = [...out];
+      m = m.map((v, k) => 0.95 * v + g[k]);
+      const update = g.map((v, k) => v + 0.95 * m[k]), length = Math.hypot(...update);
+      [x, y] = [x, y].map((v, k) => v - lr * update[k] / length);
+      step2d("muon", surface, muon, { lr });
+      assert.ok(Math.abs(x - muon[0]) < 1e-9 && Math.abs(y - muon[1]) < 1e-9, `muon, step ${i}`);
+    }
+  });
 
   it("refuses an optimizer that does not exist", () => {
     assert.throws(

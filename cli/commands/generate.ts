@@ -4,7 +4,7 @@
  * @module
  */
 import { CancelledError, type GenerateOptions, type GenerationResult } from "../../mod.ts";
-import { onInterrupt } from "../../src/platform/platform.ts";
+import { onInterrupt, residentMemory } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { loadModel, modelOptions, parseIds } from "../model.ts";
 import { note, print, printJson, printPart } from "../output.ts";
@@ -29,9 +29,17 @@ function optionsOf(values: Values, signal: AbortSignal): GenerateOptions {
     "top-k": "topK",
     "top-p": "topP",
     "min-p": "minP",
+    "typical-p": "typicalP",
     "repetition-penalty": "repetitionPenalty",
+    "frequency-penalty": "frequencyPenalty",
+    "presence-penalty": "presencePenalty",
+    "no-repeat-ngram-size": "noRepeatNgramSize",
     seed: "seed",
     "num-beams": "numBeams",
+    "length-penalty": "lengthPenalty",
+    "num-return-sequences": "numReturnSequences",
+    logprobs: "logprobs",
+    "max-time": "maxTime",
   } as const;
   const options: Record<string, unknown> = { signal };
   for (const [option, name] of Object.entries(names)) {
@@ -84,9 +92,46 @@ export const generate: Command = {
       min: 0,
       help: "above 1 makes repetition less likely",
     },
+    "typical-p": {
+      value: "P",
+      type: "number",
+      min: 0,
+      max: 1,
+      help: "draw from the tokens of most typical surprise that together reach P",
+    },
+    "frequency-penalty": {
+      value: "X",
+      type: "number",
+      help: "a token's logit loses X for each time it came",
+    },
+    "presence-penalty": { value: "X", type: "number", help: "a token's logit loses X when it came" },
+    "no-repeat-ngram-size": {
+      value: "N",
+      type: "integer",
+      min: 0,
+      help: "no N tokens in a row appear twice",
+    },
     seed: { value: "N", type: "integer", min: 0, help: "makes the result reproducible" },
     stop: { value: "TEXT", multiple: true, help: "end before this text (may be given again)" },
     "num-beams": { value: "N", type: "integer", min: 1, help: "beam search with N beams" },
+    "length-penalty": {
+      value: "X",
+      type: "number",
+      help: "beams are scored by their log-probability over length to the power of X (default 1)",
+    },
+    "num-return-sequences": {
+      value: "N",
+      type: "integer",
+      min: 1,
+      help: "so many texts: draws (of seed, seed + 1, …), or the best beams",
+    },
+    logprobs: {
+      value: "N",
+      type: "integer",
+      min: 0,
+      help: "with --json, log-probabilities of the tokens and of the N likeliest at their places",
+    },
+    "max-time": { value: "S", type: "number", min: 0, help: "begin no token after S seconds" },
   },
   async run(values, positionals) {
     const prompt = await promptOf(values, positionals);
@@ -95,11 +140,27 @@ export const generate: Command = {
     try {
       const { model, name, device, loadMs } = await loadModel(values, controller.signal);
       const options = optionsOf(values, controller.signal);
+      if (options.logprobs !== undefined && !values.flag("json")) {
+        throw new UsageError("--logprobs are told with --json only");
+      }
+      const several = (options.numReturnSequences ?? 1) > 1;
       if (values.flag("json")) {
-        const result = await model.completion(prompt, options);
-        return await printJson(
-          report(result, { model: name, device, dtype: model.wte.weight.dtype, loadMs }),
-        );
+        const of = { model: name, device, dtype: model.wte.weight.dtype, loadMs };
+        const results = several
+          ? await model.completions(prompt, options)
+          : [await model.completion(prompt, options)];
+        const [first] = results;
+        return await printJson({
+          ...report(first, of),
+          ...(several ? { sequences: results.map(({ ids, text }) => ({ ids, text })) } : {}),
+        });
+      }
+      if (several) {
+        const before = typeof prompt === "string" ? prompt : "";
+        for (const { text, ids } of await model.completions(prompt, options)) {
+          await print(model.tokenizer ? `${before}${text}\n` : ids.join(","));
+        }
+        return;
       }
       if (!model.tokenizer) {
         const result = await model.completion(prompt, options);
@@ -151,6 +212,7 @@ function report(
     ids: result.ids,
     text: result.text,
     finish_reason: result.finishReason,
+    ...(result.logprobs ? { logprobs: result.logprobs } : {}),
     timings: {
       load_ms: of.loadMs,
       prefill_ms: result.prefillMilliseconds,
@@ -161,9 +223,10 @@ function report(
 }
 
 function speeds(result: GenerationResult, loadMs: number): string {
-  const { prefill, decode } = rates(result);
+  const { prefill, decode } = rates(result), memory = residentMemory();
   return `loaded in ${loadMs.toFixed(0)} ms; prompt ${result.promptIds.length} tokens at ${
     prefill.toFixed(0)
   }/s; ` +
-    `${result.ids.length} new tokens at ${decode.toFixed(0)}/s; ended by ${result.finishReason}`;
+    `${result.ids.length} new tokens at ${decode.toFixed(0)}/s; ended by ${result.finishReason}` +
+    (memory === undefined ? "" : `; ${(memory / 1e6).toFixed(0)} MB of memory`);
 }

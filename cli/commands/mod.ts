@@ -12,6 +12,7 @@ import { generate } from "./generate.ts";
 import { inspect } from "./inspect.ts";
 import { logits } from "./logits.ts";
 import { list, pull, rm } from "./pull.ts";
+import { serve } from "./serve.ts";
 import { tabularExplain } from "./tabular_explain.ts";
 import { tabularInspect } from "./tabular_inspect.ts";
 import { tabularPredict } from "./tabular_predict.ts";
@@ -22,6 +23,7 @@ import { train } from "./train.ts";
 /** Every command. */
 export const commands: readonly Command[] = [
   generate,
+  serve,
   train,
   evalCommand,
   logits,

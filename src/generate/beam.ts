@@ -18,7 +18,7 @@ import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import type { LogitsProcessor, ResolvedOptions } from "./options.ts";
 import { buildProcessors } from "./processors/build.ts";
 import { toLogProbabilities } from "./processors/warpers.ts";
-import type { TokensResult } from "./tokens.ts";
+import type { TokensResult } from "./sequence.ts";
 
 interface Beam {
   readonly ids: readonly number[];

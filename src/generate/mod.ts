@@ -5,6 +5,7 @@
  *
  * @module
  */
+export { Batcher, type BatcherLoad, type BatcherOptions, type BatchLanguageModel } from "./batcher.ts";
 export type { LanguageModel, LanguageModelCache } from "./model.ts";
 export {
   type GenerateOptions,
@@ -20,6 +21,8 @@ export {
   generateText,
   generateWhole,
   type GenerationResult,
+  textOfTokens,
   type TokenPiece,
 } from "./text.ts";
-export { type FinishReason, generateTokens, type TokensResult, type TokenStep } from "./tokens.ts";
+export type { FinishReason, TokensResult, TokenStep } from "./sequence.ts";
+export { generateTokens } from "./tokens.ts";

@@ -9,7 +9,8 @@ import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import { beamSearch } from "./beam.ts";
 import { forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { StopFilter } from "./stop.ts";
-import { type FinishReason, generateTokens } from "./tokens.ts";
+import type { FinishReason, TokensResult, TokenStep } from "./sequence.ts";
+import { generateTokens } from "./tokens.ts";
 
 /** One new token and the text that became certain with it. */
 export interface TokenPiece {
@@ -55,7 +56,16 @@ export async function* generatePieces<C extends LanguageModelCache>(
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): AsyncGenerator<TokenPiece, GenerationResult> {
-  const tokens = generateTokens(model, promptIds, options);
+  return yield* textOfTokens(generateTokens(model, promptIds, options), tokenizer, promptIds, options);
+}
+
+/** The text of tokens as they come, whoever makes them. */
+export async function* textOfTokens(
+  tokens: AsyncGenerator<TokenStep, TokensResult>,
+  tokenizer: Tokenizer | null,
+  promptIds: readonly number[],
+  options: ResolvedOptions,
+): AsyncGenerator<TokenPiece, GenerationResult> {
   const stream = tokenizer?.stream({ skipSpecialTokens: true }), filter = new StopFilter(options.stop);
   const ids: number[] = [], logprobs: TokenDetails[] = [];
   let text = "", finishReason: FinishReason = "length", prefill = 0, decode = 0;

@@ -12,50 +12,22 @@
  */
 import { breather } from "../core/breathe.ts";
 import { OptionError, ShapeError, throwIfAborted } from "../core/errors.ts";
-import { Generator } from "../core/random.ts";
-import { argmax, defaultGenerator, reshape, type Tensor } from "../ops/mod.ts";
+import { argmax, reshape, type Tensor } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { beamSearch } from "./beam.ts";
-import { detailsOf } from "./details.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import { forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
-import { buildProcessors } from "./processors/build.ts";
-import { argmaxOf, sample } from "./sampler.ts";
-
-/** Why generation ended. */
-export type FinishReason = "length" | "stop" | "eos";
-
-/** One new token. */
-export interface TokenStep {
-  /** The token. */
-  readonly id: number;
-  /** Milliseconds from asking the model to having the token. */
-  readonly milliseconds: number;
-  /** Its log-probability and the likeliest tokens, where `logprobs` asks for them. */
-  readonly details?: TokenDetails;
-}
-
-/** How it ended. */
-export interface TokensResult {
-  /** The new ids, an end-of-text token included. */
-  ids: number[];
-  /** Why it ended. */
-  finishReason: FinishReason;
-  /** Logits of each step after all processors, where `outputScores` asks for them. */
-  scores?: Float32Array[];
-  /** Logits of each step as the model gave them, where `outputLogits` asks for them. */
-  logits?: Float32Array[];
-}
+import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
 
 /** Logits of the last position as numbers. */
-async function readLogits(logits: Tensor): Promise<Float32Array> {
+export async function readLogits(logits: Tensor): Promise<Float32Array> {
   const data = await logits.data() as Float32Array;
   logits.dispose();
   return data;
 }
 
 /** @throws {OptionError | ShapeError} for a prompt or a cache that cannot be continued. */
-function checkPrompt(prompt: readonly number[], options: ResolvedOptions, limit: number): void {
+export function checkPrompt(prompt: readonly number[], options: ResolvedOptions, limit: number): void {
   const { cache, maxNewTokens } = options, before = cache?.ids.length ?? 0, all = before + prompt.length;
   if (cache && cache.batch !== 1) {
     throw new OptionError(
@@ -91,32 +63,22 @@ export async function* generateTokens<C extends LanguageModelCache>(
 ): AsyncGenerator<TokenStep, TokensResult> {
   const given = asked.cache as C | undefined;
   const options = forPrompt(asked, (given?.ids.length ?? 0) + prompt.length);
-  const { maxNewTokens, eosTokenId, logprobs, outputScores, outputLogits } = options;
+  const { maxNewTokens } = options;
   const limit = Math.min(model.contextLength, given?.capacity ?? Infinity);
   checkPrompt(prompt, options, limit);
   if (options.numBeams > 1) return yield* beamSteps(model, prompt, options);
   const cache = given ?? model.createCache(1, Math.max(1, Math.min(limit, prompt.length + maxNewTokens)));
-  const scores: Float32Array[] = [], raw: Float32Array[] = [];
   try {
     cache.ids.push(...prompt);
-    const text = [...cache.ids], start = text.length;
-    const processors = buildProcessors(options, start);
-    const plain = processors.length === 0 && !options.doSample && logprobs === undefined && !outputScores &&
-      !outputLogits;
-    const random = options.seed === undefined ? defaultGenerator() : new Generator(options.seed);
-    const breathe = breather(), deadline = performance.now() + 1e3 * (options.maxTime ?? Infinity);
-    let finishReason: FinishReason = "length";
-    while (text.length - start < maxNewTokens) {
+    const sequence = new Sequence(cache.ids, options), breathe = breather();
+    while (sequence.isDue()) {
       await breathe();
       throwIfAborted(options.signal, "generate");
       const started = performance.now();
-      if (started >= deadline) break;
-      if (cache.ids.length > limit) {
-        slide(cache, Math.max(limit >> 1, text.length === start ? prompt.length : 1));
-      }
+      makeRoom(cache, sequence, limit, prompt.length);
       const feed = [cache.ids.slice(cache.length)];
       let id: number, details: TokenDetails | undefined;
-      if (plain) {
+      if (sequence.plain) {
         // Greedy without penalties: the choice is made on the device, and one number comes back.
         const best = noGrad(() =>
           tidy(() => argmax(reshape(model.forward(feed, { cache, lastOnly: true }), [-1])))
@@ -125,33 +87,13 @@ export async function* generateTokens<C extends LanguageModelCache>(
         best.dispose();
       } else {
         const logits = await readLogits(noGrad(() => model.forward(feed, { cache, lastOnly: true })));
-        const known = logprobs === undefined ? null : detailsOf(logits, logprobs);
-        if (outputLogits) raw.push(logits.slice());
-        for (const process of processors) process(text, logits);
-        if (outputScores) scores.push(logits.slice());
-        id = options.doSample ? sample(logits, random) : argmaxOf(logits);
-        details = known?.(id);
+        ({ id, details } = sequence.choose(logits));
       }
-      text.push(id);
       cache.ids.push(id);
-      options.onToken?.(id, details);
-      const milliseconds = performance.now() - started;
-      yield { id, milliseconds, ...(details ? { details } : {}) };
-      if (eosTokenId.includes(id)) {
-        finishReason = "eos";
-        break;
-      }
-      if (options.stoppingCriteria.some((isDone) => isDone(text))) {
-        finishReason = "stop";
-        break;
-      }
+      sequence.push(id, details);
+      yield { id, milliseconds: performance.now() - started, ...(details ? { details } : {}) };
     }
-    return {
-      ids: text.slice(start),
-      finishReason,
-      ...(outputScores ? { scores } : {}),
-      ...(outputLogits ? { logits: raw } : {}),
-    };
+    return sequence.result();
   } finally {
     if (!given) cache.dispose();
   }
@@ -172,9 +114,18 @@ async function* beamSteps<C extends LanguageModelCache>(
   return { ids, finishReason };
 }
 
-/** Begins again with the last `count` ids. */
-function slide(cache: LanguageModelCache, count: number): void {
-  const kept = cache.ids.slice(-count);
+/**
+ * Begins again with the later half of the text when the cache's ids are more than fit; at the first step with the whole of
+ * the `prompt` tokens that have just come.
+ */
+export function makeRoom(
+  cache: LanguageModelCache,
+  { text, start }: Sequence,
+  limit: number,
+  prompt: number,
+): void {
+  if (cache.ids.length <= limit) return;
+  const kept = cache.ids.slice(-Math.max(limit >> 1, text.length === start ? prompt : 1));
   cache.truncate(0);
   cache.ids.push(...kept);
 }

@@ -10,23 +10,23 @@ import { OptionError } from "../core/errors.ts";
 import type { Landscape } from "./landscapes.ts";
 
 /** The optimizers that step. */
-export type Optimizer2d = "sgd" | "momentum" | "rmsprop" | "adam" | "adamw";
+export type Optimizer2d = "sgd" | "momentum" | "rmsprop" | "adam" | "adamw" | "lion" | "muon";
 
 /** Numbers that steer a step; PyTorch's names and defaults. */
 export interface Step2dOptions {
   /** The learning rate. */
   lr: number;
-  /** Of "momentum". Default 0.9. */
+  /** Of "momentum", default 0.9, and of "muon", default 0.95. */
   momentum?: number;
   /** Of "rmsprop". Default 0.99. */
   alpha?: number;
-  /** Of "adam" and "adamw". Default 0.9. */
+  /** Of "adam", "adamw" and "lion". Default 0.9. */
   beta1?: number;
-  /** Of "adam" and "adamw". Default 0.999. */
+  /** Of "adam" and "adamw", default 0.999, and of "lion", default 0.99. */
   beta2?: number;
   /** Added to the denominators. Default 1e-8. */
   eps?: number;
-  /** Of "adamw", decoupled. Default 0.01. */
+  /** Of "adamw" and "lion", decoupled. Default 0.01, and 0 for "lion". */
   weightDecay?: number;
 }
 
@@ -85,7 +85,31 @@ export function step2d(
       }
       return;
     }
+    case "lion": {
+      // Chen et al. 2023, "Symbolic discovery of optimization algorithms", algorithm 2.
+      const { beta1 = 0.9, beta2 = 0.99, weightDecay = 0 } = options;
+      for (let i = 0; i < 2; i++) {
+        const direction = Math.sign(beta1 * state[2 + i] + (1 - beta1) * gradient[i]);
+        state[i] -= lr * (direction + weightDecay * state[i]);
+        state[2 + i] = beta2 * state[2 + i] + (1 - beta2) * gradient[i];
+      }
+      return;
+    }
+    case "muon": {
+      // Jordan et al. 2024: momentum (Nesterov's) made orthogonal. A point is a matrix of one column, and the
+      // orthogonal matrix nearest to that is its direction.
+      const { momentum = 0.95 } = options;
+      for (let i = 0; i < 2; i++) {
+        state[2 + i] = momentum * state[2 + i] + gradient[i];
+        state[4 + i] = gradient[i] + momentum * state[2 + i];
+      }
+      const length = Math.hypot(state[4], state[5]) + eps;
+      for (let i = 0; i < 2; i++) state[i] -= lr * state[4 + i] / length;
+      return;
+    }
     default:
-      throw new OptionError(`step2d: "${optimizer}" is none of sgd, momentum, rmsprop, adam, adamw`);
+      throw new OptionError(
+        `step2d: "${optimizer}" is none of sgd, momentum, rmsprop, adam, adamw, lion, muon`,
+      );
   }
 }

@@ -8,6 +8,7 @@
  */
 import { ShapeError } from "../core/errors.ts";
 import {
+  concat,
   copyInto,
   dropout,
   reshape,
@@ -111,6 +112,23 @@ export class CausalSelfAttention extends Module {
       const mixed = scaledDotProductAttention(q, keys, values, { isCausal: true, dropoutP }); // [batch, head, time, each]
       const joined = reshape(transpose(mixed, 1, 2), [batch, time, width]);
       return dropout(this.c_proj.forward(joined), this.dropout, this.training);
+    });
+  }
+
+  /**
+   * One new position for each of several texts: x [rows, 1, width] → the same shape. Row i follows the positions in
+   * `caches[i]`, of which there are as many as that text has.
+   */
+  forwardRows(x: Tensor, caches: readonly KVCache[]): Tensor {
+    const [rows, , width] = x.shape, each = width / this.heads;
+    return tidy(() => {
+      const qkv = reshape(this.c_attn.forward(x), [rows, 3, this.heads, 1, each]);
+      const mixed = caches.map((cache, row) => {
+        const part = (i: number): Tensor => slice(qkv, [row, row + 1], i); // [1, head, 1, each]
+        const { keys, values } = cache.append(part(1), part(2));
+        return reshape(scaledDotProductAttention(part(0), keys, values), [1, 1, width]);
+      });
+      return this.c_proj.forward(rows === 1 ? mixed[0] : concat(mixed, 0));
     });
   }
 }

@@ -130,8 +130,8 @@ export interface ProcessGlobal {
   emitWarning: (...values: unknown[]) => void;
   getBuiltinModule?(name: string): unknown;
   memoryUsage(): { readonly rss: number };
-  on(signal: "SIGINT", listener: () => void): void;
-  off(signal: "SIGINT", listener: () => void): void;
+  on(signal: "SIGINT" | "SIGTERM", listener: () => void): void;
+  off(signal: "SIGINT" | "SIGTERM", listener: () => void): void;
 }
 
 /** What a Deno permission is asked about. */

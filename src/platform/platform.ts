@@ -67,5 +67,12 @@ export {
   temporaryDirectory,
   totalMemory,
 } from "./system.ts";
-export { isTerminal, onInterrupt, type OutputStream, terminalColumns, writeText } from "./terminal.ts";
+export {
+  isTerminal,
+  onInterrupt,
+  onTerminate,
+  type OutputStream,
+  terminalColumns,
+  writeText,
+} from "./terminal.ts";
 export { spawnWorker, type WorkerPort, type WorkerThread } from "./workers.ts";

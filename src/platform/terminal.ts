@@ -50,10 +50,19 @@ export function writeText(stream: OutputStream, text: string): Promise<boolean> 
  * @returns a function that stops listening.
  */
 export function onInterrupt(listener: () => void): () => void {
+  return onSignal("SIGINT", listener);
+}
+
+/** The same when the program is asked to end by another one (SIGTERM). */
+export function onTerminate(listener: () => void): () => void {
+  return onSignal("SIGTERM", listener);
+}
+
+function onSignal(name: "SIGINT" | "SIGTERM", listener: () => void): () => void {
   const { process } = globals;
   if (process === undefined) return () => {};
-  process.on("SIGINT", listener);
+  process.on(name, listener);
   return () => {
-    process.off("SIGINT", listener);
+    process.off(name, listener);
   };
 }

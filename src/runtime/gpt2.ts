@@ -8,6 +8,8 @@ import { type DType, isFloat, isQuantized } from "../core/dtype.ts";
 import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
 import type { SafetensorsFile } from "../files/mod.ts";
 import {
+  Batcher,
+  type BatcherOptions,
   type FinishReason,
   generateMany,
   type GenerateOptions,
@@ -18,12 +20,14 @@ import {
   type GenerationResult,
   type ResolvedOptions,
   resolveOptions,
+  textOfTokens,
   type TokenPiece,
 } from "../generate/mod.ts";
 import { generationDefaults, generationJson } from "../generate/options.ts";
 import {
   checkpointName,
   configJson,
+  type GPT2Cache,
   type GPT2Config,
   gpt2Config,
   GPT2Model,
@@ -277,6 +281,51 @@ export class GPT2 extends GPT2Model {
   ): Promise<GenerationResult[]> {
     const resolved = this.#resolve(options);
     return await generateMany(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
+  }
+
+  /**
+   * Continues several prompts together, each as it would be alone, and each to its own end. With a `seed` every prompt
+   * has that seed.
+   *
+   * ```ts
+   * const [a, b] = await model.completeBatch(["ROMEO:", "First Citizen:\nBefore"], { maxNewTokens: 50 });
+   * ```
+   */
+  async completeBatch(
+    prompts: readonly (string | readonly number[])[],
+    options: GenerateOptions & BatcherOptions = {},
+  ): Promise<GenerationResult[]> {
+    const { maxBatch, prefillChunk, ...rest } = options, resolved = this.#resolve(rest);
+    if (resolved.numReturnSequences > 1) {
+      throw new OptionError("completeBatch gives one text for each prompt; leave numReturnSequences out");
+    }
+    const batcher = this.batcher({
+      ...(maxBatch === undefined ? {} : { maxBatch }),
+      // In one piece, as alone.
+      prefillChunk: prefillChunk ?? this.contextLength,
+    });
+    const ids = prompts.map((prompt) => this.#promptIds(prompt, rest));
+    return await Promise.all(ids.map(async (promptIds) => {
+      const tokens = batcher.submit(promptIds, resolved);
+      const pieces = textOfTokens(tokens, this.tokenizer, promptIds, resolved);
+      for (;;) {
+        const step = await pieces.next();
+        if (step.done) return step.value;
+      }
+    }));
+  }
+
+  /** Something that runs many requests on this model, their steps taken together: for a server. */
+  batcher(options: BatcherOptions = {}): Batcher<GPT2Cache> {
+    return new Batcher(this, options);
+  }
+
+  /** A request's ids and settled options, for {@link GPT2.batcher}. */
+  prepare(
+    prompt: string | readonly number[],
+    options: GenerateOptions = {},
+  ): { promptIds: number[]; options: ResolvedOptions } {
+    return { promptIds: this.#promptIds(prompt, options), options: this.#resolve(options) };
   }
 
   #resolve(options: GenerateOptions): ResolvedOptions {

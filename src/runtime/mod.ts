@@ -3,6 +3,7 @@
  *
  * @module
  */
+export { type ChatMessage, type ChatTemplate, loadChatTemplate } from "./chat.ts";
 export { benchmark, type BenchmarkOptions, type Figure } from "./benchmark.ts";
 export * from "./checkpoints.ts";
 export { chooseDevice, type DeviceChoice } from "./choose_device.ts";

@@ -115,6 +115,14 @@ export class GPT2Block extends Module {
       return add(y, this.mlp.forward(this.ln_2.forward(y)));
     });
   }
+
+  /** x [rows, 1, width], a position for each of several texts → the same shape. */
+  forwardRows(x: Tensor, caches: readonly KVCache[]): Tensor {
+    return tidy(() => {
+      const y = add(x, this.attn.forwardRows(this.ln_1.forward(x), caches));
+      return add(y, this.mlp.forward(this.ln_2.forward(y)));
+    });
+  }
 }
 
 /** Keys and values of all blocks, and the text they belong to. */
@@ -250,6 +258,31 @@ export class GPT2Model extends Module {
     return tidy(() => {
       const x = this.#hidden(this.ids(ids), options.cache);
       return this.#logits(options.lastOnly ? contiguous(slice(x, null, [-1, null])) : x);
+    });
+  }
+
+  /**
+   * The next position of several texts at once, each of its own length: logits [rows, vocab] for `ids[i]`, which
+   * follows the positions in `caches[i]` (a cache of one text). What a row gives does not depend on the others.
+   *
+   * @throws {ShapeError} when a text has no positions left, or the lists differ in length.
+   */
+  forwardRows(ids: readonly number[], caches: readonly GPT2Cache[]): Tensor {
+    const { nPositions, nEmbd } = this.config, { device } = this.wpe.weight;
+    if (ids.length !== caches.length || ids.length === 0) {
+      throw new ShapeError(`GPT2.forwardRows: ${ids.length} ids for ${caches.length} caches`);
+    }
+    const places = caches.map(({ length }) => length);
+    if (Math.max(...places) >= nPositions) {
+      throw new ShapeError(`GPT2: a text has all of the ${nPositions} positions of this model`);
+    }
+    return tidy(() => {
+      const rows = this.ids([...ids].map((id) => [id])); // [rows, 1]
+      const tokens = toDType(this.wte.forward(rows), "f32");
+      const positions = this.wpe.forward(tensor(places, { dtype: "i32", device }));
+      let x = add(tokens, reshape(toDType(positions, "f32"), [ids.length, 1, nEmbd]));
+      this.h.forEach((block, i) => x = block.forwardRows(x, caches.map((cache) => cache.layers[i])));
+      return reshape(this.#logits(this.ln_f.forward(x)), [ids.length, -1]);
     });
   }
 

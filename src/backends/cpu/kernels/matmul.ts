@@ -1,7 +1,7 @@
 /**
  * Matrix multiplication on the cpu: reads the call, chooses a kernel and a way to cut the work, and runs it.
  *
- * Any strides, any leading axes. Products of one to four rows stream b (`gemm/gemv.ts`), all others are blocked
+ * Any strides, any leading axes. Products of a few rows stream b (`gemm/gemv.ts`), all others are blocked
  * (`gemm/gemm.ts`). Kernels are specialised by dtypes, by which axes are contiguous, and by the epilogue; sizes and
  * strides are arguments. How the work is cut depends on sizes alone, never on threads.
  *
@@ -15,7 +15,7 @@ import type { Engine, Kernel } from "../engine.ts";
 import * as arg from "./gemm/arguments.ts";
 import { Blocks, itemWork, panelModes, panelsAt, sumsAt } from "./gemm/blocks.ts";
 import { rowAccess } from "./gemm/gemm.ts";
-import { gemvRows } from "./gemm/gemv.ts";
+import { gemvRows, streamRows } from "./gemm/gemv.ts";
 import { arithmeticOf, isReady, kernelFor, panelLayout, rowLayout } from "./gemm/kernels.ts";
 import { isSource, type Source } from "./gemm/load.ts";
 import { passPanels } from "./gemm/pack.ts";
@@ -90,12 +90,15 @@ function eachOuter(engine: Engine, program: Program | null, scalars: readonly nu
 }
 
 function multiply(engine: Engine, program: Program | null, scalars: readonly number[]): void {
+  const layout = panelLayout(product), { rows } = product;
+  // Also before a library: what a row gives must not depend on how many there are.
+  if (layout === "k" && rows <= streamRows) return multiplyFew(engine, program, scalars);
   if (multiplyNative(engine, product, program, scalars)) return;
-  if (product.rows <= gemvRows && panelLayout(product) !== "any") multiplyFew(engine, program, scalars);
+  if (rows <= gemvRows && layout !== "any") multiplyFew(engine, program, scalars);
   else multiplyBlocked(engine, program, scalars);
 }
 
-/** Up to four rows: b is read once, and nothing of it is copied. */
+/** A few rows: b is read once, and nothing of it is copied. */
 function multiplyFew(engine: Engine, program: Program | null, scalars: readonly number[]): void {
   const { b, rows, columns, depth } = product;
   const kernel = kernelFor(engine, product, program, rows);

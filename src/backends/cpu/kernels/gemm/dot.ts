@@ -1,6 +1,9 @@
 /**
  * Sums of products where k is contiguous in b: each column is one stream, read once from end to end.
  *
+ * A row's sums are added up in the same order whether it is multiplied alone or beside another, so what a row gives never
+ * depends on its neighbours.
+ *
  * @module
  */
 import type { FunctionBuilder, ModuleBuilder } from "../../assembler/mod.ts";
@@ -9,8 +12,14 @@ import { emitSetSum } from "./address.ts";
 import { type Arithmetic, elementBytes, pushLoad, pushLoadSplat, type Source, sourceWriter } from "./load.ts";
 import { emitMultiplyAdd } from "./tile.ts";
 
+/** Chains of additions for each row: enough to hide their latency, and two rows of them fit into the registers. */
+const chains = 6;
+
+/** The most rows that {@link emitDot} takes. */
+export const dotRows = 2;
+
 /**
- * The function `dot(a, aRow, b, bColumn, k, columns, sums, stride)`: one column of b at a time, with all rows of a.
+ * The function `dot(a, aRow, b, bColumn, k, columns, sums, stride)`: one column of b at a time, with one or two rows of a.
  * Strides are in bytes; sums are rows of f32 (or i32), `stride` bytes apart.
  */
 export function emitDot(
@@ -20,10 +29,8 @@ export function emitDot(
   source: Source,
   rows: number,
 ): FunctionBuilder {
-  const f = m.function("dot", { params: new Array(8).fill("i32"), export: false });
+  const f = m.function(`dot${rows}`, { params: new Array(8).fill("i32"), export: false });
   const [a, aRow, b, bColumn, k, columns, sums, stride] = f.params;
-  // At least eight independent chains hide the latency of a multiply-add.
-  const chains = [8, 4, 3, 2][rows - 1];
   const sum = f.localArray("v128", rows * chains);
   const x = f.localArray("i32", rows);
   const y = f.local("i32"), n = f.local("i32"), next = f.local("i32"), at = f.local("i32");

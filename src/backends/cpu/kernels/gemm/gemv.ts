@@ -2,7 +2,7 @@
  * Products of a few rows (a decoding step has one) with a large matrix: bound by how fast b can be read.
  *
  * Where k is contiguous in b (a weight stored as [out, in]), each of its columns is read once from end to end and
- * multiplied with all rows of a: one sequential stream, which is what memory gives fastest. Where columns are
+ * multiplied with all rows of a, two at a time: one sequential stream, which is what memory gives fastest. Where columns are
  * contiguous ([in, out]), four rows of b at a time are added into a block of sums that stays in the first-level cache.
  *
  * A work item is a block of columns of one matrix, so threads read disjoint parts of b.
@@ -12,22 +12,28 @@
 import type { Local, ModuleBuilder } from "../../assembler/mod.ts";
 import { importThreadScratch, type KernelContext } from "../../engine.ts";
 import type { Program } from "../../../../expr/nodes.ts";
-import { emitSetSum } from "./address.ts";
+import { emitAtMost, emitSetSum } from "./address.ts";
 import { emitAccumulate } from "./accumulate.ts";
 import * as arg from "./arguments.ts";
-import { emitDot } from "./dot.ts";
+import { dotRows, emitDot } from "./dot.ts";
 import { emitFinish, type OperandForm } from "./finish.ts";
 import type { Arithmetic, Source } from "./load.ts";
 import { emitPack, type StripLayout } from "./pack.ts";
 
-/** The most rows of a that go this way. */
+/** The most rows of a that go this way where columns of b are contiguous. */
 export const gemvRows = 4;
+
+/** The most where k is contiguous in b: as many as fill a decoding step of several texts. */
+export const streamRows = 16;
+
+// Columns that all rows are multiplied with before the next ones: they stay in the first-level cache.
+const stripColumns = 8;
 
 /** What a kernel is emitted for. */
 export interface GemvOptions {
   /** What is multiplied. */
   readonly arithmetic: Arithmetic;
-  /** Rows of a: 1 to {@link gemvRows}. */
+  /** Rows of a: 1 to {@link gemvRows}, or {@link streamRows} where k is contiguous in b. */
   readonly rows: number;
   /** Element type of a, which the packing task converts. */
   readonly a: Source;
@@ -47,7 +53,14 @@ export interface GemvOptions {
 export function emitGemv(m: ModuleBuilder, context: KernelContext, options: GemvOptions): void {
   const scratch = importThreadScratch(m);
   const { rows, bLayout } = options;
-  const sum = (bLayout === "k" ? emitDot : emitAccumulate)(m, context, options.arithmetic, options.b, rows);
+  const { arithmetic, b: source } = options;
+  const dots = bLayout === "k"
+    ? Array.from(
+      { length: Math.min(rows, dotRows) },
+      (_, i) => emitDot(m, context, arithmetic, source, i + 1),
+    )
+    : [];
+  const accumulate = bLayout === "k" ? null : emitAccumulate(m, context, arithmetic, source, rows);
   const finish = emitFinish(m, context, options.arithmetic, options);
   const packRow = emitPack(m, context, {
     name: "packRow",
@@ -123,15 +136,11 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
       f.op("i32.gt_s");
       f.select();
       f.set(count);
-      f.get(a);
-      f.get(aRow);
-      f.get(b);
-      f.get(bLayout === "k" ? bColumn : bRow);
-      f.get(depth);
-      f.get(count);
-      f.get(sums);
-      f.get(stride);
-      f.call(sum);
+      if (accumulate) {
+        for (const x of [a, aRow, b, bRow, depth, count, sums, stride]) f.get(x);
+        f.call(accumulate);
+      } else if (rows <= dotRows) callDot(rows, a, b, count, sums);
+      else strips();
       f.get(sums);
       f.get(stride);
       f.i32(0);
@@ -144,4 +153,32 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
       f.call(finish);
     });
   });
+
+  function callDot(count: number, x: Local, y: Local, columns: Local, to: Local): void {
+    for (const value of [x, aRow, y, bColumn, depth, columns, to, stride]) f.get(value);
+    f.call(dots[count - 1]);
+  }
+
+  /** Some columns with all rows, then the next. */
+  function strips(): void {
+    const at = local(), left = local(), here = local(), x = local(), y = local(), most = local();
+    f.i32(stripColumns);
+    f.set(most);
+    f.get(b);
+    f.set(y);
+    f.forRange(at, 0, count, stripColumns, () => {
+      emitSetSum(f, left, count, [at, -1]);
+      emitAtMost(f, left, most);
+      emitSetSum(f, here, sums, [at, 4]);
+      f.get(a);
+      f.set(x);
+      for (let row = 0; row < rows; row += dotRows) {
+        callDot(Math.min(dotRows, rows - row), x, y, left, here);
+        if (row + dotRows >= rows) break;
+        emitSetSum(f, x, x, [aRow, dotRows]);
+        emitSetSum(f, here, here, [stride, dotRows]);
+      }
+      emitSetSum(f, y, y, [bColumn, stripColumns]);
+    });
+  }
 }

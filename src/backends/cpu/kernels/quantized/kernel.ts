@@ -44,7 +44,7 @@ export interface QuantizedOptions {
   readonly dtype: Quantized;
   /** How it is multiplied. */
   readonly method: Method;
-  /** Whether a has one row. */
+  /** Whether a has few rows, which are multiplied one by one. */
   readonly single: boolean;
   /** Element type of a, and whether its rows are f32 with k contiguous. */
   readonly a: Source;
@@ -163,29 +163,36 @@ export function emitQuantized(m: ModuleBuilder, context: KernelContext, options:
     f.op("i32.shr_u");
     f.set(panel);
     emitAtMost(f, panel1, panel);
-    if (stream) multiplyRow(stream, panel, panel0, panel1);
+    if (stream) multiplyRows(stream, panel, panel0, panel1);
     else multiplyTiles(unpack as FunctionBuilder, panel, panel0, panel1, rowBlock);
   }
 
-  function multiplyRow(stream: FunctionBuilder, panel: Local, panel0: Local, panel1: Local): void {
-    const sum = local();
-    f.get(sums);
-    f.set(sum);
-    f.forRange(panel, panel0, panel1, 1, () => {
-      choosePanel(panel);
-      for (const x of [at, bytes, blocks, sum]) f.get(x);
-      f.call(stream);
-      f.increment(sum, 4 * panelRows);
+  /** Row after row: the item's panels are few enough to stay in the cache between them. */
+  function multiplyRows(stream: FunctionBuilder, panel: Local, panel0: Local, panel1: Local): void {
+    const sum = local(), row = local(), x = local(), step = local();
+    f.get(bytes);
+    f.set(x);
+    emitSetSum(f, step, [blocks, activationBytes[form]]);
+    f.forRange(row, zero, rows, 1, () => {
+      f.get(sums);
+      f.set(sum);
+      f.forRange(panel, panel0, panel1, 1, () => {
+        choosePanel(panel);
+        for (const y of [at, x, blocks, sum]) f.get(y);
+        f.call(stream);
+        f.increment(sum, 4 * panelRows);
+      });
+      emitSetSum(f, count, [panel1, panelRows]);
+      emitAtMost(f, count, columns);
+      emitSetSum(f, to, [panel0, panelRows]);
+      emitSetSum(f, count, count, [to, -1]);
+      f.get(sums);
+      for (const y of [zero, row, to]) f.get(y);
+      f.i32(1);
+      for (const y of [count, args, zero, zero]) f.get(y);
+      f.call(finish);
+      f.increment(x, step);
     });
-    emitSetSum(f, count, [panel1, panelRows]);
-    emitAtMost(f, count, columns);
-    emitSetSum(f, to, [panel0, panelRows]);
-    emitSetSum(f, count, count, [to, -1]);
-    f.get(sums);
-    for (const x of [zero, zero, to]) f.get(x);
-    f.i32(1);
-    for (const x of [count, args, zero, zero]) f.get(x);
-    f.call(finish);
   }
 
   function multiplyTiles(

@@ -11,6 +11,7 @@ import type { Epilogue, View } from "../../../contract.ts";
 import type { CpuBuffer } from "../../buffer.ts";
 import { type Engine, type Kernel, threadScratchBytes } from "../../engine.ts";
 import * as arg from "../gemm/arguments.ts";
+import { streamRows } from "../gemm/gemv.ts";
 import { kernelFor } from "../gemm/kernels.ts";
 import { isSource } from "../gemm/load.ts";
 import { Product } from "../gemm/plan.ts";
@@ -35,11 +36,11 @@ export function matmulQuantized(
   b: View,
   out: View,
   epilogue?: Epilogue,
-  method: Method = methodFor(engine.context, out.shape[out.shape.length - 2] === 1),
+  forced?: Method,
 ): void {
   const dtype = b.dtype as Quantized;
   if (!product.read(a, b, out, epilogue?.inputs ?? noInputs)) return;
-  const { rows, columns, depth } = product;
+  const { rows, columns, depth } = product, method = forced ?? methodFor(engine.context, rows <= streamRows);
   if (
     product.sizes.length > 0 || b.strides[b.strides.length - 2] !== 1 || depth % blockWeights !== 0 ||
     depth === 0
@@ -57,7 +58,8 @@ export function matmulQuantized(
       `matmul: ${dtype} weights are multiplied for sums over up to 70,000 elements, not ${depth}`,
     );
   }
-  const single = rows === 1;
+  // As many rows as a decoding step may have go one by one, so that what a row gives never depends on its neighbours.
+  const single = rows <= streamRows;
   const kernel = kernelFor(engine, product, epilogue?.program ?? null, single ? 1 : 0, method);
   const panels = readyPanels(engine, b.buffer as CpuBuffer, dtype);
   const bytes = engine.heap.scratch(
@@ -73,11 +75,11 @@ export function matmulQuantized(
   engine.run(kernel, rows, Math.ceil(20_000 / depth));
 
   const count = Math.ceil(columns / panelRows);
-  const work = depth * panelRows * (single ? 1 : Math.min(rows, mostBlockRows));
+  const work = depth * panelRows * Math.min(rows, mostBlockRows);
   const blockPanels = single
     ? Math.max(
       1,
-      Math.min(mostStreamPanels, Math.floor(40_000 / (depth * blockBytes[dtype] / 4)), Math.ceil(count / 2)),
+      Math.min(mostStreamPanels, Math.floor(40_000 / (depth * blockBytes[dtype] / 4)), Math.ceil(count / 8)),
     )
     : Math.max(1, Math.min(16, Math.floor(4_000_000 / work), Math.ceil(count / 4)));
   const rowBlocks = Math.ceil(rows / mostBlockRows), columnBlocks = Math.ceil(count / blockPanels);
@@ -85,7 +87,7 @@ export function matmulQuantized(
   write(engine, args, arg.blockTilesArg, method.tileRows * Math.ceil(rows / rowBlocks / method.tileRows));
   write(engine, args, arg.blockPanelsArg, blockPanels);
   write(engine, args, arg.columnBlocksArg, columnBlocks);
-  engine.run(kernel, columnBlocks * rowBlocks, Math.max(1, Math.ceil(150_000 / (work * blockPanels))));
+  engine.run(kernel, columnBlocks * rowBlocks, Math.max(1, Math.ceil(60_000 / (work * blockPanels))));
   engine.heap.release(bytes);
 }
 

@@ -1,0 +1,111 @@
+/**
+ * `ferrotype serve`: an HTTP server that speaks OpenAI's API.
+ *
+ * @module
+ */
+import { env } from "node:process";
+import { CancelledError, loadChatTemplate } from "../../mod.ts";
+import { onInterrupt, onTerminate } from "../../src/platform/platform.ts";
+import { type Command, UsageError } from "../command.ts";
+import { bundledModel, loadModel, modelOptions } from "../model.ts";
+import { note, print, printJson } from "../output.ts";
+import { startServer } from "../serve/server.ts";
+
+const loopback = /^(localhost|127(\.\d+){3}|::1|\[::1\])$/;
+
+/** The command. */
+export const serve: Command = {
+  name: "serve",
+  usage: "[options]",
+  summary: "Serves a model over HTTP, as OpenAI's API does; requests that overlap are computed together.",
+  details:
+    "Routes: /v1/models, /v1/completions, /v1/chat/completions (for a model with a chat template), /health.\n" +
+    "Ctrl-C finishes what runs and ends; a second one ends at once.",
+  positionals: [0, 0],
+  options: {
+    host: { value: "NAME", help: "address to listen at (default 127.0.0.1; elsewhere a key is needed)" },
+    port: {
+      value: "N",
+      type: "integer",
+      min: 0,
+      max: 65535,
+      help: "port (default 8080; 0: any that is free)",
+    },
+    "api-key": { value: "KEY", help: "what clients must send (or FERROTYPE_API_KEY in the environment)" },
+    name: { value: "NAME", help: "the model's name in answers (default: as given with --model)" },
+    "max-batch": {
+      value: "N",
+      type: "integer",
+      min: 1,
+      max: 256,
+      help: "texts computed together (default 16)",
+    },
+    "max-queue": { value: "N", type: "integer", min: 0, help: "texts that may wait (default 256)" },
+    "max-body": { value: "BYTES", type: "integer", min: 1, help: "largest request (default 1048576)" },
+    cors: { value: "ORIGIN", help: "a page that may ask from a browser, or *" },
+    ...modelOptions,
+  },
+  async run(values) {
+    const host = values.text("host") ?? "127.0.0.1",
+      apiKey = values.text("api-key") ?? env.FERROTYPE_API_KEY ?? null;
+    if (!loopback.test(host) && !apiKey) {
+      throw new UsageError(`--host ${host} lets other machines in; give --api-key KEY too`);
+    }
+    if (apiKey === "") throw new UsageError("the API key is empty; give one of at least one character");
+    const controller = new AbortController();
+    let interrupts = 0, stop: () => void = () => controller.abort();
+    const onSignal = (): void => {
+      interrupts++;
+      stop();
+    };
+    const removers = [onInterrupt(onSignal), onTerminate(onSignal)];
+    try {
+      const { model, name } = await loadModel(values, controller.signal);
+      if (!model.tokenizer) {
+        throw new UsageError(`${name} has no tokenizer, and requests are texts; add its tokenizer.json`);
+      }
+      const template = await loadChatTemplate(values.text("model") ?? bundledModel);
+      const server = await startServer({
+        model,
+        name: values.text("name") ?? name,
+        template,
+        host: host.replace(/^\[(.*)\]$/, "$1"),
+        port: values.number("port") ?? 8080,
+        apiKey,
+        cors: values.text("cors") ?? null,
+        maxBatch: values.number("max-batch") ?? 16,
+        maxQueue: values.number("max-queue") ?? 256,
+        maxBody: values.number("max-body") ?? 1 << 20,
+      }).catch((error) => {
+        const { code } = error as { code?: string };
+        if (code !== "EADDRINUSE" && code !== "EACCES") throw error;
+        const port = values.number("port") ?? 8080;
+        throw new Error(
+          `port ${port} of ${host} is ${
+            code === "EACCES" ? "not allowed" : "in use"
+          }; choose another with --port`,
+        );
+      });
+      const served = values.text("name") ?? name;
+      if (values.flag("json")) await printJson({ url: `${server.url}/v1`, model: served });
+      else await print(`ferrotype serves ${served} at ${server.url}/v1`);
+      await new Promise<void>((resolve, reject) => {
+        stop = () => {
+          if (interrupts > 1) {
+            server.abort();
+            return reject(new CancelledError("serve: interrupted"));
+          }
+          const { active, waiting } = server.service.load;
+          if (active + waiting) {
+            void note(`finishing ${active + waiting} texts; interrupt again to end at once`);
+          }
+          void server.stop().then(resolve, reject);
+        };
+        if (controller.signal.aborted) stop();
+      });
+      model.dispose();
+    } finally {
+      for (const remove of removers) remove();
+    }
+  },
+};

@@ -1,0 +1,73 @@
+/**
+ * Answers in the form of OpenAI's API, whole and piece by piece.
+ *
+ * @module
+ */
+import type { GenerationResult, TokenDetails, Tokenizer } from "../../mod.ts";
+
+/** What an answer says about tokens. */
+export interface Usage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+}
+
+/** A token with what is known of it. */
+export interface TokenInfo {
+  readonly id: number;
+  readonly details: TokenDetails;
+}
+
+/** "stop" for an end of its own or of the caller's. */
+export function finishReason({ finishReason }: GenerationResult): "stop" | "length" {
+  return finishReason === "length" ? "length" : "stop";
+}
+
+/** Tokens of prompts and of answers. */
+export function usageOf(prompts: readonly number[], made: readonly number[]): Usage {
+  const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0);
+  const prompt_tokens = sum(prompts), completion_tokens = sum(made);
+  return { prompt_tokens, completion_tokens, total_tokens: prompt_tokens + completion_tokens };
+}
+
+const textOf = (tokenizer: Tokenizer, id: number): string =>
+  tokenizer.decode([id], { skipSpecialTokens: false });
+
+/** Log-probabilities as `/v1/completions` tells them; `offset` is where the first token's text begins. */
+export function completionLogprobs(
+  tokenizer: Tokenizer,
+  tokens: readonly TokenInfo[],
+  offset: number,
+): Record<string, unknown> {
+  let at = offset;
+  const texts = tokens.map(({ id }) => textOf(tokenizer, id));
+  return {
+    tokens: texts,
+    token_logprobs: tokens.map(({ details }) => details.logprob),
+    top_logprobs: tokens.map(({ details }) =>
+      Object.fromEntries(details.top.map(({ id, logprob }) => [textOf(tokenizer, id), logprob]))
+    ),
+    text_offset: texts.map((text) => {
+      const here = at;
+      at += text.length;
+      return here;
+    }),
+  };
+}
+
+const encoder = new TextEncoder();
+
+/** Log-probabilities as `/v1/chat/completions` tells them. */
+export function chatLogprobs(tokenizer: Tokenizer, tokens: readonly TokenInfo[]): Record<string, unknown> {
+  const one = (id: number, logprob: number): Record<string, unknown> => {
+    const token = textOf(tokenizer, id);
+    return { token, logprob, bytes: [...encoder.encode(token)] };
+  };
+  return {
+    content: tokens.map(({ id, details }) => ({
+      ...one(id, details.logprob),
+      top_logprobs: details.top.map((other) => one(other.id, other.logprob)),
+    })),
+    refusal: null,
+  };
+}

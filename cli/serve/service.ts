@@ -1,0 +1,294 @@
+/**
+ * What the server does with a request once it is read: texts in, answers out, all on one model and one batch.
+ *
+ * @module
+ */
+import {
+  type Batcher,
+  type ChatTemplate,
+  FerrotypeError,
+  type GenerationResult,
+  type GPT2,
+  type GPT2Cache,
+  type ResolvedOptions,
+  textOfTokens,
+  type Tokenizer,
+  type TokenPiece,
+} from "../../mod.ts";
+import {
+  chatLogprobs,
+  completionLogprobs,
+  finishReason,
+  type TokenInfo,
+  type Usage,
+  usageOf,
+} from "./answer.ts";
+import { Problem } from "./problem.ts";
+import { type Asked, parseBody, readChat, readCompletion } from "./request.ts";
+
+/** What is served, and how much of it. */
+export interface ServiceOptions {
+  /** The model; it has a tokenizer. */
+  readonly model: GPT2;
+  /** Its name in answers. */
+  readonly name: string;
+  /** How it wants conversations, if it does. */
+  readonly template: ChatTemplate | null;
+  /** Texts that take steps together. */
+  readonly maxBatch: number;
+  /** Texts that may wait. */
+  readonly maxQueue: number;
+}
+
+/** One text to be made. */
+interface Text {
+  readonly index: number;
+  readonly echo: string;
+  readonly promptIds: readonly number[];
+  readonly options: ResolvedOptions;
+}
+
+/** A request that was accepted. */
+export interface Work {
+  readonly asked: Asked;
+  readonly chat: boolean;
+  readonly texts: readonly Text[];
+  /** Tokens of the prompts. */
+  readonly prompts: readonly number[];
+  /** Whose turn it takes. */
+  readonly client: string;
+  readonly head: Readonly<Record<string, unknown>>;
+}
+
+/** Runs requests. */
+export class Service {
+  readonly #options: ServiceOptions;
+  readonly #batcher: Batcher<GPT2Cache>;
+  #count = 0;
+  /** When it began, in seconds since 1970. */
+  readonly created: number = Math.floor(Date.now() / 1000);
+
+  /** Computes nothing yet. */
+  constructor(options: ServiceOptions) {
+    this.#options = options;
+    this.#batcher = options.model.batcher({ maxBatch: options.maxBatch });
+  }
+
+  /** Texts at work and in the queue. */
+  get load(): { active: number; waiting: number } {
+    return this.#batcher.load;
+  }
+
+  /** The model's name. */
+  get name(): string {
+    return this.#options.name;
+  }
+
+  get #tokenizer(): Tokenizer {
+    return this.#options.model.tokenizer as Tokenizer;
+  }
+
+  /** Reads a request of `/v1/completions`. @throws {Problem} */
+  completion(text: string, client: string): Work {
+    const { prompts, ...asked } = readCompletion(parseBody(text), this.#options.model.config.vocabSize);
+    if (asked.echo && asked.options.logprobs !== undefined) {
+      throw new Problem(400, "echo with logprobs cannot be honoured: prompts are not scored", "logprobs");
+    }
+    return this.#accept(asked, prompts, client, false);
+  }
+
+  /** Reads a request of `/v1/chat/completions`. @throws {Problem} */
+  chat(text: string, client: string): Work {
+    const { template, model, name } = this.#options;
+    if (!template) {
+      throw new Problem(
+        400,
+        `the model ${name} has no chat template: it continues texts; use /v1/completions`,
+        "messages",
+        "no_chat_template",
+      );
+    }
+    const { messages, ...asked } = readChat(parseBody(text), model.config.vocabSize);
+    let prompt: string;
+    try {
+      prompt = template(messages);
+    } catch (error) {
+      throw new Problem(
+        400,
+        `the chat template refuses these messages: ${(error as Error).message}`,
+        "messages",
+      );
+    }
+    return this.#accept(asked, [prompt], client, true);
+  }
+
+  #accept(
+    asked: Asked,
+    prompts: readonly (string | readonly number[])[],
+    client: string,
+    chat: boolean,
+  ): Work {
+    const { model, name, maxQueue } = this.#options, positions = model.contextLength;
+    if (asked.model !== null && asked.model !== name) {
+      throw new Problem(
+        404,
+        `there is no model "${asked.model}" here; there is "${name}"`,
+        "model",
+        "model_not_found",
+      );
+    }
+    const texts: Text[] = [], lengths: number[] = [];
+    prompts.forEach((prompt, i) => {
+      const ids = this.#encode(prompt), { length } = ids;
+      lengths.push(length);
+      const most = positions + 1 - length;
+      if (most < 1) {
+        throw new Problem(
+          413,
+          `the prompt has ${length} tokens, and the model takes ${positions}; shorten it`,
+          chat ? "messages" : "prompt",
+          "context_length_exceeded",
+        );
+      }
+      const maxNewTokens = asked.maxTokens ?? most;
+      if (maxNewTokens > most) {
+        throw new Problem(
+          400,
+          `${length} tokens of prompt and ${maxNewTokens} new ones are more than the ${positions} positions of the model; ` +
+            `ask for at most ${most}`,
+          "max_tokens",
+          "context_length_exceeded",
+        );
+      }
+      for (let k = 0; k < asked.n; k++) {
+        const { seed } = asked.options;
+        const { options } = model.prepare(ids, {
+          ...asked.options,
+          maxNewTokens,
+          ...(seed === undefined ? {} : { seed: seed + k }),
+        });
+        const echo = asked.echo ? this.#tokenizer.decode(ids, { skipSpecialTokens: false }) : "";
+        texts.push({ index: i * asked.n + k, echo, promptIds: ids, options });
+      }
+    });
+    const { active, waiting } = this.load;
+    if (active + waiting + texts.length > this.#options.maxBatch + maxQueue) {
+      throw new Problem(
+        429,
+        `${waiting} texts are waiting, and no more than ${maxQueue} may; try again later`,
+        null,
+        "queue_full",
+      );
+    }
+    const id = `${chat ? "chatcmpl" : "cmpl"}-${this.created.toString(36)}${(this.#count++).toString(36)}`;
+    const head = { id, created: Math.floor(Date.now() / 1000), model: name };
+    return { asked, chat, texts, prompts: lengths, client, head };
+  }
+
+  #encode(prompt: string | readonly number[]): number[] {
+    try {
+      return this.#options.model.prepare(prompt).promptIds;
+    } catch (error) {
+      throw new Problem(400, (error as Error).message, "prompt");
+    }
+  }
+
+  #pieces(text: Text, client: string, signal: AbortSignal): AsyncGenerator<TokenPiece, GenerationResult> {
+    const options = { ...text.options, signal };
+    return textOfTokens(
+      this.#batcher.submit(text.promptIds, options, client),
+      this.#tokenizer,
+      text.promptIds,
+      options,
+    );
+  }
+
+  /** The whole answer. */
+  async whole({ asked, chat, texts, prompts, client, head }: Work, signal: AbortSignal): Promise<unknown> {
+    // All are in the queue before the first is waited for.
+    const started = texts.map((text) => this.#pieces(text, client, signal));
+    const made: number[] = [];
+    const choices = await Promise.all(started.map(async (pieces, i) => {
+      for (;;) {
+        const step = await pieces.next();
+        if (!step.done) continue;
+        const result = step.value, { index, echo } = texts[i];
+        made.push(result.ids.length);
+        const tokens = result.ids.map((id, k): TokenInfo => ({
+          id,
+          details: result.logprobs?.[k] as TokenInfo["details"],
+        }));
+        const known = asked.options.logprobs !== undefined;
+        return {
+          index,
+          ...(chat
+            ? { message: { role: "assistant", content: result.text, refusal: null } }
+            : { text: echo + result.text }),
+          logprobs: !known
+            ? null
+            : chat
+            ? chatLogprobs(this.#tokenizer, tokens)
+            : completionLogprobs(this.#tokenizer, tokens, echo.length),
+          finish_reason: finishReason(result),
+        };
+      }
+    }));
+    return {
+      ...head,
+      object: chat ? "chat.completion" : "text_completion",
+      choices,
+      usage: usageOf(prompts, made),
+    };
+  }
+
+  /** The answer in pieces, each the data of one event. */
+  async stream(work: Work, signal: AbortSignal, send: (data: string) => Promise<unknown>): Promise<void> {
+    const { asked, chat, texts, prompts, client, head } = work;
+    const object = chat ? "chat.completion.chunk" : "text_completion";
+    const made: number[] = [], usage = asked.includeUsage ? { usage: null } : {};
+    const write = (index: number, part: Record<string, unknown>, logprobs: unknown, finish: string | null) =>
+      send(JSON.stringify({
+        ...head,
+        object,
+        choices: [{ index, ...part, logprobs, finish_reason: finish }],
+        ...usage,
+      }));
+    const started = texts.map((text) => ({ text, pieces: this.#pieces(text, client, signal) }));
+    await Promise.all(started.map(async ({ text: { index, echo }, pieces }) => {
+      if (chat) await write(index, { delta: { role: "assistant", content: "" } }, null, null);
+      else if (echo) await write(index, { text: echo }, null, null);
+      let at = echo.length, held: TokenInfo[] = [];
+      for (;;) {
+        const step = await pieces.next();
+        if (step.done) {
+          made.push(step.value.ids.length);
+          await write(index, chat ? { delta: {} } : { text: "" }, null, finishReason(step.value));
+          return;
+        }
+        const { id, text, details } = step.value;
+        if (id !== null && details) held.push({ id, details });
+        if (!text) continue;
+        const logprobs = !held.length
+          ? null
+          : chat
+          ? chatLogprobs(this.#tokenizer, held)
+          : completionLogprobs(this.#tokenizer, held, at);
+        await write(index, chat ? { delta: { content: text } } : { text }, logprobs, null);
+        held = [];
+        at += text.length;
+      }
+    }));
+    if (asked.includeUsage) {
+      const all: Usage = usageOf(prompts, made);
+      await send(JSON.stringify({ ...head, object, choices: [], usage: all }));
+    }
+    await send("[DONE]");
+  }
+}
+
+/** Any error as an answer. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof Problem) return error;
+  if (error instanceof FerrotypeError) return new Problem(400, error.message);
+  return new Problem(500, `the server failed: ${error instanceof Error ? error.message : String(error)}`);
+}

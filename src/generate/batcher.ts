@@ -1,0 +1,252 @@
+/**
+ * Continuous batching: texts of different requests take their steps together, join and leave between any two of them, and
+ * give what they would give alone (Yu et al. 2022, "Orca").
+ *
+ * A request waits its turn; its prompt goes through the model in pieces, one a round, so that the others keep moving;
+ * then it takes a step each round beside all others, each from a cache of its own. Turns are fair: the client with the
+ * fewest requests at work is served first, and a client's requests in the order in which they came.
+ *
+ * @module
+ */
+import { breather } from "../core/breathe.ts";
+import { CancelledError, OptionError } from "../core/errors.ts";
+import type { Tensor } from "../ops/mod.ts";
+import { noGrad } from "../tensor/mod.ts";
+import type { LanguageModel, LanguageModelCache } from "./model.ts";
+import { forPrompt, type ResolvedOptions } from "./options.ts";
+import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
+import { checkPrompt, makeRoom, readLogits } from "./tokens.ts";
+
+/** A model whose texts can take a step together, each of its own length. */
+export interface BatchLanguageModel<C extends LanguageModelCache = LanguageModelCache>
+  extends LanguageModel<C> {
+  /** Logits [rows, vocab] for one more id of each text. */
+  forwardRows(ids: readonly number[], caches: readonly C[]): Tensor;
+}
+
+/** Options of {@link Batcher}. */
+export interface BatcherOptions {
+  /** How many texts take steps together at most. Default 16. */
+  maxBatch?: number;
+  /** How many tokens of a prompt are computed before the others take their next step. Default 512. */
+  prefillChunk?: number;
+}
+
+/** How much there is to do. */
+export interface BatcherLoad {
+  /** Requests that are at work. */
+  active: number;
+  /** Requests that wait. */
+  waiting: number;
+}
+
+/** A request on its way. */
+interface Job<C> {
+  readonly client: string;
+  readonly prompt: readonly number[];
+  readonly options: ResolvedOptions;
+  sequence: Sequence | null;
+  cache: C | null;
+  /** Steps that nobody has taken yet. */
+  readonly steps: TokenStep[];
+  started: number;
+  result: TokensResult | null;
+  error: unknown;
+  wake: (() => void) | null;
+}
+
+/** Runs requests on one model. */
+export class Batcher<C extends LanguageModelCache> {
+  readonly #model: BatchLanguageModel<C>;
+  readonly #maxBatch: number;
+  readonly #chunk: number;
+  readonly #waiting: Job<C>[] = [];
+  readonly #active: Job<C>[] = [];
+  #running = false;
+
+  /** Computes nothing until there is a request. */
+  constructor(model: BatchLanguageModel<C>, options: BatcherOptions = {}) {
+    const { maxBatch = 16, prefillChunk = 512 } = options;
+    for (const [name, value] of Object.entries({ maxBatch, prefillChunk })) {
+      if (!Number.isSafeInteger(value) || value < 1) {
+        throw new OptionError(`Batcher: ${name} is a whole number above 0, not ${value}`);
+      }
+    }
+    this.#model = model;
+    this.#maxBatch = maxBatch;
+    this.#chunk = prefillChunk;
+  }
+
+  /** What is to be done at present. */
+  get load(): BatcherLoad {
+    return { active: this.#active.length, waiting: this.#waiting.length };
+  }
+
+  /**
+   * Continues `prompt`, as `generateTokens` does. The request is in the queue as soon as this returns; leaving the
+   * iterator, or its `signal`, takes it out. `client` says whose turn it is.
+   *
+   * @throws {OptionError} for what only one text alone can have: beams and a cache of the caller's.
+   */
+  submit(
+    prompt: readonly number[],
+    asked: ResolvedOptions,
+    client = "",
+  ): AsyncGenerator<TokenStep, TokensResult> {
+    const options = forPrompt(asked, prompt.length);
+    if (options.numBeams > 1 || options.cache) {
+      throw new OptionError(
+        "a batch takes no beam search and no cache of the caller's; generate alone for those",
+      );
+    }
+    checkPrompt(prompt, options, this.#model.contextLength);
+    const job: Job<C> = {
+      client,
+      prompt,
+      options,
+      sequence: null,
+      cache: null,
+      steps: [],
+      started: performance.now(),
+      result: null,
+      error: null,
+      wake: null,
+    };
+    const abort = (): void => this.#end(job, new CancelledError("generate: cancelled"));
+    if (options.signal?.aborted) abort();
+    else {
+      options.signal?.addEventListener("abort", abort, { once: true });
+      this.#waiting.push(job);
+      void this.#run();
+    }
+    return this.#steps(job, abort);
+  }
+
+  async *#steps(job: Job<C>, abort: () => void): AsyncGenerator<TokenStep, TokensResult> {
+    try {
+      for (;;) {
+        const step = job.steps.shift();
+        if (step) yield step;
+        else if (job.error !== null) throw job.error;
+        else if (job.result) return job.result;
+        else await new Promise<void>((resolve) => job.wake = resolve);
+      }
+    } finally {
+      job.options.signal?.removeEventListener("abort", abort);
+      abort();
+    }
+  }
+
+  /** Takes a job out, with an error unless it is finished already. */
+  #end(job: Job<C>, error: unknown): void {
+    if (job.result === null && job.error === null) {
+      if (error === null) job.result = job.sequence?.result() ?? { ids: [], finishReason: "length" };
+      else job.error = error;
+    }
+    for (const list of [this.#waiting, this.#active]) {
+      const at = list.indexOf(job);
+      if (at >= 0) list.splice(at, 1);
+    }
+    job.cache?.dispose();
+    job.cache = null;
+    job.wake?.();
+  }
+
+  async #run(): Promise<void> {
+    if (this.#running) return;
+    this.#running = true;
+    const breathe = breather();
+    try {
+      while (this.#waiting.length || this.#active.length) {
+        await breathe();
+        this.#admit();
+        await this.#prefill();
+        await this.#step();
+      }
+    } finally {
+      this.#running = false;
+    }
+  }
+
+  #admit(): void {
+    while (this.#active.length < this.#maxBatch && this.#waiting.length) {
+      const busy = (job: Job<C>): number => this.#active.filter(({ client }) => client === job.client).length;
+      const job = this.#waiting.reduce((best, other) => busy(other) < busy(best) ? other : best);
+      this.#waiting.splice(this.#waiting.indexOf(job), 1);
+      this.#active.push(job);
+      const { prompt, options } = job, limit = this.#model.contextLength;
+      try {
+        job.cache = this.#model.createCache(
+          1,
+          Math.max(1, Math.min(limit, prompt.length + options.maxNewTokens)),
+        );
+        job.cache.ids.push(...prompt);
+        job.sequence = new Sequence(prompt, options);
+        if (!job.sequence.isDue()) this.#end(job, null);
+      } catch (error) {
+        this.#end(job, error);
+      }
+    }
+  }
+
+  /** One piece of one prompt: of the job that is furthest behind its others, which is the one that came first. */
+  async #prefill(): Promise<void> {
+    const job = this.#active.find(({ cache }) => cache !== null && cache.ids.length - cache.length > 1);
+    if (!job?.cache || !job.sequence) return;
+    const { cache, sequence, prompt } = job;
+    try {
+      makeRoom(cache, sequence, this.#model.contextLength, prompt.length);
+      const piece = cache.ids.slice(cache.length, cache.length + this.#chunk);
+      const logits = noGrad(() => this.#model.forward([piece], { cache, lastOnly: true }));
+      if (cache.length < cache.ids.length) return logits.dispose();
+      const values = await readLogits(logits);
+      if (job.cache) this.#take(job, values);
+    } catch (error) {
+      this.#end(job, error);
+    }
+  }
+
+  /** A step of all whose prompts are done. */
+  async #step(): Promise<void> {
+    for (const { cache, sequence, prompt } of this.#active) {
+      if (cache && sequence) makeRoom(cache, sequence, this.#model.contextLength, prompt.length);
+    }
+    const jobs = this.#active.filter(({ cache, sequence }) =>
+      cache !== null && sequence?.finishReason === null && cache.ids.length - cache.length === 1
+    );
+    if (!jobs.length) return;
+    let values: Float32Array;
+    try {
+      const caches = jobs.map(({ cache }) => cache as C);
+      values = await readLogits(
+        noGrad(() => this.#model.forwardRows(caches.map(({ ids }) => ids[ids.length - 1]), caches)),
+      );
+    } catch (error) {
+      for (const job of jobs) this.#end(job, error);
+      return;
+    }
+    const width = values.length / jobs.length;
+    jobs.forEach((job, row) => {
+      // One that left meanwhile has no cache any more.
+      if (job.cache) this.#take(job, values.slice(row * width, (row + 1) * width));
+    });
+  }
+
+  /** Chooses a job's next token. What goes wrong in its own functions is its own affair. */
+  #take(job: Job<C>, logits: Float32Array): void {
+    const { sequence, cache } = job;
+    if (!sequence || !cache) return;
+    try {
+      if (!sequence.isDue()) return this.#end(job, null);
+      const { id, details } = sequence.choose(logits), now = performance.now();
+      cache.ids.push(id);
+      job.steps.push({ id, milliseconds: now - job.started, ...(details ? { details } : {}) });
+      job.started = now;
+      sequence.push(id, details);
+      if (!sequence.isDue()) this.#end(job, null);
+      else job.wake?.();
+    } catch (error) {
+      this.#end(job, error);
+    }
+  }
+}

@@ -1,0 +1,113 @@
+/**
+ * One text as it grows: how its next token is chosen from logits, and when it is finished. Whoever computes the logits,
+ * for one text or for many at once, does the rest.
+ *
+ * @module
+ */
+import { Generator } from "../core/random.ts";
+import { defaultGenerator } from "../ops/mod.ts";
+import { detailsOf } from "./details.ts";
+import type { LogitsProcessor, ResolvedOptions, TokenDetails } from "./options.ts";
+import { buildProcessors } from "./processors/build.ts";
+import { argmaxOf, sample } from "./sampler.ts";
+
+/** Why generation ended. */
+export type FinishReason = "length" | "stop" | "eos";
+
+/** One new token. */
+export interface TokenStep {
+  /** The token. */
+  readonly id: number;
+  /** Milliseconds from asking the model to having the token. */
+  readonly milliseconds: number;
+  /** Its log-probability and the likeliest tokens, where `logprobs` asks for them. */
+  readonly details?: TokenDetails;
+}
+
+/** How it ended. */
+export interface TokensResult {
+  /** The new ids, an end-of-text token included. */
+  ids: number[];
+  /** Why it ended. */
+  finishReason: FinishReason;
+  /** Logits of each step after all processors, where `outputScores` asks for them. */
+  scores?: Float32Array[];
+  /** Logits of each step as the model gave them, where `outputLogits` asks for them. */
+  logits?: Float32Array[];
+}
+
+/** A text that is being continued. */
+export class Sequence {
+  /** All ids so far, those of the prompt first. */
+  readonly text: number[];
+  /** How many of them were there at the beginning. */
+  readonly start: number;
+  /** Why it is finished, or null while it is not. */
+  finishReason: FinishReason | null = null;
+  /** Whether nothing but the likeliest token is asked for, so that logits need not be read. */
+  readonly plain: boolean;
+
+  readonly #options: ResolvedOptions;
+  readonly #processors: readonly LogitsProcessor[];
+  readonly #random: Generator;
+  readonly #deadline: number;
+  readonly #scores: Float32Array[] = [];
+  readonly #logits: Float32Array[] = [];
+
+  /** Continues `text`; time runs from now. */
+  constructor(text: readonly number[], options: ResolvedOptions) {
+    this.text = [...text];
+    this.start = text.length;
+    this.#options = options;
+    this.#processors = buildProcessors(options, this.start);
+    this.plain = this.#processors.length === 0 && !options.doSample && options.logprobs === undefined &&
+      !options.outputScores && !options.outputLogits;
+    this.#random = options.seed === undefined ? defaultGenerator() : new Generator(options.seed);
+    this.#deadline = performance.now() + 1e3 * (options.maxTime ?? Infinity);
+    this.isDue();
+  }
+
+  /** How many tokens it may still have. */
+  get left(): number {
+    return this.#options.maxNewTokens - (this.text.length - this.start);
+  }
+
+  /** Whether another token is to be made; it may have become too late for one. */
+  isDue(): boolean {
+    if (this.finishReason === null && (this.left <= 0 || performance.now() >= this.#deadline)) {
+      this.finishReason = "length";
+    }
+    return this.finishReason === null;
+  }
+
+  /** The next token, of logits that may be changed. */
+  choose(logits: Float32Array): { id: number; details: TokenDetails | undefined } {
+    const { logprobs, outputLogits, outputScores, doSample } = this.#options;
+    const known = logprobs === undefined ? null : detailsOf(logits, logprobs);
+    if (outputLogits) this.#logits.push(logits.slice());
+    for (const process of this.#processors) process(this.text, logits);
+    if (outputScores) this.#scores.push(logits.slice());
+    const id = doSample ? sample(logits, this.#random) : argmaxOf(logits);
+    return { id, details: known?.(id) };
+  }
+
+  /** Takes the next token, tells who listens, and sees whether that was the last one. */
+  push(id: number, details?: TokenDetails): void {
+    const { onToken, eosTokenId, stoppingCriteria, maxNewTokens } = this.#options;
+    this.text.push(id);
+    onToken?.(id, details);
+    if (eosTokenId.includes(id)) this.finishReason = "eos";
+    else if (stoppingCriteria.some((isDone) => isDone(this.text))) this.finishReason = "stop";
+    else if (this.text.length - this.start >= maxNewTokens) this.finishReason = "length";
+  }
+
+  /** What became of it. */
+  result(): TokensResult {
+    return {
+      ids: this.text.slice(this.start),
+      finishReason: this.finishReason ?? "length",
+      ...(this.#options.outputScores ? { scores: this.#scores } : {}),
+      ...(this.#options.outputLogits ? { logits: this.#logits } : {}),
+    };
+  }
+}

@@ -1,0 +1,177 @@
+/**
+ * Many texts at once: each is what it would be alone, whatever its neighbours are, whenever it comes and goes.
+ */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import {
+  Batcher,
+  CancelledError,
+  type GenerateOptions,
+  GPT2,
+  OptionError,
+  resolveOptions,
+  type Tensor,
+  tensor,
+  type TokensResult,
+} from "../mod.ts";
+import { dataPath, missingData } from "./_data.ts";
+import { type TableCache, TableModel } from "./_language_model.ts";
+
+/** A table that takes a step of several texts, and tells of how many. */
+class RowsModel extends TableModel {
+  readonly rows: number[] = [];
+  readonly #after: (text: readonly number[]) => number[];
+  constructor(after: (text: readonly number[]) => number[], contextLength?: number) {
+    super(after, contextLength);
+    this.#after = after;
+  }
+  forwardRows(ids: readonly number[], caches: readonly TableCache[]): Tensor {
+    this.rows.push(ids.length);
+    const values = ids.map((id, i) => {
+      caches[i].rows[0].push(id);
+      caches[i].length++;
+      return this.#after(caches[i].rows[0]);
+    });
+    return tensor(values, { dtype: "f32", device: "reference" });
+  }
+}
+
+/** The next token is the last one and one more, of ten; the tenth ends the text where that is asked for. */
+const counting = (text: readonly number[]): number[] =>
+  Array.from({ length: 10 }, (_, id) => id === (text.at(-1)! + 1) % 10 ? 5 : 0);
+
+async function finish(
+  batcher: Batcher<TableCache>,
+  prompt: number[],
+  options: GenerateOptions = {},
+  client?: string,
+): Promise<TokensResult> {
+  const steps = batcher.submit(prompt, resolveOptions(options), client);
+  for (;;) {
+    const step = await steps.next();
+    if (step.done) return step.value;
+  }
+}
+
+describe("a batch", () => {
+  it("gives each text what it has alone, and its own end", async () => {
+    const model = new RowsModel(counting), batcher = new Batcher(model, { maxBatch: 3 });
+    const found = await Promise.all([
+      finish(batcher, [1, 2], { maxNewTokens: 3 }),
+      finish(batcher, [6], { maxNewTokens: 9, eosTokenId: 9 }),
+      finish(batcher, [3, 3, 3], { maxNewTokens: 1 }),
+      finish(batcher, [0], { maxNewTokens: 0 }),
+      finish(batcher, [4], { maxNewTokens: 4, stoppingCriteria: [(text) => text.at(-1) === 6] }),
+    ]);
+    assert.deepEqual(found.map(({ ids, finishReason }) => [ids, finishReason]), [
+      [[3, 4, 5], "length"],
+      [[7, 8, 9], "eos"],
+      [[4], "length"],
+      [[], "length"],
+      [[5, 6], "stop"],
+    ]);
+    assert(Math.max(...model.rows) > 1 && Math.max(...model.rows) <= 3);
+    assert.deepEqual(batcher.load, { active: 0, waiting: 0 });
+    assert(model.caches.every(({ isDisposed }) => isDisposed));
+  });
+
+  it("lets others go on while a long prompt is computed", async () => {
+    const model = new RowsModel(counting, 200), batcher = new Batcher(model, { prefillChunk: 10 });
+    const order: string[] = [];
+    const short = finish(batcher, [1], { maxNewTokens: 4, onToken: () => order.push("short") });
+    const long = finish(batcher, new Array(55).fill(1), {
+      maxNewTokens: 1,
+      onToken: () => order.push("long"),
+    });
+    await Promise.all([short, long]);
+    assert.deepEqual(order, ["short", "short", "short", "short", "long"]);
+    assert.deepEqual(model.fed.filter((n) => n > 1), [10, 10, 10, 10, 10, 5]);
+  });
+
+  it("slides when positions are used up, as a text alone does", async () => {
+    const model = new RowsModel(counting, 6);
+    const { ids } = await finish(new Batcher(model), [1, 2, 3], { maxNewTokens: 12 });
+    assert.deepEqual(ids, [4, 5, 6, 7, 8, 9, 0, 1, 2, 3, 4, 5]);
+  });
+
+  it("serves the client who has least, each in its own order", async () => {
+    const batcher = new Batcher(new RowsModel(counting), { maxBatch: 1 }), order: string[] = [];
+    const ask = (name: string, client: string): Promise<unknown> =>
+      finish(batcher, [1], { maxNewTokens: 1, onToken: () => order.push(name) }, client);
+    await Promise.all([ask("a1", "a"), ask("a2", "a"), ask("b1", "b"), ask("a3", "a")]);
+    // With one place nobody has more than another when it falls free: the order is that of coming.
+    assert.deepEqual(order, ["a1", "a2", "b1", "a3"]);
+    const two = new Batcher(new RowsModel(counting), { maxBatch: 2 });
+    const first = finish(two, [1], { maxNewTokens: 40, onToken: () => order.push("long") }, "a");
+    order.length = 0;
+    const rest = ["a", "a", "b"].map((client, i) =>
+      finish(two, [1], { maxNewTokens: 1, onToken: () => order.push(`${client}${i}`) }, client)
+    );
+    await Promise.all([first, ...rest]);
+    assert.deepEqual(order.filter((name) => name !== "long"), ["b2", "a0", "a1"]);
+  });
+
+  it("drops a text at once when it is cancelled or nobody listens", async () => {
+    const model = new RowsModel(counting, 2000),
+      batcher = new Batcher(model),
+      controller = new AbortController();
+    const cancelled = finish(batcher, [1], {
+      maxNewTokens: 1000,
+      signal: controller.signal,
+      onToken: (id) => id === 5 && controller.abort(),
+    });
+    const left = batcher.submit([1], resolveOptions({ maxNewTokens: 1000 }));
+    const other = finish(batcher, [1], { maxNewTokens: 20 });
+    await left.next();
+    await left.return(undefined as never);
+    await assert.rejects(cancelled, CancelledError);
+    assert.equal((await other).ids.length, 20);
+    assert.deepEqual(batcher.load, { active: 0, waiting: 0 });
+    assert(model.caches.every(({ isDisposed }) => isDisposed));
+    await assert.rejects(finish(batcher, [1], { signal: AbortSignal.abort() }), CancelledError);
+  });
+
+  it("keeps one text's faults from the others", async () => {
+    const batcher = new Batcher(new RowsModel(counting));
+    const bad = finish(batcher, [1], {
+      logitsProcessors: [() => {
+        throw new Error("mine");
+      }],
+    });
+    const good = finish(batcher, [1], { maxNewTokens: 5 });
+    await assert.rejects(bad, /mine/);
+    assert.equal((await good).ids.length, 5);
+    assert.throws(() => batcher.submit([1], resolveOptions({ numBeams: 2 })), OptionError);
+    assert.throws(() => batcher.submit([], resolveOptions({})), /prompt is empty/);
+  });
+});
+
+describe("GPT-2 in batches", { skip: missingData("gpt2-tiny") }, () => {
+  const prompts = [[1, 2, 3, 4, 5, 6, 7], [9], [100, 50, 25], [7, 7, 7, 7], [300, 301], [3, 1, 4, 1, 5]];
+
+  it("gives the same bits whoever is beside", async () => {
+    for (const dtype of ["f32", "bf16", "q8", "q4"] as const) {
+      using model = await GPT2.load(dataPath("gpt2-tiny"), { dtype });
+      const options = { maxNewTokens: 25, outputLogits: true, eosTokenId: null };
+      for (const sampled of [{}, { doSample: true, seed: 7, temperature: 1.3 }]) {
+        const together = await model.completeBatch(prompts, { ...options, ...sampled });
+        for (const [i, { ids, logits, text, promptIds }] of together.entries()) {
+          const alone = await model.completion(prompts[i], { ...options, ...sampled });
+          assert.deepEqual([ids, text, promptIds], [alone.ids, alone.text, prompts[i]], `${dtype} ${i}`);
+          logits!.forEach((row, k) => assert.deepEqual(row, alone.logits![k], `${dtype} ${i} ${k}`));
+        }
+      }
+    }
+  });
+
+  it("refuses what makes no sense", async () => {
+    using model = await GPT2.load(dataPath("gpt2-tiny"));
+    await assert.rejects(model.completeBatch(prompts, { numBeams: 2 }), OptionError);
+    await assert.rejects(
+      model.completeBatch(prompts, { doSample: true, numReturnSequences: 2 }),
+      OptionError,
+    );
+    await assert.rejects(model.completeBatch(prompts, { maxBatch: 0 }), /maxBatch is a whole number above 0/);
+    assert.throws(() => model.forwardRows([1, 2], []), /2 ids for 0 caches/);
+  });
+});
