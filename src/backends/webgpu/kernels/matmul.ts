@@ -186,7 +186,7 @@ fn elementB(k: i32, column: i32) -> ${carrier(type)} {
   };
 }
 
-const tile = 32, depth = 16, team = 64;
+const tile = 64, depth = 16, team = 256;
 
 function tiled(gpu: Gpu, p: Product): void {
   const { bindings, type } = p;

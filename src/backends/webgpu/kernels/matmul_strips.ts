@@ -1,5 +1,5 @@
 /**
- * Products without workgroup memory: an invocation has a strip of up to eight rows, four columns wide (one where weights
+ * Products without workgroup memory: an invocation has a strip of up to sixteen rows, four columns wide (one where weights
  * lie along the sums), and reads four numbers at a time.
  *
  * Neighbouring invocations share their rows, so what they read of `a` is the same number for all. That makes it the
@@ -62,7 +62,7 @@ fn ofNibbles(w: u32) -> vec4<f32> { return vec4<f32>(vec4<u32>(w, w >> 8u, w >> 
 /** Computes a product that {@link fitsStrips}. */
 export function strips(gpu: Gpu, p: Product): void {
   const { b, k, m, n } = p, quantized = isQuantized(b.dtype), turned = quantized || inFours(b, true);
-  const rows = Math.min(m, 8), wide = turned ? 1 : 4;
+  const rows = m >= 128 ? 16 : Math.min(m, 8), wide = turned ? 1 : 4;
   // Parts of the sums, side by side in a workgroup; a processor has no use for them.
   const parts = gpu.software || m > 4 ? 1 : quantized ? Math.min(8, k / 32) : 8;
   const kernel = gpu.kernel(`strips ${turned} ${rows} ${parts} ${p.key}`, () => {
