@@ -213,10 +213,6 @@ fn fetchB(k: i32, column: i32) -> ${carrier(type)} {
   if (column < ${param(2)} && k < ${param(3)}) { return elementB(k, column); }
   return ${carrier(type)}();
 }
-fn put(row: i32, column: i32, sums: ${four}) {
-  if (row >= ${param(1)}) { return; }
-  for (var j = 0; j < 4; j++) { if (column + j < ${param(2)}) { finish(row, column + j, sums[j]); } }
-}
 @compute @workgroup_size(${team})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   begin(i32(group.z));
@@ -225,10 +221,12 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   ${results.map((r) => `var c${r} = ${four}();`).join(" ")}
   for (var k0 = 0; k0 < ${param(3)}; k0 += ${depth}) {
     for (var e = i32(lane); e < ${depth * quarter}; e += ${team}) {
-      { ${part(aRows)} let row = row0 + 4 * q; let k = k0 + t;
-        tileA[t * ${quarter} + q] = ${four}(fetchA(row, k), fetchA(row + 1, k), fetchA(row + 2, k), fetchA(row + 3, k)); }
-      { ${part(bRows)} let column = column0 + 4 * q; let k = k0 + t;
-        tileB[t * ${quarter} + q] = ${four}(fetchB(k, column), fetchB(k, column + 1), fetchB(k, column + 2), fetchB(k, column + 3)); }
+      { ${part(aRows)} var x = ${four}();
+        for (var j = 0; j < 4; j++) { x[j] = fetchA(row0 + 4 * q + j, k0 + t); }
+        tileA[t * ${quarter} + q] = x; }
+      { ${part(bRows)} var x = ${four}();
+        for (var j = 0; j < 4; j++) { x[j] = fetchB(k0 + t, column0 + 4 * q + j); }
+        tileB[t * ${quarter} + q] = x; }
     }
     workgroupBarrier();
     for (var t = 0; t < ${depth}; t++) {
@@ -237,7 +235,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
     workgroupBarrier();
   }
-  ${results.map((r) => `put(row0 + 4 * down + ${r}, column0 + 4 * right, c${r});`).join("\n  ")}
+  // In loops: drivers compile the epilogue as often as it is written.
+  var sums = array<${four}, 4>(${results.map((r) => `c${r}`).join(", ")});
+  for (var r = 0; r < 4; r++) {
+    for (var j = 0; j < 4; j++) {
+      let row = row0 + 4 * down + r; let column = column0 + 4 * right + j;
+      if (row < ${param(1)} && column < ${param(2)}) { finish(row, column, sums[r][j]); }
+    }
+  }
 }`;
     return source(bindings, withFunctions(text + main), p.words);
   });

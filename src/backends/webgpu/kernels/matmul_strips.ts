@@ -88,25 +88,25 @@ function only(dtype: View["dtype"]): string {
 function main(b: View, turned: boolean, rows: number, parts: number): string {
   const each = Array.from({ length: rows }, (_, r) => r), lanes = groupSize / parts;
   const sum = turned ? "f32" : "vec4<f32>", column = turned ? "" : " * 4";
-  const store = (r: number, value: string): string =>
-    turned
-      ? `if (row0 + ${r} < ${param(1)}) { finish(row0 + ${r}, column, ${value}); }`
-      : `if (row0 + ${r} < ${
-        param(1)
-      }) { let sums = ${value}; for (var j = 0; j < 4; j++) { finish(row0 + ${r}, column + j, sums[j]); } }`;
-  const joined = parts === 1 ? each.map((r) => store(r, `c${r}`)).join("\n  ") : `
+  const gathered = parts === 1 ? each.map((r) => `c${r}`) : each.map((r) => `whole(lane, ${r * groupSize}u)`);
+  const share = parts === 1 ? "" : `
   ${each.map((r) => `desk[${r * groupSize}u + lane] = c${r};`).join(" ")}
   workgroupBarrier();
-  if (part != 0 || column >= ${param(2)}) { return; }
-  ${
-    each.map((r) =>
-      `{ var all = c${r}; for (var s = 1u; s < ${parts}u; s++) { all += desk[${
-        r * groupSize
-      }u + lane + s * ${lanes}u]; } ${store(r, "all")} }`
-    ).join("\n  ")
-  }`;
+  if (part != 0 || column >= ${param(2)}) { return; }`;
+  const each4 = turned
+    ? "finish(row0 + r, column, sums[r]);"
+    : "for (var j = 0; j < 4; j++) { finish(row0 + r, column + j, sums[r][j]); }";
   return `
-${parts > 1 ? `var<workgroup> desk: array<${sum}, ${rows * groupSize}>;` : ""}
+${
+    parts > 1
+      ? `var<workgroup> desk: array<${sum}, ${rows * groupSize}>;
+fn whole(lane: u32, first: u32) -> ${sum} {
+  var all = desk[first + lane];
+  for (var s = 1u; s < ${parts}u; s++) { all += desk[first + lane + s * ${lanes}u]; }
+  return all;
+}`
+      : ""
+  }
 @compute @workgroup_size(${groupSize})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   begin(i32(group.z));
@@ -121,7 +121,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   ${parts === 1 ? "" : `if (column < ${param(2)}) {`}
   ${terms(b, turned, each, parts)}
   ${parts === 1 ? "" : "}"}
-  ${joined}
+  ${share}
+  // In a loop: drivers compile the epilogue as often as it is written.
+  var sums = array<${sum}, ${rows}>(${gathered.join(", ")});
+  for (var r = 0; r < ${rows}; r++) { if (row0 + r < ${param(1)}) { ${each4} } }
 }`;
 }
 
