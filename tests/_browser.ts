@@ -1,0 +1,161 @@
+/**
+ * The site in a headless Chromium: built once into a temporary folder, served on loopback, opened in a fresh context.
+ *
+ * A page fails its test when it logs an error, throws, or asks another origin for anything. Browsers are slow, so these
+ * tests run on Deno alone; where that is not it, or there is no Chromium, they are skipped and say why.
+ *
+ * @module
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+
+/** The path of a Chromium; `CHROMIUM` names one. */
+function findChromium(): string | null {
+  for (const name of [process.env.CHROMIUM, "chromium", "chromium-browser", "google-chrome"]) {
+    if (!name) continue;
+    const { status, stdout } = spawnSync("which", [name], { encoding: "utf8" });
+    if (status === 0) return stdout.trim();
+  }
+  return null;
+}
+
+const executable = "Deno" in globalThis || process.env.ALL_RUNTIMES_BROWSE ? findChromium() : null;
+
+/** Why there is no browser to test in; false when there is one. For the `skip` of a test. */
+export const noBrowser: string | false = executable !== null
+  ? false
+  : "Deno" in globalThis
+  ? "there is no Chromium on the path"
+  : "pages are tried on Deno only, to save time";
+
+/** How a page is opened. */
+export interface OpenOptions {
+  /** Of the window. Default 1280. */
+  width?: number;
+  /** Of the window. Default 800. */
+  height?: number;
+  /** Whether the server sends the headers for threads. Default true. */
+  isolation?: boolean;
+  /** Whether the service worker may start. Default false. */
+  serviceWorker?: boolean;
+  /** Errors that belong to the test. */
+  expected?: RegExp;
+  /** More for the context, such as `colorScheme`. */
+  context?: BrowserContextOptions;
+  /** Done before the page loads. */
+  before?: (page: Page) => Promise<void>;
+}
+
+/** The site and a browser. */
+export class TestSite {
+  readonly #browser: Browser;
+  readonly #folder: string;
+  readonly #closers: (() => Promise<void>)[] = [];
+  readonly #addresses = new Map<boolean, string>();
+  readonly #serve: (isolation: boolean) => Promise<{ url: string; close(): Promise<void> }>;
+
+  private constructor(
+    browser: Browser,
+    folder: string,
+    serve: (isolation: boolean) => Promise<{ url: string; close(): Promise<void> }>,
+  ) {
+    this.#browser = browser;
+    this.#folder = folder;
+    this.#serve = serve;
+  }
+
+  /** Builds the site and starts the browser. */
+  static async start(...flags: string[]): Promise<TestSite> {
+    const [{ buildSite }, { serveSite }, { chromium }] = await Promise.all([
+      import("../web/build.ts"),
+      import("../web/serve.ts"),
+      import("playwright-core"),
+    ]);
+    const parent = mkdtempSync(join(tmpdir(), "ferrotype-site-")), folder = join(parent, "dist");
+    await buildSite(folder);
+    const browser = await chromium.launch({
+      executablePath: executable!,
+      args: [
+        ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"],
+        ...["--disable-background-networking", "--disable-component-update", "--use-gl=swiftshader"],
+        ...["--enable-unsafe-swiftshader", "--enable-precise-memory-info", ...flags],
+      ],
+    });
+    return new TestSite(browser, parent, (isolation) => serveSite({ folder, port: 0, isolation }));
+  }
+
+  /** The address of the site, with a slash at the end. */
+  async url(isolation = true): Promise<string> {
+    let url = this.#addresses.get(isolation);
+    if (url === undefined) {
+      const site = await this.#serve(isolation);
+      this.#addresses.set(isolation, url = site.url);
+      this.#closers.push(() => site.close());
+    }
+    return url;
+  }
+
+  /** Opens a page, gives it to `use`, and fails if it logged an error or asked another origin. */
+  async open(path: string, use: (page: Page) => Promise<void>, options: OpenOptions = {}): Promise<void> {
+    const { width = 1280, height = 800, isolation = true, expected, before } = options;
+    const url = await this.url(isolation), faults: string[] = [];
+    const context = await this.#browser.newContext({
+      viewport: { width, height },
+      serviceWorkers: options.serviceWorker ? "allow" : "block",
+      ...options.context,
+    });
+    try {
+      const page = await context.newPage();
+      const fault = (text: string): void => {
+        if (!expected?.test(text)) faults.push(text);
+      };
+      page.on("console", (message) => {
+        if (message.type() === "error") fault(`logged: ${message.text()} ${message.location().url}`);
+      });
+      page.on("pageerror", (error) => fault(`threw: ${error.stack ?? error.message}`));
+      context.on("request", (request) => {
+        if (!/^(data|blob):/.test(request.url()) && !request.url().startsWith(url)) {
+          fault(`asked another origin: ${request.url()}`);
+        }
+      });
+      await before?.(page);
+      await page.goto(url + path);
+      try {
+        await use(page);
+      } catch (error) {
+        if (faults.length > 0 && error instanceof Error) error.message += `\n${faults.join("\n")}`;
+        throw error;
+      }
+      assert.deepEqual(faults, []);
+    } finally {
+      await context.close();
+    }
+  }
+
+  /** Ends the browser and the servers, and removes the site. */
+  async close(): Promise<void> {
+    await this.#browser.close();
+    for (const close of this.#closers) await close();
+    rmSync(this.#folder, { recursive: true, force: true });
+  }
+}
+
+/** What axe-core finds on a page, a line each. */
+export async function violations(page: Page): Promise<string[]> {
+  // Evaluated, not added as a script: the page's policy forbids that.
+  await page.evaluate(readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8"));
+  return await page.evaluate(async () => {
+    const { axe } = globalThis as unknown as {
+      axe: { run(): Promise<{ violations: { id: string; help: string; nodes: { html: string }[] }[] }> };
+    };
+    return (await axe.run()).violations.map(({ id, help, nodes }) =>
+      `${id}: ${help}: ${nodes.map(({ html }) => html.slice(0, 160)).join(" | ")}`
+    );
+  });
+}

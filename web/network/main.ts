@@ -1,0 +1,4 @@
+/** A network you can see. @module */
+import { startPage } from "../shared/page.ts";
+
+startPage();

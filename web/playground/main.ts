@@ -1,0 +1,4 @@
+/** Playground. @module */
+import { startPage } from "../shared/page.ts";
+
+startPage();

@@ -1,0 +1,4 @@
+/** Optimizer race. @module */
+import { startPage } from "../shared/page.ts";
+
+startPage();

@@ -1,0 +1,4 @@
+/** Tables. @module */
+import { startPage } from "../shared/page.ts";
+
+startPage();

@@ -1,0 +1,4 @@
+/** Train in the tab. @module */
+import { startPage } from "../shared/page.ts";
+
+startPage();
