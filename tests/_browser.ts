@@ -146,6 +146,18 @@ export class TestSite {
   }
 }
 
+/**
+ * Waits until `question` is true in the page, 20 s at most. Not playwright's own `waitForFunction`: it evaluates text in
+ * the page, which the page's policy forbids.
+ */
+export async function until(page: Page, question: () => boolean): Promise<void> {
+  const end = performance.now() + 20_000;
+  while (!await page.evaluate(question)) {
+    if (performance.now() > end) throw new Error(`the page never answered yes to ${question}`);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
+}
+
 /** What axe-core finds on a page, a line each. */
 export async function violations(page: Page): Promise<string[]> {
   // Evaluated, not added as a script: the page's policy forbids that.

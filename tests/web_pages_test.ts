@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { pages } from "../web/pages.ts";
-import { noBrowser, TestSite, violations } from "./_browser.ts";
+import { noBrowser, TestSite, until, violations } from "./_browser.ts";
 
 const skip = noBrowser;
 
@@ -106,7 +106,7 @@ describe("the site", { skip }, () => {
 
   it("works offline once it was seen, and isolates where the server does not", { skip }, async () => {
     await site.open("", async (page) => {
-      await page.waitForFunction(() => navigator.serviceWorker.controller !== null && crossOriginIsolated);
+      await until(page, () => navigator.serviceWorker.controller !== null && crossOriginIsolated);
       await page.context().setOffline(true);
       for (const { id, title } of pages) {
         await page.goto(`${await site.url(false)}${id === "" ? "" : `${id}/`}`);
