@@ -14,6 +14,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
+import type { Size } from "../web/build.ts";
 
 /** The path of a Chromium; `CHROMIUM` names one. */
 function findChromium(): string | null {
@@ -49,7 +50,7 @@ export interface OpenOptions {
   /** More for the context, such as `colorScheme`. */
   context?: BrowserContextOptions;
   /** Done before the page loads. */
-  before?: (page: Page) => Promise<void>;
+  before?: (page: Page) => Promise<unknown>;
 }
 
 /** The site and a browser. */
@@ -60,12 +61,17 @@ export class TestSite {
   readonly #addresses = new Map<boolean, string>();
   readonly #serve: (isolation: boolean) => Promise<{ url: string; close(): Promise<void> }>;
 
+  /** What a visitor fetches, by page. */
+  readonly sizes: readonly Size[];
+
   private constructor(
     browser: Browser,
+    sizes: readonly Size[],
     folder: string,
     serve: (isolation: boolean) => Promise<{ url: string; close(): Promise<void> }>,
   ) {
     this.#browser = browser;
+    this.sizes = sizes;
     this.#folder = folder;
     this.#serve = serve;
   }
@@ -78,7 +84,7 @@ export class TestSite {
       import("playwright-core"),
     ]);
     const parent = mkdtempSync(join(tmpdir(), "ferrotype-site-")), folder = join(parent, "dist");
-    await buildSite(folder);
+    const sizes = await buildSite(folder);
     const browser = await chromium.launch({
       executablePath: executable!,
       args: [
@@ -87,7 +93,7 @@ export class TestSite {
         ...["--enable-unsafe-swiftshader", "--enable-precise-memory-info", ...flags],
       ],
     });
-    return new TestSite(browser, parent, (isolation) => serveSite({ folder, port: 0, isolation }));
+    return new TestSite(browser, sizes, parent, (isolation) => serveSite({ folder, port: 0, isolation }));
   }
 
   /** The address of the site, with a slash at the end. */

@@ -6,6 +6,7 @@ import { findRate } from "../web/race/finder.ts";
 import { parseFormula } from "../web/race/formula.ts";
 import { capacity, Race, Racer } from "../web/race/race.ts";
 import { defaultSettings, fromHash, toHash } from "../web/race/settings.ts";
+import { describeRates, measureRace, type RaceHandle } from "./_race.ts";
 import { noBrowser, TestSite, until } from "./_browser.ts";
 
 const skip = noBrowser;
@@ -122,14 +123,6 @@ describe("a race", () => {
   });
 });
 
-/** What the page leaves in its global scope. */
-interface Handle {
-  race: Race;
-  settings: ReturnType<typeof defaultSettings>;
-  play(on: boolean): void;
-  draw(): void;
-}
-
 describe("the race page", { skip }, () => {
   let site: TestSite;
   before(async () => {
@@ -146,7 +139,7 @@ describe("the race page", { skip }, () => {
     await site.open("race/#surface=beale&start=1,1.5&speed=1", async (page) => {
       await until(page, ready);
       const states = await page.evaluate(() => {
-        const { race, play } = (globalThis as unknown as { race: Handle }).race;
+        const { race, play } = (globalThis as unknown as { race: RaceHandle }).race;
         play(false);
         race.restart(1, 1.5);
         race.run(2000);
@@ -164,54 +157,8 @@ describe("the race page", { skip }, () => {
   it("takes a million steps a second, allocates nothing, and draws in time", { skip }, async () => {
     await site.open("race/", async (page) => {
       await until(page, ready);
-      const result = await page.evaluate(async () => {
-        const { race: { race, play, draw }, gc } = globalThis as unknown as { race: Handle; gc(): void };
-        const heap = (): number =>
-          (performance as unknown as { memory: { usedJSHeapSize: number } }).memory.usedJSHeapSize;
-        play(false);
-        const four = race.racers.slice(0, 4), { surface } = race;
-        race.restart(-1.2, 1);
-        for (const racer of four) racer.run(surface, 50_000);
-        gc();
-        const start = performance.now(), heap0 = heap();
-        for (const racer of four) racer.run(surface, 250_000);
-        const grown = heap() - heap0, rate = 1e6 / ((performance.now() - start) / 1000);
-        // What a frame of racing costs the main thread.
-        const frames: number[] = [];
-        race.restart(-1.2, 1);
-        for (let i = 0; i < 400; i++) {
-          const began = performance.now();
-          race.run(2);
-          draw();
-          frames.push(performance.now() - began);
-          if (i % 20 === 0) await new Promise(requestAnimationFrame);
-        }
-        frames.sort((a, b) => a - b);
-        // Ten minutes at 60 frames a second, every 60th of them drawn.
-        const round = (): void => {
-          for (let i = 0; i < 36_000; i++) {
-            race.run(2);
-            if (i % 60 === 0) draw();
-          }
-        };
-        round();
-        await new Promise(requestAnimationFrame);
-        gc();
-        const before = heap();
-        round();
-        await new Promise(requestAnimationFrame);
-        gc();
-        return { rate, grown, p95: frames[Math.floor(0.95 * frames.length)], soak: heap() - before };
-      });
-      console.log(
-        `    ${
-          (result.rate / 1e6).toFixed(2)
-        } million steps/s over four optimizers; ${result.grown} bytes allocated in ` +
-          `a million steps; a frame takes ${
-            result.p95.toFixed(2)
-          } ms (p95); the heap grew by ${result.soak} bytes ` +
-          "in ten minutes of racing",
-      );
+      const result = await measureRace(page);
+      console.log(`    ${describeRates(result)}`);
       assert.ok(result.rate >= 1e6, `${result.rate} steps/s`);
       assert.ok(result.grown < 20_000, `${result.grown} bytes in a million steps`);
       assert.ok(result.p95 <= 16.7, `${result.p95} ms`);
@@ -225,7 +172,7 @@ describe("the race page", { skip }, () => {
       await page.click("#play");
       await page.click("#map", { position: { x: 100, y: 100 } });
       const start = (): Promise<number[]> =>
-        page.evaluate(() => [...(globalThis as unknown as { race: Handle }).race.race.start]);
+        page.evaluate(() => [...(globalThis as unknown as { race: RaceHandle }).race.race.start]);
       const clicked = await start();
       assert.ok(clicked[0] < -1 && clicked[1] > 1.5, `${clicked}`);
       await page.focus("#map");
@@ -238,7 +185,9 @@ describe("the race page", { skip }, () => {
       await until(page, () => document.getElementById("time-value")?.textContent === "step 1");
       await page.locator("#rate-adam").fill("-100");
       assert.equal(
-        await page.evaluate(() => (globalThis as unknown as { race: Handle }).race.race.racers[3].options.lr),
+        await page.evaluate(() =>
+          (globalThis as unknown as { race: RaceHandle }).race.race.racers[3].options.lr
+        ),
         0.1,
       );
       await page.selectOption("#surface", "formula");

@@ -76,6 +76,10 @@ export function startPage(): void {
   addEventListener("error", (event) => say(messageOf(event.error ?? event.message), "error"));
   addEventListener("unhandledrejection", (event) => say(messageOf(event.reason), "error"));
   startTheme();
+  // On a phone the navigation is wider than the screen.
+  const list = document.querySelector(".site-header nav"),
+    here = list?.querySelector<HTMLElement>("[aria-current]");
+  if (list && here) list.scrollLeft = here.offsetLeft - (list.clientWidth - here.offsetWidth) / 2;
   showCapabilities(element("capabilities"));
   void startServiceWorker();
 }
