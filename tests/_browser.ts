@@ -158,7 +158,8 @@ export class TestSite {
  */
 export async function until(page: Page, question: () => boolean): Promise<void> {
   const end = performance.now() + 20_000;
-  while (!await page.evaluate(question)) {
+  // A page that loads anew in between has no answer yet.
+  while (!await page.evaluate(question).catch(() => false)) {
     if (performance.now() > end) throw new Error(`the page never answered yes to ${question}`);
     await new Promise((resolve) => setTimeout(resolve, 30));
   }

@@ -216,6 +216,7 @@ describe("the house", () => {
       "@huggingface/jinja",
       "hono",
       "hono/body-limit",
+      "hono/compress",
       "hono/cors",
       "hono/streaming",
       "@hono/node-server",

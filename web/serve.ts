@@ -15,6 +15,7 @@ import { parseArgs } from "node:util";
 import { serve } from "@hono/node-server";
 import { serveStatic } from "@hono/node-server/serve-static";
 import { Hono } from "hono";
+import { compress } from "hono/compress";
 
 const web = dirname(fileURLToPath(import.meta.url));
 
@@ -64,6 +65,7 @@ export async function serveSite(options: SiteOptions = {}): Promise<Site> {
       context.req.path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-cache",
     );
   });
+  app.use(compress());
   app.use(serveStatic({ root: folder }));
   app.notFound((context) => context.html(missing, 404));
   const server = await new Promise<ReturnType<typeof serve>>((resolve, reject) => {
