@@ -37,6 +37,7 @@ const files: Record<string, string> = {
   train: "./flows/train.ts",
   load: "./flows/load.ts",
   dispatch: "./ops/dispatch.ts",
+  serve: "./flows/serve.ts",
   chromium: "./flows/chromium.ts",
   tokenizer: "./ops/tokenizer.ts",
   growth: "./flows/growth.ts",

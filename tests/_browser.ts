@@ -165,6 +165,17 @@ export async function until(page: Page, question: () => boolean): Promise<void> 
   }
 }
 
+/** Waits until the page's status line matches, 20 s at most. */
+export async function says(page: Page, text: RegExp): Promise<void> {
+  const end = performance.now() + 20_000;
+  for (;;) {
+    const said = await page.locator("#status").textContent() ?? "";
+    if (text.test(said)) return;
+    if (performance.now() > end) throw new Error(`the page says "${said}", not ${text}`);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+  }
+}
+
 /** What axe-core finds on a page, a line each. */
 export async function violations(page: Page): Promise<string[]> {
   // Evaluated, not added as a script: the page's policy forbids that.

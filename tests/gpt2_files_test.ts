@@ -299,11 +299,12 @@ describe("GPT-2 saved", () => {
         many.join(),
       );
       using shards = await GPT2.load(folder);
-      assert.deepEqual(await logitsOf(shards), await logitsOf(model));
+      // Weights lie otherwise in a model that was loaded, so sums are added up in another order.
+      assertNear(await logitsOf(shards), await logitsOf(model), 1e-5, "shards");
       await model.save(folder, { shardSize: 4000 });
       assert(files().length < many.length && files().length > 2);
       using fewer = await GPT2.load(folder);
-      assert.deepEqual(await logitsOf(fewer), await logitsOf(model));
+      assertNear(await logitsOf(fewer), await logitsOf(model), 1e-5, "fewer shards");
       await model.save(folder);
       assert.deepEqual(files(), ["model.safetensors"]);
     });
@@ -342,7 +343,7 @@ describe("GPT-2 saved", () => {
       assert(file.names.every((name) => name === "lm_head.weight" || name.startsWith("transformer.")));
       assert.deepEqual(file.metadata, { format: "pt" });
       using again = await GPT2.load(folder);
-      assert.deepEqual(await logitsOf(again), await logitsOf(model));
+      assertNear(await logitsOf(again), await logitsOf(model), 1e-5, "logits");
     });
   });
 

@@ -121,8 +121,8 @@ export async function buildSite(out: string = join(web, "dist")): Promise<Size[]
   await mkdir(temporary, { recursive: true });
   try {
     const workerBuild = await bundle(await workers(), temporary);
-    for (const [source, path] of workerBuild.outputs) {
-      const script = await packed(closure(workerBuild.metafile, path));
+    for (const source of await workers()) {
+      const script = await packed(closure(workerBuild.metafile, workerBuild.outputs.get(source)!));
       sizes.push({ name: relative("web", source), script, style: 0 });
     }
     const scripts = pages.map((page) => sourceOf(page, "main.ts"));

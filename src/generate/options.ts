@@ -125,14 +125,22 @@ export interface GenerateOptions {
   cache?: LanguageModelCache;
 }
 
-type Settled = "seed" | "signal" | "onToken" | "cache" | "logprobs" | "stopStrings";
-
 /** Options with every default filled in. */
 export interface ResolvedOptions extends
   Required<
     Omit<
       GenerateOptions,
-      Settled | "stop" | "eosTokenId" | "forcedEosTokenId" | "suppressTokens" | "beginSuppressTokens"
+      | "seed"
+      | "signal"
+      | "onToken"
+      | "cache"
+      | "logprobs"
+      | "stop"
+      | "stopStrings"
+      | "eosTokenId"
+      | "forcedEosTokenId"
+      | "suppressTokens"
+      | "beginSuppressTokens"
     >
   > {
   /** Texts that end generation; none is an empty list. */

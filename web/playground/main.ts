@@ -1,4 +1,181 @@
-/** Playground. @module */
-import { startPage } from "../shared/page.ts";
+/**
+ * The playground: a GPT continues a text, and every token shows what else it might have been.
+ *
+ * @module
+ */
+import { Engine } from "../engine/client.ts";
+import type { WriteOptions, Written } from "../engine/messages.ts";
+import { h, slider } from "../shared/elements.ts";
+import { element as at, messageOf, siteRoot, startPage } from "../shared/page.ts";
+import { say } from "../shared/status.ts";
 
 startPage();
+const engine = new Engine(), text = at("text"), choices = at("choices");
+const prompt = at<HTMLTextAreaElement>("prompt"),
+  go = at<HTMLButtonElement>("go"),
+  stop = at<HTMLButtonElement>("stop");
+const tokens: { element: HTMLElement; written: Written }[] = [];
+let controller: AbortController | null = null, chosen = -1;
+
+const numbers = {
+  maxNewTokens: 100,
+  temperature: 0.8,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+  seed: 1,
+};
+let stopText = "";
+
+/** The address says what was asked. */
+function readAddress(): void {
+  const given = new URLSearchParams(location.hash.slice(1));
+  for (const name of Object.keys(numbers) as (keyof typeof numbers)[]) {
+    const value = Number(given.get(name));
+    if (given.has(name) && Number.isFinite(value)) numbers[name] = value;
+  }
+  if (given.has("prompt")) prompt.value = given.get("prompt") as string;
+  stopText = given.get("stop") ?? "";
+}
+
+function address(): string {
+  const given = new URLSearchParams({ prompt: prompt.value });
+  for (const [name, value] of Object.entries(numbers)) given.set(name, String(value));
+  if (stopText) given.set("stop", stopText);
+  return `${location.origin}${location.pathname}#${given}`;
+}
+
+function controls(): void {
+  const make = (
+    name: keyof typeof numbers,
+    label: string,
+    [min, max, step]: readonly [number, number, number],
+    shown?: (value: number) => string,
+  ): HTMLElement =>
+    slider(label, { min, max, step, value: numbers[name] }, (value) => numbers[name] = value, shown);
+  const seed = h("input", { type: "number", min: 0, step: 1, value: numbers.seed, id: "seed" });
+  seed.addEventListener("input", () => numbers.seed = Math.max(0, Math.floor(seed.valueAsNumber || 0)));
+  const end = h("input", { type: "text", value: stopText, id: "end", placeholder: "nothing" });
+  end.addEventListener("input", () => stopText = end.value);
+  at("options").append(
+    h("h2", {}, "How to choose"),
+    make("temperature", "Temperature", [0, 2, 0.05], (v) => v === 0 ? "0: the likeliest" : v.toFixed(2)),
+    make("topK", "Top k", [0, 65, 1], (v) => v === 0 ? "all" : String(v)),
+    make("topP", "Top p", [0.05, 1, 0.05], (v) => v.toFixed(2)),
+    make("minP", "Min p", [0, 0.5, 0.01], (v) => v.toFixed(2)),
+    make("repetitionPenalty", "Repetition penalty", [1, 2, 0.05], (v) => v.toFixed(2)),
+    make("maxNewTokens", "Tokens", [1, 500, 1]),
+    h("label", { for: "seed" }, "Seed", seed),
+    h("label", { for: "end" }, "Stop at", end),
+  );
+}
+
+const visible = (piece: string): string => piece.replaceAll("\n", "⏎").replaceAll(" ", "␣");
+
+/** Shows what else token number `index` might have been; choosing one goes on from there. */
+function show(index: number): void {
+  tokens[chosen]?.element.classList.remove("chosen");
+  chosen = index;
+  const token = tokens[index];
+  if (!token) return;
+  token.element.classList.add("chosen");
+  const { written } = token, rows = [...written.others];
+  if (!rows.some(({ text }) => text === written.text)) rows.push(written);
+  choices.replaceChildren(
+    h(
+      "div",
+      { class: "stack" },
+      ...rows.map((other) =>
+        h(
+          "button",
+          {
+            type: "button",
+            class: "choice",
+            "aria-pressed": String(other.text === written.text),
+            onclick: () => branch(index, other.text),
+          },
+          h("span", { class: "mono" }, visible(other.text)),
+          h("span", { class: "bar" }, h("span", { style: `width:${(100 * other.probability).toFixed(1)}%` })),
+          h("span", { class: "mono" }, `${(100 * other.probability).toFixed(1)} %`),
+        )
+      ),
+    ),
+  );
+}
+
+/** Goes on as if token number `index` had been another. */
+function branch(index: number, other: string): void {
+  prompt.value = `${started}${tokens.slice(0, index).map(({ written }) => written.text).join("")}${other}`;
+  void write();
+}
+
+let started = "";
+
+function add(written: Written): void {
+  const index = tokens.length;
+  // The less likely a token was, the darker its ground.
+  const doubt = Math.min(1, -Math.log(Math.max(written.probability, 1e-6)) / 5);
+  const element = h("span", { class: "token", style: `--doubt:${(60 * doubt).toFixed(0)}%` }, written.text);
+  element.addEventListener("pointerenter", () => show(index));
+  tokens.push({ element, written });
+  text.append(element);
+}
+
+async function write(): Promise<void> {
+  controller?.abort();
+  const own = controller = new AbortController();
+  started = prompt.value;
+  tokens.length = 0;
+  chosen = -1;
+  text.replaceChildren(h("span", { class: "given" }, started));
+  stop.disabled = false;
+  say("Writing …");
+  const { temperature, ...rest } = numbers;
+  const options: WriteOptions = { ...rest, temperature, stop: stopText ? [stopText] : [] };
+  try {
+    const { finishReason, tokensPerSecond } = await engine.ask(
+      { do: "write", prompt: started, options },
+      { signal: own.signal, piece: (piece) => own === controller && add(piece) },
+    );
+    if (own !== controller) return;
+    at("speed").textContent = `${tokensPerSecond.toFixed(0)} tokens/s`;
+    say(finishReason === "stop" ? "Ended at the stop text." : `Wrote ${tokens.length} tokens.`);
+  } catch (error) {
+    if (own !== controller) return;
+    if ((error as Error).name === "CancelledError") say(`Stopped after ${tokens.length} tokens.`);
+    else say(messageOf(error), "error");
+  } finally {
+    if (own === controller) stop.disabled = true;
+  }
+}
+
+text.addEventListener("keydown", (event) => {
+  const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  if (!step || !tokens.length) return;
+  event.preventDefault();
+  show(Math.min(tokens.length - 1, Math.max(0, chosen + step)));
+});
+go.addEventListener("click", () => void write());
+stop.addEventListener("click", () => controller?.abort());
+at("share").addEventListener("click", async () => {
+  history.replaceState(null, "", address());
+  await navigator.clipboard?.writeText(location.href).catch(() => {});
+  say("The link is in the address bar, and copied where the browser allows that.");
+});
+prompt.addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) void write();
+});
+
+readAddress();
+controls();
+say("Loading the model …");
+try {
+  at("machine").textContent = await engine.introduce();
+  const where = new URL("models/shakespeare/", siteRoot()).href;
+  const { parameters, positions } = await engine.ask({ do: "load", where });
+  say(`Ready: ${(parameters / 1e6).toFixed(1)} million parameters, ${positions} positions.`);
+  go.disabled = false;
+} catch (error) {
+  say(messageOf(error), "error");
+}
