@@ -42,7 +42,7 @@ describe("the playground", { skip }, () => {
   it("writes without threads too, and never holds the page up", { skip }, async () => {
     await site.open("playground/", async (page) => {
       await says(page, /^Ready/);
-      assert.match(await page.textContent("#machine") ?? "", /on 1 thread:.*isolated/);
+      assert.match(await page.textContent("#machine") ?? "", /on 1 thread:.*isolate/);
       await page.evaluate(() => {
         const long: number[] = (globalThis as unknown as { long: number[] }).long = [];
         new PerformanceObserver((list) => {
