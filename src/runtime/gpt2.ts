@@ -29,7 +29,6 @@ import {
   checkpointName,
   configJson,
   type GPT2Cache,
-  type GPT2Config,
   gpt2Config,
   GPT2Model,
   layOutWeights,
