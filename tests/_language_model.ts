@@ -68,16 +68,24 @@ export class TableModel implements LanguageModel<TableCache> {
     return cache;
   }
 
-  forward(ids: readonly (readonly number[])[], { cache }: { cache: TableCache; lastOnly: true }): Tensor {
+  forward(
+    ids: readonly (readonly number[])[],
+    { cache, lastOnly }: { cache: TableCache; lastOnly: boolean },
+  ): Tensor {
     if (ids.length !== cache.batch) throw new Error(`${ids.length} rows for a cache of ${cache.batch}`);
     if (cache.length + ids[0].length > cache.capacity) throw new Error("more than the cache takes");
     this.fed.push(ids[0].length);
+    const before = cache.length;
     ids.forEach((row, i) => cache.rows[i].push(...row));
     cache.length += ids[0].length;
-    return tensor(cache.rows.map((row) => [[...this.#logitsAfter(row)]]), {
-      dtype: "f32",
-      device: "reference",
-    });
+    const from = lastOnly ? cache.length - 1 : before;
+    const values = cache.rows.map((row) =>
+      Array.from(
+        { length: cache.length - from },
+        (_, k) => [...this.#logitsAfter(row.slice(0, from + k + 1))],
+      )
+    );
+    return tensor(values, { dtype: "f32", device: "reference" });
   }
 }
 

@@ -157,8 +157,10 @@ describe("the order of what is done to logits", () => {
 
 describe("options", () => {
   it("have the defaults of Hugging Face", () => {
-    const { signal, onToken, seed, cache, logprobs, responseFormat, ...rest } = resolveOptions({});
-    assert.deepEqual([signal, onToken, seed, cache, logprobs, responseFormat], new Array(6).fill(undefined));
+    const { signal, onToken, seed, cache, logprobs, responseFormat, assistantModel, ...rest } =
+      resolveOptions({});
+    const callers = [signal, onToken, seed, cache, logprobs, responseFormat, assistantModel];
+    assert.deepEqual(callers, new Array(7).fill(undefined));
     assert.deepEqual(rest, {
       maxNewTokens: 20,
       maxLength: null,
@@ -194,6 +196,9 @@ describe("options", () => {
       earlyStopping: false,
       numReturnSequences: 1,
       eosTokenId: [],
+      promptLookupNumTokens: null,
+      maxMatchingNgramSize: 2,
+      numAssistantTokens: 20,
       outputScores: false,
       outputLogits: false,
       logitsProcessors: [],

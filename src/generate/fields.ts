@@ -91,6 +91,9 @@ export const fields = {
   forcedEosTokenId: ids,
   removeInvalidValues: flag(false),
   renormalizeLogits: flag(false),
+  promptLookupNumTokens: field(null, orNull((x) => isCount(x) && x > 0), "a whole number from 1, or null"),
+  maxMatchingNgramSize: count(2, 1),
+  numAssistantTokens: count(20, 1),
   outputScores: flag(false),
   outputLogits: flag(false),
   eosTokenId: ids,
@@ -121,7 +124,7 @@ export interface Refused {
 
 const never = (why: string, ...neutral: unknown[]): Refused => ({ neutral: [null, ...neutral], why });
 const noEncoder = "it belongs to encoder-decoder models, and GPT-2 has no encoder";
-const noAssistant = "there is no assisted generation here yet";
+const noAssistant = "guesses are as many each time, and all of them are looked at";
 const removed = "Hugging Face took it out of its library; pass a function in logitsProcessors";
 
 /** Fields that only say something about the file or the model's own tokens: they change no text. */
@@ -144,10 +147,7 @@ export const refused: Readonly<Record<string, Refused>> = {
   penaltyAlpha: never("there is no contrastive search here yet", 0),
   dolaLayers: never(removed),
   guidanceScale: never("there is no classifier-free guidance here yet", 1),
-  promptLookupNumTokens: never(noAssistant),
-  maxMatchingNgramSize: never(noAssistant),
   isAssistant: never(noAssistant, false),
-  numAssistantTokens: never(noAssistant, 20),
   numAssistantTokensSchedule: never(noAssistant, "constant"),
   assistantConfidenceThreshold: never(noAssistant, 0.4),
   assistantEarlyExit: never(noAssistant),

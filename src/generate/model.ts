@@ -29,6 +29,16 @@ export interface LanguageModel<C extends LanguageModelCache = LanguageModelCache
   readonly contextLength: number;
   /** Empty memory for keys and values. */
   createCache(batch?: number, capacity?: number): C;
-  /** Logits [batch, 1, vocab] of the last position, for ids that follow what the cache holds. */
-  forward(ids: readonly (readonly number[])[], options: { cache: C; lastOnly: true }): Tensor;
+  /** Logits [batch, time, vocab], or of the last position alone, for ids that follow what the cache holds. */
+  forward(ids: readonly (readonly number[])[], options: { cache: C; lastOnly: boolean }): Tensor;
+}
+
+/** A model that guesses for another: any language model, whatever its cache is. */
+export interface AssistantModel {
+  /** The longest sequence. */
+  readonly contextLength: number;
+  /** Empty memory for keys and values. */
+  createCache(batch?: number, capacity?: number): LanguageModelCache;
+  /** Logits [1, 1, vocab] of the last position; the cache is one of its own. */
+  forward(ids: readonly (readonly number[])[], options: { cache: never; lastOnly: true }): Tensor;
 }

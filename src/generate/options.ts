@@ -10,7 +10,7 @@ import { OptionError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
 import { aliases, type Field, type FieldName, fields, listFields, refused, silentFields } from "./fields.ts";
 import type { Constraint, ResponseFormat } from "./constraint/mod.ts";
-import type { LanguageModelCache } from "./model.ts";
+import type { AssistantModel, LanguageModelCache } from "./model.ts";
 
 /** Changes logits in place, given all ids so far (prompt and new): a penalty, a constraint. */
 export type LogitsProcessor = (ids: readonly number[], logits: Float32Array) => void;
@@ -100,6 +100,17 @@ export interface GenerateOptions {
   numReturnSequences?: number;
   /** Tokens that end the text. Default: the model's. An empty list: none. */
   eosTokenId?: number | readonly number[] | null;
+  /**
+   * Guess so many tokens from what followed the text's last ones before (prompt lookup), and confirm them together. The
+   * text is the one that plain decoding gives; when sampling it has the same distribution. Default null: no guesses.
+   */
+  promptLookupNumTokens?: number | null;
+  /** Of how many last tokens prompt lookup looks for at most. Default 2. */
+  maxMatchingNgramSize?: number;
+  /** A smaller model of the same vocabulary that guesses (speculative decoding, Leviathan et al. 2023). */
+  assistantModel?: AssistantModel;
+  /** How many tokens it guesses each time. Default 20. */
+  numAssistantTokens?: number;
   /** With each token, its log-probability and those of so many likeliest ones. Default: none. */
   logprobs?: number;
   /** Keep the logits of each step after all processors (`scores` of the result). Default false. */
@@ -144,6 +155,7 @@ export interface ResolvedOptions extends
       | "stop"
       | "stopStrings"
       | "responseFormat"
+      | "assistantModel"
       | "eosTokenId"
       | "forcedEosTokenId"
       | "suppressTokens"
@@ -164,6 +176,8 @@ export interface ResolvedOptions extends
   seed: number | undefined;
   /** How many alternatives to tell of; undefined tells nothing. */
   logprobs: number | undefined;
+  /** A smaller model that guesses. */
+  assistantModel: AssistantModel | undefined;
   /** What the text must be; undefined: anything. */
   responseFormat: ResponseFormat | undefined;
   /** The same for a tokenizer; whoever has one puts it there. */
@@ -181,6 +195,7 @@ const callerNames = [
   "seed",
   "logprobs",
   "responseFormat",
+  "assistantModel",
   "signal",
   "onToken",
   "logitsProcessors",
@@ -342,6 +357,7 @@ export function resolveOptions(
     seed: all.seed,
     logprobs: all.logprobs,
     responseFormat: all.responseFormat,
+    assistantModel: all.assistantModel,
     signal: all.signal,
     onToken: all.onToken,
     logitsProcessors: all.logitsProcessors ?? [],
@@ -384,6 +400,16 @@ function check(o: ResolvedOptions, given: GenerateOptions): void {
   demand(o.seed === undefined || isCount(o.seed), "seed", "a whole number from 0");
   demand(o.logprobs === undefined || isCount(o.logprobs), "logprobs", "a whole number from 0");
   demand(["slide", "error"].includes(o.contextOverflow), "contextOverflow", `"slide" or "error"`);
+  const guesses = o.assistantModel !== undefined || o.promptLookupNumTokens !== null;
+  if (o.assistantModel && o.promptLookupNumTokens !== null) {
+    throw new OptionError("generate: assistantModel and promptLookupNumTokens both guess; leave one out");
+  }
+  if (guesses && (o.numBeams > 1 || o.outputScores || o.outputLogits)) {
+    throw new OptionError(
+      "generate: guesses (assistantModel, promptLookupNumTokens) follow one text and tell no scores; leave them, or numBeams, " +
+        "outputScores and outputLogits out",
+    );
+  }
   if (o.numBeams === 1) {
     const idle = beamNames.filter((name) =>
       given[name] !== undefined && given[name] !== fields[name].default

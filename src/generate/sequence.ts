@@ -10,6 +10,7 @@ import { OptionError } from "../core/errors.ts";
 import { detailsOf } from "./details.ts";
 import type { LogitsProcessor, ResolvedOptions, TokenDetails } from "./options.ts";
 import { buildProcessors } from "./processors/build.ts";
+import { probabilities } from "./processors/warpers.ts";
 import { argmaxOf, sample } from "./sampler.ts";
 
 /** Why generation ended. */
@@ -90,6 +91,22 @@ export class Sequence {
     for (const process of this.#processors) process(this.text, logits);
     if (outputScores) this.#scores.push(logits.slice());
     const id = doSample ? sample(logits, this.#random) : argmaxOf(logits);
+    return { id, details: known?.(id) };
+  }
+
+  /**
+   * The next token where one was guessed: the guess itself as often as plain drawing would give it, else another (Leviathan
+   * et al. 2023, for a guess that is certain). Greedy choice keeps a guess that it would have made.
+   */
+  verify(logits: Float32Array, guess: number): { id: number; details: TokenDetails | undefined } {
+    if (!this.#options.doSample) return this.choose(logits);
+    const { logprobs } = this.#options, known = logprobs === undefined ? null : detailsOf(logits, logprobs);
+    for (const process of this.#processors) process(this.text, logits);
+    let id = guess;
+    if (this.#random.uniform() >= probabilities(logits)[guess]) {
+      logits[guess] = -Infinity;
+      id = sample(logits, this.#random);
+    }
     return { id, details: known?.(id) };
   }
 

@@ -15,6 +15,7 @@ import { OptionError, ShapeError, throwIfAborted } from "../core/errors.ts";
 import { argmax, reshape, type Tensor } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { beamSearch } from "./beam.ts";
+import { guesserOf } from "./guess.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import { forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
@@ -67,6 +68,7 @@ export async function* generateTokens<C extends LanguageModelCache>(
   const limit = Math.min(model.contextLength, given?.capacity ?? Infinity);
   checkPrompt(prompt, options, limit);
   if (options.numBeams > 1) return yield* beamSteps(model, prompt, options);
+  const guesser = guesserOf(options);
   const cache = given ?? model.createCache(1, Math.max(1, Math.min(limit, prompt.length + maxNewTokens)));
   try {
     cache.ids.push(...prompt);
@@ -76,6 +78,14 @@ export async function* generateTokens<C extends LanguageModelCache>(
       throwIfAborted(options.signal, "generate");
       const started = performance.now();
       makeRoom(cache, sequence, limit, prompt.length);
+      if (guesser) {
+        const room = Math.min(limit - cache.ids.length, sequence.left - 1);
+        const guesses = await guesser.guess(sequence.text, room);
+        const steps = await confirm(model, cache, sequence, guesses);
+        const milliseconds = (performance.now() - started) / steps.length;
+        for (const step of steps) yield { ...step, milliseconds };
+        continue;
+      }
       const feed = [cache.ids.slice(cache.length)];
       let id: number, details: TokenDetails | undefined;
       if (sequence.plain) {
@@ -95,8 +105,39 @@ export async function* generateTokens<C extends LanguageModelCache>(
     }
     return sequence.result();
   } finally {
+    guesser?.dispose();
     if (!given) cache.dispose();
   }
+}
+
+/** One pass over what waits in the cache and guesses behind it: all guesses that hold, and one token more. */
+async function confirm<C extends LanguageModelCache>(
+  model: LanguageModel<C>,
+  cache: C,
+  sequence: Sequence,
+  guesses: readonly number[],
+): Promise<Omit<TokenStep, "milliseconds">[]> {
+  const before = cache.ids.length, feed = [...cache.ids.slice(cache.length), ...guesses];
+  const data = await readLogits(
+    noGrad(() => model.forward([feed], { cache, lastOnly: guesses.length === 0 })),
+  );
+  const rows = guesses.length === 0 ? 1 : feed.length,
+    width = data.length / rows,
+    steps: Omit<TokenStep, "milliseconds">[] = [];
+  for (let i = 0; i <= guesses.length && sequence.finishReason === null; i++) {
+    const at = rows - 1 - guesses.length + i, logits = data.slice(at * width, (at + 1) * width);
+    const { id, details } = i < guesses.length
+      ? sequence.verify(logits, guesses[i])
+      : sequence.choose(logits);
+    steps.push({ id, ...(details ? { details } : {}) });
+    sequence.push(id, details);
+    if (id !== guesses[i]) break;
+  }
+  // Of the guesses the cache keeps those that held; the last token waits, as ever.
+  const made = steps.map(({ id }) => id);
+  cache.truncate(Math.min(cache.length, before + made.length - 1));
+  cache.ids.splice(before, Infinity, ...made);
+  return steps;
 }
 
 /** The best text of a beam search; its tokens come all at once, at the end. */

@@ -1,0 +1,111 @@
+/**
+ * Guessed tokens: fewer passes over the model, and the text that plain decoding gives.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { describe, it } from "node:test";
+import { type GenerateOptions, Generator, GPT2, OptionError, resolveOptions } from "../mod.ts";
+import { lookUp } from "../src/generate/guess.ts";
+import { dataPath, missingData, repository } from "./_data.ts";
+import { assertNear } from "./_gpt2.ts";
+import { run, TableModel } from "./_language_model.ts";
+
+const vocab = 6;
+/** Logits that depend on the last two tokens, so that texts repeat themselves. */
+const after = (seed: number) => (text: readonly number[]): number[] => {
+  const random = new Generator(seed + 31 * text.at(-1)! + 7 * (text.at(-2) ?? 0));
+  return Array.from({ length: vocab }, () => Math.fround(1.5 * random.normal()));
+};
+
+describe("prompt lookup", () => {
+  it("finds what followed the last tokens before", () => {
+    assert.deepEqual(lookUp([1, 2, 3, 4, 1, 2], 2, 3), [3, 4, 1]);
+    assert.deepEqual(lookUp([5, 2, 9, 1, 2], 2, 1), [9]);
+    assert.deepEqual(lookUp([1, 2, 3], 2, 5), []);
+    assert.deepEqual(lookUp([7], 2, 5), []);
+  });
+});
+
+describe("guesses", () => {
+  const guessers = (seed: number): GenerateOptions[] => [
+    { promptLookupNumTokens: 4 },
+    { promptLookupNumTokens: 10, maxMatchingNgramSize: 3 },
+    { assistantModel: new TableModel(after(seed)), numAssistantTokens: 5 },
+    { assistantModel: new TableModel(after(seed + 1)), numAssistantTokens: 3 },
+  ];
+
+  it("change no greedy text, whatever else is asked for, and save passes", async () => {
+    let saved = 0;
+    for (let seed = 0; seed < 10; seed++) {
+      for (
+        const options of [
+          {},
+          { repetitionPenalty: 1.3 },
+          { noRepeatNgramSize: 3 },
+          { eosTokenId: 2, minNewTokens: 7 },
+          { maxNewTokens: 1 },
+          { stoppingCriteria: [(text: readonly number[]) => text.length > 20] },
+        ]
+      ) {
+        const all = { maxNewTokens: 30, ...options },
+          plain = await run(new TableModel(after(seed)), [1, 2], all);
+        for (const guesser of guessers(seed)) {
+          const model = new TableModel(after(seed)), found = await run(model, [1, 2], { ...all, ...guesser });
+          assert.deepEqual(found, plain, JSON.stringify({ seed, ...options }));
+          saved += plain.ids.length - model.fed.length;
+        }
+      }
+    }
+    assert(saved > 1000, `${saved} passes were saved`);
+  });
+
+  it("slide and fill a kept cache as plain decoding does", async () => {
+    const options = { maxNewTokens: 25 }, short = (): TableModel => new TableModel(after(3), 8);
+    const plain = await run(short(), [1, 2], options);
+    const guessed = await run(short(), [1, 2], { ...options, promptLookupNumTokens: 3 });
+    assert.equal(guessed.ids.length, plain.ids.length);
+    const model = new TableModel(after(3)), cache = model.createCache();
+    const { ids } = await run(model, [1, 2], { ...options, cache, promptLookupNumTokens: 3 });
+    assert.deepEqual(cache.ids, [1, 2, ...ids]);
+    assert.equal(cache.length, cache.ids.length - 1);
+    const more = await run(model, [5], { maxNewTokens: 5, cache });
+    const whole = await run(new TableModel(after(3)), [1, 2, ...ids, 5], { maxNewTokens: 5 });
+    assert.deepEqual(more.ids, whole.ids);
+  });
+
+  it("leave the distribution of drawn texts as it is", async () => {
+    const draws = 4000;
+    const shares = async (guesser: GenerateOptions): Promise<number[]> => {
+      const counts = new Array(vocab ** 3).fill(0);
+      for (let seed = 0; seed < draws; seed++) {
+        const options = { maxNewTokens: 3, doSample: true, topK: 0, temperature: 0.9, seed, ...guesser };
+        const { ids } = await run(new TableModel(after(5)), [1, 2, 1, 2], options);
+        counts[ids.reduce((sum, id) => sum * vocab + id, 0)]++;
+      }
+      return counts.map((n) => n / draws);
+    };
+    const plain = await shares({});
+    for (const guesser of guessers(5).slice(1)) assertNear(await shares(guesser), plain, 0.035, "shares");
+  });
+
+  it("contradict beams, scores and batches", async () => {
+    const refuse = (options: GenerateOptions): void =>
+      assert.throws(() => resolveOptions(options), OptionError);
+    refuse({ promptLookupNumTokens: 3, numBeams: 2 });
+    refuse({ promptLookupNumTokens: 3, outputScores: true });
+    refuse({ promptLookupNumTokens: 3, assistantModel: new TableModel(after(1)) });
+    refuse({ promptLookupNumTokens: 0 });
+    using model = await GPT2.load(join(repository, "web/models/shakespeare"));
+    await assert.rejects(model.completeBatch(["A"], { promptLookupNumTokens: 3 }), /no guesses/);
+  });
+
+  it("give GPT-2's own text sooner", { skip: missingData("gpt2-tiny") }, async () => {
+    using model = await GPT2.load(dataPath("gpt2-tiny")),
+      small = await GPT2.load(dataPath("gpt2-tiny"), { dtype: "bf16" });
+    const options = { maxNewTokens: 40, doSample: false, eosTokenId: null };
+    const { ids } = await model.completion([1, 2, 3], options);
+    for (const guesser of [{ promptLookupNumTokens: 8 }, { assistantModel: small, numAssistantTokens: 5 }]) {
+      assert.deepEqual((await model.completion([1, 2, 3], { ...options, ...guesser })).ids, ids);
+    }
+  });
+});
