@@ -5,6 +5,8 @@
  */
 import type { Command } from "../command.ts";
 import { bench } from "./bench.ts";
+import { chat } from "./chat.ts";
+import { completions } from "./completions.ts";
 import { convert } from "./convert.ts";
 import { doctor } from "./doctor.ts";
 import { evalCommand } from "./eval.ts";
@@ -23,6 +25,7 @@ import { train } from "./train.ts";
 /** Every command. */
 export const commands: readonly Command[] = [
   generate,
+  chat,
   serve,
   train,
   evalCommand,
@@ -40,4 +43,5 @@ export const commands: readonly Command[] = [
   rm,
   bench,
   doctor,
+  completions(() => commands),
 ];

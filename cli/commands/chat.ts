@@ -1,0 +1,129 @@
+/**
+ * `ferrotype chat`: a conversation in the terminal.
+ *
+ * With a chat template the model answers as it was trained to; without one it goes on with the text so far, which a line of
+ * yours belongs to. Keys and values of the text are kept, so a turn costs its own tokens only.
+ *
+ * @module
+ */
+import { stdin, stdout } from "node:process";
+import { createInterface } from "node:readline/promises";
+import {
+  CancelledError,
+  type ChatMessage,
+  type ChatTemplate,
+  type GenerateOptions,
+  type GPT2,
+  loadChatTemplate,
+} from "../../mod.ts";
+import { isTerminal, onInterrupt } from "../../src/platform/platform.ts";
+import type { Command } from "../command.ts";
+import { bundledModel, loadModel, modelOptions } from "../model.ts";
+import { note, printPart } from "../output.ts";
+
+/** A conversation, one turn after the other. */
+class Conversation {
+  readonly #model: GPT2;
+  readonly #template: ChatTemplate | null;
+  readonly #options: GenerateOptions;
+  readonly #messages: ChatMessage[] = [];
+  #text = "";
+
+  constructor(model: GPT2, template: ChatTemplate | null, options: GenerateOptions) {
+    this.#model = model;
+    this.#template = template;
+    this.#options = options;
+  }
+
+  /** The model's answer to a line, as it comes. */
+  async *turn(line: string, signal: AbortSignal): AsyncGenerator<string> {
+    this.#messages.push({ role: "user", content: line });
+    this.#text += `${line}\n`;
+    // The end of a long conversation is what fits beside the answer.
+    const whole = this.#model.encode(this.#template ? this.#template(this.#messages) : this.#text);
+    const room = Math.max(1, this.#model.contextLength - (this.#options.maxNewTokens ?? 20));
+    let answer = "";
+    try {
+      for await (const piece of this.#model.generate(whole.slice(-room), { ...this.#options, signal })) {
+        answer += piece;
+        yield piece;
+      }
+    } finally {
+      this.#messages.push({ role: "assistant", content: answer });
+      this.#text += answer.endsWith("\n") ? answer : `${answer}\n`;
+    }
+  }
+}
+
+/** The command. */
+export const chat: Command = {
+  name: "chat",
+  usage: "[options]",
+  summary: "A conversation in the terminal; Ctrl-C stops an answer, and twice the program.",
+  details: "A line that is /exit ends it, and so does the end of the input (Ctrl-D).",
+  positionals: [0, 0],
+  options: {
+    ...modelOptions,
+    "max-new-tokens": {
+      short: "n",
+      value: "N",
+      type: "integer",
+      min: 1,
+      help: "longest answer (default 100)",
+    },
+    temperature: { value: "T", type: "number", min: 0, help: "wildness; 0 is greedy (default 0.8)" },
+    seed: { value: "N", type: "integer", min: 0, help: "makes answers reproducible" },
+    stop: { value: "TEXT", multiple: true, help: "end an answer before this text (may be given again)" },
+  },
+  async run(values) {
+    const { model, name } = await loadModel(values),
+      template = await loadChatTemplate(values.text("model") ?? bundledModel);
+    const temperature = values.number("temperature") ?? 0.8;
+    const conversation = new Conversation(model, template, {
+      maxNewTokens: values.number("max-new-tokens") ?? 100,
+      ...(temperature === 0 ? { doSample: false } : { temperature }),
+      ...(values.has("seed") ? { seed: values.number("seed") as number } : {}),
+      ...(values.has("stop") ? { stop: values.texts("stop") } : {}),
+    });
+    const live = isTerminal("stdin");
+    if (live) {
+      await note(
+        `${name}: ${template ? "ask something" : "write something, and the model goes on"}; /exit ends`,
+      );
+    }
+    const lines = createInterface({
+      input: stdin,
+      terminal: live,
+      ...(live ? { output: stdout, prompt: "> " } : {}),
+    });
+    let answering: AbortController | null = null, interrupted = 0;
+    const interrupt = (): void => {
+      // Twice within two seconds, or with nothing to stop: that is the program.
+      const again = performance.now() - interrupted < 2000;
+      interrupted = performance.now();
+      if (answering && !again) answering.abort();
+      else if (again || !answering) lines.close();
+    };
+    lines.on("SIGINT", interrupt);
+    const remove = onInterrupt(interrupt);
+    try {
+      if (live) lines.prompt();
+      for await (const line of lines) {
+        if (line.trim() === "/exit") break;
+        answering = new AbortController();
+        try {
+          for await (const piece of conversation.turn(line, answering.signal)) await printPart(piece);
+        } catch (error) {
+          if (!(error instanceof CancelledError)) throw error;
+        }
+        answering = null;
+        await printPart("\n");
+        if (live) lines.prompt();
+      }
+    } finally {
+      remove();
+      lines.close();
+      model.dispose();
+    }
+  },
+};

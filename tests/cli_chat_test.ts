@@ -1,0 +1,62 @@
+/**
+ * `ferrotype chat` and `ferrotype completions`.
+ */
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { describe, it } from "node:test";
+import { ferrotype, interrupt } from "./_command.ts";
+
+describe("ferrotype chat", () => {
+  it("answers line after line, the same for the same seed, and ends with its input", async () => {
+    const talk = () =>
+      ferrotype(["chat", "-n", "30", "--seed", "3"], { input: "ROMEO:\nSpeak again!\n/exit\nnever\n" });
+    const one = await talk(), two = await talk();
+    assert.deepEqual([one.code, one.stderr], [0, ""]);
+    assert.equal(one.stdout, two.stdout);
+    assert(one.stdout.length >= 60 && one.stdout.length <= 70, one.stdout);
+    const greedy = await ferrotype(["chat", "-n", "20", "--temperature", "0", "--stop", "\n"], {
+      input: "JULIET:\n",
+    });
+    assert.equal(greedy.stdout.trimEnd().split("\n").length, 1);
+  });
+
+  it("stops an answer when interrupted, and goes on", async () => {
+    let sent = false;
+    const ended = await ferrotype(["chat", "-n", "120", "--temperature", "0", "--threads", "1"], {
+      input: "ROMEO:\nJULIET:\n",
+      started(child) {
+        child.stdout.on("data", () => {
+          if (sent) return;
+          sent = true;
+          interrupt(child);
+        });
+      },
+    });
+    assert.equal(ended.code, 0, ended.stderr);
+    assert(ended.stdout.length > 120 && ended.stdout.length < 250, `${ended.stdout.length} characters`);
+  });
+});
+
+describe("ferrotype completions", () => {
+  it("print scripts that their shells accept", async () => {
+    for (const shell of ["bash", "zsh", "fish"]) {
+      const { code, stdout } = await ferrotype(["completions", shell]);
+      assert.equal(code, 0);
+      assert.match(stdout, /max-new-tokens/);
+      if (spawnSync(shell, ["--version"]).status === 0) {
+        const { status, stderr } = spawnSync(shell, ["-n"], { input: stdout, encoding: "utf8" });
+        assert.equal(status, 0, stderr);
+      }
+    }
+    const { stdout } = await ferrotype(["completions", "bash"]);
+    const done = spawnSync("bash", [], {
+      input:
+        `${stdout}\nCOMP_WORDS=(ferrotype generate --temp); COMP_CWORD=2; _ferrotype; echo "\${COMPREPLY[@]}"`,
+      encoding: "utf8",
+    });
+    assert.equal(done.stdout, "--temperature\n", done.stderr);
+    const wrong = await ferrotype(["completions", "tcsh"]);
+    assert.deepEqual([wrong.code, wrong.stdout], [2, ""]);
+    assert.match(wrong.stderr, /bash, zsh, fish, not "tcsh"/);
+  });
+});
