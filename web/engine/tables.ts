@@ -50,7 +50,15 @@ const numbers = (from: unknown): Record<string, number> =>
 
 /** Reads a model's file. */
 export async function openTable(where: URL): Promise<ColumnSummary> {
-  const next = await TabularModel.load(where);
+  return use(await TabularModel.load(where));
+}
+
+/** Trains a model on a CSV file; its last column is what is learnt. */
+export async function fitTable(csv: Blob, signal: AbortSignal): Promise<ColumnSummary> {
+  return use(await TabularModel.fit(csv, { signal }));
+}
+
+function use(next: TabularModel): ColumnSummary {
   model?.dispose();
   model = next;
   const { columns, target } = model.schema, { evaluation, info } = model;

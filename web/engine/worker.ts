@@ -64,6 +64,8 @@ async function* answer(
     }
     case "table":
       return await (await tables()).openTable(new URL(question.where));
+    case "fit":
+      return await (await tables()).fitTable(question.csv, signal);
     case "predict":
       return await (await tables()).askTable(question.row);
   }
