@@ -29,12 +29,16 @@ export interface RivalJob {
 interface RivalKind {
   readonly file: string;
   readonly needs: string | null;
+  /** What runs it. Default: Node. */
+  readonly runtime?: "deno";
 }
 
 const kinds: Readonly<Record<string, RivalKind>> = {
   "onnxruntime-node": { file: "onnxruntime.ts", needs: "onnxruntime-node" },
   "onnxruntime-web": { file: "onnxruntime.ts", needs: "onnxruntime-web" },
   "jax-js": { file: "jax.ts", needs: "@jax-js/jax" },
+  // Node has no WebGPU of its own.
+  "jax-js on WebGPU": { file: "jax.ts", needs: "@jax-js/jax", runtime: "deno" },
   "tfjs-wasm": { file: "tfjs.ts", needs: "@tensorflow/tfjs-backend-wasm" },
   "llama.cpp": { file: "llama.ts", needs: "node-llama-cpp" },
   wllama: { file: "wllama.ts", needs: "@wllama/wllama" },
@@ -83,14 +87,25 @@ function findNode(): string | null {
   return null;
 }
 
+/** This process's Deno, the one installed here, or one on the path. */
+function findDeno(): string | null {
+  const isDeno = typeof (globalThis as { Deno?: unknown }).Deno !== "undefined";
+  const own = isDeno ? [process.execPath] : [];
+  for (const path of [...own, join(dirname(here), "tests/runtimes/node_modules/.bin/deno"), "deno"]) {
+    if (spawnSync(path, ["--version"]).status === 0) return path;
+  }
+  return null;
+}
+
 /** A process that runs one rival. */
 class Host {
   #child: ChildProcess;
   #waiting: ((answer: { seconds?: number; error?: string }) => void)[] = [];
   #errors = "";
 
-  constructor(node: string, file: string, rival: string) {
-    this.#child = spawn(node, ["--no-warnings", join(folder, "host.ts"), file, rival, modules], {
+  constructor(path: string, { file, runtime }: RivalKind, rival: string) {
+    const flags = runtime === "deno" ? ["run", "-A", "--no-check", "--quiet"] : ["--no-warnings"];
+    this.#child = spawn(path, [...flags, join(folder, "host.ts"), file, rival, modules], {
       stdio: ["pipe", "pipe", "pipe"],
     });
     this.#child.stderr!.on("data", (text) => this.#errors = (this.#errors + text).slice(-2000));
@@ -144,9 +159,10 @@ export class Rivals {
         if (kind.needs && !existsSync(join(modules, kind.needs))) {
           return `${kind.needs} is not installed (--install)`;
         }
-        if ((this.#node ??= findNode()) === null) return "rivals run on Node ≥ 24, which was not found";
+        const path = kind.runtime === "deno" ? findDeno() : this.#node ??= findNode();
+        if (path === null) return `it runs on ${kind.runtime ?? "Node ≥ 24"}, which was not found`;
         host = this.#hosts.get(name) ?? null;
-        if (!host) this.#hosts.set(name, host = new Host(this.#node, kind.file, name));
+        if (!host) this.#hosts.set(name, host = new Host(path, kind, name));
         try {
           await host.ask({ id, task, options });
           return null;

@@ -4,6 +4,7 @@
  * @module
  */
 import { type DeviceName, devices, type DType, GPT2, setDefaultDevice, setThreads } from "../mod.ts";
+import { note } from "./output.ts";
 import { DownloadBar } from "./download_bar.ts";
 import { type Options, UsageError, type Values } from "./command.ts";
 
@@ -31,12 +32,18 @@ export const modelOptions: Options = {
     help: "hold matrices as f32, f16, bf16, or in blocks of q8 or q4 (default: as in the file)",
   },
   ...deviceOptions,
+  device: {
+    value: "NAME",
+    choices: ["cpu", "webgpu", "reference", "auto"],
+    help: "where to compute; auto tries cpu and webgpu with the model's shapes (default cpu)",
+  },
 };
 
 /** Sets device and threads as the options say. */
 export async function applyDevice(values: Values): Promise<DeviceName> {
   const device = (values.text("device") ?? "cpu") as DeviceName;
-  const have = await devices();
+  // Asking what there is wakes the graphics driver.
+  const have = device === "cpu" ? [device] : await devices();
   if (!have.includes(device)) throw new UsageError(`--device ${device}: this machine has ${have.join(", ")}`);
   setDefaultDevice(device);
   const threads = values.number("threads");
@@ -52,7 +59,9 @@ export async function loadModel(
   values: Values,
   signal?: AbortSignal,
 ): Promise<{ model: GPT2; name: string; device: DeviceName; loadMs: number }> {
-  const device = await applyDevice(values), started = performance.now();
+  const auto = values.text("device") === "auto", threads = values.number("threads");
+  if (auto && threads !== undefined) setThreads(threads);
+  const device = auto ? "auto" : await applyDevice(values), started = performance.now();
   const where = values.text("model") ?? bundledModel;
   const bar = new DownloadBar();
   const model = await GPT2.load(where, {
@@ -63,7 +72,13 @@ export async function loadModel(
       if (phase === "download") bar.show({ file, loaded, total });
     },
   }).finally(() => bar.end());
-  return { model, name: values.text("model") ?? "bundled", device, loadMs: performance.now() - started };
+  if (model.deviceChoice) await note(`${model.wte.weight.device}: ${model.deviceChoice.reason}`);
+  return {
+    model,
+    name: values.text("model") ?? "bundled",
+    device: model.wte.weight.device,
+    loadMs: performance.now() - started,
+  };
 }
 
 /** Token ids from `1,2,3` or `1 2 3`. */

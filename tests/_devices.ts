@@ -12,9 +12,13 @@ import "../src/runtime/devices.ts";
 /** The devices to test on. */
 export const testDevices: readonly DeviceName[] = ["reference", "cpu"];
 
-/** Declares the tests that `declare` makes once for each device. */
-export function eachDevice(declare: (device: DeviceName) => void): void {
+/** Declares the tests that `declare` makes once for each device, and `also` elsewhere: `onWebGpu` of `_webgpu.ts`. */
+export function eachDevice(
+  declare: (device: DeviceName) => void,
+  also?: (declare: (device: DeviceName) => void) => void,
+): void {
   for (const device of testDevices) describe(`on ${device}`, () => declare(device));
+  also?.(declare);
 }
 
 /** The elements of `t`, row-major, as plain numbers. */

@@ -26,7 +26,11 @@ export function conformance(name: string, create: () => Backend, options: Confor
     for (const [title, part] of Object.entries(parts)) {
       describe(
         title,
-        () => part((seed) => new Workbench(backend, seed), { tolerance: options.tolerance ?? 4 }),
+        () =>
+          part((seed) => new Workbench(backend, seed), {
+            tolerance: options.tolerance ?? 4,
+            subnormals: options.subnormals ?? true,
+          }),
       );
     }
   });

@@ -22,6 +22,7 @@ import { missingData } from "./_data.ts";
 import { eachDevice, numbersOf } from "./_devices.ts";
 import { assertNear, inFolder, loadTiny, makeFolder, smallModel } from "./_gpt2.ts";
 import { run, scripted, TableModel } from "./_language_model.ts";
+import { onWebGpu } from "./_webgpu.ts";
 
 describe("tokens", () => {
   it("end at the number asked for, at an end-of-text token, or before they begin", async () => {
@@ -251,7 +252,7 @@ describe("GPT-2 speaks", () => {
       };
       assert.deepEqual(beams.ids, (await run(afresh, [1, 2, 3], { numBeams: 4, maxNewTokens: 6 })).ids);
     });
-  });
+  }, onWebGpu);
 
   it("and gives its memory back", async () => {
     using model = smallModel();

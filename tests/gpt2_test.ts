@@ -30,6 +30,7 @@ import {
   readGolden,
   smallModel,
 } from "./_gpt2.ts";
+import { onWebGpu } from "./_webgpu.ts";
 
 const skip = missingData("gpt2-tiny");
 
@@ -153,7 +154,7 @@ describe("GPT-2 against PyTorch", { skip }, () => {
         assertNear(await lastLogits(model, ids), expected.flat(), tolerance, `${dtype} logits`);
       }
     });
-  });
+  }, onWebGpu);
 });
 
 describe("GPT-2's network", () => {
@@ -216,7 +217,7 @@ describe("GPT-2's network", () => {
       assert.deepEqual(await numbersOf(model.h[3].attn.c_attn.bias), Array(192).fill(0));
       assert.deepEqual(await numbersOf(model.ln_f.weight), Array(64).fill(1));
     });
-  });
+  }, onWebGpu);
 
   it("refuses sizes that cannot be", () => {
     const refuses = (config: object, pattern: RegExp): void => {

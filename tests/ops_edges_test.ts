@@ -6,6 +6,7 @@ import { it } from "node:test";
 import * as F from "../src/ops/mod.ts";
 import { type Tensor, tensor } from "../src/ops/mod.ts";
 import { eachDevice, numbersOf, rounded } from "./_devices.ts";
+import { onWebGpu } from "./_webgpu.ts";
 
 eachDevice((device) => {
   it("picks like NumPy with negative steps and bounds outside", async () => {
@@ -110,4 +111,4 @@ eachDevice((device) => {
       assert.deepEqual(await numbersOf(y), rounded(await numbersOf(wide), y), name);
     }
   });
-});
+}, onWebGpu);

@@ -12,6 +12,7 @@ import * as F from "../src/ops/mod.ts";
 import { type Range, type Tensor, tensor } from "../src/ops/mod.ts";
 import { missingData, readDataJson } from "./_data.ts";
 import { assertClose, eachDevice, numbersOf, type Tolerance } from "./_devices.ts";
+import { onWebGpu } from "./_webgpu.ts";
 
 interface Recorded {
   dtype: string;
@@ -181,5 +182,5 @@ describe("recorded results of operations", { skip: missing }, () => {
   });
   eachDevice((device) => {
     for (const c of cases) it(c.name, () => check(c, device));
-  });
+  }, onWebGpu);
 });

@@ -242,7 +242,7 @@ describe("mistakes with devices", () => {
     throws(
       () => a.to({ device: "webgpu" }),
       DeviceError,
-      /device "webgpu" is not available here; this process has "cpu"/,
+      /device "webgpu" is asked of the system first; await initWebGPU\(\)/,
     );
   });
 

@@ -14,7 +14,12 @@ export interface GpuAdapter {
   /** The largest values it takes, by name. */
   readonly limits: Readonly<Record<string, number>>;
   /** Who made it. */
-  readonly info?: { readonly vendor: string; readonly architecture: string; readonly description: string };
+  readonly info?: {
+    readonly vendor: string;
+    readonly architecture: string;
+    readonly description: string;
+    readonly isFallbackAdapter?: boolean;
+  };
   /** A `GPUDevice` of the WebGPU specification. */
   requestDevice(descriptor?: {
     requiredFeatures?: string[];

@@ -6,9 +6,12 @@
 import type { DeviceName } from "../backends/contract.ts";
 import { type CpuBackend, createCpuBackend } from "../backends/cpu/backend.ts";
 import { createReferenceBackend } from "../backends/reference/backend.ts";
-import { OptionError } from "../core/errors.ts";
-import { canBlock, hardwareConcurrency, spawnWorker, totalMemory } from "../platform/platform.ts";
-import { backendOf, deviceNames, registerBackend } from "../tensor/mod.ts";
+import { DeviceError, OptionError } from "../core/errors.ts";
+import { openWebGpu } from "../backends/webgpu/open.ts";
+import type { WebGpuBackend } from "../backends/webgpu/backend.ts";
+import { canBlock, hardwareConcurrency, requestGpuAdapter, spawnWorker } from "../platform/platform.ts";
+import { totalMemory } from "../platform/platform.ts";
+import { backendOf, deviceNames, installBackend, registerBackend } from "../tensor/mod.ts";
 import { findBlas } from "./blas.ts";
 
 let threads: number | undefined;
@@ -71,7 +74,37 @@ export function areDeterministicAlgorithmsEnabled(): boolean {
   return deterministic;
 }
 
-/** The devices that this process can use. */
-export function devices(): Promise<DeviceName[]> {
-  return Promise.resolve(deviceNames());
+registerBackend("webgpu", () => {
+  throw new DeviceError(
+    'device "webgpu" is asked of the system first; await initWebGPU() or devices() before making tensors on it',
+  );
+});
+
+let webgpu: Promise<WebGpuBackend> | null = null;
+
+/**
+ * Gets the GPU ready: from then on `device: "webgpu"` works. Asked again it gives the same device, or a new one when
+ * that was lost (tensors on a lost device are gone). `GPT2.load` with that device, and `devices()`, call it themselves.
+ *
+ * @throws {DeviceError} when there is no WebGPU here, saying why.
+ */
+export async function initWebGPU(): Promise<void> {
+  if (webgpu !== null) {
+    const known = await webgpu.catch(() => null);
+    if (known !== null && known.gpu.lost === null) return;
+  }
+  webgpu = openAdapter();
+  installBackend(await webgpu);
+}
+
+async function openAdapter(): Promise<WebGpuBackend> {
+  const { adapter, reason } = await requestGpuAdapter();
+  if (adapter === null) throw new DeviceError(`device "webgpu" is not available: ${reason}`);
+  return await openWebGpu(adapter);
+}
+
+/** The devices that this process can use; those that answer late (WebGPU) are made ready. */
+export async function devices(): Promise<DeviceName[]> {
+  const ready = await initWebGPU().then(() => true, () => false);
+  return deviceNames().filter((name) => name !== "webgpu" || ready);
 }

@@ -7,6 +7,7 @@ import type { Engine } from "../backends/cpu/engine.ts";
 import { type CpuFeature, cpuFeatures } from "../backends/cpu/features.ts";
 import {
   cpuModel,
+  type GpuAdapter,
   hardwareConcurrency,
   requestGpuAdapter,
   runtimeName,
@@ -57,6 +58,21 @@ function blasAbility({ blas, deterministic }: Engine): Ability {
   return { available: true, detail: name };
 }
 
+/** The adapter's name, what kernels would use of it, and the limits that decide how large a tensor can be. */
+function adapterAbility({ info, features, limits }: GpuAdapter): Ability {
+  const name = info?.description || [info?.vendor, info?.architecture].filter(Boolean).join(" ");
+  const mebibytes = (key: string): string => `${Math.floor((limits[key] ?? 0) / 2 ** 20)} MiB`;
+  const parts = [
+    name || "an adapter without a name",
+    ...["shader-f16", "subgroups", "timestamp-query"].filter((feature) => features.has(feature)),
+    `buffers up to ${mebibytes("maxBufferSize")}`,
+    `bindings up to ${mebibytes("maxStorageBufferBindingSize")}`,
+    `${limits.maxStorageBuffersPerShaderStage} buffers a kernel`,
+    `${limits.maxComputeWorkgroupStorageSize} bytes a workgroup`,
+  ];
+  return { available: true, detail: parts.join(", ") };
+}
+
 /** Looks at the machine: a few milliseconds, and whatever a graphics driver takes to answer. */
 export async function diagnose(): Promise<Diagnosis> {
   const { engine } = cpuBackend();
@@ -79,12 +95,7 @@ export async function diagnose(): Promise<Diagnosis> {
     devices: {
       cpu: { available: true, detail: `${used} thread${used === 1 ? "" : "s"}` },
       reference: { available: true, detail: "plain TypeScript, the oracle of the tests" },
-      webgpu: {
-        available: false,
-        detail: gpu.adapter
-          ? "the machine has an adapter, but this version has no kernels for it"
-          : gpu.reason,
-      },
+      webgpu: gpu.adapter ? adapterAbility(gpu.adapter) : { available: false, detail: gpu.reason },
     },
   };
 }

@@ -23,6 +23,7 @@ import {
   textOfTokens,
   type TokenPiece,
 } from "../generate/mod.ts";
+import { constrained } from "../generate/constraint/mod.ts";
 import { generationDefaults, generationJson } from "../generate/options.ts";
 import {
   checkpointName,
@@ -39,6 +40,8 @@ import { init, isParameter, parameter } from "../nn/mod.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { joinPath, makeDir, writeFileAtomic } from "../platform/platform.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
+import { chooseDevice, type DeviceChoice } from "./choose_device.ts";
+import { initWebGPU } from "./devices.ts";
 import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
 import { type FolderOptions, openFolder, readJson } from "./model_folder.ts";
 import { tensorToSave, writePlanned } from "./safetensors.ts";
@@ -65,8 +68,11 @@ export interface LoadOptions extends Omit<FolderOptions, "onDownload"> {
    * do not run over a multiple of 32), and the model is for inference: its parameters gather no gradients.
    */
   dtype?: DType;
-  /** Default: the default device. */
-  device?: DeviceName;
+  /**
+   * Default: the default device. "webgpu" is made ready; "auto" is the faster of "cpu" and "webgpu" by a short trial with
+   * the model's shapes ({@link chooseDevice}), and `deviceChoice` of the model says why.
+   */
+  device?: DeviceName | "auto";
   /** Values in place of those of `config.json`, such as other dropouts to train with. */
   config?: Partial<GPT2Config>;
   /** Hears of progress. */
@@ -94,6 +100,8 @@ export interface SaveOptions {
 export class GPT2 extends GPT2Model {
   /** Text to ids and back, or null when the model has none: then prompts are ids. */
   tokenizer: Tokenizer | null = null;
+  /** Why it is on its device, where `device: "auto"` chose. */
+  deviceChoice: DeviceChoice | null = null;
   /** The model's own defaults for generation (its generation_config.json). */
   generationConfig: GenerateOptions = {};
 
@@ -104,8 +112,9 @@ export class GPT2 extends GPT2Model {
    * @throws {CancelledError} when `signal` was aborted.
    */
   static async load(where: string | URL, options: LoadOptions = {}): Promise<GPT2> {
-    const { dtype, device, onProgress, config: changes, ...rest } = options;
+    const { dtype, device: wanted, onProgress, config: changes, ...rest } = options;
     checkDType("GPT2.load", dtype);
+    if (wanted === "webgpu") await initWebGPU();
     const folder = await openFolder(where, {
       ...rest,
       ...(onProgress ? { onDownload: (file) => onProgress({ phase: "download", ...file }) } : {}),
@@ -115,6 +124,8 @@ export class GPT2 extends GPT2Model {
       throw new FormatError(`${folder.name} holds no config.json; it is not a model's folder`);
     }
     const config = gpt2Config({ ...parseConfig(json, `${folder.name}/config.json`), ...changes });
+    const choice = wanted === "auto" ? await chooseDevice(config) : null;
+    const device = choice?.device ?? wanted as DeviceName | undefined;
     const file = await openWeights(folder);
     let model: GPT2 | null = null;
     try {
@@ -127,6 +138,7 @@ export class GPT2 extends GPT2Model {
         for (const p of model.parameters()) if (p.requiresGrad) p.requiresGrad_(false);
       }
       layOutWeights(model);
+      model.deviceChoice = choice;
       model.tokenizer = await tokenizerOf(folder);
       const ends = config.eosTokenId === null ? {} : { eosTokenId: config.eosTokenId };
       const own = generationDefaults(await readJson(folder, "generation_config.json"));
@@ -322,7 +334,7 @@ export class GPT2 extends GPT2Model {
     if (resolved.stop.length && !this.tokenizer) {
       throw new OptionError("generate: stop texts need a tokenizer");
     }
-    return resolved;
+    return constrained(resolved, this.tokenizer);
   }
 
   /** Continues a prompt and yields token ids. */

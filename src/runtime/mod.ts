@@ -6,10 +6,12 @@
 export { type ChatMessage, type ChatTemplate, loadChatTemplate } from "./chat.ts";
 export { benchmark, type BenchmarkOptions, type Figure } from "./benchmark.ts";
 export * from "./checkpoints.ts";
+export { chooseDevice, type DeviceChoice } from "./choose_device.ts";
 export {
   areDeterministicAlgorithmsEnabled,
   devices,
   getThreads,
+  initWebGPU,
   setThreads,
   useDeterministicAlgorithms,
 } from "./devices.ts";

@@ -19,6 +19,11 @@ export function registerBackend(name: DeviceName, create: () => Backend): void {
   backends.delete(name);
 }
 
+/** Makes `backend` the device of its name at once: for a device that took waiting to get. */
+export function installBackend(backend: Backend): void {
+  backends.set(backend.name, backend);
+}
+
 /**
  * The backend of device `name` (the default device when undefined).
  * @throws {DeviceError} when this process has no such device.

@@ -122,10 +122,22 @@ export const pick: Part = (open) => {
     bench.free();
   });
 
-  it("an index out of range is refused", () => {
+  it("an index out of range is refused", async () => {
     const bench = open(64), x = bench.input("f32", [4, 2]), out = bench.output("f32", [1, 2]);
     for (const wrong of [4, -5, 1_000_000]) {
       const index = bench.of("i32", [1, 2], [0, wrong]);
+      if (!bench.backend.mapped) {
+        // A device that answers late says so with the next answer, and then goes on.
+        bench.backend.gather(x, 0, index, out);
+        await assert.rejects(
+          bench.read(out),
+          (e) => e instanceof ShapeError && e.message.includes(`${wrong}`),
+        );
+        bench.backend.scatter("add", x, 0, index, out);
+        await assert.rejects(bench.read(x), ShapeError);
+        await bench.read(x);
+        continue;
+      }
       assert.throws(() => bench.backend.gather(x, 0, index, out), ShapeError);
       assert.throws(() => bench.backend.scatter("add", x, 0, index, out), ShapeError);
     }

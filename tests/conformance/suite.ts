@@ -7,6 +7,8 @@ import type { Workbench } from "../_views.ts";
 export interface ConformanceOptions {
   /** Error of an elementwise operation that is not exact, in f32 ulp. Default 4. */
   readonly tolerance?: number;
+  /** Whether numbers below 2^-126 are kept (default true); WGSL lets a GPU take them for 0. */
+  readonly subnormals?: boolean;
   /** Called once before the tests. */
   readonly ready?: (backend: Backend) => Promise<void>;
   /** Called once after the tests. */
@@ -16,7 +18,7 @@ export interface ConformanceOptions {
 /** One part of the suite: declares tests that make their own workbench from `open`. */
 export type Part = (
   open: (seed?: number) => Workbench,
-  options: Required<Pick<ConformanceOptions, "tolerance">>,
+  options: Required<Pick<ConformanceOptions, "tolerance" | "subnormals">>,
 ) => void;
 
 /** The floating-point types that `bench`'s device has. */

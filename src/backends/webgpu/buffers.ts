@@ -1,0 +1,125 @@
+/**
+ * Device memory: GPU buffers in size classes, kept after use for the next tensor of about the same size.
+ *
+ * Four classes lie between a power of two and the next, so at most a quarter of a buffer is idle. A buffer that was
+ * given back is used again at once: commands run in the order they were issued, so work recorded later comes later.
+ *
+ * @module
+ */
+import { DeviceError } from "../../core/errors.ts";
+import type { DeviceBuffer, MemoryUse } from "../contract.ts";
+
+// GPUBufferUsage, whose object is missing where there is no WebGPU.
+const mapRead = 1, copySource = 4, copyTarget = 8, uniform = 64, storage = 128;
+
+/** What a buffer of each kind is used for. */
+export const usage = {
+  storage: storage | copySource | copyTarget,
+  staging: mapRead | copyTarget,
+  uniform: uniform | copyTarget,
+} as const;
+
+/** A piece of the GPU's memory. */
+export interface WebGpuBuffer extends DeviceBuffer {
+  /** The buffer, of the size of its class; null once given back. */
+  gpu: GPUBuffer | null;
+  /** The batch of commands that used it last. */
+  batch: number;
+  /** The number of the GPU buffer, by which bind groups are remembered. */
+  readonly id: number;
+  /** Of a window: the buffer it shows a part of, and from which byte on. */
+  readonly parent?: WebGpuBuffer;
+  readonly start?: number;
+  /** The windows that were opened on this buffer. */
+  windows?: Map<string, WebGpuBuffer>;
+}
+
+/** The size of the class that `bytes` belong to: at least 256, a multiple of a quarter of a power of two. */
+export function sizeClass(bytes: number): number {
+  if (bytes <= 256) return 256;
+  const step = 2 ** (Math.ceil(Math.log2(bytes)) - 3);
+  return Math.ceil(bytes / Math.max(step, 64)) * Math.max(step, 64);
+}
+
+/** The buffers of one device. */
+export class Buffers {
+  readonly #device: GPUDevice;
+  readonly #free = new Map<number, { gpu: GPUBuffer; id: number; batch: number }[]>();
+  #idle = 0;
+  #peak = 0;
+  #bytes = 0;
+  #buffers = 0;
+  #made = 0;
+
+  constructor(device: GPUDevice) {
+    this.#device = device;
+  }
+
+  /** Memory with undefined contents. @throws {DeviceError} for more than one buffer can hold. */
+  allocate(byteLength: number): WebGpuBuffer {
+    const size = sizeClass(byteLength), limit = this.#device.limits.maxBufferSize;
+    if (byteLength > limit) {
+      throw new DeviceError(
+        `webgpu: no memory for ${byteLength} bytes; one buffer of this adapter holds ${limit}`,
+      );
+    }
+    const known = this.#free.get(size)?.pop();
+    if (known) this.#idle -= size;
+    // The batch stays with the memory: what is recorded still reads it, and an upload must not come before that.
+    const { gpu, id, batch } = known ?? {
+      gpu: this.#device.createBuffer({
+        size: Math.min(size, Math.floor(limit / 4) * 4),
+        usage: usage.storage,
+      }),
+      id: ++this.#made,
+      batch: 0,
+    };
+    this.#bytes += byteLength;
+    this.#buffers++;
+    this.#peak = Math.max(this.#peak, this.#bytes);
+    return { byteLength, gpu, id, batch };
+  }
+
+  /** Gives memory back. @throws {DeviceError} when it was given back before. */
+  release(buffer: DeviceBuffer): void {
+    const own = buffer as WebGpuBuffer, gpu = gpuOf(buffer), size = sizeClass(own.byteLength);
+    own.gpu = null;
+    this.#bytes -= own.byteLength;
+    this.#buffers--;
+    const list = this.#free.get(size) ?? [];
+    this.#free.set(size, list);
+    // The lowest number last, to be taken first: steps that do the same then meet the same buffers and bind groups.
+    const at = list.findLastIndex(({ id }) => id > own.id) + 1;
+    list.splice(at, 0, { gpu, id: own.id, batch: own.batch });
+    this.#idle += size;
+  }
+
+  /** Destroys idle buffers when they are more than what was ever in use at once; `gone` hears of each. */
+  trim(gone: (id: number) => void): void {
+    if (this.#idle <= Math.max(this.#peak, 64 << 20)) return;
+    for (const list of this.#free.values()) {
+      for (const { gpu, id } of list.splice(0)) {
+        gpu.destroy();
+        gone(id);
+      }
+    }
+    this.#idle = 0;
+    this.#peak = this.#bytes;
+  }
+
+  /** Bytes and buffers live. */
+  memory(): MemoryUse {
+    return { bytes: this.#bytes, buffers: this.#buffers };
+  }
+}
+
+/** The GPU's buffer. @throws {DeviceError} when it was given back. */
+export function gpuOf(buffer: DeviceBuffer): GPUBuffer {
+  const { gpu } = buffer as WebGpuBuffer;
+  if (gpu === null) {
+    throw new DeviceError(
+      `this buffer of ${buffer.byteLength} bytes was released; use a tensor before disposing it`,
+    );
+  }
+  return gpu;
+}

@@ -1,0 +1,131 @@
+/**
+ * Attention with an online softmax: no matrix of scores is stored. See `Kernels.attention`.
+ *
+ * A workgroup has one row of queries. It takes the keys in blocks of its own size: every invocation scores one key, the
+ * block's softmax joins what there was before, and then every invocation adds up some columns of the values.
+ *
+ * @module
+ */
+import type { View } from "../../contract.ts";
+import { floatBits, type Gpu, groupSize, param } from "../gpu.ts";
+import { type Binding, load, store } from "../wgsl/elements.ts";
+import { bind, source, withFunctions } from "../wgsl/module.ts";
+
+const team = groupSize;
+
+/** Views of [batch, heads, time, width] as parameters: the offset and three strides each; the last stride is 1. */
+export function headParams(views: readonly View[]): number[] {
+  return views.flatMap((v) => [v.offset, v.strides[0], v.strides[1], v.strides[2]]);
+}
+
+/** Where a row begins; `first` is the parameter at which the view's four stand. */
+export function headRow(first: number, batch: string, head: string, row: string): string {
+  return `(${param(first)} + ${batch} * ${param(first + 1)} + ${head} * ${param(first + 2)} + ${row} * ${
+    param(first + 3)
+  })`;
+}
+
+/** Element `at` of a view of f32. */
+export function element(b: Binding, at: string): string {
+  return load(b, "f32", at, "f32");
+}
+
+/** Reduces `desk` over the workgroup with `join` of x and y; all may read desk[0] afterwards. */
+export function joinDesk(desk: string, join: string): string {
+  return `for (var s = ${team / 2}; s > 0; s = s >> 1u) {
+      workgroupBarrier();
+      if (lane < s) { let x = ${desk}[lane]; let y = ${desk}[lane + s]; ${desk}[lane] = ${join}; }
+    }
+    workgroupBarrier();`;
+}
+
+/** Scaled dot-product attention. */
+export function attention(
+  gpu: Gpu,
+  q: View,
+  k: View,
+  v: View,
+  out: View,
+  lse: View | null,
+  scale: number,
+  causal: boolean,
+): void {
+  const [batch, heads, rows, width] = q.shape, keys = k.shape[2], groups = k.shape[1];
+  const writes = lse ? [out, lse] : [out], bindings = bind([q, k, v], writes);
+  const own = Math.ceil(width / team), viewsAt = 10;
+  const kernel = gpu.kernel(`attention ${width} ${causal} ${lse !== null} ${bindings.key}`, () => {
+    const [Q, K, V, O, L] = bindings.of, each = Array.from({ length: own }, (_, i) => i);
+    const column = (i: number): string => `lane + ${i * team}`;
+    const guarded = (i: number, text: string): string =>
+      width % team === 0 ? text : `if (${column(i)} < ${width}) { ${text} }`;
+    const code = `
+var<workgroup> query: array<f32, ${own * team}>;
+var<workgroup> weights: array<f32, ${team}>;
+var<workgroup> desk: array<f32, ${team}>;
+@compute @workgroup_size(${team})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane0: u32) {
+  let lane = i32(lane0); let row = i32(group.x); let head = i32(group.y); let batch = i32(group.z);
+  let shared_ = head / ${param(4)};
+  let from0 = ${headRow(viewsAt, "batch", "head", "row")};
+  ${each.map((i) => guarded(i, `query[${column(i)}] = ${element(Q, `from0 + ${column(i)}`)};`)).join("\n  ")}
+  let keys = ${causal ? `min(${param(2)}, row + ${param(2)} - ${param(1)} + 1)` : param(2)};
+  var most = bits(0xff800000u); var sum = 0.0f;
+  ${each.map((i) => `var o${i} = 0.0f;`).join(" ")}
+  for (var first = 0; first < keys; first += ${team}) {
+    workgroupBarrier();
+    var score = bits(0xff800000u);
+    if (first + lane < keys) {
+      let at = ${headRow(viewsAt + 4, "batch", "shared_", "(first + lane)")};
+      var dot_ = 0.0f;
+      for (var c = 0; c < ${width}; c++) { dot_ += query[c] * ${element(K, "at + c")}; }
+      score = dot_ * bitcast<f32>(${param(3)});
+    }
+    desk[lane] = score;
+    ${joinDesk("desk", "maxNan(x, y)")}
+    let next = maxNan(most, desk[0]);
+    workgroupBarrier();
+    // Rows that see nothing but -∞ so far have no finite maximum to shift by.
+    let shift = select(next, 0.0f, next == bits(0xff800000u));
+    let weight = m_exp(score - shift);
+    weights[lane] = weight; desk[lane] = weight;
+    ${joinDesk("desk", "x + y")}
+    let fade = m_exp(most - shift);
+    sum = sum * fade + desk[0]; most = next;
+    let block = min(${team}, keys - first);
+    let at = ${headRow(viewsAt + 8, "batch", "shared_", "first")};
+    ${each.map((i) => `o${i} = o${i} * fade;`).join(" ")}
+    for (var j = 0; j < block; j++) {
+      let w = weights[j]; let from1 = at + j * ${param(viewsAt + 11)};
+      ${each.map((i) => guarded(i, `o${i} += w * ${element(V, `from1 + ${column(i)}`)};`)).join(" ")}
+    }
+  }
+  let to = ${headRow(viewsAt + 12, "batch", "head", "row")};
+  ${
+      each.map((i) =>
+        guarded(i, `{ let to${i} = to + ${column(i)}; ${store(O, "f32", `to${i}`, `o${i} / sum`, "f32")} }`)
+      ).join("\n  ")
+    }
+  ${
+      L
+        ? `if (lane == 0) { let at = ${param(5)} + (batch * ${param(6)} + head) * ${param(1)} + row; ${
+          store(L, "f32", "at", "most + m_log(sum)", "f32")
+        } }`
+        : ""
+    }
+}`;
+    return source(bindings, withFunctions(code), viewsAt + 16);
+  });
+  const params = [
+    rows,
+    keys,
+    floatBits(scale),
+    heads / groups,
+    lse?.offset ?? 0,
+    heads,
+    0,
+    0,
+    0,
+    ...headParams([q, k, v, out]),
+  ];
+  gpu.run(kernel, bindings.buffers, params, rows, heads, batch);
+}

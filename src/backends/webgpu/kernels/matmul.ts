@@ -1,0 +1,250 @@
+/**
+ * Matrix products with an epilogue. See `Backend.matmul`.
+ *
+ * Few rows (a step of generation) and software adapters have a kernel of their own, `matmul_strips.ts`. Otherwise a workgroup computes a square of
+ * the product, tile by tile of the sums: a tile of each operand in workgroup memory, four by four results a invocation in registers.
+ *
+ * @module
+ */
+import { isFloat, isQuantized } from "../../../core/dtype.ts";
+import { DeviceError } from "../../../core/errors.ts";
+import { contiguousStrides, sizeOf } from "../../../core/shape.ts";
+import { add } from "../../../expr/build.ts";
+import { input } from "../../../expr/nodes.ts";
+import { program, substitute } from "../../../expr/program.ts";
+import type { ComputeType } from "../../../expr/nodes.ts";
+import type { Epilogue, View } from "../../contract.ts";
+import { floatBits, type Gpu, param } from "../gpu.ts";
+import { carrier, computeTypeOf, load, store } from "../wgsl/elements.ts";
+import {
+  bind,
+  type Bindings,
+  coalesce,
+  placeParams,
+  places,
+  placeWords,
+  source,
+  withFunctions,
+} from "../wgsl/module.ts";
+import { part, throughWindows } from "../windows.ts";
+import { programCode, scalarParams, scalarWords } from "../wgsl/program.ts";
+import { fitsStrips, strips } from "./matmul_strips.ts";
+
+/** A product as its kernels see it. */
+export interface Product {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly batch: number;
+  readonly a: View;
+  readonly b: View;
+  readonly out: View;
+  readonly type: ComputeType;
+  readonly epilogue: Epilogue | undefined;
+  readonly bindings: Bindings;
+  /** Everything that the code common to all kernels depends on. */
+  readonly key: string;
+  readonly words: number;
+  readonly params: number[];
+  /** Declarations: where a batch's matrices begin, their `elements` one by one, and `finish`, which stores a result. */
+  code(elements?: boolean): string;
+}
+
+/** The matrices of `a` times those of `b`, through the epilogue into `out`. */
+export function matmul(gpu: Gpu, a: View, b: View, out: View, epilogue?: Epilogue): void {
+  const extra = epilogue?.inputs ?? [], seen = throughWindows(gpu, [out, a, b, ...extra]);
+  if (seen === null) return matmulInParts(gpu, a, b, out, epilogue);
+  const [to, left, right, ...inputs] = seen;
+  const p = describe(left, right, to, epilogue && { ...epilogue, inputs });
+  if (p.m === 0 || p.n === 0 || p.batch === 0) return;
+  if (fitsStrips(p) && (gpu.software || p.m <= 4)) strips(gpu, p);
+  else tiled(gpu, p);
+}
+
+/** The product in halves, along the axis that brings the views nearest to what a binding reaches. */
+function matmulInParts(gpu: Gpu, a: View, b: View, out: View, epilogue: Epilogue | undefined): void {
+  const rank = out.shape.length, row = rank - 2, column = rank - 1, batch = out.shape.findIndex((n) => n > 1);
+  const far = (v: View, axis: number): number => Math.abs(v.strides[axis]) * v.shape[axis];
+  const tooFar = (v: View): boolean => throughWindows(gpu, [v]) === null;
+  const rows = out.shape[row] > 1, sumsOf = tooFar(b) ? [b, row, column] as const : [a, column, row] as const;
+  const [operand, alongSums, other] = sumsOf, extra = epilogue?.inputs ?? [];
+  const inSums = (tooFar(b) || tooFar(a)) && far(operand, alongSums) > far(operand, other);
+  const axis = batch >= 0 && batch < row ? batch : inSums ? alongSums : tooFar(b) || !rows ? column : row;
+  const size = inSums && axis === alongSums ? operand.shape[axis] : out.shape[axis], half = size >> 1;
+  if (!half) {
+    throw new DeviceError(
+      `webgpu: a row of this product reaches further than the ${gpu.bindingLimit} bytes this adapter binds`,
+    );
+  }
+  const pieces = [[0, half], [half, size - half]] as const;
+  if (axis >= row && inSums) {
+    const cutSums = pieces.map(([start, n]) => [part(a, column, start, n), part(b, row, start, n)]);
+    const buffer = gpu.buffers.allocate(4 * sizeOf(out.shape)), type = isFloat(out.dtype) ? "f32" : "i32";
+    const sums: View = {
+      buffer,
+      dtype: type,
+      shape: out.shape,
+      strides: contiguousStrides(out.shape),
+      offset: 0,
+    };
+    matmul(gpu, cutSums[0][0], cutSums[0][1], sums);
+    const both = add(input(0), input(1)), inputs = [sums, ...extra], scalars = epilogue?.scalars ?? [];
+    const moved = epilogue?.program.outputs.map((x) =>
+      substitute(x, [both, ...extra.map((_, i) => input(i + 2))])
+    );
+    matmul(gpu, cutSums[1][0], cutSums[1][1], out, {
+      program: program(epilogue?.program.type ?? type, moved ?? [both], {
+        inputs: inputs.length + 1,
+        scalars: scalars.length,
+      }),
+      inputs,
+      scalars,
+    });
+    gpu.buffers.release(buffer);
+    return;
+  }
+  for (const [start, length] of pieces) {
+    const cut = (v: View): View => part(v, axis, start, length), inputs = extra.map(cut);
+    const [x, y] = [axis === column ? a : cut(a), axis === row ? b : cut(b)];
+    matmul(gpu, x, y, cut(out), epilogue && { ...epilogue, inputs });
+  }
+}
+
+function describe(a: View, b: View, out: View, epilogue: Epilogue | undefined): Product {
+  const rank = out.shape.length, [m, n] = out.shape.slice(-2), k = a.shape[rank - 1];
+  const floating = isFloat(a.dtype) || isFloat(b.dtype) || isQuantized(b.dtype);
+  const type = floating ? "f32" : computeTypeOf(out.dtype), extra = epilogue?.inputs ?? [];
+  const views = [a, b, out, ...extra], bindings = bind([a, b, ...extra], [out]);
+  // In the order of `views`: the output was bound last.
+  const of = [
+    bindings.of[0],
+    bindings.of[1],
+    bindings.of[extra.length + 2],
+    ...bindings.of.slice(2, extra.length + 2),
+  ];
+  const batch = coalesce(
+    out.shape.slice(0, -2),
+    views.map((v) => ({ offset: v.offset, strides: v.strides.slice(0, -2) })),
+  );
+  const stepsAt = 4, batchAt = stepsAt + 2 * views.length, batchRank = batch.shape.length;
+  const scalarsAt = batchAt + placeWords(batchRank, views.length);
+  const step = (view: number, axis: number): string => param(stepsAt + 2 * view + axis);
+  return {
+    m,
+    n,
+    k,
+    batch: sizeOf(batch.shape),
+    a,
+    b,
+    out,
+    type,
+    epilogue,
+    bindings,
+    key: `${views.map((v) => v.dtype)} ${batchRank} ${bindings.key} ${epilogue?.program.key ?? ""}`,
+    words: scalarsAt + (epilogue ? epilogue.program.scalars * scalarWords(epilogue.program.type) : 0),
+    params: [
+      m,
+      n,
+      k,
+      ...views.flatMap((v) => v.strides.slice(-2)),
+      ...placeParams(batch.shape, batch.views),
+      ...(epilogue ? scalarParams(epilogue.program.type, epilogue.scalars, floatBits) : []),
+    ],
+    code(elements = true) {
+      const inner = epilogue?.program.type ?? type;
+      const written = epilogue &&
+        programCode(epilogue.program, ["sum", ...extra.map((_, e) => `x${e}`)], scalarsAt);
+      const loads = extra.map((view, e) => {
+        const at = `start${3 + e} + row * ${step(3 + e, 0)} + column * ${step(3 + e, 1)}`;
+        return `let at${e} = ${at}; let x${e} = ${load(of[3 + e], view.dtype, `at${e}`, inner)};`;
+      });
+      return `
+${views.map((_, v) => `var<private> start${v}: i32;`).join("\n")}
+fn begin(batch: i32) {
+  ${places(batchRank, views.length, "batch", batchAt, "o")}
+  ${views.map((_, v) => `start${v} = o${v};`).join(" ")}
+}
+${
+        elements
+          ? `fn elementA(row: i32, k: i32) -> ${carrier(type)} {
+  let at = start0 + row * ${step(0, 0)} + k * ${step(0, 1)};
+  return ${load(of[0], a.dtype, "at", type)};
+}
+fn elementB(k: i32, column: i32) -> ${carrier(type)} {
+  let at = start1 + k * ${step(1, 0)} + column * ${step(1, 1)};
+  return ${load(of[1], b.dtype, "at", type)};
+}
+`
+          : ""
+      }fn finish(row: i32, column: i32, sum: ${carrier(type)}) {
+  ${loads.join("\n  ")}
+  ${written?.statements ?? ""}
+  let at = start2 + row * ${step(2, 0)} + column * ${step(2, 1)};
+  ${store(of[2], out.dtype, "at", written?.outputs[0] ?? "sum", inner)}
+}`;
+    },
+  };
+}
+
+const tile = 64, depth = 16, team = 256;
+
+function tiled(gpu: Gpu, p: Product): void {
+  const { bindings, type } = p;
+  // Neighbours in memory go to neighbouring invocations.
+  const aRows = Math.abs(p.a.strides[p.a.strides.length - 1]) === 1,
+    bRows = Math.abs(p.b.strides.at(-2)!) === 1;
+  const kernel = gpu.kernel(`matmul ${aRows} ${bRows} ${p.key}`, () => {
+    const text = p.code(), four = type === "f32" ? "vec4<f32>" : "vec4<i32>";
+    const quarter = tile / 4;
+    // Which four of a tile's rows, and which term of the sums, load number e fetches.
+    const part = (alongTerms: boolean): string =>
+      alongTerms
+        ? `let q = e / ${depth}; let t = e % ${depth};`
+        : `let q = e % ${quarter}; let t = e / ${quarter};`;
+    const results = [0, 1, 2, 3];
+    const main = `
+var<workgroup> tileA: array<${four}, ${depth * quarter}>;
+var<workgroup> tileB: array<${four}, ${depth * quarter}>;
+fn fetchA(row: i32, k: i32) -> ${carrier(type)} {
+  if (row < ${param(1)} && k < ${param(3)}) { return elementA(row, k); }
+  return ${carrier(type)}();
+}
+fn fetchB(k: i32, column: i32) -> ${carrier(type)} {
+  if (column < ${param(2)} && k < ${param(3)}) { return elementB(k, column); }
+  return ${carrier(type)}();
+}
+@compute @workgroup_size(${team})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  begin(i32(group.z));
+  let row0 = i32(group.y) * ${tile}; let column0 = i32(group.x) * ${tile};
+  let down = i32(lane) / ${quarter}; let right = i32(lane) % ${quarter};
+  ${results.map((r) => `var c${r} = ${four}();`).join(" ")}
+  for (var k0 = 0; k0 < ${param(3)}; k0 += ${depth}) {
+    for (var e = i32(lane); e < ${depth * quarter}; e += ${team}) {
+      { ${part(aRows)} var x = ${four}();
+        for (var j = 0; j < 4; j++) { x[j] = fetchA(row0 + 4 * q + j, k0 + t); }
+        tileA[t * ${quarter} + q] = x; }
+      { ${part(bRows)} var x = ${four}();
+        for (var j = 0; j < 4; j++) { x[j] = fetchB(k0 + t, column0 + 4 * q + j); }
+        tileB[t * ${quarter} + q] = x; }
+    }
+    workgroupBarrier();
+    for (var t = 0; t < ${depth}; t++) {
+      let x = tileA[t * ${quarter} + down]; let y = tileB[t * ${quarter} + right];
+      ${results.map((r) => `c${r} += x[${r}] * y;`).join(" ")}
+    }
+    workgroupBarrier();
+  }
+  // In loops: drivers compile the epilogue as often as it is written.
+  var sums = array<${four}, 4>(${results.map((r) => `c${r}`).join(", ")});
+  for (var r = 0; r < 4; r++) {
+    for (var j = 0; j < 4; j++) {
+      let row = row0 + 4 * down + r; let column = column0 + 4 * right + j;
+      if (row < ${param(1)} && column < ${param(2)}) { finish(row, column, sums[r][j]); }
+    }
+  }
+}`;
+    return source(bindings, withFunctions(text + main), p.words);
+  });
+  gpu.run(kernel, bindings.buffers, p.params, Math.ceil(p.n / tile), Math.ceil(p.m / tile), p.batch);
+}

@@ -1,0 +1,189 @@
+/**
+ * Products without workgroup memory: an invocation has a strip of up to sixteen rows, four columns wide (one where weights
+ * lie along the sums), and reads four numbers at a time.
+ *
+ * Neighbouring invocations share their rows, so what they read of `a` is the same number for all. That makes it the
+ * kernel for few rows, where reading the weights (f32, halves or blocks) is all the work, and for adapters that are
+ * processors. On a GPU the sums of few rows are also cut into parts, for there to be enough invocations.
+ *
+ * @module
+ */
+import { isQuantized } from "../../../core/dtype.ts";
+import type { View } from "../../contract.ts";
+import { type Gpu, groupSize, param } from "../gpu.ts";
+import { withFunctions } from "../wgsl/module.ts";
+import type { Product } from "./matmul.ts";
+
+/** Whether every row of `view` begins at a multiple of four elements, its last axis (or the other) having stride 1. */
+function inFours(view: View, turned: boolean): boolean {
+  const { strides, shape, offset } = view, rank = shape.length;
+  const along = turned ? rank - 2 : rank - 1, across = turned ? rank - 1 : rank - 2;
+  return strides[along] === 1 && shape[along] % 4 === 0 && offset % 4 === 0 &&
+    strides.every((s, d) => d === along || (s >= 0 && s % 4 === 0) || shape[d] === 1) && strides[across] >= 0;
+}
+
+/** Whether this kernel takes the product: numbers in fours, and no buffer of an operand bound for something else. */
+export function fitsStrips(p: Product): boolean {
+  const { a, b, bindings } = p, others = [p.out, ...(p.epilogue?.inputs ?? [])];
+  const quantized = isQuantized(b.dtype);
+  if (p.type !== "f32" || a.dtype !== "f32" || p.k === 0 || bindings.buffers.length !== others.length + 2) {
+    return false;
+  }
+  if (!["f32", "f16", "bf16", "q8", "q4"].includes(b.dtype)) return false;
+  if (quantized) return inFours(a, false) && b.offset % 32 === 0 && p.k % 32 === 0;
+  return inFours(a, false) && (inFours(b, true) || inFours(b, false));
+}
+
+const halfType = "array<vec2<u32>>", fullType = "array<vec4<f32>>";
+
+/** Four elements of `b` that lie side by side, as numbers; `at` counts fours. */
+function four(dtype: View["dtype"], at: string): string {
+  if (dtype === "f32") return `b1[${at}]`;
+  return dtype === "f16" ? `ofF16(b1[${at}])` : `ofBf16(b1[${at}])`;
+}
+
+const unpacking = `
+fn ofF16(w: vec2<u32>) -> vec4<f32> { return vec4<f32>(unpack2x16float(w.x), unpack2x16float(w.y)); }
+fn ofBf16(w: vec2<u32>) -> vec4<f32> {
+  return bitcast<vec4<f32>>(vec4<u32>(w.x << 16u, w.x & 0xffff0000u, w.y << 16u, w.y & 0xffff0000u));
+}
+fn halfWords(at: i32) -> u32 {
+  let w = b1[at >> 1u];
+  if ((at & 1) == 0) { return w; }
+  return (w >> 16u) | (b1[(at >> 1u) + 1] << 16u);
+}
+fn ofBytes(w: u32) -> vec4<f32> {
+  let v = bitcast<vec4<i32>>(vec4<u32>(w << 24u, w << 16u, w << 8u, w));
+  return vec4<f32>(v >> vec4<u32>(24u));
+}
+fn ofNibbles(w: u32) -> vec4<f32> { return vec4<f32>(vec4<u32>(w, w >> 8u, w >> 16u, w >> 24u) & vec4<u32>(15u)) - 8.0f; }
+`;
+
+/** Computes a product that {@link fitsStrips}. */
+export function strips(gpu: Gpu, p: Product): void {
+  const { b, k, m, n } = p, quantized = isQuantized(b.dtype), turned = quantized || inFours(b, true);
+  const rows = m >= 128 ? 16 : Math.min(m, 8), wide = turned ? 1 : 4;
+  // Parts of the sums, side by side in a workgroup; a processor has no use for them.
+  const parts = gpu.software || m > 4 ? 1 : quantized ? Math.min(8, k / 32) : 8;
+  const kernel = gpu.kernel(`strips ${turned} ${rows} ${parts} ${p.key}`, () => {
+    const types = p.bindings.types.map((type, i) => {
+      if (i === 0) return fullType;
+      return i > 1 || quantized ? type : b.dtype === "f32" ? fullType : halfType;
+    });
+    const code = withFunctions(`${p.code(false)}${only(b.dtype)}${main(b, turned, rows, parts)}`);
+    return { code, types, writes: p.bindings.writes, words: p.words };
+  });
+  const across = Math.ceil(n / (wide * groupSize / parts)), down = Math.ceil(m / rows);
+  gpu.run(kernel, p.bindings.buffers, p.params, across, down, p.batch);
+}
+
+/** The unpacking functions that weights of `dtype` need; others would read a buffer of another type. */
+function only(dtype: View["dtype"]): string {
+  const wanted =
+    { f16: "ofF16", bf16: "ofBf16", q8: "halfWords|ofBytes", q4: "halfWords|ofNibbles" }[dtype as "f16"] ??
+      "-";
+  return unpacking.split(/\n(?=fn )/).filter((text) => new RegExp(`fn (${wanted})\\(`).test(text)).join("\n");
+}
+
+function main(b: View, turned: boolean, rows: number, parts: number): string {
+  const each = Array.from({ length: rows }, (_, r) => r), lanes = groupSize / parts;
+  const sum = turned ? "f32" : "vec4<f32>", column = turned ? "" : " * 4";
+  const gathered = parts === 1 ? each.map((r) => `c${r}`) : each.map((r) => `whole(lane, ${r * groupSize}u)`);
+  const share = parts === 1 ? "" : `
+  ${each.map((r) => `desk[${r * groupSize}u + lane] = c${r};`).join(" ")}
+  workgroupBarrier();
+  if (part != 0 || column >= ${param(2)}) { return; }`;
+  const each4 = turned
+    ? "finish(row0 + r, column, sums[r]);"
+    : "for (var j = 0; j < 4; j++) { finish(row0 + r, column + j, sums[r][j]); }";
+  return `
+${
+    parts > 1
+      ? `var<workgroup> desk: array<${sum}, ${rows * groupSize}>;
+fn whole(lane: u32, first: u32) -> ${sum} {
+  var all = desk[first + lane];
+  for (var s = 1u; s < ${parts}u; s++) { all += desk[first + lane + s * ${lanes}u]; }
+  return all;
+}`
+      : ""
+  }
+@compute @workgroup_size(${groupSize})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
+  begin(i32(group.z));
+  let part = i32(lane) / ${lanes}; let row0 = i32(group.y) * ${rows};
+  let column = (i32(group.x) * ${lanes} + i32(lane) % ${lanes})${column};
+  ${parts === 1 ? `if (column >= ${param(2)}) { return; }` : ""}
+  ${
+    each.map((r) =>
+      `let a${r} = (start0 + min(row0 + ${r}, ${param(1)} - 1) * ${param(4)}) >> 2u; var c${r} = ${sum}();`
+    ).join("\n  ")
+  }
+  ${parts === 1 ? "" : `if (column < ${param(2)}) {`}
+  ${terms(b, turned, each, parts)}
+  ${parts === 1 ? "" : "}"}
+  ${share}
+  // In a loop: drivers compile the epilogue as often as it is written.
+  var sums = array<${sum}, ${rows}>(${gathered.join(", ")});
+  for (var r = 0; r < ${rows}; r++) { if (row0 + r < ${param(1)}) { ${each4} } }
+}`;
+}
+
+/** The loop over the terms of the sums. */
+function terms(b: View, turned: boolean, each: readonly number[], parts: number): string {
+  const inBlocks = isQuantized(b.dtype);
+  const loop = (length: string, body: string): string =>
+    `for (var k = ${parts === 1 ? "0" : "part"}; k < ${length}; k += ${parts}) { ${body} }`;
+  if (inBlocks) {
+    // A block: an f16 scale, then bytes; in units of 16 bits, which is how they are aligned.
+    const half = b.dtype === "q8" ? 17 : 9, words = b.dtype === "q8" ? 8 : 4;
+    const body = Array.from(
+      { length: words },
+      (_, j) =>
+        b.dtype === "q8"
+          ? `{ let w = ofBytes(halfWords(at + ${1 + 2 * j})); ${
+            each.map((r) => `s${r} += dot(b0[a${r} + k * 8 + ${j}], w);`).join(" ")
+          } }`
+          : `{ let w = halfWords(at + ${1 + 2 * j}); let low = ofNibbles(w); let high = ofNibbles(w >> 4u); ${
+            each.map((r) =>
+              `s${r} += dot(b0[a${r} + k * 8 + ${j}], low) + dot(b0[a${r} + k * 8 + ${j + 4}], high);`
+            ).join(" ")
+          } }`,
+    ).join("\n    ");
+    return `let first = (start1 + column * ${param(7)}) >> 5u;
+  ${
+      loop(
+        `(${param(3)} >> 5u)`,
+        `let at = (first + k) * ${half}; let scale = unpack2x16float(halfWords(at)).x;
+    ${each.map((r) => `var s${r} = 0.0f;`).join(" ")}
+    ${body}
+    ${each.map((r) => `c${r} += scale * s${r};`).join(" ")}`,
+      )
+    }`;
+  }
+  const quads = `(${param(3)} >> 2u)`;
+  if (turned) {
+    return `let from1 = (start1 + column * ${param(7)}) >> 2u;
+  ${
+      loop(
+        quads,
+        `let w = ${four(b.dtype, "from1 + k")}; ${
+          each.map((r) => `c${r} += dot(b0[a${r} + k], w);`).join(" ")
+        }`,
+      )
+    }`;
+  }
+  const names = ["x", "y", "z", "w"];
+  return `let from1 = (start1 + column) >> 2u; let step = ${param(6)} >> 2u;
+  ${
+    loop(
+      quads,
+      `let at = from1 + 4 * k * step;
+    ${names.map((_, j) => `let w${j} = ${four(b.dtype, `at + ${j} * step`)};`).join(" ")}
+    ${
+        each.map((r) =>
+          `{ let x = b0[a${r} + k]; ${names.map((name, j) => `c${r} += x.${name} * w${j};`).join(" ")} }`
+        ).join("\n    ")
+      }`,
+    )
+  }`;
+}

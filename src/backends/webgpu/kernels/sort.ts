@@ -1,0 +1,119 @@
+/**
+ * Stable sorting along the last axis. See `Backend.sort`.
+ *
+ * Elements become unsigned keys in whose order they stand (NaN last in either direction, -0 as 0), each with its
+ * position, by which equal keys are told apart: so a bitonic network, which is not stable, sorts them stably.
+ *
+ * @module
+ */
+import { sizeOf } from "../../../core/shape.ts";
+import type { View } from "../../contract.ts";
+import { type Gpu, param } from "../gpu.ts";
+import { computeTypeOf, load, store } from "../wgsl/elements.ts";
+import {
+  bind,
+  overElements,
+  placeParams,
+  places,
+  placeWords,
+  source,
+  withFunctions,
+} from "../wgsl/module.ts";
+
+/** Sorts each row; positions go to `indices`. */
+export function sort(gpu: Gpu, x: View, descending: boolean, values: View, indices: View): void {
+  const rank = x.shape.length,
+    length = rank === 0 ? 1 : x.shape[rank - 1],
+    rows = sizeOf(x.shape.slice(0, -1));
+  if (length === 0 || rows === 0) return;
+  const padded = 2 ** Math.ceil(Math.log2(length)), total = rows * padded;
+  // Each record is a key of two words and a position.
+  const records = gpu.buffers.allocate(total * 12);
+  const record: View = { buffer: records, dtype: "i32", shape: [total * 3], strides: [1], offset: 0 };
+  makeKeys(gpu, x, descending, record, length, padded, total);
+  const bindings = bind([], [record]);
+  const step = gpu.kernel("sort step", () =>
+    source(
+      bindings,
+      withFunctions(overElements(`
+  let j = ${param(2)}; let low = (i / j) * 2 * j + i % j; let high = low + j;
+  let up = (low & ${param(3)}) == 0;
+  let a = 3 * low; let b = 3 * high;
+  let first = vec3<u32>(b0[a], b0[a + 1], b0[a + 2]); let second = vec3<u32>(b0[b], b0[b + 1], b0[b + 2]);
+  let after = first.x > second.x || (first.x == second.x && (first.y > second.y || (first.y == second.y && first.z > second.z)));
+  if (after == up) {
+    b0[a] = second.x; b0[a + 1] = second.y; b0[a + 2] = second.z;
+    b0[b] = first.x; b0[b + 1] = first.y; b0[b + 2] = first.z;
+  }`)),
+      4,
+    ));
+  for (let k = 2; k <= padded; k *= 2) {
+    // In the last round every row is one block, and all blocks go up: no bit of a place inside a row tells.
+    const mask = k === padded ? 0 : k;
+    for (let j = k / 2; j >= 1; j /= 2) gpu.runOver(step, bindings.buffers, [total / 2, j, mask], total / 2);
+  }
+  pickSorted(gpu, x, record, values, indices, length, padded);
+  gpu.buffers.release(records);
+}
+
+function makeKeys(
+  gpu: Gpu,
+  x: View,
+  descending: boolean,
+  record: View,
+  length: number,
+  padded: number,
+  total: number,
+): void {
+  const rank = x.shape.length, bindings = bind([x], [record]), type = computeTypeOf(x.dtype);
+  const kernel = gpu.kernel(`sort keys ${x.dtype} ${rank} ${bindings.key}`, () => {
+    const flip = `${param(4)} != 0`, to = bindings.of[1].name;
+    const key = type === "f32"
+      ? `if (isNan(x)) { hi = 0xfffffffeu; } else {
+      let word = select(0u, bitcast<u32>(x), truth(x));
+      hi = select(word | 0x80000000u, ~word, (word >> 31u) != 0u);
+      hi = select(hi, ~hi, ${flip});
+    }`
+      : type === "i64"
+      ? `hi = x.y ^ 0x80000000u; lo = x.x; if (${flip}) { hi = ~hi; lo = ~lo; }`
+      : `hi = bitcast<u32>(x) ^ 0x80000000u; hi = select(hi, ~hi, ${flip});`;
+    const body = `let column = i % ${param(3)}; let row = i / ${param(3)};
+  var hi = 0xffffffffu; var lo = 0xffffffffu;
+  if (column < ${param(2)}) {
+    lo = 0u;
+    ${places(rank, 1, `row * ${param(2)} + column`, 5, "at")}
+    let x = ${load(bindings.of[0], x.dtype, "at0", type)};
+    ${key}
+  }
+  ${to}[3 * i] = hi; ${to}[3 * i + 1] = lo; ${to}[3 * i + 2] = u32(column);`;
+    return source(bindings, withFunctions(overElements(body)), 5 + placeWords(rank, 1));
+  });
+  const params = [total, length, padded, Number(descending), ...placeParams(x.shape, [x])];
+  gpu.runOver(kernel, bindings.buffers, params, total);
+}
+
+function pickSorted(
+  gpu: Gpu,
+  x: View,
+  record: View,
+  values: View,
+  indices: View,
+  length: number,
+  padded: number,
+): void {
+  const rank = x.shape.length, bindings = bind([x, record], [values, indices]), type = computeTypeOf(x.dtype);
+  const count = sizeOf(x.shape);
+  const kernel = gpu.kernel(`sort pick ${x.dtype} ${rank} ${bindings.key}`, () => {
+    const [from, records, to, positions] = bindings.of;
+    const body = `let row = i / ${param(2)};
+  let k = i32(${records.name}[3 * (row * ${param(3)} + i % ${param(2)}) + 2]);
+  ${places(rank, 1, `row * ${param(2)} + k`, 6, "at")}
+  let x = ${load(from, x.dtype, "at0", type)};
+  let valueAt = ${param(4)} + i; let indexAt = ${param(5)} + i;
+  ${store(to, values.dtype, "valueAt", "x", type)}
+  ${store(positions, "i32", "indexAt", "k", "i32")}`;
+    return source(bindings, withFunctions(overElements(body)), 6 + placeWords(rank, 1));
+  });
+  const params = [count, length, padded, values.offset, indices.offset, ...placeParams(x.shape, [x])];
+  gpu.runOver(kernel, bindings.buffers, params, count);
+}

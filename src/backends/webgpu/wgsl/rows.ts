@@ -1,0 +1,81 @@
+/**
+ * Kernels in which a workgroup has a row to itself: what they begin with, and sums over the whole workgroup.
+ *
+ * @module
+ */
+import type { DeviceBuffer, View } from "../../contract.ts";
+import { type Gpu, groupSize, param } from "../gpu.ts";
+import { load, store } from "./elements.ts";
+import { bind, source, withFunctions } from "./module.ts";
+
+const joined = (name: string, join: string): string => `
+fn ${name}(lane: u32, x: f32) -> f32 {
+  desk[lane] = x;
+  for (var s = ${groupSize / 2}u; s > 0u; s = s >> 1u) {
+    workgroupBarrier();
+    if (lane < s) { let y = desk[lane + s]; let x = desk[lane]; desk[lane] = ${join}; }
+  }
+  workgroupBarrier();
+  let result = desk[0];
+  workgroupBarrier();
+  return result;
+}`;
+
+const rowCode = `
+var<workgroup> desk: array<f32, ${groupSize}>;${joined("teamSum", "x + y")}${
+  joined("teamMax", "maxNan(x, y)")
+}`;
+
+/** What a row kernel's body is written with. */
+export interface RowCode {
+  /** Element `at` of view `v` (numbers of the reads, then of the writes), counted from the view's beginning. */
+  get(v: number, at: string): string;
+  /** Stores there. */
+  set(v: number, at: string, value: string): string;
+  /** Parameter `k` of the caller's own. */
+  own(k: number): string;
+  /** The name of the buffer in which an index out of range is noted, where asked for. */
+  readonly notes: string;
+}
+
+/**
+ * Runs a workgroup for each of `count` rows. The body finds `row` and `lane` (both i32) and steps over columns by
+ * {@link groupSize}; views are contiguous.
+ */
+export function runRows(
+  gpu: Gpu,
+  key: string,
+  count: number,
+  reads: readonly View[],
+  writes: readonly View[],
+  own: readonly number[],
+  body: (code: RowCode) => string,
+  notes?: DeviceBuffer,
+): void {
+  if (count === 0) return;
+  const views = [...reads, ...writes], bindings = bind(reads, writes, notes), ownAt = 2 + views.length;
+  const kernel = gpu.kernel(`rows ${key} ${views.map((v) => v.dtype)} ${bindings.key}`, () => {
+    const at = (v: number, place: string): string => `${param(2 + v)} + ${place}`;
+    const text = body({
+      get: (v, place) =>
+        load(bindings.of[v], views[v].dtype, at(v, place), views[v].dtype === "i32" ? "i32" : "f32"),
+      set: (v, place, value) => store(bindings.of[v], views[v].dtype, at(v, place), value, "f32"),
+      own: (k) => param(ownAt + k),
+      notes: bindings.of[views.length]?.name ?? "",
+    });
+    const code = `${rowCode}
+@compute @workgroup_size(${groupSize})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane0: u32) {
+  let row = i32(group.y * 32768u + group.x); let lane = i32(lane0);
+  if (row >= ${param(1)}) { return; }
+  ${text}
+}`;
+    return source(bindings, withFunctions(code), ownAt + own.length);
+  });
+  gpu.runOver(kernel, bindings.buffers, [count, ...views.map((v) => v.offset), ...own], count * groupSize);
+}
+
+/** A loop over the columns of a row. */
+export function columns(width: string, body: string): string {
+  return `for (var c = lane; c < ${width}; c += ${groupSize}) { ${body} }`;
+}

@@ -1,0 +1,177 @@
+/**
+ * The webgpu device as a user meets it: made ready by waiting, the same tokens as the cpu device, errors that come with
+ * the next read, memory that comes back.
+ */
+import assert from "node:assert/strict";
+import { describe, it } from "node:test";
+import {
+  chooseDevice,
+  DeviceError,
+  devices,
+  GPT2,
+  initWebGPU,
+  memory,
+  noGrad,
+  ShapeError,
+  tensor,
+  tidy,
+  zeros,
+} from "../mod.ts";
+import type { View } from "../src/backends/contract.ts";
+import type { WebGpuBackend } from "../src/backends/webgpu/backend.ts";
+import { openWebGpu } from "../src/backends/webgpu/open.ts";
+import { add } from "../src/expr/build.ts";
+import { input } from "../src/expr/nodes.ts";
+import { program } from "../src/expr/program.ts";
+import { requestGpuAdapter } from "../src/platform/gpu.ts";
+import { backendOf } from "../src/tensor/mod.ts";
+import { Workbench } from "./_views.ts";
+import { missingData, repository } from "./_data.ts";
+import { numbersOf } from "./_devices.ts";
+import { tinyFolder } from "./_gpt2.ts";
+import { webgpuProblem } from "./_webgpu.ts";
+
+const skip = webgpuProblem ?? false;
+
+describe("webgpu", () => {
+  it("is listed when there is an adapter, and says why when there is none", async () => {
+    assert.equal((await devices()).includes("webgpu"), webgpuProblem === null);
+    if (webgpuProblem === null) return await initWebGPU();
+    await assert.rejects(initWebGPU(), DeviceError);
+    assert.throws(() => zeros([2], { device: "webgpu" }), /await initWebGPU/);
+    await assert.rejects(GPT2.load("nowhere", { device: "webgpu" }), DeviceError);
+  });
+
+  it("reports an index out of range with the next read", { skip }, async () => {
+    const x = tensor([[1, 2], [3, 4]], { device: "webgpu" }),
+      index = tensor([0, 7], { dtype: "i32", device: "webgpu" });
+    const picked = x.indexSelect(0, index);
+    await assert.rejects(
+      picked.data(),
+      (e) => e instanceof ShapeError && /index 7, .* dim 0/.test(e.message),
+    );
+    assert.deepEqual(await x.toArray(), [[1, 2], [3, 4]]);
+  });
+
+  it("uploads into memory that recorded work still reads", { skip }, async () => {
+    const results = [];
+    for (let i = 0; i < 20; i++) {
+      results.push(tidy(() => tensor([i, 2 * i], { device: "webgpu" }).mul(3)));
+    }
+    for (const [i, t] of results.entries()) assert.deepEqual(await t.toArray(), [3 * i, 6 * i]);
+  });
+
+  it("leaves no memory behind", { skip }, async () => {
+    const before = memory().webgpu;
+    const sum = tidy(() =>
+      zeros([64, 64], { device: "webgpu" }).add(1).matmul(zeros([64, 64], { device: "webgpu" })).sum()
+    );
+    assert.equal(await sum.item(), 0);
+    sum.dispose();
+    assert.deepEqual(memory().webgpu, before);
+  });
+
+  it("holds quantised weights: products as on the cpu", { skip }, async () => {
+    const values = Array.from({ length: 64 * 96 }, (_, i) => Math.sin(i * 0.7) * 0.3);
+    const w = tensor(values, { shape: [64, 96] });
+    for (const dtype of ["q8", "q4"] as const) {
+      const blocks = w.to({ dtype }), here = blocks.to({ device: "webgpu" });
+      assert.deepEqual(
+        await numbersOf(here.to({ dtype: "f32" })),
+        await numbersOf(blocks.to({ dtype: "f32" })),
+      );
+    }
+  });
+});
+
+describe("webgpu, where a binding is smaller than a tensor", { skip }, () => {
+  it("multiplies, picks and computes in parts", async () => {
+    const { adapter } = await requestGpuAdapter();
+    const backend = await openWebGpu(adapter!, { bindingLimit: 4096 });
+    const bench = new Workbench(backend, 5), k = 64, n = 100;
+    const x = bench.input("f32", [3, k]), w = bench.input("f32", [k, n]), turned = bench.input("f32", [n, k]);
+    const values = async (v: View): Promise<number[]> => await bench.read(v);
+    for (const b of [w, { ...turned, shape: [k, n], strides: [1, k] }]) {
+      const out = bench.output("f32", [3, n]), [a, c] = [await values(x), await values(b)];
+      backend.matmul(x, b, out);
+      const expected = Array.from({ length: 3 * n }, (_, i) => {
+        let sum = 0;
+        for (let p = 0; p < k; p++) sum += a[Math.floor(i / n) * k + p] * c[p * n + i % n];
+        return sum;
+      });
+      (await values(out)).forEach((v, i) =>
+        assert.ok(Math.abs(v - expected[i]) < 1e-3, `${i}: ${v}, not ${expected[i]}`)
+      );
+    }
+    const rows = [3, 99, 0, 57], picked = bench.output("f32", [4, k]), line = bench.of("i32", [4], rows);
+    backend.gather(turned, 0, { ...line, shape: [4, k], strides: [1, 0] }, picked);
+    const all = await values(turned);
+    assert.deepEqual(await values(picked), rows.flatMap((r) => all.slice(r * k, r * k + k)));
+    const double = bench.output("f32", [n, k]);
+    backend.elementwise(program("f32", [add(input(0), input(0))]), [turned], [], [double]);
+    assert.deepEqual(await values(double), all.map((v) => 2 * v));
+    backend.gpu.device.destroy();
+  });
+});
+
+describe("webgpu, step by step", { skip }, () => {
+  it("submits once for a token, and finds its bind groups made", async () => {
+    using model = await GPT2.load(`${repository}/web/models/shakespeare`, { device: "webgpu" });
+    const { gpu } = backendOf("webgpu") as WebGpuBackend, counts: [submitted: number, groups: number][] = [];
+    for await (const _ of model.stream("ROMEO:", { maxNewTokens: 12, doSample: false })) {
+      counts.push([gpu.submitted, gpu.bindGroups]);
+    }
+    for (let i = 6; i < counts.length; i++) {
+      assert.equal(counts[i][0] - counts[i - 1][0], 1);
+      assert.equal(counts[i][1], counts[i - 1][1]);
+    }
+  });
+
+  it("is chosen where a trial says so, and the choice is kept", async () => {
+    const shape = { nLayer: 2, nEmbd: 32, nHead: 2, vocabSize: 90 }, choice = await chooseDevice(shape);
+    const { cpu = 0, webgpu = 0 } = choice.milliseconds;
+    assert.ok(cpu > 0 && webgpu > 0);
+    assert.equal(choice.device, cpu <= webgpu ? "cpu" : "webgpu");
+    assert.match(choice.reason, /ms on cpu/);
+    assert.equal(await chooseDevice(shape), choice);
+    using model = await GPT2.load(`${repository}/web/models/shakespeare`, { device: "auto" });
+    assert.equal(model.wte.weight.device, model.deviceChoice?.device);
+  });
+
+  it("says that the device was lost, and gives a new one", async () => {
+    const { gpu } = backendOf("webgpu") as WebGpuBackend, x = tensor([1, 2], { device: "webgpu" });
+    gpu.device.destroy();
+    await gpu.device.lost;
+    await assert.rejects(x.data(), (e) => e instanceof DeviceError && /lost.*initWebGPU/.test(e.message));
+    await initWebGPU();
+    assert.deepEqual(await tensor([1, 2], { device: "webgpu" }).add(1).toArray(), [2, 3]);
+  });
+});
+
+describe("GPT-2 on webgpu gives the tokens of the cpu", () => {
+  const prompts: [name: string, folder: string, prompt: string | number[], skip: string | false][] = [
+    ["gpt2-tiny", tinyFolder, [464, 1, 90, 17].map((id) => id % 512), skip || missingData("gpt2-tiny")],
+    ["the bundled model", `${repository}/web/models/shakespeare`, "ROMEO:", skip],
+  ];
+  for (const [name, folder, prompt, skip] of prompts) {
+    it(name, { skip }, async () => {
+      using here = await GPT2.load(folder, { device: "cpu" });
+      using there = await GPT2.load(folder, { device: "webgpu" });
+      const options = { maxNewTokens: 20, doSample: false };
+      const expected = await here.completion(prompt, options);
+      assert.deepEqual((await there.completion(prompt, options)).ids, expected.ids);
+      const drawn = { maxNewTokens: 8, seed: 4, topK: 20, temperature: 0.9, doSample: true };
+      assert.deepEqual(
+        (await there.completion(prompt, drawn)).ids,
+        (await here.completion(prompt, drawn)).ids,
+      );
+      const ids = [expected.ids.slice(0, 12)];
+      const [a, b] = await Promise.all(
+        [here, there].map((model) => numbersOf(noGrad(() => model.forward(ids)))),
+      );
+      a.forEach((x, i) =>
+        assert.ok(Math.abs(x - b[i]) <= 2e-4 * Math.max(1, Math.abs(x)), `logit ${i}: ${b[i]}, not ${x}`)
+      );
+    });
+  }
+});
