@@ -165,6 +165,32 @@ export async function until(page: Page, question: () => boolean): Promise<void> 
   }
 }
 
+/** Begins to watch the page's main thread; what it gives tells of the tasks above 50 ms since, and of the frames. */
+export async function watchTasks(page: Page): Promise<() => Promise<{ long: number[]; frames: number }>> {
+  type Watched = { tasks: { long: number[]; frames: number } };
+  await page.evaluate(() => {
+    const tasks = (globalThis as unknown as Watched).tasks = { long: [], frames: 0 } as Watched["tasks"];
+    new PerformanceObserver((list) => {
+      for (const { duration } of list.getEntries()) tasks.long.push(Math.round(duration));
+    }).observe({ type: "longtask" });
+    const frame = (): void => {
+      tasks.frames++;
+      requestAnimationFrame(frame);
+    };
+    frame();
+  });
+  return () => page.evaluate(() => (globalThis as unknown as Watched).tasks);
+}
+
+/**
+ * Fails when the main thread was held up: more than one frame in eight (and more than six in all) waited for a task above
+ * 50 ms. Not at the first: tests share their machine, and this browser paints in software on the same cores.
+ */
+export function assertQuick({ long, frames }: { long: number[]; frames: number }): void {
+  console.log(`    tasks of the main thread above 50 ms: ${JSON.stringify(long)} in ${frames} frames`);
+  assert.ok(long.length <= Math.max(6, frames / 8), `${long.length} long tasks in ${frames} frames: ${long}`);
+}
+
 /** Waits until the page's status line matches, 20 s at most. */
 export async function says(page: Page, text: RegExp): Promise<void> {
   const end = performance.now() + 20_000;

@@ -5,7 +5,7 @@ import { areDeterministicAlgorithmsEnabled, useDeterministicAlgorithms } from ".
 import { type DataName, makePoints } from "../web/network/data.ts";
 import { NetworkTrainer } from "../web/network/trainer.ts";
 import { type NetworkOptions, side } from "../web/network/view.ts";
-import { noBrowser, TestSite, until } from "./_browser.ts";
+import { assertQuick, noBrowser, TestSite, until, watchTasks } from "./_browser.ts";
 
 const skip = noBrowser;
 const options: NetworkOptions = {
@@ -97,19 +97,11 @@ describe("the network page", { skip }, () => {
     await site.open("network/", async (page) => {
       await until(page, enabled);
       await page.selectOption("#data", "circles");
-      await page.evaluate(() => {
-        const seen: number[] = (globalThis as unknown as { long: number[] }).long = [];
-        new PerformanceObserver((list) => {
-          for (const { duration } of list.getEntries()) seen.push(duration);
-        }).observe({ type: "longtask" });
-      });
+      const tasks = await watchTasks(page);
       await page.click("#play");
       await until(page, () => /right (9[5-9]|100)/.test(document.getElementById("facts")?.textContent ?? ""));
       await page.click("#play");
-      const long = await page.evaluate(() => (globalThis as unknown as { long: number[] }).long);
-      console.log(`    tasks of the main thread above 50 ms while training: ${JSON.stringify(long)}`);
-      // The machine of a test run is shared: one late task may be the machine's.
-      assert.ok(long.length <= 1, `${long}`);
+      assertQuick(await tasks());
       await page.click("#add-layer");
       await page.click("#fewer-0");
       await page.click("#drop-1");

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { GPT2 } from "../mod.ts";
-import { noBrowser, says, TestSite } from "./_browser.ts";
+import { assertQuick, noBrowser, says, TestSite, watchTasks } from "./_browser.ts";
 import { repository } from "./_data.ts";
 
 const skip = noBrowser;
@@ -43,17 +43,10 @@ describe("the playground", { skip }, () => {
     await site.open("playground/", async (page) => {
       await says(page, /^Ready/);
       assert.match(await page.textContent("#machine") ?? "", /on 1 thread:.*isolate/);
-      await page.evaluate(() => {
-        const long: number[] = (globalThis as unknown as { long: number[] }).long = [];
-        new PerformanceObserver((list) => {
-          for (const { duration } of list.getEntries()) long.push(duration);
-        }).observe({ type: "longtask" });
-      });
+      const tasks = await watchTasks(page);
       await page.click("#go");
       await says(page, /^Wrote 100 tokens/);
-      const long = await page.evaluate(() => (globalThis as unknown as { long: number[] }).long);
-      console.log(`    tasks of the main thread above 50 ms while writing: ${JSON.stringify(long)}`);
-      assert.ok(long.length <= 2, `long tasks: ${long}`);
+      assertQuick(await tasks());
     }, { isolation: false });
   });
 

@@ -15,8 +15,10 @@ const budgets: Readonly<Record<string, number>> = {
   race: 25,
   tabular: 25,
   playground: 30,
-  worker: 200,
-  "ferrotype.js": 230,
+  "engine/worker.ts": 170,
+  "network/worker.ts": 125,
+  "train/worker.ts": 205,
+  "ferrotype.js": 250,
 };
 
 const skip = "Deno" in globalThis ? false : "built once, on Deno, to save time";
@@ -29,7 +31,7 @@ describe("the bundle", { skip }, () => {
       const sizes = await buildSite(join(folder, "dist"));
       console.log(sizeTable(sizes).replace(/^/gm, "    "));
       for (const { name, script, style } of sizes) {
-        const budget = budgets[name] ?? budgets[name.endsWith("worker.ts") ? "worker" : "page"];
+        const budget = budgets[name] ?? budgets.page;
         const size = (script + style) / 1024;
         assert.ok(size <= budget, `${name}: ${size.toFixed(1)} KB, and ${budget} are its budget`);
       }

@@ -1,5 +1,6 @@
 /** The page of tables in Chromium: it answers what the library answers here, at every drag. */
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { TabularModel } from "../mod.ts";
@@ -48,6 +49,32 @@ describe("the page of tables", { skip }, () => {
       });
     });
   }
+
+  it("trains on a CSV file of one's own, and says what is wrong with one", { skip }, async () => {
+    const rows = Array.from({ length: 90 }, (_, i) => `${i % 9},${i % 5},${i % 9 > 4 ? "high" : "low"}`);
+    const buffer = Buffer.from(["level,noise,kind", ...rows].join("\n"));
+    await site.open("tabular/", async (page) => {
+      await says(page, /^Which species/);
+      await page.setInputFiles("#csv", { name: "levels.csv", mimeType: "text/csv", buffer });
+      await says(page, /^Which kind/);
+      assert.match(await page.textContent("#about") ?? "", /levels\.csv: 90 rows/);
+      const slider = page.getByLabel("level", { exact: true });
+      for (const [value, kind] of [["8", "high"], ["0", "low"]]) {
+        await slider.fill(value);
+        for (let i = 0; i < 100 && await page.textContent("#answer .big") !== kind; i++) {
+          await page.waitForTimeout(20);
+        }
+        assert.equal(await page.textContent("#answer .big"), kind);
+      }
+      await page.setInputFiles("#csv", {
+        name: "bad.csv",
+        mimeType: "text/csv",
+        buffer: Buffer.from("a,b\n1,2\n"),
+      });
+      await page.locator("#status[data-kind=error]").waitFor();
+      assert.equal(await page.textContent("#answer .big"), "low");
+    });
+  });
 
   it("says what is wrong when a model is missing", { skip }, async () => {
     await site.open("tabular/#iris", async (page) => {

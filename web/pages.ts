@@ -30,8 +30,8 @@ export const pages: readonly PageInfo[] = [
     id: "playground",
     title: "Playground",
     nav: "Playground",
-    about: "A language model writes as you watch. Look into every choice it makes, take another branch, " +
-      "and bring a model of your own.",
+    about: "A language model writes as you watch. Look into every choice it makes, " +
+      "and take another branch.",
   },
   {
     id: "train",

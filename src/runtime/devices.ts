@@ -7,7 +7,6 @@ import type { DeviceName } from "../backends/contract.ts";
 import { type CpuBackend, createCpuBackend } from "../backends/cpu/backend.ts";
 import { createReferenceBackend } from "../backends/reference/backend.ts";
 import { DeviceError, OptionError } from "../core/errors.ts";
-import { openWebGpu } from "../backends/webgpu/open.ts";
 import type { WebGpuBackend } from "../backends/webgpu/backend.ts";
 import { canBlock, hardwareConcurrency, requestGpuAdapter, spawnWorker } from "../platform/platform.ts";
 import { totalMemory } from "../platform/platform.ts";
@@ -100,6 +99,8 @@ export async function initWebGPU(): Promise<void> {
 async function openAdapter(): Promise<WebGpuBackend> {
   const { adapter, reason } = await requestGpuAdapter();
   if (adapter === null) throw new DeviceError(`device "webgpu" is not available: ${reason}`);
+  // Loaded where there is an adapter: a page without one never fetches it.
+  const { openWebGpu } = await import("../backends/webgpu/open.ts");
   return await openWebGpu(adapter);
 }
 

@@ -6,7 +6,7 @@
 import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isFloat, isQuantized } from "../core/dtype.ts";
 import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
-import { planSafetensors, type SafetensorsFile, type TensorToSave } from "../files/mod.ts";
+import { planSafetensors, type SafetensorsFile } from "../files/mod.ts";
 import {
   Batcher,
   type BatcherOptions,
@@ -43,6 +43,7 @@ import { chooseDevice, type DeviceChoice } from "./choose_device.ts";
 import { initWebGPU } from "./devices.ts";
 import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
 import type { LoadOptions, SaveOptions } from "./gpt2_options.ts";
+import { type FolderContents, jsonFile, type ModelFile } from "./model_files.ts";
 import { openFolder, readJson } from "./model_folder.ts";
 import { tensorToSave, writePlanned } from "./safetensors.ts";
 import { tokenizerOf } from "./tokenizer.ts";
@@ -343,7 +344,7 @@ export class GPT2 extends GPT2Model {
     return [...files.map((file) => ({ name: file.name, content: file.chunks() })), ...others];
   }
 
-  #folder(what: string, { dtype, shardSize }: SaveOptions): Folder {
+  #folder(what: string, { dtype, shardSize }: SaveOptions): FolderContents {
     checkDType(what, dtype);
     const transposing = new Set(
       this.namedModules().flatMap(([, module]) =>
@@ -381,21 +382,6 @@ export class GPT2 extends GPT2Model {
   }
 }
 
-/** A file of a model's folder. */
-export interface ModelFile {
-  /** Its name, without a folder. */
-  readonly name: string;
-  /** Its text, or its bytes piece by piece. */
-  readonly content: string | AsyncIterable<Uint8Array>;
-}
-
-/** What a model's folder is made of. */
-interface Folder {
-  readonly tensors: readonly TensorToSave[];
-  readonly metadata: { readonly metadata: Record<string, string>; readonly shardSize?: number };
-  readonly others: { readonly name: string; readonly content: string }[];
-}
-
 /** @throws {OptionError} for what matrices are not held as. */
 function checkDType(what: string, dtype: DType | undefined): void {
   if (dtype === undefined || isFloat(dtype) || isQuantized(dtype)) return;
@@ -407,8 +393,4 @@ function replaceParameter(holder: Record<string, unknown>, key: string, old: Ten
   holder[key] = made;
   old.dispose();
   return made;
-}
-
-function jsonFile(name: string, value: unknown): { name: string; content: string } {
-  return { name, content: `${JSON.stringify(value, null, 2)}\n` };
 }

@@ -23,6 +23,7 @@ export type Question =
   | { readonly do: "load"; readonly where: string }
   | { readonly do: "write"; readonly prompt: string; readonly options: WriteOptions }
   | { readonly do: "table"; readonly where: string }
+  | { readonly do: "fit"; readonly csv: Blob }
   | { readonly do: "predict"; readonly row: Readonly<Record<string, string | number>> };
 
 /** What the engine runs on. */
@@ -45,6 +46,7 @@ export interface Answers {
   load: { readonly parameters: number; readonly positions: number; readonly dtype: string };
   write: { readonly finishReason: string; readonly tokensPerSecond: number };
   table: ColumnSummary;
+  fit: ColumnSummary;
   predict: TableAnswer;
 }
 

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { tabular, TabularModel } from "../../mod.ts";
+import { TabularModel } from "../../src/runtime/tabular.ts";
+import { classStatistics, regressionStatistics } from "../../src/tabular/mod.ts";
 
 /** An input of a model. */
 export interface InputSummary {
@@ -36,9 +37,9 @@ export interface ColumnSummary {
 
 /** What a model says of a row. */
 export interface TableAnswer {
-  readonly classes: ReturnType<typeof tabular.classStatistics> | null;
+  readonly classes: ReturnType<typeof classStatistics> | null;
   readonly value: number | null;
-  readonly regression: ReturnType<typeof tabular.regressionStatistics> | null;
+  readonly regression: ReturnType<typeof regressionStatistics> | null;
 }
 
 let model: TabularModel | null = null;
@@ -50,7 +51,15 @@ const numbers = (from: unknown): Record<string, number> =>
 
 /** Reads a model's file. */
 export async function openTable(where: URL): Promise<ColumnSummary> {
-  const next = await TabularModel.load(where);
+  return use(await TabularModel.load(where));
+}
+
+/** Trains a model on a CSV file; its last column is what is learnt. */
+export async function fitTable(csv: Blob, signal: AbortSignal): Promise<ColumnSummary> {
+  return use(await TabularModel.fit(csv, { signal }));
+}
+
+function use(next: TabularModel): ColumnSummary {
   model?.dispose();
   model = next;
   const { columns, target } = model.schema, { evaluation, info } = model;
@@ -86,8 +95,8 @@ export async function askTable(row: Readonly<Record<string, string | number>>): 
   const { value, probabilities } = await model.predict(row), { target } = model.schema;
   return {
     classes: probabilities &&
-      tabular.classStatistics(Object.values(probabilities), Object.keys(probabilities)),
+      classStatistics(Object.values(probabilities), Object.keys(probabilities)),
     value,
-    regression: value === null ? null : tabular.regressionStatistics(value, target, model.fitted.residuals),
+    regression: value === null ? null : regressionStatistics(value, target, model.fitted.residuals),
   };
 }

@@ -3,7 +3,9 @@
  *
  * @module
  */
-import { diagnose, GPT2 } from "../../mod.ts";
+// Not from mod.ts: a bundler keeps all of a file that two chunks reach, and this worker needs a part.
+import { diagnose } from "../../src/runtime/diagnose.ts";
+import { GPT2 } from "../../src/runtime/gpt2.ts";
 import type { Answers, Question, Reply, Request, Written } from "./messages.ts";
 
 const running = new Map<number, AbortController>();
@@ -64,6 +66,8 @@ async function* answer(
     }
     case "table":
       return await (await tables()).openTable(new URL(question.where));
+    case "fit":
+      return await (await tables()).fitTable(question.csv, signal);
     case "predict":
       return await (await tables()).askTable(question.row);
   }

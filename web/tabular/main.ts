@@ -166,25 +166,59 @@ function about(model: ColumnSummary): string {
   ].join("\n");
 }
 
-async function open(name: string): Promise<void> {
+function mark(name: string | null): void {
   for (const button of at("sets").querySelectorAll("button")) {
     button.setAttribute("aria-pressed", String(button.textContent === name));
   }
+}
+
+/** Shows a model that the engine has opened. */
+async function use(next: ColumnSummary): Promise<void> {
+  model = next;
+  row = {};
+  at("inputs").replaceChildren(h("h2", {}, "Values"), ...model.inputs.map(control));
+  at("about").textContent = about(model);
+  say(model.task === "regression" ? `How much is ${model.target}?` : `Which ${model.target} is it?`);
+  await ask();
+}
+
+async function open(name: string): Promise<void> {
+  mark(name);
   say(`Opening ${name} …`);
   try {
     const where = new URL(`models/tabular/${name}.safetensors`, siteRoot()).href;
-    model = await engine.ask({ do: "table", where });
-    row = {};
-    at("inputs").replaceChildren(h("h2", {}, "Values"), ...model.inputs.map(control));
-    at("about").textContent = about(model);
-    say(model.task === "regression" ? `How much is ${model.target}?` : `Which ${model.target} is it?`);
+    await use(await engine.ask({ do: "table", where }));
     history.replaceState(null, "", `#${name}`);
-    await ask();
   } catch (error) {
     say(messageOf(error), "error");
   }
 }
 
+async function train(file: File): Promise<void> {
+  say(`Training on ${file.name} …`);
+  try {
+    const next = await engine.ask({ do: "fit", csv: file });
+    mark(null);
+    await use({ ...next, source: file.name });
+  } catch (error) {
+    say(messageOf(error), "error");
+  }
+}
+
+const csv = at<HTMLInputElement>("csv");
+csv.addEventListener("change", () => {
+  const file = csv.files?.[0];
+  if (file) void train(file);
+  csv.value = "";
+});
+for (const kind of ["dragover", "dragleave", "drop"] as const) {
+  addEventListener(kind, (event) => {
+    event.preventDefault();
+    document.body.classList.toggle("dropping", kind === "dragover");
+    const file = kind === "drop" ? event.dataTransfer?.files[0] : undefined;
+    if (file) void train(file);
+  });
+}
 at("inputs").addEventListener("submit", (event) => event.preventDefault());
 for (const name of sets) {
   at("sets").append(h("button", { type: "button", onclick: () => void open(name) }, name));
