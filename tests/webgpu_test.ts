@@ -3,6 +3,7 @@
  * the next read, memory that comes back.
  */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import {
   chooseDevice,
@@ -10,8 +11,10 @@ import {
   devices,
   GPT2,
   initWebGPU,
+  linear,
   memory,
   noGrad,
+  rand,
   ShapeError,
   tensor,
   tidy,
@@ -31,7 +34,7 @@ import { numbersOf } from "./_devices.ts";
 import { tinyFolder } from "./_gpt2.ts";
 import { webgpuProblem } from "./_webgpu.ts";
 
-const skip = webgpuProblem ?? false;
+const skip = webgpuProblem ?? false, bundled = join(repository, "web", "models", "shakespeare");
 
 describe("webgpu", () => {
   it("is listed when there is an adapter, and says why when there is none", async () => {
@@ -71,7 +74,41 @@ describe("webgpu", () => {
     assert.deepEqual(memory().webgpu, before);
   });
 
-  it("holds quantised weights: products as on the cpu", { skip }, async () => {
+  it("multiplies more matrices than a dispatch has room for", { skip }, async () => {
+    // Rows of four times themselves, one product a row.
+    const n = 66_000,
+      x = tensor(Float32Array.from({ length: 4 * n }, (_, i) => i % 101), { device: "webgpu" });
+    const rows = x.reshape([n, 1, 4]), squares = await rows.matmul(rows.transpose(1, 2)).data();
+    for (const r of [0, 1, 65_534, 65_535, 65_536, n - 1]) {
+      assert.equal(squares[r], [0, 1, 2, 3].reduce((sum, i) => sum + ((4 * r + i) % 101) ** 2, 0));
+    }
+  });
+
+  it("computes with halves as the cpu", { skip }, async () => {
+    for (const dtype of ["f16", "bf16"] as const) {
+      using here = await GPT2.load(bundled, { device: "cpu", dtype });
+      using there = await GPT2.load(bundled, { device: "webgpu", dtype });
+      const options = { maxNewTokens: 12, doSample: false };
+      assert.equal(await there.complete("ROMEO:", options), await here.complete("ROMEO:", options));
+    }
+  });
+
+  it("multiplies by quantised weights as by what they stand for", { skip }, async () => {
+    const values = Array.from({ length: 48 * 96 }, (_, i) => Math.sin(i * 0.7) * 0.3);
+    for (const dtype of ["q8", "q4"] as const) {
+      const blocks = tensor(values, { shape: [48, 96] }).to({ dtype }).to({ device: "webgpu" });
+      const wide = blocks.to({ dtype: "f32" });
+      for (const rows of [1, 3, 7, 40]) {
+        const x = rand([rows, 96], { device: "webgpu" });
+        const [y, expected] = await Promise.all([linear(x, blocks), linear(x, wide)].map(numbersOf));
+        y.forEach((v, i) =>
+          assert.ok(Math.abs(v - expected[i]) < 2e-5, `${dtype} ${i}: ${v}, not ${expected[i]}`)
+        );
+      }
+    }
+  });
+
+  it("holds quantised weights: the numbers of the cpu", { skip }, async () => {
     const values = Array.from({ length: 64 * 96 }, (_, i) => Math.sin(i * 0.7) * 0.3);
     const w = tensor(values, { shape: [64, 96] });
     for (const dtype of ["q8", "q4"] as const) {
@@ -116,7 +153,7 @@ describe("webgpu, where a binding is smaller than a tensor", { skip }, () => {
 
 describe("webgpu, step by step", { skip }, () => {
   it("submits once for a token, and finds its bind groups made", async () => {
-    using model = await GPT2.load(`${repository}/web/models/shakespeare`, { device: "webgpu" });
+    using model = await GPT2.load(bundled, { device: "webgpu" });
     const { gpu } = backendOf("webgpu") as WebGpuBackend, counts: [submitted: number, groups: number][] = [];
     for await (const _ of model.stream("ROMEO:", { maxNewTokens: 12, doSample: false })) {
       counts.push([gpu.submitted, gpu.bindGroups]);
@@ -134,7 +171,7 @@ describe("webgpu, step by step", { skip }, () => {
     assert.equal(choice.device, cpu <= webgpu ? "cpu" : "webgpu");
     assert.match(choice.reason, /ms on cpu/);
     assert.equal(await chooseDevice(shape), choice);
-    using model = await GPT2.load(`${repository}/web/models/shakespeare`, { device: "auto" });
+    using model = await GPT2.load(bundled, { device: "auto" });
     assert.equal(model.wte.weight.device, model.deviceChoice?.device);
   });
 
@@ -151,7 +188,7 @@ describe("webgpu, step by step", { skip }, () => {
 describe("GPT-2 on webgpu gives the tokens of the cpu", () => {
   const prompts: [name: string, folder: string, prompt: string | number[], skip: string | false][] = [
     ["gpt2-tiny", tinyFolder, [464, 1, 90, 17].map((id) => id % 512), skip || missingData("gpt2-tiny")],
-    ["the bundled model", `${repository}/web/models/shakespeare`, "ROMEO:", skip],
+    ["the bundled model", bundled, "ROMEO:", skip],
   ];
   for (const [name, folder, prompt, skip] of prompts) {
     it(name, { skip }, async () => {
