@@ -157,8 +157,8 @@ describe("the order of what is done to logits", () => {
 
 describe("options", () => {
   it("have the defaults of Hugging Face", () => {
-    const { signal, onToken, seed, cache, logprobs, ...rest } = resolveOptions({});
-    assert.deepEqual([signal, onToken, seed, cache, logprobs], new Array(5).fill(undefined));
+    const { signal, onToken, seed, cache, logprobs, responseFormat, ...rest } = resolveOptions({});
+    assert.deepEqual([signal, onToken, seed, cache, logprobs, responseFormat], new Array(6).fill(undefined));
     assert.deepEqual(rest, {
       maxNewTokens: 20,
       maxLength: null,

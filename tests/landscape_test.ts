@@ -22,7 +22,7 @@ describe("landscapes", () => {
       for (const [x, y] of surface.minima) {
         surface.gradient(x, y, out);
         assert.ok(Math.hypot(...out) < 1e-9, `level at ${x}, ${y}: ${out}`);
-        assert.ok(Math.abs(surface.value(x, y)) < 1e-12);
+        assert.ok(Math.abs(surface.value(x, y) - (name === "goldsteinPrice" ? 3 : 0)) < 1e-12);
       }
     });
   }
@@ -30,15 +30,22 @@ describe("landscapes", () => {
 
 describe("step2d", () => {
   const lr = 0.01;
-  type Known = Exclude<Optimizer2d, "lion" | "muon">;
-  const makers: Record<Known, (p: ReturnType<typeof tensor>) => optim.Optimizer> = {
+  const makers: Record<
+    Exclude<Optimizer2d, "lion" | "muon">,
+    (p: ReturnType<typeof tensor>) => optim.Optimizer
+  > = {
     sgd: (p) => new optim.SGD([p], { lr }),
     momentum: (p) => new optim.SGD([p], { lr, momentum: 0.9 }),
     rmsprop: (p) => new optim.RMSprop([p], { lr }),
     adam: (p) => new optim.Adam([p], { lr }),
     adamw: (p) => new optim.AdamW([p], { lr }),
   };
-  for (const [name, make] of Object.entries(makers) as [Known, (typeof makers)[Known]][]) {
+  for (
+    const [name, make] of Object.entries(makers) as [
+      keyof typeof makers,
+      (typeof makers)[keyof typeof makers],
+    ][]
+  ) {
     it(`${name} steps as the optimizer of that name`, async () => {
       const surface = landscapes.himmelblau, state = state2d(-0.5, -1), out = new Float64Array(2);
       const point = tensor([-0.5, -1], { dtype: "f64", device: "reference", requiresGrad: true });
@@ -58,29 +65,45 @@ describe("step2d", () => {
     });
   }
 
-  it("lion and muon step as their papers say", () => {
-    const surface = landscapes.himmelblau, out = new Float64Array(2);
-    const lion = state2d(-0.5, -1), muon = state2d(-0.5, -1);
-    let [x, y] = [-0.5, -1], m = [0, 0];
-    for (let i = 0; i < 20; i++) {
-      surface.gradient(x, y, out);
-      const g = [...out], direction = g.map((v, k) => Math.sign(0.9 * m[k] + 0.1 * v));
-      [x, y] = [x, y].map((v, k) => v - lr * (direction[k] + 0.1 * v));
-      m = m.map((v, k) => 0.99 * v + 0.01 * g[k]);
-      step2d("lion", surface, lion, { lr, weightDecay: 0.1 });
-      assert.ok(Math.abs(x - lion[0]) < 1e-12 && Math.abs(y - lion[1]) < 1e-12, `lion, step ${i}`);
+  it("lion steps by signs, as in algorithm 2 of its paper", () => {
+    const surface = landscapes.himmelblau, state = state2d(-0.5, -1), g = new Float64Array(2);
+    const p = [-0.5, -1], m = [0, 0], decay = 0.05;
+    for (let step = 0; step < 50; step++) {
+      surface.gradient(p[0], p[1], g);
+      for (let i = 0; i < 2; i++) {
+        const update = Math.sign(0.9 * m[i] + 0.1 * g[i]);
+        m[i] = 0.99 * m[i] + 0.01 * g[i];
+        p[i] -= lr * (update + decay * p[i]);
+      }
+      step2d("lion", surface, state, { lr, weightDecay: decay });
+      assert.ok(Math.abs(p[0] - state[0]) < 1e-12 && Math.abs(p[1] - state[1]) < 1e-12, `step ${step}`);
     }
-    [x, y] = [-0.5, -1];
-    m = [0, 0];
-    for (let i = 0; i < 20; i++) {
-      surface.gradient(x, y, out);
-      const g = [...out];
-      m = m.map((v, k) => 0.95 * v + g[k]);
-      const update = g.map((v, k) => v + 0.95 * m[k]), length = Math.hypot(...update);
-      [x, y] = [x, y].map((v, k) => v - lr * update[k] / length);
-      step2d("muon", surface, muon, { lr });
-      assert.ok(Math.abs(x - muon[0]) < 1e-9 && Math.abs(y - muon[1]) < 1e-9, `muon, step ${i}`);
+  });
+
+  it("muon steps as the matrix rule does for a matrix of shape [1, 2]", async () => {
+    const surface = landscapes.himmelblau, state = state2d(-0.5, -1), g = new Float64Array(2);
+    const p = [-0.5, -1], buffer = [0, 0], momentum = 0.95;
+    for (let step = 0; step < 30; step++) {
+      surface.gradient(p[0], p[1], g);
+      for (let i = 0; i < 2; i++) buffer[i] += (1 - momentum) * (g[i] - buffer[i]);
+      const nesterov = [0, 1].map((i) => g[i] + momentum * (buffer[i] - g[i]));
+      let x = tensor([nesterov], { dtype: "f64", device: "reference" });
+      x = x.div(Math.max(Math.hypot(...nesterov), 1e-7));
+      for (let k = 0; k < 5; k++) {
+        const gram = x.matmul(x.transpose(0, 1));
+        x = x.mul(3.4445).add(gram.mul(-4.775).add(gram.matmul(gram).mul(2.0315)).matmul(x));
+      }
+      const update = await x.data();
+      for (let i = 0; i < 2; i++) p[i] = p[i] * (1 - lr * 0.1) - lr * Number(update[i]);
+      step2d("muon", surface, state, { lr });
+      assert.ok(Math.abs(p[0] - state[0]) < 1e-9 && Math.abs(p[1] - state[1]) < 1e-9, `step ${step}`);
     }
+  });
+
+  it("muon stays where the surface is level", () => {
+    const state = state2d(0, 0);
+    step2d("muon", landscapes.bowl, state, { lr });
+    assert.deepEqual([...state.subarray(0, 4)].map(Math.abs), [0, 0, 0, 0]);
   });
 
   it("refuses an optimizer that does not exist", () => {

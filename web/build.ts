@@ -1,106 +1,201 @@
 /**
- * Builds the pages into `web/dist`: `deno task build:web`.
+ * Builds the site into `web/dist`: `deno task build:web`.
  *
- * ES modules with source maps and names that change with their contents; pages share what they have in common. One file
- * has a name that stays, `ferrotype.js`: the whole library for `<script type="module">`. Prints what each page weighs.
+ * Pages and workers are bundled with code splitting, source maps and names that carry a hash of their content; the
+ * HTML is written around them from `pages.ts`. A worker is named in a page as any browser would take it,
+ * `new Worker(new URL("../engine/worker.ts", import.meta.url), { type: "module" })`, and the URL is rewritten.
+ * `dist/ferrotype.js` is the whole library for a page elsewhere.
  *
  * @module
  */
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { basename, dirname, join, relative } from "node:path";
+import { createHash } from "node:crypto";
+import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { basename, dirname, join, relative, resolve } from "node:path";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { build, type BuildOptions, type Metafile } from "esbuild";
-import { pages } from "./pages.ts";
+import { build, type BuildOptions, type Metafile, type Plugin } from "esbuild";
+import { type PageInfo, pages } from "./pages.ts";
+import { renderPage } from "./shared/shell.ts";
 
-const here: string = dirname(fileURLToPath(import.meta.url)), root: string = dirname(here);
-/** Where the pages are built. */
-export const dist: string = join(here, "dist");
+const web = dirname(fileURLToPath(import.meta.url)), root = dirname(web);
 
-const common = {
+/** How many bytes, packed with gzip, a visitor fetches before a thing runs. */
+export interface Size {
+  /** A page, a worker, or the library. */
+  readonly name: string;
+  /** Of its scripts. */
+  readonly script: number;
+  /** Of its style sheets. */
+  readonly style: number;
+}
+
+const common: BuildOptions = {
   bundle: true,
-  format: "esm" as const,
-  platform: "browser" as const,
-  target: "es2024",
+  format: "esm",
+  platform: "browser",
+  target: "es2022",
+  splitting: true,
   minify: true,
   sourcemap: true,
-  splitting: true as boolean,
-  metafile: true as const,
-  outdir: dist,
+  metafile: true,
+  absWorkingDir: root,
   entryNames: "assets/[name]-[hash]",
   chunkNames: "assets/[name]-[hash]",
-  assetNames: "assets/[name]-[hash]",
-  absWorkingDir: root,
-  logLevel: "error" as const,
-  alias: { "@huggingface/hub": join(root, "node_modules/@huggingface/hub/dist/browser/index.mjs") },
-} satisfies BuildOptions;
+  // The Hub's own client needs files of a server; the library has one for browsers.
+  external: ["node:*", "@huggingface/hub", "vega", "vega-lite"],
+  logLevel: "error",
+};
 
-/** The path in `dist` of what an entry point became. */
-function outputOf({ outputs }: Metafile, entry: string): string {
-  const found = Object.entries(outputs).find(([, { entryPoint }]) => entryPoint === entry);
-  if (!found) throw new Error(`${entry} was not built`);
-  return relative(dist, join(root, found[0])).replaceAll("\\", "/");
+async function workers(): Promise<string[]> {
+  const names = await readdir(web, { recursive: true });
+  return names.map((name) => name.replaceAll("\\", "/"))
+    .filter((name) => /(^|\/)worker\.ts$/.test(name) && !name.startsWith("dist/"))
+    .map((name) => `web/${name}`).sort();
 }
 
-/** What a file and all it imports at once weigh, gzipped; what is loaded later does not count. */
-function weight({ outputs }: Metafile, file: string, seen: Set<string> = new Set()): number {
-  if (seen.has(file)) return 0;
-  seen.add(file);
-  const own = gzipSync(readFileSync(join(root, file)), { level: 9 }).length;
-  return outputs[file].imports
-    .filter(({ kind, external }) => kind === "import-statement" && !external)
-    .reduce((sum, { path }) => sum + weight({ outputs } as Metafile, path, seen), own);
+/** Points `new URL("….ts", import.meta.url)` at what became of that file. */
+function workerUrls(built: ReadonlyMap<string, string>): Plugin {
+  return {
+    name: "worker-urls",
+    setup({ onLoad }) {
+      onLoad({ filter: /[\\/]web[\\/].*\.ts$/ }, async ({ path }) => {
+        const text = await readFile(path, "utf8");
+        const contents = text.replace(/new URL\("([^"]+\.ts)", import\.meta\.url\)/g, (all, name: string) => {
+          const source = relative(root, resolve(dirname(path), name)).replaceAll("\\", "/");
+          const output = built.get(source);
+          if (output === undefined) throw new Error(`${path}: ${all}: no worker is built from ${source}`);
+          return `new URL("./${basename(output)}", import.meta.url)`;
+        });
+        return { contents, loader: "ts" };
+      });
+    },
+  };
 }
 
-/** A page's files and bytes. */
-export interface PageSize {
-  /** The page. */
-  readonly name: string;
-  /** Bytes of its script and styles, gzipped, with what they import. */
-  readonly gzip: number;
-}
-
-/** Builds everything; gives what it weighs. */
-export async function buildWeb(): Promise<PageSize[]> {
-  rmSync(dist, { recursive: true, force: true });
-  mkdirSync(dist, { recursive: true });
-  const library = await build({
-    ...common,
-    entryPoints: [{ in: "web/engine/worker.ts", out: "engine" }, { in: "mod.ts", out: "ferrotype" }],
-  });
-  const engine = outputOf(library.metafile, "web/engine/worker.ts");
-  const whole = outputOf(library.metafile, "mod.ts");
-  writeFileSync(join(dist, "ferrotype.js"), `export * from "./${whole}";\n`);
-  const site = await build({
-    ...common,
-    entryPoints: [...pages.map(({ folder }) => `web/${folder}/page.ts`), "web/shared/style.css"],
-    define: { ENGINE_URL: JSON.stringify(`../${engine}`) },
-  });
-  const style = outputOf(site.metafile, "web/shared/style.css");
-  await build({ ...common, splitting: false, entryPoints: ["web/sw.ts"], entryNames: "[name]" });
-  const key = (file: string): string => relative(root, join(dist, file)).replaceAll("\\", "/");
-  const sizes: PageSize[] = [{ name: "engine", gzip: weight(library.metafile, key(engine)) }];
-  const styles = gzipSync(readFileSync(join(dist, style)), { level: 9 }).length;
-  for (const { folder, name, home } of pages) {
-    const script = outputOf(site.metafile, `web/${folder}/page.ts`), up = home ? "./" : "../";
-    const html = readFileSync(join(here, folder, "index.html"), "utf8")
-      .replaceAll("%STYLE%", `${up}${style}`)
-      .replaceAll("%SCRIPT%", `${up}${script}`);
-    const to = home ? dist : join(dist, folder);
-    mkdirSync(to, { recursive: true });
-    writeFileSync(join(to, "index.html"), html);
-    sizes.push({ name, gzip: weight(site.metafile, key(script)) + styles });
+/** Bundles `entries` into `out`; the output of each entry, from the repository. */
+async function bundle(
+  entries: string[] | Record<string, string>,
+  out: string,
+  options: BuildOptions = {},
+): Promise<{ outputs: Map<string, string>; metafile: Metafile }> {
+  const { metafile } = await build({ ...common, entryPoints: entries, outdir: out, ...options });
+  const outputs = new Map<string, string>();
+  for (const [path, { entryPoint }] of Object.entries(metafile!.outputs)) {
+    if (entryPoint !== undefined) outputs.set(entryPoint, path);
   }
-  cpSync(join(here, "models"), join(dist, "models"), { recursive: true });
-  const files = Object.keys({ ...library.metafile.outputs, ...site.metafile.outputs })
-    .filter((file) => !file.endsWith(".map"))
-    .map((file) => `assets/${basename(file)}`);
-  writeFileSync(join(dist, "files.json"), JSON.stringify(files));
+  return { outputs, metafile: metafile! };
+}
+
+/** `path` and every module it imports at once. */
+function closure(metafile: Metafile, path: string, found: Set<string> = new Set()): Set<string> {
+  if (found.has(path) || metafile.outputs[path] === undefined) return found;
+  found.add(path);
+  for (const { path: next, kind } of metafile.outputs[path].imports) {
+    if (kind === "import-statement") closure(metafile, next, found);
+  }
+  return found;
+}
+
+async function packed(paths: Iterable<string>): Promise<number> {
+  let sum = 0;
+  for (const path of paths) sum += gzipSync(await readFile(join(root, path)), { level: 9 }).length;
+  return sum;
+}
+
+const sourceOf = ({ id }: PageInfo, file: string): string => `web/${id === "" ? "" : `${id}/`}${file}`;
+
+/** Every file below `folder`, from there. */
+async function filesOf(folder: string): Promise<string[]> {
+  const all = await readdir(folder, { recursive: true, withFileTypes: true });
+  return all.filter((entry) => entry.isFile())
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll("\\", "/")).sort();
+}
+
+/** Builds everything; gives the sizes. `out` is replaced as a whole once everything is there. */
+export async function buildSite(out: string = join(web, "dist")): Promise<Size[]> {
+  const temporary = `${out}.${process.pid}.tmp`, sizes: Size[] = [];
+  const fromRoot = (path: string): string => relative(temporary, join(root, path)).replaceAll("\\", "/");
+  await rm(temporary, { recursive: true, force: true });
+  await mkdir(temporary, { recursive: true });
+  try {
+    const workerBuild = await bundle(await workers(), temporary);
+    for (const source of await workers()) {
+      const script = await packed(closure(workerBuild.metafile, workerBuild.outputs.get(source)!));
+      sizes.push({ name: relative("web", source), script, style: 0 });
+    }
+    const scripts = pages.map((page) => sourceOf(page, "main.ts"));
+    const styles = ["web/shared/style.css", ...pages.map((page) => sourceOf(page, "page.css"))]
+      .filter((path) => existsSync(join(root, path)));
+    const { outputs, metafile } = await bundle([...scripts, ...styles], temporary, {
+      plugins: [workerUrls(workerBuild.outputs)],
+    });
+    const theme = await bundle(["web/shared/theme.ts"], temporary, { splitting: false, format: "iife" });
+    for (const page of pages) {
+      const prefix = page.id === "" ? "./" : "../";
+      const at = (path: string): string => prefix + fromRoot(path);
+      const script = outputs.get(sourceOf(page, "main.ts"))!;
+      const modules = closure(metafile, script);
+      const sheets = ["web/shared/style.css", sourceOf(page, "page.css")].flatMap((path) =>
+        outputs.get(path) ?? []
+      );
+      const content = await readFile(join(root, sourceOf(page, "page.html")), "utf8");
+      await mkdir(join(temporary, page.id), { recursive: true });
+      await writeFile(
+        join(temporary, page.id, "index.html"),
+        renderPage(page, content, {
+          root: prefix,
+          styles: sheets.map(at),
+          theme: at(theme.outputs.get("web/shared/theme.ts")!),
+          script: at(script),
+          preload: [...modules].filter((path) => path !== script).map(at),
+        }),
+      );
+      sizes.push({ name: page.id || "start", script: await packed(modules), style: await packed(sheets) });
+    }
+    const library = await bundle({ ferrotype: "mod.ts" }, temporary, { entryNames: "[name]" });
+    const script = await packed(closure(library.metafile, library.outputs.get("mod.ts")!));
+    sizes.push({ name: "ferrotype.js", script, style: 0 });
+    await cp(join(web, "models"), join(temporary, "models"), {
+      recursive: true,
+      filter: (path) => !/checkpoints/.test(path),
+    });
+    await buildServiceWorker(temporary);
+    await rm(out, { recursive: true, force: true });
+    await rename(temporary, out);
+  } finally {
+    await rm(temporary, { recursive: true, force: true });
+  }
   return sizes;
 }
 
-if (import.meta.main) {
-  for (const { name, gzip } of await buildWeb()) {
-    console.log(`${name.padEnd(24)}${(gzip / 1000).toFixed(1).padStart(8)} kB gzipped`);
-  }
+/** The service worker knows every file of the site and is renewed with any of them. */
+async function buildServiceWorker(out: string): Promise<void> {
+  const files = (await filesOf(out)).filter((name) => !name.endsWith(".map") && !name.startsWith("models/"));
+  const hash = createHash("sha256");
+  for (const name of files) hash.update(name).update(await readFile(join(out, name)));
+  await build({
+    ...common,
+    splitting: false,
+    format: "iife",
+    entryPoints: ["web/sw.ts"],
+    outdir: out,
+    entryNames: "[name]",
+    define: {
+      FILES: JSON.stringify(files.map((name) => name.replace(/(^|\/)index\.html$/, "$1"))),
+      VERSION: JSON.stringify(hash.digest("hex").slice(0, 12)),
+    },
+  });
 }
+
+/** The sizes as a table. */
+export function sizeTable(sizes: readonly Size[]): string {
+  const kilobytes = (bytes: number): string => (bytes / 1024).toFixed(1).padStart(8);
+  return [
+    "gzipped, KB                 script   style",
+    ...sizes.map(({ name, script, style }) => `${name.padEnd(24)} ${kilobytes(script)} ${kilobytes(style)}`),
+  ].join("\n");
+}
+
+if (import.meta.main) console.log(sizeTable(await buildSite()));

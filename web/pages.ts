@@ -1,25 +1,66 @@
 /**
- * The pages, in the order of the navigation.
+ * The pages, in the order in which they are shown. The build and the navigation read this table.
+ *
+ * A page is a folder with `page.html` (what goes into `<main>`), `main.ts` and, if it likes, `page.css`.
  *
  * @module
  */
 
-/** A page. */
-export interface Page {
-  /** Its folder in `web`, and its path. */
-  readonly folder: string;
-  /** Its name. */
-  readonly name: string;
-  /** One line on what it does. */
-  readonly does: string;
-  /** Whether it is the first one, at the root. */
-  readonly home?: boolean;
+/** One page. */
+export interface PageInfo {
+  /** Its folder; "" is the landing page, whose files lie in `web` itself. */
+  readonly id: string;
+  /** In the title of the window. */
+  readonly title: string;
+  /** In the navigation. */
+  readonly nav: string;
+  /** What a visitor does there, in a sentence or two. */
+  readonly about: string;
 }
 
-/** All of them. */
-export const pages: readonly Page[] = [
-  { folder: "home", name: "Home", does: "What there is", home: true },
-  { folder: "playground", name: "Playground", does: "A GPT writes, token by token, and shows its doubts" },
-  { folder: "race", name: "Optimizer race", does: "Optimizers race down loss surfaces" },
-  { folder: "tabular", name: "Tables", does: "Ten data sets answer as you drag" },
+/** Every page. */
+export const pages: readonly PageInfo[] = [
+  {
+    id: "",
+    title: "Machine learning in a browser tab",
+    nav: "Start",
+    about: "What there is to see.",
+  },
+  {
+    id: "playground",
+    title: "Playground",
+    nav: "Playground",
+    about: "A language model writes as you watch. Look into every choice it makes, take another branch, " +
+      "and bring a model of your own.",
+  },
+  {
+    id: "train",
+    title: "Train in the tab",
+    nav: "Train",
+    about: "Paste a text, and a small GPT learns to write like it. The loss falls, samples improve, " +
+      "and the model is yours to download.",
+  },
+  {
+    id: "race",
+    title: "Optimizer race",
+    nav: "Race",
+    about: "Seven optimizers walk down the same slope. Change the learning rate while they run, " +
+      "scrub back in time, and type a surface of your own.",
+  },
+  {
+    id: "network",
+    title: "A network you can see",
+    nav: "Network",
+    about:
+      "A small network learns to tell two kinds of points apart. Every weight, every neuron and the border " +
+      "it draws, live.",
+  },
+  {
+    id: "tabular",
+    title: "Tables",
+    nav: "Tables",
+    about:
+      "Ten data sets and their models. Drag a slider and see what changes the answer, or drop a CSV file " +
+      "and train on it.",
+  },
 ];

@@ -1,83 +1,86 @@
 /**
- * Serves `web/dist` on loopback, with the headers that allow threads: `deno task serve`. Builds it first where it is
- * missing, or with `--build`.
+ * Serves `web/dist` with the headers that isolate a page, so that it may use threads: `deno task serve`.
+ *
+ * `--port 8000` (0: any), `--host 127.0.0.1`; `--no-isolation` leaves those headers out, as simple hosts do. Builds the
+ * site first when it is not there.
  *
  * @module
  */
 import { existsSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import { readFile, stat } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
-import { extname, join, normalize, sep } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { buildWeb, dist } from "./build.ts";
+import { serve } from "@hono/node-server";
+import { serveStatic } from "@hono/node-server/serve-static";
+import { Hono } from "hono";
+import { compress } from "hono/compress";
 
-const types: Readonly<Record<string, string>> = {
-  ".html": "text/html; charset=utf-8",
-  ".js": "text/javascript; charset=utf-8",
-  ".css": "text/css; charset=utf-8",
-  ".json": "application/json",
-  ".svg": "image/svg+xml",
-  ".map": "application/json",
-};
+const web = dirname(fileURLToPath(import.meta.url));
 
-/** The bytes of a range `bytes=a-b` of a file of `size` bytes, or null when there is none. */
-function rangeOf(header: string | undefined, size: number): [number, number] | null {
-  const match = /^bytes=(\d+)-(\d*)$/.exec(header ?? "");
-  if (!match) return null;
-  const from = Number(match[1]), to = match[2] === "" ? size - 1 : Math.min(size - 1, Number(match[2]));
-  return from <= to ? [from, to] : null;
+/** How the site is served. */
+export interface SiteOptions {
+  /** The folder. Default `web/dist`. */
+  folder?: string;
+  /** Default 127.0.0.1, which only this machine reaches. */
+  host?: string;
+  /** Default 8000; 0 is any that is free. */
+  port?: number;
+  /** Whether the headers for threads are sent. Default true. */
+  isolation?: boolean;
 }
 
-/** Starts a server of the folder; resolves when it listens. */
-export async function serveFolder(folder: string, port: number, host = "127.0.0.1"): Promise<Server> {
-  const server = createServer(async (request, response) => {
-    const headers: Record<string, string> = {
-      "Cross-Origin-Opener-Policy": "same-origin",
-      "Cross-Origin-Embedder-Policy": "require-corp",
-      "Cross-Origin-Resource-Policy": "same-origin",
-      "X-Content-Type-Options": "nosniff",
-      "Cache-Control": "no-cache",
-      "Accept-Ranges": "bytes",
-    };
-    const answer = (status: number, body: string | Uint8Array, type: string): void => {
-      response.writeHead(status, { ...headers, "Content-Type": type }).end(
-        request.method === "HEAD" ? "" : body,
-      );
-    };
-    try {
-      if (request.method !== "GET" && request.method !== "HEAD") {
-        return answer(405, "only GET\n", "text/plain");
-      }
-      const path = decodeURIComponent(new URL(request.url ?? "/", "http://localhost").pathname);
-      let file = normalize(join(folder, path));
-      if (file !== folder && !file.startsWith(folder + sep)) {
-        return answer(404, "there is no such page\n", "text/plain");
-      }
-      let found = await stat(file).catch(() => null);
-      if (found?.isDirectory()) {
-        if (!path.endsWith("/")) {
-          return void response.writeHead(301, { ...headers, Location: `${path}/` }).end();
-        }
-        file = join(file, "index.html");
-        found = await stat(file).catch(() => null);
-      }
-      if (!found) return answer(404, "there is no such page\n", "text/plain");
-      const bytes = await readFile(file), type = types[extname(file)] ?? "application/octet-stream";
-      const range = rangeOf(request.headers.range, bytes.length);
-      if (!range) return answer(200, bytes, type);
-      headers["Content-Range"] = `bytes ${range[0]}-${range[1]}/${bytes.length}`;
-      answer(206, bytes.subarray(range[0], range[1] + 1), type);
-    } catch (error) {
-      answer(error instanceof URIError ? 400 : 500, `${(error as Error).message}\n`, "text/plain");
+/** A server that runs. */
+export interface Site {
+  /** Its address, with a slash at the end. */
+  readonly url: string;
+  /** Stops it. */
+  close(): Promise<void>;
+}
+
+const missing =
+  `<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Not found – ferrotype</title><style>body{font:1rem/1.5 system-ui;max-width:32rem;margin:20vh auto;padding:0 1rem;
+color-scheme:light dark;background:light-dark(#f8f6f2,#131519);color:light-dark(#1c2028,#ebe8e2)}
+a{color:light-dark(#a8431a,#f29a68)}</style><main><h1>There is no such page</h1><p>The address may have a typing error.
+<a href="/">Go to the start</a>.</p></main></html>`;
+
+/** Serves the site until `close`. */
+export async function serveSite(options: SiteOptions = {}): Promise<Site> {
+  const { folder = join(web, "dist"), host = "127.0.0.1", port = 8000, isolation = true } = options;
+  const app = new Hono();
+  app.use(async (context, next) => {
+    await next();
+    const set = (name: string, value: string): void => context.res.headers.set(name, value);
+    if (isolation) {
+      set("cross-origin-opener-policy", "same-origin");
+      set("cross-origin-embedder-policy", "require-corp");
+      set("cross-origin-resource-policy", "same-origin");
     }
+    set("x-content-type-options", "nosniff");
+    // A name with a hash never changes its content.
+    set(
+      "cache-control",
+      context.req.path.startsWith("/assets/") ? "public, max-age=31536000, immutable" : "no-cache",
+    );
   });
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(port, host, resolve);
+  app.use(compress());
+  app.use(serveStatic({ root: folder }));
+  app.notFound((context) => context.html(missing, 404));
+  const server = await new Promise<ReturnType<typeof serve>>((resolve, reject) => {
+    const started = serve({ fetch: app.fetch, hostname: host, port }, () => resolve(started));
+    started.on("error", reject);
   });
-  return server;
+  const { port: taken } = server.address() as AddressInfo;
+  return {
+    url: `http://${host.includes(":") ? `[${host}]` : host}:${taken}/`,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        if ("closeAllConnections" in server) server.closeAllConnections();
+      }),
+  };
 }
 
 if (import.meta.main) {
@@ -85,18 +88,18 @@ if (import.meta.main) {
     options: {
       port: { type: "string", default: "8000" },
       host: { type: "string", default: "127.0.0.1" },
-      build: { type: "boolean", default: false },
+      "no-isolation": { type: "boolean", default: false },
     },
   });
-  if (values.build || !existsSync(join(dist, "index.html"))) await buildWeb();
-  try {
-    const { port } = (await serveFolder(dist, Number(values.port), values.host)).address() as AddressInfo;
-    console.log(`the pages are at http://${values.host}:${port}/`);
-  } catch (error) {
-    const { code, message } = error as Error & { code?: string };
-    console.error(
-      code === "EADDRINUSE" ? `port ${values.port} is in use; choose another with --port` : message,
-    );
-    process.exit(1);
+  const port = Number(values.port);
+  if (!Number.isInteger(port) || port < 0 || port > 65535) {
+    console.error(`serve: --port takes a number from 0 to 65535, not ${values.port}`);
+    process.exit(2);
   }
+  if (!existsSync(join(web, "dist"))) {
+    const { buildSite } = await import("./build.ts");
+    await buildSite();
+  }
+  const { url } = await serveSite({ host: values.host, port, isolation: !values["no-isolation"] });
+  console.log(`ferrotype is at ${url}`);
 }

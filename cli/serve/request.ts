@@ -145,13 +145,7 @@ function read(
   logprobs: number | undefined,
 ): Asked {
   const temperature = number(body, "temperature", 0, 2) ?? 1, greedy = temperature === 0;
-  const format = body.response_format as { type?: unknown } | undefined | null;
-  if (format && format.type !== "text") {
-    fail(
-      "response_format",
-      `response_format ${JSON.stringify(format.type)} cannot be honoured yet; only "text" can`,
-    );
-  }
+  const format = body.response_format as GenerateOptions["responseFormat"] | undefined | null;
   const streamOptions = body.stream_options as { include_usage?: unknown } | undefined | null;
   if (streamOptions && body.stream !== true) fail("stream_options", "stream_options belong to stream: true");
   // Between a greedy request and sampling options there is no contradiction in this API: they have no effect.
@@ -175,6 +169,7 @@ function read(
   set("minNewTokens", number(body, "min_tokens", 0, 1e6, true));
   set("sequenceBias", biases(body, vocabSize));
   set("logprobs", logprobs);
+  set("responseFormat", format ?? undefined);
   if (body.model !== undefined && typeof body.model !== "string") fail("model", "model is a text");
   return {
     model: (body.model as string | undefined) ?? null,

@@ -6,6 +6,7 @@
  * @module
  */
 export { Batcher, type BatcherLoad, type BatcherOptions, type BatchLanguageModel } from "./batcher.ts";
+export type { Constraint, ResponseFormat } from "./constraint/mod.ts";
 export type { LanguageModel, LanguageModelCache } from "./model.ts";
 export {
   type GenerateOptions,

@@ -9,6 +9,7 @@
 import { OptionError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
 import { aliases, type Field, type FieldName, fields, listFields, refused, silentFields } from "./fields.ts";
+import type { Constraint, ResponseFormat } from "./constraint/mod.ts";
 import type { LanguageModelCache } from "./model.ts";
 
 /** Changes logits in place, given all ids so far (prompt and new): a penalty, a constraint. */
@@ -105,6 +106,11 @@ export interface GenerateOptions {
   outputScores?: boolean;
   /** Keep the logits of each step as the model gave them (`logits` of the result). Default false. */
   outputLogits?: boolean;
+  /**
+   * What the text must be: JSON of a schema, or what a regular expression matches as a whole. It is whole when it ends, if
+   * `maxNewTokens` are enough for any such text. Default: anything.
+   */
+  responseFormat?: ResponseFormat;
   /** Ends generation with a CancelledError. */
   signal?: AbortSignal;
   /** Hears each token as it is chosen, before its text is complete. */
@@ -137,6 +143,7 @@ export interface ResolvedOptions extends
       | "logprobs"
       | "stop"
       | "stopStrings"
+      | "responseFormat"
       | "eosTokenId"
       | "forcedEosTokenId"
       | "suppressTokens"
@@ -157,6 +164,10 @@ export interface ResolvedOptions extends
   seed: number | undefined;
   /** How many alternatives to tell of; undefined tells nothing. */
   logprobs: number | undefined;
+  /** What the text must be; undefined: anything. */
+  responseFormat: ResponseFormat | undefined;
+  /** The same for a tokenizer; whoever has one puts it there. */
+  constraint?: Constraint | null;
   /** Ends generation with a CancelledError. */
   signal: AbortSignal | undefined;
   /** Hears each token. */
@@ -169,6 +180,7 @@ const fieldNames = Object.keys(fields) as FieldName[];
 const callerNames = [
   "seed",
   "logprobs",
+  "responseFormat",
   "signal",
   "onToken",
   "logitsProcessors",
@@ -329,6 +341,7 @@ export function resolveOptions(
     doSample: given.doSample ?? (samples || settled.doSample),
     seed: all.seed,
     logprobs: all.logprobs,
+    responseFormat: all.responseFormat,
     signal: all.signal,
     onToken: all.onToken,
     logitsProcessors: all.logitsProcessors ?? [],
@@ -394,6 +407,9 @@ function check(o: ResolvedOptions, given: GenerateOptions): void {
       "generate: logprobs, outputScores and outputLogits tell of one text as it grows, and beam search has several; " +
         "leave them or numBeams out",
     );
+  }
+  if (o.responseFormat) {
+    throw new OptionError("generate: responseFormat follows one text; leave it or numBeams out");
   }
   if (o.stoppingCriteria.length) {
     throw new OptionError("generate: stoppingCriteria belong to one text; leave them or numBeams out");

@@ -6,6 +6,7 @@
  */
 import { Generator } from "../core/random.ts";
 import { defaultGenerator } from "../ops/mod.ts";
+import { OptionError } from "../core/errors.ts";
 import { detailsOf } from "./details.ts";
 import type { LogitsProcessor, ResolvedOptions, TokenDetails } from "./options.ts";
 import { buildProcessors } from "./processors/build.ts";
@@ -55,7 +56,8 @@ export class Sequence {
   readonly #logits: Float32Array[] = [];
 
   /** Continues `text`; time runs from now. */
-  constructor(text: readonly number[], options: ResolvedOptions) {
+  constructor(text: readonly number[], asked: ResolvedOptions) {
+    const options = withConstraint(asked);
     this.text = [...text];
     this.start = text.length;
     this.#options = options;
@@ -110,4 +112,21 @@ export class Sequence {
       ...(this.#options.outputLogits ? { logits: this.#logits } : {}),
     };
   }
+}
+
+/** A format becomes what keeps this one text to it, after the caller's own processors. */
+function withConstraint(options: ResolvedOptions): ResolvedOptions {
+  const { constraint, responseFormat, maxNewTokens, eosTokenId } = options;
+  if (!constraint) {
+    if (responseFormat && responseFormat.type !== "text") {
+      throw new OptionError("generate: responseFormat needs a tokenizer; generate text, not ids");
+    }
+    return options;
+  }
+  const { processor, criterion } = constraint.follow(maxNewTokens, eosTokenId);
+  return {
+    ...options,
+    logitsProcessors: [...options.logitsProcessors, processor],
+    stoppingCriteria: [...options.stoppingCriteria, criterion],
+  };
 }

@@ -7,6 +7,7 @@ import { OptionError } from "../core/errors.ts";
 import type { Tokenizer } from "../text/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import { beamSearch } from "./beam.ts";
+import { constrained } from "./constraint/mod.ts";
 import { forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { StopFilter } from "./stop.ts";
 import type { FinishReason, TokensResult, TokenStep } from "./sequence.ts";
@@ -56,7 +57,8 @@ export async function* generatePieces<C extends LanguageModelCache>(
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): AsyncGenerator<TokenPiece, GenerationResult> {
-  return yield* textOfTokens(generateTokens(model, promptIds, options), tokenizer, promptIds, options);
+  const tokens = generateTokens(model, promptIds, constrained(options, tokenizer));
+  return yield* textOfTokens(tokens, tokenizer, promptIds, options);
 }
 
 /** The text of tokens as they come, whoever makes them. */

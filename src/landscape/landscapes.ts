@@ -1,5 +1,5 @@
 /**
- * Six loss surfaces over the plane, on which optimizers show their characters.
+ * Eight loss surfaces over the plane, on which optimizers show their characters.
  *
  * Values and gradients are plain double-precision functions that allocate nothing, so a page can take a million steps
  * a second. Nothing here needs tensors.
@@ -121,7 +121,69 @@ const himmelblau: Landscape = {
   },
 };
 
+const ackley: Landscape = {
+  title: "Ackley",
+  about: "A nearly flat plain full of ripples, with one deep hole in the middle (Ackley 1987).",
+  domain: [-5, 5, -5, 5],
+  start: [-3.4, 2.6],
+  minima: [[0, 0]],
+  value(x, y) {
+    const radius = Math.sqrt(0.5 * (x * x + y * y));
+    return 20 - 20 * Math.exp(-0.2 * radius) + Math.E -
+      Math.exp(0.5 * (Math.cos(turn * x) + Math.cos(turn * y)));
+  },
+  gradient(x, y, out) {
+    const radius = Math.sqrt(0.5 * (x * x + y * y));
+    // A cone's tip at the minimum: level there, by convention.
+    const slope = radius === 0 ? 0 : 2 * Math.exp(-0.2 * radius) / radius;
+    const ripple = Math.PI * Math.exp(0.5 * (Math.cos(turn * x) + Math.cos(turn * y)));
+    out[0] = slope * x + ripple * Math.sin(turn * x);
+    out[1] = slope * y + ripple * Math.sin(turn * y);
+  },
+};
+
+const goldsteinPrice: Landscape = {
+  title: "Goldstein-Price",
+  about: "Values from 3 to a million within a few steps (Goldstein, Price 1971).",
+  domain: [-2, 2, -2.5, 1.5],
+  start: [-1.2, 0.6],
+  minima: [[0, -1]],
+  value(x, y) {
+    const s = x + y + 1, t = 2 * x - 3 * y;
+    const p = 19 - 14 * x + 3 * x * x - 14 * y + 6 * x * y + 3 * y * y;
+    const q = 18 - 32 * x + 12 * x * x + 48 * y - 36 * x * y + 27 * y * y;
+    return (1 + s * s * p) * (30 + t * t * q);
+  },
+  gradient(x, y, out) {
+    const s = x + y + 1, t = 2 * x - 3 * y;
+    const p = 19 - 14 * x + 3 * x * x - 14 * y + 6 * x * y + 3 * y * y;
+    const q = 18 - 32 * x + 12 * x * x + 48 * y - 36 * x * y + 27 * y * y;
+    const first = 1 + s * s * p, second = 30 + t * t * q;
+    const slope = 2 * s * p + s * s * (-14 + 6 * x + 6 * y); // by x and by y alike
+    out[0] = slope * second + first * (4 * t * q + t * t * (-32 + 24 * x - 36 * y));
+    out[1] = slope * second + first * (-6 * t * q + t * t * (48 - 36 * x + 54 * y));
+  },
+};
+
+/** The names of the surfaces. */
+export type LandscapeName =
+  | "bowl"
+  | "rosenbrock"
+  | "beale"
+  | "saddle"
+  | "rastrigin"
+  | "himmelblau"
+  | "ackley"
+  | "goldsteinPrice";
+
 /** The surfaces by name. */
-export const landscapes: Readonly<
-  Record<"bowl" | "rosenbrock" | "beale" | "saddle" | "rastrigin" | "himmelblau", Landscape>
-> = { bowl, rosenbrock, beale, saddle, rastrigin, himmelblau };
+export const landscapes: Readonly<Record<LandscapeName, Landscape>> = {
+  bowl,
+  rosenbrock,
+  beale,
+  saddle,
+  rastrigin,
+  himmelblau,
+  ackley,
+  goldsteinPrice,
+};

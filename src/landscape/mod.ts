@@ -3,5 +3,5 @@
  *
  * @module
  */
-export { type Landscape, landscapes } from "./landscapes.ts";
-export { type Optimizer2d, state2d, step2d, type Step2dOptions } from "./step2d.ts";
+export { type Landscape, type LandscapeName, landscapes } from "./landscapes.ts";
+export { type Optimizer2d, optimizers2d, state2d, step2d, type Step2dOptions } from "./step2d.ts";

@@ -2,7 +2,10 @@
  * One optimizer step for a point on the plane, without a single allocation.
  *
  * The rules are those of `src/optim`, written out for two numbers in a `Float64Array` that holds the point and all
- * that the optimizer remembers, so that races can run a million steps a second in a page.
+ * that the optimizer remembers, so that races can run a million steps a second in a page. Two more are here: Lion
+ * (Chen et al.: "Symbolic discovery of optimization algorithms", NeurIPS 2023) and Muon (Jordan et al.: "Muon: an
+ * optimizer for hidden layers in neural networks", 2024), which is defined for matrices and takes the point as one of
+ * shape [1, 2], with the names and defaults of `torch.optim.Muon`.
  *
  * @module
  */
@@ -12,25 +15,45 @@ import type { Landscape } from "./landscapes.ts";
 /** The optimizers that step. */
 export type Optimizer2d = "sgd" | "momentum" | "rmsprop" | "adam" | "adamw" | "lion" | "muon";
 
+/** Their names, in the order in which they were invented. */
+export const optimizers2d: readonly Optimizer2d[] = [
+  "sgd",
+  "momentum",
+  "rmsprop",
+  "adam",
+  "adamw",
+  "lion",
+  "muon",
+];
+
 /** Numbers that steer a step; PyTorch's names and defaults. */
 export interface Step2dOptions {
   /** The learning rate. */
   lr: number;
-  /** Of "momentum", default 0.9, and of "muon", default 0.95. */
+  /** Of "momentum" (default 0.9) and "muon" (default 0.95). */
   momentum?: number;
   /** Of "rmsprop". Default 0.99. */
   alpha?: number;
   /** Of "adam", "adamw" and "lion". Default 0.9. */
   beta1?: number;
-  /** Of "adam" and "adamw", default 0.999, and of "lion", default 0.99. */
+  /** Of "adam" and "adamw" (default 0.999) and "lion" (default 0.99). */
   beta2?: number;
-  /** Added to the denominators. Default 1e-8. */
+  /** Added to the denominators; for "muon" the least norm that divides. Default 1e-8, for "muon" 1e-7. */
   eps?: number;
-  /** Of "adamw" and "lion", decoupled. Default 0.01, and 0 for "lion". */
+  /** Decoupled, of "adamw" (default 0.01), "lion" (default 0) and "muon" (default 0.1). */
   weightDecay?: number;
 }
 
 const gradient = new Float64Array(2);
+
+/** What five steps of Muon's Newton-Schulz iteration make of a singular value. */
+function iterate(s: number): number {
+  for (let i = 0; i < 5; i++) s = 3.4445 * s - 4.775 * s ** 3 + 2.0315 * s ** 5;
+  return s;
+}
+
+// A matrix of one row has one singular value, and it is 1 once the norm has been divided out.
+const newtonSchulz = iterate(1);
 
 /** A point and an empty memory: [x, y, first moments, second moments, steps]. */
 export function state2d(x: number, y: number): Float64Array {
@@ -86,30 +109,27 @@ export function step2d(
       return;
     }
     case "lion": {
-      // Chen et al. 2023, "Symbolic discovery of optimization algorithms", algorithm 2.
       const { beta1 = 0.9, beta2 = 0.99, weightDecay = 0 } = options;
       for (let i = 0; i < 2; i++) {
         const direction = Math.sign(beta1 * state[2 + i] + (1 - beta1) * gradient[i]);
-        state[i] -= lr * (direction + weightDecay * state[i]);
+        state[i] = state[i] * (1 - lr * weightDecay) - lr * direction;
         state[2 + i] = beta2 * state[2 + i] + (1 - beta2) * gradient[i];
       }
       return;
     }
     case "muon": {
-      // Jordan et al. 2024: momentum (Nesterov's) made orthogonal. A point is a matrix of one column, and the
-      // orthogonal matrix nearest to that is its direction.
-      const { momentum = 0.95 } = options;
-      for (let i = 0; i < 2; i++) {
-        state[2 + i] = momentum * state[2 + i] + gradient[i];
-        state[4 + i] = gradient[i] + momentum * state[2 + i];
-      }
-      const length = Math.hypot(state[4], state[5]) + eps;
-      for (let i = 0; i < 2; i++) state[i] -= lr * state[4 + i] / length;
+      const { momentum = 0.95, weightDecay = 0.1, eps = 1e-7 } = options;
+      for (let i = 0; i < 2; i++) state[2 + i] = momentum * state[2 + i] + (1 - momentum) * gradient[i];
+      const u = momentum * state[2] + (1 - momentum) * gradient[0];
+      const v = momentum * state[3] + (1 - momentum) * gradient[1];
+      const norm = Math.sqrt(u * u + v * v), keep = 1 - lr * weightDecay;
+      // Below eps the norm is not 1 after the division, and the iteration has to be done.
+      const scale = norm > eps ? newtonSchulz / norm : iterate(norm / eps) / (norm || 1);
+      state[0] = state[0] * keep - lr * scale * u;
+      state[1] = state[1] * keep - lr * scale * v;
       return;
     }
     default:
-      throw new OptionError(
-        `step2d: "${optimizer}" is none of sgd, momentum, rmsprop, adam, adamw, lion, muon`,
-      );
+      throw new OptionError(`step2d: "${optimizer}" is none of ${optimizers2d.join(", ")}`);
   }
 }

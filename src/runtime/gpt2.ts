@@ -6,7 +6,7 @@
 import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isFloat, isQuantized } from "../core/dtype.ts";
 import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
-import type { SafetensorsFile } from "../files/mod.ts";
+import { planSafetensors, type SafetensorsFile, type TensorToSave } from "../files/mod.ts";
 import {
   Batcher,
   type BatcherOptions,
@@ -23,6 +23,7 @@ import {
   textOfTokens,
   type TokenPiece,
 } from "../generate/mod.ts";
+import { constrained } from "../generate/constraint/mod.ts";
 import { generationDefaults, generationJson } from "../generate/options.ts";
 import {
   checkpointName,
@@ -333,7 +334,7 @@ export class GPT2 extends GPT2Model {
     if (resolved.stop.length && !this.tokenizer) {
       throw new OptionError("generate: stop texts need a tokenizer");
     }
-    return resolved;
+    return constrained(resolved, this.tokenizer);
   }
 
   /** Continues a prompt and yields token ids. */
@@ -365,8 +366,24 @@ export class GPT2 extends GPT2Model {
    * name for blocks. Loaded again they are the same bytes.
    */
   async save(dir: string | URL, options: SaveOptions = {}): Promise<void> {
-    const { dtype, shardSize } = options;
-    checkDType("GPT2.save", dtype);
+    const { tensors, metadata, others } = this.#folder("GPT2.save", options);
+    await makeDir(dir);
+    await writePlanned(joinPath(dir, "model.safetensors"), tensors, metadata);
+    for (const { name, content } of others) await writeFileAtomic(joinPath(dir, name), content);
+  }
+
+  /**
+   * The files that {@link save} writes, for where there is no disk: a page's download, an archive. Weights are read when
+   * it is their turn.
+   */
+  files(options: SaveOptions = {}): ModelFile[] {
+    const { tensors, metadata, others } = this.#folder("GPT2.files", options);
+    const { files } = planSafetensors(tensors, { ...metadata, fileName: "model.safetensors" });
+    return [...files.map((file) => ({ name: file.name, content: file.chunks() })), ...others];
+  }
+
+  #folder(what: string, { dtype, shardSize }: SaveOptions): Folder {
+    checkDType(what, dtype);
     const transposing = new Set(
       this.namedModules().flatMap(([, module]) =>
         module.parameters().filter((p) => isTransposing(module, p))
@@ -380,26 +397,42 @@ export class GPT2 extends GPT2Model {
     });
     const blocks = tensors.map((t) => t.dtype).find((d) => isQuantized(d as DType));
     const stored = (blocks ?? (dtype && !isQuantized(dtype) ? dtype : this.wte.weight.dtype)) as DType;
-    await makeDir(dir);
-    await writePlanned(joinPath(dir, "model.safetensors"), tensors, {
-      metadata: { format: "pt" },
-      ...(shardSize === undefined ? {} : { shardSize }),
-    });
-    await writeJson(joinPath(dir, "config.json"), configJson(this.config, stored));
     const { bosTokenId, eosTokenId } = this.config;
-    await writeJson(joinPath(dir, "generation_config.json"), {
-      ...(bosTokenId === null ? {} : { bos_token_id: bosTokenId }),
-      ...(eosTokenId === null ? {} : { eos_token_id: eosTokenId }),
-      ...generationJson(this.generationConfig),
-    });
+    const others = [
+      jsonFile("config.json", configJson(this.config, stored)),
+      jsonFile("generation_config.json", {
+        ...(bosTokenId === null ? {} : { bos_token_id: bosTokenId }),
+        ...(eosTokenId === null ? {} : { eos_token_id: eosTokenId }),
+        ...generationJson(this.generationConfig),
+      }),
+    ];
     if (this.tokenizer) {
-      await writeJson(joinPath(dir, "tokenizer.json"), this.tokenizer.toJSON());
-      await writeJson(
-        joinPath(dir, "tokenizer_config.json"),
-        tokenizerConfig(this.tokenizer, this.config.nPositions),
+      others.push(
+        jsonFile("tokenizer.json", this.tokenizer.toJSON()),
+        jsonFile("tokenizer_config.json", tokenizerConfig(this.tokenizer, this.config.nPositions)),
       );
     }
+    return {
+      tensors,
+      metadata: { metadata: { format: "pt" }, ...(shardSize === undefined ? {} : { shardSize }) },
+      others,
+    };
   }
+}
+
+/** A file of a model's folder. */
+export interface ModelFile {
+  /** Its name, without a folder. */
+  readonly name: string;
+  /** Its text, or its bytes piece by piece. */
+  readonly content: string | AsyncIterable<Uint8Array>;
+}
+
+/** What a model's folder is made of. */
+interface Folder {
+  readonly tensors: readonly TensorToSave[];
+  readonly metadata: { readonly metadata: Record<string, string>; readonly shardSize?: number };
+  readonly others: { readonly name: string; readonly content: string }[];
 }
 
 /** @throws {OptionError} for what matrices are not held as. */
@@ -415,6 +448,6 @@ function replaceParameter(holder: Record<string, unknown>, key: string, old: Ten
   return made;
 }
 
-async function writeJson(path: string | URL, value: unknown): Promise<void> {
-  await writeFileAtomic(path, `${JSON.stringify(value, null, 2)}\n`);
+function jsonFile(name: string, value: unknown): { name: string; content: string } {
+  return { name, content: `${JSON.stringify(value, null, 2)}\n` };
 }

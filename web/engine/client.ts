@@ -5,9 +5,6 @@
  */
 import type { Answers, Question, Reply, Written } from "./messages.ts";
 
-/** Where the build put the worker, seen from a page. */
-declare const ENGINE_URL: string;
-
 interface Waiting {
   resolve(answer: unknown): void;
   reject(error: Error): void;
@@ -26,7 +23,7 @@ export class Engine {
         "this browser does not let pages use WebAssembly, and everything here is computed by it",
       );
     }
-    const worker = new Worker(new URL(ENGINE_URL, location.href), { type: "module" });
+    const worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
     worker.addEventListener("message", ({ data }: MessageEvent<Reply>) => {
       const waiting = this.#waiting.get(data.id);
       if (!waiting) return;
@@ -64,24 +61,14 @@ export class Engine {
     });
   }
 
-  /** Tells in the footer what the engine runs on. */
-  async introduce(): Promise<void> {
+  /** What the engine runs on, in a sentence. */
+  async introduce(): Promise<string> {
     const { threads, why } = await this.ask({ do: "start" });
-    const footer = document.getElementById("machine");
-    if (!footer) return;
-    const isolated = globalThis.crossOriginIsolated;
-    footer.textContent =
-      `Computed on this machine by WebAssembly SIMD, on ${threads} ${threads === 1 ? "thread" : "threads"}` +
-      (threads > 1
-        ? "."
-        : isolated
-        ? `: ${why ?? "there is one processor"}.`
-        : ": the server does not send the headers that allow more.");
+    const many = `The engine computes on ${threads} ${threads === 1 ? "thread" : "threads"}`;
+    if (threads > 1) return `${many}.`;
+    const reason = globalThis.crossOriginIsolated
+      ? why ?? "there is one processor"
+      : "the page was served without the headers that isolate it";
+    return `${many}: ${reason}.`;
   }
-}
-
-/** An error in words for a person. */
-export function wordsOf(error: unknown): string {
-  const { message } = error as Error;
-  return /fetch|network|reached/i.test(message) ? `The file could not be fetched: ${message}` : message;
 }

@@ -1,146 +1,145 @@
 /**
- * A surface from a formula in x and y, with its gradient by forward differentiation: every part of the formula computes its
- * value and both slopes, into places that are made once.
- *
- * The text is parsed by jsep and never run as a program.
+ * A formula that the visitor types, as a surface: parsed by jsep into a tree, never run as a program, turned into the
+ * library's elementwise language, and differentiated by it.
  *
  * @module
  */
 import jsep from "jsep";
+import * as b from "../../src/expr/build.ts";
+import { compileJs } from "../../src/expr/evaluate.ts";
+import { type Expr, input } from "../../src/expr/nodes.ts";
+import { differentiate, program } from "../../src/expr/program.ts";
 import type { Landscape } from "../../src/landscape/mod.ts";
 
-/** Writes value, ∂x and ∂y at (x, y) into places `at`, `at` + 1, `at` + 2. */
-type Part = (x: number, y: number) => void;
-
-interface Node {
-  readonly type: string;
-  readonly [key: string]: unknown;
-}
-
-/** f and f′ of functions of one number. */
-const functions: Readonly<Record<string, readonly [(v: number) => number, (v: number) => number]>> = {
-  sin: [Math.sin, Math.cos],
-  cos: [Math.cos, (v) => -Math.sin(v)],
-  tan: [Math.tan, (v) => 1 + Math.tan(v) ** 2],
-  exp: [Math.exp, Math.exp],
-  log: [Math.log, (v) => 1 / v],
-  sqrt: [Math.sqrt, (v) => 0.5 / Math.sqrt(v)],
-  abs: [Math.abs, Math.sign],
-  tanh: [Math.tanh, (v) => 1 - Math.tanh(v) ** 2],
+const functions: Readonly<Record<string, (...values: Expr[]) => Expr>> = {
+  abs: b.abs,
+  cos: b.cos,
+  erf: b.erf,
+  exp: b.exp,
+  log: b.log,
+  ln: b.log,
+  max: b.max,
+  min: b.min,
+  pow: b.pow,
+  sign: b.sign,
+  sin: b.sin,
+  sqrt: b.sqrt,
+  tan: (x) => b.div(b.sin(x), b.cos(x)),
+  tanh: b.tanh,
 };
-const constants: Readonly<Record<string, number>> = { pi: Math.PI, e: Math.E };
+const arity = (name: string): number => ["max", "min", "pow"].includes(name) ? 2 : 1;
+const names = new Map<string, Expr>([
+  ["x", input(0)],
+  ["y", input(1)],
+  ["pi", b.term(Math.PI)],
+  ["e", b.term(Math.E)],
+]);
 
-jsep.removeAllUnaryOps();
-jsep.removeAllBinaryOps();
-jsep.addUnaryOp("-");
-for (const [name, rank] of [["+", 9], ["-", 9], ["*", 10], ["/", 10], ["^", 11]] as const) {
-  jsep.addBinaryOp(name, rank, name === "^");
+jsep.addBinaryOp("^", 12, true);
+jsep.addBinaryOp("**", 12, true);
+// A minus before a power stands outside of it, as on paper: -x^2 is -(x^2).
+const tighterThanMinus = new Set(["^", "**"]);
+
+/** Anything jsep gives. */
+type Node = jsep.Expression;
+
+/** A whole power as products: exact for negative bases, and quick. */
+function power(x: Expr, y: Expr): Expr {
+  const value = y.kind === "const" ? y.value : NaN;
+  if (!Number.isInteger(value) || value < 1 || value > 16) return b.pow(x, y);
+  let product = x;
+  for (let i = 1; i < value; i++) product = b.mul(product, x);
+  return product;
 }
 
-/** @throws {Error} with a sentence that says what cannot be understood. */
-export function surfaceOf(formula: string): Landscape {
-  let places = 0;
-  const values: number[] = [];
-  const make = (): number => {
-    values.push(0, 0, 0);
-    return 3 * places++;
-  };
-  const parts: Part[] = [];
-  let memory = new Float64Array(0);
+function binary(op: string, x: Expr, y: Expr): Expr {
+  switch (op) {
+    case "+":
+      return b.add(x, y);
+    case "-":
+      return b.sub(x, y);
+    case "*":
+      return b.mul(x, y);
+    case "/":
+      return b.div(x, y);
+    case "^":
+    case "**":
+      return power(x, y);
+    default:
+      throw new Error(`The formula uses "${op}"; there are + - * / and ^.`);
+  }
+}
 
-  const build = (node: Node): number => {
-    switch (node.type) {
-      case "Literal": {
-        if (typeof node.value !== "number") throw new Error(`"${node.raw}" is no number`);
-        const at = make();
-        values[at] = node.value;
-        return at;
-      }
-      case "Identifier": {
-        const name = node.name as string, at = make();
-        if (name === "x" || name === "y") {
-          const isX = name === "x";
-          values[at + (isX ? 1 : 2)] = 1;
-          parts.push((x, y) => memory[at] = isX ? x : y);
-        } else if (Object.hasOwn(constants, name)) values[at] = constants[name];
-        else {throw new Error(
-            `"${name}" is unknown; there are x, y, pi, e and ${Object.keys(functions).join(", ")}`,
-          );}
-        return at;
-      }
-      case "UnaryExpression": {
-        const a = build(node.argument as Node), at = make();
-        parts.push(() => {
-          for (let i = 0; i < 3; i++) memory[at + i] = -memory[a + i];
-        });
-        return at;
-      }
-      case "BinaryExpression":
-        return binary(node.operator as string, build(node.left as Node), build(node.right as Node));
-      case "CallExpression": {
-        const name = (node.callee as Node).name as string, args = node.arguments as Node[];
-        if (!Object.hasOwn(functions, name) || args.length !== 1) {
-          throw new Error(`"${name}" is none of ${Object.keys(functions).join(", ")}, each of one number`);
-        }
-        const [f, slope] = functions[name], a = build(args[0]), at = make();
-        parts.push(() => {
-          const v = memory[a], d = slope(v);
-          memory[at] = f(v);
-          memory[at + 1] = d * memory[a + 1];
-          memory[at + 2] = d * memory[a + 2];
-        });
-        return at;
-      }
-      default:
-        throw new Error("only numbers, x, y, + - * / ^, parentheses and functions can stand here");
+function build(node: Node): Expr {
+  switch (node.type) {
+    case "Literal":
+      if (typeof node.value === "number") return b.term(node.value);
+      throw new Error(`The formula holds ${String(node.raw)}, which is no number.`);
+    case "Identifier": {
+      const known = names.get(String(node.name));
+      if (known) return known;
+      throw new Error(`The formula names "${String(node.name)}"; it knows x, y, pi and e.`);
     }
-  };
-  const binary = (operator: string, a: number, b: number): number => {
-    const at = make();
-    parts.push(() => {
-      const u = memory[a], v = memory[b];
-      // The value, and what the slopes of both sides are multiplied with.
-      let value = u + v, left = 1, right = 1;
-      if (operator === "-") value = u - v, right = -1;
-      else if (operator === "*") value = u * v, left = v, right = u;
-      else if (operator === "/") value = u / v, left = 1 / v, right = -u / (v * v);
-      else if (operator === "^") {
-        value = u ** v;
-        left = v === 0 ? 0 : v * u ** (v - 1);
-        right = u > 0 ? value * Math.log(u) : 0;
+    case "UnaryExpression": {
+      const op = String(node.operator);
+      if (op !== "-" && op !== "+") throw new Error(`The formula uses "${op}"; there are + - * / and ^.`);
+      const x = build(node.argument as Node);
+      return op === "-" ? b.neg(x) : x;
+    }
+    case "BinaryExpression": {
+      const op = String(node.operator), left = node.left as Node, right = node.right as Node;
+      if (tighterThanMinus.has(op) && left.type === "UnaryExpression" && left.operator === "-") {
+        return b.neg(binary(op, build(left.argument as Node), build(right)));
       }
-      memory[at] = value;
-      for (let i = 1; i < 3; i++) memory[at + i] = left * memory[a + i] + right * memory[b + i];
-    });
-    return at;
-  };
+      return binary(op, build(left), build(right));
+    }
+    case "CallExpression": {
+      const callee = node.callee as Node, name = String(callee.name), args = node.arguments as Node[];
+      if (callee.type !== "Identifier" || !Object.hasOwn(functions, name)) {
+        throw new Error(`The formula calls "${name}"; there are ${Object.keys(functions).join(", ")}.`);
+      }
+      if (args.length !== arity(name)) {
+        throw new Error(`The formula gives ${name} ${args.length} values; it takes ${arity(name)}.`);
+      }
+      return functions[name](...args.map(build));
+    }
+    default:
+      throw new Error("The formula is one expression in x and y, such as x^2 + sin(3*y).");
+  }
+}
 
-  if (!formula.trim()) throw new Error("write a formula in x and y, such as x^2 + 3*sin(y)");
+/** Parses `text` and gives its surface. @throws with a sentence that says what is wrong with it. */
+export function parseFormula(text: string): Landscape {
+  if (text.length > 400) throw new Error(`The formula has ${text.length} characters; 400 are the most.`);
   let tree: Node;
   try {
-    tree = jsep(formula) as unknown as Node;
+    tree = jsep(text);
   } catch (error) {
-    throw new Error(`it cannot be read: ${(error as Error).message}`);
+    throw new Error(`The formula cannot be read: ${error instanceof Error ? error.message : String(error)}.`);
   }
-  const result = build(tree);
-  memory = Float64Array.from(values);
-  const run = (x: number, y: number): void => {
-    for (const part of parts) part(x, y);
-  };
-  return {
-    title: formula,
-    about: "Your own.",
+  const value = build(tree), slopes = [differentiate(value, 0), differentiate(value, 1)];
+  const value64 = compileJs(program("f64", [value], { inputs: 2 }));
+  const slopes64 = compileJs(program("f64", slopes, { inputs: 2 }));
+  const point = [0, 0], one = [0], two = [0, 0], none: number[] = [];
+  const surface: Landscape = {
+    title: "Your formula",
+    about: text,
     domain: [-4, 4, -4, 4],
     start: [-2.5, 2],
     minima: [],
     value(x, y) {
-      run(x, y);
-      return memory[result];
+      point[0] = x;
+      point[1] = y;
+      value64(point, none, one);
+      return one[0];
     },
     gradient(x, y, out) {
-      run(x, y);
-      out[0] = memory[result + 1];
-      out[1] = memory[result + 2];
+      point[0] = x;
+      point[1] = y;
+      slopes64(point, none, two);
+      out[0] = two[0];
+      out[1] = two[1];
     },
   };
+  return surface;
 }

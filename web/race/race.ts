@@ -1,5 +1,8 @@
 /**
- * The race itself: every optimizer's point, and where it has been. Nothing is allocated while it runs.
+ * The race itself: several optimizers on one surface, each with the last part of its way in a ring that never grows.
+ *
+ * A row of the ring is the whole state after a step, so one can go back to any of them and race on from there. Nothing
+ * here touches a page, and a step allocates nothing.
  *
  * @module
  */
@@ -11,98 +14,131 @@ import {
   type Step2dOptions,
 } from "../../src/landscape/mod.ts";
 
-/** Moments that are remembered. */
-export const remembered = 2048;
+/** Numbers in a row: x, y, two first moments, two second moments, steps, loss. */
+export const rowLength = 8;
+/** Where a row holds the loss. */
+export const lossAt = 7;
+/** Rows in a ring. A power of two. */
+export const capacity = 8192;
+const tooFar = 1e6;
 
 /** One optimizer on its way. */
-export interface Racer {
+export class Racer {
+  /** Which one. */
   readonly name: Optimizer2d;
-  readonly title: string;
-  readonly color: string;
-  readonly about: string;
-  on: boolean;
+  /** Its numbers; the next step reads them. */
   readonly options: Step2dOptions;
-  readonly state: Float64Array;
-  /** x, y and loss of the last moments, in a ring. */
-  readonly trail: Float32Array;
+  /** Where it is and what it remembers. */
+  readonly state: Float64Array = state2d(0, 0);
+  /** The last rows: step `s` is row `s % capacity`. */
+  readonly ring: Float64Array = new Float64Array(capacity * rowLength);
+  /** Steps taken. */
+  steps = 0;
+  /** The loss now. */
+  loss = 0;
+  /** Whether it left the plane for good. */
+  lost = false;
+
+  /** An optimizer that has not started. */
+  constructor(name: Optimizer2d, options: Step2dOptions) {
+    this.name = name;
+    this.options = options;
+  }
+
+  /** Puts it at (x, y) with an empty memory. */
+  place(surface: Landscape, x: number, y: number): void {
+    this.state.fill(0);
+    this.state[0] = x;
+    this.state[1] = y;
+    this.steps = 0;
+    this.lost = false;
+    this.loss = surface.value(x, y);
+    this.#record();
+  }
+
+  /** Takes `count` steps, or fewer when it leaves the plane. */
+  run(surface: Landscape, count: number): void {
+    const { name, state, options } = this;
+    for (let i = 0; i < count; i++) {
+      if (this.lost) return;
+      step2d(name, surface, state, options);
+      const x = state[0], y = state[1];
+      this.steps++;
+      this.loss = surface.value(x, y);
+      // A NaN fails both comparisons too.
+      this.lost = !(x > -tooFar && x < tooFar && y > -tooFar && y < tooFar && this.loss === this.loss);
+      this.#record();
+    }
+  }
+
+  /** The oldest step that the ring still holds. */
+  get oldest(): number {
+    return Math.max(0, this.steps - capacity + 1);
+  }
+
+  /** Where in the ring the row of `step` begins; the nearest one that is held. */
+  rowOf(step: number): number {
+    return (Math.min(Math.max(step, this.oldest), this.steps) % capacity) * rowLength;
+  }
+
+  /** Goes back to what it was after `step`. */
+  restore(step: number): void {
+    const row = this.rowOf(step), { ring, state } = this;
+    if (step >= this.steps) return;
+    for (let i = 0; i < 7; i++) state[i] = ring[row + i];
+    this.steps = Math.max(step, this.oldest);
+    this.loss = ring[row + lossAt];
+    this.lost = false;
+  }
+
+  #record(): void {
+    const row = (this.steps % capacity) * rowLength, { ring, state } = this;
+    for (let i = 0; i < 7; i++) ring[row + i] = state[i];
+    ring[row + lossAt] = this.loss;
+  }
 }
 
-const racer = (name: Optimizer2d, title: string, color: string, factor: number, about: string): Racer => ({
-  name,
-  title,
-  color,
-  about,
-  on: true,
-  options: { lr: factor },
-  state: state2d(0, 0),
-  trail: new Float32Array(3 * remembered),
-});
-
-/** How much larger than the race's learning rate each takes its steps: signs and directions need smaller ones than slopes. */
-const factors: Readonly<Partial<Record<Optimizer2d, number>>> = {
-  sgd: 0.1,
-  momentum: 0.05,
-  muon: 0.5,
-  lion: 0.5,
-};
-
-/** A race down one surface. */
+/** All of them. */
 export class Race {
-  readonly racers: readonly Racer[] = [
-    racer("sgd", "SGD", "#e4572e", 1, "Straight down the slope"),
-    racer("momentum", "Momentum", "#f3a712", 1, "Keeps rolling the way it came"),
-    racer("rmsprop", "RMSprop", "#38b26c", 1, "Divides by how steep it has been"),
-    racer("adam", "Adam", "#3fa7f0", 1, "Rolls, and divides by steepness"),
-    racer("adamw", "AdamW", "#9b6bff", 1, "Adam that also decays towards 0"),
-    racer("lion", "Lion", "#f06eb4", 1, "Knows only the sign of its momentum"),
-    racer("muon", "Muon", "#d8d8d8", 1, "Steps of one length along its momentum"),
-  ];
+  /** In the order of the table. */
+  readonly racers: readonly Racer[];
+  /** What they walk on. */
   surface: Landscape;
-  /** Steps taken since the start. */
+  /** Where they began. */
+  readonly start: Float64Array = new Float64Array(2);
+  /** Steps since the start. */
   steps = 0;
-  /** Moments in the ring. */
-  moments = 0;
 
-  /** At the surface's own start. */
-  constructor(surface: Landscape) {
+  /** A race at its start. */
+  constructor(racers: readonly Racer[], surface: Landscape) {
+    this.racers = racers;
     this.surface = surface;
     this.restart(...surface.start);
   }
 
-  /** All go to (x, y) and forget. */
+  /** Everyone to (x, y). */
   restart(x: number, y: number): void {
-    this.steps = this.moments = 0;
-    for (const { state } of this.racers) {
-      state.fill(0);
-      state[0] = x;
-      state[1] = y;
-    }
-    this.#remember();
+    this.start[0] = x;
+    this.start[1] = y;
+    this.steps = 0;
+    for (let i = 0; i < this.racers.length; i++) this.racers[i].place(this.surface, x, y);
   }
 
-  /** The learning rate; each optimizer has its own part of it. */
-  set lr(value: number) {
-    for (const { name, options } of this.racers) options.lr = value * (factors[name] ?? 1);
+  /** Everyone takes `count` steps. */
+  run(count: number): void {
+    this.steps += count;
+    for (let i = 0; i < this.racers.length; i++) this.racers[i].run(this.surface, count);
   }
 
-  /** So many steps of each that takes part. */
-  run(steps: number): void {
-    const { racers, surface } = this;
-    for (const { on, name, state, options } of racers) {
-      if (!on) continue;
-      for (let i = 0; i < steps; i++) step2d(name, surface, state, options);
-    }
-    this.steps += steps;
-    this.#remember();
+  /** The oldest step one can go back to. */
+  get oldest(): number {
+    return Math.max(0, this.steps - capacity + 1);
   }
 
-  #remember(): void {
-    const at = 3 * (this.moments % remembered);
-    for (const { state, trail } of this.racers) {
-      trail[at] = state[0];
-      trail[at + 1] = state[1];
-      trail[at + 2] = this.surface.value(state[0], state[1]);
-    }
-    this.moments++;
+  /** Everyone back to `step`. */
+  restore(step: number): void {
+    const to = Math.min(Math.max(step, this.oldest), this.steps);
+    for (let i = 0; i < this.racers.length; i++) this.racers[i].restore(to);
+    this.steps = to;
   }
 }

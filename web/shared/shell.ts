@@ -1,72 +1,100 @@
 /**
- * What all pages have: navigation, a line that says what goes on, and how to make elements.
+ * What surrounds every page: head, navigation and footer, as text that the build writes into the HTML, so that a page
+ * shows before any script has run.
  *
  * @module
  */
-import { pages } from "../pages.ts";
+import { type PageInfo, pages } from "../pages.ts";
 
-type Child = Node | string;
-
-/** An element with attributes and children; `on…` attributes are listeners. */
-export function h<K extends keyof HTMLElementTagNameMap>(
-  name: K,
-  attributes: Readonly<Record<string, string | number | boolean | ((event: Event) => void)>> = {},
-  ...children: Child[]
-): HTMLElementTagNameMap[K] {
-  const element = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (typeof value === "function") element.addEventListener(key.slice(2), value);
-    else if (typeof value === "boolean") element.toggleAttribute(key, value);
-    else element.setAttribute(key, String(value));
-  }
-  element.append(...children);
-  return element;
+/** Where the build put what a page asks for, seen from the page. */
+export interface PageAssets {
+  /** From the page to the root of the site: "./" or "../". */
+  readonly root: string;
+  /** Style sheets. */
+  readonly styles: readonly string[];
+  /** The small script that runs before the first paint. */
+  readonly theme: string;
+  /** The page's module. */
+  readonly script: string;
+  /** Modules that it imports. */
+  readonly preload: readonly string[];
 }
 
-/** The element with this id. */
-export function at<T extends HTMLElement>(id: string): T {
-  const found = document.getElementById(id);
-  if (!found) throw new Error(`the page has no #${id}`);
-  return found as T;
+// Hub models are read only when the visitor names one.
+const hub = "https://huggingface.co https://*.huggingface.co https://*.hf.co";
+const policy = [
+  "default-src 'self'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src 'self' blob:",
+  "style-src 'self' 'unsafe-inline'",
+  "img-src 'self' data: blob:",
+  "media-src 'self' blob:",
+  `connect-src 'self' blob: ${hub}`,
+  "base-uri 'none'",
+  "form-action 'none'",
+].join("; ");
+
+const icon =
+  "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect width='32' height='32' rx='8' " +
+  "fill='%23a8431a'/%3E%3Cpath d='M8 23c5 0 5-14 16-14M8 16h12' stroke='%23fff' stroke-width='3' fill='none' stroke-linecap='round'/%3E%3C/svg%3E";
+
+/** Text as HTML. */
+export function escapeHtml(text: string): string {
+  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
 }
 
-/** Puts the navigation in its place and the service worker to work. */
-export function startPage(folder: string): void {
-  const home = pages.find((page) => page.home)?.folder === folder, up = home ? "./" : "../";
-  const links = pages.map((page) => {
-    const link = h("a", { href: page.home ? up : `${up}${page.folder}/` }, page.name);
-    if (page.folder === folder) link.setAttribute("aria-current", "page");
-    return link;
-  });
-  at("top").append(
-    h("a", { class: "brand", href: up }, "ferrotype"),
-    h("nav", { "aria-label": "Pages" }, ...links),
-  );
-  if ("serviceWorker" in navigator && isSecureContext) {
-    // Without one the page works as well, only not offline.
-    navigator.serviceWorker.register(new URL(`${up}sw.js`, location.href)).catch(() => {});
-  }
+function link(page: PageInfo, root: string, current: PageInfo): string {
+  const here = page === current ? ' aria-current="page"' : "";
+  return `<li><a href="${root}${page.id === "" ? "" : `${page.id}/`}"${here}>${
+    escapeHtml(page.nav)
+  }</a></li>`;
 }
 
-/** Says what goes on, to readers of the screen and to others. */
-export function say(text: string, bad = false): void {
-  const status = at("status");
-  status.textContent = text;
-  status.classList.toggle("bad", bad);
+/** The cards of the landing page. */
+function cards(root: string): string {
+  return pages.filter(({ id }) => id !== "").map(({ id, title, about }) =>
+    `<li><a class="card card-link" href="${root}${id}/"><span class="card-art art-${id}" aria-hidden="true"></span>` +
+    `<h2>${escapeHtml(title)}</h2><p>${escapeHtml(about)}</p></a></li>`
+  ).join("\n");
 }
 
-/** A slider with its name and value. */
-export function slider(
-  name: string,
-  { min, max, step, value }: { min: number; max: number; step: number; value: number },
-  changed: (value: number) => void,
-  shown: (value: number) => string = String,
-): HTMLLabelElement & { input: HTMLInputElement } {
-  const output = h("span", { class: "value" }, shown(value));
-  const input = h("input", { type: "range", min, max, step, value });
-  input.addEventListener("input", () => {
-    output.textContent = shown(input.valueAsNumber);
-    changed(input.valueAsNumber);
-  });
-  return Object.assign(h("label", {}, name, output, input), { input });
+/** A whole page around `content`. */
+export function renderPage(page: PageInfo, content: string, assets: PageAssets): string {
+  const { root, styles, theme, script, preload } = assets;
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta name="color-scheme" content="light dark">
+<meta name="description" content="${escapeHtml(page.about)}">
+<title>${escapeHtml(page.title)} – ferrotype</title>
+<link rel="icon" href="${icon}">
+<script src="${theme}"></script>
+${styles.map((href) => `<link rel="stylesheet" href="${href}">`).join("\n")}
+${preload.map((href) => `<link rel="modulepreload" href="${href}">`).join("\n")}
+<script type="module" src="${script}"></script>
+</head>
+<body data-page="${page.id || "start"}" data-root="${root}">
+<a class="skip" href="#main">Skip to the content</a>
+<header class="site-header">
+<a class="brand" href="${root}"><span class="brand-mark" aria-hidden="true"></span>ferrotype</a>
+<nav aria-label="Pages"><ul>
+${pages.map((one) => link(one, root, page)).join("\n")}
+</ul></nav>
+<button type="button" class="button quiet theme-toggle" id="theme-toggle" aria-label="Light or dark">◐</button>
+</header>
+<main id="main" tabindex="-1">
+${content.replace("<!-- cards -->", () => cards(root))}
+<noscript><p class="notice">These pages compute in your browser, so they need JavaScript.</p></noscript>
+</main>
+<p id="status" class="status" role="status" aria-live="polite"></p>
+<footer class="site-footer">
+<div id="capabilities" class="capabilities"></div>
+<p>Everything is computed on this machine. Nothing you type leaves it.</p>
+</footer>
+</body>
+</html>
+`;
 }

@@ -3,11 +3,13 @@
  *
  * @module
  */
-import { Engine, wordsOf } from "../engine/client.ts";
+import { Engine } from "../engine/client.ts";
 import type { ColumnSummary, InputSummary, TableAnswer } from "../engine/tables.ts";
-import { at, h, say, slider, startPage } from "../shared/shell.ts";
+import { h, slider } from "../shared/elements.ts";
+import { element as at, messageOf, siteRoot, startPage } from "../shared/page.ts";
+import { say } from "../shared/status.ts";
 
-startPage("tabular");
+startPage();
 const engine = new Engine();
 const sets = [
   "iris",
@@ -63,7 +65,7 @@ async function ask(): Promise<void> {
       show(await engine.ask({ do: "predict", row: { ...row } }));
     } while (again);
   } catch (error) {
-    say(wordsOf(error), true);
+    say(messageOf(error), "error");
   } finally {
     asking = false;
   }
@@ -170,7 +172,7 @@ async function open(name: string): Promise<void> {
   }
   say(`Opening ${name} …`);
   try {
-    const where = new URL(`../models/tabular/${name}.safetensors`, location.href).href;
+    const where = new URL(`models/tabular/${name}.safetensors`, siteRoot()).href;
     model = await engine.ask({ do: "table", where });
     row = {};
     at("inputs").replaceChildren(h("h2", {}, "Values"), ...model.inputs.map(control));
@@ -179,7 +181,7 @@ async function open(name: string): Promise<void> {
     history.replaceState(null, "", `#${name}`);
     await ask();
   } catch (error) {
-    say(wordsOf(error), true);
+    say(messageOf(error), "error");
   }
 }
 
@@ -187,6 +189,6 @@ at("inputs").addEventListener("submit", (event) => event.preventDefault());
 for (const name of sets) {
   at("sets").append(h("button", { type: "button", onclick: () => void open(name) }, name));
 }
-await engine.introduce().catch(() => {});
+engine.introduce().then((text) => at("machine").textContent = text, () => undefined);
 const asked = location.hash.slice(1);
 await open(sets.includes(asked) ? asked : "iris");

@@ -3,11 +3,13 @@
  *
  * @module
  */
-import { Engine, wordsOf } from "../engine/client.ts";
+import { Engine } from "../engine/client.ts";
 import type { WriteOptions, Written } from "../engine/messages.ts";
-import { at, h, say, slider, startPage } from "../shared/shell.ts";
+import { h, slider } from "../shared/elements.ts";
+import { element as at, messageOf, siteRoot, startPage } from "../shared/page.ts";
+import { say } from "../shared/status.ts";
 
-startPage("playground");
+startPage();
 const engine = new Engine(), text = at("text"), choices = at("choices");
 const prompt = at<HTMLTextAreaElement>("prompt"),
   go = at<HTMLButtonElement>("go"),
@@ -142,7 +144,7 @@ async function write(): Promise<void> {
   } catch (error) {
     if (own !== controller) return;
     if ((error as Error).name === "CancelledError") say(`Stopped after ${tokens.length} tokens.`);
-    else say(wordsOf(error), true);
+    else say(messageOf(error), "error");
   } finally {
     if (own === controller) stop.disabled = true;
   }
@@ -169,11 +171,11 @@ readAddress();
 controls();
 say("Loading the model …");
 try {
-  await engine.introduce();
-  const where = new URL("../models/shakespeare/", location.href).href;
+  at("machine").textContent = await engine.introduce();
+  const where = new URL("models/shakespeare/", siteRoot()).href;
   const { parameters, positions } = await engine.ask({ do: "load", where });
   say(`Ready: ${(parameters / 1e6).toFixed(1)} million parameters, ${positions} positions.`);
   go.disabled = false;
 } catch (error) {
-  say(wordsOf(error), true);
+  say(messageOf(error), "error");
 }

@@ -1,0 +1,129 @@
+/** Every page: it loads, breaks no rule of accessibility, fits a phone; the library in a page; the server. */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { GPT2 } from "../mod.ts";
+import { pages } from "../web/pages.ts";
+import { noBrowser, TestSite, until, violations } from "./_browser.ts";
+
+const skip = noBrowser;
+
+describe("the site", { skip }, () => {
+  let site: TestSite;
+  before(async () => {
+    if (!skip) site = await TestSite.start();
+  });
+  after(() => site?.close());
+
+  for (const { id, nav } of pages) {
+    const path = id === "" ? "" : `${id}/`;
+    it(`${nav}: shows within a second, and axe-core finds nothing, light and dark`, { skip }, async () => {
+      for (const colorScheme of ["light", "dark"] as const) {
+        await site.open(path, async (page) => {
+          await page.locator("h1").waitFor();
+          const first = await page.evaluate(() =>
+            performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? 0
+          );
+          assert.ok(first < 1000, `first content after ${first} ms`);
+          assert.deepEqual(await violations(page), []);
+        }, { context: { colorScheme } });
+      }
+    });
+
+    it(`${nav}: fits a phone of 360 pixels`, { skip }, async () => {
+      await site.open(path, async (page) => {
+        await page.locator("h1").waitFor();
+        const width = await page.evaluate(() => document.documentElement.scrollWidth);
+        assert.ok(width <= 360, `${width} pixels wide`);
+      }, { width: 360, height: 740 });
+    });
+  }
+
+  for (const isolation of [true, false]) {
+    it(`one import computes in a worker, ${isolation ? "with" : "without"} threads`, { skip }, async () => {
+      await site.open("", async (page) => {
+        const { threads, sum } = await page.evaluate(async () => {
+          const source = `import { tensor, ones, getThreads } from "${new URL(
+            "ferrotype.js",
+            location.href,
+          )}";
+            const x = ones([300, 300]);
+            const sum = await x.matmul(x).sum().item();
+            postMessage({ threads: getThreads(), sum });`;
+          const worker = new Worker(URL.createObjectURL(new Blob([source], { type: "text/javascript" })), {
+            type: "module",
+          });
+          return await new Promise<{ threads: number; sum: number }>((resolve, reject) => {
+            worker.onmessage = ({ data }) => resolve(data);
+            worker.onerror = (event) => reject(new Error(event.message));
+          });
+        });
+        assert.equal(sum, 300 ** 3);
+        assert.equal(
+          threads > 1,
+          isolation && (await page.evaluate(() => navigator.hardwareConcurrency)) > 1,
+        );
+      }, { isolation });
+    });
+  }
+
+  it("one script of a page that knows nothing else imports it and computes", { skip }, async () => {
+    const own = `<!doctype html><link rel="icon" href="data:,"><script type="module">
+      import { GPT2, tensor } from "/ferrotype.js";
+      const x = tensor([[1, 2], [3, 4]], { requiresGrad: true });
+      x.matmul(x).sum().backward();
+      const model = await GPT2.load(new URL("/models/shakespeare/", location.href));
+      const text = await model.complete("ROMEO:", { maxNewTokens: 20, seed: 1, temperature: 0.8 });
+      document.title = JSON.stringify({ values: await x.grad.toArray(), text });
+    </script>`;
+    const model = await GPT2.load("web/models/shakespeare");
+    const text = await model.complete("ROMEO:", { maxNewTokens: 20, seed: 1, temperature: 0.8 });
+    model.dispose();
+    await site.open("own.html", async (page) => {
+      await until(page, () => document.title !== "");
+      assert.deepEqual(JSON.parse(await page.title()), { values: [[7, 11], [9, 13]], text });
+    }, {
+      before: (page) =>
+        page.route("**/own.html", (route) => route.fulfill({ body: own, contentType: "text/html" })),
+    });
+  });
+
+  it(
+    "the server: types, headers, a page for what is not there, nothing outside the folder",
+    { skip },
+    async () => {
+      const url = await site.url();
+      const start = await fetch(url);
+      assert.match(await start.text(), /<main/);
+      assert.equal(start.headers.get("cross-origin-opener-policy"), "same-origin");
+      assert.equal(start.headers.get("cross-origin-embedder-policy"), "require-corp");
+      assert.match((await fetch(`${url}ferrotype.js`)).headers.get("content-type") ?? "", /javascript/);
+      const none = await fetch(`${url}nothing/here`);
+      assert.equal(none.status, 404);
+      assert.match(await none.text(), /no such page/);
+      for (
+        const path of ["..%2fbuild.ts", "%2e%2e/%2e%2e/package.json", "assets/..%2f..%2f..%2fetc/passwd"]
+      ) {
+        const answer = await fetch(url + path);
+        assert.equal(answer.status, 404, path);
+        await answer.body?.cancel();
+      }
+      const part = await fetch(`${url}models/shakespeare/model.safetensors`, {
+        headers: { range: "bytes=0-7" },
+      });
+      assert.equal(part.status, 206);
+      assert.equal((await part.arrayBuffer()).byteLength, 8);
+    },
+  );
+
+  it("works offline once it was seen, and isolates where the server does not", { skip }, async () => {
+    await site.open("", async (page) => {
+      await until(page, () => navigator.serviceWorker.controller !== null && crossOriginIsolated);
+      await page.context().setOffline(true);
+      for (const { id, title } of pages) {
+        await page.goto(`${await site.url(false)}${id === "" ? "" : `${id}/`}`);
+        assert.match(await page.title(), new RegExp(title));
+        assert.equal(await page.evaluate(() => crossOriginIsolated), true);
+      }
+    }, { isolation: false, serviceWorker: true });
+  });
+});

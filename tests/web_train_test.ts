@@ -1,0 +1,182 @@
+/** Training in the tab: the lesson and the archive on every runtime, then the page in Chromium, whose numbers are Deno's. */
+import assert from "node:assert/strict";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import { crc32 as zlibCrc32 } from "node:zlib";
+import { GPT2 } from "../mod.ts";
+import { crc32, zip } from "../web/shared/zip.ts";
+import { Lesson, type LessonOptions } from "../web/train/lesson.ts";
+import { noBrowser, says, TestSite } from "./_browser.ts";
+
+const skip = noBrowser;
+const rhyme = "Jack and Jill went up the hill to fetch a pail of water.\n".repeat(6);
+const options: LessonOptions = {
+  text: rhyme,
+  layers: 1,
+  width: 32,
+  context: 32,
+  steps: 60,
+  lr: 0.01,
+  seed: 3,
+};
+
+/** The files of an archive whose entries are stored. */
+function unzip(archive: Uint8Array): Map<string, Uint8Array> {
+  const view = new DataView(archive.buffer, archive.byteOffset, archive.byteLength), files = new Map();
+  const end = archive.length - 22;
+  assert.equal(view.getUint32(end, true), 0x06054b50);
+  let row = view.getUint32(end + 16, true);
+  for (let i = 0; i < view.getUint16(end + 8, true); i++) {
+    assert.equal(view.getUint32(row, true), 0x02014b50);
+    const size = view.getUint32(row + 24, true), length = view.getUint16(row + 28, true);
+    const at = view.getUint32(row + 42, true);
+    assert.equal(view.getUint32(at, true), 0x04034b50);
+    const name = new TextDecoder().decode(archive.subarray(row + 46, row + 46 + length));
+    const bytes = archive.subarray(at + 30 + length, at + 30 + length + size);
+    assert.equal(view.getUint32(row + 16, true), zlibCrc32(bytes), name);
+    files.set(name, bytes);
+    row += 46 + length;
+  }
+  assert.equal(row, end);
+  return files;
+}
+
+/** Loads an unpacked archive as a model's folder. */
+async function loadArchive(files: Map<string, Uint8Array>): Promise<GPT2> {
+  const folder = mkdtempSync(join(tmpdir(), "ferrotype-archive-"));
+  try {
+    for (const [name, bytes] of files) {
+      mkdirSync(dirname(join(folder, name)), { recursive: true });
+      writeFileSync(join(folder, name), bytes);
+    }
+    return await GPT2.load(join(folder, "my-gpt"));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+describe("an archive", () => {
+  it("holds what was put in, with the checksums of zlib", () => {
+    const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i * 7);
+    assert.equal(crc32(bytes), zlibCrc32(bytes));
+    const files = unzip(
+      Uint8Array.from(
+        zip([{ name: "a/ä.txt", bytes }, { name: "b", bytes: new Uint8Array(0) }])
+          .flatMap((piece) => [...piece]),
+      ),
+    );
+    assert.deepEqual([...files.keys()], ["a/ä.txt", "b"]);
+    assert.deepEqual(files.get("a/ä.txt"), bytes);
+  });
+});
+
+describe("a lesson", () => {
+  it("lowers the loss, writes, and gives a folder that loads and writes the same", async () => {
+    const lesson = new Lesson(options), losses: number[] = [];
+    assert.ok(await lesson.run(({ loss }) => void losses.push(loss), new AbortController().signal));
+    assert.equal(losses.length, 60);
+    assert.ok(losses[59] < 0.5 * losses[0], `${losses[0]} → ${losses[59]}`);
+    const sample = await lesson.sample(40), prompt = rhyme.slice(0, 12);
+    assert.ok(sample.startsWith(prompt) && sample.length === 52, sample);
+    const files = new Map((await lesson.files()).map(({ name, bytes }) => [name, bytes]));
+    using model = await loadArchive(files);
+    const again = await model.complete(prompt, {
+      maxNewTokens: 40,
+      temperature: 0.8,
+      seed: 3,
+      contextOverflow: "slide",
+    });
+    assert.equal(prompt + again, sample);
+    lesson.model.dispose();
+  });
+
+  it("stops when asked", async () => {
+    const lesson = new Lesson({ ...options, steps: 1000 }), stop = new AbortController();
+    assert.equal(await lesson.run(({ step }) => step === 3 ? stop.abort() : undefined, stop.signal), false);
+    lesson.model.dispose();
+  });
+
+  it("refuses a text that is too short, in a sentence", () => {
+    assert.throws(() => new Lesson({ ...options, text: "short" }), /5 characters; 64 are the least/);
+  });
+});
+
+describe("the files of a model", () => {
+  it("are those that save writes", async () => {
+    const lesson = new Lesson(options), folder = mkdtempSync(join(tmpdir(), "ferrotype-files-"));
+    try {
+      await lesson.model.save(folder);
+      for (const { name, bytes } of await lesson.files()) {
+        assert.deepEqual(
+          new Uint8Array(readFileSync(join(folder, name.replace("my-gpt/", "")))),
+          bytes,
+          name,
+        );
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+      lesson.model.dispose();
+    }
+  });
+});
+
+describe("the training page", { skip }, () => {
+  let site: TestSite;
+  before(async () => {
+    if (!skip) site = await TestSite.start();
+  });
+  after(() => site?.close());
+
+  it("trains, samples, and gives the model that Deno trains", { skip }, async () => {
+    await site.open("train/", async (page) => {
+      await page.fill("#text", rhyme);
+      for (
+        const [label, value] of [["Layers", 1], ["Width", 32], ["Context, letters", 32], [
+          "Steps",
+          50,
+        ]] as const
+      ) {
+        await page.getByLabel(label, { exact: true }).fill(String(value));
+      }
+      await page.click("#go");
+      await says(page, /It has learnt/);
+      assert.ok(await page.locator("#samples li").count() >= 4);
+      const shown = Number(/loss ([\d.]+)/.exec(await page.textContent("#facts") ?? "")![1]);
+      const [file] = await Promise.all([page.waitForEvent("download"), page.click("#download")]);
+      using model = await loadArchive(unzip(new Uint8Array(readFileSync(await file.path()))));
+      assert.equal(model.config.nEmbd, 32);
+
+      let last = NaN;
+      const mine = new Lesson({ ...options, steps: 50, lr: 10 ** -2.5, seed: 1 });
+      await mine.run(({ loss }) => void (last = loss), new AbortController().signal);
+      assert.ok(Math.abs(last - shown) < 0.01 * last, `${shown} in the page, ${last} here`);
+      mine.model.dispose();
+    });
+  });
+
+  it(
+    "stops when asked, says when a text is too short, and where the engine is missing",
+    { skip },
+    async () => {
+      await site.open("train/", async (page) => {
+        await page.getByLabel("Steps", { exact: true }).fill("2000");
+        await page.click("#go");
+        await page.waitForSelector("#samples li", { timeout: 30_000 });
+        await page.click("#stop");
+        await says(page, /^Stopped/);
+        await page.fill("#text", "short");
+        await page.click("#go");
+        await says(page, /5 characters; 128 are the least/);
+      });
+      await site.open("train/", async (page) => {
+        await page.click("#go");
+        await says(page, /could not be loaded/);
+      }, {
+        expected: /worker|Failed to load/,
+        before: (page) => page.route("**/worker-*.js", (route) => route.abort()),
+      });
+    },
+  );
+});

@@ -1,0 +1,4 @@
+/** The landing page. @module */
+import { startPage } from "./shared/page.ts";
+
+startPage();

@@ -1,0 +1,127 @@
+/**
+ * A small GPT that learns a text by its characters. Runs in the page's worker, and anywhere else with the same numbers.
+ *
+ * @module
+ */
+import {
+  CharTokenizer,
+  GPT2,
+  manualSeed,
+  optim,
+  randomBatches,
+  type StepReport,
+  Trainer,
+} from "../../mod.ts";
+import type { ZipEntry } from "../shared/zip.ts";
+
+/** What the visitor chooses. */
+export interface LessonOptions {
+  /** What is learnt. */
+  readonly text: string;
+  /** Blocks of attention. */
+  readonly layers: number;
+  /** Numbers that stand for a character; a multiple of 4, the number of heads. */
+  readonly width: number;
+  /** How many characters it sees at once. */
+  readonly context: number;
+  /** Steps in all. */
+  readonly steps: number;
+  /** The largest learning rate. */
+  readonly lr: number;
+  /** Of weights and batches. */
+  readonly seed: number;
+}
+
+/** A training run. */
+export class Lesson {
+  /** The model. */
+  readonly model: GPT2;
+  readonly #options: LessonOptions;
+  readonly #ids: number[];
+
+  /** A model with fresh weights. @throws when the text is too short. */
+  constructor(options: LessonOptions) {
+    const { text, layers, width, context, seed } = options;
+    if (text.length < 2 * context) {
+      throw new Error(
+        `The text has ${text.length} characters; ${2 * context} are the least for this context.`,
+      );
+    }
+    manualSeed(seed);
+    const tokenizer = CharTokenizer.from(text);
+    this.#options = options;
+    this.#ids = [...tokenizer.encode(text)];
+    this.model = new GPT2({
+      vocabSize: tokenizer.vocabSize,
+      nPositions: context,
+      nEmbd: width,
+      nLayer: layers,
+      nHead: 4,
+      residPdrop: 0,
+      embdPdrop: 0,
+      attnPdrop: 0,
+      bosTokenId: null,
+      eosTokenId: null,
+    });
+    this.model.tokenizer = tokenizer;
+  }
+
+  /** How many weights there are. */
+  get parameters(): number {
+    return this.model.parameters().reduce((sum, { size }) => sum + size, 0);
+  }
+
+  /** Trains until all steps are done or `signal` is aborted; `onStep` hears of each step. */
+  async run(onStep: (report: StepReport) => void | Promise<void>, signal: AbortSignal): Promise<boolean> {
+    const { context, steps, lr, seed } = this.#options;
+    const optimizer = new optim.AdamW(this.model.parameters(), { lr, weightDecay: 0.01 });
+    try {
+      const trainer = new Trainer({
+        model: this.model,
+        data: randomBatches(this.#ids, { batchSize: 8, blockSize: context, seed }),
+        optimizer,
+        schedule: optim.schedules.cosine({ lr, warmup: Math.min(20, steps >> 1), steps, minLr: lr / 10 }),
+        steps,
+        clip: 1,
+        reportEvery: 1,
+        onStep,
+        signal,
+      });
+      return (await trainer.run()).finished;
+    } finally {
+      optimizer.dispose();
+    }
+  }
+
+  /** What it writes now, from the first characters of the text. */
+  async sample(count = 120): Promise<string> {
+    const { text, seed } = this.#options, prompt = text.slice(0, 12);
+    this.model.eval();
+    try {
+      const more = await this.model.complete(prompt, {
+        maxNewTokens: count,
+        temperature: 0.8,
+        seed,
+        contextOverflow: "slide",
+      });
+      return prompt + more;
+    } finally {
+      this.model.train();
+    }
+  }
+
+  /** The folder that Hugging Face transformers reads. */
+  async files(): Promise<ZipEntry[]> {
+    const entries: ZipEntry[] = [];
+    for (const { name, content } of this.model.files()) {
+      if (typeof content === "string") {
+        entries.push({ name: `my-gpt/${name}`, bytes: new TextEncoder().encode(content) });
+        continue;
+      }
+      const pieces: Uint8Array<ArrayBuffer>[] = [];
+      for await (const piece of content) pieces.push(Uint8Array.from(piece));
+      entries.push({ name: `my-gpt/${name}`, bytes: new Uint8Array(await new Blob(pieces).arrayBuffer()) });
+    }
+    return entries;
+  }
+}
