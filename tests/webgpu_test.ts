@@ -42,7 +42,7 @@ describe("webgpu", () => {
     if (webgpuProblem === null) return await initWebGPU();
     await assert.rejects(initWebGPU(), DeviceError);
     assert.throws(() => zeros([2], { device: "webgpu" }), /await initWebGPU/);
-    await assert.rejects(GPT2.load("nowhere", { device: "webgpu" }), DeviceError);
+    await assert.rejects(GPT2.load(bundled, { device: "webgpu" }), DeviceError);
   });
 
   it("reports an index out of range with the next read", { skip }, async () => {

@@ -40,8 +40,7 @@ import { init, isParameter, parameter } from "../nn/mod.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { joinPath, makeDir, writeFileAtomic } from "../platform/platform.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
-import { chooseDevice, type DeviceChoice } from "./choose_device.ts";
-import { initWebGPU } from "./devices.ts";
+import { type DeviceChoice, readyDevice } from "./choose_device.ts";
 import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
 import { type FolderOptions, openFolder, readJson } from "./model_folder.ts";
 import { tensorToSave, writePlanned } from "./safetensors.ts";
@@ -69,8 +68,7 @@ export interface LoadOptions extends Omit<FolderOptions, "onDownload"> {
    */
   dtype?: DType;
   /**
-   * Default: the default device. "webgpu" is made ready; "auto" is the faster of "cpu" and "webgpu" by a short trial with
-   * the model's shapes ({@link chooseDevice}), and `deviceChoice` of the model says why.
+   * Default: the default device. "webgpu" is made ready; "auto" is the faster one by {@link chooseDevice}.
    */
   device?: DeviceName | "auto";
   /** Values in place of those of `config.json`, such as other dropouts to train with. */
@@ -114,7 +112,6 @@ export class GPT2 extends GPT2Model {
   static async load(where: string | URL, options: LoadOptions = {}): Promise<GPT2> {
     const { dtype, device: wanted, onProgress, config: changes, ...rest } = options;
     checkDType("GPT2.load", dtype);
-    if (wanted === "webgpu") await initWebGPU();
     const folder = await openFolder(where, {
       ...rest,
       ...(onProgress ? { onDownload: (file) => onProgress({ phase: "download", ...file }) } : {}),
@@ -124,8 +121,7 @@ export class GPT2 extends GPT2Model {
       throw new FormatError(`${folder.name} holds no config.json; it is not a model's folder`);
     }
     const config = gpt2Config({ ...parseConfig(json, `${folder.name}/config.json`), ...changes });
-    const choice = wanted === "auto" ? await chooseDevice(config) : null;
-    const device = choice?.device ?? wanted as DeviceName | undefined;
+    const { device, choice } = await readyDevice(wanted, config);
     const file = await openWeights(folder);
     let model: GPT2 | null = null;
     try {
