@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isFloat, isQuantized } from "../core/dtype.ts";
 import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
 import { planSafetensors, type SafetensorsFile, type TensorToSave } from "../files/mod.ts";
@@ -29,7 +28,6 @@ import {
   checkpointName,
   configJson,
   type GPT2Cache,
-  type GPT2Config,
   gpt2Config,
   GPT2Model,
   layOutWeights,
@@ -42,48 +40,11 @@ import { joinPath, makeDir, writeFileAtomic } from "../platform/platform.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
 import { type DeviceChoice, readyDevice } from "./choose_device.ts";
 import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
-import { type FolderOptions, openFolder, readJson } from "./model_folder.ts";
+import type { LoadOptions, SaveOptions } from "./gpt2_options.ts";
+import { openFolder, readJson } from "./model_folder.ts";
 import { tensorToSave, writePlanned } from "./safetensors.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 import { openWeights } from "./weights.ts";
-
-/** How far loading has come. */
-export interface LoadProgress {
-  /** "download" while a file of a repository is fetched, "read" while weights are read. */
-  phase: "download" | "read";
-  /** The file that is downloaded. */
-  file?: string;
-  /** Bytes of the file that are here, or bytes of weights read. */
-  loaded: number;
-  /** Bytes of the file (0 while the server does not say), or bytes of weights in all. */
-  total: number;
-}
-
-/** Options of {@link GPT2.load}. */
-export interface LoadOptions extends Omit<FolderOptions, "onDownload"> {
-  /**
-   * What matrices are held as; vectors stay f32. Default: the dtype in the file. With "q8" or "q4" the blocks' matrices
-   * and the token embeddings are quantised while they are read (position embeddings stay f32, as does a matrix whose sums
-   * do not run over a multiple of 32), and the model is for inference: its parameters gather no gradients.
-   */
-  dtype?: DType;
-  /**
-   * Default: the default device. "webgpu" is made ready; "auto" is the faster one by {@link chooseDevice}.
-   */
-  device?: DeviceName | "auto";
-  /** Values in place of those of `config.json`, such as other dropouts to train with. */
-  config?: Partial<GPT2Config>;
-  /** Hears of progress. */
-  onProgress?: (progress: LoadProgress) => void;
-}
-
-/** Options of {@link GPT2.save}. */
-export interface SaveOptions {
-  /** What matrices are stored as. Default: what they are held as. */
-  dtype?: DType;
-  /** Largest file of weights in bytes; more become shards. Default: one file. */
-  shardSize?: number;
-}
 
 /**
  * A GPT-2 language model.

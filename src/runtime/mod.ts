@@ -17,6 +17,7 @@ export {
 } from "./devices.ts";
 export * from "./diagnose.ts";
 export * from "./gpt2.ts";
+export * from "./gpt2_options.ts";
 export * from "./pull.ts";
 export {
   copySafetensors,

@@ -117,7 +117,7 @@ const row = (
   min: number,
   max: number,
   step: number,
-  shown = String,
+  shown: (value: number) => string = String,
 ) => slider(label, { min, max, step, value: settings[name] }, (value) => settings[name] = value, shown);
 at("options").append(
   row("layers", "Layers", 1, 4, 1),

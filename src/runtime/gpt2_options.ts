@@ -1,0 +1,48 @@
+/**
+ * What loading and saving a GPT-2 may be asked for.
+ *
+ * @module
+ */
+import type { DeviceName } from "../backends/contract.ts";
+import type { DType } from "../core/dtype.ts";
+import type { GPT2Config } from "../models/mod.ts";
+import type { FolderOptions } from "./model_folder.ts";
+
+/** How far loading has come. */
+export interface LoadProgress {
+  /** "download" while a file of a repository is fetched, "read" while weights are read. */
+  phase: "download" | "read";
+  /** The file that is downloaded. */
+  file?: string;
+  /** Bytes of the file that are here, or bytes of weights read. */
+  loaded: number;
+  /** Bytes of the file (0 while the server does not say), or bytes of weights in all. */
+  total: number;
+}
+
+/** Options of `GPT2.load`. */
+export interface LoadOptions extends Omit<FolderOptions, "onDownload"> {
+  /**
+   * What matrices are held as; vectors stay f32. Default: the dtype in the file. With "q8" or "q4" the blocks' matrices
+   * and the token embeddings are quantised while they are read (position embeddings stay f32, as does a matrix whose sums
+   * do not run over a multiple of 32), and the model is for inference: its parameters gather no gradients.
+   */
+  dtype?: DType;
+  /**
+   * Default: the default device. "webgpu" is made ready; "auto" is the faster of "cpu" and "webgpu" by a short trial with
+   * the model's shapes (`chooseDevice`), and `deviceChoice` of the model says why.
+   */
+  device?: DeviceName | "auto";
+  /** Values in place of those of `config.json`, such as other dropouts to train with. */
+  config?: Partial<GPT2Config>;
+  /** Hears of progress. */
+  onProgress?: (progress: LoadProgress) => void;
+}
+
+/** Options of `GPT2.save`. */
+export interface SaveOptions {
+  /** What matrices are stored as. Default: what they are held as. */
+  dtype?: DType;
+  /** Largest file of weights in bytes; more become shards. Default: one file. */
+  shardSize?: number;
+}
