@@ -75,13 +75,19 @@ describe("webgpu", () => {
   });
 
   it("multiplies more matrices than a dispatch has room for", { skip }, async () => {
-    // Rows of four times themselves, one product a row.
-    const n = 66_000,
-      x = tensor(Float32Array.from({ length: 4 * n }, (_, i) => i % 101), { device: "webgpu" });
-    const rows = x.reshape([n, 1, 4]), squares = await rows.matmul(rows.transpose(1, 2)).data();
-    for (const r of [0, 1, 65_534, 65_535, 65_536, n - 1]) {
-      assert.equal(squares[r], [0, 1, 2, 3].reduce((sum, i) => sum + ((4 * r + i) % 101) ** 2, 0));
-    }
+    const { adapter } = await requestGpuAdapter(), n = 250;
+    const backend = await openWebGpu(adapter!, { maxGroups: 100 }), bench = new Workbench(backend, 6);
+    const x = bench.input("f32", [n, 2, 3]),
+      y = bench.input("f32", [n, 3, 1]),
+      out = bench.output("f32", [n, 2, 1]);
+    backend.matmul(x, y, out);
+    const [a, b, products] = await Promise.all([x, y, out].map((view) => bench.read(view)));
+    products.forEach((v, i) => {
+      const r = Math.floor(i / 2),
+        expected = [0, 1, 2].reduce((sum, p) => sum + a[3 * i + p] * b[3 * r + p], 0);
+      assert.ok(Math.abs(v - expected) < 1e-4, `${i}: ${v}, not ${expected}`);
+    });
+    backend.gpu.device.destroy();
   });
 
   it("computes with halves as the cpu", { skip }, async () => {
@@ -148,6 +154,55 @@ describe("webgpu, where a binding is smaller than a tensor", { skip }, () => {
     backend.elementwise(program("f32", [add(input(0), input(0))]), [turned], [], [double]);
     assert.deepEqual(await values(double), all.map((v) => 2 * v));
     backend.gpu.device.destroy();
+  });
+});
+
+describe("webgpu, with the kernels of a real GPU", { skip }, () => {
+  it("gives the products of the kernels that processors get", async () => {
+    const { adapter } = await requestGpuAdapter();
+    const backends = await Promise.all([false, true].map((software) => openWebGpu(adapter!, { software })));
+    const [ours, other] = backends.map((backend) => new Workbench(backend, 8)), k = 192, n = 100;
+    for (const m of [1, 3, 4, 70]) {
+      for (const dtype of ["f32", "f16", "bf16"] as const) {
+        for (const turned of [false, true]) {
+          const [y, expected] = await Promise.all([ours, other].map((bench) => {
+            const w = bench.input(dtype, turned ? [n, k] : [k, n]), out = bench.output("f32", [m, n]);
+            const b: View = turned ? { ...w, shape: [k, n], strides: [1, k] } : w;
+            bench.backend.matmul(bench.input("f32", [m, k]), b, out);
+            return bench.read(out, "output");
+          }));
+          y.forEach((v, i) =>
+            assert.ok(
+              Math.abs(v - expected[i]) < 5e-3,
+              `${m} ${dtype} ${turned} ${i}: ${v}, not ${expected[i]}`,
+            )
+          );
+        }
+      }
+    }
+    const blocks = Uint8Array.from(
+      { length: n * (k / 32) * 34 },
+      (_, i) => i % 34 === 0 ? 0 : i % 34 === 1 ? 0x2c : (i * 37) % 127,
+    );
+    for (const dtype of ["q8", "q4"] as const) {
+      const size = dtype === "q8" ? 34 : 18;
+      const bytes = blocks.slice(0, n * (k / 32) * size).map((v, i) =>
+        i % size === 0 ? 0 : i % size === 1 ? 0x2c : v
+      );
+      const [y, expected] = await Promise.all([ours, other].map((bench) => {
+        const b: View = { buffer: bench.upload(bytes), dtype, shape: [k, n], strides: [1, k], offset: 0 };
+        const out = bench.output("f32", [2, n]);
+        bench.backend.matmul(bench.input("f32", [2, k]), b, out);
+        return bench.read(out, "output");
+      }));
+      y.forEach((v, i) =>
+        assert.ok(
+          Math.abs(v - expected[i]) < 1e-2 + 1e-5 * Math.abs(v),
+          `${dtype} ${i}: ${v}, not ${expected[i]}`,
+        )
+      );
+    }
+    for (const { gpu } of backends) gpu.device.destroy();
   });
 });
 

@@ -50,13 +50,10 @@ export interface Product {
   code(elements?: boolean): string;
 }
 
-/** Workgroups that fit side by side along one dim of a dispatch. */
-const maxBatch = 65535;
-
 /** The matrices of `a` times those of `b`, through the epilogue into `out`. */
 export function matmul(gpu: Gpu, a: View, b: View, out: View, epilogue?: Epilogue): void {
   const extra = epilogue?.inputs ?? [], seen = throughWindows(gpu, [out, a, b, ...extra]);
-  const many = sizeOf(out.shape.slice(0, -2)) > maxBatch;
+  const many = sizeOf(out.shape.slice(0, -2)) > gpu.maxGroups;
   if (seen === null || many) return matmulInParts(gpu, a, b, out, epilogue);
   const [to, left, right, ...inputs] = seen;
   const p = describe(left, right, to, epilogue && { ...epilogue, inputs });
