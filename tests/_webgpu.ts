@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { describe } from "node:test";
+import { describe, it } from "node:test";
 import type { DeviceName } from "../src/backends/contract.ts";
 import { initWebGPU } from "../src/runtime/devices.ts";
 
@@ -14,5 +14,5 @@ export const webgpuProblem: string | null = await initWebGPU().then(() => null, 
 /** Declares tests for the webgpu device, or one that says why they are skipped. */
 export function onWebGpu(declare: (device: DeviceName) => void): void {
   if (webgpuProblem === null) describe("on webgpu", () => declare("webgpu"));
-  else describe("on webgpu", { skip: webgpuProblem }, () => {});
+  else it("on webgpu", { skip: webgpuProblem }, () => {});
 }

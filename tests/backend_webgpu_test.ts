@@ -1,13 +1,13 @@
 /**
  * The webgpu device under the suite that every device must pass, on whatever adapter the runtime finds.
  */
-import { describe } from "node:test";
+import { it } from "node:test";
 import { openWebGpu } from "../src/backends/webgpu/open.ts";
 import { requestGpuAdapter } from "../src/platform/gpu.ts";
 import { conformance } from "./backend_conformance.ts";
 
 const { adapter, reason } = await requestGpuAdapter();
-if (adapter === null) describe("webgpu conforms", { skip: reason }, () => {});
+if (adapter === null) it("webgpu conforms", { skip: reason }, () => {});
 else {
   const backend = await openWebGpu(adapter);
   conformance("webgpu", () => backend, { close: () => backend.gpu.device.destroy() });

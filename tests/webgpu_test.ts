@@ -3,6 +3,7 @@
  * the next read, memory that comes back.
  */
 import assert from "node:assert/strict";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import {
   chooseDevice,
@@ -10,8 +11,10 @@ import {
   devices,
   GPT2,
   initWebGPU,
+  linear,
   memory,
   noGrad,
+  rand,
   ShapeError,
   tensor,
   tidy,
@@ -31,7 +34,7 @@ import { numbersOf } from "./_devices.ts";
 import { tinyFolder } from "./_gpt2.ts";
 import { webgpuProblem } from "./_webgpu.ts";
 
-const skip = webgpuProblem ?? false;
+const skip = webgpuProblem ?? false, bundled = join(repository, "web", "models", "shakespeare");
 
 describe("webgpu", () => {
   it("is listed when there is an adapter, and says why when there is none", async () => {
@@ -39,7 +42,7 @@ describe("webgpu", () => {
     if (webgpuProblem === null) return await initWebGPU();
     await assert.rejects(initWebGPU(), DeviceError);
     assert.throws(() => zeros([2], { device: "webgpu" }), /await initWebGPU/);
-    await assert.rejects(GPT2.load("nowhere", { device: "webgpu" }), DeviceError);
+    await assert.rejects(GPT2.load(bundled, { device: "webgpu" }), DeviceError);
   });
 
   it("reports an index out of range with the next read", { skip }, async () => {
@@ -71,7 +74,47 @@ describe("webgpu", () => {
     assert.deepEqual(memory().webgpu, before);
   });
 
-  it("holds quantised weights: products as on the cpu", { skip }, async () => {
+  it("multiplies more matrices than a dispatch has room for", { skip }, async () => {
+    const { adapter } = await requestGpuAdapter(), n = 250;
+    const backend = await openWebGpu(adapter!, { maxGroups: 100 }), bench = new Workbench(backend, 6);
+    const x = bench.input("f32", [n, 2, 3]),
+      y = bench.input("f32", [n, 3, 1]),
+      out = bench.output("f32", [n, 2, 1]);
+    backend.matmul(x, y, out);
+    const [a, b, products] = await Promise.all([x, y, out].map((view) => bench.read(view)));
+    products.forEach((v, i) => {
+      const r = Math.floor(i / 2),
+        expected = [0, 1, 2].reduce((sum, p) => sum + a[3 * i + p] * b[3 * r + p], 0);
+      assert.ok(Math.abs(v - expected) < 1e-4, `${i}: ${v}, not ${expected}`);
+    });
+    backend.gpu.device.destroy();
+  });
+
+  it("computes with halves as the cpu", { skip }, async () => {
+    for (const dtype of ["f16", "bf16"] as const) {
+      using here = await GPT2.load(bundled, { device: "cpu", dtype });
+      using there = await GPT2.load(bundled, { device: "webgpu", dtype });
+      const options = { maxNewTokens: 12, doSample: false };
+      assert.equal(await there.complete("ROMEO:", options), await here.complete("ROMEO:", options));
+    }
+  });
+
+  it("multiplies by quantised weights as by what they stand for", { skip }, async () => {
+    const values = Array.from({ length: 48 * 96 }, (_, i) => Math.sin(i * 0.7) * 0.3);
+    for (const dtype of ["q8", "q4"] as const) {
+      const blocks = tensor(values, { shape: [48, 96] }).to({ dtype }).to({ device: "webgpu" });
+      const wide = blocks.to({ dtype: "f32" });
+      for (const rows of [1, 3, 7, 40]) {
+        const x = rand([rows, 96], { device: "webgpu" });
+        const [y, expected] = await Promise.all([linear(x, blocks), linear(x, wide)].map(numbersOf));
+        y.forEach((v, i) =>
+          assert.ok(Math.abs(v - expected[i]) < 2e-5, `${dtype} ${i}: ${v}, not ${expected[i]}`)
+        );
+      }
+    }
+  });
+
+  it("holds quantised weights: the numbers of the cpu", { skip }, async () => {
     const values = Array.from({ length: 64 * 96 }, (_, i) => Math.sin(i * 0.7) * 0.3);
     const w = tensor(values, { shape: [64, 96] });
     for (const dtype of ["q8", "q4"] as const) {
@@ -114,9 +157,58 @@ describe("webgpu, where a binding is smaller than a tensor", { skip }, () => {
   });
 });
 
+describe("webgpu, with the kernels of a real GPU", { skip }, () => {
+  it("gives the products of the kernels that processors get", async () => {
+    const { adapter } = await requestGpuAdapter();
+    const backends = await Promise.all([false, true].map((software) => openWebGpu(adapter!, { software })));
+    const [ours, other] = backends.map((backend) => new Workbench(backend, 8)), k = 192, n = 100;
+    for (const m of [1, 3, 4, 70]) {
+      for (const dtype of ["f32", "f16", "bf16"] as const) {
+        for (const turned of [false, true]) {
+          const [y, expected] = await Promise.all([ours, other].map((bench) => {
+            const w = bench.input(dtype, turned ? [n, k] : [k, n]), out = bench.output("f32", [m, n]);
+            const b: View = turned ? { ...w, shape: [k, n], strides: [1, k] } : w;
+            bench.backend.matmul(bench.input("f32", [m, k]), b, out);
+            return bench.read(out, "output");
+          }));
+          y.forEach((v, i) =>
+            assert.ok(
+              Math.abs(v - expected[i]) < 5e-3,
+              `${m} ${dtype} ${turned} ${i}: ${v}, not ${expected[i]}`,
+            )
+          );
+        }
+      }
+    }
+    const blocks = Uint8Array.from(
+      { length: n * (k / 32) * 34 },
+      (_, i) => i % 34 === 0 ? 0 : i % 34 === 1 ? 0x2c : (i * 37) % 127,
+    );
+    for (const dtype of ["q8", "q4"] as const) {
+      const size = dtype === "q8" ? 34 : 18;
+      const bytes = blocks.slice(0, n * (k / 32) * size).map((v, i) =>
+        i % size === 0 ? 0 : i % size === 1 ? 0x2c : v
+      );
+      const [y, expected] = await Promise.all([ours, other].map((bench) => {
+        const b: View = { buffer: bench.upload(bytes), dtype, shape: [k, n], strides: [1, k], offset: 0 };
+        const out = bench.output("f32", [2, n]);
+        bench.backend.matmul(bench.input("f32", [2, k]), b, out);
+        return bench.read(out, "output");
+      }));
+      y.forEach((v, i) =>
+        assert.ok(
+          Math.abs(v - expected[i]) < 1e-2 + 1e-5 * Math.abs(v),
+          `${dtype} ${i}: ${v}, not ${expected[i]}`,
+        )
+      );
+    }
+    for (const { gpu } of backends) gpu.device.destroy();
+  });
+});
+
 describe("webgpu, step by step", { skip }, () => {
   it("submits once for a token, and finds its bind groups made", async () => {
-    using model = await GPT2.load(`${repository}/web/models/shakespeare`, { device: "webgpu" });
+    using model = await GPT2.load(bundled, { device: "webgpu" });
     const { gpu } = backendOf("webgpu") as WebGpuBackend, counts: [submitted: number, groups: number][] = [];
     for await (const _ of model.stream("ROMEO:", { maxNewTokens: 12, doSample: false })) {
       counts.push([gpu.submitted, gpu.bindGroups]);
@@ -134,7 +226,7 @@ describe("webgpu, step by step", { skip }, () => {
     assert.equal(choice.device, cpu <= webgpu ? "cpu" : "webgpu");
     assert.match(choice.reason, /ms on cpu/);
     assert.equal(await chooseDevice(shape), choice);
-    using model = await GPT2.load(`${repository}/web/models/shakespeare`, { device: "auto" });
+    using model = await GPT2.load(bundled, { device: "auto" });
     assert.equal(model.wte.weight.device, model.deviceChoice?.device);
   });
 
@@ -151,7 +243,7 @@ describe("webgpu, step by step", { skip }, () => {
 describe("GPT-2 on webgpu gives the tokens of the cpu", () => {
   const prompts: [name: string, folder: string, prompt: string | number[], skip: string | false][] = [
     ["gpt2-tiny", tinyFolder, [464, 1, 90, 17].map((id) => id % 512), skip || missingData("gpt2-tiny")],
-    ["the bundled model", `${repository}/web/models/shakespeare`, "ROMEO:", skip],
+    ["the bundled model", bundled, "ROMEO:", skip],
   ];
   for (const [name, folder, prompt, skip] of prompts) {
     it(name, { skip }, async () => {

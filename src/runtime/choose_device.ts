@@ -50,6 +50,17 @@ export function chooseDevice(config: Partial<GPT2Config> = {}): Promise<DeviceCh
   return choice;
 }
 
+/** The device that was asked for, ready to use, and why it was chosen where that was left open. */
+export async function readyDevice(
+  wanted: DeviceName | "auto" | undefined,
+  config: Partial<GPT2Config>,
+): Promise<{ device: DeviceName | undefined; choice: DeviceChoice | null }> {
+  if (wanted === "webgpu") await initWebGPU();
+  if (wanted !== "auto") return { device: wanted, choice: null };
+  const choice = await chooseDevice(config);
+  return { device: choice.device, choice };
+}
+
 type Shape = Pick<GPT2Config, "nEmbd" | "nLayer" | "nHead" | "vocabSize" | "nInner"> & Partial<GPT2Config>;
 
 async function choose(config: Shape): Promise<DeviceChoice> {

@@ -3,7 +3,6 @@
  *
  * @module
  */
-import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isFloat, isQuantized } from "../core/dtype.ts";
 import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
 import { planSafetensors, type SafetensorsFile } from "../files/mod.ts";
@@ -39,8 +38,7 @@ import { init, isParameter, parameter } from "../nn/mod.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { joinPath, makeDir, writeFileAtomic } from "../platform/platform.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
-import { chooseDevice, type DeviceChoice } from "./choose_device.ts";
-import { initWebGPU } from "./devices.ts";
+import { type DeviceChoice, readyDevice } from "./choose_device.ts";
 import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
 import type { LoadOptions, SaveOptions } from "./gpt2_options.ts";
 import { type FolderContents, jsonFile, type ModelFile } from "./model_files.ts";
@@ -76,7 +74,6 @@ export class GPT2 extends GPT2Model {
   static async load(where: string | URL, options: LoadOptions = {}): Promise<GPT2> {
     const { dtype, device: wanted, onProgress, config: changes, ...rest } = options;
     checkDType("GPT2.load", dtype);
-    if (wanted === "webgpu") await initWebGPU();
     const folder = await openFolder(where, {
       ...rest,
       ...(onProgress ? { onDownload: (file) => onProgress({ phase: "download", ...file }) } : {}),
@@ -86,8 +83,7 @@ export class GPT2 extends GPT2Model {
       throw new FormatError(`${folder.name} holds no config.json; it is not a model's folder`);
     }
     const config = gpt2Config({ ...parseConfig(json, `${folder.name}/config.json`), ...changes });
-    const choice = wanted === "auto" ? await chooseDevice(config) : null;
-    const device = choice?.device ?? wanted as DeviceName | undefined;
+    const { device, choice } = await readyDevice(wanted, config);
     const file = await openWeights(folder);
     let model: GPT2 | null = null;
     try {

@@ -152,9 +152,10 @@ export const elementwise: Part = (open, { tolerance, subnormals }) => {
           const to = outputLayouts[bench.random.integer(0, outputLayouts.length)];
           const out = bench.output(dtype, shape, to);
           backend.elementwise(p, inputs, [2], [out]);
-          const [x, y, z] = await Promise.all(inputs.map((view) => bench.read(view)));
+          const reads = [...inputs.map((view) => bench.read(view)), bench.read(out, "output")];
+          const [x, y, z, stored] = await Promise.all(reads);
           const expected = x.map((_, i) => x[i] * y[i] + 2 * z[i]);
-          assertClose(dtype, await bench.read(out, "output"), expected, {
+          assertClose(dtype, stored, expected, {
             name: (i) => `${dtype} [${shape}] ${kinds} to ${to}, element ${i}`,
           });
           bench.free();

@@ -60,9 +60,10 @@ async function check(bench: Workbench, a: View, b: View, out: View): Promise<voi
   bench.backend.matmul(a, b, out);
   const [m, n] = out.shape.slice(-2), k = a.shape[a.shape.length - 1];
   const batch = out.shape.slice(0, -2).reduce((x, y) => x * y, 1);
-  const { products, sizes } = multiply(await bench.read(a), await bench.read(b), [batch, m, k, n]);
+  const [x, y, stored] = await Promise.all([bench.read(a), bench.read(b), bench.read(out, "output")]);
+  const { products, sizes } = multiply(x, y, [batch, m, k, n]);
   const eps = 2 ** (out.dtype === "f64" ? -52 : -23);
-  assertClose(out.dtype, await bench.read(out, "output"), products, {
+  assertClose(out.dtype, stored, products, {
     ulps: 1,
     // Sums in f32, in any order: the error grows with the number of terms in a block at most.
     also: (i) => (2 + Math.min(k, 64) / 4) * eps / 2 * sizes[i],

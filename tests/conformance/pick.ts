@@ -70,9 +70,10 @@ export const pick: Part = (open) => {
             const index = indices(bench, type, to, shape[axis], rows, axis);
             const out = bench.output(dtype, to, outputLayouts[bench.random.integer(0, 5)]);
             bench.backend.gather(x, axis, index, out);
-            const values = await bench.read(x), at = targets(shape, axis, to, await bench.read(index));
+            const reads = [bench.read(x), bench.read(index), bench.read(out, "output")];
+            const [values, places, picked] = await Promise.all(reads), at = targets(shape, axis, to, places);
             assert.deepEqual(
-              await bench.read(out, "output"),
+              picked,
               at.map((i) => values[i]),
               `${dtype} [${shape}] at ${axis}`,
             );
@@ -95,11 +96,12 @@ export const pick: Part = (open) => {
           const index = indices(bench, type, to, shape[axis], rows, axis);
           const source = bench.input(dtype, to, inputLayouts[bench.random.integer(0, 6)], few);
           bench.backend.scatter(mode, out, axis, index, source);
-          const expected = [...start], values = await bench.read(source);
-          targets(shape, axis, to, await bench.read(index)).forEach((at, i) => {
+          const expected = [...start], reads = [bench.read(source), bench.read(index), bench.read(out)];
+          const [values, places, stored] = await Promise.all(reads);
+          targets(shape, axis, to, places).forEach((at, i) => {
             expected[at] = rounded(dtype, mode === "add" ? expected[at] + values[i] : values[i]);
           });
-          assert.deepEqual(await bench.read(out), expected, `${mode} ${dtype} [${shape}] at ${axis}`);
+          assert.deepEqual(stored, expected, `${mode} ${dtype} [${shape}] at ${axis}`);
           bench.free();
         }
       }

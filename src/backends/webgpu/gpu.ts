@@ -66,6 +66,8 @@ export interface GpuOptions {
   readonly software?: boolean;
   /** Most bytes of a buffer that a kernel sees at once, below the adapter's own limit. */
   readonly bindingLimit?: number;
+  /** Most workgroups along one dim of a dispatch, below the adapter's own limit. */
+  readonly maxGroups?: number;
 }
 
 /** A WebGPU device at work. */
@@ -76,6 +78,8 @@ export class Gpu {
   readonly notes: WebGpuBuffer;
   /** Most bytes of a buffer that a kernel can see at once. */
   readonly bindingLimit: number;
+  /** Most workgroups along one dim of a dispatch. */
+  readonly maxGroups: number;
   /** Whether the adapter is a processor in disguise. */
   readonly software: boolean;
   /** Why the device can no longer be used. */
@@ -94,8 +98,9 @@ export class Gpu {
   #pass: GPUComputePassEncoder | null = null;
   #errors: Promise<string | null>[] = [];
 
-  constructor(device: GPUDevice, { software, bindingLimit }: GpuOptions = {}) {
+  constructor(device: GPUDevice, { software, bindingLimit, maxGroups }: GpuOptions = {}) {
     this.device = device;
+    this.maxGroups = Math.min(maxGroups ?? Infinity, device.limits.maxComputeWorkgroupsPerDimension);
     this.bindingLimit = Math.min(bindingLimit ?? Infinity, device.limits.maxStorageBufferBindingSize);
     this.software = software ?? false;
     this.buffers = new Buffers(device);

@@ -53,7 +53,8 @@ export interface Product {
 /** The matrices of `a` times those of `b`, through the epilogue into `out`. */
 export function matmul(gpu: Gpu, a: View, b: View, out: View, epilogue?: Epilogue): void {
   const extra = epilogue?.inputs ?? [], seen = throughWindows(gpu, [out, a, b, ...extra]);
-  if (seen === null) return matmulInParts(gpu, a, b, out, epilogue);
+  const many = sizeOf(out.shape.slice(0, -2)) > gpu.maxGroups;
+  if (seen === null || many) return matmulInParts(gpu, a, b, out, epilogue);
   const [to, left, right, ...inputs] = seen;
   const p = describe(left, right, to, epilogue && { ...epilogue, inputs });
   if (p.m === 0 || p.n === 0 || p.batch === 0) return;

@@ -61,10 +61,10 @@ fn ofNibbles(w: u32) -> vec4<f32> { return vec4<f32>(vec4<u32>(w, w >> 8u, w >> 
 
 /** Computes a product that {@link fitsStrips}. */
 export function strips(gpu: Gpu, p: Product): void {
-  const { b, k, m, n } = p, quantized = isQuantized(b.dtype), turned = quantized || inFours(b, true);
+  const { b, m, n } = p, quantized = isQuantized(b.dtype), turned = quantized || inFours(b, true);
   const rows = m >= 128 ? 16 : Math.min(m, 8), wide = turned ? 1 : 4;
   // Parts of the sums, side by side in a workgroup; a processor has no use for them.
-  const parts = gpu.software || m > 4 ? 1 : quantized ? Math.min(8, k / 32) : 8;
+  const parts = gpu.software || m > 4 ? 1 : 8;
   const kernel = gpu.kernel(`strips ${turned} ${rows} ${parts} ${p.key}`, () => {
     const types = p.bindings.types.map((type, i) => {
       if (i === 0) return fullType;
