@@ -41,7 +41,7 @@ async function bundle(): Promise<string> {
     format: "esm",
     platform: "browser",
     target: "es2024",
-    alias: { "node:test": join(here, "node_test.ts"), "node:assert": join(here, "node_assert.ts") },
+    alias: { "node:test": join(here, "test_runner.ts"), "node:assert": join(here, "node_assert.ts") },
     external: ["node:*", "npm:*", "@huggingface/*", "papaparse"],
     logLevel: "error",
   });

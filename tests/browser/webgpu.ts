@@ -7,7 +7,7 @@ import { GPT2, initWebGPU, noGrad, optim } from "../../mod.ts";
 import { openWebGpu } from "../../src/backends/webgpu/open.ts";
 import { requestGpuAdapter } from "../../src/platform/gpu.ts";
 import { conformance } from "../backend_conformance.ts";
-import { it, type Outcome, runAll } from "./node_test.ts";
+import { it, type Outcome, runAll } from "./test_runner.ts";
 import { strict as assert } from "./node_assert.ts";
 
 interface Golden {
