@@ -89,6 +89,7 @@ if (import.meta.main) {
       port: { type: "string", default: "8000" },
       host: { type: "string", default: "127.0.0.1" },
       "no-isolation": { type: "boolean", default: false },
+      "no-build": { type: "boolean", default: false },
     },
   });
   const port = Number(values.port);
@@ -96,7 +97,8 @@ if (import.meta.main) {
     console.error(`serve: --port takes a number from 0 to 65535, not ${values.port}`);
     process.exit(2);
   }
-  if (!existsSync(join(web, "dist"))) {
+  // Half a second, and what is served is what the sources say.
+  if (!values["no-build"] || !existsSync(join(web, "dist"))) {
     const { buildSite } = await import("./build.ts");
     await buildSite();
   }

@@ -90,7 +90,8 @@ async function breakLock(path: string, owner: Owner | null): Promise<void> {
   try {
     await rename(path, aside);
   } catch (error) {
-    if (await stat(path) === null) return;
+    // Another was quicker, and may hold a lock of its own by now.
+    if (await stat(path) === null || (await readOwner(path))?.id !== owner?.id) return;
     throw new HubError(
       `${path} is the lock of a process that is gone, and cannot be removed; remove it by hand`,
       { cause: error },
