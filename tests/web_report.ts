@@ -29,9 +29,7 @@ try {
         console.log(`${nav}: ${(await page.locator("h1").innerText()).replaceAll("\n", " ")}`);
         console.log(`  ${(await page.locator("main h2").allInnerTexts()).join(" · ")}`);
         console.log(
-          `  first content after ${first.toFixed(0)} ms; ${count} files, ${
-            kilobytes.toFixed(0)
-          } KB not packed, ` +
+          `  first content after ${first.toFixed(0)} ms; ${count} files, ${kilobytes.toFixed(0)} KB, ` +
             "none of another origin",
         );
         console.log(`  ${axe}`);
