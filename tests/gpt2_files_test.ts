@@ -142,7 +142,8 @@ describe("GPT-2 files that are wrong", { skip }, () => {
     });
     await assert.rejects(loading, CancelledError);
     assert.equal(calls, 3);
-    assert.equal(memory().cpu.bytes, before);
+    // What the collector takes of earlier tests meanwhile only makes it less.
+    assert(memory().cpu.bytes <= before);
   });
 });
 

@@ -1,0 +1,85 @@
+/**
+ * Options that contradict each other, or that mean nothing without another.
+ *
+ * @module
+ */
+import { OptionError } from "../core/errors.ts";
+import { fields } from "./fields.ts";
+import type { GenerateOptions, ResolvedOptions } from "./options.ts";
+
+/** Options that act in beam search alone, besides the number of beams. */
+export const beamNames = ["numBeamGroups", "diversityPenalty", "lengthPenalty", "earlyStopping"] as const;
+
+/** @throws {OptionError} naming the options that do not go together. `given` are those of the caller. */
+export function checkTogether(o: ResolvedOptions, given: GenerateOptions): void {
+  const demand = (ok: boolean, name: keyof ResolvedOptions, expected: string): void => {
+    if (!ok) throw new OptionError(`generate: ${name} is ${JSON.stringify(o[name])}, expected ${expected}`);
+  };
+  const isCount = (n: number): boolean => Number.isSafeInteger(n) && n >= 0;
+  demand(
+    o.maxLength !== null || o.minNewTokens <= o.maxNewTokens,
+    "minNewTokens",
+    `at most maxNewTokens ${o.maxNewTokens}`,
+  );
+  demand(
+    o.temperature > 0 || !o.doSample,
+    "temperature",
+    "a number above 0 when doSample is true; 0 is greedy",
+  );
+  demand(o.seed === undefined || isCount(o.seed), "seed", "a whole number from 0");
+  demand(o.logprobs === undefined || isCount(o.logprobs), "logprobs", "a whole number from 0");
+  demand(["slide", "error"].includes(o.contextOverflow), "contextOverflow", `"slide" or "error"`);
+  const guesses = o.assistantModel !== undefined || o.promptLookupNumTokens !== null;
+  if (o.assistantModel && o.promptLookupNumTokens !== null) {
+    throw new OptionError("generate: assistantModel and promptLookupNumTokens both guess; leave one out");
+  }
+  if (guesses && (o.numBeams > 1 || o.outputScores || o.outputLogits)) {
+    throw new OptionError(
+      "generate: guesses (assistantModel, promptLookupNumTokens) follow one text and tell no scores; leave them, or numBeams, " +
+        "outputScores and outputLogits out",
+    );
+  }
+  if (o.numBeams === 1) {
+    const idle = beamNames.filter((name) =>
+      given[name] !== undefined && given[name] !== fields[name].default
+    );
+    if (idle.length) {
+      throw new OptionError(
+        `generate: ${idle.join(", ")} only act in beam search; give numBeams above 1, or leave them out`,
+      );
+    }
+    if (o.numReturnSequences > 1 && !o.doSample) {
+      throw new OptionError(
+        `generate: numReturnSequences is ${o.numReturnSequences}, and without sampling or beams there is one text only; ` +
+          `give doSample: true or numBeams`,
+      );
+    }
+    return;
+  }
+  if (o.cache) throw new OptionError("generate: numBeams above 1 makes caches of its own; leave cache out");
+  if (o.logprobs !== undefined || o.outputScores || o.outputLogits) {
+    throw new OptionError(
+      "generate: logprobs, outputScores and outputLogits tell of one text as it grows, and beam search has several; " +
+        "leave them or numBeams out",
+    );
+  }
+  if (o.responseFormat) {
+    throw new OptionError("generate: responseFormat follows one text; leave it or numBeams out");
+  }
+  if (o.stoppingCriteria.length) {
+    throw new OptionError("generate: stoppingCriteria belong to one text; leave them or numBeams out");
+  }
+  demand(o.numReturnSequences <= o.numBeams, "numReturnSequences", `at most numBeams ${o.numBeams}`);
+  if (o.numBeamGroups > 1) {
+    demand(o.numBeams % o.numBeamGroups === 0, "numBeamGroups", `a divisor of numBeams ${o.numBeams}`);
+    if (o.doSample) {
+      throw new OptionError(
+        "generate: beam groups take the likeliest tokens and do not sample; leave doSample out",
+      );
+    }
+  } else if (o.diversityPenalty > 0) {
+    throw new OptionError(
+      "generate: diversityPenalty acts between groups of beams; give numBeamGroups above 1",
+    );
+  }
+}
