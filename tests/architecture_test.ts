@@ -229,7 +229,6 @@ describe("the house", () => {
       "esbuild",
       "@hono/node-server/serve-static",
       "jsep",
-      "uplot",
     ];
     none(
       // A path from the root is a page's own import, in the text of a page that a bench serves.
