@@ -109,3 +109,46 @@ describe("guesses", () => {
     }
   });
 });
+
+describe("guidance", () => {
+  const logSoftmax = (logits: readonly number[]): number[] => {
+    const total = Math.log(logits.reduce((sum, v) => sum + Math.exp(v), 0));
+    return logits.map((v) => v - total);
+  };
+  // Logits that the first token of a text has a part in, so that texts with and without a prompt differ.
+  const logits = (text: readonly number[]): number[] => {
+    const random = new Generator(31 * text[0] + 7 * text.at(-1)! + text.length % 3);
+    return Array.from({ length: vocab }, () => Math.fround(1.5 * random.normal()));
+  };
+
+  it("leads away from what is said without the prompt", async () => {
+    for (const [scale, negative] of [[1.5, []], [3, []], [2, [4, 5]]] as const) {
+      const text = [1, 2, 3], other: number[] = negative.length ? [...negative] : [3];
+      const { ids } = await run(new TableModel(logits), text, {
+        maxNewTokens: 12,
+        guidanceScale: scale,
+        negativePromptIds: negative,
+      });
+      for (const id of ids) {
+        const with_ = logSoftmax(logits(text)), without = logSoftmax(logits(other));
+        const guided = with_.map((v, i) => without[i] + scale * (v - without[i]));
+        assert.equal(id, guided.indexOf(Math.max(...guided)));
+        text.push(id);
+        other.push(id);
+      }
+    }
+    const model = new TableModel(logits);
+    await run(model, [1, 2], { maxNewTokens: 5, guidanceScale: 2, doSample: true, seed: 1 });
+    assert.equal(model.caches.length, 2);
+    assert(model.caches.every(({ isDisposed }) => isDisposed));
+    const sliding = await run(new TableModel(logits, 6), [1, 2], { maxNewTokens: 20, guidanceScale: 2 });
+    assert.equal(sliding.ids.length, 20);
+  });
+
+  it("contradicts beams and guesses, and a negative prompt alone does nothing", () => {
+    assert.throws(() => resolveOptions({ guidanceScale: 2, numBeams: 2 }), /leads one text/);
+    assert.throws(() => resolveOptions({ guidanceScale: 2, promptLookupNumTokens: 2 }), /leads one text/);
+    assert.throws(() => resolveOptions({ negativePromptIds: [1] }), /guidanceScale above 1/);
+    assert.throws(() => resolveOptions({ guidanceScale: 0.5 }), /guidanceScale is 0.5/);
+  });
+});

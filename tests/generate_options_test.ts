@@ -196,6 +196,8 @@ describe("options", () => {
       earlyStopping: false,
       numReturnSequences: 1,
       eosTokenId: [],
+      guidanceScale: 1,
+      negativePromptIds: [],
       promptLookupNumTokens: null,
       maxMatchingNgramSize: 2,
       numAssistantTokens: 20,

@@ -94,10 +94,10 @@ export class Batcher<C extends LanguageModelCache> {
     client = "",
   ): AsyncGenerator<TokenStep, TokensResult> {
     const options = forPrompt(asked, prompt.length);
-    const { numBeams, cache, assistantModel, promptLookupNumTokens } = options;
-    if (numBeams > 1 || cache || assistantModel || promptLookupNumTokens !== null) {
+    const { numBeams, cache, assistantModel, promptLookupNumTokens, guidanceScale } = options;
+    if (numBeams > 1 || cache || assistantModel || promptLookupNumTokens !== null || guidanceScale > 1) {
       throw new OptionError(
-        "a batch takes no beam search, no guesses and no cache of the caller's; generate alone for those",
+        "a batch takes no beam search, no guesses, no guidance and no cache of the caller's; generate alone for those",
       );
     }
     checkPrompt(prompt, options, this.#model.contextLength);

@@ -102,6 +102,13 @@ export interface GenerateOptions {
   /** Tokens that end the text. Default: the model's. An empty list: none. */
   eosTokenId?: number | readonly number[] | null;
   /**
+   * Above 1 leads away from what the model would say without the prompt (classifier-free guidance, Sanchez et al. 2023), at
+   * the cost of a second pass for each token. Default 1: off.
+   */
+  guidanceScale?: number;
+  /** The prompt that `guidanceScale` leads away from. Default: the last token of the prompt alone. */
+  negativePromptIds?: readonly number[];
+  /**
    * Guess so many tokens from what followed the text's last ones before (prompt lookup), and confirm them together. The
    * text is the one that plain decoding gives; when sampling it has the same distribution. Default null: no guesses.
    */
@@ -197,6 +204,7 @@ const callerNames = [
   "logprobs",
   "responseFormat",
   "assistantModel",
+  "negativePromptIds",
   "signal",
   "onToken",
   "logitsProcessors",
@@ -356,6 +364,7 @@ export function resolveOptions(
     logprobs: all.logprobs,
     responseFormat: all.responseFormat,
     assistantModel: all.assistantModel,
+    negativePromptIds: all.negativePromptIds ?? [],
     signal: all.signal,
     onToken: all.onToken,
     logitsProcessors: all.logitsProcessors ?? [],

@@ -29,6 +29,21 @@ export function checkTogether(o: ResolvedOptions, given: GenerateOptions): void 
   demand(o.seed === undefined || isCount(o.seed), "seed", "a whole number from 0");
   demand(o.logprobs === undefined || isCount(o.logprobs), "logprobs", "a whole number from 0");
   demand(["slide", "error"].includes(o.contextOverflow), "contextOverflow", `"slide" or "error"`);
+  demand(
+    o.negativePromptIds.every(isCount),
+    "negativePromptIds",
+    "token ids",
+  );
+  if (o.negativePromptIds.length && o.guidanceScale === 1) {
+    throw new OptionError(
+      "generate: negativePromptIds act with guidanceScale above 1; give it, or leave them out",
+    );
+  }
+  if (o.guidanceScale > 1 && (o.numBeams > 1 || o.assistantModel || o.promptLookupNumTokens !== null)) {
+    throw new OptionError(
+      "generate: guidanceScale leads one text token by token; leave it, or beams and guesses out",
+    );
+  }
   const guesses = o.assistantModel !== undefined || o.promptLookupNumTokens !== null;
   if (o.assistantModel && o.promptLookupNumTokens !== null) {
     throw new OptionError("generate: assistantModel and promptLookupNumTokens both guess; leave one out");

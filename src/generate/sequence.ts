@@ -64,7 +64,7 @@ export class Sequence {
     this.#options = options;
     this.#processors = buildProcessors(options, this.start);
     this.plain = this.#processors.length === 0 && !options.doSample && options.logprobs === undefined &&
-      !options.outputScores && !options.outputLogits;
+      !options.outputScores && !options.outputLogits && options.guidanceScale === 1;
     this.#random = options.seed === undefined ? defaultGenerator() : new Generator(options.seed);
     this.#deadline = performance.now() + 1e3 * (options.maxTime ?? Infinity);
     this.isDue();

@@ -16,6 +16,7 @@ import { argmax, reshape, type Tensor } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { beamSearch } from "./beam.ts";
 import { guesserOf } from "./guess.ts";
+import { Guidance } from "./guidance.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import { forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
@@ -69,10 +70,12 @@ export async function* generateTokens<C extends LanguageModelCache>(
   checkPrompt(prompt, options, limit);
   if (options.numBeams > 1) return yield* beamSteps(model, prompt, options);
   const guesser = guesserOf(options);
+  let guidance: Guidance<C> | null = null;
   const cache = given ?? model.createCache(1, Math.max(1, Math.min(limit, prompt.length + maxNewTokens)));
   try {
     cache.ids.push(...prompt);
-    const sequence = new Sequence(cache.ids, options), breathe = breather();
+    const sequence = new Sequence(cache.ids, options), breathe = breather(), { start } = sequence;
+    if (options.guidanceScale > 1) guidance = new Guidance(model, options, start, cache.ids[start - 1]);
     while (sequence.isDue()) {
       await breathe();
       throwIfAborted(options.signal, "generate");
@@ -97,6 +100,7 @@ export async function* generateTokens<C extends LanguageModelCache>(
         best.dispose();
       } else {
         const logits = await readLogits(noGrad(() => model.forward(feed, { cache, lastOnly: true })));
+        await guidance?.apply(sequence.text, logits);
         ({ id, details } = sequence.choose(logits));
       }
       cache.ids.push(id);
@@ -106,6 +110,7 @@ export async function* generateTokens<C extends LanguageModelCache>(
     return sequence.result();
   } finally {
     guesser?.dispose();
+    guidance?.dispose();
     if (!given) cache.dispose();
   }
 }
