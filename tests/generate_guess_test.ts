@@ -152,3 +152,19 @@ describe("guidance", () => {
     assert.throws(() => resolveOptions({ guidanceScale: 0.5 }), /guidanceScale is 0.5/);
   });
 });
+
+describe("a full context", () => {
+  it("with sinks goes on from the first tokens and the later half", async () => {
+    const seen: number[][] = [];
+    const model = new TableModel((text) => {
+      seen.push([...text]);
+      return Array.from({ length: vocab }, (_, id) => id === (text.at(-1)! + 1) % vocab ? 5 : 0);
+    }, 12);
+    const { ids } = await run(model, [1, 1, 1, 1, 1], { maxNewTokens: 30, contextOverflow: "sinks" });
+    assert.deepEqual(ids.slice(0, 6), [2, 3, 4, 5, 0, 1]);
+    assert.equal(ids.length, 30);
+    // The text that the model saw always begins with the first four tokens, and is never longer than its context.
+    assert(seen.every((text) => text.slice(0, 4).every((id) => id === 1) && text.length <= 12));
+    assert(seen.some((text, i) => i > 0 && text.length < seen[i - 1].length));
+  });
+});

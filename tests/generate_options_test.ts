@@ -238,7 +238,7 @@ describe("options", () => {
     refused({ stop: 5 }, /stop/);
     refused({ numBeams: 0 }, /numBeams/);
     refused({ eosTokenId: [-1] }, /eosTokenId/);
-    refused({ contextOverflow: "wrap" }, /contextOverflow is "wrap", expected "slide" or "error"/);
+    refused({ contextOverflow: "wrap" }, /contextOverflow is "wrap", expected "slide", "sinks" or "error"/);
     refused({ minNewTokens: 3, maxNewTokens: 2 }, /minNewTokens is 3, expected at most maxNewTokens 2/);
   });
 

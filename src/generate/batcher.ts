@@ -194,9 +194,9 @@ export class Batcher<C extends LanguageModelCache> {
   async #prefill(): Promise<void> {
     const job = this.#active.find(({ cache }) => cache !== null && cache.ids.length - cache.length > 1);
     if (!job?.cache || !job.sequence) return;
-    const { cache, sequence, prompt } = job;
+    const { cache, sequence, prompt, options } = job;
     try {
-      makeRoom(cache, sequence, this.#model.contextLength, prompt.length);
+      makeRoom(cache, sequence, this.#model.contextLength, prompt.length, options.contextOverflow);
       const piece = cache.ids.slice(cache.length, cache.length + this.#chunk);
       const logits = noGrad(() => this.#model.forward([piece], { cache, lastOnly: true }));
       if (cache.length < cache.ids.length) return logits.dispose();
@@ -209,8 +209,10 @@ export class Batcher<C extends LanguageModelCache> {
 
   /** A step of all whose prompts are done. */
   async #step(): Promise<void> {
-    for (const { cache, sequence, prompt } of this.#active) {
-      if (cache && sequence) makeRoom(cache, sequence, this.#model.contextLength, prompt.length);
+    for (const { cache, sequence, prompt, options } of this.#active) {
+      if (cache && sequence) {
+        makeRoom(cache, sequence, this.#model.contextLength, prompt.length, options.contextOverflow);
+      }
     }
     const jobs = this.#active.filter(({ cache, sequence }) =>
       cache !== null && sequence?.finishReason === null && cache.ids.length - cache.length === 1

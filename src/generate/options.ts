@@ -140,9 +140,9 @@ export interface GenerateOptions {
   stoppingCriteria?: readonly StoppingCriterion[];
   /**
    * What happens when the model's positions are used up: "slide" (default) goes on from the later half of the text so
-   * far, computed afresh; "error" throws.
+   * far, computed afresh; "sinks" from its first four tokens and the later half (Xiao et al. 2023); "error" throws.
    */
-  contextOverflow?: "slide" | "error";
+  contextOverflow?: "slide" | "sinks" | "error";
   /**
    * A cache of the model (`model.createCache()`) to go on from, and to keep: the prompt is what follows the text it
    * holds, and afterwards it holds the prompt and the new tokens too. Not with beam search. Default: one of its own.

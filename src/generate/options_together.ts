@@ -28,7 +28,11 @@ export function checkTogether(o: ResolvedOptions, given: GenerateOptions): void 
   );
   demand(o.seed === undefined || isCount(o.seed), "seed", "a whole number from 0");
   demand(o.logprobs === undefined || isCount(o.logprobs), "logprobs", "a whole number from 0");
-  demand(["slide", "error"].includes(o.contextOverflow), "contextOverflow", `"slide" or "error"`);
+  demand(
+    ["slide", "sinks", "error"].includes(o.contextOverflow),
+    "contextOverflow",
+    `"slide", "sinks" or "error"`,
+  );
   demand(
     o.negativePromptIds.every(isCount),
     "negativePromptIds",

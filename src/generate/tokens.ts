@@ -80,7 +80,7 @@ export async function* generateTokens<C extends LanguageModelCache>(
       await breathe();
       throwIfAborted(options.signal, "generate");
       const started = performance.now();
-      makeRoom(cache, sequence, limit, prompt.length);
+      makeRoom(cache, sequence, limit, prompt.length, options.contextOverflow);
       if (guesser) {
         const room = Math.min(limit - cache.ids.length, sequence.left - 1);
         const guesses = await guesser.guess(sequence.text, room);
@@ -160,18 +160,24 @@ async function* beamSteps<C extends LanguageModelCache>(
   return { ids, finishReason };
 }
 
+/** Tokens at the beginning that "sinks" keeps: attention leans on the first few, whatever they say. */
+const sinkTokens = 4;
+
 /**
  * Begins again with the later half of the text when the cache's ids are more than fit; at the first step with the whole of
- * the `prompt` tokens that have just come.
+ * the `prompt` tokens that have just come. With "sinks" the first tokens stay before it (Xiao et al. 2023).
  */
 export function makeRoom(
   cache: LanguageModelCache,
   { text, start }: Sequence,
   limit: number,
   prompt: number,
+  overflow: ResolvedOptions["contextOverflow"],
 ): void {
   if (cache.ids.length <= limit) return;
-  const kept = cache.ids.slice(-Math.max(limit >> 1, text.length === start ? prompt : 1));
+  const count = Math.max(limit >> 1, text.length === start ? prompt : 1);
+  const sinks = overflow === "sinks" ? Math.min(sinkTokens, limit - count, cache.ids.length - count) : 0;
+  const kept = [...cache.ids.slice(0, sinks), ...cache.ids.slice(-count)];
   cache.truncate(0);
   cache.ids.push(...kept);
 }
