@@ -234,3 +234,31 @@ describe("the target", { skip }, () => {
     assert.throws(() => readTarget(texts, { task: "regression" }), /regression needs numbers/);
   });
 });
+
+describe("spaces before quotes", () => {
+  const rows = Array.from({ length: 40 }, (_, i) => `${i % 7}, "a, ${i % 3}", "say ""hi, "" ${i % 2}"`);
+  const text = `n, "label", "note"\n${rows.join("\n")}\n`;
+
+  it("are no part of cells, wherever pieces of the file end", async () => {
+    const bytes = new TextEncoder().encode(text);
+    for (const size of [1, 7, 64, bytes.length]) {
+      async function* pieces(): AsyncGenerator<Uint8Array> {
+        for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);
+      }
+      const table = await readCsv(pieces());
+      assert.equal(table.rows, 40);
+      assert.deepEqual(table.columns.map(({ name }) => name), ["n", "label", "note"]);
+      assert.deepEqual(
+        [...table.columns[1].texts].sort(),
+        ["a, 0", "a, 1", "a, 2"],
+        `pieces of ${size}`,
+      );
+      assert.deepEqual([...table.columns[2].texts].sort(), [`say "hi, " 0`, `say "hi, " 1`]);
+    }
+  });
+
+  it("are left alone inside of cells", async () => {
+    const table = await readCsv(new Blob(['a,b\n"x, ""y""",1\n"z",2\n"x, ""y""",3\n"z",4\n']));
+    assert.deepEqual([...table.columns[0].texts].sort(), ['x, "y"', "z"]);
+  });
+});

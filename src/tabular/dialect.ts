@@ -4,7 +4,7 @@
  * @module
  */
 import { isMissing, parseIsoDate, parseNumber } from "./cell_text.ts";
-import type { Dialect, RecordParser } from "./records.ts";
+import { type Dialect, type RecordParser, withoutPadding } from "./records.ts";
 
 const delimiters = [",", ";", "\t", "|"] as const;
 
@@ -18,7 +18,7 @@ export function sampleRecords(
   dialect: Dialect,
   whole: boolean,
 ): string[][] {
-  const { data } = parse(sample, dialect, whole);
+  const { data } = parse(dialect.padded ? withoutPadding(sample, dialect) : sample, dialect, whole);
   return data.slice(0, looked).filter((record) => record.length > 1 || record[0] !== "");
 }
 
@@ -32,16 +32,25 @@ export function guessDialect(parse: RecordParser, sample: string, whole: boolean
   const single = /(?:^|[,;\t|\r\n])'[^'\r\n]*'(?=[,;\t|\r\n]|$)/.test(sample);
   const quote = single && !double ? "'" : '"';
   if (said !== undefined) return { delimiter: said, quote };
-  let best = { delimiter: ",", score: -1 };
+  let best: { dialect: Dialect; score: number } = { dialect: { delimiter: ",", quote }, score: -1 };
   for (const delimiter of delimiters) {
-    const lengths = sampleRecords(parse, sample, { delimiter, quote }, whole).map((record) => record.length);
-    const counts = new Map<number, number>();
-    for (const n of lengths) counts.set(n, (counts.get(n) ?? 0) + 1);
-    const [width, times] = [...counts].sort((a, b) => b[1] - a[1] || b[0] - a[0])[0] ?? [1, 0];
-    const score = width < 2 ? 0 : times / lengths.length + Math.min(width, 100) / 1000;
-    if (score > best.score) best = { delimiter, score };
+    const plain: Dialect = { delimiter, quote };
+    const variants = sample.includes(`${delimiter} `) && withoutPadding(sample, plain) !== sample
+      ? [plain, { ...plain, padded: true }]
+      : [plain];
+    for (const dialect of variants) {
+      const lengths = sampleRecords(parse, sample, dialect, whole).map((record) => record.length);
+      const counts = new Map<number, number>();
+      for (const n of lengths) counts.set(n, (counts.get(n) ?? 0) + 1);
+      const [width, times] = [...counts].sort((a, b) => b[1] - a[1] || b[0] - a[0])[0] ?? [1, 0];
+      // Of equals the one with spaces, which would else be left with the quotes.
+      const score = width < 2
+        ? 0
+        : times / lengths.length + Math.min(width, 100) / 1000 + (dialect.padded ? 1e-6 : 0);
+      if (score > best.score) best = { dialect, score };
+    }
   }
-  return { delimiter: best.delimiter, quote };
+  return best.dialect;
 }
 
 function isValue(text: string, comma: boolean): boolean {

@@ -15,6 +15,20 @@ export interface Dialect {
   readonly delimiter: string;
   /** Around cells that hold delimiters or line ends: one character. */
   readonly quote: string;
+  /** Whether spaces stand between a delimiter and a quote that opens a cell: `1, "a,b"`. */
+  readonly padded?: boolean;
+}
+
+const escape = (char: string): string => char.replace(/[\\^$.*+?()[\]{}|\-/]/g, "\\$&");
+
+/** A text that begins outside of quotes, without the spaces between delimiters and quotes that open a cell. */
+export function withoutPadding(text: string, { delimiter, quote }: Dialect): string {
+  const q = escape(quote), d = escape(delimiter);
+  // Quoted cells are passed over whole, one that is not closed yet to the end.
+  return text.replace(
+    new RegExp(`${q}(?:[^${q}]|${q}${q})*(?:${q}|$)|(${d}) +(?=${q})`, "g"),
+    (all, kept) => kept ?? all,
+  );
 }
 
 interface Parsed {
@@ -82,8 +96,9 @@ export class RecordReader {
    * @throws {FormatError} for a quoted cell that does not end.
    */
   read(text: string, last: boolean): string[][] {
-    const all = this.#rest + text;
-    if (all === "") return [];
+    const raw = this.#rest + text;
+    if (raw === "") return [];
+    const all = this.#dialect.padded ? withoutPadding(raw, this.#dialect) : raw;
     // A lone "\r" at the end may be half of a line end.
     if (!last && all.endsWith("\r")) {
       this.#rest = all;
