@@ -171,7 +171,8 @@ export interface Kernels {
   /**
    * Scaled dot-product attention. q: [batch, heads, tq, d], k and v: [batch, heads (or fewer, dividing it), tk, d],
    * strided with unit last stride; out: [batch, heads, tq, d], strided likewise; `lse` [batch, heads, tq] receives
-   * log Σ exp of each row when not null. Causal: row i sees keys up to i + tk - tq.
+   * log Σ exp of each row when not null. Causal: row i sees keys up to i + tk - tq. k and v may both be of one of
+   * {@link Kernels.attentionDTypes}.
    */
   attention?(
     q: View,
@@ -182,6 +183,10 @@ export interface Kernels {
     scale: number,
     causal: boolean,
   ): void;
+  /** What k and v of {@link Kernels.attention} may be stored as besides f32, where a head is a multiple of 32 wide. */
+  readonly attentionDTypes?: readonly DType[];
+  /** Writes x [.., n], f32 with unit last stride, as q8 blocks along the last axis of `out` (up to 4 dims, whole blocks). */
+  quantize?(x: View, out: View): void;
   /** Gradients of attention from what the forward kernel kept; views strided as there. */
   attentionBackward?(
     dout: View,

@@ -165,7 +165,9 @@ export async function generateMany<C extends LanguageModelCache>(
   }
   const results: GenerationResult[] = [], last = promptIds.length - 1;
   const slides = promptIds.length + maxNewTokens > model.contextLength;
-  const cache = slides || last < 0 ? null : model.createCache(1, promptIds.length + maxNewTokens);
+  const cache = slides || last < 0
+    ? null
+    : model.createCache(1, promptIds.length + maxNewTokens, { dtype: options.cacheDType });
   try {
     for (let i = 0; i < count; i++) {
       // What an earlier draw left of the prompt in the cache is there already.

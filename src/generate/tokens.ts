@@ -15,6 +15,7 @@ import { OptionError, ShapeError, throwIfAborted } from "../core/errors.ts";
 import { argmax, reshape, type Tensor } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { beamSearch } from "./beam.ts";
+import { contrastiveSteps } from "./contrastive.ts";
 import { guesserOf } from "./guess.ts";
 import { Guidance } from "./guidance.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
@@ -69,11 +70,15 @@ export async function* generateTokens<C extends LanguageModelCache>(
   const limit = Math.min(model.contextLength, given?.capacity ?? Infinity);
   checkPrompt(prompt, options, limit);
   if (options.numBeams > 1) return yield* beamSteps(model, prompt, options);
+  if (options.penaltyAlpha > 0) return yield* contrastiveSteps(model, prompt, options);
   const guesser = guesserOf(options);
   let guidance: Guidance<C> | null = null;
-  const cache = given ?? model.createCache(1, Math.max(1, Math.min(limit, prompt.length + maxNewTokens)));
+  const store = options.cachePrompt ? model.prefixes : null, dtype = options.cacheDType;
+  const capacity = Math.max(1, Math.min(limit, prompt.length + maxNewTokens));
+  const cache = given ?? store?.take(model, prompt, capacity, dtype) ??
+    model.createCache(1, capacity, { dtype });
   try {
-    cache.ids.push(...prompt);
+    cache.ids.push(...given ? prompt : prompt.slice(cache.length));
     const sequence = new Sequence(cache.ids, options), breathe = breather(), { start } = sequence;
     if (options.guidanceScale > 1) guidance = new Guidance(model, options, start, cache.ids[start - 1]);
     while (sequence.isDue()) {
@@ -111,7 +116,10 @@ export async function* generateTokens<C extends LanguageModelCache>(
   } finally {
     guesser?.dispose();
     guidance?.dispose();
-    if (!given) cache.dispose();
+    if (given === undefined) {
+      if (store) store.give(cache, prompt);
+      else cache.dispose();
+    }
   }
 }
 

@@ -6,11 +6,13 @@
  *
  * @module
  */
-import { ShapeError } from "../core/errors.ts";
+import { quantBlock } from "../core/dtype.ts";
+import { DTypeError, ShapeError } from "../core/errors.ts";
 import {
   concat,
   copyInto,
   dropout,
+  empty,
   reshape,
   scaledDotProductAttention,
   slice,
@@ -31,10 +33,24 @@ export class KVCache {
   /** Positions filled so far. */
   length = 0;
 
-  /** Memory for `capacity` positions. */
+  /**
+   * Memory for `capacity` positions, as f32 or, by `options.dtype`, in fewer bits: f16, bf16 or q8.
+   * @throws {DTypeError} for q8 where heads are not whole blocks of 32 wide, and for other dtypes.
+   */
   constructor(batch: number, heads: number, capacity: number, width: number, options: LayerOptions = {}) {
-    this.keys = keep(zeros([batch, heads, capacity, width], options));
-    this.values = keep(zeros([batch, heads, capacity, width], options));
+    const { dtype = "f32" } = options, shape = [batch, heads, capacity, width];
+    if (!["f32", "f16", "bf16", "q8"].includes(dtype)) {
+      throw new DTypeError(`KVCache: dtype "${dtype}" is none of f32, f16, bf16, q8`);
+    }
+    if (dtype === "q8" && width % quantBlock !== 0) {
+      throw new DTypeError(
+        `KVCache: q8 takes heads whose width is a multiple of ${quantBlock}, not ${width}; use f16`,
+      );
+    }
+    // Blocks have no zeros of their own; nothing reads what was not written.
+    const make = dtype === "q8" ? empty : zeros;
+    this.keys = keep(make(shape, options));
+    this.values = keep(make(shape, options));
   }
 
   /** How many positions fit. */
@@ -63,6 +79,11 @@ export class KVCache {
   dispose(): void {
     this.keys.dispose();
     this.values.dispose();
+  }
+
+  /** Same as {@link dispose}. */
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 

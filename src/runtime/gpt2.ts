@@ -17,6 +17,7 @@ import {
   generateTokens,
   generateWhole,
   type GenerationResult,
+  PrefixStore,
   type ResolvedOptions,
   resolveOptions,
   textOfTokens,
@@ -64,6 +65,21 @@ export class GPT2 extends GPT2Model {
   deviceChoice: DeviceChoice | null = null;
   /** The model's own defaults for generation (its generation_config.json). */
   generationConfig: GenerateOptions = {};
+  readonly #prefixes: PrefixStore<GPT2Cache> = new PrefixStore(() => this.parameters().map((p) => p.storage));
+
+  /**
+   * Prompts that were computed before, from which the next ones go on where they begin alike. Null in training mode, where
+   * dropout makes each pass another.
+   */
+  get prefixes(): PrefixStore<GPT2Cache> | null {
+    return this.training ? null : this.#prefixes;
+  }
+
+  /** Gives all memory back, that of kept prompts too. The model cannot be used afterwards. */
+  override dispose(): void {
+    this.#prefixes.clear();
+    super.dispose();
+  }
 
   /**
    * Reads a Hugging Face GPT-2: a folder, a URL of one, or a hub repository, with `model.safetensors` or its shards.
