@@ -71,6 +71,33 @@ describe("GPT-2 against PyTorch", { skip }, () => {
   const golden = skip ? null as unknown as Golden : readGolden();
 
   eachDevice((device) => {
+    it("gives each row of a padded batch what its text gives alone", async () => {
+      using model = await loadTiny({ device });
+      const texts = [[3, 17, 29, 5, 41, 8], [77, 2], [9, 12, 300, 4]], longest = 6, more = [11, 23, 35];
+      const padded = texts.map((text) => [...new Array<number>(longest - text.length).fill(0), ...text]);
+      const mask = texts.map((text) => padded[0].map((_, i) => i < longest - text.length ? 0 : 1));
+      const alone = async (ids: number[]) =>
+        await numbersOf(noGrad(() => model.forward([ids], { lastOnly: true })));
+      const close = async (found: number[], row: number, ids: number[]) =>
+        assertNear(found.slice(row * 512, (row + 1) * 512), await alone(ids), 1e-4, `row ${row}`);
+      using cache = model.createCache(3, 12);
+      const first = await numbersOf(
+        noGrad(() => model.forward(padded, { attentionMask: mask, lastOnly: true, cache })),
+      );
+      for (const [row, text] of texts.entries()) await close(first, row, text);
+      // One position more for each, after those in the cache.
+      const wider = mask.map((row) => [...row, 1]);
+      const next = more.map((id) => [id]);
+      const then = await numbersOf(noGrad(() => model.forward(next, { attentionMask: wider, cache })));
+      for (const [row, text] of texts.entries()) await close(then, row, [...text, more[row]]);
+      assert.throws(
+        () => model.forward(padded, { attentionMask: wider }),
+        (e) =>
+          e instanceof ShapeError &&
+          /attentionMask is \[batch, positions\], here \[3, 6\], not \[3, 7\]/.test(e.message),
+      );
+    });
+
     it("gives the recorded logits", async () => {
       using model = await loadTiny({ device });
       await checkLogits(model, golden);

@@ -121,8 +121,11 @@ export class CausalSelfAttention extends Module {
     this.c_proj = new Conv1D(width, width, options);
   }
 
-  /** x [batch, time, width] → the same shape. With a cache, x holds the positions that follow it. */
-  forward(x: Tensor, cache?: KVCache): Tensor {
+  /**
+   * x [batch, time, width] → the same shape. With a cache, x holds the positions that follow it. `mask` is bool and
+   * broadcasts to [batch, heads, time, all positions]: true where a position may look, if it comes later.
+   */
+  forward(x: Tensor, cache?: KVCache, mask?: Tensor): Tensor {
     const [batch, time, width] = x.shape, each = width / this.heads;
     return tidy(() => {
       const qkv = reshape(this.c_attn.forward(x), [batch, time, 3, this.heads, each]); // [batch, time, 3, head, each]
@@ -130,7 +133,11 @@ export class CausalSelfAttention extends Module {
       const q = part(0);
       const { keys, values } = cache ? cache.append(part(1), part(2)) : { keys: part(1), values: part(2) };
       const dropoutP = this.training ? this.attentionDropout : 0;
-      const mixed = scaledDotProductAttention(q, keys, values, { isCausal: true, dropoutP }); // [batch, head, time, each]
+      const mixed = scaledDotProductAttention(q, keys, values, {
+        isCausal: true,
+        dropoutP,
+        ...(mask ? { attnMask: mask } : {}),
+      }); // [batch, head, time, each]
       const joined = reshape(transpose(mixed, 1, 2), [batch, time, width]);
       return dropout(this.c_proj.forward(joined), this.dropout, this.training);
     });

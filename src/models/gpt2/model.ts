@@ -43,6 +43,7 @@ import {
 } from "../../ops/mod.ts";
 import { noGrad, tidy } from "../../tensor/mod.ts";
 import { type GPT2Config, gpt2Config } from "./config.ts";
+import { paddingOf } from "./padding.ts";
 
 /** How a cache stores keys and values. */
 export type CacheDType = "f32" | "f16" | "bf16" | "q8";
@@ -113,9 +114,9 @@ export class GPT2Block extends Module {
   }
 
   /** x [batch, time, width] → the same shape. */
-  forward(x: Tensor, cache?: KVCache): Tensor {
+  forward(x: Tensor, cache?: KVCache, mask?: Tensor): Tensor {
     return tidy(() => {
-      const y = add(x, this.attn.forward(this.ln_1.forward(x), cache));
+      const y = add(x, this.attn.forward(this.ln_1.forward(x), cache, mask));
       return add(y, this.mlp.forward(this.ln_2.forward(y)));
     });
   }
@@ -278,13 +279,18 @@ export class GPT2Model extends Module {
    * Logits [batch, time, vocab] for ids [batch, time] (or [time]: batch 1).
    *
    * With a cache, ids are what follows the positions it holds. `lastOnly` computes the logits of the last position
-   * alone: [batch, 1, vocab].
+   * alone: [batch, 1, vocab]. `attentionMask` [batch, positions in the cache and in ids] is 0 where texts of unequal length
+   * are padded: no other position looks there, and positions are counted without them, so that a row gives what its text
+   * gives alone. What it gives at the padding means nothing.
    *
-   * @throws {ShapeError} for more positions than the model has, or an id outside the vocabulary.
+   * @throws {ShapeError} for more positions than the model has, an id outside the vocabulary, or a mask of another shape.
    */
-  forward(ids: Ids, options: { cache?: GPT2Cache; lastOnly?: boolean } = {}): Tensor {
+  forward(
+    ids: Ids,
+    options: { cache?: GPT2Cache; lastOnly?: boolean; attentionMask?: Ids } = {},
+  ): Tensor {
     return tidy(() => {
-      const x = this.#hidden(this.ids(ids), options.cache);
+      const x = this.#hidden(this.ids(ids), options.cache, options.attentionMask);
       return this.logits(options.lastOnly ? contiguous(slice(x, null, [-1, null])) : x);
     });
   }
@@ -324,18 +330,20 @@ export class GPT2Model extends Module {
     return linear(hidden, this.lm_head?.weight ?? this.wte.weight);
   }
 
-  #hidden(ids: Tensor, cache?: GPT2Cache): Tensor {
+  #hidden(ids: Tensor, cache?: GPT2Cache, mask?: Ids): Tensor {
     const time = ids.shape[1], start = cache?.length ?? 0, { nPositions, embdPdrop } = this.config;
     if (start + time > nPositions) {
       throw new ShapeError(
         `GPT2: ${start + time} tokens are more than the ${nPositions} positions of this model`,
       );
     }
-    const positions = arange(start, start + time, { device: this.wpe.weight.device });
+    const { device } = this.wpe.weight;
+    const padding = mask === undefined ? null : paddingOf(mask, ids.shape[0], time, start + time, device);
+    const positions = padding?.positions ?? arange(start, start + time, { device });
     const tokens = toDType(this.wte.forward(ids), "f32"),
       places = toDType(this.wpe.forward(positions), "f32");
     let x = dropout(add(tokens, places), embdPdrop, this.training);
-    this.h.forEach((block, i) => x = block.forward(x, cache?.layers[i]));
+    this.h.forEach((block, i) => x = block.forward(x, cache?.layers[i], padding?.seen));
     return this.ln_f.forward(x);
   }
 
