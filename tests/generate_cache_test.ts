@@ -6,6 +6,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import {
+  attentionStep,
   contiguous,
   copyInto,
   DTypeError,
@@ -21,6 +22,7 @@ import {
   randn,
   resolveOptions,
   scaledDotProductAttention,
+  ShapeError,
   slice,
   type Tensor,
   tensor,
@@ -253,6 +255,63 @@ describe("a cache in fewer bits", () => {
       }
     }
   }
+
+  for (
+    const [dtype, width] of [["f32", 32], ["f32", 6], ["f32", 13], ["f16", 64], ["bf16", 32], ["q8", 96], [
+      "f16",
+      10,
+    ]] as const
+  ) {
+    it(`takes a step of several texts at once: ${dtype}, ${width} wide`, async () => {
+      const lengths = [0, 5, 130, 1100], heads = 3, found: number[][] = [], held: number[][] = [];
+      for (const device of ["cpu", "reference"] as const) {
+        manualSeed(11);
+        const caches = lengths.map((length) => {
+          const cache = new KVCache(1, heads, length + 2, width, { dtype, device });
+          if (length) {
+            cache.append(
+              randn([1, heads, length, width], { device }),
+              randn([1, heads, length, width], { device }),
+            );
+          }
+          return cache;
+        });
+        using qkv = randn([lengths.length, 3, heads, width], { device });
+        using out = attentionStep(
+          qkv,
+          caches.map((c) => c.keys),
+          caches.map((c) => c.values),
+          caches.map((c) => c.length),
+        );
+        assert.deepEqual(out.shape, [lengths.length, heads, width]);
+        found.push([...await out.data() as Float32Array]);
+        // The new position is in the cache, rounded as it stores.
+        const written = caches.map(({ values, length }) =>
+          contiguous(slice(values, null, null, [length, length + 1]).to({ dtype: "f32" }))
+        );
+        held.push(
+          (await Promise.all(written.map((t) => t.data()))).flatMap((data) => [...data as Float32Array]),
+        );
+        for (const disposable of [...caches, ...written]) disposable.dispose();
+      }
+      found[0].forEach((x, i) => assert(Math.abs(x - found[1][i]) < 2e-5, `${i}: ${x} and ${found[1][i]}`));
+      assert.deepEqual(held[0], held[1]);
+    });
+  }
+
+  it("refuses a step without room, and lists that do not fit", () => {
+    using cache = new KVCache(1, 2, 4, 8);
+    using qkv = randn([1, 3, 2, 8]);
+    assert.throws(
+      () => attentionStep(qkv, [cache.keys], [cache.values], [4]),
+      (error) =>
+        error instanceof ShapeError && /text 0 has 4 positions, and its cache holds 4/.test(error.message),
+    );
+    assert.throws(
+      () => attentionStep(qkv, [cache.keys], [], [0]),
+      /with keys, values and a length for each row/,
+    );
+  });
 
   it("writes q8 to the bits of the format, halves away from zero, zeros and extremes too", async () => {
     const rows: number[][] = [

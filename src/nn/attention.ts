@@ -9,7 +9,7 @@
 import { quantBlock } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
 import {
-  concat,
+  attentionStep,
   copyInto,
   dropout,
   empty,
@@ -127,6 +127,7 @@ export class CausalSelfAttention extends Module {
    */
   forward(x: Tensor, cache?: KVCache, mask?: Tensor): Tensor {
     const [batch, time, width] = x.shape, each = width / this.heads;
+    if (cache && batch === 1 && time === 1 && !mask && !this.training) return this.forwardRows(x, [cache]);
     return tidy(() => {
       const qkv = reshape(this.c_attn.forward(x), [batch, time, 3, this.heads, each]); // [batch, time, 3, head, each]
       const part = (i: number): Tensor => transpose(slice(qkv, null, null, i), 1, 2); // [batch, head, time, each]
@@ -150,13 +151,15 @@ export class CausalSelfAttention extends Module {
   forwardRows(x: Tensor, caches: readonly KVCache[]): Tensor {
     const [rows, , width] = x.shape, each = width / this.heads;
     return tidy(() => {
-      const qkv = reshape(this.c_attn.forward(x), [rows, 3, this.heads, 1, each]);
-      const mixed = caches.map((cache, row) => {
-        const part = (i: number): Tensor => slice(qkv, [row, row + 1], i); // [1, head, 1, each]
-        const { keys, values } = cache.append(part(1), part(2));
-        return reshape(scaledDotProductAttention(part(0), keys, values), [1, 1, width]);
-      });
-      return this.c_proj.forward(rows === 1 ? mixed[0] : concat(mixed, 0));
+      const qkv = reshape(this.c_attn.forward(x), [rows, 3, this.heads, each]);
+      const mixed = attentionStep(
+        qkv,
+        caches.map(({ keys }) => keys),
+        caches.map(({ values }) => values),
+        caches.map(({ length }) => length),
+      );
+      for (const cache of caches) cache.length++;
+      return this.c_proj.forward(reshape(mixed, [rows, 1, width]));
     });
   }
 }

@@ -12,6 +12,7 @@ import type { CpuBuffer } from "./buffer.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import { attention } from "./kernels/attention.ts";
 import { quantizeRows, storedKeys } from "./kernels/attention/stored.ts";
+import { attentionStep } from "./kernels/attention_step.ts";
 import { attentionBackward } from "./kernels/attention_backward.ts";
 import { crossEntropy, crossEntropyBackward } from "./kernels/cross_entropy.ts";
 import { cumsum } from "./kernels/cumsum.ts";
@@ -45,6 +46,7 @@ const reads: Readonly<Record<string, readonly number[]>> = {
   layerNorm: [0, 1, 2],
   layerNormBackward: [0, 1, 2, 3, 4],
   attention: [0, 1, 2],
+  attentionStep: [0],
   quantize: [0],
   attentionBackward: [0, 1, 2, 3, 4, 5],
   crossEntropy: [0, 1],
@@ -205,6 +207,8 @@ function kernelsOn(engine: Engine): Kernels {
     layerNormBackward: (dy, x, weight, mean, rstd, dx, dweight, dbias) =>
       layerNormBackward(engine, dy, x, weight, mean, rstd, dx, dweight, dbias),
     attention: (q, k, v, out, lse, scale, causal) => attention(engine, q, k, v, out, lse, scale, causal),
+    attentionStep: (qkv, keys, values, lengths, out, scale) =>
+      attentionStep(engine, qkv, keys, values, lengths, out, scale),
     attentionDTypes: storedKeys,
     quantize: (x, out) => quantizeRows(engine, x, out),
     attentionBackward: (dout, q, k, v, out, lse, dq, dk, dv, scale, causal) =>

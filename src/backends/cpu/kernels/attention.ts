@@ -25,7 +25,7 @@ import {
   emitScratch,
   emitSplitNumber,
 } from "./attention/emit.ts";
-import { emitDots, emitMix } from "./attention/few_rows.ts";
+import { emitMeet } from "./attention/few_rows.ts";
 import { emitExpandRows, type StoredKeys } from "./attention/stored.ts";
 import {
   blockArg,
@@ -51,9 +51,6 @@ import { emitSetSum } from "./gemm/address.ts";
 
 // Queries that are not worth copying keys for.
 const fewRows = 3;
-
-// Keys that one query meets at a time.
-const fewRowsKeys = 1024;
 
 /** softmax(q · kᵀ · scale) · v; see `Kernels.attention`. */
 export function attention(
@@ -90,7 +87,8 @@ export function attention(
   engine.run(kernel, batch * heads * count, Math.max(1, Math.ceil((few ? 40_000 : 200_000) / work)));
 }
 
-function forwardBlocks(context: KernelContext, width: number, stored: StoredKeys | null): Blocks {
+/** The blocks of a forward pass. */
+export function forwardBlocks(context: KernelContext, width: number, stored: StoredKeys | null): Blocks {
   return blocksFor(context, width, stored ? 5 : 4);
 }
 
@@ -275,60 +273,19 @@ function emitFewRows(
   width: number,
   stored: StoredKeys | null,
 ): void {
-  const scratch = importThreadScratch(m);
-  const blocks = forwardBlocks(context, width, stored);
-  const { padded } = blocks, most = stored ? blocks.size : fewRowsKeys;
-  const map = new ScratchMap();
-  const ownAt = map.take(softenFloats), recordAt = map.take(16), scoresAt = map.take(most + 16);
-  const queryAt = map.take(padded), outAt = map.take(padded);
-  const expandedAt = map.take(stored ? most * padded : 0);
-  const expand = stored && emitExpandRows(m, context, "expand", blocks, stored);
-  const copyQuery = emitCopyRows(m, "copyQuery", blocks, true);
-  const dots = emitDots(m, context, blocks), mix = emitMix(m, context, blocks);
-  const soften = emitSoften(m, context, blocks, scratch, ownAt);
-  const finish = emitFinish(m, context, blocks);
-
+  const meet = emitMeet(m, context, forwardBlocks(context, width, stored), stored);
   const f = m.function("item", { params: ["i32", "i32"], export: false });
   const [args, number] = f.params;
   const { queries, lse, q, k, v, out } = emitHead(f, args, number, emitArgument(f, args, blockCountArg));
-  const [record, scores, query, sum] = [recordAt, scoresAt, queryAt, outAt].map((offset) =>
-    emitScratch(f, scratch, offset)
-  );
-  const i32 = (): Local => f.local("i32");
-  const i = i32(), start = i32(), seen = i32(), keys = i32(), keyAt = i32(), valueAt = i32();
-  const one = (): void => f.i32(1), expanded = emitScratch(f, scratch, expandedAt);
-  // Rows of floats: the caller's, or those of the block that was just expanded.
-  const floats = (at: Local, stride: Local): (Local | (() => void))[] => {
-    if (!expand) return [at, stride];
-    emitCall(f, expand, at, stride, keys, expanded);
-    return [expanded, () => f.i32(4 * padded)];
-  };
+  const i = f.local("i32"), seen = f.local("i32");
   const all = emitArgument(f, args, keysArg), reach = emitArgument(f, args, reachArg);
   f.forRange(i, 0, queries, 1, () => {
-    emitCall(f, copyQuery, q.at, q.stride, one, query, () => {
+    emitSetSum(f, seen, i, reach, 1);
+    emitMin(f, seen, seen, all);
+    emitCall(f, meet, q.at, k.at, k.stride, v.at, v.stride, seen, out.at, lse, () => {
       f.get(args);
       f.load("f32.load", scaleArg);
     });
-    f.get(sum);
-    f.i32(0);
-    f.i32(4 * padded);
-    f.op("memory.fill");
-    emitClearRecord(f, record);
-    emitSetSum(f, seen, i, reach, 1);
-    emitMin(f, seen, seen, all);
-    f.get(k.at);
-    f.set(keyAt);
-    f.get(v.at);
-    f.set(valueAt);
-    f.forRange(start, 0, seen, most, () => {
-      emitRest(f, keys, seen, start, most);
-      emitCall(f, dots, query, ...floats(keyAt, k.stride), keys, scores);
-      emitCall(f, soften, scores, one, keys, keys, () => emitRoundUp(f, keys, 16, 0), record, sum);
-      emitCall(f, mix, scores, ...floats(valueAt, v.stride), keys, sum);
-      emitSetSum(f, keyAt, keyAt, [k.stride, most]);
-      emitSetSum(f, valueAt, valueAt, [v.stride, most]);
-    });
-    emitCall(f, finish, sum, record, one, out.at, out.stride, lse);
     emitSetSum(f, q.at, q.at, q.stride);
     emitSetSum(f, out.at, out.at, out.stride);
     f.get(lse);

@@ -71,7 +71,7 @@ export function emitExpandRows(
 }
 
 /** Writes the 32 floats at `from` as a q8 block at `to`, to the same bits as `quantizeQ8`. */
-function emitQuantizeBlock(w: VectorWriter, from: Local, to: Local): void {
+export function emitQuantizeBlock(w: VectorWriter, from: Local, to: Local): void {
   const { f } = w;
   const wide = w.withWidth(8),
     x = wide.each((i) => {
