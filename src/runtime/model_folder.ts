@@ -19,6 +19,7 @@ import {
   isHttp,
   isPermitted,
   joinPath,
+  type Openable,
   openSource,
   readTextFile,
   runtimeName,
@@ -35,6 +36,36 @@ export interface ModelFolder {
   text(file: string): Promise<string | null>;
   /** The file's bytes, opened for reading, or null when there is none. */
   open(file: string): Promise<ByteSource | null>;
+}
+
+/** Files at hand, such as those of a folder that was dropped on a page: by name, or as a list of `File`s. */
+export type GivenFiles = Readonly<Record<string, Openable>> | Iterable<File>;
+
+class GivenFolder implements ModelFolder {
+  readonly name = "the files given";
+  readonly #files: ReadonlyMap<string, Openable>;
+
+  constructor(given: GivenFiles) {
+    const list = Symbol.iterator in given
+      ? Array.from(given as Iterable<File>, (file): [string, Openable] => [file.name, file])
+      : Object.entries(given);
+    this.#files = new Map(list);
+  }
+
+  async text(file: string): Promise<string | null> {
+    const source = await this.open(file);
+    if (source === null) return null;
+    try {
+      return new TextDecoder().decode(await source.read(0, source.size));
+    } finally {
+      await source.close();
+    }
+  }
+
+  async open(file: string): Promise<ByteSource | null> {
+    const found = this.#files.get(file);
+    return found === undefined ? null : await openSource(found);
+  }
 }
 
 class DiskFolder implements ModelFolder {
@@ -101,13 +132,17 @@ class RemoteFolder implements ModelFolder {
 }
 
 /**
- * Finds a folder: an existing directory, a URL (`https:`, `file:`), or `organisation/name` on the hub (`HF_ENDPOINT`,
- * `HF_TOKEN`, `HF_HOME` … as everywhere).
+ * Finds a folder: an existing directory, a URL (`https:`, `file:`), `organisation/name` on the hub (`HF_ENDPOINT`,
+ * `HF_TOKEN`, `HF_HOME` … as everywhere), or files at hand, which are read as they are needed.
  *
  * @throws {FormatError} when it is none of these.
  * @throws {HubError} when it is a repository's name and the hub does not give it.
  */
-export async function openFolder(where: string | URL, options: FolderOptions = {}): Promise<ModelFolder> {
+export async function openFolder(
+  where: string | URL | GivenFiles,
+  options: FolderOptions = {},
+): Promise<ModelFolder> {
+  if (typeof where === "object" && !(where instanceof URL)) return new GivenFolder(where);
   if (isHttp(where)) {
     const base = new URL(where);
     if (!base.pathname.endsWith("/")) base.pathname += "/";
