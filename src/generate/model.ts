@@ -29,8 +29,11 @@ export interface LanguageModel<C extends LanguageModelCache = LanguageModelCache
   readonly contextLength: number;
   /** Empty memory for keys and values. */
   createCache(batch?: number, capacity?: number): C;
-  /** Logits [batch, time, vocab], or of the last position alone, for ids that follow what the cache holds. */
-  forward(ids: readonly (readonly number[])[], options: { cache: C; lastOnly: boolean }): Tensor;
+  /**
+   * Logits [batch, time, vocab], or of the last position alone, for ids that follow what the cache holds. A tensor comes
+   * only to a model on a device that draws tokens itself: [1, 1], i32, the token it has just drawn.
+   */
+  forward(ids: Tensor | readonly (readonly number[])[], options: { cache: C; lastOnly: boolean }): Tensor;
 }
 
 /** A model that guesses for another: any language model, whatever its cache is. */

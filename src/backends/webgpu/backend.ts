@@ -21,6 +21,7 @@ import { layerNorm, layerNormBackward } from "./kernels/layer_norm.ts";
 import { matmul } from "./kernels/matmul.ts";
 import { random } from "./kernels/random.ts";
 import { reduce } from "./kernels/reduce.ts";
+import { sample } from "./kernels/sample.ts";
 import { scatter } from "./kernels/scatter.ts";
 import { softmax, softmaxBackward } from "./kernels/softmax.ts";
 import { sort } from "./kernels/sort.ts";
@@ -135,5 +136,6 @@ function kernelsOn(gpu: Gpu): Kernels {
     attentionBackward: (...args) => attentionBackward(gpu, ...args),
     crossEntropy: (...args) => crossEntropy(gpu, ...args),
     crossEntropyBackward: (...args) => crossEntropyBackward(gpu, ...args),
+    sample: (...args) => sample(gpu, ...args),
   };
 }
