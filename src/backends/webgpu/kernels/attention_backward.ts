@@ -1,7 +1,7 @@
 /**
  * Gradients of attention, the probabilities computed again from log Σ exp. See `Kernels.attentionBackward`.
  *
- * One kernel has a workgroup for each row of queries and gives dq; another has one for each key and gives dk and dv,
+ * Many rows are taken in tiles, see `attention_backward_tiles.ts`. Otherwise one kernel has a workgroup for each row of queries and gives dq; another has one for each key and gives dk and dv,
  * going through the queries of all heads that share it. Nothing is added up by two workgroups, so results repeat.
  *
  * @module
@@ -13,7 +13,8 @@ import type { View } from "../../contract.ts";
 import { floatBits, type Gpu, groupSize, param } from "../gpu.ts";
 import { type Binding, store } from "../wgsl/elements.ts";
 import { bind, type Bindings, source, withFunctions } from "../wgsl/module.ts";
-import { element, headParams, headRow } from "./attention.ts";
+import { element, fewRows, headParams, headRow } from "./attention.ts";
+import { attentionBackwardTiles, backwardTiles } from "./attention_backward_tiles.ts";
 import { reduce } from "./reduce.ts";
 
 const team = groupSize, viewsAt = 10;
@@ -46,6 +47,12 @@ export function attentionBackward(
   reduce(gpu, "sum", product, [dout, out], [], [3], delta);
   const head = [rows, keys, floatBits(scale), heads / groups, lse.offset, heads, 0, 0, 0];
   const reads = [q, k, v, dout, lse, delta];
+  const tiles = rows > fewRows ? backwardTiles(gpu, width) : null;
+  if (tiles) {
+    attentionBackwardTiles(gpu, tiles, reads, [dq, dk, dv], head, causal);
+    gpu.buffers.release(buffer);
+    return;
+  }
   const forQueries = bind(reads, [dq]), forKeys = bind(reads, [dk, dv]);
   const key = `${width} ${causal}`;
   const queries = gpu.kernel(
