@@ -10,6 +10,7 @@
 import type { View } from "../../contract.ts";
 import { floatBits, type Gpu, groupSize, param } from "../gpu.ts";
 import { type Binding, load, store } from "../wgsl/elements.ts";
+import { inParts, throughWindows } from "../windows.ts";
 import { bind, source, withFunctions } from "../wgsl/module.ts";
 import { tilesFor } from "../wgsl/tiles.ts";
 import { attentionTiles } from "./attention_tiles.ts";
@@ -45,6 +46,16 @@ export function joinDesk(desk: string, join: string): string {
     workgroupBarrier();`;
 }
 
+/** Views of [batch, heads, …] are cut between texts: the heads of one lie among each other. */
+export function byBatch(): number {
+  return 0;
+}
+
+/** From one batch, and one head, of log Σ exp [batch, heads, rows] to the next. */
+export function lseSteps(lse: View | null): number[] {
+  return lse ? [lse.strides[0], lse.strides[1]] : [0, 0];
+}
+
 /** Scaled dot-product attention. */
 export function attention(
   gpu: Gpu,
@@ -56,6 +67,14 @@ export function attention(
   scale: number,
   causal: boolean,
 ): void {
+  const all = lse ? [q, k, v, out, lse] : [q, k, v, out], seen = throughWindows(gpu, all);
+  if (seen === null) {
+    return inParts(gpu, all, byBatch, ([q, k, v, out, lse]) => {
+      attention(gpu, q, k, v, out, lse ?? null, scale, causal);
+    });
+  }
+  [q, k, v, out] = seen;
+  lse = lse && seen[4];
   const [batch, heads, rows, width] = q.shape, keys = k.shape[2], groups = k.shape[1];
   const writes = lse ? [out, lse] : [out], bindings = bind([q, k, v], writes);
   const own = Math.ceil(width / team), viewsAt = 10;
@@ -65,8 +84,7 @@ export function attention(
     floatBits(scale),
     heads / groups,
     lse?.offset ?? 0,
-    heads,
-    0,
+    ...lseSteps(lse),
     0,
     0,
     ...headParams([q, k, v, out]),
@@ -127,7 +145,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   ${
       L
-        ? `if (lane == 0) { let at = ${param(5)} + (batch * ${param(6)} + head) * ${param(1)} + row; ${
+        ? `if (lane == 0) { let at = ${param(5)} + batch * ${param(6)} + head * ${param(7)} + row; ${
           store(L, "f32", "at", "most + m_log(sum)", "f32")
         } }`
         : ""

@@ -90,9 +90,9 @@ function slopes(
         ${keepsWeights ? `weights[(${r}) * ${keys} + ${c}] = weight;` : ""}
         changes[(${r}) * ${keys} + ${c}] = select(0.0f, weight * (d${i}${j} - delta) * ${scale}, weight != 0.0f); }`;
     });
-    return `{ let place = (batch * ${param(6)} + head) * ${param(1)} + min(row0 + ${r}, ${
-      param(1)
-    } - 1); let lseAt = ${param(5)} + place;
+    return `{ let row = min(row0 + ${r}, ${param(1)} - 1);
+      let place = (batch * ${param(8)} + head) * ${param(1)} + row;
+      let lseAt = ${param(5)} + batch * ${param(6)} + head * ${param(7)} + row;
       let level = ${load(L, "f32", "lseAt", "f32")}; let delta = ${load(D, "f32", "place", "f32")};
       ${columns.join("\n      ")} }`;
   });

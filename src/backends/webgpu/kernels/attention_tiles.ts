@@ -98,7 +98,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   ${out.each((i, quad) => `{ let y = o${i} / sum; ${putQuad(O, width, quad, "to0", "y")} }`)}
   ${
       L
-        ? `if (oc == 0) { let at = ${param(5)} + (batch * ${param(6)} + head) * ${param(1)} + row; ${
+        ? `if (oc == 0) { let at = ${param(5)} + batch * ${param(6)} + head * ${param(7)} + row; ${
           store(L, "f32", "at", "most + m_log(sum)", "f32")
         } }`
         : ""
