@@ -14,6 +14,7 @@ import { breather } from "../core/breathe.ts";
 import { OptionError, ShapeError, throwIfAborted } from "../core/errors.ts";
 import { argmax, reshape, type Tensor } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
+import { Ahead } from "./ahead.ts";
 import { beamSearch } from "./beam.ts";
 import { contrastiveSteps } from "./contrastive.ts";
 import { guesserOf } from "./guess.ts";
@@ -72,7 +73,7 @@ export async function* generateTokens<C extends LanguageModelCache>(
   if (options.numBeams > 1) return yield* beamSteps(model, prompt, options);
   if (options.penaltyAlpha > 0) return yield* contrastiveSteps(model, prompt, options);
   const guesser = guesserOf(options);
-  let guidance: Guidance<C> | null = null;
+  let guidance: Guidance<C> | null = null, ahead: Ahead<C> | null = null;
   const store = options.cachePrompt ? model.prefixes : null, dtype = options.cacheDType;
   const capacity = Math.max(1, Math.min(limit, prompt.length + maxNewTokens));
   const cache = given ?? store?.take(model, prompt, capacity, dtype) ??
@@ -80,6 +81,7 @@ export async function* generateTokens<C extends LanguageModelCache>(
   try {
     cache.ids.push(...given ? prompt : prompt.slice(cache.length));
     const sequence = new Sequence(cache.ids, options), breathe = breather(), { start } = sequence;
+    ahead = new Ahead(model, cache, sequence);
     if (options.guidanceScale > 1) guidance = new Guidance(model, options, start, cache.ids[start - 1]);
     while (sequence.isDue()) {
       await breathe();
@@ -94,19 +96,23 @@ export async function* generateTokens<C extends LanguageModelCache>(
         for (const step of steps) yield { ...step, milliseconds };
         continue;
       }
-      const feed = [cache.ids.slice(cache.length)];
       let id: number, details: TokenDetails | undefined;
-      if (sequence.plain) {
-        // Greedy without penalties: the choice is made on the device, and one number comes back.
-        const best = noGrad(() =>
-          tidy(() => argmax(reshape(model.forward(feed, { cache, lastOnly: true }), [-1])))
-        );
-        id = await best.item();
-        best.dispose();
-      } else {
-        const logits = await readLogits(noGrad(() => model.forward(feed, { cache, lastOnly: true })));
-        await guidance?.apply(sequence.text, logits);
-        ({ id, details } = sequence.choose(logits));
+      if (ahead.isBusy) id = await ahead.next(limit);
+      else {
+        const feed = [cache.ids.slice(cache.length)];
+        const logits = noGrad(() => model.forward(feed, { cache, lastOnly: true }));
+        if (ahead.takes(logits)) id = await ahead.next(limit);
+        else if (sequence.plain) {
+          // Greedy without penalties: the choice is made on the device, and one number comes back.
+          const best = noGrad(() => tidy(() => argmax(reshape(logits, [-1]))));
+          logits.dispose();
+          id = await best.item();
+          best.dispose();
+        } else {
+          const values = await readLogits(logits);
+          await guidance?.apply(sequence.text, values);
+          ({ id, details } = sequence.choose(values));
+        }
       }
       cache.ids.push(id);
       sequence.push(id, details);
@@ -116,6 +122,7 @@ export async function* generateTokens<C extends LanguageModelCache>(
   } finally {
     guesser?.dispose();
     guidance?.dispose();
+    ahead?.dispose();
     if (given === undefined) {
       if (store) store.give(cache, prompt);
       else cache.dispose();
