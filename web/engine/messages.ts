@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ColumnSummary, TableAnswer } from "./tables.ts";
+import type { ColumnSummary, Preset, TableAnswer } from "./tables.ts";
 
 /** Options of a text, as the playground sends them. */
 export interface WriteOptions {
@@ -33,7 +33,8 @@ export type Question =
   | { readonly do: "write"; readonly prompt: string; readonly options: WriteOptions }
   | { readonly do: "attend"; readonly text: string; readonly layer: number }
   | { readonly do: "table"; readonly where: string }
-  | { readonly do: "fit"; readonly csv: Blob }
+  | { readonly do: "fit"; readonly csv: Blob; readonly target: string | null }
+  | { readonly do: "presets" }
   | { readonly do: "predict"; readonly row: Readonly<Record<string, string | number>> };
 
 /** What the engine runs on. */
@@ -83,6 +84,7 @@ export interface Answers {
   write: { readonly finishReason: string; readonly tokensPerSecond: number };
   table: ColumnSummary;
   fit: ColumnSummary;
+  presets: Preset[];
   predict: TableAnswer;
 }
 

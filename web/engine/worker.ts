@@ -111,7 +111,9 @@ async function* answer(
     case "table":
       return await (await tables()).openTable(new URL(question.where));
     case "fit":
-      return await (await tables()).fitTable(question.csv, signal);
+      return await (await tables()).fitTable(question.csv, question.target, signal);
+    case "presets":
+      return await (await tables()).presets();
     case "predict":
       return await (await tables()).askTable(question.row);
   }
