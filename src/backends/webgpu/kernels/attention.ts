@@ -89,7 +89,7 @@ export function attention(
     0,
     ...headParams([q, k, v, out]),
   ];
-  const tiles = rows > fewRows ? tilesFor(gpu, width, 1, 1) : null;
+  const tiles = rows > fewRows ? tilesFor(gpu, rows, width, 1, 1) : null;
   if (tiles) return attentionTiles(gpu, tiles, [q, k, v, out], lse, causal, params, viewsAt);
   const kernel = gpu.kernel(`attention ${width} ${causal} ${lse !== null} ${bindings.key}`, () => {
     const [Q, K, V, O, L] = bindings.of, each = Array.from({ length: own }, (_, i) => i);

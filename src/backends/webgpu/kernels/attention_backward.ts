@@ -56,7 +56,7 @@ export function attentionBackward(
   reduce(gpu, "sum", product, [dout, out], [], [3], delta);
   const head = [rows, keys, floatBits(scale), heads / groups, lse.offset, ...lseSteps(lse), heads, 0];
   const reads = [q, k, v, dout, lse, delta];
-  const tiles = rows > fewRows ? backwardTiles(gpu, width) : null;
+  const tiles = rows > fewRows ? backwardTiles(gpu, rows, width) : null;
   if (tiles) {
     attentionBackwardTiles(gpu, tiles, reads, [dq, dk, dv], head, causal);
     gpu.buffers.release(buffer);

@@ -28,9 +28,9 @@ import { putQuad } from "./attention_tiles.ts";
 
 const viewsAt = 10;
 
-/** The tiles for rows of `width`, or null where they do not fit. */
-export function backwardTiles(gpu: Gpu, width: number): Tiles | null {
-  return tilesFor(gpu, width, 2, 2);
+/** The tiles for so many rows of `width`, or null where they do not fit. */
+export function backwardTiles(gpu: Gpu, rows: number, width: number): Tiles | null {
+  return tilesFor(gpu, rows, width, 2, 2);
 }
 
 /** dq, dk and dv; `reads` are q, k, v, dout, log Σ exp and the rows' sums of dout · out. */
@@ -46,7 +46,7 @@ export function attentionBackwardTiles(
   const run = (name: string, writes: View[], code: (b: Bindings) => string, x: number, y: number): void => {
     const bindings = bind(reads, writes);
     const kernel = gpu.kernel(
-      `attention ${name} tiles ${width} ${causal} ${bindings.key}`,
+      `attention ${name} tiles ${tiles.queries} ${tiles.keys} ${width} ${causal} ${bindings.key}`,
       () => source(bindings, withFunctions(code(bindings)), viewsAt + 24),
     );
     gpu.run(kernel, bindings.buffers, [...head, ...headParams([q, k, v, dout, ...writes])], x, y, batch);
@@ -60,55 +60,56 @@ function at(view: number, head: string): (row: string) => string {
   return (row) => headRow(viewsAt + 4 * view, "batch", head, row);
 }
 
-function begin({ queries, keys }: Tiles, stride: number, matrices: readonly string[]): string {
+function begin({ queries, keys }: Tiles, stride: number): string {
   const tile = (name: string, rows: number): string =>
     `var<workgroup> ${name}: array<vec4<f32>, ${rows * stride}>;`;
   return `${tile("query", queries)} ${tile("slope", queries)} ${tile("key", keys)} ${tile("value", keys)}
-${matrices.map((name) => `var<workgroup> ${name}: array<f32, ${queries * keys}>;`).join("\n")}
+${["weights", "changes"].map((name) => `var<workgroup> ${name}: array<f32, ${queries * keys}>;`).join("\n")}
 @compute @workgroup_size(${tileTeam})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane0: u32) {
   let lane = i32(lane0);`;
 }
 
-/** Statements that put a lane's share of the scores' gradients (and of the probabilities) into workgroup memory. */
+/** Statements that leave the scores' gradients in `changes`, and the probabilities in `weights`, of a tile. */
 function slopes(
   { of }: Bindings,
   share: Share,
-  keys: number,
+  { queries, keys }: Tiles,
   width: number,
   causal: boolean,
-  keepsWeights: boolean,
 ): string {
   const [, , , , L, D] = of, scale = `bitcast<f32>(${param(3)})`;
-  const rows = upTo(share.down).map((i) => {
-    const r = `sr + ${i * share.rowStep}`;
-    const columns = upTo(share.across).map((j) => {
-      const c = `sk + ${j * share.columnStep}`;
-      return `{ var weight = 0.0f; if (${
-        seesKey(causal, `row0 + ${r}`, `key0 + ${c}`)
-      }) { weight = m_exp(s${i}${j} * ${scale} - level); }
-        ${keepsWeights ? `weights[(${r}) * ${keys} + ${c}] = weight;` : ""}
-        changes[(${r}) * ${keys} + ${c}] = select(0.0f, weight * (d${i}${j} - delta) * ${scale}, weight != 0.0f); }`;
-    });
-    return `{ let row = min(row0 + ${r}, ${param(1)} - 1);
-      let place = (batch * ${param(8)} + head) * ${param(1)} + row;
-      let lseAt = ${param(5)} + batch * ${param(6)} + head * ${param(7)} + row;
-      let level = ${load(L, "f32", "lseAt", "f32")}; let delta = ${load(D, "f32", "place", "f32")};
-      ${columns.join("\n      ")} }`;
-  });
+  const stores = upTo(share.down).flatMap((i) =>
+    upTo(share.across).map((j) => {
+      const place = `(sr + ${i * share.rowStep}) * ${keys} + sk + ${j * share.columnStep}`;
+      return `{ let place = ${place}; weights[place] = s${i}${j}; changes[place] = d${i}${j}; }`;
+    })
+  );
   const products = tileProducts(share, width, [{ name: "s", left: "query", right: "key" }, {
     name: "d",
     left: "slope",
     right: "value",
   }]);
+  // In a loop: the exponential is long, and drivers compile it as often as it is written.
   return `${products}
-    ${rows.join("\n    ")}`;
+    ${stores.join(" ")}
+    workgroupBarrier();
+    for (var e = lane; e < ${queries * keys}; e += ${tileTeam}) {
+      let row = min(row0 + e / ${keys}, ${param(1)} - 1);
+      let place = (batch * ${param(8)} + head) * ${param(1)} + row;
+      let lseAt = ${param(5)} + batch * ${param(6)} + head * ${param(7)} + row;
+      let level = ${load(L, "f32", "lseAt", "f32")}; let delta = ${load(D, "f32", "place", "f32")};
+      let score = weights[e] * ${scale} - level; let change = (changes[e] - delta) * ${scale};
+      let sees = ${seesKey(causal, `row0 + e / ${keys}`, `key0 + e % ${keys}`)};
+      let weight = select(0.0f, m_exp(score), sees);
+      weights[e] = weight; changes[e] = select(0.0f, weight * change, weight != 0.0f);
+    }`;
 }
 
 function queryCode(bindings: Bindings, tiles: Tiles, width: number, causal: boolean): string {
   const [Q, K, V, G, , , DQ] = bindings.of, { queries, keys } = tiles, stride = tileStride(width);
   const share = shareOf(tiles), out = rowShareOf(queries, width);
-  return `${begin(tiles, stride, ["changes"])}
+  return `${begin(tiles, stride)}
   let row0 = i32(group.x) * ${queries}; let head = i32(group.y); let batch = i32(group.z); let shared_ = head / ${
     param(4)
   };
@@ -122,7 +123,7 @@ function queryCode(bindings: Bindings, tiles: Tiles, width: number, causal: bool
     ${fetchTile("key", keys, width, K, "key0", param(2), at(1, "shared_"))}
     ${fetchTile("value", keys, width, V, "key0", param(2), at(2, "shared_"))}
     workgroupBarrier();
-    ${slopes(bindings, share, keys, width, causal, false)}
+    ${slopes(bindings, share, tiles, width, causal)}
     workgroupBarrier();
     for (var j = 0; j < ${keys}; j++) {
       let w = changes[or * ${keys} + j];
@@ -140,7 +141,7 @@ function keyCode(bindings: Bindings, tiles: Tiles, width: number, causal: boolea
   const share = shareOf(tiles), out = rowShareOf(keys, width);
   // With a cache the first query stands behind keys; rows before the first key of the tile do not see it.
   const start = causal ? `max(0, key0 - (${param(2)} - ${param(1)}))` : "0";
-  return `${begin(tiles, stride, ["changes", "weights"])}
+  return `${begin(tiles, stride)}
   let key0 = i32(group.x) * ${keys}; let shared_ = i32(group.y); let batch = i32(group.z);
   ${share.begin} ${out.begin}
   ${fetchTile("key", keys, width, K, "key0", param(2), at(1, "shared_"))}
@@ -157,7 +158,7 @@ function keyCode(bindings: Bindings, tiles: Tiles, width: number, causal: boolea
       ${fetchTile("query", queries, width, Q, "row0", param(1), at(0, "head"))}
       ${fetchTile("slope", queries, width, G, "row0", param(1), at(3, "head"))}
       workgroupBarrier();
-      ${slopes(bindings, share, keys, width, causal, true)}
+      ${slopes(bindings, share, tiles, width, causal)}
       workgroupBarrier();
       for (var r = 0; r < ${queries}; r++) {
         let w = changes[r * ${keys} + or]; let weight = weights[r * ${keys} + or];

@@ -43,18 +43,20 @@ export function attentionTiles(
 ): void {
   const [batch, heads, rows, width] = q.shape;
   const bindings = bind([q, k, v], lse ? [out, lse] : [out]), { queries, keys } = tiles;
-  const kernel = gpu.kernel(`attention tiles ${width} ${causal} ${lse !== null} ${bindings.key}`, () => {
-    const [Q, K, V, O, L] = bindings.of, stride = tileStride(width);
-    const share = shareOf(tiles), out = rowShareOf(queries, width);
-    const at = (view: number, head: string) => (row: string): string =>
-      headRow(viewsAt + 4 * view, "batch", head, row);
-    const score = (i: number, j: number): string => {
-      const r = `sr + ${i * share.rowStep}`, c = `sk + ${j * share.columnStep}`;
-      return `scores[(${r}) * ${keys} + ${c}] = select(bits(0xff800000u), s${i}${j} * bitcast<f32>(${
-        param(3)
-      }), ${seesKey(causal, `row0 + ${r}`, `first + ${c}`)});`;
-    };
-    const code = `
+  const kernel = gpu.kernel(
+    `attention tiles ${queries} ${keys} ${width} ${causal} ${lse !== null} ${bindings.key}`,
+    () => {
+      const [Q, K, V, O, L] = bindings.of, stride = tileStride(width);
+      const share = shareOf(tiles), out = rowShareOf(queries, width);
+      const at = (view: number, head: string) => (row: string): string =>
+        headRow(viewsAt + 4 * view, "batch", head, row);
+      const score = (i: number, j: number): string => {
+        const r = `sr + ${i * share.rowStep}`, c = `sk + ${j * share.columnStep}`;
+        return `scores[(${r}) * ${keys} + ${c}] = select(bits(0xff800000u), s${i}${j} * bitcast<f32>(${
+          param(3)
+        }), ${seesKey(causal, `row0 + ${r}`, `first + ${c}`)});`;
+      };
+      const code = `
 var<workgroup> query: array<vec4<f32>, ${queries * stride}>;
 var<workgroup> other: array<vec4<f32>, ${keys * stride}>;
 var<workgroup> scores: array<f32, ${queries * keys}>;
@@ -97,14 +99,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let to0 = ${at(3, "head")("row")};
   ${out.each((i, quad) => `{ let y = o${i} / sum; ${putQuad(O, width, quad, "to0", "y")} }`)}
   ${
-      L
-        ? `if (oc == 0) { let at = ${param(5)} + batch * ${param(6)} + head * ${param(7)} + row; ${
-          store(L, "f32", "at", "most + m_log(sum)", "f32")
-        } }`
-        : ""
-    }
+        L
+          ? `if (oc == 0) { let at = ${param(5)} + batch * ${param(6)} + head * ${param(7)} + row; ${
+            store(L, "f32", "at", "most + m_log(sum)", "f32")
+          } }`
+          : ""
+      }
 }`;
-    return source(bindings, withFunctions(code), viewsAt + 16);
-  });
+      return source(bindings, withFunctions(code), viewsAt + 16);
+    },
+  );
   gpu.run(kernel, bindings.buffers, params, Math.ceil(rows / queries), heads, batch);
 }

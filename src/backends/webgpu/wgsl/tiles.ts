@@ -28,12 +28,19 @@ export function tileStride(width: number): number {
 }
 
 /**
- * The largest tiles for which the adapter's workgroup memory is enough, `rows` times the queries and keys in rows of
+ * The largest tiles of which `count` queries fill one, and for which the adapter's workgroup memory is enough, `rows` times the queries and keys in rows of
  * `width` and `squares` matrices of queries by keys; null where none fit.
  */
-export function tilesFor(gpu: Gpu, width: number, rows: number, squares: number): Tiles | null {
+export function tilesFor(
+  gpu: Gpu,
+  count: number,
+  width: number,
+  rows: number,
+  squares: number,
+): Tiles | null {
   const most = gpu.device.limits.maxComputeWorkgroupStorageSize, row = 16 * tileStride(width);
   return sizes.find(({ queries, keys }) =>
+    (queries <= count || queries === 8) &&
     rows * row * (queries + keys) + squares * 4 * queries * keys <= most
   ) ?? null;
 }
