@@ -5,14 +5,8 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError, HubError, throwIfAborted } from "../core/errors.ts";
-import {
-  canKeepParts,
-  type HubOptions,
-  isRepository,
-  openRepository,
-  RefusedError,
-  UnreachableError,
-} from "../hub/mod.ts";
+import { isRepository } from "../hub/names.ts";
+import type { HubOptions } from "../hub/settings.ts";
 import {
   exists,
   isDirectory,
@@ -153,12 +147,17 @@ export async function openFolder(
   // Where nothing may be read there is no folder either, and the hub's own checks say what is missing.
   const mayLook = runtimeName() !== "browser" && (!named || isPermitted({ name: "read", path: where }));
   if (mayLook && await isDirectory(where)) return new DiskFolder(where);
-  if (named && runtimeName() === "browser" && !canKeepParts()) {
-    // A page that may keep nothing reads from the hub what it needs as it needs it.
-    const url = `https://huggingface.co/${where}/resolve/${encodeURIComponent(options.revision ?? "main")}/`;
-    return new RemoteFolder(where, new URL(url), options.signal);
+  if (named) {
+    // Loaded when it is needed: most pages read from their own server.
+    const hub = await import("../hub/mod.ts");
+    if (runtimeName() === "browser" && !hub.canKeepParts()) {
+      // A page that may keep nothing reads from the hub what it needs as it needs it.
+      const endpoint = options.endpoint ?? "https://huggingface.co";
+      const url = `${endpoint}/${where}/resolve/${encodeURIComponent(options.revision ?? "main")}/`;
+      return new RemoteFolder(where, new URL(url), options.signal);
+    }
+    return await openNamed(hub, where, options);
   }
-  if (named) return await openNamed(where, options);
   throw new FormatError(
     `"${where}" is neither a folder here nor a repository's name; give a folder with config.json, a URL, ` +
       `or organisation/name such as openai-community/gpt2`,
@@ -166,7 +165,11 @@ export async function openFolder(
 }
 
 /** A repository; for a name that the hub does not know, it is also said that there is no such folder. */
-async function openNamed(name: string, options: FolderOptions): Promise<ModelFolder> {
+async function openNamed(
+  { openRepository, RefusedError, UnreachableError }: typeof import("../hub/mod.ts"),
+  name: string,
+  options: FolderOptions,
+): Promise<ModelFolder> {
   try {
     return await openRepository(name, options);
   } catch (error) {
