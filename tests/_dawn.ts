@@ -24,7 +24,7 @@ else {
     const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3 }), list: number[] = [];
     for (let step = 0; step < 2; step++) {
       optimizer.zeroGrad();
-      const loss = model.loss([Array.from({ length: 40 }, (_, i) => (i * 7) % 60)]);
+      const loss = model.loss([Array.from({ length: 16 }, (_, i) => (i * 7) % 60)]);
       loss.backward();
       optimizer.step();
       list.push(await loss.item());

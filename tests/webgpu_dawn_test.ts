@@ -48,8 +48,8 @@ function chromiumDriver(): string | undefined {
 
 describe("webgpu through the npm package", () => {
   it("generates and trains as the cpu, and outlives the loss of the device", { skip }, (context) => {
-    let found = report();
     const driver = chromiumDriver();
+    let found = report();
     if (found.reason !== undefined && driver) found = report({ VK_ICD_FILENAMES: driver });
     if (found.reason !== undefined) return context.skip(found.reason);
     console.log(found.adapter);

@@ -15,7 +15,7 @@ import { withFunctions } from "../wgsl/module.ts";
 import type { Product } from "./matmul.ts";
 
 /** Whether every row of `view` begins at a multiple of four elements, its last axis (or the other) having stride 1. */
-function inFours(view: View, turned: boolean): boolean {
+export function inFours(view: View, turned: boolean): boolean {
   const { strides, shape, offset } = view, rank = shape.length;
   const along = turned ? rank - 2 : rank - 1, across = turned ? rank - 1 : rank - 2;
   return strides[along] === 1 && shape[along] % 4 === 0 && offset % 4 === 0 &&
@@ -34,10 +34,11 @@ export function fitsStrips(p: Product): boolean {
   return inFours(a, false) && (inFours(b, true) || inFours(b, false));
 }
 
-const halfType = "array<vec2<u32>>", fullType = "array<vec4<f32>>";
+/** How halves, and f32, are bound to be read in fours. */
+export const halfType = "array<vec2<u32>>", fullType = "array<vec4<f32>>";
 
 /** Four elements of `b` that lie side by side, as numbers; `at` counts fours. */
-function four(dtype: View["dtype"], at: string): string {
+export function four(dtype: View["dtype"], at: string): string {
   if (dtype === "f32") return `b1[${at}]`;
   return dtype === "f16" ? `ofF16(b1[${at}])` : `ofBf16(b1[${at}])`;
 }
@@ -72,7 +73,9 @@ export function strips(gpu: Gpu, p: Product): void {
       if (i === 0) return fullType;
       return i > 1 || quantized ? type : b.dtype === "f32" ? fullType : halfType;
     });
-    const code = withFunctions(`${p.code(false)}${only(b.dtype)}${main(b, turned, rows, times, parts)}`);
+    const code = withFunctions(
+      `${p.code(false)}${unpackingOf(b.dtype)}${main(b, turned, rows, times, parts)}`,
+    );
     return { code, types, writes: p.bindings.writes, words: p.words };
   });
   const across = Math.ceil(n / (wide * groupSize / parts)), down = Math.ceil(m / rows);
@@ -80,7 +83,7 @@ export function strips(gpu: Gpu, p: Product): void {
 }
 
 /** The unpacking functions that weights of `dtype` need; others would read a buffer of another type. */
-function only(dtype: View["dtype"]): string {
+export function unpackingOf(dtype: View["dtype"]): string {
   const wanted =
     { f16: "ofF16", bf16: "ofBf16", q8: "halfWords|ofBytes", q4: "halfWords|ofNibbles" }[dtype as "f16"] ??
       "-";
