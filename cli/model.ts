@@ -3,7 +3,15 @@
  *
  * @module
  */
-import { type DeviceName, devices, type DType, GPT2, setDefaultDevice, setThreads } from "../mod.ts";
+import {
+  type DeviceName,
+  devices,
+  type DType,
+  GPT2,
+  initWebGPU,
+  setDefaultDevice,
+  setThreads,
+} from "../mod.ts";
 import { note } from "./output.ts";
 import { DownloadBar } from "./download_bar.ts";
 import { type Options, UsageError, type Values } from "./command.ts";
@@ -44,6 +52,11 @@ export async function applyDevice(values: Values): Promise<DeviceName> {
   const device = (values.text("device") ?? "cpu") as DeviceName;
   // Asking what there is wakes the graphics driver.
   const have = device === "cpu" ? [device] : await devices();
+  if (device === "webgpu") {
+    await initWebGPU().catch((error: Error) => {
+      throw new UsageError(error.message.replace(`device "webgpu"`, "--device webgpu"));
+    });
+  }
   if (!have.includes(device)) throw new UsageError(`--device ${device}: this machine has ${have.join(", ")}`);
   setDefaultDevice(device);
   const threads = values.number("threads");

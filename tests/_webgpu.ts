@@ -1,15 +1,24 @@
 /**
  * The webgpu device for tests, where the runtime has an adapter of its own: Deno does, and a software one will do
- * (Debian's mesa-vulkan-drivers).
+ * (Debian's mesa-vulkan-drivers). On Node and Bun the npm package "webgpu" gives one: there webgpu_dawn_test.ts tries
+ * what matters, and with TEST_WEBGPU=1 every test of the device runs.
  *
  * @module
  */
+import process from "node:process";
 import { describe, it } from "node:test";
 import type { DeviceName } from "../src/backends/contract.ts";
+import { runtimeName } from "../src/platform/platform.ts";
 import { initWebGPU } from "../src/runtime/devices.ts";
 
+/** Why tests of the device do not run here whatever adapter there is; null where they do. */
+export const webgpuElsewhere: string | null = runtimeName() === "deno" || process.env.TEST_WEBGPU === "1"
+  ? null
+  : "every test runs on Deno, and on Node and Bun with TEST_WEBGPU=1; see webgpu_dawn_test.ts";
+
 /** Why there is no webgpu device here; null when there is one. */
-export const webgpuProblem: string | null = await initWebGPU().then(() => null, (e: Error) => e.message);
+export const webgpuProblem: string | null = webgpuElsewhere ??
+  await initWebGPU().then(() => null, (e: Error) => e.message);
 
 /** Declares tests for the webgpu device, or one that says why they are skipped. */
 export function onWebGpu(declare: (device: DeviceName) => void): void {

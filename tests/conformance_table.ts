@@ -144,10 +144,13 @@ const structured: readonly (keyof Kernels)[] = [
   "softmaxBackward",
   "layerNorm",
   "layerNormBackward",
+  "rmsNorm",
+  "rmsNormBackward",
   "attention",
   "attentionBackward",
   "crossEntropy",
   "crossEntropyBackward",
+  "sample",
 ];
 
 /** Whether a number below 2^-126 survives an addition. */

@@ -28,7 +28,7 @@ const skip = runtimeName() !== "node"
 interface Report {
   missing?: string;
   adapter?: string;
-  outcomes?: { name: string; error: string | null }[];
+  outcomes?: { name: string; error: string | null; milliseconds: number }[];
 }
 
 async function bundle(): Promise<string> {
@@ -98,6 +98,12 @@ describe("webgpu in Chromium", () => {
       if (report.missing !== undefined) return console.log(`skipped: ${report.missing}`);
       const failed = report.outcomes!.filter(({ error }) => error !== null);
       console.log(`${report.adapter}: ${report.outcomes!.length} tests, ${failed.length} failed`);
+      for (
+        const { name, milliseconds } of report.outcomes!.toSorted((a, b) => b.milliseconds - a.milliseconds)
+          .slice(0, 5)
+      ) {
+        console.log(`${(milliseconds / 1e3).toFixed(1)} s: ${name}`);
+      }
       assert.equal(failed.length, 0, failed.map(({ name, error }) => `\n${name}: ${error}`).join(""));
       assert.ok(report.outcomes!.length > 100);
     } finally {

@@ -12,9 +12,11 @@ import {
   GPT2,
   initWebGPU,
   linear,
+  manualSeed,
   memory,
   noGrad,
   rand,
+  sampleLogits,
   ShapeError,
   tensor,
   tidy,
@@ -38,8 +40,9 @@ const skip = webgpuProblem ?? false, bundled = join(repository, "web", "models",
 
 describe("webgpu", () => {
   it("is listed when there is an adapter, and says why when there is none", async () => {
-    assert.equal((await devices()).includes("webgpu"), webgpuProblem === null);
-    if (webgpuProblem === null) return await initWebGPU();
+    const listed = (await devices()).includes("webgpu");
+    if (listed) return await initWebGPU();
+    assert.notEqual(webgpuProblem, null);
     await assert.rejects(initWebGPU(), DeviceError);
     assert.throws(() => zeros([2], { device: "webgpu" }), /await initWebGPU/);
     await assert.rejects(GPT2.load(bundled, { device: "webgpu" }), DeviceError);
@@ -210,13 +213,89 @@ describe("webgpu, step by step", { skip }, () => {
   it("submits once for a token, and finds its bind groups made", async () => {
     using model = await GPT2.load(bundled, { device: "webgpu" });
     const { gpu } = backendOf("webgpu") as WebGpuBackend, counts: [submitted: number, groups: number][] = [];
-    for await (const _ of model.stream("ROMEO:", { maxNewTokens: 12, doSample: false })) {
+    for await (const _ of model.stream("ROMEO:", { maxNewTokens: 24, doSample: false })) {
       counts.push([gpu.submitted, gpu.bindGroups]);
     }
-    for (let i = 6; i < counts.length; i++) {
+    // The first tokens set steps out that run ahead, and the last ones find them there.
+    for (let i = 6; i < 20; i++) {
       assert.equal(counts[i][0] - counts[i - 1][0], 1);
       assert.equal(counts[i][1], counts[i - 1][1]);
     }
+    assert.equal(counts[23][0], counts[20][0]);
+  });
+
+  it("reads ids alone, for the likeliest token and for one of the k likeliest", async () => {
+    using model = await GPT2.load(bundled, { device: "webgpu" });
+    const { gpu } = backendOf("webgpu") as WebGpuBackend, read = gpu.read;
+    let bytes = 0;
+    gpu.read = (buffer, offset, length) => {
+      bytes += length;
+      return read.call(gpu, buffer, offset, length);
+    };
+    try {
+      for (const options of [{ doSample: false }, { topK: 5 }, { temperature: 0.7, topK: 0 }]) {
+        bytes = 0;
+        await model.complete("ROMEO:", { maxNewTokens: 10, ...options });
+        assert.equal(bytes, 40);
+        // What needs the logits reads them.
+        await model.complete("ROMEO:", { maxNewTokens: 10, ...options, repetitionPenalty: 1.2 });
+        assert.ok(bytes > 1000, `${bytes} bytes`);
+      }
+    } finally {
+      gpu.read = read;
+    }
+  });
+
+  it("draws what the definition draws, each index as often as it should", async () => {
+    const n = 700, values = Array.from({ length: n }, (_, i) => Math.round(40 * Math.sin(i * 1.7)) / 8);
+    values[n - 1] = values[3] = 6;
+    const here = tensor(values, { device: "cpu" }), there = tensor(values, { device: "webgpu" });
+    for (
+      const options of [{}, { topK: 1 }, { topK: 3 }, { topK: 40, temperature: 0.5 }, { temperature: 2 }]
+    ) {
+      for (const u of [0, 0.1, 0.25, 0.5, 0.77, 0.9999]) {
+        const [a, b] = [here, there].map((x) => sampleLogits(x, u, options).item());
+        assert.equal(await b, await a, JSON.stringify({ ...options, u }));
+      }
+    }
+    const nothing = tensor([-Infinity, NaN, -Infinity], { device: "webgpu" });
+    assert.equal(await sampleLogits(nothing, 0.5).item(), -1);
+    assert.equal(await sampleLogits(tensor([-Infinity, 2, NaN], { device: "webgpu" }), 0.5).item(), 1);
+  });
+
+  it("leaves cache and random numbers as if no step had run ahead", async () => {
+    const after: [string, string, number[], number][] = [];
+    for (const device of ["cpu", "webgpu"] as const) {
+      using model = await GPT2.load(bundled, { device });
+      using cache = model.createCache(1, 60);
+      manualSeed(11);
+      // The end comes while more steps are on their way.
+      const options = {
+        maxNewTokens: 30,
+        topK: 30,
+        cache,
+        stoppingCriteria: [(ids: readonly number[]) => ids.length > 18],
+      };
+      await model.complete("ROMEO:", options);
+      const { length } = cache, ids = [...cache.ids];
+      after.push([
+        await model.complete(" and", options),
+        await model.complete("O", { topK: 9, maxNewTokens: 5 }),
+        ids,
+        length,
+      ]);
+    }
+    assert.deepEqual(after[1], after[0]);
+  });
+
+  it("slides as the cpu when positions are used up", async () => {
+    const ids: number[][] = [];
+    for (const device of ["cpu", "webgpu"] as const) {
+      using model = await GPT2.load(bundled, { device });
+      using cache = model.createCache(1, 24);
+      ids.push((await model.completion("ROMEO:", { maxNewTokens: 40, doSample: false, cache })).ids);
+    }
+    assert.deepEqual(ids[1], ids[0]);
   });
 
   it("is chosen where a trial says so, and the choice is kept", async () => {

@@ -168,6 +168,17 @@ export interface Kernels {
     dweight: View | null,
     dbias: View | null,
   ): void;
+  /** RMS norm over the last axis: out = x · rstd · weight, rstd = 1 / √(mean(x²) + eps); rstd (one per row) is kept. */
+  rmsNorm?(x: View, weight: View | null, eps: number, out: View, rstd: View): void;
+  /** Gradients of RMS norm; dweight is null when weight was. */
+  rmsNormBackward?(
+    dy: View,
+    x: View,
+    weight: View | null,
+    rstd: View,
+    dx: View,
+    dweight: View | null,
+  ): void;
   /**
    * Scaled dot-product attention. q: [batch, heads, tq, d], k and v: [batch, heads (or fewer, dividing it), tk, d],
    * strided with unit last stride; out: [batch, heads, tq, d], strided likewise; `lse` [batch, heads, tq] receives
@@ -228,4 +239,10 @@ export interface Kernels {
     dlogits: View,
     ignoreIndex: number,
   ): void;
+  /**
+   * Draws an index of logits [n] with its probability softmax(logits / temperature), of the `topK` largest alone where
+   * that is above 0 (with what ties with the last of them), by the number `uniform` of [0, 1), which walks down the indices
+   * in their order. out is [1], i32: -1 where every logit is -∞ or NaN.
+   */
+  sample?(logits: View, temperature: number, topK: number, uniform: number, out: View): void;
 }

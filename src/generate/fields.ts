@@ -165,7 +165,7 @@ export const refused: Readonly<Record<string, Refused>> = {
   tokenHealing: never("prompts are taken as they are", false),
   watermarkingConfig: never(removed),
   lowMemory: never("memory is planned once and does not depend on the search", false, true),
-  outputAttentions: never("attention weights are never held; compute them from the model's layers", false),
+  outputAttentions: never("use model.attentions(ids)", false),
   outputHiddenStates: never("use model.hidden(ids)", false),
   returnDictInGenerate: never("completion always tells everything", false, true),
   encoderRepetitionPenalty: never(noEncoder, 1),

@@ -40,8 +40,11 @@ export interface LanguageModel<C extends LanguageModelCache = LanguageModelCache
   readonly prefixes?: PrefixStore<C> | null;
   /** Empty memory for keys and values. */
   createCache(batch?: number, capacity?: number, options?: { dtype?: CacheDType }): C;
-  /** Logits [batch, time, vocab], or of the last position alone, for ids that follow what the cache holds. */
-  forward(ids: readonly (readonly number[])[], options: { cache: C; lastOnly: boolean }): Tensor;
+  /**
+   * Logits [batch, time, vocab], or of the last position alone, for ids that follow what the cache holds. A tensor comes
+   * only to a model on a device that draws tokens itself: [1, 1], i32, the token it has just drawn.
+   */
+  forward(ids: Tensor | readonly (readonly number[])[], options: { cache: C; lastOnly: boolean }): Tensor;
   /** What logits are made of, [batch, time, width]; contrastive search compares positions by it. */
   hidden?(ids: readonly (readonly number[])[], options: { cache: C }): Tensor;
   /** Logits [.., vocab] for such states [.., width]. */

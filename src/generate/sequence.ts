@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { Generator } from "../core/random.ts";
+import { Generator, type GeneratorState } from "../core/random.ts";
 import { defaultGenerator } from "../ops/mod.ts";
 import { OptionError } from "../core/errors.ts";
 import { detailsOf } from "./details.ts";
@@ -48,6 +48,8 @@ export class Sequence {
   finishReason: FinishReason | null = null;
   /** Whether nothing but the likeliest token is asked for, so that logits need not be read. */
   readonly plain: boolean;
+  /** How the device could draw in our place, where nothing but these two bears on the choice; else null. */
+  readonly draw: { readonly temperature: number; readonly topK: number } | null;
 
   readonly #options: ResolvedOptions;
   readonly #processors: readonly LogitsProcessor[];
@@ -63,8 +65,12 @@ export class Sequence {
     this.start = text.length;
     this.#options = options;
     this.#processors = buildProcessors(options, this.start);
-    this.plain = this.#processors.length === 0 && !options.doSample && options.logprobs === undefined &&
-      !options.outputScores && !options.outputLogits && options.guidanceScale === 1;
+    const { temperature, topK, doSample } = options, count = this.#processors.length;
+    const unread = options.logprobs === undefined && !options.outputScores && !options.outputLogits &&
+      options.guidanceScale === 1;
+    this.plain = unread && !doSample && count === 0;
+    const simple = doSample && count === Number(temperature !== 1) + Number(topK > 0);
+    this.draw = unread && simple ? { temperature, topK } : null;
     this.#random = options.seed === undefined ? defaultGenerator() : new Generator(options.seed);
     this.#deadline = performance.now() + 1e3 * (options.maxTime ?? Infinity);
     this.isDue();
@@ -81,6 +87,22 @@ export class Sequence {
       this.finishReason = "length";
     }
     return this.finishReason === null;
+  }
+
+  /** The number that draws the next token. */
+  uniform(): number {
+    return this.#random.uniform();
+  }
+
+  /** Where its random numbers stand. */
+  get random(): GeneratorState {
+    return this.#random.getState();
+  }
+
+  /** Gives back the numbers drawn since `before`, unless somebody else drew after `after`. */
+  undraw(before: GeneratorState, after: GeneratorState): void {
+    const { seed, offset } = this.#random.getState();
+    if (seed === after.seed && offset === after.offset) this.#random.setState(before);
   }
 
   /** Changes logits to those that are chosen from; gives what is told of a token, where it is asked for. */

@@ -6,7 +6,6 @@
 import { OptionError } from "../core/errors.ts";
 import type { Tokenizer } from "../text/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
-import { beamSearch } from "./beam.ts";
 import { constrained } from "./constraint/mod.ts";
 import { forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { StopFilter } from "./stop.ts";
@@ -192,7 +191,8 @@ async function beamTexts<C extends LanguageModelCache>(
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): Promise<GenerationResult[]> {
-  const started = performance.now(), found = await beamSearch(model, promptIds, options);
+  const started = performance.now(), { beamSearch } = await import("./beam.ts");
+  const found = await beamSearch(model, promptIds, options);
   const milliseconds = performance.now() - started;
   return found.map(({ ids, finishReason }) => {
     const filter = new StopFilter(options.stop), stream = tokenizer?.stream({ skipSpecialTokens: true });

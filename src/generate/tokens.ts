@@ -14,10 +14,8 @@ import { breather } from "../core/breathe.ts";
 import { OptionError, ShapeError, throwIfAborted } from "../core/errors.ts";
 import { argmax, reshape, type Tensor } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
-import { beamSearch } from "./beam.ts";
-import { contrastiveSteps } from "./contrastive.ts";
-import { guesserOf } from "./guess.ts";
-import { Guidance } from "./guidance.ts";
+import { Ahead } from "./ahead.ts";
+import type { Guidance } from "./guidance.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import { forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
@@ -70,9 +68,14 @@ export async function* generateTokens<C extends LanguageModelCache>(
   const limit = Math.min(model.contextLength, given?.capacity ?? Infinity);
   checkPrompt(prompt, options, limit);
   if (options.numBeams > 1) return yield* beamSteps(model, prompt, options);
-  if (options.penaltyAlpha > 0) return yield* contrastiveSteps(model, prompt, options);
-  const guesser = guesserOf(options);
-  let guidance: Guidance<C> | null = null;
+  // What few ask for is loaded when it is asked for: pages do not fetch it.
+  if (options.penaltyAlpha > 0) {
+    const { contrastiveSteps } = await import("./contrastive.ts");
+    return yield* contrastiveSteps(model, prompt, options);
+  }
+  const guesses = options.assistantModel || options.promptLookupNumTokens !== null;
+  const guesser = guesses ? (await import("./guess.ts")).guesserOf(options) : null;
+  let guidance: Guidance<C> | null = null, ahead: Ahead<C> | null = null;
   const store = options.cachePrompt ? model.prefixes : null, dtype = options.cacheDType;
   const capacity = Math.max(1, Math.min(limit, prompt.length + maxNewTokens));
   const cache = given ?? store?.take(model, prompt, capacity, dtype) ??
@@ -80,7 +83,11 @@ export async function* generateTokens<C extends LanguageModelCache>(
   try {
     cache.ids.push(...given ? prompt : prompt.slice(cache.length));
     const sequence = new Sequence(cache.ids, options), breathe = breather(), { start } = sequence;
-    if (options.guidanceScale > 1) guidance = new Guidance(model, options, start, cache.ids[start - 1]);
+    ahead = new Ahead(model, cache, sequence);
+    if (options.guidanceScale > 1) {
+      const { Guidance } = await import("./guidance.ts");
+      guidance = new Guidance(model, options, start, cache.ids[start - 1]);
+    }
     while (sequence.isDue()) {
       await breathe();
       throwIfAborted(options.signal, "generate");
@@ -94,19 +101,23 @@ export async function* generateTokens<C extends LanguageModelCache>(
         for (const step of steps) yield { ...step, milliseconds };
         continue;
       }
-      const feed = [cache.ids.slice(cache.length)];
       let id: number, details: TokenDetails | undefined;
-      if (sequence.plain) {
-        // Greedy without penalties: the choice is made on the device, and one number comes back.
-        const best = noGrad(() =>
-          tidy(() => argmax(reshape(model.forward(feed, { cache, lastOnly: true }), [-1])))
-        );
-        id = await best.item();
-        best.dispose();
-      } else {
-        const logits = await readLogits(noGrad(() => model.forward(feed, { cache, lastOnly: true })));
-        await guidance?.apply(sequence.text, logits);
-        ({ id, details } = sequence.choose(logits));
+      if (ahead.isBusy) id = await ahead.next(limit);
+      else {
+        const feed = [cache.ids.slice(cache.length)];
+        const logits = noGrad(() => model.forward(feed, { cache, lastOnly: true }));
+        if (ahead.takes(logits)) id = await ahead.next(limit);
+        else if (sequence.plain) {
+          // Greedy without penalties: the choice is made on the device, and one number comes back.
+          const best = noGrad(() => tidy(() => argmax(reshape(logits, [-1]))));
+          logits.dispose();
+          id = await best.item();
+          best.dispose();
+        } else {
+          const values = await readLogits(logits);
+          await guidance?.apply(sequence.text, values);
+          ({ id, details } = sequence.choose(values));
+        }
       }
       cache.ids.push(id);
       sequence.push(id, details);
@@ -116,6 +127,7 @@ export async function* generateTokens<C extends LanguageModelCache>(
   } finally {
     guesser?.dispose();
     guidance?.dispose();
+    ahead?.dispose();
     if (given === undefined) {
       if (store) store.give(cache, prompt);
       else cache.dispose();
@@ -159,7 +171,8 @@ async function* beamSteps<C extends LanguageModelCache>(
   prompt: readonly number[],
   options: ResolvedOptions,
 ): AsyncGenerator<TokenStep, TokensResult> {
-  const started = performance.now(), [{ ids, finishReason }] = await beamSearch(model, prompt, options);
+  const started = performance.now(), { beamSearch } = await import("./beam.ts");
+  const [{ ids, finishReason }] = await beamSearch(model, prompt, options);
   const milliseconds = (performance.now() - started) / Math.max(1, ids.length);
   for (const id of ids) {
     options.onToken?.(id);

@@ -9,15 +9,23 @@
 import { quantBlock } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
 import {
+  arange,
   attentionStep,
   copyInto,
   dropout,
   empty,
+  expand,
+  gt,
+  maskedFill,
+  matmul,
+  mul,
   reshape,
   scaledDotProductAttention,
   slice,
+  softmax,
   type Tensor,
   transpose,
+  unsqueeze,
   zeros,
 } from "../ops/mod.ts";
 import { keep, tidy } from "../tensor/mod.ts";
@@ -141,6 +149,19 @@ export class CausalSelfAttention extends Module {
       }); // [batch, head, time, each]
       const joined = reshape(transpose(mixed, 1, 2), [batch, time, width]);
       return dropout(this.c_proj.forward(joined), this.dropout, this.training);
+    });
+  }
+
+  /** How much each position of x [batch, time, width] looks at each: [batch, heads, time, time], rows of sum 1. */
+  probabilities(x: Tensor): Tensor {
+    const [batch, time, width] = x.shape, each = width / this.heads;
+    return tidy(() => {
+      const qkv = reshape(this.c_attn.forward(x), [batch, time, 3, this.heads, each]);
+      const part = (i: number): Tensor => transpose(slice(qkv, null, null, i), 1, 2); // [batch, head, time, each]
+      const scores = mul(matmul(part(0), transpose(part(1), 2, 3)), 1 / Math.sqrt(each));
+      const places = arange(time, { device: x.device, dtype: "i32" });
+      const later = gt(places, unsqueeze(places, 1)); // [time, time]
+      return softmax(maskedFill(scores, expand(later, scores.shape), -Infinity));
     });
   }
 

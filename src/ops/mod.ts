@@ -39,6 +39,7 @@ export * from "./norm.ts";
 export * from "./random.ts";
 export * from "./reduce.ts";
 export { toDType } from "./row.ts";
+export { sampleLogits, type SampleLogitsOptions } from "./sample.ts";
 export * from "./softmax.ts";
 export * from "./sort.ts";
 export * from "./tensor.ts";

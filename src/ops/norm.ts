@@ -127,16 +127,33 @@ export function rmsNorm(
   eps: number | null = null,
 ): Tensor {
   const shape = rowShape("rmsNorm", x, normalizedShape, [weight]), axes = lastAxes(shape.length);
+  const small = eps ?? 2 ** -23, width = sizeOf(shape), count = x.size / Math.max(1, width);
+  const { rmsNorm: kernel, rmsNormBackward } = x.backend.kernels;
   return fused<Tensor>({
     name: "rmsNorm",
     inputs: weight ? [x, weight] : [x],
     definition(x, w) {
       return inFloat32(x, (x) => {
-        const y = mul(x, rsqrt(add(mean(square(x), axes, true), eps ?? 2 ** -23)));
+        const y = mul(x, rsqrt(add(mean(square(x), axes, true), small)));
         return w ? mul(y, w) : y;
       });
     },
-    kernel: null,
-    gradient: null,
+    kernel: kernel && isPlain(x, weight) && x.size > 0
+      ? () => {
+        const output = empty(x.shape, "f32", x.backend, "rmsNorm");
+        const rstd = empty([count], "f32", x.backend, "rmsNorm");
+        kernel(rows(x, width), weight && flat(weight), small, rows(output, width), rstd);
+        return { output, keep: [rstd] };
+      }
+      : null,
+    gradient: rmsNormBackward
+      ? (g, inputs, [rstd]) => {
+        const x = inputs[0], w = weight ? inputs[1] : null;
+        const dx = empty(x.shape, "f32", x.backend, "rmsNormBackward");
+        const dw = w && empty([width], "f32", x.backend, "rmsNormBackward");
+        rmsNormBackward(rows(g, width), rows(x, width), w && flat(w), rstd, rows(dx, width), dw);
+        return dw ? [dx, reshape(dw, shape)] : [dx];
+      }
+      : null,
   });
 }

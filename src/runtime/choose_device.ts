@@ -2,16 +2,15 @@
  * The faster device for a model, by trying: a GPU is slower than the cpu's kernels for small models, and where the
  * border lies is a matter of the machine.
  *
- * What is timed is what generation does, tokens one after another with a read of each, on networks of the model's own
+ * What is timed is generation itself, tokens one after another, on networks of the model's own
  * shapes with one block and with two; the difference is what a block costs, the rest what a token costs anyhow.
  *
  * @module
  */
 import type { DeviceName } from "../backends/contract.ts";
+import { generateTokens, resolveOptions } from "../generate/mod.ts";
 import { type GPT2Config, GPT2Model } from "../models/mod.ts";
 import { init } from "../nn/mod.ts";
-import { argmax, reshape } from "../ops/mod.ts";
-import { noGrad, tidy } from "../tensor/mod.ts";
 import { initWebGPU } from "./devices.ts";
 
 /** What {@link chooseDevice} found. */
@@ -96,20 +95,15 @@ async function timed(config: Shape, device: DeviceName): Promise<number> {
   for (const p of model.parameters()) init.constant(p, 0.01);
   try {
     model.eval();
-    using cache = model.createCache(1, 32);
-    const times: number[] = [];
-    const begin = performance.now();
-    // The first tokens compile kernels; a slow device is known after few.
-    for (let i = 0; i < 12 && (times.length < 2 || performance.now() - begin < 400); i++) {
-      const started = performance.now();
-      const best = noGrad(() =>
-        tidy(() => argmax(reshape(model.forward([[i]], { cache, lastOnly: true }), [-1])))
-      );
-      await best.item();
-      best.dispose();
-      if (i >= 3) times.push(performance.now() - started);
+    const times: number[] = [], begin = performance.now(), count = 18;
+    const options = resolveOptions({ maxNewTokens: count, doSample: false, eosTokenId: null });
+    // The first tokens compile kernels, and the last ones may have been computed ahead.
+    for await (const { milliseconds } of generateTokens(model, [1], options)) {
+      times.push(milliseconds);
+      if (times.length > 5 && performance.now() - begin > 400) break;
     }
-    return times.toSorted((a, b) => a - b)[times.length >> 1];
+    const typical = times.slice(3, count - 4);
+    return typical.toSorted((a, b) => a - b)[typical.length >> 1];
   } finally {
     model.dispose();
   }

@@ -43,7 +43,7 @@ import { type DeviceChoice, readyDevice } from "./choose_device.ts";
 import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
 import type { LoadOptions, SaveOptions } from "./gpt2_options.ts";
 import { type FolderContents, jsonFile, type ModelFile } from "./model_files.ts";
-import { openFolder, readJson } from "./model_folder.ts";
+import { type GivenFiles, openFolder, readJson } from "./model_folder.ts";
 import { tensorToSave, writePlanned } from "./safetensors.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 import { openWeights } from "./weights.ts";
@@ -82,12 +82,13 @@ export class GPT2 extends GPT2Model {
   }
 
   /**
-   * Reads a Hugging Face GPT-2: a folder, a URL of one, or a hub repository, with `model.safetensors` or its shards.
+   * Reads a Hugging Face GPT-2: a folder, a URL of one, a hub repository, or files at hand (in a page, those of a folder
+   * that the visitor chose), with `model.safetensors` or its shards.
    *
    * @throws {FormatError} for files that are not a GPT-2, naming what is missing, unexpected and misshapen.
    * @throws {CancelledError} when `signal` was aborted.
    */
-  static async load(where: string | URL, options: LoadOptions = {}): Promise<GPT2> {
+  static async load(where: string | URL | GivenFiles, options: LoadOptions = {}): Promise<GPT2> {
     const { dtype, device: wanted, onProgress, config: changes, ...rest } = options;
     checkDType("GPT2.load", dtype);
     const folder = await openFolder(where, {

@@ -21,6 +21,8 @@ import { layerNorm, layerNormBackward } from "./kernels/layer_norm.ts";
 import { matmul } from "./kernels/matmul.ts";
 import { random } from "./kernels/random.ts";
 import { reduce } from "./kernels/reduce.ts";
+import { rmsNorm, rmsNormBackward } from "./kernels/rms_norm.ts";
+import { sample } from "./kernels/sample.ts";
 import { scatter } from "./kernels/scatter.ts";
 import { softmax, softmaxBackward } from "./kernels/softmax.ts";
 import { sort } from "./kernels/sort.ts";
@@ -131,9 +133,12 @@ function kernelsOn(gpu: Gpu): Kernels {
     softmaxBackward: (...args) => softmaxBackward(gpu, ...args),
     layerNorm: (...args) => layerNorm(gpu, ...args),
     layerNormBackward: (...args) => layerNormBackward(gpu, ...args),
+    rmsNorm: (...args) => rmsNorm(gpu, ...args),
+    rmsNormBackward: (...args) => rmsNormBackward(gpu, ...args),
     attention: (...args) => attention(gpu, ...args),
     attentionBackward: (...args) => attentionBackward(gpu, ...args),
     crossEntropy: (...args) => crossEntropy(gpu, ...args),
     crossEntropyBackward: (...args) => crossEntropyBackward(gpu, ...args),
+    sample: (...args) => sample(gpu, ...args),
   };
 }

@@ -91,6 +91,7 @@ export class Gpu {
   readonly #kernels = new Map<string, Kernel>();
   readonly #layouts = new Map<string, GPUBindGroupLayout>();
   readonly #groups = new Map<string, GPUBindGroup>();
+  readonly #staging = new Map<number, GPUBuffer[]>();
   #used = 0;
   #dispatches = 0;
   #batch = 1;
@@ -200,8 +201,8 @@ export class Gpu {
    */
   async read(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<Uint8Array> {
     this.#demandAlive();
-    const size = byteLength + notes.bytes;
-    const staging = this.device.createBuffer({ size, usage: usage.staging });
+    const size = byteLength + notes.bytes, idle = this.#staging.get(size) ?? [];
+    const staging = idle.pop() ?? this.device.createBuffer({ size, usage: usage.staging });
     this.#open();
     this.#pass!.end();
     const encoder = this.#encoder!;
@@ -217,7 +218,13 @@ export class Gpu {
       throw new DeviceError(`webgpu: reading ${byteLength} bytes failed`, { cause });
     }
     const bytes = new Uint8Array(staging.getMappedRange().slice(0));
-    staging.destroy();
+    // Ids and losses are read again and again; large reads are rare, and their memory is better given back.
+    if (size > 4096 || idle.length >= 8) staging.destroy();
+    else {
+      staging.unmap();
+      this.#staging.set(size, idle);
+      idle.push(staging);
+    }
     for (const error of await Promise.all(errors)) {
       if (error !== null) throw new DeviceError(`webgpu: ${error}`);
     }

@@ -3,8 +3,9 @@
  *
  * @module
  */
-import type { DeviceBuffer } from "../contract.ts";
+import type { DeviceBuffer, View } from "../contract.ts";
 import { type Gpu, param } from "./gpu.ts";
+import { throughWindows } from "./windows.ts";
 import { bind, overElements, source } from "./wgsl/module.ts";
 
 /** Copies `bytes` into the buffer at `byteOffset`. */
@@ -29,7 +30,8 @@ export function upload(gpu: Gpu, buffer: DeviceBuffer, byteOffset: number, bytes
 
 /** Replaces some bytes of one word. */
 function patch(gpu: Gpu, buffer: DeviceBuffer, byteOffset: number, bytes: Uint8Array): void {
-  const bindings = bind([], [{ buffer, dtype: "i32", shape: [], strides: [], offset: 0 }]);
+  const place: View = { buffer, dtype: "i32", shape: [], strides: [], offset: Math.floor(byteOffset / 4) };
+  const [view] = throughWindows(gpu, [place])!, bindings = bind([], [view]);
   let mask = 0, word = 0;
   bytes.forEach((byte, i) => {
     mask |= 255 << 8 * (byteOffset % 4 + i);
@@ -41,7 +43,7 @@ function patch(gpu: Gpu, buffer: DeviceBuffer, byteOffset: number, bytes: Uint8A
       overElements(`b0[${param(2)}] = (b0[${param(2)}] & ~u32(${param(3)})) | u32(${param(4)});`),
       5,
     ));
-  gpu.runOver(kernel, bindings.buffers, [1, Math.floor(byteOffset / 4), mask, word], 1);
+  gpu.runOver(kernel, bindings.buffers, [1, view.offset, mask, word], 1);
 }
 
 /** A copy of `byteLength` bytes from `byteOffset` on. */

@@ -9,7 +9,7 @@
 import { byteSize, isQuantized, quantBlock } from "../../core/dtype.ts";
 import { DeviceError } from "../../core/errors.ts";
 import { formatShape, sizeOf } from "../../core/shape.ts";
-import type { View } from "../contract.ts";
+import type { DeviceBuffer, View } from "../contract.ts";
 import { gpuOf, type WebGpuBuffer } from "./buffers.ts";
 import type { Gpu } from "./gpu.ts";
 import { seenAs } from "./wgsl/module.ts";
@@ -25,31 +25,55 @@ function windowOf(parent: WebGpuBuffer, start: number, byteLength: number): WebG
   return window;
 }
 
-/** `view` through a window, or null when its elements lie further apart than a binding reaches. */
-function windowed(gpu: Gpu, view: View): View | null {
-  const { dtype, shape, strides, offset } = view, own = view.buffer as WebGpuBuffer, limit = gpu.bindingLimit;
-  if (gpuOf(own).size <= limit) return view;
+/** The bytes of its buffer that `view` needs. */
+function reachOf({ dtype, shape, strides, offset, buffer }: View): [start: number, end: number] {
   let first = offset, last = offset;
   shape.forEach((size, d) => {
     if (strides[d] < 0) first += (size - 1) * strides[d];
     else last += (size - 1) * strides[d];
   });
   // A window begins at a multiple of 256 bytes, and blocks stay whole.
-  const unit = isQuantized(dtype) ? 128 * quantBlock : 256 / byteSize(dtype, 1);
-  const begin = Math.floor(first / unit) * unit, start = byteSize(dtype, begin);
-  const block = isQuantized(dtype) ? quantBlock : 1;
+  const unit = unitOf(dtype), block = isQuantized(dtype) ? quantBlock : 1;
+  const start = byteSize(dtype, Math.floor(first / unit) * unit);
   const end = byteSize(dtype, Math.floor(last / block) * block + block);
-  const length = Math.min(Math.ceil((end - start) / 256) * 256, gpuOf(own).size - start);
-  if (length > limit) return null;
-  return { buffer: windowOf(own, start, length), dtype, shape, strides, offset: offset - begin };
+  return [start, Math.min(start + Math.ceil((end - start) / 256) * 256, gpuOf(buffer).size)];
+}
+
+/** Elements in a piece of 256 bytes, or of as few as hold whole blocks. */
+function unitOf(dtype: View["dtype"]): number {
+  return isQuantized(dtype) ? 128 * quantBlock : 256 / byteSize(dtype, 1);
+}
+
+/** Bytes that a binding of `buffer` shows. */
+function boundSize(buffer: DeviceBuffer): number {
+  return (buffer as WebGpuBuffer).parent ? buffer.byteLength : gpuOf(buffer).size;
 }
 
 /** The views as bindings can hold them, or null when one reaches too far. */
 export function throughWindows(gpu: Gpu, views: readonly View[]): readonly View[] | null {
+  const limit = gpu.bindingLimit;
   // Nearly always nothing is to be done.
-  if (views.every((v) => gpuOf(v.buffer).size <= gpu.bindingLimit)) return views;
-  const seen = views.map((v) => windowed(gpu, v));
-  return seen.every((v) => v !== null) ? seen : null;
+  if (views.every((v) => boundSize(v.buffer) <= limit)) return views;
+  const reach = new Map<DeviceBuffer, [start: number, end: number]>();
+  const seen: View[] = [];
+  for (const view of views) {
+    const [start, end] = reachOf(view), known = reach.get(view.buffer);
+    if (end - start > limit && boundSize(view.buffer) > limit) return null;
+    reach.set(view.buffer, known ? [Math.min(start, known[0]), Math.max(end, known[1])] : [start, end]);
+  }
+  for (const view of views) {
+    const { buffer, dtype, shape, strides, offset } = view, own = buffer as WebGpuBuffer;
+    if (boundSize(buffer) <= limit) {
+      seen.push(view);
+      continue;
+    }
+    // One window for all that is seen of a buffer, if it may be that large: what is read and written cannot be two.
+    const all = reach.get(buffer)!, unit = unitOf(dtype);
+    const [start, end] = all[1] - all[0] <= limit ? all : reachOf(view);
+    const before = start / byteSize(dtype, unit) * unit;
+    seen.push({ buffer: windowOf(own, start, end - start), dtype, shape, strides, offset: offset - before });
+  }
+  return seen;
 }
 
 /** Positions start to start + length of one axis of `view`. */
@@ -59,7 +83,7 @@ export function part(view: View, axis: number, start: number, length: number): V
   return { ...seenAs(view, shape, view.strides), offset: offset + step };
 }
 
-/** Calls `run` with views halved along an axis until bindings hold them all; `axis` chooses it for a shape. */
+/** Calls `run` with views halved along an axis until bindings hold them all; `axisOf` chooses it (−1: there is none). */
 export function inParts(
   gpu: Gpu,
   views: readonly View[],
@@ -68,7 +92,7 @@ export function inParts(
 ): void {
   const seen = throughWindows(gpu, views);
   if (seen) return run(seen);
-  const { shape } = views[0], axis = axisOf(shape), half = shape[axis] >> 1;
+  const { shape } = views[0], axis = axisOf(shape), half = (shape[axis] ?? 0) >> 1;
   if (sizeOf(shape) < 2 || !half) {
     throw new DeviceError(
       `webgpu: a tensor of ${

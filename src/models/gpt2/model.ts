@@ -325,24 +325,51 @@ export class GPT2Model extends Module {
     return tidy(() => this.#hidden(this.ids(ids), options.cache));
   }
 
+  /**
+   * How much each position looks at each before it, for every block or those of `layers`: [batch, heads, time, time], rows
+   * of sum 1 (transformers' `output_attentions`). Computed for looking at: the blocks themselves keep no such matrix.
+   */
+  attentions(ids: Ids, options: { layers?: readonly number[] } = {}): Tensor[] {
+    const { layers = this.h.map((_, i) => i) } = options;
+    for (const layer of layers) {
+      if (this.h[layer]) continue;
+      throw new OptionError(`attentions: layer ${layer} is none of the ${this.h.length} from 0`);
+    }
+    return noGrad(() =>
+      tidy(() => {
+        const found = new Map<number, Tensor>(), last = Math.max(-1, ...layers);
+        let x = this.#embed(this.ids(ids));
+        this.h.slice(0, last + 1).forEach((block, i) => {
+          if (layers.includes(i)) found.set(i, block.attn.probabilities(block.ln_1.forward(x)));
+          if (i < last) x = block.forward(x);
+        });
+        return layers.map((layer) => found.get(layer) as Tensor);
+      })
+    );
+  }
+
   /** Logits [.., vocab] for what comes out of the last layer norm, [.., width]. */
   logits(hidden: Tensor): Tensor {
     return linear(hidden, this.lm_head?.weight ?? this.wte.weight);
   }
 
-  #hidden(ids: Tensor, cache?: GPT2Cache, mask?: Ids): Tensor {
-    const time = ids.shape[1], start = cache?.length ?? 0, { nPositions, embdPdrop } = this.config;
+  /** Token and position embeddings, from position `start` on or at `positions`. */
+  #embed(ids: Tensor, start = 0, positions?: Tensor): Tensor {
+    const time = ids.shape[1], { nPositions, embdPdrop } = this.config, { device } = this.wpe.weight;
     if (start + time > nPositions) {
       throw new ShapeError(
         `GPT2: ${start + time} tokens are more than the ${nPositions} positions of this model`,
       );
     }
-    const { device } = this.wpe.weight;
-    const padding = mask === undefined ? null : paddingOf(mask, ids.shape[0], time, start + time, device);
-    const positions = padding?.positions ?? arange(start, start + time, { device });
-    const tokens = toDType(this.wte.forward(ids), "f32"),
-      places = toDType(this.wpe.forward(positions), "f32");
-    let x = dropout(add(tokens, places), embdPdrop, this.training);
+    const tokens = toDType(this.wte.forward(ids), "f32");
+    const places = this.wpe.forward(positions ?? arange(start, start + time, { device }));
+    return dropout(add(tokens, toDType(places, "f32")), embdPdrop, this.training);
+  }
+
+  #hidden(ids: Tensor, cache?: GPT2Cache, mask?: Ids): Tensor {
+    const [batch, time] = ids.shape, start = cache?.length ?? 0, { device } = this.wpe.weight;
+    const padding = mask === undefined ? null : paddingOf(mask, batch, time, start + time, device);
+    let x = this.#embed(ids, start, padding?.positions);
     this.h.forEach((block, i) => x = block.forward(x, cache?.layers[i], padding?.seen));
     return this.ln_f.forward(x);
   }

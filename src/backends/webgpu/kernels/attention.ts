@@ -1,7 +1,8 @@
 /**
  * Attention with an online softmax: no matrix of scores is stored. See `Kernels.attention`.
  *
- * A workgroup has one row of queries. It takes the keys in blocks of its own size: every invocation scores one key, the
+ * Many rows are taken in tiles, see `attention_tiles.ts`. Of few (a step of generation), or where tiles do not fit into the
+ * memory of a workgroup, a workgroup has one row of queries. It takes the keys in blocks of its own size: every invocation scores one key, the
  * block's softmax joins what there was before, and then every invocation adds up some columns of the values.
  *
  * @module
@@ -9,9 +10,15 @@
 import type { View } from "../../contract.ts";
 import { floatBits, type Gpu, groupSize, param } from "../gpu.ts";
 import { type Binding, load, store } from "../wgsl/elements.ts";
+import { inParts, throughWindows } from "../windows.ts";
 import { bind, source, withFunctions } from "../wgsl/module.ts";
+import { tilesFor } from "../wgsl/tiles.ts";
+import { attentionTiles } from "./attention_tiles.ts";
 
 const team = groupSize;
+
+/** Up to so many rows have a workgroup each; more are taken in tiles. */
+export const fewRows = 4;
 
 /** Views of [batch, heads, time, width] as parameters: the offset and three strides each; the last stride is 1. */
 export function headParams(views: readonly View[]): number[] {
@@ -39,6 +46,16 @@ export function joinDesk(desk: string, join: string): string {
     workgroupBarrier();`;
 }
 
+/** Views of [batch, heads, …] are cut between texts: the heads of one lie among each other. */
+export function byBatch(): number {
+  return 0;
+}
+
+/** From one batch, and one head, of log Σ exp [batch, heads, rows] to the next. */
+export function lseSteps(lse: View | null): number[] {
+  return lse ? [lse.strides[0], lse.strides[1]] : [0, 0];
+}
+
 /** Scaled dot-product attention. */
 export function attention(
   gpu: Gpu,
@@ -50,9 +67,30 @@ export function attention(
   scale: number,
   causal: boolean,
 ): void {
+  const all = lse ? [q, k, v, out, lse] : [q, k, v, out], seen = throughWindows(gpu, all);
+  if (seen === null) {
+    return inParts(gpu, all, byBatch, ([q, k, v, out, lse]) => {
+      attention(gpu, q, k, v, out, lse ?? null, scale, causal);
+    });
+  }
+  [q, k, v, out] = seen;
+  lse = lse && seen[4];
   const [batch, heads, rows, width] = q.shape, keys = k.shape[2], groups = k.shape[1];
   const writes = lse ? [out, lse] : [out], bindings = bind([q, k, v], writes);
   const own = Math.ceil(width / team), viewsAt = 10;
+  const params = [
+    rows,
+    keys,
+    floatBits(scale),
+    heads / groups,
+    lse?.offset ?? 0,
+    ...lseSteps(lse),
+    0,
+    0,
+    ...headParams([q, k, v, out]),
+  ];
+  const tiles = rows > fewRows ? tilesFor(gpu, rows, width, 1, 1) : null;
+  if (tiles) return attentionTiles(gpu, tiles, [q, k, v, out], lse, causal, params, viewsAt);
   const kernel = gpu.kernel(`attention ${width} ${causal} ${lse !== null} ${bindings.key}`, () => {
     const [Q, K, V, O, L] = bindings.of, each = Array.from({ length: own }, (_, i) => i);
     const column = (i: number): string => `lane + ${i * team}`;
@@ -107,7 +145,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     }
   ${
       L
-        ? `if (lane == 0) { let at = ${param(5)} + (batch * ${param(6)} + head) * ${param(1)} + row; ${
+        ? `if (lane == 0) { let at = ${param(5)} + batch * ${param(6)} + head * ${param(7)} + row; ${
           store(L, "f32", "at", "most + m_log(sum)", "f32")
         } }`
         : ""
@@ -115,17 +153,5 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }`;
     return source(bindings, withFunctions(code), viewsAt + 16);
   });
-  const params = [
-    rows,
-    keys,
-    floatBits(scale),
-    heads / groups,
-    lse?.offset ?? 0,
-    heads,
-    0,
-    0,
-    0,
-    ...headParams([q, k, v, out]),
-  ];
   gpu.run(kernel, bindings.buffers, params, rows, heads, batch);
 }

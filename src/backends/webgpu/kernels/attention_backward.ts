@@ -1,7 +1,7 @@
 /**
  * Gradients of attention, the probabilities computed again from log Σ exp. See `Kernels.attentionBackward`.
  *
- * One kernel has a workgroup for each row of queries and gives dq; another has one for each key and gives dk and dv,
+ * Many rows are taken in tiles, see `attention_backward_tiles.ts`. Otherwise one kernel has a workgroup for each row of queries and gives dq; another has one for each key and gives dk and dv,
  * going through the queries of all heads that share it. Nothing is added up by two workgroups, so results repeat.
  *
  * @module
@@ -13,7 +13,9 @@ import type { View } from "../../contract.ts";
 import { floatBits, type Gpu, groupSize, param } from "../gpu.ts";
 import { type Binding, store } from "../wgsl/elements.ts";
 import { bind, type Bindings, source, withFunctions } from "../wgsl/module.ts";
-import { element, headParams, headRow } from "./attention.ts";
+import { byBatch, element, fewRows, headParams, headRow, lseSteps } from "./attention.ts";
+import { attentionBackwardTiles, backwardTiles } from "./attention_backward_tiles.ts";
+import { inParts, throughWindows } from "../windows.ts";
 import { reduce } from "./reduce.ts";
 
 const team = groupSize, viewsAt = 10;
@@ -34,6 +36,14 @@ export function attentionBackward(
   scale: number,
   causal: boolean,
 ): void {
+  const all = [dout, q, k, v, out, lse, dq, dk, dv], seen = throughWindows(gpu, all);
+  if (seen === null) {
+    return inParts(gpu, all, byBatch, (views) => {
+      const [dout, q, k, v, out, lse, dq, dk, dv] = views;
+      attentionBackward(gpu, dout, q, k, v, out, lse, dq, dk, dv, scale, causal);
+    });
+  }
+  [dout, q, k, v, out, lse, dq, dk, dv] = seen;
   const [batch, heads, rows, width] = q.shape, keys = k.shape[2], groups = k.shape[1];
   const count = batch * heads * rows, buffer = gpu.buffers.allocate(count * 4);
   const delta: View = {
@@ -44,8 +54,14 @@ export function attentionBackward(
     offset: 0,
   };
   reduce(gpu, "sum", product, [dout, out], [], [3], delta);
-  const head = [rows, keys, floatBits(scale), heads / groups, lse.offset, heads, 0, 0, 0];
+  const head = [rows, keys, floatBits(scale), heads / groups, lse.offset, ...lseSteps(lse), heads, 0];
   const reads = [q, k, v, dout, lse, delta];
+  const tiles = rows > fewRows ? backwardTiles(gpu, rows, width) : null;
+  if (tiles) {
+    attentionBackwardTiles(gpu, tiles, reads, [dq, dk, dv], head, causal);
+    gpu.buffers.release(buffer);
+    return;
+  }
   const forQueries = bind(reads, [dq]), forKeys = bind(reads, [dk, dv]);
   const key = `${width} ${causal}`;
   const queries = gpu.kernel(
@@ -101,7 +117,8 @@ function queryCode({ of }: Bindings, width: number, causal: boolean): string {
     perColumn(width, (_, c) =>
       `query[${c}] = ${element(Q, `q0 + ${c}`)}; gradient[${c}] = ${element(G, `g0 + ${c}`)};`)
   }
-  let place = (batch * ${param(6)} + head) * ${param(1)} + row; let lseAt = ${param(5)} + place;
+  let place = (batch * ${param(8)} + head) * ${param(1)} + row;
+  let lseAt = ${param(5)} + batch * ${param(6)} + head * ${param(7)} + row;
   let level = ${element(L, "lseAt")}; let delta = ${element(D, "place")};
   let keys = ${causal ? `min(${param(2)}, row + ${param(2)} - ${param(1)} + 1)` : param(2)};
   ${accumulators(width, "a")}
@@ -150,9 +167,8 @@ function keyCode({ of }: Bindings, width: number, causal: boolean): string {
       if (first + lane < ${param(1)}) {
         let q0 = ${headRow(viewsAt, "batch", "head", "(first + lane)")};
         let g0 = ${headRow(viewsAt + 12, "batch", "head", "(first + lane)")};
-        let place = (batch * ${param(6)} + head) * ${param(1)} + first + lane; let lseAt = ${
-    param(5)
-  } + place;
+        let place = (batch * ${param(8)} + head) * ${param(1)} + first + lane;
+        let lseAt = ${param(5)} + batch * ${param(6)} + head * ${param(7)} + first + lane;
         var score = 0.0f; var dp = 0.0f;
         for (var c = 0; c < ${width}; c++) { score += key[c] * ${element(Q, "q0 + c")}; dp += value[c] * ${
     element(G, "g0 + c")

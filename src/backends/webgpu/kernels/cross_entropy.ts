@@ -6,7 +6,7 @@
 import type { View } from "../../contract.ts";
 import { sizeOf } from "../../../core/shape.ts";
 import type { Gpu } from "../gpu.ts";
-import { columns, runRows } from "../wgsl/rows.ts";
+import { columns, type Rows, runRows } from "../wgsl/rows.ts";
 
 /** The loss and log Σ exp of each row; ignored targets give 0. */
 export function crossEntropy(
@@ -17,8 +17,8 @@ export function crossEntropy(
   lse: View,
   ignoreIndex: number,
 ): void {
-  const [count, width] = logits.shape;
-  runRows(gpu, "cross entropy", count, [logits, targets], [losses, lse], [width, ignoreIndex], (code) => {
+  const [count, width] = logits.shape, reads: Rows[] = [[logits, width], [targets, 1]];
+  runRows(gpu, "cross entropy", count, reads, [[losses, 1], [lse, 1]], [width, ignoreIndex], (code) => {
     const { get, set, own, notes } = code, at = `row * ${own(0)} + c`;
     return `var most = bits(0xff800000u);
   ${columns(own(0), `most = maxNan(most, ${get(0, at)});`)}
@@ -50,14 +50,15 @@ export function crossEntropyBackward(
   dlogits: View,
   ignoreIndex: number,
 ): void {
-  const [count, width] = logits.shape, reads = [logits, targets, lse, scale];
+  const [count, width] = logits.shape;
+  const reads: Rows[] = [[logits, width], [targets, 1], [lse, 1], [scale, 1]];
   if (sizeOf(logits.shape) === 0) return;
   runRows(
     gpu,
     "cross entropy backward",
     count,
     reads,
-    [dlogits],
+    [[dlogits, width]],
     [width, ignoreIndex],
     ({ get, set, own }) => {
       const at = `row * ${own(0)} + c`;

@@ -10,7 +10,7 @@ import { program } from "../../../expr/program.ts";
 import type { View } from "../../contract.ts";
 import { floatBits, type Gpu } from "../gpu.ts";
 import { seenAs } from "../wgsl/module.ts";
-import { columns, runRows } from "../wgsl/rows.ts";
+import { columns, type Rows, runRows } from "../wgsl/rows.ts";
 import { reduce } from "./reduce.ts";
 
 /** out = (x - mean) · rstd · weight + bias for each row. */
@@ -25,9 +25,11 @@ export function layerNorm(
   rstd: View,
 ): void {
   const width = x.shape[x.shape.length - 1], count = sizeOf(x.shape) / width;
-  const reads = [x, ...(weight ? [weight] : []), ...(bias ? [bias] : [])], n = reads.length;
+  const reads: Rows[] = [[x, width]];
+  for (const view of [weight, bias]) if (view) reads.push([view, 0]);
+  const n = reads.length, writes: Rows[] = [[out, width], [mean, 1], [rstd, 1]];
   const key = `layer norm ${weight !== null} ${bias !== null}`;
-  runRows(gpu, key, count, reads, [out, mean, rstd], [width, floatBits(eps)], ({ get, set, own }) => {
+  runRows(gpu, key, count, reads, writes, [width, floatBits(eps)], ({ get, set, own }) => {
     const at = `row * ${own(0)} + c`, normed = `(${get(0, at)} - middle) * scale`;
     const weighted = weight ? `${normed} * ${get(1, "c")}` : normed;
     return `var sum = 0.0f;
@@ -57,9 +59,10 @@ export function layerNormBackward(
   dbias: View | null,
 ): void {
   const width = x.shape[x.shape.length - 1], count = sizeOf(x.shape) / width;
-  const reads = [dy, x, mean, rstd, ...(weight ? [weight] : [])];
+  const reads: Rows[] = [[dy, width], [x, width], [mean, 1], [rstd, 1]];
+  if (weight) reads.push([weight, 0]);
   const key = `layer norm backward ${weight !== null}`;
-  runRows(gpu, key, count, reads, [dx], [width], ({ get, set, own }) => {
+  runRows(gpu, key, count, reads, [[dx, width]], [width], ({ get, set, own }) => {
     const at = `row * ${own(0)} + c`, g = weight ? `${get(0, at)} * ${get(4, "c")}` : get(0, at);
     const normed = `(${get(1, at)} - middle) * scale`;
     return `let middle = ${get(2, "row")}; let scale = ${get(3, "row")};

@@ -1,8 +1,9 @@
 /**
  * Matrix products with an epilogue. See `Backend.matmul`.
  *
- * Few rows (a step of generation) and software adapters have a kernel of their own, `matmul_strips.ts`. Otherwise a workgroup computes a square of
- * the product, tile by tile of the sums: a tile of each operand in workgroup memory, four by four results a invocation in registers.
+ * Few rows (a step of generation) and software adapters have kernels of their own, `matmul_strips.ts` and
+ * `matmul_plain.ts`. Otherwise a workgroup computes a square of the product, tile by tile of the sums: a tile of each
+ * operand in workgroup memory, four by four results a invocation in registers.
  *
  * @module
  */
@@ -28,6 +29,7 @@ import {
 } from "../wgsl/module.ts";
 import { part, throughWindows } from "../windows.ts";
 import { programCode, scalarParams, scalarWords } from "../wgsl/program.ts";
+import { plain } from "./matmul_plain.ts";
 import { fitsStrips, strips } from "./matmul_strips.ts";
 
 /** A product as its kernels see it. */
@@ -59,6 +61,7 @@ export function matmul(gpu: Gpu, a: View, b: View, out: View, epilogue?: Epilogu
   const p = describe(left, right, to, epilogue && { ...epilogue, inputs });
   if (p.m === 0 || p.n === 0 || p.batch === 0) return;
   if (fitsStrips(p) && (gpu.software || p.m <= 4)) strips(gpu, p);
+  else if (gpu.software) plain(gpu, p);
   else tiled(gpu, p);
 }
 

@@ -1,6 +1,6 @@
 /**
  * Products without workgroup memory: an invocation has a strip of up to sixteen rows, four columns wide (one where weights
- * lie along the sums), and reads four numbers at a time.
+ * lie along the sums; twice that of few rows on a processor), and reads four numbers at a time.
  *
  * Neighbouring invocations share their rows, so what they read of `a` is the same number for all. That makes it the
  * kernel for few rows, where reading the weights (f32, halves or blocks) is all the work, and for adapters that are
@@ -15,7 +15,7 @@ import { withFunctions } from "../wgsl/module.ts";
 import type { Product } from "./matmul.ts";
 
 /** Whether every row of `view` begins at a multiple of four elements, its last axis (or the other) having stride 1. */
-function inFours(view: View, turned: boolean): boolean {
+export function inFours(view: View, turned: boolean): boolean {
   const { strides, shape, offset } = view, rank = shape.length;
   const along = turned ? rank - 2 : rank - 1, across = turned ? rank - 1 : rank - 2;
   return strides[along] === 1 && shape[along] % 4 === 0 && offset % 4 === 0 &&
@@ -34,10 +34,11 @@ export function fitsStrips(p: Product): boolean {
   return inFours(a, false) && (inFours(b, true) || inFours(b, false));
 }
 
-const halfType = "array<vec2<u32>>", fullType = "array<vec4<f32>>";
+/** How halves, and f32, are bound to be read in fours. */
+export const halfType = "array<vec2<u32>>", fullType = "array<vec4<f32>>";
 
 /** Four elements of `b` that lie side by side, as numbers; `at` counts fours. */
-function four(dtype: View["dtype"], at: string): string {
+export function four(dtype: View["dtype"], at: string): string {
   if (dtype === "f32") return `b1[${at}]`;
   return dtype === "f16" ? `ofF16(b1[${at}])` : `ofBf16(b1[${at}])`;
 }
@@ -62,15 +63,19 @@ fn ofNibbles(w: u32) -> vec4<f32> { return vec4<f32>(vec4<u32>(w, w >> 8u, w >> 
 /** Computes a product that {@link fitsStrips}. */
 export function strips(gpu: Gpu, p: Product): void {
   const { b, m, n } = p, quantized = isQuantized(b.dtype), turned = quantized || inFours(b, true);
-  const rows = m >= 128 ? 16 : Math.min(m, 8), wide = turned ? 1 : 4;
+  const rows = m >= 128 ? 16 : Math.min(m, 8), unit = turned ? 1 : 4;
+  // A processor's lanes walk down the weights in steps of a whole row: the more of each row they take, the fewer pages.
+  const times = gpu.software && rows <= 4 && !quantized && n % (2 * unit) === 0 ? 2 : 1, wide = unit * times;
   // Parts of the sums, side by side in a workgroup; a processor has no use for them.
   const parts = gpu.software || m > 4 ? 1 : 8;
-  const kernel = gpu.kernel(`strips ${turned} ${rows} ${parts} ${p.key}`, () => {
+  const kernel = gpu.kernel(`strips ${turned} ${rows} ${times} ${parts} ${p.key}`, () => {
     const types = p.bindings.types.map((type, i) => {
       if (i === 0) return fullType;
       return i > 1 || quantized ? type : b.dtype === "f32" ? fullType : halfType;
     });
-    const code = withFunctions(`${p.code(false)}${only(b.dtype)}${main(b, turned, rows, parts)}`);
+    const code = withFunctions(
+      `${p.code(false)}${unpackingOf(b.dtype)}${main(b, turned, rows, times, parts)}`,
+    );
     return { code, types, writes: p.bindings.writes, words: p.words };
   });
   const across = Math.ceil(n / (wide * groupSize / parts)), down = Math.ceil(m / rows);
@@ -78,28 +83,31 @@ export function strips(gpu: Gpu, p: Product): void {
 }
 
 /** The unpacking functions that weights of `dtype` need; others would read a buffer of another type. */
-function only(dtype: View["dtype"]): string {
+export function unpackingOf(dtype: View["dtype"]): string {
   const wanted =
     { f16: "ofF16", bf16: "ofBf16", q8: "halfWords|ofBytes", q4: "halfWords|ofNibbles" }[dtype as "f16"] ??
       "-";
   return unpacking.split(/\n(?=fn )/).filter((text) => new RegExp(`fn (${wanted})\\(`).test(text)).join("\n");
 }
 
-function main(b: View, turned: boolean, rows: number, parts: number): string {
+function main(b: View, turned: boolean, rows: number, times: number, parts: number): string {
   const each = Array.from({ length: rows }, (_, r) => r), lanes = groupSize / parts;
-  const sum = turned ? "f32" : "vec4<f32>", column = turned ? "" : " * 4";
-  const gathered = parts === 1 ? each.map((r) => `c${r}`) : each.map((r) => `whole(lane, ${r * groupSize}u)`);
+  const sum = turned ? "f32" : "vec4<f32>", wide = times * (turned ? 1 : 4);
+  // Sum number s is of row s / times.
+  const all = Array.from({ length: rows * times }, (_, s) => s);
+  const gathered = parts === 1 ? all.map((s) => `c${s}`) : all.map((s) => `whole(lane, ${s * groupSize}u)`);
   const share = parts === 1 ? "" : `
-  ${each.map((r) => `desk[${r * groupSize}u + lane] = c${r};`).join(" ")}
+  ${all.map((s) => `desk[${s * groupSize}u + lane] = c${s};`).join(" ")}
   workgroupBarrier();
   if (part != 0 || column >= ${param(2)}) { return; }`;
-  const each4 = turned
-    ? "finish(row0 + r, column, sums[r]);"
-    : "for (var j = 0; j < 4; j++) { finish(row0 + r, column + j, sums[r][j]); }";
+  const row = times === 1 ? "s" : `s / ${times}`, first = times === 1 ? "0" : `s % ${times}`;
+  const store = turned
+    ? `finish(row0 + ${row}, column + ${first}, sums[s]);`
+    : `for (var j = 0; j < 4; j++) { finish(row0 + ${row}, column + 4 * (${first}) + j, sums[s][j]); }`;
   return `
 ${
     parts > 1
-      ? `var<workgroup> desk: array<${sum}, ${rows * groupSize}>;
+      ? `var<workgroup> desk: array<${sum}, ${rows * times * groupSize}>;
 fn whole(lane: u32, first: u32) -> ${sum} {
   var all = desk[first + lane];
   for (var s = 1u; s < ${parts}u; s++) { all += desk[first + lane + s * ${lanes}u]; }
@@ -111,25 +119,26 @@ fn whole(lane: u32, first: u32) -> ${sum} {
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   begin(i32(group.z));
   let part = i32(lane) / ${lanes}; let row0 = i32(group.y) * ${rows};
-  let column = (i32(group.x) * ${lanes} + i32(lane) % ${lanes})${column};
+  let column = (i32(group.x) * ${lanes} + i32(lane) % ${lanes}) * ${wide};
   ${parts === 1 ? `if (column >= ${param(2)}) { return; }` : ""}
   ${
-    each.map((r) =>
-      `let a${r} = (start0 + min(row0 + ${r}, ${param(1)} - 1) * ${param(4)}) >> 2u; var c${r} = ${sum}();`
-    ).join("\n  ")
+    each.map((r) => `let a${r} = (start0 + min(row0 + ${r}, ${param(1)} - 1) * ${param(4)}) >> 2u;`).join(
+      "\n  ",
+    )
   }
+  ${all.map((s) => `var c${s} = ${sum}();`).join(" ")}
   ${parts === 1 ? "" : `if (column < ${param(2)}) {`}
-  ${terms(b, turned, each, parts)}
+  ${terms(b, turned, each, times, parts)}
   ${parts === 1 ? "" : "}"}
   ${share}
   // In a loop: drivers compile the epilogue as often as it is written.
-  var sums = array<${sum}, ${rows}>(${gathered.join(", ")});
-  for (var r = 0; r < ${rows}; r++) { if (row0 + r < ${param(1)}) { ${each4} } }
+  var sums = array<${sum}, ${rows * times}>(${gathered.join(", ")});
+  for (var s = 0; s < ${rows * times}; s++) { if (row0 + ${row} < ${param(1)}) { ${store} } }
 }`;
 }
 
 /** The loop over the terms of the sums. */
-function terms(b: View, turned: boolean, each: readonly number[], parts: number): string {
+function terms(b: View, turned: boolean, each: readonly number[], times: number, parts: number): string {
   const inBlocks = isQuantized(b.dtype);
   const loop = (length: string, body: string): string =>
     `for (var k = ${parts === 1 ? "0" : "part"}; k < ${length}; k += ${parts}) { ${body} }`;
@@ -161,13 +170,17 @@ function terms(b: View, turned: boolean, each: readonly number[], parts: number)
     }`;
   }
   const quads = `(${param(3)} >> 2u)`;
+  const side = Array.from({ length: times }, (_, t) => t);
   if (turned) {
-    return `let from1 = (start1 + column * ${param(7)}) >> 2u;
+    return `${side.map((t) => `let from1${t} = (start1 + (column + ${t}) * ${param(7)}) >> 2u;`).join(" ")}
   ${
       loop(
         quads,
-        `let w = ${four(b.dtype, "from1 + k")}; ${
-          each.map((r) => `c${r} += dot(b0[a${r} + k], w);`).join(" ")
+        `${side.map((t) => `let w${t} = ${four(b.dtype, `from1${t} + k`)};`).join(" ")}
+    ${
+          each.map((r) =>
+            `{ let x = b0[a${r} + k]; ${side.map((t) => `c${r * times + t} += dot(x, w${t});`).join(" ")} }`
+          ).join("\n    ")
         }`,
       )
     }`;
@@ -178,10 +191,19 @@ function terms(b: View, turned: boolean, each: readonly number[], parts: number)
     loop(
       quads,
       `let at = from1 + 4 * k * step;
-    ${names.map((_, j) => `let w${j} = ${four(b.dtype, `at + ${j} * step`)};`).join(" ")}
+    ${
+        names.map((_, j) => side.map((t) => `let w${j}${t} = ${four(b.dtype, `at + ${j} * step + ${t}`)};`))
+          .flat()
+          .join(" ")
+      }
     ${
         each.map((r) =>
-          `{ let x = b0[a${r} + k]; ${names.map((name, j) => `c${r} += x.${name} * w${j};`).join(" ")} }`
+          `{ let x = b0[a${r} + k]; ${
+            names.map((name, j) => side.map((t) => `c${r * times + t} += x.${name} * w${j}${t};`)).flat()
+              .join(
+                " ",
+              )
+          } }`
         ).join("\n    ")
       }`,
     )

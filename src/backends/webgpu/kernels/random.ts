@@ -10,7 +10,8 @@ import { normalCoefficients } from "../../../core/random.ts";
 import { sizeOf } from "../../../core/shape.ts";
 import type { View } from "../../contract.ts";
 import { type Gpu, param } from "../gpu.ts";
-import { bind, overElements, source, withFunctions } from "../wgsl/module.ts";
+import { inParts } from "../windows.ts";
+import { bind, overElements, seenAs, source, withFunctions } from "../wgsl/module.ts";
 import { literal } from "../wgsl/math.ts";
 
 function pair(value: number): string {
@@ -93,8 +94,18 @@ function high(x: number): number {
 
 /** Fills `out` from word `offset` of the stream `seed` on. */
 export function random(gpu: Gpu, kind: "uniform" | "normal", seed: number, offset: number, out: View): void {
-  const count = sizeOf(out.shape);
-  if (count === 0) return;
+  const line = seenAs(out, [sizeOf(out.shape)], [1]);
+  let done = 0;
+  if (line.shape[0] > 0) {
+    inParts(gpu, [line], () => 0, ([some]) => {
+      fill(gpu, kind, seed, offset + done, some);
+      done += some.shape[0];
+    });
+  }
+}
+
+function fill(gpu: Gpu, kind: "uniform" | "normal", seed: number, offset: number, out: View): void {
+  const count = out.shape[0];
   const bindings = bind([], [out]), block = Math.floor(offset / 4);
   const kernel = gpu.kernel(`random ${kind}`, () => {
     const value = kind === "uniform" ? "f32(word >> 8u) * 5.9604644775390625e-8f" : "normalOf(word)";

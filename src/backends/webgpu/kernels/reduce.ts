@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { ShapeError } from "../../../core/errors.ts";
+import { DeviceError, ShapeError } from "../../../core/errors.ts";
 import { formatShape, sizeOf } from "../../../core/shape.ts";
 import { input, type Program } from "../../../expr/nodes.ts";
 import type { ComputeType } from "../../../expr/nodes.ts";
@@ -26,6 +26,7 @@ import {
 } from "../wgsl/module.ts";
 import { seenAs, withFunctions } from "../wgsl/module.ts";
 import { programCode, scalarParams, scalarWords } from "../wgsl/program.ts";
+import { part, throughWindows } from "../windows.ts";
 import { elementwise } from "./elementwise.ts";
 
 const team = 64;
@@ -42,6 +43,16 @@ export function reduce(
   epilogue?: Epilogue,
 ): void {
   const shape = inputs.length > 0 ? inputs[0].shape : output.shape;
+  const seen = throughWindows(gpu, [...inputs, output]);
+  if (seen === null) {
+    reduceInParts(gpu, kind, program, inputs, scalars, axes, output);
+    if (epilogue) {
+      elementwise(gpu, epilogue.program, [output, ...epilogue.inputs], epilogue.scalars, [output]);
+    }
+    return;
+  }
+  inputs = seen.slice(0, -1);
+  output = seen[inputs.length];
   const run = program ?? makeProgram(computeTypeOf(inputs[0].dtype), [input(0)]);
   const inner = axes.map((d) => shape[d]), outer = shape.filter((_, d) => !axes.includes(d));
   const length = sizeOf(inner), count = sizeOf(outer);
@@ -65,6 +76,45 @@ export function reduce(
     gpu.buffers.release(buffer);
   } else pass(gpu, kind, run, inputs, scalars, axes, output, 1);
   if (epilogue) elementwise(gpu, epilogue.program, [output, ...epilogue.inputs], epilogue.scalars, [output]);
+}
+
+/** In halves, along the first axis that is kept, or of one result along the longest axis that is reduced. */
+function reduceInParts(
+  gpu: Gpu,
+  kind: ReduceKind,
+  program: Program | null,
+  inputs: readonly View[],
+  scalars: readonly number[],
+  axes: readonly number[],
+  output: View,
+): void {
+  const { shape } = inputs[0], kept = shape.findIndex((n, d) => n > 1 && !axes.includes(d));
+  const axis = kept >= 0 ? kept : axes.reduce((best, d) => shape[d] > shape[best] ? d : best, axes[0]);
+  const half = shape[axis] >> 1, halves = [[0, half], [half, shape[axis] - half]] as const;
+  if (!half || (kept < 0 && kind.startsWith("arg"))) {
+    throw new DeviceError(
+      `${kind}: a row of ${
+        formatShape(shape)
+      } reaches further than the ${gpu.bindingLimit} bytes this adapter binds`,
+    );
+  }
+  if (kept >= 0) {
+    for (const [start, length] of halves) {
+      const some = inputs.map((v) => part(v, axis, start, length));
+      reduce(gpu, kind, program, some, scalars, axes, part(output, axis, start, length));
+    }
+    return;
+  }
+  const type = program?.type ?? computeTypeOf(inputs[0].dtype),
+    dtype = type === "i64" || type === "i32" ? type : "f32";
+  const buffer = gpu.buffers.allocate(16), ones = shape.map(() => 1);
+  const both: View = { buffer, dtype, shape: [2], strides: [1], offset: 0 };
+  for (const [i, [start, length]] of halves.entries()) {
+    const some = inputs.map((v) => part(v, axis, start, length));
+    reduce(gpu, kind, program, some, scalars, axes, { ...both, shape: ones, strides: ones, offset: i });
+  }
+  reduce(gpu, kind, null, [both], [], [0], seenAs(output, [1], [1]));
+  gpu.buffers.release(buffer);
 }
 
 function pass(

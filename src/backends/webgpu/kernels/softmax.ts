@@ -16,7 +16,7 @@ function rowsOf(x: View): [count: number, width: number] {
 /** Softmax (or its logarithm) of each row. */
 export function softmax(gpu: Gpu, x: View, out: View, log: boolean): void {
   const [count, width] = rowsOf(x);
-  runRows(gpu, `softmax ${log}`, count, [x], [out], [width], ({ get, set, own }) => {
+  runRows(gpu, `softmax ${log}`, count, [[x, width]], [[out, width]], [width], ({ get, set, own }) => {
     const at = `row * ${own(0)} + c`;
     return `var most = bits(0xff800000u);
   ${columns(own(0), `most = maxNan(most, ${get(0, at)});`)}
@@ -37,11 +37,19 @@ export function softmax(gpu: Gpu, x: View, out: View, log: boolean): void {
 /** dx from dy and the result y. */
 export function softmaxBackward(gpu: Gpu, dy: View, y: View, dx: View, log: boolean): void {
   const [count, width] = rowsOf(y);
-  runRows(gpu, `softmax backward ${log}`, count, [dy, y], [dx], [width], ({ get, set, own }) => {
-    const at = `row * ${own(0)} + c`, g = get(0, at), value = get(1, at);
-    return `var sum = 0.0f;
+  runRows(
+    gpu,
+    `softmax backward ${log}`,
+    count,
+    [[dy, width], [y, width]],
+    [[dx, width]],
+    [width],
+    ({ get, set, own }) => {
+      const at = `row * ${own(0)} + c`, g = get(0, at), value = get(1, at);
+      return `var sum = 0.0f;
   ${columns(own(0), `sum += ${log ? g : `${g} * ${value}`};`)}
   sum = teamSum(lane0, sum);
   ${columns(own(0), set(2, at, log ? `${g} - m_exp(${value}) * sum` : `${value} * (${g} - sum)`))}`;
-  });
+    },
+  );
 }

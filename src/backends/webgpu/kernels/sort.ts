@@ -8,6 +8,7 @@
  */
 import { sizeOf } from "../../../core/shape.ts";
 import type { View } from "../../contract.ts";
+import { inParts, throughWindows } from "../windows.ts";
 import { type Gpu, param } from "../gpu.ts";
 import { computeTypeOf, load, store } from "../wgsl/elements.ts";
 import {
@@ -26,6 +27,18 @@ export function sort(gpu: Gpu, x: View, descending: boolean, values: View, indic
     length = rank === 0 ? 1 : x.shape[rank - 1],
     rows = sizeOf(x.shape.slice(0, -1));
   if (length === 0 || rows === 0) return;
+  const seen = throughWindows(gpu, [x, values, indices]);
+  if (seen === null) {
+    const views = [x, values, indices],
+      firstLong = (shape: readonly number[]): number => shape.findIndex((n, d) => n > 1 && d < rank - 1);
+    return inParts(
+      gpu,
+      views,
+      firstLong,
+      ([x, values, indices]) => sort(gpu, x, descending, values, indices),
+    );
+  }
+  [x, values, indices] = seen;
   const padded = 2 ** Math.ceil(Math.log2(length)), total = rows * padded;
   // Each record is a key of two words and a position.
   const records = gpu.buffers.allocate(total * 12);

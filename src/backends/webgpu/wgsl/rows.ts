@@ -6,7 +6,8 @@
 import type { DeviceBuffer, View } from "../../contract.ts";
 import { type Gpu, groupSize, param } from "../gpu.ts";
 import { load, store } from "./elements.ts";
-import { bind, source, withFunctions } from "./module.ts";
+import { inParts } from "../windows.ts";
+import { bind, seenAs, source, withFunctions } from "./module.ts";
 
 const joined = (name: string, join: string): string => `
 fn ${name}(lane: u32, x: f32) -> f32 {
@@ -38,11 +39,34 @@ export interface RowCode {
   readonly notes: string;
 }
 
+/** A contiguous view of `width` elements a row; 0: all rows see the same ones. */
+export type Rows = readonly [view: View, width: number];
+
 /**
  * Runs a workgroup for each of `count` rows. The body finds `row` and `lane` (both i32) and steps over columns by
- * {@link groupSize}; views are contiguous.
+ * {@link groupSize}. Where views reach further than bindings, the rows are done in parts.
  */
 export function runRows(
+  gpu: Gpu,
+  key: string,
+  count: number,
+  reads: readonly Rows[],
+  writes: readonly Rows[],
+  own: readonly number[],
+  body: (code: RowCode) => string,
+  notes?: DeviceBuffer,
+): void {
+  if (count === 0) return;
+  const all = [...reads, ...writes], cut = all.filter(([, width]) => width > 0);
+  const matrices = cut.map(([view, width]) => seenAs(view, [count, width], [width, 1]));
+  inParts(gpu, matrices, () => 0, (parts) => {
+    const left = [...parts], seen = all.map(([view, width]) => width > 0 ? left.shift()! : view);
+    const n = reads.length;
+    runSome(gpu, key, parts[0].shape[0], seen.slice(0, n), seen.slice(n), own, body, notes);
+  });
+}
+
+function runSome(
   gpu: Gpu,
   key: string,
   count: number,
@@ -52,7 +76,6 @@ export function runRows(
   body: (code: RowCode) => string,
   notes?: DeviceBuffer,
 ): void {
-  if (count === 0) return;
   const views = [...reads, ...writes], bindings = bind(reads, writes, notes), ownAt = 2 + views.length;
   const kernel = gpu.kernel(`rows ${key} ${views.map((v) => v.dtype)} ${bindings.key}`, () => {
     const at = (v: number, place: string): string => `${param(2 + v)} + ${place}`;

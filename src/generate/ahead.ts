@@ -1,0 +1,105 @@
+/**
+ * Tokens that are drawn where the logits are: only their ids come back, and the next steps do not wait for them.
+ *
+ * A drawn id stays on the device and is the next step's input, so that the device works on while ids are on their way.
+ * What was computed beyond the end of the text is forgotten, and the random numbers for it are given back.
+ *
+ * @module
+ */
+import { FerrotypeError } from "../core/errors.ts";
+import type { GeneratorState } from "../core/random.ts";
+import { argmax, reshape, sampleLogits, type Tensor } from "../ops/mod.ts";
+import { drawsItself } from "../ops/sample.ts";
+import { noGrad, tidy } from "../tensor/mod.ts";
+import type { LanguageModel, LanguageModelCache } from "./model.ts";
+import type { Sequence } from "./sequence.ts";
+
+/** Steps whose ids are on their way at once: enough for the slowest answers, and few to have computed in vain. */
+const most = 4;
+
+interface Step {
+  readonly id: Tensor;
+  readonly value: Promise<number>;
+  readonly random: GeneratorState;
+}
+
+/** The steps of one text that are on their way. */
+export class Ahead<C extends LanguageModelCache> {
+  readonly #model: LanguageModel<C>;
+  readonly #cache: C;
+  readonly #sequence: Sequence;
+  readonly #steps: Step[] = [];
+  #after: GeneratorState | null = null;
+
+  /** For a text, from its first logits on. */
+  constructor(model: LanguageModel<C>, cache: C, sequence: Sequence) {
+    this.#model = model;
+    this.#cache = cache;
+    this.#sequence = sequence;
+  }
+
+  /** Whether a step is on its way. */
+  get isBusy(): boolean {
+    return this.#steps.length > 0;
+  }
+
+  /** Draws from `logits`, and takes them, when that is all there is to do and their device can. */
+  takes(logits: Tensor): boolean {
+    const { plain, draw } = this.#sequence;
+    if (!(plain || draw) || !drawsItself(logits)) return false;
+    this.#draw(logits);
+    return true;
+  }
+
+  /** The next id, with a step or two more set out; the cache takes `limit` positions. */
+  async next(limit: number): Promise<number> {
+    // Two at a time: the first token is not to wait for all of them.
+    for (let i = 0; i < 2 && this.#hasRoom(limit); i++) {
+      const last = this.#steps[this.#steps.length - 1].id, cache = this.#cache;
+      this.#draw(
+        noGrad(() => tidy(() => this.#model.forward(reshape(last, [1, 1]), { cache, lastOnly: true }))),
+      );
+    }
+    const step = this.#steps.shift()!;
+    try {
+      const id = await step.value;
+      if (id >= 0) return id;
+    } finally {
+      step.id.dispose();
+    }
+    throw new FerrotypeError("generate: every token is excluded, or the logits are NaN");
+  }
+
+  /** Forgets what is on its way. */
+  dispose(): void {
+    if (this.isBusy) {
+      const [{ random }] = this.#steps, cache = this.#cache, ids = [...cache.ids];
+      if (this.#after) this.#sequence.undraw(random, this.#after);
+      for (const { id } of this.#steps.splice(0)) id.dispose();
+      // The last token waits, as ever.
+      cache.truncate(ids.length - 1);
+      cache.ids.splice(0, Infinity, ...ids);
+    }
+  }
+
+  #hasRoom(limit: number): boolean {
+    const { length } = this.#steps;
+    return length < Math.min(most, this.#sequence.left) && this.#cache.length < limit;
+  }
+
+  #draw(logits: Tensor): void {
+    const { draw, random } = this.#sequence;
+    const id = noGrad(() =>
+      tidy(() => {
+        const row = reshape(logits, [-1]);
+        return draw ? sampleLogits(row, this.#sequence.uniform(), draw) : argmax(row, -1, true);
+      })
+    );
+    logits.dispose();
+    const value = id.item();
+    // Nobody may be there to hear of it.
+    value.catch(() => {});
+    this.#steps.push({ id, value, random });
+    this.#after = this.#sequence.random;
+  }
+}

@@ -1,0 +1,57 @@
+/**
+ * Drawing one index of a row of logits.
+ *
+ * @module
+ */
+import { ShapeError } from "../core/errors.ts";
+import { formatShape } from "../core/shape.ts";
+import { noGrad, tidy } from "../tensor/mod.ts";
+import { contiguousView, empty } from "./bridge.ts";
+import { div, ge, le, mul, where } from "./elementwise.ts";
+import { cumsum, sum } from "./reduce.ts";
+import { toDType } from "./row.ts";
+import { softmax } from "./softmax.ts";
+import { topk } from "./sort.ts";
+import type { Tensor } from "./tensor.ts";
+import { slice } from "./views.ts";
+
+/** Options of {@link sampleLogits}. */
+export interface SampleLogitsOptions {
+  /** Logits are divided by it; above 0. Default 1. */
+  temperature?: number;
+  /** Only the k largest may be drawn, and what ties with the last of them. Default 0: all. */
+  topK?: number;
+}
+
+/** Whether the device of `t` draws by itself, so that reading the logits would be a detour. */
+export function drawsItself(t: Tensor): boolean {
+  return t.backend.kernels.sample !== undefined && t.dtype === "f32";
+}
+
+/**
+ * An index of `logits` [n], drawn with its probability softmax(logits / temperature) by the number `uniform` of [0, 1),
+ * which walks down the indices in their order: i32 [1]. -1 where the device's kernel finds none to draw.
+ */
+export function sampleLogits(logits: Tensor, uniform: number, options: SampleLogitsOptions = {}): Tensor {
+  const { temperature = 1, topK = 0 } = options, [n] = logits.shape;
+  if (logits.shape.length !== 1 || n === 0) {
+    throw new ShapeError(`sampleLogits: logits are [n], not ${formatShape(logits.shape)}`);
+  }
+  return noGrad(() =>
+    tidy(() => {
+      const kernel = logits.backend.kernels.sample;
+      if (kernel && logits.dtype === "f32") {
+        const out = empty([1], "i32", logits.backend, "sampleLogits");
+        kernel(contiguousView(logits), temperature, topK, uniform, out);
+        return out;
+      }
+      let x = div(logits, temperature);
+      if (topK > 0 && topK < n) {
+        x = where(ge(x, slice(topk(x, topK).values, [topK - 1, topK])), x, -Infinity);
+      }
+      const below = cumsum(softmax(x), 0);
+      // Of the total, for sums of rounded numbers rarely end at 1.
+      return sum(toDType(le(below, mul(slice(below, [-1, null]), uniform)), "i32"), 0, true);
+    })
+  );
+}
