@@ -40,6 +40,7 @@ import type { Tensor } from "../ops/mod.ts";
 import { joinPath, makeDir, writeFileAtomic } from "../platform/platform.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
 import { type DeviceChoice, readyDevice } from "./choose_device.ts";
+import { areDeterministicAlgorithmsEnabled } from "./devices.ts";
 import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
 import type { LoadOptions, SaveOptions } from "./gpt2_options.ts";
 import { type FolderContents, jsonFile, type ModelFile } from "./model_files.ts";
@@ -65,7 +66,9 @@ export class GPT2 extends GPT2Model {
   deviceChoice: DeviceChoice | null = null;
   /** The model's own defaults for generation (its generation_config.json). */
   generationConfig: GenerateOptions = {};
-  readonly #prefixes: PrefixStore<GPT2Cache> = new PrefixStore(() => this.parameters().map((p) => p.storage));
+  readonly #prefixes: PrefixStore<GPT2Cache> = new PrefixStore(
+    () => [arithmetic, ...this.parameters().map((p) => p.storage)],
+  );
 
   /**
    * Prompts that were computed before, from which the next ones go on where they begin alike. Null in training mode, where
@@ -394,6 +397,13 @@ export class GPT2 extends GPT2Model {
     };
   }
 }
+
+/** What is computed with other arithmetic has other bits: positions are kept apart by it as by the weights. */
+const arithmetic = {
+  get version(): number {
+    return areDeterministicAlgorithmsEnabled() ? 1 : 0;
+  },
+};
 
 /** @throws {OptionError} for what matrices are not held as. */
 function checkDType(what: string, dtype: DType | undefined): void {
