@@ -134,6 +134,21 @@ export class FakeHub {
   ): Promise<void> {
     const raw = new URL(request.url ?? "/", "http://host").pathname, path = decodeURIComponent(raw);
     const asked: Asked = { server, method: request.method ?? "", path, headers: request.headers };
+    // Pages may ask, as they may ask the hub. The storage tells them nothing but the bytes.
+    response.setHeader("access-control-allow-origin", "*");
+    if (server === "hub") {
+      response.setHeader(
+        "access-control-expose-headers",
+        "X-Repo-Commit,X-Error-Code,X-Error-Message,ETag,Link,Accept-Ranges,Content-Range,X-Linked-Size,X-Linked-ETag",
+      );
+    }
+    if (request.method === "OPTIONS") {
+      const allowed = {
+        "access-control-allow-methods": "GET, HEAD, OPTIONS",
+        "access-control-allow-headers": "*",
+      };
+      return void response.writeHead(204, { ...allowed, "access-control-max-age": "600" }).end();
+    }
     this.asked.push(asked);
     const fault = this.fault(asked) ?? {};
     await fault.wait;

@@ -26,6 +26,7 @@ export class TableCache implements LanguageModelCache {
   rows: number[][];
   readonly batch: number;
   readonly capacity: number;
+  readonly dtype = "f32";
 
   constructor(batch: number, capacity: number) {
     this.batch = batch;
@@ -39,9 +40,19 @@ export class TableCache implements LanguageModelCache {
     for (const row of this.rows) row.length = this.length;
   }
 
-  copyRows(from: TableCache, rows: readonly number[]): void {
-    this.rows = rows.map((row) => [...from.rows[row]]);
-    this.length = from.length;
+  /** As if a position took four bytes. */
+  get byteLength(): number {
+    return 4 * this.batch * this.capacity;
+  }
+
+  copyRows(from: TableCache, rows: readonly number[], start = 0, end: number = from.length): void {
+    const kept = this.rows;
+    this.rows = rows.map((
+      row,
+      i,
+    ) => [...(kept[i] ?? []).slice(0, start), ...from.rows[row].slice(start, end)]);
+    this.length = end;
+    this.ids.splice(0, Infinity, ...end < from.length ? from.ids.slice(0, end) : from.ids);
   }
 
   dispose(): void {

@@ -386,6 +386,40 @@ describe("cpu matmul, the same bits", () => {
     }
   });
 
+  it("for a row, at every number of rows, and at lengths around vectors, chains and pieces of k", () => {
+    for (const [k, n] of [[1, 6], [5, 7], [23, 9], [24, 8], [29, 17], [120, 5], [771, 11], [1565, 6]]) {
+      for (const dtype of ["f32", "bf16"] as const) {
+        const size = byteSize(dtype, n * k), pointer = engine.heap.allocate(size);
+        const values = Float32Array.from({ length: n * k }, unit);
+        convertBytes(
+          "f32",
+          dtype,
+          new Uint8Array(values.buffer),
+          engine.u8.subarray(pointer, pointer + size),
+        );
+        const b: View = {
+          buffer: { pointer, byteLength: size } as CpuBuffer,
+          dtype,
+          shape: [k, n],
+          strides: [1, k],
+          offset: 0,
+        };
+        const all = view(engine, "f32", [16, k], unit);
+        const rows = (from: number, count: number): number[] => {
+          const a: View = { ...all, shape: [count, k], offset: all.offset + from * k };
+          const out = view(engine, "f32", [count, n], nothing);
+          matmul(engine, a, b, out);
+          return [...read(engine, out)];
+        };
+        const alone = Array.from({ length: 16 }, (_, row) => rows(row, 1));
+        for (let count = 2; count <= 16; count++) {
+          assert.deepEqual(rows(0, count), alone.slice(0, count).flat(), `${dtype} ${count} × ${k} × ${n}`);
+          assert.deepEqual(rows(16 - count, count), alone.slice(16 - count).flat());
+        }
+      }
+    }
+  });
+
   it("gives temporary memory back, and compiles a kernel once", () => {
     digest(engine);
     const { temporaries, buffers, capacity } = engine.heap;

@@ -10,10 +10,12 @@ import {
   type GPT2,
   GPT2 as Model,
   gpt2Config,
+  matmul,
   nn,
   noGrad,
   optim,
   OptionError,
+  randn,
   ShapeError,
   tensor,
 } from "../mod.ts";
@@ -71,6 +73,59 @@ describe("GPT-2 against PyTorch", { skip }, () => {
   const golden = skip ? null as unknown as Golden : readGolden();
 
   eachDevice((device) => {
+    it("gives each row of a padded batch what its text gives alone", async () => {
+      using model = await loadTiny({ device });
+      const texts = [[3, 17, 29, 5, 41, 8], [77, 2], [9, 12, 300, 4]], longest = 6, more = [11, 23, 35];
+      const padded = texts.map((text) => [...new Array<number>(longest - text.length).fill(0), ...text]);
+      const mask = texts.map((text) => padded[0].map((_, i) => i < longest - text.length ? 0 : 1));
+      const alone = async (ids: number[]) =>
+        await numbersOf(noGrad(() => model.forward([ids], { lastOnly: true })));
+      const close = async (found: number[], row: number, ids: number[]) =>
+        assertNear(found.slice(row * 512, (row + 1) * 512), await alone(ids), 1e-4, `row ${row}`);
+      using cache = model.createCache(3, 12);
+      const first = await numbersOf(
+        noGrad(() => model.forward(padded, { attentionMask: mask, lastOnly: true, cache })),
+      );
+      for (const [row, text] of texts.entries()) await close(first, row, text);
+      // One position more for each, after those in the cache.
+      const wider = mask.map((row) => [...row, 1]);
+      const next = more.map((id) => [id]);
+      const then = await numbersOf(noGrad(() => model.forward(next, { attentionMask: wider, cache })));
+      for (const [row, text] of texts.entries()) await close(then, row, [...text, more[row]]);
+      assert.throws(
+        () => model.forward(padded, { attentionMask: wider }),
+        (e) =>
+          e instanceof ShapeError &&
+          /attentionMask is \[batch, positions\], here \[3, 6\], not \[3, 7\]/.test(e.message),
+      );
+    });
+
+    it("tells how much positions look at each other", async () => {
+      using model = await loadTiny({ device });
+      const ids = golden.prompts.single.ids, time = ids[0].length, { nHead, nLayer, nEmbd } = model.config;
+      const all = model.attentions(ids);
+      assert.deepEqual(all.map(({ shape }) => shape), new Array(nLayer).fill([1, nHead, time, time]));
+      // They sum to 1, look at nothing later, and mix values into what the layer gives.
+      for (const [layer, attention] of all.entries()) {
+        const rows = await numbersOf(attention);
+        for (let i = 0; i < rows.length; i += time) {
+          const row = rows.slice(i, i + time), at = (i / time) % time;
+          assert(Math.abs(row.reduce((sum, x) => sum + x, 0) - 1) < 1e-5);
+          assert(row.every((x, j) => j <= at ? x > 0 : x === 0));
+        }
+        const { attn } = model.h[layer], each = nEmbd / nHead, x = randn([1, time, nEmbd], { device });
+        const [mixed, whole] = noGrad(() => {
+          const v = attn.c_attn.forward(x).reshape(1, time, 3, nHead, each).select(2, 2).transpose(1, 2);
+          const joined = matmul(attn.probabilities(x), v).transpose(1, 2).reshape(1, time, nEmbd);
+          return [attn.c_proj.forward(joined), attn.forward(x)];
+        });
+        assertNear(await numbersOf(mixed), await numbersOf(whole), 1e-5, `layer ${layer}`);
+      }
+      const [last] = model.attentions(ids, { layers: [nLayer - 1] });
+      assert.deepEqual(await numbersOf(last), await numbersOf(all[nLayer - 1]));
+      assert.throws(() => model.attentions(ids, { layers: [nLayer] }), /layer 2 is none of the 2 from 0/);
+    });
+
     it("gives the recorded logits", async () => {
       using model = await loadTiny({ device });
       await checkLogits(model, golden);

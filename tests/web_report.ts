@@ -4,15 +4,51 @@
  *
  * @module
  */
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
 import { sizeTable } from "../web/build.ts";
 import { pages } from "../web/pages.ts";
 import { noBrowser, TestSite, violations } from "./_browser.ts";
+import { repository } from "./_data.ts";
 import { describeRates, measureRace } from "./_race.ts";
+
+/** What the engine's weight is made of: each line with all that it stands on, gzipped. */
+async function engineParts(): Promise<string> {
+  const parts = {
+    "the cpu device: assembler, kernels, heap, threads": ["backends/cpu/backend.ts"],
+    "tensors, gradients, operations": ["ops/mod.ts"],
+    "with the cpu device": ["ops/mod.ts", "backends/cpu/backend.ts"],
+    "with the network of GPT-2": ["ops/mod.ts", "backends/cpu/backend.ts", "models/mod.ts"],
+    "with files, tokenizers and generation": ["runtime/gpt2.ts"],
+  };
+  const lines: string[] = [];
+  for (const [name, files] of Object.entries(parts)) {
+    const contents = files.map((file, i) =>
+      `import * as m${i} from "../src/${file}"; globalThis.m${i} = m${i};`
+    );
+    const { outputFiles } = await build({
+      stdin: { contents: contents.join("\n"), resolveDir: join(repository, "tests"), loader: "ts" },
+      bundle: true,
+      minify: true,
+      format: "esm",
+      platform: "browser",
+      target: "es2022",
+      write: false,
+      external: ["node:*", "@huggingface/*", "../hub/mod.ts"],
+    });
+    lines.push(
+      `${(gzipSync(outputFiles[0].contents, { level: 9 }).length / 1024).toFixed(1).padStart(7)}  ${name}`,
+    );
+  }
+  return lines.join("\n");
+}
 
 if (noBrowser) throw new Error(noBrowser);
 const site = await TestSite.start("--js-flags=--expose-gc");
 try {
   console.log(`${sizeTable(site.sizes)}\n`);
+  console.log(`of which, KB gzipped\n${await engineParts()}\n`);
   for (const { id, nav } of pages) {
     for (const colorScheme of ["light", "dark"] as const) {
       await site.open(id === "" ? "" : `${id}/`, async (page) => {

@@ -43,8 +43,9 @@ const common: BuildOptions = {
   absWorkingDir: root,
   entryNames: "assets/[name]-[hash]",
   chunkNames: "assets/[name]-[hash]",
-  // The Hub's own client needs files of a server; the library has one for browsers.
-  external: ["node:*", "@huggingface/hub", "vega", "vega-lite"],
+  external: ["node:*", "vega", "vega-lite"],
+  // The package names this build of it for browsers in a field that its exports hide.
+  alias: { "@huggingface/hub": join(root, "node_modules/@huggingface/hub/dist/browser/index.mjs") },
   logLevel: "error",
 };
 

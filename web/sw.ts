@@ -29,6 +29,8 @@ interface Fetching extends Extendable {
 
 const scope = globalThis as unknown as Scope;
 const shell = `ferrotype-${VERSION}`, models = "ferrotype-models";
+// What the library fetched from a hub; it looks after that itself.
+const hub = "ferrotype-hub";
 
 /** The response with the headers that isolate the page. */
 function isolated(response: Response): Response {
@@ -106,7 +108,7 @@ scope.addEventListener("install", (event) => {
 scope.addEventListener("activate", (event) => {
   event.waitUntil((async () => {
     for (const name of await caches.keys()) {
-      if (name.startsWith("ferrotype-") && name !== shell && name !== models) await caches.delete(name);
+      if (name.startsWith("ferrotype-") && ![shell, models, hub].includes(name)) await caches.delete(name);
     }
     await scope.clients.claim();
   })());

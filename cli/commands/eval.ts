@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { evaluate } from "../../mod.ts";
+import { type CacheDType, evaluate } from "../../mod.ts";
 import { onInterrupt } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { loadModel, modelOptions } from "../model.ts";
@@ -34,6 +34,11 @@ export const evalCommand: Command = {
       help: "tokens from one window to the next (default: half a window)",
     },
     "batch-size": { value: "N", type: "integer", min: 1, help: "windows at a time (default 8)" },
+    "cache-dtype": {
+      value: "DTYPE",
+      choices: ["f32", "f16", "bf16", "q8"],
+      help: "keys and values go through a cache that stores them so",
+    },
     fraction: {
       value: "F",
       type: "number",
@@ -55,11 +60,13 @@ export const evalCommand: Command = {
       if (blockSize > model.contextLength) {
         throw new UsageError(`--block-size is at most the model's ${model.contextLength} positions`);
       }
+      const cacheDType = values.text("cache-dtype");
       const result = await evaluate(model, ids, {
         blockSize,
         stride: values.number("stride") ?? Math.max(1, blockSize >> 1),
         batchSize: values.number("batch-size") ?? 8,
         bytes,
+        ...(cacheDType === undefined ? {} : { cacheDType: cacheDType as CacheDType }),
         signal: controller.signal,
         onProgress: ({ done, total }) => void line.show(`${done} of ${total} windows`),
       });

@@ -40,11 +40,13 @@ function optionsOf(values: Values, signal: AbortSignal): GenerateOptions {
     "num-return-sequences": "numReturnSequences",
     logprobs: "logprobs",
     "max-time": "maxTime",
+    "penalty-alpha": "penaltyAlpha",
   } as const;
   const options: Record<string, unknown> = { signal };
   for (const [option, name] of Object.entries(names)) {
     if (values.has(option)) options[name] = values.number(option);
   }
+  if (values.has("cache-dtype")) options.cacheDType = values.text("cache-dtype");
   if (values.has("stop")) options.stop = values.texts("stop");
   return options as GenerateOptions;
 }
@@ -130,6 +132,18 @@ export const generate: Command = {
       type: "integer",
       min: 0,
       help: "with --json, log-probabilities of the tokens and of the N likeliest at their places",
+    },
+    "penalty-alpha": {
+      value: "A",
+      type: "number",
+      min: 0,
+      max: 1,
+      help: "contrastive search: of --top-k candidates the one that says something new (0.6 is usual)",
+    },
+    "cache-dtype": {
+      value: "DTYPE",
+      choices: ["f32", "f16", "bf16", "q8"],
+      help: "store keys and values so (default f32); eval --cache-dtype tells what it costs",
     },
     "max-time": { value: "S", type: "number", min: 0, help: "begin no token after S seconds" },
   },

@@ -182,7 +182,8 @@ export interface Kernels {
   /**
    * Scaled dot-product attention. q: [batch, heads, tq, d], k and v: [batch, heads (or fewer, dividing it), tk, d],
    * strided with unit last stride; out: [batch, heads, tq, d], strided likewise; `lse` [batch, heads, tq] receives
-   * log Σ exp of each row when not null. Causal: row i sees keys up to i + tk - tq.
+   * log Σ exp of each row when not null. Causal: row i sees keys up to i + tk - tq. k and v may both be of one of
+   * {@link Kernels.attentionDTypes}.
    */
   attention?(
     q: View,
@@ -193,6 +194,23 @@ export interface Kernels {
     scale: number,
     causal: boolean,
   ): void;
+  /**
+   * A decoding step of several texts: `qkv` [rows, 3, heads, d] is contiguous f32; row i's key and value are written at
+   * position `lengths[i]` of `keys[i]` and `values[i]` ([1, heads, capacity, d], all of one dtype, f32 or one of
+   * {@link Kernels.attentionDTypes}), and its query attends to all positions up to it: `out` [rows, heads, d], contiguous.
+   */
+  attentionStep?(
+    qkv: View,
+    keys: readonly View[],
+    values: readonly View[],
+    lengths: readonly number[],
+    out: View,
+    scale: number,
+  ): void;
+  /** What k and v of {@link Kernels.attention} may be stored as besides f32, where a head is a multiple of 32 wide. */
+  readonly attentionDTypes?: readonly DType[];
+  /** Writes x [.., n], f32 with unit last stride, as q8 blocks along the last axis of `out` (up to 4 dims, whole blocks). */
+  quantize?(x: View, out: View): void;
   /** Gradients of attention from what the forward kernel kept; views strided as there. */
   attentionBackward?(
     dout: View,

@@ -15,6 +15,7 @@ import { noGrad } from "../tensor/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import { forPrompt, type ResolvedOptions } from "./options.ts";
 import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
+import { type Prefix, type PrefixStore, promptRows } from "./prefix.ts";
 import { checkPrompt, makeRoom, readLogits } from "./tokens.ts";
 
 /** A model whose texts can take a step together, each of its own length. */
@@ -53,6 +54,12 @@ interface Job<C> {
   result: TokensResult | null;
   error: unknown;
   wake: (() => void) | null;
+}
+
+/** What a job's cache has of its prompt; null when it has begun again from the middle, as a full context does. */
+function prefixOf<C extends LanguageModelCache>({ cache, sequence, prompt }: Job<C>): Prefix<C> | null {
+  if (!cache || !sequence || cache.ids.length !== sequence.text.length) return null;
+  return { ids: prompt.slice(0, cache.length), cache };
 }
 
 /** Runs requests on one model. */
@@ -94,10 +101,14 @@ export class Batcher<C extends LanguageModelCache> {
     client = "",
   ): AsyncGenerator<TokenStep, TokensResult> {
     const options = forPrompt(asked, prompt.length);
-    const { numBeams, cache, assistantModel, promptLookupNumTokens, guidanceScale } = options;
-    if (numBeams > 1 || cache || assistantModel || promptLookupNumTokens !== null || guidanceScale > 1) {
+    const { numBeams, cache, assistantModel, promptLookupNumTokens, guidanceScale, penaltyAlpha } = options;
+    if (
+      numBeams > 1 || cache || assistantModel || promptLookupNumTokens !== null || guidanceScale > 1 ||
+      penaltyAlpha > 0
+    ) {
       throw new OptionError(
-        "a batch takes no beam search, no guesses, no guidance and no cache of the caller's; generate alone for those",
+        "a batch takes no beam or contrastive search, no guesses, no guidance and no cache of the caller's; generate alone " +
+          "for those",
       );
     }
     checkPrompt(prompt, options, this.#model.contextLength);
@@ -148,7 +159,11 @@ export class Batcher<C extends LanguageModelCache> {
       const at = list.indexOf(job);
       if (at >= 0) list.splice(at, 1);
     }
-    job.cache?.dispose();
+    if (job.cache) {
+      const store = this.#storeOf(job), known = prefixOf(job);
+      if (store && known) store.give(job.cache, known.ids);
+      else job.cache.dispose();
+    }
     job.cache = null;
     job.wake?.();
   }
@@ -175,13 +190,8 @@ export class Batcher<C extends LanguageModelCache> {
       const job = this.#waiting.reduce((best, other) => busy(other) < busy(best) ? other : best);
       this.#waiting.splice(this.#waiting.indexOf(job), 1);
       this.#active.push(job);
-      const { prompt, options } = job, limit = this.#model.contextLength;
+      const { prompt, options } = job;
       try {
-        job.cache = this.#model.createCache(
-          1,
-          Math.max(1, Math.min(limit, prompt.length + options.maxNewTokens)),
-        );
-        job.cache.ids.push(...prompt);
         job.sequence = new Sequence(prompt, options);
         if (!job.sequence.isDue()) this.#end(job, null);
       } catch (error) {
@@ -192,12 +202,20 @@ export class Batcher<C extends LanguageModelCache> {
 
   /** One piece of one prompt: of the job that is furthest behind its others, which is the one that came first. */
   async #prefill(): Promise<void> {
-    const job = this.#active.find(({ cache }) => cache !== null && cache.ids.length - cache.length > 1);
-    if (!job?.cache || !job.sequence) return;
-    const { cache, sequence, prompt, options } = job;
+    const job = this.#active.find(({ cache, sequence }) =>
+      sequence?.finishReason === null && (cache === null || cache.ids.length - cache.length > 1)
+    );
+    if (!job?.sequence) return;
+    const { sequence, prompt, options } = job;
     try {
+      const cache = job.cache ??= this.#cacheFor(job), left = cache.ids.length - cache.length;
+      // Alone: then it takes its step with the others.
+      if (left === 1) return;
       makeRoom(cache, sequence, this.#model.contextLength, prompt.length, options.contextOverflow);
-      const piece = cache.ids.slice(cache.length, cache.length + this.#chunk);
+      // No piece so small that its sums run in another order than those of a whole prompt.
+      const rest = left - this.#chunk, most = this.#chunk - promptRows;
+      const size = rest > 0 && rest < promptRows && most >= promptRows ? most : this.#chunk;
+      const piece = cache.ids.slice(cache.length, cache.length + size);
       const logits = noGrad(() => this.#model.forward([piece], { cache, lastOnly: true }));
       if (cache.length < cache.ids.length) return logits.dispose();
       const values = await readLogits(logits);
@@ -205,6 +223,27 @@ export class Batcher<C extends LanguageModelCache> {
     } catch (error) {
       this.#end(job, error);
     }
+  }
+
+  #storeOf({ options }: Job<C>): PrefixStore<C> | null {
+    return options.cachePrompt ? this.#model.prefixes ?? null : null;
+  }
+
+  /** Memory for a job, with what its prompt has in common with an earlier one, or with one that is at work. */
+  #cacheFor(job: Job<C>): C {
+    const { prompt, options } = job, dtype = options.cacheDType, store = this.#storeOf(job);
+    const capacity = Math.max(1, Math.min(this.#model.contextLength, prompt.length + options.maxNewTokens));
+    const cache = store
+      ? store.take(
+        this.#model,
+        prompt,
+        capacity,
+        dtype,
+        this.#active.map(prefixOf).filter((known) => known !== null),
+      )
+      : this.#model.createCache(1, capacity, { dtype });
+    cache.ids.push(...prompt.slice(cache.length));
+    return cache;
   }
 
   /** A step of all whose prompts are done. */

@@ -66,7 +66,7 @@ function best(
 /** A cache whose rows are those of `cache` named by `rows`; `cache` itself when that changes nothing. */
 function follow<C extends LanguageModelCache>(model: LanguageModel<C>, cache: C, rows: readonly number[]): C {
   if (rows.length === cache.batch && rows.every((row, i) => row === i)) return cache;
-  const next = model.createCache(rows.length, cache.capacity);
+  const next = model.createCache(rows.length, cache.capacity, { dtype: cache.dtype });
   next.copyRows(cache, rows);
   cache.dispose();
   return next;
@@ -117,7 +117,7 @@ export async function beamSearch<C extends LanguageModelCache>(
   if (start + maxNewTokens > model.contextLength + 1) {
     throw new ShapeError(
       `generate: beam search does not slide: ${start} tokens of prompt and ${maxNewTokens} new ones are more ` +
-        `than the model's ${model.contextLength} positions`,
+        `than the model's ${model.contextLength} positions; ask for fewer`,
     );
   }
   const processors = buildProcessors(options, start), breathe = breather();
@@ -132,7 +132,7 @@ export async function beamSearch<C extends LanguageModelCache>(
     finished: new Finished(numBeams / numBeamGroups, options),
     done: false,
   }));
-  let cache = model.createCache(1, Math.max(1, start + maxNewTokens - 1));
+  let cache = model.createCache(1, Math.max(1, start + maxNewTokens - 1), { dtype: options.cacheDType });
   try {
     for (let made = 0; made < maxNewTokens; made++) {
       await breathe();

@@ -66,6 +66,11 @@ export const fields = {
   typicalP: share(1, "above"),
   epsilonCutoff: number(0, "a number from 0, below 1", (x) => x >= 0 && x < 1),
   etaCutoff: number(0, "a number from 0, below 1", (x) => x >= 0 && x < 1),
+  penaltyAlpha: field(
+    0,
+    (x) => isNumber(x) && x >= 0 && x <= 1,
+    "a number from 0 to 1",
+  ),
   repetitionPenalty: number(1, "a number above 0", (x) => x > 0),
   frequencyPenalty: number(0),
   presencePenalty: number(0),
@@ -141,11 +146,13 @@ export const silentFields: readonly string[] = [
 /** Fields that are refused, unless their value changes nothing. */
 export const refused: Readonly<Record<string, Refused>> = {
   useCache: never("keys and values are always kept: the same text, sooner", true),
-  cacheImplementation: never("the cache has one form; choose how it is held when you make it", "static"),
-  cacheConfig: never("the cache has one form"),
+  cacheImplementation: never(
+    "the cache has one form; cacheDType says how keys and values are stored",
+    "static",
+  ),
+  cacheConfig: never("the cache has one form; cacheDType says how keys and values are stored"),
   returnLegacyCache: never("there is no older form of the cache", false, true),
   prefillChunkSize: never("a prompt goes through the model in one piece"),
-  penaltyAlpha: never("there is no contrastive search here yet", 0),
   dolaLayers: never(removed),
   isAssistant: never(noAssistant, false),
   numAssistantTokensSchedule: never(noAssistant, "constant"),
@@ -158,7 +165,7 @@ export const refused: Readonly<Record<string, Refused>> = {
   tokenHealing: never("prompts are taken as they are", false),
   watermarkingConfig: never(removed),
   lowMemory: never("memory is planned once and does not depend on the search", false, true),
-  outputAttentions: never("attention weights are never held; compute them from the model's layers", false),
+  outputAttentions: never("use model.attentions(ids)", false),
   outputHiddenStates: never("use model.hidden(ids)", false),
   returnDictInGenerate: never("completion always tells everything", false, true),
   encoderRepetitionPenalty: never(noEncoder, 1),

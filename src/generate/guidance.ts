@@ -8,6 +8,7 @@
  * @module
  */
 import { noGrad } from "../tensor/mod.ts";
+import type { CacheDType } from "../models/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { toLogProbabilities } from "./processors/warpers.ts";
@@ -17,26 +18,28 @@ export class Guidance<C extends LanguageModelCache> {
   readonly #model: LanguageModel<C>;
   readonly #scale: number;
   readonly #start: number;
+  readonly #dtype: CacheDType;
   readonly #from: readonly number[];
   #cache: C | null = null;
 
   /** For a text of `start` ids, the last of which is `last`. */
   constructor(
     model: LanguageModel<C>,
-    { guidanceScale, negativePromptIds }: ResolvedOptions,
+    { guidanceScale, negativePromptIds, cacheDType }: ResolvedOptions,
     start: number,
     last: number,
   ) {
     this.#model = model;
     this.#scale = guidanceScale;
     this.#start = start;
+    this.#dtype = cacheDType;
     this.#from = negativePromptIds.length ? negativePromptIds : [last];
   }
 
   /** Changes the logits that follow `text`. */
   async apply(text: readonly number[], logits: Float32Array): Promise<void> {
     const model = this.#model, all = [...this.#from, ...text.slice(this.#start)];
-    const cache = this.#cache ??= model.createCache(1, model.contextLength);
+    const cache = this.#cache ??= model.createCache(1, model.contextLength, { dtype: this.#dtype });
     // The later half, when positions are used up.
     if (all.length > model.contextLength) {
       const kept = all.slice(-(model.contextLength >> 1));

@@ -16,6 +16,7 @@ export {
   type StoppingCriterion,
   type TokenDetails,
 } from "./options.ts";
+export { type Prefix, PrefixStore, type Versioned } from "./prefix.ts";
 export {
   generateMany,
   generatePieces,

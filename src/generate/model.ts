@@ -4,6 +4,8 @@
  * @module
  */
 import type { Tensor } from "../ops/mod.ts";
+import type { CacheDType } from "../models/mod.ts";
+import type { PrefixStore } from "./prefix.ts";
 
 /** Keys and values of earlier positions, and the text they belong to. */
 export interface LanguageModelCache {
@@ -15,10 +17,17 @@ export interface LanguageModelCache {
   readonly length: number;
   /** Positions that fit. */
   readonly capacity: number;
+  /** How keys and values are stored. */
+  readonly dtype: CacheDType;
+  /** Its memory. */
+  readonly byteLength: number;
   /** Forgets the positions from `length` on, and their ids. */
   truncate(length: number): void;
-  /** Takes over the positions of `from`; row i becomes row `rows[i]` of it. */
-  copyRows(from: this, rows: readonly number[]): void;
+  /**
+   * Takes over the positions of `from` from `start` (default 0) to before `end` (default: all) at their places; row i becomes
+   * row `rows[i]` of it. `from` may be this cache itself.
+   */
+  copyRows(from: this, rows: readonly number[], start?: number, end?: number): void;
   /** Gives the memory back. */
   dispose(): void;
 }
@@ -27,13 +36,19 @@ export interface LanguageModelCache {
 export interface LanguageModel<C extends LanguageModelCache = LanguageModelCache> {
   /** The longest sequence. */
   readonly contextLength: number;
+  /** Prompts that were computed before, where they are kept. */
+  readonly prefixes?: PrefixStore<C> | null;
   /** Empty memory for keys and values. */
-  createCache(batch?: number, capacity?: number): C;
+  createCache(batch?: number, capacity?: number, options?: { dtype?: CacheDType }): C;
   /**
    * Logits [batch, time, vocab], or of the last position alone, for ids that follow what the cache holds. A tensor comes
    * only to a model on a device that draws tokens itself: [1, 1], i32, the token it has just drawn.
    */
   forward(ids: Tensor | readonly (readonly number[])[], options: { cache: C; lastOnly: boolean }): Tensor;
+  /** What logits are made of, [batch, time, width]; contrastive search compares positions by it. */
+  hidden?(ids: readonly (readonly number[])[], options: { cache: C }): Tensor;
+  /** Logits [.., vocab] for such states [.., width]. */
+  logits?(hidden: Tensor): Tensor;
 }
 
 /** A model that guesses for another: any language model, whatever its cache is. */

@@ -11,6 +11,7 @@ import { nearest } from "../core/nearest.ts";
 import { beamNames, checkTogether } from "./options_together.ts";
 import { aliases, type Field, type FieldName, fields, listFields, refused, silentFields } from "./fields.ts";
 import type { Constraint, ResponseFormat } from "./constraint/mod.ts";
+import type { CacheDType } from "../models/mod.ts";
 import type { AssistantModel, LanguageModelCache } from "./model.ts";
 
 /** Changes logits in place, given all ids so far (prompt and new): a penalty, a constraint. */
@@ -55,6 +56,11 @@ export interface GenerateOptions {
   epsilonCutoff?: number;
   /** Drop those less likely than this or than its root times e^−entropy, whichever is less (Hewitt et al. 2022). Default 0. */
   etaCutoff?: number;
+  /**
+   * Above 0, contrastive search (Su et al. 2022): of the `topK` likeliest tokens the one that is likely (weight 1 − α) and
+   * unlike earlier ones (weight α). 0.6 with a topK of 4 is usual. Default 0: off.
+   */
+  penaltyAlpha?: number;
   /** Divides positive logits of tokens seen before, multiplies negative ones (Keskar et al. 2019). Default 1. */
   repetitionPenalty?: number;
   /** Taken from a new token's logit for each time it was made already (as in OpenAI's API). Default 0. */
@@ -148,6 +154,16 @@ export interface GenerateOptions {
    * holds, and afterwards it holds the prompt and the new tokens too. Not with beam search. Default: one of its own.
    */
   cache?: LanguageModelCache;
+  /**
+   * Positions that the prompt has in common with an earlier one are not computed again, and those of this one are kept for
+   * the next (see `PrefixStore`). Default true.
+   */
+  cachePrompt?: boolean;
+  /**
+   * How keys and values are stored. "f16" and "bf16" take half of the memory of "f32", "q8" a little more than a quarter;
+   * `bench/cache_loss.ts` measures what each costs in perplexity. Default "f32".
+   */
+  cacheDType?: CacheDType;
 }
 
 /** Options with every default filled in. */
@@ -211,6 +227,8 @@ const callerNames = [
   "stoppingCriteria",
   "contextOverflow",
   "cache",
+  "cachePrompt",
+  "cacheDType",
 ] as const satisfies readonly (keyof GenerateOptions)[];
 const names: readonly string[] = [...fieldNames, ...Object.keys(aliases), ...callerNames];
 
@@ -292,7 +310,9 @@ function valueOf(name: FieldName, value: unknown, where: string): unknown {
 function notSampling(given: GenerateOptions): string | null {
   if (given.doSample === false) return "doSample: false";
   if (given.temperature === 0) return "temperature: 0";
-  return (given.numBeams ?? 1) > 1 && given.doSample !== true ? `numBeams: ${given.numBeams}` : null;
+  if (given.doSample === true) return null;
+  if ((given.penaltyAlpha ?? 0) > 0) return `penaltyAlpha: ${given.penaltyAlpha}`;
+  return (given.numBeams ?? 1) > 1 ? `numBeams: ${given.numBeams}` : null;
 }
 
 function without(options: GenerateOptions, left: readonly string[]): GenerateOptions {
@@ -333,20 +353,26 @@ export function resolveOptions(
 ): ResolvedOptions {
   const given = read(options), defaults = read(modelOptions);
   const asked = samplingNames.filter((name) => given[name] !== undefined), excluded = notSampling(given);
+  const isContrastive = excluded !== null && (given.penaltyAlpha ?? 0) > 0;
   const idle = asked.filter((name) =>
-    given[name] !== sampling[name] && !(name === "temperature" && given[name] === 0)
+    given[name] !== sampling[name] && !(name === "temperature" && given[name] === 0) &&
+    !(name === "topK" && isContrastive)
   );
   if (excluded !== null && idle.length) {
     throw new OptionError(
-      `generate: ${idle.join(", ")} only act when sampling, which ${excluded} excludes; leave one out`,
+      `generate: ${idle.join(", ")} ${
+        idle.length === 1 ? "acts" : "act"
+      } only when sampling, which ${excluded} excludes; leave one out`,
     );
   }
   const samples = excluded === null && (given.doSample ?? asked.length > 0);
   let base = excluded !== null
-    ? without(defaults, ["doSample", ...samplingNames])
+    ? without(defaults, ["doSample", ...samplingNames.filter((name) => name !== "topK" || !isContrastive)])
     : samples && given.numBeams === undefined
     ? without(defaults, ["numBeams", ...beamNames])
     : defaults;
+  if (!isContrastive && (excluded !== null || samples)) base = without(base, ["penaltyAlpha"]);
+  if (isContrastive && given.numBeams === undefined) base = without(base, ["numBeams", ...beamNames]);
   if (given.maxNewTokens !== undefined && given.maxLength != null) {
     throw new OptionError("generate: maxNewTokens and maxLength say the same in two ways; leave one out");
   }
@@ -371,6 +397,8 @@ export function resolveOptions(
     stoppingCriteria: all.stoppingCriteria ?? [],
     contextOverflow: all.contextOverflow ?? "slide",
     cache: all.cache,
+    cachePrompt: all.cachePrompt ?? true,
+    cacheDType: all.cacheDType ?? "f32",
   };
   checkTogether(o, given);
   return o;

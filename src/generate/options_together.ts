@@ -33,6 +33,15 @@ export function checkTogether(o: ResolvedOptions, given: GenerateOptions): void 
     "contextOverflow",
     `"slide", "sinks" or "error"`,
   );
+  demand(typeof o.cachePrompt === "boolean", "cachePrompt", "true or false");
+  demand(["f32", "f16", "bf16", "q8"].includes(o.cacheDType), "cacheDType", `"f32", "f16", "bf16" or "q8"`);
+  if (o.cache && given.cacheDType !== undefined && given.cacheDType !== o.cache.dtype) {
+    throw new OptionError(
+      `generate: cacheDType is ${JSON.stringify(o.cacheDType)}, and the cache was made with ${
+        JSON.stringify(o.cache.dtype)
+      }; leave cacheDType out`,
+    );
+  }
   demand(
     o.negativePromptIds.every(isCount),
     "negativePromptIds",
@@ -47,6 +56,19 @@ export function checkTogether(o: ResolvedOptions, given: GenerateOptions): void 
     throw new OptionError(
       "generate: guidanceScale leads one text token by token; leave it, or beams and guesses out",
     );
+  }
+  if (o.penaltyAlpha > 0) {
+    if (o.doSample || o.numBeams > 1) {
+      throw new OptionError(
+        "generate: penaltyAlpha chooses among the likeliest tokens of one text; leave it, or doSample and numBeams out",
+      );
+    }
+    demand(o.topK > 1, "topK", "at least 2 candidates, which penaltyAlpha chooses from");
+    if (o.cache || o.guidanceScale > 1 || o.assistantModel || o.promptLookupNumTokens !== null) {
+      throw new OptionError(
+        "generate: penaltyAlpha takes no guesses, no guidance and no cache of the caller's; leave it or them out",
+      );
+    }
   }
   const guesses = o.assistantModel !== undefined || o.promptLookupNumTokens !== null;
   if (o.assistantModel && o.promptLookupNumTokens !== null) {
@@ -64,7 +86,9 @@ export function checkTogether(o: ResolvedOptions, given: GenerateOptions): void 
     );
     if (idle.length) {
       throw new OptionError(
-        `generate: ${idle.join(", ")} only act in beam search; give numBeams above 1, or leave them out`,
+        `generate: ${idle.join(", ")} ${
+          idle.length === 1 ? "acts" : "act"
+        } only in beam search; give numBeams above 1, or leave them out`,
       );
     }
     if (o.numReturnSequences > 1 && !o.doSample) {

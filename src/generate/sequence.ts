@@ -105,15 +105,32 @@ export class Sequence {
     if (seed === after.seed && offset === after.offset) this.#random.setState(before);
   }
 
-  /** The next token, of logits that may be changed. */
-  choose(logits: Float32Array): { id: number; details: TokenDetails | undefined } {
-    const { logprobs, outputLogits, outputScores, doSample } = this.#options;
+  /** Changes logits to those that are chosen from; gives what is told of a token, where it is asked for. */
+  #process(logits: Float32Array): ((id: number) => TokenDetails) | null {
+    const { logprobs, outputLogits, outputScores } = this.#options;
     const known = logprobs === undefined ? null : detailsOf(logits, logprobs);
     if (outputLogits) this.#logits.push(logits.slice());
     for (const process of this.#processors) process(this.text, logits);
     if (outputScores) this.#scores.push(logits.slice());
-    const id = doSample ? sample(logits, this.#random) : argmaxOf(logits);
+    return known;
+  }
+
+  /** The next token, of logits that may be changed. */
+  choose(logits: Float32Array): { id: number; details: TokenDetails | undefined } {
+    const known = this.#process(logits);
+    const id = this.#options.doSample ? sample(logits, this.#random) : argmaxOf(logits);
     return { id, details: known?.(id) };
+  }
+
+  /** The `count` likeliest next tokens, the best first, and their probabilities; of logits that may be changed. */
+  candidates(
+    logits: Float32Array,
+    count: number,
+  ): { ids: number[]; chances: number[]; details: ((id: number) => TokenDetails) | null } {
+    const details = this.#process(logits), ids = [argmaxOf(logits)], chances = probabilities(logits);
+    const rest = Array.from(logits.keys()).filter((id) => id !== ids[0] && logits[id] > -Infinity);
+    ids.push(...rest.sort((a, b) => logits[b] - logits[a] || a - b).slice(0, count - 1));
+    return { ids, chances: ids.map((id) => chances[id]), details };
   }
 
   /**
@@ -122,8 +139,7 @@ export class Sequence {
    */
   verify(logits: Float32Array, guess: number): { id: number; details: TokenDetails | undefined } {
     if (!this.#options.doSample) return this.choose(logits);
-    const { logprobs } = this.#options, known = logprobs === undefined ? null : detailsOf(logits, logprobs);
-    for (const process of this.#processors) process(this.text, logits);
+    const known = this.#process(logits);
     let id = guess;
     if (this.#random.uniform() >= probabilities(logits)[guess]) {
       logits[guess] = -Infinity;

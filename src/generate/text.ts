@@ -6,7 +6,6 @@
 import { OptionError } from "../core/errors.ts";
 import type { Tokenizer } from "../text/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
-import { beamSearch } from "./beam.ts";
 import { constrained } from "./constraint/mod.ts";
 import { forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { StopFilter } from "./stop.ts";
@@ -165,7 +164,9 @@ export async function generateMany<C extends LanguageModelCache>(
   }
   const results: GenerationResult[] = [], last = promptIds.length - 1;
   const slides = promptIds.length + maxNewTokens > model.contextLength;
-  const cache = slides || last < 0 ? null : model.createCache(1, promptIds.length + maxNewTokens);
+  const cache = slides || last < 0
+    ? null
+    : model.createCache(1, promptIds.length + maxNewTokens, { dtype: options.cacheDType });
   try {
     for (let i = 0; i < count; i++) {
       // What an earlier draw left of the prompt in the cache is there already.
@@ -190,7 +191,8 @@ async function beamTexts<C extends LanguageModelCache>(
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): Promise<GenerationResult[]> {
-  const started = performance.now(), found = await beamSearch(model, promptIds, options);
+  const started = performance.now(), { beamSearch } = await import("./beam.ts");
+  const found = await beamSearch(model, promptIds, options);
   const milliseconds = performance.now() - started;
   return found.map(({ ids, finishReason }) => {
     const filter = new StopFilter(options.stop), stream = tokenizer?.stream({ skipSpecialTokens: true });

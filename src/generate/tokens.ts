@@ -15,9 +15,7 @@ import { OptionError, ShapeError, throwIfAborted } from "../core/errors.ts";
 import { argmax, reshape, type Tensor } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { Ahead } from "./ahead.ts";
-import { beamSearch } from "./beam.ts";
-import { guesserOf } from "./guess.ts";
-import { Guidance } from "./guidance.ts";
+import type { Guidance } from "./guidance.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import { forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
@@ -70,14 +68,26 @@ export async function* generateTokens<C extends LanguageModelCache>(
   const limit = Math.min(model.contextLength, given?.capacity ?? Infinity);
   checkPrompt(prompt, options, limit);
   if (options.numBeams > 1) return yield* beamSteps(model, prompt, options);
-  const guesser = guesserOf(options);
+  // What few ask for is loaded when it is asked for: pages do not fetch it.
+  if (options.penaltyAlpha > 0) {
+    const { contrastiveSteps } = await import("./contrastive.ts");
+    return yield* contrastiveSteps(model, prompt, options);
+  }
+  const guesses = options.assistantModel || options.promptLookupNumTokens !== null;
+  const guesser = guesses ? (await import("./guess.ts")).guesserOf(options) : null;
   let guidance: Guidance<C> | null = null, ahead: Ahead<C> | null = null;
-  const cache = given ?? model.createCache(1, Math.max(1, Math.min(limit, prompt.length + maxNewTokens)));
+  const store = options.cachePrompt ? model.prefixes : null, dtype = options.cacheDType;
+  const capacity = Math.max(1, Math.min(limit, prompt.length + maxNewTokens));
+  const cache = given ?? store?.take(model, prompt, capacity, dtype) ??
+    model.createCache(1, capacity, { dtype });
   try {
-    cache.ids.push(...prompt);
+    cache.ids.push(...given ? prompt : prompt.slice(cache.length));
     const sequence = new Sequence(cache.ids, options), breathe = breather(), { start } = sequence;
     ahead = new Ahead(model, cache, sequence);
-    if (options.guidanceScale > 1) guidance = new Guidance(model, options, start, cache.ids[start - 1]);
+    if (options.guidanceScale > 1) {
+      const { Guidance } = await import("./guidance.ts");
+      guidance = new Guidance(model, options, start, cache.ids[start - 1]);
+    }
     while (sequence.isDue()) {
       await breathe();
       throwIfAborted(options.signal, "generate");
@@ -118,7 +128,10 @@ export async function* generateTokens<C extends LanguageModelCache>(
     guesser?.dispose();
     guidance?.dispose();
     ahead?.dispose();
-    if (!given) cache.dispose();
+    if (given === undefined) {
+      if (store) store.give(cache, prompt);
+      else cache.dispose();
+    }
   }
 }
 
@@ -158,7 +171,8 @@ async function* beamSteps<C extends LanguageModelCache>(
   prompt: readonly number[],
   options: ResolvedOptions,
 ): AsyncGenerator<TokenStep, TokensResult> {
-  const started = performance.now(), [{ ids, finishReason }] = await beamSearch(model, prompt, options);
+  const started = performance.now(), { beamSearch } = await import("./beam.ts");
+  const [{ ids, finishReason }] = await beamSearch(model, prompt, options);
   const milliseconds = (performance.now() - started) / Math.max(1, ids.length);
   for (const id of ids) {
     options.onToken?.(id);

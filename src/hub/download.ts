@@ -5,7 +5,7 @@
  * @module
  */
 import { FerrotypeError, HubError, throwIfAborted } from "../core/errors.ts";
-import { type Hash, startHash } from "../platform/platform.ts";
+import { type Hash, runtimeName, startHash } from "../platform/platform.ts";
 import type { RemoteFile } from "./listing.ts";
 import { plainEtag } from "./names.ts";
 import { attempts, type HubResponse, pause, reasonOf, RefusedError, request } from "./request.ts";
@@ -123,6 +123,8 @@ async function transfer(of: Download, into: Partial, check: Check): Promise<void
 
 /** Refuses a part that is not the one that was asked for. */
 function checkRange(response: Response, file: RemoteFile, start: number, what: string): void {
+  // A page is not shown this header by a server of another origin that does not expose it; then the hash must do.
+  if (runtimeName() === "browser" && !response.headers.has("content-range")) return;
   const header = response.headers.get("content-range") ?? "";
   const [, from, total] = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(header.trim()) ?? [];
   if (Number(from) !== start) {

@@ -6,16 +6,26 @@
  *
  * @module
  */
-import { ShapeError } from "../core/errors.ts";
+import { quantBlock } from "../core/dtype.ts";
+import { DTypeError, ShapeError } from "../core/errors.ts";
 import {
-  concat,
+  arange,
+  attentionStep,
   copyInto,
   dropout,
+  empty,
+  expand,
+  gt,
+  maskedFill,
+  matmul,
+  mul,
   reshape,
   scaledDotProductAttention,
   slice,
+  softmax,
   type Tensor,
   transpose,
+  unsqueeze,
   zeros,
 } from "../ops/mod.ts";
 import { keep, tidy } from "../tensor/mod.ts";
@@ -31,10 +41,24 @@ export class KVCache {
   /** Positions filled so far. */
   length = 0;
 
-  /** Memory for `capacity` positions. */
+  /**
+   * Memory for `capacity` positions, as f32 or, by `options.dtype`, in fewer bits: f16, bf16 or q8.
+   * @throws {DTypeError} for q8 where heads are not whole blocks of 32 wide, and for other dtypes.
+   */
   constructor(batch: number, heads: number, capacity: number, width: number, options: LayerOptions = {}) {
-    this.keys = keep(zeros([batch, heads, capacity, width], options));
-    this.values = keep(zeros([batch, heads, capacity, width], options));
+    const { dtype = "f32" } = options, shape = [batch, heads, capacity, width];
+    if (!["f32", "f16", "bf16", "q8"].includes(dtype)) {
+      throw new DTypeError(`KVCache: dtype "${dtype}" is none of f32, f16, bf16, q8`);
+    }
+    if (dtype === "q8" && width % quantBlock !== 0) {
+      throw new DTypeError(
+        `KVCache: q8 takes heads whose width is a multiple of ${quantBlock}, not ${width}; use f16`,
+      );
+    }
+    // Blocks have no zeros of their own; nothing reads what was not written.
+    const make = dtype === "q8" ? empty : zeros;
+    this.keys = keep(make(shape, options));
+    this.values = keep(make(shape, options));
   }
 
   /** How many positions fit. */
@@ -63,6 +87,11 @@ export class KVCache {
   dispose(): void {
     this.keys.dispose();
     this.values.dispose();
+  }
+
+  /** Same as {@link dispose}. */
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 }
 
@@ -100,18 +129,39 @@ export class CausalSelfAttention extends Module {
     this.c_proj = new Conv1D(width, width, options);
   }
 
-  /** x [batch, time, width] → the same shape. With a cache, x holds the positions that follow it. */
-  forward(x: Tensor, cache?: KVCache): Tensor {
+  /**
+   * x [batch, time, width] → the same shape. With a cache, x holds the positions that follow it. `mask` is bool and
+   * broadcasts to [batch, heads, time, all positions]: true where a position may look, if it comes later.
+   */
+  forward(x: Tensor, cache?: KVCache, mask?: Tensor): Tensor {
     const [batch, time, width] = x.shape, each = width / this.heads;
+    if (cache && batch === 1 && time === 1 && !mask && !this.training) return this.forwardRows(x, [cache]);
     return tidy(() => {
       const qkv = reshape(this.c_attn.forward(x), [batch, time, 3, this.heads, each]); // [batch, time, 3, head, each]
       const part = (i: number): Tensor => transpose(slice(qkv, null, null, i), 1, 2); // [batch, head, time, each]
       const q = part(0);
       const { keys, values } = cache ? cache.append(part(1), part(2)) : { keys: part(1), values: part(2) };
       const dropoutP = this.training ? this.attentionDropout : 0;
-      const mixed = scaledDotProductAttention(q, keys, values, { isCausal: true, dropoutP }); // [batch, head, time, each]
+      const mixed = scaledDotProductAttention(q, keys, values, {
+        isCausal: true,
+        dropoutP,
+        ...(mask ? { attnMask: mask } : {}),
+      }); // [batch, head, time, each]
       const joined = reshape(transpose(mixed, 1, 2), [batch, time, width]);
       return dropout(this.c_proj.forward(joined), this.dropout, this.training);
+    });
+  }
+
+  /** How much each position of x [batch, time, width] looks at each: [batch, heads, time, time], rows of sum 1. */
+  probabilities(x: Tensor): Tensor {
+    const [batch, time, width] = x.shape, each = width / this.heads;
+    return tidy(() => {
+      const qkv = reshape(this.c_attn.forward(x), [batch, time, 3, this.heads, each]);
+      const part = (i: number): Tensor => transpose(slice(qkv, null, null, i), 1, 2); // [batch, head, time, each]
+      const scores = mul(matmul(part(0), transpose(part(1), 2, 3)), 1 / Math.sqrt(each));
+      const places = arange(time, { device: x.device, dtype: "i32" });
+      const later = gt(places, unsqueeze(places, 1)); // [time, time]
+      return softmax(maskedFill(scores, expand(later, scores.shape), -Infinity));
     });
   }
 
@@ -122,13 +172,15 @@ export class CausalSelfAttention extends Module {
   forwardRows(x: Tensor, caches: readonly KVCache[]): Tensor {
     const [rows, , width] = x.shape, each = width / this.heads;
     return tidy(() => {
-      const qkv = reshape(this.c_attn.forward(x), [rows, 3, this.heads, 1, each]);
-      const mixed = caches.map((cache, row) => {
-        const part = (i: number): Tensor => slice(qkv, [row, row + 1], i); // [1, head, 1, each]
-        const { keys, values } = cache.append(part(1), part(2));
-        return reshape(scaledDotProductAttention(part(0), keys, values), [1, 1, width]);
-      });
-      return this.c_proj.forward(rows === 1 ? mixed[0] : concat(mixed, 0));
+      const qkv = reshape(this.c_attn.forward(x), [rows, 3, this.heads, each]);
+      const mixed = attentionStep(
+        qkv,
+        caches.map(({ keys }) => keys),
+        caches.map(({ values }) => values),
+        caches.map(({ length }) => length),
+      );
+      for (const cache of caches) cache.length++;
+      return this.c_proj.forward(reshape(mixed, [rows, 1, width]));
     });
   }
 }

@@ -4,10 +4,11 @@
  *
  * @module
  */
+import { quantBlock } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
 import { fused, tidy } from "../tensor/mod.ts";
-import { contiguousView, empty } from "./bridge.ts";
+import { contiguousView, empty, wantsGradient } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { dropout } from "./dropout.ts";
 import { add, gt, maskedFill, mul, where } from "./elementwise.ts";
@@ -42,7 +43,8 @@ function timeFirst(t: Tensor): Tensor {
 
 /**
  * softmax(q·kᵀ · scale) · v. q is [batch, heads, rows, width], k and v [batch, heads, keys, width]; k and v may have
- * fewer heads that divide q's (grouped-query attention, Ainslie et al. 2023).
+ * fewer heads that divide q's (grouped-query attention, Ainslie et al. 2023), and be stored as f16, bf16 or q8 under a q of
+ * f32, as a cache may be.
  *
  * @example
  * ```ts
@@ -75,7 +77,21 @@ export function scaledDotProductAttention(
     return tidy(() => toDType(scaledDotProductAttention(wide(q), wide(k), wide(v), options), q.dtype));
   }
   const scale = options.scale ?? 1 / Math.sqrt(width);
-  const { attention, attentionBackward } = q.backend.kernels;
+  const { attention, attentionBackward, attentionDTypes = [] } = q.backend.kernels;
+  if (k.dtype !== "f32" || v.dtype !== "f32") {
+    // A cache in fewer bits: read as it is, or as floats made of it.
+    const isRead = attention && k.dtype === v.dtype && attentionDTypes.includes(k.dtype) &&
+      width % quantBlock === 0 &&
+      v.shape[3] === width && !attnMask && !dropoutP && q.dtype === "f32" && q.size > 0 && keys > 0 &&
+      readable(k) && readable(v) && !wantsGradient([q, k, v]);
+    if (!isRead) {
+      const wide = (t: Tensor): Tensor => toDType(t, q.dtype);
+      return tidy(() => scaledDotProductAttention(q, wide(k), wide(v), options));
+    }
+    const output = timeFirst(q);
+    attention(readable(q) ? q : contiguousView(q), k, v, output, null, scale, isCausal);
+    return output;
+  }
   const usable = attention && !attnMask && !dropoutP && v.shape[3] === width && q.size > 0 && keys > 0 &&
     [q, k, v].every((t) => t.dtype === "f32");
   if (usable && ![q, k, v].every(readable)) {

@@ -5,6 +5,7 @@
  */
 export * from "./activations.ts";
 export * from "./attention.ts";
+export * from "./attention_step.ts";
 export { copyInto, type Operand } from "./bridge.ts";
 export * from "./conv.ts";
 export {

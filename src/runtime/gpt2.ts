@@ -17,6 +17,7 @@ import {
   generateTokens,
   generateWhole,
   type GenerationResult,
+  PrefixStore,
   type ResolvedOptions,
   resolveOptions,
   textOfTokens,
@@ -39,10 +40,11 @@ import type { Tensor } from "../ops/mod.ts";
 import { joinPath, makeDir, writeFileAtomic } from "../platform/platform.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
 import { type DeviceChoice, readyDevice } from "./choose_device.ts";
+import { areDeterministicAlgorithmsEnabled } from "./devices.ts";
 import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
 import type { LoadOptions, SaveOptions } from "./gpt2_options.ts";
 import { type FolderContents, jsonFile, type ModelFile } from "./model_files.ts";
-import { openFolder, readJson } from "./model_folder.ts";
+import { type GivenFiles, openFolder, readJson } from "./model_folder.ts";
 import { tensorToSave, writePlanned } from "./safetensors.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 import { openWeights } from "./weights.ts";
@@ -64,14 +66,32 @@ export class GPT2 extends GPT2Model {
   deviceChoice: DeviceChoice | null = null;
   /** The model's own defaults for generation (its generation_config.json). */
   generationConfig: GenerateOptions = {};
+  readonly #prefixes: PrefixStore<GPT2Cache> = new PrefixStore(
+    () => [arithmetic, ...this.parameters().map((p) => p.storage)],
+  );
 
   /**
-   * Reads a Hugging Face GPT-2: a folder, a URL of one, or a hub repository, with `model.safetensors` or its shards.
+   * Prompts that were computed before, from which the next ones go on where they begin alike. Null in training mode, where
+   * dropout makes each pass another.
+   */
+  get prefixes(): PrefixStore<GPT2Cache> | null {
+    return this.training ? null : this.#prefixes;
+  }
+
+  /** Gives all memory back, that of kept prompts too. The model cannot be used afterwards. */
+  override dispose(): void {
+    this.#prefixes.clear();
+    super.dispose();
+  }
+
+  /**
+   * Reads a Hugging Face GPT-2: a folder, a URL of one, a hub repository, or files at hand (in a page, those of a folder
+   * that the visitor chose), with `model.safetensors` or its shards.
    *
    * @throws {FormatError} for files that are not a GPT-2, naming what is missing, unexpected and misshapen.
    * @throws {CancelledError} when `signal` was aborted.
    */
-  static async load(where: string | URL, options: LoadOptions = {}): Promise<GPT2> {
+  static async load(where: string | URL | GivenFiles, options: LoadOptions = {}): Promise<GPT2> {
     const { dtype, device: wanted, onProgress, config: changes, ...rest } = options;
     checkDType("GPT2.load", dtype);
     const folder = await openFolder(where, {
@@ -377,6 +397,13 @@ export class GPT2 extends GPT2Model {
     };
   }
 }
+
+/** What is computed with other arithmetic has other bits: positions are kept apart by it as by the weights. */
+const arithmetic = {
+  get version(): number {
+    return areDeterministicAlgorithmsEnabled() ? 1 : 0;
+  },
+};
 
 /** @throws {OptionError} for what matrices are not held as. */
 function checkDType(what: string, dtype: DType | undefined): void {

@@ -19,6 +19,7 @@ export {
 export * from "./diagnose.ts";
 export * from "./gpt2.ts";
 export * from "./gpt2_options.ts";
+export type { GivenFiles } from "./model_folder.ts";
 export * from "./pull.ts";
 export {
   copySafetensors,

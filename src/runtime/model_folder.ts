@@ -5,20 +5,15 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError, HubError, throwIfAborted } from "../core/errors.ts";
-import {
-  canKeepParts,
-  type HubOptions,
-  isRepository,
-  openRepository,
-  RefusedError,
-  UnreachableError,
-} from "../hub/mod.ts";
+import { isRepository } from "../hub/names.ts";
+import type { HubOptions } from "../hub/settings.ts";
 import {
   exists,
   isDirectory,
   isHttp,
   isPermitted,
   joinPath,
+  type Openable,
   openSource,
   readTextFile,
   runtimeName,
@@ -35,6 +30,36 @@ export interface ModelFolder {
   text(file: string): Promise<string | null>;
   /** The file's bytes, opened for reading, or null when there is none. */
   open(file: string): Promise<ByteSource | null>;
+}
+
+/** Files at hand, such as those of a folder that was dropped on a page: by name, or as a list of `File`s. */
+export type GivenFiles = Readonly<Record<string, Openable>> | Iterable<File>;
+
+class GivenFolder implements ModelFolder {
+  readonly name = "the files given";
+  readonly #files: ReadonlyMap<string, Openable>;
+
+  constructor(given: GivenFiles) {
+    const list = Symbol.iterator in given
+      ? Array.from(given as Iterable<File>, (file): [string, Openable] => [file.name, file])
+      : Object.entries(given);
+    this.#files = new Map(list);
+  }
+
+  async text(file: string): Promise<string | null> {
+    const source = await this.open(file);
+    if (source === null) return null;
+    try {
+      return new TextDecoder().decode(await source.read(0, source.size));
+    } finally {
+      await source.close();
+    }
+  }
+
+  async open(file: string): Promise<ByteSource | null> {
+    const found = this.#files.get(file);
+    return found === undefined ? null : await openSource(found);
+  }
 }
 
 class DiskFolder implements ModelFolder {
@@ -101,13 +126,17 @@ class RemoteFolder implements ModelFolder {
 }
 
 /**
- * Finds a folder: an existing directory, a URL (`https:`, `file:`), or `organisation/name` on the hub (`HF_ENDPOINT`,
- * `HF_TOKEN`, `HF_HOME` … as everywhere).
+ * Finds a folder: an existing directory, a URL (`https:`, `file:`), `organisation/name` on the hub (`HF_ENDPOINT`,
+ * `HF_TOKEN`, `HF_HOME` … as everywhere), or files at hand, which are read as they are needed.
  *
  * @throws {FormatError} when it is none of these.
  * @throws {HubError} when it is a repository's name and the hub does not give it.
  */
-export async function openFolder(where: string | URL, options: FolderOptions = {}): Promise<ModelFolder> {
+export async function openFolder(
+  where: string | URL | GivenFiles,
+  options: FolderOptions = {},
+): Promise<ModelFolder> {
+  if (typeof where === "object" && !(where instanceof URL)) return new GivenFolder(where);
   if (isHttp(where)) {
     const base = new URL(where);
     if (!base.pathname.endsWith("/")) base.pathname += "/";
@@ -118,12 +147,17 @@ export async function openFolder(where: string | URL, options: FolderOptions = {
   // Where nothing may be read there is no folder either, and the hub's own checks say what is missing.
   const mayLook = runtimeName() !== "browser" && (!named || isPermitted({ name: "read", path: where }));
   if (mayLook && await isDirectory(where)) return new DiskFolder(where);
-  if (named && runtimeName() === "browser" && !canKeepParts()) {
-    // A page that may keep nothing reads from the hub what it needs as it needs it.
-    const url = `https://huggingface.co/${where}/resolve/${encodeURIComponent(options.revision ?? "main")}/`;
-    return new RemoteFolder(where, new URL(url), options.signal);
+  if (named) {
+    // Loaded when it is needed: most pages read from their own server.
+    const hub = await import("../hub/mod.ts");
+    if (runtimeName() === "browser" && !hub.canKeepParts()) {
+      // A page that may keep nothing reads from the hub what it needs as it needs it.
+      const endpoint = options.endpoint ?? "https://huggingface.co";
+      const url = `${endpoint}/${where}/resolve/${encodeURIComponent(options.revision ?? "main")}/`;
+      return new RemoteFolder(where, new URL(url), options.signal);
+    }
+    return await openNamed(hub, where, options);
   }
-  if (named) return await openNamed(where, options);
   throw new FormatError(
     `"${where}" is neither a folder here nor a repository's name; give a folder with config.json, a URL, ` +
       `or organisation/name such as openai-community/gpt2`,
@@ -131,7 +165,11 @@ export async function openFolder(where: string | URL, options: FolderOptions = {
 }
 
 /** A repository; for a name that the hub does not know, it is also said that there is no such folder. */
-async function openNamed(name: string, options: FolderOptions): Promise<ModelFolder> {
+async function openNamed(
+  { openRepository, RefusedError, UnreachableError }: typeof import("../hub/mod.ts"),
+  name: string,
+  options: FolderOptions,
+): Promise<ModelFolder> {
   try {
     return await openRepository(name, options);
   } catch (error) {

@@ -10,7 +10,13 @@ import {
   tokenizerFromJson,
   type TokenizerFromJsonOptions,
 } from "../text/mod.ts";
-import { type FolderOptions, type ModelFolder, openFolder, readJson } from "./model_folder.ts";
+import {
+  type FolderOptions,
+  type GivenFiles,
+  type ModelFolder,
+  openFolder,
+  readJson,
+} from "./model_folder.ts";
 
 /** What tokenizers are made from; the older pair of files counts where there is no tokenizer.json. */
 type TokenizerFiles =
@@ -38,13 +44,13 @@ export async function tokenizerOf(
 }
 
 /**
- * Loads a Hugging Face tokenizer (`tokenizer.json`, or `vocab.json` with `merges.txt`) from a folder, a URL or a hub
- * repository.
+ * Loads a Hugging Face tokenizer (`tokenizer.json`, or `vocab.json` with `merges.txt`) from a folder, a URL, a hub
+ * repository, or files at hand.
  *
  * @throws {FormatError} when there is none, or it is malformed.
  */
 export async function loadTokenizer(
-  where: string | URL,
+  where: string | URL | GivenFiles,
   options: FolderOptions & TokenizerFromJsonOptions = {},
 ): Promise<Tokenizer> {
   const { engine, ...rest } = options;

@@ -4,8 +4,9 @@
  * @module
  */
 import type { Backend } from "../backends/contract.ts";
-import type { DType } from "../core/dtype.ts";
-import { DeviceError, ShapeError } from "../core/errors.ts";
+import { byteSize, type DType, quantBlock } from "../core/dtype.ts";
+import { DeviceError, DTypeError, ShapeError } from "../core/errors.ts";
+import { quantizeQ8 } from "../core/quantize.ts";
 import { formatShape, sameShape, type Shape } from "../core/shape.ts";
 import { binary, input, scalar } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
@@ -31,8 +32,9 @@ export function filled(
 
 /**
  * Writes the elements of `source`, converted, over those of `target` (which may be a view of a larger tensor), in
- * place and without a gradient. What the tape kept of target's memory counts as changed.
- * @throws {ShapeError} when the shapes differ. @throws {DeviceError} when the devices do.
+ * place and without a gradient. What the tape kept of target's memory counts as changed. A q8 target takes whole blocks
+ * of 32 along its last axis.
+ * @throws {ShapeError} when the shapes differ. @throws {DeviceError} when the devices do, or a device cannot write q8.
  */
 export function copyInto(source: TensorBase, target: TensorBase): void {
   if (!sameShape(source.shape, target.shape)) {
@@ -45,8 +47,45 @@ export function copyInto(source: TensorBase, target: TensorBase): void {
   }
   target.storage.version++;
   if (!source.size) return;
+  if (target.dtype === "q8") return quantizeInto(source, target);
   const identity = program(computeType(source.dtype), [element], { inputs: 1, scalars: 0 });
   source.backend.elementwise(identity, [source], [], [target]);
+}
+
+function quantizeInto(source: TensorBase, target: TensorBase): void {
+  const { backend, shape, strides } = target, rank = shape.length, width = shape[rank - 1];
+  const isWhole = (elements: number): boolean => elements % quantBlock === 0;
+  if (rank < 1 || rank > 4 || strides[rank - 1] !== 1 || ![width, target.offset].every(isWhole)) {
+    throw new DTypeError(
+      `copyInto: q8 is written in whole blocks of ${quantBlock} along the last dim of up to 4, not ${
+        formatShape(shape)
+      }`,
+    );
+  }
+  const { quantize } = backend.kernels;
+  if (!quantize && !backend.mapped) {
+    throw new DeviceError(`copyInto: the "${backend.name}" device does not write q8; use f16 there`);
+  }
+  const isReadable = source.dtype === "f32" &&
+    (quantize ? source.strides[rank - 1] === 1 : source.isContiguous);
+  const from = isReadable ? source : copy(source, "f32");
+  if (quantize) quantize(from, target);
+  else {
+    const values = backend.mapped!(from.buffer), blocks = backend.mapped!(target.buffer);
+    const x = new Float32Array(values.buffer, values.byteOffset + 4 * from.offset, from.size);
+    for (let row = 0; row * width < x.length; row++) {
+      let at = target.offset;
+      for (let d = rank - 2, left = row; d >= 0; left = Math.floor(left / shape[d]), d--) {
+        at += left % shape[d] * strides[d];
+      }
+      const start = byteSize("q8", at);
+      quantizeQ8(
+        x.subarray(row * width, (row + 1) * width),
+        blocks.subarray(start, start + byteSize("q8", width)),
+      );
+    }
+  }
+  if (from !== source) from.dispose();
 }
 
 /** Adds `source` to `target`, a view of the same shape, in place. */

@@ -9,6 +9,7 @@
  */
 import { breather } from "../core/breathe.ts";
 import { OptionError, throwIfAborted } from "../core/errors.ts";
+import type { CacheDType } from "../models/mod.ts";
 import type { Module } from "../nn/mod.ts";
 import { crossEntropy, reshape, slice, type Tensor, tensor } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
@@ -16,8 +17,10 @@ import { type TokenIds, windows } from "./batches.ts";
 
 /** A model that gives logits [batch, time, vocab] for ids [batch, time]. */
 export interface LogitsModel extends Module {
-  /** The logits. */
-  forward(ids: Tensor): Tensor;
+  /** The logits; with a cache, of ids that follow what it holds. */
+  forward(ids: Tensor, options?: { cache?: never }): Tensor;
+  /** Memory for keys and values, which `cacheDType` asks for. */
+  createCache?(batch: number, capacity: number, options: { dtype: CacheDType }): Disposable;
 }
 
 /** Options of {@link evaluate}. */
@@ -30,6 +33,8 @@ export interface EvaluateOptions {
   batchSize?: number;
   /** The text's length in bytes, for bits per byte. */
   bytes?: number;
+  /** Keys and values go through a cache that stores them so, as they do in generation. Default: there is none. */
+  cacheDType?: CacheDType;
   /** Stops between two batches, with a CancelledError. */
   signal?: AbortSignal;
   /** Called after each batch with the windows done and all there are. */
@@ -85,7 +90,7 @@ export async function evaluate(
   ids: TokenIds,
   options: EvaluateOptions,
 ): Promise<Evaluation> {
-  const { blockSize, stride = blockSize, batchSize = 8, bytes, signal, onProgress } = options;
+  const { blockSize, stride = blockSize, batchSize = 8, bytes, cacheDType, signal, onProgress } = options;
   for (const [name, value] of Object.entries({ blockSize, stride, batchSize })) {
     if (!(Number.isInteger(value) && value > 0)) {
       throw new OptionError(`evaluate: ${name} is a whole number above 0, not ${value}`);
@@ -94,6 +99,11 @@ export async function evaluate(
   if (stride > blockSize) {
     throw new OptionError(
       `evaluate: a stride of ${stride} would leave out tokens between blocks of ${blockSize}`,
+    );
+  }
+  if (cacheDType && !model.createCache) {
+    throw new OptionError(
+      "evaluate: cacheDType belongs to models with a cache, and this one has no createCache",
     );
   }
   if (ids.length < 2) {
@@ -107,7 +117,7 @@ export async function evaluate(
       await breathe();
       throwIfAborted(signal, "evaluate");
       const batch = all.slice(at, at + batchSize);
-      const loss = noGrad(() => tidy(() => lossOf(model, ids, batch, length)));
+      const loss = noGrad(() => tidy(() => lossOf(model, ids, batch, length, cacheDType)));
       sum += await loss.item();
       loss.dispose();
       onProgress?.({ done: at + batch.length, total: all.length });
@@ -121,14 +131,22 @@ export async function evaluate(
 }
 
 /** The sum of the losses of the targets that count. */
-function lossOf(model: LogitsModel, ids: TokenIds, batch: readonly Window[], length: number): Tensor {
+function lossOf(
+  model: LogitsModel,
+  ids: TokenIds,
+  batch: readonly Window[],
+  length: number,
+  dtype: CacheDType | undefined,
+): Tensor {
   const device = model.parameters()[0]?.device, width = length - 1;
   const targets = new Int32Array(batch.length * width);
   batch.forEach(({ start, skip }, row) => {
     for (let i = 0; i < width; i++) targets[row * width + i] = i < skip ? -100 : ids[start + 1 + i];
   });
   const whole = windows(ids, batch.map(({ start }) => start), length, device);
-  const logits = model.forward(slice(whole, null, [0, -1]));
+  const inputs = slice(whole, null, [0, -1]);
+  using cache = dtype === undefined ? null : model.createCache!(batch.length, width, { dtype });
+  const logits = cache ? model.forward(inputs, { cache: cache as never }) : model.forward(inputs);
   const flat = reshape(logits, [batch.length * width, -1]);
   return crossEntropy(flat, tensor(targets, { device: flat.device }), {
     reduction: "sum",

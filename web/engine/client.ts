@@ -3,12 +3,12 @@
  *
  * @module
  */
-import type { Answers, Question, Reply, Written } from "./messages.ts";
+import type { Answers, Loading, Piece, Question, Reply, Written } from "./messages.ts";
 
 interface Waiting {
   resolve(answer: unknown): void;
   reject(error: Error): void;
-  piece?: ((piece: Written) => void) | undefined;
+  piece?: ((piece: Written | Loading) => void) | undefined;
 }
 
 /** Asks the engine; it starts with the first question. */
@@ -44,7 +44,7 @@ export class Engine {
   /** The answer to a question; `piece` hears what comes before it. */
   ask<Q extends Question>(
     question: Q,
-    options: { signal?: AbortSignal; piece?: (piece: Written) => void } = {},
+    options: { signal?: AbortSignal; piece?: (piece: Piece<Q>) => void } = {},
   ): Promise<Answers[Q["do"]]> {
     const id = ++this.#count;
     return new Promise((resolve, reject) => {
@@ -53,7 +53,8 @@ export class Engine {
       } catch (error) {
         return reject(error as Error);
       }
-      this.#waiting.set(id, { resolve: resolve as (answer: unknown) => void, reject, piece: options.piece });
+      const piece = options.piece as ((piece: Written | Loading) => void) | undefined;
+      this.#waiting.set(id, { resolve: resolve as (answer: unknown) => void, reject, piece });
       options.signal?.addEventListener("abort", () => this.#worker?.postMessage({ id, cancel: true }), {
         once: true,
       });

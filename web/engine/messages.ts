@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ColumnSummary, TableAnswer } from "./tables.ts";
+import type { ColumnSummary, Preset, TableAnswer } from "./tables.ts";
 
 /** Options of a text, as the playground sends them. */
 export interface WriteOptions {
@@ -17,13 +17,24 @@ export interface WriteOptions {
   readonly stop: readonly string[];
 }
 
+/** Where a model is: behind an address, in files that the visitor chose, or in a repository of a hub. */
+export type ModelPlace =
+  | { readonly url: string }
+  | { readonly files: readonly File[] }
+  | { readonly repository: string; readonly revision: string; readonly endpoint: string };
+
+/** How weights are held. */
+export type HeldAs = "as stored" | "f32" | "bf16" | "q8" | "q4";
+
 /** What a page asks for. */
 export type Question =
   | { readonly do: "start" }
-  | { readonly do: "load"; readonly where: string }
+  | { readonly do: "load"; readonly from: ModelPlace; readonly heldAs: HeldAs }
   | { readonly do: "write"; readonly prompt: string; readonly options: WriteOptions }
+  | { readonly do: "attend"; readonly text: string; readonly layer: number }
   | { readonly do: "table"; readonly where: string }
-  | { readonly do: "fit"; readonly csv: Blob }
+  | { readonly do: "fit"; readonly csv: Blob; readonly target: string | null }
+  | { readonly do: "presets" }
   | { readonly do: "predict"; readonly row: Readonly<Record<string, string | number>> };
 
 /** What the engine runs on. */
@@ -40,19 +51,49 @@ export interface Written {
   readonly others: readonly { readonly text: string; readonly probability: number }[];
 }
 
+/** How far a file is: "download" while it is fetched, "read" while weights are read. */
+export interface Loading {
+  readonly phase: "download" | "read";
+  readonly file?: string;
+  readonly loaded: number;
+  readonly total: number;
+}
+
+/** A model that is ready. */
+export interface LoadedModel {
+  readonly parameters: number;
+  readonly positions: number;
+  readonly vocabulary: number;
+  readonly layers: number;
+  readonly heads: number;
+  readonly dtype: string;
+}
+
+/** How much tokens look at each other: for every head of a layer, a row for each token; all in one list. */
+export interface Attention {
+  readonly tokens: readonly string[];
+  readonly heads: number;
+  readonly weights: Float32Array<ArrayBuffer>;
+}
+
 /** Answers by question. */
 export interface Answers {
   start: Machine;
-  load: { readonly parameters: number; readonly positions: number; readonly dtype: string };
+  load: LoadedModel;
+  attend: Attention;
   write: { readonly finishReason: string; readonly tokensPerSecond: number };
   table: ColumnSummary;
   fit: ColumnSummary;
+  presets: Preset[];
   predict: TableAnswer;
 }
 
+/** What comes before an answer, by question. */
+export type Piece<Q extends Question> = Q["do"] extends "load" ? Loading : Written;
+
 /** What the worker sends. */
 export type Reply =
-  | { readonly id: number; readonly piece: Written }
+  | { readonly id: number; readonly piece: Written | Loading }
   | { readonly id: number; readonly answer: unknown }
   | { readonly id: number; readonly error: string; readonly name: string };
 

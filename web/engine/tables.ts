@@ -25,6 +25,8 @@ export interface ColumnSummary {
   readonly target: string;
   readonly classes: readonly string[];
   readonly inputs: readonly InputSummary[];
+  /** All columns of the table; any but the target may become it. */
+  readonly columns: readonly string[];
   readonly min: number;
   readonly max: number;
   readonly rows: number;
@@ -54,9 +56,13 @@ export async function openTable(where: URL): Promise<ColumnSummary> {
   return use(await TabularModel.load(where));
 }
 
-/** Trains a model on a CSV file; its last column is what is learnt. */
-export async function fitTable(csv: Blob, signal: AbortSignal): Promise<ColumnSummary> {
-  return use(await TabularModel.fit(csv, { signal }));
+/** Trains a model on a CSV file; what is learnt is its last column, unless another is named. */
+export async function fitTable(
+  csv: Blob,
+  target: string | null,
+  signal: AbortSignal,
+): Promise<ColumnSummary> {
+  return use(await TabularModel.fit(csv, { signal, ...(target === null ? {} : { target }) }));
 }
 
 function use(next: TabularModel): ColumnSummary {
@@ -78,6 +84,7 @@ function use(next: TabularModel): ColumnSummary {
       quantiles: c.quantiles,
       categories: c.categories,
     })),
+    columns: [...columns.map(({ name }) => name), target.name],
     min: target.min,
     max: target.max,
     rows: info.data.rows,
@@ -99,4 +106,53 @@ export async function askTable(row: Readonly<Record<string, string | number>>): 
     value,
     regression: value === null ? null : regressionStatistics(value, target, model.fitted.residuals),
   };
+}
+
+/** A row with a name. */
+export interface Preset {
+  readonly name: string;
+  readonly row: Readonly<Record<string, string | number>>;
+}
+
+/** The places in a column's range that presets try: its 10, 25, 50, 75 and 90 % quantiles. */
+const places = [2, 5, 10, 15, 18];
+
+/** Classes that get a preset of their own, at most. */
+const mostClasses = 5;
+
+/**
+ * Rows that show what the model has learnt: the middle of every column, and for each class (or the largest and the smallest
+ * value) a row that the model is surest of: column after column takes the one of its usual values that helps most, twice.
+ */
+export async function presets(): Promise<Preset[]> {
+  if (!model) throw new Error("no model is open");
+  const own = model, { target } = own.schema;
+  const inputs = own.schema.columns.filter(({ ignored }) => ignored === null);
+  const middle = Object.fromEntries(
+    inputs.map((c) => [c.name, c.categories.length ? c.categories[0] : c.quantiles[10]]),
+  );
+  const climb = async (
+    score: (said: Awaited<ReturnType<TabularModel["predict"]>>) => number,
+  ): Promise<Preset["row"]> => {
+    let row = middle;
+    for (let round = 0; round < 2; round++) {
+      for (const { name, categories, quantiles } of inputs) {
+        const values = categories.length ? categories : [...new Set(places.map((place) => quantiles[place]))];
+        const rows = values.map((value) => ({ ...row, [name]: value })), said = await own.predictMany(rows);
+        const scores = said.map(score), best = Math.max(...scores);
+        // The middle, unless another value is better.
+        if (best > score((await own.predictMany([row]))[0])) row = rows[scores.indexOf(best)];
+      }
+    }
+    return row;
+  };
+  const found: Preset[] = [{ name: "middle", row: middle }];
+  if (target.task === "regression") {
+    found.push({ name: "low", row: await climb(({ value }) => -(value as number)) });
+    found.push({ name: "high", row: await climb(({ value }) => value as number) });
+  }
+  for (const label of target.classes.slice(0, mostClasses)) {
+    found.push({ name: `clearly ${label}`, row: await climb(({ probabilities }) => probabilities![label]) });
+  }
+  return found;
 }

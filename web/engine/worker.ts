@@ -6,7 +6,16 @@
 // Not from mod.ts: a bundler keeps all of a file that two chunks reach, and this worker needs a part.
 import { diagnose } from "../../src/runtime/diagnose.ts";
 import { GPT2 } from "../../src/runtime/gpt2.ts";
-import type { Answers, Question, Reply, Request, Written } from "./messages.ts";
+import type {
+  Answers,
+  Attention,
+  LoadedModel,
+  Loading,
+  Question,
+  Reply,
+  Request,
+  Written,
+} from "./messages.ts";
 
 const running = new Map<number, AbortController>();
 let model: GPT2 | null = null;
@@ -16,8 +25,46 @@ const tables = (): Promise<typeof import("./tables.ts")> => import("./tables.ts"
 
 const send = (reply: Reply): void => globalThis.postMessage(reply);
 
+/** Loads a model; what is told of its progress is passed on now and then. */
+async function load(
+  { from, heldAs }: Question & { do: "load" },
+  id: number,
+  signal: AbortSignal,
+): Promise<LoadedModel> {
+  let told = -Infinity;
+  const onProgress = ({ phase, file, loaded, total }: Loading): void => {
+    const now = performance.now();
+    if (now - told < 100 && loaded < total) return;
+    told = now;
+    send({ id, piece: { phase, loaded, total, ...(file === undefined ? {} : { file }) } });
+  };
+  const options = { signal, onProgress, ...(heldAs === "as stored" ? {} : { dtype: heldAs }) };
+  const next = "url" in from
+    ? await GPT2.load(new URL(from.url), options)
+    : "files" in from
+    ? await GPT2.load(from.files, options)
+    : await GPT2.load(from.repository, { ...options, revision: from.revision, endpoint: from.endpoint });
+  model?.dispose();
+  model = next;
+  const { nLayer: layers, nHead: heads, vocabSize: vocabulary } = next.config;
+  const parameters = next.numParameters(), { dtype } = next.wte.weight;
+  return { parameters, positions: next.contextLength, vocabulary, layers, heads, dtype };
+}
+
+/** What the tokens of a text look at in a layer; the last ones, where there are more than the model takes. */
+async function attend(text: string, layer: number): Promise<Attention> {
+  if (!model) throw new Error("no model is loaded");
+  const ids = model.encode(text).slice(-model.contextLength),
+    [found] = model.attentions(ids, { layers: [layer] });
+  const weights = Float32Array.from(await found.data() as Float32Array);
+  found.dispose();
+  const tokens = ids.map((id) => model?.tokenizer?.decode([id], { skipSpecialTokens: false }) ?? String(id));
+  return { tokens, heads: model.config.nHead, weights };
+}
+
 async function* answer(
   question: Question,
+  id: number,
   signal: AbortSignal,
 ): AsyncGenerator<Written, Answers[keyof Answers]> {
   switch (question.do) {
@@ -25,13 +72,10 @@ async function* answer(
       const { threads } = await diagnose();
       return { threads: threads.used, why: threads.detail ?? null };
     }
-    case "load": {
-      const next = await GPT2.load(new URL(question.where), { signal });
-      model?.dispose();
-      model = next;
-      const parameters = next.parameters().reduce((sum, { size }) => sum + size, 0);
-      return { parameters, positions: next.contextLength, dtype: next.wte.weight.dtype };
-    }
+    case "load":
+      return await load(question, id, signal);
+    case "attend":
+      return await attend(question.text, question.layer);
     case "write": {
       if (!model) throw new Error("no model is loaded");
       const { prompt, options: { temperature, topK, topP, minP, stop, ...rest } } = question;
@@ -67,7 +111,9 @@ async function* answer(
     case "table":
       return await (await tables()).openTable(new URL(question.where));
     case "fit":
-      return await (await tables()).fitTable(question.csv, signal);
+      return await (await tables()).fitTable(question.csv, question.target, signal);
+    case "presets":
+      return await (await tables()).presets();
     case "predict":
       return await (await tables()).askTable(question.row);
   }
@@ -79,7 +125,7 @@ globalThis.addEventListener("message", async ({ data }: MessageEvent<Request>) =
   const controller = new AbortController();
   running.set(id, controller);
   try {
-    const steps = answer(data.question, controller.signal);
+    const steps = answer(data.question, id, controller.signal);
     for (;;) {
       const step = await steps.next();
       if (step.done) {

@@ -6,8 +6,10 @@
 import { Engine } from "../engine/client.ts";
 import type { WriteOptions, Written } from "../engine/messages.ts";
 import { h, slider } from "../shared/elements.ts";
-import { element as at, messageOf, siteRoot, startPage } from "../shared/page.ts";
+import { element as at, messageOf, startPage } from "../shared/page.ts";
 import { say } from "../shared/status.ts";
+import { AttentionView } from "./attention.ts";
+import { ModelChooser } from "./model.ts";
 
 startPage();
 const engine = new Engine(), text = at("text"), choices = at("choices");
@@ -52,8 +54,16 @@ function controls(): void {
     label: string,
     [min, max, step]: readonly [number, number, number],
     shown?: (value: number) => string,
-  ): HTMLElement =>
-    slider(label, { min, max, step, value: numbers[name] }, (value) => numbers[name] = value, shown);
+  ): HTMLElement => {
+    const made = slider(
+      label,
+      { min, max, step, value: numbers[name] },
+      (value) => numbers[name] = value,
+      shown,
+    );
+    made.querySelector("input")!.dataset.name = name;
+    return made;
+  };
   const seed = h("input", { type: "number", min: 0, step: 1, value: numbers.seed, id: "seed" });
   seed.addEventListener("input", () => numbers.seed = Math.max(0, Math.floor(seed.valueAsNumber || 0)));
   const end = h("input", { type: "text", value: stopText, id: "end", placeholder: "nothing" });
@@ -169,13 +179,16 @@ prompt.addEventListener("keydown", (event) => {
 
 readAddress();
 controls();
-say("Loading the model …");
+const attention = new AttentionView(engine, () => text.textContent || prompt.value);
+const chooser = new ModelChooser(engine, (model) => {
+  go.disabled = false;
+  attention.use(model);
+  const topK = document.querySelector<HTMLInputElement>("#options input[type=range][data-name=topK]");
+  if (topK) topK.max = String(Math.min(200, model.vocabulary));
+});
 try {
   at("machine").textContent = await engine.introduce();
-  const where = new URL("models/shakespeare/", siteRoot()).href;
-  const { parameters, positions } = await engine.ask({ do: "load", where });
-  say(`Ready: ${(parameters / 1e6).toFixed(1)} million parameters, ${positions} positions.`);
-  go.disabled = false;
+  await chooser.start();
 } catch (error) {
   say(messageOf(error), "error");
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { Engine } from "../engine/client.ts";
-import type { ColumnSummary, InputSummary, TableAnswer } from "../engine/tables.ts";
+import type { ColumnSummary, InputSummary, Preset, TableAnswer } from "../engine/tables.ts";
 import { h, slider } from "../shared/elements.ts";
 import { element as at, messageOf, siteRoot, startPage } from "../shared/page.ts";
 import { say } from "../shared/status.ts";
@@ -25,6 +25,7 @@ const sets = [
 ];
 let model: ColumnSummary | null = null,
   row: Record<string, string | number> = {},
+  own: File | null = null,
   asking = false,
   again = false;
 
@@ -37,19 +38,41 @@ function control(input: InputSummary): HTMLElement {
   const { name, kind, categories, min, max, median } = input;
   if (kind === "categorical" || kind === "boolean") {
     const pick = h("select", {}, ...categories.map((text) => h("option", {}, text)));
-    row[name] = categories[0];
+    row[name] ??= categories[0];
+    pick.value = String(row[name]);
     pick.addEventListener("change", () => {
       row[name] = pick.value;
       ask();
     });
     return h("label", {}, name, pick);
   }
-  row[name] = median;
+  const value = Number(row[name] ??= median);
   const whole = input.quantiles.every(Number.isInteger), step = whole ? 1 : (max - min) / 200 || 1;
-  return slider(name, { min, max, step, value: median }, (value) => {
+  return slider(name, { min, max, step, value }, (value) => {
     row[name] = value;
     ask();
   }, short);
+}
+
+/** A row's values in the controls, and the answer to it. */
+function fill(preset: Preset): void {
+  row = { ...preset.row };
+  at("controls").replaceChildren(...model!.inputs.map(control));
+  for (const button of at("presets").querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(button.textContent === preset.name));
+  }
+  void ask();
+}
+
+/** Rows to begin from, as the engine finds them. */
+async function offer(of: ColumnSummary): Promise<void> {
+  const found = await engine.ask({ do: "presets" });
+  if (of !== model) return;
+  at("presets").replaceChildren(
+    ...found.map((preset) =>
+      h("button", { type: "button", "aria-pressed": "false", onclick: () => fill(preset) }, preset.name)
+    ),
+  );
 }
 
 /** Asks for the row as it is; while an answer is on its way, only the last one counts. */
@@ -176,10 +199,19 @@ function mark(name: string | null): void {
 async function use(next: ColumnSummary): Promise<void> {
   model = next;
   row = {};
-  at("inputs").replaceChildren(h("h2", {}, "Values"), ...model.inputs.map(control));
+  const target = h("select", { id: "target" }, ...model.columns.map((name) => h("option", {}, name)));
+  target.value = model.target;
+  target.addEventListener("change", () => own && void train(own, target.value));
+  at("inputs").replaceChildren(
+    h("h2", {}, "Values"),
+    ...own ? [h("label", { for: "target" }, "Learn", target)] : [],
+    h("div", { id: "presets", class: "row", role: "group", "aria-label": "Rows to begin from" }),
+    h("div", { id: "controls", class: "stack" }, ...model.inputs.map(control)),
+  );
   at("about").textContent = about(model);
   say(model.task === "regression" ? `How much is ${model.target}?` : `Which ${model.target} is it?`);
   await ask();
+  await offer(next);
 }
 
 async function open(name: string): Promise<void> {
@@ -187,17 +219,20 @@ async function open(name: string): Promise<void> {
   say(`Opening ${name} …`);
   try {
     const where = new URL(`models/tabular/${name}.safetensors`, siteRoot()).href;
-    await use(await engine.ask({ do: "table", where }));
+    const next = await engine.ask({ do: "table", where });
+    own = null;
+    await use(next);
     history.replaceState(null, "", `#${name}`);
   } catch (error) {
     say(messageOf(error), "error");
   }
 }
 
-async function train(file: File): Promise<void> {
+async function train(file: File, target: string | null = null): Promise<void> {
   say(`Training on ${file.name} …`);
   try {
-    const next = await engine.ask({ do: "fit", csv: file });
+    const next = await engine.ask({ do: "fit", csv: file, target });
+    own = file;
     mark(null);
     await use({ ...next, source: file.name });
   } catch (error) {

@@ -11,6 +11,8 @@ import type { Backend, DeviceBuffer, Epilogue, Kernels, MemoryUse, ReduceKind, V
 import type { CpuBuffer } from "./buffer.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import { attention } from "./kernels/attention.ts";
+import { quantizeRows, storedKeys } from "./kernels/attention/stored.ts";
+import { attentionStep } from "./kernels/attention_step.ts";
 import { attentionBackward } from "./kernels/attention_backward.ts";
 import { crossEntropy, crossEntropyBackward } from "./kernels/cross_entropy.ts";
 import { cumsum } from "./kernels/cumsum.ts";
@@ -44,6 +46,8 @@ const reads: Readonly<Record<string, readonly number[]>> = {
   layerNorm: [0, 1, 2],
   layerNormBackward: [0, 1, 2, 3, 4],
   attention: [0, 1, 2],
+  attentionStep: [0],
+  quantize: [0],
   attentionBackward: [0, 1, 2, 3, 4, 5],
   crossEntropy: [0, 1],
   crossEntropyBackward: [0, 1, 2, 3],
@@ -134,8 +138,8 @@ export class CpuBackend implements Backend {
     for (const name of ["elementwise", "reduce", "matmul", "gather", "scatter", "cumsum", "sort", "random"]) {
       guard(this as unknown as Record<string, Operation>, name);
     }
-    for (const name of Object.keys(this.kernels)) {
-      guard(this.kernels as unknown as Record<string, Operation>, name);
+    for (const [name, kernel] of Object.entries(this.kernels)) {
+      if (typeof kernel === "function") guard(this.kernels as unknown as Record<string, Operation>, name);
     }
   }
 
@@ -203,6 +207,10 @@ function kernelsOn(engine: Engine): Kernels {
     layerNormBackward: (dy, x, weight, mean, rstd, dx, dweight, dbias) =>
       layerNormBackward(engine, dy, x, weight, mean, rstd, dx, dweight, dbias),
     attention: (q, k, v, out, lse, scale, causal) => attention(engine, q, k, v, out, lse, scale, causal),
+    attentionStep: (qkv, keys, values, lengths, out, scale) =>
+      attentionStep(engine, qkv, keys, values, lengths, out, scale),
+    attentionDTypes: storedKeys,
+    quantize: (x, out) => quantizeRows(engine, x, out),
     attentionBackward: (dout, q, k, v, out, lse, dq, dk, dv, scale, causal) =>
       attentionBackward(engine, dout, q, k, v, out, lse, dq, dk, dv, scale, causal),
     crossEntropy: (logits, targets, losses, lse, ignoreIndex) =>

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { byteSize } from "../../core/dtype.ts";
 import { DTypeError, OptionError, ShapeError } from "../../core/errors.ts";
 import { formatShape } from "../../core/shape.ts";
 import {
@@ -42,6 +43,10 @@ import {
 } from "../../ops/mod.ts";
 import { noGrad, tidy } from "../../tensor/mod.ts";
 import { type GPT2Config, gpt2Config } from "./config.ts";
+import { paddingOf } from "./padding.ts";
+
+/** How a cache stores keys and values. */
+export type CacheDType = "f32" | "f16" | "bf16" | "q8";
 
 /** Token ids: a tensor [batch, time] or [time] (i32 or i64), or plain lists of the same form. */
 export type Ids = Tensor | readonly number[] | readonly (readonly number[])[] | Int32Array;
@@ -109,9 +114,9 @@ export class GPT2Block extends Module {
   }
 
   /** x [batch, time, width] → the same shape. */
-  forward(x: Tensor, cache?: KVCache): Tensor {
+  forward(x: Tensor, cache?: KVCache, mask?: Tensor): Tensor {
     return tidy(() => {
-      const y = add(x, this.attn.forward(this.ln_1.forward(x), cache));
+      const y = add(x, this.attn.forward(this.ln_1.forward(x), cache, mask));
       return add(y, this.mlp.forward(this.ln_2.forward(y)));
     });
   }
@@ -157,27 +162,41 @@ export class GPT2Cache {
     return this.layers[0].capacity;
   }
 
+  /** How keys and values are stored. */
+  get dtype(): CacheDType {
+    return this.layers[0].keys.dtype as CacheDType;
+  }
+
+  /** Memory in use, in bytes. */
+  get byteLength(): number {
+    const { dtype, size } = this.layers[0].keys;
+    return 2 * this.layers.length * byteSize(dtype, size);
+  }
+
   /** Forgets the positions from `length` on, and their ids. */
   truncate(length: number): void {
     for (const layer of this.layers) layer.truncate(length);
     this.ids.length = Math.min(this.ids.length, length);
   }
 
-  /** Takes over the positions of `from`; row i becomes row `rows[i]` of it. As many rows as this cache holds. */
-  copyRows(from: GPT2Cache, rows: readonly number[]): void {
-    const { length } = from, first = this.layers[0].keys;
-    const part = (t: Tensor): Tensor => slice(t, null, null, [0, length]);
+  /**
+   * Takes over the positions of `from` from `start` to before `end` (default: all), and the ids of those before `end`; row i
+   * becomes row `rows[i]` of it, as many rows as this cache holds. `from` may be this cache itself.
+   */
+  copyRows(from: GPT2Cache, rows: readonly number[], start = 0, end: number = from.length): void {
+    const first = this.layers[0].keys;
+    const part = (t: Tensor): Tensor => slice(t, null, null, [start, end]);
     noGrad(() =>
       tidy(() => {
         const index = tensor([...rows], { dtype: "i32", device: first.device });
         this.layers.forEach((layer, i) => {
           copyInto(indexSelect(part(from.layers[i].keys), 0, index), part(layer.keys));
           copyInto(indexSelect(part(from.layers[i].values), 0, index), part(layer.values));
-          layer.length = length;
+          layer.length = end;
         });
       })
     );
-    this.ids.splice(0, Infinity, ...from.ids);
+    this.ids.splice(0, Infinity, ...end < from.length ? from.ids.slice(0, end) : from.ids);
   }
 
   /** Gives the memory back. */
@@ -236,28 +255,43 @@ export class GPT2Model extends Module {
     return this.config.nPositions;
   }
 
-  /** An empty key-value cache on the model's device, for `capacity` positions of `batch` texts. */
-  createCache(batch = 1, capacity: number = this.config.nPositions): GPT2Cache {
+  /**
+   * An empty key-value cache on the model's device, for `capacity` positions of `batch` texts. As f16 or bf16 it takes half
+   * the memory of f32, the default; as q8 a little more than a quarter, where heads are a multiple of 32 wide.
+   *
+   * @throws {OptionError} for sizes that are no whole numbers above 0. @throws {DTypeError} for other dtypes.
+   */
+  createCache(
+    batch = 1,
+    capacity: number = this.config.nPositions,
+    options: { dtype?: CacheDType } = {},
+  ): GPT2Cache {
     for (const [name, value] of Object.entries({ batch, capacity })) {
       if (!Number.isInteger(value) || value < 1) {
         throw new OptionError(`createCache: ${name} is a whole number above 0, not ${value}`);
       }
     }
-    return new GPT2Cache(this.config, batch, capacity, { device: this.wte.weight.device });
+    const { dtype = "f32" } = options;
+    return new GPT2Cache(this.config, batch, capacity, { device: this.wte.weight.device, dtype });
   }
 
   /**
    * Logits [batch, time, vocab] for ids [batch, time] (or [time]: batch 1).
    *
    * With a cache, ids are what follows the positions it holds. `lastOnly` computes the logits of the last position
-   * alone: [batch, 1, vocab].
+   * alone: [batch, 1, vocab]. `attentionMask` [batch, positions in the cache and in ids] is 0 where texts of unequal length
+   * are padded: no other position looks there, and positions are counted without them, so that a row gives what its text
+   * gives alone. What it gives at the padding means nothing.
    *
-   * @throws {ShapeError} for more positions than the model has, or an id outside the vocabulary.
+   * @throws {ShapeError} for more positions than the model has, an id outside the vocabulary, or a mask of another shape.
    */
-  forward(ids: Ids, options: { cache?: GPT2Cache; lastOnly?: boolean } = {}): Tensor {
+  forward(
+    ids: Ids,
+    options: { cache?: GPT2Cache; lastOnly?: boolean; attentionMask?: Ids } = {},
+  ): Tensor {
     return tidy(() => {
-      const x = this.#hidden(this.ids(ids), options.cache);
-      return this.#logits(options.lastOnly ? contiguous(slice(x, null, [-1, null])) : x);
+      const x = this.#hidden(this.ids(ids), options.cache, options.attentionMask);
+      return this.logits(options.lastOnly ? contiguous(slice(x, null, [-1, null])) : x);
     });
   }
 
@@ -282,31 +316,61 @@ export class GPT2Model extends Module {
       const positions = this.wpe.forward(tensor(places, { dtype: "i32", device }));
       let x = add(tokens, reshape(toDType(positions, "f32"), [ids.length, 1, nEmbd]));
       this.h.forEach((block, i) => x = block.forwardRows(x, caches.map((cache) => cache.layers[i])));
-      return reshape(this.#logits(this.ln_f.forward(x)), [ids.length, -1]);
+      return reshape(this.logits(this.ln_f.forward(x)), [ids.length, -1]);
     });
   }
 
-  /** What comes out of the last layer norm: [batch, time, width]. */
-  hidden(ids: Ids): Tensor {
-    return tidy(() => this.#hidden(this.ids(ids)));
+  /** What comes out of the last layer norm: [batch, time, width]. With a cache, of ids that follow what it holds. */
+  hidden(ids: Ids, options: { cache?: GPT2Cache } = {}): Tensor {
+    return tidy(() => this.#hidden(this.ids(ids), options.cache));
   }
 
-  #logits(x: Tensor): Tensor {
-    return linear(x, this.lm_head?.weight ?? this.wte.weight);
+  /**
+   * How much each position looks at each before it, for every block or those of `layers`: [batch, heads, time, time], rows
+   * of sum 1 (transformers' `output_attentions`). Computed for looking at: the blocks themselves keep no such matrix.
+   */
+  attentions(ids: Ids, options: { layers?: readonly number[] } = {}): Tensor[] {
+    const { layers = this.h.map((_, i) => i) } = options;
+    for (const layer of layers) {
+      if (this.h[layer]) continue;
+      throw new OptionError(`attentions: layer ${layer} is none of the ${this.h.length} from 0`);
+    }
+    return noGrad(() =>
+      tidy(() => {
+        const found = new Map<number, Tensor>(), last = Math.max(-1, ...layers);
+        let x = this.#embed(this.ids(ids));
+        this.h.slice(0, last + 1).forEach((block, i) => {
+          if (layers.includes(i)) found.set(i, block.attn.probabilities(block.ln_1.forward(x)));
+          if (i < last) x = block.forward(x);
+        });
+        return layers.map((layer) => found.get(layer) as Tensor);
+      })
+    );
   }
 
-  #hidden(ids: Tensor, cache?: GPT2Cache): Tensor {
-    const time = ids.shape[1], start = cache?.length ?? 0, { nPositions, embdPdrop } = this.config;
+  /** Logits [.., vocab] for what comes out of the last layer norm, [.., width]. */
+  logits(hidden: Tensor): Tensor {
+    return linear(hidden, this.lm_head?.weight ?? this.wte.weight);
+  }
+
+  /** Token and position embeddings, from position `start` on or at `positions`. */
+  #embed(ids: Tensor, start = 0, positions?: Tensor): Tensor {
+    const time = ids.shape[1], { nPositions, embdPdrop } = this.config, { device } = this.wpe.weight;
     if (start + time > nPositions) {
       throw new ShapeError(
         `GPT2: ${start + time} tokens are more than the ${nPositions} positions of this model`,
       );
     }
-    const positions = arange(start, start + time, { device: this.wpe.weight.device });
-    const tokens = toDType(this.wte.forward(ids), "f32"),
-      places = toDType(this.wpe.forward(positions), "f32");
-    let x = dropout(add(tokens, places), embdPdrop, this.training);
-    this.h.forEach((block, i) => x = block.forward(x, cache?.layers[i]));
+    const tokens = toDType(this.wte.forward(ids), "f32");
+    const places = this.wpe.forward(positions ?? arange(start, start + time, { device }));
+    return dropout(add(tokens, toDType(places, "f32")), embdPdrop, this.training);
+  }
+
+  #hidden(ids: Tensor, cache?: GPT2Cache, mask?: Ids): Tensor {
+    const [batch, time] = ids.shape, start = cache?.length ?? 0, { device } = this.wpe.weight;
+    const padding = mask === undefined ? null : paddingOf(mask, batch, time, start + time, device);
+    let x = this.#embed(ids, start, padding?.positions);
+    this.h.forEach((block, i) => x = block.forward(x, cache?.layers[i], padding?.seen));
     return this.ln_f.forward(x);
   }
 
@@ -324,7 +388,7 @@ export class GPT2Model extends Module {
         y = slice(x, null, [1, null]);
         x = slice(x, null, [0, -1]);
       } else y = this.#asTensor(targets, -100);
-      const logits = this.#logits(this.#hidden(x));
+      const logits = this.logits(this.#hidden(x));
       return crossEntropy(reshape(logits, [-1, this.config.vocabSize]), reshape(y, [-1]));
     });
   }

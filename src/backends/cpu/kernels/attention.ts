@@ -25,7 +25,8 @@ import {
   emitScratch,
   emitSplitNumber,
 } from "./attention/emit.ts";
-import { emitDots, emitMix } from "./attention/few_rows.ts";
+import { emitMeet } from "./attention/few_rows.ts";
+import { emitExpandRows, type StoredKeys } from "./attention/stored.ts";
 import {
   blockArg,
   blockCountArg,
@@ -51,9 +52,6 @@ import { emitSetSum } from "./gemm/address.ts";
 // Queries that are not worth copying keys for.
 const fewRows = 3;
 
-// Keys that one query meets at a time.
-const fewRowsKeys = 1024;
-
 /** softmax(q · kᵀ · scale) · v; see `Kernels.attention`. */
 export function attention(
   engine: Engine,
@@ -67,10 +65,10 @@ export function attention(
 ): void {
   if (sizeOf(q.shape) === 0) return;
   const [batch, heads, queries, width] = q.shape, keys = k.shape[2];
-  const few = queries <= fewRows;
+  const few = queries <= fewRows, stored = k.dtype === "f32" ? null : k.dtype as StoredKeys;
   const kernel = engine.kernel(
-    few ? `attention few ${width}` : `attention ${width}`,
-    (m, context) => few ? emitFewRows(m, context, width) : emitTiled(m, context, width),
+    `attention ${few ? "few " : ""}${width} ${stored ?? ""}`,
+    (m, context) => few ? emitFewRows(m, context, width, stored) : emitTiled(m, context, width, stored),
   );
   setAttentionSizes(engine, q, k, scale, causal);
   setAttentionOperand(engine, 0, q);
@@ -79,7 +77,7 @@ export function attention(
   setAttentionOperand(engine, 3, out);
   const { args, u32 } = engine;
   u32[(args + lseArg) >>> 2] = lse === null ? 0 : addressOf(lse);
-  let block = few ? queries : forwardBlocks(engine.context, width).size;
+  let block = few ? queries : forwardBlocks(engine.context, width, stored).size;
   // Shorter blocks where there would be few items.
   while (block > 24 && block % 2 === 0 && batch * heads * Math.ceil(queries / block) < 64) block /= 2;
   const count = Math.ceil(queries / block);
@@ -89,8 +87,9 @@ export function attention(
   engine.run(kernel, batch * heads * count, Math.max(1, Math.ceil((few ? 40_000 : 200_000) / work)));
 }
 
-function forwardBlocks(context: KernelContext, width: number): Blocks {
-  return blocksFor(context, width, 4);
+/** The blocks of a forward pass. */
+export function forwardBlocks(context: KernelContext, width: number, stored: StoredKeys | null): Blocks {
+  return blocksFor(context, width, stored ? 5 : 4);
 }
 
 /** Batch and head of an item, and what they select of the operands. */
@@ -117,18 +116,24 @@ function emitHead(f: FunctionBuilder, args: Local, number: Local, count: Local) 
   };
 }
 
-function emitTiled(m: ModuleBuilder, context: KernelContext, width: number): void {
+function emitTiled(
+  m: ModuleBuilder,
+  context: KernelContext,
+  width: number,
+  stored: StoredKeys | null,
+): void {
   const scratch = importThreadScratch(m);
-  const blocks = forwardBlocks(context, width);
+  const blocks = forwardBlocks(context, width, stored);
   const { padded, size, scores, tile } = blocks;
   const map = new ScratchMap();
   const ownAt = map.take(softenFloats), recordsAt = map.take(16 * Math.ceil(size / tile));
   const scoresAt = map.take(tileRoom * scores), queriesAt = map.take((size + tileRoom) * padded);
   const keysAt = map.take(size * width), valuesAt = map.take(size * padded);
-  const outAt = map.take((size + tileRoom) * padded);
+  const outAt = map.take((size + tileRoom) * padded), expandedAt = map.take(stored ? size * padded : 0);
 
   const copyQueries = emitCopyRows(m, "copyQueries", blocks, true);
-  const copyValues = emitCopyRows(m, "copyValues", blocks, false);
+  const expand = stored && emitExpandRows(m, context, "expand", blocks, stored);
+  const copyValues = expand ?? emitCopyRows(m, "copyValues", blocks, false);
   const transpose = emitTransposeRows(m, "transpose", blocks);
   const score = emitProduct(m, context, {
     name: "score",
@@ -169,6 +174,7 @@ function emitTiled(m: ModuleBuilder, context: KernelContext, width: number): voi
   const from = i32(), count = i32(), seen = i32(), t = i32(), rows = i32(), record = i32();
   const start = i32(), keys = i32(), first = i32(), visible = i32(), here = i32();
   const blockRows = emitArgument(f, args, blockArg);
+  const expanded = emitScratch(f, scratch, expandedAt);
   emitSetSum(f, from, [block, blockRows]);
   emitRest(f, count, queries, from, blockRows);
   emitSetSum(f, q.at, q.at, [from, q.stride]);
@@ -195,7 +201,10 @@ function emitTiled(m: ModuleBuilder, context: KernelContext, width: number): voi
   emitMin(f, seen, seen, emitArgument(f, args, keysArg));
   f.forRange(start, 0, seen, size, () => {
     emitRest(f, keys, seen, start, size);
-    emitCall(f, transpose, k.at, k.stride, keys, keyPanels);
+    if (expand) {
+      emitCall(f, expand, k.at, k.stride, keys, expanded);
+      emitCall(f, transpose, expanded, () => f.i32(4 * padded), keys, keyPanels);
+    } else emitCall(f, transpose, k.at, k.stride, keys, keyPanels);
     emitCall(f, copyValues, v.at, v.stride, keys, valueRows);
     emitSetSum(f, k.at, k.at, [k.stride, size]);
     emitSetSum(f, v.at, v.at, [v.stride, size]);
@@ -258,53 +267,25 @@ function emitTiled(m: ModuleBuilder, context: KernelContext, width: number): voi
   emitItems(m, f);
 }
 
-function emitFewRows(m: ModuleBuilder, context: KernelContext, width: number): void {
-  const scratch = importThreadScratch(m);
-  const blocks = forwardBlocks(context, width);
-  const { padded } = blocks;
-  const map = new ScratchMap();
-  const ownAt = map.take(softenFloats), recordAt = map.take(16), scoresAt = map.take(fewRowsKeys + 16);
-  const queryAt = map.take(padded), outAt = map.take(padded);
-  const copyQuery = emitCopyRows(m, "copyQuery", blocks, true);
-  const dots = emitDots(m, context, blocks), mix = emitMix(m, context, blocks);
-  const soften = emitSoften(m, context, blocks, scratch, ownAt);
-  const finish = emitFinish(m, context, blocks);
-
+function emitFewRows(
+  m: ModuleBuilder,
+  context: KernelContext,
+  width: number,
+  stored: StoredKeys | null,
+): void {
+  const meet = emitMeet(m, context, forwardBlocks(context, width, stored), stored);
   const f = m.function("item", { params: ["i32", "i32"], export: false });
   const [args, number] = f.params;
   const { queries, lse, q, k, v, out } = emitHead(f, args, number, emitArgument(f, args, blockCountArg));
-  const [record, scores, query, sum] = [recordAt, scoresAt, queryAt, outAt].map((offset) =>
-    emitScratch(f, scratch, offset)
-  );
-  const i32 = (): Local => f.local("i32");
-  const i = i32(), start = i32(), seen = i32(), keys = i32(), keyAt = i32(), valueAt = i32();
-  const one = (): void => f.i32(1);
+  const i = f.local("i32"), seen = f.local("i32");
   const all = emitArgument(f, args, keysArg), reach = emitArgument(f, args, reachArg);
   f.forRange(i, 0, queries, 1, () => {
-    emitCall(f, copyQuery, q.at, q.stride, one, query, () => {
+    emitSetSum(f, seen, i, reach, 1);
+    emitMin(f, seen, seen, all);
+    emitCall(f, meet, q.at, k.at, k.stride, v.at, v.stride, seen, out.at, lse, () => {
       f.get(args);
       f.load("f32.load", scaleArg);
     });
-    f.get(sum);
-    f.i32(0);
-    f.i32(4 * padded);
-    f.op("memory.fill");
-    emitClearRecord(f, record);
-    emitSetSum(f, seen, i, reach, 1);
-    emitMin(f, seen, seen, all);
-    f.get(k.at);
-    f.set(keyAt);
-    f.get(v.at);
-    f.set(valueAt);
-    f.forRange(start, 0, seen, fewRowsKeys, () => {
-      emitRest(f, keys, seen, start, fewRowsKeys);
-      emitCall(f, dots, query, keyAt, k.stride, keys, scores);
-      emitCall(f, soften, scores, one, keys, keys, () => emitRoundUp(f, keys, 16, 0), record, sum);
-      emitCall(f, mix, scores, valueAt, v.stride, keys, sum);
-      emitSetSum(f, keyAt, keyAt, [k.stride, fewRowsKeys]);
-      emitSetSum(f, valueAt, valueAt, [v.stride, fewRowsKeys]);
-    });
-    emitCall(f, finish, sum, record, one, out.at, out.stride, lse);
     emitSetSum(f, q.at, q.at, q.stride);
     emitSetSum(f, out.at, out.at, out.stride);
     f.get(lse);

@@ -5,11 +5,17 @@
  * @module
  */
 import type { FunctionBuilder, Local, ModuleBuilder } from "../../assembler/mod.ts";
-import type { KernelContext } from "../../engine.ts";
+import { importThreadScratch, type KernelContext } from "../../engine.ts";
 import { hoistConstants, type Vectors, type VectorWriter } from "../../math/writer.ts";
 import { emitSetSum } from "../gemm/address.ts";
-import type { Blocks } from "./layout.ts";
-import { emitAlongRow, emitLoadLanes, emitStoreLanes } from "./rows.ts";
+import { emitCall, emitRest, emitRoundUp, emitScratch } from "./emit.ts";
+import { type Blocks, ScratchMap } from "./layout.ts";
+import { emitAlongRow, emitCopyRows, emitLoadLanes, emitStoreLanes } from "./rows.ts";
+import { emitClearRecord, emitFinish, emitSoften, softenFloats } from "./softmax.ts";
+import { emitExpandRows, type StoredKeys } from "./stored.ts";
+
+/** Keys that one query meets at a time. */
+const blockKeys = 1024;
 
 /** Sums over the lanes of four vectors, as the lanes of one. */
 function emitSumsOfFour(w: VectorWriter, [a, b, c, d]: readonly Local[]): Vectors {
@@ -118,5 +124,58 @@ export function emitMix(m: ModuleBuilder, context: KernelContext, { width }: Blo
     f.op("i32.add");
     f.call(callee);
   }
+  return f;
+}
+
+/**
+ * The function `meet(q, k, kStride, v, vStride, keys, out, lse, scale)`: one query with the first `keys` rows of k and v,
+ * block by block with the softmax put together; log Σ exp at `lse` unless that is 0.
+ */
+export function emitMeet(
+  m: ModuleBuilder,
+  context: KernelContext,
+  blocks: Blocks,
+  stored: StoredKeys | null,
+): FunctionBuilder {
+  const scratch = importThreadScratch(m);
+  const { padded } = blocks, most = stored ? blocks.size : blockKeys;
+  const map = new ScratchMap();
+  const ownAt = map.take(softenFloats), recordAt = map.take(16), scoresAt = map.take(most + 16);
+  const queryAt = map.take(padded), outAt = map.take(padded);
+  const expandedAt = map.take(stored ? most * padded : 0);
+  const expand = stored && emitExpandRows(m, context, "expand", blocks, stored);
+  const copyQuery = emitCopyRows(m, "copyQuery", blocks, true);
+  const dots = emitDots(m, context, blocks), mix = emitMix(m, context, blocks);
+  const soften = emitSoften(m, context, blocks, scratch, ownAt);
+  const finish = emitFinish(m, context, blocks);
+
+  const f = m.function("meet", { params: [...new Array<"i32">(8).fill("i32"), "f32"], export: false });
+  const [q, k, kStride, v, vStride, all, out, lse, scale] = f.params;
+  const [record, scores, query, sum, expanded] = [recordAt, scoresAt, queryAt, outAt, expandedAt].map((
+    offset,
+  ) => emitScratch(f, scratch, offset));
+  const start = f.local("i32"), keys = f.local("i32");
+  const one = (): void => f.i32(1);
+  // Rows of floats: the caller's, or those of the block that was just expanded.
+  const floats = (at: Local, stride: Local): (Local | (() => void))[] => {
+    if (!expand) return [at, stride];
+    emitCall(f, expand, at, stride, keys, expanded);
+    return [expanded, () => f.i32(4 * padded)];
+  };
+  emitCall(f, copyQuery, q, one, one, query, scale);
+  f.get(sum);
+  f.i32(0);
+  f.i32(4 * padded);
+  f.op("memory.fill");
+  emitClearRecord(f, record);
+  f.forRange(start, 0, all, most, () => {
+    emitRest(f, keys, all, start, most);
+    emitCall(f, dots, query, ...floats(k, kStride), keys, scores);
+    emitCall(f, soften, scores, one, keys, keys, () => emitRoundUp(f, keys, 16, 0), record, sum);
+    emitCall(f, mix, scores, ...floats(v, vStride), keys, sum);
+    emitSetSum(f, k, k, [kStride, most]);
+    emitSetSum(f, v, v, [vStride, most]);
+  });
+  emitCall(f, finish, sum, record, one, out, one, lse);
   return f;
 }

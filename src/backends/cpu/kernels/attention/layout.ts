@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { byteSize } from "../../../../core/dtype.ts";
 import { OptionError } from "../../../../core/errors.ts";
 import type { View } from "../../../contract.ts";
 import { addressOf } from "../../buffer.ts";
@@ -85,7 +86,7 @@ export const operandBytes = 16;
 export function setAttentionOperand(engine: Engine, k: number, view: View): void {
   const at = (engine.args + operandsArg + operandBytes * k) >>> 2, { u32 } = engine;
   u32[at] = addressOf(view);
-  for (let d = 0; d < 3; d++) u32[at + 1 + d] = 4 * view.strides[d];
+  for (let d = 0; d < 3; d++) u32[at + 1 + d] = byteSize(view.dtype, view.strides[d]);
 }
 
 /** Writes the sizes. */

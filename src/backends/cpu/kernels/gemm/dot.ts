@@ -13,7 +13,7 @@ import { type Arithmetic, elementBytes, pushLoad, pushLoadSplat, type Source, so
 import { emitMultiplyAdd } from "./tile.ts";
 
 /** Chains of additions for each row: enough to hide their latency, and two rows of them fit into the registers. */
-const chains = 6;
+export const chains = 6;
 
 /** The most rows that {@link emitDot} takes. */
 export const dotRows = 2;

@@ -16,6 +16,7 @@ import { emitAtMost, emitSetSum } from "./address.ts";
 import { emitAccumulate } from "./accumulate.ts";
 import * as arg from "./arguments.ts";
 import { dotRows, emitDot } from "./dot.ts";
+import { dotTileRows, emitDotTile } from "./dot_tile.ts";
 import { emitFinish, type OperandForm } from "./finish.ts";
 import type { Arithmetic, Source } from "./load.ts";
 import { emitPack, type StripLayout } from "./pack.ts";
@@ -60,6 +61,11 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
       (_, i) => emitDot(m, context, arithmetic, source, i + 1),
     )
     : [];
+  const parts = partsOf(rows);
+  const tiles = new Map(
+    [...new Set(parts)].filter((count) => bLayout === "k" && count > dotRows)
+      .map((count) => [count, emitDotTile(m, context, arithmetic, source, count)]),
+  );
   const accumulate = bLayout === "k" ? null : emitAccumulate(m, context, arithmetic, source, rows);
   const finish = emitFinish(m, context, options.arithmetic, options);
   const packRow = emitPack(m, context, {
@@ -159,6 +165,35 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
     f.call(dots[count - 1]);
   }
 
+  /** So many rows from x on with some columns; x and `to` go on behind them. */
+  function part(count: number, x: Local, y: Local, columns: Local, to: Local): void {
+    const tile = tiles.get(count);
+    if (!tile) callDot(count, x, y, columns, to);
+    else {
+      const even = local(), last = local(), lastTo = local(), row = local();
+      f.get(columns);
+      f.i32(-2);
+      f.op("i32.and");
+      f.set(even);
+      for (const value of [x, aRow, y, bColumn, depth, even, to, stride]) f.get(value);
+      f.call(tile);
+      emitSetSum(f, even, columns, [even, -1]);
+      f.get(even);
+      f.if(() => {
+        emitSetSum(f, last, y, [bColumn, columns], [bColumn, -1]);
+        emitSetSum(f, lastTo, to, [columns, 4], -4);
+        emitSetSum(f, row, x);
+        for (let i = 0; i < count; i++) {
+          callDot(1, row, last, even, lastTo);
+          f.increment(row, aRow);
+          f.increment(lastTo, stride);
+        }
+      });
+    }
+    emitSetSum(f, x, x, [aRow, count]);
+    emitSetSum(f, to, to, [stride, count]);
+  }
+
   /** Some columns with all rows, then the next. */
   function strips(): void {
     const at = local(), left = local(), here = local(), x = local(), y = local(), most = local();
@@ -172,13 +207,17 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
       emitSetSum(f, here, sums, [at, 4]);
       f.get(a);
       f.set(x);
-      for (let row = 0; row < rows; row += dotRows) {
-        callDot(Math.min(dotRows, rows - row), x, y, left, here);
-        if (row + dotRows >= rows) break;
-        emitSetSum(f, x, x, [aRow, dotRows]);
-        emitSetSum(f, here, here, [stride, dotRows]);
-      }
+      for (const rows of parts) part(rows, x, y, left, here);
       emitSetSum(f, y, y, [bColumn, stripColumns]);
     });
   }
+}
+
+/** How rows are taken: two by two from memory, then as many as a tile has of what is in the cache; a few are no tile. */
+function partsOf(rows: number): number[] {
+  const parts = [Math.min(rows, dotRows)];
+  for (let left = rows - parts[0]; left > 0; left -= parts[parts.length - 1]) {
+    parts.push(Math.min(left, left > dotRows ? dotTileRows : dotRows));
+  }
+  return parts;
 }

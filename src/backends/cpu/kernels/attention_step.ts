@@ -1,0 +1,129 @@
+/**
+ * The attention of a decoding step: one new position for each of several texts, every text with a cache of its own. An item
+ * is a head of a text: it writes the new key and value into the cache and meets all that are there. One call does it for all
+ * texts; as calls of their own, the writes, the products and joining the results would cost more than the arithmetic.
+ *
+ * @module
+ */
+import { byteSize, quantBlock } from "../../../core/dtype.ts";
+import type { View } from "../../contract.ts";
+import type { FunctionBuilder, Local, ModuleBuilder } from "../assembler/mod.ts";
+import { addressOf } from "../buffer.ts";
+import type { Engine, KernelContext } from "../engine.ts";
+import { hoistConstants } from "../math/writer.ts";
+import { emitLoad, emitStore } from "./access.ts";
+import { forwardBlocks } from "./attention.ts";
+import { emitArgument, emitCall, emitItems, emitSplitNumber } from "./attention/emit.ts";
+import { emitMeet } from "./attention/few_rows.ts";
+import { type Blocks, scaleArg } from "./attention/layout.ts";
+import { emitAlongRow, emitLoadLanes, emitStoreLanes } from "./attention/rows.ts";
+import { emitQuantizeBlock, type StoredKeys } from "./attention/stored.ts";
+import { emitSetSum } from "./gemm/address.ts";
+
+// Arguments: heads, address of the texts' records, of their queries, keys and values, and of the results.
+const headsArg = 0, recordsArg = 4, qkvArg = 8, outArg = 12;
+
+// A text's record: addresses of its keys and values, bytes between heads and between rows, and positions filled.
+const recordBytes = 20;
+
+/** The function `put(from, to)`: a row of floats as a cache stores it. */
+function emitPut(
+  m: ModuleBuilder,
+  context: KernelContext,
+  blocks: Blocks,
+  stored: StoredKeys | null,
+): FunctionBuilder {
+  const f = m.function("put", { params: ["i32", "i32"], export: false });
+  const [from, to] = f.params;
+  if (stored === null) {
+    const x = f.local("v128");
+    emitAlongRow(f, blocks.width, [from, to], ([source, target], offset, lanes) => {
+      emitLoadLanes(f, source, offset, lanes);
+      f.set(x);
+      emitStoreLanes(f, target, x, offset, lanes);
+    });
+    return f;
+  }
+  const w = hoistConstants(f, context, () => {}), n = f.local("i32");
+  f.forRange(n, blocks.width / quantBlock, 0, -1, () => {
+    if (stored === "q8") emitQuantizeBlock(w, from, to);
+    else emitStore(w.withWidth(8), stored, "f32", emitLoad(w.withWidth(8), "f32", "f32", from), to);
+    f.increment(from, 4 * quantBlock);
+    f.increment(to, byteSize(stored, quantBlock));
+  });
+  return f;
+}
+
+function emitStep(m: ModuleBuilder, context: KernelContext, width: number, stored: StoredKeys | null): void {
+  const blocks = forwardBlocks(context, width, stored);
+  const put = emitPut(m, context, blocks, stored), meet = emitMeet(m, context, blocks, stored);
+  const f = m.function("item", { params: ["i32", "i32"], export: false });
+  const [args, number] = f.params;
+  const heads = emitArgument(f, args, headsArg);
+  const { high: row, low: head } = emitSplitNumber(f, number, heads);
+  const record = emitArgument(f, args, recordsArg);
+  emitSetSum(f, record, record, [row, recordBytes]);
+  const [keys, values, headStride, stride, length] = [0, 4, 8, 12, 16].map((offset) => {
+    const local = f.local("i32");
+    f.get(record);
+    f.load("i32.load", offset);
+    f.set(local);
+    return local;
+  });
+  const q = emitArgument(f, args, qkvArg), out = emitArgument(f, args, outArg), all = f.local("i32");
+  const part = f.local("i32"), from = f.local("i32"), to = f.local("i32");
+  // Queries of all heads, then keys, then values.
+  emitSetSum(f, part, [heads, 4 * width]);
+  emitSetSum(f, q, q, [row, part], [row, part], [row, part], [head, 4 * width]);
+  emitSetSum(f, out, out, [number, 4 * width]);
+  f.get(q);
+  f.set(from);
+  for (const held of [keys, values] as Local[]) {
+    emitSetSum(f, held, held, [head, headStride]);
+    emitSetSum(f, from, from, part);
+    emitSetSum(f, to, held, [length, stride]);
+    emitCall(f, put, from, to);
+  }
+  emitSetSum(f, all, length, 1);
+  emitCall(f, meet, q, keys, stride, values, stride, all, out, () => f.i32(0), () => {
+    f.get(args);
+    f.load("f32.load", scaleArg);
+  });
+  emitItems(m, f);
+}
+
+/** See `Kernels.attentionStep`. */
+export function attentionStep(
+  engine: Engine,
+  qkv: View,
+  keys: readonly View[],
+  values: readonly View[],
+  lengths: readonly number[],
+  out: View,
+  scale: number,
+): void {
+  const rows = keys.length, [, heads, , width] = keys[0].shape, { dtype } = keys[0];
+  const stored = dtype === "f32" ? null : dtype as StoredKeys;
+  const records = engine.heap.scratch(recordBytes * rows), { args, u32 } = engine;
+  let most = 0;
+  for (let i = 0; i < rows; i++) {
+    const at = (records + recordBytes * i) >>> 2, { strides } = keys[i];
+    u32[at] = addressOf(keys[i]);
+    u32[at + 1] = addressOf(values[i]);
+    u32[at + 2] = byteSize(dtype, strides[1]);
+    u32[at + 3] = byteSize(dtype, strides[2]);
+    u32[at + 4] = lengths[i];
+    most = Math.max(most, lengths[i] + 1);
+  }
+  u32[(args + headsArg) >>> 2] = heads;
+  u32[(args + recordsArg) >>> 2] = records;
+  u32[(args + qkvArg) >>> 2] = addressOf(qkv);
+  u32[(args + outArg) >>> 2] = addressOf(out);
+  engine.f32[(args + scaleArg) >>> 2] = scale;
+  const kernel = engine.kernel(
+    `attention step ${width} ${dtype}`,
+    (m, context) => emitStep(m, context, width, stored),
+  );
+  engine.run(kernel, rows * heads, Math.max(1, Math.ceil(40_000 / (most * width))));
+  engine.heap.release(records);
+}

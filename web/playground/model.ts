@@ -1,0 +1,224 @@
+/**
+ * Which model writes: the one that ships here, a folder of the visitor's, or a repository of a hub.
+ *
+ * @module
+ */
+import type { Engine } from "../engine/client.ts";
+import type { HeldAs, LoadedModel, Loading, ModelPlace } from "../engine/messages.ts";
+import { h } from "../shared/elements.ts";
+import { element as at, messageOf, siteRoot } from "../shared/page.ts";
+import { say } from "../shared/status.ts";
+
+const bundled: ModelPlace = { url: new URL("models/shakespeare/", siteRoot()).href };
+
+/** Files of a model that pages read; others in a folder are left alone. */
+const wanted =
+  /^(config|generation_config|tokenizer|tokenizer_config|vocab)\.json$|^merges\.txt$|\.safetensors(\.index\.json)?$/;
+
+const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
+
+function progressText({ phase, file, loaded, total }: Loading): string {
+  const what = phase === "download" ? `Fetching ${file ?? "the model"}` : "Reading the weights";
+  return total > 0 ? `${what}: ${megabytes(loaded)} of ${megabytes(total)}` : `${what}: ${megabytes(loaded)}`;
+}
+
+/** All files below an entry that was dropped. */
+async function filesBelow(entry: FileSystemEntry): Promise<File[]> {
+  if (entry.isFile) {
+    return [
+      await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject)),
+    ];
+  }
+  const reader = (entry as FileSystemDirectoryEntry).createReader(), found: File[] = [];
+  for (;;) {
+    // A reader gives a hundred entries at most each time.
+    const some = await new Promise<FileSystemEntry[]>((resolve, reject) =>
+      reader.readEntries(resolve, reject)
+    );
+    if (!some.length) return found;
+    for (const one of some) if (one.isFile) found.push(...await filesBelow(one));
+  }
+}
+
+/** The part of the page that chooses the model; `ready` hears of each one that was loaded. */
+export class ModelChooser {
+  readonly #engine: Engine;
+  readonly #ready: (model: LoadedModel, name: string) => void;
+  readonly #progress = h("progress", {
+    id: "loading",
+    max: 1,
+    value: 0,
+    "aria-label": "How far the model is",
+  });
+  readonly #cancel = h("button", { type: "button", id: "cancel-load" }, "Cancel");
+  readonly #held = h(
+    "select",
+    { id: "held" },
+    ...["as stored", "f32", "bf16", "q8", "q4"].map((name) => h("option", {}, name)),
+  );
+  #controller: AbortController | null = null;
+
+  /** Fills the card. */
+  constructor(engine: Engine, ready: (model: LoadedModel, name: string) => void) {
+    this.#engine = engine;
+    this.#ready = ready;
+    const repository = h("input", {
+      id: "repository",
+      type: "text",
+      placeholder: "openai-community/gpt2",
+      spellcheck: "false",
+      autocomplete: "off",
+    });
+    const revision = h("input", {
+      id: "revision",
+      type: "text",
+      value: "main",
+      spellcheck: "false",
+      autocomplete: "off",
+    });
+    const hub = h("input", {
+      id: "hub",
+      type: "text",
+      value: "https://huggingface.co",
+      spellcheck: "false",
+      autocomplete: "off",
+    });
+    const fetchIt = (event: Event): void => {
+      event.preventDefault();
+      const name = repository.value.trim();
+      if (!name) return say("Name a repository first, such as openai-community/gpt2.", "error");
+      void this.load({
+        repository: name,
+        revision: revision.value.trim() || "main",
+        endpoint: hub.value.trim(),
+      }, name);
+    };
+    const folder = h("input", { id: "folder", class: "visually-hidden", type: "file", multiple: true });
+    // Not every browser lets a folder be chosen; several files do as well.
+    folder.toggleAttribute("webkitdirectory", "webkitdirectory" in folder);
+    folder.addEventListener("change", () => {
+      const files = [...folder.files ?? []];
+      folder.value = "";
+      if (files.length) void this.#files(files);
+    });
+    this.#progress.hidden = this.#cancel.hidden = true;
+    this.#cancel.addEventListener("click", () => this.#controller?.abort());
+    at("model").append(
+      h("p", { id: "model-name" }, "…"),
+      h("div", { class: "row" }, this.#progress, this.#cancel),
+      h(
+        "details",
+        { id: "other-model" },
+        h("summary", {}, "Another model"),
+        h(
+          "div",
+          { class: "stack" },
+          h("label", { class: "button", for: "folder" }, "Choose a folder of a GPT-2"),
+          folder,
+          h(
+            "p",
+            { class: "hint" },
+            "or drop it anywhere: config.json, model.safetensors and the tokenizer, as Hugging Face has them. It stays on this machine and is read as it is needed.",
+          ),
+          h(
+            "form",
+            { class: "stack", onsubmit: fetchIt },
+            h("label", { for: "repository" }, "A repository of the Hub", repository),
+            h("label", { for: "revision" }, "Revision", revision),
+            h("label", { for: "hub" }, "Hub", hub),
+            h("button", { type: "submit", id: "fetch" }, "Fetch it"),
+          ),
+          h("label", { for: "held" }, "Hold weights as", this.#held),
+          h("button", {
+            type: "button",
+            id: "bundled",
+            onclick: () => void this.load(bundled, "Shakespeare"),
+          }, "Back to the model of this page"),
+        ),
+      ),
+    );
+    for (const kind of ["dragover", "drop"]) {
+      addEventListener(kind, (event) => {
+        event.preventDefault();
+        if (kind === "drop") void this.#drop((event as DragEvent).dataTransfer);
+      });
+    }
+  }
+
+  async #drop(transfer: DataTransfer | null): Promise<void> {
+    // Entries must be asked for before anything is waited for: then the list is empty.
+    const entries = [...transfer?.items ?? []].map((item) => item.webkitGetAsEntry?.() ?? null);
+    const plain = [...transfer?.files ?? []];
+    try {
+      const known = entries.filter((entry) => entry !== null);
+      const files = known.length ? (await Promise.all(known.map(filesBelow))).flat() : plain;
+      if (files.length) await this.#files(files);
+    } catch (error) {
+      say(messageOf(error), "error");
+    }
+  }
+
+  async #files(all: readonly File[]): Promise<void> {
+    const folderOf = ({ name, webkitRelativePath }: File): string =>
+      webkitRelativePath.slice(0, -name.length);
+    // A chosen folder comes with all below it: the model is where the outermost config.json is.
+    const [config] = all.filter(({ name }) => name === "config.json")
+      .sort((a, b) => folderOf(a).length - folderOf(b).length);
+    const files = all.filter((file) =>
+      wanted.test(file.name) && config && folderOf(file) === folderOf(config)
+    );
+    const path = all[0].webkitRelativePath;
+    if (!config) {
+      return say(
+        `There is no config.json among ${
+          all.length === 1 ? `the one file (${all[0].name})` : `these ${all.length} files`
+        }; choose the folder of a GPT-2 ` +
+          "as Hugging Face has it.",
+        "error",
+      );
+    }
+    await this.load({ files }, path.split("/")[0] || "your folder");
+  }
+
+  /** The model that ships with the page. */
+  start(): Promise<void> {
+    return this.load(bundled, "Shakespeare");
+  }
+
+  /** Loads a model; the one before stays when that fails or is cancelled. */
+  async load(from: ModelPlace, name: string): Promise<void> {
+    this.#controller?.abort();
+    const own = this.#controller = new AbortController(),
+      label = at("model-name"),
+      before = label.textContent;
+    this.#progress.hidden = this.#cancel.hidden = false;
+    this.#progress.removeAttribute("value");
+    say(`Loading ${name} …`);
+    try {
+      const heldAs = this.#held.value as HeldAs;
+      const model = await this.#engine.ask({ do: "load", from, heldAs }, {
+        signal: own.signal,
+        piece: (piece) => {
+          if (own !== this.#controller) return;
+          if (piece.total > 0) this.#progress.value = piece.loaded / piece.total;
+          label.textContent = progressText(piece);
+        },
+      });
+      if (own !== this.#controller) return;
+      const size = model.parameters >= 1e8
+        ? (model.parameters / 1e6).toFixed(0)
+        : (model.parameters / 1e6).toFixed(1);
+      label.textContent =
+        `${name}: ${size} million parameters, ${model.positions} positions, held as ${model.dtype}`;
+      say(`Ready: ${size} million parameters, ${model.positions} positions.`);
+      this.#ready(model, name);
+    } catch (error) {
+      if (own !== this.#controller) return;
+      label.textContent = before;
+      if ((error as Error).name === "CancelledError") say("Loading was cancelled; what has arrived is kept.");
+      else say(messageOf(error), "error");
+    } finally {
+      if (own === this.#controller) this.#progress.hidden = this.#cancel.hidden = true;
+    }
+  }
+}
