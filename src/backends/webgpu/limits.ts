@@ -5,7 +5,7 @@
  * @module
  */
 import { DeviceError } from "../../core/errors.ts";
-import { type WebGpuBuffer } from "./buffers.ts";
+import type { WebGpuBuffer } from "./buffers.ts";
 import { Clock } from "./clock.ts";
 import { type Gpu, param } from "./gpu.ts";
 
