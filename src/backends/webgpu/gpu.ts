@@ -230,22 +230,23 @@ export class Gpu {
     this.#beginPass();
     this.flush();
     const errors = this.#errors.splice(0);
+    let bytes: Uint8Array;
     try {
       await staging.mapAsync(1);
+      bytes = new Uint8Array(staging.getMappedRange().slice(0));
+      // Ids and losses are read again and again; large reads are rare, and their memory is better given back.
+      if (size > 4096 || idle.length >= 8) staging.destroy();
+      else {
+        staging.unmap();
+        this.#staging.set(size, idle);
+        idle.push(staging);
+      }
     } catch (cause) {
       this.#noteLoss(cause);
       // The map may fail before the device is known to be lost.
       await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
       this.#demandAlive();
       throw new DeviceError(`webgpu: reading ${byteLength} bytes failed`, { cause });
-    }
-    const bytes = new Uint8Array(staging.getMappedRange().slice(0));
-    // Ids and losses are read again and again; large reads are rare, and their memory is better given back.
-    if (size > 4096 || idle.length >= 8) staging.destroy();
-    else {
-      staging.unmap();
-      this.#staging.set(size, idle);
-      idle.push(staging);
     }
     for (const error of await Promise.all(errors)) {
       if (error !== null) throw new DeviceError(`webgpu: ${error}`);
