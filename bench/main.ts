@@ -29,6 +29,7 @@ import { installRivals } from "./rivals.ts";
 const files: Record<string, string> = {
   matmul: "./ops/matmul.ts",
   webgpu: "./ops/webgpu.ts",
+  webgpu_gpt2: "./flows/webgpu.ts",
   int8_matmul: "./ops/int8_matmul.ts",
   elementwise: "./ops/elementwise.ts",
   norms: "./ops/norms.ts",

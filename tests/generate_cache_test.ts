@@ -167,6 +167,20 @@ describe("prompts of the bundled model", { skip }, () => {
     assert.equal(own.prefixes, null);
   });
 
+  it("are forgotten when other arithmetic is asked for", async () => {
+    const store = model.prefixes!;
+    await model.complete(start, { maxNewTokens: 2 });
+    assert(store.byteLength > 0);
+    useDeterministicAlgorithms(true);
+    try {
+      const kept = store.reused;
+      await model.complete(start, { maxNewTokens: 2 });
+      assert.equal(store.reused, kept);
+    } finally {
+      useDeterministicAlgorithms(false);
+    }
+  });
+
   it("take memory that dispose gives back", async () => {
     const before = memory().cpu.bytes, own = await GPT2.load(bundled);
     await own.complete(start, { maxNewTokens: 4 });

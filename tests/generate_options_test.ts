@@ -248,14 +248,14 @@ describe("options", () => {
   it("that contradict each other are refused", () => {
     refused(
       { doSample: false, temperature: 0.5 },
-      /temperature only act when sampling, which doSample: false excludes/,
+      /temperature acts? only when sampling, which doSample: false excludes/,
     );
-    refused({ temperature: 0, topK: 5 }, /topK only act when sampling, which temperature: 0 excludes/);
+    refused({ temperature: 0, topK: 5 }, /topK acts? only when sampling, which temperature: 0 excludes/);
     refused(
       { temperature: 0, doSample: true },
       /temperature is 0, expected a number above 0 when doSample is true/,
     );
-    refused({ numBeams: 3, topP: 0.5 }, /topP only act when sampling, which numBeams: 3 excludes/);
+    refused({ numBeams: 3, topP: 0.5 }, /topP acts? only when sampling, which numBeams: 3 excludes/);
     assert.equal(resolveOptions({ numBeams: 3, doSample: true, topP: 0.5 }).doSample, true);
     refused({ numBeams: 2, cache: new TableModel(() => []).createCache() }, /leave cache out/);
   });

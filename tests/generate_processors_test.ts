@@ -228,7 +228,7 @@ describe("the fields of GenerationConfig", () => {
     }
     rejected({ numBeamGroups: 2, numBeams: 3 }, /divisor of numBeams 3/);
     rejected({ diversityPenalty: 1, numBeams: 2 }, /numBeamGroups above 1/);
-    rejected({ lengthPenalty: 2 }, /lengthPenalty only act in beam search/);
+    rejected({ lengthPenalty: 2 }, /lengthPenalty acts? only in beam search/);
     rejected({ numReturnSequences: 2 }, /one text only/);
     rejected({ numReturnSequences: 3, numBeams: 2 }, /at most numBeams 2/);
     rejected({ maxLength: 5, maxNewTokens: 5 }, /the same in two ways/);

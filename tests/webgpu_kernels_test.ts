@@ -25,12 +25,13 @@ import {
   tensor,
   tidy,
 } from "../mod.ts";
-import type { DeviceName } from "../src/backends/contract.ts";
+import type { DeviceName, View } from "../src/backends/contract.ts";
 import type { WebGpuBackend } from "../src/backends/webgpu/backend.ts";
 import { openWebGpu } from "../src/backends/webgpu/open.ts";
 import { requestGpuAdapter } from "../src/platform/gpu.ts";
 import { backendOf, installBackend } from "../src/tensor/mod.ts";
 import { numbersOf } from "./_devices.ts";
+import { Workbench } from "./_views.ts";
 import { webgpuProblem } from "./_webgpu.ts";
 
 const skip = webgpuProblem ?? false;
@@ -122,6 +123,49 @@ describe("webgpu's kernels give what the definitions give", { skip }, () => {
     const run = (device: DeviceName): Promise<number[][]> =>
       computed(["", (w) => embedding(tensor(ids, { shape, dtype: "i32", device }), w), [9, 5]], device);
     compare(await run("webgpu"), await run("reference"));
+  });
+});
+
+describe("webgpu, with what an adapter may have", { skip }, () => {
+  it("computes products with f16 weights in f16 when told", async (context) => {
+    const { adapter } = await requestGpuAdapter(), allowFp16ReducedPrecisionReduction = true;
+    if (!adapter!.features.has("shader-f16")) {
+      await assert.rejects(openWebGpu(adapter!, { allowFp16ReducedPrecisionReduction }), /shader-f16/);
+      return context.skip("this adapter has no shader-f16");
+    }
+    const half = await openWebGpu(adapter!, { allowFp16ReducedPrecisionReduction }),
+      full = await openWebGpu(adapter!);
+    const [k, m, n] = [200, 9, 70];
+    for (const turned of [false, true]) {
+      const [y, expected] = await Promise.all([half, full].map((backend) => {
+        const bench = new Workbench(backend, 3), w = bench.input("f16", turned ? [n, k] : [k, n]);
+        const b: View = turned ? { ...w, shape: [k, n], strides: [1, k] } : w,
+          out = bench.output("f32", [m, n]);
+        backend.matmul(bench.input("f32", [m, k]), b, out);
+        return bench.read(out);
+      }));
+      const size = Math.sqrt(expected.reduce((sum, v) => sum + v * v, 0) / expected.length);
+      const off = Math.max(...y.map((v, i) => Math.abs(v - expected[i])));
+      // It is f16 that was computed in, and no worse than that is.
+      assert.ok(off > 1e-5 * size && off < 1e-2 * size, `${off} of ${size}`);
+    }
+    for (const { gpu } of [half, full]) gpu.device.destroy();
+  });
+
+  it("gives the same with subgroups as without", async (context) => {
+    const { adapter } = await requestGpuAdapter(), own = backendOf("webgpu") as WebGpuBackend;
+    if (!own.gpu.subgroups) return context.skip("this adapter has no subgroups");
+    const without = await openWebGpu(adapter!, { subgroups: false });
+    for (const one of cases.filter(([name]) => /orm|oftmax|one row/.test(name))) {
+      const results = await computed(one, "webgpu");
+      installBackend(without);
+      try {
+        compare(results, await computed(one, "webgpu"), 1e-5, one[0]);
+      } finally {
+        installBackend(own);
+      }
+    }
+    without.gpu.device.destroy();
   });
 });
 

@@ -317,6 +317,30 @@ describe("webgpu, step by step", { skip }, () => {
     await initWebGPU();
     assert.deepEqual(await tensor([1, 2], { device: "webgpu" }).add(1).toArray(), [2, 3]);
   });
+
+  it("survives a loss in the middle of a text", async () => {
+    const options = { maxNewTokens: 12, doSample: false }, pieces: string[] = [];
+    using model = await GPT2.load(bundled, { device: "webgpu" });
+    await assert.rejects(async () => {
+      for await (const { text } of model.stream("ROMEO:", options)) {
+        pieces.push(text);
+        if (pieces.length === 3) (backendOf("webgpu") as WebGpuBackend).gpu.device.destroy();
+      }
+    }, (e) => e instanceof DeviceError && /lost.*initWebGPU/.test(e.message));
+    // Loading makes the device ready again by itself.
+    using again = await GPT2.load(bundled, { device: "webgpu" });
+    using here = await GPT2.load(bundled, { device: "cpu" });
+    assert.equal(await again.complete("ROMEO:", options), await here.complete("ROMEO:", options));
+    assert.ok(pieces.length < 12);
+  });
+
+  it("says what it was made with when options come too late", async () => {
+    await initWebGPU({ allowFp16ReducedPrecisionReduction: false });
+    await assert.rejects(
+      initWebGPU({ allowFp16ReducedPrecisionReduction: true }),
+      (e) => e instanceof DeviceError && /ready with false; give it in the first call/.test(e.message),
+    );
+  });
 });
 
 describe("GPT-2 on webgpu gives the tokens of the cpu", () => {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { GPT2, type GPT2Config, optim, randint, tidy } from "../../mod.ts";
+import { type DeviceName, GPT2, type GPT2Config, optim, randint, tidy } from "../../mod.ts";
 import { forwardOperations, headOperations } from "../gpt2.ts";
 import type { Bench, Group, Row, Subject } from "../harness.ts";
 
@@ -12,10 +12,11 @@ export function stepper(
   config: Partial<GPT2Config>,
   batch: number,
   time: number,
+  device: DeviceName = "cpu",
 ): { run(): Promise<void>; dispose(): void } {
-  const model = new GPT2({ ...config, residPdrop: 0, embdPdrop: 0, attnPdrop: 0 });
+  const model = new GPT2({ ...config, residPdrop: 0, embdPdrop: 0, attnPdrop: 0 }, { device });
   const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-4 });
-  const ids = randint(0, model.config.vocabSize, [batch, time + 1]);
+  const ids = randint(0, model.config.vocabSize, [batch, time + 1], { device });
   return {
     async run() {
       const loss = tidy(() => {

@@ -17,7 +17,7 @@ export const doctor: Command = {
   async run(values) {
     const found = await diagnose();
     if (values.flag("json")) return await printJson(found);
-    const line = (name: string, text: string): Promise<void> => print(`${name.padEnd(14)}${text}`);
+    const line = (name: string, text: string): Promise<void> => print(`${name.padEnd(18)}${text}`);
     await line("runtime", found.runtime);
     await line(
       "system",

@@ -117,7 +117,7 @@ export async function beamSearch<C extends LanguageModelCache>(
   if (start + maxNewTokens > model.contextLength + 1) {
     throw new ShapeError(
       `generate: beam search does not slide: ${start} tokens of prompt and ${maxNewTokens} new ones are more ` +
-        `than the model's ${model.contextLength} positions`,
+        `than the model's ${model.contextLength} positions; ask for fewer`,
     );
   }
   const processors = buildProcessors(options, start), breathe = breather();

@@ -54,7 +54,7 @@ export async function* contrastiveSteps<C extends LanguageModelCache>(
   if (capacity > contextLength) {
     throw new ShapeError(
       `generate: contrastive search does not slide: ${prompt.length} tokens of prompt and ${maxNewTokens} new ones are ` +
-        `more than the model's ${contextLength} positions`,
+        `more than the model's ${contextLength} positions; ask for fewer`,
     );
   }
   const through = (ids: number[][], into: C): Tensor => noGrad(() => model.hidden!(ids, { cache: into }));

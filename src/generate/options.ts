@@ -360,7 +360,9 @@ export function resolveOptions(
   );
   if (excluded !== null && idle.length) {
     throw new OptionError(
-      `generate: ${idle.join(", ")} only act when sampling, which ${excluded} excludes; leave one out`,
+      `generate: ${idle.join(", ")} ${
+        idle.length === 1 ? "acts" : "act"
+      } only when sampling, which ${excluded} excludes; leave one out`,
     );
   }
   const samples = excluded === null && (given.doSample ?? asked.length > 0);

@@ -86,7 +86,9 @@ export function checkTogether(o: ResolvedOptions, given: GenerateOptions): void 
     );
     if (idle.length) {
       throw new OptionError(
-        `generate: ${idle.join(", ")} only act in beam search; give numBeams above 1, or leave them out`,
+        `generate: ${idle.join(", ")} ${
+          idle.length === 1 ? "acts" : "act"
+        } only in beam search; give numBeams above 1, or leave them out`,
       );
     }
     if (o.numReturnSequences > 1 && !o.doSample) {

@@ -81,27 +81,44 @@ registerBackend("webgpu", () => {
 
 let webgpu: Promise<WebGpuBackend> | null = null;
 
+/** Options of {@link initWebGPU}. */
+export interface WebGPUOptions {
+  /**
+   * Whether products of more than four rows with f16 weights are computed in f16, in sums of sixteen terms that are added
+   * up in f32 (about three digits; as `torch.backends.cuda.matmul.allow_fp16_reduced_precision_reduction`). Needs an
+   * adapter with "shader-f16". Default false: f16 weights, and all arithmetic in f32.
+   */
+  allowFp16ReducedPrecisionReduction?: boolean;
+}
+
 /**
  * Gets the GPU ready: from then on `device: "webgpu"` works. Asked again it gives the same device, or a new one when
  * that was lost (tensors on a lost device are gone). `GPT2.load` with that device, and `devices()`, call it themselves.
  *
- * @throws {DeviceError} when there is no WebGPU here, saying why.
+ * @throws {DeviceError} when there is no WebGPU here, saying why, when the adapter lacks what an option needs, or when
+ * the device is ready already and was made with other options.
  */
-export async function initWebGPU(): Promise<void> {
+export async function initWebGPU(options: WebGPUOptions = {}): Promise<void> {
   if (webgpu !== null) {
-    const known = await webgpu.catch(() => null);
-    if (known !== null && known.gpu.lost === null) return;
+    const known = await webgpu.catch(() => null), wanted = options.allowFp16ReducedPrecisionReduction;
+    if (known !== null && known.gpu.lost === null) {
+      if (wanted === undefined || wanted === known.gpu.halfProducts) return;
+      throw new DeviceError(
+        `initWebGPU: allowFp16ReducedPrecisionReduction is ${wanted}, and the device is ready with ${known.gpu.halfProducts}; ` +
+          `give it in the first call`,
+      );
+    }
   }
-  webgpu = openAdapter();
+  webgpu = openAdapter(options);
   installBackend(await webgpu);
 }
 
-async function openAdapter(): Promise<WebGpuBackend> {
+async function openAdapter(options: WebGPUOptions): Promise<WebGpuBackend> {
   const { adapter, reason } = await requestGpuAdapter();
   if (adapter === null) throw new DeviceError(`device "webgpu" is not available: ${reason}`);
   // Loaded where there is an adapter: a page without one never fetches it.
   const { openWebGpu } = await import("../backends/webgpu/open.ts");
-  return await openWebGpu(adapter);
+  return await openWebGpu(adapter, options);
 }
 
 /** The devices that this process can use; those that answer late (WebGPU) are made ready. */

@@ -14,6 +14,7 @@ export {
   initWebGPU,
   setThreads,
   useDeterministicAlgorithms,
+  type WebGPUOptions,
 } from "./devices.ts";
 export * from "./diagnose.ts";
 export * from "./gpt2.ts";

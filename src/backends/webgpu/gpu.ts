@@ -10,6 +10,7 @@
  */
 import { DeviceError, ShapeError } from "../../core/errors.ts";
 import type { DeviceBuffer } from "../contract.ts";
+import type { Clock } from "./clock.ts";
 import { Buffers, gpuOf, usage, type WebGpuBuffer } from "./buffers.ts";
 
 /** A compiled kernel. */
@@ -68,6 +69,13 @@ export interface GpuOptions {
   readonly bindingLimit?: number;
   /** Most workgroups along one dim of a dispatch, below the adapter's own limit. */
   readonly maxGroups?: number;
+  /** Whether kernels use subgroups, which the device then has. Default false. */
+  readonly subgroups?: boolean;
+  /**
+   * Whether products with f16 weights are computed in f16, in sums of sixteen terms that are then added up in f32; the
+   * device then has shader-f16. Default false: all of it in f32.
+   */
+  readonly allowFp16ReducedPrecisionReduction?: boolean;
 }
 
 /** A WebGPU device at work. */
@@ -82,6 +90,12 @@ export class Gpu {
   readonly maxGroups: number;
   /** Whether the adapter is a processor in disguise. */
   readonly software: boolean;
+  /** Whether kernels use subgroups. */
+  readonly subgroups: boolean;
+  /** Whether products with f16 weights are computed in f16. */
+  readonly halfProducts: boolean;
+  /** Where passes note when they begin and end, while somebody measures. */
+  clock: Clock | null = null;
   /** Why the device can no longer be used. */
   lost: string | null = null;
 
@@ -99,8 +113,11 @@ export class Gpu {
   #pass: GPUComputePassEncoder | null = null;
   #errors: Promise<string | null>[] = [];
 
-  constructor(device: GPUDevice, { software, bindingLimit, maxGroups }: GpuOptions = {}) {
+  constructor(device: GPUDevice, options: GpuOptions = {}) {
+    const { software, bindingLimit, maxGroups, subgroups, allowFp16ReducedPrecisionReduction } = options;
     this.device = device;
+    this.subgroups = subgroups ?? false;
+    this.halfProducts = allowFp16ReducedPrecisionReduction ?? false;
     this.maxGroups = Math.min(maxGroups ?? Infinity, device.limits.maxComputeWorkgroupsPerDimension);
     this.bindingLimit = Math.min(bindingLimit ?? Infinity, device.limits.maxStorageBufferBindingSize);
     this.software = software ?? false;
@@ -176,7 +193,8 @@ export class Gpu {
       const words = Math.min(paramBytes, this.#used);
       this.device.queue.writeBuffer(this.#params, 0, this.#words.buffer as ArrayBuffer, 0, words);
     }
-    this.device.queue.submit([this.#encoder.finish()]);
+    const encoder = this.#encoder;
+    this.#guard(() => this.device.queue.submit([encoder.finish()]));
     this.#encoder = this.#pass = null;
     this.#close();
     this.#used = this.#dispatches = 0;
@@ -192,7 +210,8 @@ export class Gpu {
     if (own.batch === this.#batch) this.flush();
     this.#demandAlive();
     const source = bytes as Uint8Array<ArrayBuffer>;
-    this.device.queue.writeBuffer(gpuOf(buffer), byteOffset, source, 0, bytes.byteLength);
+    const gpu = gpuOf(buffer);
+    this.#guard(() => this.device.queue.writeBuffer(gpu, byteOffset, source, 0, bytes.byteLength));
   }
 
   /**
@@ -208,22 +227,26 @@ export class Gpu {
     const encoder = this.#encoder!;
     encoder.copyBufferToBuffer(gpuOf(buffer), byteOffset, staging, 0, byteLength);
     encoder.copyBufferToBuffer(gpuOf(this.notes), 0, staging, byteLength, notes.bytes);
-    this.#pass = encoder.beginComputePass();
+    this.#beginPass();
     this.flush();
     const errors = this.#errors.splice(0);
+    let bytes: Uint8Array;
     try {
       await staging.mapAsync(1);
+      bytes = new Uint8Array(staging.getMappedRange().slice(0));
+      // Ids and losses are read again and again; large reads are rare, and their memory is better given back.
+      if (size > 4096 || idle.length >= 8) staging.destroy();
+      else {
+        staging.unmap();
+        this.#staging.set(size, idle);
+        idle.push(staging);
+      }
     } catch (cause) {
+      this.#noteLoss(cause);
+      // The map may fail before the device is known to be lost.
+      await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
       this.#demandAlive();
       throw new DeviceError(`webgpu: reading ${byteLength} bytes failed`, { cause });
-    }
-    const bytes = new Uint8Array(staging.getMappedRange().slice(0));
-    // Ids and losses are read again and again; large reads are rare, and their memory is better given back.
-    if (size > 4096 || idle.length >= 8) staging.destroy();
-    else {
-      staging.unmap();
-      this.#staging.set(size, idle);
-      idle.push(staging);
     }
     for (const error of await Promise.all(errors)) {
       if (error !== null) throw new DeviceError(`webgpu: ${error}`);
@@ -246,6 +269,22 @@ export class Gpu {
     (own.parent ?? own).batch = this.#batch;
   }
 
+  #noteLoss(cause: unknown): void {
+    const { message = "" } = cause as { message?: string };
+    if (/device is lost|device lost/i.test(message)) this.lost ??= message;
+  }
+
+  /** Calls that some runtimes let throw as soon as the device is lost. */
+  #guard<T>(call: () => T): T {
+    try {
+      return call();
+    } catch (cause) {
+      this.#noteLoss(cause);
+      this.#demandAlive();
+      throw cause;
+    }
+  }
+
   #demandAlive(): void {
     if (this.lost !== null) {
       throw new DeviceError(
@@ -257,10 +296,17 @@ export class Gpu {
   #open(): void {
     if (this.#encoder) return;
     this.#demandAlive();
-    this.device.pushErrorScope("validation");
-    this.device.pushErrorScope("out-of-memory");
-    this.#encoder = this.device.createCommandEncoder();
-    this.#pass = this.#encoder.beginComputePass();
+    this.#guard(() => {
+      this.device.pushErrorScope("validation");
+      this.device.pushErrorScope("out-of-memory");
+      this.#encoder = this.device.createCommandEncoder();
+      this.#beginPass();
+    });
+  }
+
+  #beginPass(): void {
+    const timestampWrites = this.clock?.next();
+    this.#pass = this.#encoder!.beginComputePass(timestampWrites ? { timestampWrites } : {});
   }
 
   #close(): void {
@@ -300,7 +346,12 @@ export class Gpu {
     const bindings = types.map((type, i) =>
       `@group(0) @binding(${i + 1}) var<storage, ${writes[i] ? "read_write" : "read"}> b${i}: ${type};\n`
     );
-    const source = `@group(0) @binding(0) var<uniform> p: array<vec4<i32>, ${words / 4}>;\n` +
+    const extensions = [
+      ...(this.subgroups && code.includes("subgroup") ? ["subgroups"] : []),
+      ...(this.device.features.has("shader-f16") && code.includes("<f16>") ? ["f16"] : []),
+    ];
+    const source = extensions.map((name) => `enable ${name};\n`).join("") +
+      `@group(0) @binding(0) var<uniform> p: array<vec4<i32>, ${words / 4}>;\n` +
       bindings.join("") + code;
     const layout = this.#layout(writes, words);
     const pipeline = this.device.createComputePipeline({

@@ -6,6 +6,7 @@
 import { DeviceError } from "../../core/errors.ts";
 import { WebGpuBackend } from "./backend.ts";
 import type { GpuOptions } from "./gpu.ts";
+import { tryoutSubgroups } from "./subgroups.ts";
 
 /** What is needed of an adapter; `GPUAdapter` has it. */
 export interface WebGpuAdapter {
@@ -47,7 +48,15 @@ export async function openWebGpu(adapter: WebGpuAdapter, options: GpuOptions = {
   } catch (cause) {
     throw new DeviceError("webgpu: the adapter gave no device", { cause });
   }
+  const { allowFp16ReducedPrecisionReduction: half = false } = options;
+  if (half && !device.features.has("shader-f16")) {
+    device.destroy();
+    throw new DeviceError(
+      "webgpu: allowFp16ReducedPrecisionReduction needs an adapter with shader-f16, which this one has not; leave it out",
+    );
+  }
+  const subgroups = (options.subgroups ?? true) && await tryoutSubgroups(device);
   const { info } = adapter, name = `${info?.description ?? ""} ${info?.architecture ?? ""}`;
   const software = info?.isFallbackAdapter ?? /llvmpipe|swiftshader/i.test(name);
-  return new WebGpuBackend(device, { software, ...options });
+  return new WebGpuBackend(device, { software, ...options, subgroups });
 }

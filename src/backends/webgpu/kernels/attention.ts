@@ -12,6 +12,7 @@ import { floatBits, type Gpu, groupSize, param } from "../gpu.ts";
 import { type Binding, load, store } from "../wgsl/elements.ts";
 import { inParts, throughWindows } from "../windows.ts";
 import { bind, source, withFunctions } from "../wgsl/module.ts";
+import { teamArgument, teamBegin, teamCode } from "../wgsl/team.ts";
 import { tilesFor } from "../wgsl/tiles.ts";
 import { attentionTiles } from "./attention_tiles.ts";
 
@@ -35,15 +36,6 @@ export function headRow(first: number, batch: string, head: string, row: string)
 /** Element `at` of a view of f32. */
 export function element(b: Binding, at: string): string {
   return load(b, "f32", at, "f32");
-}
-
-/** Reduces `desk` over the workgroup with `join` of x and y; all may read desk[0] afterwards. */
-export function joinDesk(desk: string, join: string): string {
-  return `for (var s = ${team / 2}; s > 0; s = s >> 1u) {
-      workgroupBarrier();
-      if (lane < s) { let x = ${desk}[lane]; let y = ${desk}[lane + s]; ${desk}[lane] = ${join}; }
-    }
-    workgroupBarrier();`;
 }
 
 /** Views of [batch, heads, …] are cut between texts: the heads of one lie among each other. */
@@ -99,9 +91,12 @@ export function attention(
     const code = `
 var<workgroup> query: array<f32, ${own * team}>;
 var<workgroup> weights: array<f32, ${team}>;
-var<workgroup> desk: array<f32, ${team}>;
+${teamCode(gpu)}
 @compute @workgroup_size(${team})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane0: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane0: u32${
+      teamArgument(gpu)
+    }) {
+  ${teamBegin(gpu)}
   let lane = i32(lane0); let row = i32(group.x); let head = i32(group.y); let batch = i32(group.z);
   let shared_ = head / ${param(4)};
   let from0 = ${headRow(viewsAt, "batch", "head", "row")};
@@ -118,17 +113,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
       for (var c = 0; c < ${width}; c++) { dot_ += query[c] * ${element(K, "at + c")}; }
       score = dot_ * bitcast<f32>(${param(3)});
     }
-    desk[lane] = score;
-    ${joinDesk("desk", "maxNan(x, y)")}
-    let next = maxNan(most, desk[0]);
-    workgroupBarrier();
+    let next = maxNan(most, teamMax(lane0, score));
     // Rows that see nothing but -∞ so far have no finite maximum to shift by.
     let shift = select(next, 0.0f, next == bits(0xff800000u));
     let weight = m_exp(score - shift);
-    weights[lane] = weight; desk[lane] = weight;
-    ${joinDesk("desk", "x + y")}
+    weights[lane] = weight;
+    let block_ = teamSum(lane0, weight);
     let fade = m_exp(most - shift);
-    sum = sum * fade + desk[0]; most = next;
+    sum = sum * fade + block_; most = next;
     let block = min(${team}, keys - first);
     let at = ${headRow(viewsAt + 8, "batch", "shared_", "first")};
     ${each.map((i) => `o${i} = o${i} * fade;`).join(" ")}

@@ -60,7 +60,8 @@ export function matmul(gpu: Gpu, a: View, b: View, out: View, epilogue?: Epilogu
   const [to, left, right, ...inputs] = seen;
   const p = describe(left, right, to, epilogue && { ...epilogue, inputs });
   if (p.m === 0 || p.n === 0 || p.batch === 0) return;
-  if (fitsStrips(p) && (gpu.software || p.m <= 4)) strips(gpu, p);
+  if (p.m > 4 && inHalves(gpu, p)) tiled(gpu, p);
+  else if (fitsStrips(p) && (gpu.software || p.m <= 4)) strips(gpu, p);
   else if (gpu.software) plain(gpu, p);
   else tiled(gpu, p);
 }
@@ -192,13 +193,21 @@ fn elementB(k: i32, column: i32) -> ${carrier(type)} {
 
 const tile = 64, depth = 16, team = 256;
 
+/** Whether the product is computed in f16: only in tiles, for reading the weights is all that few rows take. */
+function inHalves(gpu: Gpu, p: Product): boolean {
+  return gpu.halfProducts && p.b.dtype === "f16" && p.type === "f32";
+}
+
 function tiled(gpu: Gpu, p: Product): void {
   const { bindings, type } = p;
   // Neighbours in memory go to neighbouring invocations.
   const aRows = Math.abs(p.a.strides[p.a.strides.length - 1]) === 1,
     bRows = Math.abs(p.b.strides.at(-2)!) === 1;
-  const kernel = gpu.kernel(`matmul ${aRows} ${bRows} ${p.key}`, () => {
-    const text = p.code(), four = type === "f32" ? "vec4<f32>" : "vec4<i32>";
+  const half = inHalves(gpu, p);
+  const kernel = gpu.kernel(`matmul ${aRows} ${bRows} ${half} ${p.key}`, () => {
+    const text = p.code(),
+      four = type === "f32" ? "vec4<f32>" : "vec4<i32>",
+      held = half ? "vec4<f16>" : four;
     const quarter = tile / 4;
     // Which four of a tile's rows, and which term of the sums, load number e fetches.
     const part = (alongTerms: boolean): string =>
@@ -207,8 +216,8 @@ function tiled(gpu: Gpu, p: Product): void {
         : `let q = e % ${quarter}; let t = e / ${quarter};`;
     const results = [0, 1, 2, 3];
     const main = `
-var<workgroup> tileA: array<${four}, ${depth * quarter}>;
-var<workgroup> tileB: array<${four}, ${depth * quarter}>;
+var<workgroup> tileA: array<${held}, ${depth * quarter}>;
+var<workgroup> tileB: array<${held}, ${depth * quarter}>;
 fn fetchA(row: i32, k: i32) -> ${carrier(type)} {
   if (row < ${param(1)} && k < ${param(3)}) { return elementA(row, k); }
   return ${carrier(type)}();
@@ -227,16 +236,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     for (var e = i32(lane); e < ${depth * quarter}; e += ${team}) {
       { ${part(aRows)} var x = ${four}();
         for (var j = 0; j < 4; j++) { x[j] = fetchA(row0 + 4 * q + j, k0 + t); }
-        tileA[t * ${quarter} + q] = x; }
+        tileA[t * ${quarter} + q] = ${held}(x); }
       { ${part(bRows)} var x = ${four}();
         for (var j = 0; j < 4; j++) { x[j] = fetchB(k0 + t, column0 + 4 * q + j); }
-        tileB[t * ${quarter} + q] = x; }
+        tileB[t * ${quarter} + q] = ${held}(x); }
     }
     workgroupBarrier();
+    ${half ? results.map((r) => `var h${r} = ${held}();`).join(" ") : ""}
     for (var t = 0; t < ${depth}; t++) {
       let x = tileA[t * ${quarter} + down]; let y = tileB[t * ${quarter} + right];
-      ${results.map((r) => `c${r} += x[${r}] * y;`).join(" ")}
+      ${results.map((r) => `${half ? "h" : "c"}${r} += x[${r}] * y;`).join(" ")}
     }
+    ${half ? results.map((r) => `c${r} += ${four}(h${r});`).join(" ") : ""}
     workgroupBarrier();
   }
   // In loops: drivers compile the epilogue as often as it is written.

@@ -7,25 +7,8 @@ import type { DeviceBuffer, View } from "../../contract.ts";
 import { type Gpu, groupSize, param } from "../gpu.ts";
 import { load, store } from "./elements.ts";
 import { inParts } from "../windows.ts";
+import { teamArgument, teamBegin, teamCode } from "./team.ts";
 import { bind, seenAs, source, withFunctions } from "./module.ts";
-
-const joined = (name: string, join: string): string => `
-fn ${name}(lane: u32, x: f32) -> f32 {
-  desk[lane] = x;
-  for (var s = ${groupSize / 2}u; s > 0u; s = s >> 1u) {
-    workgroupBarrier();
-    if (lane < s) { let y = desk[lane + s]; let x = desk[lane]; desk[lane] = ${join}; }
-  }
-  workgroupBarrier();
-  let result = desk[0];
-  workgroupBarrier();
-  return result;
-}`;
-
-const rowCode = `
-var<workgroup> desk: array<f32, ${groupSize}>;${joined("teamSum", "x + y")}${
-  joined("teamMax", "maxNan(x, y)")
-}`;
 
 /** What a row kernel's body is written with. */
 export interface RowCode {
@@ -86,9 +69,12 @@ function runSome(
       own: (k) => param(ownAt + k),
       notes: bindings.of[views.length]?.name ?? "",
     });
-    const code = `${rowCode}
+    const code = `${teamCode(gpu)}
 @compute @workgroup_size(${groupSize})
-fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane0: u32) {
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane0: u32${
+      teamArgument(gpu)
+    }) {
+  ${teamBegin(gpu)}
   let row = i32(group.y * 32768u + group.x); let lane = i32(lane0);
   if (row >= ${param(1)}) { return; }
   ${text}
