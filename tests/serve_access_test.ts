@@ -4,6 +4,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, it } from "node:test";
 import { GPT2 } from "../mod.ts";
+import { fails, ferrotype, interrupt } from "./_command.ts";
+import { inFolder } from "./_gpt2.ts";
 import { bundled, byteModel, refused, withServer } from "./_serve.ts";
 
 async function until(isTrue: () => boolean, what: string): Promise<void> {
@@ -136,5 +138,49 @@ describe("serve, at the door", () => {
         /user is a text/,
       );
     }, long);
+  });
+});
+
+describe("ferrotype serve, its end", () => {
+  it("is at once when it is interrupted a second time", async () => {
+    await inFolder(async (folder) => {
+      const model = byteModel(20_000);
+      await model.save(folder);
+      model.dispose();
+      let answer: Promise<unknown> | undefined, received = "";
+      const ended = await ferrotype(["serve", "--port", "0", "--json", "--model", folder], {
+        started(child) {
+          const late = setTimeout(() => child.kill("SIGKILL"), 60_000);
+          child.on("close", () => clearTimeout(late));
+          // Two signals before the first is seen are one.
+          child.stderr.on("data", (text: string) => text.startsWith("finishing") && interrupt(child));
+          child.stdout.on("data", (line: string) => {
+            const { url } = JSON.parse(line) as { url: string };
+            const body = JSON.stringify({ prompt: "a", max_tokens: 19_000, temperature: 0, stream: true });
+            answer = fetch(`${url}/completions`, { method: "POST", body }).then(async (response) => {
+              const decoder = new TextDecoder();
+              let isFirst = true;
+              for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {
+                received += decoder.decode(chunk, { stream: true });
+                if (isFirst) interrupt(child);
+                isFirst = false;
+              }
+            });
+            answer.catch(() => {});
+          });
+        },
+      });
+      assert.equal(ended.code, 130, ended.stderr);
+      assert.match(ended.stderr, /finishing 1 texts; interrupt again to end at once\n.*interrupted\n$/s);
+      assert(received.startsWith("data: {") && !received.includes("[DONE]"), "what ran was not finished");
+      await answer?.catch(() => {});
+    });
+  });
+
+  it("comes before the beginning where the port is taken", async () => {
+    await withServer({}, async ({ url }) => {
+      const { port } = new URL(url);
+      await fails(1, ["serve", "--port", port], /port \d+ of 127\.0\.0\.1 is in use; choose another/);
+    });
   });
 });
