@@ -265,7 +265,9 @@ describe("serve", () => {
     const running = client.completions.create({ model: "m", prompt: "A", max_tokens: 120, temperature: 0 });
     let isDone = false; // a fast machine may be done before the first look
     void running.then(() => isDone = true);
-    while (server.service.load.active === 0 && !isDone) await new Promise((resolve) => setTimeout(resolve, 0));
+    while (server.service.load.active === 0 && !isDone) {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+    }
     const stopped = server.stop();
     assert.equal((await running).usage?.completion_tokens, 120);
     await stopped;
