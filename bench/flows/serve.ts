@@ -8,8 +8,8 @@
  */
 import process from "node:process";
 import { startServer } from "../../cli/serve/server.ts";
-import { BpeTokenizer, type GPT2 } from "../../mod.ts";
 import { loadGpt2 } from "../gpt2.ts";
+import { gpt2WithTokenizer } from "../load/server.ts";
 import type { Bench, Group, Row, Subject } from "../harness.ts";
 import { median } from "../harness.ts";
 
@@ -35,23 +35,14 @@ async function request(
   return { first, pieces: text.split("data: ").length - 1 };
 }
 
-/** Gives the model some text to write: any small byte-level vocabulary does, when it is kept to. */
-function giveTokenizer(model: GPT2): void {
-  const { vocabSize } = model.config;
-  model.generationConfig = { suppressTokens: Array.from({ length: vocabSize - 257 }, (_, i) => 257 + i) };
-  model.tokenizer = BpeTokenizer.train("the quick brown fox jumps over the lazy dog ".repeat(20), {
-    vocabSize: 300,
-  });
-}
-
 async function* rows(bench: Bench): AsyncGenerator<Row> {
   const { quick } = bench.settings, tokens = quick ? 8 : 32;
+  await gpt2WithTokenizer();
   const model = await loadGpt2("f32");
   if (typeof model === "string") {
     yield { name: "GPT-2 124M, f32", unit: "tokens/s", amount: 1, subjects: [], failed: model };
     return;
   }
-  giveTokenizer(model);
   const server = await startServer({
     model,
     name: "bench",

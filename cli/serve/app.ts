@@ -51,7 +51,7 @@ export async function createApp(service: Service, options: AppOptions): Promise<
   if (options.cors !== null) app.use("*", cors({ origin: options.cors }));
   app.get("/health", (c) => c.json({ status: "ok", model: service.name, ...service.load }));
   app.use("/v1/*", async (c, next) => {
-    const { apiKey } = options, given = /^Bearer (.*)$/.exec(c.req.header("Authorization") ?? "")?.[1];
+    const { apiKey } = options, given = /^Bearer (.*)$/i.exec(c.req.header("Authorization") ?? "")?.[1];
     if (apiKey !== null && !isSame(given ?? "", apiKey)) {
       return refuse(
         c,

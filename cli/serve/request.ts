@@ -17,6 +17,8 @@ export interface Asked {
   readonly stream: boolean;
   /** Whether the last piece tells of tokens. */
   readonly includeUsage: boolean;
+  /** Whom the client asks for, where it tells: each has turns of its own. */
+  readonly user: string | null;
   /** Repeat the prompt before the text. */
   readonly echo: boolean;
   /** How many tokens at most; undefined: as many as fit. */
@@ -170,9 +172,13 @@ function read(
   set("sequenceBias", biases(body, vocabSize));
   set("logprobs", logprobs);
   set("responseFormat", format ?? undefined);
-  if (body.model !== undefined && typeof body.model !== "string") fail("model", "model is a text");
+  for (const name of ["model", "user"]) {
+    const value = body[name];
+    if (value !== undefined && value !== null && typeof value !== "string") fail(name, `${name} is a text`);
+  }
   return {
-    model: (body.model as string | undefined) ?? null,
+    model: (body.model as string | undefined | null) ?? null,
+    user: (body.user as string | undefined | null) ?? null,
     n: number(body, "n", 1, 128, true) ?? 1,
     stream: flag(body, "stream"),
     includeUsage: streamOptions?.include_usage === true,

@@ -182,7 +182,8 @@ export class Service {
     }
     const id = `${chat ? "chatcmpl" : "cmpl"}-${this.created.toString(36)}${(this.#count++).toString(36)}`;
     const head = { id, created: Math.floor(Date.now() / 1000), model: name };
-    return { asked, chat, texts, prompts: lengths, client, head };
+    const turns = asked.user === null ? client : `${client} ${asked.user}`;
+    return { asked, chat, texts, prompts: lengths, client: turns, head };
   }
 
   #encode(prompt: string | readonly number[]): number[] {
@@ -258,23 +259,24 @@ export class Service {
       if (chat) await write(index, { delta: { role: "assistant", content: "" } }, null, null);
       else if (echo) await write(index, { text: echo }, null, null);
       let at = echo.length, held: TokenInfo[] = [];
+      const logprobs = (): unknown => {
+        if (!held.length) return null;
+        const tokens = held;
+        held = [];
+        return chat ? chatLogprobs(this.#tokenizer, tokens) : completionLogprobs(this.#tokenizer, tokens, at);
+      };
       for (;;) {
         const step = await pieces.next();
         if (step.done) {
           made.push(step.value.ids.length);
-          await write(index, chat ? { delta: {} } : { text: "" }, null, finishReason(step.value));
+          // Tokens without text: of a stop text that was cut off, and the end of the text itself.
+          await write(index, chat ? { delta: {} } : { text: "" }, logprobs(), finishReason(step.value));
           return;
         }
         const { id, text, details } = step.value;
         if (id !== null && details) held.push({ id, details });
         if (!text) continue;
-        const logprobs = !held.length
-          ? null
-          : chat
-          ? chatLogprobs(this.#tokenizer, held)
-          : completionLogprobs(this.#tokenizer, held, at);
-        await write(index, chat ? { delta: { content: text } } : { text }, logprobs, null);
-        held = [];
+        await write(index, chat ? { delta: { content: text } } : { text }, logprobs(), null);
         at += text.length;
       }
     }));

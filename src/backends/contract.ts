@@ -60,6 +60,17 @@ export interface MemoryUse {
   readonly buffers: number;
 }
 
+/** Work that a device did once and does again in one call. */
+export interface Recorded {
+  /**
+   * Does it again, on the memory it was done on. False, and nothing is done, when the device has changed so that it must be
+   * recorded anew.
+   */
+  run(): boolean;
+  /** Gives its memory back. */
+  dispose(): void;
+}
+
 /** A device. All of these are mandatory. */
 export interface Backend {
   /** Its name. */
@@ -80,6 +91,12 @@ export interface Backend {
   mapped?(buffer: DeviceBuffer): Uint8Array;
   /** Bytes and buffers live. */
   memory(): MemoryUse;
+  /**
+   * Runs `f`, which is synchronous, and gives what it made the device do as work that can be done again, or null where it
+   * cannot. Buffers that `f` takes and gives back stay with the recording; those that it reads, or takes and keeps, must be
+   * alive whenever it runs. Numbers that `f` hands over (scalars, uploads) are part of the recording, or prevent it.
+   */
+  record?(f: () => void): Recorded | null;
 
   /**
    * `outputs[k][i] = program.outputs[k](inputs[0][i], …)`. All views have the same shape (broadcast axes have stride
@@ -198,6 +215,8 @@ export interface Kernels {
    * A decoding step of several texts: `qkv` [rows, 3, heads, d] is contiguous f32; row i's key and value are written at
    * position `lengths[i]` of `keys[i]` and `values[i]` ([1, heads, capacity, d], all of one dtype, f32 or one of
    * {@link Kernels.attentionDTypes}), and its query attends to all positions up to it: `out` [rows, heads, d], contiguous.
+   * With `places` (i32 [rows], contiguous) the lengths are read from there, also when the work is done again
+   * ({@link Backend.record}).
    */
   attentionStep?(
     qkv: View,
@@ -206,6 +225,7 @@ export interface Kernels {
     lengths: readonly number[],
     out: View,
     scale: number,
+    places?: View,
   ): void;
   /** What k and v of {@link Kernels.attention} may be stored as besides f32, where a head is a multiple of 32 wide. */
   readonly attentionDTypes?: readonly DType[];

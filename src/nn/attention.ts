@@ -167,9 +167,9 @@ export class CausalSelfAttention extends Module {
 
   /**
    * One new position for each of several texts: x [rows, 1, width] → the same shape. Row i follows the positions in
-   * `caches[i]`, of which there are as many as that text has.
+   * `caches[i]`, of which there are as many as that text has; `places` are their lengths, see {@link attentionStep}.
    */
-  forwardRows(x: Tensor, caches: readonly KVCache[]): Tensor {
+  forwardRows(x: Tensor, caches: readonly KVCache[], places?: Tensor): Tensor {
     const [rows, , width] = x.shape, each = width / this.heads;
     return tidy(() => {
       const qkv = reshape(this.c_attn.forward(x), [rows, 3, this.heads, each]);
@@ -178,6 +178,7 @@ export class CausalSelfAttention extends Module {
         caches.map(({ keys }) => keys),
         caches.map(({ values }) => values),
         caches.map(({ length }) => length),
+        places,
       );
       for (const cache of caches) cache.length++;
       return this.c_proj.forward(reshape(mixed, [rows, 1, width]));

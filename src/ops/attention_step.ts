@@ -16,7 +16,8 @@ import { reshape, slice } from "./views.ts";
 /**
  * Writes the key and value of row i of `qkv` [rows, 3, heads, width] at position `lengths[i]` of `keys[i]` and `values[i]`
  * ([1, heads, capacity, width], in place), and gives what its query finds among all positions up to that one:
- * [rows, heads, width]. Has no gradient.
+ * [rows, heads, width]. Has no gradient. `places`, i32 [rows], holds the same lengths on the device: a recording of the step
+ * (`Backend.record`) reads them from there.
  *
  * @throws {ShapeError} for lists of unequal length, or a text without room for a position.
  */
@@ -25,6 +26,7 @@ export function attentionStep(
   keys: readonly Tensor[],
   values: readonly Tensor[],
   lengths: readonly number[],
+  places?: Tensor,
 ): Tensor {
   const [rows, , heads, width] = qkv.shape, scale = 1 / Math.sqrt(width);
   if (qkv.shape.length !== 4 || [keys, values, lengths].some((list) => list.length !== rows)) {
@@ -54,7 +56,7 @@ export function attentionStep(
       if (isRead) {
         const out = empty([rows, heads, width], "f32", backend, "attentionStep");
         for (const list of [keys, values]) for (const { storage } of list) storage.version++;
-        kernel(contiguousView(qkv), keys, values, lengths, out, scale);
+        kernel(contiguousView(qkv), keys, values, lengths, out, scale, places);
         return out;
       }
       const mixed = keys.map((_, row) => {

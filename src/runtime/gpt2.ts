@@ -31,11 +31,12 @@ import {
   type GPT2Cache,
   gpt2Config,
   GPT2Model,
+  layOutWeight,
   layOutWeights,
   matchNames,
   parseConfig,
 } from "../models/mod.ts";
-import { init, isParameter, parameter } from "../nn/mod.ts";
+import { init, isParameter, type Module, parameter } from "../nn/mod.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { joinPath, makeDir, writeFileAtomic } from "../platform/platform.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
@@ -146,7 +147,7 @@ export class GPT2 extends GPT2Model {
       where,
     );
     const total = [...names.values()].reduce((sum, name) => sum + file.info(name).byteLength, 0);
-    let loaded = 0;
+    let loaded = 0, read: Module & { weight?: unknown } | null = null;
     for (const [path, module] of this.namedModules()) {
       const holder = module as unknown as Record<string, unknown>;
       for (const [key, value] of Object.entries(holder)) {
@@ -166,7 +167,11 @@ export class GPT2 extends GPT2Model {
         const target = wanted === value.dtype
           ? value
           : replaceParameter(holder, key, value, emptyMatrix(value, wanted, transposing));
-        await readMatrix(file, name, target, transposing);
+        const reading = readMatrix(file, name, target, transposing);
+        // While the system reads, the layer that is there is laid out.
+        if (read && read.weight !== target && total < mostAside && isSteady(target)) layOutWeight(read);
+        await reading;
+        read = module;
         onProgress?.({ phase: "read", loaded: loaded += info.byteLength, total });
       }
     }
@@ -396,6 +401,15 @@ export class GPT2 extends GPT2Model {
       others,
     };
   }
+}
+
+/** Bytes of weights up to which none are moved out of the device's memory while others are read into it. */
+const mostAside = 2 ** 31;
+
+/** Whether memory that is being read into stays where it is when more is taken. */
+function isSteady({ backend, buffer }: Tensor): boolean {
+  return typeof SharedArrayBuffer !== "undefined" &&
+    backend.mapped?.(buffer).buffer instanceof SharedArrayBuffer;
 }
 
 /** What is computed with other arithmetic has other bits: positions are kept apart by it as by the weights. */

@@ -7,7 +7,16 @@
  */
 import { type DType, isQuantized } from "../../core/dtype.ts";
 import type { Program } from "../../expr/nodes.ts";
-import type { Backend, DeviceBuffer, Epilogue, Kernels, MemoryUse, ReduceKind, View } from "../contract.ts";
+import type {
+  Backend,
+  DeviceBuffer,
+  Epilogue,
+  Kernels,
+  MemoryUse,
+  Recorded,
+  ReduceKind,
+  View,
+} from "../contract.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import { attention } from "./kernels/attention.ts";
@@ -46,7 +55,7 @@ const reads: Readonly<Record<string, readonly number[]>> = {
   layerNorm: [0, 1, 2],
   layerNormBackward: [0, 1, 2, 3, 4],
   attention: [0, 1, 2],
-  attentionStep: [0],
+  attentionStep: [0, 6],
   quantize: [0],
   attentionBackward: [0, 1, 2, 3, 4, 5],
   crossEntropy: [0, 1],
@@ -84,7 +93,10 @@ export class CpuBackend implements Backend {
   /** Memory with undefined contents, aligned to 64 bytes. */
   allocate(byteLength: number): CpuBuffer {
     const overflow = this.#overflow, before = overflow.engaged, buffer = overflow.allocate(byteLength);
-    if (overflow.engaged && !before) this.#guard();
+    if (overflow.engaged && !before) {
+      this.engine.epoch++;
+      this.#guard();
+    }
     return buffer;
   }
 
@@ -119,9 +131,18 @@ export class CpuBackend implements Backend {
   /** The address of a buffer that JavaScript is about to read or write; rows of quantised weights lie as stored. */
   #open(buffer: DeviceBuffer, writes: boolean): number {
     const own = buffer as CpuBuffer;
+    this.engine.refuseRecording();
     this.#overflow.open(own, writes || own.interleaved !== undefined);
     restoreRows(this.engine, own);
     return own.pointer;
+  }
+
+  /** See {@link Backend.record}. */
+  record(f: () => void): Recorded | null {
+    const overflow = this.#overflow, work = this.engine.record(f);
+    if (!overflow.engaged) return work;
+    work?.dispose();
+    return null;
   }
 
   /** From now on every operation first gets its buffers into the heap. Until then none pays for the question. */
@@ -207,8 +228,8 @@ function kernelsOn(engine: Engine): Kernels {
     layerNormBackward: (dy, x, weight, mean, rstd, dx, dweight, dbias) =>
       layerNormBackward(engine, dy, x, weight, mean, rstd, dx, dweight, dbias),
     attention: (q, k, v, out, lse, scale, causal) => attention(engine, q, k, v, out, lse, scale, causal),
-    attentionStep: (qkv, keys, values, lengths, out, scale) =>
-      attentionStep(engine, qkv, keys, values, lengths, out, scale),
+    attentionStep: (qkv, keys, values, lengths, out, scale, places) =>
+      attentionStep(engine, qkv, keys, values, lengths, out, scale, places),
     attentionDTypes: storedKeys,
     quantize: (x, out) => quantizeRows(engine, x, out),
     attentionBackward: (dout, q, k, v, out, lse, dq, dk, dv, scale, causal) =>

@@ -26,6 +26,7 @@ import { Heap, type HeapOptions } from "./heap.ts";
 import type { CpuPlatform } from "./platform.ts";
 import { Pool } from "./pool.ts";
 import { controlEnd } from "./pool_code.ts";
+import { Arena, CpuRecording, cut, jobWords, Recorder } from "./recording.ts";
 
 /** What emitted code may use. */
 export interface KernelContext {
@@ -66,9 +67,6 @@ export const argumentBytes: number = 16384;
 
 const argumentsAt = 4096; // the pool's control block lies before it
 
-// Jobs of at least this many pieces a thread are cut finer, so that a thread that falls behind does less of them.
-const finePieces = 4;
-
 /** The global that holds the address of the running thread's own scratch memory; call it first thing in `emit`. */
 export function importThreadScratch(m: ModuleBuilder): Global {
   return m.importGlobal("env", "scratch", "i32");
@@ -80,6 +78,10 @@ export class Engine {
   readonly heap: Heap;
   /** Address of the argument block that callers fill before {@link Engine.run}. */
   readonly args: number = argumentsAt;
+  /** Where it ends. */
+  readonly argsEnd: number = argumentsAt + argumentBytes;
+  /** Goes up when what was recorded would not be right any more: weights lie differently, or other kernels are due. */
+  epoch = 0;
   /** The native library for large products, where there is one. Not to be used in deterministic mode. */
   readonly blas: Blas;
 
@@ -91,6 +93,8 @@ export class Engine {
   #env: WebAssembly.ModuleImports;
   #pool: Pool | null = null;
   #running = false;
+  #recorder: Recorder | null = null;
+  #compiled: Kernel[] = []; // by index
 
   /** An engine with a heap of its own. @throws {DeviceError} without SIMD, or when more threads are asked for than can be. */
   constructor(options: EngineOptions = {}) {
@@ -170,6 +174,7 @@ export class Engine {
   set deterministic(on: boolean) {
     if (on === this.#deterministic) return;
     this.#deterministic = on;
+    this.epoch++;
     this.#context = contextFor(on);
     [this.#kernels, this.#otherKernels] = [this.#otherKernels, this.#kernels];
   }
@@ -238,6 +243,7 @@ export class Engine {
     }
     const kernel = { run, index: this.#count++ };
     this.#pool?.publish(bytes, run);
+    this.#compiled.push(kernel);
     this.#kernels.set(key, kernel);
     return kernel;
   }
@@ -248,21 +254,64 @@ export class Engine {
    * rounded up, every thread gets one piece. `args` is the address that the kernel gets. A kernel runs no kernels.
    */
   run(kernel: Kernel, total: number, grain: number, args: number = this.args): void {
+    this.#recorder?.add(kernel, total, grain, args);
     const pool = this.#pool;
     if (pool === null || pool.threads === 1 || total < 2 * grain) return kernel.run(args, 0, total);
     if (this.#running) throw new DeviceError("cpu: Engine.run was called while it was running");
     this.#running = true;
     try {
-      const ready = pool.ready;
-      if (ready < pool.threads - 1) pool.start();
-      if (ready === 0) return kernel.run(args, 0, total);
-      const threads = ready + 1;
-      const most = Math.floor(total / grain);
-      const wanted = most >= finePieces * threads ? finePieces * threads : Math.min(most, threads);
-      const piece = Math.ceil(total / wanted);
-      pool.run(kernel.index, args, total, piece, Math.ceil(total / piece));
+      const { piece, pieces } = cut(total, grain, this.wake());
+      if (pieces === 1) return kernel.run(args, 0, total);
+      pool.run(kernel.index, args, total, piece, pieces);
     } finally {
       this.#running = false;
+    }
+  }
+
+  /** Threads that are at work at present, this one included; those that are missing are started. */
+  wake(): number {
+    const pool = this.#pool;
+    if (pool === null || pool.threads === 1) return 1;
+    const { ready } = pool;
+    if (ready < pool.threads - 1) pool.start();
+    return ready + 1;
+  }
+
+  /**
+   * Runs `f` and records what it makes the engine do; null where that cannot be done again. Whatever `f` takes from the heap
+   * and does not give back is its own.
+   */
+  record(f: () => void): CpuRecording | null {
+    const { heap, epoch } = this, outer = this.#recorder;
+    if (outer !== null || heap.arena !== null) {
+      if (outer) outer.failed = true;
+      f();
+      return null;
+    }
+    const recorder = this.#recorder = new Recorder(this), arena = heap.arena = new Arena(heap);
+    let done = false;
+    try {
+      f();
+      done = !recorder.failed && this.epoch === epoch;
+    } finally {
+      this.#recorder = heap.arena = null;
+      if (!done) { for (const block of arena.blocks) heap.release(block); }
+    }
+    return done ? new CpuRecording(this, recorder.jobs, arena.blocks) : null;
+  }
+
+  /** Tells a recording that goes on that this cannot be recorded. */
+  refuseRecording(): void {
+    if (this.#recorder) this.#recorder.failed = true;
+  }
+
+  /** Does the `count` jobs of a list in memory; see {@link CpuRecording}. */
+  replay(list: number, count: number): void {
+    const pool = this.#pool;
+    if (pool !== null && pool.threads > 1) return pool.replay(list, count);
+    const { u32 } = this.heap;
+    for (let job = list >>> 2, end = job + jobWords * count; job < end; job += jobWords) {
+      this.#compiled[u32[job]].run(u32[job + 1], 0, u32[job + 2]);
     }
   }
 }

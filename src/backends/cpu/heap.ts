@@ -16,6 +16,7 @@
  */
 import { DeviceError } from "../../core/errors.ts";
 import { cpuFeatures } from "./features.ts";
+import type { Arena } from "./recording.ts";
 
 const pageBytes = 65536;
 const pageGranules = 1024;
@@ -95,6 +96,8 @@ export class Heap {
   buffers = 0;
   /** Live blocks from {@link Heap.scratch}. */
   temporaries = 0;
+  /** Who gives memory out while work is recorded. */
+  arena: Arena | null = null;
 
   #maximum: number;
   #pages: number;
@@ -134,6 +137,7 @@ export class Heap {
    * @throws {DeviceError} when there is no such room.
    */
   allocate(bytes: number): number {
+    if (this.arena) return this.arena.allocate(bytes);
     const granule = this.#take(bytes, counted);
     this.bytes += bytes;
     this.buffers++;
@@ -145,6 +149,7 @@ export class Heap {
    * `buffers`. Give it back with {@link Heap.release} before the operation returns; the next one gets the same warm memory.
    */
   scratch(bytes: number): number {
+    if (this.arena) return this.arena.allocate(bytes);
     const granule = this.#take(bytes, uncounted);
     this.temporaries++;
     return pointerOf(granule + 1);
@@ -160,6 +165,7 @@ export class Heap {
    * @throws {DeviceError} when `pointer` is not the address of a live block.
    */
   release(pointer: number): void {
+    if (this.arena?.takes(pointer)) return;
     let granule = granuleOf(pointer) - 1;
     const i32 = this.i32;
     const state = i32[(granule << 4) + stateWord];

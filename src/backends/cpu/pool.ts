@@ -22,6 +22,7 @@ interface PoolExports {
     pieces: number,
     canBlock: number,
   ): number;
+  replay(list: number, count: number, canBlock: number): number;
   abandon(canBlock: number): void;
 }
 
@@ -113,12 +114,26 @@ export class Pool {
       this.#exports.abandon(this.#canBlock);
       throw error;
     }
-    if (failed !== 0) {
-      Atomics.store(this.#heap.i32, failedAt >> 2, 0);
-      throw new DeviceError(
-        "cpu: a kernel trapped in a worker thread; its arguments point outside the memory",
-      );
+    if (failed !== 0) this.#trapped();
+  }
+
+  /** Does the `count` jobs of a list, one after the other. */
+  replay(list: number, count: number): void {
+    let failed: number;
+    try {
+      failed = this.#exports.replay(list, count, this.#canBlock);
+    } catch (error) {
+      this.#exports.abandon(this.#canBlock);
+      throw error;
     }
+    if (failed !== 0) this.#trapped();
+  }
+
+  #trapped(): never {
+    Atomics.store(this.#heap.i32, failedAt >> 2, 0);
+    throw new DeviceError(
+      "cpu: a kernel trapped in a worker thread; its arguments point outside the memory",
+    );
   }
 
   /** Ends the workers from number `keep` on. */

@@ -15,6 +15,7 @@
  * @module
  */
 import { type FunctionBuilder, type Local, ModuleBuilder, type Table } from "./assembler/mod.ts";
+import { jobWords } from "./recording.ts";
 
 // The control block. What different threads write lies in different pairs of cache lines.
 
@@ -49,7 +50,10 @@ const spinMilliseconds = 0.1; // waking a sleeper costs 20 to 40 µs: spin a few
 const joinMilliseconds = 0.3;
 const spinsPerClock = 1024;
 
-/** The module: `dispatch(kernel, args, total, piece, pieces, canBlock)`, `abandon(canBlock)`, `work(index, known)`. */
+/**
+ * The module: `dispatch(kernel, args, total, piece, pieces, canBlock)`, `replay(list, count, canBlock)`, `abandon(canBlock)`,
+ * `work(index, known)`.
+ */
 export function poolCode(shared: boolean): Uint8Array<ArrayBuffer> {
   const m = new ModuleBuilder();
   m.importMemory("env", "memory", { initial: 1, maximum: 65536, shared });
@@ -64,6 +68,9 @@ export function poolCode(shared: boolean): Uint8Array<ArrayBuffer> {
     results: ["i32"],
   });
   emitDispatch(dispatch, table, () => dispatch.call(join));
+
+  const replay = m.function("replay", { params: ["i32", "i32", "i32"], results: ["i32"] });
+  emitReplay(replay, () => replay.call(dispatch));
 
   const abandon = m.function("abandon", { params: ["i32"] });
   emitAbandon(abandon, () => abandon.call(join));
@@ -263,6 +270,28 @@ function emitDispatch(f: FunctionBuilder, table: Table, join: () => void): void 
   f.get(canBlock);
   join();
   atomicLoad(f, failedAt);
+}
+
+/** replay(list, count, canBlock): runs `count` jobs, at least one, laid out as `recording.ts` says; 1 when a worker trapped. */
+function emitReplay(f: FunctionBuilder, dispatch: () => void): void {
+  const [list, count, canBlock] = f.params;
+  f.loop((again) => {
+    for (let k = 0; k < 5; k++) {
+      f.get(list);
+      f.load("i32.load", 4 * k);
+    }
+    f.get(canBlock);
+    dispatch();
+    f.if(() => {
+      f.i32(1);
+      f.return();
+    });
+    f.increment(list, 4 * jobWords);
+    f.increment(count, -1);
+    f.get(count);
+    f.brIf(again);
+  });
+  f.i32(0);
 }
 
 /** abandon(canBlock): after a trap in a piece on this thread: gives up the rest of the job and waits for the others. */

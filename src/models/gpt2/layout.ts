@@ -14,12 +14,15 @@ import { noGrad, tidy } from "../../tensor/mod.ts";
 
 /** Lays the weights of every {@link Conv1D} of `model` so that those of one output are neighbours. */
 export function layOutWeights(model: Module): void {
-  for (const [, layer] of model.namedModules()) {
-    if (!(layer instanceof Conv1D) || isQuantized(layer.weight.dtype) || !layer.weight.isContiguous) continue;
-    const old = layer.weight;
-    layer.weight = parameter(
-      noGrad(() => tidy(() => transpose(contiguous(transpose(old.detach(), 0, 1)), 0, 1))),
-    );
-    old.dispose();
-  }
+  for (const [, layer] of model.namedModules()) layOutWeight(layer);
+}
+
+/** The same for one layer; others than {@link Conv1D}, and those that lie so already, are left as they are. */
+export function layOutWeight(layer: Module): void {
+  if (!(layer instanceof Conv1D) || isQuantized(layer.weight.dtype) || !layer.weight.isContiguous) return;
+  const old = layer.weight;
+  layer.weight = parameter(
+    noGrad(() => tidy(() => transpose(contiguous(transpose(old.detach(), 0, 1)), 0, 1))),
+  );
+  old.dispose();
 }

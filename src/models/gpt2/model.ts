@@ -7,7 +7,6 @@
  *
  * @module
  */
-import { byteSize } from "../../core/dtype.ts";
 import { DTypeError, OptionError, ShapeError } from "../../core/errors.ts";
 import { formatShape } from "../../core/shape.ts";
 import {
@@ -15,7 +14,7 @@ import {
   Conv1D,
   Embedding,
   init,
-  KVCache,
+  type KVCache,
   LayerNorm,
   type LayerOptions,
   Linear,
@@ -26,11 +25,9 @@ import {
   add,
   arange,
   contiguous,
-  copyInto,
   crossEntropy,
   dropout,
   gelu,
-  indexSelect,
   linear,
   relu,
   reshape,
@@ -42,11 +39,10 @@ import {
   toDType,
 } from "../../ops/mod.ts";
 import { noGrad, tidy } from "../../tensor/mod.ts";
+import { type CacheDType, GPT2Cache } from "./cache.ts";
 import { type GPT2Config, gpt2Config } from "./config.ts";
 import { paddingOf } from "./padding.ts";
-
-/** How a cache stores keys and values. */
-export type CacheDType = "f32" | "f16" | "bf16" | "q8";
+import { Steps } from "./step.ts";
 
 /** Token ids: a tensor [batch, time] or [time] (i32 or i64), or plain lists of the same form. */
 export type Ids = Tensor | readonly number[] | readonly (readonly number[])[] | Int32Array;
@@ -59,6 +55,14 @@ const activations: Record<string, (x: Tensor) => Tensor> = {
   silu,
   tanh,
 };
+
+/** The id, where there is just one, in plain lists. */
+function onlyId(ids: Ids): number | null {
+  if (!Array.isArray(ids) || ids.length !== 1) return null;
+  const [first] = ids as readonly (number | readonly number[])[];
+  const id = typeof first === "number" ? first : first.length === 1 ? first[0] : null;
+  return typeof id === "number" ? id : null;
+}
 
 /** The part of a block that works on each position alone. */
 export class GPT2MLP extends Module {
@@ -122,91 +126,11 @@ export class GPT2Block extends Module {
   }
 
   /** x [rows, 1, width], a position for each of several texts → the same shape. */
-  forwardRows(x: Tensor, caches: readonly KVCache[]): Tensor {
+  forwardRows(x: Tensor, caches: readonly KVCache[], places?: Tensor): Tensor {
     return tidy(() => {
-      const y = add(x, this.attn.forwardRows(this.ln_1.forward(x), caches));
+      const y = add(x, this.attn.forwardRows(this.ln_1.forward(x), caches, places));
       return add(y, this.mlp.forward(this.ln_2.forward(y)));
     });
-  }
-}
-
-/** Keys and values of all blocks, and the text they belong to. */
-export class GPT2Cache {
-  /** One per block. */
-  readonly layers: readonly KVCache[];
-  /** How many sequences it holds side by side. */
-  readonly batch: number;
-  /**
-   * The text's ids, which `generate` keeps: the first `length` of them are computed, those behind wait for its next
-   * step. Who fills the cache by `forward` and goes on with `generate` appends them here.
-   */
-  readonly ids: number[] = [];
-
-  /** Memory for `capacity` positions of `batch` sequences. */
-  constructor(config: GPT2Config, batch: number, capacity: number, options: LayerOptions = {}) {
-    const each = config.nEmbd / config.nHead;
-    this.batch = batch;
-    this.layers = Array.from(
-      { length: config.nLayer },
-      () => new KVCache(batch, config.nHead, capacity, each, options),
-    );
-  }
-
-  /** Positions filled. */
-  get length(): number {
-    return this.layers[0].length;
-  }
-
-  /** Positions that fit. */
-  get capacity(): number {
-    return this.layers[0].capacity;
-  }
-
-  /** How keys and values are stored. */
-  get dtype(): CacheDType {
-    return this.layers[0].keys.dtype as CacheDType;
-  }
-
-  /** Memory in use, in bytes. */
-  get byteLength(): number {
-    const { dtype, size } = this.layers[0].keys;
-    return 2 * this.layers.length * byteSize(dtype, size);
-  }
-
-  /** Forgets the positions from `length` on, and their ids. */
-  truncate(length: number): void {
-    for (const layer of this.layers) layer.truncate(length);
-    this.ids.length = Math.min(this.ids.length, length);
-  }
-
-  /**
-   * Takes over the positions of `from` from `start` to before `end` (default: all), and the ids of those before `end`; row i
-   * becomes row `rows[i]` of it, as many rows as this cache holds. `from` may be this cache itself.
-   */
-  copyRows(from: GPT2Cache, rows: readonly number[], start = 0, end: number = from.length): void {
-    const first = this.layers[0].keys;
-    const part = (t: Tensor): Tensor => slice(t, null, null, [start, end]);
-    noGrad(() =>
-      tidy(() => {
-        const index = tensor([...rows], { dtype: "i32", device: first.device });
-        this.layers.forEach((layer, i) => {
-          copyInto(indexSelect(part(from.layers[i].keys), 0, index), part(layer.keys));
-          copyInto(indexSelect(part(from.layers[i].values), 0, index), part(layer.values));
-          layer.length = end;
-        });
-      })
-    );
-    this.ids.splice(0, Infinity, ...end < from.length ? from.ids.slice(0, end) : from.ids);
-  }
-
-  /** Gives the memory back. */
-  dispose(): void {
-    for (const layer of this.layers) layer.dispose();
-  }
-
-  /** Same as {@link dispose}. */
-  [Symbol.dispose](): void {
-    this.dispose();
   }
 }
 
@@ -224,6 +148,7 @@ export class GPT2Model extends Module {
   ln_f: LayerNorm;
   /** The output layer, when it is not tied to wte. */
   lm_head: Linear | null;
+  readonly #steps = new Steps(this, (ids, places, caches) => this.#rows(ids, places, caches));
 
   /**
    * A model with fresh weights: normal with deviation `initializerRange`, those that end a residual branch divided by
@@ -289,6 +214,15 @@ export class GPT2Model extends Module {
     ids: Ids,
     options: { cache?: GPT2Cache; lastOnly?: boolean; attentionMask?: Ids } = {},
   ): Tensor {
+    const { cache } = options, id = cache && !options.attentionMask ? onlyId(ids) : null;
+    if (cache?.batch === 1 && id !== null && cache.length < Math.min(cache.capacity, this.contextLength)) {
+      this.checkIds([id]);
+      const logits = tidy(() => {
+        const row = this.#steps.next([id], [cache]);
+        return row && reshape(row, [1, 1, -1]);
+      });
+      if (logits) return logits;
+    }
     return tidy(() => {
       const x = this.#hidden(this.ids(ids), options.cache, options.attentionMask);
       return this.logits(options.lastOnly ? contiguous(slice(x, null, [-1, null])) : x);
@@ -302,7 +236,7 @@ export class GPT2Model extends Module {
    * @throws {ShapeError} when a text has no positions left, or the lists differ in length.
    */
   forwardRows(ids: readonly number[], caches: readonly GPT2Cache[]): Tensor {
-    const { nPositions, nEmbd } = this.config, { device } = this.wpe.weight;
+    const { nPositions } = this.config, { device } = this.wpe.weight;
     if (ids.length !== caches.length || ids.length === 0) {
       throw new ShapeError(`GPT2.forwardRows: ${ids.length} ids for ${caches.length} caches`);
     }
@@ -310,14 +244,26 @@ export class GPT2Model extends Module {
     if (Math.max(...places) >= nPositions) {
       throw new ShapeError(`GPT2: a text has all of the ${nPositions} positions of this model`);
     }
+    this.checkIds(ids);
     return tidy(() => {
-      const rows = this.ids([...ids].map((id) => [id])); // [rows, 1]
-      const tokens = toDType(this.wte.forward(rows), "f32");
-      const positions = this.wpe.forward(tensor(places, { dtype: "i32", device }));
-      let x = add(tokens, reshape(toDType(positions, "f32"), [ids.length, 1, nEmbd]));
-      this.h.forEach((block, i) => x = block.forwardRows(x, caches.map((cache) => cache.layers[i])));
-      return reshape(this.logits(this.ln_f.forward(x)), [ids.length, -1]);
+      const isRoom = caches.every(({ length, capacity }) => length < capacity);
+      const logits = isRoom && this.#steps.next(ids, caches);
+      return logits || this.#rows(
+        this.ids([...ids].map((id) => [id])),
+        tensor(places, { dtype: "i32", device }),
+        caches,
+      );
     });
+  }
+
+  /** Logits [rows, vocab] for ids [rows, 1] at positions `places` [rows], which follow those in the caches. */
+  #rows(ids: Tensor, places: Tensor, caches: readonly GPT2Cache[]): Tensor {
+    const rows = ids.shape[0];
+    const tokens = toDType(this.wte.forward(ids), "f32"); // [rows, 1, width]
+    const positions = toDType(this.wpe.forward(places), "f32");
+    let x = add(tokens, reshape(positions, tokens.shape));
+    this.h.forEach((block, i) => x = block.forwardRows(x, caches.map(({ layers }) => layers[i]), places));
+    return reshape(this.logits(this.ln_f.forward(x)), [rows, -1]);
   }
 
   /** What comes out of the last layer norm: [batch, time, width]. With a cache, of ids that follow what it holds. */

@@ -9,7 +9,7 @@ import { byteSize, quantBlock } from "../../../core/dtype.ts";
 import type { View } from "../../contract.ts";
 import type { FunctionBuilder, Local, ModuleBuilder } from "../assembler/mod.ts";
 import { addressOf } from "../buffer.ts";
-import type { Engine, KernelContext } from "../engine.ts";
+import { argumentBytes, type Engine, type KernelContext } from "../engine.ts";
 import { hoistConstants } from "../math/writer.ts";
 import { emitLoad, emitStore } from "./access.ts";
 import { forwardBlocks } from "./attention.ts";
@@ -20,11 +20,13 @@ import { emitAlongRow, emitLoadLanes, emitStoreLanes } from "./attention/rows.ts
 import { emitQuantizeBlock, type StoredKeys } from "./attention/stored.ts";
 import { emitSetSum } from "./gemm/address.ts";
 
-// Arguments: heads, address of the texts' records, of their queries, keys and values, and of the results.
-const headsArg = 0, recordsArg = 4, qkvArg = 8, outArg = 12;
+// Arguments: heads, address of the texts' queries, keys and values, and of the results; then the texts' records.
+const headsArg = 0, qkvArg = 8, outArg = 12, recordsArg = 256;
 
-// A text's record: addresses of its keys and values, bytes between heads and between rows, and positions filled.
-const recordBytes = 20;
+// A text's record: addresses of its keys and values, bytes between heads and between rows, the address of the number of
+// positions filled, and that number, where it is nowhere else.
+const recordBytes = 24, lengthAt = 16, ownLengthAt = 20;
+const mostRows = Math.floor((argumentBytes - recordsArg) / recordBytes);
 
 /** The function `put(from, to)`: a row of floats as a cache stores it. */
 function emitPut(
@@ -61,12 +63,13 @@ function emitStep(m: ModuleBuilder, context: KernelContext, width: number, store
   const [args, number] = f.params;
   const heads = emitArgument(f, args, headsArg);
   const { high: row, low: head } = emitSplitNumber(f, number, heads);
-  const record = emitArgument(f, args, recordsArg);
-  emitSetSum(f, record, record, [row, recordBytes]);
-  const [keys, values, headStride, stride, length] = [0, 4, 8, 12, 16].map((offset) => {
+  const record = f.local("i32");
+  emitSetSum(f, record, args, recordsArg, [row, recordBytes]);
+  const [keys, values, headStride, stride, length] = [0, 4, 8, 12, lengthAt].map((offset) => {
     const local = f.local("i32");
     f.get(record);
     f.load("i32.load", offset);
+    if (offset === lengthAt) f.load("i32.load");
     f.set(local);
     return local;
   });
@@ -101,29 +104,35 @@ export function attentionStep(
   lengths: readonly number[],
   out: View,
   scale: number,
+  places?: View,
 ): void {
-  const rows = keys.length, [, heads, , width] = keys[0].shape, { dtype } = keys[0];
+  const all = keys.length, [, heads, , width] = keys[0].shape, { dtype } = keys[0];
   const stored = dtype === "f32" ? null : dtype as StoredKeys;
-  const records = engine.heap.scratch(recordBytes * rows), { args, u32 } = engine;
-  let most = 0;
-  for (let i = 0; i < rows; i++) {
-    const at = (records + recordBytes * i) >>> 2, { strides } = keys[i];
-    u32[at] = addressOf(keys[i]);
-    u32[at + 1] = addressOf(values[i]);
-    u32[at + 2] = byteSize(dtype, strides[1]);
-    u32[at + 3] = byteSize(dtype, strides[2]);
-    u32[at + 4] = lengths[i];
-    most = Math.max(most, lengths[i] + 1);
-  }
-  u32[(args + headsArg) >>> 2] = heads;
-  u32[(args + recordsArg) >>> 2] = records;
-  u32[(args + qkvArg) >>> 2] = addressOf(qkv);
-  u32[(args + outArg) >>> 2] = addressOf(out);
-  engine.f32[(args + scaleArg) >>> 2] = scale;
   const kernel = engine.kernel(
     `attention step ${width} ${dtype}`,
     (m, context) => emitStep(m, context, width, stored),
   );
-  engine.run(kernel, rows * heads, Math.max(1, Math.ceil(40_000 / (most * width))));
-  engine.heap.release(records);
+  const { args, u32 } = engine, at = args >>> 2, from = addressOf(qkv), to = addressOf(out);
+  if (!places) engine.refuseRecording();
+  for (let start = 0; start < all; start += mostRows) {
+    const rows = Math.min(mostRows, all - start);
+    let most = 0;
+    for (let row = 0; row < rows; row++) {
+      const i = start + row, record = args + recordsArg + recordBytes * row, word = record >>> 2;
+      const { strides, shape } = keys[i];
+      u32[word] = addressOf(keys[i]);
+      u32[word + 1] = addressOf(values[i]);
+      u32[word + 2] = byteSize(dtype, strides[1]);
+      u32[word + 3] = byteSize(dtype, strides[2]);
+      u32[word + lengthAt / 4] = places ? addressOf(places) + 4 * i : record + ownLengthAt;
+      u32[word + ownLengthAt / 4] = lengths[i];
+      // Done again, there may be as many positions as fit.
+      most = Math.max(most, places ? shape[2] : lengths[i] + 1);
+    }
+    u32[at + headsArg / 4] = heads;
+    u32[at + qkvArg / 4] = from + 12 * heads * width * start;
+    u32[at + outArg / 4] = to + 4 * heads * width * start;
+    engine.f32[at + scaleArg / 4] = scale;
+    engine.run(kernel, rows * heads, Math.max(1, Math.ceil(40_000 / (most * width))));
+  }
 }

@@ -59,6 +59,7 @@ export function matmul(engine: Engine, a: View, b: View, out: View, epilogue?: E
 /** A sum of nothing is 0: the product of one column and one row of zeros. */
 function withoutDepth(engine: Engine, program: Program | null, scalars: readonly number[]): void {
   const zero = engine.heap.scratch(64);
+  engine.refuseRecording();
   engine.u8.fill(0, zero, zero + 64);
   product.depth = 1;
   for (const operand of [product.a, product.b]) {
@@ -111,7 +112,7 @@ function multiplyFew(engine: Engine, program: Program | null, scalars: readonly 
     write(engine, args, arg.taskArg, 1);
     write(engine, args, arg.columnBlocksArg, rows);
     write(engine, args, arg.packedRowsArg, packed);
-    kernel.run(args, 0, rows * matrices);
+    engine.run(kernel, rows * matrices, rows * matrices);
   }
   // Columns for some tens of kilobytes of b, so that threads get even shares and sums stay close.
   const work = rows * columns * depth;

@@ -127,6 +127,7 @@ export function restoreRows(engine: Engine, buffer: CpuBuffer): void {
 
 function rewrite(engine: Engine, { pointer, interleaved }: CpuBuffer, task: number): void {
   if (interleaved === undefined) return;
+  engine.epoch++;
   const { dtype, depth, panels } = interleaved;
   const kernel: Kernel = engine.kernel(`layout ${dtype}`, (m) => emitLayout(m, dtype as Quantized));
   const { args } = engine;

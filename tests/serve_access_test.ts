@@ -1,0 +1,140 @@
+/**
+ * Who may ask `ferrotype serve`, how much, and in which order.
+ */
+import assert from "node:assert/strict";
+import { after, before, describe, it } from "node:test";
+import { GPT2 } from "../mod.ts";
+import { bundled, byteModel, refused, withServer } from "./_serve.ts";
+
+async function until(isTrue: () => boolean, what: string): Promise<void> {
+  const late = performance.now() + 20_000;
+  while (!isTrue()) {
+    assert(performance.now() < late, what);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+}
+
+describe("serve, at the door", () => {
+  let model: GPT2, long: GPT2;
+  before(async () => {
+    model = await GPT2.load(bundled);
+    long = byteModel(20_000);
+  });
+  after(() => {
+    model.dispose();
+    long.dispose();
+  });
+
+  it("lets in who has the whole key, and nobody else", async () => {
+    await withServer({ apiKey: "secret" }, async ({ url }) => {
+      const status = async (headers: Record<string, string>, path = "/v1/models"): Promise<number> => {
+        const response = await fetch(url + path, { headers });
+        if (response.status === 401) {
+          assert.equal(response.headers.get("WWW-Authenticate"), "Bearer");
+          assert.equal((await response.json()).error.code, "invalid_api_key");
+        } else await response.body?.cancel();
+        return response.status;
+      };
+      for (const key of ["secre", "secrets", "secreT", "SECRET", "xecret", "s", "x".repeat(10_000)]) {
+        assert.equal(await status({ Authorization: `Bearer ${key}` }), 401, key.slice(0, 10));
+      }
+      for (const header of ["secret", "Basic secret", "bearer:secret", "Bearer  secret"]) {
+        assert.equal(await status({ Authorization: header }), 401, header);
+      }
+      assert.equal(await status({ "X-Api-Key": "secret" }), 401);
+      assert.equal(await status({}, "/v1/models/shakespeare"), 401);
+      assert.equal(await status({}, "/v1/nothing"), 401);
+      for (const scheme of ["Bearer", "bearer"]) {
+        assert.equal(await status({ Authorization: `${scheme} secret` }), 200);
+      }
+    }, model);
+  });
+
+  it("answers pages of the origin that was named, and their questions before", async () => {
+    await withServer({ apiKey: "secret", cors: "https://page.example" }, async ({ url }) => {
+      const before = await fetch(`${url}/v1/completions`, {
+        method: "OPTIONS",
+        headers: {
+          Origin: "https://page.example",
+          "Access-Control-Request-Method": "POST",
+          "Access-Control-Request-Headers": "authorization,content-type",
+        },
+      });
+      assert.equal(before.status, 204);
+      assert.equal(before.headers.get("Access-Control-Allow-Origin"), "https://page.example");
+      assert.match(before.headers.get("Access-Control-Allow-Headers") ?? "", /authorization/);
+    }, model);
+    await withServer({}, async ({ url }) => {
+      const response = await fetch(`${url}/health`, { headers: { Origin: "https://page.example" } });
+      await response.body?.cancel();
+      assert.equal(response.headers.get("Access-Control-Allow-Origin"), null);
+    }, model);
+  });
+
+  it("refuses a body that is too large before it is read, and one that turns out to be", async () => {
+    await withServer({ maxBody: 2000 }, async ({ url }) => {
+      const piece = new TextEncoder().encode("x".repeat(500));
+      let sent = 0;
+      const body = new ReadableStream<Uint8Array>({
+        pull(controller) {
+          if (++sent > 8) controller.close();
+          else controller.enqueue(piece);
+        },
+      });
+      const response = await fetch(
+        `${url}/v1/completions`,
+        { method: "POST", body, duplex: "half" } as RequestInit,
+      );
+      assert.equal(response.status, 413);
+      assert.match((await response.json()).error.message, /larger than 2000 bytes/);
+    }, model);
+  });
+
+  it("says when to come again, and forgets who left the queue", async () => {
+    await withServer({ maxBatch: 1, maxQueue: 1, name: "long" }, async ({ url, service }, client) => {
+      const body = { model: "long", prompt: "a", max_tokens: 15_000, temperature: 0 };
+      const [first, second] = [new AbortController(), new AbortController()];
+      const answers = [first, second].map(({ signal }) => client.completions.create(body, { signal }));
+      const ends = answers.map((answer) => assert.rejects(answer as unknown as Promise<unknown>));
+      await until(() => service.load.active === 1 && service.load.waiting === 1, "one waits");
+      const full = await fetch(`${url}/v1/completions`, { method: "POST", body: JSON.stringify(body) });
+      assert.deepEqual([full.status, full.headers.get("Retry-After")], [429, "1"]);
+      assert.equal((await full.json()).error.code, "queue_full");
+      second.abort();
+      await until(() => service.load.waiting === 0, "who left waits no more");
+      assert.equal(service.load.active, 1);
+      first.abort();
+      await until(() => service.load.active === 0, "who left is not computed any more");
+      await Promise.all(ends);
+    }, long);
+  });
+
+  it("gives a free place to the user who has least", async () => {
+    await withServer({ maxBatch: 2, name: "long" }, async ({ service }, client) => {
+      const body = { model: "long", prompt: "a", temperature: 0 }, order: string[] = [];
+      const [first, second] = [new AbortController(), new AbortController()];
+      const ends = [first, second].map(({ signal }) => {
+        const answer = client.completions.create({ ...body, max_tokens: 15_000, user: "many" }, { signal });
+        return assert.rejects(answer as unknown as Promise<unknown>);
+      });
+      await until(() => service.load.active === 2, "both places are taken");
+      const names = ["many", "many", "few"], asked: Promise<unknown>[] = [];
+      for (const [i, user] of names.entries()) {
+        asked.push(
+          client.completions.create({ ...body, max_tokens: 1, user }).then(() => order.push(`${user} ${i}`)),
+        );
+        await until(() => service.load.waiting === i + 1, "they come one after another");
+      }
+      second.abort();
+      await Promise.all(asked);
+      assert.equal(order[0], "few 2");
+      first.abort();
+      await Promise.all(ends);
+      await refused(
+        client.completions.create({ ...body, user: 5 as never }) as unknown as Promise<unknown>,
+        400,
+        /user is a text/,
+      );
+    }, long);
+  });
+});
