@@ -15,7 +15,7 @@ import type { Program } from "../../../../expr/nodes.ts";
 import { emitAtMost, emitSetSum } from "./address.ts";
 import { emitAccumulate } from "./accumulate.ts";
 import * as arg from "./arguments.ts";
-import { dotRows, emitDot } from "./dot.ts";
+import { dotRows, emitDot, emitSplitPairs, splitsPairs } from "./dot.ts";
 import { dotTileRows, emitDotTile } from "./dot_tile.ts";
 import { emitFinish, type OperandForm } from "./finish.ts";
 import type { Arithmetic, Source } from "./load.ts";
@@ -49,8 +49,8 @@ export interface GemvOptions {
 }
 
 /**
- * Emits the kernel. Task 0 multiplies: a is f32 (or i32) with k contiguous. Task 1 makes such an a out of any, item by
- * item one row of one matrix.
+ * Emits the kernel. Task 0 multiplies: a is f32 (or i32) with k contiguous, laid out as the products with b want it. Task 1
+ * makes such an a out of any, item by item one row of one matrix.
  */
 export function emitGemv(m: ModuleBuilder, context: KernelContext, options: GemvOptions): void {
   const scratch = importThreadScratch(m);
@@ -77,6 +77,8 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
     splat: false,
     pad: false,
   });
+
+  const splitPairs = bLayout === "k" && splitsPairs(source) ? emitSplitPairs(m) : null;
 
   const f = m.function("run", { params: ["i32", "i32", "i32"] });
   const [args, begin, end] = f.params;
@@ -118,16 +120,29 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
       f.i32(4);
       f.op("i32.mul");
       f.set(to);
-      f.get(a);
       f.get(to);
       f.get(args);
       f.load("i32.load", arg.packedRowsArg);
       f.op("i32.add");
-      f.get(depth);
-      f.i32(0);
+      f.set(to);
+      const pack = (): void => {
+        f.get(a);
+        f.get(to);
+        f.get(depth);
+        f.i32(0);
+        f.get(aColumn);
+        f.i32(1);
+        f.call(packRow);
+        f.get(to);
+        f.set(a);
+      };
+      if (!splitPairs) return pack();
       f.get(aColumn);
-      f.i32(1);
-      f.call(packRow);
+      f.i32(options.a === "f32" ? 4 : 0);
+      f.op("i32.ne");
+      f.if(pack);
+      for (const value of [a, to, depth]) f.get(value);
+      f.call(splitPairs);
     }, () => {
       arg.emitMatrixStart(f, args, arg.bArg, inner, outer, b);
       emitSetSum(f, column, [block, width]);
