@@ -18,7 +18,7 @@ import * as arg from "./arguments.ts";
 import { dotRows, emitDot, emitSplitPairs, splitsPairs } from "./dot.ts";
 import { dotTileRows, emitDotTile } from "./dot_tile.ts";
 import { emitFinish, type OperandForm } from "./finish.ts";
-import type { Arithmetic, Source } from "./load.ts";
+import { type Arithmetic, elementBytes, type Source } from "./load.ts";
 import { emitPack, type StripLayout } from "./pack.ts";
 
 /** The most rows of a that go this way where columns of b are contiguous. */
@@ -62,7 +62,7 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
       (_, i) => emitDot(m, context, arithmetic, source, i + 1),
     )
     : [];
-  const parts = partsOf(rows);
+  const parts = partsOf(rows, source);
   const tiles = new Map(
     [...new Set(parts)].filter((count) => bLayout === "k" && count > dotRows)
       .map((count) => [count, emitDotTile(m, context, arithmetic, source, count)]),
@@ -229,11 +229,13 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
   }
 }
 
-/** How rows are taken: two by two from memory, then as many as a tile has of what is in the cache; a few are no tile. */
-function partsOf(rows: number): number[] {
-  const parts = [Math.min(rows, dotRows)];
-  for (let left = rows - parts[0]; left > 0; left -= parts[parts.length - 1]) {
-    parts.push(Math.min(left, left > dotRows ? dotTileRows : dotRows));
-  }
-  return parts;
+/**
+ * How rows are taken: the first from memory, as many as are multiplied in the time of reading (numbers of two bytes are read
+ * faster, and cost more to convert); then what is in the cache in tiles, as even as may be. One or two are no tile.
+ */
+function partsOf(rows: number, source: Source): number[] {
+  const first = Math.min(rows, elementBytes(source) === 4 ? dotRows : 1), left = rows - first;
+  if (rows <= dotRows) return [rows];
+  const tiles = Math.ceil(left / dotTileRows);
+  return [first, ...Array.from({ length: tiles }, (_, i) => Math.floor((left + i) / tiles))];
 }
