@@ -9,7 +9,7 @@
  * | `--install` | first installs the rivals with npm, into `bench/rivals` |
  * | `--rounds N`, `--turn MS` | so many rounds (7), turns of so many milliseconds (200) |
  * | `--json` | one JSON object on standard output, the table on standard error |
- * | `--write` | puts the results into `bench/RESULTS.md` |
+ * | `--write` | puts the results into `bench/RESULTS.md`; with `--only`, those of these groups |
  * | `--threads N` | ours on so many threads |
  *
  * @module
@@ -121,7 +121,7 @@ if (options.json) console.log(JSON.stringify({ machine, results: bench.results }
 if (options.write) {
   const path = join(dirname(fileURLToPath(import.meta.url)), "RESULTS.md");
   const before = existsSync(path) ? readFileSync(path, "utf8") : "";
-  writeFileSync(path, mergeResults(before, machine, bench.results));
+  writeFileSync(path, mergeResults(before, machine, bench.results, wanted !== undefined));
   say(`\nwritten: ${path}`);
 }
 process.exit(bench.results.some(({ failed }) => failed) ? 1 : 0);

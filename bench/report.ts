@@ -142,12 +142,34 @@ quoted. "Of the limit" compares with a kernel that only multiplies and adds in r
 in the same moment. A rival's ratio says how many times as fast as it ours is.
 `;
 
-/** RESULTS.md with this run in the place of the same runtime's last. */
-export function mergeResults(before: string, machine: Machine, results: readonly RowResult[]): string {
-  const kind = machine.runtime.split(" ")[0];
-  const others = before.split(/^(?=## )/m).filter((part) =>
-    part.startsWith("## ") && !part.startsWith(`## ${kind} `)
-  );
-  const sections = [...others.map((part) => `${part.trimEnd()}\n`), section(machine, results)].sort();
+/** The section `last` with the groups of `now` in the place of its own. */
+function withGroups(last: string, now: string, { date, load, rounds }: Machine): string {
+  const split = (text: string): string[] => text.split(/^(?=### )/m).map((part) => part.trimEnd());
+  const [head, ...groups] = split(last), [, ...fresh] = split(now);
+  const titleOf = (group: string): string => group.split("\n", 1)[0];
+  for (const group of fresh) {
+    const title = titleOf(group), at = groups.findIndex((other) => titleOf(other) === title);
+    const when =
+      `Measured by itself: ${date}, load average at the start ${load}, medians of ${rounds} rounds.`;
+    groups.splice(at < 0 ? groups.length : at, at < 0 ? 0 : 1, group.replace(title, `${title}\n\n${when}`));
+  }
+  return `${[head, ...groups].join("\n\n")}\n`;
+}
+
+/**
+ * RESULTS.md with this run in the place of the same runtime's last; of a run of some groups only (`partial`), with those in
+ * the place of what they were, each with a line that says when.
+ */
+export function mergeResults(
+  before: string,
+  machine: Machine,
+  results: readonly RowResult[],
+  partial = false,
+): string {
+  const kind = machine.runtime.split(" ")[0], parts = before.split(/^(?=## )/m);
+  const others = parts.filter((part) => part.startsWith("## ") && !part.startsWith(`## ${kind} `));
+  const last = parts.find((part) => part.startsWith(`## ${kind} `)), now = section(machine, results);
+  const own = partial && last !== undefined ? withGroups(last, now, machine) : now;
+  const sections = [...others.map((part) => `${part.trimEnd()}\n`), own].sort();
   return [preface, ...sections].join("\n");
 }

@@ -48,6 +48,12 @@ describe("the results of benches", () => {
     const first = mergeResults("", machine, [result]);
     const both = mergeResults(first, { ...machine, runtime: "bun 1.4.5" }, [result]);
     assert.deepEqual(both.match(/^## .*$/gm), ["## bun 1.4.5", "## deno 2.9.6"]);
+    const other = { ...result, group: "other", name: "beside" };
+    const some = mergeResults(both, { ...machine, date: "later" }, [other], true);
+    assert.ok(some.includes("### other\n\nMeasured by itself: later"));
+    assert.equal(some.match(/^### /gm)!.length, both.match(/^### /gm)!.length + 1);
+    const replaced = mergeResults(some, { ...machine, date: "last" }, [other], true);
+    assert.ok(replaced.includes("itself: last") && !replaced.includes("itself: later"));
     const again = mergeResults(both, { ...machine, runtime: "deno 2.9.7" }, [{ ...result, name: "new" }]);
     assert.deepEqual(again.match(/^## .*$/gm), ["## bun 1.4.5", "## deno 2.9.7"]);
     assert.equal(again.match(/\| new \|/g)?.length, 1);

@@ -178,6 +178,7 @@ console.log("reference: kernels are left out, so that definitions are what the o
 console.log(
   "cpu, webgpu: no f64; neither WebAssembly SIMD kernels nor WGSL (which has no such type) compute in it.",
 );
+console.log("cpu: no kernel for RMS norm, and none to draw tokens, whose logits JavaScript reads in place.");
 if (adapter === null) console.log(`webgpu: ${reason}.`);
 else {
   console.log("webgpu: an index out of range is reported by the next read, since no call waits for the GPU.");

@@ -152,6 +152,21 @@ describe("webgpu, with what an adapter may have", { skip }, () => {
     for (const { gpu } of [half, full]) gpu.device.destroy();
   });
 
+  it("attends to many keys in parts, as a GPU does", async () => {
+    const { adapter } = await requestGpuAdapter(), before = backendOf("webgpu");
+    const gpu = await openWebGpu(adapter!, { software: false });
+    const many: Case[] = [
+      ["one row", attention(true), [1, 2, 1, 64], [1, 2, 700, 64], [1, 2, 700, 64]],
+      ["rows that see less", attention(true), [2, 4, 3, 20], [2, 2, 515, 20], [2, 2, 515, 20]],
+    ];
+    for (const one of many) {
+      installBackend(gpu);
+      const results = await computed(one, "webgpu").finally(() => installBackend(before));
+      compare(results, await computed(one, "reference"), 2e-5, one[0]);
+    }
+    gpu.gpu.device.destroy();
+  });
+
   it("gives the same with subgroups as without", async (context) => {
     const { adapter } = await requestGpuAdapter(), own = backendOf("webgpu") as WebGpuBackend;
     if (!own.gpu.subgroups) return context.skip("this adapter has no subgroups");

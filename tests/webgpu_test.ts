@@ -205,6 +205,37 @@ describe("webgpu, with the kernels of a real GPU", { skip }, () => {
         )
       );
     }
+    const length = 20000, logits = Array.from({ length: 2 * length }, (_, i) => Math.sin(i * 1.3) * 5);
+    logits[17000] = logits[9000] = logits[33000] = 6;
+    const found = await Promise.all([ours, other].map(async (bench) => {
+      const x = bench.of("f32", [2, length], logits),
+        turned: View = { ...x, shape: [length, 2], strides: [1, length] };
+      const line: View = { ...x, shape: [length], strides: [1] }, places: number[][] = [];
+      const out = bench.output("i32", [2, 1]),
+        across = bench.output("i32", [1, 2]),
+        id = bench.output("i32", [1]);
+      bench.backend.reduce("argmax", null, [x], [], [1], out);
+      bench.backend.reduce("argmin", null, [turned], [], [0], across);
+      places.push(await bench.read(out), await bench.read(across));
+      for (const [temperature, topK, u] of [[1, 0, 0.7], [0.5, 40, 0.2], [2, 5000, 0.999], [1, 1, 0.5]]) {
+        bench.backend.kernels.sample!(line, temperature, topK, u, id);
+        places.push(await bench.read(id));
+      }
+      // Few lines and many indices: places of a line are shared out among invocations.
+      const steps = Array.from({ length: 900 }, (_, i) => (i * i) % 37 - 5);
+      for (const mode of ["add", "set"] as const) {
+        for (const dtype of ["f32", "f16", "i64"] as const) {
+          const sums = bench.of(dtype, [37, 3], Array(111).fill(1));
+          const index = bench.of("i32", [300, 3], steps);
+          const from = bench.of(dtype, [300, 3], steps.map((k) => (k * 3) % 7));
+          bench.backend.scatter(mode, sums, 0, index, from);
+          places.push(await bench.read(sums));
+        }
+      }
+      return places;
+    }));
+    assert.deepEqual(found[0], found[1]);
+    assert.deepEqual(found[0][0], [9000, 13000]);
     for (const { gpu } of backends) gpu.device.destroy();
   });
 });

@@ -10,7 +10,7 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { HubError, throwIfAborted } from "../core/errors.ts";
-import { runtimeName } from "../platform/platform.ts";
+import { runtimeName, textOf } from "../platform/platform.ts";
 import { DiskStore } from "./disk_store.ts";
 import { ChangedError, download } from "./download.ts";
 import { findCommit, listFiles, type Listing } from "./listing.ts";
@@ -83,12 +83,7 @@ export class HubRepository {
   /** The file's text, or null when there is none. */
   async text(file: string): Promise<string | null> {
     const source = await this.open(file);
-    if (source === null) return null;
-    try {
-      return new TextDecoder().decode(await source.read(0, source.size));
-    } finally {
-      await source.close();
-    }
+    return source && await textOf(source);
   }
 
   /**

@@ -25,3 +25,12 @@ export async function openSource(what: Openable, options: UrlOptions = {}): Prom
 export function isHttp(what: unknown): boolean {
   return (typeof what === "string" || what instanceof URL) && /^https?:/i.test(String(what));
 }
+
+/** All of a source as text; it is closed afterwards. */
+export async function textOf(source: ByteSource): Promise<string> {
+  try {
+    return new TextDecoder().decode(await source.read(0, source.size));
+  } finally {
+    await source.close();
+  }
+}

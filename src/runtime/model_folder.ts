@@ -17,6 +17,7 @@ import {
   openSource,
   readTextFile,
   runtimeName,
+  textOf,
 } from "../platform/platform.ts";
 
 /** How to reach a folder; all but `signal` concerns repositories on a hub. */
@@ -48,12 +49,7 @@ class GivenFolder implements ModelFolder {
 
   async text(file: string): Promise<string | null> {
     const source = await this.open(file);
-    if (source === null) return null;
-    try {
-      return new TextDecoder().decode(await source.read(0, source.size));
-    } finally {
-      await source.close();
-    }
+    return source && await textOf(source);
   }
 
   async open(file: string): Promise<ByteSource | null> {

@@ -7,7 +7,7 @@
  * @module
  */
 import { DeviceError, ShapeError } from "../../../core/errors.ts";
-import { formatShape, sizeOf } from "../../../core/shape.ts";
+import { contiguousStrides, formatShape, sizeOf } from "../../../core/shape.ts";
 import { input, type Program } from "../../../expr/nodes.ts";
 import type { ComputeType } from "../../../expr/nodes.ts";
 import { program as makeProgram } from "../../../expr/program.ts";
@@ -28,6 +28,7 @@ import { seenAs, withFunctions } from "../wgsl/module.ts";
 import { programCode, scalarParams, scalarWords } from "../wgsl/program.ts";
 import { part, throughWindows } from "../windows.ts";
 import { elementwise } from "./elementwise.ts";
+import { gather } from "./gather.ts";
 
 const team = 64;
 
@@ -63,10 +64,12 @@ export function reduce(
     );
   }
   // Enough workgroups to fill a GPU, each with enough to do.
-  const parts = kind.startsWith("arg") || count >= 64
-    ? 1
-    : Math.min(256, Math.ceil(length / 4096), Math.ceil(256 / count));
-  if (parts > 1) {
+  const parts = count >= 64 ? 1 : Math.min(256, Math.ceil(length / 4096), Math.ceil(256 / count));
+  if (kind.startsWith("arg")) {
+    // A processor would do the same work in more steps.
+    if (parts === 1 || program || gpu.software) pass(gpu, kind, run, inputs, scalars, axes, output, 1);
+    else bestOfParts(gpu, kind, run, inputs[0], axes, output, parts);
+  } else if (parts > 1) {
     const dtype = run.type === "i64" ? "i64" : run.type === "i32" ? "i32" : "f32";
     const buffer = gpu.buffers.allocate(count * parts * (dtype === "i64" ? 8 : 4));
     const partial: View = { buffer, dtype, shape: [count, parts], strides: [parts, 1], offset: 0 };
@@ -76,6 +79,40 @@ export function reduce(
     gpu.buffers.release(buffer);
   } else pass(gpu, kind, run, inputs, scalars, axes, output, 1);
   if (epilogue) elementwise(gpu, epilogue.program, [output, ...epilogue.inputs], epilogue.scalars, [output]);
+}
+
+/** The position of the best of the parts' best, which lie in the order of their parts: the first of equals stays first. */
+function bestOfParts(
+  gpu: Gpu,
+  kind: ReduceKind,
+  program: Program,
+  x: View,
+  axes: readonly number[],
+  output: View,
+  parts: number,
+): void {
+  const rank = x.shape.length, order = [...x.shape.keys()].filter((d) => !axes.includes(d)).concat(axes);
+  const line = seenAs(x, order.map((d) => x.shape[d]), order.map((d) => x.strides[d]));
+  const count = sizeOf(line.shape.slice(0, -1)), found = [...line.shape.slice(0, -1), parts];
+  const [first, second] = [4, x.dtype === "i64" ? 8 : 4].map((size) =>
+    gpu.buffers.allocate(count * parts * size)
+  );
+  const strides = contiguousStrides(found), last = gpu.buffers.allocate(count * 4);
+  const positions: View = { buffer: first, dtype: "i32", shape: found, strides, offset: 0 };
+  const values: View = { buffer: second, dtype: x.dtype, shape: found, strides, offset: 0 };
+  const one = [...found.slice(0, -1), 1],
+    best: View = {
+      buffer: last,
+      dtype: "i32",
+      shape: one,
+      strides: contiguousStrides(one),
+      offset: 0,
+    };
+  pass(gpu, kind, program, [x], [], axes, positions, parts);
+  gather(gpu, line, rank - 1, positions, values);
+  pass(gpu, kind, program, [values], [], [rank - 1], best, 1);
+  gather(gpu, positions, rank - 1, best, seenAs(output, one, contiguousStrides(one)));
+  for (const buffer of [first, second, last]) gpu.buffers.release(buffer);
 }
 
 /** In halves, along the first axis that is kept, or of one result along the longest axis that is reduced. */

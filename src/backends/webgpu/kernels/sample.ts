@@ -12,7 +12,8 @@ import { floatBits, type Gpu, param } from "../gpu.ts";
 import { load, store } from "../wgsl/elements.ts";
 import { bind, source, withFunctions } from "../wgsl/module.ts";
 
-const team = 256;
+/** Values of eight bits. */
+const digits = 256;
 
 /** Draws an index of `logits` into `out`. */
 export function sample(
@@ -24,13 +25,15 @@ export function sample(
   out: View,
 ): void {
   const n = logits.shape[0], bindings = bind([logits], [out]), cuts = topK > 0 && topK < n;
+  // As many as there may be: one workgroup is all there is of them.
+  const team = gpu.software ? digits : Math.min(1024, gpu.device.limits.maxComputeInvocationsPerWorkgroup);
   const kernel = gpu.kernel(`sample ${cuts} ${bindings.key}`, () => {
     const [from, to] = bindings.of;
     const scaled = `${load(from, "f32", `${param(2)} + c`, "f32")} / bitcast<f32>(${param(3)})`;
     const cut = `
   var found = 0u; var seen = 0u; var left = ${param(4)};
   for (var shift = 24u; ; shift -= 8u) {
-    atomicStore(&counts[lane0], 0u);
+    if (lane < ${digits}) { atomicStore(&counts[lane], 0u); }
     workgroupBarrier();
     for (var c = lane; c < ${param(1)}; c += ${team}) {
       let key = order(${scaled});
@@ -50,7 +53,7 @@ export function sample(
   }
   least = found;`;
     const code = `
-var<workgroup> counts: array<atomic<u32>, ${team}>;
+var<workgroup> counts: array<atomic<u32>, ${digits}>;
 var<workgroup> desk: array<f32, ${team}>;
 var<workgroup> chosen: atomic<i32>;
 // Larger numbers have larger words; NaN has the smallest, and is never drawn.

@@ -9,7 +9,7 @@
 import { sizeOf } from "../../../core/shape.ts";
 import type { View } from "../../contract.ts";
 import { inParts, throughWindows } from "../windows.ts";
-import { type Gpu, param } from "../gpu.ts";
+import { type Gpu, groupSize, param } from "../gpu.ts";
 import { computeTypeOf, load, store } from "../wgsl/elements.ts";
 import {
   bind,
@@ -44,29 +44,73 @@ export function sort(gpu: Gpu, x: View, descending: boolean, values: View, indic
   const records = gpu.buffers.allocate(total * 12);
   const record: View = { buffer: records, dtype: "i32", shape: [total * 3], strides: [1], offset: 0 };
   makeKeys(gpu, x, descending, record, length, padded, total);
-  const bindings = bind([], [record]);
-  const step = gpu.kernel("sort step", () =>
-    source(
-      bindings,
-      withFunctions(overElements(`
-  let j = ${param(2)}; let low = (i / j) * 2 * j + i % j; let high = low + j;
-  let up = (low & ${param(3)}) == 0;
-  let a = 3 * low; let b = 3 * high;
-  let first = vec3<u32>(b0[a], b0[a + 1], b0[a + 2]); let second = vec3<u32>(b0[b], b0[b + 1], b0[b + 2]);
-  let after = first.x > second.x || (first.x == second.x && (first.y > second.y || (first.y == second.y && first.z > second.z)));
-  if (after == up) {
-    b0[a] = second.x; b0[a + 1] = second.y; b0[a + 2] = second.z;
-    b0[b] = first.x; b0[b + 1] = first.y; b0[b + 2] = first.z;
-  }`)),
-      4,
-    ));
-  for (let k = 2; k <= padded; k *= 2) {
-    // In the last round every row is one block, and all blocks go up: no bit of a place inside a row tells.
-    const mask = k === padded ? 0 : k;
-    for (let j = k / 2; j >= 1; j /= 2) gpu.runOver(step, bindings.buffers, [total / 2, j, mask], total / 2);
-  }
+  sortRecords(gpu, record, padded, total);
   pickSorted(gpu, x, record, values, indices, length, padded);
   gpu.buffers.release(records);
+}
+
+/** Records that a workgroup sorts by itself, two for each invocation. */
+const block = 2 * groupSize;
+
+/** Statements that put two records in order: `up` says which; `from` and `to` read and write record number … */
+function exchange(from: (at: string) => string, to: (at: string, value: string) => string): string {
+  return `let first = ${from("low")}; let second = ${from("high")};
+    let after = first.x > second.x || (first.x == second.x && (first.y > second.y || (first.y == second.y && first.z > second.z)));
+    if (after == up) { ${to("low", "second")} ${to("high", "first")} }`;
+}
+
+/** Sorts rows of `padded` records: steps over long distances one by one, those within a block all at once. */
+function sortRecords(gpu: Gpu, record: View, padded: number, total: number): void {
+  const bindings = bind([], [record]);
+  const step = gpu.kernel("sort step", () => {
+    const from = (at: string): string => `vec3<u32>(b0[3 * ${at}], b0[3 * ${at} + 1], b0[3 * ${at} + 2])`;
+    const to = (at: string, v: string): string =>
+      `b0[3 * ${at}] = ${v}.x; b0[3 * ${at} + 1] = ${v}.y; b0[3 * ${at} + 2] = ${v}.z;`;
+    const body = `let j = ${param(2)}; let low = (i / j) * 2 * j + i % j; let high = low + j;
+  let up = (low & ${param(3)}) == 0;
+  ${exchange(from, to)}`;
+    return source(bindings, withFunctions(overElements(body)), 4);
+  });
+  const within = gpu.kernel("sort within", () => {
+    const code = `
+var<workgroup> held: array<vec3<u32>, ${block}>;
+@compute @workgroup_size(${groupSize})
+fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane0: u32) {
+  let lane = i32(lane0); let start = i32(group.y * 32768u + group.x) * ${block};
+  for (var e = lane; e < ${block}; e += ${groupSize}) {
+    // What lies beyond the last record of all is in nobody's way: blocks end where rows do.
+    if (start + e < ${param(1)}) {
+      let at = 3 * (start + e); held[e] = vec3<u32>(b0[at], b0[at + 1], b0[at + 2]);
+    }
+  }
+  for (var k = ${param(2)}; k <= ${param(3)}; k = k << 1u) {
+    let mask = select(k, 0, k == ${param(4)});
+    for (var j = min(k >> 1u, ${groupSize}); j > 0; j = j >> 1u) {
+      workgroupBarrier();
+      let low = (lane / j) * 2 * j + lane % j; let high = low + j; let up = ((start + low) & mask) == 0;
+      ${exchange((at) => `held[${at}]`, (at, v) => `held[${at}] = ${v};`)}
+    }
+  }
+  workgroupBarrier();
+  for (var e = lane; e < ${block}; e += ${groupSize}) {
+    if (start + e < ${param(1)}) {
+      let at = 3 * (start + e); let x = held[e]; b0[at] = x.x; b0[at + 1] = x.y; b0[at + 2] = x.z;
+    }
+  }
+}`;
+    return source(bindings, withFunctions(code), 5);
+  });
+  const locally = (from: number, to: number): void =>
+    gpu.runOver(within, bindings.buffers, [total, from, to, padded], Math.ceil(total / 2));
+  locally(2, Math.min(padded, block));
+  for (let k = 2 * block; k <= padded; k *= 2) {
+    // In the last round every row is one block, and all blocks go up: no bit of a place inside a row tells.
+    const mask = k === padded ? 0 : k;
+    for (let j = k / 2; j >= block; j /= 2) {
+      gpu.runOver(step, bindings.buffers, [total / 2, j, mask], total / 2);
+    }
+    locally(k, k);
+  }
 }
 
 function makeKeys(

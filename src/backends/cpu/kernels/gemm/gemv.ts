@@ -1,9 +1,9 @@
 /**
  * Products of a few rows (a decoding step has one) with a large matrix: bound by how fast b can be read.
  *
- * Where k is contiguous in b (a weight stored as [out, in]), each of its columns is read once from end to end and
- * multiplied with all rows of a, two at a time: one sequential stream, which is what memory gives fastest. Where columns are
- * contiguous ([in, out]), four rows of b at a time are added into a block of sums that stays in the first-level cache.
+ * Where k is contiguous in b (a weight stored as [out, in]), each of its columns is read once from end to end and multiplied
+ * with two rows of a: one sequential stream, which is what memory gives fastest. Further rows find it in the cache, and go
+ * through it in tiles. Where columns are contiguous ([in, out]), four rows of b at a time are added into a block of sums that stays in the first-level cache.
  *
  * A work item is a block of columns of one matrix, so threads read disjoint parts of b.
  *
@@ -27,8 +27,9 @@ export const gemvRows = 4;
 /** The most where k is contiguous in b: as many as fill a decoding step of several texts. */
 export const streamRows = 16;
 
-// Columns that all rows are multiplied with before the next ones: they stay in the first-level cache.
-const stripColumns = 8;
+// Columns that all rows are multiplied with before the next ones: they stay in the second-level cache, and are many enough
+// for the stream from memory to get into its stride.
+const stripColumns = 32;
 
 /** What a kernel is emitted for. */
 export interface GemvOptions {
