@@ -64,13 +64,15 @@ function emitOnes(f: FunctionBuilder): Local | null {
   return ones;
 }
 
-/** `sum += signed · nibbles`, two products a lane of 16 bits; at most 8 · 2 · 15 · 127 in a block. */
-function emitPairs(f: FunctionBuilder, sum: Local, signed: Local, nibbles: Local): void {
+/** `sum += signed · nibbles`, or as a `first` sum; two products a lane of 16 bits, at most 8 · 2 · 15 · 127 in a block. */
+function emitPairs(f: FunctionBuilder, sum: Local, signed: Local, nibbles: Local, first: boolean): void {
   f.get(signed);
   f.get(nibbles);
   f.op("i16x8.relaxed_dot_i8x16_i7x16_s");
-  f.get(sum);
-  f.op("i16x8.add");
+  if (!first) {
+    f.get(sum);
+    f.op("i16x8.add");
+  }
   f.set(sum);
 }
 
@@ -91,8 +93,7 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
     f.get(x);
     f.load("v128.load32_splat", 36);
     f.set(start);
-    if (paired) emitZeros(f, dots);
-    else {
+    if (!paired) {
       for (const dot of dots) {
         f.get(start);
         f.set(dot);
@@ -114,7 +115,8 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
       }
       weights.forEach((w, half) => {
         if (dtype === "q4") {
-          return paired ? emitPairs(f, dots[half], small, w) : emitDot(f, dots[half], small, w, ones);
+          if (paired) return emitPairs(f, dots[half], small, w, quad === 0);
+          return emitDot(f, dots[half], small, w, ones);
         }
         // w ^ -1 is -w - 1: the magnitudes with that sign are where the sum starts.
         f.get(w);
