@@ -33,7 +33,11 @@ async function* rows(bench: Bench): AsyncGenerator<Row> {
       // Operations a token, attention left out: with 512 positions it is another 3 %.
       const operations = forwardOperations + headOperations / length;
       const run = async (): Promise<number> => {
-        const { prefillMilliseconds } = await model.completion(prompt, { maxNewTokens: 1, doSample: false });
+        const { prefillMilliseconds } = await model.completion(prompt, {
+          maxNewTokens: 1,
+          doSample: false,
+          cachePrompt: false, // else only the first round would compute it
+        });
         return prefillMilliseconds / 1e3;
       };
       const long = length === 512;

@@ -188,7 +188,11 @@ async function* gpt2Figures(
         amount: long.length,
         ...(native ? {} : { limit: peak(body + head / long.length)! }),
         async run() {
-          const { prefillMilliseconds } = await model.completion(long, { maxNewTokens: 1, doSample: false });
+          const { prefillMilliseconds } = await model.completion(long, {
+            maxNewTokens: 1,
+            doSample: false,
+            cachePrompt: false, // else only the first round would compute it
+          });
           return prefillMilliseconds / 1e3;
         },
       });

@@ -3,7 +3,8 @@
  * one block, not the row.
  *
  * For products of bytes (`bytes.ts`), where signed bytes meet such from 0 to 127:
- * - `magnitude` (one row, q8): bytes |x|, then masks of the signs, which are applied to the weights.
+ * - `magnitude` (one row, q8): x with its sign; the product takes |x|, and applies the sign to the weights. The sum of the |x|
+ *   that have one makes up for what negation by a mask leaves out.
  * - `signed` (one row, q4): the nibbles are the small side, so x keeps its sign; the sum of the block, times -8, makes
  *   up for the nibbles' offset.
  * - `offset` (several rows): x + 64 with x from -63 to 63; the sum of the weights makes up for the offset.
@@ -33,7 +34,7 @@ const limits: Readonly<Record<ActivationForm, number>> = {
  * one row after the other, then scales.
  */
 export const activationBytes: Readonly<Record<ActivationForm, number>> = {
-  magnitude: 68,
+  magnitude: 40,
   signed: 40,
   offset: 36,
   words: 72,
@@ -118,38 +119,32 @@ export function emitQuantize(m: ModuleBuilder, form: ActivationForm): FunctionBu
     vectors.forEach((value, i) => {
       f.get(to);
       f.get(value);
-      if (form === "magnitude") f.op("i8x16.abs");
       f.store("v128.store", 16 * i, 4);
-      if (form === "magnitude") {
-        f.get(to);
-        f.get(value);
-        f.i32(7);
-        f.op("i8x16.shr_s");
-        f.store("v128.store", blockWeights + 16 * i, 4);
-      }
     });
-    const scaleAt = activationBytes[form] - (form === "magnitude" ? 4 : 8);
+    const scaleAt = activationBytes[form] - 8;
     f.get(to);
     f.get(scale);
     f.store("f32.store", scaleAt);
-    if (form !== "magnitude") {
-      f.get(to);
-      vectors.forEach((value, i) => {
-        f.get(value);
-        if (form === "signed") f.op("i16x8.extadd_pairwise_i8x16_s");
-        if (i > 0) f.op("i16x8.add");
-      });
-      f.op("i32x4.extadd_pairwise_i16x8_s");
-      f.set(most);
-      for (let lane = 0; lane < 4; lane++) {
-        f.get(most);
-        f.lane("i32x4.extract_lane", lane);
-        if (lane > 0) f.op("i32.add");
+    f.get(to);
+    vectors.forEach((value, i) => {
+      f.get(value);
+      if (form === "magnitude") {
+        f.i8x16(0);
+        f.op("i8x16.min_s");
       }
-      f.i32(-8);
-      f.op("i32.mul");
-      f.store("i32.store", scaleAt + 4);
+      if (form !== "words") f.op("i16x8.extadd_pairwise_i8x16_s");
+      if (i > 0) f.op("i16x8.add");
+    });
+    f.op("i32x4.extadd_pairwise_i16x8_s");
+    f.set(most);
+    for (let lane = 0; lane < 4; lane++) {
+      f.get(most);
+      f.lane("i32x4.extract_lane", lane);
+      if (lane > 0) f.op("i32.add");
     }
+    f.i32(form === "magnitude" ? -1 : -8);
+    f.op("i32.mul");
+    f.store("i32.store", scaleAt + 4);
     f.increment(to, activationBytes[form]);
   }
 

@@ -1,8 +1,8 @@
 /**
- * Products of bytes, for machines whose dot instruction multiplies four pairs a lane.
+ * Products of bytes, four pairs a lane: one instruction of some machines, three of the others.
  *
- * Where that is several instructions, one row of q4 is still multiplied here, in pairs a lane of 16 bits: nibbles times
- * bytes are so small that the products of a whole block are summed there, and widened once.
+ * There one row of q4 is multiplied in pairs a lane of 16 bits: nibbles times bytes are so small that the products of a
+ * whole block are summed so, and widened once.
  *
  * One factor is signed, the other from 0 to 127. For one row of q8 the activations are small, made so by moving their
  * signs to the weights; for one row of q4 the nibbles are. For several rows activations get an offset of 64, and -64
@@ -35,22 +35,44 @@ function form(dtype: Quantized, single: boolean): ActivationForm {
   return !single ? "offset" : dtype === "q8" ? "magnitude" : "signed";
 }
 
-/** `sum += signed · small`, four products a lane. */
-function emitDot(f: FunctionBuilder, sum: Local, signed: Local, small: Local): void {
+/**
+ * `sum += signed · small`, four products a lane. Engines without an instruction for it make the 1 in every word, with which
+ * pairs are added, anew each time; then it is written out with `ones` in a local.
+ */
+function emitDot(f: FunctionBuilder, sum: Local, signed: Local, small: Local, ones: Local | null): void {
   f.get(signed);
   f.get(small);
-  f.get(sum);
-  f.op("i32x4.relaxed_dot_i8x16_i7x16_add_s");
+  if (ones) {
+    f.op("i16x8.relaxed_dot_i8x16_i7x16_s");
+    f.get(ones);
+    f.op("i32x4.dot_i16x8_s");
+    f.get(sum);
+    f.op("i32x4.add");
+  } else {
+    f.get(sum);
+    f.op("i32x4.relaxed_dot_i8x16_i7x16_add_s");
+  }
   f.set(sum);
 }
 
-/** `sum += signed · nibbles`, two products a lane of 16 bits; at most 8 · 2 · 15 · 127 in a block. */
-function emitPairs(f: FunctionBuilder, sum: Local, signed: Local, nibbles: Local): void {
+/** A 1 in every word for {@link emitDot}, where that is to be written out. */
+function emitOnes(f: FunctionBuilder): Local | null {
+  if (dotIsFast()) return null;
+  const ones = f.local("v128");
+  f.i16x8(1);
+  f.set(ones);
+  return ones;
+}
+
+/** `sum += signed · nibbles`, or as a `first` sum; two products a lane of 16 bits, at most 8 · 2 · 15 · 127 in a block. */
+function emitPairs(f: FunctionBuilder, sum: Local, signed: Local, nibbles: Local, first: boolean): void {
   f.get(signed);
   f.get(nibbles);
   f.op("i16x8.relaxed_dot_i8x16_i7x16_s");
-  f.get(sum);
-  f.op("i16x8.add");
+  if (!first) {
+    f.get(sum);
+    f.op("i16x8.add");
+  }
   f.set(sum);
 }
 
@@ -62,18 +84,16 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
   const dots = f.localArray("v128", 2);
   const constants = emitConstants(f);
   const paired = dtype === "q4" && !dotIsFast();
-  const start = f.local("v128"), ones = f.local("v128");
-  f.i16x8(1);
-  f.set(ones);
+  const start = f.local("v128"), ones = emitOnes(f);
+  const zero = f.local("v128");
+  f.i8x16(0);
+  f.set(zero);
   emitZeros(f, total);
   emitBlocks(f, blocks, () => {
-    if (dtype === "q4") {
-      f.get(x);
-      f.load("v128.load32_splat", 36);
-      f.set(start);
-    }
-    if (dtype === "q8" || paired) emitZeros(f, dots);
-    else {
+    f.get(x);
+    f.load("v128.load32_splat", 36);
+    f.set(start);
+    if (!paired) {
       for (const dot of dots) {
         f.get(start);
         f.set(dot);
@@ -85,30 +105,35 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
       f.load("v128.load32_splat", 4 * quad);
       f.set(small);
       if (dtype === "q8") {
-        f.get(x);
-        f.load("v128.load32_splat", 32 + 4 * quad);
+        f.get(zero);
+        f.get(small);
+        f.op("i8x16.gt_s");
         f.set(signs);
+        f.get(small);
+        f.op("i8x16.abs");
+        f.set(small);
       }
       weights.forEach((w, half) => {
-        if (dtype === "q4") return (paired ? emitPairs : emitDot)(f, dots[half], small, w);
-        // (w ^ -1) - -1 is -w.
+        if (dtype === "q4") {
+          if (paired) return emitPairs(f, dots[half], small, w, quad === 0);
+          return emitDot(f, dots[half], small, w, ones);
+        }
+        // w ^ -1 is -w - 1: the magnitudes with that sign are where the sum starts.
         f.get(w);
         f.get(signs);
         f.op("v128.xor");
-        f.get(signs);
-        f.op("i8x16.sub");
         f.set(w);
-        emitDot(f, dots[half], w, small);
+        emitDot(f, dots[half], w, small, ones);
       });
     }
     emitScales(f, constants, panel, scales[0], scales[1]);
     f.get(x);
-    f.load("v128.load32_splat", dtype === "q8" ? 64 : 32);
+    f.load("v128.load32_splat", 32);
     f.set(scale);
     dots.forEach((dot, half) => {
       const push = (): void => {
         f.get(dot);
-        if (!paired) return;
+        if (!paired || !ones) return;
         f.get(ones);
         f.op("i32x4.dot_i16x8_s");
         f.get(start);
@@ -140,6 +165,7 @@ function emitUnpack(m: ModuleBuilder, _context: KernelContext, dtype: Quantized)
   f.set(many);
   f.i8x16(8);
   f.set(eight);
+  const ones = emitOnes(f);
   emitBlocks(f, blocks, () => {
     emitZeros(f, dots);
     for (let quad = 0; quad < quads; quad++) {
@@ -154,7 +180,7 @@ function emitUnpack(m: ModuleBuilder, _context: KernelContext, dtype: Quantized)
         f.get(to);
         f.get(w);
         f.store("v128.store", weightsAt + 32 * quad + 16 * half, 4);
-        emitDot(f, dots[half], w, many);
+        emitDot(f, dots[half], w, many, ones);
       });
     }
     emitScales(f, constants, panel, scales[0], scales[1]);
@@ -178,7 +204,7 @@ function emitTile(m: ModuleBuilder, context: KernelContext, rows: number): Funct
   const [x, panel, blocks, sums] = f.params;
   const weights = f.localArray("v128", 2), small = f.local("v128"), sum = f.local("v128");
   const scale = f.local("v128"), weightScale = f.local("v128");
-  const dots = Array.from({ length: rows }, () => f.localArray("v128", 2));
+  const dots = Array.from({ length: rows }, () => f.localArray("v128", 2)), ones = emitOnes(f);
   f.get(sums);
   f.i32(0);
   f.i32(4 * panelRows * rows);
@@ -201,7 +227,7 @@ function emitTile(m: ModuleBuilder, context: KernelContext, rows: number): Funct
         f.get(x);
         f.load("v128.load32_splat", 4 * (quad * rows + row));
         f.set(small);
-        pair.forEach((dot, half) => emitDot(f, dot, weights[half], small));
+        pair.forEach((dot, half) => emitDot(f, dot, weights[half], small, ones));
       });
     }
     dots.forEach((pair, row) => {
@@ -245,7 +271,10 @@ export function emitTileSum(
 /** Multiplies bytes. */
 export const bytesMethod: Method = {
   name: "bytes",
-  tileRows: 6, // 12 sums of integers, 2 vectors of weights and 1 of activations: V8's 15 registers
+  // 12 sums of integers, 2 vectors of weights and 1 of activations: V8's 15 registers. Written out, a product takes two more.
+  get tileRows(): number {
+    return dotIsFast() ? 6 : 5;
+  },
   unpackedBytes,
   form,
   emitStream,

@@ -19,15 +19,12 @@ import { activationBytes, emitQuantize } from "./activations.ts";
 import { blockBytes, blockWeights, panelRows, type Quantized } from "./format.ts";
 import { emitInterleave, emitRestore } from "./layout.ts";
 import { bytesMethod } from "./bytes.ts";
-import { dotIsFast, type Method } from "./method.ts";
+import type { Method } from "./method.ts";
 import { wordsMethod } from "./words.ts";
 
-/**
- * How an engine multiplies quantised weights. For one row, bytes keep 8 bits and are at least as fast as words; for
- * several they keep 7, and are faster only where their dot instruction is one of the machine.
- */
-export function methodFor({ relaxed }: KernelContext, single: boolean): Method {
-  return relaxed && (single || dotIsFast()) ? bytesMethod : wordsMethod;
+/** How an engine multiplies quantised weights: by words only where no relaxed instructions may be used. */
+export function methodFor({ relaxed }: KernelContext): Method {
+  return relaxed ? bytesMethod : wordsMethod;
 }
 
 /** The most panels of an item when there is one row: their sums lie in scratch. */

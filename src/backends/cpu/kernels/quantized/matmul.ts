@@ -40,7 +40,7 @@ export function matmulQuantized(
 ): void {
   const dtype = b.dtype as Quantized;
   if (!product.read(a, b, out, epilogue?.inputs ?? noInputs)) return;
-  const { rows, columns, depth } = product, method = forced ?? methodFor(engine.context, rows <= streamRows);
+  const { rows, columns, depth } = product, method = forced ?? methodFor(engine.context);
   if (
     product.sizes.length > 0 || b.strides[b.strides.length - 2] !== 1 || depth % blockWeights !== 0 ||
     depth === 0

@@ -1,9 +1,11 @@
 /**
- * The two ways to multiply quantised weights with activations, and how to tell which one suits a machine.
+ * The two ways to multiply quantised weights with activations, and how to tell what suits a machine.
  *
- * Where the relaxed dot instruction of bytes is one instruction of the machine (AVX-VNNI, ARM's dot product), bytes are
- * multiplied (`bytes.ts`). Elsewhere it stands for several, and saturates on its way; then 16-bit words are about as
- * fast, and more exact (`words.ts`). A product of 255 and 127 tells one from the other.
+ * Products of bytes (`bytes.ts`) take relaxed instructions, which have one result for the bytes that are given them here.
+ * Where those may not be used 16-bit words are multiplied (`words.ts`), in half as many products an instruction.
+ *
+ * The relaxed dot instruction of bytes is one instruction of some machines (AVX-VNNI, ARM's dot product); elsewhere it stands
+ * for several, which saturate on their way. A product of 255 and 127 tells one from the other.
  *
  * @module
  */

@@ -1,5 +1,5 @@
 /**
- * Products of 16-bit words, two a lane, for machines without an instruction for products of bytes. Bytes are widened
+ * Products of 16-bit words, two a lane, where no relaxed instructions may be used. Bytes are widened
  * on the way (activations once, weights where a panel is unpacked or streams in), and keep their 8 bits and their signs.
  *
  * @module
