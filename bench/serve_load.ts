@@ -7,13 +7,14 @@
  * | `--clients N` | how many they are (default 32) |
  * | `--model DIR\|gpt2` | what is served: a folder, or a GPT-2 124M of random weights (default: the bundled model) |
  * | `--tokens N` | new tokens of a request (default 64) |
+ * | `--asks N` | how many different requests there are (default 64) |
  * | `--threads N` | the server's threads (default: all) |
  * | `--rounds N` | rounds in which one client and eight take turns (default 7) |
  * | `--turn SECONDS` | how long a turn is (default 3) |
  * | `--json` | one JSON object on standard output, the rest on standard error |
  *
  * `ferrotype serve` runs in a process of its own, and so do the clients: every request is a stream over HTTP on loopback.
- * Each of 64 different requests is first answered alone; later, beside whatever neighbours, it must give the same text. The
+ * Each of the different requests is first answered alone; later, beside whatever neighbours, it must give the same text. The
  * exit status is 1 when a request fails or gives another text, or when memory grows.
  *
  * @module
@@ -30,6 +31,7 @@ const { values: options } = parseArgs({
     clients: { type: "string", default: "32" },
     model: { type: "string" },
     tokens: { type: "string", default: "64" },
+    asks: { type: "string", default: "64" },
     threads: { type: "string" },
     rounds: { type: "string", default: "7" },
     turn: { type: "string", default: "3" },
@@ -37,8 +39,8 @@ const { values: options } = parseArgs({
   },
 });
 
-/** 64 requests: prompts of 4 to 40 letters, every other one greedy. */
-const asks: readonly Ask[] = Array.from({ length: 64 }, (_, i) => ({
+/** Prompts of 4 to 40 letters, every other one greedy. */
+const asks: readonly Ask[] = Array.from({ length: Number(options.asks) }, (_, i) => ({
   prompt: "First Citizen:\nBefore we proceed any further, hear me speak.".slice(i % 9, i % 9 + 4 + i % 37),
   tokens: Number(options.tokens),
   seed: i % 2 ? i : null,

@@ -387,7 +387,9 @@ describe("cpu matmul, the same bits", () => {
   });
 
   it("for a row, at every number of rows, and at lengths around vectors, chains and pieces of k", () => {
-    for (const [k, n] of [[1, 6], [5, 7], [23, 9], [24, 8], [29, 17], [120, 5], [771, 11], [1565, 6]]) {
+    for (
+      const [k, n] of [[1, 6], [5, 7], [23, 9], [24, 8], [29, 17], [120, 5], [771, 11], [1565, 6], [100, 75]]
+    ) {
       for (const dtype of ["f32", "bf16"] as const) {
         const size = byteSize(dtype, n * k), pointer = engine.heap.allocate(size);
         const values = Float32Array.from({ length: n * k }, unit);

@@ -17,8 +17,8 @@ describe("serve, under load", () => {
     assert.equal(status, 0, stderr);
     const found = JSON.parse(stdout);
     assert.deepEqual([found.clients, found.errors, found.exit_status], [32, 0, 0], stdout);
-    // Each of the 64 different requests came, and was compared with what it gave alone.
-    assert(found.requests >= 64, stdout);
+    // Each client had an answer at least, and it was compared with what the request gave alone.
+    assert(found.requests >= 32, stdout);
     assert(found.tokens_per_second > 0 && found.eight_to_one > 0, stdout);
     const { p50, p99 } = found.first_token_ms;
     assert(p50 > 0 && p50 <= p99 && p99 <= 60_000, stdout);

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { quantBlock } from "../core/dtype.ts";
+import { isQuantized, quantBlock } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
 import { fused, tidy } from "../tensor/mod.ts";
@@ -78,7 +78,7 @@ export function scaledDotProductAttention(
   }
   const scale = options.scale ?? 1 / Math.sqrt(width);
   const { attention, attentionBackward, attentionDTypes = [] } = q.backend.kernels;
-  if (k.dtype !== "f32" || v.dtype !== "f32") {
+  if ([k, v].some(({ dtype }) => dtype === "f16" || dtype === "bf16" || isQuantized(dtype))) {
     // A cache in fewer bits: read as it is, or as floats made of it.
     const isRead = attention && k.dtype === v.dtype && attentionDTypes.includes(k.dtype) &&
       width % quantBlock === 0 &&

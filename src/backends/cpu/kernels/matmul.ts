@@ -14,6 +14,7 @@ import type { Epilogue, View } from "../../contract.ts";
 import type { Engine, Kernel } from "../engine.ts";
 import * as arg from "./gemm/arguments.ts";
 import { Blocks, itemWork, panelModes, panelsAt, sumsAt } from "./gemm/blocks.ts";
+import { splitsPairs } from "./gemm/dot.ts";
 import { rowAccess } from "./gemm/gemm.ts";
 import { gemvRows, streamRows } from "./gemm/gemv.ts";
 import { arithmeticOf, isReady, kernelFor, panelLayout, rowLayout } from "./gemm/kernels.ts";
@@ -104,7 +105,7 @@ function multiplyFew(engine: Engine, program: Program | null, scalars: readonly 
   const { b, rows, columns, depth } = product;
   const kernel = kernelFor(engine, product, program, rows);
   const matrices = product.matrices;
-  const ready = isReady(product);
+  const ready = isReady(product) && !(panelLayout(product) === "k" && splitsPairs(b.dtype as Source));
   const packed = ready ? 0 : engine.heap.scratch(4 * rows * depth * matrices);
   const { args } = engine;
   if (!ready) {

@@ -4,9 +4,12 @@
  * A row's sums are added up in the same order whether it is multiplied alone or beside another, so what a row gives never
  * depends on its neighbours.
  *
+ * Two bf16 lie in a 32-bit lane: shifted up, the lane is the first of them as a float, and masked, the second. So b is
+ * loaded eight at a time, and the rows of a are laid out to match ({@link emitSplitPairs}).
+ *
  * @module
  */
-import type { FunctionBuilder, ModuleBuilder } from "../../assembler/mod.ts";
+import type { FunctionBuilder, Local, ModuleBuilder } from "../../assembler/mod.ts";
 import type { KernelContext } from "../../engine.ts";
 import { emitSetSum } from "./address.ts";
 import { type Arithmetic, elementBytes, pushLoad, pushLoadSplat, type Source, sourceWriter } from "./load.ts";
@@ -17,6 +20,83 @@ export const chains = 6;
 
 /** The most rows that {@link emitDot} takes. */
 export const dotRows = 2;
+
+/** Whether products with b take rows of a that {@link emitSplitPairs} has laid out. */
+export function splitsPairs(source: Source): boolean {
+  return source === "bf16";
+}
+
+const lanes = (picked: readonly number[]): number[] =>
+  picked.flatMap((lane) => [0, 1, 2, 3].map((byte) => 4 * lane + byte));
+
+/** The function `split(from, to, k)`: of every eight floats the even ones, then the odd ones. They may stay where they are. */
+export function emitSplitPairs(m: ModuleBuilder): FunctionBuilder {
+  const f = m.function("split", { params: ["i32", "i32", "i32"], export: false });
+  const [from, to, k] = f.params, halves = f.localArray("v128", 2);
+  emitWhileAtLeast(f, k, 8, () => {
+    halves.forEach((half, i) => {
+      f.get(from);
+      f.load("v128.load", 16 * i, 4);
+      f.set(half);
+    });
+    [[0, 2, 4, 6], [1, 3, 5, 7]].forEach((picked, i) => {
+      f.get(to);
+      for (const half of halves) f.get(half);
+      f.shuffle(lanes(picked));
+      f.store("v128.store", 16 * i, 4);
+    });
+    f.increment(from, 32);
+    f.increment(to, 32);
+    f.increment(k, -8);
+  });
+  f.get(to);
+  f.get(from);
+  f.get(k);
+  f.i32(4);
+  f.op("i32.mul");
+  f.op("memory.copy");
+  return f;
+}
+
+/** Loads bf16 by pairs: sets `to` to the even (or odd) ones of eight at `from` + `offset`. `mask` is that of {@link setMask}. */
+export function emitLoadHalf(
+  f: FunctionBuilder,
+  from: Local,
+  offset: number,
+  odd: boolean,
+  mask: Local,
+  to: Local,
+): void {
+  f.get(from);
+  f.load("v128.load", offset, 2);
+  if (odd) f.get(mask);
+  else f.i32(16);
+  f.op(odd ? "v128.and" : "i32x4.shl");
+  f.set(to);
+}
+
+/** Sets what {@link emitLoadHalf} takes, outside of loops. */
+export function setMask(f: FunctionBuilder, mask: Local): void {
+  f.i32x4(0xffff0000);
+  f.set(mask);
+}
+
+/** Runs `body`, which takes from `n`, while there are so many. */
+export function emitWhileAtLeast(f: FunctionBuilder, n: Local, count: number, body: () => void): void {
+  const isEnough = (): void => {
+    f.get(n);
+    f.i32(count);
+    f.op("i32.ge_s");
+  };
+  isEnough();
+  f.if(() =>
+    f.loop((again) => {
+      body();
+      isEnough();
+      f.brIf(again);
+    })
+  );
+}
 
 /**
  * The function `dot(a, aRow, b, bColumn, k, columns, sums, stride)`: one column of b at a time, with one or two rows of a.
@@ -38,35 +118,43 @@ export function emitDot(
   const bytes = elementBytes(source);
   const w = sourceWriter(f, context, source);
 
-  const steps = (vectors: number): void => {
+  const split = splitsPairs(source), mask = f.local("v128"), pair = f.local("v128");
+  if (split) setMask(f, mask);
+
+  const multiply = (chain: number, v: number): void => {
+    for (let i = 0; i < rows; i++) {
+      emitMultiplyAdd(f, context, arithmetic, sum[i * chains + chain], () => {
+        f.get(x[i]);
+        f.load("v128.load", 16 * v, 4);
+      }, () => f.get(value));
+    }
+  };
+  /** So many vectors, each for a chain of its own; or all for the first. */
+  const steps = (vectors: number, first = false): void => {
     for (let v = 0; v < vectors; v++) {
-      pushLoad(w, source, y, 4 * v * bytes);
-      f.set(value);
-      for (let i = 0; i < rows; i++) {
-        emitMultiplyAdd(f, context, arithmetic, sum[i * chains + v], () => {
-          f.get(x[i]);
-          f.load("v128.load", 16 * v, 4);
-        }, () => f.get(value));
+      if (!split) {
+        pushLoad(w, source, y, 4 * v * bytes);
+        f.set(value);
+      } else if (v % 2 === 0) {
+        f.get(y);
+        f.load("v128.load", 8 * v, 2);
+        f.tee(pair);
+        f.i32(16);
+        f.op("i32x4.shl");
+        f.set(value);
+      } else {
+        f.get(pair);
+        f.get(mask);
+        f.op("v128.and");
+        f.set(value);
       }
+      multiply(first ? 0 : v, v);
     }
     f.increment(y, 4 * vectors * bytes);
     for (const p of x) f.increment(p, 16 * vectors);
     f.increment(n, -4 * vectors);
   };
-  const whileAtLeast = (count: number, body: () => void): void => {
-    f.get(n);
-    f.i32(count);
-    f.op("i32.ge_s");
-    f.if(() =>
-      f.loop((again) => {
-        body();
-        f.get(n);
-        f.i32(count);
-        f.op("i32.ge_s");
-        f.brIf(again);
-      })
-    );
-  };
+  const whileAtLeast = (count: number, body: () => void): void => emitWhileAtLeast(f, n, count, body);
   f.get(b);
   f.set(next);
   f.get(columns);
@@ -83,8 +171,9 @@ export function emitDot(
       f.get(k);
       f.set(n);
       whileAtLeast(4 * chains, () => steps(chains));
-      whileAtLeast(4, () => steps(1));
-      // The last one to three products go into the first lane.
+      const least = split ? 2 : 1;
+      whileAtLeast(4 * least, () => steps(least, true));
+      // The products that are left go into the first lane.
       whileAtLeast(1, () => {
         pushLoadSplat(w, source, y);
         f.set(value);

@@ -11,7 +11,7 @@
 import type { FunctionBuilder, Local, ModuleBuilder } from "../../assembler/mod.ts";
 import { importThreadScratch, type KernelContext } from "../../engine.ts";
 import { emitAtMost, emitSetSum } from "./address.ts";
-import { chains } from "./dot.ts";
+import { chains, emitLoadHalf, emitWhileAtLeast, setMask, splitsPairs } from "./dot.ts";
 import { type Arithmetic, elementBytes, pushLoad, pushLoadSplat, type Source, sourceWriter } from "./load.ts";
 import { emitMultiplyAdd } from "./tile.ts";
 
@@ -48,11 +48,15 @@ export function emitDotTile(
   const rest = f.local("i32"), left = f.local("i32"), piece = f.local("i32"), most = f.local("i32");
   const n = f.local("i32"), aAt = f.local("i32"), bAt = f.local("i32"), at = f.local("i32");
   const bytes = elementBytes(source), step = 4 * chains;
-  const w = sourceWriter(f, context, source);
+  const w = sourceWriter(f, context, source), split = splitsPairs(source), mask = f.local("v128");
+  if (split) setMask(f, mask);
 
   /** Multiplies one vector, or one element in the first lane, of each row and column. */
   const multiply = (vectors: number | null): void => {
     y.forEach((p, c) => {
+      if (split && vectors !== null) {
+        return emitLoadHalf(f, p, 16 * (vectors >> 1), vectors % 2 === 1, mask, column[c]);
+      }
       if (vectors === null) pushLoadSplat(w, source, p);
       else pushLoad(w, source, p, 4 * vectors * bytes);
       f.set(column[c]);
@@ -79,20 +83,7 @@ export function emitDotTile(
     for (const p of y) f.increment(p, bytes * elements);
     f.increment(n, -elements);
   };
-  const whileAtLeast = (least: number, body: () => void): void => {
-    f.get(n);
-    f.i32(least);
-    f.op("i32.ge_s");
-    f.if(() =>
-      f.loop((again) => {
-        body();
-        f.get(n);
-        f.i32(least);
-        f.op("i32.ge_s");
-        f.brIf(again);
-      })
-    );
-  };
+  const whileAtLeast = (least: number, body: () => void): void => emitWhileAtLeast(f, n, least, body);
   const start = (): void => {
     x.forEach((p, i) => emitSetSum(f, p, i ? x[i - 1] : aAt, i ? aRow : 0));
     y.forEach((p, i) => emitSetSum(f, p, i ? y[i - 1] : bAt, i ? bColumn : 0));
@@ -173,9 +164,10 @@ export function emitDotTile(
         start();
         f.get(left);
         f.set(n);
-        whileAtLeast(4, () => {
-          multiply(0);
-          advance(4);
+        const least = split ? 2 : 1;
+        whileAtLeast(4 * least, () => {
+          for (let v = 0; v < least; v++) multiply(v);
+          advance(4 * least);
         });
         whileAtLeast(1, () => {
           multiply(null);

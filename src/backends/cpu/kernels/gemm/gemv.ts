@@ -1,9 +1,9 @@
 /**
  * Products of a few rows (a decoding step has one) with a large matrix: bound by how fast b can be read.
  *
- * Where k is contiguous in b (a weight stored as [out, in]), each of its columns is read once from end to end and
- * multiplied with all rows of a, two at a time: one sequential stream, which is what memory gives fastest. Where columns are
- * contiguous ([in, out]), four rows of b at a time are added into a block of sums that stays in the first-level cache.
+ * Where k is contiguous in b (a weight stored as [out, in]), each of its columns is read once from end to end and multiplied
+ * with two rows of a: one sequential stream, which is what memory gives fastest. Further rows find it in the cache, and go
+ * through it in tiles. Where columns are contiguous ([in, out]), four rows of b at a time are added into a block of sums that stays in the first-level cache.
  *
  * A work item is a block of columns of one matrix, so threads read disjoint parts of b.
  *
@@ -15,7 +15,7 @@ import type { Program } from "../../../../expr/nodes.ts";
 import { emitAtMost, emitSetSum } from "./address.ts";
 import { emitAccumulate } from "./accumulate.ts";
 import * as arg from "./arguments.ts";
-import { dotRows, emitDot } from "./dot.ts";
+import { dotRows, emitDot, emitSplitPairs, splitsPairs } from "./dot.ts";
 import { dotTileRows, emitDotTile } from "./dot_tile.ts";
 import { emitFinish, type OperandForm } from "./finish.ts";
 import type { Arithmetic, Source } from "./load.ts";
@@ -27,8 +27,9 @@ export const gemvRows = 4;
 /** The most where k is contiguous in b: as many as fill a decoding step of several texts. */
 export const streamRows = 16;
 
-// Columns that all rows are multiplied with before the next ones: they stay in the first-level cache.
-const stripColumns = 8;
+// Columns that all rows are multiplied with before the next ones: they stay in the second-level cache, and are many enough
+// for the stream from memory to get into its stride.
+const stripColumns = 32;
 
 /** What a kernel is emitted for. */
 export interface GemvOptions {
@@ -48,8 +49,8 @@ export interface GemvOptions {
 }
 
 /**
- * Emits the kernel. Task 0 multiplies: a is f32 (or i32) with k contiguous. Task 1 makes such an a out of any, item by
- * item one row of one matrix.
+ * Emits the kernel. Task 0 multiplies: a is f32 (or i32) with k contiguous, laid out as the products with b want it. Task 1
+ * makes such an a out of any, item by item one row of one matrix.
  */
 export function emitGemv(m: ModuleBuilder, context: KernelContext, options: GemvOptions): void {
   const scratch = importThreadScratch(m);
@@ -76,6 +77,8 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
     splat: false,
     pad: false,
   });
+
+  const splitPairs = bLayout === "k" && splitsPairs(source) ? emitSplitPairs(m) : null;
 
   const f = m.function("run", { params: ["i32", "i32", "i32"] });
   const [args, begin, end] = f.params;
@@ -117,16 +120,29 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
       f.i32(4);
       f.op("i32.mul");
       f.set(to);
-      f.get(a);
       f.get(to);
       f.get(args);
       f.load("i32.load", arg.packedRowsArg);
       f.op("i32.add");
-      f.get(depth);
-      f.i32(0);
+      f.set(to);
+      const pack = (): void => {
+        f.get(a);
+        f.get(to);
+        f.get(depth);
+        f.i32(0);
+        f.get(aColumn);
+        f.i32(1);
+        f.call(packRow);
+        f.get(to);
+        f.set(a);
+      };
+      if (!splitPairs) return pack();
       f.get(aColumn);
-      f.i32(1);
-      f.call(packRow);
+      f.i32(options.a === "f32" ? 4 : 0);
+      f.op("i32.ne");
+      f.if(pack);
+      for (const value of [a, to, depth]) f.get(value);
+      f.call(splitPairs);
     }, () => {
       arg.emitMatrixStart(f, args, arg.bArg, inner, outer, b);
       emitSetSum(f, column, [block, width]);
