@@ -63,9 +63,12 @@ fn ofNibbles(w: u32) -> vec4<f32> { return vec4<f32>(vec4<u32>(w, w >> 8u, w >> 
 /** Computes a product that {@link fitsStrips}. */
 export function strips(gpu: Gpu, p: Product): void {
   const { b, m, n } = p, quantized = isQuantized(b.dtype), turned = quantized || inFours(b, true);
-  const rows = m >= 128 ? 16 : Math.min(m, 8), unit = turned ? 1 : 4;
+  const { software } = gpu, unit = turned ? 1 : 4;
+  const rows = m >= (software ? 16 : 128) ? 16 : Math.min(m, 8);
   // A processor's lanes walk down the weights in steps of a whole row: the more of each row they take, the fewer pages.
-  const times = gpu.software && rows <= 4 && !quantized && n % (2 * unit) === 0 ? 2 : 1, wide = unit * times;
+  const times = software && !quantized && n % (2 * unit) === 0 ? 2 : 1, wide = unit * times;
+  // Of many small workgroups each of its threads gets its share.
+  const team = software ? 16 : groupSize;
   // Parts of the sums, side by side in a workgroup; a processor has no use for them.
   const parts = gpu.software || m > 4 ? 1 : 8;
   const kernel = gpu.kernel(`strips ${turned} ${rows} ${times} ${parts} ${p.key}`, () => {
@@ -74,11 +77,11 @@ export function strips(gpu: Gpu, p: Product): void {
       return i > 1 || quantized ? type : b.dtype === "f32" ? fullType : halfType;
     });
     const code = withFunctions(
-      `${p.code(false)}${unpackingOf(b.dtype)}${main(b, turned, rows, times, parts)}`,
+      `${p.code(false)}${unpackingOf(b.dtype)}${main(b, turned, rows, times, parts, team)}`,
     );
     return { code, types, writes: p.bindings.writes, words: p.words };
   });
-  const across = Math.ceil(n / (wide * groupSize / parts)), down = Math.ceil(m / rows);
+  const across = Math.ceil(n / (wide * team / parts)), down = Math.ceil(m / rows);
   gpu.run(kernel, p.bindings.buffers, p.params, across, down, p.batch);
 }
 
@@ -90,14 +93,14 @@ export function unpackingOf(dtype: View["dtype"]): string {
   return unpacking.split(/\n(?=fn )/).filter((text) => new RegExp(`fn (${wanted})\\(`).test(text)).join("\n");
 }
 
-function main(b: View, turned: boolean, rows: number, times: number, parts: number): string {
-  const each = Array.from({ length: rows }, (_, r) => r), lanes = groupSize / parts;
+function main(b: View, turned: boolean, rows: number, times: number, parts: number, team: number): string {
+  const each = Array.from({ length: rows }, (_, r) => r), lanes = team / parts;
   const sum = turned ? "f32" : "vec4<f32>", wide = times * (turned ? 1 : 4);
   // Sum number s is of row s / times.
   const all = Array.from({ length: rows * times }, (_, s) => s);
-  const gathered = parts === 1 ? all.map((s) => `c${s}`) : all.map((s) => `whole(lane, ${s * groupSize}u)`);
+  const gathered = parts === 1 ? all.map((s) => `c${s}`) : all.map((s) => `whole(lane, ${s * team}u)`);
   const share = parts === 1 ? "" : `
-  ${all.map((s) => `desk[${s * groupSize}u + lane] = c${s};`).join(" ")}
+  ${all.map((s) => `desk[${s * team}u + lane] = c${s};`).join(" ")}
   workgroupBarrier();
   if (part != 0 || column >= ${param(2)}) { return; }`;
   const row = times === 1 ? "s" : `s / ${times}`, first = times === 1 ? "0" : `s % ${times}`;
@@ -107,7 +110,7 @@ function main(b: View, turned: boolean, rows: number, times: number, parts: numb
   return `
 ${
     parts > 1
-      ? `var<workgroup> desk: array<${sum}, ${rows * times * groupSize}>;
+      ? `var<workgroup> desk: array<${sum}, ${rows * times * team}>;
 fn whole(lane: u32, first: u32) -> ${sum} {
   var all = desk[first + lane];
   for (var s = 1u; s < ${parts}u; s++) { all += desk[first + lane + s * ${lanes}u]; }
@@ -115,7 +118,7 @@ fn whole(lane: u32, first: u32) -> ${sum} {
 }`
       : ""
   }
-@compute @workgroup_size(${groupSize})
+@compute @workgroup_size(${team})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   begin(i32(group.z));
   let part = i32(lane) / ${lanes}; let row0 = i32(group.y) * ${rows};
