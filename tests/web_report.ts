@@ -7,7 +7,7 @@
 import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
-import { sizeTable } from "../web/build.ts";
+import { roomTable, sizeTable } from "../web/build.ts";
 import { pages } from "../web/pages.ts";
 import { noBrowser, TestSite, violations } from "./_browser.ts";
 import { repository } from "./_data.ts";
@@ -48,6 +48,8 @@ if (noBrowser) throw new Error(noBrowser);
 const site = await TestSite.start("--js-flags=--expose-gc");
 try {
   console.log(`${sizeTable(site.sizes)}\n`);
+  const engine = site.sizes.find(({ name }) => name === "engine/worker.ts")!;
+  console.log(`${roomTable(engine)}\n`);
   console.log(`of which, KB gzipped\n${await engineParts()}\n`);
   for (const { id, nav } of pages) {
     for (const colorScheme of ["light", "dark"] as const) {
