@@ -1,5 +1,6 @@
 /** The race page: its parts on every runtime, then the page itself in Chromium, with the rates it promises. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { landscapes, type Optimizer2d, optimizers2d, state2d, step2d } from "../mod.ts";
 import { findRate } from "../web/race/finder.ts";
@@ -201,6 +202,25 @@ describe("the race page", { skip }, () => {
       for (const name of ["json", "csv", "png"]) {
         const [file] = await Promise.all([page.waitForEvent("download"), page.click(`#${name}`)]);
         assert.equal(file.suggestedFilename(), `race.${name}`);
+        const bytes = readFileSync(await file.path());
+        if (name === "png") assert.equal(bytes.toString("latin1", 1, 4), "PNG");
+        else {
+          const text = bytes.toString(),
+            races = await page.evaluate(() =>
+              (globalThis as unknown as { race: RaceHandle }).race.race.racers.map(({ name, loss }) => ({
+                name,
+                loss,
+              }))
+            );
+          for (const { name: optimizer, loss } of races) {
+            const last = name === "json"
+              ? JSON.parse(text).racers.find((r: { optimizer: string }) => r.optimizer === optimizer).path.at(
+                -1,
+              )[3]
+              : Number(text.split("\n").findLast((line) => line.startsWith(`${optimizer},`))?.split(",")[4]);
+            assert.equal(last, loss, `${optimizer} in ${name}`);
+          }
+        }
       }
       await page.click("#view-3d");
       await page.locator("#scene").waitFor();
