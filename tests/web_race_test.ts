@@ -163,6 +163,7 @@ describe("the race page", { skip }, () => {
       assert.ok(result.rate >= 1e6, `${result.rate} steps/s`);
       assert.ok(result.grown < 20_000, `${result.grown} bytes in a million steps`);
       assert.ok(result.p95 <= 16.7, `${result.p95} ms`);
+      assert.ok(result.frames >= 55, `${result.frames} frames/s`);
       assert.ok(result.soak < 20_000, `${result.soak} bytes`);
     }, seen);
   });
@@ -199,6 +200,7 @@ describe("the race page", { skip }, () => {
       await page.locator("#formula-error").waitFor({ state: "hidden" });
       await page.click("#find");
       await page.locator("#finder").waitFor();
+      for (let i = 0; i < 3; i++) await page.click("#step");
       for (const name of ["json", "csv", "png"]) {
         const [file] = await Promise.all([page.waitForEvent("download"), page.click(`#${name}`)]);
         assert.equal(file.suggestedFilename(), `race.${name}`);
@@ -212,6 +214,7 @@ describe("the race page", { skip }, () => {
                 loss,
               }))
             );
+          assert.equal(new Set(races.map(({ loss }) => loss)).size > 3, true, "they went different ways");
           for (const { name: optimizer, loss } of races) {
             const last = name === "json"
               ? JSON.parse(text).racers.find((r: { optimizer: string }) => r.optimizer === optimizer).path.at(
