@@ -94,7 +94,7 @@ async function bundle(
 }
 
 /** `path` and every module it imports at once; with `later` also those that it may import later on. */
-function closure(
+export function closure(
   metafile: Metafile,
   path: string,
   later = false,
