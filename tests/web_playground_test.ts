@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { GPT2 } from "../mod.ts";
-import { assertQuick, noBrowser, says, TestSite, watchTasks } from "./_browser.ts";
+import { assertQuick, noBrowser, says, TestSite, violations, watchTasks } from "./_browser.ts";
 import { repository } from "./_data.ts";
 
 const skip = noBrowser;
@@ -33,9 +33,55 @@ describe("the playground", { skip }, () => {
       await page.locator(".choice[aria-pressed=false]").first().click();
       await says(page, /^Wrote 60/);
       assert.equal(await page.$eval(".given", (e) => e.textContent!.slice(0, 8)), "JULIET:\n");
+      // The link says all of it: who opens it and asks gets the same.
+      await page.fill("#prompt", "JULIET:\n");
+      await page.click("#share");
+      await says(page, /^The link/);
+      const link = new URLSearchParams(new URL(page.url()).hash.slice(1));
+      for (const [name, value] of state) assert.equal(link.get(name), value, name);
+      await page.reload();
+      await says(page, /^Ready/);
+      await page.click("#go");
+      await says(page, /^Wrote 60/);
+      const again = await page.$$eval(".token", (list) => list.map((e) => e.textContent).join(""));
+      assert.equal(again, expected);
       await page.fill("#prompt", "€");
       await page.click("#go");
       await says(page, /€/);
+    });
+  });
+
+  it("takes every way to choose, and stops when asked", { skip }, async () => {
+    const model = await GPT2.load(join(repository, "web/models/shakespeare"));
+    const options = {
+      ...{ maxNewTokens: 40, temperature: 1.2, topK: 20, topP: 0.9, minP: 0.02, typicalP: 0.8, seed: 3 },
+      ...{ epsilonCutoff: 0.002, etaCutoff: 0.003, repetitionPenalty: 1.1, frequencyPenalty: 0.3 },
+      ...{ presencePenalty: 0.2, noRepeatNgramSize: 3 },
+    };
+    const expected = await model.complete("ROMEO:\n", options);
+    for (const name of ["typicalP", "frequencyPenalty", "presencePenalty", "noRepeatNgramSize"] as const) {
+      const { [name]: _, ...others } = options;
+      assert.notEqual(await model.complete("ROMEO:\n", others), expected, `${name} changes nothing here`);
+    }
+    model.dispose();
+    const state = new URLSearchParams({ prompt: "ROMEO:\n" });
+    for (const [name, value] of Object.entries(options)) state.set(name, String(value));
+    await site.open(`playground/#${state}`, async (page) => {
+      await says(page, /^Ready/);
+      await page.click("#go");
+      await says(page, /^Wrote 40/);
+      const tokens = await page.$$eval(".token", (list) => list.map((e) => e.textContent).join(""));
+      assert.equal(tokens, expected);
+      await page.click("#more-options > summary");
+      assert.equal(await page.inputValue("[data-name=typicalP]"), "0.8");
+      assert.deepEqual(await violations(page), []);
+      await page.locator("[data-name=maxNewTokens]").fill("500");
+      await page.click("#go");
+      await page.locator(".token").nth(3).waitFor();
+      await page.click("#stop");
+      await says(page, /^Stopped after \d+ tokens/);
+      const count = await page.locator(".token").count();
+      assert.ok(count >= 4 && count < 500, `${count} tokens`);
     });
   });
 

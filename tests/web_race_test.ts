@@ -1,7 +1,9 @@
 /** The race page: its parts on every runtime, then the page itself in Chromium, with the rates it promises. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { landscapes, type Optimizer2d, optimizers2d, state2d, step2d } from "../mod.ts";
+import { optimizerTexts } from "../web/race/explain.ts";
 import { findRate } from "../web/race/finder.ts";
 import { parseFormula } from "../web/race/formula.ts";
 import { capacity, Race, Racer } from "../web/race/race.ts";
@@ -162,6 +164,7 @@ describe("the race page", { skip }, () => {
       assert.ok(result.rate >= 1e6, `${result.rate} steps/s`);
       assert.ok(result.grown < 20_000, `${result.grown} bytes in a million steps`);
       assert.ok(result.p95 <= 16.7, `${result.p95} ms`);
+      assert.ok(result.frames >= 55, `${result.frames} frames/s`);
       assert.ok(result.soak < 20_000, `${result.soak} bytes`);
     }, seen);
   });
@@ -178,6 +181,12 @@ describe("the race page", { skip }, () => {
       await page.focus("#map");
       await page.keyboard.press("ArrowRight");
       assert.ok((await start())[0] > clicked[0]);
+      const { title, about } = optimizerTexts.muon;
+      await page.locator("#racers li").filter({ hasText: title }).hover();
+      assert.equal(await page.textContent("#explain"), about);
+      await page.hover("h1");
+      const surface = await page.textContent("#explain");
+      assert.match(surface ?? "", /^Rosenbrock/);
       await page.click("#step");
       await page.click("#step");
       await until(page, () => document.getElementById("time-value")?.textContent === "step 2");
@@ -198,9 +207,30 @@ describe("the race page", { skip }, () => {
       await page.locator("#formula-error").waitFor({ state: "hidden" });
       await page.click("#find");
       await page.locator("#finder").waitFor();
+      for (let i = 0; i < 3; i++) await page.click("#step");
       for (const name of ["json", "csv", "png"]) {
         const [file] = await Promise.all([page.waitForEvent("download"), page.click(`#${name}`)]);
         assert.equal(file.suggestedFilename(), `race.${name}`);
+        const bytes = readFileSync(await file.path());
+        if (name === "png") assert.equal(bytes.toString("latin1", 1, 4), "PNG");
+        else {
+          const text = bytes.toString(),
+            races = await page.evaluate(() =>
+              (globalThis as unknown as { race: RaceHandle }).race.race.racers.map(({ name, loss }) => ({
+                name,
+                loss,
+              }))
+            );
+          assert.equal(new Set(races.map(({ loss }) => loss)).size > 3, true, "they went different ways");
+          for (const { name: optimizer, loss } of races) {
+            const last = name === "json"
+              ? JSON.parse(text).racers.find((r: { optimizer: string }) => r.optimizer === optimizer).path.at(
+                -1,
+              )[3]
+              : Number(text.split("\n").findLast((line) => line.startsWith(`${optimizer},`))?.split(",")[4]);
+            assert.equal(last, loss, `${optimizer} in ${name}`);
+          }
+        }
       }
       await page.click("#view-3d");
       await page.locator("#scene").waitFor();

@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
-import { sizeTable } from "../web/build.ts";
+import { closure, roomTable, sizeTable } from "../web/build.ts";
 import { pages } from "../web/pages.ts";
 import { noBrowser, TestSite, violations } from "./_browser.ts";
 import { repository } from "./_data.ts";
@@ -27,19 +27,28 @@ async function engineParts(): Promise<string> {
     const contents = files.map((file, i) =>
       `import * as m${i} from "../src/${file}"; globalThis.m${i} = m${i};`
     );
-    const { outputFiles } = await build({
+    const { outputFiles, metafile } = await build({
       stdin: { contents: contents.join("\n"), resolveDir: join(repository, "tests"), loader: "ts" },
       bundle: true,
       minify: true,
       format: "esm",
       platform: "browser",
       target: "es2022",
+      splitting: true,
+      metafile: true,
+      absWorkingDir: repository,
+      outdir: "parts",
       write: false,
       external: ["node:*", "@huggingface/*", "../hub/mod.ts"],
     });
-    lines.push(
-      `${(gzipSync(outputFiles[0].contents, { level: 9 }).length / 1024).toFixed(1).padStart(7)}  ${name}`,
-    );
+    // What is imported later is not in it.
+    const entry = Object.entries(metafile.outputs).find(([, { entryPoint }]) => entryPoint === "<stdin>")![0];
+    const first = closure(metafile, entry);
+    const bytes = outputFiles.filter(({ path }) =>
+      first.has(relative(repository, path).replaceAll("\\", "/"))
+    )
+      .reduce((sum, { contents }) => sum + gzipSync(contents, { level: 9 }).length, 0);
+    lines.push(`${(bytes / 1024).toFixed(1).padStart(7)}  ${name}`);
   }
   return lines.join("\n");
 }
@@ -48,6 +57,8 @@ if (noBrowser) throw new Error(noBrowser);
 const site = await TestSite.start("--js-flags=--expose-gc");
 try {
   console.log(`${sizeTable(site.sizes)}\n`);
+  const engine = site.sizes.find(({ name }) => name === "engine/worker.ts")!;
+  console.log(`${roomTable(engine)}\n`);
   console.log(`of which, KB gzipped\n${await engineParts()}\n`);
   for (const { id, nav } of pages) {
     for (const colorScheme of ["light", "dark"] as const) {

@@ -29,6 +29,10 @@ export interface Size {
   readonly script: number;
   /** Of its style sheets. */
   readonly style: number;
+  /** Of scripts that come later, when what needs them is used. */
+  readonly later: number;
+  /** What the scripts that come first are made of, by room of the house, the heaviest first: each room's part of `script`. */
+  readonly rooms: readonly { readonly name: string; readonly size: number }[];
 }
 
 const common: BuildOptions = {
@@ -89,14 +93,42 @@ async function bundle(
   return { outputs, metafile: metafile! };
 }
 
-/** `path` and every module it imports at once. */
-function closure(metafile: Metafile, path: string, found: Set<string> = new Set()): Set<string> {
+/** `path` and every module it imports at once; with `later` also those that it may import later on. */
+export function closure(
+  metafile: Metafile,
+  path: string,
+  later = false,
+  found: Set<string> = new Set(),
+): Set<string> {
   if (found.has(path) || metafile.outputs[path] === undefined) return found;
   found.add(path);
   for (const { path: next, kind } of metafile.outputs[path].imports) {
-    if (kind === "import-statement") closure(metafile, next, found);
+    if (later || kind === "import-statement") closure(metafile, next, later, found);
   }
   return found;
+}
+
+/** The weight of an output's scripts. */
+async function weigh(metafile: Metafile, output: string): Promise<Pick<Size, "script" | "later" | "rooms">> {
+  const first = closure(metafile, output), script = await packed(first), rooms = new Map<string, number>();
+  let plain = 0;
+  for (const path of first) {
+    for (const [input, { bytesInOutput }] of Object.entries(metafile.outputs[path].inputs)) {
+      // src/ops, src/backends/cpu/kernels, web/race, and packages under their own names.
+      const parts = input.split("/").slice(0, -1), packages = parts.lastIndexOf("node_modules");
+      const depth = parts[1] === "backends" ? 4 : 2;
+      const room = packages < 0 ? parts.slice(0, depth) : parts.slice(packages + 1, packages + 3);
+      const name = room.join("/") || input;
+      rooms.set(name, (rooms.get(name) ?? 0) + bytesInOutput);
+      plain += bytesInOutput;
+    }
+  }
+  return {
+    script,
+    later: await packed(closure(metafile, output, true)) - script,
+    rooms: [...rooms].map(([name, bytes]) => ({ name, size: script * bytes / plain }))
+      .sort((a, b) => b.size - a.size),
+  };
 }
 
 async function packed(paths: Iterable<string>): Promise<number> {
@@ -123,8 +155,8 @@ export async function buildSite(out: string = join(web, "dist")): Promise<Size[]
   try {
     const workerBuild = await bundle(await workers(), temporary);
     for (const source of await workers()) {
-      const script = await packed(closure(workerBuild.metafile, workerBuild.outputs.get(source)!));
-      sizes.push({ name: relative("web", source), script, style: 0 });
+      const weight = await weigh(workerBuild.metafile, workerBuild.outputs.get(source)!);
+      sizes.push({ name: relative("web", source), style: 0, ...weight });
     }
     const scripts = pages.map((page) => sourceOf(page, "main.ts"));
     const styles = ["web/shared/style.css", ...pages.map((page) => sourceOf(page, "page.css"))]
@@ -153,11 +185,15 @@ export async function buildSite(out: string = join(web, "dist")): Promise<Size[]
           preload: [...modules].filter((path) => path !== script).map(at),
         }),
       );
-      sizes.push({ name: page.id || "start", script: await packed(modules), style: await packed(sheets) });
+      sizes.push({
+        name: page.id || "start",
+        style: await packed(sheets),
+        ...await weigh(metafile, script),
+      });
     }
     const library = await bundle({ ferrotype: "mod.ts" }, temporary, { entryNames: "[name]" });
-    const script = await packed(closure(library.metafile, library.outputs.get("mod.ts")!));
-    sizes.push({ name: "ferrotype.js", script, style: 0 });
+    const weight = await weigh(library.metafile, library.outputs.get("mod.ts")!);
+    sizes.push({ name: "ferrotype.js", style: 0, ...weight });
     await cp(join(web, "models"), join(temporary, "models"), {
       recursive: true,
       filter: (path) => !/checkpoints/.test(path),
@@ -190,13 +226,22 @@ async function buildServiceWorker(out: string): Promise<void> {
   });
 }
 
+const kilobytes = (bytes: number): string => (bytes / 1024).toFixed(1).padStart(8);
+
 /** The sizes as a table. */
 export function sizeTable(sizes: readonly Size[]): string {
-  const kilobytes = (bytes: number): string => (bytes / 1024).toFixed(1).padStart(8);
   return [
-    "gzipped, KB                 script   style",
-    ...sizes.map(({ name, script, style }) => `${name.padEnd(24)} ${kilobytes(script)} ${kilobytes(style)}`),
+    "gzipped, KB                 script    style    later",
+    ...sizes.map(({ name, script, style, later }) =>
+      `${name.padEnd(24)} ${[script, style, later].map(kilobytes).join(" ")}`
+    ),
   ].join("\n");
+}
+
+/** What a size is made of, as a table. */
+export function roomTable({ name, rooms }: Size): string {
+  const lines = rooms.map((room) => `  ${room.name.padEnd(30)} ${kilobytes(room.size)}`);
+  return [`${name}, each room's part of the KB above`, ...lines].join("\n");
 }
 
 if (import.meta.main) console.log(sizeTable(await buildSite()));

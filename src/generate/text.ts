@@ -6,7 +6,7 @@
 import { OptionError } from "../core/errors.ts";
 import type { Tokenizer } from "../text/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
-import { constrained } from "./constraint/mod.ts";
+import { constrainedSoon } from "./constraint/known.ts";
 import { forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { StopFilter } from "./stop.ts";
 import type { FinishReason, TokensResult, TokenStep } from "./sequence.ts";
@@ -56,7 +56,7 @@ export async function* generatePieces<C extends LanguageModelCache>(
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): AsyncGenerator<TokenPiece, GenerationResult> {
-  const tokens = generateTokens(model, promptIds, constrained(options, tokenizer));
+  const tokens = generateTokens(model, promptIds, await constrainedSoon(options, tokenizer));
   return yield* textOfTokens(tokens, tokenizer, promptIds, options);
 }
 
@@ -154,7 +154,8 @@ export async function generateMany<C extends LanguageModelCache>(
   promptIds: readonly number[],
   asked: ResolvedOptions,
 ): Promise<GenerationResult[]> {
-  const options = forPrompt(asked, promptIds.length), { numReturnSequences: count, maxNewTokens } = options;
+  const options = forPrompt(asked, promptIds.length),
+    { numReturnSequences: count, maxNewTokens } = options;
   if (options.numBeams > 1) return await beamTexts(model, tokenizer, promptIds, options);
   if (count === 1) return [await generateWhole(model, tokenizer, promptIds, asked)];
   if (options.cache) {

@@ -23,7 +23,7 @@ import {
   textOfTokens,
   type TokenPiece,
 } from "../generate/mod.ts";
-import { constrained } from "../generate/constraint/mod.ts";
+import { constrained, constrainedSoon } from "../generate/constraint/known.ts";
 import { generationDefaults, generationJson } from "../generate/options.ts";
 import {
   checkpointName,
@@ -279,7 +279,8 @@ export class GPT2 extends GPT2Model {
     prompts: readonly (string | readonly number[])[],
     options: GenerateOptions & BatcherOptions = {},
   ): Promise<GenerationResult[]> {
-    const { maxBatch, prefillChunk, ...rest } = options, resolved = this.#resolve(rest);
+    const { maxBatch, prefillChunk, ...rest } = options;
+    const resolved = await constrainedSoon(this.#resolve(rest), this.tokenizer);
     if (resolved.numReturnSequences > 1) {
       throw new OptionError("completeBatch gives one text for each prompt; leave numReturnSequences out");
     }

@@ -3,6 +3,9 @@
  *
  * @module
  */
+import { knowFormats } from "../generate/constraint/known.ts";
+import { constrained } from "../generate/constraint/mod.ts";
+
 export { type ChatMessage, type ChatTemplate, loadChatTemplate } from "./chat.ts";
 export { benchmark, type BenchmarkOptions, type Figure } from "./benchmark.ts";
 export * from "./checkpoints.ts";
@@ -33,3 +36,6 @@ export type { ModelFile } from "./model_files.ts";
 export type { FolderOptions } from "./model_folder.ts";
 export { type CsvSource, readCsv, TabularModel } from "./tabular.ts";
 export { loadTokenizer } from "./tokenizer.ts";
+
+// Asked for a format, the whole library answers at once, and refuses what is none where it was given.
+knowFormats(constrained);

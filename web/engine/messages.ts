@@ -12,7 +12,13 @@ export interface WriteOptions {
   readonly topK: number;
   readonly topP: number;
   readonly minP: number;
+  readonly typicalP: number;
+  readonly epsilonCutoff: number;
+  readonly etaCutoff: number;
   readonly repetitionPenalty: number;
+  readonly frequencyPenalty: number;
+  readonly presencePenalty: number;
+  readonly noRepeatNgramSize: number;
   readonly seed: number;
   readonly stop: readonly string[];
 }

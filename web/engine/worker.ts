@@ -78,10 +78,15 @@ async function* answer(
       return await attend(question.text, question.layer);
     case "write": {
       if (!model) throw new Error("no model is loaded");
-      const { prompt, options: { temperature, topK, topP, minP, stop, ...rest } } = question;
+      const {
+        prompt,
+        options: { temperature, topK, topP, minP, typicalP, epsilonCutoff, etaCutoff, stop, ...rest },
+      } = question;
       const { tokenizer } = model;
       const text = (id: number): string => tokenizer?.decode([id], { skipSpecialTokens: false }) ?? `${id} `;
-      const sampling = temperature === 0 ? { doSample: false } : { temperature, topK, topP, minP };
+      const sampling = temperature === 0
+        ? { doSample: false }
+        : { temperature, topK, topP, minP, typicalP, epsilonCutoff, etaCutoff };
       const started = performance.now();
       const tokens = model.stream(prompt, {
         ...rest,

@@ -25,7 +25,13 @@ const numbers = {
   topK: 0,
   topP: 1,
   minP: 0,
+  typicalP: 1,
+  epsilonCutoff: 0,
+  etaCutoff: 0,
   repetitionPenalty: 1,
+  frequencyPenalty: 0,
+  presencePenalty: 0,
+  noRepeatNgramSize: 0,
   seed: 1,
 };
 let stopText = "";
@@ -78,6 +84,26 @@ function controls(): void {
     make("maxNewTokens", "Tokens", [1, 500, 1]),
     h("label", { for: "seed" }, "Seed", seed),
     h("label", { for: "end" }, "Stop at", end),
+    h(
+      "details",
+      { id: "more-options" },
+      h("summary", {}, "More ways to choose"),
+      h(
+        "div",
+        { class: "stack" },
+        make("typicalP", "Typical p", [0.05, 1, 0.05], (v) => v.toFixed(2)),
+        make("epsilonCutoff", "Epsilon cutoff", [0, 0.02, 0.0005], (v) => v === 0 ? "off" : v.toFixed(4)),
+        make("etaCutoff", "Eta cutoff", [0, 0.02, 0.0005], (v) => v === 0 ? "off" : v.toFixed(4)),
+        make("frequencyPenalty", "Frequency penalty", [-2, 2, 0.1], (v) => v.toFixed(1)),
+        make("presencePenalty", "Presence penalty", [-2, 2, 0.1], (v) => v.toFixed(1)),
+        make(
+          "noRepeatNgramSize",
+          "No sequence twice, tokens",
+          [0, 10, 1],
+          (v) => v === 0 ? "off" : String(v),
+        ),
+      ),
+    ),
   );
 }
 

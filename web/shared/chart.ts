@@ -57,11 +57,15 @@ export function drawChart(canvas: HTMLCanvasElement, lines: readonly ChartLine[]
   pen.clearRect(0, 0, width, height);
   pen.font = "11px ui-monospace, monospace";
   pen.fillStyle = cssColor("--muted");
+  pen.textAlign = "left"; // a canvas remembers what the last drawing left
   if (!(x1 >= x0)) {
     pen.fillText("nothing yet", 8, 18);
     return;
   }
-  if (y1 - y0 < 1e-9) y1 = y0 + 1;
+  if (y1 - y0 < 1e-9) {
+    y0 -= 0.5;
+    y1 += 0.5;
+  }
   const left = 46, bottom = height - 18, top = 8, right = width - 8;
   const px = (x: number): number => left + (right - left) * (x - x0) / (x1 - x0 || 1);
   const py = (y: number): number => bottom - (bottom - top) * (y - y0) / (y1 - y0);

@@ -3,15 +3,12 @@
  *
  * @module
  */
-import {
-  CharTokenizer,
-  GPT2,
-  manualSeed,
-  optim,
-  randomBatches,
-  type StepReport,
-  Trainer,
-} from "../../mod.ts";
+// Not from mod.ts: a bundler keeps all of a file that two chunks reach, and this worker needs a part.
+import { manualSeed } from "../../src/ops/mod.ts";
+import * as optim from "../../src/optim/mod.ts";
+import { GPT2 } from "../../src/runtime/gpt2.ts";
+import { CharTokenizer } from "../../src/text/mod.ts";
+import { randomBatches, type StepReport, Trainer } from "../../src/train/mod.ts";
 import type { ZipEntry } from "../shared/zip.ts";
 
 /** What the visitor chooses. */

@@ -1,0 +1,40 @@
+/**
+ * Formats, for who may not need them: grammars and automata are a large part of generation, and few texts follow one.
+ *
+ * The library as a whole has them from the beginning ({@link knowFormats}, in `runtime/mod.ts`). A page that takes a part of it
+ * fetches them with the first text that follows a format.
+ *
+ * @module
+ */
+import type { Tokenizer } from "../../text/mod.ts";
+import type { Constraint, ResponseFormat } from "./mod.ts";
+
+/** What of generation's options is about formats. */
+interface Formatted {
+  responseFormat: ResponseFormat | undefined;
+  constraint?: Constraint | null;
+}
+
+/** Gives options whose format is ready for a tokenizer. */
+type Constrain = <T extends Formatted>(options: T, tokenizer: Tokenizer | null) => T;
+
+let known: Constrain | null = null;
+
+/** From now on formats are there without waiting. */
+export function knowFormats(constrain: Constrain): void {
+  known = constrain;
+}
+
+/** Options whose format, if they have one, is ready for a tokenizer; as they are where formats are not known yet. */
+export function constrained<T extends Formatted>(options: T, tokenizer: Tokenizer | null): T {
+  return options.responseFormat && known ? known(options, tokenizer) : options;
+}
+
+/** The same, and waits for what is not known yet. */
+export async function constrainedSoon<T extends Formatted>(
+  options: T,
+  tokenizer: Tokenizer | null,
+): Promise<T> {
+  if (options.responseFormat && !known) knowFormats((await import("./mod.ts")).constrained);
+  return constrained(options, tokenizer);
+}
