@@ -270,7 +270,7 @@ export class Batcher<C extends LanguageModelCache> {
     const width = values.length / jobs.length;
     jobs.forEach((job, row) => {
       // One that left meanwhile has no cache any more.
-      if (job.cache) this.#take(job, values.slice(row * width, (row + 1) * width));
+      if (job.cache) this.#take(job, values.subarray(row * width, (row + 1) * width));
     });
   }
 
