@@ -46,6 +46,9 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     const made = serve({ fetch: app.fetch, hostname, port }, () => resolve(made)) as Server;
     made.once("error", reject);
   });
+  // Clients keep idle connections for some seconds (five, in Python's and Node's); a server that ends one just as it is
+  // used again makes an error of nothing. So it waits for longer than they do.
+  server.keepAliveTimeout = 75_000;
   const { address, port: own, family } = server.address() as AddressInfo;
   return {
     url: `http://${family === "IPv6" ? `[${address}]` : address}:${own}`,
