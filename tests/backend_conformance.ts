@@ -30,6 +30,7 @@ export function conformance(name: string, create: () => Backend, options: Confor
           part((seed) => new Workbench(backend, seed), {
             tolerance: options.tolerance ?? 4,
             subnormals: options.subnormals ?? true,
+            roundedQuotients: options.roundedQuotients ?? true,
           }),
       );
     }

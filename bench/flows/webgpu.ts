@@ -106,6 +106,7 @@ async function* rows(bench: Bench): AsyncGenerator<Row> {
     for (const dtype of kinds) {
       manualSeed(1);
       const model = noGrad(() => new GPT2({ ...config, eosTokenId: null }, { device, dtype }));
+      model.eval();
       layOutWeights(model);
       const { blocks, head } = operationsOf(model.config), bytes = weightBytes(model);
       const tokens = quick || software ? 8 : 48, count = software ? 64 : 512;

@@ -9,6 +9,8 @@ export interface ConformanceOptions {
   readonly tolerance?: number;
   /** Whether numbers below 2^-126 are kept (default true); WGSL lets a GPU take them for 0. */
   readonly subnormals?: boolean;
+  /** Whether quotients and square roots are the correctly rounded ones. Default true. */
+  readonly roundedQuotients?: boolean;
   /** Called once before the tests. */
   readonly ready?: (backend: Backend) => Promise<void>;
   /** Called once after the tests. */
@@ -18,7 +20,7 @@ export interface ConformanceOptions {
 /** One part of the suite: declares tests that make their own workbench from `open`. */
 export type Part = (
   open: (seed?: number) => Workbench,
-  options: Required<Pick<ConformanceOptions, "tolerance" | "subnormals">>,
+  options: Required<Pick<ConformanceOptions, "tolerance" | "subnormals" | "roundedQuotients">>,
 ) => void;
 
 /** The floating-point types that `bench`'s device has. */

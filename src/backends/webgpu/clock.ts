@@ -8,8 +8,8 @@ import { DeviceError } from "../../core/errors.ts";
 // GPUBufferUsage and GPUMapMode, whose objects are missing where there is no WebGPU.
 const mapRead = 1, copySource = 4, copyTarget = 8, queryResolve = 512;
 
-/** Passes that are measured at once. */
-const most = 256;
+/** Passes that are measured at once: WebGPU's largest set of queries holds the two times of each. */
+const most = 2048;
 
 /** Measures the passes that begin while it is a device's `clock`. */
 export class Clock {

@@ -210,7 +210,10 @@ function compare(op: CompareOp, type: ComputeType, x: string, y: string): string
   }
 }
 
-/** Division, remainder and powers of i32, where WGSL leaves the divisor 0 and overflow open. */
+/**
+ * Division, remainder and powers of i32, where WGSL leaves the divisor 0 and overflow open. No `%` of a number that may
+ * be negative: as SPIR-V's OpSRem, which Vulkan leaves undefined there, NVIDIA's driver takes it for unsigned.
+ */
 export const integerCode = `
 fn i_div(x: i32, y: i32) -> i32 {
   if (y == 0) { return 0; }
@@ -219,7 +222,7 @@ fn i_div(x: i32, y: i32) -> i32 {
 }
 fn i_rem(x: i32, y: i32) -> i32 {
   if (y == 0 || y == -1) { return 0; }
-  return x % y;
+  return x - x / y * y;
 }
 fn i_pow(x: i32, y: i32) -> i32 {
   if (y < 0) {
