@@ -14,7 +14,7 @@ import { parameters, positiveOnly, truth } from "../_truth.ts";
 import { inputLayouts, outputLayouts, Workbench } from "../_views.ts";
 import { computeType, floatsOf, integersOf, type Part, shapes } from "./suite.ts";
 
-/** Rows whose f32 result is the correctly rounded one on every device. */
+/** Rows whose f32 result is the correctly rounded one on every device; of {@link quotients}, where a device rounds so. */
 const exact: ReadonlySet<string> = new Set(
   ("add sub mul div neg abs sign square reciprocal floor ceil round trunc maximum minimum clamp clampMin clampMax " +
     "where sqrt relu relu6 hardtanh threshold leakyRelu fmod").split(" "),
