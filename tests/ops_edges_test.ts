@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { it } from "node:test";
 import * as F from "../src/ops/mod.ts";
 import { type Tensor, tensor } from "../src/ops/mod.ts";
-import { eachDevice, numbersOf, rounded } from "./_devices.ts";
+import { assertClose, eachDevice, numbersOf, rounded } from "./_devices.ts";
 import { onWebGpu } from "./_webgpu.ts";
 
 eachDevice((device) => {
@@ -45,6 +45,34 @@ eachDevice((device) => {
     assert.deepEqual(b.matmul(F.zeros([3, 4], { device })).shape, [0, 4]);
     const bias = tensor([1, 2, 3], { device });
     assert.deepEqual(await F.affine(a, b, bias).toArray(), [[1, 2, 3], [1, 2, 3]]);
+  });
+
+  it("gives in one product what product, activation and sum give", async () => {
+    for (const [rows, k, n] of [[1, 64, 40], [2, 33, 7], [5, 64, 24], [70, 32, 96]]) {
+      const numbers = (count: number, seed: number): number[] =>
+        Array.from({ length: count }, (_, i) => Math.sin(seed + 1.7 * i));
+      const x = tensor(numbers(2 * rows * k, 1), { device }).reshape([2, rows, k]);
+      const w = tensor(numbers(k * n, 2), { device }).reshape([k, n]),
+        bias = tensor(numbers(n, 3), { device });
+      const residual = tensor(numbers(2 * rows * n, 4), { device }).reshape([2, rows, n]);
+      const act = { gelu: F.gelu, geluTanh: (t: Tensor) => F.gelu(t, "tanh"), relu: F.relu, tanh: F.tanh };
+      for (const [name, f] of Object.entries(act)) {
+        const activation = name as F.Activation, parts = f(F.affine(x, w, bias));
+        const cases = [
+          [F.affine(x, w, bias, { activation }), parts],
+          [F.affine(x, w, bias, { activation, residual }), residual.add(parts)],
+          [F.affine(x, w, null, { residual }), residual.add(F.affine(x, w))],
+        ];
+        for (const [one, several] of cases) {
+          assert.deepEqual(one.shape, several.shape);
+          assertClose(await numbersOf(one), await numbersOf(several), `${name} of ${rows} rows`, {
+            atol: 1e-5,
+          });
+        }
+      }
+    }
+    const x = F.zeros([2, 3], { device }), w = F.zeros([3, 4], { device });
+    assert.throws(() => F.affine(x, w, null, { residual: x }), /residual \[2, 3\] is not of .* \[2, 4\]/);
   });
 
   it("multiplies integers, and integers with floats", async () => {

@@ -14,8 +14,15 @@ import { noGrad, tidy } from "../tensor/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import type { Sequence } from "./sequence.ts";
 
-/** Steps whose ids are on their way at once: enough for the slowest answers, and few to have computed in vain. */
-const most = 4;
+/** Steps whose ids are on their way at once: few to have computed in vain, until answers turn out to be slow. */
+const few = 4;
+/**
+ * The most there may be of them. Where a device is asked for answers every 10 ms only (Deno), a step of a
+ * millisecond needs ten ids on their way for the device to be busy.
+ */
+const most = 32;
+/** An id that was waited for this long, in milliseconds, was late: the device may have had nothing to do. */
+const late = 0.5;
 
 interface Step {
   readonly id: Tensor;
@@ -30,6 +37,7 @@ export class Ahead<C extends LanguageModelCache> {
   readonly #sequence: Sequence;
   readonly #steps: Step[] = [];
   #after: GeneratorState | null = null;
+  #room = few;
 
   /** For a text, from its first logits on. */
   constructor(model: LanguageModel<C>, cache: C, sequence: Sequence) {
@@ -62,7 +70,8 @@ export class Ahead<C extends LanguageModelCache> {
     }
     const step = this.#steps.shift()!;
     try {
-      const id = await step.value;
+      const asked = performance.now(), id = await step.value;
+      if (performance.now() - asked > late && this.#room < most) this.#room++;
       if (id >= 0) return id;
     } finally {
       step.id.dispose();
@@ -84,7 +93,7 @@ export class Ahead<C extends LanguageModelCache> {
 
   #hasRoom(limit: number): boolean {
     const { length } = this.#steps;
-    return length < Math.min(most, this.#sequence.left) && this.#cache.length < limit;
+    return length < Math.min(this.#room, this.#sequence.left) && this.#cache.length < limit;
   }
 
   #draw(logits: Tensor): void {

@@ -12,7 +12,6 @@ import {
   arange,
   attentionStep,
   copyInto,
-  dropout,
   empty,
   expand,
   gt,
@@ -131,11 +130,14 @@ export class CausalSelfAttention extends Module {
 
   /**
    * x [batch, time, width] → the same shape. With a cache, x holds the positions that follow it. `mask` is bool and
-   * broadcasts to [batch, heads, time, all positions]: true where a position may look, if it comes later.
+   * broadcasts to [batch, heads, time, all positions]: true where a position may look, if it comes later. `residual`, of
+   * the shape of x, is added.
    */
-  forward(x: Tensor, cache?: KVCache, mask?: Tensor): Tensor {
+  forward(x: Tensor, cache?: KVCache, mask?: Tensor, residual?: Tensor): Tensor {
     const [batch, time, width] = x.shape, each = width / this.heads;
-    if (cache && batch === 1 && time === 1 && !mask && !this.training) return this.forwardRows(x, [cache]);
+    if (cache && batch === 1 && time === 1 && !mask && !this.training) {
+      return this.forwardRows(x, [cache], undefined, residual);
+    }
     return tidy(() => {
       const qkv = reshape(this.c_attn.forward(x), [batch, time, 3, this.heads, each]); // [batch, time, 3, head, each]
       const part = (i: number): Tensor => transpose(slice(qkv, null, null, i), 1, 2); // [batch, head, time, each]
@@ -148,7 +150,7 @@ export class CausalSelfAttention extends Module {
         ...(mask ? { attnMask: mask } : {}),
       }); // [batch, head, time, each]
       const joined = reshape(transpose(mixed, 1, 2), [batch, time, width]);
-      return dropout(this.c_proj.forward(joined), this.dropout, this.training);
+      return this.c_proj.forward(joined, { dropout: this.training ? this.dropout : 0, residual });
     });
   }
 
@@ -168,8 +170,9 @@ export class CausalSelfAttention extends Module {
   /**
    * One new position for each of several texts: x [rows, 1, width] → the same shape. Row i follows the positions in
    * `caches[i]`, of which there are as many as that text has; `places` are their lengths, see {@link attentionStep}.
+   * `residual`, of the shape of x, is added.
    */
-  forwardRows(x: Tensor, caches: readonly KVCache[], places?: Tensor): Tensor {
+  forwardRows(x: Tensor, caches: readonly KVCache[], places?: Tensor, residual?: Tensor): Tensor {
     const [rows, , width] = x.shape, each = width / this.heads;
     return tidy(() => {
       const qkv = reshape(this.c_attn.forward(x), [rows, 3, this.heads, each]);
@@ -181,7 +184,7 @@ export class CausalSelfAttention extends Module {
         places,
       );
       for (const cache of caches) cache.length++;
-      return this.c_proj.forward(reshape(mixed, [rows, 1, width]));
+      return this.c_proj.forward(reshape(mixed, [rows, 1, width]), { residual });
     });
   }
 }

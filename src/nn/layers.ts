@@ -7,6 +7,7 @@ import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isQuantized, quantBlock } from "../core/dtype.ts";
 import {
   affine,
+  type AffineOptions,
   conv1d,
   conv2d,
   type ConvOptions,
@@ -103,9 +104,9 @@ export class Conv1D extends Module implements Layer {
     this.bias = parameter(zeros([outFeatures], unquantized(options)));
   }
 
-  /** x […, in] → […, out]. */
-  forward(x: Tensor): Tensor {
-    return affine(x, this.weight, this.bias);
+  /** x […, in] → […, out]; `options` say what follows, see {@link affine}. */
+  forward(x: Tensor, options: AffineOptions = {}): Tensor {
+    return affine(x, this.weight, this.bias, options);
   }
 }
 

@@ -3,25 +3,64 @@
  *
  * All of them come down to one product of matrices with leading axes. Where the right side is a plain matrix, the
  * left side's leading axes become rows, so that a batch is one large product and the gradient of a weight another.
- * A bias rides along as the product's epilogue.
+ * A bias rides along as the product's epilogue, and so do an activation and a residual where no gradient is asked for.
  *
  * @module
  */
-import type { Epilogue } from "../backends/contract.ts";
+import type { Epilogue, View } from "../backends/contract.ts";
 import { type DType, isFloat, isQuantized, promote } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
-import { broadcastShapes, formatShape } from "../core/shape.ts";
-import { binary, input } from "../expr/nodes.ts";
+import { broadcastShapes, formatShape, sameShape } from "../core/shape.ts";
+import { binary, input, type Program } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
+import { table } from "../expr/table.ts";
 import { broadcastView, tidy } from "../tensor/mod.ts";
 import { commonBackend, computeType, empty, record, wantsGradient } from "./bridge.ts";
+import { dropout } from "./dropout.ts";
 import { add, mul } from "./elementwise.ts";
 import { sum } from "./reduce.ts";
-import { toDType } from "./row.ts";
+import { row, toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { expand, reshape, squeeze, transpose, unsqueeze } from "./views.ts";
 
-const plusBias = binary("add", input(0), input(1));
+/** Activations that {@link affine} takes: rows of the table of elementwise functions. */
+export type Activation = "gelu" | "geluTanh" | "relu" | "silu" | "tanh";
+
+/** What {@link affine} does with x · weight + bias. */
+export interface AffineOptions {
+  /** Applied first. Default: none. */
+  activation?: Activation | undefined;
+  /** Then elements become 0 with this probability, see {@link dropout}. Default 0. */
+  dropout?: number | undefined;
+  /** Added last: a tensor of the result's shape, as where a layer is one branch of a residual connection. */
+  residual?: Tensor | undefined;
+}
+
+/** Epilogues by what they do. */
+const epilogues = new Map<string, Program>();
+
+/** The epilogue activation(product + bias) + residual; undefined where there is nothing to do. */
+function epilogueOf(
+  dtype: DType,
+  bias: View | null,
+  { activation, residual }: { activation?: Activation | undefined; residual?: View | undefined },
+): Epilogue | undefined {
+  if (!bias && !activation && !residual) return undefined;
+  const type = computeType(dtype), inputs: View[] = [];
+  const key = `${type} ${bias ? "bias" : ""} ${activation ?? ""} ${residual ? "residual" : ""}`;
+  if (bias) inputs.push(bias);
+  if (residual) inputs.push(residual);
+  let found = epilogues.get(key);
+  if (!found) {
+    let sum = input(0);
+    if (bias) sum = binary("add", sum, input(1));
+    if (activation) sum = table[activation].formula(sum);
+    if (residual) sum = binary("add", sum, input(inputs.length));
+    found = program(type, [sum], { inputs: inputs.length + 1, scalars: 0 });
+    epilogues.set(key, found);
+  }
+  return { program: found, inputs, scalars: [] };
+}
 
 /** The dtype of a product. @throws {DTypeError} for integers other than i32. */
 function resultType(a: DType, b: DType): DType {
@@ -39,32 +78,37 @@ function isMixed(a: DType, b: DType): boolean {
 }
 
 /** The product without recording; leading axes agree already. */
-function product(a: Tensor, b: Tensor, bias: Tensor | null, dtype: DType): Tensor {
-  const backend = commonBackend("matmul", bias ? [a, b, bias] : [a, b]);
+function product(
+  a: Tensor,
+  b: Tensor,
+  bias: Tensor | null,
+  dtype: DType,
+  { activation, residual }: AffineOptions = {},
+): Tensor {
+  const operands = [a, b];
+  if (bias) operands.push(bias);
+  if (residual) operands.push(residual);
+  const backend = commonBackend("matmul", operands);
   const shape = [...a.shape.slice(0, -1), b.shape[b.shape.length - 1]];
   const out = empty(shape, dtype, backend, "matmul");
   if (!out.size) return out;
-  const epilogue: Epilogue | undefined = bias
-    ? {
-      program: program(computeType(dtype), [plusBias], { inputs: 2, scalars: 0 }),
-      inputs: [broadcastView(bias, shape)],
-      scalars: [],
-    }
-    : undefined;
+  const epilogue = epilogueOf(dtype, bias && broadcastView(bias, shape), { activation, residual });
   backend.matmul(a, b, out, epilogue);
   return out;
 }
 
-/** a [m, k] · b [k, n] (+ bias [n]), recorded. */
-function plainProduct(a: Tensor, b: Tensor, bias: Tensor | null): Tensor {
+/** a [m, k] · b [k, n] (+ bias [n]), recorded; with options, for which no gradient is asked. */
+function plainProduct(a: Tensor, b: Tensor, bias: Tensor | null, options?: AffineOptions): Tensor {
   const dtype = resultType(a.dtype, b.dtype);
-  if (isMixed(a.dtype, b.dtype)) return tidy(() => plainProduct(toDType(a, dtype), toDType(b, dtype), bias));
+  if (isMixed(a.dtype, b.dtype)) {
+    return tidy(() => plainProduct(toDType(a, dtype), toDType(b, dtype), bias, options));
+  }
   if (isQuantized(b.dtype) && wantsGradient([a])) {
     throw new DTypeError(
       `matmul: no gradient passes through ${b.dtype} weights; load the model in f32 or bf16 to train it, or use noGrad`,
     );
   }
-  const out = product(a, b, bias, dtype);
+  const out = product(a, b, bias, dtype, options);
   const inputs = bias ? [a, b, bias] : [a, b];
   const types = inputs.map((t) => t.dtype);
   return record("matmul", out, inputs, [a, b], (g, [a, b], needs) => [
@@ -99,9 +143,17 @@ function batchProduct(a: Tensor, b: Tensor): Tensor {
 
 /**
  * x […, in] · weight [in, out] + bias [out], the product in one go with its bias. The layout of GPT-2's weights;
- * {@link linear} takes PyTorch's [out, in].
+ * {@link linear} takes PyTorch's [out, in]. With `options`, dropout(activation(x · weight + bias)) + residual, in one go
+ * too where nothing drops out and no gradient is asked for.
+ *
+ * @throws {ShapeError} when sizes do not fit.
  */
-export function affine(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+export function affine(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: AffineOptions = {},
+): Tensor {
   const last = x.shape.length - 1;
   if (last < 0 || weight.shape.length !== 2 || x.shape[last] !== weight.shape[0]) {
     throw new ShapeError(
@@ -116,10 +168,41 @@ export function affine(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
       `affine: bias ${formatShape(bias.shape)} does not fit weight ${formatShape(weight.shape)}`,
     );
   }
-  if (last === 1) return plainProduct(x, weight, bias);
+  const { activation, dropout: p = 0, residual } = options,
+    shape = [...x.shape.slice(0, -1), weight.shape[1]];
+  if (residual && !sameShape(residual.shape, shape)) {
+    throw new ShapeError(
+      `affine: residual ${formatShape(residual.shape)} is not of the result's shape ${formatShape(shape)}`,
+    );
+  }
+  if (!activation && !p && !residual) return affineRows(x, weight, bias, shape);
   return tidy(() => {
-    const rows = reshape(x, [x.shape.slice(0, -1).reduce((n, size) => n * size, 1), x.shape[last]]);
-    return reshape(plainProduct(rows, weight, bias), [...x.shape.slice(0, -1), weight.shape[1]]);
+    const dtype = resultType(x.dtype, weight.dtype), inputs = [x, weight];
+    if (bias) inputs.push(bias);
+    if (residual) inputs.push(residual);
+    // A gradient needs what comes in between.
+    const inOne = !p && isFloat(dtype) && !wantsGradient(inputs) && (!residual || residual.dtype === dtype);
+    if (inOne) return affineRows(x, weight, bias, shape, options);
+    const sum = affineRows(x, weight, bias, shape), result = activation ? row(activation, sum) : sum;
+    const kept = dropout(result, p, true);
+    return residual ? add(residual, kept) : kept;
+  });
+}
+
+/** Leading axes as rows. */
+function affineRows(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  shape: readonly number[],
+  { activation, residual }: AffineOptions = {},
+): Tensor {
+  if (shape.length === 2) return plainProduct(x, weight, bias, { activation, residual });
+  const columns = shape[shape.length - 1], rows = shape.slice(0, -1).reduce((n, size) => n * size, 1);
+  return tidy(() => {
+    const beside = residual && reshape(residual, [rows, columns]);
+    const x2 = reshape(x, [rows, x.shape[x.shape.length - 1]]);
+    return reshape(plainProduct(x2, weight, bias, { activation, residual: beside }), shape);
   });
 }
 

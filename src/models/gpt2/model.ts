@@ -22,18 +22,15 @@ import {
   unquantized,
 } from "../../nn/mod.ts";
 import {
+  type Activation,
   add,
   arange,
   contiguous,
   crossEntropy,
   dropout,
-  gelu,
   linear,
-  relu,
   reshape,
-  silu,
   slice,
-  tanh,
   type Tensor,
   tensor,
   toDType,
@@ -47,13 +44,13 @@ import { Steps } from "./step.ts";
 /** Token ids: a tensor [batch, time] or [time] (i32 or i64), or plain lists of the same form. */
 export type Ids = Tensor | readonly number[] | readonly (readonly number[])[] | Int32Array;
 
-const activations: Record<string, (x: Tensor) => Tensor> = {
-  gelu_new: (x) => gelu(x, "tanh"),
-  gelu_pytorch_tanh: (x) => gelu(x, "tanh"),
-  gelu: (x) => gelu(x),
-  relu,
-  silu,
-  tanh,
+const activations: Record<string, Activation> = {
+  gelu_new: "geluTanh",
+  gelu_pytorch_tanh: "geluTanh",
+  gelu: "gelu",
+  relu: "relu",
+  silu: "silu",
+  tanh: "tanh",
 };
 
 /** The id, where there is just one, in plain lists. */
@@ -83,11 +80,11 @@ export class GPT2MLP extends Module {
     this.#dropout = config.residPdrop;
   }
 
-  /** The same shape as x. */
-  forward(x: Tensor): Tensor {
+  /** The same shape as x; `residual`, of that shape too, is added. */
+  forward(x: Tensor, residual?: Tensor): Tensor {
     return tidy(() => {
-      const inner = activations[this.#activation](this.c_fc.forward(x));
-      return dropout(this.c_proj.forward(inner), this.#dropout, this.training);
+      const inner = this.c_fc.forward(x, { activation: activations[this.#activation] });
+      return this.c_proj.forward(inner, { dropout: this.training ? this.#dropout : 0, residual });
     });
   }
 }
@@ -120,16 +117,16 @@ export class GPT2Block extends Module {
   /** x [batch, time, width] → the same shape. */
   forward(x: Tensor, cache?: KVCache, mask?: Tensor): Tensor {
     return tidy(() => {
-      const y = add(x, this.attn.forward(this.ln_1.forward(x), cache, mask));
-      return add(y, this.mlp.forward(this.ln_2.forward(y)));
+      const y = this.attn.forward(this.ln_1.forward(x), cache, mask, x);
+      return this.mlp.forward(this.ln_2.forward(y), y);
     });
   }
 
   /** x [rows, 1, width], a position for each of several texts → the same shape. */
   forwardRows(x: Tensor, caches: readonly KVCache[], places?: Tensor): Tensor {
     return tidy(() => {
-      const y = add(x, this.attn.forwardRows(this.ln_1.forward(x), caches, places));
-      return add(y, this.mlp.forward(this.ln_2.forward(y)));
+      const y = this.attn.forwardRows(this.ln_1.forward(x), caches, places, x);
+      return this.mlp.forward(this.ln_2.forward(y), y);
     });
   }
 }
