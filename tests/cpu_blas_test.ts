@@ -5,6 +5,7 @@ import process from "node:process";
 import { describe, it } from "node:test";
 import type { Epilogue, View } from "../src/backends/contract.ts";
 import { Engine } from "../src/backends/cpu/engine.ts";
+import { attention } from "../src/backends/cpu/kernels/attention.ts";
 import { matmul } from "../src/backends/cpu/kernels/matmul.ts";
 import type { NativeBlas } from "../src/backends/cpu/platform.ts";
 import { Generator } from "../src/core/random.ts";
@@ -172,6 +173,44 @@ describe("cpu matmul by a BLAS", { skip }, () => {
       on.dispose();
     }
     for (const result of results) assert.deepEqual(result, results[0]);
+  });
+
+  it("attends as our own kernels do", () => {
+    const on = engine(), own = engineWith(1, "none");
+    // [batch, heads, groups, queries, keys, width], causal
+    const cases: [number[], boolean][] = [
+      [[1, 2, 2, 64, 64, 64], true],
+      [[2, 4, 2, 100, 700, 64], true],
+      [[1, 2, 1, 131, 131, 32], false],
+      [[1, 1, 1, 50, 1100, 40], true],
+      [[1, 1, 1, 90, 60, 32], true],
+    ];
+    for (const [[batch, heads, groups, queries, keys, width], causal] of cases) {
+      const results = [on, own].map((engine) => {
+        const numbers = new Generator(5), draw = (): number => 2 * numbers.uniform() - 1;
+        // Heads lie side by side in a row, as a model has them.
+        const rows = (n: number, count: number): View =>
+          view(engine, "f32", [batch, count, n, width], draw, { order: [0, 2, 1, 3] });
+        const q = rows(queries, heads), k = rows(keys, groups), v = rows(keys, groups);
+        const out = view(engine, "f32", [batch, heads, queries, width], nothing);
+        const lse = view(engine, "f32", [batch, heads, queries], nothing);
+        calls = 0;
+        attention(engine, q, k, v, out, lse, 0.3, causal);
+        const made = calls, numbersOf = [...read(engine, out), ...read(engine, lse)];
+        release(engine, q, k, v, out, lse);
+        return { made, numbersOf };
+      });
+      const what = `${queries} queries, ${keys} keys`;
+      assert.ok(results[0].made > 0 && results[1].made === 0, what);
+      results[0].numbersOf.forEach((x, i) => {
+        const y = results[1].numbersOf[i];
+        assert.ok(
+          Object.is(x, y) || Math.abs(x - y) <= 2e-6 * (1 + Math.abs(y)),
+          `${what}: ${i}: ${x}, ${y}`,
+        );
+      });
+    }
+    own.dispose();
   });
 
   it("is left out where it should not be used", () => {

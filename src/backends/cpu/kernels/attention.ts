@@ -10,20 +10,19 @@
  */
 import { sizeOf } from "../../../core/shape.ts";
 import type { View } from "../../contract.ts";
-import type { FunctionBuilder, Local, ModuleBuilder } from "../assembler/mod.ts";
+import type { Local, ModuleBuilder } from "../assembler/mod.ts";
 import { addressOf } from "../buffer.ts";
 import { type Engine, importThreadScratch, type KernelContext } from "../engine.ts";
 import {
   emitArgument,
   emitCall,
+  emitHead,
   emitItems,
   emitMin,
-  emitOperand,
   emitRest,
   emitRoundUp,
   emitRow,
   emitScratch,
-  emitSplitNumber,
 } from "./attention/emit.ts";
 import { emitMeet } from "./attention/few_rows.ts";
 import { emitExpandRows, type StoredKeys } from "./attention/stored.ts";
@@ -32,11 +31,8 @@ import {
   blockCountArg,
   type Blocks,
   blocksFor,
-  groupArg,
-  headsArg,
   keysArg,
   lseArg,
-  queriesArg,
   reachArg,
   scaleArg,
   ScratchMap,
@@ -44,6 +40,7 @@ import {
   setAttentionSizes,
   tileRoom,
 } from "./attention/layout.ts";
+import { attendNative } from "./attention/native.ts";
 import { emitProduct } from "./attention/product.ts";
 import { emitCopyRows, emitTransposeRows } from "./attention/rows.ts";
 import { emitClearRecord, emitFinish, emitSoften, recordBytes, softenFloats } from "./attention/softmax.ts";
@@ -64,6 +61,7 @@ export function attention(
   causal: boolean,
 ): void {
   if (sizeOf(q.shape) === 0) return;
+  if (attendNative(engine, q, k, v, out, lse, scale, causal)) return;
   const [batch, heads, queries, width] = q.shape, keys = k.shape[2];
   const few = queries <= fewRows, stored = k.dtype === "f32" ? null : k.dtype as StoredKeys;
   const kernel = engine.kernel(
@@ -90,30 +88,6 @@ export function attention(
 /** The blocks of a forward pass. */
 export function forwardBlocks(context: KernelContext, width: number, stored: StoredKeys | null): Blocks {
   return blocksFor(context, width, stored ? 5 : 4);
-}
-
-/** Batch and head of an item, and what they select of the operands. */
-function emitHead(f: FunctionBuilder, args: Local, number: Local, count: Local) {
-  const { high: rest, low: block } = emitSplitNumber(f, number, count);
-  const { high: batch, low: head } = emitSplitNumber(f, rest, emitArgument(f, args, headsArg));
-  const { high: shared } = emitSplitNumber(f, head, emitArgument(f, args, groupArg));
-  const queries = emitArgument(f, args, queriesArg);
-  const lse = emitArgument(f, args, lseArg);
-  f.get(lse);
-  f.if(() => {
-    const row = f.local("i32");
-    emitSetSum(f, row, [rest, queries]);
-    emitSetSum(f, lse, lse, [row, 4]);
-  });
-  return {
-    block,
-    queries,
-    lse,
-    q: emitOperand(f, args, 0, batch, head),
-    k: emitOperand(f, args, 1, batch, shared),
-    v: emitOperand(f, args, 2, batch, shared),
-    out: emitOperand(f, args, 3, batch, head),
-  };
 }
 
 function emitTiled(

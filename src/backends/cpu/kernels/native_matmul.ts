@@ -30,7 +30,7 @@ const leastSide = 16;
 const leastHalfRows = 48;
 
 // A block repacks its rows of a and columns of b, so it has many of both; and there is one for every thread at least.
-const blockSide = 512;
+const blockSide = 768;
 const leastBlockWork = 1 << 21;
 
 // Arguments beside those of the product, in the second half of the block.

@@ -5,7 +5,7 @@
  */
 import type { FunctionBuilder, Global, Local, ModuleBuilder } from "../../assembler/mod.ts";
 import { emitSetSum } from "../gemm/address.ts";
-import { operandBytes, operandsArg } from "./layout.ts";
+import { groupArg, headsArg, lseArg, operandBytes, operandsArg, queriesArg } from "./layout.ts";
 
 /** The address `offset` bytes into the thread's scratch memory. */
 export function emitScratch(f: FunctionBuilder, scratch: Global, offset: number): Local {
@@ -131,4 +131,28 @@ export function emitRest(f: FunctionBuilder, to: Local, x: Local, y: Local, most
   else f.get(most);
   f.set(limit);
   emitMin(f, to, to, limit);
+}
+
+/** Batch and head of an item, and what they select of the operands. */
+export function emitHead(f: FunctionBuilder, args: Local, number: Local, count: Local) {
+  const { high: rest, low: block } = emitSplitNumber(f, number, count);
+  const { high: batch, low: head } = emitSplitNumber(f, rest, emitArgument(f, args, headsArg));
+  const { high: shared } = emitSplitNumber(f, head, emitArgument(f, args, groupArg));
+  const queries = emitArgument(f, args, queriesArg);
+  const lse = emitArgument(f, args, lseArg);
+  f.get(lse);
+  f.if(() => {
+    const row = f.local("i32");
+    emitSetSum(f, row, [rest, queries]);
+    emitSetSum(f, lse, lse, [row, 4]);
+  });
+  return {
+    block,
+    queries,
+    lse,
+    q: emitOperand(f, args, 0, batch, head),
+    k: emitOperand(f, args, 1, batch, shared),
+    v: emitOperand(f, args, 2, batch, shared),
+    out: emitOperand(f, args, 3, batch, head),
+  };
 }

@@ -77,6 +77,8 @@ export const blockCountArg = 28;
 /** Address of [batch, heads, queries] floats, or 0. */
 export const lseArg = 32;
 export const deltaArg = 36;
+/** Set where a library could not be called. */
+export const failedArg = 40;
 /** Operands: address, then bytes between batches, between heads, and between rows. */
 export const operandsArg = 64;
 /** Bytes of one operand. */
