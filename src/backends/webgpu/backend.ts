@@ -13,6 +13,7 @@ import type { WebGpuBuffer } from "./buffers.ts";
 import { Gpu, type GpuOptions } from "./gpu.ts";
 import { attention } from "./kernels/attention.ts";
 import { attentionBackward } from "./kernels/attention_backward.ts";
+import { attentionStep } from "./kernels/attention_step.ts";
 import { crossEntropy, crossEntropyBackward } from "./kernels/cross_entropy.ts";
 import { cumsum } from "./kernels/cumsum.ts";
 import { elementwise } from "./kernels/elementwise.ts";
@@ -136,6 +137,8 @@ function kernelsOn(gpu: Gpu): Kernels {
     rmsNorm: (...args) => rmsNorm(gpu, ...args),
     rmsNormBackward: (...args) => rmsNormBackward(gpu, ...args),
     attention: (...args) => attention(gpu, ...args),
+    attentionStep: (qkv, keys, values, lengths, out, scale) =>
+      attentionStep(gpu, qkv, keys, values, lengths, out, scale),
     attentionBackward: (...args) => attentionBackward(gpu, ...args),
     crossEntropy: (...args) => crossEntropy(gpu, ...args),
     crossEntropyBackward: (...args) => crossEntropyBackward(gpu, ...args),

@@ -13,7 +13,7 @@ import { contiguousStrides, sizeOf } from "../../../core/shape.ts";
 import { add } from "../../../expr/build.ts";
 import { input } from "../../../expr/nodes.ts";
 import { program, substitute } from "../../../expr/program.ts";
-import type { ComputeType } from "../../../expr/nodes.ts";
+import type { ComputeType, Program } from "../../../expr/nodes.ts";
 import type { Epilogue, View } from "../../contract.ts";
 import { floatBits, type Gpu, param } from "../gpu.ts";
 import { carrier, computeTypeOf, load, store } from "../wgsl/elements.ts";
@@ -24,13 +24,16 @@ import {
   placeParams,
   places,
   placeWords,
+  seenAs,
   source,
   withFunctions,
 } from "../wgsl/module.ts";
+import { upTo } from "../wgsl/tiles.ts";
 import { part, throughWindows } from "../windows.ts";
 import { programCode, scalarParams, scalarWords } from "../wgsl/program.ts";
 import { plain } from "./matmul_plain.ts";
 import { fitsStrips, strips } from "./matmul_strips.ts";
+import { elementwise } from "./elementwise.ts";
 
 /** A product as its kernels see it. */
 export interface Product {
@@ -63,7 +66,49 @@ export function matmul(gpu: Gpu, a: View, b: View, out: View, epilogue?: Epilogu
   if (p.m > 4 && inHalves(gpu, p)) tiled(gpu, p);
   else if (fitsStrips(p) && (gpu.software || p.m <= 4)) strips(gpu, p);
   else if (gpu.software) plain(gpu, p);
-  else tiled(gpu, p);
+  else {
+    const pieces = piecesOf(p);
+    if (pieces > 1) inPieces(gpu, p, pieces);
+    else tiled(gpu, p);
+  }
+}
+
+/** So many workgroups keep any GPU busy; sums shorter than this are not worth cutting; pieces are added up in one go. */
+const enoughGroups = 1024, leastPiece = 256, mostPieces = 8;
+
+/** Into how many pieces the sums are cut, for there to be enough workgroups. */
+function piecesOf({ m, n, k, batch, type }: Product): number {
+  const groups = Math.ceil(m / tile) * Math.ceil(n / tile);
+  if (batch > 1 || type !== "f32") return 1;
+  let pieces = Math.min(mostPieces, Math.floor(enoughGroups / groups), Math.floor(k / leastPiece));
+  while (pieces > 1 && k % (pieces * depth) !== 0) pieces--;
+  return Math.max(1, pieces);
+}
+
+/** The pieces as a batch of products, which are then added up. */
+function inPieces(gpu: Gpu, p: Product, pieces: number): void {
+  const { m, n, k, a, b, out, epilogue } = p, each = k / pieces, of = upTo(pieces);
+  const buffer = gpu.buffers.allocate(4 * pieces * m * n);
+  const cut = (v: View, axis: 0 | 1): View => {
+    const [row, column] = v.strides.slice(-2), shape = v.shape.slice(-2).map((n, d) => d === axis ? each : n);
+    return seenAs(v, [pieces, ...shape], [each * (axis ? column : row), row, column]);
+  };
+  const sums: View = { buffer, dtype: "f32", shape: [pieces, m, n], strides: [m * n, n, 1], offset: 0 };
+  tiled(gpu, describe(cut(a, 1), cut(b, 0), sums, undefined));
+  const views = of.map((i): View => ({ ...seenAs(sums, [m, n], [n, 1]), offset: i * m * n }));
+  const flat = (v: View): View => seenAs(v, [m, n], v.strides.slice(-2));
+  const inputs = [...views, ...(epilogue?.inputs ?? []).map(flat)], scalars = epilogue?.scalars ?? [];
+  elementwise(gpu, finishPieces(pieces, epilogue?.program), inputs, scalars, [flat(out)]);
+  gpu.buffers.release(buffer);
+}
+
+/** The program that adds up pieces, inputs 0…, and does what follows with the inputs behind them. */
+function finishPieces(pieces: number, then: Program | undefined): Program {
+  const sum = upTo(pieces).map((i) => input(i)).reduce((x, y) => add(x, y));
+  const inputs = pieces + (then ? then.inputs - 1 : 0),
+    others = upTo(inputs - pieces).map((i) => input(pieces + i));
+  const outputs = then ? then.outputs.map((x) => substitute(x, [sum, ...others])) : [sum];
+  return program(then?.type ?? "f32", outputs, { inputs, scalars: then?.scalars ?? 0 });
 }
 
 /** The product in halves, along the axis that brings the views nearest to what a binding reaches. */

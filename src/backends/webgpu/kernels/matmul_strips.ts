@@ -67,10 +67,10 @@ export function strips(gpu: Gpu, p: Product): void {
   const rows = m >= (software ? 16 : 128) ? 16 : Math.min(m, 8);
   // A processor's lanes walk down the weights in steps of a whole row: the more of each row they take, the fewer pages.
   const times = software && !quantized && n % (2 * unit) === 0 ? 2 : 1, wide = unit * times;
-  // Of many small workgroups each of its threads gets its share.
-  const team = software ? 16 : groupSize;
   // Parts of the sums, side by side in a workgroup; a processor has no use for them.
-  const parts = gpu.software || m > 4 ? 1 : 8;
+  const alone = software || m > 4, parts = alone ? 1 : partsOf(b, turned, p.k, n * p.batch);
+  // Of many small workgroups each of a processor's threads gets its share.
+  const team = software ? 16 : alone ? groupSize : 4 * groupSize;
   const kernel = gpu.kernel(`strips ${turned} ${rows} ${times} ${parts} ${p.key}`, () => {
     const types = p.bindings.types.map((type, i) => {
       if (i === 0) return fullType;
@@ -83,6 +83,20 @@ export function strips(gpu: Gpu, p: Product): void {
   });
   const across = Math.ceil(n / (wide * team / parts)), down = Math.ceil(m / rows);
   gpu.run(kernel, p.bindings.buffers, p.params, across, down, p.batch);
+}
+
+/** So many invocations keep any GPU busy. */
+const enough = 1 << 17;
+
+/**
+ * How many invocations share a sum: all that a sum of few rows costs is waiting for memory, so each has a few terms only,
+ * and those of a sum (or, where weights lie across, of neighbouring columns) read what lies side by side.
+ */
+function partsOf({ dtype }: View, turned: boolean, k: number, columns: number): number {
+  const terms = isQuantized(dtype) ? k / 32 : k / 16, most = turned ? 128 : 32;
+  let parts = 8;
+  while (parts < most && parts < terms && parts * (turned ? columns : columns / 4) < enough) parts *= 2;
+  return parts;
 }
 
 /** The unpacking functions that weights of `dtype` need; others would read a buffer of another type. */
@@ -98,31 +112,32 @@ function main(b: View, turned: boolean, rows: number, times: number, parts: numb
   const sum = turned ? "f32" : "vec4<f32>", wide = times * (turned ? 1 : 4);
   // Sum number s is of row s / times.
   const all = Array.from({ length: rows * times }, (_, s) => s);
-  const gathered = parts === 1 ? all.map((s) => `c${s}`) : all.map((s) => `whole(lane, ${s * team}u)`);
+  const gathered = all.map((s) => parts === 1 ? `c${s}` : `desk[${s * team}u + lane]`);
+  // Parts of a sum are neighbours where they read neighbours of the weights, else columns are.
+  const step = turned ? 1 : lanes;
+  const place = turned
+    ? { part: `i32(lane) % ${parts}`, column: `i32(lane) / ${parts}` }
+    : { part: `i32(lane) / ${lanes}`, column: `i32(lane) % ${lanes}` };
   const share = parts === 1 ? "" : `
   ${all.map((s) => `desk[${s * team}u + lane] = c${s};`).join(" ")}
-  workgroupBarrier();
+  for (var half = ${parts / 2}; half > 0; half = half >> 1u) {
+    workgroupBarrier();
+    if (part < half) { ${
+    all.map((s) => `desk[${s * team}u + lane] += desk[${s * team}u + lane + u32(half) * ${step}u];`).join(" ")
+  } }
+  }
   if (part != 0 || column >= ${param(2)}) { return; }`;
   const row = times === 1 ? "s" : `s / ${times}`, first = times === 1 ? "0" : `s % ${times}`;
   const store = turned
     ? `finish(row0 + ${row}, column + ${first}, sums[s]);`
     : `for (var j = 0; j < 4; j++) { finish(row0 + ${row}, column + 4 * (${first}) + j, sums[s][j]); }`;
   return `
-${
-    parts > 1
-      ? `var<workgroup> desk: array<${sum}, ${rows * times * team}>;
-fn whole(lane: u32, first: u32) -> ${sum} {
-  var all = desk[first + lane];
-  for (var s = 1u; s < ${parts}u; s++) { all += desk[first + lane + s * ${lanes}u]; }
-  return all;
-}`
-      : ""
-  }
+${parts > 1 ? `var<workgroup> desk: array<${sum}, ${rows * times * team}>;` : ""}
 @compute @workgroup_size(${team})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane: u32) {
   begin(i32(group.z));
-  let part = i32(lane) / ${lanes}; let row0 = i32(group.y) * ${rows};
-  let column = (i32(group.x) * ${lanes} + i32(lane) % ${lanes}) * ${wide};
+  let part = ${place.part}; let row0 = i32(group.y) * ${rows};
+  let column = (i32(group.x) * ${lanes} + ${place.column}) * ${wide};
   ${parts === 1 ? `if (column >= ${param(2)}) { return; }` : ""}
   ${
     each.map((r) => `let a${r} = (start0 + min(row0 + ${r}, ${param(1)} - 1) * ${param(4)}) >> 2u;`).join(

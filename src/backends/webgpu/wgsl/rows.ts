@@ -10,6 +10,9 @@ import { inParts } from "../windows.ts";
 import { teamArgument, teamBegin, teamCode } from "./team.ts";
 import { bind, seenAs, source, withFunctions } from "./module.ts";
 
+/** So many rows are many. */
+const fewRows = 128;
+
 /** What a row kernel's body is written with. */
 export interface RowCode {
   /** Element `at` of view `v` (numbers of the reads, then of the writes), counted from the view's beginning. */
@@ -27,7 +30,7 @@ export type Rows = readonly [view: View, width: number];
 
 /**
  * Runs a workgroup for each of `count` rows. The body finds `row` and `lane` (both i32) and steps over columns by
- * {@link groupSize}. Where views reach further than bindings, the rows are done in parts.
+ * {@link columns}. Where views reach further than bindings, the rows are done in parts.
  */
 export function runRows(
   gpu: Gpu,
@@ -60,7 +63,9 @@ function runSome(
   notes?: DeviceBuffer,
 ): void {
   const views = [...reads, ...writes], bindings = bind(reads, writes, notes), ownAt = 2 + views.length;
-  const kernel = gpu.kernel(`rows ${key} ${views.map((v) => v.dtype)} ${bindings.key}`, () => {
+  // Few rows leave most of a GPU idle, so that each is done by more invocations.
+  const team = !gpu.software && count < fewRows ? 4 * groupSize : groupSize;
+  const kernel = gpu.kernel(`rows ${team} ${key} ${views.map((v) => v.dtype)} ${bindings.key}`, () => {
     const at = (v: number, place: string): string => `${param(2 + v)} + ${place}`;
     const text = body({
       get: (v, place) =>
@@ -69,8 +74,8 @@ function runSome(
       own: (k) => param(ownAt + k),
       notes: bindings.of[views.length]?.name ?? "",
     });
-    const code = `${teamCode(gpu)}
-@compute @workgroup_size(${groupSize})
+    const code = `${teamCode(gpu, team)}
+@compute @workgroup_size(${team})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane0: u32${
       teamArgument(gpu)
     }) {
@@ -81,10 +86,11 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
 }`;
     return source(bindings, withFunctions(code), ownAt + own.length);
   });
-  gpu.runOver(kernel, bindings.buffers, [count, ...views.map((v) => v.offset), ...own], count * groupSize);
+  const down = Math.ceil(count / 32768), params = [count, ...views.map((v) => v.offset), ...own];
+  gpu.run(kernel, bindings.buffers, params, down > 1 ? 32768 : count, down);
 }
 
 /** A loop over the columns of a row. */
 export function columns(width: string, body: string): string {
-  return `for (var c = lane; c < ${width}; c += ${groupSize}) { ${body} }`;
+  return `for (var c = lane; c < ${width}; c += teamSize) { ${body} }`;
 }

@@ -9,7 +9,7 @@ import { type Gpu, groupSize } from "../gpu.ts";
 const tree = (name: string, join: string): string => `
 fn ${name}(lane: u32, x: f32) -> f32 {
   desk[lane] = x;
-  for (var s = ${groupSize / 2}u; s > 0u; s = s >> 1u) {
+  for (var s = u32(teamSize) / 2u; s > 0u; s = s >> 1u) {
     workgroupBarrier();
     if (lane < s) { let y = desk[lane + s]; let x = desk[lane]; desk[lane] = ${join}; }
   }
@@ -25,16 +25,16 @@ fn ${name}(lane: u32, x: f32) -> f32 {
   if (lane % subgroupSize == 0u) { desk[lane / subgroupSize] = own; }
   workgroupBarrier();
   var all = desk[0];
-  for (var i = 1u; i * subgroupSize < ${groupSize}u; i++) { let x = all; let y = desk[i]; all = ${join}; }
+  for (var i = 1u; i * subgroupSize < u32(teamSize); i++) { let x = all; let y = desk[i]; all = ${join}; }
   workgroupBarrier();
   return all;
 }`;
 
-const memory = `
-var<workgroup> desk: array<f32, ${groupSize}>;`;
-
-/** Functions teamSum and teamMax of the lane and its number, for workgroups of {@link groupSize}; all get the result. */
-export function teamCode({ subgroups }: Gpu): string {
+/** The constant teamSize, and functions teamSum and teamMax of the lane and its number for workgroups of it; all get the result. */
+export function teamCode({ subgroups }: Gpu, size: number = groupSize): string {
+  const memory = `
+const teamSize = ${size};
+var<workgroup> desk: array<f32, ${size}>;`;
   if (!subgroups) return `${memory}${tree("teamSum", "x + y")}${tree("teamMax", "maxNan(x, y)")}`;
   // What a maximum makes of NaN is up to the adapter.
   const most = "let most = subgroupMax(x); let own = select(most, bits(0x7fc00000u), subgroupAny(isNan(x)));";
