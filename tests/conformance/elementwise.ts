@@ -130,8 +130,10 @@ export const elementwise: Part = (open, { tolerance, subnormals, roundedQuotient
       assertClose("f32", await bench.read(out), await oracle.read(expected), {
         ulps: isExact(row.name) && row.name !== "fmod" ? 0 : 2 * tolerance,
         // What is left after a huge quotient is lost when x - r rounds; there only the size is asked for.
+        // A quotient by more than 2¹²⁶ may be off by anything where WGSL leaves it to the GPU.
         also: (i) =>
-          edge && Math.abs(first[i]) > 1e30
+          (edge && Math.abs(first[i]) > 1e30) ||
+            (!roundedQuotients && row.name === "div" && Math.abs(second[i]) > 2 ** 126)
             ? Infinity
             : (cancellation[row.name]?.([first[i], second[i]]) ?? 0) +
               2 * (amplified[row.name]?.([first[i]]) ?? 0) * 2 ** -23 + (subnormals ? 0 : 2 ** -126),
