@@ -8,7 +8,16 @@
  */
 import type { DType } from "../../core/dtype.ts";
 import type { Program } from "../../expr/nodes.ts";
-import type { Backend, DeviceBuffer, Epilogue, Kernels, MemoryUse, ReduceKind, View } from "../contract.ts";
+import type {
+  Backend,
+  DeviceBuffer,
+  Epilogue,
+  Kernels,
+  MemoryUse,
+  Recorded,
+  ReduceKind,
+  View,
+} from "../contract.ts";
 import type { WebGpuBuffer } from "./buffers.ts";
 import { Gpu, type GpuOptions } from "./gpu.ts";
 import { attention } from "./kernels/attention.ts";
@@ -27,6 +36,7 @@ import { sample } from "./kernels/sample.ts";
 import { scatter } from "./kernels/scatter.ts";
 import { softmax, softmaxBackward } from "./kernels/softmax.ts";
 import { sort } from "./kernels/sort.ts";
+import { recordOn } from "./recording.ts";
 import { download, upload } from "./transfer.ts";
 
 /** The webgpu device. */
@@ -72,6 +82,11 @@ export class WebGpuBackend implements Backend {
   /** Bytes and buffers live. */
   memory(): MemoryUse {
     return this.gpu.buffers.memory();
+  }
+
+  /** See {@link Backend.record}. */
+  record(f: () => void): Recorded | null {
+    return recordOn(this.gpu, f);
   }
 
   /** See {@link Backend.elementwise}. */
@@ -137,8 +152,7 @@ function kernelsOn(gpu: Gpu): Kernels {
     rmsNorm: (...args) => rmsNorm(gpu, ...args),
     rmsNormBackward: (...args) => rmsNormBackward(gpu, ...args),
     attention: (...args) => attention(gpu, ...args),
-    attentionStep: (qkv, keys, values, lengths, out, scale) =>
-      attentionStep(gpu, qkv, keys, values, lengths, out, scale),
+    attentionStep: (...args) => attentionStep(gpu, ...args),
     attentionBackward: (...args) => attentionBackward(gpu, ...args),
     crossEntropy: (...args) => crossEntropy(gpu, ...args),
     crossEntropyBackward: (...args) => crossEntropyBackward(gpu, ...args),

@@ -41,10 +41,27 @@ export function sizeClass(bytes: number): number {
   return Math.ceil(bytes / Math.max(step, 64)) * Math.max(step, 64);
 }
 
+interface Idle {
+  readonly gpu: GPUBuffer;
+  readonly id: number;
+  readonly batch: number;
+}
+
+/** Buffers that a recording took and gave back: they stay with it. */
+export class Arena {
+  /** Those that are idle, by size. */
+  readonly free: Map<number, Idle[]> = new Map();
+  /** The numbers of all. */
+  readonly ids: Set<number> = new Set();
+}
+
 /** The buffers of one device. */
 export class Buffers {
+  /** Where buffers are taken from and given back to, while somebody records. */
+  arena: Arena | null = null;
+
   readonly #device: GPUDevice;
-  readonly #free = new Map<number, { gpu: GPUBuffer; id: number; batch: number }[]>();
+  readonly #free = new Map<number, Idle[]>();
   #idle = 0;
   #peak = 0;
   #bytes = 0;
@@ -63,8 +80,8 @@ export class Buffers {
         `webgpu: no memory for ${byteLength} bytes; one buffer of this adapter holds ${limit}`,
       );
     }
-    const known = this.#free.get(size)?.pop();
-    if (known) this.#idle -= size;
+    const own = this.arena?.free.get(size)?.pop(), known = own ?? this.#free.get(size)?.pop();
+    if (known && !own) this.#idle -= size;
     // The batch stays with the memory: what is recorded still reads it, and an upload must not come before that.
     const { gpu, id, batch } = known ?? {
       gpu: this.#device.createBuffer({
@@ -77,6 +94,7 @@ export class Buffers {
     this.#bytes += byteLength;
     this.#buffers++;
     this.#peak = Math.max(this.#peak, this.#bytes);
+    this.arena?.ids.add(id);
     return { byteLength, gpu, id, batch };
   }
 
@@ -86,11 +104,19 @@ export class Buffers {
     own.gpu = null;
     this.#bytes -= own.byteLength;
     this.#buffers--;
-    const list = this.#free.get(size) ?? [];
-    this.#free.set(size, list);
-    // The lowest number last, to be taken first: steps that do the same then meet the same buffers and bind groups.
-    const at = list.findLastIndex(({ id }) => id > own.id) + 1;
-    list.splice(at, 0, { gpu, id: own.id, batch: own.batch });
+    const idle = { gpu, id: own.id, batch: own.batch }, kept = this.arena?.ids.has(own.id);
+    if (kept) putBack(this.arena!.free, size, idle);
+    else this.#take(size, idle);
+  }
+
+  /** Takes the buffers of a recording back, which were used in `batch` last. */
+  dissolve({ free }: Arena, batch: number): void {
+    for (const [size, list] of free) for (const idle of list) this.#take(size, { ...idle, batch });
+    free.clear();
+  }
+
+  #take(size: number, idle: Idle): void {
+    putBack(this.#free, size, idle);
     this.#idle += size;
   }
 
@@ -111,6 +137,13 @@ export class Buffers {
   memory(): MemoryUse {
     return { bytes: this.#bytes, buffers: this.#buffers };
   }
+}
+
+function putBack(free: Map<number, Idle[]>, size: number, idle: Idle): void {
+  const list = free.get(size) ?? [];
+  free.set(size, list);
+  // The lowest number last, to be taken first: steps that do the same then meet the same buffers and bind groups.
+  list.splice(list.findLastIndex(({ id }) => id > idle.id) + 1, 0, idle);
 }
 
 /** The GPU's buffer. @throws {DeviceError} when it was given back. */

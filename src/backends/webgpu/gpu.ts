@@ -11,6 +11,7 @@
 import { DeviceError, ShapeError } from "../../core/errors.ts";
 import type { DeviceBuffer } from "../contract.ts";
 import type { Clock } from "./clock.ts";
+import type { Job, Recorder } from "./recording.ts";
 import { Buffers, gpuOf, usage, type WebGpuBuffer } from "./buffers.ts";
 
 /** A compiled kernel. */
@@ -96,6 +97,8 @@ export class Gpu {
   readonly halfProducts: boolean;
   /** Where passes note when they begin and end, while somebody measures. */
   clock: Clock | null = null;
+  /** What listens to the jobs, while somebody records them. */
+  recorder: Recorder | null = null;
   /** Why the device can no longer be used. */
   lost: string | null = null;
 
@@ -133,6 +136,11 @@ export class Gpu {
     device.lost.then(({ message, reason }) => this.lost = message || reason);
   }
 
+  /** The number of the batch that commands go into. */
+  get batch(): number {
+    return this.#batch;
+  }
+
   /** How many batches were submitted. */
   get submitted(): number {
     return this.#batch - 1;
@@ -164,10 +172,18 @@ export class Gpu {
     z: number = 1,
   ): void {
     if (x === 0 || y === 0 || z === 0) return;
+    for (const buffer of buffers) gpuOf(buffer);
+    const job = { kernel, group: this.#group(kernel, buffers), buffers, params, x, y, z };
+    this.recorder?.jobs.push({ ...job, params: [...params] });
+    this.encode(job);
+  }
+
+  /** Puts a job into the batch. */
+  encode({ kernel, group, buffers, params, x, y, z }: Job): void {
     const bytes = kernel.words * 4;
     if (this.#used + bytes > paramBytes || this.#dispatches >= maxDispatches) this.flush();
     this.#open();
-    const group = this.#group(kernel, buffers);
+    for (const buffer of buffers) this.#touch(buffer);
     // Number 0 is 0, which no compiler knows: see `hide` in wgsl/math.ts.
     this.#words[this.#used / 4] = 0;
     this.#words.set(params, this.#used / 4 + 1);
@@ -183,6 +199,11 @@ export class Gpu {
   runOver(kernel: Kernel, buffers: readonly DeviceBuffer[], params: readonly number[], count: number): void {
     const groups = Math.ceil(count / groupSize), rows = Math.ceil(groups / 32768);
     this.run(kernel, buffers, params, rows > 1 ? 32768 : groups, rows);
+  }
+
+  /** What is done now cannot be done again by what is being recorded. */
+  refuseRecording(): void {
+    if (this.recorder) this.recorder.failed = true;
   }
 
   /** Submits what was recorded. */
@@ -206,6 +227,7 @@ export class Gpu {
   /** Copies bytes to the buffer, after all work recorded before. Offset and length are multiples of 4. */
   write(buffer: DeviceBuffer, byteOffset: number, bytes: Uint8Array): void {
     const own = buffer as WebGpuBuffer;
+    this.refuseRecording();
     // Writing goes to the queue at once, so that what is only recorded so far would come after it.
     if (own.batch === this.#batch) this.flush();
     this.#demandAlive();
@@ -220,6 +242,7 @@ export class Gpu {
    */
   async read(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<Uint8Array> {
     this.#demandAlive();
+    this.refuseRecording();
     const size = byteLength + notes.bytes, idle = this.#staging.get(size) ?? [];
     const staging = idle.pop() ?? this.device.createBuffer({ size, usage: usage.staging });
     this.#open();
@@ -319,7 +342,6 @@ export class Gpu {
   #group(kernel: Kernel, buffers: readonly DeviceBuffer[]): GPUBindGroup {
     let key = String(kernel.id);
     for (const buffer of buffers) {
-      this.#touch(buffer);
       const { id, start } = buffer as WebGpuBuffer;
       key += start === undefined ? `|${id}` : `|${id}|${start}+${buffer.byteLength}`;
     }

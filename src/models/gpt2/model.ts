@@ -53,9 +53,14 @@ const activations: Record<string, Activation> = {
   tanh: "tanh",
 };
 
-/** The id, where there is just one, in plain lists. */
-function onlyId(ids: Ids): number | null {
-  if (!Array.isArray(ids) || ids.length !== 1) return null;
+/** The id, where there is just one, in plain lists or on the device. */
+function onlyId(ids: Ids): number | Tensor | null {
+  if (!Array.isArray(ids)) {
+    const isOne = !(ids instanceof Int32Array) && (ids as Tensor).size === 1 &&
+      (ids as Tensor).dtype === "i32";
+    return isOne ? ids as Tensor : null;
+  }
+  if (ids.length !== 1) return null;
   const [first] = ids as readonly (number | readonly number[])[];
   const id = typeof first === "number" ? first : first.length === 1 ? first[0] : null;
   return typeof id === "number" ? id : null;
@@ -213,9 +218,10 @@ export class GPT2Model extends Module {
   ): Tensor {
     const { cache } = options, id = cache && !options.attentionMask ? onlyId(ids) : null;
     if (cache?.batch === 1 && id !== null && cache.length < Math.min(cache.capacity, this.contextLength)) {
-      this.checkIds([id]);
+      if (typeof id === "number") this.checkIds([id]);
       const logits = tidy(() => {
-        const row = this.#steps.next([id], [cache]);
+        const one = typeof id === "number" ? [id] : reshape(id, [1, 1]);
+        const row = this.#steps.next(one, [cache]);
         return row && reshape(row, [1, 1, -1]);
       });
       if (logits) return logits;

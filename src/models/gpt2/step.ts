@@ -23,6 +23,11 @@ const mostFailures = 4;
 /** Computes logits [rows, vocab] for ids [rows, 1] and positions [rows], both i32. */
 export type ComputeStep = (ids: Tensor, places: Tensor, caches: readonly GPT2Cache[]) => Tensor;
 
+/** The ids of a step: numbers, or i32 [rows, 1] on the device. */
+export type StepIds = readonly number[] | Tensor;
+
+const isNumbers = (ids: StepIds): ids is readonly number[] => Array.isArray(ids);
+
 /** Whether `visit` says yes to every weight of the model, in one order. */
 function eachWeight(model: GPT2Model, visit: (t: Tensor | null) => boolean): boolean {
   if (!visit(model.wte.weight) || !visit(model.wpe.weight)) return false;
@@ -60,7 +65,7 @@ class Step {
   }
 
   /** Computes the step and records it; null where it cannot be done again. */
-  record(ids: readonly number[], compute: ComputeStep): Tensor {
+  record(ids: StepIds, compute: ComputeStep): Tensor {
     this.#write(ids);
     eachWeight(this.#model, (t) => this.#weights.push(t) > 0);
     let out: Tensor | null = null;
@@ -76,7 +81,7 @@ class Step {
   }
 
   /** Logits of the next step, or null where it must be recorded anew. */
-  next(ids: readonly number[]): Tensor | null {
+  next(ids: StepIds): Tensor | null {
     this.#checked = 0;
     if (!eachWeight(this.#model, this.#isSame)) return null;
     this.#write(ids);
@@ -85,13 +90,14 @@ class Step {
     return this.#result();
   }
 
-  #write(ids: readonly number[]): void {
-    const rows = ids.length, numbers = this.#numbers, { backend } = this.#ids;
+  #write(ids: StepIds): void {
+    const rows = this.caches.length, numbers = this.#numbers, { backend } = this.#ids, given = isNumbers(ids);
     for (let i = 0; i < rows; i++) {
-      numbers[i] = ids[i];
+      if (given) numbers[i] = ids[i];
       numbers[rows + i] = this.caches[i].length;
     }
-    backend.upload(this.#ids.buffer, 0, new Uint8Array(numbers.buffer, 0, 4 * rows));
+    if (given) backend.upload(this.#ids.buffer, 0, new Uint8Array(numbers.buffer, 0, 4 * rows));
+    else copyInto(ids, this.#ids);
     backend.upload(this.#places.buffer, 0, new Uint8Array(numbers.buffer, 4 * rows, 4 * rows));
   }
 
@@ -128,7 +134,7 @@ export class Steps {
    * Logits [rows, vocab] of one more position of each cache, which has room for it; null where the step is to be computed
    * the ordinary way: for a gradient, while training, or on a device that does not record.
    */
-  next(ids: readonly number[], caches: readonly GPT2Cache[]): Tensor | null {
+  next(ids: StepIds, caches: readonly GPT2Cache[]): Tensor | null {
     const model = this.#model;
     if (isRecording() || model.training || this.#failures >= mostFailures) return null;
     if (!model.wte.weight.backend.record) return null;
@@ -146,7 +152,7 @@ export class Steps {
     return this.#record(ids, caches);
   }
 
-  #record(ids: readonly number[], caches: readonly GPT2Cache[]): Tensor {
+  #record(ids: StepIds, caches: readonly GPT2Cache[]): Tensor {
     const step = new Step(this.#model, caches);
     let logits: Tensor;
     try {

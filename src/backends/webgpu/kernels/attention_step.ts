@@ -32,22 +32,30 @@ export function attentionStep(
   lengths: readonly number[],
   out: View,
   scale: number,
+  places?: View,
 ): void {
   const [rows, , heads, width] = qkv.shape;
   for (let row = 0; row < rows; row++) {
     const from = part(qkv, 0, row, 1),
       to = seenAs(part(out, 0, row, 1), [1, heads, 1, width], [0, width, 0, 1]);
-    const text = { from, k: keys[row], v: values[row], length: lengths[row], to };
-    if (!step(gpu, text, scale)) inSteps(gpu, text, scale);
+    const place = places && part(places, 0, row, 1);
+    const text: Text = { from, k: keys[row], v: values[row], length: lengths[row], place, to };
+    if (step(gpu, text, scale)) continue;
+    gpu.refuseRecording();
+    inSteps(gpu, text, scale);
   }
 }
 
-/** A text: its query, key and value [1, 3, heads, width], its cache, how much of that is filled, the result [1, heads, 1, width]. */
+/**
+ * A text: its query, key and value [1, 3, heads, width], its cache, how much of that is filled (on the device too, [1], where
+ * the work may be done again), the result [1, heads, 1, width].
+ */
 interface Text {
   readonly from: View;
   readonly k: View;
   readonly v: View;
   readonly length: number;
+  readonly place: View | undefined;
   readonly to: View;
 }
 
@@ -68,30 +76,39 @@ function inFours({ offset, strides }: View): boolean {
 }
 
 function step(gpu: Gpu, text: Text, scale: number): boolean {
-  const seen = throughWindows(gpu, [text.from, text.k, text.v, text.to]);
+  const reads = text.place ? [text.from, text.place] : [text.from];
+  const seen = throughWindows(gpu, [...reads, text.k, text.v, text.to]);
   if (seen === null) return false;
-  const [from, k, v, to] = seen, [, , heads, width] = from.shape, keys = text.length + 1, fours = width / 4;
+  const [k, v, to] = seen.slice(reads.length),
+    [from, place] = seen,
+    [, , heads, width] = from.shape,
+    fours = width / 4;
   if (width % 4 !== 0 || fours > widest || ![from, k, v].every(inFours)) return false;
-  const parts = partsOf(gpu, keys), partial = parts > 1 ? partials(gpu, [1, heads, 1, width], parts) : null;
-  const target = partial?.out ?? to,
-    bindings = bind([from], [k, v, target, ...(partial ? [partial.lse] : [])]);
-  if (bindings.buffers.length !== (partial ? 5 : 4)) {
+  // Where the length is only known on the device, the parts are those of a full cache.
+  const keys = text.length + 1, parts = partsOf(gpu, text.place ? k.shape[2] : keys);
+  const partial = parts > 1 ? partials(gpu, [1, heads, 1, width], parts) : null, target = partial?.out ?? to;
+  const writes = [k, v, target, ...(partial ? [partial.lse] : [])];
+  const bindings = bind(seen.slice(0, reads.length), writes);
+  if (bindings.buffers.length !== reads.length + writes.length) {
     for (const view of partial ? [partial.out, partial.lse] : []) gpu.buffers.release(view.buffer);
     return false;
   }
-  const kernel = gpu.kernel(`attention step ${width} ${partial !== null}`, () => {
-    const types = bindings.types.map((type, i) => i < 3 ? "array<vec4<f32>>" : type);
-    return { code: code(gpu, fours, partial !== null), types, writes: bindings.writes, words: 15 };
+  const names = writes.map((_, i) => `b${reads.length + i}`);
+  const kernel = gpu.kernel(`attention step ${width} ${reads.length} ${partial !== null}`, () => {
+    const isFour = (i: number): boolean => i === 0 || i === reads.length || i === reads.length + 1;
+    const types = bindings.types.map((type, i) => isFour(i) ? "array<vec4<f32>>" : type);
+    const count = text.place ? `(i32(b1[${param(1)}]) + 1)` : param(1);
+    return { code: code(gpu, fours, count, names), types, writes: bindings.writes, words: 15 };
   });
-  const [first, third] = [k, v].map(({ offset, strides }) => [offset / 4, strides[1] / 4, strides[2] / 4]);
-  const sizes = [keys, floatBits(scale), parts, Math.ceil(keys / parts), heads];
-  const params = [...sizes, from.offset / 4, ...first, ...third, target.offset, partial?.lse.offset ?? 0];
+  const [first, second] = [k, v].map(({ offset, strides }) => [offset / 4, strides[1] / 4, strides[2] / 4]);
+  const sizes = [text.place ? place.offset : keys, floatBits(scale), parts, heads];
+  const params = [...sizes, from.offset / 4, ...first, ...second, target.offset, partial?.lse.offset ?? 0];
   gpu.run(kernel, bindings.buffers, params, parts, heads);
   if (partial) joinParts(gpu, partial, parts, text.to, null);
   return true;
 }
 
-function code(gpu: Gpu, fours: number, inParts: boolean): string {
+function code(gpu: Gpu, fours: number, count: string, [K, V, O, L]: readonly (string | undefined)[]): string {
   const team = gpu.software ? groupSize : 4 * groupSize, block = Math.min(team, 128);
   // Invocations that share a key's product, and those that share the values of a key.
   let lanes = 16;
@@ -109,14 +126,15 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }) {
   ${teamBegin(gpu)}
   let lane = i32(lane0); let place = i32(group.x); let head = i32(group.y);
-  let keys = ${param(1)}; let begin = place * ${param(4)}; let end = min(begin + ${param(4)}, keys);
-  let query0 = ${param(6)} + head * ${fours}; let next = ${param(5)} * ${fours};
-  let keys0 = ${param(7)} + head * ${param(8)}; let values0 = ${param(10)} + head * ${param(11)};
+  let keys = ${count}; let each = (keys + ${param(3)} - 1) / ${param(3)};
+  let begin = place * each; let end = min(begin + each, keys);
+  let query0 = ${param(5)} + head * ${fours}; let next = ${param(4)} * ${fours};
+  let keys0 = ${param(6)} + head * ${param(7)}; let values0 = ${param(9)} + head * ${param(10)};
   if (lane < ${fours}) {
     query[lane] = b0[query0 + lane] * bitcast<f32>(${param(2)});
-    if (end == keys) {
-      b1[keys0 + (keys - 1) * ${param(9)} + lane] = b0[query0 + next + lane];
-      b2[values0 + (keys - 1) * ${param(12)} + lane] = b0[query0 + 2 * next + lane];
+    if (begin < keys && end == keys) {
+      ${K}[keys0 + (keys - 1) * ${param(8)} + lane] = b0[query0 + next + lane];
+      ${V}[values0 + (keys - 1) * ${param(11)} + lane] = b0[query0 + 2 * next + lane];
     }
   }
   storageBarrier();
@@ -126,8 +144,8 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     workgroupBarrier();
     for (var j = lane / ${lanes}; j < ${block}; j += ${rows}) {
       if (first + j < end) {
-        let at = keys0 + (first + j) * ${param(9)} + part; var s = 0.0f;
-        for (var c = 0; c < ${each}; c++) { s += dot(query[part + c * ${lanes}], b1[at + c * ${lanes}]); }
+        let at = keys0 + (first + j) * ${param(8)} + part; var s = 0.0f;
+        for (var c = 0; c < ${each}; c++) { s += dot(query[part + c * ${lanes}], ${K}[at + c * ${lanes}]); }
         dots[j * ${lanes + 1} + part] = s;
       }
     }
@@ -148,7 +166,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     let count = min(${block}, end - first);
     if (share < ${groups}) {
       for (var j = share; j < count; j += ${groups}) {
-        o += weights[j] * b2[values0 + (first + j) * ${param(12)} + column];
+        o += weights[j] * ${V}[values0 + (first + j) * ${param(11)} + column];
       }
     }
   }
@@ -157,12 +175,14 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   if (lane < ${fours}) {
     for (var g = 1; g < ${groups}; g++) { o += mixed[lane + g * ${fours}]; }
     o = o / sum;
-    let to = ${param(13)} + (head * ${param(3)} + place) * ${4 * fours} + 4 * lane;
-    for (var i = 0; i < 4; i++) { b3[to + i] = bitcast<u32>(o[i]); }
+    let to = ${param(12)} + (head * ${param(3)} + place) * ${4 * fours} + 4 * lane;
+    for (var i = 0; i < 4; i++) { ${O}[to + i] = bitcast<u32>(o[i]); }
   }
   ${
-    inParts
-      ? `if (lane == 0) { b4[${param(14)} + head * ${param(3)} + place] = bitcast<u32>(most + m_log(sum)); }`
+    L
+      ? `if (lane == 0) { ${L}[${param(13)} + head * ${
+        param(3)
+      } + place] = bitcast<u32>(most + m_log(sum)); }`
       : ""
   }
 }`);
