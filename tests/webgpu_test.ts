@@ -23,13 +23,13 @@ import {
   zeros,
 } from "../mod.ts";
 import type { View } from "../src/backends/contract.ts";
-import type { WebGpuBackend } from "../src/backends/webgpu/backend.ts";
+import { WebGpuBackend } from "../src/backends/webgpu/backend.ts";
 import { openWebGpu } from "../src/backends/webgpu/open.ts";
 import { add } from "../src/expr/build.ts";
 import { input } from "../src/expr/nodes.ts";
 import { program } from "../src/expr/program.ts";
 import { requestGpuAdapter } from "../src/platform/gpu.ts";
-import { backendOf } from "../src/tensor/mod.ts";
+import { backendOf, installBackend } from "../src/tensor/mod.ts";
 import { Workbench } from "./_views.ts";
 import { missingData, repository } from "./_data.ts";
 import { numbersOf } from "./_devices.ts";
@@ -253,6 +253,50 @@ describe("webgpu, step by step", { skip }, () => {
     // Only what meets an id that is on its way is bound anew, a few times for each.
     const made = last[1] - first[1];
     assert.ok(made <= 4 * 23, `${made} bind groups for 23 tokens`);
+  });
+
+  it("does recorded steps that give what ordinary ones give", async () => {
+    const { adapter } = await requestGpuAdapter(), before = backendOf("webgpu");
+    for (const software of [true, false]) {
+      const own = await openWebGpu(adapter!, { software });
+      installBackend(own);
+      try {
+        manualSeed(3);
+        const sizes = { nLayer: 2, nEmbd: 64, nHead: 2, nPositions: 600, vocabSize: 90 };
+        using model = noGrad(() => new GPT2({ ...sizes, eosTokenId: null }, { device: "webgpu" }));
+        model.eval();
+        const kinds = ["ordinary", "recorded", "by tensor"] as const, found: number[][][] = [];
+        for (const kind of kinds) {
+          using cache = model.createCache(1, 600);
+          const logits: number[][] = [], record = WebGpuBackend.prototype.record;
+          if (kind === "ordinary") Object.assign(own, { record: undefined });
+          const ids = Array.from({ length: 8 }, (_, i) => (i * 31) % 90);
+          noGrad(() => model.forward([Array.from({ length: 290 }, (_, i) => i % 90)], { cache }).dispose());
+          for (const [i, id] of ids.entries()) {
+            if (i === 5) cache.truncate(100);
+            using given = tensor([[id]], { dtype: "i32", device: "webgpu" });
+            using row = noGrad(() =>
+              model.forward(kind === "by tensor" ? given : [[id]], { cache, lastOnly: true })
+            );
+            logits.push(await numbersOf(row));
+          }
+          assert.equal(cache.steps.size, kind === "ordinary" ? 0 : 1);
+          assert.equal(cache.length, 103);
+          Object.assign(own, { record });
+          found.push(logits);
+        }
+        for (const other of found.slice(1)) {
+          other.forEach((row, i) =>
+            row.forEach((x, k) =>
+              assert.ok(Math.abs(x - found[0][i][k]) < 1e-5, `${i} ${k}: ${x}, ${found[0][i][k]}`)
+            )
+          );
+        }
+      } finally {
+        installBackend(before);
+        own.gpu.device.destroy();
+      }
+    }
   });
 
   it("reads ids alone, for the likeliest token and for one of the k likeliest", async () => {
