@@ -85,18 +85,20 @@ async function runFile(runtime: FoundRuntime, file: string, reports: string): Pr
   return tests;
 }
 
-/** All files on one runtime; failures are printed as they come. */
+/** All files on one runtime; failures are printed as they come. `took` gets the seconds of each. */
 async function runAll(
   runtime: FoundRuntime,
   files: string[],
   reports: string,
+  took: Map<string, number>,
 ): Promise<Map<string, TestResult[]>> {
   const results = new Map<string, TestResult[]>();
   const queue = [...files];
   const worker = async () => {
     for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-      const tests = await runFile(runtime, file, reports);
+      const started = performance.now(), tests = await runFile(runtime, file, reports);
       results.set(file, tests);
+      took.set(file, (performance.now() - started) / 1000);
       for (const test of tests) {
         if (test.outcome !== "failed") continue;
         console.log(`\nFAILED on ${runtime.kind.name}: tests/${file}: ${test.name}`);
@@ -136,8 +138,8 @@ try {
     const runtime of found.toSorted((a, b) => Number(b.kind.name === "node") - Number(a.kind.name === "node"))
   ) {
     const started = performance.now();
-    const counts = { passed: 0, failed: 0, skipped: 0 };
-    for (const [file, tests] of await runAll(runtime, files, reports)) {
+    const counts = { passed: 0, failed: 0, skipped: 0 }, took = new Map<string, number>();
+    for (const [file, tests] of await runAll(runtime, files, reports, took)) {
       for (const test of tests) {
         counts[test.outcome]++;
         if (test.outcome !== "skipped") continue;
@@ -156,6 +158,7 @@ try {
     } in ${files.length} files, ${seconds} s`;
     summaries.push(summary);
     console.log(summary);
+    if (files.length > 1) console.log(`  longest: ${longestOf(took)}`);
   }
 } finally {
   rmSync(reports, { recursive: true, force: true });
@@ -170,6 +173,13 @@ for (const line of missing) console.log(line);
 if (files.length === 0) console.log("No test file matches.");
 console.log(`\n${describe(totals)}`);
 process.exitCode = totals.failed > 0 || found.length === 0 || files.length === 0 ? 1 : 0;
+
+function longestOf(took: ReadonlyMap<string, number>): string {
+  const longest = [...took].toSorted(([, a], [, b]) => b - a).slice(0, 8);
+  return longest.map(([file, seconds]) => `${file.replace("_test.ts", "")} ${seconds.toFixed(0)} s`).join(
+    ", ",
+  );
+}
 
 function describe(counts: { passed: number; failed: number; skipped: number }): string {
   const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : "";
