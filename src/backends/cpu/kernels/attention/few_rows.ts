@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { byteSize } from "../../../../core/dtype.ts";
 import type { FunctionBuilder, Local, ModuleBuilder } from "../../assembler/mod.ts";
 import { importThreadScratch, type KernelContext } from "../../engine.ts";
 import { hoistConstants, type Vectors, type VectorWriter } from "../../math/writer.ts";
@@ -14,8 +15,11 @@ import { emitAlongRow, emitCopyRows, emitLoadLanes, emitStoreLanes } from "./row
 import { emitClearRecord, emitFinish, emitSoften, softenFloats } from "./softmax.ts";
 import { emitExpandRows, type StoredKeys } from "./stored.ts";
 
-/** Keys that one query meets at a time. */
-const blockKeys = 1024;
+/** Keys that one query meets at a time: with their values, no more than a second-level cache holds. */
+const blockKeys = 512;
+
+/** Bytes of a line of the caches. */
+const line = 64;
 
 /** Sums over the lanes of four vectors, as the lanes of one. */
 function emitSumsOfFour(w: VectorWriter, [a, b, c, d]: readonly Local[]): Vectors {
@@ -128,6 +132,28 @@ export function emitMix(m: ModuleBuilder, context: KernelContext, { width }: Blo
 }
 
 /**
+ * The function `fetch(at, stride, count)`: reads a word of every line of rows of `bytes` bytes. A text's keys and values are
+ * far from where the weights are read that went before, and each is too short for a processor to see a pattern in; asked for at
+ * once, their lines come one behind the other.
+ */
+function emitFetch(m: ModuleBuilder, bytes: number): FunctionBuilder {
+  const f = m.function("fetch", { params: new Array(3).fill("i32"), results: ["i32"], export: false });
+  const [at, stride, count] = f.params, all = f.local("i32");
+  f.forRange(count, () => f.get(count), 0, -1, () => {
+    for (let offset = 0; offset < bytes; offset += line) {
+      f.get(all);
+      f.get(at);
+      f.load("i32.load", offset, 1);
+      f.op("i32.or");
+      f.set(all);
+    }
+    emitSetSum(f, at, at, stride);
+  });
+  f.get(all);
+  return f;
+}
+
+/**
  * The function `meet(q, k, kStride, v, vStride, keys, out, lse, scale)`: one query with the first `keys` rows of k and v,
  * block by block with the softmax put together; log Σ exp at `lse` unless that is 0.
  */
@@ -145,6 +171,8 @@ export function emitMeet(
   const expandedAt = map.take(stored ? most * padded : 0);
   const expand = stored && emitExpandRows(m, context, "expand", blocks, stored);
   const copyQuery = emitCopyRows(m, "copyQuery", blocks, true);
+  const fetch = emitFetch(m, stored ? byteSize(stored, blocks.width) : 4 * blocks.width);
+  const fetchedAt = map.take(16);
   const dots = emitDots(m, context, blocks), mix = emitMix(m, context, blocks);
   const soften = emitSoften(m, context, blocks, scratch, ownAt);
   const finish = emitFinish(m, context, blocks);
@@ -170,6 +198,12 @@ export function emitMeet(
   emitClearRecord(f, record);
   f.forRange(start, 0, all, most, () => {
     emitRest(f, keys, all, start, most);
+    // Stored, so that no compiler finds that nobody needs what is read.
+    f.globalGet(scratch);
+    emitCall(f, fetch, k, kStride, keys);
+    emitCall(f, fetch, v, vStride, keys);
+    f.op("i32.or");
+    f.store("i32.store", fetchedAt);
     emitCall(f, dots, query, ...floats(k, kStride), keys, scores);
     emitCall(f, soften, scores, one, keys, keys, () => emitRoundUp(f, keys, 16, 0), record, sum);
     emitCall(f, mix, scores, ...floats(v, vStride), keys, sum);
