@@ -93,9 +93,11 @@ async function runAll(
   took: Map<string, number>,
 ): Promise<Map<string, TestResult[]>> {
   const results = new Map<string, TestResult[]>();
+  // From both ends: the tests of pages are last, and wait more than they compute, so they go beside others.
   const queue = [...files];
-  const worker = async () => {
-    for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
+  const worker = async (_: unknown, number: number) => {
+    const next = (): string | undefined => number % 2 ? queue.pop() : queue.shift();
+    for (let file = next(); file !== undefined; file = next()) {
       const started = performance.now(), tests = await runFile(runtime, file, reports);
       results.set(file, tests);
       took.set(file, (performance.now() - started) / 1000);

@@ -49,6 +49,9 @@ import { emitSetSum } from "./gemm/address.ts";
 // Queries that are not worth copying keys for.
 const fewRows = 3;
 
+// Blocks of queries that share a copied block of keys.
+const queryBlocks = 2;
+
 /** softmax(q · kᵀ · scale) · v; see `Kernels.attention`. */
 export function attention(
   engine: Engine,
@@ -75,7 +78,7 @@ export function attention(
   setAttentionOperand(engine, 3, out);
   const { args, u32 } = engine;
   u32[(args + lseArg) >>> 2] = lse === null ? 0 : addressOf(lse);
-  let block = few ? queries : forwardBlocks(engine.context, width, stored).size;
+  let block = few ? queries : queryBlocks * forwardBlocks(engine.context, width, stored).size;
   // Shorter blocks where there would be few items.
   while (block > 24 && block % 2 === 0 && batch * heads * Math.ceil(queries / block) < 64) block /= 2;
   const count = Math.ceil(queries / block);
@@ -87,7 +90,7 @@ export function attention(
 
 /** The blocks of a forward pass. */
 export function forwardBlocks(context: KernelContext, width: number, stored: StoredKeys | null): Blocks {
-  return blocksFor(context, width, stored ? 5 : 4);
+  return blocksFor(context, width, (stored ? 3 : 2) + 2 * queryBlocks);
 }
 
 function emitTiled(
@@ -100,10 +103,11 @@ function emitTiled(
   const blocks = forwardBlocks(context, width, stored);
   const { padded, size, scores, tile } = blocks;
   const map = new ScratchMap();
-  const ownAt = map.take(softenFloats), recordsAt = map.take(16 * Math.ceil(size / tile));
-  const scoresAt = map.take(tileRoom * scores), queriesAt = map.take((size + tileRoom) * padded);
+  const most = queryBlocks * size;
+  const ownAt = map.take(softenFloats), recordsAt = map.take(16 * Math.ceil(most / tile));
+  const scoresAt = map.take(tileRoom * scores), queriesAt = map.take((most + tileRoom) * padded);
   const keysAt = map.take(size * width), valuesAt = map.take(size * padded);
-  const outAt = map.take((size + tileRoom) * padded), expandedAt = map.take(stored ? size * padded : 0);
+  const outAt = map.take((most + tileRoom) * padded), expandedAt = map.take(stored ? size * padded : 0);
 
   const copyQueries = emitCopyRows(m, "copyQueries", blocks, true);
   const expand = stored && emitExpandRows(m, context, "expand", blocks, stored);
@@ -159,7 +163,7 @@ function emitTiled(
   });
   f.get(outRows);
   f.i32(0);
-  f.i32(4 * padded * (size + tileRoom));
+  f.i32(4 * padded * (most + tileRoom));
   f.op("memory.fill");
   f.get(records);
   f.set(record);
