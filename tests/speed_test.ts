@@ -17,7 +17,9 @@ describe("speed", { skip: checkReason() ?? false }, () => {
         const reached = Math.max(share, best.get(name) ?? 0);
         best.set(name, reached);
         if (reached < least) {
-          slow.push(`${name}: ${(100 * reached).toFixed(1)} % of the limit, not ${100 * least} %`);
+          slow.push(
+            `${name}: ${(100 * reached).toFixed(1)} % of the limit, not ${(100 * least).toFixed(0)} %`,
+          );
         }
       }
       if (slow.length === 0) break;
