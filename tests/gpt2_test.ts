@@ -10,6 +10,7 @@ import {
   type GPT2,
   GPT2 as Model,
   gpt2Config,
+  manualSeed,
   matmul,
   nn,
   noGrad,
@@ -214,6 +215,25 @@ describe("GPT-2 against PyTorch", { skip }, () => {
 
 describe("GPT-2's network", () => {
   eachDevice((device) => {
+    it("goes on position after position, whatever its cache stores and however wide its heads are", async () => {
+      for (const [nEmbd, nHead] of [[20, 2], [64, 2], [6, 1]]) {
+        manualSeed(4);
+        using model = smallModel({ nEmbd, nHead, nPositions: 32, initializerRange: 0.3 }, { device });
+        const ids = Array.from({ length: 11 }, (_, i) => (i * 5) % model.config.vocabSize);
+        const whole = await numbersOf(noGrad(() => model.forward([ids], { lastOnly: true })));
+        for (const dtype of ["f32", "f16", "bf16"] as const) {
+          using cache = model.createCache(1, 32, { dtype });
+          let found: number[] = [];
+          for (const id of ids) {
+            using logits = noGrad(() => model.forward([[id]], { cache, lastOnly: true }));
+            found = await numbersOf(logits);
+          }
+          const atol = { f32: 1e-4, f16: 5e-3, bf16: 4e-2 }[dtype];
+          assertClose(found, whole, `${nEmbd} ${dtype}`, { atol });
+        }
+      }
+    });
+
     it("takes ids as lists, typed arrays and tensors", async () => {
       using model = smallModel({}, { device });
       const expected = await numbersOf(model.forward([[1, 2, 3]]));

@@ -97,6 +97,8 @@ export interface Backend {
    * alive whenever it runs. Numbers that `f` hands over (scalars, uploads) are part of the recording, or prevent it.
    */
   record?(f: () => void): Recorded | null;
+  /** What is being recorded, if anything is, cannot be done again: what follows depends on numbers that change. */
+  refuseRecording?(): void;
 
   /**
    * `outputs[k][i] = program.outputs[k](inputs[0][i], …)`. All views have the same shape (broadcast axes have stride

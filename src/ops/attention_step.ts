@@ -59,6 +59,8 @@ export function attentionStep(
         kernel(contiguousView(qkv), keys, values, lengths, out, scale, places);
         return out;
       }
+      // What follows is for these lengths.
+      backend.refuseRecording?.();
       const mixed = keys.map((_, row) => {
         const part = (i: number): Tensor => reshape(slice(qkv, row, i), [1, heads, 1, width]);
         const all = [keys[row], values[row]].map((held, i) => {
