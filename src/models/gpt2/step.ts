@@ -10,7 +10,7 @@
  * @module
  */
 import type { Recorded } from "../../backends/contract.ts";
-import { copyInto, empty, type Tensor } from "../../ops/mod.ts";
+import { copyInto, empty, reshape, type Tensor } from "../../ops/mod.ts";
 import { isRecording, keep, tidy } from "../../tensor/mod.ts";
 import type { GPT2Cache } from "./cache.ts";
 import type { GPT2Model } from "./model.ts";
@@ -50,6 +50,7 @@ class Step {
   readonly #places: Tensor;
   readonly #numbers: Int32Array;
   #logits: Tensor | null = null;
+  #given: Tensor | null = null;
   #work: Recorded | null = null;
   #checked = 0;
   readonly #isSame = (t: Tensor | null): boolean =>
@@ -101,18 +102,21 @@ class Step {
     backend.upload(this.#places.buffer, 0, new Uint8Array(numbers.buffer, 4 * rows, 4 * rows));
   }
 
-  /** The caller's own: the next step writes over these logits. */
+  /** The caller's own: the next step writes over these logits. Memory of its own too, as long as nobody holds the last ones. */
   #result(): Tensor {
     const logits = this.#logits!, { shape, dtype, device } = logits;
-    const own = empty([...shape], { dtype, device });
-    copyInto(logits, own);
-    return own;
+    if (this.#given === null || this.#given.storage.holders > 1) {
+      this.#given?.dispose();
+      this.#given = keep(empty([...shape], { dtype, device }));
+    }
+    copyInto(logits, this.#given);
+    return reshape(this.#given, shape);
   }
 
   dispose(): void {
     for (const cache of this.caches) cache.steps.delete(this);
     this.#work?.dispose();
-    for (const t of [this.#ids, this.#places, this.#logits]) t?.dispose();
+    for (const t of [this.#ids, this.#places, this.#logits, this.#given]) t?.dispose();
     this.#work = null;
   }
 }
