@@ -10,6 +10,8 @@
 /** `fs.Stats`. */
 export interface FileStats {
   readonly size: number;
+  readonly dev: number;
+  readonly ino: number;
   readonly mtimeMs: number;
   isFile(): boolean;
   isDirectory(): boolean;
