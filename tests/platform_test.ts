@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { spawnSync } from "node:child_process";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
@@ -121,6 +122,23 @@ describe("sources", () => {
   it("says why a file cannot be opened", async () => {
     await assert.rejects(openFile(join(folder, "missing")), /Cannot open .*missing: there is no such file/);
     await assert.rejects(openFile(folder), /it is a folder/);
+  });
+  it("reads large pieces in halves, all of them and at any offset", async () => {
+    const path = join(folder, "large.bin"), large = new Uint8Array(5_000_001);
+    for (let i = 0; i < large.length; i++) large[i] = (i * 2654435761) >>> 24;
+    writeFileSync(path, large);
+    const source = await openFile(path);
+    for (const [offset, length] of [[0, large.length], [3, 4_999_998], [1, 2_097_152], [7, 2_097_151]]) {
+      const bytes = await source.read(offset, length);
+      assert.ok(
+        Buffer.compare(bytes, large.subarray(offset, offset + length)) === 0,
+        `${length} at ${offset}`,
+      );
+    }
+    writeFileSync(path, large.subarray(0, 3_000_000));
+    await assert.rejects(source.read(0, 4_000_000), /large\.bin ends at byte 3000000, and had 5000001/);
+    await source.close();
+    await assert.rejects(source.read(0, 4_000_000), /was closed/);
   });
   it("says where a file that was cut short ends", async () => {
     const path = join(folder, "cut.bin");
