@@ -6,8 +6,11 @@ import assert from "node:assert/strict";
 import { describe, it } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { GPT2Model } from "../src/models/mod.ts";
 import * as F from "../src/ops/mod.ts";
 import { type Tensor, tensor } from "../src/ops/mod.ts";
+import * as optim from "../src/optim/mod.ts";
+import { cpuBackend } from "../src/runtime/devices.ts";
 import { grad, keep, memory, noGrad, tidy, valueAndGrad } from "../src/tensor/mod.ts";
 import { eachDevice, numbersOf } from "./_devices.ts";
 
@@ -349,4 +352,33 @@ eachDevice((device) => {
 it("memory names only devices in use", () => {
   tensor([1], { device: "cpu" }).dispose();
   assert.deepEqual(Object.keys(memory()).filter((name) => name !== "cpu" && name !== "reference"), []);
+});
+
+it("a training step finds all its memory where the last one left it", async () => {
+  const { heap } = cpuBackend().engine;
+  const sizes = { nLayer: 2, nEmbd: 32, nHead: 2, nPositions: 16, vocabSize: 50, residPdrop: 0.1 };
+  const model = new GPT2Model(sizes, { device: "cpu" });
+  model.train();
+  const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3 });
+  const ids = Array.from({ length: 4 }, (_, row) => Array.from({ length: 16 }, (_, i) => (7 * i + row) % 50));
+  const step = async (): Promise<number> => {
+    optimizer.zeroGrad();
+    const loss = model.loss(ids);
+    loss.backward();
+    optimizer.step();
+    const value = await loss.item();
+    loss.dispose();
+    return value;
+  };
+  const first = await step();
+  for (let i = 0; i < 3; i++) await step();
+  const free = (): number => [...heap.blocks()].reduce((sum, { bytes, free }) => free ? sum + bytes : sum, 0);
+  const before = [heap.capacity, heap.bytes, heap.buffers, free()];
+  let last = 0;
+  for (let i = 0; i < 8; i++) {
+    last = await step();
+    assert.deepEqual([heap.capacity, heap.bytes, heap.buffers, free()], before);
+  }
+  assert.ok(last < first);
+  model.dispose();
 });
