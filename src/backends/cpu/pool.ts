@@ -140,8 +140,14 @@ export class Pool {
   #stop(keep: number): void {
     // An empty job wakes the sleepers, and those that are too many leave their loop.
     this.#exports.dispatch(0, 0, 0, 0, 0, 0);
-    const deadline = performance.now() + 20;
-    while (this.ready > keep && performance.now() < deadline);
+    // A thread that may sleep leaves them the processor meanwhile.
+    const { i32 } = this.#heap, sleeps = this.#canBlock === 1;
+    const deadline = performance.now() + (sleeps ? 500 : 20);
+    for (let left = this.ready; left > keep && performance.now() < deadline; left = this.ready) {
+      if (sleeps) Atomics.wait(i32, readyAt >> 2, left, 10);
+    }
     for (const worker of this.#workers.splice(keep)) worker.terminate();
+    // Those that were ended on their way out no longer count.
+    if (this.ready > keep) Atomics.store(i32, readyAt >> 2, keep);
   }
 }

@@ -65,5 +65,6 @@ export const workerSource: string = `(data) => {
     }
   } finally {
     Atomics.sub(words, ${readyAt >> 2}, 1);
+    Atomics.notify(words, ${readyAt >> 2});
   }
 }`;
