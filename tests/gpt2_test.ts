@@ -234,6 +234,20 @@ describe("GPT-2's network", () => {
       }
     });
 
+    it("says of an id by itself that the vocabulary has none such, in lists and in tensors", async () => {
+      using model = smallModel({}, { device });
+      using cache = model.createCache(1, 8);
+      // The first step of a cache is recorded, where the device records, and the others are done by that.
+      for (const id of [3, 7, 99_999, -1000]) {
+        for (const ids of [[[id]], tensor([[id]], { dtype: "i32", device })]) {
+          const step = async () =>
+            await numbersOf(noGrad(() => model.forward(ids, { cache, lastOnly: true })));
+          if (id === 3 || id === 7) assert.equal((await step()).length, 11);
+          else await assert.rejects(step, ShapeError);
+        }
+      }
+    });
+
     it("takes ids as lists, typed arrays and tensors", async () => {
       using model = smallModel({}, { device });
       const expected = await numbersOf(model.forward([[1, 2, 3]]));

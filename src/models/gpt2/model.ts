@@ -7,6 +7,7 @@
  *
  * @module
  */
+import type { Backend } from "../../backends/contract.ts";
 import { DTypeError, OptionError, ShapeError } from "../../core/errors.ts";
 import { formatShape } from "../../core/shape.ts";
 import {
@@ -53,12 +54,13 @@ const activations: Record<string, Activation> = {
   tanh: "tanh",
 };
 
-/** The id, where there is just one, in plain lists or on the device. */
-function onlyId(ids: Ids): number | Tensor | null {
+/** The id, where there is just one: in plain lists, or i32 on `backend`, which stays there where no number can be seen. */
+function onlyId(ids: Ids, backend: Backend): number | Tensor | null {
   if (!Array.isArray(ids)) {
-    const isOne = !(ids instanceof Int32Array) && (ids as Tensor).size === 1 &&
-      (ids as Tensor).dtype === "i32";
-    return isOne ? ids as Tensor : null;
+    const t = ids as Tensor;
+    if (ids instanceof Int32Array || t.size !== 1 || t.dtype !== "i32" || t.backend !== backend) return null;
+    const memory = backend.mapped?.(t.buffer);
+    return memory ? new DataView(memory.buffer, memory.byteOffset).getInt32(4 * t.offset, true) : t;
   }
   if (ids.length !== 1) return null;
   const [first] = ids as readonly (number | readonly number[])[];
@@ -216,7 +218,8 @@ export class GPT2Model extends Module {
     ids: Ids,
     options: { cache?: GPT2Cache; lastOnly?: boolean; attentionMask?: Ids } = {},
   ): Tensor {
-    const { cache } = options, id = cache && !options.attentionMask ? onlyId(ids) : null;
+    const { cache } = options,
+      id = cache && !options.attentionMask ? onlyId(ids, this.wte.weight.backend) : null;
     if (cache?.batch === 1 && id !== null && cache.length < Math.min(cache.capacity, this.contextLength)) {
       if (typeof id === "number") this.checkIds([id]);
       const logits = tidy(() => {
