@@ -11,7 +11,6 @@
 import { sizeOf } from "../../../core/shape.ts";
 import type { View } from "../../contract.ts";
 import type { Local, ModuleBuilder } from "../assembler/mod.ts";
-import { addressOf } from "../buffer.ts";
 import { type Engine, importThreadScratch, type KernelContext } from "../engine.ts";
 import {
   emitArgument,
@@ -27,23 +26,20 @@ import {
 import { emitMeet } from "./attention/few_rows.ts";
 import { emitExpandRows, type StoredKeys } from "./attention/stored.ts";
 import {
-  blockArg,
   blockCountArg,
   type Blocks,
   blocksFor,
   keysArg,
-  lseArg,
   reachArg,
   scaleArg,
   ScratchMap,
-  setAttentionOperand,
-  setAttentionSizes,
   tileRoom,
 } from "./attention/layout.ts";
 import { attendNative } from "./attention/native.ts";
 import { emitProduct } from "./attention/product.ts";
+import { emitQueryBlock, setForward } from "./attention/queries.ts";
 import { emitCopyRows, emitTransposeRows } from "./attention/rows.ts";
-import { emitClearRecord, emitFinish, emitSoften, recordBytes, softenFloats } from "./attention/softmax.ts";
+import { emitFinish, emitSoften, softenFloats } from "./attention/softmax.ts";
 import { emitSetSum } from "./gemm/address.ts";
 
 // Queries that are not worth copying keys for.
@@ -71,21 +67,12 @@ export function attention(
     `attention ${few ? "few " : ""}${width} ${stored ?? ""}`,
     (m, context) => few ? emitFewRows(m, context, width, stored) : emitTiled(m, context, width, stored),
   );
-  setAttentionSizes(engine, q, k, scale, causal);
-  setAttentionOperand(engine, 0, q);
-  setAttentionOperand(engine, 1, k);
-  setAttentionOperand(engine, 2, v);
-  setAttentionOperand(engine, 3, out);
-  const { args, u32 } = engine;
-  u32[(args + lseArg) >>> 2] = lse === null ? 0 : addressOf(lse);
   let block = few ? queries : queryBlocks * forwardBlocks(engine.context, width, stored).size;
   // Shorter blocks where there would be few items.
   while (block > 24 && block % 2 === 0 && batch * heads * Math.ceil(queries / block) < 64) block /= 2;
-  const count = Math.ceil(queries / block);
-  u32[(args + blockArg) >>> 2] = block;
-  u32[(args + blockCountArg) >>> 2] = count;
+  const items = setForward(engine, [q, k, v, out], lse, scale, causal, block);
   const work = Math.min(block, queries) * keys * width;
-  engine.run(kernel, batch * heads * count, Math.max(1, Math.ceil((few ? 40_000 : 200_000) / work)));
+  engine.run(kernel, items, Math.max(1, Math.ceil((few ? 40_000 : 200_000) / work)));
 }
 
 /** The blocks of a forward pass. */
@@ -134,49 +121,26 @@ function emitTiled(
 
   const f = m.function("item", { params: ["i32", "i32"], export: false });
   const [args, number] = f.params;
-  const { block, queries, lse, q, k, v, out } = emitHead(
+  const { k, v, seen, t, rows, record, queryRows, tiles, outOf, visibleFrom, end } = emitQueryBlock(
     f,
     args,
     number,
-    emitArgument(f, args, blockCountArg),
+    scratch,
+    {
+      blocks,
+      records: recordsAt,
+      queries: queriesAt,
+      out: outAt,
+      room: most + tileRoom,
+      copyQueries,
+      finish,
+    },
   );
-  const [records, scoreRows, queryRows, keyPanels, valueRows, outRows] = [
-    recordsAt,
-    scoresAt,
-    queriesAt,
-    keysAt,
-    valuesAt,
-    outAt,
-  ].map((offset) => emitScratch(f, scratch, offset));
+  const [scoreRows, keyPanels, valueRows, expanded] = [scoresAt, keysAt, valuesAt, expandedAt].map((offset) =>
+    emitScratch(f, scratch, offset)
+  );
   const i32 = (): Local => f.local("i32");
-  const from = i32(), count = i32(), seen = i32(), t = i32(), rows = i32(), record = i32();
-  const start = i32(), keys = i32(), first = i32(), visible = i32(), here = i32();
-  const blockRows = emitArgument(f, args, blockArg);
-  const expanded = emitScratch(f, scratch, expandedAt);
-  emitSetSum(f, from, [block, blockRows]);
-  emitRest(f, count, queries, from, blockRows);
-  emitSetSum(f, q.at, q.at, [from, q.stride]);
-  emitSetSum(f, out.at, out.at, [from, out.stride]);
-  emitCall(f, copyQueries, q.at, q.stride, count, queryRows, () => {
-    f.get(args);
-    f.load("f32.load", scaleArg);
-  });
-  f.get(outRows);
-  f.i32(0);
-  f.i32(4 * padded * (most + tileRoom));
-  f.op("memory.fill");
-  f.get(records);
-  f.set(record);
-  f.forRange(t, 0, count, tile, () => {
-    emitClearRecord(f, record);
-    f.increment(record, recordBytes);
-  });
-
-  // How many keys the last query sees, and how many the one before the first.
-  const reach = emitArgument(f, args, reachArg);
-  emitSetSum(f, first, from, reach);
-  emitSetSum(f, seen, first, count);
-  emitMin(f, seen, seen, emitArgument(f, args, keysArg));
+  const start = i32(), keys = i32(), visible = i32();
   f.forRange(start, 0, seen, size, () => {
     emitRest(f, keys, seen, start, size);
     if (expand) {
@@ -186,16 +150,8 @@ function emitTiled(
     emitCall(f, copyValues, v.at, v.stride, keys, valueRows);
     emitSetSum(f, k.at, k.at, [k.stride, size]);
     emitSetSum(f, v.at, v.at, [v.stride, size]);
-    f.get(records);
-    f.set(record);
-    f.forRange(t, 0, count, tile, () => {
-      emitRest(f, rows, count, t, tile);
-      // Row 0 of the tile sees first + t + 1 - start keys of this block, its last row rows - 1 more.
-      emitSetSum(f, here, first, t, 1);
-      f.get(here);
-      f.get(start);
-      f.op("i32.sub");
-      f.set(here);
+    tiles(() => {
+      const here = visibleFrom(start);
       emitSetSum(f, visible, here, rows, -1);
       emitMin(f, visible, visible, keys);
       f.get(visible);
@@ -211,37 +167,12 @@ function emitTiled(
           () => emitRoundUp(f, visible, 8, 3),
           scoreRows,
         );
-        const o = (): void => emitRow(f, outRows, t, 4 * padded);
-        emitCall(
-          f,
-          soften,
-          scoreRows,
-          rows,
-          here,
-          keys,
-          () => {
-            emitRoundUp(f, visible, 16, 0);
-          },
-          record,
-          o,
-        );
-        emitCall(f, mix, scoreRows, valueRows, visible, () => f.i32(padded / 8), o);
+        emitCall(f, soften, scoreRows, rows, here, keys, () => emitRoundUp(f, visible, 16, 0), record, outOf);
+        emitCall(f, mix, scoreRows, valueRows, visible, () => f.i32(padded / 8), outOf);
       });
-      f.increment(record, recordBytes);
     });
   });
-  f.get(records);
-  f.set(record);
-  f.get(lse);
-  f.if(() => emitSetSum(f, lse, lse, [from, 4]));
-  f.forRange(t, 0, count, tile, () => {
-    emitRest(f, rows, count, t, tile);
-    emitCall(f, finish, () => emitRow(f, outRows, t, 4 * padded), record, rows, out.at, out.stride, lse);
-    emitSetSum(f, out.at, out.at, [out.stride, tile]);
-    f.get(lse);
-    f.if(() => f.increment(lse, 4 * tile));
-    f.increment(record, recordBytes);
-  });
+  end();
   emitItems(m, f);
 }
 

@@ -9,36 +9,13 @@
  */
 import type { View } from "../../../contract.ts";
 import type { Local, ModuleBuilder } from "../../assembler/mod.ts";
-import { addressOf } from "../../buffer.ts";
 import { type Engine, importThreadScratch, type KernelContext } from "../../engine.ts";
 import { emitSetSum } from "../gemm/address.ts";
-import {
-  emitArgument,
-  emitCall,
-  emitHead,
-  emitItems,
-  emitMin,
-  emitRest,
-  emitRoundUp,
-  emitRow,
-  emitScratch,
-} from "./emit.ts";
-import {
-  blockArg,
-  blockCountArg,
-  type Blocks,
-  failedArg,
-  keysArg,
-  lseArg,
-  reachArg,
-  scaleArg,
-  ScratchMap,
-  setAttentionOperand,
-  setAttentionSizes,
-  tileRoom,
-} from "./layout.ts";
+import { emitCall, emitItems, emitRest, emitRoundUp, emitRow, emitScratch } from "./emit.ts";
+import { type Blocks, failedArg, ScratchMap, tileRoom } from "./layout.ts";
+import { emitQueryBlock, setForward } from "./queries.ts";
 import { emitCopyRows, emitStoreRows } from "./rows.ts";
-import { emitClearRecord, emitFinish, emitSoften, recordBytes, softenFloats } from "./softmax.ts";
+import { emitFinish, emitSoften, recordBytes, softenFloats } from "./softmax.ts";
 
 // Measured: with fewer queries, keys or narrower heads our own products are as fast.
 const leastQueries = 48, leastKeys = 48, leastWidth = 32;
@@ -58,20 +35,16 @@ export function attendNative(
   scale: number,
   causal: boolean,
 ): boolean {
-  const [batch, heads, queries, width] = q.shape, keys = k.shape[2];
+  const [, , queries, width] = q.shape, keys = k.shape[2];
   if (queries < leastQueries || keys < leastKeys || width < leastWidth || width > mostWidth) return false;
   if (width % 8 !== 0 || k.dtype !== "f32" || k.strides[2] < width || v.strides[2] < width) return false;
   if (engine.deterministic || !engine.blas.available) return false;
   engine.refuseRecording();
   const kernel = engine.kernel(`native attention ${width}`, (m, context) => emit(m, context, width));
-  setAttentionSizes(engine, q, k, scale, causal);
-  [q, k, v, out].forEach((view, i) => setAttentionOperand(engine, i, view));
-  const { args, u32 } = engine, block = Math.min(blockQueries, queries), count = Math.ceil(queries / block);
-  u32[(args + lseArg) >>> 2] = lse === null ? 0 : addressOf(lse);
-  u32[(args + blockArg) >>> 2] = block;
-  u32[(args + blockCountArg) >>> 2] = count;
+  const { args, u32 } = engine, block = Math.min(blockQueries, queries);
+  const items = setForward(engine, [q, k, v, out], lse, scale, causal, block);
   u32[(args + failedArg) >>> 2] = 0;
-  engine.run(kernel, batch * heads * count, 1);
+  engine.run(kernel, items, 1);
   if (u32[(args + failedArg) >>> 2] === 0) return true;
   engine.blas.disable("a worker thread could not open the library");
   return false;
@@ -92,17 +65,19 @@ function emit(m: ModuleBuilder, context: KernelContext, width: number): void {
 
   const f = m.function("item", { params: ["i32", "i32"], export: false });
   const [args, number] = f.params;
-  const { block, queries, lse, q, k, v, out } = emitHead(
-    f,
-    args,
-    number,
-    emitArgument(f, args, blockCountArg),
-  );
-  const [records, queryRows, outRows, addedRows, scoreRows] = [recordsAt, queriesAt, outAt, addedAt, scoresAt]
-    .map((offset) => emitScratch(f, scratch, offset));
+  const { k, v, count, seen, rows, record, queryRows, outRows, t, tiles, outOf, visibleFrom, end } =
+    emitQueryBlock(f, args, number, scratch, {
+      blocks,
+      records: recordsAt,
+      queries: queriesAt,
+      out: outAt,
+      room: blockQueries,
+      copyQueries,
+      finish,
+    });
+  const [addedRows, scoreRows] = [addedAt, scoresAt].map((offset) => emitScratch(f, scratch, offset));
   const i32 = (): Local => f.local("i32");
-  const from = i32(), count = i32(), seen = i32(), first = i32(), here = i32(), t = i32(), rows = i32();
-  const start = i32(), keys = i32(), record = i32(), target = i32();
+  const start = i32(), keys = i32(), target = i32();
   const product = (transposed: 0 | 1, columns: Local, depth: Local, operands: (Local | number)[]): void => {
     f.i32(0);
     f.i32(transposed);
@@ -114,15 +89,6 @@ function emit(m: ModuleBuilder, context: KernelContext, width: number): void {
       f.get(args);
       f.i32(1);
       f.store("i32.store", failedArg);
-    });
-  };
-  const tiles = (body: () => void): void => {
-    f.get(records);
-    f.set(record);
-    f.forRange(t, 0, count, tileRoom, () => {
-      emitRest(f, rows, count, t, tileRoom);
-      body();
-      f.increment(record, recordBytes);
     });
   };
   const floats = (bytes: Local): Local => {
@@ -137,46 +103,12 @@ function emit(m: ModuleBuilder, context: KernelContext, width: number): void {
   f.i32(width);
   f.set(wide);
   const keyStride = floats(k.stride), valueStride = floats(v.stride);
-  const blockRows = emitArgument(f, args, blockArg);
-  emitSetSum(f, from, [block, blockRows]);
-  emitRest(f, count, queries, from, blockRows);
-  emitSetSum(f, q.at, q.at, [from, q.stride]);
-  emitSetSum(f, out.at, out.at, [from, out.stride]);
-  emitCall(f, copyQueries, q.at, q.stride, count, queryRows, () => {
-    f.get(args);
-    f.load("f32.load", scaleArg);
-  });
-  // What is scaled down before anything was written must be numbers.
-  f.get(outRows);
-  f.i32(0);
-  f.i32(4 * width * blockQueries);
-  f.op("memory.fill");
-  tiles(() => emitClearRecord(f, record));
-
-  // How many keys the query before the first sees, and how many the last.
-  emitSetSum(f, first, from, emitArgument(f, args, reachArg));
-  emitSetSum(f, seen, first, count);
-  emitMin(f, seen, seen, emitArgument(f, args, keysArg));
   f.forRange(start, 0, seen, blockKeys, () => {
     emitRest(f, keys, seen, start, blockKeys);
     product(1, keys, wide, [queryRows, width, k.at, keyStride, scoreRows, blockKeys]);
     tiles(() => {
-      emitSetSum(f, here, first, t, 1);
-      f.get(here);
-      f.get(start);
-      f.op("i32.sub");
-      f.set(here);
-      emitCall(
-        f,
-        soften,
-        () => emitRow(f, scoreRows, t, 4 * blockKeys),
-        rows,
-        here,
-        keys,
-        () => emitRoundUp(f, keys, 16, 0),
-        record,
-        () => emitRow(f, outRows, t, 4 * width),
-      );
+      const here = visibleFrom(start), scores = (): void => emitRow(f, scoreRows, t, 4 * blockKeys);
+      emitCall(f, soften, scores, rows, here, keys, () => emitRoundUp(f, keys, 16, 0), record, outOf);
     });
     f.get(addedRows);
     f.get(outRows);
@@ -189,13 +121,6 @@ function emit(m: ModuleBuilder, context: KernelContext, width: number): void {
     emitSetSum(f, k.at, k.at, [k.stride, blockKeys]);
     emitSetSum(f, v.at, v.at, [v.stride, blockKeys]);
   });
-  f.get(lse);
-  f.if(() => emitSetSum(f, lse, lse, [from, 4]));
-  tiles(() => {
-    emitCall(f, finish, () => emitRow(f, outRows, t, 4 * width), record, rows, out.at, out.stride, lse);
-    emitSetSum(f, out.at, out.at, [out.stride, tileRoom]);
-    f.get(lse);
-    f.if(() => f.increment(lse, 4 * tileRoom));
-  });
+  end();
   emitItems(m, f);
 }
