@@ -1,16 +1,12 @@
 import assert from "node:assert/strict";
-import { Buffer } from "node:buffer";
 import { spawnSync } from "node:child_process";
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { pathToFileURL } from "node:url";
-import type { ByteSource } from "../src/core/byte_source.ts";
-import { CancelledError, FerrotypeError, FormatError, HubError } from "../src/core/errors.ts";
+import { FerrotypeError } from "../src/core/errors.ts";
 import {
   canBlock,
   directoryOf,
@@ -21,12 +17,7 @@ import {
   isDirectory,
   joinPath,
   makeDir,
-  openBlob,
-  openBytes,
-  openFile,
   openLibrary,
-  openSource,
-  openUrl,
   readDir,
   readFile,
   readTextFile,
@@ -67,90 +58,6 @@ function runProgram(name: string, text: string, permissions: string[] = []) {
     timeout: 20_000,
   });
 }
-
-/** What every source must do, whatever is behind it. */
-async function checkSource(source: ByteSource): Promise<void> {
-  assert.equal(source.size, content.length);
-  assert.deepEqual(await source.read(0, 10), content.slice(0, 10));
-  assert.deepEqual(await source.read(65_530, 20), content.slice(65_530, 65_550));
-  assert.deepEqual(await source.read(299_990, 10), content.slice(299_990));
-  assert.equal((await source.read(300_000, 0)).length, 0);
-
-  const heap = new WebAssembly.Memory({ initial: 8, maximum: 8, shared: true });
-  const into = new Uint8Array(heap.buffer, 100, 250_000);
-  const got = await source.read(40_000, 200_000, into);
-  assert.equal(got.buffer, heap.buffer);
-  assert.equal(got.byteOffset, 100);
-  assert.equal(got.length, 200_000);
-  assert.ok(got.every((byte, i) => byte === content[40_000 + i]));
-  assert.ok(into.subarray(200_000).every((byte) => byte === 0));
-
-  const before = await source.read(5, 5);
-  before.fill(0);
-  assert.deepEqual(await source.read(5, 5), content.slice(5, 10), "what was read belongs to the reader");
-
-  if (source.readSync !== undefined) {
-    source.readSync(70_000, into.subarray(0, 1000));
-    assert.ok(into.subarray(0, 1000).every((byte, i) => byte === content[70_000 + i]));
-    assert.throws(() => source.readSync!(299_999, new Uint8Array(2)), FormatError);
-  }
-  for (const [offset, length] of [[299_999, 2], [-1, 2], [300_001, 0], [NaN, 1]] as const) {
-    await assert.rejects(source.read(offset, length), (error: Error) => {
-      assert.ok(error instanceof FormatError);
-      assert.ok(error.message.includes(source.name) && error.message.includes(String(offset)), error.message);
-      return true;
-    });
-  }
-  await source.close();
-  await source.close();
-}
-
-describe("sources", () => {
-  it("reads files", async () => {
-    await checkSource(await openFile(join(folder, "content.bin")));
-    await checkSource(await openFile(pathToFileURL(join(folder, "content.bin"))));
-  });
-  it("reads Blobs", () => checkSource(openBlob(new Blob([content]), "some blob")));
-  it("reads memory", () => checkSource(openBytes(content, "some bytes")));
-  it("opens whatever it is given", async () => {
-    const source = openBytes(content);
-    assert.equal(await openSource(source), source);
-    for (const what of [new Blob([content]), content, content.buffer, join(folder, "content.bin")]) {
-      await checkSource(await openSource(what));
-    }
-  });
-  it("says why a file cannot be opened", async () => {
-    await assert.rejects(openFile(join(folder, "missing")), /Cannot open .*missing: there is no such file/);
-    await assert.rejects(openFile(folder), /it is a folder/);
-  });
-  it("reads large pieces in halves, all of them and at any offset", async () => {
-    const path = join(folder, "large.bin"), large = new Uint8Array(5_000_001);
-    for (let i = 0; i < large.length; i++) large[i] = (i * 2654435761) >>> 24;
-    writeFileSync(path, large);
-    const source = await openFile(path);
-    for (const [offset, length] of [[0, large.length], [3, 4_999_998], [1, 2_097_152], [7, 2_097_151]]) {
-      const bytes = await source.read(offset, length);
-      assert.ok(
-        Buffer.compare(bytes, large.subarray(offset, offset + length)) === 0,
-        `${length} at ${offset}`,
-      );
-    }
-    writeFileSync(path, large.subarray(0, 3_000_000));
-    await assert.rejects(source.read(0, 4_000_000), /large\.bin ends at byte 3000000, and had 5000001/);
-    await source.close();
-    await assert.rejects(source.read(0, 4_000_000), /was closed/);
-  });
-  it("says where a file that was cut short ends", async () => {
-    const path = join(folder, "cut.bin");
-    writeFileSync(path, content);
-    const source = await openFile(path);
-    writeFileSync(path, content.subarray(0, 1000));
-    await assert.rejects(source.read(900, 200), /cut\.bin ends at byte 1000, and had 300000/);
-    assert.throws(() => source.readSync!(900, new Uint8Array(200)), FormatError);
-    await source.close();
-    await assert.rejects(source.read(0, 1), /was closed/);
-  });
-});
 
 describe("files", () => {
   it("writes all kinds of content", async () => {
@@ -231,112 +138,6 @@ describe("files", () => {
     assert.equal(joinPath(pathToFileURL(folder), "c"), join(folder, "c"));
     assert.equal(directoryOf(join("a", "b", "c")), join("a", "b"));
     assert.equal(directoryOf("https://host/models/x/c.json"), "https://host/models/x");
-  });
-});
-
-describe("URLs", () => {
-  let base = "";
-  let requests: string[] = [];
-  let failuresLeft = 0;
-  let version = '"1"';
-  const server = createServer((request: IncomingMessage, response: ServerResponse) => {
-    const { pathname } = new URL(request.url!, "http://x");
-    requests.push(`${pathname} ${request.headers.range}`);
-    if (pathname === "/gone") return void response.writeHead(404).end();
-    if (pathname === "/secret" && request.headers.authorization !== "Bearer t") {
-      return void response.writeHead(401).end();
-    }
-    if (pathname === "/empty") return void response.writeHead(416, { "content-range": "bytes */0" }).end();
-    if (pathname === "/busy" && failuresLeft-- > 0) return void response.writeHead(503).end();
-    if (pathname === "/plain") {
-      return void response.writeHead(200, { "content-length": content.length }).end(content);
-    }
-    const [, first, last] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? "")!.map(Number);
-    const end = Math.min(last! + 1, content.length);
-    const shift = pathname === "/shifted" ? 1 : 0;
-    response.writeHead(206, {
-      "content-range": `bytes ${first! + shift}-${end - 1}/${content.length}`,
-      "content-length": end - first!,
-      etag: version,
-    });
-    if (pathname === "/breaks" && first! > 0 && failuresLeft-- > 0) {
-      response.write(content.subarray(first, first! + 1000), () => response.destroy());
-    } else response.end(content.subarray(first, end));
-  });
-  before(async () => {
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-    base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
-  });
-  after(async () => {
-    server.closeAllConnections();
-    await new Promise((resolve) => server.close(resolve));
-  });
-
-  it("reads ranges, and the front once", async () => {
-    requests = [];
-    const source = await openUrl(`${base}/file`);
-    assert.deepEqual(requests, ["/file bytes=0-65535"]);
-    await source.read(0, 8);
-    await source.read(8, 60_000);
-    assert.equal(requests.length, 1);
-    assert.deepEqual(await source.read(60_000, 10_000), content.slice(60_000, 70_000));
-    assert.equal(requests[1], "/file bytes=65536-69999");
-    await checkSource(source);
-    await checkSource(await openUrl(`${base}/file`, { prefetch: 1 }));
-    await checkSource(await openUrl(`${base}/file`, { prefetch: 1 << 20 }));
-    await checkSource(await openSource(new URL(`${base}/file`)));
-  });
-  it("reads an empty file", async () => {
-    assert.equal((await openUrl(`${base}/empty`)).size, 0);
-  });
-  it("downloads a small file from a server without ranges, and refuses a large one", async () => {
-    await checkSource(await openUrl(`${base}/plain`));
-    await assert.rejects(openUrl(`${base}/plain`, { largestDownload: 1000 }), /knows no range requests/);
-  });
-  it("sends headers, and says what the server refused", async () => {
-    await checkSource(await openUrl(`${base}/secret`, { headers: { authorization: "Bearer t" } }));
-    await assert.rejects(openUrl(`${base}/secret`), /answered 401 .*access token/);
-    await assert.rejects(
-      openUrl(`${base}/gone`),
-      (error) => error instanceof HubError && /404/.test(error.message),
-    );
-  });
-  it("tries again after a failure that may pass", async () => {
-    failuresLeft = 2;
-    assert.equal((await openUrl(`${base}/busy`)).size, content.length);
-    assert.ok(failuresLeft < 0);
-  });
-  it("goes on where a connection broke", async () => {
-    failuresLeft = 2;
-    requests = [];
-    const source = await openUrl(`${base}/breaks`, { prefetch: 10 });
-    assert.deepEqual(await source.read(100, 50_000), content.slice(100, 50_100));
-    assert.ok(failuresLeft <= 0);
-    assert.ok(requests.length >= 3, requests.join());
-  });
-  it("refuses a file that changes, and an answer for other bytes", async () => {
-    const source = await openUrl(`${base}/file`);
-    version = '"2"';
-    await assert.rejects(source.read(200_000, 10), /changed on the server/);
-    await assert.rejects(openUrl(`${base}/shifted`), /Content-Range "bytes 1-/);
-  });
-  it("stops when it is told to", async () => {
-    const controller = new AbortController();
-    const source = await openUrl(`${base}/file`, { signal: controller.signal });
-    controller.abort();
-    await assert.rejects(source.read(200_000, 10), CancelledError);
-  });
-  it("says that nobody answers", async () => {
-    const fetch = () => Promise.reject(new TypeError("connection refused"));
-    const signal = AbortSignal.timeout(100);
-    await assert.rejects(openUrl("http://127.0.0.1:1/x", { fetch, signal }), CancelledError);
-    let calls = 0;
-    const failing = () => (calls++, Promise.reject(new TypeError("connection refused")));
-    await assert.rejects(
-      openUrl("http://127.0.0.1:1/x", { fetch: failing }),
-      /cannot be reached: connection refused/,
-    );
-    assert.equal(calls, 4);
   });
 });
 
