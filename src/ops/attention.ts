@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { attentionKernels } from "../backends/kernels/attention.ts";
 import { isQuantized, quantBlock } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
@@ -77,7 +78,7 @@ export function scaledDotProductAttention(
     return tidy(() => toDType(scaledDotProductAttention(wide(q), wide(k), wide(v), options), q.dtype));
   }
   const scale = options.scale ?? 1 / Math.sqrt(width);
-  const { attention, attentionBackward, attentionDTypes = [] } = q.backend.kernels;
+  const { attention, attentionBackward, attentionDTypes = [] } = attentionKernels(q.backend);
   if ([k, v].some(({ dtype }) => dtype === "f16" || dtype === "bf16" || isQuantized(dtype))) {
     // A cache in fewer bits: read as it is, or as floats made of it.
     const isRead = attention && k.dtype === v.dtype && attentionDTypes.includes(k.dtype) &&

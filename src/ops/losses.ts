@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { crossEntropyKernels } from "../backends/kernels/cross_entropy.ts";
 import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
 import { broadcastShapes, formatShape, sameShape } from "../core/shape.ts";
 import { fused, tidy } from "../tensor/mod.ts";
@@ -192,7 +193,7 @@ function smoothed(rows: Tensor, ids: Tensor, options: ClassLossOptions): Picked 
 
 /** Losses per row, where the device can in one pass, so that probabilities are never stored. */
 function fusedCrossEntropy(logits: Tensor, ids: Tensor, ignoreIndex: number): Picked {
-  const { crossEntropy, crossEntropyBackward } = logits.backend.kernels;
+  const { crossEntropy, crossEntropyBackward } = crossEntropyKernels(logits.backend);
   const rows = logits.shape[0], backend = commonBackend("crossEntropy", [logits, ids]);
   const losses = fused<Tensor>({
     name: "crossEntropy",
