@@ -180,7 +180,7 @@ function distance(a: Float32Array, b: Float32Array): number {
  */
 const sevenBits = 0.07;
 
-describe("GPT-2 in q8 and q4", { skip: missingData("gpt2-tiny") }, () => {
+describe("GPT-2 in q8 and q4", () => {
   eachDevice((device) => {
     it("is quantised while it is read", async () => {
       using wide = await loadTiny({ device, dtype: "f32" });
