@@ -1,9 +1,8 @@
 /**
  * Where the recorded test data lies.
  *
- * Tests use `node:test` and `node:assert/strict`: both are built into Deno, Bun and Node, so a fresh clone runs
- * its tests before anything is installed, and one import line means the same on each. (The npm copy of the Deno
- * standard library has no type declarations and no `./assert` entry that Node resolves.)
+ * Tests use `node:test`, which is built into Deno, Bun and Node, and `@std/assert` through `tests/std_assert`, so that
+ * one import line means the same on each.
  *
  * What this project's own scripts recorded is part of the repository, in `tests/data`. What others made is not: it
  * is looked for in `FERROTYPE_DATA`, then in `../shared/data` beside the repository, and a test that needs it says so
