@@ -8,10 +8,8 @@ import { join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
 import { closure, roomTable, sizeTable } from "../web/build.ts";
 import { pages } from "../web/pages.ts";
-import { noBrowser, TestSite, violations } from "./_browser.ts";
 import { repository } from "./_data.ts";
 import { ensurePackages } from "./_install.ts";
-import { describeRates, measureRace } from "./_race.ts";
 
 /** What the engine's weight is made of: each line with all that it stands on, gzipped. */
 async function engineParts(): Promise<string> {
@@ -54,6 +52,8 @@ async function engineParts(): Promise<string> {
 }
 
 ensurePackages();
+const { noBrowser, TestSite, violations } = await import("./_browser.ts");
+const { describeRates, measureRace } = await import("./_race.ts");
 if (noBrowser) throw new Error(noBrowser);
 const site = await TestSite.start("--js-flags=--expose-gc");
 try {
