@@ -1,7 +1,7 @@
 /**
  * The one mechanism that checks options: what it refuses, what it says, and the guesses it makes.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { OptionError } from "../src/core/errors.ts";
 import * as kinds from "../src/core/kinds.ts";
@@ -35,22 +35,19 @@ const idle: readonly Idle<Sample>[] = [{
 const check = (given: unknown): Sample => checkOptions("sample", given as Sample, table, idle);
 
 function refused(given: unknown, message: string): void {
-  assert.throws(() => check(given), (e) => {
-    assert(e instanceof OptionError, String(e));
-    assert.equal(e.message, message);
-    return true;
-  });
+  const error = assertThrows(() => check(given), OptionError);
+  assertEquals(error.message, message);
 }
 
 describe("options", () => {
   it("that are right are given back", () => {
     const given = { steps: 3, rate: 1 };
-    assert.equal(check(given), given);
+    assertStrictEquals(check(given), given);
   });
 
   it("that are undefined were not given", () => {
     const kept = check({ steps: 3, rate: undefined, schedule: "constant", minRate: undefined });
-    assert.deepEqual(Object.keys(kept), ["steps", "schedule"]);
+    assertEquals(Object.keys(kept), ["steps", "schedule"]);
     refused({ steps: undefined }, "sample: steps is missing, expected a whole number from 1");
     refused(undefined, "sample: steps is missing, expected a whole number from 1");
   });
@@ -95,8 +92,8 @@ describe("options", () => {
       { steps: 1, schedule: "constant", minRate: 0.1 },
       "sample: minRate has no effect because schedule is constant; leave it out",
     );
-    assert.equal(check({ steps: 1, schedule: "constant", minRate: 0 }).minRate, 0);
-    assert.equal(check({ steps: 1, schedule: "cosine", minRate: 0.1 }).minRate, 0.1);
+    assertEquals(check({ steps: 1, schedule: "constant", minRate: 0 }).minRate, 0);
+    assertEquals(check({ steps: 1, schedule: "cosine", minRate: 0.1 }).minRate, 0.1);
   });
 
   it("are an object", () => {
@@ -126,7 +123,7 @@ describe("options", () => {
 describe("kinds", () => {
   it("say what they accept", () => {
     const { number, whole, either, orNull, listOf, text, oneOf } = kinds;
-    assert.deepEqual(
+    assertEquals(
       [
         number(),
         number({ from: 0 }),
@@ -157,7 +154,7 @@ describe("kinds", () => {
       ],
     );
     const accepted = (of: kinds.Kind, ...values: unknown[]): boolean[] => values.map((v) => of.accepts(v));
-    assert.deepEqual(accepted(number({ above: 0, below: 1 }), 0, 1, 0.5, NaN, "0.5", null), [
+    assertEquals(accepted(number({ above: 0, below: 1 }), 0, 1, 0.5, NaN, "0.5", null), [
       false,
       false,
       true,
@@ -165,7 +162,7 @@ describe("kinds", () => {
       false,
       false,
     ]);
-    assert.deepEqual(accepted(whole(0, 3), 0, 3, 4, 1.5, 1n, -1, 2 ** 53), [
+    assertEquals(accepted(whole(0, 3), 0, 3, 4, 1.5, 1n, -1, 2 ** 53), [
       true,
       true,
       false,
@@ -174,19 +171,19 @@ describe("kinds", () => {
       false,
       false,
     ]);
-    assert.deepEqual(accepted(listOf(whole(0), "ids"), [], [1], [1.5], "1", new Int32Array(1)), [
+    assertEquals(accepted(listOf(whole(0), "ids"), [], [1], [1.5], "1", new Int32Array(1)), [
       true,
       true,
       false,
       false,
       false,
     ]);
-    assert.deepEqual(accepted(kinds.abortSignal, new AbortController().signal, new AbortController(), null), [
+    assertEquals(accepted(kinds.abortSignal, new AbortController().signal, new AbortController(), null), [
       true,
       false,
       false,
     ]);
-    assert.deepEqual(accepted(kinds.like("a file", "read"), { read: 1 }, {}, null, 5), [
+    assertEquals(accepted(kinds.like("a file", "read"), { read: 1 }, {}, null, 5), [
       true,
       false,
       false,
@@ -199,11 +196,11 @@ describe("kinds", () => {
       const value = of.read ? of.read(raw) : raw;
       return of.accepts(value) ? value : undefined;
     };
-    assert.deepEqual(
+    assertEquals(
       ["5", "5.0", "1e3", "", " ", "a", "0x10", "1.5"].map((raw) => read(kinds.whole(), raw)),
       [5, 5, 1000, undefined, undefined, undefined, 16, undefined],
     );
-    assert.equal(read(kinds.oneOf("f32", "f16"), "f32"), "f32");
+    assertStrictEquals(read(kinds.oneOf("f32", "f16"), "f32"), "f32");
   });
 });
 
@@ -228,7 +225,7 @@ describe("values in messages", () => {
       [Object.create(null), "{}"],
       [Symbol("x"), "Symbol(x)"],
     ];
-    for (const [value, shown] of given) assert.equal(show(value), shown);
+    for (const [value, shown] of given) assertStrictEquals(show(value), shown);
     const circle: Record<string, unknown> = {};
     circle.self = circle;
     assert(show(circle).length < 100);
@@ -264,17 +261,17 @@ describe("guesses", () => {
       ["beams", "numBeams"],
       ["delimitr", "delimiter"],
     ];
-    for (const [word, name] of near) assert.equal(nearest(word, names), name, word);
+    for (const [word, name] of near) assertStrictEquals(nearest(word, names), name, word);
   });
 
   it("are not made where none is", () => {
     for (
       const word of ["prompt_cache_key", "verbosity", "x", "", "foo", "safety_identifier", "d".repeat(1e6)]
     ) {
-      assert.equal(nearest(word, names), undefined, word.slice(0, 20));
+      assertStrictEquals(nearest(word, names), undefined, word.slice(0, 20));
     }
-    assert.equal(hint("foo", ["a", "b"], (name) => `--${name}`), "; there are --a, --b");
-    assert.equal(hint("foo", Array.from({ length: 50 }, (_, i) => `name${i}`)), "");
-    assert.equal(hint("foo", []), "");
+    assertStrictEquals(hint("foo", ["a", "b"], (name) => `--${name}`), "; there are --a, --b");
+    assertStrictEquals(hint("foo", Array.from({ length: 50 }, (_, i) => `name${i}`)), "");
+    assertStrictEquals(hint("foo", []), "");
   });
 });
