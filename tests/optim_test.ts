@@ -248,9 +248,10 @@ describe("optimizers", () => {
   });
 
   it("say what to give them instead of a module, a tensor or nothing", () => {
-    const p = param(), wrong = (given: unknown, message: string): void => {
-      assertThrows(() => new SGD(given as Tensor[]), OptionError, message);
-    };
+    const p = param(),
+      wrong = (given: unknown, message: string): void => {
+        assertThrows(() => new SGD(given as Tensor[]), OptionError, message);
+      };
     wrong(new Linear(2, 2), "SGD: the parameters are a Linear; give its parameters: module.parameters()");
     wrong(p, "SGD: the parameters are a Tensor; put it into a list: [tensor]");
     wrong(undefined, "SGD: the parameters are undefined; expected a list of tensors, as module.parameters()");
@@ -295,7 +296,11 @@ describe("schedules", () => {
     assertThrows(() => schedules.cosine({ lr: -1, steps: 3 }), OptionError);
     assertThrows(() => schedules.step({ lr: 1, stepSize: 0 }), OptionError);
     for (const decay of [schedules.cosine, schedules.linear]) {
-      assertThrows(() => decay({ lr: 1, steps: 2, warmup: 50 }), OptionError, "warmup is 50, expected at most");
+      assertThrows(
+        () => decay({ lr: 1, steps: 2, warmup: 50 }),
+        OptionError,
+        "warmup is 50, expected at most",
+      );
       assertStrictEquals(decay({ lr: 1, steps: 2, warmup: 2 })(1), 1);
     }
   });

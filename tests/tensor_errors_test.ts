@@ -66,7 +66,11 @@ eachDevice((device) => {
       throws(() => F.arange(0, 1, 0, { device }), OptionError, /the step not 0/);
       throws(() => F.randint(3, 3, [1], { device }), OptionError, /low 3 and high 3/);
       throws(() => F.rand([1], { device, dtype: "i32" }), DTypeError, /use randint for i32/);
-      throws(() => F.rand([1], { device, seed: -1 }), OptionError, /seed is -1, expected a whole number from 0/);
+      throws(
+        () => F.rand([1], { device, seed: -1 }),
+        OptionError,
+        /seed is -1, expected a whole number from 0/,
+      );
     });
 
     it("in arithmetic", () => {
@@ -87,7 +91,11 @@ eachDevice((device) => {
         DTypeError,
         /a tensor of i32 cannot hold -Infinity/,
       );
-      throws(() => t([2]).gelu("fast" as never), OptionError, /approximate is "fast", expected "none" or "tanh"/);
+      throws(
+        () => t([2]).gelu("fast" as never),
+        OptionError,
+        /approximate is "fast", expected "none" or "tanh"/,
+      );
     });
 
     it("in matrix products", () => {

@@ -8,7 +8,7 @@
  */
 import { byteSize, type DType } from "../core/dtype.ts";
 import { DeviceError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
-import { checkIdle, checkOption, checkOptions, type Option, type OptionTable } from "../core/options.ts";
+import { checkOption, checkOptions, type Option, type OptionTable } from "../core/options.ts";
 import { show } from "../core/show.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import type { ComputeType, Program } from "../expr/nodes.ts";
@@ -78,20 +78,20 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       Object.entries<Option>(rule.options).map(([name, option]) => [name, option.default]),
     ) as unknown as O;
     const given = checkOptions(rule.name, options, table);
+    list.forEach((item, i) => {
+      if (item instanceof Tensor || typeof item === "object" && item !== null && "params" in item) return;
+      throw new OptionError(
+        `${rule.name}: parameter ${i} is ${show(item)}, expected a tensor, or a group { params, lr … }`,
+      );
+    });
     const groups = list.every((item) => item instanceof Tensor) ? [{ params: list }] : list;
-    this.paramGroups = groups.map((group, i) => {
+    this.paramGroups = groups.map((group) => {
       if (group instanceof Tensor) {
         throw new OptionError(`${rule.name}: give parameters, or groups { params, lr … }, not both`);
-      }
-      if (typeof group !== "object" || group === null || !("params" in group)) {
-        throw new OptionError(
-          `${rule.name}: parameter ${i} is ${show(group)}, expected a tensor, or a group { params, lr … }`,
-        );
       }
       const { params, ...own } = group as GivenGroup<O>;
       const mine = checkOptions(rule.name, own as unknown as Partial<O>, table);
       const whole = { ...defaults, ...given, ...mine, params: listOf(rule.name, params) as Tensor[] };
-      checkIdle<O>(rule.name, whole, rule.idle ?? []);
       rule.check?.(whole);
       return whole;
     });

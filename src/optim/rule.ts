@@ -8,7 +8,7 @@
  * @module
  */
 import { number } from "../core/kinds.ts";
-import { byDefault, type Idle, type Option } from "../core/options.ts";
+import { byDefault, type Option } from "../core/options.ts";
 import { type Expr, input, scalar } from "../expr/nodes.ts";
 
 /** Options that every optimizer has. */
@@ -33,9 +33,7 @@ export interface Rule<O extends OptimizerOptions> {
   readonly name: string;
   /** What each option may be, and what it is unless told. */
   readonly options: RuleOptions<O>;
-  /** Options that have no effect beside others. */
-  readonly idle?: readonly Idle<O>[];
-  /** @throws {OptionError} for options that contradict each other. */
+  /** @throws {OptionError} for options that contradict each other, or have no effect beside others. */
   check?(options: O): void;
   /** The names of the tensors remembered for each parameter. */
   state(options: O): readonly string[];

@@ -7,7 +7,7 @@
  */
 import { OptionError } from "../core/errors.ts";
 import { flag, number } from "../core/kinds.ts";
-import { byDefault } from "../core/options.ts";
+import { byDefault, checkIdle, type Idle } from "../core/options.ts";
 import { add, mul, sub } from "../expr/build.ts";
 import { Optimizer, type Params } from "./optimizer.ts";
 import { commonOptions, operands, type OptimizerOptions, type Rule } from "./rule.ts";
@@ -22,6 +22,10 @@ export interface SGDOptions extends OptimizerOptions {
   nesterov: boolean;
 }
 
+const idle: readonly Idle<SGDOptions>[] = [
+  { option: "dampening", when: ({ momentum }) => momentum === 0, because: "momentum is 0", unless: 0 },
+];
+
 const rule: Rule<SGDOptions> = {
   name: "SGD",
   options: {
@@ -30,13 +34,9 @@ const rule: Rule<SGDOptions> = {
     dampening: byDefault(0, number({ from: 0 })),
     nesterov: byDefault(false, flag),
   },
-  idle: [{
-    option: "dampening",
-    when: ({ momentum }) => momentum === 0,
-    because: "momentum is 0",
-    unless: 0,
-  }],
-  check({ momentum, dampening, nesterov }): void {
+  check(options): void {
+    const { momentum, dampening, nesterov } = options;
+    checkIdle("SGD", options, idle);
     if (nesterov && (momentum === 0 || dampening !== 0)) {
       throw new OptionError(
         `SGD: nesterov needs a momentum above 0 and no dampening, not ${momentum} and ${dampening}`,
