@@ -37,8 +37,12 @@ import { scatter } from "./kernels/scatter.ts";
 import { softmax, softmaxBackward } from "./kernels/softmax.ts";
 import { sort } from "./kernels/sort.ts";
 import { Overflow } from "./overflow.ts";
+import { Watch } from "./watch.ts";
 
-/** How the cpu device is made. */
+/**
+ * How the cpu device is made. With `guard` every operation is watched (`watch.ts`): one that writes anywhere but to its
+ * outputs throws.
+ */
 export type CpuOptions = EngineOptions;
 
 /** Positions of the arguments that an operation only reads; what is not listed counts as written to. */
@@ -83,6 +87,10 @@ export class CpuBackend implements Backend {
       this.engine.heap,
       totalMemory === undefined ? Infinity : Math.max(0, 0.9 * totalMemory - this.engine.heap.maximum),
     );
+    if (options.guard) {
+      const watch = new Watch(this.engine.heap);
+      this.#wrap((name, args, run) => watch.run(name, args, reads[name] ?? [], run));
+    }
   }
 
   /** Everything but f64. */
@@ -153,19 +161,24 @@ export class CpuBackend implements Backend {
   /** From now on every operation first gets its buffers into the heap. Until then none pays for the question. */
   #guard(): void {
     const overflow = this.#overflow;
+    this.#wrap((name, args, run) => {
+      overflow.bring(args as View[], reads[name] ?? []);
+      return run();
+    });
+  }
+
+  /** Has every operation run inside of `around`. */
+  #wrap(around: (name: string, args: readonly unknown[], run: () => unknown) => unknown): void {
     type Operation = (...args: unknown[]) => unknown;
-    const guard = (place: Record<string, Operation>, name: string): void => {
-      const run = place[name].bind(place), only = reads[name] ?? [];
-      place[name] = (...args) => {
-        overflow.bring(args as View[], only);
-        return run(...args);
-      };
+    const wrap = (place: Record<string, Operation>, name: string): void => {
+      const run = place[name].bind(place);
+      place[name] = (...args) => around(name, args, () => run(...args));
     };
     for (const name of ["elementwise", "reduce", "matmul", "gather", "scatter", "cumsum", "sort", "random"]) {
-      guard(this as unknown as Record<string, Operation>, name);
+      wrap(this as unknown as Record<string, Operation>, name);
     }
     for (const [name, kernel] of Object.entries(this.kernels)) {
-      if (typeof kernel === "function") guard(this.kernels as unknown as Record<string, Operation>, name);
+      if (typeof kernel === "function") wrap(this.kernels as unknown as Record<string, Operation>, name);
     }
   }
 
