@@ -1,9 +1,8 @@
 /**
  * Where the recorded test data lies.
  *
- * Tests use `node:test` and `node:assert/strict`: both are built into Deno, Bun and Node, so a fresh clone runs
- * its tests before anything is installed, and one import line means the same on each. (The npm copy of the Deno
- * standard library has no type declarations and no `./assert` entry that Node resolves.)
+ * Tests use `node:test`, which is built into Deno, Bun and Node, and `@std/assert` through `tests/std_assert`, so that
+ * one import line means the same on each.
  *
  * The data are not part of the repository. They are looked for in `FERROTYPE_DATA`, then in `../shared/data`
  * beside the repository. A test that needs them says so when they are not there:

@@ -2,7 +2,7 @@
  * Holds the house to its plan: who may import whom, who may name a runtime, how long a file may be, and that
  * importing the library brings in nothing from outside. Reads text alone, so it takes no time.
  */
-import assert from "node:assert/strict";
+import { assertStrictEquals } from "@std/assert";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { before, describe, it } from "node:test";
@@ -120,7 +120,7 @@ before(() => {
 
 /** Fails with every broken rule on a line of its own. */
 function none(broken: string[]): void {
-  assert.equal(broken.length, 0, `\n${broken.join("\n")}`);
+  assertStrictEquals(broken.length, 0, `\n${broken.join("\n")}`);
 }
 
 describe("the house", () => {

@@ -1,5 +1,5 @@
 /** Guards and watches of the cpu device: what writes where nothing is its own is found, and no kernel does. */
-import { strict as assert } from "node:assert";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import type { View } from "../src/backends/contract.ts";
 import { type CpuBackend, createCpuBackend } from "../src/backends/cpu/backend.ts";
@@ -18,12 +18,12 @@ describe("a heap with guards", () => {
       const sizes = Array.from({ length: 5 }, () => random.integer(0, 300));
       const pointers = sizes.map((size) => heap.allocate(size));
       heap.release(pointers[3]);
-      assert.equal(heap.check(true), null);
+      assertStrictEquals(heap.check(true), null);
       const block = random.integer(0, 3), behind = pointers[block] + sizes[block] + random.integer(0, 64);
       const inFree = pointers[3] + random.integer(0, Math.max(1, sizes[3]));
       const at = [behind, inFree, pointers[block] - 1 - random.integer(0, 40)][i % 3];
       heap.u8[at] ^= 1 + random.integer(0, 255);
-      assert.match(String(heap.check(true)), /was written/, `byte ${at}`);
+      assertMatch(String(heap.check(true)), /was written/, `byte ${at}`);
     }
   });
 
@@ -36,14 +36,14 @@ describe("a heap with guards", () => {
         heap.u8.fill(i & 255, pointer, pointer + size);
         live.push({ pointer, size });
       } else if (live.length) heap.release(live.splice(random.integer(0, live.length), 1)[0].pointer);
-      if (i % 50 === 0) assert.equal(heap.check(true), null);
+      if (i % 50 === 0) assertStrictEquals(heap.check(true), null);
     }
     const pointer = heap.allocate(10);
     heap.u8[pointer + 10]++;
-    assert.throws(() => heap.release(pointer), /0 bytes behind the end of a block of 10/);
+    assertThrows(() => heap.release(pointer), DeviceError, "0 bytes behind the end of a block of 10");
     for (const { pointer } of live) heap.release(pointer);
-    assert.equal(heap.check(true), null);
-    assert.deepEqual([heap.bytes, heap.buffers], [0, 0]);
+    assertStrictEquals(heap.check(true), null);
+    assertEquals([heap.bytes, heap.buffers], [0, 0]);
   });
 });
 
@@ -62,16 +62,17 @@ describe("a watch", () => {
   });
 
   it("finds what is written to an input, to a block of somebody else, and between an output's elements", () => {
-    assert.throws(watched((heap, x) => heap.u8[at(x)]++), DeviceError);
+    assertThrows(watched((heap, x) => heap.u8[at(x)]++), DeviceError, "none of its outputs");
     assert.throws(
       watched((heap, _, out) => heap.u8[at(out) + 4 * (out.offset + 1)]++),
       /none of its elements/,
     );
-    assert.throws(
-      watched((heap, x) => {
-        heap.u8[at(x) + 12]++;
-        throw new ShapeError("refused");
-      }),
+    const refusing = watched((heap, x) => {
+      heap.u8[at(x) + 12]++;
+      throw new ShapeError("refused");
+    });
+    assertMatch(
+      assertThrows(refusing, DeviceError).message,
       /while copy ran, a block of \d+ bytes .* none of its outputs/,
     );
   });
@@ -101,19 +102,14 @@ describe("an index that has no place", () => {
             : bench.input(type, [2, width], "contiguous", () => given);
           const x = bench.output(dtype, [size, width]), part = bench.output(dtype, [2, width]);
           const message = new RegExp(`index ${given} .* dim 0 of \\[${size}, ${width}\\]`);
-          const refused = (f: () => void): void =>
-            assert.throws(
-              f,
-              (e) => e instanceof ShapeError && message.test(e.message),
-              `${given} of ${size}`,
-            );
+          const refused = (f: () => void): void => assertMatch(assertThrows(f, ShapeError).message, message);
           refused(() => backend.gather(x, 0, index, part));
           for (const mode of ["add", "set"] as const) refused(() => backend.scatter(mode, x, 0, index, part));
           bench.free();
         }
       }
     }
-    assert.equal(backend.engine.heap.check(true), null);
+    assertStrictEquals(backend.engine.heap.check(true), null);
   });
 
   it("is a target of cross-entropy that is named, and changes no gradient", async () => {
@@ -123,9 +119,10 @@ describe("an index that has no place", () => {
       const losses = bench.output("f32", [2]),
         lse = bench.output("f32", [2]),
         scale = bench.of("f32", [2], [1, 1]);
-      assert.throws(
+      assertThrows(
         () => backend.kernels.crossEntropy!(logits, targets, losses, lse, -100),
-        (e) => e instanceof ShapeError && e.message.includes(`target ${wrong} is none of the 3 classes`),
+        ShapeError,
+        `target ${wrong} is none of the 3 classes`,
       );
       const dx = bench.output("f32", [2, 3]);
       backend.kernels.crossEntropyBackward!(logits, targets, lse, scale, dx, -100);
@@ -150,7 +147,7 @@ describe("an index that has no place", () => {
         const keys = cache(), values = cache(), places = bench.of("i32", [1], [place]);
         backend.kernels.attentionStep!(qkv, [keys], [values], [0], out, 1, places);
         for (const { buffer } of [keys, values]) {
-          assert.ok(backend.mapped(buffer).every((byte) => byte === 0), `${dtype} at ${place}`);
+          assert(backend.mapped(buffer).every((byte) => byte === 0), `${dtype} at ${place}`);
         }
         bench.free();
       }

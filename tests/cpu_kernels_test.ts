@@ -1,4 +1,4 @@
-import { strict as assert } from "node:assert";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { after, describe, it } from "node:test";
 import { crossEntropy, crossEntropyBackward } from "../src/backends/cpu/kernels/cross_entropy.ts";
 import { layerNorm, layerNormBackward } from "../src/backends/cpu/kernels/layer_norm.ts";
@@ -73,7 +73,7 @@ benches.forEach((bench, which) => {
             const x = bench.view([2, length], numbers), out = bench.view([2, length]);
             softmax(engine, x, out, log);
             const y = bench.values(out);
-            assert.ok(y.slice(0, length).every(Number.isNaN), `${odd} in ${length}`);
+            assert(y.slice(0, length).every(Number.isNaN), `${odd} in ${length}`);
             assertClose(
               y.slice(length),
               new Array(length).fill(log ? -Math.log(length) : 1 / length),
@@ -135,7 +135,7 @@ benches.forEach((bench, which) => {
           for (const view of [w, b]) if (view) bench.release(view);
         }
       }
-      assert.equal(engine.heap.temporaries, 0);
+      assertStrictEquals(engine.heap.temporaries, 0);
     });
 
     it("crossEntropy and its gradient", () => {
@@ -163,7 +163,7 @@ benches.forEach((bench, which) => {
         crossEntropyBackward(engine, x, t, lse, scale, dx, -100);
         assertClose(bench.values(dx), gradient, 2e-5, 2e-6, `backward ${length}`);
         crossEntropyBackward(engine, x, t, lse, scale, x, -100);
-        assert.deepEqual(bench.values(x), bench.values(dx), "in place");
+        assertEquals(bench.values(x), bench.values(dx), "in place");
         bench.release(x, t, losses, lse, scale, dx);
       }
     });
@@ -187,7 +187,7 @@ describe("cpu row kernels", () => {
       const cases = goldenCases(op).filter(({ attrs, inputs }) =>
         attrs.dim === -1 || inputs.x.shape.length === 1
       );
-      assert.ok(cases.length > 1);
+      assert(cases.length > 1);
       for (const { name, inputs, outputs, grads, grad_outputs } of cases) {
         const x = bench.recorded(inputs.x), out = bench.view(x.shape);
         softmax(engine, x, out, op === "log_softmax");
@@ -238,8 +238,8 @@ describe("cpu row kernels", () => {
       results.push([y, z, dx, dw, db, losses, lse].map((view) => bench.values(view)));
       engine.dispose();
     }
-    assert.deepEqual(results[1], results[0]);
-    assert.deepEqual(results[2], results[0]);
+    assertEquals(results[1], results[0]);
+    assertEquals(results[2], results[0]);
   });
 });
 

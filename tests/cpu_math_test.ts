@@ -1,4 +1,4 @@
-import { strict as assert } from "node:assert";
+import { assert, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { ModuleBuilder } from "../src/backends/cpu/assembler/mod.ts";
 import { Engine, type KernelContext } from "../src/backends/cpu/engine.ts";
@@ -173,8 +173,8 @@ describe("cpu math", () => {
           const y = run(x);
           for (let i = 0; i < x.length; i++) {
             if (!(Math.abs(x[i]) <= range)) {
-              if (Number.isFinite(x[i])) assert.ok(Math.abs(y[i]) <= 1.000001, `${name}(${x[i]}) is ${y[i]}`);
-              else assert.ok(Number.isNaN(y[i]) || !Number.isNaN(x[i]), `${name}(${x[i]}) is ${y[i]}`);
+              if (Number.isFinite(x[i])) assert(Math.abs(y[i]) <= 1.000001, `${name}(${x[i]}) is ${y[i]}`);
+              else assert(Number.isNaN(y[i]) || !Number.isNaN(x[i]), `${name}(${x[i]}) is ${y[i]}`);
               continue;
             }
             const error = errorOf(y[i], exact(x[i]));
@@ -184,13 +184,13 @@ describe("cpu math", () => {
             }
           }
         }
-        assert.ok(
+        assert(
           worst <= errors[context.fma && context.fusedMadd ? 0 : 1],
           `${name}: ${worst} ulp at ${at}`,
         );
         for (const [x, expected] of [...edges, [NaN, NaN]] as const) {
           const [y] = run(new Float32Array(16).fill(x));
-          assert.ok(Object.is(y, Math.fround(expected)), `${name}(${x}) is ${y}, expected ${expected}`);
+          assert(Object.is(y, Math.fround(expected)), `${name}(${x}) is ${y}, expected ${expected}`);
         }
       }
     });
@@ -232,7 +232,7 @@ describe("cpu math", () => {
       const z = run(x, y);
       for (let i = 0; i < count; i++) {
         const error = errorOf(z[i], pow(x[i], y[i]));
-        assert.ok(error <= 0.6, `pow(${x[i]}, ${y[i]}) is ${z[i]}: ${error} ulp`);
+        assert(error <= 0.6, `pow(${x[i]}, ${y[i]}) is ${z[i]}: ${error} ulp`);
       }
       for (const base of special) {
         const values = run(
@@ -241,7 +241,7 @@ describe("cpu math", () => {
         );
         special.forEach((exponent, i) => {
           const expected = Math.fround(pow(Math.fround(base), Math.fround(exponent)));
-          assert.ok(
+          assert(
             Object.is(values[i], expected),
             `pow(${base}, ${exponent}) is ${values[i]}, expected ${expected}`,
           );
@@ -265,7 +265,7 @@ describe("cpu math", () => {
     });
     const z = compile(emitRemainder, plain, 2)(x, y);
     for (let i = 0; i < count; i++) {
-      assert.ok(
+      assert(
         Object.is(z[i], Math.fround(x[i] % y[i])),
         `${x[i]} % ${y[i]} is ${z[i]}, expected ${x[i] % y[i]}`,
       );
@@ -290,6 +290,6 @@ describe("cpu math", () => {
       for (const x of sweep(60013)) add(run(x, x.slice().reverse()));
     }
     // Recorded once; every runtime that runs this test must find it again.
-    assert.equal((sum >>> 0).toString(16), "1921b688");
+    assertStrictEquals((sum >>> 0).toString(16), "1921b688");
   });
 });

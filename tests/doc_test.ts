@@ -4,7 +4,7 @@
  * A block with imports runs as it stands. A block without them is a fragment: it gets whatever it names of `mod.ts`,
  * and from the table below what it takes for granted. A fragment that names anything else fails here.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import {
   existsSync,
   mkdirSync,
@@ -121,7 +121,7 @@ describe("the example", () => {
       await import(pathToFileURL(path).href);
       if (file !== "README.md") return;
       // The README says what the first line prints.
-      assert.deepEqual(logged[0], [[[7, 11], [9, 13]]]);
+      assertEquals(logged[0], [[[7, 11], [9, 13]]]);
       assert(logged.length > 3);
     });
   });

@@ -4,7 +4,7 @@
  * The values were computed in double precision from f32 inputs, so a case passes within about 1e-5 relative and 1e-6
  * absolute; the few whose inputs are extreme name a wider tolerance here.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { DeviceName } from "../src/backends/contract.ts";
 import type { DType } from "../src/core/dtype.ts";
@@ -154,10 +154,10 @@ async function check(c: Case, device: DeviceName): Promise<void> {
   }
   const result = runs[c.op](inputs, c.attrs), outputs = Array.isArray(result) ? result : [result];
   const tolerance = tolerances[c.name] ?? {};
-  assert.equal(outputs.length, c.outputs.length);
+  assertStrictEquals(outputs.length, c.outputs.length);
   for (const [k, expected] of c.outputs.entries()) {
-    assert.deepEqual(outputs[k].shape, expected.shape);
-    assert.equal(outputs[k].dtype, dtypes[expected.dtype]);
+    assertEquals(outputs[k].shape, expected.shape);
+    assertStrictEquals(outputs[k].dtype, dtypes[expected.dtype]);
     assertClose(await numbersOf(outputs[k]), numbers(expected), `output ${k}`, tolerance);
   }
   if (!c.grads || !c.grad_outputs) return;
@@ -166,8 +166,8 @@ async function check(c: Case, device: DeviceName): Promise<void> {
   );
   for (const [name, expected] of Object.entries(c.grads)) {
     const { grad } = inputs[name];
-    assert.ok(grad, `${name} has no gradient`);
-    assert.deepEqual(grad.shape, expected.shape);
+    assert(grad, `${name} has no gradient`);
+    assertEquals(grad.shape, expected.shape);
     assertClose(await numbersOf(grad), numbers(expected), `gradient of ${name}`, tolerance);
   }
 }
@@ -177,8 +177,8 @@ const cases: Case[] = missing ? [] : readDataJson<{ cases: Case[] }>("ops", "gol
 
 describe("recorded results of operations", { skip: missing }, () => {
   it("are 178 cases of 76 operations, each known here", () => {
-    assert.equal(cases.length, 178);
-    assert.deepEqual([...new Set(cases.map((c) => c.op))].sort(), Object.keys(runs).sort());
+    assertStrictEquals(cases.length, 178);
+    assertEquals([...new Set(cases.map((c) => c.op))].sort(), Object.keys(runs).sort());
   });
   eachDevice((device) => {
     for (const c of cases) it(c.name, () => check(c, device));

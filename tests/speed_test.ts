@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assertEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { setTimeout } from "node:timers/promises";
 import { check, checkReason } from "../bench/check.ts";
@@ -24,6 +24,6 @@ describe("speed", { skip: checkReason() ?? false }, () => {
       }
       if (slow.length === 0) break;
     }
-    assert.deepEqual(slow, []);
+    assertEquals(slow, []);
   });
 });

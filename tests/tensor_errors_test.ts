@@ -1,7 +1,7 @@
 /**
  * What is said about mistakes: the class of the error, what was given, what was expected.
  */
-import assert from "node:assert/strict";
+import { assert, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import type { DType } from "../src/core/dtype.ts";
 import { DeviceError, DTypeError, FerrotypeError, OptionError, ShapeError } from "../src/core/errors.ts";
@@ -12,11 +12,13 @@ import { eachDevice, testDevices } from "./_devices.ts";
 
 /** Throws unless `f` throws an error of `type` whose message says `message`. */
 function throws(f: () => unknown, type: typeof FerrotypeError, message: RegExp): void {
-  assert.throws(f, (error: Error) => {
-    assert.ok(error instanceof type, `${error.name} instead of ${type.name}: ${error.message}`);
-    assert.match(error.message, message);
-    return true;
-  });
+  {
+    const error = assertThrows(f, Error);
+
+    assert(error instanceof type, `${error.name} instead of ${type.name}: ${error.message}`);
+
+    assertMatch(error.message, message);
+  }
 }
 
 eachDevice((device) => {

@@ -2,7 +2,7 @@
  * The webgpu device in a page: conformance and GPT-2's recorded results in a headless Chromium, whose software adapter
  * stands in for a GPU. Runs once, on Node; skipped without Chromium (`CHROMIUM` names it).
  */
-import assert from "node:assert/strict";
+import { assert, assertStrictEquals } from "@std/assert";
 import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -41,7 +41,7 @@ async function bundle(): Promise<string> {
     format: "esm",
     platform: "browser",
     target: "es2024",
-    alias: { "node:test": join(here, "test_runner.ts"), "node:assert": join(here, "node_assert.ts") },
+    alias: { "node:test": join(here, "test_runner.ts") },
     external: ["node:*", "npm:*", "@huggingface/*", "papaparse"],
     logLevel: "error",
   });
@@ -104,8 +104,8 @@ describe("webgpu in Chromium", () => {
       ) {
         console.log(`${(milliseconds / 1e3).toFixed(1)} s: ${name}`);
       }
-      assert.equal(failed.length, 0, failed.map(({ name, error }) => `\n${name}: ${error}`).join(""));
-      assert.ok(report.outcomes!.length > 100);
+      assertStrictEquals(failed.length, 0, failed.map(({ name, error }) => `\n${name}: ${error}`).join(""));
+      assert(report.outcomes!.length > 100);
     } finally {
       await app.close();
       server.close();

@@ -1,5 +1,5 @@
 /** Matrix products: any layout, batch, dtype, quantised weights, epilogues. */
-import { strict as assert } from "node:assert";
+import { assertEquals } from "@std/assert";
 import { it } from "node:test";
 import type { Epilogue, View } from "../../src/backends/contract.ts";
 import type { DType } from "../../src/core/dtype.ts";
@@ -160,7 +160,7 @@ export const matmul: Part = (open) => {
     }
     const out = bench.output("i32", [1, 1]);
     bench.backend.matmul(bench.of("i32", [1, 2], [65537, 1]), bench.of("i32", [2, 1], [65537, 5]), out);
-    assert.deepEqual(await bench.read(out), [131078]);
+    assertEquals(await bench.read(out), [131078]);
     bench.free();
   });
 
@@ -237,18 +237,18 @@ export const matmul: Part = (open) => {
   it("a sum of nothing is 0, and goes through the epilogue; no rows and no columns are nothing to do", async () => {
     const bench = open(47), out = bench.output("f32", [3, 4]);
     bench.backend.matmul(bench.input("f32", [3, 0]), bench.input("f32", [0, 4]), out);
-    assert.deepEqual(await bench.read(out), new Array<number>(12).fill(0));
+    assertEquals(await bench.read(out), new Array<number>(12).fill(0));
     const epilogue: Epilogue = {
       program: program("f32", [add(input(0), scalar(0))]),
       inputs: [],
       scalars: [7],
     };
     bench.backend.matmul(bench.input("f32", [3, 0]), bench.input("f32", [0, 4]), out, epilogue);
-    assert.deepEqual(await bench.read(out), new Array<number>(12).fill(7));
+    assertEquals(await bench.read(out), new Array<number>(12).fill(7));
     for (const [m, n] of [[0, 4], [3, 0]]) {
       const empty = bench.output("f32", [m, n]);
       bench.backend.matmul(bench.input("f32", [m, 5]), bench.input("f32", [5, n]), empty);
-      assert.deepEqual(await bench.read(empty), []);
+      assertEquals(await bench.read(empty), []);
     }
     bench.free();
   });
@@ -267,7 +267,7 @@ export const matmul: Part = (open) => {
       { length: m * n },
       (_, i) => Math.floor(i / n) === 3 ? NaN : i % n === 5 ? Infinity : k,
     );
-    assert.deepEqual(await bench.read(out), expected);
+    assertEquals(await bench.read(out), expected);
     bench.free();
   });
 };
