@@ -33,8 +33,12 @@ import { softmax, softmaxBackward } from "./kernels/softmax.ts";
 import { sort } from "./kernels/sort.ts";
 import { Overflow } from "./overflow.ts";
 import { type Provided, providedSince } from "./provided.ts";
+import { Watch } from "./watch.ts";
 
-/** How the cpu device is made. */
+/**
+ * How the cpu device is made. With `guard` every operation is watched (`watch.ts`): one that writes anywhere but to its
+ * outputs throws.
+ */
 export type CpuOptions = EngineOptions;
 
 /** Positions of the arguments that an operation only reads; what is not listed counts as written to. */
@@ -58,6 +62,9 @@ const reads: Readonly<Record<string, readonly number[]>> = {
   crossEntropyBackward: [0, 1, 2, 3],
 };
 
+/** What is done around an operation: `run` does it. */
+type Around = (name: string, args: readonly unknown[], run: () => unknown) => unknown;
+
 /** What is guarded besides kernels; random numbers are one of those here. */
 const primitives = ["elementwise", "reduce", "matmul", "gather", "scatter", "cumsum", "sort"];
 
@@ -70,6 +77,7 @@ export class CpuBackend implements Backend {
 
   readonly #kernels: Record<string, unknown>;
   readonly #overflow: Overflow;
+  readonly #arounds: Around[] = [];
   #provided = 0;
 
   /** A device with a heap of its own. @throws {DeviceError} when the options ask for what this machine has not. */
@@ -82,6 +90,10 @@ export class CpuBackend implements Backend {
       this.engine.heap,
       totalMemory === undefined ? Infinity : Math.max(0, 0.9 * totalMemory - this.engine.heap.maximum),
     );
+    if (options.guard) {
+      const watch = new Watch(this.engine.heap);
+      this.#wrapAll((name, args, run) => watch.run(name, args, reads[name] ?? [], run));
+    }
   }
 
   /** Structured operations done in one go. */
@@ -90,7 +102,7 @@ export class CpuBackend implements Backend {
       this.#provided++;
       const made = make(this.engine) as Record<string, unknown>;
       Object.assign(this.#kernels, made);
-      if (this.#overflow.engaged) this.#guard(this.#kernels, Object.keys(made));
+      for (const around of this.#arounds) this.#wrap(this.#kernels, Object.keys(made), around);
     }
     return this.#kernels as Kernels;
   }
@@ -102,12 +114,15 @@ export class CpuBackend implements Backend {
 
   /** Memory with undefined contents, aligned to 64 bytes. */
   allocate(byteLength: number): CpuBuffer {
-    const overflow = this.#overflow, before = overflow.engaged, { kernels } = this;
+    const overflow = this.#overflow, before = overflow.engaged;
     const buffer = overflow.allocate(byteLength);
     if (overflow.engaged && !before) {
       this.engine.epoch++;
-      this.#guard(this as unknown as Record<string, unknown>, primitives);
-      this.#guard(this.#kernels, Object.keys(kernels));
+      // From now on operations first get their buffers into the heap. Until then none pays for the question.
+      this.#wrapAll((name, args, run) => {
+        overflow.bring(args as View[], reads[name] ?? []);
+        return run();
+      });
     }
     return buffer;
   }
@@ -162,17 +177,19 @@ export class CpuBackend implements Backend {
     return null;
   }
 
-  /** From now on these operations first get their buffers into the heap. Until then none pays for the question. */
-  #guard(place: Record<string, unknown>, names: readonly string[]): void {
-    const overflow = this.#overflow;
-    type Operation = (...args: unknown[]) => unknown;
+  /** Has every operation, and every kernel that comes later, run inside of `around`. */
+  #wrapAll(around: Around): void {
+    const kernels = Object.keys(this.kernels);
+    this.#arounds.push(around);
+    this.#wrap(this as unknown as Record<string, unknown>, primitives, around);
+    this.#wrap(this.#kernels, kernels, around);
+  }
+
+  #wrap(place: Record<string, unknown>, names: readonly string[], around: Around): void {
     for (const name of names) {
       if (typeof place[name] !== "function") continue;
-      const run = (place[name] as Operation).bind(place), only = reads[name] ?? [];
-      place[name] = (...args: unknown[]) => {
-        overflow.bring(args as View[], only);
-        return run(...args);
-      };
+      const run = (place[name] as (...args: unknown[]) => unknown).bind(place);
+      place[name] = (...args: unknown[]) => around(name, args, () => run(...args));
     }
   }
 

@@ -30,13 +30,15 @@ export function position(
   first: number,
 ): string {
   const size = param(first + 1);
-  return `let given = ${load(index, dtype, at, "i32")};
+  // Of an i64 the low word is the index, and the high one its sign.
+  return `let whole = ${load(index, dtype, at, "i64")}; let given = bitcast<i32>(whole.x);
   var k = select(given, given + ${size}, given < 0);
-  if (k < 0 || k >= ${size}) {
+  if (k < 0 || k >= ${size} || bitcast<i32>(whole.y) != given >> 31u) {
     if (atomicMax(&${notes.name}[0], 1u) == 0u) {
-      atomicStore(&${notes.name}[1], bitcast<u32>(given));
+      atomicStore(&${notes.name}[1], whole.x);
       atomicStore(&${notes.name}[2], u32(${size}));
       atomicStore(&${notes.name}[3], u32(${param(first)}));
+      atomicStore(&${notes.name}[4], whole.y);
     }
     k = clamp(k, 0, ${size} - 1);
   }`;
