@@ -32,9 +32,9 @@ const house: { floor: number; room: string; uses: string[] }[] = [
   { floor: 8, room: "src/runtime", uses: ["below", "src/hub"] },
   { floor: 9, room: "mod.ts", uses: ["below"] },
   { floor: 10, room: "cli", uses: ["mod.ts", "src/core", "src/platform"] },
-  { floor: 10, room: "web", uses: ["mod.ts", "below"] },
+  { floor: 10, room: "web", uses: ["mod.ts", "below", "tests/_install.ts"] },
   { floor: 10, room: "examples", uses: ["mod.ts"] },
-  { floor: 10, room: "bench", uses: ["below", "cli/serve"] },
+  { floor: 10, room: "bench", uses: ["below", "cli/main.ts", "cli/serve", "tests/_install.ts"] },
 ];
 
 /** Rooms that devices are made of stay behind the contract; only the assembling file opens them. */

@@ -21,7 +21,7 @@ import {
   SGD,
 } from "../src/optim/mod.ts";
 import { backendOf, registerBackend, tidy } from "../src/tensor/mod.ts";
-import { missingData, readDataJson } from "./_data.ts";
+import { readDataJson } from "./_data.ts";
 
 registerBackend("reference", createReferenceBackend);
 registerBackend("cpu", () => new CpuBackend());
@@ -60,9 +60,7 @@ function close(actual: readonly number[], expected: readonly number[], what: str
 
 for (const device of devices) {
   describe(`optimizers on ${device}`, () => {
-    const skip = missingData("ops/golden.json");
-
-    it("take PyTorch's ten steps", { skip }, async () => {
+    it("take PyTorch's ten steps", async () => {
       const { optimizers } = readDataJson<Golden>("ops/golden.json");
       assertStrictEquals(optimizers.length, 18);
       for (const { optimizer, options, shape, param, grads, params_after_step } of optimizers) {
@@ -79,7 +77,7 @@ for (const device of devices) {
       }
     });
 
-    it("clip by the global norm as PyTorch", { skip }, async () => {
+    it("clip by the global norm as PyTorch", async () => {
       const cases = readDataJson<Golden>("ops/golden.json").clip_grad_norm as {
         max_norm: number;
         grads: { shape: number[]; data: number[] }[];
