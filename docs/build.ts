@@ -132,7 +132,9 @@ export async function buildSite(): Promise<number> {
 
 /** The page that stands for a folder. */
 function folderPage(folder: string): string {
-  return folder.replace(/\/$/, "") === "examples" ? "docs/lessons.md" : `${folder.replace(/\/$/, "")}/README.md`;
+  return folder.replace(/\/$/, "") === "examples"
+    ? "docs/lessons.md"
+    : `${folder.replace(/\/$/, "")}/README.md`;
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
