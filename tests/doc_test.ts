@@ -58,8 +58,22 @@ function blocksOf(file: string): Block[] {
   }));
 }
 
+/** `expression; // value`: what the comment says is held against what comes out. */
+const claim =
+  /^((?!const |let |using |await using |console\.|\/\/).*); \/\/ (\[.*\]|-?[\d.]+|true|false|"[^"]*")$/gm;
+
+/** Throws unless `actual`, a tensor's values with four decimals, is what the example says. */
+async function show(actual: unknown, expected: unknown): Promise<void> {
+  const rounded = (x: unknown): unknown =>
+    Array.isArray(x) ? x.map(rounded) : typeof x === "number" ? Math.round(x * 1e4) / 1e4 + 0 : x;
+  const value = actual instanceof ferrotype.Tensor ? await actual.toArray() : actual;
+  assertEquals(rounded(value), expected);
+}
+
 /** The block as a module that runs from anywhere. */
-function moduleOf({ file, code }: Block): string {
+function moduleOf(block: Block): string {
+  const { file } = block;
+  const code = block.code.replaceAll(claim, "await globalThis.claim($1, $2);");
   const library = pathToFileURL(join(repository, "mod.ts")).href;
   if (/^import /m.test(code)) {
     const near = pathToFileURL(`${dirname(join(repository, file))}/`).href;
@@ -100,6 +114,7 @@ describe("the example", () => {
     folder = mkdtempSync(join(tmpdir(), "ferrotype-test-"));
     // Examples name the bundled model as one does in the repository.
     process.chdir(repository);
+    Object.assign(globalThis, { claim: show });
     console.log = (...values: unknown[]) => void logged.push(values);
   });
   after(() => {
