@@ -39,7 +39,13 @@ describe("the results of benches", () => {
   it("are written with ratios, what was missed, and what is missing", () => {
     const text = mergeResults("", machine, [result]);
     assertMatch(text, /\| a\\\|b \| ours \| 120\.0 GFLOP\/s \| 96\.0 % of the peak \(125\.0\) \|/);
-    assertMatch(text, /slow 60\.00: \*\*2\.00 ×\*\*; absent: not measured \(not installed\)/);
+    assertMatch(text, /slow 60\.00: \*\*2\.00 ×\*\* \|/);
+    assertStrictEquals(text.match(/Not measured: absent \(not installed\)\./g)?.length, 1);
+    const above = { ...result.subjects[0], value: 150, share: 1.2 };
+    assertMatch(
+      mergeResults("", machine, [{ ...result, subjects: [above, above] }]),
+      /120\.0 % of the reference kernel, the peak \(125\.0\)/,
+    );
     assertMatch(text, /MISSED: ≥ 3 × slow/);
     assertMatch(rowLines(result).join("\n"), /not measured: absent: not installed/);
   });

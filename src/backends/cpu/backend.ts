@@ -1,7 +1,8 @@
 /**
  * The cpu device: memory in one WebAssembly heap, operations as kernels emitted for what they are asked to do.
  *
- * This file only puts together; the operations live in `kernels/`, one file each, named as on the other devices.
+ * This file only puts together; the operations live in `kernels/`, one file each, named as on the other devices. Those that
+ * not every tensor needs come with their operation (`provided.ts`).
  *
  * @module
  */
@@ -20,11 +21,6 @@ import type {
 import { elementwiseInHalves, isBeyondCount, matmulLarge, mostCounted, reduceLarge } from "../large.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
-import { attention } from "./kernels/attention.ts";
-import { quantizeRows, storedKeys } from "./kernels/attention/stored.ts";
-import { attentionStep } from "./kernels/attention_step.ts";
-import { attentionBackward } from "./kernels/attention_backward.ts";
-import { crossEntropy, crossEntropyBackward } from "./kernels/cross_entropy.ts";
 import { cumsum } from "./kernels/cumsum.ts";
 import { elementwise } from "./kernels/elementwise.ts";
 import { gather } from "./kernels/gather.ts";
@@ -32,12 +28,12 @@ import { gatherBlocks } from "./kernels/gather_blocks.ts";
 import { layerNorm, layerNormBackward } from "./kernels/layer_norm.ts";
 import { matmul } from "./kernels/matmul.ts";
 import { restoreRows } from "./kernels/quantized/matmul.ts";
-import { random } from "./kernels/random.ts";
 import { reduce } from "./kernels/reduce.ts";
 import { scatter } from "./kernels/scatter.ts";
 import { softmax, softmaxBackward } from "./kernels/softmax.ts";
 import { sort } from "./kernels/sort.ts";
 import { Overflow } from "./overflow.ts";
+import { type Provided, providedSince } from "./provided.ts";
 import { Watch } from "./watch.ts";
 
 /**
@@ -67,21 +63,28 @@ const reads: Readonly<Record<string, readonly number[]>> = {
   crossEntropyBackward: [0, 1, 2, 3],
 };
 
+/** What is done around an operation: `run` does it. */
+type Around = (name: string, args: readonly unknown[], run: () => unknown) => unknown;
+
+/** What is guarded besides kernels; random numbers are one of those here. */
+const primitives = ["elementwise", "reduce", "matmul", "gather", "scatter", "cumsum", "sort"];
+
 /** The cpu device. */
 export class CpuBackend implements Backend {
   /** Its name. */
   readonly name = "cpu";
   /** Heap, compiled kernels and threads. */
   readonly engine: Engine;
-  /** Structured operations done in one go. */
-  readonly kernels: Kernels;
 
+  readonly #kernels: Record<string, unknown>;
   readonly #overflow: Overflow;
+  readonly #arounds: Around[] = [];
+  #provided = 0;
 
   /** A device with a heap of its own. @throws {DeviceError} when the options ask for what this machine has not. */
   constructor(options: CpuOptions = {}) {
     this.engine = new Engine(options);
-    this.kernels = kernelsOn(this.engine);
+    this.#kernels = { ...kernelsOn(this.engine) };
     const { totalMemory } = options.platform ?? {};
     // A tenth of the machine is left to others, and the heap has its part.
     this.#overflow = new Overflow(
@@ -90,8 +93,19 @@ export class CpuBackend implements Backend {
     );
     if (options.guard) {
       const watch = new Watch(this.engine.heap);
-      this.#wrap((name, args, run) => watch.run(name, args, reads[name] ?? [], run));
+      this.#wrapAll((name, args, run) => watch.run(name, args, reads[name] ?? [], run));
     }
+  }
+
+  /** Structured operations done in one go. */
+  get kernels(): Kernels {
+    for (const make of providedSince(this.#provided)) {
+      this.#provided++;
+      const made = make(this.engine) as Record<string, unknown>;
+      Object.assign(this.#kernels, made);
+      for (const around of this.#arounds) this.#wrap(this.#kernels, Object.keys(made), around);
+    }
+    return this.#kernels as Kernels;
   }
 
   /** Everything but f64. */
@@ -101,10 +115,15 @@ export class CpuBackend implements Backend {
 
   /** Memory with undefined contents, aligned to 64 bytes. */
   allocate(byteLength: number): CpuBuffer {
-    const overflow = this.#overflow, before = overflow.engaged, buffer = overflow.allocate(byteLength);
+    const overflow = this.#overflow, before = overflow.engaged;
+    const buffer = overflow.allocate(byteLength);
     if (overflow.engaged && !before) {
       this.engine.epoch++;
-      this.#guard();
+      // From now on operations first get their buffers into the heap. Until then none pays for the question.
+      this.#wrapAll((name, args, run) => {
+        overflow.bring(args as View[], reads[name] ?? []);
+        return run();
+      });
     }
     return buffer;
   }
@@ -159,27 +178,19 @@ export class CpuBackend implements Backend {
     return null;
   }
 
-  /** From now on every operation first gets its buffers into the heap. Until then none pays for the question. */
-  #guard(): void {
-    const overflow = this.#overflow;
-    this.#wrap((name, args, run) => {
-      overflow.bring(args as View[], reads[name] ?? []);
-      return run();
-    });
+  /** Has every operation, and every kernel that comes later, run inside of `around`. */
+  #wrapAll(around: Around): void {
+    const kernels = Object.keys(this.kernels);
+    this.#arounds.push(around);
+    this.#wrap(this as unknown as Record<string, unknown>, primitives, around);
+    this.#wrap(this.#kernels, kernels, around);
   }
 
-  /** Has every operation run inside of `around`. */
-  #wrap(around: (name: string, args: readonly unknown[], run: () => unknown) => unknown): void {
-    type Operation = (...args: unknown[]) => unknown;
-    const wrap = (place: Record<string, Operation>, name: string): void => {
-      const run = place[name].bind(place);
-      place[name] = (...args) => around(name, args, () => run(...args));
-    };
-    for (const name of ["elementwise", "reduce", "matmul", "gather", "scatter", "cumsum", "sort", "random"]) {
-      wrap(this as unknown as Record<string, Operation>, name);
-    }
-    for (const [name, kernel] of Object.entries(this.kernels)) {
-      if (typeof kernel === "function") wrap(this.kernels as unknown as Record<string, Operation>, name);
+  #wrap(place: Record<string, unknown>, names: readonly string[], around: Around): void {
+    for (const name of names) {
+      if (typeof place[name] !== "function") continue;
+      const run = (place[name] as (...args: unknown[]) => unknown).bind(place);
+      place[name] = (...args: unknown[]) => around(name, args, () => run(...args));
     }
   }
 
@@ -238,7 +249,7 @@ export class CpuBackend implements Backend {
 
   /** See {@link Backend.random}. */
   random(kind: "uniform" | "normal", seed: number, offset: number, out: View): void {
-    random(this.engine, kind, seed, offset, out);
+    (this.kernels as Provided).random!(kind, seed, offset, out);
   }
 }
 
@@ -250,17 +261,6 @@ function kernelsOn(engine: Engine): Kernels {
       layerNorm(engine, x, weight, bias, eps, out, mean, rstd),
     layerNormBackward: (dy, x, weight, mean, rstd, dx, dweight, dbias) =>
       layerNormBackward(engine, dy, x, weight, mean, rstd, dx, dweight, dbias),
-    attention: (q, k, v, out, lse, scale, causal) => attention(engine, q, k, v, out, lse, scale, causal),
-    attentionStep: (qkv, keys, values, lengths, out, scale, places) =>
-      attentionStep(engine, qkv, keys, values, lengths, out, scale, places),
-    attentionDTypes: storedKeys,
-    quantize: (x, out) => quantizeRows(engine, x, out),
-    attentionBackward: (dout, q, k, v, out, lse, dq, dk, dv, scale, causal) =>
-      attentionBackward(engine, dout, q, k, v, out, lse, dq, dk, dv, scale, causal),
-    crossEntropy: (logits, targets, losses, lse, ignoreIndex) =>
-      crossEntropy(engine, logits, targets, losses, lse, ignoreIndex),
-    crossEntropyBackward: (logits, targets, lse, scale, dlogits, ignoreIndex) =>
-      crossEntropyBackward(engine, logits, targets, lse, scale, dlogits, ignoreIndex),
   };
 }
 
