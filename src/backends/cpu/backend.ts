@@ -18,6 +18,7 @@ import type {
   ReduceKind,
   View,
 } from "../contract.ts";
+import { elementwiseInHalves, isBeyondCount, matmulLarge, mostCounted, reduceLarge } from "../large.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import { cumsum } from "./kernels/cumsum.ts";
@@ -200,7 +201,8 @@ export class CpuBackend implements Backend {
     scalars: readonly number[],
     outputs: readonly View[],
   ): void {
-    elementwise(this.engine, program, inputs, scalars, outputs);
+    if (isBeyondCount(outputs[0].shape)) elementwiseInHalves(this, program, inputs, scalars, outputs);
+    else elementwise(this.engine, program, inputs, scalars, outputs);
   }
 
   /** See {@link Backend.reduce}. */
@@ -213,12 +215,15 @@ export class CpuBackend implements Backend {
     output: View,
     epilogue?: Epilogue,
   ): void {
-    reduce(this.engine, kind, program, inputs, scalars, axes, output, epilogue);
+    if (isBeyondCount(inputs[0]?.shape ?? output.shape)) {
+      reduceLarge(this, kind, program, inputs, scalars, axes, output, epilogue);
+    } else reduce(this.engine, kind, program, inputs, scalars, axes, output, epilogue);
   }
 
   /** See {@link Backend.matmul}. */
   matmul(a: View, b: View, out: View, epilogue?: Epilogue): void {
-    matmul(this.engine, a, b, out, epilogue);
+    if (a.shape[a.shape.length - 1] > mostCounted) matmulLarge(this, a, b, out, epilogue);
+    else matmul(this.engine, a, b, out, epilogue);
   }
 
   /** See {@link Backend.gather}. */

@@ -5,8 +5,8 @@
  *
  * @module
  */
-import { DeviceError } from "../../../core/errors.ts";
-import { sizeOf } from "../../../core/shape.ts";
+import { DeviceError, ShapeError } from "../../../core/errors.ts";
+import { formatShape, sizeOf } from "../../../core/shape.ts";
 import type { View } from "../../contract.ts";
 import { part, throughWindows } from "../windows.ts";
 import { type Gpu, param } from "../gpu.ts";
@@ -44,11 +44,21 @@ export function position(
   }`;
 }
 
+/** The longest axis that can be indexed: kernels count in i32. */
+const mostPlaces = 2 ** 31 - 1;
+
 /** `out[i0…] = x[… index[i0…] at axis …]`. */
 export function gather(gpu: Gpu, x: View, axis: number, index: View, out: View): void {
   if (sizeOf(out.shape) === 0) return;
   // What an index finds may lie in any part of x: each part serves the indices that lead into it.
   const size = x.shape[axis];
+  if (size > mostPlaces) {
+    throw new ShapeError(
+      `gather: dim ${axis} of ${
+        formatShape(x.shape)
+      } has more positions than the webgpu device counts (${mostPlaces})`,
+    );
+  }
   const serve = (start: number, length: number): void => {
     const seen = throughWindows(gpu, [part(x, axis, start, length)]);
     if (seen !== null) return gatherFrom(gpu, seen[0], axis, start, size, index, out);
