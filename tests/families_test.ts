@@ -7,8 +7,8 @@ import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { FormatError, noGrad, openSafetensors, optim, type Tensor, tidy } from "../mod.ts";
 import type { DeviceName } from "../src/backends/contract.ts";
-import { DecoderModel } from "../src/models/decoder/model.ts";
-import { decoderConfig } from "../src/models/registry.ts";
+import type { CausalDecoder } from "../src/models/decoder/causal.ts";
+import { decoderConfig, decoderNetwork } from "../src/models/registry.ts";
 import { dataPath } from "./_data.ts";
 import { eachDevice } from "./_devices.ts";
 import { onWebGpu } from "./_webgpu.ts";
@@ -23,6 +23,7 @@ const families = [
   "gemma3",
   "phi3",
   "phi3-longrope",
+  "gpt_neox",
 ];
 
 interface Golden {
@@ -36,8 +37,8 @@ interface Golden {
 const json = (...path: string[]) => JSON.parse(readFileSync(dataPath("families", ...path), "utf8"));
 
 /** The family's model with the weights of its file, as f32. */
-async function load(family: string, device: DeviceName): Promise<DecoderModel> {
-  const model = new DecoderModel(decoderConfig(json(family, "config.json")), { device });
+async function load(family: string, device: DeviceName): Promise<CausalDecoder> {
+  const model = decoderNetwork(decoderConfig(json(family, "config.json")), { device });
   await using file = await openSafetensors(dataPath("families", family, "model.safetensors"));
   const weights: Record<string, Tensor> = {};
   for (const name of file.names) weights[name] = await file.tensor(name, { dtype: "f32", device });

@@ -5,11 +5,16 @@
  */
 import { FormatError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
+import type { LayerOptions } from "../nn/mod.ts";
+import type { CausalDecoder } from "./decoder/causal.ts";
 import type { DecoderConfig } from "./decoder/config.ts";
 import { ConfigFields } from "./decoder/fields.ts";
+import { DecoderModel } from "./decoder/model.ts";
 import { gemmaConfig } from "./gemma/config.ts";
 import { gemma2Config } from "./gemma2/config.ts";
 import { gemma3Config } from "./gemma3/config.ts";
+import { gptNeoXConfig } from "./gpt_neox/config.ts";
+import { GPTNeoXModel } from "./gpt_neox/model.ts";
 import { graniteConfig } from "./granite/config.ts";
 import { llamaConfig } from "./llama/config.ts";
 import { mistralConfig } from "./mistral/config.ts";
@@ -19,32 +24,52 @@ import { qwen2Config } from "./qwen2/config.ts";
 import { qwen3Config } from "./qwen3/config.ts";
 import { smollm3Config } from "./smollm3/config.ts";
 
-/** The families whose network is the common decoder, by `model_type`. */
-export const decoderFamilies: Readonly<Record<string, (c: ConfigFields) => DecoderConfig>> = {
-  llama: llamaConfig,
-  mistral: mistralConfig,
-  qwen2: qwen2Config,
-  qwen3: qwen3Config,
-  smollm3: smollm3Config,
-  phi3: phi3Config,
-  olmo2: olmo2Config,
-  granite: graniteConfig,
-  gemma: gemmaConfig,
-  gemma2: gemma2Config,
-  gemma3_text: gemma3Config,
+/** A family: how it reads its configuration, and its network. */
+interface Family {
+  readonly config: (c: ConfigFields) => DecoderConfig;
+  readonly network: new (config: DecoderConfig, options?: LayerOptions) => CausalDecoder;
+}
+
+/** A family whose network is the common decoder. */
+const common = (config: (c: ConfigFields) => DecoderConfig): Family => ({ config, network: DecoderModel });
+
+/** The families by `model_type`. */
+const families: Readonly<Record<string, Family>> = {
+  llama: common(llamaConfig),
+  mistral: common(mistralConfig),
+  qwen2: common(qwen2Config),
+  qwen3: common(qwen3Config),
+  smollm3: common(smollm3Config),
+  phi3: common(phi3Config),
+  olmo2: common(olmo2Config),
+  granite: common(graniteConfig),
+  gemma: common(gemmaConfig),
+  gemma2: common(gemma2Config),
+  gemma3_text: common(gemma3Config),
+  gpt_neox: { config: gptNeoXConfig, network: GPTNeoXModel } as unknown as Family,
 };
 
-/** Reads a config.json of a family that is known. @throws {FormatError} for another, and for a field that is not honoured. */
+/** The names of the families, as `model_type` has them. */
+export const decoderFamilies: readonly string[] = Object.keys(families);
+
+/** The family of a config.json. @throws {FormatError} for one that is not known. */
+function familyOf(json: Readonly<Record<string, unknown>>, where: string): Family {
+  const type = json.model_type;
+  if (typeof type === "string" && Object.hasOwn(families, type)) return families[type];
+  const hint = typeof type === "string"
+    ? `; the nearest of those there are is "${nearest(type, decoderFamilies)}"`
+    : "";
+  throw new FormatError(
+    `${where}: model_type is ${JSON.stringify(type) ?? "missing"}, which is not read here${hint}`,
+  );
+}
+
+/** Reads a config.json. @throws {FormatError} for an unknown family, and for a field that is not honoured. */
 export function decoderConfig(json: Readonly<Record<string, unknown>>, where = "config.json"): DecoderConfig {
-  const type = json.model_type, read = typeof type === "string" ? decoderFamilies[type] : undefined;
-  if (typeof type !== "string" || !Object.hasOwn(decoderFamilies, type) || !read) {
-    const known = Object.keys(decoderFamilies);
-    const hint = typeof type === "string"
-      ? `; the nearest of those there are is "${nearest(type, known)}"`
-      : "";
-    throw new FormatError(
-      `${where}: model_type is ${JSON.stringify(type) ?? "missing"}, which is not read here${hint}`,
-    );
-  }
-  return read(new ConfigFields(json, type, where));
+  return familyOf(json, where).config(new ConfigFields(json, json.model_type as string, where));
+}
+
+/** A network with fresh weights for a configuration that {@link decoderConfig} read. */
+export function decoderNetwork(config: DecoderConfig, options: LayerOptions = {}): CausalDecoder {
+  return new families[config.family].network(config, options);
 }

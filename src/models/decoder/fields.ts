@@ -208,10 +208,11 @@ export function rotaryOf(
   { headDim, maxPositions }: { headDim: number; maxPositions: number },
   theta = 10000,
   kind?: string,
+  part = 1,
 ): RotaryOptions {
   const all = c.inside("rope_parameters"), entry = (kind && all?.inside(kind)) || all;
   const share = entry?.raw("partial_rotary_factor") === undefined
-    ? c.positive("partial_rotary_factor", 1)
+    ? c.positive("partial_rotary_factor", part)
     : entry.positive("partial_rotary_factor");
   const width = Math.floor(headDim * share);
   if (share > 1 || width < 2 || width % 2 !== 0) {

@@ -10,28 +10,10 @@
  *
  * @module
  */
-import { DTypeError, ShapeError } from "../../core/errors.ts";
-import { formatShape } from "../../core/shape.ts";
-import {
-  applyRotary,
-  Embedding,
-  init,
-  type KVCache,
-  type LayerOptions,
-  Linear,
-  Module,
-  RMSNorm,
-  RotaryEmbedding,
-  type RotaryOptions,
-  type Rotation,
-} from "../../nn/mod.ts";
+import { applyRotary, Embedding, init, type LayerOptions, Linear, Module, RMSNorm } from "../../nn/mod.ts";
 import {
   add,
-  contiguous,
-  crossEntropy,
-  div,
   gelu,
-  linear,
   mul,
   relu,
   reshape,
@@ -39,20 +21,15 @@ import {
   silu,
   slice,
   square,
-  tanh,
   type Tensor,
-  tensor,
-  toDType,
   transpose,
 } from "../../ops/mod.ts";
 import { tidy } from "../../tensor/mod.ts";
-import type { CacheDType } from "../gpt2/cache.ts";
-import type { Ids } from "../gpt2/model.ts";
-import { paddingOf } from "../gpt2/padding.ts";
-import { DecoderCache } from "./cache.ts";
+import { CausalDecoder, type DecoderParts, type Place } from "./causal.ts";
 import type { DecoderActivation, DecoderConfig, DecoderLayerConfig } from "./config.ts";
 
-const activations: Readonly<Record<DecoderActivation, (x: Tensor) => Tensor>> = {
+/** What bends values inside an MLP. */
+export const activations: Readonly<Record<DecoderActivation, (x: Tensor) => Tensor>> = {
   silu,
   gelu: (x) => gelu(x),
   geluTanh: (x) => gelu(x, "tanh"),
@@ -60,22 +37,9 @@ const activations: Readonly<Record<DecoderActivation, (x: Tensor) => Tensor>> = 
   reluSquared: (x) => square(relu(x)),
 };
 
-/** What a layer is told of the positions at work. */
-interface Place {
-  readonly rotation: Rotation | null;
-  readonly cache: KVCache | undefined;
-  /** Which positions may be seen, where texts are padded. */
-  readonly mask: Tensor | undefined;
-}
-
 function norm(config: DecoderConfig, width: number, options: LayerOptions): RMSNorm {
   const { normEps: eps, normUnitOffset: unitOffset } = config;
   return new RMSNorm(width, { ...options, dtype: "f32", eps, unitOffset });
-}
-
-/** Values within ± `cap`, by a tanh. */
-function softcap(x: Tensor, cap: number | null): Tensor {
-  return cap === null ? x : mul(tanh(div(x, cap)), cap);
 }
 
 /** Attention of grouped heads with rotary positions. */
@@ -254,182 +218,31 @@ export class DecoderBody extends Module {
 }
 
 /** The network: token ids to logits. */
-export class DecoderModel extends Module {
-  /** Sizes and choices. */
-  readonly config: DecoderConfig;
+export class DecoderModel extends CausalDecoder {
   /** All but the output layer. */
   model: DecoderBody;
   /** The output layer, when it is not tied to the embeddings. */
   lm_head: Linear | null;
-  readonly #rotary: ReadonlyMap<RotaryOptions, RotaryEmbedding>;
 
   /** A model with fresh weights: normal with deviation `initializerRange`, biases 0, norms as they begin. */
   constructor(config: DecoderConfig, options: LayerOptions = {}) {
-    super();
-    this.config = config;
+    super(config);
     this.model = new DecoderBody(config, options);
-    const { hiddenSize, vocabSize, tied, initializerRange } = config;
+    const { hiddenSize, vocabSize, tied } = config;
     this.lm_head = tied ? null : new Linear(hiddenSize, vocabSize, { ...options, bias: false });
-    for (const [name, p] of this.namedParameters()) {
-      if (name.endsWith("bias")) init.constant(p, 0);
-      else if (p.shape.length >= 2) init.normal(p, 0, initializerRange);
-    }
-    const kinds = new Set(config.layers.map(({ rotary }) => rotary).filter((rotary) => rotary !== null));
-    this.#rotary = new Map([...kinds].map((rotary) => [rotary, new RotaryEmbedding(rotary)]));
+    freshWeights(this, config);
   }
 
-  /** The longest sequence. */
-  get contextLength(): number {
-    return this.config.maxPositions;
+  protected override get parts(): DecoderParts {
+    const { embed_tokens: embedding, layers, norm } = this.model;
+    return { embedding, layers, norm, head: (this.lm_head ?? embedding).weight };
   }
+}
 
-  /** Gives all memory back. */
-  override dispose(): void {
-    for (const rotary of this.#rotary.values()) rotary.dispose();
-    super.dispose();
-  }
-
-  /** An empty key-value cache on the model's device, for `capacity` positions of `batch` texts. */
-  createCache(
-    batch = 1,
-    capacity: number = this.contextLength,
-    options: { dtype?: CacheDType } = {},
-  ): DecoderCache {
-    const { dtype = "f32" } = options;
-    return new DecoderCache(this.config, batch, capacity, { device: this.#device, dtype });
-  }
-
-  /**
-   * Logits [batch, time, vocab] for ids [batch, time] (or [time]: batch 1).
-   *
-   * With a cache, ids are what follows the positions it holds. `lastOnly` computes the logits of the last position alone:
-   * [batch, 1, vocab]. `attentionMask` [batch, positions in the cache and in ids] is 0 where texts of unequal length are padded.
-   *
-   * @throws {ShapeError} for more positions than the model has, an id outside the vocabulary, or a mask of another shape.
-   */
-  forward(ids: Ids, options: { cache?: DecoderCache; lastOnly?: boolean; attentionMask?: Ids } = {}): Tensor {
-    return tidy(() => {
-      const x = this.#hidden(this.#asTensor(ids), options.cache, options.attentionMask);
-      return this.logits(options.lastOnly ? contiguous(slice(x, null, [-1, null])) : x);
-    });
-  }
-
-  /** What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. */
-  hidden(ids: Ids, options: { cache?: DecoderCache } = {}): Tensor {
-    return tidy(() => this.#hidden(this.#asTensor(ids), options.cache));
-  }
-
-  /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
-  logits(hidden: Tensor): Tensor {
-    const { logitScale, logitSoftcap } = this.config;
-    return tidy(() => {
-      const logits = linear(hidden, (this.lm_head ?? this.model.embed_tokens).weight);
-      return softcap(logitScale === 1 ? logits : mul(logits, logitScale), logitSoftcap);
-    });
-  }
-
-  /**
-   * The mean cross-entropy, in nats. `targets` has the shape of ids; without it each position's target is the id that
-   * follows. A target of −100 does not count.
-   */
-  loss(ids: Ids, targets?: Ids): Tensor {
-    return tidy(() => {
-      let x = this.#asTensor(ids), y: Tensor;
-      if (targets === undefined) {
-        if (x.shape[1] < 2) {
-          throw new ShapeError(`loss: needs at least 2 tokens, not ${formatShape(x.shape)}`);
-        }
-        y = slice(x, null, [1, null]);
-        x = slice(x, null, [0, -1]);
-      } else y = this.#asTensor(targets, -100);
-      return crossEntropy(
-        reshape(this.logits(this.#hidden(x)), [-1, this.config.vocabSize]),
-        reshape(y, [-1]),
-      );
-    });
-  }
-
-  get #device() {
-    return this.model.embed_tokens.weight.device;
-  }
-
-  /** What the angles of a text of `length` positions depend on. */
-  #kind(length: number): string {
-    return [...this.#rotary.values()].map((rotary) => rotary.kind(length)).join();
-  }
-
-  #hidden(ids: Tensor, cache?: DecoderCache, mask?: Ids): Tensor {
-    if (!cache || !this.config.layers.some(({ rotary }) => rotary?.scaling?.ropeType === "longrope")) {
-      return this.#run(ids, cache, mask);
-    }
-    // Angles change at a length: the text so far is computed again with those of its new length.
-    const time = ids.shape[1],
-      known = cache.length,
-      all = cache.remember(ids),
-      kind = this.#kind(known + time);
-    if (known === 0 || cache.kind === kind) {
-      cache.kind = kind;
-      return this.#run(ids, cache, mask);
-    }
-    for (const layer of cache.layers) layer.truncate(0);
-    cache.kind = kind;
-    return contiguous(slice(this.#run(all, cache, mask), null, [known, null]));
-  }
-
-  #run(ids: Tensor, cache?: DecoderCache, mask?: Ids): Tensor {
-    const [batch, time] = ids.shape,
-      start = cache?.length ?? 0,
-      { maxPositions, embeddingScale, layers } = this.config;
-    if (start + time > maxPositions) {
-      throw new ShapeError(
-        `${this.config.family}: ${
-          start + time
-        } tokens are more than the ${maxPositions} positions of this model`,
-      );
-    }
-    const padding = mask === undefined ? null : paddingOf(mask, batch, time, start + time, this.#device);
-    const rotations = new Map(
-      [...this.#rotary].map((
-        [kind, rotary],
-      ) => [kind, rotary.at(start, time, this.#device, padding?.positions)]),
-    );
-    const tokens = toDType(this.model.embed_tokens.forward(ids), "f32");
-    let x = embeddingScale === 1 ? tokens : mul(tokens, embeddingScale);
-    this.model.layers.forEach((layer, i) => {
-      const { rotary } = layers[i];
-      x = layer.forward(x, {
-        rotation: rotary && rotations.get(rotary)!,
-        cache: cache?.layers[i],
-        mask: padding?.seen,
-      });
-    });
-    return this.model.norm.forward(x);
-  }
-
-  #asTensor(ids: Ids, least = 0): Tensor {
-    const { vocabSize, family } = this.config;
-    let t: Tensor;
-    if (ids instanceof Int32Array || Array.isArray(ids)) {
-      for (const id of (ids as readonly (number | readonly number[])[]).flat() as number[]) {
-        if (!Number.isInteger(id) || id < least || id >= vocabSize) {
-          throw new ShapeError(`${family}: token id ${id} is outside the vocabulary of ${vocabSize}`);
-        }
-      }
-      t = ids instanceof Int32Array
-        ? tensor(ids, { device: this.#device })
-        : tensor(ids as number[], { dtype: "i32", device: this.#device });
-    } else {
-      t = ids as Tensor;
-      if (t.dtype !== "i32" && t.dtype !== "i64") {
-        throw new DTypeError(`${family}: token ids are i32 or i64, not ${t.dtype}`);
-      }
-    }
-    if (t.shape.length === 1) t = reshape(t, [1, t.shape[0]]);
-    if (t.shape.length !== 2 || t.size === 0) {
-      throw new ShapeError(
-        `${family}: ids are [batch, time] with at least one token, not ${formatShape(t.shape)}`,
-      );
-    }
-    return t;
+/** Matrices normal with deviation `initializerRange`, biases 0. */
+export function freshWeights(model: Module, { initializerRange }: DecoderConfig): void {
+  for (const [name, p] of model.namedParameters()) {
+    if (name.endsWith("bias")) init.constant(p, 0);
+    else if (p.shape.length >= 2) init.normal(p, 0, initializerRange);
   }
 }
