@@ -3,12 +3,14 @@
  * AdamW, greedy tokens; with a cache, padded, and from files of both formats.
  */
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { describe, it } from "node:test";
-import { FormatError, noGrad, openSafetensors, optim, type Tensor, tidy } from "../mod.ts";
+import { FormatError, noGrad, openGguf, openSafetensors, optim, type Tensor, tidy } from "../mod.ts";
 import type { DeviceName } from "../src/backends/contract.ts";
 import type { CausalDecoder } from "../src/models/decoder/causal.ts";
+import { ggufConfig } from "../src/models/gguf.ts";
 import { decoderConfig, decoderNetwork } from "../src/models/registry.ts";
+import { networkFromGguf } from "../src/runtime/gguf_network.ts";
 import { dataPath } from "./_data.ts";
 import { eachDevice } from "./_devices.ts";
 import { onWebGpu } from "./_webgpu.ts";
@@ -126,6 +128,46 @@ eachDevice((device) => {
     }
   });
 }, onWebGpu);
+
+describe("decoders from GGUF", () => {
+  // llama.cpp does not keep what Gemma 2 and 3 divide queries by, nor the windows of Mistral and Phi-3.
+  const missing: Record<string, object> = {
+    gemma2: { query_pre_attn_scalar: 10 },
+    gemma3: { query_pre_attn_scalar: 10 },
+    mistral: { model_type: "mistral", sliding_window: 5 },
+    phi3: { sliding_window: 6 },
+  };
+  for (const family of families) {
+    it(`${family}: the same logits`, async () => {
+      const golden: Golden = json(family, "golden.json");
+      await using file = await openGguf(dataPath("families", `${family}.gguf`));
+      const described = { ...ggufConfig(file.metadata, file.names, family), ...missing[family] };
+      using model = await networkFromGguf(file, described, { device: "cpu" });
+      model.eval();
+      for (const [name, { ids, last_logits }] of Object.entries(golden.prompts)) {
+        using logits = noGrad(() => model.forward(ids, { lastOnly: true }));
+        await near(logits, last_logits.flat(), 4e-5, `${family} ${name}`);
+      }
+    });
+  }
+
+  it("q8 and K types give what their dequantised weights give", async () => {
+    for (const name of ["llama-256-q4_k_m", "llama-256-iq4_nl"]) {
+      const path = dataPath("quants", `${name}.gguf`);
+      if (!existsSync(path)) continue;
+      const golden = JSON.parse(readFileSync(dataPath("quants", `${name}.golden.json`), "utf8")) as Golden;
+      await using file = await openGguf(path);
+      using model = await networkFromGguf(file, ggufConfig(file.metadata, file.names, name), {
+        device: "cpu",
+      });
+      model.eval();
+      for (const [prompt, { ids, last_logits }] of Object.entries(golden.prompts)) {
+        using logits = noGrad(() => model.forward(ids, { lastOnly: true }));
+        await near(logits, last_logits.flat(), 1e-4, `${name} ${prompt}`);
+      }
+    }
+  });
+});
 
 describe("the registry of families", () => {
   it("names a family that it does not know, and a field that is wrong", () => {

@@ -4,7 +4,7 @@
  *
  * A number is paired with the one half a width away, as Hugging Face's checkpoints have it. Angles are worked out in f64
  * and kept as tables of cosines and sines, one row a position. Scalings stretch them beyond the lengths that a model was
- * trained on: linear and "dynamic" (bloc97 2023), YaRN (Peng et al. 2023), LongRoPE (Ding et al. 2024), and Llama 3's.
+ * trained on: a factor for each pair, linear and "dynamic" (bloc97 2023), YaRN (Peng et al. 2023), LongRoPE (Ding et al. 2024), and Llama 3's.
  *
  * @module
  */
@@ -18,6 +18,7 @@ export type RopeScaling =
   | { readonly ropeType: "default" }
   | { readonly ropeType: "linear"; readonly factor: number }
   | { readonly ropeType: "dynamic"; readonly factor: number }
+  | { readonly ropeType: "factors"; readonly factors: readonly number[] }
   | {
     readonly ropeType: "llama3";
     readonly factor: number;
@@ -135,6 +136,8 @@ export function rotaryFrequencies(options: RotaryOptions, length: number): Rotar
       const stretch = scaling.factor * Math.max(length, maxPositions) / maxPositions - (scaling.factor - 1);
       return { frequencies: plain(theta * stretch ** (width / (width - 2)), width), factor: 1 };
     }
+    case "factors":
+      return { frequencies: f.map((frequency, i) => frequency / scaling.factors[i]), factor: 1 };
     case "llama3":
       return { frequencies: llama3(f, scaling), factor: 1 };
     case "yarn":
