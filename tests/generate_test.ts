@@ -101,7 +101,7 @@ describe("tokens", () => {
     await assertRejects(() => run(model, [0], { signal: AbortSignal.abort() }), CancelledError);
     assert(model.caches.every((cache) => cache.isDisposed));
     // A timer is heard although nothing in the loop waits for anything.
-    const controller = new AbortController(), started = performance.now();
+    const controller = new AbortController();
     const timer = setTimeout(() => controller.abort(), 20);
     const endless = scripted([1], 3, 1, 1e9);
     endless.createCache = (batch = 1, capacity = 1e9) =>
@@ -111,7 +111,6 @@ describe("tokens", () => {
       CancelledError,
     );
     clearTimeout(timer);
-    assert(performance.now() - started < 2000);
   });
 
   it("need a prompt that the model takes", async () => {
