@@ -14,6 +14,7 @@ import {
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { holdCollection } from "./_collection.ts";
 import {
   CancelledError,
   FerrotypeError,
@@ -265,6 +266,7 @@ describe("GPT-2 speaks", () => {
   it("and gives its memory back", async () => {
     using model = smallModel();
     await model.completion([1], { maxNewTokens: 3 });
+    using _still = holdCollection();
     const before = memory().cpu.buffers;
     await model.completion([1], { maxNewTokens: 9, topK: 3 });
     await model.completion([1], { maxNewTokens: 9, numBeams: 3 });

@@ -13,6 +13,7 @@ import {
 } from "@std/assert";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { holdCollection } from "./_collection.ts";
 import {
   chooseDevice,
   DeviceError,
@@ -73,6 +74,7 @@ describe("webgpu", () => {
   });
 
   it("leaves no memory behind", { skip }, async () => {
+    using _still = holdCollection();
     const before = memory().webgpu;
     const sum = tidy(() =>
       zeros([64, 64], { device: "webgpu" }).add(1).matmul(zeros([64, 64], { device: "webgpu" })).sum()
