@@ -17,10 +17,10 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import { after, before, describe, it } from "node:test";
 import { pathToFileURL } from "node:url";
 import * as ferrotype from "../mod.ts";
 import { repository } from "./_data.ts";
+import { after, before, describe, it } from "./_test.ts";
 
 /** What the fragments of a file take for granted. */
 const given: Record<string, string> = {

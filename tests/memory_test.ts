@@ -3,7 +3,6 @@
  * buffers is what is held against.
  */
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
-import { describe, it } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { holdCollection } from "./_collection.ts";
@@ -14,6 +13,7 @@ import * as optim from "../src/optim/mod.ts";
 import { cpuBackend } from "../src/runtime/devices.ts";
 import { grad, keep, memory, noGrad, tidy, valueAndGrad } from "../src/tensor/mod.ts";
 import { eachDevice, numbersOf } from "./_devices.ts";
+import { describe, it } from "./_test.ts";
 import { until } from "./_wait.ts";
 
 /** The collector, where the runtime lets a program call it. */

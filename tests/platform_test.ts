@@ -11,7 +11,6 @@ import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { after, before, describe, it } from "node:test";
 import { pathToFileURL } from "node:url";
 import { FerrotypeError } from "../src/core/errors.ts";
 import {
@@ -39,6 +38,7 @@ import {
   writeFileAtomic,
 } from "../src/platform/platform.ts";
 import { repository } from "./_data.ts";
+import { after, before, describe, it } from "./_test.ts";
 import { patience } from "./_wait.ts";
 
 /** 300 kB in which every position shows. */

@@ -6,13 +6,13 @@ import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/asse
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, beforeEach, describe, it } from "node:test";
 import type { Page } from "playwright-core";
 import { GPT2 } from "../mod.ts";
 import { noBrowser, says, shows, TestSite, violations } from "./_browser.ts";
 import { repository } from "./_data.ts";
 import { tinyFolder } from "./_gpt2.ts";
 import { FakeHub } from "./_hub.ts";
+import { after, before, beforeEach, describe, it } from "./_test.ts";
 
 const skip = noBrowser;
 const names = ["config.json", "model.safetensors", "tokenizer.json"];

@@ -1,11 +1,11 @@
 /** The network page: its data and its trainer on every runtime, then the page in Chromium, whose numbers are Deno's. */
 import { assert, assertEquals, assertMatch, assertNotEquals, assertStrictEquals } from "@std/assert";
-import { after, before, describe, it } from "node:test";
 import { areDeterministicAlgorithmsEnabled, useDeterministicAlgorithms } from "../mod.ts";
 import { type DataName, makePoints } from "../web/network/data.ts";
 import { NetworkTrainer } from "../web/network/trainer.ts";
 import { type NetworkOptions, side } from "../web/network/view.ts";
 import { noBrowser, shows, TestSite, until } from "./_browser.ts";
+import { after, before, describe, it } from "./_test.ts";
 
 const skip = noBrowser;
 const options: NetworkOptions = {

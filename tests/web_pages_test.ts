@@ -1,9 +1,9 @@
 /** Every page: it loads, breaks no rule of accessibility, fits a phone; the library in a page; the server. */
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
-import { after, before, describe, it } from "node:test";
 import { GPT2 } from "../mod.ts";
 import { pages } from "../web/pages.ts";
 import { noBrowser, TestSite, until, violations } from "./_browser.ts";
+import { after, before, describe, it } from "./_test.ts";
 
 const skip = noBrowser;
 

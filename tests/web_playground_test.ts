@@ -1,10 +1,10 @@
 /** The playground in Chromium: it writes what the library writes here, shows its doubts, branches, and says what fails. */
 import { assert, assertEquals, assertMatch, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
 import { GPT2 } from "../mod.ts";
 import { noBrowser, says, TestSite, violations } from "./_browser.ts";
 import { repository } from "./_data.ts";
+import { after, before, describe, it } from "./_test.ts";
 
 const skip = noBrowser;
 

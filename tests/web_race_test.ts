@@ -8,7 +8,6 @@ import {
   assertThrows,
 } from "@std/assert";
 import { readFileSync } from "node:fs";
-import { after, before, describe, it } from "node:test";
 import { landscapes, type Optimizer2d, optimizers2d, state2d, step2d } from "../mod.ts";
 import { optimizerTexts } from "../web/race/explain.ts";
 import { findRate } from "../web/race/finder.ts";
@@ -17,6 +16,7 @@ import { capacity, Race, Racer } from "../web/race/race.ts";
 import { defaultSettings, fromHash, toHash } from "../web/race/settings.ts";
 import { measureHeap, type RaceHandle } from "./_page_rates.ts";
 import { noBrowser, TestSite, until } from "./_browser.ts";
+import { after, before, describe, it } from "./_test.ts";
 import { until as waitUntil } from "./_wait.ts";
 
 const skip = noBrowser;

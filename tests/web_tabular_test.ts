@@ -2,11 +2,11 @@
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
 import { TabularModel } from "../mod.ts";
 import { noBrowser, says, shows, TestSite } from "./_browser.ts";
 import { repository } from "./_data.ts";
 import { dragTimes } from "./_page_rates.ts";
+import { after, before, describe, it } from "./_test.ts";
 import { until } from "./_wait.ts";
 
 const skip = noBrowser;

@@ -3,12 +3,12 @@ import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/ass
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { after, before, describe, it } from "node:test";
 import { crc32 as zlibCrc32 } from "node:zlib";
 import { GPT2 } from "../mod.ts";
 import { crc32, zip } from "../web/shared/zip.ts";
 import { Lesson, type LessonOptions } from "../web/train/lesson.ts";
 import { noBrowser, says, TestSite } from "./_browser.ts";
+import { after, before, describe, it } from "./_test.ts";
 
 const skip = noBrowser;
 const rhyme = "Jack and Jill went up the hill to fetch a pail of water.\n".repeat(6);

@@ -8,9 +8,9 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import { describe, it } from "node:test";
 import { runtimeName } from "../src/platform/platform.ts";
 import { repository } from "./_data.ts";
+import { describe, it } from "./_test.ts";
 import { patience } from "./_wait.ts";
 
 const skip = runtimeName() === "node" || runtimeName() === "bun" ? false : "runs on Node and Bun";
