@@ -7,6 +7,7 @@
  */
 import type { Backend, Epilogue, Kernels, View } from "../src/backends/contract.ts";
 import { createCpuBackend } from "../src/backends/cpu/backend.ts";
+import "../src/backends/kernels/mod.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
 import { openWebGpu } from "../src/backends/webgpu/open.ts";
 import { type DType, dtypes } from "../src/core/dtype.ts";
