@@ -296,13 +296,13 @@ describe("the house", () => {
   it("says on every runtime why a test is skipped", () => {
     none(
       sourceFiles("tests").filter((file) =>
-        file !== "tests/_test.ts" && file !== "tests/architecture_test.ts"
+        file !== "tests/_suite.ts" && file !== "tests/architecture_test.ts"
       )
         .filter((file) => {
           const text = withoutComments(readFileSync(join(repository, file), "utf8"));
           return /\bskip:|\{ skip \}|\.skip\(/.test(text) && /from "node:test"/.test(text);
         })
-        .map((file) => `${file}: skips and imports node:test; take describe and it from tests/_test.ts`),
+        .map((file) => `${file}: skips and imports node:test; take describe and it from tests/_suite.ts`),
     );
   });
 

@@ -13,7 +13,7 @@ import {
   type ValueType,
 } from "../src/backends/cpu/assembler/mod.ts";
 import { cpuFeatures } from "../src/backends/cpu/features.ts";
-import { describe, it } from "./_test.ts";
+import { describe, it } from "./_suite.ts";
 import { bytesOf, vector } from "./_vectors.ts";
 
 type Value = number | bigint;

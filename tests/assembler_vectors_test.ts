@@ -2,7 +2,7 @@
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { instruction, type PlainName } from "../src/backends/cpu/assembler/mod.ts";
 import { cpuFeatures } from "../src/backends/cpu/features.ts";
-import { describe, it } from "./_test.ts";
+import { describe, it } from "./_suite.ts";
 import { simd, vector } from "./_vectors.ts";
 
 const features = cpuFeatures();

@@ -3,7 +3,7 @@
  */
 import { openWebGpu } from "../src/backends/webgpu/open.ts";
 import { requestGpuAdapter } from "../src/platform/gpu.ts";
-import { after, describe, it } from "./_test.ts";
+import { after, describe, it } from "./_suite.ts";
 import { conformance } from "./backend_conformance.ts";
 import { matmul } from "./conformance/matmul.ts";
 import { Workbench } from "./_views.ts";

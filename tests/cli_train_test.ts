@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { call, fails, ferrotype, interrupt, json, output } from "./_command.ts";
 import { repository } from "./_data.ts";
-import { after, before, describe, it } from "./_test.ts";
+import { after, before, describe, it } from "./_suite.ts";
 
 interface Result {
   out: string;

@@ -16,7 +16,7 @@ import { findBlas } from "../src/runtime/blas.ts";
 import { testPlatform } from "./_cpu_platform.ts";
 import { repository } from "./_data.ts";
 import { bytesOf, expected, type Layout, read, release, view } from "./_matmul.ts";
-import { describe, it } from "./_test.ts";
+import { describe, it } from "./_suite.ts";
 
 const { found, reason } = findBlas();
 const skip = found ? false : `there is no BLAS: ${reason}`;

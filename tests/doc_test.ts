@@ -21,7 +21,7 @@ import { pathToFileURL } from "node:url";
 import { buildSite } from "../docs/build.ts";
 import * as ferrotype from "../mod.ts";
 import { repository } from "./_data.ts";
-import { after, before, describe, it } from "./_test.ts";
+import { after, before, describe, it } from "./_suite.ts";
 
 /** What the fragments of a file take for granted. */
 const given: Record<string, string> = {

@@ -10,7 +10,7 @@ import { ferrotype } from "./_command.ts";
 import { runtimeName } from "../src/platform/platform.ts";
 import { repository } from "./_data.ts";
 import { findRuntimes, runtimeKinds } from "./_runtimes.ts";
-import { describe, it } from "./_test.ts";
+import { describe, it } from "./_suite.ts";
 
 /** What each lesson must show. */
 const lessons: Record<string, RegExp[]> = {

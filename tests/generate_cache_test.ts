@@ -41,7 +41,7 @@ import { KVCache } from "../src/nn/mod.ts";
 import { repository } from "./_data.ts";
 import { writtenBy } from "./_gpt2.ts";
 import { type TableCache, TableModel } from "./_language_model.ts";
-import { before, describe, it } from "./_test.ts";
+import { before, describe, it } from "./_suite.ts";
 
 const bundled = join(repository, "web/models/shakespeare");
 const skip = existsSync(join(bundled, "model.safetensors")) ? false : "no bundled model";

@@ -38,7 +38,7 @@ import {
   readGolden,
   smallModel,
 } from "./_gpt2.ts";
-import { describe, it } from "./_test.ts";
+import { describe, it } from "./_suite.ts";
 import { onWebGpu } from "./_webgpu.ts";
 
 function assertParameter(

@@ -19,7 +19,7 @@ import {
   useHub,
   weights,
 } from "./_hub_client.ts";
-import { describe, it } from "./_test.ts";
+import { describe, it } from "./_suite.ts";
 
 useHub();
 

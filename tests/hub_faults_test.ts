@@ -36,7 +36,7 @@ import {
   useHub,
   weights,
 } from "./_hub_client.ts";
-import { after, before, describe, it } from "./_test.ts";
+import { after, before, describe, it } from "./_suite.ts";
 import { holdTimers, until } from "./_wait.ts";
 
 useHub();

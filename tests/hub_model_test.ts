@@ -26,7 +26,7 @@ import { call, ferrotype, interrupt, json, output } from "./_command.ts";
 import { numbersOf } from "./_devices.ts";
 import { assertNear, inFolder, smallModel } from "./_gpt2.ts";
 import { bytesOf, FakeHub, sha256 } from "./_hub.ts";
-import { after, afterEach, before, beforeEach, describe, it } from "./_test.ts";
+import { after, afterEach, before, beforeEach, describe, it } from "./_suite.ts";
 
 const hub = new FakeHub(), name = "org/small";
 let cache = "", single: Record<string, Uint8Array> = {}, sharded: Record<string, Uint8Array> = {};

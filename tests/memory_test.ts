@@ -13,7 +13,7 @@ import * as optim from "../src/optim/mod.ts";
 import { cpuBackend } from "../src/runtime/devices.ts";
 import { grad, keep, memory, noGrad, tidy, valueAndGrad } from "../src/tensor/mod.ts";
 import { eachDevice, numbersOf } from "./_devices.ts";
-import { describe, it } from "./_test.ts";
+import { describe, it } from "./_suite.ts";
 import { until } from "./_wait.ts";
 
 /** The collector, where the runtime lets a program call it. */

@@ -22,7 +22,7 @@ import {
 } from "../src/optim/mod.ts";
 import { backendOf, registerBackend, tidy } from "../src/tensor/mod.ts";
 import { readDataJson } from "./_data.ts";
-import { describe, it } from "./_test.ts";
+import { describe, it } from "./_suite.ts";
 
 registerBackend("reference", createReferenceBackend);
 registerBackend("cpu", () => new CpuBackend());

@@ -38,7 +38,7 @@ import {
   writeFileAtomic,
 } from "../src/platform/platform.ts";
 import { repository } from "./_data.ts";
-import { after, before, describe, it } from "./_test.ts";
+import { after, before, describe, it } from "./_suite.ts";
 import { patience } from "./_wait.ts";
 
 /** 300 kB in which every position shows. */

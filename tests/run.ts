@@ -90,7 +90,7 @@ async function runFile(runtime: FoundRuntime, file: string, reports: string): Pr
   return tests;
 }
 
-/** The tests with the reasons that `_test.ts` wrote down for those that were skipped, a line of JSON each. */
+/** The tests with the reasons that `_suite.ts` wrote down for those that were skipped, a line of JSON each. */
 function withReasons(tests: readonly TestResult[], skips: string): TestResult[] {
   const found = [...tests];
   for (const line of skips.split("\n").filter((line) => line !== "")) {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { call, ferrotype, interrupt, json, output } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
 import { madeUp, missingParser } from "./_tabular.ts";
-import { describe, it } from "./_test.ts";
+import { describe, it } from "./_suite.ts";
 
 const skip = missingParser, quick = ["--folds", "2", "--steps", "30"];
 

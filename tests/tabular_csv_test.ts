@@ -13,7 +13,7 @@ import { CancelledError, FormatError, readCsv } from "../mod.ts";
 import { isMissing, parseDate, parseNumber } from "../src/tabular/cell_text.ts";
 import { readTarget } from "../src/tabular/target.ts";
 import { missingParser, tableOf } from "./_tabular.ts";
-import { describe, it } from "./_test.ts";
+import { describe, it } from "./_suite.ts";
 
 const skip = missingParser;
 

@@ -27,7 +27,7 @@ import { repository } from "./_data.ts";
 import { inFolder } from "./_gpt2.ts";
 import { type OnnxRuntime, rival } from "./_rivals.ts";
 import { iris, madeUp, missingParser, tableOf } from "./_tabular.ts";
-import { describe, it } from "./_test.ts";
+import { describe, it } from "./_suite.ts";
 
 const skip = missingParser, ort = rival<OnnxRuntime>("onnxruntime-node");
 

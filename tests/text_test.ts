@@ -8,7 +8,7 @@ import { CancelledError, FormatError, OptionError, ShapeError } from "../src/cor
 import { BpeTokenizer, type Tokenizer, tokenizerConfig, tokenizerFromJson } from "../src/text/mod.ts";
 import { fromWtf8, Wtf8Decoder } from "../src/text/utf8.ts";
 import { missingData, readDataJson, readDataText } from "./_data.ts";
-import { before, describe, it } from "./_test.ts";
+import { before, describe, it } from "./_suite.ts";
 import { gpt2Files, gpt2TokenizerJson, randomFrom, randomStrings, streamed, writing } from "./_text.ts";
 
 const engines = ["auto", "huggingface"] as const;

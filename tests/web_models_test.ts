@@ -12,7 +12,7 @@ import { noBrowser, says, shows, TestSite, violations } from "./_browser.ts";
 import { repository } from "./_data.ts";
 import { tinyFolder } from "./_gpt2.ts";
 import { FakeHub } from "./_hub.ts";
-import { after, before, beforeEach, describe, it } from "./_test.ts";
+import { after, before, beforeEach, describe, it } from "./_suite.ts";
 
 const skip = noBrowser;
 const names = ["config.json", "model.safetensors", "tokenizer.json"];

@@ -5,7 +5,7 @@ import { type DataName, makePoints } from "../web/network/data.ts";
 import { NetworkTrainer } from "../web/network/trainer.ts";
 import { type NetworkOptions, side } from "../web/network/view.ts";
 import { noBrowser, shows, TestSite, until } from "./_browser.ts";
-import { after, before, describe, it } from "./_test.ts";
+import { after, before, describe, it } from "./_suite.ts";
 
 const skip = noBrowser;
 const options: NetworkOptions = {

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/asse
 import { GPT2 } from "../mod.ts";
 import { pages } from "../web/pages.ts";
 import { noBrowser, TestSite, until, violations } from "./_browser.ts";
-import { after, before, describe, it } from "./_test.ts";
+import { after, before, describe, it } from "./_suite.ts";
 
 const skip = noBrowser;
 

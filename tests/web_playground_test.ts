@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { GPT2 } from "../mod.ts";
 import { noBrowser, says, TestSite, violations } from "./_browser.ts";
 import { repository } from "./_data.ts";
-import { after, before, describe, it } from "./_test.ts";
+import { after, before, describe, it } from "./_suite.ts";
 
 const skip = noBrowser;
 

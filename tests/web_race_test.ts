@@ -16,7 +16,7 @@ import { capacity, Race, Racer } from "../web/race/race.ts";
 import { defaultSettings, fromHash, toHash } from "../web/race/settings.ts";
 import { measureHeap, type RaceHandle } from "./_page_rates.ts";
 import { noBrowser, TestSite, until } from "./_browser.ts";
-import { after, before, describe, it } from "./_test.ts";
+import { after, before, describe, it } from "./_suite.ts";
 import { until as waitUntil } from "./_wait.ts";
 
 const skip = noBrowser;

@@ -6,7 +6,7 @@ import { TabularModel } from "../mod.ts";
 import { noBrowser, says, shows, TestSite } from "./_browser.ts";
 import { repository } from "./_data.ts";
 import { dragTimes } from "./_page_rates.ts";
-import { after, before, describe, it } from "./_test.ts";
+import { after, before, describe, it } from "./_suite.ts";
 import { until } from "./_wait.ts";
 
 const skip = noBrowser;

@@ -8,7 +8,7 @@ import { GPT2 } from "../mod.ts";
 import { crc32, zip } from "../web/shared/zip.ts";
 import { Lesson, type LessonOptions } from "../web/train/lesson.ts";
 import { noBrowser, says, TestSite } from "./_browser.ts";
-import { after, before, describe, it } from "./_test.ts";
+import { after, before, describe, it } from "./_suite.ts";
 
 const skip = noBrowser;
 const rhyme = "Jack and Jill went up the hill to fetch a pail of water.\n".repeat(6);

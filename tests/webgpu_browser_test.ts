@@ -10,7 +10,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { runtimeName } from "../src/platform/platform.ts";
 import { dataPath, repository } from "./_data.ts";
-import { describe, it } from "./_test.ts";
+import { describe, it } from "./_suite.ts";
 
 const browser = [
   process.env.CHROMIUM,

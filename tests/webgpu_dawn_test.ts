@@ -10,7 +10,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { runtimeName } from "../src/platform/platform.ts";
 import { repository } from "./_data.ts";
-import { describe, it } from "./_test.ts";
+import { describe, it } from "./_suite.ts";
 import { patience } from "./_wait.ts";
 
 const skip = runtimeName() === "node" || runtimeName() === "bun" ? false : "runs on Node and Bun";

@@ -33,7 +33,7 @@ import { openWebGpu } from "../src/backends/webgpu/open.ts";
 import { requestGpuAdapter } from "../src/platform/gpu.ts";
 import { backendOf, installBackend } from "../src/tensor/mod.ts";
 import { numbersOf } from "./_devices.ts";
-import { describe, it } from "./_test.ts";
+import { describe, it } from "./_suite.ts";
 import { Workbench } from "./_views.ts";
 import { webgpuProblem } from "./_webgpu.ts";
 

@@ -38,7 +38,7 @@ import { input } from "../src/expr/nodes.ts";
 import { program } from "../src/expr/program.ts";
 import { requestGpuAdapter } from "../src/platform/gpu.ts";
 import { backendOf, installBackend } from "../src/tensor/mod.ts";
-import { describe, it } from "./_test.ts";
+import { describe, it } from "./_suite.ts";
 import { Workbench } from "./_views.ts";
 import { repository } from "./_data.ts";
 import { numbersOf } from "./_devices.ts";
