@@ -3,6 +3,7 @@
  */
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { after, describe, it } from "node:test";
+import { holdCollection } from "./_collection.ts";
 import {
   type DType,
   GPT2,
@@ -117,6 +118,7 @@ describe("recorded steps", () => {
       for (const block of heap.blocks()) if (block.free) bytes += block.bytes;
       return bytes - heap.capacity;
     };
+    using _still = holdCollection();
     const use = async (): Promise<void> => {
       const cache = model.createCache(1, 40);
       for (let id = 0; id < 5; id++) await step(model, cache, id, true);
