@@ -169,7 +169,11 @@ export async function buildNpm(out: string = join(root, "npm")): Promise<void> {
     declare(temporary);
     for (const path of await filesOf(temporary)) {
       const text = await readFile(path, "utf8");
-      if (path.endsWith(".d.ts")) await writeFile(path, withEndings(text));
+      // `using` and its symbols belong to a library that a user's compiler may not read by itself.
+      const library = /\b(?:asyncDispose|dispose)\]|\b(?:Async)?Disposable\b/.test(text)
+        ? '/// <reference lib="esnext.disposable" />\n'
+        : "";
+      if (path.endsWith(".d.ts")) await writeFile(path, library + withEndings(text));
       // A source lies, as far as a debugger is concerned, beside its script, wherever this was built.
       if (path.endsWith(".map")) {
         await writeFile(

@@ -145,7 +145,7 @@ describe("a user's type check", { skip }, () => {
   const tsc = join(repository, "node_modules/typescript/bin/tsc");
   let project: Project;
   before(async () => {
-    project = await Project.make({ "main.ts": program });
+    project = await Project.make({ "main.ts": program }, ["@types/node", "undici-types"]);
   });
   after(() => project?.[Symbol.dispose]());
 
@@ -162,12 +162,13 @@ describe("a user's type check", { skip }, () => {
       ["nodenext", "no strictness", { strict: false }],
       ["nodenext", "strict", { strict: true }],
       ["nodenext", "the strictest options", strictest],
+      ["nodenext", "Node's types for the page's", { strict: true, lib: ["es2024"], types: ["node"] }],
       ["bundler", "the strictest options", strictest],
     ] as const
   ) {
     it(`passes with TypeScript and the npm form, by ${resolution} and with ${name}`, async () => {
       const compilerOptions = {
-        target: "esnext",
+        target: "es2024",
         module: resolution === "bundler" ? "esnext" : resolution,
         moduleResolution: resolution,
         // Neither Node's types nor a leave not to read ours.
