@@ -10,7 +10,8 @@ import { GPT2Model } from "../src/models/mod.ts";
 import * as F from "../src/ops/mod.ts";
 import { type Tensor, tensor } from "../src/ops/mod.ts";
 import * as optim from "../src/optim/mod.ts";
-import { cpuBackend } from "../src/runtime/devices.ts";
+import { cpuBackend } from "../src/runtime/cpu.ts";
+import "../src/runtime/devices.ts";
 import { grad, keep, memory, noGrad, tidy, valueAndGrad } from "../src/tensor/mod.ts";
 import { eachDevice, numbersOf } from "./_devices.ts";
 

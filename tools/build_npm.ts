@@ -173,7 +173,10 @@ export async function buildNpm(out: string = join(root, "npm")): Promise<void> {
       const library = /\b(?:asyncDispose|dispose)\]|\b(?:Async)?Disposable\b/.test(text)
         ? '/// <reference lib="esnext.disposable" />\n'
         : "";
-      if (path.endsWith(".d.ts")) await writeFile(path, library + withEndings(text));
+      if (path.endsWith(".d.ts")) {
+        // An import of nothing declares nothing, and leads a compiler to files that need more of its libraries.
+        await writeFile(path, library + withEndings(text).replace(/^import "[^"]+";\n/gm, ""));
+      }
       // A source lies, as far as a debugger is concerned, beside its script, wherever this was built.
       if (path.endsWith(".map")) {
         await writeFile(

@@ -1,19 +1,14 @@
 /**
- * The npm form through five bundlers, with the optional packages and without, and what comes out in Chromium; and what a page
- * weighs that takes a part of the library.
+ * The npm form through five bundlers, with the optional packages and without, and what comes out in Chromium.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from "node:fs";
-import { createServer, type Server } from "node:http";
-import type { AddressInfo } from "node:net";
-import { join, normalize } from "node:path";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { gzipSync } from "node:zlib";
-import type { Browser } from "playwright-core";
-import { closure } from "../../web/build.ts";
-import { launchChromium, noBrowser } from "../_browser.ts";
+import { noBrowser } from "../_browser.ts";
 import { repository } from "../_data.ts";
 import { output, Project, run, runners, skip } from "./_consumer.ts";
+import { Pages } from "./_pages.ts";
 
 /** A page that computes, loads a model by an address relative to itself, writes text, and reads a table. */
 const page = `
@@ -34,16 +29,6 @@ globalThis.answer = (async () => {
     reference: await tell((async () => tensor([1], { device: "reference" }))()),
   };
 })();
-`;
-
-/** The smallest of pages, and one that writes text. */
-const small = `
-import { tensor } from "@ferrotype/ferrotype";
-globalThis.answer = tensor([[1, 2], [3, 4]]).matmul(tensor([[1, 2], [3, 4]])).toArray();
-`;
-const writer = `
-import { GPT2 } from "@ferrotype/ferrotype";
-globalThis.answer = GPT2.load("/model/").then((model) => model.complete("ROMEO:", { maxNewTokens: 12, temperature: 0 }));
 `;
 
 /** A script for Node that bundles `page.js` into `folder` as that bundler is used, and prints its complaints, a line each. */
@@ -80,38 +65,8 @@ const at = (path: string): string => JSON.stringify(new URL(`file://${join(repos
 
 const optional = ["papaparse", "@huggingface/tokenizers", "@huggingface/jinja", "@huggingface/hub"];
 
-/** A server for a project's bundles, with the bundled model. */
-async function serve(folder: string): Promise<Server> {
-  const model = join(repository, "web/models/shakespeare"),
-    types = { js: "text/javascript", html: "text/html" };
-  const server = createServer(({ url, method, headers }, response) => {
-    const path = normalize(decodeURIComponent(new URL(url!, "http://localhost").pathname));
-    if (/^\/[\w-]+\/$/.test(path) && !path.startsWith("/model/")) {
-      return void response.setHeader("content-type", "text/html").end(
-        '<!doctype html><base href="/"><script type="module" src="' + path + 'page.js"></script>',
-      );
-    }
-    if (path === "/favicon.ico") return void response.writeHead(204).end();
-    const file = path.startsWith("/model/") ? join(model, path.slice("/model/".length)) : join(folder, path);
-    if (!existsSync(file) || !statSync(file).isFile()) return void response.writeHead(404).end();
-    const { size } = statSync(file), [, from, to] = /^bytes=(\d+)-(\d*)$/.exec(headers.range ?? "") ?? [];
-    const start = Number(from ?? 0), end = to ? Math.min(Number(to), size - 1) : size - 1;
-    response.writeHead(from === undefined ? 200 : 206, {
-      "content-type": types[file.split(".").at(-1) as "js"] ?? "application/octet-stream",
-      "content-length": end - start + 1,
-      "accept-ranges": "bytes",
-      ...(from === undefined ? {} : { "content-range": `bytes ${start}-${end}/${size}` }),
-    });
-    if (method === "HEAD") response.end();
-    else createReadStream(file, { start, end }).pipe(response);
-  });
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  return server;
-}
-
 describe("bundles", { skip: skip || noBrowser }, () => {
-  let bare: Project, full: Project, browser: Browser;
-  const servers: Server[] = [];
+  let bare: Project, full: Project, pages: Pages;
   const [node, bun] = skip
     ? []
     : ["node", "bun"].map((name) => runners().find((one) => one.name.startsWith(name))!);
@@ -119,14 +74,10 @@ describe("bundles", { skip: skip || noBrowser }, () => {
   before(async () => {
     bare = await Project.make({ "page.js": page });
     full = await Project.make({ "page.js": page }, optional);
-    browser = await launchChromium();
+    pages = await Pages.start();
   });
   after(async () => {
-    await browser?.close();
-    for (const server of servers) {
-      server.closeAllConnections();
-      server.close();
-    }
+    await pages?.close();
     bare?.[Symbol.dispose]();
     full?.[Symbol.dispose]();
   });
@@ -167,26 +118,6 @@ describe("bundles", { skip: skip || noBrowser }, () => {
     return all.filter((path) => ![...optional, "webgpu"].includes(path));
   }
 
-  /** Opens a bundle in Chromium; what the page answered. */
-  async function open(project: Project, folder: string): Promise<Record<string, unknown>> {
-    const server = await serve(project.folder), { port } = server.address() as AddressInfo;
-    servers.push(server);
-    const opened = await browser.newPage(), faults: string[] = [];
-    try {
-      opened.on("pageerror", (error) => faults.push(error.stack ?? error.message));
-      opened.on(
-        "console",
-        (message) => message.type() === "error" && faults.push(`${message.text()} ${message.location().url}`),
-      );
-      await opened.goto(`http://127.0.0.1:${port}/${folder}/`, { waitUntil: "load" });
-      const answer = await opened.evaluate(() => (globalThis as unknown as { answer: unknown }).answer);
-      assertEquals(faults, []);
-      return answer as Record<string, unknown>;
-    } finally {
-      await opened.close();
-    }
-  }
-
   for (const bundler of [...Object.keys(scripts), "bun"]) {
     for (const packages of ["without", "with"] as const) {
       it(`are made by ${bundler} ${packages} the optional packages, and run`, async () => {
@@ -201,7 +132,10 @@ describe("bundles", { skip: skip || noBrowser }, () => {
         // A native library is no use to a page, and Node's modules are not there.
         assert(!script(project, bundler).includes("cblas_sgemm"));
         assertEquals(await imports(project, bundler), []);
-        const { csv, reference, text: written, ...answer } = await open(project, bundler);
+        const { csv, reference, text: written, ...answer } = await pages.open(
+          project.folder,
+          bundler,
+        ) as Record<string, unknown>;
         assertEquals(answer, { device: "cpu", gradient: [[7, 11], [9, 13]], names: 52 });
         assertEquals(written, "\nO, for do I");
         if (packages === "with") assertEquals(csv, "done");
@@ -212,54 +146,5 @@ describe("bundles", { skip: skip || noBrowser }, () => {
         );
       });
     }
-  }
-
-  it("hold the reference device where it is asked for", async () => {
-    bare.write({
-      "oracle.js": 'import { initReference, tensor } from "@ferrotype/ferrotype";\ninitReference();\n' +
-        'globalThis.answer = tensor([1, 2], { device: "reference" }).mul(2).toArray();\n',
-    });
-    const { build } = await import("esbuild");
-    await build({
-      absWorkingDir: bare.folder,
-      entryPoints: { page: "oracle.js" },
-      outdir: "oracle",
-      bundle: true,
-      minify: true,
-      format: "esm",
-      platform: "browser",
-      logLevel: "silent",
-    });
-    assertEquals(await open(bare, "oracle") as unknown, [2, 4]);
-  });
-
-  /** KB that a page fetches first, packed with gzip, made by esbuild with and without splitting; and what comes later. */
-  const budgets = { small: [90, 101], writer: [207, 155] };
-  for (const [name, source] of Object.entries({ small, writer })) {
-    it(`keeps a page to what it uses: ${name}`, async () => {
-      bare.write({ [`${name}.js`]: source });
-      const { build } = await import("esbuild");
-      for (const [i, splitting] of [false, true].entries()) {
-        const outdir = `${name}-${i}`;
-        const { metafile } = await build({
-          absWorkingDir: bare.folder,
-          entryPoints: { page: `${name}.js` },
-          outdir,
-          bundle: true,
-          minify: true,
-          format: "esm",
-          platform: "browser",
-          splitting,
-          metafile: true,
-          logLevel: "silent",
-        });
-        const first = [...closure(metafile, `${outdir}/page.js`)];
-        const sizes = first.map((path) => gzipSync(readFileSync(bare.path(path)), { level: 9 }).length);
-        const size = sizes.reduce((sum, one) => sum + one, 0) / 1000;
-        console.log(`    ${name}, ${splitting ? "first" : "in one file"}: ${size.toFixed(1)} kB`);
-        assert(size <= budgets[name as keyof typeof budgets][i], `${name}: ${size} kB`);
-        assertEquals(typeof await open(bare, outdir), name === "small" ? "object" : "string");
-      }
-    });
   }
 });
