@@ -36,6 +36,20 @@ export const noBrowser: string | false = executable !== null
   ? "there is no Chromium on the path"
   : "pages are tried on Deno only, to save time";
 
+/** Starts the browser. */
+export async function launchChromium(...flags: string[]): Promise<Browser> {
+  const { chromium } = await import("playwright-core");
+  return await chromium.launch({
+    executablePath: executable!,
+    timeout: patience,
+    args: [
+      ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"],
+      ...["--disable-background-networking", "--disable-component-update", "--use-gl=swiftshader"],
+      ...["--enable-unsafe-swiftshader", "--enable-precise-memory-info", ...flags],
+    ],
+  });
+}
+
 /** How a page is opened. */
 export interface OpenOptions {
   /** Of the window. Default 1280. */
@@ -79,22 +93,13 @@ export class TestSite {
 
   /** Builds the site and starts the browser. */
   static async start(...flags: string[]): Promise<TestSite> {
-    const [{ buildSite }, { serveSite }, { chromium }] = await Promise.all([
+    const [{ buildSite }, { serveSite }] = await Promise.all([
       import("../web/build.ts"),
       import("../web/serve.ts"),
-      import("playwright-core"),
     ]);
     const parent = mkdtempSync(join(tmpdir(), "ferrotype-site-")), folder = join(parent, "dist");
     const sizes = await buildSite(folder);
-    const browser = await chromium.launch({
-      executablePath: executable!,
-      timeout: patience,
-      args: [
-        ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"],
-        ...["--disable-background-networking", "--disable-component-update", "--use-gl=swiftshader"],
-        ...["--enable-unsafe-swiftshader", "--enable-precise-memory-info", ...flags],
-      ],
-    });
+    const browser = await launchChromium(...flags);
     return new TestSite(browser, sizes, parent, (isolation) => serveSite({ folder, port: 0, isolation }));
   }
 

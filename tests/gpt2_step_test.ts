@@ -17,7 +17,8 @@ import {
   useDeterministicAlgorithms,
 } from "../mod.ts";
 import { parameter } from "../src/nn/mod.ts";
-import { cpuBackend, getThreads } from "../src/runtime/devices.ts";
+import { cpuBackend } from "../src/runtime/cpu.ts";
+import { getThreads } from "../src/runtime/devices.ts";
 import { inFolder } from "./_gpt2.ts";
 
 const before = getThreads();

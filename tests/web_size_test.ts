@@ -15,9 +15,9 @@ const budgets: Readonly<Record<string, number>> = {
   race: 18,
   tabular: 12,
   playground: 14,
-  "engine/worker.ts": 158,
-  "network/worker.ts": 122,
-  "train/worker.ts": 164,
+  "engine/worker.ts": 162,
+  "network/worker.ts": 125,
+  "train/worker.ts": 168,
   "ferrotype.js": 217,
 };
 
