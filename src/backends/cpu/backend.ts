@@ -17,6 +17,7 @@ import type {
   ReduceKind,
   View,
 } from "../contract.ts";
+import { intercept } from "../operations.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import { attention } from "./kernels/attention.ts";
@@ -40,27 +41,6 @@ import { Overflow } from "./overflow.ts";
 
 /** How the cpu device is made. */
 export type CpuOptions = EngineOptions;
-
-/** Positions of the arguments that an operation only reads; what is not listed counts as written to. */
-const reads: Readonly<Record<string, readonly number[]>> = {
-  elementwise: [1],
-  reduce: [2, 6],
-  matmul: [0, 1, 3],
-  gather: [0, 2],
-  scatter: [3, 4],
-  cumsum: [0],
-  sort: [0],
-  softmax: [0],
-  softmaxBackward: [0, 1],
-  layerNorm: [0, 1, 2],
-  layerNormBackward: [0, 1, 2, 3, 4],
-  attention: [0, 1, 2],
-  attentionStep: [0, 6],
-  quantize: [0],
-  attentionBackward: [0, 1, 2, 3, 4, 5],
-  crossEntropy: [0, 1],
-  crossEntropyBackward: [0, 1, 2, 3],
-};
 
 /** The cpu device. */
 export class CpuBackend implements Backend {
@@ -152,21 +132,10 @@ export class CpuBackend implements Backend {
 
   /** From now on every operation first gets its buffers into the heap. Until then none pays for the question. */
   #guard(): void {
-    const overflow = this.#overflow;
-    type Operation = (...args: unknown[]) => unknown;
-    const guard = (place: Record<string, Operation>, name: string): void => {
-      const run = place[name].bind(place), only = reads[name] ?? [];
-      place[name] = (...args) => {
-        overflow.bring(args as View[], only);
-        return run(...args);
-      };
-    };
-    for (const name of ["elementwise", "reduce", "matmul", "gather", "scatter", "cumsum", "sort", "random"]) {
-      guard(this as unknown as Record<string, Operation>, name);
-    }
-    for (const [name, kernel] of Object.entries(this.kernels)) {
-      if (typeof kernel === "function") guard(this.kernels as unknown as Record<string, Operation>, name);
-    }
+    intercept(this, (operation, args, run) => {
+      this.#overflow.bring(operation, args);
+      run();
+    });
   }
 
   /** See {@link Backend.elementwise}. */
