@@ -13,7 +13,7 @@ import { DTypeError, FormatError } from "../core/errors.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { copyInto } from "../ops/mod.ts";
-import { asLeaf, keep } from "../tensor/mod.ts";
+import { activeCapture, asLeaf, keep, registerHolder } from "../tensor/mod.ts";
 
 const parameters = new WeakSet<Tensor>();
 
@@ -42,8 +42,22 @@ export interface LoadResult {
 
 /** The base of everything with parameters. Subclasses set parameters and children as properties and add `forward`. */
 export abstract class Module {
+  #training = true;
+
+  /** A module that trains. Its properties are looked at when a program is to run again. */
+  constructor() {
+    registerHolder(this);
+  }
+
   /** Whether dropout and the like are on. */
-  training = true;
+  get training(): boolean {
+    activeCapture()?.guard(() => this.#training);
+    return this.#training;
+  }
+
+  set training(on: boolean) {
+    this.#training = on;
+  }
 
   /** The children by name; a list of modules counts as `name.0`, `name.1` … */
   namedChildren(): [string, Module][] {

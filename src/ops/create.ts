@@ -6,6 +6,7 @@
 import type { DeviceName } from "../backends/contract.ts";
 import { type DataArray, type DType, isDType, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
+import { fixed, isDynamic, isNumber } from "../core/number.ts";
 import { formatShape, type Shape } from "../core/shape.ts";
 import { asLeaf, backendOf, demandDType, fromData, fromNumbers } from "../tensor/mod.ts";
 import { empty as allocate, filled } from "./bridge.ts";
@@ -134,6 +135,8 @@ export function tensor(
   data: NestedArray | ArrayBufferView,
   options: TensorOptions & { shape?: Shape } = {},
 ): Tensor {
+  // In a compiled function: a number of the run.
+  if (isDynamic(data)) return full(options.shape ?? [], data as number, options);
   const backend = backendOf(options.device);
   let raw: DataArray, shape: Shape, dtype: DType;
   if (ArrayBuffer.isView(data)) {
@@ -162,7 +165,7 @@ function constant(what: string, shape: Shape, value: number | boolean, options: 
   const dtype = dtypeOption(options.dtype, () => typeof value === "boolean" ? "bool" : "f32");
   const backend = backendOf(options.device);
   demandDType(dtype, backend);
-  return finish(filled(checkShape(shape, what), Number(value), dtype, backend, what), options);
+  return finish(filled(checkShape(shape, what), typeof value === "boolean" ? Number(value) : value, dtype, backend, what), options);
 }
 
 /** Zeros. */
@@ -211,8 +214,8 @@ export function arange(start: number, end: number, options?: TensorOptions): Ten
 /** From `start` up to `end`, which is not included, by `step`. */
 export function arange(start: number, end: number, step: number, options?: TensorOptions): Tensor;
 export function arange(...args: (number | TensorOptions | undefined)[]): Tensor {
-  const options = (args.find((a) => typeof a === "object") ?? {}) as TensorOptions;
-  const numbers = args.filter((a) => typeof a === "number");
+  const options = (args.find((a) => typeof a === "object" && !isDynamic(a)) ?? {}) as TensorOptions;
+  const numbers = args.filter(isNumber).map(fixed);
   const [start, end, step] = numbers.length === 1
     ? [0, numbers[0], 1]
     : [numbers[0], numbers[1], numbers[2] ?? 1];
@@ -238,7 +241,7 @@ export function eye(n: number, options?: TensorOptions): Tensor;
 /** Ones on the diagonal of [n, m], zeros elsewhere. */
 export function eye(n: number, m: number, options?: TensorOptions): Tensor;
 export function eye(n: number, second?: number | TensorOptions, third: TensorOptions = {}): Tensor {
-  const m = typeof second === "number" ? second : n, options = typeof second === "object" ? second : third;
+  const m = isNumber(second) ? fixed(second) : n, options = isNumber(second) ? third : second ?? third;
   checkShape([n, m], "eye");
   const values = new Float32Array(n * m);
   for (let i = 0; i < Math.min(n, m); i++) values[i * m + i] = 1;

@@ -8,9 +8,10 @@
  */
 import { isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError } from "../core/errors.ts";
+import { fixed } from "../core/number.ts";
 import { Generator, type GeneratorState } from "../core/random.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
-import { backendOf, tidy } from "../tensor/mod.ts";
+import { activeCapture, backendOf, fromNumbers, perRun, tidy } from "../tensor/mod.ts";
 import { empty } from "./bridge.ts";
 import { checkShape, dtypeOption, finish, tensor, type TensorOptions } from "./create.ts";
 import { add, mul } from "./elementwise.ts";
@@ -49,8 +50,13 @@ function random(kind: "uniform" | "normal", shape: Shape, options: RandomOptions
   const dtype = dtypeOption(options.dtype, () => "f32");
   if (!isFloat(dtype)) throw new DTypeError(`random numbers are floating-point; use randint for ${dtype}`);
   const backend = backendOf(options.device), size = sizeOf(checkShape(shape, kind));
-  const source = options.seed === undefined ? generator : new Generator(options.seed);
-  const { seed, offset } = source.reserve(size);
+  const draw = (source: Generator): readonly number[] => {
+    const { seed, offset } = source.reserve(size);
+    return [seed, offset];
+  };
+  const [seed, offset] = options.seed === undefined
+    ? perRun(2, () => draw(generator))
+    : draw(new Generator(fixed(options.seed)));
   return finish(
     tidy(() => {
       const out = empty([...shape], "f32", backend, kind);
@@ -81,10 +87,22 @@ export function randint(first: number, ...rest: (number | Shape | RandomOptions 
   if (!(Number.isInteger(low) && Number.isInteger(high) && low < high)) {
     throw new OptionError(`randint: low ${low} and high ${high} must be whole numbers, low < high`);
   }
-  const source = options.seed === undefined ? generator : new Generator(options.seed);
-  const values = new Float64Array(sizeOf(checkShape(shape, "randint")));
-  for (let i = 0; i < values.length; i++) values[i] = source.integer(low, high);
-  return tensor(values, { dtype: "i32", ...options, shape });
+  const size = sizeOf(checkShape(shape, "randint"));
+  const draw = (): Float64Array => {
+    const source = options.seed === undefined ? generator : new Generator(fixed(options.seed));
+    return Float64Array.from({ length: size }, () => source.integer(low, high));
+  };
+  const capture = activeCapture();
+  if (!capture) return tensor(draw(), { dtype: "i32", ...options, shape });
+  const dtype = dtypeOption(options.dtype, () => "i32"), backend = backendOf(options.device);
+  const out = empty(checkShape(shape, "randint"), dtype, backend, "randint");
+  if (size) {
+    capture.uploadPerRun(backend, out.buffer, () => {
+      const values = fromNumbers(draw(), dtype);
+      return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    });
+  }
+  return finish(out, options);
 }
 
 /** Uniform random numbers in [low, high). */

@@ -8,6 +8,7 @@
  * @module
  */
 import { OptionError } from "../core/errors.ts";
+import { isDynamic } from "../core/number.ts";
 import { type Expr, input, scalar } from "../expr/nodes.ts";
 
 /** Options that every optimizer has. */
@@ -62,7 +63,8 @@ export function checkRange(
   low: number,
   high = Infinity,
 ): void {
-  if (Number.isFinite(value) && value >= low && value < high) return;
+  // A number of the run is looked at when there is one.
+  if (isDynamic(value) || Number.isFinite(value) && value >= low && value < high) return;
   const range = high === Infinity ? `at least ${low}` : `at least ${low} and less than ${high}`;
   throw new OptionError(`${optimizer}: ${name} is a number ${range}, not ${value}`);
 }

@@ -46,13 +46,26 @@ export function widthOf(view: View, what: string): number {
   return byteSize(view.dtype, 1);
 }
 
-/** @throws {ShapeError} when a kernel met an index out of range. */
-export function checkIndices(engine: Engine, what: string, view: View, axis: number): void {
-  if (engine.i32[(engine.args + wrongArg) >>> 2] === 0) return;
-  const size = view.shape[axis];
+/** Looks now, and whenever the kernel's work is done again. @throws {ShapeError} when it met an index out of range. */
+export function checkIndices(engine: Engine, what: string, { shape }: View, axis: number): void {
+  if (engine.isRecording) engine.afterJob((args) => demandInside(engine, args, what, shape, axis));
+  demandInside(engine, engine.args, what, shape, axis);
+}
+
+function demandInside(
+  engine: Engine,
+  args: number,
+  what: string,
+  shape: readonly number[],
+  axis: number,
+): void {
+  const { i32 } = engine, noted = (args + wrongArg) >>> 2;
+  if (i32[noted] === 0) return;
+  i32[noted] = 0;
+  const size = shape[axis];
   throw new ShapeError(
-    `${what}: index ${engine.i32[(engine.args + wrongIndexArg) >>> 2]} is outside [${-size}, ${size - 1}] ` +
-      `at dim ${axis} of ${formatShape(view.shape)}`,
+    `${what}: index ${i32[(args + wrongIndexArg) >>> 2]} is outside [${-size}, ${size - 1}] ` +
+      `at dim ${axis} of ${formatShape(shape)}`,
   );
 }
 
