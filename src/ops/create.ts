@@ -165,7 +165,10 @@ function constant(what: string, shape: Shape, value: number | boolean, options: 
   const dtype = dtypeOption(options.dtype, () => typeof value === "boolean" ? "bool" : "f32");
   const backend = backendOf(options.device);
   demandDType(dtype, backend);
-  return finish(filled(checkShape(shape, what), typeof value === "boolean" ? Number(value) : value, dtype, backend, what), options);
+  return finish(
+    filled(checkShape(shape, what), typeof value === "boolean" ? Number(value) : value, dtype, backend, what),
+    options,
+  );
 }
 
 /** Zeros. */

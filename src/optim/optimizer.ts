@@ -101,10 +101,11 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   }
 
   set lr(value: number) {
-    const before = this.paramGroups.map(({ lr }) => lr), set = (): void => {
-      checkRange(this.#rule.name, "lr", Number(value), 0);
-      this.paramGroups.forEach((group, i) => group.lr = Number(value) * this.#proportions[i]);
-    };
+    const before = this.paramGroups.map(({ lr }) => lr),
+      set = (): void => {
+        checkRange(this.#rule.name, "lr", Number(value), 0);
+        this.paramGroups.forEach((group, i) => group.lr = Number(value) * this.#proportions[i]);
+      };
     const capture = activeCapture();
     if (capture) capture.effect(() => this.paramGroups.forEach((group, i) => group.lr = before[i]), set);
     else set();
@@ -116,7 +117,9 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
    */
   step(options: { lr?: number } = {}): void {
     for (const name of Object.keys(options)) {
-      if (name !== "lr") throw new OptionError(`${this.#rule.name}.step: there is no option "${name}"; there is lr`);
+      if (name !== "lr") {
+        throw new OptionError(`${this.#rule.name}.step: there is no option "${name}"; there is lr`);
+      }
     }
     if (options.lr !== undefined) this.lr = options.lr;
     for (const group of this.paramGroups) {

@@ -78,14 +78,23 @@ interface Entry {
   readonly checked: Set<string>;
 }
 
-const tapeOf = (t: TensorBase): "none" | "leaf" | "inside" => !t.node ? "none" : t.node.leaf ? "leaf" : "inside";
+const tapeOf = (t: TensorBase): "none" | "leaf" | "inside" =>
+  !t.node ? "none" : t.node.leaf ? "leaf" : "inside";
 
 function formOf(shape: string, leaves: readonly Leaf[]): Form {
   const forms = leaves.map((leaf, i): LeafForm => {
     if (leaf instanceof TensorBase) {
       const { dtype, shape, strides, storage } = leaf;
       const shares = leaves.findIndex((other) => other instanceof TensorBase && other.storage === storage);
-      return { kind: "tensor", dtype, shape, strides, backend: storage.backend, tape: tapeOf(leaf), shares: shares < 0 ? i : shares };
+      return {
+        kind: "tensor",
+        dtype,
+        shape,
+        strides,
+        backend: storage.backend,
+        tape: tapeOf(leaf),
+        shares: shares < 0 ? i : shares,
+      };
     }
     if (typeof leaf === "number") return { kind: "number", value: null };
     return { kind: "other", value: leaf };
@@ -190,7 +199,9 @@ class CompiledFunction {
   }
 
   #overlapFits({ storages, overlaps }: Entry, leaves: readonly Leaf[]): boolean {
-    return leaves.every((leaf, i) => !(leaf instanceof TensorBase) || storages.has(leaf.storage) === overlaps.has(i));
+    return leaves.every((leaf, i) =>
+      !(leaf instanceof TensorBase) || storages.has(leaf.storage) === overlaps.has(i)
+    );
   }
 
   /**
@@ -198,7 +209,9 @@ class CompiledFunction {
    * own, the function is traced with it as it is, and the program is used only if that gives the same.
    */
   #numbersFit(entry: Entry, args: unknown[], leaves: readonly Leaf[]): boolean {
-    const special = leaves.flatMap((leaf, i) => isSpecial(leaf) && numberForm(entry.form, i) === null ? [i] : []);
+    const special = leaves.flatMap((leaf, i) =>
+      isSpecial(leaf) && numberForm(entry.form, i) === null ? [i] : []
+    );
     if (!special.length) return true;
     const key = special.map((i) => `${i}:${leaves[i]}`).join();
     if (entry.checked.has(key)) return true;
@@ -232,7 +245,9 @@ class CompiledFunction {
     const storages = new Map(
       trace.captured.map(({ source }) => [(source as { storage: Storage }).storage, true] as const),
     );
-    const overlaps = new Set(leaves.flatMap((leaf, i) => leaf instanceof TensorBase && storages.has(leaf.storage) ? [i] : []));
+    const overlaps = new Set(
+      leaves.flatMap((leaf, i) => leaf instanceof TensorBase && storages.has(leaf.storage) ? [i] : []),
+    );
     const isShared = overlaps.size > 0 ||
       form.leaves.some((leaf, i) => leaf.kind === "tensor" && leaf.shares !== i);
     const program = programOf(trace, !this.#optimize || isShared);
@@ -246,7 +261,9 @@ class CompiledFunction {
     if (this.traces >= manyTraces && !this.#noted) {
       this.#noted = true;
       console.warn(
-        `compile: ${this.#f.name || "a function"} was traced ${this.traces} times, and ${mostPrograms} programs are kept: ` +
+        `compile: ${
+          this.#f.name || "a function"
+        } was traced ${this.traces} times, and ${mostPrograms} programs are kept: ` +
           "its arguments keep changing in shape, dtype or a number that JavaScript reads (a size, a comparison)",
       );
     }
@@ -291,11 +308,12 @@ class CompiledFunction {
     if (!back) {
       back = new CompiledFunction((g, args) => {
         let at = 0;
-        const wanted: TensorBase[] = [], given = mapTree(args, (leaf) => {
-          const position = by.indexOf(at++);
-          if (position < 0) return leaf;
-          return wanted[position] = variable(leaf as TensorBase, isRecording());
-        });
+        const wanted: TensorBase[] = [],
+          given = mapTree(args, (leaf) => {
+            const position = by.indexOf(at++);
+            if (position < 0) return leaf;
+            return wanted[position] = variable(leaf as TensorBase, isRecording());
+          });
         const outputs: TensorBase[] = [];
         withRecording(true, () =>
           mapTree(this.#f(...given as unknown[]), (leaf) => {
@@ -357,7 +375,10 @@ function describe(trace: Trace, leaves: readonly Leaf[], bound: readonly Leaf[] 
  * @throws {CaptureError} (when called) where `f` does what cannot be part of a program: it reads a value, keeps a tensor
  * that it made, takes a gradient through what was made outside.
  */
-export function compile<A extends unknown[], R>(f: (...args: A) => R, options: CompileOptions = {}): Compiled<A, R> {
+export function compile<A extends unknown[], R>(
+  f: (...args: A) => R,
+  options: CompileOptions = {},
+): Compiled<A, R> {
   if (typeof f !== "function") throw new CaptureError(`compile: takes a function, not ${typeof f}`);
   const own = new CompiledFunction(f as never, options);
   const compiled = (...args: A): R => own.call(args) as R;

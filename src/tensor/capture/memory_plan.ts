@@ -61,7 +61,9 @@ function overwritten(step: Step, at: number, lives: ReadonlyMap<Value, Life>): [
     if (!own || own.first !== at || readsOf(step).has(to)) continue;
     const from = parts.inputs.find((view) => {
       const value = valueOf(view), life = lives.get(value);
-      const alone = parts.inputs.every((other) => other === view || other.buffer !== view.buffer || same(other, view));
+      const alone = parts.inputs.every((other) =>
+        other === view || other.buffer !== view.buffer || same(other, view)
+      );
       return life && life.last === at && !taken.has(value) && alone && value.byteLength === to.byteLength &&
         same(view, output);
     });

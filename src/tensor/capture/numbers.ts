@@ -46,7 +46,13 @@ export class NumberMemory {
       this.#cells.push({ number, type });
     }
     const wide = type === "f64" || type === "i64", dtype: DType = type;
-    return { buffer: this.value, dtype, shape, strides: shape.map(() => 0), offset: wide ? place : 2 * place };
+    return {
+      buffer: this.value,
+      dtype,
+      shape,
+      strides: shape.map(() => 0),
+      offset: wide ? place : 2 * place,
+    };
   }
 
   /** How much memory it takes. */
@@ -102,7 +108,11 @@ function placesOf(scalars: readonly number[]): number[] {
 /** `step` with its changing scalars in memory. */
 export function numbersInMemory(step: Step, memory: (backend: Backend) => NumberMemory): Step {
   const { operation: { name, parameters } } = step, args = [...step.args];
-  const move = (program: Program, scalars: readonly number[], shape: readonly number[]): [Program, View[], number[]] => {
+  const move = (
+    program: Program,
+    scalars: readonly number[],
+    shape: readonly number[],
+  ): [Program, View[], number[]] => {
     const places = placesOf(scalars), cells = memory(step.backend);
     return [
       withInputs(program, places),
@@ -135,7 +145,9 @@ export function numbersInMemory(step: Step, memory: (backend: Backend) => Number
 /** Whether numbers of the run are still among the arguments. */
 export function hasNumbers(step: Step): boolean {
   return step.operation.parameters.some(({ kind }, i) => {
-    if (kind === "epilogue") return placesOf((step.args[i] as Epilogue | undefined)?.scalars ?? []).length > 0;
+    if (kind === "epilogue") {
+      return placesOf((step.args[i] as Epilogue | undefined)?.scalars ?? []).length > 0;
+    }
     if (kind !== "number") return typeof step.args[i] === "function";
     return [step.args[i]].flat().some(isDynamic);
   }) || typeof step.args[1] === "function";

@@ -92,8 +92,9 @@ export function stepText(step: Step): string {
       rest.push(`then ${formula(program.outputs[0], names, scalars.map(numberText))}`);
     } else if (kind === "program") {
       rest.push(`of ${formula((x as Expression).outputs[0], [], [])}`);
-    } else if (name === "bytes") rest.push(typeof x === "function" ? "bytes of the run" : `${(x as Uint8Array).length} bytes`);
-    else if (Array.isArray(x)) rest.push(`${name} [${x.map(numberText).join(", ")}]`);
+    } else if (name === "bytes") {
+      rest.push(typeof x === "function" ? "bytes of the run" : `${(x as Uint8Array).length} bytes`);
+    } else if (Array.isArray(x)) rest.push(`${name} [${x.map(numberText).join(", ")}]`);
     else rest.push(`${name} ${numberText(x)}`);
   });
   return `${written.join(", ")} = ${operation.name}(${rest.join(", ")})`;
@@ -156,6 +157,8 @@ planText.describe = (trace: Trace, number: (x: unknown) => string): string => {
   return [
     ...trace.steps.map(({ operation, args }) => `${operation.name} ${args.map(one).join(" ")}`),
     one(trace.result),
-    ...trace.gradients.map(({ before, after }) => `${before?.shape} ${typeof after === "string" ? after : one(after)}`),
+    ...trace.gradients.map(({ before, after }) =>
+      `${before?.shape} ${typeof after === "string" ? after : one(after)}`
+    ),
   ].join("\n");
 };

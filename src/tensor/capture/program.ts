@@ -93,11 +93,17 @@ function cutOnce(steps: readonly Step[]): { once: Step[]; each: Step[] } {
   };
   for (let before = -1; before !== changing.size;) {
     before = changing.size;
-    for (const step of steps) if (isChanging(step)) for (const value of writesOf(step)) changing.add(value);
+    for (const step of steps) {
+      if (isChanging(step)) {
+        for (const value of writesOf(step)) changing.add(value);
+      }
+    }
   }
   const once = steps.filter((step) => !isChanging(step)), each = steps.filter(isChanging);
   for (const step of once) {
-    for (const value of writesOf(step)) if (!isLasting(value)) value.source = { kind: "constant", bytes: null };
+    for (const value of writesOf(step)) {
+      if (!isLasting(value)) value.source = { kind: "constant", bytes: null };
+    }
   }
   return { once, each };
 }

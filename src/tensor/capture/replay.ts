@@ -163,7 +163,9 @@ export class Replay {
     };
     for (const value of this.#outside) seen(value);
     for (const value of results) {
-      if (value.source.kind === "temporary" && !this.#fixed.has(value)) this.#bound.set(value, this.#freshFor(value).buffer);
+      if (value.source.kind === "temporary" && !this.#fixed.has(value)) {
+        this.#bound.set(value, this.#freshFor(value).buffer);
+      }
     }
   }
 
@@ -200,7 +202,9 @@ export class Replay {
       const { dtype, shape, strides, offset } = view;
       if (buffer) return { buffer, dtype, shape, strides, offset };
       const bound = this.#bound.get(value);
-      if (!bound) throw new CaptureError(`compile: ${step.operation.name} reads memory that nothing was written to`);
+      if (!bound) {
+        throw new CaptureError(`compile: ${step.operation.name} reads memory that nothing was written to`);
+      }
       return { buffer: bound, dtype, shape, strides, offset: offset + (this.#offsets.get(value) ?? 0) };
     });
   }
@@ -285,7 +289,9 @@ export class Replay {
       return tensorOf({ storage: source.storage, dtype, shape, strides, offset });
     }
     if (source.kind === "argument" || source.kind === "gradient") {
-      const leaf = source.kind === "argument" ? source.index : this.program.trace.gradients[source.index].leaf;
+      const leaf = source.kind === "argument"
+        ? source.index
+        : this.program.trace.gradients[source.index].leaf;
       const owner = typeof leaf === "number" ? leaves[leaf] as TensorBase : leaf;
       const { storage, offset: start } = source.kind === "argument" ? owner : owner.grad!;
       storage.hold();
@@ -310,7 +316,13 @@ export class Replay {
 }
 
 function elementBytes(dtype: ResultTensor["dtype"]): number {
-  return dtype === "f64" || dtype === "i64" ? 8 : dtype === "f32" || dtype === "i32" ? 4 : dtype === "f16" || dtype === "bf16" ? 2 : 1;
+  return dtype === "f64" || dtype === "i64"
+    ? 8
+    : dtype === "f32" || dtype === "i32"
+    ? 4
+    : dtype === "f16" || dtype === "bf16"
+    ? 2
+    : 1;
 }
 
 /** Arguments with the numbers of this run. */
@@ -320,6 +332,8 @@ function current(args: unknown[]): unknown[] {
 }
 
 function withScalars(x: unknown, one: (x: unknown) => unknown): unknown {
-  if (typeof x !== "object" || x === null || !("scalars" in x) || !("inputs" in x) || !("program" in x)) return x;
+  if (typeof x !== "object" || x === null || !("scalars" in x) || !("inputs" in x) || !("program" in x)) {
+    return x;
+  }
   return { ...x, scalars: (x.scalars as unknown[]).map(one) };
 }

@@ -41,7 +41,12 @@ export class ResultTensor {
   readonly gradientToOutside: readonly TapeNode[];
 
   /** `t`, whose memory is `value`. */
-  constructor(t: TensorBase, value: Value, gradientTo: readonly number[], gradientToOutside: readonly TapeNode[]) {
+  constructor(
+    t: TensorBase,
+    value: Value,
+    gradientTo: readonly number[],
+    gradientToOutside: readonly TapeNode[],
+  ) {
     this.value = value;
     this.dtype = t.dtype;
     this.shape = t.shape;
@@ -219,7 +224,9 @@ export class Tracer implements Capture {
     if (original) {
       if (original.node) {
         throw new CaptureError(
-          `the gradient of a tensor of shape ${formatShape(tensor.shape)} is on a tape that began outside of the compiled ` +
+          `the gradient of a tensor of shape ${
+            formatShape(tensor.shape)
+          } is on a tape that began outside of the compiled ` +
             "function: take all gradients inside, or clear it before",
         );
       }
@@ -386,7 +393,9 @@ export class Tracer implements Capture {
       );
     }
     const captured = [...this.#values.values()];
-    for (const { storage } of captured.map(({ source }) => source as { storage: Storage })) this.#watch(storage);
+    for (const { storage } of captured.map(({ source }) => source as { storage: Storage })) {
+      this.#watch(storage);
+    }
     return {
       steps: this.steps,
       numbers: this.#numbers,
@@ -431,7 +440,9 @@ export class Tracer implements Capture {
   #restore(): void {
     for (const { handle, leaf, original, standIn } of this.#touched.values()) {
       const now = handle.exchangeGrad(typeof leaf === "number" ? null : original);
-      if (now && now !== original && !now.isDisposed && now.storage.backend instanceof TraceBackend) now.dispose();
+      if (now && now !== original && !now.isDisposed && now.storage.backend instanceof TraceBackend) {
+        now.dispose();
+      }
       standIn?.dispose();
     }
     this.#touched.clear();
@@ -474,7 +485,9 @@ export class Tracer implements Capture {
     handle.storage.hold();
     this.#handles.set(handle, index);
     if (real.node?.leaf) asLeaf(handle, true);
-    else if (real.node) handle.node = new TapeNode(`${argumentNode}${index}`, [real.node], [], outsideGradient, null);
+    else if (real.node) {
+      handle.node = new TapeNode(`${argumentNode}${index}`, [real.node], [], outsideGradient, null);
+    }
     return handle;
   }
 
@@ -498,7 +511,9 @@ export class Tracer implements Capture {
     let value = this.#values.get(buffer);
     if (!value) {
       const storage = storageOf(buffer);
-      if (!storage) throw new CaptureError("compile: an operation was asked for on memory that belongs to no tensor");
+      if (!storage) {
+        throw new CaptureError("compile: an operation was asked for on memory that belongs to no tensor");
+      }
       const real = backend instanceof TraceBackend ? backend.real : backend;
       value = new Value(this.#ids++, real, buffer.byteLength, { kind: "captured", storage });
       this.#values.set(buffer, value);

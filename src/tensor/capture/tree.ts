@@ -43,7 +43,8 @@ export function leavesOf(value: unknown, leaves: Leaf[], shape: string[]): void 
 export function mapTree(value: unknown, change: (leaf: Leaf) => unknown): unknown {
   if (Array.isArray(value)) return value.map((item) => mapTree(item, change));
   if (
-    typeof value === "object" && value !== null && !isDynamic(value) && !(value instanceof TensorBase) && isPlain(value)
+    typeof value === "object" && value !== null && !isDynamic(value) && !(value instanceof TensorBase) &&
+    isPlain(value)
   ) {
     return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, mapTree(item, change)]));
   }

@@ -7,7 +7,13 @@
  * @module
  */
 import type { Backend, DeviceBuffer, Epilogue, View } from "../../backends/contract.ts";
-import { type Arguments, eachView, type Operation, operations, withViews } from "../../backends/operations.ts";
+import {
+  type Arguments,
+  eachView,
+  type Operation,
+  operations,
+  withViews,
+} from "../../backends/operations.ts";
 import { byteSize } from "../../core/dtype.ts";
 import { isContiguous, sizeOf } from "../../core/shape.ts";
 import type { Storage } from "../storage.ts";
@@ -90,7 +96,10 @@ export function writesOf(step: Step): Set<Value> {
 }
 
 /** The step with its views changed. */
-export function mapViews(step: Step, change: (view: View, role: "reads" | "writes" | "updates") => View): Step {
+export function mapViews(
+  step: Step,
+  change: (view: View, role: "reads" | "writes" | "updates") => View,
+): Step {
   return { ...step, args: withViews(step.operation, step.args, change) };
 }
 
