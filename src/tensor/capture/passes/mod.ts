@@ -4,7 +4,12 @@
  * @module
  */
 import type { Step, Value } from "../value.ts";
+import { withoutRepeats } from "./common.ts";
+import { foldConstants } from "./constants.ts";
+import { throughCopies } from "./copies.ts";
 import { withoutDead } from "./dead.ts";
+import { fuseAsEpilogues } from "./epilogues.ts";
+import { fuseElementwise, fuseIntoReductions } from "./fuse.ts";
 
 /** A pass: `kept` are values that the run gives back. */
 export type Pass = (steps: readonly Step[], kept: ReadonlySet<Value>) => Step[];
@@ -23,6 +28,13 @@ export interface PassReport {
 
 const passes: readonly (readonly [name: string, pass: Pass])[] = [
   ["dead code", withoutDead],
+  ["constants", foldConstants],
+  ["common subexpressions", withoutRepeats],
+  ["copies read at their source", throughCopies],
+  ["dead code again", withoutDead],
+  ["elementwise chains", fuseElementwise],
+  ["into reductions", fuseIntoReductions],
+  ["as epilogues", fuseAsEpilogues],
 ];
 
 /** Runs all passes; none where `plain`. */
