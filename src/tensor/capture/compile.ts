@@ -14,7 +14,8 @@ import { activeCapture } from "./gate.ts";
 import { planText } from "./plan.ts";
 import { type Program, programOf } from "./program.ts";
 import { Replay } from "./replay.ts";
-import { type LeafGradient, ResultTensor, type Trace, Tracer } from "./trace.ts";
+import { type LeafGradient, ResultTensor, type Trace } from "./trace.ts";
+import { Tracer } from "./tracer.ts";
 import { type Leaf, leavesOf, mapTree } from "./tree.ts";
 
 /** How many programs of one function are kept. */

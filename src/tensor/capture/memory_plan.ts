@@ -8,7 +8,7 @@
  * @module
  */
 import type { Backend } from "../../backends/contract.ts";
-import { elementwiseOf, readsOf, sameLayout, type Step, Value, valueOf, writesOf } from "./value.ts";
+import { elementwiseOf, readsOf, sameLayout, type Step, type Value, valueOf, writesOf } from "./value.ts";
 
 /** A piece of memory that several values take turns in. */
 export interface Place {

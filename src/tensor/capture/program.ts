@@ -12,7 +12,7 @@ import { hasNumbers, NumberMemory, numbersInMemory } from "./numbers.ts";
 import { type PassReport, runPasses } from "./passes/mod.ts";
 import { ResultTensor, type Trace } from "./trace.ts";
 import { mapTree } from "./tree.ts";
-import { isLasting, type Step, Value, valueOf, viewsOf, writesOf } from "./value.ts";
+import { isLasting, type Step, type Value, valueOf, viewsOf, writesOf } from "./value.ts";
 
 /** Results at most this large are copied out of the plan's memory; larger ones are written where they stay. */
 export const copiedBytes = 65536;

@@ -14,7 +14,7 @@ import { type DynamicNumber, isDynamic } from "../../core/number.ts";
 import type { Shape } from "../../core/shape.ts";
 import { input } from "../../expr/nodes.ts";
 import { program } from "../../expr/program.ts";
-import { TensorBase, tensorOf } from "../base.ts";
+import { type TensorBase, tensorOf } from "../base.ts";
 import { computeType } from "../expression.ts";
 import { keep } from "../lifetime.ts";
 import { Storage } from "../storage.ts";
