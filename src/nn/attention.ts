@@ -27,7 +27,7 @@ import {
   unsqueeze,
   zeros,
 } from "../ops/mod.ts";
-import { keep, tidy } from "../tensor/mod.ts";
+import { activeCapture, keep, tidy } from "../tensor/mod.ts";
 import { Conv1D, type LayerOptions } from "./layers.ts";
 import { Module } from "./module.ts";
 
@@ -37,8 +37,7 @@ export class KVCache {
   readonly keys: Tensor;
   /** [batch, heads, capacity, width]. */
   readonly values: Tensor;
-  /** Positions filled so far. */
-  length = 0;
+  #length = 0;
 
   /**
    * Memory for `capacity` positions, as f32 or, by `options.dtype`, in fewer bits: f16, bf16 or q8.
@@ -58,6 +57,18 @@ export class KVCache {
     const make = dtype === "q8" ? empty : zeros;
     this.keys = keep(make(shape, options));
     this.values = keep(make(shape, options));
+  }
+
+  /** Positions filled so far. A function that is compiled is traced anew for each number of them. */
+  get length(): number {
+    activeCapture()?.guard(this, () => this.#length);
+    return this.#length;
+  }
+
+  set length(length: number) {
+    const before = this.#length, set = (): void => void (this.#length = length);
+    activeCapture()?.effect(this, () => this.#length = before, set);
+    this.#length = length;
   }
 
   /** How many positions fit. */

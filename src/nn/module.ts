@@ -51,11 +51,13 @@ export abstract class Module {
 
   /** Whether dropout and the like are on. */
   get training(): boolean {
-    activeCapture()?.guard(() => this.#training);
+    activeCapture()?.guard(this, () => this.#training);
     return this.#training;
   }
 
   set training(on: boolean) {
+    const before = this.#training, set = (): void => void (this.#training = on);
+    activeCapture()?.effect(this, () => this.#training = before, set);
     this.#training = on;
   }
 

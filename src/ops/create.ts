@@ -3,12 +3,12 @@
  *
  * @module
  */
-import type { DeviceName } from "../backends/contract.ts";
+import type { Backend, DeviceName } from "../backends/contract.ts";
 import { type DataArray, type DType, isDType, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
 import { fixed, isDynamic, isNumber } from "../core/number.ts";
 import { formatShape, type Shape } from "../core/shape.ts";
-import { asLeaf, backendOf, demandDType, fromData, fromNumbers } from "../tensor/mod.ts";
+import { activeCapture, asLeaf, backendOf, demandDType, fromData, fromNumbers } from "../tensor/mod.ts";
 import { empty as allocate, filled } from "./bridge.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -88,7 +88,7 @@ function flatten(data: NestedArray): { values: (number | boolean | bigint)[]; sh
   const where = (): string => `data${at.map((i) => `[${i}]`).join("")}`;
   const visit = (part: NestedArray, depth: number): void => {
     if (!Array.isArray(part)) {
-      if (typeof part !== "number" && typeof part !== "boolean" && typeof part !== "bigint") {
+      if (!isNumber(part) && typeof part !== "boolean" && typeof part !== "bigint") {
         throw new DTypeError(`tensor: ${where()} is ${part === null ? "null" : typeof part}, not a number`);
       }
       if (depth !== shape.length) {
@@ -149,11 +149,23 @@ export function tensor(
     const kinds = new Set(values.map((v) => typeof v));
     const natural = kinds.size === 1 && kinds.has("boolean") ? "bool" : kinds.has("bigint") ? "i64" : "f32";
     dtype = dtypeOption(options.dtype, () => natural);
-    raw = fromNumbers(values, dtype);
     shape = options.shape ? checkShape(options.shape, "tensor") : own;
+    if (values.some(isDynamic)) return finish(ofTheRun(values as number[], shape, dtype, backend), options);
+    raw = fromNumbers(values, dtype);
   }
   if (dtype === "bool" && raw instanceof Uint8Array) raw = raw.map((v) => v ? 1 : 0);
   return finish(fromData(raw, shape, dtype, backend) as Tensor, options);
+}
+
+/** In a compiled function: a tensor of numbers that are arguments of it. */
+function ofTheRun(values: readonly number[], shape: Shape, dtype: DType, backend: Backend): Tensor {
+  demandDType(dtype, backend);
+  const out = allocate(shape, dtype, backend, "tensor");
+  activeCapture()?.uploadPerRun(backend, out.buffer, () => {
+    const { buffer, byteOffset, byteLength } = fromNumbers(values.map(fixed), dtype);
+    return new Uint8Array(buffer, byteOffset, byteLength);
+  });
+  return out;
 }
 
 /** A tensor of `shape` full of `value`. */

@@ -107,7 +107,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
         this.paramGroups.forEach((group, i) => group.lr = Number(value) * this.#proportions[i]);
       };
     const capture = activeCapture();
-    if (capture) capture.effect(() => this.paramGroups.forEach((group, i) => group.lr = before[i]), set);
+    if (capture) capture.effect(this, () => this.paramGroups.forEach((group, i) => group.lr = before[i]), set);
     else set();
   }
 
@@ -157,7 +157,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   }
 
   #program(options: O, states: number, type: ComputeType): Program {
-    activeCapture()?.guard(() => this.#rule.form(options));
+    activeCapture()?.guard(options, () => this.#rule.form(options));
     const key = `${type} ${this.#rule.form(options)}`;
     let found = this.#programs.get(key);
     if (!found) {

@@ -9,6 +9,7 @@
  */
 import type { Backend } from "../../backends/contract.ts";
 import { DTypeError, OptionError, ShapeError } from "../../core/errors.ts";
+import { isDynamic } from "../../core/number.ts";
 import { formatShape } from "../../core/shape.ts";
 import {
   CausalSelfAttention,
@@ -36,7 +37,7 @@ import {
   tensor,
   toDType,
 } from "../../ops/mod.ts";
-import { noGrad, tidy } from "../../tensor/mod.ts";
+import { activeCapture, noGrad, tidy } from "../../tensor/mod.ts";
 import { type CacheDType, GPT2Cache } from "./cache.ts";
 import { type GPT2Config, gpt2Config } from "./config.ts";
 import { paddingOf } from "./padding.ts";
@@ -353,6 +354,11 @@ export class GPT2Model extends Module {
   /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */
   checkIds(ids: Iterable<number>, least = 0): void {
     for (const id of ids) {
+      if (isDynamic(id)) {
+        // In a compiled function each run has ids of its own.
+        activeCapture()?.effect({}, () => {}, () => this.checkIds([Number(id)], least));
+        continue;
+      }
       if (!Number.isInteger(id) || id < least || id >= this.config.vocabSize) {
         throw new ShapeError(`GPT2: token id ${id} is outside the vocabulary of ${this.config.vocabSize}`);
       }

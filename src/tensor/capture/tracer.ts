@@ -41,6 +41,7 @@ export class Tracer implements Capture, Notebook {
   readonly #host: (() => void)[] = [];
   readonly #guards: { read: () => unknown; was: unknown }[] = [];
   readonly #undo: (() => void)[] = [];
+  readonly #set = new Set<object>();
   readonly #backends = new Map<Backend, TraceBackend>();
   readonly #values = new Map<DeviceBuffer, Value>();
   readonly #live = new Set<Value>();
@@ -121,11 +122,12 @@ export class Tracer implements Capture, Notebook {
     this.upload(real, buffer, 0, () => source.bytes);
   }
 
-  guard(read: () => unknown): void {
-    this.#guards.push({ read, was: read() });
+  guard(owner: object, read: () => unknown): void {
+    if (!this.#set.has(owner)) this.#guards.push({ read, was: read() });
   }
 
-  effect(undo: () => void, redo: () => void): void {
+  effect(owner: object, undo: () => void, redo: () => void): void {
+    this.#set.add(owner);
     this.#undo.push(undo);
     this.#host.push(redo);
   }
@@ -266,8 +268,7 @@ export class Tracer implements Capture, Notebook {
       result,
       gradients,
       captured,
-      // What the function itself changes says nothing about the next run.
-      guards: this.#guards.filter(({ read, was }) => read() === was),
+      guards: this.#guards,
       fixed: this.#fixed,
       disposed,
       eagerPeak: this.#peak,
