@@ -49,7 +49,10 @@ describe("compile", () => {
     using f = compile((x: Tensor, k: number) => x.mul(k).add(1).sum());
     for (const k of [2, -1, 0, 1, 0.5, NaN, 1e30]) {
       const value = await f(tensor([1, 2]), k).item();
-      assert(Object.is(value, Math.fround(3 * k + 2)) || Math.abs(value / (3 * k + 2) - 1) < 1e-6, `${k}: ${value}`);
+      assert(
+        Object.is(value, Math.fround(3 * k + 2)) || Math.abs(value / (3 * k + 2) - 1) < 1e-6,
+        `${k}: ${value}`,
+      );
     }
     assert.equal(f.traces, 1);
     assert.equal(await f(tensor([1, 2, 3]), 2).item(), 15);
@@ -88,7 +91,11 @@ describe("compile", () => {
       nothing: null,
     }));
     for (const mode of ["a", "b", "a"]) {
-      const { list, mode: given, k, nothing } = f({ x: tensor([2]), more: [tensor([1]), tensor([5])] }, mode, 3);
+      const { list, mode: given, k, nothing } = f(
+        { x: tensor([2]), more: [tensor([1]), tensor([5])] },
+        mode,
+        3,
+      );
       assert.deepEqual(await Promise.all(list.map((t) => t.item())), [6, 2, 6]);
       assert.deepEqual([given, k, nothing], [mode, 3, null]);
     }
@@ -180,13 +187,19 @@ describe("compile", () => {
 describe("what cannot be compiled", () => {
   const x = tensor([1, 2, 3]);
   it("names itself and what to do", () => {
-    assert.match(refusal(() => compile((x: Tensor) => (x.sum().item(), x))(x)), /reading values .* read it outside/);
+    assert.match(
+      refusal(() => compile((x: Tensor) => (x.sum().item(), x))(x)),
+      /reading values .* read it outside/,
+    );
     assert.match(refusal(() => compile(async (x: Tensor) => await x.data())(x)), /reading values/);
     assert.match(refusal(() => compile((_: Tensor) => Promise.resolve(1))(x)), /only synchronous functions/);
     assert.match(refusal(() => compile((x: Tensor) => x.to({ device: "reference" }))(x)), /another device/);
     const source = new Generator(1);
     assert.match(refusal(() => compile((x: Tensor) => x.mul(source.uniform()))(x)), /drawn .*once/);
-    assert.match(refusal(() => compile((_: Float32Array) => x)(new Float32Array(2))), /Float32Array, whose numbers .* pass a tensor/);
+    assert.match(
+      refusal(() => compile((_: Float32Array) => x)(new Float32Array(2))),
+      /Float32Array, whose numbers .* pass a tensor/,
+    );
     let leaked: Tensor | null = null;
     const leak = compile((x: Tensor) => {
       leaked = keep(x.mul(2));
@@ -322,7 +335,9 @@ describe("compiled gradients and state", () => {
       assertClose(await numbersOf(slope as Tensor), byW, "by the second argument");
       assertClose([await value.item()], [await f(x, w).item()], "value");
     }
-    using second = compile((x: Tensor) => grad((x: Tensor) => sum(grad((x: Tensor) => x.pow(3).sum())(x)))(x));
+    using second = compile((x: Tensor) =>
+      grad((x: Tensor) => sum(grad((x: Tensor) => x.pow(3).sum())(x)))(x)
+    );
     assertClose(await numbersOf(second(tensor([1, 2]))), [6, 12], "second derivative");
     const leaf = tensor([1, 2], { requiresGrad: true });
     using square = compile((x: Tensor) => x.square().sum());
@@ -451,7 +466,9 @@ describe("programs", () => {
     using f = compile((x: Tensor, y: Tensor) => matmul(x, y).add(1).relu());
     const x = randn([160, 160], { seed: 1 }), y = randn([160, 160], { seed: 2 });
     const expected = await numbersOf(matmul(x, y).add(1).relu());
-    for (let i = 0; i < 3; i++) assertClose(await numbersOf(f(x, y)), expected, "product", { atol: 1e-4, rtol: 1e-4 });
+    for (let i = 0; i < 3; i++) {
+      assertClose(await numbersOf(f(x, y)), expected, "product", { atol: 1e-4, rtol: 1e-4 });
+    }
     assert.match(f.plan(x, y), /done in each run: 1 operation/);
   });
 });

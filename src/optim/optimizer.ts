@@ -107,8 +107,9 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
         this.paramGroups.forEach((group, i) => group.lr = Number(value) * this.#proportions[i]);
       };
     const capture = activeCapture();
-    if (capture) capture.effect(this, () => this.paramGroups.forEach((group, i) => group.lr = before[i]), set);
-    else set();
+    if (capture) {
+      capture.effect(this, () => this.paramGroups.forEach((group, i) => group.lr = before[i]), set);
+    } else set();
   }
 
   /**
