@@ -7,7 +7,9 @@
  */
 import type { Epilogue, View } from "../../../backends/contract.ts";
 import { isDynamic } from "../../../core/number.ts";
-import { constant, type Expr, type Program } from "../../../expr/nodes.ts";
+import { nodesOf } from "../../../expr/graph.ts";
+import { constant, type Expr, type Program, scalar } from "../../../expr/nodes.ts";
+import { program as makeProgram, substitute } from "../../../expr/program.ts";
 import { elementwiseOf, isWhole, type Step, type Value, valueOf } from "../value.ts";
 import { Fusion, isExact, Steps } from "./rewrite.ts";
 
@@ -44,7 +46,6 @@ export function foldConstants(steps: readonly Step[], kept: ReadonlySet<Value>):
   return steps.map((step, at) => {
     const filled = filling(step);
     if (filled && all.onlyWriter(valueOf(filled.to)) === at) constants.set(valueOf(filled.to), filled);
-    if (!constants.size) return step;
     const args = [...step.args], { name, parameters } = step.operation;
     const fold = (program: Program, inputs: readonly View[], scalars: readonly number[], first: number) => {
       const known = inputs.map((view): Expr | null => {
@@ -63,6 +64,8 @@ export function foldConstants(steps: readonly Step[], kept: ReadonlySet<Value>):
       return made && { program: made, inputs: fusion.inputs.slice(first), scalars: fusion.scalars };
     };
     if (name === "elementwise") {
+      const known = withExponents(args[0] as Program, args[2] as number[]);
+      if (known) [args[0], args[2]] = known;
       const found = fold(args[0] as Program, args[1] as View[], args[2] as number[], 0);
       if (found) [args[0], args[1], args[2]] = [found.program, found.inputs, found.scalars];
     }
@@ -73,6 +76,24 @@ export function foldConstants(steps: readonly Step[], kept: ReadonlySet<Value>):
     }
     return { ...step, args };
   });
+}
+
+/** A program whose exponents are numbers that never change has them as constants: then x³ is two products. */
+function withExponents(program: Program, scalars: readonly number[]): [Program, number[]] | null {
+  const exponents = new Set<number>();
+  for (const node of nodesOf(program.outputs)) {
+    if (node.kind === "binary" && node.op === "pow" && node.y.kind === "scalar" && !isDynamic(scalars[node.y.index])) {
+      exponents.add(node.y.index);
+    }
+  }
+  if (!exponents.size) return null;
+  let rest = 0;
+  const leaves = scalars.map((x, i) => exponents.has(i) ? constant(x) : scalar(rest++));
+  const outputs = program.outputs.map((expr) => substitute(expr, [], leaves));
+  return [
+    makeProgram(program.type, outputs, { inputs: program.inputs, scalars: rest }),
+    scalars.filter((_, i) => !exponents.has(i)),
+  ];
 }
 
 const itself: View = { buffer: { byteLength: 0 }, dtype: "f32", shape: [], strides: [], offset: 0 };

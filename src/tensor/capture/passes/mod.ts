@@ -8,8 +8,10 @@ import { withoutRepeats } from "./common.ts";
 import { foldConstants } from "./constants.ts";
 import { throughCopies } from "./copies.ts";
 import { withoutDead } from "./dead.ts";
+import { asSoonAsPossible } from "./early.ts";
 import { fuseAsEpilogues } from "./epilogues.ts";
 import { fuseElementwise, fuseIntoReductions } from "./fuse.ts";
+import { repeatCheap } from "./repeat.ts";
 
 /** A pass: `kept` are values that the run gives back. */
 export type Pass = (steps: readonly Step[], kept: ReadonlySet<Value>) => Step[];
@@ -32,9 +34,11 @@ const passes: readonly (readonly [name: string, pass: Pass])[] = [
   ["common subexpressions", withoutRepeats],
   ["copies read at their source", throughCopies],
   ["dead code again", withoutDead],
+  ["cheap ones repeated", repeatCheap],
   ["elementwise chains", fuseElementwise],
   ["into reductions", fuseIntoReductions],
   ["as epilogues", fuseAsEpilogues],
+  ["as soon as possible", asSoonAsPossible],
 ];
 
 /** Runs all passes; none where `plain`. */
