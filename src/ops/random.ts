@@ -46,6 +46,35 @@ export function defaultGenerator(): Generator {
   return generator;
 }
 
+/** What was drawn while something was computed, so that it can be computed again. */
+export interface Draws {
+  /** One entry a draw. */
+  readonly list: unknown[];
+  /** The next one to be repeated; null while draws are written down. */
+  next: number | null;
+}
+
+let draws: Draws | null = null;
+
+/** Runs `f` and writes down what it draws, or repeats what was written down. */
+export function withDraws<T>(log: Draws, f: () => T): T {
+  const before = draws;
+  draws = log;
+  try {
+    return f();
+  } finally {
+    draws = before;
+  }
+}
+
+/** What `draw` gives, or what it gave the last time. */
+function drawn<T>(draw: () => T): T {
+  if (draws?.next != null) return draws.list[draws.next++] as T;
+  const found = draw();
+  draws?.list.push(found);
+  return found;
+}
+
 function random(kind: "uniform" | "normal", shape: Shape, options: RandomOptions): Tensor {
   const dtype = dtypeOption(options.dtype, () => "f32");
   if (!isFloat(dtype)) throw new DTypeError(`random numbers are floating-point; use randint for ${dtype}`);
@@ -55,7 +84,7 @@ function random(kind: "uniform" | "normal", shape: Shape, options: RandomOptions
     return [seed, offset];
   };
   const [seed, offset] = options.seed === undefined
-    ? perRun(2, () => draw(generator))
+    ? drawn(() => perRun(2, () => draw(generator)))
     : draw(new Generator(fixed(options.seed)));
   return finish(
     tidy(() => {
@@ -93,12 +122,16 @@ export function randint(first: number, ...rest: (number | Shape | RandomOptions 
     return Float64Array.from({ length: size }, () => source.integer(low, high));
   };
   const capture = activeCapture();
-  if (!capture) return tensor(draw(), { dtype: "i32", ...options, shape });
+  if (!capture) return tensor(drawn(draw), { dtype: "i32", ...options, shape });
   const dtype = dtypeOption(options.dtype, () => "i32"), backend = backendOf(options.device);
   const out = empty(checkShape(shape, "randint"), dtype, backend, "randint");
+  // Repeated, the numbers are those of the same run.
+  const isRepeated = draws?.next != null,
+    run = drawn((): { values: Float64Array } => ({ values: new Float64Array(0) }));
   if (size) {
     capture.uploadPerRun(backend, out.buffer, () => {
-      const values = fromNumbers(draw(), dtype);
+      if (!isRepeated) run.values = draw();
+      const values = fromNumbers(run.values, dtype);
       return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
     });
   }

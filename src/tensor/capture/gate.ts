@@ -22,6 +22,8 @@ export interface Capture {
   pass(node: TapeNode): void;
   /** Places for `count` numbers that `numbers` gives anew in every run. */
   perRun(count: number, numbers: () => readonly number[]): number[];
+  /** Runs `f`, whose operations are done though others did the same before: what is computed again was not kept. */
+  apart<T>(f: () => T): T;
   /** Bytes that `bytes` gives anew in every run, copied to the start of `buffer`. */
   uploadPerRun(backend: Backend, buffer: DeviceBuffer, bytes: () => Uint8Array): void;
   /** The program is good only as long as `read`, of `owner`, gives what it gives now (unless the function itself set it). */

@@ -78,9 +78,16 @@ function same(a: Parameters<typeof sameLayout>[0], b: Parameters<typeof sameLayo
   return a.dtype === b.dtype && a.offset === b.offset && sameLayout(a, b);
 }
 
-/** A plan for the temporaries of `steps`. Those in `lasting` are not overwritten before the run ends. */
-export function planMemory(steps: readonly Step[], lasting: ReadonlySet<Value>): MemoryPlan {
-  const lives = livesOf(steps, lasting), byValue = new Map(lives.map((life) => [life.value, life]));
+/**
+ * A plan for the temporaries of `steps` but those in `elsewhere`. Those in `lasting` are not overwritten before the run ends.
+ */
+export function planMemory(
+  steps: readonly Step[],
+  lasting: ReadonlySet<Value>,
+  elsewhere: ReadonlySet<Value>,
+): MemoryPlan {
+  const lives = livesOf(steps, lasting).filter(({ value }) => !elsewhere.has(value)),
+    byValue = new Map(lives.map((life) => [life.value, life]));
   // Values that take one another's place in turn count as one, with one long life.
   const leader = new Map<Value, Value>();
   const leaderOf = (value: Value): Value => {

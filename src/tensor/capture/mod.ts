@@ -3,4 +3,5 @@
  *
  * @module
  */
+export { type Leaf, leavesOf, mapTree } from "./tree.ts";
 export { compile, type Compiled, type CompileOptions } from "./compile.ts";

@@ -60,17 +60,14 @@ export function programOf(trace: Trace, plain: boolean): Program {
   const ready = each.map((step) => numbersInMemory(step, memoryOf));
   const inPlan = new Set([...results].filter((value) => value.byteLength <= copiedBytes));
   const direct = new Set([...results].filter((value) => value.byteLength > copiedBytes));
-  const memory = planMemory(ready, inPlan);
-  // What is written where it stays needs no place in the plan.
-  const places = new Map([...memory.places].filter(([value]) => !direct.has(value)));
-  const used = new Set(places.values()), all = memory.all.filter((place) => used.has(place));
+  const memory = planMemory(ready, inPlan, direct);
   return {
     trace,
     once,
     steps: ready,
     numbers,
     results,
-    memory: { ...memory, places, all, peak: all.reduce((sum, { byteLength }) => sum + byteLength, 0) },
+    memory,
     reports,
   };
 }

@@ -50,6 +50,8 @@ export class Tracer implements Capture, Notebook {
   readonly #fixed = new Set<number>();
   readonly #numberArguments: number[] = [];
   #isDone = false;
+  #region = 0;
+  #regions = 0;
   readonly #since = nodesSoFar();
   readonly #leaves: readonly Leaf[];
   #error: CaptureError | null = null;
@@ -115,6 +117,16 @@ export class Tracer implements Capture, Notebook {
     return places as unknown as number[];
   }
 
+  apart<T>(f: () => T): T {
+    const before = this.#region;
+    this.#region = ++this.#regions;
+    try {
+      return f();
+    } finally {
+      this.#region = before;
+    }
+  }
+
   uploadPerRun(backend: Backend, buffer: DeviceBuffer, bytes: () => Uint8Array): void {
     const source: { bytes: Uint8Array } = { bytes: new Uint8Array(0) };
     this.#host.push(() => source.bytes = bytes());
@@ -169,7 +181,7 @@ export class Tracer implements Capture, Notebook {
     operation.parameters.forEach(({ kind, list }, i) => {
       if (kind === "number" && list) own[i] = [...own[i] as number[]];
     });
-    this.steps.push({ backend, operation, args: own });
+    this.steps.push({ backend, operation, args: own, region: this.#region });
   }
 
   fail(error: CaptureError): void {

@@ -61,6 +61,8 @@ export interface Step {
   readonly operation: Operation;
   /** With what. */
   readonly args: Arguments;
+  /** What is done apart from the rest shares nothing with it; see `Capture.apart`. */
+  readonly region: number;
 }
 
 /** Bytes from JavaScript: [to, bytes], where `to` is a view in u8 and `bytes` may be a function that gives them anew. */

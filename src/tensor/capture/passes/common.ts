@@ -64,7 +64,7 @@ function keyOf(step: Step, versions: ReadonlyMap<Value, number>): string | null 
   viewsOf(step, (_, role) => {
     if (role === "updates") isCertain = false;
   });
-  return isCertain ? `${step.operation.name} ${step.backend.name} ${parts.join(" ")}` : null;
+  return isCertain ? `${step.region} ${step.operation.name} ${step.backend.name} ${parts.join(" ")}` : null;
 }
 
 function form({ dtype, shape, strides, offset, buffer }: View): string {

@@ -82,7 +82,10 @@ export function foldConstants(steps: readonly Step[], kept: ReadonlySet<Value>):
 function withExponents(program: Program, scalars: readonly number[]): [Program, number[]] | null {
   const exponents = new Set<number>();
   for (const node of nodesOf(program.outputs)) {
-    if (node.kind === "binary" && node.op === "pow" && node.y.kind === "scalar" && !isDynamic(scalars[node.y.index])) {
+    if (
+      node.kind === "binary" && node.op === "pow" && node.y.kind === "scalar" &&
+      !isDynamic(scalars[node.y.index])
+    ) {
       exponents.add(node.y.index);
     }
   }

@@ -13,9 +13,13 @@ export function asSoonAsPossible(steps: readonly Step[]): Step[] {
   steps.forEach((step, i) => place.set(step, i));
   for (const step of steps) {
     const reads = readsOf(step), writes = writesOf(step);
-    const before = [...reads].map((value) => lastWrite.get(value)).concat([...writes].map((value) => lastUse.get(value)));
-    const anchor = before.reduce((latest, one) =>
-      one && (!latest || place.get(one)! > place.get(latest)!) ? one : latest, undefined);
+    const before = [...reads].map((value) => lastWrite.get(value)).concat(
+      [...writes].map((value) => lastUse.get(value)),
+    );
+    const anchor = before.reduce(
+      (latest, one) => one && (!latest || place.get(one)! > place.get(latest)!) ? one : latest,
+      undefined,
+    );
     const moves = step.operation.name === "elementwise" && [...writes].every(isLasting);
     if (!moves) result.push(step);
     else if (anchor) {

@@ -16,10 +16,25 @@ import { Fusion, isExact, isTangled, Steps, stored } from "./rewrite.ts";
 /** Most arithmetic of what counts as cheap. */
 const mostNodes = 4;
 
-const dear = new Set<string>(["sqrt", "exp", "expm1", "log", "log1p", "sin", "cos", "tanh", "erf", "div", "rem", "pow"]);
+const dear = new Set<string>([
+  "sqrt",
+  "exp",
+  "expm1",
+  "log",
+  "log1p",
+  "sin",
+  "cos",
+  "tanh",
+  "erf",
+  "div",
+  "rem",
+  "pow",
+]);
 
 function isCheap(expr: Expr): boolean {
-  const work = nodesOf([expr]).filter(({ kind }) => kind !== "input" && kind !== "const" && kind !== "scalar");
+  const work = nodesOf([expr]).filter(({ kind }) =>
+    kind !== "input" && kind !== "const" && kind !== "scalar"
+  );
   return work.length <= mostNodes && work.every((node) => !("op" in node) || !dear.has(node.op));
 }
 
@@ -39,7 +54,9 @@ export function repeatCheap(steps: readonly Step[], kept: ReadonlySet<Value>): S
     const [to] = parts.outputs, value = valueOf(to), { type } = parts.program, [expr] = parts.program.outputs;
     const readers = [...all.readers(value)];
     // With one reader there is nothing to repeat, and fusing sees to it.
-    if (readers.length < 2 || kept.has(value) || all.onlyWriter(value) !== at || !isExact(to.dtype, type)) continue;
+    if (readers.length < 2 || kept.has(value) || all.onlyWriter(value) !== at || !isExact(to.dtype, type)) {
+      continue;
+    }
     if (!isCheap(expr) || fullInputs(parts.inputs, to.shape) > 1 || parts.inputs.length === 0) continue;
     const rewritten = readers.map((reader) => taken(all, step, reader, to));
     if (rewritten.includes(null)) continue;
@@ -57,8 +74,11 @@ function taken(all: Steps, step: Step, reader: number, to: View): Step | null {
   if (name === "reduce" && String(reading.args[0]).startsWith("arg")) return null;
   const scalars = reading.args[at + 2] as readonly number[];
   const outputs = name === "elementwise" ? reading.args[3] as readonly View[] : [reading.args[5] as View];
-  const program = (reading.args[at] as Program | null) ?? makeProgram(a.program.type, [identity], { inputs: 1, scalars: 0 });
-  if (program.type !== a.program.type || (name === "reduce" && reading.args[at] === null && to.dtype === "bool")) return null;
+  const program = (reading.args[at] as Program | null) ??
+    makeProgram(a.program.type, [identity], { inputs: 1, scalars: 0 });
+  if (
+    program.type !== a.program.type || (name === "reduce" && reading.args[at] === null && to.dtype === "bool")
+  ) return null;
   if (!inputs.every((view) => view.buffer !== to.buffer || sameView(view, to))) return null;
   // An epilogue may read it too.
   if (inputs.every((view) => view.buffer !== to.buffer) || epilogueReads(reading, to)) return null;
@@ -68,8 +88,12 @@ function taken(all: Steps, step: Step, reader: number, to: View): Step | null {
     if (all.isWrittenBetween(read, from, reader)) return null;
   }
   const fusion = new Fusion(), [early] = fusion.take(a.program, a.inputs, a.scalars, () => null);
-  const late = fusion.take(program, inputs, scalars, (view) =>
-    view.buffer === to.buffer ? stored(early, view.dtype) : null);
+  const late = fusion.take(
+    program,
+    inputs,
+    scalars,
+    (view) => view.buffer === to.buffer ? stored(early, view.dtype) : null,
+  );
   if (isTangled(fusion.inputs, outputs)) return null;
   const made = fusion.program(program.type, late, outputs);
   if (!made) return null;
