@@ -96,14 +96,17 @@ describe("jacobian and hessian", () => {
     });
     assertClose(await numbersOf(h), await numbersOf(expected), "hessian", { atol: 1e-10 });
     assert.throws(() => jacobian(f, { argnums: 2 })(x, w), /argument 2/);
-    assert.deepEqual(await numbersOf(jacobian((x: Tensor) => zeros([2], reference).add(x.detach().sum()))(v)), [
-      0,
-      0,
-      0,
-      0,
-      0,
-      0,
-    ]);
+    assert.deepEqual(
+      await numbersOf(jacobian((x: Tensor) => zeros([2], reference).add(x.detach().sum()))(v)),
+      [
+        0,
+        0,
+        0,
+        0,
+        0,
+        0,
+      ],
+    );
     // Differentiated again.
     const third = grad((x: Tensor) => sum(hessian((x: Tensor) => x.pow(3).sum())(x)))(v);
     assertClose(await numbersOf(third), [6, 6, 6], "third derivatives", { atol: 1e-10 });

@@ -61,7 +61,7 @@ export class KVCache {
 
   /** Positions filled so far. A function that is compiled is traced anew for each number of them. */
   get length(): number {
-    activeCapture()?.guard(this, () => this.#length);
+    activeCapture()?.guard(this, "length", () => this.#length);
     return this.#length;
   }
 
@@ -180,8 +180,8 @@ export class CausalSelfAttention extends Module {
 
   /**
    * One new position for each of several texts: x [rows, 1, width] → the same shape. Row i follows the positions in
-   * `caches[i]`, of which there are as many as that text has; `places` are their lengths, see {@link attentionStep}.
-   * `residual`, of the shape of x, is added.
+   * `caches[i]`, of which there are as many as that text has. Where `places` holds their lengths ({@link attentionStep}),
+   * the caches' own are neither looked at nor changed. `residual`, of the shape of x, is added.
    */
   forwardRows(x: Tensor, caches: readonly KVCache[], places?: Tensor, residual?: Tensor): Tensor {
     const [rows, , width] = x.shape, each = width / this.heads;
@@ -191,10 +191,9 @@ export class CausalSelfAttention extends Module {
         qkv,
         caches.map(({ keys }) => keys),
         caches.map(({ values }) => values),
-        caches.map(({ length }) => length),
-        places,
+        places ?? caches.map(({ length }) => length),
       );
-      for (const cache of caches) cache.length++;
+      if (!places) { for (const cache of caches) cache.length++; }
       return this.c_proj.forward(reshape(mixed, [rows, 1, width]), { residual });
     });
   }

@@ -51,7 +51,7 @@ export abstract class Module {
 
   /** Whether dropout and the like are on. */
   get training(): boolean {
-    activeCapture()?.guard(this, () => this.#training);
+    activeCapture()?.guard(this, "training", () => this.#training);
     return this.#training;
   }
 

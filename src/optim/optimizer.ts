@@ -158,7 +158,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   }
 
   #program(options: O, states: number, type: ComputeType): Program {
-    activeCapture()?.guard(options, () => this.#rule.form(options));
+    activeCapture()?.guard(options, "form", () => this.#rule.form(options));
     const key = `${type} ${this.#rule.form(options)}`;
     let found = this.#programs.get(key);
     if (!found) {

@@ -117,11 +117,6 @@ export class CpuBackend implements Backend {
     return own.pointer;
   }
 
-  /** See {@link Backend.refuseRecording}. */
-  refuseRecording(): void {
-    this.engine.refuseRecording();
-  }
-
   /** See {@link Backend.record}. */
   record(f: () => void): Recorded | null {
     const overflow = this.#overflow, work = this.engine.record(f);

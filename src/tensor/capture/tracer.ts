@@ -41,6 +41,7 @@ export class Tracer implements Capture, Notebook {
   readonly #host: (() => void)[] = [];
   readonly #guards: { read: () => unknown; was: unknown }[] = [];
   readonly #undo: (() => void)[] = [];
+  readonly #guarded = new Map<object, Set<string>>();
   readonly #set = new Set<object>();
   readonly #backends = new Map<Backend, TraceBackend>();
   readonly #values = new Map<DeviceBuffer, Value>();
@@ -134,8 +135,12 @@ export class Tracer implements Capture, Notebook {
     this.upload(real, buffer, 0, () => source.bytes);
   }
 
-  guard(owner: object, read: () => unknown): void {
-    if (!this.#set.has(owner)) this.#guards.push({ read, was: read() });
+  guard(owner: object, what: string, read: () => unknown): void {
+    let known = this.#guarded.get(owner);
+    if (!known) this.#guarded.set(owner, known = new Set());
+    if (known.has(what) || this.#set.has(owner)) return;
+    known.add(what);
+    this.#guards.push({ read, was: read() });
   }
 
   effect(owner: object, undo: () => void, redo: () => void): void {
