@@ -41,7 +41,7 @@ import { activeCapture, noGrad, tidy } from "../../tensor/mod.ts";
 import { type CacheDType, GPT2Cache } from "./cache.ts";
 import { type GPT2Config, gpt2Config } from "./config.ts";
 import { paddingOf } from "./padding.ts";
-import { Steps } from "./step.ts";
+import { planOf, Steps } from "./step.ts";
 
 /** Token ids: a tensor [batch, time] or [time] (i32 or i64), or plain lists of the same form. */
 export type Ids = Tensor | readonly number[] | readonly (readonly number[])[] | Int32Array;
@@ -261,6 +261,18 @@ export class GPT2Model extends Module {
         caches,
       );
     });
+  }
+
+  /** The program of a decoding step of one text as text: one line an operation, with its memory. */
+  stepPlan(): string {
+    const cache = this.createCache(), { training } = this;
+    try {
+      this.eval();
+      return noGrad(() => planOf(this, [cache], (ids, places, caches) => this.#rows(ids, places, caches)));
+    } finally {
+      this.train(training);
+      cache.dispose();
+    }
   }
 
   /** Logits [rows, vocab] for ids [rows, 1] at positions `places` [rows], which follow those in the caches. */

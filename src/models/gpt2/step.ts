@@ -56,9 +56,24 @@ class Step {
     return logits;
   }
 
+  /** The program as text. */
+  plan(): string {
+    return this.#run.plan();
+  }
+
   dispose(): void {
     for (const cache of this.caches) cache.steps.delete(this);
     for (const owned of [this.#run, this.#ids, this.#places]) owned.dispose();
+  }
+}
+
+/** The program of the next step of `caches`, as text. */
+export function planOf(model: GPT2Model, caches: readonly GPT2Cache[], compute: ComputeStep): string {
+  const step = new Step(model, caches, compute);
+  try {
+    return step.plan();
+  } finally {
+    step.dispose();
   }
 }
 

@@ -11,6 +11,7 @@ import { defaultDevice } from "../device.ts";
 import type { Storage } from "../storage.ts";
 import { isRecording, record, withRecording } from "../tape.ts";
 import { activeCapture } from "./gate.ts";
+import { describeTrace } from "./describe.ts";
 import { planText } from "./plan.ts";
 import { type Program, programOf } from "./program.ts";
 import { Replay } from "./replay.ts";
@@ -347,7 +348,7 @@ function describe(trace: Trace, leaves: readonly Leaf[], bound: readonly Leaf[] 
     if (index < trace.numberArguments.length) return String((bound ?? leaves)[trace.numberArguments[index]]);
     return `host ${index}`;
   };
-  return planText.describe(trace, number);
+  return describeTrace(trace, number);
 }
 
 /**

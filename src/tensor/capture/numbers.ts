@@ -14,6 +14,13 @@ import { type ComputeType, input, type Program, scalar } from "../../expr/nodes.
 import { program as makeProgram, substitute } from "../../expr/program.ts";
 import { type Step, Value } from "./value.ts";
 
+const named = new WeakMap<View, string>();
+
+/** What a view of a number is called: n4 is number 4. */
+export function numberName(view: View): string {
+  return named.get(view) ?? "numbers";
+}
+
 /** A number in memory. */
 interface Cell {
   readonly number: DynamicNumber;
@@ -46,13 +53,10 @@ export class NumberMemory {
       this.#cells.push({ number, type });
     }
     const wide = type === "f64" || type === "i64", dtype: DType = type;
-    return {
-      buffer: this.value,
-      dtype,
-      shape,
-      strides: shape.map(() => 0),
-      offset: wide ? place : 2 * place,
-    };
+    const offset = wide ? place : 2 * place;
+    const view: View = { buffer: this.value, dtype, shape, strides: shape.map(() => 0), offset };
+    named.set(view, `n${number.index}`);
+    return view;
   }
 
   /** How much memory it takes. */

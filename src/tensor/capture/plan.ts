@@ -7,8 +7,8 @@ import type { Epilogue, View } from "../../backends/contract.ts";
 import { eachView } from "../../backends/operations.ts";
 import { formatShape } from "../../core/shape.ts";
 import type { Expr, Program as Expression } from "../../expr/nodes.ts";
+import { numberName } from "./numbers.ts";
 import type { Program } from "./program.ts";
-import type { Trace } from "./trace.ts";
 import { elementwiseOf, type Step, type Value, valueOf } from "./value.ts";
 
 /** Bytes, for people. */
@@ -30,11 +30,15 @@ function nameOf({ id, source }: Value): string {
       return `@${id}`;
     case "constant":
       return `#${id}`;
-    case "numbers":
-      return "numbers";
     default:
       return `%${id}`;
   }
+}
+
+const isNumber = (view: View): boolean => valueOf(view).source.kind === "numbers";
+
+function operandName(view: View): string {
+  return isNumber(view) ? numberName(view) : nameOf(valueOf(view));
 }
 
 function viewText(view: View): string {
@@ -75,26 +79,31 @@ export function stepText(step: Step): string {
   });
   const parts = elementwiseOf(step);
   if (parts) {
-    const names = parts.inputs.map((view) => nameOf(valueOf(view)));
+    const names = parts.inputs.map(operandName), read = parts.inputs.filter((view) => !isNumber(view));
     const formulas = parts.program.outputs.map((expr) => formula(expr, names, parts.scalars.map(numberText)));
     return `${written.join(", ")} = ${formulas.join("; ")}  over ${
-      parts.inputs.map(viewText).join(", ") || "nothing"
+      read.map(viewText).join(", ") || "nothing"
     }`;
   }
   operation.parameters.forEach(({ kind, name }, i) => {
     const x = args[i];
     if (x === null || x === undefined || kind === "writes") return;
     if (kind === "reads" || kind === "updates") {
-      rest.push(Array.isArray(x) ? x.map(viewText).join(", ") : viewText(x as View));
+      const views = [x].flat() as View[];
+      rest.push(views.filter((view) => !isNumber(view)).map(viewText).join(", "));
     } else if (kind === "epilogue") {
       const { program, inputs, scalars } = x as Epilogue;
-      const names = ["it", ...inputs.map((view) => nameOf(valueOf(view)))];
+      const names = ["it", ...inputs.map(operandName)];
       rest.push(`then ${formula(program.outputs[0], names, scalars.map(numberText))}`);
     } else if (kind === "program") {
-      rest.push(`of ${formula((x as Expression).outputs[0], [], [])}`);
+      // A reduction's program reads the views that follow it.
+      const names = (args[i + 1] as View[]).map(operandName),
+        scalars = (args[i + 2] as number[]).map(numberText);
+      rest.push(`of ${formula((x as Expression).outputs[0], names, scalars)}`);
     } else if (name === "bytes") {
       rest.push(typeof x === "function" ? "bytes of the run" : `${(x as Uint8Array).length} bytes`);
-    } else if (Array.isArray(x)) rest.push(`${name} [${x.map(numberText).join(", ")}]`);
+    } else if (name === "scalars") return;
+    else if (Array.isArray(x)) rest.push(`${name} [${x.map(numberText).join(", ")}]`);
     else rest.push(`${name} ${numberText(x)}`);
   });
   return `${written.join(", ")} = ${operation.name}(${rest.join(", ")})`;
@@ -122,43 +131,3 @@ export function planText(made: Program): string {
   );
   return lines.join("\n");
 }
-
-/** What a trace does, exactly, with numbers as `number` writes them. */
-planText.describe = (trace: Trace, number: (x: unknown) => string): string => {
-  const names = new Map<Value, number>();
-  const name = (value: Value): string => {
-    const { source } = value;
-    if (source.kind === "argument") return `argument ${source.index}`;
-    if (!names.has(value)) names.set(value, names.size);
-    return `${source.kind} ${names.get(value)} ${value.byteLength}`;
-  };
-  const one = (x: unknown): string => {
-    if (x === null || x === undefined) return "none";
-    if (Array.isArray(x)) return `[${x.map(one).join()}]`;
-    if (typeof x === "function") return "bytes of the run";
-    if (x instanceof Uint8Array) return `bytes ${x.join()}`;
-    if (typeof x !== "object") return number(x);
-    if ("buffer" in x) {
-      const { dtype, shape, strides, offset } = x as View;
-      return `${name(valueOf(x as View))} ${dtype} ${shape} ${strides} ${offset}`;
-    }
-    if ("program" in x) {
-      const { program, inputs, scalars } = x as Epilogue;
-      return `${program.key} ${one(inputs)} ${one(scalars)}`;
-    }
-    if ("key" in x) return String(x.key);
-    if ("value" in x) {
-      const { value, dtype, shape, strides, offset } = x as unknown as View & { value: Value };
-      return `${name(value)} ${dtype} ${shape} ${strides} ${offset}`;
-    }
-    if ("index" in x) return number(x);
-    return `{${Object.entries(x).map(([key, item]) => `${key}:${one(item)}`).join()}}`;
-  };
-  return [
-    ...trace.steps.map(({ operation, args }) => `${operation.name} ${args.map(one).join(" ")}`),
-    one(trace.result),
-    ...trace.gradients.map(({ before, after }) =>
-      `${before?.shape} ${typeof after === "string" ? after : one(after)}`
-    ),
-  ].join("\n");
-};

@@ -12,7 +12,7 @@ import { perform, withViews } from "../../backends/operations.ts";
 import { CaptureError } from "../../core/errors.ts";
 import { type DynamicNumber, isDynamic } from "../../core/number.ts";
 import type { Shape } from "../../core/shape.ts";
-import { input } from "../../expr/nodes.ts";
+import type { Expr } from "../../expr/nodes.ts";
 import { program } from "../../expr/program.ts";
 import { type TensorBase, tensorOf } from "../base.ts";
 import { computeType } from "../expression.ts";
@@ -24,7 +24,7 @@ import { ResultTensor } from "./trace.ts";
 import { type Leaf, mapTree } from "./tree.ts";
 import { type Step, upload, type Value, valueOf, viewsOf, writesOf } from "./value.ts";
 
-const identity = input(0);
+const identity: Expr = { kind: "input", index: 0 };
 
 /** How often a step is tried before it counts as one that cannot be recorded: weights may be brought in order meanwhile. */
 const mostTries = 3;

@@ -5,12 +5,12 @@
  */
 import type { Epilogue, View } from "../../../backends/contract.ts";
 import { isContiguous, sameShape, sizeOf, viewStrides } from "../../../core/shape.ts";
-import { input } from "../../../expr/nodes.ts";
+import type { Expr } from "../../../expr/nodes.ts";
 import { elementwiseOf, readsOf, type Step, type Value, valueOf } from "../value.ts";
 import { mayMove } from "./fuse.ts";
 import { Fusion, isExact, Steps } from "./rewrite.ts";
 
-const result = input(0);
+const result: Expr = { kind: "input", index: 0 };
 
 /** `view` with another shape of as many elements; null where it cannot be seen so. */
 function reshaped(view: View, shape: readonly number[]): View | null {

@@ -8,10 +8,18 @@
  * @module
  */
 import type { View } from "../../../backends/contract.ts";
-import { sameShape } from "../../../core/shape.ts";
-import { type Expr, input, type Program } from "../../../expr/nodes.ts";
+import { sameShape, sizeOf, viewStrides } from "../../../core/shape.ts";
+import type { Expr, Program } from "../../../expr/nodes.ts";
 import { program as makeProgram } from "../../../expr/program.ts";
-import { elementwiseOf, readsOf, sameView, type Step, type Value, valueOf } from "../value.ts";
+import {
+  type ElementwiseArguments,
+  elementwiseOf,
+  readsOf,
+  sameView,
+  type Step,
+  type Value,
+  valueOf,
+} from "../value.ts";
 import { Fusion, isExact, isTangled, Steps, stored } from "./rewrite.ts";
 
 /** The elementwise steps of the same shape that feed the step at `at`, the latest first. */
@@ -31,11 +39,25 @@ export function mayMove(all: Steps, from: number, to: number, written: readonly 
   return written.every((view) => !all.isUsedBetween(valueOf(view), from, to));
 }
 
+/** The same elements, seen in another shape; null where strides do not allow it. */
+function reshapedTo(parts: ElementwiseArguments, shape: readonly number[]): ElementwiseArguments | null {
+  if (sameShape(parts.outputs[0].shape, shape)) return parts;
+  if (sizeOf(parts.outputs[0].shape) !== sizeOf(shape)) return null;
+  const seen = [...parts.inputs, ...parts.outputs].map((view): View | null => {
+    const strides = viewStrides(view.shape, view.strides, shape);
+    return strides && { ...view, shape, strides };
+  });
+  if (seen.some((view) => view === null)) return null;
+  const count = parts.inputs.length;
+  return { ...parts, inputs: seen.slice(0, count) as View[], outputs: seen.slice(count) as View[] };
+}
+
 function mergeInto(all: Steps, from: number, to: number): boolean {
   const first = all.list[from]!, second = all.list[to]!;
-  const a = elementwiseOf(first), b = elementwiseOf(second);
-  if (!a || !b || first.backend !== second.backend || a.program.type !== b.program.type) return false;
-  if (!sameShape(a.outputs[0].shape, b.outputs[0].shape)) return false;
+  const given = elementwiseOf(first), b = elementwiseOf(second);
+  if (!given || !b || first.backend !== second.backend || given.program.type !== b.program.type) return false;
+  const a = reshapedTo(given, b.outputs[0].shape);
+  if (!a) return false;
   if (!mayMove(all, from, to, a.outputs)) return false;
   // Each place where the second reads what the first writes must be the same element.
   for (const view of b.inputs) {
@@ -112,7 +134,7 @@ function mergeIntoReduction(all: Steps, from: number, to: number): boolean {
   return true;
 }
 
-const identity = input(0);
+const identity: Expr = { kind: "input", index: 0 };
 
 /** `steps` with elementwise ones taken into the reductions that read them. */
 export function fuseIntoReductions(steps: readonly Step[], kept: ReadonlySet<Value>): Step[] {

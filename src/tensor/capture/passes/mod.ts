@@ -4,6 +4,7 @@
  * @module
  */
 import type { Step, Value } from "../value.ts";
+import { computeAgain } from "./again.ts";
 import { withoutRepeats } from "./common.ts";
 import { foldConstants } from "./constants.ts";
 import { throughCopies } from "./copies.ts";
@@ -39,6 +40,7 @@ const passes: readonly (readonly [name: string, pass: Pass])[] = [
   ["into reductions", fuseIntoReductions],
   ["as epilogues", fuseAsEpilogues],
   ["as soon as possible", asSoonAsPossible],
+  ["computed again", computeAgain],
 ];
 
 /** Runs all passes; none where `plain`. */

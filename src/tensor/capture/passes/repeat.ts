@@ -8,7 +8,7 @@
 import type { View } from "../../../backends/contract.ts";
 import { sameShape } from "../../../core/shape.ts";
 import { nodesOf } from "../../../expr/graph.ts";
-import { type Expr, input, type Program } from "../../../expr/nodes.ts";
+import type { Expr, Program } from "../../../expr/nodes.ts";
 import { program as makeProgram } from "../../../expr/program.ts";
 import { elementwiseOf, readsOf, sameView, type Step, type Value, valueOf } from "../value.ts";
 import { Fusion, isExact, isTangled, Steps, stored } from "./rewrite.ts";
@@ -43,7 +43,7 @@ function fullInputs(inputs: readonly View[], shape: readonly number[]): number {
   return inputs.filter((view) => view.strides.every((step, i) => step !== 0 || shape[i] === 1)).length;
 }
 
-const identity = input(0);
+const identity: Expr = { kind: "input", index: 0 };
 
 /** `steps` with cheap ones inside all that read them. */
 export function repeatCheap(steps: readonly Step[], kept: ReadonlySet<Value>): Step[] {
