@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { compile, GPT2, optim, type Tensor, zeros } from "../../mod.ts";
+import { compile, type GPT2, optim, type Tensor, zeros } from "../../mod.ts";
 import { type Command, UsageError } from "../command.ts";
 import { loadModel, modelOptions } from "../model.ts";
 import { print, printJson } from "../output.ts";

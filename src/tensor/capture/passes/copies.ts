@@ -8,11 +8,24 @@
  */
 import type { View } from "../../../backends/contract.ts";
 import { isContiguous } from "../../../core/shape.ts";
-import { elementwiseOf, mapViews, sameLayout, type Step, type Value, valueOf, viewsOf } from "../value.ts";
+import { elementwiseOf, mapViews, type Step, type Value, valueOf, viewsOf } from "../value.ts";
 import { Steps } from "./rewrite.ts";
 
 /** Operations that read any strides at no great cost. */
 const anyStrides = new Set<string>(["elementwise", "reduce", "matmul"]);
+
+/** Strides of `view`, which looks at `to` with its axes in any order, over `from`, which `to` is a copy of; null where there are none. */
+function stridesAt(view: View, from: View, to: View): number[] | null {
+  const strides: number[] = [];
+  for (const [axis, size] of view.shape.entries()) {
+    const step = view.strides[axis],
+      same = to.shape.findIndex((n, k) => n === size && to.strides[k] === step);
+    if (size === 1 || step === 0) strides.push(0);
+    else if (same >= 0) strides.push(from.strides[same]);
+    else return null;
+  }
+  return strides;
+}
 
 /** `steps` with copies read at their source. What is no longer read is left to the dead-code pass. */
 export function throughCopies(steps: readonly Step[], kept: ReadonlySet<Value>): Step[] {
@@ -29,9 +42,9 @@ export function throughCopies(steps: readonly Step[], kept: ReadonlySet<Value>):
     const moved = (view: View): View | null => {
       if (view.dtype !== to.dtype) return null;
       if (isPlain) return { ...view, buffer: from.buffer, offset: view.offset - to.offset + from.offset };
-      return readers.length === 1 && view.offset === to.offset && sameLayout(view, to)
-        ? { ...view, buffer: from.buffer, offset: from.offset, strides: from.strides }
-        : null;
+      if (readers.length !== 1 || view.offset !== to.offset) return null;
+      const strides = stridesAt(view, from, to);
+      return strides && { ...view, buffer: from.buffer, offset: from.offset, strides };
     };
     for (const reader of readers) {
       const reading = all.list[reader]!;
