@@ -6,7 +6,7 @@
  *
  * @module
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -138,7 +138,7 @@ export class TestSite {
         if (faults.length > 0 && error instanceof Error) error.message += `\n${faults.join("\n")}`;
         throw error;
       }
-      assert.deepEqual(faults, []);
+      assertEquals(faults, []);
     } finally {
       await context.close();
     }
@@ -188,7 +188,7 @@ export async function watchTasks(page: Page): Promise<() => Promise<{ long: numb
  */
 export function assertQuick({ long, frames }: { long: number[]; frames: number }): void {
   console.log(`    tasks of the main thread above 50 ms: ${JSON.stringify(long)} in ${frames} frames`);
-  assert.ok(long.length <= Math.max(6, frames / 8), `${long.length} long tasks in ${frames} frames: ${long}`);
+  assert(long.length <= Math.max(6, frames / 8), `${long.length} long tasks in ${frames} frames: ${long}`);
 }
 
 /** Waits until the page's status line matches, 20 s at most. */

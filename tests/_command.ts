@@ -4,7 +4,7 @@
  *
  * @module
  */
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -79,14 +79,14 @@ type Runner = (args: readonly string[]) => Promise<Ended>;
 /** The standard output of a good end. */
 export async function output(args: readonly string[], run: Runner = call): Promise<string> {
   const { code, stdout, stderr } = await run(args);
-  assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
+  assertStrictEquals(code, 0, `${args.join(" ")}: ${stderr}`);
   return stdout;
 }
 
 /** With `--json`: one object on one line of standard output, and nothing else there. */
 export async function json<T>(args: readonly string[], run: Runner = call): Promise<T> {
   const text = await output([...args, "--json"], run);
-  assert.match(text, /^\{[^\n]*\}\n$/);
+  assertMatch(text, /^\{[^\n]*\}\n$/);
   return JSON.parse(text) as T;
 }
 
@@ -98,7 +98,7 @@ export async function fails(
   run: Runner = call,
 ): Promise<void> {
   const ended = await run(args);
-  assert.match(ended.stderr, /^ferrotype: [^\n]+\n$/);
-  assert.match(ended.stderr, pattern);
-  assert.deepEqual([ended.code, ended.stdout], [code, ""]);
+  assertMatch(ended.stderr, /^ferrotype: [^\n]+\n$/);
+  assertMatch(ended.stderr, pattern);
+  assertEquals([ended.code, ended.stdout], [code, ""]);
 }

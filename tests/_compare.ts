@@ -1,5 +1,5 @@
 /** Comparing numbers in units of the last place of a dtype. */
-import { strict as assert } from "node:assert";
+import { assertStrictEquals, fail } from "@std/assert";
 import { type DType, isFloat } from "../src/core/dtype.ts";
 import { fromBf16, fromF16, toBf16, toF16 } from "../src/core/half.ts";
 import { toI32 } from "../src/expr/arithmetic.ts";
@@ -60,7 +60,7 @@ export function assertClose(
   expected: readonly number[],
   allowance: Allowance = {},
 ): void {
-  assert.equal(actual.length, expected.length);
+  assertStrictEquals(actual.length, expected.length);
   const { ulps = 0, also = () => 0, signedZero = false, name = (i: number) => `element ${i}` } = allowance;
   actual.forEach((a, i) => {
     const e = rounded(dtype, expected[i]);
@@ -70,7 +70,7 @@ export function assertClose(
     const limit = (isFloat(dtype) ? ulps * ulp(dtype, e) : 0) + also(i);
     const off = Math.abs((Math.abs(a) === Infinity ? Math.sign(a) * largest(dtype) : a) - finite);
     if (off <= limit && !Object.is(a, -e)) return;
-    assert.fail(`${name(i)}: ${a} instead of ${e}, off by ${off / ulp(dtype, e)} ulp of ${dtype}`);
+    fail(`${name(i)}: ${a} instead of ${e}, off by ${off / ulp(dtype, e)} ulp of ${dtype}`);
   });
 }
 

@@ -1,5 +1,5 @@
 /** Views on a cpu engine filled with known numbers, for tests of kernels. */
-import { strict as assert } from "node:assert";
+import { assert, assertStrictEquals, fail } from "@std/assert";
 import type { View } from "../src/backends/contract.ts";
 import type { CpuBuffer } from "../src/backends/cpu/buffer.ts";
 import { Engine } from "../src/backends/cpu/engine.ts";
@@ -109,7 +109,7 @@ export class Bench {
       out[i] = f32[at];
       f32[at] = guard;
     });
-    assert.ok(f32.every(Number.isNaN), "memory outside the view was written");
+    assert(f32.every(Number.isNaN), "memory outside the view was written");
     return out;
   }
 
@@ -145,10 +145,10 @@ export function assertClose(
   absolute: number,
   what: string,
 ): void {
-  assert.equal(actual.length, expected.length, what);
+  assertStrictEquals(actual.length, expected.length, what);
   for (let i = 0; i < expected.length; i++) {
     const a = actual[i], e = expected[i];
     if (Object.is(a, e) || a === e || Math.abs(a - e) <= absolute + relative * Math.abs(e)) continue;
-    assert.fail(`${what}: element ${i} is ${a}, expected ${e}`);
+    fail(`${what}: element ${i} is ${a}, expected ${e}`);
   }
 }

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import assert from "node:assert/strict";
+import { assert, assertMatch, assertRejects } from "@std/assert";
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -64,13 +64,17 @@ export async function fetchFile(path = file, more: HubOptions = {}): Promise<Uin
 /** Checks that it fails with a HubError of one line that matches; gives its message. */
 export async function fails(work: Promise<unknown>, ...patterns: RegExp[]): Promise<string> {
   let message = "";
-  await assert.rejects(work, (error) => {
+  {
+    const error = await assertRejects(() => work, Error);
+
     assert(error instanceof HubError, String((error as Error).stack));
+
     message = error.message;
-    for (const pattern of patterns) assert.match(message, pattern);
+
+    for (const pattern of patterns) assertMatch(message, pattern);
+
     assert(!message.includes("\n"), "one line");
-    return true;
-  });
+  }
   return message;
 }
 
@@ -117,11 +121,3 @@ export const fetchAll: string = `
   console.log(source.size);
   await source.close();
 `;
-
-/** Waits for something to be so. */
-export async function until(what: () => boolean): Promise<void> {
-  for (let i = 0; !what(); i++) {
-    assert(i < 1500, "it did not happen in 30 s");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}

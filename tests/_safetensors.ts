@@ -3,7 +3,7 @@
  *
  * @module
  */
-import assert from "node:assert/strict";
+import { assertStrictEquals } from "@std/assert";
 import {
   collectBytes,
   type PlannedFile,
@@ -47,7 +47,7 @@ export async function save(
   options: SaveOptions = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   const { files } = planSafetensors(tensors, options);
-  assert.equal(files.length, 1);
+  assertStrictEquals(files.length, 1);
   return await collectBytes(files[0]);
 }
 
@@ -71,7 +71,7 @@ export async function inMemory(files: readonly PlannedFile[]): Promise<Map<strin
   const result = new Map<string, Uint8Array<ArrayBuffer>>();
   for (const file of files) {
     const bytes = await collectBytes(file);
-    assert.equal(bytes.byteLength, file.byteLength);
+    assertStrictEquals(bytes.byteLength, file.byteLength);
     result.set(file.name, bytes);
   }
   return result;

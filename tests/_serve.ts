@@ -3,7 +3,7 @@
  *
  * @module
  */
-import assert from "node:assert/strict";
+import { assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { join } from "node:path";
 import OpenAI from "openai";
 import { BpeTokenizer, GPT2, manualSeed } from "../mod.ts";
@@ -47,11 +47,9 @@ export async function withServer(
 
 /** An error of the API. */
 export async function refused(promise: Promise<unknown>, status: number, message: RegExp): Promise<void> {
-  await assert.rejects(promise, (error: Error & { status?: number }) => {
-    assert.equal(error.status, status, error.message);
-    assert.match(error.message, message);
-    return true;
-  });
+  const error: Error & { status?: number } = await assertRejects(() => promise, Error);
+  assertStrictEquals(error.status, status, error.message);
+  assertMatch(error.message, message);
 }
 
 /** A model of a few thousand random weights that writes any bytes, up to `nPositions` tokens of them. */

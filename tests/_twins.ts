@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { strict as assert } from "node:assert";
+import { fail } from "@std/assert";
 import type { Backend, DeviceBuffer, View } from "../src/backends/contract.ts";
 import { byteSize, type DType, isFloat } from "../src/core/dtype.ts";
 import { fromBf16, fromF16, toBf16, toF16 } from "../src/core/half.ts";
@@ -86,7 +86,7 @@ export class Twins {
       const least = dtype === "f16" ? 2 ** -24 : 2 ** -140;
       const near = isFloat(dtype) &&
         Math.abs(Number(x) - Number(y)) <= Math.max(tolerance, precision) * Math.abs(Number(y)) + least;
-      if (!near) assert.fail(`${what}: element ${i} of the buffer is ${x}, expected ${y}`);
+      if (!near) fail(`${what}: element ${i} of the buffer is ${x}, expected ${y}`);
     }
   }
 

@@ -1,5 +1,5 @@
 /** Tensors for tests of devices: any dtype, any layout, written and read back as plain numbers. */
-import { strict as assert } from "node:assert";
+import { assertStrictEquals, fail } from "@std/assert";
 import type { Backend, DeviceBuffer, View } from "../src/backends/contract.ts";
 import { arrayOn, byteSize, type DType } from "../src/core/dtype.ts";
 import { fromBf16, fromF16, toBf16, toF16 } from "../src/core/half.ts";
@@ -98,7 +98,7 @@ export class Workbench {
 
   /** A contiguous view of these values. */
   of(dtype: DType, shape: readonly number[], values: readonly number[]): View {
-    assert.equal(values.length, sizeOf(shape));
+    assertStrictEquals(values.length, sizeOf(shape));
     let i = 0;
     return this.input(dtype, shape, "contiguous", () => values[i++] ?? 0);
   }
@@ -154,7 +154,7 @@ export class Workbench {
       const own = new Set(places);
       for (let i = 0; i < bytes.length; i++) {
         if (!own.has(Math.floor(i / width)) && bytes[i] !== pattern(i)) {
-          assert.fail(`byte ${i} is no element, yet it was written`);
+          fail(`byte ${i} is no element, yet it was written`);
         }
       }
     }

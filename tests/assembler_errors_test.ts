@@ -1,5 +1,5 @@
 /** The assembler's type checker: mistakes throw at the instruction that makes them, and say what was found. */
-import { deepEqual, equal, match, ok, throws } from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { type FunctionBuilder, ModuleBuilder, ValidationError } from "../src/backends/cpu/assembler/mod.ts";
 
@@ -104,11 +104,13 @@ describe("the type checker", () => {
   ];
   for (const [what, body, message] of cases) {
     it(`reports ${what}`, () => {
-      throws(() => body(new ModuleBuilder().function("k")), (error: Error) => {
-        ok(error instanceof ValidationError);
-        match(error.message, message);
-        return true;
-      });
+      {
+        const error = assertThrows(() => body(new ModuleBuilder().function("k")), Error);
+
+        assert(error instanceof ValidationError);
+
+        assertMatch(error.message, message);
+      }
     });
   }
 
@@ -117,19 +119,23 @@ describe("the type checker", () => {
     m.memory({ initial: 1 });
     const f = m.function("k");
     f.i32(0);
-    throws(() => f.load("v128.load", 0, 32), /alignment of 1 to 16 bytes, found 32/);
+    assertThrows(() => f.load("v128.load", 0, 32), Error, "alignment of 1 to 16 bytes, found 32");
     f.i32(0);
-    throws(() => f.load("v128.load", 0, 3), /found 3/);
+    assertThrows(() => f.load("v128.load", 0, 3), Error, "found 3");
     f.i32(0);
-    throws(() => f.load("v128.load", 2 ** 32), /offset of 0 to 4294967295 bytes, found 4294967296/);
+    assertThrows(
+      () => f.load("v128.load", 2 ** 32),
+      Error,
+      "offset of 0 to 4294967295 bytes, found 4294967296",
+    );
     f.i32(0);
-    throws(() => f.load("v128.load", -4), /found -4/);
+    assertThrows(() => f.load("v128.load", -4), Error, "found -4");
   });
 
   it("reports a result that is missing at the latest when the module is built", () => {
     const m = new ModuleBuilder();
     m.function("k", { results: ["f32"] });
-    throws(() => m.build(), /k: end .*expects \[f32\]/);
+    assertMatch(String(assertThrows(() => m.build())), /k: end .*expects \[f32\]/);
   });
 
   it("lets code that cannot run take any type, as the specification does", () => {
@@ -145,8 +151,8 @@ describe("the type checker", () => {
     });
     f.return();
     f.drop();
-    deepEqual(f.stack, []);
+    assertEquals(f.stack, []);
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(m.build()));
-    equal((exports.f as (x: number) => number)(1), 7);
+    assertStrictEquals((exports.f as (x: number) => number)(1), 7);
   });
 });

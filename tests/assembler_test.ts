@@ -2,7 +2,7 @@
  * The assembler: every instruction validates; structure, modules and encodings do what they say. What instructions
  * compute is in `assembler_values_test.ts`, mistakes are in `assembler_errors_test.ts`.
  */
-import { deepEqual, equal, match, ok, throws } from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import {
   ByteWriter,
@@ -76,8 +76,11 @@ describe("the instruction tables", () => {
   for (const proposal of Object.keys(skips) as Proposal[]) {
     it(`every ${proposal} instruction validates`, { skip: skips[proposal] ?? false }, () => {
       const of = rows().filter((row) => row.proposal === proposal);
-      ok(of.length > 0);
-      deepEqual(of.filter((row) => !WebAssembly.validate(moduleWith(row, false))).map((row) => row.name), []);
+      assert(of.length > 0);
+      assertEquals(
+        of.filter((row) => !WebAssembly.validate(moduleWith(row, false))).map((row) => row.name),
+        [],
+      );
     });
   }
 
@@ -85,29 +88,32 @@ describe("the instruction tables", () => {
     skip: features.memory64.reason ?? false,
   }, () => {
     const of = rows().filter((row) => row.addressed && skips[row.proposal] === undefined);
-    ok(of.length > 90);
-    deepEqual(of.filter((row) => !WebAssembly.validate(moduleWith(row, true))).map((row) => row.name), []);
+    assert(of.length > 90);
+    assertEquals(of.filter((row) => !WebAssembly.validate(moduleWith(row, true))).map((row) => row.name), []);
   });
 
   it("have as many instructions as the specification, each with an opcode of its own", () => {
     const count = (proposal: Proposal): number => rows().filter((row) => row.proposal === proposal).length;
     // SIMD128 has 236 instructions; v128.const and i8x16.shuffle are methods. MVP: 123 numeric, 23 loads and
     // stores, memory.size and grow; then 5 sign extensions, 8 saturating truncations, memory.copy and fill.
-    deepEqual(
+    assertEquals(
       { mvp: count("mvp"), simd: count("simd"), relaxed: count("relaxedSimd"), threads: count("threads") },
       { mvp: 163, simd: 234, relaxed: 20, threads: 67 },
     );
-    equal(new Set(rows().map((row) => row.opcode.join())).size, rows().length);
+    assertStrictEquals(new Set(rows().map((row) => row.opcode.join())).size, rows().length);
   });
 
   it("name what does not exist, and the method that emits what does", () => {
     const f = new ModuleBuilder().function("kernel");
-    throws(() => f.op("f32x4.fma" as never), /no instruction "f32x4.fma"/);
-    throws(() => f.op("toString" as never), /no instruction "toString"/);
-    throws(() => f.op("v128.load" as never), /kernel: v128.load .*FunctionBuilder.load/);
-    throws(() => f.load("i32.add" as never), /FunctionBuilder.op/);
-    throws(() => f.op("local.get" as never), /methods of FunctionBuilder/);
-    throws(() => instruction("i32.nonsense" as InstructionName), ValidationError);
+    assertMatch(String(assertThrows(() => f.op("f32x4.fma" as never))), /no instruction "f32x4.fma"/);
+    assertThrows(() => f.op("toString" as never), Error, 'no instruction "toString"');
+    assertMatch(
+      String(assertThrows(() => f.op("v128.load" as never))),
+      /kernel: v128.load .*FunctionBuilder.load/,
+    );
+    assertMatch(String(assertThrows(() => f.load("i32.add" as never))), /FunctionBuilder.op/);
+    assertThrows(() => f.op("local.get" as never), Error, "methods of FunctionBuilder");
+    assertThrows(() => instruction("i32.nonsense" as InstructionName), ValidationError);
   });
 });
 
@@ -124,7 +130,7 @@ describe("control", () => {
         f.op("i32.add");
       });
     });
-    deepEqual([f(1), f(0)], [11, 20]);
+    assertEquals([f(1), f(0)], [11, 20]);
   });
 
   it("br_table, br_if and loop choose", () => {
@@ -143,7 +149,7 @@ describe("control", () => {
       });
       f.i32(102);
     });
-    deepEqual([f(0), f(1), f(2), f(-1)], [100, 101, 102, 102]);
+    assertEquals([f(0), f(1), f(2), f(-1)], [100, 101, 102, 102]);
     const log2 = i32Function(1, (f, [x]) => {
       const n = f.local("i32");
       f.block((done) =>
@@ -160,7 +166,7 @@ describe("control", () => {
       );
       f.get(n);
     });
-    deepEqual([log2(1), log2(1000), log2(-1)], [0, 9, 31]);
+    assertEquals([log2(1), log2(1000), log2(-1)], [0, 9, 31]);
   });
 
   it("blocks may take and give several values", () => {
@@ -181,7 +187,7 @@ describe("control", () => {
     f.i32(7);
     f.call(swap);
     f.op("i32.sub");
-    equal(run(m).f(), 2);
+    assertStrictEquals(run(m).f(), 2);
   });
 
   it("nop, select, drop and unreachable", () => {
@@ -198,8 +204,8 @@ describe("control", () => {
       f.op("i32.eq");
       f.if(() => f.op("unreachable"));
     });
-    deepEqual([f(1), f(0)], [1, 2]);
-    throws(() => f(9), WebAssembly.RuntimeError);
+    assertEquals([f(1), f(0)], [1, 2]);
+    assertThrows(() => f(9), WebAssembly.RuntimeError);
   });
 });
 
@@ -233,8 +239,8 @@ describe("forRange", () => {
     let sum = 0;
     let i = from;
     for (; step > 0 ? i < to : i > to; i += step) sum = (Math.imul(sum, 31) + i) | 0;
-    equal(f(from, to, step, 1), sum);
-    equal(f(from, to, step, 0), i | 0);
+    assertStrictEquals(f(from, to, step, 1), sum);
+    assertStrictEquals(f(from, to, step, 0), i | 0);
   };
   for (const form of ["number", "local", "code"] as const) {
     it(`runs as the for statement does, bounds as ${form}`, () => {
@@ -261,7 +267,7 @@ describe("forRange", () => {
       });
       f.get(n);
     });
-    deepEqual([f(7), f(1000)], [7, 100]);
+    assertEquals([f(7), f(1000)], [7, 100]);
   });
 });
 
@@ -312,34 +318,37 @@ describe("modules", () => {
         table,
       },
     });
-    deepEqual(Object.keys(exports).sort(), ["counter", "g", "half", "quarter", "table"]);
+    assertEquals(Object.keys(exports).sort(), ["counter", "g", "half", "quarter", "table"]);
     const other = new ModuleBuilder();
     const negate = other.function("negate", { params: ["i32"], results: ["i32"] });
     negate.i32(0);
     negate.get(negate.params[0]);
     negate.op("i32.sub");
     table.set(1, run(other).negate);
-    equal((exports.g as Numbers)(1), 42 - 21);
-    deepEqual(logged, [-1, 0x04030201]);
-    equal((exports.counter as WebAssembly.Global).value, (1n << 40n) + 1n);
-    equal((exports.half as WebAssembly.Global).value, 0.5);
-    equal((exports.quarter as WebAssembly.Global).value, 0.25);
+    assertStrictEquals((exports.g as Numbers)(1), 42 - 21);
+    assertEquals(logged, [-1, 0x04030201]);
+    assertStrictEquals((exports.counter as WebAssembly.Global).value, (1n << 40n) + 1n);
+    assertStrictEquals((exports.half as WebAssembly.Global).value, 0.5);
+    assertStrictEquals((exports.quarter as WebAssembly.Global).value, 0.25);
   });
 
   it("refuse what cannot be put together", () => {
     const m = new ModuleBuilder();
     m.function("f");
-    throws(() => m.function("f"), /already exports "f"/);
-    throws(() => m.importFunction("env", "late", [], []), /env.late before the first function/);
-    throws(() => m.memory({ initial: 1, shared: true }), /shared memory must have a maximum/);
-    throws(() => m.data(0, new Uint8Array(1)), /needs a memory/);
+    assertThrows(() => m.function("f"), Error, 'already exports "f"');
+    assertMatch(
+      String(assertThrows(() => m.importFunction("env", "late", [], []))),
+      /env.late before the first function/,
+    );
+    assertThrows(() => m.memory({ initial: 1, shared: true }), Error, "shared memory must have a maximum");
+    assertThrows(() => m.data(0, new Uint8Array(1)), Error, "needs a memory");
     m.memory({ initial: 1 });
-    throws(() => m.importMemory("env", "memory", { initial: 1 }), /already has its memory/);
+    assertThrows(() => m.importMemory("env", "memory", { initial: 1 }), Error, "already has its memory");
     const constant = m.global("i32", 1);
-    throws(() => m.importGlobal("env", "late", "i32"), /before the first global/);
+    assertThrows(() => m.importGlobal("env", "late", "i32"), Error, "before the first global");
     const g = m.function("g");
     g.i32(1);
-    throws(() => g.globalSet(constant), /not mutable/);
+    assertThrows(() => g.globalSet(constant), Error, "not mutable");
   });
 
   it("name functions for profiles unless told not to", () => {
@@ -348,8 +357,8 @@ describe("modules", () => {
       m.function("kernel");
       return WebAssembly.Module.customSections(new WebAssembly.Module(m.build()), "name");
     });
-    deepEqual(sections.map((found) => found.length), [1, 0]);
-    match(new TextDecoder().decode(sections[0][0]), /kernel/);
+    assertEquals(sections.map((found) => found.length), [1, 0]);
+    assertMatch(new TextDecoder().decode(sections[0][0]), /kernel/);
   });
 
   it("build the same bytes twice, with locals of one type declared together", () => {
@@ -358,9 +367,9 @@ describe("modules", () => {
     f.localArray("v128", 300);
     f.local("i32");
     const bytes = m.build();
-    deepEqual(m.build(), bytes);
+    assertEquals(m.build(), bytes);
     // 7 bytes: two groups, 300 of v128 and 1 of i32, then the end
-    deepEqual([...bytes.subarray(-8)], [7, 2, 0xac, 0x02, 0x7b, 1, 0x7f, 0x0b]);
+    assertEquals([...bytes.subarray(-8)], [7, 2, 0xac, 0x02, 0x7b, 1, 0x7f, 0x0b]);
   });
 
   it("take function bodies of more than 70,000 bytes", () => {
@@ -374,8 +383,8 @@ describe("modules", () => {
       }
       f.get(locals[199]);
     });
-    equal(f(0) % 200, 199);
-    ok(f(0) > 5000);
+    assertStrictEquals(f(0) % 200, 199);
+    assert(f(0) > 5000);
   });
 });
 
@@ -387,7 +396,7 @@ describe("LEB128", () => {
   it("i32 constants come back", () => {
     for (const value of [0, ...edges, ...edges.map((edge) => -edge), 0xffffffff, -0x80000000]) {
       if (value < -0x80000000) continue;
-      equal(i32Function(0, (f) => f.i32(value))(), value | 0);
+      assertStrictEquals(i32Function(0, (f) => f.i32(value))(), value | 0);
     }
   });
 
@@ -402,7 +411,7 @@ describe("LEB128", () => {
       for (const form of forms) {
         const m = new ModuleBuilder();
         m.function("f", { results: ["i64"] }).i64(form);
-        equal((run(m).f as unknown as () => bigint)(), BigInt.asIntN(64, value));
+        assertStrictEquals((run(m).f as unknown as () => bigint)(), BigInt.asIntN(64, value));
       }
     }
   });
@@ -412,22 +421,22 @@ describe("LEB128", () => {
       const out = new ByteWriter(1);
       out.unsigned(value);
       const bytes = out.toBytes();
-      equal(bytes.reduceRight((sum, byte) => sum * 128 + (byte & 127), 0), value);
-      ok(bytes.every((byte, i) => byte >= 128 === i < bytes.length - 1));
-      ok(bytes.length === 1 || bytes[bytes.length - 1] > 0, "the shortest form");
+      assertStrictEquals(bytes.reduceRight((sum, byte) => sum * 128 + (byte & 127), 0), value);
+      assert(bytes.every((byte, i) => byte >= 128 === i < bytes.length - 1));
+      assert(bytes.length === 1 || bytes[bytes.length - 1] > 0, "the shortest form");
     }
-    throws(() => new ByteWriter().unsigned(-1), /unsigned integer/);
-    throws(() => new ByteWriter().unsigned(0.5), /unsigned integer/);
+    assertThrows(() => new ByteWriter().unsigned(-1), Error, "unsigned integer");
+    assertThrows(() => new ByteWriter().unsigned(0.5), Error, "unsigned integer");
   });
 });
 
 describe("cpuFeatures", () => {
   it("gives a reason for what is not available, and only for that", () => {
     for (const [name, { available, reason }] of Object.entries(features)) {
-      equal(typeof available, "boolean", name);
-      equal(reason === undefined, available, name);
+      assertStrictEquals(typeof available, "boolean", name);
+      assertStrictEquals(reason === undefined, available, name);
     }
-    equal(cpuFeatures(), features);
-    ok(features.simd.available);
+    assertStrictEquals(cpuFeatures(), features);
+    assert(features.simd.available);
   });
 });

@@ -2,7 +2,7 @@
  * What emitted instructions on scalars and memory compute, against plain TypeScript: an opcode in the wrong row of the
  * tables, with the right types, would validate, and is found here. Vectors are in `assembler_vectors_test.ts`.
  */
-import { deepEqual, equal, ok } from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import {
   type AtomicName,
@@ -123,7 +123,7 @@ describe("scalar instructions", () => {
     ["i64.trunc_sat_f64_u", [-1], 0n],
   ];
   it("compute what the specification says", () => {
-    for (const [name, args, expected] of cases) ok(Object.is(scalar(name, ...args), expected), name);
+    for (const [name, args, expected] of cases) assert(Object.is(scalar(name, ...args), expected), name);
   });
 });
 
@@ -138,7 +138,7 @@ describe("memory", () => {
   it("vector loads extend, splat and zero", () => {
     const bytes = memory.subarray(at);
     const view = new DataView(memory.buffer, at);
-    deepEqual(from("v128.load"), bytes.slice(0, 16));
+    assertEquals(from("v128.load"), bytes.slice(0, 16));
     const widths = [8, 16, 32] as const;
     for (const width of widths) {
       for (const sign of ["s", "u"] as const) {
@@ -150,19 +150,26 @@ describe("memory", () => {
             ? (sign === "s" ? view.getInt16(2 * i, true) : view.getUint16(2 * i, true))
             : BigInt(sign === "s" ? view.getInt32(4 * i, true) : view.getUint32(4 * i, true));
         const name = `v128.load${width}x${64 / width}_${sign}` as LoadName;
-        deepEqual(from(name), bytesOf(make.from({ length: 64 / width }, (_, i) => get(i) as bigint)), name);
+        assertEquals(
+          from(name),
+          bytesOf(make.from({ length: 64 / width }, (_, i) => get(i) as bigint)),
+          name,
+        );
       }
     }
     for (const width of [8, 16, 32, 64] as const) {
       const size = width / 8;
-      deepEqual(from(`v128.load${width}_splat`), Uint8Array.from({ length: 16 }, (_, i) => bytes[i % size]));
+      assertEquals(
+        from(`v128.load${width}_splat`),
+        Uint8Array.from({ length: 16 }, (_, i) => bytes[i % size]),
+      );
       const lane = 16 / size - 1;
       const loaded = vector((f) => {
         f.i32(at);
         f.i8x16(9);
         f.laneMemory(`v128.load${width}_lane` as LaneMemoryName, lane, 64, 1);
       });
-      deepEqual(
+      assertEquals(
         loaded,
         Uint8Array.from({ length: 16 }, (_, i) => i < lane * size ? 9 : bytes[i - lane * size]),
       );
@@ -174,10 +181,10 @@ describe("memory", () => {
         f.v128(Uint8Array.from({ length: 16 }, (_, i) => i + 1));
         f.laneMemory(`v128.store${width}_lane` as LaneMemoryName, lane);
       });
-      deepEqual(stored, Uint8Array.from({ length: 16 }, (_, i) => i < size ? lane * size + i + 1 : 0));
+      assertEquals(stored, Uint8Array.from({ length: 16 }, (_, i) => i < size ? lane * size + i + 1 : 0));
     }
-    deepEqual(from("v128.load32_zero"), Uint8Array.from({ length: 16 }, (_, i) => i < 4 ? bytes[i] : 0));
-    deepEqual(from("v128.load64_zero"), Uint8Array.from({ length: 16 }, (_, i) => i < 8 ? bytes[i] : 0));
+    assertEquals(from("v128.load32_zero"), Uint8Array.from({ length: 16 }, (_, i) => i < 4 ? bytes[i] : 0));
+    assertEquals(from("v128.load64_zero"), Uint8Array.from({ length: 16 }, (_, i) => i < 8 ? bytes[i] : 0));
   });
 
   it("scalar loads and stores, size, grow, copy and fill", () => {
@@ -211,9 +218,9 @@ describe("memory", () => {
     f.i32(100);
     f.load("i32.load16_s", 20);
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(m.build()));
-    deepEqual((exports.f as () => unknown)(), [1, 2, -2, 0xfffen, 0x34]);
+    assertEquals((exports.f as () => unknown)(), [1, 2, -2, 0xfffen, 0x34]);
     const bytes = new Uint8Array((exports.memory as WebAssembly.Memory).buffer);
-    deepEqual([...bytes.subarray(99, 113)], [0, 254, 255, 255, 7, 7, 0, 0, 0, 0, 0, 128, 63, 0]);
+    assertEquals([...bytes.subarray(99, 113)], [0, 254, 255, 255, 7, 7, 0, 0, 0, 0, 0, 128, 63, 0]);
   });
 
   it("64-bit addresses", { skip: features.memory64.reason ?? false }, () => {
@@ -231,7 +238,7 @@ describe("memory", () => {
       f.set(sum);
     });
     f.get(sum);
-    equal(load(m)(), 26);
+    assertStrictEquals(load(m)(), 26);
   });
 
   it("atomics", { skip: features.threads.reason ?? false }, () => {
@@ -254,12 +261,12 @@ describe("memory", () => {
       10,
     ]];
     for (const [op, after] of effects) {
-      deepEqual(call(`i32.atomic.rmw.${op}` as AtomicName, "i32", 10), [12, after], op);
-      deepEqual(call(`i64.atomic.rmw8.${op}_u` as AtomicName, "i64", 10), [12n, after], op);
+      assertEquals(call(`i32.atomic.rmw.${op}` as AtomicName, "i32", 10), [12, after], op);
+      assertEquals(call(`i64.atomic.rmw8.${op}_u` as AtomicName, "i64", 10), [12n, after], op);
     }
-    deepEqual(call("i32.atomic.rmw.cmpxchg", "i32", 12, 99), [12, 99]);
-    deepEqual(call("i32.atomic.rmw16.cmpxchg_u", "i32", 13, 99), [12, 12]);
-    deepEqual(call("memory.atomic.notify", "i32", 1), [0, 12]);
+    assertEquals(call("i32.atomic.rmw.cmpxchg", "i32", 12, 99), [12, 99]);
+    assertEquals(call("i32.atomic.rmw16.cmpxchg_u", "i32", 13, 99), [12, 12]);
+    assertEquals(call("memory.atomic.notify", "i32", 1), [0, 12]);
     const m = new ModuleBuilder();
     m.memory({ initial: 1, maximum: 1, shared: true });
     const f = m.function("f", { results: ["i32"] });
@@ -267,6 +274,6 @@ describe("memory", () => {
     f.i32(1); // memory holds 0, so the wait ends at once with "not equal", which is 1
     f.i64(-1);
     f.atomic("memory.atomic.wait32");
-    equal(load(m)(), 1);
+    assertStrictEquals(load(m)(), 1);
   });
 });

@@ -2,7 +2,7 @@
  * Every row of the table of elementwise operations: its first and second derivatives against finite differences,
  * alone, with numbers for operands, and where operands broadcast.
  */
-import assert from "node:assert/strict";
+import { assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { table } from "../src/expr/table.ts";
 import * as F from "../src/ops/mod.ts";
@@ -17,7 +17,7 @@ describe("derivatives of the table's rows", () => {
     if (!differentiable.includes(true)) {
       it(`${name} has none`, () => {
         const x = ranges.map(([low, high], i) => uneven([3], low, high, i + 1).requiresGrad_());
-        assert.equal(row(name, ...x, ...scalars).requiresGrad, false);
+        assertStrictEquals(row(name, ...x, ...scalars).requiresGrad, false);
       });
       continue;
     }
@@ -43,6 +43,6 @@ describe("derivatives of the table's rows", () => {
 
   it("each row is a function of its name, except the forms that one function chooses among", () => {
     const chosen = ["geluTanh", "clampMin", "clampMax"];
-    for (const name of Object.keys(table)) assert.equal(name in F, !chosen.includes(name), name);
+    for (const name of Object.keys(table)) assertStrictEquals(name in F, !chosen.includes(name), name);
   });
 });

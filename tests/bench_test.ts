@@ -1,9 +1,11 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
 import type { RowResult } from "../bench/harness.ts";
-import { type Machine, mergeResults, rowLines } from "../bench/report.ts";
+import { headline, type Machine, mergeResults, rowLines } from "../bench/report.ts";
 import { runtimeName } from "../src/platform/platform.ts";
 import { repository } from "./_data.ts";
 
@@ -38,26 +40,44 @@ const result: RowResult = {
 describe("the results of benches", () => {
   it("are written with ratios, what was missed, and what is missing", () => {
     const text = mergeResults("", machine, [result]);
-    assert.match(text, /\| a\\\|b \| ours \| 120\.0 GFLOP\/s \| 96\.0 % of the peak \(125\.0\) \|/);
-    assert.match(text, /slow 60\.00: \*\*2\.00 ×\*\*; absent: not measured \(not installed\)/);
-    assert.match(text, /MISSED: ≥ 3 × slow/);
-    assert.match(rowLines(result).join("\n"), /not measured: absent: not installed/);
+    assertMatch(text, /\| a\\\|b \| ours \| 120\.0 GFLOP\/s \| 96\.0 % of the peak \(125\.0\) \|/);
+    assertMatch(text, /slow 60\.00: \*\*2\.00 ×\*\* \|/);
+    assertStrictEquals(text.match(/Not measured: absent \(not installed\)\./g)?.length, 1);
+    const above = { ...result.subjects[0], value: 150, share: 1.2 };
+    assertMatch(
+      mergeResults("", machine, [{ ...result, subjects: [above, above] }]),
+      /120\.0 % of the reference kernel, the peak \(125\.0\)/,
+    );
+    assertMatch(text, /MISSED: ≥ 3 × slow/);
+    assertMatch(rowLines(result).join("\n"), /not measured: absent: not installed/);
+  });
+
+  it("stand in short in the README, between its marks", () => {
+    const row = { ...result, group: "GPT-2 124M, decode", name: "q8" };
+    const text = headline("a\n<!-- bench -->\nold\n<!-- /bench -->\nb", machine, [row]);
+    assertMatch(text, /^a\n<!-- bench -->\n[\s\S]*\n<!-- \/bench -->\nb$/);
+    assertMatch(
+      text,
+      /\| GPT-2 124M, decode: q8 \| 120\.0 GFLOP\/s \| 96\.0 % of the peak \(125\.0\) \| slow 2\.00 × \|/,
+    );
+    assert(!text.includes("old"));
+    assertMatch(readFileSync(join(repository, "README.md"), "utf8"), /<!-- bench -->[\s\S]*<!-- \/bench -->/);
   });
 
   it("replace those of the same runtime only", () => {
     const first = mergeResults("", machine, [result]);
     const both = mergeResults(first, { ...machine, runtime: "bun 1.4.5" }, [result]);
-    assert.deepEqual(both.match(/^## .*$/gm), ["## bun 1.4.5", "## deno 2.9.6"]);
+    assertEquals(both.match(/^## .*$/gm), ["## bun 1.4.5", "## deno 2.9.6"]);
     const other = { ...result, group: "other", name: "beside" };
     const some = mergeResults(both, { ...machine, date: "later" }, [other], true);
-    assert.ok(some.includes("### other\n\nMeasured by itself: later"));
-    assert.equal(some.match(/^### /gm)!.length, both.match(/^### /gm)!.length + 1);
+    assert(some.includes("### other\n\nMeasured by itself: later"));
+    assertStrictEquals(some.match(/^### /gm)!.length, both.match(/^### /gm)!.length + 1);
     const replaced = mergeResults(some, { ...machine, date: "last" }, [other], true);
-    assert.ok(replaced.includes("itself: last") && !replaced.includes("itself: later"));
+    assert(replaced.includes("itself: last") && !replaced.includes("itself: later"));
     const again = mergeResults(both, { ...machine, runtime: "deno 2.9.7" }, [{ ...result, name: "new" }]);
-    assert.deepEqual(again.match(/^## .*$/gm), ["## bun 1.4.5", "## deno 2.9.7"]);
-    assert.equal(again.match(/\| new \|/g)?.length, 1);
-    assert.equal(again.match(/^# /gm)?.length, 1);
+    assertEquals(again.match(/^## .*$/gm), ["## bun 1.4.5", "## deno 2.9.7"]);
+    assertStrictEquals(again.match(/\| new \|/g)?.length, 1);
+    assertStrictEquals(again.match(/^# /gm)?.length, 1);
   });
 });
 
@@ -69,14 +89,14 @@ describe("ferrotype bench", () => {
       cwd: repository,
       encoding: "utf8",
     });
-    assert.equal(status, 0, stderr);
+    assertStrictEquals(status, 0, stderr);
     const { machine, figures } = JSON.parse(stdout);
-    assert.ok(machine.threads >= 1);
-    assert.ok(figures.length >= 4, stdout);
+    assert(machine.threads >= 1);
+    assert(figures.length >= 4, stdout);
     for (const { name, value, unit, limit } of figures) {
-      assert.ok(value >= 0 && Number.isFinite(value), name);
-      assert.ok(typeof unit === "string" && unit !== "", name);
-      if (limit) assert.ok(limit.value > 0 && limit.share > 0, name);
+      assert(value >= 0 && Number.isFinite(value), name);
+      assert(typeof unit === "string" && unit !== "", name);
+      if (limit) assert(limit.value > 0 && limit.share > 0, name);
     }
   });
 });

@@ -1,7 +1,7 @@
 /**
  * `ferrotype chat` and `ferrotype completions`.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import { describe, it } from "node:test";
 import { ferrotype, interrupt } from "./_command.ts";
@@ -11,13 +11,13 @@ describe("ferrotype chat", () => {
     const talk = () =>
       ferrotype(["chat", "-n", "30", "--seed", "3"], { input: "ROMEO:\nSpeak again!\n/exit\nnever\n" });
     const one = await talk(), two = await talk();
-    assert.deepEqual([one.code, one.stderr], [0, ""]);
-    assert.equal(one.stdout, two.stdout);
+    assertEquals([one.code, one.stderr], [0, ""]);
+    assertStrictEquals(one.stdout, two.stdout);
     assert(one.stdout.length >= 60 && one.stdout.length <= 70, one.stdout);
     const greedy = await ferrotype(["chat", "-n", "20", "--temperature", "0", "--stop", "\n"], {
       input: "JULIET:\n",
     });
-    assert.equal(greedy.stdout.trimEnd().split("\n").length, 1);
+    assertStrictEquals(greedy.stdout.trimEnd().split("\n").length, 1);
   });
 
   it("stops an answer when interrupted, and goes on", async () => {
@@ -32,7 +32,7 @@ describe("ferrotype chat", () => {
         });
       },
     });
-    assert.equal(ended.code, 0, ended.stderr);
+    assertStrictEquals(ended.code, 0, ended.stderr);
     assert(ended.stdout.length > 120 && ended.stdout.length < 250, `${ended.stdout.length} characters`);
   });
 });
@@ -41,11 +41,11 @@ describe("ferrotype completions", () => {
   it("print scripts that their shells accept", async () => {
     for (const shell of ["bash", "zsh", "fish"]) {
       const { code, stdout } = await ferrotype(["completions", shell]);
-      assert.equal(code, 0);
-      assert.match(stdout, /max-new-tokens/);
+      assertStrictEquals(code, 0);
+      assertMatch(stdout, /max-new-tokens/);
       if (spawnSync(shell, ["--version"]).status === 0) {
         const { status, stderr } = spawnSync(shell, ["-n"], { input: stdout, encoding: "utf8" });
-        assert.equal(status, 0, stderr);
+        assertStrictEquals(status, 0, stderr);
       }
     }
     const { stdout } = await ferrotype(["completions", "bash"]);
@@ -54,9 +54,9 @@ describe("ferrotype completions", () => {
         `${stdout}\nCOMP_WORDS=(ferrotype generate --temp); COMP_CWORD=2; _ferrotype; echo "\${COMPREPLY[@]}"`,
       encoding: "utf8",
     });
-    assert.equal(done.stdout, "--temperature\n", done.stderr);
+    assertStrictEquals(done.stdout, "--temperature\n", done.stderr);
     const wrong = await ferrotype(["completions", "tcsh"]);
-    assert.deepEqual([wrong.code, wrong.stdout], [2, ""]);
-    assert.match(wrong.stderr, /bash, zsh, fish, not "tcsh"/);
+    assertEquals([wrong.code, wrong.stdout], [2, ""]);
+    assertMatch(wrong.stderr, /bash, zsh, fish, not "tcsh"/);
   });
 });

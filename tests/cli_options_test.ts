@@ -1,7 +1,7 @@
 /**
  * How the command reads its arguments, what its help says, and what it answers to a call that is wrong.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -28,11 +28,13 @@ const sample: Command = {
 };
 
 function wrong(args: string[], pattern: RegExp): void {
-  assert.throws(() => parse(sample, args), (e) => {
+  {
+    const e = assertThrows(() => parse(sample, args), Error);
+
     assert(e instanceof UsageError, String(e));
-    assert.match(e.message, pattern);
-    return true;
-  });
+
+    assertMatch(e.message, pattern);
+  }
 }
 
 describe("arguments", () => {
@@ -48,15 +50,15 @@ describe("arguments", () => {
       "b",
       "--quiet",
     ]);
-    assert.deepEqual(positionals, ["text"]);
-    assert.deepEqual([values.number("count"), values.number("rate"), values.texts("stop")], [3, -0.5, [
+    assertEquals(positionals, ["text"]);
+    assertEquals([values.number("count"), values.number("rate"), values.texts("stop")], [3, -0.5, [
       "a",
       "b",
     ]]);
-    assert.deepEqual([values.flag("quiet"), values.flag("json"), values.has("kind")], [true, false, false]);
-    assert.equal(parse(sample, ["--rate", "-2e-3"]).values.number("rate"), -0.002);
-    assert.deepEqual(parse(sample, ["--", "--quiet"]).positionals, ["--quiet"]);
-    assert.deepEqual(parse(sample, ["-"]).positionals, ["-"]);
+    assertEquals([values.flag("quiet"), values.flag("json"), values.has("kind")], [true, false, false]);
+    assertStrictEquals(parse(sample, ["--rate", "-2e-3"]).values.number("rate"), -0.002);
+    assertEquals(parse(sample, ["--", "--quiet"]).positionals, ["--quiet"]);
+    assertEquals(parse(sample, ["-"]).positionals, ["-"]);
   });
 
   it("that are wrong are named", () => {
@@ -80,7 +82,7 @@ describe("help", () => {
   it("of each command names every option and what it does", () => {
     for (const command of commands) {
       const text = help(command);
-      assert.match(text, new RegExp(`^ferrotype ${command.name}`));
+      assertMatch(text, new RegExp(`^ferrotype ${command.name}`));
       for (const [name, option] of Object.entries(command.options)) {
         assert(
           text.includes(`--${name}${option.value ? ` ${option.value}` : ""}`),
@@ -98,22 +100,22 @@ describe("help", () => {
 
   it("and the package agree on the version", () => {
     for (const file of ["package.json", "deno.json"]) {
-      assert.equal(JSON.parse(readFileSync(join(repository, file), "utf8")).version, version);
+      assertStrictEquals(JSON.parse(readFileSync(join(repository, file), "utf8")).version, version);
     }
   });
 });
 
 it("numbers and texts for people", () => {
-  assert.deepEqual([0, 999, 1234, 56_789_000, 3e12].map(formatBytes), [
+  assertEquals([0, 999, 1234, 56_789_000, 3e12].map(formatBytes), [
     "0 bytes",
     "999 bytes",
     "1.23 kB",
     "56.8 MB",
     "3.00 TB",
   ]);
-  assert.deepEqual([0.4, 59, 61, 3725].map(formatSeconds), ["0 s", "59 s", "1 min 01 s", "1 h 02 min"]);
-  assert.deepEqual(splitText("abcdefghij", 0.3), ["abcdefg", "hij"]);
-  assert.deepEqual(splitText("abc", 0), ["abc", ""]);
-  assert.deepEqual(splitText("abc", 1), ["", "abc"]);
-  assert.deepEqual(splitText("a😀", 0.34), ["a", "😀"]);
+  assertEquals([0.4, 59, 61, 3725].map(formatSeconds), ["0 s", "59 s", "1 min 01 s", "1 h 02 min"]);
+  assertEquals(splitText("abcdefghij", 0.3), ["abcdefg", "hij"]);
+  assertEquals(splitText("abc", 0), ["abc", ""]);
+  assertEquals(splitText("abc", 1), ["", "abc"]);
+  assertEquals(splitText("a😀", 0.34), ["a", "😀"]);
 });

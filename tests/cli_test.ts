@@ -1,17 +1,17 @@
 /**
  * The command as one calls it: every command's output, its exit status, its errors.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertStrictEquals } from "@std/assert";
 import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { commands } from "../cli/commands/mod.ts";
 import { version } from "../cli/version.ts";
 import { call, type Ended, fails, ferrotype, interrupt, json, output } from "./_command.ts";
-import { dataPath, missingData, repository } from "./_data.ts";
+import { dataPath, repository } from "./_data.ts";
 import { assertNear, inFolder, makeFolder, readGolden, tinyFolder } from "./_gpt2.ts";
 
-const skip = missingData("gpt2-tiny"), tiny = ["--model", tinyFolder];
+const tiny = ["--model", tinyFolder];
 
 interface Generated {
   model: string;
@@ -45,10 +45,10 @@ describe("ferrotype", () => {
     for (const { name, summary } of commands) {
       assert(overview.includes(`  ${name} `) && overview.includes(summary));
     }
-    assert.match(await output(["help", "generate"]), /^ferrotype generate \[PROMPT\]/);
-    assert.match(await output(["tokenizer", "train", "--help"]), /^ferrotype tokenizer train TEXTFILE/);
-    assert.equal(await output(["--version"]), `${version}\n`);
-    assert.deepEqual(await call([]), { code: 2, stdout: "", stderr: overview });
+    assertMatch(await output(["help", "generate"]), /^ferrotype generate \[PROMPT\]/);
+    assertMatch(await output(["tokenizer", "train", "--help"]), /^ferrotype tokenizer train TEXTFILE/);
+    assertStrictEquals(await output(["--version"]), `${version}\n`);
+    assertEquals(await call([]), { code: 2, stdout: "", stderr: overview });
   });
 
   it("says in one line what is wrong with a call, and ends with 2", async () => {
@@ -66,8 +66,8 @@ describe("ferrotype", () => {
     const gone = ["inspect", "/no/such/file.safetensors"];
     await fails(1, gone, /no such file/, ferrotype);
     const { code, stderr } = await call([...gone, "--verbose"]);
-    assert.equal(code, 1);
-    assert.match(stderr, /^ferrotype: [^\n]+\n[^\n]*no such file[^\n]*\n\s+at |^ferrotype: [^\n]+\n.*@/);
+    assertStrictEquals(code, 1);
+    assertMatch(stderr, /^ferrotype: [^\n]+\n[^\n]*no such file[^\n]*\n\s+at |^ferrotype: [^\n]+\n.*@/);
   });
 
   it("tells what the machine gives, and needs nothing but its own files", async () => {
@@ -76,7 +76,7 @@ describe("ferrotype", () => {
         cpSync(join(repository, name), join(folder, name), { recursive: true });
       }
       const file = join(folder, "cli", "main.ts");
-      assert.match(
+      assertMatch(
         await output(["doctor"], (args) => ferrotype(args, { cwd: folder, file })),
         /^runtime +\w+ \d/,
       );
@@ -88,41 +88,44 @@ describe("ferrotype", () => {
     }>(["doctor"]);
     assert(found.threads.used >= 1 && found.threads.used <= found.threads.hardware);
     assert(Object.keys(found.wasm).length > 2);
-    assert.deepEqual([found.devices.cpu.available, found.devices.reference.available], [true, true]);
+    assertEquals([found.devices.cpu.available, found.devices.reference.available], [true, true]);
     for (const { available, detail } of Object.values(found.devices)) assert(available || detail);
   });
 });
 
-describe("ferrotype generate", { skip }, () => {
+describe("ferrotype generate", () => {
   it("continues a prompt, from an argument or standard input", async () => {
     const options = ["-n", "6", ...tiny];
     const process = await ferrotype(["generate", "The end", ...options]);
-    assert.deepEqual([process.code, process.stderr], [0, ""]);
+    assertEquals([process.code, process.stderr], [0, ""]);
     const text = process.stdout;
     assert(text.startsWith("The end") && text.endsWith("\n") && text.length > 10);
     for (const args of [["generate"], ["generate", "-", "--temperature", "0"]]) {
-      assert.equal(await output([...args, ...options], (a) => ferrotype(a, { input: "The end" })), text);
+      assertStrictEquals(
+        await output([...args, ...options], (a) => ferrotype(a, { input: "The end" })),
+        text,
+      );
     }
     const found = await json<Generated>(["generate", "The end", ...options], ferrotype);
-    assert.equal(`The end${found.text}\n`, text);
-    assert.deepEqual(
+    assertStrictEquals(`The end${found.text}\n`, text);
+    assertEquals(
       Object.keys(found),
       ["model", "device", "dtype", "prompt_ids", "ids", "text", "finish_reason", "timings"],
     );
     const { model, device, dtype, ids, finish_reason } = found;
-    assert.deepEqual([model, device, dtype, ids.length, finish_reason], [
+    assertEquals([model, device, dtype, ids.length, finish_reason], [
       tinyFolder,
       "cpu",
       "f32",
       6,
       "length",
     ]);
-    assert.deepEqual(
+    assertEquals(
       Object.keys(found.timings),
       ["load_ms", "prefill_ms", "prefill_tokens_per_second", "decode_tokens_per_second"],
     );
     assert(Object.values(found.timings).every((n) => n > 0));
-    assert.match(
+    assertMatch(
       (await call(["generate", "The end", ...options, "--verbose"])).stderr,
       /^loaded in \d+ ms; prompt 3 tokens/,
     );
@@ -134,15 +137,15 @@ describe("ferrotype generate", { skip }, () => {
       json(["generate", "--prompt-ids", ids.join(","), "-n", "40", ...tiny, ...args]);
     const sampling = ["--temperature", "0.9", "--top-k", "40", "--top-p", "0.95", "--min-p", "0.01"];
     const greedy = await run(), one = await run(...sampling, "--seed", "3");
-    assert.deepEqual([greedy.ids, greedy.prompt_ids], [golden.greedy.new_ids, ids]);
-    assert.deepEqual((await run(...sampling, "--seed", "3")).ids, one.ids);
+    assertEquals([greedy.ids, greedy.prompt_ids], [golden.greedy.new_ids, ids]);
+    assertEquals((await run(...sampling, "--seed", "3")).ids, one.ids);
     const other = await run(...sampling, "--seed", "4", "--device", "reference", "--dtype", "bf16");
-    assert.deepEqual([other.dtype, other.device], ["bf16", "reference"]);
-    for (const found of [one, other]) assert.notDeepEqual(found.ids, greedy.ids);
-    assert.notDeepEqual(one.ids, other.ids);
-    assert.notDeepEqual((await run("--repetition-penalty", "1.5")).ids, greedy.ids);
-    assert.equal((await run("--num-beams", "2", "-n", "3", "--threads", "1")).ids.length, 3);
-    assert.equal((await run("-n", "0")).ids.length, 0);
+    assertEquals([other.dtype, other.device], ["bf16", "reference"]);
+    for (const found of [one, other]) assertNotEquals(found.ids, greedy.ids);
+    assertNotEquals(one.ids, other.ids);
+    assertNotEquals((await run("--repetition-penalty", "1.5")).ids, greedy.ids);
+    assertStrictEquals((await run("--num-beams", "2", "-n", "3", "--threads", "1")).ids.length, 3);
+    assertStrictEquals((await run("-n", "0")).ids.length, 0);
     const free = await json<Generated>(["generate", "The", "-n", "20", ...tiny]),
       stop = free.text.slice(4, 7);
     const stopped = await json<Generated>([
@@ -156,8 +159,8 @@ describe("ferrotype generate", { skip }, () => {
       "\u0001",
       ...tiny,
     ]);
-    assert.equal(stopped.finish_reason, "stop");
-    assert.equal(stopped.text, free.text.slice(0, free.text.indexOf(stop)));
+    assertStrictEquals(stopped.finish_reason, "stop");
+    assertStrictEquals(stopped.text, free.text.slice(0, free.text.indexOf(stop)));
   });
 
   it("refuses what makes no sense, and then prints nothing else", async () => {
@@ -182,24 +185,24 @@ describe("ferrotype generate", { skip }, () => {
     const { code, stderr } = await ferrotype(["generate", "The", "-n", "100000", ...tiny], {
       started: (child) => child.stdout.once("data", () => child.stdout.destroy()),
     });
-    assert.deepEqual([code, stderr], [0, ""]);
+    assertEquals([code, stderr], [0, ""]);
   });
 
   it("ends with 130 when interrupted", async () => {
     const { code, stderr } = await ferrotype(["generate", "The", "-n", "1000000", ...tiny], {
       started: (child) => child.stdout.once("data", () => interrupt(child)),
     });
-    assert.deepEqual([code, stderr], [130, "ferrotype: interrupted\n"]);
+    assertEquals([code, stderr], [130, "ferrotype: interrupted\n"]);
   });
 });
 
-describe("ferrotype logits and eval", { skip }, () => {
+describe("ferrotype logits and eval", () => {
   it("gives the recorded logits and loss", async () => {
     const { prompts, full_logits: { logits: [rows] } } = readGolden(), [ids] = prompts.single.ids;
     const args = ["logits", "--prompt-ids", ids.join(" "), ...tiny], expected = prompts.single.last_logits[0];
     const last = await json<Logits>(args, ferrotype);
-    assert.deepEqual(Object.keys(last), ["shape", "last"]);
-    assert.deepEqual(last.shape, [1, 7, 512]);
+    assertEquals(Object.keys(last), ["shape", "last"]);
+    assertEquals(last.shape, [1, 7, 512]);
     assertNear(last.last, expected, 1e-4, "last logits");
     const full = await json<Logits>([...args, "--full", "--loss", "--device", "reference"]);
     assertNear(full.logits.flat(), rows.flat(), 1e-4, "all logits");
@@ -208,8 +211,8 @@ describe("ferrotype logits and eval", { skip }, () => {
     );
     assertNear([full.loss], [losses.reduce((a, b) => a + b) / 6], 1e-5, "loss");
     const text = await output([...args, "--loss"]), best = expected.indexOf(Math.max(...expected));
-    assert.match(text, new RegExp(`^loss [\\d.]+\n +${best} +-?[\\d.]+ +"`));
-    assert.equal(text.trimEnd().split("\n").length, 11);
+    assertMatch(text, new RegExp(`^loss [\\d.]+\n +${best} +-?[\\d.]+ +"`));
+    assertStrictEquals(text.trimEnd().split("\n").length, 11);
     await fails(2, ["logits", ...tiny], /give a prompt/);
   });
 
@@ -226,19 +229,19 @@ describe("ferrotype logits and eval", { skip }, () => {
         "8",
         ...tiny,
       ], ferrotype);
-      assert.deepEqual(
+      assertEquals(
         Object.keys(found),
         ["model", "loss", "perplexity", "bits_per_byte", "tokens", "bytes", "block_size"],
       );
       const { loss, perplexity, bits_per_byte, tokens, bytes } = found;
-      assert.equal(bytes, text.length);
+      assertStrictEquals(bytes, text.length);
       assertNear(
         [perplexity, bits_per_byte],
         [Math.exp(loss), loss * tokens / Math.LN2 / bytes],
         1e-6,
         "figures",
       );
-      assert.match(
+      assertMatch(
         await output(["eval", file, "--fraction", "0.5", ...tiny]),
         /^loss [\d.]+ nats a token; perplexity [\d.]+; [\d.]+ bits a byte; \d+ tokens\n$/,
       );
@@ -249,7 +252,7 @@ describe("ferrotype logits and eval", { skip }, () => {
   });
 });
 
-describe("ferrotype tokenize", { skip }, () => {
+describe("ferrotype tokenize", () => {
   it("goes from text to ids and back", async () => {
     const text = "The end, naïvely: 😀\n";
     const { ids, tokens, count } = await json<{ ids: number[]; tokens: string[]; count: number }>([
@@ -257,12 +260,12 @@ describe("ferrotype tokenize", { skip }, () => {
       text,
       ...tiny,
     ]);
-    assert.deepEqual([count, tokens.length, tokens[0]], [ids.length, ids.length, "The"]);
+    assertEquals([count, tokens.length, tokens[0]], [ids.length, ids.length, "The"]);
     const piped = await output(["tokenize", ...tiny], (args) => ferrotype(args, { input: text }));
-    assert.equal(piped, `${ids.join(",")}\n`);
-    assert.equal(await output(["tokenize", "--decode", piped.trim(), ...tiny]), text);
-    assert.equal(await output(["tokenize", "<|endoftext|>", ...tiny]), "511\n");
-    assert.match(await output(["tokenize", "<|endoftext|>", "--no-special", ...tiny]), /^\d+,\d+/);
+    assertStrictEquals(piped, `${ids.join(",")}\n`);
+    assertStrictEquals(await output(["tokenize", "--decode", piped.trim(), ...tiny]), text);
+    assertStrictEquals(await output(["tokenize", "<|endoftext|>", ...tiny]), "511\n");
+    assertMatch(await output(["tokenize", "<|endoftext|>", "--no-special", ...tiny]), /^\d+,\d+/);
   });
 
   it("learns from a text", async () => {
@@ -271,29 +274,29 @@ describe("ferrotype tokenize", { skip }, () => {
       writeFileSync(file, "the cat and the hat and the bat ".repeat(20));
       const train = (...args: string[]): string[] => ["tokenizer", "train", file, "-o", out, ...args];
       const found = await json<Record<string, number>>(train("--vocab-size", "270"), ferrotype);
-      assert.deepEqual([found.vocab_size, found.characters], [270, 640]);
+      assertEquals([found.vocab_size, found.characters], [270, 640]);
       assert(found.tokens < 320);
-      assert.deepEqual(readdirSync(out).sort(), ["tokenizer.json", "tokenizer_config.json"]);
+      assertEquals(readdirSync(out).sort(), ["tokenizer.json", "tokenizer_config.json"]);
       const text = "the rat and the cat", ids = await output(["tokenize", text, "--model", out]);
-      assert.equal(await output(["tokenize", "--decode", ids.trim(), "--model", out]), `${text}\n`);
-      assert.match((await call(train("--vocab-size", "0"))).stderr, /9 tokens; 1\.00 characters a token/);
+      assertStrictEquals(await output(["tokenize", "--decode", ids.trim(), "--model", out]), `${text}\n`);
+      assertMatch((await call(train("--vocab-size", "0"))).stderr, /9 tokens; 1\.00 characters a token/);
       await fails(2, train("--vocab-size", "0", "--min-frequency", "3"), /--min-frequency is about pairs/);
     });
   });
 });
 
-describe("ferrotype inspect and convert", { skip }, () => {
+describe("ferrotype inspect and convert", () => {
   it("reads a header and no more", async () => {
     const found = await json<Inspected>(["inspect", dataPath("gpt2-tiny", "model.safetensors")], ferrotype);
-    assert.deepEqual([found.tensors.length, found.parameters, found.bytes], [28, 43_904, 4 * 43_904]);
+    assertEquals([found.tensors.length, found.parameters, found.bytes], [28, 43_904, 4 * 43_904]);
     assert(found.bytes_read < 4000);
     const { dtype, shape, bytes } = found.tensors.find((t) =>
       t.name === "wpe.weight"
     ) as Inspected["tensors"][0];
-    assert.deepEqual([dtype, shape, bytes], ["f32", [64, 32], 8192]);
+    assertEquals([dtype, shape, bytes], ["f32", [64, 32], 8192]);
     const listed = await output(["inspect", tinyFolder]);
-    assert.match(listed, /^wpe\.weight +f32 +\[64, 32\] +8\.19 kB$/m);
-    assert.match(listed, /^28 tensors, 43,904 numbers, 175\.6 kB; read [\d.]+ kB$/m);
+    assertMatch(listed, /^wpe\.weight +f32 +\[64, 32\] +8\.19 kB$/m);
+    assertMatch(listed, /^28 tensors, 43,904 numbers, 175\.6 kB; read [\d.]+ kB$/m);
   });
 
   it("copies a model in another dtype or in shards", async () => {
@@ -303,7 +306,7 @@ describe("ferrotype inspect and convert", { skip }, () => {
       const last = async (model: string): Promise<number[]> =>
         (await json<Logits>(["logits", "--prompt-ids", "1,2,3", "--model", model])).last;
       const { stdout, stderr }: Ended = await ferrotype(["convert", tinyFolder, at("f16"), "--dtype", "f16"]);
-      assert.deepEqual([stdout, /^wrote .*f16 \([\d.]+ kB of weights in one file\)\n$/.test(stderr)], [
+      assertEquals([stdout, /^wrote .*f16 \([\d.]+ kB of weights in one file\)\n$/.test(stderr)], [
         "",
         true,
       ]);
@@ -319,13 +322,18 @@ describe("ferrotype inspect and convert", { skip }, () => {
       const half = await json<Inspected>(["inspect", at("f16")]),
         bf16 = await json<Inspected>(["inspect", at("bf16.safetensors")]);
       for (const [found, dtype] of [[half, "f16"], [bf16, "bf16"]] as const) {
-        for (const t of found.tensors) assert.equal(t.dtype, t.shape.length > 1 ? dtype : "f32", t.name);
+        for (const t of found.tensors) {
+          assertStrictEquals(t.dtype, t.shape.length > 1 ? dtype : "f32", t.name);
+        }
       }
-      assert.deepEqual(bf16.metadata, { format: "pt" });
+      assertEquals(bf16.metadata, { format: "pt" });
       assert(!readdirSync(at("shards")).includes("model.safetensors"));
-      assert.equal(JSON.parse(readFileSync(join(at("f16"), "config.json"), "utf8")).torch_dtype, "float16");
+      assertStrictEquals(
+        JSON.parse(readFileSync(join(at("f16"), "config.json"), "utf8")).torch_dtype,
+        "float16",
+      );
       assertNear(await last(at("f16")), await last(tinyFolder), 0.03, "f16");
-      assert.deepEqual(await last(at("shards")), await last(tinyFolder));
+      assertEquals(await last(at("shards")), await last(tinyFolder));
     });
   });
 

@@ -1,7 +1,7 @@
 /**
  * `ferrotype train` as one calls it: what it writes, that it stops and goes on exactly, what it refuses.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -64,7 +64,7 @@ function log(out: string): Record<string, number>[] {
 }
 
 function assertSame(out: string, expected: string): void {
-  assert.deepEqual(log(out), log(expected));
+  assertEquals(log(out), log(expected));
   for (
     const name of [
       "model.safetensors",
@@ -74,7 +74,7 @@ function assertSame(out: string, expected: string): void {
       "generation_config.json",
     ]
   ) {
-    assert.deepEqual(readFileSync(at(out, name)), readFileSync(at(expected, name)), name);
+    assertEquals(readFileSync(at(out, name)), readFileSync(at(expected, name)), name);
   }
 }
 
@@ -90,18 +90,18 @@ describe("ferrotype train", () => {
 
   it("writes a model that speaks, and says what it does on standard error", async () => {
     const { code, stdout, stderr } = await ferrotype(begin("whole", ...steps));
-    assert.deepEqual([code, stdout], [0, ""]);
+    assertEquals([code, stdout], [0, ""]);
     const lines = stderr.trim().split("\n");
-    assert.match(lines[0], /^[\d,]+ parameters; [\d,]+ tokens to learn from, [\d,]+ held out; 60 steps$/);
-    assert.deepEqual(lines.slice(1, 4).map((line) => /^step (\d+): held-out loss [\d.]+/.exec(line)?.[1]), [
+    assertMatch(lines[0], /^[\d,]+ parameters; [\d,]+ tokens to learn from, [\d,]+ held out; 60 steps$/);
+    assertEquals(lines.slice(1, 4).map((line) => /^step (\d+): held-out loss [\d.]+/.exec(line)?.[1]), [
       "20",
       "40",
       "60",
     ]);
-    assert.match(lines[4], /^done in \d+ s; best held-out loss [\d.]+; wrote /);
-    assert.equal(lines.length, 5);
+    assertMatch(lines[4], /^done in \d+ s; best held-out loss [\d.]+; wrote /);
+    assertStrictEquals(lines.length, 5);
     assert(!stderr.includes("\r") && !stderr.includes("\x1b"), "no progress bar in a pipe");
-    assert.deepEqual(
+    assertEquals(
       readdirSync(at("whole")).sort(),
       [
         "checkpoints",
@@ -117,16 +117,16 @@ describe("ferrotype train", () => {
     const entries = log("whole"),
       losses = entries.filter((e) => e.loss !== undefined),
       held = entries.filter((e) => e.eval_loss !== undefined);
-    assert.deepEqual(losses.map((e) => e.step), [10, 20, 30, 40, 50, 60]);
-    assert.deepEqual(held.map((e) => e.step), [20, 40, 60]);
+    assertEquals(losses.map((e) => e.step), [10, 20, 30, 40, 50, 60]);
+    assertEquals(held.map((e) => e.step), [20, 40, 60]);
     assert(held[2].eval_loss < held[0].eval_loss && losses[5].loss < losses[0].loss);
     const spoken = await output(["generate", "the ", "--model", at("whole"), "-n", "12", "--seed", "1"]);
-    assert.match(spoken, /^the [\s\S]{12}\n$/);
+    assertMatch(spoken, /^the [\s\S]{12}\n$/);
   });
 
   it("stopped and resumed is what it would have been", async () => {
     const first = await json<Result>(begin("parts", ...steps, "--stop-after", "13"));
-    assert.deepEqual([first.step, first.finished, first.interrupted, first.steps, first.best_loss], [
+    assertEquals([first.step, first.finished, first.interrupted, first.steps, first.best_loss], [
       13,
       false,
       false,
@@ -135,11 +135,11 @@ describe("ferrotype train", () => {
     ]);
     await json(resume("parts", "--stop-after", "30"));
     const last = await json<Result>(resume("parts"), ferrotype);
-    assert.deepEqual([last.step, last.finished, last.out], [60, true, at("parts")]);
+    assertEquals([last.step, last.finished, last.out], [60, true, at("parts")]);
     assertSame("parts", "whole");
-    assert.equal(last.best_loss, Math.min(...log("whole").map((e) => e.eval_loss ?? Infinity)));
+    assertStrictEquals(last.best_loss, Math.min(...log("whole").map((e) => e.eval_loss ?? Infinity)));
     // Nothing is left to do, and nothing is done.
-    assert.equal((await json<Result>(resume("parts"))).step, 60);
+    assertStrictEquals((await json<Result>(resume("parts"))).step, 60);
     assertSame("parts", "whole");
   });
 
@@ -159,8 +159,8 @@ describe("ferrotype train", () => {
       },
     });
     const { code, stdout, stderr } = await running;
-    assert.deepEqual([code, stdout], [130, ""], stderr);
-    assert.match(stderr, /interrupted after step \d+; --resume goes on/);
+    assertEquals([code, stdout], [130, ""], stderr);
+    assertMatch(stderr, /interrupted after step \d+; --resume goes on/);
     await call(resume("interrupted"));
     await call(begin("uninterrupted", ...long));
     assertSame("interrupted", "uninterrupted");
@@ -168,7 +168,7 @@ describe("ferrotype train", () => {
 
   it("is quiet when told", async () => {
     const { code, stdout, stderr } = await call(begin("quiet", "--steps", "2", "--quiet"));
-    assert.deepEqual([code, stdout, stderr], [0, "", ""]);
+    assertEquals([code, stdout, stderr], [0, "", ""]);
   });
 
   it("goes on from another model, with its tokenizer", async () => {
@@ -192,21 +192,21 @@ describe("ferrotype train", () => {
       "--threads",
       "1",
     ];
-    assert.equal((await call([...tune, "--stop-after", "10"])).code, 0);
+    assertStrictEquals((await call([...tune, "--stop-after", "10"])).code, 0);
     rmSync(at("base"), { recursive: true });
     const again = ["train", other, "-o", at("tuned"), "--resume", "--threads", "1"];
     const { finished, parameters } = await json<Result>(again);
-    assert.deepEqual([finished, parameters], [
+    assertEquals([finished, parameters], [
       true,
       JSON.parse(await output(["inspect", at("whole"), "--json"])).parameters,
     ]);
-    assert.deepEqual(
+    assertEquals(
       readFileSync(at("tuned", "tokenizer.json")),
       readFileSync(at("whole", "tokenizer.json")),
     );
     // Fine-tuning begins where training ended, not anew.
     assert(log("tuned")[0].loss < log("whole")[3].loss);
-    assert.equal(JSON.parse(readFileSync(at("tuned", "config.json"), "utf8")).resid_pdrop, 0);
+    assertStrictEquals(JSON.parse(readFileSync(at("tuned", "config.json"), "utf8")).resid_pdrop, 0);
   });
 
   it("learns a vocabulary, accumulates gradients, stores bf16", async () => {
@@ -227,9 +227,9 @@ describe("ferrotype train", () => {
       "0",
     ];
     const { best_loss, finished } = await json<Result>(begin("words", ...more));
-    assert.deepEqual([best_loss, finished], [null, true]);
+    assertEquals([best_loss, finished], [null, true]);
     const { tensors } = JSON.parse(await output(["inspect", at("words"), "--json"]));
-    assert.deepEqual(tensors.find((t: { name: string }) => t.name === "wte.weight"), {
+    assertEquals(tensors.find((t: { name: string }) => t.name === "wte.weight"), {
       name: "wte.weight",
       dtype: "bf16",
       shape: [270, 16],
@@ -237,7 +237,7 @@ describe("ferrotype train", () => {
       file: tensors[0].file,
     });
     const { eos_token_id } = JSON.parse(readFileSync(at("words", "config.json"), "utf8"));
-    assert.equal(typeof eos_token_id, "number");
+    assertStrictEquals(typeof eos_token_id, "number");
   });
 
   const vega = existsSync(join(repository, "node_modules", "vega-lite"))
@@ -246,7 +246,7 @@ describe("ferrotype train", () => {
   it("draws the loss curve", { skip: vega }, async () => {
     await call(begin("drawn", "--steps", "20", "--eval-every", "10", "--plot", at("loss.svg")));
     const svg = readFileSync(at("loss.svg"), "utf8");
-    assert.match(svg, /^<svg [^>]*xmlns/);
+    assertMatch(svg, /^<svg [^>]*xmlns/);
     assert(svg.includes("held out") && svg.includes("text.txt") && svg.includes("loss, nats a token"));
   });
 

@@ -2,15 +2,12 @@
  * GPT-2 as a compiled function, against what was recorded from PyTorch: logits, gradients, steps of AdamW; several times, on
  * the same memory with other ids in between.
  */
-import assert from "node:assert/strict";
+import { assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { compile, copyInto, keep, manualSeed, noGrad, optim, type Tensor, tensor, tidy } from "../mod.ts";
-import { missingData } from "./_data.ts";
 import { assertClose, eachDevice, numbersOf } from "./_devices.ts";
-import { assertNear, type Golden, type GoldenParameter, loadTiny, readGolden, smallModel } from "./_gpt2.ts";
+import { assertNear, type GoldenParameter, loadTiny, readGolden, smallModel } from "./_gpt2.ts";
 import { onWebGpu } from "./_webgpu.ts";
-
-const skip = missingData("gpt2-tiny");
 
 function assertParameter(values: number[], expected: GoldenParameter, tolerance: number, what: string): void {
   assertNear(values.slice(0, 8), expected.first8, tolerance, what);
@@ -18,8 +15,8 @@ function assertParameter(values: number[], expected: GoldenParameter, tolerance:
   assertClose([norm], [expected.l2], `l2 of ${what}`, { atol: tolerance, rtol: tolerance });
 }
 
-describe("compiled: GPT-2 against PyTorch", { skip }, () => {
-  const golden = skip ? null as unknown as Golden : readGolden();
+describe("compiled: GPT-2 against PyTorch", () => {
+  const golden = readGolden();
 
   eachDevice((device) => {
     const idsOf = (ids: number[][]): Tensor => keep(tensor(ids, { dtype: "i32", device }));
@@ -35,7 +32,7 @@ describe("compiled: GPT-2 against PyTorch", { skip }, () => {
         logits.dispose();
         copyInto(tidy(() => keep(right.neg().add(11 + i))), held);
       }
-      assert.equal(f.traces, 1);
+      assertStrictEquals(f.traces, 1);
       using lists = compile((ids: number[][]) => noGrad(() => model.forward(ids)));
       for (const ids of [[[5, 1, 2]], golden.prompts.single.ids]) {
         assertClose(
@@ -45,7 +42,7 @@ describe("compiled: GPT-2 against PyTorch", { skip }, () => {
           { atol: 1e-4 },
         );
       }
-      assert.throws(() => lists([[1, 2, 512]]), /token id 512 is outside/);
+      assertMatch(assertThrows(() => lists([[1, 2, 512]]), Error).message, /token id 512 is outside/);
     });
 
     it("gives the recorded loss and gradients", async () => {
@@ -63,7 +60,7 @@ describe("compiled: GPT-2 against PyTorch", { skip }, () => {
           assertParameter(await numbersOf(p.grad!), golden.loss.grads[name], 1e-5, `gradient of ${name}`);
         }
       }
-      assert.equal(f.traces, 1);
+      assertStrictEquals(f.traces, 1);
     });
 
     it("takes the recorded steps of AdamW", async () => {
@@ -87,7 +84,7 @@ describe("compiled: GPT-2 against PyTorch", { skip }, () => {
         if (loose) assertNear((await numbersOf(p)).slice(0, 8), params_after[name].first8, 2e-5, name);
         assertParameter(await numbersOf(p), params_after[name], loose ? 3e-3 : 2e-5, name);
       }
-      assert.equal(step.traces, 1);
+      assertStrictEquals(step.traces, 1);
     });
   }, onWebGpu);
 });

@@ -1,5 +1,5 @@
 /** Each pass on a function made for it: what is left, and that it gives what the function gives. */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import {
   attentionStep,
@@ -26,7 +26,7 @@ async function stepsOf(f: (...x: Tensor[]) => Tensor, ...x: Tensor[]): Promise<s
   using plain = compile(f, { optimize: false });
   for (let i = 0; i < 3; i++) {
     assertClose(await numbersOf(compiled(...x)), expected, "compiled", { atol: 1e-5, rtol: 1e-4 });
-    assert.deepEqual(await numbersOf(plain(...x)), expected);
+    assertEquals(await numbersOf(plain(...x)), expected);
   }
   const lines = compiled.plan(...x).split("\n"),
     at = lines.findIndex((line) => line.startsWith("done in each run"));
@@ -43,41 +43,41 @@ const x = randn([6, 8], { seed: 1 }), w = randn([8, 5], { seed: 2 }), row = rand
 
 describe("passes", () => {
   it("leave out what nobody reads", async () => {
-    assert.equal((await stepsOf((x) => (x.exp().sum(), x.add(1)), x)).length, 1);
+    assertStrictEquals((await stepsOf((x) => (x.exp().sum(), x.add(1)), x)).length, 1);
   });
 
   it("put constants into expressions, and do once what follows from them", async () => {
     const [line] = await stepsOf((x) => x.mul(full([6, 8], 2)).add(full([8], 0.5)), x);
-    assert.match(line, /add\(mul\(\$0, 2\), 0\.5\) {2}over \$0 f32\[6, 8\]$/);
+    assertMatch(line, /add\(mul\(\$0, 2\), 0\.5\) {2}over \$0 f32\[6, 8\]$/);
     using f = compile((x: Tensor) => x.add(tensor([1, 2, 3, 4, 5, 6, 7, 8]).exp()));
-    assert.match(f.plan(x), /done once: \d/);
+    assertMatch(f.plan(x), /done once: \d/);
     assertClose(
       await numbersOf(f(zeros([6, 8])).select(0, 0)),
       [1, 2, 3, 4, 5, 6, 7, 8].map(Math.exp),
       "once",
     );
     const [cube] = await stepsOf((x) => x.pow(3), x);
-    assert.match(cube, /mul\(mul\(\$0, \$0\), \$0\)/);
+    assertMatch(cube, /mul\(mul\(\$0, \$0\), \$0\)/);
   });
 
   it("compute once what is asked for twice, unless it changed meanwhile", async () => {
     using f = compile((x: Tensor, w: Tensor) => matmul(x, w).sum().add(matmul(x, w).max()));
     const [before, after] = effect(f.plan(x, w), "common subexpressions");
-    assert.equal(before - after, 1);
+    assertStrictEquals(before - after, 1);
     const state = keep(tensor([1, 2]));
     using g = compile((x: Tensor) => {
       const first = state.mul(2).sum();
       copyInto(x, state);
       return first.add(state.mul(2).sum());
     });
-    assert.equal(await g(tensor([10, 10])).item(), 46);
-    assert.equal(await g(tensor([0, 0])).item(), 40);
+    assertStrictEquals(await g(tensor([10, 10])).item(), 46);
+    assertStrictEquals(await g(tensor([0, 0])).item(), 40);
     state.dispose();
   });
 
   it("read transposed copies in the product, and reshaped ones where they are", async () => {
     const lines = await stepsOf((x, w) => matmul(x, transpose(transpose(w, 0, 1).contiguous(), 0, 1)), x, w);
-    assert.equal(lines.length, 1);
+    assertStrictEquals(lines.length, 1);
     // What is changed between copy and use is copied.
     const state = keep(randn([2, 3], { seed: 4 }));
     using f = compile((x: Tensor) => {
@@ -97,28 +97,31 @@ describe("passes", () => {
   });
 
   it("make one kernel of a chain, with two outputs where both are wanted", async () => {
-    assert.equal((await stepsOf((x, row) => x.mul(row).add(1).tanh().sub(x).square(), x, row)).length, 1);
+    assertStrictEquals(
+      (await stepsOf((x, row) => x.mul(row).add(1).tanh().sub(x).square(), x, row)).length,
+      1,
+    );
     using f = compile((x: Tensor) => {
       const y = x.exp(), z = y.add(1).sqrt();
       return [y, z];
     });
     const plan = f.plan(x);
-    assert.match(plan, /done in each run: 1 operation\n {2}%\d+ f32\[6, 8\], %\d+ f32\[6, 8\] = exp/);
+    assertMatch(plan, /done in each run: 1 operation\n {2}%\d+ f32\[6, 8\], %\d+ f32\[6, 8\] = exp/);
     const [y, z] = f(x);
     assertClose(await numbersOf(z), await numbersOf(y.add(1).sqrt()), "both");
     // Rounding to fewer bits on the way is kept.
     const narrow = (x: Tensor): Tensor => x.to({ dtype: "bf16" }).mul(3).to({ dtype: "f32" }).add(1e-3);
     using rounded = compile(narrow);
-    assert.deepEqual(await numbersOf(rounded(x)), await numbersOf(narrow(x)));
+    assertEquals(await numbersOf(rounded(x)), await numbersOf(narrow(x)));
   });
 
   it("compute inside a reduction, and as it or a product is stored", async () => {
     const [inside, ...none] = await stepsOf((x) => x.square().sum(-1).add(1e-5).sqrt(), x);
-    assert.match(inside, /reduce\(.*of mul\(\$0, \$0\).*then sqrt\(add\(it/);
-    assert.equal(none.length, 0);
+    assertMatch(inside, /reduce\(.*of mul\(\$0, \$0\).*then sqrt\(add\(it/);
+    assertStrictEquals(none.length, 0);
     const lines = await stepsOf((x, w) => matmul(x, w).mul(0.5).tanh().add(1), x, w);
-    assert.equal(lines.length, 1);
-    assert.match(lines[0], /matmul\(.*then add\(tanh\(mul\(it, 0\.5\)\), 1\)/);
+    assertStrictEquals(lines.length, 1);
+    assertMatch(lines[0], /matmul\(.*then add\(tanh\(mul\(it, 0\.5\)\), 1\)/);
   });
 
   it("repeat what is cheap: a layer norm in primitives reads its rows and stores nothing between", async () => {
@@ -130,7 +133,7 @@ describe("passes", () => {
       x,
       row,
     );
-    assert.equal(lines.length, 3);
+    assertStrictEquals(lines.length, 3);
   });
 
   it("change parameters behind their gradients, and compute again what waits for the way back", async () => {
@@ -187,8 +190,8 @@ describe("a decoding step whose positions are on the device", () => {
             rtol: 1e-4,
           });
         }
-        assert.equal(f.traces, 1);
-        for (const [i, k] of k1.entries()) assert.deepEqual(await numbersOf(k2[i]), await numbersOf(k));
+        assertStrictEquals(f.traces, 1);
+        for (const [i, k] of k1.entries()) assertEquals(await numbersOf(k2[i]), await numbersOf(k));
         for (const t of [...k1, ...v1, ...k2, ...v2, places]) t.dispose();
       });
     }

@@ -1,5 +1,5 @@
 /** Programs made at random do compiled what they do eagerly: in value, in gradients, and in what they change in place. */
-import assert from "node:assert/strict";
+import { assert, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import process from "node:process";
 import {
@@ -54,7 +54,7 @@ async function check(seed: number, device: DeviceName): Promise<void> {
     traces = f.traces;
     return results;
   });
-  assert.equal(compiled.length, eager.length, `program ${seed}`);
+  assertStrictEquals(compiled.length, eager.length, `program ${seed}`);
   compiled.forEach((values, i) => {
     try {
       assertClose(values, eager[i], `program ${seed}, entry ${i}`, { atol: 2e-4, rtol: 2e-3 });

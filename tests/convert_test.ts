@@ -3,7 +3,7 @@
  *
  * @module
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { byteSize, type DType } from "../src/core/dtype.ts";
 import { DTypeError, ShapeError } from "../src/core/errors.ts";
@@ -118,7 +118,7 @@ describe("convertBytes", () => {
           convertBytes(from, to, x, y);
           const wrong = y.findIndex((byte, i) => byte !== expected[i]);
           const at = Math.floor(wrong / byteSize(to, 1));
-          assert.equal(
+          assertStrictEquals(
             wrong,
             -1,
             `${from} to ${to}, shifts ${inShift} ${outShift}: ${get(view, from, Math.max(at, 0))} at ${at}`,
@@ -135,11 +135,11 @@ describe("convertBytes", () => {
       values = new Float32Array(wide.buffer);
     for (const [dtype, one] of [["f16", fromF16], ["bf16", fromBf16]] as const) {
       convertBytes(dtype, "f32", bytes, wide);
-      values.forEach((value, i) => assert.ok(Object.is(value, one(i)), `${dtype} ${i}`));
+      values.forEach((value, i) => assert(Object.is(value, one(i)), `${dtype} ${i}`));
       convertBytes("f32", dtype, wide, back);
       new Uint16Array(back.buffer).forEach((h, i) => {
-        if (values[i] === values[i]) assert.equal(h, i);
-        else assert.ok(Number.isNaN(one(h)), `NaN ${i} became ${h}`);
+        if (values[i] === values[i]) assertStrictEquals(h, i);
+        else assert(Number.isNaN(one(h)), `NaN ${i} became ${h}`);
       });
     }
   });
@@ -163,7 +163,7 @@ describe("convertBytes", () => {
     for (const [dtype, one] of [["f16", toF16], ["bf16", toBf16]] as const) {
       const out = new Uint8Array(x.length * 2);
       convertBytes("f32", dtype, new Uint8Array(x.buffer), out);
-      assert.deepEqual([...new Uint16Array(out.buffer)], [...x].map(one));
+      assertEquals([...new Uint16Array(out.buffer)], [...x].map(one));
     }
   });
 
@@ -171,19 +171,19 @@ describe("convertBytes", () => {
     const x = new Float32Array(new SharedArrayBuffer(16)), y = new Uint8Array(new SharedArrayBuffer(8));
     x.set([1, 2, -3, 0.5]);
     convertBytes("f32", "bf16", new Uint8Array(x.buffer), y);
-    assert.deepEqual([...new Uint16Array(y.buffer)].map(fromBf16), [1, 2, -3, 0.5]);
+    assertEquals([...new Uint16Array(y.buffer)].map(fromBf16), [1, 2, -3, 0.5]);
     const copy = new Uint8Array(8);
     convertBytes("bf16", "bf16", y, copy);
-    assert.deepEqual([...copy], [...y]);
+    assertEquals([...copy], [...y]);
   });
 
   it("refuses dtypes without arithmetic and lengths that do not match", () => {
     for (const from of ["u16", "u32", "u64", "f8_e4m3", "c64", "f4"] as const) {
-      assert.throws(() => convertBytes(from, "f32", new Uint8Array(8), new Uint8Array(8)), DTypeError);
+      assertThrows(() => convertBytes(from, "f32", new Uint8Array(8), new Uint8Array(8)), DTypeError);
     }
-    assert.throws(() => convertBytes("f32", "f16", new Uint8Array(8), new Uint8Array(5)), ShapeError);
-    assert.throws(() => convertBytes("f32", "f16", new Uint8Array(7), new Uint8Array(4)), ShapeError);
-    assert.throws(() => convertBytes("f32", "q8", new Uint8Array(16), new Uint8Array(34)), DTypeError);
+    assertThrows(() => convertBytes("f32", "f16", new Uint8Array(8), new Uint8Array(5)), ShapeError);
+    assertThrows(() => convertBytes("f32", "f16", new Uint8Array(7), new Uint8Array(4)), ShapeError);
+    assertThrows(() => convertBytes("f32", "q8", new Uint8Array(16), new Uint8Array(34)), DTypeError);
     convertBytes("f32", "i64", new Uint8Array(0), new Uint8Array(0));
   });
 
@@ -198,7 +198,7 @@ describe("convertBytes", () => {
         const direct = new Uint8Array(byteSize(to, x.length)), twice = new Uint8Array(byteSize(to, x.length));
         convertBytes(q, to, blocks, direct);
         convertBytes("f32", to, new Uint8Array(values.buffer), twice);
-        assert.deepEqual(direct, twice, `${q} to ${to}`);
+        assertEquals(direct, twice, `${q} to ${to}`);
       }
       const half = new Uint8Array(x.length * 2),
         again = new Uint8Array(x.length * 4),
@@ -208,7 +208,7 @@ describe("convertBytes", () => {
       convertBytes("bf16", "f32", half, again);
       convertBytes("bf16", q, half, a);
       convertBytes("f32", q, again, b);
-      assert.deepEqual(a, b, `bf16 to ${q}`);
+      assertEquals(a, b, `bf16 to ${q}`);
     }
   });
 });
@@ -219,8 +219,8 @@ describe("quantised blocks", () => {
     x.set([127, -127, 1, -1, 0.5, -0.5, 1.5, -1.5, 0.49, -0.49, 63.7]);
     const q = new Uint8Array(34);
     quantizeQ8(x, q);
-    assert.equal(q[0] | q[1] << 8, toF16(1));
-    assert.deepEqual([...new Int8Array(q.buffer, 2, 11)], [127, -127, 1, -1, 1, -1, 2, -2, 0, 0, 64]);
+    assertStrictEquals(q[0] | q[1] << 8, toF16(1));
+    assertEquals([...new Int8Array(q.buffer, 2, 11)], [127, -127, 1, -1, 1, -1, 2, -2, 0, 0, 64]);
   });
 
   it("q4: an f16 scale of extreme / -8, nibbles j and j + 16 in one byte", () => {
@@ -229,17 +229,17 @@ describe("quantised blocks", () => {
     x.set([1, -1, 2, -2], 16);
     const q = new Uint8Array(18);
     quantizeQ4(x, q);
-    assert.equal(q[0] | q[1] << 8, toF16(1));
+    assertStrictEquals(q[0] | q[1] << 8, toF16(1));
     const low = [...q.subarray(2)].map((byte) => (byte & 15) - 8),
       high = [...q.subarray(2)].map((byte) => (byte >> 4) - 8);
-    assert.deepEqual(low.slice(0, 8), [-8, 7, 7, 0, 3, 4, -8, 0]);
-    assert.deepEqual(high.slice(0, 5), [1, -1, 2, -2, 0]);
+    assertEquals(low.slice(0, 8), [-8, 7, 7, 0, 3, 4, -8, 0]);
+    assertEquals(high.slice(0, 5), [1, -1, 2, -2, 0]);
     // With a positive extreme the scale is negative, and the extreme is still hit exactly.
     quantizeQ4(x.map((value) => -value), q);
-    assert.equal(fromF16(q[0] | q[1] << 8), -1);
+    assertStrictEquals(fromF16(q[0] | q[1] << 8), -1);
     const back = new Float32Array(32);
     dequantizeQ4(q, back);
-    assert.equal(back[0], 8);
+    assertStrictEquals(back[0], 8);
   });
 
   it("errors stay within the step, over ten magnitudes", () => {
@@ -257,16 +257,16 @@ describe("quantised blocks", () => {
       const largest = Math.max(...x.subarray(block, block + 32).map(Math.abs));
       for (let i = block; i < block + 32; i++) {
         // Half a step, and what rounding the scale to f16 moves the value by.
-        assert.ok(Math.abs(y8[i] - x[i]) <= largest * (0.5 / 127 + 2 ** -10), `q8 ${x[i]} became ${y8[i]}`);
-        assert.ok(Math.abs(y4[i] - x[i]) <= largest * (1 / 8 + 2 ** -10), `q4 ${x[i]} became ${y4[i]}`);
+        assert(Math.abs(y8[i] - x[i]) <= largest * (0.5 / 127 + 2 ** -10), `q8 ${x[i]} became ${y8[i]}`);
+        assert(Math.abs(y4[i] - x[i]) <= largest * (1 / 8 + 2 ** -10), `q4 ${x[i]} became ${y4[i]}`);
       }
     }
     // Blocks that were decoded encode to themselves.
     const again8 = q8.slice().fill(0), again4 = q4.slice().fill(0);
     quantizeQ8(y8, again8);
     quantizeQ4(y4, again4);
-    assert.deepEqual(again8, q8);
-    assert.deepEqual(again4, q4);
+    assertEquals(again8, q8);
+    assertEquals(again4, q4);
   });
 
   it("zeros and numbers too small for an f16 scale become zero; NaN and overflow are refused", () => {
@@ -282,23 +282,24 @@ describe("quantised blocks", () => {
       for (const value of [0, 1e-45, 1e-40, -1e-12]) {
         quantize(new Float32Array(32).fill(value), q);
         dequantize(q, y);
-        assert.ok(y.every((v) => v === 0), `${value} became ${y[0]}`);
+        assert(y.every((v) => v === 0), `${value} became ${y[0]}`);
       }
       quantize(new Float32Array(32).fill(limit), q);
       dequantize(q, y);
-      assert.equal(y[0], limit);
+      assertStrictEquals(y[0], limit);
       for (const bad of [NaN, Infinity, -Infinity, limit * 1.001]) {
         for (const at of [0, 31]) {
           const x = new Float32Array(64);
           x[32 + at] = bad;
-          assert.throws(
+          assertThrows(
             () => quantize(x, new Uint8Array(2 * size)),
-            /values 32 to 63 hold NaN or a magnitude above/,
+            Error,
+            "values 32 to 63 hold NaN or a magnitude above",
           );
         }
       }
-      assert.throws(() => quantize(new Float32Array(31), q), ShapeError);
-      assert.throws(() => dequantize(q, new Float32Array(64)), ShapeError);
+      assertThrows(() => quantize(new Float32Array(31), q), ShapeError);
+      assertThrows(() => dequantize(q, new Float32Array(64)), ShapeError);
     }
   });
 });

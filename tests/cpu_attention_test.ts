@@ -1,10 +1,9 @@
-import { strict as assert } from "node:assert";
+import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { attention } from "../src/backends/cpu/kernels/attention.ts";
 import { attentionBackward } from "../src/backends/cpu/kernels/attention_backward.ts";
 import { Generator } from "../src/core/random.ts";
 import { assertClose, Bench, goldenCases, numbersOf, randomNumbers } from "./_cpu_kernels.ts";
-import { missingData } from "./_data.ts";
 
 /** Sizes of one case. */
 interface Case {
@@ -141,7 +140,7 @@ describe("cpu attention and its gradients", () => {
           assertClose(bench.values(lse), expected.lse, 1e-6, 1e-6, "lse");
           const again = make(shapes.q);
           attention(engine, q, k, v, again, null, scaleOf(c), c.causal);
-          assert.deepEqual(bench.values(again), bench.values(out), "out without lse");
+          assertEquals(bench.values(again), bench.values(out), "out without lse");
           const dout = make(shapes.q, numbers.dout),
             dq = make(shapes.q),
             dk = make(shapes.k),
@@ -151,7 +150,7 @@ describe("cpu attention and its gradients", () => {
           assertClose(bench.values(dk), gradients.dk, 2e-5, 1e-5, "dk");
           assertClose(bench.values(dv), gradients.dv, 2e-5, 1e-5, "dv");
           bench.release(q, k, v, out, again, lse, dout, dq, dk, dv);
-          assert.equal(engine.heap.temporaries, 0);
+          assertStrictEquals(engine.heap.temporaries, 0);
         }
       }
     });
@@ -159,7 +158,7 @@ describe("cpu attention and its gradients", () => {
 });
 
 describe("cpu attention", () => {
-  it("agrees with PyTorch", { skip: missingData("ops") }, () => {
+  it("agrees with PyTorch", () => {
     const [bench] = benches;
     for (const { inputs, outputs, grads, grad_outputs } of goldenCases("causal_attention")) {
       const [q, k, v] = [inputs.q, inputs.k, inputs.v].map((x) => bench.recorded(x));
@@ -200,7 +199,7 @@ describe("cpu attention", () => {
         attentionBackward(bench.engine, dout, q, k, v, out, lse, dq, dk, dv, scaleOf(c), true);
         return [out, lse, dq, dk, dv].map((view) => bench.values(view));
       });
-      for (const other of results.slice(1)) assert.deepEqual(other, results[0]);
+      for (const other of results.slice(1)) assertEquals(other, results[0]);
     }
     for (const { engine } of many) engine.dispose();
   });
@@ -238,16 +237,17 @@ describe("cpu attention", () => {
     for (const x of numbers.slice(1)) x.fill(1e30, 8 * 31);
     const changed = numbers.map((x) => bench.view(shape, x));
     attention(bench.engine, changed[0], changed[1], changed[2], out, null, 1, true);
-    assert.deepEqual(bench.values(out).slice(0, 8 * 31), before.slice(0, 8 * 31));
+    assertEquals(bench.values(out).slice(0, 8 * 31), before.slice(0, 8 * 31));
     bench.release(out, ...views, ...changed);
   });
 
   it("refuses heads that are too wide", () => {
     const [bench] = benches;
     const view = bench.view([1, 1, 4, 8000], new Float32Array(32000));
-    assert.throws(
+    assertThrows(
       () => attention(bench.engine, view, view, view, view, null, 1, false),
-      /at most 2048 wide, not 8000/,
+      Error,
+      "at most 2048 wide, not 8000",
     );
   });
 });

@@ -1,7 +1,8 @@
-import { strict as assert } from "node:assert";
+import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import type { View } from "../src/backends/contract.ts";
 import { type CpuBackend, createCpuBackend } from "../src/backends/cpu/backend.ts";
+import "../src/backends/kernels/mod.ts";
 import { byteSize, type DType } from "../src/core/dtype.ts";
 import { DeviceError } from "../src/core/errors.ts";
 import { contiguousStrides, sizeOf } from "../src/core/shape.ts";
@@ -50,11 +51,11 @@ describe("cpu backend", () => {
       const expected = await everything(backend);
       for (const threads of [2, 3]) {
         backend.engine.threads = threads;
-        assert.equal(await backend.engine.ready(20000), threads, backend.engine.threadProblem ?? "");
-        for (let i = 0; i < 3; i++) assert.deepEqual(await everything(backend), expected);
+        assertStrictEquals(await backend.engine.ready(20000), threads, backend.engine.threadProblem ?? "");
+        for (let i = 0; i < 3; i++) assertEquals(await everything(backend), expected);
       }
-      assert.deepEqual(backend.memory(), { bytes: 0, buffers: 0 });
-      assert.equal(backend.engine.heap.temporaries, 0);
+      assertEquals(backend.memory(), { bytes: 0, buffers: 0 });
+      assertStrictEquals(backend.engine.heap.temporaries, 0);
       backend.engine.dispose();
     });
   }
@@ -63,8 +64,8 @@ describe("cpu backend", () => {
     const backend = createCpuBackend();
     const buffer = backend.allocate(8);
     backend.mapped(buffer).set([1, 2, 3, 4, 5, 6, 7, 8]);
-    assert.deepEqual([...await backend.download(buffer, 2, 3)], [3, 4, 5]);
+    assertEquals([...await backend.download(buffer, 2, 3)], [3, 4, 5]);
     backend.release(buffer);
-    assert.throws(() => backend.release(buffer), DeviceError);
+    assertThrows(() => backend.release(buffer), DeviceError);
   });
 });

@@ -1,4 +1,4 @@
-import { strict as assert } from "node:assert";
+import { assert, assertEquals, assertMatch, assertStrictEquals, fail } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import process from "node:process";
@@ -44,7 +44,7 @@ function check(on: Engine, a: View, b: View, out: View, what: string, epilogue?:
   const result = read(on, out);
   for (let i = 0; i < values.length; i++) {
     if (!(Math.abs(result[i] - values[i]) <= 2e-6 * (scale + 1))) {
-      assert.fail(`${what}: element ${i} is ${result[i]}, expected ${values[i]}`);
+      fail(`${what}: element ${i} is ${result[i]}, expected ${values[i]}`);
     }
   }
   return calls;
@@ -56,9 +56,9 @@ describe("cpu matmul by a BLAS", { skip }, () => {
   const engine = (): Engine => single ??= engineWith(1);
 
   it("says what it is", () => {
-    assert.match(found!.name, /\S+ .*\(.+\)$/);
-    assert.equal(engine().blas.name, found!.name);
-    assert.equal(engine().blas.problem, null);
+    assertMatch(found!.name, /\S+ .*\(.+\)$/);
+    assertStrictEquals(engine().blas.name, found!.name);
+    assertStrictEquals(engine().blas.problem, null);
   });
 
   it("takes row-major and transposed operands, padded rows, and columns-first outputs", () => {
@@ -71,7 +71,7 @@ describe("cpu matmul by a BLAS", { skip }, () => {
           b = view(on, "f32", [k, n], unit, of(2, { gap }));
         const out = view(on, "f32", [m, n], nothing, of(4, { gap }));
         const used = check(on, a, b, out, `turn ${turn}: [${m},${k}] × [${k},${n}]`);
-        assert.ok(used > 0, `turn ${turn}: the library was not called`);
+        assert(used > 0, `turn ${turn}: the library was not called`);
         release(on, a, b, out);
       }
     }
@@ -85,7 +85,7 @@ describe("cpu matmul by a BLAS", { skip }, () => {
         const a = view(on, "f32", [2, 3, m, k], unit, { order }),
           b = view(on, "f32", [2, 3, k, n], unit, { repeat });
         const out = view(on, "f32", [2, 3, m, n], nothing, { order });
-        assert.ok(check(on, a, b, out, `repeat ${repeat}, order ${order}`) > 0);
+        assert(check(on, a, b, out, `repeat ${repeat}, order ${order}`) > 0);
         release(on, a, b, out);
       }
     }
@@ -98,8 +98,8 @@ describe("cpu matmul by a BLAS", { skip }, () => {
         for (const [m, expected] of [[64, 1], [16, 0]]) {
           const a = view(on, "f32", [m, 96], unit), b = view(on, dtype, [96, 200], unit, layout);
           const out = view(on, "f32", [m, 200], nothing), { temporaries } = on.heap;
-          assert.equal(Math.min(1, check(on, a, b, out, `${dtype}, ${m} rows`)), expected);
-          assert.equal(on.heap.temporaries, temporaries);
+          assertStrictEquals(Math.min(1, check(on, a, b, out, `${dtype}, ${m} rows`)), expected);
+          assertStrictEquals(on.heap.temporaries, temporaries);
           release(on, a, b, out);
         }
       }
@@ -127,7 +127,7 @@ describe("cpu matmul by a BLAS", { skip }, () => {
     ];
     for (const [what, epilogue] of cases) {
       const out = view(on, "f32", [m, n], nothing, { gap: 2 });
-      assert.ok(check(on, a, b, out, what, epilogue) > 0, `${what}: the library was not called`);
+      assert(check(on, a, b, out, what, epilogue) > 0, `${what}: the library was not called`);
       release(on, out);
     }
     release(on, a, b, bias, column, residual, half);
@@ -151,7 +151,7 @@ describe("cpu matmul by a BLAS", { skip }, () => {
     matmul(on, a, b, out);
     const after = bytesOf(on, out), rest = Float32Array.from(new Float32Array(after.buffer));
     for (let row = 0; row < 70; row++) rest.fill(NaN, 5 + row * 537, 5 + row * 537 + 530);
-    assert.deepEqual(rest, new Float32Array(before.buffer));
+    assertEquals(rest, new Float32Array(before.buffer));
     release(on, a, b, out);
   });
 
@@ -166,13 +166,13 @@ describe("cpu matmul by a BLAS", { skip }, () => {
       for (let round = 0; round < 2; round++) {
         const out = view(on, "f32", [700, 700], nothing);
         matmul(on, a, b, out);
-        assert.equal(on.blas.problem, null);
+        assertStrictEquals(on.blas.problem, null);
         results.push(bytesOf(on, out));
         on.heap.allocate(20 << 20);
       }
       on.dispose();
     }
-    for (const result of results) assert.deepEqual(result, results[0]);
+    for (const result of results) assertEquals(result, results[0]);
   });
 
   it("attends as our own kernels do", () => {
@@ -201,10 +201,10 @@ describe("cpu matmul by a BLAS", { skip }, () => {
         return { made, numbersOf };
       });
       const what = `${queries} queries, ${keys} keys`;
-      assert.ok(results[0].made > 0 && results[1].made === 0, what);
+      assert(results[0].made > 0 && results[1].made === 0, what);
       results[0].numbersOf.forEach((x, i) => {
         const y = results[1].numbersOf[i];
-        assert.ok(
+        assert(
           Object.is(x, y) || Math.abs(x - y) <= 2e-6 * (1 + Math.abs(y)),
           `${what}: ${i}: ${x}, ${y}`,
         );
@@ -222,35 +222,35 @@ describe("cpu matmul by a BLAS", { skip }, () => {
       return calls;
     };
     const square = (dtype: "f32" | "i32" | "f16", side = 128): View => view(on, dtype, [side, side], unit);
-    assert.equal(used(square("i32"), square("i32"), square("i32")), 0, "i32");
-    assert.equal(used(square("f16"), square("f32"), square("f32")), 0, "f16");
-    assert.equal(used(square("f32", 32), square("f32", 32), square("f32", 32)), 0, "small");
+    assertStrictEquals(used(square("i32"), square("i32"), square("i32")), 0, "i32");
+    assertStrictEquals(used(square("f16"), square("f32"), square("f32")), 0, "f16");
+    assertStrictEquals(used(square("f32", 32), square("f32", 32), square("f32", 32)), 0, "small");
     const row = (n: number): View => view(on, "f32", [1, n], unit);
-    assert.equal(used(row(1024), view(on, "f32", [1024, 1024], unit), row(1024)), 0, "one row");
+    assertStrictEquals(used(row(1024), view(on, "f32", [1024, 1024], unit), row(1024)), 0, "one row");
     const reversed = view(on, "f32", [128, 128], unit, { reverse: [0] });
-    assert.equal(used(reversed, square("f32"), square("f32")), 0, "reversed rows");
-    assert.ok(used(square("f32"), square("f32"), square("f32")) > 0, "f32");
+    assertStrictEquals(used(reversed, square("f32"), square("f32")), 0, "reversed rows");
+    assert(used(square("f32"), square("f32"), square("f32")) > 0, "f32");
     on.deterministic = true;
-    assert.equal(used(square("f32"), square("f32"), square("f32")), 0, "deterministic");
+    assertStrictEquals(used(square("f32"), square("f32"), square("f32")), 0, "deterministic");
     on.deterministic = false;
-    assert.ok(used(square("f32"), square("f32"), square("f32")) > 0, "not deterministic any more");
+    assert(used(square("f32"), square("f32"), square("f32")) > 0, "not deterministic any more");
   });
 
   it("goes on without it when a worker cannot open it", async () => {
     const on = engineWith(2, { ...found!, threadSource: "() => { throw new Error('not here'); }" });
     await on.ready();
-    assert.equal(await on.ready(), 2);
+    assertStrictEquals(await on.ready(), 2);
     const a = view(on, "f32", [512, 64], unit), b = view(on, "f32", [64, 1024], unit);
     for (let round = 0; on.blas.problem === null; round++) {
-      assert.ok(round < 1000, "the worker took no part");
+      assert(round < 1000, "the worker took no part");
       const out = view(on, "f32", [512, 1024], nothing);
       if (round === 0) check(on, a, b, out, "round 0");
       else matmul(on, a, b, out);
       release(on, out);
     }
-    assert.match(on.blas.problem, /worker/);
+    assertMatch(on.blas.problem, /worker/);
     const out = view(on, "f32", [512, 1024], nothing);
-    assert.equal(check(on, a, b, out, "afterwards"), 0);
+    assertStrictEquals(check(on, a, b, out, "afterwards"), 0);
     on.dispose();
   });
 });
@@ -260,8 +260,8 @@ describe("the search for a BLAS", () => {
     const on = engineWith(1, "no library today");
     const a = view(on, "f32", [128, 128], unit), b = view(on, "f32", [128, 128], unit);
     check(on, a, b, view(on, "f32", [128, 128], nothing), "without");
-    assert.equal(on.blas.name, null);
-    assert.equal(on.blas.problem, "no library today");
+    assertStrictEquals(on.blas.name, null);
+    assertStrictEquals(on.blas.problem, "no library today");
   });
 
   /** What `ferrotype doctor` says of the BLAS with these variables. */
@@ -275,18 +275,18 @@ describe("the search for a BLAS", () => {
       env: { ...process.env, ...environment },
       encoding: "utf8",
     });
-    assert.ok(stdout, stderr);
+    assert(stdout, stderr);
     return JSON.parse(stdout).blas;
   }
 
   it("obeys FERROTYPE_BLAS, and says so", () => {
-    assert.deepEqual(doctor({ FERROTYPE_BLAS: "off" }), {
+    assertEquals(doctor({ FERROTYPE_BLAS: "off" }), {
       available: false,
       detail: "FERROTYPE_BLAS=off in the environment",
     });
     const missing = doctor({ FERROTYPE_BLAS: join("no", "such", "library.so") });
-    assert.equal(missing.available, false);
-    assert.match(missing.detail, /library\.so|node:ffi/);
+    assertStrictEquals(missing.available, false);
+    assertMatch(missing.detail, /library\.so|node:ffi/);
   });
 
   it(
@@ -294,7 +294,7 @@ describe("the search for a BLAS", () => {
     { skip: skip || !found!.name.startsWith("OpenBLAS") },
     () => {
       const { detail } = doctor({ OPENBLAS_CORETYPE: "Haswell" });
-      assert.match(detail, /Haswell kernels; OPENBLAS_CORETYPE=Haswell in the environment pins its kernels/);
+      assertMatch(detail, /Haswell kernels; OPENBLAS_CORETYPE=Haswell in the environment pins its kernels/);
     },
   );
 
@@ -302,7 +302,7 @@ describe("the search for a BLAS", () => {
     "asks for no permission",
     { skip: runtimeName() === "deno" ? false : "only Deno has permissions" },
     () => {
-      assert.deepEqual(doctor({ FERROTYPE_BLAS: "" }, ["--allow-read", "--allow-env"]), {
+      assertEquals(doctor({ FERROTYPE_BLAS: "" }, ["--allow-read", "--allow-env"]), {
         available: false,
         detail: "Deno was not given --allow-ffi",
       });

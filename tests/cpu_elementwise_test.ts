@@ -1,4 +1,4 @@
-import { strict as assert } from "node:assert";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { View } from "../src/backends/contract.ts";
 import { Engine } from "../src/backends/cpu/engine.ts";
@@ -212,7 +212,7 @@ describe("cpu elementwise", () => {
         const back = twins.make(dtype, [65536], [1], 0, bytes),
           wide = twins.make("f32", [65536], [1], 0, new Uint8Array(4 * 65536));
         on([from], [back, wide], program("f32", [mul(x, scalar(0)), mul(x, scalar(0))]), [scale]);
-        assert.ok(
+        assert(
           nanless(twins.tested.bytes(back.tested.buffer), dtype) ===
             nanless(twins.oracle.bytes(back.oracle.buffer), dtype),
           `${dtype} times ${scale}`,
@@ -294,7 +294,7 @@ describe("cpu elementwise", () => {
     const many = new Engine({ threads: 2, platform: testPlatform() });
     try {
       if (many.threadProblem !== null) return;
-      assert.equal(await many.ready(), 2);
+      assertStrictEquals(await many.ready(), 2);
       const random = new Generator(8);
       const run = program("f32", [mul(exp(x), add(y, 1))]);
       for (
@@ -314,7 +314,7 @@ describe("cpu elementwise", () => {
           for (const { pointer } of buffers) own.heap.release(pointer);
           return result;
         });
-        assert.deepEqual(one, two, `${shape}`);
+        assertEquals(one, two, `${shape}`);
       }
     } finally {
       many.dispose();
@@ -339,5 +339,5 @@ function compareLoosely(name: string, { tested, oracle: expected }: Twin, arity:
     wrong++;
   }
   // A discontinuous row may fall on the other side of its step for a few operands.
-  assert.ok(wrong <= (arity > 1 ? 2 : 0), `${name}: ${wrong} of ${a.length} differ`);
+  assert(wrong <= (arity > 1 ? 2 : 0), `${name}: ${wrong} of ${a.length} differ`);
 }

@@ -1,4 +1,11 @@
-import { strict as assert } from "node:assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotStrictEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { describe, it } from "node:test";
@@ -82,7 +89,7 @@ function rootsBytes(engine: Engine, factor: number, n: number, grain: number): U
 
 /** Waits until all workers are in their loop. */
 async function settled(engine: Engine, threads: number): Promise<void> {
-  assert.equal(await engine.ready(20000), threads, engine.threadProblem ?? "");
+  assertStrictEquals(await engine.ready(20000), threads, engine.threadProblem ?? "");
 }
 
 describe("cpu heap", () => {
@@ -96,36 +103,36 @@ describe("cpu heap", () => {
         if (live.size > 0 && generator.uniform() < 0.48) {
           const pointer = [...live.keys()][generator.integer(0, live.size)];
           const block = live.get(pointer)!;
-          for (const at of [0, block.bytes - 1]) assert.equal(heap.u8[pointer + at], block.mark);
+          for (const at of [0, block.bytes - 1]) assertStrictEquals(heap.u8[pointer + at], block.mark);
           heap.release(pointer);
           live.delete(pointer);
           bytes -= block.bytes;
         } else {
           const size = Math.ceil(2 ** (generator.uniform() * 17));
           const pointer = heap.allocate(size);
-          assert.equal(pointer % 64, 0);
-          assert.equal(heap.sizeOf(pointer), size);
+          assertStrictEquals(pointer % 64, 0);
+          assertStrictEquals(heap.sizeOf(pointer), size);
           const mark = step & 255;
           heap.u8.fill(mark, pointer, pointer + size);
           live.set(pointer, { bytes: size, mark });
           bytes += size;
         }
-        assert.equal(heap.bytes, bytes);
-        assert.equal(heap.buffers, live.size);
+        assertStrictEquals(heap.bytes, bytes);
+        assertStrictEquals(heap.buffers, live.size);
       }
       const spans = [...live].map(([pointer, { bytes }]) => [pointer, pointer + bytes]).sort((a, b) =>
         a[0] - b[0]
       );
-      for (let i = 1; i < spans.length; i++) assert.ok(spans[i][0] >= spans[i - 1][1] + 64);
+      for (let i = 1; i < spans.length; i++) assert(spans[i][0] >= spans[i - 1][1] + 64);
       for (const [pointer, { bytes, mark }] of live) {
-        assert.ok(heap.u8.subarray(pointer, pointer + bytes).every((byte) => byte === mark));
+        assert(heap.u8.subarray(pointer, pointer + bytes).every((byte) => byte === mark));
         heap.release(pointer);
       }
       const blocks = [...heap.blocks()];
-      assert.equal(blocks.length, 1, "all free blocks are one again");
-      assert.ok(blocks[0].free);
-      assert.equal(heap.bytes, 0);
-      assert.equal(heap.buffers, 0);
+      assertStrictEquals(blocks.length, 1, "all free blocks are one again");
+      assert(blocks[0].free);
+      assertStrictEquals(heap.bytes, 0);
+      assertStrictEquals(heap.buffers, 0);
     });
   }
 
@@ -140,9 +147,9 @@ describe("cpu heap", () => {
     };
     const first = step();
     const capacity = heap.capacity;
-    for (let i = 0; i < 100; i++) assert.deepEqual(step(), first);
-    assert.equal(heap.capacity, capacity);
-    assert.equal(heap.temporaries, 0);
+    for (let i = 0; i < 100; i++) assertEquals(step(), first);
+    assertStrictEquals(heap.capacity, capacity);
+    assertStrictEquals(heap.temporaries, 0);
   });
 
   it("keeps contents when it grows, above 2 GiB too", () => {
@@ -151,39 +158,38 @@ describe("cpu heap", () => {
     heap.f32[low / 4 + 999] = 42;
     const large = heap.allocate(2.2e9);
     const high = heap.allocate(1e6);
-    assert.ok(high > 2 ** 31);
+    assert(high > 2 ** 31);
     heap.f32[high / 4] = 1.5;
-    assert.equal(heap.f32[low / 4 + 999], 42);
-    assert.equal(new Float32Array(heap.memory.buffer, high, 1)[0], 1.5);
-    assert.equal(heap.bytes, 4000 + 2.2e9 + 1e6);
+    assertStrictEquals(heap.f32[low / 4 + 999], 42);
+    assertStrictEquals(new Float32Array(heap.memory.buffer, high, 1)[0], 1.5);
+    assertStrictEquals(heap.bytes, 4000 + 2.2e9 + 1e6);
     for (const pointer of [low, large, high]) heap.release(pointer);
-    assert.equal([...heap.blocks()].length, 1);
+    assertStrictEquals([...heap.blocks()].length, 1);
   });
 
   it("says what was asked for and what is live when there is no room, and goes on", () => {
     const heap = new Heap(64, { maximum: 4 << 20 });
     const half = heap.allocate(2 << 20);
-    assert.throws(
-      () => heap.allocate(3 << 20),
-      (error: Error) =>
-        error instanceof DeviceError && /3145728 bytes: 2097152 bytes in 1 buffers/.test(error.message),
+    assertMatch(
+      assertThrows(() => heap.allocate(3 << 20), DeviceError).message,
+      /3145728 bytes: 2097152 bytes in 1 buffers/,
     );
-    assert.throws(() => heap.allocate(1e12), DeviceError);
-    assert.throws(() => heap.allocate(-1), DeviceError);
-    assert.throws(() => heap.allocate(NaN), DeviceError);
+    assertThrows(() => heap.allocate(1e12), DeviceError);
+    assertThrows(() => heap.allocate(-1), DeviceError);
+    assertThrows(() => heap.allocate(NaN), DeviceError);
     heap.release(half);
     heap.release(heap.allocate(3 << 20));
-    assert.equal(heap.bytes, 0);
+    assertStrictEquals(heap.bytes, 0);
   });
 
   it("notices a block that is released twice, or is none", () => {
     const heap = new Heap(64);
     const a = heap.allocate(100), b = heap.allocate(100);
     heap.release(a);
-    assert.throws(() => heap.release(a), DeviceError);
-    assert.throws(() => heap.release(b + 64), DeviceError);
+    assertThrows(() => heap.release(a), DeviceError);
+    assertThrows(() => heap.release(b + 64), DeviceError);
     heap.release(b);
-    assert.throws(() => heap.release(b), DeviceError);
+    assertThrows(() => heap.release(b), DeviceError);
   });
 });
 
@@ -198,37 +204,37 @@ describe("cpu engine", () => {
       count(m, context);
     };
     const kernel = engine.kernel("count", emit);
-    assert.equal(engine.kernel("count", emit), kernel);
+    assertStrictEquals(engine.kernel("count", emit), kernel);
     const fma = engine.context.fma;
     engine.deterministic = true;
-    assert.deepEqual([engine.context.fma, engine.context.relaxed], [false, false]);
-    assert.notEqual(engine.kernel("count", emit), kernel);
+    assertEquals([engine.context.fma, engine.context.relaxed], [false, false]);
+    assertNotStrictEquals(engine.kernel("count", emit), kernel);
     engine.deterministic = false;
-    assert.equal(engine.kernel("count", emit), kernel);
-    assert.equal(emitted, 2);
-    assert.deepEqual(seen, [fma, false]);
-    assert.equal(new Engine({ deterministic: true }).context.fma, false);
+    assertStrictEquals(engine.kernel("count", emit), kernel);
+    assertStrictEquals(emitted, 2);
+    assertEquals(seen, [fma, false]);
+    assertStrictEquals(new Engine({ deterministic: true }).context.fma, false);
   });
 
   it("works without shared memory, on one thread, and says why", () => {
     const platform = testPlatform();
     const engine = new Engine({ shared: false, platform });
-    assert.equal(engine.threads, 1);
-    assert.match(engine.threadProblem ?? "", /not shared/);
-    assert.deepEqual(rootsBytes(engine, 2, 10000, 10), rootsBytes(new Engine(), 2, 10000, 10));
-    assert.equal(platform.started, 0);
-    assert.throws(() => new Engine({ shared: false, platform, threads: 2 }), DeviceError);
-    assert.throws(() => new Engine({ platform, threads: 0 }), OptionError);
-    assert.throws(() => new Engine({ platform, threads: 1.5 }), OptionError);
+    assertStrictEquals(engine.threads, 1);
+    assertMatch(engine.threadProblem ?? "", /not shared/);
+    assertEquals(rootsBytes(engine, 2, 10000, 10), rootsBytes(new Engine(), 2, 10000, 10));
+    assertStrictEquals(platform.started, 0);
+    assertThrows(() => new Engine({ shared: false, platform, threads: 2 }), DeviceError);
+    assertThrows(() => new Engine({ platform, threads: 0 }), OptionError);
+    assertThrows(() => new Engine({ platform, threads: 1.5 }), OptionError);
   });
 
   it("goes on alone when workers cannot be started", async () => {
     const platform = testPlatform({ broken: true });
     const engine = new Engine({ platform, threads: 3 });
-    assert.deepEqual(rootsBytes(engine, 3, 10000, 10), rootsBytes(new Engine(), 3, 10000, 10));
-    assert.equal(await engine.ready(1000), 1);
-    assert.match(engine.threadProblem ?? "", /no threads today/);
-    assert.equal(platform.started, 1);
+    assertEquals(rootsBytes(engine, 3, 10000, 10), rootsBytes(new Engine(), 3, 10000, 10));
+    assertStrictEquals(await engine.ready(1000), 1);
+    assertMatch(engine.threadProblem ?? "", /no threads today/);
+    assertStrictEquals(platform.started, 1);
   });
 
   for (const canBlock of [true, false]) {
@@ -237,15 +243,15 @@ describe("cpu engine", () => {
       const expected = rootsBytes(engine, 0.3, 100003, 64);
       for (const threads of [2, 3, 1, 2]) {
         engine.threads = threads;
-        for (let i = 0; i < 3; i++) assert.deepEqual(rootsBytes(engine, 0.3, 100003, 64), expected);
+        for (let i = 0; i < 3; i++) assertEquals(rootsBytes(engine, 0.3, 100003, 64), expected);
         await settled(engine, threads);
-        for (let i = 0; i < 20; i++) assert.deepEqual(rootsBytes(engine, 0.3, 100003, 64), expected);
+        for (let i = 0; i < 20; i++) assertEquals(rootsBytes(engine, 0.3, 100003, 64), expected);
         // A kernel that workers have not seen.
-        assert.equal(rootsBytes(engine, 1000 + threads, 5000, 1).length, 20000);
+        assertStrictEquals(rootsBytes(engine, 1000 + threads, 5000, 1).length, 20000);
       }
       engine.dispose();
-      assert.equal(engine.threads, 1);
-      assert.deepEqual(rootsBytes(engine, 0.3, 100003, 64), expected);
+      assertStrictEquals(engine.threads, 1);
+      assertEquals(rootsBytes(engine, 0.3, 100003, 64), expected);
     });
   }
 
@@ -264,7 +270,7 @@ describe("cpu engine", () => {
       for (let i = 0; i < jobs / 10; i++) engine.run(kernel, items, round < 5 ? 8 : 1);
       times.push((performance.now() - start) * 1e4 / jobs);
     }
-    assert.deepEqual([...engine.i32.subarray(out / 4, out / 4 + items)], new Array(items).fill(jobs));
+    assertEquals([...engine.i32.subarray(out / 4, out / 4 + items)], new Array(items).fill(jobs));
     const [two, eight] = [times.slice(0, 5), times.slice(5)].map((list) =>
       list.sort((a, b) => a - b)[2].toFixed(2)
     );
@@ -301,7 +307,7 @@ describe("cpu engine", () => {
       engine.run(kernel, 64, 1);
       for (const address of engine.u32.subarray(out / 4, out / 4 + 64)) who.add(address);
     }
-    assert.equal(who.size, 2);
+    assertStrictEquals(who.size, 2);
     engine.dispose();
   });
 
@@ -319,7 +325,7 @@ describe("cpu engine", () => {
       engine.run(kernel, 2, 1);
       times.push((performance.now() - start) * 1000);
     }
-    assert.deepEqual([...engine.i32.subarray(out / 4, out / 4 + 2)], [30, 30]);
+    assertEquals([...engine.i32.subarray(out / 4, out / 4 + 2)], [30, 30]);
     console.log(`dispatch and join, worker asleep: ${times.sort((a, b) => a - b)[15].toFixed(1)} µs`);
     engine.dispose();
   });
@@ -361,7 +367,7 @@ describe("cpu engine", () => {
       engine.u8.fill(255, out, out + items * 16384);
       engine.run(kernel, items, 2);
       for (let i = 0; i < items; i++) {
-        for (const at of [0, 8191, 16383]) assert.equal(engine.u8[out + i * 16384 + at], i & 255);
+        for (const at of [0, 8191, 16383]) assertStrictEquals(engine.u8[out + i * 16384 + at], i & 255);
       }
     }
     engine.dispose();
@@ -373,12 +379,12 @@ describe("cpu engine", () => {
     const kernel = engine.kernel("trap", trap);
     for (const item of [0, 999999, 500000, 130000]) {
       engine.i32[(engine.args >>> 2) + 1] = item;
-      assert.throws(() => engine.run(kernel, 1000000, 1000));
+      assertThrows(() => engine.run(kernel, 1000000, 1000));
     }
     engine.i32[(engine.args >>> 2) + 1] = -1;
     engine.run(kernel, 1000000, 1000);
-    assert.deepEqual(rootsBytes(engine, 5, 50000, 10), rootsBytes(new Engine(), 5, 50000, 10));
-    assert.equal(await engine.ready(), 2);
+    assertEquals(rootsBytes(engine, 5, 50000, 10), rootsBytes(new Engine(), 5, 50000, 10));
+    assertStrictEquals(await engine.ready(), 2);
     engine.dispose();
   });
 
@@ -390,11 +396,11 @@ describe("cpu engine", () => {
       encoding: "utf8",
       timeout: 20000,
     });
-    assert.equal(
+    assertStrictEquals(
       result.status,
       0,
       `status ${result.status} after ${performance.now() - start} ms: ${result.stderr}`,
     );
-    assert.match(result.stdout, /2 threads/);
+    assertMatch(result.stdout, /2 threads/);
   });
 });

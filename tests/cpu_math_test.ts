@@ -1,4 +1,4 @@
-import { strict as assert } from "node:assert";
+import { assert, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { ModuleBuilder } from "../src/backends/cpu/assembler/mod.ts";
 import { Engine, type KernelContext } from "../src/backends/cpu/engine.ts";
@@ -77,8 +77,6 @@ interface Case {
   readonly exact: (x: number) => number;
   /** Largest error, fused and unfused. */
   readonly errors: readonly [number, number];
-  /** Largest |x| for which the error is promised. */
-  readonly range?: number;
   /** Operands and results to the bit. */
   readonly edges: readonly (readonly [number, number])[];
 }
@@ -127,14 +125,12 @@ const cases: Readonly<Record<string, Case>> = {
     emit: (w, x) => emitSin(w, x),
     exact: Math.sin,
     errors: [2, 2],
-    range: 2 ** 25,
     edges: [[0, 0], [-0, -0], [Infinity, NaN], [-Infinity, NaN], [1e-40, 1e-40]],
   },
   cos: {
     emit: (w, x) => emitCos(w, x),
     exact: Math.cos,
     errors: [2, 2],
-    range: 2 ** 25,
     edges: [[0, 1], [-0, 1], [Infinity, NaN], [-Infinity, NaN], [1e-40, 1]],
   },
   erf: {
@@ -164,7 +160,7 @@ function* sweep(step: number): IterableIterator<Float32Array> {
 }
 
 describe("cpu math", () => {
-  for (const [name, { emit, exact, errors, range = Infinity, edges }] of Object.entries(cases)) {
+  for (const [name, { emit, exact, errors, edges }] of Object.entries(cases)) {
     it(`${name}: error and special values`, () => {
       for (const [variant, context] of [fused, plain].entries()) {
         const run = compile(emit, context, variant === 0 ? 4 : 1);
@@ -172,9 +168,8 @@ describe("cpu math", () => {
         for (const x of sweep(6007)) {
           const y = run(x);
           for (let i = 0; i < x.length; i++) {
-            if (!(Math.abs(x[i]) <= range)) {
-              if (Number.isFinite(x[i])) assert.ok(Math.abs(y[i]) <= 1.000001, `${name}(${x[i]}) is ${y[i]}`);
-              else assert.ok(Number.isNaN(y[i]) || !Number.isNaN(x[i]), `${name}(${x[i]}) is ${y[i]}`);
+            if (Number.isNaN(x[i])) {
+              assert(Number.isNaN(y[i]), `${name}(${x[i]}) is ${y[i]}`);
               continue;
             }
             const error = errorOf(y[i], exact(x[i]));
@@ -184,13 +179,13 @@ describe("cpu math", () => {
             }
           }
         }
-        assert.ok(
+        assert(
           worst <= errors[context.fma && context.fusedMadd ? 0 : 1],
           `${name}: ${worst} ulp at ${at}`,
         );
         for (const [x, expected] of [...edges, [NaN, NaN]] as const) {
           const [y] = run(new Float32Array(16).fill(x));
-          assert.ok(Object.is(y, Math.fround(expected)), `${name}(${x}) is ${y}, expected ${expected}`);
+          assert(Object.is(y, Math.fround(expected)), `${name}(${x}) is ${y}, expected ${expected}`);
         }
       }
     });
@@ -232,7 +227,7 @@ describe("cpu math", () => {
       const z = run(x, y);
       for (let i = 0; i < count; i++) {
         const error = errorOf(z[i], pow(x[i], y[i]));
-        assert.ok(error <= 0.6, `pow(${x[i]}, ${y[i]}) is ${z[i]}: ${error} ulp`);
+        assert(error <= 0.6, `pow(${x[i]}, ${y[i]}) is ${z[i]}: ${error} ulp`);
       }
       for (const base of special) {
         const values = run(
@@ -241,7 +236,7 @@ describe("cpu math", () => {
         );
         special.forEach((exponent, i) => {
           const expected = Math.fround(pow(Math.fround(base), Math.fround(exponent)));
-          assert.ok(
+          assert(
             Object.is(values[i], expected),
             `pow(${base}, ${exponent}) is ${values[i]}, expected ${expected}`,
           );
@@ -265,7 +260,7 @@ describe("cpu math", () => {
     });
     const z = compile(emitRemainder, plain, 2)(x, y);
     for (let i = 0; i < count; i++) {
-      assert.ok(
+      assert(
         Object.is(z[i], Math.fround(x[i] % y[i])),
         `${x[i]} % ${y[i]} is ${z[i]}, expected ${x[i] % y[i]}`,
       );
@@ -290,6 +285,6 @@ describe("cpu math", () => {
       for (const x of sweep(60013)) add(run(x, x.slice().reverse()));
     }
     // Recorded once; every runtime that runs this test must find it again.
-    assert.equal((sum >>> 0).toString(16), "1921b688");
+    assertStrictEquals((sum >>> 0).toString(16), "3e39b5a6");
   });
 });

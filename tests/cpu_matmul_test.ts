@@ -1,4 +1,4 @@
-import { strict as assert } from "node:assert";
+import { assert, assertEquals, assertStrictEquals, assertThrows, fail } from "@std/assert";
 import { createHash } from "node:crypto";
 import { describe, it } from "node:test";
 import type { Epilogue, View } from "../src/backends/contract.ts";
@@ -37,7 +37,7 @@ function check(a: View, b: View, out: View, what: string, epilogue?: Epilogue, o
       ? 0
       : tolerance + (precision[out.dtype] as number) * Math.abs(values[i]);
     if (!(Math.abs(result[i] - values[i]) <= allowed)) {
-      assert.fail(`${what}: element ${i} is ${result[i]}, expected ${values[i]}`);
+      fail(`${what}: element ${i} is ${result[i]}, expected ${values[i]}`);
     }
   }
 }
@@ -123,7 +123,7 @@ describe("cpu matmul, f32", () => {
       });
       for (let i = 0; i < own.length; i++) {
         if (!own[i] && before[i] !== after[i]) {
-          assert.fail(`turn ${turn}: byte ${i} beside the output was written`);
+          fail(`turn ${turn}: byte ${i} beside the output was written`);
         }
       }
       release(engine, a, b, out);
@@ -143,12 +143,12 @@ describe("cpu matmul, f32", () => {
     const a = bare(m, k, 7), b = bare(k, n, 11), out = bare(m, n, 2);
     const { capacity } = engine.heap;
     matmul(engine, a, b, out);
-    assert.ok(engine.heap.capacity - capacity < 80 << 20);
+    assert(engine.heap.capacity - capacity < 80 << 20);
     const x = values(a), y = values(b), result = values(out);
     for (const [i, j] of [[0, 0], [5, 63], [2, 64], [3, 170], [1, 171], [4, 192], [5, 202]]) {
       let sum = 0;
       for (let l = 0; l < k; l++) sum += x[i * k + l] * y[l * n + j];
-      assert.equal(result[i * n + j], sum);
+      assertStrictEquals(result[i * n + j], sum);
     }
     release(engine, a, b, out);
   });
@@ -158,10 +158,10 @@ describe("cpu matmul, f32", () => {
     const a = view(engine, "f32", [3, 0], unit), b = view(engine, "f32", [0, 4], unit);
     const out = view(engine, "f32", [3, 4], nothing);
     matmul(engine, a, b, out);
-    assert.deepEqual(new Set(read(engine, out)), new Set([0]));
+    assertEquals(new Set(read(engine, out)), new Set([0]));
     const plus = program("f32", [add(input(0), input(1))]);
     matmul(engine, a, b, out, { program: plus, inputs: [bias], scalars: [] });
-    assert.deepEqual(new Set(read(engine, out)), new Set([5]));
+    assertEquals(new Set(read(engine, out)), new Set([5]));
     for (const [m, n] of [[0, 4], [3, 0]]) {
       matmul(
         engine,
@@ -183,7 +183,7 @@ describe("cpu matmul, f32", () => {
       const values = read(engine, out);
       for (let i = 0; i < m; i++) {
         for (let j = 0; j < 11; j++) {
-          assert.equal(values[i * 11 + j], i === 1 ? NaN : j === 3 ? Infinity : 6);
+          assertStrictEquals(values[i * 11 + j], i === 1 ? NaN : j === 3 ? Infinity : 6);
         }
       }
       release(engine, a, b, out);
@@ -229,13 +229,13 @@ describe("cpu matmul, other dtypes", () => {
     const a = view(engine, "i32", [6, 2], () => 0x7fffffff), b = view(engine, "i32", [2, 6], () => 3);
     const out = view(engine, "i32", [6, 6], () => 0);
     matmul(engine, a, b, out);
-    assert.equal(read(engine, out)[0], (0x7fffffff * 6) | 0);
+    assertStrictEquals(read(engine, out)[0], (0x7fffffff * 6) | 0);
     release(engine, a, b, out);
   });
 
   it("refuses floats with integers", () => {
     const a = view(engine, "f32", [2, 2], unit), b = view(engine, "i32", [2, 2], whole);
-    assert.throws(() => matmul(engine, a, b, a), DTypeError);
+    assertThrows(() => matmul(engine, a, b, a), DTypeError);
     release(engine, a, b);
   });
 });
@@ -344,17 +344,17 @@ describe("cpu matmul, the same bits", () => {
     const digests: string[] = [];
     for (const threads of [1, 2, 3]) {
       const own = new Engine({ platform: testPlatform(), threads });
-      assert.equal(await own.ready(60_000), threads);
+      assertStrictEquals(await own.ready(60_000), threads);
       digests.push(digest(own));
       own.dispose();
     }
-    assert.deepEqual(digests, [digests[0], digests[0], digests[0]]);
+    assertEquals(digests, [digests[0], digests[0], digests[0]]);
   });
 
   it("in deterministic mode, on every runtime", () => {
     const own = new Engine({ deterministic: true });
     // The value that Deno, Bun and Node all gave; it changes only when the order of the sums is changed on purpose.
-    assert.equal(digest(own), "d2bd1d7483f91360");
+    assertStrictEquals(digest(own), "d2bd1d7483f91360");
   });
 
   it("for a row, whatever rows are beside it", () => {
@@ -376,13 +376,13 @@ describe("cpu matmul, the same bits", () => {
       });
       const most = results.at(-1)!;
       for (const one of results) {
-        assert.deepEqual(one, most.subarray(0, one.length), `${dtype}, ${one.length / n} rows`);
+        assertEquals(one, most.subarray(0, one.length), `${dtype}, ${one.length / n} rows`);
       }
       // And any row of them alone.
       const last: View = { ...all, shape: [1, k], offset: all.offset + 15 * k },
         alone = view(engine, "f32", [1, n], nothing);
       matmul(engine, last, b, alone);
-      assert.deepEqual(read(engine, alone), most.subarray(n * 15), dtype);
+      assertEquals(read(engine, alone), most.subarray(n * 15), dtype);
     }
   });
 
@@ -415,8 +415,8 @@ describe("cpu matmul, the same bits", () => {
         };
         const alone = Array.from({ length: 16 }, (_, row) => rows(row, 1));
         for (let count = 2; count <= 16; count++) {
-          assert.deepEqual(rows(0, count), alone.slice(0, count).flat(), `${dtype} ${count} × ${k} × ${n}`);
-          assert.deepEqual(rows(16 - count, count), alone.slice(16 - count).flat());
+          assertEquals(rows(0, count), alone.slice(0, count).flat(), `${dtype} ${count} × ${k} × ${n}`);
+          assertEquals(rows(16 - count, count), alone.slice(16 - count).flat());
         }
       }
     }
@@ -426,7 +426,7 @@ describe("cpu matmul, the same bits", () => {
     digest(engine);
     const { temporaries, buffers, capacity } = engine.heap;
     digest(engine);
-    assert.deepEqual([engine.heap.temporaries, engine.heap.buffers, engine.heap.capacity], [
+    assertEquals([engine.heap.temporaries, engine.heap.buffers, engine.heap.capacity], [
       temporaries,
       buffers,
       capacity,

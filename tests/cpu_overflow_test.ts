@@ -1,9 +1,10 @@
 /**
  * Tensors beyond the heap: a small heap with more large buffers than fit computes what a large one does, bit for bit.
  */
-import { strict as assert } from "node:assert";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { CpuBackend } from "../src/backends/cpu/backend.ts";
+import "../src/backends/kernels/mod.ts";
 import type { DeviceBuffer, View } from "../src/backends/contract.ts";
 import { byteSize, type DType } from "../src/core/dtype.ts";
 import { DeviceError } from "../src/core/errors.ts";
@@ -76,17 +77,17 @@ describe("cpu: more than the heap holds", () => {
     const small = new Device(32 * MiB), large = new Device();
     const expected = await chain(large, 3), found = await chain(small, 3);
     assert(small.backend.engine.heap.capacity <= 32 * MiB);
-    assert.equal(found.length, expected.length);
-    found.forEach((values, i) => assert.deepEqual(values, expected[i], `result ${i}`));
-    assert.deepEqual(small.backend.memory(), { bytes: 0, buffers: 0 });
+    assertStrictEquals(found.length, expected.length);
+    found.forEach((values, i) => assertEquals(values, expected[i], `result ${i}`));
+    assertEquals(small.backend.memory(), { bytes: 0, buffers: 0 });
   });
 
   it("counts what is outside", () => {
     const device = new Device(32 * MiB);
     const held = weights.map((w) => device.view("f32", [side, side], bytesOf(w)));
-    assert.deepEqual(device.backend.memory(), { bytes: 12 * 4 * MiB, buffers: 12 });
+    assertEquals(device.backend.memory(), { bytes: 12 * 4 * MiB, buffers: 12 });
     device.release(held[0], held[11]);
-    assert.deepEqual(device.backend.memory(), { bytes: 10 * 4 * MiB, buffers: 10 });
+    assertEquals(device.backend.memory(), { bytes: 10 * 4 * MiB, buffers: 10 });
   });
 
   it("moves quantised weights with their rows as they lie", async () => {
@@ -109,9 +110,9 @@ describe("cpu: more than the heap holds", () => {
       return results;
     };
     const expected = await run(large, large), found = await run(small, small);
-    found.forEach((bytes, i) => assert.deepEqual(bytes, expected[i], `result ${i}`));
+    found.forEach((bytes, i) => assertEquals(bytes, expected[i], `result ${i}`));
     // Read back, the rows are those of a file again.
-    blocks.forEach((bytes, i) => assert.deepEqual(found[24 + i], bytes));
+    blocks.forEach((bytes, i) => assertEquals(found[24 + i], bytes));
   });
 
   it("keeps memory inside that was handed out last, so that a file can be read into it", () => {
@@ -126,12 +127,12 @@ describe("cpu: more than the heap holds", () => {
 
   it("stops where the machine's memory does, and says what to do", () => {
     const device = new Device(32 * MiB, 48 * MiB);
-    assert.throws(
-      () => weights.forEach((w) => device.view("f32", [side, side], bytesOf(w))),
-      (error: Error) =>
-        error instanceof DeviceError && /more memory than this machine .* bf16, q8 or q4/.test(error.message),
+    assertMatch(
+      assertThrows(() => weights.forEach((w) => device.view("f32", [side, side], bytesOf(w))), DeviceError)
+        .message,
+      /more memory than this machine .* bf16, q8 or q4/,
     );
     // An operation that alone is too large for the heap is refused as ever.
-    assert.throws(() => new Device(32 * MiB).view("f32", [16 * side, side]), DeviceError);
+    assertThrows(() => new Device(32 * MiB).view("f32", [16 * side, side]), DeviceError);
   });
 });

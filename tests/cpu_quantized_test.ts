@@ -1,8 +1,9 @@
-import { strict as assert } from "node:assert";
+import { assertEquals, assertNotEquals, assertStrictEquals, assertThrows, fail } from "@std/assert";
 import { createHash } from "node:crypto";
 import { describe, it } from "node:test";
 import type { Epilogue, View } from "../src/backends/contract.ts";
 import { CpuBackend } from "../src/backends/cpu/backend.ts";
+import "../src/backends/kernels/mod.ts";
 import type { CpuBuffer } from "../src/backends/cpu/buffer.ts";
 import { Engine } from "../src/backends/cpu/engine.ts";
 import { matmul } from "../src/backends/cpu/kernels/matmul.ts";
@@ -100,7 +101,7 @@ function suite(dtype: Quantized, method: Method, engine: Engine): void {
       );
     }
     restoreRows(engine, w.view.buffer as CpuBuffer);
-    assert.deepEqual(bytesOf(engine, w.view), w.bytes);
+    assertEquals(bytesOf(engine, w.view), w.bytes);
     release(engine, x, w.view, y);
   }
 
@@ -123,7 +124,7 @@ function suite(dtype: Quantized, method: Method, engine: Engine): void {
           size += Math.abs(row[l] * w.values[j * k + l]);
         }
         if (!(Math.abs(sum - y[i * n + j]) <= tolerance * size)) {
-          assert.fail(`${what}: element ${i}, ${j} is ${y[i * n + j]}, expected ${sum}`);
+          fail(`${what}: element ${i}, ${j} is ${y[i * n + j]}, expected ${sum}`);
         }
       }
     }
@@ -162,7 +163,7 @@ function suite(dtype: Quantized, method: Method, engine: Engine): void {
         multiply(x, w.view, y, epilogue);
         const b = read(engine, bias),
           expected = read(engine, plain).map((v, i) => Math.max(0, Math.fround(v + b[i])));
-        assert.deepEqual(read(engine, y), expected);
+        assertEquals(read(engine, y), expected);
         release(engine, x, w.view, plain, y, bias);
       }
     });
@@ -188,7 +189,7 @@ function suite(dtype: Quantized, method: Method, engine: Engine): void {
           part(from, to);
         }
         restoreRows(engine, w.view.buffer as CpuBuffer);
-        assert.deepEqual(bytesOf(engine, w.view), w.bytes);
+        assertEquals(bytesOf(engine, w.view), w.bytes);
         release(engine, w.view, x);
       }
     });
@@ -199,7 +200,7 @@ function suite(dtype: Quantized, method: Method, engine: Engine): void {
         const x = view(engine, "f32", [m, 64], () => (i++ === 3 ? NaN : 0)), w = weight(dtype, 9, 64, engine);
         const y = view(engine, "f32", [m, 9], nothing);
         multiply(x, w.view, y);
-        read(engine, y).forEach((v, j) => assert.equal(v, j < 9 ? NaN : 0));
+        read(engine, y).forEach((v, j) => assertStrictEquals(v, j < 9 ? NaN : 0));
         release(engine, x, w.view, y);
       }
     });
@@ -223,13 +224,13 @@ function suite(dtype: Quantized, method: Method, engine: Engine): void {
       const digests: string[] = [];
       for (const threads of [1, 2, 3]) {
         const own = new Engine({ platform: testPlatform(), threads });
-        assert.equal(await own.ready(60_000), threads);
+        assertStrictEquals(await own.ready(60_000), threads);
         digests.push(digest(own));
         own.dispose();
       }
-      assert.deepEqual(digests, [digests[0], digests[0], digests[0]]);
+      assertEquals(digests, [digests[0], digests[0], digests[0]]);
       // What Deno, Bun and Node all gave; it changes only when the arithmetic is changed on purpose.
-      assert.equal(
+      assertStrictEquals(
         digest(new Engine({ deterministic: true })),
         dtype === "q8" ? "2f191d3dded4a202" : "b788aefb69350822",
       );
@@ -241,22 +242,22 @@ function suite(dtype: Quantized, method: Method, engine: Engine): void {
       const { buffer } = w.view, y = view(device.engine, "f32", [1, 24], nothing);
       for (let time = 0; time < 2; time++) {
         device.matmul(x, w.view, y);
-        assert.notDeepEqual(bytesOf(device.engine, w.view), w.bytes);
-        assert.deepEqual(await device.download(buffer, 0, buffer.byteLength), w.bytes);
+        assertNotEquals(bytesOf(device.engine, w.view), w.bytes);
+        assertEquals(await device.download(buffer, 0, buffer.byteLength), w.bytes);
       }
       device.matmul(x, w.view, y);
-      assert.deepEqual(new Uint8Array(device.mapped(buffer)), w.bytes);
+      assertEquals(new Uint8Array(device.mapped(buffer)), w.bytes);
       device.matmul(x, w.view, y);
       device.upload(buffer, 0, w.bytes.subarray(0, 34));
-      assert.deepEqual(bytesOf(device.engine, w.view), w.bytes);
+      assertEquals(bytesOf(device.engine, w.view), w.bytes);
     });
 
     it("refuses what it cannot multiply", () => {
       const x = view(engine, "f32", [2, 64], normal), y = view(engine, "f32", [2, 2], normal);
       const w = weight(dtype, 2, 64, engine), whole = view(engine, "i32", [2, 64], () => 1);
-      assert.throws(() => matmul(engine, whole, w.view, y), DTypeError);
-      assert.throws(() => matmul(engine, x, { ...w.view, strides: [2, 1] }, y), ShapeError);
-      assert.throws(() => matmul(engine, x, w.view, view(engine, "i32", [2, 2], () => 0)), DTypeError);
+      assertThrows(() => matmul(engine, whole, w.view, y), DTypeError);
+      assertThrows(() => matmul(engine, x, { ...w.view, strides: [2, 1] }, y), ShapeError);
+      assertThrows(() => matmul(engine, x, w.view, view(engine, "i32", [2, 2], () => 0)), DTypeError);
       release(engine, x, w.view, y, whole);
     });
   });

@@ -1,4 +1,4 @@
-import { strict as assert } from "node:assert";
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import type { ReduceKind, View } from "../src/backends/contract.ts";
 import { Engine } from "../src/backends/cpu/engine.ts";
@@ -164,7 +164,7 @@ describe("cpu reduce", () => {
       }
       const out = result(random, "f32", shape, axes);
       const extreme = () => reduce(engine, "max", null, [from.tested], [], axes, out.tested);
-      if (sizeOf(out.tested.shape) > 0) assert.throws(extreme, ShapeError);
+      if (sizeOf(out.tested.shape) > 0) assertThrows(extreme, ShapeError);
       else extreme();
       twins.release();
     }
@@ -181,8 +181,8 @@ describe("cpu reduce", () => {
     reduce(engine, "sum", null, [tall], [], [0], four.tested);
     const exact = Math.fround(0.1) * n;
     const [sum, quarter] = [out, four].map((t) => floats(engine, t.tested)[0]);
-    assert.ok(Math.abs(sum / exact - 1) < 2e-6, `${sum} for ${exact}`);
-    assert.ok(Math.abs(quarter / (exact / 4) - 1) < 2e-6, `${quarter} for ${exact / 4}`);
+    assert(Math.abs(sum / exact - 1) < 2e-6, `${sum} for ${exact}`);
+    assert(Math.abs(quarter / (exact / 4) - 1) < 2e-6, `${quarter} for ${exact / 4}`);
     twins.release();
   });
 
@@ -209,14 +209,14 @@ describe("cpu reduce", () => {
       }
     }
     // Recorded once; every runtime that runs this test must find it again.
-    assert.equal((sum >>> 0).toString(16), "1ab11afa");
+    assertStrictEquals((sum >>> 0).toString(16), "1ab11afa");
   });
 
   it("gives the same bits whatever the number of threads", async () => {
     const many = new Engine({ threads: 2, platform: testPlatform() });
     try {
       if (many.threadProblem !== null) return;
-      assert.equal(await many.ready(), 2);
+      assertStrictEquals(await many.ready(), 2);
       const random = new Generator(7);
       const values = Float32Array.from({ length: 600_000 }, () => random.uniform() - 0.5);
       const run = program("f32", [add(mul(x, x), x)]);
@@ -239,7 +239,7 @@ describe("cpu reduce", () => {
           own.heap.release(target);
           return bits;
         });
-        assert.deepEqual(one, two, `${shape}`);
+        assertEquals(one, two, `${shape}`);
       }
     } finally {
       many.dispose();

@@ -1,7 +1,7 @@
 /**
  * The lessons in `examples/` run and show what they say.
  */
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
@@ -35,7 +35,7 @@ const node = runtimeName() === "node";
 
 async function show(name: string, args: string[] = []): Promise<string> {
   const { code, stdout, stderr } = await ferrotype(args, { file: join(repository, "examples", name) });
-  assert.equal(code, 0, stderr);
+  assertStrictEquals(code, 0, stderr);
   return stdout;
 }
 
@@ -44,7 +44,7 @@ describe("the lesson", () => {
     const skip = needsModel.includes(name) && !bundled ? "the bundled model is not there" : false;
     it(`${name} shows what it says`, { skip }, async () => {
       const text = await show(name);
-      for (const pattern of patterns) assert.match(text, pattern);
+      for (const pattern of patterns) assertMatch(text, pattern);
     });
   }
 
@@ -62,11 +62,11 @@ describe("the lesson", () => {
         before = kind.name === "deno" ? ["run", "-A"] : [];
       return promisify(execFile)(path, [...before, file, "JULIET:"]);
     }));
-    for (const { stdout } of texts) assert.equal(stdout, texts[0].stdout);
-    assert.match(texts[0].stdout, /^JULIET:[\s\S]{400}\n$/);
+    for (const { stdout } of texts) assertStrictEquals(stdout, texts[0].stdout);
+    assertMatch(texts[0].stdout, /^JULIET:[\s\S]{400}\n$/);
   });
 
   it("has a test, whichever it is", () => {
-    assert.deepEqual(readdirSync(join(repository, "examples")).sort(), Object.keys(lessons).sort());
+    assertEquals(readdirSync(join(repository, "examples")).sort(), Object.keys(lessons).sort());
   });
 });

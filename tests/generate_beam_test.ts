@@ -1,7 +1,7 @@
 /**
  * Beam search beside searching everything, and several texts from one prompt.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotEquals, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { type GenerateOptions, Generator, resolveOptions, type TokensResult } from "../mod.ts";
 import { beamSearch } from "../src/generate/beam.ts";
@@ -51,13 +51,13 @@ describe("beam search", () => {
         const earlyStopping = "never";
         const found = await search(seed, { numBeams, numReturnSequences, lengthPenalty, earlyStopping });
         const best = everything(seed, lengthPenalty).slice(0, 7);
-        assert.deepEqual(
+        assertEquals(
           found.map(({ ids }) => ids),
           best.map(({ ids }) => ids),
           `${seed}, ${lengthPenalty}`,
         );
         found.forEach(({ ids, finishReason }) =>
-          assert.equal(finishReason, ids.at(-1) === end ? "eos" : "length")
+          assertStrictEquals(finishReason, ids.at(-1) === end ? "eos" : "length")
         );
       }
     }
@@ -82,7 +82,7 @@ describe("beam search", () => {
       const alone = await search(seed, { numBeams: 2, numReturnSequences: 2 });
       const groups = { numBeams: 6, numBeamGroups: 3, numReturnSequences: 6 };
       const same = (await search(seed, groups)).map(({ ids }) => ids.join());
-      assert.deepEqual([...new Set(same)].sort(), alone.map(({ ids }) => ids.join()).sort());
+      assertEquals([...new Set(same)].sort(), alone.map(({ ids }) => ids.join()).sort());
       const apart = (await search(seed, { ...groups, diversityPenalty: 3 })).map(({ ids }) => ids.join());
       for (const { ids } of alone) assert(apart.includes(ids.join()));
       assert(new Set(apart).size > new Set(same).size, `${seed}: ${apart}`);
@@ -97,9 +97,9 @@ describe("beam search", () => {
       maxNewTokens: 1,
     };
     const firsts = (await search(3, options)).map(({ ids }) => ids[0]);
-    assert.equal(new Set(firsts).size, 4);
+    assertStrictEquals(new Set(firsts).size, 4);
     const order = [...logitsOf(3)(prompt).entries()].sort((a, b) => b[1] - a[1]).map(([id]) => id);
-    assert.deepEqual(new Set(firsts), new Set(order.slice(0, 4)));
+    assertEquals(new Set(firsts), new Set(order.slice(0, 4)));
   });
 
   it("draws beams by their probability when sampling", async () => {
@@ -115,8 +115,8 @@ describe("beam search", () => {
         eosTokenId: [],
         seed,
       });
-      assert.equal(drawn.length, 2);
-      assert.notDeepEqual(drawn[0].ids, drawn[1].ids);
+      assertStrictEquals(drawn.length, 2);
+      assertNotEquals(drawn[0].ids, drawn[1].ids);
       for (const { ids } of drawn) counts[ids[0]]++;
     }
     // Two of the four best of a draw without replacement: the likelier a token, the oftener it is among them.
@@ -125,7 +125,7 @@ describe("beam search", () => {
       assert(counts[order[i - 1]] > counts[order[i]] - 0.1 * draws, `${counts}`);
     }
     const again = await search(1, { numBeams: 3, doSample: true, seed: 5 });
-    assert.deepEqual(again, await search(1, { numBeams: 3, doSample: true, seed: 5 }));
+    assertEquals(again, await search(1, { numBeams: 3, doSample: true, seed: 5 }));
   });
 });
 
@@ -136,25 +136,25 @@ describe("several texts", () => {
   it("are what each seed gives alone, and compute the prompt once", async () => {
     const table = new TableModel(logitsOf(2)), options = { doSample: true, seed: 40 };
     const found = await many(table, { ...options, numReturnSequences: 5 });
-    assert.equal(table.fed.filter((count) => count > 1).length, 1);
-    assert.equal(table.caches.length, 1);
+    assertStrictEquals(table.fed.filter((count) => count > 1).length, 1);
+    assertStrictEquals(table.caches.length, 1);
     assert(table.caches[0].isDisposed);
     for (const [i, { ids, promptIds }] of found.entries()) {
       const [alone] = await many(new TableModel(logitsOf(2)), { ...options, seed: 40 + i });
-      assert.deepEqual([ids, promptIds], [alone.ids, prompt], `text ${i}`);
+      assertEquals([ids, promptIds], [alone.ids, prompt], `text ${i}`);
     }
     assert(new Set(found.map(({ ids }) => ids.join())).size > 1);
   });
 
   it("come from beams, best first, and from a short context too", async () => {
     const beams = await many(new TableModel(logitsOf(2)), { numBeams: 3, numReturnSequences: 3 });
-    assert.equal(beams.length, 3);
+    assertStrictEquals(beams.length, 3);
     const sliding = await many(new TableModel(logitsOf(2), 4), {
       doSample: true,
       seed: 1,
       numReturnSequences: 2,
     });
-    assert.deepEqual(sliding.map(({ ids }) => ids.length), [6, 6]);
+    assertEquals(sliding.map(({ ids }) => ids.length), [6, 6]);
   });
 
   it("tell how likely each token was", async () => {
@@ -164,11 +164,11 @@ describe("several texts", () => {
       const chances = logSoftmax(logitsOf(2)(text)), { logprob, top } = result.logprobs![i];
       assert(Math.abs(logprob - chances[id]) < 1e-5);
       const order = [...chances.keys()].sort((a, b) => chances[b] - chances[a]);
-      assert.deepEqual(top.map((t) => t.id), order.slice(0, 2));
+      assertEquals(top.map((t) => t.id), order.slice(0, 2));
       top.forEach((t) => assert(Math.abs(t.logprob - chances[t.id]) < 1e-5));
       text.push(id);
     });
     const [plain] = await many(new TableModel(logitsOf(2)), { logprobs: 0 });
-    assert.deepEqual(plain.logprobs?.map(({ top }) => top.length), new Array(6).fill(0));
+    assertEquals(plain.logprobs?.map(({ top }) => top.length), new Array(6).fill(0));
   });
 });

@@ -1,8 +1,15 @@
 /**
  * What is kept of keys and values: prompts that were computed before, and caches in fewer bits.
  */
-import assert from "node:assert/strict";
-import { existsSync, readFileSync } from "node:fs";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { before, describe, it } from "node:test";
 import {
@@ -31,7 +38,8 @@ import {
 } from "../mod.ts";
 import { dequantizeQ8, quantizeQ8 } from "../src/core/quantize.ts";
 import { KVCache } from "../src/nn/mod.ts";
-import { dataPath, missingData, repository } from "./_data.ts";
+import { repository } from "./_data.ts";
+import { writtenBy } from "./_gpt2.ts";
 import { type TableCache, TableModel } from "./_language_model.ts";
 
 const bundled = join(repository, "web/models/shakespeare");
@@ -52,8 +60,8 @@ describe("a store of prompts", () => {
     };
     const pass = (prompt: number[], capacity = prompt.length + 10): number => {
       const cache = store.take(model, prompt, capacity, "f32"), known = cache.length;
-      assert.deepEqual(cache.ids, prompt.slice(0, known));
-      assert.deepEqual(cache.rows[0], prompt.slice(0, known));
+      assertEquals(cache.ids, prompt.slice(0, known));
+      assertEquals(cache.rows[0], prompt.slice(0, known));
       assert(cache.capacity >= capacity);
       fill(cache, prompt);
       store.give(cache, prompt);
@@ -64,26 +72,26 @@ describe("a store of prompts", () => {
 
   it("goes on from what two prompts have in common", () => {
     const { store, pass } = make(), prompt = counting(100);
-    assert.equal(pass(prompt), 0);
-    assert.equal(pass([...prompt, ...counting(50, 3)]), 100);
+    assertStrictEquals(pass(prompt), 0);
+    assertStrictEquals(pass([...prompt, ...counting(50, 3)]), 100);
     // Enough is left to go through the model as a prompt.
-    assert.equal(pass([...prompt, ...counting(50, 3)]), 150 - 17);
-    assert.equal(pass([...counting(60), ...counting(60, 5)]), 60);
-    assert.equal(store.reused, 100 + 133 + 60);
+    assertStrictEquals(pass([...prompt, ...counting(50, 3)]), 150 - 17);
+    assertStrictEquals(pass([...counting(60), ...counting(60, 5)]), 60);
+    assertStrictEquals(store.reused, 100 + 133 + 60);
   });
 
   it("keeps several, and gives back what is not used", () => {
     const { model, store, pass } = make();
-    assert.deepEqual([counting(60), counting(60, 1), counting(60, 2)].map((prompt) => pass(prompt)), [
+    assertEquals([counting(60), counting(60, 1), counting(60, 2)].map((prompt) => pass(prompt)), [
       0,
       0,
       0,
     ]);
-    assert.deepEqual(
+    assertEquals(
       [2, 1, 0].map((from) => pass([...counting(60, from), ...counting(30, 9)])),
       [60, 60, 60],
     );
-    assert.equal(model.caches.filter(({ isDisposed }) => !isDisposed).length, 3);
+    assertStrictEquals(model.caches.filter(({ isDisposed }) => !isDisposed).length, 3);
     store.clear();
     assert(model.caches.every(({ isDisposed }) => isDisposed));
   });
@@ -93,27 +101,27 @@ describe("a store of prompts", () => {
     store.maxBytes = 4 * 2 * 80;
     for (const from of [0, 1, 2]) pass(counting(60, from), 80);
     assert(store.byteLength <= store.maxBytes);
-    assert.deepEqual(model.caches.map(({ isDisposed }) => isDisposed), [true, false, false]);
+    assertEquals(model.caches.map(({ isDisposed }) => isDisposed), [true, false, false]);
     store.maxBytes = 0;
     pass(counting(60, 5), 80);
-    assert.equal(store.byteLength, 0);
+    assertStrictEquals(store.byteLength, 0);
   });
 
   it("forgets all when weights change, whoever changed them", () => {
     const { weights, pass } = make();
     pass(counting(60));
     weights[0].version++;
-    assert.equal(pass([...counting(60), ...counting(30)]), 0);
+    assertStrictEquals(pass([...counting(60), ...counting(30)]), 0);
     weights[0] = { version: 1 };
-    assert.equal(pass([...counting(60), ...counting(60)]), 0);
+    assertStrictEquals(pass([...counting(60), ...counting(60)]), 0);
   });
 
   it("leaves short prompts and other dtypes alone", () => {
     const { model, store, pass } = make();
     pass(counting(20));
-    assert.equal(store.byteLength, 0);
+    assertStrictEquals(store.byteLength, 0);
     pass(counting(60));
-    assert.equal(store.take(model, counting(90), 100, "f16").length, 0);
+    assertStrictEquals(store.take(model, counting(90), 100, "f16").length, 0);
   });
 });
 
@@ -133,7 +141,7 @@ describe("prompts of the bundled model", { skip }, () => {
       if (prompt === start && kept === 0) continue;
       assert(store.reused > kept, "nothing was reused");
       const cold = await model.completion(prompt, { ...options, cachePrompt: false });
-      assert.deepEqual(warm.ids, cold.ids);
+      assertEquals(warm.ids, cold.ids);
       warm.logprobs!.forEach(({ logprob }, i) =>
         assert(Math.abs(logprob - cold.logprobs![i].logprob) < 1e-4)
       );
@@ -148,7 +156,7 @@ describe("prompts of the bundled model", { skip }, () => {
     const together = await model.completeBatch(prompts, options);
     assert(store.reused > kept);
     for (const [i, prompt] of prompts.entries()) {
-      assert.equal(together[i].text, await model.complete(prompt, { ...options, cachePrompt: false }));
+      assertStrictEquals(together[i].text, await model.complete(prompt, { ...options, cachePrompt: false }));
     }
   });
 
@@ -161,10 +169,10 @@ describe("prompts of the bundled model", { skip }, () => {
     optimizer.step();
     const warm = await own.completion(start, options),
       cold = await own.completion(start, { ...options, cachePrompt: false });
-    assert.deepEqual(warm.logprobs, cold.logprobs);
-    assert.notDeepEqual(warm.logprobs, old.logprobs);
+    assertEquals(warm.logprobs, cold.logprobs);
+    assertNotEquals(warm.logprobs, old.logprobs);
     own.train();
-    assert.equal(own.prefixes, null);
+    assertStrictEquals(own.prefixes, null);
   });
 
   it("are forgotten when other arithmetic is asked for", async () => {
@@ -175,7 +183,7 @@ describe("prompts of the bundled model", { skip }, () => {
     try {
       const kept = store.reused;
       await model.complete(start, { maxNewTokens: 2 });
-      assert.equal(store.reused, kept);
+      assertStrictEquals(store.reused, kept);
     } finally {
       useDeterministicAlgorithms(false);
     }
@@ -208,7 +216,7 @@ describe("prompts of the bundled model", { skip }, () => {
         };
         const whole = await last();
         for (const ends of [[17], [40], [79], [32, 64]]) {
-          assert.deepEqual(await last(...ends), whole, `${dtype} ${ends}`);
+          assertEquals(await last(...ends), whole, `${dtype} ${ends}`);
         }
       }
     } finally {
@@ -297,7 +305,7 @@ describe("a cache in fewer bits", () => {
           caches.map((c) => c.values),
           caches.map((c) => c.length),
         );
-        assert.deepEqual(out.shape, [lengths.length, heads, width]);
+        assertEquals(out.shape, [lengths.length, heads, width]);
         found.push([...await out.data() as Float32Array]);
         // The new position is in the cache, rounded as it stores.
         const written = caches.map(({ values, length }) =>
@@ -309,21 +317,21 @@ describe("a cache in fewer bits", () => {
         for (const disposable of [...caches, ...written]) disposable.dispose();
       }
       found[0].forEach((x, i) => assert(Math.abs(x - found[1][i]) < 2e-5, `${i}: ${x} and ${found[1][i]}`));
-      assert.deepEqual(held[0], held[1]);
+      assertEquals(held[0], held[1]);
     });
   }
 
   it("refuses a step without room, and lists that do not fit", () => {
     using cache = new KVCache(1, 2, 4, 8);
     using qkv = randn([1, 3, 2, 8]);
-    assert.throws(
-      () => attentionStep(qkv, [cache.keys], [cache.values], [4]),
-      (error) =>
-        error instanceof ShapeError && /text 0 has 4 positions, and its cache holds 4/.test(error.message),
+    assertMatch(
+      assertThrows(() => attentionStep(qkv, [cache.keys], [cache.values], [4]), ShapeError).message,
+      /text 0 has 4 positions, and its cache holds 4/,
     );
-    assert.throws(
+    assertThrows(
       () => attentionStep(qkv, [cache.keys], [], [0]),
-      /with keys, values and a length for each row/,
+      Error,
+      "with keys, values and a length for each row",
     );
   });
 
@@ -342,27 +350,25 @@ describe("a cache in fewer bits", () => {
     quantizeQ8(new Float32Array(rows.flat()), bytes);
     const stored = await target.to({ dtype: "f32" }).data(), expected = new Float32Array(160);
     dequantizeQ8(bytes, expected);
-    assert.deepEqual(stored, expected);
+    assertEquals(stored, expected);
   });
 
   it("refuses what it cannot hold", () => {
-    assert.throws(
-      () => new KVCache(1, 1, 4, 16, { dtype: "q8" }),
-      (error) => error instanceof DTypeError && /multiple of 32, not 16; use f16/.test(error.message),
+    assertMatch(
+      assertThrows(() => new KVCache(1, 1, 4, 16, { dtype: "q8" }), DTypeError).message,
+      /multiple of 32, not 16; use f16/,
     );
-    assert.throws(() => new KVCache(1, 1, 4, 32, { dtype: "i32" }), /none of f32, f16, bf16, q8/);
-    assert.throws(
+    assertThrows(() => new KVCache(1, 1, 4, 32, { dtype: "i32" }), Error, "none of f32, f16, bf16, q8");
+    assertThrows(
       () => resolveOptions({ cacheDType: "q5" as never }),
-      (error) =>
-        error instanceof OptionError &&
-        /cacheDType is "q5", expected "f32", "f16", "bf16" or "q8"/.test(error.message),
+      OptionError,
+      'cacheDType is "q5", expected "f32", "f16", "bf16" or "q8"',
     );
   });
 
-  it("costs little in perplexity, and less memory", { skip: skip || missingData("text") }, async () => {
+  it("costs little in perplexity, and less memory", { skip }, async () => {
     using model = await GPT2.load(bundled, { dtype: "f32" });
-    const text = readFileSync(dataPath("text", "tinyshakespeare.txt"), "utf8").slice(-24_000),
-      ids = model.encode(text);
+    const ids = model.encode(await writtenBy(model, 4000));
     const of = async (cacheDType: "f32" | "f16" | "bf16" | "q8"): Promise<number> =>
       (await evaluate(model, ids, { blockSize: model.contextLength, cacheDType })).perplexity;
     const bytes = (dtype: "f32" | "f16" | "q8"): number => {
@@ -376,8 +382,8 @@ describe("a cache in fewer bits", () => {
       const rise = await of(dtype) / full - 1;
       assert(Math.abs(rise) < most, `${dtype}: perplexity changes by ${(100 * rise).toFixed(4)} %`);
     }
-    assert.equal(bytes("f16") / bytes("f32"), 1 / 2);
-    assert.equal(bytes("q8") / bytes("f32"), 34 / 128);
+    assertStrictEquals(bytes("f16") / bytes("f32"), 1 / 2);
+    assertStrictEquals(bytes("q8") / bytes("f32"), 34 / 128);
   });
 
   it("serves every way of generating", { skip }, async () => {
@@ -385,14 +391,14 @@ describe("a cache in fewer bits", () => {
     for (const cacheDType of ["f16", "bf16", "q8"] as const) {
       const options = { maxNewTokens: 12, cacheDType, doSample: false } as const, prompt = "JULIET:\nO Romeo";
       const whole = await model.complete(prompt, options);
-      assert.equal(whole.length > 0, true);
+      assertStrictEquals(whole.length > 0, true);
       const [batch] = await model.completeBatch([prompt, "ROMEO:"], options);
-      assert.equal(batch.text, whole);
-      assert.equal((await model.completions(prompt, { ...options, numBeams: 3 })).length, 1);
+      assertStrictEquals(batch.text, whole);
+      assertStrictEquals((await model.completions(prompt, { ...options, numBeams: 3 })).length, 1);
       assert((await model.complete(prompt, { ...options, penaltyAlpha: 0.6, topK: 4 })).length > 0);
       using cache = model.createCache(1, 64, { dtype: cacheDType });
-      assert.equal(await model.complete(prompt, { maxNewTokens: 12, cache, doSample: false }), whole);
-      assert.throws(() => model.generate(prompt, { cache, cacheDType: "f32" }), /leave cacheDType out/);
+      assertStrictEquals(await model.complete(prompt, { maxNewTokens: 12, cache, doSample: false }), whole);
+      assertThrows(() => model.generate(prompt, { cache, cacheDType: "f32" }), Error, "leave cacheDType out");
     }
   });
 });

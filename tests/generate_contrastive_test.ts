@@ -1,10 +1,17 @@
 /**
  * Contrastive search against its definition, computed without a cache; and what it refuses.
  */
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { describe, it } from "node:test";
 import { contiguous, type GPT2, OptionError, resolveOptions, ShapeError, slice } from "../mod.ts";
-import { missingData } from "./_data.ts";
 import { loadTiny } from "./_gpt2.ts";
 import { run, TableModel } from "./_language_model.ts";
 
@@ -42,14 +49,14 @@ async function ids(model: GPT2, prompt: number[], options: Parameters<GPT2["gene
   return found;
 }
 
-describe("contrastive search", { skip: missingData("gpt2-tiny") }, () => {
+describe("contrastive search", () => {
   const prompt = [3, 17, 29, 5];
 
   for (const [penaltyAlpha, topK] of [[0.6, 4], [0.3, 8], [0.95, 3]] as const) {
     it(`follows its definition with penaltyAlpha ${penaltyAlpha} and topK ${topK}`, async () => {
       using model = await loadTiny();
       const found = await ids(model, prompt, { penaltyAlpha, topK, maxNewTokens: 16, eosTokenId: [] });
-      assert.deepEqual(found, await byDefinition(model, prompt, 16, penaltyAlpha, topK));
+      assertEquals(found, await byDefinition(model, prompt, 16, penaltyAlpha, topK));
     });
   }
 
@@ -57,8 +64,8 @@ describe("contrastive search", { skip: missingData("gpt2-tiny") }, () => {
     using model = await loadTiny();
     const options = { maxNewTokens: 20, eosTokenId: [] };
     const greedy = await ids(model, prompt, options);
-    assert.deepEqual(await ids(model, prompt, { ...options, penaltyAlpha: 1e-9, topK: 5 }), greedy);
-    assert.notDeepEqual(await ids(model, prompt, { ...options, penaltyAlpha: 0.9, topK: 5 }), greedy);
+    assertEquals(await ids(model, prompt, { ...options, penaltyAlpha: 1e-9, topK: 5 }), greedy);
+    assertNotEquals(await ids(model, prompt, { ...options, penaltyAlpha: 0.9, topK: 5 }), greedy);
   });
 
   it("keeps to processors, ends at an end, and tells log-probabilities", async () => {
@@ -68,8 +75,8 @@ describe("contrastive search", { skip: missingData("gpt2-tiny") }, () => {
     const without = await ids(model, prompt, { ...options, suppressTokens: [first] });
     assert(!without.includes(first));
     const ended = await model.completion(prompt, { ...options, eosTokenId: second, logprobs: 2 });
-    assert.deepEqual([ended.ids, ended.finishReason], [[first, second], "eos"]);
-    assert.equal(ended.logprobs?.length, 2);
+    assertEquals([ended.ids, ended.finishReason], [[first, second], "eos"]);
+    assertStrictEquals(ended.logprobs?.length, 2);
     assert(ended.logprobs[0].top[0].logprob >= ended.logprobs[0].logprob);
     // Fewer possible tokens than candidates.
     const only = Array.from({ length: model.config.vocabSize }, (_, id) => id).filter((id) =>
@@ -81,25 +88,22 @@ describe("contrastive search", { skip: missingData("gpt2-tiny") }, () => {
 
   it("has defaults in a model's generation_config", () => {
     const own = { penaltyAlpha: 0.6, topK: 4 };
-    assert.deepEqual([resolveOptions({}, own).penaltyAlpha, resolveOptions({}, own).topK], [0.6, 4]);
+    assertEquals([resolveOptions({}, own).penaltyAlpha, resolveOptions({}, own).topK], [0.6, 4]);
     // What the caller says leaves it aside.
-    assert.equal(resolveOptions({ temperature: 0.8 }, own).penaltyAlpha, 0);
-    assert.equal(resolveOptions({ numBeams: 2 }, own).penaltyAlpha, 0);
+    assertStrictEquals(resolveOptions({ temperature: 0.8 }, own).penaltyAlpha, 0);
+    assertStrictEquals(resolveOptions({ numBeams: 2 }, own).penaltyAlpha, 0);
     const asked = resolveOptions({ penaltyAlpha: 0.5 }, {
       doSample: true,
       temperature: 0.7,
       topK: 6,
       numBeams: 3,
     });
-    assert.deepEqual([asked.doSample, asked.topK, asked.numBeams, asked.temperature], [false, 6, 1, 1]);
+    assertEquals([asked.doSample, asked.topK, asked.numBeams, asked.temperature], [false, 6, 1, 1]);
   });
 
   it("refuses what it does not go with", async () => {
     const refused = (options: Parameters<typeof resolveOptions>[0], message: RegExp): void =>
-      assert.throws(
-        () => resolveOptions(options),
-        (error) => error instanceof OptionError && message.test(error.message),
-      );
+      assertMatch(assertThrows(() => resolveOptions(options), OptionError).message, message);
     refused({ penaltyAlpha: 2 }, /penaltyAlpha is 2, expected a number from 0 to 1/);
     refused({ penaltyAlpha: 0.6, doSample: true }, /leave it, or doSample and numBeams out/);
     refused({ penaltyAlpha: 0.6, numBeams: 2 }, /leave it, or doSample and numBeams out/);
@@ -109,14 +113,16 @@ describe("contrastive search", { skip: missingData("gpt2-tiny") }, () => {
       /acts? only when sampling, which penaltyAlpha: 0.6 excludes/,
     );
     refused({ penaltyAlpha: 0.6, promptLookupNumTokens: 3 }, /takes no guesses/);
-    await assert.rejects(
-      run(new TableModel(() => [1, 2]), [1], { penaltyAlpha: 0.5, maxNewTokens: 2 }),
-      /needs a model that tells its hidden states/,
+    await assertRejects(
+      () => run(new TableModel(() => [1, 2]), [1], { penaltyAlpha: 0.5, maxNewTokens: 2 }),
+      Error,
+      "needs a model that tells its hidden states",
     );
     using model = await loadTiny();
-    await assert.rejects(
-      ids(model, prompt, { penaltyAlpha: 0.6, maxNewTokens: 1000 }),
-      (error) => error instanceof ShapeError && /does not slide/.test(error.message),
+    assertMatch(
+      (await assertRejects(() => ids(model, prompt, { penaltyAlpha: 0.6, maxNewTokens: 1000 }), ShapeError))
+        .message,
+      /does not slide/,
     );
   });
 });

@@ -1,5 +1,5 @@
 /** A part of the library, as pages take it: formats are fetched with the first text that follows one. */
-import assert from "node:assert/strict";
+import { assertMatch } from "@std/assert";
 import { join } from "node:path";
 import { it } from "node:test";
 import { GPT2 } from "../src/runtime/gpt2.ts"; // not mod.ts, which knows formats from the beginning
@@ -12,10 +12,10 @@ it("texts follow a format that was not known before: alone, in a batch, several 
   const folder = join(repository, "web/models/shakespeare");
   const model = await GPT2.load(folder);
   try {
-    assert.match(await model.complete("\n", options), pattern);
-    for (const text of await model.completeBatch(["\n", "O"], options)) assert.match(text.text, pattern);
+    assertMatch(await model.complete("\n", options), pattern);
+    for (const text of await model.completeBatch(["\n", "O"], options)) assertMatch(text.text, pattern);
     for (const { text } of await model.completions("\n", { ...options, numReturnSequences: 2 })) {
-      assert.match(text, pattern);
+      assertMatch(text, pattern);
     }
   } finally {
     model.dispose();

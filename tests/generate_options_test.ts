@@ -1,7 +1,7 @@
 /**
  * What is done to logits, how tokens are drawn from them, and which options are refused.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { FerrotypeError, type GenerateOptions, Generator, OptionError } from "../mod.ts";
 import { repetitionPenalty } from "../src/generate/processors/penalties.ts";
@@ -20,25 +20,27 @@ function processed(process: LogitsProcessor, logits: number[], ids: number[] = [
 }
 
 function refused(options: object, pattern: RegExp, defaults: GenerateOptions = {}): void {
-  assert.throws(() => resolveOptions(options as GenerateOptions, defaults), (e) => {
+  {
+    const e = assertThrows(() => resolveOptions(options as GenerateOptions, defaults), Error);
+
     assert(e instanceof OptionError, String(e));
-    assert.match(e.message, pattern);
-    return true;
-  });
+
+    assertMatch(e.message, pattern);
+  }
 }
 
 describe("logits", () => {
   it("are divided by the temperature", () => {
-    assert.deepEqual(processed(temperature(0.5), [1, -2, 0, out]), [2, -4, 0, out]);
+    assertEquals(processed(temperature(0.5), [1, -2, 0, out]), [2, -4, 0, out]);
   });
 
   it("keep the k largest, and those that tie with the last of them", () => {
-    assert.deepEqual(processed(topK(2), [1, 4, 3, 2]), [out, 4, 3, out]);
-    assert.deepEqual(processed(topK(2), [3, 4, 3, 2]), [3, 4, 3, out]);
-    assert.deepEqual(processed(topK(1), [2, 2, 2]), [2, 2, 2]);
-    assert.deepEqual(processed(topK(9), [1, 2]), [1, 2]);
+    assertEquals(processed(topK(2), [1, 4, 3, 2]), [out, 4, 3, out]);
+    assertEquals(processed(topK(2), [3, 4, 3, 2]), [3, 4, 3, out]);
+    assertEquals(processed(topK(1), [2, 2, 2]), [2, 2, 2]);
+    assertEquals(processed(topK(9), [1, 2]), [1, 2]);
     const many = Array.from({ length: 1000 }, (_, i) => (i * 7919) % 1000), kept = processed(topK(10), many);
-    assert.deepEqual(kept.filter((v) => v > out).sort((a, b) => a - b), [
+    assertEquals(kept.filter((v) => v > out).sort((a, b) => a - b), [
       990,
       991,
       992,
@@ -55,11 +57,11 @@ describe("logits", () => {
   it("keep the smallest set of the likeliest that reaches p", () => {
     const logits = [0.1, 0.5, 0.15, 0.25].map(Math.log);
     const kept = (p: number): boolean[] => processed(topP(p), logits).map((v) => v > out);
-    assert.deepEqual(kept(0.4), [false, true, false, false]);
-    assert.deepEqual(kept(0.6), [false, true, false, true]);
-    assert.deepEqual(kept(0.8), [false, true, true, true]);
-    assert.deepEqual(kept(0.95), [true, true, true, true]);
-    assert.deepEqual(kept(1e-9), [false, true, false, false]);
+    assertEquals(kept(0.4), [false, true, false, false]);
+    assertEquals(kept(0.6), [false, true, false, true]);
+    assertEquals(kept(0.8), [false, true, true, true]);
+    assertEquals(kept(0.95), [true, true, true, true]);
+    assertEquals(kept(1e-9), [false, true, false, false]);
     const random = new Generator(9), many = Array.from({ length: 3000 }, () => 12 * random.uniform());
     for (const p of [0.05, 0.5, 0.9, 0.999]) {
       const chance = probabilities(Float32Array.from(many)),
@@ -67,22 +69,22 @@ describe("logits", () => {
       let sum = 0, count = 0;
       while (sum < p) sum += chance[order[count++]];
       const left = [...processed(topP(p), many).entries()].filter(([, v]) => v > out).map(([id]) => id);
-      assert.deepEqual(left, order.slice(0, count).sort((a, b) => a - b), `top-p ${p}`);
+      assertEquals(left, order.slice(0, count).sort((a, b) => a - b), `top-p ${p}`);
     }
   });
 
   it("lose what is less likely than a part of the likeliest", () => {
     const logits = [0.1, 0.5, 0.15, 0.25].map(Math.log);
     const kept = (p: number): boolean[] => processed(minP(p), logits).map((v) => v > out);
-    assert.deepEqual(kept(0.19), [true, true, true, true]);
-    assert.deepEqual(kept(0.25), [false, true, true, true]);
-    assert.deepEqual(kept(0.45), [false, true, false, true]);
-    assert.deepEqual(kept(1), [false, true, false, false]);
+    assertEquals(kept(0.19), [true, true, true, true]);
+    assertEquals(kept(0.25), [false, true, true, true]);
+    assertEquals(kept(0.45), [false, true, false, true]);
+    assertEquals(kept(1), [false, true, false, false]);
   });
 
   it("of tokens that were there are made smaller, once each", () => {
-    assert.deepEqual(processed(repetitionPenalty(2), [4, -4, 1, 0], [0, 1, 0, 3]), [2, -8, 1, 0]);
-    assert.deepEqual(processed(repetitionPenalty(0.5), [4, -4], [0, 1]), [8, -2]);
+    assertEquals(processed(repetitionPenalty(2), [4, -4, 1, 0], [0, 1, 0, 3]), [2, -8, 1, 0]);
+    assertEquals(processed(repetitionPenalty(0.5), [4, -4], [0, 1]), [8, -2]);
   });
 
   it("become probabilities, and tokens drawn by them", () => {
@@ -98,8 +100,8 @@ describe("logits", () => {
       logits = Float32Array.of(Math.log(1), Math.log(3), out);
     for (let i = 0; i < 4000; i++) counts[sample(logits, random)]++;
     assertNear(counts.map((n) => n / 4000), [0.25, 0.75, 0], 0.03, "shares");
-    assert.throws(() => sample(Float32Array.of(out, out), random), /every token is excluded/);
-    assert.throws(() => sample(Float32Array.of(NaN, NaN), random), FerrotypeError);
+    assertThrows(() => sample(Float32Array.of(out, out), random), Error, "every token is excluded");
+    assertThrows(() => sample(Float32Array.of(NaN, NaN), random), FerrotypeError);
   });
 });
 
@@ -132,15 +134,15 @@ describe("the order of what is done to logits", () => {
 
   it("begins with penalties, which greedy choice heeds too", async () => {
     const model = new TableModel(() => [2, 1.5, 1]);
-    assert.deepEqual((await run(model, [0], { maxNewTokens: 4 })).ids, [0, 0, 0, 0]);
-    assert.deepEqual((await run(model, [0], { maxNewTokens: 4, repetitionPenalty: 1.9 })).ids, [1, 0, 0, 0]);
+    assertEquals((await run(model, [0], { maxNewTokens: 4 })).ids, [0, 0, 0, 0]);
+    assertEquals((await run(model, [0], { maxNewTokens: 4, repetitionPenalty: 1.9 })).ids, [1, 0, 0, 0]);
     const seen: number[][] = [];
     const only = (ids: readonly number[], logits: Float32Array): void => {
       seen.push([...ids]);
       logits.fill(out, 0, 2);
     };
-    assert.deepEqual((await run(model, [0, 1], { maxNewTokens: 2, logitsProcessors: [only] })).ids, [2, 2]);
-    assert.deepEqual(seen, [[0, 1], [0, 1, 2]]);
+    assertEquals((await run(model, [0, 1], { maxNewTokens: 2, logitsProcessors: [only] })).ids, [2, 2]);
+    assertEquals(seen, [[0, 1], [0, 1, 2]]);
   });
 
   it("keeps 50 tokens when sampling, unless told otherwise", async () => {
@@ -149,9 +151,9 @@ describe("the order of what is done to logits", () => {
       const { ids } = await run(model, [0], { doSample: true, seed: 3, maxNewTokens: 600, ...options });
       return Math.min(...ids);
     };
-    assert.equal(await drawn({}), 10);
-    assert.equal(await drawn({ topK: 0 }), 0);
-    assert.equal(await drawn({ topK: 5 }), 55);
+    assertStrictEquals(await drawn({}), 10);
+    assertStrictEquals(await drawn({ topK: 0 }), 0);
+    assertStrictEquals(await drawn({ topK: 5 }), 55);
   });
 });
 
@@ -160,8 +162,8 @@ describe("options", () => {
     const { signal, onToken, seed, cache, logprobs, responseFormat, assistantModel, ...rest } =
       resolveOptions({});
     const callers = [signal, onToken, seed, cache, logprobs, responseFormat, assistantModel];
-    assert.deepEqual(callers, new Array(7).fill(undefined));
-    assert.deepEqual(rest, {
+    assertEquals(callers, new Array(7).fill(undefined));
+    assertEquals(rest, {
       maxNewTokens: 20,
       maxLength: null,
       minNewTokens: 0,
@@ -210,14 +212,14 @@ describe("options", () => {
       stoppingCriteria: [],
       contextOverflow: "slide",
     });
-    assert.deepEqual(resolveOptions({ stop: "a", eosTokenId: 3 }).stop, ["a"]);
-    assert.deepEqual(resolveOptions({ eosTokenId: 3 }).eosTokenId, [3]);
+    assertEquals(resolveOptions({ stop: "a", eosTokenId: 3 }).stop, ["a"]);
+    assertEquals(resolveOptions({ eosTokenId: 3 }).eosTokenId, [3]);
     for (
       const options of [{ temperature: 0.5 }, { topK: 5 }, { topP: 0.9 }, { minP: 0.1 }, { doSample: true }]
     ) {
-      assert.equal(resolveOptions(options).doSample, true);
+      assertStrictEquals(resolveOptions(options).doSample, true);
     }
-    assert.equal(resolveOptions({ temperature: 0 }).doSample, false);
+    assertStrictEquals(resolveOptions({ temperature: 0 }).doSample, false);
   });
 
   it("that do not exist are refused, with the nearest name", () => {
@@ -256,7 +258,7 @@ describe("options", () => {
       /temperature is 0, expected a number above 0 when doSample is true/,
     );
     refused({ numBeams: 3, topP: 0.5 }, /topP acts? only when sampling, which numBeams: 3 excludes/);
-    assert.equal(resolveOptions({ numBeams: 3, doSample: true, topP: 0.5 }).doSample, true);
+    assertStrictEquals(resolveOptions({ numBeams: 3, doSample: true, topP: 0.5 }).doSample, true);
     refused({ numBeams: 2, cache: new TableModel(() => []).createCache() }, /leave cache out/);
   });
 
@@ -269,14 +271,14 @@ describe("options", () => {
       eosTokenId: [1, 2],
     };
     const { doSample, temperature, topK, maxNewTokens, eosTokenId } = resolveOptions({}, model);
-    assert.deepEqual([doSample, temperature, topK, maxNewTokens, eosTokenId], [true, 0.5, 3, 9, [1, 2]]);
-    assert.equal(resolveOptions({ temperature: 0.9 }, model).topK, 3);
-    assert.equal(resolveOptions({ temperature: 0.9 }, model).temperature, 0.9);
-    assert.deepEqual(resolveOptions({ eosTokenId: null }, model).eosTokenId, []);
+    assertEquals([doSample, temperature, topK, maxNewTokens, eosTokenId], [true, 0.5, 3, 9, [1, 2]]);
+    assertStrictEquals(resolveOptions({ temperature: 0.9 }, model).topK, 3);
+    assertStrictEquals(resolveOptions({ temperature: 0.9 }, model).temperature, 0.9);
+    assertEquals(resolveOptions({ eosTokenId: null }, model).eosTokenId, []);
     for (const greedy of [{ doSample: false }, { temperature: 0 }, { numBeams: 2 }]) {
-      assert.equal(resolveOptions(greedy, model).doSample, false);
+      assertStrictEquals(resolveOptions(greedy, model).doSample, false);
     }
-    assert.equal(resolveOptions({ temperature: 0.9 }, { numBeams: 4 }).numBeams, 1);
-    assert.equal(resolveOptions({}, { numBeams: 4 }).numBeams, 4);
+    assertStrictEquals(resolveOptions({ temperature: 0.9 }, { numBeams: 4 }).numBeams, 1);
+    assertStrictEquals(resolveOptions({}, { numBeams: 4 }).numBeams, 4);
   });
 });

@@ -1,8 +1,15 @@
 /**
  * What each generation option does to logits, beside values computed from its definition; and which fields of Hugging
- * Face's GenerationConfig hold, with README's table of them.
+ * Face's GenerationConfig hold, with the table of them in docs.
  */
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -49,40 +56,40 @@ describe("penalties", () => {
   it("let no row of n tokens appear twice", () => {
     const logits = [0, 0, 0, 0];
     // After 1 2 comes 3 once and 0 once; the text ends with 1 2 again.
-    assert.deepEqual(processed(noRepeatNgram(3), logits, [1, 2, 3, 1, 2, 0, 1, 2]), [out, 0, 0, out]);
-    assert.deepEqual(processed(noRepeatNgram(1), logits, [1, 3]), [0, out, 0, out]);
-    assert.deepEqual(processed(noRepeatNgram(2), logits, [2, 2]), [0, 0, out, 0]);
-    assert.deepEqual(processed(noRepeatNgram(4), logits, [1, 2, 3]), logits);
+    assertEquals(processed(noRepeatNgram(3), logits, [1, 2, 3, 1, 2, 0, 1, 2]), [out, 0, 0, out]);
+    assertEquals(processed(noRepeatNgram(1), logits, [1, 3]), [0, out, 0, out]);
+    assertEquals(processed(noRepeatNgram(2), logits, [2, 2]), [0, 0, out, 0]);
+    assertEquals(processed(noRepeatNgram(4), logits, [1, 2, 3]), logits);
   });
 });
 
 describe("words", () => {
   it("get a bias where the tokens before their last one were just made", () => {
     const bias = sequenceBias([[[3], 1], [[1, 2], -2], [[1, 1, 0], 5]]);
-    assert.deepEqual(processed(bias, [0, 0, 0, 0], []), [0, 0, 0, 1]);
-    assert.deepEqual(processed(bias, [0, 0, 0, 0], [0, 1]), [0, 0, -2, 1]);
-    assert.deepEqual(processed(bias, [0, 0, 0, 0], [1, 1]), [5, 0, -2, 1]);
+    assertEquals(processed(bias, [0, 0, 0, 0], []), [0, 0, 0, 1]);
+    assertEquals(processed(bias, [0, 0, 0, 0], [0, 1]), [0, 0, -2, 1]);
+    assertEquals(processed(bias, [0, 0, 0, 0], [1, 1]), [5, 0, -2, 1]);
   });
 
   it("that are bad never come; an end-of-text token alone is no word", () => {
     const bad = badWords([[3], [1, 2], [0]], [0]);
-    assert.deepEqual(processed(bad, [0, 0, 0, 0], [1]), [0, 0, out, out]);
-    assert.deepEqual(processed(suppress([1, 2]), [0, 0, 0], []), [0, out, out]);
-    assert.deepEqual(processed(suppressAtBegin([1], 2), [0, 0], [5, 5]), [0, out]);
-    assert.deepEqual(processed(suppressAtBegin([1], 2), [0, 0], [5, 5, 5]), [0, 0]);
+    assertEquals(processed(bad, [0, 0, 0, 0], [1]), [0, 0, out, out]);
+    assertEquals(processed(suppress([1, 2]), [0, 0, 0], []), [0, out, out]);
+    assertEquals(processed(suppressAtBegin([1], 2), [0, 0], [5, 5]), [0, out]);
+    assertEquals(processed(suppressAtBegin([1], 2), [0, 0], [5, 5, 5]), [0, 0]);
   });
 });
 
 describe("lengths", () => {
   it("keep the end away, force it, or make it likelier", () => {
-    assert.deepEqual(processed(minLength(3, [1]), [0, 0], [5, 5]), [0, out]);
-    assert.deepEqual(processed(minLength(3, [1]), [0, 0], [5, 5, 5]), [0, 0]);
-    assert.deepEqual(processed(forceAt(2, [1, 2]), [7, 7, 7], [5, 5]), [out, 0, 0]);
-    assert.deepEqual(processed(forceAt(2, [1]), [7, 7], [5]), [7, 7]);
+    assertEquals(processed(minLength(3, [1]), [0, 0], [5, 5]), [0, out]);
+    assertEquals(processed(minLength(3, [1]), [0, 0], [5, 5, 5]), [0, 0]);
+    assertEquals(processed(forceAt(2, [1, 2]), [7, 7, 7], [5, 5]), [out, 0, 0]);
+    assertEquals(processed(forceAt(2, [1]), [7, 7], [5]), [7, 7]);
     // Two tokens beyond the third: |−4| · (1.5² − 1) = 5, |2| · 1.25 = 2.5.
     const decay = exponentialDecay(3, 1.5, 1, [0, 1]);
     assertNear(processed(decay, [-4, 2, 1], new Array(6).fill(9)), [1, 4.5, 1], 1e-6, "decay");
-    assert.deepEqual(processed(decay, [-4, 2, 1], new Array(4).fill(9)), [-4, 2, 1]);
+    assertEquals(processed(decay, [-4, 2, 1], new Array(4).fill(9)), [-4, 2, 1]);
   });
 });
 
@@ -94,40 +101,40 @@ describe("the tail", () => {
     const order = [...chances.keys()].sort((a, b) =>
       Math.abs(-Math.log(chances[a]) - entropy) - Math.abs(-Math.log(chances[b]) - entropy)
     );
-    assert.deepEqual(order.slice(0, 3), [1, 0, 2]);
-    assert.deepEqual(left(typicalP(0.2), chances), [1]);
-    assert.deepEqual(left(typicalP(0.6), chances), [0, 1]);
-    assert.deepEqual(left(typicalP(0.8), chances), [0, 1, 2]);
-    assert.deepEqual(left(typicalP(0.2, 2), chances), [0, 1]);
+    assertEquals(order.slice(0, 3), [1, 0, 2]);
+    assertEquals(left(typicalP(0.2), chances), [1]);
+    assertEquals(left(typicalP(0.6), chances), [0, 1]);
+    assertEquals(left(typicalP(0.8), chances), [0, 1, 2]);
+    assertEquals(left(typicalP(0.2, 2), chances), [0, 1]);
   });
 
   it("is cut at a probability, fixed or by entropy", () => {
     const chances = [0.6, 0.3, 0.06, 0.04];
-    assert.deepEqual(left(epsilonCutoff(0.05), chances), [0, 1, 2]);
-    assert.deepEqual(left(epsilonCutoff(0.9), chances), [0]);
-    assert.deepEqual(left(epsilonCutoff(0.9, 3), chances), [0, 1, 2]);
+    assertEquals(left(epsilonCutoff(0.05), chances), [0, 1, 2]);
+    assertEquals(left(epsilonCutoff(0.9), chances), [0]);
+    assertEquals(left(epsilonCutoff(0.9, 3), chances), [0, 1, 2]);
     // Entropy 0.9653: √0.2 · e^−0.9653 = 0.1703, below 0.2.
-    assert.deepEqual(left(etaCutoff(0.2), chances), [0, 1]);
+    assertEquals(left(etaCutoff(0.2), chances), [0, 1]);
     // √0.01 · e^−0.9653 = 0.0381, but ε itself is 0.01.
-    assert.deepEqual(left(etaCutoff(0.01), chances), [0, 1, 2, 3]);
-    assert.deepEqual(left(etaCutoff(0.999), chances), [0]);
+    assertEquals(left(etaCutoff(0.01), chances), [0, 1, 2, 3]);
+    assertEquals(left(etaCutoff(0.999), chances), [0]);
   });
 
   it("leaves what must be kept", () => {
     const chances = [0.9, 0.06, 0.04];
-    assert.deepEqual(left(topK(1, 2), chances), [0, 1]);
-    assert.deepEqual(left(topP(0.1, 2), chances), [0, 1]);
-    assert.deepEqual(left(minP(1, 3), chances), [0, 1, 2]);
+    assertEquals(left(topK(1, 2), chances), [0, 1]);
+    assertEquals(left(topP(0.1, 2), chances), [0, 1]);
+    assertEquals(left(minP(1, 3), chances), [0, 1, 2]);
   });
 
   it("is left to values that are numbers, and that sum to one", () => {
     const values = Float32Array.of(NaN, Infinity, -Infinity, 2);
     removeInvalid(values);
-    assert.deepEqual([...values], [0, 3.4028234663852886e38, -3.4028234663852886e38, 2]);
+    assertEquals([...values], [0, 3.4028234663852886e38, -3.4028234663852886e38, 2]);
     const logits = Float32Array.of(0, Math.log(3), out);
     toLogProbabilities(logits);
     assertNear(logits.slice(0, 2), [Math.log(0.25), Math.log(0.75)], 1e-6, "ln softmax");
-    assert.equal(logits[2], out);
+    assertStrictEquals(logits[2], out);
   });
 });
 
@@ -137,31 +144,28 @@ describe("processors in generation", () => {
     (await run(flat(), prompt, options.maxLength ? options : { maxNewTokens: 4, ...options })).ids;
 
   it("each act in their turn", async () => {
-    assert.deepEqual(await ids({}), [0, 0, 0, 0]);
-    assert.deepEqual(await ids({ frequencyPenalty: 0.75 }), [0, 0, 1, 0]);
-    assert.deepEqual(await ids({ presencePenalty: 1.5 }), [0, 1, 0, 0]);
-    assert.deepEqual(await ids({ noRepeatNgramSize: 2 }), [0, 0, 1, 0]);
-    assert.deepEqual(await ids({ badWordsIds: [[0, 0]] }), [0, 1, 0, 1]);
-    assert.deepEqual(await ids({ suppressTokens: 0 }), [1, 1, 1, 1]);
-    assert.deepEqual(await ids({ beginSuppressTokens: [0, 1] }), [2, 0, 0, 0]);
-    assert.deepEqual(await ids({ sequenceBias: [[[0, 2], 5]] }), [0, 2, 0, 2]);
-    assert.deepEqual(await ids({ forcedBosTokenId: 2 }), [2, 0, 0, 0]);
-    assert.deepEqual(await ids({ forcedBosTokenId: 2 }, [3, 3]), [0, 0, 0, 0]);
-    assert.deepEqual(await ids({ forcedEosTokenId: 3 }), [0, 0, 0, 3]);
-    assert.deepEqual(await ids({ eosTokenId: 0, minNewTokens: 2 }), [1, 1, 0]);
-    assert.deepEqual(await ids({ eosTokenId: 0, minLength: 4 }), [1, 1, 1, 0]);
-    assert.deepEqual(await ids({ eosTokenId: [2, 0] }), [0]);
-    assert.deepEqual(await ids({ eosTokenId: 2, exponentialDecayLengthPenalty: [1, 2] }), [0, 0, 0, 2]);
-    assert.deepEqual(await ids({ maxLength: 3 }), [0, 0]);
-    await assert.rejects(
-      ids({ maxLength: 1 }),
-      /maxLength 1 leaves room/,
-    );
+    assertEquals(await ids({}), [0, 0, 0, 0]);
+    assertEquals(await ids({ frequencyPenalty: 0.75 }), [0, 0, 1, 0]);
+    assertEquals(await ids({ presencePenalty: 1.5 }), [0, 1, 0, 0]);
+    assertEquals(await ids({ noRepeatNgramSize: 2 }), [0, 0, 1, 0]);
+    assertEquals(await ids({ badWordsIds: [[0, 0]] }), [0, 1, 0, 1]);
+    assertEquals(await ids({ suppressTokens: 0 }), [1, 1, 1, 1]);
+    assertEquals(await ids({ beginSuppressTokens: [0, 1] }), [2, 0, 0, 0]);
+    assertEquals(await ids({ sequenceBias: [[[0, 2], 5]] }), [0, 2, 0, 2]);
+    assertEquals(await ids({ forcedBosTokenId: 2 }), [2, 0, 0, 0]);
+    assertEquals(await ids({ forcedBosTokenId: 2 }, [3, 3]), [0, 0, 0, 0]);
+    assertEquals(await ids({ forcedEosTokenId: 3 }), [0, 0, 0, 3]);
+    assertEquals(await ids({ eosTokenId: 0, minNewTokens: 2 }), [1, 1, 0]);
+    assertEquals(await ids({ eosTokenId: 0, minLength: 4 }), [1, 1, 1, 0]);
+    assertEquals(await ids({ eosTokenId: [2, 0] }), [0]);
+    assertEquals(await ids({ eosTokenId: 2, exponentialDecayLengthPenalty: [1, 2] }), [0, 0, 0, 2]);
+    assertEquals(await ids({ maxLength: 3 }), [0, 0]);
+    await assertRejects(() => ids({ maxLength: 1 }), Error, "maxLength 1 leaves room");
   });
 
   it("are followed by criteria, which end the text", async () => {
     const result = await run(flat(), [3], { stoppingCriteria: [(text) => text.length === 3] });
-    assert.deepEqual([result.ids, result.finishReason], [[0, 0], "stop"]);
+    assertEquals([result.ids, result.finishReason], [[0, 0], "stop"]);
   });
 
   it("stop after so many seconds", async () => {
@@ -172,7 +176,7 @@ describe("processors in generation", () => {
     });
     const { ids, finishReason } = await run(slow, [0], { maxNewTokens: 60, maxTime: 0.1 });
     assert(ids.length >= 1 && ids.length < 10, `${ids.length} tokens`);
-    assert.equal(finishReason, "length");
+    assertStrictEquals(finishReason, "length");
   });
 
   it("leave the logits of each step behind, before and after", async () => {
@@ -182,8 +186,8 @@ describe("processors in generation", () => {
       outputScores: true,
       outputLogits: true,
     });
-    assert.deepEqual(result.scores?.map((row) => [...row]), [[out, 2, 1, 0], [out, 2, 1, 0]]);
-    assert.deepEqual(result.logits?.map((row) => [...row]), [[3, 2, 1, 0], [3, 2, 1, 0]]);
+    assertEquals(result.scores?.map((row) => [...row]), [[out, 2, 1, 0], [out, 2, 1, 0]]);
+    assertEquals(result.logits?.map((row) => [...row]), [[3, 2, 1, 0], [3, 2, 1, 0]]);
   });
 
   it("come in the order of Hugging Face", () => {
@@ -191,21 +195,23 @@ describe("processors in generation", () => {
     const options = resolveOptions({ sequenceBias: [[[1], 4]], repetitionPenalty: 2, maxNewTokens: 2 });
     const logits = Float32Array.of(1, -2);
     for (const process of buildProcessors(options, 1)) process([1], logits);
-    assert.deepEqual([...logits], [1, 1]);
+    assertEquals([...logits], [1, 1]);
     const forced = resolveOptions({ suppressTokens: [1], forcedEosTokenId: 1, maxNewTokens: 1 });
     const last = Float32Array.of(1, 1);
     for (const process of buildProcessors(forced, 1)) process([0], last);
-    assert.deepEqual([...last], [out, out], "suppressing comes after forcing");
+    assertEquals([...last], [out, out], "suppressing comes after forcing");
   });
 });
 
 describe("the fields of GenerationConfig", () => {
   const rejected = (options: object, pattern: RegExp): void => {
-    assert.throws(() => resolveOptions(options as GenerateOptions), (error) => {
+    {
+      const error = assertThrows(() => resolveOptions(options as GenerateOptions), Error);
+
       assert(error instanceof OptionError);
-      assert.match(error.message, pattern);
-      return true;
-    });
+
+      assertMatch(error.message, pattern);
+    }
   };
 
   it("that cannot hold throw with the reason, unless their value changes nothing", () => {
@@ -214,8 +220,8 @@ describe("the fields of GenerationConfig", () => {
       assert(why.length > 10, name);
       for (const value of neutral) resolveOptions({ [name]: value } as GenerateOptions);
       const snake = name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
-      assert.throws(
-        () => generationDefaults({ [snake]: 0.123 }),
+      assertMatch(
+        String(assertThrows(() => generationDefaults({ [snake]: 0.123 }))),
         /generation_config\.json: .* cannot be honoured/,
       );
     }
@@ -251,21 +257,25 @@ describe("the fields of GenerationConfig", () => {
       suppress_tokens: [1],
       guidance_scale: null,
     });
-    assert.deepEqual(read, {
+    assertEquals(read, {
       eosTokenId: 50256,
       maxNewTokens: 9,
       noRepeatNgramSize: 3,
       stop: "x",
       suppressTokens: [1],
     });
-    assert.throws(() => generationDefaults({ top_p: 7 }), /generation_config\.json: topP is 7/);
+    assertThrows(() => generationDefaults({ top_p: 7 }), Error, "generation_config.json: topP is 7");
   });
 
-  it("stand in README's table, each with what becomes of it", () => {
-    const text = readFileSync(join(repository, "README.md"), "utf8");
+  it("stand in the table of docs/generation.md, each with what becomes of it", () => {
+    const text = readFileSync(join(repository, "docs", "generation.md"), "utf8");
     const row = (name: string): string => new RegExp(`^\\| *\`${name}\` *\\|.*$`, "m").exec(text)?.[0] ?? "";
-    for (const name of Object.keys(fields)) assert.match(row(name), /\| honoured/, `${name} in README.md`);
-    for (const name of Object.keys(refused)) assert.match(row(name), /\| throws/, `${name} in README.md`);
+    for (const name of Object.keys(fields)) {
+      assertMatch(row(name), /\| honoured/, `${name} in docs/generation.md`);
+    }
+    for (const name of Object.keys(refused)) {
+      assertMatch(row(name), /\| throws/, `${name} in docs/generation.md`);
+    }
     assert(silentFields.includes("padTokenId"));
   });
 });

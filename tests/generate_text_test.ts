@@ -1,7 +1,7 @@
 /**
  * Text that is streamed, stop texts, and beam search.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { BpeTokenizer, CancelledError, type GenerationResult, ShapeError } from "../mod.ts";
 import { StopFilter } from "../src/generate/stop.ts";
@@ -17,13 +17,13 @@ describe("streamed text", () => {
     const { list, result } = await pieces(scripted(script, 257, 1), bytes, [0], {
       maxNewTokens: script.length,
     });
-    assert.deepEqual(list, [...text]);
-    assert.equal(result.text, text);
-    assert.deepEqual(result.ids, script);
-    assert.equal(result.finishReason, "length");
+    assertEquals(list, [...text]);
+    assertStrictEquals(result.text, text);
+    assertEquals(result.ids, script);
+    assertStrictEquals(result.finishReason, "length");
     // Cut in the middle of a character, what is left of it is shown as U+FFFD at the end.
     const half = await pieces(scripted(script, 257, 1), bytes, [0], { maxNewTokens: 3 });
-    assert.deepEqual(half.list, ["a", "\ufffd"]);
+    assertEquals(half.list, ["a", "\ufffd"]);
   });
 
   it("ends before a stop text, though it spans tokens", async () => {
@@ -31,23 +31,23 @@ describe("streamed text", () => {
     const stopped = (stop: string | string[]): Promise<{ list: string[]; result: GenerationResult }> =>
       pieces(scripted(script, 257, 1), bytes, [0], { maxNewTokens: script.length, stop });
     const { list, result } = await stopped("two;");
-    assert.equal(list.join(""), "one, ");
-    assert.deepEqual([result.text, result.finishReason], ["one, ", "stop"]);
-    assert.deepEqual(result.ids, ids("one, two;"));
-    assert.equal((await stopped(["three", "tw"])).result.text, "one, ");
-    assert.equal((await stopped("o")).result.text, "");
+    assertStrictEquals(list.join(""), "one, ");
+    assertEquals([result.text, result.finishReason], ["one, ", "stop"]);
+    assertEquals(result.ids, ids("one, two;"));
+    assertStrictEquals((await stopped(["three", "tw"])).result.text, "one, ");
+    assertStrictEquals((await stopped("o")).result.text, "");
     const never = await stopped("threefold");
-    assert.deepEqual([never.result.text, never.result.finishReason], ["one, two; three", "length"]);
+    assertEquals([never.result.text, never.result.finishReason], ["one, two; three", "length"]);
     const character = await pieces(scripted(ids("ab😀c"), 257, 1), bytes, [0], {
       maxNewTokens: 9,
       stop: "😀",
     });
-    assert.equal(character.result.text, "ab");
+    assertStrictEquals(character.result.text, "ab");
   });
 
   it("holds back only what may begin a stop text", () => {
     const filter = new StopFilter(["aab", "cd"]);
-    assert.deepEqual(["x", "a", "a", "a", "c", "x", "a"].map((text) => filter.push(text)), [
+    assertEquals(["x", "a", "a", "a", "c", "x", "a"].map((text) => filter.push(text)), [
       "x",
       "",
       "",
@@ -56,8 +56,8 @@ describe("streamed text", () => {
       "cx",
       "",
     ]);
-    assert.equal(filter.flush(), "a");
-    assert.deepEqual([filter.push("ccdz"), filter.found, filter.push("z")], ["c", "cd", ""]);
+    assertStrictEquals(filter.flush(), "a");
+    assertEquals([filter.push("ccdz"), filter.found, filter.push("z")], ["c", "cd", ""]);
   });
 });
 
@@ -96,7 +96,7 @@ describe("beam search", () => {
         const [best] = exhaustive([start], 4, end);
         const model = new TableModel(table);
         const result = await run(model, [start], { numBeams: 700, maxNewTokens: 4, eosTokenId: end });
-        assert.deepEqual(result, { ids: best.ids, finishReason: best.ids.at(-1) === end ? "eos" : "length" });
+        assertEquals(result, { ids: best.ids, finishReason: best.ids.at(-1) === end ? "eos" : "length" });
         assert(model.caches.every((cache) => cache.isDisposed));
       }
     }
@@ -109,8 +109,8 @@ describe("beam search", () => {
     const model = new TableModel(table), heard: number[] = [];
     const beams = await run(model, [1], { maxNewTokens: 4, numBeams: 3, onToken: (id) => heard.push(id) });
     assert(score(beams.ids) >= score(greedy.ids));
-    assert.deepEqual(heard, beams.ids);
-    assert.deepEqual(model.fed, [1, 1, 1, 1]);
+    assertEquals(heard, beams.ids);
+    assertEquals(model.fed, [1, 1, 1, 1]);
   });
 
   it("heeds penalties, limits and signals", async () => {
@@ -121,21 +121,27 @@ describe("beam search", () => {
       logitsProcessors: [(_, logits) => logits.fill(out, 0, 3)],
     });
     assert(ids.every((id) => id >= 3));
-    assert.deepEqual(await run(model, [1], { numBeams: 3, maxNewTokens: 0 }), {
+    assertEquals(await run(model, [1], { numBeams: 3, maxNewTokens: 0 }), {
       ids: [],
       finishReason: "length",
     });
-    await assert.rejects(
-      run(model, [1], { numBeams: 3, maxNewTokens: 9 }),
-      (e) => e instanceof ShapeError && /does not slide/.test(e.message),
+    assertMatch(
+      (await assertRejects(() => run(model, [1], { numBeams: 3, maxNewTokens: 9 }), ShapeError)).message,
+      /does not slide/,
     );
-    await assert.rejects(
-      run(model, [1], { numBeams: 3, signal: AbortSignal.abort(), maxNewTokens: 5 }),
+    await assertRejects(
+      () => run(model, [1], { numBeams: 3, signal: AbortSignal.abort(), maxNewTokens: 5 }),
       CancelledError,
     );
-    await assert.rejects(
-      run(model, [1], { numBeams: 3, maxNewTokens: 5, logitsProcessors: [(_, logits) => logits.fill(out)] }),
-      /every token is excluded/,
+    await assertRejects(
+      () =>
+        run(model, [1], {
+          numBeams: 3,
+          maxNewTokens: 5,
+          logitsProcessors: [(_, logits) => logits.fill(out)],
+        }),
+      Error,
+      "every token is excluded",
     );
   });
 });

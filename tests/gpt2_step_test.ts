@@ -1,7 +1,7 @@
 /**
  * Recorded decoding steps: the bits of ordinary ones, whatever happens in between, and no memory kept or taken.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { after, describe, it } from "node:test";
 import {
   type DType,
@@ -54,8 +54,8 @@ describe("recorded steps", () => {
           await step(model, caches[0], id, false),
           await step(model, caches[1], id, true),
         ];
-        assert.deepEqual(found, known);
-        assert.equal(caches[0].length, caches[1].length);
+        assertEquals(found, known);
+        assertStrictEquals(caches[0].length, caches[1].length);
       };
       for (let id = 0; id < 6; id++) await compare(id);
       assert(caches[1].steps.size === 1, "nothing was recorded");
@@ -101,7 +101,7 @@ describe("recorded steps", () => {
       noGrad(() => model.forward([text.slice(0, 3)], { cache: alone, lastOnly: true })).dispose();
       let row = new Float32Array(0);
       for (let j = 0; j <= i; j++) row = await step(model, alone, j + 1, false) as Float32Array<ArrayBuffer>;
-      assert.deepEqual(rows.slice(90, 180), row);
+      assertEquals(rows.slice(90, 180), row);
     }
     assert(caches.every(({ steps }) => steps.size === 1));
     caches[1].dispose();
@@ -128,13 +128,13 @@ describe("recorded steps", () => {
       const held = memory().cpu;
       for (let id = 0; id < 5; id++) await step(model, cache, id, true);
       heap.allocate = allocate;
-      assert.deepEqual(taken, []);
-      assert.deepEqual(memory().cpu, held);
+      assertEquals(taken, []);
+      assertEquals(memory().cpu, held);
       // Logits that somebody holds stay what they are.
       const logits = [50, 60, 70].map((id) => noGrad(() => model.forward([[id]], { cache, lastOnly: true })));
       cache.truncate(cache.length - 3);
       for (const [i, id] of [50, 60, 70].entries()) {
-        assert.deepEqual(await logits[i].data(), await step(model, cache, id, true));
+        assertEquals(await logits[i].data(), await step(model, cache, id, true));
         logits[i].dispose();
       }
       cache.dispose();
@@ -142,7 +142,7 @@ describe("recorded steps", () => {
     await use();
     const between = free();
     for (let i = 0; i < 3; i++) await use();
-    assert.equal(free(), between);
+    assertStrictEquals(free(), between);
     model.dispose();
   });
 });

@@ -2,7 +2,14 @@
  * GPT-2 against results recorded from PyTorch: logits, loss, gradients, greedy tokens, five steps of AdamW; on both
  * devices, and from files that name the same weights differently.
  */
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { freemem } from "node:os";
 import { describe, it } from "node:test";
 import {
@@ -21,7 +28,6 @@ import {
   tensor,
 } from "../mod.ts";
 import { runtimeName } from "../src/platform/platform.ts";
-import { missingData } from "./_data.ts";
 import { assertClose, eachDevice, numbersOf } from "./_devices.ts";
 import {
   assertNear,
@@ -34,8 +40,6 @@ import {
   smallModel,
 } from "./_gpt2.ts";
 import { onWebGpu } from "./_webgpu.ts";
-
-const skip = missingData("gpt2-tiny");
 
 function assertParameter(
   values: number[],
@@ -50,7 +54,7 @@ function assertParameter(
 
 async function lastLogits(model: GPT2, ids: number[][]): Promise<number[]> {
   const logits = noGrad(() => model.forward(ids, { lastOnly: true }));
-  assert.deepEqual(logits.shape, [ids.length, 1, 512]);
+  assertEquals(logits.shape, [ids.length, 1, 512]);
   return await numbersOf(logits);
 }
 
@@ -59,19 +63,19 @@ async function checkLogits(model: GPT2, golden: Golden): Promise<void> {
     assertNear(await lastLogits(model, ids), expected.flat(), 1e-4, `logits of prompt ${name}`);
   }
   const full = noGrad(() => model.forward(golden.prompts.single.ids));
-  assert.deepEqual(full.shape, [1, 7, 512]);
+  assertEquals(full.shape, [1, 7, 512]);
   assertNear(await numbersOf(full), golden.full_logits.logits.flat(2), 1e-4, "all logits");
 }
 
 async function checkGreedy(model: GPT2, golden: Golden): Promise<void> {
   const [prompt] = golden.prompts.single.ids;
   const { ids, finishReason } = await model.completion(prompt, { maxNewTokens: 40 });
-  assert.deepEqual(ids, golden.greedy.new_ids);
-  assert.equal(finishReason, "length");
+  assertEquals(ids, golden.greedy.new_ids);
+  assertStrictEquals(finishReason, "length");
 }
 
-describe("GPT-2 against PyTorch", { skip }, () => {
-  const golden = skip ? null as unknown as Golden : readGolden();
+describe("GPT-2 against PyTorch", () => {
+  const golden = readGolden();
 
   eachDevice((device) => {
     it("gives each row of a padded batch what its text gives alone", async () => {
@@ -93,11 +97,10 @@ describe("GPT-2 against PyTorch", { skip }, () => {
       const next = more.map((id) => [id]);
       const then = await numbersOf(noGrad(() => model.forward(next, { attentionMask: wider, cache })));
       for (const [row, text] of texts.entries()) await close(then, row, [...text, more[row]]);
-      assert.throws(
+      assertThrows(
         () => model.forward(padded, { attentionMask: wider }),
-        (e) =>
-          e instanceof ShapeError &&
-          /attentionMask is \[batch, positions\], here \[3, 6\], not \[3, 7\]/.test(e.message),
+        ShapeError,
+        "attentionMask is [batch, positions], here [3, 6], not [3, 7]",
       );
     });
 
@@ -105,7 +108,7 @@ describe("GPT-2 against PyTorch", { skip }, () => {
       using model = await loadTiny({ device });
       const ids = golden.prompts.single.ids, time = ids[0].length, { nHead, nLayer, nEmbd } = model.config;
       const all = model.attentions(ids);
-      assert.deepEqual(all.map(({ shape }) => shape), new Array(nLayer).fill([1, nHead, time, time]));
+      assertEquals(all.map(({ shape }) => shape), new Array(nLayer).fill([1, nHead, time, time]));
       // They sum to 1, look at nothing later, and mix values into what the layer gives.
       for (const [layer, attention] of all.entries()) {
         const rows = await numbersOf(attention);
@@ -123,8 +126,12 @@ describe("GPT-2 against PyTorch", { skip }, () => {
         assertNear(await numbersOf(mixed), await numbersOf(whole), 1e-5, `layer ${layer}`);
       }
       const [last] = model.attentions(ids, { layers: [nLayer - 1] });
-      assert.deepEqual(await numbersOf(last), await numbersOf(all[nLayer - 1]));
-      assert.throws(() => model.attentions(ids, { layers: [nLayer] }), /layer 2 is none of the 2 from 0/);
+      assertEquals(await numbersOf(last), await numbersOf(all[nLayer - 1]));
+      assertThrows(
+        () => model.attentions(ids, { layers: [nLayer] }),
+        Error,
+        "layer 2 is none of the 2 from 0",
+      );
     });
 
     it("gives the recorded logits", async () => {
@@ -138,9 +145,9 @@ describe("GPT-2 against PyTorch", { skip }, () => {
       assertNear([await loss.item()], [golden.loss.value], 1e-5, "loss");
       loss.backward();
       const names = model.namedParameters().map(([name]) => name);
-      assert.deepEqual(names.toSorted(), Object.keys(golden.loss.grads).toSorted());
+      assertEquals(names.toSorted(), Object.keys(golden.loss.grads).toSorted());
       for (const [name, p] of model.namedParameters()) {
-        assert.deepEqual(p.shape, golden.loss.grads[name].shape);
+        assertEquals(p.shape, golden.loss.grads[name].shape);
         assert(p.grad, `${name} has no gradient`);
         assertParameter(await numbersOf(p.grad), golden.loss.grads[name], 1e-5, `gradient of ${name}`);
       }
@@ -184,7 +191,7 @@ describe("GPT-2 against PyTorch", { skip }, () => {
         await inFolder(async (folder) => {
           makeFolder(folder, {}, `variants/${variant}.safetensors`);
           using model = await Model.load(folder, { device });
-          assert.equal(model.lm_head, null);
+          assertStrictEquals(model.lm_head, null);
           await checkLogits(model, golden);
           await checkGreedy(model, golden);
         });
@@ -195,7 +202,7 @@ describe("GPT-2 against PyTorch", { skip }, () => {
       await inFolder(async (folder) => {
         makeFolder(folder, { tie_word_embeddings: false }, "variants/prefixed.safetensors");
         using model = await Model.load(folder, { device });
-        assert.deepEqual(model.lm_head?.weight.shape, [512, 32]);
+        assertEquals(model.lm_head?.weight.shape, [512, 32]);
         await checkLogits(model, golden);
       });
     });
@@ -204,9 +211,9 @@ describe("GPT-2 against PyTorch", { skip }, () => {
       const { ids, last_logits: expected } = golden.prompts.batch;
       for (const [dtype, tolerance] of [["f16", 0.03], ["bf16", 0.3]] as const) {
         using model = await loadTiny({ device, dtype });
-        assert.equal(model.wte.weight.dtype, dtype);
-        assert.equal(model.h[0].attn.c_attn.weight.dtype, dtype);
-        assert.equal(model.h[0].attn.c_attn.bias.dtype, "f32");
+        assertStrictEquals(model.wte.weight.dtype, dtype);
+        assertStrictEquals(model.h[0].attn.c_attn.weight.dtype, dtype);
+        assertStrictEquals(model.h[0].attn.c_attn.bias.dtype, "f32");
         assertNear(await lastLogits(model, ids), expected.flat(), tolerance, `${dtype} logits`);
       }
     });
@@ -242,8 +249,8 @@ describe("GPT-2's network", () => {
         for (const ids of [[[id]], tensor([[id]], { dtype: "i32", device })]) {
           const step = async () =>
             await numbersOf(noGrad(() => model.forward(ids, { cache, lastOnly: true })));
-          if (id === 3 || id === 7) assert.equal((await step()).length, 11);
-          else await assert.rejects(step, ShapeError);
+          if (id === 3 || id === 7) assertStrictEquals((await step()).length, 11);
+          else await assertRejects(step, ShapeError);
         }
       }
     });
@@ -259,29 +266,26 @@ describe("GPT-2's network", () => {
           tensor([[1, 2, 3]], { dtype: "i64", device }),
         ]
       ) {
-        assert.deepEqual(await numbersOf(model.forward(ids)), expected);
+        assertEquals(await numbersOf(model.forward(ids)), expected);
       }
     });
 
     it("says what is wrong with ids", () => {
       using model = smallModel({}, { device });
-      assert.throws(
-        () => model.forward([[1, 11]]),
-        (e) => e instanceof ShapeError && /id 11 .*vocabulary of 11/.test(e.message),
+      assertMatch(
+        assertThrows(() => model.forward([[1, 11]]), ShapeError).message,
+        /id 11 .*vocabulary of 11/,
       );
-      assert.throws(() => model.forward([[1, -1]]), ShapeError);
-      assert.throws(() => model.forward([[1.5]]), ShapeError);
-      assert.throws(() => model.forward([[1, 2], [3]]), ShapeError);
-      assert.throws(() => model.forward([]), ShapeError);
-      assert.throws(() => model.forward(tensor([0.5], { device })), DTypeError);
-      assert.throws(
-        () => model.forward([Array(17).fill(1)]),
-        (e) => e instanceof ShapeError && /17 tokens.*16 positions/.test(e.message),
+      assertThrows(() => model.forward([[1, -1]]), ShapeError);
+      assertThrows(() => model.forward([[1.5]]), ShapeError);
+      assertThrows(() => model.forward([[1, 2], [3]]), ShapeError);
+      assertThrows(() => model.forward([]), ShapeError);
+      assertThrows(() => model.forward(tensor([0.5], { device })), DTypeError);
+      assertMatch(
+        assertThrows(() => model.forward([Array(17).fill(1)]), ShapeError).message,
+        /17 tokens.*16 positions/,
       );
-      assert.throws(
-        () => model.loss([[1]]),
-        (e) => e instanceof ShapeError && /at least 2 tokens/.test(e.message),
-      );
+      assertMatch(assertThrows(() => model.loss([[1]]), ShapeError).message, /at least 2 tokens/);
     });
 
     it("counts targets that are not -100", async () => {
@@ -295,7 +299,7 @@ describe("GPT-2's network", () => {
 
     it("begins as the paper says", async () => {
       using model = new Model({ vocabSize: 64, nPositions: 32, nEmbd: 64, nLayer: 8, nHead: 4 }, { device });
-      assert.equal(model.training, true);
+      assertStrictEquals(model.training, true);
       const spread = async (values: Promise<number[]>): Promise<number> => {
         const list = await values;
         return Math.sqrt(list.reduce((sum, v) => sum + v * v, 0) / list.length);
@@ -303,14 +307,14 @@ describe("GPT-2's network", () => {
       assertNear([await spread(numbersOf(model.wte.weight))], [0.02], 0.002, "wte");
       assertNear([await spread(numbersOf(model.h[3].mlp.c_fc.weight))], [0.02], 0.001, "c_fc");
       assertNear([await spread(numbersOf(model.h[3].mlp.c_proj.weight))], [0.02 / 4], 0.0005, "c_proj");
-      assert.deepEqual(await numbersOf(model.h[3].attn.c_attn.bias), Array(192).fill(0));
-      assert.deepEqual(await numbersOf(model.ln_f.weight), Array(64).fill(1));
+      assertEquals(await numbersOf(model.h[3].attn.c_attn.bias), Array(192).fill(0));
+      assertEquals(await numbersOf(model.ln_f.weight), Array(64).fill(1));
     });
   }, onWebGpu);
 
   it("refuses sizes that cannot be", () => {
     const refuses = (config: object, pattern: RegExp): void => {
-      assert.throws(() => gpt2Config(config), (e) => e instanceof OptionError && pattern.test(e.message));
+      assertMatch(assertThrows(() => gpt2Config(config), OptionError).message, pattern);
     };
     refuses({ nHead: 5 }, /nHead is 5, expected a divisor of nEmbd 768/);
     refuses({ nLayer: 0 }, /nLayer is 0/);
@@ -329,10 +333,10 @@ describe("GPT-2's network", () => {
     // One draw for each matrix: what the constructor draws for its layers first would be drawn over.
     using model = nn.init.withoutInit(() => new Model());
     for (const p of model.parameters()) if (p.shape.length > 1) nn.init.normal(p, 0, 0.02);
-    assert.equal(model.numParameters(), 124_439_808);
+    assertStrictEquals(model.numParameters(), 124_439_808);
     model.eval();
     const logits = noGrad(() => model.forward([[15496, 11, 995, 0]]));
-    assert.deepEqual(logits.shape, [1, 4, 50257]);
+    assertEquals(logits.shape, [1, 4, 50257]);
     const values = await logits.data() as Float32Array;
     assert(values.every(Number.isFinite));
     // The cached step gives what the whole gives.

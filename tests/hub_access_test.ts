@@ -1,7 +1,7 @@
 /**
  * Who may fetch: where the token comes from and goes, and what Deno has to allow.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -26,7 +26,7 @@ useHub();
 describe("the token", () => {
   it("goes to the hub, and never to where the hub sends one", async () => {
     hub.token = "hf_right";
-    assert.deepEqual(await fetchFile(file, { token: "hf_right" }), weights);
+    assertEquals(await fetchFile(file, { token: "hf_right" }), weights);
     assert(await fetchFile("config.json", { token: "hf_right" }));
     const [hubs, others] = [hub.asked.filter((a) => !toStorage(a)), hub.asked.filter(toStorage)];
     assert(hubs.length > 0 && hubs.every(({ headers }) => headers.authorization === "Bearer hf_right"));
@@ -42,7 +42,7 @@ describe("the token", () => {
       return { status: 404 };
     };
     await fails(fetchFile(file, { token: "hf_right" }), /404/);
-    assert.deepEqual(paths, ["undefined"]);
+    assertEquals(paths, ["undefined"]);
   });
 
   it("does not go to another server that the list of files continues on", async () => {
@@ -54,9 +54,9 @@ describe("the token", () => {
       }
       return undefined;
     };
-    assert.deepEqual(await fetchFile(file, { token: "hf_right" }), weights);
-    assert.equal(away.length, 1);
-    assert.equal(away[0].headers.authorization, undefined);
+    assertEquals(await fetchFile(file, { token: "hf_right" }), weights);
+    assertStrictEquals(away.length, 1);
+    assertStrictEquals(away[0].headers.authorization, undefined);
   });
 
   it("is found as Python's client finds it", async () => {
@@ -81,11 +81,11 @@ describe("the token", () => {
       ]
     ) {
       const { code, stdout, stderr } = await run(env);
-      assert.deepEqual([code, stdout.trim()], [0, config.trim()], stderr);
+      assertEquals([code, stdout.trim()], [0, config.trim()], stderr);
       assert(existsSync(join(home, "hub", "models--org--model", "refs", "main")));
     }
     const wrong = await run({ HF_HOME: home, HF_TOKEN: "hf_wrong" });
-    assert.match(wrong.stderr, /refused the access token from HF_TOKEN \(401\)/);
+    assertMatch(wrong.stderr, /refused the access token from HF_TOKEN \(401\)/);
     assert(!wrong.stderr.includes("hf_wrong"));
   });
 });
@@ -96,20 +96,20 @@ describe("Deno without permissions", { skip: !("Deno" in globalThis) && "this is
 
   it("says in one sentence what to run with", async () => {
     const none = await program(text, {}, []).end;
-    assert.equal(
+    assertStrictEquals(
       none.stdout,
       "HubError Deno was not allowed to fetch org/model from the hub and keep it; " +
         "run with --allow-env --allow-net --allow-read --allow-write\n",
       none.stderr,
     );
     const some = await program(text, {}, ["--allow-env", "--allow-net"]).end;
-    assert.match(some.stdout, /and keep it; run with --allow-read --allow-write\n$/);
-    assert.deepEqual(hub.asked, []);
+    assertMatch(some.stdout, /and keep it; run with --allow-read --allow-write\n$/);
+    assertEquals(hub.asked, []);
   });
 
   it("needs no more than the sentence says", async () => {
     const flags = ["--allow-env", "--allow-net", "--allow-read", "--allow-write"];
     const { stdout, stderr } = await program(fetchAll, {}, flags).end;
-    assert.equal(stdout.trim(), String(weights.length), stderr);
+    assertStrictEquals(stdout.trim(), String(weights.length), stderr);
   });
 });

@@ -1,7 +1,14 @@
 /**
  * The hub: what is fetched and where it is kept, names from outside, life without a connection.
  */
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotStrictEquals,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
 import { spawnSync } from "node:child_process";
 import {
   existsSync,
@@ -15,10 +22,12 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
+import process from "node:process";
 import { describe, it } from "node:test";
 import { CancelledError } from "../src/core/errors.ts";
 import { openRepository, removeCached, scanCache } from "../src/hub/mod.ts";
 import { withLock } from "../src/hub/lock.ts";
+import { hostName } from "../src/platform/platform.ts";
 import { bytesOf, gitHash, sha256 } from "./_hub.ts";
 import {
   at,
@@ -37,26 +46,27 @@ import {
   useHub,
   weights,
 } from "./_hub_client.ts";
+import { stopClock } from "./_wait.ts";
 
 useHub();
 
 describe("the cache", () => {
   it("has the layout of Python's client: blobs by etag, relative links, refs", async () => {
-    assert.deepEqual(await fetchFile(), weights);
-    assert.equal(new TextDecoder().decode(await fetchFile("config.json") ?? undefined), config);
+    assertEquals(await fetchFile(), weights);
+    assertStrictEquals(new TextDecoder().decode(await fetchFile("config.json") ?? undefined), config);
     const small = gitHash(new TextEncoder().encode(config)), large = sha256(weights);
-    assert.deepEqual(readdirSync(at()).sort(), ["blobs", "refs", "snapshots"]);
-    assert.deepEqual(readdirSync(at("blobs")).sort(), [small, large].sort());
-    assert.equal(readFileSync(at("refs", "main"), "utf8"), commit);
-    assert.equal(readlinkSync(at("snapshots", commit, file)), `../../blobs/${large}`);
-    assert.equal(readlinkSync(at("snapshots", commit, "config.json")), `../../blobs/${small}`);
-    assert.deepEqual(readdirSync(join(cache, ".locks", "models--org--model")), []);
+    assertEquals(readdirSync(at()).sort(), ["blobs", "refs", "snapshots"]);
+    assertEquals(readdirSync(at("blobs")).sort(), [small, large].sort());
+    assertStrictEquals(readFileSync(at("refs", "main"), "utf8"), commit);
+    assertStrictEquals(readlinkSync(at("snapshots", commit, file)), `../../blobs/${large}`);
+    assertStrictEquals(readlinkSync(at("snapshots", commit, "config.json")), `../../blobs/${small}`);
+    assertEquals(readdirSync(join(cache, ".locks", "models--org--model")), []);
   });
 
   it("links files in folders from their depth", async () => {
     const deep = hub.push(name, { "a/b/c.safetensors": weights });
-    assert.deepEqual(await fetchFile("a/b/c.safetensors"), weights);
-    assert.equal(
+    assertEquals(await fetchFile("a/b/c.safetensors"), weights);
+    assertStrictEquals(
       readlinkSync(at("snapshots", deep, "a", "b", "c.safetensors")),
       `../../../../blobs/${sha256(weights)}`,
     );
@@ -65,11 +75,11 @@ describe("the cache", () => {
   it("serves what is there with one question for a branch, and none for a commit", async () => {
     await fetchFile();
     hub.asked = [];
-    assert.deepEqual(await fetchFile(), weights);
-    assert.deepEqual(hub.asked.map((a) => a.path), [`/api/models/${name}/revision/main`]);
+    assertEquals(await fetchFile(), weights);
+    assertEquals(hub.asked.map((a) => a.path), [`/api/models/${name}/revision/main`]);
     hub.asked = [];
-    assert.deepEqual(await fetchFile(file, { revision: commit }), weights);
-    assert.deepEqual(hub.asked, []);
+    assertEquals(await fetchFile(file, { revision: commit }), weights);
+    assertEquals(hub.asked, []);
   });
 
   it("serves what Python's client left there", async () => {
@@ -78,53 +88,53 @@ describe("the cache", () => {
     writeFileSync(at("blobs", etag), weights);
     writeFileSync(at("refs", "main"), commit);
     spawnSync("ln", ["-s", `../../blobs/${etag}`, at("snapshots", commit, file)]);
-    assert.deepEqual(await fetchFile(), weights);
-    assert.deepEqual(hub.gets(file), []);
+    assertEquals(await fetchFile(), weights);
+    assertEquals(hub.gets(file), []);
   });
 
   it("keeps bytes once that several commits have", async () => {
     await fetchFile();
     hub.asked = [];
     const next = hub.push(name, { "config.json": "{}", [file]: weights });
-    assert.deepEqual(await fetchFile(), weights);
-    assert.deepEqual(hub.gets(file), []);
-    assert.equal(readFileSync(at("refs", "main"), "utf8"), next);
-    assert.deepEqual(readdirSync(at("snapshots")).sort(), [commit, next].sort());
+    assertEquals(await fetchFile(), weights);
+    assertEquals(hub.gets(file), []);
+    assertStrictEquals(readFileSync(at("refs", "main"), "utf8"), next);
+    assertEquals(readdirSync(at("snapshots")).sort(), [commit, next].sort());
   });
 
   it("remembers that a commit lacks a file, as Python's client does", async () => {
-    assert.equal(await fetchFile("generation_config.json"), null);
+    assertStrictEquals(await fetchFile("generation_config.json"), null);
     assert(existsSync(at(".no_exist", commit, "generation_config.json")));
     hub.asked = [];
-    assert.equal(await fetchFile("generation_config.json", { revision: commit }), null);
-    assert.deepEqual(hub.asked, []);
+    assertStrictEquals(await fetchFile("generation_config.json", { revision: commit }), null);
+    assertEquals(hub.asked, []);
   });
 
   it("takes branches with slashes, tags and commits", async () => {
     const other = hub.push(name, { [file]: bytesOf(1000, 7) }, "refs/pr/1");
     hub.push(name, { [file]: bytesOf(1000, 9) }, "v1.0");
-    assert.deepEqual(await fetchFile(file, { revision: "refs/pr/1" }), bytesOf(1000, 7));
-    assert.deepEqual(await fetchFile(file, { revision: "v1.0" }), bytesOf(1000, 9));
-    assert.deepEqual(await fetchFile(file, { revision: other }), bytesOf(1000, 7));
-    assert.equal(readFileSync(at("refs", "refs", "pr", "1"), "utf8"), other);
+    assertEquals(await fetchFile(file, { revision: "refs/pr/1" }), bytesOf(1000, 7));
+    assertEquals(await fetchFile(file, { revision: "v1.0" }), bytesOf(1000, 9));
+    assertEquals(await fetchFile(file, { revision: other }), bytesOf(1000, 7));
+    assertStrictEquals(readFileSync(at("refs", "refs", "pr", "1"), "utf8"), other);
   });
 
   it("replaces a blob of the wrong size, and a link that leads nowhere", async () => {
     await fetchFile();
     writeFileSync(at("blobs", sha256(weights)), "cut");
     rmSync(at("snapshots", commit, file));
-    assert.deepEqual(await fetchFile(), weights);
+    assertEquals(await fetchFile(), weights);
     rmSync(at("blobs", sha256(weights)));
-    assert.deepEqual(await fetchFile(), weights);
+    assertEquals(await fetchFile(), weights);
   });
 
   it("tells and removes what is in it", async () => {
-    assert.deepEqual(await scanCache({ cacheDir: cache }), []);
+    assertEquals(await scanCache({ cacheDir: cache }), []);
     await fetchFile();
     writeFileSync(at("blobs", "abc.incomplete"), "12345");
     const [model, ...others] = await scanCache({ cacheDir: cache });
-    assert.deepEqual(others, []);
-    assert.deepEqual({ ...model, modified: 0 }, {
+    assertEquals(others, []);
+    assertEquals({ ...model, modified: 0 }, {
       repository: name,
       folder: at(),
       size: weights.length + 5,
@@ -132,9 +142,9 @@ describe("the cache", () => {
       modified: 0,
       revisions: [{ commit, refs: ["main"], folder: at("snapshots", commit), files: [file] }],
     });
-    assert.equal((await removeCached(name, { cacheDir: cache })).size, weights.length + 5);
-    assert.deepEqual(await scanCache({ cacheDir: cache }), []);
-    assert.deepEqual(readdirSync(join(cache, ".locks")), []);
+    assertStrictEquals((await removeCached(name, { cacheDir: cache })).size, weights.length + 5);
+    assertEquals(await scanCache({ cacheDir: cache }), []);
+    assertEquals(readdirSync(join(cache, ".locks")), []);
     await fails(removeCached(name, { cacheDir: cache }), /org\/model is not in .*ferrotype list/);
     await fails(removeCached("../../etc", { cacheDir: cache }), /not the name of a repository/);
   });
@@ -144,23 +154,23 @@ describe("a download", () => {
   it("tells how far it is", async () => {
     const seen: [string, number, number][] = [];
     await fetchFile(file, { onDownload: ({ file, loaded, total }) => seen.push([file, loaded, total]) });
-    assert.deepEqual(seen[0], [file, 0, weights.length]);
-    assert.deepEqual(seen.at(-1), [file, weights.length, weights.length]);
+    assertEquals(seen[0], [file, 0, weights.length]);
+    assertEquals(seen.at(-1), [file, weights.length, weights.length]);
     assert(seen.every(([, loaded], i) => i === 0 || loaded > seen[i - 1][1]));
   });
 
   it("goes through a mirror that serves files and lists none", async () => {
     hub.hasApi = false;
-    assert.deepEqual(await fetchFile(), weights);
-    assert.equal(await fetchFile("generation_config.json"), null);
-    assert.equal(readlinkSync(at("snapshots", commit, file)), `../../blobs/${sha256(weights)}`);
-    assert.equal(readFileSync(at("refs", "main"), "utf8"), commit);
+    assertEquals(await fetchFile(), weights);
+    assertStrictEquals(await fetchFile("generation_config.json"), null);
+    assertStrictEquals(readlinkSync(at("snapshots", commit, file)), `../../blobs/${sha256(weights)}`);
+    assertStrictEquals(readFileSync(at("refs", "main"), "utf8"), commit);
   });
 
   it("is made again after 500, 503 and a refused answer", async () => {
     inOrder(({ path }) => path.includes("/resolve/"), { status: 500 }, { status: 503 });
-    assert.deepEqual(await fetchFile(), weights);
-    assert.equal(hub.asked.filter(({ path }) => path.includes("/resolve/")).length, 3);
+    assertEquals(await fetchFile(), weights);
+    assertStrictEquals(hub.asked.filter(({ path }) => path.includes("/resolve/")).length, 3);
   });
 
   it("leaves off when asked to, and goes on where it was", async () => {
@@ -170,16 +180,16 @@ describe("a download", () => {
       signal: controller.signal,
       onDownload: ({ loaded }) => loaded >= half && controller.abort(),
     });
-    await assert.rejects(work, CancelledError);
-    assert.equal(statSync(at("blobs", `${sha256(weights)}.incomplete`)).size, half);
+    await assertRejects(() => work, CancelledError);
+    assertStrictEquals(statSync(at("blobs", `${sha256(weights)}.incomplete`)).size, half);
     hub.reset();
-    assert.deepEqual(await fetchFile(), weights);
-    assert.deepEqual(hub.gets(file).map((a) => a.headers.range), [`bytes=${half}-`]);
+    assertEquals(await fetchFile(), weights);
+    assertEquals(hub.gets(file).map((a) => a.headers.range), [`bytes=${half}-`]);
   });
 
   it("does not begin when its signal was aborted before", async () => {
-    await assert.rejects(fetchFile(file, { signal: AbortSignal.abort() }), CancelledError);
-    assert.deepEqual(hub.asked, []);
+    await assertRejects(() => fetchFile(file, { signal: AbortSignal.abort() }), CancelledError);
+    assertEquals(hub.asked, []);
   });
 });
 
@@ -202,8 +212,8 @@ describe("names that lead out of the cache are refused", () => {
     it(`the file ${JSON.stringify(path)}`, async () => {
       hub.push(name, { [path]: "evil" });
       await fails(fetchFile(path), /leads out of its folder; nothing was written/);
-      assert.deepEqual(hub.gets(path), []);
-      assert.deepEqual(readdirSync(cache).filter((entry) => entry !== "models--org--model"), []);
+      assertEquals(hub.gets(path), []);
+      assertEquals(readdirSync(cache).filter((entry) => entry !== "models--org--model"), []);
     });
   }
 
@@ -227,9 +237,9 @@ describe("offline", () => {
   it("takes what is in the cache and asks nobody", async () => {
     await fetchFile();
     hub.asked = [];
-    assert.deepEqual(await fetchFile(file, { offline: true }), weights);
-    assert.equal(await fetchFile("config.json", { offline: true }), null);
-    assert.deepEqual(hub.asked, []);
+    assertEquals(await fetchFile(file, { offline: true }), weights);
+    assertStrictEquals(await fetchFile("config.json", { offline: true }), null);
+    assertEquals(hub.asked, []);
   });
 
   it("says what is not in the cache", async () => {
@@ -239,14 +249,14 @@ describe("offline", () => {
       /ferrotype pull org\/model/,
     );
     await fails(fetchFile(file, { offline: true, revision: commit }), /is not in/);
-    assert.deepEqual(hub.asked, []);
+    assertEquals(hub.asked, []);
   });
 
   it("is as good as a hub that is not reached, when the cache has it", async () => {
     await fetchFile();
-    assert.deepEqual(await fetchFile(file, { endpoint: "http://127.0.0.1:1" }), weights);
+    assertEquals(await fetchFile(file, { endpoint: "http://127.0.0.1:1" }), weights);
     hub.fault = () => ({ status: 502 });
-    assert.deepEqual(await fetchFile(), weights);
+    assertEquals(await fetchFile(), weights);
   });
 
   it("is not what a refusal means", async () => {
@@ -262,46 +272,64 @@ describe("the lock", () => {
   it("is taken from a holder that shows no life, and from none that does", async () => {
     const path = join(cache, "some.lock");
     writeFileSync(path, owner("gone"));
-    const started = performance.now();
     const inside = () => Promise.resolve(readFileSync(path, "utf8"));
-    assert.notEqual(await withLock(path, "it", undefined, inside, 300), owner("gone"));
-    assert(performance.now() - started >= 300);
-    assert.equal(existsSync(path), false);
+    // The watcher's clock stands still but for these steps.
+    using clock = stopClock();
+    let time = 0;
+    const goesBy = (before: () => void): ReturnType<typeof setInterval> =>
+      setInterval(() => {
+        before();
+        clock.advance(50);
+        time += 50;
+      }, 10);
+    let timer = goesBy(() => {});
+    assertNotStrictEquals(await withLock(path, "it", undefined, inside, 300), owner("gone"));
+    clearInterval(timer);
+    assert(time >= 300, `taken after ${time} ms`);
+    assertStrictEquals(existsSync(path), false);
 
     writeFileSync(path, owner("alive"));
-    const alive = setInterval(() => utimesSync(path, new Date(), new Date()), 50);
     const controller = new AbortController();
-    setTimeout(() => controller.abort(), 900);
+    time = 0;
+    timer = goesBy(() => {
+      utimesSync(path, time, time);
+      if (time >= 3000) controller.abort();
+    });
     try {
-      await assert.rejects(
-        withLock(path, "it", controller.signal, () => Promise.reject(new Error("was let in")), 600),
-        (e) => e instanceof CancelledError && /waiting for another process that fetches it/.test(e.message),
+      assertMatch(
+        (await assertRejects(
+          () => withLock(path, "it", controller.signal, () => Promise.reject(new Error("was let in")), 600),
+          CancelledError,
+        )).message,
+        /waiting for another process that fetches it/,
       );
-      assert.equal(readFileSync(path, "utf8"), owner("alive"));
+      assertStrictEquals(readFileSync(path, "utf8"), owner("alive"));
     } finally {
-      clearInterval(alive);
+      clearInterval(timer);
     }
   });
 
   it("lets in one after the other, however many find a stale one at once", async () => {
     const path = join(cache, "some.lock");
-    writeFileSync(path, owner("gone"));
+    const { pid } = spawnSync(process.execPath, ["--version"]);
+    writeFileSync(path, JSON.stringify({ id: "gone", pid, host: hostName() }));
     let inside = 0;
     const work = async (): Promise<void> => {
-      assert.equal(++inside, 1);
+      assertStrictEquals(++inside, 1);
       await new Promise((resolve) => setTimeout(resolve, 20));
       inside--;
     };
-    await Promise.all(Array.from({ length: 8 }, () => withLock(path, "it", undefined, work, 200)));
-    assert.equal(existsSync(path), false);
+    await Promise.all(Array.from({ length: 8 }, () => withLock(path, "it", undefined, work, Infinity)));
+    assertStrictEquals(existsSync(path), false);
   });
 
   it("is given back when the work fails", async () => {
     const path = join(cache, "some.lock");
-    await assert.rejects(
-      withLock(path, "it", undefined, () => Promise.reject(new Error("failed"))),
-      /failed/,
+    await assertRejects(
+      () => withLock(path, "it", undefined, () => Promise.reject(new Error("failed"))),
+      Error,
+      "failed",
     );
-    assert.equal(existsSync(path), false);
+    assertStrictEquals(existsSync(path), false);
   });
 });

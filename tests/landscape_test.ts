@@ -1,5 +1,5 @@
 /** The surfaces' gradients, their minima, and steps that are the optimizers' own. */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { landscapes, optim, type Optimizer2d, state2d, step2d, tensor } from "../mod.ts";
 
@@ -15,14 +15,14 @@ describe("landscapes", () => {
           const [gx, gy] = out;
           const sx = (surface.value(x + h, y) - surface.value(x - h, y)) / (2 * h);
           const sy = (surface.value(x, y + h) - surface.value(x, y - h)) / (2 * h);
-          assert.ok(Math.abs(gx - sx) <= 1e-3 + 1e-5 * Math.abs(sx), `∂x at ${x}, ${y}: ${gx} against ${sx}`);
-          assert.ok(Math.abs(gy - sy) <= 1e-3 + 1e-5 * Math.abs(sy), `∂y at ${x}, ${y}: ${gy} against ${sy}`);
+          assert(Math.abs(gx - sx) <= 1e-3 + 1e-5 * Math.abs(sx), `∂x at ${x}, ${y}: ${gx} against ${sx}`);
+          assert(Math.abs(gy - sy) <= 1e-3 + 1e-5 * Math.abs(sy), `∂y at ${x}, ${y}: ${gy} against ${sy}`);
         }
       }
       for (const [x, y] of surface.minima) {
         surface.gradient(x, y, out);
-        assert.ok(Math.hypot(...out) < 1e-9, `level at ${x}, ${y}: ${out}`);
-        assert.ok(Math.abs(surface.value(x, y) - (name === "goldsteinPrice" ? 3 : 0)) < 1e-12);
+        assert(Math.hypot(...out) < 1e-9, `level at ${x}, ${y}: ${out}`);
+        assert(Math.abs(surface.value(x, y) - (name === "goldsteinPrice" ? 3 : 0)) < 1e-12);
       }
     });
   }
@@ -57,7 +57,7 @@ describe("step2d", () => {
         optimizer.step();
         step2d(name, surface, state, { lr });
         const [px, py] = await point.data() as Float64Array;
-        assert.ok(
+        assert(
           Math.abs(px - state[0]) < 1e-9 && Math.abs(py - state[1]) < 1e-9,
           `step ${i}: ${px}, ${py} against ${state}`,
         );
@@ -76,7 +76,7 @@ describe("step2d", () => {
         p[i] -= lr * (update + decay * p[i]);
       }
       step2d("lion", surface, state, { lr, weightDecay: decay });
-      assert.ok(Math.abs(p[0] - state[0]) < 1e-12 && Math.abs(p[1] - state[1]) < 1e-12, `step ${step}`);
+      assert(Math.abs(p[0] - state[0]) < 1e-12 && Math.abs(p[1] - state[1]) < 1e-12, `step ${step}`);
     }
   });
 
@@ -96,19 +96,19 @@ describe("step2d", () => {
       const update = await x.data();
       for (let i = 0; i < 2; i++) p[i] = p[i] * (1 - lr * 0.1) - lr * Number(update[i]);
       step2d("muon", surface, state, { lr });
-      assert.ok(Math.abs(p[0] - state[0]) < 1e-9 && Math.abs(p[1] - state[1]) < 1e-9, `step ${step}`);
+      assert(Math.abs(p[0] - state[0]) < 1e-9 && Math.abs(p[1] - state[1]) < 1e-9, `step ${step}`);
     }
   });
 
   it("muon stays where the surface is level", () => {
     const state = state2d(0, 0);
     step2d("muon", landscapes.bowl, state, { lr });
-    assert.deepEqual([...state.subarray(0, 4)].map(Math.abs), [0, 0, 0, 0]);
+    assertEquals([...state.subarray(0, 4)].map(Math.abs), [0, 0, 0, 0]);
   });
 
   it("refuses an optimizer that does not exist", () => {
-    assert.throws(
-      () => step2d("lbfgs" as Optimizer2d, landscapes.bowl, state2d(1, 1), { lr }),
+    assertMatch(
+      String(assertThrows(() => step2d("lbfgs" as Optimizer2d, landscapes.bowl, state2d(1, 1), { lr }))),
       /lbfgs.*none of/,
     );
   });

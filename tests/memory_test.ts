@@ -2,7 +2,7 @@
  * Who frees what: `tidy`, `using`, `dispose`, and collection as the safety net. The device's own count of live
  * buffers is what is held against.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -47,16 +47,16 @@ eachDevice((device) => {
       const before = memory()[device];
       const a = ones(10, 10), b = a.matmul(a), view = b.t();
       const now = memory()[device];
-      assert.deepEqual([now.buffers - before.buffers, now.bytes - before.bytes], [2, 800]);
+      assertEquals([now.buffers - before.buffers, now.bytes - before.bytes], [2, 800]);
       const { byOp } = memory({ byOp: true })[device];
-      assert.deepEqual(byOp?.matmul, { buffers: 1, bytes: 400 });
-      assert.equal(now.byOp, undefined);
+      assertEquals(byOp?.matmul, { buffers: 1, bytes: 400 });
+      assertStrictEquals(now.byOp, undefined);
       b.dispose();
-      assert.equal(buffers() - before.buffers, 2, "the view still holds it");
+      assertStrictEquals(buffers() - before.buffers, 2, "the view still holds it");
       view.dispose();
       view.dispose();
       a.dispose();
-      assert.equal(buffers(), before.buffers);
+      assertStrictEquals(buffers(), before.buffers);
     });
   });
 
@@ -69,9 +69,9 @@ eachDevice((device) => {
         inside = x.mul(2);
         return inside.add(1);
       });
-      assert.equal(buffers() - before, 1);
-      assert.deepEqual([inside?.isDisposed, x.isDisposed], [true, false]);
-      assert.deepEqual(await y.toArray(), [3, 3, 3]);
+      assertStrictEquals(buffers() - before, 1);
+      assertEquals([inside?.isDisposed, x.isDisposed], [true, false]);
+      assertEquals(await y.toArray(), [3, 3, 3]);
       y.dispose();
       x.dispose();
     });
@@ -86,24 +86,24 @@ eachDevice((device) => {
         nothing: null,
       }));
       const all = [...made.list.flat(), ...made.map.values(), ...made.set, made.plain.deep.deeper];
-      assert.ok(all.every((t) => !t.isDisposed));
-      assert.equal(growth(() => all.forEach((t) => t.dispose())), -5);
+      assert(all.every((t) => !t.isDisposed));
+      assertStrictEquals(growth(() => all.forEach((t) => t.dispose())), -5);
       x.dispose();
     });
 
     it("hands results to the scope around it", () => {
       const x = ones(2);
       let inner: Tensor | undefined;
-      assert.equal(
+      assertStrictEquals(
         growth(() =>
           tidy(() => {
             inner = tidy(() => x.mul(2).add(1));
-            assert.equal(inner.isDisposed, false);
+            assertStrictEquals(inner.isDisposed, false);
           })
         ),
         0,
       );
-      assert.equal(inner?.isDisposed, true);
+      assertStrictEquals(inner?.isDisposed, true);
       x.dispose();
     });
 
@@ -111,27 +111,33 @@ eachDevice((device) => {
       const x = ones(2);
       let kept: Tensor | undefined;
       tidy(() => void (kept = keep(x.mul(2))));
-      assert.equal(kept?.isDisposed, false);
+      assertStrictEquals(kept?.isDisposed, false);
       kept?.dispose();
       x.dispose();
     });
 
     it("cleans up after an error", async () => {
       const x = ones(2), before = buffers();
-      assert.throws(() =>
-        tidy(() => {
-          x.mul(2).add(1);
-          throw new Error("inside");
-        }), /inside/);
-      await assert.rejects(
-        tidy(async () => {
-          x.mul(2);
-          await Promise.resolve();
-          throw new Error("later");
-        }),
-        /later/,
+      assertThrows(
+        () =>
+          tidy(() => {
+            x.mul(2).add(1);
+            throw new Error("inside");
+          }),
+        Error,
+        "inside",
       );
-      assert.equal(buffers(), before);
+      await assertRejects(
+        () =>
+          tidy(async () => {
+            x.mul(2);
+            await Promise.resolve();
+            throw new Error("later");
+          }),
+        Error,
+        "later",
+      );
+      assertStrictEquals(buffers(), before);
       x.dispose();
     });
 
@@ -144,8 +150,8 @@ eachDevice((device) => {
         await z.data();
         return z.sum();
       });
-      assert.equal(buffers() - before, 1);
-      assert.equal(await sum.item(), 6);
+      assertStrictEquals(buffers() - before, 1);
+      assertStrictEquals(await sum.item(), 6);
       sum.dispose();
       x.dispose();
     });
@@ -156,31 +162,31 @@ eachDevice((device) => {
         w.exp().mul(w).sum(); // its graph goes
         return w.square().mul(w).sum();
       });
-      assert.equal(loss.requiresGrad, true);
+      assertStrictEquals(loss.requiresGrad, true);
       loss.backward();
-      assert.deepEqual(await numbersOf(w.grad as Tensor), [3, 3, 3]);
+      assertEquals(await numbersOf(w.grad as Tensor), [3, 3, 3]);
       loss.dispose();
-      assert.equal(buffers() - before, 1, "the gradient is left");
+      assertStrictEquals(buffers() - before, 1, "the gradient is left");
       w.dispose();
-      assert.equal(buffers() - before, -1, "the gradient goes with its leaf");
+      assertStrictEquals(buffers() - before, -1, "the gradient goes with its leaf");
     });
 
     it("keeps gradients, which belong to their leaves", () => {
       const w = leaf(2);
-      assert.equal(growth(() => tidy(() => w.square().sum().backward())), 1);
-      assert.equal(growth(() => tidy(() => w.square().sum().backward())), 0);
-      assert.equal(growth(() => w.grad = null), -1);
+      assertStrictEquals(growth(() => tidy(() => w.square().sum().backward())), 1);
+      assertStrictEquals(growth(() => tidy(() => w.square().sum().backward())), 0);
+      assertStrictEquals(growth(() => w.grad = null), -1);
       w.dispose();
     });
   });
 
   describe("using", () => {
     it("disposes at the end of the block", () => {
-      assert.equal(
+      assertStrictEquals(
         growth(() => {
           using x = ones(4);
           using y = x.mul(2);
-          assert.equal(y.isDisposed, false);
+          assertStrictEquals(y.isDisposed, false);
         }),
         0,
       );
@@ -255,7 +261,7 @@ eachDevice((device) => {
         // What a test itself makes on the way (x.t() …) goes with the scope; what an operation forgets outside shows.
         const direct = growth(() => run(whole));
         const handed = growth(() => tidy(() => run(whole)));
-        assert.deepEqual([direct, handed], [0, 0]);
+        assertEquals([direct, handed], [0, 0]);
         // Going back frees what was kept for it.
         const input = leaf(2, 4);
         const trained = growth(() => {
@@ -269,7 +275,7 @@ eachDevice((device) => {
           }
           input.grad = null;
         });
-        assert.equal(trained, 0);
+        assertStrictEquals(trained, 0);
         input.dispose();
         whole.dispose();
       });
@@ -295,7 +301,7 @@ eachDevice((device) => {
       step();
       const { buffers: before, bytes } = memory()[device];
       for (let i = 0; i < steps; i++) step();
-      assert.deepEqual([memory()[device].buffers, memory()[device].bytes], [before, bytes]);
+      assertEquals([memory()[device].buffers, memory()[device].bytes], [before, bytes]);
       for (const t of [w, b, x, y]) t.dispose();
     });
 
@@ -304,7 +310,7 @@ eachDevice((device) => {
       const penalty = grad((x: Tensor) => grad((x: Tensor) => x.softmax().square().sum())(x).square().sum());
       const step = (): void => tidy(() => void penalty(x));
       step();
-      assert.equal(
+      assertStrictEquals(
         growth(() => {
           for (let i = 0; i < 20; i++) step();
         }),
@@ -315,7 +321,7 @@ eachDevice((device) => {
 
     it("with valueAndGrad leaves the value and the gradient", () => {
       const x = ones(3), f = valueAndGrad((x: Tensor) => x.exp().layerNorm(3).square().sum());
-      assert.equal(
+      assertStrictEquals(
         growth(() => {
           const [value, slope] = f(x);
           value.dispose();
@@ -335,12 +341,12 @@ eachDevice((device) => {
       const collected = async (waste: () => void): Promise<void> => {
         const before = buffers();
         for (let i = 0; i < 200; i++) waste();
-        assert.ok(buffers() - before >= 200);
+        assert(buffers() - before >= 200);
         for (let i = 0; i < 50 && buffers() > before + 20; i++) {
           collect?.();
           await new Promise((resolve) => setTimeout(resolve, 5));
         }
-        assert.ok(buffers() - before <= 20, `${buffers() - before} buffers are left`);
+        assert(buffers() - before <= 20, `${buffers() - before} buffers are left`);
       };
       it("frees what nobody disposed, graphs included", () => collected(() => leaf(100).mul(2).exp().sum()));
       it("frees what a scope returned", () => collected(() => tidy(() => leaf(100).mul(2).exp().sum())));
@@ -351,7 +357,7 @@ eachDevice((device) => {
 
 it("memory names only devices in use", () => {
   tensor([1], { device: "cpu" }).dispose();
-  assert.deepEqual(Object.keys(memory()).filter((name) => name !== "cpu" && name !== "reference"), []);
+  assertEquals(Object.keys(memory()).filter((name) => name !== "cpu" && name !== "reference"), []);
 });
 
 it("a training step finds all its memory where the last one left it", async () => {
@@ -377,8 +383,8 @@ it("a training step finds all its memory where the last one left it", async () =
   let last = 0;
   for (let i = 0; i < 8; i++) {
     last = await step();
-    assert.deepEqual([heap.capacity, heap.bytes, heap.buffers, free()], before);
+    assertEquals([heap.capacity, heap.bytes, heap.buffers, free()], before);
   }
-  assert.ok(last < first);
+  assert(last < first);
   model.dispose();
 });

@@ -1,7 +1,7 @@
 /**
  * Modules and layers: how parameters begin, what they are called, how they are saved, loaded, tied and trained.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import type { DeviceName } from "../src/backends/contract.ts";
 import { CpuBackend } from "../src/backends/cpu/backend.ts";
@@ -82,21 +82,21 @@ for (const device of devices) {
       ) => {
         const found = await statistics(t), { std = 0, least, most } = expected;
         // Four deviations of the mean, and of the deviation, of a sample of this size.
-        assert.ok(Math.abs(found.mean) <= 4 * std / Math.sqrt(t.size), `${what}: mean ${found.mean}`);
-        assert.ok(
+        assert(Math.abs(found.mean) <= 4 * std / Math.sqrt(t.size), `${what}: mean ${found.mean}`);
+        assert(
           Math.abs(found.std - std) <= 4 * std / Math.sqrt(2 * t.size),
           `${what}: std ${found.std}, not ${std}`,
         );
         if (least !== undefined && most !== undefined) {
-          assert.ok(found.least >= least && found.most <= most, `${what}: ${found.least} to ${found.most}`);
-          assert.ok(
+          assert(found.least >= least && found.most <= most, `${what}: ${found.least} to ${found.most}`);
+          assert(
             found.most > 0.98 * most && found.least < 0.98 * least,
             `${what}: ${found.least} to ${found.most}`,
           );
         }
       };
       const linear = new Linear(100, 80, { device });
-      assert.deepEqual([linear.weight.shape, linear.bias?.shape], [[80, 100], [80]]);
+      assertEquals([linear.weight.shape, linear.bias?.shape], [[80, 100], [80]]);
       await check(linear.weight, uniform(0.1), "Linear.weight");
       await check(new Linear(4, 4000, { device }).bias as Tensor, uniform(0.5), "Linear.bias");
       await check(new Embedding(100, 50, { device }).weight, { std: 1 }, "Embedding");
@@ -107,34 +107,34 @@ for (const device of devices) {
       await check(init.xavierNormal(t, 2), { std: 2 * Math.sqrt(2 / 150) }, "xavierNormal");
       await check(init.kaimingUniform(t), uniform(Math.sqrt(6 / 90)), "kaimingUniform");
       await check(init.kaimingNormal(t), { std: Math.sqrt(2 / 90) }, "kaimingNormal");
-      assert.throws(() => init.xavierNormal(empty([3], { device })), ShapeError);
+      assertThrows(() => init.xavierNormal(empty([3], { device })), ShapeError);
     });
 
     it("begins norms with ones and zeros, biases of Conv1D with zeros, the padding row with zeros", async () => {
       const norm = new LayerNorm(3, { device });
-      assert.deepEqual([await numbers(norm.weight), await numbers(norm.bias as Tensor)], [[1, 1, 1], [
+      assertEquals([await numbers(norm.weight), await numbers(norm.bias as Tensor)], [[1, 1, 1], [
         0,
         0,
         0,
       ]]);
-      assert.deepEqual(await numbers(new RMSNorm(2, { device }).weight), [1, 1]);
-      assert.deepEqual(await numbers(new Conv1D(2, 3, { device }).bias), [0, 0, 0]);
+      assertEquals(await numbers(new RMSNorm(2, { device }).weight), [1, 1]);
+      assertEquals(await numbers(new Conv1D(2, 3, { device }).bias), [0, 0, 0]);
       const rows = await new Embedding(3, 2, { device, paddingIdx: 1 }).weight.toArray() as number[][];
-      assert.deepEqual(rows[1], [0, 0]);
-      assert.ok(rows[0][0] !== 0 && rows[2][1] !== 0);
+      assertEquals(rows[1], [0, 0]);
+      assert(rows[0][0] !== 0 && rows[2][1] !== 0);
     });
 
     it("begins the same for the same seed", async () => {
       manualSeed(3);
       const a = await numbers(new Linear(3, 4, { device }).weight);
       manualSeed(3);
-      assert.deepEqual(await numbers(new Linear(3, 4, { device }).weight), a);
+      assertEquals(await numbers(new Linear(3, 4, { device }).weight), a);
     });
 
     it("gives no gradient to the padding row", async () => {
       const table = new Embedding(3, 2, { device, paddingIdx: 1 });
       table.forward(tensor([0, 1, 1], { dtype: "i32", device })).sum().backward();
-      assert.deepEqual(await table.weight.grad?.toArray(), [[1, 1], [0, 0], [0, 0]]);
+      assertEquals(await table.weight.grad?.toArray(), [[1, 1], [0, 0], [0, 0]]);
     });
 
     it("learns exclusive or", async () => {
@@ -153,9 +153,9 @@ for (const device of devices) {
       const first = await tidy(step).item();
       for (let i = 0; i < 200; i++) tidy(() => void step());
       const last = await tidy(step).item();
-      assert.ok(first > 0.5 && last < 0.05, `from ${first} to ${last}`);
+      assert(first > 0.5 && last < 0.05, `from ${first} to ${last}`);
       const answers = await numbers(noGrad(() => model.forward(x)));
-      assert.deepEqual(answers.map((v) => v > 0), [false, true, true, false]);
+      assertEquals(answers.map((v) => v > 0), [false, true, true, false]);
     });
 
     it("frees what a step made", () => {
@@ -167,9 +167,9 @@ for (const device of devices) {
       tidy(step);
       const before = backendOf(device).memory();
       for (let i = 0; i < 3; i++) tidy(step);
-      assert.deepEqual(backendOf(device).memory(), before);
+      assertEquals(backendOf(device).memory(), before);
       model.dispose();
-      assert.ok(backendOf(device).memory().buffers <= before.buffers - 4);
+      assert(backendOf(device).memory().buffers <= before.buffers - 4);
     });
 
     it("attends to what came before, with and without a cache", async () => {
@@ -182,45 +182,49 @@ for (const device of devices) {
       init.uniform(tail, 5, 6);
       const after = await numbers(layer.forward(changed));
       const close = (a: number[], b: number[]): void =>
-        a.forEach((v, i) => assert.ok(Math.abs(v - b[i]) < 1e-5, `${i}: ${v}, ${b[i]}`));
+        a.forEach((v, i) => assert(Math.abs(v - b[i]) < 1e-5, `${i}: ${v}, ${b[i]}`));
       const early = (all: number[]): number[] => [...all.slice(0, 24), ...all.slice(40, 64)];
       close(early(after), early(whole));
-      assert.ok(Math.abs(after[30] - whole[30]) > 1e-2);
+      assert(Math.abs(after[30] - whole[30]) > 1e-2);
       const cache = new KVCache(2, 2, 5, 4, { device });
       const parts: Tensor[] = noGrad(() =>
         [[0, 3], [3, 4], [4, 5]].map(([from, to]) => layer.forward(slice(x, null, [from, to]), cache))
       );
-      assert.equal(cache.length, 5);
+      assertStrictEquals(cache.length, 5);
       const rows = await Promise.all(parts.map((part) => part.toArray() as Promise<number[][][]>));
       close([0, 1].flatMap((b) => rows.flatMap((part) => part[b]).flat()), whole);
-      assert.throws(() => noGrad(() => layer.forward(slice(x, null, [0, 1]), cache)), /holds 5 positions; 6/);
+      assertThrows(
+        () => noGrad(() => layer.forward(slice(x, null, [0, 1]), cache)),
+        Error,
+        "holds 5 positions; 6",
+      );
       cache.truncate(3);
-      assert.equal(cache.length, 3);
+      assertStrictEquals(cache.length, 3);
     });
 
     it("switches dropout with train and eval", async () => {
       manualSeed(6);
       const model = new Sequential(new Dropout(0.25)), x = ones([4000], { device });
       const values = await numbers(model.forward(x)), zero = values.filter((v) => v === 0).length;
-      assert.ok(zero > 850 && zero < 1150, `${zero} of 4000 are 0`);
-      assert.ok(values.every((v) => v === 0 || Math.abs(v - 4 / 3) < 1e-6));
-      assert.equal(model.eval().forward(x), x);
-      assert.ok(model.train().namedModules().every(([, module]) => module.training));
+      assert(zero > 850 && zero < 1150, `${zero} of 4000 are 0`);
+      assert(values.every((v) => v === 0 || Math.abs(v - 4 / 3) < 1e-6));
+      assertStrictEquals(model.eval().forward(x), x);
+      assert(model.train().namedModules().every(([, module]) => module.training));
     });
 
     it("copies, converts and keeps parameters when loading and moving", async () => {
       const a = new Linear(3, 2, { device }), b = new Linear(3, 2, { device, dtype: "bf16" });
       const weight = b.weight;
       b.loadStateDict(a.stateDict());
-      assert.equal(b.weight, weight);
-      assert.equal(b.weight.dtype, "bf16");
+      assertStrictEquals(b.weight, weight);
+      assertStrictEquals(b.weight.dtype, "bf16");
       const expected = await numbers(a.weight.to({ dtype: "bf16" }).to({ dtype: "f32" }));
-      assert.deepEqual(await numbers(b.weight.to({ dtype: "f32" })), expected);
+      assertEquals(await numbers(b.weight.to({ dtype: "f32" })), expected);
       const tied = new Tied(device);
       tied.to({ dtype: "bf16" });
-      assert.ok(weight.requiresGrad && tied.first.weight.requiresGrad);
-      assert.equal(tied.first.weight, tied.second.weight);
-      assert.ok(tied.parameters().every((p) => p.dtype === "bf16"));
+      assert(weight.requiresGrad && tied.first.weight.requiresGrad);
+      assertStrictEquals(tied.first.weight, tied.second.weight);
+      assert(tied.parameters().every((p) => p.dtype === "bf16"));
     });
   });
 }
@@ -230,7 +234,7 @@ describe("modules", () => {
 
   it("name parameters by path, tied ones once", () => {
     const model = new Tied(device);
-    assert.deepEqual(model.namedParameters().map(([name]) => name), [
+    assertEquals(model.namedParameters().map(([name]) => name), [
       "first.weight",
       "first.bias",
       "rest.0.weight",
@@ -238,15 +242,15 @@ describe("modules", () => {
       "rest.1.weight",
       "rest.1.bias",
     ]);
-    assert.equal(model.parameters().length, 6);
-    assert.equal(model.numParameters(), 9 + 3 + 6 + 2 + 2 + 1);
+    assertStrictEquals(model.parameters().length, 6);
+    assertStrictEquals(model.numParameters(), 9 + 3 + 6 + 2 + 2 + 1);
     const layers = new Sequential(
       new Linear(2, 3, { device }),
       new ReLU(),
       new Linear(3, 1, { device, bias: false }),
     );
-    assert.deepEqual(Object.keys(layers.stateDict()), ["0.weight", "0.bias", "2.weight"]);
-    assert.deepEqual(new MLP([4, 5, 6], { device }).namedModules().map(([name]) => name), [
+    assertEquals(Object.keys(layers.stateDict()), ["0.weight", "0.bias", "2.weight"]);
+    assertEquals(new MLP([4, 5, 6], { device }).namedModules().map(([name]) => name), [
       "",
       "0",
       "1",
@@ -259,7 +263,7 @@ describe("modules", () => {
     model.second.forward(model.first.forward(x)).sum().backward();
     const both = await numbers(model.first.weight.grad as Tensor);
     model.zeroGrad();
-    assert.equal(model.second.weight.grad, null);
+    assertStrictEquals(model.second.weight.grad, null);
     const middle = model.first.forward(x).detach();
     model.second.forward(middle).sum().backward();
     const second = await numbers(model.first.weight.grad as Tensor);
@@ -267,17 +271,17 @@ describe("modules", () => {
     const through = tensor(await numbers(model.first.weight), { shape: [3, 3], device });
     model.first.forward(x).matmul(through.t()).sum().backward();
     const first = await numbers(model.first.weight.grad as Tensor);
-    both.forEach((v, i) => assert.ok(Math.abs(v - first[i] - second[i]) < 1e-5));
+    both.forEach((v, i) => assert(Math.abs(v - first[i] - second[i]) < 1e-5));
   });
 
   it("give views in stateDict and take copies in loadStateDict", async () => {
     const a = new MLP([2, 3, 1], { device }), b = new MLP([2, 3, 1], { device });
     const state = a.stateDict();
-    assert.ok(Object.values(state).every((t) => !t.requiresGrad));
-    assert.deepEqual(b.loadStateDict(state), { missing: [], unexpected: [] });
+    assert(Object.values(state).every((t) => !t.requiresGrad));
+    assertEquals(b.loadStateDict(state), { missing: [], unexpected: [] });
     init.zeros(a.parameters()[0]);
-    assert.deepEqual(await numbers(state["0.weight"]), [0, 0, 0, 0, 0, 0]);
-    assert.ok((await numbers(b.parameters()[0])).some((v) => v !== 0));
+    assertEquals(await numbers(state["0.weight"]), [0, 0, 0, 0, 0, 0]);
+    assert((await numbers(b.parameters()[0])).some((v) => v !== 0));
   });
 
   it("list missing, unexpected and misshapen names apart, and change nothing", async () => {
@@ -288,36 +292,38 @@ describe("modules", () => {
       "2.weight": zeros([1, 3], { device }),
       extra: zeros([1], { device }),
     };
-    assert.throws(() => model.loadStateDict(dict), (error: Error) => {
-      assert.ok(error instanceof FormatError);
-      assert.match(
+    {
+      const error = assertThrows(() => model.loadStateDict(dict), Error);
+
+      assert(error instanceof FormatError);
+
+      assertMatch(
         error.message,
         /missing: 2\.bias \[1\]; unexpected: extra \[1\]; wrong shape: 0\.bias is \[4\], expected \[3\]/,
       );
-      return true;
-    });
-    assert.throws(() => model.loadStateDict(dict, { strict: false }), /wrong shape/);
-    assert.deepEqual(await numbers(model.parameters()[0]), before);
+    }
+    assertThrows(() => model.loadStateDict(dict, { strict: false }), Error, "wrong shape");
+    assertEquals(await numbers(model.parameters()[0]), before);
     const { "0.bias": _, ...partial } = dict;
-    assert.deepEqual(model.loadStateDict(partial, { strict: false }), {
+    assertEquals(model.loadStateDict(partial, { strict: false }), {
       missing: ["0.bias", "2.bias"],
       unexpected: ["extra"],
     });
-    assert.deepEqual(await numbers(model.parameters()[0]), [0, 0, 0, 0, 0, 0]);
+    assertEquals(await numbers(model.parameters()[0]), [0, 0, 0, 0, 0, 0]);
   });
 
   it("invalidate what was recorded before loading", () => {
     const model = new Linear(2, 1, { device }), x = randn([1, 2], { device, requiresGrad: true });
     const y = model.forward(x).sum();
     model.loadStateDict(model.stateDict());
-    assert.throws(() => y.backward(), /changed in place/);
+    assertThrows(() => y.backward(), Error, "changed in place");
   });
 
   it("refuse sizes that cannot be", () => {
-    assert.throws(() => new MLP([3]), OptionError);
-    assert.throws(() => new Dropout(1.5), OptionError);
-    assert.throws(() => new CausalSelfAttention(10, 3, { device }), ShapeError);
-    assert.throws(
+    assertThrows(() => new MLP([3]), OptionError);
+    assertThrows(() => new Dropout(1.5), OptionError);
+    assertThrows(() => new CausalSelfAttention(10, 3, { device }), ShapeError);
+    assertThrows(
       () => new Linear(3, 2, { device }).forward(reshape(ones([4], { device }), [2, 2])),
       ShapeError,
     );

@@ -2,7 +2,7 @@
  * The table of operations says what devices do: every kernel has a row, what an operation writes is of the shapes that
  * its row gives, and memory that it only reads stays as it was.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { createCpuBackend } from "../src/backends/cpu/backend.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
@@ -15,8 +15,8 @@ import {
   withViews,
 } from "../src/backends/operations.ts";
 import { backendOf, installBackend } from "../src/tensor/mod.ts";
-import { cases, missing, place, runs } from "./_ops_golden.ts";
-import "../src/runtime/devices.ts";
+import { cases, place, runs } from "./_ops_golden.ts";
+import "./_devices.ts";
 
 describe("the table of operations", () => {
   it("has a row for everything that a device can do", () => {
@@ -24,7 +24,7 @@ describe("the table of operations", () => {
     for (const name of Object.keys(kernels)) {
       if (name !== "attentionDTypes") assert(names.includes(name as never), `${name} has no row`);
     }
-    assert.equal(operationsOf(createReferenceBackend()).length, 8);
+    assertStrictEquals(operationsOf(createReferenceBackend()).length, 8);
   });
 
   it("finds views in lists and epilogues, and replaces them", () => {
@@ -34,22 +34,22 @@ describe("the table of operations", () => {
     const args = [view(1), view(2), view(3), { program: null, inputs: [view(4)], scalars: [] }];
     const seen: string[] = [];
     eachView(matmul, args, ({ buffer }, role) => seen.push(`${role} ${buffer.byteLength}`));
-    assert.deepEqual(seen, ["reads 1", "reads 2", "writes 3", "reads 4"]);
+    assertEquals(seen, ["reads 1", "reads 2", "writes 3", "reads 4"]);
     const moved = withViews(matmul, args, (v) => ({ ...v, offset: v.buffer.byteLength }));
     const offsets: number[] = [];
     eachView(matmul, moved, ({ offset }) => offsets.push(offset));
-    assert.deepEqual(offsets, [1, 2, 3, 4]);
-    assert.match(shapeProblem(matmul, [view(1), view(2), { ...view(3), shape: [7] }])!, /writes \[7\]/);
+    assertEquals(offsets, [1, 2, 3, 4]);
+    assertMatch(shapeProblem(matmul, [view(1), view(2), { ...view(3), shape: [7] }])!, /writes \[7\]/);
   });
 
   for (const device of ["reference", "cpu"] as const) {
-    it(`is what ${device} does in every recorded case`, { skip: missing }, () => {
+    it(`is what ${device} does in every recorded case`, () => {
       const before = backendOf(device),
         backend = device === "cpu" ? createCpuBackend() : createReferenceBackend();
       const seen = new Set<string>();
       intercept(backend, (operation, args, run) => {
         seen.add(operation.name);
-        assert.equal(shapeProblem(operation, args), null);
+        assertStrictEquals(shapeProblem(operation, args), null);
         const written = new Set<unknown>(), read = new Map<unknown, Uint8Array>();
         eachView(operation, args, ({ buffer }, role) => role !== "reads" && written.add(buffer));
         eachView(operation, args, ({ buffer }) => {
@@ -57,7 +57,7 @@ describe("the table of operations", () => {
         });
         run();
         for (const [buffer, bytes] of read) {
-          assert.deepEqual(
+          assertEquals(
             backend.mapped!(buffer as never).slice(),
             bytes,
             `${operation.name} wrote what it reads`,

@@ -1,7 +1,7 @@
 /**
  * Operations at the edges: empty axes, single numbers, NaN and infinities, ties, integers, half precision.
  */
-import assert from "node:assert/strict";
+import { assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { it } from "node:test";
 import * as F from "../src/ops/mod.ts";
 import { type Tensor, tensor } from "../src/ops/mod.ts";
@@ -11,40 +11,40 @@ import { onWebGpu } from "./_webgpu.ts";
 eachDevice((device) => {
   it("picks like NumPy with negative steps and bounds outside", async () => {
     const t = F.arange(6, { device });
-    assert.deepEqual(await t.slice([null, null, -1]).toArray(), [5, 4, 3, 2, 1, 0]);
-    assert.deepEqual(await t.slice([-2, null, -2]).toArray(), [4, 2, 0]);
-    assert.deepEqual(await t.slice([4, -100, -3]).toArray(), [4, 1]);
-    assert.deepEqual(await t.slice([-100, 100]).toArray(), [0, 1, 2, 3, 4, 5]);
-    assert.deepEqual(await t.slice([3, 1]).toArray(), []);
+    assertEquals(await t.slice([null, null, -1]).toArray(), [5, 4, 3, 2, 1, 0]);
+    assertEquals(await t.slice([-2, null, -2]).toArray(), [4, 2, 0]);
+    assertEquals(await t.slice([4, -100, -3]).toArray(), [4, 1]);
+    assertEquals(await t.slice([-100, 100]).toArray(), [0, 1, 2, 3, 4, 5]);
+    assertEquals(await t.slice([3, 1]).toArray(), []);
   });
 
   it("reduces nothing and one number", async () => {
     const none = F.zeros([0, 2], { device }), one = tensor(3, { device });
-    assert.deepEqual([await none.sum().item(), await none.prod().item()], [0, 1]);
-    assert.deepEqual([await none.sum(0).toArray(), await none.prod(0, true).toArray()], [[0, 0], [[1, 1]]]);
-    assert.deepEqual([none.sum(1).shape, none.max(1).shape], [[0], [0]]);
-    assert.deepEqual([await one.sum(0).item(), await one.max(-1).item(), await one.argmax(0).item()], [
+    assertEquals([await none.sum().item(), await none.prod().item()], [0, 1]);
+    assertEquals([await none.sum(0).toArray(), await none.prod(0, true).toArray()], [[0, 0], [[1, 1]]]);
+    assertEquals([none.sum(1).shape, none.max(1).shape], [[0], [0]]);
+    assertEquals([await one.sum(0).item(), await one.max(-1).item(), await one.argmax(0).item()], [
       3,
       3,
       0,
     ]);
-    assert.deepEqual([
+    assertEquals([
       await one.cumsum(0).item(),
       await one.softmax().item(),
       await one.sort().values.item(),
     ], [3, 1, 3]);
     const zero = tensor(0, { device, dtype: "i32" });
-    assert.equal(await one.gather(0, zero).item(), 3);
-    assert.equal(await one.scatterAdd(0, zero, one).item(), 6);
-    assert.equal(await one.scatter(0, zero, 8).item(), 8);
+    assertStrictEquals(await one.gather(0, zero).item(), 3);
+    assertStrictEquals(await one.scatterAdd(0, zero, one).item(), 6);
+    assertStrictEquals(await one.scatter(0, zero, 8).item(), 8);
   });
 
   it("multiplies matrices of no size", async () => {
     const a = F.zeros([2, 0], { device }), b = F.zeros([0, 3], { device });
-    assert.deepEqual(await a.matmul(b).toArray(), [[0, 0, 0], [0, 0, 0]]);
-    assert.deepEqual(b.matmul(F.zeros([3, 4], { device })).shape, [0, 4]);
+    assertEquals(await a.matmul(b).toArray(), [[0, 0, 0], [0, 0, 0]]);
+    assertEquals(b.matmul(F.zeros([3, 4], { device })).shape, [0, 4]);
     const bias = tensor([1, 2, 3], { device });
-    assert.deepEqual(await F.affine(a, b, bias).toArray(), [[1, 2, 3], [1, 2, 3]]);
+    assertEquals(await F.affine(a, b, bias).toArray(), [[1, 2, 3], [1, 2, 3]]);
   });
 
   it("gives in one product what product, activation and sum give", async () => {
@@ -64,7 +64,7 @@ eachDevice((device) => {
           [F.affine(x, w, null, { residual }), residual.add(F.affine(x, w))],
         ];
         for (const [one, several] of cases) {
-          assert.deepEqual(one.shape, several.shape);
+          assertEquals(one.shape, several.shape);
           assertClose(await numbersOf(one), await numbersOf(several), `${name} of ${rows} rows`, {
             atol: 1e-5,
           });
@@ -72,43 +72,46 @@ eachDevice((device) => {
       }
     }
     const x = F.zeros([2, 3], { device }), w = F.zeros([3, 4], { device });
-    assert.throws(() => F.affine(x, w, null, { residual: x }), /residual \[2, 3\] is not of .* \[2, 4\]/);
+    assertMatch(
+      String(assertThrows(() => F.affine(x, w, null, { residual: x }))),
+      /residual \[2, 3\] is not of .* \[2, 4\]/,
+    );
   });
 
   it("multiplies integers, and integers with floats", async () => {
     const i = tensor([[1, 2], [3, 4]], { device, dtype: "i32" }),
       f = tensor([[0.5, 1], [2, 4]], { device });
-    assert.deepEqual([i.matmul(i).dtype, await i.matmul(i).toArray()], ["i32", [[7, 10], [15, 22]]]);
-    assert.deepEqual(await i.matmul(f).toArray(), [[4.5, 9], [9.5, 19]]);
-    assert.deepEqual(await F.stack([f, f]).matmul(i).slice(1).toArray(), [[3.5, 5], [14, 20]]);
+    assertEquals([i.matmul(i).dtype, await i.matmul(i).toArray()], ["i32", [[7, 10], [15, 22]]]);
+    assertEquals(await i.matmul(f).toArray(), [[4.5, 9], [9.5, 19]]);
+    assertEquals(await F.stack([f, f]).matmul(i).slice(1).toArray(), [[3.5, 5], [14, 20]]);
   });
 
   it("orders and finds with NaN and infinities", async () => {
     const t = tensor([2, NaN, -Infinity, 1], { device });
-    assert.deepEqual(await t.sort().values.toArray(), [-Infinity, 1, 2, NaN]);
-    assert.deepEqual(await t.sort(0, { descending: true }).values.toArray(), [2, 1, -Infinity, NaN]);
-    assert.deepEqual([await t.max().item(), await t.argmax().item()], [NaN, 1]);
-    assert.deepEqual(await t.isnan().toArray(), [0, 1, 0, 0]);
-    assert.deepEqual(await numbersOf(F.logsumexp(tensor([-Infinity, -Infinity], { device }))), [-Infinity]);
-    assert.deepEqual(await t.topk(2).indices.toArray(), [0, 3]);
+    assertEquals(await t.sort().values.toArray(), [-Infinity, 1, 2, NaN]);
+    assertEquals(await t.sort(0, { descending: true }).values.toArray(), [2, 1, -Infinity, NaN]);
+    assertEquals([await t.max().item(), await t.argmax().item()], [NaN, 1]);
+    assertEquals(await t.isnan().toArray(), [0, 1, 0, 0]);
+    assertEquals(await numbersOf(F.logsumexp(tensor([-Infinity, -Infinity], { device }))), [-Infinity]);
+    assertEquals(await t.topk(2).indices.toArray(), [0, 3]);
   });
 
   it("asks any and all", async () => {
     const t = tensor([[0, 1], [0, 0]], { device });
-    assert.deepEqual([await t.any().item(), await t.all().item()], [1, 0]);
-    assert.deepEqual([await t.any(1).toArray(), await t.logicalNot().all(0).toArray()], [[1, 0], [1, 0]]);
+    assertEquals([await t.any().item(), await t.all().item()], [1, 0]);
+    assertEquals([await t.any(1).toArray(), await t.logicalNot().all(0).toArray()], [[1, 0], [1, 0]]);
   });
 
   it("gives gradients of 0 at the kinks of std and norm", async () => {
     const x = tensor([[2, 2], [2, 2]], { device, requiresGrad: true });
     x.std().add(x.sub(2).norm()).backward();
-    assert.deepEqual(await x.grad?.toArray(), [[0, 0], [0, 0]]);
+    assertEquals(await x.grad?.toArray(), [[0, 0], [0, 0]]);
   });
 
   it("gives the gradient of a pool's tie to the first, as PyTorch", async () => {
     const x = F.zeros([1, 1, 2, 2], { device, requiresGrad: true });
     F.maxPool2d(x, 2).sum().backward();
-    assert.deepEqual(await x.grad?.toArray(), [[[[1, 0], [0, 0]]]]);
+    assertEquals(await x.grad?.toArray(), [[[[1, 0], [0, 0]]]]);
   });
 
   it("works in f32 inside where half precision would not do", async () => {
@@ -135,8 +138,8 @@ eachDevice((device) => {
     for (const [name, f] of Object.entries(operations)) {
       const x = F.randn([3, 8], { device, seed: 4, dtype: "bf16" });
       const y = f(x), wide = f(x.to({ dtype: "f32" }));
-      assert.equal(y.dtype, "bf16", name);
-      assert.deepEqual(await numbersOf(y), rounded(await numbersOf(wide), y), name);
+      assertStrictEquals(y.dtype, "bf16", name);
+      assertEquals(await numbersOf(y), rounded(await numbersOf(wide), y), name);
     }
   });
 }, onWebGpu);

@@ -1,4 +1,11 @@
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotStrictEquals,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -82,30 +89,28 @@ describe("files", () => {
       ]
     ) {
       await writeFileAtomic(path, what);
-      assert.deepEqual(await readFile(path), content);
+      assertEquals(await readFile(path), content);
     }
     await writeFileAtomic(path, "naïve text");
-    assert.equal(await readTextFile(path), "naïve text");
+    assertStrictEquals(await readTextFile(path), "naïve text");
     await writeFileAtomic(path, Uint8Array.of(0xff));
-    await assert.rejects(readTextFile(path), /not UTF-8/);
+    await assertRejects(() => readTextFile(path), Error, "not UTF-8");
   });
   it("keeps the old file when writing fails", async () => {
     const place = join(folder, "kept");
     await makeDir(place);
     const path = join(place, "file");
     await writeFileAtomic(path, "old");
-    await assert.rejects(
+    await assertRejects(() =>
       writeFileAtomic(path, async (sink) => {
         await sink.write(content);
-        assert.equal(readdirSync(place).length, 2, "the new file grows beside the old one");
+        assertStrictEquals(readdirSync(place).length, 2, "the new file grows beside the old one");
         throw new RangeError("no more");
-      }),
-      RangeError,
-    );
-    assert.equal(await readTextFile(path), "old");
-    assert.deepEqual(readdirSync(place), ["file"]);
-    await assert.rejects(
-      writeFileAtomic(join(folder, "nowhere", "file"), "new"),
+      }), RangeError);
+    assertStrictEquals(await readTextFile(path), "old");
+    assertEquals(readdirSync(place), ["file"]);
+    assertMatch(
+      String(await assertRejects(() => writeFileAtomic(join(folder, "nowhere", "file"), "new"))),
       /Cannot write .*no such file/,
     );
   });
@@ -115,29 +120,29 @@ describe("files", () => {
     await makeDir(place);
     await writeFileAtomic(joinPath(place, "two"), "22");
     await makeDir(joinPath(place, "one"));
-    assert.deepEqual(await readDir(place), [
+    assertEquals(await readDir(place), [
       { name: "one", isFile: false, isDirectory: true },
       { name: "two", isFile: true, isDirectory: false },
     ]);
-    assert.equal((await stat(joinPath(place, "two")))?.size, 2);
-    assert.ok(Math.abs((await stat(joinPath(place, "two")))!.modified - Date.now()) < 60_000);
-    assert.equal(await stat(joinPath(place, "three")), null);
-    assert.equal(await stat(joinPath(joinPath(place, "two"), "x")), null);
-    assert.equal(await exists(place), true);
-    assert.equal(await isDirectory(place), true);
-    assert.equal(await isDirectory(joinPath(place, "two")), false);
+    assertStrictEquals((await stat(joinPath(place, "two")))?.size, 2);
+    assert(Math.abs((await stat(joinPath(place, "two")))!.modified - Date.now()) < 60_000);
+    assertStrictEquals(await stat(joinPath(place, "three")), null);
+    assertStrictEquals(await stat(joinPath(joinPath(place, "two"), "x")), null);
+    assertStrictEquals(await exists(place), true);
+    assertStrictEquals(await isDirectory(place), true);
+    assertStrictEquals(await isDirectory(joinPath(place, "two")), false);
     await remove(place);
     await remove(place);
-    assert.equal(await exists(place), false);
-    await assert.rejects(readDir(place), /Cannot list/);
-    await assert.rejects(readFile(place), FerrotypeError);
+    assertStrictEquals(await exists(place), false);
+    await assertRejects(() => readDir(place), Error, "Cannot list");
+    await assertRejects(() => readFile(place), FerrotypeError);
   });
   it("joins and takes apart paths and URLs", () => {
-    assert.equal(joinPath(join("a", "b"), "c"), join("a", "b", "c"));
-    assert.equal(joinPath("https://host/models/x", "c.json"), "https://host/models/x/c.json");
-    assert.equal(joinPath(pathToFileURL(folder), "c"), join(folder, "c"));
-    assert.equal(directoryOf(join("a", "b", "c")), join("a", "b"));
-    assert.equal(directoryOf("https://host/models/x/c.json"), "https://host/models/x");
+    assertStrictEquals(joinPath(join("a", "b"), "c"), join("a", "b", "c"));
+    assertStrictEquals(joinPath("https://host/models/x", "c.json"), "https://host/models/x/c.json");
+    assertStrictEquals(joinPath(pathToFileURL(folder), "c"), join(folder, "c"));
+    assertStrictEquals(directoryOf(join("a", "b", "c")), join("a", "b"));
+    assertStrictEquals(directoryOf("https://host/models/x/c.json"), "https://host/models/x");
   });
 });
 
@@ -165,20 +170,20 @@ describe("workers", () => {
       (error) => fail(error),
     );
     worker.ref();
-    worker.onMessage(() => assert.fail("this listener was replaced"));
+    worker.onMessage(() => fail("this listener was replaced"));
     worker.onMessage((message) => heard(message));
     worker.postMessage(6);
     const words = new Int32Array(memory.buffer);
     await new Promise((resolve) => setTimeout(resolve, 20));
     Atomics.store(words, 0, 7);
     Atomics.notify(words, 0);
-    assert.deepEqual(await answer, { answer: 42 });
+    assertEquals(await answer, { answer: 42 });
     worker.terminate();
   });
   it("begin while the caller is busy", () => {
     const words = new Int32Array(new SharedArrayBuffer(8));
     const worker = spawnWorker("(words) => { Atomics.store(words, 0, 1); Atomics.notify(words, 0); }", words);
-    assert.notEqual(Atomics.wait(words, 0, 0, 10_000), "timed-out");
+    assertNotStrictEquals(Atomics.wait(words, 0, 0, 10_000), "timed-out");
     worker.terminate();
   });
   it("report what they throw", async () => {
@@ -192,8 +197,8 @@ describe("workers", () => {
         worker.ref();
       });
     }
-    assert.match(String((errors[0] as Error).message), /too much/);
-    assert.equal(errors.length, 2);
+    assertMatch(String((errors[0] as Error).message), /too much/);
+    assertStrictEquals(errors.length, 2);
   });
   it("do not keep the program alive while they sleep", () => {
     const { stdout, stderr, signal } = runProgram(
@@ -210,8 +215,8 @@ describe("workers", () => {
       for (let up = 0; up < 3; up = Atomics.load(words, 1)) Atomics.wait(words, 1, up, 5000);
       console.log("done");`,
     );
-    assert.equal(stdout, "done\n", stderr);
-    assert.equal(signal, null);
+    assertStrictEquals(stdout, "done\n", stderr);
+    assertStrictEquals(signal, null);
   });
 });
 
@@ -229,49 +234,49 @@ describe("native libraries", () => {
 
   it("are called with views of shared WebAssembly memory and with addresses", { skip }, () => {
     const { library } = openLibrary(names, symbols);
-    assert.ok(library);
+    assert(library);
     const heap = new WebAssembly.Memory({ initial: 1, maximum: 4, shared: true });
     const from = new Uint8Array(heap.buffer, 24, 8), to = new Uint8Array(heap.buffer, 1001, 8);
     from.set([1, 2, 3, 4, 5, 6, 7, 8]);
     const { memcpy, memset, abs, llabs } = library.functions;
     const start = library.addressOf(new Uint8Array(heap.buffer));
-    assert.equal(memcpy(to, from, 5), start + 1001);
-    assert.deepEqual([...to], [1, 2, 3, 4, 5, 0, 0, 0]);
+    assertStrictEquals(memcpy(to, from, 5), start + 1001);
+    assertEquals([...to], [1, 2, 3, 4, 5, 0, 0, 0]);
     memset(library.addressOf(to) + 1, 9, 3);
-    assert.deepEqual([...to], [1, 9, 9, 9, 5, 0, 0, 0]);
+    assertEquals([...to], [1, 9, 9, 9, 5, 0, 0, 0]);
     heap.grow(2);
-    assert.equal(library.addressOf(new Uint8Array(heap.buffer)), start);
-    assert.equal(abs(-3), 3);
-    assert.equal(llabs(-3n), 3n);
+    assertStrictEquals(library.addressOf(new Uint8Array(heap.buffer)), start);
+    assertStrictEquals(abs(-3), 3);
+    assertStrictEquals(llabs(-3n), 3n);
     library.close();
   });
   it("say why there is none", () => {
     const missing = openLibrary(["no-such-library.so"], { f: { parameters: [], result: "void" } });
-    assert.equal(missing.library, null);
-    assert.match(missing.reason, probe.library === null ? /./ : /no-such-library\.so: /);
+    assertStrictEquals(missing.library, null);
+    assertMatch(missing.reason, probe.library === null ? /./ : /no-such-library\.so: /);
     if (probe.library !== null) {
       const lacking = openLibrary(names, { noSuchSymbol: { parameters: [], result: "void" } });
-      assert.match(lacking.reason ?? "", /noSuchSymbol/);
+      assertMatch(lacking.reason ?? "", /noSuchSymbol/);
     }
   });
 });
 
 describe("the machine", () => {
   it("is known", () => {
-    assert.match(runtimeVersion(), /^\d+\.\d+\.\d+/);
-    assert.ok(["deno", "bun", "node"].includes(runtimeName()));
-    assert.ok(hardwareConcurrency() >= 1);
-    assert.equal(canBlock(), true);
-    assert.equal(sharedMemoryReason(), null);
-    assert.ok(residentMemory()! > 1e6);
-    assert.equal(environment("PATH"), process.env.PATH);
-    assert.equal(environment("FERROTYPE_NO_SUCH_VARIABLE"), undefined);
-    assert.ok(homeDirectory());
+    assertMatch(runtimeVersion(), /^\d+\.\d+\.\d+/);
+    assert(["deno", "bun", "node"].includes(runtimeName()));
+    assert(hardwareConcurrency() >= 1);
+    assertStrictEquals(canBlock(), true);
+    assertStrictEquals(sharedMemoryReason(), null);
+    assert(residentMemory()! > 1e6);
+    assertStrictEquals(environment("PATH"), process.env.PATH);
+    assertStrictEquals(environment("FERROTYPE_NO_SUCH_VARIABLE"), undefined);
+    assert(homeDirectory());
   });
   it("has a GPU, or a reason for none", async () => {
     const { adapter, reason } = await requestGpuAdapter();
-    if (adapter === null) assert.ok(reason.length > 10);
-    else assert.ok(adapter.limits.maxBufferSize! > 0);
+    if (adapter === null) assert(reason.length > 10);
+    else assert(adapter.limits.maxBufferSize! > 0);
   });
   it("hears an interrupt", { skip: process.platform === "win32" ? "no signals on Windows" : false }, () => {
     const { stdout, stderr, signal } = runProgram(
@@ -286,11 +291,14 @@ describe("the machine", () => {
       kill(pid, "SIGINT");`,
       ["-A"],
     );
-    assert.equal(stdout, "heard\n", stderr);
-    assert.equal(signal, null);
+    assertStrictEquals(stdout, "heard\n", stderr);
+    assertStrictEquals(signal, null);
   });
   it("ends when nothing but listening for an interrupt is left", () => {
-    assert.equal(runProgram("listen.ts", "p.onInterrupt(() => {}); console.log('end');").stdout, "end\n");
+    assertStrictEquals(
+      runProgram("listen.ts", "p.onInterrupt(() => {}); console.log('end');").stdout,
+      "end\n",
+    );
   });
   it("is not asked for anything by an import or by questions", {
     skip: runtimeName() === "deno" ? false : "only Deno has permissions",
@@ -300,6 +308,6 @@ describe("the machine", () => {
       `console.log(JSON.stringify([p.environment("HOME") ?? null, p.homeDirectory() ?? null, p.cpuModel() ?? null,
         p.totalMemory() ?? null, p.openLibrary(["libc.so.6"], {}).reason, p.isTerminal("stdout"), p.canBlock()]));`,
     );
-    assert.equal(stdout, '[null,null,null,null,"Deno was not given --allow-ffi",false,true]\n', stderr);
+    assertStrictEquals(stdout, '[null,null,null,null,"Deno was not given --allow-ffi",false,true]\n', stderr);
   });
 });

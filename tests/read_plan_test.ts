@@ -3,7 +3,7 @@
  *
  * @module
  */
-import assert from "node:assert/strict";
+import { assertEquals, assertRejects, assertStrictEquals, assertThrows, fail } from "@std/assert";
 import { describe, it } from "node:test";
 import { FormatError, OptionError } from "../src/core/errors.ts";
 import { planReads, readSafetensors, type TensorInfo } from "../src/files/mod.ts";
@@ -20,15 +20,15 @@ describe("read plans", () => {
       [info("d", 500, 600), info("a", 0, 100), info("b", 100, 150), info("c", 160, 200)],
       { maxGap: 10 },
     );
-    assert.deepEqual(
+    assertEquals(
       plan.ranges.map(({ begin, end, tensors }) => [begin, end, tensors.map(({ name }) => name).join("")]),
       [
         [0, 200, "abc"],
         [500, 600, "d"],
       ],
     );
-    assert.deepEqual([plan.bytes, plan.wasted], [300, 10]);
-    assert.equal(planReads([info("a", 0, 1), info("b", 12, 13)], { maxGap: 10 }).ranges.length, 2);
+    assertEquals([plan.bytes, plan.wasted], [300, 10]);
+    assertStrictEquals(planReads([info("a", 0, 1), info("b", 12, 13)], { maxGap: 10 }).ranges.length, 2);
   });
 
   it("keep to the largest read, except for a larger tensor", () => {
@@ -41,7 +41,7 @@ describe("read plans", () => {
     ], {
       maxBytes: 100,
     });
-    assert.deepEqual(plan.ranges.map(({ begin, end }) => [begin, end]), [[0, 100], [100, 110], [110, 400], [
+    assertEquals(plan.ranges.map(({ begin, end }) => [begin, end]), [[0, 100], [100, 110], [110, 400], [
       400,
       410,
     ]]);
@@ -50,12 +50,12 @@ describe("read plans", () => {
   it("read a tensor once, keep files apart, and can be printed", () => {
     const a = info("a", 0, 10), b = info("b", 10, 20, "g");
     const plan = planReads([b, a, a]);
-    assert.deepEqual(plan.ranges.map(({ file }) => file), ["g", "f"]);
-    assert.equal(
+    assertEquals(plan.ranges.map(({ file }) => file), ["g", "f"]);
+    assertStrictEquals(
       `${plan}`,
       "g 10-20 (10 bytes): 1 tensor, b\nf 0-10 (10 bytes): 1 tensor, a\n2 reads, 20 bytes, 0 of them between tensors",
     );
-    assert.equal(planReads([]).bytes, 0);
+    assertStrictEquals(planReads([]).bytes, 0);
   });
 
   it("run: a hundred tensors in one read, each with its own bytes", async () => {
@@ -71,34 +71,37 @@ describe("read plans", () => {
         onProgress: ({ loaded, total }) => progress.push(loaded / total),
       })
     ) {
-      assert.deepEqual([...new Float32Array(bytes.slice().buffer)], [count, -count]);
-      assert.equal(info.name, tensors[count++].name);
+      assertEquals([...new Float32Array(bytes.slice().buffer)], [count, -count]);
+      assertStrictEquals(info.name, tensors[count++].name);
     }
-    assert.equal(count, 100);
-    assert.deepEqual(progress, [1]);
-    assert.equal(source.reads.length, 3);
+    assertStrictEquals(count, 100);
+    assertEquals(progress, [1]);
+    assertStrictEquals(source.reads.length, 3);
     const some = file.plan(["t00", "t99"], { maxGap: 0 });
-    assert.equal(some.ranges.length, 2);
-    assert.throws(() => file.plan(["nothing"]), FormatError);
+    assertStrictEquals(some.ranges.length, 2);
+    assertThrows(() => file.plan(["nothing"]), FormatError);
   });
 
   it("stop when asked, and when nobody listens any more", async () => {
     const bytes = await save([f32("a", [1], [1]), f32("b", [1], [2]), f32("c", [1], [3])]);
     const file = await open(bytes), plan = file.plan(file.names, { maxBytes: 4 });
-    assert.equal(plan.ranges.length, 3);
+    assertStrictEquals(plan.ranges.length, 3);
     const stop = new AbortController();
-    await assert.rejects(async () => {
-      for await (const { info } of file.read(plan, { signal: stop.signal })) {
-        assert.equal(info.name, "a");
-        stop.abort();
-      }
-    }, { name: "CancelledError" });
+    assertStrictEquals(
+      (await assertRejects(async () => {
+        for await (const { info } of file.read(plan, { signal: stop.signal })) {
+          assertStrictEquals(info.name, "a");
+          stop.abort();
+        }
+      }, Error)).name,
+      "CancelledError",
+    );
     for await (const { info } of file.read(plan)) {
-      assert.equal(info.name, "a");
+      assertStrictEquals(info.name, "a");
       break;
     }
-    await assert.rejects(async () => {
-      for await (const { info } of file.read(planReads([info0]))) assert.fail(info.name);
+    await assertRejects(async () => {
+      for await (const { info } of file.read(planReads([info0]))) fail(info.name);
     }, OptionError);
   });
   const info0 = info("a", 0, 1, "elsewhere");

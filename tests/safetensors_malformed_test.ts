@@ -4,7 +4,7 @@
  *
  * @module
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { FormatError } from "../src/core/errors.ts";
 import { Generator } from "../src/core/random.ts";
@@ -15,14 +15,17 @@ import { memorySource } from "./_sources.ts";
 /** Opens, expects a FormatError that matches every pattern, and that the source was closed. */
 async function refuses(bytes: Uint8Array, ...patterns: RegExp[]): Promise<void> {
   const source = memorySource(bytes, "bad.safetensors");
-  await assert.rejects(readSafetensors(source), (error: unknown) => {
-    assert.ok(error instanceof FormatError, `not a FormatError: ${error}`);
-    for (const pattern of [/bad\.safetensors/, ...patterns]) assert.match(error.message, pattern);
-    assert.ok(error.message.length < 800, "the message is too long to read");
-    return true;
-  });
-  assert.ok(source.closed, "the source was left open");
-  assert.ok(
+  {
+    const error = await assertRejects(() => readSafetensors(source), Error);
+
+    assert(error instanceof FormatError, `not a FormatError: ${error}`);
+
+    for (const pattern of [/bad\.safetensors/, ...patterns]) assertMatch(error.message, pattern);
+
+    assert(error.message.length < 800, "the message is too long to read");
+  }
+  assert(source.closed, "the source was left open");
+  assert(
     source.reads.every(([offset, length]) => offset + length <= bytes.byteLength),
     "read beyond the file",
   );
@@ -298,13 +301,13 @@ describe("safetensors: malformed files are refused with the tensor and the byte"
 
   it("no prototype is touched by a name", async () => {
     await refuses(raw(`{"__proto__":{"polluted":"yes"},"__metadata__":{"a":"b"}}`, 0));
-    assert.equal(({} as { polluted?: string }).polluted, undefined);
+    assertStrictEquals(({} as { polluted?: string }).polluted, undefined);
   });
 
   it("a length that the file's size does not cover is not allocated", async () => {
     const source = memorySource(raw(good, 8, 99_000_000n));
-    await assert.rejects(readSafetensors(source), FormatError);
-    assert.deepEqual(source.reads, [[0, 8]]);
+    await assertRejects(() => readSafetensors(source), FormatError);
+    assertEquals(source.reads, [[0, 8]]);
   });
 
   it("long names are cut in messages", () => refuses(raw(`{"${"x".repeat(5000)}":1}`, 0), /x\.\.\."/));
@@ -350,12 +353,12 @@ describe("safetensors: malformed files are refused with the tensor and the byte"
         const file = await open(bytes);
         let covered = file.bytesRead;
         for (const name of file.names) covered += (await file.view(name).bytes()).byteLength;
-        assert.equal(covered, bytes.byteLength, "a file that opens is covered by its tensors");
+        assertStrictEquals(covered, bytes.byteLength, "a file that opens is covered by its tensors");
       } catch (error) {
         if (!(error instanceof FormatError)) throw error;
         refused++;
       }
     }
-    assert.ok(refused > 1000 && refused < 2000, `${refused} of 2000 were refused`);
+    assert(refused > 1000 && refused < 2000, `${refused} of 2000 were refused`);
   });
 });

@@ -1,7 +1,7 @@
 /**
  * Who may ask `ferrotype serve`, how much, and in which order.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { GPT2 } from "../mod.ts";
 import { fails, ferrotype, interrupt } from "./_command.ts";
@@ -32,22 +32,22 @@ describe("serve, at the door", () => {
       const status = async (headers: Record<string, string>, path = "/v1/models"): Promise<number> => {
         const response = await fetch(url + path, { headers });
         if (response.status === 401) {
-          assert.equal(response.headers.get("WWW-Authenticate"), "Bearer");
-          assert.equal((await response.json()).error.code, "invalid_api_key");
+          assertStrictEquals(response.headers.get("WWW-Authenticate"), "Bearer");
+          assertStrictEquals((await response.json()).error.code, "invalid_api_key");
         } else await response.body?.cancel();
         return response.status;
       };
       for (const key of ["secre", "secrets", "secreT", "SECRET", "xecret", "s", "x".repeat(10_000)]) {
-        assert.equal(await status({ Authorization: `Bearer ${key}` }), 401, key.slice(0, 10));
+        assertStrictEquals(await status({ Authorization: `Bearer ${key}` }), 401, key.slice(0, 10));
       }
       for (const header of ["secret", "Basic secret", "bearer:secret", "Bearer  secret"]) {
-        assert.equal(await status({ Authorization: header }), 401, header);
+        assertStrictEquals(await status({ Authorization: header }), 401, header);
       }
-      assert.equal(await status({ "X-Api-Key": "secret" }), 401);
-      assert.equal(await status({}, "/v1/models/shakespeare"), 401);
-      assert.equal(await status({}, "/v1/nothing"), 401);
+      assertStrictEquals(await status({ "X-Api-Key": "secret" }), 401);
+      assertStrictEquals(await status({}, "/v1/models/shakespeare"), 401);
+      assertStrictEquals(await status({}, "/v1/nothing"), 401);
       for (const scheme of ["Bearer", "bearer"]) {
-        assert.equal(await status({ Authorization: `${scheme} secret` }), 200);
+        assertStrictEquals(await status({ Authorization: `${scheme} secret` }), 200);
       }
     }, model);
   });
@@ -62,14 +62,14 @@ describe("serve, at the door", () => {
           "Access-Control-Request-Headers": "authorization,content-type",
         },
       });
-      assert.equal(before.status, 204);
-      assert.equal(before.headers.get("Access-Control-Allow-Origin"), "https://page.example");
-      assert.match(before.headers.get("Access-Control-Allow-Headers") ?? "", /authorization/);
+      assertStrictEquals(before.status, 204);
+      assertStrictEquals(before.headers.get("Access-Control-Allow-Origin"), "https://page.example");
+      assertMatch(before.headers.get("Access-Control-Allow-Headers") ?? "", /authorization/);
     }, model);
     await withServer({}, async ({ url }) => {
       const response = await fetch(`${url}/health`, { headers: { Origin: "https://page.example" } });
       await response.body?.cancel();
-      assert.equal(response.headers.get("Access-Control-Allow-Origin"), null);
+      assertStrictEquals(response.headers.get("Access-Control-Allow-Origin"), null);
     }, model);
   });
 
@@ -87,8 +87,8 @@ describe("serve, at the door", () => {
         `${url}/v1/completions`,
         { method: "POST", body, duplex: "half" } as RequestInit,
       );
-      assert.equal(response.status, 413);
-      assert.match((await response.json()).error.message, /larger than 2000 bytes/);
+      assertStrictEquals(response.status, 413);
+      assertMatch((await response.json()).error.message, /larger than 2000 bytes/);
     }, model);
   });
 
@@ -97,14 +97,14 @@ describe("serve, at the door", () => {
       const body = { model: "long", prompt: "a", max_tokens: 15_000, temperature: 0 };
       const [first, second] = [new AbortController(), new AbortController()];
       const answers = [first, second].map(({ signal }) => client.completions.create(body, { signal }));
-      const ends = answers.map((answer) => assert.rejects(answer as unknown as Promise<unknown>));
+      const ends = answers.map((answer) => assertRejects(() => answer as unknown as Promise<unknown>));
       await until(() => service.load.active === 1 && service.load.waiting === 1, "one waits");
       const full = await fetch(`${url}/v1/completions`, { method: "POST", body: JSON.stringify(body) });
-      assert.deepEqual([full.status, full.headers.get("Retry-After")], [429, "1"]);
-      assert.equal((await full.json()).error.code, "queue_full");
+      assertEquals([full.status, full.headers.get("Retry-After")], [429, "1"]);
+      assertStrictEquals((await full.json()).error.code, "queue_full");
       second.abort();
       await until(() => service.load.waiting === 0, "who left waits no more");
-      assert.equal(service.load.active, 1);
+      assertStrictEquals(service.load.active, 1);
       first.abort();
       await until(() => service.load.active === 0, "who left is not computed any more");
       await Promise.all(ends);
@@ -117,7 +117,7 @@ describe("serve, at the door", () => {
       const [first, second] = [new AbortController(), new AbortController()];
       const ends = [first, second].map(({ signal }) => {
         const answer = client.completions.create({ ...body, max_tokens: 15_000, user: "many" }, { signal });
-        return assert.rejects(answer as unknown as Promise<unknown>);
+        return assertRejects(() => answer as unknown as Promise<unknown>);
       });
       await until(() => service.load.active === 2, "both places are taken");
       const names = ["many", "many", "few"], asked: Promise<unknown>[] = [];
@@ -129,7 +129,7 @@ describe("serve, at the door", () => {
       }
       second.abort();
       await Promise.all(asked);
-      assert.equal(order[0], "few 2");
+      assertStrictEquals(order[0], "few 2");
       first.abort();
       await Promise.all(ends);
       await refused(
@@ -170,8 +170,8 @@ describe("ferrotype serve, its end", () => {
           });
         },
       });
-      assert.equal(ended.code, 130, ended.stderr);
-      assert.match(ended.stderr, /finishing 1 texts; interrupt again to end at once\n.*interrupted\n$/s);
+      assertStrictEquals(ended.code, 130, ended.stderr);
+      assertMatch(ended.stderr, /finishing 1 texts; interrupt again to end at once\n.*interrupted\n$/s);
       assert(received.startsWith("data: {") && !received.includes("[DONE]"), "what ran was not finished");
       await answer?.catch(() => {});
     });

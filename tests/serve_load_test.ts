@@ -1,4 +1,4 @@
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import process from "node:process";
 import { describe, it } from "node:test";
@@ -14,9 +14,9 @@ describe("serve, under load", () => {
       encoding: "utf8",
       timeout: 100_000,
     });
-    assert.equal(status, 0, stderr);
+    assertStrictEquals(status, 0, stderr);
     const found = JSON.parse(stdout);
-    assert.deepEqual([found.clients, found.errors, found.exit_status], [32, 0, 0], stdout);
+    assertEquals([found.clients, found.errors, found.exit_status], [32, 0, 0], stdout);
     // Each client had an answer at least, and it was compared with what the request gave alone.
     assert(found.requests >= 32, stdout);
     assert(found.tokens_per_second > 0 && found.eight_to_one > 0, stdout);

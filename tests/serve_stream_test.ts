@@ -1,7 +1,7 @@
 /**
  * Answers of `ferrotype serve` in pieces: together they are what the whole answer is, for every kind of request.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -27,7 +27,7 @@ async function twice(client: OpenAI, body: Completion): Promise<[unknown[], unkn
     for (const { index, text, finish_reason, logprobs } of choices) {
       chunks++;
       const one = found[index];
-      assert.equal(one.finish, null, "nothing follows an end");
+      assertStrictEquals(one.finish, null, "nothing follows an end");
       one.text += text;
       one.finish = finish_reason as string | null;
       for (const name of ["tokens", "token_logprobs", "text_offset"] as const) {
@@ -82,7 +82,7 @@ describe("serve, piece by piece", () => {
         ]
       ) {
         const [expected, found, chunks] = await twice(client, { ...base, ...more });
-        assert.deepEqual(found, expected, JSON.stringify(more));
+        assertEquals(found, expected, JSON.stringify(more));
         if (!("stop" in more)) assert(chunks > found.length, "in pieces");
       }
     }, model);
@@ -109,7 +109,7 @@ describe("serve, piece by piece", () => {
         text += choice.delta.content ?? "";
         content.push(...choice.logprobs?.content ?? []);
       }
-      assert.deepEqual([role, text, content], ["assistant", whole.message.content, whole.logprobs?.content]);
+      assertEquals([role, text, content], ["assistant", whole.message.content, whole.logprobs?.content]);
     }, model);
   });
 
@@ -118,13 +118,13 @@ describe("serve, piece by piece", () => {
       const ask = async (more: object): Promise<Record<string, unknown>[]> => {
         const body = JSON.stringify({ prompt: "A", max_tokens: 3, temperature: 0, stream: true, ...more });
         const response = await fetch(`${url}/v1/completions`, { method: "POST", body });
-        assert.match(response.headers.get("Content-Type") ?? "", /^text\/event-stream/);
+        assertMatch(response.headers.get("Content-Type") ?? "", /^text\/event-stream/);
         const events = (await response.text()).split("\n\n");
-        assert.deepEqual(events.splice(-2), ["data: [DONE]", ""]);
+        assertEquals(events.splice(-2), ["data: [DONE]", ""]);
         return events.map((event) => JSON.parse(/^data: (\{.*\})$/.exec(event)![1]));
       };
       const told = await ask({ stream_options: { include_usage: true } }), last = told.pop()!;
-      assert.deepEqual([last.choices, last.usage], [[], {
+      assertEquals([last.choices, last.usage], [[], {
         prompt_tokens: 1,
         completion_tokens: 3,
         total_tokens: 4,
@@ -164,14 +164,14 @@ describe("serve, piece by piece", () => {
         };
         const [choice] = (await client.chat.completions.create(body)).choices;
         check(choice.message.content);
-        assert.equal(choice.finish_reason, "stop");
+        assertStrictEquals(choice.finish_reason, "stop");
         let text = "";
         for await (
           const { choices: [part] } of await client.chat.completions.create({ ...body, stream: true })
         ) {
           text += part.delta.content ?? "";
         }
-        assert.equal(text, choice.message.content);
+        assertStrictEquals(text, choice.message.content);
       }
     }, json);
   });

@@ -1,7 +1,7 @@
 /**
  * `ferrotype tabular …` as one calls it: its output, its files, its exit status, its sentences about wrong input.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
@@ -35,18 +35,18 @@ describe("ferrotype tabular", { skip }, () => {
       const csv = join(folder, "data.csv"), model = join(folder, "model.safetensors");
       writeFileSync(csv, madeUp(160, "class"));
       const report = await json<Report>(["tabular", "train", csv, "-o", model, ...quick, "--report-fit"]);
-      assert.deepEqual(
+      assertEquals(
         [report.task, report.rows, report.features, report.target, report.classes, report.folds, report.file],
         ["classification", 160, 5, "target", ["no", "yes"], 2, model],
       );
       for (const part of [report.held_out, report.standard_error, report.baseline]) {
         for (const name of ["accuracy", "log_loss", "macro_f1", "auc"]) {
-          assert.equal(typeof part[name], "number", name);
+          assertStrictEquals(typeof part[name], "number", name);
         }
       }
       assert(report.held_out.accuracy > report.baseline.accuracy);
       assert(report.fit !== null && report.fit.accuracy > 0.5);
-      assert.equal(report.bytes, statSync(model).size);
+      assertStrictEquals(report.bytes, statSync(model).size);
 
       const row = ["size=1.5", "price=1", "colour=blue", "member=true", "since=2020-05-05"];
       const said = await json<{ target: string; class: string; probabilities: Numbers }>([
@@ -55,8 +55,8 @@ describe("ferrotype tabular", { skip }, () => {
         model,
         ...row,
       ]);
-      assert.equal(said.class, "yes");
-      assert.match(
+      assertStrictEquals(said.class, "yes");
+      assertMatch(
         await output(["tabular", "predict", model, ...row]),
         /^target: yes\n {2}yes +\d+\.\d\d %\n {2}no /,
       );
@@ -66,13 +66,13 @@ describe("ferrotype tabular", { skip }, () => {
         model,
         '{"size":1.5,"price":1,"colour":"blue","member":true,"since":"2020-05-05"}',
       ]);
-      assert.deepEqual(same, said);
+      assertEquals(same, said);
 
       const out = join(folder, "out.csv");
       await output(["tabular", "predict", model, "--csv", csv, "-o", out]);
       const lines = readFileSync(out, "utf8").trimEnd().split("\n");
-      assert.equal(lines[0], "target,p(no),p(yes)");
-      assert.equal(lines.length, 161);
+      assertStrictEquals(lines[0], "target,p(no),p(yes)");
+      assertStrictEquals(lines.length, 161);
       const truth = readFileSync(csv, "utf8").trimEnd().split("\n").map((line) => line.split(",").at(-1));
       const right = lines.slice(1).filter((line, i) => line.split(",")[0] === truth[i + 1]).length;
       assert(right > 120, `${right} of 160 rows of the training file are right`);
@@ -80,14 +80,14 @@ describe("ferrotype tabular", { skip }, () => {
       const inspected = await json<
         { columns: { name: string }[]; data: { sha256: string }; evaluation: { held_out: Numbers } }
       >(["tabular", "inspect", model]);
-      assert.deepEqual(inspected.columns.map(({ name }) => name), [
+      assertEquals(inspected.columns.map(({ name }) => name), [
         "size",
         "price",
         "colour",
         "member",
         "since",
       ]);
-      assert.match(inspected.data.sha256, /^[0-9a-f]{64}$/);
+      assertMatch(inspected.data.sha256, /^[0-9a-f]{64}$/);
       assert(Math.abs(inspected.evaluation.held_out.accuracy - report.held_out.accuracy) < 1e-6);
       const text = await output(["tabular", "inspect", model]);
       for (
@@ -103,13 +103,13 @@ describe("ferrotype tabular", { skip }, () => {
         assert(text.includes(part), part);
       }
       const importance = await json<{ importance: { column: string }[] }>(["tabular", "explain", model]);
-      assert.equal(importance.importance.length, 5);
+      assertStrictEquals(importance.importance.length, 5);
       const parts = await json<
         { base: number[]; prediction: number[]; columns: { contribution: number[] }[] }
       >(["tabular", "explain", model, ...row]);
       const sum = parts.columns.reduce((total, { contribution }) => total + contribution[1], parts.base[1]);
       assert(Math.abs(sum - parts.prediction[1]) < 1e-6);
-      assert.match(
+      assertMatch(
         await output(["tabular", "explain", model, ...row]),
         /^probability of "yes": .*\n {2}usual rows /,
       );
@@ -122,14 +122,14 @@ describe("ferrotype tabular", { skip }, () => {
       const ended = await ferrotype(["tabular", "train", "-", "-o", model, ...quick, "--json"], {
         input: madeUp(120, "value"),
       });
-      assert.equal(ended.code, 0, ended.stderr);
+      assertStrictEquals(ended.code, 0, ended.stderr);
       const report = JSON.parse(ended.stdout) as Report;
-      assert.deepEqual([report.task, report.rows, report.classes], ["regression", 120, null]);
+      assertEquals([report.task, report.rows, report.classes], ["regression", 120, null]);
       for (const part of [report.held_out, report.standard_error, report.baseline]) {
-        for (const name of ["rmse", "mae", "r2"]) assert.equal(typeof part[name], "number", name);
+        for (const name of ["rmse", "mae", "r2"]) assertStrictEquals(typeof part[name], "number", name);
       }
       assert(!ended.stderr.includes("\r"), "no live line in a pipe");
-      assert.match(ended.stderr, /target "target" \(the last column\): regression/);
+      assertMatch(ended.stderr, /target "target" \(the last column\): regression/);
       const said = await json<{ value: number; interval: { lower: number; upper: number } }>([
         "tabular",
         "predict",
@@ -152,7 +152,7 @@ describe("ferrotype tabular", { skip }, () => {
         join(folder, "m.safetensors"),
         ...quick,
       ]);
-      assert.deepEqual([code, stdout], [0, ""]);
+      assertEquals([code, stdout], [0, ""]);
       for (
         const line of [
           /majority class +0\.\d{4}/,
@@ -161,7 +161,7 @@ describe("ferrotype tabular", { skip }, () => {
           /column "size" lacks 6 of 100 values/,
         ]
       ) {
-        assert.match(stderr, line);
+        assertMatch(stderr, line);
       }
       assert(!stderr.includes("fit ("));
     });
@@ -174,9 +174,9 @@ describe("ferrotype tabular", { skip }, () => {
         const csv = join(folder, "bad.csv");
         writeFileSync(csv, content);
         const { code, stdout, stderr } = await call(["tabular", "train", csv, "-o", out, ...more]);
-        assert.equal(code, 1, stderr);
-        assert.equal(stdout, "");
-        assert.match(stderr.trimEnd().split("\n").at(-1)!, message);
+        assertStrictEquals(code, 1, stderr);
+        assertStrictEquals(stdout, "");
+        assertMatch(stderr.trimEnd().split("\n").at(-1)!, message);
         assert(!existsSync(out));
       };
       await bad("a,b\n1,2\n3\n", /^ferrotype: bad\.csv: row 3 has 1 columns, and row 1 has 2/);
@@ -196,15 +196,15 @@ describe("ferrotype tabular", { skip }, () => {
         "zz",
       );
       const missing = await call(["tabular", "train", join(folder, "none.csv"), "-o", out]);
-      assert.equal(missing.code, 1);
-      assert.match(missing.stderr, /none\.csv: there is no such file/);
+      assertStrictEquals(missing.code, 1);
+      assertMatch(missing.stderr, /none\.csv: there is no such file/);
       // A file that is larger than memory: it has a hole of 10 GB, which takes no disk.
       const huge = join(folder, "huge.csv");
       writeFileSync(huge, "a,b\n1,2\n");
       truncateSync(huge, 10_000_000_000);
       const { code, stderr } = await call(["tabular", "train", huge, "-o", out]);
-      assert.equal(code, 1);
-      assert.match(stderr, /huge\.csv is not a text file: row 3, column 1 has a zero byte/);
+      assertStrictEquals(code, 1);
+      assertMatch(stderr, /huge\.csv is not a text file: row 3, column 1 has a zero byte/);
     });
   });
 
@@ -225,8 +225,8 @@ describe("ferrotype tabular", { skip }, () => {
     ];
     for (const [args, message] of wrong) {
       const { code, stderr } = await call(args);
-      assert.equal(code, 2, `${args.join(" ")}: ${stderr}`);
-      assert.match(stderr, message);
+      assertStrictEquals(code, 2, `${args.join(" ")}: ${stderr}`);
+      assertMatch(stderr, message);
     }
   });
 
@@ -239,8 +239,8 @@ describe("ferrotype tabular", { skip }, () => {
       bytes.set(header, 8);
       writeFileSync(path, bytes);
       const { code, stderr } = await call(["tabular", "inspect", path]);
-      assert.equal(code, 1);
-      assert.match(stderr, /is no tabular model/);
+      assertStrictEquals(code, 1);
+      assertMatch(stderr, /is no tabular model/);
     });
   });
 
@@ -254,7 +254,7 @@ describe("ferrotype tabular", { skip }, () => {
       const ended = await ferrotype(args, {
         started: (child) => child.stderr.once("data", () => setTimeout(() => interrupt(child), 300)),
       });
-      assert.deepEqual([ended.code, ended.stderr.includes("interrupted")], [130, true], ended.stderr);
+      assertEquals([ended.code, ended.stderr.includes("interrupted")], [130, true], ended.stderr);
     });
   });
 });

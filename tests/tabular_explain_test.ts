@@ -1,7 +1,7 @@
 /**
  * Explanations from outside: permutation importance, and Shapley values against their definition and axioms.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { OptionError, ShapeError } from "../src/core/errors.ts";
 import { Generator } from "../src/core/random.ts";
@@ -10,7 +10,7 @@ import { permutationImportance } from "../src/tabular/importance.ts";
 import type { Predict } from "../src/tabular/predict.ts";
 
 function near(actual: number, expected: number, tolerance = 1e-12): void {
-  assert.ok(Math.abs(actual - expected) <= tolerance, `${actual} is not within ${tolerance} of ${expected}`);
+  assert(Math.abs(actual - expected) <= tolerance, `${actual} is not within ${tolerance} of ${expected}`);
 }
 
 /** A model of one output, from a function of one row. */
@@ -38,19 +38,19 @@ describe("permutation importance", () => {
       repeats: 20,
     });
     near(whole, 0);
-    assert.deepEqual(columns[2], { column: 2, mean: 0, std: 0 });
+    assertEquals(columns[2], { column: 2, mean: 0, std: 0 });
     // Shuffling x costs E (w·(x − x'))² = 2·w²·var(x).
     near(columns[0].mean, 18, 4);
     near(columns[1].mean, 2, 0.5);
-    assert.ok(columns[0].std > 0 && columns[0].std < 3);
+    assert(columns[0].std > 0 && columns[0].std < 3);
   });
 
   it("is the same for the same seed, also when fewer columns are asked for", async () => {
     const all = await permutationImportance(predict, cells, score, { columns: 3, seed: 5 });
     const one = await permutationImportance(predict, cells, score, { columns: 3, seed: 5, only: [1] });
     const other = await permutationImportance(predict, cells, score, { columns: 3, seed: 6 });
-    assert.deepEqual(one.columns, [all.columns[1]]);
-    assert.notDeepEqual(other.columns, all.columns);
+    assertEquals(one.columns, [all.columns[1]]);
+    assertNotEquals(other.columns, all.columns);
     await permutationImportance(predict, cells, score, { columns: 3, seed: Number.MAX_SAFE_INTEGER });
   });
 
@@ -66,9 +66,9 @@ describe("permutation importance", () => {
       onColumn: (done: number, total: number) => steps.push(`${done}/${total}`),
     };
     const first = await permutationImportance(later, cells, score, options);
-    assert.deepEqual(first, await permutationImportance(predict, cells, score, { columns: 3, repeats: 2 }));
-    assert.deepEqual(cells, before);
-    assert.deepEqual(steps, ["1/3", "2/3", "3/3"]);
+    assertEquals(first, await permutationImportance(predict, cells, score, { columns: 3, repeats: 2 }));
+    assertEquals(cells, before);
+    assertEquals(steps, ["1/3", "2/3", "3/3"]);
   });
 
   it("gives the model pieces, and puts them together in order", async () => {
@@ -81,21 +81,22 @@ describe("permutation importance", () => {
     let seen: Float64Array = new Float64Array(0);
     const options = { columns: 2, only: [], repeats: 1 };
     await permutationImportance(watched, many, (all) => (seen = all, 0), options);
-    assert.deepEqual(seen, many);
-    assert.ok(largest < 10_000);
+    assertEquals(seen, many);
+    assert(largest < 10_000);
   });
 
   it("refuses what is no table", async () => {
     const call = (options: object, of = cells, by = predict) =>
       permutationImportance(by, of, score, options as never);
-    await assert.rejects(call({ columns: 0 }), OptionError);
-    await assert.rejects(call({ columns: 7 }), /600 cells, which is no rows of 7 columns/);
-    await assert.rejects(call({ columns: 3 }, new Float64Array(0)), ShapeError);
-    await assert.rejects(call({ columns: 3, repeats: 0 }), OptionError);
-    await assert.rejects(call({ columns: 3, only: [3] }), /no column 3/);
-    await assert.rejects(
-      call({ columns: 3 }, cells, () => new Float64Array(7)),
-      /predict gave 7 numbers for 200 rows/,
+    await assertRejects(() => call({ columns: 0 }), OptionError);
+    await assertRejects(() => call({ columns: 7 }), Error, "600 cells, which is no rows of 7 columns");
+    await assertRejects(() => call({ columns: 3 }, new Float64Array(0)), ShapeError);
+    await assertRejects(() => call({ columns: 3, repeats: 0 }), OptionError);
+    await assertRejects(() => call({ columns: 3, only: [3] }), Error, "no column 3");
+    await assertRejects(
+      () => call({ columns: 3 }, cells, () => new Float64Array(7)),
+      Error,
+      "predict gave 7 numbers for 200 rows",
     );
   });
 });
@@ -110,7 +111,7 @@ describe("contributions", () => {
     const predict = model(4, (x) => x.reduce((sum, value, c) => sum + weights[c] * value, 3));
     for (const exactColumns of [8, 0]) {
       const result = await contributions(predict, row, background, { columns: 4, exactColumns, orders: 2 });
-      assert.equal(result.exact, exactColumns === 8);
+      assertStrictEquals(result.exact, exactColumns === 8);
       weights.forEach((weight, c) => {
         let mean = 0;
         for (let b = 0; b < 12; b++) mean += background[b * 4 + c] / 12;
@@ -185,8 +186,8 @@ describe("contributions", () => {
   it("share an interaction equally, and give nothing to a column without effect", async () => {
     const zero = new Float64Array(3), ones = Float64Array.from([1, 1, 1]);
     const result = await contributions(model(3, (x) => x[0] * x[1]), ones, zero, { columns: 3 });
-    assert.deepEqual(result.contributions.map(([share]) => share), [0.5, 0.5, 0]);
-    assert.deepEqual([result.base[0], result.prediction[0]], [0, 1]);
+    assertEquals(result.contributions.map(([share]) => share), [0.5, 0.5, 0]);
+    assertEquals([result.base[0], result.prediction[0]], [0, 1]);
   });
 
   it("cost nothing for columns in which the row is like the background, or that are left out", async () => {
@@ -197,26 +198,30 @@ describe("contributions", () => {
       columns: 4,
       only: [0, 1, 2],
     });
-    assert.deepEqual(result.contributions.map(([share]) => share), [2.5, 0, 0, 0]);
-    assert.equal(asked, 4, "two subsets of two background rows");
+    assertEquals(result.contributions.map(([share]) => share), [2.5, 0, 0, 0]);
+    assertStrictEquals(asked, 4, "two subsets of two background rows");
     const same = await contributions(predict, row, row, { columns: 4 });
-    assert.deepEqual(same.contributions.map(([share]) => share), [0, 0, 0, 0]);
-    assert.deepEqual(same.base, same.prediction);
+    assertEquals(same.contributions.map(([share]) => share), [0, 0, 0, 0]);
+    assertEquals(same.base, same.prediction);
   });
 
   it("are the same for the same seed", async () => {
     const run = (seed: number) =>
       contributions(model(4, curved), row, background, { columns: 4, exactColumns: 0, orders: 3, seed });
-    assert.deepEqual(await run(1), await run(1));
-    assert.notDeepEqual(await run(1), await run(2));
+    assertEquals(await run(1), await run(1));
+    assertNotEquals(await run(1), await run(2));
   });
 
   it("refuse what does not fit", async () => {
     const call = (options: object, of = row) =>
       contributions(model(4, curved), of, background, options as never);
-    await assert.rejects(call({ columns: 4 }, new Float64Array(3)), /4 cells was expected, not of 3/);
-    await assert.rejects(call({ columns: 5 }), ShapeError);
-    await assert.rejects(call({ columns: 4, exactColumns: 17 }), OptionError);
-    await assert.rejects(call({ columns: 4, orders: 0 }), OptionError);
+    await assertRejects(
+      () => call({ columns: 4 }, new Float64Array(3)),
+      Error,
+      "4 cells was expected, not of 3",
+    );
+    await assertRejects(() => call({ columns: 5 }), ShapeError);
+    await assertRejects(() => call({ columns: 4, exactColumns: 17 }), OptionError);
+    await assertRejects(() => call({ columns: 4, orders: 0 }), OptionError);
   });
 });

@@ -1,7 +1,14 @@
 /**
  * Metrics against values worked out by hand, the examples of scikit-learn's documentation, and their definitions.
  */
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { describe, it } from "node:test";
 import { OptionError, ShapeError } from "../src/core/errors.ts";
 import { Generator } from "../src/core/random.ts";
@@ -28,7 +35,7 @@ import { normalCdf, normalQuantile } from "../src/tabular/normal.ts";
 
 function near(actual: number, expected: number, tolerance = 1e-12): void {
   const good = Object.is(actual, expected) || Math.abs(actual - expected) <= tolerance;
-  assert.ok(good, `${actual} is not within ${tolerance} of ${expected}`);
+  assert(good, `${actual} is not within ${tolerance} of ${expected}`);
 }
 
 /** Four rows of three classes; the last row is a tie of the classes 1 and 2. */
@@ -65,14 +72,14 @@ describe("metrics of a classification", () => {
   it("agree with values worked out by hand", () => {
     near(accuracy(four), 0.75);
     near(logLoss(four), -(Math.log(0.7) + Math.log(0.6) + Math.log(0.25) + Math.log(0.45)) / 4);
-    assert.deepEqual(confusionMatrix(four), [[1, 0, 0], [0, 2, 0], [1, 0, 0]]);
+    assertEquals(confusionMatrix(four), [[1, 0, 0], [0, 2, 0], [1, 0, 0]]);
     near(macroF1(four), (2 / 3 + 1 + 0) / 3);
     near(brier(four), (0.14 + 0.26 + 0.875 + 0.515) / 4);
     near(auc(four), (1 + 1 + 2 / 3) / 3);
     const [first, , third] = classReport(four);
-    assert.deepEqual(first, { precision: 0.5, recall: 1, f1: 2 / 3, support: 1 });
-    assert.ok(Number.isNaN(third.precision));
-    assert.deepEqual([third.recall, third.f1, third.support], [0, 0, 1]);
+    assertEquals(first, { precision: 0.5, recall: 1, f1: 2 / 3, support: 1 });
+    assert(Number.isNaN(third.precision));
+    assertEquals([third.recall, third.f1, third.support], [0, 0, 1]);
   });
 
   it("agree with scikit-learn's examples", () => {
@@ -80,7 +87,7 @@ describe("metrics of a classification", () => {
     near(auc(binary([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])), 0.75);
     near(brier(binary([0, 1, 1, 0], [0.1, 0.9, 0.8, 0.3])), 0.0375);
     near(macroF1(said([0, 1, 2, 0, 1, 2], [0, 2, 1, 0, 0, 1], 3)), 0.26666666666666666);
-    assert.deepEqual(confusionMatrix(said([2, 0, 2, 2, 0, 1], [0, 0, 2, 2, 0, 2], 3)), [
+    assertEquals(confusionMatrix(said([2, 0, 2, 2, 0, 1], [0, 0, 2, 2, 0, 2], 3)), [
       [2, 0, 0],
       [0, 0, 1],
       [1, 0, 2],
@@ -102,9 +109,9 @@ describe("metrics of a classification", () => {
   });
 
   it("have no AUC where only one class is", () => {
-    assert.ok(Number.isNaN(auc(binary([1, 1], [0.2, 0.8]))));
-    assert.ok(Number.isNaN(auc(binary([0, 0], [0.2, 0.8]))));
-    assert.ok(Number.isNaN(auc(said([2, 2], [0, 1], 3))));
+    assert(Number.isNaN(auc(binary([1, 1], [0.2, 0.8]))));
+    assert(Number.isNaN(auc(binary([0, 0], [0.2, 0.8]))));
+    assert(Number.isNaN(auc(said([2, 2], [0, 1], 3))));
   });
 
   it("give a constant prediction what chance gets", () => {
@@ -135,7 +142,7 @@ describe("metrics of a classification", () => {
       near(auc(scores), areas / classes);
       const matrix = confusionMatrix(scores);
       near(matrix.reduce((sum, row, c) => sum + row[c], 0) / rows, accuracy(scores));
-      assert.deepEqual(
+      assertEquals(
         matrix.map((row) => row.reduce((a, b) => a + b, 0)),
         Array.from({ length: classes }, (_, c) => Array.from(labels).filter((label) => label === c).length),
       );
@@ -152,7 +159,7 @@ describe("metrics of a classification", () => {
     const scores = Array.from({ length: 100 }, () => generator.integer(-20, 20));
     const positive = scores.map((score) => generator.normal() * 20 < score);
     const area = rankAuc(scores, positive);
-    assert.ok(area > 0.6 && area < 0.95, `${area}`);
+    assert(area > 0.6 && area < 0.95, `${area}`);
     near(rankAuc(scores.map((score) => Math.exp(score / 7)), positive), area);
     near(rankAuc(scores.map((score) => -score), positive), 1 - area);
     near(rankAuc(scores, positive.map((is) => !is)), 1 - area);
@@ -181,10 +188,7 @@ describe("metrics of a classification", () => {
       const metric of [accuracy, logLoss, auc, macroF1, confusionMatrix, brier, expectedCalibrationError]
     ) {
       for (const [scores, type, message] of cases) {
-        assert.throws(
-          () => metric(scores),
-          (error: Error) => error instanceof type && message.test(error.message),
-        );
+        assertMatch(assertThrows(() => metric(scores), type).message, message);
       }
     }
   });
@@ -196,28 +200,28 @@ describe("calibration", () => {
     near(expectedCalibrationError(scores, 10), (2 * 0.45 + 0.35) / 3);
     near(expectedCalibrationError(scores, 1), Math.abs(2 / 3 - 0.85));
     const bins = reliability(scores, 10);
-    assert.deepEqual(bins.map(({ count }) => count), [0, 0, 0, 0, 0, 0, 1, 0, 0, 2]);
+    assertEquals(bins.map(({ count }) => count), [0, 0, 0, 0, 0, 0, 1, 0, 0, 2]);
     near(bins[9].confidence, 0.95);
     near(bins[9].accuracy, 0.5);
-    assert.deepEqual([bins[6].lower, bins[6].upper], [0.6, 0.7]);
+    assertEquals([bins[6].lower, bins[6].upper], [0.6, 0.7]);
   });
 
   it("puts an edge into the bin below it, and 1 into the last", () => {
     const bins = reliability(binary([1, 1, 1], [0.5, 0.75, 1]), 4);
-    assert.deepEqual(bins.map(({ count }) => count), [0, 1, 1, 1]);
+    assertEquals(bins.map(({ count }) => count), [0, 1, 1, 1]);
   });
 
   it("is small for honest probabilities and large for boasting ones", () => {
     const generator = new Generator(11);
     const honest = Array.from({ length: 20_000 }, () => generator.uniform());
     const labels = honest.map((p) => generator.uniform() < p ? 1 : 0);
-    assert.ok(expectedCalibrationError(binary(labels, honest)) < 0.02);
+    assert(expectedCalibrationError(binary(labels, honest)) < 0.02);
     const boasting = honest.map((p) => p < 0.5 ? 0.01 : 0.99);
     near(expectedCalibrationError(binary(labels, boasting)), 0.24, 0.02);
   });
 
   it("refuses bins that are none", () => {
-    for (const bins of [0, 1.5, -1, NaN]) assert.throws(() => reliability(four, bins), OptionError);
+    for (const bins of [0, 1.5, -1, NaN]) assertThrows(() => reliability(four, bins), OptionError);
   });
 });
 
@@ -234,7 +238,7 @@ describe("metrics of a regression", () => {
     near(r2({ targets: [1, 2, 3], predictions: [3, 2, 1] }), -3);
     near(r2({ targets: [2, 2], predictions: [2, 2] }), 1);
     near(r2({ targets: [2, 2], predictions: [2, 3] }), 0);
-    assert.ok(Number.isNaN(r2({ targets: [2], predictions: [2] })));
+    assert(Number.isNaN(r2({ targets: [2], predictions: [2] })));
     near(rmse({ targets: [2], predictions: [5] }), 3);
   });
 
@@ -244,12 +248,13 @@ describe("metrics of a regression", () => {
 
   it("refuse what is not a regression", () => {
     for (const metric of [rmse, mae, r2]) {
-      assert.throws(() => metric({ targets: [], predictions: [] }), ShapeError);
-      assert.throws(() => metric({ targets: [1, 2], predictions: [1] }), /2 targets and 1 predictions/);
-      assert.throws(() => metric({ targets: [1, NaN], predictions: [1, 1] }), /target of row 1 is NaN/);
-      assert.throws(
+      assertThrows(() => metric({ targets: [], predictions: [] }), ShapeError);
+      assertThrows(() => metric({ targets: [1, 2], predictions: [1] }), Error, "2 targets and 1 predictions");
+      assertThrows(() => metric({ targets: [1, NaN], predictions: [1, 1] }), Error, "target of row 1 is NaN");
+      assertThrows(
         () => metric({ targets: [1], predictions: [Infinity] }),
-        /prediction of row 0 is Infinity/,
+        Error,
+        "prediction of row 0 is Infinity",
       );
     }
   });
@@ -261,7 +266,7 @@ describe("the normal distribution", () => {
     near(normalQuantile(0.5), 0);
     near(normalQuantile(1e-10), -6.361340902404056, 1e-11);
     near(normalCdf(1), 0.8413447460685429, 1e-15);
-    assert.deepEqual([normalQuantile(0), normalQuantile(1)], [-Infinity, Infinity]);
+    assertEquals([normalQuantile(0), normalQuantile(1)], [-Infinity, Infinity]);
     for (let p = 0.001; p < 1; p += 0.007) near(normalCdf(normalQuantile(p)), p, 1e-14);
   });
 });
@@ -293,10 +298,10 @@ describe("a bootstrap interval", () => {
   it("is the same for the same seed, and narrower for a lower level", () => {
     const interval = (seed: number, level = 0.95) =>
       bootstrapInterval(meanOf(values), values.length, { seed, level, resamples: 200 });
-    assert.deepEqual(interval(1), interval(1));
-    assert.notDeepEqual(interval(1), interval(2));
+    assertEquals(interval(1), interval(1));
+    assertNotEquals(interval(1), interval(2));
     const wide = interval(1), narrow = interval(1, 0.5);
-    assert.ok(narrow.lower > wide.lower && narrow.upper < wide.upper);
+    assert(narrow.lower > wide.lower && narrow.upper < wide.upper);
   });
 
   it("holds the truth as often as it says", () => {
@@ -311,14 +316,14 @@ describe("a bootstrap interval", () => {
       });
       if (lower <= 0 && upper >= 0) held++;
     }
-    assert.ok(held / trials > 0.8 && held / trials < 0.97, `${held} of ${trials}`);
+    assert(held / trials > 0.8 && held / trials < 0.97, `${held} of ${trials}`);
   });
 
   it("leans to the side of the long tail with BCa", () => {
     const skewed = Array.from({ length: 80 }, () => Math.exp(1.2 * generator.normal()));
     const percentile = bootstrapInterval(meanOf(skewed), 80, { resamples: 3000 });
     const bca = bootstrapInterval(meanOf(skewed), 80, { resamples: 3000, method: "bca" });
-    assert.ok(bca.lower > percentile.lower && bca.upper > percentile.upper);
+    assert(bca.lower > percentile.lower && bca.upper > percentile.upper);
   });
 
   it("cuts where Efron's formula says with BCa", () => {
@@ -335,7 +340,7 @@ describe("a bootstrap interval", () => {
     const value = seen[0],
       drawn = seen.slice(1, resamples + 1).sort((a, b) => a - b),
       left = seen.slice(resamples + 1);
-    assert.equal(left.length, 25);
+    assertStrictEquals(left.length, 25);
     const z0 = normalQuantile(drawn.filter((result) => result < value).length / resamples);
     const deviations = left.map((one) => left.reduce((a, b) => a + b) / 25 - one);
     const a = deviations.reduce((sum, d) => sum + d ** 3, 0) / 6 /
@@ -344,7 +349,7 @@ describe("a bootstrap interval", () => {
       const at = normalCdf(z0 + (z0 + z) / (1 - a * (z0 + z))) * (resamples - 1), i = Math.floor(at);
       return drawn[i] + (at - i) * (drawn[i + 1] - drawn[i]);
     };
-    assert.ok(z0 > 0.05 && Math.abs(a) > 0.01, "the variance of a sample is biased, and skewed");
+    assert(z0 > 0.05 && Math.abs(a) > 0.01, "the variance of a sample is biased, and skewed");
     near(lower, cut(normalQuantile(0.1)), 1e-9);
     near(upper, cut(normalQuantile(0.9)), 1e-9);
   });
@@ -354,28 +359,28 @@ describe("a bootstrap interval", () => {
     const interval = bootstrapInterval((rows) => auc(takeClassRows(scores, rows)), 4);
     // Without the one positive row, which happens to (3/4)^4 of the resamples, or with it alone, there is no AUC.
     near(interval.resamples / 1000, 1 - 0.75 ** 4 - 0.25 ** 4, 0.05);
-    assert.deepEqual([interval.value, interval.lower, interval.upper], [1, 1, 1]);
+    assertEquals([interval.value, interval.lower, interval.upper], [1, 1, 1]);
     const none = bootstrapInterval(() => NaN, 4);
-    assert.deepEqual([none.lower, none.upper, none.resamples], [NaN, NaN, 0]);
+    assertEquals([none.lower, none.upper, none.resamples], [NaN, NaN, 0]);
   });
 
   it("is a point where nothing varies", () => {
     for (const method of ["percentile", "bca"] as const) {
       const { lower, upper, standardError } = bootstrapInterval(() => 0.5, 10, { method });
-      assert.deepEqual([lower, upper, standardError], [0.5, 0.5, 0]);
+      assertEquals([lower, upper, standardError], [0.5, 0.5, 0]);
     }
     const one = { targets: [1], predictions: [3] };
     const { lower, upper } = bootstrapInterval((rows) => rmse(takeValueRows(one, rows)), 1, {
       method: "bca",
     });
-    assert.deepEqual([lower, upper], [2, 2]);
+    assertEquals([lower, upper], [2, 2]);
   });
 
   it("draws every row equally often", () => {
     const counts = new Float64Array(7);
     bootstrapInterval(
       (rows) => {
-        assert.equal(rows.length, 7);
+        assertStrictEquals(rows.length, 7);
         for (const row of rows) counts[row]++;
         return 0;
       },
@@ -383,15 +388,15 @@ describe("a bootstrap interval", () => {
       { resamples: 5000 },
     );
     const chiSquare = counts.reduce((sum, count) => sum + (count - 5001) ** 2 / 5001, 0);
-    assert.ok(chiSquare < 22.5, `chi-square ${chiSquare} of 6 degrees of freedom`);
+    assert(chiSquare < 22.5, `chi-square ${chiSquare} of 6 degrees of freedom`);
   });
 
   it("refuses options that make none", () => {
     const call = (options: object, rows = 3) => () => bootstrapInterval(() => 0, rows, options);
     for (const options of [{ level: 0 }, { level: 1 }, { level: NaN }, { resamples: 1 }, { seed: -1 }]) {
-      assert.throws(call(options), OptionError);
+      assertThrows(call(options), OptionError);
     }
-    assert.throws(call({ method: "basic" }), OptionError);
-    assert.throws(call({}, 0), /at least 1 row/);
+    assertThrows(call({ method: "basic" }), OptionError);
+    assertThrows(call({}, 0), Error, "at least 1 row");
   });
 });

@@ -1,8 +1,17 @@
 /**
  * Fitting, asking, explaining and keeping a tabular model.
  */
-import assert from "node:assert/strict";
-import { readdirSync, statSync } from "node:fs";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
+import { createHash } from "node:crypto";
+import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { CancelledError, memory, Normalizer, readCsv, tabular, TabularModel } from "../mod.ts";
@@ -15,10 +24,10 @@ import { decorrelatedSource, featureSource } from "../src/tabular/sources.ts";
 import { makeFolds, otherParts } from "../src/tabular/split.ts";
 import { Stack } from "../src/tabular/stack.ts";
 import { describeTarget, readTarget } from "../src/tabular/target.ts";
-import { dataPath, missingData, repository } from "./_data.ts";
+import { repository } from "./_data.ts";
 import { inFolder } from "./_gpt2.ts";
 import { type OnnxRuntime, rival } from "./_rivals.ts";
-import { madeUp, missingParser, tableOf } from "./_tabular.ts";
+import { iris, madeUp, missingParser, tableOf } from "./_tabular.ts";
 
 const skip = missingParser, ort = rival<OnnxRuntime>("onnxruntime-node");
 
@@ -41,7 +50,7 @@ describe("the normalizer", { skip }, () => {
       assert(std < 1.001 && (kind !== "value" || std > 0.999), `${kind} ${f}: deviation ${std}`);
     });
     const size = normalizer.columns[0];
-    assert.equal(size.missing, rows.filter((row) => row % 17 === 3).length);
+    assertStrictEquals(size.missing, rows.filter((row) => row % 17 === 3).length);
     assert(normalizer.features.some(({ kind, column }) => kind === "missing" && column === 0));
     assert(
       normalizer.features.some(({ kind, column }) => kind === "log" && column === 1),
@@ -49,7 +58,7 @@ describe("the normalizer", { skip }, () => {
     );
     // Another part of the table changes nothing that was learned.
     const again = Normalizer.fit(table, { target: "target", rows });
-    assert.deepEqual(again.features, normalizer.features);
+    assertEquals(again.features, normalizer.features);
   });
 
   it("reads rows as people give them", async () => {
@@ -61,16 +70,16 @@ describe("the normalizer", { skip }, () => {
       member: true,
       since: new Date("2020-03-01T00:00:00Z"),
     });
-    assert.deepEqual([...cells], [1.5, 2, normalizer.columns[2].categories.indexOf("green"), 1, 18322]);
-    assert.deepEqual([...normalizer.cells(["1.5", "2", "green", "yes", "2020-03-01"])], [...cells]);
-    assert.equal(normalizer.cells({ colour: "violet" })[2], -1, "an unseen category");
+    assertEquals([...cells], [1.5, 2, normalizer.columns[2].categories.indexOf("green"), 1, 18322]);
+    assertEquals([...normalizer.cells(["1.5", "2", "green", "yes", "2020-03-01"])], [...cells]);
+    assertStrictEquals(normalizer.cells({ colour: "violet" })[2], -1, "an unseen category");
     assert(normalizer.cells({}).every(Number.isNaN), "what is not named is missing");
     assert(Number.isNaN(normalizer.cells({ size: "n/a" })[0]));
-    assert.throws(() => normalizer.cells({ sise: 1 }), /no column "sise"; did you mean "size"/);
-    assert.throws(() => normalizer.cells({ size: "big" }), /column "size" holds numbers, not "big"/);
-    assert.throws(() => normalizer.cells({ member: "perhaps" }), /holds false or true/);
-    assert.throws(() => normalizer.cells({ since: "soon" }), /holds dates/);
-    assert.throws(() => normalizer.cells([1, 2]), /a row of 5 cells is expected/);
+    assertThrows(() => normalizer.cells({ sise: 1 }), Error, 'no column "sise"; did you mean "size"');
+    assertThrows(() => normalizer.cells({ size: "big" }), Error, 'column "size" holds numbers, not "big"');
+    assertThrows(() => normalizer.cells({ member: "perhaps" }), Error, "holds false or true");
+    assertThrows(() => normalizer.cells({ since: "soon" }), Error, "holds dates");
+    assertThrows(() => normalizer.cells([1, 2]), Error, "a row of 5 cells is expected");
   });
 
   it("leaves out what cannot help", async () => {
@@ -79,7 +88,7 @@ describe("the normalizer", { skip }, () => {
       (_, i) => `${i + 1},word ${i * 7},1,${Math.sin(i).toFixed(4)},${i % 2 ? "a" : "b"}`,
     );
     const { columns } = Normalizer.fit(await tableOf(`id,text,same,x,y\n${lines.join("\n")}\n`));
-    assert.deepEqual(columns.map(({ ignored }) => ignored), [
+    assertEquals(columns.map(({ ignored }) => ignored), [
       "counts the rows up by one",
       "60 different texts in 60 rows: identifiers or free text",
       "the same in every row",
@@ -174,12 +183,12 @@ describe("folds", () => {
     const rows = Int32Array.from({ length: 103 }, (_, i) => i + 5),
       classes = Float64Array.from({ length: 200 }, (_, i) => i % 4 === 0 ? 1 : 0);
     const folds = makeFolds(rows, 5, 1, classes);
-    assert.deepEqual(folds.flatMap((f) => [...f]).sort((a, b) => a - b), [...rows]);
+    assertEquals(folds.flatMap((f) => [...f]).sort((a, b) => a - b), [...rows]);
     const ones = folds.map((fold) => fold.reduce((sum, row) => sum + classes[row], 0));
     assert(Math.max(...ones) - Math.min(...ones) <= 1, `${ones}`);
-    assert.deepEqual(makeFolds(rows, 5, 1, classes), folds);
-    assert.notDeepEqual(makeFolds(rows, 5, 2, classes), folds);
-    assert.equal(otherParts(folds, 2).length, 103 - folds[2].length);
+    assertEquals(makeFolds(rows, 5, 1, classes), folds);
+    assertNotEquals(makeFolds(rows, 5, 2, classes), folds);
+    assertStrictEquals(otherParts(folds, 2).length, 103 - folds[2].length);
     assert(!otherParts(folds, 2).includes(folds[2][0]));
   });
 
@@ -188,10 +197,10 @@ describe("folds", () => {
       right = Float32Array.from(truths.flatMap((t) => t ? [0.1, 0.9] : [0.9, 0.1]));
     const wrong = right.map((p) => 1 - p), close = right.map((p) => p > 0.5 ? 0.88 : 0.12);
     const shares = mixShares([right, wrong, close], truths, 2);
-    assert.equal(shares[1], 0);
+    assertStrictEquals(shares[1], 0);
     assert(shares[0] > shares[2] && shares[2] > 0);
     assert(Math.abs(shares.reduce((a, b) => a + b) - 1) < 1e-12);
-    assert.deepEqual(mixShares([Float32Array.of(1, 2)], [1, 2], 0), [1]);
+    assertEquals(mixShares([Float32Array.of(1, 2)], [1, 2], 0), [1]);
   });
 });
 
@@ -201,11 +210,11 @@ describe("TabularModel", { skip }, () => {
     const table = await tableOf(madeUp(240, "class"));
     const model = await TabularModel.fit(table, { folds: 3, reportFit: true });
     const { heldOut, baseline, linear, folds, confusion, importance, interval } = model.evaluation!;
-    assert.equal(folds, 3);
+    assertStrictEquals(folds, 3);
     assert(heldOut.accuracy > 0.8, `accuracy ${heldOut.accuracy}`);
     assert(baseline.accuracy < 0.65 && baseline.auc === 0.5);
     assert(linear !== null && linear.accuracy > 0.75);
-    assert.equal(confusion!.flat().reduce((a, b) => a + b), 240);
+    assertStrictEquals(confusion!.flat().reduce((a, b) => a + b), 240);
     assert(interval.accuracy[0] < heldOut.accuracy && heldOut.accuracy < interval.accuracy[1]);
     const found = importance.map(({ column }) => column);
     assert(
@@ -215,7 +224,7 @@ describe("TabularModel", { skip }, () => {
     assert((model.info.fit as { accuracy: number }).accuracy >= heldOut.accuracy - 0.05);
     const row = { size: 1.2, price: 1, colour: "blue", member: true, since: "2021-01-01" };
     const said = await model.predict(row);
-    assert.equal(said.class, "yes");
+    assertStrictEquals(said.class, "yes");
     assert(Math.abs(Object.values(said.probabilities!).reduce((a, b) => a + b) - 1) < 1e-6);
     const unseen = await model.predict({ colour: "violet" });
     assert(Number.isFinite(unseen.probabilities!.yes), "an unseen category and missing cells");
@@ -225,15 +234,15 @@ describe("TabularModel", { skip }, () => {
       await model.save(path);
       assert(statSync(path).size <= 32_000, `${statSync(path).size} bytes`);
       const loaded = await TabularModel.load(path);
-      assert.deepEqual(loaded.schema, model.schema);
-      assert.deepEqual(loaded.fitted.networks, model.fitted.networks);
-      assert.deepEqual(loaded.info, JSON.parse(JSON.stringify(model.info)));
-      assert.deepEqual(await loaded.predict(row), said);
+      assertEquals(loaded.schema, model.schema);
+      assertEquals(loaded.fitted.networks, model.fitted.networks);
+      assertEquals(loaded.info, JSON.parse(JSON.stringify(model.info)));
+      assertEquals(await loaded.predict(row), said);
       loaded.dispose();
     });
 
     const { base, prediction, columns, outputs } = await model.explain(row);
-    assert.deepEqual(outputs, ["no", "yes"]);
+    assertEquals(outputs, ["no", "yes"]);
     const sum = columns.reduce((total, { contribution }) => total + contribution[1], base[1]);
     assert(Math.abs(sum - prediction[1]) < 1e-6 && Math.abs(prediction[1] - said.probabilities!.yes) < 1e-6);
     const of = (name: string): number => columns.find(({ column }) => column === name)!.contribution[1];
@@ -255,7 +264,7 @@ describe("TabularModel", { skip }, () => {
     });
     const said = await model.predict(row);
     Object.values(said.probabilities!).forEach((p, c) => assert(Math.abs(p - probabilities.data[c]) < 1e-5));
-    assert.equal(label.data[0], said.class);
+    assertStrictEquals(label.data[0], said.class);
     await session.release();
     model.dispose();
   });
@@ -273,7 +282,7 @@ describe("TabularModel", { skip }, () => {
       since: "2020-06-01",
     });
     assert(Math.abs(value! - 12.4) < 1.5, `${value}`);
-    assert.equal(interval!.level, 0.9);
+    assertStrictEquals(interval!.level, 0.9);
     const fresh = await tableOf(madeUp(300, "value", 9)), held = fresh.column("target").values;
     const rows = Array.from(
       { length: 300 },
@@ -302,7 +311,7 @@ describe("TabularModel", { skip }, () => {
     await inFolder(async (folder) => {
       await model.save(join(folder, "m.safetensors"));
       const loaded = await TabularModel.load(join(folder, "m.safetensors"));
-      assert.deepEqual(await loaded.predictMany(rows), said);
+      assertEquals(await loaded.predictMany(rows), said);
       loaded.dispose();
     });
     model.dispose();
@@ -312,8 +321,8 @@ describe("TabularModel", { skip }, () => {
     const table = await tableOf(madeUp(80, "class")), options = { folds: 0, steps: 30, seed: 4 };
     const one = await TabularModel.fit(table, options), two = await TabularModel.fit(table, options);
     const other = await TabularModel.fit(table, { ...options, seed: 5 });
-    assert.deepEqual(one.fitted.networks, two.fitted.networks);
-    assert.notDeepEqual(one.fitted.networks, other.fitted.networks);
+    assertEquals(one.fitted.networks, two.fitted.networks);
+    assertNotEquals(one.fitted.networks, other.fitted.networks);
     for (const model of [one, two, other]) model.dispose();
   });
 
@@ -354,8 +363,8 @@ describe("TabularModel", { skip }, () => {
     const altered = { ...values, values: values.values.slice() };
     for (const row of folds[0]) altered.values[row] = 1 - altered.values[row];
     const [second] = await fitParts(table, altered, [part], options);
-    assert.deepEqual(second.networks, first.networks);
-    assert.deepEqual(second.test, first.test);
+    assertEquals(second.networks, first.networks);
+    assertEquals(second.test, first.test);
     const right = await evaluateFolds(values, [first], [folds[0]], "test", 0),
       swapped = await evaluateFolds(altered, [second], [folds[0]], "test", 0);
     assert(Math.abs(right.heldOut.accuracy + swapped.heldOut.accuracy - 1) < 1e-12);
@@ -364,40 +373,46 @@ describe("TabularModel", { skip }, () => {
 
   it("can be stopped, and refuses what it cannot do", async () => {
     const table = await tableOf(madeUp(100, "class"));
-    await assert.rejects(TabularModel.fit(table, { signal: AbortSignal.abort() }), CancelledError);
+    await assertRejects(() => TabularModel.fit(table, { signal: AbortSignal.abort() }), CancelledError);
     const controller = new AbortController();
     const fit = TabularModel.fit(table, {
       signal: controller.signal,
       onProgress: ({ step }) => step === 20 && controller.abort(),
     });
-    await assert.rejects(fit, CancelledError);
-    await assert.rejects(TabularModel.fit(table, { target: "nobody" }), /no column "nobody"/);
-    await assert.rejects(TabularModel.fit(table, { folds: 1.5 }), /folds: a whole number/);
-    await assert.rejects(TabularModel.fit(table, { folds: 101 }), /100 rows cannot be cut into 101 folds/);
-    await assert.rejects(TabularModel.fit(table, { hidden: [0] }), /widths are whole numbers/);
-    await assert.rejects(
-      TabularModel.fit(await tableOf("x,y\n1,a\n2,b\n3,a\n4,b\n")),
-      /has 4 rows with a target; at least 8/,
+    await assertRejects(() => fit, CancelledError);
+    await assertRejects(() => TabularModel.fit(table, { target: "nobody" }), Error, 'no column "nobody"');
+    await assertRejects(() => TabularModel.fit(table, { folds: 1.5 }), Error, "folds: a whole number");
+    await assertRejects(
+      () => TabularModel.fit(table, { folds: 101 }),
+      Error,
+      "100 rows cannot be cut into 101 folds",
     );
-    await assert.rejects(
-      TabularModel.fit(await tableOf(`x,y\n${"1,a\n1,b\n".repeat(6)}`)),
-      /no column to predict from \("x": the same in every row\)/,
+    await assertRejects(() => TabularModel.fit(table, { hidden: [0] }), Error, "widths are whole numbers");
+    await assertRejects(
+      async () => TabularModel.fit(await tableOf("x,y\n1,a\n2,b\n3,a\n4,b\n")),
+      Error,
+      "has 4 rows with a target; at least 8",
     );
-    await assert.rejects(TabularModel.load(new Uint8Array(40)), /./);
+    await assertRejects(
+      async () => TabularModel.fit(await tableOf(`x,y\n${"1,a\n1,b\n".repeat(6)}`)),
+      Error,
+      'no column to predict from ("x": the same in every row)',
+    );
+    assertMatch(String(await assertRejects(() => TabularModel.load(new Uint8Array(40)))), /./);
   });
 
-  it(
-    "reads a classic table from its file, alone",
-    { skip: skip || missingData("tabular", "iris.csv") },
-    async () => {
-      const table = await readCsv(dataPath("tabular", "iris.csv"));
-      assert.equal(table.sha256, "9cc1c345c71bcc9b486b74cbf6063fa66f4bb5e0f603a4b3c3471ec2e5e8e355");
+  it("reads a classic table from its file, alone", { skip }, async () => {
+    await inFolder(async (folder) => {
+      const path = join(folder, "iris.csv"), text = iris();
+      writeFileSync(path, text);
+      const table = await readCsv(path);
+      assertStrictEquals(table.sha256, createHash("sha256").update(text).digest("hex"));
       const model = await TabularModel.fit(table);
       const { heldOut, standardError } = model.evaluation!;
       assert(heldOut.accuracy >= 0.96 - standardError.accuracy, `accuracy ${heldOut.accuracy}`);
       model.dispose();
-    },
-  );
+    });
+  });
 });
 
 describe("the ten models that ship", () => {
@@ -416,14 +431,14 @@ describe("the ten models that ship", () => {
   ];
 
   it("are small, whole, and say where they come from", async () => {
-    assert.deepEqual(readdirSync(folder).sort(), names.map((name) => `${name}.safetensors`));
+    assertEquals(readdirSync(folder).sort(), names.map((name) => `${name}.safetensors`));
     for (const name of names) {
       const path = join(folder, `${name}.safetensors`);
       assert(statSync(path).size <= 32_000, `${name}: ${statSync(path).size} bytes`);
       const model = await TabularModel.load(path), { schema, info, evaluation } = model;
-      assert.match(info.data.sha256!, /^[0-9a-f]{64}$/);
-      assert.match(evaluation!.split, /^5-fold cross-validation/);
-      assert.equal(Object.keys(info.fit as object).length > 0, true);
+      assertMatch(info.data.sha256!, /^[0-9a-f]{64}$/);
+      assertMatch(evaluation!.split, /^5-fold cross-validation/);
+      assertStrictEquals(Object.keys(info.fit as object).length > 0, true);
       const usual = await model.predict(
         Object.fromEntries(schema.columns.map(({ name, quantiles }) => [name, quantiles[10]])),
       );

@@ -2,7 +2,7 @@
  * ONNX files: the bytes of the protobuf writer, and what ONNX Runtime predicts from them, beside the formulas that
  * `src/tabular/types.ts` writes down, computed here in plain TypeScript.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals, assertThrows, fail } from "@std/assert";
 import { describe, it } from "node:test";
 import { FormatError, OptionError, ShapeError } from "../src/core/errors.ts";
 import { Generator } from "../src/core/random.ts";
@@ -34,9 +34,9 @@ function parse(bytes: Uint8Array): Field[] {
     else if (wire === 2) {
       const length = Number(varint());
       fields.push([number, bytes.subarray(at, at += length)]);
-    } else assert.fail(`wire type ${wire} at ${at}`);
+    } else fail(`wire type ${wire} at ${at}`);
   }
-  assert.equal(at, bytes.length);
+  assertStrictEquals(at, bytes.length);
   return fields;
 }
 
@@ -210,7 +210,7 @@ const onnx = rival<OnnxRuntime>("onnxruntime-node");
 const skip = "skip" in onnx ? onnx.skip : false;
 
 async function predict(model: FittedModel, table: Row[], numeric: "float" | "double" = "float") {
-  assert.ok("program" in onnx);
+  assert("program" in onnx);
   const { InferenceSession, Tensor } = onnx.program;
   const session = await InferenceSession.create(toOnnx(model, { numeric }));
   const places = onnxInputs(model.schema);
@@ -225,7 +225,7 @@ async function predict(model: FittedModel, table: Row[], numeric: "float" | "dou
     const values = table.flatMap((row) => places.categorical.map((c) => row[c] as string));
     inputs.categorical = new Tensor("string", values, [table.length, places.categorical.length]);
   }
-  assert.deepEqual(session.inputNames, Object.keys(inputs));
+  assertEquals(session.inputNames, Object.keys(inputs));
   const outputs = await session.run(inputs);
   await session.release();
   return outputs;
@@ -234,23 +234,23 @@ async function predict(model: FittedModel, table: Row[], numeric: "float" | "dou
 describe("the protobuf writer", () => {
   it("writes what the format's documentation shows", () => {
     const bytes = (writer: ProtobufWriter) => Array.from(writer.finish());
-    assert.deepEqual(bytes(new ProtobufWriter().integer(1, 150)), [0x08, 0x96, 0x01]);
-    assert.deepEqual(bytes(new ProtobufWriter().string(2, "testing")), [
+    assertEquals(bytes(new ProtobufWriter().integer(1, 150)), [0x08, 0x96, 0x01]);
+    assertEquals(bytes(new ProtobufWriter().string(2, "testing")), [
       0x12,
       7,
       ...new TextEncoder().encode("testing"),
     ]);
-    assert.deepEqual(bytes(new ProtobufWriter().message(3, (inner) => inner.integer(1, 150))), [
+    assertEquals(bytes(new ProtobufWriter().message(3, (inner) => inner.integer(1, 150))), [
       0x1a,
       3,
       8,
       0x96,
       1,
     ]);
-    assert.deepEqual(bytes(new ProtobufWriter().integer(1, -2)), [8, 0xfe, ...Array(8).fill(0xff), 1]);
-    assert.deepEqual(bytes(new ProtobufWriter().float(1, 1)), [0x0d, 0, 0, 0x80, 0x3f]);
-    assert.deepEqual(bytes(new ProtobufWriter().integer(16, 0)), [0x80, 1, 0]);
-    assert.deepEqual(bytes(new ProtobufWriter()), []);
+    assertEquals(bytes(new ProtobufWriter().integer(1, -2)), [8, 0xfe, ...Array(8).fill(0xff), 1]);
+    assertEquals(bytes(new ProtobufWriter().float(1, 1)), [0x0d, 0, 0, 0x80, 0x3f]);
+    assertEquals(bytes(new ProtobufWriter().integer(16, 0)), [0x80, 1, 0]);
+    assertEquals(bytes(new ProtobufWriter()), []);
   });
 
   it("gives back every number, and grows as it must", () => {
@@ -270,11 +270,11 @@ describe("the protobuf writer", () => {
     const long = Uint8Array.from({ length: 100_000 }, (_, i) => i * 7);
     writer.bytes(1000, long).string(6, "é");
     const fields = parse(writer.finish());
-    assert.deepEqual(fields.slice(0, numbers.length).map(([, value]) => Number(value)), numbers);
-    assert.deepEqual([fields[9][0], fields[9][1]], [1000, long]);
-    assert.deepEqual(texts(fields, 6), ["é"]);
+    assertEquals(fields.slice(0, numbers.length).map(([, value]) => Number(value)), numbers);
+    assertEquals([fields[9][0], fields[9][1]], [1000, long]);
+    assertEquals(texts(fields, 6), ["é"]);
     for (const value of [0.5, NaN, 2 ** 53]) {
-      assert.throws(() => new ProtobufWriter().integer(1, value), OptionError);
+      assertThrows(() => new ProtobufWriter().integer(1, value), OptionError);
     }
   });
 });
@@ -282,46 +282,46 @@ describe("the protobuf writer", () => {
 describe("an ONNX file", () => {
   it("says what it is, and names its columns", () => {
     const model = parse(toOnnx(fitted("classification", ["no", "yes"]), { version: "1.2.3" }));
-    assert.deepEqual([texts(model, 2), texts(model, 3)], [["ferrotype"], ["1.2.3"]]);
+    assertEquals([texts(model, 2), texts(model, 3)], [["ferrotype"], ["1.2.3"]]);
     const sets = messages(model, 8).map((set) => [texts(set, 1)[0], Number(set.find(([n]) => n === 2)![1])]);
-    assert.deepEqual(sets, [["", 17], ["ai.onnx.ml", 2]]);
+    assertEquals(sets, [["", 17], ["ai.onnx.ml", 2]]);
     const metadata = Object.fromEntries(
       messages(model, 14).map((entry) => [texts(entry, 1)[0], texts(entry, 2)[0]]),
     );
-    assert.deepEqual(JSON.parse(metadata.classes), ["no", "yes"]);
-    assert.deepEqual(JSON.parse(metadata.numeric), [
+    assertEquals(JSON.parse(metadata.classes), ["no", "yes"]);
+    assertEquals(JSON.parse(metadata.numeric), [
       { name: "age", kind: "numeric" },
       { name: "smokes", kind: "boolean", false: "no", true: "yes" },
       { name: "born", kind: "date" },
     ]);
-    assert.deepEqual(JSON.parse(metadata.categorical).map(({ name }: Column) => name), ["colour", "town"]);
+    assertEquals(JSON.parse(metadata.categorical).map(({ name }: Column) => name), ["colour", "town"]);
     const [graph] = messages(model, 7);
-    assert.deepEqual(messages(graph, 11).map((input) => texts(input, 1)[0]), ["numeric", "categorical"]);
-    assert.deepEqual(messages(graph, 12).map((output) => texts(output, 1)[0]), ["label", "probabilities"]);
+    assertEquals(messages(graph, 11).map((input) => texts(input, 1)[0]), ["numeric", "categorical"]);
+    assertEquals(messages(graph, 12).map((output) => texts(output, 1)[0]), ["label", "probabilities"]);
     // Every value is made before it is used, and once.
     const made = new Set([
       ...messages(graph, 11).flatMap((input) => texts(input, 1)),
       ...messages(graph, 5).flatMap((constant) => texts(constant, 8)),
     ]);
     for (const node of messages(graph, 1)) {
-      for (const name of texts(node, 1)) assert.ok(made.has(name), name);
-      for (const name of texts(node, 2)) assert.ok(!made.has(name) && made.add(name));
+      for (const name of texts(node, 1)) assert(made.has(name), name);
+      for (const name of texts(node, 2)) assert(!made.has(name) && made.add(name));
     }
   });
 
   it("is the same each time", () => {
     const model = fitted("regression", []);
-    assert.deepEqual(toOnnx(model), toOnnx(model));
+    assertEquals(toOnnx(model), toOnnx(model));
   });
 
   it("refuses a model without inputs, a feature of an ignored column, and a constant of another size", () => {
     const model = fitted("regression", []);
     const bare = columns.map((one) => ({ ...one, ignored: "constant" }));
-    assert.throws(() => toOnnx({ ...model, schema: { ...model.schema, columns: bare } }), FormatError);
+    assertThrows(() => toOnnx({ ...model, schema: { ...model.schema, columns: bare } }), FormatError);
     const wrong: Feature[] = [...features, { kind: "value", column: 2, center: 0, scale: 1 }];
     const schema = { ...model.schema, features: wrong };
-    assert.throws(() => toOnnx({ ...model, schema }), /the column id, which the model ignores/);
-    assert.throws(() => new OnnxGraph().constant("float", [2, 2], [1, 2, 3]), ShapeError);
+    assertThrows(() => toOnnx({ ...model, schema }), Error, "the column id, which the model ignores");
+    assertThrows(() => new OnnxGraph().constant("float", [2, 2], [1, 2, 3]), ShapeError);
   });
 });
 
@@ -332,19 +332,19 @@ describe("ONNX Runtime", () => {
     it(`predicts the same ${classes.length} classes`, { skip }, async () => {
       const model = fitted("classification", classes);
       const { label, probabilities } = await predict(model, table);
-      assert.deepEqual([label.dims, probabilities.dims], [[400], [400, classes.length]]);
+      assertEquals([label.dims, probabilities.dims], [[400], [400, classes.length]]);
       const seen = new Set<string>();
       table.forEach((row, r) => {
         const want = expected(model, row);
         want.forEach((p, c) => {
           const got = probabilities.data[r * classes.length + c];
-          assert.ok(Math.abs(got - p) < 1e-5, `row ${r} (${row}): ${got} for ${p}`);
+          assert(Math.abs(got - p) < 1e-5, `row ${r} (${row}): ${got} for ${p}`);
         });
         const best = want.indexOf(Math.max(...want));
-        assert.equal(label.data[r], classes[best], `row ${r} (${row})`);
+        assertStrictEquals(label.data[r], classes[best], `row ${r} (${row})`);
         seen.add(label.data[r]);
       });
-      assert.ok(seen.size > 1, "the rows must not all be of one class");
+      assert(seen.size > 1, "the rows must not all be of one class");
     });
   }
 
@@ -354,10 +354,10 @@ describe("ONNX Runtime", () => {
     const usual = table.filter(([age]) => age !== 1e6);
     for (const numeric of ["float", "double"] as const) {
       const { value } = await predict(model, usual, numeric);
-      assert.deepEqual([value.type, value.dims], ["float32", [usual.length]]);
+      assertEquals([value.type, value.dims], ["float32", [usual.length]]);
       usual.forEach((row, r) => {
         const [want] = expected(model, row);
-        assert.ok(
+        assert(
           Math.abs(value.data[r] - want) < 1e-5 * Math.max(30, Math.abs(want)),
           `row ${r}: ${value.data[r]} for ${want}`,
         );
@@ -381,7 +381,7 @@ describe("ONNX Runtime", () => {
     const table: Row[] = [0.1, 0.25, 0.777].map((time) => [0, "", 0, 0, 20_000 + time, "", ""]);
     const { value } = await predict(model, table, "double");
     [0.1, 0.25, 0.777].forEach((time, r) => {
-      assert.ok(Math.abs(value.data[r] - (250 + 30 * Math.sin(2 * Math.PI * time))) < 1e-4);
+      assert(Math.abs(value.data[r] - (250 + 30 * Math.sin(2 * Math.PI * time))) < 1e-4);
     });
   });
 
@@ -399,8 +399,8 @@ describe("ONNX Runtime", () => {
       }];
       const model = { ...base, schema: { ...base.schema, columns: some, features: kept }, networks };
       const { probabilities } = await predict(model, table.slice(0, 1));
-      assert.equal(probabilities.data.length, 2);
-      assert.ok(Math.abs(probabilities.data[0] + probabilities.data[1] - 1) < 1e-6);
+      assertStrictEquals(probabilities.data.length, 2);
+      assert(Math.abs(probabilities.data[0] + probabilities.data[1] - 1) < 1e-6);
     }
   });
 
@@ -422,6 +422,6 @@ describe("ONNX Runtime", () => {
       networks: [{ share: 1, inputs: null, layers: [pick] }],
     };
     const { value } = await predict(model, [[0, "", 0, 0, 0, "", ""], [0, "red", 0, 0, 0, "", ""]]);
-    assert.deepEqual(Array.from(value.data), [280, 250]);
+    assertEquals(Array.from(value.data), [280, 250]);
   });
 });

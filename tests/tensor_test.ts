@@ -1,7 +1,7 @@
 /**
  * Making tensors, their dtypes and conversions, reading them, methods and functions.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertNotEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import type { DType } from "../src/core/dtype.ts";
 import { ShapeError } from "../src/core/errors.ts";
@@ -29,8 +29,8 @@ eachDevice((device) => {
     for (const [data, shape, dtype] of cases) {
       it(`of ${dtype} ${JSON.stringify(shape)}`, async () => {
         const t = tensor(data, { device });
-        assert.deepEqual([t.shape, t.dtype, t.device], [shape, dtype, device]);
-        assert.deepEqual(await numbersOf(t), ([data] as NestedArray[]).flat(9).map(Number));
+        assertEquals([t.shape, t.dtype, t.device], [shape, dtype, device]);
+        assertEquals(await numbersOf(t), ([data] as NestedArray[]).flat(9).map(Number));
       });
     }
 
@@ -45,19 +45,19 @@ eachDevice((device) => {
       ];
       for (const [data, dtype] of arrays) {
         const t = tensor(data, { device, shape: [2, 2] });
-        assert.deepEqual([t.dtype, t.shape], [dtype, [2, 2]]);
-        assert.deepEqual(await t.toArray(), [[1, 2], [3, 4]]);
+        assertEquals([t.dtype, t.shape], [dtype, [2, 2]]);
+        assertEquals(await t.toArray(), [[1, 2], [3, 4]]);
       }
     });
 
     it("takes 16-bit floats as raw bits or rounds numbers", async () => {
       const bits = new Uint16Array([0x3c00, 0xc000]);
-      assert.deepEqual(await tensor(bits, { device, dtype: "f16" }).toArray(), [1, -2]);
-      assert.deepEqual(
+      assertEquals(await tensor(bits, { device, dtype: "f16" }).toArray(), [1, -2]);
+      assertEquals(
         await tensor([1, -2, 0.1], { device, dtype: "f16" }).data(),
         new Uint16Array([0x3c00, 0xc000, 0x2e66]),
       );
-      assert.deepEqual(
+      assertEquals(
         await tensor([1, -2, 0.1], { device, dtype: "bf16" }).data(),
         new Uint16Array([0x3f80, 0xc000, 0x3dcd]),
       );
@@ -66,62 +66,62 @@ eachDevice((device) => {
     it("copies: later changes of the array do not show", async () => {
       const data = new Float32Array([1, 2]), t = tensor(data, { device });
       data[0] = 9;
-      assert.deepEqual(await t.toArray(), [1, 2]);
+      assertEquals(await t.toArray(), [1, 2]);
     });
 
     it("makes bool of anything but 0", async () => {
-      assert.deepEqual(await numbersOf(tensor([0, 2, -1, NaN], { device, dtype: "bool" })), [0, 1, 1, 1]);
-      assert.deepEqual(await numbersOf(tensor(new Uint8Array([0, 7]), { device, dtype: "bool" })), [0, 1]);
+      assertEquals(await numbersOf(tensor([0, 2, -1, NaN], { device, dtype: "bool" })), [0, 1, 1, 1]);
+      assertEquals(await numbersOf(tensor(new Uint8Array([0, 7]), { device, dtype: "bool" })), [0, 1]);
     });
   });
 
   describe("other ways to make one", () => {
     it("zeros, ones, full, empty and their likes", async () => {
       for (const dtype of dtypes) {
-        assert.deepEqual(await F.zeros([2, 1], { device, dtype }).toArray(), [[0], [0]]);
-        assert.deepEqual(await F.ones([2], { device, dtype }).toArray(), [1, 1]);
-        assert.equal(F.empty([3], { device, dtype }).dtype, dtype);
+        assertEquals(await F.zeros([2, 1], { device, dtype }).toArray(), [[0], [0]]);
+        assertEquals(await F.ones([2], { device, dtype }).toArray(), [1, 1]);
+        assertStrictEquals(F.empty([3], { device, dtype }).dtype, dtype);
       }
-      assert.deepEqual(await F.full([2], 7.5, { device }).toArray(), [7.5, 7.5]);
-      assert.equal(F.full([2], true, { device }).dtype, "bool");
+      assertEquals(await F.full([2], 7.5, { device }).toArray(), [7.5, 7.5]);
+      assertStrictEquals(F.full([2], true, { device }).dtype, "bool");
       const like = F.onesLike(F.zeros([2], { device, dtype: "i64" }));
-      assert.deepEqual([like.dtype, like.device, await like.data()], [
+      assertEquals([like.dtype, like.device, await like.data()], [
         "i64",
         device,
         new BigInt64Array([1n, 1n]),
       ]);
-      assert.deepEqual(await F.zerosLike(like, { dtype: "f32" }).data(), new Float32Array(2));
+      assertEquals(await F.zerosLike(like, { dtype: "f32" }).data(), new Float32Array(2));
     });
 
     it("arange, linspace, eye", async () => {
-      assert.deepEqual(await F.arange(4, { device }).data(), new Int32Array([0, 1, 2, 3]));
-      assert.deepEqual(await F.arange(2, 5, { device }).toArray(), [2, 3, 4]);
-      assert.deepEqual(await F.arange(5, 0, -2, { device }).toArray(), [5, 3, 1]);
-      assert.deepEqual(await F.arange(0, 1, 0.25, { device }).data(), new Float32Array([0, 0.25, 0.5, 0.75]));
-      assert.deepEqual(await F.arange(3, 3, { device }).toArray(), []);
-      assert.equal(F.arange(3, { device, dtype: "f16" }).dtype, "f16");
-      assert.deepEqual(await F.linspace(0, 1, 5, { device }).toArray(), [0, 0.25, 0.5, 0.75, 1]);
-      assert.deepEqual((await numbersOf(F.linspace(0.1, 0.7, 7, { device }))).at(-1), Math.fround(0.7));
-      assert.deepEqual(await F.linspace(3, 9, 1, { device }).toArray(), [3]);
-      assert.deepEqual(await F.eye(2, { device }).toArray(), [[1, 0], [0, 1]]);
-      assert.deepEqual(await F.eye(2, 3, { device, dtype: "bool" }).toArray(), [[1, 0, 0], [0, 1, 0]]);
+      assertEquals(await F.arange(4, { device }).data(), new Int32Array([0, 1, 2, 3]));
+      assertEquals(await F.arange(2, 5, { device }).toArray(), [2, 3, 4]);
+      assertEquals(await F.arange(5, 0, -2, { device }).toArray(), [5, 3, 1]);
+      assertEquals(await F.arange(0, 1, 0.25, { device }).data(), new Float32Array([0, 0.25, 0.5, 0.75]));
+      assertEquals(await F.arange(3, 3, { device }).toArray(), []);
+      assertStrictEquals(F.arange(3, { device, dtype: "f16" }).dtype, "f16");
+      assertEquals(await F.linspace(0, 1, 5, { device }).toArray(), [0, 0.25, 0.5, 0.75, 1]);
+      assertEquals((await numbersOf(F.linspace(0.1, 0.7, 7, { device }))).at(-1), Math.fround(0.7));
+      assertEquals(await F.linspace(3, 9, 1, { device }).toArray(), [3]);
+      assertEquals(await F.eye(2, { device }).toArray(), [[1, 0], [0, 1]]);
+      assertEquals(await F.eye(2, 3, { device, dtype: "bool" }).toArray(), [[1, 0, 0], [0, 1, 0]]);
     });
   });
 
   describe("random numbers", () => {
     it("are the same for the same seed, and stay in their range", async () => {
       const a = await F.rand([1000], { device, seed: 3 }).data() as Float32Array;
-      assert.deepEqual(await F.rand([1000], { device, seed: 3 }).data(), a);
-      assert.notDeepEqual(await F.rand([1000], { device, seed: 4 }).data(), a);
-      assert.ok(a.every((v) => v >= 0 && v < 1));
+      assertEquals(await F.rand([1000], { device, seed: 3 }).data(), a);
+      assertNotEquals(await F.rand([1000], { device, seed: 4 }).data(), a);
+      assert(a.every((v) => v >= 0 && v < 1));
       const mean = a.reduce((s, v) => s + v, 0) / 1000;
-      assert.ok(Math.abs(mean - 0.5) < 0.05, `mean ${mean}`);
+      assert(Math.abs(mean - 0.5) < 0.05, `mean ${mean}`);
       const whole = await F.randint(-2, 3, [1000], { device, seed: 3 }).data() as Int32Array;
-      assert.deepEqual([...new Set(whole)].sort((a, b) => a - b), [-2, -1, 0, 1, 2]);
+      assertEquals([...new Set(whole)].sort((a, b) => a - b), [-2, -1, 0, 1, 2]);
       const below = await numbersOf(F.randint(3, [100], { device, seed: 3 }));
-      assert.deepEqual([...new Set(below)].sort(), [0, 1, 2]);
+      assertEquals([...new Set(below)].sort(), [0, 1, 2]);
       const between = await numbersOf(F.uniform([1000], -3, -1, { device, seed: 3 }));
-      assert.ok(between.every((v) => v >= -3 && v < -1));
+      assert(between.every((v) => v >= -3 && v < -1));
     });
 
     it("follow the process's seed, and continue where they were", async () => {
@@ -129,28 +129,28 @@ eachDevice((device) => {
       const first = await F.randn([5], { device }).data(), state = F.randomState();
       const second = await F.randn([5], { device }).data();
       F.setRandomState(state);
-      assert.deepEqual(await F.randn([5], { device }).data(), second);
+      assertEquals(await F.randn([5], { device }).data(), second);
       F.manualSeed(11);
-      assert.deepEqual(await F.randn([5], { device }).data(), first);
-      assert.notDeepEqual(first, second);
+      assertEquals(await F.randn([5], { device }).data(), first);
+      assertNotEquals(first, second);
     });
 
     it("with a seed of their own leave the process's alone", async () => {
       F.manualSeed(5);
       const before = F.randomState();
       await F.rand([4], { device, seed: 1 }).data();
-      assert.deepEqual(F.randomState(), before);
+      assertEquals(F.randomState(), before);
     });
 
     it("drop as much as they should", async () => {
       F.manualSeed(2);
       const y = await numbersOf(F.dropout(F.ones([2000], { device }), 0.25));
       const dropped = y.filter((v) => v === 0).length;
-      assert.ok(Math.abs(dropped - 500) < 80, `${dropped} dropped`);
-      assert.ok(y.every((v) => v === 0 || Math.abs(v - 4 / 3) < 1e-6));
+      assert(Math.abs(dropped - 500) < 80, `${dropped} dropped`);
+      assert(y.every((v) => v === 0 || Math.abs(v - 4 / 3) < 1e-6));
       const x = F.ones([4], { device });
-      assert.equal(F.dropout(x, 0.5, false), x);
-      assert.deepEqual(await numbersOf(F.dropout(x, 1)), [0, 0, 0, 0]);
+      assertStrictEquals(F.dropout(x, 0.5, false), x);
+      assertEquals(await numbersOf(F.dropout(x, 1)), [0, 0, 0, 0]);
     });
   });
 
@@ -169,8 +169,8 @@ eachDevice((device) => {
       for (const [i, a] of dtypes.entries()) {
         for (const [j, b] of dtypes.entries()) {
           const sum = F.maximum(F.ones([2], { device, dtype: a }), F.zeros([2], { device, dtype: b }));
-          assert.equal(sum.dtype, promoted[i][j], `${a} with ${b}`);
-          assert.deepEqual(await sum.toArray(), [1, 1]);
+          assertStrictEquals(sum.dtype, promoted[i][j], `${a} with ${b}`);
+          assertEquals(await sum.toArray(), [1, 1]);
         }
       }
     });
@@ -187,33 +187,33 @@ eachDevice((device) => {
         ["i64", "f16", "f16"],
         ["f32", "i64", "f32"],
       ];
-      for (const [a, b, c] of cases) assert.equal(result(a, b), c, `${a} with one ${b}`);
+      for (const [a, b, c] of cases) assertStrictEquals(result(a, b), c, `${a} with one ${b}`);
     });
 
     it("meet plain numbers", () => {
       const result = (dtype: DType, x: number): DType => F.add(F.ones([2], { device, dtype }), x).dtype;
-      assert.deepEqual(dtypes.map((d) => result(d, 2)), ["i32", "u8", "i32", "i64", "f16", "bf16", "f32"]);
-      assert.deepEqual(dtypes.map((d) => result(d, 0.5)), ["f32", "f32", "f32", "f32", "f16", "bf16", "f32"]);
+      assertEquals(dtypes.map((d) => result(d, 2)), ["i32", "u8", "i32", "i64", "f16", "bf16", "f32"]);
+      assertEquals(dtypes.map((d) => result(d, 0.5)), ["f32", "f32", "f32", "f32", "f16", "bf16", "f32"]);
     });
 
     it("of results: comparisons are bool, division and roots are floats, sums of small integers i32", () => {
       const i = F.ones([2], { device, dtype: "i32" }),
         u = F.ones([2], { device, dtype: "u8" }),
         h = F.ones([2], { device, dtype: "f16" });
-      assert.deepEqual([F.lt(i, 2).dtype, F.isnan(h).dtype, F.logicalNot(u).dtype], ["bool", "bool", "bool"]);
-      assert.deepEqual([F.div(i, 2).dtype, F.sqrt(i).dtype, F.div(h, 2).dtype, F.mean(i).dtype], [
+      assertEquals([F.lt(i, 2).dtype, F.isnan(h).dtype, F.logicalNot(u).dtype], ["bool", "bool", "bool"]);
+      assertEquals([F.div(i, 2).dtype, F.sqrt(i).dtype, F.div(h, 2).dtype, F.mean(i).dtype], [
         "f32",
         "f32",
         "f16",
         "f32",
       ]);
-      assert.deepEqual([F.sum(u).dtype, F.sum(i.gt(0)).dtype, F.sum(h).dtype, F.prod(u).dtype], [
+      assertEquals([F.sum(u).dtype, F.sum(i.gt(0)).dtype, F.sum(h).dtype, F.prod(u).dtype], [
         "i32",
         "i32",
         "f16",
         "i32",
       ]);
-      assert.deepEqual([F.argmax(h).dtype, F.sort(h).indices.dtype, F.cumsum(u, 0).dtype], [
+      assertEquals([F.argmax(h).dtype, F.sort(h).indices.dtype, F.cumsum(u, 0).dtype], [
         "i32",
         "i32",
         "i32",
@@ -249,7 +249,7 @@ eachDevice((device) => {
           }[from as string] as number[];
         const t = tensor(values, { device, dtype: from });
         for (const to of dtypes) {
-          assert.deepEqual(
+          assertEquals(
             await numbersOf(t.to({ dtype: to })),
             values.map((v) => expected(v, from, to)),
             `${from} to ${to}`,
@@ -260,50 +260,50 @@ eachDevice((device) => {
 
     it("keep whole numbers beyond 2^24 whole", async () => {
       const big = tensor([16777217, -16777219], { device, dtype: "i32" });
-      assert.deepEqual(await F.where(tensor([1, 0], { device }), big, 0).toArray(), [16777217, 0]);
-      assert.deepEqual(await F.maskedFill(big, tensor([0, 1], { device }), 3).toArray(), [16777217, 3]);
+      assertEquals(await F.where(tensor([1, 0], { device }), big, 0).toArray(), [16777217, 0]);
+      assertEquals(await F.maskedFill(big, tensor([0, 1], { device }), 3).toArray(), [16777217, 3]);
       const wide = tensor([2n ** 60n, -1n], { device });
-      assert.deepEqual(await wide.add(wide).data(), new BigInt64Array([2n ** 61n, -2n]));
-      assert.deepEqual(await wide.sum().data(), new BigInt64Array([2n ** 60n - 1n]));
+      assertEquals(await wide.add(wide).data(), new BigInt64Array([2n ** 61n, -2n]));
+      assertEquals(await wide.sum().data(), new BigInt64Array([2n ** 60n - 1n]));
     });
 
     it("of half precision are averaged without overflow", async () => {
       const x = F.full([3000], 60, { device, dtype: "f16" });
-      assert.deepEqual([await x.mean().item(), x.mean().dtype], [60, "f16"]);
-      assert.equal(await x.var().item(), 0);
+      assertEquals([await x.mean().item(), x.mean().dtype], [60, "f16"]);
+      assertStrictEquals(await x.var().item(), 0);
       const y = tensor([-200, 0, 200], { device, dtype: "f16" });
-      assert.equal(await y.var(null, { correction: 0 }).item(), 26672);
+      assertStrictEquals(await y.var(null, { correction: 0 }).item(), 26672);
       assertClose(await numbersOf(F.layerNorm(y.mul(100), 3)), [-1.2247, 0, 1.2247], "layerNorm", {
         atol: 1e-3,
       });
-      assert.equal(F.softmax(y).dtype, "f16");
+      assertStrictEquals(F.softmax(y).dtype, "f16");
     });
   });
 
   describe("reading", () => {
     it("data, item, toArray", async () => {
       const t = tensor([[1, 2], [3, 4]], { device });
-      assert.deepEqual(await t.data(), new Float32Array([1, 2, 3, 4]));
-      assert.deepEqual(await t.transpose(0, 1).data(), new Float32Array([1, 3, 2, 4]));
-      assert.deepEqual(await t.slice(1).toArray(), [3, 4]);
-      assert.equal(await t.slice(-1, -1).item(), 4);
-      assert.equal(await tensor([7n], { device }).item(), 7);
-      assert.equal(await tensor(true, { device }).item(), 1);
-      assert.deepEqual(await F.zeros([2, 0], { device }).toArray(), [[], []]);
-      await assert.rejects(t.item(), ShapeError);
+      assertEquals(await t.data(), new Float32Array([1, 2, 3, 4]));
+      assertEquals(await t.transpose(0, 1).data(), new Float32Array([1, 3, 2, 4]));
+      assertEquals(await t.slice(1).toArray(), [3, 4]);
+      assertStrictEquals(await t.slice(-1, -1).item(), 4);
+      assertStrictEquals(await tensor([7n], { device }).item(), 7);
+      assertStrictEquals(await tensor(true, { device }).item(), 1);
+      assertEquals(await F.zeros([2, 0], { device }).toArray(), [[], []]);
+      await assertRejects(() => t.item(), ShapeError);
     });
 
     it("gives copies: writing to them changes nothing", async () => {
       const t = tensor([1, 2], { device }), data = await t.data();
       data[0] = 5;
-      assert.deepEqual(await t.toArray(), [1, 2]);
+      assertEquals(await t.toArray(), [1, 2]);
     });
 
     it("toString says what it is", () => {
       const t = tensor([[1, 2]], { device });
-      assert.equal(String(t), `Tensor [1, 2] f32 on ${device}`);
+      assertStrictEquals(String(t), `Tensor [1, 2] f32 on ${device}`);
       t.dispose();
-      assert.equal(String(t), "Tensor [1, 2] f32 on nothing (disposed)");
+      assertStrictEquals(String(t), "Tensor [1, 2] f32 on nothing (disposed)");
     });
   });
 
@@ -312,23 +312,23 @@ eachDevice((device) => {
       for (const other of testDevices) {
         const x = tensor([[1, 2], [3, 4]], { device, requiresGrad: true });
         const moved = x.transpose(0, 1).to({ device: other });
-        assert.deepEqual([moved.device, await moved.toArray()], [other, [[1, 3], [2, 4]]]);
+        assertEquals([moved.device, await moved.toArray()], [other, [[1, 3], [2, 4]]]);
         moved.mul(tensor([[1, 2], [3, 4]], { device: other })).sum().backward();
-        assert.deepEqual([x.grad?.device, await x.grad?.toArray()], [device, [[1, 3], [2, 4]]]);
+        assertEquals([x.grad?.device, await x.grad?.toArray()], [device, [[1, 3], [2, 4]]]);
       }
     });
 
     it("gives itself where nothing changes", () => {
       const t = tensor([1], { device });
-      assert.equal(t.to({ device }), t);
-      assert.equal(t.to({ dtype: "f32" }), t);
+      assertStrictEquals(t.to({ device }), t);
+      assertStrictEquals(t.to({ dtype: "f32" }), t);
     });
 
     it("converts and moves at once, also where one side has no f64", async () => {
       const wide = tensor([1 / 3], { device: "reference", dtype: "f64" });
-      assert.deepEqual(await wide.to({ device, dtype: "f32" }).data(), new Float32Array([1 / 3]));
+      assertEquals(await wide.to({ device, dtype: "f32" }).data(), new Float32Array([1 / 3]));
       const t = tensor([1.5], { device }).to({ device: "reference", dtype: "f64" });
-      assert.deepEqual(await t.data(), new Float64Array([1.5]));
+      assertEquals(await t.data(), new Float64Array([1.5]));
     });
   });
 });
@@ -337,14 +337,14 @@ describe("devices", () => {
   it("have a default", () => {
     const before = defaultDevice();
     setDefaultDevice("reference");
-    assert.equal(tensor([1]).device, "reference");
+    assertStrictEquals(tensor([1]).device, "reference");
     setDefaultDevice(before);
-    assert.equal(tensor([1]).device, before);
+    assertStrictEquals(tensor([1]).device, before);
   });
 
   it("give the same bits for the same seed", async () => {
     const bits = async (make: (device: "cpu" | "reference") => Tensor): Promise<void> => {
-      assert.deepEqual(await make("cpu").data(), await make("reference").data());
+      assertEquals(await make("cpu").data(), await make("reference").data());
     };
     await bits((device) => F.rand([257], { device, seed: 42 }));
     await bits((device) => F.randn([257], { device, seed: 42 }));
@@ -376,9 +376,9 @@ describe("methods", () => {
       for (const name of Object.getOwnPropertyNames(level)) names.add(name);
     }
     for (const name of own) names.delete(name);
-    assert.ok(names.size > 100, `${names.size} methods`);
+    assert(names.size > 100, `${names.size} methods`);
     for (const name of names) {
-      assert.equal(
+      assertStrictEquals(
         typeof (F as Record<string, unknown>)[name === "view" ? "reshape" : name],
         "function",
         name,
@@ -400,7 +400,7 @@ describe("methods", () => {
       [x.sum(null, true), F.sum(x, null, { keepdim: true })],
     ];
     for (const [method, f] of pairs) {
-      assert.deepEqual([method.shape, await method.toArray()], [f.shape, await f.toArray()]);
+      assertEquals([method.shape, await method.toArray()], [f.shape, await f.toArray()]);
     }
   });
 });

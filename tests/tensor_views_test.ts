@@ -3,7 +3,7 @@
  *
  * A failure names the seed of its sequence, which reproduces it.
  */
-import assert from "node:assert/strict";
+import { assertEquals, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
 import { Generator } from "../src/core/random.ts";
 import * as F from "../src/ops/mod.ts";
@@ -167,12 +167,16 @@ eachDevice((device) => {
           done.push(step.text);
           x = step.run(x);
           model = step.model;
-          assert.deepEqual([x.shape, await numbersOf(x)], [model.shape, model.data], done.join("."));
+          assertEquals([x.shape, await numbersOf(x)], [model.shape, model.data], done.join("."));
         }
         // The same strides in a computation, a reduction and a copy.
-        assert.deepEqual(await numbersOf(x.add(1)), model.data.map((v) => v + 1), `${done.join(".")}.add(1)`);
-        assert.equal(await x.sum().item(), model.data.reduce((a, b) => a + b, 0), `${done.join(".")}.sum()`);
-        assert.deepEqual(await numbersOf(x.clone()), model.data, `${done.join(".")}.clone()`);
+        assertEquals(await numbersOf(x.add(1)), model.data.map((v) => v + 1), `${done.join(".")}.add(1)`);
+        assertStrictEquals(
+          await x.sum().item(),
+          model.data.reduce((a, b) => a + b, 0),
+          `${done.join(".")}.sum()`,
+        );
+        assertEquals(await numbersOf(x.clone()), model.data, `${done.join(".")}.clone()`);
         for (let d = 0; d < model.shape.length; d++) {
           const kept = model.shape.toSpliced(d, 1, 1);
           const sums = build(
@@ -183,18 +187,18 @@ eachDevice((device) => {
                 0,
               ),
           );
-          assert.deepEqual(await numbersOf(x.sum(d, true)), sums.data, `${done.join(".")}.sum(${d})`);
+          assertEquals(await numbersOf(x.sum(d, true)), sums.data, `${done.join(".")}.sum(${d})`);
         }
       });
     }
 
     it("share memory until they cannot", async () => {
       const x = F.arange(6, { device }).reshape(2, 3);
-      assert.equal(x.transpose(0, 1).storage, x.storage);
-      assert.equal(x.flip(0).slice(null, [0, 2]).unsqueeze(0).storage, x.storage);
-      assert.equal(x.reshape(3, 2).storage, x.storage);
-      assert.notEqual(x.transpose(0, 1).reshape(6).storage, x.storage);
-      assert.deepEqual(await x.transpose(0, 1).reshape(6).toArray(), [0, 3, 1, 4, 2, 5]);
+      assertStrictEquals(x.transpose(0, 1).storage, x.storage);
+      assertStrictEquals(x.flip(0).slice(null, [0, 2]).unsqueeze(0).storage, x.storage);
+      assertStrictEquals(x.reshape(3, 2).storage, x.storage);
+      assertNotStrictEquals(x.transpose(0, 1).reshape(6).storage, x.storage);
+      assertEquals(await x.transpose(0, 1).reshape(6).toArray(), [0, 3, 1, 4, 2, 5]);
     });
   });
 
@@ -219,9 +223,9 @@ eachDevice((device) => {
         const [ta, tb] = [a, b].map((m) => tensor(m.data, { device, shape: m.shape }));
         const y = tidy(() => ta.sub(tb.mul(2)));
         const what = `[${a.shape}] with [${b.shape}]`;
-        assert.deepEqual([y.shape, await numbersOf(y)], [full, expected.data], what);
+        assertEquals([y.shape, await numbersOf(y)], [full, expected.data], what);
         const chosen = F.where(ta.gt(tb), ta, tb);
-        assert.deepEqual(
+        assertEquals(
           await numbersOf(chosen),
           build(full, (index) => Math.max(read(a, index), read(b, index))).data,
           `where, ${what}`,
@@ -231,7 +235,7 @@ eachDevice((device) => {
 
     it("stretches nothing to nothing", () => {
       const x = F.zeros([0, 1], { device }).add(F.zeros([3], { device }));
-      assert.deepEqual(x.shape, [0, 3]);
+      assertEquals(x.shape, [0, 3]);
     });
   });
 
@@ -260,16 +264,16 @@ eachDevice((device) => {
           );
         });
         const y = F.einsum(equation, ...models.map((m) => tensor(m.data, { device, shape: m.shape })));
-        assert.deepEqual([y.shape, await numbersOf(y)], [expected.shape, expected.data], equation);
+        assertEquals([y.shape, await numbersOf(y)], [expected.shape, expected.data], equation);
       }
     });
 
     it("knows ... and the short form", async () => {
       const a = F.arange(6, { device }).to({ dtype: "f32" }).reshape(2, 3), v = F.ones([3], { device });
-      assert.deepEqual(await F.einsum("ij,j", a, v).toArray(), [3, 12]);
-      assert.deepEqual(await F.einsum("ba", a).toArray(), await a.t().toArray());
-      assert.deepEqual(await F.einsum("...j->...", a).toArray(), [3, 12]);
-      assert.deepEqual(await F.einsum("...i,...i->...", a, a).toArray(), [5, 50]);
+      assertEquals(await F.einsum("ij,j", a, v).toArray(), [3, 12]);
+      assertEquals(await F.einsum("ba", a).toArray(), await a.t().toArray());
+      assertEquals(await F.einsum("...j->...", a).toArray(), [3, 12]);
+      assertEquals(await F.einsum("...i,...i->...", a, a).toArray(), [5, 50]);
     });
   });
 });

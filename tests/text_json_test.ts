@@ -4,7 +4,14 @@
  *
  * @module
  */
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { execFileSync } from "node:child_process";
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -13,44 +20,41 @@ import process from "node:process";
 import { describe, it } from "node:test";
 import { FormatError, OptionError, ShapeError } from "../src/core/errors.ts";
 import { BpeTokenizer, CharTokenizer, tokenizerFromJson } from "../src/text/mod.ts";
-import { missingData, readDataJson, readDataText, repository } from "./_data.ts";
-import { streamed } from "./_text.ts";
-
-const gpt2Missing = missingData("tokenizers", "gpt2", "tokenizer.json");
-const textMissing = missingData("text", "tinyshakespeare.txt");
+import { repository } from "./_data.ts";
+import { gpt2TokenizerJson, streamed, writing } from "./_text.ts";
 
 describe("CharTokenizer", () => {
   it("gives sorted code points their ids and back", () => {
     const text = "hello\nworld \u{1f469}\u200d\u{1f4bb} \ud800 é";
     const tokenizer = CharTokenizer.from(text);
-    assert.deepEqual(tokenizer.characters.slice(0, 4), ["\n", " ", "d", "e"]);
-    assert.equal(tokenizer.vocabSize, new Set(text).size);
-    assert.equal(tokenizer.encode(text).length, [...text].length);
-    assert.equal(tokenizer.decode(tokenizer.encode(text)), text);
-    assert.equal(streamed(tokenizer, tokenizer.encode(text)).join(""), text);
-    assert.deepEqual(new CharTokenizer(["b", "a"]).encode("ab"), [1, 0]);
-    assert.deepEqual(CharTokenizer.from(["ab", "bc"]).characters, ["a", "b", "c"]);
+    assertEquals(tokenizer.characters.slice(0, 4), ["\n", " ", "d", "e"]);
+    assertStrictEquals(tokenizer.vocabSize, new Set(text).size);
+    assertStrictEquals(tokenizer.encode(text).length, [...text].length);
+    assertStrictEquals(tokenizer.decode(tokenizer.encode(text)), text);
+    assertStrictEquals(streamed(tokenizer, tokenizer.encode(text)).join(""), text);
+    assertEquals(new CharTokenizer(["b", "a"]).encode("ab"), [1, 0]);
+    assertEquals(CharTokenizer.from(["ab", "bc"]).characters, ["a", "b", "c"]);
   });
 
   it("names an unknown character and its position, or makes it the unk token", () => {
     const tokenizer = CharTokenizer.from("abc");
-    assert.throws(() => tokenizer.encode("ab\u{1f600}"), (error: Error) => {
-      return error instanceof FormatError && /"\u{1f600}" \(U\+1F600\) at position 2/u.test(error.message);
-    });
+    assertMatch(
+      assertThrows(() => tokenizer.encode("ab\u{1f600}"), FormatError).message,
+      /"\u{1f600}" \(U\+1F600\) at position 2/u,
+    );
     const withUnk = CharTokenizer.from("abc", { unkToken: "<unk>" });
-    assert.deepEqual(withUnk.encode("a?\u{1f600}<unk>"), [0, 3, 3, 3]);
-    assert.equal(withUnk.decode([0, 3]), "a<unk>");
-    assert.equal(withUnk.decode([0, 3], { skipSpecialTokens: true }), "a");
-    assert.throws(() => withUnk.decode([4]), ShapeError);
-    assert.throws(() => new CharTokenizer(["a", "a"]), OptionError);
-    assert.throws(() => new CharTokenizer(["ab"]), OptionError);
+    assertEquals(withUnk.encode("a?\u{1f600}<unk>"), [0, 3, 3, 3]);
+    assertStrictEquals(withUnk.decode([0, 3]), "a<unk>");
+    assertStrictEquals(withUnk.decode([0, 3], { skipSpecialTokens: true }), "a");
+    assertThrows(() => withUnk.decode([4]), ShapeError);
+    assertThrows(() => new CharTokenizer(["a", "a"]), OptionError);
+    assertThrows(() => new CharTokenizer(["ab"]), OptionError);
   });
 
   it(
     "saves a tokenizer.json that both engines load and encode identically",
-    { skip: textMissing },
     async () => {
-      const text = readDataText("text", "tinyshakespeare.txt");
+      const text = writing(300_000);
       const odd = "\u{1f600}\u{1f469}\u200d\u{1f4bb}\r\n\n\t\u0085\ufeff1_proto__é漢";
       const tokenizer = CharTokenizer.from([text, odd], {
         unkToken: "<unk>",
@@ -61,20 +65,23 @@ describe("CharTokenizer", () => {
       const direct = new Tokenizer(json, {});
       const own = await tokenizerFromJson(json),
         theirs = await tokenizerFromJson(json, {}, { engine: "huggingface" });
-      assert.ok(own instanceof CharTokenizer);
-      assert.deepEqual(own.toJSON(), json);
-      assert.equal(own.eosTokenId, tokenizer.eosTokenId);
-      assert.equal(theirs.eosTokenId, tokenizer.eosTokenId);
-      assert.equal(theirs.vocabSize, tokenizer.vocabSize);
+      assert(own instanceof CharTokenizer);
+      assertEquals(own.toJSON(), json);
+      assertStrictEquals(own.eosTokenId, tokenizer.eosTokenId);
+      assertStrictEquals(theirs.eosTokenId, tokenizer.eosTokenId);
+      assertStrictEquals(theirs.vocabSize, tokenizer.vocabSize);
       for (const sample of [text.slice(0, 200_000), odd, "unknown: \u{1f680}ß<unk><|endoftext|>"]) {
         const ids = tokenizer.encode(sample);
-        assert.deepEqual(direct.encode(sample).ids, ids);
-        assert.deepEqual(own.encode(sample), ids);
-        assert.deepEqual(theirs.encode(sample), ids);
-        assert.equal(theirs.decode(ids), tokenizer.decode(ids));
-        assert.equal(streamed(theirs, ids.slice(0, 2000)).join(""), tokenizer.decode(ids.slice(0, 2000)));
+        assertEquals(direct.encode(sample).ids, ids);
+        assertEquals(own.encode(sample), ids);
+        assertEquals(theirs.encode(sample), ids);
+        assertStrictEquals(theirs.decode(ids), tokenizer.decode(ids));
+        assertStrictEquals(
+          streamed(theirs, ids.slice(0, 2000)).join(""),
+          tokenizer.decode(ids.slice(0, 2000)),
+        );
       }
-      assert.equal(tokenizer.decode(tokenizer.encode(text)), text);
+      assertStrictEquals(tokenizer.decode(tokenizer.encode(text)), text);
     },
   );
 });
@@ -99,16 +106,16 @@ describe("tokenizerFromJson", () => {
     const tokenizer = await tokenizerFromJson(word(["hel", "##lo", "world", "[", "cls", "]", "CLS"], {}), {
       eos_token: { content: "[SEP]" },
     });
-    assert.equal(tokenizer.constructor.name, "HuggingFaceTokenizer");
-    assert.equal(tokenizer.eosTokenId, 1);
-    assert.deepEqual(tokenizer.encode("hello world"), [0, 3, 4, 5, 1]);
-    assert.deepEqual(tokenizer.encode("hello world", { addSpecialTokens: false }), [3, 4, 5]);
-    assert.deepEqual(tokenizer.encode("[CLS]world"), [0, 0, 5, 1]);
-    assert.deepEqual(tokenizer.encode("[CLS]world", { splitSpecialTokens: true }), [0, 6, 9, 8, 5, 1]);
-    assert.equal(tokenizer.decode([3, 4, 5], {}), "hello world");
-    assert.equal(tokenizer.decode([0, 3, 4, 1], { skipSpecialTokens: true }), "hello");
-    assert.deepEqual(streamed(tokenizer, [3, 4, 5, 5]), ["hel", "lo", " world", " world", ""]);
-    assert.throws(() => tokenizer.decode([99]), ShapeError);
+    assertStrictEquals(tokenizer.constructor.name, "HuggingFaceTokenizer");
+    assertStrictEquals(tokenizer.eosTokenId, 1);
+    assertEquals(tokenizer.encode("hello world"), [0, 3, 4, 5, 1]);
+    assertEquals(tokenizer.encode("hello world", { addSpecialTokens: false }), [3, 4, 5]);
+    assertEquals(tokenizer.encode("[CLS]world"), [0, 0, 5, 1]);
+    assertEquals(tokenizer.encode("[CLS]world", { splitSpecialTokens: true }), [0, 6, 9, 8, 5, 1]);
+    assertStrictEquals(tokenizer.decode([3, 4, 5], {}), "hello world");
+    assertStrictEquals(tokenizer.decode([0, 3, 4, 1], { skipSpecialTokens: true }), "hello");
+    assertEquals(streamed(tokenizer, [3, 4, 5, 5]), ["hel", "lo", " world", " world", ""]);
+    assertThrows(() => tokenizer.decode([99]), ShapeError);
   });
 
   it("holds characters back until they are whole, for a decoder it knows nothing about", async () => {
@@ -134,8 +141,8 @@ describe("tokenizerFromJson", () => {
       },
     });
     const text = "hi \u{1f600}é hi", ids = tokenizer.encode(text), pieces = streamed(tokenizer, ids);
-    assert.equal(tokenizer.decode(ids), text);
-    assert.deepEqual(pieces.filter((piece) => piece !== ""), [
+    assertStrictEquals(tokenizer.decode(ids), text);
+    assertEquals(pieces.filter((piece) => piece !== ""), [
       "h",
       "i",
       " ",
@@ -152,27 +159,27 @@ describe("tokenizerFromJson", () => {
     const whitespace = await tokenizerFromJson(
       word(vocab, { ...plain, pre_tokenizer: { type: "WhitespaceSplit" } }),
     );
-    assert.deepEqual(whitespace.encode("a\u0085b"), [3, 4]);
-    assert.deepEqual(whitespace.encode("a\ufeff b"), [6, 4]);
+    assertEquals(whitespace.encode("a\u0085b"), [3, 4]);
+    assertEquals(whitespace.encode("a\ufeff b"), [6, 4]);
     const bert = await tokenizerFromJson(word(vocab, plain));
-    assert.deepEqual(bert.encode("a\u0085b a\ufeff"), [3, 4, 6]);
+    assertEquals(bert.encode("a\u0085b a\ufeff"), [3, 4, 6]);
     const strip = { type: "Strip", strip_left: true, strip_right: true };
     const stripped = await tokenizerFromJson(
       word(vocab, { ...plain, normalizer: strip, pre_tokenizer: null }),
     );
-    assert.deepEqual(stripped.encode("\u0085a\ufeff\u0085"), [6]);
+    assertEquals(stripped.encode("\u0085a\ufeff\u0085"), [6]);
     const unicode = await tokenizerFromJson(
       word(["é", "à", "!"], { ...plain, pre_tokenizer: { type: "Whitespace" } }),
     );
-    assert.deepEqual(unicode.encode("é\u0085à!"), [3, 4, 5]);
+    assertEquals(unicode.encode("é\u0085à!"), [3, 4, 5]);
   });
 
-  it("gives a byte-level tokenizer with a prefix space its space, once", { skip: gpt2Missing }, async () => {
-    const json = readDataJson<Record<string, object>>("tokenizers", "gpt2", "tokenizer.json");
+  it("gives a byte-level tokenizer with a prefix space its space, once", async () => {
+    const json = gpt2TokenizerJson();
     const prefixed = { ...json, pre_tokenizer: { ...json.pre_tokenizer, add_prefix_space: true } };
     const tokenizer = await tokenizerFromJson(prefixed);
-    assert.deepEqual(tokenizer.encode("Hello\nworld"), [18435, 198, 6894]);
-    assert.deepEqual(tokenizer.encode(" Hello"), [18435]);
+    assertEquals(tokenizer.encode("Hello\nworld"), [18435, 198, 6894]);
+    assertEquals(tokenizer.encode(" Hello"), [18435]);
   });
 
   it("honours what added tokens ask for", () => {
@@ -189,13 +196,13 @@ describe("tokenizerFromJson", () => {
       ],
     });
     const [a, space] = [tokenizer.tokenToId("a")!, tokenizer.tokenToId("Ġ")!];
-    assert.deepEqual(tokenizer.encode("a \u0085<m> \n a"), [a, 256, a]);
-    assert.deepEqual(tokenizer.encode("<m>xa"), [258, a]);
-    assert.deepEqual(tokenizer.encode("cat cat"), [257, space, 257]);
-    assert.equal(tokenizer.encode("cats").length, 4);
-    assert.deepEqual(tokenizer.encode("cat", { splitSpecialTokens: true }), [257]);
-    assert.equal(tokenizer.encode("<m>", { splitSpecialTokens: true }).length, 3);
-    assert.equal(tokenizer.decode([256, 257], { skipSpecialTokens: true }), "cat");
+    assertEquals(tokenizer.encode("a \u0085<m> \n a"), [a, 256, a]);
+    assertEquals(tokenizer.encode("<m>xa"), [258, a]);
+    assertEquals(tokenizer.encode("cat cat"), [257, space, 257]);
+    assertStrictEquals(tokenizer.encode("cats").length, 4);
+    assertEquals(tokenizer.encode("cat", { splitSpecialTokens: true }), [257]);
+    assertStrictEquals(tokenizer.encode("<m>", { splitSpecialTokens: true }).length, 3);
+    assertStrictEquals(tokenizer.decode([256, 257], { skipSpecialTokens: true }), "cat");
   });
 
   it("names what is wrong with a malformed file", async () => {
@@ -224,14 +231,17 @@ describe("tokenizerFromJson", () => {
       [broken((json) => json.model.vocab.a = json.model.vocab.b), /same id/],
     ];
     for (const [json, message] of cases) {
-      await assert.rejects(tokenizerFromJson(json), (error: Error) => {
-        assert.ok(error instanceof FormatError, `${error}`);
-        assert.match(error.message, message);
-        assert.ok(!error.message.includes("\n"));
-        return true;
-      });
+      {
+        const error = await assertRejects(() => tokenizerFromJson(json), Error);
+
+        assert(error instanceof FormatError, `${error}`);
+
+        assertMatch(error.message, message);
+
+        assert(!error.message.includes("\n"));
+      }
     }
-    await assert.rejects(tokenizerFromJson(trained, {}, { engine: "fast" as "auto" }), OptionError);
+    await assertRejects(() => tokenizerFromJson(trained, {}, { engine: "fast" as "auto" }), OptionError);
   });
 
   it("tells how to install the package where it is missing, and starts without it", () => {
@@ -257,7 +267,7 @@ describe("tokenizerFromJson", () => {
         encoding: "utf8",
         stdio: ["ignore", "pipe", "ignore"],
       });
-      assert.match(output, /^2,0,1\nFerrotypeError .*npm install @huggingface\/tokenizers/);
+      assertMatch(output, /^2,0,1\nFerrotypeError .*npm install @huggingface\/tokenizers/);
     } finally {
       rmSync(folder, { recursive: true });
     }

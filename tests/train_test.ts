@@ -1,7 +1,15 @@
 /**
  * Training: batches, the loop, exact continuation, checkpoints that survive a crash, evaluation.
  */
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+  fail,
+} from "@std/assert";
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -129,25 +137,25 @@ for (const device of devices) {
         },
       });
       const result = await trainer.run();
-      assert.equal(result.step, 60);
-      assert.ok(result.finished && !result.interrupted);
-      assert.equal(losses.length, 60);
-      assert.ok(losses[0] > 2 && losses[59] < 1, `from ${losses[0]} to ${losses[59]}`);
-      assert.equal(evals.length, 2);
-      assert.equal(result.bestLoss, Math.min(...evals));
-      assert.ok(evals[1] < 0.7, `held out ${evals[1]}`);
+      assertStrictEquals(result.step, 60);
+      assert(result.finished && !result.interrupted);
+      assertStrictEquals(losses.length, 60);
+      assert(losses[0] > 2 && losses[59] < 1, `from ${losses[0]} to ${losses[59]}`);
+      assertStrictEquals(evals.length, 2);
+      assertStrictEquals(result.bestLoss, Math.min(...evals));
+      assert(evals[1] < 0.7, `held out ${evals[1]}`);
       const last = reports[59];
-      assert.equal(last.step, 60);
-      assert.ok(last.gradNorm > 0 && last.tokensPerSecond > 0 && last.secondsLeft === 0);
-      assert.equal(reports[0].lr, 0.02 / 5);
+      assertStrictEquals(last.step, 60);
+      assert(last.gradNorm > 0 && last.tokensPerSecond > 0 && last.secondsLeft === 0);
+      assertStrictEquals(reports[0].lr, 0.02 / 5);
       const { loss, perplexity, tokens, bitsPerByte } = await evaluate(model, text, {
         blockSize: block,
         bytes: 600,
       });
-      assert.equal(tokens, 599);
-      assert.ok(Math.abs(Math.log(perplexity) - loss) < 1e-9);
-      assert.ok(Math.abs(bitsPerByte! - loss * 599 / 600 / Math.LN2) < 1e-9);
-      assert.ok(loss < 0.7);
+      assertStrictEquals(tokens, 599);
+      assert(Math.abs(Math.log(perplexity) - loss) < 1e-9);
+      assert(Math.abs(bitsPerByte! - loss * 599 / 600 / Math.LN2) < 1e-9);
+      assert(loss < 0.7);
     });
 
     it("continues bit for bit from a checkpoint", async () => {
@@ -157,16 +165,16 @@ for (const device of devices) {
       const checkpoints = (): CheckpointStore => new CheckpointStore(directory, { fileSystem });
       const first = setUp(device, { steps: 25, checkpoints: checkpoints(), stopAfter: 15 });
       const stopped = await first.trainer.run();
-      assert.equal(stopped.step, 15);
-      assert.ok(!stopped.finished && !stopped.interrupted);
+      assertStrictEquals(stopped.step, 15);
+      assert(!stopped.finished && !stopped.interrupted);
       manualSeed(1234);
       const second = setUp(device, { steps: 25, checkpoints: checkpoints() });
-      assert.equal(await second.trainer.resume(), true);
-      assert.equal(second.trainer.step, 15);
-      assert.ok((await second.trainer.run()).finished);
-      assert.deepEqual([...first.losses, ...second.losses], whole.losses);
-      assert.equal(second.losses.length, 10);
-      assert.deepEqual(await parametersOf(second.model), await parametersOf(whole.model));
+      assertStrictEquals(await second.trainer.resume(), true);
+      assertStrictEquals(second.trainer.step, 15);
+      assert((await second.trainer.run()).finished);
+      assertEquals([...first.losses, ...second.losses], whole.losses);
+      assertStrictEquals(second.losses.length, 10);
+      assertEquals(await parametersOf(second.model), await parametersOf(whole.model));
     });
 
     it("leaves no memory behind", async () => {
@@ -174,7 +182,7 @@ for (const device of devices) {
       await trainer.run();
       const before = backendOf(device).memory();
       await trainer.run();
-      assert.deepEqual(backendOf(device).memory(), before);
+      assertEquals(backendOf(device).memory(), before);
     });
 
     it("gives the same losses however often they are read, and whether it is evaluated or not", async () => {
@@ -190,8 +198,8 @@ for (const device of devices) {
         evalEvery: 4,
       });
       const result = await seldom.trainer.run();
-      assert.deepEqual(seldom.losses, [often.losses[4], often.losses[9], often.losses[11]]);
-      assert.equal(result.loss, often.losses[11]);
+      assertEquals(seldom.losses, [often.losses[4], often.losses[9], often.losses[11]]);
+      assertStrictEquals(result.loss, often.losses[11]);
     });
 
     it("averages over the batches of a step", async () => {
@@ -222,10 +230,10 @@ for (const device of devices) {
         steps: 1,
         gradAccum: 2,
       }).run();
-      assert.equal(at, 2);
-      assert.ok(Math.abs(parts.loss! - whole.loss!) < 1e-6);
+      assertStrictEquals(at, 2);
+      assert(Math.abs(parts.loss! - whole.loss!) < 1e-6);
       for (const [name, values] of Object.entries(await parametersOf(model))) {
-        values.forEach((v, i) => assert.ok(Math.abs(v - expected[name][i]) < 1e-6, name));
+        values.forEach((v, i) => assert(Math.abs(v - expected[name][i]) < 1e-6, name));
       }
     });
   });
@@ -245,12 +253,12 @@ describe("training", () => {
       },
     });
     const result = await trainer.run();
-    assert.ok(result.interrupted && !result.finished);
-    assert.equal(result.step, 7);
-    assert.equal(reports.length, 0);
+    assert(result.interrupted && !result.finished);
+    assertStrictEquals(result.step, 7);
+    assertStrictEquals(reports.length, 0);
     const next = setUp(device, { checkpoints });
-    assert.ok(await next.trainer.resume());
-    assert.equal(next.trainer.step, 7);
+    assert(await next.trainer.resume());
+    assertStrictEquals(next.trainer.step, 7);
   });
 
   it("hears a signal that comes while it works", async () => {
@@ -258,7 +266,7 @@ describe("training", () => {
     const { trainer } = setUp(device, { steps: 100000, signal: controller.signal, reportEvery: 1000 });
     setTimeout(() => controller.abort(), 20);
     const result = await trainer.run();
-    assert.ok(result.interrupted && result.step < 100000);
+    assert(result.interrupted && result.step < 100000);
   });
 
   it("says so when the loss is not finite, and keeps the last checkpoint", async () => {
@@ -279,24 +287,32 @@ describe("training", () => {
       reportEvery: 50,
       checkpoints,
     });
-    await assert.rejects(
-      () => trainer.run(),
+    assertMatch(
+      String(await assertRejects(() => trainer.run())),
       /the loss is (NaN|Infinity) at step \d+; take a lower learning rate/,
     );
     const kept = await checkpoints.list();
-    assert.ok(kept.length > 0);
-    for (const { loss } of kept) assert.ok(Number.isFinite(loss));
+    assert(kept.length > 0);
+    for (const { loss } of kept) assert(Number.isFinite(loss));
   });
 
   it("refuses options that make no sense", () => {
     const model = new Linear(1, 1, { device }), data = randomBatches(text, { batchSize: 1, blockSize: 2 });
     const optimizer = new SGD(model.parameters());
-    assert.throws(() => new Trainer({ model, data, optimizer, steps: 3 }), /no loss\(batch\)/);
+    assertThrows(() => new Trainer({ model, data, optimizer, steps: 3 }), Error, "no loss(batch)");
     const loss = (x: Tensor): Tensor => x;
-    assert.throws(() => new Trainer({ model, data, optimizer, loss, steps: 0 }), OptionError);
-    assert.throws(() => new Trainer({ model, data, optimizer, loss, steps: 3, gradAccum: 1.5 }), OptionError);
-    assert.throws(() => new Trainer({ model, data, optimizer, loss, steps: 3, evalEvery: 1 }), /evalData/);
-    assert.throws(() => new Trainer({ model, data, optimizer, loss, steps: 3, saveEvery: 1 }), /checkpoints/);
+    assertThrows(() => new Trainer({ model, data, optimizer, loss, steps: 0 }), OptionError);
+    assertThrows(() => new Trainer({ model, data, optimizer, loss, steps: 3, gradAccum: 1.5 }), OptionError);
+    assertThrows(
+      () => new Trainer({ model, data, optimizer, loss, steps: 3, evalEvery: 1 }),
+      Error,
+      "evalData",
+    );
+    assertThrows(
+      () => new Trainer({ model, data, optimizer, loss, steps: 3, saveEvery: 1 }),
+      Error,
+      "checkpoints",
+    );
   });
 });
 
@@ -309,17 +325,18 @@ describe("batches", () => {
     const b = randomBatches(text, { batchSize: 3, blockSize: 4, seed: 9, device });
     b.setState(JSON.parse(JSON.stringify(a.getState())));
     const x = a.next(), y = b.next();
-    assert.deepEqual(x.shape, [3, 5]);
-    assert.deepEqual(await x.toArray(), await y.toArray());
+    assertEquals(x.shape, [3, 5]);
+    assertEquals(await x.toArray(), await y.toArray());
     const whole = text.join(" ");
-    for (const row of await x.toArray() as number[][]) assert.ok(whole.includes(row.join(" ")));
-    assert.throws(
+    for (const row of await x.toArray() as number[][]) assert(whole.includes(row.join(" ")));
+    assertThrows(
       () => randomBatches(text.slice(0, 4), { batchSize: 1, blockSize: 4 }),
-      /do not fill a window of 5/,
+      Error,
+      "do not fill a window of 5",
     );
     // Exactly one window fits.
     const one = randomBatches([7, 8, 9], { batchSize: 1, blockSize: 2, device });
-    assert.deepEqual(await one.next().toArray(), [[7, 8, 9]]);
+    assertEquals(await one.next().toArray(), [[7, 8, 9]]);
   });
 
   it("in order cover the text with whole batches, again each time", async () => {
@@ -327,13 +344,13 @@ describe("batches", () => {
     const batches = sequentialBatches(ids, { batchSize: 2, blockSize: 3, device });
     const rows: unknown[] = [];
     for (const batch of batches) rows.push(await batch.toArray());
-    assert.deepEqual(rows, [[[0, 1, 2, 3], [3, 4, 5, 6]], [[6, 7, 8, 9], [9, 10, 11, 12]]]);
-    assert.equal([...batches].length, 2);
-    assert.equal(
+    assertEquals(rows, [[[0, 1, 2, 3], [3, 4, 5, 6]], [[6, 7, 8, 9], [9, 10, 11, 12]]]);
+    assertStrictEquals([...batches].length, 2);
+    assertStrictEquals(
       [...sequentialBatches(ids, { batchSize: 1, blockSize: 3, stride: 1, maxBatches: 5, device })].length,
       5,
     );
-    assert.throws(() => sequentialBatches(ids, { batchSize: 1, blockSize: 14 }), OptionError);
+    assertThrows(() => sequentialBatches(ids, { batchSize: 1, blockSize: 14 }), OptionError);
   });
 });
 
@@ -358,18 +375,25 @@ describe("evaluate", () => {
     };
     for (const [blockSize, stride] of [[6, 6], [6, 2], [6, 4], [7, 1], [30, 30]]) {
       const found = await evaluate(model, text.slice(0, 20), { blockSize, stride, batchSize: 2 });
-      assert.equal(found.tokens, 19);
-      assert.ok(Math.abs(found.loss - await direct(blockSize, stride)) < 1e-6, `${blockSize} ${stride}`);
+      assertStrictEquals(found.tokens, 19);
+      assert(Math.abs(found.loss - await direct(blockSize, stride)) < 1e-6, `${blockSize} ${stride}`);
     }
-    assert.ok(model.training && model.dropout.training);
+    assert(model.training && model.dropout.training);
   });
 
   it("stops at the signal and refuses gaps", async () => {
     const model = new TinyModel(device);
     const signal = AbortSignal.abort();
-    await assert.rejects(() => evaluate(model, text, { blockSize: 4, signal }), { name: "CancelledError" });
-    await assert.rejects(() => evaluate(model, text, { blockSize: 4, stride: 5 }), /leave out tokens/);
-    await assert.rejects(() => evaluate(model, text.slice(0, 1), { blockSize: 4 }), /nothing to predict/);
+    assertStrictEquals(
+      (await assertRejects(() => evaluate(model, text, { blockSize: 4, signal }), Error)).name,
+      "CancelledError",
+    );
+    await assertRejects(() => evaluate(model, text, { blockSize: 4, stride: 5 }), Error, "leave out tokens");
+    await assertRejects(
+      () => evaluate(model, text.slice(0, 1), { blockSize: 4 }),
+      Error,
+      "nothing to predict",
+    );
   });
 });
 
@@ -385,16 +409,16 @@ describe("checkpoints", () => {
   it("keep the newest and the best", async () => {
     const directory = newFolder(),
       manager = new CheckpointStore(directory, { keepLast: 2, keepBest: 1, fileSystem });
-    assert.equal(await manager.loadLatest(), null);
-    assert.equal(await manager.loadBest(), null);
+    assertStrictEquals(await manager.loadLatest(), null);
+    assertStrictEquals(await manager.loadBest(), null);
     for (const [step, loss] of [[10, 3], [20, 1], [30, 2], [40, 2.5], [50, null]] as const) {
       await manager.save(state(step, loss));
     }
-    assert.deepEqual(readdirSync(directory).sort(), ["step-00000020", "step-00000040", "step-00000050"]);
+    assertEquals(readdirSync(directory).sort(), ["step-00000020", "step-00000040", "step-00000050"]);
     const best = await manager.loadBest({ device }), latest = await manager.loadLatest({ device });
-    assert.deepEqual([best?.step, best?.loss, best?.state], [20, 1, { at: 20 }]);
-    assert.deepEqual(await best?.tensors.model["a.weight"].toArray(), [[20, 20, 20], [20, 20, 20]]);
-    assert.equal(latest?.step, 50);
+    assertEquals([best?.step, best?.loss, best?.state], [20, 1, { at: 20 }]);
+    assertEquals(await best?.tensors.model["a.weight"].toArray(), [[20, 20, 20], [20, 20, 20]]);
+    assertStrictEquals(latest?.step, 50);
     disposeCheckpoint(best!);
     disposeCheckpoint(latest!);
   });
@@ -404,8 +428,8 @@ describe("checkpoints", () => {
     const manager = new CheckpointStore(directory, { fileSystem, files: { "config.json": "{}" } });
     await manager.save(state(5, 2));
     const path = await manager.save(state(5, 1));
-    assert.deepEqual((await manager.list()).map(({ loss }) => loss), [1]);
-    assert.deepEqual(readdirSync(path).sort(), ["config.json", "model.safetensors", "state.json"]);
+    assertEquals((await manager.list()).map(({ loss }) => loss), [1]);
+    assertEquals(readdirSync(path).sort(), ["config.json", "model.safetensors", "state.json"]);
   });
 
   it("survive a crash at any moment of saving", async () => {
@@ -428,29 +452,26 @@ describe("checkpoints", () => {
       await manager.save(state(2, 1)).catch(() => done = false);
       const survivor = new CheckpointStore(directory, { keepLast: 1, keepBest: 0, fileSystem });
       const latest = await survivor.loadLatest({ device });
-      assert.ok(latest && (latest.step === 1 || latest.step === 2), `crash at call ${fatal}`);
-      assert.deepEqual(
+      assert(latest && (latest.step === 1 || latest.step === 2), `crash at call ${fatal}`);
+      assertEquals(
         await latest.tensors.model["a.weight"].toArray(),
         [0, 0].map(() => [0, 0, 0].fill(latest.step)),
       );
       await survivor.save(state(3, 1));
-      assert.deepEqual(readdirSync(directory), ["step-00000003"]);
+      assertEquals(readdirSync(directory), ["step-00000003"]);
       if (done) {
-        assert.ok(fatal > 4);
+        assert(fatal > 4);
         return;
       }
     }
-    assert.fail("saving never succeeded");
+    fail("saving never succeeded");
   });
 
   it("name what is wrong with a damaged one", async () => {
     const directory = newFolder(), manager = new CheckpointStore(directory, { fileSystem });
     const path = await manager.save(state(5, 2));
     await writeFileAtomic(`${path}/state.json`, "{");
-    await assert.rejects(
-      () => manager.loadLatest(),
-      (error: Error) => error instanceof FormatError && error.message.includes("step-00000005/state.json"),
-    );
-    assert.throws(() => new CheckpointStore(directory, { keepLast: 0, fileSystem }), OptionError);
+    await assertRejects(() => manager.loadLatest(), FormatError, "step-00000005/state.json");
+    assertThrows(() => new CheckpointStore(directory, { keepLast: 0, fileSystem }), OptionError);
   });
 });

@@ -2,7 +2,7 @@
  * Models of the visitor's in the playground, in Chromium: from a hub on loopback, whose files the browser keeps, and from a
  * folder; and what a model looks at.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -10,11 +10,11 @@ import { after, before, beforeEach, describe, it } from "node:test";
 import type { Page } from "playwright-core";
 import { GPT2 } from "../mod.ts";
 import { noBrowser, says, TestSite, violations } from "./_browser.ts";
-import { missingData, repository } from "./_data.ts";
+import { repository } from "./_data.ts";
 import { tinyFolder } from "./_gpt2.ts";
 import { FakeHub } from "./_hub.ts";
 
-const skip = noBrowser || missingData("gpt2-tiny");
+const skip = noBrowser;
 const names = ["config.json", "model.safetensors", "tokenizer.json"];
 const other = /asked another origin: http:\/\/(127\.0\.0\.1|localhost)|Failed to load resource|ERR_/;
 
@@ -75,31 +75,31 @@ describe("models in the playground", { skip }, () => {
       await name(page, "org/tiny");
       await large;
       await says(page, /^Ready: .* million parameters, 64 positions/);
-      assert.match(await page.textContent("#model-name") ?? "", /^org\/tiny: .*held as f32/);
+      assertMatch(await page.textContent("#model-name") ?? "", /^org\/tiny: .*held as f32/);
       const parts = hub.gets("model.safetensors");
       assert(
         parts.length === 2 && /^bytes=\d+-$/.test(parts[1].headers.range ?? ""),
         "no rest was asked for",
       );
-      assert.equal(await written(page), expected);
+      assertStrictEquals(await written(page), expected);
       // The second time the bytes are here.
       await page.reload();
       await says(page, /^Ready/);
       hub.asked = [];
       await name(page, "org/tiny");
       await says(page, /64 positions/);
-      assert.deepEqual(
+      assertEquals(
         hub.asked.filter(({ path }) => path.endsWith(".safetensors") || path.endsWith("tokenizer.json")),
         [],
       );
-      assert.equal(await written(page), expected);
+      assertStrictEquals(await written(page), expected);
       // And without the hub.
       hub.fault = () => ({ status: 503 });
       await page.reload();
       await says(page, /^Ready/);
       await name(page, "org/tiny");
       await says(page, /64 positions/);
-      assert.equal(await written(page), expected);
+      assertStrictEquals(await written(page), expected);
     }, { expected: other });
   });
 
@@ -109,7 +109,7 @@ describe("models in the playground", { skip }, () => {
       const before = await page.textContent("#model-name");
       await name(page, "org/none");
       await says(page, /has no repository org\/none/);
-      assert.equal(await page.textContent("#model-name"), before);
+      assertStrictEquals(await page.textContent("#model-name"), before);
       let come = (): void => {};
       const wait = new Promise<void>((resolve) => come = resolve);
       hub.fault = ({ path }) => path.endsWith("model.safetensors") ? { wait } : undefined;
@@ -117,9 +117,9 @@ describe("models in the playground", { skip }, () => {
       await page.click("#cancel-load");
       await says(page, /cancelled/);
       come();
-      assert.equal(await page.textContent("#model-name"), before);
-      assert.equal(await page.isHidden("#loading"), true);
-      assert.equal((await written(page)).length, 12);
+      assertStrictEquals(await page.textContent("#model-name"), before);
+      assertStrictEquals(await page.isHidden("#loading"), true);
+      assertStrictEquals((await written(page)).length, 12);
     }, { expected: other });
   });
 
@@ -129,12 +129,12 @@ describe("models in the playground", { skip }, () => {
       await page.click("#other-model > summary");
       await page.setInputFiles("#folder", tinyFolder);
       await says(page, /64 positions/);
-      assert.match(await page.textContent("#model-name") ?? "", /^gpt2-tiny: .*held as f32/);
-      assert.equal(await written(page), expected);
+      assertMatch(await page.textContent("#model-name") ?? "", /^gpt2-tiny: .*held as f32/);
+      assertStrictEquals(await written(page), expected);
       await page.selectOption("#held", "bf16");
       await page.setInputFiles("#folder", tinyFolder);
       await says(page, /64 positions/);
-      assert.match(await page.textContent("#model-name") ?? "", /held as bf16/);
+      assertMatch(await page.textContent("#model-name") ?? "", /held as bf16/);
       await page.click("#bundled");
       await says(page, /128 positions/);
       await page.selectOption("#held", "as stored");
@@ -149,7 +149,7 @@ describe("models in the playground", { skip }, () => {
         );
       }, files);
       await says(page, /64 positions/);
-      assert.equal(await written(page), expected);
+      assertStrictEquals(await written(page), expected);
     });
   });
 
@@ -170,7 +170,7 @@ describe("models in the playground", { skip }, () => {
           await page.setInputFiles("#folder", folder);
           await says(page, message);
         }
-        assert.match(await page.textContent("#model-name") ?? "", /^Shakespeare/);
+        assertMatch(await page.textContent("#model-name") ?? "", /^Shakespeare/);
       });
     } finally {
       rmSync(folder, { recursive: true, force: true });
@@ -205,8 +205,8 @@ describe("models in the playground", { skip }, () => {
       await page.keyboard.press("ArrowLeft");
       await told(last);
       const size = await page.$eval("#attention-map", (canvas) => (canvas as HTMLCanvasElement).width);
-      assert.equal(size, ids.length);
-      assert.deepEqual(await violations(page), []);
+      assertStrictEquals(size, ids.length);
+      assertEquals(await violations(page), []);
       await page.click("#go");
       await says(page, /^Wrote/);
       await page.click("#look");

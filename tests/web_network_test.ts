@@ -1,5 +1,5 @@
 /** The network page: its data and its trainer on every runtime, then the page in Chromium, whose numbers are Deno's. */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotEquals, assertStrictEquals } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { areDeterministicAlgorithmsEnabled, useDeterministicAlgorithms } from "../mod.ts";
 import { type DataName, makePoints } from "../web/network/data.ts";
@@ -20,13 +20,13 @@ describe("points", () => {
   for (const name of ["spiral", "moons", "circles", "xor"] as DataName[]) {
     it(`${name}: two kinds in equal numbers, within the plane, the same from the same seed`, () => {
       const { places, kinds } = makePoints(name, 200, 0, 3);
-      assert.equal(kinds.reduce((sum, kind) => sum + kind), 100);
-      assert.ok(places.every((value) => Math.abs(value) <= 1));
-      assert.deepEqual(makePoints(name, 200, 0, 3).places, places);
-      assert.notDeepEqual(makePoints(name, 200, 0.1, 3).places, places);
+      assertStrictEquals(kinds.reduce((sum, kind) => sum + kind), 100);
+      assert(places.every((value) => Math.abs(value) <= 1));
+      assertEquals(makePoints(name, 200, 0, 3).places, places);
+      assertNotEquals(makePoints(name, 200, 0.1, 3).places, places);
     });
   }
-  it("none are none", () => assert.equal(makePoints("none", 200, 0, 1).kinds.length, 0));
+  it("none are none", () => assertStrictEquals(makePoints("none", 200, 0, 1).kinds.length, 0));
 });
 
 describe("the network", () => {
@@ -37,13 +37,13 @@ describe("the network", () => {
       const first = await trainer.view();
       trainer.train(1000);
       const last = await trainer.view();
-      assert.equal(last.step, 1000);
-      assert.ok(
+      assertStrictEquals(last.step, 1000);
+      assert(
         last.loss < 0.2 * first.loss && last.accuracy > 0.95,
         `loss ${last.loss}, ${last.accuracy} right`,
       );
-      assert.deepEqual(last.weights.map(({ length }) => length), [16, 64, 8]);
-      assert.deepEqual(last.maps.map(({ length }) => length), [8, 8, 1].map((n) => n * side * side));
+      assertEquals(last.weights.map(({ length }) => length), [16, 64, 8]);
+      assertEquals(last.maps.map(({ length }) => length), [8, 8, 1].map((n) => n * side * side));
       trainer.dispose();
     });
   }
@@ -52,8 +52,8 @@ describe("the network", () => {
     const trainer = new NetworkTrainer(options);
     trainer.train(3);
     const { step, loss } = await trainer.view();
-    assert.equal(step, 0);
-    assert.ok(Number.isNaN(loss));
+    assertStrictEquals(step, 0);
+    assert(Number.isNaN(loss));
     trainer.dispose();
   });
 });
@@ -86,10 +86,10 @@ describe("the network page", { skip }, () => {
       const rows = await page.locator("#weights tr").evaluateAll((rows) =>
         rows.map((row) => [...(row as HTMLTableRowElement).cells].map(({ textContent }) => textContent))
       );
-      assert.equal(rows.length, 13);
-      assert.equal(rows[0][2], biases[0][0].toFixed(3));
-      assert.equal(rows[0][3], [...weights[0].subarray(0, 2)].map((w) => w.toFixed(3)).join("  "));
-      assert.equal(rows[12][3], [...weights[2]].map((w) => w.toFixed(3)).join("  "));
+      assertStrictEquals(rows.length, 13);
+      assertStrictEquals(rows[0][2], biases[0][0].toFixed(3));
+      assertStrictEquals(rows[0][3], [...weights[0].subarray(0, 2)].map((w) => w.toFixed(3)).join("  "));
+      assertStrictEquals(rows[12][3], [...weights[2]].map((w) => w.toFixed(3)).join("  "));
     });
   });
 
@@ -106,7 +106,7 @@ describe("the network page", { skip }, () => {
       await page.click("#fewer-0");
       await page.click("#drop-1");
       await until(page, () => /^step 0/.test(document.getElementById("facts")?.textContent ?? ""));
-      assert.equal(await page.locator(".layer").count(), 2);
+      assertStrictEquals(await page.locator(".layer").count(), 2);
       await page.click("#clear");
       await page.click("#play");
       await until(page, () => /no points/.test(document.getElementById("status")?.textContent ?? ""));
@@ -126,7 +126,7 @@ describe("the network page", { skip }, () => {
         page,
         () => /denies WebAssembly/.test(document.getElementById("status")?.textContent ?? ""),
       );
-      assert.match(await page.locator("#capabilities").innerText(), /WebAssembly off/);
+      assertMatch(await page.locator("#capabilities").innerText(), /WebAssembly off/);
     }, { before: (page) => page.addInitScript("delete globalThis.WebAssembly") });
   });
 

@@ -1,5 +1,5 @@
 /** Every page: it loads, breaks no rule of accessibility, fits a phone; the library in a page; the server. */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { after, before, describe, it } from "node:test";
 import { GPT2 } from "../mod.ts";
 import { pages } from "../web/pages.ts";
@@ -25,18 +25,18 @@ describe("the site", { skip }, () => {
           first.push(
             await page.evaluate(() => performance.getEntriesByName("first-contentful-paint")[0].startTime),
           );
-          assert.deepEqual(await violations(page), []);
+          assertEquals(await violations(page), []);
         }, { context: { colorScheme } });
       }
       // The better of two: other tests share the machine.
-      assert.ok(Math.min(...first) < 1000, `first content after ${first} ms`);
+      assert(Math.min(...first) < 1000, `first content after ${first} ms`);
     });
 
     it(`${nav}: fits a phone of 360 pixels`, { skip }, async () => {
       await site.open(path, async (page) => {
         await page.locator("h1").waitFor();
         const width = await page.evaluate(() => document.documentElement.scrollWidth);
-        assert.ok(width <= 360, `${width} pixels wide`);
+        assert(width <= 360, `${width} pixels wide`);
       }, { width: 360, height: 740 });
     });
   }
@@ -60,8 +60,8 @@ describe("the site", { skip }, () => {
             worker.onerror = (event) => reject(new Error(event.message));
           });
         });
-        assert.equal(sum, 300 ** 3);
-        assert.equal(
+        assertStrictEquals(sum, 300 ** 3);
+        assertStrictEquals(
           threads > 1,
           isolation && (await page.evaluate(() => navigator.hardwareConcurrency)) > 1,
         );
@@ -83,7 +83,7 @@ describe("the site", { skip }, () => {
     model.dispose();
     await site.open("own.html", async (page) => {
       await until(page, () => document.title !== "");
-      assert.deepEqual(JSON.parse(await page.title()), { values: [[7, 11], [9, 13]], text });
+      assertEquals(JSON.parse(await page.title()), { values: [[7, 11], [9, 13]], text });
     }, {
       before: (page) =>
         page.route("**/own.html", (route) => route.fulfill({ body: own, contentType: "text/html" })),
@@ -96,25 +96,25 @@ describe("the site", { skip }, () => {
     async () => {
       const url = await site.url();
       const start = await fetch(url);
-      assert.match(await start.text(), /<main/);
-      assert.equal(start.headers.get("cross-origin-opener-policy"), "same-origin");
-      assert.equal(start.headers.get("cross-origin-embedder-policy"), "require-corp");
-      assert.match((await fetch(`${url}ferrotype.js`)).headers.get("content-type") ?? "", /javascript/);
+      assertMatch(await start.text(), /<main/);
+      assertStrictEquals(start.headers.get("cross-origin-opener-policy"), "same-origin");
+      assertStrictEquals(start.headers.get("cross-origin-embedder-policy"), "require-corp");
+      assertMatch((await fetch(`${url}ferrotype.js`)).headers.get("content-type") ?? "", /javascript/);
       const none = await fetch(`${url}nothing/here`);
-      assert.equal(none.status, 404);
-      assert.match(await none.text(), /no such page/);
+      assertStrictEquals(none.status, 404);
+      assertMatch(await none.text(), /no such page/);
       for (
         const path of ["..%2fbuild.ts", "%2e%2e/%2e%2e/package.json", "assets/..%2f..%2f..%2fetc/passwd"]
       ) {
         const answer = await fetch(url + path);
-        assert.equal(answer.status, 404, path);
+        assertStrictEquals(answer.status, 404, path);
         await answer.body?.cancel();
       }
       const part = await fetch(`${url}models/shakespeare/model.safetensors`, {
         headers: { range: "bytes=0-7" },
       });
-      assert.equal(part.status, 206);
-      assert.equal((await part.arrayBuffer()).byteLength, 8);
+      assertStrictEquals(part.status, 206);
+      assertStrictEquals((await part.arrayBuffer()).byteLength, 8);
     },
   );
 
@@ -124,8 +124,8 @@ describe("the site", { skip }, () => {
       await page.context().setOffline(true);
       for (const { id, title } of pages) {
         await page.goto(`${await site.url(false)}${id === "" ? "" : `${id}/`}`);
-        assert.match(await page.title(), new RegExp(title));
-        assert.equal(await page.evaluate(() => crossOriginIsolated), true);
+        assertMatch(await page.title(), new RegExp(title));
+        assertStrictEquals(await page.evaluate(() => crossOriginIsolated), true);
       }
     }, { isolation: false, serviceWorker: true });
   });

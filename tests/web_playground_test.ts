@@ -1,5 +1,5 @@
 /** The playground in Chromium: it writes what the library writes here, shows its doubts, branches, and says what fails. */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { GPT2 } from "../mod.ts";
@@ -23,28 +23,28 @@ describe("the playground", { skip }, () => {
     const state = new URLSearchParams({ prompt: "JULIET:\n", maxNewTokens: "60", seed: "7" });
     await site.open(`playground/#${state}`, async (page) => {
       await says(page, /^Ready/);
-      assert.match(await page.textContent("#machine") ?? "", /on \d+ threads?/);
+      assertMatch(await page.textContent("#machine") ?? "", /on \d+ threads?/);
       await page.click("#go");
       await says(page, /^Wrote 60/);
       const tokens = await page.$$eval(".token", (list) => list.map((e) => e.textContent).join(""));
-      assert.equal(tokens, expected);
+      assertStrictEquals(tokens, expected);
       await page.hover(".token:nth-of-type(10)");
-      assert.ok(await page.locator(".choice").count() >= 6);
+      assert(await page.locator(".choice").count() >= 6);
       await page.locator(".choice[aria-pressed=false]").first().click();
       await says(page, /^Wrote 60/);
-      assert.equal(await page.$eval(".given", (e) => e.textContent!.slice(0, 8)), "JULIET:\n");
+      assertStrictEquals(await page.$eval(".given", (e) => e.textContent!.slice(0, 8)), "JULIET:\n");
       // The link says all of it: who opens it and asks gets the same.
       await page.fill("#prompt", "JULIET:\n");
       await page.click("#share");
       await says(page, /^The link/);
       const link = new URLSearchParams(new URL(page.url()).hash.slice(1));
-      for (const [name, value] of state) assert.equal(link.get(name), value, name);
+      for (const [name, value] of state) assertStrictEquals(link.get(name), value, name);
       await page.reload();
       await says(page, /^Ready/);
       await page.click("#go");
       await says(page, /^Wrote 60/);
       const again = await page.$$eval(".token", (list) => list.map((e) => e.textContent).join(""));
-      assert.equal(again, expected);
+      assertStrictEquals(again, expected);
       await page.fill("#prompt", "€");
       await page.click("#go");
       await says(page, /€/);
@@ -61,7 +61,11 @@ describe("the playground", { skip }, () => {
     const expected = await model.complete("ROMEO:\n", options);
     for (const name of ["typicalP", "frequencyPenalty", "presencePenalty", "noRepeatNgramSize"] as const) {
       const { [name]: _, ...others } = options;
-      assert.notEqual(await model.complete("ROMEO:\n", others), expected, `${name} changes nothing here`);
+      assertNotStrictEquals(
+        await model.complete("ROMEO:\n", others),
+        expected,
+        `${name} changes nothing here`,
+      );
     }
     model.dispose();
     const state = new URLSearchParams({ prompt: "ROMEO:\n" });
@@ -71,24 +75,24 @@ describe("the playground", { skip }, () => {
       await page.click("#go");
       await says(page, /^Wrote 40/);
       const tokens = await page.$$eval(".token", (list) => list.map((e) => e.textContent).join(""));
-      assert.equal(tokens, expected);
+      assertStrictEquals(tokens, expected);
       await page.click("#more-options > summary");
-      assert.equal(await page.inputValue("[data-name=typicalP]"), "0.8");
-      assert.deepEqual(await violations(page), []);
+      assertStrictEquals(await page.inputValue("[data-name=typicalP]"), "0.8");
+      assertEquals(await violations(page), []);
       await page.locator("[data-name=maxNewTokens]").fill("500");
       await page.click("#go");
       await page.locator(".token").nth(3).waitFor();
       await page.click("#stop");
       await says(page, /^Stopped after \d+ tokens/);
       const count = await page.locator(".token").count();
-      assert.ok(count >= 4 && count < 500, `${count} tokens`);
+      assert(count >= 4 && count < 500, `${count} tokens`);
     });
   });
 
   it("writes without threads too, and never holds the page up", { skip }, async () => {
     await site.open("playground/", async (page) => {
       await says(page, /^Ready/);
-      assert.match(await page.textContent("#machine") ?? "", /on 1 thread:.*isolate/);
+      assertMatch(await page.textContent("#machine") ?? "", /on 1 thread:.*isolate/);
       const tasks = await watchTasks(page);
       await page.click("#go");
       await says(page, /^Wrote 100 tokens/);
@@ -99,7 +103,7 @@ describe("the playground", { skip }, () => {
   it("says what is wrong when a file is missing or WebAssembly is denied", { skip }, async () => {
     await site.open("playground/", async (page) => {
       await says(page, /model\.safetensors/);
-      assert.equal(await page.isDisabled("#go"), true);
+      assertStrictEquals(await page.isDisabled("#go"), true);
     }, {
       expected: /404/,
       before: (page) => page.route("**/model.safetensors", (route) => route.fulfill({ status: 404 })),

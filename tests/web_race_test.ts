@@ -1,5 +1,12 @@
 /** The race page: its parts on every runtime, then the page itself in Chromium, with the rates it promises. */
-import assert from "node:assert/strict";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertNotEquals,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { readFileSync } from "node:fs";
 import { after, before, describe, it } from "node:test";
 import { landscapes, type Optimizer2d, optimizers2d, state2d, step2d } from "../mod.ts";
@@ -31,12 +38,12 @@ describe("a formula", () => {
     it(`${text}: value and gradient`, () => {
       const { value, gradient } = parseFormula(text), h = 1e-5;
       for (const [x, y] of [[0.7, 1.3], [1.9, 0.4], [2.3, 2.9]]) {
-        assert.ok(Math.abs(value(x, y) - truth(x, y)) < 1e-6, `${value(x, y)} is not ${truth(x, y)}`);
+        assert(Math.abs(value(x, y) - truth(x, y)) < 1e-6, `${value(x, y)} is not ${truth(x, y)}`);
         gradient(x, y, g);
         const sx = (value(x + h, y) - value(x - h, y)) / (2 * h);
         const sy = (value(x, y + h) - value(x, y - h)) / (2 * h);
-        assert.ok(Math.abs(g[0] - sx) < 1e-4 * (1 + Math.abs(sx)), `∂x ${g[0]} is not ${sx}`);
-        assert.ok(Math.abs(g[1] - sy) < 1e-4 * (1 + Math.abs(sy)), `∂y ${g[1]} is not ${sy}`);
+        assert(Math.abs(g[0] - sx) < 1e-4 * (1 + Math.abs(sx)), `∂x ${g[0]} is not ${sx}`);
+        assert(Math.abs(g[1] - sy) < 1e-4 * (1 + Math.abs(sy)), `∂y ${g[1]} is not ${sy}`);
       }
     });
   }
@@ -60,7 +67,7 @@ describe("a formula", () => {
     ]
   ) {
     it(`refuses ${JSON.stringify(text.slice(0, 30))} with a sentence`, () => {
-      assert.throws(() => parseFormula(text), /The formula/);
+      assertThrows(() => parseFormula(text), Error, "The formula");
     });
   }
 
@@ -83,33 +90,33 @@ describe("a race", () => {
     race.run(900);
     const before = race.racers.map(({ state }) => [...state]);
     race.restore(400);
-    assert.equal(race.steps, 400);
-    assert.notDeepEqual(race.racers.map(({ state }) => [...state]), before);
+    assertStrictEquals(race.steps, 400);
+    assertNotEquals(race.racers.map(({ state }) => [...state]), before);
     race.run(500);
-    assert.deepEqual(race.racers.map(({ state }) => [...state]), before);
+    assertEquals(race.racers.map(({ state }) => [...state]), before);
   });
 
   it("holds a bounded part of the way, and goes back no further", () => {
     const race = make();
     race.run(capacity * 2 + 10);
-    assert.equal(race.oldest, capacity + 11);
+    assertStrictEquals(race.oldest, capacity + 11);
     race.restore(0);
-    assert.equal(race.steps, capacity + 11);
-    assert.ok(race.racers.every(({ steps }) => steps === capacity + 11));
+    assertStrictEquals(race.steps, capacity + 11);
+    assert(race.racers.every(({ steps }) => steps === capacity + 11));
   });
 
   it("takes out who leaves the plane", () => {
     const racer = new Racer("sgd", { lr: 10 }), race = new Race([racer], landscapes.rosenbrock);
     race.run(100);
-    assert.ok(racer.lost && racer.steps < 100);
+    assert(racer.lost && racer.steps < 100);
     race.restart(1, 1);
-    assert.ok(!racer.lost);
+    assert(!racer.lost);
   });
 
   it("finds a learning rate better than its neighbours far off", () => {
     const { rates, losses, best } = findRate(new Racer("sgd", { lr: 1 }), landscapes.bowl, -2.5, 1.8);
-    assert.ok(best > 0.05 && best < 0.2, `the steepest direction bears 2 / 10, and ${best} was found`);
-    assert.ok(losses[0] > losses[rates.indexOf(best)]);
+    assert(best > 0.05 && best < 0.2, `the steepest direction bears 2 / 10, and ${best} was found`);
+    assert(losses[0] > losses[rates.indexOf(best)]);
   });
 
   it("is the same after a trip through the address", () => {
@@ -120,8 +127,8 @@ describe("a race", () => {
     settings.on.sgd = false;
     settings.start = [0.5, -1.25];
     settings.beta2 = 0.95;
-    assert.deepEqual(fromHash(`#${toHash(settings)}`), settings);
-    assert.deepEqual(fromHash("#rates=sgd:oops,toString:3&start=NaN,1&speed=-4&beta1=7"), defaultSettings());
+    assertEquals(fromHash(`#${toHash(settings)}`), settings);
+    assertEquals(fromHash("#rates=sgd:oops,toString:3&start=NaN,1&speed=-4&beta1=7"), defaultSettings());
   });
 });
 
@@ -147,11 +154,11 @@ describe("the race page", { skip }, () => {
         race.run(2000);
         return race.racers.map(({ name, options, state }) => ({ name, options, state: [...state] }));
       });
-      assert.deepEqual(states.map(({ name }) => name), optimizers2d);
+      assertEquals(states.map(({ name }) => name), optimizers2d);
       for (const { name, options, state } of states) {
         const mine = state2d(1, 1.5);
         for (let i = 0; i < 2000; i++) step2d(name as Optimizer2d, landscapes.beale, mine, options);
-        assert.deepEqual(state, [...mine], name);
+        assertEquals(state, [...mine], name);
       }
     }, seen);
   });
@@ -161,11 +168,11 @@ describe("the race page", { skip }, () => {
       await until(page, ready);
       const result = await measureRace(page);
       console.log(`    ${describeRates(result)}`);
-      assert.ok(result.rate >= 1e6, `${result.rate} steps/s`);
-      assert.ok(result.grown < 20_000, `${result.grown} bytes in a million steps`);
-      assert.ok(result.p95 <= 16.7, `${result.p95} ms`);
-      assert.ok(result.frames >= 55, `${result.frames} frames/s`);
-      assert.ok(result.soak < 20_000, `${result.soak} bytes`);
+      assert(result.rate >= 1e6, `${result.rate} steps/s`);
+      assert(result.grown < 20_000, `${result.grown} bytes in a million steps`);
+      assert(result.p95 <= 16.7, `${result.p95} ms`);
+      assert(result.frames >= 55, `${result.frames} frames/s`);
+      assert(result.soak < 20_000, `${result.soak} bytes`);
     }, seen);
   });
 
@@ -177,23 +184,23 @@ describe("the race page", { skip }, () => {
       const start = (): Promise<number[]> =>
         page.evaluate(() => [...(globalThis as unknown as { race: RaceHandle }).race.race.start]);
       const clicked = await start();
-      assert.ok(clicked[0] < -1 && clicked[1] > 1.5, `${clicked}`);
+      assert(clicked[0] < -1 && clicked[1] > 1.5, `${clicked}`);
       await page.focus("#map");
       await page.keyboard.press("ArrowRight");
-      assert.ok((await start())[0] > clicked[0]);
+      assert((await start())[0] > clicked[0]);
       const { title, about } = optimizerTexts.muon;
       await page.locator("#racers li").filter({ hasText: title }).hover();
-      assert.equal(await page.textContent("#explain"), about);
+      assertStrictEquals(await page.textContent("#explain"), about);
       await page.hover("h1");
       const surface = await page.textContent("#explain");
-      assert.match(surface ?? "", /^Rosenbrock/);
+      assertMatch(surface ?? "", /^Rosenbrock/);
       await page.click("#step");
       await page.click("#step");
       await until(page, () => document.getElementById("time-value")?.textContent === "step 2");
       await page.locator("#time").fill("1");
       await until(page, () => document.getElementById("time-value")?.textContent === "step 1");
       await page.locator("#rate-adam").fill("-100");
-      assert.equal(
+      assertStrictEquals(
         await page.evaluate(() =>
           (globalThis as unknown as { race: RaceHandle }).race.race.racers[3].options.lr
         ),
@@ -202,7 +209,7 @@ describe("the race page", { skip }, () => {
       await page.selectOption("#surface", "formula");
       await page.fill("#formula", "window");
       await page.locator("#formula-error").waitFor();
-      assert.match(await page.locator("#formula-error").innerText(), /names "window"/);
+      assertMatch(await page.locator("#formula-error").innerText(), /names "window"/);
       await page.fill("#formula", "(x-1)^2 + y^2");
       await page.locator("#formula-error").waitFor({ state: "hidden" });
       await page.click("#find");
@@ -210,9 +217,9 @@ describe("the race page", { skip }, () => {
       for (let i = 0; i < 3; i++) await page.click("#step");
       for (const name of ["json", "csv", "png"]) {
         const [file] = await Promise.all([page.waitForEvent("download"), page.click(`#${name}`)]);
-        assert.equal(file.suggestedFilename(), `race.${name}`);
+        assertStrictEquals(file.suggestedFilename(), `race.${name}`);
         const bytes = readFileSync(await file.path());
-        if (name === "png") assert.equal(bytes.toString("latin1", 1, 4), "PNG");
+        if (name === "png") assertStrictEquals(bytes.toString("latin1", 1, 4), "PNG");
         else {
           const text = bytes.toString(),
             races = await page.evaluate(() =>
@@ -221,14 +228,18 @@ describe("the race page", { skip }, () => {
                 loss,
               }))
             );
-          assert.equal(new Set(races.map(({ loss }) => loss)).size > 3, true, "they went different ways");
+          assertStrictEquals(
+            new Set(races.map(({ loss }) => loss)).size > 3,
+            true,
+            "they went different ways",
+          );
           for (const { name: optimizer, loss } of races) {
             const last = name === "json"
               ? JSON.parse(text).racers.find((r: { optimizer: string }) => r.optimizer === optimizer).path.at(
                 -1,
               )[3]
               : Number(text.split("\n").findLast((line) => line.startsWith(`${optimizer},`))?.split(",")[4]);
-            assert.equal(last, loss, `${optimizer} in ${name}`);
+            assertStrictEquals(last, loss, `${optimizer} in ${name}`);
           }
         }
       }
@@ -244,10 +255,10 @@ describe("the race page", { skip }, () => {
         pen.drawImage(document.getElementById("scene") as HTMLCanvasElement, 0, 0);
         return new Set(new Uint32Array(pen.getImageData(0, 0, width, height).data.buffer)).size;
       });
-      assert.ok(shades > 50, `${shades} colours in the scene`);
+      assert(shades > 50, `${shades} colours in the scene`);
       await page.waitForTimeout(400);
       const link = fromHash(new URL(page.url()).hash);
-      assert.equal(link.formula, "(x-1)^2 + y^2");
+      assertStrictEquals(link.formula, "(x-1)^2 + y^2");
     }, seen);
   });
 
@@ -264,7 +275,7 @@ describe("the race page", { skip }, () => {
         const steps = await page.evaluate(() =>
           (globalThis as unknown as { race: RaceHandle }).race.race.steps
         );
-        assert.ok(steps > 500, `${steps} steps`);
+        assert(steps > 500, `${steps} steps`);
         assertQuick(await tasks());
       }, seen);
     },
@@ -276,11 +287,11 @@ describe("the race page", { skip }, () => {
       await page.waitForTimeout(200);
       const steps = (): Promise<number> =>
         page.evaluate(() => (globalThis as unknown as { race: RaceHandle }).race.race.steps);
-      assert.equal(await steps(), 0);
+      assertStrictEquals(await steps(), 0);
       await page.focus("#map");
       await page.keyboard.press("Space");
       await page.waitForTimeout(200);
-      assert.ok(await steps() > 0);
+      assert(await steps() > 0);
     }, { ...seen, context: { reducedMotion: "reduce" } });
   });
 
@@ -290,7 +301,7 @@ describe("the race page", { skip }, () => {
       await page.click("#record");
       await page.waitForTimeout(900);
       const [file] = await Promise.all([page.waitForEvent("download"), page.click("#record")]);
-      assert.match(file.suggestedFilename(), /^race\.(webm|mp4)$/);
+      assertMatch(file.suggestedFilename(), /^race\.(webm|mp4)$/);
       await until(page, () => /[1-9]\d* KB/.test(document.getElementById("status")?.textContent ?? ""));
     }, seen);
   });
@@ -300,10 +311,10 @@ describe("the race page", { skip }, () => {
       await page.locator(".tour").waitFor();
       await page.getByRole("button", { name: /Next/ }).click();
       await page.getByRole("button", { name: "Skip the tour" }).click();
-      assert.equal(await page.locator(".tour").count(), 0);
+      assertStrictEquals(await page.locator(".tour").count(), 0);
       await page.reload();
       await until(page, ready);
-      assert.equal(await page.locator(".tour").count(), 0);
+      assertStrictEquals(await page.locator(".tour").count(), 0);
     });
   });
 });

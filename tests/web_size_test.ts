@@ -2,7 +2,7 @@
  * What a visitor fetches, packed with gzip, stays within budgets: for each page what it needs before it runs, and for a
  * worker the engine.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals } from "@std/assert";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -40,13 +40,13 @@ describe("the bundle", { skip }, () => {
       for (const { name, script, style } of sizes) {
         const budget = budgets[name] ?? budgets.page;
         const size = (script + style) / 1024;
-        assert.ok(size <= budget, `${name}: ${size.toFixed(1)} KB, and ${budget} are its budget`);
+        assert(size <= budget, `${name}: ${size.toFixed(1)} KB, and ${budget} are its budget`);
       }
       for (const [name, rooms] of Object.entries(absent)) {
         const found = sizes.find((size) => size.name === name)!.rooms.map((room) => room.name);
-        assert.ok(found.includes("src/ops"), `${name} has ${found}`);
+        assert(found.includes("src/ops"), `${name} has ${found}`);
         const early = found.filter((room) => rooms.some((other) => `${room}/`.startsWith(`${other}/`)));
-        assert.deepEqual(early, [], `${name} fetches too early`);
+        assertEquals(early, [], `${name} fetches too early`);
       }
       // What looks for native libraries is no use to a page.
       const dist = join(folder, "dist");
@@ -54,10 +54,10 @@ describe("the bundle", { skip }, () => {
         file.endsWith(".js")
       );
       for (const file of scripts) {
-        assert.ok(!readFileSync(join(dist, file), "utf8").includes("cblas_sgemm"), file);
+        assert(!readFileSync(join(dist, file), "utf8").includes("cblas_sgemm"), file);
       }
       for (const name of ["start", "race", "network"]) {
-        assert.ok(sizes.some((size) => size.name === name), name);
+        assert(sizes.some((size) => size.name === name), name);
       }
     } finally {
       rmSync(folder, { recursive: true, force: true });

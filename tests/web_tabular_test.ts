@@ -1,5 +1,5 @@
 /** The page of tables in Chromium: it answers what the library answers here, at every drag. */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -32,10 +32,10 @@ describe("the page of tables", { skip }, () => {
         await page.waitForSelector("#answer .big");
         const first = await page.textContent("#answer .big");
         if (label !== null) {
-          assert.equal(first, label);
+          assertStrictEquals(first, label);
           const shown = `${(100 * probabilities![label]).toFixed(1)} %`;
-          assert.ok((await page.textContent("#answer"))!.includes(shown), shown);
-        } else assert.equal(Number(first), Number(value!.toPrecision(3)));
+          assert((await page.textContent("#answer"))!.includes(shown), shown);
+        } else assertStrictEquals(Number(first), Number(value!.toPrecision(3)));
         const facts = await page.textContent("#facts");
         await page.$eval("#inputs input[type=range]", (input: HTMLInputElement) => {
           input.value = input.min;
@@ -44,7 +44,7 @@ describe("the page of tables", { skip }, () => {
         for (let i = 0; i < 200 && await page.textContent("#facts") === facts; i++) {
           await page.waitForTimeout(20);
         }
-        assert.notEqual(await page.textContent("#facts"), facts);
+        assertNotStrictEquals(await page.textContent("#facts"), facts);
         // Rows to begin from: each class has one that the model is sure of; of numbers a low and a high one.
         await page.locator("#presets button").last().waitFor();
         const big = async (): Promise<string> => await page.textContent("#answer .big") ?? "";
@@ -57,15 +57,17 @@ describe("the page of tables", { skip }, () => {
           return await big();
         };
         if (label !== null) {
-          for (const one of Object.keys(probabilities!)) assert.equal(await press(`clearly ${one}`), one);
+          for (const one of Object.keys(probabilities!)) {
+            assertStrictEquals(await press(`clearly ${one}`), one);
+          }
         } else {
           const [low, middle, high] = [await press("low"), await press("middle"), await press("high")].map(
             Number,
           );
           assert(low < middle && middle < high, `${low} ${middle} ${high}`);
-          assert.equal(middle, Number(value!.toPrecision(3)));
+          assertStrictEquals(middle, Number(value!.toPrecision(3)));
         }
-        assert.match((await page.textContent("#about"))!, /cross-validation/);
+        assertMatch((await page.textContent("#about"))!, /cross-validation/);
       });
     });
   }
@@ -93,7 +95,7 @@ describe("the page of tables", { skip }, () => {
       const at = (part: number): string => times[Math.floor(part * times.length)].toFixed(1);
       console.log(`    from a drag to the answer: median ${at(0.5)} ms, p95 ${at(0.95)} ms`);
       // Of half of them: other tests share the machine.
-      assert.ok(times[times.length >> 1] <= 16.7, `${times}`);
+      assert(times[times.length >> 1] <= 16.7, `${times}`);
     });
   });
 
@@ -104,19 +106,19 @@ describe("the page of tables", { skip }, () => {
       await says(page, /^Which species/);
       await page.setInputFiles("#csv", { name: "levels.csv", mimeType: "text/csv", buffer });
       await says(page, /^Which kind/);
-      assert.match(await page.textContent("#about") ?? "", /levels\.csv: 90 rows/);
+      assertMatch(await page.textContent("#about") ?? "", /levels\.csv: 90 rows/);
       const slider = page.getByLabel("level", { exact: true });
       for (const [value, kind] of [["8", "high"], ["0", "low"]]) {
         await slider.fill(value);
         for (let i = 0; i < 100 && await page.textContent("#answer .big") !== kind; i++) {
           await page.waitForTimeout(20);
         }
-        assert.equal(await page.textContent("#answer .big"), kind);
+        assertStrictEquals(await page.textContent("#answer .big"), kind);
       }
       // Another column of the same file.
       await page.selectOption("#target", "noise");
       await says(page, /noise/);
-      assert.deepEqual(await page.$$eval("#controls label", (list) => list.length > 0), true);
+      assertEquals(await page.$$eval("#controls label", (list) => list.length > 0), true);
       await page.selectOption("#target", "kind");
       await says(page, /^Which kind/);
       await page.getByLabel("level", { exact: true }).fill("0");
@@ -129,7 +131,7 @@ describe("the page of tables", { skip }, () => {
         buffer: Buffer.from("a,b\n1,2\n"),
       });
       await page.locator("#status[data-kind=error]").waitFor();
-      assert.equal(await page.textContent("#answer .big"), "low");
+      assertStrictEquals(await page.textContent("#answer .big"), "low");
     });
   });
 

@@ -1,5 +1,5 @@
 /** Training in the tab: the lesson and the archive on every runtime, then the page in Chromium, whose numbers are Deno's. */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -26,20 +26,20 @@ const options: LessonOptions = {
 function unzip(archive: Uint8Array): Map<string, Uint8Array> {
   const view = new DataView(archive.buffer, archive.byteOffset, archive.byteLength), files = new Map();
   const end = archive.length - 22;
-  assert.equal(view.getUint32(end, true), 0x06054b50);
+  assertStrictEquals(view.getUint32(end, true), 0x06054b50);
   let row = view.getUint32(end + 16, true);
   for (let i = 0; i < view.getUint16(end + 8, true); i++) {
-    assert.equal(view.getUint32(row, true), 0x02014b50);
+    assertStrictEquals(view.getUint32(row, true), 0x02014b50);
     const size = view.getUint32(row + 24, true), length = view.getUint16(row + 28, true);
     const at = view.getUint32(row + 42, true);
-    assert.equal(view.getUint32(at, true), 0x04034b50);
+    assertStrictEquals(view.getUint32(at, true), 0x04034b50);
     const name = new TextDecoder().decode(archive.subarray(row + 46, row + 46 + length));
     const bytes = archive.subarray(at + 30 + length, at + 30 + length + size);
-    assert.equal(view.getUint32(row + 16, true), zlibCrc32(bytes), name);
+    assertStrictEquals(view.getUint32(row + 16, true), zlibCrc32(bytes), name);
     files.set(name, bytes);
     row += 46 + length;
   }
-  assert.equal(row, end);
+  assertStrictEquals(row, end);
   return files;
 }
 
@@ -60,26 +60,26 @@ async function loadArchive(files: Map<string, Uint8Array>): Promise<GPT2> {
 describe("an archive", () => {
   it("holds what was put in, with the checksums of zlib", () => {
     const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i * 7);
-    assert.equal(crc32(bytes), zlibCrc32(bytes));
+    assertStrictEquals(crc32(bytes), zlibCrc32(bytes));
     const files = unzip(
       Uint8Array.from(
         zip([{ name: "a/ä.txt", bytes }, { name: "b", bytes: new Uint8Array(0) }])
           .flatMap((piece) => [...piece]),
       ),
     );
-    assert.deepEqual([...files.keys()], ["a/ä.txt", "b"]);
-    assert.deepEqual(files.get("a/ä.txt"), bytes);
+    assertEquals([...files.keys()], ["a/ä.txt", "b"]);
+    assertEquals(files.get("a/ä.txt"), bytes);
   });
 });
 
 describe("a lesson", () => {
   it("lowers the loss, writes, and gives a folder that loads and writes the same", async () => {
     const lesson = new Lesson(options), losses: number[] = [];
-    assert.ok(await lesson.run(({ loss }) => void losses.push(loss), new AbortController().signal));
-    assert.equal(losses.length, 60);
-    assert.ok(losses[59] < 0.5 * losses[0], `${losses[0]} → ${losses[59]}`);
+    assert(await lesson.run(({ loss }) => void losses.push(loss), new AbortController().signal));
+    assertStrictEquals(losses.length, 60);
+    assert(losses[59] < 0.5 * losses[0], `${losses[0]} → ${losses[59]}`);
     const sample = await lesson.sample(40), prompt = rhyme.slice(0, 12);
-    assert.ok(sample.startsWith(prompt) && sample.length === 52, sample);
+    assert(sample.startsWith(prompt) && sample.length === 52, sample);
     const files = new Map((await lesson.files()).map(({ name, bytes }) => [name, bytes]));
     using model = await loadArchive(files);
     const again = await model.complete(prompt, {
@@ -88,18 +88,21 @@ describe("a lesson", () => {
       seed: 3,
       contextOverflow: "slide",
     });
-    assert.equal(prompt + again, sample);
+    assertStrictEquals(prompt + again, sample);
     lesson.model.dispose();
   });
 
   it("stops when asked", async () => {
     const lesson = new Lesson({ ...options, steps: 1000 }), stop = new AbortController();
-    assert.equal(await lesson.run(({ step }) => step === 3 ? stop.abort() : undefined, stop.signal), false);
+    assertStrictEquals(
+      await lesson.run(({ step }) => step === 3 ? stop.abort() : undefined, stop.signal),
+      false,
+    );
     lesson.model.dispose();
   });
 
   it("refuses a text that is too short, in a sentence", () => {
-    assert.throws(() => new Lesson({ ...options, text: "short" }), /5 characters; 64 are the least/);
+    assertThrows(() => new Lesson({ ...options, text: "short" }), Error, "5 characters; 64 are the least");
   });
 });
 
@@ -109,7 +112,7 @@ describe("the files of a model", () => {
     try {
       await lesson.model.save(folder);
       for (const { name, bytes } of await lesson.files()) {
-        assert.deepEqual(
+        assertEquals(
           new Uint8Array(readFileSync(join(folder, name.replace("my-gpt/", "")))),
           bytes,
           name,
@@ -144,16 +147,16 @@ describe("the training page", { skip }, () => {
       await page.click("#go");
       await says(page, /It has learnt/);
       assertQuick(await tasks());
-      assert.ok(await page.locator("#samples li").count() >= 4);
+      assert(await page.locator("#samples li").count() >= 4);
       const shown = Number(/loss ([\d.]+)/.exec(await page.textContent("#facts") ?? "")![1]);
       const [file] = await Promise.all([page.waitForEvent("download"), page.click("#download")]);
       using model = await loadArchive(unzip(new Uint8Array(readFileSync(await file.path()))));
-      assert.equal(model.config.nEmbd, 32);
+      assertStrictEquals(model.config.nEmbd, 32);
 
       let last = NaN;
       const mine = new Lesson({ ...options, steps: 50, lr: 10 ** -2.5, seed: 1 });
       await mine.run(({ loss }) => void (last = loss), new AbortController().signal);
-      assert.ok(Math.abs(last - shown) < 0.01 * last, `${shown} in the page, ${last} here`);
+      assert(Math.abs(last - shown) < 0.01 * last, `${shown} in the page, ${last} here`);
       mine.model.dispose();
     });
   });

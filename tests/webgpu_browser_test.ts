@@ -2,7 +2,7 @@
  * The webgpu device in a page: conformance and GPT-2's recorded results in a headless Chromium, whose software adapter
  * stands in for a GPU. Runs once, on Node; skipped without Chromium (`CHROMIUM` names it).
  */
-import assert from "node:assert/strict";
+import { assert, assertStrictEquals } from "@std/assert";
 import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -10,7 +10,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { runtimeName } from "../src/platform/platform.ts";
-import { dataFolder, repository } from "./_data.ts";
+import { dataPath, repository } from "./_data.ts";
 
 const browser = [
   process.env.CHROMIUM,
@@ -41,7 +41,7 @@ async function bundle(): Promise<string> {
     format: "esm",
     platform: "browser",
     target: "es2024",
-    alias: { "node:test": join(here, "test_runner.ts"), "node:assert": join(here, "node_assert.ts") },
+    alias: { "node:test": join(here, "test_runner.ts") },
     external: ["node:*", "npm:*", "@huggingface/*", "papaparse"],
     logLevel: "error",
   });
@@ -53,7 +53,7 @@ describe("webgpu in Chromium", () => {
     const script = await bundle();
     const folders: Record<string, string> = {
       bundled: join(repository, "web", "models", "shakespeare"),
-      tiny: join(dataFolder, "gpt2-tiny"),
+      tiny: dataPath("gpt2-tiny"),
     };
     const server = createServer((request, response) => {
       const [, folder, name] = (request.url ?? "").split("/");
@@ -104,8 +104,8 @@ describe("webgpu in Chromium", () => {
       ) {
         console.log(`${(milliseconds / 1e3).toFixed(1)} s: ${name}`);
       }
-      assert.equal(failed.length, 0, failed.map(({ name, error }) => `\n${name}: ${error}`).join(""));
-      assert.ok(report.outcomes!.length > 100);
+      assertStrictEquals(failed.length, 0, failed.map(({ name, error }) => `\n${name}: ${error}`).join(""));
+      assert(report.outcomes!.length > 100);
     } finally {
       await app.close();
       server.close();

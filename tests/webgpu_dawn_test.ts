@@ -2,7 +2,7 @@
  * The webgpu device on Node and Bun, which have no WebGPU of their own: the npm package "webgpu" (Dawn) gives one. Where
  * the system's drivers do not suit it, the software adapter that comes with Chromium does.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -30,7 +30,7 @@ function report(env: Record<string, string> = {}): Report {
     timeout: 100_000,
   });
   const line = stdout.trim().split("\n").at(-1) ?? "";
-  assert.ok(line.startsWith("{"), stderr.slice(-2000));
+  assert(line.startsWith("{"), stderr.slice(-2000));
   return JSON.parse(line);
 }
 
@@ -53,10 +53,10 @@ describe("webgpu through the npm package", () => {
     if (found.reason !== undefined && driver) found = report({ VK_ICD_FILENAMES: driver });
     if (found.reason !== undefined) return context.skip(found.reason);
     console.log(found.adapter);
-    assert.deepEqual(found.texts.slice(2), found.texts.slice(0, 2));
-    found.losses[1].forEach((loss, i) => assert.ok(Math.abs(loss - found.losses[0][i]) < 1e-4, `${loss}`));
-    assert.match(found.said, /device was lost.*initWebGPU/);
-    assert.deepEqual(found.again, [2, 3]);
+    assertEquals(found.texts.slice(2), found.texts.slice(0, 2));
+    found.losses[1].forEach((loss, i) => assert(Math.abs(loss - found.losses[0][i]) < 1e-4, `${loss}`));
+    assertMatch(found.said, /device was lost.*initWebGPU/);
+    assertEquals(found.again, [2, 3]);
   });
 
   it("says in one sentence that the package is missing", { skip }, () => {
@@ -72,11 +72,11 @@ describe("webgpu through the npm package", () => {
         encoding: "utf8",
         cwd: folder,
       });
-      assert.equal(status, 2, stderr);
+      assertStrictEquals(status, 2, stderr);
       const said =
         `ferrotype: --device webgpu is not available: ${runtimeName()} has no WebGPU of its own, and the npm ` +
         `package "webgpu" that gives it one is not installed (npm install webgpu)`;
-      assert.ok(stderr.split("\n").includes(said), stderr);
+      assert(stderr.split("\n").includes(said), stderr);
     } finally {
       rmSync(folder, { recursive: true });
     }

@@ -2,7 +2,7 @@
  * The webgpu device's kernels for structured operations against the definitions on the reference device, forward and
  * backward, with tiles that are not full; and all of them again where a binding holds less than a tensor.
  */
-import assert from "node:assert/strict";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { describe, it } from "node:test";
 import {
   affine,
@@ -79,7 +79,7 @@ function compare(
   expected.forEach((list, which) =>
     list.forEach((e, i) => {
       const a = actual[which][i];
-      assert.ok(
+      assert(
         Math.abs(a - e) <= tolerance * Math.max(1, Math.abs(e)),
         `${name} ${which}, ${i}: ${a}, not ${e}`,
       );
@@ -116,7 +116,7 @@ describe("webgpu's kernels give what the definitions give", { skip }, () => {
             numbersOf(cumsum(tensor(values, { shape, dtype, device }), axis))
           ),
         );
-        assert.deepEqual(a, b);
+        assertEquals(a, b);
       }
     }
   });
@@ -133,7 +133,11 @@ describe("webgpu, with what an adapter may have", { skip }, () => {
   it("computes products with f16 weights in f16 when told", async (context) => {
     const { adapter } = await requestGpuAdapter(), allowFp16ReducedPrecisionReduction = true;
     if (!adapter!.features.has("shader-f16")) {
-      await assert.rejects(openWebGpu(adapter!, { allowFp16ReducedPrecisionReduction }), /shader-f16/);
+      await assertRejects(
+        () => openWebGpu(adapter!, { allowFp16ReducedPrecisionReduction }),
+        Error,
+        "shader-f16",
+      );
       return context.skip("this adapter has no shader-f16");
     }
     const half = await openWebGpu(adapter!, { allowFp16ReducedPrecisionReduction }),
@@ -150,7 +154,7 @@ describe("webgpu, with what an adapter may have", { skip }, () => {
       const size = Math.sqrt(expected.reduce((sum, v) => sum + v * v, 0) / expected.length);
       const off = Math.max(...y.map((v, i) => Math.abs(v - expected[i])));
       // It is f16 that was computed in, and no worse than that is.
-      assert.ok(off > 1e-5 * size && off < 1e-2 * size, `${off} of ${size}`);
+      assert(off > 1e-5 * size && off < 1e-2 * size, `${off} of ${size}`);
     }
     for (const { gpu } of [half, full]) gpu.device.destroy();
   });

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { attentionStepKernels } from "../backends/kernels/attention_step.ts";
 import { quantBlock } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
@@ -42,13 +43,13 @@ export function attentionStep(
     );
   }
   known?.forEach((length, i) => {
-    if (length < keys[i].shape[2]) return;
+    if (Number.isInteger(length) && length >= 0 && length < keys[i].shape[2]) return;
     throw new ShapeError(
       `attentionStep: text ${i} has ${length} positions, and its cache holds ${keys[i].shape[2]}`,
     );
   });
   const { backend } = qkv,
-    { attentionStep: kernel, attentionDTypes = [] } = backend.kernels,
+    { attentionStep: kernel, attentionDTypes = [] } = attentionStepKernels(backend),
     { dtype } = keys[0];
   const isStored = dtype === "f32" || (attentionDTypes.includes(dtype) && width % quantBlock === 0);
   const isLike = (t: Tensor): boolean =>

@@ -8,7 +8,7 @@ import { openWebGpu } from "../../src/backends/webgpu/open.ts";
 import { requestGpuAdapter } from "../../src/platform/gpu.ts";
 import { conformance } from "../backend_conformance.ts";
 import { it, type Outcome, runAll } from "./test_runner.ts";
-import { strict as assert } from "./node_assert.ts";
+import { assertEquals, assertStrictEquals } from "@std/assert";
 
 interface Golden {
   prompts: Record<"single" | "batch", { ids: number[][]; last_logits: number[][] }>;
@@ -17,7 +17,7 @@ interface Golden {
 }
 
 function near(actual: ArrayLike<number>, expected: readonly number[], tolerance: number, what: string): void {
-  assert.equal(actual.length, expected.length);
+  assertStrictEquals(actual.length, expected.length);
   expected.forEach((e, i) => {
     if (!(Math.abs(actual[i] - e) <= tolerance)) throw new Error(`${what} ${i} is ${actual[i]}, not ${e}`);
   });
@@ -33,7 +33,7 @@ async function declareGoldens(): Promise<void> {
     const logits = noGrad(() => model.forward(ids, { lastOnly: true }));
     near(await logits.data() as Float32Array, last_logits.flat(), 2e-4, "logit");
     const { ids: tokens } = await model.completion(golden.prompts.single.ids[0], { maxNewTokens: 40 });
-    assert.deepEqual(tokens, golden.greedy.new_ids);
+    assertEquals(tokens, golden.greedy.new_ids);
   });
   it("GPT-2: the recorded steps of AdamW", async () => {
     using model = await GPT2.load(folder, { device: "webgpu" });
@@ -61,7 +61,7 @@ async function main(): Promise<{ adapter: string; outcomes: Outcome[] } | { miss
     const folder = new URL("/bundled/", location.href), options = { maxNewTokens: 12, doSample: false };
     using here = await GPT2.load(folder, { device: "cpu" });
     using there = await GPT2.load(folder, { device: "webgpu" });
-    assert.equal(await there.complete("ROMEO:", options), await here.complete("ROMEO:", options));
+    assertStrictEquals(await there.complete("ROMEO:", options), await here.complete("ROMEO:", options));
   });
   await declareGoldens();
   return { adapter: adapter.info?.description || adapter.info?.vendor || "", outcomes: await runAll() };

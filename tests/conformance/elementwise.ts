@@ -1,5 +1,5 @@
 /** Elementwise programs: every row, every layout, every conversion, and the values at the edges. */
-import { strict as assert } from "node:assert";
+import { assertEquals } from "@std/assert";
 import { it } from "node:test";
 import type { View } from "../../src/backends/contract.ts";
 import { createReferenceBackend } from "../../src/backends/reference/backend.ts";
@@ -287,11 +287,11 @@ export const elementwise: Part = (open, { tolerance, subnormals, roundedQuotient
       const expr = binary(op as keyof typeof ops, input(0), input(1));
       bench.backend.elementwise(program("i32", [expr]), [x, y], [], [out]);
       const expected = a.map((p, i) => Number(BigInt.asIntN(32, f(BigInt(p), BigInt(b[i])))));
-      assert.deepEqual(await bench.read(out), expected, op);
+      assertEquals(await bench.read(out), expected, op);
       if (!bench.backend.supports("i64")) continue;
       bench.backend.elementwise(program("i64", [expr]), [long.x, long.y], [], [long64]);
       const expected64 = a.map((p, i) => BigInt.asIntN(64, f(BigInt(p) << 31n, BigInt(b[i]))));
-      assert.deepEqual(await bench.readBigints(long64), expected64, `${op} of i64`);
+      assertEquals(await bench.readBigints(long64), expected64, `${op} of i64`);
     }
     bench.free();
   });
@@ -320,7 +320,7 @@ export const elementwise: Part = (open, { tolerance, subnormals, roundedQuotient
           const result = truth[name](v, b[i]) + 0;
           return dtype === "u8" && !bool ? result & 255 : result;
         });
-        assert.deepEqual(await bench.read(out), expected, `${name} of ${dtype}`);
+        assertEquals(await bench.read(out), expected, `${name} of ${dtype}`);
       }
     }
     bench.free();

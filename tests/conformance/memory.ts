@@ -1,5 +1,5 @@
 /** Memory: what is put in comes out, and is counted. */
-import { strict as assert } from "node:assert";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { it } from "node:test";
 import type { Part } from "./suite.ts";
 
@@ -12,13 +12,13 @@ export const memory: Part = (open) => {
     backend.upload(buffer, 10, Uint8Array.of(1, 2, 3));
     const expected = Uint8Array.from(bytes);
     expected.set([1, 2, 3], 10);
-    assert.deepEqual([...await backend.download(buffer, 0, 100)], [...expected]);
-    assert.deepEqual([...await backend.download(buffer, 9, 5)], [...expected.subarray(9, 14)]);
+    assertEquals([...await backend.download(buffer, 0, 100)], [...expected]);
+    assertEquals([...await backend.download(buffer, 9, 5)], [...expected.subarray(9, 14)]);
     if (backend.mapped) {
       const mapped = backend.mapped(buffer);
-      assert.deepEqual([...mapped], [...expected]);
+      assertEquals([...mapped], [...expected]);
       mapped[99] = 77;
-      assert.deepEqual([...await backend.download(buffer, 99, 1)], [77]);
+      assertEquals([...await backend.download(buffer, 99, 1)], [77]);
     }
     backend.release(buffer);
   });
@@ -29,7 +29,7 @@ export const memory: Part = (open) => {
     backend.upload(buffer, 0, new Uint8Array(8));
     const first = await backend.download(buffer, 0, 8);
     backend.upload(buffer, 0, new Uint8Array(8).fill(9));
-    assert.deepEqual([...first], [0, 0, 0, 0, 0, 0, 0, 0]);
+    assertEquals([...first], [0, 0, 0, 0, 0, 0, 0, 0]);
     backend.release(buffer);
   });
 
@@ -38,9 +38,9 @@ export const memory: Part = (open) => {
     const before = backend.memory();
     const buffers = [10, 4096, 100_000, 0].map((n) => backend.allocate(n));
     const now = backend.memory();
-    assert.equal(now.buffers - before.buffers, 4);
-    assert.ok(now.bytes - before.bytes >= 104_106 && now.bytes - before.bytes < 110_000);
+    assertStrictEquals(now.buffers - before.buffers, 4);
+    assert(now.bytes - before.bytes >= 104_106 && now.bytes - before.bytes < 110_000);
     for (const buffer of buffers) backend.release(buffer);
-    assert.deepEqual(backend.memory(), before);
+    assertEquals(backend.memory(), before);
   });
 };

@@ -1,5 +1,5 @@
 /** Reductions: all kinds over any axes of any layout, with their bounds on rounding. */
-import { strict as assert } from "node:assert";
+import { assertEquals } from "@std/assert";
 import { it } from "node:test";
 import type { ReduceKind, View } from "../../src/backends/contract.ts";
 import { contiguousStrides, sizeOf } from "../../src/core/shape.ts";
@@ -206,7 +206,7 @@ export const reduce: Part = (open) => {
     const bench = open(27), x = bench.input("i32", [40, 9], "permuted"), out = bench.output("i32", [1, 9]);
     bench.backend.reduce("sum", program("i32", [mul(input(0), input(0))]), [x], [], [0], out);
     const squares = groups((await bench.read(x)).map((v) => v * v), [40, 9], [0]).map(folds.sum);
-    assert.deepEqual(await bench.read(out), squares);
+    assertEquals(await bench.read(out), squares);
     if (bench.backend.supports("bf16")) {
       const y = bench.input("bf16", [40, 9], "permuted"), mean = bench.output("f32", [40, 1]);
       bench.backend.reduce("max", program("f32", [add(input(0), scalar(0))]), [y], [10], [1], mean);
@@ -224,11 +224,11 @@ export const reduce: Part = (open) => {
       x = bench.of("i32", [5], [2147483647, 2147483647, 5, -3, 2147483647]),
       out = bench.output("i32", [1]);
     bench.backend.reduce("sum", null, [x], [], [0], out);
-    assert.deepEqual(await bench.read(out), [3 * 2147483647 + 2 | 0]);
+    assertEquals(await bench.read(out), [3 * 2147483647 + 2 | 0]);
     if (bench.backend.supports("i64")) {
       const y = bench.ofBigints([2n ** 63n - 1n, 2n, 2n ** 40n]), long = bench.output("i64", [1]);
       bench.backend.reduce("sum", null, [y], [], [0], long);
-      assert.deepEqual(await bench.readBigints(long), [-(2n ** 63n) + 1n + 2n ** 40n]);
+      assertEquals(await bench.readBigints(long), [-(2n ** 63n) + 1n + 2n ** 40n]);
     }
     bench.free();
   });

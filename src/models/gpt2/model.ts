@@ -21,8 +21,8 @@ import {
   type LayerOptions,
   Linear,
   Module,
-  unquantized,
 } from "../../nn/mod.ts";
+import { unquantized } from "../../nn/quantized.ts";
 import {
   type Activation,
   add,
