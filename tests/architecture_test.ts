@@ -20,7 +20,11 @@ const house: { floor: number; room: string; uses: string[] }[] = [
   { floor: 1, room: "src/files", uses: ["src/core"] },
   { floor: 1, room: "src/text", uses: ["src/core"] },
   { floor: 2, room: "src/backends", uses: ["src/core", "src/expr"] },
-  { floor: 3, room: "src/tensor", uses: ["src/core", "src/expr", "src/backends/contract.ts"] },
+  {
+    floor: 3,
+    room: "src/tensor",
+    uses: ["src/core", "src/expr", "src/backends/contract.ts", "src/backends/operations.ts"],
+  },
   {
     floor: 4,
     room: "src/ops",
