@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { readFileSync } from "node:fs";
-import { describe, it } from "node:test";
+import { describe, it } from "./_suite.ts";
 import { FormatError, openGguf } from "../mod.ts";
 import { ggufTokenizer } from "../src/text/gguf_tokenizer.ts";
 import { readSentencePiece } from "../src/text/sentencepiece/model_file.ts";

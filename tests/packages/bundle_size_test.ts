@@ -5,7 +5,7 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Metafile } from "esbuild";
 import { readFileSync } from "node:fs";
-import { after, before, describe, it } from "node:test";
+import { after, before, describe, it } from "../_suite.ts";
 import { gzipSync } from "node:zlib";
 import { closure } from "../../web/build.ts";
 import { noBrowser } from "../_browser.ts";

@@ -4,7 +4,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, before, describe, it } from "../_suite.ts";
 import { noBrowser } from "../_browser.ts";
 import { repository } from "../_data.ts";
 import { output, Project, run, runners, skip } from "./_consumer.ts";

@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { after, before, describe, it } from "node:test";
+import { after, before, describe, it } from "../_suite.ts";
 import { repository } from "../_data.ts";
 import { output, packed, Project, run, type Runner, runners, skip } from "./_consumer.ts";
 

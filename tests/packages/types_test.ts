@@ -9,7 +9,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, normalize } from "node:path";
 import process from "node:process";
-import { after, before, describe, it } from "node:test";
+import { after, before, describe, it } from "../_suite.ts";
 import { repository } from "../_data.ts";
 import { Project, run, skip } from "./_consumer.ts";
 
