@@ -7,6 +7,8 @@ import type { DeviceName } from "../backends/contract.ts";
 import { type CpuBackend, createCpuBackend } from "../backends/cpu/backend.ts";
 import { createReferenceBackend } from "../backends/reference/backend.ts";
 import { DeviceError, OptionError } from "../core/errors.ts";
+import { flag } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import type { WebGpuBackend } from "../backends/webgpu/backend.ts";
 import { canBlock, hardwareConcurrency, requestGpuAdapter, spawnWorker } from "../platform/platform.ts";
 import { totalMemory } from "../platform/platform.ts";
@@ -91,6 +93,8 @@ export interface WebGPUOptions {
   allowFp16ReducedPrecisionReduction?: boolean;
 }
 
+const webgpuOptions: OptionTable<WebGPUOptions> = { allowFp16ReducedPrecisionReduction: flag };
+
 /**
  * Gets the GPU ready: from then on `device: "webgpu"` works. Asked again it gives the same device, or a new one when
  * that was lost (tensors on a lost device are gone). `GPT2.load` with that device, and `devices()`, call it themselves.
@@ -99,6 +103,7 @@ export interface WebGPUOptions {
  * the device is ready already and was made with other options.
  */
 export async function initWebGPU(options: WebGPUOptions = {}): Promise<void> {
+  checkOptions("initWebGPU", options, webgpuOptions);
   if (webgpu !== null) {
     const known = await webgpu.catch(() => null), wanted = options.allowFp16ReducedPrecisionReduction;
     if (known !== null && known.gpu.lost === null) {

@@ -21,7 +21,7 @@ export {
 } from "./devices.ts";
 export * from "./diagnose.ts";
 export * from "./gpt2.ts";
-export * from "./gpt2_options.ts";
+export type { LoadOptions, LoadProgress, SaveOptions } from "./gpt2_options.ts";
 export type { GivenFiles } from "./model_folder.ts";
 export * from "./pull.ts";
 export {

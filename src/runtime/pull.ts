@@ -4,7 +4,9 @@
  * @module
  */
 import { HubError } from "../core/errors.ts";
+import { checkOptions } from "../core/options.ts";
 import { type HubOptions, openRepository } from "../hub/mod.ts";
+import { hubOptions } from "../hub/settings.ts";
 import { parseConfig } from "../models/mod.ts";
 import { readJson } from "./model_folder.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
@@ -39,7 +41,7 @@ export interface PulledModel {
  * @throws {CancelledError} when the signal is aborted.
  */
 export async function pullModel(repository: string, options: HubOptions = {}): Promise<PulledModel> {
-  const folder = await openRepository(repository, options);
+  const folder = await openRepository(repository, checkOptions("pullModel", options, hubOptions));
   const config = await readJson(folder, "config.json");
   if (config === null) throw new HubError(`${folder.name} holds no config.json, so it is not a model`);
   parseConfig(config, `${folder.name}/config.json`);

@@ -4,12 +4,15 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
+import { hubOptions } from "../hub/settings.ts";
 import {
   BpeTokenizer,
   type Tokenizer,
   tokenizerFromJson,
   type TokenizerFromJsonOptions,
 } from "../text/mod.ts";
+import { fromJsonOptions } from "../text/tokenizer_json.ts";
 import {
   type FolderOptions,
   type GivenFiles,
@@ -22,6 +25,11 @@ import {
 type TokenizerFiles =
   | { readonly json: unknown; readonly config: unknown }
   | { readonly vocab: unknown; readonly merges: string };
+
+const loadOptions: OptionTable<FolderOptions & TokenizerFromJsonOptions> = {
+  ...hubOptions,
+  ...fromJsonOptions,
+};
 
 /** The tokenizer's files of a folder, or null when it holds none. */
 export async function tokenizerFiles(folder: ModelFolder): Promise<TokenizerFiles | null> {
@@ -53,7 +61,7 @@ export async function loadTokenizer(
   where: string | URL | GivenFiles,
   options: FolderOptions & TokenizerFromJsonOptions = {},
 ): Promise<Tokenizer> {
-  const { engine, ...rest } = options;
+  const { engine, ...rest } = checkOptions("loadTokenizer", options, loadOptions);
   const folder = await openFolder(where, rest);
   const found = await tokenizerOf(folder, engine ? { engine } : {});
   if (!found) {

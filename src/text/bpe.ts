@@ -9,12 +9,15 @@
  * @module
  */
 import { FormatError, ShapeError } from "../core/errors.ts";
+import { listOf, text as aText } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
 import { Merges } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
 import { byteSymbols, symbolsToBytes } from "./bytes.ts";
 import { pieceEnd } from "./pattern.ts";
 import { byteStream } from "./stream.ts";
+import { decodeOptions, encodeOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
 import { fromWtf8, toWtf8, writeWtf8 } from "./utf8.ts";
 import { indexTokens, vocabularyMap } from "./vocabulary.ts";
@@ -35,6 +38,10 @@ export interface BpeParts {
 const CACHED_UNITS = 64; // longer pieces seldom come again
 const CACHE_WORDS = 1 << 17, CACHE_UNITS = 1 << 20;
 const nothing = new Uint8Array(0);
+
+const pairOptions: OptionTable<{ readonly specialTokens?: readonly string[] }> = {
+  specialTokens: listOf(aText, "a list of texts"),
+};
 
 /** A byte-level BPE tokenizer with GPT-2's splitting pattern. */
 export class BpeTokenizer implements Tokenizer {
@@ -111,6 +118,7 @@ export class BpeTokenizer implements Tokenizer {
     merges: string,
     options: { readonly specialTokens?: readonly string[] } = {},
   ): BpeTokenizer {
+    const { specialTokens = ["<|endoftext|>"] } = checkOptions("fromVocabMerges", options, pairOptions);
     const pairs: [string, string][] = [];
     for (const [number, raw] of merges.split("\n").entries()) {
       const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
@@ -122,7 +130,7 @@ export class BpeTokenizer implements Tokenizer {
       pairs.push([pair[0], pair[1]]);
     }
     const addedTokens: AddedToken[] = [];
-    for (const content of options.specialTokens ?? ["<|endoftext|>"]) {
+    for (const content of specialTokens) {
       if (Object.hasOwn(vocab, content)) addedTokens.push({ id: vocab[content], content, normalized: true });
     }
     return new BpeTokenizer({ vocab, merges: pairs, addedTokens });
@@ -130,10 +138,11 @@ export class BpeTokenizer implements Tokenizer {
 
   /** The ids of a text; special tokens in it become theirs. */
   encode(text: string, options: EncodeOptions = {}): number[] {
+    const { splitSpecialTokens = false } = checkOptions("encode", options, encodeOptions);
     const out: number[] = [];
     this.#added.split(
       text,
-      options.splitSpecialTokens ?? false,
+      splitSpecialTokens,
       (start, end) => this.#encodeText(text, start, end, out),
       (id) => out.push(id),
     );
@@ -142,7 +151,7 @@ export class BpeTokenizer implements Tokenizer {
 
   /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    const skip = options.skipSpecialTokens ?? false;
+    const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     let length = 0;
     for (let i = 0; i < ids.length; i++) length += this.#bytesOf(ids[i], skip).length;
     const bytes = new Uint8Array(length);
@@ -155,7 +164,7 @@ export class BpeTokenizer implements Tokenizer {
 
   /** Decodes ids one at a time, whole characters only. */
   stream(options: DecodeOptions = {}): DecodeStream {
-    const skip = options.skipSpecialTokens ?? false;
+    const { skipSpecialTokens: skip = false } = checkOptions("stream", options, decodeOptions);
     return byteStream((id) => this.#bytesOf(id, skip));
   }
 
