@@ -321,7 +321,7 @@ function demandHonoured(name: string, value: unknown, where: string): void {
 }
 
 /** A field's value in the form in which it is kept. */
-function valueOf(name: FieldName, value: unknown, where: string): unknown {
+function valueOf(name: FieldName, value: unknown, where: string, said: string = name): unknown {
   const field: Field = fields[name];
   const kept = !listFields.includes(name)
     ? value
@@ -331,7 +331,7 @@ function valueOf(name: FieldName, value: unknown, where: string): unknown {
     ? value
     : [value];
   if (kept === null && field.default !== null) return field.default;
-  if (!field.accepts(kept)) checkOption(where, name, value, { ...field, accepts: () => false });
+  if (!field.accepts(kept)) checkOption(where, said, value, { ...field, accepts: () => false });
   return kept;
 }
 
@@ -366,7 +366,7 @@ function read(options: GenerateOptions, where: string): GenerateOptions {
     if (own !== name && options[own as FieldName] !== undefined) {
       throw new OptionError(`${where}: ${name} is another name of ${own}; leave one out`);
     }
-    if (Object.hasOwn(fields, own)) given[own] = valueOf(own as FieldName, value, where);
+    if (Object.hasOwn(fields, own)) given[own] = valueOf(own as FieldName, value, where, name);
     else {
       checkOption(where, name, value, callers[name as keyof typeof callers]);
       given[own] = value;

@@ -233,8 +233,8 @@ export class GPT2 extends GPT2Model {
         "generate: this model has no tokenizer to make text with; use generateIds, or set model.tokenizer",
       );
     }
-    const ids = this.#promptIds(prompt, options);
-    return generateText(this, this.tokenizer, ids, this.#resolve(options));
+    const resolved = this.#resolve(options);
+    return generateText(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
   }
 
   /** Continues a prompt and gives the new text. */
@@ -327,7 +327,8 @@ export class GPT2 extends GPT2Model {
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): { promptIds: number[]; options: ResolvedOptions } {
-    return { promptIds: this.#promptIds(prompt, options), options: this.#resolve(options) };
+    const resolved = this.#resolve(options);
+    return { promptIds: this.#promptIds(prompt, options), options: resolved };
   }
 
   #resolve(options: GenerateOptions): ResolvedOptions {

@@ -9,8 +9,8 @@
  * @module
  */
 import { FormatError, ShapeError } from "../core/errors.ts";
-import { listOf, text as aText } from "../core/kinds.ts";
-import { checkOptions, type OptionTable } from "../core/options.ts";
+import { kind, listOf, object, text as aText } from "../core/kinds.ts";
+import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
 import { Merges } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
@@ -39,6 +39,15 @@ const CACHED_UNITS = 64; // longer pieces seldom come again
 const CACHE_WORDS = 1 << 17, CACHE_UNITS = 1 << 20;
 const nothing = new Uint8Array(0);
 
+const bpeParts: OptionTable<BpeParts> = {
+  vocab: required(object),
+  merges: required(
+    kind("pairs of tokens", (x) => typeof x === "object" && x !== null && Symbol.iterator in x),
+  ),
+  addedTokens: kind("a list of tokens", Array.isArray),
+  eosToken: aText,
+};
+
 const pairOptions: OptionTable<{ readonly specialTokens?: readonly string[] }> = {
   specialTokens: listOf(aText, "a list of texts"),
 };
@@ -65,6 +74,7 @@ export class BpeTokenizer implements Tokenizer {
 
   /** Throws FormatError when a byte has no token or a merge joins tokens that are not in the vocabulary. */
   constructor(parts: BpeParts) {
+    checkOptions("BpeTokenizer", parts, bpeParts);
     const vocab = parts.vocab instanceof Map
       ? parts.vocab as ReadonlyMap<string, number>
       : vocabularyMap(parts.vocab as Record<string, number>);

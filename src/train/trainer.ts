@@ -142,16 +142,16 @@ export class Trainer<B = Tensor> {
    * A run that has not begun.
    * @throws {OptionError} for an option that is unknown, missing, impossible or without effect, and a model without a loss.
    */
-  constructor(given: TrainerOptions<B>) {
-    const options = checkOptions<TrainerOptions<B>>("Trainer", given, trainerOptions as never, idle as never);
-    const { model } = options;
+  constructor(options: TrainerOptions<B>) {
+    const given = checkOptions<TrainerOptions<B>>("Trainer", options, trainerOptions as never, idle as never);
+    const { model } = given;
     if (!options.loss && !model.loss) {
       throw new OptionError(
         `Trainer: ${model.constructor.name} has no loss(batch); pass { loss: (batch) => … }`,
       );
     }
-    this.#options = options;
-    this.#loss = options.loss ?? ((batch) => model.loss!(batch));
+    this.#options = given;
+    this.#loss = given.loss ?? ((batch) => model.loss!(batch));
   }
 
   /** Steps done. */
