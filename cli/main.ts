@@ -9,9 +9,9 @@
 import { argv, exit } from "node:process";
 import { CancelledError } from "../mod.ts";
 import { hint } from "../src/core/nearest.ts";
-import { type Command, help, parse, UsageError } from "./command.ts";
+import { type Command, help, jsonHelp, parse, UsageError } from "./command.ts";
 import { commands } from "./commands/mod.ts";
-import { note, OutputClosed, print } from "./output.ts";
+import { note, OutputClosed, print, printJson } from "./output.ts";
 import { version } from "./version.ts";
 
 function overview(): string {
@@ -52,11 +52,12 @@ export async function main(args: readonly string[]): Promise<number> {
       return 2;
     }
     if (["--help", "-h", "help"].includes(args[0])) {
+      if (args.includes("--json")) throw new UsageError(jsonHelp);
       await print(overview());
       return 0;
     }
     if (args[0] === "--version") {
-      await print(version);
+      await (args.includes("--json") ? printJson({ version }) : print(version));
       return 0;
     }
     const { command, words } = find(args);

@@ -13,7 +13,8 @@ import {
 } from "../mod.ts";
 import { repetitionPenalty } from "../src/generate/processors/penalties.ts";
 import { minP, probabilities, temperature, topH, topK, topP } from "../src/generate/processors/warpers.ts";
-import { checkVocabulary, resolveOptions } from "../src/generate/options.ts";
+import { checkVocabulary } from "../src/generate/given.ts";
+import { resolveOptions } from "../src/generate/options.ts";
 import { sample } from "../src/generate/sampler.ts";
 import type { LogitsProcessor } from "../src/generate/options.ts";
 import { assertNear } from "./_gpt2.ts";

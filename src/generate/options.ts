@@ -7,23 +7,9 @@
  * @module
  */
 import { OptionError } from "../core/errors.ts";
-import * as kinds from "../core/kinds.ts";
-import { hint } from "../core/nearest.ts";
-import { checkOption, demandObject, type OptionTable } from "../core/options.ts";
-import { show } from "../core/show.ts";
+import { type Field, type FieldName, fields } from "./fields.ts";
+import { readOptions } from "./given.ts";
 import { beamNames, checkTogether } from "./options_together.ts";
-import {
-  aliases,
-  type Field,
-  type FieldName,
-  fields,
-  idFields,
-  listFields,
-  quantizedCache,
-  refused,
-  silentFields,
-  unfelt,
-} from "./fields.ts";
 import type { Constraint, ResponseFormat } from "./constraint/mod.ts";
 import type { CacheDType } from "../models/mod.ts";
 import type { AssistantModel, LanguageModelCache } from "./model.ts";
@@ -235,31 +221,6 @@ export interface ResolvedOptions extends
 
 const fieldNames = Object.keys(fields) as FieldName[];
 
-/** What a caller may say besides: functions, signals, memory. */
-const callers = {
-  seed: kinds.seed,
-  logprobs: kinds.whole(0),
-  responseFormat: kinds.object,
-  assistantModel: kinds.like("a model that guesses", "forward", "createCache"),
-  negativePromptIds: kinds.listOf(kinds.whole(0), "token ids"),
-  signal: kinds.abortSignal,
-  onToken: kinds.callback,
-  logitsProcessors: kinds.listOf(kinds.callback, "a list of functions"),
-  stoppingCriteria: kinds.listOf(kinds.callback, "a list of functions"),
-  contextOverflow: kinds.oneOf("slide", "sinks", "error"),
-  cache: kinds.like("a cache of model.createCache()", "ids", "truncate"),
-  cachePrompt: kinds.flag,
-  cacheDType: kinds.oneOf("f32", "f16", "bf16", "q8"),
-} as const satisfies Partial<OptionTable<GenerateOptions>>;
-
-/** {@link GenerateOptions} as data; in place of some lists one entry may be given. */
-export const generateOptions: OptionTable<GenerateOptions> = {
-  ...fields,
-  ...callers,
-  stopStrings: fields.stop,
-};
-const names: readonly string[] = Object.keys(generateOptions);
-
 /** Options that act when sampling, and the value of each that changes nothing. */
 const sampling = {
   temperature: 1,
@@ -272,68 +233,6 @@ const sampling = {
   etaCutoff: 0,
 } as const;
 const samplingNames = Object.keys(sampling) as (keyof typeof sampling)[];
-
-function camel(name: string): string {
-  return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-}
-
-/**
- * The options in a `generation_config.json`. What changes no token is passed over, whatever it says: notes of other
- * programs, how much memory they take, what they tell besides.
- *
- * @throws {OptionError} for a field of Hugging Face that changes tokens and cannot be honoured, or a value it cannot have.
- */
-export function generationDefaults(json: unknown, where = "generation_config.json"): GenerateOptions {
-  if (typeof json !== "object" || json === null) return {};
-  const found: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(json)) {
-    const plain = camel(name), own = Object.hasOwn(aliases, plain) ? aliases[plain] : plain;
-    if (value === null || silentFields.includes(plain)) continue;
-    if (!(Object.hasOwn(refused, plain) && refused[plain].besides)) demandHonoured(plain, value, where);
-    if (!Object.hasOwn(fields, own)) continue;
-    valueOf(own as FieldName, value, where);
-    found[own] = value;
-  }
-  // Files often carry both; the number of new tokens is the one that holds.
-  if (found.maxNewTokens !== undefined) delete found.maxLength;
-  return found as GenerateOptions;
-}
-
-/** The entries of a `generation_config.json` for the options in `defaults`. */
-export function generationJson(defaults: GenerateOptions): Record<string, unknown> {
-  const given = fieldNames.filter((name) => defaults[name] !== undefined);
-  return Object.fromEntries(given.map((name) => {
-    return [
-      name === "stop" ? "stop_strings" : name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`),
-      defaults[name],
-    ];
-  }));
-}
-
-/** @throws {OptionError} for a field whose value changes tokens (or what a caller is told) and cannot be honoured. */
-function demandHonoured(name: string, value: unknown, where: string): void {
-  const is = (why: string): OptionError =>
-    new OptionError(`${where}: ${name} ${show(value)} cannot be honoured: ${why}`);
-  if (name === "cacheImplementation" && value === "quantized") throw is(quantizedCache);
-  if (!Object.hasOwn(refused, name) || value === undefined) return;
-  const { neutral, why } = refused[name];
-  if (!neutral.includes(value)) throw is(why);
-}
-
-/** A field's value in the form in which it is kept. */
-function valueOf(name: FieldName, value: unknown, where: string, said: string = name): unknown {
-  const field: Field = fields[name];
-  const kept = !listFields.includes(name)
-    ? value
-    : value === null
-    ? []
-    : Array.isArray(value)
-    ? value
-    : [value];
-  if (kept === null && field.default !== null) return field.default;
-  if (!field.accepts(kept)) checkOption(where, said, value, { ...field, accepts: () => false });
-  return kept;
-}
 
 /** Why the caller's options exclude sampling, or null. */
 function notSampling(given: GenerateOptions): string | null {
@@ -348,62 +247,6 @@ function without(options: GenerateOptions, left: readonly string[]): GenerateOpt
   return Object.fromEntries(Object.entries(options).filter(([name]) => !left.includes(name)));
 }
 
-/** Options by the names here, checked one by one. */
-function read(options: GenerateOptions, where: string): GenerateOptions {
-  const given: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(demandObject(where, options, generateOptions))) {
-    demandHonoured(name, value, where);
-    if (Object.hasOwn(refused, name)) continue;
-    if (Object.hasOwn(unfelt, name)) {
-      if (value !== undefined && value !== null) checkOption(where, name, value, unfelt[name]);
-      continue;
-    }
-    if (!Object.hasOwn(generateOptions, name)) {
-      throw new OptionError(`${where}: there is no option "${name}"${hint(name, names)}`);
-    }
-    if (value === undefined) continue;
-    const own = Object.hasOwn(aliases, name) ? aliases[name] : name;
-    if (own !== name && options[own as FieldName] !== undefined) {
-      throw new OptionError(`${where}: ${name} is another name of ${own}; leave one out`);
-    }
-    if (Object.hasOwn(fields, own)) given[own] = valueOf(own as FieldName, value, where, name);
-    else {
-      checkOption(where, name, value, callers[name as keyof typeof callers]);
-      given[own] = value;
-    }
-  }
-  return given as GenerateOptions;
-}
-
-/**
- * Ids that options name are tokens of the model: `where` says whose options they are.
- * @throws {OptionError} for one that is not.
- */
-export function checkVocabulary(
-  options: GenerateOptions,
-  vocabSize: number,
-  where = "generate",
-  only: readonly string[] = Object.keys(idFields),
-): void {
-  for (const name of only) {
-    const value = options[name as FieldName];
-    if (value === undefined) continue;
-    const list = listFields.includes(name as FieldName) && !Array.isArray(value) ? [value] : value;
-    const outside = list === null ? undefined : idFields[name](list as never).find((id) => id >= vocabSize);
-    if (outside === undefined) continue;
-    throw new OptionError(
-      `${where}: ${name} names token ${outside}, and the model's tokens go from 0 to ${vocabSize - 1}`,
-    );
-  }
-  const other = (options.assistantModel as { config?: { vocabSize?: unknown } } | undefined)?.config
-    ?.vocabSize;
-  if (typeof other === "number" && other !== vocabSize) {
-    throw new OptionError(
-      `${where}: assistantModel has ${other} tokens, and the model has ${vocabSize}; it guesses with the same ones`,
-    );
-  }
-}
-
 /**
  * Fills in defaults and checks. `modelOptions` are the model's own (generation_config.json); what the caller says wins,
  * and leaves aside those of them that contradict it.
@@ -415,7 +258,7 @@ export function resolveOptions(
   options: GenerateOptions,
   modelOptions: GenerateOptions = {},
 ): ResolvedOptions {
-  const given = read(options, "generate"), defaults = read(modelOptions, "generationConfig");
+  const given = readOptions(options, "generate"), defaults = readOptions(modelOptions, "generationConfig");
   const asked = samplingNames.filter((name) => given[name] !== undefined), excluded = notSampling(given);
   const isContrastive = excluded !== null && (given.penaltyAlpha ?? 0) > 0;
   const idle = asked.filter((name) =>

@@ -29,12 +29,12 @@ import {
 } from "../generate/mod.ts";
 import { constrained, constrainedSoon } from "../generate/constraint/known.ts";
 import { batcherOptions } from "../generate/batcher.ts";
-import { checkVocabulary, generationDefaults, generationJson } from "../generate/options.ts";
+import { generationJson } from "../generate/generation_config.ts";
+import { checkVocabulary } from "../generate/given.ts";
 import {
   checkpointName,
   configJson,
   type GPT2Cache,
-  type GPT2Config,
   gpt2Config,
   GPT2Model,
   layOutWeight,
@@ -49,9 +49,10 @@ import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
 import { type DeviceChoice, readyDevice } from "./choose_device.ts";
 import { areDeterministicAlgorithmsEnabled } from "./devices.ts";
 import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
+import { demandIds, generationOf } from "./model_generation.ts";
 import { type LoadOptions, loadOptions, type SaveOptions, saveOptions } from "./gpt2_options.ts";
 import { type FolderContents, jsonFile, type ModelFile } from "./model_files.ts";
-import { type GivenFiles, type ModelFolder, openFolder, readJson } from "./model_folder.ts";
+import { type GivenFiles, openFolder, readJson } from "./model_folder.ts";
 import { tensorToSave, writePlanned } from "./safetensors.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 import { openWeights } from "./weights.ts";
@@ -188,11 +189,7 @@ export class GPT2 extends GPT2Model {
   /** The ids of a prompt. @throws {OptionError} for what is no prompt, and for text without a tokenizer. */
   encode(prompt: string | readonly number[]): number[] {
     if (typeof prompt !== "string") {
-      if (!Array.isArray(prompt) && !(prompt as unknown instanceof Int32Array)) {
-        throw new OptionError(
-          `generate: the prompt is ${show(prompt)}, expected a text or a list of token ids`,
-        );
-      }
+      demandIds(prompt);
       this.checkIds(prompt);
       return [...prompt];
     }
@@ -426,21 +423,6 @@ export class GPT2 extends GPT2Model {
     };
   }
 }
-
-/**
- * A model's own defaults for generation. Folders of before 2023 have no generation_config.json, and say in config.json what
- * it would.
- */
-async function generationOf(folder: ModelFolder, config: GPT2Config): Promise<GenerateOptions> {
-  const name = "generation_config.json", json = await readJson(folder, name);
-  const where = json === null ? "config.json" : name;
-  const own = generationDefaults(json ?? config.other, where);
-  checkVocabulary(own, config.vocabSize, where, feltFields);
-  return { ...config.eosTokenId === null ? {} : { eosTokenId: config.eosTokenId }, ...own };
-}
-
-/** Fields of ids that bear on every text; a token that is none cannot come, so ending at it or leaving it out is no matter. */
-const feltFields = ["sequenceBias", "forcedBosTokenId", "forcedEosTokenId"];
 
 /** Bytes of weights up to which none are moved out of the device's memory while others are read into it. */
 const mostAside = 2 ** 31;
