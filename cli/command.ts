@@ -175,6 +175,24 @@ export function parse(command: Command, args: readonly string[]): { values: Valu
   return { values: new Values(values), positionals };
 }
 
+/** The library's name of a flag: `cacheDType` of `cache-dtype`. */
+function optionOf(flag: string): string {
+  return flag.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()).replace("Dtype", "DType");
+}
+
+/** What the library says of its options, said of the command's flags: `numBeams: 3` is `--num-beams 3` here. */
+export function inFlags(message: string, { options }: Command): string {
+  return Object.keys(options).reduce((text, flag) => {
+    const name = optionOf(flag);
+    // A name of one word may be a word of the sentence, too: it is an option where something is said of it.
+    const said = name === flag ? `${name}(?=: [\\d.]| (?:is|acts|names|has no effect)\\b)` : `${name}\\b`;
+    return text.replace(
+      new RegExp(`(?<![\\w-])${said}(: (?=[\\d.]))?`, "g"),
+      (_, colon) => `${flagOf(flag)}${colon ? " " : ""}`,
+    );
+  }, message);
+}
+
 /** `--seed -1` and `-n -5` mean the values -1 and -5: parseArgs alone would take them for options. */
 function joinNegative(args: readonly string[], options: Options): string[] {
   const shorts = new Map(Object.entries(options).map(([name, { short }]) => [`-${short}`, name]));

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type GenerateOptions, OptionError } from "../mod.ts";
+import type { GenerateOptions } from "../mod.ts";
 import { generateOptions } from "../src/generate/given.ts";
 import type { Option, Options, Values } from "./command.ts";
 
@@ -68,23 +68,4 @@ export function readGeneration(values: Values): GenerateOptions {
   }
   if (values.has("stop")) options.stop = values.texts("stop");
   return options as GenerateOptions;
-}
-
-/** What `f` gives; an OptionError of its speaks of flags instead of the library's options. */
-export async function inFlags<T>(f: () => Promise<T>): Promise<T> {
-  try {
-    return await f();
-  } catch (error) {
-    if (!(error instanceof OptionError)) throw error;
-    // `temperature: 0` is an option and its value.
-    const message = [...Object.keys(shown), "stop"].reduce(
-      (text, name) =>
-        text.replace(
-          new RegExp(`(?<![\\w-])${name}\\b(: (?=[\\d.]))?`, "g"),
-          (_, colon) => `--${flagName(name)}${colon ? " " : ""}`,
-        ),
-      error.message,
-    );
-    throw new OptionError(message, { cause: error });
-  }
 }

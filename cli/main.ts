@@ -7,9 +7,9 @@
  * @module
  */
 import { argv, exit } from "node:process";
-import { CancelledError } from "../mod.ts";
+import { CancelledError, OptionError } from "../mod.ts";
 import { hint } from "../src/core/nearest.ts";
-import { type Command, help, jsonHelp, parse, UsageError } from "./command.ts";
+import { type Command, help, inFlags, jsonHelp, parse, UsageError } from "./command.ts";
 import { commands } from "./commands/mod.ts";
 import { note, OutputClosed, print, printJson } from "./output.ts";
 import { version } from "./version.ts";
@@ -66,7 +66,10 @@ export async function main(args: readonly string[]): Promise<number> {
       await print(help(command));
       return 0;
     }
-    return await command.run(values, positionals) ?? 0;
+    return await command.run(values, positionals).catch((error) => {
+      if (error instanceof OptionError) error.message = inFlags(error.message, command);
+      throw error;
+    }) ?? 0;
   } catch (error) {
     return await failure(error, verbose);
   }

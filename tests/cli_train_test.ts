@@ -284,7 +284,7 @@ describe("ferrotype train", () => {
     await fails(
       2,
       begin("x", "--batch-size", "1000000000"),
-      /batchSize is 1000000000, expected at most \d+ windows/,
+      /--batch-size is 1000000000, expected at most \d+ windows/,
     );
     const empty = at("empty.txt");
     writeFileSync(empty, "");
@@ -293,7 +293,7 @@ describe("ferrotype train", () => {
       ["train", empty, "-o", at("x")],
       /train: .*empty\.txt is empty; there is nothing to learn from/,
     );
-    await fails(2, begin("x", "--n-head", "3"), /nHead is 3/);
+    await fails(2, begin("x", "--n-head", "3"), /--n-head is 3, expected a divisor of --n-embd 16/);
     assert(!existsSync(at("x")));
   });
 });

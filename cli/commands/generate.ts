@@ -7,7 +7,7 @@ import { CancelledError, type GenerateOptions, type GenerationResult, type GPT2 
 import { someText } from "../../src/core/kinds.ts";
 import { onInterrupt, residentMemory } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
-import { generationFlags, inFlags, readGeneration } from "../generation.ts";
+import { generationFlags, readGeneration } from "../generation.ts";
 import { deviceIdle, loadModel, modelOptions, parseIds } from "../model.ts";
 import { note, print, printJson, printPart } from "../output.ts";
 import { readText } from "../text.ts";
@@ -52,7 +52,7 @@ export const generate: Command = {
     try {
       const { model, name, device, loadMs } = await loadModel(values, controller.signal);
       const options = { ...readGeneration(values), signal: controller.signal };
-      await inFlags(() => answer(values, prompt, options, { model, name, device, loadMs }));
+      await answer(values, prompt, options, { model, name, device, loadMs });
     } finally {
       remove();
     }

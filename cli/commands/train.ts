@@ -15,6 +15,7 @@ import {
   type GPT2Config,
   loadTokenizer,
   manualSeed,
+  randomBatches,
   type Tokenizer,
 } from "../../mod.ts";
 import { exists, joinPath, makeDir, writeFileAtomic } from "../../src/platform/platform.ts";
@@ -106,6 +107,8 @@ async function prepare(
         `${blockSize + 1}; take a smaller --block-size, or a longer text`,
     );
   }
+  // What cannot be trained on is refused before anything is written.
+  randomBatches(parts.ids, { batchSize: settings["batch-size"], blockSize });
   manualSeed(settings.seed);
   const model = config ? new GPT2(config) : initial ?? freshModel(settings, tokenizer);
   model.tokenizer = tokenizer;
