@@ -2,7 +2,6 @@
  * Optimizers against PyTorch's recorded steps, on each device; what they allocate, keep and refuse.
  */
 import { assert, assertEquals, assertNotEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { describe, it } from "node:test";
 import type { DeviceName } from "../src/backends/contract.ts";
 import { CpuBackend } from "../src/backends/cpu/backend.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
@@ -22,7 +21,8 @@ import {
   SGD,
 } from "../src/optim/mod.ts";
 import { backendOf, registerBackend, tidy } from "../src/tensor/mod.ts";
-import { missingData, readDataJson } from "./_data.ts";
+import { readDataJson } from "./_data.ts";
+import { describe, it } from "./_suite.ts";
 
 registerBackend("reference", createReferenceBackend);
 registerBackend("cpu", () => new CpuBackend());
@@ -61,9 +61,7 @@ function close(actual: readonly number[], expected: readonly number[], what: str
 
 for (const device of devices) {
   describe(`optimizers on ${device}`, () => {
-    const skip = missingData("ops/golden.json");
-
-    it("take PyTorch's ten steps", { skip }, async () => {
+    it("take PyTorch's ten steps", async () => {
       const { optimizers } = readDataJson<Golden>("ops/golden.json");
       assertStrictEquals(optimizers.length, 18);
       for (const { optimizer, options, shape, param, grads, params_after_step } of optimizers) {
@@ -80,7 +78,7 @@ for (const device of devices) {
       }
     });
 
-    it("clip by the global norm as PyTorch", { skip }, async () => {
+    it("clip by the global norm as PyTorch", async () => {
       const cases = readDataJson<Golden>("ops/golden.json").clip_grad_norm as {
         max_norm: number;
         grads: { shape: number[]; data: number[] }[];

@@ -15,7 +15,8 @@ import {
   stat,
 } from "../platform/platform.ts";
 import { folderName } from "./disk_store.ts";
-import { cacheFolder, checkPermissions, type HubOptions, hubOptions } from "./settings.ts";
+import { hubOptions } from "./options.ts";
+import { cacheFolder, checkPermissions, type HubOptions } from "./settings.ts";
 
 /** One commit of a repository in the cache. */
 export interface CachedRevision {

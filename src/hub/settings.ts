@@ -5,8 +5,6 @@
  * @module
  */
 import { HubError, OptionError } from "../core/errors.ts";
-import * as kinds from "../core/kinds.ts";
-import type { OptionTable } from "../core/options.ts";
 import {
   environment,
   homeDirectory,
@@ -38,19 +36,6 @@ export interface HubOptions {
   /** Hears of every file that is downloaded. */
   onDownload?: (progress: DownloadProgress) => void;
 }
-
-/** {@link HubOptions} as data. */
-export const hubOptions: OptionTable<HubOptions> = {
-  revision: kinds.someText,
-  signal: kinds.abortSignal,
-  endpoint: kinds.text,
-  token: kinds.text,
-  cacheDir: kinds.someText,
-  offline: kinds.flag,
-  timeout: kinds.number({ above: 0 }),
-  retryDelay: kinds.number({ from: 0 }),
-  onDownload: kinds.callback,
-};
 
 /** How far the download of one file has come. */
 export interface DownloadProgress {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { crossEntropyKernels } from "../backends/kernels/cross_entropy.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
 import { number, oneOf, whole } from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
@@ -211,7 +212,7 @@ function smoothed(rows: Tensor, ids: Tensor, options: ClassLossOptions): Picked 
 
 /** Losses per row, where the device can in one pass, so that probabilities are never stored. */
 function fusedCrossEntropy(logits: Tensor, ids: Tensor, ignoreIndex: number): Picked {
-  const { crossEntropy, crossEntropyBackward } = logits.backend.kernels;
+  const { crossEntropy, crossEntropyBackward } = crossEntropyKernels(logits.backend);
   const rows = logits.shape[0], backend = commonBackend("crossEntropy", [logits, ids]);
   const losses = fused<Tensor>({
     name: "crossEntropy",

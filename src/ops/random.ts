@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { fillRandom } from "../backends/kernels/random.ts";
 import { isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError } from "../core/errors.ts";
 import { seed as aSeed } from "../core/kinds.ts";
@@ -60,7 +61,7 @@ function random(what: string, kind: "uniform" | "normal", shape: Shape, options:
   return finish(
     tidy(() => {
       const out = empty([...shape], "f32", backend, kind);
-      if (size) backend.random(kind, seed, offset, out);
+      if (size) fillRandom(backend, kind, seed, offset, out);
       return toDType(out, dtype);
     }),
     options.requiresGrad,

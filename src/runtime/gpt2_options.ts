@@ -7,7 +7,7 @@ import type { DeviceName } from "../backends/contract.ts";
 import type { DType } from "../core/dtype.ts";
 import * as kinds from "../core/kinds.ts";
 import type { OptionTable } from "../core/options.ts";
-import { hubOptions } from "../hub/settings.ts";
+import { hubOptions } from "../hub/options.ts";
 import type { GPT2Config } from "../models/mod.ts";
 import type { FolderOptions } from "./model_folder.ts";
 
