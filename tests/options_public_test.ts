@@ -21,7 +21,15 @@ const huggingFace = ft.tokenizerFromJson(bytes.toJSON(), undefined, { engine: "h
 const linear = new nn.Linear(2, 2), full = ft.gpt2Config(config);
 const data = ft.randomBatches(new Int32Array(9), { batchSize: 1, blockSize: 2 });
 const nowhere = "/no/such/place", fileSystem = { writeFileAtomic: 1, rename: 1 };
-const parts = { vocab: {}, merges: [] };
+const parts = { vocab: {}, merges: [] }, rotary = { width: 4, theta: 1e4, maxPositions: 8 };
+const wordPiece = { tokens: ["[UNK]", "a"] };
+const sentencePiece: ft.SentencePieceParts = {
+  pieces: [{ text: "<unk>", score: 0, type: 2 }, { text: "a", score: 0, type: 1 }],
+  model: "bpe",
+  byteFallback: false,
+  addDummyPrefix: false,
+  removeExtraWhitespaces: false,
+};
 
 async function anOpenFile(): Promise<ft.Safetensors> {
   const header = new TextEncoder().encode(`{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}`);
@@ -201,6 +209,20 @@ const calls: Record<string, Call | [Call, Options]> = {
   "new AdamW(options)": (o) => new optim.AdamW([parameter], o),
   "new RMSprop(options)": (o) => new optim.RMSprop([parameter], o),
   "new SGD(options)": (o) => new optim.SGD([parameter], o),
+  "new SentencePieceTokenizer(parts)": [(o) => new ft.SentencePieceTokenizer(o), { ...sentencePiece }],
+  "SentencePieceTokenizer#encode(options)": (o) =>
+    new ft.SentencePieceTokenizer(sentencePiece).encode("a", o),
+  "SentencePieceTokenizer#decode(options)": (o) =>
+    new ft.SentencePieceTokenizer(sentencePiece).decode([1], o),
+  "SentencePieceTokenizer#stream(options)": (o) => new ft.SentencePieceTokenizer(sentencePiece).stream(o),
+  "new WordPieceTokenizer(parts)": [(o) => new ft.WordPieceTokenizer(o), wordPiece],
+  "WordPieceTokenizer#encode(options)": (o) => new ft.WordPieceTokenizer(wordPiece).encode("a", o),
+  "WordPieceTokenizer#decode(options)": (o) => new ft.WordPieceTokenizer(wordPiece).decode([1], o),
+  "WordPieceTokenizer#stream(options)": (o) => new ft.WordPieceTokenizer(wordPiece).stream(o),
+  "Gguf#tensor(options)": (o) => ft.Gguf.prototype.tensor.call({ view: () => ({}) } as never, "a", o),
+  "saveGguf(options)": (o) => ft.saveGguf(nowhere + "/x.gguf", { x }, o),
+  "rotaryFrequencies(options)": [(o) => nn.rotaryFrequencies(o, 3), rotary],
+  "new RotaryEmbedding(options)": [(o) => new nn.RotaryEmbedding(o), rotary],
   "bootstrapInterval(options)": (o) => tabular.bootstrapInterval(() => 1, 3, o),
 };
 
@@ -284,6 +306,24 @@ describe("options of the public face", () => {
           `${where} ${name}`,
         );
       }
+    }
+  });
+
+  it("refuse what a kind of scaling does not take", async () => {
+    const scaled = (scaling: object): Call => () => nn.rotaryFrequencies({ ...rotary, scaling } as never, 8);
+    const wrong: [object, RegExp][] = [
+      [{ ropeType: "linnear", factor: 2 }, /scaling.ropeType is "linnear", expected "default", "linear"/],
+      [{ ropeType: "linear" }, /rotaryFrequencies: scaling: factor is missing/],
+      [{ ropeType: "linear", factr: 2 }, /scaling: there is no option "factr"; did you mean "factor"/],
+      [{ ropeType: "default", factor: 2 }, /scaling: there is no option "factor"/],
+      [
+        { ropeType: "yarn", factor: 0, originalMaxPositionEmbeddings: 8 },
+        /factor is 0, expected a number above 0/,
+      ],
+      [{ ropeType: "factors", factors: [0] }, /factors is \[0\], expected a list of numbers above 0/],
+    ];
+    for (const [scaling, message] of wrong) {
+      await refuses(scaled(scaling), {}, message, JSON.stringify(scaling));
     }
   });
 
