@@ -50,7 +50,11 @@ async function* chains(bench: Bench): AsyncGenerator<Row> {
     name: `twelve arithmetic operations on ${large.size / 1e6} M numbers`,
     unit: "G elements/s",
     amount: large.size / 1e9,
-    subjects: [eager, { ...compiled, limit: { ...bench.read(8e9), name: "8 bytes of memory each" }, share: 0.85 }],
+    subjects: [eager, {
+      ...compiled,
+      limit: { ...bench.read(8e9), name: "8 bytes of memory each" },
+      share: 0.85,
+    }],
     pairs: [{ fast: "compiled", slow: "eager", least: 4 }],
   };
   large.dispose();
@@ -74,7 +78,11 @@ async function* norms(): AsyncGenerator<Row> {
       const centred = x.sub(x.mean(-1, true));
       return centred.mul(centred.square().mean(-1, true).add(1e-5).rsqrt()).mul(w).add(w);
     }],
-    ["RMS norm", (x) => rmsNorm(x, 768, w, 1e-5), (x) => x.mul(x.square().mean(-1, true).add(1e-5).rsqrt()).mul(w)],
+    [
+      "RMS norm",
+      (x) => rmsNorm(x, 768, w, 1e-5),
+      (x) => x.mul(x.square().mean(-1, true).add(1e-5).rsqrt()).mul(w),
+    ],
     ["softmax", (x) => softmax(x, -1), (x) => {
       const e = x.sub(amax(x, -1, true)).exp();
       return e.div(e.sum(-1, true));
@@ -86,7 +94,8 @@ async function* norms(): AsyncGenerator<Row> {
     ],
   ];
   for (const [name, kernel, primitives] of cases) {
-    const [hand] = both(kernel, x, ["kernel", ""]), [eager, compiled] = both(primitives, x, ["eager", "compiled"]);
+    const [hand] = both(kernel, x, ["kernel", ""]),
+      [eager, compiled] = both(primitives, x, ["eager", "compiled"]);
     yield {
       name: `${name} in primitives [4096,768]`,
       unit: "G elements/s",
@@ -100,7 +109,11 @@ async function* norms(): AsyncGenerator<Row> {
 }
 
 /** A training step with AdamW, as it is and compiled: each with parameters of its own. */
-function training(make: () => { parameters: Tensor[]; loss: (x: Tensor, y: Tensor) => Tensor }, x: Tensor, y: Tensor): Subject[] {
+function training(
+  make: () => { parameters: Tensor[]; loss: (x: Tensor, y: Tensor) => Tensor },
+  x: Tensor,
+  y: Tensor,
+): Subject[] {
   return ["eager", "compiled"].map((name): Subject => {
     const { parameters, loss } = make(), optimizer = new optim.AdamW(parameters, { lr: 1e-4 });
     const step = (x: Tensor, y: Tensor, lr: number): Tensor => {
@@ -111,7 +124,10 @@ function training(make: () => { parameters: Tensor[]; loss: (x: Tensor, y: Tenso
       return found.detach();
     };
     const compiled = compile(step);
-    return { name, run: () => (name === "eager" ? tidy(() => step(x, y, 1e-4)) : compiled(x, y, 1e-4)).dispose() };
+    return {
+      name,
+      run: () => (name === "eager" ? tidy(() => step(x, y, 1e-4)) : compiled(x, y, 1e-4)).dispose(),
+    };
   });
 }
 
@@ -133,7 +149,13 @@ async function* steps(bench: Bench): AsyncGenerator<Row> {
   };
   const sizes = { residPdrop: 0, embdPdrop: 0, attnPdrop: 0 };
   const models: [name: string, config: object, batch: number, time: number, least: number][] = [
-    ["nanoGPT's baby model", { vocabSize: 65, nPositions: 256, nEmbd: 384, nLayer: 6, nHead: 6 }, 12, 64, 1.25],
+    [
+      "nanoGPT's baby model",
+      { vocabSize: 65, nPositions: 256, nEmbd: 384, nLayer: 6, nHead: 6 },
+      12,
+      64,
+      1.25,
+    ],
     ["124M", {}, 4, 64, 1],
   ];
   for (const [name, config, batch, time, least] of bench.settings.quick ? models.slice(0, 1) : models) {
