@@ -6,7 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { describe, it } from "node:test";
+import { describe, it } from "./_suite.ts";
 
 /** KB by name; "page" is a page that has no row. */
 const budgets: Readonly<Record<string, number>> = {
