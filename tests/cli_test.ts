@@ -289,6 +289,19 @@ describe("ferrotype tokenize", () => {
   });
 });
 
+describe("ferrotype explain", () => {
+  it("prints the program of a decoding step, and of a training step of any size", async () => {
+    const step = await output(["explain", ...tiny]);
+    assertMatch(step, /asked for: \d+ operations[^]*attentionStep[^]*done in each run[^]*memory: /);
+    const { plan, device } = await json<{ plan: string[]; device: string }>(
+      ["explain", ...tiny, "--train", "--batch-size", "2", "--block-size", "9"],
+    );
+    assertStrictEquals(device, "cpu");
+    assertMatch(plan.join("\n"), /crossEntropyBackward\(%\d+ f32\[16, 512\]/);
+    await fails(2, ["explain", ...tiny, "--batch-size", "2"], /add --train/);
+  });
+});
+
 describe("ferrotype inspect and convert", () => {
   it("reads a header and no more", async () => {
     const found = await json<Inspected>(["inspect", dataPath("gpt2-tiny", "model.safetensors")], ferrotype);
