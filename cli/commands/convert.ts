@@ -3,8 +3,14 @@
  *
  * @module
  */
-import { copySafetensors, type DType, GPT2, openSafetensors } from "../../mod.ts";
-import { exists, isDirectory } from "../../src/platform/platform.ts";
+import {
+  copySafetensors,
+  type DType,
+  GPT2,
+  openSafetensors,
+  type SaveSafetensorsOptions,
+} from "../../mod.ts";
+import { isDirectory } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { formatBytes, note, printJson } from "../output.ts";
 import { openWeights } from "./inspect.ts";
@@ -16,6 +22,28 @@ function parseSize(text: string): number {
   const bytes = Number(found[1]) * { k: 1e3, m: 1e6, g: 1e9, "": 1 }[(found[2] ?? "").toLowerCase() as "k"];
   if (!(bytes >= 1)) throw new UsageError(`--shard-size must be at least one byte, not "${text}"`);
   return bytes;
+}
+
+interface Copied {
+  bytes: number;
+  files: number;
+}
+
+async function copyModel(from: string, to: string, options: SaveSafetensorsOptions): Promise<Copied> {
+  using model = await GPT2.load(from);
+  await model.save(to, options);
+  await using written = await openWeights(to);
+  const infos = written.names.map((name) => written.info(name));
+  return {
+    bytes: infos.reduce((sum, { byteLength }) => sum + byteLength, 0),
+    files: new Set(infos.map(({ file }) => file)).size,
+  };
+}
+
+async function copyFile(from: string, to: string, options: SaveSafetensorsOptions): Promise<Copied> {
+  await using file = await openSafetensors(from);
+  const { bytes, files } = await copySafetensors(file, to, options);
+  return { bytes, files: files.length };
 }
 
 /** The command. */
@@ -35,17 +63,9 @@ export const convert: Command = {
   async run(values, [from, to]) {
     const dtype = values.text("dtype") as DType | undefined, size = values.text("shard-size");
     const options = { ...(dtype ? { dtype } : {}), ...(size ? { shardSize: parseSize(size) } : {}) };
-    const whole = await isDirectory(from);
-    if (whole) {
-      using model = await GPT2.load(from);
-      await model.save(to, options);
-    } else {
-      await using file = await openSafetensors(from);
-      await copySafetensors(file, to, options);
-    }
-    await using written = await openWeights(await exists(to) ? to : `${to}.index.json`);
-    const bytes = written.names.reduce((sum, name) => sum + written.info(name).byteLength, 0);
-    const files = new Set(written.names.map((name) => written.info(name).file)).size;
+    const { bytes, files } = await isDirectory(from)
+      ? await copyModel(from, to, options)
+      : await copyFile(from, to, options);
     if (values.flag("json")) {
       return await printJson({ in: from, out: to, dtype: dtype ?? null, bytes, files });
     }

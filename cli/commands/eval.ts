@@ -4,7 +4,7 @@
  * @module
  */
 import { type CacheDType, evaluate } from "../../mod.ts";
-import { onInterrupt } from "../../src/platform/platform.ts";
+import { onStop } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { loadModel, modelOptions } from "../model.ts";
 import { LiveLine, print, printJson } from "../output.ts";
@@ -50,7 +50,7 @@ export const evalCommand: Command = {
   async run(values, positionals) {
     const [, text] = splitText(await readText(positionals[0]), values.number("fraction") ?? 1);
     const bytes = new TextEncoder().encode(text).length;
-    const controller = new AbortController(), remove = onInterrupt(() => controller.abort());
+    const controller = new AbortController(), remove = onStop(() => controller.abort());
     const line = new LiveLine();
     try {
       const { model, name } = await loadModel(values, controller.signal);

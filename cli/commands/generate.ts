@@ -4,7 +4,7 @@
  * @module
  */
 import { CancelledError, type GenerateOptions, type GenerationResult } from "../../mod.ts";
-import { onInterrupt, residentMemory } from "../../src/platform/platform.ts";
+import { onStop, residentMemory } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { loadModel, modelOptions, parseIds } from "../model.ts";
 import { note, print, printJson, printPart } from "../output.ts";
@@ -150,7 +150,7 @@ export const generate: Command = {
   async run(values, positionals) {
     const prompt = await promptOf(values, positionals);
     const controller = new AbortController();
-    const remove = onInterrupt(() => controller.abort());
+    const remove = onStop(() => controller.abort());
     try {
       const { model, name, device, loadMs } = await loadModel(values, controller.signal);
       const options = optionsOf(values, controller.signal);

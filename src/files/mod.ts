@@ -4,6 +4,7 @@
  * @module
  */
 export { checkConversion, convertBytes, isConvertible } from "./convert.ts";
+export { checkTogether, digestKey, digestOf, type SetDigests } from "./digests.ts";
 export {
   type DiskDType,
   diskDTypes,

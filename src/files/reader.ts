@@ -8,6 +8,7 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError } from "../core/errors.ts";
+import { checkTogether, digestKey, digestOf } from "./digests.ts";
 import { fromDisk } from "./disk_dtype.ts";
 import { type Header, headerLength, parseHeader } from "./header.ts";
 import { quote } from "./json_keys.ts";
@@ -39,14 +40,18 @@ export interface OpenedFiles {
   readonly metadata: Readonly<Record<string, string>>;
   /** Bytes read beside the files: those of an index. */
   readonly indexBytes: number;
+  /** What the writer noted of all tensors together; null where it noted nothing. */
+  readonly digest: string | null;
 }
 
 /** Named tensors in one safetensors file or in the shards of one model. */
 export class SafetensorsFile {
   /** The tensors' names, in the order of their bytes (shard after shard). */
   readonly names: readonly string[];
-  /** The file's own notes (`__metadata__`), without the entry that marks quantised tensors. */
+  /** The file's own notes (`__metadata__`), without the reserved entries. */
   readonly metadata: Readonly<Record<string, string>>;
+  /** The SHA-256 of the tensors as the writer noted it (of shards: of their digests); null where it noted nothing. */
+  readonly digest: string | null;
   #files: ReadonlyMap<string, OpenFile>;
   #tensors: ReadonlyMap<string, Place>;
   #indexBytes: number;
@@ -55,6 +60,7 @@ export class SafetensorsFile {
   constructor(opened: OpenedFiles) {
     this.names = [...opened.tensors.keys()];
     this.metadata = opened.metadata;
+    this.digest = opened.digest;
     this.#files = new Map(opened.files.map((file) => [file.name, file]));
     this.#tensors = opened.tensors;
     this.#indexBytes = opened.indexBytes;
@@ -153,13 +159,15 @@ function readPrefix(source: ByteSource): Promise<Uint8Array> {
   return source.read(0, Math.min(8, source.size));
 }
 
-function withoutQuantized(metadata: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(metadata).filter(([key]) => key !== quantizedKey));
+function withoutReserved(metadata: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(metadata).filter(([key]) => key !== quantizedKey && key !== digestKey),
+  );
 }
 
 /** Opens the shards that the index `source` names. Their headers are read side by side. */
 async function openIndex(source: ByteSource, openShard: OpenShard): Promise<OpenedFiles> {
-  const { shards, weightMap, bytes } = await readIndex(source);
+  const { shards, weightMap, digests, bytes } = await readIndex(source);
   await source.close();
   const sources: ByteSource[] = [];
   try {
@@ -176,10 +184,11 @@ async function openIndex(source: ByteSource, openShard: OpenShard): Promise<Open
     const tensors = new Map<string, Place>();
     const metadata: Record<string, string> = {};
     for (const { shard, file, infos } of opened) {
+      checkTogether(file.name, digestOf(file.header.metadata), source.name, digests.files.get(shard));
       for (const info of infos) {
         if (weightMap.get(info.name) === shard) tensors.set(info.name, { file, info });
       }
-      Object.assign(metadata, withoutQuantized(file.header.metadata));
+      Object.assign(metadata, withoutReserved(file.header.metadata));
     }
     for (const [name, shard] of weightMap) {
       if (!tensors.has(name)) {
@@ -188,7 +197,13 @@ async function openIndex(source: ByteSource, openShard: OpenShard): Promise<Open
         );
       }
     }
-    return { files: opened.map(({ file }) => file), tensors, metadata, indexBytes: bytes };
+    return {
+      files: opened.map(({ file }) => file),
+      tensors,
+      metadata,
+      indexBytes: bytes,
+      digest: digests.all,
+    };
   } catch (error) {
     await Promise.allSettled(sources.map((from) => from.close()));
     throw error;
@@ -212,7 +227,14 @@ export async function openFiles(source: ByteSource, openShard?: OpenShard): Prom
     }
     const { file, infos } = await openOne(source, prefix);
     const tensors = new Map(infos.map((info) => [info.name, { file, info }]));
-    return { files: [file], tensors, metadata: withoutQuantized(file.header.metadata), indexBytes: 0 };
+    const { metadata } = file.header;
+    return {
+      files: [file],
+      tensors,
+      metadata: withoutReserved(metadata),
+      indexBytes: 0,
+      digest: digestOf(metadata),
+    };
   } catch (error) {
     await source.close();
     throw error;

@@ -9,6 +9,7 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError } from "../core/errors.ts";
+import { digestsOfIndex, type SetDigests } from "./digests.ts";
 import { maxHeaderBytes, parseJsonObject } from "./header.ts";
 import { quote } from "./json_keys.ts";
 
@@ -21,6 +22,8 @@ export interface ShardIndex {
   readonly shards: readonly string[];
   /** The file of each tensor. */
   readonly weightMap: ReadonlyMap<string, string>;
+  /** What the writer noted of the shards. */
+  readonly digests: SetDigests;
   /** The size of the index itself. */
   readonly bytes: number;
 }
@@ -68,7 +71,12 @@ export async function readIndex(source: ByteSource): Promise<ShardIndex> {
     }
     weightMap.set(name, file);
   }
-  return { shards: [...new Set(weightMap.values())].sort(), weightMap, bytes: bytes.byteLength };
+  return {
+    shards: [...new Set(weightMap.values())].sort(),
+    weightMap,
+    digests: digestsOfIndex(object.metadata),
+    bytes: bytes.byteLength,
+  };
 }
 
 function isPlainName(file: string): boolean {

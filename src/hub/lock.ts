@@ -76,11 +76,21 @@ async function acquire(
       seen = state;
       since = performance.now();
     }
-    const gone = owner !== null && owner.host !== null && owner.host === own.host &&
-      isProcessAlive(owner.pid) === false;
-    if (gone || performance.now() - since > patience) await breakLock(path, owner);
+    if (isGone(owner) || performance.now() - since > patience) await breakLock(path, owner);
     else await delay(100 + 50 * Math.random(), signal);
   }
+}
+
+/** Whether the holder of a lock is a process of this machine that has ended. */
+function isGone(owner: Owner | null): boolean {
+  return owner !== null && owner.host !== null && owner.host === hostName() &&
+    isProcessAlive(owner.pid) === false;
+}
+
+/** Removes a lock whose holder is gone. */
+export async function removeStaleLock(path: string): Promise<void> {
+  const owner = await readOwner(path);
+  if (isGone(owner)) await breakLock(path, owner);
 }
 
 /** Takes a stale lock away. Several may want to; a lock that was made meanwhile is put back. */

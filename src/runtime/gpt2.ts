@@ -5,7 +5,7 @@
  */
 import { type DType, isFloat, isQuantized } from "../core/dtype.ts";
 import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
-import { planSafetensors, type SafetensorsFile } from "../files/mod.ts";
+import { checkTogether, type SafetensorsFile } from "../files/mod.ts";
 import {
   Batcher,
   type BatcherOptions,
@@ -28,6 +28,7 @@ import { generationDefaults, generationJson } from "../generate/options.ts";
 import {
   checkpointName,
   configJson,
+  digestNote,
   type GPT2Cache,
   gpt2Config,
   GPT2Model,
@@ -38,7 +39,6 @@ import {
 } from "../models/mod.ts";
 import { init, isParameter, type Module, parameter } from "../nn/mod.ts";
 import type { Tensor } from "../ops/mod.ts";
-import { joinPath, makeDir, writeFileAtomic } from "../platform/platform.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
 import { type DeviceChoice, readyDevice } from "./choose_device.ts";
 import { areDeterministicAlgorithmsEnabled } from "./devices.ts";
@@ -46,7 +46,8 @@ import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./
 import type { LoadOptions, SaveOptions } from "./gpt2_options.ts";
 import { type FolderContents, jsonFile, type ModelFile } from "./model_files.ts";
 import { type GivenFiles, openFolder, readJson } from "./model_folder.ts";
-import { tensorToSave, writePlanned } from "./safetensors.ts";
+import { tensorToSave } from "./safetensors.ts";
+import { modelFiles, writeModel } from "./save_weights.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 import { openWeights } from "./weights.ts";
 
@@ -108,6 +109,13 @@ export class GPT2 extends GPT2Model {
     const file = await openWeights(folder);
     let model: GPT2 | null = null;
     try {
+      const noted = (json as Record<string, unknown>)[digestNote];
+      checkTogether(
+        `${folder.name}/config.json`,
+        typeof noted === "string" ? noted : null,
+        "the weights",
+        file.digest,
+      );
       const stored = new Set<string>(file.names.map((name) => file.info(name).dtype));
       const like = (["q8", "q4", "f16", "bf16"] as const).find((d) => stored.has(d));
       const made = dtype ?? like ?? "f32";
@@ -344,16 +352,15 @@ export class GPT2 extends GPT2Model {
 
   /**
    * Writes a folder that Hugging Face transformers reads: config.json, model.safetensors (or shards),
-   * generation_config.json, and the tokenizer's files. Each file appears whole or not at all.
+   * generation_config.json, and the tokenizer's files. They replace the model that is there all at once or not at all;
+   * other files stay.
    *
    * Weights stored as q8 or q4 are for this library: the file is safetensors and keeps its names, but transformers has no
    * name for blocks. Loaded again they are the same bytes.
    */
   async save(dir: string | URL, options: SaveOptions = {}): Promise<void> {
-    const { tensors, metadata, others } = this.#folder("GPT2.save", options);
-    await makeDir(dir);
-    await writePlanned(joinPath(dir, "model.safetensors"), tensors, metadata);
-    for (const { name, content } of others) await writeFileAtomic(joinPath(dir, name), content);
+    const { tensors, weights, beside } = this.#folder("GPT2.save", options);
+    await writeModel(dir, tensors, weights, beside);
   }
 
   /**
@@ -361,9 +368,8 @@ export class GPT2 extends GPT2Model {
    * it is their turn.
    */
   files(options: SaveOptions = {}): ModelFile[] {
-    const { tensors, metadata, others } = this.#folder("GPT2.files", options);
-    const { files } = planSafetensors(tensors, { ...metadata, fileName: "model.safetensors" });
-    return [...files.map((file) => ({ name: file.name, content: file.chunks() })), ...others];
+    const { tensors, weights, beside } = this.#folder("GPT2.files", options);
+    return modelFiles(tensors, weights, beside);
   }
 
   #folder(what: string, { dtype, shardSize }: SaveOptions): FolderContents {
@@ -382,8 +388,9 @@ export class GPT2 extends GPT2Model {
     const blocks = tensors.map((t) => t.dtype).find((d) => isQuantized(d as DType));
     const stored = (blocks ?? (dtype && !isQuantized(dtype) ? dtype : this.wte.weight.dtype)) as DType;
     const { bosTokenId, eosTokenId } = this.config;
-    const others = [
-      jsonFile("config.json", configJson(this.config, stored)),
+    const config = configJson(this.config, stored);
+    const beside = [
+      jsonFile("config.json", (digest: string) => ({ ...config, [digestNote]: digest })),
       jsonFile("generation_config.json", {
         ...(bosTokenId === null ? {} : { bos_token_id: bosTokenId }),
         ...(eosTokenId === null ? {} : { eos_token_id: eosTokenId }),
@@ -391,15 +398,15 @@ export class GPT2 extends GPT2Model {
       }),
     ];
     if (this.tokenizer) {
-      others.push(
+      beside.push(
         jsonFile("tokenizer.json", this.tokenizer.toJSON()),
         jsonFile("tokenizer_config.json", tokenizerConfig(this.tokenizer, this.config.nPositions)),
       );
     }
     return {
       tensors,
-      metadata: { metadata: { format: "pt" }, ...(shardSize === undefined ? {} : { shardSize }) },
-      others,
+      weights: { metadata: { format: "pt" }, ...(shardSize === undefined ? {} : { shardSize }) },
+      beside,
     };
   }
 }

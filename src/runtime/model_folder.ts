@@ -8,7 +8,7 @@ import { FormatError, HubError, throwIfAborted } from "../core/errors.ts";
 import { isRepository } from "../hub/names.ts";
 import type { HubOptions } from "../hub/settings.ts";
 import {
-  exists,
+  currentPath,
   isDirectory,
   isHttp,
   isPermitted,
@@ -68,13 +68,13 @@ class DiskFolder implements ModelFolder {
   }
 
   async text(file: string): Promise<string | null> {
-    const path = joinPath(this.#path, file);
-    return await exists(path) ? await readTextFile(path) : null;
+    const path = currentPath(joinPath(this.#path, file));
+    return path === null ? null : await readTextFile(path);
   }
 
   async open(file: string): Promise<ByteSource | null> {
-    const path = joinPath(this.#path, file);
-    return await exists(path) ? await openSource(path) : null;
+    const path = currentPath(joinPath(this.#path, file));
+    return path === null ? null : await openSource(path);
   }
 }
 

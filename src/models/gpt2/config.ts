@@ -95,6 +95,9 @@ const torchNames: Partial<Record<DType, string>> = { f16: "float16", bf16: "bflo
 /** The entry that says which kind of blocks the weights are; it describes the file beside it, not the model. */
 export const quantizedNote = "ferrotype_dtype";
 
+/** The entry that says which weights the configuration was saved with: what the writer noted of them. */
+export const digestNote = "ferrotype_sha256";
+
 function isNumber(value: unknown): boolean {
   return typeof value === "number" && Number.isFinite(value);
 }
@@ -167,7 +170,7 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
   for (const [name, value] of Object.entries(json)) {
     const own = known.get(name);
     if (own) values[own] = value;
-    else if (name !== quantizedNote) other[name] = value;
+    else if (name !== quantizedNote && name !== digestNote) other[name] = value;
   }
   const type = other.model_type;
   if (type !== undefined && type !== "gpt2") {
