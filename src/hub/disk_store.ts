@@ -180,7 +180,9 @@ export class DiskStore implements Store {
     if (!await isDirectory(this.#locks)) return;
     sweep(this.#locks);
     for (const { name } of await readDir(this.#locks)) {
-      if (name.includes(".ferrotype.lock")) await removeStaleLock(joinPath(this.#locks, name));
+      if (name.includes(".ferrotype.lock")) {
+        await removeStaleLock(joinPath(this.#locks, name), this.#repository);
+      }
     }
   }
 

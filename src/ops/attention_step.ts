@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { attentionStepKernels } from "../backends/kernels/attention_step.ts";
 import { quantBlock } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
@@ -37,13 +38,13 @@ export function attentionStep(
     );
   }
   keys.forEach(({ shape }, i) => {
-    if (lengths[i] < shape[2]) return;
+    if (Number.isInteger(lengths[i]) && lengths[i] >= 0 && lengths[i] < shape[2]) return;
     throw new ShapeError(
       `attentionStep: text ${i} has ${lengths[i]} positions, and its cache holds ${shape[2]}`,
     );
   });
   const { backend } = qkv,
-    { attentionStep: kernel, attentionDTypes = [] } = backend.kernels,
+    { attentionStep: kernel, attentionDTypes = [] } = attentionStepKernels(backend),
     { dtype } = keys[0];
   const isStored = dtype === "f32" || (attentionDTypes.includes(dtype) && width % quantBlock === 0);
   const isLike = (t: Tensor): boolean =>
