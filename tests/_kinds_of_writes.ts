@@ -127,8 +127,8 @@ const hubFiles = ([0, 1] as const).map((which) =>
   })
 );
 
-/** Every kind. */
-export const kindsOfWrites: readonly KindOfWrite[] = [
+/** Those that write several files at once. */
+export const kindsOfSets: readonly KindOfWrite[] = [
   {
     name: "a model over a model",
     write: (folder, which) => saveModel(folder, which),
@@ -150,6 +150,23 @@ export const kindsOfWrites: readonly KindOfWrite[] = [
       saveSafetensors(join(folder, "x.safetensors"), someTensors(which), { shardSize: 20 }),
     read: (folder) => readTensors(join(folder, "x.safetensors.index.json")),
   },
+  {
+    name: "a tokenizer",
+    async write(folder, which) {
+      const text = which ? "some words, some more words" : "other letters in other lines";
+      await saveTokenizer(BpeTokenizer.train(text, { vocabSize: 262 + which }), folder);
+    },
+    async read(folder) {
+      const opened = await openFolder(folder);
+      const texts = [await opened.text("tokenizer.json"), await opened.text("tokenizer_config.json")];
+      if (texts.every((text) => text === null)) throw new Error("no tokenizer");
+      return sha256(...texts.map((text) => text ?? "one of two"));
+    },
+  },
+];
+
+/** Those that write files one by one, or folders by another name. */
+export const kindsOfFiles: readonly KindOfWrite[] = [
   {
     name: "tensors in one file",
     write: (folder, which) => saveSafetensors(join(folder, "x.safetensors"), someTensors(which)),
@@ -181,19 +198,6 @@ export const kindsOfWrites: readonly KindOfWrite[] = [
     async read(folder) {
       using loaded = await TabularModel.load(join(folder, "t.safetensors"));
       return JSON.stringify([loaded.schema, loaded.info]);
-    },
-  },
-  {
-    name: "a tokenizer",
-    async write(folder, which) {
-      const text = which ? "some words, some more words" : "other letters in other lines";
-      await saveTokenizer(BpeTokenizer.train(text, { vocabSize: 262 + which }), folder);
-    },
-    async read(folder) {
-      const opened = await openFolder(folder);
-      const texts = [await opened.text("tokenizer.json"), await opened.text("tokenizer_config.json")];
-      if (texts.every((text) => text === null)) throw new Error("no tokenizer");
-      return sha256(...texts.map((text) => text ?? "one of two"));
     },
   },
   {
@@ -232,3 +236,6 @@ export const kindsOfWrites: readonly KindOfWrite[] = [
     },
   },
 ];
+
+/** Every kind. */
+export const kindsOfWrites: readonly KindOfWrite[] = [...kindsOfSets, ...kindsOfFiles];
