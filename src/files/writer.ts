@@ -14,7 +14,7 @@ import { formatShape, sizeOf } from "../core/shape.ts";
 import { checkConversion, convertBytes } from "./convert.ts";
 import { alignmentOrder, type FileDType, isFileDType, tensorBytes, toDisk } from "./disk_dtype.ts";
 import { maxHeaderBytes, metadataKey } from "./header.ts";
-import { quote } from "./json_keys.ts";
+import { quote } from "./quote.ts";
 import { digestKey, noDigest, type SetDigests, shardsKey } from "./digests.ts";
 import { formatQuantized, quantizedKey, storedShape } from "./quantized_names.ts";
 import { transposeMatrix } from "./transpose.ts";
