@@ -29,6 +29,7 @@ import {
   checkpointName,
   configJson,
   digestNote,
+  expectedTensors,
   type GPT2Cache,
   gpt2Config,
   GPT2Model,
@@ -105,7 +106,6 @@ export class GPT2 extends GPT2Model {
       throw new FormatError(`${folder.name} holds no config.json; it is not a model's folder`);
     }
     const config = gpt2Config({ ...parseConfig(json, `${folder.name}/config.json`), ...changes });
-    const { device, choice } = await readyDevice(wanted, config);
     const file = await openWeights(folder);
     let model: GPT2 | null = null;
     try {
@@ -116,11 +116,15 @@ export class GPT2 extends GPT2Model {
         "the weights",
         file.digest,
       );
-      const stored = new Set<string>(file.names.map((name) => file.info(name).dtype));
+      // Before anything of the model's size is made.
+      const offered = file.names.map((name) => file.info(name));
+      const names = matchNames(offered, expectedTensors(config), config.tieWordEmbeddings, folder.name);
+      const { device, choice } = await readyDevice(wanted, config);
+      const stored = new Set<string>(offered.map(({ dtype }) => dtype));
       const like = (["q8", "q4", "f16", "bf16"] as const).find((d) => stored.has(d));
       const made = dtype ?? like ?? "f32";
       model = init.withoutInit(() => new GPT2(config, { ...(device ? { device } : {}), dtype: made }));
-      await model.#read(file, folder.name, dtype, onProgress, options.signal);
+      await model.#read(file, names, folder.name, dtype, onProgress, options.signal);
       if (model.parameters().some((p) => isQuantized(p.dtype))) {
         for (const p of model.parameters()) if (p.requiresGrad) p.requiresGrad_(false);
       }
@@ -141,19 +145,12 @@ export class GPT2 extends GPT2Model {
 
   async #read(
     file: SafetensorsFile,
+    names: ReadonlyMap<string, string>,
     where: string,
     dtype: DType | undefined,
     onProgress: LoadOptions["onProgress"],
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const own = new Map(this.namedParameters());
-    const shapes = new Map([...own].map(([name, p]) => [name, p.shape]));
-    const names = matchNames(
-      file.names.map((n) => file.info(n)),
-      shapes,
-      this.config.tieWordEmbeddings,
-      where,
-    );
     const total = [...names.values()].reduce((sum, name) => sum + file.info(name).byteLength, 0);
     let loaded = 0, read: Module & { weight?: unknown } | null = null;
     for (const [path, module] of this.namedModules()) {
