@@ -13,7 +13,7 @@ import { byteSymbols } from "./bytes.ts";
 import { CharTokenizer } from "./char.ts";
 import { HuggingFaceTokenizer } from "./huggingface.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-import { vocabularyMap } from "./vocabulary.ts";
+import { maxId, vocabularyMap } from "./vocabulary.ts";
 
 /** Options of {@link tokenizerFromJson}. */
 export interface TokenizerFromJsonOptions {
@@ -56,8 +56,7 @@ export async function tokenizerFromJson(
   const addedTokens = readAddedTokens(file.added_tokens);
   const eosToken = contentOf(configuration.eos_token);
   if (engine === "auto") {
-    const own = readCharacters(file, model, addedTokens, eosToken) ??
-      readBpe(file, model, addedTokens, eosToken);
+    const own = readOwn(file, model, addedTokens, eosToken);
     if (own !== undefined) return own;
   }
   return await HuggingFaceTokenizer.load(file, configuration, eosToken);
@@ -109,9 +108,13 @@ function readAddedTokens(value: unknown): AddedToken[] {
   }
   return value.map((entry: unknown, k) => {
     const token = object(entry, `added token ${k} of tokenizer.json`);
-    if (typeof token.content !== "string" || !Number.isInteger(token.id)) {
+    const { id } = token;
+    if (
+      typeof token.content !== "string" || !Number.isInteger(id) || (id as number) < 0 ||
+      (id as number) > maxId
+    ) {
       throw new FormatError(
-        `added token ${k} of tokenizer.json should have a text as content and an integer as id, and has ` +
+        `added token ${k} of tokenizer.json should have a text as content and an integer from 0 to ${maxId} as id, and has ` +
           `${show(token.content)} and ${show(token.id)}`,
       );
     }
@@ -134,6 +137,24 @@ function isPlainBpe(file: Json, model: Json): boolean {
     (file.normalizer ?? null) === null && !model.dropout && !model.continuing_subword_prefix &&
     !model.end_of_word_suffix && model.fuse_unk !== true && model.byte_fallback !== true &&
     model.ignore_merges !== true;
+}
+
+/** The tokenizer, where it is one of this library's. */
+function readOwn(
+  file: Json,
+  model: Json,
+  addedTokens: readonly AddedToken[],
+  eosToken: string | undefined,
+): Tokenizer | undefined {
+  try {
+    return readCharacters(file, model, addedTokens, eosToken) ?? readBpe(file, model, addedTokens, eosToken);
+  } catch (error) {
+    // What would be a caller's mistake elsewhere is the file's here.
+    if (error instanceof OptionError) {
+      throw new FormatError(`tokenizer.json: ${error.message}`, { cause: error });
+    }
+    throw error;
+  }
 }
 
 /** The form that {@link CharTokenizer} saves, and nothing else. */
