@@ -2,13 +2,15 @@
 /**
  * The command `ferrotype`.
  *
- * Exit status: 0 done; 1 it failed, with one line on standard error; 2 the call is wrong; 130 interrupted.
+ * Exit status: 0 done; 1 it failed, with one line on standard error; 2 the call is wrong; 130 interrupted (Ctrl-C), 143
+ * told to end (SIGTERM). However it ends, nothing half written stays.
  *
  * @module
  */
 import { argv, exit } from "node:process";
 import { CancelledError, OptionError } from "../mod.ts";
 import { hint } from "../src/core/nearest.ts";
+import { abandonAll, onUnheard, stopStatus } from "../src/platform/platform.ts";
 import { type Command, help, inFlags, jsonHelp, parse, UsageError } from "./command.ts";
 import { commands } from "./commands/mod.ts";
 import { note, OutputClosed, print, printJson } from "./output.ts";
@@ -46,6 +48,8 @@ function find(args: readonly string[]): { command: Command; words: number } {
 export async function main(args: readonly string[]): Promise<number> {
   const verbose = args.includes("--verbose");
   if (args[0] === "help" && args.length > 1) return await main([...args.slice(1), "--help"]);
+  // Commands that have something to finish listen themselves.
+  const remove = onUnheard(() => void interrupted().finally(stop));
   try {
     if (args.length === 0) {
       await note(overview());
@@ -72,15 +76,27 @@ export async function main(args: readonly string[]): Promise<number> {
     }) ?? 0;
   } catch (error) {
     return await failure(error, verbose);
+  } finally {
+    remove();
   }
+}
+
+function interrupted(): Promise<void> {
+  return note("ferrotype: interrupted");
+}
+
+/** Ends the program at once, and takes what is half written along. */
+function stop(): never {
+  abandonAll();
+  exit(stopStatus());
 }
 
 async function failure(error: unknown, verbose: boolean): Promise<number> {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof OutputClosed) return 0;
   if (error instanceof CancelledError) {
-    await note("ferrotype: interrupted");
-    return 130;
+    await interrupted();
+    return stopStatus();
   }
   await note(`ferrotype: ${message.replaceAll(/\s*\n\s*/g, " ")}`);
   if (verbose && error instanceof Error && error.stack) await note(error.stack);

@@ -3,6 +3,7 @@
  */
 import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
@@ -47,6 +48,12 @@ async function edited(folder: string, changes: Record<string, Tensor | null>): P
   Object.assign(tensors, changes);
   const kept = Object.entries(tensors).filter(([, t]) => t !== null);
   await saveSafetensors(join(folder, "model.safetensors"), Object.fromEntries(kept));
+}
+
+/** What follows the header of a safetensors file. */
+function tensorBytes(path: string): Uint8Array {
+  const bytes = readFileSync(path);
+  return bytes.subarray(8 + Number(bytes.readBigUInt64LE()));
 }
 
 async function logitsOf(model: GPT2): Promise<number[]> {
@@ -355,13 +362,16 @@ describe("GPT-2 saved", () => {
         "tokenizer.json",
         "tokenizer_config.json",
       ]);
-      assertEquals(
-        readFileSync(join(where, "model.safetensors")),
-        readFileSync(dataPath("gpt2-tiny", "model.safetensors")),
-      );
+      // The file that was read, and in its metadata and in the configuration the SHA-256 of the tensors.
+      const data = tensorBytes(join(where, "model.safetensors")),
+        sha256 = createHash("sha256").update(data).digest("hex");
+      assertEquals(data, tensorBytes(dataPath("gpt2-tiny", "model.safetensors")));
+      await using file = await openSafetensors(join(where, "model.safetensors"));
+      assertEquals([file.digest, { ...file.metadata }], [sha256, { format: "pt" }]);
       assertEquals(JSON.parse(readFileSync(join(where, "config.json"), "utf8")), {
         ...readDataJson<object>("gpt2-tiny", "config.json"),
         tie_word_embeddings: true,
+        ferrotype_sha256: sha256,
       });
       assertEquals(JSON.parse(readFileSync(join(where, "generation_config.json"), "utf8")), {
         bos_token_id: 511,

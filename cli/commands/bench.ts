@@ -5,7 +5,7 @@
  */
 import { whole } from "../../src/core/kinds.ts";
 import { benchmark, diagnose, type Figure, setThreads } from "../../mod.ts";
-import { onInterrupt } from "../../src/platform/platform.ts";
+import { onStop } from "../../src/platform/platform.ts";
 import type { Command } from "../command.ts";
 import { note, print, printJson } from "../output.ts";
 
@@ -42,7 +42,7 @@ export const bench: Command = {
     const threads = values.number("threads"), json = values.flag("json");
     if (threads !== undefined) setThreads(threads);
     const controller = new AbortController();
-    const remove = onInterrupt(() => controller.abort());
+    const remove = onStop(() => controller.abort());
     try {
       const { runtime, system, cpu, threads: { used }, blas } = await diagnose();
       const machine = { runtime, system, cpu, threads: used, blas: blas.detail ?? null };

@@ -4,7 +4,13 @@
  * @module
  */
 import { oneOf } from "../../src/core/kinds.ts";
-import { copySafetensors, type DType, GPT2, openSafetensors } from "../../mod.ts";
+import {
+  copySafetensors,
+  type DType,
+  GPT2,
+  openSafetensors,
+  type SaveSafetensorsOptions,
+} from "../../mod.ts";
 import { exists, isDirectory, readDir } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { formatBytes, note, printJson } from "../output.ts";
@@ -30,6 +36,28 @@ async function demandFree(path: string): Promise<void> {
   );
 }
 
+interface Copied {
+  bytes: number;
+  files: number;
+}
+
+async function copyModel(from: string, to: string, options: SaveSafetensorsOptions): Promise<Copied> {
+  using model = await GPT2.load(from);
+  await model.save(to, options);
+  await using written = await openWeights(to);
+  const infos = written.names.map((name) => written.info(name));
+  return {
+    bytes: infos.reduce((sum, { byteLength }) => sum + byteLength, 0),
+    files: new Set(infos.map(({ file }) => file)).size,
+  };
+}
+
+async function copyFile(from: string, to: string, options: SaveSafetensorsOptions): Promise<Copied> {
+  await using file = await openSafetensors(from);
+  const { bytes, files } = await copySafetensors(file, to, options);
+  return { bytes, files: files.length };
+}
+
 /** The command. */
 export const convert: Command = {
   name: "convert",
@@ -49,17 +77,9 @@ export const convert: Command = {
     const dtype = values.text("dtype") as DType | undefined, size = values.text("shard-size");
     const options = { ...(dtype ? { dtype } : {}), ...(size ? { shardSize: parseSize(size) } : {}) };
     if (!values.flag("force")) await demandFree(to);
-    const whole = await isDirectory(from);
-    if (whole) {
-      using model = await GPT2.load(from);
-      await model.save(to, options);
-    } else {
-      await using file = await openSafetensors(from);
-      await copySafetensors(file, to, options);
-    }
-    await using written = await openWeights(await exists(to) ? to : `${to}.index.json`);
-    const bytes = written.names.reduce((sum, name) => sum + written.info(name).byteLength, 0);
-    const files = new Set(written.names.map((name) => written.info(name).file)).size;
+    const { bytes, files } = await isDirectory(from)
+      ? await copyModel(from, to, options)
+      : await copyFile(from, to, options);
     if (values.flag("json")) {
       return await printJson({ in: from, out: to, dtype: dtype ?? null, bytes, files });
     }

@@ -5,7 +5,7 @@
  */
 import { number, oneOf, whole } from "../../src/core/kinds.ts";
 import { type CacheDType, evaluate } from "../../mod.ts";
-import { onInterrupt } from "../../src/platform/platform.ts";
+import { onStop } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { deviceIdle, loadModel, modelOptions } from "../model.ts";
 import { LiveLine, print, printJson } from "../output.ts";
@@ -49,7 +49,7 @@ export const evalCommand: Command = {
     const [, text] = splitText(await readText(positionals[0]), values.number("fraction") ?? 1);
     if (text === "") throw new UsageError(`eval: ${positionals[0]} is empty; there is nothing to predict`);
     const bytes = new TextEncoder().encode(text).length;
-    const controller = new AbortController(), remove = onInterrupt(() => controller.abort());
+    const controller = new AbortController(), remove = onStop(() => controller.abort());
     const line = new LiveLine();
     try {
       const { model, name } = await loadModel(values, controller.signal);

@@ -5,7 +5,7 @@
  */
 import { CancelledError, type GenerateOptions, type GenerationResult, type GPT2 } from "../../mod.ts";
 import { someText } from "../../src/core/kinds.ts";
-import { onInterrupt, residentMemory } from "../../src/platform/platform.ts";
+import { onStop, residentMemory } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { generationFlags, readGeneration } from "../generation.ts";
 import { deviceIdle, loadModel, modelOptions, parseIds } from "../model.ts";
@@ -48,7 +48,7 @@ export const generate: Command = {
   async run(values, positionals) {
     const prompt = await promptOf(values, positionals);
     const controller = new AbortController();
-    const remove = onInterrupt(() => controller.abort());
+    const remove = onStop(() => controller.abort());
     try {
       const { model, name, device, loadMs } = await loadModel(values, controller.signal);
       const options = { ...readGeneration(values), signal: controller.signal };

@@ -5,7 +5,7 @@
  */
 import { oneOf, whole } from "../../src/core/kinds.ts";
 import { FormatError, TabularModel, type TabularOptions } from "../../mod.ts";
-import { onInterrupt, stat } from "../../src/platform/platform.ts";
+import { onStop, stat } from "../../src/platform/platform.ts";
 import { type Command, type Options, UsageError, type Values } from "../command.ts";
 import { formatBytes, formatSeconds, LiveLine, note, printJson } from "../output.ts";
 import {
@@ -108,7 +108,7 @@ export const tabularTrain: Command = {
     const options = readFitOptions(values), reading = readCsvOptions(values), json = values.flag("json");
     const say = (text: string): Promise<void> => values.flag("quiet") ? Promise.resolve() : note(text);
     const controller = new AbortController(),
-      remove = onInterrupt(() => controller.abort()),
+      remove = onStop(() => controller.abort()),
       line = new LiveLine();
     try {
       const started = performance.now();

@@ -5,21 +5,19 @@
  */
 import { whole } from "../../src/core/kinds.ts";
 import { BpeTokenizer, CharTokenizer, loadTokenizer, type Tokenizer, tokenizerConfig } from "../../mod.ts";
-import { exists, joinPath, makeDir, writeFileAtomic } from "../../src/platform/platform.ts";
+import { exists, joinPath, writeFiles } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { bundledModel, parseIds } from "../model.ts";
 import { LiveLine, note, print, printJson } from "../output.ts";
 import { readText } from "../text.ts";
 import { vocabularySize } from "../train_settings.ts";
 
-/** Writes tokenizer.json and tokenizer_config.json into `dir`. */
+/** Writes tokenizer.json and tokenizer_config.json into `dir`, both or neither. */
 export async function saveTokenizer(tokenizer: Tokenizer, dir: string): Promise<void> {
-  await makeDir(dir);
-  await writeFileAtomic(joinPath(dir, "tokenizer.json"), `${JSON.stringify(tokenizer.toJSON(), null, 1)}\n`);
-  await writeFileAtomic(
-    joinPath(dir, "tokenizer_config.json"),
-    `${JSON.stringify(tokenizerConfig(tokenizer), null, 2)}\n`,
-  );
+  await writeFiles(dir, [
+    { name: "tokenizer.json", content: `${JSON.stringify(tokenizer.toJSON(), null, 1)}\n` },
+    { name: "tokenizer_config.json", content: `${JSON.stringify(tokenizerConfig(tokenizer), null, 2)}\n` },
+  ]);
 }
 
 /** Ids of a text, or the text of ids. */

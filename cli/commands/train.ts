@@ -18,7 +18,7 @@ import {
   randomBatches,
   type Tokenizer,
 } from "../../mod.ts";
-import { exists, joinPath, makeDir, writeFileAtomic } from "../../src/platform/platform.ts";
+import { exists, joinPath, stopStatus, writeFileAtomic } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
 import { printJson } from "../output.ts";
@@ -72,6 +72,12 @@ function freshModel(settings: RunSettings, tokenizer: Tokenizer): GPT2 {
   });
 }
 
+/** The folder with the tokenizer of the run in `out`. */
+async function tokenizerIn(out: string): Promise<string> {
+  const own = checkpointsIn(out);
+  return await exists(joinPath(own, "tokenizer.json")) ? own : out;
+}
+
 /** Begins a run in `out`, or finds the one that is there: its settings, tokenizer and model. */
 async function prepare(
   values: Values,
@@ -95,7 +101,9 @@ async function prepare(
     ? await savedSettings(settingsPath, values, path, text)
     : { ...newSettings(values, path, positions), text_sha256: await digest(text), config: null };
   const [train, rest] = splitText(text, settings["val-fraction"]);
-  const tokenizer = resume ? await loadTokenizer(out) : await tokenizerFor(settings, train, text);
+  const tokenizer = resume
+    ? await loadTokenizer(await tokenizerIn(out))
+    : await tokenizerFor(settings, train, text);
   const parts = {
     ids: Int32Array.from(tokenizer.encode(train)),
     held: Int32Array.from(tokenizer.encode(rest)),
@@ -114,8 +122,8 @@ async function prepare(
   model.tokenizer = tokenizer;
   model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };
   if (!resume) {
-    await makeDir(out);
-    await saveTokenizer(tokenizer, out);
+    // The model that `out` may hold stays whole, with its own tokenizer, until the new one is there.
+    await saveTokenizer(tokenizer, checkpointsIn(out));
     const saved = { ...settings, config: model.config };
     await writeFileAtomic(settingsPath, `${JSON.stringify(saved, null, 2)}\n`);
   }
@@ -127,7 +135,7 @@ export const train: Command = {
   name: "train",
   usage: "TEXTFILE -o DIR [options]",
   summary: "Trains a GPT-2 from a text and writes a Hugging Face model folder.",
-  details: "Ctrl-C saves and stops; the same command with --resume goes on, bit for bit.",
+  details: "Ctrl-C (or SIGTERM) saves and stops; the same command with --resume goes on, bit for bit.",
   positionals: [1, 1],
   options: {
     out: { short: "o", value: "DIR", help: "where to write (required)" },
@@ -178,6 +186,6 @@ export const train: Command = {
         seconds,
       });
     }
-    return result.interrupted ? 130 : 0;
+    return result.interrupted ? stopStatus() : 0;
   },
 };

@@ -72,15 +72,15 @@ const planOptions: OptionTable<ReadPlanOptions> = {
 /** Plans reading `tensors`. Files follow in the order in which they are first named, tensors in the order of their bytes. */
 export function planReads(tensors: Iterable<TensorInfo>, options: ReadPlanOptions = {}): ReadPlan {
   const { maxGap = 65_536, maxBytes = 32 * 2 ** 20 } = checkOptions("plan", options, planOptions);
-  const byFile = new Map<string, Set<TensorInfo>>();
+  const byFile = new Map<string, Map<string, TensorInfo>>();
   for (const tensor of tensors) {
     const list = byFile.get(tensor.file);
-    if (list) list.add(tensor);
-    else byFile.set(tensor.file, new Set([tensor]));
+    if (list) list.set(tensor.name, tensor);
+    else byFile.set(tensor.file, new Map([[tensor.name, tensor]]));
   }
   const ranges: ReadRange[] = [];
-  for (const [file, set] of byFile) {
-    const sorted = [...set].sort((a, b) => a.begin - b.begin || a.end - b.end);
+  for (const [file, found] of byFile) {
+    const sorted = [...found.values()].sort((a, b) => a.begin - b.begin || a.end - b.end);
     let open: { file: string; begin: number; end: number; tensors: TensorInfo[] } | null = null;
     for (const tensor of sorted) {
       if (open !== null && tensor.begin - open.end <= maxGap && tensor.end - open.begin <= maxBytes) {

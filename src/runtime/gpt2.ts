@@ -7,7 +7,7 @@ import { type DType, isQuantized } from "../core/dtype.ts";
 import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
 import { checkOptions, demandObject } from "../core/options.ts";
 import { show } from "../core/show.ts";
-import { planSafetensors, type SafetensorsFile } from "../files/mod.ts";
+import { checkTogether, type SafetensorsFile } from "../files/mod.ts";
 import {
   Batcher,
   type BatcherOptions,
@@ -34,6 +34,8 @@ import { checkVocabulary } from "../generate/given.ts";
 import {
   checkpointName,
   configJson,
+  digestNote,
+  expectedTensors,
   type GPT2Cache,
   gpt2Config,
   GPT2Model,
@@ -44,7 +46,6 @@ import {
 } from "../models/mod.ts";
 import { init, isParameter, type Module, parameter } from "../nn/mod.ts";
 import type { Tensor } from "../ops/mod.ts";
-import { joinPath, makeDir, writeFileAtomic } from "../platform/platform.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
 import { type DeviceChoice, readyDevice } from "./choose_device.ts";
 import { areDeterministicAlgorithmsEnabled } from "./devices.ts";
@@ -53,7 +54,8 @@ import { demandIds, generationOf } from "./model_generation.ts";
 import { type LoadOptions, loadOptions, type SaveOptions, saveOptions } from "./gpt2_options.ts";
 import { type FolderContents, jsonFile, type ModelFile } from "./model_files.ts";
 import { type GivenFiles, openFolder, readJson } from "./model_folder.ts";
-import { tensorToSave, writePlanned } from "./safetensors.ts";
+import { tensorToSave } from "./safetensors.ts";
+import { modelFiles, writeModel } from "./save_weights.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 import { openWeights } from "./weights.ts";
 
@@ -115,15 +117,25 @@ export class GPT2 extends GPT2Model {
     }
     const config = gpt2Config({ ...parseConfig(json, `${folder.name}/config.json`), ...changes });
     const generation = await generationOf(folder, config);
-    const { device, choice } = await readyDevice(wanted, config);
     const file = await openWeights(folder);
     let model: GPT2 | null = null;
     try {
-      const stored = new Set<string>(file.names.map((name) => file.info(name).dtype));
+      const noted = (json as Record<string, unknown>)[digestNote];
+      checkTogether(
+        `${folder.name}/config.json`,
+        typeof noted === "string" ? noted : null,
+        "the weights",
+        file.digest,
+      );
+      // Before anything of the model's size is made.
+      const offered = file.names.map((name) => file.info(name));
+      const names = matchNames(offered, expectedTensors(config), config.tieWordEmbeddings, folder.name);
+      const { device, choice } = await readyDevice(wanted, config);
+      const stored = new Set<string>(offered.map(({ dtype }) => dtype));
       const like = (["q8", "q4", "f16", "bf16"] as const).find((d) => stored.has(d));
       const made = dtype ?? like ?? "f32";
       model = init.withoutInit(() => new GPT2(config, { ...(device ? { device } : {}), dtype: made }));
-      await model.#read(file, folder.name, dtype, onProgress, options.signal);
+      await model.#read(file, names, folder.name, dtype, onProgress, options.signal);
       if (model.parameters().some((p) => isQuantized(p.dtype))) {
         for (const p of model.parameters()) if (p.requiresGrad) p.requiresGrad_(false);
       }
@@ -142,19 +154,12 @@ export class GPT2 extends GPT2Model {
 
   async #read(
     file: SafetensorsFile,
+    names: ReadonlyMap<string, string>,
     where: string,
     dtype: DType | undefined,
     onProgress: LoadOptions["onProgress"],
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const own = new Map(this.namedParameters());
-    const shapes = new Map([...own].map(([name, p]) => [name, p.shape]));
-    const names = matchNames(
-      file.names.map((n) => file.info(n)),
-      shapes,
-      this.config.tieWordEmbeddings,
-      where,
-    );
     const total = [...names.values()].reduce((sum, name) => sum + file.info(name).byteLength, 0);
     let loaded = 0, read: Module & { weight?: unknown } | null = null;
     for (const [path, module] of this.namedModules()) {
@@ -364,16 +369,15 @@ export class GPT2 extends GPT2Model {
 
   /**
    * Writes a folder that Hugging Face transformers reads: config.json, model.safetensors (or shards),
-   * generation_config.json, and the tokenizer's files. Each file appears whole or not at all.
+   * generation_config.json, and the tokenizer's files. They replace the model that is there all at once or not at all;
+   * other files stay.
    *
    * Weights stored as q8 or q4 are for this library: the file is safetensors and keeps its names, but transformers has no
    * name for blocks. Loaded again they are the same bytes.
    */
   async save(dir: string | URL, options: SaveOptions = {}): Promise<void> {
-    const { tensors, metadata, others } = this.#folder("GPT2.save", options);
-    await makeDir(dir);
-    await writePlanned(joinPath(dir, "model.safetensors"), tensors, metadata);
-    for (const { name, content } of others) await writeFileAtomic(joinPath(dir, name), content);
+    const { tensors, weights, beside } = this.#folder("GPT2.save", options);
+    await writeModel(dir, tensors, weights, beside);
   }
 
   /**
@@ -381,9 +385,8 @@ export class GPT2 extends GPT2Model {
    * it is their turn.
    */
   files(options: SaveOptions = {}): ModelFile[] {
-    const { tensors, metadata, others } = this.#folder("GPT2.files", options);
-    const { files } = planSafetensors(tensors, { ...metadata, fileName: "model.safetensors" });
-    return [...files.map((file) => ({ name: file.name, content: file.chunks() })), ...others];
+    const { tensors, weights, beside } = this.#folder("GPT2.files", options);
+    return modelFiles(tensors, weights, beside);
   }
 
   #folder(what: string, options: SaveOptions): FolderContents {
@@ -402,8 +405,9 @@ export class GPT2 extends GPT2Model {
     const blocks = tensors.map((t) => t.dtype).find((d) => isQuantized(d as DType));
     const stored = (blocks ?? (dtype && !isQuantized(dtype) ? dtype : this.wte.weight.dtype)) as DType;
     const { bosTokenId, eosTokenId } = this.config;
-    const others = [
-      jsonFile("config.json", configJson(this.config, stored)),
+    const config = configJson(this.config, stored);
+    const beside = [
+      jsonFile("config.json", (digest: string) => ({ ...config, [digestNote]: digest })),
       jsonFile("generation_config.json", {
         ...(bosTokenId === null ? {} : { bos_token_id: bosTokenId }),
         ...(eosTokenId === null ? {} : { eos_token_id: eosTokenId }),
@@ -411,15 +415,15 @@ export class GPT2 extends GPT2Model {
       }),
     ];
     if (this.tokenizer) {
-      others.push(
+      beside.push(
         jsonFile("tokenizer.json", this.tokenizer.toJSON()),
         jsonFile("tokenizer_config.json", tokenizerConfig(this.tokenizer, this.config.nPositions)),
       );
     }
     return {
       tensors,
-      metadata: { metadata: { format: "pt" }, ...(shardSize === undefined ? {} : { shardSize }) },
-      others,
+      weights: { metadata: { format: "pt" }, ...(shardSize === undefined ? {} : { shardSize }) },
+      beside,
     };
   }
 }

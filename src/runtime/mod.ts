@@ -31,6 +31,7 @@ export {
   saveSafetensors,
   type SaveSafetensorsOptions,
 } from "./safetensors.ts";
+export type { WrittenWeights } from "./save_weights.ts";
 export type { ModelFile } from "./model_files.ts";
 export type { FolderOptions } from "./model_folder.ts";
 export { type CsvSource, readCsv, TabularModel } from "./tabular.ts";

@@ -52,6 +52,7 @@ export async function pullModel(repository: string, options: HubOptions = {}): P
   await tokenizerFiles(folder);
   const weights = await openWeights(folder);
   await weights.close();
+  await folder.tidy();
   return { repository, commit: folder.commit, folder: folder.folder };
 }
 

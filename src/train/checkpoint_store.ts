@@ -63,6 +63,7 @@ export class CheckpointStore {
   readonly directory: string;
   readonly #options: Required<CheckpointOptions>;
   readonly #files: FileSystem;
+  #work: string | null = null;
 
   /** A store in `directory`. @throws {OptionError} when nothing would be kept. */
   constructor(directory: string, options: CheckpointOptions) {
@@ -81,25 +82,41 @@ export class CheckpointStore {
     return this.#options.keepBest;
   }
 
-  /** Writes a checkpoint, then removes those that are no longer wanted. Gives its folder. */
+  /**
+   * Writes a checkpoint, then removes those that are no longer wanted. Gives its folder. When that fails nothing of it is
+   * left, and the older ones are what they were.
+   */
   async save(checkpoint: Checkpoint): Promise<string> {
     await this.#files.makeDir(this.directory);
     const number = String(checkpoint.step).padStart(8, "0");
     const random = Math.random().toString(36).slice(2, 10);
-    const work = `${this.directory}/.step-${number}.${random}.tmp`;
-    await this.#files.makeDir(work);
-    for (const [name, content] of Object.entries(this.#options.files)) {
-      await this.#files.writeFileAtomic(`${work}/${name}`, content);
-    }
-    await writeCheckpoint(this.#files, work, checkpoint);
+    const work = this.#work = `${this.directory}/.step-${number}.${random}.tmp`;
     // The same step saved again gets a number behind it, so that the older one stays until the newer is there.
     const taken = (await this.#folders()).filter(({ step }) => step === checkpoint.step);
     const again = taken.length ? `.${Math.max(...taken.map(({ version }) => version)) + 1}` : "";
     const path = `${this.directory}/step-${number}${again}`;
-    await this.#files.rename(work, path);
-    for (const { name } of taken) await this.#remove(name);
+    try {
+      await this.#files.makeDir(work);
+      for (const [name, content] of Object.entries(this.#options.files)) {
+        await this.#files.writeFileAtomic(`${work}/${name}`, content);
+      }
+      await writeCheckpoint(this.#files, work, checkpoint);
+      await this.#files.rename(work, path);
+    } catch (error) {
+      await this.abandon();
+      throw error;
+    }
+    this.#work = null;
     await this.#prune();
     return path;
+  }
+
+  /** Removes what there is of a checkpoint that is being written: the program is about to end. */
+  async abandon(): Promise<void> {
+    const work = this.#work;
+    this.#work = null;
+    // Where that fails too, it goes with the next save.
+    if (work !== null) await this.#files.remove(work).catch(() => {});
   }
 
   /** The checkpoints that are there, the oldest first. */
@@ -137,6 +154,11 @@ export class CheckpointStore {
   }
 
   async #prune(): Promise<void> {
+    const folders = await this.#folders();
+    // What was saved anew goes first: a crash may have left both.
+    for (const [i, { name, step }] of folders.entries()) {
+      if (folders[i + 1]?.step === step) await this.#remove(name);
+    }
     const all = await this.list(), { keepLast, keepBest } = this.#options;
     const wanted = new Set([...all.slice(-keepLast), ...byLoss(all).slice(0, keepBest)]);
     for (const info of all) {

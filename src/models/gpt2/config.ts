@@ -117,6 +117,9 @@ const torchNames: Partial<Record<DType, string>> = { f16: "float16", bf16: "bflo
 /** The entry that says which kind of blocks the weights are; it describes the file beside it, not the model. */
 export const quantizedNote = "ferrotype_dtype";
 
+/** The entry that says which weights the configuration was saved with: what the writer noted of them. */
+export const digestNote = "ferrotype_sha256";
+
 /** A full configuration from some of its values; names in camelCase. @throws {OptionError} for an impossible one. */
 export function gpt2Config(values: Partial<GPT2Config> = {}): GPT2Config {
   const given = checkOptions("GPT2 configuration", values, table as OptionTable<Partial<GPT2Config>>);
@@ -142,7 +145,7 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
     const own = known.get(name);
     if (own) values[own] = value;
     else if (alsoNamed.has(name) && value !== null) also.push([name, value]);
-    else if (name !== quantizedNote) other[name] = value;
+    else if (name !== quantizedNote && name !== digestNote) other[name] = value;
   }
   const type = other.model_type;
   if (type !== undefined && type !== "gpt2") {
