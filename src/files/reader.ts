@@ -8,6 +8,7 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError } from "../core/errors.ts";
+import { checkOptions } from "../core/options.ts";
 import { fromDisk } from "./disk_dtype.ts";
 import { type Header, headerLength, parseHeader } from "./header.ts";
 import { quote } from "./json_keys.ts";
@@ -19,6 +20,7 @@ import {
   type ReadTensor,
   runReads,
   type RunReadsOptions,
+  runReadsOptions,
 } from "./read_plan.ts";
 import { looksLikeIndex, type OpenShard, readIndex } from "./sharded.ts";
 import { OpenFile, type TensorInfo, TensorView } from "./view.ts";
@@ -98,6 +100,7 @@ export class SafetensorsFile {
     what: ReadPlan | readonly string[] = this.names,
     options: RunReadsOptions = {},
   ): AsyncGenerator<ReadTensor, void, undefined> {
+    checkOptions("read", options, runReadsOptions);
     return runReads(what instanceof ReadPlan ? what : this.plan(what), this.#files, options);
   }
 

@@ -6,7 +6,9 @@
  *
  * @module
  */
-import { FormatError, OptionError } from "../core/errors.ts";
+import { FormatError } from "../core/errors.ts";
+import { oneOf } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import type { AddedToken } from "./added_tokens.ts";
 import { BpeTokenizer } from "./bpe.ts";
 import { byteSymbols } from "./bytes.ts";
@@ -25,6 +27,11 @@ export interface TokenizerFromJsonOptions {
   readonly engine?: "auto" | "huggingface";
 }
 
+/** {@link TokenizerFromJsonOptions} as data. */
+export const fromJsonOptions: OptionTable<TokenizerFromJsonOptions> = {
+  engine: oneOf("auto", "huggingface"),
+};
+
 type Json = Record<string, unknown>;
 
 /**
@@ -40,10 +47,7 @@ export async function tokenizerFromJson(
   config?: unknown,
   options: TokenizerFromJsonOptions = {},
 ): Promise<Tokenizer> {
-  const engine = options.engine ?? "auto";
-  if (engine !== "auto" && engine !== "huggingface") {
-    throw new OptionError(`engine should be "auto" or "huggingface" and is ${JSON.stringify(engine)}`);
-  }
+  const { engine = "auto" } = checkOptions("tokenizerFromJson", options, fromJsonOptions);
   const file = object(json, "a tokenizer.json");
   const configuration = config === undefined || config === null
     ? {}
