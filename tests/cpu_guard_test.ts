@@ -6,6 +6,7 @@ import { type CpuBackend, createCpuBackend } from "../src/backends/cpu/backend.t
 import type { CpuBuffer } from "../src/backends/cpu/buffer.ts";
 import { Heap } from "../src/backends/cpu/heap.ts";
 import { Watch } from "../src/backends/cpu/watch.ts";
+import "../src/backends/kernels/mod.ts";
 import { DeviceError, ShapeError } from "../src/core/errors.ts";
 import { Generator } from "../src/core/random.ts";
 import { Workbench } from "./_views.ts";

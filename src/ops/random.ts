@@ -7,7 +7,7 @@
  * @module
  */
 import { fillRandom } from "../backends/kernels/random.ts";
-import { isFloat } from "../core/dtype.ts";
+import { fitsRange, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError } from "../core/errors.ts";
 import { seed as aSeed } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -15,7 +15,7 @@ import { Generator, type GeneratorState } from "../core/random.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
 import { backendOf, tidy } from "../tensor/mod.ts";
 import { empty } from "./bridge.ts";
-import { checkShape, finish, fromValues, type TensorOptions, tensorOptions } from "./create.ts";
+import { checkShape, finish, generated, type TensorOptions, tensorOptions } from "./create.ts";
 import { add, mul } from "./elementwise.ts";
 import { toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
@@ -57,10 +57,9 @@ function random(what: string, kind: "uniform" | "normal", shape: Shape, options:
   }
   const backend = backendOf(options.device), size = sizeOf(checkShape(shape, what));
   const source = options.seed === undefined ? generator : new Generator(options.seed);
-  const { seed, offset } = source.reserve(size);
   return finish(
     tidy(() => {
-      const out = empty([...shape], "f32", backend, kind);
+      const out = empty([...shape], "f32", backend, kind), { seed, offset } = source.reserve(size);
       if (size) fillRandom(backend, kind, seed, offset, out);
       return toDType(out, dtype);
     }),
@@ -89,10 +88,14 @@ export function randint(first: number, ...rest: (number | Shape | RandomOptions 
   if (!(Number.isInteger(low) && Number.isInteger(high) && low < high)) {
     throw new OptionError(`randint: low ${low} and high ${high} must be whole numbers, low < high`);
   }
-  const source = seed === undefined ? generator : new Generator(seed);
-  const values = new Float64Array(sizeOf(checkShape(shape, "randint")));
-  for (let i = 0; i < values.length; i++) values[i] = source.integer(low, high);
-  return fromValues("randint", values, { dtype: "i32", ...options, shape });
+  const source = seed === undefined ? generator : new Generator(seed), { dtype = "i32" } = options;
+  const wide = [low, high - 1].find((n) => !fitsRange(n, dtype));
+  if (wide !== undefined) {
+    throw new OptionError(
+      `randint: ${wide} is not a number of ${dtype}; pass { dtype: "i64" } or narrow the range`,
+    );
+  }
+  return generated("randint", shape, () => source.integer(low, high), { ...options, dtype });
 }
 
 /** Uniform random numbers in [low, high). */
