@@ -178,3 +178,45 @@ export function mergeResults(
   const sections = [...others.map((part) => `${part.trimEnd()}\n`), own].sort();
   return [preface, ...sections].join("\n");
 }
+
+/** The rows that the README shows, by group and name; of each, the first of ours. */
+const headlines: readonly [group: string, row: string][] = [
+  ["f32 products", "[512,768]×[768,3072]"],
+  ["products with quantised weights", "q8 [512,768]×[768,3072]"],
+  ["GPT-2 124M, decode", "f32"],
+  ["GPT-2 124M, decode", "q8"],
+  ["GPT-2 124M, decode", "q4"],
+  ["GPT-2 124M, prefill", "f32, 512 tokens"],
+  ["training", "nanoGPT's small model, batch 12 of 64"],
+  ["loading", "124M, f32, ready to decode"],
+  ["tokenizer", "encode 1 MB"],
+];
+
+/** `readme` with the table of this run between its two marks. */
+export function headline(readme: string, machine: Machine, results: readonly RowResult[]): string {
+  const lines = [
+    "",
+    `${machine.date}, ${machine.runtime}, ${machine.system}, ${machine.threads} threads, medians of ${machine.rounds} rounds.`,
+    "",
+    "| work | ours | of the limit | times as fast as |",
+    "|---|---|---|---|",
+  ];
+  for (const [group, name] of headlines) {
+    const row = results.find((row) => row.group === group && row.name === name),
+      [subject] = row?.subjects ?? [];
+    if (row === undefined || subject === undefined) continue;
+    const ratios = Object.entries(subject.ratios).filter(([rival]) =>
+      row.rivals.some(({ name }) => name === rival)
+    )
+      .map(([rival, ratio]) => `${rival} ${ratio.toFixed(2)} ×`);
+    const cells = [
+      `${group}: ${name}`,
+      `${number(subject.value)} ${row.unit}`,
+      shareOf(row.unit, subject),
+      ratios.join(", "),
+    ];
+    lines.push(`| ${cells.map(cell).join(" | ")} |`);
+  }
+  const mark = /(<!-- bench -->)[\s\S]*?(<!-- \/bench -->)/;
+  return readme.replace(mark, (_, begin: string, end: string) => `${begin}\n${lines.join("\n")}\n\n${end}`);
+}

@@ -19,11 +19,19 @@ const repository = fileURLToPath(new URL("..", import.meta.url)), site = join(re
 
 /** The pages of the table of contents, in its order. */
 const contents: readonly [title: string, pages: readonly string[]][] = [
-  ["Start", ["README.md", "docs/lessons.md", "docs/errors.md", "docs/generation.md", "docs/permissions.md"]],
+  ["Start", [
+    "README.md",
+    "docs/lessons.md",
+    ...pagesIn("docs").filter((page) => page !== "docs/lessons.md"),
+  ]],
   ["Guides", pagesIn("docs/guides")],
-  ["The house", pagesIn("docs/house").concat("CONTRIBUTING.md", "SECURITY.md")],
+  ["The house", [...pagesIn("docs/house"), "CONTRIBUTING.md", "SECURITY.md"].filter(isThere)],
   ["Record", ["CHANGELOG.md", "bench/RESULTS.md"]],
 ];
+
+function isThere(file: string): boolean {
+  return existsSync(join(repository, file));
+}
 
 function pagesIn(folder: string): string[] {
   return readdirSync(join(repository, folder)).filter((name) => name.endsWith(".md")).sort()
@@ -78,10 +86,10 @@ function titleOf(file: string): string {
   return file === "README.md" ? "Read me" : /^# (.*)$/m.exec(text)?.[1].replaceAll("`", "") ?? file;
 }
 
-/** Writes the site; gives the number of pages. @throws {Error} where a link leads to nothing. */
-export async function buildSite(): Promise<number> {
+/** Writes the pages into `folder`; gives their number. @throws {Error} where a link leads to nothing. */
+export async function buildSite(folder: string): Promise<number> {
   const { Marked } = await import("marked");
-  rmSync(site, { recursive: true, force: true });
+  rmSync(folder, { recursive: true, force: true });
   const queue = contents.flatMap(([, pages]) => pages), seen = new Set(queue), dead: string[] = [];
   for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
     const from = file, text = readFileSync(join(repository, file), "utf8");
@@ -97,8 +105,8 @@ export async function buildSite(): Promise<number> {
       // A folder stands for what is in it.
       const wanted = statSync(full).isDirectory() ? folderPage(target) : target;
       if (/\.(png|svg|jpg)$/.test(wanted)) {
-        mkdirSync(dirname(join(site, wanted)), { recursive: true });
-        writeFileSync(join(site, wanted), readFileSync(full));
+        mkdirSync(dirname(join(folder, wanted)), { recursive: true });
+        writeFileSync(join(folder, wanted), readFileSync(full));
         return posix.relative(posix.dirname(addressOf(from)), wanted);
       }
       if (!seen.has(wanted)) queue.push(wanted);
@@ -121,12 +129,12 @@ export async function buildSite(): Promise<number> {
     const body = file.endsWith(".md")
       ? await marked.parse(text)
       : `<h1>${escape(file)}</h1>\n<pre><code>${escape(text)}</code></pre>`;
-    const path = join(site, addressOf(file));
+    const path = join(folder, addressOf(file));
     mkdirSync(dirname(path), { recursive: true });
     writeFileSync(path, page(file, file.endsWith(".md") ? titleOf(file) : file, body));
   }
   if (dead.length > 0) throw new Error(`links that lead nowhere:\n${dead.join("\n")}`);
-  writeFileSync(join(site, "site.css"), readFileSync(join(repository, "docs", "site.css")));
+  writeFileSync(join(folder, "site.css"), readFileSync(join(repository, "docs", "site.css")));
   return seen.size;
 }
 
@@ -139,7 +147,7 @@ function folderPage(folder: string): string {
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   ensurePackages();
-  const pages = await buildSite();
+  const pages = await buildSite(site);
   const { found: [deno], missing } = findRuntimes(runtimeKinds.filter(({ name }) => name === "deno"), true);
   if (deno === undefined) {
     console.error(`docs: the reference needs Deno: ${missing.join(" ")}`);
