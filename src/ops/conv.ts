@@ -127,7 +127,7 @@ function convolve(
   const groups = options.groups ?? 1, [batch, channels] = x.shape, [filters, perGroup] = weight.shape;
   if (
     x.shape.length !== axes + 2 || weight.shape.length !== axes + 2 || channels !== perGroup * groups ||
-    filters % groups !== 0
+    filters % groups !== 0 || weight.shape.slice(2).includes(0)
   ) {
     throw new ShapeError(
       `${what}: x ${formatShape(x.shape)} is [batch, channels, …] and weight ${formatShape(weight.shape)} ` +

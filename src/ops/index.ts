@@ -155,6 +155,9 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   if (index.shape.length > 1) {
     throw new ShapeError(`indexSelect: the index has one dim, not ${formatShape(index.shape)}`);
   }
+  if (x.shape.length === 0 && index.size !== 1) {
+    throw new ShapeError(`indexSelect: of a number there is one position to take, not ${index.size}`);
+  }
   return tidy(() => gather(x, axis, alongAxis(reshape(index, [-1]), x.shape, axis)));
 }
 

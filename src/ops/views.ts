@@ -243,6 +243,7 @@ const mostParts = 2 ** 24;
 
 /** Views of `size` positions each along `dim` (the last may be shorter), or of the listed sizes. */
 export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
+  if (x.shape.length === 0) throw new ShapeError("split: a number has no dim to split");
   const d = normalizeAxis(dim, x.shape.length, "split"), n = x.shape[d];
   let sizes: readonly number[];
   if (typeof size === "number") {

@@ -3,13 +3,14 @@
  *
  * The heap's guards (`heap_guard.ts`) see what runs over the end of a block. What strays into the middle of another one is
  * seen here: before an operation the contents of all blocks are summed up, and after it those of which it has no output must
- * be the same; of an output's own block, what lies between its elements. An operation that throws is watched as well.
+ * be the same; of an output's own block, what lies between its elements. An operation that throws is watched as well. What
+ * an operation is given to read or write must lie inside of its buffers.
  *
  * @module
  */
-import { byteSize, isQuantized } from "../../core/dtype.ts";
+import { byteSize, isQuantized, quantBlock } from "../../core/dtype.ts";
 import { DeviceError } from "../../core/errors.ts";
-import { isContiguous, sizeOf } from "../../core/shape.ts";
+import { formatShape, isContiguous, sizeOf } from "../../core/shape.ts";
 import type { View } from "../contract.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import type { Heap } from "./heap.ts";
@@ -43,6 +44,7 @@ export class Watch {
    */
   run(name: string, args: readonly unknown[], reads: readonly number[], operation: () => unknown): unknown {
     const outputs: View[] = [];
+    args.forEach((argument) => eachView(argument, (view) => demandInside(name, view)));
     // Products interleave the rows of quantised weights in place.
     args.forEach((argument, i) =>
       eachView(argument, (view) => {
@@ -105,6 +107,26 @@ export class Watch {
     }
     return -1;
   }
+}
+
+/** @throws {DeviceError} when elements of the view lie outside of its buffer. */
+function demandInside(name: string, { buffer, dtype, shape, strides, offset }: View): void {
+  if (sizeOf(shape) === 0) return;
+  let first = offset, last = offset;
+  shape.forEach((size, d) => {
+    if (strides[d] < 0) first += (size - 1) * strides[d];
+    else last += (size - 1) * strides[d];
+  });
+  const end = isQuantized(dtype)
+    ? byteSize(dtype, Math.ceil((last + 1) / quantBlock) * quantBlock)
+    : byteSize(dtype, last + 1);
+  if (first >= 0 && end <= buffer.byteLength) return;
+  throw new DeviceError(
+    `cpu: ${name} was given a view of shape ${formatShape(shape)}, strides ${
+      formatShape(strides)
+    }, offset ${offset} that ` +
+      `reaches from element ${first} to ${last} of ${buffer.byteLength} bytes of ${dtype}`,
+  );
 }
 
 /** 1 for each byte of a block of `length` bytes that belongs to an element of `views`. */
