@@ -17,11 +17,11 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join, posix } from "node:path";
 import process from "node:process";
-import { after, before, describe, it } from "node:test";
 import { pathToFileURL } from "node:url";
 import { buildSite } from "../docs/build.ts";
 import * as ferrotype from "../mod.ts";
 import { repository } from "./_data.ts";
+import { after, before, describe, it } from "./_suite.ts";
 
 /** What the fragments of a file take for granted. */
 const given: Record<string, string> = {

@@ -11,7 +11,6 @@ import {
   assertThrows,
 } from "@std/assert";
 import { freemem } from "node:os";
-import { describe, it } from "node:test";
 import {
   DTypeError,
   type GPT2,
@@ -39,6 +38,7 @@ import {
   readGolden,
   smallModel,
 } from "./_gpt2.ts";
+import { describe, it } from "./_suite.ts";
 import { onWebGpu } from "./_webgpu.ts";
 
 function assertParameter(

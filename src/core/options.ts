@@ -11,6 +11,7 @@ import { OptionError } from "./errors.ts";
 import type { Kind } from "./kinds.ts";
 import { hint } from "./nearest.ts";
 import { show } from "./show.ts";
+import { fixed, isDynamic } from "./number.ts";
 
 /** One option. */
 export interface Option extends Kind {
@@ -53,7 +54,8 @@ export const byDefault = <T>(value: T, of: Kind): Option & { readonly default: T
 
 /** @throws {OptionError} when `value` is not of the kind. */
 export function checkOption(where: string, name: string, value: unknown, of: Kind): void {
-  if (!of.accepts(value)) {
+  // In a compiled function a number may be a place for one; the check reads it.
+  if (!of.accepts(isDynamic(value) ? fixed(value as number) : value)) {
     throw new OptionError(`${where}: ${name} is ${show(value)}, expected ${of.expected}`);
   }
 }

@@ -3,13 +3,14 @@
  *
  * @module
  */
-import type { DeviceName } from "../backends/contract.ts";
+import type { Backend, DeviceName } from "../backends/contract.ts";
 import { byteSize, type DataArray, type DType, fitsRange, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
+import { fixed, isDynamic, isNumber } from "../core/number.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { demandCountable, formatShape, type Shape } from "../core/shape.ts";
-import { asLeaf, backendOf, demandDType, fromData, fromNumbers } from "../tensor/mod.ts";
+import { activeCapture, asLeaf, backendOf, demandDType, fromData, fromNumbers } from "../tensor/mod.ts";
 import { alias, copyInto, empty as allocate, filled } from "./bridge.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -98,7 +99,7 @@ function flatten(data: NestedArray): { values: (number | boolean | bigint)[]; sh
   const where = (): string => `data${at.map((i) => `[${i}]`).join("")}`;
   const visit = (part: NestedArray, depth: number): void => {
     if (!Array.isArray(part)) {
-      if (typeof part !== "number" && typeof part !== "boolean" && typeof part !== "bigint") {
+      if (!isNumber(part) && typeof part !== "boolean" && typeof part !== "bigint") {
         throw new DTypeError(`tensor: ${where()} is ${part === null ? "null" : typeof part}, not a number`);
       }
       if (depth !== shape.length) {
@@ -166,6 +167,11 @@ export function fromValues(
   data: NestedArray | ArrayBufferView,
   options: TensorOptions & { shape?: Shape },
 ): Tensor {
+  // In a compiled function: a number of the run.
+  if (isDynamic(data)) {
+    const { shape = [], ...rest } = options;
+    return full(shape, data as number, rest);
+  }
   const backend = backendOf(options.device);
   let raw: DataArray, shape: Shape, dtype: DType;
   if (ArrayBuffer.isView(data)) {
@@ -178,11 +184,25 @@ export function fromValues(
     const kinds = new Set(values.map((v) => typeof v));
     const natural = kinds.size === 1 && kinds.has("boolean") ? "bool" : kinds.has("bigint") ? "i64" : "f32";
     dtype = options.dtype ?? natural;
-    raw = fromNumbers(values, dtype, (i) => `${what}: data${placeOf(i, own)}`);
     shape = options.shape ? checkShape(options.shape, what) : own;
+    if (values.some(isDynamic)) {
+      return finish(ofTheRun(values as number[], shape, dtype, backend), options.requiresGrad);
+    }
+    raw = fromNumbers(values, dtype, (i) => `${what}: data${placeOf(i, own)}`);
   }
   if (dtype === "bool" && raw instanceof Uint8Array) raw = raw.map((v) => v ? 1 : 0);
   return finish(fromData(raw, shape, dtype, backend) as Tensor, options.requiresGrad);
+}
+
+/** In a compiled function: a tensor of numbers that are arguments of it. */
+function ofTheRun(values: readonly number[], shape: Shape, dtype: DType, backend: Backend): Tensor {
+  demandDType(dtype, backend);
+  const out = allocate(shape, dtype, backend, "tensor");
+  activeCapture()?.uploadPerRun(backend, out.buffer, () => {
+    const { buffer, byteOffset, byteLength } = fromNumbers(values.map(fixed), dtype);
+    return new Uint8Array(buffer, byteOffset, byteLength);
+  });
+  return out;
 }
 
 /** A tensor of `shape` full of `value`. */
@@ -201,7 +221,8 @@ function constant(
   const dtype = options.dtype ?? (typeof value === "boolean" ? "bool" : "f32");
   const backend = backendOf(options.device);
   demandDType(dtype, backend);
-  return finish(filled(checkShape(shape, what), Number(value), dtype, backend, what), options.requiresGrad);
+  const number = typeof value === "boolean" ? Number(value) : value;
+  return finish(filled(checkShape(shape, what), number, dtype, backend, what), options.requiresGrad);
 }
 
 /** Zeros. */
@@ -274,8 +295,8 @@ export function arange(start: number, end: number, options?: TensorOptions): Ten
 /** From `start` up to `end`, which is not included, by `step`. */
 export function arange(start: number, end: number, step: number, options?: TensorOptions): Tensor;
 export function arange(...args: (number | TensorOptions | undefined)[]): Tensor {
-  const last = args.findIndex((a) => typeof a !== "number"), count = last < 0 ? args.length : last;
-  const numbers = args.slice(0, count) as number[];
+  const last = args.findIndex((a) => !isNumber(a)), count = last < 0 ? args.length : last;
+  const numbers = (args.slice(0, count) as number[]).map(fixed);
   const options = checkOptions("arange", args[count] as TensorOptions | undefined, tensorOptions);
   const [start, end, step] = numbers.length === 1
     ? [0, numbers[0], 1]
@@ -312,8 +333,8 @@ export function eye(n: number, options?: TensorOptions): Tensor;
 /** Ones on the diagonal of [n, m], zeros elsewhere. */
 export function eye(n: number, m: number, options?: TensorOptions): Tensor;
 export function eye(n: number, second?: number | TensorOptions, third?: TensorOptions): Tensor {
-  const m = typeof second === "number" ? second : n;
-  const options = checkOptions("eye", typeof second === "number" ? third : second, tensorOptions);
+  const m = isNumber(second) ? fixed(second) : n;
+  const options = checkOptions("eye", isNumber(second) ? third : second, tensorOptions);
   const { dtype = "f32", device, requiresGrad } = options, backend = backendOf(device);
   demandDType(dtype, backend);
   const out = filled(checkShape([n, m], "eye"), 0, dtype, backend, "eye"), count = Math.min(n, m);

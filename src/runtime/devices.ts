@@ -4,7 +4,7 @@
  * @module
  */
 import type { DeviceName } from "../backends/contract.ts";
-import { type CpuBackend, createCpuBackend } from "../backends/cpu/backend.ts";
+import { createCpuBackend } from "../backends/cpu/backend.ts";
 import { DeviceError, OptionError } from "../core/errors.ts";
 import type { WebGpuBackend } from "../backends/webgpu/backend.ts";
 import {
@@ -15,8 +15,9 @@ import {
   spawnWorker,
 } from "../platform/platform.ts";
 import { totalMemory } from "../platform/platform.ts";
-import { backendOf, deviceNames, installBackend, registerBackend } from "../tensor/mod.ts";
+import { deviceNames, installBackend, registerBackend } from "../tensor/mod.ts";
 import { findBlas } from "./blas.ts";
+import { cpuBackend } from "./cpu.ts";
 
 let threads: number | undefined;
 let deterministic = false;
@@ -39,13 +40,6 @@ registerBackend("cpu", () => {
     },
   });
 });
-
-let cpu: CpuBackend | null = null;
-
-/** The cpu device. */
-export function cpuBackend(): CpuBackend {
-  return cpu ??= backendOf("cpu") as CpuBackend;
-}
 
 /**
  * On how many threads the cpu device computes, this one included; all of the machine's unless told. The number never

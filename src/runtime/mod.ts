@@ -17,6 +17,7 @@ export {
   type WebGPUOptions,
 } from "./devices.ts";
 export * from "./diagnose.ts";
+export { Gguf, openGguf, saveGguf, type SaveGgufOptions } from "./gguf.ts";
 export * from "./gpt2.ts";
 export * from "./gpt2_options.ts";
 export type { GivenFiles } from "./model_folder.ts";

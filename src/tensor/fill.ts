@@ -6,6 +6,7 @@
 import type { Backend } from "../backends/contract.ts";
 import { byteSize, type DType, fitsRange, isFloat, quantBlock, rangeError } from "../core/dtype.ts";
 import { DeviceError, DTypeError, ShapeError } from "../core/errors.ts";
+import { isDynamic } from "../core/number.ts";
 import { quantizeQ8 } from "../core/quantize.ts";
 import { formatShape, sameShape, type Shape } from "../core/shape.ts";
 import { binary, input, scalar } from "../expr/nodes.ts";
@@ -21,6 +22,7 @@ const value = scalar(0), element = input(0), sum = binary("add", element, input(
  * @throws {DTypeError} where a whole number is out of its range, or a finite one would be stored as infinite.
  */
 function demandFits(value: number, dtype: DType, what: string): void {
+  if (isDynamic(value)) return;
   if (!fitsRange(value, dtype)) throw rangeError(`${what}: the value`, value, dtype);
   const isFinite = Number.isFinite(value) && isFloat(dtype) && dtype !== "f64";
   const least = dtype === "f16" ? 65520 : 3.4028235677973366e38; // the first number that rounds to infinity

@@ -12,6 +12,7 @@ import { byteSize, isQuantized, quantBlock } from "../../core/dtype.ts";
 import { DeviceError } from "../../core/errors.ts";
 import { formatShape, isContiguous, sizeOf } from "../../core/shape.ts";
 import type { View } from "../contract.ts";
+import { type Arguments, eachView, type Operation } from "../operations.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import type { Heap } from "./heap.ts";
 
@@ -38,27 +39,22 @@ export class Watch {
     this.#heap = heap;
   }
 
-  /**
-   * Runs an operation whose arguments at the positions `reads` are only read.
-   * @throws {DeviceError} when it wrote to anything else than the others.
-   */
-  run(name: string, args: readonly unknown[], reads: readonly number[], operation: () => unknown): unknown {
+  /** Runs an operation. @throws {DeviceError} when it wrote to anything else than its row of the table says. */
+  run(operation: Operation, args: Arguments, run: () => unknown): unknown {
     const outputs: View[] = [];
-    args.forEach((argument) => eachView(argument, (view) => demandInside(name, view)));
-    // Products interleave the rows of quantised weights in place.
-    args.forEach((argument, i) =>
-      eachView(argument, (view) => {
-        if (!reads.includes(i) || isQuantized(view.dtype)) outputs.push(view);
-      })
-    );
+    eachView(operation, args, (view, role) => {
+      demandInside(operation.name, view);
+      // Products interleave the rows of quantised weights in place.
+      if (role !== "reads" || isQuantized(view.dtype)) outputs.push(view);
+    });
     const written = new Set(outputs.map(({ buffer }) => (buffer as CpuBuffer).pointer));
     const before = this.#heap.bytes > mostBytes ? [] : this.#contents(written);
     try {
-      return operation();
+      return run();
     } finally {
       const wrong = this.#heap.check() ?? this.#changed(before, outputs);
       // deno-lint-ignore no-unsafe-finally -- what was overwritten matters more than why the operation threw
-      if (wrong !== null) throw new DeviceError(`cpu: while ${name} ran, ${wrong}`);
+      if (wrong !== null) throw new DeviceError(`cpu: while ${operation.name} ran, ${wrong}`);
     }
   }
 
@@ -146,12 +142,4 @@ function bytesOf(length: number, views: readonly View[]): Uint8Array {
     }
   }
   return own;
-}
-
-/** Calls `found` for every view in an operation's argument. */
-function eachView(argument: unknown, found: (view: View) => void): void {
-  if (typeof argument !== "object" || argument === null) return;
-  if (Array.isArray(argument)) argument.forEach((part) => eachView(part, found));
-  else if ("buffer" in argument) found(argument as View);
-  else if ("inputs" in argument && Array.isArray(argument.inputs)) eachView(argument.inputs, found);
 }
