@@ -223,6 +223,11 @@ const calls: Record<string, Call | [Call, Options]> = {
   "saveGguf(options)": (o) => ft.saveGguf(nowhere + "/x.gguf", { x }, o),
   "rotaryFrequencies(options)": [(o) => nn.rotaryFrequencies(o, 3), rotary],
   "new RotaryEmbedding(options)": [(o) => new nn.RotaryEmbedding(o), rotary],
+  "compile(options)": (o) => ft.compile((t: Tensor) => t.mul(2), o),
+  "vmap(options)": (o) => ft.vmap((t: Tensor) => t.mul(2), o),
+  "jacobian(options)": (o) => ft.jacobian((t: Tensor) => t.mul(2), o),
+  "hessian(options)": (o) => ft.hessian((t: Tensor) => t.sum(), o),
+  "Optimizer#step(options)": (o) => new optim.SGD([parameter]).step(o),
   "bootstrapInterval(options)": (o) => tabular.bootstrapInterval(() => 1, 3, o),
 };
 
