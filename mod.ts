@@ -34,6 +34,19 @@ export type {
   TensorToSave,
   TensorView,
 } from "./src/files/mod.ts";
+export {
+  type GgufArray,
+  type GgufEntry,
+  GgufFile,
+  type GgufHeader,
+  type GgufNotes,
+  type GgufPart,
+  type GgufTensorInfo,
+  type GgufType,
+  type GgufValue,
+  type GgufView,
+  type TypedNote,
+} from "./src/files/gguf/mod.ts";
 export type { Openable } from "./src/platform/platform.ts";
 export { type DataArray, type DType, dtypes } from "./src/core/dtype.ts";
 export { Generator, type GeneratorState } from "./src/core/random.ts";
@@ -45,6 +58,9 @@ export {
   type BackwardOptions,
   checkGradients,
   type CheckGradientsOptions,
+  compile,
+  type Compiled,
+  type CompileOptions,
   defaultDevice,
   type DeviceMemory,
   grad,

@@ -45,6 +45,7 @@ const files: Record<string, string> = {
   chromium: "./flows/chromium.ts",
   tokenizer: "./ops/tokenizer.ts",
   growth: "./flows/growth.ts",
+  compile: "./flows/compile.ts",
 };
 
 ensurePackages();

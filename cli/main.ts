@@ -8,12 +8,12 @@
  * @module
  */
 import { argv, exit } from "node:process";
-import { CancelledError } from "../mod.ts";
+import { CancelledError, OptionError } from "../mod.ts";
 import { hint } from "../src/core/nearest.ts";
 import { abandonAll, onUnheard, stopStatus } from "../src/platform/platform.ts";
-import { type Command, help, parse, UsageError } from "./command.ts";
+import { type Command, help, inFlags, jsonHelp, parse, UsageError } from "./command.ts";
 import { commands } from "./commands/mod.ts";
-import { note, OutputClosed, print } from "./output.ts";
+import { note, OutputClosed, print, printJson } from "./output.ts";
 import { version } from "./version.ts";
 
 function overview(): string {
@@ -56,11 +56,12 @@ export async function main(args: readonly string[]): Promise<number> {
       return 2;
     }
     if (["--help", "-h", "help"].includes(args[0])) {
+      if (args.includes("--json")) throw new UsageError(jsonHelp);
       await print(overview());
       return 0;
     }
     if (args[0] === "--version") {
-      await print(version);
+      await (args.includes("--json") ? printJson({ version }) : print(version));
       return 0;
     }
     const { command, words } = find(args);
@@ -69,7 +70,10 @@ export async function main(args: readonly string[]): Promise<number> {
       await print(help(command));
       return 0;
     }
-    return await command.run(values, positionals) ?? 0;
+    return await command.run(values, positionals).catch((error) => {
+      if (error instanceof OptionError) error.message = inFlags(error.message, command);
+      throw error;
+    }) ?? 0;
   } catch (error) {
     return await failure(error, verbose);
   } finally {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { whole } from "../src/core/kinds.ts";
 import { stdin } from "node:process";
 import {
   type CsvOptions,
@@ -24,8 +25,7 @@ export const csvOptions: Options = {
   ignore: { value: "COLUMN", multiple: true, help: "leave a column out; again for more" },
   "max-cells": {
     value: "N",
-    type: "integer",
-    min: 1000,
+    kind: whole(1000),
     help: "cells to hold in memory; of more, a sample of rows is used",
   },
 };

@@ -142,6 +142,12 @@ export class TrainingRun {
           evalEvery: s["eval-every"],
           evalData: async () =>
             (await evaluate(model, this.#held, { blockSize, batchSize: s["batch-size"] })).loss,
+          onEval: async (r) => {
+            await this.log.add({ step: r.step, eval_loss: r.loss });
+            await this.#note(
+              `step ${r.step}: held-out loss ${r.loss.toFixed(4)}${r.isBest ? ", the best so far" : ""}`,
+            );
+          },
         }
         : {}),
       checkpoints,
@@ -166,12 +172,6 @@ export class TrainingRun {
             many(Math.round(r.tokensPerSecond))
           } tokens/s  ` +
             `${formatSeconds(r.secondsLeft)} left`,
-        );
-      },
-      onEval: async (r) => {
-        await this.log.add({ step: r.step, eval_loss: r.loss });
-        await this.#note(
-          `step ${r.step}: held-out loss ${r.loss.toFixed(4)}${r.isBest ? ", the best so far" : ""}`,
         );
       },
     });

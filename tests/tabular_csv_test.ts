@@ -9,11 +9,11 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { describe, it } from "node:test";
 import { CancelledError, FormatError, readCsv } from "../mod.ts";
 import { isMissing, parseDate, parseNumber } from "../src/tabular/cell_text.ts";
 import { readTarget } from "../src/tabular/target.ts";
 import { missingParser, tableOf } from "./_tabular.ts";
+import { describe, it } from "./_suite.ts";
 
 const skip = missingParser;
 

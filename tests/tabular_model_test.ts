@@ -13,7 +13,6 @@ import {
 import { createHash } from "node:crypto";
 import { readdirSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, it } from "node:test";
 import { CancelledError, memory, Normalizer, readCsv, tabular, TabularModel } from "../mod.ts";
 import { evaluateFolds } from "../src/tabular/evaluate.ts";
 import { fitParts } from "../src/tabular/learner.ts";
@@ -28,6 +27,7 @@ import { repository } from "./_data.ts";
 import { inFolder } from "./_gpt2.ts";
 import { type OnnxRuntime, rival } from "./_rivals.ts";
 import { iris, madeUp, missingParser, tableOf } from "./_tabular.ts";
+import { describe, it } from "./_suite.ts";
 
 const skip = missingParser, ort = rival<OnnxRuntime>("onnxruntime-node");
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { whole } from "../../src/core/kinds.ts";
 import { benchmark, diagnose, type Figure, setThreads } from "../../mod.ts";
 import { onStop } from "../../src/platform/platform.ts";
 import type { Command } from "../command.ts";
@@ -32,12 +33,10 @@ export const bench: Command = {
     small: { help: "leave out GPT-2 124M" },
     rounds: {
       value: "N",
-      type: "integer",
-      min: 1,
-      max: 1000,
+      kind: whole(1, 1000),
       help: "rounds of which the median is taken (default 7)",
     },
-    threads: { value: "N", type: "integer", min: 1, max: 1024, help: "threads to use (default: all)" },
+    threads: { value: "N", kind: whole(1, 1024), help: "threads to use (default: all)" },
   },
   async run(values) {
     const threads = values.number("threads"), json = values.flag("json");

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { oneOf } from "../../src/core/kinds.ts";
 import {
   copySafetensors,
   type DType,
@@ -10,7 +11,7 @@ import {
   openSafetensors,
   type SaveSafetensorsOptions,
 } from "../../mod.ts";
-import { isDirectory } from "../../src/platform/platform.ts";
+import { exists, isDirectory, readDir } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { formatBytes, note, printJson } from "../output.ts";
 import { openWeights } from "./inspect.ts";
@@ -22,6 +23,17 @@ function parseSize(text: string): number {
   const bytes = Number(found[1]) * { k: 1e3, m: 1e6, g: 1e9, "": 1 }[(found[2] ?? "").toLowerCase() as "k"];
   if (!(bytes >= 1)) throw new UsageError(`--shard-size must be at least one byte, not "${text}"`);
   return bytes;
+}
+
+/** @throws {UsageError} when there is something at `path` that would be lost. */
+async function demandFree(path: string): Promise<void> {
+  const isFolder = await isDirectory(path);
+  if (isFolder ? (await readDir(path)).length === 0 : !await exists(path)) return;
+  throw new UsageError(
+    `convert: ${path} ${
+      isFolder ? "holds files" : "is there"
+    } already; give --force to replace it, or name another`,
+  );
 }
 
 interface Copied {
@@ -55,14 +67,16 @@ export const convert: Command = {
   options: {
     dtype: {
       value: "TYPE",
-      choices: ["f32", "f16", "bf16", "q8", "q4"],
+      kind: oneOf("f32", "f16", "bf16", "q8", "q4"),
       help: "store matrices as f32, f16, bf16, or in blocks of q8 or q4 (default: unchanged)",
     },
     "shard-size": { value: "SIZE", help: "largest file, such as 500MB (default: one file)" },
+    force: { help: "replace what is at OUT already" },
   },
   async run(values, [from, to]) {
     const dtype = values.text("dtype") as DType | undefined, size = values.text("shard-size");
     const options = { ...(dtype ? { dtype } : {}), ...(size ? { shardSize: parseSize(size) } : {}) };
+    if (!values.flag("force")) await demandFree(to);
     const { bytes, files } = await isDirectory(from)
       ? await copyModel(from, to, options)
       : await copyFile(from, to, options);

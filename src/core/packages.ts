@@ -7,6 +7,7 @@ import { FerrotypeError } from "./errors.ts";
 
 /** What they may be, as in package.json: for Deno, where nobody need install them. */
 export const packageVersions: Readonly<Record<string, string>> = {
+  "@bufbuild/protobuf": "^2.17.0",
   "@hono/node-server": "^2.1.0",
   "@huggingface/hub": "^2.17.0",
   "@huggingface/jinja": "^0.5.11",

@@ -8,6 +8,7 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError } from "../core/errors.ts";
+import { checkOptions } from "../core/options.ts";
 import { checkTogether, digestKey, digestOf } from "./digests.ts";
 import { fromDisk } from "./disk_dtype.ts";
 import { type Header, headerLength } from "./header.ts";
@@ -21,6 +22,7 @@ import {
   type ReadTensor,
   runReads,
   type RunReadsOptions,
+  runReadsOptions,
 } from "./read_plan.ts";
 import { looksLikeIndex, type OpenShard, readIndex, type ShardIndex } from "./sharded.ts";
 import type { TensorTable } from "./tensor_table.ts";
@@ -109,6 +111,7 @@ export class SafetensorsFile {
     what: ReadPlan | readonly string[] = this.names,
     options: RunReadsOptions = {},
   ): AsyncGenerator<ReadTensor, void, undefined> {
+    checkOptions("read", options, runReadsOptions);
     return runReads(what instanceof ReadPlan ? what : this.plan(what), this.#files, options);
   }
 

@@ -5,6 +5,8 @@
  */
 import { demand, demandList, demandObject, type JsonObject } from "../core/json.ts";
 import { text } from "../core/kinds.ts";
+import { checkOptions } from "../core/options.ts";
+import { hubOptions } from "../hub/options.ts";
 import { importPackage, optionalPackages } from "../core/packages.ts";
 import { boundedTemplate, type Jinja } from "./chat_render.ts";
 import { type FolderOptions, openFolder, readJson } from "./model_folder.ts";
@@ -53,7 +55,7 @@ export async function loadChatTemplate(
   where: string | URL,
   options: FolderOptions = {},
 ): Promise<ChatTemplate | null> {
-  const folder = await openFolder(where, options);
+  const folder = await openFolder(where, checkOptions("loadChatTemplate", options, hubOptions));
   const file = `${folder.name}/tokenizer_config.json`;
   const config = demandObject(await readJson(folder, "tokenizer_config.json") ?? {}, file);
   const source = templateOf(config, await folder.text("chat_template.jinja"), file);

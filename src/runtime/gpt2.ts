@@ -3,8 +3,10 @@
  *
  * @module
  */
-import { type DType, isFloat, isQuantized } from "../core/dtype.ts";
+import { type DType, isQuantized } from "../core/dtype.ts";
 import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
+import { checkOptions, demandObject } from "../core/options.ts";
+import { show } from "../core/show.ts";
 import { checkTogether, type SafetensorsFile } from "../files/mod.ts";
 import {
   Batcher,
@@ -22,9 +24,13 @@ import {
   resolveOptions,
   textOfTokens,
   type TokenPiece,
+  type TokensResult,
+  type TokenStep,
 } from "../generate/mod.ts";
 import { constrained, constrainedSoon } from "../generate/constraint/known.ts";
-import { generationDefaults, generationJson } from "../generate/options.ts";
+import { batcherOptions } from "../generate/batcher.ts";
+import { generationJson } from "../generate/generation_config.ts";
+import { checkVocabulary } from "../generate/given.ts";
 import {
   checkpointName,
   configJson,
@@ -44,7 +50,8 @@ import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
 import { type DeviceChoice, readyDevice } from "./choose_device.ts";
 import { areDeterministicAlgorithmsEnabled } from "./devices.ts";
 import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
-import type { LoadOptions, SaveOptions } from "./gpt2_options.ts";
+import { demandIds, generationOf } from "./model_generation.ts";
+import { type LoadOptions, loadOptions, type SaveOptions, saveOptions } from "./gpt2_options.ts";
 import { type FolderContents, jsonFile, type ModelFile } from "./model_files.ts";
 import { type GivenFiles, openFolder, readJson } from "./model_folder.ts";
 import { tensorToSave } from "./safetensors.ts";
@@ -95,8 +102,11 @@ export class GPT2 extends GPT2Model {
    * @throws {CancelledError} when `signal` was aborted.
    */
   static async load(where: string | URL | GivenFiles, options: LoadOptions = {}): Promise<GPT2> {
-    const { dtype, device: wanted, onProgress, config: changes, ...rest } = options;
-    checkDType("GPT2.load", dtype);
+    const { dtype, device: wanted, onProgress, config: changes, ...rest } = checkOptions(
+      "GPT2.load",
+      options,
+      loadOptions,
+    );
     const folder = await openFolder(where, {
       ...rest,
       ...(onProgress ? { onDownload: (file) => onProgress({ phase: "download", ...file }) } : {}),
@@ -106,6 +116,7 @@ export class GPT2 extends GPT2Model {
       throw new FormatError(`${folder.name} holds no config.json; it is not a model's folder`);
     }
     const config = gpt2Config({ ...parseConfig(json, `${folder.name}/config.json`), ...changes });
+    const generation = await generationOf(folder, config);
     const file = await openWeights(folder);
     let model: GPT2 | null = null;
     try {
@@ -131,9 +142,7 @@ export class GPT2 extends GPT2Model {
       layOutWeights(model);
       model.deviceChoice = choice;
       model.tokenizer = await tokenizerOf(folder);
-      const ends = config.eosTokenId === null ? {} : { eosTokenId: config.eosTokenId };
-      const own = generationDefaults(await readJson(folder, "generation_config.json"));
-      model.generationConfig = { ...ends, ...own };
+      model.generationConfig = generation;
       return model.eval();
     } catch (error) {
       model?.dispose();
@@ -182,9 +191,10 @@ export class GPT2 extends GPT2Model {
     }
   }
 
-  /** The ids of a prompt. @throws {OptionError} for text without a tokenizer. */
+  /** The ids of a prompt. @throws {OptionError} for what is no prompt, and for text without a tokenizer. */
   encode(prompt: string | readonly number[]): number[] {
     if (typeof prompt !== "string") {
+      demandIds(prompt);
       this.checkIds(prompt);
       return [...prompt];
     }
@@ -225,8 +235,8 @@ export class GPT2 extends GPT2Model {
         "generate: this model has no tokenizer to make text with; use generateIds, or set model.tokenizer",
       );
     }
-    const ids = this.#promptIds(prompt, options);
-    return generateText(this, this.tokenizer, ids, this.#resolve(options));
+    const resolved = this.#resolve(options);
+    return generateText(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
   }
 
   /** Continues a prompt and gives the new text. */
@@ -284,6 +294,10 @@ export class GPT2 extends GPT2Model {
     prompts: readonly (string | readonly number[])[],
     options: GenerateOptions & BatcherOptions = {},
   ): Promise<GenerationResult[]> {
+    demandObject("completeBatch", options, batcherOptions);
+    if (!Array.isArray(prompts)) {
+      throw new OptionError(`completeBatch: the prompts are ${show(prompts)}, expected a list of them`);
+    }
     const { maxBatch, prefillChunk, ...rest } = options;
     const resolved = await constrainedSoon(this.#resolve(rest), this.tokenizer);
     if (resolved.numReturnSequences > 1) {
@@ -315,11 +329,13 @@ export class GPT2 extends GPT2Model {
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): { promptIds: number[]; options: ResolvedOptions } {
-    return { promptIds: this.#promptIds(prompt, options), options: this.#resolve(options) };
+    const resolved = this.#resolve(options);
+    return { promptIds: this.#promptIds(prompt, options), options: resolved };
   }
 
   #resolve(options: GenerateOptions): ResolvedOptions {
     const resolved = resolveOptions(options, this.generationConfig);
+    checkVocabulary(options, this.config.vocabSize);
     if (resolved.stop.length && !this.tokenizer) {
       throw new OptionError("generate: stop texts need a tokenizer");
     }
@@ -327,15 +343,19 @@ export class GPT2 extends GPT2Model {
   }
 
   /** Continues a prompt and yields token ids. */
-  async *generateIds(
+  generateIds(
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): AsyncGenerator<number, FinishReason> {
     const resolved = resolveOptions(options, this.generationConfig);
+    checkVocabulary(options, this.config.vocabSize);
     if (resolved.stop.length) {
       throw new OptionError("generateIds: stop texts belong to generate, which makes text");
     }
-    const tokens = generateTokens(this, this.#promptIds(prompt, options), resolved);
+    return this.#ids(generateTokens(this, this.#promptIds(prompt, options), resolved));
+  }
+
+  async *#ids(tokens: AsyncGenerator<TokenStep, TokensResult>): AsyncGenerator<number, FinishReason> {
     try {
       for (;;) {
         const step = await tokens.next();
@@ -369,8 +389,8 @@ export class GPT2 extends GPT2Model {
     return modelFiles(tensors, weights, beside);
   }
 
-  #folder(what: string, { dtype, shardSize }: SaveOptions): FolderContents {
-    checkDType(what, dtype);
+  #folder(what: string, options: SaveOptions): FolderContents {
+    const { dtype, shardSize } = checkOptions(what, options, saveOptions);
     const transposing = new Set(
       this.namedModules().flatMap(([, module]) =>
         module.parameters().filter((p) => isTransposing(module, p))
@@ -423,12 +443,6 @@ const arithmetic = {
     return areDeterministicAlgorithmsEnabled() ? 1 : 0;
   },
 };
-
-/** @throws {OptionError} for what matrices are not held as. */
-function checkDType(what: string, dtype: DType | undefined): void {
-  if (dtype === undefined || isFloat(dtype) || isQuantized(dtype)) return;
-  throw new OptionError(`${what}: dtype "${dtype}" is none of f32, f16, bf16, q8, q4`);
-}
 
 function replaceParameter(holder: Record<string, unknown>, key: string, old: Tensor, memory: Tensor): Tensor {
   const made = parameter(memory);

@@ -17,8 +17,9 @@ export {
   type WebGPUOptions,
 } from "./devices.ts";
 export * from "./diagnose.ts";
+export { Gguf, openGguf, saveGguf, type SaveGgufOptions } from "./gguf.ts";
 export * from "./gpt2.ts";
-export * from "./gpt2_options.ts";
+export type { LoadOptions, LoadProgress, SaveOptions } from "./gpt2_options.ts";
 export type { GivenFiles } from "./model_folder.ts";
 export * from "./pull.ts";
 export { initReference } from "./reference.ts";

@@ -7,8 +7,11 @@ import type { DeviceName } from "../backends/contract.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { byteSize, type DType, isDType, isFloat, isQuantized, quantBlock } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
+import { dtype as aDType, kind, number } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { castTensor, openFiles, SafetensorsFile, type TensorToSave } from "../files/mod.ts";
 import { empty, type Tensor, transpose } from "../ops/mod.ts";
+import { placeOptions } from "../ops/options.ts";
 import {
   currentPath,
   directoryOf,
@@ -38,6 +41,7 @@ export class Safetensors extends SafetensorsFile {
    * @throws {FormatError} when there is no such name. @throws {DTypeError} for a dtype that the library does not hold.
    */
   async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
+    checkOptions("tensor", options, placeOptions);
     const view = this.view(name), dtype = options.dtype ?? view.dtype;
     if (!isDType(dtype)) {
       throw new DTypeError(
@@ -111,6 +115,16 @@ export interface SaveSafetensorsOptions {
   shardSize?: number;
 }
 
+const areTexts = (x: unknown): boolean =>
+  typeof x === "object" && x !== null && !Array.isArray(x) &&
+  Object.values(x).every((v) => typeof v === "string");
+
+const saveOptions: OptionTable<SaveSafetensorsOptions> = {
+  metadata: kind("an object of texts", areTexts),
+  dtype: aDType,
+  shardSize: number({ above: 0 }),
+};
+
 /**
  * A tensor as the writer wants it; its bytes are read when they are written. A matrix may be given as its transpose,
  * as one of blocks that is seen transposed is.
@@ -140,6 +154,7 @@ export async function saveSafetensors(
   tensors: Readonly<Record<string, Tensor>> | ReadonlyMap<string, Tensor>,
   options: SaveSafetensorsOptions = {},
 ): Promise<void> {
+  checkOptions("saveSafetensors", options, saveOptions);
   const entries = tensors instanceof Map ? [...tensors] as [string, Tensor][] : Object.entries(tensors);
   const list = entries.map(([name, t]) => {
     const plain = tensorToSave(name, t);
@@ -160,6 +175,7 @@ export async function copySafetensors(
   path: string | URL,
   options: SaveSafetensorsOptions = {},
 ): Promise<WrittenWeights> {
+  checkOptions("copySafetensors", options, saveOptions);
   const list = file.names.map((name) => {
     const view = file.view(name), { dtype, shape } = view, wanted = options.dtype;
     const { transposed = false } = view.info;

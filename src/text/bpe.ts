@@ -9,12 +9,16 @@
  * @module
  */
 import { FormatError, ShapeError } from "../core/errors.ts";
+import { flag, kind, listOf, object, oneOf, text as aText, whole } from "../core/kinds.ts";
+import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
 import { Merges } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
 import { byteSymbols, symbolsToBytes } from "./bytes.ts";
 import { pieceEnd } from "./pattern.ts";
+import { pieceEnds, splitPattern } from "./split.ts";
 import { byteStream } from "./stream.ts";
+import { decodeOptions, encodeOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
 import { fromWtf8, toWtf8, writeWtf8 } from "./utf8.ts";
 import { indexTokens, vocabularyMap } from "./vocabulary.ts";
@@ -30,13 +34,41 @@ export interface BpeParts {
   readonly addedTokens?: readonly AddedToken[];
   /** The token that ends a text. Default: `<|endoftext|>`, when it is an added token. */
   readonly eosToken?: string;
+  /** Expressions by which a text is cut into pieces, one after the other; see `split.ts`. Default: GPT-2's. */
+  readonly splits?: readonly string[];
+  /** Whether a piece that is a token is that token, whatever the merges say (Llama 3). Default false. */
+  readonly ignoreMerges?: boolean;
+  /** Whether texts are put into Unicode's composed form first. Default: as they are. */
+  readonly normalizer?: "NFC" | null;
+  /** Ids put before a text. */
+  readonly prefixIds?: readonly number[];
+  /** Ids put behind a text. */
+  readonly suffixIds?: readonly number[];
 }
 
 const CACHED_UNITS = 64; // longer pieces seldom come again
 const CACHE_WORDS = 1 << 17, CACHE_UNITS = 1 << 20;
 const nothing = new Uint8Array(0);
 
-/** A byte-level BPE tokenizer with GPT-2's splitting pattern. */
+const bpeParts: OptionTable<BpeParts> = {
+  vocab: required(object),
+  merges: required(
+    kind("pairs of tokens", (x) => typeof x === "object" && x !== null && Symbol.iterator in x),
+  ),
+  addedTokens: kind("a list of tokens", Array.isArray),
+  eosToken: aText,
+  splits: listOf(aText, "a list of expressions"),
+  ignoreMerges: flag,
+  normalizer: oneOf("NFC", null),
+  prefixIds: listOf(whole(0), "a list of ids"),
+  suffixIds: listOf(whole(0), "a list of ids"),
+};
+
+const pairOptions: OptionTable<{ readonly specialTokens?: readonly string[] }> = {
+  specialTokens: listOf(aText, "a list of texts"),
+};
+
+/** A byte-level BPE tokenizer, with GPT-2's splitting pattern unless told. */
 export class BpeTokenizer implements Tokenizer {
   /** One more than the largest id. */
   readonly vocabSize: number;
@@ -46,6 +78,12 @@ export class BpeTokenizer implements Tokenizer {
   readonly #ids: ReadonlyMap<string, number>;
   readonly #added: AddedTokens;
   readonly #merges: Merges;
+  readonly #splits: readonly string[] | null;
+  readonly #patterns: readonly RegExp[] | null;
+  readonly #ignoreMerges: boolean;
+  readonly #normalizer: "NFC" | null;
+  readonly #prefix: readonly number[];
+  readonly #suffix: readonly number[];
   readonly #byteIds = new Int32Array(256);
   readonly #tokenBytes: (Uint8Array | undefined)[]; // filled in as tokens are decoded
 
@@ -58,6 +96,7 @@ export class BpeTokenizer implements Tokenizer {
 
   /** Throws FormatError when a byte has no token or a merge joins tokens that are not in the vocabulary. */
   constructor(parts: BpeParts) {
+    checkOptions("BpeTokenizer", parts, bpeParts);
     const vocab = parts.vocab instanceof Map
       ? parts.vocab as ReadonlyMap<string, number>
       : vocabularyMap(parts.vocab as Record<string, number>);
@@ -81,6 +120,12 @@ export class BpeTokenizer implements Tokenizer {
       this.#byteIds[byte] = id;
     }
     this.#merges = readMerges(parts.merges, vocab);
+    this.#splits = parts.splits ?? null;
+    this.#patterns = parts.splits?.map(splitPattern) ?? null;
+    this.#ignoreMerges = parts.ignoreMerges ?? false;
+    this.#normalizer = parts.normalizer ?? null;
+    this.#prefix = parts.prefixIds ?? [];
+    this.#suffix = parts.suffixIds ?? [];
   }
 
   /**
@@ -111,6 +156,7 @@ export class BpeTokenizer implements Tokenizer {
     merges: string,
     options: { readonly specialTokens?: readonly string[] } = {},
   ): BpeTokenizer {
+    const { specialTokens = ["<|endoftext|>"] } = checkOptions("fromVocabMerges", options, pairOptions);
     const pairs: [string, string][] = [];
     for (const [number, raw] of merges.split("\n").entries()) {
       const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
@@ -122,7 +168,7 @@ export class BpeTokenizer implements Tokenizer {
       pairs.push([pair[0], pair[1]]);
     }
     const addedTokens: AddedToken[] = [];
-    for (const content of options.specialTokens ?? ["<|endoftext|>"]) {
+    for (const content of specialTokens) {
       if (Object.hasOwn(vocab, content)) addedTokens.push({ id: vocab[content], content, normalized: true });
     }
     return new BpeTokenizer({ vocab, merges: pairs, addedTokens });
@@ -130,19 +176,29 @@ export class BpeTokenizer implements Tokenizer {
 
   /** The ids of a text; special tokens in it become theirs. */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    const out: number[] = [];
+    const { addSpecialTokens: isWhole = true, splitSpecialTokens = false } = checkOptions(
+      "encode",
+      options,
+      encodeOptions,
+    );
+    const out: number[] = isWhole ? [...this.#prefix] : [];
     this.#added.split(
       text,
-      options.splitSpecialTokens ?? false,
-      (start, end) => this.#encodeText(text, start, end, out),
+      splitSpecialTokens,
+      (start, end) => {
+        if (this.#normalizer === null) return this.#encodeText(text, start, end, out);
+        const composed = text.slice(start, end).normalize(this.#normalizer);
+        this.#encodeText(composed, 0, composed.length, out);
+      },
       (id) => out.push(id),
     );
+    if (isWhole) out.push(...this.#suffix);
     return out;
   }
 
   /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    const skip = options.skipSpecialTokens ?? false;
+    const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     let length = 0;
     for (let i = 0; i < ids.length; i++) length += this.#bytesOf(ids[i], skip).length;
     const bytes = new Uint8Array(length);
@@ -155,7 +211,7 @@ export class BpeTokenizer implements Tokenizer {
 
   /** Decodes ids one at a time, whole characters only. */
   stream(options: DecodeOptions = {}): DecodeStream {
-    const skip = options.skipSpecialTokens ?? false;
+    const { skipSpecialTokens: skip = false } = checkOptions("stream", options, decodeOptions);
     return byteStream((id) => this.#bytesOf(id, skip));
   }
 
@@ -182,9 +238,20 @@ export class BpeTokenizer implements Tokenizer {
       truncation: null,
       padding: null,
       added_tokens: [...this.#added.byId.values()].map(addedTokenToJSON),
-      normalizer: null,
-      pre_tokenizer: byteLevel,
-      post_processor: { ...byteLevel, trim_offsets: false },
+      normalizer: this.#normalizer && { type: this.#normalizer },
+      pre_tokenizer: this.#splits === null ? byteLevel : {
+        type: "Sequence",
+        pretokenizers: [
+          ...this.#splits.map((Regex) => ({
+            type: "Split",
+            pattern: { Regex },
+            behavior: "Isolated",
+            invert: false,
+          })),
+          { ...byteLevel, use_regex: false },
+        ],
+      },
+      post_processor: this.#template() ?? { ...byteLevel, trim_offsets: false },
       decoder: byteLevel,
       model: {
         type: "BPE",
@@ -194,12 +261,35 @@ export class BpeTokenizer implements Tokenizer {
         end_of_word_suffix: "",
         fuse_unk: false,
         byte_fallback: false,
+        ...(this.#ignoreMerges ? { ignore_merges: true } : {}),
         // fromEntries defines properties, so that a token called "__proto__" is one like any other.
         vocab: Object.fromEntries(
           this.#tokens.flatMap((token, id) => token === undefined ? [] : [[token, id]]),
         ),
         merges,
       },
+    };
+  }
+
+  /** What a tokenizer.json says of the ids around a text. */
+  #template(): object | null {
+    const around = [...this.#prefix, ...this.#suffix];
+    if (around.length === 0) return null;
+    const name = (id: number): string => this.#tokens[id]!;
+    const put = (ids: readonly number[], type_id: number) =>
+      ids.map((id) => ({ SpecialToken: { id: name(id), type_id } }));
+    const text = (id: "A" | "B", type_id: number) => [
+      ...put(this.#prefix, type_id),
+      { Sequence: { id, type_id } },
+      ...put(this.#suffix, type_id),
+    ];
+    return {
+      type: "TemplateProcessing",
+      single: text("A", 0),
+      pair: [...text("A", 0), ...text("B", 1)],
+      special_tokens: Object.fromEntries(
+        around.map((id) => [name(id), { id: name(id), ids: [id], tokens: [name(id)] }]),
+      ),
     };
   }
 
@@ -217,8 +307,9 @@ export class BpeTokenizer implements Tokenizer {
   }
 
   #encodeText(text: string, start: number, end: number, out: number[]): void {
-    for (let from = start; from < end;) {
-      const to = pieceEnd(text, from, end);
+    const ends = this.#patterns && pieceEnds(text, start, end, this.#patterns);
+    for (let from = start, piece = 0; from < end;) {
+      const to = ends ? ends[piece++] : pieceEnd(text, from, end);
       if (to - from > CACHED_UNITS) {
         const length = this.#encodePiece(text, from, to);
         for (let i = 0; i < length; i++) out.push(this.#piece[i]);
@@ -246,6 +337,15 @@ export class BpeTokenizer implements Tokenizer {
       this.#piece = new Int32Array(this.#bytes.length);
     }
     const length = writeWtf8(text, start, end, this.#bytes, 0);
+    if (this.#ignoreMerges) {
+      let symbols = "";
+      for (let i = 0; i < length; i++) symbols += byteSymbols[this.#bytes[i]];
+      const whole = this.#ids.get(symbols);
+      if (whole !== undefined && !this.#added.byId.has(whole)) {
+        this.#piece[0] = whole;
+        return 1;
+      }
+    }
     for (let i = 0; i < length; i++) this.#piece[i] = this.#byteIds[this.#bytes[i]];
     return this.#merges.merge(this.#piece, length);
   }

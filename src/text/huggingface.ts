@@ -9,9 +9,11 @@
  * @module
  */
 import { FerrotypeError, FormatError, ShapeError } from "../core/errors.ts";
+import { checkOptions } from "../core/options.ts";
 import { importPackage, optionalPackages } from "../core/packages.ts";
 import { symbolsToBytes } from "./bytes.ts";
 import { byteStream, windowStream } from "./stream.ts";
+import { decodeOptions, encodeOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
 import { checkExpressions, checkTokenizer } from "./tokenizer_check.ts";
 import { fromWtf8, toWtf8 } from "./utf8.ts";
@@ -131,8 +133,12 @@ export class HuggingFaceTokenizer implements Tokenizer {
 
   /** The ids of a text; special tokens in it become theirs. */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    const addSpecialTokens = options.addSpecialTokens ?? true;
-    const ids = options.splitSpecialTokens === true
+    const { addSpecialTokens = true, splitSpecialTokens = false } = checkOptions(
+      "encode",
+      options,
+      encodeOptions,
+    );
+    const ids = splitSpecialTokens
       ? this.#encodePlain(text, addSpecialTokens)
       : this.#tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;
     if (ids.includes(undefined)) {
@@ -145,7 +151,8 @@ export class HuggingFaceTokenizer implements Tokenizer {
 
   /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    const skip = options.skipSpecialTokens ?? false, list = Array.from(ids);
+    const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
+    const list = Array.from(ids);
     if (!this.#byteLevel) return this.#decodeList(list, skip);
     const tokens = list.map((id) => this.#bytesOf(id, skip));
     const bytes = new Uint8Array(tokens.reduce((sum, token) => sum + token.length, 0));
@@ -159,7 +166,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
 
   /** Decodes ids one at a time, whole characters only. */
   stream(options: DecodeOptions = {}): DecodeStream {
-    const skip = options.skipSpecialTokens ?? false;
+    const { skipSpecialTokens: skip = false } = checkOptions("stream", options, decodeOptions);
     if (this.#byteLevel) return byteStream((id) => this.#bytesOf(id, skip));
     return windowStream((ids) => this.#decodeList(ids, skip));
   }

@@ -8,7 +8,8 @@
  * @module
  */
 import type { DeviceName } from "../backends/contract.ts";
-import { OptionError } from "../core/errors.ts";
+import * as kinds from "../core/kinds.ts";
+import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import type { FileSystem } from "../core/file_system.ts";
 import {
   type Checkpoint,
@@ -40,6 +41,20 @@ export interface CheckpointInfo {
   loss: number | null;
 }
 
+/** {@link CheckpointOptions} as data, but for the file system. */
+export const keepingOptions: OptionTable<Omit<CheckpointOptions, "fileSystem">> = {
+  keepLast: kinds.whole(1),
+  keepBest: kinds.whole(0),
+  files: kinds.object,
+};
+
+const checkpointOptions: OptionTable<CheckpointOptions> = {
+  ...keepingOptions,
+  fileSystem: required(kinds.like("a file system", "writeFileAtomic", "rename")),
+};
+
+const loadOptions: OptionTable<{ device?: DeviceName }> = { device: kinds.device };
+
 const pattern = /^step-(\d+)(?:\.(\d+))?$/, temporary = /^\.step-\d+\..*\.tmp$/;
 
 /** Saves and finds checkpoints in one folder. */
@@ -52,12 +67,11 @@ export class CheckpointStore {
 
   /** A store in `directory`. @throws {OptionError} when nothing would be kept. */
   constructor(directory: string, options: CheckpointOptions) {
-    const { keepLast = 2, keepBest = 1, files = {}, fileSystem } = options;
-    if (!(Number.isInteger(keepLast) && keepLast >= 1 && Number.isInteger(keepBest) && keepBest >= 0)) {
-      throw new OptionError(
-        `CheckpointStore: keepLast is at least 1 and keepBest at least 0, not ${keepLast} and ${keepBest}`,
-      );
-    }
+    const { keepLast = 2, keepBest = 1, files = {}, fileSystem } = checkOptions(
+      "CheckpointStore",
+      options,
+      checkpointOptions,
+    );
     this.directory = directory.replace(/(?<=.)\/+$/, "");
     this.#options = { keepLast, keepBest, files, fileSystem };
     this.#files = fileSystem;
@@ -117,16 +131,16 @@ export class CheckpointStore {
 
   /** The newest checkpoint, its tensors on `device`; null when there is none. */
   async loadLatest(options: { device?: DeviceName } = {}): Promise<LoadedCheckpoint | null> {
+    const { device } = checkOptions("loadLatest", options, loadOptions);
     const latest = (await this.#folders()).at(-1);
-    return latest
-      ? await readCheckpoint(this.#files, `${this.directory}/${latest.name}`, options.device)
-      : null;
+    return latest ? await readCheckpoint(this.#files, `${this.directory}/${latest.name}`, device) : null;
   }
 
   /** The checkpoint with the lowest loss, its tensors on `device`; null when none has one. */
   async loadBest(options: { device?: DeviceName } = {}): Promise<LoadedCheckpoint | null> {
+    const { device } = checkOptions("loadBest", options, loadOptions);
     const [best] = byLoss(await this.list());
-    return best ? await readCheckpoint(this.#files, best.path, options.device) : null;
+    return best ? await readCheckpoint(this.#files, best.path, device) : null;
   }
 
   async #folders(): Promise<{ name: string; step: number; version: number }[]> {
