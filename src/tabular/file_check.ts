@@ -52,6 +52,12 @@ function checkEvaluation(value: unknown, classes: number, where: string): void {
     linearError: orNull(metrics),
   });
   const [main] = Object.keys(evaluation.heldOut as object);
+  for (const name of ["baseline", "linear"]) {
+    const lacks = Object.keys(evaluation.heldOut as object).find((metric) =>
+      evaluation[name] !== null && !Object.hasOwn(evaluation[name] as object, metric)
+    );
+    if (lacks !== undefined) throw new FormatError(`${where}: ${name} has no ${lacks}, which heldOut has`);
+  }
   if (main === undefined) throw new FormatError(`${where}: heldOut names nothing that was measured`);
   const interval = demandObject(evaluation.interval, `${where}: interval`);
   const pair = demandList(
