@@ -106,18 +106,26 @@ export {
 } from "./src/train/mod.ts";
 export * as tabular from "./src/tabular/mod.ts";
 export {
+  type ByColumn,
+  type CellForm,
   type CellValue,
   type Column,
   type ColumnKind,
   type CsvOptions,
   type CsvProgress,
+  type CsvReading,
+  type CsvShape,
+  type DayOrder,
+  type DecimalSign,
   type DenseLayer,
+  type Expected,
   type Explanation,
   type Feature,
   type FeatureBase,
   type FitProgress,
   type FittedModel,
   type LearnerOptions,
+  type LineEnd,
   type Metrics,
   type ModelChoice,
   type ModelInfo,
@@ -137,5 +145,6 @@ export {
   type Target,
   type TargetOptions,
   type Task,
+  type ThousandsSign,
 } from "./src/tabular/mod.ts";
 export * from "./src/runtime/mod.ts";

@@ -221,7 +221,6 @@ describe("the house", () => {
       "hono/cors",
       "hono/streaming",
       "@hono/node-server",
-      "papaparse",
       "vega",
       "vega-lite",
       "mitata",

@@ -4,10 +4,11 @@
  * @module
  */
 import type { Column } from "../../mod.ts";
-import { stat, writeFileAtomic } from "../../src/platform/platform.ts";
-import type { Command } from "../command.ts";
-import { formatBytes, note, print, printJson } from "../output.ts";
-import { evaluationLines, figure, openModel, snakeCase } from "../tabular.ts";
+import { onInterrupt, stat, writeFileAtomic } from "../../src/platform/platform.ts";
+import { type Command, UsageError, type Values } from "../command.ts";
+import { csvOptions, readCsvOptions } from "../csv.ts";
+import { formatBytes, LiveLine, note, print, printJson } from "../output.ts";
+import { evaluationLines, figure, openModel, readTable, snakeCase } from "../tabular.ts";
 
 function describe({ kind, ignored, min, max, quantiles, categories, counts, missing }: Column): string {
   if (ignored !== null) return `no input: ${ignored}`;
@@ -24,16 +25,48 @@ function describe({ kind, ignored, min, max, quantiles, categories, counts, miss
   }${lacks}`;
 }
 
+/** How a CSV file is read, without a model. */
+async function explainCsv(path: string, values: Values): Promise<void> {
+  if (values.has("onnx")) {
+    throw new UsageError("tabular inspect: --onnx is for a model, --explain-csv for a CSV file");
+  }
+  const line = new LiveLine(),
+    controller = new AbortController(),
+    remove = onInterrupt(() => controller.abort());
+  try {
+    const table = await readTable(path, readCsvOptions(values), line, controller.signal);
+    if (values.flag("json")) {
+      const columns = table.columns.map((column) => ({
+        ...{ name: column.name, kind: column.kind, missing: table.missing(column), form: column.form ?? {} },
+      }));
+      const { name, rowsInFile, notes, reading, sha256 } = table;
+      return await printJson({ file: name, rows: rowsInFile, columns, notes, reading, sha256 });
+    }
+    await print(`${table.name}: ${table.rowsInFile.toLocaleString("en")} rows, ${table.notes[0]}`);
+    for (const text of [...table.notes.slice(1), ...table.reading?.evidence ?? []]) await print(`  ${text}`);
+  } finally {
+    remove();
+    await line.end();
+  }
+}
+
 /** The command. */
 export const tabularInspect: Command = {
   name: "tabular inspect",
-  usage: "FILE",
+  usage: "FILE | CSV --explain-csv",
   summary: "Tells what a tabular model takes and gives, its data, and how it did on rows it had not seen.",
+  details: "With --explain-csv: how a CSV file is read, what its columns hold, and what tells so.",
   positionals: [1, 1],
   options: {
     onnx: { value: "FILE", help: "also write the model as ONNX" },
+    ...csvOptions,
   },
   async run(values, [path]) {
+    if (values.flag("explain-csv")) return await explainCsv(path, values);
+    const reading = Object.keys(csvOptions).find((name) => values.has(name));
+    if (reading !== undefined) {
+      throw new UsageError(`tabular inspect: --${reading} goes with --explain-csv and a CSV file`);
+    }
     using model = await openModel(path);
     const { schema, info, evaluation, fitted } = model, { columns, target } = schema;
     const parameters = fitted.networks.reduce(
@@ -78,6 +111,7 @@ export const tabularInspect: Command = {
       }`,
     );
     await print(info.explanation);
+    for (const text of info.notes ?? []) await print(text);
     if (target.task === "classification") {
       await print(`classes: ${target.classes.map((name, i) => `${name} (${target.counts[i]})`).join(", ")}`);
     } else {await print(

@@ -11,6 +11,7 @@ import { type Openable, openSource } from "../platform/platform.ts";
 import { startHash } from "../platform/hash.ts";
 import {
   type CsvOptions,
+  type Expected,
   fitTable,
   readCsvStream,
   readModel,
@@ -37,13 +38,18 @@ async function* pieces(source: ByteSource): AsyncGenerator<Uint8Array> {
 }
 
 /**
- * Reads a CSV file (a path, URL, Blob, bytes or a stream of bytes) into a table. Delimiter, quotes, header and what
- * each column holds are found out; of a file with more cells than `maxCells` a uniform sample of rows is held.
+ * Reads a CSV file (a path, URL, Blob, bytes or a stream of bytes) into a table. How the file is written, and what each
+ * column holds, is found out where it is not given; `table.notes` says it, and `table.reading` why. Of a file with more
+ * cells than `maxCells` a uniform sample of rows is held.
  *
- * @throws {FormatError} naming row and column, for what is no CSV. @throws {FerrotypeError} when `papaparse` is not
- * installed. @throws {CancelledError} when `signal` was aborted.
+ * @throws {FormatError} naming row and column, for what is no CSV, and for cells that are not what their column holds.
+ * @throws {OptionError} for options that do not fit. @throws {CancelledError} when `signal` was aborted.
  */
-export async function readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
+export function readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
+  return readTable(what, options, null);
+}
+
+async function readTable(what: CsvSource, options: CsvOptions, expected: Expected | null): Promise<Table> {
   const hash = startHash("sha256");
   async function* hashed(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const piece of bytes) {
@@ -53,13 +59,13 @@ export async function readCsv(what: CsvSource, options: CsvOptions = {}): Promis
   }
   // A Blob is an Openable; that some runtimes also make it iterable does not matter.
   if (isStream(what) && !(what instanceof Blob)) {
-    const table = await readCsvStream("standard input", hashed(what), options);
+    const table = await readCsvStream("standard input", hashed(what), options, expected);
     return new Table({ ...table, sha256: await hash.digest() });
   }
   const source = await openSource(what as Openable);
   try {
     const name = source.name.split(/[/\\]/).at(-1) || source.name;
-    const table = await readCsvStream(name, hashed(pieces(source)), options);
+    const table = await readCsvStream(name, hashed(pieces(source)), options, expected);
     return new Table({ ...table, sha256: await hash.digest() });
   } finally {
     await source.close();
@@ -104,6 +110,16 @@ export class TabularModel extends TabularModelBase {
     } finally {
       await file.close();
     }
+  }
+
+  /**
+   * Reads a CSV file to predict: columns are found by name and read as in the data that the model was fitted on, so one
+   * column is enough, any may be empty, and the target may be there or not. Give the table to `predictTable`.
+   *
+   * @throws {FormatError} as {@link readCsv}. @throws {OptionError} for options that do not fit the model.
+   */
+  readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
+    return readTable(what, options, this.expected);
   }
 
   /** Writes the model as one safetensors file, whole or not at all: weights, normaliser, metadata. */

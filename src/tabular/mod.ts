@@ -3,7 +3,12 @@
  *
  * @module
  */
-export { type CsvOptions, type CsvProgress, readCsvStream } from "./csv.ts";
+export { type ByColumn, type CsvOptions, type CsvProgress } from "./csv/options.ts";
+export { type DayOrder } from "./csv/dates.ts";
+export { type DecimalSign, type ThousandsSign } from "./csv/numbers.ts";
+export { readCsvStream } from "./csv/read.ts";
+export { type LineEnd } from "./csv/records.ts";
+export { type CsvShape, type Expected } from "./csv/table_builder.ts";
 export * from "./conformal.ts";
 export { type Metrics, type TabularEvaluation } from "./evaluate.ts";
 export { type ModelInfo } from "./file.ts";
@@ -22,6 +27,6 @@ export {
 export { type CellValue, Normalizer, type Row } from "./normalizer.ts";
 export { type OnnxOptions, toOnnx } from "./onnx.ts";
 export * from "./statistics.ts";
-export { Table, type TableColumn } from "./table.ts";
+export { type CsvReading, Table, type TableColumn } from "./table.ts";
 export { type TargetOptions } from "./target.ts";
 export * from "./types.ts";

@@ -9,6 +9,7 @@ import type { SafetensorsFile, TensorToSave } from "../files/mod.ts";
 import { conformalRadius } from "./conformal.ts";
 import { type Contributions, contributions } from "./contributions.ts";
 import { evaluateFolds, type Metrics, metricsOf, type TabularEvaluation } from "./evaluate.ts";
+import type { CsvShape, Expected } from "./csv/table_builder.ts";
 import { modelFromFile, type ModelInfo, modelToFile } from "./file.ts";
 import { fitParts, type LearnerOptions } from "./learner.ts";
 import { Normalizer, type Row } from "./normalizer.ts";
@@ -16,7 +17,7 @@ import { type OnnxOptions, toOnnx } from "./onnx.ts";
 import { Predictor } from "./predictor.ts";
 import { makeFolds, otherParts } from "./split.ts";
 import type { Table } from "./table.ts";
-import { readTarget, type TargetOptions } from "./target.ts";
+import { readTarget, type TargetOptions, type TargetValues } from "./target.ts";
 import type { FittedModel, Schema } from "./types.ts";
 
 /** Options of `TabularModel.fit`. */
@@ -108,6 +109,28 @@ export class TabularModelBase {
     const outputs = await this.predictCells(cells), { classes } = this.schema.target;
     const n = Math.max(1, classes.length);
     return rows.map((_, i) => this.#prediction(outputs.subarray(i * n, (i + 1) * n)));
+  }
+
+  /**
+   * What it says of the rows of a table, whose columns are found by name. Columns that the table lacks are missing, the
+   * target is not looked at. `TabularModel.readCsv` reads a file as the one that the model was fitted on.
+   *
+   * @throws {FormatError} when the table has none of the columns, or a cell that does not fit one.
+   */
+  async predictTable(table: Table): Promise<Prediction[]> {
+    const outputs = await this.predictCells(this.normalizer.cellsOf(table));
+    const n = Math.max(1, this.schema.target.classes.length);
+    return Array.from(
+      { length: table.rows },
+      (_, i) => this.#prediction(outputs.subarray(i * n, (i + 1) * n)),
+    );
+  }
+
+  /** What a file to predict may hold, for reading it. */
+  get expected(): Expected {
+    const { columns, target } = this.schema,
+      names = new Set([...columns.map(({ name }) => name), target.name]);
+    return { columns, target: target.name, csv: this.info.data.csv ?? null, names };
   }
 
   /** Probabilities [rows, classes] or values [rows] for rows of cells [rows, columns]; see `Normalizer.cells`. */
@@ -217,6 +240,7 @@ export async function fitTable(
   options: TabularOptions = {},
 ): Promise<{ fitted: FittedModel; info: ModelInfo }> {
   const values = readTarget(table, options), { rows } = values, seed = options.seed ?? 0;
+  checkColumns(table, values.column.name, options.keep ?? []);
   if (rows.length < fewestRows) {
     throw new FormatError(
       `${table.name} has ${rows.length} rows with a target; at least ${fewestRows} are needed`,
@@ -256,14 +280,51 @@ export async function fitTable(
   const { residuals: _, ...kept } = evaluation ?? {};
   const info: ModelInfo = {
     version: options.version ?? "",
-    data: { name: table.name, sha256: table.sha256, rows: rows.length },
+    data: { name: table.name, sha256: table.sha256, rows: rows.length, ...csvOf(table) },
     explanation: values.explanation,
+    ...notesOf(table, values, whole.normalizer.notes),
     evaluation: evaluation && shortened(kept),
     fit: fit && shortened(fit),
     shares: shortened(whole.shares) as Record<string, number>,
     seed,
   };
   return { fitted: model, info };
+}
+
+/** @throws {FormatError} for a column without values. @throws {OptionError} for one that cannot be kept. */
+function checkColumns(table: Table, target: string, keep: readonly string[]): void {
+  for (const { name, position, values } of table.columns) {
+    if (!values.every(Number.isNaN)) continue;
+    throw new FormatError(
+      `${table.name}: column ${position} ("${name}") has no value in any of ${table.rows} rows; leave it out with ` +
+        `--ignore "${name}"`,
+    );
+  }
+  for (const name of keep) {
+    const { values, kind } = table.column(name), first = values.find((value) => !Number.isNaN(value));
+    if (name === target) throw new OptionError(`keep: "${name}" is the target, and no input`);
+    if (kind === "date" || !values.every((value) => value === first)) continue;
+    throw new OptionError(`keep: column "${name}" is the same in every row, so nothing can be told from it`);
+  }
+}
+
+function csvOf({ reading }: Table): { csv?: CsvShape } {
+  if (reading === null) return {};
+  const { delimiter, header, names } = reading;
+  return { csv: { delimiter, header, names } };
+}
+
+function notesOf(
+  table: Table,
+  { rows, column }: TargetValues,
+  columns: readonly string[],
+): { notes?: readonly string[] } {
+  const left = table.rows - rows.length;
+  const lacking = left === 0
+    ? []
+    : [`${left} of ${table.rows} rows have no "${column.name}": they are left out`];
+  const notes = [...lacking, ...columns];
+  return notes.length === 0 ? {} : { notes };
 }
 
 /** The same with numbers of 6 digits: more would only fill the file. */
