@@ -131,11 +131,19 @@ export class Normalizer {
     chosen.forEach((feature, f) => {
       const { column, center, scale } = feature, own = this.columns[column];
       for (let row = 0; row < rows; row++) {
-        out[row * n + f] = (rawFeature(feature, cells[row * width + column], own) - center) / scale;
+        const value = (rawFeature(feature, cells[row * width + column], own) - center) / scale;
+        if (Math.abs(value) > largestF32) throw tooFar(own, cells[row * width + column]);
+        out[row * n + f] = value;
       }
     });
     return out;
   }
+}
+
+function tooFar({ name, min, max }: Column, cell: number): OptionError {
+  return new OptionError(
+    `column "${name}" holds ${cell}, which is too far from the ${min} to ${max} of the training rows for f32`,
+  );
 }
 
 /** A normalizer that can read rows straight from the table it was fitted on. */

@@ -13,8 +13,13 @@ import { scanNumber } from "./numbers.ts";
 /** Beyond so many different texts a column is free text or identifiers, and further ones are not kept. */
 export const mostTexts = 50_000;
 
-/** Forms of cells. From `numbers` on they are those of `numberForm`. */
-export const forms = { missing: 0, text: 1, infinite: 2, dates: 3, numbers: 7 } as const;
+/** Forms of cells: missing cells are empty or named (NA). From `numbers` on they are those of `numberForm`. */
+export const forms = { empty: 0, named: 1, text: 2, infinite: 3, dates: 4, numbers: 8 } as const;
+
+/** Whether the form is that of a missing cell. */
+export function isMissing(form: number): boolean {
+  return form <= forms.named;
+}
 
 /** The forms of dates, in the order of their numbers. */
 export const dateForms: readonly DateForm[] = ["year first", "day first", "month first", "either"];
@@ -42,6 +47,22 @@ export interface TextCount {
   readonly count: number;
   /** The record where it came first. */
   readonly row: number;
+}
+
+/** What a cell is. */
+interface Scanned {
+  readonly form: number;
+  readonly value: number;
+}
+
+const emptyCell: Scanned = { form: forms.empty, value: NaN },
+  namedCell: Scanned = { form: forms.named, value: NaN };
+const textCell: Scanned = { form: forms.text, value: NaN };
+
+/** Nearly all cells begin and end with what is no space. */
+function trimmed(cell: string): string {
+  const first = cell.charCodeAt(0), last = cell.charCodeAt(cell.length - 1);
+  return first > 32 && first < 127 && last > 32 && last < 127 ? cell : cell.trim();
 }
 
 /** Growing storage of one column's cells. */
@@ -79,21 +100,28 @@ export class ColumnStore {
       }
       this.#spread();
     }
-    const text = cell.trim(), [form, value] = this.#scan(text);
-    this.#first[form] ??= { text, row };
+    const scanned = this.#scan(cell), { form } = scanned;
+    this.#first[form] ??= { text: cell.trim(), row };
     this.#cellForms[index] = form;
-    this.#cellValues[index] = form === forms.text ? this.#index.get(text) ?? this.#enter(text, row) : value;
+    this.#cellValues[index] = form === forms.text
+      ? this.#index.get(cell) ?? this.#enter(cell, row)
+      : scanned.value;
   }
 
-  #scan(text: string): [form: number, value: number] {
-    if (this.#isMissing(text)) return [forms.missing, NaN];
-    if (this.#asTexts) return [forms.text, NaN];
+  /** What a cell is; the spaces around it do not count. */
+  #scan(cell: string): Scanned {
+    const text = trimmed(cell);
+    if (this.#isMissing(text)) return text === "" ? emptyCell : namedCell;
+    if (this.#asTexts) return textCell;
     const number = scanNumber(text);
     if (number !== null) {
-      return [Number.isFinite(number.value) ? forms.numbers + number.form : forms.infinite, number.value];
+      return {
+        form: Number.isFinite(number.value) ? forms.numbers + number.form : forms.infinite,
+        value: number.value,
+      };
     }
     const date = scanDate(text);
-    return date === null ? [forms.text, NaN] : [forms.dates + dateForms.indexOf(date.form), date.value];
+    return date === null ? textCell : { form: forms.dates + dateForms.indexOf(date.form), value: date.value };
   }
 
   /** Takes up a text that was not there yet; {@link unkept} when there are too many. */
@@ -105,7 +133,7 @@ export class ColumnStore {
     }
     if (this.#texts.length >= mostTexts) return unkept;
     // Cut from a piece of the file, a text would keep that whole piece alive.
-    const own = text.length > 12 ? ` ${text}`.slice(1) : text, [form, value] = this.#scan(own);
+    const own = text.length > 12 ? ` ${text}`.slice(1) : text, { form, value } = this.#scan(own);
     const code = this.#texts.push(own) - 1;
     this.#index.set(own, code);
     if (own !== cell) this.#index.set(` ${cell}`.slice(1), code);
@@ -201,7 +229,7 @@ export class ColumnStore {
       const values = this.#cellValues.slice(0, rows);
       for (let i = 0; i < rows; i++) {
         const form = this.#cellForms[i];
-        if (form !== forms.text) values[i] = form === forms.missing ? NaN : unkept;
+        if (form !== forms.text) values[i] = isMissing(form) ? NaN : unkept;
       }
       return { values, texts: [...this.#texts], overflowed: true };
     }
@@ -210,9 +238,7 @@ export class ColumnStore {
       values = new Float64Array(rows);
     for (let i = 0; i < rows; i++) {
       const code = codes[i];
-      values[i] = this.#forms[code] === forms.missing
-        ? NaN
-        : places[code] ??= texts.push(this.#texts[code]) - 1;
+      values[i] = isMissing(this.#forms[code]) ? NaN : places[code] ??= texts.push(this.#texts[code]) - 1;
     }
     return { values, texts, overflowed: false };
   }

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { forms } from "./column_store.ts";
+import { forms, isMissing } from "./column_store.ts";
 import { asDates } from "./date_column.ts";
 import {
   type ColumnToDecide,
@@ -61,7 +61,7 @@ function asTexts(decision: Decision, asked: string | null): DecidedColumn {
   const [most, what, kind, is] = numbers >= dates
     ? [numbers, "numbers", "numeric", isNumber] as const
     : [dates, "dates", "date", isDate] as const;
-  const failing = decision.among((form) => form !== forms.missing && !is(form)), [first] = failing;
+  const failing = decision.among((form) => !isMissing(form) && !is(form)), [first] = failing;
   const example = first === undefined ? "" : `row ${first.row} holds ${shown(first.text)}`;
   const evidence = [
     different,
@@ -70,14 +70,23 @@ function asTexts(decision: Decision, asked: string | null): DecidedColumn {
       : []),
     ...decision.missing(),
   ].join("; ");
-  const notes = 2 * most <= known ? [] : [
-    `column "${of.name}" is read as texts: ${most.toLocaleString("en")} of ${
-      plural(known, "cell")
-    } are ${what}, but ` +
-    `${example}${
-      others(failing)
-    }; --kind "${of.name}=${kind}" refuses such cells, --missing takes one as missing`,
-  ];
+  const named = decision.counts.find(({ form }) => form === forms.named),
+    notes = named === undefined ? [] : [
+      `column "${of.name}": ${plural(named.count, "cell")} like ${shown(named.text)} (row ${named.row}) ` +
+      `${
+        named.count === 1 ? "is" : "are"
+      } taken as missing, as pandas does (--no-default-missing keeps them)`,
+    ];
+  if (2 * most > known) {
+    notes.push(
+      `column "${of.name}" is read as texts: ${most.toLocaleString("en")} of ${
+        plural(known, "cell")
+      } are ${what}, but ` +
+        `${example}${
+          others(failing)
+        }; --kind "${of.name}=${kind}" refuses such cells, --missing takes one as missing`,
+    );
+  }
   return { column, evidence, notes };
 }
 

@@ -6,7 +6,7 @@
 import { FormatError } from "../../core/errors.ts";
 import type { TableColumn } from "../table.ts";
 import type { ColumnKind } from "../types.ts";
-import { type ColumnStore, type FormCount, forms, type TextCount } from "./column_store.ts";
+import { type ColumnStore, type FormCount, forms, isMissing, type TextCount } from "./column_store.ts";
 import type { DayOrder } from "./dates.ts";
 import { isMissingMark } from "./words.ts";
 
@@ -85,7 +85,7 @@ export class Decision {
     const texts = of.store.textCounts(of.rows);
     this.texts = texts.filter(({ text }) => !isMissingMark(text));
     this.marks = texts.filter(({ text }) => isMissingMark(text));
-    this.known = this.countOf((form) => form !== forms.missing);
+    this.known = this.countOf((form) => !isMissing(form));
   }
 
   /** How many cells have such a form. */
@@ -115,15 +115,13 @@ export class Decision {
     );
   }
 
-  /** How many cells are missing, and how the first of them is written. */
+  /** How many cells are missing, and how the first of each way is written. */
   missing(): string[] {
-    const found = this.counts.find(({ form }) => form === forms.missing);
-    if (found === undefined) return [];
-    return [
-      `${plural(found.count, "cell")} missing (row ${found.row}: ${
-        found.text === "" ? "empty" : shown(found.text)
-      })`,
-    ];
+    const found = this.counts.filter(({ form }) => isMissing(form));
+    if (found.length === 0) return [];
+    const cells = found.reduce((sum, { count }) => sum + count, 0);
+    const ways = found.map(({ text, row }) => `row ${row}: ${text === "" ? "empty" : shown(text)}`);
+    return [`${plural(cells, "cell")} missing (${ways.join(", ")})`];
   }
 
   /** @throws {FormatError} that names cells which are not what the others are. */

@@ -48,11 +48,10 @@ function lineEndOf({ lf, crlf, cr }: EndCounts): LineEnd {
   return cr > lf + crlf ? "any" : "lf";
 }
 
-/** The quotes that cells may have: apostrophes only where cells begin and end with them and none with `"`. */
+/** The quotes that cells may have: apostrophes only where some cells begin with them and none with `"`. */
 function quotesOf(sample: string): (string | null)[] {
-  const double = /(?:^|[,;\t| \r\n])"/.test(sample);
-  const single = /(?:^|[,;\t|\r\n])'[^'\r\n]*'(?=[,;\t|\r\n]|$)/.test(sample);
-  return single && !double ? ["'", null] : double ? ['"', null] : ['"'];
+  if (/(?:^|[,;\t| \r\n])"/.test(sample)) return ['"', null];
+  return /(?:^|[,;\t| \r\n])'/.test(sample) ? ['"', "'"] : ['"'];
 }
 
 interface Candidate extends Judged {
@@ -84,6 +83,8 @@ function judge(
     body = layout.header ? rows.slice(1) : rows;
   const cells = body.slice(0, 100).flat().filter((cell) => cell.trim() !== "");
   const numbers = cells.length === 0 ? 0 : cells.filter(isValue).length / cells.length;
+  const mixed = cells.filter((cell) => /[,;\t|]/.test(cell) && !isValue(cell)).length /
+    Math.max(1, cells.length);
   const named = hints.names === undefined || rows.length === 0
     ? 0
     : rows[0].filter((cell) => hints.names!.has(cell.trim())).length / hints.names.size;
@@ -94,7 +95,10 @@ function judge(
     : body.length > 0 && numbers === 1 && !(layout.header && /[,;\t|]/.test(rows[0].join("")))
     ? 0.95
     : 0.2 * fit;
-  score += 0.05 * numbers + named - (start > 0 || layout.index ? 0.1 : 0) - reader.faults / rows.length;
+  // Titles and a row of names that lacks one are rare, and what a wrong delimiter makes of a file looks like them.
+  const titled = records.slice(0, start).some((record) => record.length > 0);
+  score += 0.05 * numbers - 0.02 * mixed + named - (titled ? 0.1 : 0) - (layout.index ? 0.15 : 0) -
+    reader.faults / rows.length;
   // A quote that takes up most of the beginning was hardly meant to open a cell.
   score -= 0.3 * reader.pending / sample.length;
   // Spaces are in texts too.
@@ -102,6 +106,8 @@ function judge(
     score -= width > 1 && fit === 1 && start === 0 && numbers > 0.5 ? 0.2 : 1;
   }
   if (dialect.delimiter === hints.delimiter) score += 0.03;
+  // Apostrophes are quotes where every one that opens a cell is closed.
+  if (dialect.quote === "'") score += reader.quoted > 0 && reader.faults === 0 ? 0.01 : -1;
   if (dialect.quote === null) score -= 0.01;
   if (dialect.escape !== null) score -= 0.005;
   // Of equals the one with spaces, which would else be left with the quotes.

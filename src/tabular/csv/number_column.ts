@@ -115,21 +115,27 @@ function decimalOf(
       `${place(witness)}${witness.count > 1 ? ` and ${plural(witness.count - 1, "cell")} more` : ""}`,
     ];
   }
+  const either = counts.filter(({ shows }) => shows.either !== ""), sign = either[0]?.shows.either ?? "";
+  if (given.thousands !== undefined && sign !== "") {
+    return [sign, "given", `"${sign}" does not part thousands, as asked`];
+  }
   if (expected?.decimal !== undefined) {
     return [expected.decimal, "model", "as in the data that the model was fitted on"];
   }
-  if ((others["."] === null) !== (others[","] === null)) {
-    const sign = others["."] === null ? "," : ".", witness = others[sign]!;
-    return [sign, "others", `column "${witness.column}" has ${place(witness)}`];
-  }
-  const either = counts.filter(({ shows }) => shows.either !== ""), sign = either[0]?.shows.either ?? "";
-  const small = counts.find(({ shows }) => shows.whole === "small"),
-    large = counts.some(({ shows }) => shows.whole === "large");
-  if (sign !== "" && small !== undefined && !large && either.every(({ shows }) => shows.either === sign)) {
+  // Whole numbers below 1000 beside "1.000": hardly a program writes decimals so, least of all between semicolons.
+  const small = counts.find(({ shows }) => shows.whole === "small");
+  const parts = sign !== "" && small !== undefined && !counts.some(({ shows }) => shows.whole === "large") &&
+    either.every(({ shows }) => shows.either === sign);
+  const told = (others["."] === null) !== (others[","] === null);
+  if (parts && (!told || (delimiter !== "," && either.some(({ shows }) => shows.round)))) {
     const why = `whole numbers like ${place(small)} have no sign and are below 1000, so ${
       place(either[0])
     } parts thousands`;
     return [other(sign), "wholes", why];
+  }
+  if (told) {
+    const [by, witness] = others["."] === null ? [",", others[","]!] as const : [".", others["."]] as const;
+    return [by, "others", `column "${witness.column}" has ${place(witness)}`];
   }
   return delimiter === ";"
     ? [",", "habit", "no cell tells, and most files with semicolons have it"]

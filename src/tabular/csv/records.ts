@@ -123,6 +123,8 @@ export class RecordReader {
   width = 0;
   /** Quotes in the wrong place, which only a lenient reader goes past. */
   faults = 0;
+  /** Quoted cells that were closed as they should be. */
+  quoted = 0;
   /** How records ended. */
   readonly ends: EndCounts = { lf: 0, crlf: 0, cr: 0 };
 
@@ -234,8 +236,10 @@ export class RecordReader {
     const inner = this.#unescaped(text.slice(open + 1, close.at));
     this.#checkSwallowed(inner);
     const end = Math.min(delimiters.next(close.at + 1), ends.next(close.at + 1), length);
+    this.quoted++;
     if (this.#spaced && behind > end) return { text: inner, end: behind, quoted: true };
     if (behind === end) return { text: inner, end, quoted: true };
+    this.quoted--;
     this.#behindQuote();
     return { text: inner + text.slice(close.at + 1, end), end, quoted: true };
   }

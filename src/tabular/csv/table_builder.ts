@@ -8,13 +8,13 @@ import { nearest } from "../../core/nearest.ts";
 import { Generator } from "../../core/random.ts";
 import { Table } from "../table.ts";
 import type { CellForm, Column, ColumnKind } from "../types.ts";
-import { ColumnStore } from "./column_store.ts";
+import { ColumnStore, isMissing } from "./column_store.ts";
 import { decideColumn } from "./decide.ts";
 import type { DecidedColumn } from "./decision.ts";
 import { delimiterName, type Judged } from "./dialect.ts";
 import { numbersOf, type Witnesses, witnesses } from "./number_column.ts";
 import { type CsvOptions, forColumn, namedColumns } from "./options.ts";
-import { missingTexts } from "./words.ts";
+import { missingTest, missingTexts } from "./words.ts";
 
 /** How the file that a model was fitted on was laid out. */
 export interface CsvShape {
@@ -108,12 +108,10 @@ export class TableBuilder {
     }
     const ignored = new Set(options.ignore ?? []);
     const { missing = [], defaultMissing = true } = options;
-    const absent = new Set([
-      "",
+    const missingText = missingTest([
       ...(defaultMissing ? missingTexts : []),
       ...missing.map((text) => text.trim()),
     ]);
-    const isMissing = (text: string): boolean => absent.has(text);
     this.#columns = this.#names.flatMap((column, at): KeptColumn[] => {
       const demanded = expected?.columns.find((own) => own.name === column && own.ignored === null) ?? null;
       if (ignored.has(column) || (expected !== null && demanded === null)) return [];
@@ -131,7 +129,7 @@ export class TableBuilder {
         at,
         demanded,
         kind,
-        store: new ColumnStore(isMissing, kind === "categorical" || kind === "boolean"),
+        store: new ColumnStore(missingText, kind === "categorical" || kind === "boolean"),
       }];
     });
     this.#maxRows = Math.max(
@@ -216,7 +214,7 @@ export class TableBuilder {
     // Columns of texts with some numbers say nothing of how the file writes numbers.
     const said = all.map(({ column, counts }) => {
       const numbers = numbersOf(counts),
-        known = counts.reduce((sum, { form, count }) => sum + (form === 0 ? 0 : count), 0);
+        known = counts.reduce((sum, { form, count }) => sum + (isMissing(form) ? 0 : count), 0);
       const own = numbers.reduce((sum, { count }) => sum + count, 0);
       return 2 * own > known ? witnesses(column.name, numbers) : { ".": null, ",": null };
     });

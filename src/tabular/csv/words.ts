@@ -10,6 +10,14 @@ export const missingTexts: readonly string[] = [
   ...["N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null"],
 ];
 
+/** A test for texts that stand for a missing value, quick to say no; an empty text always is one. */
+export function missingTest(texts: readonly string[]): (text: string) => boolean {
+  const all = new Set(texts), longest = Math.max(0, ...texts.map(({ length }) => length));
+  const firsts = new Set(texts.map((text) => text.charCodeAt(0)));
+  return (text) =>
+    text.length === 0 || (text.length <= longest && firsts.has(text.charCodeAt(0)) && all.has(text));
+}
+
 const marks =
   /^(?:[?.*\-\u2013\u2014\u2026_/]+|#?n[./]?\s?[ad]\.?|k\.\s?a\.|nan|null|none|nil|\(null\)|\(blank\)|missing|undefined|\\n|#(?:value!|div\/0!|ref!|name\?|num!|null!))$/i;
 
