@@ -72,7 +72,7 @@ export function makeFeatures(
       squares += y * y;
     }
     const center = Math.fround(sum / rows), variance = squares / rows - (sum / rows) ** 2;
-    if (!(variance > 1e-12 * Math.max(1e-12, squares / rows))) return;
+    if (!(variance > 1e-12 * squares / rows)) return;
     const least = raw.kind === "value" || raw.kind === "log" ? 0 : leastScale;
     const scale = Math.fround(Math.max(least, Math.sqrt(variance)));
     if (!(scale > 0)) return;

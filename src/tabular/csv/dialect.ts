@@ -93,7 +93,7 @@ function judge(
     // One column is what is left when there is no better; but lines that are numbers as they stand speak for it, below a
     // name without a delimiter.
     : body.length > 0 && numbers === 1 && !(layout.header && /[,;\t|]/.test(rows[0].join("")))
-    ? 0.95
+    ? 0.95 * fit
     : 0.2 * fit;
   // Titles and a row of names that lacks one are rare, and what a wrong delimiter makes of a file looks like them.
   const titled = records.slice(0, start).some((record) => record.length > 0);
@@ -152,7 +152,7 @@ export function judgeDialect(
   const { dialect, layout } = best, name = delimiterName(dialect.delimiter);
   const evidence = [
     given.delimiter !== undefined
-      ? `delimiter ${name}: as asked`
+      ? `delimiter ${name}: as given`
       : layout.width === 1
       ? "one column: no delimiter makes rows of the same length"
       : `delimiter ${name}: ${best.evidence[0]}` +

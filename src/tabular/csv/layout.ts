@@ -36,6 +36,8 @@ export interface LayoutHints {
   readonly names?: ReadonlySet<string> | undefined;
   /** What is probably between cells. */
   readonly delimiter?: string | undefined;
+  /** How many rows of the file stand before these records. */
+  readonly before?: number | undefined;
 }
 
 /** At most this many records are compared with a header. */
@@ -176,25 +178,20 @@ function beforeTable(
 
 /** The layout of a file that begins with `records`, of which there is at least one that is not empty. */
 export function findLayout(records: readonly (readonly string[])[], hints: LayoutHints = {}): Layout {
-  const usual = usualWidth(records), { names, skip } = hints;
+  const usual = usualWidth(records), { names, skip, before = 0 } = hints;
   const found = skip === undefined ? beforeTable(records, usual, names) : { start: skip, hash: false };
   let { start } = found;
   while (start < records.length - 1 && records[start].length === 0) start++;
   const table = records.slice(start).filter((record) => record.length > 0);
-  const evidence: string[] = [], [first = [], ...rows] = table;
+  const evidence: string[] = [], [first = [], ...rows] = table, at = before + start + 1;
   if (start > 0) {
-    evidence.push(
-      skip === undefined
-        ? `${
-          start === 1 ? "row 1 is" : `rows 1 to ${start} are`
-        } empty, title or comment: the table begins where rows have ${usual} cells`
-        : "empty rows are passed over",
-    );
+    const rows = start === 1 ? `row ${before + 1} is` : `rows ${before + 1} to ${before + start} are`;
+    evidence.push(`${rows} empty, a title or a comment: the table begins where rows have ${usual} cells`);
   }
   const judged = judgeHeader(table.length > 0 ? table : [[""]], names),
     header = hints.header ?? judged.header;
   evidence.push(
-    `row ${start + 1} ${header ? "names the columns" : "is data"}: ${
+    `row ${at} ${header ? "names the columns" : "is data"}: ${
       hints.header === undefined ? judged.why : "as asked"
     }`,
   );
@@ -206,11 +203,11 @@ export function findLayout(records: readonly (readonly string[])[], hints: Layou
     } else if (header && rows.length > 0 && rows.every((row) => row.length === width + 1)) {
       index = true;
       width++;
-      evidence.push(`row ${start + 1} has one cell fewer than the rows: names begin with the second column`);
+      evidence.push(`row ${at} has one cell fewer than the rows: names begin with the second column`);
     }
   } else if (usualBelow === width - 1 && header && first[width - 1].trim() === "") {
     width--;
-    evidence.push(`row ${start + 1} ends in a delimiter`);
+    evidence.push(`row ${at} ends in a delimiter`);
   }
   const good = table.filter((record, i) =>
     record.length === width || (i === 0 && header) ||

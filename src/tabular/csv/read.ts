@@ -83,13 +83,14 @@ class TextReader {
   #begin(last: boolean): string {
     const { skipLines = 0, header } = this.#options, sep = takeSepLine(this.#begun);
     if (sep.rest.trim() === "") throw new FormatError(`${this.#name} has no rows: it is empty`);
-    const sample = sep.rest.slice(0, sampleSize);
+    const sample = sep.rest.slice(0, sampleSize), before = skipLines + (sep.delimiter === null ? 0 : 1);
     const given = {
       ...(sep.delimiter === null ? {} : { delimiter: sep.delimiter }),
       ...givenDialect(this.#options),
     };
     const judged = judgeDialect(sample, last && sample.length === sep.rest.length, given, {
       header,
+      before,
       skip: skipLines > 0 ? 0 : undefined,
       names: this.#expected?.names,
       delimiter: this.#expected?.csv?.delimiter,
@@ -97,7 +98,6 @@ class TextReader {
     if (judged === null) {
       throw new FormatError(`${this.#name} has no rows: there are only empty lines and comments`);
     }
-    const before = skipLines + (sep.delimiter === null ? 0 : 1);
     this.#reader = new RecordReader(this.#name, judged.dialect, before);
     this.#builder = new TableBuilder(
       this.#name,
