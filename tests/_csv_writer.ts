@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Generator } from "../src/core/random.ts";
+import type { Generator } from "../src/core/random.ts";
 
 /** How a file writes numbers. */
 export interface Grammar {

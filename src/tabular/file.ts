@@ -5,12 +5,13 @@
  * |---|---|
  * | `networks.N.layers.L.weight` | f16 [members, outputs, inputs] |
  * | `networks.N.layers.L.bias` | f16 [members, outputs] |
- * | `columns` | f32 [columns, 24]: mean, std, fill, then 21 quantiles at 0, 5 … 100 % |
+ * | `columns` | f32 [columns, 24]: mean, std, fill, then 21 quantiles at 0, 5 … 100 %; all but std less the origin |
  * | `features` | f32 [features, 6]: kind, column, two parameters, center, scale |
- * | `target` | f32 [23]: mean, std, 21 quantiles; only for regression |
+ * | `target` | f32 [23]: mean, std, 21 quantiles; all but std less the origin; only for regression |
  * | `residuals` | f32: sorted errors of held-out rows; only for regression |
  *
- * The metadata `ferrotype.tabular` is JSON: names, kinds, categories, classes, shares, and the report.
+ * The metadata `ferrotype.tabular` is JSON: names, kinds, categories, classes, shares, the report; origins and how cells
+ * were written where that is not as in most files.
  *
  * @module
  */
