@@ -13,6 +13,11 @@
  *
  * @module
  */
+// What no name leads to: the class that carries the operations, and the devices.
+import "./src/ops/tensor.ts";
+import "./src/runtime/devices.ts";
+import "./src/runtime/formats.ts";
+
 export * from "./src/core/errors.ts";
 export type { ByteSource } from "./src/core/byte_source.ts";
 export type { FileSystem } from "./src/core/file_system.ts";
@@ -29,6 +34,19 @@ export type {
   TensorToSave,
   TensorView,
 } from "./src/files/mod.ts";
+export {
+  type GgufArray,
+  type GgufEntry,
+  GgufFile,
+  type GgufHeader,
+  type GgufNotes,
+  type GgufPart,
+  type GgufTensorInfo,
+  type GgufType,
+  type GgufValue,
+  type GgufView,
+  type TypedNote,
+} from "./src/files/gguf/mod.ts";
 export type { Openable } from "./src/platform/platform.ts";
 export { type DataArray, type DType, dtypes } from "./src/core/dtype.ts";
 export { Generator, type GeneratorState } from "./src/core/random.ts";
@@ -40,6 +58,9 @@ export {
   type BackwardOptions,
   checkGradients,
   type CheckGradientsOptions,
+  compile,
+  type Compiled,
+  type CompileOptions,
   defaultDevice,
   type DeviceMemory,
   grad,

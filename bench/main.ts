@@ -22,8 +22,9 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { setThreads } from "../mod.ts";
 import { runtimeName } from "../src/platform/platform.ts";
+import { ensurePackages } from "../tests/_install.ts";
 import { Bench, type Group } from "./harness.ts";
-import { describeMachine, mergeResults, rowLines } from "./report.ts";
+import { describeMachine, headline, mergeResults, rowLines } from "./report.ts";
 import { installRivals } from "./rivals.ts";
 
 const files: Record<string, string> = {
@@ -44,7 +45,10 @@ const files: Record<string, string> = {
   chromium: "./flows/chromium.ts",
   tokenizer: "./ops/tokenizer.ts",
   growth: "./flows/growth.ts",
+  compile: "./flows/compile.ts",
 };
+
+ensurePackages();
 
 // Variables that some shells carry and that make a BLAS slower than a user would find it.
 const pins = ["OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "MKL_ENABLE_INSTRUCTIONS", "BLIS_ARCH_TYPE"];
@@ -124,5 +128,11 @@ if (options.write) {
   const before = existsSync(path) ? readFileSync(path, "utf8") : "";
   writeFileSync(path, mergeResults(before, machine, bench.results, wanted !== undefined));
   say(`\nwritten: ${path}`);
+  // The README shows a whole run on Deno, rivals and all.
+  if (wanted === undefined && settings.rivals && runtimeName() === "deno") {
+    const readme = join(dirname(path), "..", "README.md");
+    writeFileSync(readme, headline(readFileSync(readme, "utf8"), machine, bench.results));
+    say(`written: ${readme}`);
+  }
 }
 process.exit(bench.results.some(({ failed }) => failed) ? 1 : 0);

@@ -21,6 +21,7 @@
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { ensurePackages } from "../tests/_install.ts";
 import { type Answer, type Ask, Client } from "./load/client.ts";
 import { gpt2WithTokenizer, ServerProcess } from "./load/server.ts";
 import { median } from "./harness.ts";
@@ -38,6 +39,8 @@ const { values: options } = parseArgs({
     json: { type: "boolean", default: false },
   },
 });
+
+ensurePackages();
 
 /** Prompts of 4 to 40 letters, every other one greedy. */
 const asks: readonly Ask[] = Array.from({ length: Number(options.asks) }, (_, i) => ({
@@ -108,6 +111,7 @@ const memory: number[] = [];
 const sampler = setInterval(() => memory.push(server.memory()), 1e3);
 const { answers, rate } = await load(client, clients, seconds);
 clearInterval(sampler);
+memory.push(server.memory());
 client.close();
 const status = await server.stop();
 

@@ -3,23 +3,34 @@
  *
  * @module
  */
+import { importPackage, optionalPackages } from "../src/core/packages.ts";
 import { writeFileAtomic } from "../src/platform/platform.ts";
-import { FerrotypeError } from "../mod.ts";
 import type { LogEntry } from "./training_log.ts";
+
+/** The part of `vega` that is used. */
+interface Vega {
+  parse(spec: unknown): unknown;
+  readonly View: new (runtime: unknown, options: { renderer: "none" }) => {
+    toSVG(): Promise<string>;
+    finalize(): void;
+  };
+}
+
+/** The part of `vega-lite` that is used. */
+interface VegaLite {
+  compile(spec: object): { readonly spec: unknown };
+}
 
 /** Writes the losses of a log as a curve to `path`. */
 export type Plotter = (path: string, log: readonly LogEntry[], title: string) => Promise<void>;
 
 /** Loads what draws, before there is anything to draw. @throws {FerrotypeError} when it is not installed. */
 export async function loadPlotter(): Promise<Plotter> {
-  let vega: typeof import("vega"), lite: typeof import("vega-lite");
-  try {
-    [vega, lite] = await Promise.all([import("vega"), import("vega-lite")]);
-  } catch (cause) {
-    throw new FerrotypeError(`--plot needs the packages vega and vega-lite: npm install vega vega-lite`, {
-      cause,
-    });
-  }
+  const [vega, lite] = await optionalPackages(
+    "vega vega-lite",
+    "--plot",
+    () => Promise.all([importPackage<Vega>("vega"), importPackage<VegaLite>("vega-lite")]),
+  );
   return async (path, log, title) => {
     const values = log.flatMap(({ step, loss, eval_loss: held }) => [
       ...(loss === undefined ? [] : [{ step, loss, kind: "training" }]),

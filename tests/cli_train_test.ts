@@ -5,9 +5,9 @@ import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/asse
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
 import { call, fails, ferrotype, interrupt, json, output } from "./_command.ts";
 import { repository } from "./_data.ts";
+import { after, before, describe, it } from "./_suite.ts";
 
 interface Result {
   out: string;

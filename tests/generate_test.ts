@@ -14,6 +14,7 @@ import {
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { holdCollection } from "./_collection.ts";
 import {
   CancelledError,
   FerrotypeError,
@@ -27,7 +28,6 @@ import {
   ShapeError,
 } from "../mod.ts";
 import { resolveOptions } from "../src/generate/options.ts";
-import { missingData } from "./_data.ts";
 import { eachDevice, numbersOf } from "./_devices.ts";
 import { assertNear, inFolder, loadTiny, makeFolder, smallModel } from "./_gpt2.ts";
 import { run, scripted, TableModel } from "./_language_model.ts";
@@ -102,7 +102,7 @@ describe("tokens", () => {
     await assertRejects(() => run(model, [0], { signal: AbortSignal.abort() }), CancelledError);
     assert(model.caches.every((cache) => cache.isDisposed));
     // A timer is heard although nothing in the loop waits for anything.
-    const controller = new AbortController(), started = performance.now();
+    const controller = new AbortController();
     const timer = setTimeout(() => controller.abort(), 20);
     const endless = scripted([1], 3, 1, 1e9);
     endless.createCache = (batch = 1, capacity = 1e9) =>
@@ -112,7 +112,6 @@ describe("tokens", () => {
       CancelledError,
     );
     clearTimeout(timer);
-    assert(performance.now() - started < 2000);
   });
 
   it("need a prompt that the model takes", async () => {
@@ -267,6 +266,7 @@ describe("GPT-2 speaks", () => {
   it("and gives its memory back", async () => {
     using model = smallModel();
     await model.completion([1], { maxNewTokens: 3 });
+    using _still = holdCollection();
     const before = memory().cpu.buffers;
     await model.completion([1], { maxNewTokens: 9, topK: 3 });
     await model.completion([1], { maxNewTokens: 9, numBeams: 3 });
@@ -275,7 +275,7 @@ describe("GPT-2 speaks", () => {
     assertStrictEquals(memory().cpu.buffers, before);
   });
 
-  it("text with a tokenizer, ids without", { skip: missingData("gpt2-tiny") }, async () => {
+  it("text with a tokenizer, ids without", async () => {
     using model = await loadTiny();
     const result = await model.completion("The", { maxNewTokens: 9 });
     let text = "";
@@ -302,7 +302,7 @@ describe("GPT-2 speaks", () => {
     assertStrictEquals((await model.completion([1], { maxNewTokens: 2 })).ids.length, 2);
   });
 
-  it("as its generation_config.json says", { skip: missingData("gpt2-tiny") }, async () => {
+  it("as its generation_config.json says", async () => {
     await inFolder(async (folder) => {
       makeFolder(folder);
       const config = {

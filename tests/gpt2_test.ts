@@ -11,7 +11,6 @@ import {
   assertThrows,
 } from "@std/assert";
 import { freemem } from "node:os";
-import { describe, it } from "node:test";
 import {
   DTypeError,
   type GPT2,
@@ -28,7 +27,6 @@ import {
   tensor,
 } from "../mod.ts";
 import { runtimeName } from "../src/platform/platform.ts";
-import { missingData } from "./_data.ts";
 import { assertClose, eachDevice, numbersOf } from "./_devices.ts";
 import {
   assertNear,
@@ -40,9 +38,8 @@ import {
   readGolden,
   smallModel,
 } from "./_gpt2.ts";
+import { describe, it } from "./_suite.ts";
 import { onWebGpu } from "./_webgpu.ts";
-
-const skip = missingData("gpt2-tiny");
 
 function assertParameter(
   values: number[],
@@ -77,8 +74,8 @@ async function checkGreedy(model: GPT2, golden: Golden): Promise<void> {
   assertStrictEquals(finishReason, "length");
 }
 
-describe("GPT-2 against PyTorch", { skip }, () => {
-  const golden = skip ? null as unknown as Golden : readGolden();
+describe("GPT-2 against PyTorch", () => {
+  const golden = readGolden();
 
   eachDevice((device) => {
     it("gives each row of a padded batch what its text gives alone", async () => {

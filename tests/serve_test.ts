@@ -8,10 +8,11 @@ import { after, before, describe, it } from "node:test";
 import OpenAI from "openai";
 import { type ChatTemplate, GPT2, loadChatTemplate } from "../mod.ts";
 import { startServer } from "../cli/serve/server.ts";
-import { dataPath, missingData } from "./_data.ts";
+import { dataPath } from "./_data.ts";
 import { ferrotype, interrupt } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
 import { bundled, chatml, refused, withServer } from "./_serve.ts";
+import { patience, until } from "./_wait.ts";
 
 describe("serve", () => {
   let model: GPT2, template: ChatTemplate;
@@ -238,13 +239,11 @@ describe("serve", () => {
       stream.controller.abort();
       const controller = new AbortController();
       const whole = client.completions.create(body, { signal: controller.signal });
-      setTimeout(() => controller.abort(), 30);
-      await assertRejects(() => whole as unknown as Promise<unknown>);
-      const until = performance.now() + 3000;
-      while (service.load.active + service.load.waiting > 0 && performance.now() < until) {
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-      assertEquals(service.load, { active: 0, waiting: 0 });
+      const end = assertRejects(() => whole as unknown as Promise<unknown>);
+      await until(() => service.load.active > 0, "work on it");
+      controller.abort();
+      await end;
+      await until(() => service.load.active + service.load.waiting === 0, "an end of work");
     }, model);
   });
 
@@ -283,7 +282,7 @@ describe("ferrotype serve", () => {
     let answer: Promise<string> | undefined;
     const ended = await ferrotype(["serve", "--port", "0", "--threads", "1"], {
       started(child) {
-        const late = setTimeout(() => child.kill("SIGKILL"), 60_000);
+        const late = setTimeout(() => child.kill("SIGKILL"), patience);
         child.on("close", () => clearTimeout(late));
         child.stdout.on("data", (line: string) => {
           const url = /serves bundled at (http:\/\/127\.0\.0\.1:\d+\/v1)\n$/.exec(line)?.[1];
@@ -311,7 +310,7 @@ describe("ferrotype serve", () => {
   });
 });
 
-describe("chat templates", { skip: missingData("gpt2-tiny") }, () => {
+describe("chat templates", () => {
   it("come from a file of their own, or one of several by name; a model without one has none", async () => {
     await inFolder(async (folder) => {
       const at = (name: string, value: unknown): void =>

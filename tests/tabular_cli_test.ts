@@ -4,10 +4,10 @@
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, it } from "node:test";
 import { call, ferrotype, interrupt, json, output } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
 import { madeUp } from "./_tabular.ts";
+import { describe, it } from "./_suite.ts";
 
 const quick = ["--folds", "2", "--steps", "30"];
 

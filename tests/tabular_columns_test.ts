@@ -12,7 +12,6 @@ import {
 } from "@std/assert";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, it } from "node:test";
 import { FormatError, Normalizer, OptionError, TabularModel } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import { differ } from "../src/tabular/relevance.ts";
@@ -20,6 +19,7 @@ import { call } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
 import { type OnnxRuntime, rival } from "./_rivals.ts";
 import { tableOf } from "./_tabular.ts";
+import { describe, it } from "./_suite.ts";
 
 const ort = rival<OnnxRuntime>("onnxruntime-node");
 const lines = (count: number, line: (i: number) => string): string =>

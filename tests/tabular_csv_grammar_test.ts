@@ -3,11 +3,11 @@
  * not tell, and said; cells that fail are named, never turned into texts.
  */
 import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
-import { describe, it } from "node:test";
 import { type CsvOptions, FormatError, OptionError, type TableColumn } from "../mod.ts";
 import { scanDate } from "../src/tabular/csv/dates.ts";
 import { numberForm, scanNumber } from "../src/tabular/csv/numbers.ts";
 import { tableOf } from "./_tabular.ts";
+import { describe, it } from "./_suite.ts";
 
 /** A file of one column beside another that tells nothing, delimited so that no sign of numbers needs quotes. */
 function oneColumn(cells: readonly string[], delimiter = "|"): string {

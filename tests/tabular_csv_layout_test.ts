@@ -3,10 +3,10 @@
  * be given instead, and each decision says what it rests on.
  */
 import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
-import { describe, it } from "node:test";
 import { type CsvOptions, FormatError, OptionError, readCsv, type Table } from "../mod.ts";
 import { inPieces } from "./_csv_writer.ts";
 import { tableOf } from "./_tabular.ts";
+import { describe, it } from "./_suite.ts";
 
 const names = (table: Table): string[] => table.columns.map(({ name }) => name);
 const texts = (table: Table, column: number): (string | number)[] => {

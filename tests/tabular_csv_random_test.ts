@@ -3,7 +3,6 @@
  * no CSV reader.
  */
 import { assert, assertEquals } from "@std/assert";
-import { describe, it } from "node:test";
 import { readCsv, type Table } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import {
@@ -15,6 +14,7 @@ import {
   writeNumber,
   type Written,
 } from "./_csv_writer.ts";
+import { describe, it } from "./_suite.ts";
 
 const words = [
   "red",

@@ -2,12 +2,12 @@
  * Records out of text: what ends one is settled for the whole file, outside of quotes, wherever pieces are cut.
  */
 import { assert, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
-import { describe, it } from "node:test";
 import { FormatError, readCsv } from "../mod.ts";
 import { type Dialect, plainDialect, RecordReader } from "../src/tabular/csv/records.ts";
 import { inPieces } from "./_csv_writer.ts";
 import { pythonRecords } from "./_python_csv.ts";
 import { tableOf } from "./_tabular.ts";
+import { describe, it } from "./_suite.ts";
 
 /** The records of a text that comes in pieces of a size. */
 function records(text: string, dialect: Partial<Dialect>, size: number): string[][] {

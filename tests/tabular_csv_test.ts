@@ -9,13 +9,13 @@ import {
   assertStrictEquals,
   assertThrows,
 } from "@std/assert";
-import { describe, it } from "node:test";
 import { CancelledError, FormatError, readCsv } from "../mod.ts";
 import { parseDate } from "../src/tabular/csv/dates.ts";
 import { parseNumber } from "../src/tabular/csv/numbers.ts";
 import { isMissingMark, missingTexts } from "../src/tabular/csv/words.ts";
 import { readTarget } from "../src/tabular/target.ts";
 import { tableOf } from "./_tabular.ts";
+import { describe, it } from "./_suite.ts";
 
 async function refuses(text: string | Uint8Array, message: RegExp): Promise<void> {
   const bytes = typeof text === "string" ? new TextEncoder().encode(text) : text;

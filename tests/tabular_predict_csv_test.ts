@@ -5,11 +5,11 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, it } from "node:test";
 import { FormatError, OptionError, type Prediction, readCsv, type Row, TabularModel } from "../mod.ts";
 import { call, output } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
 import { madeUp } from "./_tabular.ts";
+import { describe, it } from "./_suite.ts";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 

@@ -14,6 +14,7 @@ import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { holdCollection } from "./_collection.ts";
 import type { DeviceName } from "../src/backends/contract.ts";
 import { CpuBackend } from "../src/backends/cpu/backend.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
@@ -180,6 +181,7 @@ for (const device of devices) {
     it("leaves no memory behind", async () => {
       const { trainer } = setUp(device, { steps: 30, stopAfter: 10, reportEvery: 3 });
       await trainer.run();
+      using _still = holdCollection();
       const before = backendOf(device).memory();
       await trainer.run();
       assertEquals(backendOf(device).memory(), before);

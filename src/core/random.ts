@@ -142,6 +142,13 @@ export interface GeneratorState {
   offset: number;
 }
 
+let onDraw: (() => void) | null = null;
+
+/** Calls `f` before every number that is drawn in JavaScript, until `f` is null. */
+export function watchDraws(f: (() => void) | null): void {
+  onDraw = f;
+}
+
 /** A stream of random numbers that can be saved, restored and handed out in blocks to devices. */
 export class Generator {
   #seed: number;
@@ -167,6 +174,7 @@ export class Generator {
 
   /** The next 32 random bits. */
   word(): number {
+    onDraw?.();
     philox(this.#seed, Math.floor(this.#offset / 4), scratch);
     return scratch[this.#offset++ % 4];
   }

@@ -8,6 +8,8 @@
  */
 import { quantBlock } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
+import { number } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import {
   arange,
   attentionStep,
@@ -27,9 +29,10 @@ import {
   unsqueeze,
   zeros,
 } from "../ops/mod.ts";
-import { keep, tidy } from "../tensor/mod.ts";
+import { activeCapture, keep, tidy } from "../tensor/mod.ts";
 import { Conv1D, type LayerOptions } from "./layers.ts";
 import { Module } from "./module.ts";
+import { layerOptions } from "./options.ts";
 
 /** Keys and values of one layer, in memory planned once: [batch, heads, capacity, width]. */
 export class KVCache {
@@ -37,15 +40,15 @@ export class KVCache {
   readonly keys: Tensor;
   /** [batch, heads, capacity, width]. */
   readonly values: Tensor;
-  /** Positions filled so far. */
-  length = 0;
+  #length = 0;
 
   /**
    * Memory for `capacity` positions, as f32 or, by `options.dtype`, in fewer bits: f16, bf16 or q8.
    * @throws {DTypeError} for q8 where heads are not whole blocks of 32 wide, and for other dtypes.
    */
   constructor(batch: number, heads: number, capacity: number, width: number, options: LayerOptions = {}) {
-    const { dtype = "f32" } = options, shape = [batch, heads, capacity, width];
+    const { dtype = "f32" } = checkOptions("KVCache", options, layerOptions),
+      shape = [batch, heads, capacity, width];
     if (!["f32", "f16", "bf16", "q8"].includes(dtype)) {
       throw new DTypeError(`KVCache: dtype "${dtype}" is none of f32, f16, bf16, q8`);
     }
@@ -58,6 +61,18 @@ export class KVCache {
     const make = dtype === "q8" ? empty : zeros;
     this.keys = keep(make(shape, options));
     this.values = keep(make(shape, options));
+  }
+
+  /** Positions filled so far. A function that is compiled is traced anew for each number of them. */
+  get length(): number {
+    activeCapture()?.guard(this, "length", () => this.#length);
+    return this.#length;
+  }
+
+  set length(length: number) {
+    const before = this.#length, set = (): void => void (this.#length = length);
+    activeCapture()?.effect(this, () => this.#length = before, set);
+    this.#length = length;
   }
 
   /** How many positions fit. */
@@ -102,6 +117,12 @@ export interface AttentionLayerOptions extends LayerOptions {
   attentionDropout?: number;
 }
 
+const attentionLayerOptions: OptionTable<AttentionLayerOptions> = {
+  ...layerOptions,
+  dropout: number({ from: 0, to: 1 }),
+  attentionDropout: number({ from: 0, to: 1 }),
+};
+
 /** Each position attends to itself and those before it. */
 export class CausalSelfAttention extends Module {
   /** Query, key and value side by side. */
@@ -118,14 +139,19 @@ export class CausalSelfAttention extends Module {
   /** `width` is divided evenly among `heads`. */
   constructor(width: number, heads: number, options: AttentionLayerOptions = {}) {
     super();
+    const { dropout = 0, attentionDropout = 0, ...place } = checkOptions(
+      "CausalSelfAttention",
+      options,
+      attentionLayerOptions,
+    );
     if (width % heads !== 0) {
       throw new ShapeError(`CausalSelfAttention: width ${width} does not divide into ${heads} heads`);
     }
     this.heads = heads;
-    this.dropout = options.dropout ?? 0;
-    this.attentionDropout = options.attentionDropout ?? 0;
-    this.c_attn = new Conv1D(width, 3 * width, options);
-    this.c_proj = new Conv1D(width, width, options);
+    this.dropout = dropout;
+    this.attentionDropout = attentionDropout;
+    this.c_attn = new Conv1D(width, 3 * width, place);
+    this.c_proj = new Conv1D(width, width, place);
   }
 
   /**
@@ -169,8 +195,8 @@ export class CausalSelfAttention extends Module {
 
   /**
    * One new position for each of several texts: x [rows, 1, width] → the same shape. Row i follows the positions in
-   * `caches[i]`, of which there are as many as that text has; `places` are their lengths, see {@link attentionStep}.
-   * `residual`, of the shape of x, is added.
+   * `caches[i]`, of which there are as many as that text has. Where `places` holds their lengths ({@link attentionStep}),
+   * the caches' own are neither looked at nor changed. `residual`, of the shape of x, is added.
    */
   forwardRows(x: Tensor, caches: readonly KVCache[], places?: Tensor, residual?: Tensor): Tensor {
     const [rows, , width] = x.shape, each = width / this.heads;
@@ -180,10 +206,9 @@ export class CausalSelfAttention extends Module {
         qkv,
         caches.map(({ keys }) => keys),
         caches.map(({ values }) => values),
-        caches.map(({ length }) => length),
-        places,
+        places ?? caches.map(({ length }) => length),
       );
-      for (const cache of caches) cache.length++;
+      if (!places) { for (const cache of caches) cache.length++; }
       return this.c_proj.forward(reshape(mixed, [rows, 1, width]), { residual });
     });
   }

@@ -8,6 +8,7 @@
  */
 import { isQuantized } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
+import { isNumber } from "../core/number.ts";
 import {
   broadcastStrides,
   contiguousStrides,
@@ -121,7 +122,7 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor
 /** x with `source[i][j]` written at `[i][index[i][j]]`. Where positions repeat, the last one stays. */
 export function scatter(x: Tensor, dim: number, index: Tensor, source: Tensor | number): Tensor {
   const axis = normalizeAxis(dim, x.shape.length, "scatter");
-  if (typeof source === "number") {
+  if (isNumber(source)) {
     return tidy(() => scatter(x, axis, index, filled(index.shape, source, x.dtype, x.backend)));
   }
   if (x.shape.length === 0) {

@@ -10,11 +10,13 @@
 import type { Epilogue, View } from "../backends/contract.ts";
 import { type DType, isFloat, isQuantized, promote } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
+import { number, oneOf } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { broadcastShapes, formatShape, sameShape } from "../core/shape.ts";
 import { binary, input, type Program } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
 import { table } from "../expr/table.ts";
-import { broadcastView, tidy } from "../tensor/mod.ts";
+import { aTensor, broadcastView, tidy } from "../tensor/mod.ts";
 import { commonBackend, computeType, empty, record, wantsGradient } from "./bridge.ts";
 import { dropout } from "./dropout.ts";
 import { add, mul } from "./elementwise.ts";
@@ -35,6 +37,12 @@ export interface AffineOptions {
   /** Added last: a tensor of the result's shape, as where a layer is one branch of a residual connection. */
   residual?: Tensor | undefined;
 }
+
+const affineOptions: OptionTable<AffineOptions> = {
+  activation: oneOf("gelu", "geluTanh", "relu", "silu", "tanh"),
+  dropout: number({ from: 0, to: 1 }),
+  residual: aTensor,
+};
 
 /** Epilogues by what they do. */
 const epilogues = new Map<string, Program>();
@@ -141,19 +149,8 @@ function batchProduct(a: Tensor, b: Tensor): Tensor {
   ]);
 }
 
-/**
- * x […, in] · weight [in, out] + bias [out], the product in one go with its bias. The layout of GPT-2's weights;
- * {@link linear} takes PyTorch's [out, in]. With `options`, dropout(activation(x · weight + bias)) + residual, in one go
- * too where nothing drops out and no gradient is asked for.
- *
- * @throws {ShapeError} when sizes do not fit.
- */
-export function affine(
-  x: Tensor,
-  weight: Tensor,
-  bias: Tensor | null = null,
-  options: AffineOptions = {},
-): Tensor {
+/** The shape of x […, in] · weight [in, out] + bias [out]. @throws {ShapeError} when sizes do not fit. */
+function affineShape(x: Tensor, weight: Tensor, bias: Tensor | null): number[] {
   const last = x.shape.length - 1;
   if (last < 0 || weight.shape.length !== 2 || x.shape[last] !== weight.shape[0]) {
     throw new ShapeError(
@@ -168,8 +165,25 @@ export function affine(
       `affine: bias ${formatShape(bias.shape)} does not fit weight ${formatShape(weight.shape)}`,
     );
   }
-  const { activation, dropout: p = 0, residual } = options,
-    shape = [...x.shape.slice(0, -1), weight.shape[1]];
+  return [...x.shape.slice(0, -1), weight.shape[1]];
+}
+
+/**
+ * x […, in] · weight [in, out] + bias [out], the product in one go with its bias. The layout of GPT-2's weights;
+ * {@link linear} takes PyTorch's [out, in]. With `options`, dropout(activation(x · weight + bias)) + residual, in one go
+ * too where nothing drops out and no gradient is asked for.
+ *
+ * @throws {ShapeError} when sizes do not fit.
+ * @throws {OptionError} for an option that does not exist, or a value it cannot have.
+ */
+export function affine(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: AffineOptions = {},
+): Tensor {
+  checkOptions("affine", options, affineOptions);
+  const { activation, dropout: p = 0, residual } = options, shape = affineShape(x, weight, bias);
   if (residual && !sameShape(residual.shape, shape)) {
     throw new ShapeError(
       `affine: residual ${formatShape(residual.shape)} is not of the result's shape ${formatShape(shape)}`,
@@ -187,6 +201,11 @@ export function affine(
     const kept = dropout(result, p, true);
     return residual ? add(residual, kept) : kept;
   });
+}
+
+/** Without options: what has no dropout, so that products alone bring no random numbers along. */
+function plainAffine(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
+  return affineRows(x, weight, bias, affineShape(x, weight, bias));
 }
 
 /** Leading axes as rows. */
@@ -215,7 +234,7 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
       } do not fit: the last dims must agree`,
     );
   }
-  return tidy(() => affine(x, transpose(weight, 0, 1), bias));
+  return tidy(() => plainAffine(x, transpose(weight, 0, 1), bias));
 }
 
 /**
@@ -240,7 +259,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
         `${b.shape[b.shape.length - 2]} rows`,
     );
   }
-  if (b.shape.length === 2) return affine(a, b);
+  if (b.shape.length === 2) return plainAffine(a, b, null);
   return tidy(() => {
     const lead = broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
     return batchProduct(

@@ -8,6 +8,7 @@
  */
 import { type DType, isDType, isFloat } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
+import { isNumber } from "../core/number.ts";
 import { type Expr, input, scalar } from "../expr/nodes.ts";
 import { table } from "../expr/table.ts";
 import { type Applied, demandDType, prepare } from "../tensor/mod.ts";
@@ -21,7 +22,7 @@ function prepareRow(name: string, operands: readonly Operand[]): Applied {
   const entry = table[name], positions: number[] = [], leaves: Expr[] = [];
   let scalars = 0;
   operands.forEach((x, i) => {
-    if (typeof x === "number") return leaves.push(scalar(scalars++));
+    if (isNumber(x)) return leaves.push(scalar(scalars++));
     positions.push(i);
     return leaves.push(input(positions.length - 1));
   });
@@ -43,7 +44,7 @@ export function rowIn(dtype: DType, name: string, ...operands: Operand[]): Tenso
   let pattern = 0;
   for (let i = 0; i < operands.length; i++) {
     const x = operands[i];
-    if (typeof x === "number") scalars.push(x);
+    if (isNumber(x)) scalars.push(x);
     else {
       tensors.push(x);
       pattern |= 1 << i;

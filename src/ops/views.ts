@@ -18,6 +18,7 @@ import {
   sizeOf,
   viewStrides,
 } from "../core/shape.ts";
+import { fixed, isNumber } from "../core/number.ts";
 import { registerSumTo, sumAxes } from "../tensor/mod.ts";
 import { addInto, alias, copy, copyInto, empty, filled, record } from "./bridge.ts";
 import type { Tensor } from "./tensor.ts";
@@ -153,6 +154,7 @@ export function resolveRange(
   const low = step > 0 ? 0 : -1, high = step > 0 ? n : n - 1;
   const clip = (v: number | null | undefined, missing: number): number => {
     if (v === null || v === undefined) return missing;
+    v = fixed(v);
     if (Number.isNaN(v) || (Number.isFinite(v) && !Number.isInteger(v))) {
       throw new ShapeError(`slice: a bound is a whole number, not ${v}`);
     }
@@ -181,8 +183,8 @@ export function slice(x: Tensor, ...ranges: Range[]): Tensor {
   let offset = x.offset;
   x.shape.forEach((n, i) => {
     const range = ranges[i] ?? null;
-    if (typeof range === "number") {
-      const at = range < 0 ? range + n : range;
+    if (isNumber(range)) {
+      const place = fixed(range), at = place < 0 ? place + n : place;
       if (!Number.isInteger(at) || at < 0 || at >= n) {
         throw new ShapeError(`slice: position ${range} is outside dim ${i} of ${formatShape(x.shape)}`);
       }

@@ -8,12 +8,14 @@
  */
 import { byteSize, type DType } from "../core/dtype.ts";
 import { DeviceError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
+import { checkOption, checkOptions, type Option, type OptionTable } from "../core/options.ts";
+import { show } from "../core/show.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import type { ComputeType, Program } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
 import { copyInto, full, Tensor, transpose } from "../ops/mod.ts";
-import { computeType, keep, tidy } from "../tensor/mod.ts";
-import { checkRange, type OptimizerOptions, type Rule } from "./rule.ts";
+import { activeCapture, computeType, keep, outsideCapture, perRun, tidy } from "../tensor/mod.ts";
+import type { OptimizerOptions, Rule } from "./rule.ts";
 
 /** Parameters that share options. */
 export type ParamGroup<O> = O & {
@@ -40,8 +42,22 @@ export interface OptimizerState {
   paramGroups: { params: number; options: Record<string, unknown> }[];
 }
 
-function isGroup<O>(item: Tensor | (Partial<O> & { params: Iterable<Tensor> })): boolean {
-  return !(item instanceof Tensor);
+/** A group as it is given. */
+type GivenGroup<O> = Partial<O> & { readonly params: Iterable<Tensor> };
+
+const isIterable = (x: unknown): x is Iterable<unknown> =>
+  typeof x === "object" && x !== null && Symbol.iterator in x;
+
+/** What `params` holds. @throws {OptionError} saying what to give instead of a module, a tensor or nothing. */
+function listOf(name: string, params: unknown): unknown[] {
+  if (isIterable(params)) return [...params];
+  const isModule = typeof (params as { parameters?: unknown } | null | undefined)?.parameters === "function";
+  const instead = isModule
+    ? "give its parameters: module.parameters()"
+    : params instanceof Tensor
+    ? "put it into a list: [tensor]"
+    : "expected a list of tensors, as module.parameters() gives it, or of groups { params, lr … }";
+  throw new OptionError(`${name}: the parameters are ${show(params)}; ${instead}`);
 }
 
 /** The base of SGD, RMSprop, Adagrad, Adam and AdamW. */
@@ -57,25 +73,33 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   /** An optimizer for `params`. @throws {OptionError} for options that are not allowed, no parameters, or one parameter given twice. */
   constructor(rule: Rule<O>, params: Params<O>, options: Partial<O>) {
     this.#rule = rule;
-    const list = [...params] as (Tensor | (Partial<O> & { params: Iterable<Tensor> }))[];
-    const groups = list.some(isGroup) ? list : [{ params: list as Tensor[] }];
+    const list = listOf(rule.name, params), table = rule.options as OptionTable<Partial<O>>;
+    const defaults = Object.fromEntries(
+      Object.entries<Option>(rule.options).map(([name, option]) => [name, option.default]),
+    ) as unknown as O;
+    const given = checkOptions(rule.name, options, table);
+    list.forEach((item, i) => {
+      if (item instanceof Tensor || typeof item === "object" && item !== null && "params" in item) return;
+      throw new OptionError(
+        `${rule.name}: parameter ${i} is ${show(item)}, expected a tensor, or a group { params, lr … }`,
+      );
+    });
+    const groups = list.every((item) => item instanceof Tensor) ? [{ params: list }] : list;
     this.paramGroups = groups.map((group) => {
       if (group instanceof Tensor) {
         throw new OptionError(`${rule.name}: give parameters, or groups { params, lr … }, not both`);
       }
-      for (const name of [...Object.keys(options), ...Object.keys(group)]) {
-        if (name === "params" || Object.hasOwn(rule.defaults, name)) continue;
-        const known = Object.keys(rule.defaults).join(", ");
-        throw new OptionError(`${rule.name}: there is no option "${name}"; there are ${known}`);
-      }
-      const whole = { ...rule.defaults, ...options, ...group, params: [...group.params] };
-      checkRange(rule.name, "lr", whole.lr, 0);
-      checkRange(rule.name, "weightDecay", whole.weightDecay, 0);
-      rule.check(whole);
+      const { params, ...own } = group as GivenGroup<O>;
+      const mine = checkOptions(rule.name, own as unknown as Partial<O>, table);
+      const whole = { ...defaults, ...given, ...mine, params: listOf(rule.name, params) as Tensor[] };
+      rule.check?.(whole);
       return whole;
     });
     const seen = new Set<Tensor>();
     for (const p of this.#params()) {
+      if (!(p instanceof Tensor)) {
+        throw new OptionError(`${rule.name}: a parameter is ${show(p)}, expected a tensor`);
+      }
       if (!p.requiresGrad) {
         throw new OptionError(
           `${rule.name}: a parameter of shape ${formatShape(p.shape)} does not require gradients`,
@@ -101,12 +125,29 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   }
 
   set lr(value: number) {
-    checkRange(this.#rule.name, "lr", value, 0);
-    this.paramGroups.forEach((group, i) => group.lr = value * this.#proportions[i]);
+    const before = this.paramGroups.map(({ lr }) => lr),
+      set = (): void => {
+        checkOption(this.#rule.name, "lr", Number(value), this.#rule.options.lr);
+        this.paramGroups.forEach((group, i) => group.lr = Number(value) * this.#proportions[i]);
+      };
+    const capture = activeCapture();
+    if (capture) {
+      capture.effect(this, () => this.paramGroups.forEach((group, i) => group.lr = before[i]), set);
+    } else if (typeof value === "number") set();
+    else checkOption(this.#rule.name, "lr", value, this.#rule.options.lr);
   }
 
-  /** Changes every parameter that has a gradient, in place. */
-  step(): void {
+  /**
+   * Changes every parameter that has a gradient, in place.
+   * @param options `lr`: the first group's learning rate from now on, as when it is set (the others' follow).
+   */
+  step(options: { lr?: number } = {}): void {
+    for (const name of Object.keys(options)) {
+      if (name !== "lr") {
+        throw new OptionError(`${this.#rule.name}.step: there is no option "${name}"; there is lr`);
+      }
+    }
+    if (options.lr !== undefined) this.lr = options.lr;
     for (const group of this.paramGroups) {
       for (const p of group.params) if (p.grad) this.#update(group, p, p.grad);
     }
@@ -125,20 +166,24 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       throw new DeviceError(`${rule.name}: the parameter is on "${p.device}", its gradient on "${g.device}"`);
     }
     const names = rule.state(group), state = this.#stateOf(p, group, names);
-    const step = ++state.step;
-    if (p.size === 0) return;
+    if (p.size === 0) return void perRun(0, () => (state.step++, []));
     const remembered = names.map((name) => state.tensors[name]);
     p.backend.elementwise(
       this.#program(group, names.length, computeType(p.dtype)),
       [p, g, ...remembered],
-      rule.scalars(group, step),
+      perRun(this.#scalarCount(group), () => rule.scalars(group, ++state.step)),
       [p, ...remembered],
     );
     p.storage.version++;
     for (const t of remembered) t.storage.version++;
   }
 
+  #scalarCount(options: O): number {
+    return this.#rule.scalars(options, 1).length;
+  }
+
   #program(options: O, states: number, type: ComputeType): Program {
+    activeCapture()?.guard(options, "form", () => this.#rule.form(options));
     const key = `${type} ${this.#rule.form(options)}`;
     let found = this.#programs.get(key);
     if (!found) {
@@ -155,7 +200,8 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     if (!state) this.#state.set(p, state = { step: 0, tensors: {} });
     const dtype: DType = byteSize(p.dtype, 1) < 4 ? "f32" : p.dtype;
     for (const name of names) {
-      state.tensors[name] ??= keep(laidLike(p, this.#rule.initial(options), dtype));
+      // What is remembered is there before a compiled step first runs.
+      state.tensors[name] ??= outsideCapture(() => keep(laidLike(p, this.#rule.initial(options), dtype)));
     }
     return state;
   }
@@ -196,6 +242,10 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
         throw new FormatError(
           `${name}: the state is of another optimizer; options that differ: ${wrong.join(", ")}`,
         );
+      }
+      for (const [key, { accepts, expected }] of Object.entries<Option>(this.#rule.options)) {
+        if (accepts(options[key])) continue;
+        throw new FormatError(`${name}: ${key} in the state is ${show(options[key])}, expected ${expected}`);
       }
     });
     dict.state.forEach((state, i) => {

@@ -11,7 +11,7 @@ import { throwIfAborted } from "../core/errors.ts";
 import { linear, manualSeed, matmul, randint, randn, randomState, setRandomState } from "../ops/mod.ts";
 import { AdamW } from "../optim/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
-import { cpuBackend } from "./devices.ts";
+import { cpuBackend } from "./cpu.ts";
 import { GPT2 } from "./gpt2.ts";
 
 /** One figure. */

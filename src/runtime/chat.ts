@@ -4,6 +4,7 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
+import { importPackage, optionalPackages } from "../core/packages.ts";
 import { type FolderOptions, openFolder, readJson } from "./model_folder.ts";
 
 /** A message of a conversation. */
@@ -12,6 +13,11 @@ export interface ChatMessage {
   role: string;
   /** What is said. */
   content: string;
+}
+
+/** The part of `@huggingface/jinja` that is used. */
+interface Jinja {
+  readonly Template: new (text: string) => { render(values: Record<string, unknown>): string };
 }
 
 /** Writes a conversation as the text of a prompt, ready for the model's answer. */
@@ -49,7 +55,11 @@ export async function loadChatTemplate(
   const config = (await readJson(folder, "tokenizer_config.json") ?? {}) as Record<string, unknown>;
   const text = templateOf(config, await folder.text("chat_template.jinja"));
   if (text === null) return null;
-  const { Template } = await import("@huggingface/jinja");
+  const { Template } = await optionalPackages(
+    "@huggingface/jinja",
+    "a chat template",
+    () => importPackage<Jinja>("@huggingface/jinja"),
+  );
   try {
     const template = new Template(text);
     return (messages) =>

@@ -4,14 +4,20 @@
  * @module
  */
 import type { DeviceName } from "../backends/contract.ts";
-import { type CpuBackend, createCpuBackend } from "../backends/cpu/backend.ts";
-import { createReferenceBackend } from "../backends/reference/backend.ts";
+import { createCpuBackend } from "../backends/cpu/backend.ts";
 import { DeviceError, OptionError } from "../core/errors.ts";
 import type { WebGpuBackend } from "../backends/webgpu/backend.ts";
-import { canBlock, hardwareConcurrency, requestGpuAdapter, spawnWorker } from "../platform/platform.ts";
+import {
+  canBlock,
+  environment,
+  hardwareConcurrency,
+  requestGpuAdapter,
+  spawnWorker,
+} from "../platform/platform.ts";
 import { totalMemory } from "../platform/platform.ts";
-import { backendOf, deviceNames, installBackend, registerBackend } from "../tensor/mod.ts";
+import { deviceNames, installBackend, registerBackend } from "../tensor/mod.ts";
 import { findBlas } from "./blas.ts";
+import { cpuBackend } from "./cpu.ts";
 
 let threads: number | undefined;
 let deterministic = false;
@@ -21,6 +27,7 @@ registerBackend("cpu", () => {
   return createCpuBackend({
     ...(threads === undefined ? {} : { threads }),
     deterministic,
+    guard: environment("FERROTYPE_GUARD") === "1",
     platform: {
       hardwareConcurrency: hardwareConcurrency(),
       canBlock: canBlock(),
@@ -33,14 +40,6 @@ registerBackend("cpu", () => {
     },
   });
 });
-registerBackend("reference", createReferenceBackend);
-
-let cpu: CpuBackend | null = null;
-
-/** The cpu device. */
-export function cpuBackend(): CpuBackend {
-  return cpu ??= backendOf("cpu") as CpuBackend;
-}
 
 /**
  * On how many threads the cpu device computes, this one included; all of the machine's unless told. The number never

@@ -4,7 +4,7 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
-import { nearest } from "../core/nearest.ts";
+import { hint } from "../core/nearest.ts";
 import type { CellForm, ColumnKind } from "./types.ts";
 
 /** One column of a {@link Table}. */
@@ -84,7 +84,7 @@ export class Table {
     const found = this.columns.find((column) => column.name === name);
     if (found !== undefined) return found;
     const names = this.columns.map((column) => column.name);
-    throw new FormatError(`${this.name} has no column "${name}"; did you mean "${nearest(name, names)}"?`);
+    throw new FormatError(`${this.name} has no column "${name}"${hint(name, names)}`);
   }
 
   /** How many cells of a column are missing. */

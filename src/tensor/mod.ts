@@ -5,12 +5,15 @@
  */
 export * from "./backward.ts";
 export * from "./base.ts";
+export * from "./capture/gate.ts";
+export * from "./capture/mod.ts";
 export * from "./device.ts";
 export * from "./expression.ts";
 export * from "./fill.ts";
 export * from "./functional.ts";
 export * from "./fused.ts";
 export * from "./gradcheck.ts";
+export * from "./kinds.ts";
 export * from "./lifetime.ts";
 export * from "./memory.ts";
 export * from "./quantize.ts";

@@ -14,6 +14,7 @@ import { Merges } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
 import { byteSymbols, symbolsToBytes } from "./bytes.ts";
 import { pieceEnd } from "./pattern.ts";
+import { pieceEnds, splitPattern } from "./split.ts";
 import { byteStream } from "./stream.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
 import { fromWtf8, toWtf8, writeWtf8 } from "./utf8.ts";
@@ -30,13 +31,23 @@ export interface BpeParts {
   readonly addedTokens?: readonly AddedToken[];
   /** The token that ends a text. Default: `<|endoftext|>`, when it is an added token. */
   readonly eosToken?: string;
+  /** Expressions by which a text is cut into pieces, one after the other; see `split.ts`. Default: GPT-2's. */
+  readonly splits?: readonly string[];
+  /** Whether a piece that is a token is that token, whatever the merges say (Llama 3). Default false. */
+  readonly ignoreMerges?: boolean;
+  /** Whether texts are put into Unicode's composed form first. Default: as they are. */
+  readonly normalizer?: "NFC" | null;
+  /** Ids put before a text. */
+  readonly prefixIds?: readonly number[];
+  /** Ids put behind a text. */
+  readonly suffixIds?: readonly number[];
 }
 
 const CACHED_UNITS = 64; // longer pieces seldom come again
 const CACHE_WORDS = 1 << 17, CACHE_UNITS = 1 << 20;
 const nothing = new Uint8Array(0);
 
-/** A byte-level BPE tokenizer with GPT-2's splitting pattern. */
+/** A byte-level BPE tokenizer, with GPT-2's splitting pattern unless told. */
 export class BpeTokenizer implements Tokenizer {
   /** One more than the largest id. */
   readonly vocabSize: number;
@@ -46,6 +57,12 @@ export class BpeTokenizer implements Tokenizer {
   readonly #ids: ReadonlyMap<string, number>;
   readonly #added: AddedTokens;
   readonly #merges: Merges;
+  readonly #splits: readonly string[] | null;
+  readonly #patterns: readonly RegExp[] | null;
+  readonly #ignoreMerges: boolean;
+  readonly #normalizer: "NFC" | null;
+  readonly #prefix: readonly number[];
+  readonly #suffix: readonly number[];
   readonly #byteIds = new Int32Array(256);
   readonly #tokenBytes: (Uint8Array | undefined)[]; // filled in as tokens are decoded
 
@@ -81,6 +98,12 @@ export class BpeTokenizer implements Tokenizer {
       this.#byteIds[byte] = id;
     }
     this.#merges = readMerges(parts.merges, vocab);
+    this.#splits = parts.splits ?? null;
+    this.#patterns = parts.splits?.map(splitPattern) ?? null;
+    this.#ignoreMerges = parts.ignoreMerges ?? false;
+    this.#normalizer = parts.normalizer ?? null;
+    this.#prefix = parts.prefixIds ?? [];
+    this.#suffix = parts.suffixIds ?? [];
   }
 
   /**
@@ -130,13 +153,18 @@ export class BpeTokenizer implements Tokenizer {
 
   /** The ids of a text; special tokens in it become theirs. */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    const out: number[] = [];
+    const isWhole = options.addSpecialTokens ?? true, out: number[] = isWhole ? [...this.#prefix] : [];
     this.#added.split(
       text,
       options.splitSpecialTokens ?? false,
-      (start, end) => this.#encodeText(text, start, end, out),
+      (start, end) => {
+        if (this.#normalizer === null) return this.#encodeText(text, start, end, out);
+        const composed = text.slice(start, end).normalize(this.#normalizer);
+        this.#encodeText(composed, 0, composed.length, out);
+      },
       (id) => out.push(id),
     );
+    if (isWhole) out.push(...this.#suffix);
     return out;
   }
 
@@ -182,9 +210,20 @@ export class BpeTokenizer implements Tokenizer {
       truncation: null,
       padding: null,
       added_tokens: [...this.#added.byId.values()].map(addedTokenToJSON),
-      normalizer: null,
-      pre_tokenizer: byteLevel,
-      post_processor: { ...byteLevel, trim_offsets: false },
+      normalizer: this.#normalizer && { type: this.#normalizer },
+      pre_tokenizer: this.#splits === null ? byteLevel : {
+        type: "Sequence",
+        pretokenizers: [
+          ...this.#splits.map((Regex) => ({
+            type: "Split",
+            pattern: { Regex },
+            behavior: "Isolated",
+            invert: false,
+          })),
+          { ...byteLevel, use_regex: false },
+        ],
+      },
+      post_processor: this.#template() ?? { ...byteLevel, trim_offsets: false },
       decoder: byteLevel,
       model: {
         type: "BPE",
@@ -194,12 +233,35 @@ export class BpeTokenizer implements Tokenizer {
         end_of_word_suffix: "",
         fuse_unk: false,
         byte_fallback: false,
+        ...(this.#ignoreMerges ? { ignore_merges: true } : {}),
         // fromEntries defines properties, so that a token called "__proto__" is one like any other.
         vocab: Object.fromEntries(
           this.#tokens.flatMap((token, id) => token === undefined ? [] : [[token, id]]),
         ),
         merges,
       },
+    };
+  }
+
+  /** What a tokenizer.json says of the ids around a text. */
+  #template(): object | null {
+    const around = [...this.#prefix, ...this.#suffix];
+    if (around.length === 0) return null;
+    const name = (id: number): string => this.#tokens[id]!;
+    const put = (ids: readonly number[], type_id: number) =>
+      ids.map((id) => ({ SpecialToken: { id: name(id), type_id } }));
+    const text = (id: "A" | "B", type_id: number) => [
+      ...put(this.#prefix, type_id),
+      { Sequence: { id, type_id } },
+      ...put(this.#suffix, type_id),
+    ];
+    return {
+      type: "TemplateProcessing",
+      single: text("A", 0),
+      pair: [...text("A", 0), ...text("B", 1)],
+      special_tokens: Object.fromEntries(
+        around.map((id) => [name(id), { id: name(id), ids: [id], tokens: [name(id)] }]),
+      ),
     };
   }
 
@@ -217,8 +279,9 @@ export class BpeTokenizer implements Tokenizer {
   }
 
   #encodeText(text: string, start: number, end: number, out: number[]): void {
-    for (let from = start; from < end;) {
-      const to = pieceEnd(text, from, end);
+    const ends = this.#patterns && pieceEnds(text, start, end, this.#patterns);
+    for (let from = start, piece = 0; from < end;) {
+      const to = ends ? ends[piece++] : pieceEnd(text, from, end);
       if (to - from > CACHED_UNITS) {
         const length = this.#encodePiece(text, from, to);
         for (let i = 0; i < length; i++) out.push(this.#piece[i]);
@@ -246,6 +309,15 @@ export class BpeTokenizer implements Tokenizer {
       this.#piece = new Int32Array(this.#bytes.length);
     }
     const length = writeWtf8(text, start, end, this.#bytes, 0);
+    if (this.#ignoreMerges) {
+      let symbols = "";
+      for (let i = 0; i < length; i++) symbols += byteSymbols[this.#bytes[i]];
+      const whole = this.#ids.get(symbols);
+      if (whole !== undefined && !this.#added.byId.has(whole)) {
+        this.#piece[0] = whole;
+        return 1;
+      }
+    }
     for (let i = 0; i < length; i++) this.#piece[i] = this.#byteIds[this.#bytes[i]];
     return this.#merges.merge(this.#piece, length);
   }

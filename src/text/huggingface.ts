@@ -8,7 +8,8 @@
  *
  * @module
  */
-import { FerrotypeError, FormatError, ShapeError } from "../core/errors.ts";
+import { FormatError, ShapeError } from "../core/errors.ts";
+import { importPackage, optionalPackages } from "../core/packages.ts";
 import { symbolsToBytes } from "./bytes.ts";
 import { byteStream, windowStream } from "./stream.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
@@ -42,16 +43,12 @@ type Json = Record<string, unknown>;
 
 const nothing = new Uint8Array(0);
 
-async function importPackage(): Promise<Package> {
-  try {
-    return await import("@huggingface/tokenizers") as unknown as Package;
-  } catch (cause) {
-    throw new FerrotypeError(
-      "this tokenizer.json needs the package @huggingface/tokenizers, which could not be loaded; install it with " +
-        '"npm install @huggingface/tokenizers" or "deno add npm:@huggingface/tokenizers"',
-      { cause },
-    );
-  }
+function loadPackage(): Promise<Package> {
+  return optionalPackages(
+    "@huggingface/tokenizers",
+    "this tokenizer.json",
+    () => importPackage<Package>("@huggingface/tokenizers"),
+  );
 }
 
 /** A tokenizer that is run by `@huggingface/tokenizers`. */
@@ -92,7 +89,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
    * package.
    */
   static async load(json: Json, config: Json, eosToken: string | undefined): Promise<HuggingFaceTokenizer> {
-    const { Tokenizer } = await importPackage();
+    const { Tokenizer } = await loadPackage();
     const absent = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
     const make = (value: Json) =>
       new Tokenizer(

@@ -1,7 +1,8 @@
 /**
  * The cpu device: memory in one WebAssembly heap, operations as kernels emitted for what they are asked to do.
  *
- * This file only puts together; the operations live in `kernels/`, one file each, named as on the other devices.
+ * This file only puts together; the operations live in `kernels/`, one file each, named as on the other devices. Those that
+ * not every tensor needs come with their operation (`provided.ts`).
  *
  * @module
  */
@@ -17,13 +18,10 @@ import type {
   ReduceKind,
   View,
 } from "../contract.ts";
+import { elementwiseInHalves, isBeyondCount, matmulLarge, mostCounted, reduceLarge } from "../large.ts";
+import { type Arguments, type Operation, operations } from "../operations.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
-import { attention } from "./kernels/attention.ts";
-import { quantizeRows, storedKeys } from "./kernels/attention/stored.ts";
-import { attentionStep } from "./kernels/attention_step.ts";
-import { attentionBackward } from "./kernels/attention_backward.ts";
-import { crossEntropy, crossEntropyBackward } from "./kernels/cross_entropy.ts";
 import { cumsum } from "./kernels/cumsum.ts";
 import { elementwise } from "./kernels/elementwise.ts";
 import { gather } from "./kernels/gather.ts";
@@ -31,36 +29,25 @@ import { gatherBlocks } from "./kernels/gather_blocks.ts";
 import { layerNorm, layerNormBackward } from "./kernels/layer_norm.ts";
 import { matmul } from "./kernels/matmul.ts";
 import { restoreRows } from "./kernels/quantized/matmul.ts";
-import { random } from "./kernels/random.ts";
 import { reduce } from "./kernels/reduce.ts";
 import { scatter } from "./kernels/scatter.ts";
 import { softmax, softmaxBackward } from "./kernels/softmax.ts";
 import { sort } from "./kernels/sort.ts";
 import { Overflow } from "./overflow.ts";
+import { type Provided, providedSince } from "./provided.ts";
+import { Watch } from "./watch.ts";
 
-/** How the cpu device is made. */
+/**
+ * How the cpu device is made. With `guard` every operation is watched (`watch.ts`): one that writes anywhere but to its
+ * outputs throws.
+ */
 export type CpuOptions = EngineOptions;
 
-/** Positions of the arguments that an operation only reads; what is not listed counts as written to. */
-const reads: Readonly<Record<string, readonly number[]>> = {
-  elementwise: [1],
-  reduce: [2, 6],
-  matmul: [0, 1, 3],
-  gather: [0, 2],
-  scatter: [3, 4],
-  cumsum: [0],
-  sort: [0],
-  softmax: [0],
-  softmaxBackward: [0, 1],
-  layerNorm: [0, 1, 2],
-  layerNormBackward: [0, 1, 2, 3, 4],
-  attention: [0, 1, 2],
-  attentionStep: [0, 6],
-  quantize: [0],
-  attentionBackward: [0, 1, 2, 3, 4, 5],
-  crossEntropy: [0, 1],
-  crossEntropyBackward: [0, 1, 2, 3],
-};
+/** What is done around an operation: `run` does it. */
+type Around = (operation: Operation, args: Arguments, run: () => unknown) => unknown;
+
+/** What is guarded besides kernels; random numbers are one of those here. */
+const primitives = ["elementwise", "reduce", "matmul", "gather", "scatter", "cumsum", "sort"];
 
 /** The cpu device. */
 export class CpuBackend implements Backend {
@@ -68,21 +55,37 @@ export class CpuBackend implements Backend {
   readonly name = "cpu";
   /** Heap, compiled kernels and threads. */
   readonly engine: Engine;
-  /** Structured operations done in one go. */
-  readonly kernels: Kernels;
 
+  readonly #kernels: Record<string, unknown>;
   readonly #overflow: Overflow;
+  readonly #arounds: Around[] = [];
+  #provided = 0;
 
   /** A device with a heap of its own. @throws {DeviceError} when the options ask for what this machine has not. */
   constructor(options: CpuOptions = {}) {
     this.engine = new Engine(options);
-    this.kernels = kernelsOn(this.engine);
+    this.#kernels = { ...kernelsOn(this.engine) };
     const { totalMemory } = options.platform ?? {};
     // A tenth of the machine is left to others, and the heap has its part.
     this.#overflow = new Overflow(
       this.engine.heap,
       totalMemory === undefined ? Infinity : Math.max(0, 0.9 * totalMemory - this.engine.heap.maximum),
     );
+    if (options.guard) {
+      const watch = new Watch(this.engine.heap);
+      this.#wrapAll((operation, args, run) => watch.run(operation, args, run));
+    }
+  }
+
+  /** Structured operations done in one go. */
+  get kernels(): Kernels {
+    for (const make of providedSince(this.#provided)) {
+      this.#provided++;
+      const made = make(this.engine) as Record<string, unknown>;
+      Object.assign(this.#kernels, made);
+      for (const around of this.#arounds) this.#wrap(this.#kernels, Object.keys(made), around);
+    }
+    return this.#kernels as Kernels;
   }
 
   /** Everything but f64. */
@@ -92,10 +95,15 @@ export class CpuBackend implements Backend {
 
   /** Memory with undefined contents, aligned to 64 bytes. */
   allocate(byteLength: number): CpuBuffer {
-    const overflow = this.#overflow, before = overflow.engaged, buffer = overflow.allocate(byteLength);
+    const overflow = this.#overflow, before = overflow.engaged;
+    const buffer = overflow.allocate(byteLength);
     if (overflow.engaged && !before) {
       this.engine.epoch++;
-      this.#guard();
+      // From now on operations first get their buffers into the heap. Until then none pays for the question.
+      this.#wrapAll((operation, args, run) => {
+        overflow.bring(operation, args);
+        return run();
+      });
     }
     return buffer;
   }
@@ -137,11 +145,6 @@ export class CpuBackend implements Backend {
     return own.pointer;
   }
 
-  /** See {@link Backend.refuseRecording}. */
-  refuseRecording(): void {
-    this.engine.refuseRecording();
-  }
-
   /** See {@link Backend.record}. */
   record(f: () => void): Recorded | null {
     const overflow = this.#overflow, work = this.engine.record(f);
@@ -150,22 +153,20 @@ export class CpuBackend implements Backend {
     return null;
   }
 
-  /** From now on every operation first gets its buffers into the heap. Until then none pays for the question. */
-  #guard(): void {
-    const overflow = this.#overflow;
-    type Operation = (...args: unknown[]) => unknown;
-    const guard = (place: Record<string, Operation>, name: string): void => {
-      const run = place[name].bind(place), only = reads[name] ?? [];
-      place[name] = (...args) => {
-        overflow.bring(args as View[], only);
-        return run(...args);
-      };
-    };
-    for (const name of ["elementwise", "reduce", "matmul", "gather", "scatter", "cumsum", "sort", "random"]) {
-      guard(this as unknown as Record<string, Operation>, name);
-    }
-    for (const [name, kernel] of Object.entries(this.kernels)) {
-      if (typeof kernel === "function") guard(this.kernels as unknown as Record<string, Operation>, name);
+  /** Has every operation, and every kernel that comes later, run inside of `around`. */
+  #wrapAll(around: Around): void {
+    const kernels = Object.keys(this.kernels);
+    this.#arounds.push(around);
+    this.#wrap(this as unknown as Record<string, unknown>, primitives, around);
+    this.#wrap(this.#kernels, kernels, around);
+  }
+
+  #wrap(place: Record<string, unknown>, names: readonly string[], around: Around): void {
+    for (const name of names) {
+      const operation = operations.get(name as Operation["name"]);
+      if (!operation) continue;
+      const run = (place[name] as (...args: unknown[]) => unknown).bind(place);
+      place[name] = (...args: unknown[]) => around(operation, args, () => run(...args));
     }
   }
 
@@ -176,7 +177,8 @@ export class CpuBackend implements Backend {
     scalars: readonly number[],
     outputs: readonly View[],
   ): void {
-    elementwise(this.engine, program, inputs, scalars, outputs);
+    if (isBeyondCount(outputs[0].shape)) elementwiseInHalves(this, program, inputs, scalars, outputs);
+    else elementwise(this.engine, program, inputs, scalars, outputs);
   }
 
   /** See {@link Backend.reduce}. */
@@ -189,12 +191,15 @@ export class CpuBackend implements Backend {
     output: View,
     epilogue?: Epilogue,
   ): void {
-    reduce(this.engine, kind, program, inputs, scalars, axes, output, epilogue);
+    if (isBeyondCount(inputs[0]?.shape ?? output.shape)) {
+      reduceLarge(this, kind, program, inputs, scalars, axes, output, epilogue);
+    } else reduce(this.engine, kind, program, inputs, scalars, axes, output, epilogue);
   }
 
   /** See {@link Backend.matmul}. */
   matmul(a: View, b: View, out: View, epilogue?: Epilogue): void {
-    matmul(this.engine, a, b, out, epilogue);
+    if (a.shape[a.shape.length - 1] > mostCounted) matmulLarge(this, a, b, out, epilogue);
+    else matmul(this.engine, a, b, out, epilogue);
   }
 
   /** See {@link Backend.gather}. */
@@ -220,7 +225,7 @@ export class CpuBackend implements Backend {
 
   /** See {@link Backend.random}. */
   random(kind: "uniform" | "normal", seed: number, offset: number, out: View): void {
-    random(this.engine, kind, seed, offset, out);
+    (this.kernels as Provided).random!(kind, seed, offset, out);
   }
 }
 
@@ -232,17 +237,6 @@ function kernelsOn(engine: Engine): Kernels {
       layerNorm(engine, x, weight, bias, eps, out, mean, rstd),
     layerNormBackward: (dy, x, weight, mean, rstd, dx, dweight, dbias) =>
       layerNormBackward(engine, dy, x, weight, mean, rstd, dx, dweight, dbias),
-    attention: (q, k, v, out, lse, scale, causal) => attention(engine, q, k, v, out, lse, scale, causal),
-    attentionStep: (qkv, keys, values, lengths, out, scale, places) =>
-      attentionStep(engine, qkv, keys, values, lengths, out, scale, places),
-    attentionDTypes: storedKeys,
-    quantize: (x, out) => quantizeRows(engine, x, out),
-    attentionBackward: (dout, q, k, v, out, lse, dq, dk, dv, scale, causal) =>
-      attentionBackward(engine, dout, q, k, v, out, lse, dq, dk, dv, scale, causal),
-    crossEntropy: (logits, targets, losses, lse, ignoreIndex) =>
-      crossEntropy(engine, logits, targets, losses, lse, ignoreIndex),
-    crossEntropyBackward: (logits, targets, lse, scale, dlogits, ignoreIndex) =>
-      crossEntropyBackward(engine, logits, targets, lse, scale, dlogits, ignoreIndex),
   };
 }
 

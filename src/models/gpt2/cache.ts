@@ -24,7 +24,7 @@ export class GPT2Cache {
    */
   readonly ids: number[] = [];
   /**
-   * Recorded steps that end with it.
+   * Programs of steps that end with it.
    * @internal
    */
   readonly steps: Set<{ dispose(): void }> = new Set();

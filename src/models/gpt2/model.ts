@@ -9,6 +9,7 @@
  */
 import type { Backend } from "../../backends/contract.ts";
 import { DTypeError, OptionError, ShapeError } from "../../core/errors.ts";
+import { isDynamic } from "../../core/number.ts";
 import { formatShape } from "../../core/shape.ts";
 import {
   CausalSelfAttention,
@@ -20,8 +21,8 @@ import {
   type LayerOptions,
   Linear,
   Module,
-  unquantized,
 } from "../../nn/mod.ts";
+import { unquantized } from "../../nn/quantized.ts";
 import {
   type Activation,
   add,
@@ -36,11 +37,11 @@ import {
   tensor,
   toDType,
 } from "../../ops/mod.ts";
-import { noGrad, tidy } from "../../tensor/mod.ts";
+import { activeCapture, noGrad, tidy } from "../../tensor/mod.ts";
 import { type CacheDType, GPT2Cache } from "./cache.ts";
 import { type GPT2Config, gpt2Config } from "./config.ts";
 import { paddingOf } from "./padding.ts";
-import { Steps } from "./step.ts";
+import { planOf, Steps } from "./step.ts";
 
 /** Token ids: a tensor [batch, time] or [time] (i32 or i64), or plain lists of the same form. */
 export type Ids = Tensor | readonly number[] | readonly (readonly number[])[] | Int32Array;
@@ -262,6 +263,18 @@ export class GPT2Model extends Module {
     });
   }
 
+  /** The program of a decoding step of one text as text: one line an operation, with its memory. */
+  stepPlan(): string {
+    const cache = this.createCache(), { training } = this;
+    try {
+      this.eval();
+      return noGrad(() => planOf(this, [cache], (ids, places, caches) => this.#rows(ids, places, caches)));
+    } finally {
+      this.train(training);
+      cache.dispose();
+    }
+  }
+
   /** Logits [rows, vocab] for ids [rows, 1] at positions `places` [rows], which follow those in the caches. */
   #rows(ids: Tensor, places: Tensor, caches: readonly GPT2Cache[]): Tensor {
     const rows = ids.shape[0];
@@ -353,6 +366,11 @@ export class GPT2Model extends Module {
   /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */
   checkIds(ids: Iterable<number>, least = 0): void {
     for (const id of ids) {
+      if (isDynamic(id)) {
+        // In a compiled function each run has ids of its own.
+        activeCapture()?.effect({}, () => {}, () => this.checkIds([Number(id)], least));
+        continue;
+      }
       if (!Number.isInteger(id) || id < least || id >= this.config.vocabSize) {
         throw new ShapeError(`GPT2: token id ${id} is outside the vocabulary of ${this.config.vocabSize}`);
       }

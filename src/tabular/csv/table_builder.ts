@@ -4,7 +4,7 @@
  * @module
  */
 import { FormatError, OptionError } from "../../core/errors.ts";
-import { nearest } from "../../core/nearest.ts";
+import { hint } from "../../core/nearest.ts";
 import { Generator } from "../../core/random.ts";
 import { Table } from "../table.ts";
 import type { CellForm, Column, ColumnKind } from "../types.ts";
@@ -100,9 +100,9 @@ export class TableBuilder {
       for (const unknown of list) {
         if (this.#names.includes(unknown) || expected?.names.has(unknown)) continue;
         throw new FormatError(
-          `${name} has no column "${unknown}" ${what}; it has ${
-            this.#names.join(", ")
-          }, and the nearest is "${nearest(unknown, this.#names)}"`,
+          `${name} has no column "${unknown}" ${what}; it has ${this.#names.join(", ")}${
+            hint(unknown, this.#names)
+          }`,
         );
       }
     }

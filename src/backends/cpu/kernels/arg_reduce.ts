@@ -9,6 +9,7 @@ import { contiguousStrides, sizeOf } from "../../../core/shape.ts";
 import { binary, compare, constant, input, type Program, select } from "../../../expr/nodes.ts";
 import { program as makeProgram } from "../../../expr/program.ts";
 import type { View } from "../../contract.ts";
+import { partOf } from "../../large.ts";
 import type { CpuBuffer } from "../buffer.ts";
 import type { Engine } from "../engine.ts";
 import { reduceInPasses, storedAs } from "./reduce_passes.ts";
@@ -35,7 +36,9 @@ function positionProgram(program: Program, nan: boolean): Program {
 }
 
 /** Whether one of `count` floats at `pointer` is NaN; said to be so when there are too many to look. */
-function anyNaN({ f32 }: Engine, pointer: number, count: number): boolean {
+function anyNaN(engine: Engine, pointer: number, count: number): boolean {
+  const { f32 } = engine;
+  engine.refuseRecording();
   if (count > 256) return true;
   for (let at = pointer >>> 2, end = at + count; at < end; at++) if (f32[at] !== f32[at]) return true;
   return false;
@@ -62,11 +65,7 @@ export function argReduce(
   try {
     for (let p = 0; p < pieces; p++) {
       const from = p * exactPositions, to = Math.min(length, from + exactPositions);
-      const piece = pieces === 1 ? inputs : inputs.map((x) => ({
-        ...x,
-        shape: x.shape.map((n, d) => d === axis ? to - from : n),
-        offset: x.offset + from * x.strides[axis],
-      }));
+      const piece = pieces === 1 ? inputs : inputs.map((x) => partOf(x, axis, from, to - from));
       const extreme = scratchView(extremes + p * count * size, dtype, output.shape);
       reduceInPasses(
         engine,
@@ -111,6 +110,7 @@ function choosePieces(
   found: number,
   output: View,
 ): void {
+  engine.refuseRecording();
   const { f32, i32 } = engine, to = ((output.buffer as CpuBuffer).pointer >>> 2) + output.offset;
   for (let k = 0; k < count; k++) {
     let best = 0;
