@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { oneOf, whole } from "../src/core/kinds.ts";
 import type { ByColumn, ColumnKind, CsvOptions, Table } from "../mod.ts";
 import { type Options, UsageError, type Values } from "./command.ts";
 import { note } from "./output.ts";
@@ -15,9 +16,13 @@ export const csvOptions: Options = {
   },
   quote: { value: "C", help: 'around cells; "none" when quotes are text like any other' },
   escape: { value: "C", help: 'before a quote inside of quotes; "none" when it is doubled' },
-  "line-end": { value: "E", choices: ["lf", "cr", "crlf", "any"], help: "what ends a row outside of quotes" },
+  "line-end": {
+    value: "E",
+    kind: oneOf("lf", "cr", "crlf", "any"),
+    help: "what ends a row outside of quotes",
+  },
   encoding: { value: "NAME", help: "utf-8, utf-16le, windows-1252 …" },
-  "skip-lines": { value: "N", type: "integer", min: 0, help: "lines before the table" },
+  "skip-lines": { value: "N", kind: whole(0), help: "lines before the table" },
   comment: { value: "TEXT", help: "what a line begins with that is no row" },
   header: { help: "the first row names the columns" },
   "no-header": { help: "the first row is data" },
@@ -46,8 +51,7 @@ export const csvOptions: Options = {
   ignore: { value: "COLUMN", multiple: true, help: "leave a column out; again for more" },
   "max-cells": {
     value: "N",
-    type: "integer",
-    min: 1000,
+    kind: whole(1000),
     help: "cells to hold in memory; of more, a sample of rows is used",
   },
   "explain-csv": { help: "also say what each of these decisions rests on" },

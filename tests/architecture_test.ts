@@ -40,7 +40,7 @@ const house: { floor: number; room: string; uses: string[] }[] = [
   { floor: 8, room: "src/hub", uses: ["below"] },
   { floor: 8, room: "src/runtime", uses: ["below", "src/hub"] },
   { floor: 9, room: "mod.ts", uses: ["below"] },
-  { floor: 10, room: "cli", uses: ["mod.ts", "src/core", "src/platform"] },
+  { floor: 10, room: "cli", uses: ["mod.ts", "src/core", "src/platform", "src/generate/given.ts"] },
   { floor: 10, room: "tools", uses: ["tests/_install.ts"] },
   { floor: 10, room: "web", uses: ["mod.ts", "below", "tests/_install.ts", "tools/packages.ts"] },
   { floor: 10, room: "examples", uses: ["mod.ts"] },

@@ -27,6 +27,7 @@ import {
   nn,
   noGrad,
   optim,
+  OptionError,
   rand,
   randint,
   randn,
@@ -211,6 +212,7 @@ describe("what cannot be compiled", () => {
     assertMatch(refusal(() => leaked!.add(1)), /no memory/);
     leaked!.dispose();
     assertMatch(refusal(() => compile(3 as never)), /takes a function/);
+    assertThrows(() => compile((x: Tensor) => x, { optimise: false } as never), OptionError, "optimize");
   });
 
   it("is a gradient taken outside, or through what is outside", async () => {

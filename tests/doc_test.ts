@@ -32,9 +32,14 @@ const given: Record<string, string> = {
   "src/ops/losses.ts":
     "const vocabSize = 7, model = new GPT2({ vocabSize, nPositions: 8, nEmbd: 8, nLayer: 1, nHead: 2 });\n" +
     "const ids = randint(7, [2, 5]), next = randint(7, [2, 5]);",
+  "src/ops/transforms/checkpoint.ts":
+    "const ln = new nn.LayerNorm(4), mlp = new nn.MLP([4, 8, 4]), x = randn([2, 4]);",
+  "src/ops/transforms/loops.ts": "const w = randn([3]), batch = randn([5, 3]);",
   "src/ops/views.ts": "const x = randn([3, 4, 5]);",
   "src/runtime/gpt2.ts":
     'const model = await GPT2.load("web/models/shakespeare");\nconst print = console.log;',
+  "src/tensor/capture/compile.ts": "const model = new nn.Linear(3, 2), batch = randn([4, 3]);\n" +
+    "const optimizer = new optim.AdamW(model.parameters());",
   "src/tensor/lifetime.ts": "const model = new nn.Linear(3, 2), ids = randn([4, 3]), target = randn([4, 2]);",
   "src/tensor/tape.ts": "const model = new nn.Linear(3, 2), x = randn([4, 3]), y = randint(2, [4]);",
 };

@@ -319,8 +319,8 @@ describe("GPT-2's network", () => {
     refuses({ nHead: 5 }, /nHead is 5, expected a divisor of nEmbd 768/);
     refuses({ nLayer: 0 }, /nLayer is 0/);
     refuses({ residPdrop: 1 }, /residPdrop/);
-    refuses({ n_layer: 2 }, /no "n_layer"; it is called "nLayer" here/);
-    refuses({ activationFunction: "swiglu" }, /activationFunction is "swiglu", expected one of gelu_new/);
+    refuses({ n_layer: 2 }, /there is no option "n_layer"; did you mean "nLayer"/);
+    refuses({ activationFunction: "swiglu" }, /activationFunction is "swiglu", expected "gelu_new"/);
     refuses({ eosTokenId: "a" }, /eosTokenId/);
   });
 

@@ -4,7 +4,6 @@
  */
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { readFileSync } from "node:fs";
-import { describe, it } from "node:test";
 import { FormatError, openGguf } from "../mod.ts";
 import { ggufTokenizer } from "../src/text/gguf_tokenizer.ts";
 import { readSentencePiece } from "../src/text/sentencepiece/model_file.ts";
@@ -13,6 +12,7 @@ import { pieceEnds, splitPattern } from "../src/text/split.ts";
 import { tokenizerFromJson } from "../src/text/tokenizer_json.ts";
 import { WordPieceTokenizer } from "../src/text/wordpiece.ts";
 import { dataPath, missingData } from "./_data.ts";
+import { describe, it } from "./_suite.ts";
 
 interface Line {
   text: string;

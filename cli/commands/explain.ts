@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { whole } from "../../src/core/kinds.ts";
 import { compile, type GPT2, optim, type Tensor, zeros } from "../../mod.ts";
 import { type Command, UsageError } from "../command.ts";
 import { loadModel, modelOptions } from "../model.ts";
@@ -35,12 +36,10 @@ export const explain: Command = {
   options: {
     ...modelOptions,
     train: { help: "a training step: forward, backward, AdamW" },
-    "batch-size": { value: "N", type: "integer", min: 1, max: 4096, help: "with --train: texts (default 4)" },
+    "batch-size": { value: "N", kind: whole(1, 4096), help: "with --train: texts (default 4)" },
     "block-size": {
       value: "N",
-      type: "integer",
-      min: 2,
-      max: 65536,
+      kind: whole(2, 65536),
       help: "with --train: ids of each (default 64, or as many as the model has positions)",
     },
   },

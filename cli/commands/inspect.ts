@@ -4,7 +4,7 @@
  * @module
  */
 import { FormatError, type GgufValue, openGguf, openSafetensors, type Safetensors } from "../../mod.ts";
-import { exists, isDirectory, joinPath } from "../../src/platform/platform.ts";
+import { currentPath, isDirectory, joinPath } from "../../src/platform/platform.ts";
 import type { Command } from "../command.ts";
 import { formatBytes, print, printJson } from "../output.ts";
 
@@ -12,8 +12,8 @@ import { formatBytes, print, printJson } from "../output.ts";
 export async function openWeights(where: string): Promise<Safetensors> {
   if (/^https?:/.test(where) || !await isDirectory(where)) return await openSafetensors(where);
   for (const name of ["model.safetensors", "model.safetensors.index.json"]) {
-    const path = String(joinPath(where, name));
-    if (await exists(path)) return await openSafetensors(path);
+    const path = currentPath(joinPath(where, name));
+    if (path !== null) return await openSafetensors(joinPath(where, name));
   }
   throw new FormatError(`${where} holds neither model.safetensors nor model.safetensors.index.json`);
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { whole } from "../../src/core/kinds.ts";
 import { env } from "node:process";
 import { CancelledError, loadChatTemplate } from "../../mod.ts";
 import { onInterrupt, onTerminate } from "../../src/platform/platform.ts";
@@ -26,22 +27,18 @@ export const serve: Command = {
     host: { value: "NAME", help: "address to listen at (default 127.0.0.1; elsewhere a key is needed)" },
     port: {
       value: "N",
-      type: "integer",
-      min: 0,
-      max: 65535,
+      kind: whole(0, 65535),
       help: "port (default 8080; 0: any that is free)",
     },
     "api-key": { value: "KEY", help: "what clients must send (or FERROTYPE_API_KEY in the environment)" },
     name: { value: "NAME", help: "the model's name in answers (default: as given with --model)" },
     "max-batch": {
       value: "N",
-      type: "integer",
-      min: 1,
-      max: 256,
+      kind: whole(1, 256),
       help: "texts computed together (default 16)",
     },
-    "max-queue": { value: "N", type: "integer", min: 0, help: "texts that may wait (default 256)" },
-    "max-body": { value: "BYTES", type: "integer", min: 1, help: "largest request (default 1048576)" },
+    "max-queue": { value: "N", kind: whole(0), help: "texts that may wait (default 256)" },
+    "max-body": { value: "BYTES", kind: whole(1), help: "largest request (default 1048576)" },
     cors: { value: "ORIGIN", help: "a page that may ask from a browser, or *" },
     ...modelOptions,
   },

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Column } from "../../mod.ts";
-import { onInterrupt, stat, writeFileAtomic } from "../../src/platform/platform.ts";
+import { onStop, stat, writeFileAtomic } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { csvOptions, readCsvOptions } from "../csv.ts";
 import { formatBytes, LiveLine, note, print, printJson } from "../output.ts";
@@ -32,7 +32,7 @@ async function explainCsv(path: string, values: Values): Promise<void> {
   }
   const line = new LiveLine(),
     controller = new AbortController(),
-    remove = onInterrupt(() => controller.abort());
+    remove = onStop(() => controller.abort());
   try {
     const table = await readTable(path, readCsvOptions(values), line, controller.signal);
     if (values.flag("json")) {

@@ -4,7 +4,7 @@
  * @module
  */
 import { FormatError, type Prediction, type TabularModel } from "../../mod.ts";
-import { onInterrupt, writeFileAtomic } from "../../src/platform/platform.ts";
+import { onStop, writeFileAtomic } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { LiveLine, note, print, printJson, printPart } from "../output.ts";
 import { csvOptions, readCsvOptions, sayReading } from "../csv.ts";
@@ -34,7 +34,7 @@ export const tabularPredict: Command = {
     using model = await openModel(path);
     if (csv === undefined) return await one(model, parseRow(words), values.flag("json"));
     const controller = new AbortController(),
-      remove = onInterrupt(() => controller.abort()),
+      remove = onStop(() => controller.abort()),
       line = new LiveLine();
     try {
       const table = await readTable(csv, options, line, controller.signal, model);

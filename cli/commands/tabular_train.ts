@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { oneOf, whole } from "../../src/core/kinds.ts";
 import { FormatError, TabularModel, type TabularOptions } from "../../mod.ts";
-import { onInterrupt, stat } from "../../src/platform/platform.ts";
+import { onStop, stat } from "../../src/platform/platform.ts";
 import { type Command, type Options, UsageError, type Values } from "../command.ts";
 import { formatBytes, formatSeconds, LiveLine, note, printJson } from "../output.ts";
 import { csvOptions, readCsvOptions, sayReading } from "../csv.ts";
@@ -15,15 +16,13 @@ const fitOptions: Options = {
   target: { value: "COLUMN", help: "what to predict (default: the last column)" },
   task: {
     value: "T",
-    choices: ["classification", "regression"],
+    kind: oneOf("classification", "regression"),
     help: "default: found out from the target, and said",
   },
   bins: { value: "A,B", help: "turn a number into classes: the largest value of each, without the last" },
   folds: {
     value: "N",
-    type: "integer",
-    min: 0,
-    max: 100,
+    kind: whole(0, 100),
     help: "folds of the cross-validation; 1 holds a fifth out, 0 skips it (default 5; 1 above 100,000 rows)",
   },
   keep: {
@@ -31,22 +30,21 @@ const fitOptions: Options = {
     multiple: true,
     help: "an input even where it looks like an identifier; again for more",
   },
-  seed: { value: "N", type: "integer", min: 0, help: "decides every random choice (default 0)" },
+  seed: { value: "N", kind: whole(0), help: "decides every random choice (default 0)" },
   "class-weights": {
     value: "W",
-    choices: ["none", "balanced"],
+    kind: oneOf("none", "balanced"),
     help: "balanced: each class counts the same, however rare (default none)",
   },
   model: {
     value: "M",
-    choices: ["auto", "linear", "mlp"],
+    kind: oneOf("auto", "linear", "mlp"),
     help: "what is tried (default auto: linear models and perceptrons)",
   },
   hidden: { value: "N,N", help: "widths of the perceptrons' hidden layers (default: from the data)" },
   steps: {
     value: "N",
-    type: "integer",
-    min: 1,
+    kind: whole(1),
     help: "most training steps of a perceptron (default: from the data)",
   },
   "report-fit": { help: "also measure on all rows, training rows included; named fit, and never the result" },
@@ -110,7 +108,7 @@ export const tabularTrain: Command = {
     const options = readFitOptions(values), reading = readCsvOptions(values), json = values.flag("json");
     const say = (text: string): Promise<void> => values.flag("quiet") ? Promise.resolve() : note(text);
     const controller = new AbortController(),
-      remove = onInterrupt(() => controller.abort()),
+      remove = onStop(() => controller.abort()),
       line = new LiveLine();
     try {
       const started = performance.now();

@@ -77,6 +77,15 @@ export function checkIdle<O extends object>(
   }
 }
 
+/** Options are an object. @throws {OptionError} naming some that there are. */
+export function demandObject(where: string, given: unknown, table: object): Record<string, unknown> {
+  if (typeof given === "object" && given !== null && !Array.isArray(given)) {
+    return given as Record<string, unknown>;
+  }
+  const names = Object.keys(table).slice(0, 3).join(", ");
+  throw new OptionError(`${where}: the options are ${show(given)}, expected an object with ${names} …`);
+}
+
 /**
  * The options given to `where`, checked: those themselves, or a copy without those that are undefined.
  *
@@ -90,11 +99,7 @@ export function checkOptions<O extends object>(
   idle: readonly Idle<O>[] = [],
 ): O {
   const kinds = table as Readonly<Record<string, Option>>;
-  const options = (given === undefined ? {} : given) as Record<string, unknown>;
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    const names = Object.keys(kinds).slice(0, 3).join(", ");
-    throw new OptionError(`${where}: the options are ${show(given)}, expected an object with ${names} …`);
-  }
+  const options = demandObject(where, given === undefined ? {} : given, kinds);
   let hasGaps = false, isEmpty = true;
   for (const name in options) {
     const value = options[name];

@@ -10,6 +10,8 @@
  */
 import { breather } from "../core/breathe.ts";
 import { CancelledError, OptionError } from "../core/errors.ts";
+import { whole } from "../core/kinds.ts";
+import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { noGrad } from "../tensor/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
@@ -32,6 +34,12 @@ export interface BatcherOptions {
   /** How many tokens of a prompt are computed before the others take their next step. Default 512. */
   prefillChunk?: number;
 }
+
+/** {@link BatcherOptions} as data. */
+export const batcherOptions: OptionTable<BatcherOptions> = {
+  maxBatch: byDefault(16, whole(1)),
+  prefillChunk: byDefault(512, whole(1)),
+};
 
 /** How much there is to do. */
 export interface BatcherLoad {
@@ -73,12 +81,7 @@ export class Batcher<C extends LanguageModelCache> {
 
   /** Computes nothing until there is a request. */
   constructor(model: BatchLanguageModel<C>, options: BatcherOptions = {}) {
-    const { maxBatch = 16, prefillChunk = 512 } = options;
-    for (const [name, value] of Object.entries({ maxBatch, prefillChunk })) {
-      if (!Number.isSafeInteger(value) || value < 1) {
-        throw new OptionError(`Batcher: ${name} is a whole number above 0, not ${value}`);
-      }
-    }
+    const { maxBatch = 16, prefillChunk = 512 } = checkOptions("Batcher", options, batcherOptions);
     this.#model = model;
     this.#maxBatch = maxBatch;
     this.#chunk = prefillChunk;

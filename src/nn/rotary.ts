@@ -10,6 +10,8 @@
  */
 import type { DeviceName } from "../backends/contract.ts";
 import { OptionError } from "../core/errors.ts";
+import * as kinds from "../core/kinds.ts";
+import { checkOption, checkOptions, type OptionTable, required } from "../core/options.ts";
 import { add, concat, embedding, mul, reshape, slice, sub, type Tensor, tensor } from "../ops/mod.ts";
 import { keep, tidy } from "../tensor/mod.ts";
 
@@ -56,6 +58,67 @@ export interface RotaryOptions {
   maxPositions: number;
   /** Default: none. */
   scaling?: RopeScaling;
+}
+
+const above = kinds.number({ above: 0 }),
+  positions = kinds.whole(1),
+  factors = kinds.listOf(above, "a list of numbers above 0");
+const rotaryOptions: OptionTable<RotaryOptions> = {
+  width: required(
+    kinds.kind(
+      "an even number of numbers, from 2",
+      (x) => kinds.whole(2).accepts(x) && (x as number) % 2 === 0,
+    ),
+  ),
+  theta: required(above),
+  maxPositions: required(positions),
+  scaling: kinds.object,
+};
+
+type Scalings = {
+  readonly [T in RopeScaling["ropeType"]]: OptionTable<
+    Omit<Extract<RopeScaling, { ropeType: T }>, "ropeType">
+  >;
+};
+
+/** What each kind of scaling takes besides its name. */
+const scalings: Scalings = {
+  default: {},
+  linear: { factor: required(above) },
+  dynamic: { factor: required(above) },
+  factors: { factors: required(factors) },
+  llama3: {
+    factor: required(above),
+    lowFreqFactor: required(above),
+    highFreqFactor: required(above),
+    originalMaxPositionEmbeddings: required(positions),
+  },
+  yarn: {
+    factor: required(above),
+    originalMaxPositionEmbeddings: required(positions),
+    attentionFactor: above,
+    betaFast: above,
+    betaSlow: above,
+    mscale: kinds.number(),
+    mscaleAllDim: kinds.number(),
+    truncate: kinds.flag,
+  },
+  longrope: {
+    shortFactor: required(factors),
+    longFactor: required(factors),
+    originalMaxPositionEmbeddings: required(positions),
+    factor: above,
+    attentionFactor: above,
+  },
+};
+
+/** @throws {OptionError} for what angles cannot be worked out from. */
+function checkRotary(where: string, options: RotaryOptions): void {
+  const { scaling } = checkOptions(where, options, rotaryOptions);
+  if (scaling === undefined) return;
+  const { ropeType, ...rest } = scaling;
+  checkOption(where, "scaling.ropeType", ropeType, kinds.oneOf(...Object.keys(scalings)));
+  checkOptions<object>(`${where}: scaling`, rest, scalings[ropeType] as OptionTable<object>);
 }
 
 /** Frequencies of each pair, and what cosines and sines are multiplied by. */
@@ -126,6 +189,7 @@ function longrope(
 
 /** Frequencies for a text of `length` positions, on which those of "dynamic" and LongRoPE depend. */
 export function rotaryFrequencies(options: RotaryOptions, length: number): RotaryFrequencies {
+  checkRotary("rotaryFrequencies", options);
   const { width, theta, maxPositions, scaling = { ropeType: "default" } } = options, f = plain(theta, width);
   switch (scaling.ropeType) {
     case "default":
@@ -163,6 +227,7 @@ export class RotaryEmbedding {
 
   /** Angles are worked out when they are first needed. */
   constructor(options: RotaryOptions) {
+    checkRotary("RotaryEmbedding", options);
     this.options = options;
   }
 

@@ -8,6 +8,7 @@
  */
 import { byteSize, type DType } from "../core/dtype.ts";
 import { DeviceError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
+import { isDynamic } from "../core/number.ts";
 import { checkOption, checkOptions, type Option, type OptionTable } from "../core/options.ts";
 import { show } from "../core/show.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
@@ -142,11 +143,13 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
    * @param options `lr`: the first group's learning rate from now on, as when it is set (the others' follow).
    */
   step(options: { lr?: number } = {}): void {
-    for (const name of Object.keys(options)) {
-      if (name !== "lr") {
-        throw new OptionError(`${this.#rule.name}.step: there is no option "${name}"; there is lr`);
-      }
-    }
+    // A number of the run is looked at when there is one.
+    const { expected, accepts } = this.#rule.options.lr,
+      lr: Option = {
+        expected,
+        accepts: (x) => isDynamic(x) || accepts(x),
+      };
+    checkOptions<{ lr?: number }>(`${this.#rule.name}.step`, options, { lr });
     if (options.lr !== undefined) this.lr = options.lr;
     for (const group of this.paramGroups) {
       for (const p of group.params) if (p.grad) this.#update(group, p, p.grad);

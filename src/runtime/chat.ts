@@ -4,6 +4,8 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
+import { checkOptions } from "../core/options.ts";
+import { hubOptions } from "../hub/options.ts";
 import { importPackage, optionalPackages } from "../core/packages.ts";
 import { type FolderOptions, openFolder, readJson } from "./model_folder.ts";
 
@@ -51,7 +53,7 @@ export async function loadChatTemplate(
   where: string | URL,
   options: FolderOptions = {},
 ): Promise<ChatTemplate | null> {
-  const folder = await openFolder(where, options);
+  const folder = await openFolder(where, checkOptions("loadChatTemplate", options, hubOptions));
   const config = (await readJson(folder, "tokenizer_config.json") ?? {}) as Record<string, unknown>;
   const text = templateOf(config, await folder.text("chat_template.jinja"));
   if (text === null) return null;

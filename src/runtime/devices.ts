@@ -6,6 +6,8 @@
 import type { DeviceName } from "../backends/contract.ts";
 import { createCpuBackend } from "../backends/cpu/backend.ts";
 import { DeviceError, OptionError } from "../core/errors.ts";
+import { flag } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import type { WebGpuBackend } from "../backends/webgpu/backend.ts";
 import {
   canBlock,
@@ -90,6 +92,8 @@ export interface WebGPUOptions {
   allowFp16ReducedPrecisionReduction?: boolean;
 }
 
+const webgpuOptions: OptionTable<WebGPUOptions> = { allowFp16ReducedPrecisionReduction: flag };
+
 /**
  * Gets the GPU ready: from then on `device: "webgpu"` works. Asked again it gives the same device, or a new one when
  * that was lost (tensors on a lost device are gone). `GPT2.load` with that device, and `devices()`, call it themselves.
@@ -98,6 +102,7 @@ export interface WebGPUOptions {
  * the device is ready already and was made with other options.
  */
 export async function initWebGPU(options: WebGPUOptions = {}): Promise<void> {
+  checkOptions("initWebGPU", options, webgpuOptions);
   if (webgpu !== null) {
     const known = await webgpu.catch(() => null), wanted = options.allowFp16ReducedPrecisionReduction;
     if (known !== null && known.gpu.lost === null) {

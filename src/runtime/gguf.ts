@@ -19,6 +19,7 @@ import {
   writableTypes,
 } from "../files/gguf/mod.ts";
 import { empty, type Tensor, toDType } from "../ops/mod.ts";
+import { placeOptions } from "../ops/options.ts";
 import {
   directoryOf,
   fromPage,
@@ -40,6 +41,7 @@ export class Gguf extends GgufFile {
    * @throws {FormatError} when there is no such name. @throws {DTypeError} for a dtype that cannot be had from the file's.
    */
   async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
+    checkOptions("tensor", options, placeOptions);
     const view = this.view(name), dtype = options.dtype ?? view.dtype;
     if (dtype === "f64" && options.device !== "reference") {
       throw new DTypeError(

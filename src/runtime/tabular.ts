@@ -4,7 +4,6 @@
  * @module
  */
 import type { ByteSource } from "../core/byte_source.ts";
-import { FormatError } from "../core/errors.ts";
 import { version } from "../core/version.ts";
 import { openFiles, SafetensorsFile } from "../files/mod.ts";
 import { type Openable, openSource } from "../platform/platform.ts";
@@ -19,7 +18,7 @@ import {
   TabularModelBase,
   type TabularOptions,
 } from "../tabular/mod.ts";
-import { writePlanned } from "./safetensors.ts";
+import { writeWeights } from "./save_weights.ts";
 
 /** What a table can be read from: what can be opened, or bytes in pieces (a pipe, a response's body). */
 export type CsvSource = Openable | AsyncIterable<Uint8Array>;
@@ -125,9 +124,6 @@ export class TabularModel extends TabularModelBase {
   /** Writes the model as one safetensors file, whole or not at all: weights, normaliser, metadata. */
   async save(path: string | URL): Promise<void> {
     const { tensors, metadata } = this.toFile();
-    const names = await writePlanned(path, tensors, { metadata });
-    if (names.length !== 1) {
-      throw new FormatError(`${path}: a tabular model is one file, not ${names.length}`);
-    }
+    await writeWeights(path, tensors, { metadata });
   }
 }

@@ -4,6 +4,8 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
+import { hubOptions } from "../hub/options.ts";
 import { readSentencePiece } from "../text/sentencepiece/model_file.ts";
 import {
   BpeTokenizer,
@@ -11,6 +13,7 @@ import {
   tokenizerFromJson,
   type TokenizerFromJsonOptions,
 } from "../text/mod.ts";
+import { fromJsonOptions } from "../text/tokenizer_json.ts";
 import {
   type FolderOptions,
   type GivenFiles,
@@ -24,6 +27,11 @@ type TokenizerFiles =
   | { readonly json: unknown; readonly config: unknown }
   | { readonly vocab: unknown; readonly merges: string }
   | { readonly model: Uint8Array; readonly config: unknown };
+
+const loadOptions: OptionTable<FolderOptions & TokenizerFromJsonOptions> = {
+  ...hubOptions,
+  ...fromJsonOptions,
+};
 
 /** The tokenizer's files of a folder, or null when it holds none. */
 export async function tokenizerFiles(folder: ModelFolder): Promise<TokenizerFiles | null> {
@@ -69,7 +77,7 @@ export async function loadTokenizer(
   where: string | URL | GivenFiles,
   options: FolderOptions & TokenizerFromJsonOptions = {},
 ): Promise<Tokenizer> {
-  const { engine, ...rest } = options;
+  const { engine, ...rest } = checkOptions("loadTokenizer", options, loadOptions);
   const folder = await openFolder(where, rest);
   const found = await tokenizerOf(folder, engine ? { engine } : {});
   if (!found) {

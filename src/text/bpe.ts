@@ -9,6 +9,8 @@
  * @module
  */
 import { FormatError, ShapeError } from "../core/errors.ts";
+import { flag, kind, listOf, object, oneOf, text as aText, whole } from "../core/kinds.ts";
+import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
 import { Merges } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
@@ -16,6 +18,7 @@ import { byteSymbols, symbolsToBytes } from "./bytes.ts";
 import { pieceEnd } from "./pattern.ts";
 import { pieceEnds, splitPattern } from "./split.ts";
 import { byteStream } from "./stream.ts";
+import { decodeOptions, encodeOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
 import { fromWtf8, toWtf8, writeWtf8 } from "./utf8.ts";
 import { indexTokens, vocabularyMap } from "./vocabulary.ts";
@@ -47,6 +50,24 @@ const CACHED_UNITS = 64; // longer pieces seldom come again
 const CACHE_WORDS = 1 << 17, CACHE_UNITS = 1 << 20;
 const nothing = new Uint8Array(0);
 
+const bpeParts: OptionTable<BpeParts> = {
+  vocab: required(object),
+  merges: required(
+    kind("pairs of tokens", (x) => typeof x === "object" && x !== null && Symbol.iterator in x),
+  ),
+  addedTokens: kind("a list of tokens", Array.isArray),
+  eosToken: aText,
+  splits: listOf(aText, "a list of expressions"),
+  ignoreMerges: flag,
+  normalizer: oneOf("NFC", null),
+  prefixIds: listOf(whole(0), "a list of ids"),
+  suffixIds: listOf(whole(0), "a list of ids"),
+};
+
+const pairOptions: OptionTable<{ readonly specialTokens?: readonly string[] }> = {
+  specialTokens: listOf(aText, "a list of texts"),
+};
+
 /** A byte-level BPE tokenizer, with GPT-2's splitting pattern unless told. */
 export class BpeTokenizer implements Tokenizer {
   /** One more than the largest id. */
@@ -75,6 +96,7 @@ export class BpeTokenizer implements Tokenizer {
 
   /** Throws FormatError when a byte has no token or a merge joins tokens that are not in the vocabulary. */
   constructor(parts: BpeParts) {
+    checkOptions("BpeTokenizer", parts, bpeParts);
     const vocab = parts.vocab instanceof Map
       ? parts.vocab as ReadonlyMap<string, number>
       : vocabularyMap(parts.vocab as Record<string, number>);
@@ -134,6 +156,7 @@ export class BpeTokenizer implements Tokenizer {
     merges: string,
     options: { readonly specialTokens?: readonly string[] } = {},
   ): BpeTokenizer {
+    const { specialTokens = ["<|endoftext|>"] } = checkOptions("fromVocabMerges", options, pairOptions);
     const pairs: [string, string][] = [];
     for (const [number, raw] of merges.split("\n").entries()) {
       const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
@@ -145,7 +168,7 @@ export class BpeTokenizer implements Tokenizer {
       pairs.push([pair[0], pair[1]]);
     }
     const addedTokens: AddedToken[] = [];
-    for (const content of options.specialTokens ?? ["<|endoftext|>"]) {
+    for (const content of specialTokens) {
       if (Object.hasOwn(vocab, content)) addedTokens.push({ id: vocab[content], content, normalized: true });
     }
     return new BpeTokenizer({ vocab, merges: pairs, addedTokens });
@@ -153,10 +176,15 @@ export class BpeTokenizer implements Tokenizer {
 
   /** The ids of a text; special tokens in it become theirs. */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    const isWhole = options.addSpecialTokens ?? true, out: number[] = isWhole ? [...this.#prefix] : [];
+    const { addSpecialTokens: isWhole = true, splitSpecialTokens = false } = checkOptions(
+      "encode",
+      options,
+      encodeOptions,
+    );
+    const out: number[] = isWhole ? [...this.#prefix] : [];
     this.#added.split(
       text,
-      options.splitSpecialTokens ?? false,
+      splitSpecialTokens,
       (start, end) => {
         if (this.#normalizer === null) return this.#encodeText(text, start, end, out);
         const composed = text.slice(start, end).normalize(this.#normalizer);
@@ -170,7 +198,7 @@ export class BpeTokenizer implements Tokenizer {
 
   /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    const skip = options.skipSpecialTokens ?? false;
+    const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     let length = 0;
     for (let i = 0; i < ids.length; i++) length += this.#bytesOf(ids[i], skip).length;
     const bytes = new Uint8Array(length);
@@ -183,7 +211,7 @@ export class BpeTokenizer implements Tokenizer {
 
   /** Decodes ids one at a time, whole characters only. */
   stream(options: DecodeOptions = {}): DecodeStream {
-    const skip = options.skipSpecialTokens ?? false;
+    const { skipSpecialTokens: skip = false } = checkOptions("stream", options, decodeOptions);
     return byteStream((id) => this.#bytesOf(id, skip));
   }
 

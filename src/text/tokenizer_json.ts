@@ -7,6 +7,8 @@
  * @module
  */
 import { FormatError, OptionError } from "../core/errors.ts";
+import { oneOf } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import type { AddedToken } from "./added_tokens.ts";
 import { BpeTokenizer } from "./bpe.ts";
 import { byteSymbols } from "./bytes.ts";
@@ -14,7 +16,7 @@ import { CharTokenizer } from "./char.ts";
 import { HuggingFaceTokenizer } from "./huggingface.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { gpt2Pattern } from "./white_space.ts";
-import { vocabularyMap } from "./vocabulary.ts";
+import { maxId, vocabularyMap } from "./vocabulary.ts";
 
 /** Options of {@link tokenizerFromJson}. */
 export interface TokenizerFromJsonOptions {
@@ -24,6 +26,11 @@ export interface TokenizerFromJsonOptions {
    */
   readonly engine?: "auto" | "huggingface";
 }
+
+/** {@link TokenizerFromJsonOptions} as data. */
+export const fromJsonOptions: OptionTable<TokenizerFromJsonOptions> = {
+  engine: oneOf("auto", "huggingface"),
+};
 
 type Json = Record<string, unknown>;
 
@@ -40,10 +47,7 @@ export async function tokenizerFromJson(
   config?: unknown,
   options: TokenizerFromJsonOptions = {},
 ): Promise<Tokenizer> {
-  const engine = options.engine ?? "auto";
-  if (engine !== "auto" && engine !== "huggingface") {
-    throw new OptionError(`engine should be "auto" or "huggingface" and is ${JSON.stringify(engine)}`);
-  }
+  const { engine = "auto" } = checkOptions("tokenizerFromJson", options, fromJsonOptions);
   const file = object(json, "a tokenizer.json");
   const configuration = config === undefined || config === null
     ? {}
@@ -57,8 +61,7 @@ export async function tokenizerFromJson(
   const addedTokens = readAddedTokens(file.added_tokens);
   const eosToken = contentOf(configuration.eos_token);
   if (engine === "auto") {
-    const own = readCharacters(file, model, addedTokens, eosToken) ??
-      readBpe(file, model, addedTokens, eosToken);
+    const own = readOwn(file, model, addedTokens, eosToken);
     if (own !== undefined) return own;
   }
   return await HuggingFaceTokenizer.load(file, configuration, eosToken);
@@ -110,9 +113,13 @@ function readAddedTokens(value: unknown): AddedToken[] {
   }
   return value.map((entry: unknown, k) => {
     const token = object(entry, `added token ${k} of tokenizer.json`);
-    if (typeof token.content !== "string" || !Number.isInteger(token.id)) {
+    const { id } = token;
+    if (
+      typeof token.content !== "string" || !Number.isInteger(id) || (id as number) < 0 ||
+      (id as number) > maxId
+    ) {
       throw new FormatError(
-        `added token ${k} of tokenizer.json should have a text as content and an integer as id, and has ` +
+        `added token ${k} of tokenizer.json should have a text as content and an integer from 0 to ${maxId} as id, and has ` +
           `${show(token.content)} and ${show(token.id)}`,
       );
     }
@@ -134,6 +141,24 @@ function isPlainBpe(model: Json): boolean {
     !Array.isArray(model.vocab) &&
     !model.dropout && !model.continuing_subword_prefix && !model.end_of_word_suffix &&
     model.byte_fallback !== true;
+}
+
+/** The tokenizer, where it is one of this library's. */
+function readOwn(
+  file: Json,
+  model: Json,
+  addedTokens: readonly AddedToken[],
+  eosToken: string | undefined,
+): Tokenizer | undefined {
+  try {
+    return readCharacters(file, model, addedTokens, eosToken) ?? readBpe(file, model, addedTokens, eosToken);
+  } catch (error) {
+    // What would be a caller's mistake elsewhere is the file's here.
+    if (error instanceof OptionError) {
+      throw new FormatError(`tokenizer.json: ${error.message}`, { cause: error });
+    }
+    throw error;
+  }
 }
 
 /** The form that {@link CharTokenizer} saves, and nothing else. */

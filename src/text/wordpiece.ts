@@ -5,8 +5,11 @@
  * @module
  */
 import { FormatError, ShapeError } from "../core/errors.ts";
+import * as kinds from "../core/kinds.ts";
+import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
 import { windowStream } from "./stream.ts";
+import { decodeOptions, encodeOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
 
 /** What a {@link WordPieceTokenizer} is made of. */
@@ -24,6 +27,17 @@ export interface WordPieceParts {
   /** Tokens that are left out by `skipSpecialTokens`, beside these. */
   readonly specialTokens?: readonly string[];
 }
+
+const { text } = kinds, texts = kinds.listOf(text, "a list of texts");
+
+const wordPieceParts: OptionTable<WordPieceParts> = {
+  tokens: required(texts),
+  lowercase: kinds.flag,
+  unkToken: text,
+  clsToken: text,
+  sepToken: text,
+  specialTokens: texts,
+};
 
 /** Longer words are unknown, as in BERT. */
 const longestWord = 100;
@@ -52,6 +66,7 @@ export class WordPieceTokenizer implements Tokenizer {
    * @throws {FormatError} where the unknown token is not among them.
    */
   constructor(parts: WordPieceParts) {
+    checkOptions("WordPieceTokenizer", parts, wordPieceParts);
     const { tokens, unkToken = "[UNK]", clsToken = "[CLS]", sepToken = "[SEP]", specialTokens = [] } = parts;
     this.#parts = parts;
     this.#ids = new Map(tokens.map((token, id) => [token, id]));
@@ -73,11 +88,16 @@ export class WordPieceTokenizer implements Tokenizer {
 
   /** The ids of a text; special tokens in it become theirs. */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    const around = options.addSpecialTokens ?? true, out: number[] = [];
+    const { addSpecialTokens: around = true, splitSpecialTokens = false } = checkOptions(
+      "encode",
+      options,
+      encodeOptions,
+    );
+    const out: number[] = [];
     if (around && this.#cls !== undefined) out.push(this.#cls);
     this.#added.split(
       text,
-      options.splitSpecialTokens ?? false,
+      splitSpecialTokens,
       (start, end) => this.#encodeText(text.slice(start, end), out),
       (id) => out.push(id),
     );
@@ -112,6 +132,7 @@ export class WordPieceTokenizer implements Tokenizer {
 
   /** The text of ids, words with a space between. Throws ShapeError for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     let text = "";
     for (let i = 0; i < ids.length; i++) {
       const token = this.#parts.tokens[ids[i]];
@@ -120,7 +141,7 @@ export class WordPieceTokenizer implements Tokenizer {
           `id ${ids[i]} is not in the vocabulary, whose ids go from 0 to ${this.vocabSize - 1}`,
         );
       }
-      if ((options.skipSpecialTokens ?? false) && this.#added.isSpecial(ids[i])) continue;
+      if (skip && this.#added.isSpecial(ids[i])) continue;
       text += token.startsWith("##") ? token.slice(2) : text === "" ? token : ` ${token}`;
     }
     return text;
@@ -128,7 +149,8 @@ export class WordPieceTokenizer implements Tokenizer {
 
   /** Decodes ids one at a time. */
   stream(options: DecodeOptions = {}): DecodeStream {
-    return windowStream((ids) => this.decode(ids, options));
+    const checked = checkOptions("stream", options, decodeOptions);
+    return windowStream((ids) => this.decode(ids, checked));
   }
 
   /** The id of a token, written as in the vocabulary. */

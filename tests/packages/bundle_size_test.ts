@@ -5,10 +5,10 @@
 import { assert, assertEquals } from "@std/assert";
 import type { Metafile } from "esbuild";
 import { readFileSync } from "node:fs";
-import { after, before, describe, it } from "node:test";
 import { gzipSync } from "node:zlib";
 import { closure } from "../../web/build.ts";
 import { noBrowser } from "../_browser.ts";
+import { after, before, describe, it } from "../_suite.ts";
 import { Project, skip } from "./_consumer.ts";
 import { Pages } from "./_pages.ts";
 

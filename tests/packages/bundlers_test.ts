@@ -4,9 +4,9 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
 import { noBrowser } from "../_browser.ts";
 import { repository } from "../_data.ts";
+import { after, before, describe, it } from "../_suite.ts";
 import { output, Project, run, runners, skip } from "./_consumer.ts";
 import { Pages } from "./_pages.ts";
 

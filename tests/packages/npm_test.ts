@@ -5,8 +5,8 @@
 import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { after, before, describe, it } from "node:test";
 import { repository } from "../_data.ts";
+import { after, before, describe, it } from "../_suite.ts";
 import { output, packed, Project, run, type Runner, runners, skip } from "./_consumer.ts";
 
 /** What a user's program may do: tensors, gradients, a model from files, text; and what it says where a package is missing. */

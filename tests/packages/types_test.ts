@@ -9,8 +9,8 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, normalize } from "node:path";
 import process from "node:process";
-import { after, before, describe, it } from "node:test";
 import { repository } from "../_data.ts";
+import { after, before, describe, it } from "../_suite.ts";
 import { Project, run, skip } from "./_consumer.ts";
 
 /** A program that touches each part of the public face, and a generic of ours with a model of ours. */

@@ -9,7 +9,7 @@
  */
 import { FormatError } from "../../core/errors.ts";
 import { formatShape } from "../../core/shape.ts";
-import { quote } from "../json_keys.ts";
+import { quote } from "../quote.ts";
 import { type GgufType, ggufTypeOf, ggufTypes, unreadType } from "./types.ts";
 
 /** A note of a file. Numbers of 64 bits that f64 does not hold are bigints; arrays of numbers are typed arrays. */

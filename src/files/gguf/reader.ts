@@ -12,7 +12,7 @@ import { FerrotypeError, FormatError, ShapeError } from "../../core/errors.ts";
 import { sizeOf } from "../../core/shape.ts";
 import { byteSize } from "../../core/dtype.ts";
 import { checkConversion, convertBytes } from "../convert.ts";
-import { quote } from "../json_keys.ts";
+import { quote } from "../quote.ts";
 import { dequantize, isBlockType } from "./dequantize.ts";
 import {
   type GgufEntry,

@@ -6,7 +6,7 @@
  */
 import { FormatError, OptionError } from "../../core/errors.ts";
 import { formatShape, sizeOf } from "../../core/shape.ts";
-import { quote } from "../json_keys.ts";
+import { quote } from "../quote.ts";
 import { isBlockType } from "./dequantize.ts";
 import type { GgufValue } from "./header.ts";
 import { quantize, writableTypes } from "./quantize.ts";

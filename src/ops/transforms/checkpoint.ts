@@ -41,8 +41,8 @@ function outsideOf(y: Tensor, since: number): TapeNode[] {
  *
  * @example
  * ```ts
- * const block = checkpoint((x: Tensor) => mlp.forward(norm.forward(x)));
- * const y = block(block(x)); // gradients reach mlp's and norm's parameters as ever
+ * const block = checkpoint((x: Tensor) => mlp.forward(ln.forward(x)));
+ * const y = block(block(x)); // gradients reach the parameters of mlp and ln as ever
  * ```
  */
 export function checkpoint<A extends Tensor[]>(f: (...args: A) => Tensor): (...args: A) => Tensor {

@@ -4,6 +4,8 @@
  * @module
  */
 import { ShapeError } from "../../core/errors.ts";
+import { whole } from "../../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../../core/options.ts";
 import { formatShape, sameShape } from "../../core/shape.ts";
 import {
   grad,
@@ -83,6 +85,8 @@ export interface JacobianOptions {
   argnums?: number;
 }
 
+const jacobianOptions: OptionTable<JacobianOptions> = { argnums: whole(0) };
+
 /**
  * A function that gives all derivatives of `f`'s result by one of its arguments: [...result's shape, ...argument's shape].
  * As `jax.jacobian`, `torch.func.jacrev`: one pass back for each element of the result.
@@ -96,7 +100,7 @@ export function jacobian(
   f: (...args: Tensor[]) => Tensor,
   options: JacobianOptions = {},
 ): (...args: Tensor[]) => Tensor {
-  const { argnums = 0 } = options;
+  const { argnums = 0 } = checkOptions("jacobian", options, jacobianOptions);
   return (...args) => {
     if (!args[argnums]) {
       throw new ShapeError(`jacobian: argument ${argnums} was asked for, ${args.length} were given`);
@@ -129,6 +133,6 @@ export function hessian(
   f: (...args: Tensor[]) => Tensor,
   options: JacobianOptions = {},
 ): (...args: Tensor[]) => Tensor {
-  const { argnums = 0 } = options;
+  const { argnums = 0 } = checkOptions("hessian", options, jacobianOptions);
   return jacobian(grad(f, { argnums }), { argnums });
 }

@@ -6,6 +6,8 @@
  * @module
  */
 import { OptionError, ShapeError } from "../../core/errors.ts";
+import { either, listOf, orNull, whole } from "../../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../../core/options.ts";
 import { formatShape } from "../../core/shape.ts";
 import { type Leaf, leavesOf, mapTree, tidy } from "../../tensor/mod.ts";
 import { stack } from "../join.ts";
@@ -19,6 +21,13 @@ export interface VmapOptions {
   /** Where that dim is in the results. Default 0. */
   outDims?: number;
 }
+
+const dim = orNull(whole());
+
+const vmapOptions: OptionTable<VmapOptions> = {
+  inDims: either(dim, listOf(dim, "a list of dims or null, one for each argument")),
+  outDims: whole(),
+};
 
 /** Trees of one form as one tree of lists, and each list through `join`. */
 function joined(trees: readonly unknown[], join: (parts: Tensor[]) => Tensor): unknown {
@@ -49,7 +58,7 @@ export function vmap<A extends unknown[], R>(
   f: (...args: A) => R,
   options: VmapOptions = {},
 ): (...args: A) => R {
-  const { inDims = 0, outDims = 0 } = options;
+  const { inDims = 0, outDims = 0 } = checkOptions("vmap", options, vmapOptions);
   return (...args) => {
     const dims = Array.isArray(inDims)
       ? inDims as (number | null)[]
@@ -60,14 +69,14 @@ export function vmap<A extends unknown[], R>(
     let size: number | null = null;
     args.forEach((arg, i) =>
       mapTree(arg, (leaf) => {
-        const dim = dims[i];
-        if (!(leaf instanceof Tensor) || dim === null) return leaf;
-        const own = leaf.shape[dim < 0 ? dim + leaf.ndim : dim];
+        const at = dims[i];
+        if (!(leaf instanceof Tensor) || at === null) return leaf;
+        const own = leaf.shape[at < 0 ? at + leaf.ndim : at];
         if (own === undefined) {
-          throw new ShapeError(`vmap: argument ${i} of shape ${formatShape(leaf.shape)} has no dim ${dim}`);
+          throw new ShapeError(`vmap: argument ${i} of shape ${formatShape(leaf.shape)} has no dim ${at}`);
         }
         if (size !== null && size !== own) {
-          throw new ShapeError(`vmap: argument ${i} has ${own} along dim ${dim}, one before it ${size}`);
+          throw new ShapeError(`vmap: argument ${i} has ${own} along dim ${at}, one before it ${size}`);
         }
         size = own;
         return leaf;

@@ -4,6 +4,8 @@
  * @module
  */
 import { CaptureError } from "../../core/errors.ts";
+import { flag } from "../../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../../core/options.ts";
 import { sameShape, type Shape } from "../../core/shape.ts";
 import { gradients, variable } from "../backward.ts";
 import { TensorBase } from "../base.ts";
@@ -44,6 +46,8 @@ export interface CompileOptions {
   /** Improve the program (default true), or do every operation as it was asked for. */
   optimize?: boolean;
 }
+
+const compileOptions: OptionTable<CompileOptions> = { optimize: flag };
 
 /** A form of arguments that a program is for. */
 interface Form {
@@ -382,7 +386,7 @@ export function compile<A extends unknown[], R>(
   options: CompileOptions = {},
 ): Compiled<A, R> {
   if (typeof f !== "function") throw new CaptureError(`compile: takes a function, not ${typeof f}`);
-  const own = new CompiledFunction(f as never, options);
+  const own = new CompiledFunction(f as never, checkOptions("compile", options, compileOptions));
   const compiled = (...args: A): R => own.call(args) as R;
   Object.defineProperties(compiled, {
     name: { value: f.name },

@@ -5,8 +5,11 @@
  * @module
  */
 import { FormatError, ShapeError } from "../../core/errors.ts";
+import * as kinds from "../../core/kinds.ts";
+import { checkOptions, type OptionTable, required } from "../../core/options.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "../added_tokens.ts";
 import { windowStream } from "../stream.ts";
+import { decodeOptions, encodeOptions } from "../tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "../tokenizer.ts";
 import { joinByScore } from "./bpe.ts";
 import { Normalizer, type NormalizerParts, spaceSymbol } from "./normalizer.ts";
@@ -43,6 +46,22 @@ export interface SentencePieceParts extends NormalizerParts {
   readonly addEos?: boolean;
 }
 
+const id = kinds.whole(0);
+
+const sentencePieceParts: OptionTable<SentencePieceParts> = {
+  pieces: required(kinds.kind("a list of pieces", Array.isArray)),
+  model: required(kinds.oneOf("bpe", "unigram")),
+  byteFallback: required(kinds.flag),
+  bosTokenId: id,
+  eosTokenId: id,
+  addBos: kinds.flag,
+  addEos: kinds.flag,
+  charsMap: kinds.kind("bytes", (x) => x instanceof Uint8Array),
+  addDummyPrefix: required(kinds.flag),
+  removeExtraWhitespaces: required(kinds.flag),
+  treatWhitespaceAsSuffix: kinds.flag,
+};
+
 const encoder = new TextEncoder(), decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const byteCount = (text: string): number => encoder.encode(text).length;
 /** What an unknown piece is decoded to. */
@@ -77,6 +96,7 @@ export class SentencePieceTokenizer implements Tokenizer {
    * @throws {FormatError} for pieces without an unknown one, or without bytes where they are needed.
    */
   constructor(parts: SentencePieceParts) {
+    checkOptions("SentencePieceTokenizer", parts, sentencePieceParts);
     const { pieces, model, byteFallback, eosTokenId } = parts, own: string[] = [], added: AddedToken[] = [];
     this.#parts = parts;
     this.vocabSize = pieces.length;
@@ -122,11 +142,16 @@ export class SentencePieceTokenizer implements Tokenizer {
   /** The ids of a text; special tokens in it become theirs. */
   encode(text: string, options: EncodeOptions = {}): number[] {
     const { addBos = false, addEos = false, bosTokenId, eosTokenId } = this.#parts;
-    const around = options.addSpecialTokens ?? true, out: number[] = [], whole = text.toWellFormed();
+    const { addSpecialTokens: around = true, splitSpecialTokens = false } = checkOptions(
+      "encode",
+      options,
+      encodeOptions,
+    );
+    const out: number[] = [], whole = text.toWellFormed();
     if (around && addBos && bosTokenId !== undefined) out.push(bosTokenId);
     this.#added.split(
       whole,
-      options.splitSpecialTokens ?? false,
+      splitSpecialTokens,
       (start, end) => this.#encodeText(whole.slice(start, end), out),
       (id) => out.push(id),
     );
@@ -190,8 +215,8 @@ export class SentencePieceTokenizer implements Tokenizer {
 
   /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    const { pieces, addDummyPrefix, removeExtraWhitespaces } = this.#parts,
-      skip = options.skipSpecialTokens ?? false;
+    const { pieces, addDummyPrefix, removeExtraWhitespaces } = this.#parts;
+    const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     let text = "", bytes: number[] = [], isStart = addDummyPrefix || removeExtraWhitespaces;
     const flush = (): void => {
       if (bytes.length === 0) return;
@@ -227,7 +252,8 @@ export class SentencePieceTokenizer implements Tokenizer {
 
   /** Decodes ids one at a time, whole characters only. */
   stream(options: DecodeOptions = {}): DecodeStream {
-    return windowStream((ids) => this.decode(ids, options));
+    const checked = checkOptions("stream", options, decodeOptions);
+    return windowStream((ids) => this.decode(ids, checked));
   }
 
   /** The id of a token, written as in the vocabulary. */

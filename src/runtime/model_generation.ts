@@ -1,0 +1,33 @@
+/**
+ * What a model's folder says of how it wants to generate.
+ *
+ * @module
+ */
+import { OptionError } from "../core/errors.ts";
+import { show } from "../core/show.ts";
+import { generationDefaults } from "../generate/generation_config.ts";
+import { checkVocabulary } from "../generate/given.ts";
+import type { GenerateOptions } from "../generate/mod.ts";
+import type { GPT2Config } from "../models/mod.ts";
+import { type ModelFolder, readJson } from "./model_folder.ts";
+
+/** Fields of ids that bear on every text; a token that is none cannot come, so ending at it or leaving it out is no matter. */
+const feltFields = ["sequenceBias", "forcedBosTokenId", "forcedEosTokenId"];
+
+/**
+ * A model's own defaults for generation. Folders of before 2023 have no generation_config.json, and say in config.json what
+ * it would.
+ */
+export async function generationOf(folder: ModelFolder, config: GPT2Config): Promise<GenerateOptions> {
+  const name = "generation_config.json", json = await readJson(folder, name);
+  const where = json === null ? "config.json" : name;
+  const own = generationDefaults(json ?? config.other, where);
+  checkVocabulary(own, config.vocabSize, where, feltFields);
+  return { ...config.eosTokenId === null ? {} : { eosTokenId: config.eosTokenId }, ...own };
+}
+
+/** @throws {OptionError} for a prompt that is no list of ids. */
+export function demandIds(prompt: unknown): void {
+  if (Array.isArray(prompt) || prompt instanceof Int32Array) return;
+  throw new OptionError(`generate: the prompt is ${show(prompt)}, expected a text or a list of token ids`);
+}
