@@ -80,9 +80,10 @@ function resultType(a: DType, b: DType): DType {
   return type;
 }
 
-/** Whether one is of integers and the other is not: devices multiply floats of any kind, but integers only alone. */
+/** Whether operands must be converted: devices multiply floats of any kind, but integers only with their like. */
 function isMixed(a: DType, b: DType): boolean {
-  return isFloat(a) !== isFloat(b) && !isQuantized(b);
+  if (isQuantized(b)) return false;
+  return isFloat(a) !== isFloat(b) || (!isFloat(a) && a !== b);
 }
 
 /** The product without recording; leading axes agree already. */

@@ -7,7 +7,7 @@
  * @module
  */
 import { fillRandom } from "../backends/kernels/random.ts";
-import { isFloat } from "../core/dtype.ts";
+import { fitsRange, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError } from "../core/errors.ts";
 import { seed as aSeed } from "../core/kinds.ts";
 import { fixed } from "../core/number.ts";
@@ -16,7 +16,7 @@ import { Generator, type GeneratorState } from "../core/random.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
 import { activeCapture, backendOf, fromNumbers, perRun, tidy } from "../tensor/mod.ts";
 import { empty } from "./bridge.ts";
-import { checkShape, finish, fromValues, type TensorOptions, tensorOptions } from "./create.ts";
+import { checkShape, finish, fromValues, generated, type TensorOptions, tensorOptions } from "./create.ts";
 import { add, mul } from "./elementwise.ts";
 import { toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
@@ -90,12 +90,13 @@ function random(what: string, kind: "uniform" | "normal", shape: Shape, options:
     const { seed, offset } = source.reserve(size);
     return [seed, offset];
   };
-  const [seed, offset] = options.seed === undefined
-    ? drawn(() => perRun(2, () => draw(generator)))
-    : draw(new Generator(fixed(options.seed)));
   return finish(
     tidy(() => {
+      // Nothing is drawn for what there is no memory for.
       const out = empty([...shape], "f32", backend, kind);
+      const [seed, offset] = options.seed === undefined
+        ? drawn(() => perRun(2, () => draw(generator)))
+        : draw(new Generator(fixed(options.seed)));
       if (size) fillRandom(backend, kind, seed, offset, out);
       return toDType(out, dtype);
     }),
@@ -124,15 +125,26 @@ export function randint(first: number, ...rest: (number | Shape | RandomOptions 
   if (!(Number.isInteger(low) && Number.isInteger(high) && low < high)) {
     throw new OptionError(`randint: low ${low} and high ${high} must be whole numbers, low < high`);
   }
+  const { dtype = "i32", device, requiresGrad } = options;
+  const wide = [low, high - 1].find((n) => !fitsRange(n, dtype));
+  if (wide !== undefined) {
+    throw new OptionError(
+      `randint: ${wide} is not a number of ${dtype}; pass { dtype: "i64" } or narrow the range`,
+    );
+  }
   const size = sizeOf(checkShape(shape, "randint"));
+  const source = (): Generator => seed === undefined ? generator : new Generator(fixed(seed));
   const draw = (): Float64Array => {
-    const source = seed === undefined ? generator : new Generator(fixed(seed));
-    return Float64Array.from({ length: size }, () => source.integer(low, high));
+    const from = source();
+    return Float64Array.from({ length: size }, () => from.integer(low, high));
   };
   const capture = activeCapture();
-  if (!capture) return fromValues("randint", drawn(draw), { dtype: "i32", ...options, shape });
-  const { dtype = "i32", device, requiresGrad } = options, backend = backendOf(device);
-  const out = empty(checkShape(shape, "randint"), dtype, backend, "randint");
+  if (!capture && draws === null) {
+    const from = source();
+    return generated("randint", shape, () => from.integer(low, high), { ...options, dtype });
+  }
+  if (!capture) return fromValues("randint", drawn(draw), { ...options, dtype, shape });
+  const backend = backendOf(device), out = empty([...shape], dtype, backend, "randint");
   // Repeated, the numbers are those of the same run.
   const isRepeated = draws?.next != null,
     run = drawn((): { values: Float64Array } => ({ values: new Float64Array(0) }));

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type DType, isDType, isFloat } from "../core/dtype.ts";
+import { type DType, fitsRange, isDType, isFloat, rangeError } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { isNumber } from "../core/number.ts";
 import { type Expr, input, scalar } from "../expr/nodes.ts";
@@ -54,9 +54,19 @@ export function rowIn(dtype: DType, name: string, ...operands: Operand[]): Tenso
   return apply(applied, tensors, scalars, computeType(dtype), table[name].result === "bool" ? "bool" : dtype);
 }
 
-/** Applies row `name` of the table. Operands follow the row's arguments. */
+/**
+ * Applies row `name` of the table. Operands follow the row's arguments.
+ * @throws {DTypeError} for a number that the integers it meets do not hold.
+ */
 export function row(name: string, ...operands: Operand[]): Tensor {
   const dtype = promoteOperands(name, operands);
+  // Bounds beyond all numbers bound nothing.
+  if (!isFloat(dtype) && !name.startsWith("clamp")) {
+    const type = computeType(dtype) as DType;
+    for (const x of operands) {
+      if (typeof x === "number" && !fitsRange(x, type)) throw rangeError(`${name}: an operand`, x, type);
+    }
+  }
   return rowIn(table[name].result === "float" && !isFloat(dtype) ? "f32" : dtype, name, ...operands);
 }
 

@@ -240,13 +240,20 @@ export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
   return slice(x, ...x.shape.map((_, i): Range => list.includes(i) ? [null, null, -1] : null));
 }
 
+/** Parts of a tensor that are made at a time: each is an object. */
+const mostParts = 2 ** 24;
+
 /** Views of `size` positions each along `dim` (the last may be shorter), or of the listed sizes. */
 export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
+  if (x.shape.length === 0) throw new ShapeError("split: a number has no dim to split");
   const d = normalizeAxis(dim, x.shape.length, "split"), n = x.shape[d];
   let sizes: readonly number[];
   if (typeof size === "number") {
     if (!Number.isInteger(size) || size < 1) {
       throw new ShapeError(`split: a part has at least 1 position, not ${size}`);
+    }
+    if (n / size > mostParts) {
+      throw new ShapeError(`split: dim ${dim} of ${formatShape(x.shape)} gives more than ${mostParts} parts`);
     }
     sizes = Array.from({ length: Math.max(1, Math.ceil(n / size)) }, (_, i) => Math.min(size, n - i * size));
   } else {

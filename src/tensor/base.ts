@@ -9,7 +9,7 @@
 import type { Backend, DeviceName } from "../backends/contract.ts";
 import { byteSize, type DType } from "../core/dtype.ts";
 import { FerrotypeError } from "../core/errors.ts";
-import { contiguousStrides, isContiguous, type Shape, sizeOf } from "../core/shape.ts";
+import { contiguousStrides, demandCountable, isContiguous, type Shape, sizeOf } from "../core/shape.ts";
 import { activeCapture } from "./capture/gate.ts";
 import { isScopeOpen, track } from "./lifetime.ts";
 import { Storage } from "./storage.ts";
@@ -68,6 +68,10 @@ export class TensorBase implements Disposable {
     this.strides = parts.strides;
     this.offset = parts.offset;
     this.size = sizeOf(parts.shape);
+    if (this.size > Number.MAX_SAFE_INTEGER) {
+      parts.storage.release();
+      demandCountable(parts.shape, "a view");
+    }
     if (tracked ? !track(this) : !isScopeOpen()) this.watch();
   }
 

@@ -3,13 +3,14 @@
  *
  * The heap's guards (`heap_guard.ts`) see what runs over the end of a block. What strays into the middle of another one is
  * seen here: before an operation the contents of all blocks are summed up, and after it those of which it has no output must
- * be the same; of an output's own block, what lies between its elements. An operation that throws is watched as well.
+ * be the same; of an output's own block, what lies between its elements. An operation that throws is watched as well. What
+ * an operation is given to read or write must lie inside of its buffers.
  *
  * @module
  */
-import { byteSize, isQuantized } from "../../core/dtype.ts";
+import { byteSize, isQuantized, quantBlock } from "../../core/dtype.ts";
 import { DeviceError } from "../../core/errors.ts";
-import { isContiguous, sizeOf } from "../../core/shape.ts";
+import { formatShape, isContiguous, sizeOf } from "../../core/shape.ts";
 import type { View } from "../contract.ts";
 import { type Arguments, eachView, type Operation } from "../operations.ts";
 import type { CpuBuffer } from "./buffer.ts";
@@ -41,8 +42,9 @@ export class Watch {
   /** Runs an operation. @throws {DeviceError} when it wrote to anything else than its row of the table says. */
   run(operation: Operation, args: Arguments, run: () => unknown): unknown {
     const outputs: View[] = [];
-    // Products interleave the rows of quantised weights in place.
     eachView(operation, args, (view, role) => {
+      demandInside(operation.name, view);
+      // Products interleave the rows of quantised weights in place.
       if (role !== "reads" || isQuantized(view.dtype)) outputs.push(view);
     });
     const written = new Set(outputs.map(({ buffer }) => (buffer as CpuBuffer).pointer));
@@ -101,6 +103,26 @@ export class Watch {
     }
     return -1;
   }
+}
+
+/** @throws {DeviceError} when elements of the view lie outside of its buffer. */
+function demandInside(name: string, { buffer, dtype, shape, strides, offset }: View): void {
+  if (sizeOf(shape) === 0) return;
+  let first = offset, last = offset;
+  shape.forEach((size, d) => {
+    if (strides[d] < 0) first += (size - 1) * strides[d];
+    else last += (size - 1) * strides[d];
+  });
+  const end = isQuantized(dtype)
+    ? byteSize(dtype, Math.ceil((last + 1) / quantBlock) * quantBlock)
+    : byteSize(dtype, last + 1);
+  if (first >= 0 && end <= buffer.byteLength) return;
+  throw new DeviceError(
+    `cpu: ${name} was given a view of shape ${formatShape(shape)}, strides ${
+      formatShape(strides)
+    }, offset ${offset} that ` +
+      `reaches from element ${first} to ${last} of ${buffer.byteLength} bytes of ${dtype}`,
+  );
 }
 
 /** 1 for each byte of a block of `length` bytes that belongs to an element of `views`. */
