@@ -5,7 +5,8 @@
  */
 import { oneOf, whole } from "../src/core/kinds.ts";
 import type { ByColumn, ColumnKind, CsvOptions, Table } from "../mod.ts";
-import { type Options, UsageError, type Values } from "./command.ts";
+import type { Idle } from "../src/core/options.ts";
+import { type Given, type Options, UsageError, type Values } from "./command.ts";
 import { note } from "./output.ts";
 
 /** How a CSV file is read; everything is found out when it is not given. */
@@ -56,6 +57,19 @@ export const csvOptions: Options = {
   },
   "explain-csv": { help: "also say what each of these decisions rests on" },
 };
+
+/** Options of a command that have no effect beside others; `unread` when no CSV file is read at all, and why. */
+export function idleCsvOptions(unread: (given: Given) => boolean, because: string): Idle<Given>[] {
+  return [
+    { option: Object.keys(csvOptions), when: unread, because },
+    {
+      option: "escape",
+      when: ({ quote }) => quote === "none",
+      because: "--quote none leaves no quotes",
+      unless: "none",
+    },
+  ];
+}
 
 /** A character by itself or by name. */
 function character(

@@ -192,7 +192,11 @@ describe("a column of numbers", () => {
       /row 2, column "n" holds "1,234".*numbers have a decimal point/,
       { thousands: null },
     );
-    await assertRejects(() => tableOf("a,b\n1,2\n", { decimal: "x" as "." }), OptionError, "decimal: one of");
+    await assertRejects(
+      () => tableOf("a,b\n1,2\n", { decimal: "x" as "." }),
+      OptionError,
+      'decimal is "x", expected',
+    );
     await assertRejects(
       () => tableOf("a,b\n1,2\n", { decimal: ",", thousands: "," }),
       OptionError,

@@ -56,7 +56,7 @@ describe("the encoding of a file", () => {
     await assertRejects(
       () => readCsv(latin, { encoding: "latin-99" }),
       OptionError,
-      '"latin-99" is not known',
+      'encoding is "latin-99", expected an encoding that this runtime knows',
     );
     await refuses(
       new TextEncoder().encode("\ufeffa,b\n1,2\n"),
@@ -261,16 +261,20 @@ describe("what a table says of its reading", () => {
 
   it("comes from options that are checked", async () => {
     const wrong: [CsvOptions, string][] = [
-      [{ delimiter: ",," }, "delimiter: one character"],
-      [{ quote: "" }, "quote: one character"],
-      [{ delimiter: '"', quote: '"' }, "another character than the quote"],
-      [{ lineEnd: "\n" as "lf" }, 'lineEnd: one of "lf"'],
-      [{ skipLines: -1 }, "skipLines: a whole number from 0"],
-      [{ kinds: { a: "number" as "numeric" } }, 'kinds: one of "numeric"'],
-      [{ thousands: "_" as "." }, "thousands: one of"],
-      [{ dateOrder: "dmy" as "day first" }, "dateOrder: one of"],
-      [{ comment: "" }, "comment: the characters"],
-      [{ maxCells: 0.5 }, "maxCells: a whole number"],
+      [{ delimiter: ",," }, 'readCsv: delimiter is ",,", expected one character or "whitespace"'],
+      [{ quote: "" }, 'quote is "", expected one character, or null'],
+      [{ delimiter: '"', quote: '"' }, "another character than the delimiter"],
+      [{ quote: null, escape: "x" }, "escape has no effect because there are no quotes"],
+      [{ lineEnd: "\n" as "lf" }, 'expected "lf", "cr", "crlf" or "any"'],
+      [{ skipLines: -1 }, "skipLines is -1, expected a whole number from 0"],
+      [{ kinds: { a: "number" as "numeric" } }, 'expected an object with, by column, "numeric"'],
+      [{ thousands: "_" as "." }, 'thousands is "_", expected'],
+      [{ dateOrder: { a: "dmy" as "day first" } }, 'expected "day first" or "month first" or an object'],
+      [{ decimal: ",", thousands: "," }, "expected another sign than that before decimals"],
+      [{ decimal: { a: "," }, thousands: "," }, "expected another sign than that before decimals"],
+      [{ comment: "" }, 'comment is "", expected a text of at least one character'],
+      [{ maxCells: 0.5 }, "maxCells is 0.5, expected a whole number from 1"],
+      [{ seperator: ";" } as CsvOptions, 'there is no option "seperator"'],
     ];
     for (const [options, message] of wrong) {
       await assertRejects(() => tableOf("a,b\n1,2\n", options), OptionError, message);

@@ -381,13 +381,21 @@ describe("TabularModel", () => {
     });
     await assertRejects(() => fit, CancelledError);
     await assertRejects(() => TabularModel.fit(table, { target: "nobody" }), Error, 'no column "nobody"');
-    await assertRejects(() => TabularModel.fit(table, { folds: 1.5 }), Error, "folds: a whole number");
+    await assertRejects(
+      () => TabularModel.fit(table, { folds: 1.5 }),
+      Error,
+      "folds is 1.5, expected a whole number from 0",
+    );
     await assertRejects(
       () => TabularModel.fit(table, { folds: 101 }),
       Error,
       "100 rows cannot be cut into 101 folds",
     );
-    await assertRejects(() => TabularModel.fit(table, { hidden: [0] }), Error, "widths are whole numbers");
+    await assertRejects(
+      () => TabularModel.fit(table, { hidden: [0] }),
+      Error,
+      "hidden is [0], expected a list of whole numbers from 1",
+    );
     await assertRejects(
       async () => TabularModel.fit(await tableOf("x,y\n1,a\n2,b\n3,a\n4,b\n")),
       Error,

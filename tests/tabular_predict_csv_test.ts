@@ -14,7 +14,7 @@ import { describe, it } from "./_suite.ts";
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
 function fit(text: string, options: Parameters<typeof TabularModel.fit>[1] = {}): Promise<TabularModel> {
-  return TabularModel.fit(bytes(text), { folds: 0, steps: 20, model: "linear", ...options });
+  return TabularModel.fit(bytes(text), { folds: 0, model: "linear", ...options });
 }
 
 /** A model as it is after it was kept in a file. */
@@ -329,7 +329,7 @@ describe("ferrotype tabular predict --csv", () => {
           [["--kind", "zip=number"], /--kind is one of numeric, boolean, date, categorical/],
           [["--decimal", "size=;"], /--decimal is one of \., ,/],
           [["--quote", "ab"], /--quote is one character or "none"/],
-          [["--line-end", "n"], /--line-end is one of lf, cr, crlf, any/],
+          [["--line-end", "n"], /--line-end is "lf", "cr", "crlf" or "any", not "n"/],
         ] as const
       ) {
         const wrong = await call(["tabular", "train", csv, "-o", model, ...args]);
@@ -337,7 +337,10 @@ describe("ferrotype tabular predict --csv", () => {
         assertMatch(wrong.stderr, message);
       }
       const inspect = await call(["tabular", "inspect", model, "--delimiter", ";"]);
-      assertEquals([inspect.code, /--delimiter goes with --explain-csv/.test(inspect.stderr)], [2, true]);
+      assertEquals([inspect.code, /--delimiter has no effect because FILE is a model/.test(inspect.stderr)], [
+        2,
+        true,
+      ]);
     });
   });
 });

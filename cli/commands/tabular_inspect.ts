@@ -5,8 +5,8 @@
  */
 import type { Column } from "../../mod.ts";
 import { onStop, stat, writeFileAtomic } from "../../src/platform/platform.ts";
-import { type Command, UsageError, type Values } from "../command.ts";
-import { csvOptions, readCsvOptions } from "../csv.ts";
+import type { Command, Values } from "../command.ts";
+import { csvOptions, idleCsvOptions, readCsvOptions } from "../csv.ts";
 import { formatBytes, LiveLine, note, print, printJson } from "../output.ts";
 import { evaluationLines, figure, openModel, readTable, snakeCase } from "../tabular.ts";
 
@@ -27,9 +27,6 @@ function describe({ kind, ignored, min, max, quantiles, categories, counts, miss
 
 /** How a CSV file is read, without a model. */
 async function explainCsv(path: string, values: Values): Promise<void> {
-  if (values.has("onnx")) {
-    throw new UsageError("tabular inspect: --onnx is for a model, --explain-csv for a CSV file");
-  }
   const line = new LiveLine(),
     controller = new AbortController(),
     remove = onStop(() => controller.abort());
@@ -61,12 +58,19 @@ export const tabularInspect: Command = {
     onnx: { value: "FILE", help: "also write the model as ONNX" },
     ...csvOptions,
   },
+  idle: [
+    {
+      option: "onnx",
+      when: (given) => given["explain-csv"] === true,
+      because: "--explain-csv reads a CSV file",
+    },
+    ...idleCsvOptions(
+      (given) => given["explain-csv"] !== true,
+      "FILE is a model; they go with --explain-csv",
+    ),
+  ],
   async run(values, [path]) {
     if (values.flag("explain-csv")) return await explainCsv(path, values);
-    const reading = Object.keys(csvOptions).find((name) => values.has(name));
-    if (reading !== undefined) {
-      throw new UsageError(`tabular inspect: --${reading} goes with --explain-csv and a CSV file`);
-    }
     using model = await openModel(path);
     const { schema, info, evaluation, fitted } = model, { columns, target } = schema;
     const parameters = fitted.networks.reduce(

@@ -7,7 +7,7 @@ import { FormatError, type Prediction, type TabularModel } from "../../mod.ts";
 import { onStop, writeFileAtomic } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { LiveLine, note, print, printJson, printPart } from "../output.ts";
-import { csvOptions, readCsvOptions, sayReading } from "../csv.ts";
+import { csvOptions, idleCsvOptions, readCsvOptions, sayReading } from "../csv.ts";
 import { figure, openModel, parseRow, readTable } from "../tabular.ts";
 
 /** The command. */
@@ -24,12 +24,16 @@ export const tabularPredict: Command = {
     out: { short: "o", value: "FILE", help: "where to write that CSV (default: standard output)" },
     ...csvOptions,
   },
+  idle: [
+    { option: "out", when: ({ csv }) => csv === undefined, because: "it goes with --csv" },
+    { option: "out", when: ({ json }) => json === true, because: "--json prints the predictions" },
+    ...idleCsvOptions(({ csv }) => csv === undefined, "a row is given, and no --csv"),
+  ],
   async run(values, [path, ...words]) {
     const csv = values.text("csv"), out = values.text("out");
     if ((csv === undefined) === (words.length === 0)) {
       throw new UsageError("tabular predict: give a row (name=value …, or JSON), or a file with --csv");
     }
-    if (out !== undefined && csv === undefined) throw new UsageError("tabular predict: -o goes with --csv");
     const options = readCsvOptions(values);
     using model = await openModel(path);
     if (csv === undefined) return await one(model, parseRow(words), values.flag("json"));

@@ -8,7 +8,7 @@ import { FormatError, TabularModel, type TabularOptions } from "../../mod.ts";
 import { onStop, stat } from "../../src/platform/platform.ts";
 import { type Command, type Options, UsageError, type Values } from "../command.ts";
 import { formatBytes, formatSeconds, LiveLine, note, printJson } from "../output.ts";
-import { csvOptions, readCsvOptions, sayReading } from "../csv.ts";
+import { csvOptions, idleCsvOptions, readCsvOptions, sayReading } from "../csv.ts";
 import { evaluationLines, importanceLines, readTable, snakeCase } from "../tabular.ts";
 
 /** How a model is fitted; everything has a default. */
@@ -102,6 +102,21 @@ export const tabularTrain: Command = {
     ...csvOptions,
     quiet: { help: "say nothing while working" },
   },
+  idle: [
+    {
+      option: ["hidden", "steps"],
+      when: ({ model }) => model === "linear",
+      because: "--model linear has no perceptrons",
+    },
+    {
+      option: ["bins", "class-weights"],
+      when: ({ task }) => task === "regression",
+      because: "--task regression has no classes",
+      unless: "none",
+    },
+    { option: "explain-csv", when: ({ quiet }) => quiet === true, because: "--quiet says nothing" },
+    ...idleCsvOptions(() => false, ""),
+  ],
   async run(values, [path]) {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("tabular train: say where to write with -o FILE");

@@ -4,6 +4,8 @@
  * @module
  */
 import type { ByteSource } from "../core/byte_source.ts";
+import { object } from "../core/kinds.ts";
+import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
 import { version } from "../core/version.ts";
 import { openFiles, SafetensorsFile } from "../files/mod.ts";
 import { type Openable, openSource } from "../platform/platform.ts";
@@ -18,6 +20,8 @@ import {
   TabularModelBase,
   type TabularOptions,
 } from "../tabular/mod.ts";
+import { checkCsvOptions } from "../tabular/csv/options.ts";
+import { idleTabularOptions, tabularOptions } from "../tabular/fit_options.ts";
 import { writeWeights } from "./save_weights.ts";
 
 /** What a table can be read from: what can be opened, or bytes in pieces (a pipe, a response's body). */
@@ -44,8 +48,8 @@ async function* pieces(source: ByteSource): AsyncGenerator<Uint8Array> {
  * @throws {FormatError} naming row and column, for what is no CSV, and for cells that are not what their column holds.
  * @throws {OptionError} for options that do not fit. @throws {CancelledError} when `signal` was aborted.
  */
-export function readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
-  return readTable(what, options, null);
+export async function readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
+  return await readTable(what, checkCsvOptions("readCsv", options), null);
 }
 
 async function readTable(what: CsvSource, options: CsvOptions, expected: Expected | null): Promise<Table> {
@@ -71,6 +75,21 @@ async function readTable(what: CsvSource, options: CsvOptions, expected: Expecte
   }
 }
 
+/** Options of `TabularModel.fit`. */
+export interface FitOptions extends TabularOptions {
+  /** How the file is read; has no effect on a table. */
+  csv?: CsvOptions;
+}
+
+const fitOptions: OptionTable<FitOptions> = { ...tabularOptions, csv: object };
+
+function idleFitOptions(isTable: boolean): Idle<FitOptions>[] {
+  return [
+    ...idleTabularOptions as readonly Idle<FitOptions>[],
+    { option: "csv", when: () => isTable, because: "the table is read already" },
+  ];
+}
+
 /**
  * A model of a table.
  *
@@ -89,12 +108,10 @@ export class TabularModel extends TabularModelBase {
    * @throws {FormatError} for a table or target that nothing can be learned from. @throws {OptionError} for options
    * that do not fit. @throws {CancelledError} when `signal` was aborted.
    */
-  static async fit(
-    csv: CsvSource | Table,
-    options: TabularOptions & { csv?: CsvOptions } = {},
-  ): Promise<TabularModel> {
-    const { csv: reading, ...rest } = options;
-    const signal = options.signal ? { signal: options.signal } : {};
+  static async fit(csv: CsvSource | Table, options: FitOptions = {}): Promise<TabularModel> {
+    const given = checkOptions("TabularModel.fit", options, fitOptions, idleFitOptions(csv instanceof Table));
+    const { csv: reading, ...rest } = given;
+    const signal = given.signal ? { signal: given.signal } : {};
     const table = csv instanceof Table ? csv : await readCsv(csv, { ...signal, ...reading });
     const { fitted, info } = await fitTable(table, { version, ...rest });
     return new TabularModel(fitted, info);
@@ -117,8 +134,8 @@ export class TabularModel extends TabularModelBase {
    *
    * @throws {FormatError} as {@link readCsv}. @throws {OptionError} for options that do not fit the model.
    */
-  readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
-    return readTable(what, options, this.expected);
+  async readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
+    return await readTable(what, checkCsvOptions("readCsv", options), this.expected);
   }
 
   /** Writes the model as one safetensors file, whole or not at all: weights, normaliser, metadata. */

@@ -16,6 +16,7 @@ export { type FitProgress, type LearnerOptions } from "./learner.ts";
 export { type ModelChoice, type PlanOptions } from "./candidates.ts";
 export * from "./metrics/mod.ts";
 export {
+  type ExplainOptions,
   type Explanation,
   fitTable,
   type Prediction,
@@ -24,7 +25,7 @@ export {
   TabularModelBase,
   type TabularOptions,
 } from "./model.ts";
-export { type CellValue, Normalizer, type Row } from "./normalizer.ts";
+export { type CellValue, Normalizer, type NormalizerOptions, type Row } from "./normalizer.ts";
 export { type OnnxOptions, toOnnx } from "./onnx.ts";
 export * from "./statistics.ts";
 export { type CsvReading, Table, type TableColumn } from "./table.ts";

@@ -4,6 +4,8 @@
  * @module
  */
 import { FormatError, OptionError } from "../core/errors.ts";
+import { seed as aSeed, whole } from "../core/kinds.ts";
+import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
 import { Generator } from "../core/random.ts";
 import type { SafetensorsFile, TensorToSave } from "../files/mod.ts";
 import { conformalRadius } from "./conformal.ts";
@@ -11,9 +13,10 @@ import { type Contributions, contributions } from "./contributions.ts";
 import { evaluateFolds, type Metrics, metricsOf, type TabularEvaluation } from "./evaluate.ts";
 import type { CsvShape, Expected } from "./csv/table_builder.ts";
 import { modelFromFile, type ModelInfo, modelToFile } from "./file.ts";
+import { idleTabularOptions, tabularOptions } from "./fit_options.ts";
 import { fitParts, type LearnerOptions } from "./learner.ts";
 import { Normalizer, type Row } from "./normalizer.ts";
-import { type OnnxOptions, toOnnx } from "./onnx.ts";
+import { type OnnxOptions, onnxOptions, toOnnx } from "./onnx.ts";
 import { Predictor } from "./predictor.ts";
 import { makeFolds, otherParts } from "./split.ts";
 import type { Table } from "./table.ts";
@@ -68,6 +71,19 @@ const fewestRows = 8;
 
 /** Usual rows that an explanation compares with. */
 const backgroundRows = 40;
+
+/** How a prediction is taken apart. */
+export interface ExplainOptions {
+  /** Of the usual rows, and of the orders. Default 0. */
+  readonly seed?: number;
+  /** Where columns are too many for every subset of them: so many orders of them are tried. Default 32. */
+  readonly orders?: number;
+}
+
+const explainOptions: OptionTable<ExplainOptions> = {
+  seed: byDefault(0, aSeed),
+  orders: byDefault(32, whole(1, 10_000)),
+};
 
 /** The model without its files; `TabularModel` adds them. */
 export class TabularModelBase {
@@ -158,8 +174,9 @@ export class TabularModelBase {
    * Takes the prediction of a row apart: what each column adds, against usual rows (Shapley values). Usual rows are
    * drawn column by column from the quantiles and counts that the model keeps, so no data are needed.
    */
-  async explain(row: Row, options: { seed?: number; orders?: number } = {}): Promise<Explanation> {
-    const { columns, target } = this.schema, seed = options.seed ?? 0;
+  async explain(row: Row, options: ExplainOptions = {}): Promise<Explanation> {
+    const { seed = 0, orders } = checkOptions("explain", options, explainOptions),
+      { columns, target } = this.schema;
     const result: Contributions = await contributions(
       (cells) => this.predictCells(cells),
       this.normalizer.cells(row),
@@ -168,7 +185,7 @@ export class TabularModelBase {
         columns: columns.length,
         only: columns.flatMap(({ ignored }, c) => ignored === null ? [c] : []),
         seed,
-        ...(options.orders === undefined ? {} : { orders: options.orders }),
+        ...(orders === undefined ? {} : { orders }),
       },
     );
     return {
@@ -201,7 +218,8 @@ export class TabularModelBase {
 
   /** The bytes of an ONNX file that predicts the same. */
   toOnnx(options: OnnxOptions = {}): Uint8Array<ArrayBuffer> {
-    return toOnnx(this.fitted, { version: this.info.version, ...options });
+    const given = checkOptions("toOnnx", options, onnxOptions);
+    return toOnnx(this.fitted, { version: this.info.version, ...given });
   }
 
   /** What a safetensors file of the model holds. */
@@ -237,9 +255,15 @@ export async function readModel(
  */
 export async function fitTable(
   table: Table,
-  options: TabularOptions = {},
+  given: TabularOptions = {},
 ): Promise<{ fitted: FittedModel; info: ModelInfo }> {
+  const options = checkOptions("fitTable", given, tabularOptions, idleTabularOptions);
   const values = readTarget(table, options), { rows } = values, seed = options.seed ?? 0;
+  if (values.task === "regression" && options.classWeights === "balanced") {
+    throw new OptionError(
+      `classWeights: "${values.column.name}" is a regression, which has no classes; leave them out`,
+    );
+  }
   checkColumns(table, values.column.name, options.keep ?? []);
   if (rows.length < fewestRows) {
     throw new FormatError(
@@ -247,9 +271,6 @@ export async function fitTable(
     );
   }
   const asked = options.folds ?? (rows.length > manyRows ? 1 : 5);
-  if (!Number.isInteger(asked) || asked < 0) {
-    throw new OptionError(`folds: a whole number from 0, not ${asked}`);
-  }
   if (asked > rows.length) {
     throw new OptionError(`folds: ${rows.length} rows cannot be cut into ${asked} folds`);
   }

@@ -4,7 +4,9 @@
  * @module
  */
 import { FormatError, OptionError } from "../core/errors.ts";
+import { like, listOf, text, whole } from "../core/kinds.ts";
 import { hint } from "../core/nearest.ts";
+import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
 import { parseDate } from "./csv/dates.ts";
 import { parseNumber } from "./csv/numbers.ts";
 import { isMissingMark, missingTexts, parseBoolean } from "./csv/words.ts";
@@ -27,6 +29,25 @@ function isMissing(text: string): boolean {
   return missing.has(trimmed) || isMissingMark(trimmed);
 }
 
+/** What a normalizer is fitted to. */
+export interface NormalizerOptions {
+  /** The column that is no input. Default: the last. */
+  readonly target?: string;
+  /** The training rows. Default: all. */
+  readonly rows?: ArrayLike<number>;
+  /** Most ramps a number is given. Default 16. */
+  readonly mostRamps?: number;
+  /** Columns that stay inputs though they look like identifiers, by name. */
+  readonly keep?: readonly string[];
+}
+
+const normalizerOptions: OptionTable<NormalizerOptions> = {
+  target: text,
+  rows: like("a list of rows", "length"),
+  mostRamps: byDefault(16, whole(1, 1000)),
+  keep: listOf(text, "a list of columns by name"),
+};
+
 /** Features are measured on at most so many training rows, evenly spread. */
 const mostMeasured = 100_000;
 
@@ -44,10 +65,8 @@ export class Normalizer {
   }
 
   /** Learns ranges, categories and scales of all columns but `target` from the given rows (default: all). */
-  static fit(
-    table: Table,
-    options: { target?: string; rows?: ArrayLike<number>; mostRamps?: number; keep?: readonly string[] } = {},
-  ): Normalizer {
+  static fit(table: Table, given: NormalizerOptions = {}): Normalizer {
+    const options = checkOptions("Normalizer.fit", given, normalizerOptions);
     const target = options.target === undefined
       ? table.columns[table.columns.length - 1]
       : table.column(options.target);

@@ -16,6 +16,8 @@
  */
 
 import { FormatError } from "../core/errors.ts";
+import { oneOf, text } from "../core/kinds.ts";
+import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
 import { OnnxGraph, onnxTypes } from "./onnx_graph.ts";
 import type { Feature, FittedModel, Network, Schema } from "./types.ts";
 
@@ -30,6 +32,12 @@ export interface OnnxOptions {
   /** The version of this library, kept in the file. Default none. */
   readonly version?: string;
 }
+
+/** What each option may be. */
+export const onnxOptions: OptionTable<OnnxOptions> = {
+  numeric: oneOf("float", "double"),
+  version: byDefault("", text),
+};
 
 /** Which column goes where in the inputs of the ONNX file: indices in `Schema.columns`. */
 export interface OnnxInputs {
@@ -52,7 +60,7 @@ export function onnxInputs(schema: Schema): OnnxInputs {
 export function toOnnx(model: FittedModel, options: OnnxOptions = {}): Uint8Array<ArrayBuffer> {
   const { schema, networks } = model;
   const large = schema.columns.some(({ ignored, origin }) => ignored === null && origin !== undefined);
-  const { numeric = large ? "double" : "float", version = "" } = options;
+  const { numeric = large ? "double" : "float", version = "" } = checkOptions("toOnnx", options, onnxOptions);
   const { target } = schema;
   const inputs = onnxInputs(schema);
   const columns = [...inputs.numeric, ...inputs.categorical];

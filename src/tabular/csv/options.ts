@@ -4,11 +4,28 @@
  * @module
  */
 import { OptionError } from "../../core/errors.ts";
+import {
+  abortSignal,
+  callback,
+  either,
+  flag,
+  type Kind,
+  kind,
+  listOf,
+  oneOf,
+  orNull,
+  seed,
+  someText,
+  text,
+  whole,
+} from "../../core/kinds.ts";
+import { byDefault, checkOptions, type Idle, type OptionTable } from "../../core/options.ts";
+import { show } from "../../core/show.ts";
 import type { ColumnKind } from "../types.ts";
 import type { DayOrder } from "./dates.ts";
 import type { DecimalSign, ThousandsSign } from "./numbers.ts";
 import type { LineEnd } from "./records.ts";
-import { encodingName } from "./text_input.ts";
+import { isEncoding } from "./text_input.ts";
 
 /** How far reading has come. */
 export interface CsvProgress {
@@ -63,30 +80,68 @@ export interface CsvOptions {
   signal?: AbortSignal;
 }
 
-/** What each column holds, in words. */
-export const columnKinds: readonly ColumnKind[] = ["numeric", "boolean", "date", "categorical"];
+const kinds: readonly ColumnKind[] = ["numeric", "boolean", "date", "categorical"];
 
-/** Signs before decimals. */
-export const decimalSigns: readonly DecimalSign[] = [".", ","];
-
-/** Signs between thousands. */
-export const thousandsSigns: readonly ThousandsSign[] = [".", ",", " ", "'"];
-
-/** Orders of day and month. */
-export const dayOrders: readonly DayOrder[] = ["day first", "month first"];
-
-/** Kinds of line ends. */
-export const lineEndKinds: readonly LineEnd[] = ["lf", "cr", "crlf", "any"];
-
-/** The values of an option by column: one for all is under no name. */
-function valuesOf<T>(given: ByColumn<T> | undefined): T[] {
-  if (given === undefined) return [];
-  return typeof given === "object" && given !== null ? Object.values(given) : [given];
+/** One character, or one of these words. */
+function character(...words: readonly string[]): Kind {
+  const expected = ["one character", ...words.map((word) => `"${word}"`)].join(" or ");
+  return kind(
+    expected,
+    (x) => typeof x === "string" && (words.includes(x) || ([...x].length === 1 && !/[\r\n]/.test(x))),
+  );
 }
+
+function isPlain(x: unknown): x is Readonly<Record<string, unknown>> {
+  return typeof x === "object" && x !== null && !Array.isArray(x);
+}
+
+/** An object with such values by the names of columns. */
+function eachColumn(of: Kind): Kind {
+  return kind(
+    `an object with, by column, ${of.expected}`,
+    (x) => isPlain(x) && Object.values(x).every(of.accepts),
+  );
+}
+
+/** The kind, or an object of it by column. */
+const byColumn = (of: Kind): Kind => either(of, eachColumn(of));
+
+const encoding = kind(
+  "an encoding that this runtime knows: utf-8, utf-16le, windows-1252 …",
+  (x) => typeof x === "string" && isEncoding(x),
+);
+
+/** What each option may be. */
+export const csvOptions: OptionTable<CsvOptions> = {
+  delimiter: character("whitespace"),
+  quote: orNull(character()),
+  escape: orNull(character()),
+  lineEnd: oneOf("lf", "cr", "crlf", "any"),
+  encoding,
+  comment: someText,
+  skipLines: byDefault(0, whole(0)),
+  header: flag,
+  kinds: eachColumn(oneOf(...kinds)),
+  decimal: byColumn(oneOf(".", ",")),
+  thousands: byColumn(orNull(oneOf(".", ",", " ", "'"))),
+  dateOrder: byColumn(oneOf("day first", "month first")),
+  missing: listOf(text, "a list of texts"),
+  defaultMissing: byDefault(true, flag),
+  ignore: listOf(text, "a list of columns by name"),
+  maxCells: byDefault(50_000_000, whole(1)),
+  seed: byDefault(0, seed),
+  onProgress: callback,
+  signal: abortSignal,
+};
+
+/** Options that have no effect beside others. */
+export const idleCsvOptions: readonly Idle<CsvOptions>[] = [
+  { option: "escape", when: ({ quote }) => quote === null, because: "there are no quotes", unless: null },
+];
 
 /** What is given for a column. */
 export function forColumn<T>(given: ByColumn<T> | undefined, name: string): T | undefined {
-  if (typeof given !== "object" || given === null) return given;
+  if (!isPlain(given)) return given as T | undefined;
   const named = given as Readonly<Record<string, T>>;
   return Object.hasOwn(named, name) ? named[name] : Object.hasOwn(named, "") ? named[""] : undefined;
 }
@@ -95,62 +150,28 @@ export function forColumn<T>(given: ByColumn<T> | undefined, name: string): T | 
 export function namedColumns({ kinds, decimal, thousands, dateOrder }: CsvOptions): Set<string> {
   return new Set(
     [kinds, decimal, thousands, dateOrder].flatMap((given) =>
-      typeof given === "object" && given !== null ? Object.keys(given).filter((name) => name !== "") : []
+      isPlain(given) ? Object.keys(given).filter((name) => name !== "") : []
     ),
   );
 }
 
-/** @throws {OptionError} for values that cannot be. */
-export function checkCsvOptions(options: CsvOptions): void {
-  const one = (name: string, value: string | null | undefined, words: readonly string[] = []): void => {
-    if (value === undefined || value === null || words.includes(value)) return;
-    if (typeof value !== "string" || [...value].length !== 1 || /[\r\n]/.test(value)) {
-      const others = words.map((word) => ` or "${word}"`).join("");
-      throw new OptionError(`${name}: one character${others}, not ${JSON.stringify(value)}`);
-    }
-  };
-  const among = <T>(name: string, given: ByColumn<T> | undefined, allowed: readonly T[]): void => {
-    for (const value of valuesOf(given)) {
-      if (!allowed.includes(value)) {
-        throw new OptionError(
-          `${name}: one of ${allowed.map((v) => JSON.stringify(v)).join(", ")}, not ${JSON.stringify(value)}`,
-        );
-      }
-    }
-  };
-  const { delimiter, quote, escape, decimal, thousands } = options;
-  one("delimiter", delimiter, ["whitespace"]);
-  one("quote", quote);
-  one("escape", escape);
-  if (delimiter !== undefined && (delimiter === quote || delimiter === escape)) {
-    throw new OptionError(
-      `delimiter: another character than the quote, not ${JSON.stringify(delimiter)} for both`,
-    );
-  }
-  if (options.comment !== undefined && (options.comment === "" || /[\r\n]/.test(options.comment))) {
-    throw new OptionError("comment: the characters that a comment begins with, at least one");
-  }
-  among("lineEnd", options.lineEnd, lineEndKinds);
-  among("kinds", options.kinds, columnKinds);
-  among("decimal", decimal, decimalSigns);
-  among("thousands", thousands, [...thousandsSigns, null]);
-  among("dateOrder", options.dateOrder, dayOrders);
-  for (const name of new Set(["", ...namedColumns(options)])) {
-    const sign = forColumn(decimal, name);
-    if (sign !== undefined && sign === forColumn(thousands, name)) {
+/** The options given to `where`, checked. @throws {OptionError} for what they cannot be. */
+export function checkCsvOptions(where: string, given: CsvOptions | undefined): CsvOptions {
+  const options = checkOptions(where, given, csvOptions, idleCsvOptions),
+    { delimiter, decimal, thousands } = options;
+  for (const name of ["quote", "escape"] as const) {
+    if (delimiter !== undefined && delimiter === options[name]) {
       throw new OptionError(
-        `thousands: another sign than that before decimals, not ${JSON.stringify(sign)} for both`,
+        `${where}: ${name} is ${show(delimiter)}, expected another character than the delimiter`,
       );
     }
   }
-  if (options.encoding !== undefined) encodingName(options.encoding);
-  const least = (name: "skipLines" | "maxCells" | "seed", value: number): void => {
-    const given = options[name];
-    if (given !== undefined && (!Number.isSafeInteger(given) || given < value)) {
-      throw new OptionError(`${name}: a whole number from ${value}, not ${given}`);
-    }
-  };
-  least("skipLines", 0);
-  least("maxCells", 1);
-  least("seed", 0);
+  for (const name of ["", ...namedColumns(options)]) {
+    const sign = forColumn(decimal, name);
+    if (sign === undefined || sign !== forColumn(thousands, name)) continue;
+    throw new OptionError(
+      `${where}: thousands is ${show(sign)}, expected another sign than that before decimals`,
+    );
+  }
+  return options;
 }

@@ -134,10 +134,10 @@ class TextReader {
 export async function readCsvStream(
   name: string,
   bytes: ByteStream,
-  options: CsvOptions = {},
+  given: CsvOptions = {},
   expected: Expected | null = null,
 ): Promise<Table> {
-  checkCsvOptions(options);
+  const options = checkCsvOptions("readCsv", given);
   const decoder = new StrictDecoder(name, options.encoding), breathe = breather();
   const text = new TextReader(name, options, expected);
   const where = (before: string) => text.position(before);

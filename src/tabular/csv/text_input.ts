@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { FormatError, OptionError } from "../../core/errors.ts";
+import { FormatError } from "../../core/errors.ts";
 
 /** Bytes in pieces, in order. */
 export type ByteStream = AsyncIterable<Uint8Array> | Iterable<Uint8Array>;
@@ -41,14 +41,12 @@ const beginning = 64;
 const startsWith = (bytes: Uint8Array, start: readonly number[]): boolean =>
   start.every((byte, i) => bytes[i] === byte);
 
-/** The encoding's own name. @throws {OptionError} for one that this runtime does not know. */
-export function encodingName(label: string): string {
+/** Whether this runtime knows an encoding of that name. */
+export function isEncoding(label: string): boolean {
   try {
-    return new TextDecoder(label).encoding;
+    return new TextDecoder(label).encoding !== "";
   } catch {
-    throw new OptionError(
-      `encoding: "${label}" is not known here; common ones are utf-8, utf-16le, windows-1252 (latin1), shift_jis`,
-    );
+    return false;
   }
 }
 
@@ -102,7 +100,7 @@ export class StrictDecoder {
   /** `name` is what the messages call the file; `encoding` is told by the file when it is not given. */
   constructor(name: string, encoding?: string) {
     this.#name = name;
-    this.#given = encoding === undefined ? null : encodingName(encoding);
+    this.#given = encoding === undefined ? null : new TextDecoder(encoding).encoding;
   }
 
   /** The name of the encoding; "" before it is known. */
