@@ -222,7 +222,10 @@ describe("ferrotype tabular", () => {
       [["tabular", "train", "x.csv", "-o", "y", "--bins", "6,5"], /ascending/],
       [["tabular", "train", "x.csv", "-o", "y", "--hidden", "a"], /--hidden is numbers/],
       [["tabular", "train", "x.csv", "-o", "y", "--delimiter", "ab"], /one character/],
-      [["tabular", "train", "x.csv", "-o", "y", "--task", "guess"], /--task is "classification" or "regression", not "guess"/],
+      [
+        ["tabular", "train", "x.csv", "-o", "y", "--task", "guess"],
+        /--task is "classification" or "regression", not "guess"/,
+      ],
       [["tabular", "predict", "m.safetensors"], /give a row/],
       [["tabular", "explain", "m.safetensors", "size"], /name=value/],
     ];

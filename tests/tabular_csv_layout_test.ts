@@ -284,3 +284,37 @@ describe("what a table says of its reading", () => {
     assert((await tableOf("a,b\n1,2\n3,4\n", { ignore: ["b"] })).columns.length === 1);
   });
 });
+
+describe("files that are large in one way", () => {
+  it("are judged by whole rows, however long these are", async () => {
+    const width = 9000,
+      row = (cell: (i: number) => string): string =>
+        Array.from({ length: width }, (_, i) => cell(i)).join(";");
+    const text = [row((i) => `a rather long name, ${i}`), ...[0, 1, 2].map((r) => row((i) => `${i + r},5`))]
+      .join("\r\n");
+    const table = await tableOf(text);
+    assertEquals([table.columns.length, table.rows], [width, 3]);
+    assertEquals([...table.columns[8999].values], [8999.5, 9000.5, 9001.5]);
+    assertStrictEquals(table.columns[17].name, "a rather long name, 17");
+  });
+
+  it("say what is wrong in one line, whatever they hold", async () => {
+    const text = `"a\nname",y\n${
+      Array.from({ length: 9 }, (_, i) => `${i},u`).join("\n")
+    }\n"a\nlong\ncell",v\n`;
+    const error = await assertRejects(() => tableOf(text), FormatError);
+    assertMatch(
+      error.message,
+      /^bytes: row 11, column "a name" holds "a long cell", where 9 other rows hold numbers; .*$/,
+    );
+  });
+
+  it("are no index of rows unless its cells all differ", async () => {
+    await refuses("x,y\n1,5,a\n1,6,b\n2,7,a\n", /row 2 has 3 columns, and row 1 has 2/);
+    const { notes } = await tableOf("x,y\n1,5,a\n2,6,b\n3,7,a\n");
+    assertMatch(
+      notes.join("\n"),
+      /row 1 has one cell fewer than the rows: the first column is an index without a name/,
+    );
+  });
+});

@@ -6,7 +6,7 @@
 import { FormatError } from "../../core/errors.ts";
 import { dateForms, type FormCount, forms } from "./column_store.ts";
 import { type DateForm, dateOf } from "./dates.ts";
-import { type DecidedColumn, type Decision, isDate, isNumber, shown } from "./decision.ts";
+import { counted, type DecidedColumn, type Decision, isDate, isNumber, oneLine, shown } from "./decision.ts";
 
 /** A column of dates. @throws {FormatError} for cells that are none, and for dates that demand different orders. */
 export function asDates(decision: Decision): DecidedColumn {
@@ -16,10 +16,10 @@ export function asDates(decision: Decision): DecidedColumn {
   const first = (form: DateForm): FormCount | undefined =>
     dates.find((own) => dateForms[own.form - forms.dates] === form);
   const dayFirst = first("day first"), monthFirst = first("month first"), either = first("either");
-  const texts = `take the column as texts with --kind "${of.name}=categorical"`;
+  const texts = `take the column as texts with --kind "${oneLine(of.name)}=categorical"`;
   if (dayFirst !== undefined && monthFirst !== undefined) {
     throw new FormatError(
-      `${of.file}: column "${of.name}" has the day first in row ${dayFirst.row} (${
+      `${of.file}: column ${shown(of.name)} has the day first in row ${dayFirst.row} (${
         shown(dayFirst.text)
       }) and the month ` +
         `first in row ${monthFirst.row} (${
@@ -35,16 +35,14 @@ export function asDates(decision: Decision): DecidedColumn {
     : of.dateOrder ?? "month first";
   if (told !== undefined && of.dateOrder !== null && of.dateOrder !== order && !of.demanded) {
     throw new FormatError(
-      `${of.file}: row ${told.row}, column "${of.name}" holds ${
+      `${of.file}: row ${told.row}, column ${shown(of.name)} holds ${
         shown(told.text)
       }, which is no date with the ${of.dateOrder}; ` +
         `leave --date-order out, or ${texts}`,
     );
   }
   const open = either !== undefined && told === undefined && of.dateOrder === null;
-  const like = dates.map(({ count, text, row }) =>
-    `${count.toLocaleString("en")} like ${shown(text)} (row ${row})`
-  );
+  const like = dates.map(({ count, text, row }) => `${counted(count)} like ${shown(text)} (row ${row})`);
   const values = of.store.values(
     of.rows,
     (form, value) => isDate(form) ? dateOf(dateForms[form - forms.dates], value, order) : NaN,
@@ -63,7 +61,7 @@ export function asDates(decision: Decision): DecidedColumn {
     notes: [
       ...(open
         ? [
-          `column "${of.name}": dates like ${
+          `column ${shown(of.name)}: dates like ${
             shown(either.text)
           } are read with the month first, since no row tells ` +
           "(--date-order day-first is the other way)",

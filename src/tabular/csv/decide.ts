@@ -10,10 +10,12 @@ import { forms, isMissing } from "./column_store.ts";
 import { asDates } from "./date_column.ts";
 import {
   type ColumnToDecide,
+  counted,
   type DecidedColumn,
   Decision,
   isDate,
   isNumber,
+  oneLine,
   others,
   plural,
   shown,
@@ -65,26 +67,26 @@ function asTexts(decision: Decision, asked: string | null): DecidedColumn {
   const example = first === undefined ? "" : `row ${first.row} holds ${shown(first.text)}`;
   const evidence = [
     different,
-    ...(most > 0
-      ? [`${most.toLocaleString("en")} of ${plural(known, "cell")} are ${what}, but ${example}`]
-      : []),
+    ...(most > 0 ? [`${counted(most)} of ${plural(known, "cell")} are ${what}, but ${example}`] : []),
     ...decision.missing(),
   ].join("; ");
   const named = decision.counts.find(({ form }) => form === forms.named),
     notes = named === undefined ? [] : [
-      `column "${of.name}": ${plural(named.count, "cell")} like ${shown(named.text)} (row ${named.row}) ` +
+      `column ${shown(of.name)}: ${plural(named.count, "cell")} like ${
+        shown(named.text)
+      } (row ${named.row}) ` +
       `${
         named.count === 1 ? "is" : "are"
       } taken as missing, as pandas does (--no-default-missing keeps them)`,
     ];
   if (2 * most > known) {
     notes.push(
-      `column "${of.name}" is read as texts: ${most.toLocaleString("en")} of ${
+      `column ${shown(of.name)} is read as texts: ${counted(most)} of ${
         plural(known, "cell")
       } are ${what}, but ` +
-        `${example}${
-          others(failing)
-        }; --kind "${of.name}=${kind}" refuses such cells, --missing takes one as missing`,
+        `${example}${others(failing)}; --kind "${
+          oneLine(of.name)
+        }=${kind}" refuses such cells, --missing takes one as missing`,
     );
   }
   return { column, evidence, notes };

@@ -42,17 +42,29 @@ export interface DecidedColumn {
   readonly notes: readonly string[];
 }
 
+const inEnglish = new Intl.NumberFormat("en");
+
+/** A number of cells: 12,345. */
+export function counted(count: number): string {
+  return inEnglish.format(count);
+}
+
 /** "1 cell", "2 cells". */
 export function plural(count: number, what: string): string {
-  return `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
+  return `${counted(count)} ${what}${count === 1 ? "" : "s"}`;
 }
 
 /** At most so many cells are named, and so many characters of one. */
 const mostNamed = 5, mostShown = 60;
 
-/** A cell in messages. */
+/** A text without line ends, for messages, which are one line. */
+export function oneLine(text: string): string {
+  return text.replace(/[\r\n\t]+/g, " ");
+}
+
+/** A cell or a name in messages. */
 export function shown(text: string): string {
-  return `"${text.length > mostShown ? `${text.slice(0, mostShown)}…` : text}"`;
+  return `"${oneLine(text.length > mostShown ? `${text.slice(0, mostShown)}…` : text)}"`;
 }
 
 /** Whether the form is that of a date. */
@@ -108,7 +120,7 @@ export class Decision {
   /** What is said of texts that are taken as missing. */
   markNotes(): string[] {
     return this.marks.map(({ text, count, row }) =>
-      `column "${this.of.name}": ${plural(count, "cell")} ${shown(text)} (row ${row}${
+      `column ${shown(this.of.name)}: ${plural(count, "cell")} ${shown(text)} (row ${row}${
         count === 1 ? "" : " and on"
       }) ` +
       `${count === 1 ? "is" : "are"} taken as missing`
@@ -129,13 +141,15 @@ export class Decision {
     const { file, name, demanded } = this.of, [first] = failures, { text, row } = first;
     const infinite = "form" in first && first.form === forms.infinite;
     const where = fitting > 0
-      ? `where ${fitting.toLocaleString("en")} other row${fitting === 1 ? " holds" : "s hold"} ${what}`
+      ? `where ${counted(fitting)} other row${fitting === 1 ? " holds" : "s hold"} ${what}`
       : `where ${what} are ${demanded ? "what the model takes" : "asked for"}`;
     const escape = demanded
       ? ""
-      : `, take the column as texts with --kind "${name}=categorical", or leave it out with --ignore "${name}"`;
+      : `, take the column as texts with --kind "${
+        oneLine(name)
+      }=categorical", or leave it out with --ignore ${shown(name)}`;
     throw new FormatError(
-      `${file}: row ${row}, column "${name}" holds ${shown(text)}, ${
+      `${file}: row ${row}, column ${shown(name)} holds ${shown(text)}, ${
         infinite ? "which is no finite number" : where
       }${others(failures)}; correct it, leave the cell empty, name it as missing with --missing ${
         shown(text)

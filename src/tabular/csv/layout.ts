@@ -91,7 +91,7 @@ export function judgeHeader(
     const header = !first.some(isValue);
     return { header, sure: false, why: `it is the only row, ${header ? "without numbers" : "with numbers"}` };
   }
-  const shown = (cell: string): string => `"${cell.trim().slice(0, 40)}"`;
+  const shown = (cell: string): string => `"${cell.trim().slice(0, 40).replace(/[\r\n\t]+/g, " ")}"`;
   let votes = 0, news = 0, why = "";
   const numbers: string[] = [], below: string[][] = [];
   const vote = (by: number, reason: string): void => {
@@ -200,10 +200,15 @@ export function findLayout(records: readonly (readonly string[])[], hints: Layou
   if (usualBelow === width + 1) {
     if (rows.every((row) => row.length <= width || row[width].trim() === "")) {
       evidence.push("rows end in a delimiter");
-    } else if (header && rows.length > 0 && rows.every((row) => row.length === width + 1)) {
+    } else if (
+      header && rows.every((row) => row.length === width + 1) &&
+      new Set(rows.map(([first]) => first)).size === rows.length
+    ) {
       index = true;
       width++;
-      evidence.push(`row ${at} has one cell fewer than the rows: names begin with the second column`);
+      evidence.push(
+        `row ${at} has one cell fewer than the rows, whose first cells all differ: names begin with the second column`,
+      );
     }
   } else if (usualBelow === width - 1 && header && first[width - 1].trim() === "") {
     width--;

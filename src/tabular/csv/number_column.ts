@@ -9,7 +9,7 @@
 import { FormatError } from "../../core/errors.ts";
 import type { CellForm } from "../types.ts";
 import { type FormCount, forms } from "./column_store.ts";
-import { type DecidedColumn, type Decision, isDate, plural, shown } from "./decision.ts";
+import { counted, type DecidedColumn, type Decision, isDate, oneLine, plural, shown } from "./decision.ts";
 import {
   type DecimalSign,
   fits,
@@ -135,7 +135,7 @@ function decimalOf(
   }
   if (told) {
     const [by, witness] = others["."] === null ? [",", others[","]!] as const : [".", others["."]] as const;
-    return [by, "others", `column "${witness.column}" has ${place(witness)}`];
+    return [by, "others", `column ${shown(witness.column)} has ${place(witness)}`];
   }
   return delimiter === ";"
     ? [",", "habit", "no cell tells, and most files with semicolons have it"]
@@ -187,12 +187,12 @@ export function asNumbers(decision: Decision, hints: NumberHints): DecidedColumn
     );
   }
   const decided = decideNumbers(of.name, counts, hints), { decimal, thousands, told, why } = decided;
-  const texts = `take the column as texts with --kind "${of.name}=categorical"`;
+  const texts = `take the column as texts with --kind "${oneLine(of.name)}=categorical"`;
   const misfits = counts.filter(({ shows }) => !fits(shows, decided)).sort((a, b) => a.row - b.row);
   if (misfits.length > 0) {
     const [{ row, text }] = misfits, cells = misfits.reduce((sum, { count }) => sum + count, 0);
     throw new FormatError(
-      `${of.file}: row ${row}, column "${of.name}" holds ${shown(text)}${
+      `${of.file}: row ${row}, column ${shown(of.name)} holds ${shown(text)}${
         cells > 1 ? ` (${plural(cells, "such cell")})` : ""
       }, ` +
         `where numbers have a ${why}${
@@ -204,12 +204,14 @@ export function asNumbers(decision: Decision, hints: NumberHints): DecidedColumn
   const mixed = of.kind === "numeric" ? null : mixedUnits(counts);
   if (mixed !== null) {
     throw new FormatError(
-      `${of.file}: column "${of.name}" mixes units: row ${mixed[0].row} holds ${shown(mixed[0].text)}, row ${
-        mixed[1].row
-      } ` +
+      `${of.file}: column ${shown(of.name)} mixes units: row ${mixed[0].row} holds ${
+        shown(mixed[0].text)
+      }, row ${mixed[1].row} ` +
         `${
           shown(mixed[1].text)
-        }; bring them to one unit, or take the numbers as they are written with --kind "${of.name}=numeric"`,
+        }; bring them to one unit, or take the numbers as they are written with --kind "${
+          oneLine(of.name)
+        }=numeric"`,
     );
   }
   const values = of.store.values(
@@ -225,7 +227,7 @@ export function asNumbers(decision: Decision, hints: NumberHints): DecidedColumn
   };
   const units = [...new Set(counts.map(({ shows }) => shows.unit).filter((unit) => unit !== ""))];
   const like = [...counts].sort((a, b) => b.count - a.count).slice(0, 4)
-    .map(({ count, text, row }) => `${count.toLocaleString("en")} like ${shown(text)} (row ${row})`);
+    .map(({ count, text, row }) => `${counted(count)} like ${shown(text)} (row ${row})`);
   return {
     column: decision.column("numeric", values, Object.keys(form).length > 0 ? { form } : {}),
     evidence: [
@@ -245,23 +247,25 @@ function readNotes(
   counts: readonly NumberCount[],
   { decimal, told, why }: DecidedNumbers,
 ): string[] {
-  const notes: string[] = [], texts = `--kind "${of.name}=categorical" keeps it as it is written`;
+  const notes: string[] = [], texts = `--kind "${oneLine(of.name)}=categorical" keeps it as it is written`;
   const either = counts.find(({ shows }) => shows.either !== "");
   const usual = told === "cells" || told === "given" || told === "model" ||
     (told === "others" && decimal === ".");
   if (either !== undefined && !usual) {
     const value = valueOf(either.shows, scanNumber(either.text)!.value, decimal);
-    notes.push(`column "${of.name}": ${shown(either.text)} is read as ${value} (${why})`);
+    notes.push(`column ${shown(of.name)}: ${shown(either.text)} is read as ${value} (${why})`);
   }
   if (of.kind !== null) return notes;
   for (const { shows: { whole }, text, row } of counts) {
     if (whole === "padded") {
       notes.push(
-        `column "${of.name}": ${shown(text)} in row ${row} is read as ${scanNumber(text)!.value}; ${texts}`,
+        `column ${shown(of.name)}: ${shown(text)} in row ${row} is read as ${
+          scanNumber(text)!.value
+        }; ${texts}`,
       );
     } else if (whole === "huge") {
       notes.push(
-        `column "${of.name}": ${shown(text)} in row ${row} has more digits than f64 keeps; ${texts}`,
+        `column ${shown(of.name)}: ${shown(text)} in row ${row} has more digits than f64 keeps; ${texts}`,
       );
     }
   }

@@ -17,8 +17,23 @@ import { type Dialect, plainDialect, RecordReader } from "./records.ts";
 import { type Expected, TableBuilder } from "./table_builder.ts";
 import { type ByteStream, StrictDecoder } from "./text_input.ts";
 
-/** So many characters of the beginning are looked at to judge how the file is written. */
-const sampleSize = 1 << 16;
+/**
+ * So many characters of the beginning are looked at to judge how the file is written, or so many lines where they are
+ * longer, up to a limit.
+ */
+const sampleSize = 1 << 16, sampleLines = 10, largestSample = 1 << 24;
+
+/** The end of what is looked at; null when there is not enough text yet. */
+function sampleEnd(text: string): number | null {
+  if (text.length < sampleSize) return null;
+  let at = 0;
+  for (let lines = 0; lines < sampleLines; lines++) {
+    const lf = text.indexOf("\n", at), cr = lf < 0 ? text.indexOf("\r", at) : -1;
+    if (lf < 0 && cr < 0) return text.length < largestSample ? null : text.length;
+    at = Math.max(lf, cr) + 1;
+  }
+  return Math.max(at, sampleSize);
+}
 
 /** What of a dialect is given. */
 function givenDialect({ delimiter, quote, escape, lineEnd, comment }: CsvOptions): Partial<Dialect> {
@@ -72,7 +87,7 @@ class TextReader {
     if (this.#reader === null) {
       const { text: begun, done } = this.#skipper.skip(this.#begun + text, last);
       this.#begun = begun;
-      if ((begun.length < sampleSize || !done) && !last) return;
+      if ((sampleEnd(begun) === null || !done) && !last) return;
       text = this.#begin(last);
     }
     const before = this.#reader!.rows;
@@ -83,7 +98,8 @@ class TextReader {
   #begin(last: boolean): string {
     const { skipLines = 0, header } = this.#options, sep = takeSepLine(this.#begun);
     if (sep.rest.trim() === "") throw new FormatError(`${this.#name} has no rows: it is empty`);
-    const sample = sep.rest.slice(0, sampleSize), before = skipLines + (sep.delimiter === null ? 0 : 1);
+    const sample = sep.rest.slice(0, sampleEnd(sep.rest) ?? sep.rest.length),
+      before = skipLines + (sep.delimiter === null ? 0 : 1);
     const given = {
       ...(sep.delimiter === null ? {} : { delimiter: sep.delimiter }),
       ...givenDialect(this.#options),

@@ -10,9 +10,9 @@ import { Table } from "../table.ts";
 import type { CellForm, Column, ColumnKind } from "../types.ts";
 import { ColumnStore, isMissing } from "./column_store.ts";
 import { decideColumn } from "./decide.ts";
-import type { DecidedColumn } from "./decision.ts";
+import { type DecidedColumn, shown } from "./decision.ts";
 import { delimiterName, type Judged } from "./dialect.ts";
-import { numbersOf, type Witnesses, witnesses } from "./number_column.ts";
+import { numbersOf, type Witness, type Witnesses, witnesses } from "./number_column.ts";
 import { type CsvOptions, forColumn, namedColumns } from "./options.ts";
 import { missingTest, missingTexts } from "./words.ts";
 
@@ -185,8 +185,8 @@ export class TableBuilder {
         `${this.#name}: row ${row} has ${length} columns, and row ${this.#first} has ${width}; ` +
           `${
             length < width
-              ? `column "${this.#names[length]}" and on are missing`
-              : `column ${width + 1} holds "${record[width].slice(0, 40)}"`
+              ? `column ${shown(this.#names[length])} and on are missing`
+              : `column ${width + 1} holds ${shown(record[width])}`
           } ` +
           "(a cell that holds the delimiter needs quotes around it)",
       );
@@ -210,21 +210,19 @@ export class TableBuilder {
         }`,
       );
     }
-    const all = this.#columns.map((column) => ({ column, counts: column.store.formCounts(rows) }));
     // Columns of texts with some numbers say nothing of how the file writes numbers.
-    const said = all.map(({ column, counts }) => {
-      const numbers = numbersOf(counts),
-        known = counts.reduce((sum, { form, count }) => sum + (isMissing(form) ? 0 : count), 0);
+    const said = this.#columns.map((column) => {
+      const counts = column.store.formCounts(rows), numbers = numbersOf(counts);
+      const known = counts.reduce((sum, { form, count }) => sum + (isMissing(form) ? 0 : count), 0);
       const own = numbers.reduce((sum, { count }) => sum + count, 0);
       return 2 * own > known ? witnesses(column.name, numbers) : { ".": null, ",": null };
     });
+    const all = { ".": said.flatMap((w) => w["."] ?? []), ",": said.flatMap((w) => w[","] ?? []) };
     const decided: DecidedColumn[] = [];
-    this.#columns.forEach((column, i) => {
-      const others = said.filter((_, k) => k !== i);
-      const found = this.#decide(column, {
-        ".": others.find((w) => w["."] !== null)?.["."] ?? null,
-        ",": others.find((w) => w[","] !== null)?.[","] ?? null,
-      });
+    this.#columns.forEach((column) => {
+      const other = (sign: "." | ","): Witness | null =>
+        all[sign].find((w) => w.column !== column.name) ?? null;
+      const found = this.#decide(column, { ".": other("."), ",": other(",") });
       // A delimiter at the end of every line makes a column without name and content.
       const nameless = column.name === `column ${column.at + 1}` && this.#expected === null;
       if (!nameless || !found.column.values.every(Number.isNaN)) decided.push(found);
@@ -240,12 +238,15 @@ export class TableBuilder {
         ...(this.#sep ? ["row 1 says the delimiter, and is no row of the table"] : []),
         ...evidence,
         ...decided.map(({ column, evidence }) =>
-          `column ${column.position} "${column.name}", ${column.kind}: ${evidence}`
+          `column ${column.position} ${shown(column.name)}, ${column.kind}: ${evidence}`
         ),
       ],
     };
     const notes = [
       this.#summary(encoding, columns.map(({ form }) => form ?? {})),
+      ...(layout.index
+        ? [`row ${this.#first} has one cell fewer than the rows: the first column is an index without a name`]
+        : []),
       ...decided.flatMap(({ notes }) => notes),
     ];
     if (rows < this.rowsInFile) {
