@@ -6,7 +6,7 @@
 import { isFloat } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
 import { demand, demandList, demandObject, type JsonObject, parseJson } from "../core/json.ts";
-import { kind, number, oneOf, orNull, text, whole } from "../core/kinds.ts";
+import { flag, kind, number, oneOf, orNull, text, whole } from "../core/kinds.ts";
 import { formatShape } from "../core/shape.ts";
 import type { SafetensorsFile } from "../files/mod.ts";
 import type { Column, Feature, Network, Target } from "./types.ts";
@@ -113,6 +113,7 @@ export function parseModelJson(json: string, file: string): JsonObject {
       counts: optional(counts),
       missing: optional(whole(0)),
       origin: optional(number()),
+      decimal: optional(oneOf(".", ",")),
     });
   }
   const networks = demandList(object.networks, `${where}: networks`);
@@ -133,7 +134,15 @@ export function parseModelJson(json: string, file: string): JsonObject {
     shares: metrics,
     fit: optional(orNull(metrics)),
   });
-  fields(object.data, `${where}: data`, { name: text, sha256: orNull(text), rows: whole(0) });
+  const data = fields(object.data, `${where}: data`, { name: text, sha256: orNull(text), rows: whole(0) });
+  if (data.csv !== undefined) {
+    fields(data.csv, `${where}: data: csv`, {
+      delimiter: optional(text),
+      header: optional(flag),
+      names: optional(texts),
+    });
+  }
+  if (object.notes !== undefined) demand(object.notes, texts, `${where}: notes`);
   checkEvaluation(object.evaluation, classes, `${where}: evaluation`);
   return object;
 }
