@@ -13,6 +13,11 @@
  *
  * @module
  */
+// What no name leads to: the class that carries the operations, and the devices.
+import "./src/ops/tensor.ts";
+import "./src/runtime/devices.ts";
+import "./src/runtime/formats.ts";
+
 export * from "./src/core/errors.ts";
 export type { ByteSource } from "./src/core/byte_source.ts";
 export type { FileSystem } from "./src/core/file_system.ts";

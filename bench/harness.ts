@@ -6,7 +6,6 @@
  *
  * @module
  */
-import { measure as mitata } from "mitata";
 import { Engine } from "../src/backends/cpu/engine.ts";
 import { Limits } from "../src/backends/cpu/limits.ts";
 import { canBlock, hardwareConcurrency, spawnWorker } from "../src/platform/platform.ts";
@@ -242,14 +241,15 @@ export class Bench {
       return median(all);
     }
     if (once * 1e3 > milliseconds) return once;
-    const stats = await mitata(
+    const { measure } = await import("mitata");
+    const stats = await measure(
       run as () => void,
       {
         min_cpu_time: milliseconds * 1e6,
         min_samples: 1,
         gc: false,
         inner_gc: false,
-      } as unknown as Parameters<typeof mitata>[1],
+      } as unknown as Parameters<typeof measure>[1],
     );
     return stats.p50 / 1e9;
   }

@@ -22,6 +22,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { setThreads } from "../mod.ts";
 import { runtimeName } from "../src/platform/platform.ts";
+import { ensurePackages } from "../tests/_install.ts";
 import { Bench, type Group } from "./harness.ts";
 import { describeMachine, mergeResults, rowLines } from "./report.ts";
 import { installRivals } from "./rivals.ts";
@@ -45,6 +46,8 @@ const files: Record<string, string> = {
   tokenizer: "./ops/tokenizer.ts",
   growth: "./flows/growth.ts",
 };
+
+ensurePackages();
 
 // Variables that some shells carry and that make a BLAS slower than a user would find it.
 const pins = ["OPENBLAS_CORETYPE", "OPENBLAS_NUM_THREADS", "MKL_ENABLE_INSTRUCTIONS", "BLIS_ARCH_TYPE"];

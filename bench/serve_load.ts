@@ -21,6 +21,7 @@
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
+import { ensurePackages } from "../tests/_install.ts";
 import { type Answer, type Ask, Client } from "./load/client.ts";
 import { gpt2WithTokenizer, ServerProcess } from "./load/server.ts";
 import { median } from "./harness.ts";
@@ -38,6 +39,8 @@ const { values: options } = parseArgs({
     json: { type: "boolean", default: false },
   },
 });
+
+ensurePackages();
 
 /** Prompts of 4 to 40 letters, every other one greedy. */
 const asks: readonly Ask[] = Array.from({ length: Number(options.asks) }, (_, i) => ({

@@ -14,6 +14,7 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { readCsv, TabularModel, type TabularOptions } from "../mod.ts";
 import { collectBytes, planSafetensors } from "../src/files/mod.ts";
+import { ensurePackages } from "../tests/_install.ts";
 
 /** One table, and what is known of it. */
 interface Set {
@@ -114,6 +115,7 @@ if (unknown !== undefined) {
   );
   process.exit(2);
 }
+ensurePackages();
 if (!options["no-write"]) mkdirSync(join(repository, "web", "models", "tabular"), { recursive: true });
 const started = performance.now(), results = [];
 const widths = [9, 6, 9, 9, 17, 24, 7, 18, 9, 9, 7, 6];

@@ -7,7 +7,7 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { nearest } from "../src/core/nearest.ts";
+import { hint } from "../src/core/nearest.ts";
 
 /** A call that cannot be understood: exit status 2. */
 export class UsageError extends Error {
@@ -139,7 +139,7 @@ export function parse(command: Command, args: readonly string[]): { values: Valu
     const unknown = /'(-[^']+)'/.exec(String((error as Error).message))?.[1];
     if (code === "ERR_PARSE_ARGS_UNKNOWN_OPTION" && unknown) {
       const guess = unknown.startsWith("--")
-        ? `; did you mean --${nearest(unknown.slice(2).split("=")[0], Object.keys(options))}?`
+        ? hint(unknown.slice(2).split("=")[0], Object.keys(options), (name) => `--${name}`)
         : "";
       throw new UsageError(`${command.name} has no option ${unknown.split("=")[0]}${guess}`);
     }

@@ -8,7 +8,7 @@
  */
 import { argv, exit } from "node:process";
 import { CancelledError } from "../mod.ts";
-import { nearest } from "../src/core/nearest.ts";
+import { hint } from "../src/core/nearest.ts";
 import { type Command, help, parse, UsageError } from "./command.ts";
 import { commands } from "./commands/mod.ts";
 import { note, OutputClosed, print } from "./output.ts";
@@ -38,7 +38,7 @@ function find(args: readonly string[]): { command: Command; words: number } {
   const family = commands.filter((c) => c.name.startsWith(`${args[0]} `)).map((c) => c.name);
   if (family.length) throw new UsageError(`"${args[0]}" needs one of: ${family.join(", ")}`);
   throw new UsageError(
-    `there is no command "${args[0]}"; did you mean "${nearest(args[0], commands.map((c) => c.name))}"?`,
+    `there is no command "${args[0]}"${hint(args[0], commands.map((c) => c.name))}`,
   );
 }
 

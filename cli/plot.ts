@@ -3,8 +3,8 @@
  *
  * @module
  */
+import { optionalPackages } from "../src/core/packages.ts";
 import { writeFileAtomic } from "../src/platform/platform.ts";
-import { FerrotypeError } from "../mod.ts";
 import type { LogEntry } from "./training_log.ts";
 
 /** Writes the losses of a log as a curve to `path`. */
@@ -12,14 +12,11 @@ export type Plotter = (path: string, log: readonly LogEntry[], title: string) =>
 
 /** Loads what draws, before there is anything to draw. @throws {FerrotypeError} when it is not installed. */
 export async function loadPlotter(): Promise<Plotter> {
-  let vega: typeof import("vega"), lite: typeof import("vega-lite");
-  try {
-    [vega, lite] = await Promise.all([import("vega"), import("vega-lite")]);
-  } catch (cause) {
-    throw new FerrotypeError(`--plot needs the packages vega and vega-lite: npm install vega vega-lite`, {
-      cause,
-    });
-  }
+  const [vega, lite] = await optionalPackages(
+    "vega vega-lite",
+    "--plot",
+    () => Promise.all([import("vega"), import("vega-lite")]),
+  );
   return async (path, log, title) => {
     const values = log.flatMap(({ step, loss, eval_loss: held }) => [
       ...(loss === undefined ? [] : [{ step, loss, kind: "training" }]),

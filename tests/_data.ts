@@ -4,11 +4,12 @@
  * Tests use `node:test`, which is built into Deno, Bun and Node, and `@std/assert` through `tests/std_assert`, so that
  * one import line means the same on each.
  *
- * The data are not part of the repository. They are looked for in `FERROTYPE_DATA`, then in `../shared/data`
- * beside the repository. A test that needs them says so when they are not there:
+ * What this project's own scripts recorded is part of the repository, in `tests/data`. What others made is not: it
+ * is looked for in `FERROTYPE_DATA`, then in `../shared/data` beside the repository, and a test that needs it says so
+ * when it is not there:
  *
  * ```ts
- * it("matches the recorded logits", { skip: missingData("gpt2-tiny") }, async () => { … });
+ * it("gives the recorded ids", { skip: missingData("tokenizers", "gpt2", "golden.jsonl") }, async () => { … });
  * ```
  *
  * @module
@@ -21,18 +22,24 @@ import { fileURLToPath } from "node:url";
 /** The folder of the repository. */
 export const repository: string = fileURLToPath(new URL("..", import.meta.url));
 
-/** The folder of recorded data, whether or not it exists. */
-export const dataFolder: string = process.env.FERROTYPE_DATA ?? join(repository, "..", "shared", "data");
+/** Where recorded data may lie; the first folder that has a file gives it. */
+const dataFolders: readonly string[] = [
+  join(repository, "tests", "data"),
+  process.env.FERROTYPE_DATA ?? join(repository, "..", "shared", "data"),
+];
 
 /** The path of a file or folder in the recorded data. */
 export function dataPath(...parts: string[]): string {
-  return join(dataFolder, ...parts);
+  const paths = dataFolders.map((folder) => join(folder, ...parts));
+  return paths.find(existsSync) ?? paths.at(-1)!;
 }
 
 /** `false` when the named data are there, else the reason for skipping, as the `skip` option of `it` wants it. */
 export function missingData(...parts: string[]): string | false {
   const path = dataPath(...parts);
-  return existsSync(path) ? false : `no recorded data at ${path}; set FERROTYPE_DATA`;
+  return existsSync(path)
+    ? false
+    : `${parts.join("/")} is other people's and not here; FERROTYPE_DATA names its folder`;
 }
 
 /** The text of a recorded file. */

@@ -38,6 +38,16 @@ export function loadTiny(options: LoadOptions = {}): Promise<GPT2> {
   return GPT2.load(tinyFolder, options);
 }
 
+/** At least `length` characters that a model writes from line ends, drawn as it thinks them likely. */
+export async function writtenBy(model: GPT2, length: number): Promise<string> {
+  const options = { maxNewTokens: model.contextLength - 1, temperature: 1, topK: 0 };
+  let text = "";
+  for (let seed = 1; text.length < length; seed++) {
+    text += `\n${await model.complete("\n", { ...options, seed })}`;
+  }
+  return text;
+}
+
 /** Calls `use` with a new folder, which is gone afterwards. */
 export async function inFolder<T>(use: (folder: string) => T | Promise<T>): Promise<T> {
   const folder = mkdtempSync(join(tmpdir(), "ferrotype-test-"));

@@ -11,6 +11,7 @@ import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import process from "node:process";
 import { repository } from "./_data.ts";
+import { installWithNpm } from "./_install.ts";
 
 /** One runtime, and what the runner needs to know about it. */
 export interface RuntimeKind {
@@ -87,25 +88,6 @@ function candidates(name: string): string[] {
     for (const ending of endings) found.push(join(folder, name + ending));
   }
   return [...new Set(found)].filter((path) => existsSync(path));
-}
-
-/**
- * Installs what the lock file of `folder` names, with npm; null when that worked, else the reason.
- *
- * Not with `npm ci`: programs for other systems are optional and not in every registry, and where the lock file was
- * made without them, `npm ci` refuses it. `--no-save` leaves the lock file as it is.
- */
-export function installWithNpm(folder: string): string | null {
-  const args = ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
-  const run = spawnSync("npm", args, {
-    cwd: folder,
-    encoding: "utf8",
-    shell: process.platform === "win32",
-    timeout: 300_000,
-  });
-  if (run.error !== undefined) return `npm could not be started (${run.error.message})`;
-  if (run.status !== 0) return `npm install failed: ${run.stderr.trim().split("\n").slice(-3).join(" ")}`;
-  return null;
 }
 
 /** The runtimes of `kinds` that are there or can be installed, and a line for each that is not. */

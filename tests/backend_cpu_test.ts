@@ -1,5 +1,6 @@
 import type { Backend } from "../src/backends/contract.ts";
 import { type CpuBackend, createCpuBackend } from "../src/backends/cpu/backend.ts";
+import "../src/backends/kernels/mod.ts";
 import { testPlatform } from "./_cpu_platform.ts";
 import { accuracy } from "./backend_accuracy.ts";
 import { conformance } from "./backend_conformance.ts";

@@ -8,10 +8,10 @@ import { describe, it } from "node:test";
 import { commands } from "../cli/commands/mod.ts";
 import { version } from "../cli/version.ts";
 import { call, type Ended, fails, ferrotype, interrupt, json, output } from "./_command.ts";
-import { dataPath, missingData, repository } from "./_data.ts";
+import { dataPath, repository } from "./_data.ts";
 import { assertNear, inFolder, makeFolder, readGolden, tinyFolder } from "./_gpt2.ts";
 
-const skip = missingData("gpt2-tiny"), tiny = ["--model", tinyFolder];
+const tiny = ["--model", tinyFolder];
 
 interface Generated {
   model: string;
@@ -93,7 +93,7 @@ describe("ferrotype", () => {
   });
 });
 
-describe("ferrotype generate", { skip }, () => {
+describe("ferrotype generate", () => {
   it("continues a prompt, from an argument or standard input", async () => {
     const options = ["-n", "6", ...tiny];
     const process = await ferrotype(["generate", "The end", ...options]);
@@ -196,7 +196,7 @@ describe("ferrotype generate", { skip }, () => {
   });
 });
 
-describe("ferrotype logits and eval", { skip }, () => {
+describe("ferrotype logits and eval", () => {
   it("gives the recorded logits and loss", async () => {
     const { prompts, full_logits: { logits: [rows] } } = readGolden(), [ids] = prompts.single.ids;
     const args = ["logits", "--prompt-ids", ids.join(" "), ...tiny], expected = prompts.single.last_logits[0];
@@ -252,7 +252,7 @@ describe("ferrotype logits and eval", { skip }, () => {
   });
 });
 
-describe("ferrotype tokenize", { skip }, () => {
+describe("ferrotype tokenize", () => {
   it("goes from text to ids and back", async () => {
     const text = "The end, naïvely: 😀\n";
     const { ids, tokens, count } = await json<{ ids: number[]; tokens: string[]; count: number }>([
@@ -285,7 +285,7 @@ describe("ferrotype tokenize", { skip }, () => {
   });
 });
 
-describe("ferrotype inspect and convert", { skip }, () => {
+describe("ferrotype inspect and convert", () => {
   it("reads a header and no more", async () => {
     const found = await json<Inspected>(["inspect", dataPath("gpt2-tiny", "model.safetensors")], ferrotype);
     assertEquals([found.tensors.length, found.parameters, found.bytes], [28, 43_904, 4 * 43_904]);

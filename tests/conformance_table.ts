@@ -7,6 +7,7 @@
  */
 import type { Backend, Epilogue, Kernels, View } from "../src/backends/contract.ts";
 import { createCpuBackend } from "../src/backends/cpu/backend.ts";
+import "../src/backends/kernels/mod.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
 import { openWebGpu } from "../src/backends/webgpu/open.ts";
 import { type DType, dtypes } from "../src/core/dtype.ts";
@@ -15,9 +16,12 @@ import { input, scalar } from "../src/expr/nodes.ts";
 import { program } from "../src/expr/program.ts";
 import { type Row, table } from "../src/expr/table.ts";
 import { requestGpuAdapter } from "../src/platform/gpu.ts";
-import { ulp } from "./_compare.ts";
+import { ensurePackages } from "./_install.ts";
 import { parameters, positiveOnly, truth } from "./_truth.ts";
-import { Workbench } from "./_views.ts";
+import type { Workbench as Bench } from "./_views.ts";
+
+ensurePackages();
+const { ulp } = await import("./_compare.ts"), { Workbench } = await import("./_views.ts");
 
 const { adapter, reason } = await requestGpuAdapter();
 const reference = createReferenceBackend();
@@ -54,7 +58,7 @@ async function rowError(backend: Backend, row: Row): Promise<string> {
   return `${worst.toFixed(1)} ulp`;
 }
 
-type Run = (bench: Workbench) => View;
+type Run = (bench: Bench) => View;
 
 function products(b: DType): Run {
   return (bench) => {

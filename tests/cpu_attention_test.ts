@@ -4,7 +4,6 @@ import { attention } from "../src/backends/cpu/kernels/attention.ts";
 import { attentionBackward } from "../src/backends/cpu/kernels/attention_backward.ts";
 import { Generator } from "../src/core/random.ts";
 import { assertClose, Bench, goldenCases, numbersOf, randomNumbers } from "./_cpu_kernels.ts";
-import { missingData } from "./_data.ts";
 
 /** Sizes of one case. */
 interface Case {
@@ -159,7 +158,7 @@ describe("cpu attention and its gradients", () => {
 });
 
 describe("cpu attention", () => {
-  it("agrees with PyTorch", { skip: missingData("ops") }, () => {
+  it("agrees with PyTorch", () => {
     const [bench] = benches;
     for (const { inputs, outputs, grads, grad_outputs } of goldenCases("causal_attention")) {
       const [q, k, v] = [inputs.q, inputs.k, inputs.v].map((x) => bench.recorded(x));

@@ -2,6 +2,7 @@ import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import type { View } from "../src/backends/contract.ts";
 import { type CpuBackend, createCpuBackend } from "../src/backends/cpu/backend.ts";
+import "../src/backends/kernels/mod.ts";
 import { byteSize, type DType } from "../src/core/dtype.ts";
 import { DeviceError } from "../src/core/errors.ts";
 import { contiguousStrides, sizeOf } from "../src/core/shape.ts";

@@ -5,7 +5,6 @@ import { layerNorm, layerNormBackward } from "../src/backends/cpu/kernels/layer_
 import { softmax, softmaxBackward } from "../src/backends/cpu/kernels/softmax.ts";
 import { Generator } from "../src/core/random.ts";
 import { assertClose, Bench, goldenCases, numbersOf, randomNumbers } from "./_cpu_kernels.ts";
-import { missingData } from "./_data.ts";
 
 const sum = (x: readonly number[]): number => x.reduce((a, b) => a + b, 0);
 
@@ -181,7 +180,7 @@ benches.forEach((bench, which) => {
 });
 
 describe("cpu row kernels", () => {
-  it("agree with PyTorch", { skip: missingData("ops") }, () => {
+  it("agree with PyTorch", () => {
     const [bench] = benches, { engine } = bench;
     for (const op of ["softmax", "log_softmax"]) {
       const cases = goldenCases(op).filter(({ attrs, inputs }) =>

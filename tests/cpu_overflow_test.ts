@@ -4,6 +4,7 @@
 import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
 import { CpuBackend } from "../src/backends/cpu/backend.ts";
+import "../src/backends/kernels/mod.ts";
 import type { DeviceBuffer, View } from "../src/backends/contract.ts";
 import { byteSize, type DType } from "../src/core/dtype.ts";
 import { DeviceError } from "../src/core/errors.ts";

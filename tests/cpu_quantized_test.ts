@@ -3,6 +3,7 @@ import { createHash } from "node:crypto";
 import { describe, it } from "node:test";
 import type { Epilogue, View } from "../src/backends/contract.ts";
 import { CpuBackend } from "../src/backends/cpu/backend.ts";
+import "../src/backends/kernels/mod.ts";
 import type { CpuBuffer } from "../src/backends/cpu/buffer.ts";
 import { Engine } from "../src/backends/cpu/engine.ts";
 import { matmul } from "../src/backends/cpu/kernels/matmul.ts";

@@ -14,7 +14,7 @@ import {
   tensor,
   type TokensResult,
 } from "../mod.ts";
-import { dataPath, missingData } from "./_data.ts";
+import { dataPath } from "./_data.ts";
 import { type TableCache, TableModel } from "./_language_model.ts";
 
 /** A table that takes a step of several texts, and tells of how many. */
@@ -146,7 +146,7 @@ describe("a batch", () => {
   });
 });
 
-describe("GPT-2 in batches", { skip: missingData("gpt2-tiny") }, () => {
+describe("GPT-2 in batches", () => {
   const prompts = [[1, 2, 3, 4, 5, 6, 7], [9], [100, 50, 25], [7, 7, 7, 7], [300, 301], [3, 1, 4, 1, 5]];
 
   it("gives the same bits whoever is beside", async () => {

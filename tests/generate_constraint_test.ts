@@ -10,7 +10,7 @@ import { Automaton, utf8Ranges } from "../src/generate/constraint/automaton.ts";
 import { integers } from "../src/generate/constraint/integers.ts";
 import { grammarOf } from "../src/generate/constraint/mod.ts";
 import { parsePattern } from "../src/generate/constraint/pattern.ts";
-import { dataPath, missingData, repository } from "./_data.ts";
+import { dataPath, repository } from "./_data.ts";
 
 /** Whether the grammar of `format` has exactly this text. */
 function accepts(automaton: Automaton, text: string): boolean {
@@ -268,7 +268,6 @@ describe("constrained generation", () => {
 
   it(
     "parses and validates for 200 seeds, alone and in batches",
-    { skip: missingData("gpt2-tiny") },
     async () => {
       using model = await GPT2.load(dataPath("gpt2-tiny"));
       // deno-lint-ignore no-explicit-any

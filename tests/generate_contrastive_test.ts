@@ -12,7 +12,6 @@ import {
 } from "@std/assert";
 import { describe, it } from "node:test";
 import { contiguous, type GPT2, OptionError, resolveOptions, ShapeError, slice } from "../mod.ts";
-import { missingData } from "./_data.ts";
 import { loadTiny } from "./_gpt2.ts";
 import { run, TableModel } from "./_language_model.ts";
 
@@ -50,7 +49,7 @@ async function ids(model: GPT2, prompt: number[], options: Parameters<GPT2["gene
   return found;
 }
 
-describe("contrastive search", { skip: missingData("gpt2-tiny") }, () => {
+describe("contrastive search", () => {
   const prompt = [3, 17, 29, 5];
 
   for (const [penaltyAlpha, topK] of [[0.6, 4], [0.3, 8], [0.95, 3]] as const) {

@@ -27,7 +27,6 @@ import {
   ShapeError,
 } from "../mod.ts";
 import { resolveOptions } from "../src/generate/options.ts";
-import { missingData } from "./_data.ts";
 import { eachDevice, numbersOf } from "./_devices.ts";
 import { assertNear, inFolder, loadTiny, makeFolder, smallModel } from "./_gpt2.ts";
 import { run, scripted, TableModel } from "./_language_model.ts";
@@ -275,7 +274,7 @@ describe("GPT-2 speaks", () => {
     assertStrictEquals(memory().cpu.buffers, before);
   });
 
-  it("text with a tokenizer, ids without", { skip: missingData("gpt2-tiny") }, async () => {
+  it("text with a tokenizer, ids without", async () => {
     using model = await loadTiny();
     const result = await model.completion("The", { maxNewTokens: 9 });
     let text = "";
@@ -302,7 +301,7 @@ describe("GPT-2 speaks", () => {
     assertStrictEquals((await model.completion([1], { maxNewTokens: 2 })).ids.length, 2);
   });
 
-  it("as its generation_config.json says", { skip: missingData("gpt2-tiny") }, async () => {
+  it("as its generation_config.json says", async () => {
     await inFolder(async (folder) => {
       makeFolder(folder);
       const config = {

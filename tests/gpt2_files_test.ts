@@ -24,11 +24,9 @@ import {
   tensor,
   zeros,
 } from "../mod.ts";
-import { dataPath, missingData, readDataJson } from "./_data.ts";
+import { dataPath, readDataJson } from "./_data.ts";
 import { numbersOf } from "./_devices.ts";
 import { assertNear, inFolder, loadTiny, makeFolder, readGolden, smallModel, tinyFolder } from "./_gpt2.ts";
-
-const skip = missingData("gpt2-tiny");
 
 async function refuses(folder: string, ...patterns: RegExp[]): Promise<void> {
   {
@@ -54,7 +52,7 @@ async function logitsOf(model: GPT2): Promise<number[]> {
   return await numbersOf(noGrad(() => model.forward([[1, 2, 3, 4, 5]])));
 }
 
-describe("GPT-2 files that are wrong", { skip }, () => {
+describe("GPT-2 files that are wrong", () => {
   it("lists missing, unexpected and wrong tensors apart, with their shapes", async () => {
     await inFolder(async (folder) => {
       makeFolder(folder);
@@ -149,7 +147,7 @@ describe("GPT-2 files that are wrong", { skip }, () => {
   });
 });
 
-describe("GPT-2 from elsewhere", { skip }, () => {
+describe("GPT-2 from elsewhere", () => {
   let server: Server, base = "", requests: { method: string; path: string; range: string | undefined }[] = [];
   let onRequest = (): void => {};
 
@@ -242,7 +240,7 @@ describe("GPT-2 from elsewhere", { skip }, () => {
 });
 
 describe("GPT-2 saved", () => {
-  it("is what it was, tokenizer and generation defaults included", { skip }, async () => {
+  it("is what it was, tokenizer and generation defaults included", async () => {
     await inFolder(async (folder) => {
       using model = await loadTiny();
       model.generationConfig = {

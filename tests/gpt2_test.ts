@@ -28,7 +28,6 @@ import {
   tensor,
 } from "../mod.ts";
 import { runtimeName } from "../src/platform/platform.ts";
-import { missingData } from "./_data.ts";
 import { assertClose, eachDevice, numbersOf } from "./_devices.ts";
 import {
   assertNear,
@@ -41,8 +40,6 @@ import {
   smallModel,
 } from "./_gpt2.ts";
 import { onWebGpu } from "./_webgpu.ts";
-
-const skip = missingData("gpt2-tiny");
 
 function assertParameter(
   values: number[],
@@ -77,8 +74,8 @@ async function checkGreedy(model: GPT2, golden: Golden): Promise<void> {
   assertStrictEquals(finishReason, "length");
 }
 
-describe("GPT-2 against PyTorch", { skip }, () => {
-  const golden = skip ? null as unknown as Golden : readGolden();
+describe("GPT-2 against PyTorch", () => {
+  const golden = readGolden();
 
   eachDevice((device) => {
     it("gives each row of a padded batch what its text gives alone", async () => {

@@ -12,7 +12,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { repository } from "./_data.ts";
-import { findRuntimes, installWithNpm, runtimeKinds } from "./_runtimes.ts";
+import { installPackages } from "./_install.ts";
+import { findRuntimes, runtimeKinds } from "./_runtimes.ts";
 
 /** Runs a program to its end; `show` passes on what it prints as it comes. */
 async function run(path: string, args: string[], show = false): Promise<{ good: boolean; output: string }> {
@@ -44,11 +45,7 @@ const dprint = join(
   ".bin",
   process.platform === "win32" ? "dprint.cmd" : "dprint",
 );
-if (!existsSync(dprint)) {
-  console.log("Installing the development tools with npm …");
-  const failure = installWithNpm(repository);
-  if (failure !== null) console.log(failure);
-}
+installPackages();
 const { found: [deno], missing } = findRuntimes(runtimeKinds.filter(({ name }) => name === "deno"), true);
 if (deno === undefined) {
   console.log(missing.join("\n"));

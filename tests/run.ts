@@ -8,7 +8,7 @@
  * |---|---|
  * | `--runtime deno,node` | only these runtimes |
  * | `--jobs 2` | so many processes at a time (default: the cores, at most 4) |
- * | `--no-install` | do not install missing runtimes (and, where CI is set, rivals) with npm |
+ * | `--no-install` | do not install what is missing (packages, runtimes; where CI is set, rivals) with npm |
  * | `--verbose` | everything the test processes print |
  *
  * The last line is `N passed, N failed` (and `, N skipped`), over all runtimes; the exit status is 1 when a test
@@ -23,8 +23,9 @@ import { join } from "node:path";
 import process from "node:process";
 import { parseArgs } from "node:util";
 import { repository } from "./_data.ts";
+import { installPackages, installWithNpm } from "./_install.ts";
 import { parseJUnit, type TestResult } from "./_junit.ts";
-import { findRuntimes, type FoundRuntime, installWithNpm, runtimeKinds } from "./_runtimes.ts";
+import { findRuntimes, type FoundRuntime, runtimeKinds } from "./_runtimes.ts";
 
 /** A test file that takes longer than this is stopped and counts as failed, in milliseconds. */
 const fileTimeout = 240_000;
@@ -117,6 +118,7 @@ const files = readdirSync(join(repository, "tests"), { recursive: true, encoding
   .filter((file) => file.endsWith("_test.ts"))
   .filter((file) => filters.length === 0 || filters.some((part) => file.includes(part)))
   .sort();
+if (!options["no-install"]) installPackages();
 const wanted = options.runtime?.split(",");
 const { found, missing } = findRuntimes(
   runtimeKinds.filter((kind) => wanted === undefined || wanted.includes(kind.name)),

@@ -17,7 +17,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { FerrotypeError, FormatError, ShapeError } from "../src/core/errors.ts";
 import { convertBytes, planSafetensors, readSafetensors, type SafetensorsFile } from "../src/files/mod.ts";
-import { dataPath, missingData, readDataBytes } from "./_data.ts";
+import { dataPath, readDataBytes } from "./_data.ts";
 import { entry, f32, inMemory, open, raw, save, tensorsOf } from "./_safetensors.ts";
 import { fileSource, memorySource } from "./_sources.ts";
 
@@ -199,7 +199,7 @@ describe("safetensors: a 500 MB file", () => {
   });
 });
 
-describe("safetensors: the recorded GPT-2", { skip: missingData("gpt2-tiny") }, () => {
+describe("safetensors: the recorded GPT-2", () => {
   const load = async (...parts: string[]): Promise<SafetensorsFile> =>
     await readSafetensors(await fileSource(dataPath("gpt2-tiny", ...parts)));
 

@@ -8,7 +8,7 @@ import { after, before, describe, it } from "node:test";
 import OpenAI from "openai";
 import { type ChatTemplate, GPT2, loadChatTemplate } from "../mod.ts";
 import { startServer } from "../cli/serve/server.ts";
-import { dataPath, missingData } from "./_data.ts";
+import { dataPath } from "./_data.ts";
 import { ferrotype, interrupt } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
 import { bundled, chatml, refused, withServer } from "./_serve.ts";
@@ -311,7 +311,7 @@ describe("ferrotype serve", () => {
   });
 });
 
-describe("chat templates", { skip: missingData("gpt2-tiny") }, () => {
+describe("chat templates", () => {
   it("come from a file of their own, or one of several by name; a model without one has none", async () => {
     await inFolder(async (folder) => {
       const at = (name: string, value: unknown): void =>

@@ -20,11 +20,8 @@ import process from "node:process";
 import { describe, it } from "node:test";
 import { FormatError, OptionError, ShapeError } from "../src/core/errors.ts";
 import { BpeTokenizer, CharTokenizer, tokenizerFromJson } from "../src/text/mod.ts";
-import { missingData, readDataJson, readDataText, repository } from "./_data.ts";
-import { streamed } from "./_text.ts";
-
-const gpt2Missing = missingData("tokenizers", "gpt2", "tokenizer.json");
-const textMissing = missingData("text", "tinyshakespeare.txt");
+import { repository } from "./_data.ts";
+import { gpt2TokenizerJson, streamed, writing } from "./_text.ts";
 
 describe("CharTokenizer", () => {
   it("gives sorted code points their ids and back", () => {
@@ -56,9 +53,8 @@ describe("CharTokenizer", () => {
 
   it(
     "saves a tokenizer.json that both engines load and encode identically",
-    { skip: textMissing },
     async () => {
-      const text = readDataText("text", "tinyshakespeare.txt");
+      const text = writing(300_000);
       const odd = "\u{1f600}\u{1f469}\u200d\u{1f4bb}\r\n\n\t\u0085\ufeff1_proto__é漢";
       const tokenizer = CharTokenizer.from([text, odd], {
         unkToken: "<unk>",
@@ -178,8 +174,8 @@ describe("tokenizerFromJson", () => {
     assertEquals(unicode.encode("é\u0085à!"), [3, 4, 5]);
   });
 
-  it("gives a byte-level tokenizer with a prefix space its space, once", { skip: gpt2Missing }, async () => {
-    const json = readDataJson<Record<string, object>>("tokenizers", "gpt2", "tokenizer.json");
+  it("gives a byte-level tokenizer with a prefix space its space, once", async () => {
+    const json = gpt2TokenizerJson();
     const prefixed = { ...json, pre_tokenizer: { ...json.pre_tokenizer, add_prefix_space: true } };
     const tokenizer = await tokenizerFromJson(prefixed);
     assertEquals(tokenizer.encode("Hello\nworld"), [18435, 198, 6894]);

@@ -9,18 +9,15 @@ import { CancelledError, FormatError, OptionError, ShapeError } from "../src/cor
 import { BpeTokenizer, type Tokenizer, tokenizerConfig, tokenizerFromJson } from "../src/text/mod.ts";
 import { fromWtf8, Wtf8Decoder } from "../src/text/utf8.ts";
 import { missingData, readDataJson, readDataText } from "./_data.ts";
-import { randomFrom, randomStrings, streamed } from "./_text.ts";
+import { gpt2Files, gpt2TokenizerJson, randomFrom, randomStrings, streamed, writing } from "./_text.ts";
 
-const gpt2Missing = missingData("tokenizers", "gpt2", "tokenizer.json");
-const textMissing = missingData("text", "tinyshakespeare.txt");
 const engines = ["auto", "huggingface"] as const;
 
-describe("byte-level BPE of GPT-2", { skip: gpt2Missing }, () => {
+describe("byte-level BPE of GPT-2", () => {
   const tokenizers: Partial<Record<(typeof engines)[number], Tokenizer>> = {};
   before(async () => {
-    if (gpt2Missing) return;
-    const json = readDataJson("tokenizers", "gpt2", "tokenizer.json");
-    const config = readDataJson("tokenizers", "gpt2", "tokenizer_config.json");
+    const json = gpt2TokenizerJson(),
+      config = { eos_token: "<|endoftext|>", tokenizer_class: "GPT2Tokenizer" };
     for (const engine of engines) tokenizers[engine] = await tokenizerFromJson(json, config, { engine });
   });
 
@@ -32,23 +29,27 @@ describe("byte-level BPE of GPT-2", { skip: gpt2Missing }, () => {
         32,
       ]] as const
     ) {
-      it(`${engine}: gives the recorded ids of ${folder}/${file}`, async () => {
-        const tokenizer = folder === "gpt2-tiny"
-          ? await tokenizerFromJson(readDataJson(folder, "tokenizer.json"), undefined, { engine })
-          : tokenizers[engine]!;
-        assertStrictEquals(tokenizer instanceof BpeTokenizer, engine === "auto");
-        let seen = 0;
-        for (const line of readDataText(folder, file).split("\n")) {
-          if (line === "") continue;
-          const { text, ids, ids_special: special } = JSON.parse(line);
-          assertEquals(tokenizer.encode(text, { splitSpecialTokens: true }), ids, line);
-          assertEquals(tokenizer.encode(text), special ?? ids, line);
-          assertStrictEquals(tokenizer.decode(ids), text, line);
-          assertStrictEquals(tokenizer.decode(Int32Array.from(special ?? ids)), text, line);
-          seen++;
-        }
-        assertStrictEquals(seen, lines);
-      });
+      it(
+        `${engine}: gives the recorded ids of ${folder}/${file}`,
+        { skip: missingData(folder, file) },
+        async () => {
+          const tokenizer = folder === "gpt2-tiny"
+            ? await tokenizerFromJson(readDataJson(folder, "tokenizer.json"), undefined, { engine })
+            : tokenizers[engine]!;
+          assertStrictEquals(tokenizer instanceof BpeTokenizer, engine === "auto");
+          let seen = 0;
+          for (const line of readDataText(folder, file).split("\n")) {
+            if (line === "") continue;
+            const { text, ids, ids_special: special } = JSON.parse(line);
+            assertEquals(tokenizer.encode(text, { splitSpecialTokens: true }), ids, line);
+            assertEquals(tokenizer.encode(text), special ?? ids, line);
+            assertStrictEquals(tokenizer.decode(ids), text, line);
+            assertStrictEquals(tokenizer.decode(Int32Array.from(special ?? ids)), text, line);
+            seen++;
+          }
+          assertStrictEquals(seen, lines);
+        },
+      );
     }
 
     it(`${engine}: knows its vocabulary and special tokens`, () => {
@@ -110,13 +111,8 @@ describe("byte-level BPE of GPT-2", { skip: gpt2Missing }, () => {
   });
 
   it("reads vocab.json with merges.txt, and writes a tokenizer.json that says the same", async () => {
-    const vocab = readDataJson<Record<string, number>>("tokenizers", "gpt2", "vocab.json");
-    const old = BpeTokenizer.fromVocabMerges(vocab, readDataText("tokenizers", "gpt2", "merges.txt"));
-    const file = readDataJson<{ model: { vocab: unknown; merges: unknown }; added_tokens: unknown }>(
-      "tokenizers",
-      "gpt2",
-      "tokenizer.json",
-    );
+    const { vocab, merges } = gpt2Files(), file = gpt2TokenizerJson();
+    const old = BpeTokenizer.fromVocabMerges(vocab, merges);
     for (const tokenizer of [old, await tokenizerFromJson(file)]) {
       const json = tokenizer.toJSON() as typeof file;
       assertEquals(json.model.vocab, file.model.vocab);
@@ -125,27 +121,10 @@ describe("byte-level BPE of GPT-2", { skip: gpt2Missing }, () => {
     }
     assertThrows(() => BpeTokenizer.fromVocabMerges(vocab, "#version: 0.2\na b c\n"), FormatError);
   });
-
-  it("is fast", { skip: textMissing }, (t) => {
-    const text = readDataText("text", "tinyshakespeare.txt").slice(0, 300_000);
-    const rate = (tokenizer: Tokenizer, runs: number): number => {
-      let best = Infinity;
-      for (let k = 0; k < runs; k++) {
-        const start = performance.now();
-        tokenizer.encode(text);
-        best = Math.min(best, performance.now() - start);
-      }
-      return text.length / best / 1e3;
-    };
-    const own = rate(tokenizers.auto!, 12), theirs = rate(tokenizers.huggingface!, 2);
-    const line = `GPT-2 encoding: ${own.toFixed(1)} MB/s; @huggingface/tokenizers ${theirs.toFixed(1)} MB/s`;
-    if (typeof t?.diagnostic === "function") t.diagnostic(line);
-    else console.log(line);
-  });
 });
 
-describe("training byte-level BPE", { skip: textMissing }, () => {
-  const text = textMissing ? "" : readDataText("text", "tinyshakespeare.txt").slice(0, 100_000);
+describe("training byte-level BPE", () => {
+  const text = writing(100_000);
 
   it("is deterministic, and the same for texts that are there and texts that arrive", async () => {
     const half = text.indexOf("\n\n", 50_000) + 2, options = { vocabSize: 1000 };

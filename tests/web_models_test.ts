@@ -10,11 +10,11 @@ import { after, before, beforeEach, describe, it } from "node:test";
 import type { Page } from "playwright-core";
 import { GPT2 } from "../mod.ts";
 import { noBrowser, says, TestSite, violations } from "./_browser.ts";
-import { missingData, repository } from "./_data.ts";
+import { repository } from "./_data.ts";
 import { tinyFolder } from "./_gpt2.ts";
 import { FakeHub } from "./_hub.ts";
 
-const skip = noBrowser || missingData("gpt2-tiny");
+const skip = noBrowser;
 const names = ["config.json", "model.safetensors", "tokenizer.json"];
 const other = /asked another origin: http:\/\/(127\.0\.0\.1|localhost)|Failed to load resource|ERR_/;
 

@@ -6,12 +6,10 @@
  */
 import { join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
-import { build } from "esbuild";
 import { closure, roomTable, sizeTable } from "../web/build.ts";
 import { pages } from "../web/pages.ts";
-import { noBrowser, TestSite, violations } from "./_browser.ts";
 import { repository } from "./_data.ts";
-import { describeRates, measureRace } from "./_race.ts";
+import { ensurePackages } from "./_install.ts";
 
 /** What the engine's weight is made of: each line with all that it stands on, gzipped. */
 async function engineParts(): Promise<string> {
@@ -22,7 +20,7 @@ async function engineParts(): Promise<string> {
     "with the network of GPT-2": ["ops/mod.ts", "backends/cpu/backend.ts", "models/mod.ts"],
     "with files, tokenizers and generation": ["runtime/gpt2.ts"],
   };
-  const lines: string[] = [];
+  const { build } = await import("esbuild"), lines: string[] = [];
   for (const [name, files] of Object.entries(parts)) {
     const contents = files.map((file, i) =>
       `import * as m${i} from "../src/${file}"; globalThis.m${i} = m${i};`
@@ -53,6 +51,9 @@ async function engineParts(): Promise<string> {
   return lines.join("\n");
 }
 
+ensurePackages();
+const { noBrowser, TestSite, violations } = await import("./_browser.ts");
+const { describeRates, measureRace } = await import("./_race.ts");
 if (noBrowser) throw new Error(noBrowser);
 const site = await TestSite.start("--js-flags=--expose-gc");
 try {

@@ -10,7 +10,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { runtimeName } from "../src/platform/platform.ts";
-import { dataFolder, repository } from "./_data.ts";
+import { dataPath, repository } from "./_data.ts";
 
 const browser = [
   process.env.CHROMIUM,
@@ -53,7 +53,7 @@ describe("webgpu in Chromium", () => {
     const script = await bundle();
     const folders: Record<string, string> = {
       bundled: join(repository, "web", "models", "shakespeare"),
-      tiny: join(dataFolder, "gpt2-tiny"),
+      tiny: dataPath("gpt2-tiny"),
     };
     const server = createServer((request, response) => {
       const [, folder, name] = (request.url ?? "").split("/");

@@ -39,7 +39,7 @@ import { program } from "../src/expr/program.ts";
 import { requestGpuAdapter } from "../src/platform/gpu.ts";
 import { backendOf, installBackend } from "../src/tensor/mod.ts";
 import { Workbench } from "./_views.ts";
-import { missingData, repository } from "./_data.ts";
+import { repository } from "./_data.ts";
 import { numbersOf } from "./_devices.ts";
 import { tinyFolder } from "./_gpt2.ts";
 import { webgpuProblem } from "./_webgpu.ts";
@@ -429,7 +429,7 @@ describe("webgpu, step by step", { skip }, () => {
 
 describe("GPT-2 on webgpu gives the tokens of the cpu", () => {
   const prompts: [name: string, folder: string, prompt: string | number[], skip: string | false][] = [
-    ["gpt2-tiny", tinyFolder, [464, 1, 90, 17].map((id) => id % 512), skip || missingData("gpt2-tiny")],
+    ["gpt2-tiny", tinyFolder, [464, 1, 90, 17].map((id) => id % 512), skip],
     ["the bundled model", bundled, "ROMEO:", skip],
   ];
   for (const [name, folder, prompt, skip] of prompts) {

@@ -15,7 +15,8 @@ import { basename, dirname, join, relative, resolve } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { build, type BuildOptions, type Metafile, type Plugin } from "esbuild";
+import type { BuildOptions, BuildResult, Metafile, Plugin } from "esbuild";
+import { ensurePackages } from "../tests/_install.ts";
 import { type PageInfo, pages } from "./pages.ts";
 import { renderPage } from "./shared/shell.ts";
 
@@ -52,6 +53,12 @@ const common: BuildOptions = {
   alias: { "@huggingface/hub": join(root, "node_modules/@huggingface/hub/dist/browser/index.mjs") },
   logLevel: "error",
 };
+
+/** esbuild, loaded when something is built. */
+async function build(options: BuildOptions): Promise<BuildResult> {
+  const esbuild = await import("esbuild");
+  return await esbuild.build(options);
+}
 
 async function workers(): Promise<string[]> {
   const names = await readdir(web, { recursive: true });
@@ -244,4 +251,7 @@ export function roomTable({ name, rooms }: Size): string {
   return [`${name}, each room's part of the KB above`, ...lines].join("\n");
 }
 
-if (import.meta.main) console.log(sizeTable(await buildSite()));
+if (import.meta.main) {
+  ensurePackages();
+  console.log(sizeTable(await buildSite()));
+}

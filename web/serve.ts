@@ -12,10 +12,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { serve } from "@hono/node-server";
-import { serveStatic } from "@hono/node-server/serve-static";
-import { Hono } from "hono";
-import { compress } from "hono/compress";
+import { ensurePackages } from "../tests/_install.ts";
 
 const web = dirname(fileURLToPath(import.meta.url));
 
@@ -49,6 +46,12 @@ a{color:light-dark(#a8431a,#f29a68)}</style><main><h1>There is no such page</h1>
 /** Serves the site until `close`. */
 export async function serveSite(options: SiteOptions = {}): Promise<Site> {
   const { folder = join(web, "dist"), host = "127.0.0.1", port = 8000, isolation = true } = options;
+  const [{ Hono }, { compress }, { serve }, { serveStatic }] = await Promise.all([
+    import("hono"),
+    import("hono/compress"),
+    import("@hono/node-server"),
+    import("@hono/node-server/serve-static"),
+  ]);
   const app = new Hono();
   app.use(async (context, next) => {
     await next();
@@ -97,6 +100,7 @@ if (import.meta.main) {
     console.error(`serve: --port takes a number from 0 to 65535, not ${values.port}`);
     process.exit(2);
   }
+  ensurePackages();
   // Half a second, and what is served is what the sources say.
   if (!values["no-build"] || !existsSync(join(web, "dist"))) {
     const { buildSite } = await import("./build.ts");

@@ -5,6 +5,7 @@
  */
 import { createHash, timingSafeEqual } from "node:crypto";
 import type { Context, Hono } from "hono";
+import { optionalPackages } from "../../src/core/packages.ts";
 import { Problem } from "./problem.ts";
 import { problemOf, type Service, type Work } from "./service.ts";
 
@@ -39,14 +40,16 @@ function refuse(c: Context, error: unknown): Response {
   return c.json(problem.body, problem.status as 400);
 }
 
+/** Loads what the server is made with. @throws {FerrotypeError} when it is not installed. */
+export function loadHono<T>(load: () => Promise<T>): Promise<T> {
+  return optionalPackages("hono @hono/node-server", "serving", load);
+}
+
 /** The application. */
 export async function createApp(service: Service, options: AppOptions): Promise<Hono> {
-  const [{ Hono }, { bodyLimit }, { cors }, { streamSSE }] = await Promise.all([
-    import("hono"),
-    import("hono/body-limit"),
-    import("hono/cors"),
-    import("hono/streaming"),
-  ]);
+  const [{ Hono }, { bodyLimit }, { cors }, { streamSSE }] = await loadHono(() =>
+    Promise.all([import("hono"), import("hono/body-limit"), import("hono/cors"), import("hono/streaming")])
+  );
   const app = new Hono();
   if (options.cors !== null) app.use("*", cors({ origin: options.cors }));
   app.get("/health", (c) => c.json({ status: "ok", model: service.name, ...service.load }));

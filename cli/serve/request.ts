@@ -4,7 +4,7 @@
  * @module
  */
 import type { ChatMessage, GenerateOptions } from "../../mod.ts";
-import { nearest } from "../../src/core/nearest.ts";
+import { hint } from "../../src/core/nearest.ts";
 import { Problem } from "./problem.ts";
 
 /** What a request asks for, whatever route it came by. */
@@ -87,7 +87,7 @@ function checkFields(body: Body, own: readonly string[]): void {
     if (Object.hasOwn(refused, name)) {
       const { neutral, why } = refused[name];
       if (!isNeutral(value, neutral)) fail(name, `${name} cannot be honoured: ${why}`);
-    } else fail(name, `there is no field "${name}"; did you mean "${nearest(name, known)}"?`);
+    } else fail(name, `there is no field "${name}"${hint(name, known)}`);
   }
 }
 

@@ -22,7 +22,7 @@ import { checkPrompt, makeRoom, readLogits } from "./tokens.ts";
 export interface BatchLanguageModel<C extends LanguageModelCache = LanguageModelCache>
   extends LanguageModel<C> {
   /** Logits [rows, vocab] for one more id of each text. */
-  forwardRows(ids: readonly number[], caches: readonly C[]): Tensor;
+  forwardRows(ids: readonly number[], caches: readonly NoInfer<C>[]): Tensor;
 }
 
 /** Options of {@link Batcher}. */

@@ -32,7 +32,10 @@ export interface LanguageModelCache {
   dispose(): void;
 }
 
-/** A model that predicts the next token. */
+/**
+ * A model that predicts the next token. What its cache is follows from `createCache` alone: a model may take none where we
+ * always give one, and a caller's compiler would read that as a cache that may be undefined.
+ */
 export interface LanguageModel<C extends LanguageModelCache = LanguageModelCache> {
   /** The longest sequence. */
   readonly contextLength: number;
@@ -44,9 +47,9 @@ export interface LanguageModel<C extends LanguageModelCache = LanguageModelCache
    * Logits [batch, time, vocab], or of the last position alone, for ids that follow what the cache holds. A tensor comes
    * only to a model on a device that draws tokens itself: [1, 1], i32, the token it has just drawn.
    */
-  forward(ids: Tensor | readonly (readonly number[])[], options: { cache: C; lastOnly: boolean }): Tensor;
+  forward(ids: Tensor | readonly (readonly number[])[], options: { cache: NoInfer<C>; lastOnly: boolean }): Tensor;
   /** What logits are made of, [batch, time, width]; contrastive search compares positions by it. */
-  hidden?(ids: readonly (readonly number[])[], options: { cache: C }): Tensor;
+  hidden?(ids: readonly (readonly number[])[], options: { cache: NoInfer<C> }): Tensor;
   /** Logits [.., vocab] for such states [.., width]. */
   logits?(hidden: Tensor): Tensor;
 }

@@ -7,7 +7,7 @@
  * @module
  */
 import { OptionError } from "../core/errors.ts";
-import { nearest } from "../core/nearest.ts";
+import { hint } from "../core/nearest.ts";
 import { beamNames, checkTogether } from "./options_together.ts";
 import { aliases, type Field, type FieldName, fields, listFields, refused, silentFields } from "./fields.ts";
 import type { Constraint, ResponseFormat } from "./constraint/mod.ts";
@@ -327,7 +327,7 @@ function read(options: GenerateOptions): GenerateOptions {
     if (Object.hasOwn(refused, name)) continue;
     if (!names.includes(name)) {
       throw new OptionError(
-        `generate: there is no option "${name}"; did you mean "${nearest(camel(name), names)}"?`,
+        `generate: there is no option "${name}"${hint(name, names)}`,
       );
     }
     if (value === undefined) continue;

@@ -6,8 +6,12 @@
 import { dropout, gelu, relu, sigmoid, silu, softmax, tanh, type Tensor } from "../ops/mod.ts";
 import { tidy } from "../tensor/mod.ts";
 import { OptionError } from "../core/errors.ts";
+import { callback, number } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
+import { geluOptions } from "../ops/options.ts";
 import { type LayerOptions, Linear } from "./layers.ts";
 import { type Layer, Module } from "./module.ts";
+import { layerOptions } from "./options.ts";
 
 /** max(x, 0). */
 export class ReLU extends Module implements Layer {
@@ -24,7 +28,7 @@ export class GELU extends Module implements Layer {
   /** The exact form unless told. */
   constructor(options: { approximate?: "none" | "tanh" } = {}) {
     super();
-    this.#approximate = options.approximate ?? "none";
+    this.#approximate = checkOptions("GELU", options, geluOptions).approximate ?? "none";
   }
 
   /** Element by element. */
@@ -120,6 +124,12 @@ export interface MLPOptions extends LayerOptions {
   dropout?: number;
 }
 
+const mlpOptions: OptionTable<MLPOptions> = {
+  ...layerOptions,
+  activation: callback,
+  dropout: number({ from: 0, to: 1 }),
+};
+
 /** Linear layers of the given widths with activations between them: `new MLP([4, 32, 3])`. */
 export class MLP extends Sequential {
   /** Widths from input to output, at least two. */
@@ -127,7 +137,11 @@ export class MLP extends Sequential {
     if (widths.length < 2) {
       throw new OptionError(`MLP: needs the widths of input and output, not [${widths}]`);
     }
-    const { activation = (): Layer => new ReLU(), dropout: p = 0, ...rest } = options;
+    const { activation = (): Layer => new ReLU(), dropout: p = 0, ...rest } = checkOptions(
+      "MLP",
+      options,
+      mlpOptions,
+    );
     super(
       ...widths.slice(1).flatMap((width, i): Layer[] => {
         const layers: Layer[] = [new Linear(widths[i], width, rest)];

@@ -8,6 +8,8 @@
  */
 import { quantBlock } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
+import { number } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import {
   arange,
   attentionStep,
@@ -30,6 +32,7 @@ import {
 import { keep, tidy } from "../tensor/mod.ts";
 import { Conv1D, type LayerOptions } from "./layers.ts";
 import { Module } from "./module.ts";
+import { layerOptions } from "./options.ts";
 
 /** Keys and values of one layer, in memory planned once: [batch, heads, capacity, width]. */
 export class KVCache {
@@ -45,7 +48,8 @@ export class KVCache {
    * @throws {DTypeError} for q8 where heads are not whole blocks of 32 wide, and for other dtypes.
    */
   constructor(batch: number, heads: number, capacity: number, width: number, options: LayerOptions = {}) {
-    const { dtype = "f32" } = options, shape = [batch, heads, capacity, width];
+    const { dtype = "f32" } = checkOptions("KVCache", options, layerOptions),
+      shape = [batch, heads, capacity, width];
     if (!["f32", "f16", "bf16", "q8"].includes(dtype)) {
       throw new DTypeError(`KVCache: dtype "${dtype}" is none of f32, f16, bf16, q8`);
     }
@@ -102,6 +106,12 @@ export interface AttentionLayerOptions extends LayerOptions {
   attentionDropout?: number;
 }
 
+const attentionLayerOptions: OptionTable<AttentionLayerOptions> = {
+  ...layerOptions,
+  dropout: number({ from: 0, to: 1 }),
+  attentionDropout: number({ from: 0, to: 1 }),
+};
+
 /** Each position attends to itself and those before it. */
 export class CausalSelfAttention extends Module {
   /** Query, key and value side by side. */
@@ -118,14 +128,19 @@ export class CausalSelfAttention extends Module {
   /** `width` is divided evenly among `heads`. */
   constructor(width: number, heads: number, options: AttentionLayerOptions = {}) {
     super();
+    const { dropout = 0, attentionDropout = 0, ...place } = checkOptions(
+      "CausalSelfAttention",
+      options,
+      attentionLayerOptions,
+    );
     if (width % heads !== 0) {
       throw new ShapeError(`CausalSelfAttention: width ${width} does not divide into ${heads} heads`);
     }
     this.heads = heads;
-    this.dropout = options.dropout ?? 0;
-    this.attentionDropout = options.attentionDropout ?? 0;
-    this.c_attn = new Conv1D(width, 3 * width, options);
-    this.c_proj = new Conv1D(width, width, options);
+    this.dropout = dropout;
+    this.attentionDropout = attentionDropout;
+    this.c_attn = new Conv1D(width, 3 * width, place);
+    this.c_proj = new Conv1D(width, width, place);
   }
 
   /**

@@ -4,7 +4,9 @@
  * @module
  */
 import type { DeviceName } from "../backends/contract.ts";
-import { type DType, isQuantized, quantBlock } from "../core/dtype.ts";
+import { type DType, isQuantized } from "../core/dtype.ts";
+import { flag, number, whole } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import {
   affine,
   type AffineOptions,
@@ -21,8 +23,11 @@ import {
   transpose,
   zeros,
 } from "../ops/mod.ts";
+import { convOptions } from "../ops/options.ts";
 import { fans, kaimingUniform, normal, uniform } from "./init.ts";
 import { type Layer, Module, parameter } from "./module.ts";
+import { layerOptions } from "./options.ts";
+import { matrixDType, unquantized } from "./quantized.ts";
 
 /** Where and as what a layer's parameters are made. */
 export interface LayerOptions {
@@ -35,18 +40,7 @@ export interface LayerOptions {
   device?: DeviceName;
 }
 
-/**
- * What a matrix wanted as `dtype` is held as, when its products sum over `depth` elements: f32 where q8 and q4 would have
- * no whole blocks.
- */
-export function matrixDType(dtype: DType, depth: number): DType {
-  return isQuantized(dtype) && depth % quantBlock !== 0 ? "f32" : dtype;
-}
-
-/** The options for what q8 and q4 do not hold: vectors, and tables that are only read. */
-export function unquantized<T extends LayerOptions>(options: T): T {
-  return options.dtype && isQuantized(options.dtype) ? { ...options, dtype: "f32" } : options;
-}
+const linearOptions: OptionTable<LayerOptions & { bias?: boolean }> = { ...layerOptions, bias: flag };
 
 function emptyMatrix(rows: number, columns: number, options: LayerOptions): Tensor {
   return empty([rows, columns], { ...options, dtype: matrixDType(options.dtype ?? "f32", columns) });
@@ -69,11 +63,10 @@ export class Linear extends Module implements Layer {
   /** `bias: false` leaves the bias out. */
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions & { bias?: boolean } = {}) {
     super();
-    this.weight = parameter(kaimingUniform(emptyMatrix(outFeatures, inFeatures, options), Math.sqrt(5)));
+    const { bias = true, ...place } = checkOptions("Linear", options, linearOptions);
+    this.weight = parameter(kaimingUniform(emptyMatrix(outFeatures, inFeatures, place), Math.sqrt(5)));
     const bound = 1 / Math.sqrt(inFeatures);
-    this.bias = options.bias === false
-      ? null
-      : parameter(uniform(empty([outFeatures], unquantized(options)), -bound, bound));
+    this.bias = bias ? parameter(uniform(empty([outFeatures], unquantized(place)), -bound, bound)) : null;
   }
 
   /** x […, in] → […, out]. */
@@ -96,6 +89,7 @@ export class Conv1D extends Module implements Layer {
   /** Named as in `transformers`, except that the input comes first, as in {@link Linear}. */
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions = {}) {
     super();
+    checkOptions("Conv1D", options, layerOptions);
     const blocks = isQuantized(matrixDType(options.dtype ?? "f32", inFeatures));
     const weight = blocks
       ? transposed(emptyMatrix(outFeatures, inFeatures, options))
@@ -110,6 +104,11 @@ export class Conv1D extends Module implements Layer {
   }
 }
 
+const embeddingOptions: OptionTable<LayerOptions & { paddingIdx?: number }> = {
+  ...layerOptions,
+  paddingIdx: whole(),
+};
+
 /** A table of vectors looked up by id; begins standard normal. */
 export class Embedding extends Module implements Layer {
   /** [count, width]. */
@@ -119,8 +118,9 @@ export class Embedding extends Module implements Layer {
   /** `paddingIdx` names a row that begins as zeros and gets no gradient. */
   constructor(count: number, width: number, options: LayerOptions & { paddingIdx?: number } = {}) {
     super();
-    this.#paddingIdx = options.paddingIdx ?? null;
-    this.weight = parameter(normal(emptyMatrix(count, width, options)));
+    const { paddingIdx = null, ...place } = checkOptions("Embedding", options, embeddingOptions);
+    this.#paddingIdx = paddingIdx;
+    this.weight = parameter(normal(emptyMatrix(count, width, place)));
     if (this.#paddingIdx !== null) zeroRow(this.weight, this.#paddingIdx);
   }
 
@@ -134,6 +134,16 @@ function zeroRow(weight: Tensor, row: number): void {
   uniform(weight.detach().select(0, row), 0, 0);
 }
 
+const rmsNormOptions: OptionTable<LayerOptions & { eps?: number }> = {
+  ...layerOptions,
+  eps: number({ from: 0 }),
+};
+
+const layerNormOptions: OptionTable<LayerOptions & { eps?: number; bias?: boolean }> = {
+  ...rmsNormOptions,
+  bias: flag,
+};
+
 /** Layer norm over the last `width` elements; weight begins 1, bias 0. */
 export class LayerNorm extends Module implements Layer {
   /** [width]. */
@@ -146,9 +156,10 @@ export class LayerNorm extends Module implements Layer {
   /** `eps` 1e-5 unless told; `bias: false` leaves the bias out. */
   constructor(width: number, options: LayerOptions & { eps?: number; bias?: boolean } = {}) {
     super();
-    this.eps = options.eps ?? 1e-5;
-    this.weight = parameter(ones([width], options));
-    this.bias = options.bias === false ? null : parameter(zeros([width], options));
+    const { eps = 1e-5, bias = true, ...place } = checkOptions("LayerNorm", options, layerNormOptions);
+    this.eps = eps;
+    this.weight = parameter(ones([width], place));
+    this.bias = bias ? parameter(zeros([width], place)) : null;
   }
 
   /** The same shape as x. */
@@ -167,8 +178,9 @@ export class RMSNorm extends Module implements Layer {
   /** `eps` is f32's smallest step above 1 unless told. */
   constructor(width: number, options: LayerOptions & { eps?: number } = {}) {
     super();
-    this.eps = options.eps ?? null;
-    this.weight = parameter(ones([width], options));
+    const { eps = null, ...place } = checkOptions("RMSNorm", options, rmsNormOptions);
+    this.eps = eps;
+    this.weight = parameter(ones([width], place));
   }
 
   /** The same shape as x. */
@@ -177,6 +189,10 @@ export class RMSNorm extends Module implements Layer {
   }
 }
 
+type ConvolutionOptions = LayerOptions & ConvOptions & { bias?: boolean };
+
+const convolutionOptions: OptionTable<ConvolutionOptions> = { ...linearOptions, ...convOptions };
+
 abstract class Convolution extends Module {
   /** [filters, channels / groups, size …]. */
   weight: Tensor;
@@ -184,13 +200,17 @@ abstract class Convolution extends Module {
   bias: Tensor | null;
   protected readonly options: ConvOptions;
 
-  constructor(shape: number[], options: LayerOptions & ConvOptions & { bias?: boolean }) {
+  constructor(what: string, shape: (groups: number) => number[], options: ConvolutionOptions) {
     super();
-    const { stride = 1, padding = 0, dilation = 1, groups = 1 } = options;
+    const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, ...place } = checkOptions(
+      what,
+      options,
+      convolutionOptions,
+    );
     this.options = { stride, padding, dilation, groups };
-    this.weight = parameter(kaimingUniform(empty(shape, options), Math.sqrt(5)));
+    this.weight = parameter(kaimingUniform(empty(shape(groups), place), Math.sqrt(5)));
     const bound = 1 / Math.sqrt(fans(this.weight).fanIn);
-    this.bias = options.bias === false ? null : parameter(uniform(empty([shape[0]], options), -bound, bound));
+    this.bias = bias ? parameter(uniform(empty([this.weight.shape[0]], place), -bound, bound)) : null;
   }
 }
 
@@ -203,7 +223,7 @@ export class Conv1d extends Convolution implements Layer {
     kernelSize: number,
     options: LayerOptions & ConvOptions & { bias?: boolean } = {},
   ) {
-    super([outChannels, inChannels / (options.groups ?? 1), kernelSize], options);
+    super("Conv1d", (groups) => [outChannels, inChannels / groups, kernelSize], options);
   }
 
   /** x [batch, channels, time]. */
@@ -222,7 +242,7 @@ export class Conv2d extends Convolution implements Layer {
     options: LayerOptions & ConvOptions & { bias?: boolean } = {},
   ) {
     const [height, width] = typeof kernelSize === "number" ? [kernelSize, kernelSize] : kernelSize;
-    super([outChannels, inChannels / (options.groups ?? 1), height, width], options);
+    super("Conv2d", (groups) => [outChannels, inChannels / groups, height, width], options);
   }
 
   /** x [batch, channels, height, width]. */

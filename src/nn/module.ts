@@ -10,9 +10,12 @@
 import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isQuantized } from "../core/dtype.ts";
 import { DTypeError, FormatError } from "../core/errors.ts";
+import { flag } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { copyInto } from "../ops/mod.ts";
+import { placeOptions } from "../ops/options.ts";
 import { asLeaf, keep } from "../tensor/mod.ts";
 
 const parameters = new WeakSet<Tensor>();
@@ -39,6 +42,8 @@ export interface LoadResult {
   /** Entries that no parameter has the name of. */
   unexpected: string[];
 }
+
+const loadOptions: OptionTable<{ strict?: boolean }> = { strict: flag };
 
 /** The base of everything with parameters. Subclasses set parameters and children as properties and add `forward`. */
 export abstract class Module {
@@ -98,6 +103,7 @@ export abstract class Module {
    * that does not fit; then nothing was changed.
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>, options: { strict?: boolean } = {}): LoadResult {
+    const { strict = true } = checkOptions("loadStateDict", options, loadOptions);
     const own = this.namedParameters(), names = new Set(own.map(([name]) => name));
     const missing = own.filter(([name]) => !Object.hasOwn(dict, name));
     const unexpected = Object.keys(dict).filter((name) => !names.has(name));
@@ -105,7 +111,7 @@ export abstract class Module {
       Object.hasOwn(dict, name) && !sameShape(dict[name].shape, p.shape)
     );
     const complaints: string[] = [];
-    if (options.strict !== false) {
+    if (strict) {
       if (missing.length) {
         complaints.push(`missing: ${missing.map(([n, p]) => `${n} ${formatShape(p.shape)}`).join(", ")}`);
       }
@@ -152,6 +158,7 @@ export abstract class Module {
    * @throws {DTypeError} for q8 and q4: models become quantised while they are loaded.
    */
   to(target: { dtype?: DType; device?: DeviceName }): this {
+    checkOptions("to", target, placeOptions);
     if (target.dtype && isQuantized(target.dtype)) {
       throw new DTypeError(
         `to: a ${this.constructor.name} does not become ${target.dtype} in place; load it so, as with ` +

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { OptionError } from "../core/errors.ts";
+import { checkOption, checkOptions } from "../core/options.ts";
+import { geluOptions } from "./options.ts";
 import { row } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -55,10 +56,10 @@ export function gelu(
   x: Tensor,
   approximate: "none" | "tanh" | { approximate?: "none" | "tanh" } = "none",
 ): Tensor {
-  const form = typeof approximate === "string" ? approximate : approximate.approximate ?? "none";
-  if (form !== "none" && form !== "tanh") {
-    throw new OptionError(`gelu: approximate is "none" or "tanh", not "${form}"`);
-  }
+  const form = typeof approximate === "string"
+    ? approximate
+    : checkOptions("gelu", approximate, geluOptions).approximate ?? "none";
+  checkOption("gelu", "approximate", form, geluOptions.approximate);
   return row(form === "tanh" ? "geluTanh" : "gelu", x);
 }
 

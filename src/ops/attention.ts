@@ -4,10 +4,13 @@
  *
  * @module
  */
+import { attentionKernels } from "../backends/kernels/attention.ts";
 import { isQuantized, quantBlock } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
+import { flag, number } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
-import { fused, tidy } from "../tensor/mod.ts";
+import { aTensor, fused, tidy } from "../tensor/mod.ts";
 import { contiguousView, empty, wantsGradient } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { dropout } from "./dropout.ts";
@@ -29,6 +32,13 @@ export interface AttentionOptions {
   /** Dropout of the probabilities, for training; takes the long way, with the scores in memory. Default 0. */
   dropoutP?: number;
 }
+
+const attentionOptions: OptionTable<AttentionOptions> = {
+  isCausal: flag,
+  scale: number(),
+  attnMask: aTensor,
+  dropoutP: number({ from: 0, to: 1 }),
+};
 
 /** Whether rows have unit stride, which is what kernels read. */
 function readable(t: Tensor): boolean {
@@ -58,7 +68,11 @@ export function scaledDotProductAttention(
   v: Tensor,
   options: AttentionOptions = {},
 ): Tensor {
-  const { isCausal = false, attnMask, dropoutP = 0 } = options;
+  const { isCausal = false, attnMask, dropoutP = 0 } = checkOptions(
+    "scaledDotProductAttention",
+    options,
+    attentionOptions,
+  );
   const [batch, heads, rows, width] = q.shape, keys = k.shape[2], groups = k.shape[1];
   const fits = q.shape.length === 4 && k.shape.length === 4 && v.shape.length === 4 && k.shape[0] === batch &&
     v.shape[0] === batch && k.shape[3] === width && v.shape[2] === keys && v.shape[1] === groups &&
@@ -77,7 +91,7 @@ export function scaledDotProductAttention(
     return tidy(() => toDType(scaledDotProductAttention(wide(q), wide(k), wide(v), options), q.dtype));
   }
   const scale = options.scale ?? 1 / Math.sqrt(width);
-  const { attention, attentionBackward, attentionDTypes = [] } = q.backend.kernels;
+  const { attention, attentionBackward, attentionDTypes = [] } = attentionKernels(q.backend);
   if ([k, v].some(({ dtype }) => dtype === "f16" || dtype === "bf16" || isQuantized(dtype))) {
     // A cache in fewer bits: read as it is, or as floats made of it.
     const isRead = attention && k.dtype === v.dtype && attentionDTypes.includes(k.dtype) &&

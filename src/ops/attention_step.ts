@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { attentionStepKernels } from "../backends/kernels/attention_step.ts";
 import { quantBlock } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
@@ -43,7 +44,7 @@ export function attentionStep(
     );
   });
   const { backend } = qkv,
-    { attentionStep: kernel, attentionDTypes = [] } = backend.kernels,
+    { attentionStep: kernel, attentionDTypes = [] } = attentionStepKernels(backend),
     { dtype } = keys[0];
   const isStored = dtype === "f32" || (attentionDTypes.includes(dtype) && width % quantBlock === 0);
   const isLike = (t: Tensor): boolean =>

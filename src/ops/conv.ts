@@ -7,6 +7,8 @@
  * @module
  */
 import { OptionError, ShapeError } from "../core/errors.ts";
+import * as kinds from "../core/kinds.ts";
+import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
 import { tidy } from "../tensor/mod.ts";
 import { add, div } from "./elementwise.ts";
@@ -15,6 +17,7 @@ import { concat, pad, stack } from "./join.ts";
 import { matmul } from "./matmul.ts";
 import { gather } from "./index.ts";
 import { argmax } from "./reduce.ts";
+import { convOptions, perAxisFrom } from "./options.ts";
 import type { Tensor } from "./tensor.ts";
 import { narrow, type Range, reshape, slice, squeeze } from "./views.ts";
 
@@ -46,6 +49,27 @@ export interface PoolOptions {
   /** Whether the border counts in an average. Default true. */
   countIncludePad?: boolean;
 }
+
+const poolOptions: OptionTable<PoolOptions> = {
+  stride: perAxisFrom(1),
+  padding: perAxisFrom(0),
+  dilation: perAxisFrom(1),
+  ceilMode: kinds.flag,
+  countIncludePad: kinds.flag,
+};
+
+const notForMax: readonly Idle<PoolOptions>[] = [{
+  option: "countIncludePad",
+  when: () => true,
+  because: "the largest of a window is not divided by a count",
+}];
+
+const notForAverage: readonly Idle<PoolOptions>[] = [{
+  option: "dilation",
+  when: () => true,
+  because: "windows of an average have no gaps",
+  unless: 1,
+}];
 
 function perAxis(value: PerAxis, axes: number, what: string, least: number): number[] {
   const list = typeof value === "number" ? new Array<number>(axes).fill(value) : [...value];
@@ -90,6 +114,7 @@ function convolve(
   options: ConvOptions,
   axes: number,
 ): Tensor {
+  checkOptions(what, options, convOptions);
   const groups = options.groups ?? 1, [batch, channels] = x.shape, [filters, perGroup] = weight.shape;
   if (
     x.shape.length !== axes + 2 || weight.shape.length !== axes + 2 || channels !== perGroup * groups ||
@@ -189,7 +214,7 @@ function windows(what: string, x: Tensor, kernelSize: PerAxis, options: PoolOpti
 
 /** The largest element of each window of x [batch, channels, height, width]; of equal ones the first gets the gradient. */
 export function maxPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions = {}): Tensor {
-  if (options.countIncludePad !== undefined) throw new OptionError("maxPool2d takes no countIncludePad");
+  checkOptions("maxPool2d", options, poolOptions, notForMax);
   return tidy(() => {
     const seen = stack(windows("maxPool2d", x, kernelSize, options, -Infinity).views, -1);
     return squeeze(gather(seen, -1, argmax(seen, -1, true)), -1);
@@ -198,7 +223,7 @@ export function maxPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions =
 
 /** The mean of each window of x [batch, channels, height, width]. */
 export function avgPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions = {}): Tensor {
-  if (options.dilation !== undefined) throw new OptionError("avgPool2d takes no dilation");
+  checkOptions("avgPool2d", options, poolOptions, notForAverage);
   return tidy(() => {
     const { views } = windows("avgPool2d", x, kernelSize, options, 0);
     const total = views.reduce(add);

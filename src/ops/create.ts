@@ -4,8 +4,10 @@
  * @module
  */
 import type { DeviceName } from "../backends/contract.ts";
-import { type DataArray, type DType, isDType, isFloat } from "../core/dtype.ts";
+import { type DataArray, type DType, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
+import * as kinds from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { formatShape, type Shape } from "../core/shape.ts";
 import { asLeaf, backendOf, demandDType, fromData, fromNumbers } from "../tensor/mod.ts";
 import { empty as allocate, filled } from "./bridge.ts";
@@ -21,12 +23,24 @@ export interface TensorOptions {
   requiresGrad?: boolean;
 }
 
+/** {@link TensorOptions} as data. */
+export const tensorOptions: OptionTable<TensorOptions> = {
+  dtype: kinds.dtype,
+  device: kinds.device,
+  requiresGrad: kinds.flag,
+};
+
+const shapedOptions: OptionTable<TensorOptions & { shape?: Shape }> = {
+  ...tensorOptions,
+  shape: kinds.kind("a list of sizes such as [2, 3]", Array.isArray),
+};
+
 /** Numbers as nested arrays. */
 export type NestedArray = number | boolean | bigint | readonly NestedArray[];
 
-/** `t`, as a leaf when the options ask for one. @throws {DTypeError} for integers. */
-export function finish(t: Tensor, options: TensorOptions): Tensor {
-  if (options.requiresGrad) {
+/** `t`, as a leaf when one is asked for. @throws {DTypeError} for integers. */
+export function finish(t: Tensor, requiresGrad = false): Tensor {
+  if (requiresGrad) {
     if (!isFloat(t.dtype)) {
       throw new DTypeError(
         `requiresGrad: only floating-point tensors have gradients, this one is ${t.dtype}`,
@@ -35,15 +49,6 @@ export function finish(t: Tensor, options: TensorOptions): Tensor {
     asLeaf(t, true);
   }
   return t;
-}
-
-/** A dtype option, or what there is without it. @throws {DTypeError} for what is no dtype. */
-export function dtypeOption(dtype: DType | undefined, fallback: () => DType): DType {
-  if (dtype === undefined) return fallback();
-  if (!isDType(dtype)) {
-    throw new DTypeError(`"${dtype}" is no dtype; there are f32 f16 bf16 i64 i32 u8 bool q8 q4`);
-  }
-  return dtype;
 }
 
 /** A copy of `shape`. @throws {ShapeError} when it is not a list of sizes. */
@@ -128,29 +133,39 @@ function flatten(data: NestedArray): { values: (number | boolean | bigint)[]; sh
  * ```
  *
  * @throws {ShapeError} for ragged lists or a shape that the values do not fill.
- * @throws {DTypeError} for a dtype that does not exist or that the device does not hold.
+ * @throws {DTypeError} for a dtype that the device does not hold.
+ * @throws {OptionError} for an option that does not exist, or a value it cannot have.
  */
 export function tensor(
   data: NestedArray | ArrayBufferView,
   options: TensorOptions & { shape?: Shape } = {},
 ): Tensor {
+  return fromValues("tensor", data, checkOptions("tensor", options, shapedOptions));
+}
+
+/** The same, for options that were checked. */
+export function fromValues(
+  what: string,
+  data: NestedArray | ArrayBufferView,
+  options: TensorOptions & { shape?: Shape },
+): Tensor {
   const backend = backendOf(options.device);
   let raw: DataArray, shape: Shape, dtype: DType;
   if (ArrayBuffer.isView(data)) {
     const list = data as Float32Array;
-    dtype = dtypeOption(options.dtype, () => typeOfArray(data));
-    shape = options.shape ? checkShape(options.shape, "tensor") : [list.length];
+    dtype = options.dtype ?? typeOfArray(data);
+    shape = options.shape ? checkShape(options.shape, what) : [list.length];
     raw = isRaw(data, dtype) ? data as DataArray : fromNumbers(list, dtype);
   } else {
     const { values, shape: own } = flatten(data);
     const kinds = new Set(values.map((v) => typeof v));
     const natural = kinds.size === 1 && kinds.has("boolean") ? "bool" : kinds.has("bigint") ? "i64" : "f32";
-    dtype = dtypeOption(options.dtype, () => natural);
+    dtype = options.dtype ?? natural;
     raw = fromNumbers(values, dtype);
-    shape = options.shape ? checkShape(options.shape, "tensor") : own;
+    shape = options.shape ? checkShape(options.shape, what) : own;
   }
   if (dtype === "bool" && raw instanceof Uint8Array) raw = raw.map((v) => v ? 1 : 0);
-  return finish(fromData(raw, shape, dtype, backend) as Tensor, options);
+  return finish(fromData(raw, shape, dtype, backend) as Tensor, options.requiresGrad);
 }
 
 /** A tensor of `shape` full of `value`. */
@@ -158,11 +173,18 @@ export function full(shape: Shape, value: number | boolean, options: TensorOptio
   return constant("full", shape, value, options);
 }
 
-function constant(what: string, shape: Shape, value: number | boolean, options: TensorOptions): Tensor {
-  const dtype = dtypeOption(options.dtype, () => typeof value === "boolean" ? "bool" : "f32");
+function constant(
+  what: string,
+  shape: Shape,
+  value: number | boolean,
+  given: TensorOptions,
+  like: TensorOptions = {},
+): Tensor {
+  const options = { ...like, ...checkOptions(what, given, tensorOptions) };
+  const dtype = options.dtype ?? (typeof value === "boolean" ? "bool" : "f32");
   const backend = backendOf(options.device);
   demandDType(dtype, backend);
-  return finish(filled(checkShape(shape, what), Number(value), dtype, backend, what), options);
+  return finish(filled(checkShape(shape, what), Number(value), dtype, backend, what), options.requiresGrad);
 }
 
 /** Zeros. */
@@ -177,28 +199,33 @@ export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
 
 /** A tensor with undefined contents, to be written before it is read. */
 export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
-  const dtype = dtypeOption(options.dtype, () => "f32"), backend = backendOf(options.device);
+  const { dtype = "f32", device, requiresGrad } = checkOptions("empty", options, tensorOptions);
+  const backend = backendOf(device);
   demandDType(dtype, backend);
-  return finish(
-    allocate(checkShape(shape, "empty"), dtype, backend, "empty"),
-    options,
-  );
+  return finish(allocate(checkShape(shape, "empty"), dtype, backend, "empty"), requiresGrad);
 }
 
 /** Zeros with the shape, dtype and device of `t`. */
 export function zerosLike(t: Tensor, options: TensorOptions = {}): Tensor {
-  return zeros(t.shape, { dtype: t.dtype, device: t.device, ...options });
+  return constant("zerosLike", t.shape, 0, options, { dtype: t.dtype, device: t.device });
 }
 
 /** Ones with the shape, dtype and device of `t`. */
 export function onesLike(t: Tensor, options: TensorOptions = {}): Tensor {
-  return ones(t.shape, { dtype: t.dtype, device: t.device, ...options });
+  return constant("onesLike", t.shape, 1, options, { dtype: t.dtype, device: t.device });
 }
 
-function range(start: number, step: number, count: number, options: TensorOptions, natural: DType): Tensor {
-  const dtype = dtypeOption(options.dtype, () => natural), values = new Float64Array(count);
+function range(
+  what: string,
+  start: number,
+  step: number,
+  count: number,
+  options: TensorOptions,
+  natural: DType,
+): Tensor {
+  const values = new Float64Array(count);
   for (let i = 0; i < count; i++) values[i] = start + i * step;
-  return tensor(values, { ...options, dtype });
+  return fromValues(what, values, { dtype: natural, ...options });
 }
 
 /**
@@ -211,8 +238,9 @@ export function arange(start: number, end: number, options?: TensorOptions): Ten
 /** From `start` up to `end`, which is not included, by `step`. */
 export function arange(start: number, end: number, step: number, options?: TensorOptions): Tensor;
 export function arange(...args: (number | TensorOptions | undefined)[]): Tensor {
-  const options = (args.find((a) => typeof a === "object") ?? {}) as TensorOptions;
-  const numbers = args.filter((a) => typeof a === "number");
+  const last = args.findIndex((a) => typeof a !== "number"), count = last < 0 ? args.length : last;
+  const numbers = args.slice(0, count) as number[];
+  const options = checkOptions("arange", args[count] as TensorOptions | undefined, tensorOptions);
   const [start, end, step] = numbers.length === 1
     ? [0, numbers[0], 1]
     : [numbers[0], numbers[1], numbers[2] ?? 1];
@@ -222,7 +250,8 @@ export function arange(...args: (number | TensorOptions | undefined)[]): Tensor 
     );
   }
   const whole = [start, end, step].every(Number.isInteger);
-  return range(start, step, Math.max(0, Math.ceil((end - start) / step)), options, whole ? "i32" : "f32");
+  const size = Math.max(0, Math.ceil((end - start) / step));
+  return range("arange", start, step, size, options, whole ? "i32" : "f32");
 }
 
 /** `steps` evenly spaced numbers from `start` to `end`, both included. */
@@ -230,17 +259,19 @@ export function linspace(start: number, end: number, steps: number, options: Ten
   if (!Number.isInteger(steps) || steps < 0) {
     throw new OptionError(`linspace: steps is a whole number, not ${steps}`);
   }
-  return range(start, steps > 1 ? (end - start) / (steps - 1) : 0, steps, options, "f32");
+  const checked = checkOptions("linspace", options, tensorOptions);
+  return range("linspace", start, steps > 1 ? (end - start) / (steps - 1) : 0, steps, checked, "f32");
 }
 
 /** Ones on the diagonal of [n, m], zeros elsewhere. */
 export function eye(n: number, options?: TensorOptions): Tensor;
 /** Ones on the diagonal of [n, m], zeros elsewhere. */
 export function eye(n: number, m: number, options?: TensorOptions): Tensor;
-export function eye(n: number, second?: number | TensorOptions, third: TensorOptions = {}): Tensor {
-  const m = typeof second === "number" ? second : n, options = typeof second === "object" ? second : third;
+export function eye(n: number, second?: number | TensorOptions, third?: TensorOptions): Tensor {
+  const m = typeof second === "number" ? second : n;
+  const options = checkOptions("eye", typeof second === "number" ? third : second, tensorOptions);
   checkShape([n, m], "eye");
   const values = new Float32Array(n * m);
   for (let i = 0; i < Math.min(n, m); i++) values[i * m + i] = 1;
-  return tensor(values, { dtype: "f32", ...options, shape: [n, m] });
+  return fromValues("eye", values, { dtype: "f32", ...options, shape: [n, m] });
 }

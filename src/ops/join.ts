@@ -4,7 +4,9 @@
  * @module
  */
 import { promote } from "../core/dtype.ts";
-import { OptionError, ShapeError } from "../core/errors.ts";
+import { ShapeError } from "../core/errors.ts";
+import { kind, oneOf } from "../core/kinds.ts";
+import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
 import { formatShape, normalizeAxis, sameShape } from "../core/shape.ts";
 import { tidy } from "../tensor/mod.ts";
 import { commonBackend, copyInto, empty, filled, record } from "./bridge.ts";
@@ -81,11 +83,23 @@ export interface PadOptions {
   value?: number;
 }
 
+const padOptions: OptionTable<PadOptions> = {
+  mode: oneOf("constant", "reflect", "replicate"),
+  value: kind("a number", (x) => typeof x === "number"),
+};
+
+const constantOnly: readonly Idle<PadOptions>[] = [{
+  option: "value",
+  when: ({ mode = "constant" }) => mode !== "constant",
+  because: ({ mode }) => `mode is "${mode}"`,
+  unless: 0,
+}];
+
 /**
  * x with a border, given as PyTorch does: `[before, after]` of the last axis, then of the one before it, and so on.
  */
 export function pad(x: Tensor, border: readonly number[], options: PadOptions = {}): Tensor {
-  const { mode = "constant", value = 0 } = options;
+  const { mode = "constant", value = 0 } = checkOptions("pad", options, padOptions, constantOnly);
   const rank = x.shape.length;
   if (border.length % 2 || border.length > 2 * rank || border.some((n) => !Number.isInteger(n))) {
     throw new ShapeError(
@@ -97,9 +111,6 @@ export function pad(x: Tensor, border: readonly number[], options: PadOptions = 
     return k < border.length ? [border[k], border[k + 1]] : [0, 0];
   });
   if (mode === "constant") return padConstant(x, sides, value);
-  if (mode !== "reflect" && mode !== "replicate") {
-    throw new OptionError(`pad: mode "${mode}" is none of constant, reflect, replicate`);
-  }
   return tidy(() => {
     let out = x;
     sides.forEach(([before, after], axis) => {

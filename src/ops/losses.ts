@@ -3,9 +3,12 @@
  *
  * @module
  */
-import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
+import { crossEntropyKernels } from "../backends/kernels/cross_entropy.ts";
+import { DTypeError, ShapeError } from "../core/errors.ts";
+import { number, oneOf, whole } from "../core/kinds.ts";
+import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
 import { broadcastShapes, formatShape, sameShape } from "../core/shape.ts";
-import { fused, tidy } from "../tensor/mod.ts";
+import { aTensor, fused, tidy } from "../tensor/mod.ts";
 import { logSigmoid } from "./activations.ts";
 import { commonBackend, contiguousView, empty } from "./bridge.ts";
 import { abs, add, div, eq, le, maskedFill, mul, ne, neg, sub, where } from "./elementwise.ts";
@@ -26,11 +29,7 @@ export interface LossOptions {
   reduction?: Reduction;
 }
 
-/** @throws {OptionError} when `reduction` is no reduction. */
-function checkReduction(what: string, reduction: Reduction = "mean"): Reduction {
-  if (reduction === "mean" || reduction === "sum" || reduction === "none") return reduction;
-  throw new OptionError(`${what}: reduction "${reduction}" is none of mean, sum, none`);
-}
+const lossOptions: OptionTable<LossOptions> = { reduction: oneOf("mean", "sum", "none") };
 
 function reduceLoss(losses: Tensor, reduction: Reduction): Tensor {
   return reduction === "none" ? losses : reduction === "sum" ? sum(losses) : mean(losses);
@@ -41,28 +40,33 @@ function between(
   what: string,
   x: Tensor,
   target: Tensor,
-  reduction: Reduction | undefined,
+  reduction: Reduction = "mean",
   losses: (x: Tensor) => Tensor,
 ): Tensor {
-  const kind = checkReduction(what, reduction);
   broadcastShapes(what, x.shape, target.shape);
-  return tidy(() => inFloat32(x, (x) => reduceLoss(losses(x), kind)));
+  return tidy(() => inFloat32(x, (x) => reduceLoss(losses(x), reduction)));
 }
 
 /** (x − y)². */
 export function mseLoss(x: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
-  return between("mseLoss", x, target, options.reduction, (x) => square(sub(x, target)));
+  const { reduction } = checkOptions("mseLoss", options, lossOptions);
+  return between("mseLoss", x, target, reduction, (x) => square(sub(x, target)));
 }
 
 /** |x − y|. */
 export function l1Loss(x: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
-  return between("l1Loss", x, target, options.reduction, (x) => abs(sub(x, target)));
+  const { reduction } = checkOptions("l1Loss", options, lossOptions);
+  return between("l1Loss", x, target, reduction, (x) => abs(sub(x, target)));
 }
+
+const huberOptions: OptionTable<LossOptions & { delta?: number }> = {
+  ...lossOptions,
+  delta: number({ above: 0 }),
+};
 
 /** Half the square up to `delta`, then delta · (|x − y| − delta / 2) (Huber 1964). */
 export function huberLoss(x: Tensor, target: Tensor, options: LossOptions & { delta?: number } = {}): Tensor {
-  const { delta = 1, reduction } = options;
-  if (!(delta > 0)) throw new OptionError(`huberLoss: delta must be above 0, not ${delta}`);
+  const { delta = 1, reduction } = checkOptions("huberLoss", options, huberOptions);
   return between("huberLoss", x, target, reduction, (x) => {
     const d = sub(x, target), size = abs(d);
     return where(le(size, delta), mul(square(d), 0.5), mul(sub(size, delta / 2), delta));
@@ -77,9 +81,11 @@ export interface BceOptions extends LossOptions {
   posWeight?: Tensor;
 }
 
+const bceOptions: OptionTable<BceOptions> = { ...lossOptions, weight: aTensor, posWeight: aTensor };
+
 /** Binary cross-entropy of logits against targets in [0, 1], without overflow. */
 export function bceWithLogits(x: Tensor, target: Tensor, options: BceOptions = {}): Tensor {
-  const { weight, posWeight, reduction } = options;
+  const { weight, posWeight, reduction } = checkOptions("bceWithLogits", options, bceOptions);
   return between("bceWithLogits", x, target, reduction, (x) => {
     const scale = posWeight ? add(mul(sub(posWeight, 1), target), 1) : null;
     // −ln sigmoid(x) for the part that is true; the rest is x more.
@@ -98,6 +104,21 @@ export interface ClassLossOptions extends LossOptions {
   /** How much of the target is spread evenly over the classes (cross-entropy only). Default 0. */
   labelSmoothing?: number;
 }
+
+const classLossOptions: OptionTable<ClassLossOptions> = {
+  ...lossOptions,
+  ignoreIndex: whole(),
+  weight: aTensor,
+  labelSmoothing: number({ from: 0, to: 1 }),
+};
+
+/** `nllLoss` is given logarithms, which do not say what an even spread would lose. */
+const notSmoothed: readonly Idle<ClassLossOptions>[] = [{
+  option: "labelSmoothing",
+  when: () => true,
+  because: "label smoothing belongs to crossEntropy",
+  unless: 0,
+}];
 
 function demandClasses(what: string, x: Tensor, target: Tensor): void {
   if (target.dtype !== "i32" && target.dtype !== "i64") {
@@ -138,9 +159,8 @@ function asRows(x: Tensor): Tensor {
 
 /** −logProbabilities[target]: x is [rows, classes] or [rows, classes, …]. */
 export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
+  checkOptions("nllLoss", options, classLossOptions, notSmoothed);
   demandClasses("nllLoss", x, target);
-  checkReduction("nllLoss", options.reduction);
-  if (options.labelSmoothing) throw new OptionError("nllLoss: label smoothing belongs to crossEntropy");
   return tidy(() =>
     inFloat32(x, (x) => {
       const { losses, weights } = pick(asRows(x), reshape(target, [-1]), options);
@@ -161,12 +181,12 @@ export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {
  * ```
  */
 export function crossEntropy(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
+  const { labelSmoothing = 0, weight, reduction = "mean" } = checkOptions(
+    "crossEntropy",
+    options,
+    classLossOptions,
+  );
   demandClasses("crossEntropy", x, target);
-  const { labelSmoothing = 0, weight } = options,
-    reduction = checkReduction("crossEntropy", options.reduction);
-  if (!(labelSmoothing >= 0 && labelSmoothing <= 1)) {
-    throw new OptionError(`crossEntropy: labelSmoothing is from 0 to 1, not ${labelSmoothing}`);
-  }
   return tidy(() =>
     inFloat32(x, (x) => {
       const rows = asRows(x), ids = reshape(target, [-1]);
@@ -192,7 +212,7 @@ function smoothed(rows: Tensor, ids: Tensor, options: ClassLossOptions): Picked 
 
 /** Losses per row, where the device can in one pass, so that probabilities are never stored. */
 function fusedCrossEntropy(logits: Tensor, ids: Tensor, ignoreIndex: number): Picked {
-  const { crossEntropy, crossEntropyBackward } = logits.backend.kernels;
+  const { crossEntropy, crossEntropyBackward } = crossEntropyKernels(logits.backend);
   const rows = logits.shape[0], backend = commonBackend("crossEntropy", [logits, ids]);
   const losses = fused<Tensor>({
     name: "crossEntropy",

@@ -10,11 +10,13 @@
 import type { Epilogue, View } from "../backends/contract.ts";
 import { type DType, isFloat, isQuantized, promote } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
+import { number, oneOf } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { broadcastShapes, formatShape, sameShape } from "../core/shape.ts";
 import { binary, input, type Program } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
 import { table } from "../expr/table.ts";
-import { broadcastView, tidy } from "../tensor/mod.ts";
+import { aTensor, broadcastView, tidy } from "../tensor/mod.ts";
 import { commonBackend, computeType, empty, record, wantsGradient } from "./bridge.ts";
 import { dropout } from "./dropout.ts";
 import { add, mul } from "./elementwise.ts";
@@ -35,6 +37,12 @@ export interface AffineOptions {
   /** Added last: a tensor of the result's shape, as where a layer is one branch of a residual connection. */
   residual?: Tensor | undefined;
 }
+
+const affineOptions: OptionTable<AffineOptions> = {
+  activation: oneOf("gelu", "geluTanh", "relu", "silu", "tanh"),
+  dropout: number({ from: 0, to: 1 }),
+  residual: aTensor,
+};
 
 /** Epilogues by what they do. */
 const epilogues = new Map<string, Program>();
@@ -147,6 +155,7 @@ function batchProduct(a: Tensor, b: Tensor): Tensor {
  * too where nothing drops out and no gradient is asked for.
  *
  * @throws {ShapeError} when sizes do not fit.
+ * @throws {OptionError} for an option that does not exist, or a value it cannot have.
  */
 export function affine(
   x: Tensor,
@@ -154,6 +163,7 @@ export function affine(
   bias: Tensor | null = null,
   options: AffineOptions = {},
 ): Tensor {
+  checkOptions("affine", options, affineOptions);
   const last = x.shape.length - 1;
   if (last < 0 || weight.shape.length !== 2 || x.shape[last] !== weight.shape[0]) {
     throw new ShapeError(

@@ -6,13 +6,16 @@
  *
  * @module
  */
+import { fillRandom } from "../backends/kernels/random.ts";
 import { isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError } from "../core/errors.ts";
+import { seed as aSeed } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { Generator, type GeneratorState } from "../core/random.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
 import { backendOf, tidy } from "../tensor/mod.ts";
 import { empty } from "./bridge.ts";
-import { checkShape, dtypeOption, finish, tensor, type TensorOptions } from "./create.ts";
+import { checkShape, finish, fromValues, type TensorOptions, tensorOptions } from "./create.ts";
 import { add, mul } from "./elementwise.ts";
 import { toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
@@ -22,6 +25,8 @@ export interface RandomOptions extends TensorOptions {
   /** An integer that makes the result reproducible on its own, leaving the process's generator alone. */
   seed?: number;
 }
+
+const randomOptions: OptionTable<RandomOptions> = { ...tensorOptions, seed: aSeed };
 
 const generator = new Generator(Math.floor(Math.random() * 2 ** 48));
 
@@ -45,30 +50,32 @@ export function defaultGenerator(): Generator {
   return generator;
 }
 
-function random(kind: "uniform" | "normal", shape: Shape, options: RandomOptions): Tensor {
-  const dtype = dtypeOption(options.dtype, () => "f32");
-  if (!isFloat(dtype)) throw new DTypeError(`random numbers are floating-point; use randint for ${dtype}`);
-  const backend = backendOf(options.device), size = sizeOf(checkShape(shape, kind));
+function random(what: string, kind: "uniform" | "normal", shape: Shape, options: RandomOptions): Tensor {
+  const { dtype = "f32" } = options;
+  if (!isFloat(dtype)) {
+    throw new DTypeError(`${what}: random numbers are floating-point; use randint for ${dtype}`);
+  }
+  const backend = backendOf(options.device), size = sizeOf(checkShape(shape, what));
   const source = options.seed === undefined ? generator : new Generator(options.seed);
   const { seed, offset } = source.reserve(size);
   return finish(
     tidy(() => {
       const out = empty([...shape], "f32", backend, kind);
-      if (size) backend.random(kind, seed, offset, out);
+      if (size) fillRandom(backend, kind, seed, offset, out);
       return toDType(out, dtype);
     }),
-    options,
+    options.requiresGrad,
   );
 }
 
 /** Uniform random numbers in [0, 1). */
 export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
-  return random("uniform", shape, options);
+  return random("rand", "uniform", shape, checkOptions("rand", options, randomOptions));
 }
 
 /** Standard normal random numbers. */
 export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
-  return random("normal", shape, options);
+  return random("randn", "normal", shape, checkOptions("randn", options, randomOptions));
 }
 
 /** Random whole numbers in [0, high); i32 unless told. */
@@ -77,19 +84,20 @@ export function randint(high: number, shape: Shape, options?: RandomOptions): Te
 export function randint(low: number, high: number, shape: Shape, options?: RandomOptions): Tensor;
 export function randint(first: number, ...rest: (number | Shape | RandomOptions | undefined)[]): Tensor {
   const [low, high] = typeof rest[0] === "number" ? [first, rest.shift() as number] : [0, first];
-  const [shape, options = {}] = rest as [Shape, RandomOptions?];
+  const [shape, given] = rest as [Shape, RandomOptions?];
+  const { seed, ...options } = checkOptions("randint", given, randomOptions);
   if (!(Number.isInteger(low) && Number.isInteger(high) && low < high)) {
     throw new OptionError(`randint: low ${low} and high ${high} must be whole numbers, low < high`);
   }
-  const source = options.seed === undefined ? generator : new Generator(options.seed);
+  const source = seed === undefined ? generator : new Generator(seed);
   const values = new Float64Array(sizeOf(checkShape(shape, "randint")));
   for (let i = 0; i < values.length; i++) values[i] = source.integer(low, high);
-  return tensor(values, { dtype: "i32", ...options, shape });
+  return fromValues("randint", values, { dtype: "i32", ...options, shape });
 }
 
 /** Uniform random numbers in [low, high). */
 export function uniform(shape: Shape, low: number, high: number, options: RandomOptions = {}): Tensor {
-  const { requiresGrad, ...rest } = options;
-  const out = tidy(() => add(mul(rand(shape, rest), high - low), low));
-  return finish(out, requiresGrad ? { requiresGrad } : {});
+  const { requiresGrad, ...rest } = checkOptions("uniform", options, randomOptions);
+  const out = tidy(() => add(mul(random("uniform", "uniform", shape, rest), high - low), low));
+  return finish(out, requiresGrad);
 }

@@ -7,6 +7,8 @@
  */
 import { type DType, isFloat } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
+import { flag, number } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { contiguousStrides, formatShape, normalizeAxes, normalizeAxis, type Shape } from "../core/shape.ts";
 import type { Epilogue, ReduceKind } from "../backends/contract.ts";
 import { binary, input, scalar } from "../expr/nodes.ts";
@@ -35,8 +37,10 @@ function axesOf(dim: Dims, rank: number, what: string): number[] {
   return normalizeAxes(dim, rank, what);
 }
 
-function keepdimOf(option: KeepDim): boolean {
-  return typeof option === "boolean" ? option : option.keepdim ?? false;
+const keepDimOptions: OptionTable<{ keepdim?: boolean }> = { keepdim: flag };
+
+function keepdimOf(what: string, option: KeepDim): boolean {
+  return typeof option === "boolean" ? option : checkOptions(what, option, keepDimOptions).keepdim ?? false;
 }
 
 /** Reduces without recording; the result keeps the reduced axes as 1. */
@@ -108,23 +112,23 @@ function sumType(dtype: DType): DType {
 
 /** The sum. bool and u8 add up in i32. */
 export function sum(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  return total(x, axesOf(dim, x.shape.length, "sum"), keepdimOf(keepdim), sumType(x.dtype));
+  return total(x, axesOf(dim, x.shape.length, "sum"), keepdimOf("sum", keepdim), sumType(x.dtype));
 }
 
 /** The mean; integers give f32. f16 and bf16 are summed in f32, so the sum does not overflow. */
 export function mean(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  const axes = axesOf(dim, x.shape.length, "mean");
+  const axes = axesOf(dim, x.shape.length, "mean"), keeps = keepdimOf("mean", keepdim);
   const result = isFloat(x.dtype) ? x.dtype : "f32", wide = x.dtype === "f64" ? "f64" : "f32";
   return tidy(() => {
     const from = isFloat(x.dtype) ? x : toDType(x, "f32");
-    return toDType(average(from, axes, keepdimOf(keepdim), wide), result);
+    return toDType(average(from, axes, keeps, wide), result);
   });
 }
 
 /** The product of all elements along `dim`. bool and u8 multiply in i32. */
 export function prod(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   const axes = axesOf(dim, x.shape.length, "prod"), kept = keptShape(x.shape, axes), shape = x.shape;
-  const out = drop(reduced("prod", x, axes, sumType(x.dtype)), axes, keepdimOf(keepdim));
+  const out = drop(reduced("prod", x, axes, sumType(x.dtype)), axes, keepdimOf("prod", keepdim));
   return record("prod", out, [x], [x], (g, [x]) => {
     const slope = isRecording() && x.size ? productsOfOthers(x, axes) : slopeOfProduct(x, axes);
     return [mul(slope, expand(reshape(g, kept), shape))];
@@ -152,7 +156,7 @@ function productsOfOthers(x: Tensor, axes: readonly number[]): Tensor {
 function extreme(kind: "max" | "min", x: Tensor, dim: Dims, keepdim: KeepDim): Tensor {
   const axes = axesOf(dim, x.shape.length, kind), kept = keptShape(x.shape, axes), shape = x.shape;
   demandElements(kind, x, axes);
-  const out = drop(reduced(kind, x, axes, x.dtype), axes, keepdimOf(keepdim));
+  const out = drop(reduced(kind, x, axes, x.dtype), axes, keepdimOf(kind, keepdim));
   return record(`a${kind}`, out, [x], [x, out], (g, [x, y]) => {
     // Elements that tie share the gradient evenly, as PyTorch's amax and amin do.
     const same = toDType(eq(x, expand(reshape(y, kept), shape)), x.dtype);
@@ -184,12 +188,12 @@ function position(kind: "argmax" | "argmin", x: Tensor, dim: number | null, keep
   if (dim === null) {
     demandElements(kind, x, x.shape.map((_, i) => i));
     const out = position(kind, reshape(x, [-1]), 0, false);
-    return keepdimOf(keepdim) ? reshape(out, x.shape.map(() => 1)) : out;
+    return keepdimOf(kind, keepdim) ? reshape(out, x.shape.map(() => 1)) : out;
   }
   const axes = [normalizeAxis(dim, x.shape.length, kind)];
   if (x.shape.length === 0) return position(kind, reshape(x, [1]), 0, false);
   demandElements(kind, x, axes);
-  return drop(reduced(kind, x, axes, "i32"), axes, keepdimOf(keepdim));
+  return drop(reduced(kind, x, axes, "i32"), axes, keepdimOf(kind, keepdim));
 }
 
 /** The first position of the largest element along `dim`, or in row-major order; i32. */
@@ -210,10 +214,16 @@ export interface VarOptions {
   keepdim?: boolean;
 }
 
+const varOptions: OptionTable<VarOptions> = { correction: number({ from: 0 }), keepdim: flag };
+
 /** The variance, divided by (count − correction); correction 1 unless told. In two passes, so a large mean is no harm. */
 export function variance(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
-  const { correction = 1, keepdim = false } = options;
-  const axes = axesOf(dim, x.shape.length, "var");
+  return spreadOf("var", x, dim, options);
+}
+
+function spreadOf(what: string, x: Tensor, dim: Dims, options: VarOptions): Tensor {
+  const { correction = 1, keepdim = false } = checkOptions(what, options, varOptions);
+  const axes = axesOf(dim, x.shape.length, what);
   return tidy(() =>
     inFloat32(x, (x) => {
       const centred = sub(x, mean(x, axes, true));
@@ -230,12 +240,13 @@ function rootOfSquares(x: Tensor): Tensor {
 
 /** The standard deviation; see {@link variance}. Its gradient is 0 where the deviation is 0. */
 export function std(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
-  return tidy(() => inFloat32(x, (x) => rootOfSquares(variance(x, dim, options))));
+  return tidy(() => inFloat32(x, (x) => rootOfSquares(spreadOf("std", x, dim, options))));
 }
 
 /** ln Σ eˣ along `dim`, without overflow. */
 export function logsumexp(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   const axes = axesOf(dim, x.shape.length, "logsumexp"), kept = keptShape(x.shape, axes);
+  const keeps = keepdimOf("logsumexp", keepdim);
   demandElements("logsumexp", x, axes);
   return tidy(() =>
     inFloat32(x, (x) => {
@@ -243,25 +254,28 @@ export function logsumexp(x: Tensor, dim: Dims = null, keepdim: KeepDim = false)
       // Where all are −∞ (or one is +∞) the shift would give NaN, so it is 0 there.
       const shift = where(eq(sub(top, top), 0), top, 0);
       const result = add(log(sum(exp(sub(x, shift)), axes, true)), shift);
-      return reshape(result, kept.filter((_, i) => keepdimOf(keepdim) || !axes.includes(i)));
+      return reshape(result, kept.filter((_, i) => keeps || !axes.includes(i)));
     })
   );
 }
 
 /** Whether any element is not 0. */
 export function any(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  return tidy(() => gt(sum(ne(x, 0), dim, keepdim), 0));
+  const keeps = keepdimOf("any", keepdim);
+  return tidy(() => gt(sum(ne(x, 0), dim, keeps), 0));
 }
 
 /** Whether all elements are not 0. */
 export function all(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  return tidy(() => eq(sum(eq(x, 0), dim, keepdim), 0));
+  const keeps = keepdimOf("all", keepdim);
+  return tidy(() => eq(sum(eq(x, 0), dim, keeps), 0));
 }
 
 /** The length of x as a vector: √Σx². Its gradient is 0 where the length is 0. */
 export function norm(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  const keeps = keepdimOf("norm", keepdim);
   return tidy(() =>
-    inFloat32(x, (x) => rootOfSquares(sum(square(isFloat(x.dtype) ? x : toDType(x, "f32")), dim, keepdim)))
+    inFloat32(x, (x) => rootOfSquares(sum(square(isFloat(x.dtype) ? x : toDType(x, "f32")), dim, keeps)))
   );
 }
 

@@ -4,6 +4,8 @@
  * @module
  */
 import { ShapeError } from "../core/errors.ts";
+import { number, whole } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { contiguousView, empty } from "./bridge.ts";
@@ -23,6 +25,8 @@ export interface SampleLogitsOptions {
   topK?: number;
 }
 
+const sampleOptions: OptionTable<SampleLogitsOptions> = { temperature: number({ above: 0 }), topK: whole(0) };
+
 /** Whether the device of `t` draws by itself, so that reading the logits would be a detour. */
 export function drawsItself(t: Tensor): boolean {
   return t.backend.kernels.sample !== undefined && t.dtype === "f32";
@@ -33,7 +37,8 @@ export function drawsItself(t: Tensor): boolean {
  * which walks down the indices in their order: i32 [1]. -1 where the device's kernel finds none to draw.
  */
 export function sampleLogits(logits: Tensor, uniform: number, options: SampleLogitsOptions = {}): Tensor {
-  const { temperature = 1, topK = 0 } = options, [n] = logits.shape;
+  const { temperature = 1, topK = 0 } = checkOptions("sampleLogits", options, sampleOptions);
+  const [n] = logits.shape;
   if (logits.shape.length !== 1 || n === 0) {
     throw new ShapeError(`sampleLogits: logits are [n], not ${formatShape(logits.shape)}`);
   }

@@ -4,6 +4,8 @@
  * @module
  */
 import { ShapeError } from "../core/errors.ts";
+import { flag } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { normalizeAxis } from "../core/shape.ts";
 import { tidy } from "../tensor/mod.ts";
 import { contiguousView, empty, wantsGradient } from "./bridge.ts";
@@ -24,6 +26,8 @@ export interface SortOptions {
   /** Largest first. Default false. */
   descending?: boolean;
 }
+
+const sortOptions: OptionTable<SortOptions> = { descending: flag };
 
 /** Positions that would sort the last axis, and the sorted values, not recorded. */
 function sorted(x: Tensor, descending: boolean): Sorted {
@@ -49,15 +53,20 @@ function alongLast(x: Tensor, dim: number, f: (x: Tensor) => Sorted): Sorted {
 
 /** Sorts along `dim`, stably; NaN comes last in either direction. Integers and floats. */
 export function sort(x: Tensor, dim = -1, options: SortOptions = {}): Sorted {
+  return sortBy("sort", x, dim, options);
+}
+
+function sortBy(what: string, x: Tensor, dim: number, options: SortOptions): Sorted {
+  const { descending = false } = checkOptions(what, options, sortOptions);
   return alongLast(x, dim, (x) => {
-    const { values, indices } = sorted(x, options.descending ?? false);
+    const { values, indices } = sorted(x, descending);
     return { values: wantsGradient([x]) ? gather(x, -1, indices) : values, indices };
   });
 }
 
 /** The positions that would sort x along `dim`; i32. */
 export function argsort(x: Tensor, dim = -1, options: SortOptions = {}): Tensor {
-  return tidy(() => sort(x, dim, options).indices);
+  return tidy(() => sortBy("argsort", x, dim, options).indices);
 }
 
 /** Options of {@link topk}. */
@@ -66,9 +75,11 @@ export interface TopKOptions {
   largest?: boolean;
 }
 
+const topKOptions: OptionTable<TopKOptions> = { largest: flag };
+
 /** The k largest (or smallest) along `dim`, in order. */
 export function topk(x: Tensor, k: number, dim = -1, options: TopKOptions = {}): Sorted {
-  const { largest = true } = options;
+  const { largest = true } = checkOptions("topk", options, topKOptions);
   const axis = normalizeAxis(dim, x.shape.length, "topk"), n = x.shape[axis] ?? 1;
   if (!Number.isInteger(k) || k < 0 || k > n) {
     throw new ShapeError(`topk: k is ${k}, dim ${dim} has ${n} elements`);

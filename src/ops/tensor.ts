@@ -8,6 +8,7 @@
 import type { DeviceName } from "../backends/contract.ts";
 import { type DataArray, type DType, isFloat } from "../core/dtype.ts";
 import { DTypeError, FerrotypeError, ShapeError } from "../core/errors.ts";
+import { checkOptions } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
 import {
   asLeaf,
@@ -21,6 +22,7 @@ import {
 import { registerTensorClass, tidy, toNumbers } from "../tensor/mod.ts";
 import { record } from "./bridge.ts";
 import { ProductMethods } from "./methods/products.ts";
+import { placeOptions } from "./options.ts";
 import { toDType } from "./row.ts";
 import { detach, transpose } from "./views.ts";
 
@@ -74,6 +76,7 @@ export class Tensor extends ProductMethods {
    * @throws {DeviceError} from a device that answers late; read `await t.data()` there.
    */
   to(target: { dtype?: DType; device?: DeviceName }): Tensor {
+    checkOptions("to", target, placeOptions);
     const backend = target.device === undefined ? this.backend : backendOf(target.device);
     const dtype = target.dtype ?? this.dtype;
     if (backend === this.backend) return toDType(this, dtype);

@@ -6,8 +6,10 @@
  * @module
  */
 import { add, div, mul, sqrt, sub } from "../expr/build.ts";
+import { number } from "../core/kinds.ts";
+import { byDefault } from "../core/options.ts";
 import { Optimizer, type Params } from "./optimizer.ts";
-import { checkRange, operands, type OptimizerOptions, type Rule } from "./rule.ts";
+import { commonOptions, operands, type OptimizerOptions, type Rule } from "./rule.ts";
 
 /** Options of {@link Adagrad}. */
 export interface AdagradOptions extends OptimizerOptions {
@@ -21,11 +23,11 @@ export interface AdagradOptions extends OptimizerOptions {
 
 const rule: Rule<AdagradOptions> = {
   name: "Adagrad",
-  defaults: { lr: 0.01, lrDecay: 0, weightDecay: 0, initialAccumulatorValue: 0, eps: 1e-10 },
-  check({ lrDecay, initialAccumulatorValue, eps }): void {
-    checkRange("Adagrad", "lrDecay", lrDecay, 0);
-    checkRange("Adagrad", "initialAccumulatorValue", initialAccumulatorValue, 0);
-    checkRange("Adagrad", "eps", eps, 0);
+  options: {
+    ...commonOptions(0.01, 0),
+    lrDecay: byDefault(0, number({ from: 0 })),
+    initialAccumulatorValue: byDefault(0, number({ from: 0 })),
+    eps: byDefault(1e-10, number({ from: 0 })),
   },
   state: () => ["sum"],
   initial: ({ initialAccumulatorValue }) => initialAccumulatorValue,

@@ -7,8 +7,10 @@
  * @module
  */
 import { add, div, max, mul, sqrt, sub } from "../expr/build.ts";
+import { flag, kind, number } from "../core/kinds.ts";
+import { byDefault } from "../core/options.ts";
 import { Optimizer, type Params } from "./optimizer.ts";
-import { checkRange, operands, type OptimizerOptions, type Rule } from "./rule.ts";
+import { commonOptions, operands, type OptimizerOptions, type Rule } from "./rule.ts";
 
 /** Options of {@link Adam} and {@link AdamW}. */
 export interface AdamOptions extends OptimizerOptions {
@@ -20,14 +22,20 @@ export interface AdamOptions extends OptimizerOptions {
   amsgrad: boolean;
 }
 
+const share = number({ from: 0, below: 1 });
+const betas = kind(
+  "betas[0] and betas[1] to be numbers from 0 and below 1",
+  (x) => Array.isArray(x) && x.length === 2 && x.every(share.accepts),
+);
+
 function adamRule(name: string, decoupled: boolean): Rule<AdamOptions> {
   return {
     name,
-    defaults: { lr: 1e-3, betas: [0.9, 0.999], eps: 1e-8, weightDecay: decoupled ? 0.01 : 0, amsgrad: false },
-    check({ betas, eps }): void {
-      checkRange(name, "betas[0]", betas[0], 0, 1);
-      checkRange(name, "betas[1]", betas[1], 0, 1);
-      checkRange(name, "eps", eps, 0);
+    options: {
+      ...commonOptions(1e-3, decoupled ? 0.01 : 0),
+      betas: byDefault([0.9, 0.999] as const, betas),
+      eps: byDefault(1e-8, number({ from: 0 })),
+      amsgrad: byDefault(false, flag),
     },
     state: ({ amsgrad }) => amsgrad ? ["expAvg", "expAvgSq", "maxExpAvgSq"] : ["expAvg", "expAvgSq"],
     initial: () => 0,

@@ -8,12 +8,14 @@
  */
 import { byteSize, type DType } from "../core/dtype.ts";
 import { DeviceError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
+import { checkOption, checkOptions, type Option, type OptionTable } from "../core/options.ts";
+import { show } from "../core/show.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import type { ComputeType, Program } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
 import { copyInto, full, Tensor, transpose } from "../ops/mod.ts";
 import { computeType, keep, tidy } from "../tensor/mod.ts";
-import { checkRange, type OptimizerOptions, type Rule } from "./rule.ts";
+import type { OptimizerOptions, Rule } from "./rule.ts";
 
 /** Parameters that share options. */
 export type ParamGroup<O> = O & {
@@ -40,8 +42,22 @@ export interface OptimizerState {
   paramGroups: { params: number; options: Record<string, unknown> }[];
 }
 
-function isGroup<O>(item: Tensor | (Partial<O> & { params: Iterable<Tensor> })): boolean {
-  return !(item instanceof Tensor);
+/** A group as it is given. */
+type GivenGroup<O> = Partial<O> & { readonly params: Iterable<Tensor> };
+
+const isIterable = (x: unknown): x is Iterable<unknown> =>
+  typeof x === "object" && x !== null && Symbol.iterator in x;
+
+/** What `params` holds. @throws {OptionError} saying what to give instead of a module, a tensor or nothing. */
+function listOf(name: string, params: unknown): unknown[] {
+  if (isIterable(params)) return [...params];
+  const isModule = typeof (params as { parameters?: unknown } | null | undefined)?.parameters === "function";
+  const instead = isModule
+    ? "give its parameters: module.parameters()"
+    : params instanceof Tensor
+    ? "put it into a list: [tensor]"
+    : "expected a list of tensors, as module.parameters() gives it, or of groups { params, lr … }";
+  throw new OptionError(`${name}: the parameters are ${show(params)}; ${instead}`);
 }
 
 /** The base of SGD, RMSprop, Adagrad, Adam and AdamW. */
@@ -57,25 +73,33 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   /** An optimizer for `params`. @throws {OptionError} for options that are not allowed, no parameters, or one parameter given twice. */
   constructor(rule: Rule<O>, params: Params<O>, options: Partial<O>) {
     this.#rule = rule;
-    const list = [...params] as (Tensor | (Partial<O> & { params: Iterable<Tensor> }))[];
-    const groups = list.some(isGroup) ? list : [{ params: list as Tensor[] }];
+    const list = listOf(rule.name, params), table = rule.options as OptionTable<Partial<O>>;
+    const defaults = Object.fromEntries(
+      Object.entries<Option>(rule.options).map(([name, option]) => [name, option.default]),
+    ) as unknown as O;
+    const given = checkOptions(rule.name, options, table);
+    list.forEach((item, i) => {
+      if (item instanceof Tensor || typeof item === "object" && item !== null && "params" in item) return;
+      throw new OptionError(
+        `${rule.name}: parameter ${i} is ${show(item)}, expected a tensor, or a group { params, lr … }`,
+      );
+    });
+    const groups = list.every((item) => item instanceof Tensor) ? [{ params: list }] : list;
     this.paramGroups = groups.map((group) => {
       if (group instanceof Tensor) {
         throw new OptionError(`${rule.name}: give parameters, or groups { params, lr … }, not both`);
       }
-      for (const name of [...Object.keys(options), ...Object.keys(group)]) {
-        if (name === "params" || Object.hasOwn(rule.defaults, name)) continue;
-        const known = Object.keys(rule.defaults).join(", ");
-        throw new OptionError(`${rule.name}: there is no option "${name}"; there are ${known}`);
-      }
-      const whole = { ...rule.defaults, ...options, ...group, params: [...group.params] };
-      checkRange(rule.name, "lr", whole.lr, 0);
-      checkRange(rule.name, "weightDecay", whole.weightDecay, 0);
-      rule.check(whole);
+      const { params, ...own } = group as GivenGroup<O>;
+      const mine = checkOptions(rule.name, own as unknown as Partial<O>, table);
+      const whole = { ...defaults, ...given, ...mine, params: listOf(rule.name, params) as Tensor[] };
+      rule.check?.(whole);
       return whole;
     });
     const seen = new Set<Tensor>();
     for (const p of this.#params()) {
+      if (!(p instanceof Tensor)) {
+        throw new OptionError(`${rule.name}: a parameter is ${show(p)}, expected a tensor`);
+      }
       if (!p.requiresGrad) {
         throw new OptionError(
           `${rule.name}: a parameter of shape ${formatShape(p.shape)} does not require gradients`,
@@ -101,7 +125,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   }
 
   set lr(value: number) {
-    checkRange(this.#rule.name, "lr", value, 0);
+    checkOption(this.#rule.name, "lr", value, this.#rule.options.lr);
     this.paramGroups.forEach((group, i) => group.lr = value * this.#proportions[i]);
   }
 
@@ -196,6 +220,10 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
         throw new FormatError(
           `${name}: the state is of another optimizer; options that differ: ${wrong.join(", ")}`,
         );
+      }
+      for (const [key, { accepts, expected }] of Object.entries<Option>(this.#rule.options)) {
+        if (accepts(options[key])) continue;
+        throw new FormatError(`${name}: ${key} in the state is ${show(options[key])}, expected ${expected}`);
       }
     });
     dict.state.forEach((state, i) => {

@@ -8,8 +8,10 @@
  */
 import { add, div, max, mul, sqrt, sub } from "../expr/build.ts";
 import type { Expr } from "../expr/nodes.ts";
+import { flag, number } from "../core/kinds.ts";
+import { byDefault } from "../core/options.ts";
 import { Optimizer, type Params } from "./optimizer.ts";
-import { checkRange, operands, type OptimizerOptions, type Rule } from "./rule.ts";
+import { commonOptions, operands, type OptimizerOptions, type Rule } from "./rule.ts";
 
 /** Options of {@link RMSprop}. */
 export interface RMSpropOptions extends OptimizerOptions {
@@ -29,11 +31,12 @@ function stateNames({ momentum, centered }: RMSpropOptions): string[] {
 
 const rule: Rule<RMSpropOptions> = {
   name: "RMSprop",
-  defaults: { lr: 0.01, alpha: 0.99, eps: 1e-8, momentum: 0, centered: false, weightDecay: 0 },
-  check({ alpha, eps, momentum }): void {
-    checkRange("RMSprop", "alpha", alpha, 0, 1);
-    checkRange("RMSprop", "eps", eps, 0);
-    checkRange("RMSprop", "momentum", momentum, 0);
+  options: {
+    ...commonOptions(0.01, 0),
+    alpha: byDefault(0.99, number({ from: 0, below: 1 })),
+    eps: byDefault(1e-8, number({ from: 0 })),
+    momentum: byDefault(0, number({ from: 0 })),
+    centered: byDefault(false, flag),
   },
   state: stateNames,
   initial: () => 0,

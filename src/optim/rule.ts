@@ -7,7 +7,8 @@
  *
  * @module
  */
-import { OptionError } from "../core/errors.ts";
+import { number } from "../core/kinds.ts";
+import { byDefault, type Option } from "../core/options.ts";
 import { type Expr, input, scalar } from "../expr/nodes.ts";
 
 /** Options that every optimizer has. */
@@ -18,14 +19,22 @@ export interface OptimizerOptions {
   weightDecay: number;
 }
 
+/** The options of an optimizer by name, each with PyTorch's default. */
+export type RuleOptions<O> = { readonly [K in keyof O]: Option & { readonly default: O[K] } };
+
+/** Options that every optimizer has, with one's own defaults. */
+export function commonOptions(lr: number, weightDecay: number): RuleOptions<OptimizerOptions> {
+  return { lr: byDefault(lr, number({ from: 0 })), weightDecay: byDefault(weightDecay, number({ from: 0 })) };
+}
+
 /** One optimizer's arithmetic. `O` are its options, all given. */
 export interface Rule<O extends OptimizerOptions> {
   /** For messages and memory reports. */
   readonly name: string;
-  /** PyTorch's defaults. */
-  readonly defaults: O;
-  /** @throws {OptionError} for a value that is not allowed. */
-  check(options: O): void;
+  /** What each option may be, and what it is unless told. */
+  readonly options: RuleOptions<O>;
+  /** @throws {OptionError} for options that contradict each other, or have no effect beside others. */
+  check?(options: O): void;
   /** The names of the tensors remembered for each parameter. */
   state(options: O): readonly string[];
   /** What those tensors begin with. */
@@ -52,17 +61,4 @@ export function operands(
     state: Array.from({ length: state }, (_, i) => input(i + 2)),
     scalars: Array.from({ length: count }, (_, i) => scalar(i)),
   };
-}
-
-/** Refuses a number outside `low <= value < high` (or not finite). */
-export function checkRange(
-  optimizer: string,
-  name: string,
-  value: number,
-  low: number,
-  high = Infinity,
-): void {
-  if (Number.isFinite(value) && value >= low && value < high) return;
-  const range = high === Infinity ? `at least ${low}` : `at least ${low} and less than ${high}`;
-  throw new OptionError(`${optimizer}: ${name} is a number ${range}, not ${value}`);
 }

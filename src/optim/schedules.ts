@@ -7,6 +7,8 @@
  * @module
  */
 import { OptionError } from "../core/errors.ts";
+import { number, whole } from "../core/kinds.ts";
+import { checkOption, checkOptions, type OptionTable, required } from "../core/options.ts";
 
 /** The learning rate of each step, the first being 0. */
 export type Schedule = (step: number) => number;
@@ -23,12 +25,21 @@ export interface DecayOptions {
   minLr?: number;
 }
 
-function positive(schedule: string, values: Record<string, number>, least = 0): void {
-  for (const [name, value] of Object.entries(values)) {
-    if (!(Number.isFinite(value) && value >= least)) {
-      throw new OptionError(`${schedule}: ${name} is a number of at least ${least}, not ${value}`);
-    }
+const rate = number({ from: 0 }), lr = required(rate), count = whole(0);
+const decayOptions: OptionTable<DecayOptions> = {
+  lr,
+  steps: required(whole(1)),
+  warmup: count,
+  minLr: rate,
+};
+
+/** @throws {OptionError} when the whole run would be warm-up, so that what follows it has no effect. */
+function checkedDecay(what: string, options: DecayOptions): Required<DecayOptions> {
+  const { lr, steps, warmup = 0, minLr = 0 } = checkOptions(what, options, decayOptions);
+  if (warmup > steps) {
+    throw new OptionError(`${what}: warmup is ${warmup}, expected at most the ${steps} steps there are`);
   }
+  return { lr, steps, warmup, minLr };
 }
 
 function rising(lr: number, warmup: number, after: Schedule): Schedule {
@@ -42,21 +53,24 @@ function progress(step: number, warmup: number, steps: number): number {
 
 /** Always `lr`. */
 export function constant(lr: number): Schedule {
-  positive("constant", { lr });
+  checkOption("constant", "lr", lr, rate);
   return () => lr;
 }
 
+const linearWarmupOptions: OptionTable<{ lr: number; warmup: number }> = { lr, warmup: required(count) };
+
 /** Rises over `warmup` steps, then stays at lr. */
 export function linearWarmup(options: { lr: number; warmup: number }): Schedule {
-  const { lr, warmup } = options;
-  positive("linearWarmup", { lr, warmup });
+  const { lr, warmup } = checkOptions("linearWarmup", options, linearWarmupOptions);
   return rising(lr, warmup, () => lr);
 }
 
-/** Falls along half a cosine from lr to minLr at step `steps` (Loshchilov, Hutter: "SGDR", ICLR 2017, one cycle). */
+/**
+ * Falls along half a cosine from lr to minLr at step `steps` (Loshchilov, Hutter: "SGDR", ICLR 2017, one cycle).
+ * @throws {OptionError} for an impossible value, or a warm-up longer than `steps`.
+ */
 export function cosine(options: DecayOptions): Schedule {
-  const { lr, steps, warmup = 0, minLr = 0 } = options;
-  positive("cosine", { lr, steps, warmup, minLr });
+  const { lr, steps, warmup, minLr } = checkedDecay("cosine", options);
   return rising(
     lr,
     warmup,
@@ -64,33 +78,40 @@ export function cosine(options: DecayOptions): Schedule {
   );
 }
 
-/** Falls in a straight line from lr to minLr at step `steps`. */
+/**
+ * Falls in a straight line from lr to minLr at step `steps`.
+ * @throws {OptionError} for an impossible value, or a warm-up longer than `steps`.
+ */
 export function linear(options: DecayOptions): Schedule {
-  const { lr, steps, warmup = 0, minLr = 0 } = options;
-  positive("linear", { lr, steps, warmup, minLr });
+  const { lr, steps, warmup, minLr } = checkedDecay("linear", options);
   return rising(lr, warmup, (step) => lr + (minLr - lr) * progress(step, warmup, steps));
 }
 
+const stepOptions: OptionTable<{ lr: number; stepSize: number; gamma?: number }> = {
+  lr,
+  stepSize: required(whole(1)),
+  gamma: rate,
+};
+
 /** Multiplied by `gamma` (default 0.1) every `stepSize` steps. */
 export function step(options: { lr: number; stepSize: number; gamma?: number }): Schedule {
-  const { lr, stepSize, gamma = 0.1 } = options;
-  positive("step", { lr, gamma });
-  positive("step", { stepSize }, 1);
+  const { lr, stepSize, gamma = 0.1 } = checkOptions("step", options, stepOptions);
   return (step) => lr * gamma ** Math.floor(step / stepSize);
 }
 
+const exponentialOptions: OptionTable<{ lr: number; gamma: number }> = { lr, gamma: required(rate) };
+
 /** Multiplied by `gamma` every step. */
 export function exponential(options: { lr: number; gamma: number }): Schedule {
-  const { lr, gamma } = options;
-  positive("exponential", { lr, gamma });
+  const { lr, gamma } = checkOptions("exponential", options, exponentialOptions);
   return (step) => lr * gamma ** step;
 }
 
+const inverseSqrtOptions: OptionTable<{ lr: number; warmup: number }> = { lr, warmup: required(whole(1)) };
+
 /** lr · √(warmup / (step + 1)) after the warm-up (Vaswani and others: "Attention is all you need", 2017). */
 export function inverseSqrt(options: { lr: number; warmup: number }): Schedule {
-  const { lr, warmup } = options;
-  positive("inverseSqrt", { lr });
-  positive("inverseSqrt", { warmup }, 1);
+  const { lr, warmup } = checkOptions("inverseSqrt", options, inverseSqrtOptions);
   return rising(lr, warmup, (step) => lr * Math.sqrt(warmup / (step + 1)));
 }
 
@@ -108,14 +129,21 @@ export interface OneCycleOptions {
   finalDivFactor?: number;
 }
 
+const oneCycleOptions: OptionTable<OneCycleOptions> = {
+  maxLr: lr,
+  totalSteps: required(whole(1)),
+  pctStart: number({ from: 0, to: 1 }),
+  divFactor: number({ from: 1 }),
+  finalDivFactor: number({ from: 1 }),
+};
+
 /** Up along half a cosine, then down along another (Smith, Topin: "Super-convergence", 2018), as PyTorch does. */
 export function oneCycle(options: OneCycleOptions): Schedule {
-  const { maxLr, totalSteps, pctStart = 0.3, divFactor = 25, finalDivFactor = 1e4 } = options;
-  positive("oneCycle", { maxLr });
-  positive("oneCycle", { totalSteps, divFactor, finalDivFactor }, 1);
-  if (!(pctStart >= 0 && pctStart <= 1)) {
-    throw new OptionError(`oneCycle: pctStart is a part from 0 to 1, not ${pctStart}`);
-  }
+  const { maxLr, totalSteps, pctStart = 0.3, divFactor = 25, finalDivFactor = 1e4 } = checkOptions(
+    "oneCycle",
+    options,
+    oneCycleOptions,
+  );
   const first = maxLr / divFactor, last = first / finalDivFactor;
   const top = pctStart * totalSteps - 1, end = totalSteps - 1;
   const between = (from: number, to: number, part: number): number =>

@@ -6,9 +6,11 @@
  * @module
  */
 import { OptionError } from "../core/errors.ts";
+import { flag, number } from "../core/kinds.ts";
+import { byDefault, checkIdle, type Idle } from "../core/options.ts";
 import { add, mul, sub } from "../expr/build.ts";
 import { Optimizer, type Params } from "./optimizer.ts";
-import { checkRange, operands, type OptimizerOptions, type Rule } from "./rule.ts";
+import { commonOptions, operands, type OptimizerOptions, type Rule } from "./rule.ts";
 
 /** Options of {@link SGD}. */
 export interface SGDOptions extends OptimizerOptions {
@@ -20,12 +22,21 @@ export interface SGDOptions extends OptimizerOptions {
   nesterov: boolean;
 }
 
+const idle: readonly Idle<SGDOptions>[] = [
+  { option: "dampening", when: ({ momentum }) => momentum === 0, because: "momentum is 0", unless: 0 },
+];
+
 const rule: Rule<SGDOptions> = {
   name: "SGD",
-  defaults: { lr: 1e-3, momentum: 0, dampening: 0, nesterov: false, weightDecay: 0 },
-  check({ momentum, dampening, nesterov }): void {
-    checkRange("SGD", "momentum", momentum, 0);
-    checkRange("SGD", "dampening", dampening, 0);
+  options: {
+    ...commonOptions(1e-3, 0),
+    momentum: byDefault(0, number({ from: 0 })),
+    dampening: byDefault(0, number({ from: 0 })),
+    nesterov: byDefault(false, flag),
+  },
+  check(options): void {
+    const { momentum, dampening, nesterov } = options;
+    checkIdle("SGD", options, idle);
     if (nesterov && (momentum === 0 || dampening !== 0)) {
       throw new OptionError(
         `SGD: nesterov needs a momentum above 0 and no dampening, not ${momentum} and ${dampening}`,

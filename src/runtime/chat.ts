@@ -4,6 +4,7 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
+import { optionalPackages } from "../core/packages.ts";
 import { type FolderOptions, openFolder, readJson } from "./model_folder.ts";
 
 /** A message of a conversation. */
@@ -49,7 +50,11 @@ export async function loadChatTemplate(
   const config = (await readJson(folder, "tokenizer_config.json") ?? {}) as Record<string, unknown>;
   const text = templateOf(config, await folder.text("chat_template.jinja"));
   if (text === null) return null;
-  const { Template } = await import("@huggingface/jinja");
+  const { Template } = await optionalPackages(
+    "@huggingface/jinja",
+    "a chat template",
+    () => import("@huggingface/jinja"),
+  );
   try {
     const template = new Template(text);
     return (messages) =>

@@ -5,7 +5,6 @@
  */
 import type { DeviceName } from "../backends/contract.ts";
 import { type CpuBackend, createCpuBackend } from "../backends/cpu/backend.ts";
-import { createReferenceBackend } from "../backends/reference/backend.ts";
 import { DeviceError, OptionError } from "../core/errors.ts";
 import type { WebGpuBackend } from "../backends/webgpu/backend.ts";
 import { canBlock, hardwareConcurrency, requestGpuAdapter, spawnWorker } from "../platform/platform.ts";
@@ -33,7 +32,6 @@ registerBackend("cpu", () => {
     },
   });
 });
-registerBackend("reference", createReferenceBackend);
 
 let cpu: CpuBackend | null = null;
 

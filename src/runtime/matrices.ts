@@ -15,7 +15,8 @@ import {
   type TensorToSave,
   transposeMatrix,
 } from "../files/mod.ts";
-import { Conv1D, matrixDType, type Module } from "../nn/mod.ts";
+import { Conv1D, type Module } from "../nn/mod.ts";
+import { matrixDType } from "../nn/quantized.ts";
 import { empty, type Tensor, transpose } from "../ops/mod.ts";
 import { readInto, tensorToSave } from "./safetensors.ts";
 

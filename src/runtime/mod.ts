@@ -3,9 +3,6 @@
  *
  * @module
  */
-import { knowFormats } from "../generate/constraint/known.ts";
-import { constrained } from "../generate/constraint/mod.ts";
-
 export { type ChatMessage, type ChatTemplate, loadChatTemplate } from "./chat.ts";
 export { benchmark, type BenchmarkOptions, type Figure } from "./benchmark.ts";
 export * from "./checkpoints.ts";
@@ -24,6 +21,7 @@ export * from "./gpt2.ts";
 export * from "./gpt2_options.ts";
 export type { GivenFiles } from "./model_folder.ts";
 export * from "./pull.ts";
+export { initReference } from "./reference.ts";
 export {
   copySafetensors,
   openSafetensors,
@@ -36,6 +34,3 @@ export type { ModelFile } from "./model_files.ts";
 export type { FolderOptions } from "./model_folder.ts";
 export { type CsvSource, readCsv, TabularModel } from "./tabular.ts";
 export { loadTokenizer } from "./tokenizer.ts";
-
-// Asked for a format, the whole library answers at once, and refuses what is none where it was given.
-knowFormats(constrained);

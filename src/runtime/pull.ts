@@ -4,7 +4,7 @@
  * @module
  */
 import { HubError } from "../core/errors.ts";
-import { type HubOptions, openRepository } from "../hub/mod.ts";
+import type { CachedRepository, CacheOptions, HubOptions } from "../hub/mod.ts";
 import { parseConfig } from "../models/mod.ts";
 import { readJson } from "./model_folder.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
@@ -16,9 +16,10 @@ export {
   type CacheOptions,
   type DownloadProgress,
   type HubOptions,
-  removeCached,
-  scanCache,
 } from "../hub/mod.ts";
+
+/** The client, loaded when it is needed: few programs that load a model look into the cache too. */
+const hub = (): Promise<typeof import("../hub/mod.ts")> => import("../hub/mod.ts");
 
 /** What {@link pullModel} brought. */
 export interface PulledModel {
@@ -39,6 +40,7 @@ export interface PulledModel {
  * @throws {CancelledError} when the signal is aborted.
  */
 export async function pullModel(repository: string, options: HubOptions = {}): Promise<PulledModel> {
+  const { openRepository } = await hub();
   const folder = await openRepository(repository, options);
   const config = await readJson(folder, "config.json");
   if (config === null) throw new HubError(`${folder.name} holds no config.json, so it is not a model`);
@@ -48,4 +50,25 @@ export async function pullModel(repository: string, options: HubOptions = {}): P
   const weights = await openWeights(folder);
   await weights.close();
   return { repository, commit: folder.commit, folder: folder.folder };
+}
+
+/**
+ * The models in the cache, by name; what Python's client put there too.
+ *
+ * @throws {HubError} when there is no home folder, or Deno may not look into it.
+ */
+export async function scanCache(options: CacheOptions = {}): Promise<CachedRepository[]> {
+  return (await hub()).scanCache(options);
+}
+
+/**
+ * Takes a repository out of the cache, with all of its commits and what is unfinished; gives what was there.
+ *
+ * @throws {HubError} when it is not there.
+ */
+export async function removeCached(
+  repository: string,
+  options: CacheOptions = {},
+): Promise<CachedRepository> {
+  return (await hub()).removeCached(repository, options);
 }

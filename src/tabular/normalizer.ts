@@ -4,7 +4,7 @@
  * @module
  */
 import { OptionError } from "../core/errors.ts";
-import { nearest } from "../core/nearest.ts";
+import { hint } from "../core/nearest.ts";
 import { isMissing, parseBoolean, parseDate, parseNumber } from "./cell_text.ts";
 import { describeColumns, type DescribedColumn } from "./columns.ts";
 import { type FeatureViews, makeFeatures, rawFeature } from "./features.ts";
@@ -68,7 +68,7 @@ export class Normalizer {
       const at = this.columns.findIndex((column) => column.name === name);
       if (at < 0) {
         const names = this.columns.map((column) => column.name);
-        throw new OptionError(`there is no column "${name}"; did you mean "${nearest(name, names)}"?`);
+        throw new OptionError(`there is no column "${name}"${hint(name, names)}`);
       }
       cells[at] = cellOf(this.columns[at], value);
     }

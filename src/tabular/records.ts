@@ -6,7 +6,8 @@
  *
  * @module
  */
-import { FerrotypeError, FormatError } from "../core/errors.ts";
+import { FormatError } from "../core/errors.ts";
+import { optionalPackages } from "../core/packages.ts";
 import type { Position } from "./text_input.ts";
 
 /** How a file is written. */
@@ -54,16 +55,11 @@ const longestRecord = 1 << 24;
  * @throws {FerrotypeError} when the package is not installed, saying how to.
  */
 export async function loadParser(): Promise<RecordParser> {
-  let loaded: { readonly default?: Package } & Partial<Package>;
-  try {
-    loaded = await import("papaparse") as unknown as typeof loaded;
-  } catch (cause) {
-    throw new FerrotypeError(
-      'reading CSV needs the package papaparse, which could not be loaded; install it with "npm install papaparse" or ' +
-        '"deno add npm:papaparse" (in a clone of this repository: "npm install")',
-      { cause },
-    );
-  }
+  const loaded: { readonly default?: Package } & Partial<Package> = await optionalPackages(
+    "papaparse",
+    "reading CSV",
+    () => import("papaparse") as Promise<unknown> as Promise<typeof loaded>,
+  );
   const { Parser } = (loaded.Parser === undefined ? loaded.default : loaded) as Package;
   return (text, { delimiter, quote }, last) => {
     const newline = /\r\n|\n|\r/.exec(text.length > 1 << 20 ? text.slice(0, 1 << 20) : text)?.[0] ?? "\n";

@@ -4,7 +4,7 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
-import { nearest } from "../core/nearest.ts";
+import { hint } from "../core/nearest.ts";
 import { booleanPair, dayOrder, parseDate } from "./cell_text.ts";
 import { type ColumnStore, noText, unkeptText } from "./column_store.ts";
 import type { ColumnKind } from "./types.ts";
@@ -66,7 +66,7 @@ export class Table {
     const found = this.columns.find((column) => column.name === name);
     if (found !== undefined) return found;
     const names = this.columns.map((column) => column.name);
-    throw new FormatError(`${this.name} has no column "${name}"; did you mean "${nearest(name, names)}"?`);
+    throw new FormatError(`${this.name} has no column "${name}"${hint(name, names)}`);
   }
 
   /** How many cells of a column are missing. */

@@ -8,10 +8,13 @@
  *
  * @module
  */
-import { FerrotypeError, ShapeError } from "../core/errors.ts";
+import { FerrotypeError, OptionError, ShapeError } from "../core/errors.ts";
+import { flag } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
+import { show } from "../core/show.ts";
 import { formatShape, isDense, sameShape } from "../core/shape.ts";
 import { binary, input } from "../expr/nodes.ts";
-import { alias, type TensorBase } from "./base.ts";
+import { alias, TensorBase } from "./base.ts";
 import { apply, computeType, prepare } from "./expression.ts";
 import { addInto, copy, filled } from "./fill.ts";
 import { keep, tidy } from "./lifetime.ts";
@@ -24,6 +27,8 @@ export interface BackwardOptions {
   /** Record the gradients too, for gradients of gradients. Default false. */
   createGraph?: boolean;
 }
+
+const backwardOptions: OptionTable<BackwardOptions> = { retainGraph: flag, createGraph: flag };
 
 const addition = prepare("add", binary("add", input(0), input(1)), 2, 0);
 
@@ -176,7 +181,12 @@ function walk(
  * @param gradient the derivative of what one is after by `root`; 1 when root is a single number.
  */
 export function backward(root: TensorBase, gradient?: TensorBase, options: BackwardOptions = {}): void {
-  const createGraph = options.createGraph ?? false;
+  const { createGraph = false } = checkOptions("backward", options, backwardOptions);
+  if (gradient !== undefined && !(gradient instanceof TensorBase)) {
+    throw new OptionError(
+      `backward: the gradient is ${show(gradient)}, expected a tensor; options come after it`,
+    );
+  }
   walk(root, gradient, options, null, (node, g) => {
     const leaf = node.leaf;
     if (!leaf || leaf.isDisposed) return;

@@ -34,7 +34,10 @@ export function backendOf(name: DeviceName = defaultName): Backend {
   const create = factories.get(name);
   if (!create) {
     const have = [...factories.keys()].map((n) => `"${n}"`).join(", ");
-    throw new DeviceError(`device "${name}" is not available here; this process has ${have || "none"}`);
+    const advice = name === "reference" ? "; in a bundle, call initReference() first" : "";
+    throw new DeviceError(
+      `device "${name}" is not available here; this process has ${have || "none"}${advice}`,
+    );
   }
   const backend = create();
   backends.set(name, backend);

@@ -4,6 +4,8 @@
  * @module
  */
 import { FerrotypeError } from "../core/errors.ts";
+import { either, listOf, whole } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { gradients, history, variable } from "./backward.ts";
 import { alias, type TensorBase } from "./base.ts";
 import { filled } from "./fill.ts";
@@ -15,6 +17,10 @@ export interface GradOptions {
   /** Which argument to differentiate by; a list gives a list of gradients. Default 0. */
   argnums?: number | readonly number[];
 }
+
+const gradOptions: OptionTable<GradOptions> = {
+  argnums: either(whole(0), listOf(whole(0), "a list of them")),
+};
 
 /** Whether `root` depends on anything besides `own` that wants a gradient. */
 function dependsOnOthers(root: TapeNode, own: readonly (TapeNode | null)[]): boolean {
@@ -38,7 +44,15 @@ export function valueAndGrad<T extends TensorBase>(
   f: (...args: T[]) => T,
   options: GradOptions = {},
 ): (...args: T[]) => [value: T, gradient: T | T[]] {
-  const { argnums = 0 } = options;
+  return differentiated("valueAndGrad", f, options);
+}
+
+function differentiated<T extends TensorBase>(
+  what: string,
+  f: (...args: T[]) => T,
+  options: GradOptions,
+): (...args: T[]) => [value: T, gradient: T | T[]] {
+  const { argnums = 0 } = checkOptions(what, options, gradOptions);
   const list = typeof argnums === "number" ? [argnums] : argnums;
   return (...args) => {
     for (const k of list) {
@@ -86,6 +100,6 @@ export function grad<T extends TensorBase>(
   f: (...args: T[]) => T,
   options: GradOptions = {},
 ): (...args: T[]) => T | T[] {
-  const both = valueAndGrad(f, options);
+  const both = differentiated("grad", f, options);
   return (...args) => both(...args)[1];
 }

@@ -8,6 +8,8 @@
  * @module
  */
 import { FerrotypeError } from "../core/errors.ts";
+import { number } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { Generator } from "../core/random.ts";
 import { gradients } from "./backward.ts";
 import type { TensorBase } from "./base.ts";
@@ -25,6 +27,12 @@ export interface CheckGradientsOptions {
   /** Relative tolerance. Default 1e-3. */
   rtol?: number;
 }
+
+const checkGradientsOptions: OptionTable<CheckGradientsOptions> = {
+  eps: number({ above: 0 }),
+  atol: number({ from: 0 }),
+  rtol: number({ from: 0 }),
+};
 
 /**
  * Compares the gradient of `f` with central differences, as PyTorch's `gradcheck`.
@@ -52,7 +60,11 @@ async function compare<T extends TensorBase>(
   inputs: readonly T[],
   options: CheckGradientsOptions,
 ): Promise<true> {
-  const { eps = 1e-6, atol = 1e-5, rtol = 1e-3 } = options;
+  const { eps = 1e-6, atol = 1e-5, rtol = 1e-3 } = checkOptions(
+    "checkGradients",
+    options,
+    checkGradientsOptions,
+  );
   const reference = backendOf("reference");
   const values = await Promise.all(
     inputs.map(async (t) => Float64Array.from(toNumbers(await readData(t), t.dtype))),

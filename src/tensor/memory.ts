@@ -4,6 +4,8 @@
  * @module
  */
 import type { DeviceName, MemoryUse } from "../backends/contract.ts";
+import { flag } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { activeBackends } from "./device.ts";
 import { liveStorages } from "./storage.ts";
 
@@ -18,6 +20,8 @@ export interface MemoryOptions {
   /** Also say which operations made what is alive. Default false. */
   byOp?: boolean;
 }
+
+const memoryOptions: OptionTable<MemoryOptions> = { byOp: flag };
 
 function usedByOp(device: DeviceName): Record<string, MemoryUse> {
   const sums = new Map<string, { bytes: number; buffers: number }>();
@@ -41,12 +45,13 @@ function usedByOp(device: DeviceName): Record<string, MemoryUse> {
  * ```
  */
 export function memory(options: MemoryOptions = {}): Record<string, DeviceMemory> {
+  const { byOp = false } = checkOptions("memory", options, memoryOptions);
   return Object.fromEntries(
     activeBackends().map((backend): [string, DeviceMemory] => {
       const { bytes, buffers } = backend.memory();
       return [
         backend.name,
-        options.byOp ? { bytes, buffers, byOp: usedByOp(backend.name) } : { bytes, buffers },
+        byOp ? { bytes, buffers, byOp: usedByOp(backend.name) } : { bytes, buffers },
       ];
     }),
   );

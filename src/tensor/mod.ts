@@ -11,6 +11,7 @@ export * from "./fill.ts";
 export * from "./functional.ts";
 export * from "./fused.ts";
 export * from "./gradcheck.ts";
+export * from "./kinds.ts";
 export * from "./lifetime.ts";
 export * from "./memory.ts";
 export * from "./quantize.ts";

@@ -8,7 +8,8 @@
  *
  * @module
  */
-import { FerrotypeError, FormatError, ShapeError } from "../core/errors.ts";
+import { FormatError, ShapeError } from "../core/errors.ts";
+import { optionalPackages } from "../core/packages.ts";
 import { symbolsToBytes } from "./bytes.ts";
 import { byteStream, windowStream } from "./stream.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
@@ -42,16 +43,12 @@ type Json = Record<string, unknown>;
 
 const nothing = new Uint8Array(0);
 
-async function importPackage(): Promise<Package> {
-  try {
-    return await import("@huggingface/tokenizers") as unknown as Package;
-  } catch (cause) {
-    throw new FerrotypeError(
-      "this tokenizer.json needs the package @huggingface/tokenizers, which could not be loaded; install it with " +
-        '"npm install @huggingface/tokenizers" or "deno add npm:@huggingface/tokenizers"',
-      { cause },
-    );
-  }
+function importPackage(): Promise<Package> {
+  return optionalPackages(
+    "@huggingface/tokenizers",
+    "this tokenizer.json",
+    () => import("@huggingface/tokenizers") as Promise<unknown> as Promise<Package>,
+  );
 }
 
 /** A tokenizer that is run by `@huggingface/tokenizers`. */

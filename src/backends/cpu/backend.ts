@@ -1,7 +1,8 @@
 /**
  * The cpu device: memory in one WebAssembly heap, operations as kernels emitted for what they are asked to do.
  *
- * This file only puts together; the operations live in `kernels/`, one file each, named as on the other devices.
+ * This file only puts together; the operations live in `kernels/`, one file each, named as on the other devices. Those that
+ * not every tensor needs come with their operation (`provided.ts`).
  *
  * @module
  */
@@ -19,11 +20,6 @@ import type {
 } from "../contract.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
-import { attention } from "./kernels/attention.ts";
-import { quantizeRows, storedKeys } from "./kernels/attention/stored.ts";
-import { attentionStep } from "./kernels/attention_step.ts";
-import { attentionBackward } from "./kernels/attention_backward.ts";
-import { crossEntropy, crossEntropyBackward } from "./kernels/cross_entropy.ts";
 import { cumsum } from "./kernels/cumsum.ts";
 import { elementwise } from "./kernels/elementwise.ts";
 import { gather } from "./kernels/gather.ts";
@@ -31,12 +27,12 @@ import { gatherBlocks } from "./kernels/gather_blocks.ts";
 import { layerNorm, layerNormBackward } from "./kernels/layer_norm.ts";
 import { matmul } from "./kernels/matmul.ts";
 import { restoreRows } from "./kernels/quantized/matmul.ts";
-import { random } from "./kernels/random.ts";
 import { reduce } from "./kernels/reduce.ts";
 import { scatter } from "./kernels/scatter.ts";
 import { softmax, softmaxBackward } from "./kernels/softmax.ts";
 import { sort } from "./kernels/sort.ts";
 import { Overflow } from "./overflow.ts";
+import { type Provided, providedSince } from "./provided.ts";
 
 /** How the cpu device is made. */
 export type CpuOptions = EngineOptions;
@@ -62,27 +58,41 @@ const reads: Readonly<Record<string, readonly number[]>> = {
   crossEntropyBackward: [0, 1, 2, 3],
 };
 
+/** What is guarded besides kernels; random numbers are one of those here. */
+const primitives = ["elementwise", "reduce", "matmul", "gather", "scatter", "cumsum", "sort"];
+
 /** The cpu device. */
 export class CpuBackend implements Backend {
   /** Its name. */
   readonly name = "cpu";
   /** Heap, compiled kernels and threads. */
   readonly engine: Engine;
-  /** Structured operations done in one go. */
-  readonly kernels: Kernels;
 
+  readonly #kernels: Record<string, unknown>;
   readonly #overflow: Overflow;
+  #provided = 0;
 
   /** A device with a heap of its own. @throws {DeviceError} when the options ask for what this machine has not. */
   constructor(options: CpuOptions = {}) {
     this.engine = new Engine(options);
-    this.kernels = kernelsOn(this.engine);
+    this.#kernels = { ...kernelsOn(this.engine) };
     const { totalMemory } = options.platform ?? {};
     // A tenth of the machine is left to others, and the heap has its part.
     this.#overflow = new Overflow(
       this.engine.heap,
       totalMemory === undefined ? Infinity : Math.max(0, 0.9 * totalMemory - this.engine.heap.maximum),
     );
+  }
+
+  /** Structured operations done in one go. */
+  get kernels(): Kernels {
+    for (const make of providedSince(this.#provided)) {
+      this.#provided++;
+      const made = make(this.engine) as Record<string, unknown>;
+      Object.assign(this.#kernels, made);
+      if (this.#overflow.engaged) this.#guard(this.#kernels, Object.keys(made));
+    }
+    return this.#kernels as Kernels;
   }
 
   /** Everything but f64. */
@@ -92,10 +102,12 @@ export class CpuBackend implements Backend {
 
   /** Memory with undefined contents, aligned to 64 bytes. */
   allocate(byteLength: number): CpuBuffer {
-    const overflow = this.#overflow, before = overflow.engaged, buffer = overflow.allocate(byteLength);
+    const overflow = this.#overflow, before = overflow.engaged, { kernels } = this;
+    const buffer = overflow.allocate(byteLength);
     if (overflow.engaged && !before) {
       this.engine.epoch++;
-      this.#guard();
+      this.#guard(this as unknown as Record<string, unknown>, primitives);
+      this.#guard(this.#kernels, Object.keys(kernels));
     }
     return buffer;
   }
@@ -150,22 +162,17 @@ export class CpuBackend implements Backend {
     return null;
   }
 
-  /** From now on every operation first gets its buffers into the heap. Until then none pays for the question. */
-  #guard(): void {
+  /** From now on these operations first get their buffers into the heap. Until then none pays for the question. */
+  #guard(place: Record<string, unknown>, names: readonly string[]): void {
     const overflow = this.#overflow;
     type Operation = (...args: unknown[]) => unknown;
-    const guard = (place: Record<string, Operation>, name: string): void => {
-      const run = place[name].bind(place), only = reads[name] ?? [];
-      place[name] = (...args) => {
+    for (const name of names) {
+      if (typeof place[name] !== "function") continue;
+      const run = (place[name] as Operation).bind(place), only = reads[name] ?? [];
+      place[name] = (...args: unknown[]) => {
         overflow.bring(args as View[], only);
         return run(...args);
       };
-    };
-    for (const name of ["elementwise", "reduce", "matmul", "gather", "scatter", "cumsum", "sort", "random"]) {
-      guard(this as unknown as Record<string, Operation>, name);
-    }
-    for (const [name, kernel] of Object.entries(this.kernels)) {
-      if (typeof kernel === "function") guard(this.kernels as unknown as Record<string, Operation>, name);
     }
   }
 
@@ -220,7 +227,7 @@ export class CpuBackend implements Backend {
 
   /** See {@link Backend.random}. */
   random(kind: "uniform" | "normal", seed: number, offset: number, out: View): void {
-    random(this.engine, kind, seed, offset, out);
+    (this.kernels as Provided).random!(kind, seed, offset, out);
   }
 }
 
@@ -232,17 +239,6 @@ function kernelsOn(engine: Engine): Kernels {
       layerNorm(engine, x, weight, bias, eps, out, mean, rstd),
     layerNormBackward: (dy, x, weight, mean, rstd, dx, dweight, dbias) =>
       layerNormBackward(engine, dy, x, weight, mean, rstd, dx, dweight, dbias),
-    attention: (q, k, v, out, lse, scale, causal) => attention(engine, q, k, v, out, lse, scale, causal),
-    attentionStep: (qkv, keys, values, lengths, out, scale, places) =>
-      attentionStep(engine, qkv, keys, values, lengths, out, scale, places),
-    attentionDTypes: storedKeys,
-    quantize: (x, out) => quantizeRows(engine, x, out),
-    attentionBackward: (dout, q, k, v, out, lse, dq, dk, dv, scale, causal) =>
-      attentionBackward(engine, dout, q, k, v, out, lse, dq, dk, dv, scale, causal),
-    crossEntropy: (logits, targets, losses, lse, ignoreIndex) =>
-      crossEntropy(engine, logits, targets, losses, lse, ignoreIndex),
-    crossEntropyBackward: (logits, targets, lse, scale, dlogits, ignoreIndex) =>
-      crossEntropyBackward(engine, logits, targets, lse, scale, dlogits, ignoreIndex),
   };
 }
 

@@ -1,7 +1,7 @@
 /**
  * Formats, for who may not need them: grammars and automata are a large part of generation, and few texts follow one.
  *
- * The library as a whole has them from the beginning ({@link knowFormats}, in `runtime/mod.ts`). A page that takes a part of it
+ * The library as a whole has them from the beginning ({@link knowFormats}, in `runtime/formats.ts`). A page that takes a part of it
  * fetches them with the first text that follows a format.
  *
  * @module

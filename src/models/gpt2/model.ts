@@ -20,8 +20,8 @@ import {
   type LayerOptions,
   Linear,
   Module,
-  unquantized,
 } from "../../nn/mod.ts";
+import { unquantized } from "../../nn/quantized.ts";
 import {
   type Activation,
   add,

@@ -1,5 +1,5 @@
 /**
- * `deno task train:bundled`: makes `web/models/shakespeare` again, from the text in the shared test data.
+ * `deno task train:bundled`: makes `web/models/shakespeare` again, from the text of the shared data.
  *
  * About an hour on two cores. Stop it with Ctrl-C and start it again to go on. What it leaves beside the model
  * (settings, log, loss curve) is the record of how the model was made.
@@ -8,10 +8,17 @@
  */
 import { argv, env, exit } from "node:process";
 import { fileURLToPath } from "node:url";
+import { main } from "../cli/main.ts";
 import { exists } from "../src/platform/platform.ts";
-import { main } from "./main.ts";
+import { ensurePackages } from "../tests/_install.ts";
 
 const data = env.FERROTYPE_DATA ?? fileURLToPath(new URL("../../shared/data", import.meta.url));
+const text = `${data}/text/tinyshakespeare.txt`;
+if (!await exists(text)) {
+  console.error(`train:bundled: there is no ${text}; say where the data are with FERROTYPE_DATA`);
+  exit(1);
+}
+ensurePackages();
 const out = fileURLToPath(new URL("../web/models/shakespeare", import.meta.url));
 
 /** The sizes and rates of the bundled model. */
@@ -25,7 +32,7 @@ const resume = await exists(`${out}/checkpoints`) ? ["--resume"] : recipe;
 exit(
   await main([
     "train",
-    `${data}/text/tinyshakespeare.txt`,
+    text,
     "-o",
     out,
     "--plot",

@@ -1,0 +1,41 @@
+/**
+ * A value as a message shows it: short whatever its size, and never mistaken for another.
+ *
+ * @module
+ */
+
+const mostLetters = 60, mostEntries = 5, deepest = 2;
+
+const article = (name: string): string => `${/^[AEIOU]/i.test(name) ? "an" : "a"} ${name}`;
+
+function entries(list: readonly string[], total: number): string {
+  return total > list.length ? `${list.join(", ")}, … ${total} in all` : list.join(", ");
+}
+
+/** `value` in a few words: numbers and texts as one writes them, long ones cut, other things by the name of their class. */
+export function show(value: unknown, depth = 0): string {
+  if (typeof value === "string") {
+    return value.length > mostLetters
+      ? `${JSON.stringify(value.slice(0, mostLetters))}… (${value.length} characters)`
+      : JSON.stringify(value);
+  }
+  if (typeof value === "bigint") return `${value}n`;
+  if (typeof value === "function") {
+    const isClass = /^class\b/.test(Function.prototype.toString.call(value));
+    return isClass ? `the class ${value.name}` : "a function";
+  }
+  // JSON has no NaN and no Infinity, and would say null of them.
+  if (typeof value !== "object" || value === null) return Object.is(value, -0) ? "-0" : String(value);
+  if (Array.isArray(value)) {
+    if (depth >= deepest) return `a list of ${value.length}`;
+    return `[${entries(value.slice(0, mostEntries).map((v) => show(v, depth + 1)), value.length)}]`;
+  }
+  const own: unknown = value.constructor?.name;
+  if (typeof own === "string" && own !== "" && own !== "Object") return article(own);
+  const names = Object.keys(value);
+  if (depth >= deepest || names.length === 0) return names.length === 0 ? "{}" : "an object";
+  const shown = names.slice(0, mostEntries).map((name) =>
+    `${name}: ${show((value as Record<string, unknown>)[name], depth + 1)}`
+  );
+  return `{ ${entries(shown, names.length)} }`;
+}

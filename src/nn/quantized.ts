@@ -1,0 +1,20 @@
+/**
+ * What of a layer is held in blocks of q8 and q4, and what is not.
+ *
+ * @module
+ */
+import { type DType, isQuantized, quantBlock } from "../core/dtype.ts";
+import type { LayerOptions } from "./layers.ts";
+
+/**
+ * What a matrix wanted as `dtype` is held as, when its products sum over `depth` elements: f32 where q8 and q4 would have
+ * no whole blocks.
+ */
+export function matrixDType(dtype: DType, depth: number): DType {
+  return isQuantized(dtype) && depth % quantBlock !== 0 ? "f32" : dtype;
+}
+
+/** The options for what q8 and q4 do not hold: vectors, and tables that are only read. */
+export function unquantized<T extends LayerOptions>(options: T): T {
+  return options.dtype && isQuantized(options.dtype) ? { ...options, dtype: "f32" } : options;
+}

@@ -1,0 +1,18 @@
+/**
+ * The reference device, where it is wanted: a bundle leaves out what nothing in it asks for by name, and a device is asked for
+ * by a string.
+ *
+ * @module
+ */
+import { createReferenceBackend } from "../backends/reference/backend.ts";
+import { deviceNames, registerBackend } from "../tensor/mod.ts";
+
+initReference();
+
+/**
+ * Makes `device: "reference"` part of a bundle: call it once, anywhere. Where the library is not bundled the device is there
+ * from the beginning, and this does nothing.
+ */
+export function initReference(): void {
+  if (!deviceNames().includes("reference")) registerBackend("reference", createReferenceBackend);
+}
