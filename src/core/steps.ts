@@ -12,6 +12,11 @@ import { throwIfAborted } from "./errors.ts";
 /** Work in steps: yields units done, returns what came of it. */
 export type Steps<T> = Generator<number, T, void>;
 
+/** Units that may be spent yet; whoever works takes theirs off, and stops when none are left. */
+export interface Allowance {
+  units: number;
+}
+
 /** Does all of it now. */
 export function finish<T>(steps: Steps<T>): T {
   for (;;) {
@@ -74,7 +79,9 @@ export class Slicer {
     // What is asked for in one turn begins in the next, all of it in turns with what is there.
     for (await turn(); this.#jobs.length; await turn()) {
       let units = 0;
-      while (units < this.#slice && this.#jobs.length) units += this.#advance(this.#jobs.shift() as Job, units);
+      while (units < this.#slice && this.#jobs.length) {
+        units += this.#advance(this.#jobs.shift() as Job, units);
+      }
       this.largest = Math.max(this.largest, units);
     }
     this.#running = false;

@@ -47,7 +47,10 @@ export interface LanguageModel<C extends LanguageModelCache = LanguageModelCache
    * Logits [batch, time, vocab], or of the last position alone, for ids that follow what the cache holds. A tensor comes
    * only to a model on a device that draws tokens itself: [1, 1], i32, the token it has just drawn.
    */
-  forward(ids: Tensor | readonly (readonly number[])[], options: { cache: NoInfer<C>; lastOnly: boolean }): Tensor;
+  forward(
+    ids: Tensor | readonly (readonly number[])[],
+    options: { cache: NoInfer<C>; lastOnly: boolean },
+  ): Tensor;
   /** What logits are made of, [batch, time, width]; contrastive search compares positions by it. */
   hidden?(ids: readonly (readonly number[])[], options: { cache: NoInfer<C> }): Tensor;
   /** Logits [.., vocab] for such states [.., width]. */

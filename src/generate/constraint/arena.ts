@@ -49,7 +49,7 @@ export class PlaceSet {
 }
 
 /** The most places at which a text may stand at once. */
-export const mostPlaces = 8192;
+export const mostPlaces = 2048;
 
 /** From so many frames on only the shortest way on is followed, so that texts do not nest for ever. */
 const deepest = 256;
@@ -67,7 +67,6 @@ export class Arena {
   /** Units of work that were done. */
   work = 0;
   readonly #stacks: Stacks;
-  readonly #longest: number;
   readonly #sets = new Map<number, PlaceSet[]>();
   readonly #machines: { node: Node; state: string }[] = [];
   readonly #machineIds = new Map<string, number>();
@@ -84,7 +83,6 @@ export class Arena {
   /** For tokens of at most `longest` bytes. */
   constructor(network: Network, longest: number) {
     this.network = network;
-    this.#longest = longest;
     this.#stacks = new Stacks(network, longest);
   }
 
@@ -256,7 +254,7 @@ export class Arena {
         break;
       case "choice":
         if (isDeep) this.#look(parts.reduce((a, b) => b.least < a.least ? b : a), stack, base);
-        else { for (const part of parts) this.#look(part, stack, base); }
+        else for (const part of parts) this.#look(part, stack, base);
         this.work += parts.length;
         break;
       case "repeat":

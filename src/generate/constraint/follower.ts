@@ -6,6 +6,7 @@
  * @module
  */
 import { OptionError } from "../../core/errors.ts";
+import type { Allowance } from "../../core/steps.ts";
 import type { Arena, PlaceSet } from "./arena.ts";
 import type { Constraint } from "./constraint.ts";
 import { Walk } from "./walk.ts";
@@ -44,27 +45,26 @@ export class Follower {
   }
 
   /**
-   * Works towards the next token of the text `ids` for about `units`, the last step going beyond. @returns whether all is
-   * known that is needed for it.
+   * Works towards the next token of the text `ids` as far as the allowance goes, the last step going beyond.
    *
+   * @returns whether all is known that is needed for it.
    * @throws {OptionError} when the grammar allows too much at once to be followed.
    */
-  advance(ids: readonly number[], units = Infinity): boolean {
+  advance(ids: readonly number[], allowance: Allowance = { units: Infinity }): boolean {
     if (this.#start < 0) this.#start = this.#seen = ids.length;
-    for (let left = units; !this.#isKnown(ids);) {
-      if (left <= 0) return false;
+    while (!this.isKnown(ids)) {
+      if (allowance.units <= 0) return false;
       const { arena } = this.#constraint, before = arena.work;
       this.#set = arena.adopt(this.#set);
       const took = this.#seen < ids.length
         ? this.#read(ids[this.#seen], arena)
-        : this.#look(this.#left(ids), Math.min(left, atOnce), arena);
-      const all = took + arena.work - before;
-      left -= all;
+        : this.#look(this.#left(ids), Math.min(allowance.units, atOnce), arena);
+      const all = took + arena.work - before, tokens = ids.length - this.#start;
+      allowance.units -= all;
       this.#units += all;
-      const tokens = ids.length - this.#start + 8;
-      if (this.#units > mostWalks * (this.#constraint.vocabulary.byte.length + 1000) * tokens) {
+      if (this.#units > mostWalks * (this.#constraint.vocabulary.byte.length + 1000) * (tokens + 8)) {
         throw new OptionError(
-          `responseFormat: ${tokens - 8} tokens took ${this.#units} steps to follow; make the format less ambiguous`,
+          `responseFormat: ${tokens} tokens took ${this.#units} steps to follow; make the format less ambiguous`,
         );
       }
     }
@@ -76,8 +76,10 @@ export class Follower {
     return this.#maxNewTokens - (ids.length - this.#start) - 1;
   }
 
-  #isKnown(ids: readonly number[]): boolean {
-    return this.#seen === ids.length && (this.#mask !== null || this.#set.isOver || this.#left(ids) < 0);
+  /** Whether all is known that is needed for the next token. */
+  isKnown(ids: readonly number[]): boolean {
+    return this.#start >= 0 && this.#seen === ids.length &&
+      (this.#mask !== null || this.#set.isOver || this.#left(ids) < 0);
   }
 
   /** Follows a byte of a token, or passes the token when there is none left. */
@@ -86,7 +88,9 @@ export class Follower {
     this.#mask = null;
     if (bytes && this.#bytes < bytes.length) {
       const next = arena.step(this.#set, bytes[this.#bytes++]);
-      if (next === null) throw new OptionError(`responseFormat: token ${id} was made, which the format does not allow`);
+      if (next === null) {
+        throw new OptionError(`responseFormat: token ${id} was made, which the format does not allow`);
+      }
       this.#set = next;
     } else {
       this.#seen++;
@@ -127,7 +131,8 @@ export class Follower {
   /** Whether the text is whole and nothing can follow. */
   isOver(ids: readonly number[]): boolean {
     this.advance(ids);
-    return this.#set.missing === 0 && (this.#set.isOver || (this.#mask?.every((word) => word === 0) ?? false));
+    return this.#set.missing === 0 &&
+      (this.#set.isOver || (this.#mask?.every((word) => word === 0) ?? false));
   }
 
   /** Excludes all tokens that may not come next. */

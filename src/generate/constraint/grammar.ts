@@ -24,7 +24,8 @@ export interface Machine {
 /** A part of a grammar. */
 export type Part =
   | { readonly kind: "set"; readonly ranges: readonly Range[] }
-  | { readonly kind: "literal"; readonly text: string }
+  /** One of these texts, none of them empty. */
+  | { readonly kind: "literal"; readonly texts: readonly string[] }
   | { readonly kind: "sequence"; readonly parts: readonly Part[] }
   | { readonly kind: "choice"; readonly parts: readonly Part[] }
   | { readonly kind: "repeat"; readonly part: Part; readonly least: number; readonly most: number }
@@ -44,17 +45,30 @@ export function set(...ranges: Range[]): Part {
 
 /** Exactly this text. */
 export function literal(text: string): Part {
-  return { kind: "literal", text };
+  return text === "" ? sequence() : { kind: "literal", texts: [text] };
 }
 
 /** One after the other. */
 export function sequence(...parts: readonly Part[]): Part {
-  return parts.length === 1 ? parts[0] : { kind: "sequence", parts };
+  const joined: Part[] = [];
+  for (const part of parts) {
+    const last = joined.at(-1);
+    if (last?.kind === "literal" && part.kind === "literal" && last.texts.length + part.texts.length === 2) {
+      joined[joined.length - 1] = { kind: "literal", texts: [last.texts[0] + part.texts[0]] };
+    } else if (part.kind !== "sequence" || part.parts.length) joined.push(part);
+  }
+  return joined.length === 1 ? joined[0] : { kind: "sequence", parts: joined };
 }
 
 /** One of several. */
 export function choice(...parts: readonly Part[]): Part {
-  return parts.length === 1 ? parts[0] : { kind: "choice", parts };
+  const [first] = parts;
+  if (parts.length === 1) return first;
+  // Texts are told apart byte by byte, however many they are.
+  if (parts.length && parts.every((part) => part.kind === "literal")) {
+    return { kind: "literal", texts: [...new Set(parts.flatMap(({ texts }) => texts))] };
+  }
+  return { kind: "choice", parts };
 }
 
 /** From `least` to `most` times; Infinity for as often as one likes. */

@@ -67,7 +67,11 @@ export function* vocabularyOf(tokenizer: Tokenizer): Steps<Vocabulary> {
 const mostKept = 32, mostBytes = 64 * 2 ** 20;
 
 // By the vocabulary's tokenizer and the format as a text; the one that was asked for last is at the end.
-const kept: { readonly tokenizer: WeakRef<Tokenizer>; readonly key: string; readonly constraint: Constraint }[] = [];
+const kept: {
+  readonly tokenizer: WeakRef<Tokenizer>;
+  readonly key: string;
+  readonly constraint: Constraint;
+}[] = [];
 
 /** About how many bytes of memory the formats take that are kept. */
 export function keptBytes(): number {
@@ -78,7 +82,7 @@ export function keptBytes(): number {
 export function* constraintSteps(tokenizer: Tokenizer, format: ResponseFormat): Steps<Constraint | null> {
   checkSize(format);
   const key = JSON.stringify(format);
-  yield key.length;
+  yield key.length >> 5;
   const at = kept.findIndex((one) => one.key === key && one.tokenizer.deref() === tokenizer);
   if (at >= 0) {
     kept.push(...kept.splice(at, 1));
@@ -102,7 +106,9 @@ function checkSize(format: unknown): void {
   for (let next = open.pop(); next; next = open.pop()) {
     const [value, depth] = next;
     if (depth > mostDeep) {
-      throw new OptionError(`responseFormat: lists and objects stand in each other more than ${mostDeep} deep`);
+      throw new OptionError(
+        `responseFormat: lists and objects stand in each other more than ${mostDeep} deep`,
+      );
     }
     characters += typeof value === "string" ? value.length + 2 : 1;
     if (typeof value === "object" && value !== null) {

@@ -82,15 +82,9 @@ export class Network {
    */
   static *of(grammar: Grammar, writable: (byte: number) => boolean): Steps<Network> {
     const network = new Network(writable), rules = new Map<string, Node>();
-    for (const [name, part] of grammar) rules.set(name, network.#node(part));
+    for (const [name, part] of grammar) rules.set(name, yield* network.#node(part));
     // Nodes come into being unfilled, so that nothing here is as deep as the grammar.
-    for (let at = 0, size = 0; at < network.#open.length; at++) {
-      network.#fill(network.#open[at], rules);
-      const now = network.size;
-      if (now > mostParts) throw new OptionError(`responseFormat: more than ${mostParts} parts; make it smaller`);
-      yield 1 + now - size;
-      size = now;
-    }
+    for (let at = 0; at < network.#open.length; at++) yield* network.#fill(network.#open[at], rules);
     network.start = rules.get("start") as Node;
     yield* network.#measure();
     for (let byte = 0; byte < 256; byte++) {
@@ -108,19 +102,20 @@ export class Network {
   }
 
   /** The node of a part: the same one for the same part, wherever it stands. */
-  #node(part: Part): Node {
+  *#node(part: Part): Steps<Node> {
     const known = this.#byPart.get(part);
     if (known) return known;
-    const isEmpty = part.kind === "literal" && part.text === "";
+    const isBytes = part.kind === "set" || part.kind === "literal";
+    const state = part.kind === "set"
+      ? yield* this.#set(part.ranges)
+      : part.kind === "literal"
+      ? yield* this.#literal(part.texts)
+      : 0;
     const node: Node = {
-      kind: isEmpty ? "sequence" : part.kind === "set" || part.kind === "literal" ? "bytes" : part.kind,
+      kind: isBytes ? "bytes" : part.kind,
       id: this.nodes.length,
       parts: [],
-      state: part.kind === "set"
-        ? this.#set(part.ranges)
-        : part.kind === "literal" && !isEmpty
-        ? this.#literal(part.text)
-        : 0,
+      state,
       machine: part.kind === "machine" ? part.machine : null,
       from: part.kind === "repeat" ? part.least : 0,
       to: part.kind === "repeat" ? part.most : 0,
@@ -138,16 +133,21 @@ export class Network {
     return node;
   }
 
-  #fill(part: Part, rules: ReadonlyMap<string, Node>): void {
+  *#fill(part: Part, rules: ReadonlyMap<string, Node>): Steps<void> {
     const { parts } = this.#byPart.get(part) as Node;
     if (part.kind === "sequence" || part.kind === "choice") {
-      for (const one of part.parts) parts.push(this.#node(one));
-    } else if (part.kind === "repeat") parts.push(this.#node(part.part));
+      for (const one of part.parts) {
+        parts.push(yield* this.#node(one));
+        yield 2;
+      }
+    } else if (part.kind === "repeat") parts.push(yield* this.#node(part.part));
     else if (part.kind === "rule") {
       const target = rules.get(part.name);
       if (!target) throw new OptionError(`responseFormat: there is no rule "${part.name}"`);
       parts.push(target);
     }
+    if (this.size > mostParts) throw new OptionError(`responseFormat: more than ${mostParts} parts; make it smaller`);
+    yield 1;
   }
 
   /** A state by where it leads; the same for the same edges. */
@@ -178,19 +178,41 @@ export class Network {
     this.#borders[low] = this.#borders[high + 1] = 1;
   }
 
-  #literal(text: string): number {
-    const bytes = new TextEncoder().encode(text);
-    let state = over;
-    for (let i = bytes.length - 1; i >= 0; i--) state = this.#state([[bytes[i], bytes[i], state]]);
-    return state;
+  /** One of several texts: a tree of their bytes, told from its leaves up, so that equal ends are one. */
+  *#literal(texts: readonly string[]): Steps<number> {
+    const byte = [-1], above = [-1], isEnd = [false], known = new Map<number, number>();
+    for (const text of texts) {
+      let here = 0;
+      const bytes = new TextEncoder().encode(text);
+      for (const one of bytes) {
+        let next = known.get(here * 256 + one);
+        if (next === undefined) {
+          next = byte.length;
+          known.set(here * 256 + one, next);
+          byte.push(one);
+          above.push(here);
+          isEnd.push(false);
+        }
+        here = next;
+      }
+      isEnd[here] = true;
+      yield 4 * bytes.length;
+    }
+    const edges: Edge[][] = byte.map(() => []);
+    for (let node = byte.length - 1; node > 0; node--) {
+      const own = edges[above[node]], b = byte[node];
+      if (isEnd[node]) own.push([b, b, over]);
+      if (edges[node].length) own.push([b, b, this.#state(edges[node])]);
+      yield 4;
+    }
+    return this.#state(edges[0]);
   }
 
-  #set(ranges: readonly Range[]): number {
+  *#set(ranges: readonly Range[]): Steps<number> {
     const build = (list: readonly (readonly [number, number])[][], depth: number): number => {
       const groups = new Map<string, (readonly [number, number])[][]>();
       for (const one of list) {
-        const key = one[depth].join();
-        const group = groups.get(key);
+        const key = one[depth].join(), group = groups.get(key);
         if (group) group.push(one);
         else groups.set(key, [one]);
       }
@@ -199,6 +221,7 @@ export class Network {
         return [low, high, group[0].length === depth + 1 ? over : build(group, depth + 1)];
       }));
     };
+    yield 8 * ranges.length;
     return build(ranges.flatMap(utf8Ranges), 0);
   }
 
@@ -213,7 +236,9 @@ export class Network {
       node.unit = any[node.id];
       if (node.kind !== "sequence") continue;
       node.rests = new Float64Array(node.parts.length + 1);
-      for (let i = node.parts.length - 1; i >= 0; i--) node.rests[i] = node.rests[i + 1] + least[node.parts[i].id];
+      for (let i = node.parts.length - 1; i >= 0; i--) {
+        node.rests[i] = node.rests[i + 1] + least[node.parts[i].id];
+      }
       yield 1 + node.parts.length;
     }
   }

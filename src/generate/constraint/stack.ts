@@ -6,6 +6,12 @@
  */
 import type { Network } from "./network.ts";
 
+/** A number where that is possible: frames are fewer than 2^18, and repetitions at most 1e9 where they end. */
+function keyOf(frame: number, need: number, may: number): number | string {
+  if (need === 0) return (may === Infinity ? 0 : may) * 2 ** 18 + frame;
+  return need === may ? -(Math.max(0, may) * 2 ** 18 + frame) - 1 : `${frame} ${need} ${may}`;
+}
+
 /** Frames, the next one on top; in one arena there is no other object with the same. */
 export class Stack {
   /** Its number in the arena. */
@@ -89,7 +95,7 @@ export class Stacks {
   turns(frame: number, need: number, may: number, below: Stack): Stack {
     if (may === 0) return below;
     const { parts: [part], from, to } = this.#network.frames[frame].node;
-    const isPlain = to === Infinity && from <= 1, key = isPlain ? frame : `${frame} ${need} ${may}`;
+    const isPlain = to === Infinity && from <= 1, key = isPlain ? frame : keyOf(frame, need, may);
     const known = below.above?.get(key);
     if (known) return known;
     // A count of -1 stands for any.

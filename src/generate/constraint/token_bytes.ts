@@ -27,7 +27,8 @@ function decoders(tokenizer: Tokenizer): string[] {
 
 /** Reads a tokenizer; gives what tells of each id. */
 export function tokenBytes(tokenizer: Tokenizer): (id: number) => TokenBytes {
-  const types = decoders(tokenizer), byteLevel = tokenizer instanceof BpeTokenizer || types.includes("ByteLevel");
+  const types = decoders(tokenizer),
+    byteLevel = tokenizer instanceof BpeTokenizer || types.includes("ByteLevel");
   const textOf = (ids: number[]): string => tokenizer.decode(ids, { skipSpecialTokens: true });
   const added = new Set(
     ((tokenizer.toJSON() as { added_tokens?: { id?: unknown }[] }).added_tokens ?? []).map(({ id }) => id),

@@ -37,7 +37,11 @@ export class Vocabulary {
   readonly #masks = new Map<number, Uint32Array[]>();
   #shared = 0;
 
-  private constructor(bytes: readonly (Uint8Array | null)[], otherAtStart: ReadonlySet<number>, nodes: number) {
+  private constructor(
+    bytes: readonly (Uint8Array | null)[],
+    otherAtStart: ReadonlySet<number>,
+    nodes: number,
+  ) {
     this.size = bytes.length;
     this.#bytes = bytes;
     this.#otherAtStart = otherAtStart;
@@ -133,7 +137,8 @@ export class Vocabulary {
   share(mask: Uint32Array): Uint32Array {
     let hash = 0;
     for (const word of mask) hash = Math.imul(hash ^ word, 0x9e3779b1) ^ (hash >>> 15);
-    const list = this.#masks.get(hash), known = list?.find((other) => other.every((word, i) => word === mask[i]));
+    const list = this.#masks.get(hash),
+      known = list?.find((other) => other.every((word, i) => word === mask[i]));
     if (known) return known;
     if (this.#shared + mask.byteLength > mostShared) {
       this.#masks.clear();
