@@ -1,6 +1,7 @@
 /**
- * How the benches measure: ours, the machine's limit and every rival take turns in one run, several rounds of them, and
- * what counts are medians of the ratios within a round. So a machine that is slower for a while is slower for all.
+ * How the benches measure: ours, the machine's limit and every rival take turns in one run, several rounds of them, so
+ * that a machine that is slower for a while is slower for all. What is told are medians over the rounds and their
+ * quotients, so that every share and ratio follows from the figures that stand beside it.
  *
  * A turn is measured with mitata. Rivals live in processes of their own (`rivals.ts`) and sleep while others work.
  *
@@ -63,7 +64,7 @@ export interface SubjectResult {
   name: string;
   value: number;
   limit?: { name: string; value: number };
-  /** The median of the rounds' ratios to the limit. */
+  /** `value` over the limit's, both medians of the same rounds. */
   share?: number;
   /** Ratios to rivals and to others of ours: above 1 is faster. */
   ratios: Record<string, number>;
@@ -166,7 +167,10 @@ export class Bench {
         const before = await subject.limit?.measure();
         values[i].push(await this.#seconds(subject.run, turn));
         const after = await subject.limit?.measure();
-        if (before !== undefined && after !== undefined) limits[i].push((before + after) / 2);
+        // The higher of both is nearer to what the machine can do: a neighbour only ever takes away.
+        if (before !== undefined && after !== undefined) {
+          limits[i].push(isRate(row.unit) ? Math.max(before, after) : Math.min(before, after));
+        }
       }
       for (const rival of rivals) {
         if (rival.missing !== undefined) continue;
@@ -192,7 +196,7 @@ export class Bench {
       };
       if (subject.limit) {
         result.limit = { name: subject.limit.name, value: median(limits[i]) };
-        result.share = median(values[i].map((seconds, k) => shown(seconds) / limits[i][k]));
+        result.share = result.value / result.limit.value;
         if (subject.share !== undefined) {
           if (isRate(row.unit)) {
             want(`≥ ${(100 * subject.share).toFixed(0)} % of the limit`, result.share >= subject.share);
@@ -201,7 +205,7 @@ export class Bench {
       }
       for (const rival of rivals) {
         if (rival.missing !== undefined) continue;
-        const ratio = median(rival.values.map((seconds, k) => seconds / values[i][k]));
+        const ratio = median(rival.values) / median(values[i]);
         result.ratios[rival.job.name] = ratio;
         const least = subject.versus?.[rival.job.name];
         if (least !== undefined) want(`≥ ${least} × ${rival.job.name}`, ratio >= least);
@@ -210,7 +214,7 @@ export class Bench {
         if (fast !== subject.name) continue;
         const other = values[row.subjects.findIndex(({ name }) => name === slow)];
         if (!other) continue;
-        result.ratios[slow] = median(other.map((seconds, k) => seconds / values[i][k]));
+        result.ratios[slow] = median(other) / median(values[i]);
         want(`≥ ${least} × ${slow}`, result.ratios[slow] >= least);
       }
       return result;

@@ -24,7 +24,7 @@ import { setThreads } from "../mod.ts";
 import { runtimeName } from "../src/platform/platform.ts";
 import { ensurePackages } from "../tests/_install.ts";
 import { Bench, type Group } from "./harness.ts";
-import { describeMachine, mergeResults, rowLines } from "./report.ts";
+import { describeMachine, headline, mergeResults, rowLines } from "./report.ts";
 import { installRivals } from "./rivals.ts";
 
 const files: Record<string, string> = {
@@ -127,5 +127,11 @@ if (options.write) {
   const before = existsSync(path) ? readFileSync(path, "utf8") : "";
   writeFileSync(path, mergeResults(before, machine, bench.results, wanted !== undefined));
   say(`\nwritten: ${path}`);
+  // The README shows a whole run on Deno, rivals and all.
+  if (wanted === undefined && settings.rivals && runtimeName() === "deno") {
+    const readme = join(dirname(path), "..", "README.md");
+    writeFileSync(readme, headline(readFileSync(readme, "utf8"), machine, bench.results));
+    say(`written: ${readme}`);
+  }
 }
 process.exit(bench.results.some(({ failed }) => failed) ? 1 : 0);

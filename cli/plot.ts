@@ -3,9 +3,23 @@
  *
  * @module
  */
-import { optionalPackages } from "../src/core/packages.ts";
+import { importPackage, optionalPackages } from "../src/core/packages.ts";
 import { writeFileAtomic } from "../src/platform/platform.ts";
 import type { LogEntry } from "./training_log.ts";
+
+/** The part of `vega` that is used. */
+interface Vega {
+  parse(spec: unknown): unknown;
+  readonly View: new (runtime: unknown, options: { renderer: "none" }) => {
+    toSVG(): Promise<string>;
+    finalize(): void;
+  };
+}
+
+/** The part of `vega-lite` that is used. */
+interface VegaLite {
+  compile(spec: object): { readonly spec: unknown };
+}
 
 /** Writes the losses of a log as a curve to `path`. */
 export type Plotter = (path: string, log: readonly LogEntry[], title: string) => Promise<void>;
@@ -15,7 +29,7 @@ export async function loadPlotter(): Promise<Plotter> {
   const [vega, lite] = await optionalPackages(
     "vega vega-lite",
     "--plot",
-    () => Promise.all([import("vega"), import("vega-lite")]),
+    () => Promise.all([importPackage<Vega>("vega"), importPackage<VegaLite>("vega-lite")]),
   );
   return async (path, log, title) => {
     const values = log.flatMap(({ step, loss, eval_loss: held }) => [

@@ -121,11 +121,3 @@ export const fetchAll: string = `
   console.log(source.size);
   await source.close();
 `;
-
-/** Waits for something to be so. */
-export async function until(what: () => boolean): Promise<void> {
-  for (let i = 0; !what(); i++) {
-    assert(i < 1500, "it did not happen in 30 s");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-}

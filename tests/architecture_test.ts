@@ -2,10 +2,11 @@
  * Holds the house to its plan: who may import whom, who may name a runtime, how long a file may be, and that
  * importing the library brings in nothing from outside. Reads text alone, so it takes no time.
  */
-import { assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, relative, resolve } from "node:path";
 import { before, describe, it } from "node:test";
+import { packageVersions } from "../src/core/packages.ts";
 import { repository } from "./_data.ts";
 
 /**
@@ -36,7 +37,8 @@ const house: { floor: number; room: string; uses: string[] }[] = [
   { floor: 8, room: "src/runtime", uses: ["below", "src/hub"] },
   { floor: 9, room: "mod.ts", uses: ["below"] },
   { floor: 10, room: "cli", uses: ["mod.ts", "src/core", "src/platform"] },
-  { floor: 10, room: "web", uses: ["mod.ts", "below", "tests/_install.ts"] },
+  { floor: 10, room: "tools", uses: ["tests/_install.ts"] },
+  { floor: 10, room: "web", uses: ["mod.ts", "below", "tests/_install.ts", "tools/packages.ts"] },
   { floor: 10, room: "examples", uses: ["mod.ts"] },
   { floor: 10, room: "bench", uses: ["below", "cli/main.ts", "cli/serve", "tests/_install.ts"] },
 ];
@@ -111,6 +113,11 @@ function targetOf({ file, specifier }: Import): string | null {
 
 function inRoom(file: string, room: string): boolean {
   return file === room || file.startsWith(`${room}/`);
+}
+
+/** Whether a file goes out to users of the package. What it names in an import, JSR's layer for npm installs for all. */
+function isPublished(file: string): boolean {
+  return file === "mod.ts" || inRoom(file, "src") || inRoom(file, "cli");
 }
 
 const files: string[] = [];
@@ -216,18 +223,9 @@ describe("the house", () => {
 
   it("asks for packages by name only where a caller wants them", () => {
     const known = [
-      "@huggingface/tokenizers",
-      "@huggingface/hub",
-      "@huggingface/jinja",
       "hono",
-      "hono/body-limit",
       "hono/compress",
-      "hono/cors",
-      "hono/streaming",
       "@hono/node-server",
-      "papaparse",
-      "vega",
-      "vega-lite",
       "mitata",
       "playwright-core",
       "esbuild",
@@ -236,11 +234,32 @@ describe("the house", () => {
     ];
     none(
       // A path from the root is a page's own import, in the text of a page that a bench serves.
-      imports.filter(({ specifier, kind, file }) =>
+      imports.filter(({ specifier, file }) =>
         !/^(\.|\/|node:|bun:)/.test(specifier) &&
-        !(known.includes(specifier) && (kind !== "static" || inRoom(file, "bench") || inRoom(file, "web")))
+        !(known.includes(specifier) && !isPublished(file))
       ).map(({ file, line, specifier }) => `${file}:${line}: imports ${specifier}`),
     );
+  });
+
+  it("loads its optional packages through importPackage, in the versions that package.json names", () => {
+    const broken: string[] = [], asked = new Set<string>(["webgpu"]);
+    for (const file of files.filter(isPublished)) {
+      const text = withoutComments(readFileSync(join(repository, file), "utf8"));
+      for (const match of text.matchAll(/\bimportPackage(?:<[^>]*>)?\((?:"([^"]*)")?/g)) {
+        if (/function\s+$/.test(text.slice(0, match.index))) continue;
+        const [, name] = /^((?:@[^/]+\/)?[^/]+)/.exec(match[1] ?? "") ?? [];
+        if (name !== undefined && name in packageVersions) asked.add(name);
+        else broken.push(`${file}:${lineOf(text, match.index)}: asks for ${match[1] ?? "no name in quotes"}`);
+      }
+    }
+    none(broken);
+    const { peerDependencies: { webgpu, ...peers }, peerDependenciesMeta: optional } = JSON.parse(
+      readFileSync(join(repository, "package.json"), "utf8"),
+    ) as { peerDependencies: Record<string, string>; peerDependenciesMeta: Record<string, unknown> };
+    assertEquals(peers, packageVersions);
+    for (const name of [...Object.keys(peers), "webgpu"]) assertEquals(optional[name], { optional: true });
+    assertEquals([...asked].sort(), [...Object.keys(peers), "webgpu"].sort());
+    assert(webgpu);
   });
 
   it("keeps files short enough to read", () => {

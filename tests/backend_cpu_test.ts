@@ -5,8 +5,9 @@ import { testPlatform } from "./_cpu_platform.ts";
 import { accuracy } from "./backend_accuracy.ts";
 import { conformance } from "./backend_conformance.ts";
 
-const one = (): Backend => createCpuBackend();
-const two = (): Backend => createCpuBackend({ platform: testPlatform(), threads: 2, deterministic: true });
+const one = (): Backend => createCpuBackend({ guard: true });
+const two = (): Backend =>
+  createCpuBackend({ platform: testPlatform(), threads: 2, deterministic: true, guard: true });
 const ready = async (backend: Backend): Promise<void> => {
   await (backend as CpuBackend).engine.ready();
 };

@@ -1,9 +1,11 @@
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
 import type { RowResult } from "../bench/harness.ts";
-import { type Machine, mergeResults, rowLines } from "../bench/report.ts";
+import { headline, type Machine, mergeResults, rowLines } from "../bench/report.ts";
 import { runtimeName } from "../src/platform/platform.ts";
 import { repository } from "./_data.ts";
 
@@ -39,9 +41,27 @@ describe("the results of benches", () => {
   it("are written with ratios, what was missed, and what is missing", () => {
     const text = mergeResults("", machine, [result]);
     assertMatch(text, /\| a\\\|b \| ours \| 120\.0 GFLOP\/s \| 96\.0 % of the peak \(125\.0\) \|/);
-    assertMatch(text, /slow 60\.00: \*\*2\.00 ×\*\*; absent: not measured \(not installed\)/);
+    assertMatch(text, /slow 60\.00: \*\*2\.00 ×\*\* \|/);
+    assertStrictEquals(text.match(/Not measured: absent \(not installed\)\./g)?.length, 1);
+    const above = { ...result.subjects[0], value: 150, share: 1.2 };
+    assertMatch(
+      mergeResults("", machine, [{ ...result, subjects: [above, above] }]),
+      /120\.0 % of the reference kernel, the peak \(125\.0\)/,
+    );
     assertMatch(text, /MISSED: ≥ 3 × slow/);
     assertMatch(rowLines(result).join("\n"), /not measured: absent: not installed/);
+  });
+
+  it("stand in short in the README, between its marks", () => {
+    const row = { ...result, group: "GPT-2 124M, decode", name: "q8" };
+    const text = headline("a\n<!-- bench -->\nold\n<!-- /bench -->\nb", machine, [row]);
+    assertMatch(text, /^a\n<!-- bench -->\n[\s\S]*\n<!-- \/bench -->\nb$/);
+    assertMatch(
+      text,
+      /\| GPT-2 124M, decode: q8 \| 120\.0 GFLOP\/s \| 96\.0 % of the peak \(125\.0\) \| slow 2\.00 × \|/,
+    );
+    assert(!text.includes("old"));
+    assertMatch(readFileSync(join(repository, "README.md"), "utf8"), /<!-- bench -->[\s\S]*<!-- \/bench -->/);
   });
 
   it("replace those of the same runtime only", () => {

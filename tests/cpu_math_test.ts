@@ -77,8 +77,6 @@ interface Case {
   readonly exact: (x: number) => number;
   /** Largest error, fused and unfused. */
   readonly errors: readonly [number, number];
-  /** Largest |x| for which the error is promised. */
-  readonly range?: number;
   /** Operands and results to the bit. */
   readonly edges: readonly (readonly [number, number])[];
 }
@@ -127,14 +125,12 @@ const cases: Readonly<Record<string, Case>> = {
     emit: (w, x) => emitSin(w, x),
     exact: Math.sin,
     errors: [2, 2],
-    range: 2 ** 25,
     edges: [[0, 0], [-0, -0], [Infinity, NaN], [-Infinity, NaN], [1e-40, 1e-40]],
   },
   cos: {
     emit: (w, x) => emitCos(w, x),
     exact: Math.cos,
     errors: [2, 2],
-    range: 2 ** 25,
     edges: [[0, 1], [-0, 1], [Infinity, NaN], [-Infinity, NaN], [1e-40, 1]],
   },
   erf: {
@@ -164,7 +160,7 @@ function* sweep(step: number): IterableIterator<Float32Array> {
 }
 
 describe("cpu math", () => {
-  for (const [name, { emit, exact, errors, range = Infinity, edges }] of Object.entries(cases)) {
+  for (const [name, { emit, exact, errors, edges }] of Object.entries(cases)) {
     it(`${name}: error and special values`, () => {
       for (const [variant, context] of [fused, plain].entries()) {
         const run = compile(emit, context, variant === 0 ? 4 : 1);
@@ -172,9 +168,8 @@ describe("cpu math", () => {
         for (const x of sweep(6007)) {
           const y = run(x);
           for (let i = 0; i < x.length; i++) {
-            if (!(Math.abs(x[i]) <= range)) {
-              if (Number.isFinite(x[i])) assert(Math.abs(y[i]) <= 1.000001, `${name}(${x[i]}) is ${y[i]}`);
-              else assert(Number.isNaN(y[i]) || !Number.isNaN(x[i]), `${name}(${x[i]}) is ${y[i]}`);
+            if (Number.isNaN(x[i])) {
+              assert(Number.isNaN(y[i]), `${name}(${x[i]}) is ${y[i]}`);
               continue;
             }
             const error = errorOf(y[i], exact(x[i]));
@@ -290,6 +285,6 @@ describe("cpu math", () => {
       for (const x of sweep(60013)) add(run(x, x.slice().reverse()));
     }
     // Recorded once; every runtime that runs this test must find it again.
-    assertStrictEquals((sum >>> 0).toString(16), "1921b688");
+    assertStrictEquals((sum >>> 0).toString(16), "3e39b5a6");
   });
 });

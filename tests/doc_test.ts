@@ -1,10 +1,10 @@
 /**
- * The examples in the README and in the comments of the sources run.
+ * The examples in the README, in the documentation and in the comments of the sources run, and links lead somewhere.
  *
  * A block with imports runs as it stands. A block without them is a fragment: it gets whatever it names of `mod.ts`,
  * and from the table below what it takes for granted. A fragment that names anything else fails here.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import {
   existsSync,
   mkdirSync,
@@ -15,10 +15,11 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, join, posix } from "node:path";
 import process from "node:process";
 import { after, before, describe, it } from "node:test";
 import { pathToFileURL } from "node:url";
+import { buildSite } from "../docs/build.ts";
 import * as ferrotype from "../mod.ts";
 import { repository } from "./_data.ts";
 
@@ -57,8 +58,22 @@ function blocksOf(file: string): Block[] {
   }));
 }
 
+/** `expression; // value`: what the comment says is held against what comes out. */
+const claim =
+  /^((?!const |let |using |await using |console\.|\/\/).*); \/\/ (\[.*\]|-?[\d.]+|true|false|"[^"]*")$/gm;
+
+/** Throws unless `actual`, a tensor's values with four decimals, is what the example says. */
+async function show(actual: unknown, expected: unknown): Promise<void> {
+  const rounded = (x: unknown): unknown =>
+    Array.isArray(x) ? x.map(rounded) : typeof x === "number" ? Math.round(x * 1e4) / 1e4 + 0 : x;
+  const value = actual instanceof ferrotype.Tensor ? await actual.toArray() : actual;
+  assertEquals(rounded(value), expected);
+}
+
 /** The block as a module that runs from anywhere. */
-function moduleOf({ file, code }: Block): string {
+function moduleOf(block: Block): string {
+  const { file } = block;
+  const code = block.code.replaceAll(claim, "await globalThis.claim($1, $2);");
   const library = pathToFileURL(join(repository, "mod.ts")).href;
   if (/^import /m.test(code)) {
     const near = pathToFileURL(`${dirname(join(repository, file))}/`).href;
@@ -86,7 +101,10 @@ const sources = [
       .filter((name) => name.endsWith(".ts"))
   ).sort(),
 ];
-const blocks = ["README.md", ...sources].flatMap(blocksOf);
+const pages = readdirSync(join(repository, "docs"), { recursive: true, encoding: "utf8" })
+  .map((name) => `docs/${name.replaceAll("\\", "/")}`)
+  .filter((name) => name.endsWith(".md") && !name.startsWith("docs/site/")).sort();
+const blocks = ["README.md", "CONTRIBUTING.md", ...pages, ...sources].flatMap(blocksOf);
 const bundled = existsSync(join(repository, "web", "models", "shakespeare", "model.safetensors"));
 
 describe("the example", () => {
@@ -96,6 +114,7 @@ describe("the example", () => {
     folder = mkdtempSync(join(tmpdir(), "ferrotype-test-"));
     // Examples name the bundled model as one does in the repository.
     process.chdir(repository);
+    Object.assign(globalThis, { claim: show });
     console.log = (...values: unknown[]) => void logged.push(values);
   });
   after(() => {
@@ -126,8 +145,35 @@ describe("the example", () => {
     });
   });
 
+  it("of ten lines has ten", () => {
+    const [{ code }] = blocks.filter(({ file }) => file === "README.md");
+    assertStrictEquals(code.trim().split("\n").filter((line) => line.trim() !== "").length, 10);
+  });
+
   it("is there at all", () => {
     assert(blocks.filter(({ file }) => file === "README.md").length >= 1);
     assert(blocks.length > 10);
+  });
+});
+
+describe("the documentation", () => {
+  it("becomes a site whose links lead somewhere", async () => {
+    assert(await buildSite(mkdtempSync(join(tmpdir(), "ferrotype-site-"))) > pages.length);
+  });
+
+  it("links only to what is published beside it", () => {
+    const { include } = JSON.parse(readFileSync(join(repository, "deno.json"), "utf8")).publish as {
+      include: string[];
+    };
+    for (const file of ["README.md", ...pages]) {
+      const text = readFileSync(join(repository, file), "utf8");
+      for (const [, href] of text.matchAll(/\]\((?![a-z]+:|#)([^)#]+)/g)) {
+        const target = posix.normalize(posix.join(posix.dirname(file), href));
+        assert(
+          include.some((part) => target.startsWith(part)),
+          `${file} links to ${href}, which is not published`,
+        );
+      }
+    }
   });
 });

@@ -1,6 +1,6 @@
 /**
  * What each generation option does to logits, beside values computed from its definition; and which fields of Hugging
- * Face's GenerationConfig hold, with README's table of them.
+ * Face's GenerationConfig hold, with the table of them in docs.
  */
 import {
   assert,
@@ -267,11 +267,15 @@ describe("the fields of GenerationConfig", () => {
     assertThrows(() => generationDefaults({ top_p: 7 }), Error, "generation_config.json: topP is 7");
   });
 
-  it("stand in README's table, each with what becomes of it", () => {
-    const text = readFileSync(join(repository, "README.md"), "utf8");
+  it("stand in the table of docs/generation.md, each with what becomes of it", () => {
+    const text = readFileSync(join(repository, "docs", "generation.md"), "utf8");
     const row = (name: string): string => new RegExp(`^\\| *\`${name}\` *\\|.*$`, "m").exec(text)?.[0] ?? "";
-    for (const name of Object.keys(fields)) assertMatch(row(name), /\| honoured/, `${name} in README.md`);
-    for (const name of Object.keys(refused)) assertMatch(row(name), /\| throws/, `${name} in README.md`);
+    for (const name of Object.keys(fields)) {
+      assertMatch(row(name), /\| honoured/, `${name} in docs/generation.md`);
+    }
+    for (const name of Object.keys(refused)) {
+      assertMatch(row(name), /\| throws/, `${name} in docs/generation.md`);
+    }
     assert(silentFields.includes("padTokenId"));
   });
 });

@@ -52,7 +52,7 @@ if (deno === undefined) {
   process.exit(1);
 }
 
-const folders = ["cli", "src", "tests", "bench", "examples", "web"].filter((name) =>
+const folders = ["cli", "src", "tests", "bench", "examples", "web", "docs"].filter((name) =>
   existsSync(join(repository, name))
 );
 const checks: [name: string, path: string, args: string[]][] = [

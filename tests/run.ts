@@ -28,7 +28,7 @@ import { parseJUnit, type TestResult } from "./_junit.ts";
 import { findRuntimes, type FoundRuntime, runtimeKinds } from "./_runtimes.ts";
 
 /** A test file that takes longer than this is stopped and counts as failed, in milliseconds. */
-const fileTimeout = 240_000;
+const fileTimeout = 60_000;
 
 const { values: options, positionals: filters } = parseArgs({
   allowPositionals: true,

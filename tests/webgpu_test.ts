@@ -60,7 +60,7 @@ describe("webgpu", () => {
     const x = tensor([[1, 2], [3, 4]], { device: "webgpu" }),
       index = tensor([0, 7], { dtype: "i32", device: "webgpu" });
     const picked = x.indexSelect(0, index);
-    assertMatch((await assertRejects(() => picked.data(), ShapeError)).message, /index 7, .* dim 0/);
+    assertMatch((await assertRejects(() => picked.data(), ShapeError)).message, /index 7 .* dim 0/);
     assertEquals(await x.toArray(), [[1, 2], [3, 4]]);
   });
 

@@ -17,6 +17,7 @@ import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import type { BuildOptions, BuildResult, Metafile, Plugin } from "esbuild";
 import { ensurePackages } from "../tests/_install.ts";
+import { withImports } from "../tools/packages.ts";
 import { type PageInfo, pages } from "./pages.ts";
 import { renderPage } from "./shared/shell.ts";
 
@@ -54,10 +55,20 @@ const common: BuildOptions = {
   logLevel: "error",
 };
 
+/** Optional packages become part of the pages. */
+const packages: Plugin = {
+  name: "packages",
+  setup({ onLoad }) {
+    onLoad({ filter: /[\\/]src[\\/].*\.ts$/ }, async ({ path }) => {
+      return { contents: withImports(await readFile(path, "utf8")), loader: "ts" };
+    });
+  },
+};
+
 /** esbuild, loaded when something is built. */
 async function build(options: BuildOptions): Promise<BuildResult> {
   const esbuild = await import("esbuild");
-  return await esbuild.build(options);
+  return await esbuild.build({ ...options, plugins: [packages, ...options.plugins ?? []] });
 }
 
 async function workers(): Promise<string[]> {

@@ -4,8 +4,8 @@
  * @module
  */
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { Context, Hono } from "hono";
-import { optionalPackages } from "../../src/core/packages.ts";
+import { importPackage, optionalPackages } from "../../src/core/packages.ts";
+import type { App, BodyLimit, Context, Cors, HonoPackage, Streaming } from "./hono.ts";
 import { Problem } from "./problem.ts";
 import { problemOf, type Service, type Work } from "./service.ts";
 
@@ -46,9 +46,14 @@ export function loadHono<T>(load: () => Promise<T>): Promise<T> {
 }
 
 /** The application. */
-export async function createApp(service: Service, options: AppOptions): Promise<Hono> {
+export async function createApp(service: Service, options: AppOptions): Promise<App> {
   const [{ Hono }, { bodyLimit }, { cors }, { streamSSE }] = await loadHono(() =>
-    Promise.all([import("hono"), import("hono/body-limit"), import("hono/cors"), import("hono/streaming")])
+    Promise.all([
+      importPackage<HonoPackage>("hono"),
+      importPackage<BodyLimit>("hono/body-limit"),
+      importPackage<Cors>("hono/cors"),
+      importPackage<Streaming>("hono/streaming"),
+    ])
   );
   const app = new Hono();
   if (options.cors !== null) app.use("*", cors({ origin: options.cors }));

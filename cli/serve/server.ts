@@ -5,7 +5,9 @@
  */
 import type { AddressInfo } from "node:net";
 import type { Server } from "node:http";
+import { importPackage } from "../../src/core/packages.ts";
 import { createApp, loadHono } from "./app.ts";
+import type { NodeServer } from "./hono.ts";
 import { Service, type ServiceOptions } from "./service.ts";
 
 /** How a server is run. */
@@ -32,7 +34,7 @@ export interface RunningServer {
 
 /** Starts a server; resolves when it listens. */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const { serve } = await loadHono(() => import("@hono/node-server"));
+  const { serve } = await loadHono(() => importPackage<NodeServer>("@hono/node-server"));
   const service = new Service(options);
   let closing = false;
   const app = await createApp(service, {

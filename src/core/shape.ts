@@ -95,6 +95,26 @@ export function normalizeAxes(
   return rank === 0 ? [] : list.sort((a, b) => a - b);
 }
 
+/** The error for a position that dim `axis`, of `size` positions, does not have; `of` names the tensor's shape. */
+export function indexError(
+  what: string,
+  index: number | bigint,
+  size: number,
+  axis: number,
+  of: string = "",
+): ShapeError {
+  const range = size > 0 ? `is outside [${-size}, ${size - 1}] at` : "was given for the empty";
+  return new ShapeError(`${what}: index ${index} ${range} dim ${axis}${of && ` of ${of}`}`);
+}
+
+/** The error for a target that is none of `classes` classes. */
+export function targetError(what: string, target: number, classes: number, ignoreIndex?: number): ShapeError {
+  const ignored = ignoreIndex === undefined ? "" : ` (nor ignoreIndex, ${ignoreIndex})`;
+  return new ShapeError(
+    `${what}: target ${target} is none of the ${classes} classes from 0 to ${classes - 1}${ignored}`,
+  );
+}
+
 /**
  * The shape that all of `shapes` stretch to, as NumPy broadcasts.
  * @throws {ShapeError} naming the two shapes that do not fit.

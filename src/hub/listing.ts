@@ -9,6 +9,7 @@
  */
 import { HubError } from "../core/errors.ts";
 import { checkEtag, checkFileName, isCommit, plainEtag, resolveUrl } from "./names.ts";
+import { hubPackage } from "./package.ts";
 import { type HubResponse, RefusedError, request } from "./request.ts";
 import type { HubSettings } from "./settings.ts";
 
@@ -33,30 +34,6 @@ export interface Listing {
   readonly names: readonly string[] | null;
 }
 
-/** The part of `@huggingface/hub` that is used. */
-interface HubPackage {
-  modelInfo(of: {
-    name: string;
-    revision: string;
-    additionalFields: "sha"[];
-    hubUrl: string;
-    fetch: typeof fetch;
-  }): Promise<{ sha?: string }>;
-  listFiles(of: {
-    repo: { type: "model"; name: string };
-    revision: string;
-    recursive: boolean;
-    hubUrl: string;
-    fetch: typeof fetch;
-  }): AsyncIterable<{
-    type: string;
-    path: string;
-    size: number;
-    oid?: string;
-    lfs?: { oid: string; size: number };
-  }>;
-}
-
 /** Who asks what, of whom. */
 export interface Asker {
   readonly settings: HubSettings;
@@ -65,14 +42,6 @@ export interface Asker {
   readonly signal: AbortSignal | undefined;
   /** How often a request is made at most. */
   readonly attempts?: number;
-}
-
-async function hubPackage(): Promise<HubPackage | null> {
-  try {
-    return await import("@huggingface/hub") as unknown as HubPackage;
-  } catch {
-    return null;
-  }
 }
 
 /** `fetch` for the package: ours, which throws for answers that are no success. */

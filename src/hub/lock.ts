@@ -18,7 +18,6 @@ import {
   processId,
   readTextFile,
   remove,
-  rename,
   stat,
   touch,
 } from "../platform/platform.ts";
@@ -69,37 +68,48 @@ async function acquire(
   let seen = "", since = performance.now();
   while (!await createFile(path, JSON.stringify(own))) {
     throwIfAborted(signal, `waiting for another process that fetches ${what}`);
-    const owner = await readOwner(path), status = await stat(path);
-    if (status === null) continue;
-    const state = `${owner?.id} ${status.modified}`;
+    const found = await look(path);
+    if (found === null) continue;
+    const { owner, state } = found;
     if (state !== seen) {
       seen = state;
       since = performance.now();
     }
     const gone = owner !== null && owner.host !== null && owner.host === own.host &&
       isProcessAlive(owner.pid) === false;
-    if (gone || performance.now() - since > patience) await breakLock(path, owner);
+    if (gone || performance.now() - since > patience) await breakLock(path, seen, what, signal, patience);
     else await delay(100 + 50 * Math.random(), signal);
   }
 }
 
-/** Takes a stale lock away. Several may want to; a lock that was made meanwhile is put back. */
-async function breakLock(path: string, owner: Owner | null): Promise<void> {
-  if ((await readOwner(path))?.id !== owner?.id) return;
-  const aside = `${path}.${crypto.randomUUID().slice(0, 8)}`;
-  try {
-    await rename(path, aside);
-  } catch (error) {
-    // Another was quicker, and may hold a lock of its own by now.
-    if (await stat(path) === null || (await readOwner(path))?.id !== owner?.id) return;
-    throw new HubError(
-      `${path} is the lock of a process that is gone, and cannot be removed; remove it by hand`,
-      { cause: error },
-    );
-  }
-  const taken = await readOwner(aside);
-  if (taken !== null && taken.id !== owner?.id) await createFile(path, JSON.stringify(taken));
-  await remove(aside);
+/**
+ * Takes a stale lock away, if it is still the one that was seen. Several may want to, so they do it one at a time, under
+ * a lock for that: else the second would take away the new lock of the first.
+ */
+function breakLock(
+  path: string,
+  seen: string,
+  what: string,
+  signal: AbortSignal | undefined,
+  patience: number,
+): Promise<void> {
+  return withLock(`${path}.stale`, what, signal, async () => {
+    if ((await look(path))?.state !== seen) return;
+    try {
+      await remove(path);
+    } catch (cause) {
+      throw new HubError(
+        `${path} is the lock of a process that is gone, and cannot be removed; remove it by hand`,
+        { cause },
+      );
+    }
+  }, patience);
+}
+
+/** Who holds the lock, and what changes with every mark; null when there is none. */
+async function look(path: string): Promise<{ owner: Owner | null; state: string } | null> {
+  const owner = await readOwner(path), status = await stat(path);
+  return status === null ? null : { owner, state: `${owner?.id} ${status.modified}` };
 }
 
 async function readOwner(path: string): Promise<Owner | null> {

@@ -91,13 +91,15 @@ export function scaledDotProductAttention(
     return tidy(() => toDType(scaledDotProductAttention(wide(q), wide(k), wide(v), options), q.dtype));
   }
   const scale = options.scale ?? 1 / Math.sqrt(width);
+  // Kernels count in 31 bits; keys that repeat may be more.
+  const isCounted = Math.max(k.size, v.size) < 2 ** 31;
   const { attention, attentionBackward, attentionDTypes = [] } = attentionKernels(q.backend);
   if ([k, v].some(({ dtype }) => dtype === "f16" || dtype === "bf16" || isQuantized(dtype))) {
     // A cache in fewer bits: read as it is, or as floats made of it.
     const isRead = attention && k.dtype === v.dtype && attentionDTypes.includes(k.dtype) &&
       width % quantBlock === 0 &&
       v.shape[3] === width && !attnMask && !dropoutP && q.dtype === "f32" && q.size > 0 && keys > 0 &&
-      readable(k) && readable(v) && !wantsGradient([q, k, v]);
+      isCounted && readable(k) && readable(v) && !wantsGradient([q, k, v]);
     if (!isRead) {
       const wide = (t: Tensor): Tensor => toDType(t, q.dtype);
       return tidy(() => scaledDotProductAttention(q, wide(k), wide(v), options));
@@ -107,6 +109,7 @@ export function scaledDotProductAttention(
     return output;
   }
   const usable = attention && !attnMask && !dropoutP && v.shape[3] === width && q.size > 0 && keys > 0 &&
+    isCounted &&
     [q, k, v].every((t) => t.dtype === "f32");
   if (usable && ![q, k, v].every(readable)) {
     return tidy(() => scaledDotProductAttention(contiguous(q), contiguous(k), contiguous(v), options));

@@ -38,7 +38,7 @@ export function attentionStep(
     );
   }
   keys.forEach(({ shape }, i) => {
-    if (lengths[i] < shape[2]) return;
+    if (Number.isInteger(lengths[i]) && lengths[i] >= 0 && lengths[i] < shape[2]) return;
     throw new ShapeError(
       `attentionStep: text ${i} has ${lengths[i]} positions, and its cache holds ${shape[2]}`,
     );

@@ -52,12 +52,16 @@ function reduced(
   epilogue?: Epilogue,
 ): Tensor {
   const out = empty(x.shape.map((n, i) => axes.includes(i) ? 1 : n), dtype, x.backend, kind);
-  if (out.size) x.backend.reduce(kind, null, [x], [], axes, out, epilogue);
+  // Integers become floats as they are read.
+  const convert = isFloat(dtype) && !isFloat(x.dtype)
+    ? program(computeType(dtype), [element], { inputs: 1, scalars: 0 })
+    : null;
+  if (out.size) x.backend.reduce(kind, convert, [x], [], axes, out, epilogue);
   return out;
 }
 
-// One object, so that its program is made once.
-const quotient = binary("div", input(0), scalar(0));
+// The same objects every time, so that their programs are made once.
+const quotient = binary("div", input(0), scalar(0)), element = input(0);
 
 /** Divides results by a number as they are stored. */
 function dividedBy(n: number, dtype: DType): Epilogue {
@@ -119,10 +123,7 @@ export function sum(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
 export function mean(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   const axes = axesOf(dim, x.shape.length, "mean"), keeps = keepdimOf("mean", keepdim);
   const result = isFloat(x.dtype) ? x.dtype : "f32", wide = x.dtype === "f64" ? "f64" : "f32";
-  return tidy(() => {
-    const from = isFloat(x.dtype) ? x : toDType(x, "f32");
-    return toDType(average(from, axes, keeps, wide), result);
-  });
+  return tidy(() => toDType(average(x, axes, keeps, wide), result));
 }
 
 /** The product of all elements along `dim`. bool and u8 multiply in i32. */

@@ -166,4 +166,8 @@ export interface RuntimeGlobals {
     readonly hardwareConcurrency?: number;
     readonly gpu?: unknown;
   };
+  /** Of a page. */
+  readonly document?: { readonly baseURI: string };
+  /** Of a page or a worker. */
+  readonly location?: { readonly href: string; readonly origin: string; readonly protocol: string };
 }

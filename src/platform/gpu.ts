@@ -41,7 +41,9 @@ async function loadPackage(): Promise<{ gpu: Gpu; reason: null } | { gpu: null; 
   // Not named in the call, where tools would see it and fetch its hundred megabytes for everybody.
   const name = "webgpu";
   try {
-    const { create } = await import(name) as { create(options: string[]): Gpu };
+    const { create } = await import(/* webpackIgnore: true */ /* @vite-ignore */ name) as {
+      create(options: string[]): Gpu;
+    };
     return { gpu: create([]), reason: null };
   } catch (error) {
     const { code, message } = error as { code?: string; message?: string };

@@ -4,7 +4,7 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
-import { optionalPackages } from "../core/packages.ts";
+import { importPackage, optionalPackages } from "../core/packages.ts";
 import { type FolderOptions, openFolder, readJson } from "./model_folder.ts";
 
 /** A message of a conversation. */
@@ -13,6 +13,11 @@ export interface ChatMessage {
   role: string;
   /** What is said. */
   content: string;
+}
+
+/** The part of `@huggingface/jinja` that is used. */
+interface Jinja {
+  readonly Template: new (text: string) => { render(values: Record<string, unknown>): string };
 }
 
 /** Writes a conversation as the text of a prompt, ready for the model's answer. */
@@ -53,7 +58,7 @@ export async function loadChatTemplate(
   const { Template } = await optionalPackages(
     "@huggingface/jinja",
     "a chat template",
-    () => import("@huggingface/jinja"),
+    () => importPackage<Jinja>("@huggingface/jinja"),
   );
   try {
     const template = new Template(text);

@@ -7,7 +7,13 @@ import type { DeviceName } from "../backends/contract.ts";
 import { type CpuBackend, createCpuBackend } from "../backends/cpu/backend.ts";
 import { DeviceError, OptionError } from "../core/errors.ts";
 import type { WebGpuBackend } from "../backends/webgpu/backend.ts";
-import { canBlock, hardwareConcurrency, requestGpuAdapter, spawnWorker } from "../platform/platform.ts";
+import {
+  canBlock,
+  environment,
+  hardwareConcurrency,
+  requestGpuAdapter,
+  spawnWorker,
+} from "../platform/platform.ts";
 import { totalMemory } from "../platform/platform.ts";
 import { backendOf, deviceNames, installBackend, registerBackend } from "../tensor/mod.ts";
 import { findBlas } from "./blas.ts";
@@ -20,6 +26,7 @@ registerBackend("cpu", () => {
   return createCpuBackend({
     ...(threads === undefined ? {} : { threads }),
     deterministic,
+    guard: environment("FERROTYPE_GUARD") === "1",
     platform: {
       hardwareConcurrency: hardwareConcurrency(),
       canBlock: canBlock(),

@@ -86,8 +86,8 @@ export class GPT2 extends GPT2Model {
   }
 
   /**
-   * Reads a Hugging Face GPT-2: a folder, a URL of one, a hub repository, or files at hand (in a page, those of a folder
-   * that the visitor chose), with `model.safetensors` or its shards.
+   * Reads a Hugging Face GPT-2: a folder (in a page its address, "/model/"), a URL of one, a hub repository, or files at hand
+   * (in a page, those of a folder that the visitor chose), with `model.safetensors` or its shards.
    *
    * @throws {FormatError} for files that are not a GPT-2, naming what is missing, unexpected and misshapen.
    * @throws {CancelledError} when `signal` was aborted.

@@ -9,6 +9,7 @@ import { isRepository } from "../hub/names.ts";
 import type { HubOptions } from "../hub/settings.ts";
 import {
   exists,
+  fromPage,
   isDirectory,
   isHttp,
   isPermitted,
@@ -123,15 +124,17 @@ class RemoteFolder implements ModelFolder {
 
 /**
  * Finds a folder: an existing directory, a URL (`https:`, `file:`), `organisation/name` on the hub (`HF_ENDPOINT`,
- * `HF_TOKEN`, `HF_HOME` … as everywhere), or files at hand, which are read as they are needed.
+ * `HF_TOKEN`, `HF_HOME` … as everywhere), or files at hand, which are read as they are needed. In a browser a text that is no
+ * repository's name is an address, relative to the page: "/model/", or "./org/name" where it looks like one.
  *
  * @throws {FormatError} when it is none of these.
  * @throws {HubError} when it is a repository's name and the hub does not give it.
  */
 export async function openFolder(
-  where: string | URL | GivenFiles,
+  given: string | URL | GivenFiles,
   options: FolderOptions = {},
 ): Promise<ModelFolder> {
+  const where = typeof given === "string" && isRepository(given) ? given : fromPage(given);
   if (typeof where === "object" && !(where instanceof URL)) return new GivenFolder(where);
   if (isHttp(where)) {
     const base = new URL(where);

@@ -11,6 +11,7 @@ import { castTensor, openFiles, planSafetensors, SafetensorsFile, type TensorToS
 import { empty, type Tensor, transpose } from "../ops/mod.ts";
 import {
   directoryOf,
+  fromPage,
   isHttp,
   joinPath,
   type Openable,
@@ -71,14 +72,16 @@ export async function readInto(file: SafetensorsFile, name: string, target: Tens
 }
 
 /** Opens the shards beside an index. */
-function shardsOf(what: Openable): ((name: string) => Promise<ByteSource>) | undefined {
+function shardsOf(given: Openable): ((name: string) => Promise<ByteSource>) | undefined {
+  const what = fromPage(given);
   if (typeof what !== "string" && !(what instanceof URL)) return undefined;
   if (isHttp(what)) return (name) => openSource(new URL(name, String(what)));
   return (name) => openSource(joinPath(directoryOf(what), name));
 }
 
 /**
- * Opens a safetensors file, reading its header only: a path, a URL (by HTTP ranges), a Blob or bytes. A
+ * Opens a safetensors file, reading its header only: a path (in a browser an address, relative to the page), a URL (by HTTP
+ * ranges), a Blob or bytes. A
  * `model.safetensors.index.json` opens all its shards as one.
  *
  * ```ts

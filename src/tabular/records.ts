@@ -7,7 +7,7 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
-import { optionalPackages } from "../core/packages.ts";
+import { importPackage, optionalPackages } from "../core/packages.ts";
 import type { Position } from "./text_input.ts";
 
 /** How a file is written. */
@@ -58,7 +58,7 @@ export async function loadParser(): Promise<RecordParser> {
   const loaded: { readonly default?: Package } & Partial<Package> = await optionalPackages(
     "papaparse",
     "reading CSV",
-    () => import("papaparse") as Promise<unknown> as Promise<typeof loaded>,
+    () => importPackage<typeof loaded>("papaparse"),
   );
   const { Parser } = (loaded.Parser === undefined ? loaded.default : loaded) as Package;
   return (text, { delimiter, quote }, last) => {

@@ -9,7 +9,7 @@
  * @module
  */
 import { FormatError, ShapeError } from "../core/errors.ts";
-import { optionalPackages } from "../core/packages.ts";
+import { importPackage, optionalPackages } from "../core/packages.ts";
 import { symbolsToBytes } from "./bytes.ts";
 import { byteStream, windowStream } from "./stream.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
@@ -43,11 +43,11 @@ type Json = Record<string, unknown>;
 
 const nothing = new Uint8Array(0);
 
-function importPackage(): Promise<Package> {
+function loadPackage(): Promise<Package> {
   return optionalPackages(
     "@huggingface/tokenizers",
     "this tokenizer.json",
-    () => import("@huggingface/tokenizers") as Promise<unknown> as Promise<Package>,
+    () => importPackage<Package>("@huggingface/tokenizers"),
   );
 }
 
@@ -89,7 +89,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
    * package.
    */
   static async load(json: Json, config: Json, eosToken: string | undefined): Promise<HuggingFaceTokenizer> {
-    const { Tokenizer } = await importPackage();
+    const { Tokenizer } = await loadPackage();
     const absent = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
     const make = (value: Json) =>
       new Tokenizer(

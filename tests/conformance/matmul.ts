@@ -1,5 +1,5 @@
 /** Matrix products: any layout, batch, dtype, quantised weights, epilogues. */
-import { assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { it } from "node:test";
 import type { Epilogue, View } from "../../src/backends/contract.ts";
 import type { DType } from "../../src/core/dtype.ts";
@@ -253,21 +253,55 @@ export const matmul: Part = (open) => {
     bench.free();
   });
 
-  it("NaN and infinities spread along their row and column, not further", async () => {
-    const bench = open(48), m = 9, k = 10, n = 11;
-    const a = bench.of("f32", [m, k], Array.from({ length: m * k }, (_, i) => i === 3 * k + 4 ? NaN : 1));
-    const b = bench.of(
-      "f32",
-      [k, n],
-      Array.from({ length: k * n }, (_, i) => i === 2 * n + 5 ? Infinity : 1),
-    );
-    const out = bench.output("f32", [m, n]);
-    bench.backend.matmul(a, b, out);
-    const expected = Array.from(
-      { length: m * n },
-      (_, i) => Math.floor(i / n) === 3 ? NaN : i % n === 5 ? Infinity : k,
-    );
-    assertEquals(await bench.read(out), expected);
-    bench.free();
+  it("NaN and infinities spread along their row and column, not further, for any shape, layout and dtype", async () => {
+    const bench = open(48), floats = floatsOf(bench), { random } = bench;
+    // Sums of these are exact, in whatever order, unless they are no numbers.
+    const plain = [1, -1, 2, 0.5], special = [Infinity, -Infinity, NaN, 0];
+    const pick = (list: readonly number[]): number => list[random.integer(0, list.length)];
+    for (let round = 0; round < 400; round++) {
+      const [m, k, n] = [17, 14, 19].map((most) => random.integer(1, random.integer(2, most)));
+      const share = random.uniform() * 0.3,
+        fill = (): number => pick(random.uniform() < share ? special : plain);
+      const batch = round % 5 === 0 ? [2] : [];
+      const a = bench.input(pickOf(random, floats), [...batch, m, k], layout(bench, inputLayouts), fill);
+      const b = bench.input(pickOf(random, floats), [...batch, k, n], layout(bench, inputLayouts), fill);
+      const out = bench.output("f32", [...batch, m, n], layout(bench, outputLayouts));
+      bench.backend.matmul(a, b, out);
+      const [x, y, stored] = await Promise.all([bench.read(a), bench.read(b), bench.read(out, "output")]);
+      const { products } = multiply(x, y, [batch[0] ?? 1, m, k, n]);
+      assertClose("f32", stored, products, {
+        name: (i) =>
+          `${a.dtype} [${a.shape}] (${a.strides}) by ${b.dtype} [${b.shape}] (${b.strides}), element ${i}`,
+      });
+      bench.free();
+    }
   });
+
+  for (const dtype of ["q8", "q4"] as const) {
+    it(`a row with NaN or infinities gives no number with weights in ${dtype}, and leaves other rows alone`, async () => {
+      const bench = open(49), { random } = bench;
+      for (let round = 0; round < 40; round++) {
+        const m = random.integer(1, 20), k = 32 * random.integer(1, 4), n = random.integer(1, 40);
+        const { view } = quantized(bench, dtype, k, n),
+          rows = Array.from({ length: m }, () => random.integer(0, 3));
+        const at = random.integer(0, k), value = [NaN, Infinity, -Infinity][round % 3];
+        const clean = Array.from({ length: m * k }, () => random.normal());
+        const dirty = clean.map((v, i) => i % k === at && rows[Math.floor(i / k)] === 0 ? value : v);
+        const [good, bad] = [bench.output("f32", [m, n]), bench.output("f32", [m, n])];
+        bench.backend.matmul(bench.of("f32", [m, k], clean), view, good);
+        bench.backend.matmul(bench.of("f32", [m, k], dirty), view, bad);
+        const [expected, found] = [await bench.read(good), await bench.read(bad)];
+        found.forEach((v, i) => {
+          const row = Math.floor(i / n);
+          if (rows[row] !== 0) assertStrictEquals(v, expected[i], `row ${row} beside one with ${value}`);
+          else assert(!Number.isFinite(v), `row ${row} with ${value} gives ${v}`);
+        });
+        bench.free();
+      }
+    });
+  }
 };
+
+function pickOf<T>(random: Workbench["random"], list: readonly T[]): T {
+  return list[random.integer(0, list.length)];
+}

@@ -18,6 +18,7 @@ import type {
   ReduceKind,
   View,
 } from "../contract.ts";
+import { elementwiseInHalves, isBeyondCount, matmulLarge, mostCounted, reduceLarge } from "../large.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import { cumsum } from "./kernels/cumsum.ts";
@@ -33,8 +34,12 @@ import { softmax, softmaxBackward } from "./kernels/softmax.ts";
 import { sort } from "./kernels/sort.ts";
 import { Overflow } from "./overflow.ts";
 import { type Provided, providedSince } from "./provided.ts";
+import { Watch } from "./watch.ts";
 
-/** How the cpu device is made. */
+/**
+ * How the cpu device is made. With `guard` every operation is watched (`watch.ts`): one that writes anywhere but to its
+ * outputs throws.
+ */
 export type CpuOptions = EngineOptions;
 
 /** Positions of the arguments that an operation only reads; what is not listed counts as written to. */
@@ -58,6 +63,9 @@ const reads: Readonly<Record<string, readonly number[]>> = {
   crossEntropyBackward: [0, 1, 2, 3],
 };
 
+/** What is done around an operation: `run` does it. */
+type Around = (name: string, args: readonly unknown[], run: () => unknown) => unknown;
+
 /** What is guarded besides kernels; random numbers are one of those here. */
 const primitives = ["elementwise", "reduce", "matmul", "gather", "scatter", "cumsum", "sort"];
 
@@ -70,6 +78,7 @@ export class CpuBackend implements Backend {
 
   readonly #kernels: Record<string, unknown>;
   readonly #overflow: Overflow;
+  readonly #arounds: Around[] = [];
   #provided = 0;
 
   /** A device with a heap of its own. @throws {DeviceError} when the options ask for what this machine has not. */
@@ -82,6 +91,10 @@ export class CpuBackend implements Backend {
       this.engine.heap,
       totalMemory === undefined ? Infinity : Math.max(0, 0.9 * totalMemory - this.engine.heap.maximum),
     );
+    if (options.guard) {
+      const watch = new Watch(this.engine.heap);
+      this.#wrapAll((name, args, run) => watch.run(name, args, reads[name] ?? [], run));
+    }
   }
 
   /** Structured operations done in one go. */
@@ -90,7 +103,7 @@ export class CpuBackend implements Backend {
       this.#provided++;
       const made = make(this.engine) as Record<string, unknown>;
       Object.assign(this.#kernels, made);
-      if (this.#overflow.engaged) this.#guard(this.#kernels, Object.keys(made));
+      for (const around of this.#arounds) this.#wrap(this.#kernels, Object.keys(made), around);
     }
     return this.#kernels as Kernels;
   }
@@ -102,12 +115,15 @@ export class CpuBackend implements Backend {
 
   /** Memory with undefined contents, aligned to 64 bytes. */
   allocate(byteLength: number): CpuBuffer {
-    const overflow = this.#overflow, before = overflow.engaged, { kernels } = this;
+    const overflow = this.#overflow, before = overflow.engaged;
     const buffer = overflow.allocate(byteLength);
     if (overflow.engaged && !before) {
       this.engine.epoch++;
-      this.#guard(this as unknown as Record<string, unknown>, primitives);
-      this.#guard(this.#kernels, Object.keys(kernels));
+      // From now on operations first get their buffers into the heap. Until then none pays for the question.
+      this.#wrapAll((name, args, run) => {
+        overflow.bring(args as View[], reads[name] ?? []);
+        return run();
+      });
     }
     return buffer;
   }
@@ -162,17 +178,19 @@ export class CpuBackend implements Backend {
     return null;
   }
 
-  /** From now on these operations first get their buffers into the heap. Until then none pays for the question. */
-  #guard(place: Record<string, unknown>, names: readonly string[]): void {
-    const overflow = this.#overflow;
-    type Operation = (...args: unknown[]) => unknown;
+  /** Has every operation, and every kernel that comes later, run inside of `around`. */
+  #wrapAll(around: Around): void {
+    const kernels = Object.keys(this.kernels);
+    this.#arounds.push(around);
+    this.#wrap(this as unknown as Record<string, unknown>, primitives, around);
+    this.#wrap(this.#kernels, kernels, around);
+  }
+
+  #wrap(place: Record<string, unknown>, names: readonly string[], around: Around): void {
     for (const name of names) {
       if (typeof place[name] !== "function") continue;
-      const run = (place[name] as Operation).bind(place), only = reads[name] ?? [];
-      place[name] = (...args: unknown[]) => {
-        overflow.bring(args as View[], only);
-        return run(...args);
-      };
+      const run = (place[name] as (...args: unknown[]) => unknown).bind(place);
+      place[name] = (...args: unknown[]) => around(name, args, () => run(...args));
     }
   }
 
@@ -183,7 +201,8 @@ export class CpuBackend implements Backend {
     scalars: readonly number[],
     outputs: readonly View[],
   ): void {
-    elementwise(this.engine, program, inputs, scalars, outputs);
+    if (isBeyondCount(outputs[0].shape)) elementwiseInHalves(this, program, inputs, scalars, outputs);
+    else elementwise(this.engine, program, inputs, scalars, outputs);
   }
 
   /** See {@link Backend.reduce}. */
@@ -196,12 +215,15 @@ export class CpuBackend implements Backend {
     output: View,
     epilogue?: Epilogue,
   ): void {
-    reduce(this.engine, kind, program, inputs, scalars, axes, output, epilogue);
+    if (isBeyondCount(inputs[0]?.shape ?? output.shape)) {
+      reduceLarge(this, kind, program, inputs, scalars, axes, output, epilogue);
+    } else reduce(this.engine, kind, program, inputs, scalars, axes, output, epilogue);
   }
 
   /** See {@link Backend.matmul}. */
   matmul(a: View, b: View, out: View, epilogue?: Epilogue): void {
-    matmul(this.engine, a, b, out, epilogue);
+    if (a.shape[a.shape.length - 1] > mostCounted) matmulLarge(this, a, b, out, epilogue);
+    else matmul(this.engine, a, b, out, epilogue);
   }
 
   /** See {@link Backend.gather}. */

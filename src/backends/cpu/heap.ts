@@ -16,6 +16,7 @@
  */
 import { DeviceError } from "../../core/errors.ts";
 import { cpuFeatures } from "./features.ts";
+import { guardGranules, HeapGuard } from "./heap_guard.ts";
 import type { Arena } from "./recording.ts";
 
 const pageBytes = 65536;
@@ -54,6 +55,25 @@ export interface HeapOptions {
   readonly shared?: boolean;
   /** The most bytes it may grow to: a multiple of 65,536, 4 GiB by default; less if the engine refuses that. */
   readonly maximum?: number;
+  /**
+   * Whether guards lie around every block, for {@link Heap.check} to look at: finds what writes beyond its own. For tests;
+   * it costs memory and time. Default false.
+   */
+  readonly guard?: boolean;
+}
+
+/** A block of a heap. */
+export interface HeapBlock {
+  /** Its address. */
+  readonly pointer: number;
+  /** What it takes, header included. */
+  readonly bytes: number;
+  /** Whether nobody holds it. */
+  readonly free: boolean;
+  /** Whether it was given out by {@link Heap.allocate}. */
+  readonly counted: boolean;
+  /** The bytes that were asked for. */
+  readonly room: number;
 }
 
 /** A memory that may grow to `maximum` pages, or to as many as the engine agrees to. */
@@ -105,6 +125,7 @@ export class Heap {
   #heads = new Int32Array(classes); // first free block of each class
   #filled = new Int32Array(classes / 32); // bit per class
   #levels = 0; // bit per word of #filled
+  readonly #guard: HeapGuard | null;
 
   /** A fresh memory whose first `reserved` bytes are left to the caller. */
   constructor(reserved: number, options: HeapOptions = {}) {
@@ -112,12 +133,14 @@ export class Heap {
     this.shared = (options.shared ?? true) && cpuFeatures().threads.available;
     [this.memory, this.#maximum] = createMemory(this.shared, wanted);
     this.#pages = this.memory.buffer.byteLength / pageBytes;
+    this.#guard = options.guard ? new HeapGuard() : null;
     const first = Math.max(1, Math.ceil(reserved / 64));
     const least = Math.ceil((first + 4) / pageGranules);
     if (least > this.#pages) this.#pages = this.#growMemory(least - this.#pages);
     this.#renewViews();
     this.#end = this.#pages * pageGranules - 1;
     this.#setBlock(this.#end, 0, first, counted);
+    this.#guard?.free(first, this.#end - first);
     this.#setBlock(first, this.#end - first, 0, free);
     this.#insert(first);
   }
@@ -180,23 +203,28 @@ export class Heap {
       );
     }
     let size = i32[(granule << 4) + sizeWord];
+    const damage = this.#damage(granule, false);
+    this.#guard?.free(granule + 1, size - 1);
     const after = granule + size;
     if (i32[(after << 4) + stateWord] === free) {
       this.#remove(after);
       size += i32[(after << 4) + sizeWord];
       i32[(after << 4) + stateWord] = 0;
+      this.#guard?.free(after, 1);
     }
     const before = i32[(granule << 4) + beforeWord];
     if (before !== 0 && i32[(before << 4) + stateWord] === free) {
       this.#remove(before);
       size += i32[(before << 4) + sizeWord];
       i32[(granule << 4) + stateWord] = 0;
+      this.#guard?.free(granule, 1);
       granule = before;
     }
     i32[(granule << 4) + sizeWord] = size;
     i32[(granule << 4) + stateWord] = free;
     i32[((granule + size) << 4) + beforeWord] = granule;
     this.#insert(granule);
+    if (damage !== null) throw new DeviceError(`cpu: ${damage}`);
   }
 
   /** The bytes asked for with the live block at `pointer`. */
@@ -205,16 +233,56 @@ export class Heap {
   }
 
   /** Every block in order of address, for tests and diagnosis; `bytes` includes the header. */
-  *blocks(): Generator<{ pointer: number; bytes: number; free: boolean }> {
+  *blocks(): Generator<HeapBlock> {
     for (let granule = this.#firstBlock(); granule < this.#end;) {
-      const size = this.i32[(granule << 4) + sizeWord];
+      const at = granule << 4, size = this.i32[at + sizeWord], state = this.i32[at + stateWord];
+      const isFree = state === free, room = this.u32[at + requestWord];
       yield {
         pointer: pointerOf(granule + 1),
         bytes: size * 64,
-        free: this.i32[(granule << 4) + stateWord] === free,
+        free: isFree,
+        counted: state === counted,
+        room,
       };
       granule += size;
     }
+  }
+
+  /**
+   * What is wrong with the blocks, or null: a header that was written over, and with guards also a byte beside a block. Of
+   * memory that nobody holds, the ends are looked at, and all of it when `whole`.
+   */
+  check(whole: boolean = false): string | null {
+    let before = 0;
+    for (let granule = this.#firstBlock(); granule < this.#end;) {
+      const at = granule << 4, size = this.i32[at + sizeWord], state = this.i32[at + stateWord];
+      const known = state === free || state === counted || state === uncounted || state === kept;
+      if (!known || size < 2 || granule + size > this.#end || this.i32[at + beforeWord] !== before) {
+        return `the header of the block at ${pointerOf(granule + 1)} was written over`;
+      }
+      const damage = this.#damage(granule, whole);
+      if (damage) return damage;
+      before = granule;
+      granule += size;
+    }
+    return this.i32[(this.#end << 4) + beforeWord] === before ? null : "the heap's end was written over";
+  }
+
+  /** What is wrong beside the block at `granule`, or in it when nobody holds it. */
+  #damage(granule: number, whole: boolean): string | null {
+    if (!this.#guard) return null;
+    const at = granule << 4, size = this.i32[at + sizeWord], bytes = this.u32[at + requestWord];
+    if (this.i32[at + stateWord] === free) {
+      const found = this.#guard.damageOfFree(granule, size, whole);
+      return found < 0 ? null : `address ${found} was written to, and nobody holds it`;
+    }
+    const found = this.#guard.damageOfHeld(granule, size, bytes), pointer = pointerOf(granule + 1);
+    if (found < 0) return null;
+    return found < pointer
+      ? `address ${found} was written to, ${pointer - found} bytes before a block of ${bytes}`
+      : `address ${found} was written to, ${
+        found - pointer - bytes
+      } bytes behind the end of a block of ${bytes}`;
   }
 
   #firstBlock(): number {
@@ -232,6 +300,7 @@ export class Heap {
     this.f32 = new Float32Array(buffer);
     this.f64 = new Float64Array(buffer);
     this.i64 = new BigInt64Array(buffer);
+    this.#guard?.renew(this.u8, this.u32);
   }
 
   #setBlock(granule: number, size: number, before: number, state: number): void {
@@ -244,7 +313,7 @@ export class Heap {
   /** A block of at least `bytes` bytes, out of the lists. */
   #take(bytes: number, state: number): number {
     if (!(bytes >= 0 && bytes <= pageBytes * mostPages)) this.#refuse(bytes);
-    const size = 1 + Math.max(1, Math.ceil(bytes / 64));
+    const size = 1 + Math.max(1, Math.ceil(bytes / 64)) + (this.#guard ? guardGranules : 0);
     let granule = this.#find(size);
     if (granule === 0) {
       this.#grow(size, bytes);
@@ -262,6 +331,7 @@ export class Heap {
     }
     i32[(granule << 4) + stateWord] = state;
     this.u32[(granule << 4) + requestWord] = bytes;
+    this.#guard?.hold(granule, i32[(granule << 4) + sizeWord], bytes);
     return granule;
   }
 
@@ -343,6 +413,8 @@ export class Heap {
     this.#end = this.#pages * pageGranules - 1;
     this.#setBlock(this.#end, 0, start, counted);
     this.#setBlock(start, this.#end - start, last, kept);
+    this.#guard?.hold(start, this.#end - start, 0);
+    this.u32[(start << 4) + requestWord] = 0;
     this.release(pointerOf(start + 1));
   }
 

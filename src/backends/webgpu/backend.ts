@@ -18,6 +18,7 @@ import type {
   ReduceKind,
   View,
 } from "../contract.ts";
+import { elementwiseInHalves, isBeyondCount, matmulLarge, mostCounted, reduceLarge } from "../large.ts";
 import type { WebGpuBuffer } from "./buffers.ts";
 import { Gpu, type GpuOptions } from "./gpu.ts";
 import { attention } from "./kernels/attention.ts";
@@ -101,7 +102,8 @@ export class WebGpuBackend implements Backend {
     scalars: readonly number[],
     outputs: readonly View[],
   ): void {
-    elementwise(this.gpu, program, inputs, scalars, outputs);
+    if (isBeyondCount(outputs[0].shape)) elementwiseInHalves(this, program, inputs, scalars, outputs);
+    else elementwise(this.gpu, program, inputs, scalars, outputs);
   }
 
   /** See {@link Backend.reduce}. */
@@ -114,12 +116,15 @@ export class WebGpuBackend implements Backend {
     output: View,
     epilogue?: Epilogue,
   ): void {
-    reduce(this.gpu, kind, program, inputs, scalars, axes, output, epilogue);
+    if (isBeyondCount(inputs[0]?.shape ?? output.shape)) {
+      reduceLarge(this, kind, program, inputs, scalars, axes, output, epilogue);
+    } else reduce(this.gpu, kind, program, inputs, scalars, axes, output, epilogue);
   }
 
   /** See {@link Backend.matmul}. */
   matmul(a: View, b: View, out: View, epilogue?: Epilogue): void {
-    matmul(this.gpu, a, b, out, epilogue);
+    if (a.shape[a.shape.length - 1] > mostCounted) matmulLarge(this, a, b, out, epilogue);
+    else matmul(this.gpu, a, b, out, epilogue);
   }
 
   /** See {@link Backend.gather}. */

@@ -8,7 +8,8 @@
  *
  * @module
  */
-import { DeviceError, ShapeError } from "../../core/errors.ts";
+import { DeviceError, type ShapeError } from "../../core/errors.ts";
+import { indexError, targetError } from "../../core/shape.ts";
 import type { DeviceBuffer } from "../contract.ts";
 import type { Clock } from "./clock.ts";
 import type { Job, Recorder } from "./recording.ts";
@@ -60,7 +61,17 @@ function resourceOf(buffer: WebGpuBuffer): GPUBufferBinding {
 export const groupSize = 64;
 
 /** What can go wrong while data is looked at; kernels note it, and the next read throws. */
-const notes = { bytes: 16 };
+const notes = { bytes: 20 };
+
+/** Stands for the axis in a note about a target of cross-entropy. */
+export const targetNote = 0x7fffffff;
+
+/** The error that a note stands for. */
+function noteError([, index, size, axis, high]: Int32Array): ShapeError {
+  const what = "an operation before this read";
+  if (axis === targetNote) return targetError(what, index, size);
+  return indexError(what, (BigInt(high) << 32n) + BigInt(index >>> 0), size, axis);
+}
 
 /** How a {@link Gpu} works. */
 export interface GpuOptions {
@@ -83,7 +94,7 @@ export interface GpuOptions {
 export class Gpu {
   readonly device: GPUDevice;
   readonly buffers: Buffers;
-  /** Four words in which kernels note an index out of range: 1, the index, the size, the axis. */
+  /** Words in which kernels note an index out of range: 1, the index, the size, the axis, the index's upper half. */
   readonly notes: WebGpuBuffer;
   /** Most bytes of a buffer that a kernel can see at once. */
   readonly bindingLimit: number;
@@ -274,14 +285,10 @@ export class Gpu {
     for (const error of await Promise.all(errors)) {
       if (error !== null) throw new DeviceError(`webgpu: ${error}`);
     }
-    const [noted, index, length, axis] = new Int32Array(bytes.buffer.slice(byteLength));
-    if (noted) {
+    const noted = new Int32Array(bytes.buffer.slice(byteLength));
+    if (noted[0]) {
       this.device.queue.writeBuffer(gpuOf(this.notes), 0, new Uint8Array(notes.bytes));
-      throw new ShapeError(
-        `an operation before this read met index ${index}, which is outside [${-length}, ${
-          length - 1
-        }] at dim ${axis}`,
-      );
+      throw noteError(noted);
     }
     return bytes.subarray(0, byteLength);
   }

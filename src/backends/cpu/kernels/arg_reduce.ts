@@ -9,6 +9,7 @@ import { contiguousStrides, sizeOf } from "../../../core/shape.ts";
 import { binary, compare, constant, input, type Program, select } from "../../../expr/nodes.ts";
 import { program as makeProgram } from "../../../expr/program.ts";
 import type { View } from "../../contract.ts";
+import { partOf } from "../../large.ts";
 import type { CpuBuffer } from "../buffer.ts";
 import type { Engine } from "../engine.ts";
 import { reduceInPasses, storedAs } from "./reduce_passes.ts";
@@ -62,11 +63,7 @@ export function argReduce(
   try {
     for (let p = 0; p < pieces; p++) {
       const from = p * exactPositions, to = Math.min(length, from + exactPositions);
-      const piece = pieces === 1 ? inputs : inputs.map((x) => ({
-        ...x,
-        shape: x.shape.map((n, d) => d === axis ? to - from : n),
-        offset: x.offset + from * x.strides[axis],
-      }));
+      const piece = pieces === 1 ? inputs : inputs.map((x) => partOf(x, axis, from, to - from));
       const extreme = scratchView(extremes + p * count * size, dtype, output.shape);
       reduceInPasses(
         engine,

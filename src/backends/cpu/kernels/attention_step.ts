@@ -24,8 +24,8 @@ import { emitSetSum } from "./gemm/address.ts";
 const headsArg = 0, qkvArg = 8, outArg = 12, recordsArg = 256;
 
 // A text's record: addresses of its keys and values, bytes between heads and between rows, the address of the number of
-// positions filled, and that number, where it is nowhere else.
-const recordBytes = 24, lengthAt = 16, ownLengthAt = 20;
+// positions filled, that number, where it is nowhere else, and the positions that there are.
+const recordBytes = 28, lengthAt = 16, ownLengthAt = 20, capacityAt = 24;
 const mostRows = Math.floor((argumentBytes - recordsArg) / recordBytes);
 
 /** The function `put(from, to)`: a row of floats as a cache stores it. */
@@ -79,6 +79,12 @@ function emitStep(m: ModuleBuilder, context: KernelContext, width: number, store
   emitSetSum(f, part, [heads, 4 * width]);
   emitSetSum(f, q, q, [row, part], [row, part], [row, part], [head, 4 * width]);
   emitSetSum(f, out, out, [number, 4 * width]);
+  // The number of positions is read from memory: beyond the last one lies what is not this text's.
+  f.get(length);
+  f.get(record);
+  f.load("i32.load", capacityAt);
+  f.op("i32.ge_u");
+  f.if(() => f.return());
   f.get(q);
   f.set(from);
   for (const held of [keys, values] as Local[]) {
@@ -126,6 +132,7 @@ export function attentionStep(
       u32[word + 3] = byteSize(dtype, strides[2]);
       u32[word + lengthAt / 4] = places ? addressOf(places) + 4 * i : record + ownLengthAt;
       u32[word + ownLengthAt / 4] = lengths[i];
+      u32[word + capacityAt / 4] = shape[2];
       // Done again, there may be as many positions as fit.
       most = Math.max(most, places ? shape[2] : lengths[i] + 1);
     }

@@ -2,10 +2,12 @@
  * Cross-entropy of rows of logits against class ids, and its gradient; probabilities are never stored.
  *
  * The loss is computed as log Σ exp(x - max) - (x[target] - max), which keeps its digits when all logits are large. A
- * target that is no class gives NaN, so that it does not pass unseen.
+ * target that is no class is noted in the arguments and thrown for; its loss is NaN, so that it does not pass unseen in
+ * work that is done again either.
  *
  * @module
  */
+import { targetError } from "../../../core/shape.ts";
 import type { View } from "../../contract.ts";
 import type { FunctionBuilder, Local, ModuleBuilder } from "../assembler/mod.ts";
 import type { Engine, KernelContext } from "../engine.ts";
@@ -13,7 +15,10 @@ import { emitLog } from "../math/log.ts";
 import { emitRowLoop, emitRows, emitSplat, emitStoreFirst, extraArg, runRows, setOperand } from "./row.ts";
 import { emitRowMax, emitRowSum, emitWeight, writerForWeights } from "./softmax.ts";
 
-/** Losses and log Σ exp per row; see `Kernels.crossEntropy`. */
+// Arguments beside `extraArg`: 1 once a target was no class, and that target.
+const wrongArg = extraArg + 4, wrongTargetArg = extraArg + 8;
+
+/** Losses and log Σ exp per row; see `Kernels.crossEntropy`. @throws {ShapeError} for a target that is no class. */
 export function crossEntropy(
   engine: Engine,
   logits: View,
@@ -30,7 +35,12 @@ export function crossEntropy(
   setOperand(engine, 2, losses, 1);
   setOperand(engine, 3, lse, 1);
   engine.i32[(engine.args + extraArg) >>> 2] = ignoreIndex;
+  engine.i32[(engine.args + wrongArg) >>> 2] = 0;
   runRows(engine, kernel, rows, classes);
+  const { i32, args } = engine;
+  if (i32[(args + wrongArg) >>> 2] !== 0) {
+    throw targetError("crossEntropy", i32[(args + wrongTargetArg) >>> 2], classes, ignoreIndex);
+  }
 }
 
 /** (softmax - onehot) · scale[row], perhaps in place; see `Kernels.crossEntropyBackward`. */
@@ -89,7 +99,14 @@ function emitCrossEntropy(m: ModuleBuilder, context: KernelContext): void {
       f.f32x4(NaN);
       f.set(result);
       emitIsClass(f, id, length);
-      f.if(() => w.assign([result], w.sub(log, w.sub([emitSplat(f, at)], [top]))));
+      f.if(() => w.assign([result], w.sub(log, w.sub([emitSplat(f, at)], [top]))), () => {
+        f.get(args);
+        f.get(id);
+        f.store("i32.store", wrongTargetArg);
+        f.get(args);
+        f.i32(1);
+        f.store("i32.store", wrongArg);
+      });
     });
     emitStoreFirst(f, loss, result);
   });

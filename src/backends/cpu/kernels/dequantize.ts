@@ -114,7 +114,11 @@ function dequantize(engine: Engine, view: View): { view: View; pointer: number }
   const kernel = engine.kernel(`dequantize ${dtype}`, (m, context) => emitDequantize(m, context, dtype));
   engine.run(kernel, Math.ceil(blocks / itemBlocks), 8);
   const buffer: CpuBuffer = { pointer, byteLength: 4 * quantBlock * blocks };
-  return { view: { ...view, dtype: "f32", buffer, offset: view.offset - start * quantBlock }, pointer };
+  const { shape, strides } = view;
+  return {
+    view: { buffer, dtype: "f32", shape, strides, offset: view.offset - start * quantBlock },
+    pointer,
+  };
 }
 
 /**

@@ -8,8 +8,8 @@
  * @module
  */
 import { byteSize, isQuantized } from "../../../core/dtype.ts";
-import { DTypeError, ShapeError } from "../../../core/errors.ts";
-import { formatShape, sizeOf } from "../../../core/shape.ts";
+import { DTypeError } from "../../../core/errors.ts";
+import { formatShape, indexError, sizeOf } from "../../../core/shape.ts";
 import type { View } from "../../contract.ts";
 import type { FunctionBuilder, LoadName, Local, ModuleBuilder, StoreName } from "../assembler/mod.ts";
 import { addressOf } from "../buffer.ts";
@@ -25,12 +25,12 @@ export const indexArg = 4;
 export const toArg = 8;
 /** Bytes from one position to the next along the axis that is indexed. */
 export const stepArg = 12;
-/** Positions along that axis. */
+/** Positions along that axis, as i64: an axis that repeats may have more than 2^32. */
 export const sizeArg = 16;
 /** Becomes 1 when an index is out of range. */
-export const wrongArg = 20;
-/** That index. */
-export const wrongIndexArg = 24;
+export const wrongArg = 24;
+/** That index, as i64. */
+export const wrongIndexArg = 56;
 /** Size and strides (from, index, to) of the inner loop. */
 export const innerArg = 32;
 /** The outer axes, as `walk.ts` stores them. */
@@ -46,14 +46,23 @@ export function widthOf(view: View, what: string): number {
   return byteSize(view.dtype, 1);
 }
 
+/** Writes what every kernel with indices reads: the axis, and that nothing is wrong so far. */
+export function setAxis({ u32, args }: Engine, step: number, size: number): void {
+  u32[(args + stepArg) >>> 2] = step;
+  u32[(args + sizeArg) >>> 2] = size;
+  u32[(args + sizeArg + 4) >>> 2] = size / 2 ** 32;
+  u32[(args + wrongArg) >>> 2] = 0;
+}
+
+/** How positions are counted: i64 for indices of i64 and for axes that a u32 does not count, else i32. */
+export function countsIn(index: View, size: number): "i32" | "i64" {
+  return index.dtype === "i64" || size >= 2 ** 32 ? "i64" : "i32";
+}
+
 /** @throws {ShapeError} when a kernel met an index out of range. */
-export function checkIndices(engine: Engine, what: string, view: View, axis: number): void {
-  if (engine.i32[(engine.args + wrongArg) >>> 2] === 0) return;
-  const size = view.shape[axis];
-  throw new ShapeError(
-    `${what}: index ${engine.i32[(engine.args + wrongIndexArg) >>> 2]} is outside [${-size}, ${size - 1}] ` +
-      `at dim ${axis} of ${formatShape(view.shape)}`,
-  );
+export function checkIndices({ i32, i64, args }: Engine, what: string, view: View, axis: number): void {
+  if (i32[(args + wrongArg) >>> 2] === 0) return;
+  throw indexError(what, i64[(args + wrongIndexArg) >>> 3], view.shape[axis], axis, formatShape(view.shape));
 }
 
 /** `out[i0…] = x[… index[i0…] at axis …]`; see `Backend.gather`. */
@@ -66,17 +75,16 @@ export function gather(engine: Engine, x: View, axis: number, index: View, out: 
   const inner = axes.pop() ?? { size: 1, strides: [0, 0, 0] };
   const whole = inner.strides[1] === 0 && inner.strides[0] === width && inner.strides[2] === width;
   const form = whole && inner.size * width >= 64 ? "rows" : "elements";
+  const count = countsIn(index, x.shape[axis]);
   const kernel = engine.kernel(
-    `gather ${form} ${width} ${index.dtype}`,
-    (m) => emitGather(m, form, width, index.dtype),
+    `gather ${form} ${width} ${index.dtype} ${count}`,
+    (m) => emitGather(m, form, width, index.dtype, count),
   );
   const { args, u32 } = engine;
   u32[(args + fromArg) >>> 2] = addressOf(x);
   u32[(args + indexArg) >>> 2] = addressOf(index);
   u32[(args + toArg) >>> 2] = addressOf(out);
-  u32[(args + stepArg) >>> 2] = x.strides[axis] * width;
-  u32[(args + sizeArg) >>> 2] = x.shape[axis];
-  u32[(args + wrongArg) >>> 2] = 0;
+  setAxis(engine, x.strides[axis] * width, x.shape[axis]);
   u32[(args + innerArg) >>> 2] = inner.size;
   inner.strides.forEach((step, k) => u32[((args + innerArg) >>> 2) + 1 + k] = step);
   storeAxes(u32, args + axesArg, axes);
@@ -85,41 +93,49 @@ export function gather(engine: Engine, x: View, axis: number, index: View, out: 
   checkIndices(engine, "gather", x, axis);
 }
 
-function emitGather(m: ModuleBuilder, form: "rows" | "elements", width: number, indexType: string): void {
+function emitGather(
+  m: ModuleBuilder,
+  form: "rows" | "elements",
+  width: number,
+  indexType: string,
+  count: "i32" | "i64",
+): void {
   const f = m.function("run", { params: ["i32", "i32", "i32"] });
   const [args, begin, end] = f.params;
   const row = f.local("i32"), from = f.local("i32"), index = f.local("i32"), to = f.local("i32");
-  const count = f.local("i32"), at = f.local("i32");
+  const left = f.local("i32"), at = f.local("i32");
   f.forRange(row, begin, end, 1, () => {
     loadArgument(f, args, fromArg, from);
     loadArgument(f, args, indexArg, index);
     loadArgument(f, args, toArg, to);
     emitWalk(f, args, axesArg, row, [from, index, to]);
     if (form === "rows") {
-      emitIndex(f, args, index, indexType, at);
-      f.get(to);
-      f.get(from);
-      f.get(at);
-      f.op("i32.add");
-      f.get(args);
-      f.load("i32.load", innerArg);
-      f.i32(width);
-      f.op("i32.mul");
-      f.op("memory.copy");
+      emitIndex(f, args, index, indexType, count, at, () => {
+        f.get(to);
+        f.get(from);
+        f.get(at);
+        f.op("i32.add");
+        f.get(args);
+        f.load("i32.load", innerArg);
+        f.i32(width);
+        f.op("i32.mul");
+        f.op("memory.copy");
+      });
       return;
     }
-    loadArgument(f, args, innerArg, count);
+    loadArgument(f, args, innerArg, left);
     f.loop((again) => {
-      emitIndex(f, args, index, indexType, at);
-      f.get(to);
-      f.get(from);
-      f.get(at);
-      f.op("i32.add");
-      f.load(loadOf(width));
-      f.store(storeOf(width));
+      emitIndex(f, args, index, indexType, count, at, () => {
+        f.get(to);
+        f.get(from);
+        f.get(at);
+        f.op("i32.add");
+        f.load(loadOf(width));
+        f.store(storeOf(width));
+      });
       [from, index, to].forEach((pointer, k) => advance(f, args, pointer, innerArg + 4 + 4 * k));
-      f.increment(count, -1);
-      f.get(count);
+      f.increment(left, -1);
+      f.get(left);
       f.brIf(again);
     });
   });
@@ -152,48 +168,50 @@ export function storeOf(width: number): StoreName {
 }
 
 /**
- * into = bytes from the start of the axis to the position that the index at `pointer` names. An index out of range is
- * noted in the arguments and taken as 0. Of an i64 the low word is enough: the high one must be its sign.
+ * Emits `body` with into = bytes from the start of the axis to the position that the index at `pointer` names. An index out
+ * of range is noted in the arguments, and nothing is read or written for it: what it names is not the operand's.
  */
-export function emitIndex(f: FunctionBuilder, args: Local, pointer: Local, dtype: string, into: Local): void {
-  const raw = f.local("i32");
+export function emitIndex(
+  f: FunctionBuilder,
+  args: Local,
+  pointer: Local,
+  dtype: string,
+  count: "i32" | "i64",
+  into: Local,
+  body: () => void,
+): void {
+  const raw = f.local(count), at = f.local(count), zero = (): void => count === "i64" ? f.i64(0) : f.i32(0);
   f.get(pointer);
-  f.load("i32.load");
+  f.load(dtype === "i64" ? "i64.load" : "i32.load");
+  if (dtype !== count) f.op("i64.extend_i32_s");
   f.tee(raw);
   f.get(args);
-  f.load("i32.load", sizeArg);
-  f.i32(0);
+  f.load(`${count}.load`, sizeArg);
+  zero();
   f.get(raw);
-  f.i32(0);
-  f.op("i32.lt_s");
+  zero();
+  f.op(`${count}.lt_s`);
   f.select();
-  f.op("i32.add");
-  f.tee(into);
+  f.op(`${count}.add`);
+  f.tee(at);
   f.get(args);
-  f.load("i32.load", sizeArg);
-  f.op("i32.ge_u");
-  if (dtype === "i64") {
-    f.get(pointer);
-    f.load("i32.load", 4);
-    f.get(raw);
-    f.i32(31);
-    f.op("i32.shr_s");
-    f.op("i32.ne");
-    f.op("i32.or");
-  }
+  f.load(`${count}.load`, sizeArg);
+  f.op(`${count}.lt_u`);
   f.if(() => {
-    f.i32(0);
+    f.get(at);
+    if (count === "i64") f.op("i32.wrap_i64");
+    f.get(args);
+    f.load("i32.load", stepArg);
+    f.op("i32.mul");
     f.set(into);
+    body();
+  }, () => {
     f.get(args);
     f.get(raw);
-    f.store("i32.store", wrongIndexArg);
+    if (count === "i32") f.op("i64.extend_i32_s");
+    f.store("i64.store", wrongIndexArg);
     f.get(args);
     f.i32(1);
     f.store("i32.store", wrongArg);
   });
-  f.get(into);
-  f.get(args);
-  f.load("i32.load", stepArg);
-  f.op("i32.mul");
-  f.set(into);
 }

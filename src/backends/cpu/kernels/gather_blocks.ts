@@ -16,15 +16,14 @@ import type { Engine } from "../engine.ts";
 import { withFloats } from "./dequantize.ts";
 import {
   checkIndices,
+  countsIn,
   emitIndex,
   fromArg,
   gather,
   indexArg,
   loadArgument,
-  sizeArg,
-  stepArg,
+  setAxis,
   toArg,
-  wrongArg,
 } from "./gather.ts";
 import { blockBytes, panelRows, quads, type Quantized } from "./quantized/format.ts";
 import { restoreRows } from "./quantized/matmul.ts";
@@ -47,9 +46,10 @@ export function gatherBlocks(engine: Engine, x: View, axis: number, index: View,
   }
   const buffer = x.buffer as CpuBuffer, rowBytes = byteSize(dtype, width);
   if (buffer.interleaved?.depth !== width) restoreRows(engine, buffer);
+  const counts = countsIn(index, x.shape[0]);
   const kernel = engine.kernel(
-    `gather ${dtype} ${index.dtype}`,
-    (m) => emitGatherBlocks(m, dtype, index.dtype),
+    `gather ${dtype} ${index.dtype} ${counts}`,
+    (m) => emitGatherBlocks(m, dtype, index.dtype, counts),
   );
   const { args, u32 } = engine;
   const write = (at: number, value: number): void => {
@@ -58,9 +58,7 @@ export function gatherBlocks(engine: Engine, x: View, axis: number, index: View,
   write(fromArg, buffer.pointer);
   write(indexArg, addressOf(index));
   write(toArg, addressOf(out));
-  write(stepArg, 1); // the index is wanted as the number of a row
-  write(sizeArg, x.shape[0]);
-  write(wrongArg, 0);
+  setAxis(engine, 1, x.shape[0]); // the index is wanted as the number of a row
   write(indexStepArg, byteSize(index.dtype, 1) * index.strides[0]);
   write(toStepArg, 4 * out.strides[0]);
   write(firstArg, x.offset / width);
@@ -71,7 +69,12 @@ export function gatherBlocks(engine: Engine, x: View, axis: number, index: View,
   checkIndices(engine, "gather", x, axis);
 }
 
-function emitGatherBlocks(m: ModuleBuilder, dtype: Quantized, indexType: string): void {
+function emitGatherBlocks(
+  m: ModuleBuilder,
+  dtype: Quantized,
+  indexType: string,
+  counts: "i32" | "i64",
+): void {
   const f = m.function("run", { params: ["i32", "i32", "i32"] });
   const [args, begin, end] = f.params;
   const [item, index, row, to, panels, blocks, rowBytes, lane] = f.localArray("i32", 8);
@@ -98,64 +101,65 @@ function emitGatherBlocks(m: ModuleBuilder, dtype: Quantized, indexType: string)
   f.forRange(item, begin, end, 1, () => {
     locate(index, indexArg, indexStepArg);
     locate(to, toArg, toStepArg);
-    emitIndex(f, args, index, indexType, row);
-    f.get(row);
-    f.get(args);
-    f.load("i32.load", firstArg);
-    f.op("i32.add");
-    f.set(row);
-    loadArgument(f, args, blocksArg, blocks);
-    loadArgument(f, args, fromArg, at.scale);
-    f.get(row);
-    f.get(panels);
-    f.op("i32.lt_u");
-    f.if(() => {
+    emitIndex(f, args, index, indexType, counts, row, () => {
       f.get(row);
-      f.i32(panelRows - 1);
-      f.op("i32.and");
-      f.set(lane);
-      // Eight rows begin together: their scales, two bytes each, then the weights.
+      f.get(args);
+      f.load("i32.load", firstArg);
+      f.op("i32.add");
+      f.set(row);
+      loadArgument(f, args, blocksArg, blocks);
+      loadArgument(f, args, fromArg, at.scale);
       f.get(row);
-      f.get(lane);
-      f.op("i32.sub");
-      f.get(rowBytes);
-      f.op("i32.mul");
-      f.get(at.scale);
-      f.op("i32.add");
-      f.tee(at.weights);
-      f.get(lane);
-      f.i32(2);
-      f.op("i32.mul");
-      f.op("i32.add");
-      f.set(at.scale);
-      f.get(at.weights);
-      f.get(lane);
-      if (dtype === "q4") {
-        f.i32(3);
+      f.get(panels);
+      f.op("i32.lt_u");
+      f.if(() => {
+        f.get(row);
+        f.i32(panelRows - 1);
         f.op("i32.and");
-      }
-      f.i32(4);
-      f.op("i32.mul");
-      f.op("i32.add");
-      f.i32(2 * panelRows);
-      f.op("i32.add");
-      f.set(at.weights);
-      f.get(lane);
-      f.i32(4);
-      f.op("i32.and");
-      f.set(at.shift);
-      emitBlocks(f, dtype, at, blocks, true);
-    }, () => {
-      f.get(row);
-      f.get(rowBytes);
-      f.op("i32.mul");
-      f.get(at.scale);
-      f.op("i32.add");
-      f.tee(at.scale);
-      f.i32(2);
-      f.op("i32.add");
-      f.set(at.weights);
-      emitBlocks(f, dtype, at, blocks, false);
+        f.set(lane);
+        // Eight rows begin together: their scales, two bytes each, then the weights.
+        f.get(row);
+        f.get(lane);
+        f.op("i32.sub");
+        f.get(rowBytes);
+        f.op("i32.mul");
+        f.get(at.scale);
+        f.op("i32.add");
+        f.tee(at.weights);
+        f.get(lane);
+        f.i32(2);
+        f.op("i32.mul");
+        f.op("i32.add");
+        f.set(at.scale);
+        f.get(at.weights);
+        f.get(lane);
+        if (dtype === "q4") {
+          f.i32(3);
+          f.op("i32.and");
+        }
+        f.i32(4);
+        f.op("i32.mul");
+        f.op("i32.add");
+        f.i32(2 * panelRows);
+        f.op("i32.add");
+        f.set(at.weights);
+        f.get(lane);
+        f.i32(4);
+        f.op("i32.and");
+        f.set(at.shift);
+        emitBlocks(f, dtype, at, blocks, true);
+      }, () => {
+        f.get(row);
+        f.get(rowBytes);
+        f.op("i32.mul");
+        f.get(at.scale);
+        f.op("i32.add");
+        f.tee(at.scale);
+        f.i32(2);
+        f.op("i32.add");
+        f.set(at.weights);
+        emitBlocks(f, dtype, at, blocks, false);
+      });
     });
   });
 }

@@ -9,23 +9,17 @@
  *
  * @module
  */
-import type { DType } from "../../../core/dtype.ts";
 import { ShapeError } from "../../../core/errors.ts";
 import { formatShape, sizeOf } from "../../../core/shape.ts";
 import { constant, type Program } from "../../../expr/nodes.ts";
 import { program as makeProgram } from "../../../expr/program.ts";
 import type { Epilogue, ReduceKind, View } from "../../contract.ts";
+import { computeTypeOf } from "../../large.ts";
 import type { Engine } from "../engine.ts";
 import { argReduce } from "./arg_reduce.ts";
 import { anyQuantized, withFloats } from "./dequantize.ts";
 import { elementwise } from "./elementwise.ts";
 import { identityProgram, reduceInPasses } from "./reduce_passes.ts";
-
-/** The type in which a reduction of elements themselves computes. */
-function computeTypeOf(dtype: DType): Program["type"] {
-  if (dtype === "i64") return "i64";
-  return dtype === "i32" || dtype === "u8" || dtype === "bool" ? "i32" : "f32";
-}
 
 /** See {@link Backend.reduce} in `contract.ts`. */
 export function reduce(

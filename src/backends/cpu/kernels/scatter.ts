@@ -10,7 +10,7 @@
  */
 import { byteSize, type DType } from "../../../core/dtype.ts";
 import { fromBf16, fromF16, toBf16, toF16 } from "../../../core/half.ts";
-import { sizeOf } from "../../../core/shape.ts";
+import { formatShape, indexError, sizeOf } from "../../../core/shape.ts";
 import type { View } from "../../contract.ts";
 import type { FunctionBuilder, Local, ModuleBuilder } from "../assembler/mod.ts";
 import { addressOf } from "../buffer.ts";
@@ -19,19 +19,17 @@ import {
   advance,
   axesArg,
   checkIndices,
+  countsIn,
   emitIndex,
   fromArg,
   indexArg,
   innerArg,
   loadArgument,
   loadOf,
-  sizeArg,
-  stepArg,
+  setAxis,
   storeOf,
   toArg,
   widthOf,
-  wrongArg,
-  wrongIndexArg,
 } from "./gather.ts";
 import { emitWalk, mergeAxes, storeAxes } from "./walk.ts";
 
@@ -58,18 +56,17 @@ export function scatter(
   const rows = inner !== undefined && inner.strides[1] === 0 && inner.strides[0] === width &&
     inner.strides[2] === width;
   const form = rows ? "rows" : "elements";
-  const key = `scatter ${mode} ${form} ${mode === "set" ? width : out.dtype} ${index.dtype}`;
+  const count = countsIn(index, out.shape[axis]);
+  const key = `scatter ${mode} ${form} ${mode === "set" ? width : out.dtype} ${index.dtype} ${count}`;
   const kernel = engine.kernel(
     key,
-    (m) => emitScatter(m, form, mode === "set" ? null : out.dtype, width, index.dtype),
+    (m) => emitScatter(m, form, mode === "set" ? null : out.dtype, width, index.dtype, count),
   );
   const { args, u32 } = engine;
   const columns = rows ? inner.size : 1;
   if (rows) axes.pop();
   u32[(args + indexArg) >>> 2] = addressOf(index);
-  u32[(args + stepArg) >>> 2] = out.strides[axis] * width;
-  u32[(args + sizeArg) >>> 2] = out.shape[axis];
-  u32[(args + wrongArg) >>> 2] = 0;
+  setAxis(engine, out.strides[axis] * width, out.shape[axis]);
   u32[(args + innerArg) >>> 2] = source.shape[axis];
   u32[((args + innerArg) >>> 2) + 1] = along[0];
   u32[((args + innerArg) >>> 2) + 2] = along[1];
@@ -90,6 +87,7 @@ function emitScatter(
   add: DType | null,
   width: number,
   indexType: string,
+  counts: "i32" | "i64",
 ): void {
   const f = m.function("run", { params: ["i32", "i32", "i32"] });
   const [args, begin, end] = f.params;
@@ -102,8 +100,7 @@ function emitScatter(
     emitWalk(f, args, axesArg, of, [from, index, to]);
     loadArgument(f, args, innerArg, count);
     f.loop((again) => {
-      emitIndex(f, args, index, indexType, at);
-      body();
+      emitIndex(f, args, index, indexType, counts, at, body);
       advance(f, args, from, innerArg + 4);
       advance(f, args, index, innerArg + 8);
       f.increment(count, -1);
@@ -210,7 +207,7 @@ function emitPlace(f: FunctionBuilder, add: DType | null, width: number, to: Loc
 /** Adds 16-bit floats, each sum rounded as it is stored. */
 function addHalves(engine: Engine, out: View, axis: number, index: View, source: View): void {
   const [read, write] = out.dtype === "f16" ? [fromF16, toF16] : [fromBf16, toBf16];
-  const { u16, i32, args } = engine;
+  const { u16, i32, i64 } = engine;
   const step = byteSize(index.dtype, 1) / 4;
   const to = addressOf(out) / 2, from = addressOf(source) / 2, indices = addressOf(index) / 4;
   const size = out.shape[axis];
@@ -222,13 +219,11 @@ function addHalves(engine: Engine, out: View, axis: number, index: View, source:
       c += i * index.strides[d] * step;
       if (d !== axis) b += i * out.strides[d];
     });
-    const at = i32[c] < 0 ? i32[c] + size : i32[c];
-    if (at < 0 || at >= size) {
-      i32[(args + wrongArg) >>> 2] = 1;
-      i32[(args + wrongIndexArg) >>> 2] = i32[c];
-      checkIndices(engine, "scatter", out, axis);
+    const given = index.dtype === "i64" ? Number(i64[c / 2]) : i32[c];
+    if (!(given >= -size && given < size)) {
+      throw indexError("scatter", given, size, axis, formatShape(out.shape));
     }
-    b += at * out.strides[axis];
+    b += (given < 0 ? given + size : given) * out.strides[axis];
     u16[b] = write(read(u16[b]) + read(u16[a]));
     for (let d = position.length - 1; d >= 0 && ++position[d] === source.shape[d]; d--) position[d] = 0;
   }

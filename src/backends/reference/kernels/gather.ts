@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { ShapeError } from "../../../core/errors.ts";
-import { formatShape } from "../../../core/shape.ts";
+import { formatShape, indexError } from "../../../core/shape.ts";
 import type { View } from "../../contract.ts";
 import { computeTypeOf, inLane, type Lane } from "../lane.ts";
 import { walk } from "../walk.ts";
@@ -56,11 +55,7 @@ function indexReader(what: string, view: View, axis: number, index: View): (at: 
     return (at) => {
       const given = Number(read(at));
       if (given >= size || given < -size) {
-        throw new ShapeError(
-          `${what}: index ${given} is outside [${-size}, ${size - 1}] at dim ${axis} of ${
-            formatShape(view.shape)
-          }`,
-        );
+        throw indexError(what, given, size, axis, formatShape(view.shape));
       }
       return given < 0 ? given + size : given;
     };

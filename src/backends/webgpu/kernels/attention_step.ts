@@ -102,7 +102,15 @@ function step(gpu: Gpu, text: Text, scale: number): boolean {
   });
   const [first, second] = [k, v].map(({ offset, strides }) => [offset / 4, strides[1] / 4, strides[2] / 4]);
   const sizes = [text.place ? place.offset : keys, floatBits(scale), parts, heads];
-  const params = [...sizes, from.offset / 4, ...first, ...second, target.offset, partial?.lse.offset ?? 0];
+  const params = [
+    ...sizes,
+    from.offset / 4,
+    ...first,
+    ...second,
+    target.offset,
+    partial?.lse.offset ?? 0,
+    k.shape[2],
+  ];
   gpu.run(kernel, bindings.buffers, params, parts, heads);
   if (partial) joinParts(gpu, partial, parts, text.to, null);
   return true;
@@ -126,7 +134,10 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   }) {
   ${teamBegin(gpu)}
   let lane = i32(lane0); let place = i32(group.x); let head = i32(group.y);
-  let keys = ${count}; let each = (keys + ${param(3)} - 1) / ${param(3)};
+  let keys = ${count};
+  // What the device reads may be anything: beyond the last position lies what is not this text's.
+  if (keys < 1 || keys > ${param(14)}) { return; }
+  let each = (keys + ${param(3)} - 1) / ${param(3)};
   let begin = place * each; let end = min(begin + each, keys);
   let query0 = ${param(5)} + head * ${fours}; let next = ${param(4)} * ${fours};
   let keys0 = ${param(6)} + head * ${param(7)}; let values0 = ${param(9)} + head * ${param(10)};

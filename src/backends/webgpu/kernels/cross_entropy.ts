@@ -5,7 +5,7 @@
  */
 import type { View } from "../../contract.ts";
 import { sizeOf } from "../../../core/shape.ts";
-import type { Gpu } from "../gpu.ts";
+import { type Gpu, targetNote } from "../gpu.ts";
 import { columns, type Rows, runRows } from "../wgsl/rows.ts";
 
 /** The loss and log Σ exp of each row; ignored targets give 0. */
@@ -33,7 +33,7 @@ export function crossEntropy(
   if ((target_ < 0 || target_ >= ${own(0)}) && atomicMax(&${notes}[0], 1u) == 0u) {
     atomicStore(&${notes}[1], bitcast<u32>(target_));
     atomicStore(&${notes}[2], u32(${own(0)}));
-    atomicStore(&${notes}[3], 1u);
+    atomicStore(&${notes}[3], ${targetNote}u);
   }
   let place = row * ${own(0)} + clamp(target_, 0, ${own(0)} - 1);
   ${set(2, "row", `all - ${get(0, "place")}`)}`;

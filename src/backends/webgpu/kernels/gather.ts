@@ -5,8 +5,8 @@
  *
  * @module
  */
-import { DeviceError } from "../../../core/errors.ts";
-import { sizeOf } from "../../../core/shape.ts";
+import { DeviceError, ShapeError } from "../../../core/errors.ts";
+import { formatShape, sizeOf } from "../../../core/shape.ts";
 import type { View } from "../../contract.ts";
 import { part, throughWindows } from "../windows.ts";
 import { type Gpu, param } from "../gpu.ts";
@@ -30,23 +30,35 @@ export function position(
   first: number,
 ): string {
   const size = param(first + 1);
-  return `let given = ${load(index, dtype, at, "i32")};
+  // Of an i64 the low word is the index, and the high one its sign.
+  return `let whole = ${load(index, dtype, at, "i64")}; let given = bitcast<i32>(whole.x);
   var k = select(given, given + ${size}, given < 0);
-  if (k < 0 || k >= ${size}) {
+  if (k < 0 || k >= ${size} || bitcast<i32>(whole.y) != given >> 31u) {
     if (atomicMax(&${notes.name}[0], 1u) == 0u) {
-      atomicStore(&${notes.name}[1], bitcast<u32>(given));
+      atomicStore(&${notes.name}[1], whole.x);
       atomicStore(&${notes.name}[2], u32(${size}));
       atomicStore(&${notes.name}[3], u32(${param(first)}));
+      atomicStore(&${notes.name}[4], whole.y);
     }
     k = clamp(k, 0, ${size} - 1);
   }`;
 }
+
+/** The longest axis that can be indexed: kernels count in i32. */
+const mostPlaces = 2 ** 31 - 1;
 
 /** `out[i0…] = x[… index[i0…] at axis …]`. */
 export function gather(gpu: Gpu, x: View, axis: number, index: View, out: View): void {
   if (sizeOf(out.shape) === 0) return;
   // What an index finds may lie in any part of x: each part serves the indices that lead into it.
   const size = x.shape[axis];
+  if (size > mostPlaces) {
+    throw new ShapeError(
+      `gather: dim ${axis} of ${
+        formatShape(x.shape)
+      } has more positions than the webgpu device counts (${mostPlaces})`,
+    );
+  }
   const serve = (start: number, length: number): void => {
     const seen = throughWindows(gpu, [part(x, axis, start, length)]);
     if (seen !== null) return gatherFrom(gpu, seen[0], axis, start, size, index, out);

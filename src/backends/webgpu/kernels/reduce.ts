@@ -32,6 +32,9 @@ import { gather } from "./gather.ts";
 
 const team = 64;
 
+/** Turns of a loop that every adapter takes: a software one (llvmpipe) silently leaves loops after 65,535. */
+const mostTurns = 32768;
+
 /** Reduces `axes` of the elementwise `program` over `inputs`; null is input 0 itself. */
 export function reduce(
   gpu: Gpu,
@@ -64,10 +67,12 @@ export function reduce(
     );
   }
   // Enough workgroups to fill a GPU, each with enough to do.
-  const parts = count >= 64 ? 1 : Math.min(256, Math.ceil(length / 4096), Math.ceil(256 / count));
+  const wanted = count >= 64 ? 1 : Math.min(256, Math.ceil(length / 4096), Math.ceil(256 / count));
+  const needed = Math.ceil(length / (team * mostTurns)), parts = Math.max(wanted, needed);
   if (kind.startsWith("arg")) {
     // A processor would do the same work in more steps.
-    if (parts === 1 || program || gpu.software) pass(gpu, kind, run, inputs, scalars, axes, output, 1);
+    const whole = parts === 1 || program || (gpu.software && needed === 1);
+    if (whole) pass(gpu, kind, run, inputs, scalars, axes, output, 1);
     else bestOfParts(gpu, kind, run, inputs[0], axes, output, parts);
   } else if (parts > 1) {
     const dtype = run.type === "i64" ? "i64" : run.type === "i32" ? "i32" : "f32";
@@ -172,7 +177,7 @@ function pass(
   const outer = coalesce(shape.filter((_, d) => !axes.includes(d)), inputs.map((v) => some(v, true)));
   const inner = coalesce(axes.map((d) => shape[d]), inputs.map((v) => some(v, false)));
   const count = sizeOf(outer.shape), length = sizeOf(inner.shape), n = inputs.length;
-  const alone = parts === 1 && (length <= 32 || count >= 4096);
+  const alone = parts === 1 && (length <= 32 || (count >= 4096 && length <= mostTurns));
   const bindings = bind(inputs, [output]), dtypes = [...inputs, output].map((v) => v.dtype);
   const ranks = [outer.shape.length, inner.shape.length];
   const outerAt = 6,

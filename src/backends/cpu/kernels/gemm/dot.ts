@@ -12,7 +12,7 @@
 import type { FunctionBuilder, Local, ModuleBuilder } from "../../assembler/mod.ts";
 import type { KernelContext } from "../../engine.ts";
 import { emitSetSum } from "./address.ts";
-import { type Arithmetic, elementBytes, pushLoad, pushLoadSplat, type Source, sourceWriter } from "./load.ts";
+import { type Arithmetic, elementBytes, pushLoad, pushLoadFirst, type Source, sourceWriter } from "./load.ts";
 import { emitMultiplyAdd } from "./tile.ts";
 
 /** Chains of additions for each row: enough to hide their latency, and two rows of them fit into the registers. */
@@ -175,7 +175,7 @@ export function emitDot(
       whileAtLeast(4 * least, () => steps(least, true));
       // The products that are left go into the first lane.
       whileAtLeast(1, () => {
-        pushLoadSplat(w, source, y);
+        pushLoadFirst(w, source, y);
         f.set(value);
         for (let i = 0; i < rows; i++) {
           emitMultiplyAdd(f, context, arithmetic, sum[i * chains], () => {

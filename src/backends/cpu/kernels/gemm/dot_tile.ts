@@ -12,7 +12,7 @@ import type { FunctionBuilder, Local, ModuleBuilder } from "../../assembler/mod.
 import { importThreadScratch, type KernelContext } from "../../engine.ts";
 import { emitAtMost, emitSetSum } from "./address.ts";
 import { chains, emitLoadHalf, emitWhileAtLeast, setMask, splitsPairs } from "./dot.ts";
-import { type Arithmetic, elementBytes, pushLoad, pushLoadSplat, type Source, sourceWriter } from "./load.ts";
+import { type Arithmetic, elementBytes, pushLoad, pushLoadFirst, type Source, sourceWriter } from "./load.ts";
 import { emitMultiplyAdd } from "./tile.ts";
 
 /** The most rows of a tile: with two columns, 12 sums, and as many registers as V8 has on x86-64 with what they are made of. */
@@ -57,7 +57,7 @@ export function emitDotTile(
       if (split && vectors !== null) {
         return emitLoadHalf(f, p, 16 * (vectors >> 1), vectors % 2 === 1, mask, column[c]);
       }
-      if (vectors === null) pushLoadSplat(w, source, p);
+      if (vectors === null) pushLoadFirst(w, source, p);
       else pushLoad(w, source, p, 4 * vectors * bytes);
       f.set(column[c]);
     });

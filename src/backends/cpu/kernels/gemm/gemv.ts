@@ -137,10 +137,14 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
         f.set(a);
       };
       if (!splitPairs) return pack();
-      f.get(aColumn);
-      f.i32(options.a === "f32" ? 4 : 0);
-      f.op("i32.ne");
-      f.if(pack);
+      // Floats that lie in order are taken from where they are.
+      if (options.a !== "f32") pack();
+      else {
+        f.get(aColumn);
+        f.i32(4);
+        f.op("i32.ne");
+        f.if(pack);
+      }
       for (const value of [a, to, depth]) f.get(value);
       f.call(splitPairs);
     }, () => {

@@ -42,3 +42,19 @@ export function pushLoad(w: VectorWriter, source: Source, at: Local, offset: num
 export function pushLoadSplat(w: VectorWriter, source: Source, at: Local): void {
   w.f.get(emitLoadSplat(w, source, typeOf(source), at)[0]);
 }
+
+/** Leaves one element at `at` on the stack in the first lane, and 0 in the others: they add nothing, even to an Infinity. */
+export function pushLoadFirst(w: VectorWriter, source: Source, at: Local): void {
+  const { f } = w;
+  if (elementBytes(source) === 4) {
+    f.get(at);
+    return f.load("v128.load32_zero");
+  }
+  const raw = w.each(() => {
+    f.i32x4(0);
+    f.get(at);
+    f.load("i32.load16_u");
+    f.lane("i32x4.replace_lane", 0);
+  });
+  f.get(emitFromStored(w, source, typeOf(source), raw)[0]);
+}
