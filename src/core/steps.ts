@@ -25,17 +25,6 @@ export function finish<T>(steps: Steps<T>): T {
   }
 }
 
-/** The same work, ended by what `tooMuch` makes of it when it takes more than `most` units. */
-export function* bounded<T>(steps: Steps<T>, most: number, tooMuch: () => Error): Steps<T> {
-  for (let done = 0;;) {
-    const step = steps.next();
-    if (step.done) return step.value;
-    done += step.value;
-    if (done > most) throw tooMuch();
-    yield step.value;
-  }
-}
-
 /** One turn of the event loop: timers, interrupts and connections are heard. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));

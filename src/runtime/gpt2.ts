@@ -23,6 +23,7 @@ import {
   textOfTokens,
   type TokenPiece,
 } from "../generate/mod.ts";
+import { slicer, type Steps } from "../core/steps.ts";
 import { constrained, constrainedSoon } from "../generate/constraint/known.ts";
 import { generationDefaults, generationJson } from "../generate/options.ts";
 import {
@@ -311,6 +312,35 @@ export class GPT2 extends GPT2Model {
     options: GenerateOptions = {},
   ): { promptIds: number[]; options: ResolvedOptions } {
     return { promptIds: this.#promptIds(prompt, options), options: this.#resolve(options) };
+  }
+
+  /**
+   * The same for prompts with the same options, a slice of the work in each turn of the event loop, so that a server goes on
+   * with what else it does.
+   */
+  async prepareMany(
+    prompts: readonly (string | readonly number[])[],
+    options: GenerateOptions = {},
+  ): Promise<{ promptIds: number[][]; options: ResolvedOptions }> {
+    const { signal } = options, settled = resolveOptions(options, this.generationConfig);
+    return {
+      promptIds: await slicer.run(this.#encodeAll(prompts, options), signal),
+      options: await constrainedSoon(settled, this.tokenizer, signal),
+    };
+  }
+
+  *#encodeAll(prompts: readonly (string | readonly number[])[], options: GenerateOptions): Steps<number[][]> {
+    const all: number[][] = [];
+    for (const prompt of prompts) {
+      yield 1 + prompt.length;
+      if (prompt === "" || typeof prompt !== "string" || !this.tokenizer?.encodeSteps) {
+        all.push(this.#promptIds(prompt, options));
+      } else {
+        all.push(yield* this.tokenizer.encodeSteps(prompt));
+        this.checkIds(all[all.length - 1]);
+      }
+    }
+    return all;
   }
 
   #resolve(options: GenerateOptions): ResolvedOptions {

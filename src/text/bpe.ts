@@ -9,6 +9,7 @@
  * @module
  */
 import { FormatError, ShapeError } from "../core/errors.ts";
+import type { Steps } from "../core/steps.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
 import { Merges } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
@@ -34,6 +35,7 @@ export interface BpeParts {
 
 const CACHED_UNITS = 64; // longer pieces seldom come again
 const CACHE_WORDS = 1 << 17, CACHE_UNITS = 1 << 20;
+const stepCharacters = 4096;
 const nothing = new Uint8Array(0);
 
 /** A byte-level BPE tokenizer with GPT-2's splitting pattern. */
@@ -137,6 +139,23 @@ export class BpeTokenizer implements Tokenizer {
       (start, end) => this.#encodeText(text, start, end, out),
       (id) => out.push(id),
     );
+    return out;
+  }
+
+  /** What `encode` gives, in steps of some thousand characters: for who may not keep others waiting. */
+  *encodeSteps(text: string): Steps<number[]> {
+    const out: number[] = [], stretches: (readonly [number, number])[] = [];
+    this.#added.split(text, false, (start, end) => stretches.push([start, end]), (id) => stretches.push([-1, id]));
+    for (const [start, end] of stretches) {
+      if (start < 0) out.push(end);
+      for (let from = start; start >= 0 && from < end;) {
+        let to = from;
+        while (to < end && to - from < stepCharacters) to = pieceEnd(text, to, end);
+        this.#encodeText(text, from, to, out);
+        yield 4 * (to - from);
+        from = to;
+      }
+    }
     return out;
   }
 

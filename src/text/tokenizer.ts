@@ -6,6 +6,7 @@
  *
  * @module
  */
+import type { Steps } from "../core/steps.ts";
 
 /** How {@link Tokenizer.encode} treats special tokens. */
 export interface EncodeOptions {
@@ -40,6 +41,8 @@ export interface Tokenizer {
   readonly eosTokenId?: number | undefined;
   /** The ids of a text. */
   encode(text: string, options?: EncodeOptions): number[];
+  /** What `encode` gives without options, in steps, where the tokenizer can; see `core/steps.ts`. */
+  encodeSteps?(text: string): Steps<number[]>;
   /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   /** Decodes ids one at a time, never splitting a character. */

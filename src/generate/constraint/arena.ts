@@ -8,6 +8,7 @@
  * @module
  */
 import { OptionError } from "../../core/errors.ts";
+import { formatLimits } from "./limits.ts";
 import { type Network, type Node, over } from "./network.ts";
 import { allowsAll, type Stack, Stacks } from "./stack.ts";
 import type { Walk } from "./walk.ts";
@@ -47,9 +48,6 @@ export class PlaceSet {
     return this.places.length === 1 && this.places[0] === 0;
   }
 }
-
-/** The most places at which a text may stand at once. */
-export const mostPlaces = 2048;
 
 /** From so many frames on only the shortest way on is followed, so that texts do not nest for ever. */
 const deepest = 256;
@@ -199,10 +197,10 @@ export class Arena {
       this.work++;
       if (node === null) this.#goOn(stack, base);
       else this.#enter(node, stack, base);
-      if (this.#found.size > mostPlaces || this.#seen.size > 8 * mostPlaces) {
+      if (this.#found.size > formatLimits.ways || this.#seen.size > 8 * formatLimits.ways) {
         for (const list of [this.#nodes, this.#behind, this.#bases]) list.length = 0;
         throw new OptionError(
-          `responseFormat: the text may go on in more than ${mostPlaces} ways at one place; allow fewer`,
+          `responseFormat: the text may go on in more than ${formatLimits.ways} ways at one place; allow fewer`,
         );
       }
     }

@@ -8,11 +8,9 @@ import type { Steps } from "../../core/steps.ts";
 import { Arena } from "./arena.ts";
 import { Follower } from "./follower.ts";
 import type { Grammar } from "./grammar.ts";
+import { formatLimits } from "./limits.ts";
 import { Network } from "./network.ts";
 import type { Vocabulary } from "./vocabulary.ts";
-
-/** Bytes at which what is known of one grammar's places is forgotten. */
-const mostKnown = 8 * 2 ** 20;
 
 /** A grammar for one vocabulary. */
 export class Constraint {
@@ -52,7 +50,7 @@ export class Constraint {
 
   /** What is known of places at present; a new one when that has become too much. */
   get arena(): Arena {
-    if (this.#arena.bytes > mostKnown) this.#arena = new Arena(this.#network, this.vocabulary.longest);
+    if (this.#arena.bytes > formatLimits.bytes) this.#arena = new Arena(this.#network, this.vocabulary.longest);
     return this.#arena;
   }
 

@@ -9,10 +9,8 @@ import { OptionError } from "../../core/errors.ts";
 import type { Allowance } from "../../core/steps.ts";
 import type { Arena, PlaceSet } from "./arena.ts";
 import type { Constraint } from "./constraint.ts";
+import { formatLimits } from "./limits.ts";
 import { Walk } from "./walk.ts";
-
-/** How often a text may go through the whole vocabulary for each of its tokens, on average. */
-const mostWalks = 24;
 
 /** Units of work between two looks at what is known. */
 const atOnce = 20_000;
@@ -62,7 +60,7 @@ export class Follower {
       const all = took + arena.work - before, tokens = ids.length - this.#start;
       allowance.units -= all;
       this.#units += all;
-      if (this.#units > mostWalks * (this.#constraint.vocabulary.byte.length + 1000) * (tokens + 8)) {
+      if (this.#units > formatLimits.walks * (this.#constraint.vocabulary.byte.length + 1000) * (tokens + 8)) {
         throw new OptionError(
           `responseFormat: ${tokens} tokens took ${this.#units} steps to follow; make the format less ambiguous`,
         );

@@ -11,6 +11,7 @@ import { finish, type Steps } from "../../core/steps.ts";
 import type { Tokenizer } from "../../text/mod.ts";
 import { Constraint } from "./constraint.ts";
 import type { Grammar } from "./grammar.ts";
+import { formatLimits } from "./limits.ts";
 import { parsePattern } from "./pattern.ts";
 import { schemaGrammar } from "./schema.ts";
 import { Vocabulary } from "./vocabulary.ts";
@@ -63,9 +64,6 @@ export function* vocabularyOf(tokenizer: Tokenizer): Steps<Vocabulary> {
   return found;
 }
 
-/** How many formats are kept for who asks again, and how many bytes of memory they may take together. */
-const mostKept = 32, mostBytes = 64 * 2 ** 20;
-
 // By the vocabulary's tokenizer and the format as a text; the one that was asked for last is at the end.
 const kept: {
   readonly tokenizer: WeakRef<Tokenizer>;
@@ -92,12 +90,11 @@ export function* constraintSteps(tokenizer: Tokenizer, format: ResponseFormat): 
   if (grammar === null) return null;
   const constraint = yield* Constraint.of(yield* vocabularyOf(tokenizer), grammar);
   kept.push({ tokenizer: new WeakRef(tokenizer), key, constraint });
-  while (kept.length > 1 && (kept.length > mostKept || keptBytes() > mostBytes)) kept.shift();
+  while (kept.length > 1 && (kept.length > formatLimits.kept || keptBytes() > formatLimits.keptBytes)) kept.shift();
   return constraint;
 }
 
-/** The most characters that a format may have as JSON, and how deep lists and objects may stand in it. */
-export const mostCharacters = 131_072, mostDeep = 100;
+const { characters: mostCharacters, depth: mostDeep } = formatLimits;
 
 /** @throws {OptionError} for a format that is larger than any that is followed, before anything else is done with it. */
 function checkSize(format: unknown): void {

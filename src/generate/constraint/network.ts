@@ -7,6 +7,7 @@
 import { OptionError } from "../../core/errors.ts";
 import type { Steps } from "../../core/steps.ts";
 import type { Grammar, Machine, Part, Range } from "./grammar.ts";
+import { formatLimits } from "./limits.ts";
 import { shortest } from "./shortest.ts";
 import { utf8Ranges } from "./utf8.ts";
 
@@ -44,9 +45,6 @@ export type Edge = readonly [low: number, high: number, to: number];
 
 /** Where the last byte of characters leads. */
 export const over = -1;
-
-/** The most that one format may consist of: nodes, their frames, states of bytes and what leads from one to another. */
-export const mostParts = 200_000;
 
 /** A grammar, laid out. */
 export class Network {
@@ -146,7 +144,7 @@ export class Network {
       if (!target) throw new OptionError(`responseFormat: there is no rule "${part.name}"`);
       parts.push(target);
     }
-    if (this.size > mostParts) throw new OptionError(`responseFormat: more than ${mostParts} parts; make it smaller`);
+    if (this.size > formatLimits.parts) throw new OptionError(`responseFormat: more than ${formatLimits.parts} parts; make it smaller`);
     yield 1;
   }
 

@@ -6,6 +6,7 @@
  */
 import { OptionError } from "../../core/errors.ts";
 import { show } from "../../core/show.ts";
+import { formatLimits } from "./limits.ts";
 import { choice, complement, literal, type Part, type Range, repeat, sequence, set } from "./grammar.ts";
 
 const code = (char: string): number => char.codePointAt(0)!;
@@ -22,11 +23,12 @@ const classes: Readonly<Record<string, readonly Range[]>> = {
 };
 const controls: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9, f: 12, v: 11, 0: 0 };
 
-/** How often a part may be repeated, where there is an end to it: repetitions are counted, not written out. */
-const mostRepeats = 1e9;
-
-/** The longest pattern, in characters, how deep groups may stand in it, and how many ranges a class may have. */
-const mostCharacters = 16_384, mostDeep = 200, mostRanges = 1024;
+const {
+  patternCharacters: mostCharacters,
+  patternDepth: mostDeep,
+  ranges: mostRanges,
+  repetitions: mostRepeats,
+} = formatLimits;
 
 /** The grammar of a pattern. @throws {OptionError} for what is no pattern, or cannot be followed token by token. */
 export function parsePattern(pattern: string): Part {
