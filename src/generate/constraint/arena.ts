@@ -53,7 +53,7 @@ export class PlaceSet {
 const deepest = 256;
 
 /** With how many places of its shape a further one is compared. */
-const mostCompared = 32;
+const mostCompared = 16;
 
 // A place is code * stackRoom + the number of its stack. Codes: 0 is the end of the text, then states of bytes by twos, and
 // states of machines between them.
@@ -278,7 +278,7 @@ export class Arena {
       }
       const stackOf = (other: number): Stack => this.#stacks.at(other % stackRoom);
       const first = Math.max(0, group.length - mostCompared);
-      this.work += 2 * (group.length - first);
+      this.work += group.length - first;
       if (group.slice(first).some((other) => allowsAll(stackOf(other), stack))) continue;
       for (let i = group.length - 1; i >= first; i--) {
         if (allowsAll(stack, stackOf(group[i]))) group.splice(i, 1);

@@ -50,7 +50,9 @@ export class Constraint {
 
   /** What is known of places at present; a new one when that has become too much. */
   get arena(): Arena {
-    if (this.#arena.bytes > formatLimits.bytes) this.#arena = new Arena(this.#network, this.vocabulary.longest);
+    if (this.#arena.bytes > formatLimits.bytes) {
+      this.#arena = new Arena(this.#network, this.vocabulary.longest);
+    }
     return this.#arena;
   }
 

@@ -60,7 +60,9 @@ export class Follower {
       const all = took + arena.work - before, tokens = ids.length - this.#start;
       allowance.units -= all;
       this.#units += all;
-      if (this.#units > formatLimits.walks * (this.#constraint.vocabulary.byte.length + 1000) * (tokens + 8)) {
+      if (
+        this.#units > formatLimits.walks * (this.#constraint.vocabulary.byte.length + 1000) * (tokens + 8)
+      ) {
         throw new OptionError(
           `responseFormat: ${tokens} tokens took ${this.#units} steps to follow; make the format less ambiguous`,
         );
@@ -124,6 +126,11 @@ export class Follower {
       } else this.#mask = found.mask;
     }
     return took;
+  }
+
+  /** A bit for each token that may come next, once that is known. */
+  get allowed(): Uint32Array | null {
+    return this.#mask;
   }
 
   /** Whether the text is whole and nothing can follow. */

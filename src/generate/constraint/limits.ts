@@ -23,7 +23,7 @@ export const formatLimits = {
   /** Ways in which a text may go on at one place. */
   ways: 2048,
   /** How often a text may go through the whole vocabulary for each of its tokens, on average. */
-  walks: 24,
+  walks: 8,
   /** Bytes of memory at which what was found out about one format is forgotten. */
   bytes: 8 * 2 ** 20,
   /** Formats that are kept for who asks again, and bytes of memory that they may take together. */

@@ -90,7 +90,9 @@ export function* constraintSteps(tokenizer: Tokenizer, format: ResponseFormat): 
   if (grammar === null) return null;
   const constraint = yield* Constraint.of(yield* vocabularyOf(tokenizer), grammar);
   kept.push({ tokenizer: new WeakRef(tokenizer), key, constraint });
-  while (kept.length > 1 && (kept.length > formatLimits.kept || keptBytes() > formatLimits.keptBytes)) kept.shift();
+  while (kept.length > 1 && (kept.length > formatLimits.kept || keptBytes() > formatLimits.keptBytes)) {
+    kept.shift();
+  }
   return constraint;
 }
 

@@ -144,7 +144,9 @@ export class Network {
       if (!target) throw new OptionError(`responseFormat: there is no rule "${part.name}"`);
       parts.push(target);
     }
-    if (this.size > formatLimits.parts) throw new OptionError(`responseFormat: more than ${formatLimits.parts} parts; make it smaller`);
+    if (this.size > formatLimits.parts) {
+      throw new OptionError(`responseFormat: more than ${formatLimits.parts} parts; make it smaller`);
+    }
     yield 1;
   }
 
@@ -181,8 +183,7 @@ export class Network {
     const byte = [-1], above = [-1], isEnd = [false], known = new Map<number, number>();
     for (const text of texts) {
       let here = 0;
-      const bytes = new TextEncoder().encode(text);
-      for (const one of bytes) {
+      for (const one of new TextEncoder().encode(text)) {
         let next = known.get(here * 256 + one);
         if (next === undefined) {
           next = byte.length;
@@ -192,9 +193,9 @@ export class Network {
           isEnd.push(false);
         }
         here = next;
+        yield 4;
       }
       isEnd[here] = true;
-      yield 4 * bytes.length;
     }
     const edges: Edge[][] = byte.map(() => []);
     for (let node = byte.length - 1; node > 0; node--) {
