@@ -60,9 +60,8 @@ export class Follower {
       const all = took + arena.work - before, tokens = ids.length - this.#start;
       allowance.units -= all;
       this.#units += all;
-      if (
-        this.#units > formatLimits.walks * (this.#constraint.vocabulary.byte.length + 1000) * (tokens + 8)
-      ) {
+      const most = formatLimits.walks * (this.#constraint.vocabulary.byte.length + 20_000) * (tokens + 32);
+      if (this.#units > most) {
         throw new OptionError(
           `responseFormat: ${tokens} tokens took ${this.#units} steps to follow; make the format less ambiguous`,
         );

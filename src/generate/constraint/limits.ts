@@ -22,7 +22,7 @@ export const formatLimits = {
   parts: 200_000,
   /** Ways in which a text may go on at one place. */
   ways: 2048,
-  /** How often a text may go through the whole vocabulary for each of its tokens, on average. */
+  /** How often a text may go through the whole vocabulary for each of its tokens and 32 more, on average. */
   walks: 8,
   /** Bytes of memory at which what was found out about one format is forgotten. */
   bytes: 8 * 2 ** 20,
