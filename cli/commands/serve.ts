@@ -4,7 +4,7 @@
  * @module
  */
 import { CancelledError, formatLimits, loadChatTemplate } from "../../mod.ts";
-import { environment, onInterrupt, onTerminate } from "../../src/platform/platform.ts";
+import { environment, isPermitted, onInterrupt, onTerminate } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { bundledModel, loadModel, modelOptions } from "../model.ts";
 import { note, print, printJson } from "../output.ts";
@@ -103,6 +103,12 @@ export const serve: Command = {
       read(values.texts("cors"), readOrigin),
       read(values.texts("allowed-host"), readHost),
     ];
+    const port = values.number("port") ?? 8080;
+    if (!isPermitted({ name: "net", host: `${host}:${port}` })) {
+      throw new Error(
+        `Deno was not allowed to listen at ${host}:${port}; run with --allow-net=${host}:${port}`,
+      );
+    }
     const controller = new AbortController();
     let interrupts = 0, stop: () => void = () => controller.abort();
     const onSignal = (): void => {
@@ -121,7 +127,7 @@ export const serve: Command = {
         name: values.text("name") ?? name,
         template,
         host: host.replace(/^\[(.*)\]$/, "$1"),
-        port: values.number("port") ?? 8080,
+        port,
         apiKey,
         cors,
         allowedHosts,
@@ -133,7 +139,6 @@ export const serve: Command = {
       }).catch((error) => {
         const { code } = error as { code?: string };
         if (code !== "EADDRINUSE" && code !== "EACCES") throw error;
-        const port = values.number("port") ?? 8080;
         throw new Error(
           `port ${port} of ${host} is ${
             code === "EACCES" ? "not allowed" : "in use"
