@@ -9,6 +9,7 @@
  * @module
  */
 import { breather } from "../core/breathe.ts";
+import { turn } from "../core/steps.ts";
 import { CancelledError, OptionError } from "../core/errors.ts";
 import { whole } from "../core/kinds.ts";
 import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
@@ -40,6 +41,11 @@ export const batcherOptions: OptionTable<BatcherOptions> = {
   maxBatch: byDefault(16, whole(1)),
   prefillChunk: byDefault(512, whole(1)),
 };
+/** Milliseconds after which the event loop has a turn between two rounds. */
+const longestTurn = 10;
+
+/** Units of work for formats in one round. */
+const slice = 20_000;
 
 /** How much there is to do. */
 export interface BatcherLoad {
@@ -174,11 +180,12 @@ export class Batcher<C extends LanguageModelCache> {
   async #run(): Promise<void> {
     if (this.#running) return;
     this.#running = true;
-    const breathe = breather();
+    const breathe = breather(longestTurn);
     try {
       while (this.#waiting.length || this.#active.length) {
         await breathe();
         this.#admit();
+        if (this.#prepare()) await turn();
         await this.#prefill();
         await this.#step();
       }
@@ -203,6 +210,30 @@ export class Batcher<C extends LanguageModelCache> {
     }
   }
 
+  /**
+   * Works out what may come next in texts that follow a format, a slice of it; who needs more does not keep the others.
+   *
+   * @returns whether the slice was used up.
+   */
+  #prepare(): boolean {
+    const allowance = { units: slice };
+    for (const job of [...this.#active]) {
+      const { sequence } = job;
+      if (!sequence || sequence.isReady) continue;
+      try {
+        if (sequence.prepare(allowance) && !sequence.isDue()) this.#end(job, null);
+      } catch (error) {
+        this.#end(job, error);
+      }
+      if (allowance.units > 0) continue;
+      // The next slice begins with another one.
+      const at = this.#active.indexOf(job);
+      if (at >= 0) this.#active.push(...this.#active.splice(at, 1));
+      return true;
+    }
+    return false;
+  }
+
   /** One piece of one prompt: of the job that is furthest behind its others, which is the one that came first. */
   async #prefill(): Promise<void> {
     const job = this.#active.find(({ cache, sequence }) =>
@@ -219,6 +250,8 @@ export class Batcher<C extends LanguageModelCache> {
       const rest = left - this.#chunk, most = this.#chunk - promptRows;
       const size = rest > 0 && rest < promptRows && most >= promptRows ? most : this.#chunk;
       const piece = cache.ids.slice(cache.length, cache.length + size);
+      // The last piece gives a token.
+      if (left <= size && !sequence.isReady) return;
       const logits = noGrad(() => this.#model.forward([piece], { cache, lastOnly: true }));
       if (cache.length < cache.ids.length) return logits.dispose();
       const values = await readLogits(logits);
@@ -257,7 +290,8 @@ export class Batcher<C extends LanguageModelCache> {
       }
     }
     const jobs = this.#active.filter(({ cache, sequence }) =>
-      cache !== null && sequence?.finishReason === null && cache.ids.length - cache.length === 1
+      cache !== null && sequence?.finishReason === null && cache.ids.length - cache.length === 1 &&
+      sequence.isReady
     );
     if (!jobs.length) return;
     let values: Float32Array;
@@ -287,8 +321,9 @@ export class Batcher<C extends LanguageModelCache> {
       cache.ids.push(id);
       job.steps.push({ id, milliseconds: now - job.started, ...(details ? { details } : {}) });
       job.started = now;
-      sequence.push(id, details);
-      if (!sequence.isDue()) this.#end(job, null);
+      sequence.push(id, details, true);
+      // Where a format has not told yet whether that was the end, it does so in its turn.
+      if (sequence.finishReason !== null || (sequence.isReady && !sequence.isDue())) this.#end(job, null);
       else job.wake?.();
     } catch (error) {
       this.#end(job, error);
