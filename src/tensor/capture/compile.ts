@@ -11,7 +11,7 @@ import { gradients, variable } from "../backward.ts";
 import { TensorBase } from "../base.ts";
 import { defaultDevice } from "../device.ts";
 import type { Storage } from "../storage.ts";
-import { isRecording, record, withRecording } from "../tape.ts";
+import { activeWatcher, isRecording, record, withRecording } from "../tape.ts";
 import { activeCapture } from "./gate.ts";
 import { describeTrace } from "./describe.ts";
 import { planText } from "./plan.ts";
@@ -157,8 +157,8 @@ class CompiledFunction {
   }
 
   call(args: unknown[]): unknown {
-    // Within another capture it is part of that program.
-    if (activeCapture()) return this.#f(...args);
+    // Within another capture it is part of that program; and who watches wants to see every operation.
+    if (activeCapture() || activeWatcher()) return this.#f(...args);
     const leaves: Leaf[] = [], shape: string[] = [];
     leavesOf(args, leaves, shape);
     const entry = this.#entryFor(args, shape.join(""), leaves);
