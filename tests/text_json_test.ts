@@ -251,7 +251,10 @@ describe("tokenizerFromJson", () => {
       [{ model: {} }, /"model\.vocab" .* missing/],
       [{ model: { vocab: {} }, added_tokens: {} }, /"added_tokens" .* list/],
       [{ model: { vocab: {} }, added_tokens: [{ content: "x" }] }, /added token 0/],
-      [{ model: { type: "Unigram", vocab: [] }, normalizer: { type: "Odd" } }, /cannot read this tokenizer\.json: .*Odd/],
+      [
+        { model: { type: "Unigram", vocab: [["a", 0]], unk_id: 0 }, normalizer: { type: "Odd" } },
+        /cannot read this tokenizer\.json: .*Odd/,
+      ],
       [broken((json) => json.model.merges = {}), /"model\.merges" .* list/],
       [broken((json) => json.model.merges = ["a b c"]), /merge 0 .* "a b c"/],
       [broken((json) => json.model.merges = [["a"]]), /merge 0/],
