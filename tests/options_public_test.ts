@@ -3,11 +3,11 @@
  * object are OptionErrors that name it. The exported types are walked, so that no option and no function escapes.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { describe, it } from "./_suite.ts";
 import * as ft from "../mod.ts";
 import { BpeTokenizer, CharTokenizer, GPT2, nn, optim, tabular, type Tensor, tensor } from "../mod.ts";
 import { CheckpointStore } from "../src/train/mod.ts";
 import { type Property, takingOptions } from "./_public_options.ts";
+import { describe, it } from "./_suite.ts";
 
 type Options = Record<string, unknown>;
 type Call = (options: never) => unknown;

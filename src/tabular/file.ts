@@ -17,6 +17,14 @@
 import { FormatError } from "../core/errors.ts";
 import { toF16 } from "../core/half.ts";
 import type { SafetensorsFile, TensorToSave } from "../files/mod.ts";
+import {
+  checkNetwork,
+  checkResiduals,
+  checkSchema,
+  parseModelJson,
+  parseRanges,
+  shapeOf,
+} from "./file_check.ts";
 import { groupNetworks } from "./predictor.ts";
 import type { Column, DenseLayer, Feature, FittedModel, Network, Target } from "./types.ts";
 
@@ -30,6 +38,12 @@ const kinds = ["value", "log", "ramp", "category", "cycle", "missing"] as const;
 
 /** Numbers of a column in the file: mean, std, fill and quantiles; minimum and maximum are the outer quantiles. */
 const columnNumbers = 24;
+
+/** Numbers of a feature. */
+const featureNumbersOf = 6;
+
+/** Numbers of the target: mean, std and quantiles. */
+const targetNumbers = 23;
 
 /** What is kept beside the numbers. */
 export interface ModelInfo {
@@ -72,7 +86,7 @@ function featureNumbers(feature: Feature): number[] {
   return [kinds.indexOf(feature.kind), feature.column, ...two, feature.center, feature.scale];
 }
 
-function readFeature(numbers: ArrayLike<number>, at: number): Feature {
+function readFeature(numbers: ArrayLike<number>, at: number, name: string): Feature {
   const [code, column, a, b, center, scale] = Array.prototype.slice.call(numbers, at, at + 6) as number[];
   const base = { column, center, scale };
   switch (kinds[code]) {
@@ -89,7 +103,7 @@ function readFeature(numbers: ArrayLike<number>, at: number): Feature {
     case "missing":
       return { kind: "missing", ...base };
     default:
-      throw new FormatError(`features: there is no kind ${code}`);
+      throw new FormatError(`${name}: features: there is no kind ${code}`);
   }
 }
 
@@ -103,14 +117,6 @@ function formatRanges(list: readonly number[] | null): string {
     parts.push(from === i ? `${list[i]}` : `${list[from]}-${list[i]}`);
   }
   return parts.join(",");
-}
-
-function parseRanges(text: string): number[] | null {
-  if (text === "all") return null;
-  return text.split(",").flatMap((part) => {
-    const [from, to = from] = part.split("-").map(Number);
-    return Array.from({ length: to - from + 1 }, (_, i) => from + i);
-  });
 }
 
 /** The tensors and the metadata of a model. */
@@ -211,10 +217,18 @@ export async function modelFromFile(
       `${name} is no tabular model: its metadata have no "${metadataKey}"; make one with ferrotype tabular train`,
     );
   }
-  const json = JSON.parse(text) as ModelJson;
+  const json = parseModelJson(text, name) as unknown as ModelJson;
   if (json.format !== formatName) {
     throw new FormatError(
       `${name} says "${json.format}", and this version reads "${formatName}"; fit the model again`,
+    );
+  }
+  const [count, width] = shapeOf(file, "columns", name, 2, 0),
+    [featureCount, parts] = shapeOf(file, "features", name, 2, 0);
+  if (count !== json.columns.length || width !== columnNumbers || parts !== featureNumbersOf) {
+    throw new FormatError(
+      `${name}: columns [${count}, ${width}] and features [${featureCount}, ${parts}] are not the numbers of ` +
+        `${json.columns.length} columns`,
     );
   }
   const stats = await numbersOf(file, "columns"), raw = await numbersOf(file, "features");
@@ -235,19 +249,31 @@ export async function modelFromFile(
       max: quantiles[20] ?? 0,
     };
   });
-  const features = Array.from({ length: raw.length / 6 }, (_, f) => readFeature(raw, f * 6));
+  const features = Array.from(
+    { length: featureCount },
+    (_, f) => readFeature(raw, f * featureNumbersOf, name),
+  );
   const networks: Network[] = [];
   for (const [n, { inputs, count, share }] of json.networks.entries()) {
+    // There is a bias for each, so the number is one of the file's size.
+    if (count !== shapeOf(file, `networks.${n}.layers.0.bias`, name, 2)[0]) {
+      throw new FormatError(
+        `${name}: networks ${n} are said to be ${count}, and their weights are of others`,
+      );
+    }
     const shares = typeof share === "number" ? new Array<number>(count).fill(share) : share;
-    const chosen = parseRanges(inputs), layers: DenseLayer[][] = shares.map(() => []);
-    const depth = file.names.filter((tensor) =>
-      tensor.startsWith(`networks.${n}.layers.`) && tensor.endsWith(".weight")
-    ).length;
+    const chosen = parseRanges(inputs, features.length, `${name}: networks ${n}`);
+    const layers: DenseLayer[][] = shares.map(() => []);
+    let depth = 0;
+    while (file.has(`networks.${n}.layers.${depth}.weight`)) depth++;
     for (let l = 0; l < depth; l++) {
-      const prefix = `networks.${n}.layers.${l}`, [m, outputs, width] = file.info(`${prefix}.weight`).shape;
-      if (m !== shares.length) {
+      const prefix = `networks.${n}.layers.${l}`;
+      const [m, outputs, width] = shapeOf(file, `${prefix}.weight`, name, 3, 0);
+      const [biases0, biases1] = shapeOf(file, `${prefix}.bias`, name, 2);
+      if (m !== shares.length || biases0 !== m || biases1 !== outputs) {
         throw new FormatError(
-          `${name}: ${prefix}.weight holds ${m} networks, and there are ${shares.length}`,
+          `${name}: ${prefix} holds weights of ${m} networks and biases [${biases0}, ${biases1}], and there are ` +
+            `${shares.length} with ${outputs} outputs`,
         );
       }
       const weights = await numbersOf(file, `${prefix}.weight`),
@@ -265,6 +291,13 @@ export async function modelFromFile(
     shares.forEach((share, i) => networks.push({ share, inputs: chosen, layers: layers[i] }));
   }
   const regression = json.target.task === "regression";
+  if (regression) {
+    const [n] = shapeOf(file, "target", name, 1);
+    if (n !== targetNumbers) {
+      throw new FormatError(`${name}: target has ${n} numbers, expected ${targetNumbers}`);
+    }
+    shapeOf(file, "residuals", name, 1, 0);
+  }
   const own = regression ? Array.from(await numbersOf(file, "target")) : [];
   const quantiles = own.slice(2);
   const target: Target = {
@@ -276,6 +309,12 @@ export async function modelFromFile(
     max: quantiles[20] ?? 0,
   };
   const residuals = regression ? await numbersOf(file, "residuals") : new Float32Array(0);
+  checkSchema(columns, features, target, name);
+  checkResiduals(residuals, name);
+  const outputs = Math.max(1, target.classes.length);
+  for (const [n, network] of networks.entries()) {
+    checkNetwork(network, features.length, outputs, `${name}: network ${n}`);
+  }
   const { version, data, explanation, evaluation, fit, shares, seed } = json;
   return {
     model: { schema: { columns, features, target }, networks, residuals },

@@ -13,7 +13,6 @@ import type { AddedToken } from "./added_tokens.ts";
 import { BpeTokenizer } from "./bpe.ts";
 import { byteSymbols } from "./bytes.ts";
 import { CharTokenizer } from "./char.ts";
-import { HuggingFaceTokenizer } from "./huggingface.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { gpt2Pattern } from "./white_space.ts";
 import { maxId, vocabularyMap } from "./vocabulary.ts";
@@ -65,6 +64,8 @@ export async function tokenizerFromJson(
     const own = readOwn(file, model, addedTokens, eosToken);
     if (own !== undefined) return own;
   }
+  // Loaded when it is needed, with what looks at such a file first: most pages read their own.
+  const { HuggingFaceTokenizer } = await import("./huggingface.ts");
   return await HuggingFaceTokenizer.load({ ...file, model }, configuration, eosToken);
 }
 
