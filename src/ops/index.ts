@@ -163,7 +163,8 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
 }
 
 /**
- * Rows of `weight` [count, width] for ids of any shape: [...ids.shape, width]. Row `paddingIdx` gets no gradient. Rows of
+ * Rows of `weight` [count, width] for ids of any shape (0 to count − 1; below 0 they count from the end, which PyTorch
+ * refuses): [...ids.shape, width]. Row `paddingIdx` gets no gradient. Rows of
  * q8 and q4 weights come as f32.
  */
 export function embedding(ids: Tensor, weight: Tensor, paddingIdx: number | null = null): Tensor {

@@ -168,7 +168,12 @@ function asRows(x: Tensor): Tensor {
   return reshape(moved, [x.size / Math.max(1, x.shape[1]), x.shape[1]]);
 }
 
-/** −logProbabilities[target]: x is [rows, classes] or [rows, classes, …]. */
+/**
+ * −logProbabilities[target]: x is [rows, classes] or [rows, classes, …].
+ *
+ * @throws {ShapeError} for a target that is neither a class nor `ignoreIndex`; on a device that answers late (WebGPU), which
+ * cannot throw for what it finds, the loss of such a row means nothing.
+ */
 export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
   checkOptions("nllLoss", options, classLossOptions, notSmoothed);
   demandClasses("nllLoss", x, target, options);
@@ -184,6 +189,9 @@ export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {
 /**
  * Cross-entropy of logits [rows, classes] (or [rows, classes, …]) against class ids: −ln softmax(x)[target]. The mean
  * is over the targets that count, weighted when weights are given. f16 and bf16 logits are worked on in f32.
+ *
+ * @throws {ShapeError} for a target that is neither a class nor `ignoreIndex`; on a device that answers late (WebGPU), which
+ * cannot throw for what it finds, the loss of such a row is NaN, and with class weights or label smoothing means nothing.
  *
  * @example
  * ```ts

@@ -429,8 +429,12 @@ function isOf(value: unknown, type: unknown): boolean {
       return isObject(value);
     case "integer":
       return Number.isInteger(value);
+    case "string":
+    case "number":
+    case "boolean":
+      return typeof value === (type as "string" | "number" | "boolean");
     default:
-      return typeof value === type;
+      return false;
   }
 }
 
