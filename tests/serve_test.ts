@@ -186,7 +186,11 @@ describe("serve", () => {
       await refused(ask({ logit_bias: { 9999: 1 } }), 400, /logit_bias/);
       await refused(ask({ model: "gpt-5" }), 404, /there is "shakespeare"/);
       await refused(ask({ max_tokens: 5000 }), 400, /positions of the model; ask for at most/);
-      await refused(ask({ prompt: "a".repeat(400) }), 400, /maximum context length is 128 tokens.*has 400 tokens/);
+      await refused(
+        ask({ prompt: "a".repeat(400) }),
+        400,
+        /maximum context length is 128 tokens.*has 400 tokens/,
+      );
       await refused(ask({ prompt: "a".repeat(3000) }), 413, /larger than 2000 bytes/);
       await refused(ask({ response_format: { type: "xml" } }), 400, /responseFormat: type is "xml"/);
       // Shakespeare's letters hold no braces.

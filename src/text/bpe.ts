@@ -145,7 +145,12 @@ export class BpeTokenizer implements Tokenizer {
   /** What `encode` gives, in steps of some thousand characters: for who may not keep others waiting. */
   *encodeSteps(text: string): Steps<number[]> {
     const out: number[] = [], stretches: (readonly [number, number])[] = [];
-    this.#added.split(text, false, (start, end) => stretches.push([start, end]), (id) => stretches.push([-1, id]));
+    this.#added.split(
+      text,
+      false,
+      (start, end) => stretches.push([start, end]),
+      (id) => stretches.push([-1, id]),
+    );
     for (const [start, end] of stretches) {
       if (start < 0) out.push(end);
       for (let from = start; start >= 0 && from < end;) {
