@@ -430,9 +430,11 @@ function isOf(value: unknown, type: unknown): boolean {
     case "integer":
       return Number.isInteger(value);
     case "string":
+      return typeof value === "string";
     case "number":
+      return typeof value === "number";
     case "boolean":
-      return typeof value === (type as "string" | "number" | "boolean");
+      return typeof value === "boolean";
     default:
       return false;
   }
