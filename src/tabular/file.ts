@@ -241,6 +241,30 @@ interface ModelJson extends ModelInfo {
   }[];
 }
 
+/** @throws {FormatError} for origins, forms of cells and a layout that no model was written with. */
+function checkReading(name: string, { columns, target, data }: ModelJson): void {
+  const demand = (holds: boolean, what: string): void => {
+    if (!holds) throw new FormatError(`${name}: its metadata say of ${what} what cannot be`);
+  };
+  const among = (value: unknown, ...allowed: unknown[]): boolean =>
+    value === undefined || allowed.includes(value);
+  for (const { name: column, origin, form = {} } of [...columns, target] as ModelJson["columns"]) {
+    demand(origin === undefined || Number.isFinite(origin), `the origin of "${column}"`);
+    const whole = typeof form === "object" && form !== null && among(form.decimal, ".", ",") &&
+      among(form.thousands, ".", ",", " ", "'") && among(form.dateOrder, "day first", "month first");
+    demand(whole, `how cells of "${column}" are written`);
+  }
+  const { csv } = data as { csv?: Partial<Record<keyof CsvShape, unknown>> };
+  if (csv === undefined) return;
+  const names = csv?.names, texts = Array.isArray(names) && names.every((text) => typeof text === "string");
+  demand(
+    typeof csv === "object" && csv !== null && typeof csv.delimiter === "string" &&
+      typeof csv.header === "boolean" &&
+      (names === undefined || texts),
+    "the file that it was fitted on",
+  );
+}
+
 async function numbersOf(file: SafetensorsFile, name: string): Promise<Float32Array> {
   const bytes = await file.view(name).read("f32");
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
@@ -266,6 +290,7 @@ export async function modelFromFile(
       `${name} says "${json.format}", and this version reads "${formatName}"; fit the model again`,
     );
   }
+  checkReading(name, json);
   const stats = await numbersOf(file, "columns"), raw = await numbersOf(file, "features");
   const columns = json.columns.map((column, c): Column => {
     const at = c * columnNumbers, own = Array.from(stats.subarray(at, at + columnNumbers));
