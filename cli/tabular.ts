@@ -95,7 +95,7 @@ export function evaluationLines(evaluation: StoredEvaluation, classes: readonly 
     ["this model", evaluation.heldOut, evaluation.standardError],
   ];
   const cells = [
-    ["", ...names.map((name) => titles[name])],
+    ["", ...names.map((name) => Object.hasOwn(titles, name) ? titles[name] : name)],
     ...rows.map(([label, metrics, errors]) => [
       label,
       ...names.map((name) =>

@@ -3,7 +3,6 @@
  * object are OptionErrors that name it. The exported types are walked, so that no option and no function escapes.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { describe, it } from "node:test";
 import * as ft from "../mod.ts";
 import {
   BpeTokenizer,
@@ -18,6 +17,7 @@ import {
 } from "../mod.ts";
 import { CheckpointStore } from "../src/train/mod.ts";
 import { type Property, takingOptions } from "./_public_options.ts";
+import { describe, it } from "./_suite.ts";
 
 type Options = Record<string, unknown>;
 type Call = (options: never) => unknown;
@@ -236,6 +236,11 @@ const calls: Record<string, Call | [Call, Options]> = {
   "saveGguf(options)": (o) => ft.saveGguf(nowhere + "/x.gguf", { x }, o),
   "rotaryFrequencies(options)": [(o) => nn.rotaryFrequencies(o, 3), rotary],
   "new RotaryEmbedding(options)": [(o) => new nn.RotaryEmbedding(o), rotary],
+  "compile(options)": (o) => ft.compile((t: Tensor) => t.mul(2), o),
+  "vmap(options)": (o) => ft.vmap((t: Tensor) => t.mul(2), o),
+  "jacobian(options)": (o) => ft.jacobian((t: Tensor) => t.mul(2), o),
+  "hessian(options)": (o) => ft.hessian((t: Tensor) => t.sum(), o),
+  "Optimizer#step(options)": (o) => new optim.SGD([parameter]).step(o),
   "bootstrapInterval(options)": (o) => tabular.bootstrapInterval(() => 1, 3, o),
   "readCsv(options)": (o) => ft.readCsv(csv, o),
   "readCsvStream(options)": (o) => tabular.readCsvStream("a", [csv], o),

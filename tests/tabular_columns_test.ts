@@ -299,15 +299,15 @@ describe("a model file", () => {
       };
       await load(() => {});
       const wrong: [(json: Changed) => void, RegExp][] = [
-        [(json) => json.columns[0].origin = "1", /the origin of "t"/],
-        [(json) => json.target.origin = [], /the origin of "y"/],
-        [(json) => json.columns[0].form = null, /how cells of "t" are written/],
-        [(json) => json.columns[0].form = { decimal: "x" }, /how cells of "t" are written/],
-        [(json) => json.columns[0].form = { dateOrder: 1 }, /how cells of "t" are written/],
-        [(json) => json.data.csv = null, /the file that it was fitted on/],
+        [(json) => json.columns[0].origin = "1", /column 0: origin/],
+        [(json) => json.target.origin = [], /target: origin/],
+        [(json) => json.columns[0].form = null, /column 0: form/],
+        [(json) => json.columns[0].form = { decimal: "x" }, /form: decimal/],
+        [(json) => json.columns[0].form = { dateOrder: 1 }, /form: dateOrder/],
+        [(json) => json.data.csv = null, /data: csv/],
         [
           (json) => json.data.csv = { delimiter: ",", header: true, names: [1] },
-          /the file that it was fitted on/,
+          /csv: names/,
         ],
       ];
       for (const [change, message] of wrong) {

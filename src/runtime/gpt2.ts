@@ -6,7 +6,6 @@
 import { type DType, isQuantized } from "../core/dtype.ts";
 import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
 import { checkOptions, demandObject } from "../core/options.ts";
-import { show } from "../core/show.ts";
 import { checkTogether, type SafetensorsFile } from "../files/mod.ts";
 import {
   Batcher,
@@ -50,7 +49,7 @@ import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
 import { type DeviceChoice, readyDevice } from "./choose_device.ts";
 import { areDeterministicAlgorithmsEnabled } from "./devices.ts";
 import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
-import { demandIds, generationOf } from "./model_generation.ts";
+import { checkTokenizer, demandIds, demandList, generationOf } from "./model_generation.ts";
 import { type LoadOptions, loadOptions, type SaveOptions, saveOptions } from "./gpt2_options.ts";
 import { type FolderContents, jsonFile, type ModelFile } from "./model_files.ts";
 import { type GivenFiles, openFolder, readJson } from "./model_folder.ts";
@@ -102,7 +101,7 @@ export class GPT2 extends GPT2Model {
    * @throws {CancelledError} when `signal` was aborted.
    */
   static async load(where: string | URL | GivenFiles, options: LoadOptions = {}): Promise<GPT2> {
-    const { dtype, device: wanted, onProgress, config: changes, ...rest } = checkOptions(
+    const { dtype, device: wanted, onProgress, onWarning, config: changes, ...rest } = checkOptions(
       "GPT2.load",
       options,
       loadOptions,
@@ -141,7 +140,7 @@ export class GPT2 extends GPT2Model {
       }
       layOutWeights(model);
       model.deviceChoice = choice;
-      model.tokenizer = await tokenizerOf(folder);
+      model.tokenizer = checkTokenizer(await tokenizerOf(folder), config, folder.name, onWarning);
       model.generationConfig = generation;
       return model.eval();
     } catch (error) {
@@ -295,9 +294,7 @@ export class GPT2 extends GPT2Model {
     options: GenerateOptions & BatcherOptions = {},
   ): Promise<GenerationResult[]> {
     demandObject("completeBatch", options, batcherOptions);
-    if (!Array.isArray(prompts)) {
-      throw new OptionError(`completeBatch: the prompts are ${show(prompts)}, expected a list of them`);
-    }
+    demandList(prompts);
     const { maxBatch, prefillChunk, ...rest } = options;
     const resolved = await constrainedSoon(this.#resolve(rest), this.tokenizer);
     if (resolved.numReturnSequences > 1) {

@@ -43,6 +43,8 @@ export interface LoadOptions extends Omit<FolderOptions, "onDownload"> {
   config?: Partial<GPT2Config>;
   /** Hears of progress. */
   onProgress?: (progress: LoadProgress) => void;
+  /** Hears of what can hardly be meant, such as a tokenizer of another model. Default: `console.warn`. */
+  onWarning?: (message: string) => void;
 }
 
 /** {@link LoadOptions} as data. */
@@ -52,6 +54,7 @@ export const loadOptions: OptionTable<LoadOptions> = {
   device: kinds.oneOf("cpu", "webgpu", "reference", "auto"),
   config: kinds.called("an object with values of config.json, in camelCase", kinds.object),
   onProgress: kinds.callback,
+  onWarning: kinds.callback,
 };
 
 /** Options of `GPT2.save`. */

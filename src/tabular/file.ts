@@ -19,6 +19,14 @@ import { FormatError } from "../core/errors.ts";
 import { toF16 } from "../core/half.ts";
 import type { SafetensorsFile, TensorToSave } from "../files/mod.ts";
 import type { CsvShape } from "./csv/table_builder.ts";
+import {
+  checkNetwork,
+  checkResiduals,
+  checkSchema,
+  parseModelJson,
+  parseRanges,
+  shapeOf,
+} from "./file_check.ts";
 import { groupNetworks } from "./predictor.ts";
 import type { Column, DenseLayer, Feature, FittedModel, Network, Target } from "./types.ts";
 
@@ -35,6 +43,12 @@ const kinds = ["value", "log", "ramp", "category", "cycle", "missing"] as const;
 
 /** Numbers of a column in the file: mean, std, fill and quantiles; minimum and maximum are the outer quantiles. */
 const columnNumbers = 24;
+
+/** Numbers of a feature. */
+const featureNumbersOf = 6;
+
+/** Numbers of the target: mean, std and quantiles. */
+const targetNumbers = 23;
 
 /** What is kept beside the numbers. */
 export interface ModelInfo {
@@ -84,7 +98,7 @@ function featureNumbers(feature: Feature): number[] {
   return [kinds.indexOf(feature.kind), feature.column, ...two, feature.center, feature.scale];
 }
 
-function readFeature(numbers: ArrayLike<number>, at: number): Feature {
+function readFeature(numbers: ArrayLike<number>, at: number, name: string): Feature {
   const [code, column, a, b, center, scale] = Array.prototype.slice.call(numbers, at, at + 6) as number[];
   const base = { column, center, scale };
   switch (kinds[code]) {
@@ -101,7 +115,7 @@ function readFeature(numbers: ArrayLike<number>, at: number): Feature {
     case "missing":
       return { kind: "missing", ...base };
     default:
-      throw new FormatError(`features: there is no kind ${code}`);
+      throw new FormatError(`${name}: features: there is no kind ${code}`);
   }
 }
 
@@ -115,14 +129,6 @@ function formatRanges(list: readonly number[] | null): string {
     parts.push(from === i ? `${list[i]}` : `${list[from]}-${list[i]}`);
   }
   return parts.join(",");
-}
-
-function parseRanges(text: string): number[] | null {
-  if (text === "all") return null;
-  return text.split(",").flatMap((part) => {
-    const [from, to = from] = part.split("-").map(Number);
-    return Array.from({ length: to - from + 1 }, (_, i) => from + i);
-  });
 }
 
 /** The names of a file's columns as most files have them: those of the model, and then the target. */
@@ -241,30 +247,6 @@ interface ModelJson extends ModelInfo {
   }[];
 }
 
-/** @throws {FormatError} for origins, forms of cells and a layout that no model was written with. */
-function checkReading(name: string, { columns, target, data }: ModelJson): void {
-  const demand = (holds: boolean, what: string): void => {
-    if (!holds) throw new FormatError(`${name}: its metadata say of ${what} what cannot be`);
-  };
-  const among = (value: unknown, ...allowed: unknown[]): boolean =>
-    value === undefined || allowed.includes(value);
-  for (const { name: column, origin, form = {} } of [...columns, target] as ModelJson["columns"]) {
-    demand(origin === undefined || Number.isFinite(origin), `the origin of "${column}"`);
-    const whole = typeof form === "object" && form !== null && among(form.decimal, ".", ",") &&
-      among(form.thousands, ".", ",", " ", "'") && among(form.dateOrder, "day first", "month first");
-    demand(whole, `how cells of "${column}" are written`);
-  }
-  const { csv } = data as { csv?: Partial<Record<keyof CsvShape, unknown>> };
-  if (csv === undefined) return;
-  const names = csv?.names, texts = Array.isArray(names) && names.every((text) => typeof text === "string");
-  demand(
-    typeof csv === "object" && csv !== null && typeof csv.delimiter === "string" &&
-      typeof csv.header === "boolean" &&
-      (names === undefined || texts),
-    "the file that it was fitted on",
-  );
-}
-
 async function numbersOf(file: SafetensorsFile, name: string): Promise<Float32Array> {
   const bytes = await file.view(name).read("f32");
   return new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
@@ -284,13 +266,20 @@ export async function modelFromFile(
       `${name} is no tabular model: its metadata have no "${metadataKey}"; make one with ferrotype tabular train`,
     );
   }
-  const json = JSON.parse(text) as ModelJson;
+  const json = parseModelJson(text, name) as unknown as ModelJson;
   if (json.format !== formatName && json.format !== originFormat) {
     throw new FormatError(
       `${name} says "${json.format}", and this version reads "${formatName}"; fit the model again`,
     );
   }
-  checkReading(name, json);
+  const [count, width] = shapeOf(file, "columns", name, 2, 0),
+    [featureCount, parts] = shapeOf(file, "features", name, 2, 0);
+  if (count !== json.columns.length || width !== columnNumbers || parts !== featureNumbersOf) {
+    throw new FormatError(
+      `${name}: columns [${count}, ${width}] and features [${featureCount}, ${parts}] are not the numbers of ` +
+        `${json.columns.length} columns`,
+    );
+  }
   const stats = await numbersOf(file, "columns"), raw = await numbersOf(file, "features");
   const columns = json.columns.map((column, c): Column => {
     const at = c * columnNumbers, own = Array.from(stats.subarray(at, at + columnNumbers));
@@ -310,19 +299,31 @@ export async function modelFromFile(
       max: quantiles[20] ?? 0,
     };
   });
-  const features = Array.from({ length: raw.length / 6 }, (_, f) => readFeature(raw, f * 6));
+  const features = Array.from(
+    { length: featureCount },
+    (_, f) => readFeature(raw, f * featureNumbersOf, name),
+  );
   const networks: Network[] = [];
   for (const [n, { inputs, count, share }] of json.networks.entries()) {
+    // There is a bias for each, so the number is one of the file's size.
+    if (count !== shapeOf(file, `networks.${n}.layers.0.bias`, name, 2)[0]) {
+      throw new FormatError(
+        `${name}: networks ${n} are said to be ${count}, and their weights are of others`,
+      );
+    }
     const shares = typeof share === "number" ? new Array<number>(count).fill(share) : share;
-    const chosen = parseRanges(inputs), layers: DenseLayer[][] = shares.map(() => []);
-    const depth = file.names.filter((tensor) =>
-      tensor.startsWith(`networks.${n}.layers.`) && tensor.endsWith(".weight")
-    ).length;
+    const chosen = parseRanges(inputs, features.length, `${name}: networks ${n}`);
+    const layers: DenseLayer[][] = shares.map(() => []);
+    let depth = 0;
+    while (file.has(`networks.${n}.layers.${depth}.weight`)) depth++;
     for (let l = 0; l < depth; l++) {
-      const prefix = `networks.${n}.layers.${l}`, [m, outputs, width] = file.info(`${prefix}.weight`).shape;
-      if (m !== shares.length) {
+      const prefix = `networks.${n}.layers.${l}`;
+      const [m, outputs, width] = shapeOf(file, `${prefix}.weight`, name, 3, 0);
+      const [biases0, biases1] = shapeOf(file, `${prefix}.bias`, name, 2);
+      if (m !== shares.length || biases0 !== m || biases1 !== outputs) {
         throw new FormatError(
-          `${name}: ${prefix}.weight holds ${m} networks, and there are ${shares.length}`,
+          `${name}: ${prefix} holds weights of ${m} networks and biases [${biases0}, ${biases1}], and there are ` +
+            `${shares.length} with ${outputs} outputs`,
         );
       }
       const weights = await numbersOf(file, `${prefix}.weight`),
@@ -340,6 +341,13 @@ export async function modelFromFile(
     shares.forEach((share, i) => networks.push({ share, inputs: chosen, layers: layers[i] }));
   }
   const regression = json.target.task === "regression";
+  if (regression) {
+    const [n] = shapeOf(file, "target", name, 1);
+    if (n !== targetNumbers) {
+      throw new FormatError(`${name}: target has ${n} numbers, expected ${targetNumbers}`);
+    }
+    shapeOf(file, "residuals", name, 1, 0);
+  }
   const own = regression ? Array.from(await numbersOf(file, "target")) : [];
   const { origin = 0 } = json.target, quantiles = own.slice(2).map((value) => origin + value);
   const target: Target = {
@@ -351,6 +359,12 @@ export async function modelFromFile(
     max: quantiles[20] ?? 0,
   };
   const residuals = regression ? await numbersOf(file, "residuals") : new Float32Array(0);
+  checkSchema(columns, features, target, name);
+  checkResiduals(residuals, name);
+  const outputs = Math.max(1, target.classes.length);
+  for (const [n, network] of networks.entries()) {
+    checkNetwork(network, features.length, outputs, `${name}: network ${n}`);
+  }
   const { version, explanation, notes, evaluation, fit, shares, seed } = json;
   const data = { ...json.data, ...longShape(json.data.csv, columns, target.name) };
   return {

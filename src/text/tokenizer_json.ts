@@ -13,7 +13,6 @@ import type { AddedToken } from "./added_tokens.ts";
 import { BpeTokenizer } from "./bpe.ts";
 import { byteSymbols } from "./bytes.ts";
 import { CharTokenizer } from "./char.ts";
-import { HuggingFaceTokenizer } from "./huggingface.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { gpt2Pattern } from "./white_space.ts";
 import { maxId, vocabularyMap } from "./vocabulary.ts";
@@ -52,7 +51,7 @@ export async function tokenizerFromJson(
   const configuration = config === undefined || config === null
     ? {}
     : object(config, "a tokenizer_config.json");
-  const model = object(file.model, '"model" of tokenizer.json');
+  const model: Json = { ...object(file.model, '"model" of tokenizer.json') };
   if (typeof model.vocab !== "object" || model.vocab === null) {
     throw new FormatError(
       `"model.vocab" of tokenizer.json should be an object or a list and is ${show(model.vocab)}`,
@@ -60,11 +59,32 @@ export async function tokenizerFromJson(
   }
   const addedTokens = readAddedTokens(file.added_tokens);
   const eosToken = contentOf(configuration.eos_token);
+  model.type = typeOf(model);
   if (engine === "auto") {
     const own = readOwn(file, model, addedTokens, eosToken);
     if (own !== undefined) return own;
   }
-  return await HuggingFaceTokenizer.load(file, configuration, eosToken);
+  // Loaded when it is needed, with what looks at such a file first: most pages read their own.
+  const { HuggingFaceTokenizer } = await import("./huggingface.ts");
+  return await HuggingFaceTokenizer.load({ ...file, model }, configuration, eosToken);
+}
+
+const modelTypes = ["BPE", "Unigram", "WordPiece"];
+
+/** The kind of model; older files do not name it. @throws {FormatError} for one that nothing here reads. */
+function typeOf({ type, vocab, ...model }: Json): string {
+  const known = type ??
+    (Array.isArray(vocab)
+      ? "Unigram"
+      : "merges" in model
+      ? "BPE"
+      : "continuing_subword_prefix" in model && "unk_token" in model
+      ? "WordPiece"
+      : undefined);
+  if (modelTypes.includes(known as string)) return known as string;
+  throw new FormatError(
+    `"model.type" of tokenizer.json is ${show(type)}, and there are readers for ${modelTypes.join(", ")}`,
+  );
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Whether a device's numbers are near enough to those of the reference device. */
 import { type DType, isFloat } from "../../src/core/dtype.ts";
-import { ulp } from "../_compare.ts";
+import { ulp } from "../_ulp.ts";
 
 /** Numbers as they were read: i64 as bigints. */
 export type Numbers = ArrayLike<number | bigint>;
