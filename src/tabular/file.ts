@@ -18,10 +18,7 @@
 import { FormatError } from "../core/errors.ts";
 import { toF16 } from "../core/half.ts";
 import type { SafetensorsFile, TensorToSave } from "../files/mod.ts";
-<<<<<<< HEAD
-=======
 import type { CsvShape } from "./csv/table_builder.ts";
->>>>>>> h/csv
 import {
   checkNetwork,
   checkResiduals,
@@ -30,10 +27,6 @@ import {
   parseRanges,
   shapeOf,
 } from "./file_check.ts";
-<<<<<<< HEAD
-import type { CsvShape } from "./csv/table_builder.ts";
-=======
->>>>>>> h/csv
 import { groupNetworks } from "./predictor.ts";
 import type { Column, DenseLayer, Feature, FittedModel, Network, Target } from "./types.ts";
 

@@ -122,7 +122,6 @@ export function parseModelJson(json: string, file: string): JsonObject {
       counts: optional(counts),
       missing: optional(whole(0)),
       origin: optional(number()),
-      decimal: optional(oneOf(".", ",")),
     });
     checkForm((value as JsonObject).form, `${where}: column ${i}: form`);
   }
@@ -147,18 +146,8 @@ export function parseModelJson(json: string, file: string): JsonObject {
   });
   const data = fields(object.data, `${where}: data`, { name: text, sha256: orNull(text), rows: whole(0) });
   if (data.csv !== undefined) {
-<<<<<<< HEAD
-    fields(data.csv, `${where}: data: csv`, {
-      delimiter: optional(text),
-      header: optional(flag),
-      names: optional(texts),
-    });
-  }
-  if (object.notes !== undefined) demand(object.notes, texts, `${where}: notes`);
-=======
     fields(data.csv, `${where}: data: csv`, { delimiter: text, header: flag, names: optional(texts) });
   }
->>>>>>> h/csv
   checkEvaluation(object.evaluation, classes, `${where}: evaluation`);
   return object;
 }
