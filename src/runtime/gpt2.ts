@@ -68,6 +68,8 @@ import { openWeights } from "./weights.ts";
  * ```
  *
  * `new GPT2(config)` gives fresh weights, in training mode; `GPT2.load` a trained model, in evaluation mode.
+ *
+ * @category Models
  */
 export class GPT2 extends GPT2Model {
   /** Text to ids and back, or null when the model has none: then prompts are ids. */

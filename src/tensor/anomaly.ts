@@ -156,6 +156,7 @@ function numberOf(bytes: Uint8Array, t: TensorBase): number {
  * ```
  *
  * @throws {FerrotypeError} naming the operation.
+ * @category Gradients and programs
  */
 export function detectAnomaly<T>(f: () => T): T {
   const before = activeWatcher(), own = new Detector();

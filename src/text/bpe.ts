@@ -25,7 +25,11 @@ import { fromWtf8, toWtf8, writeWtf8 } from "./utf8.ts";
 import { indexTokens, vocabularyMap } from "./vocabulary.ts";
 import { WordTable } from "./words.ts";
 
-/** What a {@link BpeTokenizer} is made of. */
+/**
+ * What a {@link BpeTokenizer} is made of.
+ *
+ * @category Text
+ */
 export interface BpeParts {
   /** Ids of the tokens, written in byte symbols (`Ġthe` is " the"); all 256 single bytes must be there. */
   readonly vocab: Readonly<Record<string, number>> | ReadonlyMap<string, number>;
@@ -70,7 +74,11 @@ const pairOptions: OptionTable<{ readonly specialTokens?: readonly string[] }> =
   specialTokens: listOf(aText, "a list of texts"),
 };
 
-/** A byte-level BPE tokenizer, with GPT-2's splitting pattern unless told. */
+/**
+ * A byte-level BPE tokenizer, with GPT-2's splitting pattern unless told.
+ *
+ * @category Text
+ */
 export class BpeTokenizer implements Tokenizer {
   /** One more than the largest id. */
   readonly vocabSize: number;

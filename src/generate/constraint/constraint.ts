@@ -12,7 +12,11 @@ import { formatLimits } from "./limits.ts";
 import { Network } from "./network.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
-/** A grammar for one vocabulary. */
+/**
+ * A grammar for one vocabulary.
+ *
+ * @category Generation
+ */
 export class Constraint {
   readonly vocabulary: Vocabulary;
   /** Bytes of the shortest text. */

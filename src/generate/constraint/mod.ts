@@ -18,7 +18,11 @@ import { Vocabulary } from "./vocabulary.ts";
 
 export type { Constraint };
 
-/** What a text must be. */
+/**
+ * What a text must be.
+ *
+ * @category Generation
+ */
 export type ResponseFormat =
   /** Anything. */
   | { readonly type: "text" }
