@@ -314,7 +314,9 @@ describe("the house", () => {
   it("keeps files short enough to read", () => {
     none(
       files.filter((file) => file.startsWith("src/")).flatMap((file) => {
-        const lines = readFileSync(join(repository, file), "utf8").trimEnd().split("\n").length;
+        // Comments for readers of the reference are as long as they need to be.
+        const text = readFileSync(join(repository, file), "utf8").replaceAll(/^ *\/\*\*[\s\S]*?\*\/\n/gm, "");
+        const lines = text.trimEnd().split("\n").length;
         return lines > 450 ? [`${file}:450: has ${lines} lines; would a reader rather meet two files?`] : [];
       }),
     );

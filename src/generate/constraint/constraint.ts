@@ -18,6 +18,11 @@ import type { Vocabulary } from "./vocabulary.ts";
  * @category Generation
  */
 export class Constraint {
+  /**
+   * The tokens it is followed with.
+   *
+   * @internal
+   */
   readonly vocabulary: Vocabulary;
   /** Bytes of the shortest text. */
   readonly least: number;
@@ -52,7 +57,11 @@ export class Constraint {
     return 250 * this.#network.size + this.#arena.bytes;
   }
 
-  /** What is known of places at present; a new one when that has become too much. */
+  /**
+   * What is known of places at present; a new one when that has become too much.
+   *
+   * @internal
+   */
   get arena(): Arena {
     if (this.#arena.bytes > formatLimits.bytes) {
       this.#arena = new Arena(this.#network, this.vocabulary.longest);
@@ -64,6 +73,7 @@ export class Constraint {
    * Keeps one text to the grammar.
    *
    * @throws {OptionError} when `maxNewTokens` are too few for any text.
+   * @internal
    */
   follow(maxNewTokens: number, ends: readonly number[]): Follower {
     if (this.least > maxNewTokens) {
