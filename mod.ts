@@ -62,6 +62,7 @@ export {
   type Compiled,
   type CompileOptions,
   defaultDevice,
+  detectAnomaly,
   type DeviceMemory,
   grad,
   type GradOptions,
