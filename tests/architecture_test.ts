@@ -297,6 +297,21 @@ describe("the house", () => {
     none([...broken]);
   });
 
+  it("lets no test read a clock: what it would measure is the machine, and what else it does", () => {
+    none(
+      sourceFiles("tests").filter((file) =>
+        file.endsWith("_test.ts") && file !== "tests/architecture_test.ts"
+      )
+        .flatMap((file) => {
+          const text = withoutComments(readFileSync(join(repository, file), "utf8"));
+          const match = /\b(?:performance\.now|Date\.now|process\.hrtime)\b/.exec(text);
+          return match
+            ? [`${file}:${lineOf(text, match.index)}: says ${match[0]}; wait with tests/_wait.ts`]
+            : [];
+        }),
+    );
+  });
+
   it("says on every runtime why a test is skipped", () => {
     none(
       sourceFiles("tests").filter((file) =>
