@@ -34,6 +34,19 @@ export type {
   TensorToSave,
   TensorView,
 } from "./src/files/mod.ts";
+export {
+  type GgufArray,
+  type GgufEntry,
+  GgufFile,
+  type GgufHeader,
+  type GgufNotes,
+  type GgufPart,
+  type GgufTensorInfo,
+  type GgufType,
+  type GgufValue,
+  type GgufView,
+  type TypedNote,
+} from "./src/files/gguf/mod.ts";
 export type { Openable } from "./src/platform/platform.ts";
 export { type DataArray, type DType, dtypes } from "./src/core/dtype.ts";
 export { Generator, type GeneratorState } from "./src/core/random.ts";
@@ -45,6 +58,9 @@ export {
   type BackwardOptions,
   checkGradients,
   type CheckGradientsOptions,
+  compile,
+  type Compiled,
+  type CompileOptions,
   defaultDevice,
   type DeviceMemory,
   grad,
@@ -111,23 +127,33 @@ export {
 } from "./src/train/mod.ts";
 export * as tabular from "./src/tabular/mod.ts";
 export {
+  type ByColumn,
+  type CellForm,
   type CellValue,
   type Column,
   type ColumnKind,
   type CsvOptions,
   type CsvProgress,
+  type CsvReading,
+  type CsvShape,
+  type DayOrder,
+  type DecimalSign,
   type DenseLayer,
+  type Expected,
+  type ExplainOptions,
   type Explanation,
   type Feature,
   type FeatureBase,
   type FitProgress,
   type FittedModel,
   type LearnerOptions,
+  type LineEnd,
   type Metrics,
   type ModelChoice,
   type ModelInfo,
   type Network,
   Normalizer,
+  type NormalizerOptions,
   type OnnxOptions,
   type PlanOptions,
   type Prediction,
@@ -142,5 +168,6 @@ export {
   type Target,
   type TargetOptions,
   type Task,
+  type ThousandsSign,
 } from "./src/tabular/mod.ts";
 export * from "./src/runtime/mod.ts";

@@ -1,6 +1,6 @@
 /**
  * A few kernels on one thread beside this machine's own limits, with floors that only a kernel gone wrong falls below:
- * `deno run -A bench/check.ts`, and a test on every runtime. A second or two.
+ * `deno run -A bench/check.ts`, on any runtime. A second or two; the exit status is 1 where one falls below.
  *
  * Time is the processor's, not the clock's, so that neighbours on a loaded machine take little part in it. Some do: who shares
  * a core's caches and ports slows a kernel that loads more than one that stays in registers.

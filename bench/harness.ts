@@ -10,7 +10,8 @@
 import { Engine } from "../src/backends/cpu/engine.ts";
 import { Limits } from "../src/backends/cpu/limits.ts";
 import { canBlock, hardwareConcurrency, spawnWorker } from "../src/platform/platform.ts";
-import { cpuBackend } from "../src/runtime/devices.ts";
+import { cpuBackend } from "../src/runtime/cpu.ts";
+import "../src/runtime/devices.ts";
 import { type RivalJob, Rivals } from "./rivals.ts";
 
 export type { RivalJob };

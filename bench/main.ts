@@ -15,13 +15,13 @@
  * @module
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { setThreads } from "../mod.ts";
-import { runtimeName } from "../src/platform/platform.ts";
+import { runtimeName, writeFileAtomic } from "../src/platform/platform.ts";
 import { ensurePackages } from "../tests/_install.ts";
 import { Bench, type Group } from "./harness.ts";
 import { describeMachine, headline, mergeResults, rowLines } from "./report.ts";
@@ -45,6 +45,7 @@ const files: Record<string, string> = {
   chromium: "./flows/chromium.ts",
   tokenizer: "./ops/tokenizer.ts",
   growth: "./flows/growth.ts",
+  compile: "./flows/compile.ts",
 };
 
 ensurePackages();
@@ -125,12 +126,12 @@ if (options.json) console.log(JSON.stringify({ machine, results: bench.results }
 if (options.write) {
   const path = join(dirname(fileURLToPath(import.meta.url)), "RESULTS.md");
   const before = existsSync(path) ? readFileSync(path, "utf8") : "";
-  writeFileSync(path, mergeResults(before, machine, bench.results, wanted !== undefined));
+  await writeFileAtomic(path, mergeResults(before, machine, bench.results, wanted !== undefined));
   say(`\nwritten: ${path}`);
   // The README shows a whole run on Deno, rivals and all.
   if (wanted === undefined && settings.rivals && runtimeName() === "deno") {
     const readme = join(dirname(path), "..", "README.md");
-    writeFileSync(readme, headline(readFileSync(readme, "utf8"), machine, bench.results));
+    await writeFileAtomic(readme, headline(readFileSync(readme, "utf8"), machine, bench.results));
     say(`written: ${readme}`);
   }
 }

@@ -11,7 +11,7 @@ import process from "node:process";
 import { parseArgs } from "node:util";
 import { type GPT2, noGrad } from "../mod.ts";
 import type { Engine, Kernel } from "../src/backends/cpu/engine.ts";
-import { cpuBackend } from "../src/runtime/devices.ts";
+import { cpuBackend } from "../src/runtime/cpu.ts";
 import { loadGpt2 } from "./gpt2.ts";
 import { median } from "./harness.ts";
 import { promptIds } from "./rivals/random.ts";

@@ -111,6 +111,7 @@ const memory: number[] = [];
 const sampler = setInterval(() => memory.push(server.memory()), 1e3);
 const { answers, rate } = await load(client, clients, seconds);
 clearInterval(sampler);
+memory.push(server.memory());
 client.close();
 const status = await server.stop();
 

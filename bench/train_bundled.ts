@@ -25,7 +25,7 @@ const out = fileURLToPath(new URL("../web/models/shakespeare", import.meta.url))
 const recipe = [
   ["--n-layer", "4", "--n-head", "6", "--n-embd", "192", "--block-size", "128"],
   ["--batch-size", "16", "--steps", "5000", "--lr", "0.002", "--min-lr", "0.0001", "--warmup", "100"],
-  ["--weight-decay", "0.1", "--seed", "1337", "--eval-every", "250", "--dtype", "bf16"],
+  ["--weight-decay", "0.1", "--seed", "1337", "--eval-every", "250", "--dtype", "bf16", "--force"],
 ].flat();
 
 const resume = await exists(`${out}/checkpoints`) ? ["--resume"] : recipe;

@@ -1,13 +1,16 @@
 /**
  * What a command is: a name, its options as data, and a function. Help, parsing and errors follow from the data.
  *
- * Parsing is `parseArgs` of `node:util`, which Deno, Bun and Node all have; this file only adds types, ranges and
- * words.
+ * Parsing is `parseArgs` of `node:util`, which Deno, Bun and Node all have; what a value may be is said by the kinds that
+ * the library's own options have (`core/kinds.ts`), so that a range is written once.
  *
  * @module
  */
 import { parseArgs } from "node:util";
+import { type Kind, text as aText } from "../src/core/kinds.ts";
 import { hint } from "../src/core/nearest.ts";
+import { checkIdle, type Idle } from "../src/core/options.ts";
+import { show } from "../src/core/show.ts";
 
 /** A call that cannot be understood: exit status 2. */
 export class UsageError extends Error {
@@ -20,16 +23,10 @@ export interface Option {
   short?: string;
   /** What the value is, for help: `N`, `DIR`. */
   value?: string;
-  /** How the value is read. Default "text". */
-  type?: "text" | "integer" | "number";
-  /** Least number allowed. */
-  min?: number;
-  /** Largest number allowed. */
-  max?: number;
+  /** What the value may be. Default: any text. */
+  kind?: Kind;
   /** May be given again. */
   multiple?: boolean;
-  /** The only texts allowed. */
-  choices?: readonly string[];
   /** One line for help. */
   help: string;
 }
@@ -61,6 +58,11 @@ export class Values {
     return this.#values[name] as string | undefined;
   }
 
+  /** Whatever was read, or undefined. */
+  value(name: string): unknown {
+    return this.#values[name];
+  }
+
   /** A number, or undefined. */
   number(name: string): number | undefined {
     return this.#values[name] as number | undefined;
@@ -70,6 +72,14 @@ export class Values {
   texts(name: string): string[] {
     return (this.#values[name] ?? []) as string[];
   }
+}
+
+/** The values that were given, by option name, and the plain arguments. */
+export interface Given {
+  /** The plain arguments. */
+  readonly positionals: readonly string[];
+  /** An option's value, or true for a flag. */
+  readonly [option: string]: unknown;
 }
 
 /** A command. */
@@ -86,6 +96,10 @@ export interface Command {
   readonly positionals: readonly [least: number, most: number];
   /** Its options; `--json`, `--verbose` and `--help` are every command's. */
   readonly options: Options;
+  /** Options that have no effect beside others. */
+  readonly idle?: readonly Idle<Given>[];
+  /** Why it has no answer in JSON, where it has none. */
+  readonly noJson?: string;
   /** Does it; resolves to the exit status (0 when it gives none). */
   run(values: Values, positionals: readonly string[]): Promise<number | void>;
 }
@@ -97,24 +111,18 @@ export const common: Options = {
   help: { short: "h", help: "this text" },
 };
 
-function convert(name: string, option: Option, raw: string): string | number {
-  if (option.choices && !option.choices.includes(raw)) {
-    throw new UsageError(`--${name} is one of ${option.choices.join(", ")}, not "${raw}"`);
-  }
-  if (option.type === undefined || option.type === "text") return raw;
-  const n = Number(raw);
-  const whole = option.type === "integer";
-  const range = option.min !== undefined && option.max !== undefined
-    ? ` from ${option.min} to ${option.max}`
-    : option.min !== undefined
-    ? ` from ${option.min}`
-    : "";
-  const ok = raw.trim() !== "" && Number.isFinite(n) && (!whole || Number.isInteger(n)) &&
-    !(n < (option.min ?? -Infinity)) &&
-    !(n > (option.max ?? Infinity));
-  if (!ok) throw new UsageError(`--${name} is a ${whole ? "whole number" : "number"}${range}, not "${raw}"`);
-  return n;
+function convert(name: string, { kind = aText }: Option, raw: string): unknown {
+  const value = kind.read ? kind.read(raw) : raw;
+  if (kind.accepts(value)) return value;
+  // Leaving an option out is how a command line says null.
+  throw new UsageError(`--${name} is ${kind.expected.replace(/, or null$/, "")}, not ${show(raw)}`);
 }
+
+/** Help is for people. */
+export const jsonHelp = "--json has no effect because --help is text; leave it out";
+
+/** The flag of an option. */
+const flagOf = (name: string): string => `--${name}`;
 
 /** Reads the arguments behind a command's name. @throws {UsageError} saying what is wrong and what is close to it. */
 export function parse(command: Command, args: readonly string[]): { values: Values; positionals: string[] } {
@@ -139,7 +147,7 @@ export function parse(command: Command, args: readonly string[]): { values: Valu
     const unknown = /'(-[^']+)'/.exec(String((error as Error).message))?.[1];
     if (code === "ERR_PARSE_ARGS_UNKNOWN_OPTION" && unknown) {
       const guess = unknown.startsWith("--")
-        ? hint(unknown.slice(2).split("=")[0], Object.keys(options), (name) => `--${name}`)
+        ? hint(unknown.slice(2).split("=")[0], Object.keys(options), flagOf)
         : "";
       throw new UsageError(`${command.name} has no option ${unknown.split("=")[0]}${guess}`);
     }
@@ -157,20 +165,45 @@ export function parse(command: Command, args: readonly string[]): { values: Valu
     const found = positionals.length === 0 ? "nothing" : positionals.map((p) => JSON.stringify(p)).join(" ");
     throw new UsageError(`usage: ferrotype ${command.name} ${command.usage}; found ${found}`);
   }
+  if (values.help === true && values.json === true) throw new UsageError(jsonHelp);
+  if (!values.help) {
+    if (values.json === true && command.noJson !== undefined) {
+      throw new UsageError(`${command.name}: --json has no effect because ${command.noJson}; leave it out`);
+    }
+    checkIdle<Given>(command.name, { ...values, positionals }, command.idle ?? [], flagOf);
+  }
   return { values: new Values(values), positionals };
 }
 
-/** `--seed -1` means the value -1: parseArgs alone would take it for an option. */
+/** The library's name of a flag: `cacheDType` of `cache-dtype`. */
+function optionOf(flag: string): string {
+  return flag.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()).replace("Dtype", "DType");
+}
+
+/** What the library says of its options, said of the command's flags: `numBeams: 3` is `--num-beams 3` here. */
+export function inFlags(message: string, { options }: Command): string {
+  return Object.keys(options).reduce((text, flag) => {
+    const name = optionOf(flag);
+    // A name of one word may be a word of the sentence, too: it is an option where something is said of it.
+    const said = name === flag ? `${name}(?=: [\\d.]| (?:is|acts|names|has no effect)\\b)` : `${name}\\b`;
+    return text.replace(
+      new RegExp(`(?<![\\w-])${said}(: (?=[\\d.]))?`, "g"),
+      (_, colon) => `${flagOf(flag)}${colon ? " " : ""}`,
+    );
+  }, message);
+}
+
+/** `--seed -1` and `-n -5` mean the values -1 and -5: parseArgs alone would take them for options. */
 function joinNegative(args: readonly string[], options: Options): string[] {
+  const shorts = new Map(Object.entries(options).map(([name, { short }]) => [`-${short}`, name]));
   const joined: string[] = [];
   for (let i = 0; i < args.length; i++) {
     if (args[i] === "--") return [...joined, ...args.slice(i)];
-    const next = args[i + 1];
-    const option = Object.hasOwn(options, args[i].slice(2)) && args[i].startsWith("--")
-      ? options[args[i].slice(2)]
-      : undefined;
-    if (option?.value && next !== undefined && /^-\d/.test(next)) {
-      joined.push(`${args[i]}=${next}`);
+    const next = args[i + 1], long = args[i].startsWith("--") ? args[i].slice(2) : undefined;
+    const name = long ?? shorts.get(args[i]);
+    const takes = name !== undefined && Object.hasOwn(options, name) && options[name].value !== undefined;
+    if (takes && next !== undefined && /^-\.?\d/.test(next)) {
+      joined.push(`--${name}=${next}`);
       i++;
     } else joined.push(args[i]);
   }

@@ -2,16 +2,18 @@
 /**
  * The command `ferrotype`.
  *
- * Exit status: 0 done; 1 it failed, with one line on standard error; 2 the call is wrong; 130 interrupted.
+ * Exit status: 0 done; 1 it failed, with one line on standard error; 2 the call is wrong; 130 interrupted (Ctrl-C), 143
+ * told to end (SIGTERM). However it ends, nothing half written stays.
  *
  * @module
  */
 import { argv, exit } from "node:process";
-import { CancelledError } from "../mod.ts";
+import { CancelledError, OptionError } from "../mod.ts";
 import { hint } from "../src/core/nearest.ts";
-import { type Command, help, parse, UsageError } from "./command.ts";
+import { abandonAll, onUnheard, stopStatus } from "../src/platform/platform.ts";
+import { type Command, help, inFlags, jsonHelp, parse, UsageError } from "./command.ts";
 import { commands } from "./commands/mod.ts";
-import { note, OutputClosed, print } from "./output.ts";
+import { note, OutputClosed, print, printJson } from "./output.ts";
 import { version } from "./version.ts";
 
 function overview(): string {
@@ -46,17 +48,20 @@ function find(args: readonly string[]): { command: Command; words: number } {
 export async function main(args: readonly string[]): Promise<number> {
   const verbose = args.includes("--verbose");
   if (args[0] === "help" && args.length > 1) return await main([...args.slice(1), "--help"]);
+  // Commands that have something to finish listen themselves.
+  const remove = onUnheard(() => void interrupted().finally(stop));
   try {
     if (args.length === 0) {
       await note(overview());
       return 2;
     }
     if (["--help", "-h", "help"].includes(args[0])) {
+      if (args.includes("--json")) throw new UsageError(jsonHelp);
       await print(overview());
       return 0;
     }
     if (args[0] === "--version") {
-      await print(version);
+      await (args.includes("--json") ? printJson({ version }) : print(version));
       return 0;
     }
     const { command, words } = find(args);
@@ -65,18 +70,33 @@ export async function main(args: readonly string[]): Promise<number> {
       await print(help(command));
       return 0;
     }
-    return await command.run(values, positionals) ?? 0;
+    return await command.run(values, positionals).catch((error) => {
+      if (error instanceof OptionError) error.message = inFlags(error.message, command);
+      throw error;
+    }) ?? 0;
   } catch (error) {
     return await failure(error, verbose);
+  } finally {
+    remove();
   }
+}
+
+function interrupted(): Promise<void> {
+  return note("ferrotype: interrupted");
+}
+
+/** Ends the program at once, and takes what is half written along. */
+function stop(): never {
+  abandonAll();
+  exit(stopStatus());
 }
 
 async function failure(error: unknown, verbose: boolean): Promise<number> {
   const message = error instanceof Error ? error.message : String(error);
   if (error instanceof OutputClosed) return 0;
   if (error instanceof CancelledError) {
-    await note("ferrotype: interrupted");
-    return 130;
+    await interrupted();
+    return stopStatus();
   }
   await note(`ferrotype: ${message.replaceAll(/\s*\n\s*/g, " ")}`);
   if (verbose && error instanceof Error && error.stack) await note(error.stack);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { oneOf, whole } from "../src/core/kinds.ts";
 import {
   type DeviceName,
   devices,
@@ -14,35 +15,45 @@ import {
 } from "../mod.ts";
 import { note } from "./output.ts";
 import { DownloadBar } from "./download_bar.ts";
-import { type Options, UsageError, type Values } from "./command.ts";
+import { type Given, type Options, UsageError, type Values } from "./command.ts";
+import type { Idle } from "../src/core/options.ts";
 
 /** The folder of the model that ships with the package. */
 export const bundledModel: URL = new URL("../web/models/shakespeare/", import.meta.url);
 
 /** Which device, how many threads. */
 export const deviceOptions: Options = {
-  device: { value: "NAME", choices: ["cpu", "webgpu", "reference"], help: "where to compute (default cpu)" },
+  device: {
+    value: "NAME",
+    kind: oneOf("cpu", "webgpu", "reference"),
+    help: "where to compute (default cpu)",
+  },
   threads: {
     value: "N",
-    type: "integer",
-    min: 1,
-    max: 1024,
+    kind: whole(1, 1024),
     help: "threads of the cpu device (default: all)",
   },
 };
+
+/** Options of devices that have no effect beside others. */
+export const deviceIdle: readonly Idle<Given>[] = [{
+  option: "threads",
+  when: ({ device }) => device === "webgpu" || device === "reference",
+  because: "it belongs to the cpu device",
+}];
 
 /** Which model, in what form. */
 export const modelOptions: Options = {
   model: { value: "DIR|REPO", help: "folder, URL or hub repository (default: the bundled model)" },
   dtype: {
     value: "TYPE",
-    choices: ["f32", "f16", "bf16", "q8", "q4"],
+    kind: oneOf("f32", "f16", "bf16", "q8", "q4"),
     help: "hold matrices as f32, f16, bf16, or in blocks of q8 or q4 (default: as in the file)",
   },
   ...deviceOptions,
   device: {
     value: "NAME",
-    choices: ["cpu", "webgpu", "reference", "auto"],
+    kind: oneOf("cpu", "webgpu", "reference", "auto"),
     help: "where to compute; auto tries cpu and webgpu with the model's shapes (default cpu)",
   },
 };
@@ -60,10 +71,7 @@ export async function applyDevice(values: Values): Promise<DeviceName> {
   if (!have.includes(device)) throw new UsageError(`--device ${device}: this machine has ${have.join(", ")}`);
   setDefaultDevice(device);
   const threads = values.number("threads");
-  if (threads !== undefined) {
-    if (device !== "cpu") throw new UsageError("--threads belongs to the cpu device");
-    setThreads(threads);
-  }
+  if (threads !== undefined) setThreads(threads);
   return device;
 }
 
@@ -81,6 +89,7 @@ export async function loadModel(
     device,
     ...(values.has("dtype") ? { dtype: values.text("dtype") as DType } : {}),
     ...(signal ? { signal } : {}),
+    onWarning: (message) => void note(message),
     onProgress({ phase, file = "", loaded, total }) {
       if (phase === "download") bar.show({ file, loaded, total });
     },

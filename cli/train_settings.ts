@@ -3,69 +3,98 @@
  *
  * @module
  */
+import { either, type Kind, kind, number, oneOf, whole } from "../src/core/kinds.ts";
 import { FormatError, type GPT2Config } from "../mod.ts";
 import { exists, readTextFile } from "../src/platform/platform.ts";
-import { type Options, UsageError, type Values } from "./command.ts";
+import type { Idle } from "../src/core/options.ts";
+import { type Given, type Options, UsageError, type Values } from "./command.ts";
+
+/** Sizes of a vocabulary: 0 for characters, or room for all 256 bytes and what ends a text. */
+export const vocabularySize: Kind = either(whole(257), kind("0", (x) => x === 0));
 
 /** The options that make a run what it is. */
 export const runOptions: Options = {
   init: { value: "MODEL", help: "begin from this model's weights and tokenizer (fine-tuning)" },
-  "n-layer": { value: "N", type: "integer", min: 1, help: "blocks (default 4)" },
-  "n-head": { value: "N", type: "integer", min: 1, help: "attention heads (default 4)" },
-  "n-embd": { value: "N", type: "integer", min: 1, help: "width (default 128)" },
-  "block-size": { value: "N", type: "integer", min: 2, help: "tokens the model looks back on (default 128)" },
-  dropout: { value: "P", type: "number", min: 0, max: 0.99, help: "dropout while training (default 0)" },
+  "n-layer": { value: "N", kind: whole(1), help: "blocks (default 4)" },
+  "n-head": { value: "N", kind: whole(1), help: "attention heads (default 4)" },
+  "n-embd": { value: "N", kind: whole(1), help: "width (default 128)" },
+  "block-size": {
+    value: "N",
+    kind: whole(2),
+    help: "tokens the model looks back on (default 128, or all that --init MODEL takes where that is less)",
+  },
+  dropout: { value: "P", kind: number({ from: 0, to: 0.99 }), help: "dropout while training (default 0)" },
   "vocab-size": {
     value: "N",
-    type: "integer",
-    min: 0,
+    kind: vocabularySize,
     help: "tokens of a byte-level BPE; 0: characters (default 0)",
   },
-  "batch-size": { value: "N", type: "integer", min: 1, help: "sequences in a batch (default 16)" },
-  "grad-accum": { value: "N", type: "integer", min: 1, help: "batches to a step (default 1)" },
-  steps: { value: "N", type: "integer", min: 1, help: "steps of the whole run (default 2000)" },
-  lr: { value: "R", type: "number", min: 0, help: "highest learning rate (default 0.001)" },
-  "min-lr": { value: "R", type: "number", min: 0, help: "learning rate at the end (default: a tenth of lr)" },
+  "batch-size": { value: "N", kind: whole(1), help: "sequences in a batch (default 16)" },
+  "grad-accum": { value: "N", kind: whole(1), help: "batches to a step (default 1)" },
+  steps: { value: "N", kind: whole(1), help: "steps of the whole run (default 2000)" },
+  lr: { value: "R", kind: number({ from: 0 }), help: "highest learning rate (default 0.001)" },
+  "min-lr": {
+    value: "R",
+    kind: number({ from: 0 }),
+    help: "learning rate at the end (default: a tenth of lr)",
+  },
   warmup: {
     value: "N",
-    type: "integer",
-    min: 0,
+    kind: whole(0),
     help: "steps in which the rate rises (default: a twentieth of steps)",
   },
   schedule: {
     value: "NAME",
-    choices: ["cosine", "linear", "constant"],
+    kind: oneOf("cosine", "linear", "constant"),
     help: "how the rate falls: cosine, linear, constant (default cosine)",
   },
-  "weight-decay": { value: "W", type: "number", min: 0, help: "AdamW's decay of matrices (default 0.1)" },
-  beta2: { value: "B", type: "number", min: 0, max: 0.99999, help: "AdamW's second beta (default 0.99)" },
-  clip: { value: "N", type: "number", min: 0, help: "largest gradient norm; 0: no clipping (default 1)" },
-  seed: { value: "N", type: "integer", min: 0, help: "of weights, batches and dropout (default 1337)" },
+  "weight-decay": { value: "W", kind: number({ from: 0 }), help: "AdamW's decay of matrices (default 0.1)" },
+  beta2: { value: "B", kind: number({ from: 0, to: 0.99999 }), help: "AdamW's second beta (default 0.99)" },
+  clip: { value: "N", kind: number({ from: 0 }), help: "largest gradient norm; 0: no clipping (default 1)" },
+  seed: { value: "N", kind: whole(0), help: "of weights, batches and dropout (default 1337)" },
   "val-fraction": {
     value: "F",
-    type: "number",
-    min: 0,
-    max: 0.9,
+    kind: number({ from: 0, to: 0.9 }),
     help: "the end of the text that is held out (default 0.1)",
   },
   "eval-every": {
     value: "N",
-    type: "integer",
-    min: 1,
+    kind: whole(1),
     help: "steps between evaluations (default: a tenth of steps)",
   },
   "save-every": {
     value: "N",
-    type: "integer",
-    min: 1,
+    kind: whole(1),
     help: "steps between checkpoints (default: eval-every)",
   },
   dtype: {
     value: "TYPE",
-    choices: ["f32", "f16", "bf16"],
+    kind: oneOf("f32", "f16", "bf16"),
     help: "how the model is stored (training is in f32; default f32)",
   },
 };
+
+const shape = ["n-layer", "n-head", "n-embd", "vocab-size"] as const;
+
+/** Options of a run that have no effect beside others. */
+export const runIdle: readonly Idle<Given>[] = [
+  { option: shape, when: ({ init }) => init !== undefined, because: "it is the model's own with --init" },
+  {
+    option: "min-lr",
+    when: ({ schedule }) => schedule === "constant",
+    because: "the rate of --schedule constant does not fall",
+  },
+  {
+    option: "eval-every",
+    when: (given) => given["val-fraction"] === 0,
+    because: "--val-fraction 0 holds nothing out",
+  },
+  {
+    option: "stop-after",
+    when: ({ resume, steps = 2000, "stop-after": after }) => !resume && (after as number) > (steps as number),
+    because: "the run has fewer steps",
+  },
+];
 
 /** Every value filled in. */
 export interface RunSettings {
@@ -95,8 +124,6 @@ export interface RunSettings {
   dtype: string;
 }
 
-const shape = ["n-layer", "n-head", "n-embd", "vocab-size"] as const;
-
 /** What is kept of a run. */
 export interface SavedSettings extends RunSettings {
   /** SHA-256 of the text. */
@@ -115,13 +142,18 @@ function baseName(path: string): string {
   return path.split(/[/\\]/).at(-1) as string;
 }
 
-/** Settings of a new run. @throws {UsageError} for options that exclude each other. */
-export function newSettings(values: Values, path: string): RunSettings {
+/**
+ * Settings of a new run, with a model that takes so many `positions`.
+ * @throws {UsageError} for options that exclude each other.
+ */
+export function newSettings(values: Values, path: string, positions: number): RunSettings {
   const init = values.text("init") ?? null;
-  const clash = init === null ? undefined : shape.find((name) => values.has(name));
-  if (clash) throw new UsageError(`--${clash} is the model's own with --init; leave it out`);
   const number = (name: string, missing: number): number => values.number(name) ?? missing;
   const steps = number("steps", 2000), lr = number("lr", init === null ? 1e-3 : 1e-4);
+  const warmup = number("warmup", Math.round(steps / 20));
+  if (warmup > steps) {
+    throw new UsageError(`train: --warmup is ${warmup}, expected at most the ${steps} of --steps`);
+  }
   const evalEvery = number("eval-every", Math.max(1, Math.round(steps / 10)));
   return {
     text: baseName(path),
@@ -129,7 +161,7 @@ export function newSettings(values: Values, path: string): RunSettings {
     "n-layer": number("n-layer", 4),
     "n-head": number("n-head", 4),
     "n-embd": number("n-embd", 128),
-    "block-size": number("block-size", 128),
+    "block-size": number("block-size", Math.min(128, positions)),
     dropout: number("dropout", 0),
     "vocab-size": number("vocab-size", 0),
     "batch-size": number("batch-size", 16),
@@ -137,7 +169,7 @@ export function newSettings(values: Values, path: string): RunSettings {
     steps,
     lr,
     "min-lr": number("min-lr", lr / 10),
-    warmup: number("warmup", Math.round(steps / 20)),
+    warmup,
     schedule: values.text("schedule") ?? "cosine",
     "weight-decay": number("weight-decay", 0.1),
     beta2: number("beta2", 0.99),

@@ -1,5 +1,5 @@
 /**
- * The loop behind `ferrotype train`: reports, evaluations, checkpoints, Ctrl-C.
+ * The loop behind `ferrotype train`: reports, evaluations, checkpoints, Ctrl-C and SIGTERM.
  *
  * What a run reports depends on its settings alone, not on where it was stopped and taken up again, so the log of an
  * interrupted run is the log of a run that went through, but for the speeds in it.
@@ -18,7 +18,7 @@ import {
   Trainer,
   type TrainingResult,
 } from "../mod.ts";
-import { joinPath, onInterrupt } from "../src/platform/platform.ts";
+import { abandonAll, joinPath, onStop, stopStatus } from "../src/platform/platform.ts";
 import { formatSeconds, LiveLine, note } from "./output.ts";
 import type { RunSettings } from "./train_settings.ts";
 import { TrainingLog } from "./training_log.ts";
@@ -96,8 +96,14 @@ export class TrainingRun {
         `${many(this.#held.length)} held out; ` +
         (resume ? `going on after step ${trainer.step} of ${settings.steps}` : `${settings.steps} steps`),
     );
-    // Ctrl-C ends the run after the step at work; who presses it again does not want to wait.
-    const remove = onInterrupt(() => controller.signal.aborted ? exit(130) : controller.abort());
+    // A signal ends the run after the step at work; a second one does not want to wait.
+    const onSignal = (): void => {
+      if (controller.signal.aborted) {
+        abandonAll();
+        void checkpoints.abandon().finally(() => exit(stopStatus()));
+      } else controller.abort();
+    };
+    const remove = onStop(onSignal);
     const started = performance.now();
     try {
       const result = await trainer.run();
@@ -136,6 +142,12 @@ export class TrainingRun {
           evalEvery: s["eval-every"],
           evalData: async () =>
             (await evaluate(model, this.#held, { blockSize, batchSize: s["batch-size"] })).loss,
+          onEval: async (r) => {
+            await this.log.add({ step: r.step, eval_loss: r.loss });
+            await this.#note(
+              `step ${r.step}: held-out loss ${r.loss.toFixed(4)}${r.isBest ? ", the best so far" : ""}`,
+            );
+          },
         }
         : {}),
       checkpoints,
@@ -160,12 +172,6 @@ export class TrainingRun {
             many(Math.round(r.tokensPerSecond))
           } tokens/s  ` +
             `${formatSeconds(r.secondsLeft)} left`,
-        );
-      },
-      onEval: async (r) => {
-        await this.log.add({ step: r.step, eval_loss: r.loss });
-        await this.#note(
-          `step ${r.step}: held-out loss ${r.loss.toFixed(4)}${r.isBest ? ", the best so far" : ""}`,
         );
       },
     });

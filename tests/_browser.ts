@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -15,6 +15,7 @@ import { join } from "node:path";
 import process from "node:process";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import type { Size } from "../web/build.ts";
+import { patience, until as waitUntil } from "./_wait.ts";
 
 /** The path of a Chromium; `CHROMIUM` names one. */
 function findChromium(): string | null {
@@ -34,6 +35,20 @@ export const noBrowser: string | false = executable !== null
   : "Deno" in globalThis
   ? "there is no Chromium on the path"
   : "pages are tried on Deno only, to save time";
+
+/** Starts the browser. */
+export async function launchChromium(...flags: string[]): Promise<Browser> {
+  const { chromium } = await import("playwright-core");
+  return await chromium.launch({
+    executablePath: executable!,
+    timeout: patience,
+    args: [
+      ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"],
+      ...["--disable-background-networking", "--disable-component-update", "--use-gl=swiftshader"],
+      ...["--enable-unsafe-swiftshader", "--enable-precise-memory-info", ...flags],
+    ],
+  });
+}
 
 /** How a page is opened. */
 export interface OpenOptions {
@@ -78,21 +93,13 @@ export class TestSite {
 
   /** Builds the site and starts the browser. */
   static async start(...flags: string[]): Promise<TestSite> {
-    const [{ buildSite }, { serveSite }, { chromium }] = await Promise.all([
+    const [{ buildSite }, { serveSite }] = await Promise.all([
       import("../web/build.ts"),
       import("../web/serve.ts"),
-      import("playwright-core"),
     ]);
     const parent = mkdtempSync(join(tmpdir(), "ferrotype-site-")), folder = join(parent, "dist");
     const sizes = await buildSite(folder);
-    const browser = await chromium.launch({
-      executablePath: executable!,
-      args: [
-        ...["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"],
-        ...["--disable-background-networking", "--disable-component-update", "--use-gl=swiftshader"],
-        ...["--enable-unsafe-swiftshader", "--enable-precise-memory-info", ...flags],
-      ],
-    });
+    const browser = await launchChromium(...flags);
     return new TestSite(browser, sizes, parent, (isolation) => serveSite({ folder, port: 0, isolation }));
   }
 
@@ -117,6 +124,7 @@ export class TestSite {
       ...options.context,
     });
     try {
+      context.setDefaultTimeout(patience);
       const page = await context.newPage();
       const fault = (text: string): void => {
         if (!expected?.test(text)) faults.push(text);
@@ -153,52 +161,26 @@ export class TestSite {
 }
 
 /**
- * Waits until `question` is true in the page, 20 s at most. Not playwright's own `waitForFunction`: it evaluates text in
- * the page, which the page's policy forbids.
+ * Waits until `question` is true in the page. Not playwright's own `waitForFunction`: it evaluates text in the page, which
+ * the page's policy forbids.
  */
 export async function until(page: Page, question: () => boolean): Promise<void> {
-  const end = performance.now() + 20_000;
   // A page that loads anew in between has no answer yet.
-  while (!await page.evaluate(question).catch(() => false)) {
-    if (performance.now() > end) throw new Error(`the page never answered yes to ${question}`);
-    await new Promise((resolve) => setTimeout(resolve, 30));
-  }
+  await waitUntil(() => page.evaluate(question).catch(() => false), `a yes of the page to ${question}`);
 }
 
-/** Begins to watch the page's main thread; what it gives tells of the tasks above 50 ms since, and of the frames. */
-export async function watchTasks(page: Page): Promise<() => Promise<{ long: number[]; frames: number }>> {
-  type Watched = { tasks: { long: number[]; frames: number } };
-  await page.evaluate(() => {
-    const tasks = (globalThis as unknown as Watched).tasks = { long: [], frames: 0 } as Watched["tasks"];
-    new PerformanceObserver((list) => {
-      for (const { duration } of list.getEntries()) tasks.long.push(Math.round(duration));
-    }).observe({ type: "longtask" });
-    const frame = (): void => {
-      tasks.frames++;
-      requestAnimationFrame(frame);
-    };
-    frame();
-  });
-  return () => page.evaluate(() => (globalThis as unknown as Watched).tasks);
-}
-
-/**
- * Fails when the main thread was held up: more than one frame in eight (and more than six in all) waited for a task above
- * 50 ms. Not at the first: tests share their machine, and this browser paints in software on the same cores.
- */
-export function assertQuick({ long, frames }: { long: number[]; frames: number }): void {
-  console.log(`    tasks of the main thread above 50 ms: ${JSON.stringify(long)} in ${frames} frames`);
-  assert(long.length <= Math.max(6, frames / 8), `${long.length} long tasks in ${frames} frames: ${long}`);
-}
-
-/** Waits until the page's status line matches, 20 s at most. */
+/** Waits until the page's status line matches. */
 export async function says(page: Page, text: RegExp): Promise<void> {
-  const end = performance.now() + 20_000;
-  for (;;) {
-    const said = await page.locator("#status").textContent() ?? "";
-    if (text.test(said)) return;
-    if (performance.now() > end) throw new Error(`the page says "${said}", not ${text}`);
-    await new Promise((resolve) => setTimeout(resolve, 30));
+  await shows(page, "#status", text);
+}
+
+/** Waits until the text of an element matches. */
+export async function shows(page: Page, selector: string, text: RegExp): Promise<void> {
+  let said = "";
+  try {
+    await waitUntil(async () => text.test(said = await page.textContent(selector) ?? ""), `${text}`);
+  } catch (error) {
+    throw new Error(`${(error as Error).message}; ${selector} says "${said}"`);
   }
 }
 

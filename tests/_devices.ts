@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { describe } from "node:test";
 import type { DeviceName } from "../src/backends/contract.ts";
 import { fromNumbers, type TensorBase, toNumbers } from "../src/tensor/mod.ts";
 import type { Tensor } from "../src/ops/mod.ts";
 import "../src/runtime/devices.ts";
 import "../src/runtime/reference.ts";
+import { describe } from "./_suite.ts";
 
 /** The devices to test on. */
 export const testDevices: readonly DeviceName[] = ["reference", "cpu"];

@@ -43,7 +43,7 @@ export const runtimeKinds: readonly RuntimeKind[] = [
     arguments: (
       file,
       report,
-    ) => ["test", "--timeout=120000", "--reporter=junit", `--reporter-outfile=${report}`, `./${file}`],
+    ) => ["test", "--timeout=1200000", "--reporter=junit", `--reporter-outfile=${report}`, `./${file}`],
   },
   {
     name: "node",

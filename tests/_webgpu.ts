@@ -6,10 +6,10 @@
  * @module
  */
 import process from "node:process";
-import { describe, it } from "node:test";
 import type { DeviceName } from "../src/backends/contract.ts";
 import { runtimeName } from "../src/platform/platform.ts";
 import { initWebGPU } from "../src/runtime/devices.ts";
+import { describe, it } from "./_suite.ts";
 
 /** Why tests of the device do not run here whatever adapter there is; null where they do. */
 export const webgpuElsewhere: string | null = runtimeName() === "deno" || process.env.TEST_WEBGPU === "1"

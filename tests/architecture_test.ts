@@ -20,7 +20,11 @@ const house: { floor: number; room: string; uses: string[] }[] = [
   { floor: 1, room: "src/files", uses: ["src/core"] },
   { floor: 1, room: "src/text", uses: ["src/core"] },
   { floor: 2, room: "src/backends", uses: ["src/core", "src/expr"] },
-  { floor: 3, room: "src/tensor", uses: ["src/core", "src/expr", "src/backends/contract.ts"] },
+  {
+    floor: 3,
+    room: "src/tensor",
+    uses: ["src/core", "src/expr", "src/backends/contract.ts", "src/backends/operations.ts"],
+  },
   {
     floor: 4,
     room: "src/ops",
@@ -36,7 +40,7 @@ const house: { floor: number; room: string; uses: string[] }[] = [
   { floor: 8, room: "src/hub", uses: ["below"] },
   { floor: 8, room: "src/runtime", uses: ["below", "src/hub"] },
   { floor: 9, room: "mod.ts", uses: ["below"] },
-  { floor: 10, room: "cli", uses: ["mod.ts", "src/core", "src/platform"] },
+  { floor: 10, room: "cli", uses: ["mod.ts", "src/core", "src/platform", "src/generate/given.ts"] },
   { floor: 10, room: "tools", uses: ["tests/_install.ts"] },
   { floor: 10, room: "web", uses: ["mod.ts", "below", "tests/_install.ts", "tools/packages.ts"] },
   { floor: 10, room: "examples", uses: ["mod.ts"] },
@@ -260,6 +264,50 @@ describe("the house", () => {
     for (const name of [...Object.keys(peers), "webgpu"]) assertEquals(optional[name], { optional: true });
     assertEquals([...asked].sort(), [...Object.keys(peers), "webgpu"].sort());
     assert(webgpu);
+  });
+
+  it("starts in a clone where no package is installed: every task, the command, the lessons", () => {
+    const { tasks } = JSON.parse(readFileSync(join(repository, "deno.json"), "utf8")) as {
+      tasks: Record<string, string>;
+    };
+    const started = Object.values(tasks).map((line) => /(\S+\.ts)/.exec(line)![1]);
+    const others = [
+      "cli/main.ts",
+      "tests/conformance_table.ts",
+      "bench/check.ts",
+      "bench/profile.ts",
+      "bench/serve_load.ts",
+    ];
+    const broken = new Set<string>();
+    for (const start of [...started, ...others, ...sourceFiles("examples")]) {
+      const reached = new Set<string>();
+      const visit = (file: string, way: string) => {
+        if (reached.has(file)) return;
+        reached.add(file);
+        for (const found of importsOf(file).filter(({ kind }) => kind === "static")) {
+          const target = targetOf(found);
+          if (target !== null && target.endsWith(".ts")) visit(target, `${way} → ${target}`);
+          else if (target !== null || !found.specifier.startsWith("node:")) {
+            broken.add(`${way}: imports ${found.specifier} before anything can install it`);
+          }
+        }
+      };
+      visit(start, start);
+    }
+    none([...broken]);
+  });
+
+  it("says on every runtime why a test is skipped", () => {
+    none(
+      sourceFiles("tests").filter((file) =>
+        file !== "tests/_suite.ts" && file !== "tests/architecture_test.ts"
+      )
+        .filter((file) => {
+          const text = withoutComments(readFileSync(join(repository, file), "utf8"));
+          return /\bskip:|\{ skip \}|\.skip\(/.test(text) && /from "node:test"/.test(text);
+        })
+        .map((file) => `${file}: skips and imports node:test; take describe and it from tests/_suite.ts`),
+    );
   });
 
   it("keeps files short enough to read", () => {

@@ -3,7 +3,6 @@
  * compute is in `assembler_values_test.ts`, mistakes are in `assembler_errors_test.ts`.
  */
 import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
-import { describe, it } from "node:test";
 import {
   ByteWriter,
   type FunctionBuilder,
@@ -19,6 +18,7 @@ import {
   type ValueType,
 } from "../src/backends/cpu/assembler/mod.ts";
 import { cpuFeatures } from "../src/backends/cpu/features.ts";
+import { describe, it } from "./_suite.ts";
 
 type Numbers = (...args: number[]) => number;
 

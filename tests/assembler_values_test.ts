@@ -3,7 +3,6 @@
  * tables, with the right types, would validate, and is found here. Vectors are in `assembler_vectors_test.ts`.
  */
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import { describe, it } from "node:test";
 import {
   type AtomicName,
   instruction,
@@ -14,6 +13,7 @@ import {
   type ValueType,
 } from "../src/backends/cpu/assembler/mod.ts";
 import { cpuFeatures } from "../src/backends/cpu/features.ts";
+import { describe, it } from "./_suite.ts";
 import { bytesOf, vector } from "./_vectors.ts";
 
 type Value = number | bigint;

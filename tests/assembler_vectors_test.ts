@@ -1,8 +1,8 @@
 /** What emitted vector instructions compute, against plain TypeScript, lane by lane. */
 import { assertEquals, assertStrictEquals } from "@std/assert";
-import { describe, it } from "node:test";
 import { instruction, type PlainName } from "../src/backends/cpu/assembler/mod.ts";
 import { cpuFeatures } from "../src/backends/cpu/features.ts";
+import { describe, it } from "./_suite.ts";
 import { simd, vector } from "./_vectors.ts";
 
 const features = cpuFeatures();

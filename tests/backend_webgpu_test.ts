@@ -1,9 +1,9 @@
 /**
  * The webgpu device under the suite that every device must pass, on whatever adapter the runtime finds.
  */
-import { after, describe, it } from "node:test";
 import { openWebGpu } from "../src/backends/webgpu/open.ts";
 import { requestGpuAdapter } from "../src/platform/gpu.ts";
+import { after, describe, it } from "./_suite.ts";
 import { conformance } from "./backend_conformance.ts";
 import { matmul } from "./conformance/matmul.ts";
 import { Workbench } from "./_views.ts";

@@ -6,6 +6,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { type Command, help, parse, UsageError } from "../cli/command.ts";
+import { number, oneOf, whole } from "../src/core/kinds.ts";
 import { commands } from "../cli/commands/mod.ts";
 import { formatBytes, formatSeconds } from "../cli/output.ts";
 import { splitText } from "../cli/text.ts";
@@ -18,9 +19,9 @@ const sample: Command = {
   summary: "Does nothing.",
   positionals: [0, 1],
   options: {
-    count: { short: "n", value: "N", type: "integer", min: 0, max: 9, help: "a whole number" },
-    rate: { value: "R", type: "number", help: "any number" },
-    kind: { value: "K", choices: ["one", "two"], help: "one or the other" },
+    count: { short: "n", value: "N", kind: whole(0, 9), help: "a whole number" },
+    rate: { value: "R", kind: number(), help: "any number" },
+    kind: { value: "K", kind: oneOf("one", "two"), help: "one or the other" },
     stop: { value: "TEXT", multiple: true, help: "again for more" },
     quiet: { help: "a flag" },
   },
@@ -72,7 +73,7 @@ describe("arguments", () => {
     wrong(["-n", "1.5"], /whole number/);
     wrong(["-n", ""], /whole number/);
     wrong(["--rate", "Infinity"], /--rate is a number, not "Infinity"/);
-    wrong(["--kind", "three"], /--kind is one of one, two, not "three"/);
+    wrong(["--kind", "three"], /--kind is "one" or "two", not "three"/);
     wrong(["--quiet=1"], /does not take an argument/);
     wrong(["a", "b"], /usage: ferrotype sample \[TEXT\]; found "a" "b"/);
   });

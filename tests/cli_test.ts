@@ -174,7 +174,7 @@ describe("ferrotype generate", () => {
     await fails(
       2,
       ["generate", "a", "--num-beams", "2", "--top-k", "5", ...tiny],
-      /topK acts? only when sampling/,
+      /--top-k acts only when sampling, which --num-beams 2 excludes/,
     );
     await fails(1, ["generate", "a ".repeat(80), ...tiny], /the model takes 64; shorten it/);
     await fails(1, ["generate", "--prompt-ids", "512", ...tiny], /512 is outside the vocabulary of 512/);
@@ -280,8 +280,25 @@ describe("ferrotype tokenize", () => {
       const text = "the rat and the cat", ids = await output(["tokenize", text, "--model", out]);
       assertStrictEquals(await output(["tokenize", "--decode", ids.trim(), "--model", out]), `${text}\n`);
       assertMatch((await call(train("--vocab-size", "0"))).stderr, /9 tokens; 1\.00 characters a token/);
-      await fails(2, train("--vocab-size", "0", "--min-frequency", "3"), /--min-frequency is about pairs/);
+      await fails(
+        2,
+        train("--vocab-size", "0", "--min-frequency", "3"),
+        /--min-frequency has no effect because a tokenizer of characters/,
+      );
     });
+  });
+});
+
+describe("ferrotype explain", () => {
+  it("prints the program of a decoding step, and of a training step of any size", async () => {
+    const step = await output(["explain", ...tiny]);
+    assertMatch(step, /asked for: \d+ operations[^]*attentionStep[^]*done in each run[^]*memory: /);
+    const { plan, device } = await json<{ plan: string[]; device: string }>(
+      ["explain", ...tiny, "--train", "--batch-size", "2", "--block-size", "9"],
+    );
+    assertStrictEquals(device, "cpu");
+    assertMatch(plan.join("\n"), /crossEntropyBackward\(%\d+ f32\[16, 512\]/);
+    await fails(2, ["explain", ...tiny, "--batch-size", "2"], /add --train/);
   });
 });
 

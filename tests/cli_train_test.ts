@@ -5,9 +5,9 @@ import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/asse
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
 import { call, fails, ferrotype, interrupt, json, output } from "./_command.ts";
 import { repository } from "./_data.ts";
+import { after, before, describe, it } from "./_suite.ts";
 
 interface Result {
   out: string;
@@ -263,14 +263,37 @@ describe("ferrotype train", () => {
     await fails(
       2,
       ["train", file, "-o", at("x"), "--init", at("whole"), "--n-layer", "2"],
-      /--n-layer is the model's own/,
+      /--n-layer has no effect because it is the model's own with --init/,
     );
     await fails(
       2,
-      ["train", file, "-o", at("x"), "--init", at("whole")],
-      /--block-size 128 is more than the 16 positions/,
+      ["train", file, "-o", at("x"), "--init", at("whole"), "--block-size", "32"],
+      /--block-size 32 is more than the 16 positions/,
     );
-    await fails(2, begin("x", "--n-head", "3"), /nHead is 3/);
+    await fails(
+      2,
+      begin("x", "--steps", "2", "--warmup", "50"),
+      /--warmup is 50, expected at most the 2 of --steps/,
+    );
+    await fails(2, begin("whole/../whole", ...steps), /holds a run already/);
+    await fails(
+      2,
+      begin("x", "--block-size", "100000"),
+      /has \d+ tokens to learn from, and a window of --block-size/,
+    );
+    await fails(
+      2,
+      begin("x", "--batch-size", "1000000000"),
+      /--batch-size is 1000000000, expected at most \d+ windows/,
+    );
+    const empty = at("empty.txt");
+    writeFileSync(empty, "");
+    await fails(
+      2,
+      ["train", empty, "-o", at("x")],
+      /train: .*empty\.txt is empty; there is nothing to learn from/,
+    );
+    await fails(2, begin("x", "--n-head", "3"), /--n-head is 3, expected a divisor of --n-embd 16/);
     assert(!existsSync(at("x")));
   });
 });

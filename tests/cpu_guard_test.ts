@@ -5,7 +5,9 @@ import type { View } from "../src/backends/contract.ts";
 import { type CpuBackend, createCpuBackend } from "../src/backends/cpu/backend.ts";
 import type { CpuBuffer } from "../src/backends/cpu/buffer.ts";
 import { Heap } from "../src/backends/cpu/heap.ts";
+import { operations } from "../src/backends/operations.ts";
 import { Watch } from "../src/backends/cpu/watch.ts";
+import "../src/backends/kernels/mod.ts";
 import { DeviceError, ShapeError } from "../src/core/errors.ts";
 import { Generator } from "../src/core/random.ts";
 import { Workbench } from "./_views.ts";
@@ -53,7 +55,7 @@ describe("a watch", () => {
       bench = new Workbench(backend),
       { heap } = backend.engine;
     const x = bench.input("f32", [10]), out = bench.output("f32", [5], "stepped");
-    return () => new Watch(heap).run("copy", [x, out], [0], () => write(heap, x, out));
+    return () => new Watch(heap).run(operations.get("quantize")!, [x, out], () => write(heap, x, out));
   };
   const at = (view: View): number => (view.buffer as CpuBuffer).pointer;
 
@@ -74,7 +76,7 @@ describe("a watch", () => {
     });
     assertMatch(
       assertThrows(refusing, DeviceError).message,
-      /while copy ran, a block of \d+ bytes .* none of its outputs/,
+      /while quantize ran, a block of \d+ bytes .* none of its outputs/,
     );
   });
 });

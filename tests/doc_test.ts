@@ -4,7 +4,7 @@
  * A block with imports runs as it stands. A block without them is a fragment: it gets whatever it names of `mod.ts`,
  * and from the table below what it takes for granted. A fragment that names anything else fails here.
  */
-import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import {
   existsSync,
   mkdirSync,
@@ -17,11 +17,12 @@ import {
 import { tmpdir } from "node:os";
 import { dirname, join, posix } from "node:path";
 import process from "node:process";
-import { after, before, describe, it } from "node:test";
 import { pathToFileURL } from "node:url";
 import { buildSite } from "../docs/build.ts";
 import * as ferrotype from "../mod.ts";
 import { repository } from "./_data.ts";
+import { promises, table } from "./promises.ts";
+import { after, before, describe, it } from "./_suite.ts";
 
 /** What the fragments of a file take for granted. */
 const given: Record<string, string> = {
@@ -32,9 +33,14 @@ const given: Record<string, string> = {
   "src/ops/losses.ts":
     "const vocabSize = 7, model = new GPT2({ vocabSize, nPositions: 8, nEmbd: 8, nLayer: 1, nHead: 2 });\n" +
     "const ids = randint(7, [2, 5]), next = randint(7, [2, 5]);",
+  "src/ops/transforms/checkpoint.ts":
+    "const ln = new nn.LayerNorm(4), mlp = new nn.MLP([4, 8, 4]), x = randn([2, 4]);",
+  "src/ops/transforms/loops.ts": "const w = randn([3]), batch = randn([5, 3]);",
   "src/ops/views.ts": "const x = randn([3, 4, 5]);",
   "src/runtime/gpt2.ts":
     'const model = await GPT2.load("web/models/shakespeare");\nconst print = console.log;',
+  "src/tensor/capture/compile.ts": "const model = new nn.Linear(3, 2), batch = randn([4, 3]);\n" +
+    "const optimizer = new optim.AdamW(model.parameters());",
   "src/tensor/lifetime.ts": "const model = new nn.Linear(3, 2), ids = randn([4, 3]), target = randn([4, 2]);",
   "src/tensor/tape.ts": "const model = new nn.Linear(3, 2), x = randn([4, 3]), y = randint(2, [4]);",
 };
@@ -159,6 +165,19 @@ describe("the example", () => {
 describe("the documentation", () => {
   it("becomes a site whose links lead somewhere", async () => {
     assert(await buildSite(mkdtempSync(join(tmpdir(), "ferrotype-site-"))) > pages.length);
+  });
+
+  it("promises only what there are tests for", () => {
+    for (const { tests } of promises) {
+      for (const file of tests) {
+        assert(existsSync(join(repository, "tests", file)), `there is no tests/${file}`);
+      }
+    }
+    assert(table(() => "").split("\n").length === promises.length + 2);
+    assertMatch(
+      readFileSync(join(repository, "README.md"), "utf8"),
+      /<!-- promises -->[\s\S]*<!-- \/promises -->/,
+    );
   });
 
   it("links only to what is published beside it", () => {

@@ -5,12 +5,12 @@ import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { execFile } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { describe, it } from "node:test";
 import { promisify } from "node:util";
 import { ferrotype } from "./_command.ts";
 import { runtimeName } from "../src/platform/platform.ts";
 import { repository } from "./_data.ts";
 import { findRuntimes, runtimeKinds } from "./_runtimes.ts";
+import { describe, it } from "./_suite.ts";
 
 /** What each lesson must show. */
 const lessons: Record<string, RegExp[]> = {

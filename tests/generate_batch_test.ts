@@ -174,7 +174,7 @@ describe("GPT-2 in batches", () => {
     await assertRejects(
       () => model.completeBatch(prompts, { maxBatch: 0 }),
       Error,
-      "maxBatch is a whole number above 0",
+      "Batcher: maxBatch is 0, expected a whole number from 1",
     );
     assertThrows(() => model.forwardRows([1, 2], []), Error, "2 ids for 0 caches");
   });

@@ -3,9 +3,17 @@
  */
 import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { describe, it } from "node:test";
-import { FerrotypeError, type GenerateOptions, Generator, OptionError } from "../mod.ts";
+import {
+  FerrotypeError,
+  type GenerateOptions,
+  Generator,
+  OptionError,
+  sampleLogits,
+  tensor,
+} from "../mod.ts";
 import { repetitionPenalty } from "../src/generate/processors/penalties.ts";
-import { minP, probabilities, temperature, topK, topP } from "../src/generate/processors/warpers.ts";
+import { minP, probabilities, temperature, topH, topK, topP } from "../src/generate/processors/warpers.ts";
+import { checkVocabulary } from "../src/generate/given.ts";
 import { resolveOptions } from "../src/generate/options.ts";
 import { sample } from "../src/generate/sampler.ts";
 import type { LogitsProcessor } from "../src/generate/options.ts";
@@ -32,6 +40,60 @@ function refused(options: object, pattern: RegExp, defaults: GenerateOptions = {
 describe("logits", () => {
   it("are divided by the temperature", () => {
     assertEquals(processed(temperature(0.5), [1, -2, 0, out]), [2, -4, 0, out]);
+  });
+
+  it("divided by a temperature next to nothing leave the likeliest, and are never NaN", () => {
+    const random = new Generator(4);
+    for (const t of [1e-30, 1e-37, 1e-38, 1e-40, 5e-324]) {
+      for (const scale of [1e-3, 1, 50, 1e30, 3e38]) {
+        const logits = Array.from({ length: 30 }, () => scale * (2 * random.uniform() - 1));
+        logits[3] = out;
+        const kept = processed(temperature(t), logits), best = logits.indexOf(Math.max(...logits));
+        assert(kept.every((v) => !Number.isNaN(v) && v < Infinity), `${t} ${scale}`);
+        assertStrictEquals(kept.indexOf(Math.max(...kept)), best, `${t} ${scale}`);
+        assertStrictEquals(kept[3], out);
+        assertStrictEquals(sample(Float32Array.from(kept), random), best);
+      }
+    }
+    assertEquals(processed(temperature(1e-40), [2, 2, 1]), [0, 0, out]);
+    assertEquals(processed(temperature(1e-40), [out, out]), [out, out]);
+    assertEquals(processed(temperature(1e20), [1e-20, -3e38]), [
+      Math.fround(Math.fround(1e-20) / 1e20),
+      Math.fround(-3e38 / 1e20),
+    ]);
+  });
+
+  it("drawn where they are take the likeliest at such a temperature too", async () => {
+    for (const device of ["cpu", "reference"] as const) {
+      for (const temperature of [1e-19, 1e-30, 1e-45, 5e-324]) {
+        for (const values of [[1, 3, 2], [-3e38, -2e38, 0], [-Infinity, 2, 1]]) {
+          using logits = tensor(values, { device });
+          using id = sampleLogits(logits, 0.999, { temperature });
+          assertStrictEquals(
+            await id.item(),
+            values.indexOf(Math.max(...values)),
+            `${device} ${temperature} ${values}`,
+          );
+        }
+      }
+    }
+  });
+
+  it("keep the likeliest whose share of the entropy stays within h", () => {
+    const chances = [0.5, 0.25, 0.125, 0.125], logits = chances.map(Math.log);
+    // −p ln p in units of ln 2: 0.5, 0.5, 0.375, 0.375; together 1.75.
+    const kept = (h: number, keep = 1): boolean[] => processed(topH(h, keep), logits).map((v) => v > out);
+    assertEquals(kept(0.1), [true, false, false, false]);
+    assertEquals(kept(0.5), [true, false, false, false]);
+    assertEquals(kept(0.58), [true, true, false, false]);
+    assertEquals(kept(0.8), [true, true, true, false]);
+    assertEquals(kept(1), [true, true, true, true]);
+    assertEquals(kept(0.1, 2), [true, true, false, false]);
+    assertEquals(processed(topH(0.9), [out, 1, out]), [out, 1, out]);
+    const many = Array.from({ length: 400 }, (_, i) => -i * 1e-3);
+    const left = processed(topH(1), many);
+    assertStrictEquals(left.filter((v) => v > out).length, 100, "of the 100 likeliest");
+    assertEquals(left.slice(0, 100), Array.from(Float32Array.from(many.slice(0, 100))));
   });
 
   it("keep the k largest, and those that tie with the last of them", () => {
@@ -173,6 +235,7 @@ describe("options", () => {
       temperature: 1,
       topK: 50,
       topP: 1,
+      topH: null,
       minP: 0,
       typicalP: 1,
       epsilonCutoff: 0,
@@ -226,7 +289,12 @@ describe("options", () => {
     refused({ max_new_tokens: 3 }, /no option "max_new_tokens"; did you mean "maxNewTokens"/);
     refused({ temprature: 3 }, /did you mean "temperature"/);
     refused({ top_k: 3 }, /did you mean "topK"/);
-    refused({ beams: 3 }, /no option "beams"/);
+    refused({ beams: 3 }, /no option "beams"; did you mean "numBeams"/);
+    refused({ frobnicate: 3 }, /no option "frobnicate"$/);
+    refused({ constructor: 3 }, /no option "constructor"/);
+    for (const options of [5, "fast", null, [], () => 1]) {
+      refused(options as object, /generate: the options are/);
+    }
   });
 
   it("with impossible values are refused", () => {
@@ -244,7 +312,18 @@ describe("options", () => {
     refused({ numBeams: 0 }, /numBeams/);
     refused({ eosTokenId: [-1] }, /eosTokenId/);
     refused({ contextOverflow: "wrap" }, /contextOverflow is "wrap", expected "slide", "sinks" or "error"/);
-    refused({ minNewTokens: 3, maxNewTokens: 2 }, /minNewTokens is 3, expected at most maxNewTokens 2/);
+    refused({ temperature: NaN }, /temperature is NaN, expected a number from 0/);
+    refused({ temperature: "hot" }, /temperature is "hot", expected a number from 0/);
+    refused({ onToken: 5 }, /onToken is 5, expected a function/);
+    refused({ signal: {} }, /signal is \{\}, expected an AbortSignal/);
+    refused({ logitsProcessors: [5] }, /logitsProcessors is \[5\], expected a list of functions/);
+    refused({ numBeams: 100_000 }, /numBeams is 100000, expected a whole number from 1 to 1024/);
+    refused({ numReturnSequences: 1e9, doSample: true }, /numReturnSequences is 1000000000, expected/);
+    refused({ topH: 2 }, /topH is 2, expected a number above 0 up to 1, or null/);
+    refused(
+      { minNewTokens: 3, maxNewTokens: 2, eosTokenId: 0 },
+      /minNewTokens is 3, expected at most maxNewTokens 2/,
+    );
   });
 
   it("that contradict each other are refused", () => {
@@ -259,7 +338,76 @@ describe("options", () => {
     );
     refused({ numBeams: 3, topP: 0.5 }, /topP acts? only when sampling, which numBeams: 3 excludes/);
     assertStrictEquals(resolveOptions({ numBeams: 3, doSample: true, topP: 0.5 }).doSample, true);
+    refused({ topH: 0.5, doSample: false }, /topH acts? only when sampling/);
     refused({ numBeams: 2, cache: new TableModel(() => []).createCache() }, /leave cache out/);
+  });
+
+  it("without effect beside the others are refused, unless their value is what happens anyway", () => {
+    refused(
+      { maxMatchingNgramSize: 3 },
+      /maxMatchingNgramSize has no effect because .*promptLookupNumTokens; leave it out/,
+    );
+    refused({ numAssistantTokens: 3 }, /numAssistantTokens has no effect because .*assistantModel/);
+    resolveOptions({ maxMatchingNgramSize: 2, numAssistantTokens: 20 });
+    resolveOptions({ maxMatchingNgramSize: 3, promptLookupNumTokens: 4 });
+    for (
+      const ending of [{ minNewTokens: 2 }, { minLength: 9 }, {
+        exponentialDecayLengthPenalty: [1, 2],
+      }] as GenerateOptions[]
+    ) {
+      refused(ending, /has no effect because no token ends the text \(eosTokenId is empty\)/);
+      refused({ ...ending, eosTokenId: [] }, /has no effect/, { eosTokenId: 3 });
+      resolveOptions({ ...ending, eosTokenId: 3 });
+      resolveOptions(ending, { eosTokenId: 3 });
+      // What the model's own file says is left aside where it has no effect.
+      resolveOptions({}, ending);
+    }
+    for (
+      const ending of [{ lengthPenalty: 2 }, { earlyStopping: true }, {
+        earlyStopping: "never",
+      }] as GenerateOptions[]
+    ) {
+      refused({ ...ending, numBeams: 2 }, /has no effect because no token ends the text/);
+      resolveOptions({ ...ending, numBeams: 2, eosTokenId: 0 });
+    }
+    refused(
+      { numBeams: 2, contextOverflow: "slide" },
+      /contextOverflow has no effect because beam search does not slide/,
+    );
+    refused({ numBeams: 2, cachePrompt: true }, /cachePrompt has no effect/);
+    resolveOptions({ numBeams: 2, contextOverflow: "error", cachePrompt: false });
+    resolveOptions({ minNewTokens: 0, lengthPenalty: 1, earlyStopping: false, minLength: 0 });
+  });
+
+  it("name tokens that the model has", () => {
+    const fields = (id: number): GenerateOptions[] => [
+      { badWordsIds: [[1], [2, id]] },
+      { suppressTokens: [id] },
+      { suppressTokens: id },
+      { beginSuppressTokens: [1, id] },
+      { sequenceBias: [[[id, 1], 2]] },
+      { forcedBosTokenId: id },
+      { forcedEosTokenId: id },
+      { forcedEosTokenId: [1, id] },
+      { eosTokenId: [id] },
+      { negativePromptIds: [0, id], guidanceScale: 2 },
+    ];
+    for (const options of fields(512)) {
+      const [name] = Object.keys(options);
+      const error = assertThrows(() => checkVocabulary(options, 512), OptionError);
+      assertStrictEquals(
+        error.message,
+        `generate: ${name} names token 512, and the model's tokens go from 0 to 511`,
+      );
+    }
+    for (const options of fields(511)) checkVocabulary(options, 512);
+    checkVocabulary({ eosTokenId: null, forcedBosTokenId: null, forcedEosTokenId: null }, 512);
+    const assistantModel = { config: { vocabSize: 500 } } as never;
+    assertThrows(
+      () => checkVocabulary({ assistantModel }, 512),
+      OptionError,
+      "assistantModel has 500 tokens",
+    );
   });
 
   it("of the model hold where the caller says nothing", () => {

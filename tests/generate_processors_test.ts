@@ -14,8 +14,9 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { type GenerateOptions, OptionError } from "../mod.ts";
-import { fields, refused, silentFields } from "../src/generate/fields.ts";
-import { generationDefaults, type LogitsProcessor, resolveOptions } from "../src/generate/options.ts";
+import { fields, refused, silentFields, unfelt } from "../src/generate/fields.ts";
+import { generationDefaults } from "../src/generate/generation_config.ts";
+import { type LogitsProcessor, resolveOptions } from "../src/generate/options.ts";
 import { buildProcessors } from "../src/generate/processors/build.ts";
 import { exponentialDecay, forceAt, minLength } from "../src/generate/processors/lengths.ts";
 import { countPenalty, noRepeatNgram } from "../src/generate/processors/penalties.ts";
@@ -33,6 +34,7 @@ import { badWords, sequenceBias, suppress, suppressAtBegin } from "../src/genera
 import { repository } from "./_data.ts";
 import { assertNear } from "./_gpt2.ts";
 import { run, TableModel } from "./_language_model.ts";
+import { stopClock } from "./_wait.ts";
 
 const out = -Infinity;
 
@@ -169,14 +171,13 @@ describe("processors in generation", () => {
   });
 
   it("stop after so many seconds", async () => {
+    using clock = stopClock();
     const slow = new TableModel(() => {
-      const until = performance.now() + 30;
-      while (performance.now() < until);
+      clock.advance(30);
       return [1, 0];
     });
     const { ids, finishReason } = await run(slow, [0], { maxNewTokens: 60, maxTime: 0.1 });
-    assert(ids.length >= 1 && ids.length < 10, `${ids.length} tokens`);
-    assertStrictEquals(finishReason, "length");
+    assertEquals([ids.length, finishReason], [4, "length"]);
   });
 
   it("leave the logits of each step behind, before and after", async () => {
@@ -214,17 +215,58 @@ describe("the fields of GenerationConfig", () => {
     }
   };
 
+  const snake = (name: string): string => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
+
   it("that cannot hold throw with the reason, unless their value changes nothing", () => {
-    for (const [name, { neutral, why }] of Object.entries(refused)) {
+    for (const [name, { neutral, why, besides }] of Object.entries(refused)) {
       rejected({ [name]: 0.123 }, new RegExp(`${name} 0.123 cannot be honoured: .`));
       assert(why.length > 10, name);
       for (const value of neutral) resolveOptions({ [name]: value } as GenerateOptions);
-      const snake = name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
-      assertMatch(
-        String(assertThrows(() => generationDefaults({ [snake]: 0.123 }))),
-        /generation_config\.json: .* cannot be honoured/,
-      );
+      const inFile = { [snake(name)]: 0.123 };
+      if (besides) assertEquals(generationDefaults(inFile), {}, name);
+      else {
+        assertMatch(
+          String(assertThrows(() => generationDefaults(inFile))),
+          /generation_config\.json: .* cannot be honoured/,
+        );
+      }
     }
+  });
+
+  it("that change no token are accepted, in files whatever they say", () => {
+    const values: Record<string, unknown[]> = {
+      useCache: [true, false],
+      cacheImplementation: ["dynamic", "static", "offloaded"],
+      disableCompile: [true, false],
+      lowMemory: [true, false],
+      returnDictInGenerate: [true, false],
+      numAssistantTokensSchedule: ["constant", "heuristic"],
+      prefillChunkSize: [64],
+      compileConfig: [{ fullgraph: true }],
+      cacheConfig: [{ max_cache_len: 128 }],
+      padTokenId: [0, -1],
+    };
+    const plain = resolveOptions({});
+    for (const name of Object.keys(unfelt)) {
+      for (const value of [null, undefined, ...values[name] ?? []]) {
+        assertEquals(resolveOptions({ [name]: value } as GenerateOptions), plain, name);
+      }
+      for (const value of [null, "odd", 0.123, { a: 1 }, ...values[name] ?? []]) {
+        assertEquals(generationDefaults({ [snake(name)]: value }), {}, name);
+      }
+    }
+    rejected({ useCache: "no" }, /useCache is "no", expected true or false/);
+    rejected({ cacheImplementation: "sttic" }, /cacheImplementation is "sttic", expected "dynamic"/);
+    rejected({ cacheImplementation: "quantized" }, /cannot be honoured: .*cacheDType: "q8"/);
+    assertMatch(
+      String(assertThrows(() => generationDefaults({ cache_implementation: "quantized" }))),
+      /generation_config.json: cacheImplementation "quantized" cannot be honoured/,
+    );
+  });
+
+  it("of other programs say nothing here", () => {
+    assertEquals(generationDefaults({ chat_format: "chatml", max_window_size: 6144, toString: 1 }), {});
+    assertEquals(generationDefaults(JSON.parse(`{ "__proto__": { "temperature": 0.1 } }`)), {});
   });
 
   it("that hold refuse what they cannot be", () => {
@@ -275,6 +317,9 @@ describe("the fields of GenerationConfig", () => {
     }
     for (const name of Object.keys(refused)) {
       assertMatch(row(name), /\| throws/, `${name} in docs/generation.md`);
+    }
+    for (const name of Object.keys(unfelt)) {
+      assertMatch(row(name), /\| changes no token/, `${name} in docs/generation.md`);
     }
     assert(silentFields.includes("padTokenId"));
   });

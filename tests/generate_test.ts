@@ -14,6 +14,7 @@ import {
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { holdCollection } from "./_collection.ts";
 import {
   CancelledError,
   FerrotypeError,
@@ -101,7 +102,7 @@ describe("tokens", () => {
     await assertRejects(() => run(model, [0], { signal: AbortSignal.abort() }), CancelledError);
     assert(model.caches.every((cache) => cache.isDisposed));
     // A timer is heard although nothing in the loop waits for anything.
-    const controller = new AbortController(), started = performance.now();
+    const controller = new AbortController();
     const timer = setTimeout(() => controller.abort(), 20);
     const endless = scripted([1], 3, 1, 1e9);
     endless.createCache = (batch = 1, capacity = 1e9) =>
@@ -111,7 +112,6 @@ describe("tokens", () => {
       CancelledError,
     );
     clearTimeout(timer);
-    assert(performance.now() - started < 2000);
   });
 
   it("need a prompt that the model takes", async () => {
@@ -266,6 +266,7 @@ describe("GPT-2 speaks", () => {
   it("and gives its memory back", async () => {
     using model = smallModel();
     await model.completion([1], { maxNewTokens: 3 });
+    using _still = holdCollection();
     const before = memory().cpu.buffers;
     await model.completion([1], { maxNewTokens: 9, topK: 3 });
     await model.completion([1], { maxNewTokens: 9, numBeams: 3 });
@@ -298,6 +299,20 @@ describe("GPT-2 speaks", () => {
     assertMatch((await assertRejects(() => model.complete("The"), OptionError)).message, /no tokenizer/);
     await assertRejects(() => model.completion([1], { stop: "x" }), Error, "stop texts need a tokenizer");
     await assertRejects(() => model.completion([512]), ShapeError);
+    const nothing = undefined as unknown as string,
+      message = "the prompt is undefined, expected a text or a list";
+    await assertRejects(() => model.complete(nothing), OptionError, message);
+    assertThrows(() => model.stream(nothing), OptionError, message);
+    await assertRejects(
+      () => model.completion(5 as unknown as string),
+      OptionError,
+      "the prompt is 5, expected",
+    );
+    await assertRejects(
+      () => model.completeBatch("ab" as never),
+      OptionError,
+      'the prompts are "ab", expected a list',
+    );
     assertStrictEquals((await model.completion([1], { maxNewTokens: 2 })).ids.length, 2);
   });
 

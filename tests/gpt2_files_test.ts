@@ -3,11 +3,13 @@
  */
 import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createHash } from "node:crypto";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import { pathToFileURL } from "node:url";
+import { holdCollection } from "./_collection.ts";
 import {
   CancelledError,
   CharTokenizer,
@@ -46,6 +48,12 @@ async function edited(folder: string, changes: Record<string, Tensor | null>): P
   Object.assign(tensors, changes);
   const kept = Object.entries(tensors).filter(([, t]) => t !== null);
   await saveSafetensors(join(folder, "model.safetensors"), Object.fromEntries(kept));
+}
+
+/** What follows the header of a safetensors file. */
+function tensorBytes(path: string): Uint8Array {
+  const bytes = readFileSync(path);
+  return bytes.subarray(8 + Number(bytes.readBigUInt64LE()));
 }
 
 async function logitsOf(model: GPT2): Promise<number[]> {
@@ -101,16 +109,131 @@ describe("GPT-2 files that are wrong", () => {
       await wrong({ model_type: "llama" }, /model_type is "llama"; this class reads "gpt2"/);
       await wrong(
         { activation_function: "swiglu" },
-        /activationFunction is "swiglu", expected one of gelu_new/,
+        /activationFunction is "swiglu", expected "gelu_new", "gelu_pytorch_tanh"/,
       );
       await wrong(
         { scale_attn_by_inverse_layer_idx: true },
         /scale_attn_by_inverse_layer_idx true is not computed/,
       );
       await wrong({ n_head: 5 }, /nHead is 5/);
+      await wrong({ scale_attn_weights: false }, /scale_attn_weights false is not computed here, only true/);
+      await wrong({ add_cross_attention: true }, /add_cross_attention true is not computed here/);
+      await wrong({ is_encoder_decoder: true }, /is_encoder_decoder true is not computed here/);
+      await wrong(
+        { pruned_heads: { 0: [1] } },
+        /pruned_heads \{ 0: \[1\] \} is not computed here, only all heads/,
+      );
+      await wrong(
+        { quantization_config: { quant_method: "gptq", bits: 4 } },
+        /quantization_config \{ quant_method: "gptq", bits: 4 \} is not computed here, weights as they are/,
+      );
+      await wrong({ hidden_size: 64 }, /hidden_size is 64 and n_embd, which is the same, 32/);
       await wrong({ n_embd: "32" }, /nEmbd is "32"/);
       writeFileSync(join(folder, "config.json"), "{");
       await refuses(folder, /config\.json is not JSON/);
+    });
+  });
+
+  it("passes over what changes no number, whatever it says", async () => {
+    await inFolder(async (folder) => {
+      makeFolder(folder, {
+        use_cache: false,
+        reorder_and_upcast_attn: true,
+        is_decoder: true,
+        pruned_heads: {},
+        quantization_config: null,
+        output_attentions: true,
+        return_dict: false,
+        torchscript: true,
+        summary_type: "cls_index",
+        chunk_size_feed_forward: 3,
+        task_specific_params: { "text-generation": { do_sample: true, max_length: 50 } },
+        hidden_size: 32,
+        num_attention_heads: null,
+        something_of_mine: { a: 1 },
+      });
+      using model = await GPT2.load(folder);
+      assertStrictEquals((model.config.other.something_of_mine as { a: number }).a, 1);
+      assertEquals(model.generationConfig.doSample, undefined);
+    });
+  });
+
+  it("takes what generation_config.json would say from config.json where there is none", async () => {
+    await inFolder(async (folder) => {
+      makeFolder(folder, {
+        do_sample: true,
+        temperature: 0.25,
+        max_length: 33,
+        use_cache: false,
+        num_beams: 1,
+      });
+      using model = await GPT2.load(folder);
+      const { doSample, temperature, maxLength } = model.generationConfig;
+      assertEquals({ doSample, temperature, maxLength }, {
+        doSample: true,
+        temperature: 0.25,
+        maxLength: 33,
+      });
+      makeFolder(folder, { temperature: -1 });
+      assertMatch(
+        (await assertRejects(() => GPT2.load(folder), OptionError)).message,
+        /^config.json: temperature is -1/,
+      );
+    });
+  });
+
+  it("loads whatever generation_config.json says that changes no token, and names what does", async () => {
+    await inFolder(async (folder) => {
+      makeFolder(folder);
+      const loads = async (config: object): Promise<GPT2> => {
+        writeFileSync(join(folder, "generation_config.json"), JSON.stringify(config));
+        return await GPT2.load(folder);
+      };
+      for (
+        const config of [
+          { use_cache: false },
+          { cache_implementation: "dynamic" },
+          { cache_implementation: "hybrid", cache_config: { a: 1 } },
+          { disable_compile: true, compile_config: { mode: "reduce-overhead" } },
+          { output_attentions: true, output_hidden_states: true, return_dict_in_generate: true },
+          { decoder_start_token_id: 0, pad_token_id: -1, is_assistant: true, low_memory: true },
+          { eos_token_id: 50256, suppress_tokens: [99999], bad_words_ids: [[99999]] },
+          { chat_format: "chatml", trust_remote_code: true },
+        ]
+      ) {
+        using model = await loads(config);
+        assertStrictEquals((await model.completion([1], { maxNewTokens: 2 })).ids.length, 2);
+      }
+      const refused: [object, RegExp][] = [
+        [{ dola_layers: "high" }, /generation_config.json: dolaLayers "high" cannot be honoured/],
+        [{ cache_implementation: "quantized" }, /cacheImplementation "quantized" cannot be honoured/],
+        [{ num_beams: 1e6 }, /numBeams is 1000000, expected a whole number from 1 to 1024/],
+        [{ forced_eos_token_id: 99999 }, /generation_config.json: forcedEosTokenId names token 99999/],
+        [{ top_h: 5 }, /topH is 5, expected/],
+      ];
+      for (const [config, message] of refused) {
+        assertMatch((await assertRejects(() => loads(config), OptionError)).message, message);
+      }
+    });
+  });
+
+  it("warns of a tokenizer that is larger than the model", async () => {
+    await inFolder(async (folder) => {
+      makeFolder(folder);
+      const letters = Array.from({ length: 600 }, (_, i) => String.fromCodePoint(0x4e00 + i)).join("");
+      const warned: string[] = [], onWarning = (message: string): void => void warned.push(message);
+      const write = (text: string): void =>
+        writeFileSync(join(folder, "tokenizer.json"), JSON.stringify(CharTokenizer.from(text).toJSON()));
+      write(letters);
+      (await GPT2.load(folder, { onWarning })).dispose();
+      assertStrictEquals(warned.length, 1);
+      assertMatch(
+        warned[0],
+        /the tokenizer has 600 tokens and the model 512, so it was made for another model/,
+      );
+      write(letters.slice(0, 500));
+      (await GPT2.load(folder, { onWarning })).dispose();
+      assertStrictEquals(warned.length, 1);
     });
   });
 
@@ -134,6 +257,7 @@ describe("GPT-2 files that are wrong", () => {
   });
 
   it("gives back what was read of a model that is refused or cancelled", async () => {
+    using _still = holdCollection();
     const before = memory().cpu?.bytes ?? 0, controller = new AbortController();
     let calls = 0;
     const loading = loadTiny({
@@ -142,8 +266,7 @@ describe("GPT-2 files that are wrong", () => {
     });
     await assertRejects(() => loading, CancelledError);
     assertStrictEquals(calls, 3);
-    // What the collector takes of earlier tests meanwhile only makes it less.
-    assert(memory().cpu.bytes <= before);
+    assertStrictEquals(memory().cpu.bytes, before);
   });
 });
 
@@ -259,13 +382,16 @@ describe("GPT-2 saved", () => {
         "tokenizer.json",
         "tokenizer_config.json",
       ]);
-      assertEquals(
-        readFileSync(join(where, "model.safetensors")),
-        readFileSync(dataPath("gpt2-tiny", "model.safetensors")),
-      );
+      // The file that was read, and in its metadata and in the configuration the SHA-256 of the tensors.
+      const data = tensorBytes(join(where, "model.safetensors")),
+        sha256 = createHash("sha256").update(data).digest("hex");
+      assertEquals(data, tensorBytes(dataPath("gpt2-tiny", "model.safetensors")));
+      await using file = await openSafetensors(join(where, "model.safetensors"));
+      assertEquals([file.digest, { ...file.metadata }], [sha256, { format: "pt" }]);
       assertEquals(JSON.parse(readFileSync(join(where, "config.json"), "utf8")), {
         ...readDataJson<object>("gpt2-tiny", "config.json"),
         tie_word_embeddings: true,
+        ferrotype_sha256: sha256,
       });
       assertEquals(JSON.parse(readFileSync(join(where, "generation_config.json"), "utf8")), {
         bos_token_id: 511,

@@ -3,6 +3,7 @@
  */
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { after, describe, it } from "node:test";
+import { holdCollection } from "./_collection.ts";
 import {
   type DType,
   GPT2,
@@ -16,7 +17,8 @@ import {
   useDeterministicAlgorithms,
 } from "../mod.ts";
 import { parameter } from "../src/nn/mod.ts";
-import { cpuBackend, getThreads } from "../src/runtime/devices.ts";
+import { cpuBackend } from "../src/runtime/cpu.ts";
+import { getThreads } from "../src/runtime/devices.ts";
 import { inFolder } from "./_gpt2.ts";
 
 const before = getThreads();
@@ -117,6 +119,7 @@ describe("recorded steps", () => {
       for (const block of heap.blocks()) if (block.free) bytes += block.bytes;
       return bytes - heap.capacity;
     };
+    using _still = holdCollection();
     const use = async (): Promise<void> => {
       const cache = model.createCache(1, 40);
       for (let id = 0; id < 5; id++) await step(model, cache, id, true);

@@ -11,7 +11,6 @@ import {
   assertThrows,
 } from "@std/assert";
 import { freemem } from "node:os";
-import { describe, it } from "node:test";
 import {
   DTypeError,
   type GPT2,
@@ -39,6 +38,7 @@ import {
   readGolden,
   smallModel,
 } from "./_gpt2.ts";
+import { describe, it } from "./_suite.ts";
 import { onWebGpu } from "./_webgpu.ts";
 
 function assertParameter(
@@ -319,8 +319,8 @@ describe("GPT-2's network", () => {
     refuses({ nHead: 5 }, /nHead is 5, expected a divisor of nEmbd 768/);
     refuses({ nLayer: 0 }, /nLayer is 0/);
     refuses({ residPdrop: 1 }, /residPdrop/);
-    refuses({ n_layer: 2 }, /no "n_layer"; it is called "nLayer" here/);
-    refuses({ activationFunction: "swiglu" }, /activationFunction is "swiglu", expected one of gelu_new/);
+    refuses({ n_layer: 2 }, /there is no option "n_layer"; did you mean "nLayer"/);
+    refuses({ activationFunction: "swiglu" }, /activationFunction is "swiglu", expected "gelu_new"/);
     refuses({ eosTokenId: "a" }, /eosTokenId/);
   });
 

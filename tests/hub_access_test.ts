@@ -4,7 +4,6 @@
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { existsSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, it } from "node:test";
 import type { Asked } from "./_hub.ts";
 import {
   at,
@@ -20,6 +19,7 @@ import {
   useHub,
   weights,
 } from "./_hub_client.ts";
+import { describe, it } from "./_suite.ts";
 
 useHub();
 

@@ -15,7 +15,6 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, it } from "node:test";
 import { openRepository } from "../src/hub/mod.ts";
 import { bytesOf, gitHash, sha256 } from "./_hub.ts";
 import {
@@ -37,6 +36,7 @@ import {
   useHub,
   weights,
 } from "./_hub_client.ts";
+import { after, before, describe, it } from "./_suite.ts";
 import { holdTimers, until } from "./_wait.ts";
 
 useHub();

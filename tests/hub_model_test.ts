@@ -8,7 +8,6 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { after, afterEach, before, beforeEach, describe, it } from "node:test";
 import {
   BpeTokenizer,
   CharTokenizer,
@@ -27,6 +26,7 @@ import { call, ferrotype, interrupt, json, output } from "./_command.ts";
 import { numbersOf } from "./_devices.ts";
 import { assertNear, inFolder, smallModel } from "./_gpt2.ts";
 import { bytesOf, FakeHub, sha256 } from "./_hub.ts";
+import { after, afterEach, before, beforeEach, describe, it } from "./_suite.ts";
 
 const hub = new FakeHub(), name = "org/small";
 let cache = "", single: Record<string, Uint8Array> = {}, sharded: Record<string, Uint8Array> = {};

@@ -3,16 +3,19 @@
  * buffers is what is held against.
  */
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
-import { describe, it } from "node:test";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
+import { holdCollection } from "./_collection.ts";
 import { GPT2Model } from "../src/models/mod.ts";
 import * as F from "../src/ops/mod.ts";
 import { type Tensor, tensor } from "../src/ops/mod.ts";
 import * as optim from "../src/optim/mod.ts";
-import { cpuBackend } from "../src/runtime/devices.ts";
+import { cpuBackend } from "../src/runtime/cpu.ts";
+import "../src/runtime/devices.ts";
 import { grad, keep, memory, noGrad, tidy, valueAndGrad } from "../src/tensor/mod.ts";
 import { eachDevice, numbersOf } from "./_devices.ts";
+import { describe, it } from "./_suite.ts";
+import { until } from "./_wait.ts";
 
 /** The collector, where the runtime lets a program call it. */
 function collector(): (() => void) | null {
@@ -117,6 +120,7 @@ eachDevice((device) => {
     });
 
     it("cleans up after an error", async () => {
+      using _still = holdCollection();
       const x = ones(2), before = buffers();
       assertThrows(
         () =>
@@ -142,6 +146,7 @@ eachDevice((device) => {
     });
 
     it("stays open across await", async () => {
+      using _still = holdCollection();
       const x = ones(2), before = buffers();
       const sum = await tidy(async () => {
         const y = x.mul(2);
@@ -157,6 +162,7 @@ eachDevice((device) => {
     });
 
     it("gives back the graph of what is not returned, and keeps that of what is", async () => {
+      using _still = holdCollection();
       const w = leaf(3), before = buffers();
       const loss = tidy(() => {
         w.exp().mul(w).sum(); // its graph goes
@@ -342,11 +348,10 @@ eachDevice((device) => {
         const before = buffers();
         for (let i = 0; i < 200; i++) waste();
         assert(buffers() - before >= 200);
-        for (let i = 0; i < 50 && buffers() > before + 20; i++) {
+        await until(() => {
           collect?.();
-          await new Promise((resolve) => setTimeout(resolve, 5));
-        }
-        assert(buffers() - before <= 20, `${buffers() - before} buffers are left`);
+          return buffers() - before <= 20;
+        }, "collection");
       };
       it("frees what nobody disposed, graphs included", () => collected(() => leaf(100).mul(2).exp().sum()));
       it("frees what a scope returned", () => collected(() => tidy(() => leaf(100).mul(2).exp().sum())));
@@ -361,6 +366,7 @@ it("memory names only devices in use", () => {
 });
 
 it("a training step finds all its memory where the last one left it", async () => {
+  using _still = holdCollection();
   const { heap } = cpuBackend().engine;
   const sizes = { nLayer: 2, nEmbd: 32, nHead: 2, nPositions: 16, vocabSize: 50, residPdrop: 0.1 };
   const model = new GPT2Model(sizes, { device: "cpu" });

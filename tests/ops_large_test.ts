@@ -77,7 +77,7 @@ function declare(device: DeviceName): void {
   });
 
   it("sums of i64 wrap at 64 bits and keep every digit before", async () => {
-    const n = 2 ** 52 - 1, x = tensor([1n, -3n, 12_345_678_901n], { device });
+    const n = 2 ** 51 - 1, x = tensor([1n, -3n, 12_345_678_901n], { device });
     const sums = await x.expand([n, 3]).sum(0).data();
     const expected = [1n, -3n, 12_345_678_901n].map((v) => BigInt.asIntN(64, v * BigInt(n)));
     assertEquals([...sums as BigInt64Array], expected);

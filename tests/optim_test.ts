@@ -2,7 +2,6 @@
  * Optimizers against PyTorch's recorded steps, on each device; what they allocate, keep and refuse.
  */
 import { assert, assertEquals, assertNotEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { describe, it } from "node:test";
 import type { DeviceName } from "../src/backends/contract.ts";
 import { CpuBackend } from "../src/backends/cpu/backend.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
@@ -23,6 +22,7 @@ import {
 } from "../src/optim/mod.ts";
 import { backendOf, registerBackend, tidy } from "../src/tensor/mod.ts";
 import { readDataJson } from "./_data.ts";
+import { describe, it } from "./_suite.ts";
 
 registerBackend("reference", createReferenceBackend);
 registerBackend("cpu", () => new CpuBackend());

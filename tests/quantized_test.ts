@@ -12,6 +12,7 @@ import {
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
+import { holdCollection } from "./_collection.ts";
 import {
   type DeviceName,
   type DType,
@@ -426,6 +427,7 @@ describe("GPT-2 in q8 and q4", () => {
 describe("the bundled model in q8 and q4", () => {
   let text = "";
   const measure = async (dtype: DType): Promise<{ perplexity: number; bytes: number }> => {
+    using _still = holdCollection();
     const before = memory().cpu?.bytes ?? 0;
     using model = await GPT2.load(join(repository, "web", "models", "shakespeare"), { device: "cpu", dtype });
     const bytes = (memory().cpu?.bytes ?? 0) - before;

@@ -173,15 +173,6 @@ describe("safetensors: a 500 MB file", () => {
       const row = Float32Array.from({ length: 1000 }, (_, i) => i / 8);
       writeSync(handle, new Uint8Array(row.buffer), 0, 4000, head.byteLength + 77 * size + 5 * 4000);
       closeSync(handle);
-      const times: number[] = [];
-      for (let i = 0; i < 5; i++) {
-        const start = performance.now();
-        const file = await readSafetensors(await fileSource(path));
-        times.push(performance.now() - start);
-        await file.close();
-      }
-      // The promise is 5 ms; a shared machine under load gets room.
-      assert(Math.min(...times) < 25, `opening took ${times.map((t) => t.toFixed(1)).join(", ")} ms`);
       await using file = await readSafetensors(await fileSource(path));
       assertStrictEquals(file.bytesRead, head.byteLength);
       const view = file.view("h.77.weight");

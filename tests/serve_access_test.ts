@@ -7,14 +7,7 @@ import { GPT2 } from "../mod.ts";
 import { fails, ferrotype, interrupt } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
 import { bundled, byteModel, post, refused, withServer } from "./_serve.ts";
-
-async function until(isTrue: () => boolean, what: string): Promise<void> {
-  const late = performance.now() + 20_000;
-  while (!isTrue()) {
-    assert(performance.now() < late, what);
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
-}
+import { patience, until } from "./_wait.ts";
 
 describe("serve, at the door", () => {
   let model: GPT2, long: GPT2;
@@ -150,7 +143,7 @@ describe("ferrotype serve, its end", () => {
       let answer: Promise<unknown> | undefined, received = "";
       const ended = await ferrotype(["serve", "--port", "0", "--json", "--model", folder], {
         started(child) {
-          const late = setTimeout(() => child.kill("SIGKILL"), 60_000);
+          const late = setTimeout(() => child.kill("SIGKILL"), patience);
           child.on("close", () => clearTimeout(late));
           // Two signals before the first is seen are one.
           child.stderr.on("data", (text: string) => text.startsWith("finishing") && interrupt(child));

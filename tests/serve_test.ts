@@ -12,6 +12,7 @@ import { dataPath } from "./_data.ts";
 import { ferrotype, interrupt } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
 import { bundled, chatml, post, refused, withServer } from "./_serve.ts";
+import { patience, until } from "./_wait.ts";
 
 describe("serve", () => {
   let model: GPT2, template: ChatTemplate;
@@ -242,13 +243,11 @@ describe("serve", () => {
       stream.controller.abort();
       const controller = new AbortController();
       const whole = client.completions.create(body, { signal: controller.signal });
-      setTimeout(() => controller.abort(), 30);
-      await assertRejects(() => whole as unknown as Promise<unknown>);
-      const until = performance.now() + 3000;
-      while (service.load.active + service.load.waiting > 0 && performance.now() < until) {
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
-      assertEquals(service.load, { active: 0, waiting: 0 });
+      const end = assertRejects(() => whole as unknown as Promise<unknown>);
+      await until(() => service.load.active > 0, "work on it");
+      controller.abort();
+      await end;
+      await until(() => service.load.active + service.load.waiting === 0, "an end of work");
     }, model);
   });
 
@@ -290,7 +289,7 @@ describe("ferrotype serve", () => {
     let answer: Promise<string> | undefined;
     const ended = await ferrotype(["serve", "--port", "0", "--threads", "1"], {
       started(child) {
-        const late = setTimeout(() => child.kill("SIGKILL"), 60_000);
+        const late = setTimeout(() => child.kill("SIGKILL"), patience);
         child.on("close", () => clearTimeout(late));
         child.stdout.on("data", (line: string) => {
           const url = /serves bundled at (http:\/\/127\.0\.0\.1:\d+\/v1)\n$/.exec(line)?.[1];

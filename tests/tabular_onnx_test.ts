@@ -3,7 +3,6 @@
  * `src/tabular/types.ts` writes down, computed here in plain TypeScript.
  */
 import { assert, assertEquals, assertStrictEquals, assertThrows, fail } from "@std/assert";
-import { describe, it } from "node:test";
 import { FormatError, OptionError, ShapeError } from "../src/core/errors.ts";
 import { Generator } from "../src/core/random.ts";
 import { onnxInputs, toOnnx } from "../src/tabular/onnx.ts";
@@ -11,6 +10,7 @@ import { OnnxGraph } from "../src/tabular/onnx_graph.ts";
 import { ProtobufWriter } from "../src/tabular/protobuf.ts";
 import type { Column, ColumnKind, DenseLayer, Feature, FittedModel, Network } from "../src/tabular/types.ts";
 import { type OnnxRuntime, type OnnxTensor, rival } from "./_rivals.ts";
+import { describe, it } from "./_suite.ts";
 
 /** A field of a message: its number, and the value as it is in the bytes. */
 type Field = [number: number, value: number | bigint | Uint8Array];

@@ -4,11 +4,11 @@
  * @module
  */
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
-import { before, describe, it } from "node:test";
 import { CancelledError, FormatError, OptionError, ShapeError } from "../src/core/errors.ts";
 import { BpeTokenizer, type Tokenizer, tokenizerConfig, tokenizerFromJson } from "../src/text/mod.ts";
 import { fromWtf8, Wtf8Decoder } from "../src/text/utf8.ts";
 import { missingData, readDataJson, readDataText } from "./_data.ts";
+import { before, describe, it } from "./_suite.ts";
 import { gpt2Files, gpt2TokenizerJson, randomFrom, randomStrings, streamed, writing } from "./_text.ts";
 
 const engines = ["auto", "huggingface"] as const;

@@ -10,10 +10,11 @@ import {
   assertThrows,
   fail,
 } from "@std/assert";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { cpSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
+import { holdCollection } from "./_collection.ts";
 import type { DeviceName } from "../src/backends/contract.ts";
 import { CpuBackend } from "../src/backends/cpu/backend.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
@@ -180,6 +181,7 @@ for (const device of devices) {
     it("leaves no memory behind", async () => {
       const { trainer } = setUp(device, { steps: 30, stopAfter: 10, reportEvery: 3 });
       await trainer.run();
+      using _still = holdCollection();
       const before = backendOf(device).memory();
       await trainer.run();
       assertEquals(backendOf(device).memory(), before);
@@ -465,6 +467,26 @@ describe("checkpoints", () => {
       }
     }
     fail("saving never succeeded");
+  });
+
+  it("leave nothing of a save that fails, nor an older one of the same step", async () => {
+    const directory = newFolder(), manager = new CheckpointStore(directory, { fileSystem });
+    await manager.save(state(1, 1));
+    let writes = 0;
+    const full: FileSystem = {
+      ...fileSystem,
+      writeFileAtomic: (...args) =>
+        ++writes % 2 ? fileSystem.writeFileAtomic(...args) : Promise.reject(new Error("the disk is full")),
+    };
+    const failing = new CheckpointStore(directory, { fileSystem: full });
+    for (let again = 0; again < 3; again++) {
+      await assertRejects(() => failing.save(state(2, 1)), Error, "the disk is full");
+      assertEquals(readdirSync(directory), ["step-00000001"]);
+    }
+    // Killed between the rename of the newer one and the removal of the older: the best of both is the newer.
+    cpSync(join(directory, "step-00000001"), join(directory, "step-00000001.1"), { recursive: true });
+    await manager.save(state(2, 1));
+    assertEquals(readdirSync(directory).sort(), ["step-00000001.1", "step-00000002"]);
   });
 
   it("name what is wrong with a damaged one", async () => {

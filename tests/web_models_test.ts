@@ -6,13 +6,13 @@ import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/asse
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, beforeEach, describe, it } from "node:test";
 import type { Page } from "playwright-core";
 import { GPT2 } from "../mod.ts";
-import { noBrowser, says, TestSite, violations } from "./_browser.ts";
+import { noBrowser, says, shows, TestSite, violations } from "./_browser.ts";
 import { repository } from "./_data.ts";
 import { tinyFolder } from "./_gpt2.ts";
 import { FakeHub } from "./_hub.ts";
+import { after, before, beforeEach, describe, it } from "./_suite.ts";
 
 const skip = noBrowser;
 const names = ["config.json", "model.safetensors", "tokenizer.json"];
@@ -189,12 +189,8 @@ describe("models in the playground", { skip }, () => {
       await page.selectOption("#head", { value: "2" });
       await page.click("#look");
       const told = async (at: number): Promise<string> => {
-        for (let i = 0; i < 200; i++) {
-          const said = await page.textContent("#attention-row") ?? "";
-          if (said.startsWith(`Token ${at}, `)) return said;
-          await new Promise((resolve) => setTimeout(resolve, 30));
-        }
-        throw new Error(`never token ${at}: ${await page.textContent("#attention-row")}`);
+        await shows(page, "#attention-row", new RegExp(`^Token ${at}, `));
+        return await page.textContent("#attention-row") ?? "";
       };
       const said = await told(last + 1);
       assert(

@@ -1,11 +1,11 @@
 /** The network page: its data and its trainer on every runtime, then the page in Chromium, whose numbers are Deno's. */
 import { assert, assertEquals, assertMatch, assertNotEquals, assertStrictEquals } from "@std/assert";
-import { after, before, describe, it } from "node:test";
 import { areDeterministicAlgorithmsEnabled, useDeterministicAlgorithms } from "../mod.ts";
 import { type DataName, makePoints } from "../web/network/data.ts";
 import { NetworkTrainer } from "../web/network/trainer.ts";
 import { type NetworkOptions, side } from "../web/network/view.ts";
-import { assertQuick, noBrowser, TestSite, until, watchTasks } from "./_browser.ts";
+import { noBrowser, shows, TestSite, until } from "./_browser.ts";
+import { after, before, describe, it } from "./_suite.ts";
 
 const skip = noBrowser;
 const options: NetworkOptions = {
@@ -65,7 +65,6 @@ describe("the network page", { skip }, () => {
   });
   after(() => site?.close());
   const enabled = (): boolean => !(document.getElementById("play") as HTMLButtonElement).disabled;
-  const facts = (): string => document.getElementById("facts")?.textContent ?? "";
 
   it("trains with the numbers that Deno gets", { skip }, async () => {
     const before = areDeterministicAlgorithmsEnabled();
@@ -80,7 +79,7 @@ describe("the network page", { skip }, () => {
       await until(page, enabled);
       for (let step = 1; step <= 10; step++) {
         await page.click("#step");
-        while (!(await page.evaluate(facts)).startsWith(`step ${step} `)) await page.waitForTimeout(10);
+        await shows(page, "#facts", new RegExp(`^step ${step} `));
       }
       await page.click("summary");
       const rows = await page.locator("#weights tr").evaluateAll((rows) =>
@@ -93,15 +92,13 @@ describe("the network page", { skip }, () => {
     });
   });
 
-  it("learns while the page stays quick; layers, points and settings act", { skip }, async () => {
+  it("learns; layers, points and settings act", { skip }, async () => {
     await site.open("network/", async (page) => {
       await until(page, enabled);
       await page.selectOption("#data", "circles");
-      const tasks = await watchTasks(page);
       await page.click("#play");
       await until(page, () => /right (9[5-9]|100)/.test(document.getElementById("facts")?.textContent ?? ""));
       await page.click("#play");
-      assertQuick(await tasks());
       await page.click("#add-layer");
       await page.click("#fewer-0");
       await page.click("#drop-1");

@@ -5,7 +5,9 @@
  * @module
  */
 import { join, relative } from "node:path";
+import process from "node:process";
 import { gzipSync } from "node:zlib";
+import type { Page } from "playwright-core";
 import { closure, roomTable, sizeTable } from "../web/build.ts";
 import { pages } from "../web/pages.ts";
 import { repository } from "./_data.ts";
@@ -52,9 +54,12 @@ async function engineParts(): Promise<string> {
 }
 
 ensurePackages();
-const { noBrowser, TestSite, violations } = await import("./_browser.ts");
-const { describeRates, measureRace } = await import("./_race.ts");
-if (noBrowser) throw new Error(noBrowser);
+const { noBrowser, says, TestSite, until, violations } = await import("./_browser.ts");
+const { describeRates, dragTimes, measureHeap, measureRace, watchTasks } = await import("./_page_rates.ts");
+if (noBrowser) {
+  console.error(`report:web: ${noBrowser}; install one, or name it with CHROMIUM`);
+  process.exit(1);
+}
 const site = await TestSite.start("--js-flags=--expose-gc");
 try {
   console.log(`${sizeTable(site.sizes)}\n`);
@@ -86,8 +91,46 @@ try {
   }
   await site.open("race/", async (page) => {
     await page.locator(".tour").waitFor();
-    console.log(`\nRace: ${describeRates(await measureRace(page))}`);
+    console.log(`\nRace: ${describeRates(await measureRace(page), await measureHeap(page))}`);
   });
+  await site.open("tabular/#titanic", async (page) => {
+    await page.waitForSelector("#answer .big");
+    const times = await dragTimes(page),
+      at = (part: number) => times[Math.floor(part * times.length)].toFixed(1);
+    console.log(`Tables: from a drag to the answer: median ${at(0.5)} ms, p95 ${at(0.95)} ms`);
+  });
+  console.log("\nTasks of the main thread above 50 ms");
+  const formula = Array.from({ length: 12 }, (_, i) => `sin(x*${i})*cos(y)`).join("+");
+  const works: [what: string, path: string, work: (page: Page) => Promise<unknown>][] = [
+    [
+      "a race through a long formula, 2 s",
+      `race/#${new URLSearchParams({ surface: "formula", speed: "4096", formula })}`,
+      (page) => page.waitForTimeout(2000),
+    ],
+    ["training a network, 2 s", "network/", async (page) => {
+      await until(page, () => !(document.getElementById("play") as HTMLButtonElement).disabled);
+      await page.click("#play");
+      await page.waitForTimeout(2000);
+    }],
+    ["writing 100 tokens", "playground/", async (page) => {
+      await says(page, /^Ready/);
+      await page.click("#go");
+      await says(page, /^Wrote/);
+    }],
+    ["training a GPT, 50 steps", "train/", async (page) => {
+      await page.getByLabel("Steps", { exact: true }).fill("50");
+      await page.click("#go");
+      await says(page, /It has learnt/);
+    }],
+  ];
+  for (const [what, path, work] of works) {
+    await site.open(path, async (page) => {
+      const tasks = await watchTasks(page);
+      await work(page);
+      const { long, frames } = await tasks();
+      console.log(`  ${what}: ${JSON.stringify(long)} in ${frames} frames`);
+    });
+  }
 } finally {
   await site.close();
 }

@@ -8,9 +8,10 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
-import { describe, it } from "node:test";
 import { runtimeName } from "../src/platform/platform.ts";
 import { repository } from "./_data.ts";
+import { describe, it } from "./_suite.ts";
+import { patience } from "./_wait.ts";
 
 const skip = runtimeName() === "node" || runtimeName() === "bun" ? false : "runs on Node and Bun";
 
@@ -27,7 +28,7 @@ function report(env: Record<string, string> = {}): Report {
   const { stdout, stderr } = spawnSync(process.execPath, [join(repository, "tests", "_dawn.ts")], {
     encoding: "utf8",
     env: { ...process.env, ...env },
-    timeout: 100_000,
+    timeout: patience,
   });
   const line = stdout.trim().split("\n").at(-1) ?? "";
   assert(line.startsWith("{"), stderr.slice(-2000));

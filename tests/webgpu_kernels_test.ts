@@ -3,7 +3,6 @@
  * backward, with tiles that are not full; and all of them again where a binding holds less than a tensor.
  */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { describe, it } from "node:test";
 import {
   affine,
   attentionStep,
@@ -34,6 +33,7 @@ import { openWebGpu } from "../src/backends/webgpu/open.ts";
 import { requestGpuAdapter } from "../src/platform/gpu.ts";
 import { backendOf, installBackend } from "../src/tensor/mod.ts";
 import { numbersOf } from "./_devices.ts";
+import { describe, it } from "./_suite.ts";
 import { Workbench } from "./_views.ts";
 import { webgpuProblem } from "./_webgpu.ts";
 

@@ -12,7 +12,7 @@ import {
   assertThrows,
 } from "@std/assert";
 import { join } from "node:path";
-import { describe, it } from "node:test";
+import { holdCollection } from "./_collection.ts";
 import {
   chooseDevice,
   DeviceError,
@@ -38,6 +38,7 @@ import { input } from "../src/expr/nodes.ts";
 import { program } from "../src/expr/program.ts";
 import { requestGpuAdapter } from "../src/platform/gpu.ts";
 import { backendOf, installBackend } from "../src/tensor/mod.ts";
+import { describe, it } from "./_suite.ts";
 import { Workbench } from "./_views.ts";
 import { repository } from "./_data.ts";
 import { numbersOf } from "./_devices.ts";
@@ -73,6 +74,7 @@ describe("webgpu", () => {
   });
 
   it("leaves no memory behind", { skip }, async () => {
+    using _still = holdCollection();
     const before = memory().webgpu;
     const sum = tidy(() =>
       zeros([64, 64], { device: "webgpu" }).add(1).matmul(zeros([64, 64], { device: "webgpu" })).sum()

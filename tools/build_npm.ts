@@ -11,7 +11,7 @@
  */
 import { spawnSync } from "node:child_process";
 import { cp, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { ensurePackages } from "../tests/_install.ts";
@@ -168,8 +168,22 @@ export async function buildNpm(out: string = join(root, "npm")): Promise<void> {
     await erase(temporary);
     declare(temporary);
     for (const path of await filesOf(temporary)) {
-      if (!path.endsWith(".d.ts")) continue;
-      await writeFile(path, withEndings(await readFile(path, "utf8")));
+      const text = await readFile(path, "utf8");
+      // `using` and its symbols belong to a library that a user's compiler may not read by itself.
+      const library = /\b(?:asyncDispose|dispose)\]|\b(?:Async)?Disposable\b/.test(text)
+        ? '/// <reference lib="esnext.disposable" />\n'
+        : "";
+      if (path.endsWith(".d.ts")) {
+        // An import of nothing declares nothing, and leads a compiler to files that need more of its libraries.
+        await writeFile(path, library + withEndings(text).replace(/^import "[^"]+";\n/gm, ""));
+      }
+      // A source lies, as far as a debugger is concerned, beside its script, wherever this was built.
+      if (path.endsWith(".map")) {
+        await writeFile(
+          path,
+          JSON.stringify({ ...JSON.parse(text), sources: [basename(path, ".js.map") + ".ts"] }),
+        );
+      }
     }
     await hubForBrowsers(join(temporary, "src/hub/package_browser.js"));
     await writeFile(

@@ -7,7 +7,7 @@ import { GPT2, layOutWeights, manualSeed, noGrad } from "../../mod.ts";
 import { Limits } from "../../src/backends/cpu/limits.ts";
 import { matmul } from "../../src/backends/cpu/kernels/matmul.ts";
 import type { View } from "../../src/backends/contract.ts";
-import { cpuBackend } from "../../src/runtime/devices.ts";
+import { cpuBackend } from "../../src/runtime/cpu.ts";
 import { matrix } from "../ops/matmul.ts";
 import { promptIds } from "../rivals/random.ts";
 

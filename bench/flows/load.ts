@@ -5,10 +5,12 @@
  * @module
  */
 import { spawnSync } from "node:child_process";
-import { statSync } from "node:fs";
+import { mkdtempSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { openSafetensors } from "../../mod.ts";
 import { runtimeName } from "../../src/platform/platform.ts";
 import { gpt2Folder } from "../gpt2.ts";
 import type { Bench, Group, Row } from "../harness.ts";
@@ -58,6 +60,40 @@ async function* rows(_bench: Bench): AsyncGenerator<Row> {
     },
   };
   yield row;
+
+  const sparse = sparseFile();
+  yield {
+    name: "a file of 500 MB in 125 tensors, opened: its header is read",
+    unit: "ms",
+    amount: 1e3,
+    subjects: [{
+      name: "openSafetensors",
+      run: async () => {
+        const started = performance.now();
+        await using _file = await openSafetensors(sparse);
+        return (performance.now() - started) / 1e3;
+      },
+      limit: { name: "5 ms", measure: () => 5 },
+      share: 1,
+    }],
+  };
+  rmSync(dirname(sparse), { recursive: true });
+}
+
+/** A safetensors file of 125 matrices that takes no room on the disk; its path, in a folder of its own. */
+function sparseFile(): string {
+  const size = 4_000_000, names = Array.from({ length: 125 }, (_, i) => `h.${i}.weight`);
+  const header = JSON.stringify(Object.fromEntries(names.map((name, i) => [
+    name,
+    { dtype: "F32", shape: [1000, 1000], data_offsets: [i * size, (i + 1) * size] },
+  ])));
+  const length = Math.ceil(header.length / 8) * 8, head = new Uint8Array(8 + length).fill(0x20);
+  new DataView(head.buffer).setBigUint64(0, BigInt(length), true);
+  head.set(new TextEncoder().encode(header), 8);
+  const path = join(mkdtempSync(join(tmpdir(), "ferrotype-bench-")), "sparse.safetensors");
+  writeFileSync(path, head);
+  truncateSync(path, head.length + names.length * size);
+  return path;
 }
 
 /** Loading. */

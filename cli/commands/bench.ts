@@ -3,8 +3,9 @@
  *
  * @module
  */
+import { whole } from "../../src/core/kinds.ts";
 import { benchmark, diagnose, type Figure, setThreads } from "../../mod.ts";
-import { onInterrupt } from "../../src/platform/platform.ts";
+import { onStop } from "../../src/platform/platform.ts";
 import type { Command } from "../command.ts";
 import { note, print, printJson } from "../output.ts";
 
@@ -32,18 +33,16 @@ export const bench: Command = {
     small: { help: "leave out GPT-2 124M" },
     rounds: {
       value: "N",
-      type: "integer",
-      min: 1,
-      max: 1000,
+      kind: whole(1, 1000),
       help: "rounds of which the median is taken (default 7)",
     },
-    threads: { value: "N", type: "integer", min: 1, max: 1024, help: "threads to use (default: all)" },
+    threads: { value: "N", kind: whole(1, 1024), help: "threads to use (default: all)" },
   },
   async run(values) {
     const threads = values.number("threads"), json = values.flag("json");
     if (threads !== undefined) setThreads(threads);
     const controller = new AbortController();
-    const remove = onInterrupt(() => controller.abort());
+    const remove = onStop(() => controller.abort());
     try {
       const { runtime, system, cpu, threads: { used }, blas } = await diagnose();
       const machine = { runtime, system, cpu, threads: used, blas: blas.detail ?? null };

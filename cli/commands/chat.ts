@@ -6,19 +6,22 @@
  *
  * @module
  */
+import { someText } from "../../src/core/kinds.ts";
 import { stdin, stdout } from "node:process";
 import { createInterface } from "node:readline/promises";
 import {
   CancelledError,
   type ChatMessage,
   type ChatTemplate,
+  FerrotypeError,
   type GenerateOptions,
   type GPT2,
   loadChatTemplate,
 } from "../../mod.ts";
 import { isTerminal, onInterrupt } from "../../src/platform/platform.ts";
 import type { Command } from "../command.ts";
-import { bundledModel, loadModel, modelOptions } from "../model.ts";
+import { generationFlags, readGeneration } from "../generation.ts";
+import { bundledModel, deviceIdle, loadModel, modelOptions } from "../model.ts";
 import { note, printPart } from "../output.ts";
 
 /** A conversation, one turn after the other. */
@@ -35,12 +38,13 @@ class Conversation {
     this.#options = options;
   }
 
-  /** The model's answer to a line, as it comes. */
+  /** The model's answer to a line, as it comes. A line that the model cannot read leaves no trace. */
   async *turn(line: string, signal: AbortSignal): AsyncGenerator<string> {
-    this.#messages.push({ role: "user", content: line });
-    this.#text += `${line}\n`;
+    const messages = [...this.#messages, { role: "user", content: line }], text = `${this.#text}${line}\n`;
     // The end of a long conversation is what fits beside the answer.
-    const whole = this.#model.encode(this.#template ? this.#template(this.#messages) : this.#text);
+    const whole = this.#model.encode(this.#template ? this.#template(messages) : text);
+    this.#messages.push(messages[messages.length - 1]);
+    this.#text = text;
     const room = Math.max(1, this.#model.contextLength - (this.#options.maxNewTokens ?? 20));
     let answer = "";
     try {
@@ -64,26 +68,27 @@ export const chat: Command = {
   positionals: [0, 0],
   options: {
     ...modelOptions,
-    "max-new-tokens": {
-      short: "n",
-      value: "N",
-      type: "integer",
-      min: 1,
-      help: "longest answer (default 100)",
+    ...generationFlags(["maxNewTokens", "temperature", "seed"], {
+      maxNewTokens: { help: "longest answer (default 100)" },
+      temperature: { help: "wildness; 0 is greedy (default 0.8)" },
+      seed: { help: "makes answers reproducible" },
+    }),
+    stop: {
+      value: "TEXT",
+      kind: someText,
+      multiple: true,
+      help: "end an answer before this text (may be given again)",
     },
-    temperature: { value: "T", type: "number", min: 0, help: "wildness; 0 is greedy (default 0.8)" },
-    seed: { value: "N", type: "integer", min: 0, help: "makes answers reproducible" },
-    stop: { value: "TEXT", multiple: true, help: "end an answer before this text (may be given again)" },
   },
+  idle: deviceIdle,
+  noJson: "a conversation is text",
   async run(values) {
     const { model, name } = await loadModel(values),
       template = await loadChatTemplate(values.text("model") ?? bundledModel);
-    const temperature = values.number("temperature") ?? 0.8;
     const conversation = new Conversation(model, template, {
-      maxNewTokens: values.number("max-new-tokens") ?? 100,
-      ...(temperature === 0 ? { doSample: false } : { temperature }),
-      ...(values.has("seed") ? { seed: values.number("seed") as number } : {}),
-      ...(values.has("stop") ? { stop: values.texts("stop") } : {}),
+      maxNewTokens: 100,
+      temperature: 0.8,
+      ...readGeneration(values),
     });
     const live = isTerminal("stdin");
     if (live) {
@@ -114,7 +119,10 @@ export const chat: Command = {
         try {
           for await (const piece of conversation.turn(line, answering.signal)) await printPart(piece);
         } catch (error) {
-          if (!(error instanceof CancelledError)) throw error;
+          if (error instanceof CancelledError) {
+            // What came so far stands.
+          } else if (error instanceof FerrotypeError) await note(`${error.message}; say it in other words`);
+          else throw error;
         }
         answering = null;
         await printPart("\n");

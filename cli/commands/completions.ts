@@ -50,6 +50,7 @@ export const completions = (commands: () => readonly Command[]): Command => ({
     'Prints what makes a shell complete commands and options; for example eval "$(ferrotype completions bash)".',
   positionals: [1, 1],
   options: {},
+  noJson: "a shell reads the script",
   async run(_values, [shell]) {
     if (!Object.hasOwn(scripts, shell)) {
       throw new UsageError(`completions are for ${Object.keys(scripts).join(", ")}, not "${shell}"`);

@@ -3,8 +3,15 @@
  *
  * @module
  */
-import { copySafetensors, type DType, GPT2, openSafetensors } from "../../mod.ts";
-import { exists, isDirectory } from "../../src/platform/platform.ts";
+import { oneOf } from "../../src/core/kinds.ts";
+import {
+  copySafetensors,
+  type DType,
+  GPT2,
+  openSafetensors,
+  type SaveSafetensorsOptions,
+} from "../../mod.ts";
+import { exists, isDirectory, readDir } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { formatBytes, note, printJson } from "../output.ts";
 import { openWeights } from "./inspect.ts";
@@ -18,6 +25,39 @@ function parseSize(text: string): number {
   return bytes;
 }
 
+/** @throws {UsageError} when there is something at `path` that would be lost. */
+async function demandFree(path: string): Promise<void> {
+  const isFolder = await isDirectory(path);
+  if (isFolder ? (await readDir(path)).length === 0 : !await exists(path)) return;
+  throw new UsageError(
+    `convert: ${path} ${
+      isFolder ? "holds files" : "is there"
+    } already; give --force to replace it, or name another`,
+  );
+}
+
+interface Copied {
+  bytes: number;
+  files: number;
+}
+
+async function copyModel(from: string, to: string, options: SaveSafetensorsOptions): Promise<Copied> {
+  using model = await GPT2.load(from, { onWarning: (message) => void note(message) });
+  await model.save(to, options);
+  await using written = await openWeights(to);
+  const infos = written.names.map((name) => written.info(name));
+  return {
+    bytes: infos.reduce((sum, { byteLength }) => sum + byteLength, 0),
+    files: new Set(infos.map(({ file }) => file)).size,
+  };
+}
+
+async function copyFile(from: string, to: string, options: SaveSafetensorsOptions): Promise<Copied> {
+  await using file = await openSafetensors(from);
+  const { bytes, files } = await copySafetensors(file, to, options);
+  return { bytes, files: files.length };
+}
+
 /** The command. */
 export const convert: Command = {
   name: "convert",
@@ -27,25 +67,19 @@ export const convert: Command = {
   options: {
     dtype: {
       value: "TYPE",
-      choices: ["f32", "f16", "bf16", "q8", "q4"],
+      kind: oneOf("f32", "f16", "bf16", "q8", "q4"),
       help: "store matrices as f32, f16, bf16, or in blocks of q8 or q4 (default: unchanged)",
     },
     "shard-size": { value: "SIZE", help: "largest file, such as 500MB (default: one file)" },
+    force: { help: "replace what is at OUT already" },
   },
   async run(values, [from, to]) {
     const dtype = values.text("dtype") as DType | undefined, size = values.text("shard-size");
     const options = { ...(dtype ? { dtype } : {}), ...(size ? { shardSize: parseSize(size) } : {}) };
-    const whole = await isDirectory(from);
-    if (whole) {
-      using model = await GPT2.load(from);
-      await model.save(to, options);
-    } else {
-      await using file = await openSafetensors(from);
-      await copySafetensors(file, to, options);
-    }
-    await using written = await openWeights(await exists(to) ? to : `${to}.index.json`);
-    const bytes = written.names.reduce((sum, name) => sum + written.info(name).byteLength, 0);
-    const files = new Set(written.names.map((name) => written.info(name).file)).size;
+    if (!values.flag("force")) await demandFree(to);
+    const { bytes, files } = await isDirectory(from)
+      ? await copyModel(from, to, options)
+      : await copyFile(from, to, options);
     if (values.flag("json")) {
       return await printJson({ in: from, out: to, dtype: dtype ?? null, bytes, files });
     }

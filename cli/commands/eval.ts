@@ -3,10 +3,11 @@
  *
  * @module
  */
+import { number, oneOf, whole } from "../../src/core/kinds.ts";
 import { type CacheDType, evaluate } from "../../mod.ts";
-import { onInterrupt } from "../../src/platform/platform.ts";
+import { onStop } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
-import { loadModel, modelOptions } from "../model.ts";
+import { deviceIdle, loadModel, modelOptions } from "../model.ts";
 import { LiveLine, print, printJson } from "../output.ts";
 import { readText, splitText } from "../text.ts";
 
@@ -23,34 +24,32 @@ export const evalCommand: Command = {
     ...modelOptions,
     "block-size": {
       value: "N",
-      type: "integer",
-      min: 2,
+      kind: whole(2),
       help: "tokens in a window (default: the model's positions)",
     },
     stride: {
       value: "N",
-      type: "integer",
-      min: 1,
+      kind: whole(1),
       help: "tokens from one window to the next (default: half a window)",
     },
-    "batch-size": { value: "N", type: "integer", min: 1, help: "windows at a time (default 8)" },
+    "batch-size": { value: "N", kind: whole(1), help: "windows at a time (default 8)" },
     "cache-dtype": {
       value: "DTYPE",
-      choices: ["f32", "f16", "bf16", "q8"],
+      kind: oneOf("f32", "f16", "bf16", "q8"),
       help: "keys and values go through a cache that stores them so",
     },
     fraction: {
       value: "F",
-      type: "number",
-      min: 0,
-      max: 1,
+      kind: number({ above: 0, to: 1 }),
       help: "only the last F of the text (0.1: the last tenth)",
     },
   },
+  idle: deviceIdle,
   async run(values, positionals) {
     const [, text] = splitText(await readText(positionals[0]), values.number("fraction") ?? 1);
+    if (text === "") throw new UsageError(`eval: ${positionals[0]} is empty; there is nothing to predict`);
     const bytes = new TextEncoder().encode(text).length;
-    const controller = new AbortController(), remove = onInterrupt(() => controller.abort());
+    const controller = new AbortController(), remove = onStop(() => controller.abort());
     const line = new LiveLine();
     try {
       const { model, name } = await loadModel(values, controller.signal);

@@ -1,10 +1,10 @@
 /**
- * `ferrotype inspect`: what is in a safetensors file, from its header alone.
+ * `ferrotype inspect`: what is in a safetensors or GGUF file, from its header alone.
  *
  * @module
  */
-import { FormatError, openSafetensors, type Safetensors } from "../../mod.ts";
-import { exists, isDirectory, joinPath } from "../../src/platform/platform.ts";
+import { FormatError, type GgufValue, openGguf, openSafetensors, type Safetensors } from "../../mod.ts";
+import { currentPath, isDirectory, joinPath } from "../../src/platform/platform.ts";
 import type { Command } from "../command.ts";
 import { formatBytes, print, printJson } from "../output.ts";
 
@@ -12,22 +12,62 @@ import { formatBytes, print, printJson } from "../output.ts";
 export async function openWeights(where: string): Promise<Safetensors> {
   if (/^https?:/.test(where) || !await isDirectory(where)) return await openSafetensors(where);
   for (const name of ["model.safetensors", "model.safetensors.index.json"]) {
-    const path = String(joinPath(where, name));
-    if (await exists(path)) return await openSafetensors(path);
+    const path = currentPath(joinPath(where, name));
+    if (path !== null) return await openSafetensors(joinPath(where, name));
   }
   throw new FormatError(`${where} holds neither model.safetensors nor model.safetensors.index.json`);
+}
+
+/** A tensor as it is shown. */
+interface Shown {
+  readonly name: string;
+  readonly dtype: string;
+  readonly shape: readonly number[];
+  readonly byteLength: number;
+  readonly file: string;
+}
+
+/** What is shown of a file. */
+interface Contents {
+  readonly infos: readonly Shown[];
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly bytesRead: number;
+}
+
+/** A note of a GGUF file: long lists, such as a vocabulary, by their length. */
+function noteOf(value: GgufValue): unknown {
+  if (typeof value === "bigint") return String(value);
+  if (typeof value !== "object") return value;
+  return value.length > 16 ? `${value.length} entries` : Array.from(value as ArrayLike<unknown>, String);
+}
+
+/** Looks at a file or a model's folder. */
+async function contentsOf(where: string): Promise<Contents> {
+  if (where.endsWith(".gguf")) {
+    await using file = await openGguf(where);
+    return {
+      infos: file.names.map((name) => ({ ...file.info(name), dtype: file.info(name).type })),
+      metadata: Object.fromEntries([...file.metadata].map(([key, value]) => [key, noteOf(value)])),
+      bytesRead: file.bytesRead,
+    };
+  }
+  await using file = await openWeights(where);
+  return {
+    infos: file.names.map((name) => file.info(name)),
+    metadata: file.metadata,
+    bytesRead: file.bytesRead,
+  };
 }
 
 /** The command. */
 export const inspect: Command = {
   name: "inspect",
   usage: "FILE|DIR|URL",
-  summary: "Lists names, dtypes, shapes and sizes of a safetensors file, reading its header alone.",
+  summary: "Lists names, dtypes, shapes and sizes of a safetensors or GGUF file, reading its header alone.",
   positionals: [1, 1],
   options: {},
   async run(values, positionals) {
-    await using file = await openWeights(positionals[0]);
-    const infos = file.names.map((name) => file.info(name));
+    const { infos, metadata, bytesRead } = await contentsOf(positionals[0]);
     const bytes = infos.reduce((sum, t) => sum + t.byteLength, 0);
     const parameters = infos.reduce((sum, t) => sum + t.shape.reduce((a, b) => a * b, 1), 0);
     if (values.flag("json")) {
@@ -39,10 +79,10 @@ export const inspect: Command = {
           bytes: byteLength,
           file: where,
         })),
-        metadata: file.metadata,
+        metadata,
         parameters,
         bytes,
-        bytes_read: file.bytesRead,
+        bytes_read: bytesRead,
       });
     }
     const wide = Math.max(...infos.map((t) => t.name.length), 4);
@@ -53,10 +93,10 @@ export const inspect: Command = {
         }`,
       );
     }
-    for (const [name, value] of Object.entries(file.metadata)) await print(`# ${name}: ${value}`);
+    for (const [name, value] of Object.entries(metadata)) await print(`# ${name}: ${value}`);
     await print(
       `${infos.length} tensors, ${parameters.toLocaleString("en")} numbers, ${formatBytes(bytes)}; read ${
-        formatBytes(file.bytesRead)
+        formatBytes(bytesRead)
       }`,
     );
   },

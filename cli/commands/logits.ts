@@ -5,7 +5,7 @@
  */
 import { noGrad } from "../../mod.ts";
 import { type Command, UsageError } from "../command.ts";
-import { loadModel, modelOptions, parseIds } from "../model.ts";
+import { deviceIdle, loadModel, modelOptions, parseIds } from "../model.ts";
 import { print, printJson } from "../output.ts";
 
 /** The command. */
@@ -13,14 +13,24 @@ export const logits: Command = {
   name: "logits",
   usage: "--model DIR --prompt-ids 1,2,3 [options]",
   summary: "Prints the logits after a prompt.",
-  details: "Without --json: the ten likeliest next tokens, one a line, as id, logit and text.",
+  details:
+    "Without --json: the ten likeliest next tokens, one a line, as id, logit and text; with --full and --json, the logits\n" +
+    "of all positions.",
   positionals: [0, 1],
   options: {
     ...modelOptions,
     "prompt-ids": { value: "1,2,3", help: "the prompt as token ids (instead of a text)" },
-    full: { help: "the logits of all positions" },
+    full: { help: "with --json, the logits of all positions" },
     loss: { help: "the mean cross-entropy of each token given those before it, in nats" },
   },
+  idle: [
+    ...deviceIdle,
+    {
+      option: "full",
+      when: ({ json }) => !json,
+      because: "the logits of all positions are told with --json only",
+    },
+  ],
   async run(values, positionals) {
     const text = values.text("prompt-ids");
     if ((text === undefined) === (positionals.length === 0)) {
@@ -42,12 +52,10 @@ export const logits: Command = {
       });
     }
     if (loss !== undefined) await print(`loss ${loss}`);
-    for (const row of values.flag("full") ? rows : [last]) {
-      const best = row.map((value, id) => ({ value, id })).sort((a, b) => b.value - a.value).slice(0, 10);
-      for (const { value, id } of best) {
-        const shown = model.tokenizer ? JSON.stringify(model.tokenizer.decode([id])) : "";
-        await print(`${String(id).padStart(6)}  ${value.toFixed(6).padStart(12)}  ${shown}`);
-      }
+    const best = last.map((value, id) => ({ value, id })).sort((a, b) => b.value - a.value).slice(0, 10);
+    for (const { value, id } of best) {
+      const shown = model.tokenizer ? JSON.stringify(model.tokenizer.decode([id])) : "";
+      await print(`${String(id).padStart(6)}  ${value.toFixed(6).padStart(12)}  ${shown}`);
     }
   },
 };

@@ -10,6 +10,7 @@ import { completions } from "./completions.ts";
 import { convert } from "./convert.ts";
 import { doctor } from "./doctor.ts";
 import { evalCommand } from "./eval.ts";
+import { explain } from "./explain.ts";
 import { generate } from "./generate.ts";
 import { inspect } from "./inspect.ts";
 import { logits } from "./logits.ts";
@@ -29,6 +30,7 @@ export const commands: readonly Command[] = [
   serve,
   train,
   evalCommand,
+  explain,
   logits,
   tokenize,
   tokenizerTrain,

@@ -4,7 +4,7 @@
  * @module
  */
 import { type CachedRepository, pullModel, removeCached, scanCache } from "../../mod.ts";
-import { onInterrupt } from "../../src/platform/platform.ts";
+import { onStop } from "../../src/platform/platform.ts";
 import type { Command } from "../command.ts";
 import { DownloadBar } from "../download_bar.ts";
 import { formatBytes, note, print, printJson } from "../output.ts";
@@ -22,7 +22,7 @@ export const pull: Command = {
     revision: { value: "NAME", help: "branch, tag or commit (default main)" },
   },
   async run(values, [repository]) {
-    const controller = new AbortController(), remove = onInterrupt(() => controller.abort());
+    const controller = new AbortController(), remove = onStop(() => controller.abort());
     const bar = new DownloadBar();
     try {
       const revision = values.text("revision");

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { whole } from "../../src/core/kinds.ts";
 import { CancelledError, formatLimits, loadChatTemplate } from "../../mod.ts";
 import { environment, isPermitted, onInterrupt, onTerminate } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
@@ -44,40 +45,26 @@ export const serve: Command = {
     host: { value: "NAME", help: "address to listen at (default 127.0.0.1; elsewhere a key is needed)" },
     port: {
       value: "N",
-      type: "integer",
-      min: 0,
-      max: 65535,
+      kind: whole(0, 65535),
       help: "port (default 8080; 0: any that is free)",
     },
     "api-key": { value: "KEY", help: "what clients must send (or FERROTYPE_API_KEY in the environment)" },
     name: { value: "NAME", help: "the model's name in answers (default: as given with --model)" },
     "max-batch": {
       value: "N",
-      type: "integer",
-      min: 1,
-      max: 256,
+      kind: whole(1, 256),
       help: "texts computed together (default 16)",
     },
-    "max-queue": { value: "N", type: "integer", min: 0, help: "texts that may wait (default 256)" },
+    "max-queue": { value: "N", kind: whole(0), help: "texts that may wait (default 256)" },
     "max-texts": {
       value: "N",
-      type: "integer",
-      min: 1,
-      max: 65536,
+      kind: whole(1, 65536),
       help: "texts that one request may ask for: prompts times n (default 256)",
     },
-    "max-body": {
-      value: "BYTES",
-      type: "integer",
-      min: 1,
-      max: 1 << 30,
-      help: "largest request (default 1048576)",
-    },
+    "max-body": { value: "BYTES", kind: whole(1, 1 << 30), help: "largest request (default 1048576)" },
     patience: {
       value: "SECONDS",
-      type: "integer",
-      min: 1,
-      max: 3600,
+      kind: whole(1, 3600),
       help: "how long a request may take to arrive (default 60)",
     },
     cors: {

@@ -3,51 +3,48 @@
  *
  * @module
  */
+import { oneOf, whole } from "../../src/core/kinds.ts";
 import { FormatError, TabularModel, type TabularOptions } from "../../mod.ts";
-import { onInterrupt, stat } from "../../src/platform/platform.ts";
+import { onStop, stat } from "../../src/platform/platform.ts";
 import { type Command, type Options, UsageError, type Values } from "../command.ts";
 import { formatBytes, formatSeconds, LiveLine, note, printJson } from "../output.ts";
-import {
-  csvOptions,
-  evaluationLines,
-  importanceLines,
-  readCsvOptions,
-  readTable,
-  snakeCase,
-} from "../tabular.ts";
+import { csvOptions, idleCsvOptions, readCsvOptions, sayReading } from "../csv.ts";
+import { evaluationLines, importanceLines, readTable, snakeCase } from "../tabular.ts";
 
 /** How a model is fitted; everything has a default. */
 const fitOptions: Options = {
   target: { value: "COLUMN", help: "what to predict (default: the last column)" },
   task: {
     value: "T",
-    choices: ["classification", "regression"],
+    kind: oneOf("classification", "regression"),
     help: "default: found out from the target, and said",
   },
   bins: { value: "A,B", help: "turn a number into classes: the largest value of each, without the last" },
   folds: {
     value: "N",
-    type: "integer",
-    min: 0,
-    max: 100,
+    kind: whole(0, 100),
     help: "folds of the cross-validation; 1 holds a fifth out, 0 skips it (default 5; 1 above 100,000 rows)",
   },
-  seed: { value: "N", type: "integer", min: 0, help: "decides every random choice (default 0)" },
+  keep: {
+    value: "COLUMN",
+    multiple: true,
+    help: "an input even where it looks like an identifier; again for more",
+  },
+  seed: { value: "N", kind: whole(0), help: "decides every random choice (default 0)" },
   "class-weights": {
     value: "W",
-    choices: ["none", "balanced"],
+    kind: oneOf("none", "balanced"),
     help: "balanced: each class counts the same, however rare (default none)",
   },
   model: {
     value: "M",
-    choices: ["auto", "linear", "mlp"],
+    kind: oneOf("auto", "linear", "mlp"),
     help: "what is tried (default auto: linear models and perceptrons)",
   },
   hidden: { value: "N,N", help: "widths of the perceptrons' hidden layers (default: from the data)" },
   steps: {
     value: "N",
-    type: "integer",
-    min: 1,
+    kind: whole(1),
     help: "most training steps of a perceptron (default: from the data)",
   },
   "report-fit": { help: "also measure on all rows, training rows included; named fit, and never the result" },
@@ -86,6 +83,7 @@ function readFitOptions(values: Values): TabularOptions {
     ...(model === undefined ? {} : { model: model as "auto" | "linear" | "mlp" }),
     ...(hidden === undefined ? {} : { hidden }),
     ...(steps === undefined ? {} : { steps }),
+    keep: values.texts("keep"),
     reportFit: values.flag("report-fit"),
   };
 }
@@ -96,7 +94,7 @@ export const tabularTrain: Command = {
   usage: "CSV -o FILE [options]",
   summary: "Fits a model to a CSV file, and says how good it is on rows it has not seen.",
   details:
-    "Delimiter, header, kinds of columns, target and task are found out. CSV may be - for standard input.",
+    "How the file is written, what its columns hold, target and task are found out, and said. CSV may be - for standard input.",
   positionals: [1, 1],
   options: {
     out: { short: "o", value: "FILE", help: "where to write the model (safetensors; required)" },
@@ -104,13 +102,28 @@ export const tabularTrain: Command = {
     ...csvOptions,
     quiet: { help: "say nothing while working" },
   },
+  idle: [
+    {
+      option: ["hidden", "steps"],
+      when: ({ model }) => model === "linear",
+      because: "--model linear has no perceptrons",
+    },
+    {
+      option: ["bins", "class-weights"],
+      when: ({ task }) => task === "regression",
+      because: "--task regression has no classes",
+      unless: "none",
+    },
+    { option: "explain-csv", when: ({ quiet }) => quiet === true, because: "--quiet says nothing" },
+    ...idleCsvOptions(() => false, ""),
+  ],
   async run(values, [path]) {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("tabular train: say where to write with -o FILE");
     const options = readFitOptions(values), reading = readCsvOptions(values), json = values.flag("json");
     const say = (text: string): Promise<void> => values.flag("quiet") ? Promise.resolve() : note(text);
     const controller = new AbortController(),
-      remove = onInterrupt(() => controller.abort()),
+      remove = onStop(() => controller.abort()),
       line = new LiveLine();
     try {
       const started = performance.now();
@@ -121,9 +134,7 @@ export const tabularTrain: Command = {
           Math.round(table.rowsInFile / seconds).toLocaleString("en")
         } rows/s)`
         : "";
-      await say(
-        `${table.name}: ${table.rowsInFile.toLocaleString("en")} rows, ${table.notes.join("; ")}${rate}`,
-      );
+      if (!values.flag("quiet")) await sayReading(table, values, rate);
       const fitting = performance.now();
       let shown = 0, rows = 0;
       const model = await TabularModel.fit(table, {
@@ -143,8 +154,11 @@ export const tabularTrain: Command = {
       const spent = (performance.now() - fitting) / 1000;
       await say(model.info.explanation);
       for (const { name, ignored } of model.schema.columns) {
-        if (ignored !== null) await say(`column "${name}" is no input: ${ignored}`);
+        if (ignored === null) continue;
+        const way = ignored.includes("the same in every row") ? "" : `; --keep "${name}" keeps it`;
+        await say(`column "${name}" is no input: ${ignored}${way}`);
       }
+      for (const text of model.info.notes ?? []) await say(text);
       for (const { name, missing } of model.schema.columns) {
         if (missing > 0) {
           await say(

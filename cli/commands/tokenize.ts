@@ -3,21 +3,21 @@
  *
  * @module
  */
+import { whole } from "../../src/core/kinds.ts";
 import { BpeTokenizer, CharTokenizer, loadTokenizer, type Tokenizer, tokenizerConfig } from "../../mod.ts";
-import { joinPath, makeDir, writeFileAtomic } from "../../src/platform/platform.ts";
+import { exists, joinPath, writeFiles } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { bundledModel, parseIds } from "../model.ts";
 import { LiveLine, note, print, printJson } from "../output.ts";
 import { readText } from "../text.ts";
+import { vocabularySize } from "../train_settings.ts";
 
-/** Writes tokenizer.json and tokenizer_config.json into `dir`. */
+/** Writes tokenizer.json and tokenizer_config.json into `dir`, both or neither. */
 export async function saveTokenizer(tokenizer: Tokenizer, dir: string): Promise<void> {
-  await makeDir(dir);
-  await writeFileAtomic(joinPath(dir, "tokenizer.json"), `${JSON.stringify(tokenizer.toJSON(), null, 1)}\n`);
-  await writeFileAtomic(
-    joinPath(dir, "tokenizer_config.json"),
-    `${JSON.stringify(tokenizerConfig(tokenizer), null, 2)}\n`,
-  );
+  await writeFiles(dir, [
+    { name: "tokenizer.json", content: `${JSON.stringify(tokenizer.toJSON(), null, 1)}\n` },
+    { name: "tokenizer_config.json", content: `${JSON.stringify(tokenizerConfig(tokenizer), null, 2)}\n` },
+  ]);
 }
 
 /** Ids of a text, or the text of ids. */
@@ -31,7 +31,11 @@ export const tokenize: Command = {
     decode: { value: "1,2,3", help: "print the text of these ids instead" },
     "no-special": { help: "treat special tokens such as <|endoftext|> as ordinary text" },
   },
+  idle: [{ option: "no-special", when: ({ decode }) => decode !== undefined, because: "--decode reads ids" }],
   async run(values, positionals) {
+    if (values.has("decode") && positionals.length) {
+      throw new UsageError("tokenize: give a TEXT or the ids of --decode, not both");
+    }
     const tokenizer = await loadTokenizer(values.text("model") ?? bundledModel);
     const back = values.text("decode");
     if (back !== undefined) {
@@ -57,25 +61,33 @@ export const tokenizerTrain: Command = {
     out: { short: "o", value: "DIR", help: "where to write (default: tokenizer)" },
     "vocab-size": {
       value: "N",
-      type: "integer",
-      min: 0,
+      kind: vocabularySize,
       help: "how many tokens, bytes included; 0: characters (default 4096)",
     },
     "min-frequency": {
       value: "N",
-      type: "integer",
-      min: 1,
+      kind: whole(1),
       help: "a pair must occur this often to be merged (default 2)",
     },
+    force: { help: "replace the tokenizer of a model" },
   },
+  idle: [{
+    option: "min-frequency",
+    when: (given) => given["vocab-size"] === 0,
+    because: "a tokenizer of characters (--vocab-size 0) has no pairs",
+  }],
   async run(values, positionals) {
     const text = await readText(positionals[0]), out = values.text("out") ?? "tokenizer";
-    const size = values.number("vocab-size") ?? 4096, line = new LiveLine();
-    if (size === 0 && values.has("min-frequency")) {
+    if (text === "") {
+      throw new UsageError(`tokenizer train: ${positionals[0]} is empty; there is nothing to learn`);
+    }
+    if (!values.flag("force") && await exists(joinPath(out, "config.json"))) {
       throw new UsageError(
-        "--min-frequency is about pairs, which a tokenizer of characters (--vocab-size 0) has not",
+        `tokenizer train: ${out} holds a model, which reads texts with its own tokenizer; give --force to replace that, ` +
+          "or name another folder with -o",
       );
     }
+    const size = values.number("vocab-size") ?? 4096, line = new LiveLine();
     const tokenizer = size === 0 ? CharTokenizer.from(text) : BpeTokenizer.train(text, {
       vocabSize: size,
       minFrequency: values.number("min-frequency") ?? 2,

@@ -6,22 +6,32 @@
  *
  * @module
  */
+import { whole } from "../../src/core/kinds.ts";
 import {
   BpeTokenizer,
   CharTokenizer,
   CheckpointManager,
   GPT2,
+  type GPT2Config,
   loadTokenizer,
   manualSeed,
+  randomBatches,
   type Tokenizer,
 } from "../../mod.ts";
-import { exists, joinPath, makeDir, writeFileAtomic } from "../../src/platform/platform.ts";
+import { exists, joinPath, stopStatus, writeFileAtomic } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
-import { applyDevice, deviceOptions } from "../model.ts";
-import { printJson } from "../output.ts";
+import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
+import { note, printJson } from "../output.ts";
 import { loadPlotter } from "../plot.ts";
 import { readText, splitText } from "../text.ts";
-import { digest, newSettings, runOptions, type RunSettings, savedSettings } from "../train_settings.ts";
+import {
+  digest,
+  newSettings,
+  runIdle,
+  runOptions,
+  type RunSettings,
+  savedSettings,
+} from "../train_settings.ts";
 import { checkpointsIn, type TextParts, TrainingRun } from "../training_run.ts";
 import { saveTokenizer } from "./tokenize.ts";
 
@@ -33,22 +43,30 @@ async function tokenizerFor(settings: RunSettings, train: string, whole: string)
   return BpeTokenizer.train(train, { vocabSize: settings["vocab-size"] });
 }
 
-/** The model of a new run. */
-async function modelFor(settings: RunSettings, tokenizer: Tokenizer): Promise<GPT2> {
-  const { init, dropout, "block-size": blockSize } = settings;
-  const config = { residPdrop: dropout, embdPdrop: dropout, attnPdrop: dropout };
-  if (init !== null) {
-    const model = await GPT2.load(init, { dtype: "f32", config });
-    if (blockSize > model.contextLength) {
-      throw new UsageError(
-        `--block-size ${blockSize} is more than the ${model.contextLength} positions of ${init}`,
-      );
-    }
-    return model;
-  }
-  const end = tokenizer.eosTokenId;
+function dropouts(dropout: number): Partial<GPT2Config> {
+  return { residPdrop: dropout, embdPdrop: dropout, attnPdrop: dropout };
+}
+
+/** The model that a new run begins from, where it does not begin afresh. */
+async function initialModel(values: Values): Promise<GPT2 | null> {
+  const init = values.text("init"), blockSize = values.number("block-size") ?? 0;
+  if (init === undefined) return null;
+  const model = await GPT2.load(init, {
+    dtype: "f32",
+    config: dropouts(values.number("dropout") ?? 0),
+    onWarning: (message) => void note(message),
+  });
+  if (blockSize <= model.contextLength) return model;
+  throw new UsageError(
+    `--block-size ${blockSize} is more than the ${model.contextLength} positions of ${init}`,
+  );
+}
+
+/** The model of a run that begins afresh. */
+function freshModel(settings: RunSettings, tokenizer: Tokenizer): GPT2 {
+  const end = tokenizer.eosTokenId, blockSize = settings["block-size"];
   return new GPT2({
-    ...config,
+    ...dropouts(settings.dropout),
     vocabSize: tokenizer.vocabSize,
     nPositions: blockSize,
     nEmbd: settings["n-embd"],
@@ -56,6 +74,12 @@ async function modelFor(settings: RunSettings, tokenizer: Tokenizer): Promise<GP
     nHead: settings["n-head"],
     ...(end === undefined ? {} : { eosTokenId: end, bosTokenId: end }),
   });
+}
+
+/** The folder with the tokenizer of the run in `out`. */
+async function tokenizerIn(out: string): Promise<string> {
+  const own = checkpointsIn(out);
+  return await exists(joinPath(own, "tokenizer.json")) ? own : out;
 }
 
 /** Begins a run in `out`, or finds the one that is there: its settings, tokenizer and model. */
@@ -71,22 +95,39 @@ async function prepare(
   if (!resume && begun) {
     throw new UsageError(`${out} holds a run already; go on with --resume, or name another folder`);
   }
+  if (!resume && !values.flag("force") && await exists(joinPath(out, "config.json"))) {
+    throw new UsageError(
+      `${out} holds a model already; give --force to train another in its place, or name another folder`,
+    );
+  }
+  const initial = resume ? null : await initialModel(values), positions = initial?.contextLength ?? Infinity;
   const { config, ...settings } = resume
     ? await savedSettings(settingsPath, values, path, text)
-    : { ...newSettings(values, path), text_sha256: await digest(text), config: null };
+    : { ...newSettings(values, path, positions), text_sha256: await digest(text), config: null };
   const [train, rest] = splitText(text, settings["val-fraction"]);
-  const tokenizer = resume ? await loadTokenizer(out) : await tokenizerFor(settings, train, text);
+  const tokenizer = resume
+    ? await loadTokenizer(await tokenizerIn(out))
+    : await tokenizerFor(settings, train, text);
   const parts = {
     ids: Int32Array.from(tokenizer.encode(train)),
     held: Int32Array.from(tokenizer.encode(rest)),
   };
+  const { "block-size": blockSize } = settings;
+  if (parts.ids.length <= blockSize) {
+    throw new UsageError(
+      `train: ${path} has ${parts.ids.length} tokens to learn from, and a window of --block-size ${blockSize} holds ` +
+        `${blockSize + 1}; take a smaller --block-size, or a longer text`,
+    );
+  }
+  // What cannot be trained on is refused before anything is written.
+  randomBatches(parts.ids, { batchSize: settings["batch-size"], blockSize });
   manualSeed(settings.seed);
-  const model = config ? new GPT2(config) : await modelFor(settings, tokenizer);
+  const model = config ? new GPT2(config) : initial ?? freshModel(settings, tokenizer);
   model.tokenizer = tokenizer;
   model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };
   if (!resume) {
-    await makeDir(out);
-    await saveTokenizer(tokenizer, out);
+    // The model that `out` may hold stays whole, with its own tokenizer, until the new one is there.
+    await saveTokenizer(tokenizer, checkpointsIn(out));
     const saved = { ...settings, config: model.config };
     await writeFileAtomic(settingsPath, `${JSON.stringify(saved, null, 2)}\n`);
   }
@@ -98,23 +139,35 @@ export const train: Command = {
   name: "train",
   usage: "TEXTFILE -o DIR [options]",
   summary: "Trains a GPT-2 from a text and writes a Hugging Face model folder.",
-  details: "Ctrl-C saves and stops; the same command with --resume goes on, bit for bit.",
+  details: "Ctrl-C (or SIGTERM) saves and stops; the same command with --resume goes on, bit for bit.",
   positionals: [1, 1],
   options: {
     out: { short: "o", value: "DIR", help: "where to write (required)" },
     ...runOptions,
     ...deviceOptions,
     resume: { help: "go on with the run in DIR" },
-    "stop-after": { value: "N", type: "integer", min: 1, help: "save and stop after N steps of this call" },
+    force: { help: "train over the model that DIR holds" },
+    "stop-after": { value: "N", kind: whole(1), help: "save and stop after N steps of this call" },
     plot: { value: "FILE", help: "draw the loss curve as SVG" },
     quiet: { help: "say nothing while training" },
   },
+  idle: [
+    ...deviceIdle,
+    ...runIdle,
+    {
+      option: "force",
+      when: ({ resume }) => resume === true,
+      because: "--resume goes on with what is there",
+    },
+  ],
   async run(values, [path]) {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("train: say where to write with -o DIR");
     const plotPath = values.text("plot"), plot = plotPath === undefined ? null : await loadPlotter();
     await applyDevice(values);
-    const { settings, model, parts } = await prepare(values, path, await readText(path), out);
+    const text = await readText(path);
+    if (text === "") throw new UsageError(`train: ${path} is empty; there is nothing to learn from`);
+    const { settings, model, parts } = await prepare(values, path, text, out);
     const run = new TrainingRun(model, settings, parts, out, values.flag("quiet"));
     const result = await run.go(values.flag("resume"), values.number("stop-after"));
     const parameters = model.numParameters();
@@ -137,6 +190,6 @@ export const train: Command = {
         seconds,
       });
     }
-    return result.interrupted ? 130 : 0;
+    return result.interrupted ? stopStatus() : 0;
   },
 };

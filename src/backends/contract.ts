@@ -97,8 +97,6 @@ export interface Backend {
    * alive whenever it runs. Numbers that `f` hands over (scalars, uploads) are part of the recording, or prevent it.
    */
   record?(f: () => void): Recorded | null;
-  /** What is being recorded, if anything is, cannot be done again: what follows depends on numbers that change. */
-  refuseRecording?(): void;
 
   /**
    * `outputs[k][i] = program.outputs[k](inputs[0][i], …)`. All views have the same shape (broadcast axes have stride
@@ -217,8 +215,8 @@ export interface Kernels {
    * A decoding step of several texts: `qkv` [rows, 3, heads, d] is contiguous f32; row i's key and value are written at
    * position `lengths[i]` of `keys[i]` and `values[i]` ([1, heads, capacity, d], all of one dtype, f32 or one of
    * {@link Kernels.attentionDTypes}), and its query attends to all positions up to it: `out` [rows, heads, d], contiguous.
-   * With `places` (i32 [rows], contiguous) the lengths are read from there, also when the work is done again
-   * ({@link Backend.record}).
+   * With `places` (i32 [rows], contiguous) the lengths are read from there and `lengths` says nothing, also when the work
+   * is done again ({@link Backend.record}).
    */
   attentionStep?(
     qkv: View,

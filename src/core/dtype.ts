@@ -65,6 +65,36 @@ export function isInteger(dtype: DType): boolean {
   return dtype === "i64" || dtype === "i32" || dtype === "u8" || dtype === "bool";
 }
 
+const ranges: Partial<Record<DType, readonly [bigint, bigint]>> = {
+  i64: [-(2n ** 63n), 2n ** 63n - 1n],
+  i32: [-(2n ** 31n), 2n ** 31n - 1n],
+  u8: [0n, 255n],
+};
+
+/** The least and the greatest whole number that `dtype` holds; null for floats (which round) and bool. */
+export function rangeOf(dtype: DType): readonly [least: bigint, greatest: bigint] | null {
+  return ranges[dtype] ?? null;
+}
+
+/**
+ * Whether `value`, its fraction cut off, is a number of the integer dtype `dtype`; NaN and infinities are none. Every value
+ * fits other dtypes.
+ */
+export function fitsRange(value: number | bigint | boolean, dtype: DType): boolean {
+  const range = ranges[dtype];
+  if (range === undefined || typeof value === "boolean") return true;
+  const whole = typeof value === "bigint" ? value : Math.trunc(value);
+  return whole >= range[0] && whole <= range[1];
+}
+
+/** The error for a value that an integer dtype does not hold; `which` says where it was given. */
+export function rangeError(which: string, value: number | bigint | boolean, dtype: DType): DTypeError {
+  const [least, greatest] = rangeOf(dtype) ?? [];
+  return new DTypeError(
+    `${which} is ${value}, and ${dtype} holds whole numbers from ${least} to ${greatest}; use another dtype`,
+  );
+}
+
 const rank: Partial<Record<DType, number>> = {
   bool: 0,
   u8: 1,

@@ -56,6 +56,12 @@ export class CancelledError extends FerrotypeError {
   override name = "CancelledError";
 }
 
+/** What cannot be part of a compiled function: a value that is read, a gradient that leads outside. */
+export class CaptureError extends FerrotypeError {
+  /** The class, for people who read a log. */
+  override name = "CaptureError";
+}
+
 /** Throws {@link CancelledError} when `signal` was aborted; `what` names the work in the message. */
 export function throwIfAborted(signal: AbortSignal | undefined, what: string): void {
   if (signal?.aborted) throw new CancelledError(`${what} was cancelled`, { cause: signal.reason });

@@ -11,6 +11,7 @@ import { OptionError } from "./errors.ts";
 import type { Kind } from "./kinds.ts";
 import { hint } from "./nearest.ts";
 import { show } from "./show.ts";
+import { fixed, isDynamic } from "./number.ts";
 
 /** One option. */
 export interface Option extends Kind {
@@ -53,7 +54,8 @@ export const byDefault = <T>(value: T, of: Kind): Option & { readonly default: T
 
 /** @throws {OptionError} when `value` is not of the kind. */
 export function checkOption(where: string, name: string, value: unknown, of: Kind): void {
-  if (!of.accepts(value)) {
+  // In a compiled function a number may be a place for one; the check reads it.
+  if (!of.accepts(isDynamic(value) ? fixed(value as number) : value)) {
     throw new OptionError(`${where}: ${name} is ${show(value)}, expected ${of.expected}`);
   }
 }
@@ -75,6 +77,15 @@ export function checkIdle<O extends object>(
   }
 }
 
+/** Options are an object. @throws {OptionError} naming some that there are. */
+export function demandObject(where: string, given: unknown, table: object): Record<string, unknown> {
+  if (typeof given === "object" && given !== null && !Array.isArray(given)) {
+    return given as Record<string, unknown>;
+  }
+  const names = Object.keys(table).slice(0, 3).join(", ");
+  throw new OptionError(`${where}: the options are ${show(given)}, expected an object with ${names} …`);
+}
+
 /**
  * The options given to `where`, checked: those themselves, or a copy without those that are undefined.
  *
@@ -88,11 +99,7 @@ export function checkOptions<O extends object>(
   idle: readonly Idle<O>[] = [],
 ): O {
   const kinds = table as Readonly<Record<string, Option>>;
-  const options = (given === undefined ? {} : given) as Record<string, unknown>;
-  if (typeof options !== "object" || options === null || Array.isArray(options)) {
-    const names = Object.keys(kinds).slice(0, 3).join(", ");
-    throw new OptionError(`${where}: the options are ${show(given)}, expected an object with ${names} …`);
-  }
+  const options = demandObject(where, given === undefined ? {} : given, kinds);
   let hasGaps = false, isEmpty = true;
   for (const name in options) {
     const value = options[name];

@@ -7,12 +7,12 @@ import { FerrotypeError } from "./errors.ts";
 
 /** What they may be, as in package.json: for Deno, where nobody need install them. */
 export const packageVersions: Readonly<Record<string, string>> = {
+  "@bufbuild/protobuf": "^2.17.0",
   "@hono/node-server": "^2.1.0",
   "@huggingface/hub": "^2.17.0",
   "@huggingface/jinja": "^0.5.11",
   "@huggingface/tokenizers": "^0.2.0",
   "hono": "^4.13.0",
-  "papaparse": "^5.5.0",
   "vega": "^6.2.0",
   "vega-lite": "^6.4.0",
 };

@@ -10,6 +10,7 @@
  */
 
 import { OptionError } from "./errors.ts";
+import { show } from "./show.ts";
 
 const scratch = new Uint32Array(4);
 
@@ -142,6 +143,13 @@ export interface GeneratorState {
   offset: number;
 }
 
+let onDraw: (() => void) | null = null;
+
+/** Calls `f` before every number that is drawn in JavaScript, until `f` is null. */
+export function watchDraws(f: (() => void) | null): void {
+  onDraw = f;
+}
+
 /** A stream of random numbers that can be saved, restored and handed out in blocks to devices. */
 export class Generator {
   #seed: number;
@@ -167,6 +175,7 @@ export class Generator {
 
   /** The next 32 random bits. */
   word(): number {
+    onDraw?.();
     philox(this.#seed, Math.floor(this.#offset / 4), scratch);
     return scratch[this.#offset++ % 4];
   }
@@ -193,14 +202,18 @@ export class Generator {
 
   /** Continues where `state` was taken. */
   setState(state: GeneratorState): void {
-    this.#seed = checkSeed(state.seed);
+    const seed = checkSeed(state?.seed);
+    if (!Number.isSafeInteger(state.offset) || state.offset < 0) {
+      throw new OptionError(`the offset of a generator is a whole number from 0, not ${show(state.offset)}`);
+    }
+    this.#seed = seed;
     this.#offset = state.offset;
   }
 }
 
 function checkSeed(seed: number): number {
   if (!Number.isSafeInteger(seed) || seed < 0) {
-    throw new OptionError(`a seed is an integer from 0 to 2^53 - 1, not ${seed}`);
+    throw new OptionError(`a seed is an integer from 0 to 2^53 - 1, not ${show(seed)}`);
   }
   return seed;
 }

@@ -18,6 +18,12 @@ export function sizeOf(shape: Shape): number {
   return size;
 }
 
+/** Checks that a shape's elements can be counted. @throws {ShapeError} for more than 2^53 - 1. */
+export function demandCountable(shape: Shape, what: string): void {
+  if (sizeOf(shape) <= Number.MAX_SAFE_INTEGER) return;
+  throw new ShapeError(`${what}: ${formatShape(shape)} has more elements than can be counted (2^53 - 1)`);
+}
+
 /** How a shape is written in messages: `[2, 3]`. */
 export function formatShape(shape: Shape): string {
   return `[${shape.join(", ")}]`;
@@ -108,7 +114,12 @@ export function indexError(
 }
 
 /** The error for a target that is none of `classes` classes. */
-export function targetError(what: string, target: number, classes: number, ignoreIndex?: number): ShapeError {
+export function targetError(
+  what: string,
+  target: number | bigint,
+  classes: number,
+  ignoreIndex?: number,
+): ShapeError {
   const ignored = ignoreIndex === undefined ? "" : ` (nor ignoreIndex, ${ignoreIndex})`;
   return new ShapeError(
     `${what}: target ${target} is none of the ${classes} classes from 0 to ${classes - 1}${ignored}`,

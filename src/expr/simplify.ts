@@ -142,6 +142,7 @@ export class Simplifier {
         if (isConstant(y, 0)) return constant(1);
         if (isConstant(y, 1)) return x;
         if (isConstant(y, 2)) return binary("mul", x, x);
+        if (isConstant(y, 3)) return binary("mul", binary("mul", x, x), x);
         if (isConstant(y, -1) && !this.#integer) return binary("div", constant(1), x);
         return node;
       case "min":

@@ -110,7 +110,14 @@ export function tensorBytes(dtype: FileDType, shape: readonly number[]): number 
     if (last % quantBlock !== 0) return `the last size ${last} is not a multiple of ${quantBlock}`;
     return count / quantBlock * quantBlockBytes(dtype);
   }
-  const width = bits[toDisk(dtype)], total = count * width;
+  return diskBytes(toDisk(dtype), shape);
+}
+
+/** {@link tensorBytes} of a dtype as the disk names it. */
+export function diskBytes(dtype: DiskDType, shape: readonly number[]): number | string {
+  const count = elements(shape);
+  if (count === null) return "the number of elements overflows";
+  const width = bits[dtype], total = count * width;
   if (!Number.isSafeInteger(total)) return "the number of bytes overflows";
   return total % 8 === 0 ? total / 8 : `${count} elements of ${width} bits do not fill whole bytes`;
 }

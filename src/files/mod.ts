@@ -4,6 +4,7 @@
  * @module
  */
 export { checkConversion, convertBytes, isConvertible } from "./convert.ts";
+export { checkTogether, digestKey, digestOf, type SetDigests } from "./digests.ts";
 export {
   type DiskDType,
   diskDTypes,
@@ -13,7 +14,8 @@ export {
   isFileDType,
   toDisk,
 } from "./disk_dtype.ts";
-export { type Header, type HeaderEntry, headerLength, maxHeaderBytes, parseHeader } from "./header.ts";
+export { type Header, type HeaderEntry, headerLength, maxHeaderBytes } from "./header.ts";
+export { parseHeader } from "./header_reader.ts";
 export { dequantizeQ4, dequantizeQ8, quantizeQ4, quantizeQ8 } from "../core/quantize.ts";
 export { quantizedKey } from "./quantized_names.ts";
 export {
@@ -27,6 +29,7 @@ export {
 } from "./read_plan.ts";
 export { type OpenedFiles, openFiles, readSafetensors, SafetensorsFile } from "./reader.ts";
 export { type OpenShard, readIndex, type ShardIndex } from "./sharded.ts";
+export type { TensorTable } from "./tensor_table.ts";
 export { transposeMatrix } from "./transpose.ts";
 export { OpenFile, type TensorInfo, TensorView } from "./view.ts";
 export {

@@ -15,8 +15,9 @@ import { quantBlock } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
 import { fromDisk, quantBlockBytes, tensorBytes } from "./disk_dtype.ts";
 import type { FileDType } from "./disk_dtype.ts";
-import { type Header, parseJsonObject } from "./header.ts";
-import { quote } from "./json_keys.ts";
+import type { Header, HeaderEntry } from "./header.ts";
+import { refuseKey, scanJson } from "./json_scanner.ts";
+import { quote } from "./quote.ts";
 
 /** The metadata key that lists quantised tensors. It is reserved. */
 export const quantizedKey = "ferrotype.quantized";
@@ -56,40 +57,49 @@ export function formatQuantized(tensors: Iterable<{ name: string } & LogicalType
 export function parseQuantized(header: Header, file: string): Map<string, LogicalType> {
   const result = new Map<string, LogicalType>();
   if (!Object.hasOwn(header.metadata, quantizedKey)) return result;
-  const text = new TextEncoder().encode(header.metadata[quantizedKey]);
-  const { object } = parseJsonObject(
-    text,
-    0,
-    `${file}: metadata ${quantizedKey}`,
-    "list of quantised tensors",
-  );
-  const stored = new Map(header.entries.map((entry) => [entry.name, entry]));
-  for (const [name, value] of Object.entries(object)) {
-    const at = `${file}: metadata ${quantizedKey}: tensor ${quote(name)}`;
-    const entry = stored.get(name);
+  const bytes = new TextEncoder().encode(header.metadata[quantizedKey]);
+  const place = `${file}: metadata ${quantizedKey}`, what = "list of quantised tensors";
+  const scanner = scanJson(bytes, 0, place, what);
+  if (scanner.peek() !== 0x7b) throw new FormatError(`${place}: the ${what} at byte 0 is not a JSON object`);
+  scanner.entries(1, () => {
+    const name = scanner.textAt(scanner), byte = scanner.begin - 1;
+    refuseKey(name, !result.has(name), { file: place, what, byte });
+    scanner.peek();
+    const begin = scanner.at;
+    scanner.skip(2);
+    const at = `${place}: tensor ${quote(name)}`, entry = header.find(name);
     if (!entry) throw new FormatError(`${at} is not in the file`);
-    const { dtype, shape, transposed } = (value ?? {}) as Partial<Record<keyof LogicalType, unknown>>;
-    if (dtype !== "q8" && dtype !== "q4") {
-      throw new FormatError(`${at} (byte ${entry.begin}): the dtype is neither "q8" nor "q4"`);
+    if (scanner.at - begin > longestType) {
+      throw new FormatError(`${at}: ${longestType} bytes are enough for a type`);
     }
-    if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
-      throw new FormatError(`${at} (byte ${entry.begin}): the shape is not a list of whole numbers`);
-    }
-    const sizes = shape as number[], bytes = tensorBytes(dtype, sizes);
-    if (typeof bytes === "string") throw new FormatError(`${at} (byte ${entry.begin}): ${bytes}`);
-    if (fromDisk(entry.dtype) !== "u8" || bytes !== entry.end - entry.begin) {
-      throw new FormatError(
-        `${at} (byte ${entry.begin}): ${dtype} [${sizes.join(", ")}] takes ${bytes} bytes of U8, ` +
-          `the file holds ${entry.end - entry.begin} of ${entry.dtype}`,
-      );
-    }
-    if (transposed !== undefined && (transposed !== true || sizes.length !== 2)) {
-      throw new FormatError(
-        `${at} (byte ${entry.begin}): "transposed" is only ever true, and said of a matrix, ` +
-          `not of shape [${sizes.join(", ")}]`,
-      );
-    }
-    result.set(name, { dtype, shape: sizes, ...(transposed ? { transposed } : {}) });
-  }
+    const value = JSON.parse(scanner.textAt({ begin, end: scanner.at, escaped: false }));
+    result.set(name, logicalType(value, entry, `${at} (byte ${entry.begin})`));
+  });
+  scanner.finish();
   return result;
+}
+
+/** The longest JSON of a {@link LogicalType}, in bytes; matrices have two sizes. */
+const longestType = 1000;
+
+function logicalType(value: unknown, entry: HeaderEntry, at: string): LogicalType {
+  const { dtype, shape, transposed } = (value ?? {}) as Partial<Record<keyof LogicalType, unknown>>;
+  if (dtype !== "q8" && dtype !== "q4") throw new FormatError(`${at}: the dtype is neither "q8" nor "q4"`);
+  if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) {
+    throw new FormatError(`${at}: the shape is not a list of whole numbers`);
+  }
+  const sizes = shape as number[], bytes = tensorBytes(dtype, sizes);
+  if (typeof bytes === "string") throw new FormatError(`${at}: ${bytes}`);
+  if (fromDisk(entry.dtype) !== "u8" || bytes !== entry.end - entry.begin) {
+    throw new FormatError(
+      `${at}: ${dtype} [${sizes.join(", ")}] takes ${bytes} bytes of U8, ` +
+        `the file holds ${entry.end - entry.begin} of ${entry.dtype}`,
+    );
+  }
+  if (transposed !== undefined && (transposed !== true || sizes.length !== 2)) {
+    throw new FormatError(
+      `${at}: "transposed" is only ever true, and said of a matrix, not of shape [${sizes.join(", ")}]`,
+    );
+  }
+  return { dtype, shape: sizes, ...(transposed ? { transposed } : {}) };
 }

@@ -8,6 +8,8 @@
  * @module
  */
 import { OptionError, throwIfAborted } from "../core/errors.ts";
+import { abortSignal, callback, number } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import type { OpenFile, TensorInfo } from "./view.ts";
 
 /** How far reads are merged. */
@@ -62,18 +64,23 @@ export class ReadPlan {
   }
 }
 
+const planOptions: OptionTable<ReadPlanOptions> = {
+  maxGap: number({ from: 0 }),
+  maxBytes: number({ from: 0 }),
+};
+
 /** Plans reading `tensors`. Files follow in the order in which they are first named, tensors in the order of their bytes. */
 export function planReads(tensors: Iterable<TensorInfo>, options: ReadPlanOptions = {}): ReadPlan {
-  const { maxGap = 65_536, maxBytes = 32 * 2 ** 20 } = options;
-  const byFile = new Map<string, Set<TensorInfo>>();
+  const { maxGap = 65_536, maxBytes = 32 * 2 ** 20 } = checkOptions("plan", options, planOptions);
+  const byFile = new Map<string, Map<string, TensorInfo>>();
   for (const tensor of tensors) {
     const list = byFile.get(tensor.file);
-    if (list) list.add(tensor);
-    else byFile.set(tensor.file, new Set([tensor]));
+    if (list) list.set(tensor.name, tensor);
+    else byFile.set(tensor.file, new Map([[tensor.name, tensor]]));
   }
   const ranges: ReadRange[] = [];
-  for (const [file, set] of byFile) {
-    const sorted = [...set].sort((a, b) => a.begin - b.begin || a.end - b.end);
+  for (const [file, found] of byFile) {
+    const sorted = [...found.values()].sort((a, b) => a.begin - b.begin || a.end - b.end);
     let open: { file: string; begin: number; end: number; tensors: TensorInfo[] } | null = null;
     for (const tensor of sorted) {
       if (open !== null && tensor.begin - open.end <= maxGap && tensor.end - open.begin <= maxBytes) {
@@ -103,6 +110,9 @@ export interface RunReadsOptions {
   /** Stops between two reads, with a `CancelledError`. */
   readonly signal?: AbortSignal;
 }
+
+/** {@link RunReadsOptions} as data. */
+export const runReadsOptions: OptionTable<RunReadsOptions> = { onProgress: callback, signal: abortSignal };
 
 /** Carries out a plan; at most two ranges are in memory at a time. `files` finds an open file by its name. */
 export async function* runReads(

@@ -8,10 +8,13 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError } from "../core/errors.ts";
+import { checkOptions } from "../core/options.ts";
+import { checkTogether, digestKey, digestOf } from "./digests.ts";
 import { fromDisk } from "./disk_dtype.ts";
-import { type Header, headerLength, parseHeader } from "./header.ts";
-import { quote } from "./json_keys.ts";
-import { parseQuantized, quantizedKey } from "./quantized_names.ts";
+import { type Header, headerLength } from "./header.ts";
+import { parseHeader } from "./header_reader.ts";
+import { quote } from "./quote.ts";
+import { type LogicalType, parseQuantized, quantizedKey } from "./quantized_names.ts";
 import {
   planReads,
   ReadPlan,
@@ -19,45 +22,49 @@ import {
   type ReadTensor,
   runReads,
   type RunReadsOptions,
+  runReadsOptions,
 } from "./read_plan.ts";
-import { looksLikeIndex, type OpenShard, readIndex } from "./sharded.ts";
+import { looksLikeIndex, type OpenShard, readIndex, type ShardIndex } from "./sharded.ts";
+import type { TensorTable } from "./tensor_table.ts";
 import { OpenFile, type TensorInfo, TensorView } from "./view.ts";
-
-/** One tensor and the file it is read from. */
-interface Place {
-  readonly file: OpenFile;
-  readonly info: TensorInfo;
-}
 
 /** What opening finds; the constructor of {@link SafetensorsFile} takes it. */
 export interface OpenedFiles {
   /** The files, one or the shards. */
   readonly files: readonly OpenFile[];
-  /** The tensors, by name. */
-  readonly tensors: ReadonlyMap<string, { readonly file: OpenFile; readonly info: TensorInfo }>;
+  /** The tensors of all files. */
+  readonly tensors: TensorTable;
   /** The metadata, of all shards together. */
   readonly metadata: Readonly<Record<string, string>>;
   /** Bytes read beside the files: those of an index. */
   readonly indexBytes: number;
+  /** What the writer noted of all tensors together; null where it noted nothing. */
+  readonly digest: string | null;
 }
 
 /** Named tensors in one safetensors file or in the shards of one model. */
 export class SafetensorsFile {
-  /** The tensors' names, in the order of their bytes (shard after shard). */
-  readonly names: readonly string[];
-  /** The file's own notes (`__metadata__`), without the entry that marks quantised tensors. */
+  /** The file's own notes (`__metadata__`), without the reserved entries. */
   readonly metadata: Readonly<Record<string, string>>;
+  /** The SHA-256 of the tensors as the writer noted it (of shards: of their digests); null where it noted nothing. */
+  readonly digest: string | null;
   #files: ReadonlyMap<string, OpenFile>;
-  #tensors: ReadonlyMap<string, Place>;
+  #tensors: TensorTable;
+  #names: readonly string[] | null = null;
   #indexBytes: number;
 
   /** Takes what {@link openFiles} found. */
   constructor(opened: OpenedFiles) {
-    this.names = [...opened.tensors.keys()];
     this.metadata = opened.metadata;
+    this.digest = opened.digest;
     this.#files = new Map(opened.files.map((file) => [file.name, file]));
     this.#tensors = opened.tensors;
     this.#indexBytes = opened.indexBytes;
+  }
+
+  /** The tensors' names, in the order of their bytes (shard after shard). */
+  get names(): readonly string[] {
+    return this.#names ??= this.#tensors.names();
   }
 
   /** The names of the files that are read, as errors give them. */
@@ -74,17 +81,23 @@ export class SafetensorsFile {
 
   /** Whether there is a tensor of this name. */
   has(name: string): boolean {
-    return this.#tensors.has(name);
+    return this.#tensors.find(name) !== undefined;
   }
 
   /** Dtype, shape and place of a tensor. @throws {FormatError} when there is none of this name. */
   info(name: string): TensorInfo {
-    return this.#place(name).info;
+    const info = this.#tensors.find(name);
+    if (info) return info;
+    const some = this.names.slice(0, 5).map(quote).join(", ");
+    const rest = this.names.length > 5 ? ` and ${this.names.length - 5} more` : "";
+    throw new FormatError(
+      `${this.files.join(", ")}: there is no tensor ${quote(name)}; there are ${some || "none"}${rest}`,
+    );
   }
 
   /** A lazy view of a tensor. @throws {FormatError} when there is none of this name. */
   view(name: string): TensorView {
-    const { file, info } = this.#place(name);
+    const info = this.info(name), file = this.#files.get(info.file)!;
     return new TensorView(file, info, info.shape, info.begin, info.byteLength);
   }
 
@@ -98,6 +111,7 @@ export class SafetensorsFile {
     what: ReadPlan | readonly string[] = this.names,
     options: RunReadsOptions = {},
   ): AsyncGenerator<ReadTensor, void, undefined> {
+    checkOptions("read", options, runReadsOptions);
     return runReads(what instanceof ReadPlan ? what : this.plan(what), this.#files, options);
   }
 
@@ -110,85 +124,131 @@ export class SafetensorsFile {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
 
-  #place(name: string): Place {
-    const place = this.#tensors.get(name);
-    if (place) return place;
-    const some = this.names.slice(0, 5).map(quote).join(", ");
-    const rest = this.names.length > 5 ? ` and ${this.names.length - 5} more` : "";
-    throw new FormatError(
-      `${this.files.join(", ")}: there is no tensor ${quote(name)}; there are ${some || "none"}${rest}`,
-    );
+/** The tensors of one file, with their logical types. */
+class FileTable implements TensorTable {
+  readonly #header: Header;
+  readonly #quantized: ReadonlyMap<string, LogicalType>;
+  readonly #file: string;
+
+  constructor(header: Header, file: string) {
+    this.#header = header;
+    this.#quantized = parseQuantized(header, file);
+    this.#file = file;
+  }
+
+  get size(): number {
+    return this.#header.size;
+  }
+
+  names(): string[] {
+    return this.#header.names();
+  }
+
+  find(name: string): TensorInfo | undefined {
+    const entry = this.#header.find(name);
+    if (!entry) return undefined;
+    const { dtype, shape, begin, end } = entry;
+    const type = this.#quantized.get(name) ?? { dtype: fromDisk(dtype), shape };
+    return { name, ...type, diskDType: dtype, file: this.#file, begin, end, byteLength: end - begin };
   }
 }
 
-/** The tensors of a header with their logical types. */
-function describe(header: Header, file: string): TensorInfo[] {
-  const quantized = parseQuantized(header, file);
-  return header.entries.map(({ name, dtype, shape, begin, end }) => {
-    const type = quantized.get(name) ?? { dtype: fromDisk(dtype), shape };
-    return {
-      name,
-      ...type,
-      diskDType: dtype,
-      file,
-      begin,
-      end,
-      byteLength: end - begin,
-    };
-  });
+/** The tensors that an index finds in its shards. */
+class ShardTable implements TensorTable {
+  readonly #index: ShardIndex;
+  readonly #shards: ReadonlyMap<string, TensorTable>;
+
+  constructor(index: ShardIndex, shards: ReadonlyMap<string, TensorTable>) {
+    this.#index = index;
+    this.#shards = shards;
+  }
+
+  get size(): number {
+    return this.#index.size;
+  }
+
+  names(): string[] {
+    return [...this.#shards].flatMap(([shard, table]) =>
+      table.names().filter((name) => this.#index.shardOf(name) === shard)
+    );
+  }
+
+  find(name: string): TensorInfo | undefined {
+    const shard = this.#index.shardOf(name);
+    return shard === undefined ? undefined : this.#shards.get(shard)?.find(name);
+  }
 }
 
 /** Reads the header that follows `prefix`, the first eight bytes (or all there are) of `source`. */
 async function openOne(
   source: ByteSource,
   prefix: Uint8Array,
-): Promise<{ file: OpenFile; infos: TensorInfo[] }> {
+): Promise<{ file: OpenFile; table: TensorTable }> {
   const length = headerLength(prefix, source.size, source.name);
   const header = parseHeader(await source.read(8, length), source.size, source.name);
-  return { file: new OpenFile(source, header, 8 + length), infos: describe(header, source.name) };
+  return { file: new OpenFile(source, header, 8 + length), table: new FileTable(header, source.name) };
 }
 
 function readPrefix(source: ByteSource): Promise<Uint8Array> {
   return source.read(0, Math.min(8, source.size));
 }
 
-function withoutQuantized(metadata: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(metadata).filter(([key]) => key !== quantizedKey));
+function withoutReserved(metadata: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(metadata).filter(([key]) => key !== quantizedKey && key !== digestKey),
+  );
 }
+
+/** How many shards are opened at a time. */
+const openAtOnce = 16;
 
 /** Opens the shards that the index `source` names. Their headers are read side by side. */
 async function openIndex(source: ByteSource, openShard: OpenShard): Promise<OpenedFiles> {
-  const { shards, weightMap, bytes } = await readIndex(source);
+  const index = await readIndex(source);
   await source.close();
-  const sources: ByteSource[] = [];
-  try {
-    const settled = await Promise.allSettled(shards.map(async (shard) => {
-      const from = await openShard(shard);
-      sources.push(from);
-      return { shard, ...await openOne(from, await readPrefix(from)) };
-    }));
-    // All have been waited for, so that on failure all are closed.
-    const opened = settled.map((result) => {
-      if (result.status === "rejected") throw result.reason;
-      return result.value;
-    });
-    const tensors = new Map<string, Place>();
-    const metadata: Record<string, string> = {};
-    for (const { shard, file, infos } of opened) {
-      for (const info of infos) {
-        if (weightMap.get(info.name) === shard) tensors.set(info.name, { file, info });
+  const sources: ByteSource[] = [], queue = index.shards.entries();
+  const opened: { shard: string; file: OpenFile; table: TensorTable }[] = [];
+  let failure: { error: unknown } | null = null;
+  const worker = async (): Promise<void> => {
+    for (const [i, shard] of queue) {
+      if (failure !== null) return;
+      try {
+        const from = await openShard(shard);
+        sources.push(from);
+        opened[i] = { shard, ...await openOne(from, await readPrefix(from)) };
+      } catch (error) {
+        failure ??= { error };
       }
-      Object.assign(metadata, withoutQuantized(file.header.metadata));
     }
-    for (const [name, shard] of weightMap) {
-      if (!tensors.has(name)) {
+  };
+  try {
+    // All have been waited for, so that on failure all are closed.
+    await Promise.all(Array.from({ length: openAtOnce }, worker));
+    if (failure !== null) throw (failure as { error: unknown }).error;
+    const metadata: Record<string, string> = {};
+    for (const { shard, file } of opened) {
+      checkTogether(file.name, digestOf(file.header.metadata), source.name, index.digests.files.get(shard));
+      Object.assign(metadata, withoutReserved(file.header.metadata));
+    }
+    const tensors = new ShardTable(index, new Map(opened.map(({ shard, table }) => [shard, table])));
+    for (const name of index.names()) {
+      if (tensors.find(name) === undefined) {
         throw new FormatError(
-          `${source.name}: tensor ${quote(name)} should be in ${quote(shard)}, which does not have it`,
+          `${source.name}: tensor ${quote(name)} should be in ${
+            quote(index.shardOf(name)!)
+          }, which does not have it`,
         );
       }
     }
-    return { files: opened.map(({ file }) => file), tensors, metadata, indexBytes: bytes };
+    return {
+      files: opened.map(({ file }) => file),
+      tensors,
+      metadata,
+      indexBytes: index.bytes,
+      digest: index.digests.all,
+    };
   } catch (error) {
     await Promise.allSettled(sources.map((from) => from.close()));
     throw error;
@@ -210,9 +270,15 @@ export async function openFiles(source: ByteSource, openShard?: OpenShard): Prom
         `${source.name} is the index of a sharded file; open it by path or URL, so that its shards are found`,
       );
     }
-    const { file, infos } = await openOne(source, prefix);
-    const tensors = new Map(infos.map((info) => [info.name, { file, info }]));
-    return { files: [file], tensors, metadata: withoutQuantized(file.header.metadata), indexBytes: 0 };
+    const { file, table: tensors } = await openOne(source, prefix);
+    const { metadata } = file.header;
+    return {
+      files: [file],
+      tensors,
+      metadata: withoutReserved(metadata),
+      indexBytes: 0,
+      digest: digestOf(metadata),
+    };
   } catch (error) {
     await source.close();
     throw error;

@@ -13,7 +13,7 @@ import { formatShape, sizeOf } from "../core/shape.ts";
 import { checkConversion, convertBytes } from "./convert.ts";
 import { type DiskDType, type FileDType, tensorBytes } from "./disk_dtype.ts";
 import type { Header } from "./header.ts";
-import { quote } from "./json_keys.ts";
+import { quote } from "./quote.ts";
 
 /** Elements that are read and converted at once, a multiple of 32. */
 const pieceElements = 1 << 20;

@@ -14,7 +14,8 @@ import { formatShape, sizeOf } from "../core/shape.ts";
 import { checkConversion, convertBytes } from "./convert.ts";
 import { alignmentOrder, type FileDType, isFileDType, tensorBytes, toDisk } from "./disk_dtype.ts";
 import { maxHeaderBytes, metadataKey } from "./header.ts";
-import { quote } from "./json_keys.ts";
+import { quote } from "./quote.ts";
+import { digestKey, noDigest, type SetDigests, shardsKey } from "./digests.ts";
 import { formatQuantized, quantizedKey, storedShape } from "./quantized_names.ts";
 import { transposeMatrix } from "./transpose.ts";
 
@@ -40,6 +41,8 @@ export interface SaveOptions {
   readonly shardSize?: number;
   /** The file's name, from which the names of shards and index are made (default `model.safetensors`). */
   readonly fileName?: string;
+  /** Leave room in each file for the SHA-256 of its tensors, which whoever writes it puts there (default false). */
+  readonly digests?: boolean;
 }
 
 /** One file to be written. */
@@ -50,8 +53,14 @@ export interface PlannedFile {
   readonly byteLength: number;
   /** The tensors in it, in the order of their bytes; none for an index. */
   readonly tensors: readonly TensorToSave[];
-  /** Its bytes, piece by piece. @throws {FormatError} when a tensor's bytes are not as many as its shape says. */
-  chunks(): AsyncGenerator<Uint8Array, void, undefined>;
+  /** The byte at which the SHA-256 of all that follows the header is to stand, in hexadecimal; null where none is kept. */
+  readonly digestAt: number | null;
+  /**
+   * Its bytes, piece by piece: first the header, then a piece for each tensor. An index takes the digests that are known.
+   *
+   * @throws {FormatError} when a tensor's bytes are not as many as its shape says.
+   */
+  chunks(digests?: SetDigests): AsyncGenerator<Uint8Array, void, undefined>;
 }
 
 /** Files to be written, in the order of writing: an index comes last, when all it speaks of is there. */
@@ -61,6 +70,9 @@ export interface SafetensorsPlan {
   /** Bytes of all tensors. */
   readonly totalSize: number;
 }
+
+/** What stands before a digest in a header, and nowhere else: inside a text quotes are escaped. */
+const digestMark = `${JSON.stringify(digestKey)}:"`;
 
 function checkedSize({ name, dtype, shape, transposed }: TensorToSave): number {
   const at = `cannot write tensor ${quote(name)}`;
@@ -85,7 +97,7 @@ function checkedSize({ name, dtype, shape, transposed }: TensorToSave): number {
 
 function checkMetadata(metadata: Readonly<Record<string, string>>): void {
   for (const [key, value] of Object.entries(metadata)) {
-    if (key === quantizedKey || key === "__proto__") {
+    if (key === quantizedKey || key === digestKey || key === "__proto__") {
       throw new OptionError(`metadata: the key ${quote(key)} is reserved; leave it out`);
     }
     if (typeof value !== "string") {
@@ -104,13 +116,13 @@ function planFile(
   name: string,
   tensors: readonly TensorToSave[],
   sizes: ReadonlyMap<string, number>,
-  metadata: Readonly<Record<string, string>>,
+  { metadata = {}, digests = false }: SaveOptions,
 ): PlannedFile {
   const ordered = tensors
     .map((tensor) => ({ tensor, order: alignmentOrder(toDisk(tensor.dtype)) }))
     .sort((a, b) => b.order - a.order || (a.tensor.name < b.tensor.name ? -1 : 1))
     .map(({ tensor }) => tensor);
-  const notes: Record<string, string> = { ...metadata };
+  const notes: Record<string, string> = { ...metadata, ...(digests ? { [digestKey]: noDigest } : {}) };
   const quantized = formatQuantized(ordered);
   if (quantized !== null) notes[quantizedKey] = quantized;
   const parts: string[] = [];
@@ -124,7 +136,7 @@ function planFile(
     parts.push(`${JSON.stringify(name)}:${JSON.stringify(entry)}`);
   }
   if (!Number.isSafeInteger(end)) throw new FormatError(`${name}: the tensors take more than 2^53 bytes`);
-  const json = new TextEncoder().encode(`{${parts.join(",")}}`);
+  const text = `{${parts.join(",")}}`, json = new TextEncoder().encode(text);
   const length = Math.ceil(json.byteLength / 8) * 8;
   if (length > maxHeaderBytes) {
     throw new FormatError(
@@ -138,6 +150,9 @@ function planFile(
     name,
     byteLength: head.byteLength + end,
     tensors: ordered,
+    digestAt: digests
+      ? 8 + new TextEncoder().encode(text.slice(0, text.indexOf(digestMark) + digestMark.length)).byteLength
+      : null,
     async *chunks() {
       yield head;
       for (const tensor of ordered) {
@@ -161,16 +176,24 @@ function planIndex(
   name: string,
   totalSize: number,
   weightMap: readonly (readonly [string, string])[],
+  shards: readonly string[] | null,
 ): PlannedFile {
   const sorted = Object.fromEntries([...weightMap].sort(([a], [b]) => a < b ? -1 : 1));
-  const index = { metadata: { total_size: totalSize }, weight_map: sorted };
-  const bytes = new TextEncoder().encode(`${JSON.stringify(index, null, 2)}\n`);
+  const encode = (digests?: SetDigests): Uint8Array => {
+    const own = shards?.map((shard) => [shard, digests?.files.get(shard) ?? noDigest]);
+    const metadata = {
+      total_size: totalSize,
+      ...(own ? { [digestKey]: digests?.all ?? noDigest, [shardsKey]: Object.fromEntries(own) } : {}),
+    };
+    return new TextEncoder().encode(`${JSON.stringify({ metadata, weight_map: sorted }, null, 2)}\n`);
+  };
   return {
     name,
-    byteLength: bytes.byteLength,
+    byteLength: encode().byteLength,
     tensors: [],
-    async *chunks() {
-      yield bytes;
+    digestAt: null,
+    async *chunks(digests) {
+      yield encode(digests);
     },
   };
 }
@@ -183,7 +206,7 @@ function planIndex(
  * @throws {OptionError} for metadata that is not text, and a shard size that is not a positive number.
  */
 export function planSafetensors(tensors: Iterable<TensorToSave>, options: SaveOptions = {}): SafetensorsPlan {
-  const { metadata = {}, shardSize = Infinity, fileName = "model.safetensors" } = options;
+  const { metadata = {}, shardSize = Infinity, fileName = "model.safetensors", digests = false } = options;
   if (!(shardSize > 0)) throw new OptionError(`shardSize is a positive number of bytes, not ${shardSize}`);
   checkMetadata(metadata);
   const sizes = new Map<string, number>(), shards: TensorToSave[][] = [[]];
@@ -202,16 +225,20 @@ export function planSafetensors(tensors: Iterable<TensorToSave>, options: SaveOp
     shards[shards.length - 1].push(tensor);
     room -= size;
   }
-  if (shards.length === 1) return { files: [planFile(fileName, shards[0], sizes, metadata)], totalSize };
+  if (shards.length === 1) return { files: [planFile(fileName, shards[0], sizes, options)], totalSize };
   const stem = fileName.replace(/\.safetensors$/, "");
   const number = (n: number): string => String(n).padStart(5, "0");
   const files = shards.map((shard, k) =>
-    planFile(`${stem}-${number(k + 1)}-of-${number(shards.length)}.safetensors`, shard, sizes, metadata)
+    planFile(`${stem}-${number(k + 1)}-of-${number(shards.length)}.safetensors`, shard, sizes, options)
   );
   const weightMap = files.flatMap(({ name, tensors }) =>
     tensors.map((tensor) => [tensor.name, name] as const)
   );
-  return { files: [...files, planIndex(`${stem}.safetensors.index.json`, totalSize, weightMap)], totalSize };
+  const names = digests ? files.map(({ name }) => name) : null;
+  return {
+    files: [...files, planIndex(`${stem}.safetensors.index.json`, totalSize, weightMap, names)],
+    totalSize,
+  };
 }
 
 /**

@@ -11,6 +11,8 @@
 import { breather } from "../core/breathe.ts";
 import { turn } from "../core/steps.ts";
 import { CancelledError, OptionError } from "../core/errors.ts";
+import { whole } from "../core/kinds.ts";
+import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { noGrad } from "../tensor/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
@@ -34,6 +36,11 @@ export interface BatcherOptions {
   prefillChunk?: number;
 }
 
+/** {@link BatcherOptions} as data. */
+export const batcherOptions: OptionTable<BatcherOptions> = {
+  maxBatch: byDefault(16, whole(1)),
+  prefillChunk: byDefault(512, whole(1)),
+};
 /** Milliseconds after which the event loop has a turn between two rounds. */
 const longestTurn = 10;
 
@@ -80,12 +87,7 @@ export class Batcher<C extends LanguageModelCache> {
 
   /** Computes nothing until there is a request. */
   constructor(model: BatchLanguageModel<C>, options: BatcherOptions = {}) {
-    const { maxBatch = 16, prefillChunk = 512 } = options;
-    for (const [name, value] of Object.entries({ maxBatch, prefillChunk })) {
-      if (!Number.isSafeInteger(value) || value < 1) {
-        throw new OptionError(`Batcher: ${name} is a whole number above 0, not ${value}`);
-      }
-    }
+    const { maxBatch = 16, prefillChunk = 512 } = checkOptions("Batcher", options, batcherOptions);
     this.#model = model;
     this.#maxBatch = maxBatch;
     this.#chunk = prefillChunk;

@@ -1,107 +1,87 @@
 /**
  * Every field of Hugging Face's `GenerationConfig`: the ones that hold here, with their defaults and what they accept,
- * and the ones that cannot, with the reason.
+ * the ones that change no token, and the ones that cannot hold, with the reason.
  *
  * @module
  */
+import * as kinds from "../core/kinds.ts";
+import { byDefault, type Option } from "../core/options.ts";
 
 /** A field that is honoured. */
-export interface Field {
+export interface Field extends Option {
   /** Its value when nobody sets it. */
   readonly default: unknown;
-  /** Whether a value is possible. */
-  readonly accepts: (value: unknown) => boolean;
-  /** What is possible, in words. */
-  readonly expected: string;
 }
 
-const isNumber = (x: unknown): x is number => typeof x === "number" && Number.isFinite(x);
-const isCount = (x: unknown): x is number => Number.isSafeInteger(x) && (x as number) >= 0;
-const isList = (x: unknown, of: (item: unknown) => boolean): boolean => Array.isArray(x) && x.every(of);
-const areIds = (x: unknown): boolean => isList(x, isCount);
-const isSequence = (x: unknown): boolean => areIds(x) && (x as unknown[]).length > 0;
-const orNull = (of: (x: unknown) => boolean) => (x: unknown): boolean => x === null || of(x);
+const { either, flag, kind, listOf, number, orNull, someText, whole } = kinds;
 
-const field = (value: unknown, accepts: Field["accepts"], expected: string): Field => ({
-  default: value,
-  accepts,
-  expected,
-});
-const count = (value: number, least = 0): Field =>
-  field(value, (x) => isCount(x) && x >= least, `a whole number from ${least}`);
-const flag = (value: boolean): Field => field(value, (x) => typeof x === "boolean", "true or false");
-const ids: Field = field([], areIds, "token ids");
-const share = (value: number, from: "above" | "from"): Field =>
-  field(
-    value,
-    (x) => isNumber(x) && x <= 1 && (from === "from" ? x >= 0 : x > 0),
-    from === "from" ? "a number from 0 to 1" : "a number above 0, up to 1",
-  );
-const number = (value: number, expected = "a number", ok = (_x: number) => true): Field =>
-  field(value, (x) => isNumber(x) && ok(x), expected);
+const id = whole(0), isId = id.accepts;
+const isSequence = (x: unknown): boolean => Array.isArray(x) && x.length > 0 && x.every(isId);
+const ids: Field = byDefault([], listOf(id, "token ids"));
+const share = number({ above: 0, to: 1 });
+const isPair = (x: unknown): boolean => Array.isArray(x) && x.length === 2;
+const isNumber = number().accepts;
+
+/** Beams, and texts, that are made side by side: all of them are in memory, and every step takes them all. */
+export const mostBeams = 1024, mostTexts = 1024;
 
 /** Those that a generation_config.json may hold, in camelCase, by their names here. */
 export const fields = {
-  maxNewTokens: count(20),
-  maxLength: field(null, orNull(isCount), "a whole number from 0, or null"),
-  minNewTokens: count(0),
-  minLength: count(0),
-  maxTime: field(null, orNull((x) => isNumber(x) && x > 0), "seconds above 0, or null"),
-  stop: field(
-    [],
-    (x) => isList(x, (s) => typeof s === "string" && s.length > 0),
-    "texts of at least one character",
-  ),
-  doSample: flag(false),
-  numBeams: count(1, 1),
-  numBeamGroups: count(1, 1),
-  diversityPenalty: number(0, "a number from 0", (x) => x >= 0),
-  lengthPenalty: number(1),
-  earlyStopping: field(false, (x) => typeof x === "boolean" || x === "never", `true, false or "never"`),
-  numReturnSequences: count(1, 1),
-  temperature: number(1, "a number from 0", (x) => x >= 0),
-  topK: field(50, isCount, "a whole number from 0 (0 keeps all)"),
-  topP: share(1, "above"),
-  minP: share(0, "from"),
-  typicalP: share(1, "above"),
-  epsilonCutoff: number(0, "a number from 0, below 1", (x) => x >= 0 && x < 1),
-  etaCutoff: number(0, "a number from 0, below 1", (x) => x >= 0 && x < 1),
-  penaltyAlpha: field(
-    0,
-    (x) => isNumber(x) && x >= 0 && x <= 1,
-    "a number from 0 to 1",
-  ),
-  repetitionPenalty: number(1, "a number above 0", (x) => x > 0),
-  frequencyPenalty: number(0),
-  presencePenalty: number(0),
-  noRepeatNgramSize: count(0),
-  badWordsIds: field([], (x) => isList(x, isSequence), "lists of token ids, none of them empty"),
+  maxNewTokens: byDefault(20, whole(0)),
+  maxLength: byDefault(null, orNull(whole(0))),
+  minNewTokens: byDefault(0, whole(0)),
+  minLength: byDefault(0, whole(0)),
+  maxTime: byDefault(null, kinds.called("seconds above 0, or null", orNull(number({ above: 0 })))),
+  stop: byDefault([], listOf(someText, "texts of at least one character")),
+  doSample: byDefault(false, flag),
+  numBeams: byDefault(1, whole(1, mostBeams)),
+  numBeamGroups: byDefault(1, whole(1, mostBeams)),
+  diversityPenalty: byDefault(0, number({ from: 0 })),
+  lengthPenalty: byDefault(1, number()),
+  earlyStopping: byDefault(false, kinds.oneOf(true, false, "never")),
+  numReturnSequences: byDefault(1, whole(1, mostTexts)),
+  temperature: byDefault(1, number({ from: 0 })),
+  topK: byDefault(50, kinds.called("a whole number from 0 (0 keeps all)", whole(0))),
+  topP: byDefault(1, share),
+  topH: byDefault(null, orNull(share)),
+  minP: byDefault(0, number({ from: 0, to: 1 })),
+  typicalP: byDefault(1, share),
+  epsilonCutoff: byDefault(0, number({ from: 0, below: 1 })),
+  etaCutoff: byDefault(0, number({ from: 0, below: 1 })),
+  penaltyAlpha: byDefault(0, number({ from: 0, to: 1 })),
+  repetitionPenalty: byDefault(1, number({ above: 0 })),
+  frequencyPenalty: byDefault(0, number()),
+  presencePenalty: byDefault(0, number()),
+  noRepeatNgramSize: byDefault(0, whole(0)),
+  badWordsIds: byDefault([], listOf(kind("", isSequence), "lists of token ids, none of them empty")),
   suppressTokens: ids,
   beginSuppressTokens: ids,
-  sequenceBias: field(
+  sequenceBias: byDefault(
     [],
-    (x) =>
-      isList(
-        x,
-        (pair) => Array.isArray(pair) && pair.length === 2 && isSequence(pair[0]) && isNumber(pair[1]),
-      ),
-    "pairs of token ids and a bias, such as [[[5, 6], -2]]",
+    listOf(
+      kind("", (x) => isPair(x) && isSequence((x as unknown[])[0]) && isNumber((x as unknown[])[1])),
+      "pairs of token ids and a bias, such as [[[5, 6], -2]]",
+    ),
   ),
-  exponentialDecayLengthPenalty: field(
+  exponentialDecayLengthPenalty: byDefault(
     null,
-    orNull((x) => Array.isArray(x) && x.length === 2 && isCount(x[0]) && isNumber(x[1]) && x[1] > 0),
-    "a number of tokens and a factor, such as [20, 1.1], or null",
+    orNull(
+      kind(
+        "a number of tokens and a factor, such as [20, 1.1]",
+        (x) => isPair(x) && isId((x as unknown[])[0]) && number({ above: 0 }).accepts((x as unknown[])[1]),
+      ),
+    ),
   ),
-  forcedBosTokenId: field(null, orNull(isCount), "a token id, or null"),
+  forcedBosTokenId: byDefault(null, kinds.called("a token id, or null", orNull(id))),
   forcedEosTokenId: ids,
-  removeInvalidValues: flag(false),
-  renormalizeLogits: flag(false),
-  guidanceScale: number(1, "a number from 1", (x) => x >= 1),
-  promptLookupNumTokens: field(null, orNull((x) => isCount(x) && x > 0), "a whole number from 1, or null"),
-  maxMatchingNgramSize: count(2, 1),
-  numAssistantTokens: count(20, 1),
-  outputScores: flag(false),
-  outputLogits: flag(false),
+  removeInvalidValues: byDefault(false, flag),
+  renormalizeLogits: byDefault(false, flag),
+  guidanceScale: byDefault(1, number({ from: 1 })),
+  promptLookupNumTokens: byDefault(null, orNull(whole(1))),
+  maxMatchingNgramSize: byDefault(2, whole(1)),
+  numAssistantTokens: byDefault(20, whole(1)),
+  outputScores: byDefault(false, flag),
+  outputLogits: byDefault(false, flag),
   eosTokenId: ids,
 } as const satisfies Record<string, Field>;
 
@@ -120,18 +100,71 @@ export const listFields: readonly FieldName[] = [
   "beginSuppressTokens",
 ];
 
+/** Fields whose ids are of the model's vocabulary, and the ids in a value. */
+export const idFields: Readonly<Record<string, (value: never) => readonly number[]>> = {
+  badWordsIds: (words: readonly (readonly number[])[]) => words.flat(),
+  suppressTokens: (list: readonly number[]) => list,
+  beginSuppressTokens: (list: readonly number[]) => list,
+  sequenceBias: (pairs: readonly (readonly [readonly number[], number])[]) => pairs.flatMap(([ids]) => ids),
+  forcedBosTokenId: (one: number | null) => one === null ? [] : [one],
+  forcedEosTokenId: (list: readonly number[]) => list,
+  eosTokenId: (list: readonly number[]) => list,
+  negativePromptIds: (list: readonly number[]) => list,
+};
+
+/** Fields that change no token, whatever they say: how fast, in how much memory, in what form, with which padding. */
+export const unfelt: Readonly<Record<string, kinds.Kind>> = {
+  useCache: flag,
+  cacheImplementation: kinds.oneOf(
+    "dynamic",
+    "dynamic_full",
+    "static",
+    "offloaded",
+    "offloaded_static",
+    "sliding_window",
+    "hybrid",
+    "hybrid_chunked",
+    "offloaded_hybrid",
+    "offloaded_hybrid_chunked",
+    "mamba",
+    "paged",
+  ),
+  cacheConfig: kinds.object,
+  maxCacheLen: whole(1),
+  returnLegacyCache: flag,
+  prefillChunkSize: whole(1),
+  isAssistant: flag,
+  numAssistantTokensSchedule: kinds.oneOf("constant", "heuristic", "heuristic_transient"),
+  assistantConfidenceThreshold: number({ from: 0, to: 1 }),
+  assistantEarlyExit: whole(1),
+  assistantLookbehind: whole(1),
+  targetLookbehind: whole(1),
+  useMtp: flag,
+  lowMemory: flag,
+  returnDictInGenerate: flag,
+  compileConfig: kinds.object,
+  disableCompile: flag,
+  continuousBatchingConfig: kinds.object,
+  padTokenId: either(id, kinds.oneOf(-1)),
+};
+
 /** A field that cannot be honoured: the values that change nothing, and why others are refused. */
 export interface Refused {
   /** Values that mean what happens anyway. */
   readonly neutral: readonly unknown[];
   /** Why any other value is refused. */
   readonly why: string;
+  /** Whether it asks for something beside the tokens, which only a caller can miss: in a file it changes nothing. */
+  readonly besides?: boolean;
 }
 
 const never = (why: string, ...neutral: unknown[]): Refused => ({ neutral: [null, ...neutral], why });
-const noEncoder = "it belongs to encoder-decoder models, and GPT-2 has no encoder";
-const noAssistant = "guesses are as many each time, and all of them are looked at";
+const besides = (why: string, ...neutral: unknown[]): Refused => ({
+  ...never(why, ...neutral),
+  besides: true,
+});
 const removed = "Hugging Face took it out of its library; pass a function in logitsProcessors";
+const noEncoder = "it looks at what an encoder was given, and this model has no encoder";
 
 /** Fields that only say something about the file or the model's own tokens: they change no text. */
 export const silentFields: readonly string[] = [
@@ -145,32 +178,21 @@ export const silentFields: readonly string[] = [
 
 /** Fields that are refused, unless their value changes nothing. */
 export const refused: Readonly<Record<string, Refused>> = {
-  useCache: never("keys and values are always kept: the same text, sooner", true),
-  cacheImplementation: never(
-    "the cache has one form; cacheDType says how keys and values are stored",
-    "static",
-  ),
-  cacheConfig: never("the cache has one form; cacheDType says how keys and values are stored"),
-  returnLegacyCache: never("there is no older form of the cache", false, true),
-  prefillChunkSize: never("a prompt goes through the model in one piece"),
   dolaLayers: never(removed),
-  isAssistant: never(noAssistant, false),
-  numAssistantTokensSchedule: never(noAssistant, "constant"),
-  assistantConfidenceThreshold: never(noAssistant, 0.4),
-  assistantEarlyExit: never(noAssistant),
-  assistantLookbehind: never(noAssistant, 10),
-  targetLookbehind: never(noAssistant, 10),
   forceWordsIds: never(removed),
   constraints: never(removed),
+  forcedDecoderIds: never("Hugging Face took it out of its library; use forcedBosTokenId or a prompt"),
   tokenHealing: never("prompts are taken as they are", false),
   watermarkingConfig: never(removed),
-  lowMemory: never("memory is planned once and does not depend on the search", false, true),
-  outputAttentions: never("use model.attentions(ids)", false),
-  outputHiddenStates: never("use model.hidden(ids)", false),
-  returnDictInGenerate: never("completion always tells everything", false, true),
+  assistantEnsembleWeight: never("guesses are confirmed, never mixed into the distribution"),
+  outputAttentions: besides("use model.attentions(ids)", false),
+  outputHiddenStates: besides("use model.hidden(ids)", false),
+  decoderStartTokenId: besides(
+    "a text begins with its prompt, and this model has no decoder beside an encoder",
+  ),
   encoderRepetitionPenalty: never(noEncoder, 1),
   encoderNoRepeatNgramSize: never(noEncoder, 0),
-  decoderStartTokenId: never(noEncoder),
-  compileConfig: never("kernels are always compiled"),
-  disableCompile: never("kernels are always compiled", false),
 };
+
+/** Why a value of `cacheImplementation` is refused: the one that changes tokens. */
+export const quantizedCache = `a cache of fewer bits changes tokens; say it as cacheDType: "q8"`;

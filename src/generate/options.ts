@@ -7,9 +7,9 @@
  * @module
  */
 import { OptionError } from "../core/errors.ts";
-import { hint } from "../core/nearest.ts";
+import { type Field, type FieldName, fields } from "./fields.ts";
+import { readOptions } from "./given.ts";
 import { beamNames, checkTogether } from "./options_together.ts";
-import { aliases, type Field, type FieldName, fields, listFields, refused, silentFields } from "./fields.ts";
 import type { Constraint, ResponseFormat } from "./constraint/mod.ts";
 import type { CacheDType } from "../models/mod.ts";
 import type { AssistantModel, LanguageModelCache } from "./model.ts";
@@ -48,6 +48,11 @@ export interface GenerateOptions {
   topK?: number;
   /** Keep the likeliest that together reach this probability (Holtzman et al. 2019). Default 1: all. */
   topP?: number;
+  /**
+   * Keep the likeliest whose share of the entropy, among the 100 likeliest, stays within this (Potraghloo et al. 2025).
+   * Default null: off.
+   */
+  topH?: number | null;
   /** Drop those below this fraction of the likeliest's probability (Nguyen et al. 2024). Default 0: none. */
   minP?: number;
   /** Keep those of the most typical surprise that together reach this probability (Meister et al. 2022). Default 1: all. */
@@ -215,96 +220,19 @@ export interface ResolvedOptions extends
 }
 
 const fieldNames = Object.keys(fields) as FieldName[];
-const callerNames = [
-  "seed",
-  "logprobs",
-  "responseFormat",
-  "assistantModel",
-  "negativePromptIds",
-  "signal",
-  "onToken",
-  "logitsProcessors",
-  "stoppingCriteria",
-  "contextOverflow",
-  "cache",
-  "cachePrompt",
-  "cacheDType",
-] as const satisfies readonly (keyof GenerateOptions)[];
-const names: readonly string[] = [...fieldNames, ...Object.keys(aliases), ...callerNames];
 
 /** Options that act when sampling, and the value of each that changes nothing. */
 const sampling = {
   temperature: 1,
   topK: 0,
   topP: 1,
+  topH: null,
   minP: 0,
   typicalP: 1,
   epsilonCutoff: 0,
   etaCutoff: 0,
 } as const;
 const samplingNames = Object.keys(sampling) as (keyof typeof sampling)[];
-
-function camel(name: string): string {
-  return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
-}
-
-/**
- * The options in a `generation_config.json`.
- *
- * @throws {OptionError} for a field of Hugging Face that is set and cannot be honoured, or a value it cannot have. What
- * speaks of the file or to other programs is passed over.
- */
-export function generationDefaults(json: unknown): GenerateOptions {
-  if (typeof json !== "object" || json === null) return {};
-  const found: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(json)) {
-    const plain = camel(name), own = aliases[plain] ?? plain;
-    if (value === null || silentFields.includes(plain)) continue;
-    demandHonoured(plain, value, "generation_config.json");
-    if (!(own in fields)) continue;
-    valueOf(own as FieldName, value, "generation_config.json");
-    found[own] = value;
-  }
-  // Files often carry both; the number of new tokens is the one that holds.
-  if (found.maxNewTokens !== undefined) delete found.maxLength;
-  return found as GenerateOptions;
-}
-
-/** The entries of a `generation_config.json` for the options in `defaults`. */
-export function generationJson(defaults: GenerateOptions): Record<string, unknown> {
-  const given = fieldNames.filter((name) => defaults[name] !== undefined);
-  return Object.fromEntries(given.map((name) => {
-    return [
-      name === "stop" ? "stop_strings" : name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`),
-      defaults[name],
-    ];
-  }));
-}
-
-function demandHonoured(name: string, value: unknown, where: string): void {
-  if (!Object.hasOwn(refused, name) || value === undefined) return;
-  const { neutral, why } = refused[name];
-  if (!neutral.includes(value)) {
-    throw new OptionError(`${where}: ${name} ${JSON.stringify(value)} cannot be honoured: ${why}`);
-  }
-}
-
-/** A field's value in the form in which it is kept. */
-function valueOf(name: FieldName, value: unknown, where: string): unknown {
-  const { accepts, expected, default: otherwise } = fields[name] as Field;
-  const kept = !listFields.includes(name)
-    ? value
-    : value === null
-    ? []
-    : Array.isArray(value)
-    ? value
-    : [value];
-  if (kept === null && otherwise !== null) return otherwise;
-  if (!accepts(kept)) {
-    throw new OptionError(`${where}: ${name} is ${JSON.stringify(value)}, expected ${expected}`);
-  }
-  return kept;
-}
 
 /** Why the caller's options exclude sampling, or null. */
 function notSampling(given: GenerateOptions): string | null {
@@ -319,27 +247,6 @@ function without(options: GenerateOptions, left: readonly string[]): GenerateOpt
   return Object.fromEntries(Object.entries(options).filter(([name]) => !left.includes(name)));
 }
 
-/** The caller's options by the names here, checked one by one. */
-function read(options: GenerateOptions): GenerateOptions {
-  const given: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(options)) {
-    demandHonoured(name, value, "generate");
-    if (Object.hasOwn(refused, name)) continue;
-    if (!names.includes(name)) {
-      throw new OptionError(
-        `generate: there is no option "${name}"${hint(name, names)}`,
-      );
-    }
-    if (value === undefined) continue;
-    const own = aliases[name] ?? name;
-    if (own !== name && options[own] !== undefined) {
-      throw new OptionError(`generate: ${name} is another name of ${own}; leave one out`);
-    }
-    given[own] = own in fields ? valueOf(own as FieldName, value, "generate") : value;
-  }
-  return given as GenerateOptions;
-}
-
 /**
  * Fills in defaults and checks. `modelOptions` are the model's own (generation_config.json); what the caller says wins,
  * and leaves aside those of them that contradict it.
@@ -351,7 +258,7 @@ export function resolveOptions(
   options: GenerateOptions,
   modelOptions: GenerateOptions = {},
 ): ResolvedOptions {
-  const given = read(options), defaults = read(modelOptions);
+  const given = readOptions(options, "generate"), defaults = readOptions(modelOptions, "generationConfig");
   const asked = samplingNames.filter((name) => given[name] !== undefined), excluded = notSampling(given);
   const isContrastive = excluded !== null && (given.penaltyAlpha ?? 0) > 0;
   const idle = asked.filter((name) =>

@@ -4,18 +4,47 @@
  * @module
  */
 import { OptionError } from "../core/errors.ts";
+import { checkIdle, type Idle } from "../core/options.ts";
+import { show } from "../core/show.ts";
 import { fields } from "./fields.ts";
 import type { GenerateOptions, ResolvedOptions } from "./options.ts";
 
 /** Options that act in beam search alone, besides the number of beams. */
 export const beamNames = ["numBeamGroups", "diversityPenalty", "lengthPenalty", "earlyStopping"] as const;
 
+const noEnd = "no token ends the text (eosTokenId is empty)", noGuesses = "nothing guesses";
+
+/** Options of a caller that mean nothing beside the settled ones; the model's own are left aside. */
+function idleBeside(o: ResolvedOptions): readonly Idle<GenerateOptions>[] {
+  const endless = (): boolean => o.eosTokenId.length === 0, beams = (): boolean => o.numBeams > 1;
+  return [
+    { option: ["minNewTokens", "minLength"], when: endless, because: noEnd, unless: 0 },
+    { option: "exponentialDecayLengthPenalty", when: endless, because: noEnd, unless: null },
+    { option: "lengthPenalty", when: () => beams() && endless(), because: noEnd, unless: 1 },
+    { option: "earlyStopping", when: () => beams() && endless(), because: noEnd, unless: false },
+    {
+      option: "maxMatchingNgramSize",
+      when: () => o.promptLookupNumTokens === null,
+      because: `${noGuesses} from the prompt; it belongs to promptLookupNumTokens`,
+      unless: fields.maxMatchingNgramSize.default,
+    },
+    {
+      option: "numAssistantTokens",
+      when: () => o.assistantModel === undefined,
+      because: `${noGuesses}; it belongs to assistantModel`,
+      unless: fields.numAssistantTokens.default,
+    },
+    { option: "contextOverflow", when: beams, because: "beam search does not slide", unless: "error" },
+    { option: "cachePrompt", when: beams, because: "beam search makes caches of its own", unless: false },
+  ];
+}
+
 /** @throws {OptionError} naming the options that do not go together. `given` are those of the caller. */
 export function checkTogether(o: ResolvedOptions, given: GenerateOptions): void {
   const demand = (ok: boolean, name: keyof ResolvedOptions, expected: string): void => {
-    if (!ok) throw new OptionError(`generate: ${name} is ${JSON.stringify(o[name])}, expected ${expected}`);
+    if (!ok) throw new OptionError(`generate: ${name} is ${show(o[name])}, expected ${expected}`);
   };
-  const isCount = (n: number): boolean => Number.isSafeInteger(n) && n >= 0;
+  checkIdle("generate", given, idleBeside(o));
   demand(
     o.maxLength !== null || o.minNewTokens <= o.maxNewTokens,
     "minNewTokens",
@@ -26,15 +55,6 @@ export function checkTogether(o: ResolvedOptions, given: GenerateOptions): void 
     "temperature",
     "a number above 0 when doSample is true; 0 is greedy",
   );
-  demand(o.seed === undefined || isCount(o.seed), "seed", "a whole number from 0");
-  demand(o.logprobs === undefined || isCount(o.logprobs), "logprobs", "a whole number from 0");
-  demand(
-    ["slide", "sinks", "error"].includes(o.contextOverflow),
-    "contextOverflow",
-    `"slide", "sinks" or "error"`,
-  );
-  demand(typeof o.cachePrompt === "boolean", "cachePrompt", "true or false");
-  demand(["f32", "f16", "bf16", "q8"].includes(o.cacheDType), "cacheDType", `"f32", "f16", "bf16" or "q8"`);
   if (o.cache && given.cacheDType !== undefined && given.cacheDType !== o.cache.dtype) {
     throw new OptionError(
       `generate: cacheDType is ${JSON.stringify(o.cacheDType)}, and the cache was made with ${
@@ -42,11 +62,6 @@ export function checkTogether(o: ResolvedOptions, given: GenerateOptions): void 
       }; leave cacheDType out`,
     );
   }
-  demand(
-    o.negativePromptIds.every(isCount),
-    "negativePromptIds",
-    "token ids",
-  );
   if (o.negativePromptIds.length && o.guidanceScale === 1) {
     throw new OptionError(
       "generate: negativePromptIds act with guidanceScale above 1; give it, or leave them out",

@@ -4,6 +4,7 @@
  * @module
  */
 import { HubError } from "../core/errors.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import {
   isDirectory,
   joinPath,
@@ -14,6 +15,7 @@ import {
   stat,
 } from "../platform/platform.ts";
 import { folderName } from "./disk_store.ts";
+import { hubOptions } from "./options.ts";
 import { cacheFolder, checkPermissions, type HubOptions } from "./settings.ts";
 
 /** One commit of a repository in the cache. */
@@ -47,12 +49,15 @@ export interface CachedRepository {
 /** Where to look. */
 export type CacheOptions = Pick<HubOptions, "cacheDir">;
 
+const cacheOptions: OptionTable<CacheOptions> = { cacheDir: hubOptions.cacheDir };
+
 /**
  * The models in the cache, by name; what Python's client put there too.
  *
  * @throws {HubError} when there is no home folder, or Deno may not look into it.
  */
 export async function scanCache(options: CacheOptions = {}): Promise<CachedRepository[]> {
+  checkOptions("scanCache", options, cacheOptions);
   checkPermissions("look into the cache of models", ["read"], options);
   const cache = cacheFolder(options), found: CachedRepository[] = [];
   if (!await isDirectory(cache)) return found;
@@ -115,6 +120,7 @@ export async function removeCached(
   repository: string,
   options: CacheOptions = {},
 ): Promise<CachedRepository> {
+  checkOptions("removeCached", options, cacheOptions);
   checkPermissions(`remove ${repository} from the cache`, ["read", "write"], options);
   const cache = cacheFolder(options), name = folderName(repository), folder = joinPath(cache, name);
   if (!await isDirectory(folder)) {

@@ -17,20 +17,23 @@ import { CancelledError, FerrotypeError, HubError } from "../core/errors.ts";
 import {
   createFile,
   directoryOf,
+  isDirectory,
   isMissingSpace,
   joinPath,
   makeDir,
   openFile,
   openPartialFile,
+  readDir,
   readTextFile,
   remove,
   rename,
   stat,
+  sweep,
   symlink,
   writeFileAtomic,
 } from "../platform/platform.ts";
 import type { RemoteFile } from "./listing.ts";
-import { withLock } from "./lock.ts";
+import { removeStaleLock, withLock } from "./lock.ts";
 import { checkFileName, checkRepository, checkRevision, isCommit } from "./names.ts";
 import type { Partial, Store } from "./store.ts";
 
@@ -170,6 +173,17 @@ export class DiskStore implements Store {
 
   async discard(etag: string): Promise<void> {
     await remove(`${this.#blob(etag)}.incomplete`);
+  }
+
+  /** Removes the locks of processes that are gone, which nobody may ever ask for again. */
+  async tidy(): Promise<void> {
+    if (!await isDirectory(this.#locks)) return;
+    sweep(this.#locks);
+    for (const { name } of await readDir(this.#locks)) {
+      if (name.includes(".ferrotype.lock")) {
+        await removeStaleLock(joinPath(this.#locks, name), this.#repository);
+      }
+    }
   }
 
   #blob(etag: string): string {

@@ -26,6 +26,9 @@ import { delay } from "./request.ts";
 /** How often a holder marks its lock, in milliseconds. */
 const heartbeat = 2_000;
 
+/** How long a lock that nobody marks counts, in milliseconds. */
+const usualPatience = 15_000;
+
 interface Owner {
   readonly id: string;
   readonly pid: number;
@@ -43,7 +46,7 @@ export async function withLock<T>(
   what: string,
   signal: AbortSignal | undefined,
   work: () => Promise<T>,
-  patience = 15_000,
+  patience = usualPatience,
 ): Promise<T> {
   const own: Owner = { id: crypto.randomUUID(), pid: processId(), host: hostName() ?? null };
   await makeDir(directoryOf(path));
@@ -75,10 +78,23 @@ async function acquire(
       seen = state;
       since = performance.now();
     }
-    const gone = owner !== null && owner.host !== null && owner.host === own.host &&
-      isProcessAlive(owner.pid) === false;
-    if (gone || performance.now() - since > patience) await breakLock(path, seen, what, signal, patience);
-    else await delay(100 + 50 * Math.random(), signal);
+    if (isGone(owner) || performance.now() - since > patience) {
+      await breakLock(path, seen, what, signal, patience);
+    } else await delay(100 + 50 * Math.random(), signal);
+  }
+}
+
+/** Whether the holder of a lock is a process of this machine that has ended. */
+function isGone(owner: Owner | null): boolean {
+  return owner !== null && owner.host !== null && owner.host === hostName() &&
+    isProcessAlive(owner.pid) === false;
+}
+
+/** Removes a lock whose holder is gone. */
+export async function removeStaleLock(path: string, what: string): Promise<void> {
+  const found = await look(path);
+  if (found !== null && isGone(found.owner)) {
+    await breakLock(path, found.state, what, undefined, usualPatience);
   }
 }
 

@@ -100,6 +100,11 @@ export class HubRepository {
     return await this.#store.open(this.#commit, file);
   }
 
+  /** Removes what killed processes left beside the files. */
+  async tidy(): Promise<void> {
+    if (this.#store instanceof DiskStore) await this.#store.tidy();
+  }
+
   async #fetch(path: string): Promise<void> {
     const { signal, onDownload } = this.#options;
     for (let attempt = 1;; attempt++) {

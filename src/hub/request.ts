@@ -18,7 +18,7 @@ export interface HubRequest {
   what: string;
   method?: "GET" | "HEAD" | "POST";
   headers?: Record<string, string>;
-  body?: BodyInit | null;
+  body?: string;
   signal?: AbortSignal;
   /** How often at most. Default 5. */
   attempts?: number;

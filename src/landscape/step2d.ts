@@ -10,6 +10,8 @@
  * @module
  */
 import { OptionError } from "../core/errors.ts";
+import { number } from "../core/kinds.ts";
+import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import type { Landscape } from "./landscapes.ts";
 
 /** The optimizers that step. */
@@ -44,6 +46,20 @@ export interface Step2dOptions {
   weightDecay?: number;
 }
 
+const share = number({ from: 0, below: 1 });
+
+const stepOptions: OptionTable<Step2dOptions> = {
+  lr: required(number({ from: 0 })),
+  momentum: number({ from: 0 }),
+  alpha: share,
+  beta1: share,
+  beta2: share,
+  eps: number({ from: 0 }),
+  weightDecay: number({ from: 0 }),
+};
+
+let lastChecked: unknown = stepOptions;
+
 const gradient = new Float64Array(2);
 
 /** What five steps of Muon's Newton-Schulz iteration make of a singular value. */
@@ -73,6 +89,8 @@ export function step2d(
   state: Float64Array,
   options: Step2dOptions,
 ): void {
+  // A race gives the same options a million times.
+  if (options !== lastChecked) lastChecked = checkOptions("step2d", options, stepOptions) && options;
   landscape.gradient(state[0], state[1], gradient);
   const { lr, eps = 1e-8 } = options;
   const step = ++state[6];

@@ -29,7 +29,7 @@ import {
   unsqueeze,
   zeros,
 } from "../ops/mod.ts";
-import { keep, tidy } from "../tensor/mod.ts";
+import { activeCapture, keep, tidy } from "../tensor/mod.ts";
 import { Conv1D, type LayerOptions } from "./layers.ts";
 import { Module } from "./module.ts";
 import { layerOptions } from "./options.ts";
@@ -40,8 +40,7 @@ export class KVCache {
   readonly keys: Tensor;
   /** [batch, heads, capacity, width]. */
   readonly values: Tensor;
-  /** Positions filled so far. */
-  length = 0;
+  #length = 0;
 
   /**
    * Memory for `capacity` positions, as f32 or, by `options.dtype`, in fewer bits: f16, bf16 or q8.
@@ -62,6 +61,18 @@ export class KVCache {
     const make = dtype === "q8" ? empty : zeros;
     this.keys = keep(make(shape, options));
     this.values = keep(make(shape, options));
+  }
+
+  /** Positions filled so far. A function that is compiled is traced anew for each number of them. */
+  get length(): number {
+    activeCapture()?.guard(this, "length", () => this.#length);
+    return this.#length;
+  }
+
+  set length(length: number) {
+    const before = this.#length, set = (): void => void (this.#length = length);
+    activeCapture()?.effect(this, () => this.#length = before, set);
+    this.#length = length;
   }
 
   /** How many positions fit. */
@@ -184,8 +195,8 @@ export class CausalSelfAttention extends Module {
 
   /**
    * One new position for each of several texts: x [rows, 1, width] → the same shape. Row i follows the positions in
-   * `caches[i]`, of which there are as many as that text has; `places` are their lengths, see {@link attentionStep}.
-   * `residual`, of the shape of x, is added.
+   * `caches[i]`, of which there are as many as that text has. Where `places` holds their lengths ({@link attentionStep}),
+   * the caches' own are neither looked at nor changed. `residual`, of the shape of x, is added.
    */
   forwardRows(x: Tensor, caches: readonly KVCache[], places?: Tensor, residual?: Tensor): Tensor {
     const [rows, , width] = x.shape, each = width / this.heads;
@@ -195,10 +206,9 @@ export class CausalSelfAttention extends Module {
         qkv,
         caches.map(({ keys }) => keys),
         caches.map(({ values }) => values),
-        caches.map(({ length }) => length),
-        places,
+        places ?? caches.map(({ length }) => length),
       );
-      for (const cache of caches) cache.length++;
+      if (!places) { for (const cache of caches) cache.length++; }
       return this.c_proj.forward(reshape(mixed, [rows, 1, width]), { residual });
     });
   }

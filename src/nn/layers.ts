@@ -8,6 +8,7 @@ import { type DType, isQuantized } from "../core/dtype.ts";
 import { flag, number, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import {
+  add,
   affine,
   type AffineOptions,
   conv1d,
@@ -24,6 +25,7 @@ import {
   zeros,
 } from "../ops/mod.ts";
 import { convOptions } from "../ops/options.ts";
+import { tidy } from "../tensor/mod.ts";
 import { fans, kaimingUniform, normal, uniform } from "./init.ts";
 import { type Layer, Module, parameter } from "./module.ts";
 import { layerOptions } from "./options.ts";
@@ -134,13 +136,23 @@ function zeroRow(weight: Tensor, row: number): void {
   uniform(weight.detach().select(0, row), 0, 0);
 }
 
-const rmsNormOptions: OptionTable<LayerOptions & { eps?: number }> = {
+/** Options of {@link RMSNorm}. */
+export interface RMSNormOptions extends LayerOptions {
+  /** Added to the mean square. Default: f32's smallest step above 1. */
+  eps?: number;
+  /** Whether the weight is what is added to 1, and begins 0 (Gemma). Default false. */
+  unitOffset?: boolean;
+}
+
+const rmsNormOptions: OptionTable<RMSNormOptions> = {
   ...layerOptions,
   eps: number({ from: 0 }),
+  unitOffset: flag,
 };
 
 const layerNormOptions: OptionTable<LayerOptions & { eps?: number; bias?: boolean }> = {
-  ...rmsNormOptions,
+  ...layerOptions,
+  eps: number({ from: 0 }),
   bias: flag,
 };
 
@@ -168,24 +180,30 @@ export class LayerNorm extends Module implements Layer {
   }
 }
 
-/** RMS norm over the last `width` elements; weight begins 1. */
+/** RMS norm over the last `width` elements; weight begins 1, or 0 where it is added to 1. */
 export class RMSNorm extends Module implements Layer {
   /** [width]. */
   weight: Tensor;
   /** Added to the mean square. */
   readonly eps: number | null;
+  /** Whether x is multiplied by 1 + weight. */
+  readonly unitOffset: boolean;
 
-  /** `eps` is f32's smallest step above 1 unless told. */
-  constructor(width: number, options: LayerOptions & { eps?: number } = {}) {
+  /** See {@link RMSNormOptions}. */
+  constructor(width: number, options: RMSNormOptions = {}) {
     super();
-    const { eps = null, ...place } = checkOptions("RMSNorm", options, rmsNormOptions);
+    const { eps = null, unitOffset = false, ...place } = checkOptions("RMSNorm", options, rmsNormOptions);
     this.eps = eps;
-    this.weight = parameter(ones([width], place));
+    this.unitOffset = unitOffset;
+    this.weight = parameter((unitOffset ? zeros : ones)([width], place));
   }
 
   /** The same shape as x. */
   forward(x: Tensor): Tensor {
-    return rmsNorm(x, this.weight.shape, this.weight, this.eps);
+    const { weight, eps } = this;
+    return this.unitOffset
+      ? tidy(() => rmsNorm(x, weight.shape, add(weight, 1), eps))
+      : rmsNorm(x, weight.shape, weight, eps);
   }
 }
 

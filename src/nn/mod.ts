@@ -8,6 +8,7 @@ export * from "./attention.ts";
 export * as init from "./init.ts";
 export * from "./layers.ts";
 export * from "./module.ts";
+export * from "./rotary.ts";
 export {
   type BceOptions,
   bceWithLogits,

@@ -16,7 +16,7 @@ import { formatShape, sameShape } from "../core/shape.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { copyInto } from "../ops/mod.ts";
 import { placeOptions } from "../ops/options.ts";
-import { asLeaf, keep } from "../tensor/mod.ts";
+import { activeCapture, asLeaf, keep, registerHolder } from "../tensor/mod.ts";
 
 const parameters = new WeakSet<Tensor>();
 
@@ -47,8 +47,24 @@ const loadOptions: OptionTable<{ strict?: boolean }> = { strict: flag };
 
 /** The base of everything with parameters. Subclasses set parameters and children as properties and add `forward`. */
 export abstract class Module {
+  #training = true;
+
+  /** A module that trains. Its properties are looked at when a program is to run again. */
+  constructor() {
+    registerHolder(this);
+  }
+
   /** Whether dropout and the like are on. */
-  training = true;
+  get training(): boolean {
+    activeCapture()?.guard(this, "training", () => this.#training);
+    return this.#training;
+  }
+
+  set training(on: boolean) {
+    const before = this.#training, set = (): void => void (this.#training = on);
+    activeCapture()?.effect(this, () => this.#training = before, set);
+    this.#training = on;
+  }
 
   /** The children by name; a list of modules counts as `name.0`, `name.1` … */
   namedChildren(): [string, Module][] {

@@ -7,14 +7,15 @@
 import { attentionKernels } from "../backends/kernels/attention.ts";
 import { isQuantized, quantBlock } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
-import { flag, number } from "../core/kinds.ts";
-import { checkOptions, type OptionTable } from "../core/options.ts";
+import { flag, number, whole } from "../core/kinds.ts";
+import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
 import { aTensor, fused, tidy } from "../tensor/mod.ts";
 import { contiguousView, empty, wantsGradient } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { dropout } from "./dropout.ts";
-import { add, gt, maskedFill, mul, where } from "./elementwise.ts";
+import { add, div, gt, le, logicalOr, maskedFill, mul, sub, where } from "./elementwise.ts";
+import { tanh } from "./functions.ts";
 import { matmul } from "./matmul.ts";
 import { toDType } from "./row.ts";
 import { softmax } from "./softmax.ts";
@@ -31,6 +32,10 @@ export interface AttentionOptions {
   attnMask?: Tensor;
   /** Dropout of the probabilities, for training; takes the long way, with the scores in memory. Default 0. */
   dropoutP?: number;
+  /** Scores are kept within ± this by `softcap · tanh(score / softcap)` (Gemma 2); takes the long way too. */
+  softcap?: number;
+  /** How many keys back a row looks, its own included (Mistral); only with `isCausal`. Default: all of them. */
+  window?: number;
 }
 
 const attentionOptions: OptionTable<AttentionOptions> = {
@@ -38,7 +43,13 @@ const attentionOptions: OptionTable<AttentionOptions> = {
   scale: number(),
   attnMask: aTensor,
   dropoutP: number({ from: 0, to: 1 }),
+  softcap: number({ above: 0 }),
+  window: whole(1),
 };
+
+const idle: readonly Idle<AttentionOptions>[] = [
+  { option: "window", when: ({ isCausal }) => !isCausal, because: "isCausal is not set" },
+];
 
 /** Whether rows have unit stride, which is what kernels read. */
 function readable(t: Tensor): boolean {
@@ -68,10 +79,11 @@ export function scaledDotProductAttention(
   v: Tensor,
   options: AttentionOptions = {},
 ): Tensor {
-  const { isCausal = false, attnMask, dropoutP = 0 } = checkOptions(
+  const { isCausal = false, attnMask, dropoutP = 0, softcap, window = Infinity } = checkOptions(
     "scaledDotProductAttention",
     options,
     attentionOptions,
+    idle,
   );
   const [batch, heads, rows, width] = q.shape, keys = k.shape[2], groups = k.shape[1];
   const fits = q.shape.length === 4 && k.shape.length === 4 && v.shape.length === 4 && k.shape[0] === batch &&
@@ -91,6 +103,7 @@ export function scaledDotProductAttention(
     return tidy(() => toDType(scaledDotProductAttention(wide(q), wide(k), wide(v), options), q.dtype));
   }
   const scale = options.scale ?? 1 / Math.sqrt(width);
+  const isPlain = !attnMask && !dropoutP && softcap === undefined && window >= keys;
   // Kernels count in 31 bits; keys that repeat may be more.
   const isCounted = Math.max(k.size, v.size) < 2 ** 31;
   const { attention, attentionBackward, attentionDTypes = [] } = attentionKernels(q.backend);
@@ -98,7 +111,7 @@ export function scaledDotProductAttention(
     // A cache in fewer bits: read as it is, or as floats made of it.
     const isRead = attention && k.dtype === v.dtype && attentionDTypes.includes(k.dtype) &&
       width % quantBlock === 0 &&
-      v.shape[3] === width && !attnMask && !dropoutP && q.dtype === "f32" && q.size > 0 && keys > 0 &&
+      v.shape[3] === width && isPlain && q.dtype === "f32" && q.size > 0 && keys > 0 &&
       isCounted && readable(k) && readable(v) && !wantsGradient([q, k, v]);
     if (!isRead) {
       const wide = (t: Tensor): Tensor => toDType(t, q.dtype);
@@ -108,7 +121,7 @@ export function scaledDotProductAttention(
     attention(readable(q) ? q : contiguousView(q), k, v, output, null, scale, isCausal);
     return output;
   }
-  const usable = attention && !attnMask && !dropoutP && v.shape[3] === width && q.size > 0 && keys > 0 &&
+  const usable = attention && isPlain && v.shape[3] === width && q.size > 0 && keys > 0 &&
     isCounted &&
     [q, k, v].every((t) => t.dtype === "f32");
   if (usable && ![q, k, v].every(readable)) {
@@ -125,10 +138,12 @@ export function scaledDotProductAttention(
           [batch, heads, keys, t.shape[3]],
         );
       let scores = mul(matmul(q, transpose(wide(k), 2, 3)), scale);
+      if (softcap !== undefined) scores = mul(tanh(div(scores, softcap)), softcap);
       if (isCausal) {
-        const place = { device: q.device, dtype: "i32" } as const;
+        const place = { device: q.device, dtype: "i32" } as const, all = arange(keys, place);
         const last = add(unsqueeze(arange(rows, place), 1), keys - rows);
-        scores = maskedFill(scores, expand(gt(arange(keys, place), last), scores.shape), -Infinity);
+        const hidden = window < keys ? logicalOr(gt(all, last), le(all, sub(last, window))) : gt(all, last);
+        scores = maskedFill(scores, expand(hidden, scores.shape), -Infinity);
       }
       if (mask) scores = mask.dtype === "bool" ? where(mask, scores, -Infinity) : add(scores, mask);
       return matmul(dropout(softmax(scores), dropoutP), wide(v));

@@ -10,15 +10,18 @@ import { formatShape } from "../core/shape.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { scaledDotProductAttention } from "./attention.ts";
 import { contiguousView, copyInto, empty } from "./bridge.ts";
+import { arange } from "./create.ts";
+import { eq, le, where } from "./elementwise.ts";
 import { concat } from "./join.ts";
+import { toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
-import { reshape, slice } from "./views.ts";
+import { reshape, slice, unsqueeze } from "./views.ts";
 
 /**
  * Writes the key and value of row i of `qkv` [rows, 3, heads, width] at position `lengths[i]` of `keys[i]` and `values[i]`
  * ([1, heads, capacity, width], in place), and gives what its query finds among all positions up to that one:
- * [rows, heads, width]. Has no gradient. `places`, i32 [rows], holds the same lengths on the device: a recording of the step
- * (`Backend.record`) reads them from there.
+ * [rows, heads, width]. Has no gradient. `lengths` may be a tensor, i32 [rows]: then they are read where they are, by a
+ * program too, and whoever gives them sees to it that they are below the capacity.
  *
  * @throws {ShapeError} for lists of unequal length, or a text without room for a position.
  */
@@ -26,21 +29,23 @@ export function attentionStep(
   qkv: Tensor,
   keys: readonly Tensor[],
   values: readonly Tensor[],
-  lengths: readonly number[],
-  places?: Tensor,
+  lengths: readonly number[] | Tensor,
 ): Tensor {
   const [rows, , heads, width] = qkv.shape, scale = 1 / Math.sqrt(width);
-  if (qkv.shape.length !== 4 || [keys, values, lengths].some((list) => list.length !== rows)) {
+  const known = Array.isArray(lengths) ? lengths as readonly number[] : null,
+    places = known ? undefined : lengths as Tensor;
+  const count = known ? known.length : places!.size;
+  if (qkv.shape.length !== 4 || keys.length !== rows || values.length !== rows || count !== rows) {
     throw new ShapeError(
       `attentionStep: qkv ${
         formatShape(qkv.shape)
       } is [rows, 3, heads, width], with keys, values and a length for each row`,
     );
   }
-  keys.forEach(({ shape }, i) => {
-    if (Number.isInteger(lengths[i]) && lengths[i] >= 0 && lengths[i] < shape[2]) return;
+  known?.forEach((length, i) => {
+    if (Number.isInteger(length) && length >= 0 && length < keys[i].shape[2]) return;
     throw new ShapeError(
-      `attentionStep: text ${i} has ${lengths[i]} positions, and its cache holds ${shape[2]}`,
+      `attentionStep: text ${i} has ${length} positions, and its cache holds ${keys[i].shape[2]}`,
     );
   });
   const { backend } = qkv,
@@ -57,20 +62,42 @@ export function attentionStep(
       if (isRead) {
         const out = empty([rows, heads, width], "f32", backend, "attentionStep");
         for (const list of [keys, values]) for (const { storage } of list) storage.version++;
-        kernel(contiguousView(qkv), keys, values, lengths, out, scale, places);
+        kernel(contiguousView(qkv), keys, values, known ?? keys.map(() => 0), out, scale, places);
         return out;
       }
-      // What follows is for these lengths.
-      backend.refuseRecording?.();
       const mixed = keys.map((_, row) => {
-        const part = (i: number): Tensor => reshape(slice(qkv, row, i), [1, heads, 1, width]);
-        const all = [keys[row], values[row]].map((held, i) => {
-          copyInto(part(i + 1), slice(held, null, null, [lengths[row], lengths[row] + 1]));
-          return slice(held, null, null, [0, lengths[row] + 1]);
-        });
-        return reshape(scaledDotProductAttention(part(0), all[0], all[1], { scale }), [1, heads, width]);
+        const part = (i: number): Tensor => reshape(slice(qkv, row, i), [1, heads, 1, width]),
+          held = [keys[row], values[row]];
+        const mixed = known
+          ? attendAt(part, held, known[row], scale)
+          : attendWhere(part, held, slice(places!, [row, row + 1]), scale);
+        return reshape(mixed, [1, heads, width]);
       });
       return rows === 1 ? mixed[0] : concat(mixed, 0);
     })
   );
+}
+
+/** A step at a position that is known. */
+function attendAt(part: (i: number) => Tensor, held: readonly Tensor[], at: number, scale: number): Tensor {
+  const all = held.map((t, i) => {
+    copyInto(part(i + 1), slice(t, null, null, [at, at + 1]));
+    return slice(t, null, null, [0, at + 1]);
+  });
+  return scaledDotProductAttention(part(0), all[0], all[1], { scale });
+}
+
+/** The same at a position that only the device knows: all positions are written, the others as they are, and looked past. */
+function attendWhere(
+  part: (i: number) => Tensor,
+  held: readonly Tensor[],
+  place: Tensor,
+  scale: number,
+): Tensor {
+  const positions = arange(held[0].shape[2], { dtype: "i32", device: place.device }); // [capacity]
+  const here = unsqueeze(eq(positions, place), 1); // [capacity, 1]
+  held.forEach((t, i) => copyInto(where(here, part(i + 1), toDType(t, "f32")), t));
+  const seen = reshape(le(positions, place), [1, 1, 1, -1]);
+  const [k, v] = held.map((t) => toDType(t, "f32"));
+  return scaledDotProductAttention(part(0), k, v, { scale, attnMask: seen });
 }

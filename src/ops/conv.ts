@@ -6,10 +6,11 @@
  *
  * @module
  */
+import { type DType, isFloat, rangeOf } from "../core/dtype.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
-import { formatShape } from "../core/shape.ts";
+import { formatShape, sizeOf } from "../core/shape.ts";
 import { tidy } from "../tensor/mod.ts";
 import { add, div } from "./elementwise.ts";
 import { tensor } from "./create.ts";
@@ -79,8 +80,16 @@ function perAxis(value: PerAxis, axes: number, what: string, least: number): num
   return list;
 }
 
-/** Every position of a kernel of `sizes`, row-major. */
+/** Each position of a kernel is a pass over all outputs: more are not worth beginning. */
+const mostPositions = 2 ** 22;
+
+/** Every position of a kernel of `sizes`, row-major. @throws {ShapeError} for too many. */
 function positions(sizes: readonly number[]): number[][] {
+  if (sizeOf(sizes) > mostPositions) {
+    throw new ShapeError(
+      `a window of ${formatShape(sizes)} has more than ${mostPositions} positions; take smaller ones`,
+    );
+  }
   return sizes.reduce<number[][]>(
     (all, n) => all.flatMap((p) => Array.from({ length: n }, (_, i) => [...p, i])),
     [[]],
@@ -118,7 +127,7 @@ function convolve(
   const groups = options.groups ?? 1, [batch, channels] = x.shape, [filters, perGroup] = weight.shape;
   if (
     x.shape.length !== axes + 2 || weight.shape.length !== axes + 2 || channels !== perGroup * groups ||
-    filters % groups !== 0
+    filters % groups !== 0 || weight.shape.slice(2).includes(0)
   ) {
     throw new ShapeError(
       `${what}: x ${formatShape(x.shape)} is [batch, channels, …] and weight ${formatShape(weight.shape)} ` +
@@ -212,11 +221,16 @@ function windows(what: string, x: Tensor, kernelSize: PerAxis, options: PoolOpti
   return { views: positions(kernel).map((at) => seen(padded, at, out, stride, dilation)), out };
 }
 
+/** What is larger than nothing. */
+function lowest(dtype: DType): number {
+  return isFloat(dtype) ? -Infinity : Number(rangeOf(dtype)?.[0] ?? 0);
+}
+
 /** The largest element of each window of x [batch, channels, height, width]; of equal ones the first gets the gradient. */
 export function maxPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions = {}): Tensor {
   checkOptions("maxPool2d", options, poolOptions, notForMax);
   return tidy(() => {
-    const seen = stack(windows("maxPool2d", x, kernelSize, options, -Infinity).views, -1);
+    const seen = stack(windows("maxPool2d", x, kernelSize, options, lowest(x.dtype)).views, -1);
     return squeeze(gather(seen, -1, argmax(seen, -1, true)), -1);
   });
 }

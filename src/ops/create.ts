@@ -3,14 +3,15 @@
  *
  * @module
  */
-import type { DeviceName } from "../backends/contract.ts";
-import { type DataArray, type DType, isFloat } from "../core/dtype.ts";
+import type { Backend, DeviceName } from "../backends/contract.ts";
+import { byteSize, type DataArray, type DType, fitsRange, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
+import { fixed, isDynamic, isNumber } from "../core/number.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
-import { formatShape, type Shape } from "../core/shape.ts";
-import { asLeaf, backendOf, demandDType, fromData, fromNumbers } from "../tensor/mod.ts";
-import { empty as allocate, filled } from "./bridge.ts";
+import { demandCountable, formatShape, type Shape } from "../core/shape.ts";
+import { activeCapture, asLeaf, backendOf, demandDType, fromData, fromNumbers } from "../tensor/mod.ts";
+import { alias, copyInto, empty as allocate, filled } from "./bridge.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** What every creating function takes. */
@@ -59,6 +60,7 @@ export function checkShape(shape: Shape, what: string): Shape {
   for (const n of shape) {
     if (!Number.isInteger(n) || n < 0) throw new ShapeError(`${what}: ${formatShape(shape)} is not a shape`);
   }
+  demandCountable(shape, what);
   return [...shape];
 }
 
@@ -81,10 +83,15 @@ function isRaw(data: ArrayBufferView, dtype: DType): boolean {
     ((dtype === "q8" || dtype === "q4") && data instanceof Uint8Array);
 }
 
+/** The most axes of a tensor made of lists, as in PyTorch. */
+const mostDims = 64;
+
 function flatten(data: NestedArray): { values: (number | boolean | bigint)[]; shape: number[] } {
   const shape: number[] = [];
   for (let level = data; Array.isArray(level); level = level[0]) {
-    shape.push(level.length);
+    if (shape.push(level.length) > mostDims) {
+      throw new ShapeError(`tensor: the lists are nested more than ${mostDims} deep, or hold themselves`);
+    }
     if (level.length === 0) break;
   }
   const values: (number | boolean | bigint)[] = [];
@@ -92,7 +99,7 @@ function flatten(data: NestedArray): { values: (number | boolean | bigint)[]; sh
   const where = (): string => `data${at.map((i) => `[${i}]`).join("")}`;
   const visit = (part: NestedArray, depth: number): void => {
     if (!Array.isArray(part)) {
-      if (typeof part !== "number" && typeof part !== "boolean" && typeof part !== "bigint") {
+      if (!isNumber(part) && typeof part !== "boolean" && typeof part !== "bigint") {
         throw new DTypeError(`tensor: ${where()} is ${part === null ? "null" : typeof part}, not a number`);
       }
       if (depth !== shape.length) {
@@ -120,11 +127,22 @@ function flatten(data: NestedArray): { values: (number | boolean | bigint)[]; sh
   return { values, shape };
 }
 
+/** Where element `i` of nested lists of `shape` stands: `[1][0]`. */
+function placeOf(i: number, shape: Shape): string {
+  return shape.reduceRight(
+    ([text, left], n) => [`[${left % n}]${text}`, Math.floor(left / n)] as [string, number],
+    [
+      "",
+      i,
+    ] as [string, number],
+  )[0];
+}
+
 /**
  * A tensor of the given values: a number, nested lists, or a typed array with a `shape` (one axis unless told).
  *
  * Numbers give f32, booleans bool, bigints i64, typed arrays their own type. f16 and bf16 are rounded from numbers, or
- * taken as raw bits from a `Uint16Array`.
+ * taken as raw bits from a `Uint16Array`; integer types take the whole part of a number.
  *
  * @example
  * ```ts
@@ -133,7 +151,7 @@ function flatten(data: NestedArray): { values: (number | boolean | bigint)[]; sh
  * ```
  *
  * @throws {ShapeError} for ragged lists or a shape that the values do not fill.
- * @throws {DTypeError} for a dtype that the device does not hold.
+ * @throws {DTypeError} for a dtype that the device does not hold, and a value that an integer dtype does not.
  * @throws {OptionError} for an option that does not exist, or a value it cannot have.
  */
 export function tensor(
@@ -149,23 +167,42 @@ export function fromValues(
   data: NestedArray | ArrayBufferView,
   options: TensorOptions & { shape?: Shape },
 ): Tensor {
+  // In a compiled function: a number of the run.
+  if (isDynamic(data)) {
+    const { shape = [], ...rest } = options;
+    return full(shape, data as number, rest);
+  }
   const backend = backendOf(options.device);
   let raw: DataArray, shape: Shape, dtype: DType;
   if (ArrayBuffer.isView(data)) {
     const list = data as Float32Array;
     dtype = options.dtype ?? typeOfArray(data);
     shape = options.shape ? checkShape(options.shape, what) : [list.length];
-    raw = isRaw(data, dtype) ? data as DataArray : fromNumbers(list, dtype);
+    raw = isRaw(data, dtype) ? data as DataArray : fromNumbers(list, dtype, (i) => `${what}: value ${i}`);
   } else {
     const { values, shape: own } = flatten(data);
     const kinds = new Set(values.map((v) => typeof v));
     const natural = kinds.size === 1 && kinds.has("boolean") ? "bool" : kinds.has("bigint") ? "i64" : "f32";
     dtype = options.dtype ?? natural;
-    raw = fromNumbers(values, dtype);
     shape = options.shape ? checkShape(options.shape, what) : own;
+    if (values.some(isDynamic)) {
+      return finish(ofTheRun(values as number[], shape, dtype, backend), options.requiresGrad);
+    }
+    raw = fromNumbers(values, dtype, (i) => `${what}: data${placeOf(i, own)}`);
   }
   if (dtype === "bool" && raw instanceof Uint8Array) raw = raw.map((v) => v ? 1 : 0);
   return finish(fromData(raw, shape, dtype, backend) as Tensor, options.requiresGrad);
+}
+
+/** In a compiled function: a tensor of numbers that are arguments of it. */
+function ofTheRun(values: readonly number[], shape: Shape, dtype: DType, backend: Backend): Tensor {
+  demandDType(dtype, backend);
+  const out = allocate(shape, dtype, backend, "tensor");
+  activeCapture()?.uploadPerRun(backend, out.buffer, () => {
+    const { buffer, byteOffset, byteLength } = fromNumbers(values.map(fixed), dtype);
+    return new Uint8Array(buffer, byteOffset, byteLength);
+  });
+  return out;
 }
 
 /** A tensor of `shape` full of `value`. */
@@ -184,7 +221,8 @@ function constant(
   const dtype = options.dtype ?? (typeof value === "boolean" ? "bool" : "f32");
   const backend = backendOf(options.device);
   demandDType(dtype, backend);
-  return finish(filled(checkShape(shape, what), Number(value), dtype, backend, what), options.requiresGrad);
+  const number = typeof value === "boolean" ? Number(value) : value;
+  return finish(filled(checkShape(shape, what), number, dtype, backend, what), options.requiresGrad);
 }
 
 /** Zeros. */
@@ -215,22 +253,41 @@ export function onesLike(t: Tensor, options: TensorOptions = {}): Tensor {
   return constant("onesLike", t.shape, 1, options, { dtype: t.dtype, device: t.device });
 }
 
-function range(
+/** Elements that are made in JavaScript at a time. */
+const pieceElements = 65536;
+
+/**
+ * A tensor whose elements `value` gives by their number. Its memory is taken first, and the numbers are made in pieces: a
+ * size that does not fit is refused before anything is done.
+ */
+export function generated(
   what: string,
-  start: number,
-  step: number,
-  count: number,
-  options: TensorOptions,
-  natural: DType,
+  shape: Shape,
+  value: (i: number) => number,
+  options: TensorOptions & { dtype: DType },
 ): Tensor {
-  const values = new Float64Array(count);
-  for (let i = 0; i < count; i++) values[i] = start + i * step;
-  return fromValues(what, values, { dtype: natural, ...options });
+  const { dtype, requiresGrad } = options, backend = backendOf(options.device);
+  demandDType(dtype, backend);
+  const out = allocate(checkShape(shape, what), dtype, backend, what);
+  try {
+    for (let start = 0; start < out.size; start += pieceElements) {
+      const piece = Float64Array.from(
+        { length: Math.min(pieceElements, out.size - start) },
+        (_, i) => value(start + i),
+      );
+      const data = fromNumbers(piece, dtype, (i) => `${what}: element ${start + i}`);
+      backend.upload(out.buffer, byteSize(dtype, start), new Uint8Array(data.buffer));
+    }
+    return finish(out, requiresGrad);
+  } catch (error) {
+    out.dispose();
+    throw error;
+  }
 }
 
 /**
- * `arange(end)`, `arange(start, end)` or `arange(start, end, step)`: end is not included. Whole numbers give i32,
- * fractions f32.
+ * `arange(end)`, `arange(start, end)` or `arange(start, end, step)`: end is not included. Whole numbers give i32 (i64 where
+ * i32 does not hold them), fractions f32.
  */
 export function arange(end: number, options?: TensorOptions): Tensor;
 /** From `start` up to `end`, which is not included, by `step`. */
@@ -238,8 +295,8 @@ export function arange(start: number, end: number, options?: TensorOptions): Ten
 /** From `start` up to `end`, which is not included, by `step`. */
 export function arange(start: number, end: number, step: number, options?: TensorOptions): Tensor;
 export function arange(...args: (number | TensorOptions | undefined)[]): Tensor {
-  const last = args.findIndex((a) => typeof a !== "number"), count = last < 0 ? args.length : last;
-  const numbers = args.slice(0, count) as number[];
+  const last = args.findIndex((a) => !isNumber(a)), count = last < 0 ? args.length : last;
+  const numbers = (args.slice(0, count) as number[]).map(fixed);
   const options = checkOptions("arange", args[count] as TensorOptions | undefined, tensorOptions);
   const [start, end, step] = numbers.length === 1
     ? [0, numbers[0], 1]
@@ -250,8 +307,15 @@ export function arange(...args: (number | TensorOptions | undefined)[]): Tensor 
     );
   }
   const whole = [start, end, step].every(Number.isInteger);
-  const size = Math.max(0, Math.ceil((end - start) / step));
-  return range("arange", start, step, size, options, whole ? "i32" : "f32");
+  const size = Math.max(0, Math.ceil((end - start) / step)), ends = [start, start + (size - 1) * step];
+  const integer = ends.every((n) => fitsRange(n, "i32")) ? "i32" : "i64";
+  const dtype = options.dtype ?? (whole ? integer : "f32");
+  if (dtype === "i64" && size > 0 && !ends.every(Number.isSafeInteger)) {
+    throw new OptionError(
+      `arange: from ${start} to ${end} there are whole numbers that a number does not hold`,
+    );
+  }
+  return generated("arange", [size], (i) => start + i * step, { ...options, dtype });
 }
 
 /** `steps` evenly spaced numbers from `start` to `end`, both included. */
@@ -260,7 +324,8 @@ export function linspace(start: number, end: number, steps: number, options: Ten
     throw new OptionError(`linspace: steps is a whole number, not ${steps}`);
   }
   const checked = checkOptions("linspace", options, tensorOptions);
-  return range("linspace", start, steps > 1 ? (end - start) / (steps - 1) : 0, steps, checked, "f32");
+  const step = steps > 1 ? (end - start) / (steps - 1) : 0;
+  return generated("linspace", [steps], (i) => start + i * step, { dtype: "f32", ...checked });
 }
 
 /** Ones on the diagonal of [n, m], zeros elsewhere. */
@@ -268,10 +333,16 @@ export function eye(n: number, options?: TensorOptions): Tensor;
 /** Ones on the diagonal of [n, m], zeros elsewhere. */
 export function eye(n: number, m: number, options?: TensorOptions): Tensor;
 export function eye(n: number, second?: number | TensorOptions, third?: TensorOptions): Tensor {
-  const m = typeof second === "number" ? second : n;
-  const options = checkOptions("eye", typeof second === "number" ? third : second, tensorOptions);
-  checkShape([n, m], "eye");
-  const values = new Float32Array(n * m);
-  for (let i = 0; i < Math.min(n, m); i++) values[i * m + i] = 1;
-  return fromValues("eye", values, { dtype: "f32", ...options, shape: [n, m] });
+  const m = isNumber(second) ? fixed(second) : n;
+  const options = checkOptions("eye", isNumber(second) ? third : second, tensorOptions);
+  const { dtype = "f32", device, requiresGrad } = options, backend = backendOf(device);
+  demandDType(dtype, backend);
+  const out = filled(checkShape([n, m], "eye"), 0, dtype, backend, "eye"), count = Math.min(n, m);
+  if (count > 0) {
+    const one = filled([1], 1, dtype, backend, "eye"), diagonal = alias(out, [count], [m + 1]);
+    const ones = alias(one, [count], [0]);
+    copyInto(ones, diagonal);
+    for (const t of [one, ones, diagonal]) t.dispose();
+  }
+  return finish(out, requiresGrad);
 }

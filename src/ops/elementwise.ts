@@ -7,6 +7,7 @@
  */
 import { type DType, isFloat } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
+import { fixed, isNumber } from "../core/number.ts";
 import { tidy } from "../tensor/mod.ts";
 import { type Operand, promoteOperands } from "./bridge.ts";
 import { row, rowIn } from "./row.ts";
@@ -177,10 +178,10 @@ export function clamp(x: Tensor, min: Operand | null = null, max: Operand | null
 
 /** x where `condition` is not 0, else y; all three broadcast. */
 export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
-  const numbers = typeof x === "number" && typeof y === "number";
+  const numbers = isNumber(x) && isNumber(y);
   const dtype = !numbers
     ? promoteOperands("where", [x, y])
-    : Number.isInteger(x) && Number.isInteger(y)
+    : Number.isInteger(fixed(x)) && Number.isInteger(fixed(y))
     ? "i32"
     : "f32";
   return choose(dtype, condition, x, y);
@@ -194,7 +195,7 @@ function choose(dtype: DType, condition: Tensor, x: Operand, y: Operand): Tensor
 
 /** x with `value` where `mask` is not 0; of x's dtype. @throws {DTypeError} when that cannot hold the value. */
 export function maskedFill(x: Tensor, mask: Tensor, value: number): Tensor {
-  if (!isFloat(x.dtype) && !Number.isInteger(value)) {
+  if (!isFloat(x.dtype) && !Number.isInteger(fixed(value))) {
     throw new DTypeError(`maskedFill: a tensor of ${x.dtype} cannot hold ${value}`);
   }
   return choose(x.dtype, mask, value, x);

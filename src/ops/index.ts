@@ -8,18 +8,20 @@
  */
 import { isQuantized } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
+import { isNumber } from "../core/number.ts";
 import {
   broadcastStrides,
   contiguousStrides,
   formatShape,
   normalizeAxis,
   type Shape,
+  targetError,
 } from "../core/shape.ts";
-import { tidy } from "../tensor/mod.ts";
+import { readNow, tidy } from "../tensor/mod.ts";
 import { alias, commonBackend, copy, empty, filled, record } from "./bridge.ts";
 import { arange } from "./create.ts";
-import { add, eq, ge, le, maskedFill } from "./elementwise.ts";
-import { inFloat32, toDType } from "./row.ts";
+import { add, eq, ge, le, lt, maskedFill, where } from "./elementwise.ts";
+import { inFloat32 } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { expand, type Range, reshape, spread, unsqueeze } from "./views.ts";
 
@@ -121,7 +123,7 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor
 /** x with `source[i][j]` written at `[i][index[i][j]]`. Where positions repeat, the last one stays. */
 export function scatter(x: Tensor, dim: number, index: Tensor, source: Tensor | number): Tensor {
   const axis = normalizeAxis(dim, x.shape.length, "scatter");
-  if (typeof source === "number") {
+  if (isNumber(source)) {
     return tidy(() => scatter(x, axis, index, filled(index.shape, source, x.dtype, x.backend)));
   }
   if (x.shape.length === 0) {
@@ -154,6 +156,9 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   if (index.shape.length > 1) {
     throw new ShapeError(`indexSelect: the index has one dim, not ${formatShape(index.shape)}`);
   }
+  if (x.shape.length === 0 && index.size !== 1) {
+    throw new ShapeError(`indexSelect: of a number there is one position to take, not ${index.size}`);
+  }
   return tidy(() => gather(x, axis, alongAxis(reshape(index, [-1]), x.shape, axis)));
 }
 
@@ -184,12 +189,56 @@ function withoutGradientAt(at: number, x: Tensor): Tensor {
   ]);
 }
 
-/** 1 at each position's place on a new last axis of `classes`, 0 elsewhere; i32. */
+/**
+ * Runs `f`, which picks by the class ids `ids`. A device that answers at once throws where one is no class, and then the
+ * error names it.
+ *
+ * @throws {ShapeError} for an id outside 0 … classes − 1 that is not `ignoreIndex`.
+ */
+export function byClass<T>(
+  what: string,
+  ids: Tensor,
+  classes: number,
+  ignoreIndex: number | undefined,
+  f: () => T,
+): T {
+  try {
+    return f();
+  } catch (error) {
+    const given = error instanceof ShapeError ? readNow(ids) : null;
+    for (const id of given ?? []) {
+      if ((id < 0 || id >= classes) && Number(id) !== ignoreIndex) {
+        throw targetError(what, id, classes, ignoreIndex);
+      }
+    }
+    throw error;
+  }
+}
+
+/** Class ids as positions: those count from the end where they are negative, but no class is. */
+export function asPositions(ids: Tensor, classes: number): Tensor {
+  return where(lt(ids, 0), classes, ids);
+}
+
+/**
+ * 1 at each class id's place on a new last axis of `classes`, 0 elsewhere; i32.
+ * @throws {ShapeError} for an id outside 0 … classes − 1, and a count of classes that is none.
+ */
 export function oneHot(index: Tensor, classes: number): Tensor {
   demandIndex("oneHot", index);
+  if (!(Number.isSafeInteger(classes) && classes >= 0)) {
+    throw new ShapeError(`oneHot: classes is a whole number from 0, not ${classes}`);
+  }
+  const shape = [...index.shape, classes], axis = shape.length - 1, { backend } = index;
   return tidy(() => {
-    const all = arange(classes, { device: index.device, dtype: index.dtype });
-    return toDType(eq(unsqueeze(index, -1), all), "i32");
+    // All that it takes is taken before anything is done.
+    const out = filled(shape, 0, "i32", backend, "oneHot");
+    if (index.size) {
+      const ones = expand(filled([], 1, "i32", backend), [...index.shape, 1]);
+      const at = unsqueeze(asPositions(index, classes), -1);
+      byClass("oneHot", index, classes, undefined, () => backend.scatter("set", out, axis, at, ones));
+    }
+    return out;
   });
 }
 

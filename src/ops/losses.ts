@@ -4,16 +4,17 @@
  * @module
  */
 import { crossEntropyKernels } from "../backends/kernels/cross_entropy.ts";
-import { DTypeError, ShapeError } from "../core/errors.ts";
+import { fitsRange } from "../core/dtype.ts";
+import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
 import { number, oneOf, whole } from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
 import { broadcastShapes, formatShape, sameShape } from "../core/shape.ts";
 import { aTensor, fused, tidy } from "../tensor/mod.ts";
 import { logSigmoid } from "./activations.ts";
 import { commonBackend, contiguousView, empty } from "./bridge.ts";
-import { abs, add, div, eq, le, maskedFill, mul, ne, neg, sub, where } from "./elementwise.ts";
+import { abs, add, clamp, div, eq, le, maskedFill, mul, ne, neg, sub, where } from "./elementwise.ts";
 import { square } from "./functions.ts";
-import { gather } from "./index.ts";
+import { asPositions, byClass, gather } from "./index.ts";
 import { mean, sum } from "./reduce.ts";
 import { inFloat32, toDType } from "./row.ts";
 import { logSoftmax } from "./softmax.ts";
@@ -120,7 +121,12 @@ const notSmoothed: readonly Idle<ClassLossOptions>[] = [{
   unless: 0,
 }];
 
-function demandClasses(what: string, x: Tensor, target: Tensor): void {
+function demandClasses(
+  what: string,
+  x: Tensor,
+  target: Tensor,
+  { ignoreIndex = -100 }: ClassLossOptions,
+): void {
   if (target.dtype !== "i32" && target.dtype !== "i64") {
     throw new DTypeError(`${what}: targets are class ids in i32 or i64, not ${target.dtype}`);
   }
@@ -132,6 +138,9 @@ function demandClasses(what: string, x: Tensor, target: Tensor): void {
       }`,
     );
   }
+  if (!fitsRange(ignoreIndex, target.dtype)) {
+    throw new OptionError(`${what}: ignoreIndex ${ignoreIndex} is no number of the targets' ${target.dtype}`);
+  }
 }
 
 /** A loss per row, and what each row counts in the mean. */
@@ -141,12 +150,14 @@ interface Picked {
 }
 
 /** −weight[target] · logProbability[target] per row. logProbabilities is [rows, classes]. */
-function pick(logs: Tensor, target: Tensor, options: ClassLossOptions): Picked {
-  const { ignoreIndex = -100, weight } = options;
-  const counted = ne(target, ignoreIndex), safe = toDType(where(counted, target, 0), "i32");
-  const picked = squeeze(gather(logs, 1, unsqueeze(safe, 1)), 1);
-  const factor = toDType(counted, logs.dtype);
-  const weights = weight ? mul(factor, gather(weight, 0, safe)) : factor;
+function pick(what: string, logs: Tensor, target: Tensor, options: ClassLossOptions): Picked {
+  const { ignoreIndex = -100, weight } = options, classes = logs.shape[1];
+  const counted = ne(target, ignoreIndex), factor = toDType(counted, logs.dtype);
+  const [picked, weights] = byClass(what, target, classes, ignoreIndex, () => {
+    const safe = where(counted, asPositions(target, classes), 0);
+    const picked = squeeze(gather(logs, 1, unsqueeze(safe, 1)), 1);
+    return [picked, weight ? mul(factor, gather(weight, 0, safe)) : factor];
+  });
   return { losses: maskedFill(neg(mul(picked, weights)), eq(counted, 0), 0), weights };
 }
 
@@ -160,10 +171,10 @@ function asRows(x: Tensor): Tensor {
 /** −logProbabilities[target]: x is [rows, classes] or [rows, classes, …]. */
 export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
   checkOptions("nllLoss", options, classLossOptions, notSmoothed);
-  demandClasses("nllLoss", x, target);
+  demandClasses("nllLoss", x, target, options);
   return tidy(() =>
     inFloat32(x, (x) => {
-      const { losses, weights } = pick(asRows(x), reshape(target, [-1]), options);
+      const { losses, weights } = pick("nllLoss", asRows(x), reshape(target, [-1]), options);
       if (options.reduction === "none") return reshape(losses, target.shape);
       return options.reduction === "sum" ? sum(losses) : div(sum(losses), sum(weights));
     })
@@ -186,23 +197,36 @@ export function crossEntropy(x: Tensor, target: Tensor, options: ClassLossOption
     options,
     classLossOptions,
   );
-  demandClasses("crossEntropy", x, target);
+  demandClasses("crossEntropy", x, target, options);
   return tidy(() =>
     inFloat32(x, (x) => {
       const rows = asRows(x), ids = reshape(target, [-1]);
-      const { losses, weights } = labelSmoothing || weight || rows.dtype !== "f32"
-        ? smoothed(rows, ids, options)
-        : fusedCrossEntropy(rows, toDType(ids, "i32"), options.ignoreIndex ?? -100);
+      const { ignoreIndex = -100 } = options;
+      const plain = !labelSmoothing && !weight && rows.dtype === "f32" && Math.abs(ignoreIndex) < 2 ** 31 - 1;
+      const { losses, weights } = plain
+        ? byClass(
+          "crossEntropy",
+          ids,
+          rows.shape[1],
+          ignoreIndex,
+          () => fusedCrossEntropy(rows, toI32(ids), ignoreIndex),
+        )
+        : smoothed(rows, ids, options);
       if (reduction === "none") return reshape(losses, target.shape);
       return reduction === "sum" ? sum(losses) : div(sum(losses), sum(weights));
     })
   );
 }
 
+/** Class ids as kernels take them; what i32 does not hold stays no class. */
+function toI32(ids: Tensor): Tensor {
+  return ids.dtype === "i32" ? ids : toDType(clamp(ids, -(2 ** 31), 2 ** 31 - 1), "i32");
+}
+
 /** Losses per row with class weights and label smoothing (Szegedy et al. 2016), and what each row counts. */
 function smoothed(rows: Tensor, ids: Tensor, options: ClassLossOptions): Picked {
   const { labelSmoothing = 0, ignoreIndex = -100, weight } = options;
-  const logs = logSoftmax(rows, 1), picked = pick(logs, ids, options);
+  const logs = logSoftmax(rows, 1), picked = pick("crossEntropy", logs, ids, options);
   if (!labelSmoothing) return picked;
   const weighted = weight ? mul(logs, weight) : logs;
   const even = maskedFill(neg(sum(weighted, 1)), eq(ids, ignoreIndex), 0);
@@ -217,7 +241,7 @@ function fusedCrossEntropy(logits: Tensor, ids: Tensor, ignoreIndex: number): Pi
   const losses = fused<Tensor>({
     name: "crossEntropy",
     inputs: [logits, ids],
-    definition: (x, ids) => pick(logSoftmax(x, 1), ids, { ignoreIndex }).losses,
+    definition: (x, ids) => pick("crossEntropy", logSoftmax(x, 1), ids, { ignoreIndex }).losses,
     kernel: crossEntropy && logits.size
       ? () => {
         const output = empty([rows], "f32", backend, "crossEntropy"),

@@ -80,9 +80,10 @@ function resultType(a: DType, b: DType): DType {
   return type;
 }
 
-/** Whether one is of integers and the other is not: devices multiply floats of any kind, but integers only alone. */
+/** Whether operands must be converted: devices multiply floats of any kind, but integers only with their like. */
 function isMixed(a: DType, b: DType): boolean {
-  return isFloat(a) !== isFloat(b) && !isQuantized(b);
+  if (isQuantized(b)) return false;
+  return isFloat(a) !== isFloat(b) || (!isFloat(a) && a !== b);
 }
 
 /** The product without recording; leading axes agree already. */
@@ -149,6 +150,25 @@ function batchProduct(a: Tensor, b: Tensor): Tensor {
   ]);
 }
 
+/** The shape of x […, in] · weight [in, out] + bias [out]. @throws {ShapeError} when sizes do not fit. */
+function affineShape(x: Tensor, weight: Tensor, bias: Tensor | null): number[] {
+  const last = x.shape.length - 1;
+  if (last < 0 || weight.shape.length !== 2 || x.shape[last] !== weight.shape[0]) {
+    throw new ShapeError(
+      `affine: x ${formatShape(x.shape)} and weight ${
+        formatShape(weight.shape)
+      } do not fit: the last dim of x and ` +
+        `the first of weight must agree`,
+    );
+  }
+  if (bias && (bias.shape.length !== 1 || bias.shape[0] !== weight.shape[1])) {
+    throw new ShapeError(
+      `affine: bias ${formatShape(bias.shape)} does not fit weight ${formatShape(weight.shape)}`,
+    );
+  }
+  return [...x.shape.slice(0, -1), weight.shape[1]];
+}
+
 /**
  * x […, in] · weight [in, out] + bias [out], the product in one go with its bias. The layout of GPT-2's weights;
  * {@link linear} takes PyTorch's [out, in]. With `options`, dropout(activation(x · weight + bias)) + residual, in one go
@@ -164,22 +184,7 @@ export function affine(
   options: AffineOptions = {},
 ): Tensor {
   checkOptions("affine", options, affineOptions);
-  const last = x.shape.length - 1;
-  if (last < 0 || weight.shape.length !== 2 || x.shape[last] !== weight.shape[0]) {
-    throw new ShapeError(
-      `affine: x ${formatShape(x.shape)} and weight ${
-        formatShape(weight.shape)
-      } do not fit: the last dim of x and ` +
-        `the first of weight must agree`,
-    );
-  }
-  if (bias && (bias.shape.length !== 1 || bias.shape[0] !== weight.shape[1])) {
-    throw new ShapeError(
-      `affine: bias ${formatShape(bias.shape)} does not fit weight ${formatShape(weight.shape)}`,
-    );
-  }
-  const { activation, dropout: p = 0, residual } = options,
-    shape = [...x.shape.slice(0, -1), weight.shape[1]];
+  const { activation, dropout: p = 0, residual } = options, shape = affineShape(x, weight, bias);
   if (residual && !sameShape(residual.shape, shape)) {
     throw new ShapeError(
       `affine: residual ${formatShape(residual.shape)} is not of the result's shape ${formatShape(shape)}`,
@@ -197,6 +202,11 @@ export function affine(
     const kept = dropout(result, p, true);
     return residual ? add(residual, kept) : kept;
   });
+}
+
+/** Without options: what has no dropout, so that products alone bring no random numbers along. */
+function plainAffine(x: Tensor, weight: Tensor, bias: Tensor | null): Tensor {
+  return affineRows(x, weight, bias, affineShape(x, weight, bias));
 }
 
 /** Leading axes as rows. */
@@ -225,7 +235,7 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
       } do not fit: the last dims must agree`,
     );
   }
-  return tidy(() => affine(x, transpose(weight, 0, 1), bias));
+  return tidy(() => plainAffine(x, transpose(weight, 0, 1), bias));
 }
 
 /**
@@ -250,7 +260,7 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
         `${b.shape[b.shape.length - 2]} rows`,
     );
   }
-  if (b.shape.length === 2) return affine(a, b);
+  if (b.shape.length === 2) return plainAffine(a, b, null);
   return tidy(() => {
     const lead = broadcastShapes("matmul", a.shape.slice(0, -2), b.shape.slice(0, -2));
     return batchProduct(

@@ -36,11 +36,22 @@ export * from "./methods/products.ts";
 export * from "./methods/reduce.ts";
 export * from "./methods/views.ts";
 export * from "./norm.ts";
-export * from "./random.ts";
+export {
+  defaultGenerator,
+  manualSeed,
+  rand,
+  randint,
+  randn,
+  type RandomOptions,
+  randomState,
+  setRandomState,
+  uniform,
+} from "./random.ts";
 export * from "./reduce.ts";
 export { toDType } from "./row.ts";
 export { sampleLogits, type SampleLogitsOptions } from "./sample.ts";
 export * from "./softmax.ts";
 export * from "./sort.ts";
 export * from "./tensor.ts";
+export * from "./transforms/mod.ts";
 export * from "./views.ts";

@@ -7,15 +7,16 @@
  * @module
  */
 import { fillRandom } from "../backends/kernels/random.ts";
-import { isFloat } from "../core/dtype.ts";
+import { fitsRange, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError } from "../core/errors.ts";
 import { seed as aSeed } from "../core/kinds.ts";
+import { fixed } from "../core/number.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { Generator, type GeneratorState } from "../core/random.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
-import { backendOf, tidy } from "../tensor/mod.ts";
+import { activeCapture, backendOf, fromNumbers, perRun, tidy } from "../tensor/mod.ts";
 import { empty } from "./bridge.ts";
-import { checkShape, finish, fromValues, type TensorOptions, tensorOptions } from "./create.ts";
+import { checkShape, finish, fromValues, generated, type TensorOptions, tensorOptions } from "./create.ts";
 import { add, mul } from "./elementwise.ts";
 import { toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
@@ -50,17 +51,52 @@ export function defaultGenerator(): Generator {
   return generator;
 }
 
+/** What was drawn while something was computed, so that it can be computed again. */
+export interface Draws {
+  /** One entry a draw. */
+  readonly list: unknown[];
+  /** The next one to be repeated; null while draws are written down. */
+  next: number | null;
+}
+
+let draws: Draws | null = null;
+
+/** Runs `f` and writes down what it draws, or repeats what was written down. */
+export function withDraws<T>(log: Draws, f: () => T): T {
+  const before = draws;
+  draws = log;
+  try {
+    return f();
+  } finally {
+    draws = before;
+  }
+}
+
+/** What `draw` gives, or what it gave the last time. */
+function drawn<T>(draw: () => T): T {
+  if (draws?.next != null) return draws.list[draws.next++] as T;
+  const found = draw();
+  draws?.list.push(found);
+  return found;
+}
+
 function random(what: string, kind: "uniform" | "normal", shape: Shape, options: RandomOptions): Tensor {
   const { dtype = "f32" } = options;
   if (!isFloat(dtype)) {
     throw new DTypeError(`${what}: random numbers are floating-point; use randint for ${dtype}`);
   }
   const backend = backendOf(options.device), size = sizeOf(checkShape(shape, what));
-  const source = options.seed === undefined ? generator : new Generator(options.seed);
-  const { seed, offset } = source.reserve(size);
+  const draw = (source: Generator): readonly number[] => {
+    const { seed, offset } = source.reserve(size);
+    return [seed, offset];
+  };
   return finish(
     tidy(() => {
+      // Nothing is drawn for what there is no memory for.
       const out = empty([...shape], "f32", backend, kind);
+      const [seed, offset] = options.seed === undefined
+        ? drawn(() => perRun(2, () => draw(generator)))
+        : draw(new Generator(fixed(options.seed)));
       if (size) fillRandom(backend, kind, seed, offset, out);
       return toDType(out, dtype);
     }),
@@ -89,10 +125,37 @@ export function randint(first: number, ...rest: (number | Shape | RandomOptions 
   if (!(Number.isInteger(low) && Number.isInteger(high) && low < high)) {
     throw new OptionError(`randint: low ${low} and high ${high} must be whole numbers, low < high`);
   }
-  const source = seed === undefined ? generator : new Generator(seed);
-  const values = new Float64Array(sizeOf(checkShape(shape, "randint")));
-  for (let i = 0; i < values.length; i++) values[i] = source.integer(low, high);
-  return fromValues("randint", values, { dtype: "i32", ...options, shape });
+  const { dtype = "i32", device, requiresGrad } = options;
+  const wide = [low, high - 1].find((n) => !fitsRange(n, dtype));
+  if (wide !== undefined) {
+    throw new OptionError(
+      `randint: ${wide} is not a number of ${dtype}; pass { dtype: "i64" } or narrow the range`,
+    );
+  }
+  const size = sizeOf(checkShape(shape, "randint"));
+  const source = (): Generator => seed === undefined ? generator : new Generator(fixed(seed));
+  const draw = (): Float64Array => {
+    const from = source();
+    return Float64Array.from({ length: size }, () => from.integer(low, high));
+  };
+  const capture = activeCapture();
+  if (!capture && draws === null) {
+    const from = source();
+    return generated("randint", shape, () => from.integer(low, high), { ...options, dtype });
+  }
+  if (!capture) return fromValues("randint", drawn(draw), { ...options, dtype, shape });
+  const backend = backendOf(device), out = empty([...shape], dtype, backend, "randint");
+  // Repeated, the numbers are those of the same run.
+  const isRepeated = draws?.next != null,
+    run = drawn((): { values: Float64Array } => ({ values: new Float64Array(0) }));
+  if (size) {
+    capture.uploadPerRun(backend, out.buffer, () => {
+      if (!isRepeated) run.values = draw();
+      const values = fromNumbers(run.values, dtype);
+      return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+    });
+  }
+  return finish(out, requiresGrad);
 }
 
 /** Uniform random numbers in [low, high). */

@@ -6,8 +6,9 @@
  *
  * @module
  */
-import { type DType, isDType, isFloat } from "../core/dtype.ts";
+import { type DType, fitsRange, isDType, isFloat, rangeError } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
+import { isNumber } from "../core/number.ts";
 import { type Expr, input, scalar } from "../expr/nodes.ts";
 import { table } from "../expr/table.ts";
 import { type Applied, demandDType, prepare } from "../tensor/mod.ts";
@@ -21,7 +22,7 @@ function prepareRow(name: string, operands: readonly Operand[]): Applied {
   const entry = table[name], positions: number[] = [], leaves: Expr[] = [];
   let scalars = 0;
   operands.forEach((x, i) => {
-    if (typeof x === "number") return leaves.push(scalar(scalars++));
+    if (isNumber(x)) return leaves.push(scalar(scalars++));
     positions.push(i);
     return leaves.push(input(positions.length - 1));
   });
@@ -43,7 +44,7 @@ export function rowIn(dtype: DType, name: string, ...operands: Operand[]): Tenso
   let pattern = 0;
   for (let i = 0; i < operands.length; i++) {
     const x = operands[i];
-    if (typeof x === "number") scalars.push(x);
+    if (isNumber(x)) scalars.push(x);
     else {
       tensors.push(x);
       pattern |= 1 << i;
@@ -53,9 +54,19 @@ export function rowIn(dtype: DType, name: string, ...operands: Operand[]): Tenso
   return apply(applied, tensors, scalars, computeType(dtype), table[name].result === "bool" ? "bool" : dtype);
 }
 
-/** Applies row `name` of the table. Operands follow the row's arguments. */
+/**
+ * Applies row `name` of the table. Operands follow the row's arguments.
+ * @throws {DTypeError} for a number that the integers it meets do not hold.
+ */
 export function row(name: string, ...operands: Operand[]): Tensor {
   const dtype = promoteOperands(name, operands);
+  // Bounds beyond all numbers bound nothing.
+  if (!isFloat(dtype) && !name.startsWith("clamp")) {
+    const type = computeType(dtype) as DType;
+    for (const x of operands) {
+      if (typeof x === "number" && !fitsRange(x, type)) throw rangeError(`${name}: an operand`, x, type);
+    }
+  }
   return rowIn(table[name].result === "float" && !isFloat(dtype) ? "f32" : dtype, name, ...operands);
 }
 

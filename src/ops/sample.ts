@@ -10,7 +10,7 @@ import { formatShape } from "../core/shape.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { contiguousView, empty } from "./bridge.ts";
 import { div, ge, le, mul, where } from "./elementwise.ts";
-import { cumsum, sum } from "./reduce.ts";
+import { argmax, cumsum, sum } from "./reduce.ts";
 import { toDType } from "./row.ts";
 import { softmax } from "./softmax.ts";
 import { topk } from "./sort.ts";
@@ -26,6 +26,9 @@ export interface SampleLogitsOptions {
 }
 
 const sampleOptions: OptionTable<SampleLogitsOptions> = { temperature: number({ above: 0 }), topK: whole(0) };
+
+/** Below this a quotient may be beyond f32, and no two logits are so near that a draw would take the less likely one. */
+const coldest = 1e-20;
 
 /** Whether the device of `t` draws by itself, so that reading the logits would be a detour. */
 export function drawsItself(t: Tensor): boolean {
@@ -44,6 +47,7 @@ export function sampleLogits(logits: Tensor, uniform: number, options: SampleLog
   }
   return noGrad(() =>
     tidy(() => {
+      if (temperature < coldest) return argmax(logits, 0, true);
       const kernel = logits.backend.kernels.sample;
       if (kernel && logits.dtype === "f32") {
         const out = empty([1], "i32", logits.backend, "sampleLogits");

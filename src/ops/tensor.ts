@@ -15,6 +15,7 @@ import {
   backendOf,
   backward,
   type BackwardOptions,
+  demandExact,
   isTurned,
   moveTo,
   readData,
@@ -49,17 +50,27 @@ export class Tensor extends ProductMethods {
     return readData(this);
   }
 
-  /** Its one element as a number. @throws {ShapeError} when it has more or none. */
+  /**
+   * Its one element as a number.
+   * @throws {ShapeError} when it has more or none. @throws {DTypeError} for an i64 that a number does not hold: `data` does.
+   */
   async item(): Promise<number> {
     if (this.size !== 1) {
       throw new ShapeError(`item: a tensor of shape ${formatShape(this.shape)} is not one number`);
     }
-    return toNumbers(await readData(this), this.dtype)[0];
+    const data = await readData(this);
+    demandExact(data, this.dtype, "item");
+    return toNumbers(data, this.dtype)[0];
   }
 
-  /** Its elements as nested lists of numbers (bool as 0 and 1). */
+  /**
+   * Its elements as nested lists of numbers (bool as 0 and 1).
+   * @throws {DTypeError} for an i64 that a number does not hold: `data` does.
+   */
   async toArray(): Promise<Nested> {
-    const numbers = toNumbers(await readData(this), this.dtype);
+    const data = await readData(this);
+    demandExact(data, this.dtype, "toArray");
+    const numbers = toNumbers(data, this.dtype);
     let at = 0;
     const level = (depth: number): Nested => {
       if (depth === this.shape.length) return numbers[at++];

@@ -18,6 +18,7 @@ import {
   sizeOf,
   viewStrides,
 } from "../core/shape.ts";
+import { fixed, isNumber } from "../core/number.ts";
 import { registerSumTo, sumAxes } from "../tensor/mod.ts";
 import { addInto, alias, copy, copyInto, empty, filled, record } from "./bridge.ts";
 import type { Tensor } from "./tensor.ts";
@@ -153,6 +154,7 @@ export function resolveRange(
   const low = step > 0 ? 0 : -1, high = step > 0 ? n : n - 1;
   const clip = (v: number | null | undefined, missing: number): number => {
     if (v === null || v === undefined) return missing;
+    v = fixed(v);
     if (Number.isNaN(v) || (Number.isFinite(v) && !Number.isInteger(v))) {
       throw new ShapeError(`slice: a bound is a whole number, not ${v}`);
     }
@@ -181,8 +183,8 @@ export function slice(x: Tensor, ...ranges: Range[]): Tensor {
   let offset = x.offset;
   x.shape.forEach((n, i) => {
     const range = ranges[i] ?? null;
-    if (typeof range === "number") {
-      const at = range < 0 ? range + n : range;
+    if (isNumber(range)) {
+      const place = fixed(range), at = place < 0 ? place + n : place;
       if (!Number.isInteger(at) || at < 0 || at >= n) {
         throw new ShapeError(`slice: position ${range} is outside dim ${i} of ${formatShape(x.shape)}`);
       }
@@ -238,13 +240,20 @@ export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
   return slice(x, ...x.shape.map((_, i): Range => list.includes(i) ? [null, null, -1] : null));
 }
 
+/** Parts of a tensor that are made at a time: each is an object. */
+const mostParts = 2 ** 24;
+
 /** Views of `size` positions each along `dim` (the last may be shorter), or of the listed sizes. */
 export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
+  if (x.shape.length === 0) throw new ShapeError("split: a number has no dim to split");
   const d = normalizeAxis(dim, x.shape.length, "split"), n = x.shape[d];
   let sizes: readonly number[];
   if (typeof size === "number") {
     if (!Number.isInteger(size) || size < 1) {
       throw new ShapeError(`split: a part has at least 1 position, not ${size}`);
+    }
+    if (n / size > mostParts) {
+      throw new ShapeError(`split: dim ${dim} of ${formatShape(x.shape)} gives more than ${mostParts} parts`);
     }
     sizes = Array.from({ length: Math.max(1, Math.ceil(n / size)) }, (_, i) => Math.min(size, n - i * size));
   } else {

@@ -8,13 +8,14 @@
  */
 import { byteSize, type DType } from "../core/dtype.ts";
 import { DeviceError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
+import { isDynamic } from "../core/number.ts";
 import { checkOption, checkOptions, type Option, type OptionTable } from "../core/options.ts";
 import { show } from "../core/show.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import type { ComputeType, Program } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
 import { copyInto, full, Tensor, transpose } from "../ops/mod.ts";
-import { computeType, keep, tidy } from "../tensor/mod.ts";
+import { activeCapture, computeType, keep, outsideCapture, perRun, tidy } from "../tensor/mod.ts";
 import type { OptimizerOptions, Rule } from "./rule.ts";
 
 /** Parameters that share options. */
@@ -125,12 +126,31 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   }
 
   set lr(value: number) {
-    checkOption(this.#rule.name, "lr", value, this.#rule.options.lr);
-    this.paramGroups.forEach((group, i) => group.lr = value * this.#proportions[i]);
+    const before = this.paramGroups.map(({ lr }) => lr),
+      set = (): void => {
+        checkOption(this.#rule.name, "lr", Number(value), this.#rule.options.lr);
+        this.paramGroups.forEach((group, i) => group.lr = Number(value) * this.#proportions[i]);
+      };
+    const capture = activeCapture();
+    if (capture) {
+      capture.effect(this, () => this.paramGroups.forEach((group, i) => group.lr = before[i]), set);
+    } else if (typeof value === "number") set();
+    else checkOption(this.#rule.name, "lr", value, this.#rule.options.lr);
   }
 
-  /** Changes every parameter that has a gradient, in place. */
-  step(): void {
+  /**
+   * Changes every parameter that has a gradient, in place.
+   * @param options `lr`: the first group's learning rate from now on, as when it is set (the others' follow).
+   */
+  step(options: { lr?: number } = {}): void {
+    // A number of the run is looked at when there is one.
+    const { expected, accepts } = this.#rule.options.lr,
+      lr: Option = {
+        expected,
+        accepts: (x) => isDynamic(x) || accepts(x),
+      };
+    checkOptions<{ lr?: number }>(`${this.#rule.name}.step`, options, { lr });
+    if (options.lr !== undefined) this.lr = options.lr;
     for (const group of this.paramGroups) {
       for (const p of group.params) if (p.grad) this.#update(group, p, p.grad);
     }
@@ -149,20 +169,24 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       throw new DeviceError(`${rule.name}: the parameter is on "${p.device}", its gradient on "${g.device}"`);
     }
     const names = rule.state(group), state = this.#stateOf(p, group, names);
-    const step = ++state.step;
-    if (p.size === 0) return;
+    if (p.size === 0) return void perRun(0, () => (state.step++, []));
     const remembered = names.map((name) => state.tensors[name]);
     p.backend.elementwise(
       this.#program(group, names.length, computeType(p.dtype)),
       [p, g, ...remembered],
-      rule.scalars(group, step),
+      perRun(this.#scalarCount(group), () => rule.scalars(group, ++state.step)),
       [p, ...remembered],
     );
     p.storage.version++;
     for (const t of remembered) t.storage.version++;
   }
 
+  #scalarCount(options: O): number {
+    return this.#rule.scalars(options, 1).length;
+  }
+
   #program(options: O, states: number, type: ComputeType): Program {
+    activeCapture()?.guard(options, "form", () => this.#rule.form(options));
     const key = `${type} ${this.#rule.form(options)}`;
     let found = this.#programs.get(key);
     if (!found) {
@@ -179,7 +203,8 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     if (!state) this.#state.set(p, state = { step: 0, tensors: {} });
     const dtype: DType = byteSize(p.dtype, 1) < 4 ? "f32" : p.dtype;
     for (const name of names) {
-      state.tensors[name] ??= keep(laidLike(p, this.#rule.initial(options), dtype));
+      // What is remembered is there before a compiled step first runs.
+      state.tensors[name] ??= outsideCapture(() => keep(laidLike(p, this.#rule.initial(options), dtype)));
     }
     return state;
   }

@@ -13,8 +13,14 @@ export interface FileStats {
   readonly dev: number;
   readonly ino: number;
   readonly mtimeMs: number;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
   isFile(): boolean;
   isDirectory(): boolean;
+  isSymbolicLink(): boolean;
+  isFIFO(): boolean;
+  isSocket(): boolean;
 }
 
 /** `fs.promises.FileHandle`. */
@@ -34,6 +40,8 @@ export interface FileHandle {
   ): Promise<{ readonly bytesWritten: number }>;
   stat(): Promise<FileStats>;
   sync(): Promise<void>;
+  chmod(mode: number): Promise<void>;
+  chown(user: number, group: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -48,9 +56,11 @@ export interface FolderEntry {
 /** `node:fs`. */
 export interface FileModule {
   readonly promises: {
-    open(path: string, flags: "r" | "r+" | "wx" | "wx+"): Promise<FileHandle>;
+    open(path: string, flags: "r" | "r+" | "wx" | "wx+" | "a" | number): Promise<FileHandle>;
     stat(path: string): Promise<FileStats>;
+    lstat(path: string): Promise<FileStats>;
     symlink(target: string, path: string): Promise<void>;
+    link(from: string, to: string): Promise<void>;
     readlink(path: string): Promise<string>;
     utimes(path: string, accessed: Date, modified: Date): Promise<void>;
     readdir(path: string, options: { withFileTypes: true }): Promise<FolderEntry[]>;
@@ -69,7 +79,19 @@ export interface FileModule {
   ): void;
   readSync(descriptor: number, into: Uint8Array, at: number, length: number, position: number): number;
   fstatSync(descriptor: number): FileStats;
+  statSync(path: string): FileStats;
+  lstatSync(path: string): FileStats;
   closeSync(descriptor: number): void;
+  openSync(path: string, flags: "r"): number;
+  fsyncSync(descriptor: number): void;
+  mkdirSync(path: string): void;
+  readlinkSync(path: string): string;
+  readFileSync(path: string, encoding: "utf8"): string;
+  readdirSync(path: string): string[];
+  renameSync(from: string, to: string): void;
+  rmSync(path: string, options: { recursive?: boolean; force: true }): void;
+  rmdirSync(path: string): void;
+  readonly constants: { readonly O_WRONLY: number };
 }
 
 /** `worker_threads.Worker`. */
@@ -104,7 +126,12 @@ export interface BuiltinModules {
     hostname(): string;
     totalmem(): number;
   };
-  "node:path": { join(...parts: string[]): string; dirname(path: string): string };
+  "node:path": {
+    basename(path: string): string;
+    dirname(path: string): string;
+    join(...parts: string[]): string;
+    resolve(...parts: string[]): string;
+  };
   "node:url": { fileURLToPath(url: string | URL): string };
   "node:worker_threads": WorkerModule;
 }
@@ -128,6 +155,7 @@ export interface ProcessGlobal {
   readonly stdout: ProcessStream;
   readonly stderr: ProcessStream;
   readonly pid: number;
+  uptime(): number;
   kill(pid: number, signal: 0): boolean;
   emitWarning: (...values: unknown[]) => void;
   getBuiltinModule?(name: string): unknown;

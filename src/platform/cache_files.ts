@@ -5,7 +5,8 @@
  * @module
  */
 import { FerrotypeError } from "../core/errors.ts";
-import { fileError, fileSystem, pathOf } from "./files.ts";
+import { directoryOf, fileError, fileSystem, joinPath, pathOf } from "./files.ts";
+import { abandon, begin, finish, sweep, temporaryName } from "./temporary_files.ts";
 
 /** A file that is being filled, perhaps over several runs of the program. */
 export interface PartialFile {
@@ -77,22 +78,44 @@ export async function openPartialFile(path: string | URL): Promise<PartialFile> 
   };
 }
 
-/** Makes a file that is not there yet. @returns false, without touching it, when it is there already. */
+/**
+ * Makes a file that is not there yet, with all of its text at once.
+ *
+ * @returns false, without touching it, when it is there already.
+ */
 export async function createFile(path: string | URL, text: string): Promise<boolean> {
-  const name = pathOf(path), { promises } = fileSystem();
-  try {
-    const handle = await promises.open(name, "wx");
+  const name = pathOf(path),
+    { promises } = fileSystem(),
+    temporary = joinPath(directoryOf(name), temporaryName());
+  const make = async (path: string): Promise<void> => {
+    const handle = await promises.open(path, "wx");
     try {
       const bytes = new TextEncoder().encode(text);
       await handle.write(bytes, 0, bytes.length);
     } finally {
       await handle.close();
     }
+  };
+  try {
+    if (text === "") return await make(name), true;
+    begin(temporary);
+    await make(temporary);
+    await promises.link(temporary, name).catch(async (error) => {
+      if (isTaken(error)) throw error;
+      // Not every file system has links.
+      await make(name);
+    });
     return true;
   } catch (error) {
-    if ((error as { code?: string }).code === "EEXIST") return false;
+    if (isTaken(error)) return false;
     throw fileError("write", name, error);
+  } finally {
+    abandon(temporary);
   }
+}
+
+function isTaken(error: unknown): boolean {
+  return (error as { code?: string }).code === "EEXIST";
 }
 
 /** Marks a file as written now. @returns false when it is not there any more. */
@@ -114,13 +137,16 @@ export async function touch(path: string | URL): Promise<boolean> {
  */
 export async function symlink(target: string, path: string | URL): Promise<boolean> {
   const name = pathOf(path), { promises } = fileSystem();
-  const temporary = `${name}.${Math.random().toString(36).slice(2, 10)}.tmp`;
+  const folder = directoryOf(name), temporary = joinPath(folder, temporaryName());
+  sweep(folder);
+  begin(temporary);
   try {
     await promises.symlink(target, temporary);
     await promises.rename(temporary, name);
+    finish(temporary);
     return true;
   } catch (error) {
-    await promises.rm(temporary, { force: true }).catch(() => {});
+    abandon(temporary);
     const { code, name: kind } = error as { code?: string; name?: string };
     // Deno makes them for who may read and write everywhere alone.
     if (code === "EPERM" || code === "ENOSYS" || code === "ENOTSUP" || kind === "NotCapable") return false;

@@ -1,11 +1,15 @@
 /**
  * A file as a source of bytes: read where and when they are asked for, straight into the memory they are for.
  *
+ * What was learnt from the front of a file is of no use when the rest is another's: after each read it is looked whether
+ * the file is still the one that was opened, as it was then.
+ *
  * @module
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FerrotypeError, FormatError } from "../core/errors.ts";
-import { fileError, fileSystem, pathOf } from "./files.ts";
+import type { FileStats } from "./builtin_modules.ts";
+import { checkRegular, fileError, fileSystem, pathOf } from "./files.ts";
 
 /** The most that one call of the operating system is asked for, in bytes; Linux stops short of 2 GiB. */
 const pieceSize = 1 << 26;
@@ -13,11 +17,15 @@ const pieceSize = 1 << 26;
 /** From so many bytes on two halves are read at once: one processor fills fresh memory slower than memory takes it. */
 const leastHalf = 2 << 20;
 
+/** How much later a write is sure to have a later time, in milliseconds: file systems count in ticks of the kernel. */
+const tick = 20;
+
 /**
  * Opens a file for reading.
  *
  * @param path a path or a `file:` URL.
- * @throws FerrotypeError when it cannot be opened, or is not a file.
+ * @throws FerrotypeError when it cannot be opened.
+ * @throws FormatError for a pipe or a device, whose bytes cannot be read in any order.
  */
 export async function openFile(path: string | URL): Promise<ByteSource> {
   const name = pathOf(path);
@@ -27,38 +35,69 @@ export async function openFile(path: string | URL): Promise<ByteSource> {
       fs.open(name, "r", (error, opened) => error ? reject(error) : resolve(opened))
     );
   try {
+    // Opening a pipe would wait for somebody to write into it.
+    checkRegular(name, await fs.promises.stat(name));
     descriptors.push(await open());
-    const status = fs.fstatSync(descriptors[0]);
-    if (status.isDirectory()) throw Object.assign(new Error("it is a folder"), { code: "EISDIR" });
+    const status = await settled(descriptors[0]);
+    checkRegular(name, status);
     if (status.size >= leastHalf) {
       // A runtime may do the reads of one descriptor one after the other.
       const second = await open().catch(() => null);
       if (second !== null) {
         descriptors.push(second);
-        const { dev, ino, size } = fs.fstatSync(second);
-        if (dev !== status.dev || ino !== status.ino || size !== status.size) {
-          fs.closeSync(descriptors.pop()!);
-        }
+        if (!isSame(status, fs.fstatSync(second))) fs.closeSync(descriptors.pop()!);
       }
     }
-    return new FileSource(name, status.size, descriptors);
+    return new FileSource(name, status, descriptors);
   } catch (error) {
     for (const descriptor of descriptors) fs.closeSync(descriptor);
-    throw fileError("open", name, error);
+    throw error instanceof FormatError ? error : fileError("open", name, error);
   }
+}
+
+/** The status of a file from which on any write changes it: not while the last one may have the time of the next. */
+async function settled(descriptor: number): Promise<FileStats> {
+  for (let tries = 0;; tries++) {
+    const status = fileSystem().fstatSync(descriptor), age = Date.now() - status.mtimeMs;
+    if (age < 0 || age > tick || tries === 10) return status;
+    await new Promise((resolve) => setTimeout(resolve, tick + 1 - age));
+  }
+}
+
+function isSame(one: FileStats, other: FileStats): boolean {
+  return one.dev === other.dev && one.ino === other.ino && one.size === other.size &&
+    one.mtimeMs === other.mtimeMs;
 }
 
 class FileSource implements ByteSource {
   readonly name: string;
   readonly size: number;
+  readonly #status: FileStats;
   readonly #descriptors: number[];
   readonly #fs = fileSystem();
 
   /** `descriptors`: one, or two of the same file. */
-  constructor(name: string, size: number, descriptors: number[]) {
+  constructor(name: string, status: FileStats, descriptors: number[]) {
     this.name = name;
-    this.size = size;
+    this.size = status.size;
+    this.#status = status;
     this.#descriptors = descriptors;
+  }
+
+  /** Refuses what was read of a file that is another one by now. One that was removed stays what it was. */
+  #checkSame(): void {
+    const now = this.#fs.fstatSync(this.#open(0));
+    let there: FileStats;
+    try {
+      there = this.#fs.statSync(this.name);
+    } catch {
+      there = now;
+    }
+    if (isSame(this.#status, now) && there.dev === now.dev && there.ino === now.ino) return;
+    const how = isSame(this.#status, now) ? "replaced by another file" : "overwritten";
+    throw new FormatError(
+      `${this.name} was ${how} while it was open, so its bytes are not those that were described; open it again`,
+    );
   }
 
   async read(offset: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
@@ -68,6 +107,7 @@ class FileSource implements ByteSource {
     const halves = [this.#fill(0, bytes, 0, middle, offset), this.#fill(1, bytes, middle, length, offset)];
     // Both end before anybody hears of an error, and closes the file.
     for (const half of await Promise.allSettled(halves)) if (half.status === "rejected") throw half.reason;
+    this.#checkSame();
     return bytes;
   }
 
@@ -104,6 +144,7 @@ class FileSource implements ByteSource {
       if (count === 0) throw endedEarly(this, offset + done);
       done += count;
     }
+    this.#checkSame();
   }
 
   close(): void {

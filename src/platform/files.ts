@@ -1,13 +1,13 @@
 /**
- * Files of the machine: reading, listing, and writing that is never half done.
+ * Files of the machine: reading, listing, naming and removing. Writing is in `write_files.ts`.
  *
  * `node:fs` does it on Deno, Bun and Node alike, and reads straight into shared WebAssembly memory at the speed of
  * Deno's own calls. In a browser every function throws, with the advice to use a URL, a Blob or bytes.
  *
  * @module
  */
-import { FerrotypeError } from "../core/errors.ts";
-import type { FileModule } from "./builtin_modules.ts";
+import { FerrotypeError, FormatError } from "../core/errors.ts";
+import type { FileModule, FileStats } from "./builtin_modules.ts";
 import { builtinModule } from "./runtime.ts";
 
 /** What is known about a file or folder. */
@@ -31,20 +31,6 @@ export interface DirectoryEntry {
   /** Whether it is a folder, or a link to one. */
   readonly isDirectory: boolean;
 }
-
-/** Where the bytes of a file that is being written go. */
-export interface FileSink {
-  /** Appends bytes. The array may be reused once the promise has resolved. */
-  write(bytes: Uint8Array): Promise<void>;
-}
-
-/** What a file is written from: bytes, text, pieces in order, or a function that writes the pieces itself. */
-export type FileContent =
-  | Uint8Array
-  | string
-  | Iterable<Uint8Array>
-  | AsyncIterable<Uint8Array>
-  | ((sink: FileSink) => Promise<void>);
 
 /** The module that works on files, or the reason for having none as an error. */
 export function fileSystem(): FileModule {
@@ -122,11 +108,25 @@ export async function isDirectory(path: string | URL): Promise<boolean> {
   return (await stat(path))?.isDirectory === true;
 }
 
-/** The whole file, in memory of its own. For large files see `openFile`. */
+/** Refuses what is no file with bytes of a known number: reading a pipe may never end, a folder has none. */
+export function checkRegular(name: string, status: FileStats): void {
+  if (status.isFile()) return;
+  if (status.isDirectory()) throw Object.assign(new Error("it is a folder"), { code: "EISDIR" });
+  throw new FormatError(
+    `${name} is a pipe or a device; give a file, or where it is text pipe it into standard input and name it -`,
+  );
+}
+
+/**
+ * The whole file, in memory of its own. For large files see `openFile`.
+ *
+ * @throws FormatError for a pipe or a device.
+ */
 export async function readFile(path: string | URL): Promise<Uint8Array<ArrayBuffer>> {
   const name = pathOf(path);
   const fs = fileSystem();
   try {
+    checkRegular(name, await fs.promises.stat(name));
     const handle = await fs.promises.open(name, "r");
     try {
       const bytes = new Uint8Array((await handle.stat()).size);
@@ -146,7 +146,7 @@ export async function readFile(path: string | URL): Promise<Uint8Array<ArrayBuff
       await handle.close();
     }
   } catch (error) {
-    throw fileError("read", name, error);
+    throw error instanceof FormatError ? error : fileError("read", name, error);
   }
 }
 
@@ -210,62 +210,20 @@ export async function rename(from: string | URL, to: string | URL): Promise<void
   } catch (error) {
     throw fileError(`rename ${source} to`, target, error);
   }
-  await syncFolder(directoryOf(target));
+  syncFolder(directoryOf(target));
 }
 
-/**
- * Writes a file so that others see the old one or the whole new one, even after a crash: into a temporary file in
- * the same folder, flushed to the disk, then renamed. When `content` fails, the temporary file is removed, an older
- * file at `path` stays as it was, and the failure is thrown on.
- */
-export async function writeFileAtomic(path: string | URL, content: FileContent): Promise<void> {
-  const target = pathOf(path);
+/** Has the names in a folder on the disk. Not every system can; files are in place either way. */
+export function syncFolder(folder: string): void {
   const fs = fileSystem();
-  const temporary = `${target}.${Math.random().toString(36).slice(2, 10)}.tmp`;
-  const guard = async <T>(work: Promise<T>): Promise<T> => {
-    try {
-      return await work;
-    } catch (error) {
-      throw fileError("write", target, error);
-    }
-  };
-  const handle = await guard(fs.promises.open(temporary, "wx"));
   try {
-    const sink: FileSink = {
-      async write(bytes) {
-        for (let done = 0; done < bytes.length;) {
-          const size = Math.min(bytes.length - done, 1 << 26);
-          done += (await guard(handle.write(bytes, done, size))).bytesWritten;
-        }
-      },
-    };
+    const descriptor = fs.openSync(folder || ".", "r");
     try {
-      if (typeof content === "function") await content(sink);
-      else if (typeof content === "string") await sink.write(new TextEncoder().encode(content));
-      else if (content instanceof Uint8Array) await sink.write(content);
-      else for await (const piece of content) await sink.write(piece);
-      await guard(handle.sync());
+      fs.fsyncSync(descriptor);
     } finally {
-      await handle.close();
-    }
-    await guard(fs.promises.rename(temporary, target));
-  } catch (error) {
-    await fs.promises.rm(temporary, { force: true });
-    throw error;
-  }
-  await syncFolder(directoryOf(target));
-}
-
-/** Makes the rename itself last. Not every system can flush a folder; the file is in place either way. */
-async function syncFolder(folder: string): Promise<void> {
-  try {
-    const handle = await fileSystem().promises.open(folder || ".", "r");
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
+      fs.closeSync(descriptor);
     }
   } catch {
-    // Windows refuses; there the rename is as durable as it gets.
+    // Windows refuses; there a rename is as durable as it gets.
   }
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import type { ByteSource } from "../core/byte_source.ts";
+import { FormatError } from "../core/errors.ts";
 import { checkRange, endedEarly } from "./file_source.ts";
 
 /** Bytes in memory. They are not copied until they are read, so they must not change before. */
@@ -43,7 +44,16 @@ export function openBlob(blob: Blob, name?: string): ByteSource {
       // A Blob cannot read into given memory, so it goes in pieces that are soon free again.
       for (let done = 0; done < length;) {
         const start = offset + done;
-        const part = await blob.slice(start, Math.min(start + (1 << 23), offset + length)).arrayBuffer();
+        const part = await blob.slice(start, Math.min(start + (1 << 23), offset + length)).arrayBuffer()
+          .catch((cause) => {
+            // A page is not told more of a file that was changed after the visitor chose it.
+            throw new FormatError(
+              `${source.name} cannot be read any more (${cause}); choose the file again`,
+              {
+                cause,
+              },
+            );
+          });
         if (part.byteLength === 0) throw endedEarly(source, start);
         bytes.set(new Uint8Array(part), done);
         done += part.byteLength;

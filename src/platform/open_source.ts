@@ -4,6 +4,7 @@
  * @module
  */
 import type { ByteSource } from "../core/byte_source.ts";
+import { FormatError } from "../core/errors.ts";
 import { openFile } from "./file_source.ts";
 import { openUrl, type UrlOptions } from "./http_source.ts";
 import { openBlob, openBytes } from "./memory_source.ts";
@@ -43,11 +44,56 @@ export function isHttp(what: unknown): boolean {
   return (typeof what === "string" || what instanceof URL) && /^https?:/i.test(String(what));
 }
 
-/** All of a source as text; it is closed afterwards. */
+/** The longest text of a model's files that is read, in bytes; the largest tokenizer there is has a quarter of it. */
+export const mostText: number = 1 << 27;
+
+/**
+ * All of a source as text; it is closed afterwards.
+ *
+ * @throws {FormatError} when it is longer than {@link mostText}, or not UTF-8.
+ */
 export async function textOf(source: ByteSource): Promise<string> {
   try {
-    return new TextDecoder().decode(await source.read(0, source.size));
+    if (source.size > mostText) throw tooLong(source.name);
+    return decodeText(await source.read(0, source.size), source.name);
   } finally {
     await source.close();
+  }
+}
+
+/** All of an answer as text. @throws {FormatError} when it is longer than {@link mostText}, or not UTF-8. */
+export async function textOfAnswer(response: Response, name: string): Promise<string> {
+  const parts: Uint8Array[] = [], reader = response.body?.getReader();
+  let size = 0, ended = reader === undefined;
+  try {
+    while (!ended) {
+      const { done, value } = await reader!.read();
+      ended = done;
+      if (value === undefined) continue;
+      parts.push(value);
+      size += value.length;
+      if (size > mostText) throw tooLong(name);
+    }
+  } finally {
+    if (!ended) void reader!.cancel().catch(() => {});
+  }
+  const bytes = new Uint8Array(size);
+  let at = 0;
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
+  return decodeText(bytes, name);
+}
+
+function tooLong(name: string): FormatError {
+  return new FormatError(`${name} is longer than ${mostText} bytes, which no text of a model is`);
+}
+
+function decodeText(bytes: Uint8Array, name: string): string {
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+  } catch (cause) {
+    throw new FormatError(`${name} is not UTF-8 text`, { cause });
   }
 }

@@ -20,8 +20,6 @@ export {
   type DirectoryEntry,
   directoryOf,
   exists,
-  type FileContent,
-  type FileSink,
   type FileStatus,
   isDirectory,
   joinPath,
@@ -33,8 +31,17 @@ export {
   remove,
   rename,
   stat,
-  writeFileAtomic,
 } from "./files.ts";
+export { currentPath } from "./commit.ts";
+export {
+  type FileContent,
+  type FileSink,
+  type FileToWrite,
+  writeFileAtomic,
+  writeFiles,
+  type WriteFilesOptions,
+} from "./write_files.ts";
+export { abandonAll, sweep } from "./temporary_files.ts";
 export { openFile } from "./file_source.ts";
 export {
   createFile,
@@ -48,7 +55,7 @@ export {
 export { type Hash, startHash } from "./hash.ts";
 export { openUrl, type UrlOptions } from "./http_source.ts";
 export { openBlob, openBytes } from "./memory_source.ts";
-export { fromPage, isHttp, type Openable, openSource, textOf } from "./open_source.ts";
+export { fromPage, isHttp, type Openable, openSource, textOf, textOfAnswer } from "./open_source.ts";
 export { nativeLibraryReason, openLibrary } from "./ffi.ts";
 export { type GpuAdapter, type GpuAnswer, requestGpuAdapter } from "./gpu.ts";
 export { isPermitted, type RuntimeName, runtimeName, runtimeVersion } from "./runtime.ts";
@@ -67,12 +74,6 @@ export {
   temporaryDirectory,
   totalMemory,
 } from "./system.ts";
-export {
-  isTerminal,
-  onInterrupt,
-  onTerminate,
-  type OutputStream,
-  terminalColumns,
-  writeText,
-} from "./terminal.ts";
+export { isTerminal, type OutputStream, terminalColumns, writeText } from "./terminal.ts";
+export { onInterrupt, onStop, onTerminate, onUnheard, stopStatus } from "./signals.ts";
 export { spawnWorker, type WorkerPort, type WorkerThread } from "./workers.ts";

@@ -55,15 +55,32 @@ export function hostName(): string | undefined {
   return isPermitted({ name: "sys", kind: "hostname" }) ? builtinModule("node:os")?.hostname() : undefined;
 }
 
+/** When this process began, in milliseconds since 1970. */
+export function processStart(): number {
+  return Date.now() - 1000 * (globals.process?.uptime() ?? 0);
+}
+
 /** Whether a process of this machine runs; undefined where that may not be known. */
 export function isProcessAlive(pid: number): boolean | undefined {
   if (globals.process === undefined || !isPermitted({ name: "run" })) return undefined;
   try {
     globals.process.kill(pid, 0);
-    return true;
   } catch (error) {
     // EPERM: it runs, and belongs to someone else.
-    return (error as { code?: string }).code !== "ESRCH";
+    if ((error as { code?: string }).code === "ESRCH") return false;
+  }
+  return !isZombie(pid);
+}
+
+/** Whether a process has ended and only its parent has not asked how. Known on Linux alone. */
+function isZombie(pid: number): boolean {
+  if (globals.process?.platform !== "linux") return false;
+  try {
+    // "4242 (its name) Z …"; the name may hold anything.
+    const text = builtinModule("node:fs")!.readFileSync(`/proc/${pid}/stat`, "utf8");
+    return /^[ZX]/.test(text.slice(text.lastIndexOf(")") + 2));
+  } catch {
+    return false;
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * Standard streams and interruption, for the command.
+ * Standard streams, for the command.
  *
  * @module
  */
@@ -41,28 +41,4 @@ export function writeText(stream: OutputStream, text: string): Promise<boolean> 
     target.on("error", settle);
     target.write(text, settle);
   });
-}
-
-/**
- * Calls `listener` instead of ending the program when the user interrupts it (Ctrl-C). A second interrupt before
- * the listener is removed calls it again. Listening does not keep the program alive.
- *
- * @returns a function that stops listening.
- */
-export function onInterrupt(listener: () => void): () => void {
-  return onSignal("SIGINT", listener);
-}
-
-/** The same when the program is asked to end by another one (SIGTERM). */
-export function onTerminate(listener: () => void): () => void {
-  return onSignal("SIGTERM", listener);
-}
-
-function onSignal(name: "SIGINT" | "SIGTERM", listener: () => void): () => void {
-  const { process } = globals;
-  if (process === undefined) return () => {};
-  process.on(name, listener);
-  return () => {
-    process.off(name, listener);
-  };
 }

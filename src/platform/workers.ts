@@ -13,7 +13,7 @@ import { builtinModule } from "./runtime.ts";
 /** A thread that was started. */
 export interface WorkerThread {
   /** Sends a value, which is cloned; shared memory in it stays shared, what is in `transfer` moves. */
-  postMessage(message: unknown, transfer?: Transferable[]): void;
+  postMessage(message: unknown, transfer?: ArrayBuffer[]): void;
   /** Hears what the thread sends; a second call replaces the first. */
   onMessage(listener: (message: unknown) => void): void;
   /** Ends the thread at once, even one that sleeps. */
@@ -27,7 +27,7 @@ export interface WorkerThread {
 /** How a function in a worker talks to the thread that started it: its second argument. */
 export interface WorkerPort {
   /** Sends a value to the thread that started this one. */
-  postMessage(message: unknown, transfer?: Transferable[]): void;
+  postMessage(message: unknown, transfer?: ArrayBuffer[]): void;
   /** Hears what that thread sends; a second call replaces the first. */
   onMessage(listener: (message: unknown) => void): void;
 }

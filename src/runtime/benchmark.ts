@@ -8,10 +8,12 @@
  */
 import { Limits } from "../backends/cpu/limits.ts";
 import { throwIfAborted } from "../core/errors.ts";
+import { abortSignal, flag, whole } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { linear, manualSeed, matmul, randint, randn, randomState, setRandomState } from "../ops/mod.ts";
 import { AdamW } from "../optim/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
-import { cpuBackend } from "./devices.ts";
+import { cpuBackend } from "./cpu.ts";
 import { GPT2 } from "./gpt2.ts";
 
 /** One figure. */
@@ -42,6 +44,12 @@ export interface BenchmarkOptions {
   /** Ends it between two measurements. */
   signal?: AbortSignal;
 }
+
+const benchmarkOptions: OptionTable<BenchmarkOptions> = {
+  rounds: whole(1),
+  small: flag,
+  signal: abortSignal,
+};
 
 /** What is measured: `amount` of the unit in a run, and the limit in the unit. */
 interface Case {
@@ -93,7 +101,11 @@ async function measure(
  *
  * @throws {CancelledError} when `signal` was aborted.
  */
-export async function* benchmark(options: BenchmarkOptions = {}): AsyncGenerator<Figure> {
+export function benchmark(options: BenchmarkOptions = {}): AsyncGenerator<Figure> {
+  return figures(checkOptions("benchmark", options, benchmarkOptions));
+}
+
+async function* figures(options: BenchmarkOptions): AsyncGenerator<Figure> {
   const { engine } = cpuBackend(), limits = new Limits(engine), { blas } = engine;
   await engine.ready();
   const wasEnabled = blas.enabled, random = randomState();

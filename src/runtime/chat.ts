@@ -3,8 +3,12 @@
  *
  * @module
  */
-import { FormatError } from "../core/errors.ts";
+import { demand, demandList, demandObject, type JsonObject } from "../core/json.ts";
+import { text } from "../core/kinds.ts";
+import { checkOptions } from "../core/options.ts";
+import { hubOptions } from "../hub/options.ts";
 import { importPackage, optionalPackages } from "../core/packages.ts";
+import { boundedTemplate, type Jinja } from "./chat_render.ts";
 import { type FolderOptions, openFolder, readJson } from "./model_folder.ts";
 
 /** A message of a conversation. */
@@ -13,11 +17,6 @@ export interface ChatMessage {
   role: string;
   /** What is said. */
   content: string;
-}
-
-/** The part of `@huggingface/jinja` that is used. */
-interface Jinja {
-  readonly Template: new (text: string) => { render(values: Record<string, unknown>): string };
 }
 
 /** Writes a conversation as the text of a prompt, ready for the model's answer. */
@@ -31,13 +30,17 @@ function tokenText(value: unknown): string {
 }
 
 /** The template that the folder's files hold; of several by name the one called "default". */
-function templateOf(config: Record<string, unknown>, file: string | null): string | null {
-  const own = file ?? config.chat_template;
-  if (typeof own === "string") return own;
-  if (!Array.isArray(own)) return null;
-  const list = own as { name?: unknown; template?: unknown }[];
-  const chosen = list.find(({ name }) => name === "default") ?? list[0];
-  return typeof chosen?.template === "string" ? chosen.template : null;
+function templateOf(config: JsonObject, file: string | null, where: string): string | null {
+  const own = file ?? config.chat_template ?? null;
+  if (typeof own === "string" || own === null) return own;
+  const list = demandList(own, `${where}: chat_template`, 1000).map((entry, i) => {
+    const { name, template } = demandObject(entry, `${where}: entry ${i} of chat_template`);
+    return {
+      name,
+      template: demand<string>(template, text, `${where}: the template of entry ${i} of chat_template`),
+    };
+  });
+  return (list.find(({ name }) => name === "default") ?? list[0])?.template ?? null;
 }
 
 /**
@@ -45,31 +48,29 @@ function templateOf(config: Record<string, unknown>, file: string | null): strin
  * none: then it was not trained on conversations. Needs the package `@huggingface/jinja`, which is loaded when there is
  * one.
  *
- * @throws {FormatError} for a template that does not parse.
+ * @throws {FormatError} for a template that does not parse; the result throws one for a conversation that it refuses, and
+ * when it takes too long.
  */
 export async function loadChatTemplate(
   where: string | URL,
   options: FolderOptions = {},
 ): Promise<ChatTemplate | null> {
-  const folder = await openFolder(where, options);
-  const config = (await readJson(folder, "tokenizer_config.json") ?? {}) as Record<string, unknown>;
-  const text = templateOf(config, await folder.text("chat_template.jinja"));
-  if (text === null) return null;
-  const { Template } = await optionalPackages(
+  const folder = await openFolder(where, checkOptions("loadChatTemplate", options, hubOptions));
+  const file = `${folder.name}/tokenizer_config.json`;
+  const config = demandObject(await readJson(folder, "tokenizer_config.json") ?? {}, file);
+  const source = templateOf(config, await folder.text("chat_template.jinja"), file);
+  if (source === null) return null;
+  const jinja = await optionalPackages(
     "@huggingface/jinja",
     "a chat template",
     () => importPackage<Jinja>("@huggingface/jinja"),
   );
-  try {
-    const template = new Template(text);
-    return (messages) =>
-      template.render({
-        messages,
-        add_generation_prompt: true,
-        bos_token: tokenText(config.bos_token),
-        eos_token: tokenText(config.eos_token),
-      });
-  } catch (error) {
-    throw new FormatError(`${folder.name}: the chat template does not parse: ${(error as Error).message}`);
-  }
+  const template = boundedTemplate(jinja, source, folder.name);
+  return (messages) =>
+    template({
+      messages,
+      add_generation_prompt: true,
+      bos_token: tokenText(config.bos_token),
+      eos_token: tokenText(config.eos_token),
+    });
 }

@@ -3,7 +3,9 @@
  *
  * @module
  */
+import { checkOptions } from "../core/options.ts";
 import * as platform from "../platform/platform.ts";
+import { keepingOptions } from "../train/checkpoint_store.ts";
 import { type CheckpointOptions, CheckpointStore } from "../train/mod.ts";
 
 /**
@@ -13,6 +15,7 @@ import { type CheckpointOptions, CheckpointStore } from "../train/mod.ts";
 export class CheckpointManager extends CheckpointStore {
   /** `files` are texts to put beside each checkpoint. @throws {OptionError} when nothing would be kept. */
   constructor(directory: string, options: Omit<CheckpointOptions, "fileSystem"> = {}) {
-    super(directory, { ...options, fileSystem: platform });
+    const checked = checkOptions("CheckpointManager", options, keepingOptions);
+    super(directory, { ...checked, fileSystem: platform });
   }
 }

@@ -9,7 +9,7 @@
  */
 import type { DeviceName } from "../backends/contract.ts";
 import { generateTokens, resolveOptions } from "../generate/mod.ts";
-import { type GPT2Config, GPT2Model } from "../models/mod.ts";
+import { type GPT2Config, gpt2Config, GPT2Model } from "../models/mod.ts";
 import { init } from "../nn/mod.ts";
 import { initWebGPU } from "./devices.ts";
 
@@ -37,8 +37,8 @@ const enough = 1 << 22;
  * const { device, reason } = await chooseDevice({ nLayer: 12, nEmbd: 768, nHead: 12 });
  * ```
  */
-export function chooseDevice(config: Partial<GPT2Config> = {}): Promise<DeviceChoice> {
-  const { nEmbd = 768, nLayer = 12, nHead = 12, vocabSize = 50257, nInner = null } = config;
+export async function chooseDevice(config: Partial<GPT2Config> = {}): Promise<DeviceChoice> {
+  const { nEmbd, nLayer, nHead, vocabSize, nInner } = gpt2Config(config);
   const key = `${nEmbd} ${nLayer} ${nHead} ${vocabSize} ${nInner}`;
   let choice = known.get(key);
   if (!choice) {
@@ -46,7 +46,7 @@ export function chooseDevice(config: Partial<GPT2Config> = {}): Promise<DeviceCh
     known.set(key, choice);
     choice.catch(() => known.delete(key));
   }
-  return choice;
+  return await choice;
 }
 
 /** The device that was asked for, ready to use, and why it was chosen where that was left open. */

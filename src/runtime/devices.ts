@@ -4,8 +4,10 @@
  * @module
  */
 import type { DeviceName } from "../backends/contract.ts";
-import { type CpuBackend, createCpuBackend } from "../backends/cpu/backend.ts";
+import { createCpuBackend } from "../backends/cpu/backend.ts";
 import { DeviceError, OptionError } from "../core/errors.ts";
+import { flag } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import type { WebGpuBackend } from "../backends/webgpu/backend.ts";
 import {
   canBlock,
@@ -15,8 +17,9 @@ import {
   spawnWorker,
 } from "../platform/platform.ts";
 import { totalMemory } from "../platform/platform.ts";
-import { backendOf, deviceNames, installBackend, registerBackend } from "../tensor/mod.ts";
+import { deviceNames, installBackend, registerBackend } from "../tensor/mod.ts";
 import { findBlas } from "./blas.ts";
+import { cpuBackend } from "./cpu.ts";
 
 let threads: number | undefined;
 let deterministic = false;
@@ -39,13 +42,6 @@ registerBackend("cpu", () => {
     },
   });
 });
-
-let cpu: CpuBackend | null = null;
-
-/** The cpu device. */
-export function cpuBackend(): CpuBackend {
-  return cpu ??= backendOf("cpu") as CpuBackend;
-}
 
 /**
  * On how many threads the cpu device computes, this one included; all of the machine's unless told. The number never
@@ -96,6 +92,8 @@ export interface WebGPUOptions {
   allowFp16ReducedPrecisionReduction?: boolean;
 }
 
+const webgpuOptions: OptionTable<WebGPUOptions> = { allowFp16ReducedPrecisionReduction: flag };
+
 /**
  * Gets the GPU ready: from then on `device: "webgpu"` works. Asked again it gives the same device, or a new one when
  * that was lost (tensors on a lost device are gone). `GPT2.load` with that device, and `devices()`, call it themselves.
@@ -104,6 +102,7 @@ export interface WebGPUOptions {
  * the device is ready already and was made with other options.
  */
 export async function initWebGPU(options: WebGPUOptions = {}): Promise<void> {
+  checkOptions("initWebGPU", options, webgpuOptions);
   if (webgpu !== null) {
     const known = await webgpu.catch(() => null), wanted = options.allowFp16ReducedPrecisionReduction;
     if (known !== null && known.gpu.lost === null) {

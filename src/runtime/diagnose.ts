@@ -15,7 +15,7 @@ import {
   system,
   totalMemory,
 } from "../platform/platform.ts";
-import { cpuBackend } from "./devices.ts";
+import { cpuBackend } from "./cpu.ts";
 
 /** One ability. */
 export interface Ability {

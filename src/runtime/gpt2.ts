@@ -3,9 +3,10 @@
  *
  * @module
  */
-import { type DType, isFloat, isQuantized } from "../core/dtype.ts";
+import { type DType, isQuantized } from "../core/dtype.ts";
 import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
-import { planSafetensors, type SafetensorsFile } from "../files/mod.ts";
+import { checkOptions, demandObject } from "../core/options.ts";
+import { checkTogether, type SafetensorsFile } from "../files/mod.ts";
 import {
   Batcher,
   type BatcherOptions,
@@ -22,13 +23,19 @@ import {
   resolveOptions,
   textOfTokens,
   type TokenPiece,
+  type TokensResult,
+  type TokenStep,
 } from "../generate/mod.ts";
 import { slicer, type Steps } from "../core/steps.ts";
 import { constrained, constrainedSoon } from "../generate/constraint/known.ts";
-import { generationDefaults, generationJson } from "../generate/options.ts";
+import { batcherOptions } from "../generate/batcher.ts";
+import { generationJson } from "../generate/generation_config.ts";
+import { checkVocabulary } from "../generate/given.ts";
 import {
   checkpointName,
   configJson,
+  digestNote,
+  expectedTensors,
   type GPT2Cache,
   gpt2Config,
   GPT2Model,
@@ -39,15 +46,16 @@ import {
 } from "../models/mod.ts";
 import { init, isParameter, type Module, parameter } from "../nn/mod.ts";
 import type { Tensor } from "../ops/mod.ts";
-import { joinPath, makeDir, writeFileAtomic } from "../platform/platform.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
 import { type DeviceChoice, readyDevice } from "./choose_device.ts";
 import { areDeterministicAlgorithmsEnabled } from "./devices.ts";
 import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
-import type { LoadOptions, SaveOptions } from "./gpt2_options.ts";
+import { checkTokenizer, demandIds, demandList, generationOf } from "./model_generation.ts";
+import { type LoadOptions, loadOptions, type SaveOptions, saveOptions } from "./gpt2_options.ts";
 import { type FolderContents, jsonFile, type ModelFile } from "./model_files.ts";
 import { type GivenFiles, openFolder, readJson } from "./model_folder.ts";
-import { tensorToSave, writePlanned } from "./safetensors.ts";
+import { tensorToSave } from "./safetensors.ts";
+import { modelFiles, writeModel } from "./save_weights.ts";
 import { tokenizerOf } from "./tokenizer.ts";
 import { openWeights } from "./weights.ts";
 
@@ -94,8 +102,11 @@ export class GPT2 extends GPT2Model {
    * @throws {CancelledError} when `signal` was aborted.
    */
   static async load(where: string | URL | GivenFiles, options: LoadOptions = {}): Promise<GPT2> {
-    const { dtype, device: wanted, onProgress, config: changes, ...rest } = options;
-    checkDType("GPT2.load", dtype);
+    const { dtype, device: wanted, onProgress, onWarning, config: changes, ...rest } = checkOptions(
+      "GPT2.load",
+      options,
+      loadOptions,
+    );
     const folder = await openFolder(where, {
       ...rest,
       ...(onProgress ? { onDownload: (file) => onProgress({ phase: "download", ...file }) } : {}),
@@ -105,24 +116,33 @@ export class GPT2 extends GPT2Model {
       throw new FormatError(`${folder.name} holds no config.json; it is not a model's folder`);
     }
     const config = gpt2Config({ ...parseConfig(json, `${folder.name}/config.json`), ...changes });
-    const { device, choice } = await readyDevice(wanted, config);
+    const generation = await generationOf(folder, config);
     const file = await openWeights(folder);
     let model: GPT2 | null = null;
     try {
-      const stored = new Set<string>(file.names.map((name) => file.info(name).dtype));
+      const noted = (json as Record<string, unknown>)[digestNote];
+      checkTogether(
+        `${folder.name}/config.json`,
+        typeof noted === "string" ? noted : null,
+        "the weights",
+        file.digest,
+      );
+      // Before anything of the model's size is made.
+      const offered = file.names.map((name) => file.info(name));
+      const names = matchNames(offered, expectedTensors(config), config.tieWordEmbeddings, folder.name);
+      const { device, choice } = await readyDevice(wanted, config);
+      const stored = new Set<string>(offered.map(({ dtype }) => dtype));
       const like = (["q8", "q4", "f16", "bf16"] as const).find((d) => stored.has(d));
       const made = dtype ?? like ?? "f32";
       model = init.withoutInit(() => new GPT2(config, { ...(device ? { device } : {}), dtype: made }));
-      await model.#read(file, folder.name, dtype, onProgress, options.signal);
+      await model.#read(file, names, folder.name, dtype, onProgress, options.signal);
       if (model.parameters().some((p) => isQuantized(p.dtype))) {
         for (const p of model.parameters()) if (p.requiresGrad) p.requiresGrad_(false);
       }
       layOutWeights(model);
       model.deviceChoice = choice;
-      model.tokenizer = await tokenizerOf(folder);
-      const ends = config.eosTokenId === null ? {} : { eosTokenId: config.eosTokenId };
-      const own = generationDefaults(await readJson(folder, "generation_config.json"));
-      model.generationConfig = { ...ends, ...own };
+      model.tokenizer = checkTokenizer(await tokenizerOf(folder), config, folder.name, onWarning);
+      model.generationConfig = generation;
       return model.eval();
     } catch (error) {
       model?.dispose();
@@ -134,19 +154,12 @@ export class GPT2 extends GPT2Model {
 
   async #read(
     file: SafetensorsFile,
+    names: ReadonlyMap<string, string>,
     where: string,
     dtype: DType | undefined,
     onProgress: LoadOptions["onProgress"],
     signal: AbortSignal | undefined,
   ): Promise<void> {
-    const own = new Map(this.namedParameters());
-    const shapes = new Map([...own].map(([name, p]) => [name, p.shape]));
-    const names = matchNames(
-      file.names.map((n) => file.info(n)),
-      shapes,
-      this.config.tieWordEmbeddings,
-      where,
-    );
     const total = [...names.values()].reduce((sum, name) => sum + file.info(name).byteLength, 0);
     let loaded = 0, read: Module & { weight?: unknown } | null = null;
     for (const [path, module] of this.namedModules()) {
@@ -178,9 +191,10 @@ export class GPT2 extends GPT2Model {
     }
   }
 
-  /** The ids of a prompt. @throws {OptionError} for text without a tokenizer. */
+  /** The ids of a prompt. @throws {OptionError} for what is no prompt, and for text without a tokenizer. */
   encode(prompt: string | readonly number[]): number[] {
     if (typeof prompt !== "string") {
+      demandIds(prompt);
       this.checkIds(prompt);
       return [...prompt];
     }
@@ -221,8 +235,8 @@ export class GPT2 extends GPT2Model {
         "generate: this model has no tokenizer to make text with; use generateIds, or set model.tokenizer",
       );
     }
-    const ids = this.#promptIds(prompt, options);
-    return generateText(this, this.tokenizer, ids, this.#resolve(options));
+    const resolved = this.#resolve(options);
+    return generateText(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
   }
 
   /** Continues a prompt and gives the new text. */
@@ -280,6 +294,8 @@ export class GPT2 extends GPT2Model {
     prompts: readonly (string | readonly number[])[],
     options: GenerateOptions & BatcherOptions = {},
   ): Promise<GenerationResult[]> {
+    demandObject("completeBatch", options, batcherOptions);
+    demandList(prompts);
     const { maxBatch, prefillChunk, ...rest } = options;
     const resolved = await constrainedSoon(this.#resolve(rest), this.tokenizer);
     if (resolved.numReturnSequences > 1) {
@@ -311,7 +327,8 @@ export class GPT2 extends GPT2Model {
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): { promptIds: number[]; options: ResolvedOptions } {
-    return { promptIds: this.#promptIds(prompt, options), options: this.#resolve(options) };
+    const resolved = this.#resolve(options);
+    return { promptIds: this.#promptIds(prompt, options), options: resolved };
   }
 
   /**
@@ -345,6 +362,7 @@ export class GPT2 extends GPT2Model {
 
   #resolve(options: GenerateOptions): ResolvedOptions {
     const resolved = resolveOptions(options, this.generationConfig);
+    checkVocabulary(options, this.config.vocabSize);
     if (resolved.stop.length && !this.tokenizer) {
       throw new OptionError("generate: stop texts need a tokenizer");
     }
@@ -352,15 +370,19 @@ export class GPT2 extends GPT2Model {
   }
 
   /** Continues a prompt and yields token ids. */
-  async *generateIds(
+  generateIds(
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): AsyncGenerator<number, FinishReason> {
     const resolved = resolveOptions(options, this.generationConfig);
+    checkVocabulary(options, this.config.vocabSize);
     if (resolved.stop.length) {
       throw new OptionError("generateIds: stop texts belong to generate, which makes text");
     }
-    const tokens = generateTokens(this, this.#promptIds(prompt, options), resolved);
+    return this.#ids(generateTokens(this, this.#promptIds(prompt, options), resolved));
+  }
+
+  async *#ids(tokens: AsyncGenerator<TokenStep, TokensResult>): AsyncGenerator<number, FinishReason> {
     try {
       for (;;) {
         const step = await tokens.next();
@@ -374,16 +396,15 @@ export class GPT2 extends GPT2Model {
 
   /**
    * Writes a folder that Hugging Face transformers reads: config.json, model.safetensors (or shards),
-   * generation_config.json, and the tokenizer's files. Each file appears whole or not at all.
+   * generation_config.json, and the tokenizer's files. They replace the model that is there all at once or not at all;
+   * other files stay.
    *
    * Weights stored as q8 or q4 are for this library: the file is safetensors and keeps its names, but transformers has no
    * name for blocks. Loaded again they are the same bytes.
    */
   async save(dir: string | URL, options: SaveOptions = {}): Promise<void> {
-    const { tensors, metadata, others } = this.#folder("GPT2.save", options);
-    await makeDir(dir);
-    await writePlanned(joinPath(dir, "model.safetensors"), tensors, metadata);
-    for (const { name, content } of others) await writeFileAtomic(joinPath(dir, name), content);
+    const { tensors, weights, beside } = this.#folder("GPT2.save", options);
+    await writeModel(dir, tensors, weights, beside);
   }
 
   /**
@@ -391,13 +412,12 @@ export class GPT2 extends GPT2Model {
    * it is their turn.
    */
   files(options: SaveOptions = {}): ModelFile[] {
-    const { tensors, metadata, others } = this.#folder("GPT2.files", options);
-    const { files } = planSafetensors(tensors, { ...metadata, fileName: "model.safetensors" });
-    return [...files.map((file) => ({ name: file.name, content: file.chunks() })), ...others];
+    const { tensors, weights, beside } = this.#folder("GPT2.files", options);
+    return modelFiles(tensors, weights, beside);
   }
 
-  #folder(what: string, { dtype, shardSize }: SaveOptions): FolderContents {
-    checkDType(what, dtype);
+  #folder(what: string, options: SaveOptions): FolderContents {
+    const { dtype, shardSize } = checkOptions(what, options, saveOptions);
     const transposing = new Set(
       this.namedModules().flatMap(([, module]) =>
         module.parameters().filter((p) => isTransposing(module, p))
@@ -412,8 +432,9 @@ export class GPT2 extends GPT2Model {
     const blocks = tensors.map((t) => t.dtype).find((d) => isQuantized(d as DType));
     const stored = (blocks ?? (dtype && !isQuantized(dtype) ? dtype : this.wte.weight.dtype)) as DType;
     const { bosTokenId, eosTokenId } = this.config;
-    const others = [
-      jsonFile("config.json", configJson(this.config, stored)),
+    const config = configJson(this.config, stored);
+    const beside = [
+      jsonFile("config.json", (digest: string) => ({ ...config, [digestNote]: digest })),
       jsonFile("generation_config.json", {
         ...(bosTokenId === null ? {} : { bos_token_id: bosTokenId }),
         ...(eosTokenId === null ? {} : { eos_token_id: eosTokenId }),
@@ -421,15 +442,15 @@ export class GPT2 extends GPT2Model {
       }),
     ];
     if (this.tokenizer) {
-      others.push(
+      beside.push(
         jsonFile("tokenizer.json", this.tokenizer.toJSON()),
         jsonFile("tokenizer_config.json", tokenizerConfig(this.tokenizer, this.config.nPositions)),
       );
     }
     return {
       tensors,
-      metadata: { metadata: { format: "pt" }, ...(shardSize === undefined ? {} : { shardSize }) },
-      others,
+      weights: { metadata: { format: "pt" }, ...(shardSize === undefined ? {} : { shardSize }) },
+      beside,
     };
   }
 }
@@ -449,12 +470,6 @@ const arithmetic = {
     return areDeterministicAlgorithmsEnabled() ? 1 : 0;
   },
 };
-
-/** @throws {OptionError} for what matrices are not held as. */
-function checkDType(what: string, dtype: DType | undefined): void {
-  if (dtype === undefined || isFloat(dtype) || isQuantized(dtype)) return;
-  throw new OptionError(`${what}: dtype "${dtype}" is none of f32, f16, bf16, q8, q4`);
-}
 
 function replaceParameter(holder: Record<string, unknown>, key: string, old: Tensor, memory: Tensor): Tensor {
   const made = parameter(memory);

@@ -5,8 +5,14 @@
  */
 import type { DeviceName } from "../backends/contract.ts";
 import type { DType } from "../core/dtype.ts";
+import * as kinds from "../core/kinds.ts";
+import type { OptionTable } from "../core/options.ts";
+import { hubOptions } from "../hub/options.ts";
 import type { GPT2Config } from "../models/mod.ts";
 import type { FolderOptions } from "./model_folder.ts";
+
+const { onDownload: _, ...folderOptions } = hubOptions;
+const matrixDType = kinds.oneOf("f64", "f32", "f16", "bf16", "q8", "q4");
 
 /** How far loading has come. */
 export interface LoadProgress {
@@ -37,7 +43,19 @@ export interface LoadOptions extends Omit<FolderOptions, "onDownload"> {
   config?: Partial<GPT2Config>;
   /** Hears of progress. */
   onProgress?: (progress: LoadProgress) => void;
+  /** Hears of what can hardly be meant, such as a tokenizer of another model. Default: `console.warn`. */
+  onWarning?: (message: string) => void;
 }
+
+/** {@link LoadOptions} as data. */
+export const loadOptions: OptionTable<LoadOptions> = {
+  ...folderOptions,
+  dtype: matrixDType,
+  device: kinds.oneOf("cpu", "webgpu", "reference", "auto"),
+  config: kinds.called("an object with values of config.json, in camelCase", kinds.object),
+  onProgress: kinds.callback,
+  onWarning: kinds.callback,
+};
 
 /** Options of `GPT2.save`. */
 export interface SaveOptions {
@@ -46,3 +64,9 @@ export interface SaveOptions {
   /** Largest file of weights in bytes; more become shards. Default: one file. */
   shardSize?: number;
 }
+
+/** {@link SaveOptions} as data. */
+export const saveOptions: OptionTable<SaveOptions> = {
+  dtype: matrixDType,
+  shardSize: kinds.number({ above: 0 }),
+};

@@ -17,8 +17,9 @@ export {
   type WebGPUOptions,
 } from "./devices.ts";
 export * from "./diagnose.ts";
+export { Gguf, openGguf, saveGguf, type SaveGgufOptions } from "./gguf.ts";
 export * from "./gpt2.ts";
-export * from "./gpt2_options.ts";
+export type { LoadOptions, LoadProgress, SaveOptions } from "./gpt2_options.ts";
 export type { GivenFiles } from "./model_folder.ts";
 export * from "./pull.ts";
 export { initReference } from "./reference.ts";
@@ -30,7 +31,8 @@ export {
   saveSafetensors,
   type SaveSafetensorsOptions,
 } from "./safetensors.ts";
+export type { WrittenWeights } from "./save_weights.ts";
 export type { ModelFile } from "./model_files.ts";
 export type { FolderOptions } from "./model_folder.ts";
-export { type CsvSource, readCsv, TabularModel } from "./tabular.ts";
+export { type CsvSource, type FitOptions, readCsv, TabularModel } from "./tabular.ts";
 export { loadTokenizer } from "./tokenizer.ts";

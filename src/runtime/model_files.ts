@@ -13,14 +13,25 @@ export interface ModelFile {
   readonly content: string | AsyncIterable<Uint8Array>;
 }
 
+/** A file that goes with weights, made when what the writer noted of them is known. */
+export interface BesideWeights {
+  /** Its name, without a folder. */
+  readonly name: string;
+  /** Its text. */
+  readonly content: (digest: string) => string;
+}
+
 /** What a model's folder is made of. */
 export interface FolderContents {
   readonly tensors: readonly TensorToSave[];
-  readonly metadata: { readonly metadata: Record<string, string>; readonly shardSize?: number };
-  readonly others: { readonly name: string; readonly content: string }[];
+  readonly weights: { readonly metadata: Record<string, string>; readonly shardSize?: number };
+  readonly beside: readonly BesideWeights[];
 }
 
-/** `value` as a file of JSON. */
-export function jsonFile(name: string, value: unknown): { name: string; content: string } {
-  return { name, content: `${JSON.stringify(value, null, 2)}\n` };
+/** A file of JSON. */
+export function jsonFile(name: string, value: unknown | ((digest: string) => unknown)): BesideWeights {
+  return {
+    name,
+    content: (digest) => `${JSON.stringify(typeof value === "function" ? value(digest) : value, null, 2)}\n`,
+  };
 }

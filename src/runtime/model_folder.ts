@@ -6,9 +6,10 @@
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError, HubError, throwIfAborted } from "../core/errors.ts";
 import { isRepository } from "../hub/names.ts";
+import { type JsonLimits, parseJson } from "../core/json.ts";
 import type { HubOptions } from "../hub/settings.ts";
 import {
-  exists,
+  currentPath,
   fromPage,
   isDirectory,
   isHttp,
@@ -16,9 +17,9 @@ import {
   joinPath,
   type Openable,
   openSource,
-  readTextFile,
   runtimeName,
   textOf,
+  textOfAnswer,
 } from "../platform/platform.ts";
 
 /** How to reach a folder; all but `signal` concerns repositories on a hub. */
@@ -69,13 +70,13 @@ class DiskFolder implements ModelFolder {
   }
 
   async text(file: string): Promise<string | null> {
-    const path = joinPath(this.#path, file);
-    return await exists(path) ? await readTextFile(path) : null;
+    const source = await this.open(file);
+    return source && await textOf(source);
   }
 
   async open(file: string): Promise<ByteSource | null> {
-    const path = joinPath(this.#path, file);
-    return await exists(path) ? await openSource(path) : null;
+    const path = currentPath(joinPath(this.#path, file));
+    return path === null ? null : await openSource(path);
   }
 }
 
@@ -109,7 +110,7 @@ class RemoteFolder implements ModelFolder {
       await response.body?.cancel();
       throw new HubError(`${url} answered ${response.status} ${response.statusText}`);
     }
-    return await response.text();
+    return await textOfAnswer(response, String(url));
   }
 
   async open(file: string): Promise<ByteSource | null> {
@@ -179,18 +180,14 @@ async function openNamed(
   }
 }
 
-/** The value of a JSON file, or null when there is none. @throws {FormatError} when it is not JSON. */
+/** What is too much for a file of settings. */
+const small: JsonLimits = { values: 1_000_000 };
+
+/** Files with an entry for each token. */
+const large: readonly string[] = ["tokenizer.json", "vocab.json"];
+
+/** The value of a JSON file, or null when there is none. @throws {FormatError} when it is not JSON, or too large. */
 export async function readJson(folder: ModelFolder, file: string): Promise<unknown> {
   const text = await folder.text(file);
-  if (text === null) return null;
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new FormatError(
-      `${folder.name}/${file} is not JSON: ${error instanceof Error ? error.message : error}`,
-      {
-        cause: error,
-      },
-    );
-  }
+  return text === null ? null : parseJson(text, `${folder.name}/${file}`, large.includes(file) ? {} : small);
 }

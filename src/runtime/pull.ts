@@ -4,7 +4,9 @@
  * @module
  */
 import { HubError } from "../core/errors.ts";
+import { checkOptions } from "../core/options.ts";
 import type { CachedRepository, CacheOptions, HubOptions } from "../hub/mod.ts";
+import { hubOptions } from "../hub/options.ts";
 import { parseConfig } from "../models/mod.ts";
 import { readJson } from "./model_folder.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
@@ -40,6 +42,7 @@ export interface PulledModel {
  * @throws {CancelledError} when the signal is aborted.
  */
 export async function pullModel(repository: string, options: HubOptions = {}): Promise<PulledModel> {
+  checkOptions("pullModel", options, hubOptions);
   const { openRepository } = await hub();
   const folder = await openRepository(repository, options);
   const config = await readJson(folder, "config.json");
@@ -49,6 +52,7 @@ export async function pullModel(repository: string, options: HubOptions = {}): P
   await tokenizerFiles(folder);
   const weights = await openWeights(folder);
   await weights.close();
+  await folder.tidy();
   return { repository, commit: folder.commit, folder: folder.folder };
 }
 

@@ -7,21 +7,23 @@ import type { DeviceName } from "../backends/contract.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { byteSize, type DType, isDType, isFloat, isQuantized, quantBlock } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
-import { castTensor, openFiles, planSafetensors, SafetensorsFile, type TensorToSave } from "../files/mod.ts";
+import { dtype as aDType, kind, number } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
+import { castTensor, openFiles, SafetensorsFile, type TensorToSave } from "../files/mod.ts";
 import { empty, type Tensor, transpose } from "../ops/mod.ts";
+import { placeOptions } from "../ops/options.ts";
 import {
+  currentPath,
   directoryOf,
   fromPage,
   isHttp,
   joinPath,
   type Openable,
   openSource,
-  pathOf,
-  readDir,
-  remove,
-  writeFileAtomic,
+  runtimeName,
 } from "../platform/platform.ts";
 import { isTurned, noGrad } from "../tensor/mod.ts";
+import { writeWeights, type WrittenWeights } from "./save_weights.ts";
 
 /** Where and as what a tensor is read. */
 export interface ReadTensorOptions {
@@ -39,6 +41,7 @@ export class Safetensors extends SafetensorsFile {
    * @throws {FormatError} when there is no such name. @throws {DTypeError} for a dtype that the library does not hold.
    */
   async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
+    checkOptions("tensor", options, placeOptions);
     const view = this.view(name), dtype = options.dtype ?? view.dtype;
     if (!isDType(dtype)) {
       throw new DTypeError(
@@ -76,7 +79,14 @@ function shardsOf(given: Openable): ((name: string) => Promise<ByteSource>) | un
   const what = fromPage(given);
   if (typeof what !== "string" && !(what instanceof URL)) return undefined;
   if (isHttp(what)) return (name) => openSource(new URL(name, String(what)));
-  return (name) => openSource(joinPath(directoryOf(what), name));
+  return (name) => openHere(joinPath(directoryOf(what), name));
+}
+
+/** Opens what is given; of a path the file that it means now, should its folder be changing. */
+function openHere(what: Openable): Promise<ByteSource> {
+  const isPath = (typeof what === "string" || what instanceof URL) && !isHttp(what) &&
+    runtimeName() !== "browser";
+  return openSource(isPath ? currentPath(what) ?? what : what);
 }
 
 /**
@@ -92,7 +102,7 @@ function shardsOf(given: Openable): ((name: string) => Promise<ByteSource>) | un
  * @throws {FormatError} for a malformed file, naming the tensor and the offset.
  */
 export async function openSafetensors(what: Openable): Promise<Safetensors> {
-  return new Safetensors(await openFiles(await openSource(what), shardsOf(what)));
+  return new Safetensors(await openFiles(await openHere(what), shardsOf(what)));
 }
 
 /** Options of {@link saveSafetensors}. */
@@ -104,6 +114,16 @@ export interface SaveSafetensorsOptions {
   /** Largest shard in bytes; larger models become several files and an index. Default: one file. */
   shardSize?: number;
 }
+
+const areTexts = (x: unknown): boolean =>
+  typeof x === "object" && x !== null && !Array.isArray(x) &&
+  Object.values(x).every((v) => typeof v === "string");
+
+const saveOptions: OptionTable<SaveSafetensorsOptions> = {
+  metadata: kind("an object of texts", areTexts),
+  dtype: aDType,
+  shardSize: number({ above: 0 }),
+};
 
 /**
  * A tensor as the writer wants it; its bytes are read when they are written. A matrix may be given as its transpose,
@@ -125,32 +145,37 @@ export function tensorToSave(name: string, t: Tensor, transposed: boolean = isTu
 }
 
 /**
- * Writes tensors to `path`, or to several files with an index when `shardSize` is given and exceeded. A file appears
- * whole or not at all.
+ * Writes tensors to `path`, or to several files with an index when `shardSize` is given and exceeded. They appear whole
+ * or not at all, all at once. One file replaces the one of its name and nothing else; shards replace that file too, and
+ * shards of that name that were written here before.
  */
 export async function saveSafetensors(
   path: string | URL,
   tensors: Readonly<Record<string, Tensor>> | ReadonlyMap<string, Tensor>,
   options: SaveSafetensorsOptions = {},
 ): Promise<void> {
+  checkOptions("saveSafetensors", options, saveOptions);
   const entries = tensors instanceof Map ? [...tensors] as [string, Tensor][] : Object.entries(tensors);
   const list = entries.map(([name, t]) => {
     const plain = tensorToSave(name, t);
     return options.dtype && isFloat(t.dtype) ? castTensor(plain, options.dtype) : plain;
   });
-  await writePlanned(path, list, options);
+  await writeWeights(path, list, options);
 }
 
 /**
  * Copies an open file to `path`, tensor by tensor: memory grows by one tensor. With `dtype`, floating-point tensors of
  * two or more axes are converted to it; vectors, which are small and added up often, stay as they are. So does, with q8
  * and q4, what is no matrix of whole blocks of 32 along its last axis, where the blocks then run.
+ *
+ * @returns what was written: the names of the files, and the bytes of all tensors.
  */
 export async function copySafetensors(
   file: SafetensorsFile,
   path: string | URL,
   options: SaveSafetensorsOptions = {},
-): Promise<void> {
+): Promise<WrittenWeights> {
+  checkOptions("copySafetensors", options, saveOptions);
   const list = file.names.map((name) => {
     const view = file.view(name), { dtype, shape } = view, wanted = options.dtype;
     const { transposed = false } = view.info;
@@ -166,31 +191,5 @@ export async function copySafetensors(
     const fits = !isQuantized(wanted) || (shape.length === 2 && shape[1] % quantBlock === 0);
     return fits ? castTensor(plain, wanted) : plain;
   });
-  await writePlanned(path, list, { metadata: { ...file.metadata }, ...options });
-}
-
-/**
- * Plans and writes files, and gives their names. Older files of the same name that are no longer part of it are
- * removed at the end: a single file behind which there now are shards, shards of another number, an index.
- */
-export async function writePlanned(
-  path: string | URL,
-  tensors: Iterable<TensorToSave>,
-  options: Pick<SaveSafetensorsOptions, "metadata" | "shardSize">,
-): Promise<string[]> {
-  const folder = directoryOf(path), fileName = pathOf(path).split(/[/\\]/).at(-1) as string;
-  const plan = planSafetensors(tensors, {
-    ...(options.metadata ? { metadata: options.metadata } : {}),
-    ...(options.shardSize === undefined ? {} : { shardSize: options.shardSize }),
-    fileName,
-  });
-  for (const file of plan.files) await writeFileAtomic(joinPath(folder, file.name), file.chunks());
-  const names = plan.files.map((file) => file.name), stem = fileName.replace(/\.safetensors$/, "");
-  for (const { name, isFile } of await readDir(folder)) {
-    const rest = name.startsWith(stem) ? name.slice(stem.length) : "";
-    const ours = name === fileName || name === `${fileName}.index.json` ||
-      /^-\d{5}-of-\d{5}\.safetensors$/.test(rest);
-    if (isFile && ours && !names.includes(name)) await remove(joinPath(folder, name));
-  }
-  return names;
+  return await writeWeights(path, list, { metadata: { ...file.metadata }, ...options });
 }

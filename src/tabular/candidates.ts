@@ -5,7 +5,6 @@
  *
  * @module
  */
-import { OptionError } from "../core/errors.ts";
 import type { TableNormalizer } from "./normalizer.ts";
 import type { StackOptions } from "./stack.ts";
 
@@ -67,9 +66,6 @@ export function planFit(
   options: PlanOptions = {},
 ): Plan {
   const { model = "auto", hidden } = options;
-  if (hidden?.some((n) => !Number.isInteger(n) || n < 1)) {
-    throw new OptionError(`hidden: widths are whole numbers from 1, not ${hidden.join(", ")}`);
-  }
   const plain = normalizer.views.plain.length, piecewise = normalizer.views.piecewise.length;
   const small = rows <= mostSmallRows;
   const parts = small ? 4 : 10, used = small ? 4 : 2;

@@ -39,6 +39,8 @@ export interface LearnerOptions extends PlanOptions {
   classWeights?: "balanced" | "none";
   /** Most ramps a number is given. Default 16. */
   mostRamps?: number;
+  /** Columns that stay inputs though they look like identifiers, by name. */
+  keep?: readonly string[];
   /** Hears of progress. */
   onProgress?: (progress: FitProgress) => void;
   /** Stops fitting. */
@@ -91,12 +93,16 @@ class PartInProgress {
 
   constructor(table: Table, values: TargetValues, part: Part, index: number, options: LearnerOptions) {
     this.part = part;
-    this.normalizer = new TableNormalizer(table, values.column, part.train, options.mostRamps);
+    this.normalizer = new TableNormalizer(table, values.column, part.train, options.mostRamps, options.keep);
     if (this.normalizer.features.length === 0) {
       const reasons = this.normalizer.columns.map(({ name, ignored }) =>
         `"${name}": ${ignored ?? "the same in every row"}`
       );
-      throw new OptionError(`${table.name} has no column to predict from (${reasons.join("; ")})`);
+      throw new OptionError(
+        `${table.name} has no column to predict from (${
+          reasons.join("; ")
+        }); --keep COLUMN keeps one all the same`,
+      );
     }
     this.target = describeTarget(values, part.train);
     this.outputs = Math.max(1, values.classes.length);

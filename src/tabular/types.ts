@@ -12,6 +12,16 @@
 /** What a column holds. */
 export type ColumnKind = "numeric" | "boolean" | "date" | "categorical";
 
+/** How a column's cells are written; what is missing is as in most files. */
+export interface CellForm {
+  /** The sign before decimals. Default: a point. */
+  readonly decimal?: "." | ",";
+  /** The sign between thousands; " " is every kind of space, "'" every apostrophe. Default: none was seen. */
+  readonly thousands?: "." | "," | " " | "'";
+  /** Which of the first two numbers of a date like 03/04/2021 is the day. Default: the month comes first. */
+  readonly dateOrder?: "day first" | "month first";
+}
+
 /** One input column, with what is known about it from the training rows. */
 export interface Column {
   /** Its name in the header. */
@@ -38,6 +48,13 @@ export interface Column {
   readonly missing: number;
   /** The cell that stands for a missing one: the median; −1 (no category) for a categorical column. */
   readonly fill: number;
+  /**
+   * What f32 numbers of this column are counted from, where its values are large beside their differences (times in
+   * seconds since 1970, long numbers). Default 0.
+   */
+  readonly origin?: number;
+  /** How the training data wrote its cells; absent where they are written as in most files. */
+  readonly form?: CellForm;
 }
 
 /** What every feature has: y = (raw − center) / scale. */
@@ -52,7 +69,7 @@ export interface FeatureBase {
 
 /**
  * One input of the networks, made from one cell v. A missing cell is first replaced by the column's `fill`, except for
- * the feature "missing".
+ * the feature "missing"; then the column's `origin` is taken off, except for the feature "cycle".
  */
 export type Feature =
   /** raw = v. */
@@ -91,6 +108,8 @@ export interface Target {
   readonly max: number;
   /** Regression: quantiles at 0, 5 … 100 % (21 numbers); else empty. */
   readonly quantiles: readonly number[];
+  /** Regression: what f32 numbers of the target are counted from, as in {@link Column}. Default 0. */
+  readonly origin?: number;
 }
 
 /** How texts become the numbers that networks see. */

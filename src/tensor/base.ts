@@ -9,7 +9,8 @@
 import type { Backend, DeviceName } from "../backends/contract.ts";
 import { byteSize, type DType } from "../core/dtype.ts";
 import { FerrotypeError } from "../core/errors.ts";
-import { contiguousStrides, isContiguous, type Shape, sizeOf } from "../core/shape.ts";
+import { contiguousStrides, demandCountable, isContiguous, type Shape, sizeOf } from "../core/shape.ts";
+import { activeCapture } from "./capture/gate.ts";
 import { isScopeOpen, track } from "./lifetime.ts";
 import { Storage } from "./storage.ts";
 import type { TapeNode } from "./tape.ts";
@@ -67,6 +68,10 @@ export class TensorBase implements Disposable {
     this.strides = parts.strides;
     this.offset = parts.offset;
     this.size = sizeOf(parts.shape);
+    if (this.size > Number.MAX_SAFE_INTEGER) {
+      parts.storage.release();
+      demandCountable(parts.shape, "a view");
+    }
     if (tracked ? !track(this) : !isScopeOpen()) this.watch();
   }
 
@@ -104,11 +109,12 @@ export class TensorBase implements Disposable {
   }
 
   /**
-   * The backend that holds it.
+   * The backend that holds it, or what takes its place while a function is captured.
    * @internal
    */
   get backend(): Backend {
-    return this.storage.backend;
+    const { backend } = this.storage;
+    return activeCapture()?.gate(backend) ?? backend;
   }
 
   /** The device it lives on. */
@@ -131,12 +137,24 @@ export class TensorBase implements Disposable {
    * Setting it disposes the one before: copy a gradient that is to outlive the next step.
    */
   get grad(): this | null {
+    activeCapture()?.touch(this);
     return this.#grad as this | null;
   }
 
   set grad(value: TensorBase | null) {
+    activeCapture()?.touch(this);
     if (this.#grad !== value) this.#grad?.dispose();
     this.#grad = value;
+  }
+
+  /**
+   * Puts another gradient here, and gives back the one that was, which is not disposed.
+   * @internal
+   */
+  exchangeGrad(value: TensorBase | null): TensorBase | null {
+    const before = this.#grad;
+    this.#grad = value;
+    return before;
   }
 
   /** Whether the elements lie row-major without gaps. */
@@ -168,6 +186,11 @@ let tensorClass: TensorClass = TensorBase;
 /** Called once by the class that carries the operations. */
 export function registerTensorClass(constructor: TensorClass): void {
   tensorClass = constructor;
+}
+
+/** A tensor of the registered class; see the constructor. */
+export function tensorOf(parts: TensorParts, tracked = true): TensorBase {
+  return new tensorClass(parts, tracked);
 }
 
 /** A tensor with undefined contents. */

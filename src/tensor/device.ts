@@ -8,6 +8,7 @@
  */
 import type { Backend, DeviceName } from "../backends/contract.ts";
 import { DeviceError } from "../core/errors.ts";
+import { activeCapture } from "./capture/gate.ts";
 
 const factories = new Map<DeviceName, () => Backend>();
 const backends = new Map<DeviceName, Backend>();
@@ -29,6 +30,11 @@ export function installBackend(backend: Backend): void {
  * @throws {DeviceError} when this process has no such device.
  */
 export function backendOf(name: DeviceName = defaultName): Backend {
+  const backend = deviceOf(name);
+  return activeCapture()?.gate(backend) ?? backend;
+}
+
+function deviceOf(name: DeviceName): Backend {
   const known = backends.get(name);
   if (known) return known;
   const create = factories.get(name);

@@ -11,6 +11,7 @@
 import type { Backend, View } from "../backends/contract.ts";
 import { type DType, isFloat, isQuantized, promote } from "../core/dtype.ts";
 import { DeviceError, DTypeError } from "../core/errors.ts";
+import { fixed, isNumber } from "../core/number.ts";
 import {
   broadcastShapes,
   broadcastStrides,
@@ -98,11 +99,10 @@ function category(dtype: DType): number {
  * kind (bool < integer < float), and a number only lifts bool to i32, or integers to f32 when it is fractional.
  */
 export function promoteOperands(name: string, operands: readonly Operand[]): DType {
-  let dimensioned: DType | null = null, single: DType | null = null, fraction = false, number = false;
+  let dimensioned: DType | null = null, single: DType | null = null, number = false;
   for (const x of operands) {
-    if (typeof x === "number") {
+    if (isNumber(x)) {
       number = true;
-      fraction = fraction || !Number.isInteger(x);
       continue;
     }
     if (!(x instanceof TensorBase)) throw notAnOperand(name, x, operands.indexOf(x));
@@ -117,7 +117,8 @@ export function promoteOperands(name: string, operands: readonly Operand[]): DTy
       `${name}: ${dtype} weights take part in matrix products only; convert with .to({ dtype: "f32" })`,
     );
   }
-  if (fraction && !isFloat(dtype)) return "f32";
+  const isFraction = (x: Operand): boolean => isNumber(x) && !Number.isInteger(fixed(x));
+  if (number && !isFloat(dtype) && operands.some(isFraction)) return "f32";
   return number && dtype === "bool" ? "i32" : dtype;
 }
 

@@ -4,8 +4,9 @@
  * @module
  */
 import type { Backend } from "../backends/contract.ts";
-import { byteSize, type DType, quantBlock } from "../core/dtype.ts";
+import { byteSize, type DType, fitsRange, isFloat, quantBlock, rangeError } from "../core/dtype.ts";
 import { DeviceError, DTypeError, ShapeError } from "../core/errors.ts";
+import { isDynamic } from "../core/number.ts";
 import { quantizeQ8 } from "../core/quantize.ts";
 import { formatShape, sameShape, type Shape } from "../core/shape.ts";
 import { binary, input, scalar } from "../expr/nodes.ts";
@@ -16,7 +17,21 @@ import { computeType } from "./expression.ts";
 // The same expression objects every time, so that the programs are made once.
 const value = scalar(0), element = input(0), sum = binary("add", element, input(1));
 
-/** A new tensor full of `number`. */
+/**
+ * Checks that `dtype` holds `value`.
+ * @throws {DTypeError} where a whole number is out of its range, or a finite one would be stored as infinite.
+ */
+function demandFits(value: number, dtype: DType, what: string): void {
+  if (isDynamic(value)) return;
+  if (!fitsRange(value, dtype)) throw rangeError(`${what}: the value`, value, dtype);
+  const isFinite = Number.isFinite(value) && isFloat(dtype) && dtype !== "f64";
+  const least = dtype === "f16" ? 65520 : 3.4028235677973366e38; // the first number that rounds to infinity
+  if (isFinite && Math.abs(value) >= least) {
+    throw new DTypeError(`${what}: the value ${value} would be infinite in ${dtype}; use a wider dtype`);
+  }
+}
+
+/** A new tensor full of `number`. @throws {DTypeError} when `dtype` does not hold it. */
 export function filled(
   shape: Shape,
   number: number,
@@ -24,6 +39,7 @@ export function filled(
   backend: Backend,
   madeBy = "full",
 ): TensorBase {
+  demandFits(number, dtype, madeBy);
   const out = empty(shape, dtype, backend, madeBy);
   const fill = program(computeType(dtype), [value], { inputs: 0, scalars: 1 });
   if (out.size) backend.elementwise(fill, [], [number], [out]);

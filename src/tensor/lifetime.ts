@@ -40,6 +40,11 @@ export function numberNode(): number {
   return ++nodesMade;
 }
 
+/** How many tape entries there have been. */
+export function nodesSoFar(): number {
+  return nodesMade;
+}
+
 /** Puts a new tape entry under the care of the innermost scope. */
 export function trackNode(node: TapeNode): void {
   if (scopes.length) scopes[scopes.length - 1].nodes.push(node);

@@ -5,6 +5,8 @@
  */
 export * from "./backward.ts";
 export * from "./base.ts";
+export * from "./capture/gate.ts";
+export * from "./capture/mod.ts";
 export * from "./device.ts";
 export * from "./expression.ts";
 export * from "./fill.ts";

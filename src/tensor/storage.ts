@@ -12,6 +12,12 @@ import type { Backend, DeviceBuffer } from "../backends/contract.ts";
 /** Every storage whose memory is in use. */
 export const liveStorages: ReadonlySet<Storage> = new Set<Storage>();
 const live = liveStorages as Set<Storage>;
+const byBuffer = new WeakMap<DeviceBuffer, Storage>();
+
+/** The storage that a buffer belongs to. */
+export function storageOf(buffer: DeviceBuffer): Storage | undefined {
+  return byBuffer.get(buffer);
+}
 
 /** One piece of device memory with a count of its holders. */
 export class Storage {
@@ -31,6 +37,7 @@ export class Storage {
     this.buffer = backend.allocate(byteLength);
     this.madeBy = madeBy;
     live.add(this);
+    byBuffer.set(this.buffer, this);
   }
 
   /** How many tensors (and tape entries) hold it. */

@@ -8,6 +8,7 @@
  * @module
  */
 import { FerrotypeError } from "../core/errors.ts";
+import { activeCapture } from "./capture/gate.ts";
 import { savedAlias, type TensorBase } from "./base.ts";
 import { numberNode, trackNode } from "./lifetime.ts";
 
@@ -85,6 +86,7 @@ export class TapeNode {
   }
 
   #checked(): Gradient {
+    activeCapture()?.pass(this);
     if (!this.#gradient) {
       throw new FerrotypeError(
         `the gradient of ${this.name} was already taken and its values freed; ` +

@@ -7,7 +7,17 @@
  * @module
  */
 import type { Backend } from "../backends/contract.ts";
-import { arrayOn, byteSize, type DataArray, type DType, isQuantized, newArray } from "../core/dtype.ts";
+import {
+  arrayOn,
+  byteSize,
+  type DataArray,
+  type DType,
+  fitsRange,
+  isQuantized,
+  newArray,
+  rangeError,
+  rangeOf,
+} from "../core/dtype.ts";
 import { DeviceError, DTypeError, ShapeError } from "../core/errors.ts";
 import { fromBf16, fromF16, toBf16, toF16 } from "../core/half.ts";
 import { formatShape, type Shape, sizeOf } from "../core/shape.ts";
@@ -25,6 +35,33 @@ export async function readData(t: TensorBase): Promise<DataArray> {
   return arrayOn(t.dtype, bytes.buffer, bytes.byteOffset, isQuantized(t.dtype) ? length : t.size);
 }
 
+/** The elements of `t` at once; null on a device that answers late. */
+export function readNow(t: TensorBase): DataArray | null {
+  const { backend, dtype } = t;
+  if (!backend.mapped || isQuantized(dtype)) return null;
+  const whole = t.isContiguous ? t : copy(t);
+  const bytes = backend.mapped(whole.buffer).slice(
+    byteSize(dtype, whole.offset),
+    byteSize(dtype, whole.offset + t.size),
+  );
+  if (whole !== t) whole.dispose();
+  return arrayOn(dtype, bytes.buffer, 0, t.size);
+}
+
+/**
+ * Checks that numbers hold every digit of what is read.
+ * @throws {DTypeError} for i64 values beyond 2^53; `what` was to give them as numbers.
+ */
+export function demandExact(data: DataArray, dtype: DType, what: string): void {
+  if (dtype !== "i64") return;
+  for (const v of data as BigInt64Array) {
+    if (BigInt(Number(v)) === v) continue;
+    throw new DTypeError(
+      `${what}: ${v} has more digits than a number holds; read it with data(), which gives a BigInt64Array`,
+    );
+  }
+}
+
 /** The elements as JavaScript numbers; i64 values beyond 2^53 lose their last digits. */
 export function toNumbers(data: DataArray, dtype: DType): ArrayLike<number> {
   if (dtype === "f16") return Float32Array.from(data as Uint16Array, fromF16);
@@ -38,17 +75,37 @@ export function toNumbers(data: DataArray, dtype: DType): ArrayLike<number> {
   return data as ArrayLike<number>;
 }
 
-/** `values` as an array of `dtype`; numbers are rounded to nearest, and cut towards zero for integer types. */
-export function fromNumbers(values: ArrayLike<number | bigint | boolean>, dtype: DType): DataArray {
+/**
+ * `values` as an array of `dtype`; numbers are rounded to nearest, and cut towards zero for integer types. `which` names a
+ * value by its place.
+ *
+ * @throws {DTypeError} for a value that an integer dtype does not hold: too large, too small, NaN.
+ */
+export function fromNumbers(
+  values: ArrayLike<number | bigint | boolean>,
+  dtype: DType,
+  which: (i: number) => string = (i) => `value ${i}`,
+): DataArray {
   const n = values.length, out = newArray(dtype, n);
   switch (dtype) {
     case "i64": {
       const wide = out as BigInt64Array;
       for (let i = 0; i < n; i++) {
         const v = values[i];
+        if (!fitsRange(v, dtype)) throw rangeError(which(i), v, dtype);
         wide[i] = typeof v === "bigint" ? v : BigInt(Math.trunc(Number(v)));
       }
       return wide;
+    }
+    case "i32":
+    case "u8": {
+      const [least, greatest] = rangeOf(dtype)!.map(Number), whole = out as Int32Array | Uint8Array;
+      for (let i = 0; i < n; i++) {
+        const v = Math.trunc(Number(values[i]));
+        if (!(v >= least && v <= greatest)) throw rangeError(which(i), values[i], dtype);
+        whole[i] = v;
+      }
+      return whole;
     }
     case "f16":
     case "bf16": {

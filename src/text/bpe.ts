@@ -9,13 +9,17 @@
  * @module
  */
 import { FormatError, ShapeError } from "../core/errors.ts";
+import { flag, kind, listOf, object, oneOf, text as aText, whole } from "../core/kinds.ts";
+import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import type { Steps } from "../core/steps.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
 import { Merges } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
 import { byteSymbols, symbolsToBytes } from "./bytes.ts";
 import { pieceEnd } from "./pattern.ts";
+import { pieceEnds, splitPattern } from "./split.ts";
 import { byteStream } from "./stream.ts";
+import { decodeOptions, encodeOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
 import { fromWtf8, toWtf8, writeWtf8 } from "./utf8.ts";
 import { indexTokens, vocabularyMap } from "./vocabulary.ts";
@@ -31,6 +35,16 @@ export interface BpeParts {
   readonly addedTokens?: readonly AddedToken[];
   /** The token that ends a text. Default: `<|endoftext|>`, when it is an added token. */
   readonly eosToken?: string;
+  /** Expressions by which a text is cut into pieces, one after the other; see `split.ts`. Default: GPT-2's. */
+  readonly splits?: readonly string[];
+  /** Whether a piece that is a token is that token, whatever the merges say (Llama 3). Default false. */
+  readonly ignoreMerges?: boolean;
+  /** Whether texts are put into Unicode's composed form first. Default: as they are. */
+  readonly normalizer?: "NFC" | null;
+  /** Ids put before a text. */
+  readonly prefixIds?: readonly number[];
+  /** Ids put behind a text. */
+  readonly suffixIds?: readonly number[];
 }
 
 const CACHED_UNITS = 64; // longer pieces seldom come again
@@ -38,7 +52,25 @@ const CACHE_WORDS = 1 << 17, CACHE_UNITS = 1 << 20;
 const stepCharacters = 4096;
 const nothing = new Uint8Array(0);
 
-/** A byte-level BPE tokenizer with GPT-2's splitting pattern. */
+const bpeParts: OptionTable<BpeParts> = {
+  vocab: required(object),
+  merges: required(
+    kind("pairs of tokens", (x) => typeof x === "object" && x !== null && Symbol.iterator in x),
+  ),
+  addedTokens: kind("a list of tokens", Array.isArray),
+  eosToken: aText,
+  splits: listOf(aText, "a list of expressions"),
+  ignoreMerges: flag,
+  normalizer: oneOf("NFC", null),
+  prefixIds: listOf(whole(0), "a list of ids"),
+  suffixIds: listOf(whole(0), "a list of ids"),
+};
+
+const pairOptions: OptionTable<{ readonly specialTokens?: readonly string[] }> = {
+  specialTokens: listOf(aText, "a list of texts"),
+};
+
+/** A byte-level BPE tokenizer, with GPT-2's splitting pattern unless told. */
 export class BpeTokenizer implements Tokenizer {
   /** One more than the largest id. */
   readonly vocabSize: number;
@@ -48,6 +80,12 @@ export class BpeTokenizer implements Tokenizer {
   readonly #ids: ReadonlyMap<string, number>;
   readonly #added: AddedTokens;
   readonly #merges: Merges;
+  readonly #splits: readonly string[] | null;
+  readonly #patterns: readonly RegExp[] | null;
+  readonly #ignoreMerges: boolean;
+  readonly #normalizer: "NFC" | null;
+  readonly #prefix: readonly number[];
+  readonly #suffix: readonly number[];
   readonly #byteIds = new Int32Array(256);
   readonly #tokenBytes: (Uint8Array | undefined)[]; // filled in as tokens are decoded
 
@@ -60,6 +98,7 @@ export class BpeTokenizer implements Tokenizer {
 
   /** Throws FormatError when a byte has no token or a merge joins tokens that are not in the vocabulary. */
   constructor(parts: BpeParts) {
+    checkOptions("BpeTokenizer", parts, bpeParts);
     const vocab = parts.vocab instanceof Map
       ? parts.vocab as ReadonlyMap<string, number>
       : vocabularyMap(parts.vocab as Record<string, number>);
@@ -83,6 +122,12 @@ export class BpeTokenizer implements Tokenizer {
       this.#byteIds[byte] = id;
     }
     this.#merges = readMerges(parts.merges, vocab);
+    this.#splits = parts.splits ?? null;
+    this.#patterns = parts.splits?.map(splitPattern) ?? null;
+    this.#ignoreMerges = parts.ignoreMerges ?? false;
+    this.#normalizer = parts.normalizer ?? null;
+    this.#prefix = parts.prefixIds ?? [];
+    this.#suffix = parts.suffixIds ?? [];
   }
 
   /**
@@ -113,6 +158,7 @@ export class BpeTokenizer implements Tokenizer {
     merges: string,
     options: { readonly specialTokens?: readonly string[] } = {},
   ): BpeTokenizer {
+    const { specialTokens = ["<|endoftext|>"] } = checkOptions("fromVocabMerges", options, pairOptions);
     const pairs: [string, string][] = [];
     for (const [number, raw] of merges.split("\n").entries()) {
       const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
@@ -124,7 +170,7 @@ export class BpeTokenizer implements Tokenizer {
       pairs.push([pair[0], pair[1]]);
     }
     const addedTokens: AddedToken[] = [];
-    for (const content of options.specialTokens ?? ["<|endoftext|>"]) {
+    for (const content of specialTokens) {
       if (Object.hasOwn(vocab, content)) addedTokens.push({ id: vocab[content], content, normalized: true });
     }
     return new BpeTokenizer({ vocab, merges: pairs, addedTokens });
@@ -132,41 +178,60 @@ export class BpeTokenizer implements Tokenizer {
 
   /** The ids of a text; special tokens in it become theirs. */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    const out: number[] = [];
+    const { addSpecialTokens: isWhole = true, splitSpecialTokens = false } = checkOptions(
+      "encode",
+      options,
+      encodeOptions,
+    );
+    const out: number[] = isWhole ? [...this.#prefix] : [];
     this.#added.split(
       text,
-      options.splitSpecialTokens ?? false,
-      (start, end) => this.#encodeText(text, start, end, out),
+      splitSpecialTokens,
+      (start, end) => {
+        if (this.#normalizer === null) return this.#encodeText(text, start, end, out);
+        const composed = text.slice(start, end).normalize(this.#normalizer);
+        this.#encodeText(composed, 0, composed.length, out);
+      },
       (id) => out.push(id),
     );
+    if (isWhole) out.push(...this.#suffix);
     return out;
   }
 
   /** What `encode` gives, in steps of some thousand characters: for who may not keep others waiting. */
   *encodeSteps(text: string): Steps<number[]> {
-    const out: number[] = [], stretches: (readonly [number, number])[] = [];
+    const out: number[] = [...this.#prefix], stretches: (string | number)[] = [];
     this.#added.split(
       text,
       false,
-      (start, end) => stretches.push([start, end]),
-      (id) => stretches.push([-1, id]),
+      (start, end) => stretches.push(text.slice(start, end)),
+      (id) => stretches.push(id),
     );
-    for (const [start, end] of stretches) {
-      if (start < 0) out.push(end);
-      for (let from = start; start >= 0 && from < end;) {
+    for (const stretch of stretches) {
+      if (typeof stretch === "number") {
+        out.push(stretch);
+        continue;
+      }
+      const own = this.#normalizer === null ? stretch : stretch.normalize(this.#normalizer);
+      const ends = this.#patterns && pieceEnds(own, 0, own.length, this.#patterns);
+      for (let from = 0, piece = 0; from < own.length;) {
+        const first = piece;
         let to = from;
-        while (to < end && to - from < stepCharacters) to = pieceEnd(text, to, end);
-        this.#encodeText(text, from, to, out);
+        while (to < own.length && to - from < stepCharacters) {
+          to = ends ? ends[piece++] : pieceEnd(own, to, own.length);
+        }
+        this.#encodePieces(own, from, to, ends && ends.slice(first, piece), out);
         yield 4 * (to - from);
         from = to;
       }
     }
+    out.push(...this.#suffix);
     return out;
   }
 
   /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    const skip = options.skipSpecialTokens ?? false;
+    const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     let length = 0;
     for (let i = 0; i < ids.length; i++) length += this.#bytesOf(ids[i], skip).length;
     const bytes = new Uint8Array(length);
@@ -179,7 +244,7 @@ export class BpeTokenizer implements Tokenizer {
 
   /** Decodes ids one at a time, whole characters only. */
   stream(options: DecodeOptions = {}): DecodeStream {
-    const skip = options.skipSpecialTokens ?? false;
+    const { skipSpecialTokens: skip = false } = checkOptions("stream", options, decodeOptions);
     return byteStream((id) => this.#bytesOf(id, skip));
   }
 
@@ -206,9 +271,20 @@ export class BpeTokenizer implements Tokenizer {
       truncation: null,
       padding: null,
       added_tokens: [...this.#added.byId.values()].map(addedTokenToJSON),
-      normalizer: null,
-      pre_tokenizer: byteLevel,
-      post_processor: { ...byteLevel, trim_offsets: false },
+      normalizer: this.#normalizer && { type: this.#normalizer },
+      pre_tokenizer: this.#splits === null ? byteLevel : {
+        type: "Sequence",
+        pretokenizers: [
+          ...this.#splits.map((Regex) => ({
+            type: "Split",
+            pattern: { Regex },
+            behavior: "Isolated",
+            invert: false,
+          })),
+          { ...byteLevel, use_regex: false },
+        ],
+      },
+      post_processor: this.#template() ?? { ...byteLevel, trim_offsets: false },
       decoder: byteLevel,
       model: {
         type: "BPE",
@@ -218,12 +294,35 @@ export class BpeTokenizer implements Tokenizer {
         end_of_word_suffix: "",
         fuse_unk: false,
         byte_fallback: false,
+        ...(this.#ignoreMerges ? { ignore_merges: true } : {}),
         // fromEntries defines properties, so that a token called "__proto__" is one like any other.
         vocab: Object.fromEntries(
           this.#tokens.flatMap((token, id) => token === undefined ? [] : [[token, id]]),
         ),
         merges,
       },
+    };
+  }
+
+  /** What a tokenizer.json says of the ids around a text. */
+  #template(): object | null {
+    const around = [...this.#prefix, ...this.#suffix];
+    if (around.length === 0) return null;
+    const name = (id: number): string => this.#tokens[id]!;
+    const put = (ids: readonly number[], type_id: number) =>
+      ids.map((id) => ({ SpecialToken: { id: name(id), type_id } }));
+    const text = (id: "A" | "B", type_id: number) => [
+      ...put(this.#prefix, type_id),
+      { Sequence: { id, type_id } },
+      ...put(this.#suffix, type_id),
+    ];
+    return {
+      type: "TemplateProcessing",
+      single: text("A", 0),
+      pair: [...text("A", 0), ...text("B", 1)],
+      special_tokens: Object.fromEntries(
+        around.map((id) => [name(id), { id: name(id), ids: [id], tokens: [name(id)] }]),
+      ),
     };
   }
 
@@ -241,8 +340,19 @@ export class BpeTokenizer implements Tokenizer {
   }
 
   #encodeText(text: string, start: number, end: number, out: number[]): void {
-    for (let from = start; from < end;) {
-      const to = pieceEnd(text, from, end);
+    this.#encodePieces(text, start, end, this.#patterns && pieceEnds(text, start, end, this.#patterns), out);
+  }
+
+  /** The ids of `text[start, end)`, which is cut at `ends`; without them by GPT-2's own pattern. */
+  #encodePieces(
+    text: string,
+    start: number,
+    end: number,
+    ends: readonly number[] | null,
+    out: number[],
+  ): void {
+    for (let from = start, piece = 0; from < end;) {
+      const to = ends ? ends[piece++] : pieceEnd(text, from, end);
       if (to - from > CACHED_UNITS) {
         const length = this.#encodePiece(text, from, to);
         for (let i = 0; i < length; i++) out.push(this.#piece[i]);
@@ -270,6 +380,15 @@ export class BpeTokenizer implements Tokenizer {
       this.#piece = new Int32Array(this.#bytes.length);
     }
     const length = writeWtf8(text, start, end, this.#bytes, 0);
+    if (this.#ignoreMerges) {
+      let symbols = "";
+      for (let i = 0; i < length; i++) symbols += byteSymbols[this.#bytes[i]];
+      const whole = this.#ids.get(symbols);
+      if (whole !== undefined && !this.#added.byId.has(whole)) {
+        this.#piece[0] = whole;
+        return 1;
+      }
+    }
     for (let i = 0; i < length; i++) this.#piece[i] = this.#byteIds[this.#bytes[i]];
     return this.#merges.merge(this.#piece, length);
   }

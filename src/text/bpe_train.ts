@@ -10,6 +10,8 @@
  * @module
  */
 import { OptionError, throwIfAborted } from "../core/errors.ts";
+import * as kinds from "../core/kinds.ts";
+import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { type AddedToken, AddedTokens } from "./added_tokens.ts";
 import { bytesInSymbolOrder, byteSymbols } from "./bytes.ts";
 import { PairCounts } from "./pair_counts.ts";
@@ -40,6 +42,14 @@ export interface BpeTrainOptions {
   /** Stops the training with CancelledError. */
   readonly signal?: AbortSignal;
 }
+
+const trainOptions: OptionTable<BpeTrainOptions> = {
+  vocabSize: required(kinds.whole(256)),
+  minFrequency: kinds.number({ from: 1 }),
+  specialTokens: kinds.listOf(kinds.someText, "a list of texts of at least one character"),
+  onProgress: kinds.callback,
+  signal: kinds.abortSignal,
+};
 
 /** What training gives: the parts of a tokenizer. */
 export interface TrainedBpe {
@@ -93,17 +103,15 @@ class BpeTrainer {
   #pairs: PairCounts | undefined;
 
   constructor(options: BpeTrainOptions) {
+    checkOptions("BpeTokenizer.train", options, trainOptions);
     const specials = options.specialTokens ?? ["<|endoftext|>"];
-    if (!Number.isInteger(options.vocabSize) || options.vocabSize < 256 + specials.length) {
+    if (options.vocabSize < 256 + specials.length) {
       throw new OptionError(
         `vocabSize should be an integer of at least ${256 + specials.length}, for 256 bytes and ` +
           `${specials.length} special tokens, and is ${options.vocabSize}`,
       );
     }
     this.#minFrequency = options.minFrequency ?? 2;
-    if (!(this.#minFrequency >= 1)) {
-      throw new OptionError(`minFrequency should be at least 1 and is ${options.minFrequency}`);
-    }
     if (
       new Set(specials).size !== specials.length ||
       specials.some((token) => token === "" || this.#ids.has(token))

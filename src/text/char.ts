@@ -8,8 +8,11 @@
  * @module
  */
 import { FormatError, OptionError, ShapeError } from "../core/errors.ts";
+import { listOf, text as aText } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
 import { pieceStream } from "./stream.ts";
+import { decodeOptions, encodeOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
 
 /** Options of a {@link CharTokenizer}. */
@@ -21,6 +24,12 @@ export interface CharTokenizerOptions {
   /** The token that ends a text. Default: `<|endoftext|>`, when it is one of the special tokens. */
   readonly eosToken?: string;
 }
+
+const charOptions: OptionTable<CharTokenizerOptions> = {
+  unkToken: aText,
+  specialTokens: listOf(aText, "a list of texts"),
+  eosToken: aText,
+};
 
 /** The pre-tokenizer of the saved form: every code point a piece of its own. */
 const splitCharacters = {
@@ -46,6 +55,7 @@ export class CharTokenizer implements Tokenizer {
 
   /** A tokenizer that gives `characters` the ids 0, 1, 2 … in their order. Throws OptionError for duplicates. */
   constructor(characters: Iterable<string>, options: CharTokenizerOptions = {}) {
+    checkOptions("CharTokenizer", options, charOptions);
     const tokens = [...characters];
     this.#characters = tokens.length;
     for (const token of tokens) {
@@ -82,6 +92,7 @@ export class CharTokenizer implements Tokenizer {
 
   /** A tokenizer for the characters of a text or of several, in the order of their code points. */
   static from(texts: string | Iterable<string>, options: CharTokenizerOptions = {}): CharTokenizer {
+    checkOptions("CharTokenizer.from", options, charOptions);
     const codes = new Set<number>();
     const tokens = new AddedTokens((options.specialTokens ?? []).map((content, id) => ({ id, content })));
     for (const text of typeof texts === "string" ? [texts] : texts) {
@@ -104,8 +115,9 @@ export class CharTokenizer implements Tokenizer {
 
   /** The ids of a text. Throws FormatError for an unknown character, unless there is an `unkToken`. */
   encode(text: string, options: EncodeOptions = {}): number[] {
+    const { splitSpecialTokens = false } = checkOptions("encode", options, encodeOptions);
     const out: number[] = [];
-    this.#added.split(text, options.splitSpecialTokens ?? false, (start, end) => {
+    this.#added.split(text, splitSpecialTokens, (start, end) => {
       for (let i = start; i < end; i++) {
         const at = i, unit = text.charCodeAt(i);
         let id = unit < this.#idOfCode.length ? this.#idOfCode[unit] : -1;
@@ -122,13 +134,13 @@ export class CharTokenizer implements Tokenizer {
 
   /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    const skip = options.skipSpecialTokens ?? false;
+    const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     return Array.from(ids, (id) => this.#textOf(id, skip)).join("");
   }
 
   /** Decodes ids one at a time, whole characters only. */
   stream(options: DecodeOptions = {}): DecodeStream {
-    const skip = options.skipSpecialTokens ?? false;
+    const { skipSpecialTokens: skip = false } = checkOptions("stream", options, decodeOptions);
     return pieceStream((id) => this.#textOf(id, skip));
   }
 

@@ -8,11 +8,14 @@
  *
  * @module
  */
-import { FormatError, ShapeError } from "../core/errors.ts";
+import { FerrotypeError, FormatError, ShapeError } from "../core/errors.ts";
+import { checkOptions } from "../core/options.ts";
 import { importPackage, optionalPackages } from "../core/packages.ts";
 import { symbolsToBytes } from "./bytes.ts";
 import { byteStream, windowStream } from "./stream.ts";
+import { decodeOptions, encodeOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
+import { checkExpressions, checkTokenizer } from "./tokenizer_check.ts";
 import { fromWtf8, toWtf8 } from "./utf8.ts";
 import { withUnicodeWhiteSpace } from "./white_space.ts";
 
@@ -49,6 +52,31 @@ function loadPackage(): Promise<Package> {
     "this tokenizer.json",
     () => importPackage<Package>("@huggingface/tokenizers"),
   );
+}
+
+/** Does what the package does; an error of its own is the file's fault, and says so. */
+function trying<T>(what: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    if (cause instanceof FerrotypeError) throw cause;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    throw new FormatError(`@huggingface/tokenizers ${what}: ${reason}`, { cause });
+  }
+}
+
+/** The package's tokenizer with errors of ours. */
+function guarded(made: PackageTokenizer): PackageTokenizer {
+  const { post_processor: process } = made, failed = "failed on this tokenizer.json";
+  return {
+    post_processor: process && ((...given) => trying(failed, () => process(...given))),
+    encode: (...given) => trying(failed, () => made.encode(...given)),
+    decode: (...given) => trying(failed, () => made.decode(...given)),
+    token_to_id: (token) => made.token_to_id(token),
+    id_to_token: (id) => made.id_to_token(id),
+    get_vocab: () => made.get_vocab(),
+    get_added_tokens_decoder: () => made.get_added_tokens_decoder(),
+  };
 }
 
 /** A tokenizer that is run by `@huggingface/tokenizers`. */
@@ -89,25 +117,28 @@ export class HuggingFaceTokenizer implements Tokenizer {
    * package.
    */
   static async load(json: Json, config: Json, eosToken: string | undefined): Promise<HuggingFaceTokenizer> {
+    checkTokenizer(json);
     const { Tokenizer } = await loadPackage();
     const absent = { normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null };
-    const make = (value: Json) =>
-      new Tokenizer(
+    const make = (value: Json): PackageTokenizer => {
+      const made = new Tokenizer(
         { ...absent, ...withUnicodeWhiteSpace(value), added_tokens: value.added_tokens ?? [] },
         config,
       );
-    try {
-      return new HuggingFaceTokenizer(json, make, eosToken);
-    } catch (cause) {
-      const reason = cause instanceof Error ? cause.message : String(cause);
-      throw new FormatError(`@huggingface/tokenizers cannot read this tokenizer.json: ${reason}`, { cause });
-    }
+      checkExpressions(made);
+      return guarded(made);
+    };
+    return trying("cannot read this tokenizer.json", () => new HuggingFaceTokenizer(json, make, eosToken));
   }
 
   /** The ids of a text; special tokens in it become theirs. */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    const addSpecialTokens = options.addSpecialTokens ?? true;
-    const ids = options.splitSpecialTokens === true
+    const { addSpecialTokens = true, splitSpecialTokens = false } = checkOptions(
+      "encode",
+      options,
+      encodeOptions,
+    );
+    const ids = splitSpecialTokens
       ? this.#encodePlain(text, addSpecialTokens)
       : this.#tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;
     if (ids.includes(undefined)) {
@@ -120,7 +151,8 @@ export class HuggingFaceTokenizer implements Tokenizer {
 
   /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
-    const skip = options.skipSpecialTokens ?? false, list = Array.from(ids);
+    const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
+    const list = Array.from(ids);
     if (!this.#byteLevel) return this.#decodeList(list, skip);
     const tokens = list.map((id) => this.#bytesOf(id, skip));
     const bytes = new Uint8Array(tokens.reduce((sum, token) => sum + token.length, 0));
@@ -134,7 +166,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
 
   /** Decodes ids one at a time, whole characters only. */
   stream(options: DecodeOptions = {}): DecodeStream {
-    const skip = options.skipSpecialTokens ?? false;
+    const { skipSpecialTokens: skip = false } = checkOptions("stream", options, decodeOptions);
     if (this.#byteLevel) return byteStream((id) => this.#bytesOf(id, skip));
     return windowStream((ids) => this.#decodeList(ids, skip));
   }

@@ -6,6 +6,8 @@
  *
  * @module
  */
+import { flag } from "../core/kinds.ts";
+import type { OptionTable } from "../core/options.ts";
 import type { Steps } from "../core/steps.ts";
 
 /** How {@link Tokenizer.encode} treats special tokens. */
@@ -24,6 +26,12 @@ export interface DecodeOptions {
   /** Leave special tokens out of the text. Default false. */
   readonly skipSpecialTokens?: boolean;
 }
+
+/** {@link EncodeOptions} as data. */
+export const encodeOptions: OptionTable<EncodeOptions> = { addSpecialTokens: flag, splitSpecialTokens: flag };
+
+/** {@link DecodeOptions} as data. */
+export const decodeOptions: OptionTable<DecodeOptions> = { skipSpecialTokens: flag };
 
 /** Text from ids that arrive one at a time. The pieces, joined, are what `decode` gives for all the ids. */
 export interface DecodeStream {

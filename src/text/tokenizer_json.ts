@@ -7,13 +7,15 @@
  * @module
  */
 import { FormatError, OptionError } from "../core/errors.ts";
+import { oneOf } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import type { AddedToken } from "./added_tokens.ts";
 import { BpeTokenizer } from "./bpe.ts";
 import { byteSymbols } from "./bytes.ts";
 import { CharTokenizer } from "./char.ts";
-import { HuggingFaceTokenizer } from "./huggingface.ts";
 import type { Tokenizer } from "./tokenizer.ts";
-import { vocabularyMap } from "./vocabulary.ts";
+import { gpt2Pattern } from "./white_space.ts";
+import { maxId, vocabularyMap } from "./vocabulary.ts";
 
 /** Options of {@link tokenizerFromJson}. */
 export interface TokenizerFromJsonOptions {
@@ -23,6 +25,11 @@ export interface TokenizerFromJsonOptions {
    */
   readonly engine?: "auto" | "huggingface";
 }
+
+/** {@link TokenizerFromJsonOptions} as data. */
+export const fromJsonOptions: OptionTable<TokenizerFromJsonOptions> = {
+  engine: oneOf("auto", "huggingface"),
+};
 
 type Json = Record<string, unknown>;
 
@@ -39,15 +46,12 @@ export async function tokenizerFromJson(
   config?: unknown,
   options: TokenizerFromJsonOptions = {},
 ): Promise<Tokenizer> {
-  const engine = options.engine ?? "auto";
-  if (engine !== "auto" && engine !== "huggingface") {
-    throw new OptionError(`engine should be "auto" or "huggingface" and is ${JSON.stringify(engine)}`);
-  }
+  const { engine = "auto" } = checkOptions("tokenizerFromJson", options, fromJsonOptions);
   const file = object(json, "a tokenizer.json");
   const configuration = config === undefined || config === null
     ? {}
     : object(config, "a tokenizer_config.json");
-  const model = object(file.model, '"model" of tokenizer.json');
+  const model: Json = { ...object(file.model, '"model" of tokenizer.json') };
   if (typeof model.vocab !== "object" || model.vocab === null) {
     throw new FormatError(
       `"model.vocab" of tokenizer.json should be an object or a list and is ${show(model.vocab)}`,
@@ -55,12 +59,32 @@ export async function tokenizerFromJson(
   }
   const addedTokens = readAddedTokens(file.added_tokens);
   const eosToken = contentOf(configuration.eos_token);
+  model.type = typeOf(model);
   if (engine === "auto") {
-    const own = readCharacters(file, model, addedTokens, eosToken) ??
-      readBpe(file, model, addedTokens, eosToken);
+    const own = readOwn(file, model, addedTokens, eosToken);
     if (own !== undefined) return own;
   }
-  return await HuggingFaceTokenizer.load(file, configuration, eosToken);
+  // Loaded when it is needed, with what looks at such a file first: most pages read their own.
+  const { HuggingFaceTokenizer } = await import("./huggingface.ts");
+  return await HuggingFaceTokenizer.load({ ...file, model }, configuration, eosToken);
+}
+
+const modelTypes = ["BPE", "Unigram", "WordPiece"];
+
+/** The kind of model; older files do not name it. @throws {FormatError} for one that nothing here reads. */
+function typeOf({ type, vocab, ...model }: Json): string {
+  const known = type ??
+    (Array.isArray(vocab)
+      ? "Unigram"
+      : "merges" in model
+      ? "BPE"
+      : "continuing_subword_prefix" in model && "unk_token" in model
+      ? "WordPiece"
+      : undefined);
+  if (modelTypes.includes(known as string)) return known as string;
+  throw new FormatError(
+    `"model.type" of tokenizer.json is ${show(type)}, and there are readers for ${modelTypes.join(", ")}`,
+  );
 }
 
 /**
@@ -109,9 +133,13 @@ function readAddedTokens(value: unknown): AddedToken[] {
   }
   return value.map((entry: unknown, k) => {
     const token = object(entry, `added token ${k} of tokenizer.json`);
-    if (typeof token.content !== "string" || !Number.isInteger(token.id)) {
+    const { id } = token;
+    if (
+      typeof token.content !== "string" || !Number.isInteger(id) || (id as number) < 0 ||
+      (id as number) > maxId
+    ) {
       throw new FormatError(
-        `added token ${k} of tokenizer.json should have a text as content and an integer as id, and has ` +
+        `added token ${k} of tokenizer.json should have a text as content and an integer from 0 to ${maxId} as id, and has ` +
           `${show(token.content)} and ${show(token.id)}`,
       );
     }
@@ -128,12 +156,29 @@ function readAddedTokens(value: unknown): AddedToken[] {
 }
 
 /** What no tokenizer of this library does: such files go through the package. */
-function isPlainBpe(file: Json, model: Json): boolean {
+function isPlainBpe(model: Json): boolean {
   return (model.type === "BPE" || model.type === undefined) && "merges" in model &&
     !Array.isArray(model.vocab) &&
-    (file.normalizer ?? null) === null && !model.dropout && !model.continuing_subword_prefix &&
-    !model.end_of_word_suffix && model.fuse_unk !== true && model.byte_fallback !== true &&
-    model.ignore_merges !== true;
+    !model.dropout && !model.continuing_subword_prefix && !model.end_of_word_suffix &&
+    model.byte_fallback !== true;
+}
+
+/** The tokenizer, where it is one of this library's. */
+function readOwn(
+  file: Json,
+  model: Json,
+  addedTokens: readonly AddedToken[],
+  eosToken: string | undefined,
+): Tokenizer | undefined {
+  try {
+    return readCharacters(file, model, addedTokens, eosToken) ?? readBpe(file, model, addedTokens, eosToken);
+  } catch (error) {
+    // What would be a caller's mistake elsewhere is the file's here.
+    if (error instanceof OptionError) {
+      throw new FormatError(`tokenizer.json: ${error.message}`, { cause: error });
+    }
+    throw error;
+  }
 }
 
 /** The form that {@link CharTokenizer} saves, and nothing else. */
@@ -144,7 +189,8 @@ function readCharacters(
   eosToken: string | undefined,
 ): CharTokenizer | undefined {
   const split = (file.pre_tokenizer ?? {}) as Json, decoder = (file.decoder ?? {}) as Json;
-  const saved = isPlainBpe(file, model) && Array.isArray(model.merges) && model.merges.length === 0 &&
+  const saved = isPlainBpe(model) && (file.normalizer ?? null) === null &&
+    Array.isArray(model.merges) && model.merges.length === 0 &&
     split.type === "Split" && (split.pattern as Json | undefined)?.Regex === "[\\s\\S]" &&
     split.behavior === "Isolated" && split.invert !== true && (file.post_processor ?? null) === null &&
     decoder.type === "Fuse";
@@ -168,17 +214,66 @@ function readCharacters(
   });
 }
 
+/** The expressions that cut a text before byte-level BPE; none for GPT-2's own, undefined for what is not done here. */
+function readSplits(cut: Json): readonly string[] | null | undefined {
+  const steps = cut.type === "Sequence" && Array.isArray(cut.pretokenizers)
+    ? cut.pretokenizers as Json[]
+    : [cut];
+  const last = steps.at(-1);
+  if (last?.type !== "ByteLevel" || last.add_prefix_space !== false) return undefined;
+  const splits: string[] = [];
+  for (const step of steps.slice(0, -1)) {
+    const regex = (step.pattern as Json | undefined)?.Regex;
+    if (step.type === "Digits" && step.individual_digits === true) splits.push(String.raw`\p{N}`);
+    else if (
+      step.type !== "Split" || step.behavior !== "Isolated" || step.invert === true ||
+      typeof regex !== "string"
+    ) {
+      return undefined;
+    } else splits.push(regex);
+  }
+  if (last.use_regex !== false) splits.push(gpt2Pattern);
+  return splits.length === 1 && last.use_regex !== false ? null : splits;
+}
+
+/** Ids around a text, by the processor that puts them there; undefined for what is not done here. */
+function readAround(after: unknown): { prefixIds: number[]; suffixIds: number[] } | undefined {
+  const none = { prefixIds: [], suffixIds: [] };
+  if (after === null || after === undefined) return none;
+  const { type, processors, single, special_tokens } = after as Json;
+  if (type === "ByteLevel") return none;
+  if (type === "Sequence" && Array.isArray(processors)) {
+    const all = processors.map(readAround);
+    if (all.includes(undefined)) return undefined;
+    const put = all.filter((each) => each!.prefixIds.length + each!.suffixIds.length > 0);
+    return put.length > 1 ? undefined : put[0] ?? none;
+  }
+  if (type !== "TemplateProcessing" || !Array.isArray(single)) return undefined;
+  const parts = single as Json[], at = parts.findIndex((part) => part.Sequence !== undefined);
+  const idsOf = (list: readonly Json[]): number[] =>
+    list.flatMap((part) => {
+      const name = (part.SpecialToken as Json | undefined)?.id;
+      return ((special_tokens as Json | undefined)?.[String(name)] as Json | undefined)?.ids as number[] ??
+        [NaN];
+    });
+  const prefixIds = idsOf(parts.slice(0, at)), suffixIds = idsOf(parts.slice(at + 1));
+  return at >= 0 && [...prefixIds, ...suffixIds].every(Number.isInteger)
+    ? { prefixIds, suffixIds }
+    : undefined;
+}
+
 function readBpe(
   file: Json,
   model: Json,
   addedTokens: readonly AddedToken[],
   eosToken: string | undefined,
 ): BpeTokenizer | undefined {
-  const cut = (file.pre_tokenizer ?? {}) as Json, decoder = (file.decoder ?? {}) as Json;
-  const after = (file.post_processor ?? { type: "ByteLevel" }) as Json;
-  const byteLevel = isPlainBpe(file, model) && cut.type === "ByteLevel" && cut.use_regex !== false &&
-    cut.add_prefix_space === false && decoder.type === "ByteLevel" && after.type === "ByteLevel";
-  if (!byteLevel) return undefined;
+  const splits = readSplits((file.pre_tokenizer ?? {}) as Json), decoder = (file.decoder ?? {}) as Json;
+  const normalizer = (file.normalizer ?? null) as Json | null, around = readAround(file.post_processor);
+  const isOurs = isPlainBpe(model) && splits !== undefined && around !== undefined &&
+    decoder.type === "ByteLevel" &&
+    (normalizer === null || normalizer.type === "NFC");
+  if (!isOurs) return undefined;
   const vocab = vocabularyMap(model.vocab as Record<string, number>);
   // Trained without the byte alphabet: what has no token is dropped then, which is left to the package.
   if (byteSymbols.some((symbol) => !vocab.has(symbol))) return undefined;
@@ -186,6 +281,10 @@ function readBpe(
     vocab,
     merges: readMerges(model.merges),
     addedTokens,
+    ...around,
+    ...(splits === null ? {} : { splits }),
+    ...(model.ignore_merges === true ? { ignoreMerges: true } : {}),
+    ...(normalizer === null ? {} : { normalizer: "NFC" as const }),
     ...(eosToken === undefined ? {} : { eosToken }),
   });
 }

@@ -4,10 +4,11 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
+import { show } from "../core/show.ts";
 import type { AddedToken } from "./added_tokens.ts";
 
 /** Ids above this are a mistake in the file, not a vocabulary; arrays are indexed by id. */
-const MAX_ID = 1 << 24;
+export const maxId: number = 1 << 24;
 
 /** The vocabulary of a file as a map; its tokens may have any name, `__proto__` too. */
 export function vocabularyMap(vocab: Readonly<Record<string, number>>): Map<string, number> {
@@ -26,9 +27,9 @@ export function indexTokens(
 ): { tokens: (string | undefined)[]; ids: ReadonlyMap<string, number> } {
   const tokens: (string | undefined)[] = new Array(vocab.size).fill(undefined);
   const place = (token: string, id: number): void => {
-    if (!Number.isInteger(id) || id < 0 || id > MAX_ID) {
+    if (!Number.isInteger(id) || id < 0 || id > maxId) {
       throw new FormatError(
-        `the id of token "${token}" should be an integer from 0 to ${MAX_ID} and is ${id}`,
+        `the id of token "${token}" should be an integer from 0 to ${maxId} and is ${show(id)}`,
       );
     }
     while (tokens.length <= id) tokens.push(undefined);

@@ -61,7 +61,8 @@ function normalizer(part: Part): Part {
   if (part.type !== "Strip") return part;
   const normalizers: Part[] = [];
   if (part.strip_left === true) normalizers.push(replace(String.raw`\A\s+`, ""));
-  if (part.strip_right === true) normalizers.push(replace(String.raw`\s+\z`, ""));
+  // Only from where white space begins: from inside of it each way to its end would be gone anew.
+  if (part.strip_right === true) normalizers.push(replace(String.raw`(?<!\s)\s+\z`, ""));
   return { type: "Sequence", normalizers };
 }
 

@@ -8,6 +8,8 @@
  */
 import type { DeviceName } from "../backends/contract.ts";
 import { OptionError } from "../core/errors.ts";
+import * as kinds from "../core/kinds.ts";
+import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { Generator, type GeneratorState } from "../core/random.ts";
 import { type Tensor, tensor } from "../ops/mod.ts";
 
@@ -36,11 +38,24 @@ export interface BatchOptions {
   device?: DeviceName;
 }
 
-function checkSizes(what: string, sizes: Record<string, number>): void {
-  for (const [name, value] of Object.entries(sizes)) {
-    if (Number.isInteger(value) && value > 0) continue;
-    throw new OptionError(`${what}: ${name} is a whole number above 0, not ${value}`);
-  }
+const count = kinds.whole(1);
+
+const batchOptions: OptionTable<BatchOptions> = {
+  batchSize: required(count),
+  blockSize: required(count),
+  device: kinds.device,
+};
+
+/** Ids that a batch may hold, 1 GiB of them: what a model makes of each is far larger. */
+const mostIds = 2 ** 28;
+
+/** @throws {OptionError} for a batch that no machine holds, before memory for it is asked for. */
+function checkBatch(what: string, batchSize: number, length: number): void {
+  if (batchSize * length <= mostIds) return;
+  const most = Math.floor(mostIds / length);
+  throw new OptionError(
+    `${what}: batchSize is ${batchSize}, expected at most ${most} windows of ${length} ids (${mostIds} ids a batch)`,
+  );
 }
 
 /** Ids from each of `starts`, `length` of them, as i32 [starts, length]. */
@@ -57,19 +72,21 @@ export function windows(
   return tensor(values, { shape: [starts.length, length], ...(device ? { device } : {}) });
 }
 
+const randomOptions: OptionTable<BatchOptions & { seed?: number }> = { ...batchOptions, seed: kinds.seed };
+
 /**
  * Windows [batchSize, blockSize + 1] (i32) that begin anywhere in `ids`, drawn by a generator of its own.
  * @throws {OptionError} when there are too few ids for one window.
  */
 export function randomBatches(ids: TokenIds, options: BatchOptions & { seed?: number }): DataSource<Tensor> {
-  const { batchSize, blockSize, seed = 0, device } = options;
-  checkSizes("randomBatches", { batchSize, blockSize });
+  const { batchSize, blockSize, seed = 0, device } = checkOptions("randomBatches", options, randomOptions);
   const length = blockSize + 1, choices = ids.length - blockSize;
   if (choices < 1) {
     throw new OptionError(
       `randomBatches: ${ids.length} ids do not fill a window of ${length}; take a smaller blockSize`,
     );
   }
+  checkBatch("randomBatches", batchSize, length);
   const generator = new Generator(seed);
   return {
     tokensPerBatch: batchSize * blockSize,
@@ -90,17 +107,23 @@ export interface SequentialOptions extends BatchOptions {
   maxBatches?: number;
 }
 
+const sequentialOptions: OptionTable<SequentialOptions> = {
+  ...batchOptions,
+  stride: count,
+  maxBatches: kinds.kind("a number from 1", (x) => typeof x === "number" && x >= 1),
+};
+
 /**
  * The same batches [batchSize, blockSize + 1] every time it is gone through, in order, all of one size: ids at the end
  * that fill no window, and windows that fill no batch, are left out.
  * @throws {OptionError} when there are too few ids for one window.
  */
 export function sequentialBatches(ids: TokenIds, options: SequentialOptions): Iterable<Tensor> {
-  const { blockSize, stride = blockSize, device, maxBatches = Infinity } = options;
-  checkSizes("sequentialBatches", { batchSize: options.batchSize, blockSize, stride });
-  if (!(maxBatches >= 1)) {
-    throw new OptionError(`sequentialBatches: maxBatches is at least 1, not ${maxBatches}`);
-  }
+  const { blockSize, stride = blockSize, device, maxBatches = Infinity } = checkOptions(
+    "sequentialBatches",
+    options,
+    sequentialOptions,
+  );
   const count = Math.floor((ids.length - blockSize - 1) / stride) + 1;
   if (count < 1) {
     throw new OptionError(
@@ -110,6 +133,7 @@ export function sequentialBatches(ids: TokenIds, options: SequentialOptions): It
     );
   }
   const batchSize = Math.min(options.batchSize, count);
+  checkBatch("sequentialBatches", batchSize, blockSize + 1);
   const whole = Math.floor(count / batchSize), batches = Math.min(whole, Math.floor(maxBatches));
   return {
     *[Symbol.iterator](): IterableIterator<Tensor> {

@@ -8,7 +8,8 @@
  * @module
  */
 import type { DeviceName } from "../backends/contract.ts";
-import { OptionError } from "../core/errors.ts";
+import * as kinds from "../core/kinds.ts";
+import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import type { FileSystem } from "../core/file_system.ts";
 import {
   type Checkpoint,
@@ -40,6 +41,20 @@ export interface CheckpointInfo {
   loss: number | null;
 }
 
+/** {@link CheckpointOptions} as data, but for the file system. */
+export const keepingOptions: OptionTable<Omit<CheckpointOptions, "fileSystem">> = {
+  keepLast: kinds.whole(1),
+  keepBest: kinds.whole(0),
+  files: kinds.object,
+};
+
+const checkpointOptions: OptionTable<CheckpointOptions> = {
+  ...keepingOptions,
+  fileSystem: required(kinds.like("a file system", "writeFileAtomic", "rename")),
+};
+
+const loadOptions: OptionTable<{ device?: DeviceName }> = { device: kinds.device };
+
 const pattern = /^step-(\d+)(?:\.(\d+))?$/, temporary = /^\.step-\d+\..*\.tmp$/;
 
 /** Saves and finds checkpoints in one folder. */
@@ -48,15 +63,15 @@ export class CheckpointStore {
   readonly directory: string;
   readonly #options: Required<CheckpointOptions>;
   readonly #files: FileSystem;
+  #work: string | null = null;
 
   /** A store in `directory`. @throws {OptionError} when nothing would be kept. */
   constructor(directory: string, options: CheckpointOptions) {
-    const { keepLast = 2, keepBest = 1, files = {}, fileSystem } = options;
-    if (!(Number.isInteger(keepLast) && keepLast >= 1 && Number.isInteger(keepBest) && keepBest >= 0)) {
-      throw new OptionError(
-        `CheckpointStore: keepLast is at least 1 and keepBest at least 0, not ${keepLast} and ${keepBest}`,
-      );
-    }
+    const { keepLast = 2, keepBest = 1, files = {}, fileSystem } = checkOptions(
+      "CheckpointStore",
+      options,
+      checkpointOptions,
+    );
     this.directory = directory.replace(/(?<=.)\/+$/, "");
     this.#options = { keepLast, keepBest, files, fileSystem };
     this.#files = fileSystem;
@@ -67,25 +82,41 @@ export class CheckpointStore {
     return this.#options.keepBest;
   }
 
-  /** Writes a checkpoint, then removes those that are no longer wanted. Gives its folder. */
+  /**
+   * Writes a checkpoint, then removes those that are no longer wanted. Gives its folder. When that fails nothing of it is
+   * left, and the older ones are what they were.
+   */
   async save(checkpoint: Checkpoint): Promise<string> {
     await this.#files.makeDir(this.directory);
     const number = String(checkpoint.step).padStart(8, "0");
     const random = Math.random().toString(36).slice(2, 10);
-    const work = `${this.directory}/.step-${number}.${random}.tmp`;
-    await this.#files.makeDir(work);
-    for (const [name, content] of Object.entries(this.#options.files)) {
-      await this.#files.writeFileAtomic(`${work}/${name}`, content);
-    }
-    await writeCheckpoint(this.#files, work, checkpoint);
+    const work = this.#work = `${this.directory}/.step-${number}.${random}.tmp`;
     // The same step saved again gets a number behind it, so that the older one stays until the newer is there.
     const taken = (await this.#folders()).filter(({ step }) => step === checkpoint.step);
     const again = taken.length ? `.${Math.max(...taken.map(({ version }) => version)) + 1}` : "";
     const path = `${this.directory}/step-${number}${again}`;
-    await this.#files.rename(work, path);
-    for (const { name } of taken) await this.#remove(name);
+    try {
+      await this.#files.makeDir(work);
+      for (const [name, content] of Object.entries(this.#options.files)) {
+        await this.#files.writeFileAtomic(`${work}/${name}`, content);
+      }
+      await writeCheckpoint(this.#files, work, checkpoint);
+      await this.#files.rename(work, path);
+    } catch (error) {
+      await this.abandon();
+      throw error;
+    }
+    this.#work = null;
     await this.#prune();
     return path;
+  }
+
+  /** Removes what there is of a checkpoint that is being written: the program is about to end. */
+  async abandon(): Promise<void> {
+    const work = this.#work;
+    this.#work = null;
+    // Where that fails too, it goes with the next save.
+    if (work !== null) await this.#files.remove(work).catch(() => {});
   }
 
   /** The checkpoints that are there, the oldest first. */
@@ -100,16 +131,16 @@ export class CheckpointStore {
 
   /** The newest checkpoint, its tensors on `device`; null when there is none. */
   async loadLatest(options: { device?: DeviceName } = {}): Promise<LoadedCheckpoint | null> {
+    const { device } = checkOptions("loadLatest", options, loadOptions);
     const latest = (await this.#folders()).at(-1);
-    return latest
-      ? await readCheckpoint(this.#files, `${this.directory}/${latest.name}`, options.device)
-      : null;
+    return latest ? await readCheckpoint(this.#files, `${this.directory}/${latest.name}`, device) : null;
   }
 
   /** The checkpoint with the lowest loss, its tensors on `device`; null when none has one. */
   async loadBest(options: { device?: DeviceName } = {}): Promise<LoadedCheckpoint | null> {
+    const { device } = checkOptions("loadBest", options, loadOptions);
     const [best] = byLoss(await this.list());
-    return best ? await readCheckpoint(this.#files, best.path, options.device) : null;
+    return best ? await readCheckpoint(this.#files, best.path, device) : null;
   }
 
   async #folders(): Promise<{ name: string; step: number; version: number }[]> {
@@ -123,6 +154,11 @@ export class CheckpointStore {
   }
 
   async #prune(): Promise<void> {
+    const folders = await this.#folders();
+    // What was saved anew goes first: a crash may have left both.
+    for (const [i, { name, step }] of folders.entries()) {
+      if (folders[i + 1]?.step === step) await this.#remove(name);
+    }
     const all = await this.list(), { keepLast, keepBest } = this.#options;
     const wanted = new Set([...all.slice(-keepLast), ...byLoss(all).slice(0, keepBest)]);
     for (const info of all) {

@@ -9,6 +9,8 @@
  */
 import { breather } from "../core/breathe.ts";
 import { OptionError, throwIfAborted } from "../core/errors.ts";
+import * as kinds from "../core/kinds.ts";
+import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import type { CacheDType } from "../models/mod.ts";
 import type { Module } from "../nn/mod.ts";
 import { crossEntropy, reshape, slice, type Tensor, tensor } from "../ops/mod.ts";
@@ -40,6 +42,16 @@ export interface EvaluateOptions {
   /** Called after each batch with the windows done and all there are. */
   onProgress?: (progress: { done: number; total: number }) => void;
 }
+
+const evaluateOptions: OptionTable<EvaluateOptions> = {
+  blockSize: required(kinds.whole(1)),
+  stride: kinds.whole(1),
+  batchSize: kinds.whole(1),
+  bytes: kinds.number({ from: 0 }),
+  cacheDType: kinds.oneOf("f32", "f16", "bf16", "q8"),
+  signal: kinds.abortSignal,
+  onProgress: kinds.callback,
+};
 
 /** What {@link evaluate} found. */
 export interface Evaluation {
@@ -90,12 +102,12 @@ export async function evaluate(
   ids: TokenIds,
   options: EvaluateOptions,
 ): Promise<Evaluation> {
-  const { blockSize, stride = blockSize, batchSize = 8, bytes, cacheDType, signal, onProgress } = options;
-  for (const [name, value] of Object.entries({ blockSize, stride, batchSize })) {
-    if (!(Number.isInteger(value) && value > 0)) {
-      throw new OptionError(`evaluate: ${name} is a whole number above 0, not ${value}`);
-    }
-  }
+  const { blockSize, stride = blockSize, batchSize = 8, bytes, cacheDType, signal, onProgress } =
+    checkOptions(
+      "evaluate",
+      options,
+      evaluateOptions,
+    );
   if (stride > blockSize) {
     throw new OptionError(
       `evaluate: a stride of ${stride} would leave out tokens between blocks of ${blockSize}`,

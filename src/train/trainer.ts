@@ -7,6 +7,8 @@
  * @module
  */
 import { FerrotypeError, OptionError } from "../core/errors.ts";
+import * as kinds from "../core/kinds.ts";
+import { checkOptions, type Idle, type OptionTable, required } from "../core/options.ts";
 import type { Module } from "../nn/mod.ts";
 import { add, mul, randomState, setRandomState, type Tensor } from "../ops/mod.ts";
 import { clipGradNorm, gradNorm, type Optimizer, type Schedule } from "../optim/mod.ts";
@@ -82,6 +84,37 @@ export interface TrainerOptions<B = Tensor> {
   stopAfter?: number;
 }
 
+const count = kinds.whole(1);
+
+/** {@link TrainerOptions} as data. */
+const trainerOptions: OptionTable<TrainerOptions> = {
+  model: required(kinds.like("a module", "parameters", "zeroGrad")),
+  loss: kinds.callback,
+  data: required(kinds.like("a source of batches, such as randomBatches gives", "next", "tokensPerBatch")),
+  optimizer: required(kinds.like("an optimizer of the model's parameters", "step", "paramGroups")),
+  steps: required(count),
+  schedule: kinds.callback,
+  gradAccum: count,
+  clip: kinds.number({ above: 0 }),
+  reportEvery: count,
+  onStep: kinds.callback,
+  evalData: kinds.kind(
+    "batches, or a function that gives the held-out loss",
+    (x) => typeof x === "function" || (typeof x === "object" && x !== null && Symbol.iterator in x),
+  ),
+  evalEvery: count,
+  onEval: kinds.callback,
+  checkpoints: kinds.like("a CheckpointManager", "save", "loadLatest"),
+  saveEvery: count,
+  signal: kinds.abortSignal,
+  stopAfter: count,
+};
+
+const idle: readonly Idle<TrainerOptions>[] = [
+  { option: ["evalEvery", "onEval"], when: (o) => o.evalData === undefined, because: "it needs evalData" },
+  { option: "saveEvery", when: (o) => o.checkpoints === undefined, because: "it needs checkpoints" },
+];
+
 /** How a run ended. */
 export interface TrainingResult {
   /** Steps done in all. */
@@ -105,35 +138,20 @@ export class Trainer<B = Tensor> {
   #lastLoss: Tensor | null = null;
   #saved = -1;
 
-  /** A run that has not begun. @throws {OptionError} for counts that are no whole numbers above 0, and a model without a loss. */
+  /**
+   * A run that has not begun.
+   * @throws {OptionError} for an option that is unknown, missing, impossible or without effect, and a model without a loss.
+   */
   constructor(options: TrainerOptions<B>) {
-    const { model, steps, gradAccum = 1, reportEvery = 1, evalEvery = 1, saveEvery = 1, stopAfter = 1 } =
-      options;
-    for (
-      const [name, value] of Object.entries({
-        steps,
-        gradAccum,
-        reportEvery,
-        evalEvery,
-        saveEvery,
-        stopAfter,
-      })
-    ) {
-      if (!(Number.isInteger(value) && value > 0)) {
-        throw new OptionError(`Trainer: ${name} is a whole number above 0, not ${value}`);
-      }
-    }
-    if (options.evalEvery && !options.evalData) throw new OptionError("Trainer: evalEvery needs evalData");
-    if (options.saveEvery && !options.checkpoints) {
-      throw new OptionError("Trainer: saveEvery needs checkpoints");
-    }
+    const given = checkOptions<TrainerOptions<B>>("Trainer", options, trainerOptions as never, idle as never);
+    const { model } = given;
     if (!options.loss && !model.loss) {
       throw new OptionError(
         `Trainer: ${model.constructor.name} has no loss(batch); pass { loss: (batch) => … }`,
       );
     }
-    this.#options = options;
-    this.#loss = options.loss ?? ((batch) => model.loss!(batch));
+    this.#options = given;
+    this.#loss = given.loss ?? ((batch) => model.loss!(batch));
   }
 
   /** Steps done. */

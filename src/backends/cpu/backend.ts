@@ -19,6 +19,7 @@ import type {
   View,
 } from "../contract.ts";
 import { elementwiseInHalves, isBeyondCount, matmulLarge, mostCounted, reduceLarge } from "../large.ts";
+import { type Arguments, type Operation, operations } from "../operations.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
 import { cumsum } from "./kernels/cumsum.ts";
@@ -42,29 +43,8 @@ import { Watch } from "./watch.ts";
  */
 export type CpuOptions = EngineOptions;
 
-/** Positions of the arguments that an operation only reads; what is not listed counts as written to. */
-const reads: Readonly<Record<string, readonly number[]>> = {
-  elementwise: [1],
-  reduce: [2, 6],
-  matmul: [0, 1, 3],
-  gather: [0, 2],
-  scatter: [3, 4],
-  cumsum: [0],
-  sort: [0],
-  softmax: [0],
-  softmaxBackward: [0, 1],
-  layerNorm: [0, 1, 2],
-  layerNormBackward: [0, 1, 2, 3, 4],
-  attention: [0, 1, 2],
-  attentionStep: [0, 6],
-  quantize: [0],
-  attentionBackward: [0, 1, 2, 3, 4, 5],
-  crossEntropy: [0, 1],
-  crossEntropyBackward: [0, 1, 2, 3],
-};
-
 /** What is done around an operation: `run` does it. */
-type Around = (name: string, args: readonly unknown[], run: () => unknown) => unknown;
+type Around = (operation: Operation, args: Arguments, run: () => unknown) => unknown;
 
 /** What is guarded besides kernels; random numbers are one of those here. */
 const primitives = ["elementwise", "reduce", "matmul", "gather", "scatter", "cumsum", "sort"];
@@ -93,7 +73,7 @@ export class CpuBackend implements Backend {
     );
     if (options.guard) {
       const watch = new Watch(this.engine.heap);
-      this.#wrapAll((name, args, run) => watch.run(name, args, reads[name] ?? [], run));
+      this.#wrapAll((operation, args, run) => watch.run(operation, args, run));
     }
   }
 
@@ -120,8 +100,8 @@ export class CpuBackend implements Backend {
     if (overflow.engaged && !before) {
       this.engine.epoch++;
       // From now on operations first get their buffers into the heap. Until then none pays for the question.
-      this.#wrapAll((name, args, run) => {
-        overflow.bring(args as View[], reads[name] ?? []);
+      this.#wrapAll((operation, args, run) => {
+        overflow.bring(operation, args);
         return run();
       });
     }
@@ -165,11 +145,6 @@ export class CpuBackend implements Backend {
     return own.pointer;
   }
 
-  /** See {@link Backend.refuseRecording}. */
-  refuseRecording(): void {
-    this.engine.refuseRecording();
-  }
-
   /** See {@link Backend.record}. */
   record(f: () => void): Recorded | null {
     const overflow = this.#overflow, work = this.engine.record(f);
@@ -188,9 +163,10 @@ export class CpuBackend implements Backend {
 
   #wrap(place: Record<string, unknown>, names: readonly string[], around: Around): void {
     for (const name of names) {
-      if (typeof place[name] !== "function") continue;
+      const operation = operations.get(name as Operation["name"]);
+      if (!operation) continue;
       const run = (place[name] as (...args: unknown[]) => unknown).bind(place);
-      place[name] = (...args: unknown[]) => around(name, args, () => run(...args));
+      place[name] = (...args: unknown[]) => around(operation, args, () => run(...args));
     }
   }
 

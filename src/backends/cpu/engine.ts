@@ -297,7 +297,17 @@ export class Engine {
       this.#recorder = heap.arena = null;
       if (!done) { for (const block of arena.blocks) heap.release(block); }
     }
-    return done ? new CpuRecording(this, recorder.jobs, arena.blocks) : null;
+    return done ? new CpuRecording(this, recorder.jobs, recorder.looks, arena.blocks) : null;
+  }
+
+  /** Whether what is done is being recorded. */
+  get isRecording(): boolean {
+    return this.#recorder !== null;
+  }
+
+  /** Whenever the last job is done again, `look` is called with the address of its arguments, and may throw. */
+  afterJob(look: (args: number) => void): void {
+    this.#recorder?.looks.push({ job: this.#recorder.jobs.length - 1, look });
   }
 
   /** Tells a recording that goes on that this cannot be recorded. */

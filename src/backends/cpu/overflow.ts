@@ -15,7 +15,7 @@
  */
 import { isQuantized } from "../../core/dtype.ts";
 import { DeviceError } from "../../core/errors.ts";
-import type { DeviceBuffer, Epilogue, View } from "../contract.ts";
+import { type Arguments, eachView, type Operation } from "../operations.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import type { Heap } from "./heap.ts";
 
@@ -41,9 +41,6 @@ interface Large extends CpuBuffer {
   born?: number;
   used?: number;
 }
-
-/** An operation's arguments, as they are. */
-type Argument = View | Epilogue | readonly View[] | null | undefined | number | string | boolean | object;
 
 /** Large buffers of a heap. */
 export class Overflow {
@@ -102,24 +99,17 @@ export class Overflow {
     this.#fetch(buffer as Large, writes);
   }
 
-  /** Gets an operation's buffers inside. Those at other positions than `reads` are written to. */
-  bring(args: readonly Argument[], reads: readonly number[]): void {
+  /** Gets an operation's buffers inside. */
+  bring(operation: Operation, args: Arguments): void {
     this.#time++;
     this.#needed.clear();
-    args.forEach((argument) => this.#each(argument, ({ buffer }) => this.#needed.add(buffer as CpuBuffer)));
-    args.forEach((argument, i) =>
-      this.#each(argument, ({ buffer, dtype }) => {
-        // Products interleave the rows of quantised weights in place.
-        if (buffer.byteLength >= leastBytes) this.#fetch(buffer, !reads.includes(i) || isQuantized(dtype));
-      })
-    );
-  }
-
-  #each(argument: Argument, found: (view: View & { buffer: Large }) => void): void {
-    if (typeof argument !== "object" || argument === null) return;
-    if (Array.isArray(argument)) argument.forEach((view) => this.#each(view, found));
-    else if ("buffer" in argument) found(argument as View & { buffer: DeviceBuffer & Large });
-    else if ("inputs" in argument) this.#each((argument as Epilogue).inputs, found);
+    eachView(operation, args, ({ buffer }) => this.#needed.add(buffer as CpuBuffer));
+    eachView(operation, args, ({ buffer, dtype }, role) => {
+      // Products interleave the rows of quantised weights in place.
+      if (buffer.byteLength >= leastBytes) {
+        this.#fetch(buffer as Large, role !== "reads" || isQuantized(dtype));
+      }
+    });
   }
 
   #fetch(buffer: Large, writes: boolean): void {

@@ -35,6 +35,12 @@ interface Job {
   readonly words: Uint32Array;
 }
 
+/** What looks at a job's arguments when it was done again. */
+interface Look {
+  readonly job: number;
+  readonly look: (args: number) => void;
+}
+
 /** Hands out memory during a recording, and keeps what is given back: the same sizes get the same places again. */
 export class Arena {
   readonly #heap: Heap;
@@ -74,6 +80,8 @@ export class Arena {
 export class Recorder {
   /** What it memorised. */
   readonly jobs: Job[] = [];
+  /** What looks at their arguments afterwards. */
+  readonly looks: Look[] = [];
   /** Whether something was done that a recording cannot do again. */
   failed = false;
 
@@ -98,15 +106,17 @@ export class Recorder {
 export class CpuRecording implements Recorded {
   readonly #engine: Engine;
   readonly #jobs: readonly Job[];
+  readonly #looks: readonly Look[];
   readonly #blocks: number[];
   readonly #epoch: number;
   readonly #list: number;
   #threads = 0;
 
   /** Takes over `blocks` of memory. */
-  constructor(engine: Engine, jobs: readonly Job[], blocks: readonly number[]) {
+  constructor(engine: Engine, jobs: readonly Job[], looks: readonly Look[], blocks: readonly number[]) {
     this.#engine = engine;
     this.#jobs = jobs;
+    this.#looks = looks;
     this.#epoch = engine.epoch;
     const { heap } = engine, room = (bytes: number): number => 64 * Math.ceil(bytes / 64);
     const listBytes = room(4 * jobWords * jobs.length);
@@ -132,6 +142,8 @@ export class CpuRecording implements Recorded {
     const threads = engine.wake();
     if (threads !== this.#threads) this.#cut(threads);
     engine.replay(this.#list, this.#jobs.length);
+    const { u32 } = engine;
+    for (const { job, look } of this.#looks) look(u32[(this.#list >>> 2) + jobWords * job + 1]);
     return true;
   }
 

@@ -3,14 +3,16 @@
  *
  * The heap's guards (`heap_guard.ts`) see what runs over the end of a block. What strays into the middle of another one is
  * seen here: before an operation the contents of all blocks are summed up, and after it those of which it has no output must
- * be the same; of an output's own block, what lies between its elements. An operation that throws is watched as well.
+ * be the same; of an output's own block, what lies between its elements. An operation that throws is watched as well. What
+ * an operation is given to read or write must lie inside of its buffers.
  *
  * @module
  */
-import { byteSize, isQuantized } from "../../core/dtype.ts";
+import { byteSize, isQuantized, quantBlock } from "../../core/dtype.ts";
 import { DeviceError } from "../../core/errors.ts";
-import { isContiguous, sizeOf } from "../../core/shape.ts";
+import { formatShape, isContiguous, sizeOf } from "../../core/shape.ts";
 import type { View } from "../contract.ts";
+import { type Arguments, eachView, type Operation } from "../operations.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import type { Heap } from "./heap.ts";
 
@@ -37,26 +39,22 @@ export class Watch {
     this.#heap = heap;
   }
 
-  /**
-   * Runs an operation whose arguments at the positions `reads` are only read.
-   * @throws {DeviceError} when it wrote to anything else than the others.
-   */
-  run(name: string, args: readonly unknown[], reads: readonly number[], operation: () => unknown): unknown {
+  /** Runs an operation. @throws {DeviceError} when it wrote to anything else than its row of the table says. */
+  run(operation: Operation, args: Arguments, run: () => unknown): unknown {
     const outputs: View[] = [];
-    // Products interleave the rows of quantised weights in place.
-    args.forEach((argument, i) =>
-      eachView(argument, (view) => {
-        if (!reads.includes(i) || isQuantized(view.dtype)) outputs.push(view);
-      })
-    );
+    eachView(operation, args, (view, role) => {
+      demandInside(operation.name, view);
+      // Products interleave the rows of quantised weights in place.
+      if (role !== "reads" || isQuantized(view.dtype)) outputs.push(view);
+    });
     const written = new Set(outputs.map(({ buffer }) => (buffer as CpuBuffer).pointer));
     const before = this.#heap.bytes > mostBytes ? [] : this.#contents(written);
     try {
-      return operation();
+      return run();
     } finally {
       const wrong = this.#heap.check() ?? this.#changed(before, outputs);
       // deno-lint-ignore no-unsafe-finally -- what was overwritten matters more than why the operation threw
-      if (wrong !== null) throw new DeviceError(`cpu: while ${name} ran, ${wrong}`);
+      if (wrong !== null) throw new DeviceError(`cpu: while ${operation.name} ran, ${wrong}`);
     }
   }
 
@@ -107,6 +105,26 @@ export class Watch {
   }
 }
 
+/** @throws {DeviceError} when elements of the view lie outside of its buffer. */
+function demandInside(name: string, { buffer, dtype, shape, strides, offset }: View): void {
+  if (sizeOf(shape) === 0) return;
+  let first = offset, last = offset;
+  shape.forEach((size, d) => {
+    if (strides[d] < 0) first += (size - 1) * strides[d];
+    else last += (size - 1) * strides[d];
+  });
+  const end = isQuantized(dtype)
+    ? byteSize(dtype, Math.ceil((last + 1) / quantBlock) * quantBlock)
+    : byteSize(dtype, last + 1);
+  if (first >= 0 && end <= buffer.byteLength) return;
+  throw new DeviceError(
+    `cpu: ${name} was given a view of shape ${formatShape(shape)}, strides ${
+      formatShape(strides)
+    }, offset ${offset} that ` +
+      `reaches from element ${first} to ${last} of ${buffer.byteLength} bytes of ${dtype}`,
+  );
+}
+
 /** 1 for each byte of a block of `length` bytes that belongs to an element of `views`. */
 function bytesOf(length: number, views: readonly View[]): Uint8Array {
   const own = new Uint8Array(length);
@@ -124,12 +142,4 @@ function bytesOf(length: number, views: readonly View[]): Uint8Array {
     }
   }
   return own;
-}
-
-/** Calls `found` for every view in an operation's argument. */
-function eachView(argument: unknown, found: (view: View) => void): void {
-  if (typeof argument !== "object" || argument === null) return;
-  if (Array.isArray(argument)) argument.forEach((part) => eachView(part, found));
-  else if ("buffer" in argument) found(argument as View);
-  else if ("inputs" in argument && Array.isArray(argument.inputs)) eachView(argument.inputs, found);
 }

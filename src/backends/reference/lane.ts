@@ -163,10 +163,16 @@ function writeI64(view: View): Write<bigint> {
   }
 }
 
+/** Elements as f32: what f32 does not hold is rounded as it is read, as any device does. */
+function readF32(view: View): Read<number> {
+  const { dtype } = view, read = readNumber(view);
+  return dtype === "i32" || dtype === "i64" || dtype === "f64" ? (at) => Math.fround(read(at)) : read;
+}
+
 function floats(type: "f32" | "f64"): Lane<number> {
   return {
     arithmetic: numberArithmetic[type],
-    read: readNumber,
+    read: type === "f32" ? readF32 : readNumber,
     write: (view) => writeNumber(view, false),
     compile: compileJs,
   };

@@ -90,11 +90,6 @@ export class WebGpuBackend implements Backend {
     return recordOn(this.gpu, f);
   }
 
-  /** See {@link Backend.refuseRecording}. */
-  refuseRecording(): void {
-    this.gpu.refuseRecording();
-  }
-
   /** See {@link Backend.elementwise}. */
   elementwise(
     program: Program,

@@ -14,6 +14,7 @@ import {
   removeInvalid,
   temperature,
   toLogProbabilities,
+  topH,
   topK,
   topP,
   typicalP,
@@ -44,6 +45,7 @@ export function buildProcessors(options: ResolvedOptions, start: number): Logits
   if (o.doSample) {
     const keep = o.numBeams > 1 ? 1 + Math.max(1, ends.length) : 1;
     if (o.temperature !== 1) list.push(temperature(o.temperature));
+    if (o.topH !== null) list.push(topH(o.topH, keep));
     if (o.topK > 0) list.push(topK(o.topK, keep));
     if (o.topP < 1) list.push(topP(o.topP, keep));
     if (o.minP > 0) list.push(minP(o.minP, keep));

@@ -6,10 +6,23 @@
  */
 import type { LogitsProcessor } from "../options.ts";
 
-/** Logits divided by `temperature`. */
+/** The largest f32. */
+const largest = 3.4028234663852886e38;
+
+/**
+ * Logits divided by `temperature`. Where the quotients are beyond f32 their differences are what is kept: then the likeliest
+ * token has 0 and the others fall away, which is what temperatures tend to as they become small.
+ */
 export function temperature(value: number): LogitsProcessor {
   return (_ids, logits) => {
-    for (let i = 0; i < logits.length; i++) logits[i] /= value;
+    let top = -Infinity, size = 0;
+    for (let i = 0; i < logits.length; i++) {
+      const v = logits[i];
+      if (v > top) top = v;
+      if (Number.isFinite(v)) size = Math.max(size, Math.abs(v));
+    }
+    const shift = size / value > largest && Number.isFinite(top) ? top : 0;
+    for (let i = 0; i < logits.length; i++) logits[i] = (logits[i] - shift) / value;
   };
 }
 
@@ -75,6 +88,34 @@ export function topP(p: number, keep = 1): LogitsProcessor {
       if (before >= p && rank >= keep) logits[id] = -Infinity;
       before += chance[id];
     });
+  };
+}
+
+/** Of how many likeliest tokens {@link topH} looks at the entropy, as Hugging Face does. */
+const entropyTokens = 100;
+
+/**
+ * Keeps the likeliest tokens as long as their −p ln p add up to at most `h` times the entropy, both among the 100 likeliest
+ * (top-H, Potraghloo et al. 2025).
+ */
+export function topH(h: number, keep = 1): LogitsProcessor {
+  return (_ids, logits) => {
+    const count = Math.min(entropyTokens, logits.length), least = kthLargest(logits, count);
+    const order: number[] = [];
+    for (let i = 0; i < logits.length; i++) if (logits[i] >= least && logits[i] > -Infinity) order.push(i);
+    order.sort((a, b) => logits[b] - logits[a] || a - b);
+    order.length = Math.min(order.length, count);
+    const chance = probabilities(Float32Array.from(order, (id) => logits[id])), most = h * entropyOf(chance);
+    const kept = new Map<number, number>();
+    let sum = 0;
+    for (const [rank, id] of order.entries()) {
+      const p = chance[rank];
+      if (p > 0) sum -= p * Math.log(p);
+      if (sum > most && rank >= keep) break;
+      kept.set(id, logits[id]);
+    }
+    logits.fill(-Infinity);
+    for (const [id, logit] of kept) logits[id] = logit;
   };
 }
 
@@ -150,11 +191,10 @@ export function toLogProbabilities(logits: Float32Array): void {
 
 /** NaN becomes 0, and what is infinite the largest or smallest f32. */
 export function removeInvalid(logits: Float32Array): void {
-  const most = 3.4028234663852886e38;
   for (let i = 0; i < logits.length; i++) {
     const v = logits[i];
     if (Number.isNaN(v)) logits[i] = 0;
-    else if (v === Infinity) logits[i] = most;
-    else if (v === -Infinity) logits[i] = -most;
+    else if (v === Infinity) logits[i] = largest;
+    else if (v === -Infinity) logits[i] = -largest;
   }
 }

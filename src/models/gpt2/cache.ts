@@ -4,10 +4,12 @@
  * @module
  */
 import { byteSize } from "../../core/dtype.ts";
+import { checkOptions } from "../../core/options.ts";
 import { KVCache, type LayerOptions } from "../../nn/mod.ts";
+import { layerOptions } from "../../nn/options.ts";
 import { copyInto, indexSelect, slice, type Tensor, tensor } from "../../ops/mod.ts";
 import { noGrad, tidy } from "../../tensor/mod.ts";
-import type { GPT2Config } from "./config.ts";
+import { type GPT2Config, gpt2Config } from "./config.ts";
 
 /** How a cache stores keys and values. */
 export type CacheDType = "f32" | "f16" | "bf16" | "q8";
@@ -24,19 +26,17 @@ export class GPT2Cache {
    */
   readonly ids: number[] = [];
   /**
-   * Recorded steps that end with it.
+   * Programs of steps that end with it.
    * @internal
    */
   readonly steps: Set<{ dispose(): void }> = new Set();
 
   /** Memory for `capacity` positions of `batch` sequences. */
   constructor(config: GPT2Config, batch: number, capacity: number, options: LayerOptions = {}) {
-    const each = config.nEmbd / config.nHead;
+    const { nEmbd, nHead, nLayer } = gpt2Config(config), each = nEmbd / nHead;
+    checkOptions("GPT2Cache", options, layerOptions);
     this.batch = batch;
-    this.layers = Array.from(
-      { length: config.nLayer },
-      () => new KVCache(batch, config.nHead, capacity, each, options),
-    );
+    this.layers = Array.from({ length: nLayer }, () => new KVCache(batch, nHead, capacity, each, options));
   }
 
   /** Positions filled. */

@@ -10,6 +10,7 @@
 import { isFloat, isQuantized } from "../../core/dtype.ts";
 import { FormatError } from "../../core/errors.ts";
 import { formatShape, sameShape, type Shape } from "../../core/shape.ts";
+import type { GPT2Config } from "./config.ts";
 
 /** A tensor that a file offers. */
 export interface Offered {
@@ -38,16 +39,80 @@ export function checkpointName(name: string, tied: boolean): string {
   return tied || name === "lm_head.weight" ? name : `transformer.${name}`;
 }
 
+/** Tensors that a model must have, told without making it. */
+export interface ExpectedTensors {
+  /** How many there are. */
+  readonly size: number;
+  /** The shape of one; undefined when the model has none of this name. */
+  shape(name: string): Shape | undefined;
+  /** Their names. */
+  names(): Iterable<string>;
+}
+
+/** A block's parameters, by their names inside it. */
+function blockShapes({ nEmbd, nInner }: GPT2Config): Record<string, Shape> {
+  const inner = nInner ?? 4 * nEmbd;
+  return {
+    "ln_1.weight": [nEmbd],
+    "ln_1.bias": [nEmbd],
+    "attn.c_attn.weight": [nEmbd, 3 * nEmbd],
+    "attn.c_attn.bias": [3 * nEmbd],
+    "attn.c_proj.weight": [nEmbd, nEmbd],
+    "attn.c_proj.bias": [nEmbd],
+    "ln_2.weight": [nEmbd],
+    "ln_2.bias": [nEmbd],
+    "mlp.c_fc.weight": [nEmbd, inner],
+    "mlp.c_fc.bias": [inner],
+    "mlp.c_proj.weight": [inner, nEmbd],
+    "mlp.c_proj.bias": [nEmbd],
+  };
+}
+
+/** The parameters of a GPT-2 of this configuration. */
+export function expectedTensors(config: GPT2Config): ExpectedTensors {
+  const { vocabSize, nPositions, nEmbd, nLayer, tieWordEmbeddings } = config;
+  const outside: Record<string, Shape> = {
+    "wte.weight": [vocabSize, nEmbd],
+    "wpe.weight": [nPositions, nEmbd],
+    "ln_f.weight": [nEmbd],
+    "ln_f.bias": [nEmbd],
+    ...(tieWordEmbeddings ? {} : { "lm_head.weight": [vocabSize, nEmbd] }),
+  };
+  const block = blockShapes(config), inBlock = Object.keys(block);
+  return {
+    size: Object.keys(outside).length + nLayer * inBlock.length,
+    shape(name) {
+      const [, layer, rest] = /^h\.(0|[1-9]\d*)\.(.+)$/.exec(name) ?? [];
+      if (rest === undefined) return Object.hasOwn(outside, name) ? outside[name] : undefined;
+      return Number(layer) < nLayer && Object.hasOwn(block, rest) ? block[rest] : undefined;
+    },
+    *names() {
+      yield* Object.keys(outside).slice(0, 2);
+      for (let layer = 0; layer < nLayer; layer++) for (const rest of inBlock) yield `h.${layer}.${rest}`;
+      yield* Object.keys(outside).slice(2);
+    },
+  };
+}
+
+/** The most names of one kind that a message lists. */
+const mostListed = 20;
+
+function listed(what: string, list: readonly string[], total: number = list.length): string {
+  if (total === 0) return "";
+  const rest = total > mostListed ? ` and ${(total - mostListed).toLocaleString("en")} more` : "";
+  return `${what}: ${list.slice(0, mostListed).join(", ")}${rest}`;
+}
+
 /**
- * For each parameter of the model, the name in the file that holds it.
+ * For each parameter of the model, the name in the file that holds it. Nothing is made of the model for it, so that a
+ * configuration of any size is refused as fast as the file's names are read.
  *
- * @param expected the model's parameters by name.
  * @param tied whether the output layer is wte: then `lm_head.weight` in the file is passed over.
  * @throws {FormatError} listing missing names, unexpected names, and wrong shapes or dtypes, each apart.
  */
 export function matchNames(
-  offered: readonly Offered[],
-  expected: ReadonlyMap<string, Shape>,
+  offered: Iterable<Offered>,
+  expected: ExpectedTensors,
   tied: boolean,
   where: string,
 ): Map<string, string> {
@@ -58,23 +123,28 @@ export function matchNames(
   for (const t of offered) {
     const name = parameterName(t.name);
     if (name === null || (tied && name === "lm_head.weight")) continue;
-    const shape = expected.get(name), offeredShape = t.transposed ? [...t.shape].reverse() : t.shape;
-    seen.add(name);
-    if (!shape) unexpected.push(`${t.name} ${formatShape(t.shape)}`);
-    else if (found.has(name)) unexpected.push(`${t.name} (the file also has ${found.get(name)})`);
+    const shape = expected.shape(name), offeredShape = t.transposed ? [...t.shape].reverse() : t.shape;
+    if (!shape) unexpected.push(`${cut(t.name)} ${cut(formatShape(t.shape))}`);
+    else if (found.has(name)) unexpected.push(`${cut(t.name)} (the file also has ${found.get(name)})`);
     else if (!sameShape(shape, offeredShape)) {
-      wrong.push(`${t.name} is ${formatShape(offeredShape)}, expected ${formatShape(shape)}`);
+      wrong.push(`${t.name} is ${cut(formatShape(offeredShape))}, expected ${formatShape(shape)}`);
     } else if (!isFloat(t.dtype as "f32") && !isQuantized(t.dtype as "q8")) {
       wrong.push(`${t.name} holds ${t.dtype}, expected f32, f16, bf16, q8 or q4`);
     } else found.set(name, t.name);
+    if (shape) seen.add(name);
   }
-  const missing = [...expected].filter(([name]) => !seen.has(name)).map(([name, shape]) =>
-    `${name} ${formatShape(shape)}`
-  );
+  const missing: string[] = [];
+  if (seen.size < expected.size) {
+    for (const name of expected.names()) {
+      if (seen.has(name)) continue;
+      missing.push(`${name} ${formatShape(expected.shape(name)!)}`);
+      if (missing.length === mostListed) break;
+    }
+  }
   const complaints = [
-    missing.length ? `missing: ${missing.join(", ")}` : "",
-    unexpected.length ? `unexpected: ${unexpected.join(", ")}` : "",
-    wrong.length ? `wrong: ${wrong.join(", ")}` : "",
+    listed("missing", missing, expected.size - seen.size),
+    listed("unexpected", unexpected),
+    listed("wrong", wrong),
   ].filter(Boolean);
   if (complaints.length) {
     throw new FormatError(
@@ -82,4 +152,8 @@ export function matchNames(
     );
   }
   return found;
+}
+
+function cut(text: string): string {
+  return text.length > 100 ? `${text.slice(0, 97)}...` : text;
 }

@@ -8,6 +8,9 @@
  */
 import { type DType, isQuantized } from "../../core/dtype.ts";
 import { FormatError, OptionError } from "../../core/errors.ts";
+import * as kinds from "../../core/kinds.ts";
+import { show } from "../../core/show.ts";
+import { byDefault, checkOptions, type Option, type OptionTable } from "../../core/options.ts";
 
 /** A GPT-2's configuration. */
 export interface GPT2Config {
@@ -45,23 +48,37 @@ export interface GPT2Config {
   other: Record<string, unknown>;
 }
 
-const defaults: GPT2Config = {
-  vocabSize: 50257,
-  nPositions: 1024,
-  nEmbd: 768,
-  nLayer: 12,
-  nHead: 12,
-  nInner: null,
-  activationFunction: "gelu_new",
-  residPdrop: 0.1,
-  embdPdrop: 0.1,
-  attnPdrop: 0.1,
-  layerNormEpsilon: 1e-5,
-  initializerRange: 0.02,
-  tieWordEmbeddings: true,
-  bosTokenId: null,
-  eosTokenId: null,
-  other: {},
+const count = kinds.whole(1), probability = kinds.number({ from: 0, below: 1 }), id = kinds.whole(0);
+
+type ConfigTable = { readonly [K in keyof GPT2Config]: Option & { readonly default: GPT2Config[K] } };
+
+/** {@link GPT2Config} as data, with GPT-2's own sizes as defaults. */
+const table: ConfigTable = {
+  vocabSize: byDefault(50257, count),
+  nPositions: byDefault(1024, count),
+  nEmbd: byDefault(768, count),
+  nLayer: byDefault(12, count),
+  nHead: byDefault(12, count),
+  nInner: byDefault<number | null>(null, kinds.orNull(count)),
+  activationFunction: byDefault<GPT2Config["activationFunction"]>(
+    "gelu_new",
+    kinds.oneOf("gelu_new", "gelu_pytorch_tanh", "gelu", "relu", "silu", "tanh"),
+  ),
+  residPdrop: byDefault(0.1, probability),
+  embdPdrop: byDefault(0.1, probability),
+  attnPdrop: byDefault(0.1, probability),
+  layerNormEpsilon: byDefault(1e-5, kinds.number({ above: 0 })),
+  initializerRange: byDefault(0.02, kinds.number({ from: 0 })),
+  tieWordEmbeddings: byDefault(true, kinds.flag),
+  bosTokenId: byDefault<number | null>(null, kinds.called("a token id, or null", kinds.orNull(id))),
+  eosTokenId: byDefault<number | number[] | null>(
+    null,
+    kinds.called(
+      "a token id, a list of them, or null",
+      kinds.orNull(kinds.either(id, kinds.listOf(id, "ids"))),
+    ),
+  ),
+  other: byDefault<Record<string, unknown>>({}, kinds.object),
 };
 
 function snake(name: string): string {
@@ -69,25 +86,30 @@ function snake(name: string): string {
 }
 
 const known = new Map(
-  Object.keys(defaults).filter((k) => k !== "other").map((k) => [snake(k), k as keyof GPT2Config]),
+  Object.keys(table).filter((k) => k !== "other").map((k) => [snake(k), k as keyof GPT2Config]),
 );
-const activations: readonly GPT2Config["activationFunction"][] = [
-  "gelu_new",
-  "gelu_pytorch_tanh",
-  "gelu",
-  "relu",
-  "silu",
-  "tanh",
-];
+/** Other names by which transformers reads the same entries (its `attribute_map`). */
+const alsoNamed: ReadonlyMap<string, keyof GPT2Config> = new Map([
+  ["hidden_size", "nEmbd"],
+  ["max_position_embeddings", "nPositions"],
+  ["num_attention_heads", "nHead"],
+  ["num_hidden_layers", "nLayer"],
+]);
+
+const isEmpty = (value: unknown): boolean =>
+  value === null || (typeof value === "object" && Object.keys(value as object).length === 0);
 
 /**
- * Options of transformers that change what the model computes, and the only value computed here. Its
- * `reorder_and_upcast_attn` (attention in f32) is what is always done here.
+ * Entries of transformers that change what the model computes, and the values that are computed here. All others change no
+ * number: its `reorder_and_upcast_attn` (attention in f32) is what is always done here.
  */
-const fixed: Record<string, unknown> = {
-  scale_attn_weights: true,
-  scale_attn_by_inverse_layer_idx: false,
-  add_cross_attention: false,
+const fixed: Readonly<Record<string, { is: (value: unknown) => boolean; only: string }>> = {
+  scale_attn_weights: { is: (value) => value === true, only: "only true" },
+  scale_attn_by_inverse_layer_idx: { is: (value) => value === false || value === null, only: "only false" },
+  add_cross_attention: { is: (value) => value === false || value === null, only: "only false" },
+  is_encoder_decoder: { is: (value) => value === false || value === null, only: "only false" },
+  pruned_heads: { is: isEmpty, only: "only all heads of every block" },
+  quantization_config: { is: isEmpty, only: "weights as they are, or this library's own q8 and q4" },
 };
 
 const torchNames: Partial<Record<DType, string>> = { f16: "float16", bf16: "bfloat16", f64: "float64" };
@@ -95,66 +117,19 @@ const torchNames: Partial<Record<DType, string>> = { f16: "float16", bf16: "bflo
 /** The entry that says which kind of blocks the weights are; it describes the file beside it, not the model. */
 export const quantizedNote = "ferrotype_dtype";
 
-function isNumber(value: unknown): boolean {
-  return typeof value === "number" && Number.isFinite(value);
-}
-
-function isId(value: unknown): boolean {
-  return Number.isInteger(value) && (value as number) >= 0;
-}
+/** The entry that says which weights the configuration was saved with: what the writer noted of them. */
+export const digestNote = "ferrotype_sha256";
 
 /** A full configuration from some of its values; names in camelCase. @throws {OptionError} for an impossible one. */
 export function gpt2Config(values: Partial<GPT2Config> = {}): GPT2Config {
-  for (const name of Object.keys(values)) {
-    if (!Object.hasOwn(defaults, name)) {
-      const camel = known.get(name);
-      throw new OptionError(
-        `GPT2 configuration: there is no "${name}"${camel ? `; it is called "${camel}" here` : ""}`,
-      );
-    }
+  const given = checkOptions("GPT2 configuration", values, table as OptionTable<Partial<GPT2Config>>);
+  const defaults = Object.entries<Option>(table).map(([name, option]) => [name, option.default]);
+  const config: GPT2Config = { ...Object.fromEntries(defaults), ...given };
+  if (config.nEmbd % config.nHead !== 0) {
+    throw new OptionError(
+      `GPT2 configuration: nHead is ${config.nHead}, expected a divisor of nEmbd ${config.nEmbd}`,
+    );
   }
-  const config = {
-    ...defaults,
-    ...Object.fromEntries(Object.entries(values).filter(([, v]) => v !== undefined)),
-  };
-  const demand = (ok: boolean, name: keyof GPT2Config, expected: string): void => {
-    if (!ok) {
-      throw new OptionError(
-        `GPT2 configuration: ${name} is ${JSON.stringify(config[name])}, expected ${expected}`,
-      );
-    }
-  };
-  for (const name of ["vocabSize", "nPositions", "nEmbd", "nLayer", "nHead"] as const) {
-    demand(Number.isInteger(config[name]) && config[name] > 0, name, "a whole number above 0");
-  }
-  demand(
-    config.nInner === null || (Number.isInteger(config.nInner) && config.nInner > 0),
-    "nInner",
-    "a whole number or null",
-  );
-  demand(config.nEmbd % config.nHead === 0, "nHead", `a divisor of nEmbd ${config.nEmbd}`);
-  for (const name of ["residPdrop", "embdPdrop", "attnPdrop"] as const) {
-    demand(isNumber(config[name]) && config[name] >= 0 && config[name] < 1, name, "a probability below 1");
-  }
-  demand(
-    isNumber(config.layerNormEpsilon) && config.layerNormEpsilon > 0,
-    "layerNormEpsilon",
-    "a number above 0",
-  );
-  demand(
-    isNumber(config.initializerRange) && config.initializerRange >= 0,
-    "initializerRange",
-    "a number from 0",
-  );
-  demand(typeof config.tieWordEmbeddings === "boolean", "tieWordEmbeddings", "true or false");
-  demand(config.bosTokenId === null || isId(config.bosTokenId), "bosTokenId", "a token id or null");
-  const ends = Array.isArray(config.eosTokenId) ? config.eosTokenId : [config.eosTokenId ?? 0];
-  demand(ends.every(isId), "eosTokenId", "a token id, a list of them, or null");
-  demand(
-    activations.includes(config.activationFunction),
-    "activationFunction",
-    `one of ${activations.join(", ")}`,
-  );
   return config;
 }
 
@@ -163,20 +138,32 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw new FormatError(`${where}: expected an object with the model's configuration`);
   }
-  const values: Record<string, unknown> = {}, other: Record<string, unknown> = {};
+  const values: Record<string, unknown> = {},
+    other: Record<string, unknown> = {},
+    also: [string, unknown][] = [];
   for (const [name, value] of Object.entries(json)) {
     const own = known.get(name);
     if (own) values[own] = value;
-    else if (name !== quantizedNote) other[name] = value;
+    else if (alsoNamed.has(name) && value !== null) also.push([name, value]);
+    else if (name !== quantizedNote && name !== digestNote) other[name] = value;
   }
   const type = other.model_type;
   if (type !== undefined && type !== "gpt2") {
     throw new FormatError(`${where}: model_type is "${type}"; this class reads "gpt2"`);
   }
+  for (const [name, value] of also) {
+    const own = alsoNamed.get(name) as keyof GPT2Config;
+    if (values[own] !== undefined && values[own] !== value) {
+      throw new FormatError(
+        `${where}: ${name} is ${show(value)} and ${snake(own)}, which is the same, ${show(values[own])}`,
+      );
+    }
+    values[own] = value;
+  }
   if (values.nPositions === undefined && typeof other.n_ctx === "number") values.nPositions = other.n_ctx;
-  for (const [name, value] of Object.entries(fixed)) {
-    if (Object.hasOwn(other, name) && other[name] !== value) {
-      throw new FormatError(`${where}: ${name} ${other[name]} is not computed here, only ${value}`);
+  for (const [name, { is, only }] of Object.entries(fixed)) {
+    if (Object.hasOwn(other, name) && !is(other[name])) {
+      throw new FormatError(`${where}: ${name} ${show(other[name])} is not computed here, ${only}`);
     }
   }
   try {

@@ -9,6 +9,9 @@
  */
 import type { Backend } from "../../backends/contract.ts";
 import { DTypeError, OptionError, ShapeError } from "../../core/errors.ts";
+import * as kinds from "../../core/kinds.ts";
+import { isDynamic } from "../../core/number.ts";
+import { checkOptions, type OptionTable } from "../../core/options.ts";
 import { formatShape } from "../../core/shape.ts";
 import {
   CausalSelfAttention,
@@ -21,6 +24,7 @@ import {
   Linear,
   Module,
 } from "../../nn/mod.ts";
+import { layerOptions } from "../../nn/options.ts";
 import { unquantized } from "../../nn/quantized.ts";
 import {
   type Activation,
@@ -36,11 +40,11 @@ import {
   tensor,
   toDType,
 } from "../../ops/mod.ts";
-import { noGrad, tidy } from "../../tensor/mod.ts";
+import { activeCapture, noGrad, tidy } from "../../tensor/mod.ts";
 import { type CacheDType, GPT2Cache } from "./cache.ts";
 import { type GPT2Config, gpt2Config } from "./config.ts";
 import { paddingOf } from "./padding.ts";
-import { Steps } from "./step.ts";
+import { planOf, Steps } from "./step.ts";
 
 /** Token ids: a tensor [batch, time] or [time] (i32 or i64), or plain lists of the same form. */
 export type Ids = Tensor | readonly number[] | readonly (readonly number[])[] | Int32Array;
@@ -80,11 +84,12 @@ export class GPT2MLP extends Module {
   /** Sizes from the configuration. */
   constructor(config: GPT2Config, options: LayerOptions = {}) {
     super();
-    const inner = config.nInner ?? 4 * config.nEmbd;
-    this.c_fc = new Conv1D(config.nEmbd, inner, options);
-    this.c_proj = new Conv1D(inner, config.nEmbd, options);
-    this.#activation = config.activationFunction;
-    this.#dropout = config.residPdrop;
+    checkOptions("GPT2MLP", options, layerOptions);
+    const { nEmbd, nInner, activationFunction, residPdrop } = gpt2Config(config), inner = nInner ?? 4 * nEmbd;
+    this.c_fc = new Conv1D(nEmbd, inner, options);
+    this.c_proj = new Conv1D(inner, nEmbd, options);
+    this.#activation = activationFunction;
+    this.#dropout = residPdrop;
   }
 
   /** The same shape as x; `residual`, of that shape too, is added. */
@@ -110,14 +115,16 @@ export class GPT2Block extends Module {
   /** Sizes from the configuration. */
   constructor(config: GPT2Config, options: LayerOptions = {}) {
     super();
-    const norm = { ...options, dtype: "f32" as const, eps: config.layerNormEpsilon };
-    this.ln_1 = new LayerNorm(config.nEmbd, norm);
-    this.attn = new CausalSelfAttention(config.nEmbd, config.nHead, {
+    checkOptions("GPT2Block", options, layerOptions);
+    const { nEmbd, nHead, residPdrop, attnPdrop, layerNormEpsilon } = gpt2Config(config);
+    const norm = { ...options, dtype: "f32" as const, eps: layerNormEpsilon };
+    this.ln_1 = new LayerNorm(nEmbd, norm);
+    this.attn = new CausalSelfAttention(nEmbd, nHead, {
       ...options,
-      dropout: config.residPdrop,
-      attentionDropout: config.attnPdrop,
+      dropout: residPdrop,
+      attentionDropout: attnPdrop,
     });
-    this.ln_2 = new LayerNorm(config.nEmbd, norm);
+    this.ln_2 = new LayerNorm(nEmbd, norm);
     this.mlp = new GPT2MLP(config, options);
   }
 
@@ -137,6 +144,20 @@ export class GPT2Block extends Module {
     });
   }
 }
+
+const cacheOptions: OptionTable<{ dtype?: CacheDType }> = {
+  dtype: kinds.oneOf("f32", "f16", "bf16", "q8"),
+};
+const aCache = kinds.kind("a cache of createCache()", (x) => x instanceof GPT2Cache);
+const hiddenOptions: OptionTable<{ cache?: GPT2Cache }> = { cache: aCache };
+const forwardOptions: OptionTable<{ cache?: GPT2Cache; lastOnly?: boolean; attentionMask?: Ids }> = {
+  cache: aCache,
+  lastOnly: kinds.flag,
+  attentionMask: kinds.kind("a tensor or lists of 0 and 1", (x) => typeof x === "object" && x !== null),
+};
+const attentionsOptions: OptionTable<{ layers?: readonly number[] }> = {
+  layers: kinds.listOf(kinds.whole(0), "a list of numbers of blocks, the first being 0"),
+};
 
 /** The network: token ids to logits. `GPT2` (see `mod.ts`) adds files, text and generation. */
 export class GPT2Model extends Module {
@@ -160,6 +181,7 @@ export class GPT2Model extends Module {
    */
   constructor(config: Partial<GPT2Config> = {}, options: LayerOptions = {}) {
     super();
+    checkOptions("GPT2", options, layerOptions);
     this.config = gpt2Config(config);
     const { vocabSize, nPositions, nEmbd, nLayer, layerNormEpsilon, initializerRange } = this.config;
     this.wte = new Embedding(vocabSize, nEmbd, options);
@@ -200,7 +222,7 @@ export class GPT2Model extends Module {
         throw new OptionError(`createCache: ${name} is a whole number above 0, not ${value}`);
       }
     }
-    const { dtype = "f32" } = options;
+    const { dtype = "f32" } = checkOptions("createCache", options, cacheOptions);
     return new GPT2Cache(this.config, batch, capacity, { device: this.wte.weight.device, dtype });
   }
 
@@ -218,7 +240,7 @@ export class GPT2Model extends Module {
     ids: Ids,
     options: { cache?: GPT2Cache; lastOnly?: boolean; attentionMask?: Ids } = {},
   ): Tensor {
-    const { cache } = options,
+    const { cache } = checkOptions("forward", options, forwardOptions),
       id = cache && !options.attentionMask ? onlyId(ids, this.wte.weight.backend) : null;
     if (cache?.batch === 1 && id !== null && cache.length < Math.min(cache.capacity, this.contextLength)) {
       if (typeof id === "number") this.checkIds([id]);
@@ -262,6 +284,18 @@ export class GPT2Model extends Module {
     });
   }
 
+  /** The program of a decoding step of one text as text: one line an operation, with its memory. */
+  stepPlan(): string {
+    const cache = this.createCache(), { training } = this;
+    try {
+      this.eval();
+      return noGrad(() => planOf(this, [cache], (ids, places, caches) => this.#rows(ids, places, caches)));
+    } finally {
+      this.train(training);
+      cache.dispose();
+    }
+  }
+
   /** Logits [rows, vocab] for ids [rows, 1] at positions `places` [rows], which follow those in the caches. */
   #rows(ids: Tensor, places: Tensor, caches: readonly GPT2Cache[]): Tensor {
     const rows = ids.shape[0];
@@ -274,7 +308,8 @@ export class GPT2Model extends Module {
 
   /** What comes out of the last layer norm: [batch, time, width]. With a cache, of ids that follow what it holds. */
   hidden(ids: Ids, options: { cache?: GPT2Cache } = {}): Tensor {
-    return tidy(() => this.#hidden(this.ids(ids), options.cache));
+    const { cache } = checkOptions("hidden", options, hiddenOptions);
+    return tidy(() => this.#hidden(this.ids(ids), cache));
   }
 
   /**
@@ -282,7 +317,7 @@ export class GPT2Model extends Module {
    * of sum 1 (transformers' `output_attentions`). Computed for looking at: the blocks themselves keep no such matrix.
    */
   attentions(ids: Ids, options: { layers?: readonly number[] } = {}): Tensor[] {
-    const { layers = this.h.map((_, i) => i) } = options;
+    const { layers = this.h.map((_, i) => i) } = checkOptions("attentions", options, attentionsOptions);
     for (const layer of layers) {
       if (this.h[layer]) continue;
       throw new OptionError(`attentions: layer ${layer} is none of the ${this.h.length} from 0`);
@@ -353,6 +388,11 @@ export class GPT2Model extends Module {
   /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */
   checkIds(ids: Iterable<number>, least = 0): void {
     for (const id of ids) {
+      if (isDynamic(id)) {
+        // In a compiled function each run has ids of its own.
+        activeCapture()?.effect({}, () => {}, () => this.checkIds([Number(id)], least));
+        continue;
+      }
       if (!Number.isInteger(id) || id < least || id >= this.config.vocabSize) {
         throw new ShapeError(`GPT2: token id ${id} is outside the vocabulary of ${this.config.vocabSize}`);
       }

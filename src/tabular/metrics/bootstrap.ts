@@ -9,6 +9,8 @@
  */
 
 import { OptionError } from "../../core/errors.ts";
+import { number, oneOf, seed as aSeed, whole } from "../../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../../core/options.ts";
 import { Generator, philox } from "../../core/random.ts";
 import { normalCdf, normalQuantile } from "../normal.ts";
 import { quantile } from "../quantiles.ts";
@@ -24,6 +26,13 @@ export interface BootstrapOptions {
   /** Where the interval is cut. Default "percentile". */
   readonly method?: "percentile" | "bca";
 }
+
+const bootstrapOptions: OptionTable<BootstrapOptions> = {
+  level: number({ above: 0, below: 1 }),
+  resamples: whole(2, 1_000_000),
+  seed: aSeed,
+  method: oneOf("percentile", "bca"),
+};
 
 /** A metric with its uncertainty. */
 export interface BootstrapInterval {
@@ -92,18 +101,13 @@ export function bootstrapInterval(
   rows: number,
   options: BootstrapOptions = {},
 ): BootstrapInterval {
-  const { level = 0.95, resamples = 1000, seed = 0, method = "percentile" } = options;
+  const { level = 0.95, resamples = 1000, seed = 0, method = "percentile" } = checkOptions(
+    "bootstrapInterval",
+    options,
+    bootstrapOptions,
+  );
   if (!Number.isInteger(rows) || rows < 1) {
     throw new OptionError(`a bootstrap needs at least 1 row, not ${rows}`);
-  }
-  if (!(level > 0 && level < 1)) {
-    throw new OptionError(`the level of an interval is between 0 and 1, not ${level}`);
-  }
-  if (!Number.isInteger(resamples) || resamples < 2) {
-    throw new OptionError(`a bootstrap needs at least 2 resamples, not ${resamples}`);
-  }
-  if (method !== "percentile" && method !== "bca") {
-    throw new OptionError(`a bootstrap's method is "percentile" or "bca", not "${method}"`);
   }
   const value = metric(Uint32Array.from({ length: rows }, (_, row) => row));
   const generator = new Generator(seed);

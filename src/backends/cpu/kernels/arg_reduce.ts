@@ -36,7 +36,9 @@ function positionProgram(program: Program, nan: boolean): Program {
 }
 
 /** Whether one of `count` floats at `pointer` is NaN; said to be so when there are too many to look. */
-function anyNaN({ f32 }: Engine, pointer: number, count: number): boolean {
+function anyNaN(engine: Engine, pointer: number, count: number): boolean {
+  const { f32 } = engine;
+  engine.refuseRecording();
   if (count > 256) return true;
   for (let at = pointer >>> 2, end = at + count; at < end; at++) if (f32[at] !== f32[at]) return true;
   return false;
@@ -108,6 +110,7 @@ function choosePieces(
   found: number,
   output: View,
 ): void {
+  engine.refuseRecording();
   const { f32, i32 } = engine, to = ((output.buffer as CpuBuffer).pointer >>> 2) + output.offset;
   for (let k = 0; k < count; k++) {
     let best = 0;

@@ -37,10 +37,14 @@ export function crossEntropy(
   engine.i32[(engine.args + extraArg) >>> 2] = ignoreIndex;
   engine.i32[(engine.args + wrongArg) >>> 2] = 0;
   runRows(engine, kernel, rows, classes);
-  const { i32, args } = engine;
-  if (i32[(args + wrongArg) >>> 2] !== 0) {
+  const demandClasses = (args: number): void => {
+    const { i32 } = engine;
+    if (i32[(args + wrongArg) >>> 2] === 0) return;
+    i32[(args + wrongArg) >>> 2] = 0;
     throw targetError("crossEntropy", i32[(args + wrongTargetArg) >>> 2], classes, ignoreIndex);
-  }
+  };
+  if (engine.isRecording) engine.afterJob(demandClasses);
+  demandClasses(engine.args);
 }
 
 /** (softmax - onehot) · scale[row], perhaps in place; see `Kernels.crossEntropyBackward`. */

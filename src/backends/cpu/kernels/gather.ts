@@ -59,10 +59,22 @@ export function countsIn(index: View, size: number): "i32" | "i64" {
   return index.dtype === "i64" || size >= 2 ** 32 ? "i64" : "i32";
 }
 
-/** @throws {ShapeError} when a kernel met an index out of range. */
-export function checkIndices({ i32, i64, args }: Engine, what: string, view: View, axis: number): void {
+/** Looks now, and whenever the kernel's work is done again. @throws {ShapeError} when it met an index out of range. */
+export function checkIndices(engine: Engine, what: string, { shape }: View, axis: number): void {
+  if (engine.isRecording) engine.afterJob((args) => demandInside(engine, args, what, shape, axis));
+  demandInside(engine, engine.args, what, shape, axis);
+}
+
+function demandInside(
+  { i32, i64 }: Engine,
+  args: number,
+  what: string,
+  shape: readonly number[],
+  axis: number,
+): void {
   if (i32[(args + wrongArg) >>> 2] === 0) return;
-  throw indexError(what, i64[(args + wrongIndexArg) >>> 3], view.shape[axis], axis, formatShape(view.shape));
+  i32[(args + wrongArg) >>> 2] = 0;
+  throw indexError(what, i64[(args + wrongIndexArg) >>> 3], shape[axis], axis, formatShape(shape));
 }
 
 /** `out[i0…] = x[… index[i0…] at axis …]`; see `Backend.gather`. */

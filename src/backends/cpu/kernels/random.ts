@@ -24,6 +24,8 @@ export function random(
   out: View,
 ): void {
   const count = sizeOf(out.shape);
+  // The ends are filled here, and whoever asks again wants other numbers.
+  engine.refuseRecording();
   const kernel = engine.kernel(`random ${kind}`, (m) => emitRandom(m, kind));
   const pointer = addressOf(out);
   const firstBlock = Math.ceil(offset / 4);

@@ -1,0 +1,309 @@
+/**
+ * Open GGUF files: names now, bytes when asked, from one file or from the parts of one model
+ * (`name-00001-of-00003.gguf`).
+ *
+ * Opening reads the header and nothing else; {@link GgufFile.bytesRead} counts.
+ *
+ * @module
+ */
+import type { ByteSource } from "../../core/byte_source.ts";
+import type { DType } from "../../core/dtype.ts";
+import { FerrotypeError, FormatError, ShapeError } from "../../core/errors.ts";
+import { sizeOf } from "../../core/shape.ts";
+import { byteSize } from "../../core/dtype.ts";
+import { checkConversion, convertBytes } from "../convert.ts";
+import { quote } from "../quote.ts";
+import { dequantize, isBlockType } from "./dequantize.ts";
+import {
+  type GgufEntry,
+  type GgufHeader,
+  type GgufValue,
+  maxGgufHeaderBytes,
+  parseGgufHeader,
+} from "./header.ts";
+import { type GgufType, ggufTypes } from "./types.ts";
+
+/** What a file says of a tensor. */
+export interface GgufTensorInfo {
+  /** Its name. */
+  readonly name: string;
+  /** Its type in the file. */
+  readonly type: GgufType;
+  /** The library's dtype of the same bytes; f32 for types that are widened while they are read. */
+  readonly dtype: DType;
+  /** Its sizes, outermost first. */
+  readonly shape: readonly number[];
+  /** The file it is in. */
+  readonly file: string;
+  /** Its first byte, counted from the start of that file. */
+  readonly begin: number;
+  /** Its bytes in the file. */
+  readonly byteLength: number;
+}
+
+/** Values that are read and converted at once. */
+const pieceValues = 1 << 20;
+/** What is read of a file first, in bytes: the header of a model without a large vocabulary fits. */
+const firstPiece = 1 << 16;
+
+/** One open file. */
+export class GgufPart {
+  /** Its checked header. */
+  readonly header: GgufHeader;
+  /** Bytes read so far, the header included. */
+  bytesRead: number;
+  readonly #source: ByteSource;
+  #closed = false;
+
+  /** `bytesRead` is what reading the header took. */
+  constructor(source: ByteSource, header: GgufHeader, bytesRead: number) {
+    this.#source = source;
+    this.header = header;
+    this.bytesRead = bytesRead;
+  }
+
+  /** What it is called in errors. */
+  get name(): string {
+    return this.#source.name;
+  }
+
+  /** Reads `length` bytes from `begin` on, into the front of `into` or a new array. */
+  async read(begin: number, length: number, into?: Uint8Array): Promise<Uint8Array> {
+    if (this.#closed) throw new FerrotypeError(`${this.name} is closed; read its tensors before closing it`);
+    const target = into === undefined ? new Uint8Array(length) : into.subarray(0, length);
+    if (length === 0) return target;
+    this.bytesRead += length;
+    return await this.#source.read(begin, length, target);
+  }
+
+  /** Closes the source. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    await this.#source.close();
+  }
+}
+
+/** A tensor in a GGUF file. Nothing is read until {@link bytes} or {@link read} is called. */
+export class GgufView {
+  /** What the file says of it. */
+  readonly info: GgufTensorInfo;
+  readonly #part: GgufPart;
+
+  /** A view of a tensor in a part. */
+  constructor(part: GgufPart, info: GgufTensorInfo) {
+    this.#part = part;
+    this.info = info;
+  }
+
+  /** Its sizes, outermost first. */
+  get shape(): readonly number[] {
+    return this.info.shape;
+  }
+
+  /** The library's dtype of the same bytes; f32 for types that are widened while they are read. */
+  get dtype(): DType {
+    return this.info.dtype;
+  }
+
+  /** Its bytes in the file. */
+  get byteLength(): number {
+    return this.info.byteLength;
+  }
+
+  /** The bytes as stored, into the front of `into` or a new array that begins its own buffer. */
+  bytes(into?: Uint8Array): Promise<Uint8Array> {
+    this.#checkRoom(into, this.byteLength);
+    return this.#part.read(this.info.begin, this.byteLength, into);
+  }
+
+  /**
+   * The values as `dtype` (default: {@link dtype}), into the front of `into` or a new array that begins its own buffer.
+   *
+   * Blocks are widened to f32 in ggml's own arithmetic, and rounded from there; what is held at once is the result and one
+   * piece.
+   *
+   * @throws {DTypeError} when the file's type cannot be converted to `dtype`.
+   */
+  async read(dtype: DType = this.dtype, into?: Uint8Array): Promise<Uint8Array> {
+    const { type, shape, name } = this.info, { values, bytes, dtype: own } = ggufTypes[type];
+    if (dtype === own) return await this.bytes(into);
+    const count = sizeOf(shape),
+      what = `tensor ${quote(name)} of ${this.info.file}`,
+      blocks = isBlockType(type);
+    const from = blocks ? "f32" : own ?? (type.toLowerCase() as "i8" | "i16");
+    if (from !== dtype) checkConversion(from, dtype, shape, what);
+    const length = byteSize(dtype, count);
+    this.#checkRoom(into, length);
+    const out = into === undefined ? new Uint8Array(length) : into.subarray(0, length);
+    const scratch = new Uint8Array(Math.min(count, pieceValues) / values * bytes);
+    const wide = blocks ? new Float32Array(Math.min(count, pieceValues)) : null;
+    for (let at = 0; at < count; at += pieceValues) {
+      const n = Math.min(pieceValues, count - at);
+      const stored = await this.#part.read(
+        this.info.begin + at / values * bytes,
+        n / values * bytes,
+        scratch,
+      );
+      const target = out.subarray(byteSize(dtype, at), byteSize(dtype, at + n));
+      if (wide === null) convertBytes(from, dtype, stored, target);
+      else {
+        const floats = wide.subarray(0, n), raw = new Uint8Array(floats.buffer, 0, 4 * n);
+        dequantize(type, stored, floats);
+        if (dtype === "f32") target.set(raw);
+        else convertBytes("f32", dtype, raw, target);
+      }
+    }
+    return out;
+  }
+
+  #checkRoom(into: Uint8Array | undefined, length: number): void {
+    if (into !== undefined && into.byteLength < length) {
+      throw new ShapeError(
+        `tensor ${quote(this.info.name)} takes ${length} bytes, the array given has ${into.byteLength}`,
+      );
+    }
+  }
+}
+
+/** Named tensors and notes in one GGUF file or in the parts of one model. */
+export class GgufFile {
+  /** The tensors' names, in the order of the header (part after part). */
+  readonly names: readonly string[];
+  /** The notes of the (first) file. */
+  readonly metadata: ReadonlyMap<string, GgufValue>;
+  readonly #parts: readonly GgufPart[];
+  readonly #places: ReadonlyMap<string, { part: GgufPart; entry: GgufEntry }>;
+
+  /** Takes what {@link openGgufFile} found. */
+  constructor(parts: readonly GgufPart[]) {
+    const places = new Map<string, { part: GgufPart; entry: GgufEntry }>();
+    for (const part of parts) {
+      for (const entry of part.header.entries) {
+        if (places.has(entry.name)) {
+          throw new FormatError(`${part.name}: tensor ${quote(entry.name)} is in another part too`);
+        }
+        places.set(entry.name, { part, entry });
+      }
+    }
+    this.#parts = parts;
+    this.#places = places;
+    this.names = [...places.keys()];
+    this.metadata = parts[0].header.metadata;
+  }
+
+  /** The names of the files that are read, as errors give them. */
+  get files(): readonly string[] {
+    return this.#parts.map(({ name }) => name);
+  }
+
+  /** Bytes read so far, headers included. */
+  get bytesRead(): number {
+    return this.#parts.reduce((sum, { bytesRead }) => sum + bytesRead, 0);
+  }
+
+  /** Whether there is a tensor of this name. */
+  has(name: string): boolean {
+    return this.#places.has(name);
+  }
+
+  /** Type, shape and place of a tensor. @throws {FormatError} when there is none of this name. */
+  info(name: string): GgufTensorInfo {
+    const { part, entry: { type, shape, begin, byteLength } } = this.#place(name);
+    return { name, type, dtype: ggufTypes[type].dtype ?? "f32", shape, file: part.name, begin, byteLength };
+  }
+
+  /** A lazy view of a tensor. @throws {FormatError} when there is none of this name. */
+  view(name: string): GgufView {
+    return new GgufView(this.#place(name).part, this.info(name));
+  }
+
+  /** Closes every file. Views can no longer be read. */
+  async close(): Promise<void> {
+    await Promise.all(this.#parts.map((part) => part.close()));
+  }
+
+  /** Closes every file (`await using`). */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  #place(name: string): { part: GgufPart; entry: GgufEntry } {
+    const place = this.#places.get(name);
+    if (place) return place;
+    const some = this.names.slice(0, 5).map(quote).join(", ");
+    const rest = this.names.length > 5 ? ` and ${this.names.length - 5} more` : "";
+    throw new FormatError(
+      `${this.files.join(", ")}: there is no tensor ${quote(name)}; there are ${some || "none"}${rest}`,
+    );
+  }
+}
+
+/** Whether a file begins as GGUF does. */
+export function looksLikeGguf(prefix: Uint8Array): boolean {
+  return prefix.length >= 4 && String.fromCharCode(...prefix.subarray(0, 4)) === "GGUF";
+}
+
+async function openPart(source: ByteSource): Promise<GgufPart> {
+  let length = Math.min(firstPiece, source.size), bytesRead = 0;
+  for (;;) {
+    const bytes = await source.read(0, length);
+    bytesRead += length;
+    const header = parseGgufHeader(bytes, source.size, source.name);
+    if (header !== null) return new GgufPart(source, header, bytesRead);
+    length = Math.min(8 * length, source.size, maxGgufHeaderBytes);
+  }
+}
+
+const partName = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/;
+
+/** What the parts of a model are called, the first one's name given; null for a file that is whole. */
+function otherParts(first: GgufPart, name: string): string[] | null {
+  const count = first.header.metadata.get("split.count") ?? 1;
+  if (count === 1 || count === 0) return null;
+  const found = partName.exec(name);
+  if (typeof count !== "number" || !(count < 100_000) || !found || Number(found[3]) !== count) {
+    throw new FormatError(
+      `${first.name} is one of ${String(count)} parts, and is not named as such (name-00001-of-0000N.gguf)`,
+    );
+  }
+  if (first.header.metadata.get("split.no") !== 0 || Number(found[2]) !== 1) {
+    throw new FormatError(
+      `${first.name} is not the first of ${count} parts; open ${found[1]}-00001-of-${found[3]}.gguf`,
+    );
+  }
+  return Array.from(
+    { length: count - 1 },
+    (_, i) => `${found[1]}-${String(i + 2).padStart(5, "0")}-of-${found[3]}.gguf`,
+  );
+}
+
+/**
+ * Opens a GGUF file, and with it the other parts of a model that is split; `openBeside` opens a file of the given name
+ * that lies beside the first. On failure everything is closed.
+ *
+ * @throws {FormatError} that names the file and the byte, for everything the format does not allow.
+ */
+export async function openGgufFile<F extends GgufFile = GgufFile>(
+  source: ByteSource,
+  openBeside?: (name: string) => Promise<ByteSource>,
+  make: (parts: readonly GgufPart[]) => F = (parts) => new GgufFile(parts) as F,
+): Promise<F> {
+  const sources = [source];
+  try {
+    const first = await openPart(source), parts = [first];
+    const name = source.name.split(/[\\/]/).at(-1)!, others = otherParts(first, name);
+    for (const other of others ?? []) {
+      if (!openBeside) {
+        throw new FormatError(`${source.name} is split; open it by path or URL, so that its parts are found`);
+      }
+      const beside = await openBeside(other);
+      sources.push(beside);
+      parts.push(await openPart(beside));
+    }
+    return make(parts);
+  } catch (error) {
+    await Promise.allSettled(sources.map((each) => each.close()));
+    throw error;
+  }
+}

@@ -1,0 +1,248 @@
+/**
+ * The fields of a `config.json`, read one by one: each is of its kind, or a FormatError names it.
+ *
+ * Both spellings of Hugging Face are read: `rope_theta` with `rope_scaling`, and transformers 5's `rope_parameters`.
+ *
+ * @module
+ */
+import { FormatError } from "../../core/errors.ts";
+import { type Kind, number, oneOf, whole } from "../../core/kinds.ts";
+import { show } from "../../core/show.ts";
+import type { RopeScaling, RotaryOptions } from "../../nn/rotary.ts";
+import type { DecoderActivation, DecoderConfig, DecoderLayerConfig } from "./config.ts";
+
+type Json = Readonly<Record<string, unknown>>;
+
+const flag: Kind = { expected: "true or false", accepts: (x) => typeof x === "boolean" };
+
+/** The fields of one configuration. */
+export class ConfigFields {
+  /** The family that reads them. */
+  readonly family: string;
+  readonly #json: Json;
+  readonly #where: string;
+
+  /** `where` names the file, for messages. */
+  constructor(json: Json, family: string, where: string) {
+    this.#json = json;
+    this.family = family;
+    this.#where = where;
+  }
+
+  /** @throws {FormatError} that says what is wrong with a field. */
+  fail(name: string, expected: string, value: unknown = this.#json[name]): never {
+    const what = value === undefined ? "is missing" : `is ${show(value)}`;
+    throw new FormatError(`${this.#where}: ${name} ${what}, expected ${expected}`);
+  }
+
+  /** The value of a field, whatever it is; null counts as not given. */
+  raw(name: string): unknown {
+    return this.#json[name] ?? undefined;
+  }
+
+  #read<T>(name: string, kind: Kind, fallback: T | undefined): T {
+    const value = this.raw(name);
+    if (value === undefined) return fallback === undefined ? this.fail(name, kind.expected) : fallback;
+    if (!kind.accepts(value)) this.fail(name, kind.expected);
+    return value as T;
+  }
+
+  /** A whole number above 0. */
+  size(name: string, fallback?: number): number {
+    return this.#read(name, whole(1, 2 ** 31 - 1), fallback);
+  }
+
+  /** A number above 0. */
+  positive(name: string, fallback?: number): number {
+    return this.#read(name, number({ above: 0 }), fallback);
+  }
+
+  /** A probability. */
+  chance(name: string): number {
+    return this.#read(name, number({ from: 0, to: 1 }), 0);
+  }
+
+  /** true or false. */
+  flag(name: string, fallback: boolean): boolean {
+    return this.#read(name, flag, fallback);
+  }
+
+  /** One of some values. */
+  oneOf<T>(name: string, values: readonly T[], fallback?: T): T {
+    return this.#read(name, oneOf(...values), fallback);
+  }
+
+  /** Fields that change what is computed, and the only value of each that is computed here. */
+  only(values: Json): void {
+    for (const [name, value] of Object.entries(values)) {
+      const given = this.raw(name);
+      if (given !== undefined && given !== value) {
+        this.fail(name, `${show(value)}: nothing else is computed for ${this.family} here`);
+      }
+    }
+  }
+
+  /** The fields of an entry. */
+  inside(name: string): ConfigFields | null {
+    const value = this.raw(name);
+    if (value === undefined) return null;
+    if (typeof value !== "object" || Array.isArray(value)) this.fail(name, "an object");
+    return new ConfigFields(value as Json, this.family, `${this.#where}: ${name}`);
+  }
+
+  /** A list of numbers above 0. */
+  factors(name: string): readonly number[] {
+    const isFactor = (x: unknown): boolean => typeof x === "number" && x > 0 && Number.isFinite(x);
+    return this.#read<readonly number[]>(name, {
+      expected: "a list of numbers above 0",
+      accepts: (x) => Array.isArray(x) && x.length > 0 && x.every(isFactor),
+    }, undefined);
+  }
+}
+
+const activationNames: Readonly<Record<string, DecoderActivation>> = {
+  silu: "silu",
+  swish: "silu",
+  gelu: "gelu",
+  gelu_new: "geluTanh",
+  gelu_pytorch_tanh: "geluTanh",
+  relu: "relu",
+  relu2: "reluSquared",
+};
+
+/** The activation that a field names. */
+export function activationOf(c: ConfigFields, name = "hidden_act", fallback = "silu"): DecoderActivation {
+  return activationNames[c.oneOf(name, Object.keys(activationNames), fallback)];
+}
+
+/** Sizes that every family of the LLaMA kind has, and choices that most make alike; a family says what it does otherwise. */
+export function commonFields(c: ConfigFields): Omit<DecoderConfig, "layers"> {
+  const hiddenSize = c.size("hidden_size"), heads = c.size("num_attention_heads");
+  const kvHeads = c.size("num_key_value_heads", heads);
+  if (heads % kvHeads !== 0) c.fail("num_key_value_heads", `a divisor of the ${heads} num_attention_heads`);
+  if (c.raw("head_dim") === undefined && hiddenSize % heads !== 0) {
+    c.fail("hidden_size", `a multiple of the ${heads} num_attention_heads`);
+  }
+  const headDim = c.size("head_dim", hiddenSize / heads);
+  if (headDim % 2 !== 0) c.fail("head_dim", "an even number");
+  return {
+    family: c.family,
+    vocabSize: c.size("vocab_size"),
+    maxPositions: c.size("max_position_embeddings"),
+    hiddenSize,
+    intermediateSize: c.size("intermediate_size"),
+    heads,
+    kvHeads,
+    headDim,
+    normEps: c.positive("rms_norm_eps", 1e-6),
+    normUnitOffset: false,
+    normPlacement: "pre",
+    qkNorm: null,
+    qkvBias: c.flag("attention_bias", false),
+    outputBias: c.flag("attention_bias", false),
+    mlpBias: c.flag("mlp_bias", false),
+    fused: false,
+    attentionScale: headDim ** -0.5,
+    attentionSoftcap: null,
+    logitSoftcap: null,
+    activation: activationOf(c),
+    embeddingScale: 1,
+    residualScale: 1,
+    logitScale: 1,
+    tied: c.flag("tie_word_embeddings", false),
+    attentionDropout: c.chance("attention_dropout"),
+    initializerRange: c.positive("initializer_range", 0.02),
+  };
+}
+
+/** The scaling that an entry describes. */
+function scalingOf(c: ConfigFields, where: ConfigFields | null, maxPositions: number): RopeScaling {
+  if (where === null) return { ropeType: "default" };
+  const key = where.raw("rope_type") === undefined && where.raw("type") !== undefined ? "type" : "rope_type";
+  const kinds = ["default", "linear", "dynamic", "llama3", "yarn", "longrope", "su"] as const;
+  const kind = where.oneOf<typeof kinds[number]>(key, kinds, "default");
+  const original = (): number =>
+    where.size("original_max_position_embeddings", c.size("original_max_position_embeddings", maxPositions));
+  const optional = (name: string, as: string): Record<string, number> =>
+    where.raw(name) === undefined ? {} : { [as]: where.positive(name) };
+  switch (kind) {
+    case "default":
+      return { ropeType: "default" };
+    case "linear":
+    case "dynamic":
+      return { ropeType: kind, factor: where.positive("factor") };
+    case "llama3":
+      return {
+        ropeType: "llama3",
+        factor: where.positive("factor"),
+        lowFreqFactor: where.positive("low_freq_factor"),
+        highFreqFactor: where.positive("high_freq_factor"),
+        originalMaxPositionEmbeddings: original(),
+      };
+    case "yarn":
+      return {
+        ropeType: "yarn",
+        factor: where.positive("factor", maxPositions / original()),
+        originalMaxPositionEmbeddings: original(),
+        truncate: where.flag("truncate", true),
+        ...optional("attention_factor", "attentionFactor"),
+        ...optional("beta_fast", "betaFast"),
+        ...optional("beta_slow", "betaSlow"),
+        ...optional("mscale", "mscale"),
+        ...optional("mscale_all_dim", "mscaleAllDim"),
+      };
+    default:
+      return {
+        ropeType: "longrope",
+        shortFactor: where.factors("short_factor"),
+        longFactor: where.factors("long_factor"),
+        originalMaxPositionEmbeddings: original(),
+        ...optional("attention_factor", "attentionFactor"),
+      };
+  }
+}
+
+/** What angles depend on, by either spelling; `kind` is transformers 5's entry for one kind of layer. */
+export function rotaryOf(
+  c: ConfigFields,
+  { headDim, maxPositions }: { headDim: number; maxPositions: number },
+  theta = 10000,
+  kind?: string,
+  part = 1,
+): RotaryOptions {
+  const all = c.inside("rope_parameters"), entry = (kind && all?.inside(kind)) || all;
+  const share = entry?.raw("partial_rotary_factor") === undefined
+    ? c.positive("partial_rotary_factor", part)
+    : entry.positive("partial_rotary_factor");
+  const width = Math.floor(headDim * share);
+  if (share > 1 || width < 2 || width % 2 !== 0) {
+    c.fail("partial_rotary_factor", `a share of head_dim ${headDim} that is even`, share);
+  }
+  return {
+    width,
+    theta: entry?.positive("rope_theta", c.positive("rope_theta", theta)) ?? c.positive("rope_theta", theta),
+    maxPositions,
+    scaling: scalingOf(c, entry ?? c.inside("rope_scaling"), maxPositions),
+  };
+}
+
+/** Layers of one kind, or of those that `layer_types` names; `windowed` says which look back `window` where it is missing. */
+export function layersOf(
+  c: ConfigFields,
+  rotary: (isWindowed: boolean, layer: number) => RotaryOptions | null,
+  window: number | null,
+  windowed: (layer: number) => boolean,
+): DecoderLayerConfig[] {
+  const count = c.size("num_hidden_layers"), types = c.raw("layer_types");
+  if (types !== undefined) {
+    const known = ["full_attention", "sliding_attention"];
+    if (!Array.isArray(types) || types.length !== count || !types.every((type) => known.includes(type))) {
+      c.fail("layer_types", `${count} times one of ${known.join(", ")}`);
+    }
+  }
+  return Array.from({ length: count }, (_, i) => {
+    const isWindowed = window !== null &&
+      (types ? (types as string[])[i] === "sliding_attention" : windowed(i));
+    return { window: isWindowed ? window : null, rotary: rotary(isWindowed, i) };
+  });
+}

@@ -1,0 +1,176 @@
+/**
+ * A GGUF's notes and names, as the families know them: what `config.json` would say, and which tensor a parameter is.
+ *
+ * llama.cpp's converter changes some weights, which is undone here: rows of queries and keys of `llama` lie in pairs where
+ * Hugging Face has halves, GPT-NeoX's queries, keys and values lie apart, and Gemma's norms are written as 1 + w.
+ *
+ * @module
+ */
+import { FormatError } from "../core/errors.ts";
+import type { GgufValue } from "../files/gguf/mod.ts";
+
+type Notes = ReadonlyMap<string, GgufValue>;
+
+/** How a parameter is made of a tensor of the file. */
+export interface GgufWeight {
+  /** The tensor's name. */
+  readonly name: string;
+  /** Row i of the parameter is row `rows(i)` of the tensor. Default: the same. */
+  readonly rows?: (row: number) => number;
+  /** What is added to every value. Default 0. */
+  readonly plus?: number;
+}
+
+/** Architectures, and the family that each is. */
+const architectures: Readonly<Record<string, string>> = {
+  llama: "llama",
+  qwen2: "qwen2",
+  qwen3: "qwen3",
+  smollm3: "smollm3",
+  phi3: "phi3",
+  olmo2: "olmo2",
+  granite: "granite",
+  gemma: "gemma",
+  gemma2: "gemma2",
+  gemma3: "gemma3_text",
+  gptneox: "gpt_neox",
+};
+
+/** What a config.json would say. @throws {FormatError} for an architecture that is not known. */
+export function ggufConfig(notes: Notes, names: readonly string[], where: string): Record<string, unknown> {
+  const architecture = notes.get("general.architecture");
+  if (typeof architecture !== "string" || !Object.hasOwn(architectures, architecture)) {
+    throw new FormatError(
+      `${where}: general.architecture is ${JSON.stringify(architecture) ?? "missing"}; ${
+        Object.keys(architectures).join(", ")
+      } are read`,
+    );
+  }
+  const family = architectures[architecture];
+  const note = (name: string): unknown => notes.get(`${architecture}.${name}`);
+  const tokens = notes.get("tokenizer.ggml.tokens");
+  const headDim = note("attention.key_length"), rotated = note("rope.dimension_count");
+  const window = note("attention.sliding_window");
+  const json: Record<string, unknown> = {
+    model_type: family,
+    vocab_size: note("vocab_size") ?? (Array.isArray(tokens) ? tokens.length : undefined),
+    max_position_embeddings: note("context_length"),
+    hidden_size: note("embedding_length"),
+    intermediate_size: note("feed_forward_length"),
+    num_hidden_layers: note("block_count"),
+    num_attention_heads: note("attention.head_count"),
+    num_key_value_heads: note("attention.head_count_kv"),
+    rms_norm_eps: note("attention.layer_norm_rms_epsilon"),
+    layer_norm_eps: note("attention.layer_norm_epsilon"),
+    rope_theta: note("rope.freq_base"),
+    tie_word_embeddings: !names.includes("output.weight"),
+    attention_bias: names.includes("blk.0.attn_q.bias") || names.includes("blk.0.attn_qkv.bias"),
+    sliding_window: window === 0 ? undefined : window,
+    attn_logit_softcapping: note("attn_logit_softcapping"),
+    final_logit_softcapping: note("final_logit_softcapping"),
+    use_parallel_residual: note("use_parallel_residual"),
+    attention_multiplier: note("attention.scale"),
+    embedding_multiplier: note("embedding_scale"),
+    residual_multiplier: note("residual_scale"),
+    logits_scaling: note("logit_scale"),
+  };
+  if (family === "gpt_neox") {
+    json.rotary_emb_base = json.rope_theta;
+    const whole = Number(json.hidden_size) / Number(json.num_attention_heads);
+    if (rotated !== undefined) json.rotary_pct = Number(rotated) / whole;
+  } else {
+    if (headDim !== undefined) json.head_dim = headDim;
+    const whole = Number(headDim ?? Number(json.hidden_size) / Number(json.num_attention_heads));
+    if (rotated !== undefined && rotated !== whole) json.partial_rotary_factor = Number(rotated) / whole;
+  }
+  // llama.cpp scales queries by the width of a head, whatever the original says.
+  if (family === "gemma2" || family === "gemma3_text") json.query_pre_attn_scalar = json.head_dim;
+  const scaling = note("rope.scaling.type"), original = note("rope.scaling.original_context_length");
+  if (scaling === "linear" || scaling === "yarn") {
+    json.rope_scaling = {
+      rope_type: scaling,
+      factor: note("rope.scaling.factor"),
+      original_max_position_embeddings: original,
+      attention_factor: note("rope.scaling.attn_factor"),
+    };
+  } else if (original !== undefined) json.original_max_position_embeddings = original;
+  return Object.fromEntries(Object.entries(json).filter(([, value]) => value !== undefined));
+}
+
+/** The names of both sides, layer by layer; what stands in braces is there in some families only. */
+const layerNames: readonly [ours: string, theirs: string][] = [
+  ["input_layernorm", "attn_norm"],
+  ["self_attn.q_proj", "attn_q"],
+  ["self_attn.k_proj", "attn_k"],
+  ["self_attn.v_proj", "attn_v"],
+  ["self_attn.qkv_proj", "attn_qkv"],
+  ["self_attn.o_proj", "attn_output"],
+  ["self_attn.q_norm", "attn_q_norm"],
+  ["self_attn.k_norm", "attn_k_norm"],
+  ["pre_feedforward_layernorm", "ffn_norm"],
+  ["post_feedforward_layernorm", "post_ffw_norm"],
+  ["mlp.gate_proj", "ffn_gate"],
+  ["mlp.up_proj", "ffn_up"],
+  ["mlp.gate_up_proj", "ffn_up"],
+  ["mlp.down_proj", "ffn_down"],
+  ["attention.query_key_value", "attn_qkv"],
+  ["attention.dense", "attn_output"],
+  ["mlp.dense_h_to_4h", "ffn_up"],
+  ["mlp.dense_4h_to_h", "ffn_down"],
+];
+
+/** What stands outside of the layers. */
+const otherNames: Readonly<Record<string, string>> = {
+  "model.embed_tokens": "token_embd",
+  "model.norm": "output_norm",
+  "lm_head": "output",
+  "gpt_neox.embed_in": "token_embd",
+  "gpt_neox.final_layer_norm": "output_norm",
+  "embed_out": "output",
+};
+
+/** What the configuration says of a layout. */
+interface Layout {
+  readonly family: string;
+  readonly normPlacement: "pre" | "post" | "both";
+  readonly headDim: number;
+  readonly heads: number;
+}
+
+/** The tensor that a parameter is, and how it is made of it. @throws {FormatError} for a parameter that no GGUF has. */
+export function ggufWeight(parameter: string, config: Layout, architecture: string): GgufWeight {
+  const { family, normPlacement, headDim, heads } = config;
+  const dot = parameter.lastIndexOf("."), path = parameter.slice(0, dot), kind = parameter.slice(dot + 1);
+  const inLayer = /^(?:model|gpt_neox)\.layers\.(\d+)\.(.*)$/.exec(path);
+  // Families with norms behind a branch call the one behind attention what others call the one before the MLP.
+  const isBehind = inLayer?.[2] === "post_attention_layernorm" && normPlacement !== "pre";
+  const theirs = !inLayer
+    ? otherNames[path]
+    : isBehind
+    ? "post_attention_norm"
+    : inLayer[2] === "post_attention_layernorm"
+    ? "ffn_norm"
+    : layerNames.find(([ours]) => ours === inLayer[2])?.[1];
+  if (theirs === undefined) throw new FormatError(`no GGUF has a tensor for the parameter ${parameter}`);
+  const name = `${inLayer ? `blk.${inLayer[1]}.` : ""}${theirs}.${kind}`;
+  if (architecture === "llama" && (theirs === "attn_q" || theirs === "attn_k")) {
+    const half = headDim / 2;
+    return {
+      name,
+      rows: (row) => {
+        const within = row % headDim;
+        return row - within + (within < half ? 2 * within : 2 * (within - half) + 1);
+      },
+    };
+  }
+  if (family === "gpt_neox" && theirs === "attn_qkv") {
+    return {
+      name,
+      rows: (row) => {
+        const head = Math.floor(row / (3 * headDim)), within = row % (3 * headDim);
+        return Math.floor(within / headDim) * heads * headDim + head * headDim + within % headDim;
+      },
+    };
+  }
+  return /^gemma/.test(family) && theirs.endsWith("norm") ? { name, plus: -1 } : { name };
+}

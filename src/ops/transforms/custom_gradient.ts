@@ -1,0 +1,53 @@
+/**
+ * A function with a gradient of one's own.
+ *
+ * @module
+ */
+import { OptionError } from "../../core/errors.ts";
+import { noGrad, tidy } from "../../tensor/mod.ts";
+import { alias, record } from "../bridge.ts";
+import type { Tensor } from "../tensor.ts";
+
+/** A gradient: for each input its own, or null where there is none; one input's may stand alone. */
+export type CustomBackward<A extends Tensor[]> = (
+  gradient: Tensor,
+  inputs: A,
+  output: Tensor,
+) => Tensor | null | readonly (Tensor | null)[];
+
+/**
+ * `f`, whose gradient is what `backward` gives of the gradient of its result, its inputs and its result. As
+ * `jax.custom_vjp`, `torch.autograd.Function`. Gradients of gradients are those of what `backward` computes.
+ *
+ * @example
+ * ```ts
+ * // Rounds, and lets the gradient through as if it did not (Bengio, Léonard, Courville 2013).
+ * const rounded = customGradient((x: Tensor) => x.round(), (g) => g);
+ * ```
+ * @throws {OptionError} (when the gradient is taken) when there are not as many gradients as inputs.
+ */
+export function customGradient<A extends Tensor[]>(
+  f: (...args: A) => Tensor,
+  backward: CustomBackward<A>,
+): (...args: A) => Tensor {
+  return (...args) => {
+    const y = noGrad(() =>
+      tidy(() => {
+        const y = f(...args);
+        // Also where f gives back what it was given.
+        return y.node ? alias(y) : y;
+      })
+    );
+    const output = args.includes(y) ? alias(y) : y;
+    return record("customGradient", output, args, [...args, output], (g, saved) => {
+      const found = backward(g, saved.slice(0, args.length) as A, saved[args.length]);
+      const list = Array.isArray(found) ? found as (Tensor | null)[] : [found as Tensor | null];
+      if (list.length !== args.length) {
+        throw new OptionError(
+          `customGradient: backward gave ${list.length} gradients for ${args.length} inputs; give one for each, or null`,
+        );
+      }
+      return list;
+    });
+  };
+}

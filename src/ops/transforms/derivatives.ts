@@ -1,0 +1,138 @@
+/**
+ * Derivatives as functions of functions beside `grad`: along a direction, of every output by every input, of second order.
+ *
+ * @module
+ */
+import { ShapeError } from "../../core/errors.ts";
+import { whole } from "../../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../../core/options.ts";
+import { formatShape, sameShape } from "../../core/shape.ts";
+import {
+  grad,
+  gradients,
+  history,
+  isRecording,
+  type TapeNode,
+  tidy,
+  variable,
+  withRecording,
+} from "../../tensor/mod.ts";
+import { alias } from "../bridge.ts";
+import { eye, zeros } from "../create.ts";
+import { add, mul } from "../elementwise.ts";
+import { stack } from "../join.ts";
+import { sum } from "../reduce.ts";
+import type { Tensor } from "../tensor.ts";
+import { reshape, slice } from "../views.ts";
+
+/** Whether `root` depends on anything besides `own` that wants a gradient. */
+function dependsOnOthers(root: TapeNode | null, own: readonly Tensor[]): boolean {
+  return root !== null &&
+    history(root).some((node) => node.leaf !== null && !own.some((t) => t.node === node));
+}
+
+function zerosFor(t: Tensor): Tensor {
+  return zeros(t.shape, { dtype: t.dtype, device: t.device });
+}
+
+/**
+ * The value of `f` at `primals` and its derivative along `tangents`: `[f(x), J(x) · v]`. As `jax.jvp`, `torch.func.jvp`.
+ * Computed by going back twice, so `f` needs gradients of gradients, which all operations have.
+ *
+ * @example
+ * ```ts
+ * const [value, slope] = jvp((x: Tensor) => x.sin(), [tensor([0, 1])], [tensor([1, 1])]); // sin x, cos x
+ * ```
+ * @throws {ShapeError} when a tangent is not of its primal's shape.
+ */
+export function jvp(
+  f: (...args: Tensor[]) => Tensor,
+  primals: readonly Tensor[],
+  tangents: readonly Tensor[],
+): [value: Tensor, tangent: Tensor] {
+  if (primals.length !== tangents.length || !primals.every((t, i) => sameShape(t.shape, tangents[i].shape))) {
+    throw new ShapeError(
+      `jvp: tangents ${
+        tangents.map((t) => formatShape(t.shape)).join(", ")
+      } are not of the shapes of the primals ${primals.map((t) => formatShape(t.shape)).join(", ")}`,
+    );
+  }
+  const outside = isRecording();
+  return tidy(() =>
+    withRecording(true, () => {
+      const xs = primals.map((t) => variable(t, outside) as Tensor), y = f(...xs);
+      const nested = outside && dependsOnOthers(y.node, xs) ||
+        outside && tangents.some((t) => t.requiresGrad);
+      const value = nested ? y : alias(y), u = zerosFor(y).requiresGrad_();
+      if (!y.node) return [value, zerosFor(y)];
+      const back = gradients(y, xs, u, { createGraph: true }) as (Tensor | null)[];
+      let along: Tensor | null = null;
+      back.forEach((g, i) => {
+        if (!g?.node) return;
+        const part = sum(mul(g, tangents[i]));
+        along = along ? add(along, part) : part;
+      });
+      const root = along as Tensor | null;
+      const [found] = root?.node ? gradients(root, [u], undefined, { createGraph: nested }) : [null];
+      return [value, (found ?? zerosFor(y)) as Tensor];
+    })
+  );
+}
+
+/** Options of {@link jacobian} and {@link hessian}. */
+export interface JacobianOptions {
+  /** Which argument to differentiate by. Default 0. */
+  argnums?: number;
+}
+
+const jacobianOptions: OptionTable<JacobianOptions> = { argnums: whole(0) };
+
+/**
+ * A function that gives all derivatives of `f`'s result by one of its arguments: [...result's shape, ...argument's shape].
+ * As `jax.jacobian`, `torch.func.jacrev`: one pass back for each element of the result.
+ *
+ * @example
+ * ```ts
+ * jacobian((x: Tensor) => x.square())(tensor([1, 2])); // [[2, 0], [0, 4]]
+ * ```
+ */
+export function jacobian(
+  f: (...args: Tensor[]) => Tensor,
+  options: JacobianOptions = {},
+): (...args: Tensor[]) => Tensor {
+  const { argnums = 0 } = checkOptions("jacobian", options, jacobianOptions);
+  return (...args) => {
+    if (!args[argnums]) {
+      throw new ShapeError(`jacobian: argument ${argnums} was asked for, ${args.length} were given`);
+    }
+    const outside = isRecording();
+    return tidy(() =>
+      withRecording(true, () => {
+        const own = [...args], x = own[argnums] = variable(args[argnums], outside) as Tensor, y = f(...own);
+        const shape = [...y.shape, ...x.shape],
+          empty = (): Tensor => zeros(shape, { dtype: x.dtype, device: x.device });
+        if (!y.node || y.size === 0) return empty();
+        const nested = outside && dependsOnOthers(y.node, [x]),
+          all = eye(y.size, { dtype: y.dtype, device: y.device });
+        const rows = Array.from({ length: y.size }, (_, k) => {
+          const seed = reshape(slice(all, k), y.shape), last = k === y.size - 1;
+          const [g] = gradients(y, [x], seed, { createGraph: nested, retainGraph: nested || !last });
+          return (g ?? zerosFor(x)) as Tensor;
+        });
+        return withRecording(nested, () => reshape(stack(rows, 0), shape));
+      })
+    );
+  };
+}
+
+/**
+ * A function that gives the second derivatives of `f`, which gives one number, by one of its arguments: [...shape, ...shape].
+ * As `jax.hessian`, `torch.func.hessian`.
+ */
+export function hessian(
+  f: (...args: Tensor[]) => Tensor,
+  options: JacobianOptions = {},
+): (...args: Tensor[]) => Tensor {
+  const { argnums = 0 } = checkOptions("hessian", options, jacobianOptions);
+  return jacobian(grad(f, { argnums }), { argnums });
+}

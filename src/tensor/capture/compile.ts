@@ -1,0 +1,399 @@
+/**
+ * `compile`: a function of tensors and numbers as a program, traced once for each form of its arguments.
+ *
+ * @module
+ */
+import { CaptureError } from "../../core/errors.ts";
+import { flag } from "../../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../../core/options.ts";
+import { sameShape, type Shape } from "../../core/shape.ts";
+import { gradients, variable } from "../backward.ts";
+import { TensorBase } from "../base.ts";
+import { defaultDevice } from "../device.ts";
+import type { Storage } from "../storage.ts";
+import { isRecording, record, withRecording } from "../tape.ts";
+import { activeCapture } from "./gate.ts";
+import { describeTrace } from "./describe.ts";
+import { planText } from "./plan.ts";
+import { type Program, programOf } from "./program.ts";
+import { Replay } from "./replay.ts";
+import { type LeafGradient, ResultTensor, type Trace } from "./trace.ts";
+import { Tracer } from "./tracer.ts";
+import { type Leaf, leavesOf, mapTree } from "./tree.ts";
+
+/** How many programs of one function are kept. */
+const mostPrograms = 8;
+/** Traces after which a note says that something makes the function trace again and again. */
+const manyTraces = 16;
+
+/** A compiled function. */
+export interface Compiled<A extends unknown[], R> extends Disposable {
+  /** Runs it. @throws {CaptureError} when it cannot be a program. */
+  (...args: A): R;
+  /** How often it was traced. */
+  readonly traces: number;
+  /**
+   * The program for these arguments as text, one line an operation, before and after each pass, with its memory. Nothing
+   * is computed.
+   */
+  plan(...args: A): string;
+  /** Gives the programs and their memory back. It can be called again, and is then traced again. */
+  dispose(): void;
+}
+
+/** Options of {@link compile}. */
+export interface CompileOptions {
+  /** Improve the program (default true), or do every operation as it was asked for. */
+  optimize?: boolean;
+}
+
+const compileOptions: OptionTable<CompileOptions> = { optimize: flag };
+
+/** A form of arguments that a program is for. */
+interface Form {
+  readonly shape: string;
+  readonly leaves: readonly LeafForm[];
+  readonly isRecording: boolean;
+  readonly device: string;
+}
+
+type LeafForm =
+  | {
+    readonly kind: "tensor";
+    readonly dtype: string;
+    readonly shape: Shape;
+    readonly strides: readonly number[];
+    readonly backend: unknown;
+    readonly tape: "none" | "leaf" | "inside";
+    /** The first argument on the same memory. */
+    readonly shares: number;
+  }
+  | { readonly kind: "number"; value: number | null }
+  | { readonly kind: "other"; readonly value: unknown };
+
+/** A program and what it is for. */
+interface Entry {
+  readonly form: Form;
+  readonly trace: Trace;
+  readonly program: Program;
+  replay: Replay | null;
+  readonly storages: ReadonlyMap<Storage, boolean>;
+  /** Places of arguments that share memory with a captured tensor. */
+  readonly overlaps: ReadonlySet<number>;
+  /** Special numbers that were found to need no program of their own. */
+  readonly checked: Set<string>;
+}
+
+const tapeOf = (t: TensorBase): "none" | "leaf" | "inside" =>
+  !t.node ? "none" : t.node.leaf ? "leaf" : "inside";
+
+function formOf(shape: string, leaves: readonly Leaf[]): Form {
+  const forms = leaves.map((leaf, i): LeafForm => {
+    if (leaf instanceof TensorBase) {
+      const { dtype, shape, strides, storage } = leaf;
+      const shares = leaves.findIndex((other) => other instanceof TensorBase && other.storage === storage);
+      return {
+        kind: "tensor",
+        dtype,
+        shape,
+        strides,
+        backend: storage.backend,
+        tape: tapeOf(leaf),
+        shares: shares < 0 ? i : shares,
+      };
+    }
+    if (typeof leaf === "number") return { kind: "number", value: null };
+    return { kind: "other", value: leaf };
+  });
+  return { shape, leaves: forms, isRecording: isRecording(), device: defaultDevice() };
+}
+
+function fits(form: Form, shape: string, leaves: readonly Leaf[], recording: boolean): boolean {
+  if (form.shape !== shape || form.isRecording !== recording || form.device !== defaultDevice()) return false;
+  for (let i = 0; i < leaves.length; i++) {
+    const own = form.leaves[i], leaf = leaves[i];
+    if (own.kind === "number") {
+      if (own.value !== null && !Object.is(own.value, leaf)) return false;
+    } else if (own.kind === "other") {
+      if (!Object.is(own.value, leaf)) return false;
+    } else {
+      const t = leaf as TensorBase, { storage } = t;
+      if (own.dtype !== t.dtype || own.backend !== storage.backend || own.tape !== tapeOf(t)) return false;
+      if (!sameShape(own.shape, t.shape) || !sameShape(own.strides, t.strides)) return false;
+      if (own.shares !== i) {
+        if ((leaves[own.shares] as TensorBase).storage !== storage) return false;
+      } else {
+        for (let j = 0; j < i; j++) {
+          const other = leaves[j];
+          if (other instanceof TensorBase && other.storage === storage) return false;
+        }
+      }
+    }
+  }
+  return true;
+}
+
+function gradientFits({ leaf, before }: LeafGradient, leaves: readonly Leaf[]): boolean {
+  const owner = typeof leaf === "number" ? leaves[leaf] as TensorBase : leaf;
+  if (owner.isDisposed) return false;
+  const { grad } = owner;
+  if (!grad || !before) return !grad && !before;
+  return grad.dtype === before.dtype && !grad.node && sameShape(grad.shape, before.shape) &&
+    sameShape(grad.strides, before.strides) && (grad.storage.holders === 1) === before.isAlone;
+}
+
+/** What {@link compile} makes. */
+class CompiledFunction {
+  traces = 0;
+  readonly #f: (...args: unknown[]) => unknown;
+  readonly #optimize: boolean;
+  readonly #entries: Entry[] = [];
+  #noted = false;
+  readonly #backward = new Map<string, CompiledFunction>();
+
+  constructor(f: (...args: unknown[]) => unknown, options: CompileOptions) {
+    this.#f = f;
+    this.#optimize = options.optimize ?? true;
+  }
+
+  call(args: unknown[]): unknown {
+    // Within another capture it is part of that program.
+    if (activeCapture()) return this.#f(...args);
+    const leaves: Leaf[] = [], shape: string[] = [];
+    leavesOf(args, leaves, shape);
+    const entry = this.#entryFor(args, shape.join(""), leaves);
+    entry.replay ??= new Replay(entry.program);
+    const result = entry.replay.run(leaves);
+    for (const place of entry.trace.disposed) (leaves[place] as TensorBase).dispose();
+    return this.#onTape(entry, args, leaves, result);
+  }
+
+  plan(args: unknown[]): string {
+    const leaves: Leaf[] = [], shape: string[] = [];
+    leavesOf(args, leaves, shape);
+    return planText(this.#entryFor(args, shape.join(""), leaves).program);
+  }
+
+  dispose(): void {
+    for (const entry of this.#entries.splice(0)) entry.replay?.dispose();
+    for (const back of this.#backward.values()) back.dispose();
+  }
+
+  #entryFor(args: unknown[], shape: string, leaves: readonly Leaf[]): Entry {
+    for (const leaf of leaves) if (leaf instanceof TensorBase) void leaf.storage;
+    const recording = isRecording();
+    for (let i = this.#entries.length - 1; i >= 0; i--) {
+      const entry = this.#entries[i];
+      if (this.#isStale(entry)) {
+        this.#entries.splice(i, 1);
+        entry.replay?.dispose();
+        continue;
+      }
+      if (!fits(entry.form, shape, leaves, recording)) continue;
+      if (!entry.trace.gradients.every((one) => gradientFits(one, leaves))) continue;
+      if (!entry.trace.guards.every(({ read, was }) => read() === was)) continue;
+      if (!this.#overlapFits(entry, leaves) || !this.#numbersFit(entry, args, leaves)) continue;
+      if (i !== this.#entries.length - 1) this.#entries.push(...this.#entries.splice(i, 1));
+      return entry;
+    }
+    return this.#make(args, shape, leaves);
+  }
+
+  #isStale({ trace }: Entry): boolean {
+    return trace.captured.some(({ source }) => source.kind === "captured" && source.storage.holders <= 0) ||
+      trace.gradients.some(({ leaf }) => typeof leaf !== "number" && leaf.isDisposed);
+  }
+
+  #overlapFits({ storages, overlaps }: Entry, leaves: readonly Leaf[]): boolean {
+    return leaves.every((leaf, i) =>
+      !(leaf instanceof TensorBase) || storages.has(leaf.storage) === overlaps.has(i)
+    );
+  }
+
+  /**
+   * `if (x)` and `x === 0` see the place of a number, not the number: where one comes that JavaScript treats in a way of its
+   * own, the function is traced with it as it is, and the program is used only if that gives the same.
+   */
+  #numbersFit(entry: Entry, args: unknown[], leaves: readonly Leaf[]): boolean {
+    const special = leaves.flatMap((leaf, i) =>
+      isSpecial(leaf) && numberForm(entry.form, i) === null ? [i] : []
+    );
+    if (!special.length) return true;
+    const key = special.map((i) => `${i}:${leaves[i]}`).join();
+    if (entry.checked.has(key)) return true;
+    const trace = this.#trace(args, leaves, true);
+    if (describe(trace, leaves, null) !== describe(entry.trace, leaves, leaves)) return false;
+    entry.checked.add(key);
+    return true;
+  }
+
+  #trace(args: unknown[], leaves: readonly Leaf[], plain: boolean): Trace {
+    return new Tracer(leaves).run((given) => this.#f(...given as unknown[]), args, plain);
+  }
+
+  #make(args: unknown[], shape: string, leaves: readonly Leaf[]): Entry {
+    const isOdd = leaves.some(isSpecial);
+    let trace = this.#trace(args, leaves, false);
+    this.traces++;
+    // A program for a number that JavaScript treats in a way of its own is for this number alone, unless it is the same.
+    let fixed = trace.fixed;
+    if (isOdd) {
+      const plain = this.#trace(args, leaves, true);
+      if (describe(plain, leaves, null) !== describe(trace, leaves, leaves)) {
+        trace = plain;
+        fixed = plain.fixed;
+      }
+    }
+    const form = formOf(shape, leaves);
+    form.leaves.forEach((leaf, i) => {
+      if (leaf.kind === "number" && fixed.has(i)) leaf.value = leaves[i] as number;
+    });
+    const storages = new Map(
+      trace.captured.map(({ source }) => [(source as { storage: Storage }).storage, true] as const),
+    );
+    const overlaps = new Set(
+      leaves.flatMap((leaf, i) => leaf instanceof TensorBase && storages.has(leaf.storage) ? [i] : []),
+    );
+    const isShared = overlaps.size > 0 ||
+      form.leaves.some((leaf, i) => leaf.kind === "tensor" && leaf.shares !== i);
+    const program = programOf(trace, !this.#optimize || isShared);
+    const entry: Entry = { form, trace, program, replay: null, storages, overlaps, checked: new Set() };
+    if (isOdd) {
+      const special = leaves.flatMap((leaf, i) => isSpecial(leaf) ? [i] : []);
+      entry.checked.add(special.map((i) => `${i}:${leaves[i]}`).join());
+    }
+    this.#entries.push(entry);
+    if (this.#entries.length > mostPrograms) this.#entries.shift()?.replay?.dispose();
+    if (this.traces >= manyTraces && !this.#noted) {
+      this.#noted = true;
+      console.warn(
+        `compile: ${
+          this.#f.name || "a function"
+        } was traced ${this.traces} times, and ${mostPrograms} programs are kept: ` +
+          "its arguments keep changing in shape, dtype or a number that JavaScript reads (a size, a comparison)",
+      );
+    }
+    return entry;
+  }
+
+  /** Puts results on the tape that depend on what wants gradients. */
+  #onTape({ trace }: Entry, args: unknown[], leaves: readonly Leaf[], result: unknown): unknown {
+    if (!isRecording()) return result;
+    const made: TensorBase[] = [];
+    mapTree(result, (leaf) => {
+      if (leaf instanceof TensorBase) made.push(leaf);
+      return leaf;
+    });
+    let at = 0;
+    mapTree(trace.result, (leaf) => {
+      if (!(leaf instanceof ResultTensor)) return leaf;
+      const { gradientTo, gradientToOutside } = leaf, place = at++;
+      if (!gradientTo.length && !gradientToOutside.length) return leaf;
+      const inputs = gradientTo.map((i) => leaves[i] as TensorBase);
+      const outside = gradientToOutside.map((node) => ({ node }) as TensorBase);
+      record("compile", made[place], [...inputs, ...outside], inputs, {
+        backward: (g, _, needs) => {
+          if (needs.slice(inputs.length).includes(true)) {
+            throw new CaptureError(
+              "a gradient was asked for through the result of a compiled function, to a tensor that the function closes " +
+                "over: call backward inside of the function, or pass the tensor as an argument",
+            );
+          }
+          return [...this.#gradients(args, gradientTo, place, g), ...outside.map(() => null)];
+        },
+      });
+      return leaf;
+    });
+    return result;
+  }
+
+  /** Gradients of result number `place` by arguments, from that of the result: the function again, and back. */
+  #gradients(args: unknown[], by: readonly number[], place: number, g: TensorBase): (TensorBase | null)[] {
+    const key = `${by} ${place}`;
+    let back = this.#backward.get(key);
+    if (!back) {
+      back = new CompiledFunction((g, args) => {
+        let at = 0;
+        const wanted: TensorBase[] = [],
+          given = mapTree(args, (leaf) => {
+            const position = by.indexOf(at++);
+            if (position < 0) return leaf;
+            return wanted[position] = variable(leaf as TensorBase, isRecording());
+          });
+        const outputs: TensorBase[] = [];
+        withRecording(true, () =>
+          mapTree(this.#f(...given as unknown[]), (leaf) => {
+            if (leaf instanceof TensorBase) outputs.push(leaf);
+            return leaf;
+          }));
+        return gradients(outputs[place], wanted, g as TensorBase, { createGraph: isRecording() });
+      }, { optimize: this.#optimize });
+      this.#backward.set(key, back);
+    }
+    return back.call([g, args]) as (TensorBase | null)[];
+  }
+}
+
+function numberForm(form: Form, i: number): number | null {
+  const own = form.leaves[i];
+  return own.kind === "number" ? own.value : null;
+}
+
+/** Numbers that JavaScript code is likely to treat in a way of their own. */
+function isSpecial(x: unknown): boolean {
+  return typeof x === "number" && (x === 0 || x === 1 || x === -1 || !Number.isFinite(x));
+}
+
+/** What a trace does, as text; numbers that are arguments show as what `leaves` holds. */
+function describe(trace: Trace, leaves: readonly Leaf[], bound: readonly Leaf[] | null): string {
+  const number = (x: unknown): string => {
+    if (typeof x !== "object" || x === null) return Object.is(x, -0) ? "-0" : String(x);
+    const { index } = x as { index: number };
+    if (index < trace.numberArguments.length) return String((bound ?? leaves)[trace.numberArguments[index]]);
+    return `host ${index}`;
+  };
+  return describeTrace(trace, number);
+}
+
+/**
+ * `f` as a program: traced the first time it is called with arguments of some shapes and dtypes, improved, and done again
+ * in every later call, in memory that is planned once.
+ *
+ * Tensors that `f` closes over are used where they are, and changed in place where `f` does that: parameters, states of
+ * optimizers, caches. Numbers are arguments of the program, not part of it, as long as operations take them as they are;
+ * where JavaScript itself looks at one (a size, a comparison) the program is for this number alone. Random numbers are
+ * drawn anew in each run, in the order in which `f` itself would draw them. What else `f` does in JavaScript is done only
+ * while it is traced. Results are tensors of their own.
+ *
+ * @example
+ * ```ts
+ * const step = compile((x: Tensor, lr: number) => {
+ *   const loss = model.forward(x).square().mean();
+ *   loss.backward();
+ *   optimizer.step({ lr });
+ *   optimizer.zeroGrad();
+ *   return loss.detach();
+ * });
+ * await step(batch, 3e-4).item();
+ * console.log(step.plan(batch, 3e-4));
+ * ```
+ *
+ * @throws {CaptureError} (when called) where `f` does what cannot be part of a program: it reads a value, keeps a tensor
+ * that it made, takes a gradient through what was made outside.
+ */
+export function compile<A extends unknown[], R>(
+  f: (...args: A) => R,
+  options: CompileOptions = {},
+): Compiled<A, R> {
+  if (typeof f !== "function") throw new CaptureError(`compile: takes a function, not ${typeof f}`);
+  const own = new CompiledFunction(f as never, checkOptions("compile", options, compileOptions));
+  const compiled = (...args: A): R => own.call(args) as R;
+  Object.defineProperties(compiled, {
+    name: { value: f.name },
+    traces: { get: () => own.traces },
+    plan: { value: (...args: A) => own.plan(args) },
+    dispose: { value: () => own.dispose() },
+    [Symbol.dispose]: { value: () => own.dispose() },
+  });
+  return compiled as Compiled<A, R>;
+}

@@ -1,0 +1,85 @@
+/**
+ * The one gate that everything passes while a function is captured.
+ *
+ * Tensors ask here which backend takes their operations, so that a trace can stand in for a device. What else a program
+ * must know of, because it happens in JavaScript, says so here too: gradients that are read or set, numbers that differ
+ * from run to run, properties that decide what is done. Outside of a capture each of these is one comparison with null.
+ *
+ * @module
+ */
+import type { Backend, DeviceBuffer } from "../../backends/contract.ts";
+import { CaptureError } from "../../core/errors.ts";
+import type { TensorBase } from "../base.ts";
+import type { TapeNode } from "../tape.ts";
+
+/** What listens while a function is captured. */
+export interface Capture {
+  /** What takes the operations of `backend`. */
+  gate(backend: Backend): Backend;
+  /** The gradient of `tensor` is about to be read or set. */
+  touch(tensor: TensorBase): void;
+  /** A gradient is about to be taken through `node`. @throws {CaptureError} when it was made outside. */
+  pass(node: TapeNode): void;
+  /** Places for `count` numbers that `numbers` gives anew in every run. */
+  perRun(count: number, numbers: () => readonly number[]): number[];
+  /** Runs `f`, whose operations are done though others did the same before: what is computed again was not kept. */
+  apart<T>(f: () => T): T;
+  /** Bytes that `bytes` gives anew in every run, copied to the start of `buffer`. */
+  uploadPerRun(backend: Backend, buffer: DeviceBuffer, bytes: () => Uint8Array): void;
+  /** The program is good only as long as `read`, of `owner`, gives what it gives now (unless the function itself set it). */
+  guard(owner: object, what: string, read: () => unknown): void;
+  /** The function sets something of `owner`: `undo` is called when the capture ends, `redo` in every run. */
+  effect(owner: object, undo: () => void, redo: () => void): void;
+}
+
+let active: Capture | null = null;
+
+/** What listens now; null when nothing is captured. */
+export function activeCapture(): Capture | null {
+  return active;
+}
+
+/** Runs `f` while `capture` (or nothing) listens. `f` is synchronous. */
+export function withCapture<T>(capture: Capture | null, f: () => T): T {
+  const before = active;
+  active = capture;
+  try {
+    return f();
+  } finally {
+    active = before;
+  }
+}
+
+/**
+ * Runs `f` outside of the program: what it makes is there before the program first runs. For state that is made when it is
+ * first asked for.
+ */
+export function outsideCapture<T>(f: () => T): T {
+  return active ? withCapture(null, f) : f();
+}
+
+/** `numbers()`, of which there are `count`: in a program, places for what it gives in each run. */
+export function perRun(count: number, numbers: () => readonly number[]): readonly number[] {
+  return active ? active.perRun(count, numbers) : numbers();
+}
+
+/** Says that `what` cannot be part of a program, and what to do instead. @throws {CaptureError} while something is captured. */
+export function refuseCapture(what: string, advice: string): void {
+  if (active) throw new CaptureError(`${what} cannot be part of a compiled function: ${advice}`);
+}
+
+const holders = new Set<WeakRef<object>>();
+let nextSweep = 1024;
+
+/** Objects whose properties hold tensors that programs may use: an exchanged one is noticed before the next run. */
+export function registerHolder(holder: object): void {
+  holders.add(new WeakRef(holder));
+  if (holders.size < nextSweep) return;
+  for (const ref of holders) if (!ref.deref()) holders.delete(ref);
+  nextSweep = 2 * holders.size + 1024;
+}
+
+/** All registered holders that still exist. */
+export function registeredHolders(): object[] {
+  return [...holders].map((ref) => ref.deref()).filter((holder) => holder !== undefined);
+}

@@ -1,0 +1,106 @@
+/**
+ * A program: what a function does, made ready to be done again.
+ *
+ * Between the trace and here stand the passes. What is left is cut in two: steps done once, when the program is made, and
+ * steps of every run over one plan of memory.
+ *
+ * @module
+ */
+import type { Backend } from "../../backends/contract.ts";
+import { type MemoryPlan, planMemory } from "./memory_plan.ts";
+import { hasNumbers, NumberMemory, numbersInMemory } from "./numbers.ts";
+import { type PassReport, runPasses } from "./passes/mod.ts";
+import { ResultTensor, type Trace } from "./trace.ts";
+import { mapTree } from "./tree.ts";
+import { isLasting, type Step, type Value, valueOf, viewsOf, writesOf } from "./value.ts";
+
+/** Results at most this large are copied out of the plan's memory; larger ones are written where they stay. */
+export const copiedBytes = 65536;
+
+/** A program. */
+export interface Program {
+  /** What it was made from. */
+  readonly trace: Trace;
+  /** Steps that are done once. */
+  readonly once: readonly Step[];
+  /** Steps of every run. */
+  readonly steps: readonly Step[];
+  /** Numbers in memory, by device. */
+  readonly numbers: ReadonlyMap<Backend, NumberMemory>;
+  /** Values that the run gives back. */
+  readonly results: ReadonlySet<Value>;
+  /** Where temporaries lie. */
+  readonly memory: MemoryPlan;
+  /** What each pass did. */
+  readonly reports: readonly PassReport[];
+}
+
+/** The tensors that a run of `trace` gives back: results, and gradients that it leaves. */
+export function resultsOf(trace: Trace): ResultTensor[] {
+  const found: ResultTensor[] = [];
+  mapTree(trace.result, (leaf) => {
+    if (leaf instanceof ResultTensor) found.push(leaf);
+    return leaf;
+  });
+  for (const { after } of trace.gradients) if (after !== null && after !== "same") found.push(after);
+  return found;
+}
+
+/** Makes the program of a trace; `plain` leaves every operation as it was asked for. */
+export function programOf(trace: Trace, plain: boolean): Program {
+  const results = new Set(resultsOf(trace).map(({ value }) => value));
+  const { steps, reports } = runPasses(trace.steps, results, plain);
+  const { once, each } = cutOnce(steps);
+  const numbers = new Map<Backend, NumberMemory>();
+  const memoryOf = (backend: Backend): NumberMemory => {
+    let memory = numbers.get(backend);
+    if (!memory) numbers.set(backend, memory = new NumberMemory(backend));
+    return memory;
+  };
+  const ready = each.map((step) => numbersInMemory(step, memoryOf));
+  const inPlan = new Set([...results].filter((value) => value.byteLength <= copiedBytes));
+  const direct = new Set([...results].filter((value) => value.byteLength > copiedBytes));
+  const memory = planMemory(ready, inPlan, direct);
+  return {
+    trace,
+    once,
+    steps: ready,
+    numbers,
+    results,
+    memory,
+    reports,
+  };
+}
+
+/**
+ * Steps whose result is the same in every run, and the others. A value counts as constant when all that is ever written to
+ * it is: bytes given while the function was traced, and what follows from nothing else.
+ */
+function cutOnce(steps: readonly Step[]): { once: Step[]; each: Step[] } {
+  const changing = new Set<Value>();
+  const isChanging = (step: Step): boolean => {
+    if (step.operation.name === "random" || hasNumbers(step)) return true;
+    let found = false;
+    viewsOf(step, (view) => {
+      const value = valueOf(view);
+      if (value.source.kind !== "temporary" && value.source.kind !== "constant") found = true;
+      if (changing.has(value)) found = true;
+    });
+    return found;
+  };
+  for (let before = -1; before !== changing.size;) {
+    before = changing.size;
+    for (const step of steps) {
+      if (isChanging(step)) {
+        for (const value of writesOf(step)) changing.add(value);
+      }
+    }
+  }
+  const once = steps.filter((step) => !isChanging(step)), each = steps.filter(isChanging);
+  for (const step of once) {
+    for (const value of writesOf(step)) {
+      if (!isLasting(value)) value.source = { kind: "constant", bytes: null };
+    }
+  }
+  return { once, each };
+}

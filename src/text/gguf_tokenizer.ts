@@ -1,0 +1,169 @@
+/**
+ * The tokenizer in a GGUF's notes: byte-level BPE ("gpt2"), SentencePiece ("llama", "t5") or WordPiece ("bert").
+ *
+ * @module
+ */
+import { FormatError } from "../core/errors.ts";
+import type { AddedToken } from "./added_tokens.ts";
+import { BpeTokenizer } from "./bpe.ts";
+import { pieceTypes, type SentencePiece, SentencePieceTokenizer } from "./sentencepiece/tokenizer.ts";
+import { ggufSplits, ignoresMerges } from "./split.ts";
+import type { Tokenizer } from "./tokenizer.ts";
+import { WordPieceTokenizer } from "./wordpiece.ts";
+
+/** Notes by name. */
+export type TokenizerNotes = ReadonlyMap<string, unknown>;
+
+/** Notes of `tokenizer.ggml.`, each of its kind. */
+class Notes {
+  readonly #notes: TokenizerNotes;
+  readonly #where: string;
+
+  constructor(notes: TokenizerNotes, where: string) {
+    this.#notes = notes;
+    this.#where = where;
+  }
+
+  fail(name: string, expected: string): never {
+    throw new FormatError(`${this.#where}: tokenizer.ggml.${name} should be ${expected}`);
+  }
+
+  get(name: string): unknown {
+    return this.#notes.get(`tokenizer.ggml.${name}`);
+  }
+
+  id(name: string, size: number): number | undefined {
+    const value = this.get(`${name}_token_id`);
+    if (value === undefined) return undefined;
+    const isId = typeof value === "number" && Number.isInteger(value) && value >= 0;
+    if (!isId) this.fail(`${name}_token_id`, "an id");
+    // Some files name ids that their vocabulary does not have, to say there is none.
+    return (value as number) < size ? value as number : undefined;
+  }
+
+  flag(name: string, fallback: boolean): boolean {
+    const value = this.get(name) ?? fallback;
+    return typeof value === "boolean" ? value : this.fail(name, "true or false");
+  }
+
+  texts(name: string): readonly string[] {
+    const value = this.get(name);
+    const isList = Array.isArray(value) && value.every((text) => typeof text === "string");
+    return isList ? value : this.fail(name, "a list of texts");
+  }
+
+  numbers(name: string, length: number): ArrayLike<number> | undefined {
+    const value = this.get(name);
+    if (value === undefined) return undefined;
+    const isList = ArrayBuffer.isView(value) && (value as unknown as ArrayLike<number>).length === length;
+    return isList ? value as unknown as ArrayLike<number> : this.fail(name, `a list of ${length} numbers`);
+  }
+}
+
+function readBpe(notes: Notes): BpeTokenizer {
+  const tokens = notes.texts("tokens"), types = notes.numbers("token_type", tokens.length);
+  const pre = notes.get("pre") ?? "gpt-2", splits = typeof pre === "string" ? ggufSplits[pre] : undefined;
+  if (typeof pre !== "string" || splits === undefined || !Object.hasOwn(ggufSplits, pre)) {
+    notes.fail("pre", `one of ${Object.keys(ggufSplits).join(", ")}, not ${JSON.stringify(pre)}`);
+  }
+  const addedTokens: AddedToken[] = [];
+  tokens.forEach((content, id) => {
+    const type = types?.[id] ?? pieceTypes.normal;
+    if (type === pieceTypes.control) addedTokens.push({ id, content, special: true });
+    else if (type === pieceTypes.userDefined) addedTokens.push({ id, content, special: false });
+  });
+  const merges = notes.texts("merges").map((merge, k): [string, string] => {
+    // Tokens have no spaces of their own here; the first one parts them.
+    const at = merge.indexOf(" ", 1);
+    return at > 0
+      ? [merge.slice(0, at), merge.slice(at + 1)]
+      : notes.fail("merges", `pairs, and entry ${k} is none`);
+  });
+  const bos = notes.id("bos", tokens.length), eos = notes.id("eos", tokens.length);
+  const addBos = notes.flag("add_bos_token", ignoresMerges.has(pre)) && bos !== undefined;
+  const addEos = notes.flag("add_eos_token", false) && eos !== undefined;
+  const isDefault = splits.length === 1 && pre === "gpt-2";
+  // Of tokens that stand twice the first counts; special ones are found in the text, not merged.
+  const vocab = new Map<string, number>();
+  tokens.forEach((token, id) => vocab.has(token) || vocab.set(token, id));
+  return new BpeTokenizer({
+    vocab,
+    merges,
+    addedTokens,
+    ...(eos === undefined ? {} : { eosToken: tokens[eos] }),
+    ...(isDefault ? {} : { splits }),
+    ...(ignoresMerges.has(pre) ? { ignoreMerges: true } : {}),
+    ...(addBos ? { prefixIds: [bos] } : {}),
+    ...(addEos ? { suffixIds: [eos] } : {}),
+  });
+}
+
+function readPieces(notes: Notes, model: "bpe" | "unigram"): SentencePieceTokenizer {
+  const tokens = notes.texts("tokens"), size = tokens.length;
+  const scores = notes.numbers("scores", size), types = notes.numbers("token_type", size);
+  const unknown = notes.id("unknown", size) ?? 0;
+  const pieces = tokens.map((text, id): SentencePiece => ({
+    text,
+    score: scores?.[id] ?? -id,
+    type: id === unknown ? pieceTypes.unknown : types?.[id] ?? pieceTypes.normal,
+  }));
+  const bos = notes.id("bos", size),
+    eos = notes.id("eos", size),
+    charsMap = notes.get("precompiled_charsmap");
+  return new SentencePieceTokenizer({
+    pieces,
+    model,
+    byteFallback: pieces.some(({ type }) => type === pieceTypes.byte),
+    addDummyPrefix: notes.flag("add_space_prefix", true),
+    removeExtraWhitespaces: notes.flag("remove_extra_whitespaces", false),
+    addBos: notes.flag("add_bos_token", model === "bpe"),
+    addEos: notes.flag("add_eos_token", model === "unigram"),
+    ...(charsMap instanceof Uint8Array || charsMap instanceof Int8Array
+      ? { charsMap: new Uint8Array(charsMap) }
+      : {}),
+    ...(bos === undefined ? {} : { bosTokenId: bos }),
+    ...(eos === undefined ? {} : { eosTokenId: eos }),
+  });
+}
+
+/** Tokens of BERT as its own vocabulary has them: a GGUF writes ▁ before what begins a word, and drops the ##. */
+function readWordPiece(notes: Notes): WordPieceTokenizer {
+  const given = notes.texts("tokens"), types = notes.numbers("token_type", given.length);
+  const isPhantom = given.some((token) => token.startsWith("\u2581"));
+  const tokens = given.map((token, id) => {
+    if (!isPhantom || types?.[id] === pieceTypes.control || types?.[id] === pieceTypes.unknown) return token;
+    return token.startsWith("\u2581") ? token.slice(1) : `##${token}`;
+  });
+  const name = (id: string): string | undefined => tokens[notes.id(id, tokens.length) ?? -1];
+  const unkToken = name("unknown"),
+    clsToken = name("cls") ?? name("bos"),
+    sepToken = name("seperator") ?? name("eos");
+  return new WordPieceTokenizer({
+    tokens,
+    ...(unkToken === undefined ? {} : { unkToken }),
+    ...(clsToken === undefined ? {} : { clsToken }),
+    ...(sepToken === undefined ? {} : { sepToken }),
+  });
+}
+
+/**
+ * The tokenizer that a GGUF's notes describe, or null where they describe none.
+ *
+ * @throws {FormatError} for notes that are not of their kind, and for kinds of tokenizers that are not read.
+ */
+export function ggufTokenizer(metadata: TokenizerNotes, where: string): Tokenizer | null {
+  const notes = new Notes(metadata, where), model = notes.get("model");
+  if (model === undefined || model === "none" || model === "no_vocab") return null;
+  switch (model) {
+    case "gpt2":
+      return readBpe(notes);
+    case "llama":
+      return readPieces(notes, "bpe");
+    case "t5":
+      return readPieces(notes, "unigram");
+    case "bert":
+      return readWordPiece(notes);
+    default:
+      return notes.fail("model", `gpt2, llama, t5 or bert, not ${JSON.stringify(model)}`);
+  }
+}

@@ -1,0 +1,209 @@
+/**
+ * WordPiece, the tokenizer of BERT (Devlin et al. 2018): words are cut at white space and punctuation, and each is taken
+ * apart from its front into the longest pieces there are; a word that cannot be is unknown as a whole.
+ *
+ * @module
+ */
+import { FormatError, ShapeError } from "../core/errors.ts";
+import * as kinds from "../core/kinds.ts";
+import { checkOptions, type OptionTable, required } from "../core/options.ts";
+import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
+import { windowStream } from "./stream.ts";
+import { decodeOptions, encodeOptions } from "./tokenizer.ts";
+import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
+
+/** What a {@link WordPieceTokenizer} is made of. */
+export interface WordPieceParts {
+  /** The tokens, by id; those that go on a word begin with `##`. */
+  readonly tokens: readonly string[];
+  /** Whether letters are made small and lose their accents. Default true. */
+  readonly lowercase?: boolean;
+  /** The token of what is unknown. Default `[UNK]`. */
+  readonly unkToken?: string;
+  /** The token before a text. Default `[CLS]`. */
+  readonly clsToken?: string;
+  /** The token behind a text. Default `[SEP]`. */
+  readonly sepToken?: string;
+  /** Tokens that are left out by `skipSpecialTokens`, beside these. */
+  readonly specialTokens?: readonly string[];
+}
+
+const { text } = kinds, texts = kinds.listOf(text, "a list of texts");
+
+const wordPieceParts: OptionTable<WordPieceParts> = {
+  tokens: required(texts),
+  lowercase: kinds.flag,
+  unkToken: text,
+  clsToken: text,
+  sepToken: text,
+  specialTokens: texts,
+};
+
+/** Longer words are unknown, as in BERT. */
+const longestWord = 100;
+
+const ignorable = /[\0\ufffd]|(?![\t\n\r])\p{C}/gu;
+const chinese =
+  /[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b820}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]/gu;
+const words = /[^\p{White_Space}\p{P}!-/:-@[-`{-~]+|[\p{P}!-/:-@[-`{-~]/gu;
+
+/** A WordPiece tokenizer. */
+export class WordPieceTokenizer implements Tokenizer {
+  /** One more than the largest id. */
+  readonly vocabSize: number;
+  /** The id of the token that ends a text. */
+  readonly eosTokenId: number | undefined;
+  readonly #parts: WordPieceParts;
+  readonly #ids: ReadonlyMap<string, number>;
+  readonly #added: AddedTokens;
+  readonly #unknown: number;
+  readonly #cls: number | undefined;
+  readonly #sep: number | undefined;
+
+  /**
+   * From its tokens.
+   *
+   * @throws {FormatError} where the unknown token is not among them.
+   */
+  constructor(parts: WordPieceParts) {
+    checkOptions("WordPieceTokenizer", parts, wordPieceParts);
+    const { tokens, unkToken = "[UNK]", clsToken = "[CLS]", sepToken = "[SEP]", specialTokens = [] } = parts;
+    this.#parts = parts;
+    this.#ids = new Map(tokens.map((token, id) => [token, id]));
+    this.vocabSize = tokens.length;
+    const unknown = this.#ids.get(unkToken);
+    if (unknown === undefined) throw new FormatError(`the vocabulary has no ${unkToken} for what is unknown`);
+    this.#unknown = unknown;
+    this.#cls = this.#ids.get(clsToken);
+    this.#sep = this.#ids.get(sepToken);
+    this.eosTokenId = this.#sep;
+    const special = new Set([unkToken, clsToken, sepToken, "[PAD]", "[MASK]", ...specialTokens]);
+    this.#added = new AddedTokens(
+      [...special].flatMap((content): AddedToken[] => {
+        const id = this.#ids.get(content);
+        return id === undefined ? [] : [{ id, content, special: true }];
+      }),
+    );
+  }
+
+  /** The ids of a text; special tokens in it become theirs. */
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    const { addSpecialTokens: around = true, splitSpecialTokens = false } = checkOptions(
+      "encode",
+      options,
+      encodeOptions,
+    );
+    const out: number[] = [];
+    if (around && this.#cls !== undefined) out.push(this.#cls);
+    this.#added.split(
+      text,
+      splitSpecialTokens,
+      (start, end) => this.#encodeText(text.slice(start, end), out),
+      (id) => out.push(id),
+    );
+    if (around && this.#sep !== undefined) out.push(this.#sep);
+    return out;
+  }
+
+  #encodeText(text: string, out: number[]): void {
+    let clean = text.toWellFormed().replaceAll(ignorable, "").replaceAll(chinese, " $& ");
+    if (this.#parts.lowercase ?? true) {
+      clean = clean.normalize("NFD").replaceAll(/\p{Mn}/gu, "").toLowerCase();
+    }
+    for (const [word] of clean.matchAll(words)) this.#encodeWord(word, out);
+  }
+
+  #encodeWord(word: string, out: number[]): void {
+    const letters = [...word], ids: number[] = [];
+    for (let from = 0; from < letters.length;) {
+      let to = letters.length, id: number | undefined;
+      for (; to > from && id === undefined; to--) {
+        id = this.#ids.get((from > 0 ? "##" : "") + letters.slice(from, to).join(""));
+      }
+      if (id === undefined || letters.length > longestWord) {
+        out.push(this.#unknown);
+        return;
+      }
+      ids.push(id);
+      from = to + 1;
+    }
+    out.push(...ids);
+  }
+
+  /** The text of ids, words with a space between. Throws ShapeError for an id that is not in the vocabulary. */
+  decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
+    const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
+    let text = "";
+    for (let i = 0; i < ids.length; i++) {
+      const token = this.#parts.tokens[ids[i]];
+      if (token === undefined) {
+        throw new ShapeError(
+          `id ${ids[i]} is not in the vocabulary, whose ids go from 0 to ${this.vocabSize - 1}`,
+        );
+      }
+      if (skip && this.#added.isSpecial(ids[i])) continue;
+      text += token.startsWith("##") ? token.slice(2) : text === "" ? token : ` ${token}`;
+    }
+    return text;
+  }
+
+  /** Decodes ids one at a time. */
+  stream(options: DecodeOptions = {}): DecodeStream {
+    const checked = checkOptions("stream", options, decodeOptions);
+    return windowStream((ids) => this.decode(ids, checked));
+  }
+
+  /** The id of a token, written as in the vocabulary. */
+  tokenToId(token: string): number | undefined {
+    return this.#ids.get(token);
+  }
+
+  /** The token of an id, written as in the vocabulary. */
+  idToToken(id: number): string | undefined {
+    return this.#parts.tokens[id];
+  }
+
+  /** The value of a Hugging Face tokenizer.json that gives the same ids. */
+  toJSON(): unknown {
+    const { tokens, lowercase = true, unkToken = "[UNK]", clsToken = "[CLS]", sepToken = "[SEP]" } =
+      this.#parts;
+    const special = (id: string, type_id: number) => ({ SpecialToken: { id, type_id } });
+    const template = this.#cls === undefined || this.#sep === undefined ? null : {
+      type: "TemplateProcessing",
+      single: [special(clsToken, 0), { Sequence: { id: "A", type_id: 0 } }, special(sepToken, 0)],
+      pair: [
+        special(clsToken, 0),
+        { Sequence: { id: "A", type_id: 0 } },
+        special(sepToken, 0),
+        { Sequence: { id: "B", type_id: 1 } },
+        special(sepToken, 1),
+      ],
+      special_tokens: Object.fromEntries(
+        [clsToken, sepToken].map((id) => [id, { id, ids: [this.#ids.get(id)], tokens: [id] }]),
+      ),
+    };
+    return {
+      version: "1.0",
+      truncation: null,
+      padding: null,
+      added_tokens: [...this.#added.byId.values()].map(addedTokenToJSON),
+      normalizer: {
+        type: "BertNormalizer",
+        clean_text: true,
+        handle_chinese_chars: true,
+        strip_accents: null,
+        lowercase,
+      },
+      pre_tokenizer: { type: "BertPreTokenizer" },
+      post_processor: template,
+      decoder: { type: "WordPiece", prefix: "##", cleanup: false },
+      model: {
+        type: "WordPiece",
+        unk_token: unkToken,
+        continuing_subword_prefix: "##",
+        max_input_chars_per_word: longestWord,
+        vocab: Object.fromEntries(tokens.map((token, id) => [token, id])),
+      },
+    };
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Writers that are killed: what they leave is the old state or the new, never half of each, and nothing of it is left
+ * when the next one has written. In all 100 are killed, with `FERROTYPE_KILLS=1000` so many.
+ *
+ * @module
+ */
+import { assert, assertEquals } from "@std/assert";
+import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { describe, it } from "node:test";
+import { Generator } from "../src/core/random.ts";
+import { repository } from "./_data.ts";
+import {
+  filesUnder,
+  foreignWeights,
+  type KindOfWrite,
+  kindsOfWrites,
+  type Which,
+} from "./_kinds_of_writes.ts";
+
+const kills = Number(process.env.FERROTYPE_KILLS ?? 100);
+const seed = Number(process.env.FERROTYPE_SEED ?? 13);
+
+/** Runs a writer; `at` is the call that kills it, 0 for none. Gives how many calls it made, null when it was killed. */
+function runWriter(kind: string, folder: string, which: Which, at: number): Promise<number | null> {
+  const before = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
+  const file = join(repository, "tests", "_killed_writer.ts");
+  const child = spawn(process.execPath, [...before, file, kind, folder, String(which), String(at)], {
+    env: { NODE_COMPILE_CACHE: join(tmpdir(), "ferrotype-node-cache"), ...process.env },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let out = "", errors = "";
+  child.stdout.setEncoding("utf8").on("data", (text) => out += text);
+  child.stderr.setEncoding("utf8").on("data", (text) => errors += text);
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.on("close", (code, signal) => {
+      // Deno tells a killed child by 128 + 9.
+      if (signal === "SIGKILL" || code === 137) resolve(null);
+      else if (code === 0) resolve(Number(out));
+      else reject(new Error(`the writer ended with ${code}: ${errors}`));
+    });
+  });
+}
+
+/** Kills writers of one kind `times` times. */
+async function killMany(kind: KindOfWrite, times: number, random: Generator): Promise<void> {
+  const place = mkdtempSync(join(tmpdir(), "ferrotype-killed-"));
+  /** What an undisturbed write of a state leaves, in a new folder or over the other state. */
+  const undisturbed = new Map<
+    string,
+    { seen: string; foreign: string | null; files: string[]; calls: number }
+  >();
+  try {
+    for (const before of [null, 0, 1] as const) {
+      for (const which of [0, 1] as const) {
+        if (before === which) continue;
+        const folder = mkdtempSync(join(place, "whole-"));
+        if (before !== null) await kind.write(folder, before);
+        await kind.write(folder, which);
+        undisturbed.set(`${before} ${which}`, {
+          seen: await kind.read(folder),
+          foreign: await foreignWeights(folder),
+          files: filesUnder(folder),
+          calls: 40,
+        });
+      }
+    }
+    for (let killed = 0; killed < times;) {
+      const which = random.integer(0, 2) as Which,
+        before = random.uniform() < 0.25 ? null : 1 - which as Which;
+      const whole = undisturbed.get(`${before} ${which}`)!, old = undisturbed.get(`${which} ${before}`);
+      const folder = mkdtempSync(join(place, "killed-")), at = 1 + random.integer(0, whole.calls);
+      if (before !== null) await kind.write(folder, before);
+      const calls = await runWriter(kind.name, folder, which, at);
+      if (calls !== null) {
+        // There were fewer calls than that.
+        assert(calls < at, `${calls} calls, and the ${at}th did not kill`);
+        whole.calls = calls;
+        continue;
+      }
+      killed++;
+      const when = `${kind.name}, ${before} to ${which}, killed at call ${at}`;
+      const seen = await kind.read(folder).catch((error: Error) => `nothing: ${error.message}`);
+      const allowed = [whole.seen, ...(old ? [old.seen] : [])];
+      assert(allowed.includes(seen) || (!old && seen.startsWith("nothing")), `${when}: reads as ${seen}`);
+      assert(
+        [whole.foreign, old?.foreign, null].includes(await foreignWeights(folder)),
+        `${when}: mixed weights`,
+      );
+      await kind.write(folder, which);
+      assertEquals(await kind.read(folder), whole.seen, when);
+      assertEquals(filesUnder(folder), whole.files, when);
+      rmSync(folder, { recursive: true, force: true });
+    }
+  } finally {
+    rmSync(place, { recursive: true, force: true });
+  }
+}
+
+/** The tests of some kinds. `FERROTYPE_SEED` chooses other moments. */
+export function describeKilled(what: string, kinds: readonly KindOfWrite[]): void {
+  const times = Math.ceil(kills / kindsOfWrites.length);
+  describe(what, () => {
+    for (const [i, kind] of kinds.entries()) {
+      // Two at a time: a process mostly waits to begin.
+      it(`${kind.name}, ${times} times`, async () => {
+        const halves = [Math.ceil(times / 2), Math.floor(times / 2)];
+        await Promise.all(halves.map((n, half) => killMany(kind, n, new Generator(seed + 2 * i + half))));
+      });
+    }
+  });
+}

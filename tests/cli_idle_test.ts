@@ -1,0 +1,180 @@
+/**
+ * Options of the command that have no effect beside others are refused, in every command.
+ */
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
+import { describe, it } from "node:test";
+import { common, parse } from "../cli/command.ts";
+import { commands } from "../cli/commands/mod.ts";
+import { call, fails } from "./_command.ts";
+
+/** A call, and the option of it that has no effect, with the reason. */
+const idle: [string, string, RegExp][] = [
+  ["generate a --logprobs 3", "logprobs", /told with --json only/],
+  ["generate a --device webgpu --threads 2", "threads", /belongs to the cpu device/],
+  ["generate a --device reference --threads 2", "threads", /belongs to the cpu device/],
+  ["chat --device webgpu --threads 2", "threads", /belongs to the cpu device/],
+  ["chat --json", "json", /a conversation is text/],
+  ["logits --prompt-ids 1 --full", "full", /told with --json only/],
+  ["logits --prompt-ids 1 --device reference --threads 2", "threads", /belongs to the cpu device/],
+  ["eval a --device reference --threads 2", "threads", /belongs to the cpu device/],
+  [
+    "train a -o b --schedule constant --min-lr 0.1",
+    "min-lr",
+    /the rate of --schedule constant does not fall/,
+  ],
+  ["train a -o b --init c --n-layer 2", "n-layer", /the model's own with --init/],
+  ["train a -o b --init c --n-head 2", "n-head", /the model's own with --init/],
+  ["train a -o b --init c --n-embd 2", "n-embd", /the model's own with --init/],
+  ["train a -o b --init c --vocab-size 0", "vocab-size", /the model's own with --init/],
+  ["train a -o b --val-fraction 0 --eval-every 5", "eval-every", /--val-fraction 0 holds nothing out/],
+  ["train a -o b --steps 5 --stop-after 9", "stop-after", /the run has fewer steps/],
+  ["train a -o b --resume --force", "force", /--resume goes on with what is there/],
+  ["train a -o b --device reference --threads 2", "threads", /belongs to the cpu device/],
+  ["tokenize --decode 1 --no-special", "no-special", /--decode reads ids/],
+  ["tokenizer train a --vocab-size 0 --min-frequency 3", "min-frequency", /has no pairs/],
+  ["tabular train a -o b --model linear --hidden 8", "hidden", /--model linear has no perceptrons/],
+  ["tabular train a -o b --model linear --steps 8", "steps", /--model linear has no perceptrons/],
+  ["tabular train a -o b --task regression --bins 1,2", "bins", /--task regression has no classes/],
+  ["tabular train a -o b --task regression --class-weights balanced", "class-weights", /has no classes/],
+  ["tabular predict a --csv b --json -o c", "out", /--json prints the predictions/],
+  ["tabular predict a x=1 -o c", "out", /goes with --csv/],
+  ["tabular predict a x=1 --delimiter ,", "delimiter", /a row is given, and no --csv/],
+  ["tabular predict a x=1 --ignore y", "ignore", /a row is given, and no --csv/],
+  ["tabular predict a x=1 --explain-csv", "explain-csv", /a row is given, and no --csv/],
+  ["tabular train a -o b --quote none --escape x", "escape", /--quote none leaves no quotes/],
+  ["tabular train a -o b --quiet --explain-csv", "explain-csv", /--quiet says nothing/],
+  ["tabular inspect a --delimiter ,", "delimiter", /FILE is a model; they go with --explain-csv/],
+  ["tabular inspect a --explain-csv --onnx b", "onnx", /--explain-csv reads a CSV file/],
+  ["completions bash --json", "json", /a shell reads the script/],
+];
+
+/** What goes together, though a look might doubt it. */
+const fine = [
+  "generate a --temperature 0 --top-k 0 --seed 1",
+  "generate a --logprobs 3 --json",
+  "generate a --device auto --threads 2",
+  "generate a --device cpu --threads 2",
+  "logits --prompt-ids 1 --full --json",
+  "train a -o b --schedule linear --min-lr 0.1",
+  "train a -o b --schedule constant --warmup 5",
+  "train a -o b --init c --block-size 8 --dropout 0.1 --lr 0.1",
+  "train a -o b --resume --stop-after 9 --steps 5",
+  "train a -o b --val-fraction 0 --save-every 5",
+  "tabular train a -o b --model mlp --hidden 8 --steps 9",
+  "tabular train a -o b --model linear --folds 3",
+  "tabular train a -o b --task regression --class-weights none",
+  "tabular train a -o b --task classification --bins 1,2 --class-weights balanced",
+  "tabular predict a --csv b --json",
+  "tabular predict a --csv b --delimiter , -o c",
+  "tabular train a -o b --quote none --escape none --keep c",
+  "tabular inspect a --explain-csv --delimiter , --json",
+];
+
+const csvFlags =
+  "delimiter quote escape line-end encoding skip-lines comment header no-header kind decimal thousands " +
+  "date-order missing no-default-missing ignore max-cells explain-csv";
+
+/** Options of each command whose neighbours were looked at, pair by pair; a new one has to be put here. */
+const considered: Record<string, string> = {
+  generate:
+    "model dtype device threads prompt-ids max-new-tokens temperature top-k top-p top-h min-p typical-p " +
+    "repetition-penalty frequency-penalty presence-penalty no-repeat-ngram-size seed num-beams length-penalty " +
+    "num-return-sequences logprobs penalty-alpha cache-dtype max-time stop",
+  chat: "model dtype device threads max-new-tokens temperature seed stop",
+  serve: "host port api-key name max-batch max-queue max-body cors model dtype device threads",
+  train:
+    "out init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
+    "schedule weight-decay beta2 clip seed val-fraction eval-every save-every dtype device threads resume force " +
+    "stop-after plot quiet",
+  eval: "model dtype device threads block-size stride batch-size cache-dtype fraction",
+  logits: "model dtype device threads prompt-ids full loss",
+  tokenize: "model decode no-special",
+  "tokenizer train": "out vocab-size min-frequency force",
+  inspect: "",
+  convert: "dtype shard-size force",
+  "tabular train":
+    `out target task bins folds keep seed class-weights model hidden steps report-fit ${csvFlags} quiet`,
+  "tabular predict": `csv out ${csvFlags}`,
+  "tabular inspect": `onnx ${csvFlags}`,
+  "tabular explain": "",
+  pull: "revision",
+  list: "",
+  rm: "",
+  bench: "small rounds threads",
+  doctor: "",
+  completions: "",
+};
+
+function parsed(line: string): unknown {
+  const words = line.split(" ");
+  const command = commands.find(({ name }) => line.startsWith(`${name} `));
+  assert(command, line);
+  return parse(command, words.slice(command.name.split(" ").length));
+}
+
+describe("options without effect", () => {
+  it("are refused with the reason", () => {
+    for (const [line, option, reason] of idle) {
+      const { message } = assertThrows(() => parsed(line), Error, undefined, line);
+      assertMatch(message, new RegExp(`: --${option} has no effect because .*; leave it out$`), line);
+      assertMatch(message, reason, line);
+    }
+  });
+
+  it("are told from those that have one", () => {
+    for (const line of fine) parsed(line);
+  });
+
+  it("were looked for in every command", () => {
+    for (const { name, options } of commands) {
+      assertEquals(
+        Object.keys(options).sort(),
+        (considered[name] ?? "?").split(" ").filter(Boolean).sort(),
+        name,
+      );
+    }
+  });
+
+  it("end with status 2 and nothing on standard output", async () => {
+    for (const line of ["tabular train a -o b --model linear --hidden 8", "logits --prompt-ids 1 --full"]) {
+      await fails(2, line.split(" "), /has no effect/);
+    }
+    await fails(2, ["tokenize", "text", "--decode", "1"], /give a TEXT or the ids of --decode, not both/);
+  });
+});
+
+describe("--json", () => {
+  it("prints one object or is refused, whatever is asked", async () => {
+    for (const { name } of commands) {
+      const { code, stdout } = await call([...name.split(" "), "--help", "--json"]);
+      assertEquals([code, stdout], [2, ""], name);
+    }
+    for (
+      const args of [["--help", "--json"], ["help", "--json"], ["--json"], ["help", "generate", "--json"]]
+    ) {
+      const { code, stdout, stderr } = await call(args);
+      assertEquals([code, stdout], [2, ""], args.join(" "));
+      assertMatch(stderr, /--json/);
+    }
+    const { stdout } = await call(["--version", "--json"]);
+    assertMatch(JSON.parse(stdout).version, /^\d+\.\d+/);
+  });
+});
+
+describe("numbers below zero", () => {
+  it("are values, not options", async () => {
+    await fails(2, ["generate", "a", "-n", "-5"], /--max-new-tokens is a whole number from 0, not "-5"/);
+    await fails(2, ["generate", "a", "-n-5"], /--max-new-tokens is a whole number from 0, not "-5"/);
+    await fails(2, ["generate", "a", "--seed", "-1"], /--seed is a whole number from 0, not "-1"/);
+    await fails(2, ["generate", "a", "--temperature", "-.5"], /--temperature is a number from 0, not "-.5"/);
+    await fails(
+      2,
+      ["generate", "a", "--num-beams", "100000"],
+      /--num-beams is a whole number from 1 to 1024, not/,
+    );
+    await fails(2, ["generate", "a", "--temperature", "NaN"], /--temperature is a number from 0, not "NaN"/);
+    await fails(2, ["generate", "a", "--max-time", "0"], /--max-time is seconds above 0, not "0"/);
+    assertStrictEquals((await call(["generate", "a", "-x"])).code, 2);
+    assert(Object.keys(common).includes("json"));
+  });
+});

@@ -1,0 +1,203 @@
+/**
+ * Commands that are told to stop, by the user (Ctrl-C, SIGINT: 130) or by another program (SIGTERM: 143), and commands
+ * that run out of disk: nothing half written stays.
+ *
+ * @module
+ */
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { saveSafetensors, zeros } from "../mod.ts";
+import { call, type Ended, ferrotype } from "./_command.ts";
+import { inFolder, smallModel } from "./_gpt2.ts";
+import { describe, it } from "./_suite.ts";
+
+const skip = process.platform === "win32" ? "signals of POSIX" : false;
+const stops = [["SIGINT", 130], ["SIGTERM", 143]] as const;
+
+/** Runs a command and stops it as soon as `isDue` says so. It is held meanwhile, so that it gets no further. */
+function stopped(
+  args: readonly string[],
+  signal: "SIGINT" | "SIGTERM",
+  isDue: () => boolean,
+): Promise<Ended> {
+  return ferrotype(args, {
+    started(child) {
+      const pid = child.pid as number;
+      const look = setInterval(() => {
+        if (!isDue()) return;
+        clearInterval(look);
+        for (const each of ["SIGSTOP", signal, "SIGCONT"]) process.kill(pid, each);
+      }, 1);
+      child.on("close", () => clearInterval(look));
+    },
+  });
+}
+
+const isTemporary = (name: string): boolean => name.endsWith(".tmp");
+const hasTemporary = (folder: string): boolean => existsSync(folder) && readdirSync(folder).some(isTemporary);
+
+describe("a command that is told to stop", { skip }, () => {
+  for (const [signal, status] of stops) {
+    it(`leaves nothing of a converted file (${signal})`, () =>
+      inFolder(async (folder) => {
+        // Many tensors: there is a turn of the event loop after each.
+        const many = Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`t${i}`, zeros([64, 64])]));
+        await saveSafetensors(join(folder, "in.safetensors"), many);
+        writeFileSync(join(folder, "out.safetensors"), "old");
+        const args = ["convert", join(folder, "in.safetensors"), join(folder, "out.safetensors")];
+        const { code, stdout, stderr } = await stopped(args, signal, () => hasTemporary(folder));
+        assertEquals([code, stdout, stderr], [status, "", "ferrotype: interrupted\n"]);
+        assertEquals(readdirSync(folder).sort(), ["in.safetensors", "out.safetensors"]);
+        assertEquals(readFileSync(join(folder, "out.safetensors"), "utf8"), "old");
+      }));
+
+    it(`leaves nothing of a converted folder, nor the folder (${signal})`, () =>
+      inFolder(async (folder) => {
+        const from = join(folder, "in"), to = join(folder, "new", "out");
+        using model = smallModel({ nLayer: 200 });
+        await model.save(from);
+        const args = ["convert", from, to, "--shard-size", "10kB"];
+        const { code, stderr } = await stopped(args, signal, () => hasTemporary(to));
+        assertEquals([code, stderr], [status, "ferrotype: interrupted\n"]);
+        assertEquals(readdirSync(folder), ["in"]);
+      }));
+
+    it(`saves a training run, which goes on from there (${signal})`, () =>
+      inFolder(async (folder) => {
+        const text = join(folder, "text.txt"), out = join(folder, "out"), log = join(out, "log.jsonl");
+        writeFileSync(text, "the cat sat on the mat. a dog ran to it. ".repeat(100));
+        const sizes = [
+          "--n-layer",
+          "1",
+          "--n-head",
+          "1",
+          "--n-embd",
+          "8",
+          "--block-size",
+          "8",
+          "--threads",
+          "1",
+        ];
+        const begin = ["train", text, "-o", out, ...sizes, "--steps", "1000000", "--save-every", "1000000"];
+        const { code, stderr } = await stopped(
+          begin,
+          signal,
+          () => existsSync(log) && readFileSync(log, "utf8").includes("\n"),
+        );
+        assertEquals(code, status, stderr);
+        assertMatch(stderr, /interrupted after step (\d+); --resume goes on/);
+        const step = Number(/after step (\d+)/.exec(stderr)![1]);
+        assertEquals(readdirSync(join(out, "checkpoints")).filter((name) => /^step-/.test(name)), [
+          `step-${String(step).padStart(8, "0")}`,
+        ]);
+        assert(!readdirSync(out).some(isTemporary) && existsSync(join(out, "model.safetensors")));
+        const more = await call([
+          "train",
+          text,
+          "-o",
+          out,
+          "--resume",
+          "--threads",
+          "1",
+          "--stop-after",
+          "1",
+          "--json",
+        ]);
+        assertEquals(JSON.parse(more.stdout).step, step + 1, more.stderr);
+      }));
+  }
+
+  it("is gone after the second signal, whatever it does, and leaves no half of a checkpoint", () =>
+    inFolder(async (folder) => {
+      const text = join(folder, "text.txt"), out = join(folder, "out");
+      writeFileSync(text, "the cat sat on the mat. ".repeat(100));
+      const sizes = [
+        "--n-layer",
+        "60",
+        "--n-head",
+        "1",
+        "--n-embd",
+        "8",
+        "--block-size",
+        "8",
+        "--threads",
+        "1",
+      ];
+      const args = ["train", text, "-o", out, ...sizes, "--steps", "1000000", "--save-every", "1", "--quiet"];
+      const { code } = await ferrotype(args, {
+        started(child) {
+          const look = setInterval(() => {
+            if (!hasTemporary(join(out, "checkpoints"))) return;
+            clearInterval(look);
+            process.kill(child.pid as number, "SIGINT");
+            setTimeout(() => process.kill(child.pid as number, "SIGTERM"), 5);
+          }, 1);
+          child.on("close", () => clearInterval(look));
+        },
+      });
+      assert(code === 143 || code === 130, `${code}`);
+      assert(!hasTemporary(join(out, "checkpoints")) && !hasTemporary(out));
+    }));
+});
+
+/** A file system of one megabyte at `folder`; null where none can be had. */
+function smallDisk(folder: string): (() => void) | null {
+  mkdirSync(folder);
+  if (spawnSync("mount", ["-t", "tmpfs", "-o", "size=1m", "tmpfs", folder]).status !== 0) return null;
+  return () => void spawnSync("umount", [folder]);
+}
+
+describe("a disk that is full", () => {
+  it("stops a run and each attempt to go on with it, and keeps no half of either", (t) =>
+    inFolder(async (folder) => {
+      const disk = join(folder, "disk"), unmount = smallDisk(disk);
+      if (unmount === null) return t.skip("no file system can be mounted here");
+      try {
+        const text = join(folder, "text.txt"), out = join(disk, "out");
+        writeFileSync(text, "the cat sat on the mat. a dog ran to it. ".repeat(100));
+        const sizes = [
+          "--n-layer",
+          "2",
+          "--n-head",
+          "1",
+          "--n-embd",
+          "48",
+          "--block-size",
+          "8",
+          "--threads",
+          "1",
+        ];
+        const begin = ["train", text, "-o", out, ...sizes, "--steps", "3", "--save-every", "1", "--quiet"];
+        // One checkpoint has room, with the model; two have not.
+        const first = await call([...begin, "--stop-after", "1"]);
+        assertEquals([first.code, first.stderr], [0, ""]);
+        const left = (): string[] => readdirSync(disk, { recursive: true }).map(String).sort();
+        const before = left();
+        assert(!before.some((path) => /tmp/.test(path)), before.join());
+        for (let again = 0; again < 3; again++) {
+          const { code, stderr } = await call([
+            "train",
+            text,
+            "-o",
+            out,
+            "--resume",
+            "--threads",
+            "1",
+            "--quiet",
+          ]);
+          assertEquals(code, 1);
+          assertMatch(stderr, /^ferrotype: Cannot write .*: the disk is full\n$/);
+          assertEquals(left(), before);
+        }
+        const { code, stderr } = await call(["convert", out, join(disk, "copy")]);
+        assertEquals(code, 1);
+        assertMatch(stderr, /^ferrotype: Cannot write .*: the disk is full\n$/);
+        assertEquals(left(), before);
+      } finally {
+        unmount();
+      }
+    }));
+});

@@ -1,0 +1,197 @@
+/**
+ * What a user's compiler says of the package: the sources under an import map and over the network, as JSR serves them, by
+ * Deno; the npm form by TypeScript, as Node resolves it and as bundlers do. Strictness is the user's affair, not ours.
+ */
+import { assertEquals, assertMatch } from "@std/assert";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join, normalize } from "node:path";
+import process from "node:process";
+import { repository } from "../_data.ts";
+import { after, before, describe, it } from "../_suite.ts";
+import { Project, run, skip } from "./_consumer.ts";
+
+/** A program that touches each part of the public face, and a generic of ours with a model of ours. */
+const program = `
+import {
+  add, Batcher, BpeTokenizer, checkGradients, type DeviceName, FerrotypeError, type GenerateOptions, grad, GPT2,
+  type LanguageModel, landscapes, loadTokenizer, nn, openSafetensors, optim, randomBatches, readCsv, saveSafetensors,
+  type Shape, TabularModel, type Tensor, tensor, tidy, Trainer, valueAndGrad, zeros,
+} from "@ferrotype/ferrotype";
+
+class Net extends nn.Module {
+  first = new nn.Linear(4, 8);
+  second = new nn.Linear(8, 2, { bias: false });
+  forward(x: Tensor): Tensor {
+    return this.second.forward(this.first.forward(x).relu());
+  }
+}
+
+export async function all(text: string, signal?: AbortSignal): Promise<void> {
+  using x: Tensor = tensor([[1, 2], [3, 4]], { requiresGrad: true, device: "cpu" });
+  x.matmul(x).sum().backward();
+  const gradient: Tensor | null = x.grad;
+  const shape: Shape = add(x, 1).shape, device: DeviceName = x.device;
+  console.log(gradient?.shape, shape, device, await x.data(), await x.item(), await x.toArray(), zeros([2]).dtype);
+
+  const model = await GPT2.load("web/models/shakespeare", { dtype: "bf16", ...(signal ? { signal } : {}) });
+  const options: GenerateOptions = { maxNewTokens: 10, temperature: 0.8, topK: 5, stop: ["\\n"], seed: 1 };
+  for await (const piece of model.generate("ROMEO:", options)) console.log(piece.toUpperCase());
+  const whole: string = await model.complete("ROMEO:", { numBeams: 2 });
+  const batcher = new Batcher(model, {});
+  const again: LanguageModel = model as unknown as LanguageModel;
+  console.log(whole, batcher.load.active, again.contextLength, model.batcher().load);
+
+  const net = new Net(), optimizer = new optim.AdamW(net.parameters(), { lr: 1e-3 });
+  const loss = tidy(() => nn.crossEntropy(net.forward(zeros([3, 4])), tensor([0, 1, 1])));
+  loss.backward();
+  optimizer.step();
+  console.log(net.stateDict(), grad((t: Tensor) => t.square().sum())(x), valueAndGrad((t: Tensor) => t.sum())(x));
+  console.log(await checkGradients((t: Tensor) => t.exp(), [x]));
+
+  await using file = await openSafetensors(new Blob([]));
+  console.log(file.names, (await file.tensor("a")).shape, file.bytesRead);
+  await saveSafetensors("x.safetensors", { x }, { dtype: "f16" });
+  const tokenizer = BpeTokenizer.train(text, { vocabSize: 300 });
+  console.log(tokenizer.encode(text), (await loadTokenizer("gpt2")).vocabSize, Object.keys(landscapes));
+
+  const table = await readCsv(new Blob([text]));
+  const fitted = await TabularModel.fit(table, { target: "y" });
+  console.log(await fitted.predict({ a: 1 }));
+  const trainer = new Trainer({
+    model,
+    data: randomBatches([1, 2, 3, 4], { batchSize: 1, blockSize: 2, seed: 1 }),
+    optimizer: new optim.SGD(model.parameters(), { lr: 0.1 }),
+    steps: 1,
+  });
+  console.log((await trainer.run()).step);
+  try {
+    throw new FerrotypeError("x");
+  } catch (error) {
+    if (error instanceof FerrotypeError) console.log(error.message);
+  }
+}
+`;
+
+/** Options that a user may have set, beyond what is on by default. */
+const strictest = {
+  strict: true,
+  exactOptionalPropertyTypes: true,
+  noUncheckedIndexedAccess: true,
+  noPropertyAccessFromIndexSignature: true,
+  noImplicitOverride: true,
+  noImplicitReturns: true,
+  noFallthroughCasesInSwitch: true,
+  noUnusedLocals: true,
+  noUnusedParameters: true,
+  allowUnreachableCode: false,
+  allowUnusedLabels: false,
+};
+
+/** Deno's word on the program in a folder of its own. */
+async function denoCheck(at: string, compilerOptions: object, ...flags: string[]): Promise<string> {
+  const folder = mkdtempSync(join(tmpdir(), "ferrotype-types-"));
+  try {
+    writeFileSync(join(folder, "main.ts"), program);
+    const imports = { "@ferrotype/ferrotype": at };
+    writeFileSync(join(folder, "deno.json"), JSON.stringify({ imports, compilerOptions, lock: false }));
+    const { code, stderr } = await run(process.execPath, ["check", "--quiet", ...flags, "main.ts"], {
+      cwd: folder,
+      // Nothing from a test's server stays in the user's cache.
+      env: flags.length > 0 ? { DENO_DIR: join(folder, "cache") } : {},
+    });
+    return code === 0 ? "" : `${code}\n${stderr}`;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+describe("a user's type check", { skip }, () => {
+  for (
+    const [name, options] of Object.entries({
+      "the options that Deno has by default": {},
+      // What is left out changes what an index means in our own files, which Deno checks as if they were the user's.
+      "every strictness but for indices": {
+        ...strictest,
+        noUncheckedIndexedAccess: false,
+        noPropertyAccessFromIndexSignature: false,
+      },
+    })
+  ) {
+    it(`passes on Deno with mod.ts in an import map and ${name}`, async () => {
+      assertEquals(await denoCheck(join(repository, "mod.ts"), options), "");
+    });
+  }
+
+  it("passes on Deno with sources from afar, as from JSR, under the strictest options", async () => {
+    const server = createServer(({ url }, response) => {
+      const path = normalize(decodeURIComponent(new URL(url!, "http://localhost").pathname));
+      if (!/^\/(mod\.ts|src\/.*\.ts)$/.test(path)) return void response.writeHead(404).end();
+      response.setHeader("content-type", "application/typescript").end(readFileSync(join(repository, path)));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    try {
+      const { port } = server.address() as AddressInfo;
+      const host = `127.0.0.1:${port}`;
+      assertEquals(await denoCheck(`http://${host}/mod.ts`, strictest, `--allow-import=${host}`), "");
+    } finally {
+      server.closeAllConnections();
+      server.close();
+    }
+  });
+
+  const tsc = join(repository, "node_modules/typescript/bin/tsc");
+  let project: Project;
+  before(async () => {
+    project = await Project.make({ "main.ts": program }, ["@types/node", "undici-types"]);
+  });
+  after(() => project?.[Symbol.dispose]());
+
+  it("fails where the user is wrong", async () => {
+    project.write({ "wrong.ts": 'import { tensor } from "@ferrotype/ferrotype";\ntensor([1]).foo();\n' });
+    const { stdout } = await run(process.execPath, ["run", "-A", tsc, "--noEmit", "wrong.ts"], {
+      cwd: project.folder,
+    });
+    assertMatch(stdout, /^wrong\.ts\(2,13\): error TS2339: Property 'foo' does not exist on type 'Tensor'/);
+  });
+
+  for (
+    const [resolution, name, options] of [
+      ["nodenext", "no strictness", { strict: false }],
+      ["nodenext", "strict", { strict: true }],
+      ["nodenext", "the strictest options", strictest],
+      ["nodenext", "Node's types for the page's", { strict: true, lib: ["es2024"], types: ["node"] }],
+      ["bundler", "the strictest options", strictest],
+    ] as const
+  ) {
+    it(`passes with TypeScript and the npm form, by ${resolution} and with ${name}`, async () => {
+      const compilerOptions = {
+        target: "es2024",
+        module: resolution === "bundler" ? "esnext" : resolution,
+        moduleResolution: resolution,
+        // Neither Node's types nor a leave not to read ours.
+        types: [],
+        skipLibCheck: false,
+        noEmit: true,
+        ...options,
+      };
+      project.write({ "tsconfig.json": JSON.stringify({ compilerOptions, files: ["main.ts"] }) });
+      const { stdout, stderr } = await run(process.execPath, ["run", "-A", tsc, "-p", "."], {
+        cwd: project.folder,
+      });
+      assertEquals(stdout + stderr, "");
+    });
+  }
+
+  it("passes on Deno with the npm form in node_modules, under the strictest options", async () => {
+    project.write({
+      "deno.json": JSON.stringify({ nodeModulesDir: "manual", lock: false, compilerOptions: strictest }),
+    });
+    const { code, stderr } = await run(process.execPath, ["check", "--quiet", "main.ts"], {
+      cwd: project.folder,
+    });
+    assertEquals([code, stderr], [0, ""]);
+  });
+});
