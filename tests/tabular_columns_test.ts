@@ -120,10 +120,17 @@ describe("identifiers", () => {
     const table = await tableOf(both),
       fit = (keep: string[]) => TabularModel.fit(table, { ...quick, folds: 0, keep });
     using kept = await fit(["name"]);
-    assertMatch(
-      kept.info.notes!.join(),
-      /column "name" has 80 different texts in 90 rows: the 32 most frequent are told apart/,
+    assertStrictEquals(kept.schema.columns[1].categories.length, 80);
+    const names = await tableOf(
+      `name,x,y\n${lines(180, (i) => `u${i % 40},${i % 7},${i % 40 > 20 ? "a" : "b"}`)}\n`,
     );
+    using told = await TabularModel.fit(names, { ...quick, folds: 0 });
+    assertMatch(
+      told.info.notes!.join(),
+      /column "name" has 40 different texts in 180 rows: the 32 most frequent are told apart \(--keep "name": 1000\)/,
+    );
+    using all = await TabularModel.fit(names, { ...quick, folds: 0, keep: ["name"] });
+    assertEquals([all.schema.columns[0].categories.length, all.info.notes], [40, undefined]);
     await assertRejects(() => fit(["nam"]), FormatError, 'no column "nam"; did you mean "name"');
     await assertRejects(() => fit(["y"]), OptionError, '"y" is the target');
     const same = await tableOf(both.replaceAll(/^\d+,/gm, "7,"));

@@ -47,7 +47,7 @@ export interface LearnerOptions extends PlanOptions {
   classWeights?: "balanced" | "none";
   /** Most ramps a number is given. Default 16. */
   mostRamps?: number;
-  /** Columns that stay inputs though they look like identifiers, by name. */
+  /** Columns that stay inputs though they look like identifiers, with up to 1000 different texts, by name. */
   keep?: readonly string[];
   /** Hears of progress. */
   onProgress?: (progress: FitProgress) => void;

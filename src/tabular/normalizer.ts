@@ -49,7 +49,7 @@ export interface NormalizerOptions {
   readonly rows?: ArrayLike<number>;
   /** Most ramps a number is given. Default 16. */
   readonly mostRamps?: number;
-  /** Columns that stay inputs though they look like identifiers, by name. */
+  /** Columns that stay inputs though they look like identifiers, with up to 1000 different texts, by name. */
   readonly keep?: readonly string[];
 }
 
