@@ -218,11 +218,11 @@ export function asNumbers(decision: Decision, hints: NumberHints): DecidedColumn
     of.rows,
     (form, value) => form < forms.numbers ? NaN : valueOf(numberForm(form - forms.numbers), value, decimal),
   );
-  const either = counts.find(({ shows }) => shows.either !== "");
+  const either = counts.some(({ shows }) => shows.either !== "");
   // A habit that decides nothing is nothing to keep.
-  const kept = told !== "habit" || either !== undefined;
+  const kept = told !== "habit" || either;
   const form: CellForm = {
-    ...(decimal === "," && kept ? { decimal } : {}),
+    ...(kept ? { decimal } : {}),
     ...(thousands === "" ? {} : { thousands }),
   };
   const units = [...new Set(counts.map(({ shows }) => shows.unit).filter((unit) => unit !== ""))];
