@@ -266,7 +266,7 @@ describe("what a table says of its reading", () => {
         /^quotes: ", doubled inside$/m,
         /^line ends: LF or CR LF, outside of quotes$/m,
         /^row 2 names the columns: it has "einwohner" above numbers/m,
-        /^column 2 "einwohner", numeric: .*whole numbers like "750" in row 4 .*; "\." between thousands/m,
+        /^column 2 "einwohner", numeric: .*column "preis" has "19,47" in row 3; "\." between thousands/m,
         /^column 3 "preis", numeric: .*decimal comma: "19,47" in row 3 and 1 cell more/m,
         /^column 4 "seit", date: .*day first: row 3 holds "31\.12\.2020"/m,
       ]
