@@ -13,7 +13,7 @@ import { evaluationLines, importanceLines } from "../cli/tabular.ts";
 import type { Generator } from "../src/core/random.ts";
 import type { FileSystem } from "../src/core/file_system.ts";
 import { readSafetensors } from "../src/files/mod.ts";
-import { generationDefaults } from "../src/generate/options.ts";
+import { generationDefaults } from "../src/generate/generation_config.ts";
 import { openRepository } from "../src/hub/mod.ts";
 import { expectedTensors, matchNames, parseConfig } from "../src/models/mod.ts";
 import { Linear } from "../src/nn/mod.ts";

@@ -50,7 +50,11 @@ const featureNumbersOf = 6;
 /** Numbers of the target: mean, std and quantiles. */
 const targetNumbers = 23;
 
-/** What is kept beside the numbers. */
+/**
+ * What is kept beside the numbers.
+ *
+ * @category Tables
+ */
 export interface ModelInfo {
   /** The version of the library that fitted it. */
   readonly version: string;
