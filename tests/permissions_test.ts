@@ -78,7 +78,7 @@ const calls: Record<string, string[]> = {
   ],
   "tokenizer train": [text, "-o", join(out, "tokenizer"), "--vocab-size", "270"],
   inspect: [join(model, "model.safetensors")],
-  convert: [model, join(out, "converted"), "--dtype", "f16"],
+  convert: [model, join(out, "converted"), "--dtype", "f16", "--force"],
   "tabular train": [table, "-o", tabular, "--target", "y"],
   "tabular predict": [tabular, "a=3", "b=4"],
   "tabular inspect": [tabular],
@@ -90,6 +90,7 @@ const calls: Record<string, string[]> = {
   doctor: [],
   bench: ["--small", "--rounds", "1"],
   completions: ["bash"],
+  explain: ["--model", model],
 };
 
 describe("permissions", { skip: runtimeName() !== "deno" && "only Deno has permissions" }, () => {
