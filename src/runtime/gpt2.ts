@@ -26,6 +26,7 @@ import {
   type TokensResult,
   type TokenStep,
 } from "../generate/mod.ts";
+import { slicer, type Steps } from "../core/steps.ts";
 import { constrained, constrainedSoon } from "../generate/constraint/known.ts";
 import { batcherOptions } from "../generate/batcher.ts";
 import { generationJson } from "../generate/generation_config.ts";
@@ -67,6 +68,8 @@ import { openWeights } from "./weights.ts";
  * ```
  *
  * `new GPT2(config)` gives fresh weights, in training mode; `GPT2.load` a trained model, in evaluation mode.
+ *
+ * @category Models
  */
 export class GPT2 extends GPT2Model {
   /** Text to ids and back, or null when the model has none: then prompts are ids. */
@@ -328,6 +331,35 @@ export class GPT2 extends GPT2Model {
   ): { promptIds: number[]; options: ResolvedOptions } {
     const resolved = this.#resolve(options);
     return { promptIds: this.#promptIds(prompt, options), options: resolved };
+  }
+
+  /**
+   * The same for prompts with the same options, a slice of the work in each turn of the event loop, so that a server goes on
+   * with what else it does.
+   */
+  async prepareMany(
+    prompts: readonly (string | readonly number[])[],
+    options: GenerateOptions = {},
+  ): Promise<{ promptIds: number[][]; options: ResolvedOptions }> {
+    const settled = resolveOptions(options, this.generationConfig), { signal } = options;
+    return {
+      promptIds: await slicer.run(this.#encodeAll(prompts, options), signal),
+      options: await constrainedSoon(settled, this.tokenizer, signal),
+    };
+  }
+
+  *#encodeAll(prompts: readonly (string | readonly number[])[], options: GenerateOptions): Steps<number[][]> {
+    const all: number[][] = [];
+    for (const prompt of prompts) {
+      yield 1 + prompt.length;
+      if (prompt === "" || typeof prompt !== "string" || !this.tokenizer?.encodeSteps) {
+        all.push(this.#promptIds(prompt, options));
+      } else {
+        all.push(yield* this.tokenizer.encodeSteps(prompt));
+        this.checkIds(all[all.length - 1]);
+      }
+    }
+    return all;
   }
 
   #resolve(options: GenerateOptions): ResolvedOptions {
