@@ -341,7 +341,7 @@ export class GPT2 extends GPT2Model {
     prompts: readonly (string | readonly number[])[],
     options: GenerateOptions = {},
   ): Promise<{ promptIds: number[][]; options: ResolvedOptions }> {
-    const { signal } = options, settled = resolveOptions(options, this.generationConfig);
+    const settled = resolveOptions(options, this.generationConfig), { signal } = options;
     return {
       promptIds: await slicer.run(this.#encodeAll(prompts, options), signal),
       options: await constrainedSoon(settled, this.tokenizer, signal),
