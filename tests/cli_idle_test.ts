@@ -40,6 +40,11 @@ const idle: [string, string, RegExp][] = [
   ["tabular predict a x=1 -o c", "out", /goes with --csv/],
   ["tabular predict a x=1 --delimiter ,", "delimiter", /a row is given, and no --csv/],
   ["tabular predict a x=1 --ignore y", "ignore", /a row is given, and no --csv/],
+  ["tabular predict a x=1 --explain-csv", "explain-csv", /a row is given, and no --csv/],
+  ["tabular train a -o b --quote none --escape x", "escape", /--quote none leaves no quotes/],
+  ["tabular train a -o b --quiet --explain-csv", "explain-csv", /--quiet says nothing/],
+  ["tabular inspect a --delimiter ,", "delimiter", /FILE is a model; they go with --explain-csv/],
+  ["tabular inspect a --explain-csv --onnx b", "onnx", /--explain-csv reads a CSV file/],
   ["completions bash --json", "json", /a shell reads the script/],
 ];
 
@@ -61,7 +66,13 @@ const fine = [
   "tabular train a -o b --task classification --bins 1,2 --class-weights balanced",
   "tabular predict a --csv b --json",
   "tabular predict a --csv b --delimiter , -o c",
+  "tabular train a -o b --quote none --escape none --keep c",
+  "tabular inspect a --explain-csv --delimiter , --json",
 ];
+
+const csvFlags =
+  "delimiter quote escape line-end encoding skip-lines comment header no-header kind decimal thousands " +
+  "date-order missing no-default-missing ignore max-cells explain-csv";
 
 /** Options of each command whose neighbours were looked at, pair by pair; a new one has to be put here. */
 const considered: Record<string, string> = {
@@ -82,10 +93,9 @@ const considered: Record<string, string> = {
   inspect: "",
   convert: "dtype shard-size force",
   "tabular train":
-    "out target task bins folds seed class-weights model hidden steps report-fit delimiter header " +
-    "no-header ignore max-cells quiet",
-  "tabular predict": "csv out delimiter header no-header ignore max-cells",
-  "tabular inspect": "onnx",
+    `out target task bins folds keep seed class-weights model hidden steps report-fit ${csvFlags} quiet`,
+  "tabular predict": `csv out ${csvFlags}`,
+  "tabular inspect": `onnx ${csvFlags}`,
   "tabular explain": "",
   pull: "revision",
   list: "",

@@ -9,10 +9,10 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { describe, it } from "node:test";
 import { saveSafetensors, zeros } from "../mod.ts";
 import { call, type Ended, ferrotype } from "./_command.ts";
 import { inFolder, smallModel } from "./_gpt2.ts";
+import { describe, it } from "./_suite.ts";
 
 const skip = process.platform === "win32" ? "signals of POSIX" : false;
 const stops = [["SIGINT", 130], ["SIGTERM", 143]] as const;

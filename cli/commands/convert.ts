@@ -42,7 +42,7 @@ interface Copied {
 }
 
 async function copyModel(from: string, to: string, options: SaveSafetensorsOptions): Promise<Copied> {
-  using model = await GPT2.load(from);
+  using model = await GPT2.load(from, { onWarning: (message) => void note(message) });
   await model.save(to, options);
   await using written = await openWeights(to);
   const infos = written.names.map((name) => written.info(name));

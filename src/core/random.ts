@@ -10,6 +10,7 @@
  */
 
 import { OptionError } from "./errors.ts";
+import { show } from "./show.ts";
 
 const scratch = new Uint32Array(4);
 
@@ -134,7 +135,11 @@ export function toNormal(word: number): number {
   return q < 0 ? -value : value;
 }
 
-/** Where a generator stands; two numbers say it all. */
+/**
+ * Where a generator stands; two numbers say it all.
+ *
+ * @category Tensors
+ */
 export interface GeneratorState {
   /** The seed: an integer in [0, 2^53). */
   seed: number;
@@ -149,7 +154,11 @@ export function watchDraws(f: (() => void) | null): void {
   onDraw = f;
 }
 
-/** A stream of random numbers that can be saved, restored and handed out in blocks to devices. */
+/**
+ * A stream of random numbers that can be saved, restored and handed out in blocks to devices.
+ *
+ * @category Tensors
+ */
 export class Generator {
   #seed: number;
   #offset = 0;
@@ -201,14 +210,18 @@ export class Generator {
 
   /** Continues where `state` was taken. */
   setState(state: GeneratorState): void {
-    this.#seed = checkSeed(state.seed);
+    const seed = checkSeed(state?.seed);
+    if (!Number.isSafeInteger(state.offset) || state.offset < 0) {
+      throw new OptionError(`the offset of a generator is a whole number from 0, not ${show(state.offset)}`);
+    }
+    this.#seed = seed;
     this.#offset = state.offset;
   }
 }
 
 function checkSeed(seed: number): number {
   if (!Number.isSafeInteger(seed) || seed < 0) {
-    throw new OptionError(`a seed is an integer from 0 to 2^53 - 1, not ${seed}`);
+    throw new OptionError(`a seed is an integer from 0 to 2^53 - 1, not ${show(seed)}`);
   }
   return seed;
 }

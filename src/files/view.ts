@@ -18,7 +18,11 @@ import { quote } from "./quote.ts";
 /** Elements that are read and converted at once, a multiple of 32. */
 const pieceElements = 1 << 20;
 
-/** What a file says of a tensor. */
+/**
+ * What a file says of a tensor.
+ *
+ * @category Files
+ */
 export interface TensorInfo {
   /** Its name. */
   readonly name: string;
@@ -42,7 +46,7 @@ export interface TensorInfo {
 
 /** One open safetensors file: where its bytes come from, what its header says, and how much was read of it. */
 export class OpenFile {
-  /** What it is called in errors: the source's name. */
+  /** What it is called, in errors and in what is said of its tensors. */
   readonly name: string;
   /** The checked header. */
   readonly header: Header;
@@ -52,9 +56,9 @@ export class OpenFile {
   #closed = false;
 
   /** `bytesRead` is what reading the header took. */
-  constructor(source: ByteSource, header: Header, bytesRead: number) {
+  constructor(source: ByteSource, header: Header, bytesRead: number, name: string = source.name) {
     this.#source = source;
-    this.name = source.name;
+    this.name = name;
     this.header = header;
     this.bytesRead = bytesRead;
   }
@@ -77,7 +81,11 @@ export class OpenFile {
   }
 }
 
-/** A tensor in a file, or some of its rows. Nothing is read until {@link bytes} or {@link read} is called. */
+/**
+ * A tensor in a file, or some of its rows. Nothing is read until {@link bytes} or {@link read} is called.
+ *
+ * @category Files
+ */
 export class TensorView {
   /** What the file says of the whole tensor. */
   readonly info: TensorInfo;

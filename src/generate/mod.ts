@@ -6,6 +6,7 @@
  * @module
  */
 export { Batcher, type BatcherLoad, type BatcherOptions, type BatchLanguageModel } from "./batcher.ts";
+export { formatLimits } from "./constraint/limits.ts";
 export type { Constraint, ResponseFormat } from "./constraint/mod.ts";
 export type { AssistantModel, LanguageModel, LanguageModelCache } from "./model.ts";
 export {

@@ -7,17 +7,27 @@
 import { Generator, type GeneratorState } from "../core/random.ts";
 import { defaultGenerator } from "../ops/mod.ts";
 import { OptionError } from "../core/errors.ts";
+import type { Follower } from "./constraint/follower.ts";
 import { detailsOf } from "./details.ts";
+import type { Allowance } from "../core/steps.ts";
 import type { LogitsProcessor, ResolvedOptions, TokenDetails } from "./options.ts";
 import { buildProcessors } from "./processors/build.ts";
 import { probabilities } from "./processors/warpers.ts";
 import { argmaxOf, sample } from "./sampler.ts";
 import { demandNumbers, excluded, named, notNumbers } from "./no_choice.ts";
 
-/** Why generation ended. */
+/**
+ * Why generation ended.
+ *
+ * @category Generation
+ */
 export type FinishReason = "length" | "stop" | "eos";
 
-/** One new token. */
+/**
+ * One new token.
+ *
+ * @category Generation
+ */
 export interface TokenStep {
   /** The token. */
   readonly id: number;
@@ -27,7 +37,11 @@ export interface TokenStep {
   readonly details?: TokenDetails;
 }
 
-/** How it ended. */
+/**
+ * How it ended.
+ *
+ * @category Generation
+ */
 export interface TokensResult {
   /** The new ids, an end-of-text token included. */
   ids: number[];
@@ -54,6 +68,7 @@ export class Sequence {
 
   readonly #options: ResolvedOptions;
   readonly #processors: readonly LogitsProcessor[];
+  readonly #follower: Follower | null;
   readonly #random: Generator;
   readonly #deadline: number;
   readonly #scores: Float32Array[] = [];
@@ -62,7 +77,8 @@ export class Sequence {
 
   /** Continues `text`; time runs from now. */
   constructor(text: readonly number[], asked: ResolvedOptions) {
-    const options = withConstraint(asked);
+    const follower = followerOf(asked), options = withProcessor(asked, follower);
+    this.#follower = follower;
     this.text = [...text];
     this.start = text.length;
     this.#options = options;
@@ -81,6 +97,23 @@ export class Sequence {
   /** How many tokens it may still have. */
   get left(): number {
     return this.#options.maxNewTokens - (this.text.length - this.start);
+  }
+
+  /** Whether the next token can be chosen without finding out first what a format allows. */
+  get isReady(): boolean {
+    return this.#follower?.isKnown(this.text) ?? true;
+  }
+
+  /** Finds that out as far as the allowance goes. @returns whether it went far enough. */
+  prepare(allowance: Allowance): boolean {
+    if (!this.#follower?.advance(this.text, allowance)) return this.#follower === null;
+    this.#checkFormat();
+    return true;
+  }
+
+  /** A text that follows a format ends where nothing can follow. */
+  #checkFormat(): void {
+    if (this.finishReason === null && this.#follower?.isOver(this.text)) this.finishReason = "stop";
   }
 
   /** Whether another token is to be made; it may have become too late for one. */
@@ -174,14 +207,19 @@ export class Sequence {
     return { id, details: known?.(id) };
   }
 
-  /** Takes the next token, tells who listens, and sees whether that was the last one. */
-  push(id: number, details?: TokenDetails): void {
+  /**
+   * Takes the next token, tells who listens, and sees whether that was the last one. What a format says about that is left to
+   * {@link Sequence.prepare} where it comes `later`.
+   */
+  push(id: number, details?: TokenDetails, later = false): void {
     const { onToken, eosTokenId, stoppingCriteria, maxNewTokens } = this.#options;
     this.text.push(id);
     onToken?.(id, details);
     if (eosTokenId.includes(id)) this.finishReason = "eos";
     else if (stoppingCriteria.some((isDone) => isDone(this.text))) this.finishReason = "stop";
-    else if (this.text.length - this.start >= maxNewTokens) this.finishReason = "length";
+    if (later && this.#follower) return;
+    this.#checkFormat();
+    if (this.text.length - this.start >= maxNewTokens) this.finishReason ??= "length";
   }
 
   /** What became of it. */
@@ -195,20 +233,20 @@ export class Sequence {
   }
 }
 
-/** A format becomes what keeps this one text to it, after the caller's own processors. */
-function withConstraint(options: ResolvedOptions): ResolvedOptions {
-  const { constraint, responseFormat, maxNewTokens, eosTokenId } = options;
-  if (!constraint) {
-    if (responseFormat && responseFormat.type !== "text") {
-      throw new OptionError("generate: responseFormat needs a tokenizer; generate text, not ids");
-    }
-    return options;
+/** What keeps this one text to its format, where it has one. */
+function followerOf(
+  { constraint, responseFormat, maxNewTokens, eosTokenId }: ResolvedOptions,
+): Follower | null {
+  if (constraint) return constraint.follow(maxNewTokens, eosTokenId);
+  if (responseFormat && responseFormat.type !== "text") {
+    throw new OptionError("generate: responseFormat needs a tokenizer; generate text, not ids");
   }
-  const { processor, criterion } = constraint.follow(maxNewTokens, eosTokenId);
-  named("responseFormat", processor);
-  return {
-    ...options,
-    logitsProcessors: [...options.logitsProcessors, processor],
-    stoppingCriteria: [...options.stoppingCriteria, criterion],
-  };
+  return null;
+}
+
+/** It comes after the caller's own processors. */
+function withProcessor(options: ResolvedOptions, follower: Follower | null): ResolvedOptions {
+  if (!follower) return options;
+  const processor = named("responseFormat", (ids, logits) => follower.apply(ids, logits));
+  return { ...options, logitsProcessors: [...options.logitsProcessors, processor] };
 }

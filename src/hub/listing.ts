@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { HubError } from "../core/errors.ts";
+import { FerrotypeError, HubError } from "../core/errors.ts";
 import { checkEtag, checkFileName, isCommit, plainEtag, resolveUrl } from "./names.ts";
 import { hubPackage } from "./package.ts";
 import { type HubResponse, RefusedError, request } from "./request.ts";
@@ -44,18 +44,56 @@ export interface Asker {
   readonly attempts?: number;
 }
 
-/** `fetch` for the package: ours, which throws for answers that are no success. */
+/** What a hub may answer: so many pages of so many bytes, so many files. The largest repositories have some thousand. */
+const most = { pages: 1000, page: 1 << 24, files: 100_000 };
+
+/** `fetch` for the package: ours, which throws for answers that are no success, and for ones without end. */
 function fetchFor(asker: Asker): typeof fetch {
   const { settings, repository, revision, signal, attempts } = asker;
+  let pages = 0;
   return async (input, init) => {
+    if (++pages > most.pages) throw tooMuch(asker, `has more than ${most.pages} pages`);
     const { response } = await request(settings, String(input instanceof Request ? input.url : input), {
       what: `${repository} at ${revision}`,
       headers: Object.fromEntries(new Headers(init?.headers)),
       ...(signal ? { signal } : {}),
       ...(attempts ? { attempts } : {}),
     });
-    return response;
+    return limited(response, asker);
   };
+}
+
+function tooMuch({ settings, repository }: Asker, how: string): HubError {
+  return new HubError(
+    `${settings.endpoint}: what it says of ${repository} ${how}; this is no hub, check HF_ENDPOINT`,
+  );
+}
+
+/** An answer whose body ends with an error where it is too long. */
+function limited(response: Response, asker: Asker): Response {
+  let size = 0;
+  const body = response.body?.pipeThrough(
+    new TransformStream<Uint8Array, Uint8Array>({
+      transform(piece, controller) {
+        size += piece.length;
+        if (size > most.page) controller.error(tooMuch(asker, `is a page of more than ${most.page} bytes`));
+        else controller.enqueue(piece);
+      },
+    }),
+  );
+  const { status, statusText, headers } = response;
+  return body ? new Response(body, { status, statusText, headers }) : response;
+}
+
+/** A file as the hub lists it. @throws {TypeError} for what is none. */
+function remoteFile(
+  entry: { path: unknown; size: unknown; oid?: unknown; lfs?: { oid?: unknown; size?: unknown } },
+): RemoteFile {
+  const { path, lfs } = entry, size = lfs?.size ?? entry.size, etag = lfs?.oid ?? entry.oid ?? "";
+  const known = typeof path === "string" && Number.isSafeInteger(size) && (size as number) >= 0 &&
+    typeof etag === "string";
+  if (!known) throw new TypeError("an entry of the list is no file");
+  return { path, size: size as number, etag, hash: lfs ? "sha256" : "git" };
 }
 
 /** A server that has no such route, as opposed to a hub that has no such repository. */
@@ -101,13 +139,11 @@ export async function listFiles(asker: Asker, commit: string): Promise<Listing> 
         fetch: fetchFor(asker),
       });
       for await (const entry of listed) {
+        if (typeof entry?.type !== "string") throw new TypeError("an entry of the list is of no kind");
         if (entry.type !== "file") continue;
-        files.set(entry.path, {
-          path: entry.path,
-          size: entry.lfs?.size ?? entry.size,
-          etag: entry.lfs?.oid ?? entry.oid ?? "",
-          hash: entry.lfs ? "sha256" : "git",
-        });
+        const file = remoteFile(entry);
+        files.set(file.path, file);
+        if (files.size > most.files) throw tooMuch(asker, `has more than ${most.files} files`);
       }
       return listing(repository, commit, files);
     } catch (error) {
@@ -166,7 +202,7 @@ async function describe(asker: Asker, commit: string, path: string): Promise<Rem
   const size = headers.get("x-linked-size") ?? (linked === null ? headers.get("content-length") : null);
   return {
     path,
-    size: size === null ? null : Number(size),
+    size: size !== null && /^\d{1,15}$/.test(size) ? Number(size) : null,
     etag,
     hash: /^[0-9a-f]{64}$/.test(etag) ? "sha256" : /^[0-9a-f]{40}$/.test(etag) ? "git" : null,
   };
@@ -182,9 +218,7 @@ function checkCommit(settings: HubSettings, repository: string, commit: string |
 
 /** What the package throws for an answer it does not understand, as an error of ours. */
 function malformed(settings: HubSettings, repository: string, error: unknown): unknown {
-  if (error instanceof Error && !(error instanceof SyntaxError) && !(error instanceof TypeError)) {
-    return error;
-  }
+  if (error instanceof FerrotypeError) return error;
   return new HubError(
     `${settings.endpoint} answered a question about ${repository} with something that is not the hub's JSON; ` +
       `check HF_ENDPOINT`,

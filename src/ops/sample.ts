@@ -18,7 +18,11 @@ import { topk } from "./sort.ts";
 import type { Tensor } from "./tensor.ts";
 import { slice } from "./views.ts";
 
-/** Options of {@link sampleLogits}. */
+/**
+ * Options of {@link sampleLogits}.
+ *
+ * @category Reductions and order
+ */
 export interface SampleLogitsOptions {
   /** Logits are divided by it; above 0. Default 1. */
   temperature?: number;
@@ -49,6 +53,8 @@ export function likeliest(logits: Tensor): Tensor {
 /**
  * An index of `logits` [n], drawn with its probability softmax(logits / temperature) by the number `uniform` of [0, 1),
  * which walks down the indices in their order: i32 [1]. -1 where there is none to draw: all are −∞, or one is NaN or ∞.
+ *
+ * @category Reductions and order
  */
 export function sampleLogits(logits: Tensor, uniform: number, options: SampleLogitsOptions = {}): Tensor {
   const { temperature = 1, topK = 0 } = checkOptions("sampleLogits", options, sampleOptions);

@@ -6,7 +6,6 @@
 import { type DType, isQuantized } from "../core/dtype.ts";
 import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
 import { checkOptions, demandObject } from "../core/options.ts";
-import { show } from "../core/show.ts";
 import { checkTogether, type SafetensorsFile } from "../files/mod.ts";
 import {
   Batcher,
@@ -27,6 +26,7 @@ import {
   type TokensResult,
   type TokenStep,
 } from "../generate/mod.ts";
+import { slicer, type Steps } from "../core/steps.ts";
 import { constrained, constrainedSoon } from "../generate/constraint/known.ts";
 import { batcherOptions } from "../generate/batcher.ts";
 import { generationJson } from "../generate/generation_config.ts";
@@ -50,7 +50,7 @@ import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
 import { type DeviceChoice, readyDevice } from "./choose_device.ts";
 import { areDeterministicAlgorithmsEnabled } from "./devices.ts";
 import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
-import { demandIds, generationOf } from "./model_generation.ts";
+import { checkTokenizer, demandIds, demandList, generationOf } from "./model_generation.ts";
 import { type LoadOptions, loadOptions, type SaveOptions, saveOptions } from "./gpt2_options.ts";
 import { type FolderContents, jsonFile, type ModelFile } from "./model_files.ts";
 import { type GivenFiles, openFolder, readJson } from "./model_folder.ts";
@@ -68,6 +68,8 @@ import { openWeights } from "./weights.ts";
  * ```
  *
  * `new GPT2(config)` gives fresh weights, in training mode; `GPT2.load` a trained model, in evaluation mode.
+ *
+ * @category Models
  */
 export class GPT2 extends GPT2Model {
   /** Text to ids and back, or null when the model has none: then prompts are ids. */
@@ -102,7 +104,7 @@ export class GPT2 extends GPT2Model {
    * @throws {CancelledError} when `signal` was aborted.
    */
   static async load(where: string | URL | GivenFiles, options: LoadOptions = {}): Promise<GPT2> {
-    const { dtype, device: wanted, onProgress, config: changes, ...rest } = checkOptions(
+    const { dtype, device: wanted, onProgress, onWarning, config: changes, ...rest } = checkOptions(
       "GPT2.load",
       options,
       loadOptions,
@@ -141,7 +143,7 @@ export class GPT2 extends GPT2Model {
       }
       layOutWeights(model);
       model.deviceChoice = choice;
-      model.tokenizer = await tokenizerOf(folder);
+      model.tokenizer = checkTokenizer(await tokenizerOf(folder), config, folder.name, onWarning);
       model.generationConfig = generation;
       return model.eval();
     } catch (error) {
@@ -295,9 +297,7 @@ export class GPT2 extends GPT2Model {
     options: GenerateOptions & BatcherOptions = {},
   ): Promise<GenerationResult[]> {
     demandObject("completeBatch", options, batcherOptions);
-    if (!Array.isArray(prompts)) {
-      throw new OptionError(`completeBatch: the prompts are ${show(prompts)}, expected a list of them`);
-    }
+    demandList(prompts);
     const { maxBatch, prefillChunk, ...rest } = options;
     const resolved = await constrainedSoon(this.#resolve(rest), this.tokenizer);
     if (resolved.numReturnSequences > 1) {
@@ -331,6 +331,35 @@ export class GPT2 extends GPT2Model {
   ): { promptIds: number[]; options: ResolvedOptions } {
     const resolved = this.#resolve(options);
     return { promptIds: this.#promptIds(prompt, options), options: resolved };
+  }
+
+  /**
+   * The same for prompts with the same options, a slice of the work in each turn of the event loop, so that a server goes on
+   * with what else it does.
+   */
+  async prepareMany(
+    prompts: readonly (string | readonly number[])[],
+    options: GenerateOptions = {},
+  ): Promise<{ promptIds: number[][]; options: ResolvedOptions }> {
+    const { signal } = options, settled = resolveOptions(options, this.generationConfig);
+    return {
+      promptIds: await slicer.run(this.#encodeAll(prompts, options), signal),
+      options: await constrainedSoon(settled, this.tokenizer, signal),
+    };
+  }
+
+  *#encodeAll(prompts: readonly (string | readonly number[])[], options: GenerateOptions): Steps<number[][]> {
+    const all: number[][] = [];
+    for (const prompt of prompts) {
+      yield 1 + prompt.length;
+      if (prompt === "" || typeof prompt !== "string" || !this.tokenizer?.encodeSteps) {
+        all.push(this.#promptIds(prompt, options));
+      } else {
+        all.push(yield* this.tokenizer.encodeSteps(prompt));
+        this.checkIds(all[all.length - 1]);
+      }
+    }
+    return all;
   }
 
   #resolve(options: GenerateOptions): ResolvedOptions {

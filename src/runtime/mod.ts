@@ -34,5 +34,5 @@ export {
 export type { WrittenWeights } from "./save_weights.ts";
 export type { ModelFile } from "./model_files.ts";
 export type { FolderOptions } from "./model_folder.ts";
-export { type CsvSource, readCsv, TabularModel } from "./tabular.ts";
+export { type CsvSource, type FitOptions, readCsv, TabularModel } from "./tabular.ts";
 export { loadTokenizer } from "./tokenizer.ts";

@@ -3,12 +3,13 @@
  *
  * @module
  */
-import { OptionError } from "../core/errors.ts";
+import { FormatError, OptionError } from "../core/errors.ts";
 import { show } from "../core/show.ts";
 import { generationDefaults } from "../generate/generation_config.ts";
 import { checkVocabulary } from "../generate/given.ts";
 import type { GenerateOptions } from "../generate/mod.ts";
 import type { GPT2Config } from "../models/mod.ts";
+import type { Tokenizer } from "../text/mod.ts";
 import { type ModelFolder, readJson } from "./model_folder.ts";
 
 /** Fields of ids that bear on every text; a token that is none cannot come, so ending at it or leaving it out is no matter. */
@@ -17,12 +18,21 @@ const feltFields = ["sequenceBias", "forcedBosTokenId", "forcedEosTokenId"];
 /**
  * A model's own defaults for generation. Folders of before 2023 have no generation_config.json, and say in config.json what
  * it would.
+ *
+ * @throws {FormatError} for a field that changes tokens and cannot be honoured, or a value it cannot have.
  */
 export async function generationOf(folder: ModelFolder, config: GPT2Config): Promise<GenerateOptions> {
   const name = "generation_config.json", json = await readJson(folder, name);
   const where = json === null ? "config.json" : name;
-  const own = generationDefaults(json ?? config.other, where);
-  checkVocabulary(own, config.vocabSize, where, feltFields);
+  let own: GenerateOptions;
+  try {
+    own = generationDefaults(json ?? config.other, where);
+    checkVocabulary(own, config.vocabSize, where, feltFields);
+  } catch (error) {
+    // What would be a caller's mistake elsewhere is the file's here.
+    if (!(error instanceof OptionError)) throw error;
+    throw new FormatError(error.message, { cause: error });
+  }
   return { ...config.eosTokenId === null ? {} : { eosTokenId: config.eosTokenId }, ...own };
 }
 
@@ -30,4 +40,27 @@ export async function generationOf(folder: ModelFolder, config: GPT2Config): Pro
 export function demandIds(prompt: unknown): void {
   if (Array.isArray(prompt) || prompt instanceof Int32Array) return;
   throw new OptionError(`generate: the prompt is ${show(prompt)}, expected a text or a list of token ids`);
+}
+
+/** The tokenizer; warns of one that makes tokens which the model does not have: it belongs to another one. */
+export function checkTokenizer(
+  tokenizer: Tokenizer | null,
+  { vocabSize }: GPT2Config,
+  where: string,
+  warn: (message: string) => void = console.warn,
+): Tokenizer | null {
+  if (tokenizer === null || tokenizer.vocabSize <= vocabSize) return tokenizer;
+  warn(
+    `${where}: the tokenizer has ${tokenizer.vocabSize} tokens and the model ${vocabSize}, so it was made for another ` +
+      "model, and what it reads and writes here may mean nothing",
+  );
+  return tokenizer;
+}
+
+/** @throws {OptionError} for prompts that are no list. */
+export function demandList(prompts: unknown): void {
+  if (Array.isArray(prompts)) return;
+  throw new OptionError(
+    `generate: the prompts are ${show(prompts)}, expected a list of texts or of lists of token ids`,
+  );
 }

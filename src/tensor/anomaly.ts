@@ -149,13 +149,15 @@ function numberOf(bytes: Uint8Array, t: TensorBase): number {
  *
  * @example
  * ```ts
- * detectAnomaly(() => {
- *   const loss = x.sqrt().mean(); // throws: sqrt made NaN in its result ([3] f32) …
- *   loss.backward();
- * });
+ * try {
+ *   detectAnomaly(() => tensor([1, -1]).sqrt().mean());
+ * } catch (error) {
+ *   console.log((error as Error).message); // sqrt made NaN in its result …
+ * }
  * ```
  *
  * @throws {FerrotypeError} naming the operation.
+ * @category Gradients and programs
  */
 export function detectAnomaly<T>(f: () => T): T {
   const before = activeWatcher(), own = new Detector();

@@ -20,7 +20,11 @@ import { addInto, copy, filled } from "./fill.ts";
 import { keep, tidy } from "./lifetime.ts";
 import { activeWatcher, asLeaf, record, setWatcher, type TapeNode, withRecording } from "./tape.ts";
 
-/** Options of {@link backward} and {@link gradients}. */
+/**
+ * Options of {@link backward} and {@link gradients}.
+ *
+ * @category Gradients and programs
+ */
 export interface BackwardOptions {
   /** Keep what the tape saved, so that one can go back again. Default: the value of createGraph. */
   retainGraph?: boolean;

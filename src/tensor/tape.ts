@@ -166,6 +166,7 @@ export function withRecording<T>(on: boolean, f: () => T): T {
  * ```ts
  * const accuracy = noGrad(() => model.forward(x).argmax(-1).eq(y).mean());
  * ```
+ * @category Gradients and programs
  */
 export function noGrad<T>(f: () => T): T {
   const before = recording;

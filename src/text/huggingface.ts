@@ -60,7 +60,8 @@ function trying<T>(what: string, work: () => T): T {
     return work();
   } catch (cause) {
     if (cause instanceof FerrotypeError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    // What the package stumbles over itself says nothing to anybody.
+    const reason = cause instanceof TypeError ? "a part of it has an unknown form" : (cause as Error).message;
     throw new FormatError(`@huggingface/tokenizers ${what}: ${reason}`, { cause });
   }
 }
@@ -79,7 +80,11 @@ function guarded(made: PackageTokenizer): PackageTokenizer {
   };
 }
 
-/** A tokenizer that is run by `@huggingface/tokenizers`. */
+/**
+ * A tokenizer that is run by `@huggingface/tokenizers`.
+ *
+ * @category Text
+ */
 export class HuggingFaceTokenizer implements Tokenizer {
   /** One more than the largest id. */
   readonly vocabSize: number;

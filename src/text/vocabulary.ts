@@ -4,6 +4,7 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
+import { show } from "../core/show.ts";
 import type { AddedToken } from "./added_tokens.ts";
 
 /** Ids above this are a mistake in the file, not a vocabulary; arrays are indexed by id. */
@@ -28,7 +29,7 @@ export function indexTokens(
   const place = (token: string, id: number): void => {
     if (!Number.isInteger(id) || id < 0 || id > maxId) {
       throw new FormatError(
-        `the id of token "${token}" should be an integer from 0 to ${maxId} and is ${id}`,
+        `the id of token "${token}" should be an integer from 0 to ${maxId} and is ${show(id)}`,
       );
     }
     while (tokens.length <= id) tokens.push(undefined);

@@ -7,13 +7,22 @@ import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isDType } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
 import type { FileSystem } from "../core/file_system.ts";
+import { demandObject, parseJson } from "../core/json.ts";
 import { planSafetensors, readSafetensors } from "../files/mod.ts";
 import { empty, type Tensor } from "../ops/mod.ts";
 
-/** Named tensors. */
+/**
+ * Named tensors.
+ *
+ * @category Training
+ */
 export type Tensors = Record<string, Tensor>;
 
-/** A state to be saved. */
+/**
+ * A state to be saved.
+ *
+ * @category Training
+ */
 export interface Checkpoint {
   /** Steps done. */
   step: number;
@@ -25,7 +34,11 @@ export interface Checkpoint {
   state: unknown;
 }
 
-/** A checkpoint that was read. */
+/**
+ * A checkpoint that was read.
+ *
+ * @category Training
+ */
 export interface LoadedCheckpoint extends Checkpoint {
   /** Its folder. */
   path: string;
@@ -33,6 +46,9 @@ export interface LoadedCheckpoint extends Checkpoint {
 
 /** The file with everything that is no tensor; it also names the files of tensors. */
 export const stateFile = "state.json";
+
+/** Nothing is in it but numbers and names. */
+const longestState = 1 << 25;
 
 interface StateFile {
   version: 1;
@@ -70,18 +86,26 @@ export async function writeCheckpoint(
 /** The state file of the checkpoint in `path`. @throws {FormatError} when it is not one. */
 export async function readState(files: FileSystem, path: string): Promise<StateFile> {
   const where = `${path}/${stateFile}`, source = await files.openFile(where);
-  let content: StateFile;
+  let text: string;
   try {
-    content = JSON.parse(new TextDecoder().decode(await source.read(0, source.size)));
-  } catch (cause) {
-    throw new FormatError(`${where} is not JSON; remove this checkpoint to continue from another`, { cause });
+    if (source.size > longestState) throw new FormatError(`${where} is longer than ${longestState} bytes`);
+    text = new TextDecoder().decode(await source.read(0, source.size));
   } finally {
     await source.close();
   }
-  if (content?.version !== 1 || !Number.isInteger(content.step) || !Array.isArray(content.tensors)) {
-    throw new FormatError(`${where} is not the state of a checkpoint of version 1`);
+  let content: Partial<StateFile>;
+  try {
+    content = demandObject(parseJson(text, where, { values: 1_000_000 }), where);
+  } catch (cause) {
+    throw new FormatError(`${(cause as Error).message}; remove this checkpoint to continue from another`, {
+      cause,
+    });
   }
-  return content;
+  const known = content.version === 1 && Number.isSafeInteger(content.step) && content.step! >= 0 &&
+    Array.isArray(content.tensors) && content.tensors.every((name) => /^[\w-]{1,100}$/.test(name)) &&
+    (content.loss === null || typeof content.loss === "number");
+  if (!known) throw new FormatError(`${where} is not the state of a checkpoint of version 1`);
+  return content as StateFile;
 }
 
 /** Reads the checkpoint in the folder `path`; its tensors go to `device`. */

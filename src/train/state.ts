@@ -3,7 +3,9 @@
  *
  * @module
  */
-import { FormatError } from "../core/errors.ts";
+import { FormatError, OptionError } from "../core/errors.ts";
+import { demand, demandList, demandObject } from "../core/json.ts";
+import { number, orNull, whole } from "../core/kinds.ts";
 import type { GeneratorState } from "../core/random.ts";
 import type { Module } from "../nn/mod.ts";
 import { randomState, setRandomState } from "../ops/mod.ts";
@@ -47,12 +49,29 @@ export function captureRun(
   return { step, loss, tensors: { model: parts.model.stateDict(), optimizer: remembered }, state: run };
 }
 
+/** The state in a checkpoint, checked. @throws {FormatError} when no Trainer saved it. */
+function runState(state: unknown): RunState {
+  const where = "the state of this checkpoint, if a Trainer saved it,", run = demandObject(state, where);
+  const optimizer = demandObject(run.optimizer, `${where} has an optimizer that`);
+  for (const step of demandList(optimizer.steps, `${where} has optimizer.steps, which`)) {
+    demand(step, orNull(whole(0)), `${where} has a step that`);
+  }
+  for (const group of demandList(optimizer.paramGroups, `${where} has optimizer.paramGroups, which`)) {
+    const { params, options } = demandObject(group, `${where} has a group that`);
+    demand(params, whole(0), `${where} has a group of parameters whose number`);
+    demandObject(options, `${where} has a group whose options`);
+  }
+  demandObject(run.random, `${where} has a random state that`);
+  demand(run.bestLoss, orNull(number()), `${where} has a bestLoss that`);
+  return run as unknown as RunState;
+}
+
 /** Sets all parts of a run as they were; gives the best loss so far. Values are copied. */
 export function restoreRun(parts: RunParts, checkpoint: Checkpoint): number | null {
-  const run = checkpoint.state as RunState, { model, optimizer } = checkpoint.tensors;
-  if (!run?.optimizer || !run.random || !model || !optimizer) {
+  const run = runState(checkpoint.state), { model, optimizer } = checkpoint.tensors;
+  if (!model || !optimizer) {
     throw new FormatError(
-      "this checkpoint was not saved by a Trainer: it lacks the optimizer or the random state",
+      "this checkpoint was not saved by a Trainer: it lacks the model's tensors or the optimizer's",
     );
   }
   const state = run.optimizer.steps.map((step, i) => {
@@ -62,7 +81,13 @@ export function restoreRun(parts: RunParts, checkpoint: Checkpoint): number | nu
   });
   parts.model.loadStateDict(model);
   parts.optimizer.loadStateDict({ state, paramGroups: run.optimizer.paramGroups });
-  parts.data.setState(run.data);
-  setRandomState(run.random);
+  try {
+    parts.data.setState(run.data);
+    setRandomState(run.random);
+  } catch (error) {
+    // What would be a caller's mistake elsewhere is the file's here.
+    if (!(error instanceof OptionError)) throw error;
+    throw new FormatError(`the state of this checkpoint: ${error.message}`, { cause: error });
+  }
   return run.bestLoss;
 }
