@@ -20,6 +20,7 @@ import "./src/runtime/formats.ts";
 
 export * from "./src/core/errors.ts";
 export type { ByteSource } from "./src/core/byte_source.ts";
+export type { Steps } from "./src/core/steps.ts";
 export type { FileSystem } from "./src/core/file_system.ts";
 export type {
   DiskDType,
@@ -62,6 +63,7 @@ export {
   type Compiled,
   type CompileOptions,
   defaultDevice,
+  detectAnomaly,
   type DeviceMemory,
   grad,
   type GradOptions,

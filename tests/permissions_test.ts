@@ -8,7 +8,7 @@ import { cpSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, wri
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { after, before, describe, it } from "node:test";
+import { after, before, describe, it } from "./_suite.ts";
 import { commands } from "../cli/commands/mod.ts";
 import { runtimeName } from "../src/platform/platform.ts";
 import { repository } from "./_data.ts";

@@ -12,7 +12,7 @@ import {
 } from "@std/assert";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { FormatError, Normalizer, OptionError, TabularModel } from "../mod.ts";
+import { FormatError, Normalizer, OptionError, saveSafetensors, TabularModel, tensor } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import { differ } from "../src/tabular/relevance.ts";
 import { call } from "./_command.ts";
@@ -120,10 +120,17 @@ describe("identifiers", () => {
     const table = await tableOf(both),
       fit = (keep: string[]) => TabularModel.fit(table, { ...quick, folds: 0, keep });
     using kept = await fit(["name"]);
-    assertMatch(
-      kept.info.notes!.join(),
-      /column "name" has 80 different texts in 90 rows: the 32 most frequent are told apart/,
+    assertStrictEquals(kept.schema.columns[1].categories.length, 80);
+    const names = await tableOf(
+      `name,x,y\n${lines(180, (i) => `u${i % 40},${i % 7},${i % 40 > 20 ? "a" : "b"}`)}\n`,
     );
+    using told = await TabularModel.fit(names, { ...quick, folds: 0 });
+    assertMatch(
+      told.info.notes!.join(),
+      /column "name" has 40 different texts in 180 rows: the 32 most frequent are told apart \(--keep "name": 1000\)/,
+    );
+    using all = await TabularModel.fit(names, { ...quick, folds: 0, keep: ["name"] });
+    assertEquals([all.schema.columns[0].categories.length, all.info.notes], [40, undefined]);
     await assertRejects(() => fit(["nam"]), FormatError, 'no column "nam"; did you mean "name"');
     await assertRejects(() => fit(["y"]), OptionError, '"y" is the target');
     const same = await tableOf(both.replaceAll(/^\d+,/gm, "7,"));
@@ -257,5 +264,62 @@ describe("large numbers", () => {
       FormatError,
       'column 2 ("e") has no value in any of 30 rows; leave it out with --ignore "e"',
     );
+  });
+});
+
+/** What of a model's metadata is changed. */
+interface Changed {
+  columns: { form: unknown; origin: unknown }[];
+  target: { origin: unknown };
+  data: { csv: unknown };
+}
+
+describe("a model file", () => {
+  it("whose columns are written in a way that cannot be is refused", async () => {
+    using model = await TabularModel.fit(new Blob([`t;y\n${lines(40, (i) => `${1.7e9 + i},5;${i}`)}\n`]), {
+      folds: 0,
+      model: "linear",
+    });
+    const { tensors, metadata } = model.toFile(), json = JSON.parse(metadata["ferrotype.tabular"]);
+    assertEquals([json.columns[0].form, json.columns[0].origin], [{ decimal: "," }, 1.7e9 + 0.5]);
+    await inFolder(async (folder) => {
+      const path = join(folder, "m.safetensors");
+      const load = async (change: (json: Changed) => void): Promise<void> => {
+        const changed = structuredClone(json);
+        change(changed);
+        await saveSafetensors(
+          path,
+          Object.fromEntries(tensors.map(({ name, shape, bytes }) => {
+            const raw = (bytes as () => Uint8Array<ArrayBuffer>)(),
+              half = raw.byteLength < 4 * shape.reduce((a, b) => a * b, 1);
+            return [
+              name,
+              tensor(half ? new Uint16Array(raw.buffer) : new Float32Array(raw.buffer), {
+                shape: [...shape],
+                dtype: half ? "f16" : "f32",
+              }),
+            ];
+          })),
+          { metadata: { "ferrotype.tabular": JSON.stringify(changed) } },
+        );
+        (await TabularModel.load(path)).dispose();
+      };
+      await load(() => {});
+      const wrong: [(json: Changed) => void, RegExp][] = [
+        [(json) => json.columns[0].origin = "1", /column 0: origin/],
+        [(json) => json.target.origin = [], /target: origin/],
+        [(json) => json.columns[0].form = null, /column 0: form/],
+        [(json) => json.columns[0].form = { decimal: "x" }, /form: decimal/],
+        [(json) => json.columns[0].form = { dateOrder: 1 }, /form: dateOrder/],
+        [(json) => json.data.csv = null, /data: csv/],
+        [
+          (json) => json.data.csv = { delimiter: ",", header: true, names: [1] },
+          /csv: names/,
+        ],
+      ];
+      for (const [change, message] of wrong) {
+        assertMatch((await assertRejects(() => load(change), FormatError)).message, message);
+      }
+    });
   });
 });

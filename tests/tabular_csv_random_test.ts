@@ -3,7 +3,7 @@
  * no CSV reader.
  */
 import { assert, assertEquals } from "@std/assert";
-import { readCsv, type Table } from "../mod.ts";
+import { FormatError, readCsv, type Table } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import {
   type Grammar,
@@ -165,4 +165,55 @@ describe("tables in random dialects", () => {
       }
     });
   }
+});
+
+describe("bytes of any kind", () => {
+  const scraps = [
+    ..."ab1290 \t,;|'\"#%.-+()eE/:€$\u2212\u00a0\\",
+    "\n",
+    "\r\n",
+    "\r",
+    '""',
+    "sep=;\n",
+    "NA",
+    "inf",
+    "1,5",
+    "1.234",
+    "1e999",
+  ]
+    .concat("31/12/2020", "2020-01-01", "true", "\0", "\ufeff", "漢", "(1)", "'s ", "\n\n", "x;y\n", "a,b\n");
+
+  it("are a table or one sentence, and the same however they are cut", async () => {
+    let tables = 0;
+    for (let seed = 0; seed < 600; seed++) {
+      const random = new Generator(10_000 + seed);
+      let text = random.uniform() < 0.5
+        ? pick(random, ["a,b\n1,2\n", "x;y\n1,5;a\n", "k\tv\n", '"p","q"\r\n'])
+        : "";
+      for (let i = random.integer(1, 60); i > 0; i--) text += pick(random, scraps);
+      const bytes = random.uniform() < 0.1
+        ? Uint8Array.from({ length: random.integer(1, 200) }, () => random.integer(0, 256))
+        : new TextEncoder().encode(text);
+      const read = (from: Uint8Array | AsyncIterable<Uint8Array>) =>
+        readCsv(from).then(
+          ({ columns, notes, reading }) => ({ columns, notes, reading }),
+          (error: Error) => {
+            assert(error instanceof FormatError, `seed ${seed}, ${JSON.stringify(text)}: ${error.stack}`);
+            assert(!/[\r\n]/.test(error.message), `seed ${seed}: ${error.message}`);
+            // The name of a file and that of a stream are not the same.
+            return error.message.replace(/^(bytes|standard input)/, "");
+          },
+        );
+      const whole = await read(bytes);
+      if (typeof whole !== "string") tables++;
+      for (const size of [1, random.integer(2, 20)]) {
+        assertEquals(
+          await read(inPieces(bytes, size)),
+          whole,
+          `seed ${seed}, pieces of ${size}: ${JSON.stringify(text)}`,
+        );
+      }
+    }
+    assert(tables > 50, `${tables} of 600 are tables`);
+  });
 });

@@ -252,7 +252,7 @@ describe("tokenizerFromJson", () => {
       [{ model: { vocab: {} }, added_tokens: {} }, /"added_tokens" .* list/],
       [{ model: { vocab: {} }, added_tokens: [{ content: "x" }] }, /added token 0/],
       [
-        { model: { type: "Unigram", vocab: [] }, normalizer: { type: "Odd" } },
+        { model: { type: "Unigram", vocab: [["a", 0]], unk_id: 0 }, normalizer: { type: "Odd" } },
         /cannot read this tokenizer\.json: .*Odd/,
       ],
       [broken((json) => json.model.merges = {}), /"model\.merges" .* list/],

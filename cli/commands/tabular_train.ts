@@ -28,7 +28,8 @@ const fitOptions: Options = {
   keep: {
     value: "COLUMN",
     multiple: true,
-    help: "an input even where it looks like an identifier; again for more",
+    help:
+      "an input even where it looks like an identifier, and all of its texts (up to 1000); again for more",
   },
   seed: { value: "N", kind: whole(0), help: "decides every random choice (default 0)" },
   "class-weights": {

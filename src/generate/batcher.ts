@@ -21,14 +21,22 @@ import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
 import { type Prefix, type PrefixStore, promptRows } from "./prefix.ts";
 import { checkPrompt, makeRoom, readLogits } from "./tokens.ts";
 
-/** A model whose texts can take a step together, each of its own length. */
+/**
+ * A model whose texts can take a step together, each of its own length.
+ *
+ * @category Generation
+ */
 export interface BatchLanguageModel<C extends LanguageModelCache = LanguageModelCache>
   extends LanguageModel<C> {
   /** Logits [rows, vocab] for one more id of each text. */
   forwardRows(ids: readonly number[], caches: readonly NoInfer<C>[]): Tensor;
 }
 
-/** Options of {@link Batcher}. */
+/**
+ * Options of {@link Batcher}.
+ *
+ * @category Generation
+ */
 export interface BatcherOptions {
   /** How many texts take steps together at most. Default 16. */
   maxBatch?: number;
@@ -47,7 +55,11 @@ const longestTurn = 10;
 /** Units of work for formats in one round. */
 const slice = 20_000;
 
-/** How much there is to do. */
+/**
+ * How much there is to do.
+ *
+ * @category Generation
+ */
 export interface BatcherLoad {
   /** Requests that are at work. */
   active: number;
@@ -76,7 +88,11 @@ function prefixOf<C extends LanguageModelCache>({ cache, sequence, prompt }: Job
   return { ids: prompt.slice(0, cache.length), cache };
 }
 
-/** Runs requests on one model. */
+/**
+ * Runs requests on one model.
+ *
+ * @category Generation
+ */
 export class Batcher<C extends LanguageModelCache> {
   readonly #model: BatchLanguageModel<C>;
   readonly #maxBatch: number;

@@ -7,7 +7,7 @@
 import { Generator, type GeneratorState } from "../core/random.ts";
 import { defaultGenerator } from "../ops/mod.ts";
 import { OptionError } from "../core/errors.ts";
-import type { Follower } from "./constraint/follower.ts";
+import type { Follower } from "./constraint/format.ts";
 import { detailsOf } from "./details.ts";
 import type { Allowance } from "../core/steps.ts";
 import type { LogitsProcessor, ResolvedOptions, TokenDetails } from "./options.ts";
@@ -15,10 +15,18 @@ import { buildProcessors } from "./processors/build.ts";
 import { probabilities } from "./processors/warpers.ts";
 import { argmaxOf, sample } from "./sampler.ts";
 
-/** Why generation ended. */
+/**
+ * Why generation ended.
+ *
+ * @category Generation
+ */
 export type FinishReason = "length" | "stop" | "eos";
 
-/** One new token. */
+/**
+ * One new token.
+ *
+ * @category Generation
+ */
 export interface TokenStep {
   /** The token. */
   readonly id: number;
@@ -28,7 +36,11 @@ export interface TokenStep {
   readonly details?: TokenDetails;
 }
 
-/** How it ended. */
+/**
+ * How it ended.
+ *
+ * @category Generation
+ */
 export interface TokensResult {
   /** The new ids, an end-of-text token included. */
   ids: number[];

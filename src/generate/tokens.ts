@@ -56,7 +56,11 @@ export function checkPrompt(prompt: readonly number[], options: ResolvedOptions,
   }
 }
 
-/** Continues `prompt`. Yields each token as soon as it is chosen; `return` of the iterator ends the work. */
+/**
+ * Continues `prompt`. Yields each token as soon as it is chosen; `return` of the iterator ends the work.
+ *
+ * @category Generation
+ */
 export async function* generateTokens<C extends LanguageModelCache>(
   model: LanguageModel<C>,
   prompt: readonly number[],

@@ -47,6 +47,9 @@ function listOfOne(x: Tensor): Tensor {
  * const best = logits.argmax(-1, true);
  * const highest = gather(logits, -1, best);
  * ```
+ * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
+ *   (WebGPU) says so when values are read.
+ * @category Views and indexing
  */
 export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
   const axis = normalizeAxis(dim, x.shape.length, "gather"), shape = x.shape;
@@ -107,7 +110,17 @@ function scattered(mode: "add" | "set", x: Tensor, axis: number, index: Tensor, 
   return out;
 }
 
-/** x with `source[i][j]` added at `[i][index[i][j]]` (dim 1; likewise for others). Repeats add up. */
+/**
+ * x with `source[i][j]` added at `[i][index[i][j]]` (dim 1; likewise for others). Repeats add up.
+ *
+ * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
+ *   (WebGPU) says so when values are read.
+ * @example
+ * ```ts
+ * scatterAdd(zeros([3]), 0, tensor([0, 2, 2], { dtype: "i32" }), ones([3])); // [1, 0, 2]
+ * ```
+ * @category Views and indexing
+ */
 export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
   const axis = normalizeAxis(dim, x.shape.length, "scatterAdd"), shape = source.shape;
   if (x.shape.length === 0) {
@@ -120,7 +133,17 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor
   ]);
 }
 
-/** x with `source[i][j]` written at `[i][index[i][j]]`. Where positions repeat, the last one stays. */
+/**
+ * x with `source[i][j]` written at `[i][index[i][j]]`. Where positions repeat, the last one stays.
+ *
+ * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
+ *   (WebGPU) says so when values are read.
+ * @example
+ * ```ts
+ * scatter(zeros([3]), 0, tensor([1], { dtype: "i32" }), ones([1])); // [0, 1, 0]
+ * ```
+ * @category Views and indexing
+ */
 export function scatter(x: Tensor, dim: number, index: Tensor, source: Tensor | number): Tensor {
   const axis = normalizeAxis(dim, x.shape.length, "scatter");
   if (isNumber(source)) {
@@ -149,7 +172,17 @@ function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {
   return alias(index, target, broadcastStrides(own, strides, target));
 }
 
-/** The positions `index` (one axis) of axis `dim`. */
+/**
+ * The positions `index` (one axis) of axis `dim`.
+ *
+ * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
+ *   (WebGPU) says so when values are read.
+ * @example
+ * ```ts
+ * indexSelect(tensor([10, 20, 30]), 0, tensor([2, 0], { dtype: "i32" })); // [30, 10]
+ * ```
+ * @category Views and indexing
+ */
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   const axis = normalizeAxis(dim, x.shape.length, "indexSelect");
   demandIndex("indexSelect", index);
@@ -163,8 +196,17 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
 }
 
 /**
- * Rows of `weight` [count, width] for ids of any shape: [...ids.shape, width]. Row `paddingIdx` gets no gradient. Rows of
+ * Rows of `weight` [count, width] for ids of any shape (0 to count − 1; below 0 they count from the end, which PyTorch
+ * refuses): [...ids.shape, width]. Row `paddingIdx` gets no gradient. Rows of
  * q8 and q4 weights come as f32.
+ *
+ * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
+ *   (WebGPU) says so when values are read.
+ * @example
+ * ```ts
+ * embedding(tensor([1, 1], { dtype: "i32" }), tensor([[1, 2], [3, 4]])); // [[3, 4], [3, 4]]
+ * ```
+ * @category Views and indexing
  */
 export function embedding(ids: Tensor, weight: Tensor, paddingIdx: number | null = null): Tensor {
   demandIndex("embedding", ids);
@@ -194,6 +236,7 @@ function withoutGradientAt(at: number, x: Tensor): Tensor {
  * error names it.
  *
  * @throws {ShapeError} for an id outside 0 … classes − 1 that is not `ignoreIndex`.
+ * @category Views and indexing
  */
 export function byClass<T>(
   what: string,
@@ -215,7 +258,11 @@ export function byClass<T>(
   }
 }
 
-/** Class ids as positions: those count from the end where they are negative, but no class is. */
+/**
+ * Class ids as positions: those count from the end where they are negative, but no class is.
+ *
+ * @category Views and indexing
+ */
 export function asPositions(ids: Tensor, classes: number): Tensor {
   return where(lt(ids, 0), classes, ids);
 }
@@ -223,6 +270,11 @@ export function asPositions(ids: Tensor, classes: number): Tensor {
 /**
  * 1 at each class id's place on a new last axis of `classes`, 0 elsewhere; i32.
  * @throws {ShapeError} for an id outside 0 … classes − 1, and a count of classes that is none.
+ * @example
+ * ```ts
+ * oneHot(tensor([0, 2], { dtype: "i32" }), 3); // [[1, 0, 0], [0, 0, 1]]
+ * ```
+ * @category Views and indexing
  */
 export function oneHot(index: Tensor, classes: number): Tensor {
   demandIndex("oneHot", index);
@@ -253,12 +305,30 @@ function triangle(what: string, x: Tensor, keepLower: boolean, diagonal: number)
   });
 }
 
-/** The lower triangle of the last two axes, zeros above diagonal number `diagonal`. */
+/**
+ * The lower triangle of the last two axes, zeros above diagonal number `diagonal`.
+ *
+ * @throws {ShapeError} for fewer than two axes.
+ * @example
+ * ```ts
+ * tril(ones([2, 2])); // [[1, 0], [1, 1]]
+ * ```
+ * @category Views and indexing
+ */
 export function tril(x: Tensor, diagonal = 0): Tensor {
   return triangle("tril", x, true, diagonal);
 }
 
-/** The upper triangle of the last two axes, zeros below diagonal number `diagonal`. */
+/**
+ * The upper triangle of the last two axes, zeros below diagonal number `diagonal`.
+ *
+ * @throws {ShapeError} for fewer than two axes.
+ * @example
+ * ```ts
+ * triu(ones([2, 2])); // [[1, 1], [0, 1]]
+ * ```
+ * @category Views and indexing
+ */
 export function triu(x: Tensor, diagonal = 0): Tensor {
   return triangle("triu", x, false, diagonal);
 }

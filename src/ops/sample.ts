@@ -17,7 +17,11 @@ import { topk } from "./sort.ts";
 import type { Tensor } from "./tensor.ts";
 import { slice } from "./views.ts";
 
-/** Options of {@link sampleLogits}. */
+/**
+ * Options of {@link sampleLogits}.
+ *
+ * @category Reductions and order
+ */
 export interface SampleLogitsOptions {
   /** Logits are divided by it; above 0. Default 1. */
   temperature?: number;
@@ -38,6 +42,8 @@ export function drawsItself(t: Tensor): boolean {
 /**
  * An index of `logits` [n], drawn with its probability softmax(logits / temperature) by the number `uniform` of [0, 1),
  * which walks down the indices in their order: i32 [1]. -1 where the device's kernel finds none to draw.
+ *
+ * @category Reductions and order
  */
 export function sampleLogits(logits: Tensor, uniform: number, options: SampleLogitsOptions = {}): Tensor {
   const { temperature = 1, topK = 0 } = checkOptions("sampleLogits", options, sampleOptions);

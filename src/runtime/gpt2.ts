@@ -21,6 +21,7 @@ import {
   PrefixStore,
   type ResolvedOptions,
   resolveOptions,
+  runToEnd,
   textOfTokens,
   type TokenPiece,
   type TokensResult,
@@ -74,6 +75,8 @@ import { openWeights } from "./weights.ts";
  * ```
  *
  * `new GPT2(config)` gives fresh weights, in training mode; `GPT2.load` a trained model, in evaluation mode.
+ *
+ * @category Models
  */
 export class GPT2 extends GPT2Model {
   /** Text to ids and back, or null when the model has none: then prompts are ids. */
@@ -313,14 +316,9 @@ export class GPT2 extends GPT2Model {
       prefillChunk: prefillChunk ?? this.contextLength,
     });
     const ids = prompts.map((prompt) => this.#promptIds(prompt, rest));
-    return await Promise.all(ids.map(async (promptIds) => {
-      const tokens = batcher.submit(promptIds, resolved);
-      const pieces = textOfTokens(tokens, this.tokenizer, promptIds, resolved);
-      for (;;) {
-        const step = await pieces.next();
-        if (step.done) return step.value;
-      }
-    }));
+    return await Promise.all(
+      ids.map((own) => runToEnd(textOfTokens(batcher.submit(own, resolved), this.tokenizer, own, resolved))),
+    );
   }
 
   /** Something that runs many requests on this model, their steps taken together: for a server. */

@@ -58,7 +58,11 @@ export function demandList(prompts: unknown): void {
   );
 }
 
-/** Prompts that are ready to be continued, all with the same options. */
+/**
+ * Prompts that are ready to be continued, all with the same options.
+ *
+ * @category Generation
+ */
 export interface Prepared {
   /** The ids of each. */
   promptIds: number[][];

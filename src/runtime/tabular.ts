@@ -24,7 +24,11 @@ import { checkCsvOptions } from "../tabular/csv/options.ts";
 import { idleTabularOptions, tabularOptions } from "../tabular/fit_options.ts";
 import { writeWeights } from "./save_weights.ts";
 
-/** What a table can be read from: what can be opened, or bytes in pieces (a pipe, a response's body). */
+/**
+ * What a table can be read from: what can be opened, or bytes in pieces (a pipe, a response's body).
+ *
+ * @category Tables
+ */
 export type CsvSource = Openable | AsyncIterable<Uint8Array>;
 
 /** Bytes read at a time. */
@@ -47,6 +51,7 @@ async function* pieces(source: ByteSource): AsyncGenerator<Uint8Array> {
  *
  * @throws {FormatError} naming row and column, for what is no CSV, and for cells that are not what their column holds.
  * @throws {OptionError} for options that do not fit. @throws {CancelledError} when `signal` was aborted.
+ * @category Tables
  */
 export async function readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
   return await readTable(what, checkCsvOptions("readCsv", options), null);
@@ -75,7 +80,11 @@ async function readTable(what: CsvSource, options: CsvOptions, expected: Expecte
   }
 }
 
-/** Options of `TabularModel.fit`. */
+/**
+ * Options of `TabularModel.fit`.
+ *
+ * @category Tables
+ */
 export interface FitOptions extends TabularOptions {
   /** How the file is read; has no effect on a table. */
   csv?: CsvOptions;
@@ -99,6 +108,8 @@ function idleFitOptions(isTable: boolean): Idle<FitOptions>[] {
  * console.log(model.evaluation?.heldOut.accuracy);
  * console.log(await model.predict({ level: 7, noise: 2 }));
  * ```
+ *
+ * @category Tables
  */
 export class TabularModel extends TabularModelBase {
   /**

@@ -8,7 +8,11 @@
 import type { TableNormalizer } from "./normalizer.ts";
 import type { StackOptions } from "./stack.ts";
 
-/** Which models are tried: linear ones, perceptrons, or all. */
+/**
+ * Which models are tried: linear ones, perceptrons, or all.
+ *
+ * @category Tables
+ */
 export type ModelChoice = "auto" | "linear" | "mlp";
 
 /** A kind of model that is tried. */
@@ -38,7 +42,11 @@ export interface Plan {
   readonly candidates: readonly Candidate[];
 }
 
-/** What a caller may set. */
+/**
+ * What a caller may set.
+ *
+ * @category Tables
+ */
 export interface PlanOptions {
   /** Default "auto". */
   model?: ModelChoice;

@@ -10,8 +10,8 @@ import { orderTells, textsTell } from "./relevance.ts";
 import type { Table, TableColumn } from "./table.ts";
 import type { Column } from "./types.ts";
 
-/** Categories beyond these many, the rarest, are treated as not seen. */
-export const mostCategories = 32;
+/** Categories beyond these many, the rarest, are treated as not seen; those of a column that is kept by name later. */
+export const mostCategories = 32, mostKeptCategories = 1000;
 
 /** Quantiles are taken from at most so many rows, evenly spread. */
 const mostForQuantiles = 100_000;
@@ -80,10 +80,12 @@ function describeTexts(column: TableColumn, { rows, target, classes, keep }: Con
     : different < 2 && missing === 0
     ? "the same in every row"
     : null;
-  const note = ignored === null && different > mostCategories
-    ? `column "${column.name}" has ${texts}: the ${mostCategories} most frequent are told apart`
+  const most = keep.has(column.name) ? mostKeptCategories : mostCategories;
+  const note = ignored === null && different > most
+    ? `column "${column.name}" has ${texts}: the ${most} most frequent are told apart` +
+      (most === mostCategories ? ` (--keep "${column.name}": ${mostKeptCategories})` : "")
     : null;
-  const kept = ignored === null ? order.slice(0, mostCategories) : [];
+  const kept = ignored === null ? order.slice(0, most) : [];
   const codes = new Int32Array(column.texts.length).fill(-1);
   kept.forEach((code, index) => codes[code] = index);
   return {

@@ -18,6 +18,7 @@
 import { FormatError } from "../core/errors.ts";
 import { toF16 } from "../core/half.ts";
 import type { SafetensorsFile, TensorToSave } from "../files/mod.ts";
+import type { CsvShape } from "./csv/table_builder.ts";
 import {
   checkNetwork,
   checkResiduals,
@@ -26,7 +27,6 @@ import {
   parseRanges,
   shapeOf,
 } from "./file_check.ts";
-import type { CsvShape } from "./csv/table_builder.ts";
 import { groupNetworks } from "./predictor.ts";
 import type { Column, DenseLayer, Feature, FittedModel, Network, Target } from "./types.ts";
 
@@ -50,7 +50,11 @@ const featureNumbersOf = 6;
 /** Numbers of the target: mean, std and quantiles. */
 const targetNumbers = 23;
 
-/** What is kept beside the numbers. */
+/**
+ * What is kept beside the numbers.
+ *
+ * @category Tables
+ */
 export interface ModelInfo {
   /** The version of the library that fitted it. */
   readonly version: string;

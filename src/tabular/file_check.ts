@@ -88,6 +88,15 @@ function checkEvaluation(value: unknown, classes: number, where: string): void {
   }
 }
 
+function checkForm(value: unknown, where: string): void {
+  if (value === undefined) return;
+  fields(value, where, {
+    decimal: optional(oneOf(".", ",")),
+    thousands: optional(oneOf(".", ",", " ", "'")),
+    dateOrder: optional(oneOf("day first", "month first")),
+  });
+}
+
 /** Parses and checks the JSON of a model. @throws {FormatError} that names the field. */
 export function parseModelJson(json: string, file: string): JsonObject {
   const where = `${file}: metadata ferrotype.tabular`, object = demandObject(parseJson(json, where), where);
@@ -113,8 +122,8 @@ export function parseModelJson(json: string, file: string): JsonObject {
       counts: optional(counts),
       missing: optional(whole(0)),
       origin: optional(number()),
-      decimal: optional(oneOf(".", ",")),
     });
+    checkForm((value as JsonObject).form, `${where}: column ${i}: form`);
   }
   const networks = demandList(object.networks, `${where}: networks`);
   if (networks.length === 0) throw new FormatError(`${where}: there are no networks`);
@@ -132,17 +141,13 @@ export function parseModelJson(json: string, file: string): JsonObject {
     explanation: text,
     seed: whole(),
     shares: metrics,
+    notes: optional(texts),
     fit: optional(orNull(metrics)),
   });
   const data = fields(object.data, `${where}: data`, { name: text, sha256: orNull(text), rows: whole(0) });
   if (data.csv !== undefined) {
-    fields(data.csv, `${where}: data: csv`, {
-      delimiter: optional(text),
-      header: optional(flag),
-      names: optional(texts),
-    });
+    fields(data.csv, `${where}: data: csv`, { delimiter: text, header: flag, names: optional(texts) });
   }
-  if (object.notes !== undefined) demand(object.notes, texts, `${where}: notes`);
   checkEvaluation(object.evaluation, classes, `${where}: evaluation`);
   return object;
 }

@@ -19,7 +19,11 @@ import type { Table } from "./table.ts";
 import { describeTarget, type TargetValues } from "./target.ts";
 import type { Network, Target } from "./types.ts";
 
-/** How far fitting has come. */
+/**
+ * How far fitting has come.
+ *
+ * @category Tables
+ */
 export interface FitProgress {
   /** Steps done. */
   readonly step: number;
@@ -31,7 +35,11 @@ export interface FitProgress {
   readonly what: string;
 }
 
-/** How to fit. */
+/**
+ * How to fit.
+ *
+ * @category Tables
+ */
 export interface LearnerOptions extends PlanOptions {
   /** Decides every random choice. Default 0. */
   seed?: number;
@@ -39,7 +47,7 @@ export interface LearnerOptions extends PlanOptions {
   classWeights?: "balanced" | "none";
   /** Most ramps a number is given. Default 16. */
   mostRamps?: number;
-  /** Columns that stay inputs though they look like identifiers, by name. */
+  /** Columns that stay inputs though they look like identifiers, with up to 1000 different texts, by name. */
   keep?: readonly string[];
   /** Hears of progress. */
   onProgress?: (progress: FitProgress) => void;

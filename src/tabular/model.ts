@@ -23,7 +23,11 @@ import type { Table } from "./table.ts";
 import { readTarget, type TargetOptions, type TargetValues } from "./target.ts";
 import type { FittedModel, Schema } from "./types.ts";
 
-/** Options of `TabularModel.fit`. */
+/**
+ * Options of `TabularModel.fit`.
+ *
+ * @category Tables
+ */
 export interface TabularOptions extends TargetOptions, LearnerOptions {
   /**
    * Folds of the cross-validation that says how good the model is; 1 holds a fifth of the rows out once, 0 leaves the
@@ -36,10 +40,18 @@ export interface TabularOptions extends TargetOptions, LearnerOptions {
   version?: string;
 }
 
-/** What a model keeps of its evaluation; the residuals are in `FittedModel`. */
+/**
+ * What a model keeps of its evaluation; the residuals are in `FittedModel`.
+ *
+ * @category Tables
+ */
 export type StoredEvaluation = Omit<TabularEvaluation, "residuals">;
 
-/** What a model says of a row. */
+/**
+ * What a model says of a row.
+ *
+ * @category Tables
+ */
 export interface Prediction {
   /** The most probable class; null for regression. */
   readonly class: string | null;
@@ -51,7 +63,11 @@ export interface Prediction {
   readonly interval: { readonly level: number; readonly lower: number; readonly upper: number } | null;
 }
 
-/** Each column's part in one prediction; see {@link TabularModelBase.explain}. */
+/**
+ * Each column's part in one prediction; see {@link TabularModelBase.explain}.
+ *
+ * @category Tables
+ */
 export interface Explanation {
   /** The outputs: class names, or the target's name. */
   readonly outputs: readonly string[];
@@ -72,7 +88,11 @@ const fewestRows = 8;
 /** Usual rows that an explanation compares with. */
 const backgroundRows = 40;
 
-/** How a prediction is taken apart. */
+/**
+ * How a prediction is taken apart.
+ *
+ * @category Tables
+ */
 export interface ExplainOptions {
   /** Of the usual rows, and of the orders. Default 0. */
   readonly seed?: number;
@@ -85,7 +105,11 @@ const explainOptions: OptionTable<ExplainOptions> = {
   orders: byDefault(32, whole(1, 10_000)),
 };
 
-/** The model without its files; `TabularModel` adds them. */
+/**
+ * The model without its files; `TabularModel` adds them.
+ *
+ * @category Tables
+ */
 export class TabularModelBase {
   /** The numbers it consists of. */
   readonly fitted: FittedModel;

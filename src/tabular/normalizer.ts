@@ -16,10 +16,18 @@ import { type FeatureViews, makeFeatures, rawFeature } from "./features.ts";
 import type { Table, TableColumn } from "./table.ts";
 import type { Column, Feature } from "./types.ts";
 
-/** What a cell may be given as. `null` and `undefined` are missing. */
+/**
+ * What a cell may be given as. `null` and `undefined` are missing.
+ *
+ * @category Tables
+ */
 export type CellValue = string | number | boolean | Date | null | undefined;
 
-/** A row: cells by column name, or in the order of the columns. */
+/**
+ * A row: cells by column name, or in the order of the columns.
+ *
+ * @category Tables
+ */
 export type Row = Readonly<Record<string, CellValue>> | readonly CellValue[];
 
 const missing: ReadonlySet<string> = new Set(missingTexts);
@@ -29,7 +37,11 @@ function isMissing(text: string): boolean {
   return missing.has(trimmed) || isMissingMark(trimmed);
 }
 
-/** What a normalizer is fitted to. */
+/**
+ * What a normalizer is fitted to.
+ *
+ * @category Tables
+ */
 export interface NormalizerOptions {
   /** The column that is no input. Default: the last. */
   readonly target?: string;
@@ -37,7 +49,7 @@ export interface NormalizerOptions {
   readonly rows?: ArrayLike<number>;
   /** Most ramps a number is given. Default 16. */
   readonly mostRamps?: number;
-  /** Columns that stay inputs though they look like identifiers, by name. */
+  /** Columns that stay inputs though they look like identifiers, with up to 1000 different texts, by name. */
   readonly keep?: readonly string[];
 }
 
@@ -51,7 +63,11 @@ const normalizerOptions: OptionTable<NormalizerOptions> = {
 /** Features are measured on at most so many training rows, evenly spread. */
 const mostMeasured = 100_000;
 
-/** Columns and features of a model: what turns rows into network inputs. */
+/**
+ * Columns and features of a model: what turns rows into network inputs.
+ *
+ * @category Tables
+ */
 export class Normalizer {
   /** The input columns. */
   readonly columns: readonly Column[];

@@ -21,7 +21,11 @@ import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
 import { OnnxGraph, onnxTypes } from "./onnx_graph.ts";
 import type { Feature, FittedModel, Network, Schema } from "./types.ts";
 
-/** Options of {@link toOnnx}. */
+/**
+ * Options of {@link toOnnx}.
+ *
+ * @category Tables
+ */
 export interface OnnxOptions {
   /**
    * The element type of the input `numeric`. "float" is what most callers have; "double" keeps what f32 would round away,

@@ -7,7 +7,11 @@ import { FormatError } from "../core/errors.ts";
 import { hint } from "../core/nearest.ts";
 import type { CellForm, ColumnKind } from "./types.ts";
 
-/** One column of a {@link Table}. */
+/**
+ * One column of a {@link Table}.
+ *
+ * @category Tables
+ */
 export interface TableColumn {
   /** Its name. */
   readonly name: string;
@@ -28,7 +32,11 @@ export interface TableColumn {
   readonly form?: CellForm;
 }
 
-/** How a file was understood. */
+/**
+ * How a file was understood.
+ *
+ * @category Tables
+ */
 export interface CsvReading {
   /** The encoding of the text. */
   readonly encoding: string;
@@ -42,7 +50,11 @@ export interface CsvReading {
   readonly evidence: readonly string[];
 }
 
-/** A table, as `readCsv` gives it. */
+/**
+ * A table, as `readCsv` gives it.
+ *
+ * @category Tables
+ */
 export class Table {
   /** What to call it: the file's name. */
   readonly name: string;

@@ -9,7 +9,11 @@ import { evenQuantiles } from "./quantiles.ts";
 import type { Table, TableColumn } from "./table.ts";
 import type { Target, Task } from "./types.ts";
 
-/** How the target is chosen. */
+/**
+ * How the target is chosen.
+ *
+ * @category Tables
+ */
 export interface TargetOptions {
   /** The column to predict. Default: the last. */
   target?: string;

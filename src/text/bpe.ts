@@ -11,7 +11,6 @@
 import { FormatError, ShapeError } from "../core/errors.ts";
 import { flag, kind, listOf, object, oneOf, text as aText, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
-import type { Steps } from "../core/steps.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
 import { Merges } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
@@ -25,7 +24,11 @@ import { fromWtf8, toWtf8, writeWtf8 } from "./utf8.ts";
 import { indexTokens, vocabularyMap } from "./vocabulary.ts";
 import { WordTable } from "./words.ts";
 
-/** What a {@link BpeTokenizer} is made of. */
+/**
+ * What a {@link BpeTokenizer} is made of.
+ *
+ * @category Text
+ */
 export interface BpeParts {
   /** Ids of the tokens, written in byte symbols (`Ġthe` is " the"); all 256 single bytes must be there. */
   readonly vocab: Readonly<Record<string, number>> | ReadonlyMap<string, number>;
@@ -70,7 +73,11 @@ const pairOptions: OptionTable<{ readonly specialTokens?: readonly string[] }> =
   specialTokens: listOf(aText, "a list of texts"),
 };
 
-/** A byte-level BPE tokenizer, with GPT-2's splitting pattern unless told. */
+/**
+ * A byte-level BPE tokenizer, with GPT-2's splitting pattern unless told.
+ *
+ * @category Text
+ */
 export class BpeTokenizer implements Tokenizer {
   /** One more than the largest id. */
   readonly vocabSize: number;
@@ -199,7 +206,7 @@ export class BpeTokenizer implements Tokenizer {
   }
 
   /** What `encode` gives, in steps of some thousand characters: for who may not keep others waiting. */
-  *encodeSteps(text: string): Steps<number[]> {
+  *encodeSteps(text: string): Generator<number, number[], void> {
     const out: number[] = [...this.#prefix], stretches: (string | number)[] = [];
     this.#added.split(
       text,

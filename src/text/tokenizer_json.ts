@@ -17,7 +17,11 @@ import type { Tokenizer } from "./tokenizer.ts";
 import { gpt2Pattern } from "./white_space.ts";
 import { maxId, vocabularyMap } from "./vocabulary.ts";
 
-/** Options of {@link tokenizerFromJson}. */
+/**
+ * Options of {@link tokenizerFromJson}.
+ *
+ * @category Text
+ */
 export interface TokenizerFromJsonOptions {
   /**
    * `auto` (default): this library's own tokenizer where there is one. `huggingface`: `@huggingface/tokenizers` for
@@ -40,6 +44,7 @@ type Json = Record<string, unknown>;
  * @param config the parsed tokenizer_config.json, which names the token that ends a text
  * @throws FormatError for a value that is no tokenizer.json; FerrotypeError when `@huggingface/tokenizers` is needed
  * and not installed
+ * @category Text
  */
 export async function tokenizerFromJson(
   json: unknown,
@@ -92,6 +97,7 @@ function typeOf({ type, vocab, ...model }: Json): string {
  * from "cleaning up" spaces before punctuation, which would change decoded texts.
  *
  * @param modelMaxLength the longest text in tokens that the model takes, if there is a limit
+ * @category Text
  */
 export function tokenizerConfig(tokenizer: Tokenizer, modelMaxLength?: number): Record<string, unknown> {
   const eos = tokenizer.eosTokenId === undefined ? undefined : tokenizer.idToToken(tokenizer.eosTokenId);

@@ -4,7 +4,11 @@
  * @module
  */
 
-/** The limits of a `responseFormat`; what goes beyond one is an OptionError. */
+/**
+ * The limits of a `responseFormat`; what goes beyond one is an OptionError.
+ *
+ * @category Generation
+ */
 export const formatLimits = {
   /** Characters of the format as JSON. */
   characters: 131_072,

@@ -7,7 +7,11 @@
  * @module
  */
 
-/** Which of the first two numbers of a date like 03/04/2021 is the day. */
+/**
+ * Which of the first two numbers of a date like 03/04/2021 is the day.
+ *
+ * @category Tables
+ */
 export type DayOrder = "day first" | "month first";
 
 /** What a date's text shows of the order of day and month. "year first" is ISO 8601; "either" can be read both ways. */

@@ -8,10 +8,18 @@
  * @module
  */
 
-/** The sign before decimals. */
+/**
+ * The sign before decimals.
+ *
+ * @category Tables
+ */
 export type DecimalSign = "." | ",";
 
-/** The sign between thousands: " " stands for every kind of space, "'" for every apostrophe. */
+/**
+ * The sign between thousands: " " stands for every kind of space, "'" for every apostrophe.
+ *
+ * @category Tables
+ */
 export type ThousandsSign = "." | "," | " " | "'";
 
 /** "large" is a thousand or more, "huge" more than f64 has exactly; "padded" begins with a zero that a number has not. */

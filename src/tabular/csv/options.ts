@@ -27,7 +27,11 @@ import type { DecimalSign, ThousandsSign } from "./numbers.ts";
 import type { LineEnd } from "./records.ts";
 import { isEncoding } from "./text_input.ts";
 
-/** How far reading has come. */
+/**
+ * How far reading has come.
+ *
+ * @category Tables
+ */
 export interface CsvProgress {
   /** Bytes read. */
   readonly bytes: number;
@@ -35,10 +39,18 @@ export interface CsvProgress {
   readonly rows: number;
 }
 
-/** One value for all columns, or one for each that is named; the name "" stands for the others. */
+/**
+ * One value for all columns, or one for each that is named; the name "" stands for the others.
+ *
+ * @category Tables
+ */
 export type ByColumn<T> = T | Readonly<Record<string, T>>;
 
-/** Options of `readCsv`. All of them but the limits are found out when not given, and `Table.reading` says why. */
+/**
+ * Options of `readCsv`. All of them but the limits are found out when not given, and `Table.reading` says why.
+ *
+ * @category Tables
+ */
 export interface CsvOptions {
   /** Between cells: one character, or "whitespace" for any number of spaces and tabulators. */
   delimiter?: string;

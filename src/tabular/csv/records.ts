@@ -10,7 +10,11 @@
 import { FormatError } from "../../core/errors.ts";
 import type { Position } from "./text_input.ts";
 
-/** What ends a record: LF with or without CR before it; CR alone; CR LF alone; or any of them. */
+/**
+ * What ends a record: LF with or without CR before it; CR alone; CR LF alone; or any of them.
+ *
+ * @category Tables
+ */
 export type LineEnd = "lf" | "cr" | "crlf" | "any";
 
 /** How a file is written. */

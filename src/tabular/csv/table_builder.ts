@@ -16,7 +16,11 @@ import { numbersOf, type Witness, type Witnesses, witnesses } from "./number_col
 import { type CsvOptions, forColumn, namedColumns } from "./options.ts";
 import { missingTest, missingTexts } from "./words.ts";
 
-/** How the file that a model was fitted on was laid out. */
+/**
+ * How the file that a model was fitted on was laid out.
+ *
+ * @category Tables
+ */
 export interface CsvShape {
   /** Between its cells. */
   readonly delimiter: string;
@@ -26,7 +30,11 @@ export interface CsvShape {
   readonly names: readonly string[];
 }
 
-/** What a model takes: then columns are looked for by name, and read as in the data that it was fitted on. */
+/**
+ * What a model takes: then columns are looked for by name, and read as in the data that it was fitted on.
+ *
+ * @category Tables
+ */
 export interface Expected {
   /** Its input columns. */
   readonly columns: readonly Column[];
