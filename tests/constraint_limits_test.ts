@@ -6,7 +6,7 @@ import { assert, assertMatch, assertStrictEquals, assertThrows } from "@std/asse
 import { before, describe, it } from "node:test";
 import { type BpeTokenizer, formatLimits, OptionError } from "../mod.ts";
 import { finish, Slicer, type Steps, turn } from "../src/core/steps.ts";
-import type { Constraint } from "../src/generate/constraint/constraint.ts";
+import type { GrammarConstraint } from "../src/generate/constraint/constraint.ts";
 import {
   constraintSteps,
   keptBytes,
@@ -51,7 +51,7 @@ describe("hostile formats", () => {
       }
     };
     try {
-      const constraint = counted(constraintSteps(tokenizer, format)) as Constraint;
+      const constraint = counted(constraintSteps(tokenizer, format)) as GrammarConstraint;
       const follower = constraint.follow(tokens, []), ids: number[] = [];
       for (let i = 0; i < tokens; i++) {
         for (;;) {

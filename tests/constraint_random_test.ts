@@ -10,7 +10,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { OptionError } from "../mod.ts";
 import { finish } from "../src/core/steps.ts";
 import { Arena, type PlaceSet } from "../src/generate/constraint/arena.ts";
-import { Constraint } from "../src/generate/constraint/constraint.ts";
+import { GrammarConstraint } from "../src/generate/constraint/constraint.ts";
 import { formats } from "../src/generate/constraint/formats.ts";
 import { vocabularyOf } from "../src/generate/constraint/mod.ts";
 import { Network } from "../src/generate/constraint/network.ts";
@@ -302,7 +302,7 @@ describe("masks", () => {
       );
       const vocabulary = finish(vocabularyOf(tokenizer)), end = 7;
       const grammar = new Map([["start", parsePattern(randomPattern(dice, 4, 40))]]);
-      const constraint = finish(Constraint.of(vocabulary, grammar));
+      const constraint = finish(GrammarConstraint.of(vocabulary, grammar));
       // Another automaton for the same, in which nothing is too far away to be told apart.
       const plain = new Arena(finish(Network.of(grammar, () => true)), 1e9);
       for (let run = 0; run < 3; run++) {

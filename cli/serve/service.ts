@@ -205,7 +205,7 @@ export class Service {
       else if (prompt.length > contextLength) this.#tooLong(`${prompt.length} tokens`, param);
     }
     const wanted = { ...asked.options, maxNewTokens: asked.maxTokens ?? contextLength, signal };
-    const { promptIds, options } = await model.prepareMany(prompts, wanted).catch(
+    const { promptIds, options } = await model.prepare(prompts, wanted).catch(
       (error) => {
         // What is wrong with a text is wrong with the prompt; options are all read.
         throw error instanceof FormatError ? new Problem(400, error.message, param) : error;

@@ -10,7 +10,7 @@ import { OptionError } from "../core/errors.ts";
 import { type Field, type FieldName, fields } from "./fields.ts";
 import { readOptions } from "./given.ts";
 import { beamNames, checkTogether } from "./options_together.ts";
-import type { Constraint, ResponseFormat } from "./constraint/mod.ts";
+import type { Constraint, ResponseFormat } from "./constraint/format.ts";
 import type { CacheDType } from "../models/mod.ts";
 import type { AssistantModel, LanguageModelCache } from "./model.ts";
 

@@ -7,7 +7,7 @@
 import { Generator, type GeneratorState } from "../core/random.ts";
 import { defaultGenerator } from "../ops/mod.ts";
 import { OptionError } from "../core/errors.ts";
-import type { Follower } from "./constraint/follower.ts";
+import type { Follower } from "./constraint/format.ts";
 import { detailsOf } from "./details.ts";
 import type { Allowance } from "../core/steps.ts";
 import type { LogitsProcessor, ResolvedOptions, TokenDetails } from "./options.ts";

@@ -159,7 +159,13 @@ export async function generateWhole<C extends LanguageModelCache>(
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): Promise<GenerationResult> {
-  const pieces = generatePieces(model, tokenizer, promptIds, options);
+  return await runToEnd(generatePieces(model, tokenizer, promptIds, options));
+}
+
+/** What pieces are in the end. */
+export async function runToEnd(
+  pieces: AsyncGenerator<TokenPiece, GenerationResult>,
+): Promise<GenerationResult> {
   for (;;) {
     const step = await pieces.next();
     if (step.done) return step.value;

@@ -21,12 +21,12 @@ import {
   PrefixStore,
   type ResolvedOptions,
   resolveOptions,
+  runToEnd,
   textOfTokens,
   type TokenPiece,
   type TokensResult,
   type TokenStep,
 } from "../generate/mod.ts";
-import { slicer, type Steps } from "../core/steps.ts";
 import { constrained, constrainedSoon } from "../generate/constraint/known.ts";
 import { batcherOptions } from "../generate/batcher.ts";
 import { generationJson } from "../generate/generation_config.ts";
@@ -50,7 +50,14 @@ import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
 import { type DeviceChoice, readyDevice } from "./choose_device.ts";
 import { areDeterministicAlgorithmsEnabled } from "./devices.ts";
 import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
-import { checkTokenizer, demandIds, demandList, generationOf } from "./model_generation.ts";
+import {
+  checkTokenizer,
+  demandIds,
+  demandList,
+  generationOf,
+  prepareAll,
+  type Prepared,
+} from "./model_generation.ts";
 import { type LoadOptions, loadOptions, type SaveOptions, saveOptions } from "./gpt2_options.ts";
 import { type FolderContents, jsonFile, type ModelFile } from "./model_files.ts";
 import { type GivenFiles, openFolder, readJson } from "./model_folder.ts";
@@ -309,14 +316,9 @@ export class GPT2 extends GPT2Model {
       prefillChunk: prefillChunk ?? this.contextLength,
     });
     const ids = prompts.map((prompt) => this.#promptIds(prompt, rest));
-    return await Promise.all(ids.map(async (promptIds) => {
-      const tokens = batcher.submit(promptIds, resolved);
-      const pieces = textOfTokens(tokens, this.tokenizer, promptIds, resolved);
-      for (;;) {
-        const step = await pieces.next();
-        if (step.done) return step.value;
-      }
-    }));
+    return await Promise.all(
+      ids.map((own) => runToEnd(textOfTokens(batcher.submit(own, resolved), this.tokenizer, own, resolved))),
+    );
   }
 
   /** Something that runs many requests on this model, their steps taken together: for a server. */
@@ -324,42 +326,20 @@ export class GPT2 extends GPT2Model {
     return new Batcher(this, options);
   }
 
-  /** A request's ids and settled options, for {@link GPT2.batcher}. */
+  /** The ids of prompts, and their settled options, for {@link GPT2.batcher}; in slices, so that a server goes on. */
   prepare(
-    prompt: string | readonly number[],
-    options: GenerateOptions = {},
-  ): { promptIds: number[]; options: ResolvedOptions } {
-    const resolved = this.#resolve(options);
-    return { promptIds: this.#promptIds(prompt, options), options: resolved };
-  }
-
-  /**
-   * The same for prompts with the same options, a slice of the work in each turn of the event loop, so that a server goes on
-   * with what else it does.
-   */
-  async prepareMany(
     prompts: readonly (string | readonly number[])[],
     options: GenerateOptions = {},
-  ): Promise<{ promptIds: number[][]; options: ResolvedOptions }> {
-    const settled = resolveOptions(options, this.generationConfig), { signal } = options;
-    return {
-      promptIds: await slicer.run(this.#encodeAll(prompts, options), signal),
-      options: await constrainedSoon(settled, this.tokenizer, signal),
-    };
-  }
-
-  *#encodeAll(prompts: readonly (string | readonly number[])[], options: GenerateOptions): Steps<number[][]> {
-    const all: number[][] = [];
-    for (const prompt of prompts) {
-      yield 1 + prompt.length;
-      if (prompt === "" || typeof prompt !== "string" || !this.tokenizer?.encodeSteps) {
-        all.push(this.#promptIds(prompt, options));
-      } else {
-        all.push(yield* this.tokenizer.encodeSteps(prompt));
-        this.checkIds(all[all.length - 1]);
-      }
-    }
-    return all;
+  ): Promise<Prepared> {
+    const settled = resolveOptions(options, this.generationConfig);
+    checkVocabulary(options, this.config.vocabSize);
+    return prepareAll(
+      prompts,
+      settled,
+      this.tokenizer,
+      (p) => this.#promptIds(p, options),
+      (p) => this.checkIds(p),
+    );
   }
 
   #resolve(options: GenerateOptions): ResolvedOptions {

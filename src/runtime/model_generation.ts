@@ -5,9 +5,11 @@
  */
 import { FormatError, OptionError } from "../core/errors.ts";
 import { show } from "../core/show.ts";
+import { slicer, type Steps } from "../core/steps.ts";
+import { constrainedSoon } from "../generate/constraint/known.ts";
 import { generationDefaults } from "../generate/generation_config.ts";
 import { checkVocabulary } from "../generate/given.ts";
-import type { GenerateOptions } from "../generate/mod.ts";
+import type { GenerateOptions, ResolvedOptions } from "../generate/mod.ts";
 import type { GPT2Config } from "../models/mod.ts";
 import type { Tokenizer } from "../text/mod.ts";
 import { type ModelFolder, readJson } from "./model_folder.ts";
@@ -63,4 +65,42 @@ export function demandList(prompts: unknown): void {
   throw new OptionError(
     `generate: the prompts are ${show(prompts)}, expected a list of texts or of lists of token ids`,
   );
+}
+
+/**
+ * Prompts that are ready to be continued, all with the same options.
+ *
+ * @category Generation
+ */
+export interface Prepared {
+  /** The ids of each. */
+  promptIds: number[][];
+  /** What is asked for, settled. */
+  options: ResolvedOptions;
+}
+
+/** Prepares prompts, a slice in each turn of the event loop. `read` reads any of them at once, `check` looks at ids. */
+export async function prepareAll(
+  prompts: readonly (string | readonly number[])[],
+  options: ResolvedOptions,
+  tokenizer: Tokenizer | null,
+  read: (prompt: string | readonly number[]) => number[],
+  check: (ids: readonly number[]) => void,
+): Promise<Prepared> {
+  const all = function* (): Steps<number[][]> {
+    const found: number[][] = [];
+    for (const prompt of prompts) {
+      yield 1 + prompt.length;
+      const steps = typeof prompt === "string" && prompt !== ""
+        ? tokenizer?.encodeSteps?.(prompt)
+        : undefined;
+      if (steps) check(found[found.push(yield* steps) - 1]);
+      else found.push(read(prompt));
+    }
+    return found;
+  };
+  return {
+    promptIds: await slicer.run(all(), options.signal),
+    options: await constrainedSoon(options, tokenizer, options.signal),
+  };
 }

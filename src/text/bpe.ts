@@ -11,7 +11,6 @@
 import { FormatError, ShapeError } from "../core/errors.ts";
 import { flag, kind, listOf, object, oneOf, text as aText, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
-import type { Steps } from "../core/steps.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
 import { Merges } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
@@ -207,7 +206,7 @@ export class BpeTokenizer implements Tokenizer {
   }
 
   /** What `encode` gives, in steps of some thousand characters: for who may not keep others waiting. */
-  *encodeSteps(text: string): Steps<number[]> {
+  *encodeSteps(text: string): Generator<number, number[], void> {
     const out: number[] = [...this.#prefix], stretches: (string | number)[] = [];
     this.#added.split(
       text,

@@ -8,7 +8,6 @@
  */
 import { flag } from "../core/kinds.ts";
 import type { OptionTable } from "../core/options.ts";
-import type { Steps } from "../core/steps.ts";
 
 /**
  * How {@link Tokenizer.encode} treats special tokens.
@@ -66,7 +65,7 @@ export interface Tokenizer {
   /** The ids of a text. */
   encode(text: string, options?: EncodeOptions): number[];
   /** What `encode` gives without options, in steps, where the tokenizer can; see `core/steps.ts`. */
-  encodeSteps?(text: string): Steps<number[]>;
+  encodeSteps?(text: string): Generator<number, number[], void>;
   /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   /** Decodes ids one at a time, never splitting a character. */

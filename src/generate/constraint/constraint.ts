@@ -6,7 +6,8 @@
 import { OptionError } from "../../core/errors.ts";
 import type { Steps } from "../../core/steps.ts";
 import { Arena } from "./arena.ts";
-import { Follower } from "./follower.ts";
+import { GrammarFollower } from "./follower.ts";
+import type { Constraint } from "./format.ts";
 import type { Grammar } from "./grammar.ts";
 import { formatLimits } from "./limits.ts";
 import { Network } from "./network.ts";
@@ -17,7 +18,7 @@ import type { Vocabulary } from "./vocabulary.ts";
  *
  * @category Generation
  */
-export class Constraint {
+export class GrammarConstraint implements Constraint {
   /**
    * The tokens it is followed with.
    *
@@ -41,9 +42,9 @@ export class Constraint {
    *
    * @throws {OptionError} when it is too large, or the tokenizer has no tokens to write any text of it with.
    */
-  static *of(vocabulary: Vocabulary, grammar: Grammar): Steps<Constraint> {
+  static *of(vocabulary: Vocabulary, grammar: Grammar): Steps<GrammarConstraint> {
     const network = yield* Network.of(grammar, (byte) => vocabulary.isAlone(byte));
-    const made = new Constraint(vocabulary, network);
+    const made = new GrammarConstraint(vocabulary, network);
     if (made.least === Infinity) {
       throw new OptionError(
         "responseFormat: the model's tokenizer lacks characters that every allowed text needs; choose another format or model",
@@ -75,12 +76,12 @@ export class Constraint {
    * @throws {OptionError} when `maxNewTokens` are too few for any text.
    * @internal
    */
-  follow(maxNewTokens: number, ends: readonly number[]): Follower {
+  follow(maxNewTokens: number, ends: readonly number[]): GrammarFollower {
     if (this.least > maxNewTokens) {
       throw new OptionError(
         `responseFormat: the shortest allowed text takes up to ${this.least} tokens, and maxNewTokens is ${maxNewTokens}`,
       );
     }
-    return new Follower(this, maxNewTokens, ends);
+    return new GrammarFollower(this, maxNewTokens, ends);
   }
 }

@@ -8,7 +8,8 @@
 import { OptionError } from "../../core/errors.ts";
 import type { Allowance } from "../../core/steps.ts";
 import type { Arena, PlaceSet } from "./arena.ts";
-import type { Constraint } from "./constraint.ts";
+import type { GrammarConstraint } from "./constraint.ts";
+import type { Follower } from "./format.ts";
 import { formatLimits } from "./limits.ts";
 import { Walk } from "./walk.ts";
 
@@ -19,8 +20,8 @@ const atOnce = 20_000;
 const nearEnd = 16;
 
 /** One text that is kept to a grammar. */
-export class Follower {
-  readonly #constraint: Constraint;
+export class GrammarFollower implements Follower {
+  readonly #constraint: GrammarConstraint;
   readonly #maxNewTokens: number;
   readonly #ends: readonly number[];
   #set: PlaceSet;
@@ -35,7 +36,7 @@ export class Follower {
   #mask: Uint32Array | null = null;
   #units = 0;
 
-  constructor(constraint: Constraint, maxNewTokens: number, ends: readonly number[]) {
+  constructor(constraint: GrammarConstraint, maxNewTokens: number, ends: readonly number[]) {
     this.#constraint = constraint;
     this.#maxNewTokens = maxNewTokens;
     this.#ends = ends;

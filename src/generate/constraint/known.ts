@@ -8,7 +8,7 @@
  */
 import { slicer } from "../../core/steps.ts";
 import type { Tokenizer } from "../../text/mod.ts";
-import type { Constraint, ResponseFormat } from "./mod.ts";
+import type { Constraint, ResponseFormat } from "./format.ts";
 
 /** What of generation's options is about formats. */
 interface Formatted {

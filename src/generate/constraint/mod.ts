@@ -9,33 +9,15 @@
 import { OptionError } from "../../core/errors.ts";
 import { finish, type Steps } from "../../core/steps.ts";
 import type { Tokenizer } from "../../text/mod.ts";
-import { Constraint } from "./constraint.ts";
+import { GrammarConstraint } from "./constraint.ts";
+import type { Constraint, ResponseFormat } from "./format.ts";
 import type { Grammar } from "./grammar.ts";
 import { formatLimits } from "./limits.ts";
 import { parsePattern } from "./pattern.ts";
 import { schemaGrammar } from "./schema.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
-export type { Constraint };
-
-/**
- * What a text must be.
- *
- * @category Generation
- */
-export type ResponseFormat =
-  /** Anything. */
-  | { readonly type: "text" }
-  /** A JSON object; one that a schema accepts where there is one. */
-  | { readonly type: "json_object"; readonly schema?: unknown }
-  /** JSON that a schema accepts; `schema`, or `json_schema.schema` as in OpenAI's API. */
-  | {
-    readonly type: "json_schema";
-    readonly schema?: unknown;
-    readonly json_schema?: { readonly schema?: unknown };
-  }
-  /** What a regular expression matches as a whole. */
-  | { readonly type: "regex"; readonly pattern: string };
+export type { ResponseFormat };
 
 /** The grammar of a format, or null where anything goes. @throws {OptionError} for a format that is none. */
 export function* grammarOf(format: ResponseFormat): Steps<Grammar | null> {
@@ -72,7 +54,7 @@ export function* vocabularyOf(tokenizer: Tokenizer): Steps<Vocabulary> {
 const kept: {
   readonly tokenizer: WeakRef<Tokenizer>;
   readonly key: string;
-  readonly constraint: Constraint;
+  readonly constraint: GrammarConstraint;
 }[] = [];
 
 /** About how many bytes of memory the formats take that are kept. */
@@ -81,7 +63,10 @@ export function keptBytes(): number {
 }
 
 /** A format's constraint for a tokenizer; those that were asked for last are kept. */
-export function* constraintSteps(tokenizer: Tokenizer, format: ResponseFormat): Steps<Constraint | null> {
+export function* constraintSteps(
+  tokenizer: Tokenizer,
+  format: ResponseFormat,
+): Steps<GrammarConstraint | null> {
   checkSize(format);
   const key = JSON.stringify(format);
   yield key.length >> 5;
@@ -92,7 +77,7 @@ export function* constraintSteps(tokenizer: Tokenizer, format: ResponseFormat): 
   }
   const grammar = yield* grammarOf(format);
   if (grammar === null) return null;
-  const constraint = yield* Constraint.of(yield* vocabularyOf(tokenizer), grammar);
+  const constraint = yield* GrammarConstraint.of(yield* vocabularyOf(tokenizer), grammar);
   kept.push({ tokenizer: new WeakRef(tokenizer), key, constraint });
   while (kept.length > 1 && (kept.length > formatLimits.kept || keptBytes() > formatLimits.keptBytes)) {
     kept.shift();

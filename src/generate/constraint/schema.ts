@@ -13,76 +13,19 @@ import { show } from "../../core/show.ts";
 import type { Steps } from "../../core/steps.ts";
 import { choice, type Grammar, literal, optional, type Part, repeat, rule, sequence } from "./grammar.ts";
 import { anyString, anyValue, list, member, space } from "./json.ts";
+import {
+  areDifferent,
+  isObject,
+  isOf,
+  known,
+  neutral,
+  numberFormats,
+  type Schema,
+  signOf,
+  silent,
+} from "./keywords.ts";
 import { anyNumber, numbers } from "./numbers.ts";
 import { stringPart } from "./strings.ts";
-
-type Schema = Readonly<Record<string, unknown>>;
-
-/** Keywords that say nothing about what is allowed. */
-const silent = new Set([
-  "$schema",
-  "$id",
-  "$comment",
-  "$anchor",
-  "$vocabulary",
-  "title",
-  "description",
-  "default",
-  "example",
-  "examples",
-  "deprecated",
-  "readOnly",
-  "writeOnly",
-  "$defs",
-  "definitions",
-  "strict",
-  "name",
-  "discriminator",
-  "contentMediaType",
-  "contentEncoding",
-  "contentSchema",
-  "xml",
-  "externalDocs",
-]);
-
-/** Keywords with a value that asks for nothing. */
-const neutral: Readonly<Record<string, (value: unknown) => boolean>> = {
-  uniqueItems: (value) => value === false,
-  minProperties: (value) => value === 0,
-  minContains: (value) => value === 0,
-  nullable: (value) => value === false,
-  patternProperties: isEmpty,
-  dependentRequired: isEmpty,
-  dependentSchemas: isEmpty,
-  propertyNames: (value) => value === true || (isObject(value) && Object.entries(value).every(isStringType)),
-  unevaluatedProperties: (value) => typeof value === "boolean",
-  unevaluatedItems: (value) => typeof value === "boolean",
-};
-
-const known: Readonly<Record<string, readonly string[]>> = {
-  object: ["properties", "required", "additionalProperties", "maxProperties"],
-  array: ["items", "prefixItems", "additionalItems", "minItems", "maxItems"],
-  string: ["minLength", "maxLength", "pattern", "format"],
-  integer: ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format"],
-  number: ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "format"],
-  boolean: [],
-  null: [],
-};
-
-/** Formats of numbers, which say how programs store them. */
-const numberFormats = ["int32", "int64", "float", "double", "decimal"];
-
-function isStringType([name, value]: [string, unknown]): boolean {
-  return name === "type" && value === "string";
-}
-
-function isEmpty(value: unknown): boolean {
-  return typeof value === "object" && value !== null && Object.keys(value).length === 0;
-}
-
-function isObject(value: unknown): value is Schema {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
-}
 
 class Translator {
   readonly rules = new Map<string, Part>();
@@ -416,46 +359,6 @@ class Translator {
     }
     return sequence(literal("{"), first, literal("}"));
   }
-}
-
-/** Whether a value is of a type of JSON Schema. */
-function isOf(value: unknown, type: unknown): boolean {
-  switch (type) {
-    case "null":
-      return value === null;
-    case "array":
-      return Array.isArray(value);
-    case "object":
-      return isObject(value);
-    case "integer":
-      return Number.isInteger(value);
-    case "string":
-      return typeof value === "string";
-    case "number":
-      return typeof value === "number";
-    case "boolean":
-      return typeof value === "boolean";
-    default:
-      return false;
-  }
-}
-
-/** What tells a schema from others: its constant, or its type; null where there is neither. */
-function signOf(schema: Schema | null): string | null {
-  if (schema === null) return null;
-  const { type, const: constant } = schema;
-  const only = constant ??
-    (Array.isArray(schema.enum) && schema.enum.length === 1 ? schema.enum[0] : undefined);
-  if (only !== undefined) return `const ${JSON.stringify(only)}`;
-  return typeof type === "string" ? type : null;
-}
-
-/** Whether signs are all there, and no value can have two of them. */
-function areDifferent(signs: readonly (string | null)[]): boolean {
-  const constants = signs.filter((sign) => sign?.startsWith("const ")).length;
-  const numbersBoth = signs.includes("integer") && signs.includes("number");
-  return signs.every((sign) => sign !== null) && new Set(signs).size === signs.length && !numbersBoth &&
-    (constants === 0 || constants === signs.length);
 }
 
 /** The grammar of the JSON that a schema accepts. @throws {OptionError} for a keyword that cannot be followed. */
