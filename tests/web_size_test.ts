@@ -23,7 +23,7 @@ const budgets: Readonly<Record<string, number>> = {
 
 /** Rooms that a worker does not have at hand from the beginning: they come when they are used, or never. */
 const absent: Readonly<Record<string, readonly string[]>> = {
-  "engine/worker.ts": (200)["src/tabular", "src/train", "src/optim", "src/landscape", "src/backends/webgpu"],
+  "engine/worker.ts": ["src/tabular", "src/train", "src/optim", "src/landscape", "src/backends/webgpu"],
   "network/worker.ts": ["src/tabular", "src/train", "src/models", "src/generate", "src/text", "src/files"],
   "train/worker.ts": ["src/tabular", "src/landscape", "src/backends/webgpu"],
 };
