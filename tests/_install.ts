@@ -12,14 +12,27 @@ import { fileURLToPath } from "node:url";
 
 const repository = fileURLToPath(new URL("..", import.meta.url));
 
+/** Packages that the lock file of `folder` speaks of and does not have: optional ones, for other systems. */
+export function missingFromLock(folder: string): string[] {
+  const { packages } = JSON.parse(readFileSync(join(folder, "package-lock.json"), "utf8")) as {
+    packages: Record<string, { optionalDependencies?: Record<string, string> }>;
+  };
+  const names = new Set(Object.keys(packages).map((path) => path.replace(/^.*node_modules\//, "")));
+  return Object.values(packages).flatMap(({ optionalDependencies = {} }) =>
+    Object.keys(optionalDependencies).filter((name) => !names.has(name))
+  );
+}
+
 /**
  * Installs what the lock file of `folder` names, with npm; null when that worked, else the reason.
  *
- * Not with `npm ci`: programs for other systems are optional and not in every registry, and where the lock file was
- * made without them, `npm ci` refuses it. `--no-save` leaves the lock file as it is.
+ * Each package is checked against its integrity in the lock file. Where nothing is installed yet, `npm ci` also refuses a lock
+ * file that does not fit package.json; it wants programs for other systems in it too, which not every registry has, so where
+ * they are missing, and where something is to be added, it is `npm install`. `--no-save` leaves the lock file as it is.
  */
 export function installWithNpm(folder: string): string | null {
-  const args = ["install", "--no-save", "--no-audit", "--no-fund", "--loglevel=error"];
+  const isNew = !existsSync(join(folder, "node_modules")) && missingFromLock(folder).length === 0;
+  const args = [...isNew ? ["ci"] : ["install", "--no-save"], "--no-audit", "--no-fund", "--loglevel=error"];
   const run = spawnSync("npm", args, {
     cwd: folder,
     encoding: "utf8",
@@ -27,7 +40,7 @@ export function installWithNpm(folder: string): string | null {
     timeout: 1_200_000,
   });
   if (run.error !== undefined) return `npm could not be started (${run.error.message})`;
-  if (run.status !== 0) return `npm install failed: ${run.stderr.trim().split("\n").slice(-3).join(" ")}`;
+  if (run.status !== 0) return `npm ${args[0]} failed: ${run.stderr.trim().split("\n").slice(-3).join(" ")}`;
   return null;
 }
 

@@ -11,6 +11,7 @@ import process from "node:process";
 import { after, before, describe, it } from "./_suite.ts";
 import { commands } from "../cli/commands/mod.ts";
 import { runtimeName } from "../src/platform/platform.ts";
+import { output } from "./_command.ts";
 import { repository } from "./_data.ts";
 import { FakeHub } from "./_hub.ts";
 import { post } from "./_serve.ts";
@@ -35,7 +36,8 @@ interface Ended {
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), "ferrotype-permissions-")));
 const text = join(folder, "text.txt"), table = join(folder, "table.csv"), model = join(folder, "model");
-const out = join(folder, "out"), cache = join(folder, "cache"), tabular = join(out, "table.safetensors");
+const out = join(folder, "out"), cache = join(folder, "cache"), tabular = join(folder, "table.safetensors");
+let outs = 0;
 const hub = new FakeHub();
 
 /** Runs the command on Deno with these flags alone. `asked` is called with the address that it prints. */
@@ -63,23 +65,24 @@ function run(
   return new Promise((resolve) => child.on("close", (code) => resolve({ ...ended, code })));
 }
 
-/** How each is called. */
+/** How each is called; each time `OUT` is a name that is not there yet. */
 const calls: Record<string, string[]> = {
   generate: ["ROMEO:", "-n", "3", "--model", model],
   chat: ["-n", "3", "--model", model],
   logits: ["--model", model, "--prompt-ids", "1,2"],
   eval: [text, "--model", model],
+  explain: ["--model", model],
   tokenize: ["abc", "--model", model],
   train: [
     text,
     "-o",
-    join(out, "trained"),
+    "OUT",
     ..."--steps 1 --n-layer 1 --n-head 1 --n-embd 8 --block-size 8 --vocab-size 0 --batch-size 2".split(" "),
   ],
-  "tokenizer train": [text, "-o", join(out, "tokenizer"), "--vocab-size", "270"],
+  "tokenizer train": [text, "-o", "OUT", "--vocab-size", "270"],
   inspect: [join(model, "model.safetensors")],
-  convert: [model, join(out, "converted"), "--dtype", "f16", "--force"],
-  "tabular train": [table, "-o", tabular, "--target", "y"],
+  convert: [model, "OUT", "--dtype", "f16"],
+  "tabular train": [table, "-o", "OUT", "--target", "y"],
   "tabular predict": [tabular, "a=3", "b=4"],
   "tabular inspect": [tabular],
   "tabular explain": [tabular],
@@ -103,6 +106,7 @@ describe("permissions", { skip: runtimeName() !== "deno" && "only Deno has permi
       table,
       `a,b,y\n${Array.from({ length: 60 }, (_, i) => `${i},${i * 7 % 13},${i % 2}`).join("\n")}\n`,
     );
+    await output(["tabular", "train", table, "-o", tabular, "--target", "y"]);
     hub.push("org/small", {
       "config.json": readFileSync(join(model, "config.json")),
       "model.safetensors": readFileSync(join(model, "model.safetensors")),
@@ -136,7 +140,11 @@ describe("permissions", { skip: runtimeName() !== "deno" && "only Deno has permi
 
   for (const [command, flags] of rows) {
     it(`of ${command} are enough, and none is too many`, async () => {
-      const own = flags.map(given), args = [...command.split(" "), ...calls[command] ?? []];
+      const own = flags.map(given);
+      const args = (): string[] => [
+        ...command.split(" "),
+        ...(calls[command] ?? []).map((word) => word === "OUT" ? join(out, `${outs++}.safetensors`) : word),
+      ];
       if (command === "pull") {
         own[own.findIndex((flag) => flag.startsWith("--allow-net"))] = "--allow-net=127.0.0.1,localhost";
       }
@@ -145,11 +153,11 @@ describe("permissions", { skip: runtimeName() !== "deno" && "only Deno has permi
         const response = await fetch(`${url}/completions`, { ...post, body });
         assertStrictEquals(response.status, 200, await response.text());
       };
-      const { code, stdout, stderr } = await run(own, args, asked);
+      const { code, stdout, stderr } = await run(own, args(), asked);
       assertStrictEquals(code, 0, `${own.join(" ")}: ${stderr}`);
       assert(stdout.length > 0 || stderr.length > 0);
       for (const left of own) {
-        const less = await run(own.filter((flag) => flag !== left), args);
+        const less = await run(own.filter((flag) => flag !== left), args());
         assertStrictEquals(less.code, 1, `without ${left}: ${less.stdout}`);
         assertMatch(less.stderr, /(^|\n)ferrotype: [^\n]*--allow-[a-z]+[^\n]*\n$/, `without ${left}`);
       }

@@ -2,41 +2,45 @@
  * The end of `ferrotype serve`: whatever was sent before it is asked to end is answered, on every runtime.
  */
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import { Agent, request } from "node:http";
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { ferrotype } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
 import { byteModel } from "./_serve.ts";
 
-interface Answer {
-  status: number | string;
-  text: string;
-}
+/** One connection, and all that comes back on it. */
+class Line {
+  received = "";
+  readonly #socket: Socket;
+  /** Resolves when it has ended, with the status of each answer; an error of the connection is one too. */
+  readonly ended: Promise<(number | string)[]>;
 
-/** Asks on a connection of its own, or on that of `agent`; an error of the connection is the status. `began` hears of the first byte. */
-function ask(url: string, body: object, agent?: Agent, began?: () => void): Promise<Answer> {
-  const text = JSON.stringify({ prompt: "a", temperature: 0, ...body });
-  return new Promise((resolve) => {
-    const asked = request(`${url}/completions`, {
-      method: "POST",
-      headers: { "Content-Type": "application/json", "Content-Length": text.length },
-      ...(agent ? { agent } : { agent: new Agent({ keepAlive: false }) }),
-    }, (response) => {
-      let received = "";
-      response.setEncoding("utf8").on("data", (piece: string) => {
-        if (!received) began?.();
-        received += piece;
-      });
-      response.on("error", (error: Error) => resolve({ status: error.message, text: received }));
-      response.on("end", () => resolve({ status: response.statusCode ?? 0, text: received }));
+  constructor(url: string) {
+    const { hostname, port } = new URL(url);
+    this.#socket = connect(Number(port), hostname);
+    let failure: string | null = null;
+    this.#socket.setEncoding("utf8").on("data", (piece: string) => this.received += piece);
+    this.#socket.on("error", (error: Error & { code?: string }) => failure = error.code ?? error.message);
+    this.ended = once(this.#socket, "close").then(() => {
+      const found = [...this.received.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => Number(status));
+      return failure === null || found.length ? found : [failure];
     });
-    asked.on(
-      "error",
-      (error: Error & { code?: string }) => resolve({ status: error.code ?? error.message, text: "" }),
-    );
-    asked.end(text);
-  });
+  }
+
+  /** Resolves when the system has the whole request. */
+  send(body: object, connection = "close"): Promise<void> {
+    const text = JSON.stringify({ prompt: "a", temperature: 0, ...body });
+    const head = "POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" +
+      `Connection: ${connection}\r\nContent-Length: ${text.length}\r\n\r\n`;
+    return new Promise((resolve) => this.#socket.write(head + text, () => resolve()));
+  }
+
+  /** Resolves with the first piece of an answer. */
+  async began(): Promise<void> {
+    await once(this.#socket, "data");
+  }
 }
 
 describe("ferrotype serve, asked to end", () => {
@@ -46,53 +50,39 @@ describe("ferrotype serve, asked to end", () => {
         const model = byteModel(600);
         await model.save(folder);
         model.dispose();
-        const answers: Promise<Answer>[] = [];
-        const agent = new Agent({ keepAlive: true });
-        const ended = await ferrotype([
-          "serve",
-          "--port",
-          "0",
-          "--json",
-          "--model",
-          folder,
-          "--max-batch",
-          "4",
-        ], {
+        const lines: Line[] = [];
+        const words = ["serve", "--port", "0", "--json", "--model", folder, "--max-batch", "4"];
+        const ended = await ferrotype(words, {
           started(child) {
             const late = setTimeout(() => child.kill("SIGKILL"), 50_000);
             child.on("close", () => clearTimeout(late));
             child.stdout.once("data", async (line: string) => {
               const { url } = JSON.parse(line) as { url: string };
-              // A connection that is kept and used again, streams, and texts that wait for their turn.
-              answers.push(ask(url, { max_tokens: 1 }, agent));
-              await answers[0];
-              const streams = Array.from(
-                { length: 3 },
-                () =>
-                  new Promise<void>((began) =>
-                    answers.push(ask(url, { max_tokens: 500, stream: true }, undefined, began))
-                  ),
-              );
-              for (let i = 0; i < 12; i++) answers.push(ask(url, { max_tokens: 100 + i }));
-              await streams[0];
-              // These are on their way, and the signal overtakes them.
-              for (let i = 0; i < 12; i++) answers.push(ask(url, { max_tokens: 5 }));
-              answers.push(ask(url, { max_tokens: 3 }, agent));
-              setTimeout(() => process.kill(child.pid as number, signal), 100);
+              const open = (): Line => lines[lines.push(new Line(url)) - 1];
+              // A connection that is kept, streams, and texts that wait for their turn.
+              const kept = open();
+              await kept.send({ max_tokens: 1 }, "keep-alive");
+              await kept.began();
+              const streams = Array.from({ length: 3 }, open);
+              await Promise.all(streams.map((stream) => stream.send({ max_tokens: 500, stream: true })));
+              await Promise.all(Array.from({ length: 12 }, (_, i) => open().send({ max_tokens: 100 + i })));
+              if (!streams[0].received) await streams[0].began();
+              // These are in the hands of the system, and the signal overtakes them.
+              await Promise.all(Array.from({ length: 12 }, () => open().send({ max_tokens: 5 })));
+              await kept.send({ max_tokens: 3 });
+              process.kill(child.pid as number, signal);
             });
           },
         });
-        agent.destroy();
         assertStrictEquals(ended.code, 0, ended.stderr);
-        const all = await Promise.all(answers);
-        assertEquals(
-          all.map(({ status }) => status),
-          all.map(() => 200),
-          JSON.stringify(all.map(({ text }) => text.slice(0, 80))),
-        );
-        assertStrictEquals(all.length, 29);
-        for (const { text } of all.slice(1, 4)) assert(text.endsWith("data: [DONE]\n\n"), text.slice(-100));
-        assertStrictEquals(JSON.parse(all[15].text).usage.completion_tokens, 111);
+        assertStrictEquals(lines.length, 28);
+        const found = await Promise.all(lines.map((line) => line.ended));
+        const told = lines.map(({ received }) => received.slice(-200)).join("\n");
+        assertEquals(found, [[200, 200], ...Array.from({ length: 27 }, () => [200])], told);
+        for (const { received } of lines.slice(1, 4)) {
+          assert(received.includes("data: [DONE]\n\n"), received.slice(-100));
+        }
+        assert(lines[15].received.includes('"completion_tokens":111'), lines[15].received);
       });
     });
   }

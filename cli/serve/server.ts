@@ -4,8 +4,9 @@
  * @module
  */
 import type { AddressInfo } from "node:net";
-import type { Server } from "node:http";
+import { get, type Server } from "node:http";
 import { importPackage } from "../../src/core/packages.ts";
+import { isPermitted } from "../../src/platform/platform.ts";
 import { createApp, loadHono } from "./app.ts";
 import type { Guests } from "./guard.ts";
 import type { NodeServer } from "./hono.ts";
@@ -33,8 +34,23 @@ export interface RunningServer {
   abort(): void;
 }
 
-/** Turns of the event loop without a new request after which no more is on its way, and how long each takes. */
-const quietTurns = 4, quietTurn = 25;
+/** Rounds without a new request after which none is on its way; how many there are at most, and milliseconds that each takes. */
+const stillRounds = 3, mostRounds = 40, roundTime = 25;
+
+/** Resolves when this server has answered itself, or cannot. */
+function answered(host: string, port: number): Promise<void> {
+  const name = host.includes(":") ? `[${host}]` : host;
+  if (!isPermitted({ name: "net", host: `${name}:${port}` })) return Promise.resolve();
+  return new Promise((resolve) => {
+    const asked = get(
+      { host, port, path: "/health", headers: { Host: "localhost" }, agent: false },
+      (answer) => {
+        answer.resume().on("close", resolve).on("error", resolve);
+      },
+    );
+    asked.setTimeout(longestFlush, () => asked.destroy()).on("error", () => resolve());
+  });
+}
 
 /** Milliseconds that who does not read what he asked for may take when all is computed. */
 const longestFlush = 5000;
@@ -62,14 +78,19 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   // used again makes an error of nothing. So it waits for longer than they do.
   server.keepAliveTimeout = 75_000;
   server.headersTimeout = server.requestTimeout = 1000 * options.patience;
-  /** What was sent before waits in the system while the model computes; now it is heard, and no more comes. */
+  const { address, port: own, family } = server.address() as AddressInfo;
+  /**
+   * What was sent before waits in the system while the model computes. Connections are taken in the order in which they came:
+   * when an answer to ourselves has come, and once more, so has what was sent before we asked.
+   */
   const quiet = async (): Promise<void> => {
-    for (let before = -1, turns = 0; turns < quietTurns; turns = begun === before ? turns + 1 : 0) {
-      before = begun;
-      await new Promise((wake) => setTimeout(wake, quietTurn));
+    for (let round = 0, still = 0; round < mostRounds && still < stillRounds; round++) {
+      const before = begun;
+      await answered(address === "0.0.0.0" ? "127.0.0.1" : address, own);
+      await new Promise((wake) => setTimeout(wake, roundTime));
+      still = begun - before <= 1 ? still + 1 : 0;
     }
   };
-  const { address, port: own, family } = server.address() as AddressInfo;
   return {
     url: `http://${family === "IPv6" ? `[${address}]` : address}:${own}`,
     service,
