@@ -20,6 +20,7 @@ import "./src/runtime/formats.ts";
 
 export * from "./src/core/errors.ts";
 export type { ByteSource } from "./src/core/byte_source.ts";
+export type { Steps } from "./src/core/steps.ts";
 export type { FileSystem } from "./src/core/file_system.ts";
 export type {
   DiskDType,
@@ -62,6 +63,7 @@ export {
   type Compiled,
   type CompileOptions,
   defaultDevice,
+  detectAnomaly,
   type DeviceMemory,
   grad,
   type GradOptions,
@@ -127,23 +129,33 @@ export {
 } from "./src/train/mod.ts";
 export * as tabular from "./src/tabular/mod.ts";
 export {
+  type ByColumn,
+  type CellForm,
   type CellValue,
   type Column,
   type ColumnKind,
   type CsvOptions,
   type CsvProgress,
+  type CsvReading,
+  type CsvShape,
+  type DayOrder,
+  type DecimalSign,
   type DenseLayer,
+  type Expected,
+  type ExplainOptions,
   type Explanation,
   type Feature,
   type FeatureBase,
   type FitProgress,
   type FittedModel,
   type LearnerOptions,
+  type LineEnd,
   type Metrics,
   type ModelChoice,
   type ModelInfo,
   type Network,
   Normalizer,
+  type NormalizerOptions,
   type OnnxOptions,
   type PlanOptions,
   type Prediction,
@@ -158,5 +170,6 @@ export {
   type Target,
   type TargetOptions,
   type Task,
+  type ThousandsSign,
 } from "./src/tabular/mod.ts";
 export * from "./src/runtime/mod.ts";

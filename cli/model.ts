@@ -89,6 +89,7 @@ export async function loadModel(
     device,
     ...(values.has("dtype") ? { dtype: values.text("dtype") as DType } : {}),
     ...(signal ? { signal } : {}),
+    onWarning: (message) => void note(message),
     onProgress({ phase, file = "", loaded, total }) {
       if (phase === "download") bar.show({ file, loaded, total });
     },

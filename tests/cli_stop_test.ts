@@ -9,10 +9,10 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { describe, it } from "node:test";
 import { saveSafetensors, zeros } from "../mod.ts";
 import { call, type Ended, ferrotype } from "./_command.ts";
 import { inFolder, smallModel } from "./_gpt2.ts";
+import { describe, it } from "./_suite.ts";
 
 const skip = process.platform === "win32" ? "signals of POSIX" : false;
 const stops = [["SIGINT", 130], ["SIGTERM", 143]] as const;
@@ -47,7 +47,7 @@ describe("a command that is told to stop", { skip }, () => {
         const many = Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`t${i}`, zeros([64, 64])]));
         await saveSafetensors(join(folder, "in.safetensors"), many);
         writeFileSync(join(folder, "out.safetensors"), "old");
-        const args = ["convert", join(folder, "in.safetensors"), join(folder, "out.safetensors")];
+        const args = ["convert", join(folder, "in.safetensors"), join(folder, "out.safetensors"), "--force"];
         const { code, stdout, stderr } = await stopped(args, signal, () => hasTemporary(folder));
         assertEquals([code, stdout, stderr], [status, "", "ferrotype: interrupted\n"]);
         assertEquals(readdirSync(folder).sort(), ["in.safetensors", "out.safetensors"]);

@@ -4,6 +4,7 @@
  */
 import { assertEquals, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
+import { holdCollection } from "./_collection.ts";
 import type { DeviceName } from "../src/backends/contract.ts";
 import { compile, copyInto, memory, type Tensor, tidy } from "../mod.ts";
 import { assertClose, eachDevice, numbersOf, type Tolerance } from "./_devices.ts";
@@ -67,6 +68,7 @@ describe("compiled: recorded results of operations", () => {
   eachDevice((device) => {
     for (const c of cases) it(c.name, () => check(c, device, true));
     it("takes no memory that it does not give back", async () => {
+      using _still = holdCollection();
       const before = memory()[device];
       for (const c of cases.filter((_, i) => i % 9 === 0)) await check(c, device, true);
       assertEquals(memory()[device], before);

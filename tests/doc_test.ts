@@ -4,7 +4,7 @@
  * A block with imports runs as it stands. A block without them is a fragment: it gets whatever it names of `mod.ts`,
  * and from the table below what it takes for granted. A fragment that names anything else fails here.
  */
-import { assert, assertEquals, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import {
   existsSync,
   mkdirSync,
@@ -21,6 +21,7 @@ import { pathToFileURL } from "node:url";
 import { buildSite } from "../docs/build.ts";
 import * as ferrotype from "../mod.ts";
 import { repository } from "./_data.ts";
+import { promises, table } from "./promises.ts";
 import { after, before, describe, it } from "./_suite.ts";
 
 /** What the fragments of a file take for granted. */
@@ -164,6 +165,19 @@ describe("the example", () => {
 describe("the documentation", () => {
   it("becomes a site whose links lead somewhere", async () => {
     assert(await buildSite(mkdtempSync(join(tmpdir(), "ferrotype-site-"))) > pages.length);
+  });
+
+  it("promises only what there are tests for", () => {
+    for (const { tests } of promises) {
+      for (const file of tests) {
+        assert(existsSync(join(repository, "tests", file)), `there is no tests/${file}`);
+      }
+    }
+    assert(table(() => "").split("\n").length === promises.length + 2);
+    assertMatch(
+      readFileSync(join(repository, "README.md"), "utf8"),
+      /<!-- promises -->[\s\S]*<!-- \/promises -->/,
+    );
   });
 
   it("links only to what is published beside it", () => {

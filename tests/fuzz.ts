@@ -17,9 +17,13 @@
  */
 import process from "node:process";
 import { parseArgs } from "node:util";
-import { type FuzzMode, openFuzzDevice } from "./fuzz/device.ts";
-import { formatProgram } from "./fuzz/program.ts";
-import { runRandomProgram } from "./fuzz/programs.ts";
+import type { FuzzMode } from "./fuzz/device.ts";
+import { ensurePackages } from "./_install.ts";
+
+ensurePackages();
+const { openFuzzDevice } = await import("./fuzz/device.ts"),
+  { formatProgram } = await import("./fuzz/program.ts");
+const { runRandomProgram } = await import("./fuzz/programs.ts");
 
 const { values } = parseArgs({
   options: {

@@ -299,6 +299,20 @@ describe("GPT-2 speaks", () => {
     assertMatch((await assertRejects(() => model.complete("The"), OptionError)).message, /no tokenizer/);
     await assertRejects(() => model.completion([1], { stop: "x" }), Error, "stop texts need a tokenizer");
     await assertRejects(() => model.completion([512]), ShapeError);
+    const nothing = undefined as unknown as string,
+      message = "the prompt is undefined, expected a text or a list";
+    await assertRejects(() => model.complete(nothing), OptionError, message);
+    assertThrows(() => model.stream(nothing), OptionError, message);
+    await assertRejects(
+      () => model.completion(5 as unknown as string),
+      OptionError,
+      "the prompt is 5, expected",
+    );
+    await assertRejects(
+      () => model.completeBatch("ab" as never),
+      OptionError,
+      'the prompts are "ab", expected a list',
+    );
     assertStrictEquals((await model.completion([1], { maxNewTokens: 2 })).ids.length, 2);
   });
 

@@ -217,6 +217,26 @@ describe("GPT-2 files that are wrong", () => {
     });
   });
 
+  it("warns of a tokenizer that is larger than the model", async () => {
+    await inFolder(async (folder) => {
+      makeFolder(folder);
+      const letters = Array.from({ length: 600 }, (_, i) => String.fromCodePoint(0x4e00 + i)).join("");
+      const warned: string[] = [], onWarning = (message: string): void => void warned.push(message);
+      const write = (text: string): void =>
+        writeFileSync(join(folder, "tokenizer.json"), JSON.stringify(CharTokenizer.from(text).toJSON()));
+      write(letters);
+      (await GPT2.load(folder, { onWarning })).dispose();
+      assertStrictEquals(warned.length, 1);
+      assertMatch(
+        warned[0],
+        /the tokenizer has 600 tokens and the model 512, so it was made for another model/,
+      );
+      write(letters.slice(0, 500));
+      (await GPT2.load(folder, { onWarning })).dispose();
+      assertStrictEquals(warned.length, 1);
+    });
+  });
+
   it("says what is missing from a folder", async () => {
     await inFolder(async (folder) => {
       await refuses(folder, /holds no config\.json/);

@@ -4,11 +4,11 @@
  * @module
  */
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
-import { describe, it } from "node:test";
 import { FormatError } from "../src/core/errors.ts";
 import { Generator } from "../src/core/random.ts";
 import { refuseKey, scanJson } from "../src/files/json_scanner.ts";
 import { NameTable } from "../src/files/name_table.ts";
+import { describe, it } from "./_suite.ts";
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 

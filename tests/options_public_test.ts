@@ -3,11 +3,21 @@
  * object are OptionErrors that name it. The exported types are walked, so that no option and no function escapes.
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { describe, it } from "node:test";
 import * as ft from "../mod.ts";
-import { BpeTokenizer, CharTokenizer, GPT2, nn, optim, tabular, type Tensor, tensor } from "../mod.ts";
+import {
+  BpeTokenizer,
+  CharTokenizer,
+  GPT2,
+  nn,
+  Normalizer,
+  optim,
+  tabular,
+  type Tensor,
+  tensor,
+} from "../mod.ts";
 import { CheckpointStore } from "../src/train/mod.ts";
 import { type Property, takingOptions } from "./_public_options.ts";
+import { describe, it } from "./_suite.ts";
 
 type Options = Record<string, unknown>;
 type Call = (options: never) => unknown;
@@ -39,6 +49,9 @@ async function anOpenFile(): Promise<ft.Safetensors> {
   return await ft.openSafetensors(file);
 }
 const file = anOpenFile();
+
+const csv = new TextEncoder().encode(`x,y\n${"1,2.5\n2,4.5\n4,8.5\n".repeat(4)}`), table = ft.readCsv(csv);
+const fitted = table.then((read) => ft.TabularModel.fit(read, { folds: 0, model: "linear" }));
 
 /** How each is called, and what it cannot do without. */
 const calls: Record<string, Call | [Call, Options]> = {
@@ -190,7 +203,7 @@ const calls: Record<string, Call | [Call, Options]> = {
   "GPT2#completions(options)": (o) => model.completions(ids, o),
   "GPT2#completeBatch(options)": (o) => model.completeBatch([ids], o),
   "GPT2#batcher(options)": (o) => model.batcher(o),
-  "GPT2#prepare(options)": (o) => model.prepare(ids, o),
+  "GPT2#prepare(options)": (o) => model.prepare([ids], o),
   "GPT2#generateIds(options)": (o) => model.generateIds(ids, o),
   "GPT2#save(options)": (o) => model.save(nowhere, o),
   "GPT2#files(options)": (o) => model.files(o),
@@ -223,13 +236,30 @@ const calls: Record<string, Call | [Call, Options]> = {
   "saveGguf(options)": (o) => ft.saveGguf(nowhere + "/x.gguf", { x }, o),
   "rotaryFrequencies(options)": [(o) => nn.rotaryFrequencies(o, 3), rotary],
   "new RotaryEmbedding(options)": [(o) => new nn.RotaryEmbedding(o), rotary],
+  "compile(options)": (o) => ft.compile((t: Tensor) => t.mul(2), o),
+  "vmap(options)": (o) => ft.vmap((t: Tensor) => t.mul(2), o),
+  "jacobian(options)": (o) => ft.jacobian((t: Tensor) => t.mul(2), o),
+  "hessian(options)": (o) => ft.hessian((t: Tensor) => t.sum(), o),
+  "Optimizer#step(options)": (o) => new optim.SGD([parameter]).step(o),
   "bootstrapInterval(options)": (o) => tabular.bootstrapInterval(() => 1, 3, o),
+  "readCsv(options)": (o) => ft.readCsv(csv, o),
+  "readCsvStream(given)": (o) => tabular.readCsvStream("a", [csv], o),
+  "Normalizer.fit(given)": async (o) => Normalizer.fit(await table, o),
+  "fitTable(given)": async (o) => tabular.fitTable(await table, o),
+  "TabularModel.fit(options)": async (o) => ft.TabularModel.fit(await table, o),
+  "TabularModel#readCsv(options)": async (o) => (await fitted).readCsv(csv, o),
+  "TabularModelBase#explain(options)": async (o) => (await fitted).explain({ x: 1 }, o),
+  "TabularModelBase#toOnnx(options)": async (o) => (await fitted).toOnnx(o),
+  "toOnnx(options)": async (o) => tabular.toOnnx((await fitted).fitted, o),
 };
 
 /** What looks like options and is none, and why. */
 const none: Record<string, string> = {
   "new TensorView(info)": "what a file holds",
   "new Optimizer(options)": "abstract",
+  "new Table(parts)": "what reading gives",
+  "Table#missing(column)": "what a table has",
+  "new TabularModelBase(info)": "what a fit or a file gives",
 };
 for (
   const where of [

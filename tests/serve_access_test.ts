@@ -6,7 +6,7 @@ import { after, before, describe, it } from "node:test";
 import { GPT2 } from "../mod.ts";
 import { fails, ferrotype, interrupt } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
-import { bundled, byteModel, refused, withServer } from "./_serve.ts";
+import { bundled, byteModel, post, refused, withServer } from "./_serve.ts";
 import { patience, until } from "./_wait.ts";
 
 describe("serve, at the door", () => {
@@ -46,7 +46,7 @@ describe("serve, at the door", () => {
   });
 
   it("answers pages of the origin that was named, and their questions before", async () => {
-    await withServer({ apiKey: "secret", cors: "https://page.example" }, async ({ url }) => {
+    await withServer({ apiKey: "secret", cors: ["https://page.example"] }, async ({ url }) => {
       const before = await fetch(`${url}/v1/completions`, {
         method: "OPTIONS",
         headers: {
@@ -78,7 +78,7 @@ describe("serve, at the door", () => {
       });
       const response = await fetch(
         `${url}/v1/completions`,
-        { method: "POST", body, duplex: "half" } as RequestInit,
+        { ...post, body, duplex: "half" } as RequestInit,
       );
       assertStrictEquals(response.status, 413);
       assertMatch((await response.json()).error.message, /larger than 2000 bytes/);
@@ -92,7 +92,7 @@ describe("serve, at the door", () => {
       const answers = [first, second].map(({ signal }) => client.completions.create(body, { signal }));
       const ends = answers.map((answer) => assertRejects(() => answer as unknown as Promise<unknown>));
       await until(() => service.load.active === 1 && service.load.waiting === 1, "one waits");
-      const full = await fetch(`${url}/v1/completions`, { method: "POST", body: JSON.stringify(body) });
+      const full = await fetch(`${url}/v1/completions`, { ...post, body: JSON.stringify(body) });
       assertEquals([full.status, full.headers.get("Retry-After")], [429, "1"]);
       assertStrictEquals((await full.json()).error.code, "queue_full");
       second.abort();
@@ -150,7 +150,7 @@ describe("ferrotype serve, its end", () => {
           child.stdout.on("data", (line: string) => {
             const { url } = JSON.parse(line) as { url: string };
             const body = JSON.stringify({ prompt: "a", max_tokens: 19_000, temperature: 0, stream: true });
-            answer = fetch(`${url}/completions`, { method: "POST", body }).then(async (response) => {
+            answer = fetch(`${url}/completions`, { ...post, body }).then(async (response) => {
               const decoder = new TextDecoder();
               let isFirst = true;
               for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) {

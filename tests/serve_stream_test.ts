@@ -9,7 +9,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import type OpenAI from "openai";
 import { type ChatTemplate, GPT2, loadChatTemplate } from "../mod.ts";
 import { inFolder } from "./_gpt2.ts";
-import { bundled, byteModel, chatml, withServer } from "./_serve.ts";
+import { bundled, byteModel, chatml, post, withServer } from "./_serve.ts";
 
 type Completion = OpenAI.CompletionCreateParamsNonStreaming;
 type Logprobs = { tokens: string[]; token_logprobs: number[]; text_offset: number[] };
@@ -117,7 +117,7 @@ describe("serve, piece by piece", () => {
     await withServer({}, async ({ url }) => {
       const ask = async (more: object): Promise<Record<string, unknown>[]> => {
         const body = JSON.stringify({ prompt: "A", max_tokens: 3, temperature: 0, stream: true, ...more });
-        const response = await fetch(`${url}/v1/completions`, { method: "POST", body });
+        const response = await fetch(`${url}/v1/completions`, { ...post, body });
         assertMatch(response.headers.get("Content-Type") ?? "", /^text\/event-stream/);
         const events = (await response.text()).split("\n\n");
         assertEquals(events.splice(-2), ["data: [DONE]", ""]);

@@ -11,7 +11,7 @@ import { startServer } from "../cli/serve/server.ts";
 import { dataPath } from "./_data.ts";
 import { ferrotype, interrupt } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
-import { bundled, chatml, refused, withServer } from "./_serve.ts";
+import { bundled, chatml, post, refused, withServer } from "./_serve.ts";
 import { patience, until } from "./_wait.ts";
 
 describe("serve", () => {
@@ -187,12 +187,16 @@ describe("serve", () => {
       await refused(ask({ logit_bias: { 9999: 1 } }), 400, /logit_bias/);
       await refused(ask({ model: "gpt-5" }), 404, /there is "shakespeare"/);
       await refused(ask({ max_tokens: 5000 }), 400, /positions of the model; ask for at most/);
-      await refused(ask({ prompt: "a".repeat(400) }), 413, /the prompt has 400 tokens/);
+      await refused(
+        ask({ prompt: "a".repeat(400) }),
+        400,
+        /maximum context length is 128 tokens.*has 400 tokens/,
+      );
       await refused(ask({ prompt: "a".repeat(3000) }), 413, /larger than 2000 bytes/);
       await refused(ask({ response_format: { type: "xml" } }), 400, /responseFormat: type is "xml"/);
       // Shakespeare's letters hold no braces.
       await refused(ask({ response_format: { type: "json_object" } }), 400, /tokenizer lacks characters/);
-      const raw = await fetch(`${url}/v1/completions`, { method: "POST", body: "{no" });
+      const raw = await fetch(`${url}/v1/completions`, { ...post, body: "{no" });
       assertStrictEquals(raw.status, 400);
       assertMatch((await raw.json()).error.message, /the body is not JSON/);
     }, model);
@@ -257,8 +261,11 @@ describe("serve", () => {
       host: "127.0.0.1",
       port: 0,
       apiKey: null,
+      maxTexts: 4,
       maxBody: 1000,
-      cors: "*",
+      patience: 60,
+      cors: ["*"],
+      allowedHosts: [],
     });
     const client = new OpenAI({ baseURL: `${server.url}/v1`, apiKey: "none", maxRetries: 0 });
     const running = client.completions.create({ model: "m", prompt: "A", max_tokens: 120, temperature: 0 });

@@ -205,6 +205,36 @@ describe("tokenizerFromJson", () => {
     assertStrictEquals(tokenizer.decode([256, 257], { skipSpecialTokens: true }), "cat");
   });
 
+  it("of a kind that nothing reads are refused when they are loaded, not when they are used", async () => {
+    const file = (model: object): object => ({ version: "1.0", added_tokens: [], model });
+    const refused: [object, string][] = [
+      [
+        { type: "Foo", vocab: { a: 0 } },
+        `"model.type" of tokenizer.json is "Foo", and there are readers for BPE, Unigram`,
+      ],
+      [{ type: "WordLevel", vocab: { a: 0 }, unk_token: "a" }, `is "WordLevel"`],
+      [{ type: "bpe", vocab: { a: 0 }, merges: [] }, `is "bpe"`],
+      [{ type: 5, vocab: { a: 0 } }, "is 5"],
+      [{ vocab: { a: 0 } }, "is missing"],
+    ];
+    for (const engine of ["auto", "huggingface"] as const) {
+      for (const [model, message] of refused) {
+        await assertRejects(() => tokenizerFromJson(file(model), null, { engine }), FormatError, message);
+      }
+    }
+    for (const part of ["normalizer", "pre_tokenizer", "post_processor", "decoder"]) {
+      const model = { type: "BPE", vocab: { a: 0, b: 1 }, merges: [] };
+      await assertRejects(
+        () => tokenizerFromJson({ ...file(model), [part]: { type: "Foo" } }),
+        FormatError,
+        "Foo",
+      );
+    }
+    // Older files do not name the kind.
+    const old = { vocab: { a: 0, b: 1, ab: 2 }, merges: ["a b"], unk_token: null, byte_fallback: false };
+    assertEquals((await tokenizerFromJson(file(old))).encode("abb"), [2, 1]);
+  });
+
   it("names what is wrong with a malformed file", async () => {
     const trained = BpeTokenizer.train("ab ab ab", { vocabSize: 300 }).toJSON() as {
       model: { vocab: Record<string, unknown>; merges: unknown };
@@ -221,7 +251,10 @@ describe("tokenizerFromJson", () => {
       [{ model: {} }, /"model\.vocab" .* missing/],
       [{ model: { vocab: {} }, added_tokens: {} }, /"added_tokens" .* list/],
       [{ model: { vocab: {} }, added_tokens: [{ content: "x" }] }, /added token 0/],
-      [{ model: { vocab: {} }, normalizer: { type: "Odd" } }, /cannot read this tokenizer\.json: .*Odd/],
+      [
+        { model: { type: "Unigram", vocab: [["a", 0]], unk_id: 0 }, normalizer: { type: "Odd" } },
+        /cannot read this tokenizer\.json: .*Odd/,
+      ],
       [broken((json) => json.model.merges = {}), /"model\.merges" .* list/],
       [broken((json) => json.model.merges = ["a b c"]), /merge 0 .* "a b c"/],
       [broken((json) => json.model.merges = [["a"]]), /merge 0/],

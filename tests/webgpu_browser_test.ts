@@ -42,7 +42,7 @@ async function bundle(): Promise<string> {
     platform: "browser",
     target: "es2024",
     alias: { "node:test": join(here, "test_runner.ts") },
-    external: ["node:*", "npm:*", "@huggingface/*", "papaparse"],
+    external: ["node:*", "npm:*", "@huggingface/*"],
     logLevel: "error",
   });
   return file.text;

@@ -25,7 +25,6 @@ import {
 } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
-import { describe, it } from "node:test";
 import {
   FerrotypeError,
   FormatError,
@@ -41,6 +40,7 @@ import { temporaryName } from "../src/platform/temporary_files.ts";
 import { call, ferrotype } from "./_command.ts";
 import { repository } from "./_data.ts";
 import { inFolder, smallModel } from "./_gpt2.ts";
+import { describe, it } from "./_suite.ts";
 
 const windows = process.platform === "win32" ? "POSIX files" : false;
 const text = (path: string): string => readFileSync(path, "utf8");

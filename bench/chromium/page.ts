@@ -54,7 +54,7 @@ export class ChromiumPage {
       format: "esm",
       platform: "browser",
       // Loaded only when they are used, which is never here.
-      external: ["node:*", "@huggingface/*", "papaparse"],
+      external: ["node:*", "@huggingface/*"],
       write: false,
       logLevel: "error",
     });

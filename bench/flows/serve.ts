@@ -53,7 +53,10 @@ async function* rows(bench: Bench): AsyncGenerator<Row> {
     port: 0,
     apiKey: null,
     maxBody: 1 << 16,
-    cors: null,
+    cors: [],
+    allowedHosts: [],
+    maxTexts: 256,
+    patience: 60,
   });
   let seed = 0;
   const waits: number[] = [], memory: number[] = [];

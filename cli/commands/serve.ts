@@ -4,15 +4,26 @@
  * @module
  */
 import { whole } from "../../src/core/kinds.ts";
-import { env } from "node:process";
-import { CancelledError, loadChatTemplate } from "../../mod.ts";
-import { onInterrupt, onTerminate } from "../../src/platform/platform.ts";
+import { CancelledError, formatLimits, loadChatTemplate } from "../../mod.ts";
+import { environment, isPermitted, onInterrupt, onTerminate } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
-import { bundledModel, loadModel, modelOptions } from "../model.ts";
+import { bundledModel, deviceIdle, loadModel, modelOptions } from "../model.ts";
 import { note, print, printJson } from "../output.ts";
+import { fieldLines } from "../serve/fields.ts";
+import { readHost, readOrigin } from "../serve/guard.ts";
+import { mostDeep, mostValues } from "../serve/json_body.ts";
 import { startServer } from "../serve/server.ts";
 
 const loopback = /^(localhost|127(\.\d+){3}|::1|\[::1\])$/;
+
+/** @throws {UsageError} for a value that cannot be read. */
+function read(texts: readonly string[], reader: (text: string) => string): string[] {
+  try {
+    return texts.map(reader);
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
+}
 
 /** The command. */
 export const serve: Command = {
@@ -21,7 +32,14 @@ export const serve: Command = {
   summary: "Serves a model over HTTP, as OpenAI's API does; requests that overlap are computed together.",
   details:
     "Routes: /v1/models, /v1/completions, /v1/chat/completions (for a model with a chat template), /health.\n" +
-    "Ctrl-C finishes what runs and ends; a second one ends at once.",
+    "Ctrl-C finishes what runs and ends; a second one ends at once.\n" +
+    "It answers to the names of this machine alone (localhost, addresses, --host, --allowed-host), and to pages of --cors.\n\n" +
+    `A body is JSON (Content-Type: application/json) of at most ${mostValues} values, ${mostDeep} deep. Its fields:\n` +
+    `${fieldLines().join("\n")}\n` +
+    `A schema has at most ${formatLimits.characters} characters and is ${formatLimits.depth} deep, a pattern ${formatLimits.patternCharacters} and ` +
+    `${formatLimits.patternDepth};\nboth have at most ${formatLimits.parts} parts, and ${formatLimits.ways} ways to go on at one place. Prompts and answers are\n` +
+    "together at most as long as the model's context. Other fields of OpenAI's API, vLLM, llama.cpp and Ollama are accepted\n" +
+    "with values that change nothing.",
   positionals: [0, 0],
   options: {
     host: { value: "NAME", help: "address to listen at (default 127.0.0.1; elsewhere a key is needed)" },
@@ -38,17 +56,47 @@ export const serve: Command = {
       help: "texts computed together (default 16)",
     },
     "max-queue": { value: "N", kind: whole(0), help: "texts that may wait (default 256)" },
-    "max-body": { value: "BYTES", kind: whole(1), help: "largest request (default 1048576)" },
-    cors: { value: "ORIGIN", help: "a page that may ask from a browser, or *" },
+    "max-texts": {
+      value: "N",
+      kind: whole(1, 65536),
+      help: "texts that one request may ask for: prompts times n (default 256)",
+    },
+    "max-body": { value: "BYTES", kind: whole(1, 1 << 30), help: "largest request (default 1048576)" },
+    patience: {
+      value: "SECONDS",
+      kind: whole(1, 3600),
+      help: "how long a request may take to arrive (default 60)",
+    },
+    cors: {
+      value: "ORIGIN",
+      multiple: true,
+      help: "a page that may ask from a browser, or * (again for more)",
+    },
+    "allowed-host": {
+      value: "NAME",
+      multiple: true,
+      help: "a further name that this machine is asked by, or * (again for more)",
+    },
     ...modelOptions,
   },
+  idle: deviceIdle,
   async run(values) {
     const host = values.text("host") ?? "127.0.0.1",
-      apiKey = values.text("api-key") ?? env.FERROTYPE_API_KEY ?? null;
+      apiKey = values.text("api-key") ?? environment("FERROTYPE_API_KEY") ?? null;
     if (!loopback.test(host) && !apiKey) {
       throw new UsageError(`--host ${host} lets other machines in; give --api-key KEY too`);
     }
     if (apiKey === "") throw new UsageError("the API key is empty; give one of at least one character");
+    const [cors, allowedHosts] = [
+      read(values.texts("cors"), readOrigin),
+      read(values.texts("allowed-host"), readHost),
+    ];
+    const port = values.number("port") ?? 8080;
+    if (!isPermitted({ name: "net", host: `${host}:${port}` })) {
+      throw new Error(
+        `Deno was not allowed to listen at ${host}:${port}; run with --allow-net=${host}:${port}`,
+      );
+    }
     const controller = new AbortController();
     let interrupts = 0, stop: () => void = () => controller.abort();
     const onSignal = (): void => {
@@ -67,16 +115,18 @@ export const serve: Command = {
         name: values.text("name") ?? name,
         template,
         host: host.replace(/^\[(.*)\]$/, "$1"),
-        port: values.number("port") ?? 8080,
+        port,
         apiKey,
-        cors: values.text("cors") ?? null,
+        cors,
+        allowedHosts,
         maxBatch: values.number("max-batch") ?? 16,
         maxQueue: values.number("max-queue") ?? 256,
+        maxTexts: values.number("max-texts") ?? 256,
         maxBody: values.number("max-body") ?? 1 << 20,
+        patience: values.number("patience") ?? 60,
       }).catch((error) => {
         const { code } = error as { code?: string };
         if (code !== "EADDRINUSE" && code !== "EACCES") throw error;
-        const port = values.number("port") ?? 8080;
         throw new Error(
           `port ${port} of ${host} is ${
             code === "EACCES" ? "not allowed" : "in use"

@@ -4,10 +4,11 @@
  * @module
  */
 import type { Column } from "../../mod.ts";
-import { stat, writeFileAtomic } from "../../src/platform/platform.ts";
-import type { Command } from "../command.ts";
-import { formatBytes, note, print, printJson } from "../output.ts";
-import { evaluationLines, figure, openModel, snakeCase } from "../tabular.ts";
+import { onStop, stat, writeFileAtomic } from "../../src/platform/platform.ts";
+import type { Command, Values } from "../command.ts";
+import { csvOptions, idleCsvOptions, readCsvOptions } from "../csv.ts";
+import { formatBytes, LiveLine, note, print, printJson } from "../output.ts";
+import { evaluationLines, figure, openModel, readTable, snakeCase } from "../tabular.ts";
 
 function describe({ kind, ignored, min, max, quantiles, categories, counts, missing }: Column): string {
   if (ignored !== null) return `no input: ${ignored}`;
@@ -24,16 +25,52 @@ function describe({ kind, ignored, min, max, quantiles, categories, counts, miss
   }${lacks}`;
 }
 
+/** How a CSV file is read, without a model. */
+async function explainCsv(path: string, values: Values): Promise<void> {
+  const line = new LiveLine(),
+    controller = new AbortController(),
+    remove = onStop(() => controller.abort());
+  try {
+    const table = await readTable(path, readCsvOptions(values), line, controller.signal);
+    if (values.flag("json")) {
+      const columns = table.columns.map((column) => ({
+        ...{ name: column.name, kind: column.kind, missing: table.missing(column), form: column.form ?? {} },
+      }));
+      const { name, rowsInFile, notes, reading, sha256 } = table;
+      return await printJson({ file: name, rows: rowsInFile, columns, notes, reading, sha256 });
+    }
+    await print(`${table.name}: ${table.rowsInFile.toLocaleString("en")} rows, ${table.notes[0]}`);
+    for (const text of [...table.notes.slice(1), ...table.reading?.evidence ?? []]) await print(`  ${text}`);
+  } finally {
+    remove();
+    await line.end();
+  }
+}
+
 /** The command. */
 export const tabularInspect: Command = {
   name: "tabular inspect",
-  usage: "FILE",
+  usage: "FILE | CSV --explain-csv",
   summary: "Tells what a tabular model takes and gives, its data, and how it did on rows it had not seen.",
+  details: "With --explain-csv: how a CSV file is read, what its columns hold, and what tells so.",
   positionals: [1, 1],
   options: {
     onnx: { value: "FILE", help: "also write the model as ONNX" },
+    ...csvOptions,
   },
+  idle: [
+    {
+      option: "onnx",
+      when: (given) => given["explain-csv"] === true,
+      because: "--explain-csv reads a CSV file",
+    },
+    ...idleCsvOptions(
+      (given) => given["explain-csv"] !== true,
+      "FILE is a model; they go with --explain-csv",
+    ),
+  ],
   async run(values, [path]) {
+    if (values.flag("explain-csv")) return await explainCsv(path, values);
     using model = await openModel(path);
     const { schema, info, evaluation, fitted } = model, { columns, target } = schema;
     const parameters = fitted.networks.reduce(
@@ -78,6 +115,7 @@ export const tabularInspect: Command = {
       }`,
     );
     await print(info.explanation);
+    for (const text of info.notes ?? []) await print(text);
     if (target.task === "classification") {
       await print(`classes: ${target.classes.map((name, i) => `${name} (${target.counts[i]})`).join(", ")}`);
     } else {await print(

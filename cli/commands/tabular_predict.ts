@@ -3,30 +3,37 @@
  *
  * @module
  */
-import { FormatError, type Prediction, type Table, type TableColumn, type TabularModel } from "../../mod.ts";
+import { FormatError, type Prediction, type TabularModel } from "../../mod.ts";
 import { onStop, writeFileAtomic } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { LiveLine, note, print, printJson, printPart } from "../output.ts";
-import { csvOptions, figure, openModel, parseRow, readCsvOptions, readTable } from "../tabular.ts";
+import { csvOptions, idleCsvOptions, readCsvOptions, sayReading } from "../csv.ts";
+import { figure, openModel, parseRow, readTable } from "../tabular.ts";
 
 /** The command. */
 export const tabularPredict: Command = {
   name: "tabular predict",
   usage: "FILE name=value … | FILE '{\"name\": value}' | FILE --csv CSV",
   summary: "Predicts rows with a model that tabular train wrote.",
-  details: "Columns that a row leaves out count as missing. Of a CSV, columns are matched by name.",
+  details:
+    "Columns that a row leaves out count as missing. Of a CSV, columns are matched by name and read as in the data that the " +
+    "model was fitted on; the target may be there or not.",
   positionals: [1, 10_000],
   options: {
     csv: { value: "CSV", help: "predict every row of a CSV file (- for standard input), and write a CSV" },
     out: { short: "o", value: "FILE", help: "where to write that CSV (default: standard output)" },
     ...csvOptions,
   },
+  idle: [
+    { option: "out", when: ({ csv }) => csv === undefined, because: "it goes with --csv" },
+    { option: "out", when: ({ json }) => json === true, because: "--json prints the predictions" },
+    ...idleCsvOptions(({ csv }) => csv === undefined, "a row is given, and no --csv"),
+  ],
   async run(values, [path, ...words]) {
     const csv = values.text("csv"), out = values.text("out");
     if ((csv === undefined) === (words.length === 0)) {
       throw new UsageError("tabular predict: give a row (name=value …, or JSON), or a file with --csv");
     }
-    if (out !== undefined && csv === undefined) throw new UsageError("tabular predict: -o goes with --csv");
     const options = readCsvOptions(values);
     using model = await openModel(path);
     if (csv === undefined) return await one(model, parseRow(words), values.flag("json"));
@@ -34,13 +41,23 @@ export const tabularPredict: Command = {
       remove = onStop(() => controller.abort()),
       line = new LiveLine();
     try {
-      const table = await readTable(csv, options, line, controller.signal);
+      const table = await readTable(csv, options, line, controller.signal, model);
       if (table.rows < table.rowsInFile) {
         throw new FormatError(
           `${csv} has ${table.rowsInFile} rows, of which ${table.rows} fit in memory; raise --max-cells or split the file`,
         );
       }
-      const predictions = await model.predictMany(rowsOf(model, table));
+      await sayReading(table, values);
+      const inputs = model.schema.columns.filter(({ ignored }) => ignored === null);
+      const absent = inputs.filter(({ name }) => !table.columns.some((column) => column.name === name));
+      if (absent.length > 0 && absent.length < inputs.length) {
+        await note(
+          `missing in every row, since ${table.name} has no such column: ${
+            absent.map(({ name }) => name).join(", ")
+          }`,
+        );
+      }
+      const predictions = await model.predictTable(table);
       if (values.flag("json")) {
         return await printJson({ target: model.schema.target.name, predictions: predictions.map(jsonOf) });
       }
@@ -79,29 +96,6 @@ async function one(
   const all = Object.entries(prediction.probabilities!).sort((a, b) => b[1] - a[1]),
     width = Math.max(...all.map(([name]) => name.length));
   for (const [name, p] of all) await print(`  ${name.padEnd(width)}  ${(p * 100).toFixed(2).padStart(6)} %`);
-}
-
-/** The rows of a table as the model takes them; a column that the table lacks is missing, and said so. */
-function rowsOf(model: TabularModel, table: Table): Record<string, string | number | Date | null>[] {
-  const found = model.schema.columns.flatMap((column) => {
-    const at = table.columns.find(({ name }) => name === column.name);
-    return at === undefined ? [] : [{ column, at }];
-  });
-  if (found.length === 0) {
-    const names = model.schema.columns.map(({ name }) => name).join(", ");
-    throw new FormatError(`${table.name} has none of the columns that the model was fitted on: ${names}`);
-  }
-  return Array.from(
-    { length: table.rows },
-    (_, row) => Object.fromEntries(found.map(({ column, at }) => [column.name, cell(at, row)])),
-  );
-}
-
-function cell(column: TableColumn, row: number): string | number | Date | null {
-  const value = column.values[row];
-  if (Number.isNaN(value)) return null;
-  if (column.kind === "date") return new Date(value * 86_400_000);
-  return column.kind === "numeric" ? value : column.texts[value] ?? "";
 }
 
 function quoted(text: string): string {

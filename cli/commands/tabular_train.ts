@@ -8,14 +8,8 @@ import { FormatError, TabularModel, type TabularOptions } from "../../mod.ts";
 import { onStop, stat } from "../../src/platform/platform.ts";
 import { type Command, type Options, UsageError, type Values } from "../command.ts";
 import { formatBytes, formatSeconds, LiveLine, note, printJson } from "../output.ts";
-import {
-  csvOptions,
-  evaluationLines,
-  importanceLines,
-  readCsvOptions,
-  readTable,
-  snakeCase,
-} from "../tabular.ts";
+import { csvOptions, idleCsvOptions, readCsvOptions, sayReading } from "../csv.ts";
+import { evaluationLines, importanceLines, readTable, snakeCase } from "../tabular.ts";
 
 /** How a model is fitted; everything has a default. */
 const fitOptions: Options = {
@@ -30,6 +24,12 @@ const fitOptions: Options = {
     value: "N",
     kind: whole(0, 100),
     help: "folds of the cross-validation; 1 holds a fifth out, 0 skips it (default 5; 1 above 100,000 rows)",
+  },
+  keep: {
+    value: "COLUMN",
+    multiple: true,
+    help:
+      "an input even where it looks like an identifier, and all of its texts (up to 1000); again for more",
   },
   seed: { value: "N", kind: whole(0), help: "decides every random choice (default 0)" },
   "class-weights": {
@@ -84,6 +84,7 @@ function readFitOptions(values: Values): TabularOptions {
     ...(model === undefined ? {} : { model: model as "auto" | "linear" | "mlp" }),
     ...(hidden === undefined ? {} : { hidden }),
     ...(steps === undefined ? {} : { steps }),
+    keep: values.texts("keep"),
     reportFit: values.flag("report-fit"),
   };
 }
@@ -94,7 +95,7 @@ export const tabularTrain: Command = {
   usage: "CSV -o FILE [options]",
   summary: "Fits a model to a CSV file, and says how good it is on rows it has not seen.",
   details:
-    "Delimiter, header, kinds of columns, target and task are found out. CSV may be - for standard input.",
+    "How the file is written, what its columns hold, target and task are found out, and said. CSV may be - for standard input.",
   positionals: [1, 1],
   options: {
     out: { short: "o", value: "FILE", help: "where to write the model (safetensors; required)" },
@@ -102,6 +103,21 @@ export const tabularTrain: Command = {
     ...csvOptions,
     quiet: { help: "say nothing while working" },
   },
+  idle: [
+    {
+      option: ["hidden", "steps"],
+      when: ({ model }) => model === "linear",
+      because: "--model linear has no perceptrons",
+    },
+    {
+      option: ["bins", "class-weights"],
+      when: ({ task }) => task === "regression",
+      because: "--task regression has no classes",
+      unless: "none",
+    },
+    { option: "explain-csv", when: ({ quiet }) => quiet === true, because: "--quiet says nothing" },
+    ...idleCsvOptions(() => false, ""),
+  ],
   async run(values, [path]) {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("tabular train: say where to write with -o FILE");
@@ -119,9 +135,7 @@ export const tabularTrain: Command = {
           Math.round(table.rowsInFile / seconds).toLocaleString("en")
         } rows/s)`
         : "";
-      await say(
-        `${table.name}: ${table.rowsInFile.toLocaleString("en")} rows, ${table.notes.join("; ")}${rate}`,
-      );
+      if (!values.flag("quiet")) await sayReading(table, values, rate);
       const fitting = performance.now();
       let shown = 0, rows = 0;
       const model = await TabularModel.fit(table, {
@@ -141,8 +155,11 @@ export const tabularTrain: Command = {
       const spent = (performance.now() - fitting) / 1000;
       await say(model.info.explanation);
       for (const { name, ignored } of model.schema.columns) {
-        if (ignored !== null) await say(`column "${name}" is no input: ${ignored}`);
+        if (ignored === null) continue;
+        const way = ignored.includes("the same in every row") ? "" : `; --keep "${name}" keeps it`;
+        await say(`column "${name}" is no input: ${ignored}${way}`);
       }
+      for (const text of model.info.notes ?? []) await say(text);
       for (const { name, missing } of model.schema.columns) {
         if (missing > 0) {
           await say(

@@ -21,7 +21,7 @@ import {
 import { exists, joinPath, stopStatus, writeFileAtomic } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
-import { printJson } from "../output.ts";
+import { note, printJson } from "../output.ts";
 import { loadPlotter } from "../plot.ts";
 import { readText, splitText } from "../text.ts";
 import {
@@ -51,7 +51,11 @@ function dropouts(dropout: number): Partial<GPT2Config> {
 async function initialModel(values: Values): Promise<GPT2 | null> {
   const init = values.text("init"), blockSize = values.number("block-size") ?? 0;
   if (init === undefined) return null;
-  const model = await GPT2.load(init, { dtype: "f32", config: dropouts(values.number("dropout") ?? 0) });
+  const model = await GPT2.load(init, {
+    dtype: "f32",
+    config: dropouts(values.number("dropout") ?? 0),
+    onWarning: (message) => void note(message),
+  });
   if (blockSize <= model.contextLength) return model;
   throw new UsageError(
     `--block-size ${blockSize} is more than the ${model.contextLength} positions of ${init}`,

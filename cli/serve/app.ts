@@ -4,21 +4,27 @@
  * @module
  */
 import { createHash, timingSafeEqual } from "node:crypto";
+import type { IncomingMessage } from "node:http";
 import { importPackage, optionalPackages } from "../../src/core/packages.ts";
-import type { App, BodyLimit, Context, Cors, HonoPackage, Streaming } from "./hono.ts";
+import { show } from "../../src/core/show.ts";
+import { BodyReader } from "./body.ts";
+import { checkHost, checkOrigin, checkType, type Guests } from "./guard.ts";
+import type { App, Context, Cors, HonoPackage, Streaming } from "./hono.ts";
 import { Problem } from "./problem.ts";
 import { problemOf, type Service, type Work } from "./service.ts";
 
 /** How requests are let in. */
-export interface AppOptions {
+export interface AppOptions extends Guests {
   /** What clients must show; null: nothing. */
   readonly apiKey: string | null;
   /** Largest body in bytes. */
   readonly maxBody: number;
-  /** The page that may ask from a browser, "*" for any; null: none. */
-  readonly cors: string | null;
+  /** The most seconds that a request may take to arrive. */
+  readonly patience: number;
   /** Whether no further request is taken. */
   readonly isClosing: () => boolean;
+  /** Hears of each answer that is on its way, and gives what is to be called when it has gone. */
+  readonly began: () => () => void;
 }
 
 const digest = (text: string): Uint8Array => createHash("sha256").update(text).digest();
@@ -28,16 +34,15 @@ function isSame(a: string, b: string): boolean {
   return timingSafeEqual(digest(a), digest(b));
 }
 
-function clientOf(c: Context): string {
-  const incoming = (c.env as { incoming?: { socket?: { remoteAddress?: string } } } | undefined)?.incoming;
-  return incoming?.socket?.remoteAddress ?? "";
-}
+/** What node's server gave, behind the web's words for it. */
+const incomingOf = (c: Context): IncomingMessage => (c.env as { incoming: IncomingMessage }).incoming;
 
 function refuse(c: Context, error: unknown): Response {
   const problem = problemOf(error);
   if (problem.status === 429 || problem.status === 503) c.header("Retry-After", "1");
   if (problem.status === 401) c.header("WWW-Authenticate", "Bearer");
-  return c.json(problem.body, problem.status as 400);
+  if (problem.closes) c.header("Connection", "close");
+  return c.json(problem.body, problem.status);
 }
 
 /** Loads what the server is made with. @throws {FerrotypeError} when it is not installed. */
@@ -47,40 +52,37 @@ export function loadHono<T>(load: () => Promise<T>): Promise<T> {
 
 /** The application. */
 export async function createApp(service: Service, options: AppOptions): Promise<App> {
-  const [{ Hono }, { bodyLimit }, { cors }, { streamSSE }] = await loadHono(() =>
+  const [{ Hono }, { cors }, { streamSSE }] = await loadHono(() =>
     Promise.all([
       importPackage<HonoPackage>("hono"),
-      importPackage<BodyLimit>("hono/body-limit"),
       importPackage<Cors>("hono/cors"),
       importPackage<Streaming>("hono/streaming"),
     ])
   );
-  const app = new Hono();
-  if (options.cors !== null) app.use("*", cors({ origin: options.cors }));
+  const app = new Hono({ strict: false }), bodies = new BodyReader(options), { apiKey } = options;
+  app.use("*", async (c, next) => {
+    const ended = options.began();
+    try {
+      checkHost(c.req.header("Host"), options);
+      checkOrigin(c.req.header("Origin"), options);
+      await next();
+    } finally {
+      ended();
+    }
+  });
+  if (options.cors.length) {
+    app.use("*", cors({ origin: options.cors.includes("*") ? "*" : [...options.cors], maxAge: 600 }));
+  }
   app.get("/health", (c) => c.json({ status: "ok", model: service.name, ...service.load }));
   app.use("/v1/*", async (c, next) => {
-    const { apiKey } = options, given = /^Bearer (.*)$/i.exec(c.req.header("Authorization") ?? "")?.[1];
+    const given = /^Bearer (.*)$/i.exec(c.req.header("Authorization") ?? "")?.[1];
     if (apiKey !== null && !isSame(given ?? "", apiKey)) {
-      return refuse(
-        c,
-        new Problem(
-          401,
-          "the API key is missing or wrong; send Authorization: Bearer KEY",
-          null,
-          "invalid_api_key",
-        ),
-      );
+      const message = "the API key is missing or wrong; send Authorization: Bearer KEY";
+      throw new Problem(401, message, null, "invalid_api_key");
     }
-    if (options.isClosing()) return refuse(c, new Problem(503, "the server is stopping"));
-    return await next();
+    if (options.isClosing()) throw new Problem(503, "the server is stopping", null, null, true);
+    await next();
   });
-  app.use(
-    "/v1/*",
-    bodyLimit({
-      maxSize: options.maxBody,
-      onError: (c) => refuse(c, new Problem(413, `the body is larger than ${options.maxBody} bytes`)),
-    }),
-  );
   const model = () => ({
     id: service.name,
     object: "model",
@@ -89,26 +91,26 @@ export async function createApp(service: Service, options: AppOptions): Promise<
   });
   app.get("/v1/models", (c) => c.json({ object: "list", data: [model()] }));
   app.get("/v1/models/:id{.+}", (c) => {
-    if (c.req.param("id") === service.name) return c.json(model());
-    return refuse(
-      c,
-      new Problem(
-        404,
-        `there is no model "${c.req.param("id")}" here; there is "${service.name}"`,
-        "model",
-        "model_not_found",
-      ),
-    );
+    const id = (c.req.param("id") ?? "").replace(/\/$/, "");
+    if (id === service.name) return c.json(model());
+    const message = `there is no model ${show(id)} here; there is "${service.name}"`;
+    throw new Problem(404, message, "model", "model_not_found");
   });
 
-  const answer = async (c: Context, read: (body: string, client: string) => Work): Promise<Response> => {
-    const controller = new AbortController(), { signal } = c.req.raw;
+  const answer = async (
+    c: Context,
+    read: (body: string, client: string, signal: AbortSignal) => Promise<Work>,
+  ): Promise<Response> => {
+    checkType(c.req.header("Content-Type"));
+    const controller = new AbortController(), { signal } = c.req.raw, incoming = incomingOf(c);
     const leave = (): void => controller.abort();
+    if (signal.aborted) leave();
+    else signal.addEventListener("abort", leave, { once: true });
     try {
-      const work = read(await c.req.text(), clientOf(c));
-      if (signal.aborted) leave();
-      else signal.addEventListener("abort", leave, { once: true });
+      const body = await bodies.read(incoming);
+      const work = await read(body, incoming.socket?.remoteAddress ?? "", controller.signal);
       if (!work.asked.stream) return c.json(await service.whole(work, controller.signal) as object);
+      const ended = options.began();
       return streamSSE(c, async (stream) => {
         stream.onAbort(leave);
         try {
@@ -120,16 +122,19 @@ export async function createApp(service: Service, options: AppOptions): Promise<
         } finally {
           signal.removeEventListener("abort", leave);
           leave();
+          ended();
         }
       });
     } catch (error) {
       leave();
-      return refuse(c, error);
+      throw error;
     }
   };
-  app.post("/v1/completions", (c) => answer(c, (body, client) => service.completion(body, client)));
-  app.post("/v1/chat/completions", (c) => answer(c, (body, client) => service.chat(body, client)));
-  app.notFound((c) => refuse(c, new Problem(404, `there is no ${c.req.method} ${c.req.path} here`)));
+  app.post("/v1/completions", (c) => answer(c, service.completion.bind(service)));
+  app.post("/v1/chat/completions", (c) => answer(c, service.chat.bind(service)));
+  app.notFound((c) =>
+    refuse(c, new Problem(404, `there is no ${c.req.method} ${show(c.req.path).slice(1, -1)} here`))
+  );
   app.onError((error, c) => refuse(c, error));
   return app;
 }

@@ -17,7 +17,6 @@ export interface Context {
     readonly path: string;
     header(name: string): string | undefined;
     param(name: string): string | undefined;
-    text(): Promise<string>;
   };
   /** Sets a header of the answer. */
   header(name: string, value: string): void;
@@ -32,8 +31,6 @@ type Middleware = (c: Context, next: () => Promise<void>) => Response | void | P
 export interface App {
   /** Answers a request. */
   fetch(request: Request): Answer;
-  /** Answers one that is made up from a path. */
-  request(path: string, init?: RequestInit): Answer;
   use(path: string, handler: Middleware): unknown;
   get(path: string, handler: (c: Context) => Answer): unknown;
   post(path: string, handler: (c: Context) => Answer): unknown;
@@ -43,17 +40,12 @@ export interface App {
 
 /** `hono`. */
 export interface HonoPackage {
-  readonly Hono: new () => App;
-}
-
-/** `hono/body-limit`. */
-export interface BodyLimit {
-  bodyLimit(options: { maxSize: number; onError(c: Context): Answer }): Middleware;
+  readonly Hono: new (options: { strict: boolean }) => App;
 }
 
 /** `hono/cors`. */
 export interface Cors {
-  cors(options: { origin: string }): Middleware;
+  cors(options: { origin: string | string[]; maxAge: number }): Middleware;
 }
 
 /** `hono/streaming`. */

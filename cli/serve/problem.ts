@@ -13,10 +13,19 @@ export class Problem extends Error {
   readonly param: string | null;
   /** A word for programs. */
   readonly code: string | null;
+  /** Whether the connection ends with the answer. */
+  readonly closes: boolean;
 
   /** `message` says what was given, what was expected and what to do. */
-  constructor(status: number, message: string, param: string | null = null, code: string | null = null) {
+  constructor(
+    status: number,
+    message: string,
+    param: string | null = null,
+    code: string | null = null,
+    closes = false,
+  ) {
     super(message);
+    this.closes = closes;
     this.status = status;
     this.param = param;
     this.code = code;
@@ -27,6 +36,8 @@ export class Problem extends Error {
     const { message, param, code, status } = this;
     const type = status === 401
       ? "authentication_error"
+      : status === 403
+      ? "permission_error"
       : status === 429
       ? "rate_limit_error"
       : status >= 500

@@ -1,11 +1,16 @@
 /**
- * Bodies of requests, read strictly: a field that is unknown or cannot be honoured is an error that names it.
+ * Bodies of requests, read strictly: a field that changes something and cannot be honoured is an error that names it.
  *
  * @module
  */
 import type { ChatMessage, GenerateOptions } from "../../mod.ts";
 import { hint } from "../../src/core/nearest.ts";
+import { show } from "../../src/core/show.ts";
+import { fieldNames, fields, type Route } from "./fields.ts";
+import { formatOf } from "./format.ts";
+import { parseBody, seedOf } from "./json_body.ts";
 import { Problem } from "./problem.ts";
+import { type Body, complaint, unhonoured } from "./unhonoured.ts";
 
 /** What a request asks for, whatever route it came by. */
 export interface Asked {
@@ -27,221 +32,172 @@ export interface Asked {
   readonly options: GenerateOptions;
 }
 
-type Body = Readonly<Record<string, unknown>>;
-
-/** Fields of both routes. Those after the blank line are this server's own, by the names of Hugging Face. */
-const shared = [
-  "model",
-  "n",
-  "stream",
-  "stream_options",
-  "temperature",
-  "top_p",
-  "stop",
-  "seed",
-  "presence_penalty",
-  "frequency_penalty",
-  "logit_bias",
-  "user",
-  "response_format",
-
-  "top_k",
-  "min_p",
-  "typical_p",
-  "repetition_penalty",
-  "no_repeat_ngram_size",
-  "min_tokens",
-];
-
-/** Fields that are refused with a reason, unless they have this value. */
-const refused: Readonly<Record<string, { neutral: unknown; why: string }>> = {
-  suffix: { neutral: null, why: "the model continues texts and does not fill gaps" },
-  best_of: { neutral: 1, why: "use n" },
-  tools: { neutral: [], why: "the model was not trained to call tools" },
-  tool_choice: { neutral: "none", why: "the model was not trained to call tools" },
-  functions: { neutral: [], why: "the model was not trained to call functions" },
-  function_call: { neutral: "none", why: "the model was not trained to call functions" },
-  store: { neutral: false, why: "nothing is stored here" },
-  metadata: { neutral: null, why: "nothing is stored here" },
-  service_tier: { neutral: "auto", why: "there is one tier" },
-  parallel_tool_calls: { neutral: true, why: "the model was not trained to call tools" },
-  modalities: { neutral: null, why: "the model writes text only" },
-  audio: { neutral: null, why: "the model writes text only" },
-  prediction: { neutral: null, why: "there is no predicted output here" },
-  reasoning_effort: { neutral: null, why: "the model does not reason apart from its text" },
-};
+/** A prompt as a client gives it. */
+export type Prompt = string | readonly number[];
 
 function fail(param: string, message: string): never {
   throw new Problem(400, message, param);
 }
 
-function isNeutral(value: unknown, neutral: unknown): boolean {
-  return value === undefined || value === null || value === neutral ||
-    (Array.isArray(neutral) && Array.isArray(value) && value.length === 0);
-}
+const isNothing = (value: unknown): boolean =>
+  typeof value === "object" && (value === null || Object.keys(value).length === 0);
 
-function checkFields(body: Body, own: readonly string[]): void {
-  const known = [...shared, ...own];
+/** The fields of a body that were given: what is null or undefined was not. @throws {Problem} for any that cannot be. */
+function given(body: Body, route: Route): Body {
+  const found: Record<string, unknown> = Object.create(null);
   for (const [name, value] of Object.entries(body)) {
-    if (known.includes(name)) continue;
-    if (Object.hasOwn(refused, name)) {
-      const { neutral, why } = refused[name];
-      if (!isNeutral(value, neutral)) fail(name, `${name} cannot be honoured: ${why}`);
-    } else fail(name, `there is no field "${name}"${hint(name, known)}`);
+    if (value === null || value === undefined) continue;
+    if (Object.hasOwn(fields, name)) {
+      const { accepts, expected, only = route } = fields[name];
+      if (only !== route) {
+        if (value === false || value === 0) continue;
+        fail(name, `${name} belongs to /v1/${only === "chat" ? "chat/" : ""}completions`);
+      }
+      if (!accepts(value)) {
+        const isNumber = /^a (whole )?number/.test(expected);
+        fail(
+          name,
+          `${name} is ${
+            isNumber ? `${show(value)}, expected ${expected}` : `${expected}, not ${show(value)}`
+          }`,
+        );
+      }
+      found[name] = value;
+    } else if (Object.hasOwn(unhonoured, name)) {
+      const why = complaint(name, value, body, route);
+      if (why !== null) fail(name, `${name} cannot be honoured: ${why}`);
+    } else if (!isNothing(value)) {
+      const short = show(name);
+      fail(
+        short.slice(1, -1),
+        `there is no field ${short}${hint(name, [...fieldNames(route), ...Object.keys(unhonoured)])}`,
+      );
+    }
   }
+  return found;
 }
 
-function number(body: Body, name: string, least: number, most: number, whole = false): number | undefined {
-  const value = body[name];
-  if (value === undefined || value === null) return undefined;
-  const ok = typeof value === "number" && Number.isFinite(value) && value >= least && value <= most &&
-    (!whole || Number.isInteger(value));
-  if (!ok) {
+function streamOptions(body: Body): boolean {
+  const options = (body.stream_options ?? {}) as Body, { include_usage: usage } = options;
+  for (const [name, value] of Object.entries(options)) {
+    if (value === null || value === false || name === "include_usage") continue;
     fail(
-      name,
-      `${name} is ${JSON.stringify(value)}, expected a ${
-        whole ? "whole " : ""
-      }number from ${least} to ${most}`,
+      "stream_options",
+      `stream_options.${show(name).slice(1, -1)} cannot be honoured: pieces come as they are made`,
     );
   }
-  return value;
-}
-
-function flag(body: Body, name: string): boolean {
-  const value = body[name];
-  if (value === undefined || value === null) return false;
-  if (typeof value !== "boolean") fail(name, `${name} is ${JSON.stringify(value)}, expected true or false`);
-  return value;
-}
-
-function stops(body: Body): readonly string[] | undefined {
-  const { stop } = body;
-  if (stop === undefined || stop === null) return undefined;
-  const list = Array.isArray(stop) ? stop : [stop];
-  if (!list.every((s) => typeof s === "string" && s.length > 0) || list.length > 16) {
-    fail("stop", "stop is a text of at least one character, or up to 16 of them");
+  if (usage !== undefined && usage !== null && typeof usage !== "boolean") {
+    fail("stream_options", `stream_options.include_usage is ${show(usage)}, expected true or false`);
   }
-  return list as string[];
+  if (usage && body.stream !== true) fail("stream_options", "stream_options belong to stream: true");
+  return usage === true;
 }
 
 function biases(body: Body, vocabSize: number): [readonly number[], number][] | undefined {
-  const given = body.logit_bias;
-  if (given === undefined || given === null) return undefined;
-  if (typeof given !== "object") fail("logit_bias", "logit_bias is an object of token ids and numbers");
-  return Object.entries(given).map(([key, bias]) => {
+  if (body.logit_bias === undefined) return undefined;
+  return Object.entries(body.logit_bias as Record<string, number>).map(([key, bias]) => {
     const id = Number(key);
-    if (!/^\d+$/.test(key) || id >= vocabSize || typeof bias !== "number" || !(Math.abs(bias) <= 100)) {
-      fail(
-        "logit_bias",
-        `logit_bias has ids below ${vocabSize} and numbers from -100 to 100, not "${key}": ${bias}`,
-      );
-    }
+    if (id >= vocabSize) fail("logit_bias", `logit_bias has ids below ${vocabSize}, not ${key}`);
     return [[id], bias];
   });
 }
 
-function read(
-  body: Body,
-  vocabSize: number,
-  maxTokens: number | undefined,
-  logprobs: number | undefined,
-): Asked {
-  const temperature = number(body, "temperature", 0, 2) ?? 1, greedy = temperature === 0;
-  const format = body.response_format as GenerateOptions["responseFormat"] | undefined | null;
-  const streamOptions = body.stream_options as { include_usage?: unknown } | undefined | null;
-  if (streamOptions && body.stream !== true) fail("stream_options", "stream_options belong to stream: true");
+function read(text: string, body: Body, vocabSize: number, logprobs: number | undefined): Asked {
+  const number = (name: string): number | undefined => body[name] as number | undefined;
+  const temperature = number("temperature") ?? 1, greedy = temperature === 0;
   // Between a greedy request and sampling options there is no contradiction in this API: they have no effect.
   const sampling = {
     temperature,
-    topK: number(body, "top_k", 0, 1e6, true) ?? 0,
-    topP: Math.max(number(body, "top_p", 0, 1) ?? 1, 1e-9),
-    minP: number(body, "min_p", 0, 1) ?? 0,
-    typicalP: Math.max(number(body, "typical_p", 0, 1) ?? 1, 1e-9),
+    // Other servers say -1 for all.
+    topK: Math.max(number("top_k") ?? 0, 0),
+    topP: Math.max(number("top_p") ?? 1, 1e-9),
+    minP: number("min_p") ?? 0,
+    typicalP: Math.max(number("typical_p") ?? 1, 1e-9),
   };
   const options: GenerateOptions = { ...(greedy ? { doSample: false } : { doSample: true, ...sampling }) };
   const set = <K extends keyof GenerateOptions>(name: K, value: GenerateOptions[K] | undefined): void => {
     if (value !== undefined) options[name] = value;
   };
-  set("stop", stops(body));
-  set("seed", number(body, "seed", 0, Number.MAX_SAFE_INTEGER, true));
-  set("presencePenalty", number(body, "presence_penalty", -2, 2));
-  set("frequencyPenalty", number(body, "frequency_penalty", -2, 2));
-  set("repetitionPenalty", number(body, "repetition_penalty", 1e-3, 100));
-  set("noRepeatNgramSize", number(body, "no_repeat_ngram_size", 0, 1000, true));
-  set("minNewTokens", number(body, "min_tokens", 0, 1e6, true));
+  const seed = number("seed"), stop = body.stop as string | readonly string[] | undefined;
+  set("stop", typeof stop === "string" ? [stop] : stop);
+  set("seed", seed === undefined ? undefined : seedOf(text, seed));
+  set("presencePenalty", number("presence_penalty"));
+  set("frequencyPenalty", number("frequency_penalty"));
+  set("repetitionPenalty", number("repetition_penalty"));
+  set("noRepeatNgramSize", number("no_repeat_ngram_size"));
+  set("minNewTokens", number("min_tokens"));
   set("sequenceBias", biases(body, vocabSize));
   set("logprobs", logprobs);
-  set("responseFormat", format ?? undefined);
-  for (const name of ["model", "user"]) {
-    const value = body[name];
-    if (value !== undefined && value !== null && typeof value !== "string") fail(name, `${name} is a text`);
-  }
+  set("responseFormat", formatOf(body));
+  if (body.ignore_eos === true) options.eosTokenId = [];
+  if (body.cache_prompt === false) options.cachePrompt = false;
   return {
-    model: (body.model as string | undefined | null) ?? null,
-    user: (body.user as string | undefined | null) ?? null,
-    n: number(body, "n", 1, 128, true) ?? 1,
-    stream: flag(body, "stream"),
-    includeUsage: streamOptions?.include_usage === true,
-    echo: flag(body, "echo"),
-    maxTokens,
+    model: (body.model as string | undefined) ?? null,
+    user: (body.user ?? body.safety_identifier ?? null) as string | null,
+    n: number("n") ?? 1,
+    stream: body.stream === true,
+    includeUsage: streamOptions(body),
+    echo: body.echo === true,
+    maxTokens: number("max_completion_tokens") ?? number("max_tokens"),
     options,
   };
 }
 
-/** A body as an object. */
-export function parseBody(text: string): Body {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (error) {
-    throw new Problem(400, `the body is not JSON: ${(error as Error).message}`);
-  }
-  if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    throw new Problem(400, "the body is a JSON object");
-  }
-  return value as Body;
-}
-
-/** A request of `/v1/completions`: its prompts, and what else it asks for. */
+/** A request of `/v1/completions`: its prompts, at most `mostTexts` of them, and what else it asks for. @throws {Problem} */
 export function readCompletion(
-  body: Body,
+  text: string,
   vocabSize: number,
-): Asked & { prompts: (string | readonly number[])[] } {
-  checkFields(body, ["prompt", "max_tokens", "logprobs", "echo"]);
-  const { prompt = "" } = body;
-  const isIds = (x: unknown): x is number[] =>
-    Array.isArray(x) && x.length > 0 && x.every((id) => Number.isInteger(id) && id >= 0 && id < vocabSize);
-  const prompts = typeof prompt === "string" || isIds(prompt) ? [prompt] : prompt;
-  if (
-    !Array.isArray(prompts) || !prompts.length || !prompts.every((p) => typeof p === "string" || isIds(p))
-  ) {
+  mostTexts: number,
+): Asked & { prompts: readonly Prompt[] } {
+  const body = given(parseBody(text), "completions"), { prompt = "", logprobs } = body;
+  const list = Array.isArray(prompt) && typeof prompt[0] !== "number" ? prompt : [prompt as Prompt];
+  checkCount(list.length, (body.n as number | undefined) ?? 1, mostTexts);
+  const isId = (id: unknown): boolean =>
+    Number.isInteger(id) && (id as number) >= 0 && (id as number) < vocabSize;
+  const isIds = (x: unknown): boolean => Array.isArray(x) && x.length > 0 && x.every(isId);
+  if (!list.length || !list.every((one) => typeof one === "string" || isIds(one))) {
     fail("prompt", `prompt is a text, token ids below ${vocabSize}, or a list of such`);
   }
-  const maxTokens = number(body, "max_tokens", 0, 1e6, true) ?? 16;
-  return { ...read(body, vocabSize, maxTokens, number(body, "logprobs", 0, 20, true)), prompts };
+  if (logprobs === true) {
+    fail("logprobs", "logprobs is true, expected how many of the likeliest tokens to tell of");
+  }
+  const asked = read(text, body, vocabSize, logprobs === false ? undefined : logprobs as number | undefined);
+  return { ...asked, maxTokens: asked.maxTokens ?? 16, prompts: list };
 }
 
-/** A request of `/v1/chat/completions`: its messages, and what else it asks for. */
-export function readChat(body: Body, vocabSize: number): Asked & { messages: ChatMessage[] } {
-  checkFields(body, ["messages", "max_tokens", "max_completion_tokens", "logprobs", "top_logprobs"]);
-  const { messages } = body;
-  if (!Array.isArray(messages) || !messages.length) {
-    fail("messages", "messages is a list of at least one message");
-  }
-  const read1 = messages.map((message, i): ChatMessage => {
+/** A request of `/v1/chat/completions`: its messages, and what else it asks for. @throws {Problem} */
+export function readChat(
+  text: string,
+  vocabSize: number,
+  mostTexts: number,
+): Asked & { messages: ChatMessage[] } {
+  const body = given(parseBody(text), "chat"), { messages, logprobs } = body;
+  if (messages === undefined) fail("messages", `messages is missing, expected ${fields.messages.expected}`);
+  checkCount(1, (body.n as number | undefined) ?? 1, mostTexts);
+  const read1 = (messages as unknown[]).map((message, i): ChatMessage => {
     const { role, content } = (message ?? {}) as Record<string, unknown>;
     const parts = Array.isArray(content) ? content as { type?: unknown; text?: unknown }[] : null;
-    const text = parts?.every(({ type, text }) => type === "text" && typeof text === "string")
+    const words = parts?.every((part) => part?.type === "text" && typeof part.text === "string")
       ? parts.map(({ text }) => text).join("")
       : content;
-    if (typeof role !== "string" || typeof text !== "string") {
+    if (typeof role !== "string" || typeof words !== "string") {
       fail("messages", `messages[${i}] has a role and a content, both of them texts`);
     }
-    return { role, content: text };
+    return { role, content: words };
   });
-  const top = number(body, "top_logprobs", 0, 20, true), wanted = flag(body, "logprobs");
-  if (top !== undefined && !wanted) fail("top_logprobs", "top_logprobs belong to logprobs: true");
-  const maxTokens = number(body, "max_completion_tokens", 0, 1e6, true) ??
-    number(body, "max_tokens", 0, 1e6, true);
-  return { ...read(body, vocabSize, maxTokens, wanted ? top ?? 0 : undefined), messages: read1 };
+  if (logprobs !== undefined && typeof logprobs !== "boolean") {
+    fail("logprobs", `logprobs is ${show(logprobs)}, expected true or false`);
+  }
+  const top = body.top_logprobs as number | undefined;
+  if (top && !logprobs) fail("top_logprobs", "top_logprobs belong to logprobs: true");
+  return { ...read(text, body, vocabSize, logprobs ? top ?? 0 : undefined), messages: read1 };
+}
+
+function checkCount(prompts: number, n: number, most: number): void {
+  if (prompts * n <= most) return;
+  const each = prompts === 1 ? "" : `${prompts} prompts, `;
+  fail(
+    prompts > 1 ? "prompt" : "n",
+    `${each}${n} texts each: a request asks for at most ${most} texts (--max-texts)`,
+  );
 }

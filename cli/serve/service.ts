@@ -7,6 +7,7 @@ import {
   type Batcher,
   type ChatTemplate,
   FerrotypeError,
+  FormatError,
   type GenerationResult,
   type GPT2,
   type GPT2Cache,
@@ -15,6 +16,7 @@ import {
   type Tokenizer,
   type TokenPiece,
 } from "../../mod.ts";
+import { show } from "../../src/core/show.ts";
 import {
   chatLogprobs,
   completionLogprobs,
@@ -24,7 +26,7 @@ import {
   usageOf,
 } from "./answer.ts";
 import { Problem } from "./problem.ts";
-import { type Asked, parseBody, readChat, readCompletion } from "./request.ts";
+import { type Asked, type Prompt, readChat, readCompletion } from "./request.ts";
 
 /** What is served, and how much of it. */
 export interface ServiceOptions {
@@ -38,6 +40,8 @@ export interface ServiceOptions {
   readonly maxBatch: number;
   /** Texts that may wait. */
   readonly maxQueue: number;
+  /** Texts that one request may ask for. */
+  readonly maxTexts: number;
 }
 
 /** One text to be made. */
@@ -60,11 +64,16 @@ export interface Work {
   readonly head: Readonly<Record<string, unknown>>;
 }
 
+/** More characters than a token has, for what is said to be too long before it is encoded. */
+const longestToken = 256;
+
 /** Runs requests. */
 export class Service {
   readonly #options: ServiceOptions;
   readonly #batcher: Batcher<GPT2Cache>;
   #count = 0;
+  /** Texts of requests that are being read. */
+  #reading = 0;
   /** When it began, in seconds since 1970. */
   readonly created: number = Math.floor(Date.now() / 1000);
 
@@ -89,17 +98,18 @@ export class Service {
   }
 
   /** Reads a request of `/v1/completions`. @throws {Problem} */
-  completion(text: string, client: string): Work {
-    const { prompts, ...asked } = readCompletion(parseBody(text), this.#options.model.config.vocabSize);
+  async completion(text: string, client: string, signal: AbortSignal): Promise<Work> {
+    const { model, maxTexts } = this.#options;
+    const { prompts, ...asked } = readCompletion(text, model.config.vocabSize, maxTexts);
     if (asked.echo && asked.options.logprobs !== undefined) {
       throw new Problem(400, "echo with logprobs cannot be honoured: prompts are not scored", "logprobs");
     }
-    return this.#accept(asked, prompts, client, false);
+    return await this.#accept(asked, prompts, client, false, signal);
   }
 
   /** Reads a request of `/v1/chat/completions`. @throws {Problem} */
-  chat(text: string, client: string): Work {
-    const { template, model, name } = this.#options;
+  async chat(text: string, client: string, signal: AbortSignal): Promise<Work> {
+    const { template, model, name, maxTexts } = this.#options;
     if (!template) {
       throw new Problem(
         400,
@@ -108,90 +118,123 @@ export class Service {
         "no_chat_template",
       );
     }
-    const { messages, ...asked } = readChat(parseBody(text), model.config.vocabSize);
+    const { messages, ...asked } = readChat(text, model.config.vocabSize, maxTexts);
+    this.#checkLength(messages.reduce((sum, { content }) => sum + content.length, 0), "messages");
     let prompt: string;
     try {
       prompt = template(messages);
     } catch (error) {
       throw new Problem(
         400,
-        `the chat template refuses these messages: ${(error as Error).message}`,
+        `the chat template refuses these messages: ${(error as Error).message.slice(0, 500)}`,
         "messages",
       );
     }
-    return this.#accept(asked, [prompt], client, true);
+    return await this.#accept(asked, [prompt], client, true, signal);
   }
 
-  #accept(
+  /** @throws {Problem} for so many characters that they cannot be few enough tokens. */
+  #checkLength(characters: number, param: string): void {
+    const { contextLength } = this.#options.model;
+    if (characters > contextLength * longestToken) this.#tooLong(`${characters} characters`, param);
+  }
+
+  #tooLong(found: string, param: string): never {
+    throw new Problem(
+      400,
+      `this model's maximum context length is ${this.#options.model.contextLength} tokens, and the ${
+        param === "messages" ? "messages have" : "prompt has"
+      } ${found}; shorten ${param === "messages" ? "them" : "it"}`,
+      param,
+      "context_length_exceeded",
+    );
+  }
+
+  async #accept(
     asked: Asked,
-    prompts: readonly (string | readonly number[])[],
+    prompts: readonly Prompt[],
     client: string,
     chat: boolean,
-  ): Work {
-    const { model, name, maxQueue } = this.#options, positions = model.contextLength;
+    signal: AbortSignal,
+  ): Promise<Work> {
+    const { name } = this.#options, count = prompts.length * asked.n;
     if (asked.model !== null && asked.model !== name) {
       throw new Problem(
         404,
-        `there is no model "${asked.model}" here; there is "${name}"`,
+        `there is no model ${show(asked.model)} here; there is "${name}"`,
         "model",
         "model_not_found",
       );
     }
-    const texts: Text[] = [], lengths: number[] = [];
-    prompts.forEach((prompt, i) => {
-      const ids = this.#encode(prompt), { length } = ids;
-      lengths.push(length);
-      const most = positions + 1 - length;
-      if (most < 1) {
-        throw new Problem(
-          413,
-          `the prompt has ${length} tokens, and the model takes ${positions}; shorten it`,
-          chat ? "messages" : "prompt",
-          "context_length_exceeded",
-        );
-      }
+    this.#checkRoom(count);
+    this.#reading += count;
+    try {
+      const texts = await this.#texts(asked, prompts, chat ? "messages" : "prompt", signal);
+      const id = `${chat ? "chatcmpl" : "cmpl"}-${this.created.toString(36)}${(this.#count++).toString(36)}`;
+      const head = { id, created: Math.floor(Date.now() / 1000), model: name };
+      const turns = asked.user === null ? client : `${client} ${asked.user}`;
+      const lengths = texts.filter((_, i) => i % asked.n === 0).map(({ promptIds }) => promptIds.length);
+      return { asked, chat, texts, prompts: lengths, client: turns, head };
+    } finally {
+      this.#reading -= count;
+    }
+  }
+
+  /** @throws {Problem} where so many texts cannot wait. */
+  #checkRoom(count: number): void {
+    const { active, waiting } = this.load, { maxBatch, maxQueue } = this.#options;
+    if (active + waiting + this.#reading + count <= maxBatch + maxQueue) return;
+    throw new Problem(
+      429,
+      `${waiting + this.#reading} texts are waiting, and no more than ${maxQueue} may; try again later`,
+      null,
+      "queue_full",
+    );
+  }
+
+  /** The texts of a request: those of the first prompt, then those of the next. */
+  async #texts(
+    asked: Asked,
+    prompts: readonly Prompt[],
+    param: string,
+    signal: AbortSignal,
+  ): Promise<Text[]> {
+    const { model } = this.#options, { contextLength } = model;
+    for (const prompt of prompts) {
+      if (typeof prompt === "string") this.#checkLength(prompt.length, param);
+      else if (prompt.length > contextLength) this.#tooLong(`${prompt.length} tokens`, param);
+    }
+    const wanted = { ...asked.options, maxNewTokens: asked.maxTokens ?? contextLength, signal };
+    // Where nothing ends a text early it is long enough, so in this API that is no contradiction.
+    const ends = [wanted.eosTokenId ?? model.generationConfig.eosTokenId ?? []].flat();
+    if (ends.length === 0) delete wanted.minNewTokens;
+    const { promptIds, options } = await model.prepare(prompts, wanted).catch(
+      (error) => {
+        // What is wrong with a text is wrong with the prompt; options are all read.
+        throw error instanceof FormatError ? new Problem(400, error.message, param) : error;
+      },
+    );
+    return promptIds.flatMap((ids, i) => {
+      const { length } = ids, most = contextLength + 1 - length;
+      if (most < 1) this.#tooLong(`${length} tokens`, param);
       const maxNewTokens = asked.maxTokens ?? most;
       if (maxNewTokens > most) {
         throw new Problem(
           400,
-          `${length} tokens of prompt and ${maxNewTokens} new ones are more than the ${positions} positions of the model; ` +
-            `ask for at most ${most}`,
+          `this model's maximum context length is ${contextLength} tokens: ${length} of the ${param} and ${maxNewTokens} ` +
+            `new ones are more than the ${contextLength} positions of the model; ask for at most ${most}`,
           "max_tokens",
           "context_length_exceeded",
         );
       }
-      for (let k = 0; k < asked.n; k++) {
-        const { seed } = asked.options;
-        const { options } = model.prepare(ids, {
-          ...asked.options,
-          maxNewTokens,
-          ...(seed === undefined ? {} : { seed: seed + k }),
-        });
-        const echo = asked.echo ? this.#tokenizer.decode(ids, { skipSpecialTokens: false }) : "";
-        texts.push({ index: i * asked.n + k, echo, promptIds: ids, options });
-      }
+      const echo = asked.echo ? this.#tokenizer.decode(ids, { skipSpecialTokens: false }) : "";
+      return Array.from({ length: asked.n }, (_, k): Text => ({
+        index: i * asked.n + k,
+        echo,
+        promptIds: ids,
+        options: { ...options, maxNewTokens, seed: seedFor(options.seed, k) },
+      }));
     });
-    const { active, waiting } = this.load;
-    if (active + waiting + texts.length > this.#options.maxBatch + maxQueue) {
-      throw new Problem(
-        429,
-        `${waiting} texts are waiting, and no more than ${maxQueue} may; try again later`,
-        null,
-        "queue_full",
-      );
-    }
-    const id = `${chat ? "chatcmpl" : "cmpl"}-${this.created.toString(36)}${(this.#count++).toString(36)}`;
-    const head = { id, created: Math.floor(Date.now() / 1000), model: name };
-    const turns = asked.user === null ? client : `${client} ${asked.user}`;
-    return { asked, chat, texts, prompts: lengths, client: turns, head };
-  }
-
-  #encode(prompt: string | readonly number[]): number[] {
-    try {
-      return this.#options.model.prepare(prompt).promptIds;
-    } catch (error) {
-      throw new Problem(400, (error as Error).message, "prompt");
-    }
   }
 
   #pieces(text: Text, client: string, signal: AbortSignal): AsyncGenerator<TokenPiece, GenerationResult> {
@@ -286,6 +329,11 @@ export class Service {
     }
     await send("[DONE]");
   }
+}
+
+/** Text k of several has its own seed. */
+function seedFor(seed: number | undefined, k: number): number | undefined {
+  return seed === undefined ? undefined : (seed + k) % 2 ** 53;
 }
 
 /** Any error as an answer. */

@@ -13,7 +13,11 @@
 import type { DType } from "../core/dtype.ts";
 import type { Program } from "../expr/nodes.ts";
 
-/** Where tensors live. */
+/**
+ * Where tensors live.
+ *
+ * @category Devices
+ */
 export type DeviceName = "cpu" | "webgpu" | "reference";
 
 /** A piece of device memory; each device extends it with what it needs. */
@@ -52,7 +56,11 @@ export interface Epilogue {
   readonly scalars: readonly number[];
 }
 
-/** Device memory in use. */
+/**
+ * Device memory in use.
+ *
+ * @category Devices
+ */
 export interface MemoryUse {
   /** Bytes held by live buffers. */
   readonly bytes: number;

@@ -7,7 +7,11 @@
  * @module
  */
 
-/** Bytes of a known size that can be read in any order. */
+/**
+ * Bytes of a known size that can be read in any order.
+ *
+ * @category Tensors
+ */
 export interface ByteSource {
   /** Length in bytes. */
   readonly size: number;

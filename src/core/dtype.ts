@@ -9,10 +9,18 @@
  */
 import { DTypeError } from "./errors.ts";
 
-/** Element types. `f64` exists on the reference device only; `q8` and `q4` hold weights only. */
+/**
+ * Element types. `f64` exists on the reference device only; `q8` and `q4` hold weights only.
+ *
+ * @category Tensors
+ */
 export type DType = "f64" | "f32" | "f16" | "bf16" | "i64" | "i32" | "u8" | "bool" | "q8" | "q4";
 
-/** The arrays that hold tensor elements in JavaScript. */
+/**
+ * The arrays that hold tensor elements in JavaScript.
+ *
+ * @category Tensors
+ */
 export type DataArray =
   | Float64Array<ArrayBufferLike>
   | Float32Array<ArrayBufferLike>
@@ -34,7 +42,11 @@ const bytes: Record<DType, number> = {
   q4: 18 / 32,
 };
 
-/** Every dtype, widest first. */
+/**
+ * Every dtype, widest first.
+ *
+ * @category Tensors
+ */
 export const dtypes: readonly DType[] = Object.keys(bytes) as DType[];
 
 /** Elements that share one scale in `q8` and `q4`. */

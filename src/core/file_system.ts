@@ -7,7 +7,11 @@
  */
 import type { ByteSource } from "./byte_source.ts";
 
-/** Files and folders. */
+/**
+ * Files and folders.
+ *
+ * @category Tensors
+ */
 export interface FileSystem {
   /** Opens a file for reading in any order. */
   openFile(path: string): Promise<ByteSource>;

@@ -13,7 +13,6 @@ export const packageVersions: Readonly<Record<string, string>> = {
   "@huggingface/jinja": "^0.5.11",
   "@huggingface/tokenizers": "^0.2.0",
   "hono": "^4.13.0",
-  "papaparse": "^5.5.0",
   "vega": "^6.2.0",
   "vega-lite": "^6.4.0",
 };

@@ -135,7 +135,11 @@ export function toNormal(word: number): number {
   return q < 0 ? -value : value;
 }
 
-/** Where a generator stands; two numbers say it all. */
+/**
+ * Where a generator stands; two numbers say it all.
+ *
+ * @category Tensors
+ */
 export interface GeneratorState {
   /** The seed: an integer in [0, 2^53). */
   seed: number;
@@ -150,7 +154,11 @@ export function watchDraws(f: (() => void) | null): void {
   onDraw = f;
 }
 
-/** A stream of random numbers that can be saved, restored and handed out in blocks to devices. */
+/**
+ * A stream of random numbers that can be saved, restored and handed out in blocks to devices.
+ *
+ * @category Tensors
+ */
 export class Generator {
   #seed: number;
   #offset = 0;

@@ -8,7 +8,11 @@
  */
 import { ShapeError } from "./errors.ts";
 
-/** Sizes of the axes, outermost first; `[]` is a single number. */
+/**
+ * Sizes of the axes, outermost first; `[]` is a single number.
+ *
+ * @category Tensors
+ */
 export type Shape = readonly number[];
 
 /** The number of elements in `shape`. */

@@ -9,7 +9,11 @@
  */
 import { quantBlock } from "../core/dtype.ts";
 
-/** A dtype as a safetensors header writes it. */
+/**
+ * A dtype as a safetensors header writes it.
+ *
+ * @category Files
+ */
 export type DiskDType =
   | "BOOL"
   | "F4"
@@ -32,7 +36,11 @@ export type DiskDType =
   | "I64"
   | "U64";
 
-/** A dtype of a tensor in a file: the disk's names in lower case, and the two quantised kinds. */
+/**
+ * A dtype of a tensor in a file: the disk's names in lower case, and the two quantised kinds.
+ *
+ * @category Files
+ */
 export type FileDType = Lowercase<DiskDType> | "q8" | "q4";
 
 /** Bits an element, in the reference implementation's order of alignment, which is also the order of writing (backwards). */

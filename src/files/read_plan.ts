@@ -12,7 +12,11 @@ import { abortSignal, callback, number } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import type { OpenFile, TensorInfo } from "./view.ts";
 
-/** How far reads are merged. */
+/**
+ * How far reads are merged.
+ *
+ * @category Files
+ */
 export interface ReadPlanOptions {
   /** Unwanted bytes between two tensors that are read along rather than asked for apart (default 65,536). */
   readonly maxGap?: number;
@@ -20,7 +24,11 @@ export interface ReadPlanOptions {
   readonly maxBytes?: number;
 }
 
-/** One read: a range of a file, and the tensors in it. */
+/**
+ * One read: a range of a file, and the tensors in it.
+ *
+ * @category Files
+ */
 export interface ReadRange {
   /** The file. */
   readonly file: string;
@@ -32,7 +40,11 @@ export interface ReadRange {
   readonly tensors: readonly TensorInfo[];
 }
 
-/** Reads that together bring a set of tensors. */
+/**
+ * Reads that together bring a set of tensors.
+ *
+ * @category Files
+ */
 export class ReadPlan {
   /** The reads, in order. */
   readonly ranges: readonly ReadRange[];
@@ -95,7 +107,11 @@ export function planReads(tensors: Iterable<TensorInfo>, options: ReadPlanOption
   return new ReadPlan(ranges);
 }
 
-/** A tensor as a read brought it. */
+/**
+ * A tensor as a read brought it.
+ *
+ * @category Files
+ */
 export interface ReadTensor {
   /** What it is. */
   readonly info: TensorInfo;
@@ -103,7 +119,11 @@ export interface ReadTensor {
   readonly bytes: Uint8Array;
 }
 
-/** What may be said of a running plan. */
+/**
+ * What may be said of a running plan.
+ *
+ * @category Files
+ */
 export interface RunReadsOptions {
   /** Called after each read with the bytes that have come and the bytes of the whole plan. */
   readonly onProgress?: (progress: { readonly loaded: number; readonly total: number }) => void;

@@ -42,7 +42,11 @@ export interface OpenedFiles {
   readonly digest: string | null;
 }
 
-/** Named tensors in one safetensors file or in the shards of one model. */
+/**
+ * Named tensors in one safetensors file or in the shards of one model.
+ *
+ * @category Files
+ */
 export class SafetensorsFile {
   /** The file's own notes (`__metadata__`), without the reserved entries. */
   readonly metadata: Readonly<Record<string, string>>;

@@ -18,7 +18,11 @@ import { quote } from "./quote.ts";
 /** Elements that are read and converted at once, a multiple of 32. */
 const pieceElements = 1 << 20;
 
-/** What a file says of a tensor. */
+/**
+ * What a file says of a tensor.
+ *
+ * @category Files
+ */
 export interface TensorInfo {
   /** Its name. */
   readonly name: string;
@@ -77,7 +81,11 @@ export class OpenFile {
   }
 }
 
-/** A tensor in a file, or some of its rows. Nothing is read until {@link bytes} or {@link read} is called. */
+/**
+ * A tensor in a file, or some of its rows. Nothing is read until {@link bytes} or {@link read} is called.
+ *
+ * @category Files
+ */
 export class TensorView {
   /** What the file says of the whole tensor. */
   readonly info: TensorInfo;

@@ -19,7 +19,11 @@ import { digestKey, noDigest, type SetDigests, shardsKey } from "./digests.ts";
 import { formatQuantized, quantizedKey, storedShape } from "./quantized_names.ts";
 import { transposeMatrix } from "./transpose.ts";
 
-/** A tensor to be written. */
+/**
+ * A tensor to be written.
+ *
+ * @category Files
+ */
 export interface TensorToSave {
   /** Its name. */
   readonly name: string;

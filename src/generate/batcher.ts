@@ -9,25 +9,35 @@
  * @module
  */
 import { breather } from "../core/breathe.ts";
+import { turn } from "../core/steps.ts";
 import { CancelledError, OptionError } from "../core/errors.ts";
 import { whole } from "../core/kinds.ts";
 import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { noGrad } from "../tensor/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
+import { explained, LogitsError } from "./no_choice.ts";
 import { forPrompt, type ResolvedOptions } from "./options.ts";
 import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
 import { type Prefix, type PrefixStore, promptRows } from "./prefix.ts";
 import { checkPrompt, makeRoom, readLogits } from "./tokens.ts";
 
-/** A model whose texts can take a step together, each of its own length. */
+/**
+ * A model whose texts can take a step together, each of its own length.
+ *
+ * @category Generation
+ */
 export interface BatchLanguageModel<C extends LanguageModelCache = LanguageModelCache>
   extends LanguageModel<C> {
   /** Logits [rows, vocab] for one more id of each text. */
   forwardRows(ids: readonly number[], caches: readonly NoInfer<C>[]): Tensor;
 }
 
-/** Options of {@link Batcher}. */
+/**
+ * Options of {@link Batcher}.
+ *
+ * @category Generation
+ */
 export interface BatcherOptions {
   /** How many texts take steps together at most. Default 16. */
   maxBatch?: number;
@@ -40,8 +50,17 @@ export const batcherOptions: OptionTable<BatcherOptions> = {
   maxBatch: byDefault(16, whole(1)),
   prefillChunk: byDefault(512, whole(1)),
 };
+/** Milliseconds after which the event loop has a turn between two rounds. */
+const longestTurn = 10;
 
-/** How much there is to do. */
+/** Units of work for formats in one round. */
+const slice = 20_000;
+
+/**
+ * How much there is to do.
+ *
+ * @category Generation
+ */
 export interface BatcherLoad {
   /** Requests that are at work. */
   active: number;
@@ -70,7 +89,11 @@ function prefixOf<C extends LanguageModelCache>({ cache, sequence, prompt }: Job
   return { ids: prompt.slice(0, cache.length), cache };
 }
 
-/** Runs requests on one model. */
+/**
+ * Runs requests on one model.
+ *
+ * @category Generation
+ */
 export class Batcher<C extends LanguageModelCache> {
   readonly #model: BatchLanguageModel<C>;
   readonly #maxBatch: number;
@@ -142,8 +165,9 @@ export class Batcher<C extends LanguageModelCache> {
       for (;;) {
         const step = job.steps.shift();
         if (step) yield step;
-        else if (job.error !== null) throw job.error;
-        else if (job.result) return job.result;
+        else if (job.error !== null) {
+          throw await explained(job.error, this.#model, job.sequence?.text ?? job.prompt);
+        } else if (job.result) return job.result;
         else await new Promise<void>((resolve) => job.wake = resolve);
       }
     } finally {
@@ -164,7 +188,8 @@ export class Batcher<C extends LanguageModelCache> {
     }
     if (job.cache) {
       const store = this.#storeOf(job), known = prefixOf(job);
-      if (store && known) store.give(job.cache, known.ids);
+      // What is computed of numbers that are none is not kept for others.
+      if (store && known && !(job.error instanceof LogitsError)) store.give(job.cache, known.ids);
       else job.cache.dispose();
     }
     job.cache = null;
@@ -174,11 +199,12 @@ export class Batcher<C extends LanguageModelCache> {
   async #run(): Promise<void> {
     if (this.#running) return;
     this.#running = true;
-    const breathe = breather();
+    const breathe = breather(longestTurn);
     try {
       while (this.#waiting.length || this.#active.length) {
         await breathe();
         this.#admit();
+        if (this.#prepare()) await turn();
         await this.#prefill();
         await this.#step();
       }
@@ -203,6 +229,30 @@ export class Batcher<C extends LanguageModelCache> {
     }
   }
 
+  /**
+   * Works out what may come next in texts that follow a format, a slice of it; who needs more does not keep the others.
+   *
+   * @returns whether the slice was used up.
+   */
+  #prepare(): boolean {
+    const allowance = { units: slice };
+    for (const job of [...this.#active]) {
+      const { sequence } = job;
+      if (!sequence || sequence.isReady) continue;
+      try {
+        if (sequence.prepare(allowance) && !sequence.isDue()) this.#end(job, null);
+      } catch (error) {
+        this.#end(job, error);
+      }
+      if (allowance.units > 0) continue;
+      // The next slice begins with another one.
+      const at = this.#active.indexOf(job);
+      if (at >= 0) this.#active.push(...this.#active.splice(at, 1));
+      return true;
+    }
+    return false;
+  }
+
   /** One piece of one prompt: of the job that is furthest behind its others, which is the one that came first. */
   async #prefill(): Promise<void> {
     const job = this.#active.find(({ cache, sequence }) =>
@@ -219,6 +269,8 @@ export class Batcher<C extends LanguageModelCache> {
       const rest = left - this.#chunk, most = this.#chunk - promptRows;
       const size = rest > 0 && rest < promptRows && most >= promptRows ? most : this.#chunk;
       const piece = cache.ids.slice(cache.length, cache.length + size);
+      // The last piece gives a token.
+      if (left <= size && !sequence.isReady) return;
       const logits = noGrad(() => this.#model.forward([piece], { cache, lastOnly: true }));
       if (cache.length < cache.ids.length) return logits.dispose();
       const values = await readLogits(logits);
@@ -257,7 +309,8 @@ export class Batcher<C extends LanguageModelCache> {
       }
     }
     const jobs = this.#active.filter(({ cache, sequence }) =>
-      cache !== null && sequence?.finishReason === null && cache.ids.length - cache.length === 1
+      cache !== null && sequence?.finishReason === null && cache.ids.length - cache.length === 1 &&
+      sequence.isReady
     );
     if (!jobs.length) return;
     let values: Float32Array;
@@ -287,8 +340,9 @@ export class Batcher<C extends LanguageModelCache> {
       cache.ids.push(id);
       job.steps.push({ id, milliseconds: now - job.started, ...(details ? { details } : {}) });
       job.started = now;
-      sequence.push(id, details);
-      if (!sequence.isDue()) this.#end(job, null);
+      sequence.push(id, details, true);
+      // Where a format has not told yet whether that was the end, it does so in its turn.
+      if (sequence.finishReason !== null || (sequence.isReady && !sequence.isDue())) this.#end(job, null);
       else job.wake?.();
     } catch (error) {
       this.#end(job, error);

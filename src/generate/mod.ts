@@ -6,7 +6,8 @@
  * @module
  */
 export { Batcher, type BatcherLoad, type BatcherOptions, type BatchLanguageModel } from "./batcher.ts";
-export type { Constraint, ResponseFormat } from "./constraint/mod.ts";
+export { formatLimits } from "./constraint/limits.ts";
+export type { Constraint, Follower, ResponseFormat } from "./constraint/format.ts";
 export type { AssistantModel, LanguageModel, LanguageModelCache } from "./model.ts";
 export {
   type GenerateOptions,
@@ -23,6 +24,7 @@ export {
   generateText,
   generateWhole,
   type GenerationResult,
+  runToEnd,
   textOfTokens,
   type TokenPiece,
 } from "./text.ts";

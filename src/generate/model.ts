@@ -7,7 +7,11 @@ import type { Tensor } from "../ops/mod.ts";
 import type { CacheDType } from "../models/mod.ts";
 import type { PrefixStore } from "./prefix.ts";
 
-/** Keys and values of earlier positions, and the text they belong to. */
+/**
+ * Keys and values of earlier positions, and the text they belong to.
+ *
+ * @category Generation
+ */
 export interface LanguageModelCache {
   /** The ids of the text: the first `length` are computed, those behind them wait for the next step. */
   readonly ids: number[];
@@ -35,6 +39,8 @@ export interface LanguageModelCache {
 /**
  * A model that predicts the next token. What its cache is follows from `createCache` alone: a model may take none where we
  * always give one, and a caller's compiler would read that as a cache that may be undefined.
+ *
+ * @category Generation
  */
 export interface LanguageModel<C extends LanguageModelCache = LanguageModelCache> {
   /** The longest sequence. */
@@ -51,13 +57,19 @@ export interface LanguageModel<C extends LanguageModelCache = LanguageModelCache
     ids: Tensor | readonly (readonly number[])[],
     options: { cache: NoInfer<C>; lastOnly: boolean },
   ): Tensor;
+  /** Its weights by name: errors about logits say which one is no number. */
+  namedParameters?(): readonly (readonly [string, Tensor])[];
   /** What logits are made of, [batch, time, width]; contrastive search compares positions by it. */
   hidden?(ids: readonly (readonly number[])[], options: { cache: NoInfer<C> }): Tensor;
   /** Logits [.., vocab] for such states [.., width]. */
   logits?(hidden: Tensor): Tensor;
 }
 
-/** A model that guesses for another: any language model, whatever its cache is. */
+/**
+ * A model that guesses for another: any language model, whatever its cache is.
+ *
+ * @category Generation
+ */
 export interface AssistantModel {
   /** The longest sequence. */
   readonly contextLength: number;

@@ -10,17 +10,29 @@ import { OptionError } from "../core/errors.ts";
 import { type Field, type FieldName, fields } from "./fields.ts";
 import { readOptions } from "./given.ts";
 import { beamNames, checkTogether } from "./options_together.ts";
-import type { Constraint, ResponseFormat } from "./constraint/mod.ts";
+import type { Constraint, ResponseFormat } from "./constraint/format.ts";
 import type { CacheDType } from "../models/mod.ts";
 import type { AssistantModel, LanguageModelCache } from "./model.ts";
 
-/** Changes logits in place, given all ids so far (prompt and new): a penalty, a constraint. */
+/**
+ * Changes logits in place, given all ids so far (prompt and new): a penalty, a constraint.
+ *
+ * @category Generation
+ */
 export type LogitsProcessor = (ids: readonly number[], logits: Float32Array) => void;
 
-/** Whether a text is finished, given all ids so far (prompt and new). */
+/**
+ * Whether a text is finished, given all ids so far (prompt and new).
+ *
+ * @category Generation
+ */
 export type StoppingCriterion = (ids: readonly number[]) => boolean;
 
-/** What is known of a token besides its id, where `logprobs` asked for it. */
+/**
+ * What is known of a token besides its id, where `logprobs` asked for it.
+ *
+ * @category Generation
+ */
 export interface TokenDetails {
   /** ln of the probability that the model gave the token, before penalties and sampling options. */
   readonly logprob: number;
@@ -28,7 +40,11 @@ export interface TokenDetails {
   readonly top: readonly { readonly id: number; readonly logprob: number }[];
 }
 
-/** Options of generation. */
+/**
+ * Options of generation.
+ *
+ * @category Generation
+ */
 export interface GenerateOptions {
   /** How many tokens to make at most. Default 20 (Hugging Face's max_length), or the model's generation_config.json. */
   maxNewTokens?: number;
@@ -171,7 +187,11 @@ export interface GenerateOptions {
   cacheDType?: CacheDType;
 }
 
-/** Options with every default filled in. */
+/**
+ * Options with every default filled in.
+ *
+ * @category Generation
+ */
 export interface ResolvedOptions extends
   Required<
     Omit<
@@ -253,6 +273,7 @@ function without(options: GenerateOptions, left: readonly string[]): GenerateOpt
  *
  * @throws {OptionError} for an unknown name (with the nearest known one), an impossible value, or options that
  * contradict each other.
+ * @category Generation
  */
 export function resolveOptions(
   options: GenerateOptions,

@@ -17,13 +17,21 @@ export const promptRows = 17;
 /** Tokens in common from which on copying them is worth it. */
 const leastShared = 32;
 
-/** What tells that weights are still the same: their memory, and how often it was written to. */
+/**
+ * What tells that weights are still the same: their memory, and how often it was written to.
+ *
+ * @category Generation
+ */
 export interface Versioned {
   /** Writes so far. */
   readonly version: number;
 }
 
-/** Positions that were computed as a prompt. */
+/**
+ * Positions that were computed as a prompt.
+ *
+ * @category Generation
+ */
 export interface Prefix<C extends LanguageModelCache> {
   /** Their ids. */
   readonly ids: readonly number[];
@@ -39,7 +47,11 @@ function shared(a: readonly number[], b: readonly number[]): number {
   return n;
 }
 
-/** Keeps caches of prompts, the latest ones, up to `maxBytes`. */
+/**
+ * Keeps caches of prompts, the latest ones, up to `maxBytes`.
+ *
+ * @category Generation
+ */
 export class PrefixStore<C extends LanguageModelCache> {
   /** Positions that did not have to be computed, so far. */
   reused = 0;

@@ -7,16 +7,27 @@
 import { Generator, type GeneratorState } from "../core/random.ts";
 import { defaultGenerator } from "../ops/mod.ts";
 import { OptionError } from "../core/errors.ts";
+import type { Follower } from "./constraint/format.ts";
 import { detailsOf } from "./details.ts";
+import type { Allowance } from "../core/steps.ts";
 import type { LogitsProcessor, ResolvedOptions, TokenDetails } from "./options.ts";
 import { buildProcessors } from "./processors/build.ts";
 import { probabilities } from "./processors/warpers.ts";
 import { argmaxOf, sample } from "./sampler.ts";
+import { demandNumbers, excluded, named, notNumbers } from "./no_choice.ts";
 
-/** Why generation ended. */
+/**
+ * Why generation ended.
+ *
+ * @category Generation
+ */
 export type FinishReason = "length" | "stop" | "eos";
 
-/** One new token. */
+/**
+ * One new token.
+ *
+ * @category Generation
+ */
 export interface TokenStep {
   /** The token. */
   readonly id: number;
@@ -26,7 +37,11 @@ export interface TokenStep {
   readonly details?: TokenDetails;
 }
 
-/** How it ended. */
+/**
+ * How it ended.
+ *
+ * @category Generation
+ */
 export interface TokensResult {
   /** The new ids, an end-of-text token included. */
   ids: number[];
@@ -53,14 +68,17 @@ export class Sequence {
 
   readonly #options: ResolvedOptions;
   readonly #processors: readonly LogitsProcessor[];
+  readonly #follower: Follower | null;
   readonly #random: Generator;
   readonly #deadline: number;
   readonly #scores: Float32Array[] = [];
   readonly #logits: Float32Array[] = [];
+  #raw = new Float32Array(0); // what the model gave, to find out what a processor made of it
 
   /** Continues `text`; time runs from now. */
   constructor(text: readonly number[], asked: ResolvedOptions) {
-    const options = withConstraint(asked);
+    const follower = followerOf(asked), options = withProcessor(asked, follower);
+    this.#follower = follower;
     this.text = [...text];
     this.start = text.length;
     this.#options = options;
@@ -79,6 +97,23 @@ export class Sequence {
   /** How many tokens it may still have. */
   get left(): number {
     return this.#options.maxNewTokens - (this.text.length - this.start);
+  }
+
+  /** Whether the next token can be chosen without finding out first what a format allows. */
+  get isReady(): boolean {
+    return this.#follower?.isKnown(this.text) ?? true;
+  }
+
+  /** Finds that out as far as the allowance goes. @returns whether it went far enough. */
+  prepare(allowance: Allowance): boolean {
+    if (!this.#follower?.advance(this.text, allowance)) return this.#follower === null;
+    this.#checkFormat();
+    return true;
+  }
+
+  /** A text that follows a format ends where nothing can follow. */
+  #checkFormat(): void {
+    if (this.finishReason === null && this.#follower?.isOver(this.text)) this.finishReason = "stop";
   }
 
   /** Whether another token is to be made; it may have become too late for one. */
@@ -107,7 +142,12 @@ export class Sequence {
 
   /** Changes logits to those that are chosen from; gives what is told of a token, where it is asked for. */
   #process(logits: Float32Array): ((id: number) => TokenDetails) | null {
-    const { logprobs, outputLogits, outputScores } = this.#options;
+    const { logprobs, outputLogits, outputScores, removeInvalidValues } = this.#options;
+    if (!removeInvalidValues) demandNumbers(logits, this.#made);
+    if (this.#processors.length > 0) {
+      if (this.#raw.length !== logits.length) this.#raw = new Float32Array(logits.length);
+      this.#raw.set(logits);
+    }
     const known = logprobs === undefined ? null : detailsOf(logits, logprobs);
     if (outputLogits) this.#logits.push(logits.slice());
     for (const process of this.#processors) process(this.text, logits);
@@ -115,10 +155,28 @@ export class Sequence {
     return known;
   }
 
+  /** Tokens made so far. */
+  get #made(): number {
+    return this.text.length - this.start;
+  }
+
+  /** The likeliest token of processed logits. @throws {FerrotypeError} where they leave none, naming the processors. */
+  #best(logits: Float32Array): number {
+    const best = argmaxOf(logits);
+    if (best < 0) throw excluded(this.#processors, this.text, this.#raw, this.#made);
+    return best;
+  }
+
+  /** The next token where only the likeliest is asked for: `id` is it, or below 0 where the largest logit is no number. */
+  accept(id: number): number {
+    if (id < 0) throw notNumbers(this.#made);
+    return id;
+  }
+
   /** The next token, of logits that may be changed. */
   choose(logits: Float32Array): { id: number; details: TokenDetails | undefined } {
-    const known = this.#process(logits);
-    const id = this.#options.doSample ? sample(logits, this.#random) : argmaxOf(logits);
+    const known = this.#process(logits), best = this.#best(logits);
+    const id = this.#options.doSample ? sample(logits, this.#random, best) : best;
     return { id, details: known?.(id) };
   }
 
@@ -127,7 +185,7 @@ export class Sequence {
     logits: Float32Array,
     count: number,
   ): { ids: number[]; chances: number[]; details: ((id: number) => TokenDetails) | null } {
-    const details = this.#process(logits), ids = [argmaxOf(logits)], chances = probabilities(logits);
+    const details = this.#process(logits), ids = [this.#best(logits)], chances = probabilities(logits);
     const rest = Array.from(logits.keys()).filter((id) => id !== ids[0] && logits[id] > -Infinity);
     ids.push(...rest.sort((a, b) => logits[b] - logits[a] || a - b).slice(0, count - 1));
     return { ids, chances: ids.map((id) => chances[id]), details };
@@ -139,23 +197,29 @@ export class Sequence {
    */
   verify(logits: Float32Array, guess: number): { id: number; details: TokenDetails | undefined } {
     if (!this.#options.doSample) return this.choose(logits);
-    const known = this.#process(logits);
+    const known = this.#process(logits), best = this.#best(logits);
     let id = guess;
     if (this.#random.uniform() >= probabilities(logits)[guess]) {
       logits[guess] = -Infinity;
-      id = sample(logits, this.#random);
+      const other = guess === best ? argmaxOf(logits) : best;
+      if (other >= 0) id = sample(logits, this.#random, other);
     }
     return { id, details: known?.(id) };
   }
 
-  /** Takes the next token, tells who listens, and sees whether that was the last one. */
-  push(id: number, details?: TokenDetails): void {
+  /**
+   * Takes the next token, tells who listens, and sees whether that was the last one. What a format says about that is left to
+   * {@link Sequence.prepare} where it comes `later`.
+   */
+  push(id: number, details?: TokenDetails, later = false): void {
     const { onToken, eosTokenId, stoppingCriteria, maxNewTokens } = this.#options;
     this.text.push(id);
     onToken?.(id, details);
     if (eosTokenId.includes(id)) this.finishReason = "eos";
     else if (stoppingCriteria.some((isDone) => isDone(this.text))) this.finishReason = "stop";
-    else if (this.text.length - this.start >= maxNewTokens) this.finishReason = "length";
+    if (later && this.#follower) return;
+    this.#checkFormat();
+    if (this.text.length - this.start >= maxNewTokens) this.finishReason ??= "length";
   }
 
   /** What became of it. */
@@ -169,19 +233,20 @@ export class Sequence {
   }
 }
 
-/** A format becomes what keeps this one text to it, after the caller's own processors. */
-function withConstraint(options: ResolvedOptions): ResolvedOptions {
-  const { constraint, responseFormat, maxNewTokens, eosTokenId } = options;
-  if (!constraint) {
-    if (responseFormat && responseFormat.type !== "text") {
-      throw new OptionError("generate: responseFormat needs a tokenizer; generate text, not ids");
-    }
-    return options;
+/** What keeps this one text to its format, where it has one. */
+function followerOf(
+  { constraint, responseFormat, maxNewTokens, eosTokenId }: ResolvedOptions,
+): Follower | null {
+  if (constraint) return constraint.follow(maxNewTokens, eosTokenId);
+  if (responseFormat && responseFormat.type !== "text") {
+    throw new OptionError("generate: responseFormat needs a tokenizer; generate text, not ids");
   }
-  const { processor, criterion } = constraint.follow(maxNewTokens, eosTokenId);
-  return {
-    ...options,
-    logitsProcessors: [...options.logitsProcessors, processor],
-    stoppingCriteria: [...options.stoppingCriteria, criterion],
-  };
+  return null;
+}
+
+/** It comes after the caller's own processors. */
+function withProcessor(options: ResolvedOptions, follower: Follower | null): ResolvedOptions {
+  if (!follower) return options;
+  const processor = named("responseFormat", (ids, logits) => follower.apply(ids, logits));
+  return { ...options, logitsProcessors: [...options.logitsProcessors, processor] };
 }

@@ -12,7 +12,11 @@ import { StopFilter } from "./stop.ts";
 import type { FinishReason, TokensResult, TokenStep } from "./sequence.ts";
 import { generateTokens } from "./tokens.ts";
 
-/** One new token and the text that became certain with it. */
+/**
+ * One new token and the text that became certain with it.
+ *
+ * @category Generation
+ */
 export interface TokenPiece {
   /** The token; null for text that was held back until the end. */
   readonly id: number | null;
@@ -24,7 +28,11 @@ export interface TokenPiece {
   readonly details?: TokenDetails;
 }
 
-/** Everything about one finished generation. */
+/**
+ * Everything about one finished generation.
+ *
+ * @category Generation
+ */
 export interface GenerationResult {
   /** The new text. */
   text: string;
@@ -49,6 +57,8 @@ export interface GenerationResult {
 /**
  * Continues the prompt, token by token. Text never splits a character, and what might begin a stop text is held back
  * until it is clear. The generator's return value tells the rest.
+ *
+ * @category Generation
  */
 export async function* generatePieces<C extends LanguageModelCache>(
   model: LanguageModel<C>,
@@ -60,7 +70,11 @@ export async function* generatePieces<C extends LanguageModelCache>(
   return yield* textOfTokens(tokens, tokenizer, promptIds, options);
 }
 
-/** The text of tokens as they come, whoever makes them. */
+/**
+ * The text of tokens as they come, whoever makes them.
+ *
+ * @category Generation
+ */
 export async function* textOfTokens(
   tokens: AsyncGenerator<TokenStep, TokensResult>,
   tokenizer: Tokenizer | null,
@@ -111,7 +125,11 @@ export async function* textOfTokens(
   };
 }
 
-/** The same, and only text: every piece has some. */
+/**
+ * The same, and only text: every piece has some.
+ *
+ * @category Generation
+ */
 export async function* generateText<C extends LanguageModelCache>(
   model: LanguageModel<C>,
   tokenizer: Tokenizer | null,
@@ -130,14 +148,24 @@ export async function* generateText<C extends LanguageModelCache>(
   }
 }
 
-/** Runs to the end. */
+/**
+ * Runs to the end.
+ *
+ * @category Generation
+ */
 export async function generateWhole<C extends LanguageModelCache>(
   model: LanguageModel<C>,
   tokenizer: Tokenizer | null,
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): Promise<GenerationResult> {
-  const pieces = generatePieces(model, tokenizer, promptIds, options);
+  return await runToEnd(generatePieces(model, tokenizer, promptIds, options));
+}
+
+/** What pieces are in the end. */
+export async function runToEnd(
+  pieces: AsyncGenerator<TokenPiece, GenerationResult>,
+): Promise<GenerationResult> {
   for (;;) {
     const step = await pieces.next();
     if (step.done) return step.value;
@@ -147,6 +175,8 @@ export async function generateWhole<C extends LanguageModelCache>(
 /**
  * `numReturnSequences` continuations of the prompt: the best of a beam search, or so many draws, of which draw i is
  * the one that `seed` + i gives. The prompt is computed once.
+ *
+ * @category Generation
  */
 export async function generateMany<C extends LanguageModelCache>(
   model: LanguageModel<C>,

@@ -18,7 +18,11 @@ import { folderName } from "./disk_store.ts";
 import { hubOptions } from "./options.ts";
 import { cacheFolder, checkPermissions, type HubOptions } from "./settings.ts";
 
-/** One commit of a repository in the cache. */
+/**
+ * One commit of a repository in the cache.
+ *
+ * @category Hub
+ */
 export interface CachedRevision {
   /** Its hash. */
   commit: string;
@@ -30,7 +34,11 @@ export interface CachedRevision {
   files: string[];
 }
 
-/** One repository in the cache. */
+/**
+ * One repository in the cache.
+ *
+ * @category Hub
+ */
 export interface CachedRepository {
   /** `organisation/name`. */
   repository: string;
@@ -46,7 +54,11 @@ export interface CachedRepository {
   revisions: CachedRevision[];
 }
 
-/** Where to look. */
+/**
+ * Where to look.
+ *
+ * @category Hub
+ */
 export type CacheOptions = Pick<HubOptions, "cacheDir">;
 
 const cacheOptions: OptionTable<CacheOptions> = { cacheDir: hubOptions.cacheDir };

@@ -15,7 +15,11 @@ import {
   stat,
 } from "../platform/platform.ts";
 
-/** What a caller may say about the hub; what is left out comes from the environment. */
+/**
+ * What a caller may say about the hub; what is left out comes from the environment.
+ *
+ * @category Hub
+ */
 export interface HubOptions {
   /** Branch, tag or commit. Default "main". */
   revision?: string;
@@ -37,7 +41,11 @@ export interface HubOptions {
   onDownload?: (progress: DownloadProgress) => void;
 }
 
-/** How far the download of one file has come. */
+/**
+ * How far the download of one file has come.
+ *
+ * @category Hub
+ */
 export interface DownloadProgress {
   /** The file's name in its repository. */
   file: string;

@@ -7,7 +7,11 @@
  * @module
  */
 
-/** A function of two numbers with its gradient. */
+/**
+ * A function of two numbers with its gradient.
+ *
+ * @category Landscapes
+ */
 export interface Landscape {
   /** What people call it. */
   readonly title: string;
@@ -165,7 +169,11 @@ const goldsteinPrice: Landscape = {
   },
 };
 
-/** The names of the surfaces. */
+/**
+ * The names of the surfaces.
+ *
+ * @category Landscapes
+ */
 export type LandscapeName =
   | "bowl"
   | "rosenbrock"
@@ -176,7 +184,11 @@ export type LandscapeName =
   | "ackley"
   | "goldsteinPrice";
 
-/** The surfaces by name. */
+/**
+ * The surfaces by name.
+ *
+ * @category Landscapes
+ */
 export const landscapes: Readonly<Record<LandscapeName, Landscape>> = {
   bowl,
   rosenbrock,

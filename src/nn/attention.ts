@@ -34,7 +34,11 @@ import { Conv1D, type LayerOptions } from "./layers.ts";
 import { Module } from "./module.ts";
 import { layerOptions } from "./options.ts";
 
-/** Keys and values of one layer, in memory planned once: [batch, heads, capacity, width]. */
+/**
+ * Keys and values of one layer, in memory planned once: [batch, heads, capacity, width].
+ *
+ * @category Modules
+ */
 export class KVCache {
   /** [batch, heads, capacity, width]. */
   readonly keys: Tensor;
@@ -123,7 +127,11 @@ const attentionLayerOptions: OptionTable<AttentionLayerOptions> = {
   attentionDropout: number({ from: 0, to: 1 }),
 };
 
-/** Each position attends to itself and those before it. */
+/**
+ * Each position attends to itself and those before it.
+ *
+ * @category Modules
+ */
 export class CausalSelfAttention extends Module {
   /** Query, key and value side by side. */
   c_attn: Conv1D;

@@ -31,7 +31,11 @@ import { type Layer, Module, parameter } from "./module.ts";
 import { layerOptions } from "./options.ts";
 import { matrixDType, unquantized } from "./quantized.ts";
 
-/** Where and as what a layer's parameters are made. */
+/**
+ * Where and as what a layer's parameters are made.
+ *
+ * @category Modules
+ */
 export interface LayerOptions {
   /**
    * Default f32. With q8 and q4 the matrices of {@link Linear}, {@link Conv1D} and {@link Embedding} whose sums run over
@@ -55,7 +59,11 @@ function transposed(rows: Tensor): Tensor {
   return seen;
 }
 
-/** x · weightᵀ + bias; weight [out, in]. Both begin uniform in ±1/√in. */
+/**
+ * x · weightᵀ + bias; weight [out, in]. Both begin uniform in ±1/√in.
+ *
+ * @category Modules
+ */
 export class Linear extends Module implements Layer {
   /** [out, in]. */
   weight: Tensor;
@@ -81,6 +89,8 @@ export class Linear extends Module implements Layer {
  * x · weight + bias; weight [in, out]. GPT-2's checkpoints store their weights this way round; `transformers` calls
  * the layer Conv1D. The weight begins normal with deviation 0.02, the bias 0. A q8 or q4 weight lies in memory as
  * [out, in], in blocks along `in`, and is seen transposed.
+ *
+ * @category Modules
  */
 export class Conv1D extends Module implements Layer {
   /** [in, out]. */
@@ -111,7 +121,11 @@ const embeddingOptions: OptionTable<LayerOptions & { paddingIdx?: number }> = {
   paddingIdx: whole(),
 };
 
-/** A table of vectors looked up by id; begins standard normal. */
+/**
+ * A table of vectors looked up by id; begins standard normal.
+ *
+ * @category Modules
+ */
 export class Embedding extends Module implements Layer {
   /** [count, width]. */
   weight: Tensor;
@@ -156,7 +170,11 @@ const layerNormOptions: OptionTable<LayerOptions & { eps?: number; bias?: boolea
   bias: flag,
 };
 
-/** Layer norm over the last `width` elements; weight begins 1, bias 0. */
+/**
+ * Layer norm over the last `width` elements; weight begins 1, bias 0.
+ *
+ * @category Modules
+ */
 export class LayerNorm extends Module implements Layer {
   /** [width]. */
   weight: Tensor;

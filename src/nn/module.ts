@@ -35,7 +35,11 @@ export function isParameter(value: unknown): value is Tensor {
   return typeof value === "object" && value !== null && parameters.has(value as Tensor);
 }
 
-/** What {@link Module.loadStateDict} found. */
+/**
+ * What {@link Module.loadStateDict} found.
+ *
+ * @category Modules
+ */
 export interface LoadResult {
   /** Parameters that the dictionary did not have. */
   missing: string[];
@@ -45,7 +49,11 @@ export interface LoadResult {
 
 const loadOptions: OptionTable<{ strict?: boolean }> = { strict: flag };
 
-/** The base of everything with parameters. Subclasses set parameters and children as properties and add `forward`. */
+/**
+ * The base of everything with parameters. Subclasses set parameters and children as properties and add `forward`.
+ *
+ * @category Modules
+ */
 export abstract class Module {
   #training = true;
 
@@ -216,7 +224,11 @@ export abstract class Module {
   }
 }
 
-/** A module that maps one tensor to another. */
+/**
+ * A module that maps one tensor to another.
+ *
+ * @category Modules
+ */
 export interface Layer extends Module {
   /** The output for `x`. */
   forward(x: Tensor): Tensor;

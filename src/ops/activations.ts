@@ -8,42 +8,98 @@ import { geluOptions } from "./options.ts";
 import { row } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** 1 / (1 + e⁻ˣ). */
+/**
+ * 1 / (1 + e⁻ˣ).
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @example
+ * ```ts
+ * sigmoid(tensor([0])); // [0.5]
+ * ```
+ * @category Elementwise operations
+ */
 export function sigmoid(x: Tensor): Tensor {
   return row("sigmoid", x);
 }
 
-/** ln(sigmoid(x)), without overflow. */
+/**
+ * ln(sigmoid(x)), without overflow.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function logSigmoid(x: Tensor): Tensor {
   return row("logSigmoid", x);
 }
 
-/** max(x, 0); its gradient at 0 is 0. */
+/**
+ * max(x, 0); its gradient at 0 is 0.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @example
+ * ```ts
+ * relu(tensor([-1, 2])); // [0, 2]
+ * ```
+ * @category Elementwise operations
+ */
 export function relu(x: Tensor): Tensor {
   return row("relu", x);
 }
 
-/** x, not below 0 and not above 6 (Howard et al. 2017). */
+/**
+ * x, not below 0 and not above 6 (Howard et al. 2017).
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function relu6(x: Tensor): Tensor {
   return row("relu6", x);
 }
 
-/** x, not below `min` and not above `max`; unlike {@link clamp} its gradient on the bounds is 0. */
+/**
+ * x, not below `min` and not above `max`; unlike {@link clamp} its gradient on the bounds is 0.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function hardtanh(x: Tensor, min = -1, max = 1): Tensor {
   return row("hardtanh", x, min, max);
 }
 
-/** x where it is above `limit`, else `value`. */
+/**
+ * x where it is above `limit`, else `value`.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @example
+ * ```ts
+ * threshold(tensor([0.5, 2]), 1, 0); // [0, 2]
+ * ```
+ * @category Elementwise operations
+ */
 export function threshold(x: Tensor, limit: number, value: number): Tensor {
   return row("threshold", x, limit, value);
 }
 
-/** x where positive, else negativeSlope · x. */
+/**
+ * x where positive, else negativeSlope · x.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @example
+ * ```ts
+ * leakyRelu(tensor([-1, 2]), 0.1); // [-0.1, 2]
+ * ```
+ * @category Elementwise operations
+ */
 export function leakyRelu(x: Tensor, negativeSlope = 0.01): Tensor {
   return row("leakyRelu", x, negativeSlope);
 }
 
-/** x where positive, else alpha · (eˣ − 1) (Clevert, Unterthiner, Hochreiter 2015). */
+/**
+ * x where positive, else alpha · (eˣ − 1) (Clevert, Unterthiner, Hochreiter 2015).
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function elu(x: Tensor, alpha = 1): Tensor {
   return row("elu", x, alpha);
 }
@@ -51,6 +107,9 @@ export function elu(x: Tensor, alpha = 1): Tensor {
 /**
  * The Gaussian error linear unit x · Φ(x) (Hendrycks, Gimpel 2016); with `"tanh"` the approximation that GPT-2 uses
  * (`gelu_new` in Hugging Face).
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
  */
 export function gelu(
   x: Tensor,
@@ -63,17 +122,32 @@ export function gelu(
   return row(form === "tanh" ? "geluTanh" : "gelu", x);
 }
 
-/** x · sigmoid(x) (Elfwing, Uchibe, Doya 2017; also called swish). */
+/**
+ * x · sigmoid(x) (Elfwing, Uchibe, Doya 2017; also called swish).
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function silu(x: Tensor): Tensor {
   return row("silu", x);
 }
 
-/** x · tanh(softplus(x)) (Misra 2019). */
+/**
+ * x · tanh(softplus(x)) (Misra 2019).
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function mish(x: Tensor): Tensor {
   return row("mish", x);
 }
 
-/** ln(1 + e^(beta · x)) / beta; x itself where beta · x is above `threshold`, as in PyTorch. */
+/**
+ * ln(1 + e^(beta · x)) / beta; x itself where beta · x is above `threshold`, as in PyTorch.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function softplus(x: Tensor, beta = 1, threshold = 20): Tensor {
   return row("softplus", x, beta, threshold);
 }

@@ -22,7 +22,11 @@ import { softmax } from "./softmax.ts";
 import type { Tensor } from "./tensor.ts";
 import { contiguous, expand, reshape, transpose, unsqueeze } from "./views.ts";
 
-/** Options of {@link scaledDotProductAttention}. */
+/**
+ * Options of {@link scaledDotProductAttention}.
+ *
+ * @category Products, attention, norms
+ */
 export interface AttentionOptions {
   /** Row i sees keys up to i + (keys − rows): with a cache of earlier keys, all of those too. Default false. */
   isCausal?: boolean;
@@ -72,6 +76,8 @@ function timeFirst(t: Tensor): Tensor {
  * const y = scaledDotProductAttention(q, k, v, { isCausal: true }); // [batch, heads, time, width]
  * const joined = y.transpose(1, 2).reshape(batch, time, heads * width); // a view where the device has a kernel
  * ```
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @category Products, attention, norms
  */
 export function scaledDotProductAttention(
   q: Tensor,

@@ -24,6 +24,7 @@ import { reshape, slice, unsqueeze } from "./views.ts";
  * program too, and whoever gives them sees to it that they are below the capacity.
  *
  * @throws {ShapeError} for lists of unequal length, or a text without room for a position.
+ * @category Products, attention, norms
  */
 export function attentionStep(
   qkv: Tensor,

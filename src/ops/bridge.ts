@@ -12,7 +12,11 @@ import type { ComputeType } from "../expr/nodes.ts";
 import * as floor from "../tensor/mod.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** A tensor or a plain number. */
+/**
+ * A tensor or a plain number.
+ *
+ * @category Tensors
+ */
 export type Operand = Tensor | number;
 
 /** See `tensor/base.ts`. */

@@ -22,10 +22,18 @@ import { convOptions, perAxisFrom } from "./options.ts";
 import type { Tensor } from "./tensor.ts";
 import { narrow, type Range, reshape, slice, squeeze } from "./views.ts";
 
-/** One number for all spatial axes, or one each. */
+/**
+ * One number for all spatial axes, or one each.
+ *
+ * @category Products, attention, norms
+ */
 export type PerAxis = number | readonly number[];
 
-/** Options of {@link conv1d} and {@link conv2d}. */
+/**
+ * Options of {@link conv1d} and {@link conv2d}.
+ *
+ * @category Products, attention, norms
+ */
 export interface ConvOptions {
   /** Steps between outputs. Default 1. */
   stride?: PerAxis;
@@ -37,7 +45,11 @@ export interface ConvOptions {
   groups?: number;
 }
 
-/** Options of {@link maxPool2d} and {@link avgPool2d}. */
+/**
+ * Options of {@link maxPool2d} and {@link avgPool2d}.
+ *
+ * @category Products, attention, norms
+ */
 export interface PoolOptions {
   /** Steps between windows. Default: the kernel's size. */
   stride?: PerAxis;
@@ -166,7 +178,16 @@ function convolve(
   });
 }
 
-/** Convolution of x [batch, channels, time] with weight [filters, channels / groups, size] (cross-correlation, as PyTorch). */
+/**
+ * Convolution of x [batch, channels, time] with weight [filters, channels / groups, size] (cross-correlation, as PyTorch).
+ *
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @example
+ * ```ts
+ * conv1d(tensor([[[1, 2, 3]]]), tensor([[[1, 1]]])); // [[[3, 5]]]
+ * ```
+ * @category Products, attention, norms
+ */
 export function conv1d(
   x: Tensor,
   weight: Tensor,
@@ -176,7 +197,12 @@ export function conv1d(
   return convolve("conv1d", x, weight, bias, options, 1);
 }
 
-/** Convolution of x [batch, channels, height, width] with weight [filters, channels / groups, height, width]. */
+/**
+ * Convolution of x [batch, channels, height, width] with weight [filters, channels / groups, height, width].
+ *
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @category Products, attention, norms
+ */
 export function conv2d(
   x: Tensor,
   weight: Tensor,
@@ -226,7 +252,16 @@ function lowest(dtype: DType): number {
   return isFloat(dtype) ? -Infinity : Number(rangeOf(dtype)?.[0] ?? 0);
 }
 
-/** The largest element of each window of x [batch, channels, height, width]; of equal ones the first gets the gradient. */
+/**
+ * The largest element of each window of x [batch, channels, height, width]; of equal ones the first gets the gradient.
+ *
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @example
+ * ```ts
+ * maxPool2d(tensor([[[[1, 2], [3, 4]]]]), 2); // [[[[4]]]]
+ * ```
+ * @category Products, attention, norms
+ */
 export function maxPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions = {}): Tensor {
   checkOptions("maxPool2d", options, poolOptions, notForMax);
   return tidy(() => {
@@ -235,7 +270,16 @@ export function maxPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions =
   });
 }
 
-/** The mean of each window of x [batch, channels, height, width]. */
+/**
+ * The mean of each window of x [batch, channels, height, width].
+ *
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @example
+ * ```ts
+ * avgPool2d(tensor([[[[1, 2], [3, 4]]]]), 2); // [[[[2.5]]]]
+ * ```
+ * @category Products, attention, norms
+ */
 export function avgPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions = {}): Tensor {
   checkOptions("avgPool2d", options, poolOptions, notForAverage);
   return tidy(() => {

@@ -14,7 +14,11 @@ import { activeCapture, asLeaf, backendOf, demandDType, fromData, fromNumbers } 
 import { alias, copyInto, empty as allocate, filled } from "./bridge.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** What every creating function takes. */
+/**
+ * What every creating function takes.
+ *
+ * @category Create tensors
+ */
 export interface TensorOptions {
   /** The element type. Default: f32 (for `tensor`, what the data says). */
   dtype?: DType;
@@ -36,7 +40,11 @@ const shapedOptions: OptionTable<TensorOptions & { shape?: Shape }> = {
   shape: kinds.kind("a list of sizes such as [2, 3]", Array.isArray),
 };
 
-/** Numbers as nested arrays. */
+/**
+ * Numbers as nested arrays.
+ *
+ * @category Create tensors
+ */
 export type NestedArray = number | boolean | bigint | readonly NestedArray[];
 
 /** `t`, as a leaf when one is asked for. @throws {DTypeError} for integers. */
@@ -153,6 +161,7 @@ function placeOf(i: number, shape: Shape): string {
  * @throws {ShapeError} for ragged lists or a shape that the values do not fill.
  * @throws {DTypeError} for a dtype that the device does not hold, and a value that an integer dtype does not.
  * @throws {OptionError} for an option that does not exist, or a value it cannot have.
+ * @category Create tensors
  */
 export function tensor(
   data: NestedArray | ArrayBufferView,
@@ -205,7 +214,17 @@ function ofTheRun(values: readonly number[], shape: Shape, dtype: DType, backend
   return out;
 }
 
-/** A tensor of `shape` full of `value`. */
+/**
+ * A tensor of `shape` full of `value`.
+ *
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
+ *   {DeviceError} where memory is not enough.
+ * @example
+ * ```ts
+ * full([2], 7); // [7, 7]
+ * ```
+ * @category Create tensors
+ */
 export function full(shape: Shape, value: number | boolean, options: TensorOptions = {}): Tensor {
   return constant("full", shape, value, options);
 }
@@ -225,17 +244,43 @@ function constant(
   return finish(filled(checkShape(shape, what), number, dtype, backend, what), options.requiresGrad);
 }
 
-/** Zeros. */
+/**
+ * Zeros.
+ *
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
+ *   {DeviceError} where memory is not enough.
+ * @example
+ * ```ts
+ * zeros([2, 2], { dtype: "i32" }); // [[0, 0], [0, 0]]
+ * ```
+ * @category Create tensors
+ */
 export function zeros(shape: Shape, options: TensorOptions = {}): Tensor {
   return constant("zeros", shape, 0, options);
 }
 
-/** Ones. */
+/**
+ * Ones.
+ *
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
+ *   {DeviceError} where memory is not enough.
+ * @example
+ * ```ts
+ * ones([3]); // [1, 1, 1]
+ * ```
+ * @category Create tensors
+ */
 export function ones(shape: Shape, options: TensorOptions = {}): Tensor {
   return constant("ones", shape, 1, options);
 }
 
-/** A tensor with undefined contents, to be written before it is read. */
+/**
+ * A tensor with undefined contents, to be written before it is read.
+ *
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
+ *   {DeviceError} where memory is not enough.
+ * @category Create tensors
+ */
 export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
   const { dtype = "f32", device, requiresGrad } = checkOptions("empty", options, tensorOptions);
   const backend = backendOf(device);
@@ -243,12 +288,20 @@ export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
   return finish(allocate(checkShape(shape, "empty"), dtype, backend, "empty"), requiresGrad);
 }
 
-/** Zeros with the shape, dtype and device of `t`. */
+/**
+ * Zeros with the shape, dtype and device of `t`.
+ *
+ * @category Create tensors
+ */
 export function zerosLike(t: Tensor, options: TensorOptions = {}): Tensor {
   return constant("zerosLike", t.shape, 0, options, { dtype: t.dtype, device: t.device });
 }
 
-/** Ones with the shape, dtype and device of `t`. */
+/**
+ * Ones with the shape, dtype and device of `t`.
+ *
+ * @category Create tensors
+ */
 export function onesLike(t: Tensor, options: TensorOptions = {}): Tensor {
   return constant("onesLike", t.shape, 1, options, { dtype: t.dtype, device: t.device });
 }
@@ -288,11 +341,31 @@ export function generated(
 /**
  * `arange(end)`, `arange(start, end)` or `arange(start, end, step)`: end is not included. Whole numbers give i32 (i64 where
  * i32 does not hold them), fractions f32.
+ *
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
+ *   {DeviceError} where memory is not enough.
+ * @example
+ * ```ts
+ * arange(1, 10, 3); // [1, 4, 7]
+ * ```
+ * @category Create tensors
  */
 export function arange(end: number, options?: TensorOptions): Tensor;
-/** From `start` up to `end`, which is not included, by `step`. */
+/**
+ * From `start` up to `end`, which is not included, by `step`.
+ *
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
+ *   {DeviceError} where memory is not enough.
+ * @category Create tensors
+ */
 export function arange(start: number, end: number, options?: TensorOptions): Tensor;
-/** From `start` up to `end`, which is not included, by `step`. */
+/**
+ * From `start` up to `end`, which is not included, by `step`.
+ *
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
+ *   {DeviceError} where memory is not enough.
+ * @category Create tensors
+ */
 export function arange(start: number, end: number, step: number, options?: TensorOptions): Tensor;
 export function arange(...args: (number | TensorOptions | undefined)[]): Tensor {
   const last = args.findIndex((a) => !isNumber(a)), count = last < 0 ? args.length : last;
@@ -318,7 +391,17 @@ export function arange(...args: (number | TensorOptions | undefined)[]): Tensor 
   return generated("arange", [size], (i) => start + i * step, { ...options, dtype });
 }
 
-/** `steps` evenly spaced numbers from `start` to `end`, both included. */
+/**
+ * `steps` evenly spaced numbers from `start` to `end`, both included.
+ *
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
+ *   {DeviceError} where memory is not enough.
+ * @example
+ * ```ts
+ * linspace(0, 1, 5); // [0, 0.25, 0.5, 0.75, 1]
+ * ```
+ * @category Create tensors
+ */
 export function linspace(start: number, end: number, steps: number, options: TensorOptions = {}): Tensor {
   if (!Number.isInteger(steps) || steps < 0) {
     throw new OptionError(`linspace: steps is a whole number, not ${steps}`);
@@ -328,9 +411,25 @@ export function linspace(start: number, end: number, steps: number, options: Ten
   return generated("linspace", [steps], (i) => start + i * step, { dtype: "f32", ...checked });
 }
 
-/** Ones on the diagonal of [n, m], zeros elsewhere. */
+/**
+ * Ones on the diagonal of [n, m], zeros elsewhere.
+ *
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
+ *   {DeviceError} where memory is not enough.
+ * @example
+ * ```ts
+ * eye(2); // [[1, 0], [0, 1]]
+ * ```
+ * @category Create tensors
+ */
 export function eye(n: number, options?: TensorOptions): Tensor;
-/** Ones on the diagonal of [n, m], zeros elsewhere. */
+/**
+ * Ones on the diagonal of [n, m], zeros elsewhere.
+ *
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
+ *   {DeviceError} where memory is not enough.
+ * @category Create tensors
+ */
 export function eye(n: number, m: number, options?: TensorOptions): Tensor;
 export function eye(n: number, second?: number | TensorOptions, third?: TensorOptions): Tensor {
   const m = isNumber(second) ? fixed(second) : n;

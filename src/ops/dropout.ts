@@ -22,6 +22,8 @@ const dropped = prepare(
 /**
  * While training, each element is 0 with probability p and 1 / (1 − p) as large otherwise; else x itself. Draws from
  * the process's generator (`manualSeed`).
+ *
+ * @category Products, attention, norms
  */
 export function dropout(x: Tensor, p = 0.5, training = true): Tensor {
   if (!(p >= 0 && p <= 1)) throw new OptionError(`dropout: p is a probability, not ${p}`);

@@ -145,6 +145,8 @@ function pair(a: Labelled, b: Labelled, needed: (label: string) => boolean): Lab
  * const scores = einsum("bhqd,bhkd->bhqk", q, k);
  * const trace = einsum("ii->", matrix);
  * ```
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @category Products, attention, norms
  */
 export function einsum(equation: string, ...operands: Tensor[]): Tensor {
   return tidy(() => {

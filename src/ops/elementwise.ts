@@ -13,162 +13,402 @@ import { type Operand, promoteOperands } from "./bridge.ts";
 import { row, rowIn } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** a + b. */
+/**
+ * a + b.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @example
+ * ```ts
+ * add(tensor([1, 2]), 10); // [11, 12]
+ * ```
+ * @category Elementwise operations
+ */
 export function add(a: Operand, b: Operand): Tensor {
   return row("add", a, b);
 }
 
-/** a - b. */
+/**
+ * a - b.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @example
+ * ```ts
+ * sub(tensor([5, 7]), tensor([1, 2])); // [4, 5]
+ * ```
+ * @category Elementwise operations
+ */
 export function sub(a: Operand, b: Operand): Tensor {
   return row("sub", a, b);
 }
 
-/** a · b. */
+/**
+ * a · b.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @example
+ * ```ts
+ * mul(tensor([[1], [2]]), tensor([3, 4])); // [[3, 4], [6, 8]]
+ * ```
+ * @category Elementwise operations
+ */
 export function mul(a: Operand, b: Operand): Tensor {
   return row("mul", a, b);
 }
 
-/** a / b; integers give f32. */
+/**
+ * a / b; integers give f32.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @example
+ * ```ts
+ * div(tensor([1, 2], { dtype: "i32" }), 2); // [0.5, 1]
+ * ```
+ * @category Elementwise operations
+ */
 export function div(a: Operand, b: Operand): Tensor {
   return row("div", a, b);
 }
 
-/** a to the power b. */
+/**
+ * a to the power b.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @example
+ * ```ts
+ * pow(tensor([2, 3]), 2); // [4, 9]
+ * ```
+ * @category Elementwise operations
+ */
 export function pow(a: Operand, b: Operand): Tensor {
   return row("pow", a, b);
 }
 
-/** The larger of a and b; NaN is passed on. Where they tie, each gets half of the gradient. */
+/**
+ * The larger of a and b; NaN is passed on. Where they tie, each gets half of the gradient.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @example
+ * ```ts
+ * maximum(tensor([1, 5]), 3); // [3, 5]
+ * ```
+ * @category Elementwise operations
+ */
 export function maximum(a: Operand, b: Operand): Tensor {
   return row("maximum", a, b);
 }
 
-/** The smaller of a and b; NaN is passed on. Where they tie, each gets half of the gradient. */
+/**
+ * The smaller of a and b; NaN is passed on. Where they tie, each gets half of the gradient.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @example
+ * ```ts
+ * minimum(tensor([1, 5]), 3); // [1, 3]
+ * ```
+ * @category Elementwise operations
+ */
 export function minimum(a: Operand, b: Operand): Tensor {
   return row("minimum", a, b);
 }
 
-/** What is left of a after division by b, with the sign of b (Python's %). */
+/**
+ * What is left of a after division by b, with the sign of b (Python's %).
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @example
+ * ```ts
+ * remainder(tensor([-7, 7]), 3); // [2, 1]
+ * ```
+ * @category Elementwise operations
+ */
 export function remainder(a: Operand, b: Operand): Tensor {
   return row("remainder", a, b);
 }
 
-/** What is left of a after division by b, with the sign of a (C's fmod). */
+/**
+ * What is left of a after division by b, with the sign of a (C's fmod).
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @example
+ * ```ts
+ * fmod(tensor([-7, 7]), 3); // [-1, 1]
+ * ```
+ * @category Elementwise operations
+ */
 export function fmod(a: Operand, b: Operand): Tensor {
   return row("fmod", a, b);
 }
 
-/** ⌊a / b⌋. */
+/**
+ * ⌊a / b⌋.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @example
+ * ```ts
+ * floorDivide(tensor([-7, 7]), 2); // [-4, 3]
+ * ```
+ * @category Elementwise operations
+ */
 export function floorDivide(a: Operand, b: Operand): Tensor {
   return row("floorDivide", a, b);
 }
 
-/** √(a² + b²), without overflow. */
+/**
+ * √(a² + b²), without overflow.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @example
+ * ```ts
+ * hypot(tensor([3, 5]), tensor([4, 12])); // [5, 13]
+ * ```
+ * @category Elementwise operations
+ */
 export function hypot(a: Operand, b: Operand): Tensor {
   return row("hypot", a, b);
 }
 
-/** Where a = b, as bool. */
+/**
+ * Where a = b, as bool.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @category Elementwise operations
+ */
 export function eq(a: Operand, b: Operand): Tensor {
   return row("eq", a, b);
 }
 
-/** Where a ≠ b, as bool. */
+/**
+ * Where a ≠ b, as bool.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @category Elementwise operations
+ */
 export function ne(a: Operand, b: Operand): Tensor {
   return row("ne", a, b);
 }
 
-/** Where a < b, as bool. */
+/**
+ * Where a < b, as bool.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @category Elementwise operations
+ */
 export function lt(a: Operand, b: Operand): Tensor {
   return row("lt", a, b);
 }
 
-/** Where a ≤ b, as bool. */
+/**
+ * Where a ≤ b, as bool.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @category Elementwise operations
+ */
 export function le(a: Operand, b: Operand): Tensor {
   return row("le", a, b);
 }
 
-/** Where a > b, as bool. */
+/**
+ * Where a > b, as bool.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @category Elementwise operations
+ */
 export function gt(a: Operand, b: Operand): Tensor {
   return row("gt", a, b);
 }
 
-/** Where a ≥ b, as bool. */
+/**
+ * Where a ≥ b, as bool.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @category Elementwise operations
+ */
 export function ge(a: Operand, b: Operand): Tensor {
   return row("ge", a, b);
 }
 
-/** Where both are not 0, as bool. */
+/**
+ * Where both are not 0, as bool.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @category Elementwise operations
+ */
 export function logicalAnd(a: Operand, b: Operand): Tensor {
   return row("logicalAnd", a, b);
 }
 
-/** Where one is not 0, as bool. */
+/**
+ * Where one is not 0, as bool.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @category Elementwise operations
+ */
 export function logicalOr(a: Operand, b: Operand): Tensor {
   return row("logicalOr", a, b);
 }
 
-/** Where exactly one is not 0, as bool. */
+/**
+ * Where exactly one is not 0, as bool.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @category Elementwise operations
+ */
 export function logicalXor(a: Operand, b: Operand): Tensor {
   return row("logicalXor", a, b);
 }
 
-/** −x. */
+/**
+ * −x.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function neg(x: Tensor): Tensor {
   return row("neg", x);
 }
 
-/** |x|; its gradient at 0 is 0. */
+/**
+ * |x|; its gradient at 0 is 0.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function abs(x: Tensor): Tensor {
   return row("abs", x);
 }
 
-/** −1, 0 or 1. */
+/**
+ * −1, 0 or 1.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function sign(x: Tensor): Tensor {
   return row("sign", x);
 }
 
-/** ⌊x⌋. */
+/**
+ * ⌊x⌋.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function floor(x: Tensor): Tensor {
   return row("floor", x);
 }
 
-/** ⌈x⌉. */
+/**
+ * ⌈x⌉.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function ceil(x: Tensor): Tensor {
   return row("ceil", x);
 }
 
-/** The nearest whole number, halves to even. */
+/**
+ * The nearest whole number, halves to even.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @example
+ * ```ts
+ * round(tensor([0.5, 1.5, -2.5])); // [0, 2, -2]
+ * ```
+ * @category Elementwise operations
+ */
 export function round(x: Tensor): Tensor {
   return row("round", x);
 }
 
-/** x without its fraction. */
+/**
+ * x without its fraction.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @example
+ * ```ts
+ * trunc(tensor([-1.7, 1.7])); // [-1, 1]
+ * ```
+ * @category Elementwise operations
+ */
 export function trunc(x: Tensor): Tensor {
   return row("trunc", x);
 }
 
-/** Where x is 0, as bool. */
+/**
+ * Where x is 0, as bool.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function logicalNot(x: Tensor): Tensor {
   return row("logicalNot", x);
 }
 
-/** Where x is NaN, as bool. */
+/**
+ * Where x is NaN, as bool.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @example
+ * ```ts
+ * isnan(tensor([NaN, 1])); // [1, 0]
+ * ```
+ * @category Elementwise operations
+ */
 export function isnan(x: Tensor): Tensor {
   return row("isnan", x);
 }
 
-/** Where x is infinite, as bool. */
+/**
+ * Where x is infinite, as bool.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function isinf(x: Tensor): Tensor {
   return row("isinf", x);
 }
 
-/** Where x is neither infinite nor NaN, as bool. */
+/**
+ * Where x is neither infinite nor NaN, as bool.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function isfinite(x: Tensor): Tensor {
   return row("isfinite", x);
 }
 
-/** x, not below `min` and not above `max`; null leaves a side open. The gradient passes inside and on the bounds. */
+/**
+ * x, not below `min` and not above `max`; null leaves a side open. The gradient passes inside and on the bounds.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @example
+ * ```ts
+ * clamp(tensor([-2, 0.5, 9]), 0, 1); // [0, 0.5, 1]
+ * ```
+ * @category Elementwise operations
+ */
 export function clamp(x: Tensor, min: Operand | null = null, max: Operand | null = null): Tensor {
   if (min !== null && max !== null) return row("clamp", x, min, max);
   if (min !== null) return row("clampMin", x, min);
@@ -176,7 +416,17 @@ export function clamp(x: Tensor, min: Operand | null = null, max: Operand | null
   return x;
 }
 
-/** x where `condition` is not 0, else y; all three broadcast. */
+/**
+ * x where `condition` is not 0, else y; all three broadcast.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @example
+ * ```ts
+ * where(tensor([true, false]), tensor([1, 2]), 0); // [1, 0]
+ * ```
+ * @category Elementwise operations
+ */
 export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
   const numbers = isNumber(x) && isNumber(y);
   const dtype = !numbers
@@ -193,7 +443,16 @@ function choose(dtype: DType, condition: Tensor, x: Operand, y: Operand): Tensor
   return tidy(() => rowIn(dtype, "where", ne(condition, 0), x, y));
 }
 
-/** x with `value` where `mask` is not 0; of x's dtype. @throws {DTypeError} when that cannot hold the value. */
+/**
+ * x with `value` where `mask` is not 0; of x's dtype.
+ *
+ * @throws {DTypeError} when that cannot hold the value.
+ * @example
+ * ```ts
+ * maskedFill(tensor([1, 2]), tensor([false, true]), -1); // [1, -1]
+ * ```
+ * @category Elementwise operations
+ */
 export function maskedFill(x: Tensor, mask: Tensor, value: number): Tensor {
   if (!isFloat(x.dtype) && !Number.isInteger(fixed(value))) {
     throw new DTypeError(`maskedFill: a tensor of ${x.dtype} cannot hold ${value}`);
@@ -201,7 +460,17 @@ export function maskedFill(x: Tensor, mask: Tensor, value: number): Tensor {
   return choose(x.dtype, mask, value, x);
 }
 
-/** start + weight · (end − start). */
+/**
+ * start + weight · (end − start).
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @example
+ * ```ts
+ * lerp(tensor([0, 10]), tensor([10, 20]), 0.5); // [5, 15]
+ * ```
+ * @category Elementwise operations
+ */
 export function lerp(start: Tensor, end: Tensor, weight: Operand): Tensor {
   return row("lerp", start, end, weight);
 }

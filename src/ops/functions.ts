@@ -8,92 +8,198 @@
 import { row } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** eˣ. */
+/**
+ * eˣ.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @example
+ * ```ts
+ * exp(tensor([0, 1])); // [1, 2.7183]
+ * ```
+ * @category Elementwise operations
+ */
 export function exp(x: Tensor): Tensor {
   return row("exp", x);
 }
 
-/** 2ˣ. */
+/**
+ * 2ˣ.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function exp2(x: Tensor): Tensor {
   return row("exp2", x);
 }
 
-/** eˣ − 1, accurate near 0. */
+/**
+ * eˣ − 1, accurate near 0.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function expm1(x: Tensor): Tensor {
   return row("expm1", x);
 }
 
-/** The natural logarithm. */
+/**
+ * The natural logarithm.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @example
+ * ```ts
+ * log(tensor([1, Math.E])); // [0, 1]
+ * ```
+ * @category Elementwise operations
+ */
 export function log(x: Tensor): Tensor {
   return row("log", x);
 }
 
-/** ln(1 + x), accurate near 0. */
+/**
+ * ln(1 + x), accurate near 0.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function log1p(x: Tensor): Tensor {
   return row("log1p", x);
 }
 
-/** The logarithm to base 2. */
+/**
+ * The logarithm to base 2.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function log2(x: Tensor): Tensor {
   return row("log2", x);
 }
 
-/** The logarithm to base 10. */
+/**
+ * The logarithm to base 10.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function log10(x: Tensor): Tensor {
   return row("log10", x);
 }
 
-/** √x. */
+/**
+ * √x.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @example
+ * ```ts
+ * sqrt(tensor([4, 9])); // [2, 3]
+ * ```
+ * @category Elementwise operations
+ */
 export function sqrt(x: Tensor): Tensor {
   return row("sqrt", x);
 }
 
-/** 1 / √x. */
+/**
+ * 1 / √x.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function rsqrt(x: Tensor): Tensor {
   return row("rsqrt", x);
 }
 
-/** 1 / x. */
+/**
+ * 1 / x.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function reciprocal(x: Tensor): Tensor {
   return row("reciprocal", x);
 }
 
-/** x². */
+/**
+ * x².
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @example
+ * ```ts
+ * square(tensor([-3, 2])); // [9, 4]
+ * ```
+ * @category Elementwise operations
+ */
 export function square(x: Tensor): Tensor {
   return row("square", x);
 }
 
-/** The sine of x in radians. */
+/**
+ * The sine of x in radians.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function sin(x: Tensor): Tensor {
   return row("sin", x);
 }
 
-/** The cosine of x in radians. */
+/**
+ * The cosine of x in radians.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function cos(x: Tensor): Tensor {
   return row("cos", x);
 }
 
-/** The tangent of x in radians. */
+/**
+ * The tangent of x in radians.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function tan(x: Tensor): Tensor {
   return row("tan", x);
 }
 
-/** The hyperbolic tangent. */
+/**
+ * The hyperbolic tangent.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function tanh(x: Tensor): Tensor {
   return row("tanh", x);
 }
 
-/** The hyperbolic sine. */
+/**
+ * The hyperbolic sine.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function sinh(x: Tensor): Tensor {
   return row("sinh", x);
 }
 
-/** The hyperbolic cosine. */
+/**
+ * The hyperbolic cosine.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function cosh(x: Tensor): Tensor {
   return row("cosh", x);
 }
 
-/** The error function. */
+/**
+ * The error function.
+ *
+ * @throws {DTypeError} for quantised tensors.
+ * @category Elementwise operations
+ */
 export function erf(x: Tensor): Tensor {
   return row("erf", x);
 }

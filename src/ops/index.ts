@@ -47,6 +47,9 @@ function listOfOne(x: Tensor): Tensor {
  * const best = logits.argmax(-1, true);
  * const highest = gather(logits, -1, best);
  * ```
+ * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
+ *   (WebGPU) says so when values are read.
+ * @category Views and indexing
  */
 export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
   const axis = normalizeAxis(dim, x.shape.length, "gather"), shape = x.shape;
@@ -107,7 +110,17 @@ function scattered(mode: "add" | "set", x: Tensor, axis: number, index: Tensor, 
   return out;
 }
 
-/** x with `source[i][j]` added at `[i][index[i][j]]` (dim 1; likewise for others). Repeats add up. */
+/**
+ * x with `source[i][j]` added at `[i][index[i][j]]` (dim 1; likewise for others). Repeats add up.
+ *
+ * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
+ *   (WebGPU) says so when values are read.
+ * @example
+ * ```ts
+ * scatterAdd(zeros([3]), 0, tensor([0, 2, 2], { dtype: "i32" }), ones([3])); // [1, 0, 2]
+ * ```
+ * @category Views and indexing
+ */
 export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
   const axis = normalizeAxis(dim, x.shape.length, "scatterAdd"), shape = source.shape;
   if (x.shape.length === 0) {
@@ -120,7 +133,17 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor
   ]);
 }
 
-/** x with `source[i][j]` written at `[i][index[i][j]]`. Where positions repeat, the last one stays. */
+/**
+ * x with `source[i][j]` written at `[i][index[i][j]]`. Where positions repeat, the last one stays.
+ *
+ * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
+ *   (WebGPU) says so when values are read.
+ * @example
+ * ```ts
+ * scatter(zeros([3]), 0, tensor([1], { dtype: "i32" }), ones([1])); // [0, 1, 0]
+ * ```
+ * @category Views and indexing
+ */
 export function scatter(x: Tensor, dim: number, index: Tensor, source: Tensor | number): Tensor {
   const axis = normalizeAxis(dim, x.shape.length, "scatter");
   if (isNumber(source)) {
@@ -149,7 +172,17 @@ function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {
   return alias(index, target, broadcastStrides(own, strides, target));
 }
 
-/** The positions `index` (one axis) of axis `dim`. */
+/**
+ * The positions `index` (one axis) of axis `dim`.
+ *
+ * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
+ *   (WebGPU) says so when values are read.
+ * @example
+ * ```ts
+ * indexSelect(tensor([10, 20, 30]), 0, tensor([2, 0], { dtype: "i32" })); // [30, 10]
+ * ```
+ * @category Views and indexing
+ */
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   const axis = normalizeAxis(dim, x.shape.length, "indexSelect");
   demandIndex("indexSelect", index);
@@ -163,19 +196,48 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
 }
 
 /**
- * Rows of `weight` [count, width] for ids of any shape: [...ids.shape, width]. Row `paddingIdx` gets no gradient. Rows of
- * q8 and q4 weights come as f32.
+ * Rows of `weight` [count, width] for ids of any shape, 0 to count − 1: [...ids.shape, width]. Row `paddingIdx` gets no
+ * gradient. Rows of q8 and q4 weights come as f32.
+ *
+ * @throws {ShapeError} for an id that names no row, below 0 too: ids are names, not positions that may count from the end.
+ * At once where values can be seen; a device that answers late (WebGPU) throws it from the next read.
+ * @example
+ * ```ts
+ * embedding(tensor([1, 1], { dtype: "i32" }), tensor([[1, 2], [3, 4]])); // [[3, 4], [3, 4]]
+ * ```
+ * @category Views and indexing
  */
 export function embedding(ids: Tensor, weight: Tensor, paddingIdx: number | null = null): Tensor {
   demandIndex("embedding", ids);
   if (weight.shape.length !== 2) {
     throw new ShapeError(`embedding: a weight is [count, width], not ${formatShape(weight.shape)}`);
   }
+  const count = weight.shape[0];
   return tidy(() => {
     const rows = paddingIdx === null ? weight : withoutGradientAt(paddingIdx, weight);
-    const picked = gather(rows, 0, alongAxis(reshape(ids, [-1]), weight.shape, 0));
+    const flat = reshape(ids, [-1]), at = asPositions(flat, count);
+    const picked = named(flat, (id) => id < 0 || id >= count ? rowError(id, count) : null, () => {
+      return gather(rows, 0, alongAxis(at, weight.shape, 0));
+    });
     return reshape(picked, [...ids.shape, weight.shape[1]]);
   });
+}
+
+function rowError(id: number | bigint, count: number): ShapeError {
+  return new ShapeError(`embedding: id ${id} is none of the ${count} rows`);
+}
+
+/** Runs `f`, which picks by `ids`; what a device that answers at once then throws names the id for which there is an error. */
+function named<T>(ids: Tensor, errorOf: (id: number | bigint) => ShapeError | null, f: () => T): T {
+  try {
+    return f();
+  } catch (error) {
+    for (const id of error instanceof ShapeError ? readNow(ids) ?? [] : []) {
+      const better = errorOf(id);
+      if (better) throw better;
+    }
+    throw error;
+  }
 }
 
 /** x, with a gradient that is 0 in row `at`. */
@@ -194,6 +256,7 @@ function withoutGradientAt(at: number, x: Tensor): Tensor {
  * error names it.
  *
  * @throws {ShapeError} for an id outside 0 … classes − 1 that is not `ignoreIndex`.
+ * @category Views and indexing
  */
 export function byClass<T>(
   what: string,
@@ -202,20 +265,15 @@ export function byClass<T>(
   ignoreIndex: number | undefined,
   f: () => T,
 ): T {
-  try {
-    return f();
-  } catch (error) {
-    const given = error instanceof ShapeError ? readNow(ids) : null;
-    for (const id of given ?? []) {
-      if ((id < 0 || id >= classes) && Number(id) !== ignoreIndex) {
-        throw targetError(what, id, classes, ignoreIndex);
-      }
-    }
-    throw error;
-  }
+  const isNone = (id: number | bigint) => (id < 0 || id >= classes) && Number(id) !== ignoreIndex;
+  return named(ids, (id) => isNone(id) ? targetError(what, id, classes, ignoreIndex) : null, f);
 }
 
-/** Class ids as positions: those count from the end where they are negative, but no class is. */
+/**
+ * Class ids as positions: those count from the end where they are negative, but no class is.
+ *
+ * @category Views and indexing
+ */
 export function asPositions(ids: Tensor, classes: number): Tensor {
   return where(lt(ids, 0), classes, ids);
 }
@@ -223,6 +281,11 @@ export function asPositions(ids: Tensor, classes: number): Tensor {
 /**
  * 1 at each class id's place on a new last axis of `classes`, 0 elsewhere; i32.
  * @throws {ShapeError} for an id outside 0 … classes − 1, and a count of classes that is none.
+ * @example
+ * ```ts
+ * oneHot(tensor([0, 2], { dtype: "i32" }), 3); // [[1, 0, 0], [0, 0, 1]]
+ * ```
+ * @category Views and indexing
  */
 export function oneHot(index: Tensor, classes: number): Tensor {
   demandIndex("oneHot", index);
@@ -253,12 +316,30 @@ function triangle(what: string, x: Tensor, keepLower: boolean, diagonal: number)
   });
 }
 
-/** The lower triangle of the last two axes, zeros above diagonal number `diagonal`. */
+/**
+ * The lower triangle of the last two axes, zeros above diagonal number `diagonal`.
+ *
+ * @throws {ShapeError} for fewer than two axes.
+ * @example
+ * ```ts
+ * tril(ones([2, 2])); // [[1, 0], [1, 1]]
+ * ```
+ * @category Views and indexing
+ */
 export function tril(x: Tensor, diagonal = 0): Tensor {
   return triangle("tril", x, true, diagonal);
 }
 
-/** The upper triangle of the last two axes, zeros below diagonal number `diagonal`. */
+/**
+ * The upper triangle of the last two axes, zeros below diagonal number `diagonal`.
+ *
+ * @throws {ShapeError} for fewer than two axes.
+ * @example
+ * ```ts
+ * triu(ones([2, 2])); // [[1, 1], [0, 1]]
+ * ```
+ * @category Views and indexing
+ */
 export function triu(x: Tensor, diagonal = 0): Tensor {
   return triangle("triu", x, false, diagonal);
 }

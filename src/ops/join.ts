@@ -14,7 +14,16 @@ import { toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { expand, narrow, type Range, reshape, slice, unsqueeze } from "./views.ts";
 
-/** Tensors one after the other along `dim`; the other sizes must agree. */
+/**
+ * Tensors one after the other along `dim`; the other sizes must agree.
+ *
+ * @throws {ShapeError} when sizes do not agree, or nothing is given.
+ * @example
+ * ```ts
+ * concat([tensor([1, 2]), tensor([3])]); // [1, 2, 3]
+ * ```
+ * @category Views and indexing
+ */
 export function concat(tensors: readonly Tensor[], dim = 0): Tensor {
   if (!tensors.length) throw new ShapeError("concat: needs at least one tensor");
   const first = tensors[0], axis = normalizeAxis(dim, first.shape.length, "concat");
@@ -48,7 +57,16 @@ export function concat(tensors: readonly Tensor[], dim = 0): Tensor {
   });
 }
 
-/** Tensors of one shape along a new axis `dim`. */
+/**
+ * Tensors of one shape along a new axis `dim`.
+ *
+ * @throws {ShapeError} when sizes do not agree, or nothing is given.
+ * @example
+ * ```ts
+ * stack([tensor([1, 2]), tensor([3, 4])]); // [[1, 2], [3, 4]]
+ * ```
+ * @category Views and indexing
+ */
 export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
   if (!tensors.length) throw new ShapeError("stack: needs at least one tensor");
   for (const t of tensors) {
@@ -59,7 +77,16 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
   return tidy(() => concat(tensors.map((t) => unsqueeze(t, dim)), dim));
 }
 
-/** x repeated `times[i]` times along axis i; more entries than axes add axes in front. */
+/**
+ * x repeated `times[i]` times along axis i; more entries than axes add axes in front.
+ *
+ * @throws {ShapeError} for fewer entries than axes, or more than there can be.
+ * @example
+ * ```ts
+ * repeat(tensor([1, 2]), [2]); // [1, 2, 1, 2]
+ * ```
+ * @category Views and indexing
+ */
 export function repeat(x: Tensor, times: readonly number[]): Tensor {
   if (times.length < x.shape.length || times.some((n) => !Number.isInteger(n) || n < 0)) {
     throw new ShapeError(
@@ -75,7 +102,11 @@ export function repeat(x: Tensor, times: readonly number[]): Tensor {
   });
 }
 
-/** How {@link pad} fills. */
+/**
+ * How {@link pad} fills.
+ *
+ * @category Views and indexing
+ */
 export interface PadOptions {
   /** What fills the border: a value, the mirrored inside, or the edge. Default "constant". */
   mode?: "constant" | "reflect" | "replicate";
@@ -97,6 +128,13 @@ const constantOnly: readonly Idle<PadOptions>[] = [{
 
 /**
  * x with a border, given as PyTorch does: `[before, after]` of the last axis, then of the one before it, and so on.
+ *
+ * @throws {ShapeError} for fewer entries than axes, or more than there can be.
+ * @example
+ * ```ts
+ * pad(tensor([1, 2]), [1, 2]); // [0, 1, 2, 0, 0]
+ * ```
+ * @category Views and indexing
  */
 export function pad(x: Tensor, border: readonly number[], options: PadOptions = {}): Tensor {
   const { mode = "constant", value = 0 } = checkOptions("pad", options, padOptions, constantOnly);

@@ -21,10 +21,18 @@ import { logSoftmax } from "./softmax.ts";
 import type { Tensor } from "./tensor.ts";
 import { permute, reshape, squeeze, unsqueeze } from "./views.ts";
 
-/** What becomes of the losses of single elements. */
+/**
+ * What becomes of the losses of single elements.
+ *
+ * @category Losses
+ */
 export type Reduction = "mean" | "sum" | "none";
 
-/** Options of the losses between two tensors of one shape. */
+/**
+ * Options of the losses between two tensors of one shape.
+ *
+ * @category Losses
+ */
 export interface LossOptions {
   /** Default "mean". */
   reduction?: Reduction;
@@ -48,13 +56,31 @@ function between(
   return tidy(() => inFloat32(x, (x) => reduceLoss(losses(x), reduction)));
 }
 
-/** (x − y)². */
+/**
+ * (x − y)².
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @example
+ * ```ts
+ * mseLoss(tensor([1, 2]), tensor([1, 4])); // 2
+ * ```
+ * @category Losses
+ */
 export function mseLoss(x: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   const { reduction } = checkOptions("mseLoss", options, lossOptions);
   return between("mseLoss", x, target, reduction, (x) => square(sub(x, target)));
 }
 
-/** |x − y|. */
+/**
+ * |x − y|.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @example
+ * ```ts
+ * l1Loss(tensor([1, 2]), tensor([1, 4])); // 1
+ * ```
+ * @category Losses
+ */
 export function l1Loss(x: Tensor, target: Tensor, options: LossOptions = {}): Tensor {
   const { reduction } = checkOptions("l1Loss", options, lossOptions);
   return between("l1Loss", x, target, reduction, (x) => abs(sub(x, target)));
@@ -65,7 +91,16 @@ const huberOptions: OptionTable<LossOptions & { delta?: number }> = {
   delta: number({ above: 0 }),
 };
 
-/** Half the square up to `delta`, then delta · (|x − y| − delta / 2) (Huber 1964). */
+/**
+ * Half the square up to `delta`, then delta · (|x − y| − delta / 2) (Huber 1964).
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @example
+ * ```ts
+ * huberLoss(tensor([0]), tensor([3])); // 2.5
+ * ```
+ * @category Losses
+ */
 export function huberLoss(x: Tensor, target: Tensor, options: LossOptions & { delta?: number } = {}): Tensor {
   const { delta = 1, reduction } = checkOptions("huberLoss", options, huberOptions);
   return between("huberLoss", x, target, reduction, (x) => {
@@ -74,7 +109,11 @@ export function huberLoss(x: Tensor, target: Tensor, options: LossOptions & { de
   });
 }
 
-/** Options of {@link bceWithLogits}. */
+/**
+ * Options of {@link bceWithLogits}.
+ *
+ * @category Losses
+ */
 export interface BceOptions extends LossOptions {
   /** Factor of each loss; broadcasts. */
   weight?: Tensor;
@@ -84,7 +123,16 @@ export interface BceOptions extends LossOptions {
 
 const bceOptions: OptionTable<BceOptions> = { ...lossOptions, weight: aTensor, posWeight: aTensor };
 
-/** Binary cross-entropy of logits against targets in [0, 1], without overflow. */
+/**
+ * Binary cross-entropy of logits against targets in [0, 1], without overflow.
+ *
+ * @throws {ShapeError} when the shapes do not broadcast.
+ * @example
+ * ```ts
+ * bceWithLogits(tensor([0]), tensor([1])); // 0.6931
+ * ```
+ * @category Losses
+ */
 export function bceWithLogits(x: Tensor, target: Tensor, options: BceOptions = {}): Tensor {
   const { weight, posWeight, reduction } = checkOptions("bceWithLogits", options, bceOptions);
   return between("bceWithLogits", x, target, reduction, (x) => {
@@ -96,7 +144,11 @@ export function bceWithLogits(x: Tensor, target: Tensor, options: BceOptions = {
   });
 }
 
-/** Options of the losses against class ids. */
+/**
+ * Options of the losses against class ids.
+ *
+ * @category Losses
+ */
 export interface ClassLossOptions extends LossOptions {
   /** Targets with this id do not count. Default −100. */
   ignoreIndex?: number;
@@ -168,7 +220,13 @@ function asRows(x: Tensor): Tensor {
   return reshape(moved, [x.size / Math.max(1, x.shape[1]), x.shape[1]]);
 }
 
-/** −logProbabilities[target]: x is [rows, classes] or [rows, classes, …]. */
+/**
+ * −logProbabilities[target]: x is [rows, classes] or [rows, classes, …].
+ *
+ * @throws {ShapeError} for a target that is neither a class nor `ignoreIndex`: at once where values can be seen; a device
+ * that answers late (WebGPU) throws it from the next read.
+ * @category Losses
+ */
 export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
   checkOptions("nllLoss", options, classLossOptions, notSmoothed);
   demandClasses("nllLoss", x, target, options);
@@ -185,11 +243,15 @@ export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {
  * Cross-entropy of logits [rows, classes] (or [rows, classes, …]) against class ids: −ln softmax(x)[target]. The mean
  * is over the targets that count, weighted when weights are given. f16 and bf16 logits are worked on in f32.
  *
+ * @throws {ShapeError} for a target that is neither a class nor `ignoreIndex`: at once where values can be seen; a device
+ * that answers late (WebGPU) throws it from the next read.
+ *
  * @example
  * ```ts
  * const loss = crossEntropy(model.forward(ids).reshape(-1, vocabSize), next.reshape(-1));
  * loss.backward();
  * ```
+ * @category Losses
  */
 export function crossEntropy(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
   const { labelSmoothing = 0, weight, reduction = "mean" } = checkOptions(

@@ -25,10 +25,18 @@ import { row, toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { expand, reshape, squeeze, transpose, unsqueeze } from "./views.ts";
 
-/** Activations that {@link affine} takes: rows of the table of elementwise functions. */
+/**
+ * Activations that {@link affine} takes: rows of the table of elementwise functions.
+ *
+ * @category Products, attention, norms
+ */
 export type Activation = "gelu" | "geluTanh" | "relu" | "silu" | "tanh";
 
-/** What {@link affine} does with x · weight + bias. */
+/**
+ * What {@link affine} does with x · weight + bias.
+ *
+ * @category Products, attention, norms
+ */
 export interface AffineOptions {
   /** Applied first. Default: none. */
   activation?: Activation | undefined;
@@ -176,6 +184,7 @@ function affineShape(x: Tensor, weight: Tensor, bias: Tensor | null): number[] {
  *
  * @throws {ShapeError} when sizes do not fit.
  * @throws {OptionError} for an option that does not exist, or a value it cannot have.
+ * @category Products, attention, norms
  */
 export function affine(
   x: Tensor,
@@ -226,7 +235,16 @@ function affineRows(
   });
 }
 
-/** x […, in] · weightᵀ + bias, weight [out, in], as PyTorch's `nn.functional.linear`. */
+/**
+ * x […, in] · weightᵀ + bias, weight [out, in], as PyTorch's `nn.functional.linear`.
+ *
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @example
+ * ```ts
+ * linear(tensor([[1, 2]]), tensor([[3, 4]]), tensor([5])); // [[16]]
+ * ```
+ * @category Products, attention, norms
+ */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
   if (weight.shape.length !== 2 || x.shape[x.shape.length - 1] !== weight.shape[1]) {
     throw new ShapeError(
@@ -242,6 +260,11 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
  * The matrix product, with PyTorch's rules: vectors are treated as a row (left) or a column (right) and lose that
  * axis again, leading axes broadcast.
  * @throws {ShapeError} when the inner sizes differ.
+ * @example
+ * ```ts
+ * matmul(tensor([[1, 2], [3, 4]]), tensor([1, 1])); // [3, 7]
+ * ```
+ * @category Products, attention, norms
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
   if (a.shape.length === 0 || b.shape.length === 0) {
@@ -270,7 +293,16 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   });
 }
 
-/** Σ aᵢ·bᵢ of two vectors. */
+/**
+ * Σ aᵢ·bᵢ of two vectors.
+ *
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @example
+ * ```ts
+ * dot(tensor([1, 2]), tensor([3, 4])); // 11
+ * ```
+ * @category Products, attention, norms
+ */
 export function dot(a: Tensor, b: Tensor): Tensor {
   if (a.shape.length !== 1 || b.shape.length !== 1) {
     throw new ShapeError(`dot: takes two vectors, not ${formatShape(a.shape)} and ${formatShape(b.shape)}`);
@@ -278,19 +310,38 @@ export function dot(a: Tensor, b: Tensor): Tensor {
   return matmul(a, b);
 }
 
-/** aᵢ·bⱼ of two vectors. */
+/**
+ * aᵢ·bⱼ of two vectors.
+ *
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @example
+ * ```ts
+ * outer(tensor([1, 2]), tensor([3, 4])); // [[3, 4], [6, 8]]
+ * ```
+ * @category Products, attention, norms
+ */
 export function outer(a: Tensor, b: Tensor): Tensor {
   return tidy(() => mul(unsqueeze(reshape(a, [-1]), 1), reshape(b, [-1])));
 }
 
-/** beta · x + alpha · (a · b). */
+/**
+ * beta · x + alpha · (a · b).
+ *
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @category Products, attention, norms
+ */
 export function addmm(x: Tensor, a: Tensor, b: Tensor, beta = 1, alpha = 1): Tensor {
   return tidy(() =>
     add(beta === 1 ? x : mul(x, beta), alpha === 1 ? matmul(a, b) : mul(matmul(a, b), alpha))
   );
 }
 
-/** PyTorch's name for {@link matmul} of two matrices. @throws {ShapeError} for anything else. */
+/**
+ * PyTorch's name for {@link matmul} of two matrices.
+ *
+ * @throws {ShapeError} for anything else.
+ * @category Products, attention, norms
+ */
 export function mm(a: Tensor, b: Tensor): Tensor {
   if (a.shape.length !== 2 || b.shape.length !== 2) {
     throw new ShapeError(`mm: takes two matrices, not ${formatShape(a.shape)} and ${formatShape(b.shape)}`);

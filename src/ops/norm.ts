@@ -53,6 +53,13 @@ function rows(t: Tensor, width: number): View {
 /**
  * (x − mean) / √(variance + eps) · weight + bias over the last axes `normalizedShape`, with the biased variance (Ba,
  * Kiros, Hinton 2016). Weight and bias have that shape.
+ *
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @example
+ * ```ts
+ * layerNorm(tensor([[1, 3]]), [2]); // [[-1, 1]]
+ * ```
+ * @category Products, attention, norms
  */
 export function layerNorm(
   x: Tensor,
@@ -119,6 +126,13 @@ function flat(t: Tensor): View {
 /**
  * x / √(mean(x²) + eps) · weight over the last axes `normalizedShape` (Zhang, Sennrich 2019). eps is the smallest step
  * of f32 above 1 (1.19e-7) unless told, as in PyTorch.
+ *
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @example
+ * ```ts
+ * rmsNorm(tensor([[3, 4]]), [2], undefined, 0); // [[0.8485, 1.1314]]
+ * ```
+ * @category Products, attention, norms
  */
 export function rmsNorm(
   x: Tensor,

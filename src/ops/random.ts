@@ -21,7 +21,11 @@ import { add, mul } from "./elementwise.ts";
 import { toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** Options of the random functions. */
+/**
+ * Options of the random functions.
+ *
+ * @category Create tensors
+ */
 export interface RandomOptions extends TensorOptions {
   /** An integer that makes the result reproducible on its own, leaving the process's generator alone. */
   seed?: number;
@@ -31,22 +35,38 @@ const randomOptions: OptionTable<RandomOptions> = { ...tensorOptions, seed: aSee
 
 const generator = new Generator(Math.floor(Math.random() * 2 ** 48));
 
-/** Seeds the process's random numbers: the same seed gives the same tensors and samples from here on. */
+/**
+ * Seeds the process's random numbers: the same seed gives the same tensors and samples from here on.
+ *
+ * @category Create tensors
+ */
 export function manualSeed(seed: number): void {
   generator.seed(seed);
 }
 
-/** Where the process's random numbers stand, for {@link setRandomState}. */
+/**
+ * Where the process's random numbers stand, for {@link setRandomState}.
+ *
+ * @category Create tensors
+ */
 export function randomState(): GeneratorState {
   return generator.getState();
 }
 
-/** Continues the process's random numbers where `state` was taken. */
+/**
+ * Continues the process's random numbers where `state` was taken.
+ *
+ * @category Create tensors
+ */
 export function setRandomState(state: GeneratorState): void {
   generator.setState(state);
 }
 
-/** The process's generator. */
+/**
+ * The process's generator.
+ *
+ * @category Create tensors
+ */
 export function defaultGenerator(): Generator {
   return generator;
 }
@@ -104,19 +124,51 @@ function random(what: string, kind: "uniform" | "normal", shape: Shape, options:
   );
 }
 
-/** Uniform random numbers in [0, 1). */
+/**
+ * Uniform random numbers in [0, 1).
+ *
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
+ *   {DeviceError} where memory is not enough.
+ * @example
+ * ```ts
+ * rand([2, 3], { seed: 1 }).shape; // [2, 3]
+ * ```
+ * @category Create tensors
+ */
 export function rand(shape: Shape, options: RandomOptions = {}): Tensor {
   return random("rand", "uniform", shape, checkOptions("rand", options, randomOptions));
 }
 
-/** Standard normal random numbers. */
+/**
+ * Standard normal random numbers.
+ *
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
+ *   {DeviceError} where memory is not enough.
+ * @category Create tensors
+ */
 export function randn(shape: Shape, options: RandomOptions = {}): Tensor {
   return random("randn", "normal", shape, checkOptions("randn", options, randomOptions));
 }
 
-/** Random whole numbers in [0, high); i32 unless told. */
+/**
+ * Random whole numbers in [0, high); i32 unless told.
+ *
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
+ *   {DeviceError} where memory is not enough.
+ * @example
+ * ```ts
+ * randint(10, [4], { seed: 1 }).dtype; // "i32"
+ * ```
+ * @category Create tensors
+ */
 export function randint(high: number, shape: Shape, options?: RandomOptions): Tensor;
-/** Random whole numbers in [low, high); i32 unless told. */
+/**
+ * Random whole numbers in [low, high); i32 unless told.
+ *
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
+ *   {DeviceError} where memory is not enough.
+ * @category Create tensors
+ */
 export function randint(low: number, high: number, shape: Shape, options?: RandomOptions): Tensor;
 export function randint(first: number, ...rest: (number | Shape | RandomOptions | undefined)[]): Tensor {
   const [low, high] = typeof rest[0] === "number" ? [first, rest.shift() as number] : [0, first];
@@ -158,7 +210,13 @@ export function randint(first: number, ...rest: (number | Shape | RandomOptions 
   return finish(out, requiresGrad);
 }
 
-/** Uniform random numbers in [low, high). */
+/**
+ * Uniform random numbers in [low, high).
+ *
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
+ *   {DeviceError} where memory is not enough.
+ * @category Create tensors
+ */
 export function uniform(shape: Shape, low: number, high: number, options: RandomOptions = {}): Tensor {
   const { requiresGrad, ...rest } = checkOptions("uniform", options, randomOptions);
   const out = tidy(() => add(mul(random("uniform", "uniform", shape, rest), high - low), low));

@@ -22,10 +22,18 @@ import { inFloat32, toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { expand, flip, permute, reshape } from "./views.ts";
 
-/** One axis, several, or all. */
+/**
+ * One axis, several, or all.
+ *
+ * @category Reductions and order
+ */
 export type Dims = number | readonly number[] | null;
 
-/** `keepdim`, plain or by name. */
+/**
+ * `keepdim`, plain or by name.
+ *
+ * @category Reductions and order
+ */
 export type KeepDim = boolean | { keepdim?: boolean };
 
 function axesOf(dim: Dims, rank: number, what: string): number[] {
@@ -114,19 +122,46 @@ function sumType(dtype: DType): DType {
   return dtype === "bool" || dtype === "u8" ? "i32" : dtype;
 }
 
-/** The sum. bool and u8 add up in i32. */
+/**
+ * The sum. bool and u8 add up in i32.
+ *
+ * @throws {ShapeError} for an axis that x does not have.
+ * @example
+ * ```ts
+ * sum(tensor([[1, 2], [3, 4]]), 1); // [3, 7]
+ * ```
+ * @category Reductions and order
+ */
 export function sum(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   return total(x, axesOf(dim, x.shape.length, "sum"), keepdimOf("sum", keepdim), sumType(x.dtype));
 }
 
-/** The mean; integers give f32. f16 and bf16 are summed in f32, so the sum does not overflow. */
+/**
+ * The mean; integers give f32. f16 and bf16 are summed in f32, so the sum does not overflow.
+ *
+ * @throws {ShapeError} for an axis that x does not have.
+ * @example
+ * ```ts
+ * mean(tensor([[1, 2], [3, 4]]), 0, true); // [[2, 3]]
+ * ```
+ * @category Reductions and order
+ */
 export function mean(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   const axes = axesOf(dim, x.shape.length, "mean"), keeps = keepdimOf("mean", keepdim);
   const result = isFloat(x.dtype) ? x.dtype : "f32", wide = x.dtype === "f64" ? "f64" : "f32";
   return tidy(() => toDType(average(x, axes, keeps, wide), result));
 }
 
-/** The product of all elements along `dim`. bool and u8 multiply in i32. */
+/**
+ * The product of all elements along `dim`. bool and u8 multiply in i32.
+ *
+ * @throws {ShapeError} for an axis that x does not have.
+ * @example
+ * ```ts
+ * prod(tensor([2, 3, 4])); // 24
+ * ```
+ * @category Reductions and order
+ */
 export function prod(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   const axes = axesOf(dim, x.shape.length, "prod"), kept = keptShape(x.shape, axes), shape = x.shape;
   const out = drop(reduced("prod", x, axes, sumType(x.dtype)), axes, keepdimOf("prod", keepdim));
@@ -165,22 +200,50 @@ function extreme(kind: "max" | "min", x: Tensor, dim: Dims, keepdim: KeepDim): T
   });
 }
 
-/** The largest element; ties share the gradient. Values only: {@link argmax} gives the position. */
+/**
+ * The largest element; ties share the gradient. Values only: {@link argmax} gives the position.
+ *
+ * @throws {ShapeError} for an axis that x does not have, or one without elements.
+ * @example
+ * ```ts
+ * max(tensor([[1, 5], [7, 3]]), -1); // [5, 7]
+ * ```
+ * @category Reductions and order
+ */
 export function max(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   return extreme("max", x, dim, keepdim);
 }
 
-/** The smallest element; ties share the gradient. */
+/**
+ * The smallest element; ties share the gradient.
+ *
+ * @throws {ShapeError} for an axis that x does not have, or one without elements.
+ * @example
+ * ```ts
+ * min(tensor([4, 2, 9])); // 2
+ * ```
+ * @category Reductions and order
+ */
 export function min(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   return extreme("min", x, dim, keepdim);
 }
 
-/** PyTorch's name for {@link max} along `dim`. */
+/**
+ * PyTorch's name for {@link max} along `dim`.
+ *
+ * @throws {ShapeError} for an axis that x does not have, or one without elements.
+ * @category Reductions and order
+ */
 export function amax(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   return extreme("max", x, dim, keepdim);
 }
 
-/** PyTorch's name for {@link min} along `dim`. */
+/**
+ * PyTorch's name for {@link min} along `dim`.
+ *
+ * @throws {ShapeError} for an axis that x does not have, or one without elements.
+ * @category Reductions and order
+ */
 export function amin(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   return extreme("min", x, dim, keepdim);
 }
@@ -197,17 +260,39 @@ function position(kind: "argmax" | "argmin", x: Tensor, dim: number | null, keep
   return drop(reduced(kind, x, axes, "i32"), axes, keepdimOf(kind, keepdim));
 }
 
-/** The first position of the largest element along `dim`, or in row-major order; i32. */
+/**
+ * The first position of the largest element along `dim`, or in row-major order; i32.
+ *
+ * @throws {ShapeError} for an axis that x does not have, or one without elements.
+ * @example
+ * ```ts
+ * argmax(tensor([[1, 5], [7, 3]]), -1); // [1, 0]
+ * ```
+ * @category Reductions and order
+ */
 export function argmax(x: Tensor, dim: number | null = null, keepdim: KeepDim = false): Tensor {
   return position("argmax", x, dim, keepdim);
 }
 
-/** The first position of the smallest element along `dim`, or in row-major order; i32. */
+/**
+ * The first position of the smallest element along `dim`, or in row-major order; i32.
+ *
+ * @throws {ShapeError} for an axis that x does not have, or one without elements.
+ * @example
+ * ```ts
+ * argmin(tensor([4, 2, 9])); // 1
+ * ```
+ * @category Reductions and order
+ */
 export function argmin(x: Tensor, dim: number | null = null, keepdim: KeepDim = false): Tensor {
   return position("argmin", x, dim, keepdim);
 }
 
-/** Options of {@link variance} and {@link std}. */
+/**
+ * Options of {@link variance} and {@link std}.
+ *
+ * @category Reductions and order
+ */
 export interface VarOptions {
   /** What is taken from the count in the divisor: 1 (Bessel's, the default) or 0 (biased). */
   correction?: number;
@@ -217,7 +302,16 @@ export interface VarOptions {
 
 const varOptions: OptionTable<VarOptions> = { correction: number({ from: 0 }), keepdim: flag };
 
-/** The variance, divided by (count − correction); correction 1 unless told. In two passes, so a large mean is no harm. */
+/**
+ * The variance, divided by (count − correction); correction 1 unless told. In two passes, so a large mean is no harm.
+ *
+ * @throws {ShapeError} for an axis that x does not have.
+ * @example
+ * ```ts
+ * variance(tensor([1, 2, 3, 4]), null, { correction: 0 }); // 1.25
+ * ```
+ * @category Reductions and order
+ */
 export function variance(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
   return spreadOf("var", x, dim, options);
 }
@@ -239,12 +333,26 @@ function rootOfSquares(x: Tensor): Tensor {
   return record("sqrt", out, [x], [out], (g, [y]) => [where(eq(y, 0), 0, div(g, mul(y, 2)))]);
 }
 
-/** The standard deviation; see {@link variance}. Its gradient is 0 where the deviation is 0. */
+/**
+ * The standard deviation; see {@link variance}. Its gradient is 0 where the deviation is 0.
+ *
+ * @throws {ShapeError} for an axis that x does not have.
+ * @category Reductions and order
+ */
 export function std(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
   return tidy(() => inFloat32(x, (x) => rootOfSquares(spreadOf("std", x, dim, options))));
 }
 
-/** ln Σ eˣ along `dim`, without overflow. */
+/**
+ * ln Σ eˣ along `dim`, without overflow.
+ *
+ * @throws {ShapeError} for an axis that x does not have.
+ * @example
+ * ```ts
+ * logsumexp(tensor([0, 0])); // 0.6931
+ * ```
+ * @category Reductions and order
+ */
 export function logsumexp(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   const axes = axesOf(dim, x.shape.length, "logsumexp"), kept = keptShape(x.shape, axes);
   const keeps = keepdimOf("logsumexp", keepdim);
@@ -260,19 +368,38 @@ export function logsumexp(x: Tensor, dim: Dims = null, keepdim: KeepDim = false)
   );
 }
 
-/** Whether any element is not 0. */
+/**
+ * Whether any element is not 0.
+ *
+ * @throws {ShapeError} for an axis that x does not have.
+ * @category Reductions and order
+ */
 export function any(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   const keeps = keepdimOf("any", keepdim);
   return tidy(() => gt(sum(ne(x, 0), dim, keeps), 0));
 }
 
-/** Whether all elements are not 0. */
+/**
+ * Whether all elements are not 0.
+ *
+ * @throws {ShapeError} for an axis that x does not have.
+ * @category Reductions and order
+ */
 export function all(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   const keeps = keepdimOf("all", keepdim);
   return tidy(() => eq(sum(eq(x, 0), dim, keeps), 0));
 }
 
-/** The length of x as a vector: √Σx². Its gradient is 0 where the length is 0. */
+/**
+ * The length of x as a vector: √Σx². Its gradient is 0 where the length is 0.
+ *
+ * @throws {ShapeError} for an axis that x does not have.
+ * @example
+ * ```ts
+ * norm(tensor([3, 4])); // 5
+ * ```
+ * @category Reductions and order
+ */
 export function norm(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   const keeps = keepdimOf("norm", keepdim);
   return tidy(() =>
@@ -280,7 +407,16 @@ export function norm(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
   );
 }
 
-/** Running sums along `dim`. bool and u8 add up in i32. */
+/**
+ * Running sums along `dim`. bool and u8 add up in i32.
+ *
+ * @throws {ShapeError} for an axis that x does not have.
+ * @example
+ * ```ts
+ * cumsum(tensor([1, 2, 3]), 0); // [1, 3, 6]
+ * ```
+ * @category Reductions and order
+ */
 export function cumsum(x: Tensor, dim: number): Tensor {
   const axis = normalizeAxis(dim, x.shape.length, "cumsum");
   const out = empty(x.shape, sumType(x.dtype), x.backend, "cumsum");

@@ -76,6 +76,7 @@ export function row(name: string, ...operands: Operand[]): Tensor {
  * last dim is a multiple of 32.
  *
  * @throws {DTypeError} for what is no dtype, and tensors that q8 and q4 do not hold.
+ * @category Elementwise operations
  */
 export function toDType(x: Tensor, dtype: DType): Tensor {
   if (x.dtype === dtype) return x;

@@ -60,12 +60,30 @@ function along(x: Tensor, dim: number, logarithm: boolean): Tensor {
   );
 }
 
-/** eˣ / Σeˣ along `dim` (default the last). Integers give f32. */
+/**
+ * eˣ / Σeˣ along `dim` (default the last). Integers give f32.
+ *
+ * @throws {ShapeError} for an axis that x does not have.
+ * @example
+ * ```ts
+ * softmax(tensor([0, 0, Math.LN2])); // [0.25, 0.25, 0.5]
+ * ```
+ * @category Reductions and order
+ */
 export function softmax(x: Tensor, dim = -1): Tensor {
   return along(x, dim, false);
 }
 
-/** ln softmax along `dim` (default the last), accurate where the softmax underflows. */
+/**
+ * ln softmax along `dim` (default the last), accurate where the softmax underflows.
+ *
+ * @throws {ShapeError} for an axis that x does not have.
+ * @example
+ * ```ts
+ * logSoftmax(tensor([0, 0])); // [-0.6931, -0.6931]
+ * ```
+ * @category Reductions and order
+ */
 export function logSoftmax(x: Tensor, dim = -1): Tensor {
   return along(x, dim, true);
 }

@@ -13,7 +13,11 @@ import { gather } from "./index.ts";
 import type { Tensor } from "./tensor.ts";
 import { contiguous, narrow, reshape, transpose } from "./views.ts";
 
-/** Sorted values, and where each came from (i32). */
+/**
+ * Sorted values, and where each came from (i32).
+ *
+ * @category Reductions and order
+ */
 export interface Sorted {
   /** The values in order. */
   values: Tensor;
@@ -21,7 +25,11 @@ export interface Sorted {
   indices: Tensor;
 }
 
-/** Options of {@link sort} and {@link argsort}. */
+/**
+ * Options of {@link sort} and {@link argsort}.
+ *
+ * @category Reductions and order
+ */
 export interface SortOptions {
   /** Largest first. Default false. */
   descending?: boolean;
@@ -51,7 +59,16 @@ function alongLast(x: Tensor, dim: number, f: (x: Tensor) => Sorted): Sorted {
   });
 }
 
-/** Sorts along `dim`, stably; NaN comes last in either direction. Integers and floats. */
+/**
+ * Sorts along `dim`, stably; NaN comes last in either direction. Integers and floats.
+ *
+ * @throws {ShapeError} for an axis that x does not have.
+ * @example
+ * ```ts
+ * sort(tensor([3, 1, 2])).values; // [1, 2, 3]
+ * ```
+ * @category Reductions and order
+ */
 export function sort(x: Tensor, dim = -1, options: SortOptions = {}): Sorted {
   return sortBy("sort", x, dim, options);
 }
@@ -64,12 +81,25 @@ function sortBy(what: string, x: Tensor, dim: number, options: SortOptions): Sor
   });
 }
 
-/** The positions that would sort x along `dim`; i32. */
+/**
+ * The positions that would sort x along `dim`; i32.
+ *
+ * @throws {ShapeError} for an axis that x does not have.
+ * @example
+ * ```ts
+ * argsort(tensor([3, 1, 2])); // [1, 2, 0]
+ * ```
+ * @category Reductions and order
+ */
 export function argsort(x: Tensor, dim = -1, options: SortOptions = {}): Tensor {
   return tidy(() => sortBy("argsort", x, dim, options).indices);
 }
 
-/** Options of {@link topk}. */
+/**
+ * Options of {@link topk}.
+ *
+ * @category Reductions and order
+ */
 export interface TopKOptions {
   /** The largest (default) or the smallest. */
   largest?: boolean;
@@ -77,7 +107,16 @@ export interface TopKOptions {
 
 const topKOptions: OptionTable<TopKOptions> = { largest: flag };
 
-/** The k largest (or smallest) along `dim`, in order. */
+/**
+ * The k largest (or smallest) along `dim`, in order.
+ *
+ * @throws {ShapeError} for an axis that x does not have, or a k larger than it.
+ * @example
+ * ```ts
+ * topk(tensor([3, 9, 5]), 2).values; // [9, 5]
+ * ```
+ * @category Reductions and order
+ */
 export function topk(x: Tensor, k: number, dim = -1, options: TopKOptions = {}): Sorted {
   const { largest = true } = checkOptions("topk", options, topKOptions);
   const axis = normalizeAxis(dim, x.shape.length, "topk"), n = x.shape[axis] ?? 1;

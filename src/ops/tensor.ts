@@ -27,7 +27,11 @@ import { placeOptions } from "./options.ts";
 import { toDType } from "./row.ts";
 import { detach, transpose } from "./views.ts";
 
-/** Nested lists of numbers, as deep as the tensor has axes; a number for none. */
+/**
+ * Nested lists of numbers, as deep as the tensor has axes; a number for none.
+ *
+ * @category Tensors
+ */
 export type Nested = number | Nested[];
 
 /**
@@ -35,6 +39,8 @@ export type Nested = number | Nested[];
  *
  * Computing is synchronous; reading values (`data`, `item`, `toArray`) is not, because a device may answer late.
  * Make one with `tensor`, `zeros`, `randn` … rather than with the constructor.
+ *
+ * @category Tensors
  */
 export class Tensor extends ProductMethods {
   /** How many axes it has. */

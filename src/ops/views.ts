@@ -23,13 +23,21 @@ import { registerSumTo, sumAxes } from "../tensor/mod.ts";
 import { addInto, alias, copy, copyInto, empty, filled, record } from "./bridge.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** The same elements, row-major and without gaps: x itself when it is so already, else a recorded copy. */
+/**
+ * The same elements, row-major and without gaps: x itself when it is so already, else a recorded copy.
+ *
+ * @category Views and indexing
+ */
 export function contiguous(x: Tensor): Tensor {
   if (x.isContiguous) return x;
   return record("contiguous", copy(x), [x], [], (g) => [g]);
 }
 
-/** A contiguous copy with memory of its own. */
+/**
+ * A contiguous copy with memory of its own.
+ *
+ * @category Views and indexing
+ */
 export function clone(x: Tensor): Tensor {
   return record("clone", copy(x), [x], [], (g) => [g]);
 }
@@ -38,6 +46,11 @@ export function clone(x: Tensor): Tensor {
  * The same elements in row-major order under another shape; one size may be -1 and is worked out. A view where the
  * memory allows it, else a copy.
  * @throws {ShapeError} when the sizes do not multiply to the number of elements.
+ * @example
+ * ```ts
+ * reshape(arange(6), [2, -1]); // [[0, 1, 2], [3, 4, 5]]
+ * ```
+ * @category Views and indexing
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
   const target = inferShape(shape, x.size, "reshape");
@@ -53,7 +66,16 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
   return record("reshape", out, [x], [], (g) => [reshape(g, own)]);
 }
 
-/** All axes from `start` to `end` (inclusive) made one. */
+/**
+ * All axes from `start` to `end` (inclusive) made one.
+ *
+ * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @example
+ * ```ts
+ * flatten(tensor([[1, 2], [3, 4]])); // [1, 2, 3, 4]
+ * ```
+ * @category Views and indexing
+ */
 export function flatten(x: Tensor, start = 0, end = -1): Tensor {
   if (x.shape.length === 0) return reshape(x, [1]);
   const a = normalizeAxis(start, x.shape.length, "flatten"),
@@ -61,7 +83,12 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
   return reshape(x, [...x.shape.slice(0, a), sizeOf(x.shape.slice(a, b + 1)), ...x.shape.slice(b + 1)]);
 }
 
-/** Axis `dim` split into `sizes`; one may be -1. */
+/**
+ * Axis `dim` split into `sizes`; one may be -1.
+ *
+ * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @category Views and indexing
+ */
 export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
   const d = normalizeAxis(dim, x.shape.length, "unflatten");
   return reshape(x, [
@@ -71,7 +98,16 @@ export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
   ]);
 }
 
-/** Axes in another order: axis i of the result is axis `dims[i]` of x. */
+/**
+ * Axes in another order: axis i of the result is axis `dims[i]` of x.
+ *
+ * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @example
+ * ```ts
+ * permute(zeros([2, 3, 4]), [2, 0, 1]).shape; // [4, 2, 3]
+ * ```
+ * @category Views and indexing
+ */
 export function permute(x: Tensor, dims: readonly number[]): Tensor {
   const rank = x.shape.length;
   const order = dims.map((d) => normalizeAxis(d, rank, "permute"));
@@ -84,7 +120,16 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
   return record("permute", out, [x], [], (g) => [permute(g, back)]);
 }
 
-/** Two axes exchanged, as a view. */
+/**
+ * Two axes exchanged, as a view.
+ *
+ * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @example
+ * ```ts
+ * transpose(tensor([[1, 2], [3, 4]]), 0, 1); // [[1, 3], [2, 4]]
+ * ```
+ * @category Views and indexing
+ */
 export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
   const rank = x.shape.length;
   const dims = Array.from({ length: rank }, (_, i) => i);
@@ -95,7 +140,16 @@ export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
   return permute(x, dims);
 }
 
-/** x stretched to `shape` without copying; -1 keeps a size. Axes of size 1 repeat, new ones are added in front. */
+/**
+ * x stretched to `shape` without copying; -1 keeps a size. Axes of size 1 repeat, new ones are added in front.
+ *
+ * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @example
+ * ```ts
+ * expand(tensor([[1], [2]]), [2, 3]); // [[1, 1, 1], [2, 2, 2]]
+ * ```
+ * @category Views and indexing
+ */
 export function expand(x: Tensor, shape: Shape): Tensor {
   const shift = shape.length - x.shape.length;
   const target = shape.map((n, i) => n === -1 && i >= shift ? x.shape[i - shift] : n);
@@ -110,7 +164,11 @@ export function expand(x: Tensor, shape: Shape): Tensor {
   return record("expand", out, [x], [], (g) => [sumTo(g, own)]);
 }
 
-/** Sums x over what a broadcast from `shape` would have repeated. */
+/**
+ * Sums x over what a broadcast from `shape` would have repeated.
+ *
+ * @category Views and indexing
+ */
 export function sumTo(x: Tensor, shape: Shape): Tensor {
   if (sameShape(x.shape, shape)) return x;
   const { axes, kept } = sumAxes(x.shape, shape);
@@ -124,7 +182,16 @@ export function sumTo(x: Tensor, shape: Shape): Tensor {
 
 registerSumTo(sumTo as never);
 
-/** Axes of size 1 removed: all of them, or only `dim`, where its size is 1. */
+/**
+ * Axes of size 1 removed: all of them, or only `dim`, where its size is 1.
+ *
+ * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @example
+ * ```ts
+ * squeeze(zeros([1, 3, 1])).shape; // [3]
+ * ```
+ * @category Views and indexing
+ */
 export function squeeze(x: Tensor, dim?: number | readonly number[]): Tensor {
   const rank = x.shape.length;
   const drop = dim === undefined
@@ -133,16 +200,33 @@ export function squeeze(x: Tensor, dim?: number | readonly number[]): Tensor {
   return reshape(x, x.shape.filter((n, i) => n !== 1 || (drop !== null && !drop.includes(i))));
 }
 
-/** A new axis of size 1 at position `dim`. */
+/**
+ * A new axis of size 1 at position `dim`.
+ *
+ * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @example
+ * ```ts
+ * unsqueeze(zeros([3]), 0).shape; // [1, 3]
+ * ```
+ * @category Views and indexing
+ */
 export function unsqueeze(x: Tensor, dim: number): Tensor {
   const d = normalizeAxis(dim, x.shape.length + 1, "unsqueeze");
   return reshape(x, [...x.shape.slice(0, d), 1, ...x.shape.slice(d)]);
 }
 
-/** What part of an axis to take: `[start, end, step]` as Python's `start:end:step`, a position, or null for all. */
+/**
+ * What part of an axis to take: `[start, end, step]` as Python's `start:end:step`, a position, or null for all.
+ *
+ * @category Views and indexing
+ */
 export type Range = readonly [start?: number | null, end?: number | null, step?: number] | number | null;
 
-/** Start, size and step of Python's slice `start:end:step` on an axis of size `n`. */
+/**
+ * Start, size and step of Python's slice `start:end:step` on an axis of size `n`.
+ *
+ * @category Views and indexing
+ */
 export function resolveRange(
   range: readonly [(number | null)?, (number | null)?, number?],
   n: number,
@@ -172,6 +256,9 @@ export function resolveRange(
  * ```ts
  * x.slice([0, 2], null, -1); // x[0:2, :, -1] in Python
  * ```
+ *
+ * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @category Views and indexing
  */
 export function slice(x: Tensor, ...ranges: Range[]): Tensor {
   if (ranges.length > x.shape.length) {
@@ -206,7 +293,11 @@ export function slice(x: Tensor, ...ranges: Range[]): Tensor {
   });
 }
 
-/** Zeros of `shape` with x in the place that `ranges` names: the gradient of a slice. */
+/**
+ * Zeros of `shape` with x in the place that `ranges` names: the gradient of a slice.
+ *
+ * @category Views and indexing
+ */
 export function spread(x: Tensor, shape: Shape, ranges: readonly Range[]): Tensor {
   const out = filled(shape, 0, x.dtype, x.backend);
   const place = slice(out, ...ranges);
@@ -215,7 +306,16 @@ export function spread(x: Tensor, shape: Shape, ranges: readonly Range[]): Tenso
   return record("spread", out, [x], [], (g) => [slice(g, ...ranges)]);
 }
 
-/** `length` positions of axis `dim` from `start`. */
+/**
+ * `length` positions of axis `dim` from `start`.
+ *
+ * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @example
+ * ```ts
+ * narrow(arange(5), 0, 1, 3); // [1, 2, 3]
+ * ```
+ * @category Views and indexing
+ */
 export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
   const d = normalizeAxis(dim, x.shape.length, "narrow");
   if (start < 0 || length < 0 || start + length > x.shape[d]) {
@@ -226,13 +326,31 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
   return slice(x, ...new Array<null>(d).fill(null), [start, start + length]);
 }
 
-/** Position `index` of axis `dim`, without the axis. */
+/**
+ * Position `index` of axis `dim`, without the axis.
+ *
+ * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @example
+ * ```ts
+ * select(tensor([[1, 2], [3, 4]]), 0, 1); // [3, 4]
+ * ```
+ * @category Views and indexing
+ */
 export function select(x: Tensor, dim: number, index: number): Tensor {
   const d = normalizeAxis(dim, x.shape.length, "select");
   return slice(x, ...new Array<null>(d).fill(null), index);
 }
 
-/** The order of elements reversed along `dims`. */
+/**
+ * The order of elements reversed along `dims`.
+ *
+ * @throws {ShapeError} for an axis that x does not have.
+ * @example
+ * ```ts
+ * flip(tensor([1, 2, 3]), 0); // [3, 2, 1]
+ * ```
+ * @category Views and indexing
+ */
 export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
   const list = (typeof dims === "number" ? [dims] : dims).map((d) =>
     normalizeAxis(d, x.shape.length, "flip")
@@ -243,7 +361,12 @@ export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
 /** Parts of a tensor that are made at a time: each is an object. */
 const mostParts = 2 ** 24;
 
-/** Views of `size` positions each along `dim` (the last may be shorter), or of the listed sizes. */
+/**
+ * Views of `size` positions each along `dim` (the last may be shorter), or of the listed sizes.
+ *
+ * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @category Views and indexing
+ */
 export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
   if (x.shape.length === 0) throw new ShapeError("split: a number has no dim to split");
   const d = normalizeAxis(dim, x.shape.length, "split"), n = x.shape[d];
@@ -267,7 +390,12 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
   return sizes.map((length) => narrow(x, d, (start += length) - length, length));
 }
 
-/** x in `chunks` nearly equal parts along `dim` (fewer when it does not divide so, as in PyTorch). */
+/**
+ * x in `chunks` nearly equal parts along `dim` (fewer when it does not divide so, as in PyTorch).
+ *
+ * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @category Views and indexing
+ */
 export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
   const d = normalizeAxis(dim, x.shape.length, "chunk");
   if (!Number.isInteger(chunks) || chunks < 1) {
@@ -276,7 +404,16 @@ export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
   return split(x, Math.max(1, Math.ceil(x.shape[d] / chunks)), d);
 }
 
-/** The elements on the diagonal of the last two axes, `offset` above the main one. */
+/**
+ * The elements on the diagonal of the last two axes, `offset` above the main one.
+ *
+ * @throws {ShapeError} for axes, sizes or positions that x does not have.
+ * @example
+ * ```ts
+ * diagonal(tensor([[1, 2], [3, 4]])); // [1, 4]
+ * ```
+ * @category Views and indexing
+ */
 export function diagonal(x: Tensor, offset = 0): Tensor {
   const rank = x.shape.length;
   if (rank < 2) throw new ShapeError(`diagonal: needs at least 2 dims, not ${formatShape(x.shape)}`);
@@ -302,7 +439,12 @@ function spreadDiagonal(x: Tensor, shape: Shape, offset: number): Tensor {
   return record("spreadDiagonal", out, [x], [], (g) => [diagonal(g, offset)]);
 }
 
-/** A matrix's transpose; a vector or a number stays as it is, as in PyTorch. @throws {ShapeError} beyond two dims. */
+/**
+ * A matrix's transpose; a vector or a number stays as it is, as in PyTorch.
+ *
+ * @throws {ShapeError} beyond two dims.
+ * @category Views and indexing
+ */
 export function t(x: Tensor): Tensor {
   if (x.shape.length > 2) {
     throw new ShapeError(`t: ${formatShape(x.shape)} has more than 2 dims; use transpose or permute`);
@@ -310,7 +452,11 @@ export function t(x: Tensor): Tensor {
   return permute(x, x.shape.map((_, i) => x.shape.length - 1 - i));
 }
 
-/** The same memory without a tape: gradients stop here. */
+/**
+ * The same memory without a tape: gradients stop here.
+ *
+ * @category Views and indexing
+ */
 export function detach(x: Tensor): Tensor {
   return alias(x);
 }

@@ -18,7 +18,11 @@ import { copyInto, full, Tensor, transpose } from "../ops/mod.ts";
 import { activeCapture, computeType, keep, outsideCapture, perRun, tidy } from "../tensor/mod.ts";
 import type { OptimizerOptions, Rule } from "./rule.ts";
 
-/** Parameters that share options. */
+/**
+ * Parameters that share options.
+ *
+ * @category Optimizers
+ */
 export type ParamGroup<O> = O & {
   /** The parameters. */
   readonly params: readonly Tensor[];
@@ -27,7 +31,11 @@ export type ParamGroup<O> = O & {
 /** What an optimizer is made for: parameters, or groups of them with options of their own. */
 export type Params<O> = Iterable<Tensor> | Iterable<Partial<O> & { readonly params: Iterable<Tensor> }>;
 
-/** What is remembered for one parameter. */
+/**
+ * What is remembered for one parameter.
+ *
+ * @category Optimizers
+ */
 export interface ParameterState {
   /** Steps taken with a gradient. */
   step: number;
@@ -35,7 +43,11 @@ export interface ParameterState {
   tensors: Record<string, Tensor>;
 }
 
-/** Everything needed to continue exactly: see {@link Optimizer.stateDict}. */
+/**
+ * Everything needed to continue exactly: see {@link Optimizer.stateDict}.
+ *
+ * @category Optimizers
+ */
 export interface OptimizerState {
   /** Per parameter, in the order of the groups; null for one that never had a gradient. */
   state: (ParameterState | null)[];
@@ -61,7 +73,11 @@ function listOf(name: string, params: unknown): unknown[] {
   throw new OptionError(`${name}: the parameters are ${show(params)}; ${instead}`);
 }
 
-/** The base of SGD, RMSprop, Adagrad, Adam and AdamW. */
+/**
+ * The base of SGD, RMSprop, Adagrad, Adam and AdamW.
+ *
+ * @category Optimizers
+ */
 export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   /** The groups; their options may be changed between steps. */
   readonly paramGroups: readonly ParamGroup<O>[];

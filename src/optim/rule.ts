@@ -11,7 +11,11 @@ import { number } from "../core/kinds.ts";
 import { byDefault, type Option } from "../core/options.ts";
 import { type Expr, input, scalar } from "../expr/nodes.ts";
 
-/** Options that every optimizer has. */
+/**
+ * Options that every optimizer has.
+ *
+ * @category Optimizers
+ */
 export interface OptimizerOptions {
   /** The learning rate. */
   lr: number;

@@ -10,7 +10,11 @@ import { OptionError } from "../core/errors.ts";
 import { number, whole } from "../core/kinds.ts";
 import { checkOption, checkOptions, type OptionTable, required } from "../core/options.ts";
 
-/** The learning rate of each step, the first being 0. */
+/**
+ * The learning rate of each step, the first being 0.
+ *
+ * @category Optimizers
+ */
 export type Schedule = (step: number) => number;
 
 /** Options of the schedules that end at a given step. */

@@ -13,6 +13,8 @@ import { globals, runtimeName } from "./runtime.ts";
 /**
  * What can be opened: a path (in a browser: an address, relative to the page), a URL (`http:`, `https:`, `file:`), a Blob or
  * File, bytes, or an open source.
+ *
+ * @category Library
  */
 export type Openable = string | URL | Blob | Uint8Array | ArrayBufferLike | ByteSource;
 

@@ -16,7 +16,11 @@ import { noGrad, tidy } from "../tensor/mod.ts";
 import { cpuBackend } from "./cpu.ts";
 import { GPT2 } from "./gpt2.ts";
 
-/** One figure. */
+/**
+ * One figure.
+ *
+ * @category Devices
+ */
 export interface Figure {
   /** What was done. */
   name: string;
@@ -35,7 +39,11 @@ export interface Figure {
   };
 }
 
-/** Options of {@link benchmark}. */
+/**
+ * Options of {@link benchmark}.
+ *
+ * @category Devices
+ */
 export interface BenchmarkOptions {
   /** Rounds of which the median is taken. Default 7. */
   rounds?: number;
@@ -100,6 +108,7 @@ async function measure(
  * prompt and training. Gives each figure when it is there; half a minute in all.
  *
  * @throws {CancelledError} when `signal` was aborted.
+ * @category Devices
  */
 export function benchmark(options: BenchmarkOptions = {}): AsyncGenerator<Figure> {
   return figures(checkOptions("benchmark", options, benchmarkOptions));

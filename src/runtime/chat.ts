@@ -11,7 +11,11 @@ import { importPackage, optionalPackages } from "../core/packages.ts";
 import { boundedTemplate, type Jinja } from "./chat_render.ts";
 import { type FolderOptions, openFolder, readJson } from "./model_folder.ts";
 
-/** A message of a conversation. */
+/**
+ * A message of a conversation.
+ *
+ * @category Text
+ */
 export interface ChatMessage {
   /** Who speaks: "system", "user", "assistant" … */
   role: string;
@@ -19,7 +23,11 @@ export interface ChatMessage {
   content: string;
 }
 
-/** Writes a conversation as the text of a prompt, ready for the model's answer. */
+/**
+ * Writes a conversation as the text of a prompt, ready for the model's answer.
+ *
+ * @category Text
+ */
 export type ChatTemplate = (messages: readonly ChatMessage[]) => string;
 
 /** The text of a special token in tokenizer_config.json: a text, or an object that has it as content. */
@@ -50,6 +58,7 @@ function templateOf(config: JsonObject, file: string | null, where: string): str
  *
  * @throws {FormatError} for a template that does not parse; the result throws one for a conversation that it refuses, and
  * when it takes too long.
+ * @category Text
  */
 export async function loadChatTemplate(
   where: string | URL,

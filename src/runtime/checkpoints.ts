@@ -11,6 +11,8 @@ import { type CheckpointOptions, CheckpointStore } from "../train/mod.ts";
 /**
  * Keeps a run's checkpoints in a folder: the newest `keepLast` (2) and the best `keepBest` (1). Each appears whole or
  * not at all.
+ *
+ * @category Training
  */
 export class CheckpointManager extends CheckpointStore {
   /** `files` are texts to put beside each checkpoint. @throws {OptionError} when nothing would be kept. */

@@ -13,7 +13,11 @@ import { type GPT2Config, gpt2Config, GPT2Model } from "../models/mod.ts";
 import { init } from "../nn/mod.ts";
 import { initWebGPU } from "./devices.ts";
 
-/** What {@link chooseDevice} found. */
+/**
+ * What {@link chooseDevice} found.
+ *
+ * @category Devices
+ */
 export interface DeviceChoice {
   /** The device to take. */
   device: DeviceName;
@@ -36,6 +40,7 @@ const enough = 1 << 22;
  * ```ts
  * const { device, reason } = await chooseDevice({ nLayer: 12, nEmbd: 768, nHead: 12 });
  * ```
+ * @category Devices
  */
 export async function chooseDevice(config: Partial<GPT2Config> = {}): Promise<DeviceChoice> {
   const { nEmbd, nLayer, nHead, vocabSize, nInner } = gpt2Config(config);

@@ -46,6 +46,8 @@ registerBackend("cpu", () => {
 /**
  * On how many threads the cpu device computes, this one included; all of the machine's unless told. The number never
  * changes a result.
+ *
+ * @category Devices
  */
 export function setThreads(count: number): void {
   if (!Number.isInteger(count) || count < 1) {
@@ -55,7 +57,11 @@ export function setThreads(count: number): void {
   cpuBackend().engine.threads = count;
 }
 
-/** On how many threads the cpu device computes. */
+/**
+ * On how many threads the cpu device computes.
+ *
+ * @category Devices
+ */
 export function getThreads(): number {
   return cpuBackend().engine.threads;
 }
@@ -63,13 +69,19 @@ export function getThreads(): number {
 /**
  * Whether the cpu device gives the same bits on every runtime and machine: then it uses neither relaxed SIMD (whose
  * results may differ in the last bit) nor a BLAS, and is slower. Named as in PyTorch. Off unless told.
+ *
+ * @category Devices
  */
 export function useDeterministicAlgorithms(on: boolean): void {
   deterministic = on;
   cpuBackend().engine.deterministic = on;
 }
 
-/** Whether {@link useDeterministicAlgorithms} is on. */
+/**
+ * Whether {@link useDeterministicAlgorithms} is on.
+ *
+ * @category Devices
+ */
 export function areDeterministicAlgorithmsEnabled(): boolean {
   return deterministic;
 }
@@ -82,7 +94,11 @@ registerBackend("webgpu", () => {
 
 let webgpu: Promise<WebGpuBackend> | null = null;
 
-/** Options of {@link initWebGPU}. */
+/**
+ * Options of {@link initWebGPU}.
+ *
+ * @category Devices
+ */
 export interface WebGPUOptions {
   /**
    * Whether products of more than four rows with f16 weights are computed in f16, in sums of sixteen terms that are added
@@ -100,6 +116,7 @@ const webgpuOptions: OptionTable<WebGPUOptions> = { allowFp16ReducedPrecisionRed
  *
  * @throws {DeviceError} when there is no WebGPU here, saying why, when the adapter lacks what an option needs, or when
  * the device is ready already and was made with other options.
+ * @category Devices
  */
 export async function initWebGPU(options: WebGPUOptions = {}): Promise<void> {
   checkOptions("initWebGPU", options, webgpuOptions);
@@ -125,7 +142,11 @@ async function openAdapter(options: WebGPUOptions): Promise<WebGpuBackend> {
   return await openWebGpu(adapter, options);
 }
 
-/** The devices that this process can use; those that answer late (WebGPU) are made ready. */
+/**
+ * The devices that this process can use; those that answer late (WebGPU) are made ready.
+ *
+ * @category Devices
+ */
 export async function devices(): Promise<DeviceName[]> {
   const ready = await initWebGPU().then(() => true, () => false);
   return deviceNames().filter((name) => name !== "webgpu" || ready);

@@ -17,7 +17,11 @@ import {
 } from "../platform/platform.ts";
 import { cpuBackend } from "./cpu.ts";
 
-/** One ability. */
+/**
+ * One ability.
+ *
+ * @category Devices
+ */
 export interface Ability {
   /** Whether it is used. */
   available: boolean;
@@ -25,7 +29,11 @@ export interface Ability {
   detail?: string;
 }
 
-/** The report of {@link diagnose}. */
+/**
+ * The report of {@link diagnose}.
+ *
+ * @category Devices
+ */
 export interface Diagnosis {
   /** The JavaScript runtime and its version. */
   runtime: string;
@@ -73,7 +81,11 @@ function adapterAbility({ info, features, limits }: GpuAdapter): Ability {
   return { available: true, detail: parts.join(", ") };
 }
 
-/** Looks at the machine: a few milliseconds, and whatever a graphics driver takes to answer. */
+/**
+ * Looks at the machine: a few milliseconds, and whatever a graphics driver takes to answer.
+ *
+ * @category Devices
+ */
 export async function diagnose(): Promise<Diagnosis> {
   const { engine } = cpuBackend();
   const used = await engine.ready(), { threadProblem } = engine;

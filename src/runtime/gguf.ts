@@ -32,7 +32,11 @@ import {
 import { noGrad } from "../tensor/mod.ts";
 import type { ReadTensorOptions } from "./safetensors.ts";
 
-/** An open GGUF file, or the parts of a split one: names, notes, lazy views, tensors. */
+/**
+ * An open GGUF file, or the parts of a split one: names, notes, lazy views, tensors.
+ *
+ * @category Files
+ */
 export class Gguf extends GgufFile {
   /**
    * Reads one tensor, and nothing else of the file: by default in the dtype of its bytes (Q8_0 is q8, Q4_0 is q4), other
@@ -63,6 +67,7 @@ export class Gguf extends GgufFile {
  * The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md.
  *
  * @throws {FormatError} for a malformed file, naming what is wrong and the byte.
+ * @category Files
  */
 export async function openGguf(what: Openable): Promise<Gguf> {
   const given = fromPage(what), named = typeof given === "string" || given instanceof URL;
@@ -74,7 +79,11 @@ export async function openGguf(what: Openable): Promise<Gguf> {
   return await openGgufFile(await openSource(what), beside, (parts) => new Gguf(parts));
 }
 
-/** Options of {@link saveGguf}. */
+/**
+ * Options of {@link saveGguf}.
+ *
+ * @category Files
+ */
 export interface SaveGgufOptions {
   /** Notes, such as `general.architecture`: texts, numbers, booleans, lists; `{ type: "u64", value }` says a number's type. */
   metadata?: GgufNotes;
@@ -123,6 +132,7 @@ async function bytesAs(t: Tensor, type: GgufType): Promise<Uint8Array> {
  * program makes of them is up to it.
  *
  * @throws {OptionError} for notes that the format does not hold. @throws {DTypeError} for a tensor it does not hold.
+ * @category Files
  */
 export async function saveGguf(
   path: string | URL,

@@ -6,7 +6,6 @@
 import { type DType, isQuantized } from "../core/dtype.ts";
 import { FormatError, OptionError, throwIfAborted } from "../core/errors.ts";
 import { checkOptions, demandObject } from "../core/options.ts";
-import { show } from "../core/show.ts";
 import { checkTogether, type SafetensorsFile } from "../files/mod.ts";
 import {
   Batcher,
@@ -22,6 +21,7 @@ import {
   PrefixStore,
   type ResolvedOptions,
   resolveOptions,
+  runToEnd,
   textOfTokens,
   type TokenPiece,
   type TokensResult,
@@ -50,7 +50,14 @@ import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
 import { type DeviceChoice, readyDevice } from "./choose_device.ts";
 import { areDeterministicAlgorithmsEnabled } from "./devices.ts";
 import { emptyMatrix, heldAs, isTransposing, matrixToSave, readMatrix } from "./matrices.ts";
-import { demandIds, generationOf } from "./model_generation.ts";
+import {
+  checkTokenizer,
+  demandIds,
+  demandList,
+  generationOf,
+  prepareAll,
+  type Prepared,
+} from "./model_generation.ts";
 import { type LoadOptions, loadOptions, type SaveOptions, saveOptions } from "./gpt2_options.ts";
 import { type FolderContents, jsonFile, type ModelFile } from "./model_files.ts";
 import { type GivenFiles, openFolder, readJson } from "./model_folder.ts";
@@ -68,6 +75,8 @@ import { openWeights } from "./weights.ts";
  * ```
  *
  * `new GPT2(config)` gives fresh weights, in training mode; `GPT2.load` a trained model, in evaluation mode.
+ *
+ * @category Models
  */
 export class GPT2 extends GPT2Model {
   /** Text to ids and back, or null when the model has none: then prompts are ids. */
@@ -102,7 +111,7 @@ export class GPT2 extends GPT2Model {
    * @throws {CancelledError} when `signal` was aborted.
    */
   static async load(where: string | URL | GivenFiles, options: LoadOptions = {}): Promise<GPT2> {
-    const { dtype, device: wanted, onProgress, config: changes, ...rest } = checkOptions(
+    const { dtype, device: wanted, onProgress, onWarning, config: changes, ...rest } = checkOptions(
       "GPT2.load",
       options,
       loadOptions,
@@ -141,7 +150,7 @@ export class GPT2 extends GPT2Model {
       }
       layOutWeights(model);
       model.deviceChoice = choice;
-      model.tokenizer = await tokenizerOf(folder);
+      model.tokenizer = checkTokenizer(await tokenizerOf(folder), config, folder.name, onWarning);
       model.generationConfig = generation;
       return model.eval();
     } catch (error) {
@@ -295,9 +304,7 @@ export class GPT2 extends GPT2Model {
     options: GenerateOptions & BatcherOptions = {},
   ): Promise<GenerationResult[]> {
     demandObject("completeBatch", options, batcherOptions);
-    if (!Array.isArray(prompts)) {
-      throw new OptionError(`completeBatch: the prompts are ${show(prompts)}, expected a list of them`);
-    }
+    demandList(prompts);
     const { maxBatch, prefillChunk, ...rest } = options;
     const resolved = await constrainedSoon(this.#resolve(rest), this.tokenizer);
     if (resolved.numReturnSequences > 1) {
@@ -309,14 +316,9 @@ export class GPT2 extends GPT2Model {
       prefillChunk: prefillChunk ?? this.contextLength,
     });
     const ids = prompts.map((prompt) => this.#promptIds(prompt, rest));
-    return await Promise.all(ids.map(async (promptIds) => {
-      const tokens = batcher.submit(promptIds, resolved);
-      const pieces = textOfTokens(tokens, this.tokenizer, promptIds, resolved);
-      for (;;) {
-        const step = await pieces.next();
-        if (step.done) return step.value;
-      }
-    }));
+    return await Promise.all(
+      ids.map((own) => runToEnd(textOfTokens(batcher.submit(own, resolved), this.tokenizer, own, resolved))),
+    );
   }
 
   /** Something that runs many requests on this model, their steps taken together: for a server. */
@@ -324,13 +326,20 @@ export class GPT2 extends GPT2Model {
     return new Batcher(this, options);
   }
 
-  /** A request's ids and settled options, for {@link GPT2.batcher}. */
+  /** The ids of prompts, and their settled options, for {@link GPT2.batcher}; in slices, so that a server goes on. */
   prepare(
-    prompt: string | readonly number[],
+    prompts: readonly (string | readonly number[])[],
     options: GenerateOptions = {},
-  ): { promptIds: number[]; options: ResolvedOptions } {
-    const resolved = this.#resolve(options);
-    return { promptIds: this.#promptIds(prompt, options), options: resolved };
+  ): Promise<Prepared> {
+    const settled = resolveOptions(options, this.generationConfig);
+    checkVocabulary(options, this.config.vocabSize);
+    return prepareAll(
+      prompts,
+      settled,
+      this.tokenizer,
+      (p) => this.#promptIds(p, options),
+      (p) => this.checkIds(p),
+    );
   }
 
   #resolve(options: GenerateOptions): ResolvedOptions {

@@ -14,7 +14,11 @@ import type { FolderOptions } from "./model_folder.ts";
 const { onDownload: _, ...folderOptions } = hubOptions;
 const matrixDType = kinds.oneOf("f64", "f32", "f16", "bf16", "q8", "q4");
 
-/** How far loading has come. */
+/**
+ * How far loading has come.
+ *
+ * @category Models
+ */
 export interface LoadProgress {
   /** "download" while a file of a repository is fetched, "read" while weights are read. */
   phase: "download" | "read";
@@ -26,7 +30,11 @@ export interface LoadProgress {
   total: number;
 }
 
-/** Options of `GPT2.load`. */
+/**
+ * Options of `GPT2.load`.
+ *
+ * @category Models
+ */
 export interface LoadOptions extends Omit<FolderOptions, "onDownload"> {
   /**
    * What matrices are held as; vectors stay f32. Default: the dtype in the file. With "q8" or "q4" the blocks' matrices
@@ -43,6 +51,8 @@ export interface LoadOptions extends Omit<FolderOptions, "onDownload"> {
   config?: Partial<GPT2Config>;
   /** Hears of progress. */
   onProgress?: (progress: LoadProgress) => void;
+  /** Hears of what can hardly be meant, such as a tokenizer of another model. Default: `console.warn`. */
+  onWarning?: (message: string) => void;
 }
 
 /** {@link LoadOptions} as data. */
@@ -52,9 +62,14 @@ export const loadOptions: OptionTable<LoadOptions> = {
   device: kinds.oneOf("cpu", "webgpu", "reference", "auto"),
   config: kinds.called("an object with values of config.json, in camelCase", kinds.object),
   onProgress: kinds.callback,
+  onWarning: kinds.callback,
 };
 
-/** Options of `GPT2.save`. */
+/**
+ * Options of `GPT2.save`.
+ *
+ * @category Models
+ */
 export interface SaveOptions {
   /** What matrices are stored as. Default: what they are held as. */
   dtype?: DType;

@@ -19,6 +19,7 @@ export {
 export * from "./diagnose.ts";
 export { Gguf, openGguf, saveGguf, type SaveGgufOptions } from "./gguf.ts";
 export * from "./gpt2.ts";
+export type { Prepared } from "./model_generation.ts";
 export type { LoadOptions, LoadProgress, SaveOptions } from "./gpt2_options.ts";
 export type { GivenFiles } from "./model_folder.ts";
 export * from "./pull.ts";
@@ -34,5 +35,5 @@ export {
 export type { WrittenWeights } from "./save_weights.ts";
 export type { ModelFile } from "./model_files.ts";
 export type { FolderOptions } from "./model_folder.ts";
-export { type CsvSource, readCsv, TabularModel } from "./tabular.ts";
+export { type CsvSource, type FitOptions, readCsv, TabularModel } from "./tabular.ts";
 export { loadTokenizer } from "./tokenizer.ts";

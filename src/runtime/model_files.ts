@@ -5,7 +5,11 @@
  */
 import type { TensorToSave } from "../files/mod.ts";
 
-/** A file of a model's folder. */
+/**
+ * A file of a model's folder.
+ *
+ * @category Models
+ */
 export interface ModelFile {
   /** Its name, without a folder. */
   readonly name: string;

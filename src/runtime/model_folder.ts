@@ -22,7 +22,11 @@ import {
   textOfAnswer,
 } from "../platform/platform.ts";
 
-/** How to reach a folder; all but `signal` concerns repositories on a hub. */
+/**
+ * How to reach a folder; all but `signal` concerns repositories on a hub.
+ *
+ * @category Models
+ */
 export type FolderOptions = HubOptions;
 
 /** Files by name. */
@@ -35,7 +39,11 @@ export interface ModelFolder {
   open(file: string): Promise<ByteSource | null>;
 }
 
-/** Files at hand, such as those of a folder that was dropped on a page: by name, or as a list of `File`s. */
+/**
+ * Files at hand, such as those of a folder that was dropped on a page: by name, or as a list of `File`s.
+ *
+ * @category Models
+ */
 export type GivenFiles = Readonly<Record<string, Openable>> | Iterable<File>;
 
 class GivenFolder implements ModelFolder {

@@ -5,10 +5,13 @@
  */
 import { FormatError, OptionError } from "../core/errors.ts";
 import { show } from "../core/show.ts";
+import { slicer, type Steps } from "../core/steps.ts";
+import { constrainedSoon } from "../generate/constraint/known.ts";
 import { generationDefaults } from "../generate/generation_config.ts";
 import { checkVocabulary } from "../generate/given.ts";
-import type { GenerateOptions } from "../generate/mod.ts";
+import type { GenerateOptions, ResolvedOptions } from "../generate/mod.ts";
 import type { GPT2Config } from "../models/mod.ts";
+import type { Tokenizer } from "../text/mod.ts";
 import { type ModelFolder, readJson } from "./model_folder.ts";
 
 /** Fields of ids that bear on every text; a token that is none cannot come, so ending at it or leaving it out is no matter. */
@@ -39,4 +42,65 @@ export async function generationOf(folder: ModelFolder, config: GPT2Config): Pro
 export function demandIds(prompt: unknown): void {
   if (Array.isArray(prompt) || prompt instanceof Int32Array) return;
   throw new OptionError(`generate: the prompt is ${show(prompt)}, expected a text or a list of token ids`);
+}
+
+/** The tokenizer; warns of one that makes tokens which the model does not have: it belongs to another one. */
+export function checkTokenizer(
+  tokenizer: Tokenizer | null,
+  { vocabSize }: GPT2Config,
+  where: string,
+  warn: (message: string) => void = console.warn,
+): Tokenizer | null {
+  if (tokenizer === null || tokenizer.vocabSize <= vocabSize) return tokenizer;
+  warn(
+    `${where}: the tokenizer has ${tokenizer.vocabSize} tokens and the model ${vocabSize}, so it was made for another ` +
+      "model, and what it reads and writes here may mean nothing",
+  );
+  return tokenizer;
+}
+
+/** @throws {OptionError} for prompts that are no list. */
+export function demandList(prompts: unknown): void {
+  if (Array.isArray(prompts)) return;
+  throw new OptionError(
+    `generate: the prompts are ${show(prompts)}, expected a list of texts or of lists of token ids`,
+  );
+}
+
+/**
+ * Prompts that are ready to be continued, all with the same options.
+ *
+ * @category Generation
+ */
+export interface Prepared {
+  /** The ids of each. */
+  promptIds: number[][];
+  /** What is asked for, settled. */
+  options: ResolvedOptions;
+}
+
+/** Prepares prompts, a slice in each turn of the event loop. `read` reads any of them at once, `check` looks at ids. */
+export async function prepareAll(
+  prompts: readonly (string | readonly number[])[],
+  options: ResolvedOptions,
+  tokenizer: Tokenizer | null,
+  read: (prompt: string | readonly number[]) => number[],
+  check: (ids: readonly number[]) => void,
+): Promise<Prepared> {
+  const all = function* (): Steps<number[][]> {
+    const found: number[][] = [];
+    for (const prompt of prompts) {
+      yield 1 + prompt.length;
+      const steps = typeof prompt === "string" && prompt !== ""
+        ? tokenizer?.encodeSteps?.(prompt)
+        : undefined;
+      if (steps) check(found[found.push(yield* steps) - 1]);
+      else found.push(read(prompt));
+    }
+    return found;
+  };
+  return {
+    promptIds: await slicer.run(all(), options.signal),
+    options: await constrainedSoon(options, tokenizer, options.signal),
+  };
 }

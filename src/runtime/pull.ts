@@ -23,7 +23,11 @@ export {
 /** The client, loaded when it is needed: few programs that load a model look into the cache too. */
 const hub = (): Promise<typeof import("../hub/mod.ts")> => import("../hub/mod.ts");
 
-/** What {@link pullModel} brought. */
+/**
+ * What {@link pullModel} brought.
+ *
+ * @category Hub
+ */
 export interface PulledModel {
   /** `organisation/name`. */
   repository: string;
@@ -40,6 +44,7 @@ export interface PulledModel {
  * @throws {HubError} when it cannot be fetched.
  * @throws {FormatError} when it is no GPT-2, before the weights are fetched.
  * @throws {CancelledError} when the signal is aborted.
+ * @category Hub
  */
 export async function pullModel(repository: string, options: HubOptions = {}): Promise<PulledModel> {
   checkOptions("pullModel", options, hubOptions);
@@ -60,6 +65,7 @@ export async function pullModel(repository: string, options: HubOptions = {}): P
  * The models in the cache, by name; what Python's client put there too.
  *
  * @throws {HubError} when there is no home folder, or Deno may not look into it.
+ * @category Hub
  */
 export async function scanCache(options: CacheOptions = {}): Promise<CachedRepository[]> {
   return (await hub()).scanCache(options);
@@ -69,6 +75,7 @@ export async function scanCache(options: CacheOptions = {}): Promise<CachedRepos
  * Takes a repository out of the cache, with all of its commits and what is unfinished; gives what was there.
  *
  * @throws {HubError} when it is not there.
+ * @category Hub
  */
 export async function removeCached(
   repository: string,

@@ -12,6 +12,8 @@ initReference();
 /**
  * Makes `device: "reference"` part of a bundle: call it once, anywhere. Where the library is not bundled the device is there
  * from the beginning, and this does nothing.
+ *
+ * @category Devices
  */
 export function initReference(): void {
   if (!deviceNames().includes("reference")) registerBackend("reference", createReferenceBackend);

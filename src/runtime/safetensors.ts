@@ -25,7 +25,11 @@ import {
 import { isTurned, noGrad } from "../tensor/mod.ts";
 import { writeWeights, type WrittenWeights } from "./save_weights.ts";
 
-/** Where and as what a tensor is read. */
+/**
+ * Where and as what a tensor is read.
+ *
+ * @category Files
+ */
 export interface ReadTensorOptions {
   /** Default: the dtype in the file. */
   dtype?: DType;
@@ -33,7 +37,11 @@ export interface ReadTensorOptions {
   device?: DeviceName;
 }
 
-/** An open safetensors file, or several with an index: names, lazy views, tensors. */
+/**
+ * An open safetensors file, or several with an index: names, lazy views, tensors.
+ *
+ * @category Files
+ */
 export class Safetensors extends SafetensorsFile {
   /**
    * Reads one tensor, and nothing else of the file. What the file holds transposed (quantised weights of layers with
@@ -100,12 +108,17 @@ function openHere(what: Openable): Promise<ByteSource> {
  * ```
  *
  * @throws {FormatError} for a malformed file, naming the tensor and the offset.
+ * @category Files
  */
 export async function openSafetensors(what: Openable): Promise<Safetensors> {
   return new Safetensors(await openFiles(await openHere(what), shardsOf(what)));
 }
 
-/** Options of {@link saveSafetensors}. */
+/**
+ * Options of {@link saveSafetensors}.
+ *
+ * @category Files
+ */
 export interface SaveSafetensorsOptions {
   /** Texts to keep in the file. */
   metadata?: Record<string, string>;
@@ -148,6 +161,8 @@ export function tensorToSave(name: string, t: Tensor, transposed: boolean = isTu
  * Writes tensors to `path`, or to several files with an index when `shardSize` is given and exceeded. They appear whole
  * or not at all, all at once. One file replaces the one of its name and nothing else; shards replace that file too, and
  * shards of that name that were written here before.
+ *
+ * @category Files
  */
 export async function saveSafetensors(
   path: string | URL,
@@ -169,6 +184,7 @@ export async function saveSafetensors(
  * and q4, what is no matrix of whole blocks of 32 along its last axis, where the blocks then run.
  *
  * @returns what was written: the names of the files, and the bytes of all tensors.
+ * @category Files
  */
 export async function copySafetensors(
   file: SafetensorsFile,

@@ -184,7 +184,11 @@ export async function writeModel(
   await writeSet(pathOf(folder), planSafetensors(tensors, { ...options, digests: true }), beside, "folder");
 }
 
-/** What was written. */
+/**
+ * What was written.
+ *
+ * @category Models
+ */
 export interface WrittenWeights {
   /** The names of the files with weights, without a folder or the index. */
   readonly files: readonly string[];

@@ -4,12 +4,15 @@
  * @module
  */
 import type { ByteSource } from "../core/byte_source.ts";
+import { object } from "../core/kinds.ts";
+import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
 import { version } from "../core/version.ts";
 import { openFiles, SafetensorsFile } from "../files/mod.ts";
 import { type Openable, openSource } from "../platform/platform.ts";
 import { startHash } from "../platform/hash.ts";
 import {
   type CsvOptions,
+  type Expected,
   fitTable,
   readCsvStream,
   readModel,
@@ -17,9 +20,15 @@ import {
   TabularModelBase,
   type TabularOptions,
 } from "../tabular/mod.ts";
+import { checkCsvOptions } from "../tabular/csv/options.ts";
+import { idleTabularOptions, tabularOptions } from "../tabular/fit_options.ts";
 import { writeWeights } from "./save_weights.ts";
 
-/** What a table can be read from: what can be opened, or bytes in pieces (a pipe, a response's body). */
+/**
+ * What a table can be read from: what can be opened, or bytes in pieces (a pipe, a response's body).
+ *
+ * @category Tables
+ */
 export type CsvSource = Openable | AsyncIterable<Uint8Array>;
 
 /** Bytes read at a time. */
@@ -36,13 +45,19 @@ async function* pieces(source: ByteSource): AsyncGenerator<Uint8Array> {
 }
 
 /**
- * Reads a CSV file (a path, URL, Blob, bytes or a stream of bytes) into a table. Delimiter, quotes, header and what
- * each column holds are found out; of a file with more cells than `maxCells` a uniform sample of rows is held.
+ * Reads a CSV file (a path, URL, Blob, bytes or a stream of bytes) into a table. How the file is written, and what each
+ * column holds, is found out where it is not given; `table.notes` says it, and `table.reading` why. Of a file with more
+ * cells than `maxCells` a uniform sample of rows is held.
  *
- * @throws {FormatError} naming row and column, for what is no CSV. @throws {FerrotypeError} when `papaparse` is not
- * installed. @throws {CancelledError} when `signal` was aborted.
+ * @throws {FormatError} naming row and column, for what is no CSV, and for cells that are not what their column holds.
+ * @throws {OptionError} for options that do not fit. @throws {CancelledError} when `signal` was aborted.
+ * @category Tables
  */
 export async function readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
+  return await readTable(what, checkCsvOptions("readCsv", options), null);
+}
+
+async function readTable(what: CsvSource, options: CsvOptions, expected: Expected | null): Promise<Table> {
   const hash = startHash("sha256");
   async function* hashed(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
     for await (const piece of bytes) {
@@ -52,17 +67,36 @@ export async function readCsv(what: CsvSource, options: CsvOptions = {}): Promis
   }
   // A Blob is an Openable; that some runtimes also make it iterable does not matter.
   if (isStream(what) && !(what instanceof Blob)) {
-    const table = await readCsvStream("standard input", hashed(what), options);
+    const table = await readCsvStream("standard input", hashed(what), options, expected);
     return new Table({ ...table, sha256: await hash.digest() });
   }
   const source = await openSource(what as Openable);
   try {
     const name = source.name.split(/[/\\]/).at(-1) || source.name;
-    const table = await readCsvStream(name, hashed(pieces(source)), options);
+    const table = await readCsvStream(name, hashed(pieces(source)), options, expected);
     return new Table({ ...table, sha256: await hash.digest() });
   } finally {
     await source.close();
   }
+}
+
+/**
+ * Options of `TabularModel.fit`.
+ *
+ * @category Tables
+ */
+export interface FitOptions extends TabularOptions {
+  /** How the file is read; has no effect on a table. */
+  csv?: CsvOptions;
+}
+
+const fitOptions: OptionTable<FitOptions> = { ...tabularOptions, csv: object };
+
+function idleFitOptions(isTable: boolean): Idle<FitOptions>[] {
+  return [
+    ...idleTabularOptions as readonly Idle<FitOptions>[],
+    { option: "csv", when: () => isTable, because: "the table is read already" },
+  ];
 }
 
 /**
@@ -74,6 +108,8 @@ export async function readCsv(what: CsvSource, options: CsvOptions = {}): Promis
  * console.log(model.evaluation?.heldOut.accuracy);
  * console.log(await model.predict({ level: 7, noise: 2 }));
  * ```
+ *
+ * @category Tables
  */
 export class TabularModel extends TabularModelBase {
   /**
@@ -83,12 +119,10 @@ export class TabularModel extends TabularModelBase {
    * @throws {FormatError} for a table or target that nothing can be learned from. @throws {OptionError} for options
    * that do not fit. @throws {CancelledError} when `signal` was aborted.
    */
-  static async fit(
-    csv: CsvSource | Table,
-    options: TabularOptions & { csv?: CsvOptions } = {},
-  ): Promise<TabularModel> {
-    const { csv: reading, ...rest } = options;
-    const signal = options.signal ? { signal: options.signal } : {};
+  static async fit(csv: CsvSource | Table, options: FitOptions = {}): Promise<TabularModel> {
+    const given = checkOptions("TabularModel.fit", options, fitOptions, idleFitOptions(csv instanceof Table));
+    const { csv: reading, ...rest } = given;
+    const signal = given.signal ? { signal: given.signal } : {};
     const table = csv instanceof Table ? csv : await readCsv(csv, { ...signal, ...reading });
     const { fitted, info } = await fitTable(table, { version, ...rest });
     return new TabularModel(fitted, info);
@@ -103,6 +137,16 @@ export class TabularModel extends TabularModelBase {
     } finally {
       await file.close();
     }
+  }
+
+  /**
+   * Reads a CSV file to predict: columns are found by name and read as in the data that the model was fitted on, so one
+   * column is enough, any may be empty, and the target may be there or not. Give the table to `predictTable`.
+   *
+   * @throws {FormatError} as {@link readCsv}. @throws {OptionError} for options that do not fit the model.
+   */
+  async readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
+    return await readTable(what, checkCsvOptions("readCsv", options), this.expected);
   }
 
   /** Writes the model as one safetensors file, whole or not at all: weights, normaliser, metadata. */

@@ -76,6 +76,7 @@ export async function tokenizerOf(
  * repository, or files at hand.
  *
  * @throws {FormatError} when there is none, or it is malformed.
+ * @category Text
  */
 export async function loadTokenizer(
   where: string | URL | GivenFiles,

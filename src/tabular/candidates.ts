@@ -5,11 +5,14 @@
  *
  * @module
  */
-import { OptionError } from "../core/errors.ts";
 import type { TableNormalizer } from "./normalizer.ts";
 import type { StackOptions } from "./stack.ts";
 
-/** Which models are tried: linear ones, perceptrons, or all. */
+/**
+ * Which models are tried: linear ones, perceptrons, or all.
+ *
+ * @category Tables
+ */
 export type ModelChoice = "auto" | "linear" | "mlp";
 
 /** A kind of model that is tried. */
@@ -39,7 +42,11 @@ export interface Plan {
   readonly candidates: readonly Candidate[];
 }
 
-/** What a caller may set. */
+/**
+ * What a caller may set.
+ *
+ * @category Tables
+ */
 export interface PlanOptions {
   /** Default "auto". */
   model?: ModelChoice;
@@ -67,9 +74,6 @@ export function planFit(
   options: PlanOptions = {},
 ): Plan {
   const { model = "auto", hidden } = options;
-  if (hidden?.some((n) => !Number.isInteger(n) || n < 1)) {
-    throw new OptionError(`hidden: widths are whole numbers from 1, not ${hidden.join(", ")}`);
-  }
   const plain = normalizer.views.plain.length, piecewise = normalizer.views.piecewise.length;
   const small = rows <= mostSmallRows;
   const parts = small ? 4 : 10, used = small ? 4 : 2;

@@ -25,10 +25,18 @@ import { Predictor } from "./predictor.ts";
 import { everyNth } from "./split.ts";
 import type { TargetValues } from "./target.ts";
 
-/** Metrics by name: accuracy, logLoss, macroF1, auc, ece; or rmse, mae, r2. */
+/**
+ * Metrics by name: accuracy, logLoss, macroF1, auc, ece; or rmse, mae, r2.
+ *
+ * @category Tables
+ */
 export type Metrics = Readonly<Record<string, number>>;
 
-/** What a cross-validation (or a held-out part) showed. */
+/**
+ * What a cross-validation (or a held-out part) showed.
+ *
+ * @category Tables
+ */
 export interface TabularEvaluation {
   /** How rows were held out, in words. */
   readonly split: string;

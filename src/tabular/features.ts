@@ -31,10 +31,10 @@ const year = 365.2425, week = 7;
 
 type RawFeature = Feature extends infer F ? F extends Feature ? Omit<F, "center" | "scale"> : never : never;
 
-/** The raw feature of one cell; see {@link Feature}. */
-export function rawFeature(feature: RawFeature, cell: number, fill: number): number {
+/** The raw feature of one cell of a column; see {@link Feature}. */
+export function rawFeature(feature: RawFeature, cell: number, { fill, origin = 0 }: Column): number {
   if (feature.kind === "missing") return Number.isNaN(cell) ? 1 : 0;
-  const v = Number.isNaN(cell) ? fill : cell;
+  const whole = Number.isNaN(cell) ? fill : cell, v = whole - origin;
   switch (feature.kind) {
     case "value":
       return v;
@@ -45,7 +45,7 @@ export function rawFeature(feature: RawFeature, cell: number, fill: number): num
     case "category":
       return v === feature.index ? 1 : 0;
     case "cycle":
-      return Math.sin(2 * Math.PI * (v / feature.period + feature.phase));
+      return Math.sin(2 * Math.PI * (whole / feature.period + feature.phase));
   }
 }
 
@@ -64,15 +64,15 @@ export function makeFeatures(
   const ramps = Math.min(mostRamps, Math.max(fewestRamps, Math.floor(rampBudget / Math.max(1, numbers))));
   const features: Feature[] = [], plain: number[] = [], piecewise: number[] = [];
   const add = (raw: RawFeature, ...views: number[][]): void => {
-    const { fill } = columns[raw.column];
+    const column = columns[raw.column];
     let sum = 0, squares = 0;
     for (let row = 0; row < rows; row++) {
-      const y = rawFeature(raw, cells[row * width + raw.column], fill);
+      const y = rawFeature(raw, cells[row * width + raw.column], column);
       sum += y;
       squares += y * y;
     }
     const center = Math.fround(sum / rows), variance = squares / rows - (sum / rows) ** 2;
-    if (!(variance > 1e-12 * Math.max(1e-12, squares / rows))) return;
+    if (!(variance > 1e-12 * squares / rows)) return;
     const least = raw.kind === "value" || raw.kind === "log" ? 0 : leastScale;
     const scale = Math.fround(Math.max(least, Math.sqrt(variance)));
     if (!(scale > 0)) return;
@@ -92,7 +92,7 @@ export function makeFeatures(
       add({ kind: "value", column: index }, plain, piecewise);
       return;
     }
-    const sorted = sortedCells(cells, width, index);
+    const sorted = sortedCells(cells, width, index, column.origin);
     const unit = skewUnit(column, sorted);
     add(unit === null ? { kind: "value", column: index } : { kind: "log", column: index, unit }, plain);
     const edges = cuts(sorted, ramps);
@@ -115,20 +115,22 @@ function addSeasons(column: Column, index: number, add: (raw: RawFeature) => voi
   }
 }
 
-function sortedCells(cells: Float64Array, width: number, column: number): Float64Array {
+/** The known cells of a column, counted from its origin. */
+function sortedCells(cells: Float64Array, width: number, column: number, origin = 0): Float64Array {
   const rows = cells.length / width, step = Math.max(1, Math.ceil(rows / 100_000)), known: number[] = [];
   for (let row = 0; row < rows; row += step) {
     const cell = cells[row * width + column];
-    if (!Number.isNaN(cell)) known.push(cell);
+    if (!Number.isNaN(cell)) known.push(cell - origin);
   }
   return Float64Array.from(known).sort();
 }
 
 /** The unit of the logarithm for a column of numbers ≥ 0 with a long tail; null for others. */
 function skewUnit(column: Column, sorted: Float64Array): number | null {
-  if (column.kind !== "numeric" || !(column.min >= 0) || !(column.std > 0)) return null;
+  const { origin = 0 } = column;
+  if (column.kind !== "numeric" || !(column.min - origin >= 0) || !(column.std > 0)) return null;
   let cubes = 0;
-  for (const v of sorted) cubes += ((v - column.mean) / column.std) ** 3;
+  for (const v of sorted) cubes += ((v - (column.mean - origin)) / column.std) ** 3;
   const median = Math.fround(sorted[sorted.length >> 1]);
   return cubes / sorted.length > 1.5 ? (median > 0 ? median : column.std) : null;
 }

@@ -5,18 +5,20 @@
  * |---|---|
  * | `networks.N.layers.L.weight` | f16 [members, outputs, inputs] |
  * | `networks.N.layers.L.bias` | f16 [members, outputs] |
- * | `columns` | f32 [columns, 24]: mean, std, fill, then 21 quantiles at 0, 5 … 100 % |
+ * | `columns` | f32 [columns, 24]: mean, std, fill, then 21 quantiles at 0, 5 … 100 %; all but std less the origin |
  * | `features` | f32 [features, 6]: kind, column, two parameters, center, scale |
- * | `target` | f32 [23]: mean, std, 21 quantiles; only for regression |
+ * | `target` | f32 [23]: mean, std, 21 quantiles; all but std less the origin; only for regression |
  * | `residuals` | f32: sorted errors of held-out rows; only for regression |
  *
- * The metadata `ferrotype.tabular` is JSON: names, kinds, categories, classes, shares, and the report.
+ * The metadata `ferrotype.tabular` is JSON: names, kinds, categories, classes, shares, the report; origins and how cells
+ * were written where that is not as in most files.
  *
  * @module
  */
 import { FormatError } from "../core/errors.ts";
 import { toF16 } from "../core/half.ts";
 import type { SafetensorsFile, TensorToSave } from "../files/mod.ts";
+import type { CsvShape } from "./csv/table_builder.ts";
 import {
   checkNetwork,
   checkResiduals,
@@ -34,6 +36,9 @@ export const metadataKey = "ferrotype.tabular";
 /** What {@link metadataKey} must say first. */
 const formatName = "ferrotype tabular model 1";
 
+/** The same with numbers that are counted from an origin, which readers of the first would take as they are. */
+const originFormat = "ferrotype tabular model 2";
+
 const kinds = ["value", "log", "ramp", "category", "cycle", "missing"] as const;
 
 /** Numbers of a column in the file: mean, std, fill and quantiles; minimum and maximum are the outer quantiles. */
@@ -45,14 +50,25 @@ const featureNumbersOf = 6;
 /** Numbers of the target: mean, std and quantiles. */
 const targetNumbers = 23;
 
-/** What is kept beside the numbers. */
+/**
+ * What is kept beside the numbers.
+ *
+ * @category Tables
+ */
 export interface ModelInfo {
   /** The version of the library that fitted it. */
   readonly version: string;
-  /** The data: name, SHA-256 in hexadecimal (null when it was not a file), rows. */
-  readonly data: { readonly name: string; readonly sha256: string | null; readonly rows: number };
+  /** The data: name, SHA-256 in hexadecimal (null when it was not a file), rows, and how a CSV file was laid out. */
+  readonly data: {
+    readonly name: string;
+    readonly sha256: string | null;
+    readonly rows: number;
+    readonly csv?: CsvShape;
+  };
   /** The line that explains target and task. */
   readonly explanation: string;
+  /** What a reader should know of the data; absent when there is nothing. */
+  readonly notes?: readonly string[];
   /** What was seen in evaluation; null when there was none. */
   readonly evaluation: unknown;
   /** Metrics over all rows, training rows included; null when not asked for. Never the result. */
@@ -119,6 +135,33 @@ function formatRanges(list: readonly number[] | null): string {
   return parts.join(",");
 }
 
+/** The names of a file's columns as most files have them: those of the model, and then the target. */
+function usualNames(columns: readonly Column[], target: string): string[] {
+  return [...columns.map(({ name }) => name), target];
+}
+
+/** The layout of a CSV file, without the names of its columns where the model says them anyway. */
+function shortShape(
+  csv: CsvShape | undefined,
+  columns: readonly Column[],
+  target: string,
+): { csv?: Partial<CsvShape> } {
+  if (csv === undefined) return {};
+  const { names, ...rest } = csv, usual = usualNames(columns, target);
+  return { csv: names.join("\n") === usual.join("\n") ? rest : csv };
+}
+
+/** What {@link shortShape} shortened. */
+function longShape(
+  csv: Partial<CsvShape> | undefined,
+  columns: readonly Column[],
+  target: string,
+): { csv?: CsvShape } {
+  if (csv === undefined) return {};
+  const { delimiter = ",", header = true, names = usualNames(columns, target), ...rest } = csv;
+  return { csv: { delimiter, header, names, ...rest } };
+}
+
 /** The tensors and the metadata of a model. */
 export function modelToFile(
   model: FittedModel,
@@ -130,17 +173,20 @@ export function modelToFile(
     f32Tensor(
       "columns",
       [columns.length, columnNumbers],
-      columns.flatMap(({ mean, std, fill, quantiles }) => [
-        mean,
+      columns.flatMap(({ mean, std, fill, quantiles, origin = 0 }) => [
+        mean - origin,
         std,
-        fill,
-        ...(quantiles.length ? quantiles : new Array<number>(21).fill(0)),
+        fill - origin,
+        ...(quantiles.length ? quantiles.map((value) => value - origin) : new Array<number>(21).fill(0)),
       ]),
     ),
     f32Tensor("features", [features.length, 6], features.flatMap(featureNumbers)),
   ];
   if (target.task === "regression") {
-    tensors.push(f32Tensor("target", [23], [target.mean, target.std, ...target.quantiles]));
+    const { mean, std, quantiles, origin = 0 } = target;
+    tensors.push(
+      f32Tensor("target", [23], [mean - origin, std, ...quantiles.map((value) => value - origin)]),
+    );
     tensors.push(f32Tensor("residuals", [model.residuals.length], model.residuals));
   }
   groups.forEach(({ networks }, n) => {
@@ -164,16 +210,23 @@ export function modelToFile(
       );
     });
   });
+  const moved = [...columns, target].some(({ origin }) => origin !== undefined);
   const json = {
-    format: formatName,
+    format: moved ? originFormat : formatName,
     ...info,
-    target: { name: target.name, task: target.task, classes: target.classes, counts: target.counts },
-    columns: columns.map(({ name, kind, ignored, categories, counts, missing }) => ({
+    data: { ...info.data, ...shortShape(info.data.csv, columns, target.name) },
+    target: {
+      ...{ name: target.name, task: target.task, classes: target.classes, counts: target.counts },
+      ...(target.origin === undefined ? {} : { origin: target.origin }),
+    },
+    columns: columns.map(({ name, kind, ignored, categories, counts, missing, origin, form }) => ({
       name,
       kind,
       ...(ignored === null ? {} : { ignored }),
       ...(categories.length ? { categories, counts } : {}),
       ...(missing ? { missing } : {}),
+      ...(origin === undefined ? {} : { origin }),
+      ...(form === undefined ? {} : { form }),
     })),
     networks: groups.map(({ inputs, networks }) => ({
       inputs: formatRanges(inputs),
@@ -189,7 +242,7 @@ export function modelToFile(
 
 interface ModelJson extends ModelInfo {
   readonly format: string;
-  readonly target: Pick<Target, "name" | "task" | "classes" | "counts">;
+  readonly target: Pick<Target, "name" | "task" | "classes" | "counts" | "origin">;
   readonly columns: readonly (Partial<Column> & Pick<Column, "name" | "kind">)[];
   readonly networks: readonly {
     readonly inputs: string;
@@ -218,7 +271,7 @@ export async function modelFromFile(
     );
   }
   const json = parseModelJson(text, name) as unknown as ModelJson;
-  if (json.format !== formatName) {
+  if (json.format !== formatName && json.format !== originFormat) {
     throw new FormatError(
       `${name} says "${json.format}", and this version reads "${formatName}"; fit the model again`,
     );
@@ -234,16 +287,17 @@ export async function modelFromFile(
   const stats = await numbersOf(file, "columns"), raw = await numbersOf(file, "features");
   const columns = json.columns.map((column, c): Column => {
     const at = c * columnNumbers, own = Array.from(stats.subarray(at, at + columnNumbers));
-    const quantiles = column.kind === "categorical" ? [] : own.slice(3);
+    const { origin = 0 } = column;
+    const quantiles = column.kind === "categorical" ? [] : own.slice(3).map((value) => origin + value);
     return {
       ignored: null,
       categories: [],
       counts: [],
       missing: 0,
       ...column,
-      mean: own[0],
+      mean: origin + own[0],
       std: own[1],
-      fill: own[2],
+      fill: origin + own[2],
       quantiles,
       min: quantiles[0] ?? 0,
       max: quantiles[20] ?? 0,
@@ -299,10 +353,10 @@ export async function modelFromFile(
     shapeOf(file, "residuals", name, 1, 0);
   }
   const own = regression ? Array.from(await numbersOf(file, "target")) : [];
-  const quantiles = own.slice(2);
+  const { origin = 0 } = json.target, quantiles = own.slice(2).map((value) => origin + value);
   const target: Target = {
     ...json.target,
-    mean: own[0] ?? 0,
+    mean: origin + (own[0] ?? 0),
     std: own[1] ?? 0,
     quantiles,
     min: quantiles[0] ?? 0,
@@ -315,9 +369,10 @@ export async function modelFromFile(
   for (const [n, network] of networks.entries()) {
     checkNetwork(network, features.length, outputs, `${name}: network ${n}`);
   }
-  const { version, data, explanation, evaluation, fit, shares, seed } = json;
+  const { version, explanation, notes, evaluation, fit, shares, seed } = json;
+  const data = { ...json.data, ...longShape(json.data.csv, columns, target.name) };
   return {
     model: { schema: { columns, features, target }, networks, residuals },
-    info: { version, data, explanation, evaluation, fit, shares, seed },
+    info: { version, data, explanation, ...(notes ? { notes } : {}), evaluation, fit, shares, seed },
   };
 }

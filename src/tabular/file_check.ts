@@ -6,7 +6,7 @@
 import { isFloat } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
 import { demand, demandList, demandObject, type JsonObject, parseJson } from "../core/json.ts";
-import { kind, number, oneOf, orNull, text, whole } from "../core/kinds.ts";
+import { flag, kind, number, oneOf, orNull, text, whole } from "../core/kinds.ts";
 import { formatShape } from "../core/shape.ts";
 import type { SafetensorsFile } from "../files/mod.ts";
 import type { Column, Feature, Network, Target } from "./types.ts";
@@ -88,6 +88,15 @@ function checkEvaluation(value: unknown, classes: number, where: string): void {
   }
 }
 
+function checkForm(value: unknown, where: string): void {
+  if (value === undefined) return;
+  fields(value, where, {
+    decimal: optional(oneOf(".", ",")),
+    thousands: optional(oneOf(".", ",", " ", "'")),
+    dateOrder: optional(oneOf("day first", "month first")),
+  });
+}
+
 /** Parses and checks the JSON of a model. @throws {FormatError} that names the field. */
 export function parseModelJson(json: string, file: string): JsonObject {
   const where = `${file}: metadata ferrotype.tabular`, object = demandObject(parseJson(json, where), where);
@@ -114,6 +123,7 @@ export function parseModelJson(json: string, file: string): JsonObject {
       missing: optional(whole(0)),
       origin: optional(number()),
     });
+    checkForm((value as JsonObject).form, `${where}: column ${i}: form`);
   }
   const networks = demandList(object.networks, `${where}: networks`);
   if (networks.length === 0) throw new FormatError(`${where}: there are no networks`);
@@ -131,9 +141,18 @@ export function parseModelJson(json: string, file: string): JsonObject {
     explanation: text,
     seed: whole(),
     shares: metrics,
+    notes: optional(texts),
     fit: optional(orNull(metrics)),
   });
-  fields(object.data, `${where}: data`, { name: text, sha256: orNull(text), rows: whole(0) });
+  const data = fields(object.data, `${where}: data`, { name: text, sha256: orNull(text), rows: whole(0) });
+  if (data.csv !== undefined) {
+    fields(data.csv, `${where}: data: csv`, {
+      delimiter: text,
+      header: flag,
+      names: optional(texts),
+      decimal: optional(oneOf(".", ",")),
+    });
+  }
   checkEvaluation(object.evaluation, classes, `${where}: evaluation`);
   return object;
 }

@@ -19,7 +19,11 @@ import type { Table } from "./table.ts";
 import { describeTarget, type TargetValues } from "./target.ts";
 import type { Network, Target } from "./types.ts";
 
-/** How far fitting has come. */
+/**
+ * How far fitting has come.
+ *
+ * @category Tables
+ */
 export interface FitProgress {
   /** Steps done. */
   readonly step: number;
@@ -31,7 +35,11 @@ export interface FitProgress {
   readonly what: string;
 }
 
-/** How to fit. */
+/**
+ * How to fit.
+ *
+ * @category Tables
+ */
 export interface LearnerOptions extends PlanOptions {
   /** Decides every random choice. Default 0. */
   seed?: number;
@@ -39,6 +47,8 @@ export interface LearnerOptions extends PlanOptions {
   classWeights?: "balanced" | "none";
   /** Most ramps a number is given. Default 16. */
   mostRamps?: number;
+  /** Columns that stay inputs though they look like identifiers, with up to 1000 different texts, by name. */
+  keep?: readonly string[];
   /** Hears of progress. */
   onProgress?: (progress: FitProgress) => void;
   /** Stops fitting. */
@@ -91,12 +101,16 @@ class PartInProgress {
 
   constructor(table: Table, values: TargetValues, part: Part, index: number, options: LearnerOptions) {
     this.part = part;
-    this.normalizer = new TableNormalizer(table, values.column, part.train, options.mostRamps);
+    this.normalizer = new TableNormalizer(table, values.column, part.train, options.mostRamps, options.keep);
     if (this.normalizer.features.length === 0) {
       const reasons = this.normalizer.columns.map(({ name, ignored }) =>
         `"${name}": ${ignored ?? "the same in every row"}`
       );
-      throw new OptionError(`${table.name} has no column to predict from (${reasons.join("; ")})`);
+      throw new OptionError(
+        `${table.name} has no column to predict from (${
+          reasons.join("; ")
+        }); --keep COLUMN keeps one all the same`,
+      );
     }
     this.target = describeTarget(values, part.train);
     this.outputs = Math.max(1, values.classes.length);

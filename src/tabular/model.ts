@@ -4,22 +4,30 @@
  * @module
  */
 import { FormatError, OptionError } from "../core/errors.ts";
+import { seed as aSeed, whole } from "../core/kinds.ts";
+import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
 import { Generator } from "../core/random.ts";
 import type { SafetensorsFile, TensorToSave } from "../files/mod.ts";
 import { conformalRadius } from "./conformal.ts";
 import { type Contributions, contributions } from "./contributions.ts";
 import { evaluateFolds, type Metrics, metricsOf, type TabularEvaluation } from "./evaluate.ts";
+import type { CsvShape, Expected } from "./csv/table_builder.ts";
 import { modelFromFile, type ModelInfo, modelToFile } from "./file.ts";
+import { idleTabularOptions, tabularOptions } from "./fit_options.ts";
 import { fitParts, type LearnerOptions } from "./learner.ts";
 import { Normalizer, type Row } from "./normalizer.ts";
-import { type OnnxOptions, toOnnx } from "./onnx.ts";
+import { type OnnxOptions, onnxOptions, toOnnx } from "./onnx.ts";
 import { Predictor } from "./predictor.ts";
 import { makeFolds, otherParts } from "./split.ts";
 import type { Table } from "./table.ts";
-import { readTarget, type TargetOptions } from "./target.ts";
+import { readTarget, type TargetOptions, type TargetValues } from "./target.ts";
 import type { FittedModel, Schema } from "./types.ts";
 
-/** Options of `TabularModel.fit`. */
+/**
+ * Options of `TabularModel.fit`.
+ *
+ * @category Tables
+ */
 export interface TabularOptions extends TargetOptions, LearnerOptions {
   /**
    * Folds of the cross-validation that says how good the model is; 1 holds a fifth of the rows out once, 0 leaves the
@@ -32,10 +40,18 @@ export interface TabularOptions extends TargetOptions, LearnerOptions {
   version?: string;
 }
 
-/** What a model keeps of its evaluation; the residuals are in `FittedModel`. */
+/**
+ * What a model keeps of its evaluation; the residuals are in `FittedModel`.
+ *
+ * @category Tables
+ */
 export type StoredEvaluation = Omit<TabularEvaluation, "residuals">;
 
-/** What a model says of a row. */
+/**
+ * What a model says of a row.
+ *
+ * @category Tables
+ */
 export interface Prediction {
   /** The most probable class; null for regression. */
   readonly class: string | null;
@@ -47,7 +63,11 @@ export interface Prediction {
   readonly interval: { readonly level: number; readonly lower: number; readonly upper: number } | null;
 }
 
-/** Each column's part in one prediction; see {@link TabularModelBase.explain}. */
+/**
+ * Each column's part in one prediction; see {@link TabularModelBase.explain}.
+ *
+ * @category Tables
+ */
 export interface Explanation {
   /** The outputs: class names, or the target's name. */
   readonly outputs: readonly string[];
@@ -68,7 +88,28 @@ const fewestRows = 8;
 /** Usual rows that an explanation compares with. */
 const backgroundRows = 40;
 
-/** The model without its files; `TabularModel` adds them. */
+/**
+ * How a prediction is taken apart.
+ *
+ * @category Tables
+ */
+export interface ExplainOptions {
+  /** Of the usual rows, and of the orders. Default 0. */
+  readonly seed?: number;
+  /** Where columns are too many for every subset of them: so many orders of them are tried. Default 32. */
+  readonly orders?: number;
+}
+
+const explainOptions: OptionTable<ExplainOptions> = {
+  seed: byDefault(0, aSeed),
+  orders: byDefault(32, whole(1, 10_000)),
+};
+
+/**
+ * The model without its files; `TabularModel` adds them.
+ *
+ * @category Tables
+ */
 export class TabularModelBase {
   /** The numbers it consists of. */
   readonly fitted: FittedModel;
@@ -110,6 +151,28 @@ export class TabularModelBase {
     return rows.map((_, i) => this.#prediction(outputs.subarray(i * n, (i + 1) * n)));
   }
 
+  /**
+   * What it says of the rows of a table, whose columns are found by name. Columns that the table lacks are missing, the
+   * target is not looked at. `TabularModel.readCsv` reads a file as the one that the model was fitted on.
+   *
+   * @throws {FormatError} when the table has none of the columns, or a cell that does not fit one.
+   */
+  async predictTable(table: Table): Promise<Prediction[]> {
+    const outputs = await this.predictCells(this.normalizer.cellsOf(table));
+    const n = Math.max(1, this.schema.target.classes.length);
+    return Array.from(
+      { length: table.rows },
+      (_, i) => this.#prediction(outputs.subarray(i * n, (i + 1) * n)),
+    );
+  }
+
+  /** What a file to predict may hold, for reading it. */
+  get expected(): Expected {
+    const { columns, target } = this.schema,
+      names = new Set([...columns.map(({ name }) => name), target.name]);
+    return { columns, target: target.name, csv: this.info.data.csv ?? null, names };
+  }
+
   /** Probabilities [rows, classes] or values [rows] for rows of cells [rows, columns]; see `Normalizer.cells`. */
   predictCells(cells: Float64Array): Promise<Float64Array> {
     return this.#predictor.predict(cells);
@@ -135,8 +198,9 @@ export class TabularModelBase {
    * Takes the prediction of a row apart: what each column adds, against usual rows (Shapley values). Usual rows are
    * drawn column by column from the quantiles and counts that the model keeps, so no data are needed.
    */
-  async explain(row: Row, options: { seed?: number; orders?: number } = {}): Promise<Explanation> {
-    const { columns, target } = this.schema, seed = options.seed ?? 0;
+  async explain(row: Row, options: ExplainOptions = {}): Promise<Explanation> {
+    const { seed = 0, orders } = checkOptions("explain", options, explainOptions),
+      { columns, target } = this.schema;
     const result: Contributions = await contributions(
       (cells) => this.predictCells(cells),
       this.normalizer.cells(row),
@@ -145,7 +209,7 @@ export class TabularModelBase {
         columns: columns.length,
         only: columns.flatMap(({ ignored }, c) => ignored === null ? [c] : []),
         seed,
-        ...(options.orders === undefined ? {} : { orders: options.orders }),
+        ...(orders === undefined ? {} : { orders }),
       },
     );
     return {
@@ -178,7 +242,8 @@ export class TabularModelBase {
 
   /** The bytes of an ONNX file that predicts the same. */
   toOnnx(options: OnnxOptions = {}): Uint8Array<ArrayBuffer> {
-    return toOnnx(this.fitted, { version: this.info.version, ...options });
+    const given = checkOptions("toOnnx", options, onnxOptions);
+    return toOnnx(this.fitted, { version: this.info.version, ...given });
   }
 
   /** What a safetensors file of the model holds. */
@@ -214,18 +279,22 @@ export async function readModel(
  */
 export async function fitTable(
   table: Table,
-  options: TabularOptions = {},
+  given: TabularOptions = {},
 ): Promise<{ fitted: FittedModel; info: ModelInfo }> {
+  const options = checkOptions("fitTable", given, tabularOptions, idleTabularOptions);
   const values = readTarget(table, options), { rows } = values, seed = options.seed ?? 0;
+  if (values.task === "regression" && options.classWeights === "balanced") {
+    throw new OptionError(
+      `classWeights: "${values.column.name}" is a regression, which has no classes; leave them out`,
+    );
+  }
+  checkColumns(table, values.column.name, options.keep ?? []);
   if (rows.length < fewestRows) {
     throw new FormatError(
       `${table.name} has ${rows.length} rows with a target; at least ${fewestRows} are needed`,
     );
   }
   const asked = options.folds ?? (rows.length > manyRows ? 1 : 5);
-  if (!Number.isInteger(asked) || asked < 0) {
-    throw new OptionError(`folds: a whole number from 0, not ${asked}`);
-  }
   if (asked > rows.length) {
     throw new OptionError(`folds: ${rows.length} rows cannot be cut into ${asked} folds`);
   }
@@ -256,14 +325,51 @@ export async function fitTable(
   const { residuals: _, ...kept } = evaluation ?? {};
   const info: ModelInfo = {
     version: options.version ?? "",
-    data: { name: table.name, sha256: table.sha256, rows: rows.length },
+    data: { name: table.name, sha256: table.sha256, rows: rows.length, ...csvOf(table) },
     explanation: values.explanation,
+    ...notesOf(table, values, whole.normalizer.notes),
     evaluation: evaluation && shortened(kept),
     fit: fit && shortened(fit),
     shares: shortened(whole.shares) as Record<string, number>,
     seed,
   };
   return { fitted: model, info };
+}
+
+/** @throws {FormatError} for a column without values. @throws {OptionError} for one that cannot be kept. */
+function checkColumns(table: Table, target: string, keep: readonly string[]): void {
+  for (const { name, position, values } of table.columns) {
+    if (!values.every(Number.isNaN)) continue;
+    throw new FormatError(
+      `${table.name}: column ${position} ("${name}") has no value in any of ${table.rows} rows; leave it out with ` +
+        `--ignore "${name}"`,
+    );
+  }
+  for (const name of keep) {
+    const { values, kind } = table.column(name), first = values.find((value) => !Number.isNaN(value));
+    if (name === target) throw new OptionError(`keep: "${name}" is the target, and no input`);
+    if (kind === "date" || !values.every((value) => value === first)) continue;
+    throw new OptionError(`keep: column "${name}" is the same in every row, so nothing can be told from it`);
+  }
+}
+
+function csvOf({ reading }: Table): { csv?: CsvShape } {
+  if (reading === null) return {};
+  const { delimiter, header, names, decimal } = reading;
+  return { csv: { delimiter, header, names, ...(decimal === null ? {} : { decimal }) } };
+}
+
+function notesOf(
+  table: Table,
+  { rows, column }: TargetValues,
+  columns: readonly string[],
+): { notes?: readonly string[] } {
+  const left = table.rows - rows.length;
+  const lacking = left === 0
+    ? []
+    : [`${left} of ${table.rows} rows have no "${column.name}": they are left out`];
+  const notes = [...lacking, ...columns];
+  return notes.length === 0 ? {} : { notes };
 }
 
 /** The same with numbers of 6 digits: more would only fill the file. */

@@ -3,24 +3,71 @@
  *
  * @module
  */
-import { OptionError } from "../core/errors.ts";
+import { FormatError, OptionError } from "../core/errors.ts";
+import { like, listOf, text, whole } from "../core/kinds.ts";
 import { hint } from "../core/nearest.ts";
-import { isMissing, parseBoolean, parseDate, parseNumber } from "./cell_text.ts";
+import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
+import { parseDate } from "./csv/dates.ts";
+import { parseNumber } from "./csv/numbers.ts";
+import { isMissingMark, missingTexts, parseBoolean } from "./csv/words.ts";
 import { describeColumns, type DescribedColumn } from "./columns.ts";
+import { largestF32 } from "./f32.ts";
 import { type FeatureViews, makeFeatures, rawFeature } from "./features.ts";
 import type { Table, TableColumn } from "./table.ts";
 import type { Column, Feature } from "./types.ts";
 
-/** What a cell may be given as. `null` and `undefined` are missing. */
+/**
+ * What a cell may be given as. `null` and `undefined` are missing.
+ *
+ * @category Tables
+ */
 export type CellValue = string | number | boolean | Date | null | undefined;
 
-/** A row: cells by column name, or in the order of the columns. */
+/**
+ * A row: cells by column name, or in the order of the columns.
+ *
+ * @category Tables
+ */
 export type Row = Readonly<Record<string, CellValue>> | readonly CellValue[];
+
+const missing: ReadonlySet<string> = new Set(missingTexts);
+
+function isMissing(text: string): boolean {
+  const trimmed = text.trim();
+  return missing.has(trimmed) || isMissingMark(trimmed);
+}
+
+/**
+ * What a normalizer is fitted to.
+ *
+ * @category Tables
+ */
+export interface NormalizerOptions {
+  /** The column that is no input. Default: the last. */
+  readonly target?: string;
+  /** The training rows. Default: all. */
+  readonly rows?: ArrayLike<number>;
+  /** Most ramps a number is given. Default 16. */
+  readonly mostRamps?: number;
+  /** Columns that stay inputs though they look like identifiers, with up to 1000 different texts, by name. */
+  readonly keep?: readonly string[];
+}
+
+const normalizerOptions: OptionTable<NormalizerOptions> = {
+  target: text,
+  rows: like("a list of rows", "length"),
+  mostRamps: byDefault(16, whole(1, 1000)),
+  keep: listOf(text, "a list of columns by name"),
+};
 
 /** Features are measured on at most so many training rows, evenly spread. */
 const mostMeasured = 100_000;
 
-/** Columns and features of a model: what turns rows into network inputs. */
+/**
+ * Columns and features of a model: what turns rows into network inputs.
+ *
+ * @category Tables
+ */
 export class Normalizer {
   /** The input columns. */
   readonly columns: readonly Column[];
@@ -34,10 +81,8 @@ export class Normalizer {
   }
 
   /** Learns ranges, categories and scales of all columns but `target` from the given rows (default: all). */
-  static fit(
-    table: Table,
-    options: { target?: string; rows?: ArrayLike<number>; mostRamps?: number } = {},
-  ): Normalizer {
+  static fit(table: Table, given: NormalizerOptions = {}): Normalizer {
+    const options = checkOptions("Normalizer.fit", given, normalizerOptions);
     const target = options.target === undefined
       ? table.columns[table.columns.length - 1]
       : table.column(options.target);
@@ -46,6 +91,7 @@ export class Normalizer {
       target,
       options.rows ?? Int32Array.from({ length: table.rows }, (_, i) => i),
       options.mostRamps,
+      options.keep,
     );
   }
 
@@ -75,6 +121,38 @@ export class Normalizer {
     return cells;
   }
 
+  /**
+   * The cells of a table's rows, [rows, columns]. Columns that the table lacks are missing; others that it has are not
+   * looked at.
+   *
+   * @throws {FormatError} when the table has none of the columns, or a cell that does not fit one.
+   */
+  cellsOf(table: Table): Float64Array {
+    const width = this.columns.length, cells = new Float64Array(table.rows * width).fill(NaN);
+    let found = 0;
+    this.columns.forEach((column, c) => {
+      const own = table.columns.find(({ name }) => name === column.name);
+      if (own === undefined) return;
+      found++;
+      if (column.ignored !== null) return;
+      const known = new Map<number, number>();
+      for (let row = 0; row < table.rows; row++) {
+        const value = own.values[row];
+        if (Number.isNaN(value)) continue;
+        let cell = known.get(value);
+        if (cell === undefined) {
+          cell = tableCell(table, own, column, row);
+          if (own.kind !== "numeric" && own.kind !== "date") known.set(value, cell);
+        }
+        cells[row * width + c] = cell;
+      }
+    });
+    if (found > 0) return cells;
+    throw new FormatError(
+      `${table.name} has none of the columns that the model was fitted on: ${this.names()}`,
+    );
+  }
+
   /** The columns' names, for messages. */
   names(): string {
     return this.columns.map((column) => column.name).join(", ");
@@ -86,24 +164,41 @@ export class Normalizer {
     const chosen = inputs === null ? this.features : inputs.map((i) => this.features[i]), n = chosen.length;
     const out = new Float32Array(rows * n);
     chosen.forEach((feature, f) => {
-      const { column, center, scale } = feature, { fill } = this.columns[column];
+      const { column, center, scale } = feature, own = this.columns[column];
       for (let row = 0; row < rows; row++) {
-        out[row * n + f] = (rawFeature(feature, cells[row * width + column], fill) - center) / scale;
+        const value = (rawFeature(feature, cells[row * width + column], own) - center) / scale;
+        if (Math.abs(value) > largestF32) throw tooFar(own, cells[row * width + column]);
+        out[row * n + f] = value;
       }
     });
     return out;
   }
 }
 
+function tooFar({ name, min, max }: Column, cell: number): OptionError {
+  return new OptionError(
+    `column "${name}" holds ${cell}, which is too far from the ${min} to ${max} of the training rows for f32`,
+  );
+}
+
 /** A normalizer that can read rows straight from the table it was fitted on. */
 export class TableNormalizer extends Normalizer {
   /** Indices in `features` of the plain and the piecewise view. */
   readonly views: FeatureViews;
+  /** What a reader should know of the columns. */
+  readonly notes: readonly string[];
   readonly #sources: readonly { readonly values: Float64Array; readonly codes: Int32Array | null }[];
 
   /** See {@link Normalizer.fit}. */
-  constructor(table: Table, target: TableColumn, rows: ArrayLike<number>, mostRamps = 16) {
-    const described = describeColumns(table, target, rows), columns = described.map(({ column }) => column);
+  constructor(
+    table: Table,
+    target: TableColumn,
+    rows: ArrayLike<number>,
+    mostRamps = 16,
+    keep: readonly string[] = [],
+  ) {
+    const described = describeColumns(table, target, rows, new Set(keep));
+    const columns = described.map(({ column }) => column);
     const inputs = table.columns.filter((column) => column !== target);
     const sources = inputs.map(({ values }, i) => ({ values, codes: described[i].codes }));
     const step = Math.max(1, Math.ceil(rows.length / mostMeasured));
@@ -111,6 +206,7 @@ export class TableNormalizer extends Normalizer {
     const views = makeFeatures(columns, readCells(sources, measured), mostRamps);
     super(columns, views.features);
     this.views = views;
+    this.notes = described.flatMap(({ note }) => note ?? []);
     this.#sources = sources;
   }
 
@@ -134,6 +230,24 @@ function readCells(
   return cells;
 }
 
+/** The cell that a table's cell means in a model's column. */
+function tableCell(table: Table, own: TableColumn, column: Column, row: number): number {
+  const value = own.values[row];
+  try {
+    if (own.kind === "date") {
+      return column.kind === "date" ? value : cellOf(column, new Date(value * 86_400_000));
+    }
+    return cellOf(column, own.kind === "numeric" ? value : own.texts[value] ?? unseen);
+  } catch (error) {
+    throw new FormatError(`${table.name}: data row ${row + 1}: ${(error as Error).message}`, {
+      cause: error,
+    });
+  }
+}
+
+/** A text that no column has as a category: the table did not keep which one it was. */
+const unseen = "\u0000";
+
 /** The cell that a value means in a column. */
 function cellOf(column: Column, value: CellValue): number {
   if (value === null || value === undefined) return NaN;
@@ -144,11 +258,13 @@ function cellOf(column: Column, value: CellValue): number {
     if (column.kind !== "date") throw wrong(`${column.kind} cells`);
     return value.getTime() / 86_400_000;
   }
-  if (typeof value === "string" && isMissing(value)) return NaN;
   if (typeof value === "number" && Number.isNaN(value)) return NaN;
+  if (column.kind === "categorical") {
+    const text = String(value).trim(), at = column.categories.indexOf(text);
+    return at < 0 && isMissing(text) ? NaN : at;
+  }
+  if (typeof value === "string" && isMissing(value)) return NaN;
   switch (column.kind) {
-    case "categorical":
-      return column.categories.indexOf(String(value).trim());
     case "boolean": {
       const text = String(value).trim(), at = column.categories.indexOf(text);
       const cell = at >= 0 ? at : parseBoolean(text);
@@ -156,14 +272,14 @@ function cellOf(column: Column, value: CellValue): number {
       return cell;
     }
     case "date": {
-      const cell = typeof value === "number" ? value : parseDate(String(value));
+      const cell = typeof value === "number" ? value : parseDate(String(value), column.form?.dateOrder);
       if (!Number.isFinite(cell)) throw wrong("dates, best written 2024-12-31");
       return cell;
     }
     case "numeric": {
-      const text = String(value).trim(), plain = typeof value === "number" ? value : parseNumber(text);
-      const cell = Number.isNaN(plain) ? parseNumber(text, true) : plain;
+      const cell = typeof value === "number" ? value : parseNumber(String(value).trim(), column.form);
       if (!Number.isFinite(cell)) throw wrong("numbers");
+      if (Math.abs(cell) > largestF32) throw wrong("numbers up to ±3.4e38, where f32 ends");
       return cell;
     }
   }

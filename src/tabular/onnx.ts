@@ -10,25 +10,38 @@
  *   is no category. Absent when there is no such column.
  *
  * and gives, for a classification, `label`, string `[rows]`, and `probabilities`, float `[rows, classes]`; for a
- * regression `value`, float `[rows]`. Columns that the model ignores are not asked for. The metadata names the columns.
+ * regression `value`, float `[rows]` (double where the target is large beside its differences). Columns that the model ignores are not asked for. The metadata names the columns.
  *
  * @module
  */
 
 import { FormatError } from "../core/errors.ts";
+import { oneOf, text } from "../core/kinds.ts";
+import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
 import { OnnxGraph, onnxTypes } from "./onnx_graph.ts";
 import type { Feature, FittedModel, Network, Schema } from "./types.ts";
 
-/** Options of {@link toOnnx}. */
+/**
+ * Options of {@link toOnnx}.
+ *
+ * @category Tables
+ */
 export interface OnnxOptions {
   /**
-   * The element type of the input `numeric`. "float" (the default) is what most callers have; "double" keeps what f32
-   * would round away, such as the time of day of a date.
+   * The element type of the input `numeric`. "float" is what most callers have; "double" keeps what f32 would round away,
+   * such as the time of day of a date. Default: "double" where a column's values are large beside their differences
+   * (`Column.origin`), else "float".
    */
   readonly numeric?: "float" | "double";
   /** The version of this library, kept in the file. Default none. */
   readonly version?: string;
 }
+
+/** What each option may be. */
+export const onnxOptions: OptionTable<OnnxOptions> = {
+  numeric: oneOf("float", "double"),
+  version: byDefault("", text),
+};
 
 /** Which column goes where in the inputs of the ONNX file: indices in `Schema.columns`. */
 export interface OnnxInputs {
@@ -49,8 +62,9 @@ export function onnxInputs(schema: Schema): OnnxInputs {
 
 /** The bytes of an ONNX file (opset 17) of `model`. Throws when no column is an input. */
 export function toOnnx(model: FittedModel, options: OnnxOptions = {}): Uint8Array<ArrayBuffer> {
-  const { numeric = "float", version = "" } = options;
   const { schema, networks } = model;
+  const large = schema.columns.some(({ ignored, origin }) => ignored === null && origin !== undefined);
+  const { numeric = large ? "double" : "float", version = "" } = checkOptions("toOnnx", options, onnxOptions);
   const { target } = schema;
   const inputs = onnxInputs(schema);
   const columns = [...inputs.numeric, ...inputs.categorical];
@@ -75,8 +89,9 @@ export function toOnnx(model: FittedModel, options: OnnxOptions = {}): Uint8Arra
       graph.constant("double", [], [target.std]),
     ]);
     const value = graph.node("Add", [spread, graph.constant("double", [], [target.mean])]);
-    const flat = graph.node("Reshape", [cast(graph, value, "float"), graph.constant("int64", [1], [-1])]);
-    graph.output("value", flat, "float", []);
+    const type = target.origin === undefined ? "float" : "double";
+    const rounded = type === "float" ? cast(graph, value, type) : value;
+    graph.output("value", graph.node("Reshape", [rounded, graph.constant("int64", [1], [-1])]), type, []);
   }
   const describe = (index: number) => {
     const { name, kind, categories } = schema.columns[index];
@@ -143,6 +158,10 @@ function addFeatures(graph: OnnxGraph, schema: Schema, columns: readonly number[
   const isMissing = graph.node("IsNaN", [cells]);
   const fills = columns.map((column) => schema.columns[column].fill);
   const filled = graph.node("Where", [isMissing, graph.constant("double", [1, fills.length], fills), cells]);
+  const origins = columns.map((column) => schema.columns[column].origin ?? 0);
+  const counted = origins.every((origin) => origin === 0)
+    ? filled
+    : graph.node("Sub", [filled, graph.constant("double", [1, origins.length], origins)]);
   const places = new Map(columns.map((column, place) => [column, place]));
   const parts: string[] = [], order: number[] = [];
   const row = (values: readonly number[]) => graph.constant("double", [1, values.length], values);
@@ -162,13 +181,13 @@ function addFeatures(graph: OnnxGraph, schema: Schema, columns: readonly number[
     const at = features.map(({ column }) => placeOf(places, column, schema));
     parts.push(add(take(graph, from, at), features));
   };
-  kind("value", filled, (raw) => raw);
-  kind("log", filled, (raw, features) => {
+  kind("value", counted, (raw) => raw);
+  kind("log", counted, (raw, features) => {
     const parted = graph.node("Div", [graph.node("Abs", [raw]), row(features.map(({ unit }) => unit))]);
     const log = graph.node("Log", [graph.node("Add", [parted, one()])]);
     return graph.node("Mul", [graph.node("Sign", [raw]), log]);
   });
-  kind("ramp", filled, (raw, features) => {
+  kind("ramp", counted, (raw, features) => {
     const above = graph.node("Sub", [raw, row(features.map(({ from }) => from))]);
     const part = graph.node("Div", [above, row(features.map(({ from, to }) => to - from))]);
     return graph.node("Clip", [part, graph.constant("double", [], [0]), one()]);

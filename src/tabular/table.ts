@@ -5,11 +5,13 @@
  */
 import { FormatError } from "../core/errors.ts";
 import { hint } from "../core/nearest.ts";
-import { booleanPair, dayOrder, parseDate } from "./cell_text.ts";
-import { type ColumnStore, noText, unkeptText } from "./column_store.ts";
-import type { ColumnKind } from "./types.ts";
+import type { CellForm, ColumnKind } from "./types.ts";
 
-/** One column of a {@link Table}. */
+/**
+ * One column of a {@link Table}.
+ *
+ * @category Tables
+ */
 export interface TableColumn {
   /** Its name. */
   readonly name: string;
@@ -26,9 +28,35 @@ export interface TableColumn {
   readonly texts: readonly string[];
   /** Whether the column has more different texts than are kept: free text or identifiers. */
   readonly overflowed: boolean;
+  /** How its cells are written; absent when as in most files. */
+  readonly form?: CellForm;
 }
 
-/** A table, as `readCsv` gives it. */
+/**
+ * How a file was understood.
+ *
+ * @category Tables
+ */
+export interface CsvReading {
+  /** The encoding of the text. */
+  readonly encoding: string;
+  /** Between cells; "whitespace" is any number of spaces and tabulators. */
+  readonly delimiter: string;
+  /** Whether a row of the file names the columns. */
+  readonly header: boolean;
+  /** The names of all of its columns in order, those left out included. */
+  readonly names: readonly string[];
+  /** The sign before decimals, where all columns that tell have the same; else null. */
+  readonly decimal: "." | "," | null;
+  /** What each decision rests on, line by line: first the file, then its columns. */
+  readonly evidence: readonly string[];
+}
+
+/**
+ * A table, as `readCsv` gives it.
+ *
+ * @category Tables
+ */
 export class Table {
   /** What to call it: the file's name. */
   readonly name: string;
@@ -41,12 +69,15 @@ export class Table {
   /** What a reader should know: how the file was understood. */
   readonly notes: readonly string[];
 
+  /** How the file was understood, and why; null when the table was not read from one. */
+  readonly reading: CsvReading | null;
   /** The SHA-256 of the file, in hexadecimal; null when it was not read from one. */
   readonly sha256: string | null;
 
   /** Takes columns of equal length. */
   constructor(parts: {
     readonly sha256?: string | null;
+    readonly reading?: CsvReading | null;
     readonly name: string;
     readonly columns: readonly TableColumn[];
     readonly rows: number;
@@ -58,6 +89,7 @@ export class Table {
     this.rows = parts.rows;
     this.rowsInFile = parts.rowsInFile;
     this.notes = parts.notes;
+    this.reading = parts.reading ?? null;
     this.sha256 = parts.sha256 ?? null;
   }
 
@@ -75,93 +107,4 @@ export class Table {
     for (let row = 0; row < this.rows; row++) if (Number.isNaN(column.values[row])) count++;
     return count;
   }
-}
-
-/** A column of numbers with at most this share of other texts has a mistake in it rather than being of texts. */
-const mistakeShare = 0.05;
-
-/**
- * Decides what a column holds.
- * @throws {FormatError} for a column of numbers with a few texts or infinite numbers in it, naming the first.
- */
-export function finishColumn(
-  file: string,
-  name: string,
-  position: number,
-  store: ColumnStore,
-  rows: number,
-): TableColumn {
-  store.finish(rows);
-  const { numbers, codes, texts } = store;
-  const at = (kind: ColumnKind, values: Float64Array, words: readonly string[] = []): TableColumn => ({
-    name,
-    position,
-    kind,
-    values,
-    texts: words,
-    overflowed: codes?.includes(unkeptText) ?? false,
-  });
-  if (codes === null) return at("numeric", numbers);
-  let plain = 0, dates = 0, words = 0;
-  for (let row = 0; row < rows; row++) {
-    if (codes[row] === noText) plain += Number.isNaN(numbers[row]) ? 0 : 1;
-    else if (Number.isNaN(numbers[row])) words++;
-    else dates++;
-  }
-  if (words === 0 && plain === 0 && dates > 0) return at("date", numbers);
-  const order = plain === 0 ? dayOrder(texts) : null;
-  if (order !== null && !codes.includes(unkeptText)) {
-    return at(
-      "date",
-      Float64Array.from(codes, (code) => code === noText ? NaN : parseDate(texts[code], order)),
-    );
-  }
-  if (plain >= 20 && words + dates <= mistakeShare * (plain + words + dates)) {
-    if (store.infinite !== null) {
-      throw new FormatError(
-        `${file}: row ${store.infinite.row}, column "${name}" holds "${store.infinite.text}", which is no finite number`,
-      );
-    }
-    throw new FormatError(
-      `${file}: row ${store.firstRows[0]}, column "${name}" holds "${
-        texts[0]
-      }", where ${plain} other rows hold numbers; ` +
-        `correct it, leave the cell empty, or leave the column out with --ignore "${name}"`,
-    );
-  }
-  const pair = plain === 0 ? booleanPair(texts) : null;
-  if (pair !== null) {
-    return at(
-      "boolean",
-      Float64Array.from(codes, (code) => code === noText ? NaN : texts[code] === pair[1] ? 1 : 0),
-      pair,
-    );
-  }
-  return at("categorical", ...categories(numbers, codes, texts, rows));
-}
-
-/** Numbers among texts are categories too, by their shortest form. */
-function categories(
-  numbers: Float64Array,
-  codes: Int32Array,
-  texts: readonly string[],
-  rows: number,
-): [Float64Array, string[]] {
-  const all = [...texts], index = new Map(all.map((text, i) => [text, i]));
-  const values = new Float64Array(rows);
-  for (let row = 0; row < rows; row++) {
-    const code = codes[row];
-    if (code !== noText) values[row] = code === unkeptText ? -1 : code;
-    else if (Number.isNaN(numbers[row])) values[row] = NaN;
-    else {
-      const text = String(numbers[row]);
-      let found = index.get(text);
-      if (found === undefined) {
-        found = all.push(text) - 1;
-        index.set(text, found);
-      }
-      values[row] = found;
-    }
-  }
-  return [values, all];
 }

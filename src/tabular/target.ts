@@ -4,11 +4,16 @@
  * @module
  */
 import { FormatError, OptionError } from "../core/errors.ts";
+import { boundsOf, checkF32, checkSpread, originOf } from "./f32.ts";
 import { evenQuantiles } from "./quantiles.ts";
 import type { Table, TableColumn } from "./table.ts";
 import type { Target, Task } from "./types.ts";
 
-/** How the target is chosen. */
+/**
+ * How the target is chosen.
+ *
+ * @category Tables
+ */
 export interface TargetOptions {
   /** The column to predict. Default: the last. */
   target?: string;
@@ -53,7 +58,10 @@ export function readTarget(table: Table, options: TargetOptions = {}): TargetVal
     : table.column(options.target);
   const where = `${table.name}: the target, column "${column.name}",`;
   if (table.columns.length < 2) {
-    throw new FormatError(`${where} is the only column; nothing is left to predict it from`);
+    throw new FormatError(
+      `${where} is the only one: one column only, and at least two are needed, one of them to predict (is the delimiter ` +
+        "another one?)",
+    );
   }
   if (column.kind === "date") {
     throw new FormatError(
@@ -88,6 +96,7 @@ export function readTarget(table: Table, options: TargetOptions = {}): TargetVal
     if (!numeric && column.kind !== "boolean") {
       throw new OptionError(`${where} holds texts; regression needs numbers, so use classification`);
     }
+    checkF32(table, column);
     if (distinct?.length === 1) {
       throw new FormatError(`${where} is ${distinct[0]} in every row: there is nothing to learn`);
     }
@@ -212,13 +221,17 @@ export function describeTarget(
   const known = Float64Array.from({ length: rows.length }, (_, i) => values[rows[i]]);
   const mean = known.reduce((sum, v) => sum + v, 0) / known.length;
   const std = Math.sqrt(known.reduce((sum, v) => sum + (v - mean) ** 2, 0) / known.length) || 1;
-  const quantiles = Array.from(evenQuantiles(known, 20), Math.fround);
+  const [min, max] = boundsOf(known), origin = originOf(min, max, std);
+  checkSpread(`the target, column "${column.name}",`, min, max, std);
+  const round = (value: number): number => origin + Math.fround(value - origin);
+  const quantiles = Array.from(evenQuantiles(known, 20), round);
   const rounded = {
-    mean: Math.fround(mean),
+    mean: round(mean),
     std: Math.fround(std),
     min: quantiles[0],
     max: quantiles[20],
     quantiles,
+    ...(origin === 0 ? {} : { origin }),
   };
   return { name: column.name, task, classes: [], counts: [], ...rounded };
 }

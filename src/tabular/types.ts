@@ -9,10 +9,32 @@
  * @module
  */
 
-/** What a column holds. */
+/**
+ * What a column holds.
+ *
+ * @category Tables
+ */
 export type ColumnKind = "numeric" | "boolean" | "date" | "categorical";
 
-/** One input column, with what is known about it from the training rows. */
+/**
+ * How a column's cells are written; what is missing is as in most files.
+ *
+ * @category Tables
+ */
+export interface CellForm {
+  /** The sign before decimals. Default: a point. */
+  readonly decimal?: "." | ",";
+  /** The sign between thousands; " " is every kind of space, "'" every apostrophe. Default: none was seen. */
+  readonly thousands?: "." | "," | " " | "'";
+  /** Which of the first two numbers of a date like 03/04/2021 is the day. Default: the month comes first. */
+  readonly dateOrder?: "day first" | "month first";
+}
+
+/**
+ * One input column, with what is known about it from the training rows.
+ *
+ * @category Tables
+ */
 export interface Column {
   /** Its name in the header. */
   readonly name: string;
@@ -38,9 +60,20 @@ export interface Column {
   readonly missing: number;
   /** The cell that stands for a missing one: the median; −1 (no category) for a categorical column. */
   readonly fill: number;
+  /**
+   * What f32 numbers of this column are counted from, where its values are large beside their differences (times in
+   * seconds since 1970, long numbers). Default 0.
+   */
+  readonly origin?: number;
+  /** How the training data wrote its cells; absent where they are written as in most files. */
+  readonly form?: CellForm;
 }
 
-/** What every feature has: y = (raw − center) / scale. */
+/**
+ * What every feature has: y = (raw − center) / scale.
+ *
+ * @category Tables
+ */
 export interface FeatureBase {
   /** Index in `Schema.columns`. */
   readonly column: number;
@@ -52,7 +85,9 @@ export interface FeatureBase {
 
 /**
  * One input of the networks, made from one cell v. A missing cell is first replaced by the column's `fill`, except for
- * the feature "missing".
+ * the feature "missing"; then the column's `origin` is taken off, except for the feature "cycle".
+ *
+ * @category Tables
  */
 export type Feature =
   /** raw = v. */
@@ -68,10 +103,18 @@ export type Feature =
   /** raw = 1 when the cell is missing, else 0. */
   | FeatureBase & { readonly kind: "missing" };
 
-/** What is predicted. */
+/**
+ * What is predicted.
+ *
+ * @category Tables
+ */
 export type Task = "classification" | "regression";
 
-/** The target column, with what is known about it from the training rows. */
+/**
+ * The target column, with what is known about it from the training rows.
+ *
+ * @category Tables
+ */
 export interface Target {
   /** Its name in the header. */
   readonly name: string;
@@ -91,9 +134,15 @@ export interface Target {
   readonly max: number;
   /** Regression: quantiles at 0, 5 … 100 % (21 numbers); else empty. */
   readonly quantiles: readonly number[];
+  /** Regression: what f32 numbers of the target are counted from, as in {@link Column}. Default 0. */
+  readonly origin?: number;
 }
 
-/** How texts become the numbers that networks see. */
+/**
+ * How texts become the numbers that networks see.
+ *
+ * @category Tables
+ */
 export interface Schema {
   /** Input columns in the order of the file, without the target. */
   readonly columns: readonly Column[];
@@ -103,7 +152,11 @@ export interface Schema {
   readonly target: Target;
 }
 
-/** y = activation(x · weightᵀ + bias). */
+/**
+ * y = activation(x · weightᵀ + bias).
+ *
+ * @category Tables
+ */
 export interface DenseLayer {
   /** Row-major [outputs, inputs]. */
   readonly weight: Float32Array;
@@ -120,6 +173,8 @@ export interface DenseLayer {
 /**
  * One member of the average. It sees the features at `inputs` (all of them when null), in that order, and ends in one
  * logit per class (also for two classes), or for regression in one standardised value.
+ *
+ * @category Tables
  */
 export interface Network {
   /** Its share of the average; the shares of a model's networks sum to 1. */
@@ -133,6 +188,8 @@ export interface Network {
 /**
  * A fitted model. Classification: probabilities = Σ share · softmax(logits). Regression:
  * value = target.mean + target.std · Σ share · output.
+ *
+ * @category Tables
  */
 export interface FittedModel {
   /** How rows are read. */

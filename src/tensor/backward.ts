@@ -18,9 +18,13 @@ import { alias, TensorBase } from "./base.ts";
 import { apply, computeType, prepare } from "./expression.ts";
 import { addInto, copy, filled } from "./fill.ts";
 import { keep, tidy } from "./lifetime.ts";
-import { asLeaf, record, type TapeNode, withRecording } from "./tape.ts";
+import { activeWatcher, asLeaf, record, setWatcher, type TapeNode, withRecording } from "./tape.ts";
 
-/** Options of {@link backward} and {@link gradients}. */
+/**
+ * Options of {@link backward} and {@link gradients}.
+ *
+ * @category Gradients and programs
+ */
 export interface BackwardOptions {
   /** Keep what the tape saved, so that one can go back again. Default: the value of createGraph. */
   retainGraph?: boolean;
@@ -127,7 +131,16 @@ function pass(
   pending: Map<TapeNode, TensorBase>,
   mayOverwrite: boolean,
 ): void {
-  const flow = tidy(() => distinct(g, node.apply(g, needs)));
+  const watcher = activeWatcher();
+  // What a gradient is computed with is of no interest: the operation itself is named.
+  if (watcher) setWatcher(null);
+  let flow: (TensorBase | null)[];
+  try {
+    flow = tidy(() => distinct(g, node.apply(g, needs)));
+  } finally {
+    if (watcher) setWatcher(watcher);
+  }
+  watcher?.gradient(node, g, flow);
   node.parents.forEach((parent, i) => {
     const t = flow[i];
     if (!t) return;
@@ -167,7 +180,8 @@ function walk(
       arrive(node, g);
       const needs = node.parents.map((p) => p !== null && (useful === null || useful.has(p)));
       if (!node.leaf && (needs.includes(true) || node.isReleased)) {
-        if (createGraph || !addsInPlace(node, g, pending)) pass(node, g, needs, pending, !createGraph);
+        const isPassed = createGraph || activeWatcher() !== null || !addsInPlace(node, g, pending);
+        if (isPassed) pass(node, g, needs, pending, !createGraph);
         if (!retainGraph) node.release();
       }
       if (!createGraph && !g.isKept) g.dispose();

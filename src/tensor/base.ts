@@ -31,7 +31,11 @@ export interface TensorParts {
   offset: number;
 }
 
-/** Memory, lifetime and gradient bookkeeping of a tensor. Use the subclass `Tensor`. */
+/**
+ * Memory, lifetime and gradient bookkeeping of a tensor. Use the subclass `Tensor`.
+ *
+ * @category Tensors
+ */
 export class TensorBase implements Disposable {
   /** Sizes of the axes, outermost first. */
   readonly shape: Shape;

@@ -60,13 +60,22 @@ export function deviceNames(): DeviceName[] {
   return [...factories.keys()];
 }
 
-/** Sets the device of tensors created without one. @throws {DeviceError} when it is not available. */
+/**
+ * Sets the device of tensors created without one.
+ *
+ * @throws {DeviceError} when it is not available.
+ * @category Tensors
+ */
 export function setDefaultDevice(name: DeviceName): void {
   backendOf(name);
   defaultName = name;
 }
 
-/** The device of tensors created without one. */
+/**
+ * The device of tensors created without one.
+ *
+ * @category Tensors
+ */
 export function defaultDevice(): DeviceName {
   return defaultName;
 }

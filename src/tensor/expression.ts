@@ -22,7 +22,7 @@ import {
 import { type ComputeType, type Expr, input, type Program } from "../expr/nodes.ts";
 import { chain, differentiate, program, simplify, substitute, usedInputs } from "../expr/program.ts";
 import { alias, empty, TensorBase } from "./base.ts";
-import { record, wantsGradient } from "./tape.ts";
+import { activeWatcher, record, wantsGradient } from "./tape.ts";
 
 /** A tensor or a plain number. */
 export type Operand = TensorBase | number;
@@ -172,6 +172,7 @@ export function apply(
     ]);
   }
   if (isFloat(dtype) && wantsGradient(tensors)) recordApplied(applied, tensors, scalars, type, out);
+  else activeWatcher()?.value(applied.name, out, tensors);
   return out;
 }
 

@@ -51,6 +51,7 @@ export function filled(
  * place and without a gradient. What the tape kept of target's memory counts as changed. A q8 target takes whole blocks
  * of 32 along its last axis.
  * @throws {ShapeError} when the shapes differ. @throws {DeviceError} when the devices do, or a device cannot write q8.
+ * @category Tensors
  */
 export function copyInto(source: TensorBase, target: TensorBase): void {
   if (!sameShape(source.shape, target.shape)) {

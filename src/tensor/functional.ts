@@ -12,7 +12,11 @@ import { filled } from "./fill.ts";
 import { tidy } from "./lifetime.ts";
 import { isRecording, type TapeNode, withRecording } from "./tape.ts";
 
-/** Options of {@link grad} and {@link valueAndGrad}. */
+/**
+ * Options of {@link grad} and {@link valueAndGrad}.
+ *
+ * @category Gradients and programs
+ */
 export interface GradOptions {
   /** Which argument to differentiate by; a list gives a list of gradients. Default 0. */
   argnums?: number | readonly number[];
@@ -39,6 +43,7 @@ function dependsOnOthers(root: TapeNode, own: readonly (TapeNode | null)[]): boo
  * await value.item(); // 5
  * await slope.toArray(); // [2, 4]
  * ```
+ * @category Gradients and programs
  */
 export function valueAndGrad<T extends TensorBase>(
   f: (...args: T[]) => T,
@@ -86,12 +91,17 @@ function differentiated<T extends TensorBase>(
  * const slope = grad((x: Tensor) => x.pow(3).sum()); // 3x²
  * const curvature = grad((x: Tensor) => slope(x).sum()); // 6x
  * ```
+ * @category Gradients and programs
  */
 export function grad<T extends TensorBase>(
   f: (...args: T[]) => T,
   options: GradOptions & { argnums: readonly number[] },
 ): (...args: T[]) => T[];
-/** A function that gives the gradient of `f` by one argument, the first unless told. */
+/**
+ * A function that gives the gradient of `f` by one argument, the first unless told.
+ *
+ * @category Gradients and programs
+ */
 export function grad<T extends TensorBase>(
   f: (...args: T[]) => T,
   options?: GradOptions & { argnums?: number },

@@ -18,7 +18,11 @@ import { tidy } from "./lifetime.ts";
 import { asLeaf, noGrad } from "./tape.ts";
 import { fromData, fromNumbers, readData, toNumbers } from "./transfer.ts";
 
-/** Options of {@link checkGradients}. */
+/**
+ * Options of {@link checkGradients}.
+ *
+ * @category Gradients and programs
+ */
 export interface CheckGradientsOptions {
   /** Half the step. Default 1e-6. */
   eps?: number;
@@ -46,6 +50,7 @@ const checkGradientsOptions: OptionTable<CheckGradientsOptions> = {
  * @param inputs floating-point tensors; they are copied to f64 on the reference device and not changed.
  * @returns true.
  * @throws {FerrotypeError} naming the input, the element, both values.
+ * @category Gradients and programs
  */
 export function checkGradients<T extends TensorBase>(
   f: (...inputs: T[]) => T,

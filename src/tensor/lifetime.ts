@@ -50,7 +50,11 @@ export function trackNode(node: TapeNode): void {
   if (scopes.length) scopes[scopes.length - 1].nodes.push(node);
 }
 
-/** Takes `tensor` out of the care of every `tidy`: parameters, gradients and optimizer state outlive a step. */
+/**
+ * Takes `tensor` out of the care of every `tidy`: parameters, gradients and optimizer state outlive a step.
+ *
+ * @category Memory
+ */
 export function keep<T extends TensorBase>(tensor: T): T {
   tensor.isKept = true;
   tensor.watch();
@@ -125,6 +129,7 @@ function close(scope: Scope, result: unknown): void {
  * ```ts
  * const loss = tidy(() => model.forward(ids).sub(target).square().mean());
  * ```
+ * @category Memory
  */
 export function tidy<T>(f: () => T): T {
   const scope: Scope = { tensors: [], nodes: [], start: nodesMade };

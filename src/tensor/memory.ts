@@ -9,13 +9,21 @@ import { checkOptions, type OptionTable } from "../core/options.ts";
 import { activeBackends } from "./device.ts";
 import { liveStorages } from "./storage.ts";
 
-/** Memory in use on one device. */
+/**
+ * Memory in use on one device.
+ *
+ * @category Memory
+ */
 export interface DeviceMemory extends MemoryUse {
   /** What tensors hold, by the operation that made them, most bytes first; only when asked for. */
   readonly byOp?: Readonly<Record<string, MemoryUse>>;
 }
 
-/** Options of {@link memory}. */
+/**
+ * Options of {@link memory}.
+ *
+ * @category Memory
+ */
 export interface MemoryOptions {
   /** Also say which operations made what is alive. Default false. */
   byOp?: boolean;
@@ -43,6 +51,7 @@ function usedByOp(device: DeviceName): Record<string, MemoryUse> {
  * memory().cpu; // { bytes: 4096, buffers: 1 }
  * memory({ byOp: true }).cpu.byOp; // { matmul: { bytes: 4096, buffers: 1 } }
  * ```
+ * @category Memory
  */
 export function memory(options: MemoryOptions = {}): Record<string, DeviceMemory> {
   const { byOp = false } = checkOptions("memory", options, memoryOptions);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+export * from "./anomaly.ts";
 export * from "./backward.ts";
 export * from "./base.ts";
 export * from "./capture/gate.ts";

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import type { Backend } from "../backends/contract.ts";
 import { FerrotypeError } from "../core/errors.ts";
 import { activeCapture } from "./capture/gate.ts";
 import { savedAlias, type TensorBase } from "./base.ts";
@@ -32,6 +33,28 @@ export interface Gradient {
 
 const none: readonly never[] = [];
 
+/** What looks at values and gradients as they are made: see `anomaly.ts`. */
+export interface Watcher {
+  /** Sees the result of an operation. */
+  value(name: string, output: TensorBase, inputs: readonly TensorBase[]): void;
+  /** Sees what an entry makes of its result's gradient, for each of its inputs. */
+  gradient(node: TapeNode, given: TensorBase, flow: readonly (TensorBase | null)[]): void;
+  /** Says what was noticed on a device that answers late; null when that is nothing. */
+  settle(backend: Backend): Promise<void> | null;
+}
+
+let watcher: Watcher | null = null;
+
+/** What looks at values now; null nearly always. */
+export function activeWatcher(): Watcher | null {
+  return watcher;
+}
+
+/** Lets `next` look at values from now on. */
+export function setWatcher(next: Watcher | null): void {
+  watcher = next;
+}
+
 /** One entry. */
 export class TapeNode {
   /** The operation, for messages. */
@@ -44,6 +67,8 @@ export class TapeNode {
   saved: readonly TensorBase[];
   /** The leaf whose `grad` gathers gradients, when this stands for one. */
   readonly leaf: TensorBase | null;
+  /** Where in the program it was computed, if somebody watched. */
+  madeAt: string | null = null;
   #versions: readonly number[];
   #gradient: Gradient | null;
 
@@ -141,6 +166,7 @@ export function withRecording<T>(on: boolean, f: () => T): T {
  * ```ts
  * const accuracy = noGrad(() => model.forward(x).argmax(-1).eq(y).mean());
  * ```
+ * @category Gradients and programs
  */
 export function noGrad<T>(f: () => T): T {
   const before = recording;
@@ -180,6 +206,7 @@ export function record(
   saved: readonly TensorBase[],
   gradient: Gradient,
 ): void {
+  watcher?.value(name, output, inputs);
   if (!wantsGradient(inputs)) return;
   const kept = saved.length ? saved.map(savedAlias) : none;
   const node = new TapeNode(name, inputs.map((t) => t.node), kept, gradient, null);
@@ -188,4 +215,5 @@ export function record(
     if (t === output) kept[i].node = node;
   });
   output.node = node;
+  if (watcher) node.madeAt = new Error(name).stack ?? null;
 }

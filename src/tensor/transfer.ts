@@ -24,13 +24,18 @@ import { formatShape, type Shape, sizeOf } from "../core/shape.ts";
 import { empty, type TensorBase } from "./base.ts";
 import { copy } from "./fill.ts";
 import { keep } from "./lifetime.ts";
+import { activeWatcher } from "./tape.ts";
 
 /** The elements of `t`, row-major, as its dtype's array (raw bits for f16 and bf16, raw blocks for q8 and q4). */
 export async function readData(t: TensorBase): Promise<DataArray> {
   // A copy must live until the device answers, whatever scope ends meanwhile.
   const whole = t.isContiguous ? t : keep(copy(t));
   const start = byteSize(t.dtype, whole.offset), length = byteSize(t.dtype, t.size);
-  const bytes = await t.backend.download(whole.buffer, start, length);
+  const answer = t.backend.download(whole.buffer, start, length);
+  // What was noticed on the way is said before what came of it.
+  const noticed = activeWatcher()?.settle(t.backend);
+  if (noticed) await Promise.all([noticed, answer]);
+  const bytes = await answer;
   if (whole !== t) whole.dispose();
   return arrayOn(t.dtype, bytes.buffer, bytes.byteOffset, isQuantized(t.dtype) ? length : t.size);
 }

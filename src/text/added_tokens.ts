@@ -7,7 +7,11 @@
  * @module
  */
 
-/** A token outside the model's own vocabulary rules, an entry of `added_tokens` in a tokenizer.json. */
+/**
+ * A token outside the model's own vocabulary rules, an entry of `added_tokens` in a tokenizer.json.
+ *
+ * @category Text
+ */
 export interface AddedToken {
   /** Its id. */
   readonly id: number;

@@ -24,7 +24,11 @@ import { fromWtf8, toWtf8, writeWtf8 } from "./utf8.ts";
 import { indexTokens, vocabularyMap } from "./vocabulary.ts";
 import { WordTable } from "./words.ts";
 
-/** What a {@link BpeTokenizer} is made of. */
+/**
+ * What a {@link BpeTokenizer} is made of.
+ *
+ * @category Text
+ */
 export interface BpeParts {
   /** Ids of the tokens, written in byte symbols (`Ġthe` is " the"); all 256 single bytes must be there. */
   readonly vocab: Readonly<Record<string, number>> | ReadonlyMap<string, number>;
@@ -48,6 +52,7 @@ export interface BpeParts {
 
 const CACHED_UNITS = 64; // longer pieces seldom come again
 const CACHE_WORDS = 1 << 17, CACHE_UNITS = 1 << 20;
+const stepCharacters = 4096;
 const nothing = new Uint8Array(0);
 
 const bpeParts: OptionTable<BpeParts> = {
@@ -68,7 +73,11 @@ const pairOptions: OptionTable<{ readonly specialTokens?: readonly string[] }> =
   specialTokens: listOf(aText, "a list of texts"),
 };
 
-/** A byte-level BPE tokenizer, with GPT-2's splitting pattern unless told. */
+/**
+ * A byte-level BPE tokenizer, with GPT-2's splitting pattern unless told.
+ *
+ * @category Text
+ */
 export class BpeTokenizer implements Tokenizer {
   /** One more than the largest id. */
   readonly vocabSize: number;
@@ -196,6 +205,37 @@ export class BpeTokenizer implements Tokenizer {
     return out;
   }
 
+  /** What `encode` gives, in steps of some thousand characters: for who may not keep others waiting. */
+  *encodeSteps(text: string): Generator<number, number[], void> {
+    const out: number[] = [...this.#prefix], stretches: (string | number)[] = [];
+    this.#added.split(
+      text,
+      false,
+      (start, end) => stretches.push(text.slice(start, end)),
+      (id) => stretches.push(id),
+    );
+    for (const stretch of stretches) {
+      if (typeof stretch === "number") {
+        out.push(stretch);
+        continue;
+      }
+      const own = this.#normalizer === null ? stretch : stretch.normalize(this.#normalizer);
+      const ends = this.#patterns && pieceEnds(own, 0, own.length, this.#patterns);
+      for (let from = 0, piece = 0; from < own.length;) {
+        const first = piece;
+        let to = from;
+        while (to < own.length && to - from < stepCharacters) {
+          to = ends ? ends[piece++] : pieceEnd(own, to, own.length);
+        }
+        this.#encodePieces(own, from, to, ends && ends.slice(first, piece), out);
+        yield 4 * (to - from);
+        from = to;
+      }
+    }
+    out.push(...this.#suffix);
+    return out;
+  }
+
   /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
@@ -307,7 +347,17 @@ export class BpeTokenizer implements Tokenizer {
   }
 
   #encodeText(text: string, start: number, end: number, out: number[]): void {
-    const ends = this.#patterns && pieceEnds(text, start, end, this.#patterns);
+    this.#encodePieces(text, start, end, this.#patterns && pieceEnds(text, start, end, this.#patterns), out);
+  }
+
+  /** The ids of `text[start, end)`, which is cut at `ends`; without them by GPT-2's own pattern. */
+  #encodePieces(
+    text: string,
+    start: number,
+    end: number,
+    ends: readonly number[] | null,
+    out: number[],
+  ): void {
     for (let from = start, piece = 0; from < end;) {
       const to = ends ? ends[piece++] : pieceEnd(text, from, end);
       if (to - from > CACHED_UNITS) {

@@ -19,7 +19,11 @@ import { pieceEnd } from "./pattern.ts";
 import { toWtf8 } from "./utf8.ts";
 import { WordTable } from "./words.ts";
 
-/** How far the training of a tokenizer is. */
+/**
+ * How far the training of a tokenizer is.
+ *
+ * @category Text
+ */
 export interface BpeTrainProgress {
   /** `count`: reading the texts; `merge`: learning merges. */
   readonly phase: "count" | "merge";
@@ -29,7 +33,11 @@ export interface BpeTrainProgress {
   readonly total: number | undefined;
 }
 
-/** Options of `BpeTokenizer.train`. */
+/**
+ * Options of `BpeTokenizer.train`.
+ *
+ * @category Text
+ */
 export interface BpeTrainOptions {
   /** Size of the vocabulary: 256 bytes, the merges, the special tokens. It comes out smaller when pairs run out. */
   readonly vocabSize: number;

@@ -15,7 +15,11 @@ import { pieceStream } from "./stream.ts";
 import { decodeOptions, encodeOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
 
-/** Options of a {@link CharTokenizer}. */
+/**
+ * Options of a {@link CharTokenizer}.
+ *
+ * @category Text
+ */
 export interface CharTokenizerOptions {
   /** What an unknown character becomes. Default: none, an unknown character is an error. */
   readonly unkToken?: string;
@@ -39,7 +43,11 @@ const splitCharacters = {
   invert: false,
 };
 
-/** A tokenizer whose tokens are characters. */
+/**
+ * A tokenizer whose tokens are characters.
+ *
+ * @category Text
+ */
 export class CharTokenizer implements Tokenizer {
   /** One more than the largest id. */
   readonly vocabSize: number;

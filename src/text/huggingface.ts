@@ -80,7 +80,11 @@ function guarded(made: PackageTokenizer): PackageTokenizer {
   };
 }
 
-/** A tokenizer that is run by `@huggingface/tokenizers`. */
+/**
+ * A tokenizer that is run by `@huggingface/tokenizers`.
+ *
+ * @category Text
+ */
 export class HuggingFaceTokenizer implements Tokenizer {
   /** One more than the largest id. */
   readonly vocabSize: number;

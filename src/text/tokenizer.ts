@@ -9,7 +9,11 @@
 import { flag } from "../core/kinds.ts";
 import type { OptionTable } from "../core/options.ts";
 
-/** How {@link Tokenizer.encode} treats special tokens. */
+/**
+ * How {@link Tokenizer.encode} treats special tokens.
+ *
+ * @category Text
+ */
 export interface EncodeOptions {
   /** Add what the tokenizer puts around a text, such as `[CLS] … [SEP]`. Default true; GPT-2 puts nothing. */
   readonly addSpecialTokens?: boolean;
@@ -20,7 +24,11 @@ export interface EncodeOptions {
   readonly splitSpecialTokens?: boolean;
 }
 
-/** How {@link Tokenizer.decode} treats special tokens. */
+/**
+ * How {@link Tokenizer.decode} treats special tokens.
+ *
+ * @category Text
+ */
 export interface DecodeOptions {
   /** Leave special tokens out of the text. Default false. */
   readonly skipSpecialTokens?: boolean;
@@ -32,7 +40,11 @@ export const encodeOptions: OptionTable<EncodeOptions> = { addSpecialTokens: fla
 /** {@link DecodeOptions} as data. */
 export const decodeOptions: OptionTable<DecodeOptions> = { skipSpecialTokens: flag };
 
-/** Text from ids that arrive one at a time. The pieces, joined, are what `decode` gives for all the ids. */
+/**
+ * Text from ids that arrive one at a time. The pieces, joined, are what `decode` gives for all the ids.
+ *
+ * @category Text
+ */
 export interface DecodeStream {
   /** Takes the next id; returns the text that is now complete, `""` while a character is still in parts. */
   push(id: number): string;
@@ -40,7 +52,11 @@ export interface DecodeStream {
   flush(): string;
 }
 
-/** Text to ids and back. */
+/**
+ * Text to ids and back.
+ *
+ * @category Text
+ */
 export interface Tokenizer {
   /** One more than the largest id: the number of rows an embedding for this tokenizer needs. */
   readonly vocabSize: number;
@@ -48,6 +64,8 @@ export interface Tokenizer {
   readonly eosTokenId?: number | undefined;
   /** The ids of a text. */
   encode(text: string, options?: EncodeOptions): number[];
+  /** What `encode` gives without options, in steps, where the tokenizer can; see `core/steps.ts`. */
+  encodeSteps?(text: string): Generator<number, number[], void>;
   /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   /** Decodes ids one at a time, never splitting a character. */

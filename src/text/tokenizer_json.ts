@@ -18,7 +18,11 @@ import type { Tokenizer } from "./tokenizer.ts";
 import { gpt2Pattern } from "./white_space.ts";
 import { maxId, vocabularyMap } from "./vocabulary.ts";
 
-/** Options of {@link tokenizerFromJson}. */
+/**
+ * Options of {@link tokenizerFromJson}.
+ *
+ * @category Text
+ */
 export interface TokenizerFromJsonOptions {
   /**
    * `auto` (default): this library's own tokenizer where there is one. `huggingface`: `@huggingface/tokenizers` for
@@ -41,6 +45,7 @@ type Json = Record<string, unknown>;
  * @param config the parsed tokenizer_config.json, which names the token that ends a text
  * @throws FormatError for a value that is no tokenizer.json; FerrotypeError when `@huggingface/tokenizers` is needed
  * and not installed
+ * @category Text
  */
 export async function tokenizerFromJson(
   json: unknown,
@@ -52,7 +57,7 @@ export async function tokenizerFromJson(
   const configuration = config === undefined || config === null
     ? {}
     : object(config, "a tokenizer_config.json");
-  const model = object(file.model, '"model" of tokenizer.json');
+  const model: Json = { ...object(file.model, '"model" of tokenizer.json') };
   if (typeof model.vocab !== "object" || model.vocab === null) {
     throw new FormatError(
       `"model.vocab" of tokenizer.json should be an object or a list and is ${show(model.vocab)}`,
@@ -60,6 +65,7 @@ export async function tokenizerFromJson(
   }
   const addedTokens = readAddedTokens(file.added_tokens);
   const eosToken = contentOf(configuration.eos_token);
+  model.type = typeOf(model);
   if (engine === "auto") {
     const cuts = readSplits((file.pre_tokenizer ?? {}) as Json) ?? [];
     if (cuts.some((cut) => cut !== gpt2Pattern)) {
@@ -71,7 +77,25 @@ export async function tokenizerFromJson(
   }
   // Loaded when it is needed, with what looks at such a file first: most pages read their own.
   const { HuggingFaceTokenizer } = await import("./huggingface.ts");
-  return await HuggingFaceTokenizer.load(file, configuration, eosToken);
+  return await HuggingFaceTokenizer.load({ ...file, model }, configuration, eosToken);
+}
+
+const modelTypes = ["BPE", "Unigram", "WordPiece"];
+
+/** The kind of model; older files do not name it. @throws {FormatError} for one that nothing here reads. */
+function typeOf({ type, vocab, ...model }: Json): string {
+  const known = type ??
+    (Array.isArray(vocab)
+      ? "Unigram"
+      : "merges" in model
+      ? "BPE"
+      : "continuing_subword_prefix" in model && "unk_token" in model
+      ? "WordPiece"
+      : undefined);
+  if (modelTypes.includes(known as string)) return known as string;
+  throw new FormatError(
+    `"model.type" of tokenizer.json is ${show(type)}, and there are readers for ${modelTypes.join(", ")}`,
+  );
 }
 
 /**
@@ -79,6 +103,7 @@ export async function tokenizerFromJson(
  * from "cleaning up" spaces before punctuation, which would change decoded texts.
  *
  * @param modelMaxLength the longest text in tokens that the model takes, if there is a limit
+ * @category Text
  */
 export function tokenizerConfig(tokenizer: Tokenizer, modelMaxLength?: number): Record<string, unknown> {
   const eos = tokenizer.eosTokenId === undefined ? undefined : tokenizer.idToToken(tokenizer.eosTokenId);

@@ -12,7 +12,11 @@ import { windowStream } from "./stream.ts";
 import { decodeOptions, encodeOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
 
-/** What a {@link WordPieceTokenizer} is made of. */
+/**
+ * What a {@link WordPieceTokenizer} is made of.
+ *
+ * @category Text
+ */
 export interface WordPieceParts {
   /** The tokens, by id; those that go on a word begin with `##`. */
   readonly tokens: readonly string[];
@@ -47,7 +51,11 @@ const chinese =
   /[\u4e00-\u9fff\u3400-\u4dbf\u{20000}-\u{2a6df}\u{2a700}-\u{2b73f}\u{2b740}-\u{2b81f}\u{2b820}-\u{2ceaf}\uf900-\ufaff\u{2f800}-\u{2fa1f}]/gu;
 const words = /[^\p{White_Space}\p{P}!-/:-@[-`{-~]+|[\p{P}!-/:-@[-`{-~]/gu;
 
-/** A WordPiece tokenizer. */
+/**
+ * A WordPiece tokenizer.
+ *
+ * @category Text
+ */
 export class WordPieceTokenizer implements Tokenizer {
   /** One more than the largest id. */
   readonly vocabSize: number;

@@ -13,7 +13,11 @@ import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { Generator, type GeneratorState } from "../core/random.ts";
 import { type Tensor, tensor } from "../ops/mod.ts";
 
-/** Where training batches come from. */
+/**
+ * Where training batches come from.
+ *
+ * @category Training
+ */
 export interface DataSource<B = Tensor> {
   /** How many tokens (or rows) a batch holds, for the speed that is reported. */
   readonly tokensPerBatch: number;
@@ -25,10 +29,18 @@ export interface DataSource<B = Tensor> {
   setState(state: unknown): void;
 }
 
-/** Token ids: a typed array or a list of whole numbers. */
+/**
+ * Token ids: a typed array or a list of whole numbers.
+ *
+ * @category Training
+ */
 export type TokenIds = ArrayLike<number>;
 
-/** Sizes of windows and batches. */
+/**
+ * Sizes of windows and batches.
+ *
+ * @category Training
+ */
 export interface BatchOptions {
   /** Windows in a batch. */
   batchSize: number;
@@ -77,6 +89,7 @@ const randomOptions: OptionTable<BatchOptions & { seed?: number }> = { ...batchO
 /**
  * Windows [batchSize, blockSize + 1] (i32) that begin anywhere in `ids`, drawn by a generator of its own.
  * @throws {OptionError} when there are too few ids for one window.
+ * @category Training
  */
 export function randomBatches(ids: TokenIds, options: BatchOptions & { seed?: number }): DataSource<Tensor> {
   const { batchSize, blockSize, seed = 0, device } = checkOptions("randomBatches", options, randomOptions);
@@ -99,7 +112,11 @@ export function randomBatches(ids: TokenIds, options: BatchOptions & { seed?: nu
   };
 }
 
-/** Options of {@link sequentialBatches}. */
+/**
+ * Options of {@link sequentialBatches}.
+ *
+ * @category Training
+ */
 export interface SequentialOptions extends BatchOptions {
   /** From one window's beginning to the next one's. Default blockSize: every id is predicted once. */
   stride?: number;
@@ -117,6 +134,7 @@ const sequentialOptions: OptionTable<SequentialOptions> = {
  * The same batches [batchSize, blockSize + 1] every time it is gone through, in order, all of one size: ids at the end
  * that fill no window, and windows that fill no batch, are left out.
  * @throws {OptionError} when there are too few ids for one window.
+ * @category Training
  */
 export function sequentialBatches(ids: TokenIds, options: SequentialOptions): Iterable<Tensor> {
   const { blockSize, stride = blockSize, device, maxBatches = Infinity } = checkOptions(

@@ -11,10 +11,18 @@ import { demandObject, parseJson } from "../core/json.ts";
 import { planSafetensors, readSafetensors } from "../files/mod.ts";
 import { empty, type Tensor } from "../ops/mod.ts";
 
-/** Named tensors. */
+/**
+ * Named tensors.
+ *
+ * @category Training
+ */
 export type Tensors = Record<string, Tensor>;
 
-/** A state to be saved. */
+/**
+ * A state to be saved.
+ *
+ * @category Training
+ */
 export interface Checkpoint {
   /** Steps done. */
   step: number;
@@ -26,7 +34,11 @@ export interface Checkpoint {
   state: unknown;
 }
 
-/** A checkpoint that was read. */
+/**
+ * A checkpoint that was read.
+ *
+ * @category Training
+ */
 export interface LoadedCheckpoint extends Checkpoint {
   /** Its folder. */
   path: string;

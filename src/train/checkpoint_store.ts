@@ -19,7 +19,11 @@ import {
   writeCheckpoint,
 } from "./checkpoint.ts";
 
-/** Options of {@link CheckpointStore}. */
+/**
+ * Options of {@link CheckpointStore}.
+ *
+ * @category Training
+ */
 export interface CheckpointOptions {
   /** How many of the newest stay. Default 2. */
   keepLast?: number;
@@ -31,7 +35,11 @@ export interface CheckpointOptions {
   fileSystem: FileSystem;
 }
 
-/** A checkpoint on the disk. */
+/**
+ * A checkpoint on the disk.
+ *
+ * @category Training
+ */
 export interface CheckpointInfo {
   /** Its folder. */
   path: string;
@@ -57,7 +65,11 @@ const loadOptions: OptionTable<{ device?: DeviceName }> = { device: kinds.device
 
 const pattern = /^step-(\d+)(?:\.(\d+))?$/, temporary = /^\.step-\d+\..*\.tmp$/;
 
-/** Saves and finds checkpoints in one folder. */
+/**
+ * Saves and finds checkpoints in one folder.
+ *
+ * @category Training
+ */
 export class CheckpointStore {
   /** The folder. */
   readonly directory: string;

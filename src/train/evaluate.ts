@@ -17,7 +17,11 @@ import { crossEntropy, reshape, slice, type Tensor, tensor } from "../ops/mod.ts
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { type TokenIds, windows } from "./batches.ts";
 
-/** A model that gives logits [batch, time, vocab] for ids [batch, time]. */
+/**
+ * A model that gives logits [batch, time, vocab] for ids [batch, time].
+ *
+ * @category Training
+ */
 export interface LogitsModel extends Module {
   /** The logits; with a cache, of ids that follow what it holds. */
   forward(ids: Tensor, options?: { cache?: never }): Tensor;
@@ -25,7 +29,11 @@ export interface LogitsModel extends Module {
   createCache?(batch: number, capacity: number, options: { dtype: CacheDType }): Disposable;
 }
 
-/** Options of {@link evaluate}. */
+/**
+ * Options of {@link evaluate}.
+ *
+ * @category Training
+ */
 export interface EvaluateOptions {
   /** Tokens a prediction may look back on, at most what the model takes. */
   blockSize: number;
@@ -53,7 +61,11 @@ const evaluateOptions: OptionTable<EvaluateOptions> = {
   onProgress: kinds.callback,
 };
 
-/** What {@link evaluate} found. */
+/**
+ * What {@link evaluate} found.
+ *
+ * @category Training
+ */
 export interface Evaluation {
   /** The mean cross-entropy of a token, in nats. */
   loss: number;
@@ -96,6 +108,7 @@ function plan(count: number, blockSize: number, stride: number): Window[] {
 /**
  * Loss, perplexity and bits per byte of `model` on a text given as ids.
  * @throws {OptionError} for fewer than two ids, or a stride outside 1 to blockSize.
+ * @category Training
  */
 export async function evaluate(
   model: LogitsModel,

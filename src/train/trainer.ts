@@ -20,7 +20,11 @@ import { evaluating } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
 import { captureRun, restoreRun } from "./state.ts";
 
-/** What is said of a step. */
+/**
+ * What is said of a step.
+ *
+ * @category Training
+ */
 export interface StepReport {
   /** Steps done, this one included. */
   step: number;
@@ -36,7 +40,11 @@ export interface StepReport {
   secondsLeft: number;
 }
 
-/** What is said of an evaluation. */
+/**
+ * What is said of an evaluation.
+ *
+ * @category Training
+ */
 export interface EvalReport {
   /** Steps done. */
   step: number;
@@ -46,7 +54,11 @@ export interface EvalReport {
   isBest: boolean;
 }
 
-/** Options of {@link Trainer}. */
+/**
+ * Options of {@link Trainer}.
+ *
+ * @category Training
+ */
 export interface TrainerOptions<B = Tensor> {
   /** The model; its `loss(batch)` is used unless `loss` is given. */
   model: Module & { loss?(batch: B): Tensor };
@@ -115,7 +127,11 @@ const idle: readonly Idle<TrainerOptions>[] = [
   { option: "saveEvery", when: (o) => o.checkpoints === undefined, because: "it needs checkpoints" },
 ];
 
-/** How a run ended. */
+/**
+ * How a run ended.
+ *
+ * @category Training
+ */
 export interface TrainingResult {
   /** Steps done in all. */
   step: number;
@@ -129,7 +145,11 @@ export interface TrainingResult {
   interrupted: boolean;
 }
 
-/** Trains a model. `await new Trainer({ model, data, optimizer, steps }).run()`. */
+/**
+ * Trains a model. `await new Trainer({ model, data, optimizer, steps }).run()`.
+ *
+ * @category Training
+ */
 export class Trainer<B = Tensor> {
   readonly #options: TrainerOptions<B>;
   readonly #loss: (batch: B) => Tensor;

@@ -5,8 +5,10 @@
 import type { DeviceName } from "../../src/backends/contract.ts";
 import { isFloat } from "../../src/core/dtype.ts";
 import { Dice } from "./dice.ts";
-import { noGrad, tidy } from "../../src/tensor/mod.ts";
-import { Twins, type Verdict } from "./execute.ts";
+import type { Tensor } from "../../src/ops/mod.ts";
+import { compile, noGrad, tidy } from "../../src/tensor/mod.ts";
+import { difference } from "./compare.ts";
+import { leafOn, numbersOf, Twins, type Verdict } from "./execute.ts";
 import { Draw, groups, operations } from "./operations.ts";
 import { closureOf, type FuzzProgram, type Leaf, type Step } from "./program.ts";
 import { chance, type Mood, oneOf, randomDType, randomShape, randomValue } from "./values.ts";
@@ -40,6 +42,37 @@ function randomLeaf(random: Dice, shapes: readonly (readonly number[])[]): Leaf 
   return { dtype, shape, values, requiresGrad: isFloat(dtype) && chance(random, 0.3) };
 }
 
+/** Operations whose results jump, so that another rounding before them may show as another number. */
+const jumps = new Set("floor ceil round trunc sign remainder fmod floorDivide".split(" "));
+
+/** Whether all of the program as one compiled function gives something else than step by step; twice, as programs are kept. */
+async function compiledDiffers(program: FuzzProgram, device: DeviceName): Promise<Verdict> {
+  const { leaves, steps } = program;
+  const results = (given: readonly Tensor[]): Tensor[] => {
+    const values = [...given];
+    for (const { op, args, params } of steps) {
+      values.push(operations[op].run(args.map((i) => values[i]), params));
+    }
+    return values.slice(leaves.length);
+  };
+  using f = compile((...given: Tensor[]) => noGrad(() => results(given)));
+  for (const round of [0, 1]) {
+    const given = leaves.map((leaf) => leafOn({ ...leaf, requiresGrad: false }, device));
+    const eager = noGrad(() => results(given)), compiled = f(...given);
+    for (const [k, want] of eager.entries()) {
+      const have = compiled[k], [e, a] = [await numbersOf(want), await numbersOf(have)];
+      if (String(have.shape) !== String(want.shape) || have.dtype !== want.dtype) {
+        return `compiled (call ${round}), step ${k} is ${have}, not ${want}`;
+      }
+      const scale = Array.from(e, Number).reduce((most, x) => Math.max(most, Math.abs(x)), 1);
+      const coarse = want.dtype === "f32" ? 2 ** -10 : 2 ** -4;
+      const wrong = difference(want.dtype, a, e, () => coarse * scale);
+      if (wrong !== null) return `compiled (call ${round}), step ${k}: ${wrong}`;
+    }
+  }
+  return null;
+}
+
 /** Makes and runs program number `index` of `seed` on `device`. */
 export async function runRandomProgram(seed: number, index: number, device: DeviceName): Promise<FuzzRun> {
   const random = new Dice(seed, index), done = new Map<string, number>();
@@ -63,8 +96,14 @@ export async function runRandomProgram(seed: number, index: number, device: Devi
       steps.push(step);
       problem = verdict;
     }
+    const isSmooth = steps.length > 0 && steps.every(({ op }) => operations[op].smooth && !jumps.has(op));
+    if (problem === null && isSmooth && twins.isTame && chance(random, 0.3)) {
+      problem = await compiledDiffers({ leaves, steps }, device);
+      if (problem !== null) done.set("compile", 1);
+    }
   });
   if (problem === null) return { failure: null, done };
+  if (done.delete("compile")) return { failure: { program: { leaves, steps }, problem }, done };
   return { failure: await minimise({ program: { leaves, steps }, problem }, device), done };
 }
 

@@ -51,7 +51,7 @@ const files = {
   "chat/tokenizer_config.json": JSON.stringify({ chat_template: "{{ messages[0].content }}" }),
 };
 
-const optional = ["papaparse", "@huggingface/tokenizers", "@huggingface/jinja"];
+const optional = ["@huggingface/tokenizers", "@huggingface/jinja"];
 
 describe("the npm form", { skip }, () => {
   let bare: Project, full: Project;

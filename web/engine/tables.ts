@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { TabularModel } from "../../src/runtime/tabular.ts";
+import { readCsv, TabularModel } from "../../src/runtime/tabular.ts";
 import { classStatistics, regressionStatistics } from "../../src/tabular/mod.ts";
 
 /** An input of a model. */
@@ -31,6 +31,8 @@ export interface ColumnSummary {
   readonly max: number;
   readonly rows: number;
   readonly source: string;
+  /** How the file was read, and what else one should know of its columns. */
+  readonly reading: readonly string[];
   readonly split: string;
   readonly heldOut: Readonly<Record<string, number>>;
   readonly standardError: Readonly<Record<string, number>>;
@@ -62,10 +64,12 @@ export async function fitTable(
   target: string | null,
   signal: AbortSignal,
 ): Promise<ColumnSummary> {
-  return use(await TabularModel.fit(csv, { signal, ...(target === null ? {} : { target }) }));
+  const table = await readCsv(csv, { signal });
+  const model = await TabularModel.fit(table, { signal, ...(target === null ? {} : { target }) });
+  return use(model, table.notes);
 }
 
-function use(next: TabularModel): ColumnSummary {
+function use(next: TabularModel, notes: readonly string[] = []): ColumnSummary {
   model?.dispose();
   model = next;
   const { columns, target } = model.schema, { evaluation, info } = model;
@@ -89,6 +93,13 @@ function use(next: TabularModel): ColumnSummary {
     max: target.max,
     rows: info.data.rows,
     source: info.data.name,
+    reading: [
+      ...notes,
+      ...columns.flatMap(({ name, ignored }) =>
+        ignored === null ? [] : [`column "${name}" is no input: ${ignored}`]
+      ),
+      ...info.notes ?? [],
+    ],
     split: evaluation?.split ?? "",
     heldOut: numbers(evaluation?.heldOut),
     standardError: numbers(evaluation?.standardError),

@@ -174,10 +174,11 @@ function show({ classes, value, regression }: TableAnswer): void {
 }
 
 function about(model: ColumnSummary): string {
-  const { heldOut, standardError, baseline, rows, source, split } = model;
+  const { heldOut, standardError, baseline, rows, source, reading, split } = model;
   const names = Object.keys(heldOut).filter((name) => name in baseline).slice(0, 6);
   return [
     `${source}: ${rows.toLocaleString("en")} rows`,
+    ...reading,
     `held out: ${split}`,
     "",
     `${"".padEnd(12)}${"this model".padStart(20)}${"always the same".padStart(18)}`,

@@ -12,10 +12,18 @@ import { formatShape } from "../../core/shape.ts";
 import { quote } from "../quote.ts";
 import { type GgufType, ggufTypeOf, ggufTypes, unreadType } from "./types.ts";
 
-/** A note of a file. Numbers of 64 bits that f64 does not hold are bigints; arrays of numbers are typed arrays. */
+/**
+ * A note of a file. Numbers of 64 bits that f64 does not hold are bigints; arrays of numbers are typed arrays.
+ *
+ * @category Files
+ */
 export type GgufValue = number | bigint | boolean | string | GgufArray;
 
-/** An array among the notes. */
+/**
+ * An array among the notes.
+ *
+ * @category Files
+ */
 export type GgufArray =
   | Uint8Array
   | Int8Array
@@ -31,7 +39,11 @@ export type GgufArray =
   | readonly string[]
   | readonly GgufArray[];
 
-/** One tensor as the header describes it. */
+/**
+ * One tensor as the header describes it.
+ *
+ * @category Files
+ */
 export interface GgufEntry {
   /** Its name. */
   readonly name: string;
@@ -45,7 +57,11 @@ export interface GgufEntry {
   readonly byteLength: number;
 }
 
-/** A checked header. */
+/**
+ * A checked header.
+ *
+ * @category Files
+ */
 export interface GgufHeader {
   /** The format's version, 2 or 3. */
   readonly version: number;

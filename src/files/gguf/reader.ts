@@ -23,7 +23,11 @@ import {
 } from "./header.ts";
 import { type GgufType, ggufTypes } from "./types.ts";
 
-/** What a file says of a tensor. */
+/**
+ * What a file says of a tensor.
+ *
+ * @category Files
+ */
 export interface GgufTensorInfo {
   /** Its name. */
   readonly name: string;
@@ -46,7 +50,11 @@ const pieceValues = 1 << 20;
 /** What is read of a file first, in bytes: the header of a model without a large vocabulary fits. */
 const firstPiece = 1 << 16;
 
-/** One open file. */
+/**
+ * One open file.
+ *
+ * @category Files
+ */
 export class GgufPart {
   /** Its checked header. */
   readonly header: GgufHeader;
@@ -84,7 +92,11 @@ export class GgufPart {
   }
 }
 
-/** A tensor in a GGUF file. Nothing is read until {@link bytes} or {@link read} is called. */
+/**
+ * A tensor in a GGUF file. Nothing is read until {@link bytes} or {@link read} is called.
+ *
+ * @category Files
+ */
 export class GgufView {
   /** What the file says of it. */
   readonly info: GgufTensorInfo;
@@ -166,7 +178,11 @@ export class GgufView {
   }
 }
 
-/** Named tensors and notes in one GGUF file or in the parts of one model. */
+/**
+ * Named tensors and notes in one GGUF file or in the parts of one model.
+ *
+ * @category Files
+ */
 export class GgufFile {
   /** The tensors' names, in the order of the header (part after part). */
   readonly names: readonly string[];

@@ -8,7 +8,11 @@
  */
 import type { DType } from "../../core/dtype.ts";
 
-/** A type that can be read. */
+/**
+ * A type that can be read.
+ *
+ * @category Files
+ */
 export type GgufType =
   | "F32"
   | "F16"

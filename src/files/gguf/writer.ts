@@ -12,7 +12,11 @@ import type { GgufValue } from "./header.ts";
 import { quantize, writableTypes } from "./quantize.ts";
 import { type GgufType, ggufTypes } from "./types.ts";
 
-/** A note with the type it is written as, where the value alone does not tell. */
+/**
+ * A note with the type it is written as, where the value alone does not tell.
+ *
+ * @category Files
+ */
 export interface TypedNote {
   /** One of the format's types of numbers. */
   readonly type: "u8" | "i8" | "u16" | "i16" | "u32" | "i32" | "f32" | "u64" | "i64" | "f64";
@@ -20,7 +24,11 @@ export interface TypedNote {
   readonly value: number | bigint;
 }
 
-/** What notes are written from: whole numbers without a type become u32 (i32 below 0), others f32. */
+/**
+ * What notes are written from: whole numbers without a type become u32 (i32 below 0), others f32.
+ *
+ * @category Files
+ */
 export type GgufNotes = Readonly<Record<string, GgufValue | TypedNote | readonly number[]>>;
 
 /** A tensor to be written. */

@@ -6,8 +6,9 @@
  *
  * @module
  */
+import { slicer } from "../../core/steps.ts";
 import type { Tokenizer } from "../../text/mod.ts";
-import type { Constraint, ResponseFormat } from "./mod.ts";
+import type { Constraint, ResponseFormat } from "./format.ts";
 
 /** What of generation's options is about formats. */
 interface Formatted {
@@ -30,11 +31,14 @@ export function constrained<T extends Formatted>(options: T, tokenizer: Tokenize
   return options.responseFormat && known ? known(options, tokenizer) : options;
 }
 
-/** The same, and waits for what is not known yet. */
+/** The same in slices, so that other work goes on; and waits for what is not known yet. */
 export async function constrainedSoon<T extends Formatted>(
   options: T,
   tokenizer: Tokenizer | null,
+  signal?: AbortSignal,
 ): Promise<T> {
-  if (options.responseFormat && !known) knowFormats((await import("./mod.ts")).constrained);
-  return constrained(options, tokenizer);
+  if (!options.responseFormat) return options;
+  const { constrained, constrainedSteps } = await import("./mod.ts");
+  if (!known) knowFormats(constrained);
+  return await slicer.run(constrainedSteps(options, tokenizer), signal);
 }

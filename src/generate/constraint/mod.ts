@@ -1,41 +1,33 @@
 /**
  * Texts that follow a pattern or a JSON Schema, token by token.
  *
+ * What a format allows is found out as texts go, in work that is counted: nothing is as large as the number of texts that it
+ * allows, and what is kept is bounded for each format and for all together.
+ *
  * @module
  */
 import { OptionError } from "../../core/errors.ts";
+import { finish, type Steps } from "../../core/steps.ts";
 import type { Tokenizer } from "../../text/mod.ts";
+import { GrammarConstraint } from "./constraint.ts";
+import type { Constraint, ResponseFormat } from "./format.ts";
 import type { Grammar } from "./grammar.ts";
-import { Constraint } from "./mask.ts";
+import { formatLimits } from "./limits.ts";
 import { parsePattern } from "./pattern.ts";
 import { schemaGrammar } from "./schema.ts";
+import { Vocabulary } from "./vocabulary.ts";
 
-export { Constraint };
-
-/** What a text must be. */
-export type ResponseFormat =
-  /** Anything. */
-  | { readonly type: "text" }
-  /** A JSON object. */
-  | { readonly type: "json_object" }
-  /** JSON that a schema accepts; `schema`, or `json_schema.schema` as in OpenAI's API. */
-  | {
-    readonly type: "json_schema";
-    readonly schema?: unknown;
-    readonly json_schema?: { readonly schema?: unknown };
-  }
-  /** What a regular expression matches as a whole. */
-  | { readonly type: "regex"; readonly pattern: string };
+export type { ResponseFormat };
 
 /** The grammar of a format, or null where anything goes. @throws {OptionError} for a format that is none. */
-export function grammarOf(format: ResponseFormat): Grammar | null {
+export function* grammarOf(format: ResponseFormat): Steps<Grammar | null> {
   switch (format?.type) {
     case "text":
       return null;
     case "json_object":
-      return schemaGrammar({ type: "object" });
+      return yield* schemaGrammar(format.schema ?? { type: "object" });
     case "json_schema":
-      return schemaGrammar(format.schema ?? format.json_schema?.schema ?? true);
+      return yield* schemaGrammar(format.schema ?? format.json_schema?.schema ?? true);
     case "regex":
       if (typeof format.pattern !== "string") throw new OptionError("responseFormat: pattern is a text");
       return new Map([["start", parsePattern(format.pattern)]]);
@@ -49,32 +41,88 @@ export function grammarOf(format: ResponseFormat): Grammar | null {
   }
 }
 
-const made = new WeakMap<Tokenizer, Map<string, Constraint>>();
-const mostKept = 32;
+const vocabularies = new WeakMap<Tokenizer, Vocabulary>();
 
-/** A format's constraint for a tokenizer; those that were made last are kept. */
-export function constraintOf(tokenizer: Tokenizer, format: ResponseFormat): Constraint | null {
-  const grammar = grammarOf(format);
-  if (grammar === null) return null;
-  let kept = made.get(tokenizer);
-  if (!kept) made.set(tokenizer, kept = new Map());
-  const key = JSON.stringify(format);
-  let found = kept.get(key);
-  if (!found) {
-    found = new Constraint(tokenizer, grammar);
-    if (kept.size >= mostKept) kept.delete(kept.keys().next().value as string);
-    kept.set(key, found);
-  }
+/** The tokens of a tokenizer as a tree; read once. */
+export function* vocabularyOf(tokenizer: Tokenizer): Steps<Vocabulary> {
+  let found = vocabularies.get(tokenizer);
+  if (!found) vocabularies.set(tokenizer, found = yield* Vocabulary.of(tokenizer));
   return found;
 }
 
-/** Options whose format, if they have one, is ready for a tokenizer. */
-export function constrained<
-  T extends { responseFormat: ResponseFormat | undefined; constraint?: Constraint | null },
->(
-  options: T,
-  tokenizer: Tokenizer | null,
-): T {
+// By the vocabulary's tokenizer and the format as a text; the one that was asked for last is at the end.
+const kept: {
+  readonly tokenizer: WeakRef<Tokenizer>;
+  readonly key: string;
+  readonly constraint: GrammarConstraint;
+}[] = [];
+
+/** About how many bytes of memory the formats take that are kept. */
+export function keptBytes(): number {
+  return kept.reduce((sum, { key, constraint }) => sum + 2 * key.length + constraint.bytes, 0);
+}
+
+/** A format's constraint for a tokenizer; those that were asked for last are kept. */
+export function* constraintSteps(
+  tokenizer: Tokenizer,
+  format: ResponseFormat,
+): Steps<GrammarConstraint | null> {
+  checkSize(format);
+  const key = JSON.stringify(format);
+  yield key.length >> 5;
+  const at = kept.findIndex((one) => one.key === key && one.tokenizer.deref() === tokenizer);
+  if (at >= 0) {
+    kept.push(...kept.splice(at, 1));
+    return kept[kept.length - 1].constraint;
+  }
+  const grammar = yield* grammarOf(format);
+  if (grammar === null) return null;
+  const constraint = yield* GrammarConstraint.of(yield* vocabularyOf(tokenizer), grammar);
+  kept.push({ tokenizer: new WeakRef(tokenizer), key, constraint });
+  while (kept.length > 1 && (kept.length > formatLimits.kept || keptBytes() > formatLimits.keptBytes)) {
+    kept.shift();
+  }
+  return constraint;
+}
+
+const { characters: mostCharacters, depth: mostDeep } = formatLimits;
+
+/** @throws {OptionError} for a format that is larger than any that is followed, before anything else is done with it. */
+function checkSize(format: unknown): void {
+  let characters = 0;
+  const open: [value: unknown, depth: number][] = [[format, 0]];
+  for (let next = open.pop(); next; next = open.pop()) {
+    const [value, depth] = next;
+    if (depth > mostDeep) {
+      throw new OptionError(
+        `responseFormat: lists and objects stand in each other more than ${mostDeep} deep`,
+      );
+    }
+    characters += typeof value === "string" ? value.length + 2 : 1;
+    if (typeof value === "object" && value !== null) {
+      for (const name in value) {
+        characters += name.length + 3;
+        open.push([(value as Record<string, unknown>)[name], depth + 1]);
+      }
+    }
+    if (characters > mostCharacters) {
+      throw new OptionError(`responseFormat: more than ${mostCharacters} characters; make it smaller`);
+    }
+  }
+}
+
+interface Formatted {
+  responseFormat: ResponseFormat | undefined;
+  constraint?: Constraint | null;
+}
+
+/** Options whose format, if they have one, is ready for a tokenizer; in steps. */
+export function* constrainedSteps<T extends Formatted>(options: T, tokenizer: Tokenizer | null): Steps<T> {
   if (!options.responseFormat || options.constraint !== undefined || tokenizer === null) return options;
-  return { ...options, constraint: constraintOf(tokenizer, options.responseFormat) };
+  return { ...options, constraint: yield* constraintSteps(tokenizer, options.responseFormat) };
+}
+
+/** The same at once. */
+export function constrained<T extends Formatted>(options: T, tokenizer: Tokenizer | null): T {
+  return finish(constrainedSteps(options, tokenizer));
 }

@@ -5,6 +5,8 @@
  * @module
  */
 import { OptionError } from "../../core/errors.ts";
+import { show } from "../../core/show.ts";
+import { formatLimits } from "./limits.ts";
 import { choice, complement, literal, type Part, type Range, repeat, sequence, set } from "./grammar.ts";
 
 const code = (char: string): number => char.codePointAt(0)!;
@@ -21,16 +23,21 @@ const classes: Readonly<Record<string, readonly Range[]>> = {
 };
 const controls: Readonly<Record<string, number>> = { n: 10, r: 13, t: 9, f: 12, v: 11, 0: 0 };
 
-/** The most repetitions that are written out. */
-const mostRepeats = 1000;
+const {
+  patternCharacters: mostCharacters,
+  patternDepth: mostDeep,
+  ranges: mostRanges,
+  repetitions: mostRepeats,
+} = formatLimits;
 
 /** The grammar of a pattern. @throws {OptionError} for what is no pattern, or cannot be followed token by token. */
 export function parsePattern(pattern: string): Part {
   const chars = [...pattern];
-  let at = 0;
+  let at = 0, depth = 0;
   const fail = (message: string): never => {
-    throw new OptionError(`the pattern ${JSON.stringify(pattern)} at ${at}: ${message}`);
+    throw new OptionError(`the pattern ${show(pattern)} at ${at}: ${message}`);
   };
+  if (chars.length > mostCharacters) fail(`it has ${chars.length} characters, and ${mostCharacters} may be`);
   const take = (): string => at < chars.length ? chars[at++] : fail("it ends too early");
   const sees = (text: string): boolean => chars.slice(at, at + text.length).join("") === text;
 
@@ -49,9 +56,10 @@ export function parsePattern(pattern: string): Part {
     if (Object.hasOwn(controls, char)) return [[controls[char], controls[char]]];
     if (char === "x" || char === "u") {
       if (char === "u" && sees("{")) {
-        const end = chars.indexOf("}", at), value = parseInt(chars.slice(at + 1, end).join(""), 16);
-        if (end < 0 || !(value <= 0x10ffff)) fail("\\u{…} holds a code point");
-        at = end + 1;
+        const found = /^\{([0-9a-fA-F]{1,8})\}/.exec(chars.slice(at, at + 10).join(""));
+        const value = parseInt(found?.[1] ?? "", 16);
+        if (!found || !(value <= 0x10ffff)) fail("\\u{…} holds a code point");
+        at += found![0].length;
         return [[value, value]];
       }
       const value = hex(char === "x" ? 2 : 4);
@@ -79,7 +87,9 @@ export function parsePattern(pattern: string): Part {
       } else ranges.push(...first);
     }
     at++;
-    return set(...(negative ? complement(ranges) : ranges));
+    const merged = complement(complement(ranges));
+    if (merged.length > mostRanges) fail(`a class has ${merged.length} ranges, and ${mostRanges} may be`);
+    return set(...(negative ? complement(ranges) : merged));
   };
   const atom = (): Part => {
     const char = take();
@@ -89,7 +99,9 @@ export function parsePattern(pattern: string): Part {
           if (!sees("?:")) fail("groups with (? other than (?:…) cannot be followed");
           at += 2;
         }
+        if (++depth > mostDeep) fail(`groups stand in each other more than ${mostDeep} deep`);
         const inner = alternatives();
+        depth--;
         if (take() !== ")") fail("a group is not closed");
         return inner;
       }
@@ -115,7 +127,8 @@ export function parsePattern(pattern: string): Part {
     }
   };
   const repeated = (): Part => {
-    const part = atom(), bounds = /^\{(\d+)(,(\d*))?\}/.exec(chars.slice(at, at + 16).join(""));
+    const part = atom();
+    const bounds = sees("{") ? /^\{(\d+)(,(\d*))?\}/.exec(chars.slice(at, at + 40).join("")) : null;
     let least = 0, most = Infinity;
     if (bounds) {
       at += bounds[0].length;

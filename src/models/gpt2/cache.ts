@@ -11,10 +11,18 @@ import { copyInto, indexSelect, slice, type Tensor, tensor } from "../../ops/mod
 import { noGrad, tidy } from "../../tensor/mod.ts";
 import { type GPT2Config, gpt2Config } from "./config.ts";
 
-/** How a cache stores keys and values. */
+/**
+ * How a cache stores keys and values.
+ *
+ * @category Models
+ */
 export type CacheDType = "f32" | "f16" | "bf16" | "q8";
 
-/** Keys and values of all blocks, and the text they belong to. */
+/**
+ * Keys and values of all blocks, and the text they belong to.
+ *
+ * @category Models
+ */
 export class GPT2Cache {
   /** One per block. */
   readonly layers: readonly KVCache[];

@@ -12,7 +12,11 @@ import { FormatError } from "../../core/errors.ts";
 import { formatShape, sameShape, type Shape } from "../../core/shape.ts";
 import type { GPT2Config } from "./config.ts";
 
-/** A tensor that a file offers. */
+/**
+ * A tensor that a file offers.
+ *
+ * @category Models
+ */
 export interface Offered {
   /** Its name in the file. */
   readonly name: string;
@@ -26,7 +30,11 @@ export interface Offered {
 
 const buffer = /(^|\.)h\.\d+\.attn\.(bias|masked_bias)$/;
 
-/** The name without `transformer.`, or null for a buffer that is no parameter. */
+/**
+ * The name without `transformer.`, or null for a buffer that is no parameter.
+ *
+ * @category Models
+ */
 export function parameterName(name: string): string | null {
   return buffer.test(name) ? null : name.replace(/^transformer\./, "");
 }
@@ -34,12 +42,18 @@ export function parameterName(name: string): string | null {
 /**
  * The name to write a parameter under: bare where the output layer is tied, as in the published files; otherwise with
  * `transformer.`, as transformers takes a file with `lm_head.weight` for one that has it throughout.
+ *
+ * @category Models
  */
 export function checkpointName(name: string, tied: boolean): string {
   return tied || name === "lm_head.weight" ? name : `transformer.${name}`;
 }
 
-/** Tensors that a model must have, told without making it. */
+/**
+ * Tensors that a model must have, told without making it.
+ *
+ * @category Models
+ */
 export interface ExpectedTensors {
   /** How many there are. */
   readonly size: number;
@@ -68,7 +82,11 @@ function blockShapes({ nEmbd, nInner }: GPT2Config): Record<string, Shape> {
   };
 }
 
-/** The parameters of a GPT-2 of this configuration. */
+/**
+ * The parameters of a GPT-2 of this configuration.
+ *
+ * @category Models
+ */
 export function expectedTensors(config: GPT2Config): ExpectedTensors {
   const { vocabSize, nPositions, nEmbd, nLayer, tieWordEmbeddings } = config;
   const outside: Record<string, Shape> = {
@@ -109,6 +127,7 @@ function listed(what: string, list: readonly string[], total: number = list.leng
  *
  * @param tied whether the output layer is wte: then `lm_head.weight` in the file is passed over.
  * @throws {FormatError} listing missing names, unexpected names, and wrong shapes or dtypes, each apart.
+ * @category Models
  */
 export function matchNames(
   offered: Iterable<Offered>,

@@ -12,7 +12,11 @@ import * as kinds from "../../core/kinds.ts";
 import { show } from "../../core/show.ts";
 import { byDefault, checkOptions, type Option, type OptionTable } from "../../core/options.ts";
 
-/** A GPT-2's configuration. */
+/**
+ * A GPT-2's configuration.
+ *
+ * @category Models
+ */
 export interface GPT2Config {
   /** Tokens. Default 50257. */
   vocabSize: number;
@@ -114,13 +118,26 @@ const fixed: Readonly<Record<string, { is: (value: unknown) => boolean; only: st
 
 const torchNames: Partial<Record<DType, string>> = { f16: "float16", bf16: "bfloat16", f64: "float64" };
 
-/** The entry that says which kind of blocks the weights are; it describes the file beside it, not the model. */
+/**
+ * The entry that says which kind of blocks the weights are; it describes the file beside it, not the model.
+ *
+ * @category Models
+ */
 export const quantizedNote = "ferrotype_dtype";
 
-/** The entry that says which weights the configuration was saved with: what the writer noted of them. */
+/**
+ * The entry that says which weights the configuration was saved with: what the writer noted of them.
+ *
+ * @category Models
+ */
 export const digestNote = "ferrotype_sha256";
 
-/** A full configuration from some of its values; names in camelCase. @throws {OptionError} for an impossible one. */
+/**
+ * A full configuration from some of its values; names in camelCase.
+ *
+ * @throws {OptionError} for an impossible one.
+ * @category Models
+ */
 export function gpt2Config(values: Partial<GPT2Config> = {}): GPT2Config {
   const given = checkOptions("GPT2 configuration", values, table as OptionTable<Partial<GPT2Config>>);
   const defaults = Object.entries<Option>(table).map(([name, option]) => [name, option.default]);
@@ -133,7 +150,12 @@ export function gpt2Config(values: Partial<GPT2Config> = {}): GPT2Config {
   return config;
 }
 
-/** Reads the value of a `config.json`. @throws {FormatError} when it is not a GPT-2's. */
+/**
+ * Reads the value of a `config.json`.
+ *
+ * @throws {FormatError} when it is not a GPT-2's.
+ * @category Models
+ */
 export function parseConfig(json: unknown, where: string): GPT2Config {
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw new FormatError(`${where}: expected an object with the model's configuration`);
@@ -177,6 +199,8 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
 /**
  * The value to write as `config.json`. Of q8 and q4, which transformers does not know, it says `torch_dtype` float32, and
  * their name in an entry of its own.
+ *
+ * @category Models
  */
 export function configJson(config: GPT2Config, dtype: DType): Record<string, unknown> {
   const own: Record<string, unknown> = {};

@@ -12,12 +12,20 @@ import { Conv1D, type Module, parameter } from "../../nn/mod.ts";
 import { contiguous, transpose } from "../../ops/mod.ts";
 import { noGrad, tidy } from "../../tensor/mod.ts";
 
-/** Lays the weights of every {@link Conv1D} of `model` so that those of one output are neighbours. */
+/**
+ * Lays the weights of every {@link Conv1D} of `model` so that those of one output are neighbours.
+ *
+ * @category Models
+ */
 export function layOutWeights(model: Module): void {
   for (const [, layer] of model.namedModules()) layOutWeight(layer);
 }
 
-/** The same for one layer; others than {@link Conv1D}, and those that lie so already, are left as they are. */
+/**
+ * The same for one layer; others than {@link Conv1D}, and those that lie so already, are left as they are.
+ *
+ * @category Models
+ */
 export function layOutWeight(layer: Module): void {
   if (!(layer instanceof Conv1D) || isQuantized(layer.weight.dtype) || !layer.weight.isContiguous) return;
   const old = layer.weight;

@@ -46,7 +46,11 @@ import { type GPT2Config, gpt2Config } from "./config.ts";
 import { paddingOf } from "./padding.ts";
 import { planOf, Steps } from "./step.ts";
 
-/** Token ids: a tensor [batch, time] or [time] (i32 or i64), or plain lists of the same form. */
+/**
+ * Token ids: a tensor [batch, time] or [time] (i32 or i64), or plain lists of the same form.
+ *
+ * @category Models
+ */
 export type Ids = Tensor | readonly number[] | readonly (readonly number[])[] | Int32Array;
 
 const activations: Record<string, Activation> = {
@@ -72,7 +76,11 @@ function onlyId(ids: Ids, backend: Backend): number | Tensor | null {
   return typeof id === "number" ? id : null;
 }
 
-/** The part of a block that works on each position alone. */
+/**
+ * The part of a block that works on each position alone.
+ *
+ * @category Models
+ */
 export class GPT2MLP extends Module {
   /** Width to inner width. */
   c_fc: Conv1D;
@@ -101,7 +109,11 @@ export class GPT2MLP extends Module {
   }
 }
 
-/** Attention and MLP, each behind a layer norm and added to what came in. */
+/**
+ * Attention and MLP, each behind a layer norm and added to what came in.
+ *
+ * @category Models
+ */
 export class GPT2Block extends Module {
   /** Before attention. */
   ln_1: LayerNorm;
@@ -159,7 +171,11 @@ const attentionsOptions: OptionTable<{ layers?: readonly number[] }> = {
   layers: kinds.listOf(kinds.whole(0), "a list of numbers of blocks, the first being 0"),
 };
 
-/** The network: token ids to logits. `GPT2` (see `mod.ts`) adds files, text and generation. */
+/**
+ * The network: token ids to logits. `GPT2` (see `mod.ts`) adds files, text and generation.
+ *
+ * @category Models
+ */
 export class GPT2Model extends Module {
   /** Sizes and choices. */
   readonly config: GPT2Config;

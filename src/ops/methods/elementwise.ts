@@ -10,7 +10,11 @@ import type { Operand } from "../bridge.ts";
 import * as elementwise from "../elementwise.ts";
 import type { Tensor } from "../tensor.ts";
 
-/** One layer of `Tensor`. */
+/**
+ * One layer of `Tensor`.
+ *
+ * @category Tensors
+ */
 export class ElementwiseMethods extends TensorBase {
   /** This + other. */
   add(this: Tensor, other: Operand): Tensor {

@@ -10,7 +10,11 @@ import * as functions from "../functions.ts";
 import * as activations from "../activations.ts";
 import type { Tensor } from "../tensor.ts";
 
-/** One layer of `Tensor`. */
+/**
+ * One layer of `Tensor`.
+ *
+ * @category Tensors
+ */
 export class FunctionMethods extends ElementwiseMethods {
   /** eˣ. */
   exp(this: Tensor): Tensor {

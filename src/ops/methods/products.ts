@@ -10,7 +10,11 @@ import * as products from "../matmul.ts";
 import * as index from "../index.ts";
 import type { Tensor } from "../tensor.ts";
 
-/** One layer of `Tensor`. */
+/**
+ * One layer of `Tensor`.
+ *
+ * @category Tensors
+ */
 export class ProductMethods extends ViewMethods {
   /** The matrix product. */
   matmul(this: Tensor, other: Tensor): Tensor {

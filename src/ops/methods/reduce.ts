@@ -15,7 +15,11 @@ import type { Sorted, SortOptions, TopKOptions } from "../sort.ts";
 import type { Shape } from "../../core/shape.ts";
 import type { Tensor } from "../tensor.ts";
 
-/** One layer of `Tensor`. */
+/**
+ * One layer of `Tensor`.
+ *
+ * @category Tensors
+ */
 export class ReduceMethods extends FunctionMethods {
   /** The sum over dim. */
   sum(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {

@@ -12,14 +12,22 @@ import type { Range } from "../views.ts";
 import type { Shape } from "../../core/shape.ts";
 import type { Tensor } from "../tensor.ts";
 
-/** Sizes given one by one or as a list. */
+/**
+ * Sizes given one by one or as a list.
+ *
+ * @category Tensors
+ */
 export type Sizes = readonly number[] | readonly [readonly number[]];
 
 function listOf(sizes: Sizes): readonly number[] {
   return Array.isArray(sizes[0]) ? sizes[0] as readonly number[] : sizes as readonly number[];
 }
 
-/** One layer of `Tensor`. */
+/**
+ * One layer of `Tensor`.
+ *
+ * @category Tensors
+ */
 export class ViewMethods extends ReduceMethods {
   /** The same elements under another shape; one size may be -1. */
   reshape(this: Tensor, ...shape: Sizes): Tensor {

@@ -44,6 +44,7 @@ function outsideOf(y: Tensor, since: number): TapeNode[] {
  * const block = checkpoint((x: Tensor) => mlp.forward(ln.forward(x)));
  * const y = block(block(x)); // gradients reach the parameters of mlp and ln as ever
  * ```
+ * @category Tensors
  */
 export function checkpoint<A extends Tensor[]>(f: (...args: A) => Tensor): (...args: A) => Tensor {
   return (...args) => {

@@ -8,7 +8,11 @@ import { noGrad, tidy } from "../../tensor/mod.ts";
 import { alias, record } from "../bridge.ts";
 import type { Tensor } from "../tensor.ts";
 
-/** A gradient: for each input its own, or null where there is none; one input's may stand alone. */
+/**
+ * A gradient: for each input its own, or null where there is none; one input's may stand alone.
+ *
+ * @category Tensors
+ */
 export type CustomBackward<A extends Tensor[]> = (
   gradient: Tensor,
   inputs: A,
@@ -25,6 +29,7 @@ export type CustomBackward<A extends Tensor[]> = (
  * const rounded = customGradient((x: Tensor) => x.round(), (g) => g);
  * ```
  * @throws {OptionError} (when the gradient is taken) when there are not as many gradients as inputs.
+ * @category Tensors
  */
 export function customGradient<A extends Tensor[]>(
   f: (...args: A) => Tensor,

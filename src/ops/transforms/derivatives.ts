@@ -44,6 +44,7 @@ function zerosFor(t: Tensor): Tensor {
  * const [value, slope] = jvp((x: Tensor) => x.sin(), [tensor([0, 1])], [tensor([1, 1])]); // sin x, cos x
  * ```
  * @throws {ShapeError} when a tangent is not of its primal's shape.
+ * @category Tensors
  */
 export function jvp(
   f: (...args: Tensor[]) => Tensor,
@@ -79,7 +80,11 @@ export function jvp(
   );
 }
 
-/** Options of {@link jacobian} and {@link hessian}. */
+/**
+ * Options of {@link jacobian} and {@link hessian}.
+ *
+ * @category Tensors
+ */
 export interface JacobianOptions {
   /** Which argument to differentiate by. Default 0. */
   argnums?: number;
@@ -95,6 +100,7 @@ const jacobianOptions: OptionTable<JacobianOptions> = { argnums: whole(0) };
  * ```ts
  * jacobian((x: Tensor) => x.square())(tensor([1, 2])); // [[2, 0], [0, 4]]
  * ```
+ * @category Tensors
  */
 export function jacobian(
   f: (...args: Tensor[]) => Tensor,
@@ -128,6 +134,8 @@ export function jacobian(
 /**
  * A function that gives the second derivatives of `f`, which gives one number, by one of its arguments: [...shape, ...shape].
  * As `jax.hessian`, `torch.func.hessian`.
+ *
+ * @category Tensors
  */
 export function hessian(
   f: (...args: Tensor[]) => Tensor,

@@ -14,7 +14,11 @@ import { stack } from "../join.ts";
 import { Tensor } from "../tensor.ts";
 import { select } from "../views.ts";
 
-/** Options of {@link vmap}. */
+/**
+ * Options of {@link vmap}.
+ *
+ * @category Tensors
+ */
 export interface VmapOptions {
   /** The dim of each argument that is walked; null for one that is the same for all. Default 0 for all. */
   inDims?: number | null | readonly (number | null)[];
@@ -53,6 +57,7 @@ function joined(trees: readonly unknown[], join: (parts: Tensor[]) => Tensor): u
  * perExample(w, batch); // a gradient for each row of batch
  * ```
  * @throws {ShapeError} when the dims walked differ in size, or there are none.
+ * @category Tensors
  */
 export function vmap<A extends unknown[], R>(
   f: (...args: A) => R,
@@ -112,6 +117,7 @@ export function vmap<A extends unknown[], R>(
  * const [total, sums] = scan((sum: Tensor, x: Tensor) => [sum.add(x), sum.add(x)], zeros([]), tensor([1, 2, 3])); // 6, [1, 3, 6]
  * ```
  * @throws {ShapeError} when the tensors of `xs` differ in their first dim, or it is 0.
+ * @category Tensors
  */
 export function scan<C, X, Y>(f: (carry: C, x: X) => readonly [C, Y], init: C, xs: X): [carry: C, ys: Y] {
   let length: number | null = null;

@@ -11,7 +11,7 @@ import { gradients, variable } from "../backward.ts";
 import { TensorBase } from "../base.ts";
 import { defaultDevice } from "../device.ts";
 import type { Storage } from "../storage.ts";
-import { isRecording, record, withRecording } from "../tape.ts";
+import { activeWatcher, isRecording, record, withRecording } from "../tape.ts";
 import { activeCapture } from "./gate.ts";
 import { describeTrace } from "./describe.ts";
 import { planText } from "./plan.ts";
@@ -26,7 +26,11 @@ const mostPrograms = 8;
 /** Traces after which a note says that something makes the function trace again and again. */
 const manyTraces = 16;
 
-/** A compiled function. */
+/**
+ * A compiled function.
+ *
+ * @category Gradients and programs
+ */
 export interface Compiled<A extends unknown[], R> extends Disposable {
   /** Runs it. @throws {CaptureError} when it cannot be a program. */
   (...args: A): R;
@@ -41,7 +45,11 @@ export interface Compiled<A extends unknown[], R> extends Disposable {
   dispose(): void;
 }
 
-/** Options of {@link compile}. */
+/**
+ * Options of {@link compile}.
+ *
+ * @category Gradients and programs
+ */
 export interface CompileOptions {
   /** Improve the program (default true), or do every operation as it was asked for. */
   optimize?: boolean;
@@ -157,8 +165,8 @@ class CompiledFunction {
   }
 
   call(args: unknown[]): unknown {
-    // Within another capture it is part of that program.
-    if (activeCapture()) return this.#f(...args);
+    // Within another capture it is part of that program; and who watches wants to see every operation.
+    if (activeCapture() || activeWatcher()) return this.#f(...args);
     const leaves: Leaf[] = [], shape: string[] = [];
     leavesOf(args, leaves, shape);
     const entry = this.#entryFor(args, shape.join(""), leaves);
@@ -380,6 +388,7 @@ function describe(trace: Trace, leaves: readonly Leaf[], bound: readonly Leaf[] 
  *
  * @throws {CaptureError} (when called) where `f` does what cannot be part of a program: it reads a value, keeps a tensor
  * that it made, takes a gradient through what was made outside.
+ * @category Gradients and programs
  */
 export function compile<A extends unknown[], R>(
   f: (...args: A) => R,

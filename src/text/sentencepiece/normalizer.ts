@@ -8,7 +8,11 @@
  */
 import { FormatError } from "../../core/errors.ts";
 
-/** How texts are normalised. */
+/**
+ * How texts are normalised.
+ *
+ * @category Text
+ */
 export interface NormalizerParts {
   /** The table; none replaces nothing. */
   readonly charsMap?: Uint8Array;

@@ -18,7 +18,11 @@ import { Unigram } from "./unigram.ts";
 /** What a piece is; the numbers of SentencePiece and of GGUF. */
 export const pieceTypes = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
 
-/** One piece; its id is its place. */
+/**
+ * One piece; its id is its place.
+ *
+ * @category Text
+ */
 export interface SentencePiece {
   /** Its text, spaces as ▁. */
   readonly text: string;
@@ -28,7 +32,11 @@ export interface SentencePiece {
   readonly type: number;
 }
 
-/** What a {@link SentencePieceTokenizer} is made of. */
+/**
+ * What a {@link SentencePieceTokenizer} is made of.
+ *
+ * @category Text
+ */
 export interface SentencePieceParts extends NormalizerParts {
   /** The pieces, by id. */
   readonly pieces: readonly SentencePiece[];
@@ -73,7 +81,11 @@ function base64(bytes: Uint8Array): string {
   return btoa(text);
 }
 
-/** A SentencePiece tokenizer. */
+/**
+ * A SentencePiece tokenizer.
+ *
+ * @category Text
+ */
 export class SentencePieceTokenizer implements Tokenizer {
   /** One more than the largest id. */
   readonly vocabSize: number;

@@ -1,0 +1,136 @@
+/**
+ * The fields of a request, as data: what each may be and how large, who reads it, what is said of a wrong one, and what
+ * `ferrotype serve --help` tells of it.
+ *
+ * @module
+ */
+import { type Kind, kind, number, whole } from "../../src/core/kinds.ts";
+
+/** A route that takes a body. */
+export type Route = "completions" | "chat";
+
+/** One field. */
+export interface Field extends Kind {
+  /** The route that has it, where it is not both. */
+  readonly only?: Route;
+}
+
+/** The most characters of a name: of a model, a user. */
+const mostName = 512;
+/** The most texts that end an answer, and characters of each. */
+const mostStops = 16, mostStop = 1000;
+/** The most tokens with a bias. */
+const mostBiases = 1024;
+/** The most texts for one prompt. */
+const mostTexts = 128;
+/** The most alternatives that are told of a token. */
+const mostAlternatives = 20;
+/** More tokens than any model takes. */
+const mostTokens = 1e6;
+/** The most messages of a conversation, and parts of a message. */
+const mostMessages = 2048, mostParts = 256;
+/** The most texts of a choice. */
+const mostChoices = 1000;
+
+const isText = (value: unknown, most: number): value is string =>
+  typeof value === "string" && value.length <= most;
+const name = kind(`a text of up to ${mostName} characters`, (x) => isText(x, mostName));
+const isObject = (x: unknown): x is Readonly<Record<string, unknown>> =>
+  typeof x === "object" && x !== null && !Array.isArray(x);
+const tokens = whole(0, mostTokens);
+const flag: Kind = kind("true or false", (x) => typeof x === "boolean");
+const schema = kind(
+  "a JSON Schema, or its text",
+  (x) => isObject(x) || typeof x === "boolean" || typeof x === "string",
+);
+
+/** Whether it is a number that 64 bits with a sign hold. */
+export const isSeed = (x: unknown): boolean =>
+  typeof x === "number" && Number.isInteger(x) && x >= -(2 ** 63) && x <= 2 ** 63;
+
+/** Fields that are honoured. Those after the blank line are other servers', by their names. */
+export const fields: Readonly<Record<string, Field>> = {
+  model: name,
+  prompt: {
+    ...kind(
+      "a text, token ids, or a list of such; at most as many as --max-texts",
+      (x) => typeof x === "string" || Array.isArray(x),
+    ),
+    only: "completions",
+  },
+  messages: {
+    ...kind(
+      `a list of 1 to ${mostMessages} messages, each of up to ${mostParts} parts`,
+      (x) =>
+        Array.isArray(x) && x.length > 0 && x.length <= mostMessages &&
+        x.every((m) => !isObject(m) || !Array.isArray(m.content) || m.content.length <= mostParts),
+    ),
+    only: "chat",
+  },
+  max_tokens: tokens,
+  max_completion_tokens: tokens,
+  n: whole(1, mostTexts),
+  stream: flag,
+  stream_options: kind("an object", isObject),
+  temperature: number({ from: 0, to: 2 }),
+  top_p: number({ from: 0, to: 1 }),
+  stop: kind(
+    `a text of 1 to ${mostStop} characters, or up to ${mostStops} of them`,
+    (x) =>
+      (Array.isArray(x) ? x : [x]).length <= mostStops &&
+      (Array.isArray(x) ? x : [x]).every((s) => isText(s, mostStop) && s !== ""),
+  ),
+  seed: kind("a whole number of 64 bits, from -2^63 to 2^63 - 1", isSeed),
+  presence_penalty: number({ from: -2, to: 2 }),
+  frequency_penalty: number({ from: -2, to: 2 }),
+  logit_bias: kind(
+    `an object of up to ${mostBiases} token ids, each with a number from -100 to 100`,
+    (x) =>
+      isObject(x) && Object.keys(x).length <= mostBiases &&
+      Object.entries(x).every(([id, bias]) =>
+        /^\d{1,9}$/.test(id) && typeof bias === "number" && Math.abs(bias) <= 100
+      ),
+  ),
+  logprobs: kind(
+    `a whole number from 0 to ${mostAlternatives} for /v1/completions, true or false for /v1/chat/completions`,
+    (x) => typeof x === "boolean" || whole(0, mostAlternatives).accepts(x),
+  ),
+  top_logprobs: { ...whole(0, mostAlternatives), only: "chat" },
+  echo: { ...flag, only: "completions" },
+  response_format: kind("an object with a type", isObject),
+  user: name,
+  safety_identifier: name,
+
+  top_k: whole(-1, mostTokens),
+  min_p: number({ from: 0, to: 1 }),
+  typical_p: number({ from: 0, to: 1 }),
+  repetition_penalty: number({ from: 0.001, to: 100 }),
+  no_repeat_ngram_size: whole(0, 1000),
+  min_tokens: tokens,
+  ignore_eos: flag,
+  cache_prompt: flag,
+  guided_json: schema,
+  guided_regex: kind("a regular expression", (x) => typeof x === "string"),
+  guided_choice: kind(
+    `a list of 1 to ${mostChoices} texts`,
+    (x) =>
+      Array.isArray(x) && x.length > 0 && x.length <= mostChoices &&
+      x.every((s) => typeof s === "string" && s),
+  ),
+  structured_outputs: kind("an object with json, regex, choice or json_object", isObject),
+  json_schema: schema,
+  format: kind(`"json" or a JSON Schema`, (x) => x === "json" || isObject(x)),
+};
+
+/** Names of the fields of a route. */
+export function fieldNames(route: Route): string[] {
+  return Object.keys(fields).filter((name) => (fields[name].only ?? route) === route);
+}
+
+/** What each field may be, a line each. */
+export function fieldLines(): string[] {
+  const width = Math.max(...Object.keys(fields).map(({ length }) => length)) + 2;
+  return Object.entries(fields).map(([name, { expected, only }]) =>
+    `  ${name.padEnd(width)}${expected}${only ? ` (/v1/${only === "chat" ? "chat/" : ""}completions)` : ""}`
+  );
+}

@@ -1,0 +1,62 @@
+/**
+ * The body of a request as an object: bounded before it is parsed.
+ *
+ * @module
+ */
+import { Problem } from "./problem.ts";
+import type { Body } from "./unhonoured.ts";
+
+/** How deep lists and objects may stand in a body, and how many values it may have. */
+export const mostDeep = 128, mostValues = 262_144;
+
+const quote = 34, comma = 44, colon = 58, backslash = 92;
+
+/** @throws {Problem} for JSON that is too deep or has too many values, whatever else is in it. */
+function checkSize(text: string): void {
+  let depth = 0, values = 0, inString = false;
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (inString) {
+      if (code === backslash) i++;
+      else if (code === quote) inString = false;
+    } else if (code === quote) inString = true;
+    else if (code === 91 || code === 123) {
+      if (++depth > mostDeep) {
+        throw new Problem(400, `the body's lists and objects stand in each other more than ${mostDeep} deep`);
+      }
+      values++;
+    } else if (code === 93 || code === 125) depth--;
+    else if (code === comma || code === colon) values++;
+  }
+  if (values > mostValues) throw new Problem(400, `the body has more than ${mostValues} values`);
+}
+
+/** A body as an object. @throws {Problem} for what is none. */
+export function parseBody(text: string): Body {
+  checkSize(text);
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new Problem(400, `the body is not JSON: ${(error as Error).message.slice(0, 200)}`);
+  }
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw new Problem(400, "the body is a JSON object");
+  }
+  return value as Body;
+}
+
+/**
+ * The seed that a body has, as a number that generators take. From 0 to 2^53 - 1 it is itself; other numbers of 64 bits, whose
+ * digits a double does not hold, are read from the text and mixed into such a one.
+ */
+export function seedOf(text: string, value: number): number {
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  const written = [...text.matchAll(/"seed"\s*:\s*(-?\d+)(?![\d.eE])/g)].map(([, digits]) => digits)
+    .findLast((digits) => Number(digits) === value);
+  // Splitmix64 (Steele, Lea, Flood 2014).
+  const mix = (x: bigint, shift: bigint, by: bigint): bigint => BigInt.asUintN(64, (x ^ (x >> shift)) * by);
+  let bits = BigInt.asUintN(64, BigInt(written ?? value));
+  bits = mix(mix(bits, 30n, 0xbf58476d1ce4e5b9n), 27n, 0x94d049bb133111ebn);
+  return Number((bits ^ (bits >> 31n)) >> 11n);
+}

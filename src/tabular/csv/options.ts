@@ -1,0 +1,189 @@
+/**
+ * What can be said about how a CSV file is to be read.
+ *
+ * @module
+ */
+import { OptionError } from "../../core/errors.ts";
+import {
+  abortSignal,
+  callback,
+  either,
+  flag,
+  type Kind,
+  kind,
+  listOf,
+  oneOf,
+  orNull,
+  seed,
+  someText,
+  text,
+  whole,
+} from "../../core/kinds.ts";
+import { byDefault, checkOptions, type Idle, type OptionTable } from "../../core/options.ts";
+import { show } from "../../core/show.ts";
+import type { ColumnKind } from "../types.ts";
+import type { DayOrder } from "./dates.ts";
+import type { DecimalSign, ThousandsSign } from "./numbers.ts";
+import type { LineEnd } from "./records.ts";
+import { isEncoding } from "./text_input.ts";
+
+/**
+ * How far reading has come.
+ *
+ * @category Tables
+ */
+export interface CsvProgress {
+  /** Bytes read. */
+  readonly bytes: number;
+  /** Rows read. */
+  readonly rows: number;
+}
+
+/**
+ * One value for all columns, or one for each that is named; the name "" stands for the others.
+ *
+ * @category Tables
+ */
+export type ByColumn<T> = T | Readonly<Record<string, T>>;
+
+/**
+ * Options of `readCsv`. All of them but the limits are found out when not given, and `Table.reading` says why.
+ *
+ * @category Tables
+ */
+export interface CsvOptions {
+  /** Between cells: one character, or "whitespace" for any number of spaces and tabulators. */
+  delimiter?: string;
+  /** Around cells: one character; null when quotes are text like any other. */
+  quote?: string | null;
+  /** Before a quote inside of quotes: one character, often a backslash; null when such a quote is doubled. */
+  escape?: string | null;
+  /** What ends a record outside of quotes: "lf" (with or without CR before it), "cr", "crlf", or "any" of them. */
+  lineEnd?: LineEnd;
+  /** The encoding, by a name of the web's Encoding Standard: "utf-8", "utf-16le", "windows-1252" … */
+  encoding?: string;
+  /** What a line begins with that is no row. Default: lines with a # before the table. */
+  comment?: string;
+  /** How many records stand before the table, empty ones included. */
+  skipLines?: number;
+  /** Whether the first record of the table names the columns. */
+  header?: boolean;
+  /** What columns hold, by name. */
+  kinds?: Readonly<Record<string, ColumnKind>>;
+  /** The sign before decimals. */
+  decimal?: ByColumn<DecimalSign>;
+  /** The sign between thousands: " " for every kind of space, "'" for every apostrophe; null for none. */
+  thousands?: ByColumn<ThousandsSign | null>;
+  /** Which of the first two numbers of a date like 03/04/2021 is the day. */
+  dateOrder?: ByColumn<DayOrder>;
+  /** Texts that stand for a missing value, in any column, beside those that pandas knows (NA, NaN, null …). */
+  missing?: readonly string[];
+  /** Whether the texts that pandas knows are missing values. Default true; an empty cell always is one. */
+  defaultMissing?: boolean;
+  /** Columns to leave out, by name. */
+  ignore?: readonly string[];
+  /** The most cells to hold in memory; of a larger file a uniform sample of rows is held. Default 50 million (400 MB). */
+  maxCells?: number;
+  /** The seed of that sample. Default 0. */
+  seed?: number;
+  /** Hears of progress. */
+  onProgress?: (progress: CsvProgress) => void;
+  /** Stops reading. */
+  signal?: AbortSignal;
+}
+
+const kinds: readonly ColumnKind[] = ["numeric", "boolean", "date", "categorical"];
+
+/** One character, or one of these words. */
+function character(...words: readonly string[]): Kind {
+  const expected = ["one character", ...words.map((word) => `"${word}"`)].join(" or ");
+  return kind(
+    expected,
+    (x) => typeof x === "string" && (words.includes(x) || ([...x].length === 1 && !/[\r\n]/.test(x))),
+  );
+}
+
+function isPlain(x: unknown): x is Readonly<Record<string, unknown>> {
+  return typeof x === "object" && x !== null && !Array.isArray(x);
+}
+
+/** An object with such values by the names of columns. */
+function eachColumn(of: Kind): Kind {
+  return kind(
+    `an object with, by column, ${of.expected}`,
+    (x) => isPlain(x) && Object.values(x).every(of.accepts),
+  );
+}
+
+/** The kind, or an object of it by column. */
+const byColumn = (of: Kind): Kind => either(of, eachColumn(of));
+
+const encoding = kind(
+  "an encoding that this runtime knows: utf-8, utf-16le, windows-1252 …",
+  (x) => typeof x === "string" && isEncoding(x),
+);
+
+/** What each option may be. */
+export const csvOptions: OptionTable<CsvOptions> = {
+  delimiter: character("whitespace"),
+  quote: orNull(character()),
+  escape: orNull(character()),
+  lineEnd: oneOf("lf", "cr", "crlf", "any"),
+  encoding,
+  comment: someText,
+  skipLines: byDefault(0, whole(0)),
+  header: flag,
+  kinds: eachColumn(oneOf(...kinds)),
+  decimal: byColumn(oneOf(".", ",")),
+  thousands: byColumn(orNull(oneOf(".", ",", " ", "'"))),
+  dateOrder: byColumn(oneOf("day first", "month first")),
+  missing: listOf(text, "a list of texts"),
+  defaultMissing: byDefault(true, flag),
+  ignore: listOf(text, "a list of columns by name"),
+  maxCells: byDefault(50_000_000, whole(1)),
+  seed: byDefault(0, seed),
+  onProgress: callback,
+  signal: abortSignal,
+};
+
+/** Options that have no effect beside others. */
+export const idleCsvOptions: readonly Idle<CsvOptions>[] = [
+  { option: "escape", when: ({ quote }) => quote === null, because: "there are no quotes", unless: null },
+];
+
+/** What is given for a column. */
+export function forColumn<T>(given: ByColumn<T> | undefined, name: string): T | undefined {
+  if (!isPlain(given)) return given as T | undefined;
+  const named = given as Readonly<Record<string, T>>;
+  return Object.hasOwn(named, name) ? named[name] : Object.hasOwn(named, "") ? named[""] : undefined;
+}
+
+/** Names that options by column give. */
+export function namedColumns({ kinds, decimal, thousands, dateOrder }: CsvOptions): Set<string> {
+  return new Set(
+    [kinds, decimal, thousands, dateOrder].flatMap((given) =>
+      isPlain(given) ? Object.keys(given).filter((name) => name !== "") : []
+    ),
+  );
+}
+
+/** The options given to `where`, checked. @throws {OptionError} for what they cannot be. */
+export function checkCsvOptions(where: string, given: CsvOptions | undefined): CsvOptions {
+  const options = checkOptions(where, given, csvOptions, idleCsvOptions),
+    { delimiter, decimal, thousands } = options;
+  for (const name of ["quote", "escape"] as const) {
+    if (delimiter !== undefined && delimiter === options[name]) {
+      throw new OptionError(
+        `${where}: ${name} is ${show(delimiter)}, expected another character than the delimiter`,
+      );
+    }
+  }
+  for (const name of ["", ...namedColumns(options)]) {
+    const sign = forColumn(decimal, name);
+    if (sign === undefined || sign !== forColumn(thousands, name)) continue;
+    throw new OptionError(
+      `${where}: thousands is ${show(sign)}, expected another sign than that before decimals`,
+    );
+  }
+  return options;
+}

@@ -1,0 +1,174 @@
+/**
+ * What is promised, the tests that hold it, and how much they try: `deno task promises` runs them on every runtime found and
+ * prints the table; `--write` puts it into the README, between its marks.
+ *
+ * How much is tried is read from the tests themselves, so that the table cannot say more than they do.
+ *
+ * @module
+ */
+import { spawnSync } from "node:child_process";
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { fileURLToPath } from "node:url";
+import { repository } from "./_data.ts";
+
+/** A promise. */
+export interface Promised {
+  /** In words. */
+  readonly promise: string;
+  /** The tests that hold it, by file. */
+  readonly tests: readonly string[];
+  /** How much they try: texts in which `{name}` is the number that a test's source says, by the pattern that finds it. */
+  readonly tried: string;
+  /** For each name, the file and the pattern; the first group is the number. */
+  readonly numbers?: Readonly<Record<string, readonly [file: string, pattern: RegExp]>>;
+  /** What tries more, where there is such a command. */
+  readonly more?: string;
+}
+
+/** All of them. */
+export const promises: readonly Promised[] = [
+  {
+    promise: "Every operation gives what PyTorch recorded, with its gradient, on every device and compiled",
+    tests: ["ops_golden_test.ts", "compile_ops_test.ts"],
+    tried: "178 recorded cases a device, each eagerly and six times compiled",
+  },
+  {
+    promise: "No kernel writes to memory that it does not own; devices agree on programs made at random",
+    tests: ["fuzz_test.ts", "cpu_guard_test.ts"],
+    tried: "two seeds of {programs} programs a runtime, on a guarded heap",
+    numbers: { programs: ["fuzz_test.ts", /const programs = (\d+)/] },
+    more: "deno task fuzz --minutes 10 --seed 1",
+  },
+  {
+    promise: "A compiled function does what it does as it is, or is refused",
+    tests: ["compile_test.ts", "compile_random_test.ts", "compile_model_test.ts"],
+    tried: "3 kinds of {programs} random programs, values, gradients and changes in place",
+    numbers: { programs: ["compile_random_test.ts", /"1:(\d+)" : "1:/] },
+    more: "RANDOM_PROGRAMS=1:100000 deno test -A tests/compile_random_test.ts",
+  },
+  {
+    promise:
+      "A save that is killed leaves the old file or the new one, never half, and no leftover after the next",
+    tests: ["killed_files_test.ts", "killed_sets_test.ts", "write_files_test.ts"],
+    tried: "{kills} kills over every kind of write, a runtime",
+    numbers: { kills: ["_killed.ts", /FERROTYPE_KILLS \?\? (\d+)/] },
+    more: "FERROTYPE_KILLS=1000 deno test -A tests/killed_files_test.ts tests/killed_sets_test.ts",
+  },
+  {
+    promise: "A run that was stopped goes on with the same bits",
+    tests: ["train_test.ts", "cli_train_test.ts", "cli_stop_test.ts"],
+    tried: "resumed at each checkpoint, after signals, and after a full disk",
+  },
+  {
+    promise: "A hostile file is a FormatError, in bounded time and memory",
+    tests: [
+      "safetensors_malformed_test.ts",
+      "json_scanner_test.ts",
+      "gguf_test.ts",
+      "tokenizers_test.ts",
+      "hostile_test.ts",
+    ],
+    tried: "{texts} JSON texts, {ggufs} GGUFs, and mutations of every kind of file",
+    numbers: {
+      texts: ["json_scanner_test.ts", /round < ([\d_]+)/],
+      ggufs: ["gguf_test.ts", /round < (\d+)/],
+    },
+    more: "deno run -A tests/hostile.ts --count 100000",
+  },
+  {
+    promise:
+      "No request stops the server or delays the others beyond bounds, and no page of another origin can ask",
+    tests: ["serve_hostile_test.ts", "serve_guard_test.ts", "serve_fields_test.ts", "serve_stop_test.ts"],
+    tried: "every kind of hostile schema, pattern and request, made with seeds",
+  },
+  {
+    promise: "A text keeps to its schema or pattern, whatever the model",
+    tests: ["generate_constraint_test.ts"],
+    tried: "{seeds} seeds",
+    numbers: { seeds: ["generate_constraint_test.ts", /seed < (\d+)/] },
+  },
+  {
+    promise: "An option is honoured or refused by name, wherever it is given",
+    tests: ["options_test.ts", "options_public_test.ts", "cli_options_test.ts", "cli_idle_test.ts"],
+    tried: "every options object that the exported types name, with wrong names and wrong kinds",
+  },
+  {
+    promise: "Tables are read as they are written, whatever their dialect",
+    tests: [
+      "tabular_csv_test.ts",
+      "tabular_csv_grammar_test.ts",
+      "tabular_csv_layout_test.ts",
+      "tabular_csv_random_test.ts",
+      "tabular_csv_records_test.ts",
+    ],
+    tried: "tables in random dialects, in pieces of every size",
+  },
+  {
+    promise: "Decoders give PyTorch's logits, losses, gradients and tokens, from safetensors and GGUF",
+    tests: ["gpt2_test.ts", "families_test.ts"],
+    tried: "GPT-2 and ten families on every device",
+  },
+  {
+    promise: "Tokenizers give the ids of their own libraries",
+    tests: ["text_test.ts", "tokenizers_test.ts"],
+    tried: "OpenAI's, SentencePiece's and llama.cpp's recorded ids",
+  },
+  {
+    promise: "The package installs, checks, bundles and runs elsewhere",
+    tests: [
+      "packages/npm_test.ts",
+      "packages/types_test.ts",
+      "packages/bundlers_test.ts",
+      "packages/bundle_size_test.ts",
+    ],
+    tried: "consumers on three runtimes, five bundlers, two kinds of type check",
+    more: "bash tests/stranger.sh",
+  },
+];
+
+/** How much a promise is tried, with its numbers. @throws {Error} where a test no longer says one. */
+export function triedOf({ tried, numbers = {} }: Promised): string {
+  return tried.replaceAll(/\{(\w+)\}/g, (_, name: string) => {
+    const [file, pattern] = numbers[name];
+    const found = pattern.exec(readFileSync(join(repository, "tests", file), "utf8"));
+    if (!found) throw new Error(`tests/${file} no longer says how many ${name} there are`);
+    return Number(found[1].replaceAll("_", "")).toLocaleString("en");
+  });
+}
+
+/** The promises as a table; `outcome` says how each one's tests went. */
+export function table(outcome: (promised: Promised) => string): string {
+  const lines = ["| promise | held by | tried | last run |", "|---|---|---|---|"];
+  for (const promised of promises) {
+    const tests = promised.tests.map((file) => `\`${file.replace(/_test\.ts$/, "")}\``).join(", ");
+    const more = promised.more ? `; more: \`${promised.more}\`` : "";
+    lines.push(`| ${promised.promise} | ${tests} | ${triedOf(promised)}${more} | ${outcome(promised)} |`);
+  }
+  return lines.join("\n");
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  let isGood = true;
+  const text = table(({ promise, tests }) => {
+    console.error(promise);
+    const { stdout } = spawnSync(process.execPath, [
+      ..."Deno" in globalThis ? ["run", "-A"] : [],
+      join(repository, "tests", "run.ts"),
+      ...tests,
+    ], { cwd: repository, encoding: "utf8", maxBuffer: 1 << 28 });
+    const found = /(\d+) passed, (\d+) failed(?:, (\d+) skipped)?\s*$/.exec(stdout);
+    if (!found || found[2] !== "0") isGood = false;
+    return found ? `${new Date().toISOString().slice(0, 10)}: ${found[0].trim()}` : "did not run";
+  });
+  console.log(text);
+  if (process.argv.includes("--write")) {
+    const path = join(repository, "README.md"), mark = /(<!-- promises -->)[\s\S]*?(<!-- \/promises -->)/;
+    writeFileSync(
+      path,
+      readFileSync(path, "utf8").replace(mark, (_, a: string, b: string) => `${a}\n\n${text}\n\n${b}`),
+    );
+  }
+  process.exitCode = isGood ? 0 : 1;
+}
