@@ -12,14 +12,17 @@ import { CharTokenizer, loadTokenizer, optim, randomBatches, TabularModel } from
 import { evaluationLines, importanceLines } from "../cli/tabular.ts";
 import type { Generator } from "../src/core/random.ts";
 import type { FileSystem } from "../src/core/file_system.ts";
+import { openGgufFile, planGguf } from "../src/files/gguf/mod.ts";
 import { readSafetensors } from "../src/files/mod.ts";
 import { openRepository } from "../src/hub/mod.ts";
+import { ggufConfig } from "../src/models/gguf.ts";
 import { expectedTensors, matchNames, parseConfig } from "../src/models/mod.ts";
 import { Linear } from "../src/nn/mod.ts";
 import { openBytes } from "../src/platform/platform.ts";
 import { generationOf } from "../src/runtime/model_generation.ts";
 import { loadChatTemplate } from "../src/runtime/chat.ts";
 import { openFolder, readJson } from "../src/runtime/model_folder.ts";
+import { ggufTokenizer } from "../src/text/gguf_tokenizer.ts";
 import { BpeTokenizer, type Tokenizer, tokenizerFromJson } from "../src/text/mod.ts";
 import { CheckpointStore, Trainer } from "../src/train/mod.ts";
 import { repository } from "./_data.ts";
@@ -258,6 +261,8 @@ const tokenizerConfigs: readonly unknown[] = [
 
 let ownFiles: unknown[] = [];
 
+let ggufBytes = new Uint8Array(0);
+
 /** A SentencePiece model: a protocol buffer with pieces, how it was trained, and how it normalises; some of it odd. */
 function sentencePieceFile(random: Generator): number[] {
   const varint = (n: number): number[] => n < 128 ? [n] : [n & 127 | 128, ...varint(Math.floor(n / 128))];
@@ -483,6 +488,74 @@ export const hostileKinds: readonly HostileKind[] = [
         random.uniform() < 0.1 ? bytes.slice(0, random.integer(0, bytes.length)) : bytes,
       );
       useTokenizer(random, await loadTokenizer({ "tokenizer.model": model }));
+    },
+  },
+  {
+    name: "gguf",
+    share: 80,
+    errors: ["FormatError", "ShapeError"],
+    async prepare() {
+      const notes = {
+        "general.architecture": "llama",
+        "general.alignment": 32,
+        "llama.block_count": 1,
+        "llama.embedding_length": 8,
+        "llama.feed_forward_length": 16,
+        "llama.attention.head_count": 2,
+        "llama.context_length": 16,
+        "llama.attention.layer_norm_rms_epsilon": { type: "f32", value: 1e-5 },
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>", "▁", ...letters],
+        "tokenizer.ggml.scores": Float32Array.from({ length: 40 }, (_, i) => -i),
+        "tokenizer.ggml.token_type": Int32Array.from({ length: 40 }, (_, i) => i === 0 ? 2 : i < 3 ? 3 : 1),
+        "tokenizer.ggml.eos_token_id": 2,
+      };
+      const tensors = (["F32", "Q8_0", "F16"] as const).map((type, i) => ({
+        name: `blk.0.${i}.weight`,
+        type,
+        shape: [2, 32],
+        bytes: () => new Uint8Array([256, 68, 128][i]),
+      }));
+      const parts: Uint8Array[] = [];
+      for await (const part of planGguf(tensors, notes as never).chunks()) parts.push(part.slice());
+      ggufBytes = new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+    },
+    async read(random) {
+      let bytes = ggufBytes.slice();
+      const header = ggufBytes.length - 460;
+      for (let edits = random.integer(1, 4); edits > 0; edits--) {
+        const at = random.integer(0, random.uniform() < 0.95 ? header : bytes.length) % bytes.length;
+        const view = new DataView(bytes.buffer);
+        switch (random.integer(0, 5)) {
+          case 0:
+            bytes[at] = random.integer(0, 256);
+            break;
+          case 1:
+            if (at + 8 <= bytes.length) {
+              view.setBigUint64(
+                at,
+                BigInt(pick(random, [0, 1, 2 ** 31, 2 ** 40, 2 ** 53, random.integer(0, 300)])),
+                true,
+              );
+            }
+            break;
+          case 2:
+            if (at + 4 <= bytes.length) {
+              view.setUint32(at, pick(random, [0, 1, 8, 9, 12, 13, 255, 2 ** 31, 2 ** 32 - 1]), true);
+            }
+            break;
+          case 3:
+            bytes = bytes.slice(0, Math.max(1, at));
+            break;
+          default:
+            bytes.copyWithin(at, random.integer(0, bytes.length), Math.min(bytes.length, at + 20));
+        }
+      }
+      const file = await openGgufFile(openBytes(bytes, "hostile.gguf"));
+      for (const name of file.names) await file.view(name).read("f32");
+      const tokenizer = ggufTokenizer(file.metadata, "hostile.gguf");
+      if (tokenizer) useTokenizer(random, tokenizer);
+      ggufConfig(file.metadata, file.names, "hostile.gguf");
     },
   },
   {

@@ -44,7 +44,7 @@ function runOne(kind: HostileKind, seed: number): Promise<boolean> {
     const documented = error instanceof FerrotypeError && kind.errors.includes(error.name);
     if (
       documented && error.message.length < 5000 &&
-      !/undefined is not|of undefined|is not a function/.test(error.message)
+      !/undefined is not|of undefined|is not a function$/.test(error.message)
     ) return true;
     throw error;
   });

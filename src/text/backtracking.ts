@@ -10,6 +10,7 @@
  *
  * @module
  */
+import { FormatError } from "../core/errors.ts";
 import { type ExpressionNode, parseExpression, UnreadableExpression } from "./expression_syntax.ts";
 
 /** The largest automaton, and the most steps of the search through pairs and triples of its states. */
@@ -307,4 +308,14 @@ export function endlessReason(source: string): string | null {
     if (error instanceof UnreadableExpression) return error.message;
     throw error;
   }
+}
+
+/** @throws {FormatError} for an expression of a tokenizer.json that might never end. */
+export function demandEnding({ source }: RegExp): void {
+  const reason = endlessReason(source);
+  if (reason === null) return;
+  const shown = source.length > 80 ? `${source.slice(0, 77)}...` : source;
+  throw new FormatError(
+    `tokenizer.json has the regular expression ${shown}, which might never end: ${reason}`,
+  );
 }

@@ -146,7 +146,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
     const ids = splitSpecialTokens
       ? this.#encodePlain(text, addSpecialTokens)
       : this.#tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;
-    if (ids.includes(undefined)) {
+    if (!ids.every(Number.isInteger)) {
       throw new FormatError(
         "the text has something for which this tokenizer has neither a token nor an unk_token",
       );

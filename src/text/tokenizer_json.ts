@@ -13,6 +13,7 @@ import type { AddedToken } from "./added_tokens.ts";
 import { BpeTokenizer } from "./bpe.ts";
 import { byteSymbols } from "./bytes.ts";
 import { CharTokenizer } from "./char.ts";
+import { splitPattern } from "./split.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { gpt2Pattern } from "./white_space.ts";
 import { maxId, vocabularyMap } from "./vocabulary.ts";
@@ -66,6 +67,11 @@ export async function tokenizerFromJson(
   const eosToken = contentOf(configuration.eos_token);
   model.type = typeOf(model);
   if (engine === "auto") {
+    const cuts = readSplits((file.pre_tokenizer ?? {}) as Json) ?? [];
+    if (cuts.some((cut) => cut !== gpt2Pattern)) {
+      const { demandEnding } = await import("./backtracking.ts");
+      for (const cut of cuts) demandEnding(splitPattern(cut));
+    }
     const own = readOwn(file, model, addedTokens, eosToken);
     if (own !== undefined) return own;
   }
@@ -229,10 +235,10 @@ function readSplits(cut: Json): readonly string[] | null | undefined {
   if (last?.type !== "ByteLevel" || last.add_prefix_space !== false) return undefined;
   const splits: string[] = [];
   for (const step of steps.slice(0, -1)) {
-    const regex = (step.pattern as Json | undefined)?.Regex;
-    if (step.type === "Digits" && step.individual_digits === true) splits.push(String.raw`\p{N}`);
+    const regex = (step?.pattern as Json | undefined)?.Regex;
+    if (step?.type === "Digits" && step.individual_digits === true) splits.push(String.raw`\p{N}`);
     else if (
-      step.type !== "Split" || step.behavior !== "Isolated" || step.invert === true ||
+      step?.type !== "Split" || step.behavior !== "Isolated" || step.invert === true ||
       typeof regex !== "string"
     ) {
       return undefined;
@@ -255,10 +261,10 @@ function readAround(after: unknown): { prefixIds: number[]; suffixIds: number[] 
     return put.length > 1 ? undefined : put[0] ?? none;
   }
   if (type !== "TemplateProcessing" || !Array.isArray(single)) return undefined;
-  const parts = single as Json[], at = parts.findIndex((part) => part.Sequence !== undefined);
+  const parts = single as Json[], at = parts.findIndex((part) => part?.Sequence !== undefined);
   const idsOf = (list: readonly Json[]): number[] =>
     list.flatMap((part) => {
-      const name = (part.SpecialToken as Json | undefined)?.id;
+      const name = (part?.SpecialToken as Json | undefined)?.id;
       return ((special_tokens as Json | undefined)?.[String(name)] as Json | undefined)?.ids as number[] ??
         [NaN];
     });
