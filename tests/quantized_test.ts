@@ -387,7 +387,11 @@ describe("GPT-2 in q8 and q4", () => {
         Error,
         'GPT2.load: dtype is "i32", expected',
       );
-      await assertRejects(() => model.save(folder, { dtype: "u8" }), Error, 'GPT2.save: dtype is "u8", expected');
+      await assertRejects(
+        () => model.save(folder, { dtype: "u8" }),
+        Error,
+        'GPT2.save: dtype is "u8", expected',
+      );
     });
   });
 
