@@ -1,16 +1,5 @@
 /**
- * The benches: `deno task bench`, `bun bench`, or `node bench/main.ts`, with
- *
- * | option | |
- * |---|---|
- * | `--quick` | short turns, three rounds, no rivals unless `--rivals` |
- * | `--only a,b` | only groups whose file is named so (`matmul,decode`) |
- * | `--no-rivals` | only ours and the limits |
- * | `--install` | first installs the rivals with npm, into `bench/rivals` |
- * | `--rounds N`, `--turn MS` | so many rounds (7), turns of so many milliseconds (200) |
- * | `--json` | one JSON object on standard output, the table on standard error |
- * | `--write` | puts the results into `bench/RESULTS.md`; with `--only`, those of these groups |
- * | `--threads N` | ours on so many threads |
+ * The benches: `deno task bench`, `bun bench`, or `node bench/main.ts`; `--help` tells the options.
  *
  * @module
  */
@@ -19,10 +8,11 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { setThreads } from "../mod.ts";
+import { whole } from "../src/core/kinds.ts";
 import { runtimeName, writeFileAtomic } from "../src/platform/platform.ts";
 import { ensurePackages } from "../tests/_install.ts";
+import { namesOf, readTask } from "../tools/task.ts";
 import { Bench, type Group } from "./harness.ts";
 import { describeMachine, headline, mergeResults, rowLines } from "./report.ts";
 import { installRivals } from "./rivals.ts";
@@ -48,6 +38,33 @@ const files: Record<string, string> = {
   compile: "./flows/compile.ts",
 };
 
+const { values } = readTask({
+  name: "bench",
+  summary: "The benches: ours beside the limits of this machine, and beside rivals.",
+  options: {
+    quick: { help: "short turns, three rounds, no rivals unless --rivals" },
+    only: { value: "A,B", kind: namesOf(Object.keys(files)), help: "only these groups" },
+    rivals: { help: "rivals, too, with --quick" },
+    "no-rivals": { help: "only ours and the limits" },
+    install: { help: "first installs the rivals with npm, into bench/rivals" },
+    rounds: { value: "N", kind: whole(1, 1000), help: "rounds (default 7, with --quick 3)" },
+    turn: {
+      value: "MS",
+      kind: whole(1, 60_000),
+      help: "milliseconds of a turn (default 200, with --quick 40)",
+    },
+    json: { help: "one JSON object on standard output, the table on standard error" },
+    write: { help: "puts the results into bench/RESULTS.md; with --only, those of these groups" },
+    threads: { value: "N", kind: whole(1, 64), help: "ours on so many threads" },
+  },
+  idle: [
+    {
+      option: "rivals",
+      when: (given) => given["no-rivals"] === true,
+      because: "--no-rivals leaves them out",
+    },
+  ],
+});
 ensurePackages();
 
 // Variables that some shells carry and that make a BLAS slower than a user would find it.
@@ -66,31 +83,16 @@ if (pins.some((name) => process.env[name] !== undefined)) {
   process.exit(again.status ?? 1);
 }
 
-const { values: options } = parseArgs({
-  options: {
-    quick: { type: "boolean", default: false },
-    only: { type: "string" },
-    rivals: { type: "boolean", default: false },
-    "no-rivals": { type: "boolean", default: false },
-    install: { type: "boolean", default: false },
-    rounds: { type: "string" },
-    turn: { type: "string" },
-    threads: { type: "string" },
-    json: { type: "boolean", default: false },
-    write: { type: "boolean", default: false },
-  },
-});
-if (options.install) installRivals();
-if (options.threads) setThreads(Number(options.threads));
-
-const { quick } = options;
+if (values.flag("install")) installRivals();
+const threads = values.number("threads"), quick = values.flag("quick");
+if (threads) setThreads(threads);
 const settings = {
   quick,
-  rounds: Number(options.rounds ?? (quick ? 3 : 7)),
-  turn: Number(options.turn ?? (quick ? 40 : 200)),
-  rivals: options.rivals || (!options["no-rivals"] && !quick),
+  rounds: values.number("rounds") ?? (quick ? 3 : 7),
+  turn: values.number("turn") ?? (quick ? 40 : 200),
+  rivals: values.flag("rivals") || (!values.flag("no-rivals") && !quick),
 };
-const say = (line: string): void => options.json ? console.error(line) : console.log(line);
+const say = (line: string): void => values.flag("json") ? console.error(line) : console.log(line);
 
 const bench = new Bench(settings);
 await bench.engine.ready();
@@ -103,7 +105,7 @@ say(`${machine.date}; load average ${machine.load}; ${settings.rounds} rounds`);
 for (let i = 0; i < 50; i++) bench.limits.multiplyAdd();
 bench.limits.read();
 
-const wanted = options.only?.split(",");
+const wanted = values.value("only") as string[] | undefined;
 for (const [name, file] of Object.entries(files)) {
   if (wanted && !wanted.includes(name)) continue;
   const { group } = await import(file) as { group: Group };
@@ -122,8 +124,8 @@ for (const [name, file] of Object.entries(files)) {
   bench.rivals.endAll();
 }
 bench.dispose();
-if (options.json) console.log(JSON.stringify({ machine, results: bench.results }));
-if (options.write) {
+if (values.flag("json")) console.log(JSON.stringify({ machine, results: bench.results }));
+if (values.flag("write")) {
   const path = join(dirname(fileURLToPath(import.meta.url)), "RESULTS.md");
   const before = existsSync(path) ? readFileSync(path, "utf8") : "";
   await writeFileAtomic(path, mergeResults(before, machine, bench.results, wanted !== undefined));

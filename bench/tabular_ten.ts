@@ -2,8 +2,8 @@
  * The ten classic tables: fits each, prints how it does on rows it has not seen beside what others get, and writes the
  * model files that the web page ships.
  *
- * `deno task tabular:ten` (data: FERROTYPE_DATA, or ../shared/data beside the repository). `--sets iris,mpg` does only
- * these, `--json` prints one object, `--no-write` leaves `web/models/tabular` alone.
+ * `deno task tabular:ten` (data: FERROTYPE_DATA, or ../shared/data beside the repository). `--help` tells the
+ * options.
  *
  * @module
  */
@@ -11,10 +11,10 @@ import { existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
 import { readCsv, TabularModel, type TabularOptions } from "../mod.ts";
 import { collectBytes, planSafetensors } from "../src/files/mod.ts";
 import { ensurePackages } from "../tests/_install.ts";
+import { namesOf, readTask } from "../tools/task.ts";
 
 /** One table, and what is known of it. */
 interface Set {
@@ -54,11 +54,14 @@ const sets: readonly Set[] = [
 const mostBytes = 32_000;
 
 const repository = fileURLToPath(new URL("..", import.meta.url));
-const { values: options } = parseArgs({
+const { values } = readTask({
+  name: "tabular:ten",
+  summary: "Fits the ten classic tables, and writes the model files that the web page ships.",
+  details: "Data: the folder that FERROTYPE_DATA names, or ../shared/data beside the repository.",
   options: {
-    sets: { type: "string" },
-    json: { type: "boolean", default: false },
-    "no-write": { type: "boolean", default: false },
+    sets: { value: "A,B", kind: namesOf(sets.map(({ name }) => name)), help: "only these" },
+    json: { help: "one JSON object on standard output" },
+    "no-write": { help: "leaves web/models/tabular alone" },
   },
 });
 
@@ -78,7 +81,7 @@ async function fit(set: Set, data: string) {
   const evaluation = model.evaluation!, metric = evaluation.confusion ? "accuracy" : "rmse";
   const { tensors, metadata } = model.toFile(), plan = planSafetensors(tensors, { metadata });
   const bytes = (await collectBytes(plan.files[0])).byteLength;
-  if (!options["no-write"]) {
+  if (!values.flag("no-write")) {
     await model.save(join(repository, "web", "models", "tabular", `${set.name}.safetensors`));
   }
   const ours = evaluation.heldOut[metric], error = evaluation.standardError[metric];
@@ -107,22 +110,15 @@ if (!existsSync(data)) {
   console.error(`tabular:ten: there is no ${data}; say where the data are with FERROTYPE_DATA`);
   process.exit(1);
 }
-const chosen = options.sets?.split(",");
-const unknown = chosen?.find((name) => !sets.some((set) => set.name === name));
-if (unknown !== undefined) {
-  console.error(
-    `tabular:ten: there is no set "${unknown}"; there are ${sets.map(({ name }) => name).join(", ")}`,
-  );
-  process.exit(2);
-}
+const chosen = values.value("sets") as string[] | undefined, json = values.flag("json");
 ensurePackages();
-if (!options["no-write"]) mkdirSync(join(repository, "web", "models", "tabular"), { recursive: true });
+if (!values.flag("no-write")) mkdirSync(join(repository, "web", "models", "tabular"), { recursive: true });
 const started = performance.now(), results = [];
 const widths = [9, 6, 9, 9, 17, 24, 7, 18, 9, 9, 7, 6];
 const line = (cells: string[]): string =>
   cells.map((cell, i) => i === 0 || i === 7 ? cell.padEnd(widths[i]) : cell.padStart(widths[i])).join("  ")
     .trimEnd();
-if (!options.json) {
+if (!json) {
   console.log(
     "Held out: 5-fold cross-validation, shuffled, seed 0, mean ± standard error. Accuracy; RMSE for mpg and housing.",
   );
@@ -153,7 +149,7 @@ for (const set of sets) {
     process.exit(1);
   });
   results.push(r);
-  if (options.json) continue;
+  if (json) continue;
   console.log(line([
     r.set,
     r.rows.toLocaleString("en"),
@@ -170,7 +166,7 @@ for (const set of sets) {
   ]));
 }
 const seconds = (performance.now() - started) / 1000;
-if (options.json) console.log(JSON.stringify({ seconds, results }));
+if (json) console.log(JSON.stringify({ seconds, results }));
 else {
   const reached = results.filter(({ verdict }) => verdict !== "below").length;
   console.log(

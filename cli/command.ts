@@ -82,9 +82,9 @@ export interface Given {
   readonly [option: string]: unknown;
 }
 
-/** A command. */
-export interface Command {
-  /** Its name; two words for a command of a family (`tokenizer train`). */
+/** What a line of arguments may say. */
+export interface Usage {
+  /** What it is of: a command, by two words where it is of a family (`tokenizer train`). */
   readonly name: string;
   /** What follows the name, for help: `[PROMPT]`. */
   readonly usage: string;
@@ -94,22 +94,39 @@ export interface Command {
   readonly details?: string;
   /** How many plain arguments it takes. */
   readonly positionals: readonly [least: number, most: number];
-  /** Its options; `--json`, `--verbose` and `--help` are every command's. */
+  /** Its options; those that all have come with them. */
   readonly options: Options;
   /** Options that have no effect beside others. */
   readonly idle?: readonly Idle<Given>[];
   /** Why it has no answer in JSON, where it has none. */
   readonly noJson?: string;
+}
+
+/** A command; `--json`, `--verbose` and `--help` are every command's. */
+export interface Command extends Usage {
   /** Does it; resolves to the exit status (0 when it gives none). */
   run(values: Values, positionals: readonly string[]): Promise<number | void>;
 }
+
+/** What belongs to all that are called with one first word. */
+export interface Program {
+  /** What is written before a name. */
+  readonly call: string;
+  /** The options that all have. */
+  readonly options: Options;
+}
+
+/** What everything called can be asked. */
+export const helpOption: Option = { short: "h", help: "this text" };
 
 /** Options that every command takes. */
 export const common: Options = {
   json: { help: "print one JSON object on standard output, and nothing else there" },
   verbose: { help: "say more; with an error, where in the program it arose" },
-  help: { short: "h", help: "this text" },
+  help: helpOption,
 };
+
+const ferrotype: Program = { call: "ferrotype", options: common };
 
 function convert(name: string, { kind = aText }: Option, raw: string): unknown {
   const value = kind.read ? kind.read(raw) : raw;
@@ -125,8 +142,12 @@ export const jsonHelp = "--json has no effect because --help is text; leave it o
 const flagOf = (name: string): string => `--${name}`;
 
 /** Reads the arguments behind a command's name. @throws {UsageError} saying what is wrong and what is close to it. */
-export function parse(command: Command, args: readonly string[]): { values: Values; positionals: string[] } {
-  const options: Options = { ...command.options, ...common };
+export function parse(
+  command: Usage,
+  args: readonly string[],
+  program: Program = ferrotype,
+): { values: Values; positionals: string[] } {
+  const options: Options = { ...command.options, ...program.options };
   const config = Object.fromEntries(
     Object.entries(options).map(([name, o]) => [name, {
       type: o.value ? "string" as const : "boolean" as const,
@@ -163,7 +184,9 @@ export function parse(command: Command, args: readonly string[]): { values: Valu
   const [least, most] = command.positionals, { positionals } = parsed;
   if (!values.help && (positionals.length < least || positionals.length > most)) {
     const found = positionals.length === 0 ? "nothing" : positionals.map((p) => JSON.stringify(p)).join(" ");
-    throw new UsageError(`usage: ferrotype ${command.name} ${command.usage}; found ${found}`);
+    throw new UsageError(
+      `usage: ${program.call} ${command.name} ${command.usage}`.trimEnd() + `; found ${found}`,
+    );
   }
   if (values.help === true && values.json === true) throw new UsageError(jsonHelp);
   if (!values.help) {
@@ -211,15 +234,17 @@ function joinNegative(args: readonly string[], options: Options): string[] {
 }
 
 /** The help text of one command. */
-export function help(command: Command): string {
-  const rows = Object.entries({ ...command.options, ...common }).map(([name, o]): [string, string] => {
-    const short = o.short ? `-${o.short}, ` : "    ";
-    return [`  ${short}--${name}${o.value ? ` ${o.value}` : ""}`, o.help];
-  });
+export function help(command: Usage, program: Program = ferrotype): string {
+  const rows = Object.entries({ ...command.options, ...program.options }).map(
+    ([name, o]): [string, string] => {
+      const short = o.short ? `-${o.short}, ` : "    ";
+      return [`  ${short}--${name}${o.value ? ` ${o.value}` : ""}`, o.help];
+    },
+  );
   const width = Math.max(...rows.map(([left]) => left.length)) + 2;
   const lines = rows.map(([left, right]) => `${left.padEnd(width)}${right}`);
   return [
-    `ferrotype ${command.name} ${command.usage}`.trimEnd(),
+    `${program.call} ${command.name} ${command.usage}`.trimEnd(),
     "",
     command.summary,
     ...(command.details ? ["", command.details] : []),

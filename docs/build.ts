@@ -14,6 +14,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { ensurePackages } from "../tests/_install.ts";
 import { findRuntimes, runtimeKinds } from "../tests/_runtimes.ts";
+import { readTask } from "../tools/task.ts";
 
 const repository = fileURLToPath(new URL("..", import.meta.url)), site = join(repository, "docs", "site");
 
@@ -146,6 +147,10 @@ function folderPage(folder: string): string {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  readTask({
+    name: "docs",
+    summary: "Builds the documentation site into docs/site.",
+  });
   ensurePackages();
   const pages = await buildSite(site);
   const { found: [deno], missing } = findRuntimes(runtimeKinds.filter(({ name }) => name === "deno"), true);

@@ -8,11 +8,15 @@
  *     bun examples/generate.ts "ROMEO:"
  *     node examples/generate.ts "ROMEO:"
  */
-import { argv, stdout } from "node:process";
+import { argv, exit, stdout } from "node:process";
 import { GPT2, useDeterministicAlgorithms } from "../mod.ts";
 
 useDeterministicAlgorithms(true);
 const prompt = argv[2] ?? "ROMEO:";
+if (prompt.startsWith("-") || argv.length > 3) {
+  console.error("usage: generate [PROMPT]; the command `ferrotype generate` has options");
+  exit(prompt === "--help" || prompt === "-h" ? 0 : 2);
+}
 const model = await GPT2.load(new URL("../web/models/shakespeare/", import.meta.url));
 
 stdout.write(prompt);

@@ -1,14 +1,6 @@
 /**
  * Random programs against the promise that a device computes what the reference device does, writes nowhere else, and
- * refuses what it cannot: `deno task fuzz --minutes N --seed S`.
- *
- * | option | |
- * |---|---|
- * | `--minutes 1` | how long; or |
- * | `--programs 1000` | how many, whatever time they take |
- * | `--seed 1` | which: program number i of a seed is the same on every runtime, and every time |
- * | `--start 0` | the number of the first program |
- * | `--mode fast` | the cpu device on one thread; `deterministic`: on two, without fused instructions; `webgpu`: the adapter there is |
+ * refuses what it cannot: `deno task fuzz --minutes N --seed S`; `--help` tells the options.
  *
  * The cpu device has guards around every block of its memory, and every operation is watched (`FERROTYPE_GUARD`). A program
  * that fails is printed as code, as small as it gets, with its seed; the exit status is then 1.
@@ -16,7 +8,8 @@
  * @module
  */
 import process from "node:process";
-import { parseArgs } from "node:util";
+import { number, oneOf, whole } from "../src/core/kinds.ts";
+import { readTask } from "../tools/task.ts";
 import type { FuzzMode } from "./fuzz/device.ts";
 import { ensurePackages } from "./_install.ts";
 
@@ -25,33 +18,32 @@ const { openFuzzDevice } = await import("./fuzz/device.ts"),
   { formatProgram } = await import("./fuzz/program.ts");
 const { runRandomProgram } = await import("./fuzz/programs.ts");
 
-const { values } = parseArgs({
+const modes: readonly FuzzMode[] = ["fast", "deterministic", "webgpu"];
+const { values } = readTask({
+  name: "fuzz",
+  summary:
+    "Random programs against the promise that a device computes what the reference device does, and no more.",
   options: {
-    minutes: { type: "string" },
-    programs: { type: "string" },
-    seed: { type: "string", default: "1" },
-    start: { type: "string", default: "0" },
-    mode: { type: "string", default: "fast" },
+    minutes: { value: "N", kind: number({ from: 0 }), help: "how long (default 1, without --programs)" },
+    programs: { value: "N", kind: whole(1), help: "how many, whatever time they take" },
+    seed: {
+      value: "N",
+      kind: whole(0),
+      help: "which: program i of a seed is the same everywhere (default 1)",
+    },
+    start: { value: "N", kind: whole(0), help: "the number of the first program (default 0)" },
+    mode: {
+      value: "MODE",
+      kind: oneOf(...modes),
+      help:
+        "fast (default): the cpu device on one thread; deterministic: on two, without fused instructions; webgpu",
+    },
   },
 });
-
-/** A number from `least`. */
-function numberOf(name: "minutes" | "programs" | "seed" | "start", least: number): number {
-  const n = Number(values[name]);
-  if (Number.isFinite(n) && n >= least && (name === "minutes" || Number.isSafeInteger(n))) return n;
-  console.error(`fuzz: --${name} is a number from ${least}, not "${values[name]}"`);
-  process.exit(2);
-}
-
-const modes: readonly FuzzMode[] = ["fast", "deterministic", "webgpu"];
-const mode = modes.find((name) => name === values.mode);
-if (mode === undefined) {
-  console.error(`fuzz: --mode is one of ${modes.join(", ")}, not "${values.mode}"`);
-  process.exit(2);
-}
-const seed = numberOf("seed", 0), start = numberOf("start", 0);
-const most = values.programs === undefined ? Infinity : numberOf("programs", 1);
-const minutes = values.minutes === undefined ? (most === Infinity ? 1 : Infinity) : numberOf("minutes", 0);
+const seed = values.number("seed") ?? 1, start = values.number("start") ?? 0;
+const mode = (values.text("mode") ?? "fast") as FuzzMode;
+const most = values.number("programs") ?? Infinity;
+const minutes = values.number("minutes") ?? (most === Infinity ? 1 : Infinity);
 
 const device = await openFuzzDevice(mode), began = performance.now(), deadline = began + minutes * 60_000;
 const done = new Map<string, number>();

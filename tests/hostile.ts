@@ -13,9 +13,10 @@
  */
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { parseArgs } from "node:util";
 import { FerrotypeError } from "../src/core/errors.ts";
+import { whole } from "../src/core/kinds.ts";
 import { Generator } from "../src/core/random.ts";
+import { namesOf, readTask } from "../tools/task.ts";
 import { type HostileKind, hostileKinds } from "./_hostile_kinds.ts";
 
 /** What became of the inputs of one kind. */
@@ -84,24 +85,37 @@ export async function run(
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({
+  const { values } = readTask({
+    name: "hostile",
+    summary:
+      "Hostile files of every kind: a reader gives a value or throws the error that it documents, soon.",
     options: {
-      seed: { type: "string", default: "1" },
-      count: { type: "string", default: "20000" },
-      only: { type: "string" },
-      trace: { type: "string" },
-      large: { type: "boolean", default: false },
+      seed: {
+        value: "N",
+        kind: whole(0),
+        help: "of the first input; the next one's is one more (default 1)",
+      },
+      count: { value: "N", kind: whole(1), help: "inputs, each kind its share (default 20000)" },
+      only: { value: "A,B", kind: namesOf(hostileKinds.map(({ name }) => name)), help: "only these kinds" },
+      trace: { value: "FILE", help: "names each input there before it is read" },
+      large: { help: "headers of 20 to 100 MB instead: time and memory" },
     },
+    idle: [{
+      option: ["seed", "count", "only", "trace"],
+      when: ({ large }) => large === true,
+      because: "--large has its own inputs",
+    }],
   });
-  if (values.large) {
+  if (values.flag("large")) {
     const { large } = await import("./_hostile_large.ts");
     await large();
     return;
   }
   const fs = await import("node:fs");
-  const results = await run(Number(values.seed), Number(values.count), {
-    ...(values.only ? { only: values.only.split(",") } : {}),
-    ...(values.trace ? { onInput: (kind, seed) => fs.writeFileSync(values.trace!, `${kind} ${seed}`) } : {}),
+  const only = values.value("only") as string[] | undefined, trace = values.text("trace");
+  const results = await run(values.number("seed") ?? 1, values.number("count") ?? 20_000, {
+    ...(only ? { only } : {}),
+    ...(trace ? { onInput: (kind, seed) => fs.writeFileSync(trace, `${kind} ${seed}`) } : {}),
   });
   let failed = 0;
   console.log("kind            inputs   refused  slowest (ms, seed)");

@@ -1,6 +1,6 @@
 /**
  * One command says "good": format, lint, types, documentation, a dry run of publishing, then every test on every
- * runtime. `deno run -A tests/ok.ts`; arguments go to `tests/run.ts`. With `--checks` all but the tests.
+ * runtime. `deno run -A tests/ok.ts`; what else is said goes to `tests/run.ts`. With `--checks` all but the tests.
  *
  * Everything runs even when something fails, so one run tells all there is to mend. The last line is
  * `N passed, N failed` over the checks and the tests.
@@ -11,8 +11,10 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
+import { readTask } from "../tools/task.ts";
 import { repository } from "./_data.ts";
 import { installPackages } from "./_install.ts";
+import { runOptions } from "./_run_options.ts";
 import { findRuntimes, runtimeKinds } from "./_runtimes.ts";
 
 /** Runs a program to its end; `show` passes on what it prints as it comes. */
@@ -39,6 +41,22 @@ async function run(path: string, args: string[], show = false): Promise<{ good: 
   return { good, output };
 }
 
+const { values, positionals } = readTask({
+  name: "ok",
+  usage: "[options] [PART OF A FILE NAME...]",
+  summary: "Says whether all is good: format, lint, types, documentation, publishing, then every test.",
+  positionals: [0, Infinity],
+  options: { checks: { help: "all but the tests" }, ...runOptions },
+  idle: [{
+    option: Object.keys(runOptions),
+    when: ({ checks }) => checks === true,
+    because: "--checks runs no test",
+  }],
+});
+if (values.flag("checks") && positionals.length) {
+  console.error(`ok: ${positionals[0]} has no effect because --checks runs no test; leave it out`);
+  process.exit(2);
+}
 const dprint = join(
   repository,
   "node_modules",
@@ -72,7 +90,7 @@ const describe = (): string => {
   const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : "";
   return `${totals.passed} passed, ${totals.failed} failed${skipped}`;
 };
-if (process.argv.includes("--checks")) {
+if (values.flag("checks")) {
   console.log(`\n${describe()}`);
   process.exit(totals.failed > 0 ? 1 : 0);
 }

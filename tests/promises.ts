@@ -11,6 +11,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { readTask } from "../tools/task.ts";
 import { repository } from "./_data.ts";
 
 /** A promise. */
@@ -150,6 +151,12 @@ export function table(outcome: (promised: Promised) => string): string {
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const { values } = readTask({
+    name: "promises",
+    usage: "[--write]",
+    summary: "Runs the tests that hold what is promised, and prints a table of both.",
+    options: { write: { help: "puts the table into the README, between its marks" } },
+  });
   let isGood = true;
   const text = table(({ promise, tests }) => {
     console.error(promise);
@@ -163,7 +170,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     return found ? `${new Date().toISOString().slice(0, 10)}: ${found[0].trim()}` : "did not run";
   });
   console.log(text);
-  if (process.argv.includes("--write")) {
+  if (values.flag("write")) {
     const path = join(repository, "README.md"), mark = /(<!-- promises -->)[\s\S]*?(<!-- \/promises -->)/;
     writeFileSync(
       path,

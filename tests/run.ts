@@ -3,13 +3,7 @@
  *
  * Each file runs in a process of its own on each runtime, so no file can lean on what another one left behind, a
  * crash or a hang is put down to the file it happened in, and a process that does not end by itself is a failure.
- *
- * | option | |
- * |---|---|
- * | `--runtime deno,node` | only these runtimes |
- * | `--jobs 2` | so many processes at a time (default: the cores, at most 4) |
- * | `--no-install` | do not install what is missing (packages, runtimes; where CI is set, rivals) with npm |
- * | `--verbose` | everything the test processes print |
+ * `--help` tells the options.
  *
  * The last line is `N passed, N failed` (and `, N skipped`), over all runtimes; the exit status is 1 when a test
  * failed or no runtime was found.
@@ -18,13 +12,14 @@
  */
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
-import { availableParallelism, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { parseArgs } from "node:util";
+import { readTask } from "../tools/task.ts";
 import { repository } from "./_data.ts";
 import { installPackages, installWithNpm } from "./_install.ts";
 import { parseJUnit, type TestResult } from "./_junit.ts";
+import { defaultJobs, runOptions } from "./_run_options.ts";
 import { findRuntimes, type FoundRuntime, runtimeKinds } from "./_runtimes.ts";
 
 /**
@@ -33,15 +28,14 @@ import { findRuntimes, type FoundRuntime, runtimeKinds } from "./_runtimes.ts";
  */
 const fileTimeout = 1_200_000;
 
-const { values: options, positionals: filters } = parseArgs({
-  allowPositionals: true,
-  options: {
-    runtime: { type: "string" },
-    jobs: { type: "string", default: String(Math.min(availableParallelism(), 4)) },
-    "no-install": { type: "boolean", default: false },
-    verbose: { type: "boolean", default: false },
-  },
+const { values, positionals: filters } = readTask({
+  name: "test",
+  usage: "[options] [PART OF A FILE NAME...]",
+  summary: "Runs every test on every runtime that can be found.",
+  positionals: [0, Infinity],
+  options: runOptions,
 });
+const install = !values.flag("no-install");
 
 /** The tests of one file on one runtime. */
 async function runFile(
@@ -70,7 +64,7 @@ async function runFile(
     child.on("close", (code, signal) => resolve(code ?? signal ?? "unknown"));
   });
   clearTimeout(timer);
-  if (options.verbose) console.log(output);
+  if (values.flag("verbose")) console.log(output);
   let tests: TestResult[] = [];
   try {
     tests = parseJUnit(readFileSync(report, "utf8"));
@@ -142,7 +136,7 @@ async function runAll(
       }
     }
   };
-  await Promise.all(Array.from({ length: Math.max(1, Number(options.jobs) || 1) }, worker));
+  await Promise.all(Array.from({ length: values.number("jobs") ?? defaultJobs }, worker));
   return results;
 }
 
@@ -151,15 +145,15 @@ const files = readdirSync(join(repository, "tests"), { recursive: true, encoding
   .filter((file) => file.endsWith("_test.ts"))
   .filter((file) => filters.length === 0 || filters.some((part) => file.includes(part)))
   .sort();
-if (!options["no-install"]) installPackages();
-const wanted = options.runtime?.split(",");
+if (install) installPackages();
+const wanted = values.value("runtime") as string[] | undefined;
 const { found, missing } = findRuntimes(
   runtimeKinds.filter((kind) => wanted === undefined || wanted.includes(kind.name)),
-  !options["no-install"],
+  install,
 );
 const rivals = join(repository, "tests", "rivals");
 // They are large, so only a machine that checks everything fetches them unasked.
-if (process.env.CI && !options["no-install"] && !existsSync(join(rivals, "node_modules"))) {
+if (process.env.CI && install && !existsSync(join(rivals, "node_modules"))) {
   console.log("Installing the programs that results are compared with, with npm …");
   const failure = installWithNpm(rivals);
   if (failure !== null) console.log(`${failure}; the tests that need them are skipped`);

@@ -8,6 +8,7 @@ import { join, relative } from "node:path";
 import process from "node:process";
 import { gzipSync } from "node:zlib";
 import type { Page } from "playwright-core";
+import { readTask } from "../tools/task.ts";
 import { closure, roomTable, sizeTable } from "../web/build.ts";
 import { pages } from "../web/pages.ts";
 import { repository } from "./_data.ts";
@@ -53,6 +54,10 @@ async function engineParts(): Promise<string> {
   return lines.join("\n");
 }
 
+readTask({
+  name: "report:web",
+  summary: "What the site is, in figures: sizes, rates, and what axe-core finds.",
+});
 ensurePackages();
 const { noBrowser, says, TestSite, until, violations } = await import("./_browser.ts");
 const { describeRates, dragTimes, measureHeap, measureRace, watchTasks } = await import("./_page_rates.ts");

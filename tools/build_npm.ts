@@ -16,6 +16,7 @@ import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { ensurePackages } from "../tests/_install.ts";
 import { withImports } from "./packages.ts";
+import { readTask } from "./task.ts";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
@@ -203,6 +204,10 @@ export async function buildNpm(out: string = join(root, "npm")): Promise<void> {
 }
 
 if (import.meta.main) {
+  readTask({
+    name: "build:npm",
+    summary: "Writes the npm form into npm/; npm pack ./npm makes the package.",
+  });
   ensurePackages();
   await buildNpm();
   console.log("npm/ is built; npm pack ./npm makes the package");

@@ -9,6 +9,7 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
+import { readTask } from "./task.ts";
 
 /** A component of a CycloneDX document, as far as it is read here. */
 interface Component {
@@ -22,6 +23,10 @@ interface Component {
 }
 
 const repository = fileURLToPath(new URL("..", import.meta.url)), folder = join(repository, "sbom");
+readTask({
+  name: "sbom",
+  summary: "Lists what the package is built and tested with, in sbom/cyclonedx.json and sbom/licences.md.",
+});
 const { status, stdout, stderr } = spawnSync(
   "npm",
   ["sbom", "--sbom-format=cyclonedx", "--package-lock-only"],

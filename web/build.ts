@@ -18,6 +18,7 @@ import { gzipSync } from "node:zlib";
 import type { BuildOptions, BuildResult, Metafile, Plugin } from "esbuild";
 import { ensurePackages } from "../tests/_install.ts";
 import { withImports } from "../tools/packages.ts";
+import { readTask } from "../tools/task.ts";
 import { type PageInfo, pages } from "./pages.ts";
 import { renderPage } from "./shared/shell.ts";
 
@@ -263,6 +264,10 @@ export function roomTable({ name, rooms }: Size): string {
 }
 
 if (import.meta.main) {
+  readTask({
+    name: "build:web",
+    summary: "Builds the site into web/dist, and prints what a visitor fetches.",
+  });
   ensurePackages();
   console.log(sizeTable(await buildSite()));
 }

@@ -1,18 +1,17 @@
 /**
  * Serves `web/dist` with the headers that isolate a page, so that it may use threads: `deno task serve`.
  *
- * `--port 8000` (0: any), `--host 127.0.0.1`; `--no-isolation` leaves those headers out, as simple hosts do. Builds the
- * site first when it is not there.
+ * Builds the site first; `--help` tells the options.
  *
  * @module
  */
 import { existsSync } from "node:fs";
 import type { AddressInfo } from "node:net";
 import { dirname, join } from "node:path";
-import process from "node:process";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { whole } from "../src/core/kinds.ts";
 import { ensurePackages } from "../tests/_install.ts";
+import { readTask } from "../tools/task.ts";
 
 const web = dirname(fileURLToPath(import.meta.url));
 
@@ -87,25 +86,27 @@ export async function serveSite(options: SiteOptions = {}): Promise<Site> {
 }
 
 if (import.meta.main) {
-  const { values } = parseArgs({
+  const { values } = readTask({
+    name: "serve",
+    summary:
+      "Builds the site and serves it with the headers that isolate a page, so that it may use threads.",
     options: {
-      port: { type: "string", default: "8000" },
-      host: { type: "string", default: "127.0.0.1" },
-      "no-isolation": { type: "boolean", default: false },
-      "no-build": { type: "boolean", default: false },
+      port: { value: "N", kind: whole(0, 65535), help: "port (default 8000; 0: any that is free)" },
+      host: { value: "NAME", help: "address to listen at (default 127.0.0.1: this machine alone)" },
+      "no-isolation": { help: "leaves those headers out, as simple hosts do" },
+      "no-build": { help: "serves the site that is there" },
     },
   });
-  const port = Number(values.port);
-  if (!Number.isInteger(port) || port < 0 || port > 65535) {
-    console.error(`serve: --port takes a number from 0 to 65535, not ${values.port}`);
-    process.exit(2);
-  }
   ensurePackages();
   // Half a second, and what is served is what the sources say.
-  if (!values["no-build"] || !existsSync(join(web, "dist"))) {
+  if (!values.flag("no-build") || !existsSync(join(web, "dist"))) {
     const { buildSite } = await import("./build.ts");
     await buildSite();
   }
-  const { url } = await serveSite({ host: values.host, port, isolation: !values["no-isolation"] });
+  const { url } = await serveSite({
+    host: values.text("host") ?? "127.0.0.1",
+    port: values.number("port") ?? 8000,
+    isolation: !values.flag("no-isolation"),
+  });
   console.log(`ferrotype is at ${url}`);
 }

@@ -1,0 +1,27 @@
+/**
+ * The options of `tests/run.ts`, which `tests/ok.ts` hands on.
+ *
+ * @module
+ */
+import { availableParallelism } from "node:os";
+import type { Options } from "../cli/command.ts";
+import { whole } from "../src/core/kinds.ts";
+import { namesOf } from "../tools/task.ts";
+import { runtimeKinds } from "./_runtimes.ts";
+
+/** How many processes at a time, when nothing is said. */
+export const defaultJobs: number = Math.min(availableParallelism(), 4);
+
+/** Each with its help. */
+export const runOptions: Options = {
+  runtime: {
+    value: "A,B",
+    kind: namesOf(runtimeKinds.map(({ name }) => name)),
+    help: "only on these: deno, bun, node",
+  },
+  jobs: { value: "N", kind: whole(1, 256), help: "processes at a time (default: the cores, at most 4)" },
+  "no-install": {
+    help: "install nothing that is missing (packages, runtimes; where CI is set, rivals) with npm",
+  },
+  verbose: { help: "everything that the test processes print" },
+};
