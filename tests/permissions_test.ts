@@ -93,7 +93,6 @@ const calls: Record<string, string[]> = {
   doctor: [],
   bench: ["--small", "--rounds", "1"],
   completions: ["bash"],
-  explain: ["--model", model],
 };
 
 describe("permissions", { skip: runtimeName() !== "deno" && "only Deno has permissions" }, () => {
