@@ -128,7 +128,13 @@ export const common: Options = {
 
 const ferrotype: Program = { call: "ferrotype", options: common };
 
-function convert(name: string, { kind = aText }: Option, raw: string): unknown {
+const aPath: Kind = { expected: "a path", accepts: (x) => x !== "" };
+
+/** What a value may be of which nothing else is said: an empty path would be taken for the folder that one is in. */
+const usualKind = ({ value = "" }: Option): Kind => /\b(DIR|FILE|MODEL)\b/.test(value) ? aPath : aText;
+
+function convert(name: string, option: Option, raw: string): unknown {
+  const { kind = usualKind(option) } = option;
   const value = kind.read ? kind.read(raw) : raw;
   if (kind.accepts(value)) return value;
   // Leaving an option out is how a command line says null.

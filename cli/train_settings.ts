@@ -15,7 +15,7 @@ export const vocabularySize: Kind = either(whole(257), kind("0", (x) => x === 0)
 /** The options that make a run what it is. */
 export const runOptions: Options = {
   init: { value: "MODEL", help: "begin from this model's weights and tokenizer (fine-tuning)" },
-  "n-layer": { value: "N", kind: whole(1), help: "blocks (default 4)" },
+  "n-layer": { value: "N", kind: whole(1, 65_536), help: "blocks (default 4)" },
   "n-head": { value: "N", kind: whole(1), help: "attention heads (default 4)" },
   "n-embd": { value: "N", kind: whole(1), help: "width (default 128)" },
   "block-size": {
@@ -30,7 +30,7 @@ export const runOptions: Options = {
     help: "tokens of a byte-level BPE; 0: characters (default 0)",
   },
   "batch-size": { value: "N", kind: whole(1), help: "sequences in a batch (default 16)" },
-  "grad-accum": { value: "N", kind: whole(1), help: "batches to a step (default 1)" },
+  "grad-accum": { value: "N", kind: whole(1, 65_536), help: "batches to a step (default 1)" },
   steps: { value: "N", kind: whole(1), help: "steps of the whole run (default 2000)" },
   lr: { value: "R", kind: number({ from: 0 }), help: "highest learning rate (default 0.001)" },
   "min-lr": {

@@ -2,7 +2,7 @@
  * The command as one calls it: every command's output, its exit status, its errors.
  */
 import { assert, assertEquals, assertMatch, assertNotEquals, assertStrictEquals } from "@std/assert";
-import { cpSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { commands } from "../cli/commands/mod.ts";
@@ -351,6 +351,119 @@ describe("ferrotype inspect and convert", () => {
       );
       assertNear(await last(at("f16")), await last(tinyFolder), 0.03, "f16");
       assertEquals(await last(at("shards")), await last(tinyFolder));
+    });
+  });
+
+  it("replaces what is there with --force alone", async () => {
+    await inFolder(async (folder) => {
+      const at = (...names: string[]): string => join(folder, ...names);
+      const tensors = dataPath("gpt2-tiny", "model.safetensors"), half = ["--dtype", "f16"];
+      const dtypeOf = async (path: string) =>
+        (await json<Inspected>(["inspect", path])).tensors.find(({ shape }) => shape.length > 1)!.dtype;
+      await call(["convert", tinyFolder, at("model")]);
+      await call(["convert", tensors, at("one.safetensors")]);
+      const before = readdirSync(folder, { recursive: true }).sort();
+      for (const [from, to] of [[tinyFolder, at("model")], [tensors, at("one.safetensors")]]) {
+        await fails(
+          2,
+          ["convert", from, to, ...half],
+          / already; give --force to replace it, or name another$/m,
+        );
+        assertStrictEquals(await dtypeOf(to), "f32");
+        await call(["convert", from, to, ...half, "--force"]);
+        assertStrictEquals(await dtypeOf(to), "f16");
+      }
+      // An empty folder holds nothing that could be lost.
+      mkdirSync(at("empty"));
+      await call(["convert", tinyFolder, at("empty")]);
+      for (const force of [[], ["--force"]]) {
+        for (const to of [at("one.safetensors"), at("new.safetensors"), at("new.gguf")]) {
+          await fails(
+            2,
+            ["convert", tinyFolder, to, ...force],
+            /is a model's folder, and so is what comes of it/,
+          );
+        }
+        await fails(2, ["convert", tensors, at("model"), ...force], /is a file, and so is what comes of it/);
+      }
+      assertEquals(
+        readdirSync(folder, { recursive: true }).filter((name) => !String(name).startsWith("empty")).sort(),
+        before,
+      );
+    });
+  });
+
+  it("trains no tokenizer into the folder of a model, but with --force", async () => {
+    await inFolder(async (folder) => {
+      const text = join(folder, "text.txt"), model = join(folder, "model"), out = ["-o", model];
+      const words = ["tokenizer", "train", text, ...out, "--vocab-size", "0"];
+      writeFileSync(text, "to be or not to be\n");
+      await call(["convert", tinyFolder, model]);
+      const saved = readFileSync(join(model, "config.json"), "utf8"), names = readdirSync(model).sort();
+      await fails(2, words, /model holds a model, which reads texts with its own tokenizer; give --force/);
+      await fails(2, ["train", text, ...out, "--block-size", "4"], /holds a model already; give --force/);
+      assertEquals(readdirSync(model).sort(), names);
+      await call([...words, "--force"]);
+      assertStrictEquals(readFileSync(join(model, "config.json"), "utf8"), saved);
+      assertEquals(
+        await json<{ ids: number[] }>(["tokenize", "--model", model, "to be"]).then(({ ids }) => ids.length),
+        5,
+      );
+    });
+  });
+
+  it("takes no empty path for the folder that it is called in", async () => {
+    await fails(2, ["convert", tinyFolder, ""], /^ferrotype: convert: OUT is a path, not ""$/m);
+    await fails(2, ["convert", "", "out"], /^ferrotype: convert: IN is a path, not ""$/m);
+    for (const { name, options } of commands) {
+      for (const [option, { value = "" }] of Object.entries(options)) {
+        if (!/\b(DIR|FILE|MODEL)\b/.test(value)) continue;
+        await fails(
+          2,
+          [...name.split(" "), `--${option}=`],
+          new RegExp(`^ferrotype: --${option} is a path, not ""$`, "m"),
+        );
+      }
+    }
+  });
+
+  it("refuses sizes that no machine has, before it takes memory or time", async () => {
+    await inFolder(async (folder) => {
+      const text = join(folder, "text.txt"),
+        words = ["train", text, "-o", join(folder, "out"), "--steps", "1"];
+      writeFileSync(text, "to be or not to be ".repeat(100));
+      await fails(
+        2,
+        [...words, "--n-layer", "1000000000"],
+        /^ferrotype: --n-layer is a whole number from 1 to 65536/m,
+      );
+      await fails(
+        2,
+        [...words, "--grad-accum", "1e12"],
+        /^ferrotype: --grad-accum is a whole number from 1 to 65536/m,
+      );
+      await fails(1, [...words, "--n-embd", "1000000"], /^ferrotype: cpu: cannot allocate \d+ bytes/m);
+      await fails(2, [...words, "--batch-size", "1000000000"], /expected at most \d+ windows/);
+      assertEquals(readdirSync(folder), ["text.txt"]);
+    });
+  });
+
+  it("says of an empty text that it is empty", async () => {
+    await inFolder(async (folder) => {
+      const text = join(folder, "text.txt"), out = ["-o", join(folder, "out")];
+      writeFileSync(text, "");
+      await fails(
+        2,
+        ["train", text, ...out],
+        /^ferrotype: train: .*text\.txt is empty; there is nothing to learn from$/m,
+      );
+      await fails(2, ["eval", text], /^ferrotype: eval: .*text\.txt is empty; there is nothing to predict$/m);
+      await fails(
+        2,
+        ["tokenizer", "train", text, ...out],
+        /^ferrotype: tokenizer train: .*text\.txt is empty;/m,
+      );
+      assertEquals(readdirSync(folder), ["text.txt"]);
     });
   });
 

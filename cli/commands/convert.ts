@@ -25,15 +25,21 @@ function parseSize(text: string): number {
   return bytes;
 }
 
-/** @throws {UsageError} when there is something at `path` that would be lost. */
-async function demandFree(path: string): Promise<void> {
+/** @throws {UsageError} where `to` cannot be what comes of `from`, and where something there would be lost. */
+async function checkPlace(from: string, isModel: boolean, to: string, force: boolean): Promise<void> {
+  const found = await stat(to), isFolder = found?.isDirectory === true;
+  if (isModel ? !isFolder && (found || /\.(safetensors|gguf)$/i.test(to)) : isFolder) {
+    const [one, other] = isModel ? ["a model's folder", "a file"] : ["a file", "a folder"];
+    throw new UsageError(
+      `convert: ${from} is ${one}, and so is what comes of it; ${to} is ${other}; name another`,
+    );
+  }
   // An open stream of this process is written to, whatever it is: a shell has put it there.
-  if (/^\/(dev\/(std(out|err)|fd\/)|proc\/self\/fd\/)/.test(path)) return;
-  const found = await stat(path), isFolder = found?.isDirectory === true;
+  if (force || /^\/(dev\/(std(out|err)|fd\/)|proc\/self\/fd\/)/.test(to)) return;
   // What is neither a file nor a folder is written through: a device, a pipe.
-  if (isFolder ? (await readDir(path)).length === 0 : found?.isFile !== true) return;
+  if (isFolder ? (await readDir(to)).length === 0 : found?.isFile !== true) return;
   throw new UsageError(
-    `convert: ${path} ${
+    `convert: ${to} ${
       isFolder ? "holds files" : "is there"
     } already; give --force to replace it, or name another`,
   );
@@ -79,10 +85,12 @@ export const convert: Command = {
   async run(values, [from, to]) {
     const dtype = values.text("dtype") as DType | undefined, size = values.text("shard-size");
     const options = { ...(dtype ? { dtype } : {}), ...(size ? { shardSize: parseSize(size) } : {}) };
-    if (!values.flag("force")) await demandFree(to);
-    const { bytes, files } = await isDirectory(from)
-      ? await copyModel(from, to, options)
-      : await copyFile(from, to, options);
+    if (from === "" || to === "") {
+      throw new UsageError(`convert: ${from === "" ? "IN" : "OUT"} is a path, not ""`);
+    }
+    const isModel = await isDirectory(from);
+    await checkPlace(from, isModel, to, values.flag("force"));
+    const { bytes, files } = isModel ? await copyModel(from, to, options) : await copyFile(from, to, options);
     if (values.flag("json")) {
       return await printJson({ in: from, out: to, dtype: dtype ?? null, bytes, files });
     }

@@ -61,7 +61,8 @@ const table: ConfigTable = {
   vocabSize: byDefault(50257, count),
   nPositions: byDefault(1024, count),
   nEmbd: byDefault(768, count),
-  nLayer: byDefault(12, count),
+  // Beyond, a slip of the hand: blocks would be made until memory ends.
+  nLayer: byDefault(12, kinds.whole(1, 65_536)),
   nHead: byDefault(12, count),
   nInner: byDefault<number | null>(null, kinds.orNull(count)),
   activationFunction: byDefault<GPT2Config["activationFunction"]>(
