@@ -11,6 +11,7 @@ import type { CausalDecoder } from "../src/models/decoder/causal.ts";
 import { ggufConfig } from "../src/models/gguf.ts";
 import { decoderConfig, decoderNetwork } from "../src/models/registry.ts";
 import { networkFromGguf } from "../src/runtime/gguf_network.ts";
+import { runtimeName } from "../src/platform/platform.ts";
 import { dataPath } from "./_data.ts";
 import { eachDevice } from "./_devices.ts";
 import { onWebGpu } from "./_webgpu.ts";
@@ -88,6 +89,9 @@ eachDevice((device) => {
             `${family}: ∂${name}`,
           );
         }
+        // Adam makes whole steps of gradients that are nearly zero, whose rounding decides where they go: gemma3 has one of
+        // 1.2e-7, and without fused multiply-add (Bun) gradients are off by 4.5e-7 at most, but the loss by 6.7e-5.
+        const stepTolerance = runtimeName() === "bun" ? Math.max(tolerance, 1e-4) : tolerance;
         const optimizer = new optim.AdamW(model.parameters(), { lr: 1e-3, weightDecay: 0.01 });
         for (const [step, expected] of golden.training.loss_after_step.entries()) {
           optimizer.zeroGrad();
@@ -95,7 +99,7 @@ eachDevice((device) => {
           optimizer.step();
           using after = noGrad(() => model.loss(ids));
           assert(
-            Math.abs(await after.item() - expected) < tolerance,
+            Math.abs(await after.item() - expected) < stepTolerance,
             `${family}: step ${step + 1}: ${await after.item()}`,
           );
         }
