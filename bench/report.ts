@@ -47,8 +47,8 @@ const number = (x: number): string =>
 function shareOf(unit: string, { limit, share }: SubjectResult): string {
   if (!limit || share === undefined) return "";
   if (!unit.endsWith("/s")) return `${share.toFixed(2)} × of ${limit.name} (${number(limit.value)})`;
-  // What is exceeded by more than two medians' noise is no limit, and is not called one.
-  const what = share > 1.02 ? `the reference kernel, ${limit.name}` : limit.name;
+  // What is exceeded by more than rounding is no limit, and is not called one.
+  const what = share > 1.005 ? `the reference kernel, ${limit.name}` : limit.name;
   return `${(100 * share).toFixed(1)} % of ${what} (${number(limit.value)})`;
 }
 

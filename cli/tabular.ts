@@ -153,7 +153,7 @@ export function importanceLines(evaluation: StoredEvaluation, most = 12): string
     `columns by importance (fall of ${metric} when shuffled among held-out rows):`,
     ...shown.map(({ column, mean, std }) =>
       `  ${column.padEnd(width)}  ${mean.toFixed(4).padStart(7)} ± ${std.toFixed(4)}  ${
-        "█".repeat(Math.max(0, Math.round(mean / largest * 24)))
+        "█".repeat(Math.max(0, Math.min(24, Math.round(mean / largest * 24))))
       }`
     ),
     ...(evaluation.importance.length > most

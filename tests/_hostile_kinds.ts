@@ -8,16 +8,16 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CharTokenizer, optim, TabularModel } from "../mod.ts";
+import { CharTokenizer, loadTokenizer, optim, randomBatches, TabularModel } from "../mod.ts";
 import { evaluationLines, importanceLines } from "../cli/tabular.ts";
 import type { Generator } from "../src/core/random.ts";
 import type { FileSystem } from "../src/core/file_system.ts";
 import { readSafetensors } from "../src/files/mod.ts";
-import { generationDefaults } from "../src/generate/generation_config.ts";
 import { openRepository } from "../src/hub/mod.ts";
 import { expectedTensors, matchNames, parseConfig } from "../src/models/mod.ts";
 import { Linear } from "../src/nn/mod.ts";
 import { openBytes } from "../src/platform/platform.ts";
+import { generationOf } from "../src/runtime/model_generation.ts";
 import { loadChatTemplate } from "../src/runtime/chat.ts";
 import { openFolder, readJson } from "../src/runtime/model_folder.ts";
 import { BpeTokenizer, type Tokenizer, tokenizerFromJson } from "../src/text/mod.ts";
@@ -45,13 +45,8 @@ const format = ["FormatError"];
 
 /** JSON text of a value, spoilt as a value, and now and then as a text. */
 function spoilt(random: Generator, value: unknown): string {
-  let text: string;
-  try {
-    text = JSON.stringify(random.uniform() < 0.9 ? mutate(random, structuredClone(value)) : value) ?? "";
-  } catch {
-    text = "[]";
-  }
-  return random.uniform() < 0.15 ? mutateText(random, text) : text;
+  const text = JSON.stringify(random.uniform() < 0.9 ? mutate(random, structuredClone(value)) : value) ?? "";
+  return random.uniform() < 0.06 ? mutateText(random, text) : text;
 }
 
 /** A file of safetensors with this header, whatever it says, and so many bytes of data. */
@@ -263,6 +258,50 @@ const tokenizerConfigs: readonly unknown[] = [
 
 let ownFiles: unknown[] = [];
 
+/** A SentencePiece model: a protocol buffer with pieces, how it was trained, and how it normalises; some of it odd. */
+function sentencePieceFile(random: Generator): number[] {
+  const varint = (n: number): number[] => n < 128 ? [n] : [n & 127 | 128, ...varint(Math.floor(n / 128))];
+  const part = (
+    field: number,
+    bytes: readonly number[],
+  ): number[] => [field << 3 | 2, ...varint(bytes.length), ...bytes];
+  const number = (field: number, n: number): number[] => [...varint(field << 3), ...varint(n)];
+  const pieces = ["<unk>", "<s>", "</s>", "▁", "▁the", "he", "th", "<0x41>", ...letters];
+  const out = pieces.flatMap((text, i) => {
+    const score = [...new Uint8Array(Float32Array.of(random.uniform() < 0.02 ? NaN : -i).buffer)];
+    const type = random.uniform() < 0.03
+      ? random.integer(0, 9)
+      : i === 0
+      ? 2
+      : i < 3
+      ? 3
+      : text.startsWith("<0")
+      ? 6
+      : 1;
+    return part(1, [
+      ...part(1, [...encode(random.uniform() < 0.02 ? pick(random, ["", "he", "▁▁"]) : text)]),
+      2 << 3 | 5,
+      ...score,
+      ...number(3, type),
+    ]);
+  });
+  const odd = (n: number): number => random.uniform() < 0.05 ? pick(random, [0, 3, 7, 1e6, 2 ** 31]) : n;
+  const trainer = [
+    ...number(3, odd(random.integer(1, 3))),
+    ...number(35, odd(1)),
+    ...number(41, odd(1)),
+    ...number(42, odd(2)),
+  ];
+  const charsMap = random.uniform() < 0.3
+    ? Array.from({ length: random.integer(0, 60) }, () => random.integer(0, 256))
+    : [];
+  return [
+    ...out,
+    ...part(2, trainer),
+    ...part(3, [...part(2, charsMap), ...number(3, odd(1)), ...number(4, odd(1))]),
+  ];
+}
+
 const configJson = {
   model_type: "gpt2",
   vocab_size: 11,
@@ -315,7 +354,7 @@ function trainer(checkpoints: CheckpointStore): Trainer<unknown> {
     optimizer: new optim.AdamW(model.parameters()),
     steps: 5,
     checkpoints,
-    data: { next: () => null, getState: () => ({ at: 1 }), setState: () => {} },
+    data: randomBatches(new Int32Array(20), { batchSize: 1, blockSize: 2, seed: 1 }),
     loss: () => model.weight.sum(),
   } as never);
 }
@@ -420,15 +459,30 @@ export const hostileKinds: readonly HostileKind[] = [
     name: "vocab",
     share: 30,
     errors: ["FormatError", "ShapeError"],
-    read(random) {
+    async read(random) {
       const { model } = BpeTokenizer.train("the cat", { vocabSize: 258 }).toJSON() as {
         model: { vocab: Record<string, number>; merges: string[] };
       };
-      const vocab = mutate(random, model.vocab),
-        merges = mutateText(random, `#version: 0.2\n${model.merges.join("\n")}\n`);
-      return Promise.resolve().then(() =>
-        useTokenizer(random, BpeTokenizer.fromVocabMerges(vocab as Record<string, number>, merges))
+      const plain = `#version: 0.2\n${model.merges.join("\n")}\n`, isVocab = random.uniform() < 0.6;
+      const vocab = isVocab ? mutate(random, model.vocab) : model.vocab;
+      const merges = isVocab && random.uniform() < 0.8 ? plain : mutateText(random, plain);
+      const given = { "vocab.json": encode(JSON.stringify(vocab) ?? ""), "merges.txt": encode(merges) };
+      useTokenizer(random, await loadTokenizer(given));
+    },
+  },
+  {
+    name: "sentencepiece",
+    share: 40,
+    errors: ["FormatError", "ShapeError"],
+    async read(random) {
+      const bytes = sentencePieceFile(random);
+      for (let edits = random.integer(0, 4); edits > 0; edits--) {
+        bytes[random.integer(0, bytes.length)] = random.integer(0, 256);
+      }
+      const model = new Uint8Array(
+        random.uniform() < 0.1 ? bytes.slice(0, random.integer(0, bytes.length)) : bytes,
       );
+      useTokenizer(random, await loadTokenizer({ "tokenizer.model": model }));
     },
   },
   {
@@ -446,12 +500,11 @@ export const hostileKinds: readonly HostileKind[] = [
   {
     name: "generation",
     share: 80,
-    errors: ["FormatError", "OptionError"],
+    errors: format,
     async read(random) {
       const folder = await openFolder({ "generation_config.json": encode(spoilt(random, generationJson)) });
-      const { numBeams = 1, numReturnSequences = 1 } = generationDefaults(
-        await readJson(folder, "generation_config.json"),
-      );
+      const config = parseConfig(configJson, "config.json");
+      const { numBeams = 1, numReturnSequences = 1 } = await generationOf(folder, config);
       if (numBeams > 10_000 || numReturnSequences > 10_000) throw new Error(`${numBeams} beams`);
     },
   },

@@ -8,8 +8,9 @@
 import process from "node:process";
 import type { DeviceName } from "../src/backends/contract.ts";
 import { runtimeName } from "../src/platform/platform.ts";
+import { ones } from "../src/ops/mod.ts";
 import { initWebGPU } from "../src/runtime/devices.ts";
-import { describe, it } from "./_suite.ts";
+import { after, describe, it } from "./_suite.ts";
 
 /** Why tests of the device do not run here whatever adapter there is; null where they do. */
 export const webgpuElsewhere: string | null = runtimeName() === "deno" || process.env.TEST_WEBGPU === "1"
@@ -22,6 +23,14 @@ export const webgpuProblem: string | null = webgpuElsewhere ??
 
 /** Declares tests for the webgpu device, or one that says why they are skipped. */
 export function onWebGpu(declare: (device: DeviceName) => void): void {
-  if (webgpuProblem === null) describe("on webgpu", () => declare("webgpu"));
-  else it("on webgpu", { skip: webgpuProblem }, () => {});
+  if (webgpuProblem === null) {
+    describe("on webgpu", () => {
+      declare("webgpu");
+      // A process that ends while a software adapter still computes may take its threads' memory away from them.
+      after(async () => {
+        using last = ones([1], { device: "webgpu" });
+        await last.data();
+      });
+    });
+  } else it("on webgpu", { skip: webgpuProblem }, () => {});
 }

@@ -28,6 +28,11 @@ const idle: [string, string, RegExp][] = [
   ["train a -o b --init c --vocab-size 0", "vocab-size", /the model's own with --init/],
   ["train a -o b --val-fraction 0 --eval-every 5", "eval-every", /--val-fraction 0 holds nothing out/],
   ["train a -o b --steps 5 --stop-after 9", "stop-after", /the run has fewer steps/],
+  ["explain --batch-size 2", "batch-size", /a decoding step is of one id/],
+  ["explain --block-size 9", "block-size", /a decoding step is of one id/],
+  ["explain --train --dtype q8", "train", /do not learn/],
+  ["explain --device webgpu --threads 2", "threads", /belongs to the cpu device/],
+  ["serve --device reference --threads 2", "threads", /belongs to the cpu device/],
   ["train a -o b --resume --force", "force", /--resume goes on with what is there/],
   ["train a -o b --device reference --threads 2", "threads", /belongs to the cpu device/],
   ["tokenize --decode 1 --no-special", "no-special", /--decode reads ids/],
@@ -55,6 +60,7 @@ const fine = [
   "generate a --device auto --threads 2",
   "generate a --device cpu --threads 2",
   "logits --prompt-ids 1 --full --json",
+  "explain --train --batch-size 2 --block-size 9 --dtype bf16",
   "train a -o b --schedule linear --min-lr 0.1",
   "train a -o b --schedule constant --warmup 5",
   "train a -o b --init c --block-size 8 --dropout 0.1 --lr 0.1",
@@ -81,11 +87,13 @@ const considered: Record<string, string> = {
     "repetition-penalty frequency-penalty presence-penalty no-repeat-ngram-size seed num-beams length-penalty " +
     "num-return-sequences logprobs penalty-alpha cache-dtype max-time stop",
   chat: "model dtype device threads max-new-tokens temperature seed stop",
-  serve: "host port api-key name max-batch max-queue max-body cors model dtype device threads",
+  serve:
+    "host port api-key name max-batch max-queue max-texts max-body patience cors allowed-host model dtype device threads",
   train:
     "out init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every dtype device threads resume force " +
     "stop-after plot quiet",
+  explain: "model dtype device threads train batch-size block-size",
   eval: "model dtype device threads block-size stride batch-size cache-dtype fraction",
   logits: "model dtype device threads prompt-ids full loss",
   tokenize: "model decode no-special",

@@ -47,7 +47,7 @@ describe("a command that is told to stop", { skip }, () => {
         const many = Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`t${i}`, zeros([64, 64])]));
         await saveSafetensors(join(folder, "in.safetensors"), many);
         writeFileSync(join(folder, "out.safetensors"), "old");
-        const args = ["convert", join(folder, "in.safetensors"), join(folder, "out.safetensors")];
+        const args = ["convert", join(folder, "in.safetensors"), join(folder, "out.safetensors"), "--force"];
         const { code, stdout, stderr } = await stopped(args, signal, () => hasTemporary(folder));
         assertEquals([code, stdout, stderr], [status, "", "ferrotype: interrupted\n"]);
         assertEquals(readdirSync(folder).sort(), ["in.safetensors", "out.safetensors"]);

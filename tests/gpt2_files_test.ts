@@ -176,7 +176,7 @@ describe("GPT-2 files that are wrong", () => {
       });
       makeFolder(folder, { temperature: -1 });
       assertMatch(
-        (await assertRejects(() => GPT2.load(folder), OptionError)).message,
+        (await assertRejects(() => GPT2.load(folder), FormatError)).message,
         /^config.json: temperature is -1/,
       );
     });
@@ -212,7 +212,7 @@ describe("GPT-2 files that are wrong", () => {
         [{ top_h: 5 }, /topH is 5, expected/],
       ];
       for (const [config, message] of refused) {
-        assertMatch((await assertRejects(() => loads(config), OptionError)).message, message);
+        assertMatch((await assertRejects(() => loads(config), FormatError)).message, message);
       }
     });
   });

@@ -42,7 +42,10 @@ export interface HostileOptions {
 function runOne(kind: HostileKind, seed: number): Promise<boolean> {
   return kind.read(new Generator(seed)).then(() => false, (error) => {
     const documented = error instanceof FerrotypeError && kind.errors.includes(error.name);
-    if (documented && error.message.length < 5000 && !error.message.includes("undefined is not")) return true;
+    if (
+      documented && error.message.length < 5000 &&
+      !/undefined is not|of undefined|is not a function/.test(error.message)
+    ) return true;
     throw error;
   });
 }

@@ -93,6 +93,7 @@ const calls: Record<string, string[]> = {
   doctor: [],
   bench: ["--small", "--rounds", "1"],
   completions: ["bash"],
+  explain: ["--model", model],
 };
 
 describe("permissions", { skip: runtimeName() !== "deno" && "only Deno has permissions" }, () => {

@@ -77,6 +77,9 @@ describe("serve, fields", () => {
         },
         { stream: false, stream_options: null },
         { stream_options: { include_usage: false } },
+        // Nothing ends a text of this model early.
+        { min_tokens: 2 },
+        { min_tokens: 2, ignore_eos: true },
         { n: 1, best_of: 1, top_p: 1, presence_penalty: 0, frequency_penalty: 0, logprobs: false },
         { response_format: { type: "text" } },
         {

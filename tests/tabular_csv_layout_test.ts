@@ -160,6 +160,19 @@ describe("what stands before a table", () => {
     assertEquals([colours.rows, texts(colours, 0)], [3, ["#ff0000", "#00ff00", "#0000ff"]]);
   });
 
+  it("is counted, also where bytes are wrong", async () => {
+    const bytes = new Uint8Array([...new TextEncoder().encode('a "title\nb\nx,y\n1,2\n3,'), 0xe9, 0x0a]);
+    for (const [from, row] of [[0, 5], [9, 4]]) {
+      await refuses(bytes.subarray(from), new RegExp(`row ${row}, column 2 has the byte 0xE9`), {
+        skipLines: from ? 1 : 2,
+      });
+    }
+    await refuses(
+      new Uint8Array([...new TextEncoder().encode("sep=;\nx;y\n1;2\n3;"), 0xe9]),
+      /row 4, column 2 has the byte 0xE9/,
+    );
+  });
+
   it("is what is said", async () => {
     const text = 'A "title\nsecond line\na,b\n% no row\n1,2\n3,4\n';
     const table = await tableOf(text, { skipLines: 2, comment: "%" });
@@ -243,6 +256,7 @@ describe("what a table says of its reading", () => {
       delimiter: ";",
       header: true,
       names: ["stadt", "einwohner", "preis", "seit"],
+      decimal: ",",
     });
     const said = evidence.join("\n");
     for (
@@ -252,7 +266,7 @@ describe("what a table says of its reading", () => {
         /^quotes: ", doubled inside$/m,
         /^line ends: LF or CR LF, outside of quotes$/m,
         /^row 2 names the columns: it has "einwohner" above numbers/m,
-        /^column 2 "einwohner", numeric: .*whole numbers like "750" in row 4 .*; "\." between thousands/m,
+        /^column 2 "einwohner", numeric: .*column "preis" has "19,47" in row 3; "\." between thousands/m,
         /^column 3 "preis", numeric: .*decimal comma: "19,47" in row 3 and 1 cell more/m,
         /^column 4 "seit", date: .*day first: row 3 holds "31\.12\.2020"/m,
       ]

@@ -141,6 +141,58 @@ describe("a file to predict", () => {
     assertEquals(await model.predict({ seit: "01.02.2021" }), await model.predict({ seit: "2021-02-01" }));
   });
 
+  it("is read by its own signs where the training data had none", async () => {
+    const whole = (delimiter: string): string =>
+      `n${delimiter}m${delimiter}y\n${
+        lines(60, (i) => [i % 50, i % 7, i % 2 ? "a" : "b"].join(delimiter))
+      }\n`;
+    // Whole numbers tell nothing: the file to predict, its delimiter at last, has to.
+    using semicolons = await kept(await fit(whole(";"))), commas = await kept(await fit(whole(",")));
+    assertStrictEquals(semicolons.schema.columns[0].form, undefined);
+    await says(semicolons, "n;m\n1.250;2\n", [{ n: 1250, m: 2 }]);
+    await says(commas, "n,m\n1.250,2\n", [{ n: 1.25, m: 2 }]);
+    // A point in the training data is what a model remembers once, a comma by column.
+    using points = await kept(
+      await fit(`n;m;y\n${lines(60, (i) => `${i % 50}.25;${i % 7};${i % 2 ? "a" : "b"}`)}\n`),
+    );
+    assertEquals([points.info.data.csv?.decimal, points.schema.columns.map(({ form }) => form)], [".", [
+      undefined,
+      undefined,
+    ]]);
+    await says(points, "m;n\n3;1.250\n", [{ n: 1.25, m: 3 }]);
+    using both = await kept(
+      await fit(`n;m;y\n${lines(60, (i) => `${i % 50}.25;${i % 7},5;${i % 2 ? "a" : "b"}`)}\n`),
+    );
+    assertEquals(both.schema.columns.map(({ form }) => form?.decimal), [".", ","]);
+    await says(both, "m;n\n1.250;1.250\n", [{ n: 1.25, m: 1250 }]);
+  });
+
+  it("has its dates read as the training data, and says so where these tell nothing", async () => {
+    const days = (form: (d: string, m: string) => string): string =>
+      `d,y\n${
+        lines(
+          56,
+          (i) => `${form(String(i % 28 + 1).padStart(2, "0"), "03")},${i % 28 > 14 ? "late" : "early"}`,
+        )
+      }\n`;
+    using iso = await kept(await fit(days((d, m) => `2021-${m}-${d}`)));
+    const open = await iso.readCsv(bytes("d\n02/03/2021\n"));
+    assertMatch(
+      open.notes.join(),
+      /dates like "02\/03\/2021" are read with the month first, since no row tells/,
+    );
+    for (
+      const [model, day] of [[await fit(days((d, m) => `${d}/${m}/2021`)), "2021-03-02"], [
+        await fit(days((d, m) => `${m}/${d}/2021`)),
+        "2021-02-03",
+      ]] as const
+    ) {
+      using own = await kept(model);
+      await says(own, "d\n02/03/2021\n", [{ d: day }]);
+      assertEquals(await own.predict({ d: "02/03/2021" }), await own.predict({ d: day }));
+    }
+  });
+
   it("without names is read by position", async () => {
     const rows = lines(60, (i) => `${i % 7},${i % 5 > 2 ? "b" : "a"},${i % 11}.5`);
     using model = await kept(await fit(`${rows}\n`, { target: "column 2" }));

@@ -181,7 +181,12 @@ eachDevice((device) => {
         ShapeError,
         /index -3 is outside \[-2, 1\]/,
       );
-      throws(() => F.embedding(tensor([5], { device, dtype: "i32" }), x), ShapeError, /index 5 is outside/);
+      for (const id of [5, 2, -1, -100]) {
+        for (const dtype of ["i32", "i64"] as const) {
+          const ids = tensor([[0], [id]], { device, dtype }), expected = `id ${id} is none of the 2 rows`;
+          throws(() => F.embedding(ids, x), ShapeError, new RegExp(expected));
+        }
+      }
       throws(
         () => x.scatterAdd(0, tensor([[2]], { device, dtype: "i32" }), t([1, 1])),
         ShapeError,

@@ -342,7 +342,11 @@ describe("webgpu, step by step", { skip }, () => {
     }
     const nothing = tensor([-Infinity, NaN, -Infinity], { device: "webgpu" });
     assertStrictEquals(await sampleLogits(nothing, 0.5).item(), -1);
-    assertStrictEquals(await sampleLogits(tensor([-Infinity, 2, NaN], { device: "webgpu" }), 0.5).item(), 1);
+    for (const wrong of [[-Infinity, 2, NaN], [1, Infinity, 2]]) {
+      for (const options of [{}, { topK: 2 }, { temperature: 1e-30 }]) {
+        assertStrictEquals(await sampleLogits(tensor(wrong, { device: "webgpu" }), 0.5, options).item(), -1);
+      }
+    }
   });
 
   it("leaves cache and random numbers as if no step had run ahead", async () => {

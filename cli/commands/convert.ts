@@ -11,7 +11,7 @@ import {
   openSafetensors,
   type SaveSafetensorsOptions,
 } from "../../mod.ts";
-import { exists, isDirectory, readDir } from "../../src/platform/platform.ts";
+import { isDirectory, readDir, stat } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { formatBytes, note, printJson } from "../output.ts";
 import { openWeights } from "./inspect.ts";
@@ -27,8 +27,11 @@ function parseSize(text: string): number {
 
 /** @throws {UsageError} when there is something at `path` that would be lost. */
 async function demandFree(path: string): Promise<void> {
-  const isFolder = await isDirectory(path);
-  if (isFolder ? (await readDir(path)).length === 0 : !await exists(path)) return;
+  // An open stream of this process is written to, whatever it is: a shell has put it there.
+  if (/^\/(dev\/(std(out|err)|fd\/)|proc\/self\/fd\/)/.test(path)) return;
+  const found = await stat(path), isFolder = found?.isDirectory === true;
+  // What is neither a file nor a folder is written through: a device, a pipe.
+  if (isFolder ? (await readDir(path)).length === 0 : found?.isFile !== true) return;
   throw new UsageError(
     `convert: ${path} ${
       isFolder ? "holds files" : "is there"

@@ -5,8 +5,8 @@
  */
 import { whole } from "../../src/core/kinds.ts";
 import { compile, type GPT2, optim, type Tensor, zeros } from "../../mod.ts";
-import { type Command, UsageError } from "../command.ts";
-import { loadModel, modelOptions } from "../model.ts";
+import type { Command } from "../command.ts";
+import { deviceIdle, loadModel, modelOptions } from "../model.ts";
 import { print, printJson } from "../output.ts";
 
 /** The program of a training step over [batch, time] ids. */
@@ -43,15 +43,23 @@ export const explain: Command = {
       help: "with --train: ids of each (default 64, or as many as the model has positions)",
     },
   },
+  idle: [
+    {
+      option: ["batch-size", "block-size"],
+      when: ({ train }) => !train,
+      because: "a decoding step is of one id; it says how large a step of --train is",
+    },
+    {
+      option: "train",
+      when: ({ dtype }) => dtype === "q8" || dtype === "q4",
+      because: "blocks of q8 and q4 do not learn",
+    },
+    ...deviceIdle,
+  ],
   async run(values) {
     const isTraining = values.flag("train"),
       batch = values.number("batch-size"),
       time = values.number("block-size");
-    if (!isTraining && (batch ?? time) !== undefined) {
-      throw new UsageError(
-        "explain: --batch-size and --block-size say how large a training step is; add --train",
-      );
-    }
     const { model, name, device } = await loadModel(values);
     const plan = isTraining
       ? trainingPlan(model, batch ?? 4, time ?? Math.min(64, model.contextLength))

@@ -7,7 +7,7 @@ import { whole } from "../../src/core/kinds.ts";
 import { CancelledError, formatLimits, loadChatTemplate } from "../../mod.ts";
 import { environment, isPermitted, onInterrupt, onTerminate } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
-import { bundledModel, loadModel, modelOptions } from "../model.ts";
+import { bundledModel, deviceIdle, loadModel, modelOptions } from "../model.ts";
 import { note, print, printJson } from "../output.ts";
 import { fieldLines } from "../serve/fields.ts";
 import { readHost, readOrigin } from "../serve/guard.ts";
@@ -79,6 +79,7 @@ export const serve: Command = {
     },
     ...modelOptions,
   },
+  idle: deviceIdle,
   async run(values) {
     const host = values.text("host") ?? "127.0.0.1",
       apiKey = values.text("api-key") ?? environment("FERROTYPE_API_KEY") ?? null;

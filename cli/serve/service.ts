@@ -205,6 +205,9 @@ export class Service {
       else if (prompt.length > contextLength) this.#tooLong(`${prompt.length} tokens`, param);
     }
     const wanted = { ...asked.options, maxNewTokens: asked.maxTokens ?? contextLength, signal };
+    // Where nothing ends a text early it is long enough, so in this API that is no contradiction.
+    const ends = [wanted.eosTokenId ?? model.generationConfig.eosTokenId ?? []].flat();
+    if (ends.length === 0) delete wanted.minNewTokens;
     const { promptIds, options } = await model.prepare(prompts, wanted).catch(
       (error) => {
         // What is wrong with a text is wrong with the prompt; options are all read.

@@ -189,10 +189,11 @@ class ShardTable implements TensorTable {
 async function openOne(
   source: ByteSource,
   prefix: Uint8Array,
+  name: string = source.name,
 ): Promise<{ file: OpenFile; table: TensorTable }> {
-  const length = headerLength(prefix, source.size, source.name);
-  const header = parseHeader(await source.read(8, length), source.size, source.name);
-  return { file: new OpenFile(source, header, 8 + length), table: new FileTable(header, source.name) };
+  const length = headerLength(prefix, source.size, name);
+  const header = parseHeader(await source.read(8, length), source.size, name);
+  return { file: new OpenFile(source, header, 8 + length, name), table: new FileTable(header, name) };
 }
 
 function readPrefix(source: ByteSource): Promise<Uint8Array> {
@@ -221,7 +222,9 @@ async function openIndex(source: ByteSource, openShard: OpenShard): Promise<Open
       try {
         const from = await openShard(shard);
         sources.push(from);
-        opened[i] = { shard, ...await openOne(from, await readPrefix(from)) };
+        // Bytes at hand are all called the same, and files are told apart by their names.
+        const name = from.name.endsWith(shard) ? from.name : shard;
+        opened[i] = { shard, ...await openOne(from, await readPrefix(from), name) };
       } catch (error) {
         failure ??= { error };
       }

@@ -46,7 +46,7 @@ export interface TensorInfo {
 
 /** One open safetensors file: where its bytes come from, what its header says, and how much was read of it. */
 export class OpenFile {
-  /** What it is called in errors: the source's name. */
+  /** What it is called, in errors and in what is said of its tensors. */
   readonly name: string;
   /** The checked header. */
   readonly header: Header;
@@ -56,9 +56,9 @@ export class OpenFile {
   #closed = false;
 
   /** `bytesRead` is what reading the header took. */
-  constructor(source: ByteSource, header: Header, bytesRead: number) {
+  constructor(source: ByteSource, header: Header, bytesRead: number, name: string = source.name) {
     this.#source = source;
-    this.name = source.name;
+    this.name = name;
     this.header = header;
     this.bytesRead = bytesRead;
   }

@@ -6,10 +6,9 @@
  *
  * @module
  */
-import { FerrotypeError } from "../core/errors.ts";
 import type { GeneratorState } from "../core/random.ts";
-import { argmax, reshape, sampleLogits, type Tensor } from "../ops/mod.ts";
-import { drawsItself } from "../ops/sample.ts";
+import { reshape, sampleLogits, type Tensor } from "../ops/mod.ts";
+import { drawsItself, likeliest } from "../ops/sample.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import type { Sequence } from "./sequence.ts";
@@ -72,11 +71,10 @@ export class Ahead<C extends LanguageModelCache> {
     try {
       const asked = performance.now(), id = await step.value;
       if (performance.now() - asked > late && this.#room < most) this.#room++;
-      if (id >= 0) return id;
+      return this.#sequence.accept(id);
     } finally {
       step.id.dispose();
     }
-    throw new FerrotypeError("generate: every token is excluded, or the logits are NaN");
   }
 
   /** Forgets what is on its way. */
@@ -101,7 +99,7 @@ export class Ahead<C extends LanguageModelCache> {
     const id = noGrad(() =>
       tidy(() => {
         const row = reshape(logits, [-1]);
-        return draw ? sampleLogits(row, this.#sequence.uniform(), draw) : argmax(row, -1, true);
+        return draw ? sampleLogits(row, this.#sequence.uniform(), draw) : likeliest(row);
       })
     );
     logits.dispose();

@@ -16,6 +16,7 @@ import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { noGrad } from "../tensor/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
+import { explained, LogitsError } from "./no_choice.ts";
 import { forPrompt, type ResolvedOptions } from "./options.ts";
 import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
 import { type Prefix, type PrefixStore, promptRows } from "./prefix.ts";
@@ -164,8 +165,9 @@ export class Batcher<C extends LanguageModelCache> {
       for (;;) {
         const step = job.steps.shift();
         if (step) yield step;
-        else if (job.error !== null) throw job.error;
-        else if (job.result) return job.result;
+        else if (job.error !== null) {
+          throw await explained(job.error, this.#model, job.sequence?.text ?? job.prompt);
+        } else if (job.result) return job.result;
         else await new Promise<void>((resolve) => job.wake = resolve);
       }
     } finally {
@@ -186,7 +188,8 @@ export class Batcher<C extends LanguageModelCache> {
     }
     if (job.cache) {
       const store = this.#storeOf(job), known = prefixOf(job);
-      if (store && known) store.give(job.cache, known.ids);
+      // What is computed of numbers that are none is not kept for others.
+      if (store && known && !(job.error instanceof LogitsError)) store.give(job.cache, known.ids);
       else job.cache.dispose();
     }
     job.cache = null;

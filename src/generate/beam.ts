@@ -15,6 +15,7 @@ import { defaultGenerator } from "../ops/mod.ts";
 import { noGrad } from "../tensor/mod.ts";
 import { Finished } from "./finished.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
+import { demandNumbers, explained, namesOf } from "./no_choice.ts";
 import type { LogitsProcessor, ResolvedOptions } from "./options.ts";
 import { buildProcessors } from "./processors/build.ts";
 import { toLogProbabilities } from "./processors/warpers.ts";
@@ -85,6 +86,7 @@ function step(
   const { eosTokenId, numBeams, numBeamGroups } = options, size = numBeams / numBeamGroups;
   const scores = group.beams.map((beam, i) => {
     const row = rows[i];
+    if (!options.removeInvalidValues) demandNumbers(row, beam.ids.length - start);
     toLogProbabilities(row);
     for (const [id, cost] of penalty) row[id] -= cost;
     for (const process of processors) process(beam.ids, row);
@@ -163,6 +165,8 @@ export async function beamSearch<C extends LanguageModelCache>(
         }
       }
     }
+  } catch (error) {
+    throw await explained(error, model, groups[0].beams[0]?.ids ?? prompt);
   } finally {
     cache.dispose();
   }
@@ -172,7 +176,7 @@ export async function beamSearch<C extends LanguageModelCache>(
   const all = groups.flatMap(({ finished }) => finished.list).sort((a, b) => b.score - a.score);
   if (!all.length) {
     throw new FerrotypeError(
-      "generate: every token is excluded (or the logits are NaN); loosen the constraints",
+      `generate: every token is excluded in every beam: ${namesOf(processors)} left none; loosen them`,
     );
   }
   return all.slice(0, options.numReturnSequences).map(({ ids, ended }) => ({

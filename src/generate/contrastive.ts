@@ -14,6 +14,7 @@ import { OptionError, ShapeError, throwIfAborted } from "../core/errors.ts";
 import { slice, type Tensor } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
+import { explained } from "./no_choice.ts";
 import type { ResolvedOptions } from "./options.ts";
 import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
 
@@ -96,6 +97,8 @@ export async function* contrastiveSteps<C extends LanguageModelCache>(
       started = performance.now();
     }
     return sequence.result();
+  } catch (error) {
+    throw await explained(error, model, sequence.text);
   } finally {
     cache.dispose();
   }

@@ -57,6 +57,8 @@ export interface LanguageModel<C extends LanguageModelCache = LanguageModelCache
     ids: Tensor | readonly (readonly number[])[],
     options: { cache: NoInfer<C>; lastOnly: boolean },
   ): Tensor;
+  /** Its weights by name: errors about logits say which one is no number. */
+  namedParameters?(): readonly (readonly [string, Tensor])[];
   /** What logits are made of, [batch, time, width]; contrastive search compares positions by it. */
   hidden?(ids: readonly (readonly number[])[], options: { cache: NoInfer<C> }): Tensor;
   /** Logits [.., vocab] for such states [.., width]. */

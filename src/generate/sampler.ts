@@ -3,17 +3,15 @@
  *
  * @module
  */
-import { FerrotypeError } from "../core/errors.ts";
 import type { Generator } from "../core/random.ts";
 
-/** The position of the largest number; the first where they tie. */
+/** The position of the largest number, the first where they tie; -1 where all are −∞, or one is NaN. */
 export function argmaxOf(logits: Float32Array): number {
   let best = -1, value = -Infinity;
-  for (let i = 0; i < logits.length; i++) if (logits[i] > value) value = logits[best = i];
-  if (best < 0) {
-    throw new FerrotypeError(
-      "generate: every token is excluded (or the logits are NaN); loosen the constraints",
-    );
+  for (let i = 0; i < logits.length; i++) {
+    const x = logits[i];
+    if (x > value) value = logits[best = i];
+    else if (x !== x) return -1;
   }
   return best;
 }
@@ -21,9 +19,12 @@ export function argmaxOf(logits: Float32Array): number {
 // Tokens that may be drawn, and how likely they are beside each other: memory for one draw at a time.
 let ids = new Int32Array(0), weights = new Float64Array(0);
 
-/** A token drawn with its probability: one uniform number walks down the tokens in order of their ids. */
-export function sample(logits: Float32Array, random: Generator): number {
-  const top = logits[argmaxOf(logits)];
+/**
+ * A token drawn with its probability: one uniform number walks down the tokens in order of their ids. `best` is the likeliest
+ * one ({@link argmaxOf}); beside a logit of ∞ others have no chance.
+ */
+export function sample(logits: Float32Array, random: Generator, best: number = argmaxOf(logits)): number {
+  const top = logits[best];
   if (ids.length < logits.length) {
     ids = new Int32Array(logits.length);
     weights = new Float64Array(logits.length);
@@ -32,7 +33,7 @@ export function sample(logits: Float32Array, random: Generator): number {
   // Few are left where there is a top k: only theirs are raised and walked over.
   for (let i = 0; i < logits.length; i++) {
     if (logits[i] === -Infinity) continue;
-    const weight = Math.exp(logits[i] - top);
+    const weight = logits[i] === top ? 1 : Math.exp(logits[i] - top);
     total += weight;
     ids[count] = i;
     weights[count++] = weight;

@@ -14,6 +14,7 @@ import type { LogitsProcessor, ResolvedOptions, TokenDetails } from "./options.t
 import { buildProcessors } from "./processors/build.ts";
 import { probabilities } from "./processors/warpers.ts";
 import { argmaxOf, sample } from "./sampler.ts";
+import { demandNumbers, excluded, named, notNumbers } from "./no_choice.ts";
 
 /**
  * Why generation ended.
@@ -72,6 +73,7 @@ export class Sequence {
   readonly #deadline: number;
   readonly #scores: Float32Array[] = [];
   readonly #logits: Float32Array[] = [];
+  #raw = new Float32Array(0); // what the model gave, to find out what a processor made of it
 
   /** Continues `text`; time runs from now. */
   constructor(text: readonly number[], asked: ResolvedOptions) {
@@ -140,7 +142,12 @@ export class Sequence {
 
   /** Changes logits to those that are chosen from; gives what is told of a token, where it is asked for. */
   #process(logits: Float32Array): ((id: number) => TokenDetails) | null {
-    const { logprobs, outputLogits, outputScores } = this.#options;
+    const { logprobs, outputLogits, outputScores, removeInvalidValues } = this.#options;
+    if (!removeInvalidValues) demandNumbers(logits, this.#made);
+    if (this.#processors.length > 0) {
+      if (this.#raw.length !== logits.length) this.#raw = new Float32Array(logits.length);
+      this.#raw.set(logits);
+    }
     const known = logprobs === undefined ? null : detailsOf(logits, logprobs);
     if (outputLogits) this.#logits.push(logits.slice());
     for (const process of this.#processors) process(this.text, logits);
@@ -148,10 +155,28 @@ export class Sequence {
     return known;
   }
 
+  /** Tokens made so far. */
+  get #made(): number {
+    return this.text.length - this.start;
+  }
+
+  /** The likeliest token of processed logits. @throws {FerrotypeError} where they leave none, naming the processors. */
+  #best(logits: Float32Array): number {
+    const best = argmaxOf(logits);
+    if (best < 0) throw excluded(this.#processors, this.text, this.#raw, this.#made);
+    return best;
+  }
+
+  /** The next token where only the likeliest is asked for: `id` is it, or below 0 where the largest logit is no number. */
+  accept(id: number): number {
+    if (id < 0) throw notNumbers(this.#made);
+    return id;
+  }
+
   /** The next token, of logits that may be changed. */
   choose(logits: Float32Array): { id: number; details: TokenDetails | undefined } {
-    const known = this.#process(logits);
-    const id = this.#options.doSample ? sample(logits, this.#random) : argmaxOf(logits);
+    const known = this.#process(logits), best = this.#best(logits);
+    const id = this.#options.doSample ? sample(logits, this.#random, best) : best;
     return { id, details: known?.(id) };
   }
 
@@ -160,7 +185,7 @@ export class Sequence {
     logits: Float32Array,
     count: number,
   ): { ids: number[]; chances: number[]; details: ((id: number) => TokenDetails) | null } {
-    const details = this.#process(logits), ids = [argmaxOf(logits)], chances = probabilities(logits);
+    const details = this.#process(logits), ids = [this.#best(logits)], chances = probabilities(logits);
     const rest = Array.from(logits.keys()).filter((id) => id !== ids[0] && logits[id] > -Infinity);
     ids.push(...rest.sort((a, b) => logits[b] - logits[a] || a - b).slice(0, count - 1));
     return { ids, chances: ids.map((id) => chances[id]), details };
@@ -172,11 +197,12 @@ export class Sequence {
    */
   verify(logits: Float32Array, guess: number): { id: number; details: TokenDetails | undefined } {
     if (!this.#options.doSample) return this.choose(logits);
-    const known = this.#process(logits);
+    const known = this.#process(logits), best = this.#best(logits);
     let id = guess;
     if (this.#random.uniform() >= probabilities(logits)[guess]) {
       logits[guess] = -Infinity;
-      id = sample(logits, this.#random);
+      const other = guess === best ? argmaxOf(logits) : best;
+      if (other >= 0) id = sample(logits, this.#random, other);
     }
     return { id, details: known?.(id) };
   }
@@ -221,6 +247,6 @@ function followerOf(
 /** It comes after the caller's own processors. */
 function withProcessor(options: ResolvedOptions, follower: Follower | null): ResolvedOptions {
   if (!follower) return options;
-  const processor: LogitsProcessor = (ids, logits) => follower.apply(ids, logits);
+  const processor = named("responseFormat", (ids, logits) => follower.apply(ids, logits));
   return { ...options, logitsProcessors: [...options.logitsProcessors, processor] };
 }

@@ -12,11 +12,13 @@
  */
 import { breather } from "../core/breathe.ts";
 import { OptionError, ShapeError, throwIfAborted } from "../core/errors.ts";
-import { argmax, reshape, type Tensor } from "../ops/mod.ts";
+import { reshape, type Tensor } from "../ops/mod.ts";
+import { likeliest } from "../ops/sample.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { Ahead } from "./ahead.ts";
 import type { Guidance } from "./guidance.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
+import { explained, LogitsError } from "./no_choice.ts";
 import { forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
 
@@ -79,7 +81,7 @@ export async function* generateTokens<C extends LanguageModelCache>(
   }
   const guesses = options.assistantModel || options.promptLookupNumTokens !== null;
   const guesser = guesses ? (await import("./guess.ts")).guesserOf(options) : null;
-  let guidance: Guidance<C> | null = null, ahead: Ahead<C> | null = null;
+  let guidance: Guidance<C> | null = null, ahead: Ahead<C> | null = null, isSound = true;
   const store = options.cachePrompt ? model.prefixes : null, dtype = options.cacheDType;
   const capacity = Math.max(1, Math.min(limit, prompt.length + maxNewTokens));
   const cache = given ?? store?.take(model, prompt, capacity, dtype) ??
@@ -113,9 +115,9 @@ export async function* generateTokens<C extends LanguageModelCache>(
         if (ahead.takes(logits)) id = await ahead.next(limit);
         else if (sequence.plain) {
           // Greedy without penalties: the choice is made on the device, and one number comes back.
-          const best = noGrad(() => tidy(() => argmax(reshape(logits, [-1]))));
+          const best = tidy(() => likeliest(reshape(logits, [-1])));
           logits.dispose();
-          id = await best.item();
+          id = sequence.accept(await best.item());
           best.dispose();
         } else {
           const values = await readLogits(logits);
@@ -128,12 +130,16 @@ export async function* generateTokens<C extends LanguageModelCache>(
       yield { id, milliseconds: performance.now() - started, ...(details ? { details } : {}) };
     }
     return sequence.result();
+  } catch (error) {
+    // What is computed of numbers that are none is not kept for others.
+    isSound = !(error instanceof LogitsError);
+    throw await explained(error, model, cache.ids);
   } finally {
     guesser?.dispose();
     guidance?.dispose();
     ahead?.dispose();
     if (given === undefined) {
-      if (store) store.give(cache, prompt);
+      if (store && isSound) store.give(cache, prompt);
       else cache.dispose();
     }
   }

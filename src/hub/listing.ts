@@ -139,6 +139,7 @@ export async function listFiles(asker: Asker, commit: string): Promise<Listing> 
         fetch: fetchFor(asker),
       });
       for await (const entry of listed) {
+        if (typeof entry?.type !== "string") throw new TypeError("an entry of the list is of no kind");
         if (entry.type !== "file") continue;
         const file = remoteFile(entry);
         files.set(file.path, file);

@@ -12,7 +12,7 @@ import type { DeviceName } from "../backends/contract.ts";
 import { OptionError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOption, checkOptions, type OptionTable, required } from "../core/options.ts";
-import { add, concat, embedding, mul, reshape, slice, sub, type Tensor, tensor } from "../ops/mod.ts";
+import { add, concat, indexSelect, mul, reshape, slice, sub, type Tensor, tensor } from "../ops/mod.ts";
 import { keep, tidy } from "../tensor/mod.ts";
 
 /** How angles are stretched; names as in Hugging Face's `rope_parameters`. */
@@ -275,7 +275,8 @@ export class RotaryEmbedding {
     if (positions === undefined) {
       return { cos: slice(cos, [start, start + time]), sin: slice(sin, [start, start + time]) };
     }
-    const rows = (t: Tensor): Tensor => reshape(embedding(positions, t), [positions.shape[0], 1, time, -1]);
+    const flat = reshape(positions, [-1]);
+    const rows = (t: Tensor): Tensor => reshape(indexSelect(t, 0, flat), [positions.shape[0], 1, time, -1]);
     return { cos: rows(cos), sin: rows(sin) };
   }
 

@@ -196,12 +196,11 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
 }
 
 /**
- * Rows of `weight` [count, width] for ids of any shape (0 to count − 1; below 0 they count from the end, which PyTorch
- * refuses): [...ids.shape, width]. Row `paddingIdx` gets no gradient. Rows of
- * q8 and q4 weights come as f32.
+ * Rows of `weight` [count, width] for ids of any shape, 0 to count − 1: [...ids.shape, width]. Row `paddingIdx` gets no
+ * gradient. Rows of q8 and q4 weights come as f32.
  *
- * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers late
- *   (WebGPU) says so when values are read.
+ * @throws {ShapeError} for an id that names no row, below 0 too: ids are names, not positions that may count from the end.
+ * At once where values can be seen; a device that answers late (WebGPU) throws it from the next read.
  * @example
  * ```ts
  * embedding(tensor([1, 1], { dtype: "i32" }), tensor([[1, 2], [3, 4]])); // [[3, 4], [3, 4]]
@@ -213,11 +212,32 @@ export function embedding(ids: Tensor, weight: Tensor, paddingIdx: number | null
   if (weight.shape.length !== 2) {
     throw new ShapeError(`embedding: a weight is [count, width], not ${formatShape(weight.shape)}`);
   }
+  const count = weight.shape[0];
   return tidy(() => {
     const rows = paddingIdx === null ? weight : withoutGradientAt(paddingIdx, weight);
-    const picked = gather(rows, 0, alongAxis(reshape(ids, [-1]), weight.shape, 0));
+    const flat = reshape(ids, [-1]), at = asPositions(flat, count);
+    const picked = named(flat, (id) => id < 0 || id >= count ? rowError(id, count) : null, () => {
+      return gather(rows, 0, alongAxis(at, weight.shape, 0));
+    });
     return reshape(picked, [...ids.shape, weight.shape[1]]);
   });
+}
+
+function rowError(id: number | bigint, count: number): ShapeError {
+  return new ShapeError(`embedding: id ${id} is none of the ${count} rows`);
+}
+
+/** Runs `f`, which picks by `ids`; what a device that answers at once then throws names the id for which there is an error. */
+function named<T>(ids: Tensor, errorOf: (id: number | bigint) => ShapeError | null, f: () => T): T {
+  try {
+    return f();
+  } catch (error) {
+    for (const id of error instanceof ShapeError ? readNow(ids) ?? [] : []) {
+      const better = errorOf(id);
+      if (better) throw better;
+    }
+    throw error;
+  }
 }
 
 /** x, with a gradient that is 0 in row `at`. */
@@ -245,17 +265,8 @@ export function byClass<T>(
   ignoreIndex: number | undefined,
   f: () => T,
 ): T {
-  try {
-    return f();
-  } catch (error) {
-    const given = error instanceof ShapeError ? readNow(ids) : null;
-    for (const id of given ?? []) {
-      if ((id < 0 || id >= classes) && Number(id) !== ignoreIndex) {
-        throw targetError(what, id, classes, ignoreIndex);
-      }
-    }
-    throw error;
-  }
+  const isNone = (id: number | bigint) => (id < 0 || id >= classes) && Number(id) !== ignoreIndex;
+  return named(ids, (id) => isNone(id) ? targetError(what, id, classes, ignoreIndex) : null, f);
 }
 
 /**

@@ -223,8 +223,8 @@ function asRows(x: Tensor): Tensor {
 /**
  * −logProbabilities[target]: x is [rows, classes] or [rows, classes, …].
  *
- * @throws {ShapeError} for a target that is neither a class nor `ignoreIndex`; on a device that answers late (WebGPU), which
- * cannot throw for what it finds, the loss of such a row means nothing.
+ * @throws {ShapeError} for a target that is neither a class nor `ignoreIndex`: at once where values can be seen; a device
+ * that answers late (WebGPU) throws it from the next read.
  * @category Losses
  */
 export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
@@ -243,8 +243,8 @@ export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {
  * Cross-entropy of logits [rows, classes] (or [rows, classes, …]) against class ids: −ln softmax(x)[target]. The mean
  * is over the targets that count, weighted when weights are given. f16 and bf16 logits are worked on in f32.
  *
- * @throws {ShapeError} for a target that is neither a class nor `ignoreIndex`; on a device that answers late (WebGPU), which
- * cannot throw for what it finds, the loss of such a row is NaN, and with class weights or label smoothing means nothing.
+ * @throws {ShapeError} for a target that is neither a class nor `ignoreIndex`: at once where values can be seen; a device
+ * that answers late (WebGPU) throws it from the next read.
  *
  * @example
  * ```ts

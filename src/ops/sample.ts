@@ -9,7 +9,8 @@ import { checkOptions, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { contiguousView, empty } from "./bridge.ts";
-import { div, ge, le, mul, where } from "./elementwise.ts";
+import { div, ge, isfinite, le, mul, where } from "./elementwise.ts";
+import { gather } from "./index.ts";
 import { argmax, cumsum, sum } from "./reduce.ts";
 import { toDType } from "./row.ts";
 import { softmax } from "./softmax.ts";
@@ -39,9 +40,19 @@ export function drawsItself(t: Tensor): boolean {
   return t.backend.kernels.sample !== undefined && t.dtype === "f32";
 }
 
+/** The index of the largest of `logits` [n], the first where they tie: i32 [1]; -1 where it is NaN or infinite. */
+export function likeliest(logits: Tensor): Tensor {
+  return noGrad(() =>
+    tidy(() => {
+      const best = argmax(logits, 0, true);
+      return toDType(where(isfinite(gather(logits, 0, best)), best, -1), "i32");
+    })
+  );
+}
+
 /**
  * An index of `logits` [n], drawn with its probability softmax(logits / temperature) by the number `uniform` of [0, 1),
- * which walks down the indices in their order: i32 [1]. -1 where the device's kernel finds none to draw.
+ * which walks down the indices in their order: i32 [1]. -1 where there is none to draw: all are −∞, or one is NaN or ∞.
  *
  * @category Reductions and order
  */
@@ -53,7 +64,7 @@ export function sampleLogits(logits: Tensor, uniform: number, options: SampleLog
   }
   return noGrad(() =>
     tidy(() => {
-      if (temperature < coldest) return argmax(logits, 0, true);
+      if (temperature < coldest) return likeliest(logits);
       const kernel = logits.backend.kernels.sample;
       if (kernel && logits.dtype === "f32") {
         const out = empty([1], "i32", logits.backend, "sampleLogits");
@@ -64,9 +75,10 @@ export function sampleLogits(logits: Tensor, uniform: number, options: SampleLog
       if (topK > 0 && topK < n) {
         x = where(ge(x, slice(topk(x, topK).values, [topK - 1, topK])), x, -Infinity);
       }
-      const below = cumsum(softmax(x), 0);
-      // Of the total, for sums of rounded numbers rarely end at 1.
-      return sum(toDType(le(below, mul(slice(below, [-1, null]), uniform)), "i32"), 0, true);
+      const below = cumsum(softmax(x), 0), all = slice(below, [-1, null]);
+      // Of the total, for sums of rounded numbers rarely end at 1; it is NaN where there is nothing to draw.
+      const id = sum(toDType(le(below, mul(all, uniform)), "i32"), 0, true);
+      return toDType(where(isfinite(all), id, -1), "i32");
     })
   );
 }

@@ -55,7 +55,15 @@ export {
 export { type Hash, startHash } from "./hash.ts";
 export { openUrl, type UrlOptions } from "./http_source.ts";
 export { openBlob, openBytes } from "./memory_source.ts";
-export { fromPage, isHttp, type Openable, openSource, textOf, textOfAnswer } from "./open_source.ts";
+export {
+  fromPage,
+  isHttp,
+  mostText,
+  type Openable,
+  openSource,
+  textOf,
+  textOfAnswer,
+} from "./open_source.ts";
 export { nativeLibraryReason, openLibrary } from "./ffi.ts";
 export { type GpuAdapter, type GpuAnswer, requestGpuAdapter } from "./gpu.ts";
 export { isPermitted, type RuntimeName, runtimeName, runtimeVersion } from "./runtime.ts";

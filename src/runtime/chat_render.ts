@@ -111,7 +111,11 @@ export function boundedTemplate(
   try {
     program = new jinja.Template(text).parsed;
   } catch (error) {
-    throw new FormatError(`${where}: the chat template does not parse: ${(error as Error).message}`);
+    // What the package stumbles over itself says nothing to anybody.
+    const reason = error instanceof TypeError
+      ? "it ends too early, or somewhere else"
+      : (error as Error).message;
+    throw new FormatError(`${where}: the chat template does not parse: ${reason}`, { cause: error });
   }
   const globals = globalsOf(jinja);
 
@@ -192,7 +196,10 @@ export function boundedTemplate(
     } catch (error) {
       if (error instanceof FormatError) throw error;
       // A template may refuse a conversation, with a message of its own.
-      throw new FormatError(`${where}: ${(error as Error).message}`, { cause: error });
+      const reason = error instanceof TypeError
+        ? "the chat template uses something that is not there"
+        : (error as Error).message;
+      throw new FormatError(`${where}: ${reason}`, { cause: error });
     }
   };
 }

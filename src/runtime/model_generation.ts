@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { OptionError } from "../core/errors.ts";
+import { FormatError, OptionError } from "../core/errors.ts";
 import { show } from "../core/show.ts";
 import { slicer, type Steps } from "../core/steps.ts";
 import { constrainedSoon } from "../generate/constraint/known.ts";
@@ -20,12 +20,21 @@ const feltFields = ["sequenceBias", "forcedBosTokenId", "forcedEosTokenId"];
 /**
  * A model's own defaults for generation. Folders of before 2023 have no generation_config.json, and say in config.json what
  * it would.
+ *
+ * @throws {FormatError} for a field that changes tokens and cannot be honoured, or a value it cannot have.
  */
 export async function generationOf(folder: ModelFolder, config: GPT2Config): Promise<GenerateOptions> {
   const name = "generation_config.json", json = await readJson(folder, name);
   const where = json === null ? "config.json" : name;
-  const own = generationDefaults(json ?? config.other, where);
-  checkVocabulary(own, config.vocabSize, where, feltFields);
+  let own: GenerateOptions;
+  try {
+    own = generationDefaults(json ?? config.other, where);
+    checkVocabulary(own, config.vocabSize, where, feltFields);
+  } catch (error) {
+    // What would be a caller's mistake elsewhere is the file's here.
+    if (!(error instanceof OptionError)) throw error;
+    throw new FormatError(error.message, { cause: error });
+  }
   return { ...config.eosTokenId === null ? {} : { eosTokenId: config.eosTokenId }, ...own };
 }
 

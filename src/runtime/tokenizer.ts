@@ -14,6 +14,8 @@ import {
   type TokenizerFromJsonOptions,
 } from "../text/mod.ts";
 import { fromJsonOptions } from "../text/tokenizer_json.ts";
+import { demandObject } from "../core/json.ts";
+import { mostText } from "../platform/platform.ts";
 import {
   type FolderOptions,
   type GivenFiles,
@@ -43,6 +45,7 @@ export async function tokenizerFiles(folder: ModelFolder): Promise<TokenizerFile
   const source = await folder.open("tokenizer.model");
   if (source === null) return null;
   try {
+    if (source.size > mostText) throw new FormatError(`${source.name} is longer than ${mostText} bytes`);
     return {
       model: await source.read(0, source.size),
       config: await readJson(folder, "tokenizer_config.json"),
@@ -64,7 +67,8 @@ export async function tokenizerOf(
     const { add_bos_token: addBos, add_eos_token: addEos } = (files.config ?? {}) as Record<string, unknown>;
     return await readSentencePiece(files.model, { addBos: addBos === true, addEos: addEos === true });
   }
-  return BpeTokenizer.fromVocabMerges(files.vocab as Record<string, number>, files.merges);
+  const vocab = demandObject(files.vocab, `${folder.name}/vocab.json`) as Record<string, number>;
+  return BpeTokenizer.fromVocabMerges(vocab, files.merges);
 }
 
 /**

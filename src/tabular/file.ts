@@ -158,8 +158,8 @@ function longShape(
   target: string,
 ): { csv?: CsvShape } {
   if (csv === undefined) return {};
-  const { delimiter = ",", header = true, names = usualNames(columns, target) } = csv;
-  return { csv: { delimiter, header, names } };
+  const { delimiter = ",", header = true, names = usualNames(columns, target), ...rest } = csv;
+  return { csv: { delimiter, header, names, ...rest } };
 }
 
 /** The tensors and the metadata of a model. */

@@ -146,7 +146,12 @@ export function parseModelJson(json: string, file: string): JsonObject {
   });
   const data = fields(object.data, `${where}: data`, { name: text, sha256: orNull(text), rows: whole(0) });
   if (data.csv !== undefined) {
-    fields(data.csv, `${where}: data: csv`, { delimiter: text, header: flag, names: optional(texts) });
+    fields(data.csv, `${where}: data: csv`, {
+      delimiter: text,
+      header: flag,
+      names: optional(texts),
+      decimal: optional(oneOf(".", ",")),
+    });
   }
   checkEvaluation(object.evaluation, classes, `${where}: evaluation`);
   return object;

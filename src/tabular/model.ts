@@ -355,8 +355,8 @@ function checkColumns(table: Table, target: string, keep: readonly string[]): vo
 
 function csvOf({ reading }: Table): { csv?: CsvShape } {
   if (reading === null) return {};
-  const { delimiter, header, names } = reading;
-  return { csv: { delimiter, header, names } };
+  const { delimiter, header, names, decimal } = reading;
+  return { csv: { delimiter, header, names, ...(decimal === null ? {} : { decimal }) } };
 }
 
 function notesOf(

@@ -46,6 +46,8 @@ export interface CsvReading {
   readonly header: boolean;
   /** The names of all of its columns in order, those left out included. */
   readonly names: readonly string[];
+  /** The sign before decimals, where all columns that tell have the same; else null. */
+  readonly decimal: "." | "," | null;
   /** What each decision rests on, line by line: first the file, then its columns. */
   readonly evidence: readonly string[];
 }

@@ -5,15 +5,15 @@
  * can be gone through in a loop in two ways, the ways double with each character. Both kinds of this are found on the
  * automaton of the expression (Weber and Seidl 1991): a loop that a word leads through in two ways (exponentially many),
  * and a loop that a word stays in, leads out of, and stays in the next one by (a power of the length). Neither matters
- * where the match cannot fail any more. Lookarounds count as what may always fail, so an expression that passes is
+ * once the match is made. Lookarounds count as what may always fail, so an expression that passes is
  * safe, and one that is refused might have been.
  *
  * @module
  */
 import { type ExpressionNode, parseExpression, UnreadableExpression } from "./expression_syntax.ts";
 
-/** The largest automaton, and the most steps of a search through pairs and triples of its states. */
-const mostStates = 5000, mostSteps = 5_000_000;
+/** The largest automaton, and the most steps of the search through pairs and triples of its states. */
+const mostStates = 5000, mostEdges = 100_000, mostSteps = 1_000_000;
 
 /** A repetition up to this often is written out; a longer one counts as endless. */
 const mostCopies = 8;
@@ -72,8 +72,7 @@ class Automaton {
   readonly next: Map<number, number>[] = [];
   /** Whether a part that may match nothing is repeated a number of times: which times it does is open. */
   isOpen = false;
-  /** States in which the match is made, whatever follows. */
-  readonly safe: ReadonlySet<number>;
+  #edges = 0;
   /** Expressions inside lookarounds, which are matched on their own. */
   readonly inner: ExpressionNode[] = [];
   readonly #sample: readonly string[];
@@ -82,7 +81,12 @@ class Automaton {
   constructor(node: ExpressionNode, sample: readonly string[]) {
     this.#sample = sample;
     const { last } = this.#build(node);
-    this.safe = new Set([...last].flatMap(([state, held]) => held ? [] : [state]));
+    // Who is in a state in which the match is made will make it: the ways that lead through there are of no matter.
+    const made = new Set([...last].flatMap(([state, held]) => held ? [] : [state]));
+    for (const [state, after] of this.next.entries()) {
+      for (const to of made) after.delete(to);
+      if (made.has(state)) after.clear();
+    }
   }
 
   #build(node: ExpressionNode): Fragment {
@@ -129,6 +133,8 @@ class Automaton {
 
   #connect(from: ReadonlyMap<number, boolean>, to: readonly number[]): void {
     for (const state of from.keys()) {
+      this.#edges += to.length;
+      if (this.#edges > mostEdges) throw new UnreadableExpression("it is too complicated to be sure of");
       for (const after of to) this.next[state].set(after, (this.next[state].get(after) ?? 0) + 1);
     }
   }
@@ -252,12 +258,10 @@ class Search {
 }
 
 function check(node: ExpressionNode, sample: readonly string[]): string | null {
-  const automaton = new Automaton(node, sample), search = new Search(automaton);
-  const all = loops(automaton),
-    dangerous = all.filter((loop) => !loop.some((state) => automaton.safe.has(state)));
+  const automaton = new Automaton(node, sample), search = new Search(automaton), all = loops(automaton);
   const exponential = "a text can be gone through in exponentially many ways";
   if (automaton.isOpen) return exponential;
-  for (const loop of dangerous) {
+  for (const loop of all) {
     const inside = new Set(loop);
     for (const state of loop) {
       for (const [to, ways] of automaton.next[state]) if (ways > 1 && inside.has(to)) return exponential;
@@ -273,7 +277,7 @@ function check(node: ExpressionNode, sample: readonly string[]): string | null {
   }
   for (const loop of all) {
     const first = new Set(loop);
-    for (const other of dangerous) {
+    for (const other of all) {
       if (other === loop) continue;
       const second = new Set(other);
       for (const p of loop) {

@@ -60,7 +60,8 @@ function trying<T>(what: string, work: () => T): T {
     return work();
   } catch (cause) {
     if (cause instanceof FerrotypeError) throw cause;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    // What the package stumbles over itself says nothing to anybody.
+    const reason = cause instanceof TypeError ? "a part of it has an unknown form" : (cause as Error).message;
     throw new FormatError(`@huggingface/tokenizers ${what}: ${reason}`, { cause });
   }
 }

@@ -403,7 +403,10 @@ const picks: Record<string, Operation> = {
         d.chance(0.97),
       ]);
     },
-    run: ([ids, weight], [wrap]) => F.embedding(indexOf(ids, weight.shape[0], wrap), weight),
+    run: ([ids, weight], [wrap]) => {
+      const rows = weight.shape[0];
+      return F.embedding(wrap && rows ? F.remainder(ids, rows) : ids, weight);
+    },
   },
   oneHot: unary(
     "exact",

@@ -48,7 +48,11 @@ export function asDates(decision: Decision): DecidedColumn {
     (form, value) => isDate(form) ? dateOf(dateForms[form - forms.dates], value, order) : NaN,
   );
   return {
-    column: decision.column("date", values, order === "day first" ? { form: { dateOrder: order } } : {}),
+    column: decision.column(
+      "date",
+      values,
+      either === undefined && told === undefined ? {} : { form: { dateOrder: order } },
+    ),
     evidence: [
       like.length === 0 ? "no date in any row" : like.join(", "),
       ...(told !== undefined

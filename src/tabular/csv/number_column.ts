@@ -97,6 +97,11 @@ const place = ({ text, row }: { text: string; row: number }): string => `${shown
 
 const signNames = { ".": "point", ",": "comma" } as const;
 
+/** Cells that can be read in two ways, in the order of rows. */
+function eithersOf(counts: readonly NumberCount[]): NumberCount[] {
+  return counts.filter(({ shows }) => shows.either !== "").sort((a, b) => a.row - b.row);
+}
+
 function decimalOf(
   counts: readonly NumberCount[],
   own: Witnesses,
@@ -115,7 +120,7 @@ function decimalOf(
       `${place(witness)}${witness.count > 1 ? ` and ${plural(witness.count - 1, "cell")} more` : ""}`,
     ];
   }
-  const either = counts.filter(({ shows }) => shows.either !== ""), sign = either[0]?.shows.either ?? "";
+  const either = eithersOf(counts), sign = either[0]?.shows.either ?? "";
   if (given.thousands !== undefined && sign !== "") {
     return [sign, "given", `"${sign}" does not part thousands, as asked`];
   }
@@ -127,7 +132,8 @@ function decimalOf(
   const parts = sign !== "" && small !== undefined && !counts.some(({ shows }) => shows.whole === "large") &&
     either.every(({ shows }) => shows.either === sign);
   const told = (others["."] === null) !== (others[","] === null);
-  if (parts && (!told || (delimiter !== "," && either.some(({ shows }) => shows.round)))) {
+  const agrees = sign !== "" && others[other(sign)] !== null;
+  if (parts && (!told || (!agrees && delimiter !== "," && either.some(({ shows }) => shows.round)))) {
     const why = `whole numbers like ${place(small)} have no sign and are below 1000, so ${
       place(either[0])
     } parts thousands`;
@@ -218,11 +224,11 @@ export function asNumbers(decision: Decision, hints: NumberHints): DecidedColumn
     of.rows,
     (form, value) => form < forms.numbers ? NaN : valueOf(numberForm(form - forms.numbers), value, decimal),
   );
-  const either = counts.find(({ shows }) => shows.either !== "");
+  const either = counts.some(({ shows }) => shows.either !== "");
   // A habit that decides nothing is nothing to keep.
-  const kept = told !== "habit" || either !== undefined;
+  const kept = told !== "habit" || either;
   const form: CellForm = {
-    ...(decimal === "," && kept ? { decimal } : {}),
+    ...(kept ? { decimal } : {}),
     ...(thousands === "" ? {} : { thousands }),
   };
   const units = [...new Set(counts.map(({ shows }) => shows.unit).filter((unit) => unit !== ""))];
@@ -248,7 +254,7 @@ function readNotes(
   { decimal, told, why }: DecidedNumbers,
 ): string[] {
   const notes: string[] = [], texts = `--kind "${oneLine(of.name)}=categorical" keeps it as it is written`;
-  const either = counts.find(({ shows }) => shows.either !== "");
+  const [either] = eithersOf(counts);
   const usual = told === "cells" || told === "given" || told === "model" ||
     (told === "others" && decimal === ".");
   if (either !== undefined && !usual) {

@@ -49,7 +49,12 @@ class LineSkipper {
     this.#left = lines;
   }
 
-  /** The text behind the lines; "" while they go on. What is not decided yet is left in `rest`. */
+  /** How many lines are left to take off. */
+  get left(): number {
+    return this.#left;
+  }
+
+  /** What is left of a text; not done while the lines go on. */
   skip(text: string, last: boolean): { text: string; done: boolean } {
     while (this.#left > 0) {
       const match = /\r\n|\n|\r(?=[^\n])/.exec(text) ?? (last ? /\r$|$/.exec(text) : null);
@@ -87,6 +92,11 @@ class TextReader {
     if (this.#reader === null) {
       const { text: begun, done } = this.#skipper.skip(this.#begun + text, last);
       this.#begun = begun;
+      if (!done && begun.length > largestSample) {
+        throw new FormatError(
+          `${this.#name}: a line before the table has no end within ${largestSample} characters`,
+        );
+      }
       if ((sampleEnd(begun) === null || !done) && !last) return;
       text = this.#begin(last);
     }
@@ -132,7 +142,8 @@ class TextReader {
     if (this.#reader !== null) return this.#reader.position(before);
     const text = this.#begun + before, given = givenDialect(this.#options);
     const dialect = judgeDialect(text, true, given)?.dialect ?? { ...plainDialect, ...given };
-    return new RecordReader(this.#name, dialect).position(text);
+    const skipped = (this.#options.skipLines ?? 0) - this.#skipper.left;
+    return new RecordReader(this.#name, dialect, skipped).position(text);
   }
 
   finish(encoding: string, evidence: string): Table {

@@ -6,12 +6,13 @@
 import { FormatError, OptionError } from "../../core/errors.ts";
 import { hint } from "../../core/nearest.ts";
 import { Generator } from "../../core/random.ts";
-import { Table } from "../table.ts";
+import { Table, type TableColumn } from "../table.ts";
 import type { CellForm, Column, ColumnKind } from "../types.ts";
 import { ColumnStore, isMissing } from "./column_store.ts";
 import { decideColumn } from "./decide.ts";
 import { type DecidedColumn, shown } from "./decision.ts";
 import { delimiterName, type Judged } from "./dialect.ts";
+import type { DecimalSign, NumberGrammar } from "./numbers.ts";
 import { numbersOf, type Witness, type Witnesses, witnesses } from "./number_column.ts";
 import { type CsvOptions, forColumn, namedColumns } from "./options.ts";
 import { missingTest, missingTexts } from "./words.ts";
@@ -26,6 +27,8 @@ export interface CsvShape {
   readonly delimiter: string;
   /** Whether it had names. */
   readonly header: boolean;
+  /** The sign before decimals, where all columns that tell have the same. */
+  readonly decimal?: DecimalSign;
   /** All of its columns in order, the target and those left out included. */
   readonly names: readonly string[];
 }
@@ -53,6 +56,16 @@ interface KeptColumn {
   readonly store: ColumnStore;
   readonly kind: ColumnKind | null;
   readonly demanded: Column | null;
+}
+
+function decimalOf(csv: CsvShape | null | undefined): NumberGrammar {
+  return csv?.decimal === undefined ? {} : { decimal: csv.decimal };
+}
+
+function withoutPoint(column: TableColumn): TableColumn {
+  if (column.form?.decimal !== ".") return column;
+  const { form: { decimal: _, ...form }, ...rest } = column;
+  return Object.keys(form).length === 0 ? rest : { ...rest, form };
 }
 
 /** Names that come twice get a number. */
@@ -235,12 +248,16 @@ export class TableBuilder {
       const nameless = column.name === `column ${column.at + 1}` && this.#expected === null;
       if (!nameless || !found.column.values.every(Number.isNaN)) decided.push(found);
     });
-    const columns = decided.map(({ column }) => column);
+    const signs = new Set(decided.flatMap(({ column }) => column.form?.decimal ?? []));
+    const decimal = signs.size === 1 ? [...signs][0] : null;
+    // A point is said once, unless other columns have a comma.
+    const columns = decided.map(({ column }) => decimal === "." ? withoutPoint(column) : column);
     const reading = {
       encoding,
       delimiter: dialect.delimiter,
       header: layout.header,
       names: this.#names,
+      decimal,
       evidence: [
         `encoding ${encoding}: ${encodingWhy}`,
         ...(this.#sep ? ["row 1 says the delimiter, and is no row of the table"] : []),
@@ -271,10 +288,10 @@ export class TableBuilder {
       ...{ file: this.#name, name, position: at + 1, store, rows: this.#rows, kind },
       demanded: demanded !== null,
       pair: demanded?.kind === "boolean" && demanded.categories.length === 2 ? demanded.categories : null,
-      dateOrder: forColumn(dateOrder, name) ?? (demanded === null ? null : form?.dateOrder ?? "month first"),
+      dateOrder: forColumn(dateOrder, name) ?? form?.dateOrder ?? null,
     }, {
       given: { decimal: forColumn(decimal, name), thousands: forColumn(thousands, name) },
-      expected: demanded === null ? null : { decimal: ".", ...form },
+      expected: demanded === null ? null : { ...decimalOf(this.#expected?.csv), ...form },
       others,
       delimiter: this.#judged.dialect.delimiter,
     });
@@ -296,7 +313,7 @@ export class TableBuilder {
       ...(thousands.length === 0
         ? []
         : [`thousands parted by ${thousands.map((sign) => `"${sign}"`).join(" and ")}`]),
-      ...(forms.some(({ dateOrder }) => dateOrder !== undefined) ? ["dates with the day first"] : []),
+      ...(forms.some(({ dateOrder }) => dateOrder === "day first") ? ["dates with the day first"] : []),
     ].join(", ");
   }
 }

@@ -68,11 +68,11 @@ fn main(@builtin(local_invocation_index) lane0: u32) {
   var least = 1u;
   ${cuts ? cut : ""}
   var top = bits(0xff800000u);
-  for (var c = lane; c < ${param(1)}; c += ${team}) { let x = ${scaled}; if (x > top) { top = x; } }
+  for (var c = lane; c < ${param(1)}; c += ${team}) { top = maxNan(top, ${scaled}); }
   desk[lane] = top;
   for (var s = ${team / 2}; s > 0; s = s >> 1u) {
     workgroupBarrier();
-    if (lane < s) { desk[lane] = max(desk[lane], desk[lane + s]); }
+    if (lane < s) { desk[lane] = maxNan(desk[lane], desk[lane + s]); }
   }
   workgroupBarrier();
   top = desk[0];
@@ -100,10 +100,12 @@ fn main(@builtin(local_invocation_index) lane0: u32) {
       if (drawn < below) { break; }
     }
   }
+  // No weight beside NaN or infinity is a number.
+  let isNumber = !isNan(top) && !isInf(top);
   // Rounding may leave the number beyond the last one, which is then the one.
   if (mine || (last >= 0 && drawn >= all)) { atomicMax(&chosen, last); }
   workgroupBarrier();
-  if (lane == 0) { let id = atomicLoad(&chosen); let at = ${param(6)}; ${
+  if (lane == 0) { let id = select(-1, atomicLoad(&chosen), isNumber); let at = ${param(6)}; ${
       store(to, "i32", "at", "id", "i32")
     } }
 }`;
