@@ -271,10 +271,15 @@ function sentencePieceFile(random: Generator): number[] {
     bytes: readonly number[],
   ): number[] => [field << 3 | 2, ...varint(bytes.length), ...bytes];
   const number = (field: number, n: number): number[] => [...varint(field << 3), ...varint(n)];
-  const pieces = ["<unk>", "<s>", "</s>", "▁", "▁the", "he", "th", "<0x41>", ...letters];
+  const bytePieces = random.uniform() < 0.5
+    ? Array.from({ length: 256 }, (_, i) => `<0x${i.toString(16).toUpperCase().padStart(2, "0")}>`)
+    : [];
+  const pieces = ["<unk>", "<s>", "</s>", "▁", "▁the", "he", "th", ...bytePieces, ...letters];
   const out = pieces.flatMap((text, i) => {
-    const score = [...new Uint8Array(Float32Array.of(random.uniform() < 0.02 ? NaN : -i).buffer)];
-    const type = random.uniform() < 0.03
+    const score = [
+      ...new Uint8Array(Float32Array.of(random.uniform() < 0.3 / pieces.length ? NaN : -i).buffer),
+    ];
+    const type = random.uniform() < 0.3 / pieces.length
       ? random.integer(0, 9)
       : i === 0
       ? 2
@@ -284,7 +289,7 @@ function sentencePieceFile(random: Generator): number[] {
       ? 6
       : 1;
     return part(1, [
-      ...part(1, [...encode(random.uniform() < 0.02 ? pick(random, ["", "he", "▁▁"]) : text)]),
+      ...part(1, [...encode(random.uniform() < 0.3 / pieces.length ? pick(random, ["", "he", "▁▁"]) : text)]),
       2 << 3 | 5,
       ...score,
       ...number(3, type),
@@ -293,7 +298,7 @@ function sentencePieceFile(random: Generator): number[] {
   const odd = (n: number): number => random.uniform() < 0.05 ? pick(random, [0, 3, 7, 1e6, 2 ** 31]) : n;
   const trainer = [
     ...number(3, odd(random.integer(1, 3))),
-    ...number(35, odd(1)),
+    ...number(35, odd(bytePieces.length > 0 ? 1 : 0)),
     ...number(41, odd(1)),
     ...number(42, odd(2)),
   ];
@@ -481,7 +486,7 @@ export const hostileKinds: readonly HostileKind[] = [
     errors: ["FormatError", "ShapeError"],
     async read(random) {
       const bytes = sentencePieceFile(random);
-      for (let edits = random.integer(0, 4); edits > 0; edits--) {
+      for (let edits = random.integer(0, 2); edits > 0; edits--) {
         bytes[random.integer(0, bytes.length)] = random.integer(0, 256);
       }
       const model = new Uint8Array(

@@ -197,6 +197,34 @@ describe("a tokenizer.json", () => {
     });
   }
 
+  it("with holes, or with an expression that might never end, is refused by our own byte-level BPE too", async () => {
+    const own = BpeTokenizer.train("ab ab", { vocabSize: 258 }).toJSON() as Record<string, unknown>;
+    const bytes = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: false };
+    const cut = (Regex: string) => ({
+      pre_tokenizer: {
+        type: "Sequence",
+        pretokenizers: [{ type: "Split", pattern: { Regex }, behavior: "Isolated", invert: false }, bytes],
+      },
+    });
+    assertEquals((await tokenizerFromJson({ ...own, ...cut("a+|[^a]+") })).decode([0]).length, 1);
+    for (
+      const changes of [
+        cut("(a+)+$"),
+        cut("(?:a|aa)+$"),
+        { pre_tokenizer: { type: "Sequence", pretokenizers: [null] } },
+        { pre_tokenizer: { type: "Sequence", pretokenizers: [null, bytes] } },
+        { pre_tokenizer: { type: "Sequence", pretokenizers: 5 } },
+        { post_processor: { type: "TemplateProcessing", single: [null] } },
+        { post_processor: { type: "TemplateProcessing", single: [{ SpecialToken: null }] } },
+        { model: { type: "Unigram", unk_id: null, vocab: [["a", 0]] } },
+      ]
+    ) {
+      const load = async (): Promise<unknown> =>
+        (await tokenizerFromJson({ ...own, ...changes })).encode("b");
+      await assertRejects(load, FormatError, undefined, JSON.stringify(changes));
+    }
+  });
+
   it("that fails in use says so", async () => {
     const file = tokenizerFile({
       post_processor: { type: "TemplateProcessing", single: [{ SpecialToken: { id: "nobody" } }] },

@@ -69,14 +69,16 @@ export const promises: readonly Promised[] = [
       "json_scanner_test.ts",
       "gguf_test.ts",
       "tokenizers_test.ts",
+      "backtracking_test.ts",
       "hostile_test.ts",
     ],
-    tried: "{texts} JSON texts, {ggufs} GGUFs, and mutations of every kind of file",
+    tried: "{texts} JSON texts, {ggufs} GGUFs, and {inputs} files made at random, of every kind",
     numbers: {
+      inputs: ["hostile_test.ts", /await run\([\d_]+, ([\d_]+)\)/],
       texts: ["json_scanner_test.ts", /round < ([\d_]+)/],
       ggufs: ["gguf_test.ts", /round < (\d+)/],
     },
-    more: "deno run -A tests/hostile.ts --count 100000",
+    more: "deno task hostile --count 100000 --seed 1",
   },
   {
     promise:

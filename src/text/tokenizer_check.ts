@@ -94,7 +94,10 @@ class Parts {
     switch (type) {
       case "Sequence": {
         const list = part.normalizers ?? part.pretokenizers ?? part.decoders ?? part.processors ?? [];
-        return demandList(list, here).reduce<number>((all, inner) => all * this.growth(inner, here), 1);
+        return demandList(list, here).reduce<number>(
+          (all, inner) => all * this.growth(demandObject(inner, here), here),
+          1,
+        );
       }
       case "Replace": {
         const length = demand<string>(part.content ?? "", text, `"content" of ${here}`).length;
