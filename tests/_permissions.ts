@@ -65,7 +65,7 @@ function run(
   return new Promise((resolve) => child.on("close", (code) => resolve({ ...ended, code })));
 }
 
-/** How each is called; each time `OUT` is a name that is not there yet. */
+/** How each is called; each time `OUT` is the name of a file or folder that is not there yet. */
 const calls: Record<string, string[]> = {
   generate: ["ROMEO:", "-n", "3", "--model", model],
   chat: ["-n", "3", "--model", model],
@@ -82,7 +82,7 @@ const calls: Record<string, string[]> = {
   "tokenizer train": [text, "-o", "OUT", "--vocab-size", "270"],
   inspect: [join(model, "model.safetensors")],
   convert: [model, "OUT", "--dtype", "f16"],
-  "tabular train": [table, "-o", "OUT", "--target", "y"],
+  "tabular train": [table, "-o", "OUT.safetensors", "--target", "y"],
   "tabular predict": [tabular, "a=3", "b=4"],
   "tabular inspect": [tabular],
   "tabular explain": [tabular],
@@ -145,7 +145,7 @@ export function testPermissions(mine: (command: string) => boolean): void {
         const own = flags.map(given);
         const args = (): string[] => [
           ...command.split(" "),
-          ...(calls[command] ?? []).map((word) => word === "OUT" ? join(out, `${outs++}.safetensors`) : word),
+          ...(calls[command] ?? []).map((word) => word.replace(/^OUT/, join(out, `${outs++}`))),
         ];
         if (command === "pull") {
           own[own.findIndex((flag) => flag.startsWith("--allow-net"))] = "--allow-net=127.0.0.1,localhost";

@@ -46,7 +46,13 @@ const files = {
     pre_tokenizer: { type: "Whitespace" },
     post_processor: null,
     decoder: null,
-    model: { type: "WordLevel", vocab: { a: 0, b: 1, "[UNK]": 2 }, unk_token: "[UNK]" },
+    model: {
+      type: "WordPiece",
+      vocab: { a: 0, b: 1, "[UNK]": 2 },
+      unk_token: "[UNK]",
+      continuing_subword_prefix: "##",
+      max_input_chars_per_word: 100,
+    },
   }),
   "chat/tokenizer_config.json": JSON.stringify({ chat_template: "{{ messages[0].content }}" }),
 };
