@@ -67,6 +67,8 @@ export interface GgufHeader {
   readonly version: number;
   /** The notes, in the file's order. */
   readonly metadata: ReadonlyMap<string, GgufValue>;
+  /** The types of notes that are numbers, such as "u32". */
+  readonly kinds: ReadonlyMap<string, string>;
   /** The tensors, in the file's order. */
   readonly entries: readonly GgufEntry[];
   /** Bytes from the start of the file to its first tensor. */
@@ -346,12 +348,13 @@ export function parseGgufHeader(bytes: Uint8Array, size: number, file: string): 
     if (Math.max(tensors, notes) > mostThings) {
       cursor.fail(`${tensors} tensors and ${notes} notes are said; ${mostThings} of each are read,`, 8);
     }
-    const metadata = new Map<string, GgufValue>();
+    const metadata = new Map<string, GgufValue>(), kinds = new Map<string, string>();
     for (let i = 0; i < notes; i++) {
       const at = cursor.at, key = cursor.string(`the name of note ${i}`, longestName);
       if (metadata.has(key)) cursor.fail(`note ${quote(key)} stands twice, the second time`, at);
-      const what = `note ${quote(key)}`;
-      metadata.set(key, cursor.value(cursor.kind(what), what));
+      const what = `note ${quote(key)}`, kind = cursor.kind(what), value = cursor.value(kind, what);
+      metadata.set(key, value);
+      if (typeof value === "number" || typeof value === "bigint") kinds.set(key, names[kind]);
     }
     const entries: GgufEntry[] = [], seen = new Set<string>();
     for (let i = 0; i < tensors; i++) {
@@ -361,7 +364,13 @@ export function parseGgufHeader(bytes: Uint8Array, size: number, file: string): 
       entries.push(entry);
     }
     const alignment = alignmentOf(metadata, file), start = Math.ceil(cursor.at / alignment) * alignment;
-    return { version, metadata, entries: placed(entries, start, alignment, size, file), dataStart: start };
+    return {
+      version,
+      metadata,
+      kinds,
+      entries: placed(entries, start, alignment, size, file),
+      dataStart: start,
+    };
   } catch (error) {
     if (error instanceof TooShort) return null;
     throw error;

@@ -22,6 +22,7 @@ import {
   parseGgufHeader,
 } from "./header.ts";
 import { type GgufType, ggufTypes } from "./types.ts";
+import type { GgufNotes, TypedNote } from "./writer.ts";
 
 /**
  * What a file says of a tensor.
@@ -216,6 +217,17 @@ export class GgufFile {
   /** The format's version, 2 or 3, of the (first) file. */
   get version(): number {
     return this.#parts[0].header.version;
+  }
+
+  /** The notes of the (first) file as the writer takes them: numbers keep their types. */
+  get notes(): GgufNotes {
+    const { kinds } = this.#parts[0].header;
+    return Object.fromEntries(
+      [...this.metadata].map(([key, value]) => {
+        const type = kinds.get(key);
+        return [key, type === undefined ? value : { type, value } as TypedNote];
+      }),
+    );
   }
 
   /** Bytes read so far, headers included. */
