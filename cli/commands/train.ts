@@ -17,6 +17,7 @@ import {
   manualSeed,
   randomBatches,
   type Tokenizer,
+  useDeterministicAlgorithms,
 } from "../../mod.ts";
 import { exists, joinPath, stopStatus, writeFileAtomic } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
@@ -121,6 +122,8 @@ async function prepare(
   }
   // What cannot be trained on is refused before anything is written.
   randomBatches(parts.ids, { batchSize: settings["batch-size"], blockSize });
+  // Weights are drawn by kernels, too.
+  useDeterministicAlgorithms(settings.deterministic);
   manualSeed(settings.seed);
   const model = config ? new GPT2(config) : initial ?? freshModel(settings, tokenizer);
   model.tokenizer = tokenizer;

@@ -85,6 +85,11 @@ export interface Backend {
   readonly name: DeviceName;
   /** Fast kernels for structured operations; absent ones are computed from their definitions. */
   readonly kernels: Kernels;
+  /**
+   * What rounding depends on, in words: where two processes agree in it, the same operations give the same bits. It changes
+   * with the device's mode.
+   */
+  readonly arithmetic: string;
   /** Whether tensors of `dtype` can live and be computed on here. */
   supports(dtype: DType): boolean;
   /** Memory with undefined contents. @throws {DeviceError} when there is none left, saying how much was asked for. */

@@ -94,6 +94,8 @@ export interface TrainerOptions<B = Tensor> {
   signal?: AbortSignal;
   /** Ends the run after so many steps of its own, and saves. */
   stopAfter?: number;
+  /** Hears when a run goes on where numbers are rounded otherwise than where it was begun. Default: `console.warn`. */
+  onWarning?: (message: string) => void;
 }
 
 const count = kinds.whole(1);
@@ -123,6 +125,7 @@ const trainerOptions: OptionTable<TrainerOptions> = {
   saveEvery: count,
   signal: kinds.abortSignal,
   stopAfter: count,
+  onWarning: kinds.callback,
 };
 
 const idle: readonly Idle<TrainerOptions>[] = [
@@ -202,9 +205,9 @@ export class Trainer<B = Tensor> {
     return true;
   }
 
-  /** Sets everything as it was when `checkpoint` was captured. */
+  /** Sets everything as it was when `checkpoint` was captured; warns where that was in other arithmetic. */
   restore(checkpoint: Checkpoint): void {
-    this.#bestLoss = restoreRun(this.#options, checkpoint);
+    this.#bestLoss = restoreRun(this.#options, checkpoint, this.#options.onWarning ?? console.warn);
     this.#step = checkpoint.step;
   }
 

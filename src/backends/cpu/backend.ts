@@ -88,6 +88,18 @@ export class CpuBackend implements Backend {
     return this.#kernels as Kernels;
   }
 
+  /** See {@link Backend.arithmetic}: whether products and sums are rounded together is up to the runtime and the processor. */
+  get arithmetic(): string {
+    const { deterministic, context, blas } = this.engine;
+    if (deterministic) return "deterministic";
+    const own = !context.fma
+      ? "products rounded before they are added"
+      : context.fusedMadd
+      ? "products added without rounding"
+      : "relaxed instructions, products rounded before they are added";
+    return blas.available ? `${own}, large ones by ${blas.name}` : own;
+  }
+
   /** Everything but f64. */
   supports(dtype: DType): boolean {
     return dtype !== "f64";

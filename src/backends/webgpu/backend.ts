@@ -55,6 +55,13 @@ export class WebGpuBackend implements Backend {
     this.kernels = kernelsOn(this.gpu);
   }
 
+  /** See {@link Backend.arithmetic}: the adapter's, whose driver compiles the kernels. */
+  get arithmetic(): string {
+    const { adapterInfo: info } = this.gpu.device as unknown as { adapterInfo?: Record<string, string> };
+    const name = [info?.vendor, info?.architecture, info?.description].filter(Boolean).join(" ");
+    return `${name || "an adapter without a name"}${this.gpu.halfProducts ? ", products in f16" : ""}`;
+  }
+
   /** Everything but f64. */
   supports(dtype: DType): boolean {
     return dtype !== "f64";

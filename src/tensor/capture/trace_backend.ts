@@ -54,6 +54,11 @@ export class TraceBackend implements Backend {
     this.kernels = kernels as Backend["kernels"];
   }
 
+  /** The device's. */
+  get arithmetic(): string {
+    return this.real.arithmetic;
+  }
+
   /** Whether the device has tensors of `dtype`. */
   supports(dtype: DType): boolean {
     return this.real.supports(dtype);
