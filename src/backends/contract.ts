@@ -92,6 +92,8 @@ export interface Backend {
   readonly arithmetic: string;
   /** Whether tensors of `dtype` can live and be computed on here. */
   supports(dtype: DType): boolean;
+  /** Bytes that it takes at most; Infinity: what the machine gives. What is in use already stays. */
+  maxMemory: number;
   /** Memory with undefined contents. @throws {DeviceError} when there is none left, saying how much was asked for. */
   allocate(byteLength: number): DeviceBuffer;
   /** Gives memory back. The contents may be overwritten at once by work issued later. */

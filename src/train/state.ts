@@ -5,13 +5,19 @@
  */
 import { FormatError, OptionError } from "../core/errors.ts";
 import { demand, demandList, demandObject } from "../core/json.ts";
-import { number, orNull, text, whole } from "../core/kinds.ts";
+import { kind, number, orNull, whole } from "../core/kinds.ts";
 import type { GeneratorState } from "../core/random.ts";
 import type { Module } from "../nn/mod.ts";
 import { randomState, setRandomState } from "../ops/mod.ts";
 import type { Optimizer, OptimizerState } from "../optim/mod.ts";
 import type { DataSource } from "./batches.ts";
 import type { Checkpoint, Tensors } from "./checkpoint.ts";
+
+/** What may be said of arithmetic: it is shown to people. */
+const aLine = kind(
+  "a line of up to 300 characters",
+  (x) => typeof x === "string" && /^[\x20-\x7e]{0,300}$/.test(x),
+);
 
 /** What is saved beside tensors. */
 interface RunState {
@@ -72,7 +78,7 @@ function runState(state: unknown): RunState {
   }
   demandObject(run.random, `${where} has a random state that`);
   demand(run.bestLoss, orNull(number()), `${where} has a bestLoss that`);
-  if (run.arithmetic !== undefined) demand(run.arithmetic, text, `${where} has an arithmetic that`);
+  if (run.arithmetic !== undefined) demand(run.arithmetic, aLine, `${where} has an arithmetic that`);
   return run as unknown as RunState;
 }
 

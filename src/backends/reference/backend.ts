@@ -9,6 +9,7 @@
  */
 import { DeviceError } from "../../core/errors.ts";
 import type { Backend, DeviceBuffer, MemoryUse } from "../contract.ts";
+import { checkMaxMemory } from "../max_memory.ts";
 import { cumsum } from "./kernels/cumsum.ts";
 import { elementwise } from "./kernels/elementwise.ts";
 import { gather, scatter } from "./kernels/gather.ts";
@@ -32,12 +33,13 @@ function fingerprint(): string {
   return (hash >>> 0).toString(16);
 }
 
-/** A reference device with memory of its own. */
-export function createReferenceBackend(): Backend {
+/** A reference device with memory of its own, `maxMemory` bytes at most. */
+export function createReferenceBackend(maxMemory: number = Infinity): Backend {
   let bytes = 0, buffers = 0;
   const bytesOf = (buffer: DeviceBuffer): Uint8Array => new Uint8Array(dataOf(buffer), 0, buffer.byteLength);
 
   function allocate(byteLength: number): ReferenceBuffer {
+    checkMaxMemory(backend, { bytes, buffers }, byteLength);
     let data: ArrayBuffer;
     try {
       // Whole eights, so that a buffer can be seen as an array of any dtype.
@@ -57,8 +59,9 @@ export function createReferenceBackend(): Backend {
     buffers--;
   }
 
-  return {
+  const backend: Backend = {
     name: "reference",
+    maxMemory,
     kernels: {},
     arithmetic: `f64, functions of JavaScript (${fingerprint()})`,
     supports: () => true,
@@ -78,4 +81,5 @@ export function createReferenceBackend(): Backend {
     sort,
     random,
   };
+  return backend;
 }

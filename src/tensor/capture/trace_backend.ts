@@ -59,6 +59,15 @@ export class TraceBackend implements Backend {
     return this.real.arithmetic;
   }
 
+  /** The device's. */
+  get maxMemory(): number {
+    return this.real.maxMemory;
+  }
+
+  set maxMemory(bytes: number) {
+    this.real.maxMemory = bytes;
+  }
+
   /** Whether the device has tensors of `dtype`. */
   supports(dtype: DType): boolean {
     return this.real.supports(dtype);
