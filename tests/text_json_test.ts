@@ -18,7 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
-import { FormatError, OptionError, ShapeError } from "../src/core/errors.ts";
+import { FormatError, OptionError } from "../src/core/errors.ts";
 import { BpeTokenizer, CharTokenizer, tokenizerFromJson } from "../src/text/mod.ts";
 import { repository } from "./_data.ts";
 import { gpt2TokenizerJson, streamed, writing } from "./_text.ts";
