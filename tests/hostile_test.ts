@@ -3,7 +3,14 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -17,14 +24,16 @@ import {
   loadTokenizer,
   openSafetensors,
   saveSafetensors,
+  TabularModel,
   tensor,
 } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import { openRepository } from "../src/hub/mod.ts";
-import { expectedTensors, gpt2Config, GPT2Model } from "../src/models/mod.ts";
+import { configJson, expectedTensors, gpt2Config, GPT2Model, parseConfig } from "../src/models/mod.ts";
 import { loadChatTemplate } from "../src/runtime/chat.ts";
 import { BpeTokenizer, CharTokenizer, tokenizerFromJson } from "../src/text/mod.ts";
 import { call } from "./_command.ts";
+import { repository } from "./_data.ts";
 import { inFolder, smallModel } from "./_gpt2.ts";
 import { run } from "./hostile.ts";
 
@@ -37,6 +46,54 @@ describe("hostile files", () => {
       assertEquals(failures, [], kind);
       // A kind whose inputs are all refused, or all read, says nothing.
       assert(refused > 0 && (inputs < 20 || refused < inputs), `${kind}: ${refused} of ${inputs} refused`);
+    }
+  });
+});
+
+describe("an object that cannot be made a text or a number", () => {
+  const odd = { toString: null, valueOf: 1, constructor: { name: null }, toJSON: 1, then: "x", length: -1 };
+
+  it("is told as what it is, in a configuration and in a tokenizer", async () => {
+    const known = gpt2Config({ vocabSize: 9, nPositions: 8, nEmbd: 8, nLayer: 1, nHead: 2 });
+    for (
+      const name of ["model_type", "n_embd", "n_head", "activation_function", "layer_norm_epsilon"]
+    ) {
+      const json = { ...configJson(known, "f32"), [name]: odd };
+      const { message } = assertThrows(() => parseConfig(json, "config.json"), FormatError);
+      assert(message.includes("toString: null") && message.length < 600, `${name}: ${message}`);
+    }
+    for (
+      const file of [
+        CharTokenizer.from("abc").toJSON(),
+        BpeTokenizer.train("ab", { vocabSize: 258 }).toJSON(),
+      ]
+    ) {
+      const json = file as { model: { vocab: Record<string, number> } },
+        [token] = Object.keys(json.model.vocab);
+      const vocab = { ...json.model.vocab, [token]: odd };
+      await assertRejects(() => tokenizerFromJson({ ...json, model: { ...json.model, vocab } }), FormatError);
+      for (const part of ["normalizer", "pre_tokenizer", "post_processor", "decoder"]) {
+        await assertRejects(() => tokenizerFromJson({ ...json, [part]: odd }), FormatError, undefined, part);
+      }
+    }
+  });
+});
+
+describe("a tabular file", () => {
+  it("has a value for what is missing, or is refused", async () => {
+    const file = readFileSync(join(repository, "web", "models", "tabular", "iris.safetensors"));
+    const length = Number(file.readBigUInt64LE(0)), header = JSON.parse(file.toString("utf8", 8, 8 + length));
+    for (
+      const [tensor, at, value] of [["columns", 2, 3e38], ["columns", 2, -3e38], [
+        "features",
+        5,
+        1e-40,
+      ]] as const
+    ) {
+      const bytes = new Uint8Array(file), place = 8 + length + header[tensor].data_offsets[0] + 4 * at;
+      new DataView(bytes.buffer).setFloat32(place, value, true);
+      const { message } = await assertRejects(() => TabularModel.load(bytes), FormatError);
+      assertMatch(message, /feature 0 is -?[\d.e+]+ where column 0 has no value/);
     }
   });
 });
