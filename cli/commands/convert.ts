@@ -5,9 +5,9 @@
  */
 import { oneOf } from "../../src/core/kinds.ts";
 import {
+  CausalLM,
   copySafetensors,
   type DType,
-  GPT2,
   openSafetensors,
   type SaveSafetensorsOptions,
 } from "../../mod.ts";
@@ -51,7 +51,7 @@ interface Copied {
 }
 
 async function copyModel(from: string, to: string, options: SaveSafetensorsOptions): Promise<Copied> {
-  using model = await GPT2.load(from, { onWarning: (message) => void note(message) });
+  using model = await CausalLM.load(from, { onWarning: (message) => void note(message) });
   await model.save(to, options);
   await using written = await openWeights(to);
   const infos = written.names.map((name) => written.info(name));
@@ -71,7 +71,7 @@ async function copyFile(from: string, to: string, options: SaveSafetensorsOption
 export const convert: Command = {
   name: "convert",
   usage: "IN OUT [options]",
-  summary: "Copies a GPT-2 folder or a safetensors file in another dtype or in shards.",
+  summary: "Copies a model folder or a safetensors file in another dtype or in shards.",
   positionals: [2, 2],
   options: {
     dtype: {

@@ -73,6 +73,8 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
     embedding_multiplier: note("embedding_scale"),
     residual_multiplier: note("residual_scale"),
     logits_scaling: note("logit_scale"),
+    bos_token_id: notes.get("tokenizer.ggml.bos_token_id"),
+    eos_token_id: endsOf(notes),
   };
   if (family === "gpt_neox") {
     json.rotary_emb_base = json.rope_theta;
@@ -95,6 +97,13 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
     };
   } else if (original !== undefined) json.original_max_position_embeddings = original;
   return Object.fromEntries(Object.entries(json).filter(([, value]) => value !== undefined));
+}
+
+/** Every token that ends a text, or a turn of it. */
+function endsOf(notes: Notes): unknown {
+  const ids = ["eos", "eot", "eom"].map((name) => notes.get(`tokenizer.ggml.${name}_token_id`))
+    .filter((id) => id !== undefined);
+  return ids.length > 1 ? [...new Set(ids)] : ids[0];
 }
 
 /** The names of both sides, layer by layer; what stands in braces is there in some families only. */
