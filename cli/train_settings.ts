@@ -160,14 +160,18 @@ export function newSettings(values: Values, path: string, positions: number): Ru
   if (warmup > steps) {
     throw new UsageError(`train: --warmup is ${warmup}, expected at most the ${steps} of --steps`);
   }
+  const width = number("n-embd", 128), heads = number("n-head", 4);
+  if (init === null && width % heads !== 0) {
+    throw new UsageError(`train: --n-head is ${heads}, expected a divisor of --n-embd ${width}`);
+  }
   const evalEvery = number("eval-every", Math.max(1, Math.round(steps / 10)));
   return {
     text: baseName(path),
     init,
     family: values.text("family") ?? "gpt2",
     "n-layer": number("n-layer", 4),
-    "n-head": number("n-head", 4),
-    "n-embd": number("n-embd", 128),
+    "n-head": heads,
+    "n-embd": width,
     "block-size": number("block-size", Math.min(128, positions)),
     dropout: number("dropout", 0),
     "vocab-size": number("vocab-size", 0),
@@ -215,7 +219,7 @@ export async function savedSettings(
   }
   if (saved.config?.model_type === undefined) {
     throw new FormatError(
-      `${file}: config says no model_type, expected what config.json says; it is damaged, or of a version before 0.4`,
+      `${file}: config says no model_type, expected what config.json says; it is damaged, or of an earlier version`,
     );
   }
   if (await digest(text) !== saved.text_sha256) {

@@ -204,6 +204,7 @@ describe("the registry of families", () => {
   it("reads both spellings of positions alike", () => {
     const old = json("llama3", "config.json"), { rope_scaling, rope_theta, ...rest } = old;
     const now = { ...rest, rope_parameters: { rope_theta, ...rope_scaling } };
-    assertEquals(decoderConfig(now), decoderConfig(old));
+    const { json: _, ...read } = decoderConfig(now), { json: _j, ...known } = decoderConfig(old);
+    assertEquals(read, known);
   });
 });

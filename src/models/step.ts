@@ -97,10 +97,8 @@ export class Steps {
    * the ordinary way: for a gradient, while training, within another program, or where doing it again saves nothing.
    */
   next(ids: StepIds, caches: readonly CausalCache[]): Tensor | null {
-    const model = this.#model, { backend } = model.embeddings, [{ keys }] = caches[0].layers;
+    const model = this.#model, { backend } = model.embeddings;
     if (isRecording() || model.training || activeCapture() || !backend.record) return null;
-    // Its kernel for a step reads heads in whole pieces of 32 there; others take the way of prompts.
-    if (backend.name === "webgpu" && keys.shape[3] % 32 !== 0) return null;
     const at = this.#recent.findIndex((step) =>
       step.caches.length === caches.length && step.caches.every((cache, i) => cache === caches[i])
     );

@@ -7,9 +7,8 @@ import { type DType, isQuantized } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import type { ExpectedTensors } from "../models/checkpoint.ts";
-import type { DecoderConfig } from "../models/decoder/config.ts";
 import { ggufConfig, type GgufWeight, ggufWeight } from "../models/gguf.ts";
-import { add, copyInto, indexSelect, type Tensor, tensor, toDType } from "../ops/mod.ts";
+import { add, copyInto, indexSelect, type Tensor, tensor, toDType, transpose } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import type { Gguf } from "./gguf.ts";
 import type { WeightSource } from "./read_weights.ts";
@@ -48,7 +47,11 @@ export async function ggufJson(file: Gguf): Promise<Record<string, unknown>> {
 }
 
 /** Reads a parameter's values into it. */
-async function readWeight(file: Gguf, { name, rows, plus }: GgufWeight, target: Tensor): Promise<void> {
+async function readWeight(
+  file: Gguf,
+  { name, rows, plus, transposed }: GgufWeight,
+  target: Tensor,
+): Promise<void> {
   using stored = await file.tensor(name, { dtype: target.dtype, device: target.device });
   noGrad(() =>
     tidy(() => {
@@ -61,6 +64,8 @@ async function readWeight(file: Gguf, { name, rows, plus }: GgufWeight, target: 
         values = indexSelect(isQuantized(values.dtype) ? toDType(values, "f32") : values, 0, index);
       }
       if (plus) values = add(values, plus);
+      // Blocks lie in memory as in the file, and the model sees their transpose.
+      if (transposed) values = transpose(values, 0, 1);
       copyInto(values, target);
     })
   );
@@ -71,16 +76,17 @@ async function readWeight(file: Gguf, { name, rows, plus }: GgufWeight, target: 
  *
  * @throws {FormatError} listing tensors that are missing, misshapen, or of no parameter.
  */
-export function ggufSource(file: Gguf, config: DecoderConfig, expected: ExpectedTensors): WeightSource {
+export function ggufSource(file: Gguf, config: unknown, expected: ExpectedTensors): WeightSource {
   const [where] = file.files, architecture = String(file.metadata.get("general.architecture"));
   const weights = new Map<string, GgufWeight>(), missing: string[] = [], wrong: string[] = [];
   for (const parameter of expected.names()) {
     const weight = ggufWeight(parameter, config, architecture), shape = expected.shape(parameter)!;
     weights.set(parameter, weight);
-    if (!file.has(weight.name)) missing.push(`${weight.name} ${formatShape(shape)}`);
-    else if (!sameShape(file.info(weight.name).shape, shape)) {
+    const wanted = weight.transposed ? [...shape].reverse() : shape;
+    if (!file.has(weight.name)) missing.push(`${weight.name} ${formatShape(wanted)}`);
+    else if (!sameShape(file.info(weight.name).shape, wanted)) {
       wrong.push(
-        `${weight.name} is ${formatShape(file.info(weight.name).shape)}, expected ${formatShape(shape)}`,
+        `${weight.name} is ${formatShape(file.info(weight.name).shape)}, expected ${formatShape(wanted)}`,
       );
     }
     // A hostile count of layers is not followed to its end.

@@ -6,7 +6,6 @@
 import { number, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { isBlockType } from "../files/gguf/mod.ts";
-import type { DecoderConfig } from "../models/decoder/config.ts";
 import type { Family, ModelSizes } from "../models/family.ts";
 import { familyOf, familyOfConfig } from "../models/registry.ts";
 import type { CausalNetwork } from "../models/mod.ts";
@@ -109,7 +108,7 @@ async function loadGguf(file: Gguf, options: Options): Promise<CausalLM> {
     const [where] = file.files, json = await ggufJson(file);
     const family = familyOfConfig(json, where) as Family<object>;
     const config = family.parse(json, where, changesOf(family, options));
-    const source = ggufSource(file, config as DecoderConfig, family.expected(config));
+    const source = ggufSource(file, config, family.expected(config));
     const tokenizer = ggufTokenizer(file.metadata, where);
     const matrices = file.names.map((name) => file.info(name)).filter(({ shape }) => shape.length > 1);
     const widened = matrices.map(({ type }) => type).filter((type) => isBlockType(type) && !ggufBlocks[type]);

@@ -424,7 +424,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
 
   /** What config.json says of it, but for what its weights are held as. */
   toConfig(): Record<string, unknown> {
-    return this.#family.json(this.config, "f32");
+    const { torch_dtype: _, dtype: _d, ...json } = this.#family.json(this.config, "f32");
+    return json;
   }
 
   /**

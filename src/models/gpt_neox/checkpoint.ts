@@ -21,7 +21,7 @@ export function gptNeoXTensors(config: GPTNeoXConfig): ExpectedTensors {
       ...norm("input_layernorm"),
       ...norm("post_attention_layernorm"),
       ...linear("attention.query_key_value", width, 3 * width, qkvBias),
-      ...linear("attention.dense", width, width, true),
+      ...linear("attention.dense", width, width, qkvBias),
       ...linear("mlp.dense_h_to_4h", width, inner, true),
       ...linear("mlp.dense_4h_to_h", inner, width, true),
     },
