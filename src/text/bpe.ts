@@ -30,7 +30,7 @@ import { WordTable } from "./words.ts";
  * @category Text
  */
 export interface BpeParts {
-  /** Ids of the tokens, written in byte symbols (`Ġthe` is " the"); all 256 single bytes must be there. */
+  /** Ids of the tokens, written in byte symbols (`Ġthe` is " the"). Bytes that have none are left out of texts. */
   readonly vocab: Readonly<Record<string, number>> | ReadonlyMap<string, number>;
   /** Pairs of tokens in the order in which they are merged. */
   readonly merges: Iterable<readonly [first: string, second: string]>;
@@ -93,7 +93,9 @@ export class BpeTokenizer implements Tokenizer {
   readonly #normalizer: "NFC" | null;
   readonly #prefix: readonly number[];
   readonly #suffix: readonly number[];
-  readonly #byteIds = new Int32Array(256);
+  /** Of bytes without a token -1. */
+  readonly #byteIds: Int32Array;
+  readonly #hasHoles: boolean;
   readonly #tokenBytes: (Uint8Array | undefined)[]; // filled in as tokens are decoded
 
   // The cache: word n has the ids pool[starts[n], starts[n + 1]).
@@ -103,7 +105,7 @@ export class BpeTokenizer implements Tokenizer {
   #bytes = new Uint8Array(256);
   #piece = new Int32Array(256);
 
-  /** Throws FormatError when a byte has no token or a merge joins tokens that are not in the vocabulary. */
+  /** Throws FormatError when no byte has a token or a merge joins tokens that are not in the vocabulary. */
   constructor(parts: BpeParts) {
     checkOptions("BpeTokenizer", parts, bpeParts);
     const vocab = parts.vocab instanceof Map
@@ -118,15 +120,12 @@ export class BpeTokenizer implements Tokenizer {
     this.#added = new AddedTokens(added);
     const eos = parts.eosToken ?? "<|endoftext|>";
     this.eosTokenId = parts.eosToken === undefined ? this.#added.idOf(eos) : ids.get(eos);
-    for (let byte = 0; byte < 256; byte++) {
-      const id = vocab.get(byteSymbols[byte]);
-      if (id === undefined) {
-        throw new FormatError(
-          `a byte-level BPE vocabulary needs a token for each of the 256 bytes, and "${byteSymbols[byte]}" ` +
-            `(byte ${byte}) is missing; was the vocabulary trained without the byte alphabet?`,
-        );
-      }
-      this.#byteIds[byte] = id;
+    this.#byteIds = Int32Array.from(byteSymbols, (symbol) => vocab.get(symbol) ?? -1);
+    this.#hasHoles = this.#byteIds.includes(-1);
+    if (this.#byteIds.every((id) => id < 0)) {
+      throw new FormatError(
+        "a byte-level BPE vocabulary has tokens for bytes, and this one has none; was it trained without the byte alphabet?",
+      );
     }
     this.#merges = readMerges(parts.merges, vocab);
     this.#splits = parts.splits ?? null;
@@ -396,7 +395,7 @@ export class BpeTokenizer implements Tokenizer {
       }
     }
     for (let i = 0; i < length; i++) this.#piece[i] = this.#byteIds[this.#bytes[i]];
-    return this.#merges.merge(this.#piece, length);
+    return this.#merges.merge(this.#piece, this.#hasHoles ? withoutHoles(this.#piece, length) : length);
   }
 
   #remember(word: number, length: number): void {
@@ -406,6 +405,13 @@ export class BpeTokenizer implements Tokenizer {
     for (let i = 0; i < length; i++) this.#pool[at + i] = this.#piece[i];
     this.#starts[word + 1] = at + length;
   }
+}
+
+/** Leaves out what is no id, as the library of Hugging Face does before it merges; returns how many are left. */
+function withoutHoles(ids: Int32Array, length: number): number {
+  let kept = 0;
+  for (let i = 0; i < length; i++) if (ids[i] >= 0) ids[kept++] = ids[i];
+  return kept;
 }
 
 function grown(array: Int32Array<ArrayBuffer>, length: number): Int32Array<ArrayBuffer> {

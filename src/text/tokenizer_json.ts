@@ -1,8 +1,8 @@
 /**
  * From the value of a tokenizer.json to the tokenizer that runs it.
  *
- * Characters and GPT-2's byte-level BPE are read here, by this library's own tokenizers, which start faster and need
- * no package. Everything else goes through `@huggingface/tokenizers`.
+ * Characters and byte-level BPE have tokenizers of their own here, which are fast; every other kind is run part by part
+ * (`pipeline/`), which is loaded when the first such file is. `@huggingface/tokenizers` runs a file for who asks for it.
  *
  * @module
  */
@@ -25,8 +25,8 @@ import { maxId, vocabularyMap } from "./vocabulary.ts";
  */
 export interface TokenizerFromJsonOptions {
   /**
-   * `auto` (default): this library's own tokenizer where there is one. `huggingface`: `@huggingface/tokenizers` for
-   * every file. The ids are the same.
+   * `auto` (default): this library's own tokenizers, whose ids are those of Hugging Face's Rust library. `huggingface`: the
+   * package `@huggingface/tokenizers`.
    */
   readonly engine?: "auto" | "huggingface";
 }
@@ -43,7 +43,9 @@ type Json = Record<string, unknown>;
  *
  * @param json the parsed tokenizer.json
  * @param config the parsed tokenizer_config.json, which names the token that ends a text
- * @throws FormatError for a value that is no tokenizer.json; FerrotypeError when `@huggingface/tokenizers` is needed
+ * `truncation` and `padding` of the file are kept and not done, as in `transformers`: who wants a length asks for it.
+ *
+ * @throws FormatError for a value that is no tokenizer.json; FerrotypeError when `@huggingface/tokenizers` is asked for
  * and not installed
  * @category Text
  */
@@ -74,13 +76,21 @@ export async function tokenizerFromJson(
     }
     const own = readOwn(file, model, addedTokens, eosToken);
     if (own !== undefined) return own;
+    const { PipelineTokenizer } = await import("./pipeline/tokenizer.ts");
+    const merges = model.type === "BPE" ? readMerges(model.merges) : [];
+    return new PipelineTokenizer({ json: { ...file, model }, addedTokens, merges, eosToken });
+  }
+  if (model.type === "WordLevel") {
+    throw new FormatError(
+      '@huggingface/tokenizers does not read the "model.type" "WordLevel" of tokenizer.json',
+    );
   }
   // Loaded when it is needed, with what looks at such a file first: most pages read their own.
   const { HuggingFaceTokenizer } = await import("./huggingface.ts");
   return await HuggingFaceTokenizer.load({ ...file, model }, configuration, eosToken);
 }
 
-const modelTypes = ["BPE", "Unigram", "WordPiece"];
+const modelTypes = ["BPE", "Unigram", "WordPiece", "WordLevel"];
 
 /** The kind of model; older files do not name it. @throws {FormatError} for one that nothing here reads. */
 function typeOf({ type, vocab, ...model }: Json): string {
@@ -167,7 +177,7 @@ function readAddedTokens(value: unknown): AddedToken[] {
   });
 }
 
-/** What no tokenizer of this library does: such files go through the package. */
+/** Whether a model is BPE and no more. */
 function isPlainBpe(model: Json): boolean {
   return (model.type === "BPE" || model.type === undefined) && "merges" in model &&
     !Array.isArray(model.vocab) &&
@@ -284,11 +294,14 @@ function readBpe(
   const normalizer = (file.normalizer ?? null) as Json | null, around = readAround(file.post_processor);
   const isOurs = isPlainBpe(model) && splits !== undefined && around !== undefined &&
     decoder.type === "ByteLevel" &&
-    (normalizer === null || normalizer.type === "NFC");
+    // Tokens that are looked for once the text is normalised.
+    (normalizer === null || normalizer.type === "NFC" && !addedTokens.some(({ normalized }) => normalized));
   if (!isOurs) return undefined;
   const vocab = vocabularyMap(model.vocab as Record<string, number>);
-  // Trained without the byte alphabet: what has no token is dropped then, which is left to the package.
-  if (byteSymbols.some((symbol) => !vocab.has(symbol))) return undefined;
+  // Trained without the whole byte alphabet: then something stands for what is unknown.
+  if (typeof model.unk_token === "string" && byteSymbols.some((symbol) => !vocab.has(symbol))) {
+    return undefined;
+  }
   return new BpeTokenizer({
     vocab,
     merges: readMerges(model.merges),
