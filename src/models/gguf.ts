@@ -36,6 +36,18 @@ const architectures: Readonly<Record<string, string>> = {
   gptneox: "gpt_neox",
 };
 
+/** Architectures whose queries and keys are turned in pairs of neighbours: their rows lie otherwise than in Hugging Face's files. */
+const inPairs: ReadonlySet<string> = new Set(["llama", "granite", "smollm3"]);
+
+/** What a GGUF calls a family. @throws {FormatError} for one that llama.cpp does not have. */
+export function ggufArchitecture(family: string): string {
+  // A Mistral is a llama with a window.
+  const named = family === "mistral" ? "llama" : family;
+  const found = Object.keys(architectures).find((name) => architectures[name] === named);
+  if (found === undefined) throw new FormatError(`there is no architecture of GGUF for the family ${family}`);
+  return found;
+}
+
 /** What a config.json would say. @throws {FormatError} for an architecture that is not known. */
 export function ggufConfig(notes: Notes, names: readonly string[], where: string): Record<string, unknown> {
   const architecture = notes.get("general.architecture");
@@ -46,8 +58,10 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
       } are read`,
     );
   }
-  const family = architectures[architecture];
   const note = (name: string): unknown => notes.get(`${architecture}.${name}`);
+  // llama.cpp ignores a window of its llama; files written here have one where the model is a Mistral.
+  const isMistral = architecture === "llama" && Number(note("attention.sliding_window") ?? 0) > 0;
+  const family = isMistral ? "mistral" : architectures[architecture];
   const tokens = notes.get("tokenizer.ggml.tokens");
   const headDim = note("attention.key_length"), rotated = note("rope.dimension_count");
   const window = note("attention.sliding_window");
@@ -65,6 +79,8 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
     rope_theta: note("rope.freq_base"),
     tie_word_embeddings: !names.includes("output.weight"),
     attention_bias: names.includes("blk.0.attn_q.bias") || names.includes("blk.0.attn_qkv.bias"),
+    mlp_bias: names.includes("blk.0.ffn_up.bias"),
+    rope_local_base_freq: note("rope.freq_base_swa"),
     sliding_window: window === 0 ? undefined : window,
     attn_logit_softcapping: note("attn_logit_softcapping"),
     final_logit_softcapping: note("final_logit_softcapping"),
@@ -83,15 +99,25 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
     const whole = Number(headDim ?? Number(json.hidden_size) / Number(json.num_attention_heads));
     if (rotated !== undefined && rotated !== whole) json.partial_rotary_factor = Number(rotated) / whole;
   }
-  // llama.cpp scales queries by the width of a head, whatever the original says.
-  if (family === "gemma2" || family === "gemma3_text") json.query_pre_attn_scalar = json.head_dim;
+  const pattern = note("attention.sliding_window_pattern");
+  if (typeof pattern === "number") json.sliding_window_pattern = pattern;
+  else if (Array.isArray(pattern)) {
+    json.layer_types = pattern.map((isWindowed) => isWindowed ? "sliding_attention" : "full_attention");
+  }
+  if (family === "gemma2" || family === "gemma3_text") {
+    // llama.cpp scales queries by the width of a head, whatever the original says; files written here say it.
+    const scale = note("attention.scale");
+    json.query_pre_attn_scalar = typeof scale === "number" && scale > 0 ? scale ** -2 : json.head_dim;
+  }
   const scaling = note("rope.scaling.type"), original = note("rope.scaling.original_context_length");
   if (scaling === "linear" || scaling === "yarn") {
     json.rope_scaling = {
       rope_type: scaling,
       factor: note("rope.scaling.factor"),
       original_max_position_embeddings: original,
-      attention_factor: note("rope.scaling.attn_factor"),
+      attention_factor: note("rope.scaling.yarn_attn_factor") ?? note("rope.scaling.attn_factor"),
+      beta_fast: note("rope.scaling.yarn_beta_fast"),
+      beta_slow: note("rope.scaling.yarn_beta_slow"),
     };
   } else if (original !== undefined) json.original_max_position_embeddings = original;
   return Object.fromEntries(Object.entries(json).filter(([, value]) => value !== undefined));
@@ -153,7 +179,7 @@ export function ggufWeight(parameter: string, config: Layout, architecture: stri
     : layerNames.find(([ours]) => ours === inLayer[2])?.[1];
   if (theirs === undefined) throw new FormatError(`no GGUF has a tensor for the parameter ${parameter}`);
   const name = `${inLayer ? `blk.${inLayer[1]}.` : ""}${theirs}.${kind}`;
-  if (architecture === "llama" && (theirs === "attn_q" || theirs === "attn_k")) {
+  if (inPairs.has(architecture) && (theirs === "attn_q" || theirs === "attn_k")) {
     const half = headDim / 2;
     return {
       name,

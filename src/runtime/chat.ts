@@ -38,7 +38,7 @@ function tokenText(value: unknown): string {
 }
 
 /** The template that the folder's files hold; of several by name the one called "default". */
-function templateOf(config: JsonObject, file: string | null, where: string): string | null {
+export function templateOf(config: JsonObject, file: string | null, where: string): string | null {
   const own = file ?? config.chat_template ?? null;
   if (typeof own === "string" || own === null) return own;
   const list = demandList(own, `${where}: chat_template`, 1000).map((entry, i) => {

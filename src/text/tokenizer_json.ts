@@ -148,7 +148,7 @@ function contentOf(token: unknown): string | undefined {
   return typeof token === "string" ? token : undefined;
 }
 
-function readAddedTokens(value: unknown): AddedToken[] {
+export function readAddedTokens(value: unknown): AddedToken[] {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value)) {
     throw new FormatError(`"added_tokens" of tokenizer.json should be a list and is ${show(value)}`);
@@ -237,7 +237,7 @@ function readCharacters(
 }
 
 /** The expressions that cut a text before byte-level BPE; none for GPT-2's own, undefined for what is not done here. */
-function readSplits(cut: Json): readonly string[] | null | undefined {
+export function readSplits(cut: Json): readonly string[] | null | undefined {
   const steps = cut.type === "Sequence" && Array.isArray(cut.pretokenizers)
     ? cut.pretokenizers as Json[]
     : [cut];
@@ -259,7 +259,7 @@ function readSplits(cut: Json): readonly string[] | null | undefined {
 }
 
 /** Ids around a text, by the processor that puts them there; undefined for what is not done here. */
-function readAround(after: unknown): { prefixIds: number[]; suffixIds: number[] } | undefined {
+export function readAround(after: unknown): { prefixIds: number[]; suffixIds: number[] } | undefined {
   const none = { prefixIds: [], suffixIds: [] };
   if (after === null || after === undefined) return none;
   const { type, processors, single, special_tokens } = after as Json;
@@ -315,7 +315,7 @@ function readBpe(
 }
 
 /** Merges are "first second", or [first, second] in newer files. */
-function readMerges(merges: unknown): [first: string, second: string][] {
+export function readMerges(merges: unknown): [first: string, second: string][] {
   if (!Array.isArray(merges)) {
     throw new FormatError(`"model.merges" of tokenizer.json should be a list and is ${show(merges)}`);
   }
