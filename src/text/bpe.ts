@@ -165,21 +165,11 @@ export class BpeTokenizer implements Tokenizer {
     options: { readonly specialTokens?: readonly string[] } = {},
   ): BpeTokenizer {
     const { specialTokens = ["<|endoftext|>"] } = checkOptions("fromVocabMerges", options, pairOptions);
-    const pairs: [string, string][] = [];
-    for (const [number, raw] of merges.split("\n").entries()) {
-      const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
-      if (line === "" || number === 0 && line.startsWith("#version")) continue;
-      const pair = line.split(" ");
-      if (pair.length !== 2) {
-        throw new FormatError(`line ${number + 1} of merges.txt should be two tokens and is "${line}"`);
-      }
-      pairs.push([pair[0], pair[1]]);
-    }
     const addedTokens: AddedToken[] = [];
     for (const content of specialTokens) {
       if (Object.hasOwn(vocab, content)) addedTokens.push({ id: vocab[content], content, normalized: true });
     }
-    return new BpeTokenizer({ vocab, merges: pairs, addedTokens });
+    return new BpeTokenizer({ vocab, merges: mergesIn(merges), addedTokens });
   }
 
   /** The ids of a text; special tokens in it become theirs. */
@@ -405,6 +395,23 @@ export class BpeTokenizer implements Tokenizer {
     for (let i = 0; i < length; i++) this.#pool[at + i] = this.#piece[i];
     this.#starts[word + 1] = at + length;
   }
+}
+
+/** The merges in a merges.txt. @throws {FormatError} for a line that is no pair. */
+export function mergesIn(text: string): [first: string, second: string][] {
+  const pairs: [string, string][] = [];
+  for (const [number, raw] of text.split("\n").entries()) {
+    const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
+    if (line === "" || number === 0 && line.startsWith("#version")) continue;
+    const pair = line.split(" ");
+    if (pair.length !== 2) {
+      throw new FormatError(
+        `line ${number + 1} of merges.txt should be two tokens and is "${line}"`,
+      );
+    }
+    pairs.push([pair[0], pair[1]]);
+  }
+  return pairs;
 }
 
 /** Leaves out what is no id, as the library of Hugging Face does before it merges; returns how many are left. */

@@ -9,7 +9,7 @@
 import { FormatError, OptionError } from "../core/errors.ts";
 import { oneOf } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
-import type { AddedToken } from "./added_tokens.ts";
+import { type AddedToken, addedTokenToJSON } from "./added_tokens.ts";
 import { BpeTokenizer } from "./bpe.ts";
 import { byteSymbols } from "./bytes.ts";
 import { CharTokenizer } from "./char.ts";
@@ -123,6 +123,14 @@ export function tokenizerConfig(tokenizer: Tokenizer, modelMaxLength?: number): 
   return {
     tokenizer_class: "PreTrainedTokenizerFast",
     clean_up_tokenization_spaces: false,
+    added_tokens_decoder: Object.fromEntries(
+      readAddedTokens((tokenizer.toJSON() as Json).added_tokens).map(addedTokenToJSON).map((
+        { id, ...token },
+      ) => [
+        id,
+        token,
+      ]),
+    ),
     ...(eos === undefined ? {} : { eos_token: eos }),
     ...(unk === undefined ? {} : { unk_token: unk }),
     ...(modelMaxLength === undefined ? {} : { model_max_length: modelMaxLength }),
