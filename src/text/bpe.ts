@@ -16,7 +16,7 @@ import { Merges } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
 import { byteSymbols, symbolsToBytes } from "./bytes.ts";
 import { pieceEnd } from "./pattern.ts";
-import { pieceEnds, splitPattern } from "./split.ts";
+import { pieceEnds, type SplitExpression } from "./split.ts";
 import { byteStream } from "./stream.ts";
 import { decodeOptions, encodeOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
@@ -39,7 +39,7 @@ export interface BpeParts {
   /** The token that ends a text. Default: `<|endoftext|>`, when it is an added token. */
   readonly eosToken?: string;
   /** Expressions by which a text is cut into pieces, one after the other; see `split.ts`. Default: GPT-2's. */
-  readonly splits?: readonly string[];
+  readonly splits?: readonly SplitExpression[];
   /** Whether a piece that is a token is that token, whatever the merges say (Llama 3). Default false. */
   readonly ignoreMerges?: boolean;
   /** Whether texts are put into Unicode's composed form first. Default: as they are. */
@@ -55,6 +55,11 @@ const CACHE_WORDS = 1 << 17, CACHE_UNITS = 1 << 20;
 const stepCharacters = 4096;
 const nothing = new Uint8Array(0);
 
+const splitKind = kind("an expression", (x) => {
+  const { source, pattern } = (x ?? {}) as Partial<SplitExpression>;
+  return typeof source === "string" && pattern instanceof RegExp && pattern.global && pattern.unicode;
+});
+
 const bpeParts: OptionTable<BpeParts> = {
   vocab: required(object),
   merges: required(
@@ -62,7 +67,10 @@ const bpeParts: OptionTable<BpeParts> = {
   ),
   addedTokens: kind("a list of tokens", Array.isArray),
   eosToken: aText,
-  splits: listOf(aText, "a list of expressions"),
+  splits: listOf(
+    splitKind,
+    "a list of expressions, each with its source and a pattern with the flags g and u",
+  ),
   ignoreMerges: flag,
   normalizer: oneOf("NFC", null),
   prefixIds: listOf(whole(0), "a list of ids"),
@@ -87,7 +95,7 @@ export class BpeTokenizer implements Tokenizer {
   readonly #ids: ReadonlyMap<string, number>;
   readonly #added: AddedTokens;
   readonly #merges: Merges;
-  readonly #splits: readonly string[] | null;
+  readonly #splits: readonly SplitExpression[] | null;
   readonly #patterns: readonly RegExp[] | null;
   readonly #ignoreMerges: boolean;
   readonly #normalizer: "NFC" | null;
@@ -129,7 +137,7 @@ export class BpeTokenizer implements Tokenizer {
     }
     this.#merges = readMerges(parts.merges, vocab);
     this.#splits = parts.splits ?? null;
-    this.#patterns = parts.splits?.map(splitPattern) ?? null;
+    this.#patterns = parts.splits?.map(({ pattern }) => pattern) ?? null;
     this.#ignoreMerges = parts.ignoreMerges ?? false;
     this.#normalizer = parts.normalizer ?? null;
     this.#prefix = parts.prefixIds ?? [];
@@ -271,7 +279,7 @@ export class BpeTokenizer implements Tokenizer {
       pre_tokenizer: this.#splits === null ? byteLevel : {
         type: "Sequence",
         pretokenizers: [
-          ...this.#splits.map((Regex) => ({
+          ...this.#splits.map(({ source: Regex }) => ({
             type: "Split",
             pattern: { Regex },
             behavior: "Isolated",

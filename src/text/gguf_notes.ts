@@ -11,7 +11,8 @@ import type { AddedToken } from "./added_tokens.ts";
 import { byteSymbols } from "./bytes.ts";
 import { pieceTypes, type SentencePieceParts } from "./sentencepiece/tokenizer.ts";
 import { ggufSplits, ignoresMerges } from "./gguf_splits.ts";
-import { pieceEnds, splitPattern } from "./split.ts";
+import { splitPattern } from "./oniguruma.ts";
+import { pieceEnds } from "./split.ts";
 import { readAddedTokens, readAround, readMerges, readSplits } from "./tokenizer_json.ts";
 import { gpt2Pattern } from "./white_space.ts";
 

@@ -6,6 +6,7 @@
 import { FormatError } from "../core/errors.ts";
 import type { AddedToken } from "./added_tokens.ts";
 import { BpeTokenizer } from "./bpe.ts";
+import { splitPattern } from "./oniguruma.ts";
 import { pieceTypes, type SentencePiece, SentencePieceTokenizer } from "./sentencepiece/tokenizer.ts";
 import { beginsTexts, ggufSplits, ignoresMerges } from "./gguf_splits.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -92,7 +93,7 @@ function readBpe(notes: Notes): BpeTokenizer {
     merges,
     addedTokens,
     ...(eos === undefined ? {} : { eosToken: tokens[eos] }),
-    ...(isDefault ? {} : { splits }),
+    ...(isDefault ? {} : { splits: splits.map((source) => ({ source, pattern: splitPattern(source) })) }),
     ...(ignoresMerges.has(pre) ? { ignoreMerges: true } : {}),
     ...(addBos ? { prefixIds: [bos] } : {}),
     ...(addEos ? { suffixIds: [eos] } : {}),

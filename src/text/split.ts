@@ -4,7 +4,18 @@
  *
  * @module
  */
-export { splitPattern } from "./oniguruma.ts";
+
+/**
+ * An expression that cuts texts.
+ *
+ * @category Text
+ */
+export interface SplitExpression {
+  /** As a tokenizer.json writes it, in Oniguruma's syntax. */
+  readonly source: string;
+  /** The same to JavaScript, with the flags g and u. */
+  readonly pattern: RegExp;
+}
 
 /** The ends of the pieces of `text[start, end)`. */
 export function pieceEnds(text: string, start: number, end: number, patterns: readonly RegExp[]): number[] {

@@ -13,7 +13,7 @@ import { type AddedToken, addedTokenToJSON } from "./added_tokens.ts";
 import { BpeTokenizer } from "./bpe.ts";
 import { byteSymbols } from "./bytes.ts";
 import { CharTokenizer } from "./char.ts";
-import { splitPattern } from "./split.ts";
+import type { SplitExpression } from "./split.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { gpt2Pattern } from "./white_space.ts";
 import { maxId, vocabularyMap } from "./vocabulary.ts";
@@ -70,11 +70,7 @@ export async function tokenizerFromJson(
   model.type = typeOf(model);
   if (engine === "auto") {
     const cuts = readSplits((file.pre_tokenizer ?? {}) as Json) ?? [];
-    if (cuts.some((cut) => cut !== gpt2Pattern)) {
-      const { demandEnding } = await import("./backtracking.ts");
-      for (const cut of cuts) demandEnding(splitPattern(cut));
-    }
-    const own = readOwn(file, model, addedTokens, eosToken);
+    const own = readOwn(file, model, addedTokens, eosToken, cuts.length === 0 ? null : await compiled(cuts));
     if (own !== undefined) return own;
     const { PipelineTokenizer } = await import("./pipeline/tokenizer.ts");
     const merges = model.type === "BPE" ? readMerges(model.merges) : [];
@@ -88,6 +84,16 @@ export async function tokenizerFromJson(
   // Loaded when it is needed, with what looks at such a file first: most pages read their own.
   const { HuggingFaceTokenizer } = await import("./huggingface.ts");
   return await HuggingFaceTokenizer.load({ ...file, model }, configuration, eosToken);
+}
+
+/** Expressions of a file, ready to be run. @throws {FormatError} for one that is not understood, or might never end. */
+async function compiled(cuts: readonly string[]): Promise<SplitExpression[]> {
+  const { splitPattern } = await import("./oniguruma.ts");
+  const splits = cuts.map((source) => ({ source, pattern: splitPattern(source) }));
+  if (cuts.every((cut) => cut === gpt2Pattern)) return splits;
+  const { demandEnding } = await import("./backtracking.ts");
+  for (const { pattern } of splits) demandEnding(pattern);
+  return splits;
 }
 
 const modelTypes = ["BPE", "Unigram", "WordPiece", "WordLevel"];
@@ -199,9 +205,11 @@ function readOwn(
   model: Json,
   addedTokens: readonly AddedToken[],
   eosToken: string | undefined,
+  splits: readonly SplitExpression[] | null,
 ): Tokenizer | undefined {
   try {
-    return readCharacters(file, model, addedTokens, eosToken) ?? readBpe(file, model, addedTokens, eosToken);
+    return readCharacters(file, model, addedTokens, eosToken) ??
+      readBpe(file, model, addedTokens, eosToken, splits);
   } catch (error) {
     // What would be a caller's mistake elsewhere is the file's here.
     if (error instanceof OptionError) {
@@ -297,10 +305,12 @@ function readBpe(
   model: Json,
   addedTokens: readonly AddedToken[],
   eosToken: string | undefined,
+  splits: readonly SplitExpression[] | null,
 ): BpeTokenizer | undefined {
-  const splits = readSplits((file.pre_tokenizer ?? {}) as Json), decoder = (file.decoder ?? {}) as Json;
+  const decoder = (file.decoder ?? {}) as Json;
   const normalizer = (file.normalizer ?? null) as Json | null, around = readAround(file.post_processor);
-  const isOurs = isPlainBpe(model) && splits !== undefined && around !== undefined &&
+  const isOurs = isPlainBpe(model) && readSplits((file.pre_tokenizer ?? {}) as Json) !== undefined &&
+    around !== undefined &&
     decoder.type === "ByteLevel" &&
     // Tokens that are looked for once the text is normalised.
     (normalizer === null || normalizer.type === "NFC" && !addedTokens.some(({ normalized }) => normalized));
