@@ -5,10 +5,10 @@
  */
 import { oneOf, size, whole } from "../src/core/kinds.ts";
 import {
+  CausalLM,
   type DeviceName,
   devices,
   type DType,
-  GPT2,
   initWebGPU,
   setDefaultDevice,
   setMaxMemory,
@@ -50,7 +50,10 @@ export const deviceIdle: readonly Idle<Given>[] = [{
 
 /** Which model, in what form. */
 export const modelOptions: Options = {
-  model: { value: "DIR|REPO", help: "folder, URL or hub repository (default: the bundled model)" },
+  model: {
+    value: "DIR|REPO|GGUF",
+    help: "folder, URL, hub repository or .gguf (default: the bundled model)",
+  },
   dtype: {
     value: "TYPE",
     kind: oneOf("f32", "f16", "bf16", "q8", "q4"),
@@ -86,7 +89,7 @@ export async function applyDevice(values: Values): Promise<DeviceName> {
 export async function loadModel(
   values: Values,
   signal?: AbortSignal,
-): Promise<{ model: GPT2; name: string; device: DeviceName; loadMs: number }> {
+): Promise<{ model: CausalLM; name: string; device: DeviceName; loadMs: number }> {
   const auto = values.text("device") === "auto", threads = values.number("threads");
   const most = values.number("max-memory");
   if (auto && most !== undefined) setMaxMemory(most);
@@ -94,7 +97,7 @@ export async function loadModel(
   const device = auto ? "auto" : await applyDevice(values), started = performance.now();
   const where = values.text("model") ?? bundledModel;
   const bar = new DownloadBar();
-  const model = await GPT2.load(where, {
+  const model = await CausalLM.load(where, {
     device,
     ...(values.has("dtype") ? { dtype: values.text("dtype") as DType } : {}),
     ...(signal ? { signal } : {}),
@@ -103,11 +106,11 @@ export async function loadModel(
       if (phase === "download") bar.show({ file, loaded, total });
     },
   }).finally(() => bar.end());
-  if (model.deviceChoice) await note(`${model.wte.weight.device}: ${model.deviceChoice.reason}`);
+  if (model.deviceChoice) await note(`${model.device}: ${model.deviceChoice.reason}`);
   return {
     model,
     name: values.text("model") ?? "bundled",
-    device: model.wte.weight.device,
+    device: model.device,
     loadMs: performance.now() - started,
   };
 }

@@ -29,7 +29,9 @@ import {
 } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import { openRepository } from "../src/hub/mod.ts";
-import { configJson, expectedTensors, gpt2Config, GPT2Model, parseConfig } from "../src/models/mod.ts";
+import { expectedTensors } from "../src/models/gpt2/checkpoint.ts";
+import { gpt2Config, GPT2Model } from "../src/models/mod.ts";
+import { configJson, parseConfig } from "../src/models/gpt2/config.ts";
 import { loadChatTemplate } from "../src/runtime/chat.ts";
 import { BpeTokenizer, CharTokenizer, tokenizerFromJson } from "../src/text/mod.ts";
 import { call } from "./_command.ts";

@@ -5,9 +5,9 @@
  */
 import { oneOf, size } from "../../src/core/kinds.ts";
 import {
+  CausalLM,
   copySafetensors,
   type DType,
-  GPT2,
   openSafetensors,
   type SaveSafetensorsOptions,
 } from "../../mod.ts";
@@ -76,7 +76,7 @@ interface Copied {
 }
 
 async function copyModel(from: string, to: string, options: SaveSafetensorsOptions): Promise<Copied> {
-  using model = await GPT2.load(from, { onWarning: (message) => void note(message) });
+  using model = await CausalLM.load(from, { onWarning: (message) => void note(message) });
   await model.save(to, options);
   await using written = await openWeights(to);
   const infos = written.names.map((name) => written.info(name));
@@ -105,7 +105,7 @@ export const convert: Command = {
   name: "convert",
   usage: "IN OUT [options]",
   summary:
-    "Copies a model in another dtype: a GPT-2 folder, a safetensors file, a GGUF, or a folder as a GGUF.",
+    "Copies a model in another dtype: a model folder, a safetensors file, a GGUF, or a folder as a GGUF.",
   positionals: [2, 2],
   options: {
     dtype: {

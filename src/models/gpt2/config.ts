@@ -10,6 +10,7 @@ import { type DType, isQuantized } from "../../core/dtype.ts";
 import { FormatError, OptionError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
 import { show } from "../../core/show.ts";
+import { digestNote, quantizedNote, torchNames } from "../notes.ts";
 import { byDefault, checkOptions, type Option, type OptionTable } from "../../core/options.ts";
 
 /**
@@ -116,22 +117,6 @@ const fixed: Readonly<Record<string, { is: (value: unknown) => boolean; only: st
   pruned_heads: { is: isEmpty, only: "only all heads of every block" },
   quantization_config: { is: isEmpty, only: "weights as they are, or this library's own q8 and q4" },
 };
-
-const torchNames: Partial<Record<DType, string>> = { f16: "float16", bf16: "bfloat16", f64: "float64" };
-
-/**
- * The entry that says which kind of blocks the weights are; it describes the file beside it, not the model.
- *
- * @category Models
- */
-export const quantizedNote = "ferrotype_dtype";
-
-/**
- * The entry that says which weights the configuration was saved with: what the writer noted of them.
- *
- * @category Models
- */
-export const digestNote = "ferrotype_sha256";
 
 /**
  * A full configuration from some of its values; names in camelCase.
