@@ -18,6 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import {
+  CheckpointManager,
   FormatError,
   GPT2,
   HubError,
@@ -78,6 +79,42 @@ describe("an object that cannot be made a text or a number", () => {
         await assertRejects(() => tokenizerFromJson({ ...json, [part]: odd }), FormatError, undefined, part);
       }
     }
+  });
+});
+
+describe("ids around a text", () => {
+  it("are tokens' ids", async () => {
+    const around = (id: number) => ({
+      type: "TemplateProcessing",
+      single: [{ SpecialToken: { id: "<s>", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
+      pair: [],
+      special_tokens: { "<s>": { id: "<s>", ids: [id], tokens: ["<s>"] } },
+    });
+    const own = BpeTokenizer.train("ab ab", { vocabSize: 258 }).toJSON() as Record<string, unknown>;
+    const words = {
+      added_tokens: [],
+      pre_tokenizer: { type: "BertPreTokenizer" },
+      model: { type: "WordPiece", unk_token: "a", max_input_chars_per_word: 9, vocab: { a: 0, b: 1 } },
+    };
+    for (const [file, size] of [[own, 258], [words, 2]] as const) {
+      const load = async (id: number): Promise<number[]> =>
+        (await tokenizerFromJson({ ...file, post_processor: around(id) })).encode("a");
+      assertStrictEquals((await load(size - 1))[0], size - 1);
+      for (const id of [size, 1e9]) await assertRejects(() => load(id), FormatError, `the id ${id}`);
+    }
+  });
+});
+
+describe("a checkpoint", () => {
+  it("names its files by texts", async () => {
+    await inFolder(async (folder) => {
+      const at = join(folder, "step-00000001"), state = join(at, "state.json");
+      mkdirSync(at);
+      for (const name of [["model"], { toString: null }, 5, null, "../model"]) {
+        writeFileSync(state, JSON.stringify({ version: 1, step: 1, loss: null, tensors: [name], state: {} }));
+        await assertRejects(() => new CheckpointManager(folder).loadLatest(), FormatError);
+      }
+    });
   });
 });
 
