@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { oneOf, whole } from "../src/core/kinds.ts";
+import { oneOf, size, whole } from "../src/core/kinds.ts";
 import {
   CausalLM,
   type DeviceName,
@@ -11,6 +11,7 @@ import {
   type DType,
   initWebGPU,
   setDefaultDevice,
+  setMaxMemory,
   setThreads,
 } from "../mod.ts";
 import { note } from "./output.ts";
@@ -32,6 +33,11 @@ export const deviceOptions: Options = {
     value: "N",
     kind: whole(1, 1024),
     help: "threads of the cpu device (default: all)",
+  },
+  "max-memory": {
+    value: "SIZE",
+    kind: size,
+    help: "memory that the device takes at most, such as 2GB (default: nine tenths of the machine's)",
   },
 };
 
@@ -73,8 +79,9 @@ export async function applyDevice(values: Values): Promise<DeviceName> {
   }
   if (!have.includes(device)) throw new UsageError(`--device ${device}: this machine has ${have.join(", ")}`);
   setDefaultDevice(device);
-  const threads = values.number("threads");
+  const threads = values.number("threads"), most = values.number("max-memory");
   if (threads !== undefined) setThreads(threads);
+  if (most !== undefined) setMaxMemory(most);
   return device;
 }
 
@@ -84,6 +91,8 @@ export async function loadModel(
   signal?: AbortSignal,
 ): Promise<{ model: CausalLM; name: string; device: DeviceName; loadMs: number }> {
   const auto = values.text("device") === "auto", threads = values.number("threads");
+  const most = values.number("max-memory");
+  if (auto && most !== undefined) setMaxMemory(most);
   if (auto && threads !== undefined) setThreads(threads);
   const device = auto ? "auto" : await applyDevice(values), started = performance.now();
   const where = values.text("model") ?? bundledModel;

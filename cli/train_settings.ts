@@ -72,6 +72,9 @@ export const runOptions: Options = {
     kind: whole(1),
     help: "steps between checkpoints (default: eval-every)",
   },
+  deterministic: {
+    help: "the same bits on every runtime and machine, without fused instructions and BLAS: slower",
+  },
   dtype: {
     value: "TYPE",
     kind: oneOf("f32", "f16", "bf16"),
@@ -93,6 +96,11 @@ export const runIdle: readonly Idle<Given>[] = [
     option: "eval-every",
     when: (given) => given["val-fraction"] === 0,
     because: "--val-fraction 0 holds nothing out",
+  },
+  {
+    option: "deterministic",
+    when: ({ device }) => device === "webgpu" || device === "reference",
+    because: "it belongs to the cpu device",
   },
   {
     option: "stop-after",
@@ -127,6 +135,7 @@ export interface RunSettings {
   "val-fraction": number;
   "eval-every": number;
   "save-every": number;
+  deterministic: boolean;
   dtype: string;
 }
 
@@ -189,6 +198,7 @@ export function newSettings(values: Values, path: string, positions: number): Ru
     "val-fraction": number("val-fraction", 0.1),
     "eval-every": evalEvery,
     "save-every": number("save-every", evalEvery),
+    deterministic: values.flag("deterministic"),
     dtype: values.text("dtype") ?? "f32",
   };
 }
@@ -209,7 +219,15 @@ export async function savedSettings(
   } catch (cause) {
     throw new FormatError(`${file} is not JSON`, { cause });
   }
-  for (const name of Object.keys(runOptions)) {
+  // A run of before there was the option.
+  saved.deterministic = saved.deterministic === true;
+  if (values.flag("deterministic") && !saved.deterministic) {
+    throw new UsageError(
+      "--resume: the run was begun without --deterministic; it cannot go on with it, as its bits are what they are",
+    );
+  }
+  for (const [name, option] of Object.entries(runOptions)) {
+    if (option.value === undefined) continue;
     const given = values.text(name), before = (saved as unknown as Record<string, unknown>)[name];
     if (given !== undefined && given !== before) {
       throw new UsageError(

@@ -154,6 +154,7 @@ export class TrainingRun {
       saveEvery: s["save-every"],
       signal,
       ...(stopAfter === undefined ? {} : { stopAfter }),
+      onWarning: (message) => void note(`warning: ${message}`),
       onStep: async (r) => {
         // A run that was stopped reports its last step too, which one that goes through does not.
         if (r.step % reportEvery === 0 || r.step === s.steps) {

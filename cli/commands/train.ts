@@ -16,6 +16,7 @@ import {
   manualSeed,
   randomBatches,
   type Tokenizer,
+  useDeterministicAlgorithms,
 } from "../../mod.ts";
 import { exists, joinPath, stopStatus, writeFileAtomic, writeFiles } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
@@ -125,6 +126,8 @@ async function prepare(
   }
   // What cannot be trained on is refused before anything is written.
   randomBatches(parts.ids, { batchSize: settings["batch-size"], blockSize });
+  // Weights are drawn by kernels, too.
+  useDeterministicAlgorithms(settings.deterministic);
   manualSeed(settings.seed);
   const model = begun ?? await freshModel(settings, tokenizer);
   model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };

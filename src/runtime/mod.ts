@@ -10,8 +10,10 @@ export { chooseDevice, type DeviceChoice } from "./choose_device.ts";
 export {
   areDeterministicAlgorithmsEnabled,
   devices,
+  getMaxMemory,
   getThreads,
   initWebGPU,
+  setMaxMemory,
   setThreads,
   useDeterministicAlgorithms,
   type WebGPUOptions,

@@ -157,7 +157,7 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
   }
   const type = other.model_type;
   if (type !== undefined && type !== "gpt2") {
-    throw new FormatError(`${where}: model_type is "${type}"; this class reads "gpt2"`);
+    throw new FormatError(`${where}: model_type is ${show(type)}; this class reads "gpt2"`);
   }
   for (const [name, value] of also) {
     const own = alsoNamed.get(name) as keyof GPT2Config;
