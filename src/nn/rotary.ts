@@ -13,7 +13,7 @@ import { OptionError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOption, checkOptions, type OptionTable, required } from "../core/options.ts";
 import { add, concat, indexSelect, mul, reshape, slice, sub, type Tensor, tensor } from "../ops/mod.ts";
-import { withCapture } from "../tensor/capture/gate.ts";
+import { outsideCapture } from "../tensor/capture/gate.ts";
 import { keep, tidy } from "../tensor/mod.ts";
 
 /** How angles are stretched; names as in Hugging Face's `rope_parameters`. */
@@ -279,7 +279,7 @@ export class RotaryEmbedding {
     }
     // A program that is being traced finds them as it finds weights.
     const held = (values: Float32Array): Tensor =>
-      withCapture(null, () => keep(tensor(values, { shape: [rows, pairs], device })));
+      outsideCapture(() => keep(tensor(values, { shape: [rows, pairs], device })));
     const table = { rows, cos: held(cos), sin: held(sin) };
     if (now) this.#old.push(now);
     this.#tables.set(key, table);
