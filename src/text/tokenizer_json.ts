@@ -233,7 +233,9 @@ function readCharacters(
     split.behavior === "Isolated" && split.invert !== true && (file.post_processor ?? null) === null &&
     decoder.type === "Fuse";
   if (!saved) return undefined;
-  const tokens = Object.entries(model.vocab as Record<string, number>).sort((a, b) => a[1] - b[1]);
+  const ids = model.vocab as Record<string, number>;
+  if (!Object.values(ids).every(Number.isInteger)) return undefined;
+  const tokens = Object.entries(ids).sort((a, b) => a[1] - b[1]);
   const specials = new Set(addedTokens.map((token) => token.content));
   const characters = tokens.map(([token]) => token).filter((token) => !specials.has(token));
   const plain =
