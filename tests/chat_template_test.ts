@@ -3,14 +3,28 @@
  * those of Python's jinja2 as `apply_chat_template` of transformers sets it up.
  */
 import { assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import {
+  CharTokenizer,
   type ChatTemplate,
   encodeChat,
   FormatError,
   loadChatTemplate,
+  loadTokenizer,
   OptionError,
+  saveGguf,
+  tensor,
   tokenizerFromJson,
 } from "../mod.ts";
+import {
+  type Companions,
+  companionsIn,
+  companionsOfGguf,
+  tokenizerBeside,
+} from "../src/runtime/companions.ts";
+import type { ModelFolder } from "../src/runtime/model_folder.ts";
 import { BpeTokenizer } from "../src/text/mod.ts";
 import { ggufChatTemplate } from "../src/runtime/chat.ts";
 import { strftime } from "../src/runtime/strftime.ts";
@@ -165,6 +179,65 @@ describe("a chat template", () => {
       FormatError,
       "x.gguf: tokenizer.chat_template",
     );
+  });
+
+  it("is found in a GGUF by its name, as content, or alone in a folder, with its tokenizer", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ferrotype-chat-")), file = join(folder, "x.gguf");
+    try {
+      await saveGguf(file, { w: tensor([1, 2]) }, {
+        metadata: {
+          "tokenizer.ggml.model": "llama",
+          "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>", "\u2581", "h", "i", "\u2581h"],
+          "tokenizer.ggml.scores": Float32Array.of(0, 0, 0, -9, -9, -9, -1),
+          "tokenizer.ggml.token_type": Int32Array.of(2, 3, 3, 1, 1, 1, 1),
+          "tokenizer.ggml.bos_token_id": 1,
+          "tokenizer.chat_template": "{{ bos_token }}{{ messages[0].content }}",
+        },
+      });
+      for (const where of [file, folder, new Blob([readFileSync(file)])]) {
+        assertStrictEquals((await loadChatTemplate(where))!(hi), "<s>Hi");
+        const tokenizer = await loadTokenizer(where);
+        assertEquals(tokenizer.encode("hi"), [1, 6, 5]);
+        assertEquals(await encodeChat(tokenizer, "<s>hi"), [1, 6, 5]);
+      }
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it("is kept with the tokenizer: all templates, and the tokens that they name", async () => {
+    const kept = (companions: Companions): Record<string, string> =>
+      Object.fromEntries(
+        tokenizerBeside(companions.tokenizer, companions, 64).map(({ name, content }) => [name, content("")]),
+      );
+    const texts: Record<string, string> = {
+      "tokenizer.json": JSON.stringify(CharTokenizer.from("Hi").toJSON()),
+      "tokenizer_config.json": JSON.stringify({ bos_token: "<s>", model_max_length: 5 }),
+      "chat_template.jinja": "{{ bos_token }}own",
+      "additional_chat_templates/tool_use.jinja": "{{ bos_token }}tools",
+    };
+    const folder = (files: Record<string, string>): ModelFolder => ({
+      name: "here",
+      text: (file) => Promise.resolve(files[file] ?? null),
+      open: () => Promise.resolve(null),
+    });
+    const tokenizer = CharTokenizer.from("Hi");
+    const notes = new Map<string, unknown>([
+      ["tokenizer.chat_template", texts["chat_template.jinja"]],
+      ["tokenizer.chat_template.tool_use", texts["additional_chat_templates/tool_use.jinja"]],
+      ["tokenizer.ggml.tokens", ["<s>"]],
+      ["tokenizer.ggml.bos_token_id", 0],
+    ]);
+    for (
+      const companions of [
+        await companionsIn(folder(texts), tokenizer),
+        companionsOfGguf(notes, "x.gguf", tokenizer),
+      ]
+    ) {
+      const template = (await load(kept(companions!)))!;
+      assertEquals([template(hi), template(hi, { tools: [{}] })], ["<s>own", "<s>tools"]);
+    }
+    assertStrictEquals(companionsOfGguf(new Map(), "x.gguf", tokenizer), null);
   });
 
   it("makes a text that begins and ends once", async () => {

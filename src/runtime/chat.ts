@@ -8,10 +8,12 @@ import { checkOptions, type OptionTable } from "../core/options.ts";
 import { importPackage, optionalPackages } from "../core/packages.ts";
 import { slicer } from "../core/steps.ts";
 import { hubOptions } from "../hub/options.ts";
+import type { Openable } from "../platform/platform.ts";
 import type { TokenizerNotes } from "../text/gguf_tokenizer.ts";
 import type { Tokenizer } from "../text/mod.ts";
 import { boundedTemplate, type Jinja } from "./chat_render.ts";
 import { type ChatSource, chooseTemplate, folderChat, ggufChat } from "./chat_source.ts";
+import { textOfGguf, textOfLoneGguf } from "./gguf_text.ts";
 import { type FolderOptions, type GivenFiles, type ModelFolder, openFolder } from "./model_folder.ts";
 import { strftime } from "./strftime.ts";
 
@@ -116,18 +118,24 @@ export async function ggufChatTemplate(
 
 /**
  * The chat template of a model (`chat_template` in tokenizer_config.json, chat_template.jinja, the folder
- * additional_chat_templates), or null when it has none: then it was not trained on conversations. Needs the package
- * `@huggingface/jinja`, which is loaded when there is one.
+ * additional_chat_templates, notes of a GGUF), or null when it has none: then it was not trained on conversations. Needs the
+ * package `@huggingface/jinja`, which is loaded when there is one.
  *
  * @throws {FormatError} for a template that does not parse; the result throws one for a conversation that it refuses, and
  * when it takes too long.
  * @category Text
  */
 export async function loadChatTemplate(
-  where: string | URL | GivenFiles,
+  where: string | URL | GivenFiles | Openable,
   options: FolderOptions = {},
 ): Promise<ChatTemplate | null> {
-  return await chatTemplateOf(await openFolder(where, checkOptions("loadChatTemplate", options, hubOptions)));
+  const reach = checkOptions("loadChatTemplate", options, hubOptions), gguf = await textOfGguf(where);
+  if (gguf) return await ggufChatTemplate(gguf.metadata, gguf.where);
+  const folder = await openFolder(where as string | URL | GivenFiles, reach),
+    own = await chatTemplateOf(folder);
+  if (own) return own;
+  const alone = await textOfLoneGguf(folder);
+  return alone && await ggufChatTemplate(alone.metadata, alone.where);
 }
 
 const encodeOptions: OptionTable<{ readonly signal?: AbortSignal }> = { signal: abortSignal };
