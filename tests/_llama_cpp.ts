@@ -20,7 +20,7 @@ export interface LlamaCppTask {
 /** What this uses of node-llama-cpp. */
 interface Package {
   getLlama(options: object): Promise<{ loadModel(options: object): Promise<Model> }>;
-  readonly LlamaLogLevel: { readonly disabled: unknown };
+  readonly LlamaLogLevel: { readonly error: unknown };
 }
 interface Model {
   createContext(options: object): Promise<Context>;
@@ -36,7 +36,7 @@ async function main([entry, tasks]: readonly string[]): Promise<void> {
   const llama = await getLlama({
     gpu: false,
     build: "never",
-    logLevel: LlamaLogLevel.disabled,
+    logLevel: LlamaLogLevel.error,
     maxThreads: 1,
   });
   for (const { path, ids, count } of JSON.parse(tasks) as LlamaCppTask[]) {
@@ -56,7 +56,7 @@ async function main([entry, tasks]: readonly string[]): Promise<void> {
       made.push(id);
       if (made.length >= count) break;
     }
-    console.log(JSON.stringify(made));
+    console.log(`tokens ${JSON.stringify(made)}`);
     await context.dispose();
     await model.dispose();
   }
