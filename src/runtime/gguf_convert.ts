@@ -20,7 +20,7 @@ import {
   planGguf,
   typeForRows,
 } from "../files/gguf/mod.ts";
-import { convertBytes, type SafetensorsFile, transposeMatrix } from "../files/mod.ts";
+import { convertBytes, type FileDType, type SafetensorsFile, transposeMatrix } from "../files/mod.ts";
 import { decoderShapes } from "../models/decoder/shapes.ts";
 import type { DecoderConfig } from "../models/decoder/config.ts";
 import { ggufArchitecture, ggufWeight } from "../models/gguf.ts";
@@ -91,7 +91,7 @@ function asFloats(type: GgufType, bytes: Uint8Array, out: Float32Array): void {
   if (isBlockType(type)) return dequantize(type, bytes, out);
   const raw = new Uint8Array(out.buffer, out.byteOffset, out.byteLength), { dtype } = ggufTypes[type];
   if (dtype === "f32") raw.set(bytes);
-  else convertBytes(dtype ?? (type.toLowerCase() as "i8"), "f32", bytes, raw);
+  else convertBytes((dtype ?? type.toLowerCase()) as FileDType, "f32", bytes, raw);
 }
 
 /** Floats as `type`. */

@@ -5,12 +5,12 @@
  */
 import type { DeviceName } from "../backends/contract.ts";
 import type { ByteSource } from "../core/byte_source.ts";
-import { byteSize, type DType, isDType, isFloat, isQuantized, quantBlock } from "../core/dtype.ts";
+import { byteSize, type DType, isDType, isFloat, isK, isQuantized, quantBlock } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { dtype as aDType, kind, number } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { castTensor, openFiles, SafetensorsFile, type TensorToSave } from "../files/mod.ts";
-import { empty, type Tensor, transpose } from "../ops/mod.ts";
+import { empty, type Tensor, toDType, transpose } from "../ops/mod.ts";
 import { placeOptions } from "../ops/options.ts";
 import {
   currentPath,
@@ -143,17 +143,22 @@ const saveOptions: OptionTable<SaveSafetensorsOptions> = {
  * as one of blocks that is seen transposed is.
  */
 export function tensorToSave(name: string, t: Tensor, transposed: boolean = isTurned(t)): TensorToSave {
+  const { dtype } = t;
+  const bytesOf = async (stored: Tensor): Promise<Uint8Array> => {
+    const data = await stored.data();
+    if (stored !== t) stored.dispose();
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  };
+  // Safetensors has no blocks of 256: their values are written.
+  if (isK(dtype)) {
+    return { name, dtype: "f32", shape: t.shape, bytes: () => bytesOf(noGrad(() => toDType(t, "f32"))) };
+  }
   return {
     name,
-    dtype: t.dtype,
+    dtype,
     shape: transposed ? [...t.shape].reverse() : t.shape,
     ...(transposed ? { transposed } : {}),
-    bytes: async () => {
-      const stored = transposed ? noGrad(() => transpose(t, 0, 1)) : t;
-      const data = await stored.data();
-      if (stored !== t) stored.dispose();
-      return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    },
+    bytes: () => bytesOf(transposed ? noGrad(() => transpose(t, 0, 1)) : t),
   };
 }
 
