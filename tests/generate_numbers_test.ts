@@ -66,10 +66,7 @@ eachDevice((device) => {
           /^generate: at new token 1 the model's (largest )?logit/,
           `${way} ${value} in ${name}`,
         );
-        // On a device that answers late weights are not read for a message.
-        if (device !== "webgpu") {
-          assert(message.includes(`weight ${name} has ${value} at ${where} of`), message);
-        }
+        assert(message.includes(`weight ${name} has ${value} at ${where} of`), message);
         assertEquals(given, []);
         model.dispose();
       }

@@ -223,7 +223,7 @@ describe("GPT-2 against PyTorch", () => {
 describe("GPT-2's network", () => {
   eachDevice((device) => {
     it("goes on position after position, whatever its cache stores and however wide its heads are", async () => {
-      for (const [nEmbd, nHead] of [[20, 2], [64, 2], [6, 1]]) {
+      for (const [nEmbd, nHead] of [[20, 2], [64, 2], [6, 1], [40, 2], [14, 2], [33, 1]]) {
         manualSeed(4);
         using model = smallModel({ nEmbd, nHead, nPositions: 32, initializerRange: 0.3 }, { device });
         const ids = Array.from({ length: 11 }, (_, i) => (i * 5) % model.config.vocabSize);

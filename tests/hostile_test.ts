@@ -48,8 +48,9 @@ describe("a configuration", () => {
       await model.save(folder);
       const config = JSON.parse(readFileSync(join(folder, "config.json"), "utf8"));
       const cases: [Record<string, unknown>, RegExp][] = [
-        [{ n_layer: 1e6 }, /missing: h\.2\.ln_1\.weight \[8\].* and 11,999,9\d\d more/],
-        [{ n_layer: 1e15 }, /missing: h\.2\.ln_1/],
+        [{ n_layer: 65_536 }, /missing: h\.2\.ln_1\.weight \[8\].* and 786,3\d\d more/],
+        [{ n_layer: 1e6 }, /nLayer is 1000000, expected a whole number from 1 to 65536/],
+        [{ n_layer: 1e15 }, /nLayer is 1000000000000000, expected/],
         [{ n_embd: 1e12, n_head: 1 }, /wrong: .*expected \[/],
         [{ vocab_size: 1e12 }, /wte\.weight is \[11, 8\], expected \[1000000000000, 8\]/],
         [{ n_positions: 2 ** 40 }, /wpe\.weight is/],

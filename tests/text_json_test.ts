@@ -18,7 +18,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
-import { FormatError, OptionError, ShapeError } from "../src/core/errors.ts";
+import { FormatError, OptionError } from "../src/core/errors.ts";
 import { BpeTokenizer, CharTokenizer, tokenizerFromJson } from "../src/text/mod.ts";
 import { repository } from "./_data.ts";
 import { gpt2TokenizerJson, streamed, writing } from "./_text.ts";
@@ -46,7 +46,7 @@ describe("CharTokenizer", () => {
     assertEquals(withUnk.encode("a?\u{1f600}<unk>"), [0, 3, 3, 3]);
     assertStrictEquals(withUnk.decode([0, 3]), "a<unk>");
     assertStrictEquals(withUnk.decode([0, 3], { skipSpecialTokens: true }), "a");
-    assertThrows(() => withUnk.decode([4]), ShapeError);
+    assertStrictEquals(withUnk.decode([4, 0]), "a");
     assertThrows(() => new CharTokenizer(["a", "a"]), OptionError);
     assertThrows(() => new CharTokenizer(["ab"]), OptionError);
   });
@@ -115,7 +115,7 @@ describe("tokenizerFromJson", () => {
     assertStrictEquals(tokenizer.decode([3, 4, 5], {}), "hello world");
     assertStrictEquals(tokenizer.decode([0, 3, 4, 1], { skipSpecialTokens: true }), "hello");
     assertEquals(streamed(tokenizer, [3, 4, 5, 5]), ["hel", "lo", " world", " world", ""]);
-    assertThrows(() => tokenizer.decode([99]), ShapeError);
+    assertStrictEquals(tokenizer.decode([99]), "");
   });
 
   it("holds characters back until they are whole, for a decoder it knows nothing about", async () => {

@@ -194,28 +194,50 @@ describe("webgpu, with what an adapter may have", { skip }, () => {
   it("does a decoding step in one kernel, and writes the cache", async () => {
     const { adapter } = await requestGpuAdapter(), before = backendOf("webgpu");
     const gpu = await openWebGpu(adapter!, { software: false });
-    for (
-      const [heads, width, lengths] of [[3, 64, [0, 40]], [2, 20, [130]], [1, 128, [700]], [2, 6, [
-        9,
-      ]]] as const
-    ) {
-      const capacity = 720, rows = lengths.length;
-      const run = async (device: DeviceName): Promise<number[][]> => {
-        const held = (seed: number): Tensor[] =>
-          lengths.map((_, i) => randn([1, heads, capacity, width], { seed: seed + i, device }));
-        const qkv = randn([rows, 3, heads, width], { seed: 9, device }), keys = held(20), values = held(40);
-        const out = attentionStep(qkv, keys, values, [...lengths]);
-        return await Promise.all([out, ...keys, ...values].map(numbersOf));
-      };
-      const expected = await run("reference");
-      compare(await run("webgpu"), expected, 2e-5, `${heads} ${width}`);
-      installBackend(gpu);
-      compare(
-        await run("webgpu").finally(() => installBackend(before)),
-        expected,
-        2e-5,
-        `${heads} ${width}, GPU`,
-      );
+    const cases: [heads: number, width: number, lengths: number[]][] = [
+      [3, 64, [0, 40]],
+      [2, 20, [130]],
+      [1, 128, [700]],
+      [2, 6, [9]],
+      ...[1, 3, 9, 16, 31, 50, 80, 301].map((width): [number, number, number[]] => {
+        return [1 + width % 3, width, [width % 5, 3 * width % 130]];
+      }),
+    ];
+    for (const [heads, width, lengths] of cases) {
+      const capacity = Math.max(...lengths) + 3, rows = lengths.length;
+      // Lengths that are known, and those that the device reads; caches of their own, and sides of one that begins anywhere.
+      for (const shared of capacity < 200 ? [false, true] : [false]) {
+        const run = async (device: DeviceName, read: boolean): Promise<number[][]> => {
+          const held = (seed: number): Tensor[] =>
+            lengths.map((_, i) => randn([1, heads, capacity, width], { seed: seed + i, device }));
+          const both = lengths.map((_, i) =>
+            randn([1 + 2 * heads * capacity * width], { seed: 70 + i, device })
+          );
+          const side = (i: number): Tensor[] =>
+            both.map((all) => all.slice([1, all.size]).reshape(2, heads, capacity, width).slice([i, i + 1]));
+          const qkv = randn([rows, 3, heads, width], { seed: 9, device });
+          const [keys, values] = shared ? [side(0), side(1)] : [held(20), held(40)];
+          const out = attentionStep(
+            qkv,
+            keys,
+            values,
+            read ? tensor(lengths, { dtype: "i32", device }) : lengths,
+          );
+          return await Promise.all([out, ...keys, ...values].map(numbersOf));
+        };
+        const expected = await run("reference", false);
+        for (const read of [false, true]) {
+          const what = `${heads} ${width} ${shared} ${read}`;
+          compare(await run("webgpu", read), expected, 2e-5, what);
+          installBackend(gpu);
+          compare(
+            await run("webgpu", read).finally(() => installBackend(before)),
+            expected,
+            2e-5,
+            `${what}, GPU`,
+          );
+        }
+      }
     }
     gpu.gpu.device.destroy();
   });
@@ -244,6 +266,20 @@ describe("webgpu, where a binding is smaller than a tensor", { skip }, () => {
         // What is computed in parts is texts and rows, not what is within them.
         if (/tiles|beyond|keys before/.test(one[0])) continue;
         compare(await computed(one, "webgpu"), await computed(one, "reference"), 2e-5, one[0]);
+      }
+    });
+  });
+
+  it("does a decoding step a few heads at a time", async () => {
+    await withLimit(16384, async () => {
+      for (const [heads, width, length] of [[5, 20, 50], [3, 7, 150], [8, 64, 8]]) {
+        const run = async (device: DeviceName): Promise<number[][]> => {
+          const held = (seed: number): Tensor => randn([1, heads, length + 2, width], { seed, device });
+          const qkv = randn([1, 3, heads, width], { seed: 9, device }), keys = held(1), values = held(2);
+          const out = attentionStep(qkv, [keys], [values], tensor([length], { dtype: "i32", device }));
+          return await Promise.all([out, keys, values].map(numbersOf));
+        };
+        compare(await run("webgpu"), await run("reference"), 2e-5, `${heads} ${width}`);
       }
     });
   });

@@ -65,6 +65,17 @@ describe("webgpu", () => {
     assertEquals(await x.toArray(), [[1, 2], [3, 4]]);
   });
 
+  it("reports it with that read alone, however many are on their way", { skip }, async () => {
+    const x = tensor([1, 2, 3], { device: "webgpu" }),
+      index = tensor([9], { dtype: "i32", device: "webgpu" });
+    for (let round = 0; round < 5; round++) {
+      const picked = x.indexSelect(0, index);
+      const [first, ...others] = await Promise.allSettled([picked.data(), x.data(), index.data(), x.data()]);
+      assertMatch(String(first.status === "rejected" && first.reason), /index 9 .* dim 0/);
+      for (const other of others) assert(other.status === "fulfilled", String(other.status));
+    }
+  });
+
   it("uploads into memory that recorded work still reads", { skip }, async () => {
     const results = [];
     for (let i = 0; i < 20; i++) {

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { FormatError, ShapeError } from "../core/errors.ts";
+import { FormatError } from "../core/errors.ts";
 import { flag, kind, listOf, object, oneOf, text as aText, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
@@ -21,7 +21,7 @@ import { byteStream } from "./stream.ts";
 import { decodeOptions, encodeOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
 import { fromWtf8, toWtf8, writeWtf8 } from "./utf8.ts";
-import { indexTokens, vocabularyMap } from "./vocabulary.ts";
+import { demandId, indexTokens, vocabularyMap } from "./vocabulary.ts";
 import { WordTable } from "./words.ts";
 
 /**
@@ -236,7 +236,7 @@ export class BpeTokenizer implements Tokenizer {
     return out;
   }
 
-  /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
+  /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     let length = 0;
@@ -335,15 +335,14 @@ export class BpeTokenizer implements Tokenizer {
 
   #bytesOf(id: number, skipSpecialTokens: boolean): Uint8Array {
     if (skipSpecialTokens && this.#added.isSpecial(id)) return nothing;
-    return this.#tokenBytes[id] ??= this.#spell(id);
+    return this.#tokenBytes[id] ?? this.#spell(id);
   }
 
   #spell(id: number): Uint8Array {
-    const token = this.#tokens[id];
-    if (token === undefined) {
-      throw new ShapeError(`id ${id} is not in the vocabulary, whose ids go from 0 to ${this.vocabSize - 1}`);
-    }
-    return (this.#added.byId.has(id) ? undefined : symbolsToBytes(token)) ?? toWtf8(token);
+    const token = this.#tokens[demandId(id)];
+    if (token === undefined) return nothing;
+    return this.#tokenBytes[id] = (this.#added.byId.has(id) ? undefined : symbolsToBytes(token)) ??
+      toWtf8(token);
   }
 
   #encodeText(text: string, start: number, end: number, out: number[]): void {

@@ -261,6 +261,8 @@ export class Gpu {
     const encoder = this.#encoder!;
     encoder.copyBufferToBuffer(gpuOf(buffer), byteOffset, staging, 0, byteLength);
     encoder.copyBufferToBuffer(gpuOf(this.notes), 0, staging, byteLength, notes.bytes);
+    // A note is for the first read after it: others may be on their way already.
+    encoder.clearBuffer(gpuOf(this.notes), 0, notes.bytes);
     this.#beginPass();
     this.flush();
     const errors = this.#errors.splice(0);
@@ -286,10 +288,7 @@ export class Gpu {
       if (error !== null) throw new DeviceError(`webgpu: ${error}`);
     }
     const noted = new Int32Array(bytes.buffer.slice(byteLength));
-    if (noted[0]) {
-      this.device.queue.writeBuffer(gpuOf(this.notes), 0, new Uint8Array(notes.bytes));
-      throw noteError(noted);
-    }
+    if (noted[0]) throw noteError(noted);
     return bytes.subarray(0, byteLength);
   }
 

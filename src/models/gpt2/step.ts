@@ -96,8 +96,6 @@ export class Steps {
   next(ids: StepIds, caches: readonly GPT2Cache[]): Tensor | null {
     const model = this.#model, { backend } = model.wte.weight;
     if (isRecording() || model.training || activeCapture() || !backend.record) return null;
-    // Its kernel for a step reads heads in whole pieces of 32 there; others take the way of prompts.
-    if (backend.name === "webgpu" && model.config.nEmbd / model.config.nHead % 32 !== 0) return null;
     const at = this.#recent.findIndex((step) =>
       step.caches.length === caches.length && step.caches.every((cache, i) => cache === caches[i])
     );

@@ -4,13 +4,14 @@
  *
  * @module
  */
-import { FormatError, ShapeError } from "../../core/errors.ts";
+import { FormatError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../../core/options.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "../added_tokens.ts";
 import { windowStream } from "../stream.ts";
 import { decodeOptions, encodeOptions } from "../tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "../tokenizer.ts";
+import { demandId } from "../vocabulary.ts";
 import { joinByScore } from "./bpe.ts";
 import { Normalizer, type NormalizerParts, spaceSymbol } from "./normalizer.ts";
 import { Unigram } from "./unigram.ts";
@@ -225,7 +226,7 @@ export class SentencePieceTokenizer implements Tokenizer {
     return inner.length === 2 ? inner as [string, string] : [inner[0], inner.slice(1).join("")];
   }
 
-  /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
+  /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { pieces, addDummyPrefix, removeExtraWhitespaces } = this.#parts;
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
@@ -237,12 +238,8 @@ export class SentencePieceTokenizer implements Tokenizer {
       isStart = false;
     };
     for (let i = 0; i < ids.length; i++) {
-      const piece = pieces[ids[i]];
-      if (piece === undefined) {
-        throw new ShapeError(
-          `id ${ids[i]} is not in the vocabulary, whose ids go from 0 to ${this.vocabSize - 1}`,
-        );
-      }
+      const piece = pieces[demandId(ids[i])];
+      if (piece === undefined) continue;
       if (piece.type === pieceTypes.byte) {
         bytes.push(parseInt(piece.text.slice(3, 5), 16));
         continue;
@@ -265,7 +262,7 @@ export class SentencePieceTokenizer implements Tokenizer {
   /** Decodes ids one at a time, whole characters only. */
   stream(options: DecodeOptions = {}): DecodeStream {
     const checked = checkOptions("stream", options, decodeOptions);
-    return windowStream((ids) => this.decode(ids, checked));
+    return windowStream((ids) => this.decode(ids, checked), (id) => demandId(id) < this.vocabSize);
   }
 
   /** The id of a token, written as in the vocabulary. */
