@@ -17,8 +17,8 @@ import {
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { after, before } from "node:test";
 import {
+  convertToGguf,
   FormatError,
   type Gguf,
   loadTokenizer,
@@ -32,7 +32,7 @@ import { asBlocks, type GgufType, ggufTypes } from "../src/files/gguf/mod.ts";
 import { decoderShapes } from "../src/models/decoder/shapes.ts";
 import { ggufConfig } from "../src/models/gguf.ts";
 import { decoderConfig, decoderFamilies, decoderNetwork } from "../src/models/registry.ts";
-import { folderToGguf, ggufDTypes, ggufToGguf } from "../src/runtime/gguf_convert.ts";
+import { ggufDTypes } from "../src/runtime/gguf_convert.ts";
 import { networkFromGguf } from "../src/runtime/gguf_network.ts";
 import { ggufPre } from "../src/text/gguf_notes.ts";
 import { ggufTokenizer } from "../src/text/gguf_tokenizer.ts";
@@ -41,7 +41,7 @@ import { dataPath, missingData, repository } from "./_data.ts";
 import { tinyFolder } from "./_gpt2.ts";
 import type { LlamaCppTask } from "./_llama_cpp.ts";
 import { findRuntimes, runtimeKinds } from "./_runtimes.ts";
-import { describe, it } from "./_suite.ts";
+import { after, before, describe, it } from "./_suite.ts";
 
 const families = [
   "llama3",
@@ -71,7 +71,7 @@ async function converted(
   dtype?: string,
 ): Promise<{ path: string; told: string[] }> {
   const path = join(folder, `${name}.gguf`), told: string[] = [];
-  await folderToGguf(from, path, {
+  await convertToGguf(from, path, {
     ...(dtype ? { dtype } : {}),
     onWarning: (message) => void told.push(message),
   });
@@ -341,7 +341,7 @@ describe("convert to GGUF: types", () => {
 
   it("from GGUF to GGUF: another type, the same notes with their types, parts in one", async () => {
     const from = dataPath("families", "llama3.gguf"), to = join(folder, "again.gguf");
-    await ggufToGguf(from, to, { dtype: "q8_0" });
+    await convertToGguf(from, to, { dtype: "q8_0" });
     await using a = await openGguf(from), b = await openGguf(to);
     assertEquals(b.names, a.names);
     for (const [key, note] of Object.entries(a.notes)) {
@@ -360,7 +360,7 @@ describe("convert to GGUF: types", () => {
       });
     }
     const whole = join(folder, "whole.gguf");
-    await ggufToGguf(parts[0], whole);
+    await convertToGguf(parts[0], whole);
     await using one = await openGguf(whole);
     assertEquals([one.names, [...one.metadata.keys()], one.files.length], [["t0.weight", "t1.weight"], [
       "other",

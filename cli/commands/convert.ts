@@ -5,6 +5,7 @@
  */
 import { oneOf } from "../../src/core/kinds.ts";
 import {
+  convertToGguf,
   copySafetensors,
   type DType,
   GPT2,
@@ -12,7 +13,6 @@ import {
   type SaveSafetensorsOptions,
 } from "../../mod.ts";
 import { isDirectory, readDir, stat } from "../../src/platform/platform.ts";
-import { folderToGguf, ggufDTypes, ggufToGguf } from "../../src/runtime/gguf_convert.ts";
 import { type Command, UsageError } from "../command.ts";
 import { formatBytes, note, printJson } from "../output.ts";
 import { isGguf, openWeights } from "./inspect.ts";
@@ -25,6 +25,9 @@ function parseSize(text: string): number {
   if (!(bytes >= 1)) throw new UsageError(`--shard-size must be at least one byte, not "${text}"`);
   return bytes;
 }
+
+/** What matrices of a GGUF are written as. */
+const ggufDTypes: readonly string[] = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_k", "q6_k"];
 
 /** What the library calls its own kinds of blocks, and a GGUF calls otherwise. */
 const alsoCalled: Readonly<Record<string, string>> = { q8: "q8_0", q4: "q4_0" };
@@ -101,12 +104,12 @@ async function copyFile(from: string, to: string, options: SaveSafetensorsOption
   return { bytes, files: files.length };
 }
 
-async function copyGguf(from: string, way: Way, to: string, dtype: string | undefined): Promise<Copied> {
+async function copyGguf(from: string, to: string, dtype: string | undefined): Promise<Copied> {
   const options = {
     ...(dtype ? { dtype: alsoCalled[dtype] ?? dtype } : {}),
     onWarning: (message: string) => void note(message),
   };
-  return { bytes: await (way === "GGUF" ? ggufToGguf : folderToGguf)(from, to, options), files: 1 };
+  return { bytes: await convertToGguf(from, to, options), files: 1 };
 }
 
 /** The command. */
@@ -141,7 +144,7 @@ export const convert: Command = {
       ? await copyModel(from, to, options)
       : way === "file"
       ? await copyFile(from, to, options)
-      : await copyGguf(from, way, to, dtype);
+      : await copyGguf(from, to, dtype);
     if (values.flag("json")) {
       return await printJson({ in: from, out: to, dtype: dtype ?? null, bytes, files });
     }

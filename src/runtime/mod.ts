@@ -18,6 +18,7 @@ export {
 } from "./devices.ts";
 export * from "./diagnose.ts";
 export { Gguf, openGguf, saveGguf, type SaveGgufOptions } from "./gguf.ts";
+export { convertToGguf, type ConvertToGgufOptions } from "./gguf_convert.ts";
 export * from "./gpt2.ts";
 export type { Prepared } from "./model_generation.ts";
 export type { LoadOptions, LoadProgress, SaveOptions } from "./gpt2_options.ts";
