@@ -19,14 +19,14 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { CausalLM } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import { toF16 } from "../src/core/half.ts";
 import { sizeOf } from "../src/core/shape.ts";
 import { type GgufNotes, type GgufTensorToSave, type GgufType, planGguf } from "../src/files/gguf/mod.ts";
-import { decoderShapes } from "../src/models/decoder/shapes.ts";
 import { ggufArchitecture, ggufWeight } from "../src/models/gguf.ts";
-import { decoderNotes } from "../src/models/gguf_notes.ts";
-import { decoderConfig } from "../src/models/registry.ts";
+import { architectureNotes } from "../src/models/gguf_notes.ts";
+import { familyOfConfig } from "../src/models/registry.ts";
 import { writeFileAtomic } from "../src/platform/platform.ts";
 import { convertToGguf } from "../src/runtime/gguf_convert.ts";
 import { installRivals, Rivals } from "./rivals.ts";
@@ -94,10 +94,13 @@ function tokens(count: number): GgufNotes {
 
 /** The model as f16, tensor after tensor; norms are ones. */
 async function writeHalf(model: Model): Promise<void> {
-  const config = decoderConfig(configs[model]), architecture = ggufArchitecture(config.family);
+  const family = familyOfConfig(configs[model], model), config = family.parse(configs[model], model);
+  const architecture = ggufArchitecture(family.type), expected = family.expected(config);
   let seed = 1;
-  const tensors = [...decoderShapes(config)].map(([parameter, shape]): GgufTensorToSave => {
-    const { name } = ggufWeight(parameter, config, architecture), own = seed++;
+  const tensors = [...expected.names()].map((parameter): GgufTensorToSave => {
+    const shape = expected.shape(parameter)!,
+      { name } = ggufWeight(parameter, config, architecture),
+      own = seed++;
     if (shape.length < 2) {
       const value = name.endsWith(".bias") ? 0 : 1;
       return {
@@ -124,8 +127,8 @@ async function writeHalf(model: Model): Promise<void> {
     "general.architecture": architecture,
     "general.name": model,
     "general.file_type": 1,
-    ...decoderNotes(config).notes,
-    ...tokens(config.vocabSize),
+    ...architectureNotes(family.type, config).notes,
+    ...tokens(family.vocabSize(config)),
   };
   await writeFileAtomic(pathOf(model, "f16"), planGguf(tensors, notes).chunks());
 }
@@ -165,18 +168,6 @@ const prompt = 128, made = 32;
 
 /** This library, in this process: seconds to load, tokens a second of a prompt and one after the other. */
 async function ours(path: string): Promise<Measured> {
-  const { CausalLM } = await import("../mod.ts") as unknown as {
-    CausalLM: {
-      load(path: string, options?: object): Promise<{
-        readonly vocabSize: number;
-        completion(prompt: number[], options: object): Promise<{
-          readonly ids: readonly number[];
-          readonly prefillMilliseconds: number;
-          readonly decodeMilliseconds: number;
-        }>;
-      }>;
-    };
-  };
   const started = performance.now(), model = await CausalLM.load(path);
   const load = (performance.now() - started) / 1e3, ids = promptIds(prompt, model.vocabSize);
   let best = { prefill: 0, decode: 0 };

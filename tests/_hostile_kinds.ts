@@ -16,7 +16,9 @@ import { type GgufTensorToSave, openGgufFile, planGguf } from "../src/files/gguf
 import { readSafetensors } from "../src/files/mod.ts";
 import { openRepository } from "../src/hub/mod.ts";
 import { ggufConfig } from "../src/models/gguf.ts";
-import { expectedTensors, matchNames, parseConfig } from "../src/models/mod.ts";
+import { matchNames } from "../src/models/checkpoint.ts";
+import { expectedTensors, parameterName } from "../src/models/gpt2/checkpoint.ts";
+import { parseConfig } from "../src/models/gpt2/config.ts";
 import { Linear } from "../src/nn/mod.ts";
 import { openBytes } from "../src/platform/platform.ts";
 import { generationOf } from "../src/runtime/model_generation.ts";
@@ -423,6 +425,7 @@ function trainer(checkpoints: CheckpointStore): Trainer<unknown> {
     checkpoints,
     data: randomBatches(new Int32Array(20), { batchSize: 1, blockSize: 2, seed: 1 }),
     loss: () => model.weight.sum(),
+    onWarning: () => {},
   } as never);
 }
 
@@ -616,7 +619,13 @@ export const hostileKinds: readonly HostileKind[] = [
       const config = parseConfig(await readJson(folder, "config.json"), "config.json");
       const right = expectedTensors(parseConfig(configJson, "config.json"));
       const offered = [...right.names()].map((name) => ({ name, dtype: "f32", shape: right.shape(name)! }));
-      matchNames(offered, expectedTensors(config), config.tieWordEmbeddings, "here");
+      matchNames(
+        offered,
+        expectedTensors(config),
+        (name) => parameterName(name, config.tieWordEmbeddings),
+        "GPT-2",
+        "here",
+      );
     },
   },
   {
@@ -626,7 +635,11 @@ export const hostileKinds: readonly HostileKind[] = [
     async read(random) {
       const folder = await openFolder({ "generation_config.json": encode(spoilt(random, generationJson)) });
       const config = parseConfig(configJson, "config.json");
-      const { numBeams = 1, numReturnSequences = 1 } = await generationOf(folder, config);
+      const { numBeams = 1, numReturnSequences = 1 } = await generationOf(folder, {
+        settings: config.other,
+        vocabSize: config.vocabSize,
+        eos: config.eosTokenId,
+      });
       if (numBeams > 10_000 || numReturnSequences > 10_000) throw new Error(`${numBeams} beams`);
     },
   },

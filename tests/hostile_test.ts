@@ -21,7 +21,8 @@ import {
 } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import { openRepository } from "../src/hub/mod.ts";
-import { expectedTensors, gpt2Config, GPT2Model } from "../src/models/mod.ts";
+import { expectedTensors } from "../src/models/gpt2/checkpoint.ts";
+import { gpt2Config, GPT2Model } from "../src/models/mod.ts";
 import { loadChatTemplate } from "../src/runtime/chat.ts";
 import { BpeTokenizer, CharTokenizer, tokenizerFromJson } from "../src/text/mod.ts";
 import { call } from "./_command.ts";

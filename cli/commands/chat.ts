@@ -11,11 +11,11 @@ import { stdin, stdout } from "node:process";
 import { createInterface } from "node:readline/promises";
 import {
   CancelledError,
+  type CausalLM,
   type ChatMessage,
   type ChatTemplate,
   FerrotypeError,
   type GenerateOptions,
-  type GPT2,
   loadChatTemplate,
 } from "../../mod.ts";
 import { isTerminal, onInterrupt } from "../../src/platform/platform.ts";
@@ -26,13 +26,13 @@ import { note, printPart } from "../output.ts";
 
 /** A conversation, one turn after the other. */
 class Conversation {
-  readonly #model: GPT2;
+  readonly #model: CausalLM;
   readonly #template: ChatTemplate | null;
   readonly #options: GenerateOptions;
   readonly #messages: ChatMessage[] = [];
   #text = "";
 
-  constructor(model: GPT2, template: ChatTemplate | null, options: GenerateOptions) {
+  constructor(model: CausalLM, template: ChatTemplate | null, options: GenerateOptions) {
     this.#model = model;
     this.#template = template;
     this.#options = options;

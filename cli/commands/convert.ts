@@ -3,12 +3,12 @@
  *
  * @module
  */
-import { oneOf } from "../../src/core/kinds.ts";
+import { oneOf, size } from "../../src/core/kinds.ts";
 import {
+  CausalLM,
   convertToGguf,
   copySafetensors,
   type DType,
-  GPT2,
   openSafetensors,
   type SaveSafetensorsOptions,
 } from "../../mod.ts";
@@ -16,15 +16,6 @@ import { isDirectory, readDir, stat } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { formatBytes, note, printJson } from "../output.ts";
 import { isGguf, openWeights } from "./inspect.ts";
-
-/** Bytes from `500MB`, `2GB` or a plain number. */
-function parseSize(text: string): number {
-  const found = /^(\d+(?:\.\d+)?)\s*(k|M|G)?B?$/i.exec(text);
-  if (!found) throw new UsageError(`--shard-size is a size such as 500MB or 2GB, not "${text}"`);
-  const bytes = Number(found[1]) * { k: 1e3, m: 1e6, g: 1e9, "": 1 }[(found[2] ?? "").toLowerCase() as "k"];
-  if (!(bytes >= 1)) throw new UsageError(`--shard-size must be at least one byte, not "${text}"`);
-  return bytes;
-}
 
 /** What matrices of a GGUF are written as. */
 const ggufDTypes: readonly string[] = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_k", "q6_k"];
@@ -88,7 +79,7 @@ interface Copied {
 }
 
 async function copyModel(from: string, to: string, options: SaveSafetensorsOptions): Promise<Copied> {
-  using model = await GPT2.load(from, { onWarning: (message) => void note(message) });
+  using model = await CausalLM.load(from, { onWarning: (message) => void note(message) });
   await model.save(to, options);
   await using written = await openWeights(to);
   const infos = written.names.map((name) => written.info(name));
@@ -117,7 +108,7 @@ export const convert: Command = {
   name: "convert",
   usage: "IN OUT [options]",
   summary:
-    "Copies a model in another dtype: a GPT-2 folder, a safetensors file, a GGUF, or a folder as a GGUF.",
+    "Copies a model in another dtype: a model folder, a safetensors file, a GGUF, or a folder as a GGUF.",
   positionals: [2, 2],
   options: {
     dtype: {
@@ -126,19 +117,19 @@ export const convert: Command = {
       help:
         "store matrices as f32, f16, bf16, or in blocks of q8 or q4; in OUT.gguf also q8_0, q4_0, q4_k, q6_k (default: unchanged)",
     },
-    "shard-size": { value: "SIZE", help: "largest file, such as 500MB (default: one file)" },
+    "shard-size": { value: "SIZE", kind: size, help: "largest file, such as 500MB (default: one file)" },
     force: { help: "replace what is at OUT already" },
   },
   async run(values, [from, to]) {
-    const dtype = values.text("dtype"), size = values.text("shard-size");
+    const dtype = values.text("dtype"), shardSize = values.number("shard-size");
     if (from === "" || to === "") {
       throw new UsageError(`convert: ${from === "" ? "IN" : "OUT"} is a path, not ""`);
     }
     const options = {
       ...(dtype ? { dtype: dtype as DType } : {}),
-      ...(size ? { shardSize: parseSize(size) } : {}),
+      ...(shardSize === undefined ? {} : { shardSize }),
     };
-    const way = await wayOf(from, to, dtype, size !== undefined);
+    const way = await wayOf(from, to, dtype, shardSize !== undefined);
     await checkPlace(from, way, to, values.flag("force"));
     const { bytes, files } = way === "model"
       ? await copyModel(from, to, options)

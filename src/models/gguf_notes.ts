@@ -140,7 +140,7 @@ function putWindows(to: Notes, { layers, family }: DecoderConfig): void {
 }
 
 /** The notes of a decoder. @throws {FormatError} for a model that llama.cpp would compute otherwise. */
-export function decoderNotes(config: DecoderConfig): ArchitectureNotes {
+function decoderNotes(config: DecoderConfig): ArchitectureNotes {
   const { family, heads, kvHeads, headDim, layers } = config, architecture = ggufArchitecture(family);
   const to = new Notes(architecture), isNeox = family === "gpt_neox";
   const activation = activations[architecture] ?? "silu";
@@ -198,7 +198,7 @@ export function decoderNotes(config: DecoderConfig): ArchitectureNotes {
 }
 
 /** The notes of a GPT-2. @throws {FormatError} for a model that llama.cpp would compute otherwise. */
-export function gpt2Notes(config: GPT2Config): ArchitectureNotes {
+function gpt2Notes(config: GPT2Config): ArchitectureNotes {
   const to = new Notes("gpt2"), { nEmbd, nInner, activationFunction } = config;
   if (!["gelu_new", "gelu_pytorch_tanh"].includes(activationFunction)) {
     throw new FormatError(
@@ -215,27 +215,7 @@ export function gpt2Notes(config: GPT2Config): ArchitectureNotes {
   return to.result;
 }
 
-const gpt2Names: Readonly<Record<string, string>> = {
-  "wte": "token_embd",
-  "wpe": "position_embd",
-  "ln_f": "output_norm",
-  "lm_head": "output",
-  "ln_1": "attn_norm",
-  "attn.c_attn": "attn_qkv",
-  "attn.c_proj": "attn_output",
-  "ln_2": "ffn_norm",
-  "mlp.c_fc": "ffn_up",
-  "mlp.c_proj": "ffn_down",
-};
-
-/** The tensor that a parameter of GPT-2 is; its matrices inside of blocks lie transposed, as all of a GGUF's do. */
-export function gpt2GgufWeight(parameter: string): { name: string; transposed: boolean } {
-  const [, layer, path, kind] = /^(?:h\.(\d+)\.)?(.*)\.(weight|bias)$/.exec(parameter) ?? [];
-  const theirs = gpt2Names[path];
-  if (theirs === undefined) throw new FormatError(`no GGUF has a tensor for the parameter ${parameter}`);
-  const isInside = layer !== undefined;
-  return {
-    name: `${isInside ? `blk.${layer}.` : ""}${theirs}.${kind}`,
-    transposed: isInside && kind === "weight" && /^(attn|mlp)\./.test(path),
-  };
+/** The notes of a model of any family. */
+export function architectureNotes(family: string, config: unknown): ArchitectureNotes {
+  return family === "gpt2" ? gpt2Notes(config as GPT2Config) : decoderNotes(config as DecoderConfig);
 }

@@ -10,7 +10,7 @@ import { FormatError } from "../core/errors.ts";
 import type { JsonObject } from "../core/json.ts";
 import { callback, oneOf } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
-import { formatShape, sameShape, type Shape, sizeOf } from "../core/shape.ts";
+import { type Shape, sizeOf } from "../core/shape.ts";
 import {
   asBlocks,
   dequantize,
@@ -23,12 +23,10 @@ import {
   typeForRows,
 } from "../files/gguf/mod.ts";
 import { convertBytes, type FileDType, type SafetensorsFile, transposeMatrix } from "../files/mod.ts";
-import { decoderShapes } from "../models/decoder/shapes.ts";
-import type { DecoderConfig } from "../models/decoder/config.ts";
+import { matchNames } from "../models/checkpoint.ts";
 import { ggufArchitecture, ggufWeight } from "../models/gguf.ts";
-import { type ArchitectureNotes, decoderNotes, gpt2GgufWeight, gpt2Notes } from "../models/gguf_notes.ts";
-import { expectedTensors, matchNames, parseConfig } from "../models/mod.ts";
-import { decoderConfig } from "../models/registry.ts";
+import { type ArchitectureNotes, architectureNotes } from "../models/gguf_notes.ts";
+import { familyOfConfig } from "../models/registry.ts";
 import { isHttp, mostText, stat, writeFileAtomic } from "../platform/platform.ts";
 import { tokenizerNotes, type TokenizerSource } from "../text/gguf_notes.ts";
 import { readSentencePieceParts } from "../text/sentencepiece/model_file.ts";
@@ -186,64 +184,11 @@ const heldTypes: Readonly<Record<string, GgufType>> = {
   q4: "Q4_0",
 };
 
-/** The name that a decoder's parameter has, of one that a file has; null for what is none. */
-function decoderName(name: string, isNeox: boolean): string | null {
-  const own = name.replace(/^(?:module\.|_orig_mod\.)+/, "");
-  if (/rotary_emb\.inv_freq$|\.attention\.(?:masked_)?bias$/.test(own)) return null;
-  if (/^(?:model|gpt_neox|lm_head|embed_out)\./.test(own)) return own;
-  return `${isNeox ? "gpt_neox" : "model"}.${own}`;
-}
-
-/** For each parameter the name in the file. @throws {FormatError} that names what is missing, unexpected and misshapen. */
-function matchDecoder(file: SafetensorsFile, config: DecoderConfig, where: string): Map<string, string> {
-  const expected = decoderShapes(config), found = new Map<string, string>(), wrong: string[] = [];
-  for (const name of file.names) {
-    const own = decoderName(name, config.family === "gpt_neox"), { shape, dtype } = file.info(name);
-    if (own === null || (config.tied && /^(?:lm_head|embed_out)\.weight$/.test(own))) continue;
-    const wanted = expected.get(own);
-    if (wanted === undefined || found.has(own)) wrong.push(`${name} is unexpected`);
-    else if (!sameShape(wanted, shape)) {
-      wrong.push(`${name} is ${formatShape(shape)}, expected ${formatShape(wanted)}`);
-    } else if (!Object.hasOwn(heldTypes, dtype)) wrong.push(`${name} holds ${dtype}, expected floats`);
-    found.set(own, name);
-  }
-  for (const name of expected.keys()) if (!found.has(name)) wrong.push(`${name} is missing`);
-  if (wrong.length === 0) return found;
-  const more = wrong.length > 20 ? ` and ${wrong.length - 20} more` : "";
-  throw new FormatError(
-    `${where} does not hold the ${config.family} that its config.json describes: ${
-      wrong.slice(0, 20).join("; ")
-    }${more}`,
-  );
-}
-
 /** Rows that are written, by those that are held, where `rows` says the reverse. */
 function reversed(rows: (row: number) => number, count: number): Int32Array {
   const out = new Int32Array(count);
   for (let row = 0; row < count; row++) out[rows(row)] = row;
   return out;
-}
-
-function decoderTensors(
-  file: SafetensorsFile,
-  config: DecoderConfig,
-  where: string,
-  asked: Wanted,
-): Passing[] {
-  const names = matchDecoder(file, config, where), architecture = ggufArchitecture(config.family);
-  return [...decoderShapes(config).keys()].map((parameter) => {
-    const given = names.get(parameter)!, { shape, dtype } = file.info(given), held = heldTypes[dtype];
-    const { name, rows, plus } = ggufWeight(parameter, config, architecture);
-    return {
-      name,
-      shape,
-      held,
-      type: typeFor(name, shape, held === "F64" ? "F32" : held, asked),
-      bytes: () => file.view(given).bytes(),
-      ...(rows ? { rows: reversed(rows, shape[0]) } : {}),
-      ...(plus ? { plus: -plus } : {}),
-    };
-  });
 }
 
 /** Of which kind the model in a folder is, and its tensors and notes. */
@@ -253,32 +198,30 @@ function described(
   where: string,
   asked: Wanted,
 ): { architecture: ArchitectureNotes; tensors: Passing[]; vocabSize: number } {
-  const configName = `${where}/config.json`;
-  if (json.model_type !== undefined && json.model_type !== "gpt2") {
-    const config = decoderConfig(json, configName);
-    return {
-      architecture: decoderNotes(config),
-      tensors: decoderTensors(file, config, where, asked),
-      vocabSize: config.vocabSize,
-    };
-  }
-  const config = parseConfig(json, configName);
-  const offered = file.names.map((name) => file.info(name));
-  const names = matchNames(offered, expectedTensors(config), config.tieWordEmbeddings, where);
-  const tensors = [...names].map(([parameter, given]): Passing => {
-    const { shape, dtype, transposed = false } = file.info(given), held = heldTypes[dtype];
-    const own = gpt2GgufWeight(parameter), turned = own.transposed !== transposed;
-    const written = turned ? [...shape].reverse() : shape;
+  const configName = `${where}/config.json`, family = familyOfConfig(json, configName);
+  const config = family.parse(json, configName), offered = file.names.map((name) => file.info(name));
+  const nameOf = (name: string): string | null => family.parameterName(name, config);
+  const names = matchNames(offered, family.expected(config), nameOf, family.title, where);
+  const tensors = [...family.expected(config).names()].map((parameter): Passing => {
+    const given = names.get(parameter)!, { shape, dtype, transposed = false } = file.info(given);
+    const held = heldTypes[dtype], own = ggufWeight(parameter, config, ggufArchitecture(family.type));
+    const turned = (own.transposed ?? false) !== transposed, written = turned ? [...shape].reverse() : shape;
     return {
       name: own.name,
       shape: written,
       held,
-      type: typeFor(own.name, written, held, asked),
+      type: typeFor(own.name, written, held === "F64" ? "F32" : held, asked),
       bytes: () => file.view(given).bytes(),
       transposed: turned,
+      ...(own.rows ? { rows: reversed(own.rows, shape[0]) } : {}),
+      ...(own.plus ? { plus: -own.plus } : {}),
     };
   });
-  return { architecture: gpt2Notes(config), tensors, vocabSize: config.vocabSize };
+  return {
+    architecture: architectureNotes(family.type, config),
+    tensors,
+    vocabSize: family.vocabSize(config),
+  };
 }
 
 async function tokenizerSource(folder: ModelFolder): Promise<TokenizerSource | null> {

@@ -10,7 +10,9 @@ import { FormatError } from "../core/errors.ts";
 import type { AddedToken } from "./added_tokens.ts";
 import { byteSymbols } from "./bytes.ts";
 import { pieceTypes, type SentencePieceParts } from "./sentencepiece/tokenizer.ts";
-import { ggufSplits, ignoresMerges, pieceEnds, splitPattern } from "./split.ts";
+import { ggufSplits, ignoresMerges } from "./gguf_splits.ts";
+import { splitPattern } from "./oniguruma.ts";
+import { pieceEnds } from "./split.ts";
 import { readAddedTokens, readAround, readMerges, readSplits } from "./tokenizer_json.ts";
 import { gpt2Pattern } from "./white_space.ts";
 

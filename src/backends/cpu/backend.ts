@@ -19,6 +19,7 @@ import type {
   View,
 } from "../contract.ts";
 import { elementwiseInHalves, isBeyondCount, matmulLarge, mostCounted, reduceLarge } from "../large.ts";
+import { checkMaxMemory } from "../max_memory.ts";
 import { type Arguments, type Operation, operations } from "../operations.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
@@ -59,6 +60,8 @@ export class CpuBackend implements Backend {
 
   readonly #kernels: Record<string, unknown>;
   readonly #overflow: Overflow;
+  readonly #spare: number;
+  #maxMemory = Infinity;
   readonly #arounds: Around[] = [];
   #provided = 0;
 
@@ -68,10 +71,10 @@ export class CpuBackend implements Backend {
     this.#kernels = { ...kernelsOn(this.engine) };
     const { totalMemory } = options.platform ?? {};
     // A tenth of the machine is left to others, and the heap has its part.
-    this.#overflow = new Overflow(
-      this.engine.heap,
-      totalMemory === undefined ? Infinity : Math.max(0, 0.9 * totalMemory - this.engine.heap.maximum),
-    );
+    this.#spare = totalMemory === undefined
+      ? Infinity
+      : Math.max(0, 0.9 * totalMemory - this.engine.heap.maximum);
+    this.#overflow = new Overflow(this.engine.heap, this.#spare);
     if (options.guard) {
       const watch = new Watch(this.engine.heap);
       this.#wrapAll((operation, args, run) => watch.run(operation, args, run));
@@ -89,13 +92,38 @@ export class CpuBackend implements Backend {
     return this.#kernels as Kernels;
   }
 
+  /** See {@link Backend.arithmetic}: whether products and sums are rounded together is up to the runtime and the processor. */
+  get arithmetic(): string {
+    const { deterministic, context, blas } = this.engine;
+    if (deterministic) return "deterministic";
+    const own = !context.fma
+      ? "products rounded before they are added"
+      : context.fusedMadd
+      ? "products added without rounding"
+      : "relaxed instructions, products rounded before they are added";
+    return blas.available ? `${own}, large ones by ${blas.name}` : own;
+  }
+
   /** Everything but f64. */
   supports(dtype: DType): boolean {
     return dtype !== "f64";
   }
 
+  /** Bytes that heap and what lies outside of it take at most. */
+  get maxMemory(): number {
+    return this.#maxMemory;
+  }
+
+  set maxMemory(bytes: number) {
+    const { heap } = this.engine;
+    this.#maxMemory = bytes;
+    heap.limit = bytes;
+    this.#overflow.most = Math.max(0, Math.min(this.#spare, bytes - heap.limit));
+  }
+
   /** Memory with undefined contents, aligned to 64 bytes. */
   allocate(byteLength: number): CpuBuffer {
+    if (this.#maxMemory !== Infinity) checkMaxMemory(this, this.memory(), byteLength);
     const overflow = this.#overflow, before = overflow.engaged;
     const buffer = overflow.allocate(byteLength);
     if (overflow.engaged && !before) {
