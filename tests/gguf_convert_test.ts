@@ -214,9 +214,9 @@ describe("convert to GGUF: families", () => {
       assert(!existsSync(join(folder, "refused.gguf")));
     };
     await refused({ hidden_act: "gelu" }, /always computed with silu, and this model has gelu/);
-    await refused({ num_hidden_layers: 3 }, /model\.layers\.2\.input_layernorm\.weight is missing/);
+    await refused({ num_hidden_layers: 3 }, /missing: model\.layers\.2\.input_layernorm\.weight/);
     await refused({ intermediate_size: 64 }, /gate_proj\.weight is \[48, 32\], expected \[64, 32\]/);
-    await refused({ tie_word_embeddings: false }, /lm_head\.weight is missing/);
+    await refused({ tie_word_embeddings: false }, /missing: lm_head\.weight/);
     await refused({ model_type: "qwen9" }, /qwen9/);
     await refused({ num_hidden_layers: 2 ** 30 }, /num_hidden_layers is 1073741824, expected at most 65536/);
   });
@@ -513,7 +513,13 @@ describe("ferrotype convert to GGUF", () => {
     await fails([from, join(folder, "x.gguf"), "--shard-size", "1MB"], /--shard-size is for safetensors/);
     await fails([from, join(folder, "x"), "--dtype", "q4_k"], /q4_k is what a GGUF holds/);
     await fails([join(from, "model.safetensors"), join(folder, "x.gguf")], /made of a model's folder/);
-    await fails([to, join(folder, "x.safetensors")], /name a file that ends in \.gguf/);
+    await fails([to, join(folder, "x.safetensors")], /of the GGUF .* a model's folder is made/);
+    // And back: a folder that says the same.
+    const back = join(folder, "back");
+    assertEquals((await call(["convert", dataPath("families", "qwen3.gguf"), back])).code, 0);
+    const last = async (model: string) =>
+      JSON.parse((await call(["logits", "--json", "--model", model, "--prompt-ids", "5,6,7"])).stdout).last;
+    assertEquals(await last(back), await last(from));
     const failed = await call(["convert", join(tinyFolder, "..", "families"), join(folder, "y.gguf")]);
     assert(failed.code === 1 && /config\.json/.test(failed.stderr) && !existsSync(join(folder, "y.gguf")));
   });

@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
   affine,
+  CausalLM,
   DTypeError,
   indexSelect,
   linear,
@@ -202,8 +203,47 @@ describe("blocks of 256 in files", () => {
   it("of llama.cpp give what their dequantised weights give", {
     skip: missingData("quants", "llama-256-q4_k_m.gguf"),
   }, async () => {
-    await using file = await openGguf(dataPath("quants", "llama-256-q4_k_m.gguf"));
-    const found = new Set(file.names.map((name) => file.info(name).dtype));
+    const path = dataPath("quants", "llama-256-q4_k_m.gguf"), told: string[] = [];
+    await using file = await openGguf(path);
+    const infos = file.names.map((name) => file.info(name)), found = new Set(infos.map(({ dtype }) => dtype));
     assert(found.has("q4k") && found.has("q6k"));
+    const golden = JSON.parse(readFileSync(dataPath("quants", "llama-256-q4_k_m.golden.json"), "utf8"));
+    for (const device of ["cpu", "reference"] as const) {
+      const onWarning = (message: string) => void told.push(message);
+      using model = await CausalLM.load(path, { device, onWarning });
+      // Nothing is wider than in the file.
+      const bytes = model.parameters().reduce((sum, p) => sum + byteSize(p.dtype, p.size), 0);
+      assertStrictEquals(bytes, infos.reduce((sum, { byteLength }) => sum + byteLength, 0));
+      for (
+        const { ids, last_logits } of Object.values(golden.prompts) as {
+          ids: number[][];
+          last_logits: number[][];
+        }[]
+      ) {
+        using logits = noGrad(() => model.network.forward(ids, { lastOnly: true }));
+        const values = await logits.data() as Float32Array;
+        const worst = Math.max(...last_logits.flat().map((x, i) => Math.abs(x - values[i])));
+        assert(worst < 5e-5, `${device}: ${worst}`);
+      }
+      const { ids } = await model.completion(golden.prompts.single.ids[0], {
+        maxNewTokens: 12,
+        doSample: false,
+      });
+      assertEquals(ids, golden.greedy.ids.slice(0, 12));
+      if (device === "reference") continue;
+      // As a folder it is the same model, in f32 or in this library's own blocks.
+      await inFolder(async (folder) => {
+        await model.save(folder);
+        using again = await CausalLM.load(folder, { device });
+        const [prompt] = golden.prompts.single.ids;
+        using a = noGrad(() => model.network.forward(prompt)),
+          b = noGrad(() => again.network.forward(prompt));
+        assert(await a.sub(b).abs().max().item() < 1e-4);
+        await model.save(folder, { dtype: "q8" });
+        using blocks = await CausalLM.load(folder, { device });
+        assertStrictEquals(blocks.dtype, "q8");
+      });
+    }
+    assertEquals(told, []);
   });
 });

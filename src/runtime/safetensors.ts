@@ -22,7 +22,7 @@ import {
   openSource,
   runtimeName,
 } from "../platform/platform.ts";
-import { isTurned, noGrad } from "../tensor/mod.ts";
+import { isTurned, noGrad, tidy } from "../tensor/mod.ts";
 import { writeWeights, type WrittenWeights } from "./save_weights.ts";
 
 /**
@@ -142,23 +142,25 @@ const saveOptions: OptionTable<SaveSafetensorsOptions> = {
  * A tensor as the writer wants it; its bytes are read when they are written. A matrix may be given as its transpose,
  * as one of blocks that is seen transposed is.
  */
-export function tensorToSave(name: string, t: Tensor, transposed: boolean = isTurned(t)): TensorToSave {
+export function tensorToSave(
+  name: string,
+  t: Tensor,
+  transposed: boolean = isTurned(t) && !isK(t.dtype),
+): TensorToSave {
   const { dtype } = t;
   const bytesOf = async (stored: Tensor): Promise<Uint8Array> => {
     const data = await stored.data();
     if (stored !== t) stored.dispose();
     return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
   };
-  // Safetensors has no blocks of 256: their values are written.
-  if (isK(dtype)) {
-    return { name, dtype: "f32", shape: t.shape, bytes: () => bytesOf(noGrad(() => toDType(t, "f32"))) };
-  }
+  const turned = (): Tensor => transposed ? noGrad(() => transpose(t, 0, 1)) : t;
   return {
     name,
-    dtype,
+    // Safetensors has no blocks of 256: their values are written.
+    dtype: isK(dtype) ? "f32" : dtype,
     shape: transposed ? [...t.shape].reverse() : t.shape,
     ...(transposed ? { transposed } : {}),
-    bytes: () => bytesOf(transposed ? noGrad(() => transpose(t, 0, 1)) : t),
+    bytes: () => bytesOf(isK(dtype) ? noGrad(() => tidy(() => toDType(turned(), "f32"))) : turned()),
   };
 }
 
