@@ -37,7 +37,7 @@ const given: Record<string, string> = {
     "const ln = new nn.LayerNorm(4), mlp = new nn.MLP([4, 8, 4]), x = randn([2, 4]);",
   "src/ops/transforms/loops.ts": "const w = randn([3]), batch = randn([5, 3]);",
   "src/ops/views.ts": "const x = randn([3, 4, 5]);",
-  "src/runtime/gpt2.ts":
+  "src/runtime/text_model.ts":
     'const model = await GPT2.load("web/models/shakespeare");\nconst print = console.log;',
   "src/tensor/capture/compile.ts": "const model = new nn.Linear(3, 2), batch = randn([4, 3]);\n" +
     "const optimizer = new optim.AdamW(model.parameters());",

@@ -209,11 +209,16 @@ export class BpeTokenizer implements Tokenizer {
   }
 
   /** What `encode` gives, in steps of some thousand characters: for who may not keep others waiting. */
-  *encodeSteps(text: string): Generator<number, number[], void> {
-    const out: number[] = [...this.#prefix], stretches: (string | number)[] = [];
+  *encodeSteps(text: string, options: EncodeOptions = {}): Generator<number, number[], void> {
+    const { addSpecialTokens: isWhole = true, splitSpecialTokens = false } = checkOptions(
+      "encodeSteps",
+      options,
+      encodeOptions,
+    );
+    const out: number[] = isWhole ? [...this.#prefix] : [], stretches: (string | number)[] = [];
     this.#added.split(
       text,
-      false,
+      splitSpecialTokens,
       (start, end) => stretches.push(text.slice(start, end)),
       (id) => stretches.push(id),
     );
@@ -235,7 +240,7 @@ export class BpeTokenizer implements Tokenizer {
         from = to;
       }
     }
-    out.push(...this.#suffix);
+    if (isWhole) out.push(...this.#suffix);
     return out;
   }
 
