@@ -13,6 +13,7 @@ import {
   canBlock,
   environment,
   hardwareConcurrency,
+  onUnload,
   processorTime,
   requestGpuAdapter,
   spawnWorker,
@@ -27,7 +28,7 @@ let deterministic = false;
 
 registerBackend("cpu", () => {
   const memory = totalMemory();
-  return createCpuBackend({
+  const backend = createCpuBackend({
     ...(threads === undefined ? {} : { threads }),
     deterministic,
     guard: environment("FERROTYPE_GUARD") === "1",
@@ -43,6 +44,8 @@ registerBackend("cpu", () => {
       },
     },
   });
+  onUnload(() => backend.engine.dispose());
+  return backend;
 });
 
 /**
