@@ -3,14 +3,15 @@
  *
  * @module
  */
-import { oneOf, whole } from "../src/core/kinds.ts";
+import { oneOf, size, whole } from "../src/core/kinds.ts";
 import {
+  CausalLM,
   type DeviceName,
   devices,
   type DType,
-  GPT2,
   initWebGPU,
   setDefaultDevice,
+  setMaxMemory,
   setThreads,
 } from "../mod.ts";
 import { note } from "./output.ts";
@@ -33,6 +34,11 @@ export const deviceOptions: Options = {
     kind: whole(1, 1024),
     help: "threads of the cpu device (default: all)",
   },
+  "max-memory": {
+    value: "SIZE",
+    kind: size,
+    help: "memory that the device takes at most, such as 2GB (default: nine tenths of the machine's)",
+  },
 };
 
 /** Options of devices that have no effect beside others. */
@@ -44,7 +50,10 @@ export const deviceIdle: readonly Idle<Given>[] = [{
 
 /** Which model, in what form. */
 export const modelOptions: Options = {
-  model: { value: "DIR|REPO", help: "folder, URL or hub repository (default: the bundled model)" },
+  model: {
+    value: "DIR|REPO|GGUF",
+    help: "folder, URL, hub repository or .gguf (default: the bundled model)",
+  },
   dtype: {
     value: "TYPE",
     kind: oneOf("f32", "f16", "bf16", "q8", "q4"),
@@ -70,8 +79,9 @@ export async function applyDevice(values: Values): Promise<DeviceName> {
   }
   if (!have.includes(device)) throw new UsageError(`--device ${device}: this machine has ${have.join(", ")}`);
   setDefaultDevice(device);
-  const threads = values.number("threads");
+  const threads = values.number("threads"), most = values.number("max-memory");
   if (threads !== undefined) setThreads(threads);
+  if (most !== undefined) setMaxMemory(most);
   return device;
 }
 
@@ -79,13 +89,15 @@ export async function applyDevice(values: Values): Promise<DeviceName> {
 export async function loadModel(
   values: Values,
   signal?: AbortSignal,
-): Promise<{ model: GPT2; name: string; device: DeviceName; loadMs: number }> {
+): Promise<{ model: CausalLM; name: string; device: DeviceName; loadMs: number }> {
   const auto = values.text("device") === "auto", threads = values.number("threads");
+  const most = values.number("max-memory");
+  if (auto && most !== undefined) setMaxMemory(most);
   if (auto && threads !== undefined) setThreads(threads);
   const device = auto ? "auto" : await applyDevice(values), started = performance.now();
   const where = values.text("model") ?? bundledModel;
   const bar = new DownloadBar();
-  const model = await GPT2.load(where, {
+  const model = await CausalLM.load(where, {
     device,
     ...(values.has("dtype") ? { dtype: values.text("dtype") as DType } : {}),
     ...(signal ? { signal } : {}),
@@ -94,11 +106,11 @@ export async function loadModel(
       if (phase === "download") bar.show({ file, loaded, total });
     },
   }).finally(() => bar.end());
-  if (model.deviceChoice) await note(`${model.wte.weight.device}: ${model.deviceChoice.reason}`);
+  if (model.deviceChoice) await note(`${model.device}: ${model.deviceChoice.reason}`);
   return {
     model,
     name: values.text("model") ?? "bundled",
-    device: model.wte.weight.device,
+    device: model.device,
     loadMs: performance.now() - started,
   };
 }

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { either, type Kind, kind, number, oneOf, whole } from "../src/core/kinds.ts";
-import { FormatError, type GPT2Config } from "../mod.ts";
+import { either, type Kind, kind, number, oneOf, someText, whole } from "../src/core/kinds.ts";
+import { FormatError } from "../mod.ts";
 import { exists, readTextFile } from "../src/platform/platform.ts";
 import type { Idle } from "../src/core/options.ts";
 import { type Given, type Options, UsageError, type Values } from "./command.ts";
@@ -15,6 +15,11 @@ export const vocabularySize: Kind = either(whole(257), kind("0", (x) => x === 0)
 /** The options that make a run what it is. */
 export const runOptions: Options = {
   init: { value: "MODEL", help: "begin from this model's weights and tokenizer (fine-tuning)" },
+  family: {
+    value: "NAME",
+    kind: someText,
+    help: "kind of model: gpt2, llama, qwen3 and others that are read (default gpt2)",
+  },
   "n-layer": { value: "N", kind: whole(1, 65_536), help: "blocks (default 4)" },
   "n-head": { value: "N", kind: whole(1), help: "attention heads (default 4)" },
   "n-embd": { value: "N", kind: whole(1), help: "width (default 128)" },
@@ -67,6 +72,9 @@ export const runOptions: Options = {
     kind: whole(1),
     help: "steps between checkpoints (default: eval-every)",
   },
+  deterministic: {
+    help: "the same bits on every runtime and machine, without fused instructions and BLAS: slower",
+  },
   dtype: {
     value: "TYPE",
     kind: oneOf("f32", "f16", "bf16"),
@@ -74,7 +82,7 @@ export const runOptions: Options = {
   },
 };
 
-const shape = ["n-layer", "n-head", "n-embd", "vocab-size"] as const;
+const shape = ["family", "n-layer", "n-head", "n-embd", "vocab-size"] as const;
 
 /** Options of a run that have no effect beside others. */
 export const runIdle: readonly Idle<Given>[] = [
@@ -90,6 +98,11 @@ export const runIdle: readonly Idle<Given>[] = [
     because: "--val-fraction 0 holds nothing out",
   },
   {
+    option: "deterministic",
+    when: ({ device }) => device === "webgpu" || device === "reference",
+    because: "it belongs to the cpu device",
+  },
+  {
     option: "stop-after",
     when: ({ resume, steps = 2000, "stop-after": after }) => !resume && (after as number) > (steps as number),
     because: "the run has fewer steps",
@@ -101,6 +114,7 @@ export interface RunSettings {
   /** The name of the text, without its folder. */
   text: string;
   init: string | null;
+  family: string;
   "n-layer": number;
   "n-head": number;
   "n-embd": number;
@@ -121,6 +135,7 @@ export interface RunSettings {
   "val-fraction": number;
   "eval-every": number;
   "save-every": number;
+  deterministic: boolean;
   dtype: string;
 }
 
@@ -128,8 +143,8 @@ export interface RunSettings {
 export interface SavedSettings extends RunSettings {
   /** SHA-256 of the text. */
   text_sha256: string;
-  /** The model's. */
-  config: GPT2Config;
+  /** The model's, as its config.json says it. */
+  config: Record<string, unknown>;
 }
 
 /** SHA-256 of a text's UTF-8, in hexadecimal digits. */
@@ -154,13 +169,18 @@ export function newSettings(values: Values, path: string, positions: number): Ru
   if (warmup > steps) {
     throw new UsageError(`train: --warmup is ${warmup}, expected at most the ${steps} of --steps`);
   }
+  const width = number("n-embd", 128), heads = number("n-head", 4);
+  if (init === null && width % heads !== 0) {
+    throw new UsageError(`train: --n-head is ${heads}, expected a divisor of --n-embd ${width}`);
+  }
   const evalEvery = number("eval-every", Math.max(1, Math.round(steps / 10)));
   return {
     text: baseName(path),
     init,
+    family: values.text("family") ?? "gpt2",
     "n-layer": number("n-layer", 4),
-    "n-head": number("n-head", 4),
-    "n-embd": number("n-embd", 128),
+    "n-head": heads,
+    "n-embd": width,
     "block-size": number("block-size", Math.min(128, positions)),
     dropout: number("dropout", 0),
     "vocab-size": number("vocab-size", 0),
@@ -178,6 +198,7 @@ export function newSettings(values: Values, path: string, positions: number): Ru
     "val-fraction": number("val-fraction", 0.1),
     "eval-every": evalEvery,
     "save-every": number("save-every", evalEvery),
+    deterministic: values.flag("deterministic"),
     dtype: values.text("dtype") ?? "f32",
   };
 }
@@ -198,13 +219,26 @@ export async function savedSettings(
   } catch (cause) {
     throw new FormatError(`${file} is not JSON`, { cause });
   }
-  for (const name of Object.keys(runOptions)) {
+  // A run of before there was the option.
+  saved.deterministic = saved.deterministic === true;
+  if (values.flag("deterministic") && !saved.deterministic) {
+    throw new UsageError(
+      "--resume: the run was begun without --deterministic; it cannot go on with it, as its bits are what they are",
+    );
+  }
+  for (const [name, option] of Object.entries(runOptions)) {
+    if (option.value === undefined) continue;
     const given = values.text(name), before = (saved as unknown as Record<string, unknown>)[name];
     if (given !== undefined && given !== before) {
       throw new UsageError(
         `--resume: the run was begun with --${name} ${before}; it cannot go on with ${given}`,
       );
     }
+  }
+  if (saved.config?.model_type === undefined) {
+    throw new FormatError(
+      `${file}: config says no model_type, expected what config.json says; it is damaged, or of an earlier version`,
+    );
   }
   if (await digest(text) !== saved.text_sha256) {
     throw new UsageError(

@@ -8,10 +8,10 @@
  */
 import { exit } from "node:process";
 import {
+  type CausalLM,
   CheckpointManager,
   type DType,
   evaluate,
-  type GPT2,
   optim,
   randomBatches,
   type Tensor,
@@ -51,7 +51,7 @@ function scheduleFor(settings: RunSettings): optim.Schedule {
 }
 
 /** AdamW that decays matrices only: biases and norms are left alone, as in GPT-2's own training. */
-function optimizerFor(model: GPT2, settings: RunSettings): optim.AdamW {
+function optimizerFor(model: CausalLM, settings: RunSettings): optim.AdamW {
   const parameters = model.parameters(), decay = settings["weight-decay"];
   return new optim.AdamW([
     { params: parameters.filter((p) => p.shape.length >= 2), weightDecay: decay },
@@ -65,7 +65,7 @@ export class TrainingRun {
   readonly log: TrainingLog;
   /** Seconds that training took. */
   seconds = 0;
-  readonly #model: GPT2;
+  readonly #model: CausalLM;
   readonly #settings: RunSettings;
   readonly #ids: Int32Array;
   readonly #held: Int32Array;
@@ -74,7 +74,7 @@ export class TrainingRun {
   readonly #line = new LiveLine();
 
   /** Trains `model` on `parts.ids`, judged by `parts.held`, in the folder `out`. */
-  constructor(model: GPT2, settings: RunSettings, parts: TextParts, out: string, quiet: boolean) {
+  constructor(model: CausalLM, settings: RunSettings, parts: TextParts, out: string, quiet: boolean) {
     this.#model = model;
     this.#settings = settings;
     this.#ids = parts.ids;
@@ -154,6 +154,7 @@ export class TrainingRun {
       saveEvery: s["save-every"],
       signal,
       ...(stopAfter === undefined ? {} : { stopAfter }),
+      onWarning: (message) => void note(`warning: ${message}`),
       onStep: async (r) => {
         // A run that was stopped reports its last step too, which one that goes through does not.
         if (r.step % reportEvery === 0 || r.step === s.steps) {

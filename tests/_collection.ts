@@ -7,6 +7,8 @@
  * @module
  */
 import { assert } from "@std/assert";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 
 let registries = 0, holders = 0;
 const late: (() => void)[] = [];
@@ -27,4 +29,16 @@ export function holdCollection(): Disposable {
       if (--holders === 0) { for (const free of late.splice(0)) free(); }
     },
   };
+}
+
+/** The collector, where the runtime lets a program call it. */
+export function collector(): (() => void) | null {
+  const bun = (globalThis as { Bun?: { gc(force: boolean): void } }).Bun;
+  if (bun) return () => bun.gc(true);
+  try {
+    setFlagsFromString("--expose-gc");
+    return runInNewContext("gc");
+  } catch {
+    return null;
+  }
 }

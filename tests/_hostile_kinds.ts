@@ -8,15 +8,17 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CharTokenizer, loadTokenizer, optim, randomBatches, TabularModel } from "../mod.ts";
+import { CharTokenizer, FormatError, loadTokenizer, optim, randomBatches, TabularModel } from "../mod.ts";
 import { evaluationLines, importanceLines } from "../cli/tabular.ts";
 import type { Generator } from "../src/core/random.ts";
 import type { FileSystem } from "../src/core/file_system.ts";
-import { openGgufFile, planGguf } from "../src/files/gguf/mod.ts";
+import { type GgufTensorToSave, openGgufFile, planGguf } from "../src/files/gguf/mod.ts";
 import { readSafetensors } from "../src/files/mod.ts";
 import { openRepository } from "../src/hub/mod.ts";
 import { ggufConfig } from "../src/models/gguf.ts";
-import { expectedTensors, matchNames, parseConfig } from "../src/models/mod.ts";
+import { matchNames } from "../src/models/checkpoint.ts";
+import { expectedTensors, parameterName } from "../src/models/gpt2/checkpoint.ts";
+import { parseConfig } from "../src/models/gpt2/config.ts";
 import { Linear } from "../src/nn/mod.ts";
 import { openBytes } from "../src/platform/platform.ts";
 import { generationOf } from "../src/runtime/model_generation.ts";
@@ -262,6 +264,63 @@ const tokenizerConfigs: readonly unknown[] = [
 let ownFiles: unknown[] = [];
 
 let ggufBytes = new Uint8Array(0);
+let ggufParts: Uint8Array[] = [];
+
+/** A GGUF spoilt here and there, mostly in its header. */
+function spoiltGguf(random: Generator, good: Uint8Array): Uint8Array {
+  let bytes = good.slice();
+  const header = Math.max(1, good.length - 460);
+  for (let edits = random.integer(1, 4); edits > 0; edits--) {
+    const at = random.integer(0, random.uniform() < 0.95 ? header : bytes.length) % bytes.length;
+    const view = new DataView(bytes.buffer);
+    switch (random.integer(0, 5)) {
+      case 0:
+        bytes[at] = random.integer(0, 256);
+        break;
+      case 1:
+        if (at + 8 <= bytes.length) {
+          view.setBigUint64(
+            at,
+            BigInt(pick(random, [0, 1, 2 ** 31, 2 ** 40, 2 ** 53, random.integer(0, 300)])),
+            true,
+          );
+        }
+        break;
+      case 2:
+        if (at + 4 <= bytes.length) {
+          view.setUint32(at, pick(random, [0, 1, 8, 9, 12, 13, 255, 2 ** 31, 2 ** 32 - 1]), true);
+        }
+        break;
+      case 3:
+        bytes = bytes.slice(0, Math.max(1, at));
+        break;
+      default:
+        bytes.copyWithin(at, random.integer(0, bytes.length), Math.min(bytes.length, at + 20));
+    }
+  }
+  return bytes;
+}
+
+/** A model in parts, of which some are spoilt, missing or in each other's place. */
+async function readParts(random: Generator): Promise<void> {
+  const count = ggufParts.length,
+    nameOf = (no: number): string =>
+      `m-${String(no + 1).padStart(5, "0")}-of-${String(count).padStart(5, "0")}.gguf`;
+  const content = new Map(ggufParts.map((part, no): [string, Uint8Array] => {
+    const from = random.uniform() < 0.15 ? pick(random, ggufParts) : part;
+    return [nameOf(no), random.uniform() < 0.4 ? spoiltGguf(random, from) : from];
+  }));
+  if (random.uniform() < 0.1) content.delete(nameOf(random.integer(1, count)));
+  let opened = 0;
+  const open = (name: string) => {
+    if (++opened > 2 * count) throw new Error(`${opened} files are opened for ${count} parts`);
+    const bytes = content.get(name);
+    if (bytes === undefined) throw new FormatError(`there is no ${name}`);
+    return Promise.resolve(openBytes(bytes, name));
+  };
+  const file = await openGgufFile(await open(nameOf(0)), open);
+  for (const name of file.names) await file.view(name).read("f32");
+}
 
 /** A SentencePiece model: a protocol buffer with pieces, how it was trained, and how it normalises; some of it odd. */
 function sentencePieceFile(random: Generator): number[] {
@@ -366,6 +425,7 @@ function trainer(checkpoints: CheckpointStore): Trainer<unknown> {
     checkpoints,
     data: randomBatches(new Int32Array(20), { batchSize: 1, blockSize: 2, seed: 1 }),
     loss: () => model.weight.sum(),
+    onWarning: () => {},
   } as never);
 }
 
@@ -515,47 +575,34 @@ export const hostileKinds: readonly HostileKind[] = [
         "tokenizer.ggml.token_type": Int32Array.from({ length: 40 }, (_, i) => i === 0 ? 2 : i < 3 ? 3 : 1),
         "tokenizer.ggml.eos_token_id": 2,
       };
-      const tensors = (["F32", "Q8_0", "F16"] as const).map((type, i) => ({
+      const tensors = (["F32", "Q8_0", "F16"] as const).map((type, i): GgufTensorToSave => ({
         name: `blk.0.${i}.weight`,
         type,
         shape: [2, 32],
         bytes: () => new Uint8Array([256, 68, 128][i]),
       }));
-      const parts: Uint8Array[] = [];
-      for await (const part of planGguf(tensors, notes as never).chunks()) parts.push(part.slice());
-      ggufBytes = new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+      const written = async (
+        list: readonly GgufTensorToSave[],
+        of: Record<string, unknown>,
+      ) => {
+        const parts: Uint8Array[] = [];
+        for await (const part of planGguf(list, of as never).chunks()) parts.push(part.slice());
+        return new Uint8Array(await new Blob(parts as Uint8Array<ArrayBuffer>[]).arrayBuffer());
+      };
+      ggufBytes = await written(tensors, notes);
+      ggufParts = [];
+      for (const [no, tensor] of tensors.entries()) {
+        const split = {
+          "split.no": { type: "u16", value: no },
+          "split.count": { type: "u16", value: tensors.length },
+          "split.tensors.count": { type: "i32", value: tensors.length },
+        };
+        ggufParts.push(await written([tensor], no === 0 ? { ...notes, ...split } : split));
+      }
     },
     async read(random) {
-      let bytes = ggufBytes.slice();
-      const header = ggufBytes.length - 460;
-      for (let edits = random.integer(1, 4); edits > 0; edits--) {
-        const at = random.integer(0, random.uniform() < 0.95 ? header : bytes.length) % bytes.length;
-        const view = new DataView(bytes.buffer);
-        switch (random.integer(0, 5)) {
-          case 0:
-            bytes[at] = random.integer(0, 256);
-            break;
-          case 1:
-            if (at + 8 <= bytes.length) {
-              view.setBigUint64(
-                at,
-                BigInt(pick(random, [0, 1, 2 ** 31, 2 ** 40, 2 ** 53, random.integer(0, 300)])),
-                true,
-              );
-            }
-            break;
-          case 2:
-            if (at + 4 <= bytes.length) {
-              view.setUint32(at, pick(random, [0, 1, 8, 9, 12, 13, 255, 2 ** 31, 2 ** 32 - 1]), true);
-            }
-            break;
-          case 3:
-            bytes = bytes.slice(0, Math.max(1, at));
-            break;
-          default:
-            bytes.copyWithin(at, random.integer(0, bytes.length), Math.min(bytes.length, at + 20));
-        }
-      }
+      if (random.uniform() < 0.25) return await readParts(random);
+      const bytes = spoiltGguf(random, ggufBytes);
       const file = await openGgufFile(openBytes(bytes, "hostile.gguf"));
       for (const name of file.names) await file.view(name).read("f32");
       const tokenizer = ggufTokenizer(file.metadata, "hostile.gguf");
@@ -572,7 +619,13 @@ export const hostileKinds: readonly HostileKind[] = [
       const config = parseConfig(await readJson(folder, "config.json"), "config.json");
       const right = expectedTensors(parseConfig(configJson, "config.json"));
       const offered = [...right.names()].map((name) => ({ name, dtype: "f32", shape: right.shape(name)! }));
-      matchNames(offered, expectedTensors(config), config.tieWordEmbeddings, "here");
+      matchNames(
+        offered,
+        expectedTensors(config),
+        (name) => parameterName(name, config.tieWordEmbeddings),
+        "GPT-2",
+        "here",
+      );
     },
   },
   {
@@ -582,7 +635,11 @@ export const hostileKinds: readonly HostileKind[] = [
     async read(random) {
       const folder = await openFolder({ "generation_config.json": encode(spoilt(random, generationJson)) });
       const config = parseConfig(configJson, "config.json");
-      const { numBeams = 1, numReturnSequences = 1 } = await generationOf(folder, config);
+      const { numBeams = 1, numReturnSequences = 1 } = await generationOf(folder, {
+        settings: config.other,
+        vocabSize: config.vocabSize,
+        eos: config.eosTokenId,
+      });
       if (numBeams > 10_000 || numReturnSequences > 10_000) throw new Error(`${numBeams} beams`);
     },
   },

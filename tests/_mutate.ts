@@ -48,7 +48,15 @@ function odd(random: Generator): unknown {
     case 11:
       return [];
     case 12:
-      return {};
+      // What is looked for on every object is JSON here, so that it cannot be made a text or a number.
+      return random.uniform() < 0.3 ? {} : {
+        toString: null,
+        valueOf: pick(random, [null, 1, "x"]),
+        constructor: { name: null },
+        toJSON: 1,
+        then: "x",
+        length: -1,
+      };
     case 13:
       return [null];
     case 14:

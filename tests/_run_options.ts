@@ -9,8 +9,8 @@ import { whole } from "../src/core/kinds.ts";
 import { namesOf } from "../tools/task.ts";
 import { runtimeKinds } from "./_runtimes.ts";
 
-/** How many processes at a time, when nothing is said. */
-export const defaultJobs: number = Math.min(availableParallelism(), 4);
+/** How many processes at a time, when nothing is said: one more than there are cores, for some wait. */
+export const defaultJobs: number = Math.min(availableParallelism() + 1, 4);
 
 /** Each with its help. */
 export const runOptions: Options = {
@@ -19,7 +19,11 @@ export const runOptions: Options = {
     kind: namesOf(runtimeKinds.map(({ name }) => name)),
     help: "only on these: deno, bun, node",
   },
-  jobs: { value: "N", kind: whole(1, 256), help: "processes at a time (default: the cores, at most 4)" },
+  jobs: {
+    value: "N",
+    kind: whole(1, 256),
+    help: "processes at a time (default: one more than there are cores, at most 4)",
+  },
   "no-install": {
     help: "install nothing that is missing (packages, runtimes; where CI is set, rivals) with npm",
   },

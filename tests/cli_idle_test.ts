@@ -22,6 +22,7 @@ const idle: [string, string, RegExp][] = [
     "min-lr",
     /the rate of --schedule constant does not fall/,
   ],
+  ["train a -o b --init c --family gpt2", "family", /the model's own with --init/],
   ["train a -o b --init c --n-layer 2", "n-layer", /the model's own with --init/],
   ["train a -o b --init c --n-head 2", "n-head", /the model's own with --init/],
   ["train a -o b --init c --n-embd 2", "n-embd", /the model's own with --init/],
@@ -35,6 +36,7 @@ const idle: [string, string, RegExp][] = [
   ["serve --device reference --threads 2", "threads", /belongs to the cpu device/],
   ["train a -o b --resume --force", "force", /--resume goes on with what is there/],
   ["train a -o b --device reference --threads 2", "threads", /belongs to the cpu device/],
+  ["train a -o b --device reference --deterministic", "deterministic", /belongs to the cpu device/],
   ["tokenize --decode 1 --no-special", "no-special", /--decode reads ids/],
   ["tokenizer train a --vocab-size 0 --min-frequency 3", "min-frequency", /has no pairs/],
   ["tabular train a -o b --model linear --hidden 8", "hidden", /--model linear has no perceptrons/],
@@ -59,6 +61,8 @@ const fine = [
   "generate a --logprobs 3 --json",
   "generate a --device auto --threads 2",
   "generate a --device cpu --threads 2",
+  "generate a --device reference --max-memory 2GB",
+  "train a -o b --deterministic --device cpu",
   "logits --prompt-ids 1 --full --json",
   "explain --train --batch-size 2 --block-size 9 --dtype bf16",
   "train a -o b --schedule linear --min-lr 0.1",
@@ -83,25 +87,25 @@ const csvFlags =
 /** Options of each command whose neighbours were looked at, pair by pair; a new one has to be put here. */
 const considered: Record<string, string> = {
   generate:
-    "model dtype device threads prompt-ids max-new-tokens temperature top-k top-p top-h min-p typical-p " +
+    "model dtype device threads max-memory prompt-ids max-new-tokens temperature top-k top-p top-h min-p typical-p " +
     "repetition-penalty frequency-penalty presence-penalty no-repeat-ngram-size seed num-beams length-penalty " +
     "num-return-sequences logprobs penalty-alpha cache-dtype max-time stop",
-  chat: "model dtype device threads max-new-tokens temperature seed stop",
+  chat: "model dtype device threads max-memory max-new-tokens temperature seed stop",
   serve:
-    "host port api-key name max-batch max-queue max-texts max-body patience cors allowed-host model dtype device threads",
+    "host port api-key name max-batch max-queue max-texts max-body patience cors allowed-host model dtype device threads max-memory",
   train:
-    "out init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
-    "schedule weight-decay beta2 clip seed val-fraction eval-every save-every dtype device threads resume force " +
+    "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
+    "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory resume force " +
     "stop-after plot quiet",
-  explain: "model dtype device threads train batch-size block-size",
-  eval: "model dtype device threads block-size stride batch-size cache-dtype fraction",
-  logits: "model dtype device threads prompt-ids full loss",
+  explain: "model dtype device threads max-memory train batch-size block-size",
+  eval: "model dtype device threads max-memory block-size stride batch-size cache-dtype fraction",
+  logits: "model dtype device threads max-memory prompt-ids full loss",
   tokenize: "model decode no-special",
   "tokenizer train": "out vocab-size min-frequency force",
   inspect: "",
   convert: "dtype shard-size force",
   "tabular train":
-    `out target task bins folds keep seed class-weights model hidden steps report-fit ${csvFlags} quiet`,
+    `out target task bins folds keep seed class-weights model hidden steps report-fit ${csvFlags} force quiet`,
   "tabular predict": `csv out ${csvFlags}`,
   "tabular inspect": `onnx ${csvFlags}`,
   "tabular explain": "",

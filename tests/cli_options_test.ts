@@ -5,12 +5,13 @@ import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } f
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { type Command, help, parse, UsageError } from "../cli/command.ts";
+import { type Command, help, inFlags, parse, UsageError } from "../cli/command.ts";
 import { number, oneOf, whole } from "../src/core/kinds.ts";
 import { commands } from "../cli/commands/mod.ts";
 import { formatBytes, formatSeconds } from "../cli/output.ts";
 import { splitText } from "../cli/text.ts";
 import { version } from "../cli/version.ts";
+import { fails } from "./_command.ts";
 import { repository } from "./_data.ts";
 
 const sample: Command = {
@@ -76,6 +77,42 @@ describe("arguments", () => {
     wrong(["--kind", "three"], /--kind is "one" or "two", not "three"/);
     wrong(["--quiet=1"], /does not take an argument/);
     wrong(["a", "b"], /usage: ferrotype sample \[TEXT\]; found "a" "b"/);
+  });
+});
+
+describe("what the library says of its options", () => {
+  const flags = { "num-beams": {}, "cache-dtype": {}, "seed": {}, "stop": {}, "temperature": {} };
+  const command = { ...sample, options: flags as unknown as Command["options"] };
+
+  it("is said of the command's flags", () => {
+    for (
+      const [library, expected] of [
+        ["numBeams: 3 excludes numBeams", "--num-beams 3 excludes --num-beams"],
+        ["cacheDType is q9; did you mean cacheDType?", "--cache-dtype is q9; did you mean --cache-dtype?"],
+        [
+          "temperature acts only when sampling, which temperature: 0.5 is",
+          "--temperature acts only when sampling, which --temperature 0.5 is",
+        ],
+        ["seed is 1.5, expected a whole number", "--seed is 1.5, expected a whole number"],
+        // Words of a sentence, names of other things, and flags that are flags already.
+        ["the seed of the run, the stop sign", "the seed of the run, the stop sign"],
+        ["myNumBeams, numBeamsToo and x-numBeams", "myNumBeams, numBeamsToo and x-numBeams"],
+        ["--seed is 3", "--seed is 3"],
+        ["randomSeed is 3", "randomSeed is 3"],
+      ]
+    ) assertStrictEquals(inFlags(library, command), expected);
+  });
+
+  it("is said so by the command", async () => {
+    for (
+      const [args, message] of [
+        [
+          ["--temperature", "0", "--top-k", "5"],
+          /--top-k acts only when sampling, which --temperature 0 excludes/,
+        ],
+        [["--num-beams", "3", "--top-p", "0.5", "--temperature", "0"], /--top-p acts only when sampling/],
+      ] as const
+    ) await fails(2, ["generate", "A", "-n", "1", ...args], message);
   });
 });
 

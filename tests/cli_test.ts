@@ -469,8 +469,12 @@ describe("ferrotype inspect and convert", () => {
 
   it("refuses what is no model", async () => {
     await inFolder(async (folder) => {
-      makeFolder(folder, { model_type: "llama" });
-      await fails(1, ["convert", folder, join(folder, "out")], /model_type is "llama"/);
+      makeFolder(folder, { model_type: "lama" });
+      await fails(
+        1,
+        ["convert", folder, join(folder, "out")],
+        /model_type is "lama".* the nearest of those there are is "llama"/,
+      );
       await fails(
         2,
         ["convert", tinyFolder, join(folder, "out"), "--shard-size", "big"],

@@ -3,10 +3,13 @@
  */
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 import { call, fails, ferrotype, interrupt, json, output } from "./_command.ts";
 import { repository } from "./_data.ts";
+import { findRuntimes, type FoundRuntime, runtimeKinds } from "./_runtimes.ts";
 import { after, before, describe, it } from "./_suite.ts";
 
 interface Result {
@@ -295,5 +298,61 @@ describe("ferrotype train", () => {
     );
     await fails(2, begin("x", "--n-head", "3"), /--n-head is 3, expected a divisor of --n-embd 16/);
     assert(!existsSync(at("x")));
+  });
+});
+
+describe("ferrotype train --deterministic", () => {
+  const steps = ["--steps", "30", "--eval-every", "10"];
+  const { found } = findRuntimes(runtimeKinds, false),
+    others = found.filter(({ path }) => path !== process.execPath);
+  const skip = others.length === 0 ? "no other runtime is here" : false;
+  const elsewhere = ({ kind, path }: FoundRuntime, args: readonly string[]): void => {
+    const run = kind.name === "deno" ? ["run", "-A", "--no-check"] : [];
+    const { status, stderr } = spawnSync(path, [...run, join(repository, "cli", "main.ts"), ...args], {
+      encoding: "utf8",
+    });
+    assertStrictEquals(status, 0, stderr);
+    assert(!stderr.includes("warning"), stderr);
+  };
+
+  it("goes on elsewhere with the same bits", { skip }, async () => {
+    await output(begin("same", ...steps, "--deterministic", "--quiet"));
+    await output(begin("moved", ...steps, "--deterministic", "--quiet", "--stop-after", "7"));
+    for (const [i, runtime] of others.entries()) {
+      elsewhere(runtime, resume("moved", "--quiet", ...i + 1 < others.length ? ["--stop-after", "9"] : []));
+    }
+    assertSame("moved", "same");
+    assertStrictEquals(JSON.parse(readFileSync(at("same", "training.json"), "utf8")).deterministic, true);
+  });
+
+  it("is what a run is from its beginning, on the cpu device", async () => {
+    await output(begin("plain", ...steps, "--stop-after", "1", "--quiet"));
+    await fails(2, resume("plain", "--deterministic"), /begun without --deterministic/);
+    await fails(
+      2,
+      begin("x", ...steps, "--deterministic", "--device", "reference").filter((word, i, all) =>
+        word !== "--threads" && all[i - 1] !== "--threads"
+      ),
+      /--deterministic has no effect because it belongs to the cpu device/,
+    );
+    assert(!existsSync(at("x")));
+  });
+
+  it("says when a run goes on with other arithmetic", async () => {
+    await output(begin("other", ...steps, "--stop-after", "1", "--quiet"));
+    const checkpoints = at("other", "checkpoints"),
+      [name] = readdirSync(checkpoints).filter((name) => /^step-/.test(name));
+    const file = join(checkpoints, name, "state.json"), saved = JSON.parse(readFileSync(file, "utf8"));
+    assertMatch(saved.state.arithmetic, /^cpu: /);
+    writeFileSync(
+      file,
+      JSON.stringify({ ...saved, state: { ...saved.state, arithmetic: "cpu: of another kind" } }),
+    );
+    const { code, stderr } = await ferrotype(resume("other", "--stop-after", "1", "--quiet"));
+    assertStrictEquals(code, 0, stderr);
+    assertMatch(
+      stderr,
+      /^warning: this run was begun with other arithmetic \(cpu: of another kind\) than it goes on with/m,
+    );
   });
 });

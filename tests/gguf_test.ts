@@ -3,6 +3,8 @@
  */
 import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -89,6 +91,9 @@ describe("a GGUF file", () => {
       floats: new Float32Array([0.25, -1]),
       lists: [["a"], ["b", "c"]],
       bools: [true, false],
+      // As long as vocabularies are.
+      vocabulary: Array.from({ length: 200_000 }, (_, i) => `▁${i}`),
+      counts: Array.from({ length: 200_000 }, (_, i) => i),
     } as const;
     const tensors = {
       f32: x,
@@ -108,11 +113,24 @@ describe("a GGUF file", () => {
       assertEquals(await read.data(), await t.data(), name);
     }
     const { metadata: notes } = file;
-    for (const key of ["whole", "negative", "fraction", "yes", "big", "texts", "bools", "lists"] as const) {
+    for (
+      const key of [
+        "whole",
+        "negative",
+        "fraction",
+        "yes",
+        "big",
+        "texts",
+        "bools",
+        "lists",
+        "vocabulary",
+      ] as const
+    ) {
       assertEquals(notes.get(key), metadata[key] as never, key);
     }
     assertStrictEquals(notes.get("typed"), 12);
     assertEquals([...notes.get("numbers") as Uint32Array], [1, 2, 70000]);
+    assertEquals(notes.get("counts"), Uint32Array.from(metadata.counts));
     assertEquals([...notes.get("floats") as Float32Array], [0.25, -1]);
   });
 
@@ -146,6 +164,91 @@ describe("a GGUF file", () => {
     assertStrictEquals(shown.tensors[0].dtype, "F32");
   });
 
+  /** A model in two parts, with notes of every length. */
+  async function inParts(name: string): Promise<string[]> {
+    const paths = [1, 2].map((no) => join(folder, `${name}-0000${no}-of-00002.gguf`));
+    for (const [i, path] of paths.entries()) {
+      await saveGguf(path, { [`t${i}`]: randn([2, 64], { seed: i }) }, {
+        dtype: "q8_0",
+        metadata: {
+          "split.no": { type: "u16", value: i },
+          "split.count": { type: "u16", value: 2 },
+          "split.tensors.count": { type: "i32", value: 2 },
+          ...(i > 0 ? {} : {
+            "general.architecture": "x",
+            few: [1, 2, 3],
+            flags: [true, false],
+            many: Array.from({ length: 1000 }, (_, k) => `token ${k}`),
+            template: "a\n\u001b[31mb",
+            big: 2n ** 60n,
+          }),
+        },
+      });
+    }
+    return paths;
+  }
+
+  it("is shown by inspect whatever it is called and wherever it lies: parts, an address, long notes", async () => {
+    const [first, second] = await inParts("shown");
+    const { stdout } = await ferrotype(["inspect", first, "--json"]), shown = JSON.parse(stdout);
+    assertEquals([shown.format, shown.version, shown.files], ["gguf", 3, [first, second]]);
+    assertEquals(
+      shown.tensors,
+      [first, second].map((file, i) => ({
+        name: `t${i}`,
+        dtype: "Q8_0",
+        shape: [2, 64],
+        bytes: 136,
+        file,
+      })),
+    );
+    const { few, flags, many, template, big } = shown.metadata;
+    assertEquals([few, flags, template, big], [
+      [1, 2, 3],
+      [true, false],
+      "a\n\u001b[31mb",
+      String(2n ** 60n),
+    ]);
+    assertEquals(many, { length: 1000, first: ["token 0", "token 1", "token 2", "token 3"] });
+    const listed = (await ferrotype(["inspect", first])).stdout;
+    assertMatch(listed, /^t1 +Q8_0 +\[2, 64\] +136 bytes$/m);
+    assertMatch(listed, /^# many: \["token 0", .*… 1,000 in all\]$/m);
+    assertMatch(listed, /^# template: a\\n\\u001b\[31mb$/m);
+    assertMatch(listed, /^2 tensors, 256 numbers, 272 bytes in 2 files; read /m);
+
+    // By its first bytes where the name says nothing, and by ranges of an address.
+    const bytes = readFileSync(dataPath("families", "llama3.gguf")), ranges: string[] = [];
+    const plain = join(folder, "blob");
+    writeFileSync(plain, bytes);
+    assertStrictEquals(JSON.parse((await ferrotype(["inspect", plain, "--json"])).stdout).format, "gguf");
+    const server = createServer((request, response) => {
+      const [, from, to] = /bytes=(\d+)-(\d+)/.exec(request.headers.range ?? "") ?? [];
+      ranges.push(request.headers.range ?? request.method!);
+      if (from === undefined) {
+        return void response.writeHead(200, { "content-length": bytes.length }).end(bytes);
+      }
+      const end = Math.min(Number(to) + 1, bytes.length);
+      response.writeHead(206, { "content-range": `bytes ${from}-${end - 1}/${bytes.length}` });
+      response.end(bytes.subarray(Number(from), end));
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    try {
+      const { port } = server.address() as AddressInfo;
+      for (const path of ["x.gguf?download=true", "resolve/abc"]) {
+        const url = `http://127.0.0.1:${port}/${path}`,
+          { stdout } = await ferrotype(["inspect", url, "--json"]);
+        const { tensors, bytes_read } = JSON.parse(stdout);
+        assert(tensors.length === 22 && bytes_read <= 65536, path);
+      }
+      assert(ranges.every((range) => range.startsWith("bytes=") || range === "HEAD"), ranges.join(" "));
+    } finally {
+      server.close();
+    }
+    // A Blob is read as it is needed, too.
+    await using blob = await openGguf(new Blob([bytes]));
+    assert(blob.names.length === 22 && blob.bytesRead <= 65536);
+  });
+
   it("in parts opens as one", async () => {
     const parts = ["m-00001-of-00002.gguf", "m-00002-of-00002.gguf"].map((name) => join(folder, name));
     for (const [i, path] of parts.entries()) {
@@ -163,6 +266,22 @@ describe("a GGUF file", () => {
     assertMatch(
       (await assertRejects(() => openGguf(parts[1]), FormatError)).message,
       /not the first of 2 parts/,
+    );
+    // The parts of another model, or in another order, are not taken for this one's.
+    const [other] = await inParts("other");
+    const right = readFileSync(parts[1]);
+    writeFileSync(parts[1], readFileSync(other));
+    assertMatch(
+      (await assertRejects(() => openGguf(parts[0]), FormatError)).message,
+      /m-00002-of-00002\.gguf should say it is part 1 of 2 .* says 0 of 2/,
+    );
+    writeFileSync(parts[1], right);
+    await saveGguf(parts[1], { t1: tensor([1]), more: tensor([1]) }, {
+      metadata: { "split.no": { type: "u16", value: 1 }, "split.count": { type: "u16", value: 2 } },
+    });
+    assertMatch(
+      (await assertRejects(() => openGguf(parts[0]), FormatError)).message,
+      /hold 2 tensors \(split\.tensors\.count\), and they hold 3/,
     );
     const alone = await assertRejects(() => openGguf(new Blob([readFileSync(parts[0])])), FormatError);
     assertMatch(alone.message, /named as such|by path or URL/);
@@ -212,6 +331,55 @@ describe("a GGUF file", () => {
       }
     }
     assert(refused > 1000, `${refused}`);
+  });
+
+  it("says how much it holds, and what is too much to read is refused before it is made", async () => {
+    /** A header of this many notes and tensors; `fill` gives what follows. */
+    const header = (
+      tensors: bigint,
+      notes: bigint,
+      fill: (at: (type: number, value: bigint | number) => void) => void,
+    ) => {
+      const bytes = new Uint8Array(1 << 25), view = new DataView(bytes.buffer);
+      let at = 24;
+      view.setUint32(0, 0x46554747, true);
+      view.setUint32(4, 3, true);
+      view.setBigUint64(8, tensors, true);
+      view.setBigUint64(16, notes, true);
+      fill((size, value) => {
+        if (size === 8) view.setBigUint64(at, BigInt(value), true);
+        else if (size === 4) view.setUint32(at, Number(value), true);
+        else bytes[at] = Number(value);
+        at += size;
+      });
+      return bytes;
+    };
+    const refused = async (bytes: Uint8Array, text: RegExp) =>
+      assertMatch((await assertRejects(() => openGguf(bytes), FormatError)).message, text);
+    await refused(header(0n, 2n ** 21n, () => {}), /2097152 notes are said; 1048576 of each/);
+    await refused(header(2n ** 62n, 0n, () => {}), /more than any file holds|do not fit/);
+    // One note: a list of lists, each of nothing, 12 bytes a list.
+    await refused(
+      header(0n, 1n, (put) => {
+        put(8, 1);
+        put(1, 97);
+        put(4, 9);
+        put(4, 9);
+        put(8, 2_000_000);
+      }),
+      /is the 1048577th array/,
+    );
+    // Truth values take eight times their bytes when they are a list.
+    await refused(
+      header(0n, 1n, (put) => {
+        put(8, 1);
+        put(1, 97);
+        put(4, 9);
+        put(4, 7);
+        put(8, 20_000_000);
+      }),
+      /there are 20000000 texts, truth values and lists/,
+    );
   });
 
   it("names what it does not read", async () => {

@@ -3,9 +3,7 @@
  * buffers is what is held against.
  */
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
-import { holdCollection } from "./_collection.ts";
+import { collector, holdCollection } from "./_collection.ts";
 import { GPT2Model } from "../src/models/mod.ts";
 import * as F from "../src/ops/mod.ts";
 import { type Tensor, tensor } from "../src/ops/mod.ts";
@@ -16,18 +14,6 @@ import { grad, keep, memory, noGrad, tidy, valueAndGrad } from "../src/tensor/mo
 import { eachDevice, numbersOf } from "./_devices.ts";
 import { describe, it } from "./_suite.ts";
 import { until } from "./_wait.ts";
-
-/** The collector, where the runtime lets a program call it. */
-function collector(): (() => void) | null {
-  const bun = (globalThis as { Bun?: { gc(force: boolean): void } }).Bun;
-  if (bun) return () => bun.gc(true);
-  try {
-    setFlagsFromString("--expose-gc");
-    return runInNewContext("gc");
-  } catch {
-    return null;
-  }
-}
 
 const collect = collector();
 

@@ -101,19 +101,33 @@ function withReasons(tests: readonly TestResult[], skips: string): TestResult[] 
   return found;
 }
 
-/** All files on one runtime; failures are printed as they come. `took` gets the seconds of each. */
-async function runAll(
-  runtime: FoundRuntime,
-  files: string[],
-  reports: string,
-  took: Map<string, number>,
-): Promise<Map<string, TestResult[]>> {
-  const results = new Map<string, TestResult[]>();
-  // From both ends: the tests of pages are last, and wait more than they compute, so they go beside others.
-  const queue = [...files];
+/** What was tried on one runtime. */
+interface Tried {
+  readonly runtime: FoundRuntime;
+  readonly results: Map<string, TestResult[]>;
+  /** Seconds that each file took. */
+  readonly took: Map<string, number>;
+}
+
+/**
+ * All files on all runtimes; failures are printed as they come. It is one queue, so that no core waits for the last file of a
+ * runtime. It is taken from both ends: tests of pages and of packages, on Deno alone, wait more than they compute, so they
+ * go beside others.
+ */
+async function runAll(runtimes: readonly FoundRuntime[], files: string[], reports: string): Promise<Tried[]> {
+  const all = runtimes.map((runtime): Tried => ({ runtime, results: new Map(), took: new Map() }));
+  const waiting = /^(packages\/|web_)/, first = all.slice(0, 1), others = all.slice(1);
+  const pairs = (of: readonly Tried[], which: readonly string[]) =>
+    of.flatMap((tried) => which.map((file) => ({ tried, file })));
+  const queue = [
+    ...pairs(first, files.filter((file) => !waiting.test(file))),
+    ...pairs(others, files),
+    ...pairs(first, files.filter((file) => waiting.test(file))),
+  ];
   const worker = async (_: unknown, number: number) => {
-    const next = (): string | undefined => number % 2 ? queue.pop() : queue.shift();
-    for (let file = next(); file !== undefined; file = next()) {
+    const next = () => number % 2 ? queue.pop() : queue.shift();
+    for (let one = next(); one !== undefined; one = next()) {
+      const { tried: { runtime, results, took }, file } = one;
       const started = performance.now(), tests = await runFile(runtime, file, reports);
       results.set(file, tests);
       took.set(file, (performance.now() - started) / 1000);
@@ -125,7 +139,7 @@ async function runAll(
     }
   };
   await Promise.all(Array.from({ length: values.number("jobs") ?? defaultJobs }, worker));
-  return results;
+  return all;
 }
 
 const files = readdirSync(join(repository, "tests"), { recursive: true, encoding: "utf8" })
@@ -151,10 +165,10 @@ const totals = { passed: 0, failed: 0, skipped: 0 };
 const skips = new Map<string, Map<string, number>>();
 const summaries: string[] = [];
 try {
-  for (const runtime of found) {
-    const started = performance.now();
-    const counts = { passed: 0, failed: 0, skipped: 0 }, took = new Map<string, number>();
-    for (const [file, tests] of await runAll(runtime, files, reports, took)) {
+  const started = performance.now();
+  for (const { runtime, results, took } of await runAll(found, files, reports)) {
+    const counts = { passed: 0, failed: 0, skipped: 0 };
+    for (const [file, tests] of results) {
       for (const test of tests) {
         counts[test.outcome]++;
         if (test.outcome !== "skipped") continue;
@@ -165,14 +179,12 @@ try {
       }
     }
     for (const outcome of ["passed", "failed", "skipped"] as const) totals[outcome] += counts[outcome];
-    const seconds = ((performance.now() - started) / 1000).toFixed(1);
-    const summary = `${runtime.kind.name} ${runtime.version}: ${
-      describe(counts)
-    } in ${files.length} files, ${seconds} s`;
+    const summary = `${runtime.kind.name} ${runtime.version}: ${describe(counts)} in ${files.length} files`;
     summaries.push(summary);
     console.log(summary);
     if (files.length > 1) console.log(`  longest: ${longestOf(took)}`);
   }
+  console.log(`${((performance.now() - started) / 1000).toFixed(1)} s`);
 } finally {
   rmSync(reports, { recursive: true, force: true });
 }

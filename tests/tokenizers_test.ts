@@ -8,7 +8,8 @@ import { FormatError, openGguf } from "../mod.ts";
 import { ggufTokenizer } from "../src/text/gguf_tokenizer.ts";
 import { readSentencePiece } from "../src/text/sentencepiece/model_file.ts";
 import { pieceTypes, SentencePieceTokenizer } from "../src/text/sentencepiece/tokenizer.ts";
-import { pieceEnds, splitPattern } from "../src/text/split.ts";
+import { splitPattern } from "../src/text/oniguruma.ts";
+import { pieceEnds } from "../src/text/split.ts";
 import { tokenizerFromJson } from "../src/text/tokenizer_json.ts";
 import { WordPieceTokenizer } from "../src/text/wordpiece.ts";
 import { dataPath, missingData } from "./_data.ts";
@@ -114,14 +115,25 @@ describe("the tokenizer in a GGUF", () => {
 });
 
 describe("split patterns", () => {
-  it("are those of Rust: white space is Unicode's, case may be ignored, repeats may be possessive", () => {
+  it("are those of Oniguruma", () => {
     const pieces = (pattern: string, text: string): string[] => {
       const ends = pieceEnds(text, 0, text.length, [splitPattern(pattern)]);
       return ends.map((end, i) => text.slice(ends[i - 1] ?? 0, end));
     };
     assertEquals(pieces(String.raw`\s+`, "a\u0085b\ufeffc"), ["a", "\u0085", "b\ufeffc"]);
     assertEquals(pieces("(?i:'s|'ll)", "it'S we'Ll"), ["it", "'S", " we", "'Ll"]);
-    assertEquals(pieces(String.raw`\p{L}++|\p{N}{1,3}+`, "ab1234"), ["ab", "123", "4"]);
+    assertEquals(pieces(String.raw`\p{L}++|\p{N}{1,3}`, "ab1234"), ["ab", "123", "4"]);
+    // Ruby's syntax repeats a repeat, has anchors for lines, nests classes, and calls hexadecimal digits h.
+    assertEquals(pieces(String.raw`\p{N}{1,3}+`, "1234 5"), ["1234", " ", "5"]);
+    assertEquals(pieces("^a|b$", "a\na\rab\nb"), ["a", "\n", "a", "\ra", "b", "\n", "b"]);
+    assertEquals(pieces(String.raw`[\p{L}&&[^a-c]]+`, "abcdefg1"), ["abc", "defg", "1"]);
+    assertEquals(pieces(String.raw`\h+`, "abz1"), ["ab", "z", "1"]);
+    assertEquals(pieces("(?i:[st]|k)", "ſK"), ["ſ", "K"]);
+    assertEquals(pieces(String.raw`(?=(?:\d{3})+(?!\d))`, "1234567"), ["1", "234", "567"]);
+    assertEquals(pieces(String.raw`\p{Han}+|[[:alpha:]]+`, "漢é1"), ["漢", "é", "1"]);
+    for (const none of ["(?>a)", "[z-a]", "(a", "[a", "a)", "\\p{Nonsense}", "(?x) a", "*a", "\\X"]) {
+      assertThrows(() => splitPattern(none), FormatError, "not understood", none);
+    }
     assertThrows(() => splitPattern("(?<"), FormatError, "not understood");
   });
 });

@@ -241,6 +241,49 @@ for (const device of devices) {
   });
 }
 
+describe("the arithmetic of a run", () => {
+  it("is in its checkpoints, and other arithmetic is warned of", async () => {
+    const heard: string[] = [], directory = newFolder();
+    const checkpoints = new CheckpointStore(directory, { fileSystem });
+    const onWarning = (message: string): void => void heard.push(message);
+    const { engine } = backendOf("cpu") as CpuBackend;
+    after(() => engine.deterministic = false);
+    engine.deterministic = true;
+    await setUp("cpu", { checkpoints, stopAfter: 2, onWarning }).trainer.run();
+    const saved = (await checkpoints.loadLatest())!, state = saved.state as { arithmetic?: unknown };
+    assertStrictEquals(state.arithmetic, "cpu: deterministic");
+    const resumed = (): Promise<boolean> => setUp("cpu", { checkpoints, onWarning }).trainer.resume();
+    assert(await resumed());
+    assertEquals(heard, []);
+    engine.deterministic = false;
+    assert(await resumed());
+    assertStrictEquals(heard.length, 1);
+    assertMatch(
+      heard[0],
+      /^this run was begun with other arithmetic \(cpu: deterministic\) than it goes on with \(cpu: /,
+    );
+    // A checkpoint of before says nothing, and one that says nonsense is refused.
+    const { trainer } = setUp("cpu", { onWarning });
+    trainer.restore({ ...saved, state: { ...state, arithmetic: undefined } });
+    assertStrictEquals(heard.length, 1);
+    assertThrows(
+      () => trainer.restore({ ...saved, state: { ...state, arithmetic: 5 } }),
+      FormatError,
+      "arithmetic",
+    );
+  });
+
+  it("is that of the device", async () => {
+    const directory = newFolder(), checkpoints = new CheckpointStore(directory, { fileSystem });
+    await setUp("reference", { checkpoints, stopAfter: 1 }).trainer.run();
+    const { state } = (await checkpoints.loadLatest())!;
+    assertMatch(
+      String((state as { arithmetic: unknown }).arithmetic),
+      /^reference: f64, functions of JavaScript \([0-9a-f]+\)$/,
+    );
+  });
+});
+
 describe("training", () => {
   const device = "reference";
 
@@ -305,6 +348,11 @@ describe("training", () => {
     const loss = (x: Tensor): Tensor => x;
     assertThrows(() => new Trainer({ model, data, optimizer, loss, steps: 0 }), OptionError);
     assertThrows(() => new Trainer({ model, data, optimizer, loss, steps: 3, gradAccum: 1.5 }), OptionError);
+    assertThrows(
+      () => new Trainer({ model, data, optimizer, loss, steps: 3, gradAccum: 65_537 }),
+      OptionError,
+      "gradAccum is 65537, expected a whole number from 1 to 65536",
+    );
     assertThrows(
       () => new Trainer({ model, data, optimizer, loss, steps: 3, evalEvery: 1 }),
       Error,

@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { GPT2, layOutWeights, manualSeed, noGrad } from "../../mod.ts";
+import { GPT2, manualSeed, noGrad } from "../../mod.ts";
+import { layOutWeights } from "../../src/models/gpt2/layout.ts";
 import { Limits } from "../../src/backends/cpu/limits.ts";
 import { matmul } from "../../src/backends/cpu/kernels/matmul.ts";
 import type { View } from "../../src/backends/contract.ts";

@@ -11,11 +11,12 @@ import { stdin, stdout } from "node:process";
 import { createInterface } from "node:readline/promises";
 import {
   CancelledError,
+  type CausalLM,
   type ChatMessage,
   type ChatTemplate,
+  encodeChat,
   FerrotypeError,
   type GenerateOptions,
-  type GPT2,
   loadChatTemplate,
 } from "../../mod.ts";
 import { isTerminal, onInterrupt } from "../../src/platform/platform.ts";
@@ -26,13 +27,13 @@ import { note, printPart } from "../output.ts";
 
 /** A conversation, one turn after the other. */
 class Conversation {
-  readonly #model: GPT2;
+  readonly #model: CausalLM;
   readonly #template: ChatTemplate | null;
   readonly #options: GenerateOptions;
   readonly #messages: ChatMessage[] = [];
   #text = "";
 
-  constructor(model: GPT2, template: ChatTemplate | null, options: GenerateOptions) {
+  constructor(model: CausalLM, template: ChatTemplate | null, options: GenerateOptions) {
     this.#model = model;
     this.#template = template;
     this.#options = options;
@@ -42,7 +43,9 @@ class Conversation {
   async *turn(line: string, signal: AbortSignal): AsyncGenerator<string> {
     const messages = [...this.#messages, { role: "user", content: line }], text = `${this.#text}${line}\n`;
     // The end of a long conversation is what fits beside the answer.
-    const whole = this.#model.encode(this.#template ? this.#template(messages) : text);
+    const whole = this.#template
+      ? await encodeChat(this.#model.tokenizer!, this.#template(messages), { signal })
+      : this.#model.encode(text);
     this.#messages.push(messages[messages.length - 1]);
     this.#text = text;
     const room = Math.max(1, this.#model.contextLength - (this.#options.maxNewTokens ?? 20));

@@ -3,35 +3,62 @@
  *
  * @module
  */
-import { oneOf } from "../../src/core/kinds.ts";
+import { oneOf, size } from "../../src/core/kinds.ts";
 import {
+  CausalLM,
+  convertToGguf,
   copySafetensors,
   type DType,
-  GPT2,
   openSafetensors,
   type SaveSafetensorsOptions,
 } from "../../mod.ts";
 import { isDirectory, readDir, stat } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { formatBytes, note, printJson } from "../output.ts";
-import { openWeights } from "./inspect.ts";
+import { isGguf, openWeights } from "./inspect.ts";
 
-/** Bytes from `500MB`, `2GB` or a plain number. */
-function parseSize(text: string): number {
-  const found = /^(\d+(?:\.\d+)?)\s*(k|M|G)?B?$/i.exec(text);
-  if (!found) throw new UsageError(`--shard-size is a size such as 500MB or 2GB, not "${text}"`);
-  const bytes = Number(found[1]) * { k: 1e3, m: 1e6, g: 1e9, "": 1 }[(found[2] ?? "").toLowerCase() as "k"];
-  if (!(bytes >= 1)) throw new UsageError(`--shard-size must be at least one byte, not "${text}"`);
-  return bytes;
+/** What matrices of a GGUF are written as. */
+const ggufDTypes: readonly string[] = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_k", "q6_k"];
+
+/** What the library calls its own kinds of blocks, and a GGUF calls otherwise. */
+const alsoCalled: Readonly<Record<string, string>> = { q8: "q8_0", q4: "q4_0" };
+
+/** What a copy is made of, and what becomes of it. */
+type Way = "model" | "file" | "model to GGUF" | "GGUF";
+
+/** What is asked for. @throws {UsageError} for what cannot come of `from`. */
+async function wayOf(from: string, to: string, dtype: string | undefined, hasShards: boolean): Promise<Way> {
+  const isFolder = await isDirectory(from), toGguf = /\.gguf$/i.test(to) && !await isDirectory(to);
+  const fromGguf = !isFolder && await isGguf(from);
+  if (!isFolder && !fromGguf && toGguf) {
+    throw new UsageError(
+      `convert: a GGUF is made of a model's folder, whose config.json says what ${from} alone does not; name the folder`,
+    );
+  }
+  if (toGguf && hasShards) {
+    throw new UsageError("convert: --shard-size is for safetensors; a GGUF is written as one file");
+  }
+  const isGgufOnly = dtype !== undefined && ggufDTypes.includes(dtype) &&
+    !["f32", "f16", "bf16"].includes(dtype);
+  if (!toGguf && isGgufOnly) {
+    throw new UsageError(
+      `convert: --dtype ${dtype} is what a GGUF holds, and ${to} is none; name a file that ends in .gguf, or give q8 or q4`,
+    );
+  }
+  if (toGguf) return isFolder ? "model to GGUF" : "GGUF";
+  return isFolder || fromGguf ? "model" : "file";
 }
 
 /** @throws {UsageError} where `to` cannot be what comes of `from`, and where something there would be lost. */
-async function checkPlace(from: string, isModel: boolean, to: string, force: boolean): Promise<void> {
-  const found = await stat(to), isFolder = found?.isDirectory === true;
-  if (isModel ? !isFolder && (found || /\.(safetensors|gguf)$/i.test(to)) : isFolder) {
+async function checkPlace(from: string, way: Way, to: string, force: boolean): Promise<void> {
+  const found = await stat(to), isFolder = found?.isDirectory === true, isModel = way === "model";
+  if (isModel ? !isFolder && (found || /\.safetensors$/i.test(to)) : isFolder) {
     const [one, other] = isModel ? ["a model's folder", "a file"] : ["a file", "a folder"];
+    const isGguf = isModel && !await isDirectory(from);
     throw new UsageError(
-      `convert: ${from} is ${one}, and so is what comes of it; ${to} is ${other}; name another`,
+      isGguf
+        ? `convert: of the GGUF ${from} a model's folder is made, or a file that ends in .gguf; ${to} is a file; name another`
+        : `convert: ${from} is ${one}, and so is what comes of it; ${to} is ${other}; name another`,
     );
   }
   // An open stream of this process is written to, whatever it is: a shell has put it there.
@@ -51,7 +78,7 @@ interface Copied {
 }
 
 async function copyModel(from: string, to: string, options: SaveSafetensorsOptions): Promise<Copied> {
-  using model = await GPT2.load(from, { onWarning: (message) => void note(message) });
+  using model = await CausalLM.load(from, { onWarning: (message) => void note(message) });
   await model.save(to, options);
   await using written = await openWeights(to);
   const infos = written.names.map((name) => written.info(name));
@@ -67,30 +94,47 @@ async function copyFile(from: string, to: string, options: SaveSafetensorsOption
   return { bytes, files: files.length };
 }
 
+async function copyGguf(from: string, to: string, dtype: string | undefined): Promise<Copied> {
+  const options = {
+    ...(dtype ? { dtype: alsoCalled[dtype] ?? dtype } : {}),
+    onWarning: (message: string) => void note(message),
+  };
+  return { bytes: await convertToGguf(from, to, options), files: 1 };
+}
+
 /** The command. */
 export const convert: Command = {
   name: "convert",
   usage: "IN OUT [options]",
-  summary: "Copies a GPT-2 folder or a safetensors file in another dtype or in shards.",
+  summary:
+    "Copies a model in another dtype: a model folder, a safetensors file, a GGUF, or one as the other.",
   positionals: [2, 2],
   options: {
     dtype: {
       value: "TYPE",
-      kind: oneOf("f32", "f16", "bf16", "q8", "q4"),
-      help: "store matrices as f32, f16, bf16, or in blocks of q8 or q4 (default: unchanged)",
+      kind: oneOf(...new Set(["f32", "f16", "bf16", "q8", "q4", ...ggufDTypes])),
+      help:
+        "store matrices as f32, f16, bf16, or in blocks of q8 or q4; in OUT.gguf also q8_0, q4_0, q4_k, q6_k (default: unchanged)",
     },
-    "shard-size": { value: "SIZE", help: "largest file, such as 500MB (default: one file)" },
+    "shard-size": { value: "SIZE", kind: size, help: "largest file, such as 500MB (default: one file)" },
     force: { help: "replace what is at OUT already" },
   },
   async run(values, [from, to]) {
-    const dtype = values.text("dtype") as DType | undefined, size = values.text("shard-size");
-    const options = { ...(dtype ? { dtype } : {}), ...(size ? { shardSize: parseSize(size) } : {}) };
+    const dtype = values.text("dtype"), shardSize = values.number("shard-size");
     if (from === "" || to === "") {
       throw new UsageError(`convert: ${from === "" ? "IN" : "OUT"} is a path, not ""`);
     }
-    const isModel = await isDirectory(from);
-    await checkPlace(from, isModel, to, values.flag("force"));
-    const { bytes, files } = isModel ? await copyModel(from, to, options) : await copyFile(from, to, options);
+    const options = {
+      ...(dtype ? { dtype: dtype as DType } : {}),
+      ...(shardSize === undefined ? {} : { shardSize }),
+    };
+    const way = await wayOf(from, to, dtype, shardSize !== undefined);
+    await checkPlace(from, way, to, values.flag("force"));
+    const { bytes, files } = way === "model"
+      ? await copyModel(from, to, options)
+      : way === "file"
+      ? await copyFile(from, to, options)
+      : await copyGguf(from, to, dtype);
     if (values.flag("json")) {
       return await printJson({ in: from, out: to, dtype: dtype ?? null, bytes, files });
     }

@@ -4,13 +4,13 @@
  * @module
  */
 import { whole } from "../../src/core/kinds.ts";
-import { compile, type GPT2, optim, type Tensor, zeros } from "../../mod.ts";
+import { type CausalLM, compile, optim, type Tensor, zeros } from "../../mod.ts";
 import type { Command } from "../command.ts";
 import { deviceIdle, loadModel, modelOptions } from "../model.ts";
 import { print, printJson } from "../output.ts";
 
 /** The program of a training step over [batch, time] ids. */
-function trainingPlan(model: GPT2, batch: number, time: number): string {
+function trainingPlan(model: CausalLM, batch: number, time: number): string {
   model.train();
   using optimizer = new optim.AdamW(model.parameters());
   using step = compile((ids: Tensor, lr: number) => {
@@ -20,7 +20,7 @@ function trainingPlan(model: GPT2, batch: number, time: number): string {
     optimizer.zeroGrad();
     return loss.detach();
   });
-  using ids = zeros([batch, time], { dtype: "i32", device: model.wte.weight.device });
+  using ids = zeros([batch, time], { dtype: "i32", device: model.device });
   return step.plan(ids, 1e-3);
 }
 

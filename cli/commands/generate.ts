@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { CancelledError, type GenerateOptions, type GenerationResult, type GPT2 } from "../../mod.ts";
+import { CancelledError, type CausalLM, type GenerateOptions, type GenerationResult } from "../../mod.ts";
 import { someText } from "../../src/core/kinds.ts";
 import { onStop, residentMemory } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
@@ -28,7 +28,7 @@ async function promptOf(values: Values, positionals: readonly string[]): Promise
 export const generate: Command = {
   name: "generate",
   usage: "[PROMPT] [options]",
-  summary: "Continues PROMPT (or standard input) with a GPT-2.",
+  summary: "Continues PROMPT (or standard input) with a language model.",
   positionals: [0, 1],
   options: {
     ...modelOptions,
@@ -61,7 +61,7 @@ export const generate: Command = {
 
 /** What was loaded. */
 interface Loaded {
-  readonly model: GPT2;
+  readonly model: CausalLM;
   readonly name: string;
   readonly device: string;
   readonly loadMs: number;
@@ -76,7 +76,7 @@ async function answer(
 ): Promise<void> {
   const several = (options.numReturnSequences ?? 1) > 1;
   if (values.flag("json")) {
-    const of = { model: name, device, dtype: model.wte.weight.dtype, loadMs };
+    const of = { model: name, device, dtype: model.dtype, loadMs };
     const results = several
       ? await model.completions(prompt, options)
       : [await model.completion(prompt, options)];

@@ -1,5 +1,5 @@
 /**
- * `ferrotype train`: a GPT-2 from a text.
+ * `ferrotype train`: a language model from a text.
  *
  * The folder it writes is a Hugging Face model's, with `training.json` (what the run was made with), `log.jsonl` and
  * `checkpoints/` beside the model, so that a run can be stopped at any time and taken up again bit for bit.
@@ -9,16 +9,16 @@
 import { whole } from "../../src/core/kinds.ts";
 import {
   BpeTokenizer,
+  CausalLM,
   CharTokenizer,
   CheckpointManager,
-  GPT2,
-  type GPT2Config,
-  loadTokenizer,
+  FormatError,
   manualSeed,
   randomBatches,
   type Tokenizer,
+  useDeterministicAlgorithms,
 } from "../../mod.ts";
-import { exists, joinPath, stopStatus, writeFileAtomic } from "../../src/platform/platform.ts";
+import { exists, joinPath, stopStatus, writeFileAtomic, writeFiles } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
 import { note, printJson } from "../output.ts";
@@ -33,29 +33,26 @@ import {
   savedSettings,
 } from "../train_settings.ts";
 import { checkpointsIn, type TextParts, TrainingRun } from "../training_run.ts";
-import { saveTokenizer } from "./tokenize.ts";
 
-/** The tokenizer of a new run: the initial model's, or a fresh one. */
-async function tokenizerFor(settings: RunSettings, train: string, whole: string): Promise<Tokenizer> {
-  if (settings.init !== null) return await loadTokenizer(settings.init);
+/** The tokenizer of a run that begins afresh. */
+function freshTokenizer(settings: RunSettings, train: string, whole: string): Tokenizer {
   // Characters are counted over the whole text, as every character must have an id; a BPE learns from its training part.
   if (settings["vocab-size"] === 0) return CharTokenizer.from(whole);
   return BpeTokenizer.train(train, { vocabSize: settings["vocab-size"] });
 }
 
-function dropouts(dropout: number): Partial<GPT2Config> {
-  return { residPdrop: dropout, embdPdrop: dropout, attnPdrop: dropout };
-}
-
 /** The model that a new run begins from, where it does not begin afresh. */
-async function initialModel(values: Values): Promise<GPT2 | null> {
+async function initialModel(values: Values): Promise<CausalLM | null> {
   const init = values.text("init"), blockSize = values.number("block-size") ?? 0;
   if (init === undefined) return null;
-  const model = await GPT2.load(init, {
+  const model = await CausalLM.load(init, {
     dtype: "f32",
-    config: dropouts(values.number("dropout") ?? 0),
+    dropout: values.number("dropout") ?? 0,
     onWarning: (message) => void note(message),
   });
+  if (!model.tokenizer) {
+    throw new FormatError(`--init ${init}: the model has no tokenizer to read texts with`);
+  }
   if (blockSize <= model.contextLength) return model;
   throw new UsageError(
     `--block-size ${blockSize} is more than the ${model.contextLength} positions of ${init}`,
@@ -63,17 +60,26 @@ async function initialModel(values: Values): Promise<GPT2 | null> {
 }
 
 /** The model of a run that begins afresh. */
-function freshModel(settings: RunSettings, tokenizer: Tokenizer): GPT2 {
-  const end = tokenizer.eosTokenId, blockSize = settings["block-size"];
-  return new GPT2({
-    ...dropouts(settings.dropout),
-    vocabSize: tokenizer.vocabSize,
-    nPositions: blockSize,
-    nEmbd: settings["n-embd"],
-    nLayer: settings["n-layer"],
-    nHead: settings["n-head"],
-    ...(end === undefined ? {} : { eosTokenId: end, bosTokenId: end }),
-  });
+async function freshModel(settings: RunSettings, tokenizer: Tokenizer): Promise<CausalLM> {
+  const end = tokenizer.eosTokenId,
+    sizes = {
+      vocabSize: tokenizer.vocabSize,
+      contextLength: settings["block-size"],
+      width: settings["n-embd"],
+      layers: settings["n-layer"],
+      heads: settings["n-head"],
+      ...(end === undefined ? {} : { endTokenId: end }),
+    };
+  const model = await CausalLM.fromSizes(settings.family, sizes, { dropout: settings.dropout });
+  model.tokenizer = tokenizer;
+  return model;
+}
+
+/** The model of a run that goes on; its weights come from a checkpoint. */
+async function begunModel(config: Readonly<Record<string, unknown>>, out: string): Promise<CausalLM> {
+  const model = await CausalLM.fromConfig(config);
+  await model.loadTokenizer(await tokenizerIn(out));
+  return model;
 }
 
 /** The folder with the tokenizer of the run in `out`. */
@@ -88,11 +94,11 @@ async function prepare(
   path: string,
   text: string,
   out: string,
-): Promise<{ settings: RunSettings; model: GPT2; parts: TextParts }> {
+): Promise<{ settings: RunSettings; model: CausalLM; parts: TextParts }> {
   const settingsPath = String(joinPath(out, "training.json")), resume = values.flag("resume");
-  const begun = await exists(checkpointsIn(out)) &&
+  const isBegun = await exists(checkpointsIn(out)) &&
     (await new CheckpointManager(checkpointsIn(out)).list()).length > 0;
-  if (!resume && begun) {
+  if (!resume && isBegun) {
     throw new UsageError(`${out} holds a run already; go on with --resume, or name another folder`);
   }
   if (!resume && !values.flag("force") && await exists(joinPath(out, "config.json"))) {
@@ -105,9 +111,8 @@ async function prepare(
     ? await savedSettings(settingsPath, values, path, text)
     : { ...newSettings(values, path, positions), text_sha256: await digest(text), config: null };
   const [train, rest] = splitText(text, settings["val-fraction"]);
-  const tokenizer = resume
-    ? await loadTokenizer(await tokenizerIn(out))
-    : await tokenizerFor(settings, train, text);
+  const begun = config === null ? initial : await begunModel(config, out);
+  const tokenizer = begun?.tokenizer ?? freshTokenizer(settings, train, text);
   const parts = {
     ids: Int32Array.from(tokenizer.encode(train)),
     held: Int32Array.from(tokenizer.encode(rest)),
@@ -121,14 +126,15 @@ async function prepare(
   }
   // What cannot be trained on is refused before anything is written.
   randomBatches(parts.ids, { batchSize: settings["batch-size"], blockSize });
+  // Weights are drawn by kernels, too.
+  useDeterministicAlgorithms(settings.deterministic);
   manualSeed(settings.seed);
-  const model = config ? new GPT2(config) : initial ?? freshModel(settings, tokenizer);
-  model.tokenizer = tokenizer;
+  const model = begun ?? await freshModel(settings, tokenizer);
   model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };
   if (!resume) {
     // The model that `out` may hold stays whole, with its own tokenizer, until the new one is there.
-    await saveTokenizer(tokenizer, checkpointsIn(out));
-    const saved = { ...settings, config: model.config };
+    await writeFiles(checkpointsIn(out), model.tokenizerFiles());
+    const saved = { ...settings, config: model.toConfig() };
     await writeFileAtomic(settingsPath, `${JSON.stringify(saved, null, 2)}\n`);
   }
   return { settings, model, parts };
@@ -138,7 +144,7 @@ async function prepare(
 export const train: Command = {
   name: "train",
   usage: "TEXTFILE -o DIR [options]",
-  summary: "Trains a GPT-2 from a text and writes a Hugging Face model folder.",
+  summary: "Trains a language model from a text and writes a Hugging Face model folder.",
   details: "Ctrl-C (or SIGTERM) saves and stops; the same command with --resume goes on, bit for bit.",
   positionals: [1, 1],
   options: {

@@ -5,12 +5,14 @@
  */
 import {
   type Batcher,
+  CancelledError,
+  type CausalCache,
+  type CausalLM,
   type ChatTemplate,
+  encodeChat,
   FerrotypeError,
   FormatError,
   type GenerationResult,
-  type GPT2,
-  type GPT2Cache,
   type ResolvedOptions,
   textOfTokens,
   type Tokenizer,
@@ -31,7 +33,7 @@ import { type Asked, type Prompt, readChat, readCompletion } from "./request.ts"
 /** What is served, and how much of it. */
 export interface ServiceOptions {
   /** The model; it has a tokenizer. */
-  readonly model: GPT2;
+  readonly model: CausalLM;
   /** Its name in answers. */
   readonly name: string;
   /** How it wants conversations, if it does. */
@@ -70,7 +72,7 @@ const longestToken = 256;
 /** Runs requests. */
 export class Service {
   readonly #options: ServiceOptions;
-  readonly #batcher: Batcher<GPT2Cache>;
+  readonly #batcher: Batcher<CausalCache>;
   #count = 0;
   /** Texts of requests that are being read. */
   #reading = 0;
@@ -100,7 +102,7 @@ export class Service {
   /** Reads a request of `/v1/completions`. @throws {Problem} */
   async completion(text: string, client: string, signal: AbortSignal): Promise<Work> {
     const { model, maxTexts } = this.#options;
-    const { prompts, ...asked } = readCompletion(text, model.config.vocabSize, maxTexts);
+    const { prompts, ...asked } = readCompletion(text, model.vocabSize, maxTexts);
     if (asked.echo && asked.options.logprobs !== undefined) {
       throw new Problem(400, "echo with logprobs cannot be honoured: prompts are not scored", "logprobs");
     }
@@ -118,12 +120,13 @@ export class Service {
         "no_chat_template",
       );
     }
-    const { messages, ...asked } = readChat(text, model.config.vocabSize, maxTexts);
+    const { messages, ...asked } = readChat(text, model.vocabSize, maxTexts);
     this.#checkLength(messages.reduce((sum, { content }) => sum + content.length, 0), "messages");
-    let prompt: string;
+    let prompt: number[];
     try {
-      prompt = template(messages);
+      prompt = await encodeChat(model.tokenizer!, template(messages), { signal });
     } catch (error) {
+      if (error instanceof CancelledError) throw error;
       throw new Problem(
         400,
         `the chat template refuses these messages: ${(error as Error).message.slice(0, 500)}`,

@@ -85,8 +85,15 @@ export interface Backend {
   readonly name: DeviceName;
   /** Fast kernels for structured operations; absent ones are computed from their definitions. */
   readonly kernels: Kernels;
+  /**
+   * What rounding depends on, in words: where two processes agree in it, the same operations give the same bits. It changes
+   * with the device's mode.
+   */
+  readonly arithmetic: string;
   /** Whether tensors of `dtype` can live and be computed on here. */
   supports(dtype: DType): boolean;
+  /** Bytes that it takes at most; Infinity: what the machine gives. What is in use already stays. */
+  maxMemory: number;
   /** Memory with undefined contents. @throws {DeviceError} when there is none left, saying how much was asked for. */
   allocate(byteLength: number): DeviceBuffer;
   /** Gives memory back. The contents may be overwritten at once by work issued later. */

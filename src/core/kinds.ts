@@ -66,6 +66,18 @@ export function whole(from?: number, to?: number): Kind {
   };
 }
 
+const units = { "": 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12 } as const;
+
+/** Bytes: at least one, and on a command line with a unit, such as 500MB or 2GB. */
+export const size: Kind = {
+  expected: "a size such as 500MB or 2GB",
+  accepts: (x) => typeof x === "number" && x >= 1,
+  read(text) {
+    const found = /^(\d+(?:\.\d+)?)\s*(k|M|G|T)?B?$/i.exec(text);
+    return found ? Number(found[1]) * units[(found[2] ?? "").toLowerCase() as keyof typeof units] : text;
+  },
+};
+
 /** true or false. */
 export const flag: Kind = { expected: "true or false", accepts: (x) => typeof x === "boolean" };
 

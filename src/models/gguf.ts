@@ -19,10 +19,13 @@ export interface GgufWeight {
   readonly rows?: (row: number) => number;
   /** What is added to every value. Default 0. */
   readonly plus?: number;
+  /** Whether columns of the parameter are rows of the tensor. */
+  readonly transposed?: boolean;
 }
 
 /** Architectures, and the family that each is. */
 const architectures: Readonly<Record<string, string>> = {
+  gpt2: "gpt2",
   llama: "llama",
   qwen2: "qwen2",
   qwen3: "qwen3",
@@ -36,6 +39,18 @@ const architectures: Readonly<Record<string, string>> = {
   gptneox: "gpt_neox",
 };
 
+/** Architectures whose queries and keys are turned in pairs of neighbours: their rows lie otherwise than in Hugging Face's files. */
+const inPairs: ReadonlySet<string> = new Set(["llama", "granite", "smollm3"]);
+
+/** What a GGUF calls a family. @throws {FormatError} for one that llama.cpp does not have. */
+export function ggufArchitecture(family: string): string {
+  // A Mistral is a llama with a window.
+  const named = family === "mistral" ? "llama" : family;
+  const found = Object.keys(architectures).find((name) => architectures[name] === named);
+  if (found === undefined) throw new FormatError(`there is no architecture of GGUF for the family ${family}`);
+  return found;
+}
+
 /** What a config.json would say. @throws {FormatError} for an architecture that is not known. */
 export function ggufConfig(notes: Notes, names: readonly string[], where: string): Record<string, unknown> {
   const architecture = notes.get("general.architecture");
@@ -46,13 +61,36 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
       } are read`,
     );
   }
-  const family = architectures[architecture];
   const note = (name: string): unknown => notes.get(`${architecture}.${name}`);
+  // llama.cpp ignores a window of its llama; files written here have one where the model is a Mistral.
+  const isMistral = architecture === "llama" && Number(note("attention.sliding_window") ?? 0) > 0;
+  const family = isMistral ? "mistral" : architectures[architecture];
   const tokens = notes.get("tokenizer.ggml.tokens");
   const headDim = note("attention.key_length"), rotated = note("rope.dimension_count");
   const window = note("attention.sliding_window");
-  const json: Record<string, unknown> = {
+  const general = {
     model_type: family,
+    bos_token_id: notes.get("tokenizer.ggml.bos_token_id"),
+    eos_token_id: endsOf(notes),
+  };
+  const tied = !names.includes("output.weight");
+  const known = (json: Record<string, unknown>): Record<string, unknown> =>
+    Object.fromEntries(Object.entries(json).filter(([, value]) => value !== undefined));
+  if (family === "gpt2") {
+    return known({
+      ...general,
+      vocab_size: note("vocab_size") ?? (Array.isArray(tokens) ? tokens.length : undefined),
+      n_positions: note("context_length"),
+      n_embd: note("embedding_length"),
+      n_inner: note("feed_forward_length"),
+      n_layer: note("block_count"),
+      n_head: note("attention.head_count"),
+      layer_norm_epsilon: note("attention.layer_norm_epsilon"),
+      tie_word_embeddings: tied,
+    });
+  }
+  const json: Record<string, unknown> = {
+    ...general,
     vocab_size: note("vocab_size") ?? (Array.isArray(tokens) ? tokens.length : undefined),
     max_position_embeddings: note("context_length"),
     hidden_size: note("embedding_length"),
@@ -63,8 +101,10 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
     rms_norm_eps: note("attention.layer_norm_rms_epsilon"),
     layer_norm_eps: note("attention.layer_norm_epsilon"),
     rope_theta: note("rope.freq_base"),
-    tie_word_embeddings: !names.includes("output.weight"),
+    tie_word_embeddings: tied,
     attention_bias: names.includes("blk.0.attn_q.bias") || names.includes("blk.0.attn_qkv.bias"),
+    mlp_bias: names.includes("blk.0.ffn_up.bias"),
+    rope_local_base_freq: note("rope.freq_base_swa"),
     sliding_window: window === 0 ? undefined : window,
     attn_logit_softcapping: note("attn_logit_softcapping"),
     final_logit_softcapping: note("final_logit_softcapping"),
@@ -83,18 +123,35 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
     const whole = Number(headDim ?? Number(json.hidden_size) / Number(json.num_attention_heads));
     if (rotated !== undefined && rotated !== whole) json.partial_rotary_factor = Number(rotated) / whole;
   }
-  // llama.cpp scales queries by the width of a head, whatever the original says.
-  if (family === "gemma2" || family === "gemma3_text") json.query_pre_attn_scalar = json.head_dim;
+  const pattern = note("attention.sliding_window_pattern");
+  if (typeof pattern === "number") json.sliding_window_pattern = pattern;
+  else if (Array.isArray(pattern)) {
+    json.layer_types = pattern.map((isWindowed) => isWindowed ? "sliding_attention" : "full_attention");
+  }
+  if (family === "gemma2" || family === "gemma3_text") {
+    // llama.cpp scales queries by the width of a head, whatever the original says; files written here say it.
+    const scale = note("attention.scale");
+    json.query_pre_attn_scalar = typeof scale === "number" && scale > 0 ? scale ** -2 : json.head_dim;
+  }
   const scaling = note("rope.scaling.type"), original = note("rope.scaling.original_context_length");
   if (scaling === "linear" || scaling === "yarn") {
     json.rope_scaling = {
       rope_type: scaling,
       factor: note("rope.scaling.factor"),
       original_max_position_embeddings: original,
-      attention_factor: note("rope.scaling.attn_factor"),
+      attention_factor: note("rope.scaling.yarn_attn_factor") ?? note("rope.scaling.attn_factor"),
+      beta_fast: note("rope.scaling.yarn_beta_fast"),
+      beta_slow: note("rope.scaling.yarn_beta_slow"),
     };
   } else if (original !== undefined) json.original_max_position_embeddings = original;
-  return Object.fromEntries(Object.entries(json).filter(([, value]) => value !== undefined));
+  return known(json);
+}
+
+/** Every token that ends a text, or a turn of it. */
+function endsOf(notes: Notes): unknown {
+  const ids = ["eos", "eot", "eom"].map((name) => notes.get(`tokenizer.ggml.${name}_token_id`))
+    .filter((id) => id !== undefined);
+  return ids.length > 1 ? [...new Set(ids)] : ids[0];
 }
 
 /** The names of both sides, layer by layer; what stands in braces is there in some families only. */
@@ -129,7 +186,7 @@ const otherNames: Readonly<Record<string, string>> = {
   "embed_out": "output",
 };
 
-/** What the configuration says of a layout. */
+/** What the configuration of a decoder says of a layout. */
 interface Layout {
   readonly family: string;
   readonly normPlacement: "pre" | "post" | "both";
@@ -138,7 +195,13 @@ interface Layout {
 }
 
 /** The tensor that a parameter is, and how it is made of it. @throws {FormatError} for a parameter that no GGUF has. */
-export function ggufWeight(parameter: string, config: Layout, architecture: string): GgufWeight {
+export function ggufWeight(parameter: string, config: unknown, architecture: string): GgufWeight {
+  return architecture === "gpt2"
+    ? gpt2Weight(parameter)
+    : decoderWeight(parameter, config as Layout, architecture);
+}
+
+function decoderWeight(parameter: string, config: Layout, architecture: string): GgufWeight {
   const { family, normPlacement, headDim, heads } = config;
   const dot = parameter.lastIndexOf("."), path = parameter.slice(0, dot), kind = parameter.slice(dot + 1);
   const inLayer = /^(?:model|gpt_neox)\.layers\.(\d+)\.(.*)$/.exec(path);
@@ -153,7 +216,7 @@ export function ggufWeight(parameter: string, config: Layout, architecture: stri
     : layerNames.find(([ours]) => ours === inLayer[2])?.[1];
   if (theirs === undefined) throw new FormatError(`no GGUF has a tensor for the parameter ${parameter}`);
   const name = `${inLayer ? `blk.${inLayer[1]}.` : ""}${theirs}.${kind}`;
-  if (architecture === "llama" && (theirs === "attn_q" || theirs === "attn_k")) {
+  if (inPairs.has(architecture) && (theirs === "attn_q" || theirs === "attn_k")) {
     const half = headDim / 2;
     return {
       name,
@@ -173,4 +236,29 @@ export function ggufWeight(parameter: string, config: Layout, architecture: stri
     };
   }
   return /^gemma/.test(family) && theirs.endsWith("norm") ? { name, plus: -1 } : { name };
+}
+
+const gpt2Names: Readonly<Record<string, string>> = {
+  "wte": "token_embd",
+  "wpe": "position_embd",
+  "ln_f": "output_norm",
+  "lm_head": "output",
+  "ln_1": "attn_norm",
+  "attn.c_attn": "attn_qkv",
+  "attn.c_proj": "attn_output",
+  "ln_2": "ffn_norm",
+  "mlp.c_fc": "ffn_up",
+  "mlp.c_proj": "ffn_down",
+};
+
+/** The tensor that a parameter of GPT-2 is; its matrices inside of blocks lie transposed, as all of a GGUF's do. */
+function gpt2Weight(parameter: string): GgufWeight {
+  const [, layer, path, kind] = /^(?:h\.(\d+)\.)?(.*)\.(weight|bias)$/.exec(parameter) ?? [];
+  const theirs = gpt2Names[path];
+  if (theirs === undefined) throw new FormatError(`no GGUF has a tensor for the parameter ${parameter}`);
+  const isInside = layer !== undefined;
+  return {
+    name: `${isInside ? `blk.${layer}.` : ""}${theirs}.${kind}`,
+    transposed: isInside && kind === "weight" && /^(attn|mlp)\./.test(path),
+  };
 }

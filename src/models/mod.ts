@@ -3,8 +3,9 @@
  *
  * @module
  */
-export * from "./gpt2/cache.ts";
-export * from "./gpt2/checkpoint.ts";
-export * from "./gpt2/config.ts";
-export * from "./gpt2/layout.ts";
-export * from "./gpt2/model.ts";
+export { type CacheDType, CausalCache } from "./cache.ts";
+export type { ModelSizes } from "./family.ts";
+export type { CausalNetwork, Ids } from "./network.ts";
+export { GPT2Cache } from "./gpt2/cache.ts";
+export { type GPT2Config, gpt2Config } from "./gpt2/config.ts";
+export { GPT2Block, GPT2MLP, GPT2Model } from "./gpt2/model.ts";

@@ -1,5 +1,5 @@
 /**
- * The one place that knows which families there are: `model_type` of a `config.json` to the family's reading of it.
+ * The one place that knows which families there are: `model_type` of a `config.json` to what a family says of itself.
  *
  * @module
  */
@@ -8,12 +8,15 @@ import { nearest } from "../core/nearest.ts";
 import type { LayerOptions } from "../nn/mod.ts";
 import type { CausalDecoder } from "./decoder/causal.ts";
 import type { DecoderConfig } from "./decoder/config.ts";
-import { ConfigFields } from "./decoder/fields.ts";
-import { DecoderModel } from "./decoder/model.ts";
+import { decoderFamily } from "./decoder/family.ts";
+import type { ConfigFields } from "./decoder/fields.ts";
+import type { Family } from "./family.ts";
 import { gemmaConfig } from "./gemma/config.ts";
 import { gemma2Config } from "./gemma2/config.ts";
 import { gemma3Config } from "./gemma3/config.ts";
-import { gptNeoXConfig } from "./gpt_neox/config.ts";
+import { gpt2Family } from "./gpt2/family.ts";
+import { gptNeoXTensors } from "./gpt_neox/checkpoint.ts";
+import { type GPTNeoXConfig, gptNeoXConfig } from "./gpt_neox/config.ts";
 import { GPTNeoXModel } from "./gpt_neox/model.ts";
 import { graniteConfig } from "./granite/config.ts";
 import { llamaConfig } from "./llama/config.ts";
@@ -24,52 +27,70 @@ import { qwen2Config } from "./qwen2/config.ts";
 import { qwen3Config } from "./qwen3/config.ts";
 import { smollm3Config } from "./smollm3/config.ts";
 
-/** A family: how it reads its configuration, and its network. */
-interface Family {
-  readonly config: (c: ConfigFields) => DecoderConfig;
-  readonly network: new (config: DecoderConfig, options?: LayerOptions) => CausalDecoder;
-}
-
 /** A family whose network is the common decoder. */
-const common = (config: (c: ConfigFields) => DecoderConfig): Family => ({ config, network: DecoderModel });
+const common = (type: string, title: string, config: (c: ConfigFields) => DecoderConfig) =>
+  decoderFamily({ type, title, config });
 
-/** The families by `model_type`. */
-const families: Readonly<Record<string, Family>> = {
-  llama: common(llamaConfig),
-  mistral: common(mistralConfig),
-  qwen2: common(qwen2Config),
-  qwen3: common(qwen3Config),
-  smollm3: common(smollm3Config),
-  phi3: common(phi3Config),
-  olmo2: common(olmo2Config),
-  granite: common(graniteConfig),
-  gemma: common(gemmaConfig),
-  gemma2: common(gemma2Config),
-  gemma3_text: common(gemma3Config),
-  gpt_neox: { config: gptNeoXConfig, network: GPTNeoXModel } as unknown as Family,
-};
+/** The families. */
+const all = [
+  gpt2Family,
+  common("llama", "LLaMA", llamaConfig),
+  common("mistral", "Mistral", mistralConfig),
+  common("qwen2", "Qwen 2", qwen2Config),
+  common("qwen3", "Qwen 3", qwen3Config),
+  common("smollm3", "SmolLM 3", smollm3Config),
+  common("phi3", "Phi-3", phi3Config),
+  common("olmo2", "OLMo 2", olmo2Config),
+  common("granite", "Granite", graniteConfig),
+  common("gemma", "Gemma", gemmaConfig),
+  common("gemma2", "Gemma 2", gemma2Config),
+  common("gemma3_text", "Gemma 3", gemma3Config),
+  decoderFamily<GPTNeoXConfig>({
+    type: "gpt_neox",
+    title: "GPT-NeoX",
+    config: gptNeoXConfig,
+    network: GPTNeoXModel,
+    tensors: gptNeoXTensors,
+    body: "gpt_neox.",
+    head: "embed_out",
+  }),
+] as unknown as readonly Family[];
+
+const families: ReadonlyMap<string, Family> = new Map(all.map((family) => [family.type, family]));
+
+/** The family of configurations from before they named one. */
+const oldest: Family = all[0];
 
 /** The names of the families, as `model_type` has them. */
-export const decoderFamilies: readonly string[] = Object.keys(families);
+export const familyNames: readonly string[] = [...families.keys()];
 
-/** The family of a config.json. @throws {FormatError} for one that is not known. */
-function familyOf(json: Readonly<Record<string, unknown>>, where: string): Family {
-  const type = json.model_type;
-  if (typeof type === "string" && Object.hasOwn(families, type)) return families[type];
-  const hint = typeof type === "string"
-    ? `; the nearest of those there are is "${nearest(type, decoderFamilies)}"`
-    : "";
+/** The family called `type`. @throws {FormatError} for one that is not known. */
+export function familyOf(type: unknown, where: string): Family {
+  const found = typeof type === "string" ? families.get(type) : undefined;
+  if (found) return found;
+  const near = typeof type === "string" ? nearest(type, familyNames) : null;
   throw new FormatError(
-    `${where}: model_type is ${JSON.stringify(type) ?? "missing"}, which is not read here${hint}`,
+    `${where}: model_type is ${JSON.stringify(type) ?? "missing"}, which is not read here; ${
+      near ? `the nearest of those there are is "${near}"` : `these are: ${familyNames.join(", ")}`
+    }`,
   );
 }
 
-/** Reads a config.json. @throws {FormatError} for an unknown family, and for a field that is not honoured. */
+/** What says which family a config.json is of: `model_type`, or else the class that `architectures` names. */
+export function familyOfConfig(json: Readonly<Record<string, unknown>>, where: string): Family {
+  const { model_type: type, architectures } = json;
+  if (type !== undefined || !Array.isArray(architectures)) return familyOf(type ?? oldest.type, where);
+  const plain = (name: string): string => name.toLowerCase().replace(/_|text$/g, "");
+  const named = String(architectures[0]).replace(/(?:LMHeadModel|ForCausalLM|Model)$/, "");
+  return familyOf(familyNames.find((name) => plain(name) === plain(named)) ?? named, where);
+}
+
+/** Reads a decoder's config.json. @throws {FormatError} for an unknown family, and for a field that is not honoured. */
 export function decoderConfig(json: Readonly<Record<string, unknown>>, where = "config.json"): DecoderConfig {
-  return familyOf(json, where).config(new ConfigFields(json, json.model_type as string, where));
+  return familyOf(json.model_type, where).parse(json, where) as DecoderConfig;
 }
 
 /** A network with fresh weights for a configuration that {@link decoderConfig} read. */
 export function decoderNetwork(config: DecoderConfig, options: LayerOptions = {}): CausalDecoder {
-  return new families[config.family].network(config, options);
+  return familyOf(config.family, config.family).network(config, options) as CausalDecoder;
 }

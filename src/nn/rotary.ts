@@ -13,6 +13,7 @@ import { OptionError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOption, checkOptions, type OptionTable, required } from "../core/options.ts";
 import { add, concat, indexSelect, mul, reshape, slice, sub, type Tensor, tensor } from "../ops/mod.ts";
+import { outsideCapture } from "../tensor/capture/gate.ts";
 import { keep, tidy } from "../tensor/mod.ts";
 
 /** How angles are stretched; names as in Hugging Face's `rope_parameters`. */
@@ -219,11 +220,18 @@ export interface Rotation {
   readonly sin: Tensor;
 }
 
+/** Cosines and sines, a row for each position. */
+interface Table extends Rotation {
+  readonly rows: number;
+}
+
 /** Tables of angles for one kind of layer, made as long as they are needed. */
 export class RotaryEmbedding {
   /** What the angles depend on. */
   readonly options: RotaryOptions;
-  #tables: { key: string; rows: number; device: DeviceName; cos: Tensor; sin: Tensor } | null = null;
+  readonly #tables: Map<string, Table> = new Map();
+  /** Shorter tables, which programs may still read. */
+  readonly #old: Table[] = [];
 
   /** Angles are worked out when they are first needed. */
   constructor(options: RotaryOptions) {
@@ -231,12 +239,19 @@ export class RotaryEmbedding {
     this.options = options;
   }
 
+  /** Whether angles of earlier positions change when a text grows: LongRoPE with other factors for long texts. */
+  get isStretching(): boolean {
+    const { scaling } = this.options;
+    return scaling?.ropeType === "longrope" &&
+      scaling.longFactor.some((factor, i) => factor !== scaling.shortFactor[i]);
+  }
+
   /**
    * What changes when a text grows to `length`: where this does, all that was computed of it belongs to other angles.
    * Dynamic scaling is left out, as in Hugging Face's library: there each position keeps the angle it was computed with.
    */
   kind(length: number): string {
-    return this.options.scaling?.ropeType === "longrope" ? this.#tableKind(length) : "";
+    return this.isStretching ? this.#tableKind(length) : "";
   }
 
   /** The frequencies change with a text's length only where this does. */
@@ -250,10 +265,10 @@ export class RotaryEmbedding {
 
   /** Tables of at least `length` rows. */
   #table(length: number, device: DeviceName): Rotation {
-    const key = this.#tableKind(length), now = this.#tables;
-    if (now && now.key === key && now.rows >= length && now.device === device) return now;
+    const key = this.#tableKind(length), now = this.#tables.get(key);
+    if (now && now.rows >= length && now.cos.device === device) return now;
     // Twice as long as needed, so that a growing text does not make them anew at each step.
-    const rows = Math.max(length, Math.min(this.options.maxPositions, 2 * length, 1 << 16));
+    const rows = Math.max(length, Math.min(this.options.maxPositions, 2 * length));
     const { frequencies, factor } = rotaryFrequencies(this.options, length), pairs = frequencies.length;
     const cos = new Float32Array(rows * pairs), sin = new Float32Array(rows * pairs);
     for (let row = 0, i = 0; row < rows; row++) {
@@ -262,11 +277,18 @@ export class RotaryEmbedding {
         sin[i] = factor * Math.sin(row * frequencies[pair]);
       }
     }
-    this.dispose();
-    const held = (values: Float32Array): Tensor => keep(tensor(values, { shape: [rows, pairs], device }));
-    const tables = { key, rows, device, cos: held(cos), sin: held(sin) };
-    this.#tables = tables;
-    return tables;
+    // A program that is being traced finds them as it finds weights.
+    const held = (values: Float32Array): Tensor =>
+      outsideCapture(() => keep(tensor(values, { shape: [rows, pairs], device })));
+    const table = { rows, cos: held(cos), sin: held(sin) };
+    if (now) this.#old.push(now);
+    this.#tables.set(key, table);
+    return table;
+  }
+
+  /** Works out the angles of a text of `length` positions, so that nothing is made while they are used. */
+  prepare(length: number, device: DeviceName): void {
+    this.#table(length, device);
   }
 
   /** The rotation of `time` positions from `start` on, or of `positions` [batch, time], in a text of `start + time`. */
@@ -282,9 +304,12 @@ export class RotaryEmbedding {
 
   /** Gives the tables back; they are made anew when they are needed. */
   dispose(): void {
-    this.#tables?.cos.dispose();
-    this.#tables?.sin.dispose();
-    this.#tables = null;
+    for (const { cos, sin } of [...this.#tables.values(), ...this.#old]) {
+      cos.dispose();
+      sin.dispose();
+    }
+    this.#tables.clear();
+    this.#old.length = 0;
   }
 }
 

@@ -49,23 +49,10 @@ export function attentionStep(
       `attentionStep: text ${i} has ${length} positions, and its cache holds ${keys[i].shape[2]}`,
     );
   });
-  const { backend } = qkv,
-    { attentionStep: kernel, attentionDTypes = [] } = attentionStepKernels(backend),
-    { dtype } = keys[0];
-  const isStored = dtype === "f32" || (attentionDTypes.includes(dtype) && width % quantBlock === 0);
-  const isLike = (t: Tensor): boolean =>
-    t.dtype === dtype && t.strides[3] === 1 && t.shape[0] === 1 && t.shape[1] === heads &&
-    t.shape[3] === width;
-  const isRead = kernel && isStored && qkv.dtype === "f32" && keys.every(isLike) && values.every(isLike) &&
-    values.every(({ strides }, i) => strides.every((step, d) => step === keys[i].strides[d]));
+  const kernel = stepKernel(qkv, keys, values);
   return noGrad(() =>
     tidy(() => {
-      if (isRead) {
-        const out = empty([rows, heads, width], "f32", backend, "attentionStep");
-        for (const list of [keys, values]) for (const { storage } of list) storage.version++;
-        kernel(contiguousView(qkv), keys, values, known ?? keys.map(() => 0), out, scale, places);
-        return out;
-      }
+      if (kernel) return kernel(known ?? places!, scale);
       const mixed = keys.map((_, row) => {
         const part = (i: number): Tensor => reshape(slice(qkv, row, i), [1, heads, 1, width]),
           held = [keys[row], values[row]];
@@ -77,6 +64,34 @@ export function attentionStep(
       return rows === 1 ? mixed[0] : concat(mixed, 0);
     })
   );
+}
+
+/** Runs a device's kernel: what each query of `qkv` finds, [rows, heads, width]. */
+export type StepKernel = (lengths: readonly number[] | Tensor, scale: number) => Tensor;
+
+/** The kernel for a step of these texts, or null where the device has none that reads such keys and values. */
+export function stepKernel(
+  qkv: Tensor,
+  keys: readonly Tensor[],
+  values: readonly Tensor[],
+): StepKernel | null {
+  const [rows, , heads, width] = qkv.shape, { backend } = qkv, { dtype } = keys[0];
+  const { attentionStep: kernel, attentionDTypes = [] } = attentionStepKernels(backend);
+  const isStored = dtype === "f32" || (attentionDTypes.includes(dtype) && width % quantBlock === 0);
+  const isLike = (t: Tensor): boolean =>
+    t.dtype === dtype && t.strides[3] === 1 && t.shape[0] === 1 && t.shape[1] === heads &&
+    t.shape[3] === width;
+  const isRead = kernel && isStored && qkv.dtype === "f32" && keys.every(isLike) && values.every(isLike) &&
+    values.every(({ strides }, i) => strides.every((step, d) => step === keys[i].strides[d]));
+  if (!isRead) return null;
+  return (lengths, scale) => {
+    const known = Array.isArray(lengths) ? lengths as readonly number[] : null;
+    const out = empty([rows, heads, width], "f32", backend, "attentionStep");
+    for (const list of [keys, values]) for (const { storage } of list) storage.version++;
+    const places = known ? undefined : lengths as Tensor;
+    kernel(contiguousView(qkv), keys, values, known ?? keys.map(() => 0), out, scale, places);
+    return out;
+  };
 }
 
 /** A step at a position that is known. */

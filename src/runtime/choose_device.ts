@@ -9,7 +9,9 @@
  */
 import type { DeviceName } from "../backends/contract.ts";
 import { generateTokens, resolveOptions } from "../generate/mod.ts";
-import { type GPT2Config, gpt2Config, GPT2Model } from "../models/mod.ts";
+import type { Family } from "../models/family.ts";
+import { gpt2Family } from "../models/gpt2/family.ts";
+import { type GPT2Config, gpt2Config } from "../models/mod.ts";
 import { init } from "../nn/mod.ts";
 import { initWebGPU } from "./devices.ts";
 
@@ -43,11 +45,17 @@ const enough = 1 << 22;
  * @category Devices
  */
 export async function chooseDevice(config: Partial<GPT2Config> = {}): Promise<DeviceChoice> {
-  const { nEmbd, nLayer, nHead, vocabSize, nInner } = gpt2Config(config);
-  const key = `${nEmbd} ${nLayer} ${nHead} ${vocabSize} ${nInner}`;
+  return await fasterDevice(gpt2Family, gpt2Config(config));
+}
+
+/** The same for a model of any family. */
+async function fasterDevice<C>(family: Family<C>, config: C): Promise<DeviceChoice> {
+  const { layers, small } = family.trial(config), vocabSize = family.vocabSize(config);
+  // What is written of the model with one layer is all that its time depends on.
+  const key = `${family.type} ${layers} ${vocabSize} ${JSON.stringify(small(1, 1))}`;
   let choice = known.get(key);
   if (!choice) {
-    choice = choose({ ...config, nEmbd, nLayer, nHead, vocabSize, nInner });
+    choice = choose(family, config);
     known.set(key, choice);
     choice.catch(() => known.delete(key));
   }
@@ -55,22 +63,22 @@ export async function chooseDevice(config: Partial<GPT2Config> = {}): Promise<De
 }
 
 /** The device that was asked for, ready to use, and why it was chosen where that was left open. */
-export async function readyDevice(
+export async function readyDevice<C>(
   wanted: DeviceName | "auto" | undefined,
-  config: Partial<GPT2Config>,
+  family: Family<C>,
+  config: C,
 ): Promise<{ device: DeviceName | undefined; choice: DeviceChoice | null }> {
   if (wanted === "webgpu") await initWebGPU();
   if (wanted !== "auto") return { device: wanted, choice: null };
-  const choice = await chooseDevice(config);
+  const choice = await fasterDevice(family, config);
   return { device: choice.device, choice };
 }
 
-type Shape = Pick<GPT2Config, "nEmbd" | "nLayer" | "nHead" | "vocabSize" | "nInner"> & Partial<GPT2Config>;
-
-async function choose(config: Shape): Promise<DeviceChoice> {
+async function choose<C>(family: Family<C>, config: C): Promise<DeviceChoice> {
   const problem = await initWebGPU().then(() => null, (error: Error) => error.message);
   if (problem !== null) return { device: "cpu", reason: problem, milliseconds: {} };
-  const cpu = await tokenMilliseconds(config, "cpu"), webgpu = await tokenMilliseconds(config, "webgpu");
+  const cpu = await tokenMilliseconds(family, config, "cpu"),
+    webgpu = await tokenMilliseconds(family, config, "webgpu");
   const [device, other] = cpu <= webgpu ? ["cpu", "webgpu"] as const : ["webgpu", "cpu"] as const;
   const milliseconds = { cpu, webgpu },
     text = (name: "cpu" | "webgpu"): string => milliseconds[name].toPrecision(3);
@@ -84,19 +92,19 @@ async function choose(config: Shape): Promise<DeviceChoice> {
 }
 
 /** What a token of the whole model takes on `device`. */
-async function tokenMilliseconds(config: Shape, device: DeviceName): Promise<number> {
-  const one = await timed({ ...config, nLayer: 1 }, device);
-  if (config.nLayer === 1) return one;
-  const two = await timed({ ...config, nLayer: 2 }, device);
-  return one + (config.nLayer - 1) * Math.max(0, two - one);
+async function tokenMilliseconds<C>(family: Family<C>, config: C, device: DeviceName): Promise<number> {
+  const { layers, width, small } = family.trial(config);
+  const tokens = Math.min(family.vocabSize(config), Math.max(64, Math.floor(enough / width)));
+  const one = await timed(family, small(1, tokens), device);
+  if (layers === 1) return one;
+  const two = await timed(family, small(2, tokens), device);
+  return one + (layers - 1) * Math.max(0, two - one);
 }
 
 /** The median time of a token with a network that small. */
-async function timed(config: Shape, device: DeviceName): Promise<number> {
-  const vocabSize = Math.min(config.vocabSize, Math.max(64, Math.floor(enough / config.nEmbd)));
-  const small = { ...config, vocabSize, nPositions: 64, bosTokenId: null, eosTokenId: null };
+async function timed<C>(family: Family<C>, config: C, device: DeviceName): Promise<number> {
   // Any numbers will do, and drawing them would take longer than the trial.
-  const model = init.withoutInit(() => new GPT2Model(small, { device }));
+  const model = init.withoutInit(() => family.network(config, { device }));
   for (const p of model.parameters()) init.constant(p, 0.01);
   try {
     model.eval();

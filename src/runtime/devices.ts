@@ -7,6 +7,7 @@ import type { DeviceName } from "../backends/contract.ts";
 import { createCpuBackend } from "../backends/cpu/backend.ts";
 import { DeviceError, OptionError } from "../core/errors.ts";
 import { flag } from "../core/kinds.ts";
+import { show } from "../core/show.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import type { WebGpuBackend } from "../backends/webgpu/backend.ts";
 import {
@@ -19,7 +20,13 @@ import {
   spawnWorker,
 } from "../platform/platform.ts";
 import { totalMemory } from "../platform/platform.ts";
-import { deviceNames, installBackend, registerBackend } from "../tensor/mod.ts";
+import {
+  backendMemory,
+  deviceNames,
+  installBackend,
+  registerBackend,
+  setBackendMemory,
+} from "../tensor/mod.ts";
 import { findBlas } from "./blas.ts";
 import { cpuBackend } from "./cpu.ts";
 
@@ -69,6 +76,30 @@ export function setThreads(count: number): void {
  */
 export function getThreads(): number {
   return cpuBackend().engine.threads;
+}
+
+/**
+ * How many bytes each device takes at most, for its tensors and for what operations need while they run; less where there is
+ * less. What is in use already stays; what would go beyond is refused before any of it is taken. Infinity unless told: then
+ * the devices leave a tenth of the machine's memory to others.
+ *
+ * @throws {OptionError} for what is no number above 0.
+ * @category Devices
+ */
+export function setMaxMemory(bytes: number): void {
+  if (typeof bytes !== "number" || !(bytes > 0)) {
+    throw new OptionError(`setMaxMemory: a number of bytes above 0, or Infinity, not ${show(bytes)}`);
+  }
+  setBackendMemory(bytes);
+}
+
+/**
+ * How many bytes each device takes at most; Infinity unless {@link setMaxMemory} told.
+ *
+ * @category Devices
+ */
+export function getMaxMemory(): number {
+  return backendMemory();
 }
 
 /**

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { byteSize, type DType, isQuantized } from "../core/dtype.ts";
+import { byteSize, isK, isQuantized } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { object, oneOf } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -16,6 +16,7 @@ import {
   ggufTypes,
   openGgufFile,
   planGguf,
+  typeForRows,
   writableTypes,
 } from "../files/gguf/mod.ts";
 import { empty, type Tensor, toDType } from "../ops/mod.ts";
@@ -89,7 +90,8 @@ export interface SaveGgufOptions {
   metadata?: GgufNotes;
   /**
    * What matrices of floats are written as: f32, f16, bf16, q8_0, q4_0, q4_1, q5_0, q5_1, q4_k, q6_k or mxfp4. Vectors are
-   * written as f32, as llama.cpp wants them. Default: each tensor keeps its own (q8 is Q8_0, q4 is Q4_0).
+   * written as f32, as llama.cpp wants them; rows that fill no blocks of the type become smaller blocks or f16, as llama.cpp
+   * has it. Default: each tensor keeps its own (q8 is Q8_0, q4 is Q4_0).
    */
   dtype?: string;
 }
@@ -109,21 +111,18 @@ function typeFor(t: Tensor, name: string, wanted: string | undefined): GgufType 
   const isWeight = t.dtype === "f32" || t.dtype === "f16" || t.dtype === "bf16" || isQuantized(t.dtype);
   if (wanted === undefined || !isWeight) return own;
   if (t.shape.length < 2) return "F32";
-  const type = wanted.toUpperCase() as GgufType, { values } = ggufTypes[type];
-  // Rows that fill no blocks are kept in f16, which loses less than other blocks would.
-  return t.shape.at(-1)! % values === 0 ? type : "F16";
+  return typeForRows(wanted.toUpperCase() as GgufType, t.shape.at(-1)!);
 }
-
-const ownDTypes: Readonly<Partial<Record<GgufType, DType>>> = { Q8_0: "q8", Q4_0: "q4" };
 
 /** The tensor's bytes as the file has them. */
 async function bytesAs(t: Tensor, type: GgufType): Promise<Uint8Array> {
-  const dtype = ggufTypes[type].dtype ?? ownDTypes[type] ?? "f32";
+  const own = ggufTypes[type].dtype, isMade = own !== undefined && !isK(own);
+  const dtype = own !== undefined && (isMade || own === t.dtype) ? own : "f32";
   const cast = noGrad(() => toDType(t, isQuantized(t.dtype) && t.dtype !== dtype ? "f32" : dtype));
   const last = cast.dtype === dtype ? cast : noGrad(() => toDType(cast, dtype));
   const data = await last.data();
   for (const made of new Set([cast, last])) if (made !== t) made.dispose();
-  if (ggufTypes[type].dtype === undefined) return asBlocks(type, data as Float32Array);
+  if (dtype !== own) return asBlocks(type, data as Float32Array);
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 

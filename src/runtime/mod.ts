@@ -3,24 +3,35 @@
  *
  * @module
  */
-export { type ChatMessage, type ChatTemplate, loadChatTemplate } from "./chat.ts";
+export {
+  type ChatMessage,
+  type ChatTemplate,
+  type ChatTemplateOptions,
+  encodeChat,
+  loadChatTemplate,
+} from "./chat.ts";
 export { benchmark, type BenchmarkOptions, type Figure } from "./benchmark.ts";
 export * from "./checkpoints.ts";
 export { chooseDevice, type DeviceChoice } from "./choose_device.ts";
 export {
   areDeterministicAlgorithmsEnabled,
   devices,
+  getMaxMemory,
   getThreads,
   initWebGPU,
+  setMaxMemory,
   setThreads,
   useDeterministicAlgorithms,
   type WebGPUOptions,
 } from "./devices.ts";
 export * from "./diagnose.ts";
 export { Gguf, openGguf, saveGguf, type SaveGgufOptions } from "./gguf.ts";
-export * from "./gpt2.ts";
+export { convertToGguf, type ConvertToGgufOptions } from "./gguf_convert.ts";
+export { CausalLM } from "./causal_lm.ts";
+export { GPT2 } from "./gpt2.ts";
+export { TextModel } from "./text_model.ts";
 export type { Prepared } from "./model_generation.ts";
-export type { LoadOptions, LoadProgress, SaveOptions } from "./gpt2_options.ts";
+export type { LoadOptions, LoadProgress, SaveOptions } from "./load_options.ts";
 export type { GivenFiles } from "./model_folder.ts";
 export * from "./pull.ts";
 export { initReference } from "./reference.ts";

@@ -17,6 +17,7 @@ import {
   joinPath,
   type Openable,
   openSource,
+  readDir,
   runtimeName,
   textOf,
   textOfAnswer,
@@ -37,6 +38,8 @@ export interface ModelFolder {
   text(file: string): Promise<string | null>;
   /** The file's bytes, opened for reading, or null when there is none. */
   open(file: string): Promise<ByteSource | null>;
+  /** The one file whose name `is` so, where the folder can be looked through and holds just one. */
+  only?(is: (name: string) => boolean): Promise<Openable | null>;
 }
 
 /**
@@ -66,7 +69,15 @@ class GivenFolder implements ModelFolder {
     const found = this.#files.get(file);
     return found === undefined ? null : await openSource(found);
   }
+
+  only(is: (name: string) => boolean): Promise<Openable | null> {
+    return Promise.resolve(
+      alone([...this.#files].filter(([name]) => is(name)).map(([, file]) => file)),
+    );
+  }
 }
+
+const alone = <T>(list: readonly T[]): T | null => list.length === 1 ? list[0] : null;
 
 class DiskFolder implements ModelFolder {
   readonly name: string;
@@ -85,6 +96,12 @@ class DiskFolder implements ModelFolder {
   async open(file: string): Promise<ByteSource | null> {
     const path = currentPath(joinPath(this.#path, file));
     return path === null ? null : await openSource(path);
+  }
+
+  async only(is: (name: string) => boolean): Promise<Openable | null> {
+    const found = await isDirectory(this.#path) ? await readDir(this.#path) : [];
+    const name = alone(found.map(({ name }) => name).filter(is));
+    return name === null ? null : joinPath(this.#path, name);
   }
 }
 

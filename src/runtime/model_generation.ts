@@ -10,7 +10,6 @@ import { constrainedSoon } from "../generate/constraint/known.ts";
 import { generationDefaults } from "../generate/generation_config.ts";
 import { checkVocabulary } from "../generate/given.ts";
 import type { GenerateOptions, ResolvedOptions } from "../generate/mod.ts";
-import type { GPT2Config } from "../models/mod.ts";
 import type { Tokenizer } from "../text/mod.ts";
 import { type ModelFolder, readJson } from "./model_folder.ts";
 
@@ -23,19 +22,26 @@ const feltFields = ["sequenceBias", "forcedBosTokenId", "forcedEosTokenId"];
  *
  * @throws {FormatError} for a field that changes tokens and cannot be honoured, or a value it cannot have.
  */
-export async function generationOf(folder: ModelFolder, config: GPT2Config): Promise<GenerateOptions> {
+export async function generationOf(
+  folder: ModelFolder,
+  { settings, vocabSize, eos }: {
+    readonly settings: Readonly<Record<string, unknown>>;
+    readonly vocabSize: number;
+    readonly eos: number | readonly number[] | null;
+  },
+): Promise<GenerateOptions> {
   const name = "generation_config.json", json = await readJson(folder, name);
   const where = json === null ? "config.json" : name;
   let own: GenerateOptions;
   try {
-    own = generationDefaults(json ?? config.other, where);
-    checkVocabulary(own, config.vocabSize, where, feltFields);
+    own = generationDefaults(json ?? settings, where);
+    checkVocabulary(own, vocabSize, where, feltFields);
   } catch (error) {
     // What would be a caller's mistake elsewhere is the file's here.
     if (!(error instanceof OptionError)) throw error;
     throw new FormatError(error.message, { cause: error });
   }
-  return { ...config.eosTokenId === null ? {} : { eosTokenId: config.eosTokenId }, ...own };
+  return { ...eos === null ? {} : { eosTokenId: eos as number | number[] }, ...own };
 }
 
 /** @throws {OptionError} for a prompt that is no list of ids. */
@@ -47,7 +53,7 @@ export function demandIds(prompt: unknown): void {
 /** The tokenizer; warns of one that makes tokens which the model does not have: it belongs to another one. */
 export function checkTokenizer(
   tokenizer: Tokenizer | null,
-  { vocabSize }: GPT2Config,
+  vocabSize: number,
   where: string,
   warn: (message: string) => void = console.warn,
 ): Tokenizer | null {

@@ -7,7 +7,7 @@ import { HubError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
 import type { CachedRepository, CacheOptions, HubOptions } from "../hub/mod.ts";
 import { hubOptions } from "../hub/options.ts";
-import { parseConfig } from "../models/mod.ts";
+import { demandObject } from "../core/json.ts";
 import { readJson } from "./model_folder.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
 import { openWeights } from "./weights.ts";
@@ -38,11 +38,11 @@ export interface PulledModel {
 }
 
 /**
- * Fetches what {@link GPT2.load} needs of a repository, and nothing else of it: configuration, tokenizer, and weights
+ * Fetches what {@link CausalLM.load} needs of a repository, and nothing else of it: configuration, tokenizer, and weights
  * as safetensors. What is in the cache is not fetched again; what was interrupted goes on where it stopped.
  *
  * @throws {HubError} when it cannot be fetched.
- * @throws {FormatError} when it is no GPT-2, before the weights are fetched.
+ * @throws {FormatError} when its family is not known, before the weights are fetched.
  * @throws {CancelledError} when the signal is aborted.
  * @category Hub
  */
@@ -52,7 +52,9 @@ export async function pullModel(repository: string, options: HubOptions = {}): P
   const folder = await openRepository(repository, options);
   const config = await readJson(folder, "config.json");
   if (config === null) throw new HubError(`${folder.name} holds no config.json, so it is not a model`);
-  parseConfig(config, `${folder.name}/config.json`);
+  const { familyOfConfig } = await import("../models/registry.ts"), where = `${folder.name}/config.json`;
+  const json = demandObject(config, where);
+  familyOfConfig(json, where).parse(json, where);
   await readJson(folder, "generation_config.json");
   await tokenizerFiles(folder);
   const weights = await openWeights(folder);

@@ -5,6 +5,7 @@
  * @module
  */
 import { createReferenceBackend } from "../backends/reference/backend.ts";
+import { totalMemory } from "../platform/platform.ts";
 import { deviceNames, registerBackend } from "../tensor/mod.ts";
 
 initReference();
@@ -16,5 +17,7 @@ initReference();
  * @category Devices
  */
 export function initReference(): void {
-  if (!deviceNames().includes("reference")) registerBackend("reference", createReferenceBackend);
+  if (deviceNames().includes("reference")) return;
+  // A tenth of the machine is left to others.
+  registerBackend("reference", () => createReferenceBackend(0.9 * (totalMemory() ?? Infinity)));
 }

@@ -6,16 +6,11 @@
 import { FormatError } from "../core/errors.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { hubOptions } from "../hub/options.ts";
-import { readSentencePiece } from "../text/sentencepiece/model_file.ts";
-import {
-  BpeTokenizer,
-  type Tokenizer,
-  tokenizerFromJson,
-  type TokenizerFromJsonOptions,
-} from "../text/mod.ts";
+import { mostText, type Openable } from "../platform/platform.ts";
+import { type Tokenizer, tokenizerFromJson, type TokenizerFromJsonOptions } from "../text/mod.ts";
 import { fromJsonOptions } from "../text/tokenizer_json.ts";
-import { demandObject } from "../core/json.ts";
-import { mostText } from "../platform/platform.ts";
+import type { TokenizerFiles } from "../text/tokenizer_files.ts";
+import { type GgufText, textOfGguf, textOfLoneGguf } from "./gguf_text.ts";
 import {
   type FolderOptions,
   type GivenFiles,
@@ -24,36 +19,62 @@ import {
   readJson,
 } from "./model_folder.ts";
 
-/** What tokenizers are made from; the older pair of files counts where there is no tokenizer.json. */
-type TokenizerFiles =
-  | { readonly json: unknown; readonly config: unknown }
-  | { readonly vocab: unknown; readonly merges: string }
-  | { readonly model: Uint8Array; readonly config: unknown };
-
 const loadOptions: OptionTable<FolderOptions & TokenizerFromJsonOptions> = {
   ...hubOptions,
   ...fromJsonOptions,
 };
 
-/** The tokenizer's files of a folder, or null when it holds none. */
-export async function tokenizerFiles(folder: ModelFolder): Promise<TokenizerFiles | null> {
-  const json = await readJson(folder, "tokenizer.json");
-  if (json !== null) return { json, config: await readJson(folder, "tokenizer_config.json") };
-  const vocab = await readJson(folder, "vocab.json");
-  const merges = vocab === null ? null : await folder.text("merges.txt");
-  if (merges !== null) return { vocab, merges };
-  const source = await folder.open("tokenizer.model");
+/** The bytes of a file, or null where there is none. @throws {FormatError} for one that is too large. */
+async function bytesOf(folder: ModelFolder, name: string): Promise<Uint8Array | null> {
+  const source = await folder.open(name);
   if (source === null) return null;
   try {
     if (source.size > mostText) throw new FormatError(`${source.name} is longer than ${mostText} bytes`);
-    return {
-      model: await source.read(0, source.size),
-      config: await readJson(folder, "tokenizer_config.json"),
-    };
+    return await source.read(0, source.size);
   } finally {
     await source.close();
   }
 }
+
+/** The files of a folder from which its tokenizer is made; those that would not be looked at are not read. */
+export async function tokenizerFiles(folder: ModelFolder): Promise<TokenizerFiles> {
+  const json = await readJson(folder, "tokenizer.json"),
+    config = await readJson(folder, "tokenizer_config.json");
+  // What came before `added_tokens_decoder` counts where there is none.
+  const isNew = ((config ?? {}) as { added_tokens_decoder?: unknown }).added_tokens_decoder;
+  const older = isNew === undefined || isNew === null
+    ? {
+      specialTokensMap: await readJson(folder, "special_tokens_map.json"),
+      addedTokens: await readJson(folder, "added_tokens.json"),
+    }
+    : {};
+  if (json !== null) return { json, config, ...older };
+  const vocab = await readJson(folder, "vocab.json"), merges = await folder.text("merges.txt");
+  const model = vocab !== null && merges !== null ? null : await bytesOf(folder, "tokenizer.model");
+  const words = vocab !== null || model !== null ? null : await folder.text("vocab.txt");
+  const isAny = vocab !== null || merges !== null || model !== null || words !== null;
+  const model_config = isAny
+    ? await readJson(folder, "config.json") as { model_type?: unknown } | null
+    : null;
+  return { config, ...older, vocab, merges, model, words, modelType: model_config?.model_type };
+}
+
+/** Whether a tokenizer.json is all that there is to know. */
+function isAlone({ json, config, specialTokensMap, addedTokens }: TokenizerFiles): boolean {
+  if ((json ?? null) === null || (specialTokensMap ?? null) !== null || (addedTokens ?? null) !== null) {
+    return false;
+  }
+  return Object.entries((config ?? {}) as Record<string, unknown>).every(([name, value]) =>
+    plainFields.includes(name) || name === "added_tokens_decoder" && JSON.stringify(value) === "{}"
+  );
+}
+
+/** Fields of tokenizer_config.json that change no ids. */
+const plainFields: readonly string[] = [
+  "tokenizer_class",
+  "clean_up_tokenization_spaces",
+  "model_max_length",
+];
 
 /** The tokenizer of a folder, or null when it holds none. */
 export async function tokenizerOf(
@@ -61,33 +82,42 @@ export async function tokenizerOf(
   options: TokenizerFromJsonOptions = {},
 ): Promise<Tokenizer | null> {
   const files = await tokenizerFiles(folder);
-  if (files === null) return null;
-  if ("json" in files) return await tokenizerFromJson(files.json, files.config, options);
-  if ("model" in files) {
-    const { add_bos_token: addBos, add_eos_token: addEos } = (files.config ?? {}) as Record<string, unknown>;
-    return await readSentencePiece(files.model, { addBos: addBos === true, addEos: addEos === true });
-  }
-  const vocab = demandObject(files.vocab, `${folder.name}/vocab.json`) as Record<string, number>;
-  return BpeTokenizer.fromVocabMerges(vocab, files.merges);
+  if (isAlone(files)) return await tokenizerFromJson(files.json, files.config, options);
+  // Loaded when it is needed: what a page brings along says no more.
+  const { tokenizerFromFiles } = await import("../text/tokenizer_files.ts");
+  return await tokenizerFromFiles(files, folder.name, options);
+}
+
+/** The tokenizer in a GGUF's notes. */
+async function ofGguf({ metadata, where }: GgufText): Promise<Tokenizer> {
+  const { ggufTokenizer } = await import("../text/gguf_tokenizer.ts");
+  const found = ggufTokenizer(metadata, where);
+  if (found) return found;
+  throw new FormatError(`${where} says nothing of a tokenizer`);
 }
 
 /**
- * Loads a Hugging Face tokenizer (`tokenizer.json`, `vocab.json` with `merges.txt`, or SentencePiece's `tokenizer.model`) from a folder, a URL, a hub
+ * Loads a Hugging Face tokenizer (`tokenizer.json`, `vocab.json` with `merges.txt`, SentencePiece's `tokenizer.model`, or BERT's
+ * `vocab.txt`, with the files beside that name special tokens, or a GGUF's notes) from a folder, a URL, a hub
  * repository, or files at hand.
  *
  * @throws {FormatError} when there is none, or it is malformed.
  * @category Text
  */
 export async function loadTokenizer(
-  where: string | URL | GivenFiles,
+  where: string | URL | GivenFiles | Openable,
   options: FolderOptions & TokenizerFromJsonOptions = {},
 ): Promise<Tokenizer> {
   const { engine, ...rest } = checkOptions("loadTokenizer", options, loadOptions);
-  const folder = await openFolder(where, rest);
-  const found = await tokenizerOf(folder, engine ? { engine } : {});
+  const gguf = await textOfGguf(where);
+  if (gguf) return await ofGguf(gguf);
+  const folder = await openFolder(where as string | URL | GivenFiles, rest);
+  const own = await tokenizerOf(folder, engine ? { engine } : {}),
+    alone = own ? null : await textOfLoneGguf(folder);
+  const found = own ?? (alone && await ofGguf(alone));
   if (!found) {
     throw new FormatError(
-      `${folder.name} holds neither tokenizer.json nor vocab.json with merges.txt nor tokenizer.model`,
+      `${folder.name} holds neither tokenizer.json nor vocab.json with merges.txt nor tokenizer.model nor vocab.txt`,
     );
   }
   return found;

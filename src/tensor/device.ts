@@ -12,6 +12,8 @@ import { activeCapture } from "./capture/gate.ts";
 
 const factories = new Map<DeviceName, () => Backend>();
 const backends = new Map<DeviceName, Backend>();
+let maxMemory = Infinity;
+const own = new WeakMap<Backend, number>();
 let defaultName: DeviceName = "cpu";
 
 /** Makes `name` available; `create` runs when the device is first used and throws a DeviceError when it cannot. */
@@ -22,7 +24,20 @@ export function registerBackend(name: DeviceName, create: () => Backend): void {
 
 /** Makes `backend` the device of its name at once: for a device that took waiting to get. */
 export function installBackend(backend: Backend): void {
+  own.set(backend, backend.maxMemory);
+  backend.maxMemory = Math.min(backend.maxMemory, maxMemory);
   backends.set(backend.name, backend);
+}
+
+/** Bytes that each device takes at most. */
+export function backendMemory(): number {
+  return maxMemory;
+}
+
+/** Sets {@link backendMemory}, for devices that are there and those to come; a device's own bound stays one. */
+export function setBackendMemory(bytes: number): void {
+  maxMemory = bytes;
+  for (const backend of backends.values()) backend.maxMemory = Math.min(own.get(backend)!, bytes);
 }
 
 /**
@@ -46,7 +61,7 @@ function deviceOf(name: DeviceName): Backend {
     );
   }
   const backend = create();
-  backends.set(name, backend);
+  installBackend(backend);
   return backend;
 }
 

@@ -25,7 +25,7 @@ export interface AddedToken {
   readonly lstrip?: boolean;
   /** Takes the white space behind it. Default false. */
   readonly rstrip?: boolean;
-  /** Kept for writing the file again; without a normalizer it changes nothing. Default false. */
+  /** Looked for once the text is normalised, after those that are not. Default false. */
   readonly normalized?: boolean;
 }
 
@@ -50,9 +50,18 @@ export class AddedTokens {
   readonly #byContent: Map<string, AddedToken>;
   readonly #all: RegExp | undefined;
   readonly #ordinary: RegExp | undefined;
+  /** Where there are tokens of both kinds: those that are looked for first, and those after. */
+  readonly #turns: readonly [first: AddedTokens, then: AddedTokens] | undefined;
 
   /** Of tokens with the same content the last counts. */
   constructor(tokens: readonly AddedToken[]) {
+    const late = tokens.filter(({ normalized }) => normalized === true);
+    if (late.length > 0 && late.length < tokens.length) {
+      this.#turns = [
+        new AddedTokens(tokens.filter(({ normalized }) => normalized !== true)),
+        new AddedTokens(late),
+      ];
+    }
     this.byId = new Map(tokens.map((token) => [token.id, token]));
     this.#byContent = new Map(tokens.map((token) => [token.content, token]));
     this.#all = matcher(tokens);
@@ -77,6 +86,17 @@ export class AddedTokens {
     onText: (start: number, end: number) => void,
     onToken: (id: number) => void,
   ): void {
+    if (this.#turns) {
+      const [first, then] = this.#turns;
+      const between = (start: number, end: number): void =>
+        then.split(
+          text.slice(start, end),
+          splitSpecialTokens,
+          (from, to) => onText(start + from, start + to),
+          onToken,
+        );
+      return first.split(text, splitSpecialTokens, between, onToken);
+    }
     const pattern = splitSpecialTokens ? this.#ordinary : this.#all;
     let done = 0;
     if (pattern !== undefined) {

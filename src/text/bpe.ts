@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { FormatError, ShapeError } from "../core/errors.ts";
+import { FormatError } from "../core/errors.ts";
 import { flag, kind, listOf, object, oneOf, text as aText, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
@@ -16,12 +16,12 @@ import { Merges } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
 import { byteSymbols, symbolsToBytes } from "./bytes.ts";
 import { pieceEnd } from "./pattern.ts";
-import { pieceEnds, splitPattern } from "./split.ts";
+import { pieceEnds, type SplitExpression } from "./split.ts";
 import { byteStream } from "./stream.ts";
 import { decodeOptions, encodeOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
 import { fromWtf8, toWtf8, writeWtf8 } from "./utf8.ts";
-import { indexTokens, vocabularyMap } from "./vocabulary.ts";
+import { demandId, indexTokens, vocabularyMap } from "./vocabulary.ts";
 import { WordTable } from "./words.ts";
 
 /**
@@ -30,7 +30,7 @@ import { WordTable } from "./words.ts";
  * @category Text
  */
 export interface BpeParts {
-  /** Ids of the tokens, written in byte symbols (`Ġthe` is " the"); all 256 single bytes must be there. */
+  /** Ids of the tokens, written in byte symbols (`Ġthe` is " the"). Bytes that have none are left out of texts. */
   readonly vocab: Readonly<Record<string, number>> | ReadonlyMap<string, number>;
   /** Pairs of tokens in the order in which they are merged. */
   readonly merges: Iterable<readonly [first: string, second: string]>;
@@ -39,7 +39,7 @@ export interface BpeParts {
   /** The token that ends a text. Default: `<|endoftext|>`, when it is an added token. */
   readonly eosToken?: string;
   /** Expressions by which a text is cut into pieces, one after the other; see `split.ts`. Default: GPT-2's. */
-  readonly splits?: readonly string[];
+  readonly splits?: readonly SplitExpression[];
   /** Whether a piece that is a token is that token, whatever the merges say (Llama 3). Default false. */
   readonly ignoreMerges?: boolean;
   /** Whether texts are put into Unicode's composed form first. Default: as they are. */
@@ -55,6 +55,11 @@ const CACHE_WORDS = 1 << 17, CACHE_UNITS = 1 << 20;
 const stepCharacters = 4096;
 const nothing = new Uint8Array(0);
 
+const splitKind = kind("an expression", (x) => {
+  const { source, pattern } = (x ?? {}) as Partial<SplitExpression>;
+  return typeof source === "string" && pattern instanceof RegExp && pattern.global && pattern.unicode;
+});
+
 const bpeParts: OptionTable<BpeParts> = {
   vocab: required(object),
   merges: required(
@@ -62,7 +67,10 @@ const bpeParts: OptionTable<BpeParts> = {
   ),
   addedTokens: kind("a list of tokens", Array.isArray),
   eosToken: aText,
-  splits: listOf(aText, "a list of expressions"),
+  splits: listOf(
+    splitKind,
+    "a list of expressions, each with its source and a pattern with the flags g and u",
+  ),
   ignoreMerges: flag,
   normalizer: oneOf("NFC", null),
   prefixIds: listOf(whole(0), "a list of ids"),
@@ -87,13 +95,15 @@ export class BpeTokenizer implements Tokenizer {
   readonly #ids: ReadonlyMap<string, number>;
   readonly #added: AddedTokens;
   readonly #merges: Merges;
-  readonly #splits: readonly string[] | null;
+  readonly #splits: readonly SplitExpression[] | null;
   readonly #patterns: readonly RegExp[] | null;
   readonly #ignoreMerges: boolean;
   readonly #normalizer: "NFC" | null;
   readonly #prefix: readonly number[];
   readonly #suffix: readonly number[];
-  readonly #byteIds = new Int32Array(256);
+  /** Of bytes without a token -1. */
+  readonly #byteIds: Int32Array;
+  readonly #hasHoles: boolean;
   readonly #tokenBytes: (Uint8Array | undefined)[]; // filled in as tokens are decoded
 
   // The cache: word n has the ids pool[starts[n], starts[n + 1]).
@@ -103,7 +113,7 @@ export class BpeTokenizer implements Tokenizer {
   #bytes = new Uint8Array(256);
   #piece = new Int32Array(256);
 
-  /** Throws FormatError when a byte has no token or a merge joins tokens that are not in the vocabulary. */
+  /** Throws FormatError when no byte has a token, an id around texts is no token's, or a merge joins tokens that are not in the vocabulary. */
   constructor(parts: BpeParts) {
     checkOptions("BpeTokenizer", parts, bpeParts);
     const vocab = parts.vocab instanceof Map
@@ -118,23 +128,26 @@ export class BpeTokenizer implements Tokenizer {
     this.#added = new AddedTokens(added);
     const eos = parts.eosToken ?? "<|endoftext|>";
     this.eosTokenId = parts.eosToken === undefined ? this.#added.idOf(eos) : ids.get(eos);
-    for (let byte = 0; byte < 256; byte++) {
-      const id = vocab.get(byteSymbols[byte]);
-      if (id === undefined) {
-        throw new FormatError(
-          `a byte-level BPE vocabulary needs a token for each of the 256 bytes, and "${byteSymbols[byte]}" ` +
-            `(byte ${byte}) is missing; was the vocabulary trained without the byte alphabet?`,
-        );
-      }
-      this.#byteIds[byte] = id;
+    this.#byteIds = Int32Array.from(byteSymbols, (symbol) => vocab.get(symbol) ?? -1);
+    this.#hasHoles = this.#byteIds.includes(-1);
+    if (this.#byteIds.every((id) => id < 0)) {
+      throw new FormatError(
+        "a byte-level BPE vocabulary has tokens for bytes, and this one has none; was it trained without the byte alphabet?",
+      );
     }
     this.#merges = readMerges(parts.merges, vocab);
     this.#splits = parts.splits ?? null;
-    this.#patterns = parts.splits?.map(splitPattern) ?? null;
+    this.#patterns = parts.splits?.map(({ pattern }) => pattern) ?? null;
     this.#ignoreMerges = parts.ignoreMerges ?? false;
     this.#normalizer = parts.normalizer ?? null;
     this.#prefix = parts.prefixIds ?? [];
     this.#suffix = parts.suffixIds ?? [];
+    const foreign = [...this.#prefix, ...this.#suffix].find((id) => !(id >= 0 && id < this.vocabSize));
+    if (foreign !== undefined) {
+      throw new FormatError(
+        `the id ${foreign} is put around a text, and the tokens go from 0 to ${this.vocabSize - 1}`,
+      );
+    }
   }
 
   /**
@@ -166,21 +179,11 @@ export class BpeTokenizer implements Tokenizer {
     options: { readonly specialTokens?: readonly string[] } = {},
   ): BpeTokenizer {
     const { specialTokens = ["<|endoftext|>"] } = checkOptions("fromVocabMerges", options, pairOptions);
-    const pairs: [string, string][] = [];
-    for (const [number, raw] of merges.split("\n").entries()) {
-      const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
-      if (line === "" || number === 0 && line.startsWith("#version")) continue;
-      const pair = line.split(" ");
-      if (pair.length !== 2) {
-        throw new FormatError(`line ${number + 1} of merges.txt should be two tokens and is "${line}"`);
-      }
-      pairs.push([pair[0], pair[1]]);
-    }
     const addedTokens: AddedToken[] = [];
     for (const content of specialTokens) {
       if (Object.hasOwn(vocab, content)) addedTokens.push({ id: vocab[content], content, normalized: true });
     }
-    return new BpeTokenizer({ vocab, merges: pairs, addedTokens });
+    return new BpeTokenizer({ vocab, merges: mergesIn(merges), addedTokens });
   }
 
   /** The ids of a text; special tokens in it become theirs. */
@@ -206,11 +209,16 @@ export class BpeTokenizer implements Tokenizer {
   }
 
   /** What `encode` gives, in steps of some thousand characters: for who may not keep others waiting. */
-  *encodeSteps(text: string): Generator<number, number[], void> {
-    const out: number[] = [...this.#prefix], stretches: (string | number)[] = [];
+  *encodeSteps(text: string, options: EncodeOptions = {}): Generator<number, number[], void> {
+    const { addSpecialTokens: isWhole = true, splitSpecialTokens = false } = checkOptions(
+      "encodeSteps",
+      options,
+      encodeOptions,
+    );
+    const out: number[] = isWhole ? [...this.#prefix] : [], stretches: (string | number)[] = [];
     this.#added.split(
       text,
-      false,
+      splitSpecialTokens,
       (start, end) => stretches.push(text.slice(start, end)),
       (id) => stretches.push(id),
     );
@@ -232,11 +240,11 @@ export class BpeTokenizer implements Tokenizer {
         from = to;
       }
     }
-    out.push(...this.#suffix);
+    if (isWhole) out.push(...this.#suffix);
     return out;
   }
 
-  /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
+  /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     let length = 0;
@@ -282,7 +290,7 @@ export class BpeTokenizer implements Tokenizer {
       pre_tokenizer: this.#splits === null ? byteLevel : {
         type: "Sequence",
         pretokenizers: [
-          ...this.#splits.map((Regex) => ({
+          ...this.#splits.map(({ source: Regex }) => ({
             type: "Split",
             pattern: { Regex },
             behavior: "Isolated",
@@ -335,15 +343,14 @@ export class BpeTokenizer implements Tokenizer {
 
   #bytesOf(id: number, skipSpecialTokens: boolean): Uint8Array {
     if (skipSpecialTokens && this.#added.isSpecial(id)) return nothing;
-    return this.#tokenBytes[id] ??= this.#spell(id);
+    return this.#tokenBytes[id] ?? this.#spell(id);
   }
 
   #spell(id: number): Uint8Array {
-    const token = this.#tokens[id];
-    if (token === undefined) {
-      throw new ShapeError(`id ${id} is not in the vocabulary, whose ids go from 0 to ${this.vocabSize - 1}`);
-    }
-    return (this.#added.byId.has(id) ? undefined : symbolsToBytes(token)) ?? toWtf8(token);
+    const token = this.#tokens[demandId(id)];
+    if (token === undefined) return nothing;
+    return this.#tokenBytes[id] = (this.#added.byId.has(id) ? undefined : symbolsToBytes(token)) ??
+      toWtf8(token);
   }
 
   #encodeText(text: string, start: number, end: number, out: number[]): void {
@@ -397,7 +404,7 @@ export class BpeTokenizer implements Tokenizer {
       }
     }
     for (let i = 0; i < length; i++) this.#piece[i] = this.#byteIds[this.#bytes[i]];
-    return this.#merges.merge(this.#piece, length);
+    return this.#merges.merge(this.#piece, this.#hasHoles ? withoutHoles(this.#piece, length) : length);
   }
 
   #remember(word: number, length: number): void {
@@ -407,6 +414,30 @@ export class BpeTokenizer implements Tokenizer {
     for (let i = 0; i < length; i++) this.#pool[at + i] = this.#piece[i];
     this.#starts[word + 1] = at + length;
   }
+}
+
+/** The merges in a merges.txt. @throws {FormatError} for a line that is no pair. */
+export function mergesIn(text: string): [first: string, second: string][] {
+  const pairs: [string, string][] = [];
+  for (const [number, raw] of text.split("\n").entries()) {
+    const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
+    if (line === "" || number === 0 && line.startsWith("#version")) continue;
+    const pair = line.split(" ");
+    if (pair.length !== 2) {
+      throw new FormatError(
+        `line ${number + 1} of merges.txt should be two tokens and is "${line}"`,
+      );
+    }
+    pairs.push([pair[0], pair[1]]);
+  }
+  return pairs;
+}
+
+/** Leaves out what is no id, as the library of Hugging Face does before it merges; returns how many are left. */
+function withoutHoles(ids: Int32Array, length: number): number {
+  let kept = 0;
+  for (let i = 0; i < length; i++) if (ids[i] >= 0) ids[kept++] = ids[i];
+  return kept;
 }
 
 function grown(array: Int32Array<ArrayBuffer>, length: number): Int32Array<ArrayBuffer> {

@@ -7,13 +7,14 @@
  *
  * @module
  */
-import { FormatError, OptionError, ShapeError } from "../core/errors.ts";
+import { FormatError, OptionError } from "../core/errors.ts";
 import { listOf, text as aText } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
 import { pieceStream } from "./stream.ts";
 import { decodeOptions, encodeOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
+import { demandId } from "./vocabulary.ts";
 
 /**
  * Options of a {@link CharTokenizer}.
@@ -140,7 +141,7 @@ export class CharTokenizer implements Tokenizer {
     return out;
   }
 
-  /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
+  /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     return Array.from(ids, (id) => this.#textOf(id, skip)).join("");
@@ -188,11 +189,8 @@ export class CharTokenizer implements Tokenizer {
   }
 
   #textOf(id: number, skipSpecialTokens: boolean): string {
-    const token = this.#tokens[id];
-    if (token === undefined) {
-      throw new ShapeError(`id ${id} is not in the vocabulary, whose ids go from 0 to ${this.vocabSize - 1}`);
-    }
-    return skipSpecialTokens && this.#added.isSpecial(id) ? "" : token;
+    const token = this.#tokens[demandId(id)];
+    return token === undefined || skipSpecialTokens && this.#added.isSpecial(id) ? "" : token;
   }
 
   #unknown(text: string, at: number): never {

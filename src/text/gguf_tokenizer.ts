@@ -6,9 +6,11 @@
 import { FormatError } from "../core/errors.ts";
 import type { AddedToken } from "./added_tokens.ts";
 import { BpeTokenizer } from "./bpe.ts";
+import { splitPattern } from "./oniguruma.ts";
 import { pieceTypes, type SentencePiece, SentencePieceTokenizer } from "./sentencepiece/tokenizer.ts";
-import { ggufSplits, ignoresMerges } from "./split.ts";
+import { beginsTexts, ggufSplits, ignoresMerges } from "./gguf_splits.ts";
 import type { Tokenizer } from "./tokenizer.ts";
+import { gpt2Pattern } from "./white_space.ts";
 import { WordPieceTokenizer } from "./wordpiece.ts";
 
 /** Notes by name. */
@@ -62,7 +64,7 @@ class Notes {
 
 function readBpe(notes: Notes): BpeTokenizer {
   const tokens = notes.texts("tokens"), types = notes.numbers("token_type", tokens.length);
-  const pre = notes.get("pre") ?? "gpt-2", splits = typeof pre === "string" ? ggufSplits[pre] : undefined;
+  const pre = notes.get("pre") ?? "default", splits = typeof pre === "string" ? ggufSplits[pre] : undefined;
   if (typeof pre !== "string" || splits === undefined || !Object.hasOwn(ggufSplits, pre)) {
     notes.fail("pre", `one of ${Object.keys(ggufSplits).join(", ")}, not ${JSON.stringify(pre)}`);
   }
@@ -80,9 +82,9 @@ function readBpe(notes: Notes): BpeTokenizer {
       : notes.fail("merges", `pairs, and entry ${k} is none`);
   });
   const bos = notes.id("bos", tokens.length), eos = notes.id("eos", tokens.length);
-  const addBos = notes.flag("add_bos_token", ignoresMerges.has(pre)) && bos !== undefined;
+  const addBos = notes.flag("add_bos_token", beginsTexts.has(pre)) && bos !== undefined;
   const addEos = notes.flag("add_eos_token", false) && eos !== undefined;
-  const isDefault = splits.length === 1 && pre === "gpt-2";
+  const isDefault = splits.length === 1 && splits[0] === gpt2Pattern;
   // Of tokens that stand twice the first counts; special ones are found in the text, not merged.
   const vocab = new Map<string, number>();
   tokens.forEach((token, id) => vocab.has(token) || vocab.set(token, id));
@@ -91,7 +93,7 @@ function readBpe(notes: Notes): BpeTokenizer {
     merges,
     addedTokens,
     ...(eos === undefined ? {} : { eosToken: tokens[eos] }),
-    ...(isDefault ? {} : { splits }),
+    ...(isDefault ? {} : { splits: splits.map((source) => ({ source, pattern: splitPattern(source) })) }),
     ...(ignoresMerges.has(pre) ? { ignoreMerges: true } : {}),
     ...(addBos ? { prefixIds: [bos] } : {}),
     ...(addEos ? { suffixIds: [eos] } : {}),

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { FerrotypeError, FormatError, ShapeError } from "../core/errors.ts";
+import { FerrotypeError, FormatError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
 import { importPackage, optionalPackages } from "../core/packages.ts";
 import { symbolsToBytes } from "./bytes.ts";
@@ -17,6 +17,7 @@ import { decodeOptions, encodeOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
 import { checkExpressions, checkTokenizer } from "./tokenizer_check.ts";
 import { fromWtf8, toWtf8 } from "./utf8.ts";
+import { demandId } from "./vocabulary.ts";
 import { withUnicodeWhiteSpace } from "./white_space.ts";
 
 /** The part of the package's `Tokenizer` that is used here. */
@@ -154,7 +155,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
     return ids as number[];
   }
 
-  /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
+  /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     const list = Array.from(ids);
@@ -173,7 +174,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
   stream(options: DecodeOptions = {}): DecodeStream {
     const { skipSpecialTokens: skip = false } = checkOptions("stream", options, decodeOptions);
     if (this.#byteLevel) return byteStream((id) => this.#bytesOf(id, skip));
-    return windowStream((ids) => this.#decodeList(ids, skip));
+    return windowStream((ids) => this.#decodeList(ids, skip), (id) => this.#isToken(id));
   }
 
   /** The id of a token, written as in the vocabulary. */
@@ -207,24 +208,19 @@ export class HuggingFaceTokenizer implements Tokenizer {
       .map((token) => idOf.get(token) ?? this.#tokenizer.token_to_id(token));
   }
 
-  #token(id: number): string {
-    const token = this.#tokenizer.id_to_token(id);
-    if (token === undefined) {
-      throw new ShapeError(`id ${id} is not in the vocabulary, whose ids go from 0 to ${this.vocabSize - 1}`);
-    }
-    return token;
+  #isToken(id: number): boolean {
+    return this.#tokenizer.id_to_token(demandId(id)) !== undefined;
   }
 
   #decodeList(ids: readonly number[], skipSpecialTokens: boolean): string {
-    for (const id of ids) this.#token(id);
-    const kept = skipSpecialTokens ? ids.filter((id) => !this.#special.has(id)) : [...ids];
+    const kept = ids.filter((id) => this.#isToken(id) && !(skipSpecialTokens && this.#special.has(id)));
     if (kept.length === 0) return "";
     return this.#tokenizer.decode(kept, { skip_special_tokens: false, clean_up_tokenization_spaces: false });
   }
 
   #bytesOf(id: number, skipSpecialTokens: boolean): Uint8Array {
-    const token = this.#token(id);
-    if (skipSpecialTokens && this.#special.has(id)) return nothing;
+    const token = this.#tokenizer.id_to_token(demandId(id));
+    if (token === undefined || skipSpecialTokens && this.#special.has(id)) return nothing;
     return (this.#added.has(id) ? undefined : symbolsToBytes(token)) ?? toWtf8(token);
   }
 }

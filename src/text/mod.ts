@@ -14,6 +14,7 @@ export {
   type SentencePieceParts,
   SentencePieceTokenizer,
 } from "./sentencepiece/tokenizer.ts";
+export type { SplitExpression } from "./split.ts";
 export type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
 export { tokenizerConfig, tokenizerFromJson, type TokenizerFromJsonOptions } from "./tokenizer_json.ts";
 export { type WordPieceParts, WordPieceTokenizer } from "./wordpiece.ts";

@@ -23,13 +23,17 @@ export function pieceStream(textOf: (id: number) => string): DecodeStream {
 
 /**
  * A stream over any decoder. The window begins where text was last given out, one step back, so that a decoder
- * which treats the first token of a text differently sees the same beginning twice.
+ * which treats the first token of a text differently sees the same beginning twice. Ids that are no token's have no text.
  */
-export function windowStream(decode: (ids: readonly number[]) => string): DecodeStream {
+export function windowStream(
+  decode: (ids: readonly number[]) => string,
+  isToken: (id: number) => boolean,
+): DecodeStream {
   let ids: number[] = [], known = 0; // ids[0, known) have been given out as `given`
   let given = "";
   return {
     push(id) {
+      if (!isToken(id)) return "";
       ids.push(id);
       const text = decode(ids);
       if (text.length <= given.length || text.endsWith("\ufffd")) return "";

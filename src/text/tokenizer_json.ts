@@ -1,19 +1,19 @@
 /**
  * From the value of a tokenizer.json to the tokenizer that runs it.
  *
- * Characters and GPT-2's byte-level BPE are read here, by this library's own tokenizers, which start faster and need
- * no package. Everything else goes through `@huggingface/tokenizers`.
+ * Characters and byte-level BPE have tokenizers of their own here, which are fast; every other kind is run part by part
+ * (`pipeline/`), which is loaded when the first such file is. `@huggingface/tokenizers` runs a file for who asks for it.
  *
  * @module
  */
 import { FormatError, OptionError } from "../core/errors.ts";
 import { oneOf } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
-import type { AddedToken } from "./added_tokens.ts";
+import { type AddedToken, addedTokenToJSON } from "./added_tokens.ts";
 import { BpeTokenizer } from "./bpe.ts";
 import { byteSymbols } from "./bytes.ts";
 import { CharTokenizer } from "./char.ts";
-import { splitPattern } from "./split.ts";
+import type { SplitExpression } from "./split.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { gpt2Pattern } from "./white_space.ts";
 import { maxId, vocabularyMap } from "./vocabulary.ts";
@@ -25,8 +25,8 @@ import { maxId, vocabularyMap } from "./vocabulary.ts";
  */
 export interface TokenizerFromJsonOptions {
   /**
-   * `auto` (default): this library's own tokenizer where there is one. `huggingface`: `@huggingface/tokenizers` for
-   * every file. The ids are the same.
+   * `auto` (default): this library's own tokenizers, whose ids are those of Hugging Face's Rust library. `huggingface`: the
+   * package `@huggingface/tokenizers`.
    */
   readonly engine?: "auto" | "huggingface";
 }
@@ -43,7 +43,9 @@ type Json = Record<string, unknown>;
  *
  * @param json the parsed tokenizer.json
  * @param config the parsed tokenizer_config.json, which names the token that ends a text
- * @throws FormatError for a value that is no tokenizer.json; FerrotypeError when `@huggingface/tokenizers` is needed
+ * `truncation` and `padding` of the file are kept and not done, as in `transformers`: who wants a length asks for it.
+ *
+ * @throws FormatError for a value that is no tokenizer.json; FerrotypeError when `@huggingface/tokenizers` is asked for
  * and not installed
  * @category Text
  */
@@ -68,19 +70,33 @@ export async function tokenizerFromJson(
   model.type = typeOf(model);
   if (engine === "auto") {
     const cuts = readSplits((file.pre_tokenizer ?? {}) as Json) ?? [];
-    if (cuts.some((cut) => cut !== gpt2Pattern)) {
-      const { demandEnding } = await import("./backtracking.ts");
-      for (const cut of cuts) demandEnding(splitPattern(cut));
-    }
-    const own = readOwn(file, model, addedTokens, eosToken);
+    const own = readOwn(file, model, addedTokens, eosToken, cuts.length === 0 ? null : await compiled(cuts));
     if (own !== undefined) return own;
+    const { PipelineTokenizer } = await import("./pipeline/tokenizer.ts");
+    const merges = model.type === "BPE" ? readMerges(model.merges) : [];
+    return new PipelineTokenizer({ json: { ...file, model }, addedTokens, merges, eosToken });
+  }
+  if (model.type === "WordLevel") {
+    throw new FormatError(
+      '@huggingface/tokenizers does not read the "model.type" "WordLevel" of tokenizer.json',
+    );
   }
   // Loaded when it is needed, with what looks at such a file first: most pages read their own.
   const { HuggingFaceTokenizer } = await import("./huggingface.ts");
   return await HuggingFaceTokenizer.load({ ...file, model }, configuration, eosToken);
 }
 
-const modelTypes = ["BPE", "Unigram", "WordPiece"];
+/** Expressions of a file, ready to be run. @throws {FormatError} for one that is not understood, or might never end. */
+async function compiled(cuts: readonly string[]): Promise<SplitExpression[]> {
+  const { splitPattern } = await import("./oniguruma.ts");
+  const splits = cuts.map((source) => ({ source, pattern: splitPattern(source) }));
+  if (cuts.every((cut) => cut === gpt2Pattern)) return splits;
+  const { demandEnding } = await import("./backtracking.ts");
+  for (const { pattern } of splits) demandEnding(pattern);
+  return splits;
+}
+
+const modelTypes = ["BPE", "Unigram", "WordPiece", "WordLevel"];
 
 /** The kind of model; older files do not name it. @throws {FormatError} for one that nothing here reads. */
 function typeOf({ type, vocab, ...model }: Json): string {
@@ -113,6 +129,14 @@ export function tokenizerConfig(tokenizer: Tokenizer, modelMaxLength?: number): 
   return {
     tokenizer_class: "PreTrainedTokenizerFast",
     clean_up_tokenization_spaces: false,
+    added_tokens_decoder: Object.fromEntries(
+      readAddedTokens((tokenizer.toJSON() as Json).added_tokens).map(addedTokenToJSON).map((
+        { id, ...token },
+      ) => [
+        id,
+        token,
+      ]),
+    ),
     ...(eos === undefined ? {} : { eos_token: eos }),
     ...(unk === undefined ? {} : { unk_token: unk }),
     ...(modelMaxLength === undefined ? {} : { model_max_length: modelMaxLength }),
@@ -138,7 +162,7 @@ function contentOf(token: unknown): string | undefined {
   return typeof token === "string" ? token : undefined;
 }
 
-function readAddedTokens(value: unknown): AddedToken[] {
+export function readAddedTokens(value: unknown): AddedToken[] {
   if (value === undefined || value === null) return [];
   if (!Array.isArray(value)) {
     throw new FormatError(`"added_tokens" of tokenizer.json should be a list and is ${show(value)}`);
@@ -167,7 +191,7 @@ function readAddedTokens(value: unknown): AddedToken[] {
   });
 }
 
-/** What no tokenizer of this library does: such files go through the package. */
+/** Whether a model is BPE and no more. */
 function isPlainBpe(model: Json): boolean {
   return (model.type === "BPE" || model.type === undefined) && "merges" in model &&
     !Array.isArray(model.vocab) &&
@@ -181,9 +205,11 @@ function readOwn(
   model: Json,
   addedTokens: readonly AddedToken[],
   eosToken: string | undefined,
+  splits: readonly SplitExpression[] | null,
 ): Tokenizer | undefined {
   try {
-    return readCharacters(file, model, addedTokens, eosToken) ?? readBpe(file, model, addedTokens, eosToken);
+    return readCharacters(file, model, addedTokens, eosToken) ??
+      readBpe(file, model, addedTokens, eosToken, splits);
   } catch (error) {
     // What would be a caller's mistake elsewhere is the file's here.
     if (error instanceof OptionError) {
@@ -207,7 +233,9 @@ function readCharacters(
     split.behavior === "Isolated" && split.invert !== true && (file.post_processor ?? null) === null &&
     decoder.type === "Fuse";
   if (!saved) return undefined;
-  const tokens = Object.entries(model.vocab as Record<string, number>).sort((a, b) => a[1] - b[1]);
+  const ids = model.vocab as Record<string, number>;
+  if (!Object.values(ids).every(Number.isInteger)) return undefined;
+  const tokens = Object.entries(ids).sort((a, b) => a[1] - b[1]);
   const specials = new Set(addedTokens.map((token) => token.content));
   const characters = tokens.map(([token]) => token).filter((token) => !specials.has(token));
   const plain =
@@ -227,7 +255,7 @@ function readCharacters(
 }
 
 /** The expressions that cut a text before byte-level BPE; none for GPT-2's own, undefined for what is not done here. */
-function readSplits(cut: Json): readonly string[] | null | undefined {
+export function readSplits(cut: Json): readonly string[] | null | undefined {
   const steps = cut.type === "Sequence" && Array.isArray(cut.pretokenizers)
     ? cut.pretokenizers as Json[]
     : [cut];
@@ -249,7 +277,7 @@ function readSplits(cut: Json): readonly string[] | null | undefined {
 }
 
 /** Ids around a text, by the processor that puts them there; undefined for what is not done here. */
-function readAround(after: unknown): { prefixIds: number[]; suffixIds: number[] } | undefined {
+export function readAround(after: unknown): { prefixIds: number[]; suffixIds: number[] } | undefined {
   const none = { prefixIds: [], suffixIds: [] };
   if (after === null || after === undefined) return none;
   const { type, processors, single, special_tokens } = after as Json;
@@ -265,7 +293,9 @@ function readAround(after: unknown): { prefixIds: number[]; suffixIds: number[] 
   const idsOf = (list: readonly Json[]): number[] =>
     list.flatMap((part) => {
       const name = (part?.SpecialToken as Json | undefined)?.id;
-      return ((special_tokens as Json | undefined)?.[String(name)] as Json | undefined)?.ids as number[] ??
+      return ((special_tokens as Json | undefined)?.[typeof name === "string" ? name : ""] as
+        | Json
+        | undefined)?.ids as number[] ??
         [NaN];
     });
   const prefixIds = idsOf(parts.slice(0, at)), suffixIds = idsOf(parts.slice(at + 1));
@@ -279,16 +309,21 @@ function readBpe(
   model: Json,
   addedTokens: readonly AddedToken[],
   eosToken: string | undefined,
+  splits: readonly SplitExpression[] | null,
 ): BpeTokenizer | undefined {
-  const splits = readSplits((file.pre_tokenizer ?? {}) as Json), decoder = (file.decoder ?? {}) as Json;
+  const decoder = (file.decoder ?? {}) as Json;
   const normalizer = (file.normalizer ?? null) as Json | null, around = readAround(file.post_processor);
-  const isOurs = isPlainBpe(model) && splits !== undefined && around !== undefined &&
+  const isOurs = isPlainBpe(model) && readSplits((file.pre_tokenizer ?? {}) as Json) !== undefined &&
+    around !== undefined &&
     decoder.type === "ByteLevel" &&
-    (normalizer === null || normalizer.type === "NFC");
+    // Tokens that are looked for once the text is normalised.
+    (normalizer === null || normalizer.type === "NFC" && !addedTokens.some(({ normalized }) => normalized));
   if (!isOurs) return undefined;
   const vocab = vocabularyMap(model.vocab as Record<string, number>);
-  // Trained without the byte alphabet: what has no token is dropped then, which is left to the package.
-  if (byteSymbols.some((symbol) => !vocab.has(symbol))) return undefined;
+  // Trained without the whole byte alphabet: then something stands for what is unknown.
+  if (typeof model.unk_token === "string" && byteSymbols.some((symbol) => !vocab.has(symbol))) {
+    return undefined;
+  }
   return new BpeTokenizer({
     vocab,
     merges: readMerges(model.merges),
@@ -302,7 +337,7 @@ function readBpe(
 }
 
 /** Merges are "first second", or [first, second] in newer files. */
-function readMerges(merges: unknown): [first: string, second: string][] {
+export function readMerges(merges: unknown): [first: string, second: string][] {
   if (!Array.isArray(merges)) {
     throw new FormatError(`"model.merges" of tokenizer.json should be a list and is ${show(merges)}`);
   }

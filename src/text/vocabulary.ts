@@ -3,12 +3,21 @@
  *
  * @module
  */
-import { FormatError } from "../core/errors.ts";
+import { FormatError, ShapeError } from "../core/errors.ts";
 import { show } from "../core/show.ts";
 import type { AddedToken } from "./added_tokens.ts";
 
 /** Ids above this are a mistake in the file, not a vocabulary; arrays are indexed by id. */
 export const maxId: number = 1 << 24;
+
+/**
+ * An id that may lie beyond the vocabulary: models have more rows than their tokenizer has tokens, and such an id has no
+ * text. @throws {ShapeError} for what is no id at all.
+ */
+export function demandId(id: number): number {
+  if (Number.isInteger(id) && id >= 0) return id;
+  throw new ShapeError(`${show(id)} is no id of a token; ids are whole numbers from 0 on`);
+}
 
 /** The vocabulary of a file as a map; its tokens may have any name, `__proto__` too. */
 export function vocabularyMap(vocab: Readonly<Record<string, number>>): Map<string, number> {

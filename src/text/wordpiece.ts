@@ -4,13 +4,14 @@
  *
  * @module
  */
-import { FormatError, ShapeError } from "../core/errors.ts";
+import { FormatError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
 import { windowStream } from "./stream.ts";
 import { decodeOptions, encodeOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
+import { demandId } from "./vocabulary.ts";
 
 /**
  * What a {@link WordPieceTokenizer} is made of.
@@ -138,18 +139,13 @@ export class WordPieceTokenizer implements Tokenizer {
     out.push(...ids);
   }
 
-  /** The text of ids, words with a space between. Throws ShapeError for an id that is not in the vocabulary. */
+  /** The text of ids, words with a space between. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     let text = "";
     for (let i = 0; i < ids.length; i++) {
-      const token = this.#parts.tokens[ids[i]];
-      if (token === undefined) {
-        throw new ShapeError(
-          `id ${ids[i]} is not in the vocabulary, whose ids go from 0 to ${this.vocabSize - 1}`,
-        );
-      }
-      if (skip && this.#added.isSpecial(ids[i])) continue;
+      const token = this.#parts.tokens[demandId(ids[i])];
+      if (token === undefined || skip && this.#added.isSpecial(ids[i])) continue;
       text += token.startsWith("##") ? token.slice(2) : text === "" ? token : ` ${token}`;
     }
     return text;
@@ -158,7 +154,7 @@ export class WordPieceTokenizer implements Tokenizer {
   /** Decodes ids one at a time. */
   stream(options: DecodeOptions = {}): DecodeStream {
     const checked = checkOptions("stream", options, decodeOptions);
-    return windowStream((ids) => this.decode(ids, checked));
+    return windowStream((ids) => this.decode(ids, checked), (id) => demandId(id) < this.vocabSize);
   }
 
   /** The id of a token, written as in the vocabulary. */

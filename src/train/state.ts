@@ -5,7 +5,7 @@
  */
 import { FormatError, OptionError } from "../core/errors.ts";
 import { demand, demandList, demandObject } from "../core/json.ts";
-import { number, orNull, whole } from "../core/kinds.ts";
+import { kind, number, orNull, whole } from "../core/kinds.ts";
 import type { GeneratorState } from "../core/random.ts";
 import type { Module } from "../nn/mod.ts";
 import { randomState, setRandomState } from "../ops/mod.ts";
@@ -13,10 +13,18 @@ import type { Optimizer, OptimizerState } from "../optim/mod.ts";
 import type { DataSource } from "./batches.ts";
 import type { Checkpoint, Tensors } from "./checkpoint.ts";
 
+/** What may be said of arithmetic: it is shown to people. */
+const aLine = kind(
+  "a line of up to 300 characters",
+  (x) => typeof x === "string" && /^[\x20-\x7e]{0,300}$/.test(x),
+);
+
 /** What is saved beside tensors. */
 interface RunState {
   bestLoss: number | null;
   random: GeneratorState;
+  /** What the bits of the run depend on besides; not there in checkpoints of version 0.1's first days. */
+  arithmetic?: string;
   data: unknown;
   optimizer: { steps: (number | null)[]; paramGroups: OptimizerState["paramGroups"] };
 }
@@ -26,6 +34,12 @@ export interface RunParts {
   readonly model: Module;
   readonly optimizer: Optimizer;
   readonly data: DataSource<unknown>;
+}
+
+/** The device of a model, and how it rounds. */
+function arithmeticOf(model: Module): string {
+  const [p] = model.parameters();
+  return p ? `${p.device}: ${p.backend.arithmetic}` : "no parameters";
 }
 
 /** The state of a run after `step` steps. The tensors are views: save them before the next step. */
@@ -43,6 +57,7 @@ export function captureRun(
   const run: RunState = {
     bestLoss,
     random: randomState(),
+    arithmetic: arithmeticOf(parts.model),
     data: parts.data.getState(),
     optimizer: { steps: state.map((entry) => entry?.step ?? null), paramGroups },
   };
@@ -63,11 +78,19 @@ function runState(state: unknown): RunState {
   }
   demandObject(run.random, `${where} has a random state that`);
   demand(run.bestLoss, orNull(number()), `${where} has a bestLoss that`);
+  if (run.arithmetic !== undefined) demand(run.arithmetic, aLine, `${where} has an arithmetic that`);
   return run as unknown as RunState;
 }
 
-/** Sets all parts of a run as they were; gives the best loss so far. Values are copied. */
-export function restoreRun(parts: RunParts, checkpoint: Checkpoint): number | null {
+/**
+ * Sets all parts of a run as they were; gives the best loss so far. Values are copied. Warns where the run cannot go on with
+ * the bits that it would have had.
+ */
+export function restoreRun(
+  parts: RunParts,
+  checkpoint: Checkpoint,
+  warn: (message: string) => void,
+): number | null {
   const run = runState(checkpoint.state), { model, optimizer } = checkpoint.tensors;
   if (!model || !optimizer) {
     throw new FormatError(
@@ -88,6 +111,13 @@ export function restoreRun(parts: RunParts, checkpoint: Checkpoint): number | nu
     // What would be a caller's mistake elsewhere is the file's here.
     if (!(error instanceof OptionError)) throw error;
     throw new FormatError(`the state of this checkpoint: ${error.message}`, { cause: error });
+  }
+  const here = arithmeticOf(parts.model), before = run.arithmetic ?? here;
+  if (before !== here) {
+    warn(
+      `this run was begun with other arithmetic (${before}) than it goes on with (${here}): its numbers will differ in their ` +
+        `last bits from those of a run that never stopped; runs in deterministic mode go on anywhere`,
+    );
   }
   return run.bestLoss;
 }

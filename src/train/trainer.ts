@@ -72,7 +72,7 @@ export interface TrainerOptions<B = Tensor> {
   steps: number;
   /** The learning rate of each step. Default: the optimizer's own. */
   schedule?: Schedule;
-  /** Batches to a step; their losses are averaged. Default 1. */
+  /** Batches to a step, at most 65,536; their losses are averaged. Default 1. */
   gradAccum?: number;
   /** The largest norm of the gradients; larger ones are scaled down. Default: no clipping. */
   clip?: number;
@@ -94,9 +94,14 @@ export interface TrainerOptions<B = Tensor> {
   signal?: AbortSignal;
   /** Ends the run after so many steps of its own, and saves. */
   stopAfter?: number;
+  /** Hears when a run goes on where numbers are rounded otherwise than where it was begun. Default: `console.warn`. */
+  onWarning?: (message: string) => void;
 }
 
 const count = kinds.whole(1);
+
+/** Batches to a step: more than any run needs, and few enough for a step to end. */
+const mostBatches = 65_536;
 
 /** {@link TrainerOptions} as data. */
 const trainerOptions: OptionTable<TrainerOptions> = {
@@ -106,7 +111,7 @@ const trainerOptions: OptionTable<TrainerOptions> = {
   optimizer: required(kinds.like("an optimizer of the model's parameters", "step", "paramGroups")),
   steps: required(count),
   schedule: kinds.callback,
-  gradAccum: count,
+  gradAccum: kinds.whole(1, mostBatches),
   clip: kinds.number({ above: 0 }),
   reportEvery: count,
   onStep: kinds.callback,
@@ -120,6 +125,7 @@ const trainerOptions: OptionTable<TrainerOptions> = {
   saveEvery: count,
   signal: kinds.abortSignal,
   stopAfter: count,
+  onWarning: kinds.callback,
 };
 
 const idle: readonly Idle<TrainerOptions>[] = [
@@ -156,6 +162,8 @@ export class Trainer<B = Tensor> {
   #step = 0;
   #bestLoss: number | null = null;
   #lastLoss: Tensor | null = null;
+  /** The loss of the last step of the last run. */
+  #ended: number | null = null;
   #saved = -1;
 
   /**
@@ -197,13 +205,16 @@ export class Trainer<B = Tensor> {
     return true;
   }
 
-  /** Sets everything as it was when `checkpoint` was captured. */
+  /** Sets everything as it was when `checkpoint` was captured; warns where that was in other arithmetic. */
   restore(checkpoint: Checkpoint): void {
-    this.#bestLoss = restoreRun(this.#options, checkpoint);
+    this.#bestLoss = restoreRun(this.#options, checkpoint, this.#options.onWarning ?? console.warn);
     this.#step = checkpoint.step;
   }
 
-  /** The state after the last step. Its tensors are views of the model's: save them before training goes on. */
+  /**
+   * The state after the last step. Its tensors are views of the model's: save them before training goes on, then dispose them,
+   * as they hold its memory.
+   */
   capture(loss: number | null = null): Checkpoint {
     return captureRun(this.#options, this.#step, loss, this.#bestLoss);
   }
@@ -213,6 +224,15 @@ export class Trainer<B = Tensor> {
    * @throws {FerrotypeError} when a loss that is reported or saved is not finite; older checkpoints stay as they are.
    */
   async run(): Promise<TrainingResult> {
+    try {
+      return await this.#run();
+    } finally {
+      this.#lastLoss?.dispose();
+      this.#lastLoss = null;
+    }
+  }
+
+  async #run(): Promise<TrainingResult> {
     const { model, steps, signal, stopAfter = Infinity, evalData, evalEvery, checkpoints, saveEvery } =
       this.#options;
     const { gradAccum = 1, reportEvery = 10, data } = this.#options;
@@ -236,8 +256,8 @@ export class Trainer<B = Tensor> {
       await pace.breathe();
     }
     if (this.#step > first) await this.#save(held);
-    const loss = this.#lastLoss ? await this.#lastLoss.item() : null;
-    const finished = this.#step >= steps, interrupted = this.#step < until;
+    if (this.#lastLoss) this.#ended = await this.#lastLoss.item();
+    const loss = this.#ended, finished = this.#step >= steps, interrupted = this.#step < until;
     return { step: this.#step, loss, bestLoss: this.#bestLoss, finished, interrupted };
   }
 
@@ -321,8 +341,13 @@ export class Trainer<B = Tensor> {
   async #save(held: number | null): Promise<void> {
     const { checkpoints, evalData } = this.#options;
     if (!checkpoints || this.#saved === this.#step) return;
-    const loss = await this.#finiteLoss();
-    await checkpoints.save(this.capture(evalData ? held : loss));
+    const loss = await this.#finiteLoss(), captured = this.capture(evalData ? held : loss);
+    try {
+      await checkpoints.save(captured);
+    } finally {
+      // Views hold memory as the tensors do.
+      disposeCheckpoint(captured);
+    }
     this.#saved = this.#step;
   }
 }

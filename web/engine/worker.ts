@@ -5,7 +5,7 @@
  */
 // Not from mod.ts: a bundler keeps all of a file that two chunks reach, and this worker needs a part.
 import { diagnose } from "../../src/runtime/diagnose.ts";
-import { GPT2 } from "../../src/runtime/gpt2.ts";
+import { CausalLM } from "../../src/runtime/causal_lm.ts";
 import type {
   Answers,
   Attention,
@@ -18,7 +18,7 @@ import type {
 } from "./messages.ts";
 
 const running = new Map<number, AbortController>();
-let model: GPT2 | null = null;
+let model: CausalLM | null = null;
 
 /** The tabular engine comes when a page asks for it. */
 const tables = (): Promise<typeof import("./tables.ts")> => import("./tables.ts");
@@ -40,15 +40,14 @@ async function load(
   };
   const options = { signal, onProgress, ...(heldAs === "as stored" ? {} : { dtype: heldAs }) };
   const next = "url" in from
-    ? await GPT2.load(new URL(from.url), options)
+    ? await CausalLM.load(new URL(from.url), options)
     : "files" in from
-    ? await GPT2.load(from.files, options)
-    : await GPT2.load(from.repository, { ...options, revision: from.revision, endpoint: from.endpoint });
+    ? await CausalLM.load(from.files, options)
+    : await CausalLM.load(from.repository, { ...options, revision: from.revision, endpoint: from.endpoint });
   model?.dispose();
   model = next;
-  const { nLayer: layers, nHead: heads, vocabSize: vocabulary } = next.config;
-  const parameters = next.numParameters(), { dtype } = next.wte.weight;
-  return { parameters, positions: next.contextLength, vocabulary, layers, heads, dtype };
+  const { contextLength: positions, vocabSize: vocabulary, layers, heads, dtype } = next;
+  return { parameters: next.numParameters(), positions, vocabulary, layers, heads, dtype };
 }
 
 /** What the tokens of a text look at in a layer; the last ones, where there are more than the model takes. */
@@ -59,7 +58,7 @@ async function attend(text: string, layer: number): Promise<Attention> {
   const weights = Float32Array.from(await found.data() as Float32Array);
   found.dispose();
   const tokens = ids.map((id) => model?.tokenizer?.decode([id], { skipSpecialTokens: false }) ?? String(id));
-  return { tokens, heads: model.config.nHead, weights };
+  return { tokens, heads: model.heads, weights };
 }
 
 async function* answer(

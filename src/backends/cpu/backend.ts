@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type DType, isQuantized } from "../../core/dtype.ts";
+import { type DType, isK, isQuantized } from "../../core/dtype.ts";
 import type { Program } from "../../expr/nodes.ts";
 import type {
   Backend,
@@ -19,6 +19,7 @@ import type {
   View,
 } from "../contract.ts";
 import { elementwiseInHalves, isBeyondCount, matmulLarge, mostCounted, reduceLarge } from "../large.ts";
+import { checkMaxMemory } from "../max_memory.ts";
 import { type Arguments, type Operation, operations } from "../operations.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import { Engine, type EngineOptions } from "./engine.ts";
@@ -26,6 +27,7 @@ import { cumsum } from "./kernels/cumsum.ts";
 import { elementwise } from "./kernels/elementwise.ts";
 import { gather } from "./kernels/gather.ts";
 import { gatherBlocks } from "./kernels/gather_blocks.ts";
+import { gatherK } from "./kernels/k_blocks/gather.ts";
 import { layerNorm, layerNormBackward } from "./kernels/layer_norm.ts";
 import { matmul } from "./kernels/matmul.ts";
 import { restoreRows } from "./kernels/quantized/matmul.ts";
@@ -58,6 +60,8 @@ export class CpuBackend implements Backend {
 
   readonly #kernels: Record<string, unknown>;
   readonly #overflow: Overflow;
+  readonly #spare: number;
+  #maxMemory = Infinity;
   readonly #arounds: Around[] = [];
   #provided = 0;
 
@@ -67,10 +71,10 @@ export class CpuBackend implements Backend {
     this.#kernels = { ...kernelsOn(this.engine) };
     const { totalMemory } = options.platform ?? {};
     // A tenth of the machine is left to others, and the heap has its part.
-    this.#overflow = new Overflow(
-      this.engine.heap,
-      totalMemory === undefined ? Infinity : Math.max(0, 0.9 * totalMemory - this.engine.heap.maximum),
-    );
+    this.#spare = totalMemory === undefined
+      ? Infinity
+      : Math.max(0, 0.9 * totalMemory - this.engine.heap.maximum);
+    this.#overflow = new Overflow(this.engine.heap, this.#spare);
     if (options.guard) {
       const watch = new Watch(this.engine.heap);
       this.#wrapAll((operation, args, run) => watch.run(operation, args, run));
@@ -88,13 +92,38 @@ export class CpuBackend implements Backend {
     return this.#kernels as Kernels;
   }
 
+  /** See {@link Backend.arithmetic}: whether products and sums are rounded together is up to the runtime and the processor. */
+  get arithmetic(): string {
+    const { deterministic, context, blas } = this.engine;
+    if (deterministic) return "deterministic";
+    const own = !context.fma
+      ? "products rounded before they are added"
+      : context.fusedMadd
+      ? "products added without rounding"
+      : "relaxed instructions, products rounded before they are added";
+    return blas.available ? `${own}, large ones by ${blas.name}` : own;
+  }
+
   /** Everything but f64. */
   supports(dtype: DType): boolean {
     return dtype !== "f64";
   }
 
+  /** Bytes that heap and what lies outside of it take at most. */
+  get maxMemory(): number {
+    return this.#maxMemory;
+  }
+
+  set maxMemory(bytes: number) {
+    const { heap } = this.engine;
+    this.#maxMemory = bytes;
+    heap.limit = bytes;
+    this.#overflow.most = Math.max(0, Math.min(this.#spare, bytes - heap.limit));
+  }
+
   /** Memory with undefined contents, aligned to 64 bytes. */
   allocate(byteLength: number): CpuBuffer {
+    if (this.#maxMemory !== Infinity) checkMaxMemory(this, this.memory(), byteLength);
     const overflow = this.#overflow, before = overflow.engaged;
     const buffer = overflow.allocate(byteLength);
     if (overflow.engaged && !before) {
@@ -204,7 +233,8 @@ export class CpuBackend implements Backend {
 
   /** See {@link Backend.gather}. */
   gather(x: View, axis: number, index: View, out: View): void {
-    if (isQuantized(x.dtype)) gatherBlocks(this.engine, x, axis, index, out);
+    if (isK(x.dtype)) gatherK(this.engine, x, axis, index, out);
+    else if (isQuantized(x.dtype)) gatherBlocks(this.engine, x, axis, index, out);
     else gather(this.engine, x, axis, index, out);
   }
 

@@ -120,6 +120,7 @@ export class Heap {
   arena: Arena | null = null;
 
   #maximum: number;
+  #limit: number;
   #pages: number;
   #end = 0; // granule of the sentinel behind the last block
   #heads = new Int32Array(classes); // first free block of each class
@@ -132,6 +133,7 @@ export class Heap {
     const wanted = Math.min(mostPages, Math.ceil((options.maximum ?? mostPages * pageBytes) / pageBytes));
     this.shared = (options.shared ?? true) && cpuFeatures().threads.available;
     [this.memory, this.#maximum] = createMemory(this.shared, wanted);
+    this.#limit = this.#maximum;
     this.#pages = this.memory.buffer.byteLength / pageBytes;
     this.#guard = options.guard ? new HeapGuard() : null;
     const first = Math.max(1, Math.ceil(reserved / 64));
@@ -148,6 +150,15 @@ export class Heap {
   /** Bytes the memory may grow to. */
   get maximum(): number {
     return this.#maximum * pageBytes;
+  }
+
+  /** Bytes that it grows to at most; set, at most {@link Heap.maximum}. What it takes already stays. */
+  get limit(): number {
+    return this.#limit * pageBytes;
+  }
+
+  set limit(bytes: number) {
+    this.#limit = Math.min(this.#maximum, Math.floor(bytes / pageBytes));
   }
 
   /** Bytes the memory takes at present, free parts included. */
@@ -394,7 +405,7 @@ export class Heap {
     const last = this.i32[(this.#end << 4) + beforeWord];
     const spare = this.i32[(last << 4) + stateWord] === free ? this.i32[(last << 4) + sizeWord] : 0;
     const least = Math.ceil((size - spare) / pageGranules);
-    const room = this.#maximum - this.#pages;
+    const room = this.#limit - this.#pages;
     if (least > room) this.#refuse(bytes);
     // A quarter more at a time, between 1 and 64 MiB: few growths, and little memory that nobody asked for.
     const step = Math.min(room, Math.max(least, Math.min(1024, Math.max(16, this.#pages >>> 2))));
@@ -425,7 +436,7 @@ export class Heap {
   #refuse(bytes: number): never {
     throw new DeviceError(
       `cpu: cannot allocate ${bytes} bytes: ${this.bytes} bytes in ${this.buffers} buffers are live and the heap may ` +
-        `grow to ${this.#maximum * pageBytes}; dispose tensors that are no longer needed (tidy, using), ` +
+        `grow to ${this.limit}; dispose tensors that are no longer needed (tidy, using), ` +
         `or use a smaller batch or dtype`,
     );
   }

@@ -52,8 +52,9 @@ export class Overflow {
   buffers = 0;
 
   readonly #heap: Heap;
-  readonly #room: number;
-  readonly #most: number;
+  /** Bytes that may go outside. */
+  most: number;
+
   readonly #large = new Set<Large>();
   readonly #needed = new Set<CpuBuffer>();
   readonly #mapped: CpuBuffer[] = [];
@@ -62,8 +63,7 @@ export class Overflow {
   /** Keeps an eighth of the heap for what operations need while they run. At most `most` bytes go outside. */
   constructor(heap: Heap, most: number = Infinity) {
     this.#heap = heap;
-    this.#room = heap.maximum - heap.maximum / 8;
-    this.#most = most;
+    this.most = most;
   }
 
   /** A fresh buffer. @throws {DeviceError} when there is no room outside either. */
@@ -129,7 +129,7 @@ export class Overflow {
   #inside(byteLength: number): number {
     const heap = this.#heap;
     for (;;) {
-      if (heap.bytes + byteLength <= this.#room || byteLength < leastBytes) {
+      if (heap.bytes + byteLength <= heap.limit - heap.limit / 8 || byteLength < leastBytes) {
         try {
           return heap.allocate(byteLength);
         } catch (error) {
@@ -144,6 +144,7 @@ export class Overflow {
 
   /** Moves one buffer out; false when there is none that may go. */
   #send(): boolean {
+    if (this.most < leastBytes) return false;
     let best: Large | null = null;
     for (const buffer of this.#large) {
       if (buffer.outside || this.#needed.has(buffer) || this.#mapped.includes(buffer)) continue;
@@ -151,9 +152,9 @@ export class Overflow {
     }
     if (best === null) return false;
     const { byteLength, pointer } = best;
-    if (this.bytes + byteLength > this.#most) {
+    if (this.bytes + byteLength > this.most) {
       throw new DeviceError(
-        `cpu: the tensors need more memory than this machine has to spare: ${this.#heap.bytes} bytes are in the heap, ` +
+        `cpu: the tensors need more memory than this machine has to spare, or setMaxMemory allows: ${this.#heap.bytes} bytes are in the heap, ` +
           `${this.bytes} outside; load the model in bf16, q8 or q4, or dispose tensors that are no longer needed`,
       );
     }

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { DType } from "../../core/dtype.ts";
+import { type DType, isK } from "../../core/dtype.ts";
 import type { Program } from "../../expr/nodes.ts";
 import type {
   Backend,
@@ -27,6 +27,7 @@ import { attentionStep } from "./kernels/attention_step.ts";
 import { crossEntropy, crossEntropyBackward } from "./kernels/cross_entropy.ts";
 import { cumsum } from "./kernels/cumsum.ts";
 import { elementwise } from "./kernels/elementwise.ts";
+import { checkMaxMemory } from "../max_memory.ts";
 import { gather } from "./kernels/gather.ts";
 import { layerNorm, layerNormBackward } from "./kernels/layer_norm.ts";
 import { matmul } from "./kernels/matmul.ts";
@@ -44,6 +45,8 @@ import { download, upload } from "./transfer.ts";
 export class WebGpuBackend implements Backend {
   /** Its name. */
   readonly name = "webgpu";
+  /** Bytes that it takes at most. */
+  maxMemory = Infinity;
   /** Commands, pipelines and memory. */
   readonly gpu: Gpu;
   /** Structured operations done in one go. */
@@ -55,13 +58,21 @@ export class WebGpuBackend implements Backend {
     this.kernels = kernelsOn(this.gpu);
   }
 
+  /** See {@link Backend.arithmetic}: the adapter's, whose driver compiles the kernels. */
+  get arithmetic(): string {
+    const { adapterInfo: info } = this.gpu.device as unknown as { adapterInfo?: Record<string, string> };
+    const name = [info?.vendor, info?.architecture, info?.description].filter(Boolean).join(" ");
+    return `${name || "an adapter without a name"}${this.gpu.halfProducts ? ", products in f16" : ""}`;
+  }
+
   /** Everything but f64. */
   supports(dtype: DType): boolean {
-    return dtype !== "f64";
+    return dtype !== "f64" && !isK(dtype);
   }
 
   /** Memory with undefined contents. */
   allocate(byteLength: number): WebGpuBuffer {
+    checkMaxMemory(this, this.gpu.buffers.memory(), byteLength);
     return this.gpu.buffers.allocate(byteLength);
   }
 

@@ -67,6 +67,8 @@ export interface GgufHeader {
   readonly version: number;
   /** The notes, in the file's order. */
   readonly metadata: ReadonlyMap<string, GgufValue>;
+  /** The types of notes that are numbers, such as "u32". */
+  readonly kinds: ReadonlyMap<string, string>;
   /** The tensors, in the file's order. */
   readonly entries: readonly GgufEntry[];
   /** Bytes from the start of the file to its first tensor. */
@@ -77,6 +79,8 @@ export interface GgufHeader {
 export const maxGgufHeaderBytes = 256 << 20;
 /** Axes of a tensor at most: ggml's own limit. */
 const mostAxes = 4;
+/** Notes, tensors and arrays of a header at most, and entries that are no numbers: what takes far more memory than bytes. */
+const mostThings = 1 << 20, mostTexts = 1 << 24;
 /** Arrays of arrays go no deeper. */
 const mostDepth = 3;
 /** The longest name of a note or a tensor, in bytes; the format's limit. */
@@ -118,6 +122,8 @@ function shortAscii(bytes: Uint8Array): string | null {
 /** Reads the front of a file. */
 class Cursor {
   at = 0;
+  #arrays = 0;
+  #texts = 0;
   readonly #bytes: Uint8Array;
   readonly #view: DataView;
   readonly #size: number;
@@ -217,6 +223,9 @@ class Cursor {
 
   #array(what: string, depth: number): GgufArray {
     if (depth === mostDepth) this.fail(`${what} holds arrays in arrays more than ${mostDepth} deep`);
+    if (++this.#arrays > mostThings) {
+      this.fail(`${what} is the ${this.#arrays}th array; ${mostThings} are read,`);
+    }
     const kind = this.kind(`what ${what} holds`), length = this.count(`the length of ${what}`);
     if (length * least[kind] > this.#size - this.at) {
       this.fail(
@@ -231,6 +240,12 @@ class Cursor {
       const from = this.take(length * least[kind], what);
       // A copy is aligned, whatever the place in the file.
       return new Numbers(this.#bytes.slice(from, from + length * least[kind]).buffer);
+    }
+    this.#texts += length;
+    if (this.#texts > mostTexts) {
+      this.fail(
+        `with ${what} there are ${this.#texts} texts, truth values and lists; ${mostTexts} are read,`,
+      );
     }
     const out: unknown[] = [], entry = `an entry of ${what}`;
     for (let i = 0; i < length; i++) out.push(this.value(kind, entry, depth + 1));
@@ -330,12 +345,16 @@ export function parseGgufHeader(bytes: Uint8Array, size: number, file: string): 
         8,
       );
     }
-    const metadata = new Map<string, GgufValue>();
+    if (Math.max(tensors, notes) > mostThings) {
+      cursor.fail(`${tensors} tensors and ${notes} notes are said; ${mostThings} of each are read,`, 8);
+    }
+    const metadata = new Map<string, GgufValue>(), kinds = new Map<string, string>();
     for (let i = 0; i < notes; i++) {
       const at = cursor.at, key = cursor.string(`the name of note ${i}`, longestName);
       if (metadata.has(key)) cursor.fail(`note ${quote(key)} stands twice, the second time`, at);
-      const what = `note ${quote(key)}`;
-      metadata.set(key, cursor.value(cursor.kind(what), what));
+      const what = `note ${quote(key)}`, kind = cursor.kind(what), value = cursor.value(kind, what);
+      metadata.set(key, value);
+      if (typeof value === "number" || typeof value === "bigint") kinds.set(key, names[kind]);
     }
     const entries: GgufEntry[] = [], seen = new Set<string>();
     for (let i = 0; i < tensors; i++) {
@@ -345,7 +364,13 @@ export function parseGgufHeader(bytes: Uint8Array, size: number, file: string): 
       entries.push(entry);
     }
     const alignment = alignmentOf(metadata, file), start = Math.ceil(cursor.at / alignment) * alignment;
-    return { version, metadata, entries: placed(entries, start, alignment, size, file), dataStart: start };
+    return {
+      version,
+      metadata,
+      kinds,
+      entries: placed(entries, start, alignment, size, file),
+      dataStart: start,
+    };
   } catch (error) {
     if (error instanceof TooShort) return null;
     throw error;

@@ -12,7 +12,7 @@ export {
   maxGgufHeaderBytes,
   parseGgufHeader,
 } from "./header.ts";
-export { quantize, writableTypes } from "./quantize.ts";
+export { quantize, typeForRows, writableTypes } from "./quantize.ts";
 export { GgufFile, GgufPart, type GgufTensorInfo, GgufView, looksLikeGguf, openGgufFile } from "./reader.ts";
 export { type GgufType, ggufTypeOf, ggufTypes } from "./types.ts";
 export {

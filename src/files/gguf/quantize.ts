@@ -101,6 +101,23 @@ const writers: Readonly<Partial<Record<GgufType, BlockWriter>>> = {
   Q6_K: quantizeQ6K,
 };
 
+/** What a type of large blocks becomes where rows are no multiple of 256, as in llama.cpp. */
+const smaller: Readonly<Partial<Record<GgufType, GgufType>>> = {
+  Q2_K: "Q4_0",
+  Q3_K: "Q4_0",
+  Q4_K: "Q5_0",
+  Q5_K: "Q5_1",
+  Q6_K: "Q8_0",
+  IQ4_XS: "IQ4_NL",
+};
+
+/** The type nearest to `type` whose blocks fill rows of `width` values; F16 where none does. */
+export function typeForRows(type: GgufType, width: number): GgufType {
+  const fits = (one: GgufType): boolean => width % ggufTypes[one].values === 0;
+  const less = smaller[type];
+  return fits(type) ? type : less !== undefined && fits(less) ? less : "F16";
+}
+
 /** The types that {@link quantize} writes. */
 export const writableTypes: readonly GgufType[] = ["Q4_0", "Q8_0", ...Object.keys(writers) as GgufType[]];
 

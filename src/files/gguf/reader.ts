@@ -12,6 +12,7 @@ import { FerrotypeError, FormatError, ShapeError } from "../../core/errors.ts";
 import { sizeOf } from "../../core/shape.ts";
 import { byteSize } from "../../core/dtype.ts";
 import { checkConversion, convertBytes } from "../convert.ts";
+import type { FileDType } from "../disk_dtype.ts";
 import { quote } from "../quote.ts";
 import { dequantize, isBlockType } from "./dequantize.ts";
 import {
@@ -22,6 +23,7 @@ import {
   parseGgufHeader,
 } from "./header.ts";
 import { type GgufType, ggufTypes } from "./types.ts";
+import type { GgufNotes, TypedNote } from "./writer.ts";
 
 /**
  * What a file says of a tensor.
@@ -143,7 +145,7 @@ export class GgufView {
     const count = sizeOf(shape),
       what = `tensor ${quote(name)} of ${this.info.file}`,
       blocks = isBlockType(type);
-    const from = blocks ? "f32" : own ?? (type.toLowerCase() as "i8" | "i16");
+    const from = blocks ? "f32" : (own ?? type.toLowerCase()) as FileDType;
     if (from !== dtype) checkConversion(from, dtype, shape, what);
     const length = byteSize(dtype, count);
     this.#checkRoom(into, length);
@@ -213,6 +215,22 @@ export class GgufFile {
     return this.#parts.map(({ name }) => name);
   }
 
+  /** The format's version, 2 or 3, of the (first) file. */
+  get version(): number {
+    return this.#parts[0].header.version;
+  }
+
+  /** The notes of the (first) file as the writer takes them: numbers keep their types. */
+  get notes(): GgufNotes {
+    const { kinds } = this.#parts[0].header;
+    return Object.fromEntries(
+      [...this.metadata].map(([key, value]) => {
+        const type = kinds.get(key);
+        return [key, type === undefined ? value : { type, value } as TypedNote];
+      }),
+    );
+  }
+
   /** Bytes read so far, headers included. */
   get bytesRead(): number {
     return this.#parts.reduce((sum, { bytesRead }) => sum + bytesRead, 0);
@@ -261,13 +279,17 @@ export function looksLikeGguf(prefix: Uint8Array): boolean {
 }
 
 async function openPart(source: ByteSource): Promise<GgufPart> {
-  let length = Math.min(firstPiece, source.size), bytesRead = 0;
+  let bytes = new Uint8Array(0), bytesRead = 0;
   for (;;) {
-    const bytes = await source.read(0, length);
-    bytesRead += length;
+    const length = Math.min(Math.max(firstPiece, 8 * bytes.length), source.size, maxGgufHeaderBytes);
+    // What has been read stays; where headers are large, most of a file may be vocabulary.
+    const longer = new Uint8Array(length);
+    longer.set(bytes);
+    await source.read(bytes.length, length - bytes.length, longer.subarray(bytes.length));
+    bytesRead = length;
+    bytes = longer;
     const header = parseGgufHeader(bytes, source.size, source.name);
     if (header !== null) return new GgufPart(source, header, bytesRead);
-    length = Math.min(8 * length, source.size, maxGgufHeaderBytes);
   }
 }
 
@@ -294,6 +316,29 @@ function otherParts(first: GgufPart, name: string): string[] | null {
   );
 }
 
+/** @throws {FormatError} where a part says it is another one, or one of another model. */
+function checkPart({ name, header: { metadata } }: GgufPart, index: number, count: number): void {
+  const no = metadata.get("split.no"), of = metadata.get("split.count");
+  if (no !== index || of !== count) {
+    throw new FormatError(
+      `${name} should say it is part ${index} of ${count} (split.no, split.count), and says ${no} of ${of}`,
+    );
+  }
+}
+
+/** @throws {FormatError} where the parts together do not hold as many tensors as the first one says. */
+function checkTensors(parts: readonly GgufPart[]): void {
+  const said = parts[0].header.metadata.get("split.tensors.count");
+  const found = parts.reduce((sum, { header }) => sum + header.entries.length, 0);
+  if (said !== undefined && said !== found) {
+    throw new FormatError(
+      `${parts[0].name} says its parts hold ${
+        String(said)
+      } tensors (split.tensors.count), and they hold ${found}`,
+    );
+  }
+}
+
 /**
  * Opens a GGUF file, and with it the other parts of a model that is split; `openBeside` opens a file of the given name
  * that lies beside the first. On failure everything is closed.
@@ -315,8 +360,11 @@ export async function openGgufFile<F extends GgufFile = GgufFile>(
       }
       const beside = await openBeside(other);
       sources.push(beside);
-      parts.push(await openPart(beside));
+      const part = await openPart(beside);
+      checkPart(part, parts.length, others!.length + 1);
+      parts.push(part);
     }
+    if (others !== null) checkTensors(parts);
     return make(parts);
   } catch (error) {
     await Promise.allSettled(sources.map((each) => each.close()));

@@ -106,7 +106,9 @@ class Sink {
   string(text: string): void {
     const bytes = encoder.encode(text);
     this.number("u64", bytes.length);
-    this.#bytes.set(bytes, this.#room(bytes.length));
+    // Making room may replace the bytes.
+    const at = this.#room(bytes.length);
+    this.#bytes.set(bytes, at);
   }
 
   pad(to: number): void {
@@ -135,7 +137,11 @@ const arrayKinds = new Map<unknown, KindName>([
 function kindOf(values: readonly (number | bigint)[], what: string): KindName {
   if (values.some((n) => typeof n === "bigint")) return values.some((n) => n < 0) ? "i64" : "u64";
   if (!values.every(Number.isInteger)) return "f32";
-  const least = Math.min(0, ...values as number[]), greatest = Math.max(0, ...values as number[]);
+  let least = 0, greatest = 0;
+  for (const value of values as number[]) {
+    least = Math.min(least, value);
+    greatest = Math.max(greatest, value);
+  }
   if (least >= 0 && greatest < 2 ** 32) return "u32";
   if (least >= -(2 ** 31) && greatest < 2 ** 31) return "i32";
   if (Number.isSafeInteger(least) && Number.isSafeInteger(greatest)) return "i64";

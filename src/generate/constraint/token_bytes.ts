@@ -40,24 +40,19 @@ export function tokenBytes(tokenizer: Tokenizer): (id: number) => TokenBytes {
   }
   if (before !== undefined) beforeText = textOf([before]);
   return (id) => {
-    try {
-      const first = textOf([id]), token = tokenizer.idToToken(id);
-      if (token === undefined) return nothing;
-      const byte = types.includes("ByteFallback") ? /^<0x([0-9A-F]{2})>$/.exec(token)?.[1] : undefined;
-      if (byte !== undefined) return { bytes: Uint8Array.of(parseInt(byte, 16)), sameAtStart: true };
-      if (byteLevel && first !== "" && !added.has(id)) {
-        const bytes = symbolsToBytes(token);
-        if (bytes) return { bytes, sameAtStart: true };
-      }
-      if (before === undefined || byteLevel) {
-        return first === "" ? nothing : { bytes: encoder.encode(first), sameAtStart: true };
-      }
-      const both = textOf([before, id]), text = both.slice(beforeText.length);
-      if (text === "" || !both.startsWith(beforeText)) return nothing;
-      return { bytes: encoder.encode(text), sameAtStart: text === first };
-    } catch {
-      // An id without a token.
-      return nothing;
+    const first = textOf([id]), token = tokenizer.idToToken(id);
+    if (token === undefined) return nothing;
+    const byte = types.includes("ByteFallback") ? /^<0x([0-9A-F]{2})>$/.exec(token)?.[1] : undefined;
+    if (byte !== undefined) return { bytes: Uint8Array.of(parseInt(byte, 16)), sameAtStart: true };
+    if (byteLevel && first !== "" && !added.has(id)) {
+      const bytes = symbolsToBytes(token);
+      if (bytes) return { bytes, sameAtStart: true };
     }
+    if (before === undefined || byteLevel) {
+      return first === "" ? nothing : { bytes: encoder.encode(first), sameAtStart: true };
+    }
+    const both = textOf([before, id]), text = both.slice(beforeText.length);
+    if (text === "" || !both.startsWith(beforeText)) return nothing;
+    return { bytes: encoder.encode(text), sameAtStart: text === first };
   };
 }

@@ -1,30 +1,24 @@
 /**
- * What a decoder remembers of a text: keys and values of every layer.
+ * What a decoder remembers of a text: keys and values, and the ids where angles change with the length.
  *
  * @module
  */
 import type { LayerOptions } from "../../nn/mod.ts";
 import { concat, contiguous, indexSelect, slice, type Tensor, tensor } from "../../ops/mod.ts";
 import { keep, noGrad, tidy } from "../../tensor/mod.ts";
-import { GPT2Cache } from "../gpt2/cache.ts";
-import { gpt2Config } from "../gpt2/config.ts";
+import { CausalCache } from "../cache.ts";
 import type { DecoderConfig } from "./config.ts";
 
-/** Keys and values of all layers, and the text they belong to; of as many heads as there are of keys. */
-export class DecoderCache extends GPT2Cache {
+/** Keys and values of all layers, of as many heads as there are of keys. */
+export class DecoderCache extends CausalCache {
   /** What the angles of its positions depend on; see {@link remember}. */
   kind = "";
   #known: Tensor | null = null;
 
   /** Memory for `capacity` positions of `batch` sequences. */
   constructor(config: DecoderConfig, batch: number, capacity: number, options: LayerOptions = {}) {
-    const { kvHeads, headDim, layers } = config;
-    super(
-      gpt2Config({ nLayer: layers.length, nHead: kvHeads, nEmbd: kvHeads * headDim }),
-      batch,
-      capacity,
-      options,
-    );
+    const { kvHeads: heads, headDim: width, layers } = config;
+    super({ layers: layers.length, heads, width }, batch, capacity, options);
   }
 
   /**
@@ -38,8 +32,13 @@ export class DecoderCache extends GPT2Cache {
     return this.#known = all;
   }
 
-  /** See {@link GPT2Cache.copyRows}. */
-  override copyRows(from: GPT2Cache, rows: readonly number[], start = 0, end: number = from.length): void {
+  /** See {@link CausalCache.copyRows}. */
+  override copyRows(
+    from: CausalCache,
+    rows: readonly number[],
+    start = 0,
+    end: number = from.length,
+  ): void {
     super.copyRows(from, rows, start, end);
     if (!(from instanceof DecoderCache) || !from.#known) return;
     const source = from.#known, old = this.#known;

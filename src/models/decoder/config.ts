@@ -20,6 +20,12 @@ export interface DecoderLayerConfig {
 export interface DecoderConfig {
   /** The family's name, as `model_type` has it. */
   readonly family: string;
+  /** The config.json that says all this, as it was read. */
+  readonly json: Readonly<Record<string, unknown>>;
+  /** The token a text begins with. */
+  readonly bosTokenId: number | null;
+  /** The token(s) that end a text. */
+  readonly eosTokenId: number | readonly number[] | null;
   /** Tokens. */
   readonly vocabSize: number;
   /** The longest sequence. */

@@ -15,10 +15,14 @@ type Json = Readonly<Record<string, unknown>>;
 
 const flag: Kind = { expected: "true or false", accepts: (x) => typeof x === "boolean" };
 
+const isId = (x: unknown): boolean => whole(0).accepts(x);
+
 /** The fields of one configuration. */
 export class ConfigFields {
   /** The family that reads them. */
   readonly family: string;
+  /** The names of the fields that were asked for. */
+  readonly asked: Set<string> = new Set();
   readonly #json: Json;
   readonly #where: string;
 
@@ -37,6 +41,7 @@ export class ConfigFields {
 
   /** The value of a field, whatever it is; null counts as not given. */
   raw(name: string): unknown {
+    this.asked.add(name);
     return this.#json[name] ?? undefined;
   }
 
@@ -50,6 +55,28 @@ export class ConfigFields {
   /** A whole number above 0. */
   size(name: string, fallback?: number): number {
     return this.#read(name, whole(1, 2 ** 31 - 1), fallback);
+  }
+
+  /** The whole configuration. */
+  get all(): Json {
+    return this.#json;
+  }
+
+  /** A token's id; null where there is none. */
+  id(name: string): number | null {
+    const value = this.raw(name);
+    if (value !== undefined && !isId(value)) this.fail(name, "a token id, or null");
+    return (value as number | undefined) ?? null;
+  }
+
+  /** A token's id, or several. */
+  ids(name: string): number | readonly number[] | null {
+    const value = this.raw(name);
+    if (value === undefined) return null;
+    if (!isId(value) && !(Array.isArray(value) && value.every(isId))) {
+      this.fail(name, "a token id, a list of them, or null");
+    }
+    return value as number | readonly number[];
   }
 
   /** A number above 0. */
@@ -127,6 +154,9 @@ export function commonFields(c: ConfigFields): Omit<DecoderConfig, "layers"> {
   if (headDim % 2 !== 0) c.fail("head_dim", "an even number");
   return {
     family: c.family,
+    json: c.all,
+    bosTokenId: c.id("bos_token_id"),
+    eosTokenId: c.ids("eos_token_id"),
     vocabSize: c.size("vocab_size"),
     maxPositions: c.size("max_position_embeddings"),
     hiddenSize,
@@ -226,6 +256,8 @@ export function rotaryOf(
   };
 }
 
+const mostLayers = 65_536;
+
 /** Layers of one kind, or of those that `layer_types` names; `windowed` says which look back `window` where it is missing. */
 export function layersOf(
   c: ConfigFields,
@@ -234,6 +266,8 @@ export function layersOf(
   windowed: (layer: number) => boolean,
 ): DecoderLayerConfig[] {
   const count = c.size("num_hidden_layers"), types = c.raw("layer_types");
+  // Beyond, a slip of the hand: layers would be made until memory ends.
+  if (count > mostLayers) c.fail("num_hidden_layers", `at most ${mostLayers}`);
   if (types !== undefined) {
     const known = ["full_attention", "sliding_attention"];
     if (!Array.isArray(types) || types.length !== count || !types.every((type) => known.includes(type))) {

@@ -11,19 +11,7 @@
  * @module
  */
 import { applyRotary, Embedding, init, type LayerOptions, Linear, Module, RMSNorm } from "../../nn/mod.ts";
-import {
-  add,
-  gelu,
-  mul,
-  relu,
-  reshape,
-  scaledDotProductAttention,
-  silu,
-  slice,
-  square,
-  type Tensor,
-  transpose,
-} from "../../ops/mod.ts";
+import { add, gelu, mul, relu, reshape, silu, slice, square, type Tensor, transpose } from "../../ops/mod.ts";
 import { tidy } from "../../tensor/mod.ts";
 import { CausalDecoder, type DecoderParts, type Place } from "./causal.ts";
 import type { DecoderActivation, DecoderConfig, DecoderLayerConfig } from "./config.ts";
@@ -82,7 +70,7 @@ export class DecoderAttention extends Module {
   }
 
   /** x [batch, time, width] → the same shape. */
-  forward(x: Tensor, { rotation, cache, mask }: Place): Tensor {
+  forward(x: Tensor, { rotation, attend }: Place): Tensor {
     const { heads, kvHeads, headDim, attentionScale: scale, attentionSoftcap, attentionDropout } =
       this.#config;
     const [batch, time] = x.shape, queries = heads * headDim, keys = kvHeads * headDim;
@@ -100,12 +88,9 @@ export class DecoderAttention extends Module {
       const q = turn(split(part(this.q_proj, 0, queries), heads, this.q_norm));
       const k = turn(split(part(this.k_proj, queries, queries + keys), kvHeads, this.k_norm));
       const v = split(part(this.v_proj, queries + keys, queries + 2 * keys), kvHeads, null);
-      const seen = cache ? cache.append(k, v) : { keys: k, values: v };
-      const mixed = scaledDotProductAttention(q, seen.keys, seen.values, {
-        isCausal: true,
+      const mixed = attend(q, k, v, {
         scale,
         dropoutP: this.training ? attentionDropout : 0,
-        ...(mask ? { attnMask: mask } : {}),
         ...(attentionSoftcap === null ? {} : { softcap: attentionSoftcap }),
         ...(this.#window === null ? {} : { window: this.#window }),
       });

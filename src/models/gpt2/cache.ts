@@ -1,107 +1,24 @@
 /**
- * What a GPT-2 remembers of a text: keys and values of every block.
+ * What a GPT-2 remembers of a text.
  *
  * @module
  */
-import { byteSize } from "../../core/dtype.ts";
 import { checkOptions } from "../../core/options.ts";
-import { KVCache, type LayerOptions } from "../../nn/mod.ts";
+import type { LayerOptions } from "../../nn/mod.ts";
 import { layerOptions } from "../../nn/options.ts";
-import { copyInto, indexSelect, slice, type Tensor, tensor } from "../../ops/mod.ts";
-import { noGrad, tidy } from "../../tensor/mod.ts";
+import { CausalCache } from "../cache.ts";
 import { type GPT2Config, gpt2Config } from "./config.ts";
-
-/**
- * How a cache stores keys and values.
- *
- * @category Models
- */
-export type CacheDType = "f32" | "f16" | "bf16" | "q8";
 
 /**
  * Keys and values of all blocks, and the text they belong to.
  *
  * @category Models
  */
-export class GPT2Cache {
-  /** One per block. */
-  readonly layers: readonly KVCache[];
-  /** How many sequences it holds side by side. */
-  readonly batch: number;
-  /**
-   * The text's ids, which `generate` keeps: the first `length` of them are computed, those behind wait for its next
-   * step. Who fills the cache by `forward` and goes on with `generate` appends them here.
-   */
-  readonly ids: number[] = [];
-  /**
-   * Programs of steps that end with it.
-   * @internal
-   */
-  readonly steps: Set<{ dispose(): void }> = new Set();
-
+export class GPT2Cache extends CausalCache {
   /** Memory for `capacity` positions of `batch` sequences. */
   constructor(config: GPT2Config, batch: number, capacity: number, options: LayerOptions = {}) {
-    const { nEmbd, nHead, nLayer } = gpt2Config(config), each = nEmbd / nHead;
+    const { nEmbd, nHead, nLayer } = gpt2Config(config);
     checkOptions("GPT2Cache", options, layerOptions);
-    this.batch = batch;
-    this.layers = Array.from({ length: nLayer }, () => new KVCache(batch, nHead, capacity, each, options));
-  }
-
-  /** Positions filled. */
-  get length(): number {
-    return this.layers[0].length;
-  }
-
-  /** Positions that fit. */
-  get capacity(): number {
-    return this.layers[0].capacity;
-  }
-
-  /** How keys and values are stored. */
-  get dtype(): CacheDType {
-    return this.layers[0].keys.dtype as CacheDType;
-  }
-
-  /** Memory in use, in bytes. */
-  get byteLength(): number {
-    const { dtype, size } = this.layers[0].keys;
-    return 2 * this.layers.length * byteSize(dtype, size);
-  }
-
-  /** Forgets the positions from `length` on, and their ids. */
-  truncate(length: number): void {
-    for (const layer of this.layers) layer.truncate(length);
-    this.ids.length = Math.min(this.ids.length, length);
-  }
-
-  /**
-   * Takes over the positions of `from` from `start` to before `end` (default: all), and the ids of those before `end`; row i
-   * becomes row `rows[i]` of it, as many rows as this cache holds. `from` may be this cache itself.
-   */
-  copyRows(from: GPT2Cache, rows: readonly number[], start = 0, end: number = from.length): void {
-    const first = this.layers[0].keys;
-    const part = (t: Tensor): Tensor => slice(t, null, null, [start, end]);
-    noGrad(() =>
-      tidy(() => {
-        const index = tensor([...rows], { dtype: "i32", device: first.device });
-        this.layers.forEach((layer, i) => {
-          copyInto(indexSelect(part(from.layers[i].keys), 0, index), part(layer.keys));
-          copyInto(indexSelect(part(from.layers[i].values), 0, index), part(layer.values));
-          layer.length = end;
-        });
-      })
-    );
-    this.ids.splice(0, Infinity, ...end < from.length ? from.ids.slice(0, end) : from.ids);
-  }
-
-  /** Gives the memory back. */
-  dispose(): void {
-    for (const step of this.steps) step.dispose();
-    for (const layer of this.layers) layer.dispose();
-  }
-
-  /** Same as {@link dispose}. */
-  [Symbol.dispose](): void {
-    this.dispose();
+    super({ layers: nLayer, heads: nHead, width: nEmbd / nHead }, batch, capacity, options);
   }
 }

@@ -10,6 +10,7 @@ import { type DType, isQuantized } from "../../core/dtype.ts";
 import { FormatError, OptionError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
 import { show } from "../../core/show.ts";
+import { digestNote, quantizedNote, torchNames } from "../notes.ts";
 import { byDefault, checkOptions, type Option, type OptionTable } from "../../core/options.ts";
 
 /**
@@ -117,22 +118,6 @@ const fixed: Readonly<Record<string, { is: (value: unknown) => boolean; only: st
   quantization_config: { is: isEmpty, only: "weights as they are, or this library's own q8 and q4" },
 };
 
-const torchNames: Partial<Record<DType, string>> = { f16: "float16", bf16: "bfloat16", f64: "float64" };
-
-/**
- * The entry that says which kind of blocks the weights are; it describes the file beside it, not the model.
- *
- * @category Models
- */
-export const quantizedNote = "ferrotype_dtype";
-
-/**
- * The entry that says which weights the configuration was saved with: what the writer noted of them.
- *
- * @category Models
- */
-export const digestNote = "ferrotype_sha256";
-
 /**
  * A full configuration from some of its values; names in camelCase.
  *
@@ -172,7 +157,7 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
   }
   const type = other.model_type;
   if (type !== undefined && type !== "gpt2") {
-    throw new FormatError(`${where}: model_type is "${type}"; this class reads "gpt2"`);
+    throw new FormatError(`${where}: model_type is ${show(type)}; this class reads "gpt2"`);
   }
   for (const [name, value] of also) {
     const own = alsoNamed.get(name) as keyof GPT2Config;

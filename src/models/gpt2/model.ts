@@ -7,10 +7,8 @@
  *
  * @module
  */
-import type { Backend } from "../../backends/contract.ts";
-import { DTypeError, OptionError, ShapeError } from "../../core/errors.ts";
+import { OptionError, ShapeError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
-import { isDynamic } from "../../core/number.ts";
 import { checkOptions, type OptionTable } from "../../core/options.ts";
 import { formatShape } from "../../core/shape.ts";
 import {
@@ -40,18 +38,14 @@ import {
   tensor,
   toDType,
 } from "../../ops/mod.ts";
-import { activeCapture, noGrad, tidy } from "../../tensor/mod.ts";
-import { type CacheDType, GPT2Cache } from "./cache.ts";
+import { noGrad, tidy } from "../../tensor/mod.ts";
+import type { CacheDType, CausalCache } from "../cache.ts";
+import { checkIds, idsAsTensor, onlyId } from "../ids.ts";
+import type { CausalNetwork, Ids } from "../network.ts";
+import { paddingOf } from "../padding.ts";
+import { planOf, Steps } from "../step.ts";
+import { GPT2Cache } from "./cache.ts";
 import { type GPT2Config, gpt2Config } from "./config.ts";
-import { paddingOf } from "./padding.ts";
-import { planOf, Steps } from "./step.ts";
-
-/**
- * Token ids: a tensor [batch, time] or [time] (i32 or i64), or plain lists of the same form.
- *
- * @category Models
- */
-export type Ids = Tensor | readonly number[] | readonly (readonly number[])[] | Int32Array;
 
 const activations: Record<string, Activation> = {
   gelu_new: "geluTanh",
@@ -61,20 +55,6 @@ const activations: Record<string, Activation> = {
   silu: "silu",
   tanh: "tanh",
 };
-
-/** The id, where there is just one: in plain lists, or i32 on `backend`, which stays there where no number can be seen. */
-function onlyId(ids: Ids, backend: Backend): number | Tensor | null {
-  if (!Array.isArray(ids)) {
-    const t = ids as Tensor;
-    if (ids instanceof Int32Array || t.size !== 1 || t.dtype !== "i32" || t.backend !== backend) return null;
-    const memory = backend.mapped?.(t.buffer);
-    return memory ? new DataView(memory.buffer, memory.byteOffset).getInt32(4 * t.offset, true) : t;
-  }
-  if (ids.length !== 1) return null;
-  const [first] = ids as readonly (number | readonly number[])[];
-  const id = typeof first === "number" ? first : first.length === 1 ? first[0] : null;
-  return typeof id === "number" ? id : null;
-}
 
 /**
  * The part of a block that works on each position alone.
@@ -176,7 +156,7 @@ const attentionsOptions: OptionTable<{ layers?: readonly number[] }> = {
  *
  * @category Models
  */
-export class GPT2Model extends Module {
+export class GPT2Model extends Module implements CausalNetwork {
   /** Sizes and choices. */
   readonly config: GPT2Config;
   /** Token embeddings, [vocab, width]. */
@@ -215,6 +195,26 @@ export class GPT2Model extends Module {
         name.endsWith("c_proj.weight") ? initializerRange / Math.sqrt(2 * nLayer) : initializerRange,
       );
     }
+  }
+
+  /** Its blocks. */
+  get depth(): number {
+    return this.config.nLayer;
+  }
+
+  /** Heads of a block. */
+  get heads(): number {
+    return this.config.nHead;
+  }
+
+  /** Tokens that it knows. */
+  get vocabSize(): number {
+    return this.config.vocabSize;
+  }
+
+  /** Token embeddings, [vocab, width]. */
+  get embeddings(): Tensor {
+    return this.wte.weight;
   }
 
   /** The longest sequence. */
@@ -292,11 +292,9 @@ export class GPT2Model extends Module {
     return tidy(() => {
       const isRoom = caches.every(({ length, capacity }) => length < capacity);
       const logits = isRoom && this.#steps.next(ids, caches);
-      return logits || this.#rows(
-        this.ids([...ids].map((id) => [id])),
-        tensor(places, { dtype: "i32", device }),
-        caches,
-      );
+      if (logits) return logits;
+      const all = this.ids([...ids].map((id) => [id]));
+      return this.#rows(all, tensor(places, { dtype: "i32", device }), caches, false);
     });
   }
 
@@ -312,13 +310,18 @@ export class GPT2Model extends Module {
     }
   }
 
-  /** Logits [rows, vocab] for ids [rows, 1] at positions `places` [rows], which follow those in the caches. */
-  #rows(ids: Tensor, places: Tensor, caches: readonly GPT2Cache[]): Tensor {
+  /**
+   * Logits [rows, vocab] for ids [rows, 1] at positions `places` [rows], which follow those in the caches; `isStep`: what they
+   * are is read on the device, and the caches' lengths are left alone.
+   */
+  #rows(ids: Tensor, places: Tensor, caches: readonly CausalCache[], isStep = true): Tensor {
     const rows = ids.shape[0];
     const tokens = toDType(this.wte.forward(ids), "f32"); // [rows, 1, width]
     const positions = toDType(this.wpe.forward(places), "f32");
     let x = add(tokens, reshape(positions, tokens.shape));
-    this.h.forEach((block, i) => x = block.forwardRows(x, caches.map(({ layers }) => layers[i]), places));
+    this.h.forEach((block, i) => {
+      x = block.forwardRows(x, caches.map(({ layers }) => layers[i]), isStep ? places : undefined);
+    });
     return reshape(this.logits(this.ln_f.forward(x)), [rows, -1]);
   }
 
@@ -390,7 +393,7 @@ export class GPT2Model extends Module {
         }
         y = slice(x, null, [1, null]);
         x = slice(x, null, [0, -1]);
-      } else y = this.#asTensor(targets, -100);
+      } else y = idsAsTensor("GPT2", this, targets, -100);
       const logits = this.logits(this.#hidden(x));
       return crossEntropy(reshape(logits, [-1, this.config.vocabSize]), reshape(y, [-1]));
     });
@@ -398,46 +401,11 @@ export class GPT2Model extends Module {
 
   /** Ids as a tensor [batch, time] on the model's device, checked against the vocabulary where they are plain numbers. */
   ids(ids: Ids): Tensor {
-    return this.#asTensor(ids, 0);
+    return idsAsTensor("GPT2", this, ids);
   }
 
   /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */
-  checkIds(ids: Iterable<number>, least = 0): void {
-    for (const id of ids) {
-      if (isDynamic(id)) {
-        // In a compiled function each run has ids of its own.
-        activeCapture()?.effect({}, () => {}, () => this.checkIds([Number(id)], least));
-        continue;
-      }
-      if (!Number.isInteger(id) || id < least || id >= this.config.vocabSize) {
-        throw new ShapeError(`GPT2: token id ${id} is outside the vocabulary of ${this.config.vocabSize}`);
-      }
-    }
-  }
-
-  #asTensor(ids: Ids, least: number): Tensor {
-    const device = this.wte.weight.device;
-    let t: Tensor;
-    if (ids instanceof Int32Array || Array.isArray(ids)) {
-      this.checkIds(
-        ids instanceof Int32Array ? ids : (ids as readonly (number | readonly number[])[]).flat(),
-        least,
-      );
-      t = ids instanceof Int32Array
-        ? tensor(ids, { device })
-        : tensor(ids as number[], { dtype: "i32", device });
-    } else {
-      t = ids as Tensor;
-      if (t.dtype !== "i32" && t.dtype !== "i64") {
-        throw new DTypeError(`GPT2: token ids are i32 or i64, not ${t.dtype}`);
-      }
-    }
-    if (t.shape.length === 1) t = reshape(t, [1, t.shape[0]]);
-    if (t.shape.length !== 2 || t.size === 0) {
-      throw new ShapeError(
-        `GPT2: ids are [batch, time] with at least one token, not ${formatShape(t.shape)}`,
-      );
-    }
-    return t;
+  checkIds(ids: Iterable<number>): void {
+    checkIds("GPT2", this.config.vocabSize, ids);
   }
 }

@@ -23,6 +23,9 @@ export function gptNeoXConfig(c: ConfigFields): GPTNeoXConfig {
     bias = c.flag("attention_bias", true);
   return {
     family: c.family,
+    json: c.all,
+    bosTokenId: c.id("bos_token_id"),
+    eosTokenId: c.ids("eos_token_id"),
     vocabSize: c.size("vocab_size"),
     maxPositions,
     hiddenSize,

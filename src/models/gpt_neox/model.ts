@@ -10,7 +10,7 @@
  * @module
  */
 import { applyRotary, Embedding, LayerNorm, type LayerOptions, Linear, Module } from "../../nn/mod.ts";
-import { add, reshape, scaledDotProductAttention, slice, type Tensor, transpose } from "../../ops/mod.ts";
+import { add, reshape, slice, type Tensor, transpose } from "../../ops/mod.ts";
 import { tidy } from "../../tensor/mod.ts";
 import { CausalDecoder, type DecoderParts, type Place } from "../decoder/causal.ts";
 import type { DecoderConfig } from "../decoder/config.ts";
@@ -35,7 +35,7 @@ export class GPTNeoXAttention extends Module {
   }
 
   /** x [batch, time, width] → the same shape. */
-  forward(x: Tensor, { rotation, cache, mask }: Place): Tensor {
+  forward(x: Tensor, { rotation, attend }: Place): Tensor {
     const { heads, headDim, attentionScale: scale, attentionDropout } = this.#config,
       [batch, time, width] = x.shape;
     return tidy(() => {
@@ -43,13 +43,7 @@ export class GPTNeoXAttention extends Module {
       const part = (i: number): Tensor => transpose(slice(all, null, null, null, i), 1, 2); // [batch, heads, time, headDim]
       const turn = (t: Tensor): Tensor => rotation ? applyRotary(t, rotation) : t;
       const q = turn(part(0)), k = turn(part(1)), v = part(2);
-      const seen = cache ? cache.append(k, v) : { keys: k, values: v };
-      const mixed = scaledDotProductAttention(q, seen.keys, seen.values, {
-        isCausal: true,
-        scale,
-        dropoutP: this.training ? attentionDropout : 0,
-        ...(mask ? { attnMask: mask } : {}),
-      });
+      const mixed = attend(q, k, v, { scale, dropoutP: this.training ? attentionDropout : 0 });
       return this.dense.forward(reshape(transpose(mixed, 1, 2), [batch, time, width]));
     });
   }

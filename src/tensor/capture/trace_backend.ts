@@ -54,6 +54,20 @@ export class TraceBackend implements Backend {
     this.kernels = kernels as Backend["kernels"];
   }
 
+  /** The device's. */
+  get arithmetic(): string {
+    return this.real.arithmetic;
+  }
+
+  /** The device's. */
+  get maxMemory(): number {
+    return this.real.maxMemory;
+  }
+
+  set maxMemory(bytes: number) {
+    this.real.maxMemory = bytes;
+  }
+
   /** Whether the device has tensors of `dtype`. */
   supports(dtype: DType): boolean {
     return this.real.supports(dtype);

@@ -116,6 +116,19 @@ export async function readSentencePiece(
   bytes: Uint8Array,
   options: SentencePieceOptions = {},
 ): Promise<SentencePieceTokenizer> {
+  const parts = await readSentencePieceParts(bytes, options);
+  try {
+    return new SentencePieceTokenizer(parts);
+  } catch (cause) {
+    throw new FormatError(`tokenizer.model: ${(cause as Error).message}`, { cause });
+  }
+}
+
+/** What such a tokenizer is made of. @throws {FormatError} as {@link readSentencePiece} does. */
+export async function readSentencePieceParts(
+  bytes: Uint8Array,
+  options: SentencePieceOptions = {},
+): Promise<SentencePieceParts> {
   const library = await optionalPackages(
     "@bufbuild/protobuf",
     "reading tokenizer.model",
@@ -149,5 +162,5 @@ export async function readSentencePiece(
     ...(known(spec.eosId) ? { eosTokenId: spec.eosId } : {}),
     ...options,
   };
-  return new SentencePieceTokenizer(parts);
+  return parts;
 }

@@ -29,8 +29,11 @@ export const spaceSymbol = "\u2581";
 
 const encoder = new TextEncoder(), decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 
+/** The longest replacement, in bytes: far longer than any of Unicode's. */
+const longestReplacement = 1000;
+
 /** The table of replacements. */
-class CharsMap {
+export class CharsMap {
   readonly #units: Uint32Array;
   readonly #texts: Uint8Array;
 
@@ -46,6 +49,15 @@ class CharsMap {
 
   /** The longest entry at `at`: how many bytes it is, and its replacement; null where there is none. */
   longest(bytes: Uint8Array, at: number): { length: number; text: string } | null {
+    return this.#find(bytes, at, false);
+  }
+
+  /** The replacement of the shortest entry that the bytes begin with; null where there is none. */
+  first(bytes: Uint8Array): string | null {
+    return this.#find(bytes, 0, true)?.text ?? null;
+  }
+
+  #find(bytes: Uint8Array, at: number, isFirst: boolean): { length: number; text: string } | null {
     const units = this.#units, offset = (unit: number): number => unit >>> 10 << ((unit & 512) >>> 6);
     let place = offset(units[0]), found = -1, length = 0;
     for (let i = at; i < bytes.length; i++) {
@@ -57,10 +69,17 @@ class CharsMap {
       if (unit >>> 8 & 1) {
         found = (units[place] ?? 0) & 0x7fffffff;
         length = i + 1 - at;
+        if (isFirst) break;
       }
     }
     if (found < 0 || found >= this.#texts.length) return null;
     const end = this.#texts.indexOf(0, found);
+    const size = (end < 0 ? this.#texts.length : end) - found;
+    if (size > longestReplacement) {
+      throw new FormatError(
+        `precompiled_charsmap has a text of ${size} bytes for one, more than ${longestReplacement}`,
+      );
+    }
     return { length, text: decoder.decode(this.#texts.subarray(found, end < 0 ? undefined : end)) };
   }
 }

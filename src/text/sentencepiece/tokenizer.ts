@@ -4,13 +4,14 @@
  *
  * @module
  */
-import { FormatError, ShapeError } from "../../core/errors.ts";
+import { FormatError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../../core/options.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "../added_tokens.ts";
 import { windowStream } from "../stream.ts";
 import { decodeOptions, encodeOptions } from "../tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "../tokenizer.ts";
+import { demandId } from "../vocabulary.ts";
 import { joinByScore } from "./bpe.ts";
 import { Normalizer, type NormalizerParts, spaceSymbol } from "./normalizer.ts";
 import { Unigram } from "./unigram.ts";
@@ -52,6 +53,10 @@ export interface SentencePieceParts extends NormalizerParts {
   readonly addBos?: boolean;
   /** Whether the other is put behind it. */
   readonly addEos?: boolean;
+  /** Tokens found in a text before all else, beside control pieces; their ids may lie behind the pieces'. */
+  readonly addedTokens?: readonly AddedToken[];
+  /** Whether only what begins a text gets a space, and not what follows such a token. Default false. */
+  readonly prefixFirst?: boolean;
 }
 
 const id = kinds.whole(0);
@@ -64,6 +69,8 @@ const sentencePieceParts: OptionTable<SentencePieceParts> = {
   eosTokenId: id,
   addBos: kinds.flag,
   addEos: kinds.flag,
+  addedTokens: kinds.kind("a list of tokens", Array.isArray),
+  prefixFirst: kinds.flag,
   charsMap: kinds.kind("bytes", (x) => x instanceof Uint8Array),
   addDummyPrefix: required(kinds.flag),
   removeExtraWhitespaces: required(kinds.flag),
@@ -99,6 +106,8 @@ export class SentencePieceTokenizer implements Tokenizer {
   readonly #unknown: number;
   readonly #added: AddedTokens;
   readonly #normalizer: Normalizer;
+  /** For what does not begin a text. */
+  readonly #inner: Normalizer;
   readonly #frozen: RegExp | null;
   readonly #unigram: Unigram | null;
 
@@ -111,7 +120,8 @@ export class SentencePieceTokenizer implements Tokenizer {
     checkOptions("SentencePieceTokenizer", parts, sentencePieceParts);
     const { pieces, model, byteFallback, eosTokenId } = parts, own: string[] = [], added: AddedToken[] = [];
     this.#parts = parts;
-    this.vocabSize = pieces.length;
+    const { addedTokens = [] } = parts;
+    this.vocabSize = addedTokens.reduce((size, { id }) => Math.max(size, id + 1), pieces.length);
     this.eosTokenId = eosTokenId;
     let unknown = -1;
     pieces.forEach(({ text, type }, id) => {
@@ -135,8 +145,13 @@ export class SentencePieceTokenizer implements Tokenizer {
       );
     }
     this.#unknown = unknown;
-    this.#added = new AddedTokens(added);
+    for (const { id, content } of addedTokens) this.#ids.set(content, id);
+    const given = new Set(addedTokens.map(({ content }) => content));
+    this.#added = new AddedTokens([...added.filter(({ content }) => !given.has(content)), ...addedTokens]);
     this.#normalizer = new Normalizer(parts, own);
+    this.#inner = parts.prefixFirst
+      ? new Normalizer({ ...parts, addDummyPrefix: false }, own)
+      : this.#normalizer;
     const escaped = own.sort((a, b) => b.length - a.length).map((text) =>
       text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&")
     );
@@ -164,15 +179,16 @@ export class SentencePieceTokenizer implements Tokenizer {
     this.#added.split(
       whole,
       splitSpecialTokens,
-      (start, end) => this.#encodeText(whole.slice(start, end), out),
+      (start, end) =>
+        this.#encodeText(whole.slice(start, end), start === 0 ? this.#normalizer : this.#inner, out),
       (id) => out.push(id),
     );
     if (around && addEos && eosTokenId !== undefined) out.push(eosTokenId);
     return out;
   }
 
-  #encodeText(text: string, out: number[]): void {
-    const normal = this.#normalizer.normalize(text);
+  #encodeText(text: string, normalizer: Normalizer, out: number[]): void {
+    const normal = normalizer.normalize(text);
     if (normal === "") return;
     let isUnknownBefore = false;
     for (const { text: part, id } of this.#unigram?.cut(normal, byteCount) ?? this.#join(normal)) {
@@ -225,7 +241,7 @@ export class SentencePieceTokenizer implements Tokenizer {
     return inner.length === 2 ? inner as [string, string] : [inner[0], inner.slice(1).join("")];
   }
 
-  /** The text of ids. Throws ShapeError for an id that is not in the vocabulary. */
+  /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { pieces, addDummyPrefix, removeExtraWhitespaces } = this.#parts;
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
@@ -237,21 +253,21 @@ export class SentencePieceTokenizer implements Tokenizer {
       isStart = false;
     };
     for (let i = 0; i < ids.length; i++) {
-      const piece = pieces[ids[i]];
-      if (piece === undefined) {
-        throw new ShapeError(
-          `id ${ids[i]} is not in the vocabulary, whose ids go from 0 to ${this.vocabSize - 1}`,
-        );
+      const piece = pieces[demandId(ids[i])], added = this.#added.byId.get(ids[i]);
+      if (added) {
+        flush();
+        const isSpecial = this.#added.isSpecial(ids[i]);
+        if (!(skip && isSpecial)) text += added.content;
+        // A text begins behind the token that begins it.
+        if (!isSpecial) isStart = false;
+        continue;
       }
+      if (piece === undefined) continue;
       if (piece.type === pieceTypes.byte) {
         bytes.push(parseInt(piece.text.slice(3, 5), 16));
         continue;
       }
       flush();
-      if (piece.type === pieceTypes.control) {
-        if (!skip) text += piece.text;
-        continue;
-      }
       let own = piece.type === pieceTypes.unknown ? unknownText : piece.text;
       if (isStart && own.startsWith(spaceSymbol)) own = own.slice(1);
       own = own.replaceAll(spaceSymbol, " ");
@@ -265,7 +281,7 @@ export class SentencePieceTokenizer implements Tokenizer {
   /** Decodes ids one at a time, whole characters only. */
   stream(options: DecodeOptions = {}): DecodeStream {
     const checked = checkOptions("stream", options, decodeOptions);
-    return windowStream((ids) => this.decode(ids, checked));
+    return windowStream((ids) => this.decode(ids, checked), (id) => demandId(id) < this.vocabSize);
   }
 
   /** The id of a token, written as in the vocabulary. */
@@ -275,13 +291,22 @@ export class SentencePieceTokenizer implements Tokenizer {
 
   /** The token of an id, written as in the vocabulary. */
   idToToken(id: number): string | undefined {
-    return this.#parts.pieces[id]?.text;
+    return this.#parts.pieces[id]?.text ?? this.#added.byId.get(id)?.content;
   }
 
   /** The value of a Hugging Face tokenizer.json that gives the same ids. */
   toJSON(): unknown {
-    const { pieces, model, byteFallback, addDummyPrefix, removeExtraWhitespaces, charsMap, addBos, addEos } =
-      this.#parts;
+    const {
+      pieces,
+      model,
+      byteFallback,
+      addDummyPrefix,
+      removeExtraWhitespaces,
+      charsMap,
+      addBos,
+      addEos,
+      prefixFirst,
+    } = this.#parts;
     const normalizers: object[] = [];
     if (charsMap && charsMap.length > 0) {
       normalizers.push({ type: "Precompiled", precompiled_charsmap: base64(charsMap) });
@@ -290,10 +315,19 @@ export class SentencePieceTokenizer implements Tokenizer {
       normalizers.push({ type: "Strip", strip_left: true, strip_right: true });
       normalizers.push({ type: "Replace", pattern: { Regex: " {2,}" }, content: " " });
     }
-    if (addDummyPrefix) normalizers.push({ type: "Prepend", prepend: spaceSymbol });
-    normalizers.push({ type: "Replace", pattern: { String: " " }, content: spaceSymbol });
+    const isFirst = addDummyPrefix && prefixFirst === true;
+    if (addDummyPrefix && !isFirst) normalizers.push({ type: "Prepend", prepend: spaceSymbol });
+    if (!isFirst) normalizers.push({ type: "Replace", pattern: { String: " " }, content: spaceSymbol });
+    const added = new Map(
+      pieces.flatMap(({ text: content, type }, id): [number, AddedToken][] =>
+        type === pieceTypes.control || type === pieceTypes.unknown || type === pieceTypes.userDefined
+          ? [[id, { id, content, special: type !== pieceTypes.userDefined }]]
+          : []
+      ),
+    );
+    for (const token of this.#added.byId.values()) added.set(token.id, token);
     const token = (id: number | undefined) =>
-      id === undefined ? [] : [{ SpecialToken: { id: pieces[id].text, type_id: 0 } }];
+      id === undefined ? [] : [{ SpecialToken: { id: this.idToToken(id)!, type_id: 0 } }];
     const { bosTokenId, eosTokenId } = this.#parts,
       bos = addBos ? token(bosTokenId) : [],
       eos = addEos ? token(eosTokenId) : [];
@@ -304,13 +338,11 @@ export class SentencePieceTokenizer implements Tokenizer {
       version: "1.0",
       truncation: null,
       padding: null,
-      added_tokens: pieces.flatMap(({ text: content, type }, id) =>
-        type === pieceTypes.control || type === pieceTypes.unknown || type === pieceTypes.userDefined
-          ? [addedTokenToJSON({ id, content, special: type !== pieceTypes.userDefined })]
-          : []
-      ),
-      normalizer: { type: "Sequence", normalizers },
-      pre_tokenizer: null,
+      added_tokens: [...added.values()].sort((a, b) => a.id - b.id).map(addedTokenToJSON),
+      normalizer: normalizers.length === 0 ? null : { type: "Sequence", normalizers },
+      pre_tokenizer: isFirst
+        ? { type: "Metaspace", replacement: spaceSymbol, prepend_scheme: "first", split: false }
+        : null,
       post_processor: specials.length === 0 ? null : {
         type: "TemplateProcessing",
         single: [...bos, { Sequence: { id: "A", type_id: 0 } }, ...eos],
@@ -322,9 +354,10 @@ export class SentencePieceTokenizer implements Tokenizer {
           ...eos,
         ],
         special_tokens: Object.fromEntries(
-          specials.map((
-            id,
-          ) => [pieces[id].text, { id: pieces[id].text, ids: [id], tokens: [pieces[id].text] }]),
+          specials.map((id) => this.idToToken(id!)!).map((
+            name,
+            i,
+          ) => [name, { id: name, ids: [specials[i]], tokens: [name] }]),
         ),
       },
       decoder: {

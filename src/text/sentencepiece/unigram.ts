@@ -1,12 +1,11 @@
 /**
  * SentencePiece's unigram model: of all ways to cut a text into pieces, the likeliest (Kudo 2018), by Viterbi's algorithm.
  *
- * Sums are rounded to f32 where the original keeps them so, that equal cuts are told apart alike.
+ * Sums are rounded to f32 as the original keeps them, so that equal cuts are told apart alike; the library of Hugging Face
+ * keeps them in f64.
  *
  * @module
  */
-const round = Math.fround;
-
 /** A tree of the pieces, by code unit. */
 interface Node {
   id: number;
@@ -23,15 +22,21 @@ export interface UnigramPiece {
   readonly score: number | null;
 }
 
+/** What a character without a piece costs more than the least likely one. */
+const unknownPenalty = 10;
+
 /** Cuts texts. */
 export class Unigram {
   readonly #root: Node = { id: -1, next: null };
   readonly #scores = new Map<number, number | null>();
   readonly #unknown: number;
   readonly #best: number;
+  readonly #double: boolean;
 
-  /** Pieces, of which `unknownScore` is what a character without one costs more than the least likely. */
-  constructor(pieces: Iterable<UnigramPiece>, unknownPenalty = 10) {
+  /** `double`: scores and sums are f64. */
+  constructor(pieces: Iterable<UnigramPiece>, { double = false }: { double?: boolean } = {}) {
+    this.#double = double;
+    const round = double ? (x: number): number => x : Math.fround;
     let least = Infinity, most = -Infinity;
     for (const { text, id, score } of pieces) {
       let node = this.#root;
@@ -54,7 +59,9 @@ export class Unigram {
 
   /** The cut: each part's text and id, -1 for a character without a piece. `bytes` counts those of a text. */
   cut(text: string, bytes: (text: string) => number): { text: string; id: number }[] {
-    const length = text.length, total = new Float32Array(length + 1).fill(-Infinity);
+    const length = text.length,
+      total = this.#double ? new Float64Array(length + 1) : new Float32Array(length + 1);
+    total.fill(-Infinity);
     const from = new Int32Array(length + 1).fill(-1), ids = new Int32Array(length + 1).fill(-1);
     total[0] = 0;
     for (let start = 0; start < length;) {

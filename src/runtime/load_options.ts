@@ -1,5 +1,5 @@
 /**
- * What loading and saving a GPT-2 may be asked for.
+ * What loading and saving a model may be asked for.
  *
  * @module
  */
@@ -31,11 +31,12 @@ export interface LoadProgress {
 }
 
 /**
- * Options of `GPT2.load`.
+ * Options of `GPT2.load` and `CausalLM.load`.
  *
  * @category Models
  */
-export interface LoadOptions extends Omit<FolderOptions, "onDownload"> {
+export interface LoadOptions<C extends object = Partial<GPT2Config>>
+  extends Omit<FolderOptions, "onDownload"> {
   /**
    * What matrices are held as; vectors stay f32. Default: the dtype in the file. With "q8" or "q4" the blocks' matrices
    * and the token embeddings are quantised while they are read (position embeddings stay f32, as does a matrix whose sums
@@ -48,7 +49,9 @@ export interface LoadOptions extends Omit<FolderOptions, "onDownload"> {
    */
   device?: DeviceName | "auto";
   /** Values in place of those of `config.json`, such as other dropouts to train with. */
-  config?: Partial<GPT2Config>;
+  config?: C;
+  /** In place of every dropout that the family has, to train with. Default: those of `config.json`. */
+  dropout?: number;
   /** Hears of progress. */
   onProgress?: (progress: LoadProgress) => void;
   /** Hears of what can hardly be meant, such as a tokenizer of another model. Default: `console.warn`. */
@@ -61,12 +64,13 @@ export const loadOptions: OptionTable<LoadOptions> = {
   dtype: matrixDType,
   device: kinds.oneOf("cpu", "webgpu", "reference", "auto"),
   config: kinds.called("an object with values of config.json, in camelCase", kinds.object),
+  dropout: kinds.number({ from: 0, below: 1 }),
   onProgress: kinds.callback,
   onWarning: kinds.callback,
 };
 
 /**
- * Options of `GPT2.save`.
+ * Options of `save` and `files` of a model.
  *
  * @category Models
  */

@@ -8,16 +8,19 @@
  *
  * @module
  */
-import { copyInto, empty, type Tensor } from "../../ops/mod.ts";
-import { activeCapture, compile, type Compiled, isRecording, keep } from "../../tensor/mod.ts";
-import type { GPT2Cache } from "./cache.ts";
-import type { GPT2Model } from "./model.ts";
+import { copyInto, empty, type Tensor } from "../ops/mod.ts";
+import { activeCapture, compile, type Compiled, isRecording, keep } from "../tensor/mod.ts";
+import type { CausalCache } from "./cache.ts";
+import type { CausalNetwork } from "./network.ts";
+
+/** What a step asks of a model. */
+type StepModel = Pick<CausalNetwork, "embeddings" | "training">;
 
 /** Programs that are kept: as many as texts, or groups of texts, usually take turns. */
 const mostKept = 4;
 
 /** Computes logits [rows, vocab] for ids [rows, 1] and positions [rows], both i32, and leaves the caches' lengths alone. */
-export type ComputeStep = (ids: Tensor, places: Tensor, caches: readonly GPT2Cache[]) => Tensor;
+export type ComputeStep = (ids: Tensor, places: Tensor, caches: readonly CausalCache[]) => Tensor;
 
 /** The ids of a step: numbers, or i32 [rows, 1] on the device. */
 export type StepIds = readonly number[] | Tensor;
@@ -26,14 +29,14 @@ const isNumbers = (ids: StepIds): ids is readonly number[] => Array.isArray(ids)
 
 /** The step of certain caches. */
 class Step {
-  readonly caches: readonly GPT2Cache[];
+  readonly caches: readonly CausalCache[];
   readonly #ids: Tensor;
   readonly #places: Tensor;
   readonly #numbers: Int32Array;
   readonly #run: Compiled<[], Tensor>;
 
-  constructor(model: GPT2Model, caches: readonly GPT2Cache[], compute: ComputeStep) {
-    const rows = caches.length, { device } = model.wte.weight, options = { dtype: "i32", device } as const;
+  constructor(model: StepModel, caches: readonly CausalCache[], compute: ComputeStep) {
+    const rows = caches.length, { device } = model.embeddings, options = { dtype: "i32", device } as const;
     this.caches = [...caches];
     this.#ids = keep(empty([rows, 1], options));
     this.#places = keep(empty([rows], options));
@@ -68,7 +71,7 @@ class Step {
 }
 
 /** The program of the next step of `caches`, as text. */
-export function planOf(model: GPT2Model, caches: readonly GPT2Cache[], compute: ComputeStep): string {
+export function planOf(model: StepModel, caches: readonly CausalCache[], compute: ComputeStep): string {
   const step = new Step(model, caches, compute);
   try {
     return step.plan();
@@ -79,12 +82,12 @@ export function planOf(model: GPT2Model, caches: readonly GPT2Cache[], compute: 
 
 /** The steps of a model. */
 export class Steps {
-  readonly #model: GPT2Model;
+  readonly #model: StepModel;
   readonly #compute: ComputeStep;
   readonly #recent: Step[] = [];
 
   /** Nothing is compiled yet. */
-  constructor(model: GPT2Model, compute: ComputeStep) {
+  constructor(model: StepModel, compute: ComputeStep) {
     this.#model = model;
     this.#compute = compute;
   }
@@ -93,8 +96,8 @@ export class Steps {
    * Logits [rows, vocab] of one more position of each cache, which has room for it; null where the step is to be computed
    * the ordinary way: for a gradient, while training, within another program, or where doing it again saves nothing.
    */
-  next(ids: StepIds, caches: readonly GPT2Cache[]): Tensor | null {
-    const model = this.#model, { backend } = model.wte.weight;
+  next(ids: StepIds, caches: readonly CausalCache[]): Tensor | null {
+    const model = this.#model, { backend } = model.embeddings;
     if (isRecording() || model.training || activeCapture() || !backend.record) return null;
     const at = this.#recent.findIndex((step) =>
       step.caches.length === caches.length && step.caches.every((cache, i) => cache === caches[i])

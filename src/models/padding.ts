@@ -5,9 +5,9 @@
  *
  * @module
  */
-import type { DeviceName } from "../../backends/contract.ts";
-import { ShapeError } from "../../core/errors.ts";
-import { formatShape } from "../../core/shape.ts";
+import type { DeviceName } from "../backends/contract.ts";
+import { ShapeError } from "../core/errors.ts";
+import { formatShape } from "../core/shape.ts";
 import {
   arange,
   contiguous,
@@ -23,8 +23,8 @@ import {
   tensor,
   toDType,
   unsqueeze,
-} from "../../ops/mod.ts";
-import type { Ids } from "./model.ts";
+} from "../ops/mod.ts";
+import type { Ids } from "./network.ts";
 
 /**
  * The position numbers of the last `time` of `all` columns, [batch, time], and which positions they may see, [batch, 1, time,
@@ -45,7 +45,7 @@ export function paddingOf(
   const whole = given.shape.length === 1 ? reshape(given, [1, -1]) : given;
   if (whole.shape.length !== 2 || whole.shape[0] !== batch || whole.shape[1] !== all) {
     throw new ShapeError(
-      `GPT2: attentionMask is [batch, positions], here [${batch}, ${all}], not ${formatShape(given.shape)}`,
+      `attentionMask is [batch, positions], here [${batch}, ${all}], not ${formatShape(given.shape)}`,
     );
   }
   const real = ne(whole, 0), last: [number, null] = [all - time, null];

@@ -1,0 +1,133 @@
+/**
+ * A checkpoint's tensors against the parameters that a configuration asks for, before anything of the model's size is made.
+ *
+ * What is not a parameter by the family's own account (buffers, a tied output layer written out) is passed over; what remains
+ * must be exactly the network's parameters.
+ *
+ * @module
+ */
+import { isFloat, isQuantized } from "../core/dtype.ts";
+import { FormatError } from "../core/errors.ts";
+import { formatShape, sameShape, type Shape } from "../core/shape.ts";
+
+/** A tensor that a file offers. */
+export interface Offered {
+  /** Its name in the file. */
+  readonly name: string;
+  /** What its elements are stored as. */
+  readonly dtype: string;
+  /** Its sizes. */
+  readonly shape: Shape;
+  /** Whether the file has the transpose, whose sizes these are. */
+  readonly transposed?: boolean;
+}
+
+/** Tensors that a model must have, told without making it. */
+export interface ExpectedTensors {
+  /** How many there are. */
+  readonly size: number;
+  /** The shape of one; undefined when the model has none of this name. */
+  shape(name: string): Shape | undefined;
+  /** Their names. */
+  names(): Iterable<string>;
+}
+
+/** Shapes by name. */
+export type Shapes = Readonly<Record<string, Shape>>;
+
+/** The tensors of a model of `layers` layers of one kind, which are called `prefix`, their number, and a name in `inLayer`. */
+export function layeredTensors(
+  prefix: string,
+  layers: number,
+  inLayer: Shapes,
+  before: Shapes,
+  behind: Shapes,
+): ExpectedTensors {
+  const outside: Shapes = { ...before, ...behind }, names = Object.keys(inLayer);
+  return {
+    size: Object.keys(outside).length + layers * names.length,
+    shape(name) {
+      const [, layer, rest] = name.startsWith(prefix)
+        ? /^(0|[1-9]\d*)\.(.+)$/.exec(name.slice(prefix.length)) ?? []
+        : [];
+      if (rest === undefined) return Object.hasOwn(outside, name) ? outside[name] : undefined;
+      return Number(layer) < layers && Object.hasOwn(inLayer, rest) ? inLayer[rest] : undefined;
+    },
+    *names() {
+      yield* Object.keys(before);
+      for (let layer = 0; layer < layers; layer++) {
+        for (const rest of names) yield `${prefix}${layer}.${rest}`;
+      }
+      yield* Object.keys(behind);
+    },
+  };
+}
+
+/** The most names of one kind that a message lists. */
+const mostListed = 20;
+
+function listed(what: string, list: readonly string[], total: number = list.length): string {
+  if (total === 0) return "";
+  const rest = total > mostListed ? ` and ${(total - mostListed).toLocaleString("en")} more` : "";
+  return `${what}: ${list.slice(0, mostListed).join(", ")}${rest}`;
+}
+
+/** Programs that wrap a model leave their own name before all others: torch.compile, DataParallel. */
+const wrapped = /^(?:_orig_mod\.|module\.)+/;
+
+/**
+ * For each parameter of the model, the name in the file that holds it. Nothing is made of the model for it, so that a
+ * configuration of any size is refused as fast as the file's names are read.
+ *
+ * @param nameOf the parameter that a name means, or null for a tensor that is none.
+ * @param title what the family is called in messages.
+ * @throws {FormatError} listing missing names, unexpected names, and wrong shapes or dtypes, each apart.
+ */
+export function matchNames(
+  offered: Iterable<Offered>,
+  expected: ExpectedTensors,
+  nameOf: (name: string) => string | null,
+  title: string,
+  where: string,
+): Map<string, string> {
+  const found = new Map<string, string>(),
+    seen = new Set<string>(),
+    unexpected: string[] = [],
+    wrong: string[] = [];
+  for (const t of offered) {
+    const name = nameOf(t.name.replace(wrapped, ""));
+    if (name === null) continue;
+    const shape = expected.shape(name), offeredShape = t.transposed ? [...t.shape].reverse() : t.shape;
+    if (!shape) unexpected.push(`${cut(t.name)} ${cut(formatShape(t.shape))}`);
+    else if (found.has(name)) unexpected.push(`${cut(t.name)} (the file also has ${found.get(name)})`);
+    else if (!sameShape(shape, offeredShape)) {
+      wrong.push(`${t.name} is ${cut(formatShape(offeredShape))}, expected ${formatShape(shape)}`);
+    } else if (!isFloat(t.dtype as "f32") && !isQuantized(t.dtype as "q8")) {
+      wrong.push(`${t.name} holds ${t.dtype}, expected f32, f16, bf16, q8 or q4`);
+    } else found.set(name, t.name);
+    if (shape) seen.add(name);
+  }
+  const missing: string[] = [];
+  if (seen.size < expected.size) {
+    for (const name of expected.names()) {
+      if (seen.has(name)) continue;
+      missing.push(`${name} ${formatShape(expected.shape(name)!)}`);
+      if (missing.length === mostListed) break;
+    }
+  }
+  const complaints = [
+    listed("missing", missing, expected.size - seen.size),
+    listed("unexpected", unexpected),
+    listed("wrong", wrong),
+  ].filter(Boolean);
+  if (complaints.length) {
+    throw new FormatError(
+      `${where} does not hold the ${title} that its config.json describes; ${complaints.join("; ")}`,
+    );
+  }
+  return found;
+}
+
+function cut(text: string): string {
+  return text.length > 100 ? `${text.slice(0, 97)}...` : text;
+}

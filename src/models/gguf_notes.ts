@@ -1,0 +1,221 @@
+/**
+ * A model's configuration as the notes of a GGUF, the way llama.cpp's converter writes them, and the tensors of factors
+ * that go with some.
+ *
+ * To llama.cpp an architecture has its activation and its layers without positions; a model that has others is refused.
+ * What a file says and llama.cpp does not heed (windows, a scale of queries) is named.
+ *
+ * @module
+ */
+import { FormatError } from "../core/errors.ts";
+import type { GgufNotes, TypedNote } from "../files/gguf/mod.ts";
+import { rotaryFrequencies, type RotaryOptions } from "../nn/rotary.ts";
+import type { DecoderConfig } from "./decoder/config.ts";
+import { ggufArchitecture } from "./gguf.ts";
+import type { GPTNeoXConfig } from "./gpt_neox/config.ts";
+import type { GPT2Config } from "./gpt2/config.ts";
+
+/** What a configuration becomes. */
+export interface ArchitectureNotes {
+  /** `general.architecture`. */
+  readonly architecture: string;
+  /** Notes by name. */
+  readonly notes: GgufNotes;
+  /** Vectors that are no parameters: factors of angles. */
+  readonly vectors: ReadonlyMap<string, Float32Array>;
+  /** What the file says and not every reader does. */
+  readonly warnings: readonly string[];
+}
+
+const f32 = (value: number): TypedNote => ({ type: "f32", value });
+
+/** What each architecture bends values with, whatever a configuration says. */
+const activations: Readonly<Record<string, string>> = {
+  gemma: "geluTanh",
+  gemma2: "geluTanh",
+  gemma3: "geluTanh",
+  gptneox: "gelu",
+};
+
+/** How many layers there are to one that is told no positions, in llama.cpp's SmolLM3. */
+const smollm3Step = 4;
+/** How many layers there are to one without a window, where a file does not say. */
+const windowSteps: Readonly<Record<string, number>> = { gemma2: 2, gemma3: 6 };
+/** The factors of one whole turn, for Llama 3's scaling: what plain frequencies are divided by. */
+function llama3Factors(rotary: RotaryOptions): Float32Array {
+  const { scaling: _, ...plain } = rotary;
+  const scaled = rotaryFrequencies(rotary, 1).frequencies, own = rotaryFrequencies(plain, 1).frequencies;
+  return Float32Array.from(own, (frequency, i) => frequency / scaled[i]);
+}
+
+/** Notes by the names of an architecture. */
+class Notes {
+  readonly out: Record<string, GgufNotes[string]> = {};
+  readonly vectors = new Map<string, Float32Array>();
+  readonly warnings: string[] = [];
+  readonly architecture: string;
+
+  constructor(architecture: string) {
+    this.architecture = architecture;
+  }
+
+  set(name: string, value: GgufNotes[string]): void {
+    this.out[`${this.architecture}.${name}`] = value;
+  }
+
+  get result(): ArchitectureNotes {
+    const { architecture, out: notes, vectors, warnings } = this;
+    return { architecture, notes, vectors, warnings };
+  }
+}
+
+function putScaling(to: Notes, rotary: RotaryOptions): void {
+  const scaling = rotary.scaling ?? { ropeType: "default" };
+  switch (scaling.ropeType) {
+    case "default":
+      return;
+    case "linear":
+      to.set("rope.scaling.type", "linear");
+      to.set("rope.scaling.factor", f32(scaling.factor));
+      return;
+    case "dynamic":
+      to.warnings.push(
+        `a GGUF knows no dynamic scaling: texts of more than ${rotary.maxPositions} tokens get plain angles`,
+      );
+      return;
+    case "factors":
+      to.vectors.set("rope_freqs.weight", Float32Array.from(scaling.factors));
+      return;
+    case "llama3":
+      to.vectors.set("rope_freqs.weight", llama3Factors(rotary));
+      return;
+    case "yarn": {
+      const { attentionFactor, betaFast, betaSlow, mscale, mscaleAllDim, truncate } = scaling;
+      to.set("rope.scaling.type", "yarn");
+      to.set("rope.scaling.factor", f32(scaling.factor));
+      to.set("rope.scaling.original_context_length", scaling.originalMaxPositionEmbeddings);
+      const attention = attentionFactor ??
+        (mscale && mscaleAllDim ? rotaryFrequencies(rotary, 1).factor : null);
+      if (attention !== null) to.set("rope.scaling.yarn_attn_factor", f32(attention));
+      if (betaFast !== undefined) to.set("rope.scaling.yarn_beta_fast", f32(betaFast));
+      if (betaSlow !== undefined) to.set("rope.scaling.yarn_beta_slow", f32(betaSlow));
+      if (truncate === false) {
+        to.warnings.push("a GGUF does not say that YaRN's borders are not rounded (truncate false)");
+      }
+      return;
+    }
+    case "longrope":
+      to.set("rope.scaling.type", "longrope");
+      to.set("rope.scaling.original_context_length", scaling.originalMaxPositionEmbeddings);
+      to.set("rope.scaling.attn_factor", f32(rotaryFrequencies(rotary, 1).factor));
+      to.vectors.set("rope_factors_long.weight", Float32Array.from(scaling.longFactor));
+      to.vectors.set("rope_factors_short.weight", Float32Array.from(scaling.shortFactor));
+  }
+}
+
+/** Windows of layers, and the angles of those that have one. */
+function putWindows(to: Notes, { layers, family }: DecoderConfig): void {
+  const windows = layers.map(({ window }) => window), window = windows.find((w) => w !== null);
+  const { architecture } = to, step = windowSteps[architecture];
+  if (step === undefined) {
+    // llama.cpp wants to be told that a Phi-3 has none.
+    if (architecture === "phi3") to.set("attention.sliding_window", window ?? 0);
+    if (window === undefined) return;
+    const isWritten = architecture === "phi3" || family === "mistral";
+    if (isWritten && windows.every((w) => w === window)) {
+      if (family === "mistral") to.set("attention.sliding_window", window);
+      to.warnings.push(`llama.cpp does not heed this model's window of ${window} tokens`);
+    } else {
+      to.warnings.push(
+        `a GGUF of ${architecture} knows no windows in some layers: they see the whole text, not ${window} tokens`,
+      );
+    }
+    return;
+  }
+  to.set("attention.sliding_window", window ?? 0);
+  const isUsual = windows.every((w, i) => (w !== null) === ((i + 1) % step !== 0));
+  if (!isUsual) to.set("attention.sliding_window_pattern", windows.map((w) => w !== null));
+  const near = layers.find((layer) => layer.window !== null)?.rotary;
+  if (near && architecture === "gemma3") to.set("rope.freq_base_swa", f32(near.theta));
+}
+
+/** The notes of a decoder. @throws {FormatError} for a model that llama.cpp would compute otherwise. */
+function decoderNotes(config: DecoderConfig): ArchitectureNotes {
+  const { family, heads, kvHeads, headDim, layers } = config, architecture = ggufArchitecture(family);
+  const to = new Notes(architecture), isNeox = family === "gpt_neox";
+  const activation = activations[architecture] ?? "silu";
+  if (config.activation !== activation) {
+    throw new FormatError(
+      `a GGUF of ${architecture} is always computed with ${activation}, and this model has ${config.activation}; keep it as safetensors`,
+    );
+  }
+  if (
+    family === "smollm3" &&
+    layers.some(({ rotary }, i) => (rotary === null) !== ((i + 1) % smollm3Step === 0))
+  ) {
+    throw new FormatError(
+      `in a GGUF of smollm3 every ${smollm3Step}th layer is told no positions, and in this model others; keep it as safetensors`,
+    );
+  }
+  to.set("block_count", layers.length);
+  to.set("context_length", config.maxPositions);
+  to.set("embedding_length", config.hiddenSize);
+  to.set("feed_forward_length", config.intermediateSize);
+  to.set("attention.head_count", heads);
+  if (!isNeox) to.set("attention.head_count_kv", kvHeads);
+  to.set("vocab_size", config.vocabSize);
+  to.set(isNeox ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon", f32(config.normEps));
+  if (isNeox) to.set("use_parallel_residual", (config as GPTNeoXConfig).parallelResidual);
+  else {
+    to.set("attention.key_length", headDim);
+    to.set("attention.value_length", headDim);
+  }
+  const global = layers.find(({ window, rotary }) =>
+    rotary && (window === null || windowSteps[architecture] === undefined)
+  );
+  const rotary = (global ?? layers.find((layer) => layer.rotary))?.rotary;
+  if (!rotary) throw new FormatError("a GGUF tells positions, and no layer of this model is told any");
+  to.set("rope.freq_base", f32(rotary.theta));
+  to.set("rope.dimension_count", rotary.width);
+  putScaling(to, rotary);
+  putWindows(to, config);
+  if (config.attentionSoftcap !== null) to.set("attn_logit_softcapping", f32(config.attentionSoftcap));
+  if (config.logitSoftcap !== null) to.set("final_logit_softcapping", f32(config.logitSoftcap));
+  if (family === "granite") {
+    to.set("attention.scale", f32(config.attentionScale));
+    to.set("embedding_scale", f32(config.embeddingScale));
+    to.set("residual_scale", f32(config.residualScale));
+    to.set("logit_scale", f32(1 / config.logitScale));
+  } else if (Math.abs(config.attentionScale * headDim ** 0.5 - 1) > 1e-6) {
+    to.set("attention.scale", f32(config.attentionScale));
+    to.warnings.push(
+      `llama.cpp multiplies queries by ${(headDim ** -0.5).toPrecision(4)}, not by this model's ${
+        config.attentionScale.toPrecision(4)
+      }`,
+    );
+  }
+  return to.result;
+}
+
+/** The notes of a GPT-2. @throws {FormatError} for a model that llama.cpp would compute otherwise. */
+function gpt2Notes(config: GPT2Config): ArchitectureNotes {
+  const to = new Notes("gpt2"), { nEmbd, nInner, activationFunction } = config;
+  if (!["gelu_new", "gelu_pytorch_tanh"].includes(activationFunction)) {
+    throw new FormatError(
+      `a GGUF of gpt2 is always computed with gelu_new, and this model has ${activationFunction}; keep it as safetensors`,
+    );
+  }
+  to.set("block_count", config.nLayer);
+  to.set("context_length", config.nPositions);
+  to.set("embedding_length", nEmbd);
+  to.set("feed_forward_length", nInner ?? 4 * nEmbd);
+  to.set("attention.head_count", config.nHead);
+  to.set("attention.layer_norm_epsilon", f32(config.layerNormEpsilon));
+  to.set("vocab_size", config.vocabSize);
+  return to.result;
+}
+
+/** The notes of a model of any family. */
+export function architectureNotes(family: string, config: unknown): ArchitectureNotes {
+  return family === "gpt2" ? gpt2Notes(config as GPT2Config) : decoderNotes(config as DecoderConfig);
+}

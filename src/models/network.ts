@@ -1,0 +1,58 @@
+/**
+ * What every causal language model can do, whatever it is made of: what stands above knows a family by this alone.
+ *
+ * @module
+ */
+import type { Module } from "../nn/mod.ts";
+import type { Tensor } from "../ops/mod.ts";
+import type { CacheDType, CausalCache } from "./cache.ts";
+
+/**
+ * Token ids: a tensor [batch, time] or [time] (i32 or i64), or plain lists of the same form.
+ *
+ * @category Models
+ */
+export type Ids = Tensor | readonly number[] | readonly (readonly number[])[] | Int32Array;
+
+/**
+ * A network that predicts the next token.
+ *
+ * @category Models
+ */
+export interface CausalNetwork extends Module {
+  /** Sizes and choices. */
+  readonly config: object;
+  /** Its layers. */
+  readonly depth: number;
+  /** Heads of queries in a layer. */
+  readonly heads: number;
+  /** Tokens that it knows. */
+  readonly vocabSize: number;
+  /** The longest sequence. */
+  readonly contextLength: number;
+  /** Token embeddings, [vocab, width]: where and as what the model is held. */
+  readonly embeddings: Tensor;
+  /** Empty memory for keys and values of `capacity` positions (default: all) of `batch` texts (default 1). */
+  createCache(batch?: number, capacity?: number, options?: { dtype?: CacheDType }): CausalCache;
+  /**
+   * Logits [batch, time, vocab] for ids [batch, time] (or [time]: batch 1).
+   *
+   * With a cache, ids are what follows the positions it holds. `lastOnly` computes the logits of the last position alone:
+   * [batch, 1, vocab]. `attentionMask` [batch, positions in the cache and in ids] is 0 where texts of unequal length are padded.
+   */
+  forward(ids: Ids, options?: { cache?: CausalCache; lastOnly?: boolean; attentionMask?: Ids }): Tensor;
+  /** Logits [rows, vocab] for `ids[i]`, which follows the positions in `caches[i]`, each of one text. */
+  forwardRows(ids: readonly number[], caches: readonly CausalCache[]): Tensor;
+  /** What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. */
+  hidden(ids: Ids, options?: { cache?: CausalCache }): Tensor;
+  /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
+  logits(hidden: Tensor): Tensor;
+  /** The mean cross-entropy, in nats; without targets each position's target is the id that follows. */
+  loss(ids: Ids, targets?: Ids): Tensor;
+  /** How much each position looks at each before it: [batch, heads, time, time] for each of `layers` (default: all). */
+  attentions(ids: Ids, options?: { layers?: readonly number[] }): Tensor[];
+  /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */
+  checkIds(ids: Iterable<number>): void;
+  /** The program of a decoding step of one text as text: one line an operation, with its memory. */
+  stepPlan(): string;
+}

@@ -1,0 +1,394 @@
+/**
+ * Models as GGUF files: from a Hugging Face folder of any family, or from another GGUF.
+ *
+ * What the file gets is settled from configuration and header alone, and is checked before a byte is written; weights pass
+ * through one tensor at a time.
+ *
+ * @module
+ */
+import { FormatError } from "../core/errors.ts";
+import type { JsonObject } from "../core/json.ts";
+import { callback, oneOf } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
+import { type Shape, sizeOf } from "../core/shape.ts";
+import {
+  asBlocks,
+  dequantize,
+  type GgufNotes,
+  type GgufTensorToSave,
+  type GgufType,
+  ggufTypes,
+  isBlockType,
+  planGguf,
+  typeForRows,
+} from "../files/gguf/mod.ts";
+import { convertBytes, type FileDType, type SafetensorsFile, transposeMatrix } from "../files/mod.ts";
+import { matchNames } from "../models/checkpoint.ts";
+import { ggufArchitecture, ggufWeight } from "../models/gguf.ts";
+import { type ArchitectureNotes, architectureNotes } from "../models/gguf_notes.ts";
+import { familyOfConfig } from "../models/registry.ts";
+import { isHttp, mostText, stat, writeFileAtomic } from "../platform/platform.ts";
+import { tokenizerNotes, type TokenizerSource } from "../text/gguf_notes.ts";
+import { readSentencePieceParts } from "../text/sentencepiece/model_file.ts";
+import { BpeTokenizer } from "../text/mod.ts";
+import { folderChat } from "./chat_source.ts";
+import { openGguf } from "./gguf.ts";
+import { type ModelFolder, openFolder, readJson } from "./model_folder.ts";
+import { openWeights } from "./weights.ts";
+
+/**
+ * Options of {@link convertToGguf}.
+ *
+ * @category Files
+ */
+export interface ConvertToGgufOptions {
+  /**
+   * What matrices are written as: f32, f16, bf16, q8_0, q4_0, q4_k or q6_k. Vectors, norms and position embeddings are f32, as
+   * llama.cpp wants them; rows that fill no blocks become what llama.cpp makes of them. Default: as they are held.
+   */
+  dtype?: string;
+  /** Another type for some matrices, by the name in the file; of those without one `dtype` counts. */
+  typeOf?: (name: string) => GgufType | undefined;
+  /** Hears, in a line each, what the file does not keep, and what llama.cpp does not heed. */
+  onWarning?: (message: string) => void;
+}
+
+/** What can be asked for. */
+export const ggufDTypes: readonly string[] = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_k", "q6_k"];
+
+const convertOptions: OptionTable<ConvertToGgufOptions> = {
+  dtype: oneOf(...ggufDTypes),
+  typeOf: callback,
+  onWarning: callback,
+};
+
+/** `general.file_type` of llama.cpp. */
+const fileTypes: Readonly<Partial<Record<GgufType, number>>> = {
+  F32: 0,
+  F16: 1,
+  Q4_0: 2,
+  Q8_0: 7,
+  Q4_K: 14,
+  Q6_K: 18,
+  BF16: 32,
+};
+
+/** Rows and values that are converted at once. */
+const pieceValues = 1 << 20;
+
+/** A matrix or vector on its way: how it is held, and what happens to it. */
+interface Passing {
+  readonly name: string;
+  /** As the file gets it. */
+  readonly shape: Shape;
+  /** As it is held. */
+  readonly held: GgufType;
+  readonly type: GgufType;
+  readonly bytes: () => Promise<Uint8Array>;
+  /** Row r of what is written is row `rows[r]` of what is held. */
+  readonly rows?: Int32Array;
+  readonly plus?: number;
+  /** Whether columns are held where rows are written. */
+  readonly transposed?: boolean;
+}
+
+const bytesFor = (type: GgufType, values: number): number =>
+  values / ggufTypes[type].values * ggufTypes[type].bytes;
+
+/** The rows of `bytes` in another order. */
+function inOrder(bytes: Uint8Array, rows: Int32Array): Uint8Array {
+  const size = bytes.length / rows.length, out = new Uint8Array(bytes.length);
+  rows.forEach((from, to) => out.set(bytes.subarray(from * size, (from + 1) * size), to * size));
+  return out;
+}
+
+function asFloats(type: GgufType, bytes: Uint8Array, out: Float32Array): void {
+  if (isBlockType(type)) return dequantize(type, bytes, out);
+  const raw = new Uint8Array(out.buffer, out.byteOffset, out.byteLength), { dtype } = ggufTypes[type];
+  if (dtype === "f32") raw.set(bytes);
+  else convertBytes((dtype ?? type.toLowerCase()) as FileDType, "f32", bytes, raw);
+}
+
+/** Floats as `type`. */
+function asType(type: GgufType, x: Float32Array): Uint8Array {
+  if (isBlockType(type)) return asBlocks(type, x);
+  const raw = new Uint8Array(x.buffer, x.byteOffset, x.byteLength), { dtype } = ggufTypes[type];
+  if (dtype === "f32") return raw.slice();
+  const out = new Uint8Array(bytesFor(type, x.length));
+  convertBytes("f32", dtype!, raw, out);
+  return out;
+}
+
+/** The bytes that are written. */
+async function passed(one: Passing): Promise<Uint8Array> {
+  const { shape, held, type, rows, plus = 0, transposed = false } = one, count = sizeOf(shape);
+  let bytes = await one.bytes();
+  if (rows) bytes = inOrder(bytes, rows);
+  if (held === type && plus === 0 && !transposed) return bytes;
+  const width = shape.at(-1) ?? 1, out = new Uint8Array(bytesFor(type, count));
+  if (transposed) {
+    const floats = new Float32Array(count), turned = new Float32Array(count);
+    asFloats(held, bytes, floats);
+    transposeMatrix(floats, shape[1], shape[0], turned);
+    return asType(type, turned);
+  }
+  const piece = Math.max(1, Math.floor(pieceValues / width)) * width;
+  const floats = new Float32Array(Math.min(piece, count));
+  for (let at = 0; at < count; at += piece) {
+    const some = floats.subarray(0, Math.min(piece, count - at));
+    asFloats(held, bytes.subarray(bytesFor(held, at), bytesFor(held, at + some.length)), some);
+    if (plus !== 0) { for (let i = 0; i < some.length; i++) some[i] += plus; }
+    out.set(asType(type, some), bytesFor(type, at));
+  }
+  return out;
+}
+
+/** Names the tensors whose rows fill no blocks, in a line. */
+function tellSmaller(
+  list: readonly { name: string; type: GgufType }[],
+  wanted: GgufType | undefined,
+  warn: (text: string) => void,
+): void {
+  if (wanted === undefined) return;
+  const kinds = Map.groupBy(list.filter(({ type }) => type !== wanted && type !== "F32"), ({ type }) => type);
+  for (const [type, tensors] of kinds) {
+    const [first] = tensors, more = tensors.length > 1 ? ` and ${tensors.length - 1} more` : "";
+    warn(
+      `rows of ${first.name}${more} fill no blocks of ${wanted} (${
+        ggufTypes[wanted].values
+      } values), and became ${type}`,
+    );
+  }
+}
+
+/** What is held as f32 whatever is asked for, as llama.cpp wants it: vectors, norms, and positions. */
+function isPlain(name: string, shape: Shape): boolean {
+  return shape.length < 2 || !name.endsWith(".weight") || /(?:_norm|^position_embd)\.weight$/.test(name);
+}
+
+/** What a tensor is asked to be, by its name. */
+type Wanted = (name: string) => GgufType | undefined;
+
+function typeFor(name: string, shape: Shape, held: GgufType, asked: Wanted): GgufType {
+  if (isPlain(name, shape)) return "F32";
+  const wanted = asked(name);
+  return wanted === undefined ? held : typeForRows(wanted, shape.at(-1)!);
+}
+
+const heldTypes: Readonly<Record<string, GgufType>> = {
+  f32: "F32",
+  f16: "F16",
+  bf16: "BF16",
+  f64: "F64",
+  q8: "Q8_0",
+  q4: "Q4_0",
+};
+
+/** Rows that are written, by those that are held, where `rows` says the reverse. */
+function reversed(rows: (row: number) => number, count: number): Int32Array {
+  const out = new Int32Array(count);
+  for (let row = 0; row < count; row++) out[rows(row)] = row;
+  return out;
+}
+
+/** Of which kind the model in a folder is, and its tensors and notes. */
+function described(
+  json: JsonObject,
+  file: SafetensorsFile,
+  where: string,
+  asked: Wanted,
+): { architecture: ArchitectureNotes; tensors: Passing[]; vocabSize: number } {
+  const configName = `${where}/config.json`, family = familyOfConfig(json, configName);
+  const config = family.parse(json, configName), offered = file.names.map((name) => file.info(name));
+  const nameOf = (name: string): string | null => family.parameterName(name, config);
+  const names = matchNames(offered, family.expected(config), nameOf, family.title, where);
+  const tensors = [...family.expected(config).names()].map((parameter): Passing => {
+    const given = names.get(parameter)!, { shape, dtype, transposed = false } = file.info(given);
+    const held = heldTypes[dtype], own = ggufWeight(parameter, config, ggufArchitecture(family.type));
+    const turned = (own.transposed ?? false) !== transposed, written = turned ? [...shape].reverse() : shape;
+    return {
+      name: own.name,
+      shape: written,
+      held,
+      type: typeFor(own.name, written, held === "F64" ? "F32" : held, asked),
+      bytes: () => file.view(given).bytes(),
+      transposed: turned,
+      ...(own.rows ? { rows: reversed(own.rows, shape[0]) } : {}),
+      ...(own.plus ? { plus: -own.plus } : {}),
+    };
+  });
+  return {
+    architecture: architectureNotes(family.type, config),
+    tensors,
+    vocabSize: family.vocabSize(config),
+  };
+}
+
+async function tokenizerSource(folder: ModelFolder): Promise<TokenizerSource | null> {
+  const config = (await readJson(folder, "tokenizer_config.json") ?? {}) as JsonObject;
+  const model = await folder.open("tokenizer.model");
+  if (model !== null) {
+    try {
+      if (model.size > mostText) throw new FormatError(`${model.name} is longer than ${mostText} bytes`);
+      const bytes = await model.read(0, model.size);
+      const addBos = config.add_bos_token === true, addEos = config.add_eos_token === true;
+      return { parts: await readSentencePieceParts(bytes, { addBos, addEos }), config };
+    } finally {
+      await model.close();
+    }
+  }
+  const json = await readJson(folder, "tokenizer.json");
+  if (json !== null) return { json: json as JsonObject, config };
+  const vocab = await readJson(folder, "vocab.json");
+  const merges = vocab === null ? null : await folder.text("merges.txt");
+  if (merges === null) return null;
+  const made = BpeTokenizer.fromVocabMerges(vocab as Record<string, number>, merges);
+  return { json: made.toJSON() as JsonObject, config };
+}
+
+/** Notes of the folder's tokenizer and chat template. */
+async function textNotes(
+  folder: ModelFolder,
+  json: JsonObject,
+  vocabSize: number,
+  warn: (message: string) => void,
+): Promise<GgufNotes> {
+  const none = { "tokenizer.ggml.model": "none" }, source = await tokenizerSource(folder);
+  if (source === null) {
+    warn(`${folder.name} holds no tokenizer, and the file none`);
+    return none;
+  }
+  const written = tokenizerNotes(source, json, vocabSize);
+  if ("refused" in written) {
+    warn(`the tokenizer is left out: ${written.refused}; give ids, or keep the folder's`);
+    return none;
+  }
+  const notes = written.notes as GgufNotes, chat = await folderChat(folder);
+  if (chat === null) return notes;
+  const named = [...chat.templates].filter(([name]) => name !== "default"),
+    own = chat.templates.get("default");
+  return {
+    ...notes,
+    ...(own === undefined ? {} : { "tokenizer.chat_template": own }),
+    ...(named.length === 0 ? {} : { "tokenizer.chat_templates": named.map(([name]) => name) }),
+    ...Object.fromEntries(named.map(([name, template]) => [`tokenizer.chat_template.${name}`, template])),
+  };
+}
+
+/** `general.file_type` and what goes with it: by what was asked for, or by what most values are held as. */
+function typeNotes(
+  tensors: readonly { type: GgufType; shape: Shape }[],
+  wanted: GgufType | undefined,
+): GgufNotes {
+  const sizes = new Map<GgufType, number>();
+  for (const { type, shape } of tensors) sizes.set(type, (sizes.get(type) ?? 0) + sizeOf(shape));
+  const [most] = [...sizes].sort((a, b) => b[1] - a[1])[0] ?? ["F32"];
+  const type = fileTypes[wanted ?? most];
+  return {
+    ...(type === undefined ? {} : { "general.file_type": type }),
+    ...([...sizes.keys()].some(isBlockType) ? { "general.quantization_version": 2 } : {}),
+  };
+}
+
+const toSave = (one: Passing): GgufTensorToSave => ({
+  name: one.name,
+  type: one.type,
+  shape: one.shape,
+  bytes: () => passed(one),
+});
+
+async function write(
+  path: string | URL,
+  tensors: readonly GgufTensorToSave[],
+  notes: GgufNotes,
+): Promise<number> {
+  await writeFileAtomic(path, planGguf(tensors, notes).chunks());
+  return tensors.reduce((sum, { type, shape }) => sum + bytesFor(type, sizeOf(shape)), 0);
+}
+
+/** What is asked for of all, what of each, and who hears of what is not kept. */
+interface Asked {
+  readonly wanted: GgufType | undefined;
+  readonly of: Wanted;
+  readonly warn: (message: string) => void;
+}
+
+async function folderToGguf(
+  where: string | URL,
+  path: string | URL,
+  { wanted, of, warn }: Asked,
+): Promise<number> {
+  const folder = await openFolder(where), json = await readJson(folder, "config.json") as JsonObject | null;
+  if (json === null) throw new FormatError(`${folder.name} holds no config.json; it is not a model's folder`);
+  const file = await openWeights(folder);
+  try {
+    const { architecture, tensors, vocabSize } = described(json, file, folder.name, of);
+    for (const message of architecture.warnings) warn(message);
+    tellSmaller(tensors, wanted, warn);
+    const vectors = [...architecture.vectors].map(([name, x]): GgufTensorToSave => ({
+      name,
+      type: "F32",
+      shape: [x.length],
+      bytes: () => new Uint8Array(x.buffer),
+    }));
+    return await write(path, [...vectors, ...tensors.map(toSave)], {
+      "general.architecture": architecture.architecture,
+      "general.type": "model",
+      "general.name": folder.name.replace(/[\\/]+$/, "").split(/[\\/]/).at(-1)!,
+      ...architecture.notes,
+      ...typeNotes(tensors, wanted),
+      ...await textNotes(folder, json, vocabSize, warn),
+    });
+  } finally {
+    await file.close();
+  }
+}
+
+async function ggufToGguf(
+  where: string | URL,
+  path: string | URL,
+  { wanted, of, warn }: Asked,
+): Promise<number> {
+  await using file = await openGguf(where);
+  let isChanged = false;
+  const tensors = file.names.map((name): Passing => {
+    const { type: held, shape } = file.info(name);
+    const isWeight = isBlockType(held) || held === "F32" || held === "F16" || held === "BF16";
+    const type = isWeight && of(name) !== undefined ? typeFor(name, shape, held, of) : held;
+    isChanged ||= type !== held;
+    return { name, shape, held, type, bytes: () => file.view(name).bytes() };
+  });
+  tellSmaller(tensors, wanted, warn);
+  const kept = Object.entries(file.notes).filter(([key]) => !/^split\.|^general\.alignment$/.test(key));
+  const about = isChanged ? typeNotes(tensors, wanted) : {};
+  return await write(path, tensors.map(toSave), { ...Object.fromEntries(kept), ...about });
+}
+
+/**
+ * Writes a model as a GGUF that llama.cpp reads: a Hugging Face folder (or a repository's name, or a URL) of GPT-2 or any
+ * family of decoders, with its tokenizer and chat template, or another GGUF, of which a first part means all. The file
+ * appears whole or not at all; weights pass through one tensor at a time.
+ *
+ * The names and notes: https://github.com/ggml-org/llama.cpp, `convert_hf_to_gguf.py`.
+ *
+ * @returns the bytes of its tensors.
+ * @throws {FormatError} for what is no such model, and for one that llama.cpp would compute otherwise.
+ * @category Files
+ */
+export async function convertToGguf(
+  where: string | URL,
+  path: string | URL,
+  options: ConvertToGgufOptions = {},
+): Promise<number> {
+  const { dtype, typeOf, onWarning: warn = () => {} } = checkOptions(
+    "convertToGguf",
+    options,
+    convertOptions,
+  );
+  const wanted = dtype?.toUpperCase() as GgufType | undefined;
+  const asked: Asked = { wanted, of: (name) => typeOf?.(name) ?? wanted, warn };
+  // A model is a folder, or a repository's name; what is one file is a GGUF.
+  const isFile = /\.gguf(?:[?#].*)?$/i.test(String(where)) ||
+    (!isHttp(where) && (await stat(where))?.isFile === true);
+  return await (isFile ? ggufToGguf : folderToGguf)(where, path, asked);
+}

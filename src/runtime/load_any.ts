@@ -1,0 +1,127 @@
+/**
+ * The families behind `CausalLM`, and the formats their weights come in: loaded when they are asked for.
+ *
+ * @module
+ */
+import { number, whole } from "../core/kinds.ts";
+import { checkOptions, type OptionTable, required } from "../core/options.ts";
+import type { Family, ModelSizes } from "../models/family.ts";
+import { familyOf, familyOfConfig } from "../models/registry.ts";
+import type { CausalNetwork } from "../models/mod.ts";
+import type { LayerOptions } from "../nn/mod.ts";
+import { layerOptions } from "../nn/options.ts";
+import type { Openable } from "../platform/platform.ts";
+import { ggufTokenizer } from "../text/gguf_tokenizer.ts";
+import { CausalLM } from "./causal_lm.ts";
+import { companionsOfGguf } from "./companions.ts";
+import { type Gguf, openGguf } from "./gguf.ts";
+import { ggufJson, type GgufSource, ggufSource } from "./gguf_source.ts";
+import { isFirstGguf, isGguf } from "./gguf_text.ts";
+import {
+  changesOf,
+  checkLoad,
+  demandConfig,
+  loadFromFolder,
+  type Make,
+  modelFrom,
+  openModel,
+} from "./load_model.ts";
+import type { LoadOptions } from "./load_options.ts";
+import type { GivenFiles } from "./model_folder.ts";
+import { checkTokenizer } from "./model_generation.ts";
+
+const size = whole(1),
+  sizesTable: OptionTable<ModelSizes> = {
+    vocabSize: required(size),
+    contextLength: required(size),
+    width: required(size),
+    layers: required(size),
+    heads: required(size),
+    endTokenId: whole(0),
+  };
+const sizeOptions: OptionTable<LayerOptions & { dropout?: number }> = {
+  ...layerOptions,
+  dropout: number({ from: 0, below: 1 }),
+};
+
+type Options = LoadOptions<Readonly<Record<string, unknown>>>;
+
+/** Makes a model of a family. */
+function makeOf(family: Family): Make<object, CausalLM> {
+  return (config, place) =>
+    new CausalLM(family.network(config, place), family as Family<object, CausalNetwork>);
+}
+
+/** See `CausalLM.fromConfig`. */
+export function fromConfig(config: Readonly<Record<string, unknown>>, options: LayerOptions): CausalLM {
+  checkOptions("CausalLM.fromConfig", options, layerOptions);
+  const family = familyOfConfig(config, "config");
+  return makeOf(family)(family.parse(config, "config") as object, options);
+}
+
+/** See `CausalLM.fromSizes`. */
+export function fromSizes(
+  type: string,
+  sizes: ModelSizes,
+  options: LayerOptions & { dropout?: number },
+): CausalLM {
+  const { dropout, ...place } = checkOptions("CausalLM.fromSizes", options, sizeOptions);
+  const given = checkOptions("CausalLM.fromSizes", sizes, sizesTable);
+  const family = familyOf(type, "CausalLM.fromSizes") as Family<object>;
+  const config = family.parse(family.sized(given), "CausalLM.fromSizes", family.dropout(dropout ?? 0));
+  return makeOf(family)(config, place);
+}
+
+/** See `CausalLM.load`. */
+export async function loadAny(
+  where: string | URL | GivenFiles | Openable,
+  options: Options,
+): Promise<CausalLM> {
+  const given = checkLoad("CausalLM.load", options);
+  if (isGguf(where)) return await loadGguf(await openGguf(where), given);
+  const open = await openModel(where as string | URL | GivenFiles, given);
+  if (open.json === null) {
+    const alone = await open.folder.only?.(isFirstGguf);
+    if (alone) return await loadGguf(await openGguf(alone), given);
+  }
+  const family = familyOfConfig(demandConfig(open), `${open.folder.name}/config.json`) as Family<object>;
+  return await loadFromFolder(open, family, given, makeOf(family));
+}
+
+/** A model from a GGUF, which is closed. */
+async function loadGguf(file: Gguf, options: Options): Promise<CausalLM> {
+  try {
+    const [where] = file.files, json = await ggufJson(file);
+    const family = familyOfConfig(json, where) as Family<object>;
+    const config = family.parse(json, where, changesOf(family, options));
+    const source = ggufSource(file, config, family.expected(config));
+    const tokenizer = ggufTokenizer(file.metadata, where);
+    const matrices = file.names.map((name) => file.info(name)).filter(({ shape }) => shape.length > 1);
+    const types = new Set<string>(matrices.map(({ dtype }) => dtype));
+    const model = await modelFrom(source, types, family, config, options, makeOf(family));
+    tellOfWidened(where, model, source, options);
+    model.tokenizer = checkTokenizer(tokenizer, model.vocabSize, where, options.onWarning);
+    const { eos } = family.ends(config);
+    model.generationConfig = eos === null ? {} : { eosTokenId: eos as number | number[] };
+    model.companions = companionsOfGguf(file.metadata, where, model.tokenizer);
+    return model;
+  } finally {
+    await file.close();
+  }
+}
+
+/** Says once which blocks the device does not multiply with, and so holds as numbers. */
+function tellOfWidened(
+  where: string,
+  { device }: CausalLM,
+  { widened }: GgufSource,
+  { dtype, onWarning = console.warn }: Options,
+): void {
+  if (widened.size === 0 || dtype !== undefined) return;
+  onWarning(
+    `${where}: matrices of ${
+      [...widened].join(", ")
+    } are held as f32 on ${device} and take more memory than the file; ` +
+      'load with { dtype: "q8" } or "q4" to hold them in blocks',
+  );
+}

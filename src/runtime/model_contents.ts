@@ -1,0 +1,56 @@
+/**
+ * What a model's folder is made of, whatever its family: configuration, weights, defaults of generation, tokenizer.
+ *
+ * @module
+ */
+import { type DType, isQuantized } from "../core/dtype.ts";
+import { checkOptions } from "../core/options.ts";
+import { generationJson } from "../generate/generation_config.ts";
+import type { Family } from "../models/family.ts";
+import type { CausalNetwork } from "../models/mod.ts";
+import { digestNote } from "../models/notes.ts";
+import { tokenizerBeside } from "./companions.ts";
+import { type SaveOptions, saveOptions } from "./load_options.ts";
+import { isTransposing, matrixToSave, storedDType } from "./matrices.ts";
+import { type FolderContents, jsonFile } from "./model_files.ts";
+import { tensorToSave } from "./safetensors.ts";
+import type { TextModel } from "./text_model.ts";
+
+/** The files of a model; `what` asks for them. */
+export function contentsOf<N extends CausalNetwork>(
+  model: TextModel<N>,
+  family: Family<N["config"], N>,
+  what: string,
+  options: SaveOptions,
+): FolderContents {
+  const { dtype, shardSize } = checkOptions(what, options, saveOptions), { config } = model;
+  const transposing = new Set(
+    model.network.namedModules().flatMap(([, module]) =>
+      module.parameters().filter((p) => isTransposing(module, p))
+    ),
+  );
+  const tensors = model.namedParameters().map(([name, p]) => {
+    const own = family.checkpointName(name, config);
+    if (p.shape.length < 2) return tensorToSave(own, p);
+    const wanted = family.tables.includes(name) && dtype && isQuantized(dtype) ? "f32" : dtype ?? p.dtype;
+    return matrixToSave(own, p, wanted, transposing.has(p));
+  });
+  const blocks = tensors.map((t) => t.dtype).find((d) => isQuantized(d as DType));
+  const stored = (blocks ?? (dtype && !isQuantized(dtype) ? dtype : storedDType(model.dtype))) as DType;
+  const { bos, eos } = family.ends(config), json = family.json(config, stored);
+  const beside = [
+    jsonFile("config.json", (digest: string) => ({ ...json, [digestNote]: digest })),
+    jsonFile("generation_config.json", {
+      ...(bos === null ? {} : { bos_token_id: bos }),
+      ...(eos === null ? {} : { eos_token_id: eos }),
+      ...generationJson(model.generationConfig),
+    }),
+  ];
+  const { tokenizer, companions } = model;
+  if (tokenizer) beside.push(...tokenizerBeside(tokenizer, companions, model.contextLength));
+  return {
+    tensors,
+    weights: { metadata: { format: "pt" }, ...(shardSize === undefined ? {} : { shardSize }) },
+    beside,
+  };
+}

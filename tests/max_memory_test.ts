@@ -1,0 +1,95 @@
+/**
+ * `setMaxMemory`: what goes beyond is refused before any of it is taken, on every device, also for what an operation needs while
+ * it runs; what is alive stays.
+ */
+import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { after } from "node:test";
+import { DeviceError, getMaxMemory, memory, OptionError, setMaxMemory } from "../mod.ts";
+import { CpuBackend } from "../src/backends/cpu/backend.ts";
+import { createReferenceBackend } from "../src/backends/reference/backend.ts";
+import { Generator } from "../src/core/random.ts";
+import * as F from "../src/ops/mod.ts";
+import { fails } from "./_command.ts";
+import { eachDevice, numbersOf } from "./_devices.ts";
+import { describe, it } from "./_suite.ts";
+import { onWebGpu } from "./_webgpu.ts";
+
+const MiB = 2 ** 20;
+after(() => setMaxMemory(Infinity));
+
+eachDevice((device) => {
+  it("takes no more than it may", async () => {
+    const random = new Generator(5);
+    for (let round = 0; round < 8; round++) {
+      // The cpu device has its heap already, and grows it by a quarter at a time.
+      const most = (64 + random.integer(0, 64)) * MiB, kept: F.Tensor[] = [];
+      setMaxMemory(most);
+      assertStrictEquals(getMaxMemory(), most);
+      const error = assertThrows(() => {
+        for (;;) kept.push(F.full([random.integer(1, 4 * MiB)], 1 + kept.length, { device }));
+      }, DeviceError);
+      const { bytes } = memory()[device];
+      for (const [i, t] of kept.entries()) {
+        using first = t.slice([0, 1]);
+        assertEquals(await numbersOf(first), [1 + i]);
+        t.dispose();
+      }
+      assert(error.message.includes("cannot allocate"), error.message);
+      assert(bytes <= most, `${bytes} of ${most}`);
+      // Nothing of what was refused is left, and there is room again.
+      F.zeros([MiB], { device }).dispose();
+    }
+    setMaxMemory(Infinity);
+  });
+}, onWebGpu);
+
+describe("setMaxMemory", () => {
+  it("bounds the heap of the cpu device, and what lies outside of it", () => {
+    const cpu = new CpuBackend({ maximum: 256 * MiB }), { heap } = cpu.engine;
+    cpu.maxMemory = 40 * MiB;
+    assertThrows(() => cpu.allocate(41 * MiB), DeviceError, "cannot allocate");
+    const taken: ReturnType<CpuBackend["allocate"]>[] = [];
+    assertThrows(() => {
+      for (;;) taken.push(cpu.allocate(3 * MiB));
+    }, DeviceError);
+    assert(taken.length >= 8 && heap.capacity <= 40 * MiB, `${taken.length} ${heap.capacity}`);
+    // For work, too.
+    assertThrows(() => heap.scratch(20 * MiB), DeviceError);
+    // Less than is taken: what is there stays, and nothing comes to it.
+    cpu.maxMemory = MiB;
+    assertThrows(() => cpu.allocate(1), DeviceError);
+    cpu.release(taken.pop()!);
+    assertStrictEquals(cpu.memory().buffers, taken.length);
+    cpu.maxMemory = Infinity;
+    cpu.allocate(100 * MiB);
+    assertStrictEquals(heap.limit, 256 * MiB);
+  });
+
+  it("leaves a device's own bound", () => {
+    const reference = createReferenceBackend(1000);
+    assertThrows(() => reference.allocate(1001), DeviceError, "1000");
+    reference.release(reference.allocate(1000));
+  });
+
+  it("takes a number of bytes", async () => {
+    for (const bytes of [0, -1, NaN, "1", null]) {
+      assertThrows(() => setMaxMemory(bytes as number), OptionError, "setMaxMemory");
+    }
+    assertStrictEquals(getMaxMemory(), Infinity);
+    await fails(
+      2,
+      ["generate", "A", "--max-memory", "much"],
+      /--max-memory is a size such as 500MB or 2GB, not "much"/,
+    );
+    await fails(2, ["generate", "A", "--max-memory", "0"], /--max-memory is a size/);
+  });
+
+  it("is an option of commands that compute", async () => {
+    await fails(
+      1,
+      ["generate", "A", "--max-memory", "1MB", "--device", "reference"],
+      /reference: cannot allocate/,
+    );
+    setMaxMemory(Infinity);
+  });
+});
