@@ -6,6 +6,8 @@
  */
 import { demandObject } from "../core/json.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
+import type { TokenizerNotes } from "../text/gguf_tokenizer.ts";
+import { type ChatSource, folderChat, ggufChat } from "./chat_source.ts";
 import { type BesideWeights, jsonFile } from "./model_files.ts";
 import { type ModelFolder, readJson } from "./model_folder.ts";
 
@@ -32,11 +34,36 @@ export async function companionsIn(
     const text = await folder.text(name);
     if (text !== null) texts.set(name, text);
   }
-  const config = await readJson(folder, file);
+  const own = await readJson(folder, file),
+    config = own === null ? null : demandObject(own, `${folder.name}/${file}`);
+  const chat = await folderChat(folder);
+  // Templates in a folder of their own go into the configuration: a model's folder is written without others in it.
+  const isMore = chat !== null && texts.has("chat_template.jinja") && chat.templates.size > 1;
+  return { tokenizer, config: isMore ? { ...config, chat_template: listOf(chat) } : config, texts };
+}
+
+/** Templates as tokenizer_config.json lists them. */
+function listOf({ templates }: ChatSource): { name: string; template: string }[] {
+  return [...templates].map(([name, template]) => ({ name, template }));
+}
+
+/** What a folder would have beside the model in a GGUF; null where that has no tokenizer. */
+export function companionsOfGguf(
+  metadata: TokenizerNotes,
+  where: string,
+  tokenizer: Tokenizer | null,
+): Companions | null {
+  const chat = ggufChat(metadata, where);
+  if (tokenizer === null || chat === null) return null;
+  const own = chat.templates.get("default"), isMore = chat.templates.size > 1 || own === undefined;
   return {
     tokenizer,
-    config: config === null ? null : demandObject(config, `${folder.name}/${file}`),
-    texts,
+    config: {
+      ...tokenizerConfig(tokenizer),
+      ...chat.tokens,
+      ...(isMore ? { chat_template: listOf(chat) } : {}),
+    },
+    texts: new Map(own === undefined ? [] : [["chat_template.jinja", own]]),
   };
 }
 

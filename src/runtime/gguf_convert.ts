@@ -31,7 +31,7 @@ import { isHttp, mostText, stat, writeFileAtomic } from "../platform/platform.ts
 import { tokenizerNotes, type TokenizerSource } from "../text/gguf_notes.ts";
 import { readSentencePieceParts } from "../text/sentencepiece/model_file.ts";
 import { BpeTokenizer } from "../text/mod.ts";
-import { templateOf } from "./chat.ts";
+import { folderChat } from "./chat_source.ts";
 import { openGguf } from "./gguf.ts";
 import { type ModelFolder, openFolder, readJson } from "./model_folder.ts";
 import { openWeights } from "./weights.ts";
@@ -263,11 +263,15 @@ async function textNotes(
     warn(`the tokenizer is left out: ${written.refused}; give ids, or keep the folder's`);
     return none;
   }
-  const file = await folder.text("chat_template.jinja");
-  const template = templateOf(source.config, file, `${folder.name}/tokenizer_config.json`);
+  const notes = written.notes as GgufNotes, chat = await folderChat(folder);
+  if (chat === null) return notes;
+  const named = [...chat.templates].filter(([name]) => name !== "default"),
+    own = chat.templates.get("default");
   return {
-    ...written.notes as GgufNotes,
-    ...(template === null ? {} : { "tokenizer.chat_template": template }),
+    ...notes,
+    ...(own === undefined ? {} : { "tokenizer.chat_template": own }),
+    ...(named.length === 0 ? {} : { "tokenizer.chat_templates": named.map(([name]) => name) }),
+    ...Object.fromEntries(named.map(([name, template]) => [`tokenizer.chat_template.${name}`, template])),
   };
 }
 

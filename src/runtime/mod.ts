@@ -3,7 +3,13 @@
  *
  * @module
  */
-export { type ChatMessage, type ChatTemplate, loadChatTemplate } from "./chat.ts";
+export {
+  type ChatMessage,
+  type ChatTemplate,
+  type ChatTemplateOptions,
+  encodeChat,
+  loadChatTemplate,
+} from "./chat.ts";
 export { benchmark, type BenchmarkOptions, type Figure } from "./benchmark.ts";
 export * from "./checkpoints.ts";
 export { chooseDevice, type DeviceChoice } from "./choose_device.ts";

@@ -103,7 +103,8 @@ export async function readState(files: FileSystem, path: string): Promise<StateF
     });
   }
   const known = content.version === 1 && Number.isSafeInteger(content.step) && content.step! >= 0 &&
-    Array.isArray(content.tensors) && content.tensors.every((name) => /^[\w-]{1,100}$/.test(name)) &&
+    Array.isArray(content.tensors) &&
+    content.tensors.every((name) => typeof name === "string" && /^[\w-]{1,100}$/.test(name)) &&
     (content.loss === null || typeof content.loss === "number");
   if (!known) throw new FormatError(`${where} is not the state of a checkpoint of version 1`);
   return content as StateFile;
