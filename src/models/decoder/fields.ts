@@ -53,8 +53,8 @@ export class ConfigFields {
   }
 
   /** A whole number above 0. */
-  size(name: string, fallback?: number): number {
-    return this.#read(name, whole(1, 2 ** 31 - 1), fallback);
+  size(name: string, fallback?: number, most: number = 2 ** 31 - 1): number {
+    return this.#read(name, whole(1, most), fallback);
   }
 
   /** The whole configuration. */
@@ -248,11 +248,24 @@ export function rotaryOf(
   if (share > 1 || width < 2 || width % 2 !== 0) {
     c.fail("partial_rotary_factor", `a share of head_dim ${headDim} that is even`, share);
   }
+  const scaling = scalingOf(c, entry ?? c.inside("rope_scaling"), maxPositions);
+  if (scaling.ropeType === "longrope") {
+    for (
+      const [name, list] of [["short_factor", scaling.shortFactor], [
+        "long_factor",
+        scaling.longFactor,
+      ]] as const
+    ) {
+      if (list.length !== width / 2) {
+        c.fail(name, `${width / 2} numbers, one for each pair of a head`, list.length);
+      }
+    }
+  }
   return {
     width,
     theta: entry?.positive("rope_theta", c.positive("rope_theta", theta)) ?? c.positive("rope_theta", theta),
     maxPositions,
-    scaling: scalingOf(c, entry ?? c.inside("rope_scaling"), maxPositions),
+    scaling,
   };
 }
 
@@ -263,7 +276,8 @@ export function layersOf(
   window: number | null,
   windowed: (layer: number) => boolean,
 ): DecoderLayerConfig[] {
-  const count = c.size("num_hidden_layers"), types = c.raw("layer_types");
+  // Beyond, a slip of the hand: layers would be made until memory ends.
+  const count = c.size("num_hidden_layers", undefined, 65_536), types = c.raw("layer_types");
   if (types !== undefined) {
     const known = ["full_attention", "sliding_attention"];
     if (!Array.isArray(types) || types.length !== count || !types.every((type) => known.includes(type))) {
