@@ -11,10 +11,10 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { CausalLM, initReference, initWebGPU, noGrad, optim, tidy } from "../mod.ts";
+import { CausalLM, convertToGguf, initReference, initWebGPU, noGrad, optim, tidy } from "../mod.ts";
 import type { DeviceName } from "../src/backends/contract.ts";
 import { familyNames } from "../src/models/registry.ts";
-import { folderToGguf } from "../src/runtime/gguf_convert.ts";
+
 import { dataPath } from "./_data.ts";
 
 const prompt = [3, 14, 15, 9, 26, 5];
@@ -57,7 +57,7 @@ const columns: Readonly<
   safetensors: on("cpu", 2e-5),
   async GGUF(folder, expected, ids) {
     const file = join(folder, "model.gguf");
-    await folderToGguf(folder, file, { dtype: "f32" });
+    await convertToGguf(folder, file, { dtype: "f32" });
     using model = await CausalLM.load(file, { device: "cpu" });
     return near(await lastLogits(model, ids), expected, 1e-4);
   },

@@ -249,6 +249,7 @@ const calls: Record<string, Call | [Call, Options]> = {
   "WordPieceTokenizer#stream(options)": (o) => new ft.WordPieceTokenizer(wordPiece).stream(o),
   "Gguf#tensor(options)": (o) => ft.Gguf.prototype.tensor.call({ view: () => ({}) } as never, "a", o),
   "saveGguf(options)": (o) => ft.saveGguf(nowhere + "/x.gguf", { x }, o),
+  "convertToGguf(options)": (o) => ft.convertToGguf(nowhere, nowhere + "/x.gguf", o),
   "rotaryFrequencies(options)": [(o) => nn.rotaryFrequencies(o, 3), rotary],
   "new RotaryEmbedding(options)": [(o) => new nn.RotaryEmbedding(o), rotary],
   "compile(options)": (o) => ft.compile((t: Tensor) => t.mul(2), o),

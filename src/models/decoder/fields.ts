@@ -53,8 +53,8 @@ export class ConfigFields {
   }
 
   /** A whole number above 0. */
-  size(name: string, fallback?: number, most: number = 2 ** 31 - 1): number {
-    return this.#read(name, whole(1, most), fallback);
+  size(name: string, fallback?: number): number {
+    return this.#read(name, whole(1, 2 ** 31 - 1), fallback);
   }
 
   /** The whole configuration. */
@@ -269,6 +269,8 @@ export function rotaryOf(
   };
 }
 
+const mostLayers = 65_536;
+
 /** Layers of one kind, or of those that `layer_types` names; `windowed` says which look back `window` where it is missing. */
 export function layersOf(
   c: ConfigFields,
@@ -276,8 +278,9 @@ export function layersOf(
   window: number | null,
   windowed: (layer: number) => boolean,
 ): DecoderLayerConfig[] {
+  const count = c.size("num_hidden_layers"), types = c.raw("layer_types");
   // Beyond, a slip of the hand: layers would be made until memory ends.
-  const count = c.size("num_hidden_layers", undefined, 65_536), types = c.raw("layer_types");
+  if (count > mostLayers) c.fail("num_hidden_layers", `at most ${mostLayers}`);
   if (types !== undefined) {
     const known = ["full_attention", "sliding_attention"];
     if (!Array.isArray(types) || types.length !== count || !types.every((type) => known.includes(type))) {
