@@ -19,6 +19,7 @@ import { ggufConfig } from "../src/models/gguf.ts";
 import { matchNames } from "../src/models/checkpoint.ts";
 import { expectedTensors, parameterName } from "../src/models/gpt2/checkpoint.ts";
 import { parseConfig } from "../src/models/gpt2/config.ts";
+import { familyNames, familyOf, familyOfConfig } from "../src/models/registry.ts";
 import { Linear } from "../src/nn/mod.ts";
 import { openBytes } from "../src/platform/platform.ts";
 import { generationOf } from "../src/runtime/model_generation.ts";
@@ -371,6 +372,20 @@ function sentencePieceFile(random: Generator): number[] {
   ];
 }
 
+const ropeScalings: readonly unknown[] = [
+  null,
+  { rope_type: "linear", factor: 2 },
+  { type: "dynamic", factor: 2 },
+  { rope_type: "yarn", factor: 4, original_max_position_embeddings: 16, beta_fast: 32, beta_slow: 1 },
+  {
+    rope_type: "llama3",
+    factor: 8,
+    low_freq_factor: 1,
+    high_freq_factor: 4,
+    original_max_position_embeddings: 16,
+  },
+  { rope_type: "longrope", short_factor: Array(16).fill(1), long_factor: Array(16).fill(2) },
+];
 const configJson = {
   model_type: "gpt2",
   vocab_size: 11,
@@ -607,7 +622,31 @@ export const hostileKinds: readonly HostileKind[] = [
       for (const name of file.names) await file.view(name).read("f32");
       const tokenizer = ggufTokenizer(file.metadata, "hostile.gguf");
       if (tokenizer) useTokenizer(random, tokenizer);
-      ggufConfig(file.metadata, file.names, "hostile.gguf");
+      const json = ggufConfig(file.metadata, file.names, "hostile.gguf");
+      familyOfConfig(json, "hostile.gguf").parse(json, "hostile.gguf");
+    },
+  },
+  {
+    name: "decoder config",
+    share: 120,
+    errors: format,
+    async read(random) {
+      const family = familyOf(pick(random, familyNames), "config.json");
+      const sizes = { vocabSize: 96, contextLength: 64, width: 64, layers: 2, heads: 2, endTokenId: 0 };
+      const json = {
+        ...family.sized(sizes),
+        rope_scaling: pick(random, ropeScalings),
+        layer_types: ["full_attention", "full_attention"],
+        sliding_window: 8,
+        head_dim: 32,
+      };
+      const folder = await openFolder({ "config.json": encode(spoilt(random, json)) });
+      const given = await readJson(folder, "config.json");
+      if (typeof given !== "object" || given === null || Array.isArray(given)) return;
+      const read = familyOfConfig(given as Record<string, unknown>, "config.json"),
+        config = read.parse(given, "config.json");
+      matchNames([], { ...read.expected(config), size: 0 }, () => null, "model", "here");
+      read.json(config, "f32");
     },
   },
   {
