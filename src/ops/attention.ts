@@ -127,7 +127,9 @@ export function scaledDotProductAttention(
     attention(readable(q) ? q : contiguousView(q), k, v, output, null, scale, isCausal);
     return output;
   }
-  const usable = attention && isPlain && v.shape[3] === width && q.size > 0 && keys > 0 &&
+  // A row before all keys sees none: its softmax is NaN, and so are gradients, by the definition alone.
+  const seesKeys = !isCausal || rows <= keys;
+  const usable = attention && isPlain && seesKeys && v.shape[3] === width && q.size > 0 && keys > 0 &&
     isCounted &&
     [q, k, v].every((t) => t.dtype === "f32");
   if (usable && ![q, k, v].every(readable)) {

@@ -76,6 +76,7 @@ export {
   hostName,
   isProcessAlive,
   processId,
+  processorTime,
   residentMemory,
   sharedMemoryReason,
   system,

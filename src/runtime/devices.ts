@@ -14,6 +14,7 @@ import {
   canBlock,
   environment,
   hardwareConcurrency,
+  processorTime,
   requestGpuAdapter,
   spawnWorker,
 } from "../platform/platform.ts";
@@ -41,7 +42,8 @@ registerBackend("cpu", () => {
       hardwareConcurrency: hardwareConcurrency(),
       canBlock: canBlock(),
       ...(memory === undefined ? {} : { totalMemory: memory }),
-      spawnWorker: (source, data, onError) => spawnWorker(source, data, onError),
+      spawnWorker,
+      processorTime,
       openBlas() {
         const { found, reason } = findBlas();
         return found ?? reason;

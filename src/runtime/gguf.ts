@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { byteSize, type DType, isQuantized } from "../core/dtype.ts";
+import { byteSize, isK, isQuantized } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { object, oneOf } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -114,16 +114,15 @@ function typeFor(t: Tensor, name: string, wanted: string | undefined): GgufType 
   return typeForRows(wanted.toUpperCase() as GgufType, t.shape.at(-1)!);
 }
 
-const ownDTypes: Readonly<Partial<Record<GgufType, DType>>> = { Q8_0: "q8", Q4_0: "q4" };
-
 /** The tensor's bytes as the file has them. */
 async function bytesAs(t: Tensor, type: GgufType): Promise<Uint8Array> {
-  const dtype = ggufTypes[type].dtype ?? ownDTypes[type] ?? "f32";
+  const own = ggufTypes[type].dtype, isMade = own !== undefined && !isK(own);
+  const dtype = own !== undefined && (isMade || own === t.dtype) ? own : "f32";
   const cast = noGrad(() => toDType(t, isQuantized(t.dtype) && t.dtype !== dtype ? "f32" : dtype));
   const last = cast.dtype === dtype ? cast : noGrad(() => toDType(cast, dtype));
   const data = await last.data();
   for (const made of new Set([cast, last])) if (made !== t) made.dispose();
-  if (ggufTypes[type].dtype === undefined) return asBlocks(type, data as Float32Array);
+  if (dtype !== own) return asBlocks(type, data as Float32Array);
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 

@@ -5,7 +5,6 @@
  */
 import { number, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
-import { isBlockType } from "../files/gguf/mod.ts";
 import type { Family, ModelSizes } from "../models/family.ts";
 import { familyOf, familyOfConfig } from "../models/registry.ts";
 import type { CausalNetwork } from "../models/mod.ts";
@@ -16,7 +15,7 @@ import { ggufTokenizer } from "../text/gguf_tokenizer.ts";
 import { CausalLM } from "./causal_lm.ts";
 import { companionsOfGguf } from "./companions.ts";
 import { type Gguf, openGguf } from "./gguf.ts";
-import { ggufBlocks, ggufJson, ggufSource } from "./gguf_source.ts";
+import { ggufJson, type GgufSource, ggufSource } from "./gguf_source.ts";
 import { isFirstGguf, isGguf } from "./gguf_text.ts";
 import {
   changesOf,
@@ -98,10 +97,9 @@ async function loadGguf(file: Gguf, options: Options): Promise<CausalLM> {
     const source = ggufSource(file, config, family.expected(config));
     const tokenizer = ggufTokenizer(file.metadata, where);
     const matrices = file.names.map((name) => file.info(name)).filter(({ shape }) => shape.length > 1);
-    const widened = matrices.map(({ type }) => type).filter((type) => isBlockType(type) && !ggufBlocks[type]);
-    tellOfWidened(where, widened, options);
-    const types = new Set<string>(matrices.map(({ type, dtype }) => ggufBlocks[type] ?? dtype));
+    const types = new Set<string>(matrices.map(({ dtype }) => dtype));
     const model = await modelFrom(source, types, family, config, options, makeOf(family));
+    tellOfWidened(where, model, source, options);
     model.tokenizer = checkTokenizer(tokenizer, model.vocabSize, where, options.onWarning);
     const { eos } = family.ends(config);
     model.generationConfig = eos === null ? {} : { eosTokenId: eos as number | number[] };
@@ -112,17 +110,18 @@ async function loadGguf(file: Gguf, options: Options): Promise<CausalLM> {
   }
 }
 
-/** Says once that blocks of other types than this library's are held as numbers. */
+/** Says once which blocks the device does not multiply with, and so holds as numbers. */
 function tellOfWidened(
   where: string,
-  types: readonly string[],
+  { device }: CausalLM,
+  { widened }: GgufSource,
   { dtype, onWarning = console.warn }: Options,
 ): void {
-  if (types.length === 0 || dtype !== undefined) return;
+  if (widened.size === 0 || dtype !== undefined) return;
   onWarning(
     `${where}: matrices of ${
-      [...new Set(types)].join(", ")
-    } are held as f32 and take more memory than the file; ` +
+      [...widened].join(", ")
+    } are held as f32 on ${device} and take more memory than the file; ` +
       'load with { dtype: "q8" } or "q4" to hold them in blocks',
   );
 }

@@ -26,6 +26,7 @@ export {
 } from "./devices.ts";
 export * from "./diagnose.ts";
 export { Gguf, openGguf, saveGguf, type SaveGgufOptions } from "./gguf.ts";
+export { convertToGguf, type ConvertToGgufOptions } from "./gguf_convert.ts";
 export { CausalLM } from "./causal_lm.ts";
 export { GPT2 } from "./gpt2.ts";
 export { TextModel } from "./text_model.ts";

@@ -113,7 +113,7 @@ export class BpeTokenizer implements Tokenizer {
   #bytes = new Uint8Array(256);
   #piece = new Int32Array(256);
 
-  /** Throws FormatError when no byte has a token or a merge joins tokens that are not in the vocabulary. */
+  /** Throws FormatError when no byte has a token, an id around texts is no token's, or a merge joins tokens that are not in the vocabulary. */
   constructor(parts: BpeParts) {
     checkOptions("BpeTokenizer", parts, bpeParts);
     const vocab = parts.vocab instanceof Map
@@ -142,6 +142,12 @@ export class BpeTokenizer implements Tokenizer {
     this.#normalizer = parts.normalizer ?? null;
     this.#prefix = parts.prefixIds ?? [];
     this.#suffix = parts.suffixIds ?? [];
+    const foreign = [...this.#prefix, ...this.#suffix].find((id) => !(id >= 0 && id < this.vocabSize));
+    if (foreign !== undefined) {
+      throw new FormatError(
+        `the id ${foreign} is put around a text, and the tokens go from 0 to ${this.vocabSize - 1}`,
+      );
+    }
   }
 
   /**
