@@ -99,7 +99,8 @@ function addedTokens(
   tokens: readonly string[],
   types: ArrayLike<number> | undefined,
 ): AddedToken[] {
-  const name = String(notes.whole("general.name") ?? "").toLowerCase(), pre = String(notes.get("pre") ?? "");
+  const textOf = (value: unknown): string => typeof value === "string" ? value : "";
+  const name = textOf(notes.whole("general.name")).toLowerCase(), pre = textOf(notes.get("pre"));
   const isPhi3 = /phi-?3/.test(name), keeps = ["<unk>", "<s>", "<|endoftext|>"];
   const mask = /jina-v2-(?:de|es|code)/.test(pre) || notes.whole("general.architecture") === "nomic-bert-moe"
     ? "<mask>"
