@@ -105,7 +105,7 @@ const considered: Record<string, string> = {
   inspect: "",
   convert: "dtype shard-size force",
   "tabular train":
-    `out target task bins folds keep seed class-weights model hidden steps report-fit ${csvFlags} quiet`,
+    `out target task bins folds keep seed class-weights model hidden steps report-fit ${csvFlags} force quiet`,
   "tabular predict": `csv out ${csvFlags}`,
   "tabular inspect": `onnx ${csvFlags}`,
   "tabular explain": "",
