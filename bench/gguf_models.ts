@@ -3,7 +3,7 @@
  * config) and a 0.5B-shaped Qwen 2, of seeded random weights.
  *
  * ```
- * deno run -A bench/gguf_models.ts --write                     # the files, into bench/.models (about 4 GB); once
+ * deno run -A bench/gguf_models.ts --write                     # the files, into bench/.models (about 7 GB); once
  * deno run -A bench/gguf_models.ts --model qwen2 --type q8_0   # load, prefill and decode of one of them
  * deno run -A bench/gguf_models.ts --install                   # the rivals first
  * ```
@@ -141,10 +141,11 @@ function mixed(name: string, layers: number): GgufType {
   return /attn_v|ffn_down/.test(name) && isMore ? "Q6_K" : "Q4_K";
 }
 
-async function write(): Promise<void> {
+/** Writes the files that are not there; the others are made of f16. */
+async function write(models: readonly Model[], types: readonly FileType[]): Promise<void> {
   mkdirSync(folder, { recursive: true });
-  for (const model of Object.keys(configs) as Model[]) {
-    for (const type of fileTypes) {
+  for (const model of models) {
+    for (const type of types.includes("f16") ? types : ["f16" as const, ...types]) {
       const path = pathOf(model, type);
       if (existsSync(path)) continue;
       const half = pathOf(model, "f16"), layers = configs[model].num_hidden_layers;
@@ -219,8 +220,7 @@ const { values } = parseArgs({
 if (values.install) installRivals();
 if (values.measure) {
   console.log(JSON.stringify(await ours(values.measure)));
-} else if (values.write) await write();
-else {
+} else {
   const models = (Object.keys(configs) as Model[]).filter((model) => !values.model || model === values.model);
   const types = fileTypes.filter((type) => !values.type || type === values.type);
   if (models.length === 0 || types.length === 0) {
@@ -228,6 +228,10 @@ else {
       `gguf_models: --model is ${Object.keys(configs).join(" or ")}, --type one of ${fileTypes.join(", ")}`,
     );
     process.exit(2);
+  }
+  if (values.write) {
+    await write(models, types);
+    process.exit(0);
   }
   const threads = Number(values.threads ?? navigator.hardwareConcurrency);
   console.log(

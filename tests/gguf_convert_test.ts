@@ -18,6 +18,7 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import {
+  CausalLM,
   convertToGguf,
   FormatError,
   type Gguf,
@@ -634,6 +635,17 @@ describe("llama.cpp reads what was written", () => {
       tasks.push({ path, ids: prompt, count: 24 });
       wanted.push(ids.slice(prompt.length));
     }
+    // A trained LLaMA with its own tokenizer, and a GPT-2 with its own, whose GELU is a table there.
+    if (!missingData("llama", "stories260K", "golden.json")) {
+      const golden = json("llama", "stories260K", "golden.json");
+      const { path } = await converted(dataPath("llama", "stories260K"), "judged-stories", "f32");
+      tasks.push({ path, ids: golden.prompts.single.ids[0], count: 24 });
+      wanted.push(greedy(golden));
+    }
+    const { path: gpt2 } = await converted(tinyFolder, "judged-gpt2", "f32");
+    using own = await CausalLM.load(tinyFolder, { device: "cpu" });
+    tasks.push({ path: gpt2, ids: [1, 2, 3], count: 8 });
+    wanted.push((await own.completion([1, 2, 3], { maxNewTokens: 8, doSample: false })).ids.slice());
     // Every type loads and is computed with; activations are rounded there, so that tokens are its own.
     for (const dtype of ggufDTypes) if (dtype !== "f32") await made("qwen3", {}, dtype, () => null);
     const run = spawnSync(found.node, [

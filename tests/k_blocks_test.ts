@@ -23,8 +23,11 @@ import {
   transpose,
 } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
-import { byteSize, type KDType } from "../src/core/dtype.ts";
+import { createCpuBackend } from "../src/backends/cpu/backend.ts";
+import type { View } from "../src/backends/contract.ts";
+import { byteSize, type DType, type KDType } from "../src/core/dtype.ts";
 import { dequantize, type GgufType } from "../src/files/gguf/mod.ts";
+import { testPlatform } from "./_cpu_platform.ts";
 import { dataPath, missingData } from "./_data.ts";
 import { eachDevice } from "./_devices.ts";
 import { inFolder } from "./_gpt2.ts";
@@ -178,6 +181,52 @@ eachDevice(
     });
   },
 );
+
+describe("kernels of blocks of 256", () => {
+  it("write what is theirs and nothing else, and give the same bits on any number of threads", async () => {
+    for (const deterministic of [false, true]) {
+      const results: Float32Array[][] = [];
+      for (const threads of [1, 3]) {
+        const backend = createCpuBackend({ platform: testPlatform(), guard: true, deterministic, threads });
+        const found: Float32Array[] = [];
+        await backend.engine.ready();
+        const random = new Generator(31);
+        const viewOf = (dtype: DType, shape: number[], bytes?: Uint8Array): View => {
+          const size = shape.reduce((a, b) => a * b, 1), buffer = backend.allocate(byteSize(dtype, size));
+          if (bytes) backend.upload(buffer, 0, bytes);
+          return { buffer, dtype, shape, strides: [shape[1], 1], offset: 0 };
+        };
+        const floatsOf = (count: number) =>
+          Float32Array.from({ length: count }, () => 2 * random.uniform() - 1);
+        for (const dtype of kinds) {
+          for (const [rows, depth, columns] of [[1, 512, 77], [17, 256, 33], [241, 256, 9]]) {
+            const { bytes, values } = blocksOf(dtype, columns * depth / 256, 5), x = floatsOf(rows * depth);
+            const a = viewOf("f32", [rows, depth], new Uint8Array(x.buffer)),
+              w = viewOf(dtype, [columns, depth], bytes);
+            const out = viewOf("f32", [rows, columns]);
+            backend.matmul(a, { ...w, shape: [depth, columns], strides: [1, depth] }, out);
+            const y = new Float32Array(backend.mapped(out.buffer).slice(0, 4 * rows * columns).buffer);
+            for (let i = 0; i < y.length; i += 1 + (y.length >> 6)) {
+              let sum = 0, size = 0;
+              for (let k = 0; k < depth; k++) {
+                const product = x[Math.floor(i / columns) * depth + k] * values[i % columns * depth + k];
+                sum += product;
+                size += Math.abs(product);
+              }
+              assert(Math.abs(y[i] - sum) <= 1e-6 * size + 1e-30, `${dtype} ${rows} × ${depth} × ${columns}`);
+            }
+            found.push(y);
+            for (const { buffer } of [a, w, out]) backend.release(buffer);
+          }
+        }
+        assertStrictEquals(backend.engine.heap.check(true), null);
+        backend.engine.dispose();
+        results.push(found);
+      }
+      results[0].forEach((one, i) => same(one, results[1][i], `product ${i}`));
+    }
+  });
+});
 
 describe("blocks of 256 in files", () => {
   it("are read as they are, written as they are, and become floats elsewhere", () =>

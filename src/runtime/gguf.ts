@@ -30,7 +30,7 @@ import {
   openSource,
   writeFileAtomic,
 } from "../platform/platform.ts";
-import { noGrad } from "../tensor/mod.ts";
+import { backendOf, noGrad } from "../tensor/mod.ts";
 import type { ReadTensorOptions } from "./safetensors.ts";
 
 /**
@@ -40,14 +40,15 @@ import type { ReadTensorOptions } from "./safetensors.ts";
  */
 export class Gguf extends GgufFile {
   /**
-   * Reads one tensor, and nothing else of the file: by default in the dtype of its bytes (Q8_0 is q8, Q4_0 is q4), other
-   * types of blocks as f32.
+   * Reads one tensor, and nothing else of the file: by default in the dtype of its bytes (Q8_0 is q8, Q4_0 is q4, Q4_K is
+   * q4k …), and blocks of other types, or that the device does not hold, as f32.
    *
    * @throws {FormatError} when there is no such name. @throws {DTypeError} for a dtype that cannot be had from the file's.
    */
   async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
     checkOptions("tensor", options, placeOptions);
-    const view = this.view(name), dtype = options.dtype ?? view.dtype;
+    const view = this.view(name), isHeld = !isK(view.dtype) || backendOf(options.device).supports(view.dtype);
+    const dtype = options.dtype ?? (isHeld ? view.dtype : "f32");
     if (dtype === "f64" && options.device !== "reference") {
       throw new DTypeError(
         `${name} holds f64, which only device "reference" has; read it with { dtype: "f32" }`,

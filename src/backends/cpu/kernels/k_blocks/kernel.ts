@@ -41,37 +41,54 @@ export interface MatmulKOptions {
   readonly inputs: readonly OperandForm[];
 }
 
-/** The function `dot(x, y)`: the sum of 256 products of f32. */
-function emitDot(m: ModuleBuilder, context: KernelContext): FunctionBuilder {
-  const f = m.function("dot", { params: ["i32", "i32"], results: ["f32"], export: false });
-  const [x, y] = f.params, sums = f.localArray("v128", 4), n = f.local("i32");
-  for (const sum of sums) {
+/** Rows that are multiplied with a block at once: each of its vectors is then loaded once for all. */
+const rowsAtOnce = 4;
+
+/**
+ * The function `dots(x, step, y, sum, stride)`: adds to sums `stride` bytes apart the products of 256 f32 at y with those of
+ * `rows` rows, `step` bytes apart. What a row gives does not depend on how many there are.
+ */
+function emitDots(m: ModuleBuilder, context: KernelContext, rows: number): FunctionBuilder {
+  const f = m.function(`dots${rows}`, { params: new Array(5).fill("i32"), export: false });
+  const [x, step, y, sum, stride] = f.params, n = f.local("i32"), value = f.local("v128");
+  const pointers = [x, ...f.localArray("i32", rows - 1)];
+  const sums = pointers.map(() => f.localArray("v128", 2));
+  for (let row = 1; row < rows; row++) emitSetSum(f, pointers[row], pointers[row - 1], step);
+  for (const each of sums.flat()) {
     f.f32x4(0);
-    f.set(sum);
+    f.set(each);
   }
-  const load = (from: typeof x, at: number) => (): void => {
-    f.get(from);
-    f.load("v128.load", at, 4);
-  };
-  f.forRange(n, 0, kValues, 32, () => {
-    for (let i = 0; i < 8; i++) {
-      emitMultiplyAdd(f, context, "f32", sums[i % 4], load(x, 16 * i), load(y, 16 * i));
+  f.forRange(n, 0, kValues, 16, () => {
+    for (let i = 0; i < 4; i++) {
+      f.get(y);
+      f.load("v128.load", 16 * i, 4);
+      f.set(value);
+      pointers.forEach((pointer, row) => {
+        const load = (): void => {
+          f.get(pointer);
+          f.load("v128.load", 16 * i, 4);
+        };
+        emitMultiplyAdd(f, context, "f32", sums[row][i % 2], load, () => f.get(value));
+      });
     }
-    f.increment(x, 128);
-    f.increment(y, 128);
+    for (const pointer of [...pointers, y]) f.increment(pointer, 64);
   });
-  f.get(sums[0]);
-  f.get(sums[1]);
-  f.op("f32x4.add");
-  f.get(sums[2]);
-  f.get(sums[3]);
-  f.op("f32x4.add");
-  f.op("f32x4.add");
-  f.set(sums[0]);
-  for (let lane = 0; lane < 4; lane++) {
-    f.get(sums[0]);
-    f.lane("f32x4.extract_lane", lane);
-    if (lane > 0) f.op("f32.add");
+  for (const [one, other] of sums) {
+    f.get(one);
+    f.get(other);
+    f.op("f32x4.add");
+    f.set(one);
+    f.get(sum);
+    f.get(sum);
+    f.load("f32.load");
+    for (let lane = 0; lane < 4; lane++) {
+      f.get(one);
+      f.lane("f32x4.extract_lane", lane);
+      if (lane > 0) f.op("f32.add");
+    }
+    f.op("f32.add");
+    f.store("f32.store");
+    emitSetSum(f, sum, sum, stride);
   }
   return f;
 }
@@ -79,7 +96,8 @@ function emitDot(m: ModuleBuilder, context: KernelContext): FunctionBuilder {
 /** Emits the kernel. */
 export function emitMatmulK(m: ModuleBuilder, context: KernelContext, options: MatmulKOptions): void {
   const { dtype, ready } = options, scratch = importThreadScratch(m);
-  const decode = emitDecode(m, dtype), dot = emitDot(m, context), blockBytes = byteSize(dtype, kValues);
+  const decode = emitDecode(m, dtype), one = emitDots(m, context, 1), blockBytes = byteSize(dtype, kValues);
+  const several = emitDots(m, context, rowsAtOnce);
   const packRow = ready ? null : emitPack(m, context, {
     name: "packRow",
     source: options.a,
@@ -104,7 +122,6 @@ export function emitMatmulK(m: ModuleBuilder, context: KernelContext, options: M
     14,
   );
   const [row0, row1, column0, column1, rowBlock, columnBlock, depthLeft] = f.localArray("i32", 7);
-  const total = f.local("f32");
   f.globalGet(scratch);
   f.set(buffer);
   emitSetSum(f, sums, buffer, sumsAt);
@@ -152,20 +169,27 @@ export function emitMatmulK(m: ModuleBuilder, context: KernelContext, options: M
         f.set(x);
         emitSetSum(f, sum, column, [column0, -1]);
         emitSetSum(f, sum, sums, [sum, 4]);
-        f.forRange(row, row0, row1, 1, () => {
-          f.get(x);
-          f.get(buffer);
-          f.call(dot);
-          f.set(total);
-          f.get(sum);
-          f.get(sum);
-          f.load("f32.load");
-          f.get(total);
-          f.op("f32.add");
-          f.store("f32.store");
-          emitSetSum(f, x, x, aRow);
-          emitSetSum(f, sum, sum, stride);
-        });
+        f.get(count);
+        f.set(row);
+        for (const [rows, dots] of [[rowsAtOnce, several], [1, one]] as const) {
+          const isLeft = (): void => {
+            f.get(row);
+            f.i32(rows);
+            f.op("i32.ge_s");
+          };
+          isLeft();
+          f.if(() =>
+            f.loop((again) => {
+              for (const each of [x, aRow, buffer, sum, stride]) f.get(each);
+              f.call(dots);
+              emitSetSum(f, x, x, [aRow, rows]);
+              emitSetSum(f, sum, sum, [stride, rows]);
+              f.increment(row, -rows);
+              isLeft();
+              f.brIf(again);
+            })
+          );
+        }
         f.increment(from, blockBytes);
         f.increment(block, 4 * kValues);
       });
