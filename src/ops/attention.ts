@@ -11,6 +11,7 @@ import { flag, number, whole } from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
 import { aTensor, fused, tidy } from "../tensor/mod.ts";
+import { attendAppended } from "./appended.ts";
 import { contiguousView, empty, wantsGradient } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { dropout } from "./dropout.ts";
@@ -91,6 +92,8 @@ export function scaledDotProductAttention(
     attentionOptions,
     idle,
   );
+  const appended = attendAppended(q, k, v, options);
+  if (appended) return appended;
   const [batch, heads, rows, width] = q.shape, keys = k.shape[2], groups = k.shape[1];
   const fits = q.shape.length === 4 && k.shape.length === 4 && v.shape.length === 4 && k.shape[0] === batch &&
     v.shape[0] === batch && k.shape[3] === width && v.shape[2] === keys && v.shape[1] === groups &&

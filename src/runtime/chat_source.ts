@@ -17,6 +17,9 @@ export interface ChatSource {
   readonly tokens: Readonly<Record<string, string>>;
 }
 
+/** The file of a template by itself. */
+export const templateName = "chat_template.jinja";
+
 /** Files of `additional_chat_templates/` that are looked for: a folder behind an address does not say what it holds. */
 const knownNames = ["tool_use", "rag"];
 
@@ -36,11 +39,19 @@ export function configTemplates(config: JsonObject, where: string): Map<string, 
   );
 }
 
+/**
+ * The text of `chat_template.jinja`, or null. Behind an address it is not asked for where `"chat_template": null` in
+ * tokenizer_config.json says that there is none.
+ */
+export async function templateFile(folder: ModelFolder, config: JsonObject): Promise<string | null> {
+  return folder.isRemote && config.chat_template === null ? null : await folder.text(templateName);
+}
+
 /** The templates of a folder, or null where it has none: then its model was not trained on conversations. */
 export async function folderChat(folder: ModelFolder): Promise<ChatSource | null> {
   const where = `${folder.name}/tokenizer_config.json`;
   const config = demandObject(await readJson(folder, "tokenizer_config.json") ?? {}, where);
-  const templates = configTemplates(config, where), file = await folder.text("chat_template.jinja");
+  const templates = configTemplates(config, where), file = await templateFile(folder, config);
   // A file of its own counts before the configuration.
   if (file !== null) templates.set("default", file);
   if (templates.size === 0) return null;

@@ -7,7 +7,7 @@
 import { demandObject } from "../core/json.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
 import type { TokenizerNotes } from "../text/gguf_tokenizer.ts";
-import { type ChatSource, folderChat, ggufChat } from "./chat_source.ts";
+import { type ChatSource, folderChat, ggufChat, templateFile, templateName } from "./chat_source.ts";
 import { type BesideWeights, jsonFile } from "./model_files.ts";
 import { type ModelFolder, readJson } from "./model_folder.ts";
 
@@ -21,7 +21,8 @@ export interface Companions {
   readonly texts: ReadonlyMap<string, string>;
 }
 
-const names = ["chat_template.jinja", "special_tokens_map.json", "added_tokens.json"];
+/** What says nothing more where tokenizer_config.json has `added_tokens_decoder`. */
+const older = ["special_tokens_map.json", "added_tokens.json"];
 
 /** The companions of the tokenizer in a folder; null where there is no tokenizer. */
 export async function companionsIn(
@@ -30,15 +31,17 @@ export async function companionsIn(
 ): Promise<Companions | null> {
   if (tokenizer === null) return null;
   const texts = new Map<string, string>(), file = "tokenizer_config.json";
-  for (const name of names) {
+  const own = await readJson(folder, file),
+    config = own === null ? null : demandObject(own, `${folder.name}/${file}`);
+  const template = await templateFile(folder, config ?? {});
+  if (template !== null) texts.set(templateName, template);
+  for (const name of folder.isRemote && (config?.added_tokens_decoder ?? null) !== null ? [] : older) {
     const text = await folder.text(name);
     if (text !== null) texts.set(name, text);
   }
-  const own = await readJson(folder, file),
-    config = own === null ? null : demandObject(own, `${folder.name}/${file}`);
   const chat = await folderChat(folder);
   // Templates in a folder of their own go into the configuration: a model's folder is written without others in it.
-  const isMore = chat !== null && texts.has("chat_template.jinja") && chat.templates.size > 1;
+  const isMore = chat !== null && texts.has(templateName) && chat.templates.size > 1;
   return { tokenizer, config: isMore ? { ...config, chat_template: listOf(chat) } : config, texts };
 }
 
@@ -63,7 +66,7 @@ export function companionsOfGguf(
       ...chat.tokens,
       ...(isMore ? { chat_template: listOf(chat) } : {}),
     },
-    texts: new Map(own === undefined ? [] : [["chat_template.jinja", own]]),
+    texts: new Map(own === undefined ? [] : [[templateName, own]]),
   };
 }
 

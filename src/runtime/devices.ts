@@ -14,6 +14,7 @@ import {
   canBlock,
   environment,
   hardwareConcurrency,
+  onUnload,
   processorTime,
   requestGpuAdapter,
   spawnWorker,
@@ -34,7 +35,7 @@ let deterministic = false;
 
 registerBackend("cpu", () => {
   const memory = totalMemory();
-  return createCpuBackend({
+  const backend = createCpuBackend({
     ...(threads === undefined ? {} : { threads }),
     deterministic,
     guard: environment("FERROTYPE_GUARD") === "1",
@@ -50,6 +51,8 @@ registerBackend("cpu", () => {
       },
     },
   });
+  onUnload(() => backend.engine.dispose());
+  return backend;
 });
 
 /**

@@ -73,6 +73,7 @@ function isAlone({ json, config, specialTokensMap, addedTokens }: TokenizerFiles
 const plainFields: readonly string[] = [
   "tokenizer_class",
   "clean_up_tokenization_spaces",
+  "chat_template",
   "model_max_length",
 ];
 
