@@ -7,6 +7,7 @@ import type { ModelSizes } from "../models/family.ts";
 import type { CausalNetwork } from "../models/mod.ts";
 import type { LayerOptions } from "../nn/mod.ts";
 import type { Openable } from "../platform/platform.ts";
+import { fromConfig, fromSizes, loadAny } from "./load_any.ts";
 import type { LoadOptions } from "./load_options.ts";
 import type { GivenFiles } from "./model_folder.ts";
 import { TextModel } from "./text_model.ts";
@@ -18,8 +19,6 @@ import { TextModel } from "./text_model.ts";
  * const model = await CausalLM.load("web/models/shakespeare");
  * console.log(model.family, await model.complete("Once upon a time", { maxNewTokens: 50 }));
  * ```
- *
- * The families are loaded when the first model is.
  *
  * @category Models
  */
@@ -43,8 +42,7 @@ export class CausalLM<N extends CausalNetwork = CausalNetwork> extends TextModel
     where: string | URL | GivenFiles | Openable,
     options: LoadOptions<Readonly<Record<string, unknown>>> = {},
   ): Promise<CausalLM> {
-    const { loadAny } = await import("./load_any.ts");
-    return await loadAny(where, options);
+    return await loadAny(CausalLM, where, options);
   }
 
   /**
@@ -71,8 +69,7 @@ export class CausalLM<N extends CausalNetwork = CausalNetwork> extends TextModel
     config: Readonly<Record<string, unknown>>,
     options: LayerOptions = {},
   ): Promise<CausalLM> {
-    const { fromConfig } = await import("./load_any.ts");
-    return fromConfig(config, options);
+    return await Promise.resolve().then(() => fromConfig(CausalLM, config, options));
   }
 
   /**
@@ -92,7 +89,6 @@ export class CausalLM<N extends CausalNetwork = CausalNetwork> extends TextModel
     sizes: ModelSizes,
     options: LayerOptions & { dropout?: number } = {},
   ): Promise<CausalLM> {
-    const { fromSizes } = await import("./load_any.ts");
-    return fromSizes(family, sizes, options);
+    return await Promise.resolve().then(() => fromSizes(CausalLM, family, sizes, options));
   }
 }

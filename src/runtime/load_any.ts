@@ -1,5 +1,8 @@
 /**
- * The families behind `CausalLM`, and the formats their weights come in: loaded when they are asked for.
+ * The families behind `CausalLM`, and the formats their weights come in.
+ *
+ * All of it is imported by name: a bundler leaves it out of a page that names no `CausalLM`, which it cannot do with what is
+ * imported when it is asked for.
  *
  * @module
  */
@@ -12,7 +15,7 @@ import type { LayerOptions } from "../nn/mod.ts";
 import { layerOptions } from "../nn/options.ts";
 import type { Openable } from "../platform/platform.ts";
 import { ggufTokenizer } from "../text/gguf_tokenizer.ts";
-import { CausalLM } from "./causal_lm.ts";
+import type { CausalLM } from "./causal_lm.ts";
 import { companionsOfGguf } from "./companions.ts";
 import { type Gguf, openGguf } from "./gguf.ts";
 import { ggufJson, type GgufSource, ggufSource } from "./gguf_source.ts";
@@ -46,21 +49,28 @@ const sizeOptions: OptionTable<LayerOptions & { dropout?: number }> = {
 
 type Options = LoadOptions<Readonly<Record<string, unknown>>>;
 
+/** The class of the models, which says itself what it needs of this file. */
+export type ModelClass = new (network: CausalNetwork, family: Family<object, CausalNetwork>) => CausalLM;
+
 /** Makes a model of a family. */
-function makeOf(family: Family): Make<object, CausalLM> {
-  return (config, place) =>
-    new CausalLM(family.network(config, place), family as Family<object, CausalNetwork>);
+function makeOf(Model: ModelClass, family: Family): Make<object, CausalLM> {
+  return (config, place) => new Model(family.network(config, place), family as Family<object, CausalNetwork>);
 }
 
 /** See `CausalLM.fromConfig`. */
-export function fromConfig(config: Readonly<Record<string, unknown>>, options: LayerOptions): CausalLM {
+export function fromConfig(
+  Model: ModelClass,
+  config: Readonly<Record<string, unknown>>,
+  options: LayerOptions,
+): CausalLM {
   checkOptions("CausalLM.fromConfig", options, layerOptions);
   const family = familyOfConfig(config, "config");
-  return makeOf(family)(family.parse(config, "config") as object, options);
+  return makeOf(Model, family)(family.parse(config, "config") as object, options);
 }
 
 /** See `CausalLM.fromSizes`. */
 export function fromSizes(
+  Model: ModelClass,
   type: string,
   sizes: ModelSizes,
   options: LayerOptions & { dropout?: number },
@@ -69,27 +79,28 @@ export function fromSizes(
   const given = checkOptions("CausalLM.fromSizes", sizes, sizesTable);
   const family = familyOf(type, "CausalLM.fromSizes") as Family<object>;
   const config = family.parse(family.sized(given), "CausalLM.fromSizes", family.dropout(dropout ?? 0));
-  return makeOf(family)(config, place);
+  return makeOf(Model, family)(config, place);
 }
 
 /** See `CausalLM.load`. */
 export async function loadAny(
+  Model: ModelClass,
   where: string | URL | GivenFiles | Openable,
   options: Options,
 ): Promise<CausalLM> {
   const given = checkLoad("CausalLM.load", options);
-  if (isGguf(where)) return await loadGguf(await openGguf(where), given);
+  if (isGguf(where)) return await loadGguf(Model, await openGguf(where), given);
   const open = await openModel(where as string | URL | GivenFiles, given);
   if (open.json === null) {
     const alone = await open.folder.only?.(isFirstGguf);
-    if (alone) return await loadGguf(await openGguf(alone), given);
+    if (alone) return await loadGguf(Model, await openGguf(alone), given);
   }
   const family = familyOfConfig(demandConfig(open), `${open.folder.name}/config.json`) as Family<object>;
-  return await loadFromFolder(open, family, given, makeOf(family));
+  return await loadFromFolder(open, family, given, makeOf(Model, family));
 }
 
 /** A model from a GGUF, which is closed. */
-async function loadGguf(file: Gguf, options: Options): Promise<CausalLM> {
+async function loadGguf(Model: ModelClass, file: Gguf, options: Options): Promise<CausalLM> {
   try {
     const [where] = file.files, json = await ggufJson(file);
     const family = familyOfConfig(json, where) as Family<object>;
@@ -98,7 +109,7 @@ async function loadGguf(file: Gguf, options: Options): Promise<CausalLM> {
     const tokenizer = ggufTokenizer(file.metadata, where);
     const matrices = file.names.map((name) => file.info(name)).filter(({ shape }) => shape.length > 1);
     const types = new Set<string>(matrices.map(({ dtype }) => dtype));
-    const model = await modelFrom(source, types, family, config, options, makeOf(family));
+    const model = await modelFrom(source, types, family, config, options, makeOf(Model, family));
     tellOfWidened(where, model, source, options);
     model.tokenizer = checkTokenizer(tokenizer, model.vocabSize, where, options.onWarning);
     const { eos } = family.ends(config);

@@ -8,6 +8,7 @@ import { checkOptions } from "../core/options.ts";
 import type { CachedRepository, CacheOptions, HubOptions } from "../hub/mod.ts";
 import { hubOptions } from "../hub/options.ts";
 import { demandObject } from "../core/json.ts";
+import { familyOfConfig } from "../models/registry.ts";
 import { readJson } from "./model_folder.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
 import { openWeights } from "./weights.ts";
@@ -52,7 +53,7 @@ export async function pullModel(repository: string, options: HubOptions = {}): P
   const folder = await openRepository(repository, options);
   const config = await readJson(folder, "config.json");
   if (config === null) throw new HubError(`${folder.name} holds no config.json, so it is not a model`);
-  const { familyOfConfig } = await import("../models/registry.ts"), where = `${folder.name}/config.json`;
+  const where = `${folder.name}/config.json`;
   const json = demandObject(config, where);
   familyOfConfig(json, where).parse(json, where);
   await readJson(folder, "generation_config.json");
