@@ -84,7 +84,7 @@ async function runFile(
   } else if (status !== 0 && !tests.some((test) => test.outcome === "failed")) {
     // A software adapter sometimes brings a process down as it ends, when every test has passed and was reported: glibc
     // finds its lists broken while a thread of Deno ends (free in __libc_thread_freeres). compile_passes_test.ts, which
-    // makes a WebGPU device, did so 12 times of 60 as it was and with the device destroyed at the end, and 0 of 62 with the
+    // makes a WebGPU device, did so 18 times of 74 as it was and with the device destroyed at the end, and 0 of 62 with the
     // cpu's threads ended, which `onUnload` sees to now; without a WebGPU device never. Longer ones still do. Said, and
     // tried once more; twice is a failure.
     if (again && tests.length > 0 && (status === "SIGABRT" || status === "SIGSEGV") && onWebGpu(file)) {

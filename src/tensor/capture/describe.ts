@@ -14,8 +14,8 @@ export function describeTrace(trace: Trace, number: (x: unknown) => string): str
     const { source } = value;
     if (source.kind === "argument") return `argument ${source.index}`;
     if (!names.has(value)) names.set(value, names.size);
-    // What follows from constants alone is found when the program is made, which a new trace is not yet.
-    const kind = source.kind === "constant" ? "temporary" : source.kind;
+    // What a pass found to be the same in every run was computed by the function all the same.
+    const kind = source.kind === "constant" && source.bytes === null ? "temporary" : source.kind;
     return `${kind} ${names.get(value)} ${value.byteLength}`;
   };
   const one = (x: unknown): string => {
