@@ -75,8 +75,8 @@ export function stopStatus(): number {
 
 /**
  * Calls `listener` when the program ends by itself or by `exit`, where the runtime must be helped to end in good order: on
- * Deno. (Threads that sleep there while a software adapter of WebGPU is taken down bring the process down as well, one time
- * in six.) Elsewhere nothing is done.
+ * Deno. (With threads that sleep there, and a software adapter of WebGPU, a process often breaks down as it ends.) Elsewhere
+ * nothing is done.
  */
 export function onUnload(listener: () => void): void {
   if (globals.Deno) globalThis.addEventListener("unload", listener);
