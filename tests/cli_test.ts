@@ -377,7 +377,7 @@ describe("ferrotype inspect and convert", () => {
       mkdirSync(at("empty"));
       await call(["convert", tinyFolder, at("empty")]);
       for (const force of [[], ["--force"]]) {
-        for (const to of [at("one.safetensors"), at("new.safetensors"), at("new.gguf")]) {
+        for (const to of [at("one.safetensors"), at("new.safetensors")]) {
           await fails(
             2,
             ["convert", tinyFolder, to, ...force],
