@@ -9,6 +9,7 @@ import type { CachedRepository, CacheOptions, HubOptions } from "../hub/mod.ts";
 import { hubOptions } from "../hub/options.ts";
 import { demandObject } from "../core/json.ts";
 import { readJson } from "./model_folder.ts";
+import { folderChat } from "./chat_source.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
 import { openWeights } from "./weights.ts";
 
@@ -38,7 +39,7 @@ export interface PulledModel {
 }
 
 /**
- * Fetches what {@link CausalLM.load} needs of a repository, and nothing else of it: configuration, tokenizer, and weights
+ * Fetches what {@link CausalLM.load} needs of a repository, and nothing else of it: configuration, tokenizer, chat template, and weights
  * as safetensors. What is in the cache is not fetched again; what was interrupted goes on where it stopped.
  *
  * @throws {HubError} when it cannot be fetched.
@@ -57,6 +58,7 @@ export async function pullModel(repository: string, options: HubOptions = {}): P
   familyOfConfig(json, where).parse(json, where);
   await readJson(folder, "generation_config.json");
   await tokenizerFiles(folder);
+  await folderChat(folder);
   const weights = await openWeights(folder);
   await weights.close();
   await folder.tidy();
