@@ -10,6 +10,7 @@ import { hubOptions } from "../hub/options.ts";
 import { demandObject } from "../core/json.ts";
 import { familyOfConfig } from "../models/registry.ts";
 import { readJson } from "./model_folder.ts";
+import { folderChat } from "./chat_source.ts";
 import { tokenizerFiles } from "./tokenizer.ts";
 import { openWeights } from "./weights.ts";
 
@@ -39,7 +40,7 @@ export interface PulledModel {
 }
 
 /**
- * Fetches what {@link CausalLM.load} needs of a repository, and nothing else of it: configuration, tokenizer, and weights
+ * Fetches what {@link CausalLM.load} needs of a repository, and nothing else of it: configuration, tokenizer, chat template, and weights
  * as safetensors. What is in the cache is not fetched again; what was interrupted goes on where it stopped.
  *
  * @throws {HubError} when it cannot be fetched.
@@ -58,6 +59,7 @@ export async function pullModel(repository: string, options: HubOptions = {}): P
   familyOfConfig(json, where).parse(json, where);
   await readJson(folder, "generation_config.json");
   await tokenizerFiles(folder);
+  await folderChat(folder);
   const weights = await openWeights(folder);
   await weights.close();
   await folder.tidy();

@@ -259,7 +259,7 @@ export class SentencePieceTokenizer implements Tokenizer {
         const isSpecial = this.#added.isSpecial(ids[i]);
         if (!(skip && isSpecial)) text += added.content;
         // A text begins behind the token that begins it.
-        if (!isSpecial) isStart = false;
+        if (!isSpecial || piece?.type === pieceTypes.unknown) isStart = false;
         continue;
       }
       if (piece === undefined) continue;
