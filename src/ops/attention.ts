@@ -11,7 +11,7 @@ import { flag, number, whole } from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
 import { aTensor, fused, tidy } from "../tensor/mod.ts";
-import { contiguousView, empty, wantsGradient } from "./bridge.ts";
+import { contiguousView, demandTensor, empty, wantsGradient } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { dropout } from "./dropout.ts";
 import { add, div, gt, le, logicalOr, maskedFill, mul, sub, where } from "./elementwise.ts";
@@ -91,6 +91,9 @@ export function scaledDotProductAttention(
     attentionOptions,
     idle,
   );
+  demandTensor("scaledDotProductAttention", q, "q");
+  demandTensor("scaledDotProductAttention", k, "k");
+  demandTensor("scaledDotProductAttention", v, "v");
   const [batch, heads, rows, width] = q.shape, keys = k.shape[2], groups = k.shape[1];
   const fits = q.shape.length === 4 && k.shape.length === 4 && v.shape.length === 4 && k.shape[0] === batch &&
     v.shape[0] === batch && k.shape[3] === width && v.shape[2] === keys && v.shape[1] === groups &&

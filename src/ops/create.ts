@@ -11,7 +11,7 @@ import { fixed, isDynamic, isNumber } from "../core/number.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { demandCountable, formatShape, type Shape } from "../core/shape.ts";
 import { activeCapture, asLeaf, backendOf, demandDType, fromData, fromNumbers } from "../tensor/mod.ts";
-import { alias, copyInto, empty as allocate, filled } from "./bridge.ts";
+import { alias, copyInto, demandTensor, empty as allocate, filled } from "./bridge.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
@@ -294,6 +294,7 @@ export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
  * @category Create tensors
  */
 export function zerosLike(t: Tensor, options: TensorOptions = {}): Tensor {
+  demandTensor("zerosLike", t, "t");
   return constant("zerosLike", t.shape, 0, options, { dtype: t.dtype, device: t.device });
 }
 
@@ -303,6 +304,7 @@ export function zerosLike(t: Tensor, options: TensorOptions = {}): Tensor {
  * @category Create tensors
  */
 export function onesLike(t: Tensor, options: TensorOptions = {}): Tensor {
+  demandTensor("onesLike", t, "t");
   return constant("onesLike", t.shape, 1, options, { dtype: t.dtype, device: t.device });
 }
 

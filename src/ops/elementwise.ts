@@ -9,7 +9,7 @@ import { type DType, isFloat } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { fixed, isNumber } from "../core/number.ts";
 import { tidy } from "../tensor/mod.ts";
-import { type Operand, promoteOperands } from "./bridge.ts";
+import { demandTensor, type Operand, promoteOperands } from "./bridge.ts";
 import { row, rowIn } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -439,6 +439,7 @@ export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
 
 /** The choice in the compute type of `dtype`; the condition is made bool, so that its dtype has no say in that. */
 function choose(dtype: DType, condition: Tensor, x: Operand, y: Operand): Tensor {
+  demandTensor("where", condition, "condition");
   if (condition.dtype === "bool") return rowIn(dtype, "where", condition, x, y);
   return tidy(() => rowIn(dtype, "where", ne(condition, 0), x, y));
 }

@@ -82,7 +82,7 @@ export function deviceNames(): DeviceName[] {
  * @category Tensors
  */
 export function setDefaultDevice(name: DeviceName): void {
-  backendOf(name);
+  deviceOf(name);
   defaultName = name;
 }
 
