@@ -40,3 +40,20 @@ export function demandNumbers(what: string, numbers: unknown, name: string): voi
 export function demandRecord(what: string, value: unknown, name: string, expected: string): void {
   demand(what, name, value, typeof value === "object" && value !== null && !Array.isArray(value), expected);
 }
+
+/** @throws {OptionError} for anything but a path or a URL. */
+export function demandPath(what: string, path: unknown): void {
+  const isPath = typeof path === "string" ? path !== "" : path instanceof URL;
+  demand(what, "the path", path, isPath, "a path or a file: URL");
+}
+
+/** @throws {OptionError} for what cannot be walked: `expected` says what it is to hold. */
+export function demandIterable(what: string, value: unknown, name: string, expected: string): void {
+  demand(what, name, value, isIterable(value), expected);
+}
+
+function isIterable(value: unknown): boolean {
+  if (typeof value === "string") return true;
+  return typeof value === "object" && value !== null &&
+    (Symbol.iterator in value || Symbol.asyncIterator in value);
+}

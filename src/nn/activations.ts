@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demand, demandNumbers } from "../core/demand.ts";
 import { dropout, gelu, relu, sigmoid, silu, softmax, tanh, type Tensor } from "../ops/mod.ts";
 import { tidy } from "../tensor/mod.ts";
 import { OptionError } from "../core/errors.ts";
@@ -102,6 +103,10 @@ export class Sequential extends Module implements Layer {
   /** The layers in order. */
   constructor(...layers: Layer[]) {
     super();
+    layers.forEach((layer, i) => {
+      const isLayer = layer instanceof Module && typeof layer.forward === "function";
+      demand("Sequential", `layer ${i}`, layer, isLayer, "a module with forward");
+    });
     this.#layers = layers;
   }
 
@@ -134,6 +139,7 @@ const mlpOptions: OptionTable<MLPOptions> = {
 export class MLP extends Sequential {
   /** Widths from input to output, at least two. */
   constructor(widths: readonly number[], options: MLPOptions = {}) {
+    demandNumbers("MLP", widths, "widths");
     if (widths.length < 2) {
       throw new OptionError(`MLP: needs the widths of input and output, not [${widths}]`);
     }

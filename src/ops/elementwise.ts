@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { show } from "../core/show.ts";
 import { type DType, isFloat } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { fixed, isNumber } from "../core/number.ts";
@@ -455,6 +456,8 @@ function choose(dtype: DType, condition: Tensor, x: Operand, y: Operand): Tensor
  * @category Elementwise operations
  */
 export function maskedFill(x: Tensor, mask: Tensor, value: number): Tensor {
+  demandTensor("maskedFill", x);
+  if (!isNumber(value)) throw new DTypeError(`maskedFill: value is ${show(value)}, expected a number`);
   if (!isFloat(x.dtype) && !Number.isInteger(fixed(value))) {
     throw new DTypeError(`maskedFill: a tensor of ${x.dtype} cannot hold ${value}`);
   }

@@ -403,6 +403,7 @@ export function all(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  * @category Reductions and order
  */
 export function norm(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  demandTensor("norm", x);
   const keeps = keepdimOf("norm", keepdim);
   return tidy(() =>
     inFloat32(x, (x) => rootOfSquares(sum(square(isFloat(x.dtype) ? x : toDType(x, "f32")), dim, keeps)))

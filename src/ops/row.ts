@@ -104,6 +104,7 @@ export function toDType(x: Tensor, dtype: DType): Tensor {
  * overflow between them. Other dtypes go to `f` as they are.
  */
 export function inFloat32(x: Tensor, f: (x: Tensor) => Tensor): Tensor {
+  demandTensor("to f32", x);
   const own = x.dtype;
   return own === "f16" || own === "bf16" ? toDType(f(toDType(x, "f32")), own) : f(x);
 }

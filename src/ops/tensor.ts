@@ -8,7 +8,7 @@
 import type { DeviceName } from "../backends/contract.ts";
 import { type DataArray, type DType, isFloat } from "../core/dtype.ts";
 import { DTypeError, FerrotypeError, ShapeError } from "../core/errors.ts";
-import { checkOptions } from "../core/options.ts";
+import { checkOptions, demandObject } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
 import {
   asLeaf,
@@ -93,7 +93,7 @@ export class Tensor extends ProductMethods {
    * @throws {DeviceError} from a device that answers late; read `await t.data()` there.
    */
   to(target: { dtype?: DType; device?: DeviceName }): Tensor {
-    checkOptions("to", target, placeOptions);
+    checkOptions("to", demandObject("to", target, placeOptions), placeOptions);
     const backend = target.device === undefined ? this.backend : backendOf(target.device);
     const dtype = target.dtype ?? this.dtype;
     if (backend === this.backend) return toDType(this, dtype);

@@ -247,6 +247,7 @@ export function resolveRange(
   range: readonly [(number | null)?, (number | null)?, number?],
   n: number,
 ): { start: number; size: number; step: number } {
+  demandList("slice", range, "a range such as [start, end]");
   const step = range[2] ?? 1;
   if (!Number.isInteger(step) || step === 0) {
     throw new ShapeError(`slice: a step is a whole number, not ${step}`);
