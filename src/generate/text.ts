@@ -3,18 +3,12 @@
  *
  * @module
  */
-import { demand } from "../core/demand.ts";
+import { demand, demandRecord } from "../core/demand.ts";
 import { OptionError } from "../core/errors.ts";
 import type { Tokenizer } from "../text/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import { constrainedSoon } from "./constraint/known.ts";
-import {
-  demandGeneration,
-  demandResolved,
-  forPrompt,
-  type ResolvedOptions,
-  type TokenDetails,
-} from "./options.ts";
+import { demandGeneration, forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { StopFilter } from "./stop.ts";
 import type { FinishReason, TokensResult, TokenStep } from "./sequence.ts";
 import { generateTokens } from "./tokens.ts";
@@ -90,7 +84,8 @@ export async function* textOfTokens(
   options: ResolvedOptions,
 ): AsyncGenerator<TokenPiece, GenerationResult> {
   demand("textOfTokens", "tokens", tokens, typeof tokens?.next === "function", "what generateTokens gives");
-  demandResolved("textOfTokens", options);
+  demandRecord("textOfTokens", options, "the options", "what resolveOptions gives");
+  demand("textOfTokens", "stop", options.stop, Array.isArray(options.stop), "a list of texts");
   const stream = tokenizer?.stream({ skipSpecialTokens: true }), filter = new StopFilter(options.stop);
   const ids: number[] = [], logprobs: TokenDetails[] = [];
   let text = "", finishReason: FinishReason = "length", prefill = 0, decode = 0;

@@ -69,6 +69,7 @@ export class Softmax extends Module implements Layer {
   /** The last axis unless told. */
   constructor(dim = -1) {
     super();
+    demand("Softmax", "dim", dim, Number.isInteger(dim), "a whole number");
     this.#dim = dim;
   }
 
@@ -86,7 +87,7 @@ export class Dropout extends Module implements Layer {
   /** p 0.5 unless told. */
   constructor(p = 0.5) {
     super();
-    if (!(p >= 0 && p <= 1)) throw new OptionError(`Dropout: p is a probability, not ${p}`);
+    demand("Dropout", "p", p, typeof p === "number" && p >= 0 && p <= 1, "a probability from 0 to 1");
     this.p = p;
   }
 

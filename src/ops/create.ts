@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { show } from "../core/show.ts";
 import type { Backend, DeviceName } from "../backends/contract.ts";
 import { byteSize, type DataArray, type DType, fitsRange, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
@@ -226,6 +227,9 @@ function ofTheRun(values: readonly number[], shape: Shape, dtype: DType, backend
  * @category Create tensors
  */
 export function full(shape: Shape, value: number | boolean, options: TensorOptions = {}): Tensor {
+  if (typeof value !== "boolean" && !isNumber(value)) {
+    throw new OptionError(`full: the value is ${show(value)}, expected a number`);
+  }
   return constant("full", shape, value, options);
 }
 

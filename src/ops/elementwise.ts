@@ -411,6 +411,7 @@ export function isfinite(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function clamp(x: Tensor, min: Operand | null = null, max: Operand | null = null): Tensor {
+  demandTensor("clamp", x);
   if (min !== null && max !== null) return row("clamp", x, min, max);
   if (min !== null) return row("clampMin", x, min);
   if (max !== null) return row("clampMax", x, max);

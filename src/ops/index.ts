@@ -6,10 +6,11 @@
  *
  * @module
  */
+import { show } from "../core/show.ts";
 import { demandFunction } from "../core/demand.ts";
 import { isQuantized } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
-import { isNumber } from "../core/number.ts";
+import { fixed, isNumber } from "../core/number.ts";
 import {
   broadcastStrides,
   contiguousStrides,
@@ -319,6 +320,9 @@ export function oneHot(index: Tensor, classes: number): Tensor {
 function triangle(what: string, x: Tensor, keepLower: boolean, diagonal: number): Tensor {
   demandTensor(what, x);
   const rank = x.shape.length;
+  if (!isNumber(diagonal) || !Number.isInteger(fixed(diagonal))) {
+    throw new ShapeError(`${what}: diagonal is a whole number, not ${show(diagonal)}`);
+  }
   if (rank < 2) throw new ShapeError(`${what}: needs at least 2 dims, not ${formatShape(x.shape)}`);
   return tidy(() => {
     const { device } = x, columns = arange(x.shape[rank - 1], { device });

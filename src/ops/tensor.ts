@@ -5,9 +5,10 @@
  *
  * @module
  */
+import { show } from "../core/show.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { type DataArray, type DType, isFloat } from "../core/dtype.ts";
-import { DTypeError, FerrotypeError, ShapeError } from "../core/errors.ts";
+import { DTypeError, FerrotypeError, OptionError, ShapeError } from "../core/errors.ts";
 import { checkOptions, demandObject } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
 import {
@@ -125,6 +126,9 @@ export class Tensor extends ProductMethods {
    * @throws {DTypeError} for integers. @throws {FerrotypeError} when switched off for a result: use `detach`.
    */
   requiresGrad_(on = true): this {
+    if (typeof on !== "boolean") {
+      throw new OptionError(`requiresGrad_: ${show(on)} is given, expected true or false`);
+    }
     if (on && !isFloat(this.dtype)) {
       throw new DTypeError(
         `requiresGrad: only floating-point tensors have gradients, this one is ${this.dtype}`,

@@ -442,6 +442,9 @@ export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
 export function diagonal(x: Tensor, offset = 0): Tensor {
   demandTensor("diagonal", x);
   const rank = x.shape.length;
+  if (!isNumber(offset) || !Number.isInteger(fixed(offset))) {
+    throw new ShapeError(`diagonal: the offset is a whole number, not ${offset}`);
+  }
   if (rank < 2) throw new ShapeError(`diagonal: needs at least 2 dims, not ${formatShape(x.shape)}`);
   const rows = x.shape[rank - 2], columns = x.shape[rank - 1];
   const down = Math.max(0, -offset), right = Math.max(0, offset);

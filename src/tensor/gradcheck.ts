@@ -84,6 +84,7 @@ async function compare<T extends TensorBase>(
   const leaves = values.map((v, i) => place(i, v));
   for (const leaf of leaves) asLeaf(leaf, true);
   const output = f(...leaves);
+  demandTensor("checkGradients", output, "what f gives");
   const random = new Generator(20);
   const weights = Float64Array.from({ length: output.size }, () => 0.5 + random.uniform());
   const start = fromData(fromNumbers(weights, output.dtype), output.shape, output.dtype, output.backend);
