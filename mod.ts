@@ -49,7 +49,7 @@ export {
   type TypedNote,
 } from "./src/files/gguf/mod.ts";
 export type { Openable } from "./src/platform/platform.ts";
-export { type DataArray, type DType, dtypes } from "./src/core/dtype.ts";
+export { type DataArray, type DType, dtypes, type KDType } from "./src/core/dtype.ts";
 export { Generator, type GeneratorState } from "./src/core/random.ts";
 export type { Shape } from "./src/core/shape.ts";
 export type { DeviceName, MemoryUse } from "./src/backends/contract.ts";

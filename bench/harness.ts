@@ -33,6 +33,8 @@ export interface Subject {
   readonly limit?: Limit;
   /** The share of the limit it should reach; of a time, how many times the limit it may take. */
   readonly share?: number;
+  /** The longest time, in the row's unit, that it should take. */
+  readonly atMost?: number;
   /** How many times as fast as a rival it should be, by the rival's name. */
   readonly versus?: Readonly<Record<string, number>>;
 }
@@ -203,6 +205,9 @@ export class Bench {
             want(`≥ ${(100 * subject.share).toFixed(0)} % of the limit`, result.share >= subject.share);
           } else want(`≤ ${subject.share} × the limit`, result.share <= subject.share);
         }
+      }
+      if (subject.atMost !== undefined) {
+        want(`≤ ${subject.atMost} ${row.unit}`, result.value <= subject.atMost);
       }
       for (const rival of rivals) {
         if (rival.missing !== undefined) continue;

@@ -46,9 +46,12 @@ const number = (x: number): string =>
 
 function shareOf(unit: string, { limit, share }: SubjectResult): string {
   if (!limit || share === undefined) return "";
-  if (!unit.endsWith("/s")) return `${share.toFixed(2)} × of ${limit.name} (${number(limit.value)})`;
-  // What is exceeded by more than rounding is no limit, and is not called one.
-  const what = share > 1.005 ? `the reference kernel, ${limit.name}` : limit.name;
+  // What is exceeded is no limit, and is not called one.
+  if (!unit.endsWith("/s")) {
+    const what = share < 1 ? `the reference, ${limit.name}` : limit.name;
+    return `${share.toFixed(2)} × of ${what} (${number(limit.value)})`;
+  }
+  const what = share > 1 ? `the reference kernel, ${limit.name}` : limit.name;
   return `${(100 * share).toFixed(1)} % of ${what} (${number(limit.value)})`;
 }
 
@@ -143,7 +146,7 @@ const preface = `# What the benches measured
 Written by \`deno task bench --write\` (\`bun bench --write\`, \`node bench/main.ts --write\`), each runtime its own section. Ours, the
 limit and the rivals take turns in one run, so only ratios should be quoted; each is the quotient of the two medians beside it,
 and says how many times as fast as the rival ours is. "Of the limit" compares with a kernel that only multiplies and adds in
-registers, or only reads, through the same engine in the same moment; one that ours exceeds is called a reference kernel.
+registers, or only reads, through the same engine in the same moment; one that ours exceeds is called a reference.
 "Wanted" is the project's own aim, written beside each row in \`bench/ops\` and \`bench/flows\`.
 `;
 

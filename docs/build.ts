@@ -11,7 +11,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, posix } from "node:path";
 import process from "node:process";
-import { fileURLToPath } from "node:url";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { ensurePackages } from "../tests/_install.ts";
 import { findRuntimes, runtimeKinds } from "../tests/_runtimes.ts";
 import { readTask } from "../tools/task.ts";
@@ -127,16 +127,46 @@ export async function buildSite(folder: string): Promise<number> {
         },
       },
     });
-    const body = file.endsWith(".md")
-      ? await marked.parse(text)
-      : `<h1>${escape(file)}</h1>\n<pre><code>${escape(text)}</code></pre>`;
-    const path = join(folder, addressOf(file));
-    mkdirSync(dirname(path), { recursive: true });
-    writeFileSync(path, page(file, file.endsWith(".md") ? titleOf(file) : file, body));
+    if (file.endsWith(".md")) write(folder, file, titleOf(file), await marked.parse(text));
+    else writeSource(folder, file);
   }
   if (dead.length > 0) throw new Error(`links that lead nowhere:\n${dead.join("\n")}`);
   writeFileSync(join(folder, "site.css"), readFileSync(join(repository, "docs", "site.css")));
   return seen.size;
+}
+
+function write(folder: string, file: string, title: string, body: string): void {
+  const path = join(folder, addressOf(file));
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, page(file, title, body));
+}
+
+/** The page of a file that is no page by itself. */
+function writeSource(folder: string, file: string): void {
+  const text = readFileSync(join(repository, file), "utf8");
+  write(folder, file, file, `<h1>${escape(file)}</h1>\n<pre><code>${escape(text)}</code></pre>`);
+}
+
+/**
+ * Makes the reference in `folder`/api refer to sources by pages of the site: `deno doc` names the files of the disk that it
+ * read, which nobody else has.
+ */
+export function linkSources(folder: string): void {
+  const here = pathToFileURL(repository).href, sources = new Set<string>();
+  for (const name of readdirSync(join(folder, "api"), { recursive: true, encoding: "utf8" })) {
+    if (!name.endsWith(".html")) continue;
+    const path = join(folder, "api", name), text = readFileSync(path, "utf8");
+    const from = posix.dirname(posix.join("api", name.replaceAll("\\", "/")));
+    const linked = text.replaceAll(/href="(file:[^"]*)"/g, (whole, href: string) => {
+      const url = href.replaceAll("&#x2F;", "/");
+      if (!url.startsWith(here)) throw new Error(`${name} refers to ${url}, which is not of the repository`);
+      const [source, anchor = ""] = decodeURIComponent(url.slice(here.length)).split(/(?=#)/);
+      sources.add(source);
+      return whole.replace(href, posix.relative(from, addressOf(source)) + anchor);
+    });
+    if (linked !== text) writeFileSync(path, linked);
+  }
+  for (const source of sources) writeSource(folder, source);
 }
 
 /** The page that stands for a folder. */
@@ -161,5 +191,6 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const words = ["doc", "--quiet", "--html", "--name=ferrotype", `--output=${join(site, "api")}`, "mod.ts"];
   const { status } = spawnSync(deno.path, words, { cwd: repository, stdio: ["ignore", "ignore", "inherit"] });
   if (status !== 0) process.exit(1);
+  linkSources(site);
   console.log(`${pages} pages and the reference are in docs/site; open docs/site/index.html`);
 }

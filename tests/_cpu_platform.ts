@@ -1,6 +1,6 @@
 /** This runtime's threads as the cpu device wants them, for tests. */
 import type { CpuPlatform, CpuWorker } from "../src/backends/cpu/platform.ts";
-import { spawnWorker } from "../src/platform/workers.ts";
+import { processorTime, spawnWorker } from "../src/platform/platform.ts";
 
 /** A platform that counts what it started. */
 export function testPlatform(
@@ -10,10 +10,16 @@ export function testPlatform(
     hardwareConcurrency: 2,
     canBlock: options.canBlock ?? true,
     started: 0,
-    spawnWorker(source: string, data: unknown, onError: (error: unknown) => void): CpuWorker {
+    processorTime,
+    spawnWorker(
+      source: string,
+      data: unknown,
+      onError: (error: unknown) => void,
+      onEnd: () => void,
+    ): CpuWorker {
       platform.started++;
       if (options.broken) throw new Error("no threads today");
-      return spawnWorker(source, data, onError);
+      return spawnWorker(source, data, onError, onEnd);
     },
   };
   return platform;

@@ -22,6 +22,7 @@ const idle: [string, string, RegExp][] = [
     "min-lr",
     /the rate of --schedule constant does not fall/,
   ],
+  ["train a -o b --init c --family gpt2", "family", /the model's own with --init/],
   ["train a -o b --init c --n-layer 2", "n-layer", /the model's own with --init/],
   ["train a -o b --init c --n-head 2", "n-head", /the model's own with --init/],
   ["train a -o b --init c --n-embd 2", "n-embd", /the model's own with --init/],
@@ -93,7 +94,7 @@ const considered: Record<string, string> = {
   serve:
     "host port api-key name max-batch max-queue max-texts max-body patience cors allowed-host model dtype device threads max-memory",
   train:
-    "out init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
+    "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory resume force " +
     "stop-after plot quiet",
   explain: "model dtype device threads max-memory train batch-size block-size",
@@ -104,7 +105,7 @@ const considered: Record<string, string> = {
   inspect: "",
   convert: "dtype shard-size force",
   "tabular train":
-    `out target task bins folds keep seed class-weights model hidden steps report-fit ${csvFlags} quiet`,
+    `out target task bins folds keep seed class-weights model hidden steps report-fit ${csvFlags} force quiet`,
   "tabular predict": `csv out ${csvFlags}`,
   "tabular inspect": `onnx ${csvFlags}`,
   "tabular explain": "",

@@ -86,6 +86,63 @@ describe("compile", () => {
     }
   });
 
+  it("gives what the function gives where JavaScript tells numbers apart without asking for their value", async () => {
+    const table = new Map([[3, 10], [0.25, 20]]);
+    const chosen = (k: number): number => k === 7 ? 2 : 3;
+    const functions: ((x: Tensor, k: number) => Tensor)[] = [
+      (x, k) => k === 3 ? x.mul(2) : x.add(k),
+      (x, k) => k !== 0.25 ? x.mul(k) : x.neg(),
+      (x, k) => x.mul(chosen(k)).add(k),
+      (x, k) => x.mul(table.get(k) ?? 1),
+      (x, k) => x.add([2, 7].includes(k) ? 1 : 2).mul(k),
+      (x, k) => x.mul([2, 7].indexOf(k)),
+      (x, k) => x.mul(Object.is(k, 7) ? 5 : 6),
+      (x, k) => x.mul(typeof k === "number" ? 5 : 6),
+      (x, k) => x.mul(Number.isInteger(k) ? 5 : 6),
+      (x, k) => x.mul(new Set([k]).has(3) ? 5 : 6),
+      (x, k) => {
+        switch (k) {
+          case 3:
+            return x.mul(k);
+          case 7:
+            return x.neg();
+          default:
+            return x;
+        }
+      },
+    ];
+    const random = new Generator(3), numbers = [2, 3, 7, 0.25, 0, 1, -1, 5];
+    for (const [i, f] of functions.entries()) {
+      // As an argument, and within one.
+      using one = compile(f);
+      using two = compile((x: Tensor, { k }: { k: number }) => f(x, k));
+      const x = tensor([1, -2, 3]);
+      for (let round = 0; round < 16; round++) {
+        const k = numbers[random.integer(0, numbers.length)], expected = await numbersOf(f(x, k));
+        assertClose(await numbersOf(one(x, k)), expected, `function ${i} of ${k}`);
+        assertClose(await numbersOf(two(x, { k })), expected, `function ${i} of { k: ${k} }`);
+      }
+    }
+  });
+
+  it("runs a function that hands its numbers on to operations once, however many numbers come", async () => {
+    let runs = 0;
+    using f = compile((x: Tensor, k: number, n: number) => {
+      runs++;
+      return x.mul(k).add(n).sub(k);
+    });
+    for (let i = 2; i < 40; i++) {
+      assertClose(await numbersOf(f(tensor([1, 2]), i, 0.5 + i)), [i + 0.5, 2 * i + 0.5], `${i}`);
+    }
+    assertStrictEquals(runs, 1);
+    // One that compares has a program for each number that makes a difference; the others share one.
+    using g = compile((x: Tensor, k: number) => k === 5 ? x.neg() : x.mul(k));
+    for (let i = 2; i < 40; i++) {
+      assertClose(await numbersOf(g(tensor([3]), i)), [i === 5 ? -3 : 3 * i], `${i}`);
+    }
+    assertStrictEquals(g.traces, 2);
+  });
+
   it("takes and gives lists and objects, and what is neither tensor nor number as it is", async () => {
     using f = compile((batch: { x: Tensor; more: Tensor[] }, mode: string, k: number) => ({
       list: [batch.x.mul(k), ...batch.more.map((t) => t.add(1))],

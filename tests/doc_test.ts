@@ -18,7 +18,7 @@ import { tmpdir } from "node:os";
 import { dirname, join, posix } from "node:path";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
-import { buildSite } from "../docs/build.ts";
+import { buildSite, linkSources } from "../docs/build.ts";
 import * as ferrotype from "../mod.ts";
 import { repository } from "./_data.ts";
 import { promises, table } from "./promises.ts";
@@ -37,7 +37,7 @@ const given: Record<string, string> = {
     "const ln = new nn.LayerNorm(4), mlp = new nn.MLP([4, 8, 4]), x = randn([2, 4]);",
   "src/ops/transforms/loops.ts": "const w = randn([3]), batch = randn([5, 3]);",
   "src/ops/views.ts": "const x = randn([3, 4, 5]);",
-  "src/runtime/gpt2.ts":
+  "src/runtime/text_model.ts":
     'const model = await GPT2.load("web/models/shakespeare");\nconst print = console.log;',
   "src/tensor/capture/compile.ts": "const model = new nn.Linear(3, 2), batch = randn([4, 3]);\n" +
     "const optimizer = new optim.AdamW(model.parameters());",
@@ -164,7 +164,19 @@ describe("the example", () => {
 
 describe("the documentation", () => {
   it("becomes a site whose links lead somewhere", async () => {
-    assert(await buildSite(mkdtempSync(join(tmpdir(), "ferrotype-site-"))) > pages.length);
+    const folder = mkdtempSync(join(tmpdir(), "ferrotype-site-"));
+    try {
+      assert(await buildSite(folder) > pages.length);
+      // As `deno doc` writes it, which names the disk that it read.
+      mkdirSync(join(folder, "api/~"), { recursive: true });
+      const source = pathToFileURL(join(repository, "src/core/shape.ts")).href.replaceAll("/", "&#x2F;");
+      writeFileSync(join(folder, "api/~/Shape.html"), `<a href="${source}">source</a>`);
+      linkSources(folder);
+      const [, link] = /href="([^"]*)"/.exec(readFileSync(join(folder, "api/~/Shape.html"), "utf8"))!;
+      assertMatch(readFileSync(join(folder, "api/~", link), "utf8"), /export type Shape/);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   it("promises only what there are tests for", () => {

@@ -18,6 +18,7 @@ import { whole } from "../src/core/kinds.ts";
 import { Generator } from "../src/core/random.ts";
 import { namesOf, readTask } from "../tools/task.ts";
 import { type HostileKind, hostileKinds } from "./_hostile_kinds.ts";
+import { ensurePackages } from "./_install.ts";
 
 /** What became of the inputs of one kind. */
 export interface HostileResult {
@@ -106,6 +107,7 @@ async function main(): Promise<void> {
       because: "--large has its own inputs",
     }],
   });
+  ensurePackages();
   if (values.flag("large")) {
     const { large } = await import("./_hostile_large.ts");
     await large();

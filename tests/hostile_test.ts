@@ -3,7 +3,14 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -11,21 +18,25 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import {
+  CheckpointManager,
   FormatError,
   GPT2,
   HubError,
   loadTokenizer,
   openSafetensors,
   saveSafetensors,
+  TabularModel,
   tensor,
 } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import { openRepository } from "../src/hub/mod.ts";
 import { expectedTensors } from "../src/models/gpt2/checkpoint.ts";
 import { gpt2Config, GPT2Model } from "../src/models/mod.ts";
+import { configJson, parseConfig } from "../src/models/gpt2/config.ts";
 import { loadChatTemplate } from "../src/runtime/chat.ts";
 import { BpeTokenizer, CharTokenizer, tokenizerFromJson } from "../src/text/mod.ts";
 import { call } from "./_command.ts";
+import { repository } from "./_data.ts";
 import { inFolder, smallModel } from "./_gpt2.ts";
 import { run } from "./hostile.ts";
 
@@ -38,6 +49,90 @@ describe("hostile files", () => {
       assertEquals(failures, [], kind);
       // A kind whose inputs are all refused, or all read, says nothing.
       assert(refused > 0 && (inputs < 20 || refused < inputs), `${kind}: ${refused} of ${inputs} refused`);
+    }
+  });
+});
+
+describe("an object that cannot be made a text or a number", () => {
+  const odd = { toString: null, valueOf: 1, constructor: { name: null }, toJSON: 1, then: "x", length: -1 };
+
+  it("is told as what it is, in a configuration and in a tokenizer", async () => {
+    const known = gpt2Config({ vocabSize: 9, nPositions: 8, nEmbd: 8, nLayer: 1, nHead: 2 });
+    for (
+      const name of ["model_type", "n_embd", "n_head", "activation_function", "layer_norm_epsilon"]
+    ) {
+      const json = { ...configJson(known, "f32"), [name]: odd };
+      const { message } = assertThrows(() => parseConfig(json, "config.json"), FormatError);
+      assert(message.includes("toString: null") && message.length < 600, `${name}: ${message}`);
+    }
+    for (
+      const file of [
+        CharTokenizer.from("abc").toJSON(),
+        BpeTokenizer.train("ab", { vocabSize: 258 }).toJSON(),
+      ]
+    ) {
+      const json = file as { model: { vocab: Record<string, number> } },
+        [token] = Object.keys(json.model.vocab);
+      const vocab = { ...json.model.vocab, [token]: odd };
+      await assertRejects(() => tokenizerFromJson({ ...json, model: { ...json.model, vocab } }), FormatError);
+      for (const part of ["normalizer", "pre_tokenizer", "post_processor", "decoder"]) {
+        await assertRejects(() => tokenizerFromJson({ ...json, [part]: odd }), FormatError, undefined, part);
+      }
+    }
+  });
+});
+
+describe("ids around a text", () => {
+  it("are tokens' ids", async () => {
+    const around = (id: number) => ({
+      type: "TemplateProcessing",
+      single: [{ SpecialToken: { id: "<s>", type_id: 0 } }, { Sequence: { id: "A", type_id: 0 } }],
+      pair: [],
+      special_tokens: { "<s>": { id: "<s>", ids: [id], tokens: ["<s>"] } },
+    });
+    const own = BpeTokenizer.train("ab ab", { vocabSize: 258 }).toJSON() as Record<string, unknown>;
+    const words = {
+      added_tokens: [],
+      pre_tokenizer: { type: "BertPreTokenizer" },
+      model: { type: "WordPiece", unk_token: "a", max_input_chars_per_word: 9, vocab: { a: 0, b: 1 } },
+    };
+    for (const [file, size] of [[own, 258], [words, 2]] as const) {
+      const load = async (id: number): Promise<number[]> =>
+        (await tokenizerFromJson({ ...file, post_processor: around(id) })).encode("a");
+      assertStrictEquals((await load(size - 1))[0], size - 1);
+      for (const id of [size, 1e9]) await assertRejects(() => load(id), FormatError, `the id ${id}`);
+    }
+  });
+});
+
+describe("a checkpoint", () => {
+  it("names its files by texts", async () => {
+    await inFolder(async (folder) => {
+      const at = join(folder, "step-00000001"), state = join(at, "state.json");
+      mkdirSync(at);
+      for (const name of [["model"], { toString: null }, 5, null, "../model"]) {
+        writeFileSync(state, JSON.stringify({ version: 1, step: 1, loss: null, tensors: [name], state: {} }));
+        await assertRejects(() => new CheckpointManager(folder).loadLatest(), FormatError);
+      }
+    });
+  });
+});
+
+describe("a tabular file", () => {
+  it("has a value for what is missing, or is refused", async () => {
+    const file = readFileSync(join(repository, "web", "models", "tabular", "iris.safetensors"));
+    const length = Number(file.readBigUInt64LE(0)), header = JSON.parse(file.toString("utf8", 8, 8 + length));
+    for (
+      const [tensor, at, value] of [["columns", 2, 3e38], ["columns", 2, -3e38], [
+        "features",
+        5,
+        1e-40,
+      ]] as const
+    ) {
+      const bytes = new Uint8Array(file), place = 8 + length + header[tensor].data_offsets[0] + 4 * at;
+      new DataView(bytes.buffer).setFloat32(place, value, true);
+      const { message } = await assertRejects(() => TabularModel.load(bytes), FormatError);
+      assertMatch(message, /feature 0 is -?[\d.e+]+ where column 0 has no value/);
     }
   });
 });

@@ -39,6 +39,19 @@ eachDevice((device) => {
     assertStrictEquals(await one.scatter(0, zero, 8).item(), 8);
   });
 
+  it("gives NaN, and NaN as gradients, for keys, for causal attention of rows that see none", async () => {
+    // Row 0 of three lies before both keys; its softmax is over nothing.
+    const q = F.ones([1, 2, 3, 4], { device, requiresGrad: true });
+    const k = F.ones([1, 2, 2, 4], { device, requiresGrad: true });
+    const y = F.scaledDotProductAttention(q, k, k, { isCausal: true });
+    const rows = (await numbersOf(y)).map(Number.isNaN);
+    assertEquals(rows.slice(0, 12), [0, 1, 2].flatMap((row) => Array(4).fill(row === 0)));
+    y.sum().backward();
+    for (const x of (await numbersOf(k.grad!))) assertStrictEquals(x, NaN);
+    // What is masked has no gradient.
+    for (const x of await numbersOf(q.grad!)) assertStrictEquals(x, 0);
+  });
+
   it("multiplies matrices of no size", async () => {
     const a = F.zeros([2, 0], { device }), b = F.zeros([0, 3], { device });
     assertEquals(await a.matmul(b).toArray(), [[0, 0, 0], [0, 0, 0]]);

@@ -42,7 +42,6 @@ async function runFile(
   runtime: FoundRuntime,
   file: string,
   reports: string,
-  again = true,
 ): Promise<TestResult[]> {
   const report = join(reports, `${runtime.kind.name}-${file.replaceAll("/", "-")}.xml`);
   const skips = `${report}.skips`;
@@ -82,22 +81,11 @@ async function runFile(
       detail: `did not end within ${fileTimeout / 1000} s\n${tail()}`,
     });
   } else if (status !== 0 && !tests.some((test) => test.outcome === "failed")) {
-    // A software adapter sometimes brings a process down as it ends, when every test has passed and was reported. Said,
-    // and tried once more; twice is a failure.
-    if (again && tests.length > 0 && (status === "SIGABRT" || status === "SIGSEGV") && onWebGpu(file)) {
-      console.log(`tests/${file} on ${runtime.kind.name}: passed, and ended with ${status}; run again`);
-      return await runFile(runtime, file, reports, false);
-    }
     tests.push({ name: file, outcome: "failed", detail: `ended with status ${status}\n${tail()}` });
   } else if (tests.length === 0) {
     tests.push({ name: file, outcome: "failed", detail: `reported no test\n${tail()}` });
   }
   return tests;
-}
-
-/** Whether a file computes on a WebGPU adapter of this machine. */
-function onWebGpu(file: string): boolean {
-  return /_webgpu\.ts|_dawn\.ts|initWebGPU/.test(readFileSync(join(repository, "tests", file), "utf8"));
 }
 
 /** The tests with the reasons that `_suite.ts` wrote down for those that were skipped, a line of JSON each. */

@@ -9,6 +9,7 @@ import { describe, it } from "node:test";
 import { ferrotype } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
 import { byteModel } from "./_serve.ts";
+import { patience } from "./_wait.ts";
 
 /** One connection, and all that comes back on it. */
 class Line {
@@ -54,7 +55,7 @@ describe("ferrotype serve, asked to end", () => {
         const words = ["serve", "--port", "0", "--json", "--model", folder, "--max-batch", "4"];
         const ended = await ferrotype(words, {
           started(child) {
-            const late = setTimeout(() => child.kill("SIGKILL"), 50_000);
+            const late = setTimeout(() => child.kill("SIGKILL"), patience);
             child.on("close", () => clearTimeout(late));
             child.stdout.once("data", async (line: string) => {
               const { url } = JSON.parse(line) as { url: string };

@@ -3,7 +3,9 @@
  */
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { Buffer } from "node:buffer";
 import { join } from "node:path";
+import { repository } from "./_data.ts";
 import { call, ferrotype, interrupt, json, output } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
 import { madeUp } from "./_tabular.ts";
@@ -30,6 +32,31 @@ interface Report {
 }
 
 describe("ferrotype tabular", () => {
+  it("trains over a model of a table, and over something else with --force alone", async () => {
+    await inFolder(async (folder) => {
+      const csv = join(folder, "data.csv"),
+        out = join(folder, "out"),
+        words = ["tabular", "train", csv, "-o", out];
+      writeFileSync(csv, madeUp(60, "class"));
+      const other = readFileSync(join(repository, "web/models/shakespeare/model.safetensors")).subarray(
+        0,
+        5000,
+      );
+      for (const bytes of [other, "a list of things to do\n"]) {
+        writeFileSync(out, bytes);
+        const { code, stderr } = await ferrotype([...words, "--model", "linear"]);
+        assertStrictEquals(code, 2);
+        assertMatch(stderr, /out is there already and is no model of a table; give --force to replace it/);
+        assertEquals(readFileSync(out), Buffer.from(bytes as string));
+      }
+      for (const force of [["--force"], []]) await call([...words, "--model", "linear", ...force]);
+      assertStrictEquals(
+        (await json<{ target: { name: string } }>(["tabular", "inspect", out])).target.name,
+        "target",
+      );
+    });
+  });
+
   it("trains classes, predicts, inspects and explains", async () => {
     await inFolder(async (folder) => {
       const csv = join(folder, "data.csv"), model = join(folder, "model.safetensors");

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { GPT2 } from "../mod.ts";
 import { noBrowser, says, shows, TestSite, violations } from "./_browser.ts";
-import { repository } from "./_data.ts";
+import { dataPath, missingData, readDataJson, repository } from "./_data.ts";
 import { tinyFolder } from "./_gpt2.ts";
 import { FakeHub } from "./_hub.ts";
 import { after, before, beforeEach, describe, it } from "./_suite.ts";
@@ -153,6 +153,42 @@ describe("models in the playground", { skip }, () => {
     });
   });
 
+  it(
+    "are of any family, from a folder and from a GGUF",
+    { skip: missingData("llama", "stories260K") },
+    async () => {
+      const folder = dataPath("llama", "stories260K"), file = "stories260K-f32.gguf";
+      const { greedy } = readDataJson<{ greedy: { text: string } }>("llama", "stories260K", "golden.json");
+      const story = new URLSearchParams({
+        prompt: "Once upon a time",
+        maxNewTokens: "30",
+        temperature: "0",
+        repetitionPenalty: "1",
+      });
+      await site.open(`playground/#${story}`, async (page) => {
+        await says(page, /^Ready/);
+        await page.click("#other-model > summary");
+        await page.setInputFiles("#folder", folder);
+        await says(page, /512 positions/);
+        const text = await written(page);
+        assert(text.length > 60 && greedy.text.startsWith(text), text);
+        await page.click("#bundled");
+        await says(page, /128 positions/);
+        const base64 = readFileSync(join(folder, file)).toString("base64");
+        await page.evaluate(([name, text]) => {
+          const data = new DataTransfer();
+          data.items.add(new File([Uint8Array.from(atob(text), (c) => c.charCodeAt(0))], name));
+          document.body.dispatchEvent(
+            new DragEvent("drop", { dataTransfer: data, bubbles: true, cancelable: true }),
+          );
+        }, [file, base64]);
+        await says(page, /512 positions/);
+        assertMatch(await page.textContent("#model-name") ?? "", /^stories260K-f32\.gguf: /);
+        assertStrictEquals(await written(page), text);
+      });
+    },
+  );
+
   it("are refused in a sentence: no config.json, other files, damaged weights", async () => {
     const folder = mkdtempSync(join(tmpdir(), "ferrotype-page-"));
     try {
@@ -160,8 +196,8 @@ describe("models in the playground", { skip }, () => {
         await says(page, /^Ready/);
         await page.click("#other-model > summary");
         const files: [string, string, RegExp][] = [
-          ["notes.txt", "hello", /no config\.json/],
-          ["config.json", JSON.stringify({ model_type: "llama" }), /llama/],
+          ["notes.txt", "hello", /neither a config\.json nor a GGUF/],
+          ["config.json", JSON.stringify({ model_type: "lama" }), /"lama".*"llama"/],
           ["config.json", readFileSync(join(tinyFolder, "config.json"), "utf8"), /safetensors/],
           ["model.safetensors", "not a model", /model\.safetensors/],
         ];

@@ -46,7 +46,11 @@ const js = (path: string): string => path.replace(/\.ts$/, ".js");
 
 /** package.json of the npm form, from the repository's. */
 function packageOf(own: Package): object {
-  const entry = (path: string): object => ({ types: `./${path}.d.ts`, default: `./${path}.js` });
+  // One form for all: what differs where there is no disk is in `browser`, file by file.
+  const entry = (path: string): object => ({
+    types: `./${path}.d.ts`,
+    ...Object.fromEntries(["deno", "bun", "node", "browser", "default"].map((on) => [on, `./${path}.js`])),
+  });
   return {
     name: own.name,
     version: own.version,

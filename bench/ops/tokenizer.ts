@@ -69,7 +69,7 @@ async function* rows(bench: Bench): AsyncGenerator<Row> {
       name: `learn 32,000 tokens from ${megabytes} MB`,
       unit: "s",
       amount: 1,
-      subjects: [{ name: "ours", run: train, limit: { name: "a minute", measure: () => 60 }, share: 1 }],
+      subjects: [{ name: "ours", run: train, atMost: 60 }],
       note: `the texts come one by one; memory grows by ${((peak - before) / 1e6).toFixed(0)} MB`,
     };
   } finally {

@@ -14,6 +14,7 @@ import {
   type CausalLM,
   type ChatMessage,
   type ChatTemplate,
+  encodeChat,
   FerrotypeError,
   type GenerateOptions,
   loadChatTemplate,
@@ -42,7 +43,9 @@ class Conversation {
   async *turn(line: string, signal: AbortSignal): AsyncGenerator<string> {
     const messages = [...this.#messages, { role: "user", content: line }], text = `${this.#text}${line}\n`;
     // The end of a long conversation is what fits beside the answer.
-    const whole = this.#model.encode(this.#template ? this.#template(messages) : text);
+    const whole = this.#template
+      ? await encodeChat(this.#model.tokenizer!, this.#template(messages), { signal })
+      : this.#model.encode(text);
     this.#messages.push(messages[messages.length - 1]);
     this.#text = text;
     const room = Math.max(1, this.#model.contextLength - (this.#options.maxNewTokens ?? 20));

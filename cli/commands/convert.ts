@@ -6,16 +6,19 @@
 import { oneOf, size } from "../../src/core/kinds.ts";
 import {
   CausalLM,
+  convertToGguf,
   copySafetensors,
   type DType,
   openSafetensors,
   type SaveSafetensorsOptions,
 } from "../../mod.ts";
 import { isDirectory, readDir, stat } from "../../src/platform/platform.ts";
-import { folderToGguf, ggufDTypes, ggufToGguf } from "../../src/runtime/gguf_convert.ts";
 import { type Command, UsageError } from "../command.ts";
 import { formatBytes, note, printJson } from "../output.ts";
 import { isGguf, openWeights } from "./inspect.ts";
+
+/** What matrices of a GGUF are written as. */
+const ggufDTypes: readonly string[] = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_k", "q6_k"];
 
 /** What the library calls its own kinds of blocks, and a GGUF calls otherwise. */
 const alsoCalled: Readonly<Record<string, string>> = { q8: "q8_0", q4: "q4_0" };
@@ -27,11 +30,6 @@ type Way = "model" | "file" | "model to GGUF" | "GGUF";
 async function wayOf(from: string, to: string, dtype: string | undefined, hasShards: boolean): Promise<Way> {
   const isFolder = await isDirectory(from), toGguf = /\.gguf$/i.test(to) && !await isDirectory(to);
   const fromGguf = !isFolder && await isGguf(from);
-  if (fromGguf && !toGguf) {
-    throw new UsageError(
-      `convert: ${from} is a GGUF, and what comes of it, too; name a file that ends in .gguf, not ${to}`,
-    );
-  }
   if (!isFolder && !fromGguf && toGguf) {
     throw new UsageError(
       `convert: a GGUF is made of a model's folder, whose config.json says what ${from} alone does not; name the folder`,
@@ -47,7 +45,8 @@ async function wayOf(from: string, to: string, dtype: string | undefined, hasSha
       `convert: --dtype ${dtype} is what a GGUF holds, and ${to} is none; name a file that ends in .gguf, or give q8 or q4`,
     );
   }
-  return toGguf ? (isFolder ? "model to GGUF" : "GGUF") : isFolder ? "model" : "file";
+  if (toGguf) return isFolder ? "model to GGUF" : "GGUF";
+  return isFolder || fromGguf ? "model" : "file";
 }
 
 /** @throws {UsageError} where `to` cannot be what comes of `from`, and where something there would be lost. */
@@ -55,8 +54,11 @@ async function checkPlace(from: string, way: Way, to: string, force: boolean): P
   const found = await stat(to), isFolder = found?.isDirectory === true, isModel = way === "model";
   if (isModel ? !isFolder && (found || /\.safetensors$/i.test(to)) : isFolder) {
     const [one, other] = isModel ? ["a model's folder", "a file"] : ["a file", "a folder"];
+    const isGguf = isModel && !await isDirectory(from);
     throw new UsageError(
-      `convert: ${from} is ${one}, and so is what comes of it; ${to} is ${other}; name another`,
+      isGguf
+        ? `convert: of the GGUF ${from} a model's folder is made, or a file that ends in .gguf; ${to} is a file; name another`
+        : `convert: ${from} is ${one}, and so is what comes of it; ${to} is ${other}; name another`,
     );
   }
   // An open stream of this process is written to, whatever it is: a shell has put it there.
@@ -92,12 +94,12 @@ async function copyFile(from: string, to: string, options: SaveSafetensorsOption
   return { bytes, files: files.length };
 }
 
-async function copyGguf(from: string, way: Way, to: string, dtype: string | undefined): Promise<Copied> {
+async function copyGguf(from: string, to: string, dtype: string | undefined): Promise<Copied> {
   const options = {
     ...(dtype ? { dtype: alsoCalled[dtype] ?? dtype } : {}),
     onWarning: (message: string) => void note(message),
   };
-  return { bytes: await (way === "GGUF" ? ggufToGguf : folderToGguf)(from, to, options), files: 1 };
+  return { bytes: await convertToGguf(from, to, options), files: 1 };
 }
 
 /** The command. */
@@ -105,7 +107,7 @@ export const convert: Command = {
   name: "convert",
   usage: "IN OUT [options]",
   summary:
-    "Copies a model in another dtype: a model folder, a safetensors file, a GGUF, or a folder as a GGUF.",
+    "Copies a model in another dtype: a model folder, a safetensors file, a GGUF, or one as the other.",
   positionals: [2, 2],
   options: {
     dtype: {
@@ -132,7 +134,7 @@ export const convert: Command = {
       ? await copyModel(from, to, options)
       : way === "file"
       ? await copyFile(from, to, options)
-      : await copyGguf(from, way, to, dtype);
+      : await copyGguf(from, to, dtype);
     if (values.flag("json")) {
       return await printJson({ in: from, out: to, dtype: dtype ?? null, bytes, files });
     }

@@ -4,7 +4,6 @@
  * @module
  */
 import { FormatError, type GgufValue, openGguf, openSafetensors, type Safetensors } from "../../mod.ts";
-import { looksLikeGguf } from "../../src/files/gguf/mod.ts";
 import { currentPath, isDirectory, joinPath, openSource } from "../../src/platform/platform.ts";
 import type { Command } from "../command.ts";
 import { formatBytes, print, printJson } from "../output.ts";
@@ -27,7 +26,8 @@ export async function isGguf(where: string): Promise<boolean> {
   if (!/^https?:/i.test(where) && await isDirectory(where)) return false;
   const source = await openSource(where);
   try {
-    return looksLikeGguf(await source.read(0, Math.min(4, source.size)));
+    const mark = await source.read(0, Math.min(4, source.size));
+    return String.fromCharCode(...mark) === "GGUF";
   } finally {
     await source.close();
   }

@@ -89,6 +89,21 @@ function readFitOptions(values: Values): TabularOptions {
   };
 }
 
+/** @throws {UsageError} where `out` is a file with something else in it than such a model, which would be lost. */
+async function demandOwn(out: string): Promise<void> {
+  const found = await stat(out);
+  // What is neither a file nor a folder is written through; a folder is refused when it is written.
+  if (found?.isFile !== true || found.size === 0) return;
+  try {
+    (await TabularModel.load(out)).dispose();
+  } catch (error) {
+    if (!(error instanceof FormatError)) throw error;
+    throw new UsageError(
+      `tabular train: ${out} is there already and is no model of a table; give --force to replace it, or name another`,
+    );
+  }
+}
+
 /** The command. */
 export const tabularTrain: Command = {
   name: "tabular train",
@@ -101,6 +116,7 @@ export const tabularTrain: Command = {
     out: { short: "o", value: "FILE", help: "where to write the model (safetensors; required)" },
     ...fitOptions,
     ...csvOptions,
+    force: { help: "replace what is at FILE, whatever it is" },
     quiet: { help: "say nothing while working" },
   },
   idle: [
@@ -121,6 +137,7 @@ export const tabularTrain: Command = {
   async run(values, [path]) {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("tabular train: say where to write with -o FILE");
+    if (!values.flag("force")) await demandOwn(out);
     const options = readFitOptions(values), reading = readCsvOptions(values), json = values.flag("json");
     const say = (text: string): Promise<void> => values.flag("quiet") ? Promise.resolve() : note(text);
     const controller = new AbortController(),

@@ -5,9 +5,11 @@
  */
 import {
   type Batcher,
+  CancelledError,
   type CausalCache,
   type CausalLM,
   type ChatTemplate,
+  encodeChat,
   FerrotypeError,
   FormatError,
   type GenerationResult,
@@ -120,10 +122,11 @@ export class Service {
     }
     const { messages, ...asked } = readChat(text, model.vocabSize, maxTexts);
     this.#checkLength(messages.reduce((sum, { content }) => sum + content.length, 0), "messages");
-    let prompt: string;
+    let prompt: number[];
     try {
-      prompt = template(messages);
+      prompt = await encodeChat(model.tokenizer!, template(messages), { signal });
     } catch (error) {
+      if (error instanceof CancelledError) throw error;
       throw new Problem(
         400,
         `the chat template refuses these messages: ${(error as Error).message.slice(0, 500)}`,

@@ -3,18 +3,27 @@
  *
  * `f16` and `bf16` are stored as their 16 raw bits in a `Uint16Array` (the browsers' `Float16Array` is not
  * everywhere yet, and bf16 has no array at all); `bool` is one byte, 0 or 1. `q8` and `q4` are weight-only:
- * symmetric blocks of 32 along the last axis with one f16 scale a block. `f64` lives on the reference device alone.
+ * symmetric blocks of 32 along the last axis with one f16 scale a block. So are `q2k` to `q6k`, the blocks of 256 of
+ * GGUF's Q2_K to Q6_K, which come from such a file and are not made here. `f64` lives on the reference device alone.
  *
  * @module
  */
 import { DTypeError } from "./errors.ts";
 
 /**
- * Element types. `f64` exists on the reference device only; `q8` and `q4` hold weights only.
+ * Element types. `f64` exists on the reference device only; `q8`, `q4` and those of `KDType` hold weights only.
  *
  * @category Tensors
  */
-export type DType = "f64" | "f32" | "f16" | "bf16" | "i64" | "i32" | "u8" | "bool" | "q8" | "q4";
+export type DType = "f64" | "f32" | "f16" | "bf16" | "i64" | "i32" | "u8" | "bool" | "q8" | "q4" | KDType;
+
+/**
+ * Weights in blocks of 256 as a GGUF has them (Q2_K to Q6_K). They are read from files, multiplied with and picked from by
+ * the cpu and reference devices, and converted to floats; nothing becomes such blocks but in a file.
+ *
+ * @category Tensors
+ */
+export type KDType = "q6k" | "q5k" | "q4k" | "q3k" | "q2k";
 
 /**
  * The arrays that hold tensor elements in JavaScript.
@@ -40,6 +49,11 @@ const bytes: Record<DType, number> = {
   bool: 1,
   q8: 34 / 32,
   q4: 18 / 32,
+  q6k: 210 / 256,
+  q5k: 176 / 256,
+  q4k: 144 / 256,
+  q3k: 110 / 256,
+  q2k: 84 / 256,
 };
 
 /**
@@ -57,7 +71,17 @@ export function isDType(name: unknown): name is DType {
   return typeof name === "string" && Object.hasOwn(bytes, name);
 }
 
-/** Bytes that `count` elements of `dtype` take. For `q8` and `q4`, `count` is a multiple of 32. */
+/** Elements of a block of `dtype`: 1 for what has none. */
+export function blockValues(dtype: DType): number {
+  return isK(dtype) ? 256 : dtype === "q8" || dtype === "q4" ? quantBlock : 1;
+}
+
+/** Whether `dtype` holds blocks of 256 (see {@link KDType}). */
+export function isK(dtype: DType): dtype is KDType {
+  return dtype.length === 3 && dtype.charCodeAt(0) === 113;
+}
+
+/** Bytes that `count` elements of `dtype` take. For quantised ones `count` is a multiple of {@link blockValues}. */
 export function byteSize(dtype: DType, count: number): number {
   return bytes[dtype] * count;
 }
@@ -67,9 +91,9 @@ export function isFloat(dtype: DType): boolean {
   return dtype === "f32" || dtype === "f16" || dtype === "bf16" || dtype === "f64";
 }
 
-/** Whether `dtype` holds blocks of quantised weights (q8, q4). */
+/** Whether `dtype` holds blocks of quantised weights (q8, q4, and q2k to q6k). */
 export function isQuantized(dtype: DType): boolean {
-  return dtype === "q8" || dtype === "q4";
+  return dtype === "q8" || dtype === "q4" || isK(dtype);
 }
 
 /** Whether `dtype` holds integers or truth values (i64, i32, u8, bool). */
@@ -138,7 +162,7 @@ export function promote(a: DType, b: DType): DType {
   return ra > rb ? a : b;
 }
 
-/** An array of `dtype` over `buffer`; for q8 and q4, its raw bytes. `length` counts elements (bytes for q8, q4). */
+/** An array of `dtype` over `buffer`; for quantised ones, its raw bytes. `length` counts elements (bytes of those). */
 export function arrayOn(
   dtype: DType,
   buffer: ArrayBufferLike,

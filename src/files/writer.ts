@@ -8,8 +8,8 @@
  *
  * @module
  */
-import { byteSize, type DType, isQuantized } from "../core/dtype.ts";
-import { FormatError, OptionError } from "../core/errors.ts";
+import { byteSize, type DType, isK, isQuantized } from "../core/dtype.ts";
+import { DTypeError, FormatError, OptionError } from "../core/errors.ts";
 import { formatShape, sizeOf } from "../core/shape.ts";
 import { checkConversion, convertBytes } from "./convert.ts";
 import { alignmentOrder, type FileDType, isFileDType, tensorBytes, toDisk } from "./disk_dtype.ts";
@@ -254,6 +254,9 @@ export function planSafetensors(tensors: Iterable<TensorToSave>, options: SaveOp
 export function castTensor(tensor: TensorToSave, dtype: DType): TensorToSave {
   const { name, dtype: from, shape, transposed, bytes } = tensor;
   if (from === dtype) return tensor;
+  if (isK(dtype)) {
+    throw new DTypeError(`safetensors holds no ${dtype}; saveGguf and convert write such blocks`);
+  }
   checkConversion(from, dtype, shape, `tensor ${quote(name)}`);
   if (transposed && isQuantized(dtype)) {
     return { ...castTensor({ name, dtype: from, shape, bytes }, dtype), transposed };

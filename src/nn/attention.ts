@@ -11,11 +11,14 @@ import { DTypeError, ShapeError } from "../core/errors.ts";
 import { number } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import {
+  add,
   arange,
   attentionStep,
+  concat,
   copyInto,
   empty,
   expand,
+  full,
   gt,
   maskedFill,
   matmul,
@@ -29,7 +32,8 @@ import {
   unsqueeze,
   zeros,
 } from "../ops/mod.ts";
-import { activeCapture, keep, tidy } from "../tensor/mod.ts";
+import { appendAt } from "../ops/appended.ts";
+import { activeCapture, keep, perRun, tidy, wantsGradient } from "../tensor/mod.ts";
 import { Conv1D, type LayerOptions } from "./layers.ts";
 import { Module } from "./module.ts";
 import { layerOptions } from "./options.ts";
@@ -45,6 +49,8 @@ export class KVCache {
   /** [batch, heads, capacity, width]. */
   readonly values: Tensor;
   #length = 0;
+  /** What is being captured, and the length when it began, where it fills positions. */
+  #began: { capture: unknown; length: number } | null = null;
 
   /**
    * Memory for `capacity` positions, as f32 or, by `options.dtype`, in fewer bits: f16, bf16 or q8.
@@ -67,9 +73,9 @@ export class KVCache {
     this.values = keep(make(shape, options));
   }
 
-  /** Positions filled so far. A function that is compiled is traced anew for each number of them. */
+  /** Positions filled so far. A function that is compiled and asks for them is traced anew for each number of them. */
   get length(): number {
-    activeCapture()?.guard(this, "length", () => this.#length);
+    this.#look();
     return this.#length;
   }
 
@@ -79,17 +85,68 @@ export class KVCache {
     this.#length = length;
   }
 
+  /** Lets the program that is captured depend on how many positions were filled when it began. */
+  #look(): void {
+    const capture = activeCapture();
+    if (!capture) return;
+    const began = this.#began?.capture === capture ? this.#began.length : undefined;
+    capture.guard(this, "length", () => this.#length, began);
+  }
+
+  /**
+   * The next `count` positions, i32 [count]. A compiled function reads them anew in each run, where it would be traced again
+   * for each {@link length}.
+   */
+  positions(count: number): Tensor {
+    return tidy(() => {
+      const options = { dtype: "i32", device: this.keys.device } as const;
+      const [start] = perRun(1, () => {
+        this.#demandRoom(count);
+        return [this.#length];
+      });
+      return add(arange(count, options), full([1], start, options));
+    });
+  }
+
+  /** The next `count` positions, which count as filled from now on. */
+  advance(count: number): Tensor {
+    this.#demandRoom(count);
+    const places = this.positions(count), before = this.#length, capture = activeCapture();
+    if (capture) {
+      if (this.#began?.capture !== capture) this.#began = { capture, length: before };
+      capture.effect(this, () => this.#length = before, () => void (this.#length += count));
+    }
+    this.#length += count;
+    return places;
+  }
+
+  #demandRoom(count: number): void {
+    const end = this.#length + count;
+    if (end <= this.capacity) return;
+    throw new ShapeError(`the key-value cache holds ${this.capacity} positions; ${end} are asked for`);
+  }
+
   /** How many positions fit. */
   get capacity(): number {
     return this.keys.shape[2];
   }
 
-  /** Writes keys and values [batch, heads, new, width] behind those that are there; gives views of all. */
+  /**
+   * Writes keys and values [batch, heads, new, width] behind those that are there; gives views of all. What a compiled
+   * function does with them by {@link scaledDotProductAttention} is one program for any number of positions.
+   */
   append(keys: Tensor, values: Tensor): { keys: Tensor; values: Tensor } {
-    const start = this.length, end = start + keys.shape[2];
-    if (end > this.capacity) {
-      throw new ShapeError(`the key-value cache holds ${this.capacity} positions; ${end} are asked for`);
+    const count = keys.shape[2];
+    this.#demandRoom(count);
+    // Where gradients flow, or blocks are written, positions are known.
+    if (activeCapture() && this.keys.dtype !== "q8" && !wantsGradient([keys, values])) {
+      const places = this.advance(count), look = (): void => this.#look();
+      return {
+        keys: appendAt(this.keys, keys, places, this.#length, look),
+        values: appendAt(this.values, values, places, this.#length, look),
+      };
     }
+    const start = this.length, end = start + count;
     copyInto(keys, slice(this.keys, null, null, [start, end]));
     copyInto(values, slice(this.values, null, null, [start, end]));
     this.length = end;
@@ -209,14 +266,18 @@ export class CausalSelfAttention extends Module {
   forwardRows(x: Tensor, caches: readonly KVCache[], places?: Tensor, residual?: Tensor): Tensor {
     const [rows, , width] = x.shape, each = width / this.heads;
     return tidy(() => {
-      const qkv = reshape(this.c_attn.forward(x), [rows, 3, this.heads, each]);
+      const qkv = reshape(this.c_attn.forward(x), [rows, 3, this.heads, each]),
+        isCaptured = activeCapture() !== null;
       const mixed = attentionStep(
         qkv,
         caches.map(({ keys }) => keys),
         caches.map(({ values }) => values),
-        places ?? caches.map(({ length }) => length),
+        places ??
+          (isCaptured
+            ? concat(caches.map((cache) => cache.advance(1)), 0)
+            : caches.map(({ length }) => length)),
       );
-      if (!places) { for (const cache of caches) cache.length++; }
+      if (!places && !isCaptured) { for (const cache of caches) cache.length++; }
       return this.c_proj.forward(reshape(mixed, [rows, 1, width]), { residual });
     });
   }

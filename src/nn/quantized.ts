@@ -1,17 +1,17 @@
 /**
- * What of a layer is held in blocks of q8 and q4, and what is not.
+ * What of a layer is held in blocks (q8, q4, and those of a GGUF), and what is not.
  *
  * @module
  */
-import { type DType, isQuantized, quantBlock } from "../core/dtype.ts";
+import { blockValues, type DType, isQuantized } from "../core/dtype.ts";
 import type { LayerOptions } from "./layers.ts";
 
 /**
- * What a matrix wanted as `dtype` is held as, when its products sum over `depth` elements: f32 where q8 and q4 would have
- * no whole blocks.
+ * What a matrix wanted as `dtype` is held as, when its products sum over `depth` elements: f32 where quantised ones would
+ * have no whole blocks.
  */
 export function matrixDType(dtype: DType, depth: number): DType {
-  return isQuantized(dtype) && depth % quantBlock !== 0 ? "f32" : dtype;
+  return isQuantized(dtype) && depth % blockValues(dtype) !== 0 ? "f32" : dtype;
 }
 
 /** The options for what q8 and q4 do not hold: vectors, and tables that are only read. */

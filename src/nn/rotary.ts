@@ -15,6 +15,7 @@ import { OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOption, checkOptions, type OptionTable, required } from "../core/options.ts";
 import { add, concat, indexSelect, mul, reshape, slice, sub, type Tensor, tensor } from "../ops/mod.ts";
+import { outsideCapture } from "../tensor/capture/gate.ts";
 import { demandTensor, keep, tidy } from "../tensor/mod.ts";
 
 /** How angles are stretched; names as in Hugging Face's `rope_parameters`. */
@@ -269,7 +270,7 @@ export class RotaryEmbedding {
     const key = this.#tableKind(length), now = this.#tables.get(key);
     if (now && now.rows >= length && now.cos.device === device) return now;
     // Twice as long as needed, so that a growing text does not make them anew at each step.
-    const rows = Math.max(length, Math.min(this.options.maxPositions, 2 * length, 1 << 16));
+    const rows = Math.max(length, Math.min(this.options.maxPositions, 2 * length));
     const { frequencies, factor } = rotaryFrequencies(this.options, length), pairs = frequencies.length;
     const cos = new Float32Array(rows * pairs), sin = new Float32Array(rows * pairs);
     for (let row = 0, i = 0; row < rows; row++) {
@@ -278,7 +279,9 @@ export class RotaryEmbedding {
         sin[i] = factor * Math.sin(row * frequencies[pair]);
       }
     }
-    const held = (values: Float32Array): Tensor => keep(tensor(values, { shape: [rows, pairs], device }));
+    // A program that is being traced finds them as it finds weights.
+    const held = (values: Float32Array): Tensor =>
+      outsideCapture(() => keep(tensor(values, { shape: [rows, pairs], device })));
     const table = { rows, cos: held(cos), sin: held(sin) };
     if (now) this.#old.push(now);
     this.#tables.set(key, table);

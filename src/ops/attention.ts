@@ -11,6 +11,7 @@ import { flag, number, whole } from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
 import { aTensor, fused, tidy } from "../tensor/mod.ts";
+import { attendAppended } from "./appended.ts";
 import { contiguousView, demandTensor, empty, wantsGradient } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { dropout } from "./dropout.ts";
@@ -94,6 +95,8 @@ export function scaledDotProductAttention(
   demandTensor("scaledDotProductAttention", q, "q");
   demandTensor("scaledDotProductAttention", k, "k");
   demandTensor("scaledDotProductAttention", v, "v");
+  const appended = attendAppended(q, k, v, options);
+  if (appended) return appended;
   const [batch, heads, rows, width] = q.shape, keys = k.shape[2], groups = k.shape[1];
   const fits = q.shape.length === 4 && k.shape.length === 4 && v.shape.length === 4 && k.shape[0] === batch &&
     v.shape[0] === batch && k.shape[3] === width && v.shape[2] === keys && v.shape[1] === groups &&
@@ -130,7 +133,9 @@ export function scaledDotProductAttention(
     attention(readable(q) ? q : contiguousView(q), k, v, output, null, scale, isCausal);
     return output;
   }
-  const usable = attention && isPlain && v.shape[3] === width && q.size > 0 && keys > 0 &&
+  // A row before all keys sees none: its softmax is NaN, and so are gradients, by the definition alone.
+  const seesKeys = !isCausal || rows <= keys;
+  const usable = attention && isPlain && seesKeys && v.shape[3] === width && q.size > 0 && keys > 0 &&
     isCounted &&
     [q, k, v].every((t) => t.dtype === "f32");
   if (usable && ![q, k, v].every(readable)) {

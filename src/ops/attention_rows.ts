@@ -52,36 +52,57 @@ export function attentionRows(
     throw new ShapeError(`the key-value cache of text ${i} holds ${keys[i].shape[2]} positions, and is full`);
   });
   const { scale = 1 / Math.sqrt(width), softcap, window = Infinity } = options;
-  // A window that no key is out of is none.
-  const isPlain = softcap === undefined &&
-    (known ? known.every((length) => length < window) : window === Infinity);
+  // A window that no key is out of is none; each text goes its own way, so that it is what it would be alone.
+  const isPlain = (row: number): boolean =>
+    softcap === undefined && (known ? known[row] < window : window === Infinity);
+  const all = Array.from({ length: rows }, (_, row) => row);
   return noGrad(() =>
     tidy(() => {
-      if (isPlain) {
-        const each = reshape(q, [rows, groups, share, width]);
-        const parts: Tensor[] = [];
-        for (let i = 0; i < share; i++) {
-          const qkv = reshape(concat([slice(each, null, null, i), k, v], 1), [rows, 3, groups, width]);
-          const kernel = stepKernel(qkv, keys, values);
-          if (!kernel) break;
-          parts.push(kernel(known ?? lengths as Tensor, scale));
-        }
-        if (parts.length === share) return share === 1 ? parts[0] : reshape(stack(parts, 2), q.shape);
+      if (all.every(isPlain)) {
+        const found = bySteps(q, k, v, keys, values, lengths, scale);
+        if (found) return found;
       }
-      const mixed = keys.map((_, row) => {
-        const part = (t: Tensor): Tensor => reshape(slice(t, [row, row + 1]), [1, t.shape[1], 1, width]);
-        const held = [keys[row], values[row]], added = [part(k), part(v)];
-        const found = known
-          ? attendAt(part(q), added, held, known[row], { ...options, scale })
-          : attendWhere(part(q), added, held, slice(lengths as Tensor, [row, row + 1]), {
-            ...options,
-            scale,
-          });
-        return reshape(found, [1, heads, width]);
+      const mixed = all.map((row) => {
+        const own = (t: Tensor): Tensor => slice(t, [row, row + 1]), at = known?.[row];
+        const [query, ...added] = [q, k, v].map(own), held = [keys[row], values[row]];
+        const place = at === undefined ? own(lengths as Tensor) : [at];
+        const found = isPlain(row)
+          ? bySteps(query, added[0], added[1], [held[0]], [held[1]], place, scale)
+          : null;
+        if (found) return found;
+        const upright = (t: Tensor): Tensor => reshape(t, [1, t.shape[1], 1, width]);
+        const others = added.map(upright), rest = { ...options, scale };
+        return reshape(
+          at === undefined
+            ? attendWhere(upright(query), others, held, place as Tensor, rest)
+            : attendAt(upright(query), others, held, at, rest),
+          [1, heads, width],
+        );
       });
       return rows === 1 ? mixed[0] : concat(mixed, 0);
     })
   );
+}
+
+/** By the kernel of a step, where there is one: [rows, heads, width]. */
+function bySteps(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  keys: readonly Tensor[],
+  values: readonly Tensor[],
+  lengths: readonly number[] | Tensor,
+  scale: number,
+): Tensor | null {
+  const [rows, heads, width] = q.shape, groups = k.shape[1], share = heads / groups;
+  const each = reshape(q, [rows, groups, share, width]), parts: Tensor[] = [];
+  for (let i = 0; i < share; i++) {
+    const qkv = reshape(concat([slice(each, null, null, i), k, v], 1), [rows, 3, groups, width]);
+    const kernel = stepKernel(qkv, keys, values);
+    if (!kernel) return null;
+    parts.push(kernel(lengths, scale));
+  }
+  return share === 1 ? parts[0] : reshape(stack(parts, 2), q.shape);
 }
 
 /** A step at a position that is known. */

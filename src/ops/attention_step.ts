@@ -120,7 +120,8 @@ function attendWhere(
   const positions = arange(held[0].shape[2], { dtype: "i32", device: place.device }); // [capacity]
   const here = unsqueeze(eq(positions, place), 1); // [capacity, 1]
   held.forEach((t, i) => copyInto(where(here, part(i + 1), toDType(t, "f32")), t));
-  const seen = reshape(le(positions, place), [1, 1, 1, -1]);
-  const [k, v] = held.map((t) => toDType(t, "f32"));
-  return scaledDotProductAttention(part(0), k, v, { scale, attnMask: seen });
+  const seen = le(positions, place), [k, v] = held.map((t) => toDType(t, "f32"));
+  // What is left there of earlier texts may be no number, and nothing times that is none either.
+  const values = where(unsqueeze(seen, 1), v, 0);
+  return scaledDotProductAttention(part(0), k, values, { scale, attnMask: reshape(seen, [1, 1, 1, -1]) });
 }

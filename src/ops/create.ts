@@ -5,7 +5,7 @@
  */
 import { show } from "../core/show.ts";
 import type { Backend, DeviceName } from "../backends/contract.ts";
-import { byteSize, type DataArray, type DType, fitsRange, isFloat } from "../core/dtype.ts";
+import { byteSize, type DataArray, type DType, fitsRange, isFloat, isQuantized } from "../core/dtype.ts";
 import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { fixed, isDynamic, isNumber } from "../core/number.ts";
@@ -89,7 +89,7 @@ function isRaw(data: ArrayBufferView, dtype: DType): boolean {
     ((dtype === "f16" || dtype === "bf16") && data instanceof Uint16Array) ||
     (dtype === "i32" && data instanceof Int32Array) || (dtype === "i64" && data instanceof BigInt64Array) ||
     (dtype === "u8" && data instanceof Uint8Array) ||
-    ((dtype === "q8" || dtype === "q4") && data instanceof Uint8Array);
+    (isQuantized(dtype) && data instanceof Uint8Array);
 }
 
 /** The most axes of a tensor made of lists, as in PyTorch. */

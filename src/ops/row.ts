@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type DType, fitsRange, isDType, isFloat, rangeError } from "../core/dtype.ts";
+import { type DType, fitsRange, isDType, isFloat, isK, rangeError } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { isNumber } from "../core/number.ts";
 import { type Expr, input, scalar } from "../expr/nodes.ts";
@@ -92,6 +92,11 @@ export function toDType(x: Tensor, dtype: DType): Tensor {
   if (x.dtype === dtype) return x;
   if (!isDType(dtype)) {
     throw new DTypeError(`to: "${dtype}" is no dtype; there are f32 f16 bf16 i64 i32 u8 bool q8 q4`);
+  }
+  if (isK(dtype)) {
+    throw new DTypeError(
+      `to: nothing becomes ${dtype} but in a file, with saveGguf({ dtype: "q${dtype[1]}_k" }); use q8 or q4`,
+    );
   }
   if (dtype === "q8" || dtype === "q4") return quantized(x, dtype);
   demandDType(dtype, x.backend);

@@ -97,11 +97,11 @@ export interface FileModule {
 /** `worker_threads.Worker`. */
 export interface ThreadWorker {
   postMessage(message: unknown, transfer?: readonly unknown[]): void;
-  on(event: "message" | "error", listener: (value: unknown) => void): void;
-  off(event: "message" | "error", listener: (value: unknown) => void): void;
+  on(event: "message" | "error" | "exit", listener: (value: unknown) => void): void;
+  off(event: "message" | "error" | "exit", listener: (value: unknown) => void): void;
   ref(): void;
   unref(): void;
-  terminate(): Promise<number>;
+  terminate: () => Promise<number>;
 }
 
 /** `node:worker_threads`. */
@@ -160,6 +160,7 @@ export interface ProcessGlobal {
   emitWarning: (...values: unknown[]) => void;
   getBuiltinModule?(name: string): unknown;
   memoryUsage(): { readonly rss: number };
+  cpuUsage?(): { readonly user: number; readonly system: number };
   on(signal: "SIGINT" | "SIGTERM", listener: () => void): void;
   off(signal: "SIGINT" | "SIGTERM", listener: () => void): void;
 }

@@ -123,7 +123,7 @@ function readNote(path: string): Note | null {
   const { files, hide, remove } = value ?? {};
   const entries = (list: unknown, ok: (entry: Record<string, unknown>) => boolean): boolean =>
     Array.isArray(list) && list.every((e) => typeof e === "object" && e !== null && isPlain(e.name) && ok(e));
-  const isDoomed = (e: Record<string, unknown>): boolean => removable.test(e.name as string);
+  const isDoomed = (e: Record<string, unknown>): boolean => isPlain(e.name) && removable.test(e.name);
   const known = entries(files, (e) => isPlain(e.temporary) && isTemporaryName(e.temporary)) &&
     entries(hide, isDoomed) && entries(remove, isDoomed);
   return known ? value as Note : null;

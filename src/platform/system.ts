@@ -106,6 +106,12 @@ export function residentMemory(): number | undefined {
   return globals.process?.memoryUsage?.().rss;
 }
 
+/** Milliseconds that all threads of this process have spent on processors; undefined in a browser. */
+export function processorTime(): number | undefined {
+  const used = globals.process?.cpuUsage?.();
+  return used && (used.user + used.system) / 1000;
+}
+
 /** Bytes of memory of the machine; undefined where that may not be known. */
 export function totalMemory(): number | undefined {
   return isPermitted({ name: "sys", kind: "systemMemoryInfo" })

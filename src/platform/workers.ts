@@ -41,16 +41,37 @@ export interface WorkerPort {
  * does not keep the program alive, not even while it sleeps in `Atomics.wait` or `memory.atomic.wait32`.
  *
  * @param onError hears why the thread could not start, or what it threw. Without it that is ignored.
+ * @param onEnd hears, once, that the thread has ended, or that something else than the `terminate` of what is given here
+ * is about to end it. (A thread in a browser that closes itself ends unheard.)
  */
 export function spawnWorker(
   source: string,
   data: unknown,
   onError: (error: unknown) => void = () => {},
+  onEnd: () => void = () => {},
 ): WorkerThread {
   const threads = builtinModule("node:worker_threads");
+  let isOver = false;
+  const over = (isHeard: boolean): void => {
+    if (!isOver && isHeard) onEnd();
+    isOver = true;
+  };
   return threads === undefined
-    ? spawnInBrowser(source, data, onError)
-    : spawnThread(threads, source, data, onError);
+    ? spawnInBrowser(source, data, onError, over)
+    : spawnThread(threads, source, data, onError, over);
+}
+
+/** Says so when `worker` is ended through itself, and gives what ends it without a word. */
+function heardTerminate<T>(worker: { terminate: () => T }, over: (isHeard: boolean) => void): () => T {
+  const own = worker.terminate.bind(worker);
+  worker.terminate = () => {
+    over(true);
+    return own();
+  };
+  return () => {
+    over(false);
+    return own();
+  };
 }
 
 function spawnThread(
@@ -58,6 +79,7 @@ function spawnThread(
   source: string,
   data: unknown,
   onError: (error: unknown) => void,
+  over: (isHeard: boolean) => void,
 ): WorkerThread {
   // A block keeps these names out of reach of `source`, and apart from what runtimes declare around it.
   const text = `{
@@ -73,7 +95,9 @@ function spawnThread(
   }`;
   const worker = new Worker(text, { eval: true, workerData: data });
   let listening: ((message: unknown) => void) | undefined;
+  const terminate = heardTerminate(worker, over);
   worker.on("error", onError);
+  worker.on("exit", () => over(true));
   worker.unref();
   return {
     postMessage: (message, transfer) => worker.postMessage(message, transfer),
@@ -82,13 +106,18 @@ function spawnThread(
       worker.on("message", listening = listener);
     },
     // The promise of the exit code is of no interest, and its failure could only be reported as unhandled.
-    terminate: () => void worker.terminate().catch(() => {}),
+    terminate: () => void terminate().catch(() => {}),
     unref: () => worker.unref(),
     ref: () => worker.ref(),
   };
 }
 
-function spawnInBrowser(source: string, data: unknown, onError: (error: unknown) => void): WorkerThread {
+function spawnInBrowser(
+  source: string,
+  data: unknown,
+  onError: (error: unknown) => void,
+  over: (isHeard: boolean) => void,
+): WorkerThread {
   const text = `onmessage = ({ data }) => {
     onmessage = null;
     (${source}\n)(data, {
@@ -97,7 +126,7 @@ function spawnInBrowser(source: string, data: unknown, onError: (error: unknown)
     });
   };`;
   const url = URL.createObjectURL(new Blob([text], { type: "text/javascript" }));
-  const worker = new Worker(url, { type: "module" });
+  const worker = new Worker(url, { type: "module" }), terminate = heardTerminate(worker, over);
   worker.onerror = (event) => {
     event.preventDefault?.();
     onError(event.error ?? new Error(event.message || "a worker could not be started"));
@@ -110,7 +139,7 @@ function spawnInBrowser(source: string, data: unknown, onError: (error: unknown)
     onMessage(listener) {
       worker.onmessage = (event) => listener(event.data);
     },
-    terminate: () => worker.terminate(),
+    terminate,
     unref: () => {},
     ref: () => {},
   };

@@ -15,7 +15,7 @@ import { TextModel } from "./text_model.ts";
  * A language model of any family: LLaMA, Mistral, Qwen, Gemma, Phi, GPT-NeoX, GPT-2 … What it can do is in {@link TextModel}.
  *
  * ```ts
- * const model = await CausalLM.load("HuggingFaceTB/SmolLM2-135M");
+ * const model = await CausalLM.load("web/models/shakespeare");
  * console.log(model.family, await model.complete("Once upon a time", { maxNewTokens: 50 }));
  * ```
  *

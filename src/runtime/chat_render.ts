@@ -8,10 +8,11 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
+import { pythonText, type TypedValue } from "./python_text.ts";
 
 /** A value of the interpreter: texts and lists have their JavaScript value. */
-interface JinjaValue {
-  readonly value?: unknown;
+interface JinjaValue extends TypedValue {
+  value?: unknown;
 }
 
 interface Environment {
@@ -21,6 +22,7 @@ interface Environment {
 interface Interpreter {
   run(program: unknown): JinjaValue;
   evaluate(statement: Statement | undefined, environment: Environment): JinjaValue;
+  evaluateBlock(statements: readonly Statement[], environment: Environment): JinjaValue;
 }
 
 /** The part of `@huggingface/jinja` that is used. */
@@ -55,6 +57,20 @@ interface Statement {
   /** A name, a literal, or the node of a named argument's value. */
   readonly value?: unknown;
 }
+
+/** Statements, which write what is in them; all others are expressions, which are written. */
+const statements: readonly string[] = [
+  "Set",
+  "If",
+  "For",
+  "Macro",
+  "CallStatement",
+  "FilterStatement",
+  "Comment",
+  "Break",
+  "Continue",
+  "Program",
+];
 
 /** The longest text, the longest list and the longest template, in characters and entries. */
 const longest = {
@@ -139,7 +155,8 @@ export function boundedTemplate(
         this.#foresee(statement, statement.callee?.object, environment);
       }
       if (++this.#depth > longest.depth) throw tooMuch(where, `is nested more than ${longest.depth} deep`);
-      const result = super.evaluate(statement, environment), { value } = result;
+      const result = this.#asText(statement, environment) ?? super.evaluate(statement, environment),
+        { value } = result;
       this.#depth--;
       if (typeof value === "string") {
         if (value.length > longest.text) throw tooMuch(where, `makes a text of ${value.length} characters`);
@@ -151,6 +168,33 @@ export function boundedTemplate(
         this.#count(this.#looped.has(statement) ? turn * value.length : isNamed ? 0 : value.length);
       }
       return result;
+    }
+
+    /** A value that is made a text, or trimmed where it is not defined; null for all else. */
+    #asText(statement: Statement | undefined, environment: Environment): JinjaValue | null {
+      const name = statement?.filter?.type === "Identifier" ? statement.filter.value : undefined;
+      if (name !== "string" && name !== "trim") return null;
+      const operand = this.evaluate(statement!.operand, environment), { type } = operand;
+      const isText = name === "trim" ? type === "UndefinedValue" : type !== "StringValue";
+      return isText ? this.#text(pythonText(operand)) : null;
+    }
+
+    /** A text as a value of the interpreter, which hands out none of its classes. */
+    #text(text: string): JinjaValue {
+      const made = super.evaluateBlock([], new jinja.Environment());
+      made.value = text;
+      return made;
+    }
+
+    override evaluateBlock(block: readonly Statement[], environment: Environment): JinjaValue {
+      let text = "";
+      for (const statement of block) {
+        const found = this.evaluate(statement, environment), isDone = statements.includes(statement.type);
+        if (isDone && (found.type === "NullValue" || found.type === "UndefinedValue")) continue;
+        text += found.type === "StringValue" ? found.value : pythonText(found);
+        if (text.length > longest.text) throw tooMuch(where, `makes a text of ${text.length} characters`);
+      }
+      return this.#text(text);
     }
 
     /** Refuses what would make a text in one step that is far too long: wide indents, replacements in each place. */

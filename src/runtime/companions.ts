@@ -6,6 +6,8 @@
  */
 import { demandObject } from "../core/json.ts";
 import { type Tokenizer, tokenizerConfig } from "../text/mod.ts";
+import type { TokenizerNotes } from "../text/gguf_tokenizer.ts";
+import { type ChatSource, folderChat, ggufChat, templateFile, templateName } from "./chat_source.ts";
 import { type BesideWeights, jsonFile } from "./model_files.ts";
 import { type ModelFolder, readJson } from "./model_folder.ts";
 
@@ -19,7 +21,8 @@ export interface Companions {
   readonly texts: ReadonlyMap<string, string>;
 }
 
-const names = ["chat_template.jinja", "special_tokens_map.json", "added_tokens.json"];
+/** What says nothing more where tokenizer_config.json has `added_tokens_decoder`. */
+const older = ["special_tokens_map.json", "added_tokens.json"];
 
 /** The companions of the tokenizer in a folder; null where there is no tokenizer. */
 export async function companionsIn(
@@ -28,15 +31,42 @@ export async function companionsIn(
 ): Promise<Companions | null> {
   if (tokenizer === null) return null;
   const texts = new Map<string, string>(), file = "tokenizer_config.json";
-  for (const name of names) {
+  const own = await readJson(folder, file),
+    config = own === null ? null : demandObject(own, `${folder.name}/${file}`);
+  const template = await templateFile(folder, config ?? {});
+  if (template !== null) texts.set(templateName, template);
+  for (const name of folder.isRemote && (config?.added_tokens_decoder ?? null) !== null ? [] : older) {
     const text = await folder.text(name);
     if (text !== null) texts.set(name, text);
   }
-  const config = await readJson(folder, file);
+  const chat = await folderChat(folder);
+  // Templates in a folder of their own go into the configuration: a model's folder is written without others in it.
+  const isMore = chat !== null && texts.has(templateName) && chat.templates.size > 1;
+  return { tokenizer, config: isMore ? { ...config, chat_template: listOf(chat) } : config, texts };
+}
+
+/** Templates as tokenizer_config.json lists them. */
+function listOf({ templates }: ChatSource): { name: string; template: string }[] {
+  return [...templates].map(([name, template]) => ({ name, template }));
+}
+
+/** What a folder would have beside the model in a GGUF; null where that has no tokenizer. */
+export function companionsOfGguf(
+  metadata: TokenizerNotes,
+  where: string,
+  tokenizer: Tokenizer | null,
+): Companions | null {
+  const chat = ggufChat(metadata, where);
+  if (tokenizer === null || chat === null) return null;
+  const own = chat.templates.get("default"), isMore = chat.templates.size > 1 || own === undefined;
   return {
     tokenizer,
-    config: config === null ? null : demandObject(config, `${folder.name}/${file}`),
-    texts,
+    config: {
+      ...tokenizerConfig(tokenizer),
+      ...chat.tokens,
+      ...(isMore ? { chat_template: listOf(chat) } : {}),
+    },
+    texts: new Map(own === undefined ? [] : [[templateName, own]]),
   };
 }
 

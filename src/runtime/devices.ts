@@ -15,6 +15,8 @@ import {
   canBlock,
   environment,
   hardwareConcurrency,
+  onUnload,
+  processorTime,
   requestGpuAdapter,
   spawnWorker,
 } from "../platform/platform.ts";
@@ -34,7 +36,7 @@ let deterministic = false;
 
 registerBackend("cpu", () => {
   const memory = totalMemory();
-  return createCpuBackend({
+  const backend = createCpuBackend({
     ...(threads === undefined ? {} : { threads }),
     deterministic,
     guard: environment("FERROTYPE_GUARD") === "1",
@@ -42,13 +44,16 @@ registerBackend("cpu", () => {
       hardwareConcurrency: hardwareConcurrency(),
       canBlock: canBlock(),
       ...(memory === undefined ? {} : { totalMemory: memory }),
-      spawnWorker: (source, data, onError) => spawnWorker(source, data, onError),
+      spawnWorker,
+      processorTime,
       openBlas() {
         const { found, reason } = findBlas();
         return found ?? reason;
       },
     },
   });
+  onUnload(() => backend.engine.dispose());
+  return backend;
 });
 
 /**

@@ -4,7 +4,7 @@
  * @module
  */
 import { namedTensors } from "./save_weights.ts";
-import { byteSize, type DType, isQuantized } from "../core/dtype.ts";
+import { byteSize, isK, isQuantized } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { object, oneOf } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -31,7 +31,7 @@ import {
   openSource,
   writeFileAtomic,
 } from "../platform/platform.ts";
-import { noGrad } from "../tensor/mod.ts";
+import { backendOf, noGrad } from "../tensor/mod.ts";
 import type { ReadTensorOptions } from "./safetensors.ts";
 
 /**
@@ -41,14 +41,15 @@ import type { ReadTensorOptions } from "./safetensors.ts";
  */
 export class Gguf extends GgufFile {
   /**
-   * Reads one tensor, and nothing else of the file: by default in the dtype of its bytes (Q8_0 is q8, Q4_0 is q4), other
-   * types of blocks as f32.
+   * Reads one tensor, and nothing else of the file: by default in the dtype of its bytes (Q8_0 is q8, Q4_0 is q4, Q4_K is
+   * q4k …), and blocks of other types, or that the device does not hold, as f32.
    *
    * @throws {FormatError} when there is no such name. @throws {DTypeError} for a dtype that cannot be had from the file's.
    */
   async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
     checkOptions("tensor", options, placeOptions);
-    const view = this.view(name), dtype = options.dtype ?? view.dtype;
+    const view = this.view(name), isHeld = !isK(view.dtype) || backendOf(options.device).supports(view.dtype);
+    const dtype = options.dtype ?? (isHeld ? view.dtype : "f32");
     if (dtype === "f64" && options.device !== "reference") {
       throw new DTypeError(
         `${name} holds f64, which only device "reference" has; read it with { dtype: "f32" }`,
@@ -115,16 +116,15 @@ function typeFor(t: Tensor, name: string, wanted: string | undefined): GgufType 
   return typeForRows(wanted.toUpperCase() as GgufType, t.shape.at(-1)!);
 }
 
-const ownDTypes: Readonly<Partial<Record<GgufType, DType>>> = { Q8_0: "q8", Q4_0: "q4" };
-
 /** The tensor's bytes as the file has them. */
 async function bytesAs(t: Tensor, type: GgufType): Promise<Uint8Array> {
-  const dtype = ggufTypes[type].dtype ?? ownDTypes[type] ?? "f32";
+  const own = ggufTypes[type].dtype, isMade = own !== undefined && !isK(own);
+  const dtype = own !== undefined && (isMade || own === t.dtype) ? own : "f32";
   const cast = noGrad(() => toDType(t, isQuantized(t.dtype) && t.dtype !== dtype ? "f32" : dtype));
   const last = cast.dtype === dtype ? cast : noGrad(() => toDType(cast, dtype));
   const data = await last.data();
   for (const made of new Set([cast, last])) if (made !== t) made.dispose();
-  if (ggufTypes[type].dtype === undefined) return asBlocks(type, data as Float32Array);
+  if (dtype !== own) return asBlocks(type, data as Float32Array);
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 

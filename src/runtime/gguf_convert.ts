@@ -6,8 +6,11 @@
  *
  * @module
  */
+import { demandPath } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import type { JsonObject } from "../core/json.ts";
+import { callback, oneOf } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
 import {
   asBlocks,
@@ -20,30 +23,45 @@ import {
   planGguf,
   typeForRows,
 } from "../files/gguf/mod.ts";
-import { convertBytes, type SafetensorsFile, transposeMatrix } from "../files/mod.ts";
+import { convertBytes, type FileDType, type SafetensorsFile, transposeMatrix } from "../files/mod.ts";
 import { matchNames } from "../models/checkpoint.ts";
 import { ggufArchitecture, ggufWeight } from "../models/gguf.ts";
 import { type ArchitectureNotes, architectureNotes } from "../models/gguf_notes.ts";
 import { familyOfConfig } from "../models/registry.ts";
-import { mostText, writeFileAtomic } from "../platform/platform.ts";
+import { isHttp, mostText, stat, writeFileAtomic } from "../platform/platform.ts";
 import { tokenizerNotes, type TokenizerSource } from "../text/gguf_notes.ts";
 import { readSentencePieceParts } from "../text/sentencepiece/model_file.ts";
 import { BpeTokenizer } from "../text/mod.ts";
-import { templateOf } from "./chat.ts";
-import { type Gguf, openGguf } from "./gguf.ts";
+import { folderChat } from "./chat_source.ts";
+import { openGguf } from "./gguf.ts";
 import { type ModelFolder, openFolder, readJson } from "./model_folder.ts";
 import { openWeights } from "./weights.ts";
 
-/** What matrices are written as: one of `ggufDTypes`; left out, as they are held. */
-export interface ConvertGgufOptions {
-  /** In GGUF's words, in small letters. */
-  readonly dtype?: string;
-  /** Hears, in a line each, what the file does not keep. */
-  readonly onWarning?: (message: string) => void;
+/**
+ * Options of {@link convertToGguf}.
+ *
+ * @category Files
+ */
+export interface ConvertToGgufOptions {
+  /**
+   * What matrices are written as: f32, f16, bf16, q8_0, q4_0, q4_k or q6_k. Vectors, norms and position embeddings are f32, as
+   * llama.cpp wants them; rows that fill no blocks become what llama.cpp makes of them. Default: as they are held.
+   */
+  dtype?: string;
+  /** Another type for some matrices, by the name in the file; of those without one `dtype` counts. */
+  typeOf?: (name: string) => GgufType | undefined;
+  /** Hears, in a line each, what the file does not keep, and what llama.cpp does not heed. */
+  onWarning?: (message: string) => void;
 }
 
 /** What can be asked for. */
 export const ggufDTypes: readonly string[] = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4_k", "q6_k"];
+
+const convertOptions: OptionTable<ConvertToGgufOptions> = {
+  dtype: oneOf(...ggufDTypes),
+  typeOf: callback,
+  onWarning: callback,
+};
 
 /** `general.file_type` of llama.cpp. */
 const fileTypes: Readonly<Partial<Record<GgufType, number>>> = {
@@ -89,7 +107,7 @@ function asFloats(type: GgufType, bytes: Uint8Array, out: Float32Array): void {
   if (isBlockType(type)) return dequantize(type, bytes, out);
   const raw = new Uint8Array(out.buffer, out.byteOffset, out.byteLength), { dtype } = ggufTypes[type];
   if (dtype === "f32") raw.set(bytes);
-  else convertBytes(dtype ?? (type.toLowerCase() as "i8"), "f32", bytes, raw);
+  else convertBytes((dtype ?? type.toLowerCase()) as FileDType, "f32", bytes, raw);
 }
 
 /** Floats as `type`. */
@@ -149,8 +167,12 @@ function isPlain(name: string, shape: Shape): boolean {
   return shape.length < 2 || !name.endsWith(".weight") || /(?:_norm|^position_embd)\.weight$/.test(name);
 }
 
-function typeOf(name: string, shape: Shape, held: GgufType, wanted: GgufType | undefined): GgufType {
+/** What a tensor is asked to be, by its name. */
+type Wanted = (name: string) => GgufType | undefined;
+
+function typeFor(name: string, shape: Shape, held: GgufType, asked: Wanted): GgufType {
   if (isPlain(name, shape)) return "F32";
+  const wanted = asked(name);
   return wanted === undefined ? held : typeForRows(wanted, shape.at(-1)!);
 }
 
@@ -175,7 +197,7 @@ function described(
   json: JsonObject,
   file: SafetensorsFile,
   where: string,
-  wanted: GgufType | undefined,
+  asked: Wanted,
 ): { architecture: ArchitectureNotes; tensors: Passing[]; vocabSize: number } {
   const configName = `${where}/config.json`, family = familyOfConfig(json, configName);
   const config = family.parse(json, configName), offered = file.names.map((name) => file.info(name));
@@ -189,7 +211,7 @@ function described(
       name: own.name,
       shape: written,
       held,
-      type: typeOf(own.name, written, held === "F64" ? "F32" : held, wanted),
+      type: typeFor(own.name, written, held === "F64" ? "F32" : held, asked),
       bytes: () => file.view(given).bytes(),
       transposed: turned,
       ...(own.rows ? { rows: reversed(own.rows, shape[0]) } : {}),
@@ -242,11 +264,15 @@ async function textNotes(
     warn(`the tokenizer is left out: ${written.refused}; give ids, or keep the folder's`);
     return none;
   }
-  const file = await folder.text("chat_template.jinja");
-  const template = templateOf(source.config, file, `${folder.name}/tokenizer_config.json`);
+  const notes = written.notes as GgufNotes, chat = await folderChat(folder);
+  if (chat === null) return notes;
+  const named = [...chat.templates].filter(([name]) => name !== "default"),
+    own = chat.templates.get("default");
   return {
-    ...written.notes as GgufNotes,
-    ...(template === null ? {} : { "tokenizer.chat_template": template }),
+    ...notes,
+    ...(own === undefined ? {} : { "tokenizer.chat_template": own }),
+    ...(named.length === 0 ? {} : { "tokenizer.chat_templates": named.map(([name]) => name) }),
+    ...Object.fromEntries(named.map(([name, template]) => [`tokenizer.chat_template.${name}`, template])),
   };
 }
 
@@ -281,19 +307,23 @@ async function write(
   return tensors.reduce((sum, { type, shape }) => sum + bytesFor(type, sizeOf(shape)), 0);
 }
 
-/** Writes the model of a folder as a GGUF. @returns the bytes of its tensors. @throws {FormatError} for what no GGUF says. */
-export async function folderToGguf(
+/** What is asked for of all, what of each, and who hears of what is not kept. */
+interface Asked {
+  readonly wanted: GgufType | undefined;
+  readonly of: Wanted;
+  readonly warn: (message: string) => void;
+}
+
+async function folderToGguf(
   where: string | URL,
   path: string | URL,
-  options: ConvertGgufOptions = {},
+  { wanted, of, warn }: Asked,
 ): Promise<number> {
-  const { dtype, onWarning: warn = () => {} } = options,
-    wanted = dtype?.toUpperCase() as GgufType | undefined;
   const folder = await openFolder(where), json = await readJson(folder, "config.json") as JsonObject | null;
   if (json === null) throw new FormatError(`${folder.name} holds no config.json; it is not a model's folder`);
   const file = await openWeights(folder);
   try {
-    const { architecture, tensors, vocabSize } = described(json, file, folder.name, wanted);
+    const { architecture, tensors, vocabSize } = described(json, file, folder.name, of);
     for (const message of architecture.warnings) warn(message);
     tellSmaller(tensors, wanted, warn);
     const vectors = [...architecture.vectors].map(([name, x]): GgufTensorToSave => ({
@@ -315,27 +345,53 @@ export async function folderToGguf(
   }
 }
 
-/** Writes a GGUF's tensors in another type. @returns the bytes of its tensors. */
-export async function ggufToGguf(
-  given: string | URL | Gguf,
+async function ggufToGguf(
+  where: string | URL,
   path: string | URL,
-  options: ConvertGgufOptions = {},
+  { wanted, of, warn }: Asked,
 ): Promise<number> {
-  const { dtype, onWarning: warn = () => {} } = options,
-    wanted = dtype?.toUpperCase() as GgufType | undefined;
-  const file = typeof given === "string" || given instanceof URL ? await openGguf(given) : given;
-  try {
-    const tensors = file.names.map((name): Passing => {
-      const { type: held, shape } = file.info(name);
-      const isWeight = isBlockType(held) || held === "F32" || held === "F16" || held === "BF16";
-      const type = isWeight && wanted !== undefined ? typeOf(name, shape, held, wanted) : held;
-      return { name, shape, held, type, bytes: () => file.view(name).bytes() };
-    });
-    tellSmaller(tensors, wanted, warn);
-    const kept = Object.entries(file.notes).filter(([key]) => !/^split\.|^general\.alignment$/.test(key));
-    const about = wanted === undefined ? {} : typeNotes(tensors, wanted);
-    return await write(path, tensors.map(toSave), { ...Object.fromEntries(kept), ...about });
-  } finally {
-    if (file !== given) await file.close();
-  }
+  await using file = await openGguf(where);
+  let isChanged = false;
+  const tensors = file.names.map((name): Passing => {
+    const { type: held, shape } = file.info(name);
+    const isWeight = isBlockType(held) || held === "F32" || held === "F16" || held === "BF16";
+    const type = isWeight && of(name) !== undefined ? typeFor(name, shape, held, of) : held;
+    isChanged ||= type !== held;
+    return { name, shape, held, type, bytes: () => file.view(name).bytes() };
+  });
+  tellSmaller(tensors, wanted, warn);
+  const kept = Object.entries(file.notes).filter(([key]) => !/^split\.|^general\.alignment$/.test(key));
+  const about = isChanged ? typeNotes(tensors, wanted) : {};
+  return await write(path, tensors.map(toSave), { ...Object.fromEntries(kept), ...about });
+}
+
+/**
+ * Writes a model as a GGUF that llama.cpp reads: a Hugging Face folder (or a repository's name, or a URL) of GPT-2 or any
+ * family of decoders, with its tokenizer and chat template, or another GGUF, of which a first part means all. The file
+ * appears whole or not at all; weights pass through one tensor at a time.
+ *
+ * The names and notes: https://github.com/ggml-org/llama.cpp, `convert_hf_to_gguf.py`.
+ *
+ * @returns the bytes of its tensors.
+ * @throws {FormatError} for what is no such model, and for one that llama.cpp would compute otherwise.
+ * @category Files
+ */
+export async function convertToGguf(
+  where: string | URL,
+  path: string | URL,
+  options: ConvertToGgufOptions = {},
+): Promise<number> {
+  const { dtype, typeOf, onWarning: warn = () => {} } = checkOptions(
+    "convertToGguf",
+    options,
+    convertOptions,
+  );
+  demandPath("convertToGguf", where);
+  demandPath("convertToGguf", path);
+  const wanted = dtype?.toUpperCase() as GgufType | undefined;
+  const asked: Asked = { wanted, of: (name) => typeOf?.(name) ?? wanted, warn };
+  // A model is a folder, or a repository's name; what is one file is a GGUF.
+  const isFile = /\.gguf(?:[?#].*)?$/i.test(String(where)) ||
+    (!isHttp(where) && (await stat(where))?.isFile === true);
+  return await (isFile ? ggufToGguf : folderToGguf)(where, path, asked);
 }

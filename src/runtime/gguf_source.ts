@@ -3,13 +3,14 @@
  *
  * @module
  */
-import { type DType, isQuantized } from "../core/dtype.ts";
+import { byteSize, type DType, isQuantized } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
+import { isBlockType } from "../files/gguf/mod.ts";
 import type { ExpectedTensors } from "../models/checkpoint.ts";
 import { ggufConfig, type GgufWeight, ggufWeight } from "../models/gguf.ts";
-import { add, copyInto, indexSelect, type Tensor, tensor, toDType, transpose } from "../ops/mod.ts";
-import { noGrad, tidy } from "../tensor/mod.ts";
+import { add, copyInto, indexSelect, type Tensor, tensor, transpose } from "../ops/mod.ts";
+import { isTurned, noGrad, tidy } from "../tensor/mod.ts";
 import type { Gguf } from "./gguf.ts";
 import type { WeightSource } from "./read_weights.ts";
 
@@ -46,22 +47,36 @@ export async function ggufJson(file: Gguf): Promise<Record<string, unknown>> {
   return scaling === null ? json : { ...json, rope_scaling: scaling };
 }
 
+/** Reads blocks as they lie in the file, or numbers made blocks; each row has its own, and rows may be held in another order. */
+async function readBlocks(file: Gguf, { name, rows }: GgufWeight, target: Tensor): Promise<void> {
+  const { backend, buffer, dtype, size } = target, view = file.view(name), length = byteSize(dtype, size);
+  const memory = rows ? undefined : backend.mapped?.(buffer);
+  if (memory) return void await view.read(dtype, memory.subarray(0, length));
+  const bytes = await view.read(dtype), count = view.shape[0], width = length / count;
+  if (!rows) return backend.upload(buffer, 0, bytes);
+  const ordered = new Uint8Array(length);
+  for (let row = 0; row < count; row++) {
+    const from = rows(row) * width;
+    ordered.set(bytes.subarray(from, from + width), row * width);
+  }
+  backend.upload(buffer, 0, ordered);
+}
+
 /** Reads a parameter's values into it. */
-async function readWeight(
-  file: Gguf,
-  { name, rows, plus, transposed }: GgufWeight,
-  target: Tensor,
-): Promise<void> {
+async function readWeight(file: Gguf, weight: GgufWeight, target: Tensor): Promise<void> {
+  const { name, rows, plus, transposed } = weight;
+  if (isQuantized(target.dtype) && !plus && isTurned(target) === (transposed ?? false)) {
+    return await readBlocks(file, weight, target);
+  }
   using stored = await file.tensor(name, { dtype: target.dtype, device: target.device });
   noGrad(() =>
     tidy(() => {
       let values = stored;
       if (rows) {
-        // Rows of blocks are picked as floats, and are the same blocks again: each row's scales are its own.
         const index = tensor(Int32Array.from({ length: stored.shape[0] }, (_, row) => rows(row)), {
           device: target.device,
         });
-        values = indexSelect(isQuantized(values.dtype) ? toDType(values, "f32") : values, 0, index);
+        values = indexSelect(values, 0, index);
       }
       if (plus) values = add(values, plus);
       // Blocks lie in memory as in the file, and the model sees their transpose.
@@ -71,12 +86,18 @@ async function readWeight(
   );
 }
 
+/** Weights from a GGUF. */
+export interface GgufSource extends WeightSource {
+  /** Types of blocks that were read as numbers. */
+  readonly widened: ReadonlySet<string>;
+}
+
 /**
  * The weights of a file, for a network that expects these.
  *
  * @throws {FormatError} listing tensors that are missing, misshapen, or of no parameter.
  */
-export function ggufSource(file: Gguf, config: unknown, expected: ExpectedTensors): WeightSource {
+export function ggufSource(file: Gguf, config: unknown, expected: ExpectedTensors): GgufSource {
   const [where] = file.files, architecture = String(file.metadata.get("general.architecture"));
   const weights = new Map<string, GgufWeight>(), missing: string[] = [], wrong: string[] = [];
   for (const parameter of expected.names()) {
@@ -101,21 +122,22 @@ export function ggufSource(file: Gguf, config: unknown, expected: ExpectedTensor
       `${where} does not hold the model that its notes describe; ${complaints.join("; ")}`,
     );
   }
-  const of = (parameter: string): GgufWeight => weights.get(parameter)!;
+  const of = (parameter: string): GgufWeight => weights.get(parameter)!, widened = new Set<string>();
   return {
     name: where,
+    widened,
     bytesOf: (parameter) => file.info(of(parameter).name).byteLength,
-    heldAs: (parameter, made) => heldAs(file.view(of(parameter).name), made),
-    read: (parameter, target) => readWeight(file, of(parameter), target),
+    heldAs: (parameter, made) => heldAs(file.info(of(parameter).name), made),
+    read(parameter, target) {
+      const weight = of(parameter), { type } = file.info(weight.name);
+      if (isBlockType(type) && !isQuantized(target.dtype)) widened.add(type);
+      return readWeight(file, weight, target);
+    },
   };
 }
 
 /** Blocks that the kernels read are held as they are, others as numbers. */
-function heldAs({ info }: { info: { type: string; dtype: DType } }, made: DType): DType {
-  const blocks = ggufBlocks[info.type];
-  if (blocks !== undefined) return isQuantized(made) ? blocks : "f32";
-  return info.dtype === "f16" || info.dtype === "bf16" ? info.dtype : "f32";
+function heldAs({ dtype }: { dtype: DType }, made: DType): DType {
+  if (isQuantized(dtype)) return isQuantized(made) ? dtype : "f32";
+  return dtype === "f16" || dtype === "bf16" ? dtype : "f32";
 }
-
-/** The types of blocks that are this library's own. */
-export const ggufBlocks: Readonly<Record<string, DType>> = { Q8_0: "q8", Q4_0: "q4" };

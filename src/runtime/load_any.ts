@@ -5,19 +5,18 @@
  */
 import { number, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
-import { isBlockType } from "../files/gguf/mod.ts";
 import type { Family, ModelSizes } from "../models/family.ts";
 import { familyOf, familyOfConfig } from "../models/registry.ts";
 import type { CausalNetwork } from "../models/mod.ts";
 import type { LayerOptions } from "../nn/mod.ts";
 import { layerOptions } from "../nn/options.ts";
 import type { Openable } from "../platform/platform.ts";
-import type { Tokenizer } from "../text/mod.ts";
 import { ggufTokenizer } from "../text/gguf_tokenizer.ts";
 import { CausalLM } from "./causal_lm.ts";
-import type { Companions } from "./companions.ts";
+import { companionsOfGguf } from "./companions.ts";
 import { type Gguf, openGguf } from "./gguf.ts";
-import { ggufBlocks, ggufJson, ggufSource } from "./gguf_source.ts";
+import { ggufJson, type GgufSource, ggufSource } from "./gguf_source.ts";
+import { isFirstGguf, isGguf } from "./gguf_text.ts";
 import {
   changesOf,
   checkLoad,
@@ -89,19 +88,6 @@ export async function loadAny(
   return await loadFromFolder(open, family, given, makeOf(family));
 }
 
-/** Of a GGUF in parts, the first leads to the others. */
-function isFirstGguf(name: string): boolean {
-  const [, part] = /-(\d{5})-of-\d{5}\.gguf$/i.exec(name) ?? [];
-  return /\.gguf$/i.test(name) && (part === undefined || Number(part) === 1);
-}
-
-/** Whether what is given is a GGUF by its name, or the content of a file. */
-function isGguf(where: string | URL | GivenFiles | Openable): where is Openable {
-  if (where instanceof Blob || where instanceof Uint8Array || where instanceof ArrayBuffer) return true;
-  const name = where instanceof URL ? where.pathname : where;
-  return typeof name === "string" && /\.gguf$/i.test(name.replace(/[?#].*$/, ""));
-}
-
 /** A model from a GGUF, which is closed. */
 async function loadGguf(file: Gguf, options: Options): Promise<CausalLM> {
   try {
@@ -111,38 +97,31 @@ async function loadGguf(file: Gguf, options: Options): Promise<CausalLM> {
     const source = ggufSource(file, config, family.expected(config));
     const tokenizer = ggufTokenizer(file.metadata, where);
     const matrices = file.names.map((name) => file.info(name)).filter(({ shape }) => shape.length > 1);
-    const widened = matrices.map(({ type }) => type).filter((type) => isBlockType(type) && !ggufBlocks[type]);
-    tellOfWidened(where, widened, options);
-    const types = new Set<string>(matrices.map(({ type, dtype }) => ggufBlocks[type] ?? dtype));
+    const types = new Set<string>(matrices.map(({ dtype }) => dtype));
     const model = await modelFrom(source, types, family, config, options, makeOf(family));
+    tellOfWidened(where, model, source, options);
     model.tokenizer = checkTokenizer(tokenizer, model.vocabSize, where, options.onWarning);
     const { eos } = family.ends(config);
     model.generationConfig = eos === null ? {} : { eosTokenId: eos as number | number[] };
-    model.companions = companionsOf(file, model.tokenizer);
+    model.companions = companionsOfGguf(file.metadata, where, model.tokenizer);
     return model;
   } finally {
     await file.close();
   }
 }
 
-/** Says once that blocks of other types than this library's are held as numbers. */
+/** Says once which blocks the device does not multiply with, and so holds as numbers. */
 function tellOfWidened(
   where: string,
-  types: readonly string[],
+  { device }: CausalLM,
+  { widened }: GgufSource,
   { dtype, onWarning = console.warn }: Options,
 ): void {
-  if (types.length === 0 || dtype !== undefined) return;
+  if (widened.size === 0 || dtype !== undefined) return;
   onWarning(
     `${where}: matrices of ${
-      [...new Set(types)].join(", ")
-    } are held as f32 and take more memory than the file; ` +
+      [...widened].join(", ")
+    } are held as f32 on ${device} and take more memory than the file; ` +
       'load with { dtype: "q8" } or "q4" to hold them in blocks',
   );
-}
-
-/** What a folder would have beside the model: how it wants conversations. */
-function companionsOf(file: Gguf, tokenizer: Tokenizer | null): Companions | null {
-  const template = file.metadata.get("tokenizer.chat_template");
-  if (tokenizer === null || typeof template !== "string") return null;
-  return { tokenizer, config: null, texts: new Map([["chat_template.jinja", template]]) };
 }

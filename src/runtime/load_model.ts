@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type DType, isQuantized } from "../core/dtype.ts";
+import { type DType, isK, isQuantized } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
 import { checkTogether } from "../files/mod.ts";
@@ -108,6 +108,8 @@ export async function loadFromFolder<C extends object, N extends CausalNetwork, 
   }
 }
 
+const isKName = (dtype: string): boolean => isK(dtype as DType);
+
 /** A model with the weights of a source, of which some are `stored` as these. */
 export async function modelFrom<C extends object, N extends CausalNetwork, M extends TextModel<N>>(
   source: WeightSource,
@@ -118,7 +120,10 @@ export async function modelFrom<C extends object, N extends CausalNetwork, M ext
   make: Make<C, M>,
 ): Promise<M> {
   const { device, choice } = await readyDevice(options.device, family, config);
-  const like = (["q8", "q4", "f16", "bf16"] as const).find((dtype) => stored.has(dtype));
+  // Blocks of 256 take the place of q4, which is as large as most of them and fits every row that they do.
+  const isLike = (dtype: string): boolean =>
+    stored.has(dtype) || (dtype === "q4" && [...stored].some(isKName));
+  const like = (["q8", "q4", "f16", "bf16"] as const).find(isLike);
   const dtype: DType = options.dtype ?? like ?? "f32";
   const model = init.withoutInit(() => make(config, { ...(device ? { device } : {}), dtype }));
   try {

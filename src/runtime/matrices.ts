@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { byteSize, type DType, isFloat, isQuantized } from "../core/dtype.ts";
+import { byteSize, type DType, isFloat, isK, isQuantized } from "../core/dtype.ts";
 import {
   castTensor,
   convertBytes,
@@ -70,9 +70,14 @@ export async function readMatrix(
   }
 }
 
+/** What a dtype is in safetensors, which has no blocks of 256: their values are written. */
+export function storedDType(dtype: DType): DType {
+  return isK(dtype) ? "f32" : dtype;
+}
+
 /** A weight as the writer wants it, stored as `dtype` where that can be and as f32 where it cannot. */
 export function matrixToSave(name: string, weight: Tensor, dtype: DType, transposing: boolean): TensorToSave {
-  const wanted = matrixDType(dtype, weight.shape[transposing ? 0 : 1]);
-  const turned = transposing && (isQuantized(wanted) || isQuantized(weight.dtype));
+  const wanted = matrixDType(storedDType(dtype), weight.shape[transposing ? 0 : 1]);
+  const turned = transposing && (isQuantized(wanted) || isQuantized(storedDType(weight.dtype)));
   return castTensor(tensorToSave(name, weight, turned), wanted);
 }

@@ -3,7 +3,13 @@
  *
  * @module
  */
-export { type ChatMessage, type ChatTemplate, loadChatTemplate } from "./chat.ts";
+export {
+  type ChatMessage,
+  type ChatTemplate,
+  type ChatTemplateOptions,
+  encodeChat,
+  loadChatTemplate,
+} from "./chat.ts";
 export { benchmark, type BenchmarkOptions, type Figure } from "./benchmark.ts";
 export * from "./checkpoints.ts";
 export { chooseDevice, type DeviceChoice } from "./choose_device.ts";
@@ -20,6 +26,7 @@ export {
 } from "./devices.ts";
 export * from "./diagnose.ts";
 export { Gguf, openGguf, saveGguf, type SaveGgufOptions } from "./gguf.ts";
+export { convertToGguf, type ConvertToGgufOptions } from "./gguf_convert.ts";
 export { CausalLM } from "./causal_lm.ts";
 export { GPT2 } from "./gpt2.ts";
 export { TextModel } from "./text_model.ts";

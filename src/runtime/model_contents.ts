@@ -11,7 +11,7 @@ import type { CausalNetwork } from "../models/mod.ts";
 import { digestNote } from "../models/notes.ts";
 import { tokenizerBeside } from "./companions.ts";
 import { type SaveOptions, saveOptions } from "./load_options.ts";
-import { isTransposing, matrixToSave } from "./matrices.ts";
+import { isTransposing, matrixToSave, storedDType } from "./matrices.ts";
 import { type FolderContents, jsonFile } from "./model_files.ts";
 import { tensorToSave } from "./safetensors.ts";
 import type { TextModel } from "./text_model.ts";
@@ -36,7 +36,7 @@ export function contentsOf<N extends CausalNetwork>(
     return matrixToSave(own, p, wanted, transposing.has(p));
   });
   const blocks = tensors.map((t) => t.dtype).find((d) => isQuantized(d as DType));
-  const stored = (blocks ?? (dtype && !isQuantized(dtype) ? dtype : model.dtype)) as DType;
+  const stored = (blocks ?? (dtype && !isQuantized(dtype) ? dtype : storedDType(model.dtype))) as DType;
   const { bos, eos } = family.ends(config), json = family.json(config, stored);
   const beside = [
     jsonFile("config.json", (digest: string) => ({ ...json, [digestNote]: digest })),

@@ -35,6 +35,8 @@ export type FolderOptions = HubOptions;
 export interface ModelFolder {
   /** For messages. */
   readonly name: string;
+  /** Set where each file that is asked for and is not there costs a request, which a page is blamed for. */
+  readonly isRemote?: true;
   /** The file's text, or null when there is none. */
   text(file: string): Promise<string | null>;
   /** The file's bytes, opened for reading, or null when there is none. */
@@ -108,6 +110,9 @@ class DiskFolder implements ModelFolder {
 
 class RemoteFolder implements ModelFolder {
   readonly name: string;
+  readonly isRemote = true;
+  /** Texts that were asked for: some are looked at in several places. */
+  readonly #texts = new Map<string, Promise<string | null>>();
   readonly #base: URL;
   readonly #signal: AbortSignal | undefined;
 
@@ -117,7 +122,13 @@ class RemoteFolder implements ModelFolder {
     this.#signal = signal;
   }
 
-  async text(file: string): Promise<string | null> {
+  text(file: string): Promise<string | null> {
+    const known = this.#texts.get(file) ?? this.#fetch(file);
+    this.#texts.set(file, known);
+    return known;
+  }
+
+  async #fetch(file: string): Promise<string | null> {
     throwIfAborted(this.#signal, `reading ${this.name}`);
     const url = new URL(file, this.#base);
     let response: Response;

@@ -64,9 +64,11 @@ export async function readWeights(
         : isQuantized(dtype)
         ? value.dtype
         : dtype;
-      const target = wanted === value.dtype
+      // A device may not hold what a file does.
+      const held = dtype === undefined && !value.backend.supports(wanted) ? "f32" : wanted;
+      const target = held === value.dtype
         ? value
-        : replaceParameter(holder, key, value, emptyMatrix(value, wanted, transposing));
+        : replaceParameter(holder, key, value, emptyMatrix(value, held, transposing));
       const reading = source.read(name, target, transposing);
       // While the system reads, the layer that is there is laid out.
       if (read && read.weight !== target && total < mostAside && isSteady(target)) layOutWeight(read);

@@ -6,12 +6,12 @@
 import { demand, demandPath } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import type { ByteSource } from "../core/byte_source.ts";
-import { byteSize, type DType, isDType, isFloat, isQuantized, quantBlock } from "../core/dtype.ts";
+import { byteSize, type DType, isDType, isFloat, isK, isQuantized, quantBlock } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { dtype as aDType, kind, number } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { castTensor, openFiles, SafetensorsFile, type TensorToSave } from "../files/mod.ts";
-import { empty, type Tensor, transpose } from "../ops/mod.ts";
+import { empty, type Tensor, toDType, transpose } from "../ops/mod.ts";
 import { placeOptions } from "../ops/options.ts";
 import {
   currentPath,
@@ -23,7 +23,7 @@ import {
   openSource,
   runtimeName,
 } from "../platform/platform.ts";
-import { isTurned, noGrad } from "../tensor/mod.ts";
+import { isTurned, noGrad, tidy } from "../tensor/mod.ts";
 import { namedTensors, writeWeights, type WrittenWeights } from "./save_weights.ts";
 
 /**
@@ -143,18 +143,25 @@ const saveOptions: OptionTable<SaveSafetensorsOptions> = {
  * A tensor as the writer wants it; its bytes are read when they are written. A matrix may be given as its transpose,
  * as one of blocks that is seen transposed is.
  */
-export function tensorToSave(name: string, t: Tensor, transposed: boolean = isTurned(t)): TensorToSave {
+export function tensorToSave(
+  name: string,
+  t: Tensor,
+  transposed: boolean = isTurned(t) && !isK(t.dtype),
+): TensorToSave {
+  const { dtype } = t;
+  const bytesOf = async (stored: Tensor): Promise<Uint8Array> => {
+    const data = await stored.data();
+    if (stored !== t) stored.dispose();
+    return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  };
+  const turned = (): Tensor => transposed ? noGrad(() => transpose(t, 0, 1)) : t;
   return {
     name,
-    dtype: t.dtype,
+    // Safetensors has no blocks of 256: their values are written.
+    dtype: isK(dtype) ? "f32" : dtype,
     shape: transposed ? [...t.shape].reverse() : t.shape,
     ...(transposed ? { transposed } : {}),
-    bytes: async () => {
-      const stored = transposed ? noGrad(() => transpose(t, 0, 1)) : t;
-      const data = await stored.data();
-      if (stored !== t) stored.dispose();
-      return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-    },
+    bytes: () => bytesOf(isK(dtype) ? noGrad(() => tidy(() => toDType(turned(), "f32"))) : turned()),
   };
 }
 

@@ -285,7 +285,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
   /** Continues a prompt and gives the new text. */
   async complete(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<string> {
     for (const name of ["outputScores", "outputLogits", "returnDictInGenerate"] as const) {
-      if (!(options as Record<string, unknown> | null)?.[name]) continue;
+      if ((options as Record<string, unknown> | null)?.[name] !== true) continue;
       throw new OptionError(
         `complete: ${name} has no effect because complete gives the text alone; use completion`,
       );

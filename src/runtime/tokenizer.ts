@@ -6,10 +6,11 @@
 import { FormatError } from "../core/errors.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { hubOptions } from "../hub/options.ts";
-import { mostText } from "../platform/platform.ts";
+import { mostText, type Openable } from "../platform/platform.ts";
 import { type Tokenizer, tokenizerFromJson, type TokenizerFromJsonOptions } from "../text/mod.ts";
 import { fromJsonOptions } from "../text/tokenizer_json.ts";
 import type { TokenizerFiles } from "../text/tokenizer_files.ts";
+import { type GgufText, textOfGguf, textOfLoneGguf } from "./gguf_text.ts";
 import {
   type FolderOptions,
   type GivenFiles,
@@ -72,6 +73,7 @@ function isAlone({ json, config, specialTokensMap, addedTokens }: TokenizerFiles
 const plainFields: readonly string[] = [
   "tokenizer_class",
   "clean_up_tokenization_spaces",
+  "chat_template",
   "model_max_length",
 ];
 
@@ -87,21 +89,33 @@ export async function tokenizerOf(
   return await tokenizerFromFiles(files, folder.name, options);
 }
 
+/** The tokenizer in a GGUF's notes. */
+async function ofGguf({ metadata, where }: GgufText): Promise<Tokenizer> {
+  const { ggufTokenizer } = await import("../text/gguf_tokenizer.ts");
+  const found = ggufTokenizer(metadata, where);
+  if (found) return found;
+  throw new FormatError(`${where} says nothing of a tokenizer`);
+}
+
 /**
  * Loads a Hugging Face tokenizer (`tokenizer.json`, `vocab.json` with `merges.txt`, SentencePiece's `tokenizer.model`, or BERT's
- * `vocab.txt`, with the files beside that name special tokens) from a folder, a URL, a hub
+ * `vocab.txt`, with the files beside that name special tokens, or a GGUF's notes) from a folder, a URL, a hub
  * repository, or files at hand.
  *
  * @throws {FormatError} when there is none, or it is malformed.
  * @category Text
  */
 export async function loadTokenizer(
-  where: string | URL | GivenFiles,
+  where: string | URL | GivenFiles | Openable,
   options: FolderOptions & TokenizerFromJsonOptions = {},
 ): Promise<Tokenizer> {
   const { engine, ...rest } = checkOptions("loadTokenizer", options, loadOptions);
-  const folder = await openFolder(where, rest);
-  const found = await tokenizerOf(folder, engine ? { engine } : {});
+  const gguf = await textOfGguf(where);
+  if (gguf) return await ofGguf(gguf);
+  const folder = await openFolder(where as string | URL | GivenFiles, rest);
+  const own = await tokenizerOf(folder, engine ? { engine } : {}),
+    alone = own ? null : await textOfLoneGguf(folder);
+  const found = own ?? (alone && await ofGguf(alone));
   if (!found) {
     throw new FormatError(
       `${folder.name} holds neither tokenizer.json nor vocab.json with merges.txt nor tokenizer.model nor vocab.txt`,

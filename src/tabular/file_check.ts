@@ -9,6 +9,8 @@ import { demand, demandList, demandObject, type JsonObject, parseJson } from "..
 import { flag, kind, number, oneOf, orNull, text, whole } from "../core/kinds.ts";
 import { formatShape } from "../core/shape.ts";
 import type { SafetensorsFile } from "../files/mod.ts";
+import { largestF32 } from "./f32.ts";
+import { rawFeature } from "./features.ts";
 import type { Column, Feature, Network, Target } from "./types.ts";
 
 /** The largest date there is, in days before or after 1970: what JavaScript can tell. */
@@ -241,6 +243,9 @@ export function checkSchema(
         }`,
       );
     }
+    // A cell that is missing has a value in every feature: no row can be read where that is none.
+    const missing = (rawFeature(feature, NaN, columns[column]) - center) / scale;
+    if (!(Math.abs(missing) <= largestF32)) fail(`${at} is ${missing} where column ${column} has no value`);
   }
   if (!finite([target.mean, target.std, ...target.quantiles])) {
     fail("the target has statistics that are no numbers");

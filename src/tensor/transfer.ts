@@ -125,6 +125,12 @@ export function fromNumbers(
     case "q8":
     case "q4":
       throw new DTypeError(`${dtype} tensors are made from f32 weights with .to({ dtype: "${dtype}" })`);
+    case "q6k":
+    case "q5k":
+    case "q4k":
+    case "q3k":
+    case "q2k":
+      throw new DTypeError(`${dtype} tensors are read from a GGUF, or made of its blocks, a Uint8Array`);
     default: {
       const plain = out as Float32Array;
       for (let i = 0; i < n; i++) plain[i] = Number(values[i]);

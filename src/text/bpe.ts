@@ -114,7 +114,7 @@ export class BpeTokenizer implements Tokenizer {
   #bytes = new Uint8Array(256);
   #piece = new Int32Array(256);
 
-  /** Throws FormatError when no byte has a token or a merge joins tokens that are not in the vocabulary. */
+  /** Throws FormatError when no byte has a token, an id around texts is no token's, or a merge joins tokens that are not in the vocabulary. */
   constructor(parts: BpeParts) {
     checkOptions("BpeTokenizer", parts, bpeParts);
     const vocab = parts.vocab instanceof Map
@@ -143,6 +143,12 @@ export class BpeTokenizer implements Tokenizer {
     this.#normalizer = parts.normalizer ?? null;
     this.#prefix = parts.prefixIds ?? [];
     this.#suffix = parts.suffixIds ?? [];
+    const foreign = [...this.#prefix, ...this.#suffix].find((id) => !(id >= 0 && id < this.vocabSize));
+    if (foreign !== undefined) {
+      throw new FormatError(
+        `the id ${foreign} is put around a text, and the tokens go from 0 to ${this.vocabSize - 1}`,
+      );
+    }
   }
 
   /**
@@ -207,11 +213,16 @@ export class BpeTokenizer implements Tokenizer {
   }
 
   /** What `encode` gives, in steps of some thousand characters: for who may not keep others waiting. */
-  *encodeSteps(text: string): Generator<number, number[], void> {
-    const out: number[] = [...this.#prefix], stretches: (string | number)[] = [];
+  *encodeSteps(text: string, options: EncodeOptions = {}): Generator<number, number[], void> {
+    const { addSpecialTokens: isWhole = true, splitSpecialTokens = false } = checkOptions(
+      "encodeSteps",
+      options,
+      encodeOptions,
+    );
+    const out: number[] = isWhole ? [...this.#prefix] : [], stretches: (string | number)[] = [];
     this.#added.split(
       text,
-      false,
+      splitSpecialTokens,
       (start, end) => stretches.push(text.slice(start, end)),
       (id) => stretches.push(id),
     );
@@ -233,7 +244,7 @@ export class BpeTokenizer implements Tokenizer {
         from = to;
       }
     }
-    out.push(...this.#suffix);
+    if (isWhole) out.push(...this.#suffix);
     return out;
   }
 

@@ -64,8 +64,8 @@ export interface Tokenizer {
   readonly eosTokenId?: number | undefined;
   /** The ids of a text. */
   encode(text: string, options?: EncodeOptions): number[];
-  /** What `encode` gives without options, in steps, where the tokenizer can; see `core/steps.ts`. */
-  encodeSteps?(text: string): Generator<number, number[], void>;
+  /** What `encode` gives, in steps, where the tokenizer can; see `core/steps.ts`. */
+  encodeSteps?(text: string, options?: EncodeOptions): Generator<number, number[], void>;
   /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   /** Decodes ids one at a time, never splitting a character. */

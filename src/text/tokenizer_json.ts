@@ -301,7 +301,9 @@ export function readAround(after: unknown): { prefixIds: number[]; suffixIds: nu
   const idsOf = (list: readonly Json[]): number[] =>
     list.flatMap((part) => {
       const name = (part?.SpecialToken as Json | undefined)?.id;
-      return ((special_tokens as Json | undefined)?.[String(name)] as Json | undefined)?.ids as number[] ??
+      return ((special_tokens as Json | undefined)?.[typeof name === "string" ? name : ""] as
+        | Json
+        | undefined)?.ids as number[] ??
         [NaN];
     });
   const prefixIds = idsOf(parts.slice(0, at)), suffixIds = idsOf(parts.slice(at + 1));

@@ -8,7 +8,7 @@ import { type DType, isDType } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
 import type { FileSystem } from "../core/file_system.ts";
 import { demandObject, parseJson } from "../core/json.ts";
-import { planSafetensors, readSafetensors } from "../files/mod.ts";
+import { planSafetensors, readSafetensors, type TensorToSave } from "../files/mod.ts";
 import { empty, type Tensor } from "../ops/mod.ts";
 
 /**
@@ -67,7 +67,8 @@ export async function writeCheckpoint(
   for (const [name, tensors] of Object.entries(checkpoint.tensors)) {
     const list = Object.entries(tensors).map(([name, t]) => ({
       name,
-      dtype: t.dtype,
+      // Blocks of a GGUF are never trained.
+      dtype: t.dtype as TensorToSave["dtype"],
       shape: t.shape,
       bytes: async (): Promise<Uint8Array> => {
         const data = await t.data();
@@ -102,7 +103,8 @@ export async function readState(files: FileSystem, path: string): Promise<StateF
     });
   }
   const known = content.version === 1 && Number.isSafeInteger(content.step) && content.step! >= 0 &&
-    Array.isArray(content.tensors) && content.tensors.every((name) => /^[\w-]{1,100}$/.test(name)) &&
+    Array.isArray(content.tensors) &&
+    content.tensors.every((name) => typeof name === "string" && /^[\w-]{1,100}$/.test(name)) &&
     (content.loss === null || typeof content.loss === "number");
   if (!known) throw new FormatError(`${where} is not the state of a checkpoint of version 1`);
   return content as StateFile;

@@ -259,6 +259,8 @@ const rowParams: Readonly<Record<string, readonly number[]>> = {
 
 const rowNearness: Readonly<Record<string, Nearness>> = {
   lerp: "composed",
+  // Its argument is a product, and exp of that is as far off as the product is large.
+  softplus: "composed",
   gelu: "composed",
   geluTanh: "composed",
 };

@@ -24,7 +24,7 @@ console.log(JSON.stringify({
   gradient: await x.grad.toArray(),
   text,
   csv: await tell(readCsv(new Blob(["a,b\\n1,2\\n"]))),
-  tokenizer: await tell(loadTokenizer("wordpiece")),
+  tokenizer: await tell(loadTokenizer("wordpiece", { engine: "huggingface" })),
   chat: await tell(loadChatTemplate("chat")),
 }));
 `;

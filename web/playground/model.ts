@@ -11,9 +11,20 @@ import { say } from "../shared/status.ts";
 
 const bundled: ModelPlace = { url: new URL("models/shakespeare/", siteRoot()).href };
 
-/** Files of a model that pages read; others in a folder are left alone. */
-const wanted =
-  /^(config|generation_config|tokenizer|tokenizer_config|vocab)\.json$|^merges\.txt$|\.safetensors(\.index\.json)?$/;
+/** Small files of a model that pages read, beside its weights; others in a folder are left alone. */
+const small: readonly string[] = [
+  "config.json",
+  "generation_config.json",
+  "tokenizer.json",
+  "tokenizer_config.json",
+  "special_tokens_map.json",
+  "added_tokens.json",
+  "vocab.json",
+  "merges.txt",
+  "tokenizer.model",
+];
+const isWanted = (name: string): boolean =>
+  small.includes(name) || /\.safetensors(\.index\.json)?$|\.gguf$/i.test(name);
 
 const megabytes = (bytes: number): string => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
 
@@ -113,12 +124,12 @@ export class ModelChooser {
         h(
           "div",
           { class: "stack" },
-          h("label", { class: "button", for: "folder" }, "Choose a folder of a GPT-2"),
+          h("label", { class: "button", for: "folder" }, "Choose a folder of a model"),
           folder,
           h(
             "p",
             { class: "hint" },
-            "or drop it anywhere: config.json, model.safetensors and the tokenizer, as Hugging Face has them. It stays on this machine and is read as it is needed.",
+            "or drop it anywhere: config.json, model.safetensors and the tokenizer, as Hugging Face has them, or a GGUF; LLaMA, Qwen, Gemma, Phi and others. It stays on this machine and is read as it is needed.",
           ),
           h(
             "form",
@@ -161,23 +172,25 @@ export class ModelChooser {
   async #files(all: readonly File[]): Promise<void> {
     const folderOf = ({ name, webkitRelativePath }: File): string =>
       webkitRelativePath.slice(0, -name.length);
-    // A chosen folder comes with all below it: the model is where the outermost config.json is.
-    const [config] = all.filter(({ name }) => name === "config.json")
-      .sort((a, b) => folderOf(a).length - folderOf(b).length);
-    const files = all.filter((file) =>
-      wanted.test(file.name) && config && folderOf(file) === folderOf(config)
-    );
+    // A chosen folder comes with all below it: the model is where the outermost config.json is, or the outermost GGUF.
+    const outermost = (is: (name: string) => boolean): File | undefined =>
+      all.filter(({ name }) => is(name)).sort((a, b) => folderOf(a).length - folderOf(b).length)[0];
+    const config = outermost((name) => name === "config.json") ??
+      outermost((name) => name.toLowerCase().endsWith(".gguf"));
+    const files = all.filter((file) => isWanted(file.name) && config && folderOf(file) === folderOf(config));
     const path = all[0].webkitRelativePath;
     if (!config) {
       return say(
-        `There is no config.json among ${
+        `There is neither a config.json nor a GGUF among ${
           all.length === 1 ? `the one file (${all[0].name})` : `these ${all.length} files`
-        }; choose the folder of a GPT-2 ` +
-          "as Hugging Face has it.",
+        }; choose the folder of a model as Hugging Face has it, or drop a .gguf.`,
         "error",
       );
     }
-    await this.load({ files }, path.split("/")[0] || "your folder");
+    await this.load(
+      { files },
+      path.split("/")[0] || (config.name.endsWith(".gguf") ? config.name : "your folder"),
+    );
   }
 
   /** The model that ships with the page. */

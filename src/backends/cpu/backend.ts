@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type DType, isQuantized } from "../../core/dtype.ts";
+import { type DType, isK, isQuantized } from "../../core/dtype.ts";
 import type { Program } from "../../expr/nodes.ts";
 import type {
   Backend,
@@ -27,6 +27,7 @@ import { cumsum } from "./kernels/cumsum.ts";
 import { elementwise } from "./kernels/elementwise.ts";
 import { gather } from "./kernels/gather.ts";
 import { gatherBlocks } from "./kernels/gather_blocks.ts";
+import { gatherK } from "./kernels/k_blocks/gather.ts";
 import { layerNorm, layerNormBackward } from "./kernels/layer_norm.ts";
 import { matmul } from "./kernels/matmul.ts";
 import { restoreRows } from "./kernels/quantized/matmul.ts";
@@ -232,7 +233,8 @@ export class CpuBackend implements Backend {
 
   /** See {@link Backend.gather}. */
   gather(x: View, axis: number, index: View, out: View): void {
-    if (isQuantized(x.dtype)) gatherBlocks(this.engine, x, axis, index, out);
+    if (isK(x.dtype)) gatherK(this.engine, x, axis, index, out);
+    else if (isQuantized(x.dtype)) gatherBlocks(this.engine, x, axis, index, out);
     else gather(this.engine, x, axis, index, out);
   }
 

@@ -148,11 +148,11 @@ export class Engine {
   async ready(milliseconds: number = 5000): Promise<number> {
     const pool = this.#pool;
     if (!pool) return 1;
-    pool.start();
     const deadline = performance.now() + milliseconds;
-    while (pool.ready < pool.threads - 1 && pool.problem === null && performance.now() < deadline) {
+    do {
+      pool.start();
       await new Promise((resolve) => setTimeout(resolve, 1));
-    }
+    } while (pool.ready < pool.threads - 1 && pool.problem === null && performance.now() < deadline);
     return pool.ready + 1;
   }
 

@@ -49,9 +49,17 @@ export interface CpuPlatform {
   /**
    * Starts a thread that evaluates `source`, the text of one JavaScript function, and calls it with `data` (which is
    * cloned; a shared `WebAssembly.Memory` in it stays shared). The function may return only when the thread is no
-   * longer needed. The thread must not keep the program alive. `onError` hears why it could not start or has died.
+   * longer needed. The thread must not keep the program alive. `onError` hears why it could not start or has died, `onEnd`
+   * that it has ended, or is about to, by anything else than {@link CpuWorker.terminate}.
    */
-  spawnWorker?(source: string, data: unknown, onError: (error: unknown) => void): CpuWorker;
+  spawnWorker?(
+    source: string,
+    data: unknown,
+    onError: (error: unknown) => void,
+    onEnd: () => void,
+  ): CpuWorker;
+  /** Milliseconds that all threads of this process have spent on processors; without it no thread is ever taken for lost. */
+  processorTime?(): number | undefined;
   /** Opens a BLAS, or says why there is none. Asked once, when a product is first large enough for it. */
   openBlas?(): NativeBlas | string;
 }

@@ -12,6 +12,9 @@
  * the clock decides, not a count), then sleeps on the epoch. The thread that waits for a job's last piece spins
  * too; where it may block it sleeps after a while, which matters only when there are more threads than processors.
  *
+ * A worker may end at any moment, by another hand than the pool's. What it is at stands on its desk, a cache line of its
+ * own, so that whoever hears of its end knows whether a piece, and its scratch memory, went with it.
+ *
  * @module
  */
 import { type FunctionBuilder, type Local, ModuleBuilder, type Table } from "./assembler/mod.ts";
@@ -27,12 +30,10 @@ export const epochAt = 132;
 export const finishedAt = 256;
 /** 1 while the joining thread sleeps on the count of finished pieces. */
 export const joiningAt = 384;
-/** Workers that sleep, or are about to. */
+/** Workers that sleep, or are about to; one too many where a thread was ended on its way there or back. */
 export const sleepersAt = 388;
 /** The job: kernel, arguments, items, items a piece. */
 export const jobAt = 512;
-/** Threads wanted; workers whose index is not below it end. */
-export const threadsAt = 640;
 /** 1 once a kernel has trapped in a worker. */
 export const failedAt = 644;
 /** Address of what opens a native library (`blas.ts`); 0: none. */
@@ -41,18 +42,35 @@ export const libraryAt = 648;
 export const publishedAt = 768;
 /** Address of the first published module: a list of (next, length, bytes). */
 export const kernelsAt = 772;
-/** Workers in their loop. */
-export const readyAt = 896;
 /** The control block ends here. */
-export const controlEnd = 1024;
+export const controlEnd = 896;
+
+/** Bytes of a desk: a cache line that one worker writes, and that tells what became of it when it ends on its own. */
+export const deskBytes = 64;
+
+/**
+ * The words of a desk. `stop`: 1 asks the worker to leave, and to claim nothing more. `state`: one of {@link states}. `busy`:
+ * 1 from before it claims a piece until that is finished. `asleep`: 1 while it counts among the sleepers.
+ */
+export const deskWords = { stop: 0, state: 1, busy: 2, asleep: 3 } as const;
+
+/** Whether a worker is in its loop: not yet, yes, not any more. */
+export const states = { no: 0, yes: 1, over: 2 } as const;
+
+/** What a job gives: all is done, a kernel trapped in a worker, or a worker ended before its piece was finished. */
+export const outcomes = { done: 0, trapped: 1, lost: 2 } as const;
 
 const spinMilliseconds = 0.1; // waking a sleeper costs 20 to 40 µs: spin a few times as long before sleeping
 const joinMilliseconds = 0.3;
 const spinsPerClock = 1024;
 
+/** How long the joining thread sleeps at a time, in milliseconds, when it has slept a while; at first less. */
+export const longSleep = 100;
+const shortSleep = 5, shortSleeps = 20;
+
 /**
  * The module: `dispatch(kernel, args, total, piece, pieces, canBlock)`, `replay(list, count, canBlock)`, `abandon(canBlock)`,
- * `work(index, known)`.
+ * `work(desk, known)`. It imports `lost()`, which is asked when a piece takes long: 1 means that nobody is at it any more.
  */
 export function poolCode(shared: boolean): Uint8Array<ArrayBuffer> {
   const m = new ModuleBuilder();
@@ -60,8 +78,10 @@ export function poolCode(shared: boolean): Uint8Array<ArrayBuffer> {
   const table = m.importTable("env", "table", { initial: 1 });
   const now = m.importFunction("env", "now", [], ["f64"]);
 
-  const join = m.function("join", { params: ["i32"], export: false });
-  emitJoin(join, () => join.call(now));
+  const lost = m.importFunction("env", "lost", [], ["i32"]);
+
+  const join = m.function("join", { params: ["i32"], results: ["i32"], export: false });
+  emitJoin(join, () => join.call(now), () => join.call(lost));
 
   const dispatch = m.function("dispatch", {
     params: ["i32", "i32", "i32", "i32", "i32", "i32"],
@@ -72,7 +92,7 @@ export function poolCode(shared: boolean): Uint8Array<ArrayBuffer> {
   const replay = m.function("replay", { params: ["i32", "i32", "i32"], results: ["i32"] });
   emitReplay(replay, () => replay.call(dispatch));
 
-  const abandon = m.function("abandon", { params: ["i32"] });
+  const abandon = m.function("abandon", { params: ["i32"], results: ["i32"] });
   emitAbandon(abandon, () => abandon.call(join));
 
   const work = m.function("work", { params: ["i32", "i32"], results: ["i32"] });
@@ -156,10 +176,10 @@ const callPiece = (
   f.callIndirect(kernelType, table);
 };
 
-/** join(canBlock): returns when all pieces of the present job are finished. */
-function emitJoin(f: FunctionBuilder, now: () => void): void {
+/** join(canBlock): waits until all pieces of the present job are finished, or one will never be; gives the outcome. */
+function emitJoin(f: FunctionBuilder, now: () => void, lost: () => void): void {
   const [canBlock] = f.params;
-  const pieces = f.local("i32"), done = f.local("i32"), spins = f.local("i32");
+  const pieces = f.local("i32"), done = f.local("i32"), spins = f.local("i32"), sleeps = f.local("i32");
   const deadline = f.local("f64");
   f.i32(0);
   f.load("i32.load16_u", claimAt + 2);
@@ -202,17 +222,36 @@ function emitJoin(f: FunctionBuilder, now: () => void): void {
       f.if(() => {
         f.i32(0);
         f.get(done);
-        f.i64(5_000_000); // a bound in nanoseconds, in case the notification is lost with its thread
+        // A bound in nanoseconds, in case the notification is lost with its thread.
+        f.i64(longSleep * 1_000_000);
+        f.i64(shortSleep * 1_000_000);
+        f.get(sleeps);
+        f.i32(shortSleeps);
+        f.op("i32.ge_u");
+        f.select();
         f.atomic("memory.atomic.wait32", finishedAt);
         f.drop();
+        f.increment(sleeps, 1);
+        f.get(sleeps);
+        f.i32(shortSleeps);
+        f.op("i32.gt_u");
+        f.if(() => {
+          lost();
+          f.if(() => {
+            atomicStore(f, joiningAt, 0);
+            f.i32(outcomes.lost);
+            f.return();
+          });
+        });
       });
       atomicStore(f, joiningAt, 0);
       f.br(again);
     });
   });
+  atomicLoad(f, failedAt);
 }
 
-/** dispatch(kernel, args, total, piece, pieces, canBlock): runs a job; gives 1 when a worker trapped. */
+/** dispatch(kernel, args, total, piece, pieces, canBlock): runs a job; gives its outcome. */
 function emitDispatch(f: FunctionBuilder, table: Table, join: () => void): void {
   const [kernel, args, total, piece, pieces, canBlock] = f.params;
   const word = f.local("i64"), next = f.local("i32"), begin = f.local("i32"), end = f.local("i32");
@@ -269,12 +308,11 @@ function emitDispatch(f: FunctionBuilder, table: Table, join: () => void): void 
   });
   f.get(canBlock);
   join();
-  atomicLoad(f, failedAt);
 }
 
-/** replay(list, count, canBlock): runs `count` jobs, at least one, laid out as `recording.ts` says; 1 when a worker trapped. */
+/** replay(list, count, canBlock): runs `count` jobs, at least one, laid out as `recording.ts` says; the outcome. */
 function emitReplay(f: FunctionBuilder, dispatch: () => void): void {
-  const [list, count, canBlock] = f.params;
+  const [list, count, canBlock] = f.params, outcome = f.local("i32");
   f.loop((again) => {
     for (let k = 0; k < 5; k++) {
       f.get(list);
@@ -282,8 +320,9 @@ function emitReplay(f: FunctionBuilder, dispatch: () => void): void {
     }
     f.get(canBlock);
     dispatch();
+    f.tee(outcome);
     f.if(() => {
-      f.i32(1);
+      f.get(outcome);
       f.return();
     });
     f.increment(list, 4 * jobWords);
@@ -294,7 +333,7 @@ function emitReplay(f: FunctionBuilder, dispatch: () => void): void {
   f.i32(0);
 }
 
-/** abandon(canBlock): after a trap in a piece on this thread: gives up the rest of the job and waits for the others. */
+/** abandon(canBlock): after a trap in a piece on this thread: gives up the rest of the job and waits for the others; the outcome. */
 function emitAbandon(f: FunctionBuilder, join: () => void): void {
   const [canBlock] = f.params;
   const word = f.local("i64"), left = f.local("i32");
@@ -323,23 +362,31 @@ function emitAbandon(f: FunctionBuilder, join: () => void): void {
   join();
 }
 
-/** work(index, known): a worker's loop. Gives 0 when the thread is to end, 1 when there are kernels to compile. */
+/** work(desk, known): a worker's loop. Gives 0 when the thread is to end, 1 when there are kernels to compile. */
 function emitWork(f: FunctionBuilder, table: Table, now: () => void): void {
-  const [index, known] = f.params;
+  const [desk, known] = f.params;
   const word = f.local("i64"), next = f.local("i32"), begin = f.local("i32"), end = f.local("i32");
   const epoch = f.local("i32"), spins = f.local("i32"), deadline = f.local("f64");
   const job = { kernel: f.local("i32"), args: f.local("i32"), total: f.local("i32"), piece: f.local("i32") };
-  f.loop((again) => {
-    atomicLoad(f, threadsAt);
-    f.get(index);
-    f.op("i32.le_s");
+  const write = (k: number, value: number): void => {
+    f.get(desk);
+    f.i32(value);
+    f.atomic("i32.atomic.store", 4 * k);
+  };
+  const leaveWhenAsked = (): void => {
+    f.get(desk);
+    f.atomic("i32.atomic.load", 4 * deskWords.stop);
     f.if(() => {
       f.i32(0);
       f.return();
     });
+  };
+  f.loop((again) => {
     f.i32(0);
     f.atomic("i64.atomic.load", claimAt);
     f.set(word);
+    // After the word is read: whoever asks it to leave can be sure that it claims nothing of the jobs that follow.
+    leaveWhenAsked();
     field(f, word, 0);
     f.tee(next);
     field(f, word, 16);
@@ -356,9 +403,12 @@ function emitWork(f: FunctionBuilder, table: Table, now: () => void): void {
         f.i32(1);
         f.return();
       });
+      write(deskWords.busy, 1);
       claim(f, word, () => f.i64(1));
       f.if(() => {
         callPiece(f, table, job, next, begin, end);
+        // Asked in the middle of a piece: it was taken for lost, and its piece counts no more.
+        leaveWhenAsked();
         atomicAdd(f, finishedAt, 1);
         f.drop();
         atomicLoad(f, joiningAt);
@@ -369,6 +419,7 @@ function emitWork(f: FunctionBuilder, table: Table, now: () => void): void {
           f.drop();
         });
       });
+      write(deskWords.busy, 0);
       f.f64(0);
       f.set(deadline);
       f.br(again);
@@ -412,13 +463,21 @@ function emitWork(f: FunctionBuilder, table: Table, now: () => void): void {
     f.brIf(again);
     atomicAdd(f, sleepersAt, 1);
     f.drop();
+    write(deskWords.asleep, 1);
     f.i32(0);
     f.get(epoch);
     f.i64(-1);
     f.atomic("memory.atomic.wait32", epochAt);
     f.drop();
-    atomicAdd(f, sleepersAt, -1);
-    f.drop();
+    // Unless somebody who took this thread for ended did it.
+    f.get(desk);
+    f.i32(1);
+    f.i32(0);
+    f.atomic("i32.atomic.rmw.cmpxchg", 4 * deskWords.asleep);
+    f.if(() => {
+      atomicAdd(f, sleepersAt, -1);
+      f.drop();
+    });
     f.f64(0);
     f.set(deadline);
     f.br(again);

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { byteSize, isQuantized, quantBlock } from "../../core/dtype.ts";
+import { blockValues, byteSize, isQuantized } from "../../core/dtype.ts";
 import { DeviceError } from "../../core/errors.ts";
 import { formatShape, isContiguous, sizeOf } from "../../core/shape.ts";
 import type { View } from "../contract.ts";
@@ -114,7 +114,7 @@ function demandInside(name: string, { buffer, dtype, shape, strides, offset }: V
     else last += (size - 1) * strides[d];
   });
   const end = isQuantized(dtype)
-    ? byteSize(dtype, Math.ceil((last + 1) / quantBlock) * quantBlock)
+    ? byteSize(dtype, Math.ceil((last + 1) / blockValues(dtype)) * blockValues(dtype))
     : byteSize(dtype, last + 1);
   if (first >= 0 && end <= buffer.byteLength) return;
   throw new DeviceError(

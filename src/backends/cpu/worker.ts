@@ -9,7 +9,7 @@
  * @module
  */
 import { workerSgemmSource } from "./blas.ts";
-import { failedAt, finishedAt, kernelsAt, publishedAt, readyAt } from "./pool_code.ts";
+import { deskWords, failedAt, finishedAt, kernelsAt, publishedAt, states } from "./pool_code.ts";
 
 /** What {@link workerSource} is called with. */
 export interface WorkerData {
@@ -17,15 +17,15 @@ export interface WorkerData {
   readonly memory: WebAssembly.Memory;
   /** The module of `pool_code.ts`. */
   readonly code: Uint8Array;
-  /** Which thread this is: 1, 2, …; the one that starts the others is 0. */
-  readonly index: number;
+  /** Address of this thread's desk, see `pool_code.ts`. */
+  readonly desk: number;
   /** Address of this thread's scratch memory. */
   readonly scratch: number;
 }
 
 /** Text of the function that a worker thread runs with its {@link WorkerData}. */
 export const workerSource: string = `(data) => {
-  const { memory, index } = data;
+  const { memory, desk } = data;
   const table = new WebAssembly.Table({ initial: 256, element: "anyfunc" });
   let words = new Int32Array(memory.buffer);
   const env = {
@@ -33,6 +33,7 @@ export const workerSource: string = `(data) => {
     table,
     scratch: new WebAssembly.Global({ value: "i32", mutable: false }, data.scratch | 0),
     now: () => performance.now(),
+    lost: () => 0, // asked by who joins, which no worker does
     sgemm: ${workerSgemmSource},
   };
   const { work } = new WebAssembly.Instance(new WebAssembly.Module(data.code), { env }).exports;
@@ -48,23 +49,27 @@ export const workerSource: string = `(data) => {
       link = node;
     }
   };
-  Atomics.add(words, ${readyAt >> 2}, 1);
+  const word = (k) => (desk >>> 2) + k;
+  Atomics.compareExchange(words, word(${deskWords.state}), ${states.no}, ${states.yes});
   try {
     for (;;) {
       compile();
       let again = 1;
       try {
-        again = work(index, known);
+        again = work(desk, known);
       } catch (error) {
-        // A trap in a kernel: the piece counts as finished, or everybody would wait for it.
+        if (Atomics.load(words, word(${deskWords.busy})) === 0) throw error;
+        // A trap in a kernel: the piece counts as finished, or everybody would wait for it. Unless this thread was given up.
+        if (Atomics.load(words, word(${deskWords.stop})) !== 0) return;
         Atomics.store(words, ${failedAt >> 2}, 1);
         Atomics.add(words, ${finishedAt >> 2}, 1);
+        Atomics.store(words, word(${deskWords.busy}), 0);
         Atomics.notify(words, ${finishedAt >> 2});
       }
       if (again === 0) return;
     }
   } finally {
-    Atomics.sub(words, ${readyAt >> 2}, 1);
-    Atomics.notify(words, ${readyAt >> 2});
+    Atomics.store(words, word(${deskWords.state}), ${states.over});
+    Atomics.notify(words, word(${deskWords.state}));
   }
 }`;

@@ -7,9 +7,10 @@
  *
  * @module
  */
-import type { DType } from "../../core/dtype.ts";
+import { byteSize, type DType, type KDType } from "../../core/dtype.ts";
 import { DTypeError } from "../../core/errors.ts";
 import { fromBf16, fromF16, toBf16, toF16 } from "../../core/half.ts";
+import { kBlocks } from "../../core/k_blocks.ts";
 import { type Arithmetic, bigintArithmetic, numberArithmetic, toI32, toI64 } from "../../expr/arithmetic.ts";
 import { compileJs, compileJsI64, type Evaluate } from "../../expr/evaluate.ts";
 import type { ComputeType, Program } from "../../expr/nodes.ts";
@@ -57,11 +58,28 @@ function readNumber(view: View): Read<number> {
       return readQ8(x as Uint8Array);
     case "q4":
       return readQ4(x as Uint8Array);
+    case "q6k":
+    case "q5k":
+    case "q4k":
+    case "q3k":
+    case "q2k":
+      return readK(view.dtype, x as Uint8Array);
     case "i64":
       return (at) => Number(x[at]);
     default:
       return (at) => x[at] as number;
   }
+}
+
+/** Blocks of 256, of which the last one that was read is kept. */
+function readK(dtype: KDType, bytes: Uint8Array): Read<number> {
+  const values = new Float32Array(256), size = byteSize(dtype, 256), block = kBlocks[dtype];
+  let known = -1;
+  return (at) => {
+    const inside = at % 256, wanted = (at - inside) / 256;
+    if (wanted !== known) block(bytes, (known = wanted) * size, values, 0);
+    return values[inside];
+  };
 }
 
 function scaleAt(bytes: Uint8Array, at: number): number {
@@ -135,6 +153,11 @@ function writeNumber(view: View, whole: boolean): Write<number> {
     }
     case "q8":
     case "q4":
+    case "q6k":
+    case "q5k":
+    case "q4k":
+    case "q3k":
+    case "q2k":
       throw quantizedOutput(view);
     default:
       return (at, value) => x[at] = value;

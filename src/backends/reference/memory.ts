@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { arrayOn, byteSize, type DataArray, isQuantized } from "../../core/dtype.ts";
+import { arrayOn, blockValues, byteSize, type DataArray, isQuantized } from "../../core/dtype.ts";
 import { DeviceError } from "../../core/errors.ts";
 import { formatShape, sizeOf } from "../../core/shape.ts";
 import type { DeviceBuffer, View } from "../contract.ts";
@@ -33,7 +33,7 @@ export function dataOf(buffer: DeviceBuffer): ArrayBuffer {
 export function elementsOf(view: View): DataArray {
   const data = dataOf(view.buffer), { dtype, shape, strides } = view;
   const room = isQuantized(dtype)
-    ? Math.floor(data.byteLength / byteSize(dtype, 32)) * 32
+    ? Math.floor(data.byteLength / byteSize(dtype, blockValues(dtype))) * blockValues(dtype)
     : Math.floor(data.byteLength / byteSize(dtype, 1));
   let first = view.offset, last = view.offset;
   shape.forEach((size, i) => {

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { DType } from "../../core/dtype.ts";
+import { type DType, isK } from "../../core/dtype.ts";
 import type { Program } from "../../expr/nodes.ts";
 import type {
   Backend,
@@ -67,7 +67,7 @@ export class WebGpuBackend implements Backend {
 
   /** Everything but f64. */
   supports(dtype: DType): boolean {
-    return dtype !== "f64";
+    return dtype !== "f64" && !isK(dtype);
   }
 
   /** Memory with undefined contents. */

@@ -5,6 +5,7 @@
  * @module
  */
 import { fromF16 } from "../../core/half.ts";
+import { type Block, kBlocks } from "../../core/k_blocks.ts";
 import { dequantizeQ4, dequantizeQ8 } from "../../core/quantize.ts";
 import { type GgufType, ggufTypes } from "./types.ts";
 
@@ -16,15 +17,8 @@ const nonLinear = [-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 
 /** Twice the sixteen values of a 4-bit float (E2M1). */
 export const twiceE2m1: readonly number[] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
 
-/** Writes the values of the block at byte `b` of `x` to `out` from `o` on. */
-type Block = (x: Uint8Array, b: number, out: Float32Array, o: number) => void;
-
 function half(x: Uint8Array, at: number): number {
   return fromF16(x[at] | x[at + 1] << 8);
-}
-
-function signed(byte: number): number {
-  return byte << 24 >> 24;
 }
 
 /** Value `j` of a block of 32 nibbles lies low in byte j, value j + 16 high in it. */
@@ -57,78 +51,6 @@ function fives(
   }
 }
 
-/** Scale and minimum number `j` of the twelve bytes at `s`, six bits each (`get_scale_min_k4`). */
-function sixBits(x: Uint8Array, s: number, j: number): [scale: number, minimum: number] {
-  return j < 4
-    ? [x[s + j] & 63, x[s + j + 4] & 63]
-    : [x[s + j + 4] & 15 | x[s + j - 4] >> 6 << 4, x[s + j + 4] >> 4 | x[s + j] >> 6 << 4];
-}
-
-const q2k: Block = (x, b, out, o) => {
-  const d = half(x, b + 80), least = half(x, b + 82);
-  for (let part = 0, scale = b; part < 2; part++) {
-    for (let shift = 0; shift < 8; shift += 2) {
-      for (let at = b + 16 + 32 * part, end = at + 32; at < end; at += 16, scale++) {
-        const step = round(d * (x[scale] & 15)), minimum = round(least * (x[scale] >> 4));
-        for (let l = 0; l < 16; l++) out[o++] = round(step * (x[at + l] >> shift & 3)) - minimum;
-      }
-    }
-  }
-};
-
-const q3k: Block = (x, b, out, o) => {
-  const d = half(x, b + 108);
-  for (let part = 0, scale = 0; part < 2; part++) {
-    for (let j = 0; j < 4; j++) {
-      const bit = 1 << 4 * part + j;
-      for (let from = 0; from < 32; from += 16, scale++) {
-        const low = x[b + 96 + scale % 8], nibble = scale < 8 ? low & 15 : low >> 4;
-        const six = nibble | (x[b + 104 + scale % 4] >> 2 * (scale >> 2) & 3) << 4;
-        const step = round(d * (six - 32));
-        for (let l = from; l < from + 16; l++) {
-          const two = x[b + 32 + 32 * part + l] >> 2 * j & 3;
-          out[o++] = step * (two - (x[b + l] & bit ? 0 : 4));
-        }
-      }
-    }
-  }
-};
-
-const q4k: Block = (x, b, out, o) => {
-  const d = half(x, b), least = half(x, b + 2);
-  for (let j = 0; j < 8; j++) {
-    const [scale, minimum] = sixBits(x, b + 4, j), at = b + 16 + 32 * (j >> 1), shift = j % 2 * 4;
-    const step = round(d * scale), offset = round(least * minimum);
-    for (let l = 0; l < 32; l++) out[o++] = round(step * (x[at + l] >> shift & 15)) - offset;
-  }
-};
-
-const q5k: Block = (x, b, out, o) => {
-  const d = half(x, b), least = half(x, b + 2);
-  for (let j = 0; j < 8; j++) {
-    const [scale, minimum] = sixBits(x, b + 4, j), at = b + 48 + 32 * (j >> 1), shift = j % 2 * 4;
-    const step = round(d * scale), offset = round(least * minimum);
-    for (let l = 0; l < 32; l++) {
-      out[o++] = round(step * (x[at + l] >> shift & 15 | (x[b + 16 + l] >> j & 1) << 4)) - offset;
-    }
-  }
-};
-
-const q6k: Block = (x, b, out, o) => {
-  const d = half(x, b + 208);
-  for (let part = 0; part < 2; part++, o += 128) {
-    const low = b + 64 * part, high = b + 128 + 32 * part, scales = b + 192 + 8 * part;
-    for (let quarter = 0; quarter < 4; quarter++) {
-      const at = low + quarter % 2 * 32, shift = quarter > 1 ? 4 : 0;
-      for (let l = 0; l < 32; l++) {
-        const six = x[at + l] >> shift & 15 | (x[high + l] >> 2 * quarter & 3) << 4;
-        const step = round(d * signed(x[scales + 2 * quarter + (l >> 4)]));
-        out[o + 32 * quarter + l] = step * (six - 32);
-      }
-    }
-  }
-};
-
 const iq4xs: Block = (x, b, out, o) => {
   const d = half(x, b), high = x[b + 2] | x[b + 3] << 8;
   for (let j = 0; j < 8; j++) {
@@ -160,11 +82,11 @@ const blocks: Readonly<Partial<Record<GgufType, Block>>> = {
     const d = half(x, b), least = half(x, b + 2);
     fives(x, b + 4, b + 8, out, o, (n) => round(n * d) + least);
   },
-  Q2_K: q2k,
-  Q3_K: q3k,
-  Q4_K: q4k,
-  Q5_K: q5k,
-  Q6_K: q6k,
+  Q2_K: kBlocks.q2k,
+  Q3_K: kBlocks.q3k,
+  Q4_K: kBlocks.q4k,
+  Q5_K: kBlocks.q5k,
+  Q6_K: kBlocks.q6k,
   IQ4_NL: (x, b, out, o) => {
     const d = half(x, b);
     nibbles(x, b + 2, out, o, (n) => d * nonLinear[n]);

@@ -13,6 +13,7 @@ import { FerrotypeError, FormatError, ShapeError } from "../../core/errors.ts";
 import { sizeOf } from "../../core/shape.ts";
 import { byteSize } from "../../core/dtype.ts";
 import { checkConversion, convertBytes } from "../convert.ts";
+import type { FileDType } from "../disk_dtype.ts";
 import { quote } from "../quote.ts";
 import { dequantize, isBlockType } from "./dequantize.ts";
 import {
@@ -145,7 +146,7 @@ export class GgufView {
     const count = sizeOf(shape),
       what = `tensor ${quote(name)} of ${this.info.file}`,
       blocks = isBlockType(type);
-    const from = blocks ? "f32" : own ?? (type.toLowerCase() as "i8" | "i16");
+    const from = blocks ? "f32" : (own ?? type.toLowerCase()) as FileDType;
     if (from !== dtype) checkConversion(from, dtype, shape, what);
     const length = byteSize(dtype, count);
     this.#checkRoom(into, length);

@@ -256,6 +256,8 @@ export function rotaryOf(
   };
 }
 
+const mostLayers = 65_536;
+
 /** Layers of one kind, or of those that `layer_types` names; `windowed` says which look back `window` where it is missing. */
 export function layersOf(
   c: ConfigFields,
@@ -264,6 +266,8 @@ export function layersOf(
   windowed: (layer: number) => boolean,
 ): DecoderLayerConfig[] {
   const count = c.size("num_hidden_layers"), types = c.raw("layer_types");
+  // Beyond, a slip of the hand: layers would be made until memory ends.
+  if (count > mostLayers) c.fail("num_hidden_layers", `at most ${mostLayers}`);
   if (types !== undefined) {
     const known = ["full_attention", "sliding_attention"];
     if (!Array.isArray(types) || types.length !== count || !types.every((type) => known.includes(type))) {

@@ -14,6 +14,7 @@ import type { Storage } from "../storage.ts";
 import { activeWatcher, isRecording, record, withRecording } from "../tape.ts";
 import { activeCapture } from "./gate.ts";
 import { describeTrace } from "./describe.ts";
+import { handsOn } from "./handed_on.ts";
 import { planText } from "./plan.ts";
 import { type Program, programOf } from "./program.ts";
 import { Replay } from "./replay.ts";
@@ -23,6 +24,8 @@ import { type Leaf, leavesOf, mapTree } from "./tree.ts";
 
 /** How many programs of one function are kept. */
 const mostPrograms = 8;
+/** Numbers that are remembered to need no program of their own. */
+const mostChecked = 1024;
 /** Traces after which a note says that something makes the function trace again and again. */
 const manyTraces = 16;
 
@@ -88,7 +91,7 @@ interface Entry {
   readonly storages: ReadonlyMap<Storage, boolean>;
   /** Places of arguments that share memory with a captured tensor. */
   readonly overlaps: ReadonlySet<number>;
-  /** Special numbers that were found to need no program of their own. */
+  /** Numbers that were found to need no program of their own. */
   readonly checked: Set<string>;
 }
 
@@ -158,8 +161,16 @@ class CompiledFunction {
   readonly #entries: Entry[] = [];
   #noted = false;
   readonly #backward = new Map<string, CompiledFunction>();
+  /** By the places of number arguments. */
+  readonly #handedOn = new Map<string, boolean>();
+  readonly #forward: CompiledFunction | null;
 
-  constructor(f: (...args: unknown[]) => unknown, options: CompileOptions) {
+  constructor(
+    f: (...args: unknown[]) => unknown,
+    options: CompileOptions,
+    forward: CompiledFunction | null = null,
+  ) {
+    this.#forward = forward;
     this.#f = f;
     this.#optimize = options.optimize ?? true;
   }
@@ -219,20 +230,45 @@ class CompiledFunction {
   }
 
   /**
-   * `if (x)` and `x === 0` see the place of a number, not the number: where one comes that JavaScript treats in a way of its
-   * own, the function is traced with it as it is, and the program is used only if that gives the same.
+   * `if (x)` and `x === 5` see the place of a number, not the number: unless the function plainly hands its numbers on, it is
+   * traced with a new number as it is, and the program is used only if that gives the same.
    */
   #numbersFit(entry: Entry, args: unknown[], leaves: readonly Leaf[]): boolean {
-    const special = leaves.flatMap((leaf, i) =>
-      isSpecial(leaf) && numberForm(entry.form, i) === null ? [i] : []
-    );
-    if (!special.length) return true;
-    const key = special.map((i) => `${i}:${leaves[i]}`).join();
-    if (entry.checked.has(key)) return true;
+    const key = this.#doubtful(args, leaves, entry.form);
+    if (key === "" || entry.checked.has(key)) return true;
     const trace = this.#trace(args, leaves, true);
     if (describe(trace, leaves, null) !== describe(entry.trace, leaves, leaves)) return false;
+    if (entry.checked.size >= mostChecked) entry.checked.clear();
     entry.checked.add(key);
     return true;
+  }
+
+  /** The numbers that JavaScript may treat in a way of their own, with their places: all, or those that it likely does. */
+  #doubtful(args: unknown[], leaves: readonly Leaf[], form: Form | null): string {
+    const found: string[] = [];
+    leaves.forEach((leaf, i) => {
+      if (typeof leaf !== "number" || (form && numberForm(form, i) !== null)) return;
+      if (isSpecial(leaf) || !this.#isHandedOn(args, leaves)) {
+        found.push(`${i}:${Object.is(leaf, -0) ? "-0" : leaf}`);
+      }
+    });
+    return found.join();
+  }
+
+  /** Whether the function plainly does nothing with its numbers but hand them to operations. */
+  #isHandedOn(args: unknown[], leaves: readonly Leaf[]): boolean {
+    // The way back has the arguments of the way there behind the gradient.
+    if (this.#forward) return this.#forward.#isHandedOn(args[1] as unknown[], leaves);
+    const places = args.flatMap((arg, i) => typeof arg === "number" ? [i] : []), key = places.join();
+    let known = this.#handedOn.get(key);
+    if (known === undefined) {
+      const tensor = leaves.find((leaf) => leaf instanceof TensorBase) as Record<string, unknown> | undefined;
+      const count = leaves.filter((leaf) => typeof leaf === "number").length;
+      known = tensor !== undefined && places.length === count &&
+        handsOn(this.#f, places, (name) => typeof tensor[name] === "function");
+      this.#handedOn.set(key, known);
+    }
+    return known;
   }
 
   #trace(args: unknown[], leaves: readonly Leaf[], plain: boolean): Trace {
@@ -240,12 +276,12 @@ class CompiledFunction {
   }
 
   #make(args: unknown[], shape: string, leaves: readonly Leaf[]): Entry {
-    const isOdd = leaves.some(isSpecial);
+    const doubtful = this.#doubtful(args, leaves, null);
     let trace = this.#trace(args, leaves, false);
     this.traces++;
     // A program for a number that JavaScript treats in a way of its own is for this number alone, unless it is the same.
     let fixed = trace.fixed;
-    if (isOdd) {
+    if (doubtful !== "") {
       const plain = this.#trace(args, leaves, true);
       if (describe(plain, leaves, null) !== describe(trace, leaves, leaves)) {
         trace = plain;
@@ -266,10 +302,8 @@ class CompiledFunction {
       form.leaves.some((leaf, i) => leaf.kind === "tensor" && leaf.shares !== i);
     const program = programOf(trace, !this.#optimize || isShared);
     const entry: Entry = { form, trace, program, replay: null, storages, overlaps, checked: new Set() };
-    if (isOdd) {
-      const special = leaves.flatMap((leaf, i) => isSpecial(leaf) ? [i] : []);
-      entry.checked.add(special.map((i) => `${i}:${leaves[i]}`).join());
-    }
+    const kept = this.#doubtful(args, leaves, form);
+    if (kept !== "") entry.checked.add(kept);
     this.#entries.push(entry);
     if (this.#entries.length > mostPrograms) this.#entries.shift()?.replay?.dispose();
     if (this.traces >= manyTraces && !this.#noted) {
@@ -320,22 +354,26 @@ class CompiledFunction {
     const key = `${by} ${place}`;
     let back = this.#backward.get(key);
     if (!back) {
-      back = new CompiledFunction((g, args) => {
-        let at = 0;
-        const wanted: TensorBase[] = [],
-          given = mapTree(args, (leaf) => {
-            const position = by.indexOf(at++);
-            if (position < 0) return leaf;
-            return wanted[position] = variable(leaf as TensorBase, isRecording());
-          });
-        const outputs: TensorBase[] = [];
-        withRecording(true, () =>
-          mapTree(this.#f(...given as unknown[]), (leaf) => {
-            if (leaf instanceof TensorBase) outputs.push(leaf);
-            return leaf;
-          }));
-        return gradients(outputs[place], wanted, g as TensorBase, { createGraph: isRecording() });
-      }, { optimize: this.#optimize });
+      back = new CompiledFunction(
+        (g, args) => {
+          let at = 0;
+          const wanted: TensorBase[] = [],
+            given = mapTree(args, (leaf) => {
+              const position = by.indexOf(at++);
+              if (position < 0) return leaf;
+              return wanted[position] = variable(leaf as TensorBase, isRecording());
+            });
+          const outputs: TensorBase[] = [];
+          withRecording(true, () =>
+            mapTree(this.#f(...given as unknown[]), (leaf) => {
+              if (leaf instanceof TensorBase) outputs.push(leaf);
+              return leaf;
+            }));
+          return gradients(outputs[place], wanted, g as TensorBase, { createGraph: isRecording() });
+        },
+        { optimize: this.#optimize },
+        this,
+      );
       this.#backward.set(key, back);
     }
     return back.call([g, args]) as (TensorBase | null)[];
@@ -369,7 +407,9 @@ function describe(trace: Trace, leaves: readonly Leaf[], bound: readonly Leaf[] 
  *
  * Tensors that `f` closes over are used where they are, and changed in place where `f` does that: parameters, states of
  * optimizers, caches. Numbers are arguments of the program, not part of it, as long as operations take them as they are;
- * where JavaScript itself looks at one (a size, a comparison) the program is for this number alone. Random numbers are
+ * where JavaScript itself looks at one (a size, a comparison) the program is for this number alone. Unless the text of `f`
+ * shows that its numbers only go to methods of tensors and optimizers (`x.mul(n)`, `optimizer.step({ lr })`), `f` is looked
+ * through again for each new number, so that `n === 5` or a key of a map is noticed too. Random numbers are
  * drawn anew in each run, in the order in which `f` itself would draw them. What else `f` does in JavaScript is done only
  * while it is traced. Results are tensors of their own.
  *

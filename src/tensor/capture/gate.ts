@@ -26,8 +26,11 @@ export interface Capture {
   apart<T>(f: () => T): T;
   /** Bytes that `bytes` gives anew in every run, copied to the start of `buffer`. */
   uploadPerRun(backend: Backend, buffer: DeviceBuffer, bytes: () => Uint8Array): void;
-  /** The program is good only as long as `read`, of `owner`, gives what it gives now (unless the function itself set it). */
-  guard(owner: object, what: string, read: () => unknown): void;
+  /**
+   * The program is good only as long as `read`, of `owner`, gives what it gives now (unless the function itself set it); or
+   * gives `was`, which it gave before the function set it.
+   */
+  guard(owner: object, what: string, read: () => unknown, was?: unknown): void;
   /** The function sets something of `owner`: `undo` is called when the capture ends, `redo` in every run. */
   effect(owner: object, undo: () => void, redo: () => void): void;
 }

@@ -135,12 +135,12 @@ export class Tracer implements Capture, Notebook {
     this.upload(real, buffer, 0, () => source.bytes);
   }
 
-  guard(owner: object, what: string, read: () => unknown): void {
+  guard(owner: object, what: string, read: () => unknown, was?: unknown): void {
     let known = this.#guarded.get(owner);
     if (!known) this.#guarded.set(owner, known = new Set());
-    if (known.has(what) || this.#set.has(owner)) return;
+    if (known.has(what) || (was === undefined && this.#set.has(owner))) return;
     known.add(what);
-    this.#guards.push({ read, was: read() });
+    this.#guards.push({ read, was: was ?? read() });
   }
 
   effect(owner: object, undo: () => void, redo: () => void): void {

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { FormatError } from "../../core/errors.ts";
 import { checkOptions } from "../../core/options.ts";
 import { type AddedToken, AddedTokens } from "../added_tokens.ts";
 import { symbolsToBytes } from "../bytes.ts";
@@ -74,6 +75,14 @@ export class PipelineTokenizer implements Tokenizer {
     this.#tokens = tokens;
     this.#ids = ids;
     this.vocabSize = tokens.length;
+    const foreign = this.#around.find((id) => id !== null && !(id >= 0 && id < tokens.length));
+    if (foreign !== undefined) {
+      throw new FormatError(
+        `"post_processor" of tokenizer.json puts the id ${foreign} around a text, and the tokens go from 0 to ${
+          tokens.length - 1
+        }`,
+      );
+    }
     const late = addedTokens.filter(({ normalized }) => normalized === true);
     this.#asWritten = new AddedTokens(addedTokens.filter(({ normalized }) => normalized !== true));
     this.#asNormalized = late.length === 0 ? null : new AddedTokens(

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { DType } from "../../../core/dtype.ts";
+import { type DType, isQuantized } from "../../../core/dtype.ts";
 import { DTypeError } from "../../../core/errors.ts";
 import { fromBf16, fromF16, toBf16, toF16 } from "../../../core/half.ts";
 import { contiguousStrides, sizeOf } from "../../../core/shape.ts";
@@ -67,7 +67,7 @@ function lineOf(engine: Engine, input: DType, output: DType): Line {
   } as const;
   const [a, aw, read] = input in source ? source[input as keyof typeof source] : [u8, 1, same] as const;
   const [b, bw, write] = output in target ? target[output as keyof typeof target] : [u8, 1, same] as const;
-  if (input === "i64" || input === "q8" || input === "q4") {
+  if (input === "i64" || isQuantized(input)) {
     throw new DTypeError(`cumsum: sums of ${input} are not stored as ${output}`);
   }
   return floats(a, aw, read, b, bw, write);

@@ -2,30 +2,32 @@
  * Quantised weights as floats, for the operations that do not read blocks themselves.
  *
  * A block holds 32 elements: an f16 scale, then 32 signed bytes (q8), or 16 bytes whose low halves are the first 16
- * elements plus 8 and whose high halves are the others (q4). Views of quantised weights count elements of the whole
+ * elements plus 8 and whose high halves are the others (q4); those of 256 are `k_blocks/decode.ts`'s. Views of quantised weights count elements of the whole
  * buffer, so the blocks that a view touches are turned into floats as they lie, and the view is moved there.
  *
  * @module
  */
-import { byteSize, isQuantized, quantBlock } from "../../../core/dtype.ts";
+import { blockValues, byteSize, type DType, isK, isQuantized } from "../../../core/dtype.ts";
 import { DTypeError } from "../../../core/errors.ts";
 import type { View } from "../../contract.ts";
-import type { ModuleBuilder } from "../assembler/mod.ts";
+import type { FunctionBuilder, ModuleBuilder } from "../assembler/mod.ts";
 import type { CpuBuffer } from "../buffer.ts";
 import type { Engine, KernelContext } from "../engine.ts";
 import { hoistConstants, type Vectors, type VectorWriter } from "../math/writer.ts";
 import { emitLoadSplat } from "./access.ts";
+import { emitDecode } from "./k_blocks/decode.ts";
 import { restoreRows } from "./quantized/matmul.ts";
 
 /** Blocks in one item. */
 const itemBlocks = 64;
 
 /** Emits the kernel. Arguments: addresses of blocks and floats, number of blocks. */
-function emitDequantize(m: ModuleBuilder, context: KernelContext, dtype: "q8" | "q4"): void {
+function emitDequantize(m: ModuleBuilder, context: KernelContext, dtype: DType): void {
+  const decode = isK(dtype) ? emitDecode(m, dtype) : null, values = blockValues(dtype);
   const f = m.function("run", { params: ["i32", "i32", "i32"] });
   const [args, item, end] = f.params;
   const [from, to, blocks, block, last] = f.localArray("i32", 5);
-  const bytes = byteSize(dtype, quantBlock);
+  const bytes = byteSize(dtype, values);
   const store = (w: VectorWriter, words: Vectors, scale: Vectors, offset: number): void => {
     f.get(to);
     f.get(w.mul(w.op("f32x4.convert_i32x4_s", words), scale)[0]);
@@ -58,7 +60,7 @@ function emitDequantize(m: ModuleBuilder, context: KernelContext, dtype: "q8" | 
   f.get(args);
   f.load("i32.load", 8);
   f.set(blocks);
-  const w = hoistConstants(f, context, (draft) => {
+  const w = decode ? null : hoistConstants(f, context, (draft) => {
     emitLoadSplat(draft, "f16", "f32", from);
     for (const mask of [0x000f000f, 0x00f000f0, 0x00080008]) draft.push(mask, 0, "i32x4");
     for (let i = 0; i < 3; i++) draft.f.drop();
@@ -77,7 +79,7 @@ function emitDequantize(m: ModuleBuilder, context: KernelContext, dtype: "q8" | 
     f.op("i32.lt_u");
     f.select();
     f.set(last);
-    for (const [local, offset, size] of [[from, 0, bytes], [to, 4, 4 * quantBlock]] as const) {
+    for (const [local, offset, size] of [[from, 0, bytes], [to, 4, 4 * values]] as const) {
       f.get(args);
       f.load("i32.load", offset);
       f.get(block);
@@ -87,16 +89,21 @@ function emitDequantize(m: ModuleBuilder, context: KernelContext, dtype: "q8" | 
       f.set(local);
     }
     f.forRange(block, block, last, 1, () => {
-      body(w);
+      if (w) body(w);
+      else {
+        f.get(from);
+        f.get(to);
+        f.call(decode as FunctionBuilder);
+      }
       f.increment(from, bytes);
-      f.increment(to, 4 * quantBlock);
+      f.increment(to, 4 * values);
     });
   });
 }
 
 /** A view of f32 that reads as the quantised one does; its memory is scratch, at `pointer`. */
 function dequantize(engine: Engine, view: View): { view: View; pointer: number } {
-  const dtype = view.dtype as "q8" | "q4";
+  const { dtype } = view, values = blockValues(dtype);
   // A product may have left the rows interleaved.
   restoreRows(engine, view.buffer as CpuBuffer);
   let first = view.offset, last = view.offset;
@@ -105,18 +112,18 @@ function dequantize(engine: Engine, view: View): { view: View; pointer: number }
     if (reach < 0) first += reach;
     else last += reach;
   });
-  const start = Math.floor(first / quantBlock), blocks = Math.floor(last / quantBlock) - start + 1;
-  const pointer = engine.heap.scratch(4 * quantBlock * blocks);
+  const start = Math.floor(first / values), blocks = Math.floor(last / values) - start + 1;
+  const pointer = engine.heap.scratch(4 * values * blocks);
   const base = engine.args >>> 2;
-  engine.u32[base] = (view.buffer as CpuBuffer).pointer + byteSize(dtype, start * quantBlock);
+  engine.u32[base] = (view.buffer as CpuBuffer).pointer + byteSize(dtype, start * values);
   engine.u32[base + 1] = pointer;
   engine.u32[base + 2] = blocks;
   const kernel = engine.kernel(`dequantize ${dtype}`, (m, context) => emitDequantize(m, context, dtype));
   engine.run(kernel, Math.ceil(blocks / itemBlocks), 8);
-  const buffer: CpuBuffer = { pointer, byteLength: 4 * quantBlock * blocks };
+  const buffer: CpuBuffer = { pointer, byteLength: 4 * values * blocks };
   const { shape, strides } = view;
   return {
-    view: { buffer, dtype: "f32", shape, strides, offset: view.offset - start * quantBlock },
+    view: { buffer, dtype: "f32", shape, strides, offset: view.offset - start * values },
     pointer,
   };
 }
@@ -152,6 +159,6 @@ export function withFloats(
 
 /** Whether one of the views is quantised. */
 export function anyQuantized(views: readonly View[]): boolean {
-  for (let k = 0; k < views.length; k++) if (views[k].dtype === "q8" || views[k].dtype === "q4") return true;
+  for (let k = 0; k < views.length; k++) if (isQuantized(views[k].dtype)) return true;
   return false;
 }

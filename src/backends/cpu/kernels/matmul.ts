@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { isQuantized } from "../../../core/dtype.ts";
+import { isK, isQuantized } from "../../../core/dtype.ts";
 import { DTypeError } from "../../../core/errors.ts";
 import type { Program } from "../../../expr/nodes.ts";
 import type { Epilogue, View } from "../../contract.ts";
@@ -24,6 +24,7 @@ import { type Operand, Product } from "./gemm/plan.ts";
 import { panelColumns, tileRows } from "./gemm/tile.ts";
 import { write, writeEpilogue, writePacked, writeProduct } from "./gemm/write.ts";
 import { multiplyNative } from "./native_matmul.ts";
+import { matmulK } from "./k_blocks/matmul.ts";
 import { matmulQuantized } from "./quantized/matmul.ts";
 
 const product = new Product();
@@ -37,6 +38,7 @@ const mostPackedBytes = 48 << 20, leastColumns = 64;
 export function matmul(engine: Engine, a: View, b: View, out: View, epilogue?: Epilogue): void {
   const inputs = epilogue?.inputs ?? noInputs;
   const integer = a.dtype === "i32";
+  if (isK(b.dtype) && isSource(a.dtype) && !integer) return matmulK(engine, a, b, out, epilogue);
   if (isQuantized(b.dtype) && isSource(a.dtype) && !integer) {
     return matmulQuantized(engine, a, b, out, epilogue);
   }

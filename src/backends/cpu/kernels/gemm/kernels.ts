@@ -6,7 +6,7 @@
  *
  * @module
  */
-import type { DType } from "../../../../core/dtype.ts";
+import { type DType, isK } from "../../../../core/dtype.ts";
 import type { Program } from "../../../../expr/nodes.ts";
 import type { Emit, Engine, Kernel, KernelContext } from "../../engine.ts";
 import type { ColumnLayout, OperandForm } from "./finish.ts";
@@ -14,6 +14,7 @@ import { emitGemm, rowAccess } from "./gemm.ts";
 import { emitGemv } from "./gemv.ts";
 import type { Arithmetic, Source } from "./load.ts";
 import type { StripLayout } from "./pack.ts";
+import { emitMatmulK } from "../k_blocks/kernel.ts";
 import { emitQuantized } from "../quantized/kernel.ts";
 import type { Method } from "../quantized/method.ts";
 import type { Operand, Product } from "./plan.ts";
@@ -28,10 +29,15 @@ const dtypeCodes: Readonly<Partial<Record<DType, number>>> = {
   bool: 6,
   q8: 7,
   q4: 8,
+  q6k: 9,
+  q5k: 10,
+  q4k: 11,
+  q3k: 12,
+  q2k: 13,
 };
 const layoutCodes = { lanes: 0, k: 1, any: 2, unit: 0, zero: 1 } as const;
-const forms = 9 * 3;
-const mostCoded = 6; // inputs of an epilogue that fit into the number
+const dtypeCount = 14, forms = dtypeCount * 3;
+const mostCoded = 5; // inputs of an epilogue that fit into the number
 
 type Table = Map<string, Map<number, Kernel>>;
 
@@ -90,7 +96,7 @@ export function kernelFor(
   const { a, b, out, inputs, inputCount } = product;
   let code = rows * 4 + (dtypeCodes[a.dtype] ?? 0);
   code = code * 3 + layoutCodes[rowLayout(product)];
-  code = code * 9 + (dtypeCodes[b.dtype] ?? 0);
+  code = code * dtypeCount + (dtypeCodes[b.dtype] ?? 0);
   code = code * 3 + layoutCodes[panelLayout(product)];
   code = code * forms + formCode(out);
   if (inputCount > mostCoded) return compile(engine, product, program, rows, `${code}`, method);
@@ -140,6 +146,10 @@ function emitter(
       inputs,
     };
     return (m, context) => emitQuantized(m, context, options);
+  }
+  if (isK(dtype)) {
+    const options = { dtype, a, ready: isReady(product), out: formOf(product.out), program, inputs };
+    return (m, context) => emitMatmulK(m, context, options);
   }
   const common = { arithmetic, a, b, out: formOf(product.out), program, inputs };
   if (rows > 0 && bLayout !== "any") {

@@ -1,0 +1,98 @@
+/**
+ * Keys and values behind those that a cache holds, at positions that only the device knows.
+ *
+ * In a compiled function the number of positions that are filled differs from run to run. So what is new is written where a
+ * tensor of positions says, and what comes back looks like the filled part as it is while the function is traced, with a note
+ * of what it really is. Attention reads the note, and looks at all positions, past those that are not filled. Whoever
+ * asks for the shape instead is told the one of now, and the program is then for that number of positions alone.
+ *
+ * @module
+ */
+import { alias, tidy } from "../tensor/mod.ts";
+import type { AttentionOptions } from "./attention.ts";
+import { scaledDotProductAttention } from "./attention.ts";
+import { attentionStep } from "./attention_step.ts";
+import { arange } from "./create.ts";
+import { gt, le, logicalAnd, sub, where } from "./elementwise.ts";
+import { concat } from "./join.ts";
+import { toDType } from "./row.ts";
+import type { Tensor } from "./tensor.ts";
+import { contiguous, expand, reshape, slice, unsqueeze } from "./views.ts";
+
+/** What a tensor that looks like the filled part of a cache really is. */
+interface Appended {
+  /** The whole cache, [batch, heads, capacity, width]. */
+  readonly whole: Tensor;
+  /** What was written, [batch, heads, new, width]. */
+  readonly fresh: Tensor;
+  /** Where: i32 [new], the last of them the last that is filled. */
+  readonly places: Tensor;
+}
+
+const notes = new WeakMap<object, Appended>();
+
+/**
+ * Writes `fresh` [batch, heads, new, width] at the positions `places` (i32 [new]) of `whole` [batch, heads, capacity, width],
+ * which is contiguous, and gives a view of its first `end` positions. `look` is called when its shape is asked for.
+ */
+export function appendAt(
+  whole: Tensor,
+  fresh: Tensor,
+  places: Tensor,
+  end: number,
+  look: () => void,
+): Tensor {
+  const { backend, dtype, shape: [batch, heads, , width] } = whole,
+    shape = [batch, heads, places.size, width];
+  const written = toDType(fresh, dtype), index = alias(places, shape, [0, 0, 1, 0]);
+  whole.storage.version++;
+  backend.scatter("set", whole, 2, index, written);
+  index.dispose();
+  const view = slice(whole, null, null, [0, end]), seen = view.shape;
+  for (const [name, value] of [["shape", seen], ["strides", view.strides], ["size", view.size]] as const) {
+    Object.defineProperty(view, name, {
+      get() {
+        look();
+        return value;
+      },
+    });
+  }
+  notes.set(view, { whole, fresh: written, places });
+  return view;
+}
+
+/** Attention over keys and values of {@link appendAt}, whatever their number; null for others, and where a mask counts them. */
+export function attendAppended(
+  q: Tensor,
+  keys: Tensor,
+  values: Tensor,
+  options: AttentionOptions,
+): Tensor | null {
+  const k = notes.get(keys), v = notes.get(values);
+  if (!k || !v || k.places !== v.places || options.attnMask || options.dropoutP) return null;
+  const [batch, heads, rows, width] = q.shape, [, groups, capacity] = k.whole.shape, { places } = k;
+  const { isCausal = false, scale, softcap, window } = options;
+  if (q.shape.length !== 4 || rows !== places.size) return null;
+  const isStep = rows === 1 && heads === groups && v.whole.shape[3] === width && softcap === undefined &&
+    (scale === undefined || scale === 1 / Math.sqrt(width)) && window === undefined && q.dtype === "f32";
+  return tidy(() => {
+    if (isStep) {
+      const parts = [q, k.fresh, v.fresh].map((t) => reshape(toDType(t, "f32"), [batch, 1, heads, width]));
+      const texts = (t: Tensor): Tensor[] => Array.from({ length: batch }, (_, i) => slice(t, [i, i + 1]));
+      const all = contiguous(expand(places, [batch]));
+      const mixed = attentionStep(concat(parts, 1), texts(k.whole), texts(v.whole), all);
+      return reshape(mixed, [batch, heads, 1, width]);
+    }
+    const all = arange(capacity, { dtype: "i32", device: q.device }), own = unsqueeze(places, 1);
+    const filled = le(all, slice(places, [rows - 1, rows])); // [capacity]
+    let seen = isCausal ? le(all, own) : expand(unsqueeze(filled, 0), [rows, capacity]); // [rows, capacity]
+    if (window !== undefined) seen = logicalAnd(seen, gt(all, sub(own, window)));
+    // What is left of earlier texts may be no number, and nothing times that is none either.
+    const mixed = where(unsqueeze(filled, 1), toDType(v.whole, q.dtype), 0);
+    const given = {
+      ...(scale === undefined ? {} : { scale }),
+      ...(softcap === undefined ? {} : { softcap }),
+    };
+    return scaledDotProductAttention(q, toDType(k.whole, q.dtype), mixed, { ...given, attnMask: seen });
+  });
+}

@@ -1,0 +1,298 @@
+/**
+ * Weights in blocks of 256 (q2k to q6k): values to the bit, products and rows on every device that holds them, and what
+ * they are not for.
+ */
+import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import {
+  affine,
+  CausalLM,
+  DTypeError,
+  indexSelect,
+  linear,
+  noGrad,
+  openGguf,
+  openSafetensors,
+  randn,
+  saveGguf,
+  saveSafetensors,
+  ShapeError,
+  type Tensor,
+  tensor,
+  transpose,
+} from "../mod.ts";
+import { Generator } from "../src/core/random.ts";
+import { createCpuBackend } from "../src/backends/cpu/backend.ts";
+import type { View } from "../src/backends/contract.ts";
+import { byteSize, type DType, type KDType } from "../src/core/dtype.ts";
+import { dequantize, type GgufType } from "../src/files/gguf/mod.ts";
+import { testPlatform } from "./_cpu_platform.ts";
+import { dataPath, missingData } from "./_data.ts";
+import { eachDevice } from "./_devices.ts";
+import { inFolder } from "./_gpt2.ts";
+import { describe, it } from "./_suite.ts";
+
+const types = { q6k: "Q6_K", q5k: "Q5_K", q4k: "Q4_K", q3k: "Q3_K", q2k: "Q2_K" } as const satisfies Record<
+  KDType,
+  GgufType
+>;
+const kinds = Object.keys(types) as KDType[];
+
+/** Blocks of bits at random, with factors that are finite: half of them small, some subnormal. */
+function blocksOf(
+  dtype: KDType,
+  count: number,
+  seed: number,
+): { bytes: Uint8Array<ArrayBuffer>; values: Float32Array } {
+  const random = new Generator(seed), size = byteSize(dtype, 256), bytes = new Uint8Array(count * size);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = random.integer(0, 256);
+  const factors = { q6k: [208], q5k: [0, 2], q4k: [0, 2], q3k: [108], q2k: [80, 82] }[dtype];
+  for (let block = 0; block < count; block++) {
+    for (const at of factors) {
+      // Exponents up to 2^-7, either sign.
+      const half = random.integer(0, 2) << 15 | random.integer(0, 9) << 10 | random.integer(0, 1024);
+      bytes[block * size + at] = half;
+      bytes[block * size + at + 1] = half >> 8;
+    }
+  }
+  const values = new Float32Array(count * 256);
+  dequantize(types[dtype], bytes, values);
+  return { bytes, values };
+}
+
+const same = (a: Float32Array, b: Float32Array, what: string) =>
+  assertEquals(
+    new Uint32Array(a.buffer, a.byteOffset, a.length),
+    new Uint32Array(b.buffer, b.byteOffset, b.length),
+    what,
+  );
+
+async function floats(t: Tensor): Promise<Float32Array> {
+  return await t.to({ dtype: "f32" }).data() as Float32Array;
+}
+
+eachDevice(
+  (device) => {
+    describe("blocks of 256", () => {
+      for (const dtype of kinds) {
+        it(`${dtype}: recorded blocks of ggml, and any bits, are the values of the definition`, async () => {
+          const recorded = JSON.parse(readFileSync(dataPath("quants", `${types[dtype]}.json`), "utf8"));
+          const decode = (text: string) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
+          using known = tensor(decode(recorded.bytes), { dtype, device, shape: [6, 256] });
+          same(await floats(known), new Float32Array(decode(recorded.dequantised_f32).buffer), "recorded");
+          const { bytes, values } = blocksOf(dtype, 35, 7);
+          using t = tensor(bytes, { dtype, device, shape: [7, 5 * 256] });
+          same(await floats(t), values, "values");
+          assertEquals(await t.data(), bytes);
+          // A part of it, and it turned.
+          const part = await floats(t.slice([2, 5]));
+          same(part, values.slice(2 * 1280, 5 * 1280), "rows 2 to 4");
+          same(
+            await floats(transpose(t, 0, 1)),
+            Float32Array.from({ length: 35 * 256 }, (_, i) => values[i % 7 * 1280 + Math.floor(i / 7)]),
+            "turned",
+          );
+        });
+
+        it(`${dtype}: rows are picked as f32`, async () => {
+          const { bytes, values } = blocksOf(dtype, 3 * 20, 11);
+          using table = tensor(bytes, { dtype, device, shape: [20, 768] });
+          for (const [ids, kind] of [[[3, 0, 19, 3, 7], "i32"], [[18, 1], "i64"]] as const) {
+            using index = tensor(ids as unknown as number[], { dtype: kind, device });
+            using rows = indexSelect(table, 0, index);
+            assertStrictEquals(rows.dtype, "f32");
+            const wanted = new Float32Array(ids.length * 768);
+            ids.forEach((id, i) => wanted.set(values.subarray(id * 768, (id + 1) * 768), i * 768));
+            same(await rows.data() as Float32Array, wanted, kind);
+          }
+          await assertRejects(
+            async () => await floats(indexSelect(table, 0, tensor([20], { dtype: "i32", device }))),
+            ShapeError,
+          );
+        });
+
+        it(`${dtype}: products are those of the values, whatever the sizes and the other side`, async () => {
+          let seed = 20;
+          for (
+            const [rows, depth, columns] of [[1, 256, 1], [1, 1024, 133], [3, 512, 70], [9, 256, 8], [
+              250,
+              256,
+              37,
+            ]]
+          ) {
+            const { bytes, values } = blocksOf(dtype, depth / 256 * columns, seed++);
+            using w = tensor(bytes, { dtype, device, shape: [columns, depth] });
+            using x = randn([rows, depth], { seed: seed++, device }),
+              bias = randn([columns], { seed: seed++, device });
+            const a = await x.data() as Float32Array, c = await bias.data() as Float32Array;
+            using plain = noGrad(() => linear(x, w)),
+              more = noGrad(() => affine(x, transpose(w, 0, 1), bias, { activation: "relu" }));
+            using narrow = noGrad(() => linear(x.to({ dtype: "bf16" }), w));
+            const [p, q, n] = [await floats(plain), await floats(more), await floats(narrow)];
+            assertStrictEquals(narrow.dtype, "bf16");
+            for (let i = 0; i < rows; i++) {
+              for (let j = 0; j < columns; j++) {
+                let sum = 0, size = 0;
+                for (let k = 0; k < depth; k++) {
+                  const product = a[i * depth + k] * values[j * depth + k];
+                  sum += product;
+                  size += Math.abs(product);
+                }
+                const at = i * columns + j, what = `${rows} × ${depth} × ${columns}, ${i} ${j}`;
+                assert(Math.abs(p[at] - sum) <= 1e-6 * size + 1e-30, `${what}: ${p[at]}, not ${sum}`);
+                assert(
+                  Math.abs(q[at] - Math.max(0, sum + c[j])) <= 1e-6 * (size + Math.abs(c[j])),
+                  `${what}: epilogue`,
+                );
+                assert(Math.abs(n[at] - sum) <= 1.2e-2 * size + 1e-30, `${what}: bf16`);
+              }
+            }
+            // What a row gives never depends on its neighbours.
+            if (rows > 1) {
+              same(
+                await floats(noGrad(() => linear(x.slice([1, 2]), w))),
+                p.slice(columns, 2 * columns),
+                "alone",
+              );
+            }
+            // Columns of a are no rows of it.
+            using turned = transpose(randn([depth, rows], { seed, device }), 0, 1),
+              straight = turned.contiguous();
+            same(
+              await floats(noGrad(() => linear(turned, w))),
+              await floats(noGrad(() => linear(straight, w))),
+              "strided",
+            );
+          }
+        });
+      }
+
+      it("refuse what they are not for", () => {
+        const { bytes } = blocksOf("q4k", 4, 3);
+        using t = tensor(bytes, { dtype: "q4k", device, shape: [4, 256] }),
+          x = randn([2, 4], { seed: 1, device });
+        assertThrows(() => x.to({ dtype: "q4k" }), DTypeError, 'saveGguf({ dtype: "q4_k" })');
+        assertThrows(() => t.add(1), DTypeError);
+        assertThrows(() => tensor([1, 2], { dtype: "q6k", device }), DTypeError, "read from a GGUF");
+        using asked = randn([2, 256], { seed: 1, device, requiresGrad: true });
+        assertThrows(() => linear(asked, t), DTypeError, "no gradient");
+      });
+    });
+  },
+);
+
+describe("kernels of blocks of 256", () => {
+  it("write what is theirs and nothing else, and give the same bits on any number of threads", async () => {
+    for (const deterministic of [false, true]) {
+      const results: Float32Array[][] = [];
+      for (const threads of [1, 3]) {
+        const backend = createCpuBackend({ platform: testPlatform(), guard: true, deterministic, threads });
+        const found: Float32Array[] = [];
+        await backend.engine.ready();
+        const random = new Generator(31);
+        const viewOf = (dtype: DType, shape: number[], bytes?: Uint8Array): View => {
+          const size = shape.reduce((a, b) => a * b, 1), buffer = backend.allocate(byteSize(dtype, size));
+          if (bytes) backend.upload(buffer, 0, bytes);
+          return { buffer, dtype, shape, strides: [shape[1], 1], offset: 0 };
+        };
+        const floatsOf = (count: number) =>
+          Float32Array.from({ length: count }, () => 2 * random.uniform() - 1);
+        for (const dtype of kinds) {
+          for (const [rows, depth, columns] of [[1, 512, 77], [17, 256, 33], [241, 256, 9]]) {
+            const { bytes, values } = blocksOf(dtype, columns * depth / 256, 5), x = floatsOf(rows * depth);
+            const a = viewOf("f32", [rows, depth], new Uint8Array(x.buffer)),
+              w = viewOf(dtype, [columns, depth], bytes);
+            const out = viewOf("f32", [rows, columns]);
+            backend.matmul(a, { ...w, shape: [depth, columns], strides: [1, depth] }, out);
+            const y = new Float32Array(backend.mapped(out.buffer).slice(0, 4 * rows * columns).buffer);
+            for (let i = 0; i < y.length; i += 1 + (y.length >> 6)) {
+              let sum = 0, size = 0;
+              for (let k = 0; k < depth; k++) {
+                const product = x[Math.floor(i / columns) * depth + k] * values[i % columns * depth + k];
+                sum += product;
+                size += Math.abs(product);
+              }
+              assert(Math.abs(y[i] - sum) <= 1e-6 * size + 1e-30, `${dtype} ${rows} × ${depth} × ${columns}`);
+            }
+            found.push(y);
+            for (const { buffer } of [a, w, out]) backend.release(buffer);
+          }
+        }
+        assertStrictEquals(backend.engine.heap.check(true), null);
+        backend.engine.dispose();
+        results.push(found);
+      }
+      results[0].forEach((one, i) => same(one, results[1][i], `product ${i}`));
+    }
+  });
+});
+
+describe("blocks of 256 in files", () => {
+  it("are read as they are, written as they are, and become floats elsewhere", () =>
+    inFolder(async (folder) => {
+      const path = join(folder, "x.gguf"), x = randn([6, 512], { seed: 5 });
+      for (const [dtype, name] of [["q4k", "q4_k"], ["q6k", "q6_k"]] as const) {
+        await saveGguf(path, { x }, { dtype: name });
+        await using file = await openGguf(path);
+        using t = await file.tensor("x"), wide = await file.tensor("x", { dtype: "f32" });
+        assertEquals([t.dtype, [...t.shape]], [dtype, [6, 512]]);
+        assertEquals(await t.data(), await file.view("x").bytes());
+        same(await floats(t), await wide.data() as Float32Array, "values");
+        await saveGguf(join(folder, "again.gguf"), { x: t });
+        await using again = await openGguf(join(folder, "again.gguf"));
+        assertEquals([again.info("x").type, await again.view("x").bytes()], [types[dtype], await t.data()]);
+        await saveSafetensors(join(folder, "x.safetensors"), { x: t });
+        await using plain = await openSafetensors(join(folder, "x.safetensors"));
+        using back = await plain.tensor("x");
+        same(await back.data() as Float32Array, await wide.data() as Float32Array, "safetensors");
+      }
+    }));
+
+  it("of llama.cpp give what their dequantised weights give", {
+    skip: missingData("quants", "llama-256-q4_k_m.gguf"),
+  }, async () => {
+    const path = dataPath("quants", "llama-256-q4_k_m.gguf"), told: string[] = [];
+    await using file = await openGguf(path);
+    const infos = file.names.map((name) => file.info(name)), found = new Set(infos.map(({ dtype }) => dtype));
+    assert(found.has("q4k") && found.has("q6k"));
+    const golden = JSON.parse(readFileSync(dataPath("quants", "llama-256-q4_k_m.golden.json"), "utf8"));
+    for (const device of ["cpu", "reference"] as const) {
+      const onWarning = (message: string) => void told.push(message);
+      using model = await CausalLM.load(path, { device, onWarning });
+      // Nothing is wider than in the file.
+      const bytes = model.parameters().reduce((sum, p) => sum + byteSize(p.dtype, p.size), 0);
+      assertStrictEquals(bytes, infos.reduce((sum, { byteLength }) => sum + byteLength, 0));
+      for (
+        const { ids, last_logits } of Object.values(golden.prompts) as {
+          ids: number[][];
+          last_logits: number[][];
+        }[]
+      ) {
+        using logits = noGrad(() => model.network.forward(ids, { lastOnly: true }));
+        const values = await logits.data() as Float32Array;
+        const worst = Math.max(...last_logits.flat().map((x, i) => Math.abs(x - values[i])));
+        assert(worst < 5e-5, `${device}: ${worst}`);
+      }
+      const { ids } = await model.completion(golden.prompts.single.ids[0], {
+        maxNewTokens: 12,
+        doSample: false,
+      });
+      assertEquals(ids, golden.greedy.ids.slice(0, 12));
+      if (device === "reference") continue;
+      // As a folder it is the same model, in f32 or in this library's own blocks.
+      await inFolder(async (folder) => {
+        await model.save(folder);
+        using again = await CausalLM.load(folder, { device });
+        const [prompt] = golden.prompts.single.ids;
+        using a = noGrad(() => model.network.forward(prompt)),
+          b = noGrad(() => again.network.forward(prompt));
+        assert(await a.sub(b).abs().max().item() < 1e-4);
+        await model.save(folder, { dtype: "q8" });
+        using blocks = await CausalLM.load(folder, { device });
+        assertStrictEquals(blocks.dtype, "q8");
+      });
+    }
+    assertEquals(told, []);
+  });
+});
