@@ -89,6 +89,8 @@ export type {
   Linear,
   LoadResult,
   Module,
+  RopeScaling,
+  RotaryOptions,
 } from "./src/nn/mod.ts";
 export * as optim from "./src/optim/mod.ts";
 export type {

@@ -2,7 +2,7 @@
  * Where a decoding step, or a prompt, of GPT-2 124M spends its time on the cpu, kernel by kernel:
  * `deno run -A bench/profile.ts [decode|prefill] [f32|bf16|q8|q4] [--blas] [--length N]`.
  *
- * A decoding step is usually recorded and has nothing between its kernels; here each is timed on its own, so the sum is a
+ * A decoding step is usually compiled and has nothing between its kernels; here each is timed on its own, so the sum is a
  * little more.
  *
  * @module
@@ -77,8 +77,8 @@ for (let i = 0; i < rounds + 3; i++) {
   run();
   if (i >= 3) whole.push(performance.now() - started);
 }
-// Recorded steps run without JavaScript, and so without what listens.
-Object.assign(backend, { record: undefined });
+// Compiled steps run without JavaScript, and so without what listens.
+Object.assign(backend, { capture: undefined });
 const ear = listen(engine), lists = new Map<string, number[]>();
 for (let i = 0; i < rounds + 3; i++) {
   run();

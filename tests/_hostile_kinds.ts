@@ -19,15 +19,16 @@ import { ggufConfig } from "../src/models/gguf.ts";
 import { matchNames } from "../src/models/checkpoint.ts";
 import { expectedTensors, parameterName } from "../src/models/gpt2/checkpoint.ts";
 import { parseConfig } from "../src/models/gpt2/config.ts";
+import { familyNames, familyOf, familyOfConfig } from "../src/models/registry.ts";
 import { Linear } from "../src/nn/mod.ts";
 import { openBytes } from "../src/platform/platform.ts";
 import { generationOf } from "../src/runtime/model_generation.ts";
-import { loadChatTemplate } from "../src/runtime/chat.ts";
+import { ggufChatTemplate, loadChatTemplate } from "../src/runtime/chat.ts";
 import { openFolder, readJson } from "../src/runtime/model_folder.ts";
 import { ggufTokenizer } from "../src/text/gguf_tokenizer.ts";
 import { BpeTokenizer, type Tokenizer, tokenizerFromJson } from "../src/text/mod.ts";
 import { CheckpointStore, Trainer } from "../src/train/mod.ts";
-import { repository } from "./_data.ts";
+import { dataPath, repository } from "./_data.ts";
 import { mutate, mutateText, pick } from "./_mutate.ts";
 
 /** A kind of input. */
@@ -261,6 +262,69 @@ const tokenizerConfigs: readonly unknown[] = [
   },
 ];
 
+const folderConfigs: readonly unknown[] = [
+  {
+    tokenizer_class: "LlamaTokenizer",
+    bos_token: "t",
+    eos_token: { content: "<e>", lstrip: true, normalized: true },
+    add_bos_token: true,
+    add_eos_token: true,
+    add_prefix_space: false,
+    legacy: false,
+    added_tokens_decoder: { 258: { content: "<e>", special: true }, 300: { content: "<f>", rstrip: true } },
+  },
+  { bos_token: "<b>", pad_token: { content: "<p>" }, additional_special_tokens: ["<x>", { content: "<y>" }] },
+  {
+    tokenizer_class: "BertTokenizer",
+    do_lower_case: false,
+    strip_accents: true,
+    extra_special_tokens: { a: "<a>" },
+  },
+  { tokenizer_class: "Qwen2Tokenizer", add_prefix_space: true, split_special_tokens: false },
+  { tokenizer_class: "T5Tokenizer", extra_ids: 3, eos_token: "</s>" },
+];
+
+const noteTexts = {
+  "tokenizer.chat_template": "{{ bos_token }}{% for m in messages %}{{ m.content }}{% endfor %}",
+  "tokenizer.chat_template.tool_use": "{{ tools }}",
+};
+const textNotes: readonly Record<string, unknown>[] = [
+  {
+    ...noteTexts,
+    "tokenizer.ggml.model": "gpt2",
+    "tokenizer.ggml.pre": "qwen2",
+    "tokenizer.ggml.tokens": [...letters, "th", "<s>"],
+    "tokenizer.ggml.token_type": Int32Array.from({ length: 38 }, (_, i) => i === 37 ? 3 : 1),
+    "tokenizer.ggml.merges": ["t h"],
+    "tokenizer.ggml.bos_token_id": 37,
+    "tokenizer.ggml.add_bos_token": true,
+  },
+  {
+    ...noteTexts,
+    "tokenizer.ggml.model": "gemma4",
+    "tokenizer.ggml.tokens": [...letters, "th", "<s>", "\n\n", "\u2581"],
+    "tokenizer.ggml.merges": ["t h"],
+    "tokenizer.ggml.bos_token_id": 37,
+  },
+  {
+    ...noteTexts,
+    "general.name": "phi-3",
+    "tokenizer.ggml.model": "llama",
+    "tokenizer.ggml.tokens": ["<unk>", "<s>", "</s>", "\u2581", ...letters],
+    "tokenizer.ggml.scores": Float32Array.from({ length: 40 }, (_, i) => -i),
+    "tokenizer.ggml.token_type": Int32Array.from({ length: 40 }, (_, i) => i === 0 ? 2 : i < 3 ? 3 : 1),
+    "tokenizer.ggml.add_space_prefix": true,
+  },
+  {
+    ...noteTexts,
+    "tokenizer.ggml.model": "bert",
+    "tokenizer.ggml.tokens": ["[UNK]", "[CLS]", "[SEP]", ...letters.map((c) => `\u2581${c}`), ...letters],
+    "tokenizer.ggml.unknown_token_id": 0,
+    "tokenizer.ggml.normalizer.lowercase": false,
+  },
+];
+
+let partFiles: unknown[] = [];
 let ownFiles: unknown[] = [];
 
 let ggufBytes = new Uint8Array(0);
@@ -371,6 +435,20 @@ function sentencePieceFile(random: Generator): number[] {
   ];
 }
 
+const ropeScalings: readonly unknown[] = [
+  null,
+  { rope_type: "linear", factor: 2 },
+  { type: "dynamic", factor: 2 },
+  { rope_type: "yarn", factor: 4, original_max_position_embeddings: 16, beta_fast: 32, beta_slow: 1 },
+  {
+    rope_type: "llama3",
+    factor: 8,
+    low_freq_factor: 1,
+    high_freq_factor: 4,
+    original_max_position_embeddings: 16,
+  },
+  { rope_type: "longrope", short_factor: Array(16).fill(1), long_factor: Array(16).fill(2) },
+];
 const configJson = {
   model_type: "gpt2",
   vocab_size: 11,
@@ -541,6 +619,65 @@ export const hostileKinds: readonly HostileKind[] = [
     },
   },
   {
+    name: "parts",
+    share: 60,
+    errors: ["FormatError", "ShapeError"],
+    prepare: () => {
+      partFiles = readFileSync(dataPath("tokenizers", "cases.jsonl"), "utf8").trim().split("\n")
+        .map((line) => JSON.parse(line).json);
+      return Promise.resolve();
+    },
+    async read(random) {
+      const json = mutate(random, structuredClone(pick(random, partFiles)));
+      useTokenizer(random, await tokenizerFromJson(json));
+    },
+  },
+  {
+    name: "folder",
+    share: 60,
+    errors: ["FormatError", "ShapeError"],
+    async read(random) {
+      const file = (value: unknown): Uint8Array =>
+        encode(random.uniform() < 0.3 ? spoilt(random, value) : JSON.stringify(value));
+      const bytes = BpeTokenizer.train("the cat", { vocabSize: 258 }).toJSON() as {
+        model: { vocab: Record<string, number>; merges: string[] };
+      };
+      const bases = [
+        { "tokenizer.json": file(bytes) },
+        {
+          "vocab.json": encode(JSON.stringify(bytes.model.vocab)),
+          "merges.txt": encode(bytes.model.merges.join("\n")),
+        },
+        { "vocab.txt": encode(mutateText(random, "[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\nthe\n##t\n")) },
+        { "tokenizer.model": new Uint8Array(sentencePieceFile(random)) },
+      ];
+      const beside: Record<string, Uint8Array> = {};
+      if (random.uniform() < 0.8) beside["tokenizer_config.json"] = file(pick(random, folderConfigs));
+      if (random.uniform() < 0.4) beside["special_tokens_map.json"] = file(folderConfigs[1]);
+      if (random.uniform() < 0.4) beside["added_tokens.json"] = file({ "<user>": 258, zz: 259 });
+      if (random.uniform() < 0.2) beside["config.json"] = file({ model_type: "qwen2" });
+      useTokenizer(random, await loadTokenizer({ ...pick(random, bases), ...beside }));
+    },
+  },
+  {
+    name: "notes",
+    share: 60,
+    errors: ["FormatError", "ShapeError"],
+    async read(random) {
+      const notes = structuredClone(pick(random, textNotes)) as Record<string, unknown>;
+      for (let edits = random.integer(0, 3); edits > 0; edits--) {
+        const name = pick(random, Object.keys(notes)), value = notes[name];
+        notes[name] = ArrayBuffer.isView(value)
+          ? Int32Array.from({ length: random.integer(0, 60) }, () => random.integer(-5, 9))
+          : mutate(random, value);
+      }
+      const metadata = new Map(Object.entries(notes));
+      const tokenizer = ggufTokenizer(metadata, "hostile.gguf");
+      if (tokenizer) useTokenizer(random, tokenizer);
+      (await ggufChatTemplate(metadata, "hostile.gguf"))?.(conversation);
+    },
+  },
+  {
     name: "sentencepiece",
     share: 40,
     errors: ["FormatError", "ShapeError"],
@@ -607,7 +744,31 @@ export const hostileKinds: readonly HostileKind[] = [
       for (const name of file.names) await file.view(name).read("f32");
       const tokenizer = ggufTokenizer(file.metadata, "hostile.gguf");
       if (tokenizer) useTokenizer(random, tokenizer);
-      ggufConfig(file.metadata, file.names, "hostile.gguf");
+      const json = ggufConfig(file.metadata, file.names, "hostile.gguf");
+      familyOfConfig(json, "hostile.gguf").parse(json, "hostile.gguf");
+    },
+  },
+  {
+    name: "decoder config",
+    share: 120,
+    errors: format,
+    async read(random) {
+      const family = familyOf(pick(random, familyNames), "config.json");
+      const sizes = { vocabSize: 96, contextLength: 64, width: 64, layers: 2, heads: 2, endTokenId: 0 };
+      const json = {
+        ...family.sized(sizes),
+        rope_scaling: pick(random, ropeScalings),
+        layer_types: ["full_attention", "full_attention"],
+        sliding_window: 8,
+        head_dim: 32,
+      };
+      const folder = await openFolder({ "config.json": encode(spoilt(random, json)) });
+      const given = await readJson(folder, "config.json");
+      if (typeof given !== "object" || given === null || Array.isArray(given)) return;
+      const read = familyOfConfig(given as Record<string, unknown>, "config.json"),
+        config = read.parse(given, "config.json");
+      matchNames([], { ...read.expected(config), size: 0 }, () => null, "model", "here");
+      read.json(config, "f32");
     },
   },
   {

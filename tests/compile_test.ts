@@ -26,12 +26,14 @@ import {
   memory,
   nn,
   noGrad,
+  ones,
   optim,
   OptionError,
   rand,
   randint,
   randn,
   ShapeError,
+  sub,
   sum,
   type Tensor,
   tensor,
@@ -129,12 +131,21 @@ describe("compile", () => {
     let runs = 0;
     using f = compile((x: Tensor, k: number, n: number) => {
       runs++;
-      return x.mul(k).add(n).sub(k);
+      return sub(x.mul(k).add(n), k);
     });
     for (let i = 2; i < 40; i++) {
       assertClose(await numbersOf(f(tensor([1, 2]), i, 0.5 + i)), [i + 0.5, 2 * i + 0.5], `${i}`);
     }
     assertStrictEquals(runs, 1);
+    // One whose text does not show it is looked through again, and shares one program all the same, also with what is folded.
+    let looks = 0;
+    const scaled = (x: Tensor, k: number): Tensor => {
+      looks++;
+      return x.mul(k).add(ones([1]).mul(4).div(2));
+    };
+    using h = compile((x: Tensor, k: number) => scaled(x, k));
+    for (let i = 2; i < 12; i++) assertClose(await numbersOf(h(tensor([1]), i)), [i + 2], `${i}`);
+    assertEquals([looks > 9, h.traces], [true, 1]);
     // One that compares has a program for each number that makes a difference; the others share one.
     using g = compile((x: Tensor, k: number) => k === 5 ? x.neg() : x.mul(k));
     for (let i = 2; i < 40; i++) {

@@ -1,5 +1,5 @@
 /**
- * Recorded decoding steps: the bits of ordinary ones, whatever happens in between, and no memory kept or taken.
+ * Compiled decoding steps: the bits of ordinary ones, whatever happens in between, and no memory kept or taken.
  */
 import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { after, describe, it } from "node:test";
@@ -36,18 +36,18 @@ async function load(dtype: DType): Promise<GPT2> {
   });
 }
 
-/** Logits of one more token: as a recorded step, or on a device that records nothing. */
-async function step(model: GPT2, cache: GPT2Cache, id: number, recorded: boolean): Promise<Float32Array> {
-  const backend = cpuBackend() as { record?: unknown };
-  if (!recorded) backend.record = undefined;
+/** Logits of one more token: as a compiled step, or on a device that captures nothing. */
+async function step(model: GPT2, cache: GPT2Cache, id: number, compiled: boolean): Promise<Float32Array> {
+  const backend = cpuBackend() as { capture?: unknown };
+  if (!compiled) backend.capture = undefined;
   const logits = noGrad(() => model.forward([[id]], { cache, lastOnly: true }));
-  if (!recorded) delete backend.record;
+  if (!compiled) delete backend.capture;
   const values = await logits.data() as Float32Array;
   logits.dispose();
   return values;
 }
 
-describe("recorded steps", () => {
+describe("compiled steps", () => {
   for (const dtype of ["f32", "bf16", "q8", "q4"] as const) {
     it(`have the bits of ordinary ones, in ${dtype}, on any number of threads and after changes`, async () => {
       const model = await load(dtype), caches = [model.createCache(1, 40), model.createCache(1, 40)];
@@ -60,7 +60,7 @@ describe("recorded steps", () => {
         assertStrictEquals(caches[0].length, caches[1].length);
       };
       for (let id = 0; id < 6; id++) await compare(id);
-      assert(caches[1].steps.size === 1, "nothing was recorded");
+      assert(caches[1].steps.size === 1, "nothing was compiled");
       assert(caches[0].steps.size === 0);
       for (const threads of [1, 2, 3]) {
         setThreads(threads);

@@ -2,7 +2,14 @@
  * Weights in blocks of 256 (q2k to q6k): values to the bit, products and rows on every device that holds them, and what
  * they are not for.
  */
-import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import {
@@ -32,6 +39,7 @@ import { dataPath, missingData } from "./_data.ts";
 import { eachDevice } from "./_devices.ts";
 import { inFolder } from "./_gpt2.ts";
 import { describe, it } from "./_suite.ts";
+import { onWebGpu } from "./_webgpu.ts";
 
 const types = { q6k: "Q6_K", q5k: "Q5_K", q4k: "Q4_K", q3k: "Q3_K", q2k: "Q2_K" } as const satisfies Record<
   KDType,
@@ -181,6 +189,27 @@ eachDevice(
     });
   },
 );
+
+onWebGpu((device) => {
+  describe("blocks of 256 on a device that holds none", () => {
+    it("become f32 while they are read, which is said once", {
+      skip: missingData("quants", "llama-256-q4_k_m.gguf"),
+    }, async () => {
+      const path = dataPath("quants", "llama-256-q4_k_m.gguf"), told: string[] = [];
+      using model = await CausalLM.load(path, { device, onWarning: (message) => void told.push(message) });
+      assertEquals(told.length, 1);
+      assertMatch(told[0], /Q4_K.* are held as f32 on webgpu and take more memory than the file/);
+      const golden = JSON.parse(readFileSync(dataPath("quants", "llama-256-q4_k_m.golden.json"), "utf8"));
+      using logits = noGrad(() => model.network.forward(golden.prompts.single.ids, { lastOnly: true }));
+      const values = await logits.data() as Float32Array;
+      const wanted: number[] = golden.prompts.single.last_logits.flat();
+      assert(wanted.every((x, i) => Math.abs(x - values[i]) < 2e-4));
+      await using file = await openGguf(path);
+      using t = await file.tensor("output.weight", { device });
+      assertStrictEquals(t.dtype, "f32");
+    });
+  });
+});
 
 describe("kernels of blocks of 256", () => {
   it("write what is theirs and nothing else, and give the same bits on any number of threads", async () => {

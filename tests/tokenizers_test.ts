@@ -5,6 +5,9 @@
 import { assert, assertEquals, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
 import { readFileSync } from "node:fs";
 import { FormatError, openGguf } from "../mod.ts";
+import { endlessReason } from "../src/text/backtracking.ts";
+import { byteSymbols } from "../src/text/bytes.ts";
+import { ggufSplits } from "../src/text/gguf_splits.ts";
 import { ggufTokenizer } from "../src/text/gguf_tokenizer.ts";
 import { readSentencePiece } from "../src/text/sentencepiece/model_file.ts";
 import { pieceTypes, SentencePieceTokenizer } from "../src/text/sentencepiece/tokenizer.ts";
@@ -99,6 +102,175 @@ describe("the tokenizer in a GGUF", () => {
       });
     });
   }
+
+  const notesOf = (entries: Record<string, unknown>) =>
+    new Map(
+      Object.entries(entries).map(([key, value]) => [
+        key.startsWith("general.") ? key : `tokenizer.ggml.${key}`,
+        value,
+      ]),
+    );
+  const bytes = { tokens: [...byteSymbols, "<|im_end|>", "<u>", "<c>"], merges: [], model: "gpt2" };
+  const types = Int32Array.from(bytes.tokens, (token) => token === "<u>" ? 4 : token === "<c>" ? 3 : 1);
+  const kind = (pre: string) =>
+    ggufTokenizer(notesOf({ ...bytes, pre, token_type: types, bos_token_id: 258 }), pre)!;
+
+  it("cuts as its kind does, by expressions that end", () => {
+    for (const [name, expressions] of Object.entries(ggufSplits)) {
+      for (const source of expressions) {
+        assertStrictEquals(endlessReason(splitPattern(source).source), null, name);
+      }
+      const text = "It'S 12345 Ünïcode\n\n  \u4e2d\u6587x! e\u0301 <|im_end|>", tokenizer = kind(name);
+      assertStrictEquals(tokenizer.decode(tokenizer.encode(text, { addSpecialTokens: false })), text);
+    }
+    const cuts = (name: string, text: string): string[] => {
+      const ends = pieceEnds(text, 0, text.length, ggufSplits[name].map(splitPattern));
+      return ends.map((end, i) => text.slice(ends[i - 1] ?? 0, end));
+    };
+    const text = "Don'T eat 12345\u4e2da b\u0301\n";
+    assertEquals(cuts("qwen2", text), [
+      "Don",
+      "'T",
+      " eat",
+      " ",
+      "1",
+      "2",
+      "3",
+      "4",
+      "5",
+      "\u4e2da",
+      " b",
+      "\u0301\n",
+    ]);
+    assertEquals(cuts("qwen35", text), [
+      "Don",
+      "'T",
+      " eat",
+      " ",
+      "1",
+      "2",
+      "3",
+      "4",
+      "5",
+      "\u4e2da",
+      " b\u0301",
+      "\n",
+    ]);
+    assertEquals(cuts("deepseek-v3", text), [
+      "Don",
+      "'T",
+      " eat",
+      " ",
+      "123",
+      "45",
+      "\u4e2d",
+      "a",
+      " b\u0301",
+      "\n",
+    ]);
+    assertEquals(cuts("tekken", text), [
+      "Don",
+      "'T",
+      " eat",
+      " ",
+      "1",
+      "2",
+      "3",
+      "4",
+      "5",
+      "\u4e2da",
+      " b\u0301",
+      "\n",
+    ]);
+    assertEquals(cuts("superbpe", text), ["Don'T eat ", "12", "345", "\u4e2da b\u0301\n"]);
+    assertEquals(cuts("kimi-k2", text), ["Don'T", " eat", " ", "123", "45", "\u4e2d", "a", " b\u0301", "\n"]);
+    assertEquals(cuts("falcon", text), [
+      "Don",
+      "'",
+      "T",
+      " eat",
+      " ",
+      "123",
+      "45",
+      "\u4e2da",
+      " b",
+      "\u0301",
+      "\n",
+    ]);
+    assertEquals(cuts("bloom", "a, b."), ["a", ",", " b", "."]);
+  });
+
+  it("finds tokens of its types, and those that end turns, whatever their type", () => {
+    const tokenizer = kind("gpt-2");
+    assertEquals(tokenizer.encode("<|im_end|><u><c>"), [256, 257, 258]);
+    assertEquals(tokenizer.encode("<|im_end|><u>", { splitSpecialTokens: true }).at(-1), 257);
+    assertStrictEquals(tokenizer.decode([256, 257, 258], { skipSpecialTokens: true }), "<u>");
+    assertEquals(kind("llama-bpe").encode(""), [258]);
+    assertEquals(kind("qwen2").encode(""), []);
+  });
+
+  it("of phi-3 takes white space behind its tokens", () => {
+    const spm = {
+      model: "llama",
+      tokens: ["<unk>", "<s>", "</s>", "\u2581", "a", "<|user|>"],
+      scores: Float32Array.of(0, 0, 0, -1, -1, 0),
+      token_type: Int32Array.of(2, 3, 3, 1, 1, 3),
+      add_bos_token: false,
+    };
+    const plain = ggufTokenizer(notesOf(spm), "x")!;
+    assertEquals(plain.encode("<|user|> a<unk>"), [5, 3, 3, 4, 0]);
+    assertEquals(
+      ggufTokenizer(notesOf({ ...spm, "general.name": "Phi-3 mini" }), "x")!.encode("<|user|> a"),
+      [5, 3, 4],
+    );
+    // The ids of what begins and ends a text, where the file names none.
+    assertEquals(
+      ggufTokenizer(notesOf({ ...spm, add_bos_token: true, add_eos_token: true }), "x")!.encode("a"),
+      [1, 3, 4, 2],
+    );
+  });
+
+  it("of Gemma 4 joins characters, and runs of line feeds", () => {
+    const hex = Array.from({ length: 256 }, (_, b) => `<0x${b.toString(16).toUpperCase().padStart(2, "0")}>`);
+    const tokens = ["<pad>", "<bos>", "<eos>", ...hex, "\u2581", "a", "b", "\u2581a", "\n", "\n\n"],
+      at = (t: string) => tokens.indexOf(t);
+    const tokenizer = ggufTokenizer(
+      notesOf({
+        model: "gemma4",
+        tokens,
+        token_type: Int32Array.from(tokens, (_, i) => i < 3 ? 3 : i < 259 ? 6 : 1),
+        merges: ["\u2581 a"],
+        bos_token_id: 1,
+        eos_token_id: 2,
+      }),
+      "x",
+    )!;
+    const text = "a ab\n\né";
+    assertEquals(tokenizer.encode(text), [
+      1,
+      at("a"),
+      at("\u2581a"),
+      at("b"),
+      at("\n\n"),
+      at("<0xC3>"),
+      at("<0xA9>"),
+    ]);
+    assertStrictEquals(tokenizer.decode(tokenizer.encode(text), { skipSpecialTokens: true }), text);
+    assertStrictEquals(tokenizer.eosTokenId, 2);
+  });
+
+  it("of BERT is as small, and as bare of accents, as its notes say", () => {
+    const tokens = ["[UNK]", "[CLS]", "[SEP]", "\u2581\u00e9", "\u2581e", "\u2581\u00c9"];
+    const read = (more: object) =>
+      ggufTokenizer(
+        notesOf({ model: "bert", tokens, token_type: Int32Array.of(2, 3, 3, 1, 1, 1), ...more }),
+        "x",
+      )!
+        .encode("\u00c9", { addSpecialTokens: false });
+    assertEquals(read({ unknown_token_id: 0 }), [4]);
+    assertEquals(read({ unknown_token_id: 0, "normalizer.lowercase": false }), [5]);
+    assertEquals(read({ unknown_token_id: 0, "normalizer.strip_accents": false }), [3]);
+  });
 
   it("says what it does not know", () => {
     const notes = (entries: Record<string, unknown>) =>

@@ -76,7 +76,7 @@ describe("webgpu", () => {
     }
   });
 
-  it("uploads into memory that recorded work still reads", { skip }, async () => {
+  it("uploads into memory that encoded work still reads", { skip }, async () => {
     const results = [];
     for (let i = 0; i < 20; i++) {
       results.push(tidy(() => tensor([i, 2 * i], { device: "webgpu" }).mul(3)));
@@ -273,7 +273,7 @@ describe("webgpu, step by step", { skip }, () => {
     assert(made <= 4 * 23, `${made} bind groups for 23 tokens`);
   });
 
-  it("does recorded steps that give what ordinary ones give", async () => {
+  it("does compiled steps that give what ordinary ones give", async () => {
     const { adapter } = await requestGpuAdapter(), before = backendOf("webgpu");
     for (const software of [true, false]) {
       const own = await openWebGpu(adapter!, { software });
@@ -283,11 +283,11 @@ describe("webgpu, step by step", { skip }, () => {
         const sizes = { nLayer: 2, nEmbd: 64, nHead: 2, nPositions: 600, vocabSize: 90 };
         using model = noGrad(() => new GPT2({ ...sizes, eosTokenId: null }, { device: "webgpu" }));
         model.eval();
-        const kinds = ["ordinary", "recorded", "by tensor"] as const, found: number[][][] = [];
+        const kinds = ["ordinary", "compiled", "by tensor"] as const, found: number[][][] = [];
         for (const kind of kinds) {
           using cache = model.createCache(1, 600);
-          const logits: number[][] = [], record = WebGpuBackend.prototype.record;
-          if (kind === "ordinary") Object.assign(own, { record: undefined });
+          const logits: number[][] = [], capture = WebGpuBackend.prototype.capture;
+          if (kind === "ordinary") Object.assign(own, { capture: undefined });
           const ids = Array.from({ length: 8 }, (_, i) => (i * 31) % 90);
           noGrad(() => model.forward([Array.from({ length: 290 }, (_, i) => i % 90)], { cache }).dispose());
           for (const [i, id] of ids.entries()) {
@@ -300,7 +300,7 @@ describe("webgpu, step by step", { skip }, () => {
           }
           assertStrictEquals(cache.steps.size, kind === "ordinary" ? 0 : 1);
           assertStrictEquals(cache.length, 103);
-          Object.assign(own, { record });
+          Object.assign(own, { capture });
           found.push(logits);
         }
         for (const other of found.slice(1)) {

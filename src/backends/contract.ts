@@ -69,12 +69,12 @@ export interface MemoryUse {
 }
 
 /** Work that a device did once and does again in one call. */
-export interface Recorded {
+export interface Captured {
   /**
    * Does it again, on the memory it was done on. False, and nothing is done, when the device has changed so that it must be
-   * recorded anew.
+   * captured anew.
    */
-  run(): boolean;
+  replay(): boolean;
   /** Gives its memory back. */
   dispose(): void;
 }
@@ -108,10 +108,10 @@ export interface Backend {
   memory(): MemoryUse;
   /**
    * Runs `f`, which is synchronous, and gives what it made the device do as work that can be done again, or null where it
-   * cannot. Buffers that `f` takes and gives back stay with the recording; those that it reads, or takes and keeps, must be
-   * alive whenever it runs. Numbers that `f` hands over (scalars, uploads) are part of the recording, or prevent it.
+   * cannot. Buffers that `f` takes and gives back stay with what is captured; those that it reads, or takes and keeps, must be
+   * alive whenever it runs. Numbers that `f` hands over (scalars, uploads) are part of it, or prevent it.
    */
-  record?(f: () => void): Recorded | null;
+  capture?(f: () => void): Captured | null;
 
   /**
    * `outputs[k][i] = program.outputs[k](inputs[0][i], …)`. All views have the same shape (broadcast axes have stride
@@ -231,7 +231,7 @@ export interface Kernels {
    * position `lengths[i]` of `keys[i]` and `values[i]` ([1, heads, capacity, d], all of one dtype, f32 or one of
    * {@link Kernels.attentionDTypes}), and its query attends to all positions up to it: `out` [rows, heads, d], contiguous.
    * With `places` (i32 [rows], contiguous) the lengths are read from there and `lengths` says nothing, also when the work
-   * is done again ({@link Backend.record}).
+   * is done again ({@link Backend.capture}).
    */
   attentionStep?(
     qkv: View,

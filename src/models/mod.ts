@@ -4,6 +4,7 @@
  * @module
  */
 export { type CacheDType, CausalCache } from "./cache.ts";
+export type { DecoderActivation, DecoderConfig, DecoderLayerConfig } from "./decoder/config.ts";
 export type { ModelSizes } from "./family.ts";
 export type { CausalNetwork, Ids } from "./network.ts";
 export { GPT2Cache } from "./gpt2/cache.ts";

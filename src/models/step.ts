@@ -98,7 +98,7 @@ export class Steps {
    */
   next(ids: StepIds, caches: readonly CausalCache[]): Tensor | null {
     const model = this.#model, { backend } = model.embeddings;
-    if (isRecording() || model.training || activeCapture() || !backend.record) return null;
+    if (isRecording() || model.training || activeCapture() || !backend.capture) return null;
     const at = this.#recent.findIndex((step) =>
       step.caches.length === caches.length && step.caches.every((cache, i) => cache === caches[i])
     );

@@ -13,8 +13,6 @@ import { callback, oneOf } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
 import {
-  asBlocks,
-  dequantize,
   type GgufNotes,
   type GgufTensorToSave,
   type GgufType,
@@ -23,18 +21,16 @@ import {
   planGguf,
   typeForRows,
 } from "../files/gguf/mod.ts";
-import { convertBytes, type FileDType, type SafetensorsFile, transposeMatrix } from "../files/mod.ts";
+import type { SafetensorsFile } from "../files/mod.ts";
 import { matchNames } from "../models/checkpoint.ts";
 import { ggufArchitecture, ggufWeight } from "../models/gguf.ts";
 import { type ArchitectureNotes, architectureNotes } from "../models/gguf_notes.ts";
 import { familyOfConfig } from "../models/registry.ts";
-import { isHttp, mostText, stat, writeFileAtomic } from "../platform/platform.ts";
-import { tokenizerNotes, type TokenizerSource } from "../text/gguf_notes.ts";
-import { readSentencePieceParts } from "../text/sentencepiece/model_file.ts";
-import { BpeTokenizer } from "../text/mod.ts";
-import { folderChat } from "./chat_source.ts";
+import { isHttp, stat, writeFileAtomic } from "../platform/platform.ts";
 import { openGguf } from "./gguf.ts";
-import { type ModelFolder, openFolder, readJson } from "./model_folder.ts";
+import { bytesFor, type Passing, toSave } from "./gguf_passing.ts";
+import { textNotes } from "./gguf_text_notes.ts";
+import { openFolder, readJson } from "./model_folder.ts";
 import { openWeights } from "./weights.ts";
 
 /**
@@ -73,76 +69,6 @@ const fileTypes: Readonly<Partial<Record<GgufType, number>>> = {
   Q6_K: 18,
   BF16: 32,
 };
-
-/** Rows and values that are converted at once. */
-const pieceValues = 1 << 20;
-
-/** A matrix or vector on its way: how it is held, and what happens to it. */
-interface Passing {
-  readonly name: string;
-  /** As the file gets it. */
-  readonly shape: Shape;
-  /** As it is held. */
-  readonly held: GgufType;
-  readonly type: GgufType;
-  readonly bytes: () => Promise<Uint8Array>;
-  /** Row r of what is written is row `rows[r]` of what is held. */
-  readonly rows?: Int32Array;
-  readonly plus?: number;
-  /** Whether columns are held where rows are written. */
-  readonly transposed?: boolean;
-}
-
-const bytesFor = (type: GgufType, values: number): number =>
-  values / ggufTypes[type].values * ggufTypes[type].bytes;
-
-/** The rows of `bytes` in another order. */
-function inOrder(bytes: Uint8Array, rows: Int32Array): Uint8Array {
-  const size = bytes.length / rows.length, out = new Uint8Array(bytes.length);
-  rows.forEach((from, to) => out.set(bytes.subarray(from * size, (from + 1) * size), to * size));
-  return out;
-}
-
-function asFloats(type: GgufType, bytes: Uint8Array, out: Float32Array): void {
-  if (isBlockType(type)) return dequantize(type, bytes, out);
-  const raw = new Uint8Array(out.buffer, out.byteOffset, out.byteLength), { dtype } = ggufTypes[type];
-  if (dtype === "f32") raw.set(bytes);
-  else convertBytes((dtype ?? type.toLowerCase()) as FileDType, "f32", bytes, raw);
-}
-
-/** Floats as `type`. */
-function asType(type: GgufType, x: Float32Array): Uint8Array {
-  if (isBlockType(type)) return asBlocks(type, x);
-  const raw = new Uint8Array(x.buffer, x.byteOffset, x.byteLength), { dtype } = ggufTypes[type];
-  if (dtype === "f32") return raw.slice();
-  const out = new Uint8Array(bytesFor(type, x.length));
-  convertBytes("f32", dtype!, raw, out);
-  return out;
-}
-
-/** The bytes that are written. */
-async function passed(one: Passing): Promise<Uint8Array> {
-  const { shape, held, type, rows, plus = 0, transposed = false } = one, count = sizeOf(shape);
-  let bytes = await one.bytes();
-  if (rows) bytes = inOrder(bytes, rows);
-  if (held === type && plus === 0 && !transposed) return bytes;
-  const width = shape.at(-1) ?? 1, out = new Uint8Array(bytesFor(type, count));
-  if (transposed) {
-    const floats = new Float32Array(count), turned = new Float32Array(count);
-    asFloats(held, bytes, floats);
-    transposeMatrix(floats, shape[1], shape[0], turned);
-    return asType(type, turned);
-  }
-  const piece = Math.max(1, Math.floor(pieceValues / width)) * width;
-  const floats = new Float32Array(Math.min(piece, count));
-  for (let at = 0; at < count; at += piece) {
-    const some = floats.subarray(0, Math.min(piece, count - at));
-    asFloats(held, bytes.subarray(bytesFor(held, at), bytesFor(held, at + some.length)), some);
-    if (plus !== 0) { for (let i = 0; i < some.length; i++) some[i] += plus; }
-    out.set(asType(type, some), bytesFor(type, at));
-  }
-  return out;
-}
 
 /** Names the tensors whose rows fill no blocks, in a line. */
 function tellSmaller(
@@ -225,57 +151,6 @@ function described(
   };
 }
 
-async function tokenizerSource(folder: ModelFolder): Promise<TokenizerSource | null> {
-  const config = (await readJson(folder, "tokenizer_config.json") ?? {}) as JsonObject;
-  const model = await folder.open("tokenizer.model");
-  if (model !== null) {
-    try {
-      if (model.size > mostText) throw new FormatError(`${model.name} is longer than ${mostText} bytes`);
-      const bytes = await model.read(0, model.size);
-      const addBos = config.add_bos_token === true, addEos = config.add_eos_token === true;
-      return { parts: await readSentencePieceParts(bytes, { addBos, addEos }), config };
-    } finally {
-      await model.close();
-    }
-  }
-  const json = await readJson(folder, "tokenizer.json");
-  if (json !== null) return { json: json as JsonObject, config };
-  const vocab = await readJson(folder, "vocab.json");
-  const merges = vocab === null ? null : await folder.text("merges.txt");
-  if (merges === null) return null;
-  const made = BpeTokenizer.fromVocabMerges(vocab as Record<string, number>, merges);
-  return { json: made.toJSON() as JsonObject, config };
-}
-
-/** Notes of the folder's tokenizer and chat template. */
-async function textNotes(
-  folder: ModelFolder,
-  json: JsonObject,
-  vocabSize: number,
-  warn: (message: string) => void,
-): Promise<GgufNotes> {
-  const none = { "tokenizer.ggml.model": "none" }, source = await tokenizerSource(folder);
-  if (source === null) {
-    warn(`${folder.name} holds no tokenizer, and the file none`);
-    return none;
-  }
-  const written = tokenizerNotes(source, json, vocabSize);
-  if ("refused" in written) {
-    warn(`the tokenizer is left out: ${written.refused}; give ids, or keep the folder's`);
-    return none;
-  }
-  const notes = written.notes as GgufNotes, chat = await folderChat(folder);
-  if (chat === null) return notes;
-  const named = [...chat.templates].filter(([name]) => name !== "default"),
-    own = chat.templates.get("default");
-  return {
-    ...notes,
-    ...(own === undefined ? {} : { "tokenizer.chat_template": own }),
-    ...(named.length === 0 ? {} : { "tokenizer.chat_templates": named.map(([name]) => name) }),
-    ...Object.fromEntries(named.map(([name, template]) => [`tokenizer.chat_template.${name}`, template])),
-  };
-}
-
 /** `general.file_type` and what goes with it: by what was asked for, or by what most values are held as. */
 function typeNotes(
   tensors: readonly { type: GgufType; shape: Shape }[],
@@ -290,13 +165,6 @@ function typeNotes(
     ...([...sizes.keys()].some(isBlockType) ? { "general.quantization_version": 2 } : {}),
   };
 }
-
-const toSave = (one: Passing): GgufTensorToSave => ({
-  name: one.name,
-  type: one.type,
-  shape: one.shape,
-  bytes: () => passed(one),
-});
 
 async function write(
   path: string | URL,

@@ -18,7 +18,7 @@ import { TextModel } from "./text_model.ts";
  *
  * ```ts
  * const model = await GPT2.load("web/models/shakespeare");
- * for await (const piece of model.generate("ROMEO:", { maxNewTokens: 100, temperature: 0.8 })) print(piece);
+ * for await (const piece of model.generate("ROMEO:", { maxNewTokens: 100, temperature: 0.8 })) console.log(piece);
  * ```
  *
  * `new GPT2(config)` gives fresh weights, in training mode; `GPT2.load` a trained model, in evaluation mode.

@@ -1,12 +1,14 @@
 /**
- * The tokenizer in a GGUF's notes: byte-level BPE ("gpt2"), SentencePiece ("llama", "t5") or WordPiece ("bert").
+ * The tokenizer in a GGUF's notes: byte-level BPE ("gpt2"), BPE over characters ("gemma4"), SentencePiece ("llama", "t5") or
+ * WordPiece ("bert").
  *
  * @module
  */
 import { FormatError } from "../core/errors.ts";
-import type { AddedToken } from "./added_tokens.ts";
+import { type AddedToken, addedTokenToJSON } from "./added_tokens.ts";
 import { BpeTokenizer } from "./bpe.ts";
 import { splitPattern } from "./oniguruma.ts";
+import { PipelineTokenizer } from "./pipeline/tokenizer.ts";
 import { pieceTypes, type SentencePiece, SentencePieceTokenizer } from "./sentencepiece/tokenizer.ts";
 import { beginsTexts, ggufSplits, ignoresMerges } from "./gguf_splits.ts";
 import type { Tokenizer } from "./tokenizer.ts";
@@ -34,8 +36,13 @@ class Notes {
     return this.#notes.get(`tokenizer.ggml.${name}`);
   }
 
-  id(name: string, size: number): number | undefined {
-    const value = this.get(`${name}_token_id`);
+  /** A note by its whole name. */
+  whole(name: string): unknown {
+    return this.#notes.get(name);
+  }
+
+  id(name: string, size: number, fallback?: number): number | undefined {
+    const value = this.get(`${name}_token_id`) ?? fallback;
     if (value === undefined) return undefined;
     const isId = typeof value === "number" && Number.isInteger(value) && value >= 0;
     if (!isId) this.fail(`${name}_token_id`, "an id");
@@ -62,25 +69,134 @@ class Notes {
   }
 }
 
-function readBpe(notes: Notes): BpeTokenizer {
-  const tokens = notes.texts("tokens"), types = notes.numbers("token_type", tokens.length);
-  const pre = notes.get("pre") ?? "default", splits = typeof pre === "string" ? ggufSplits[pre] : undefined;
-  if (typeof pre !== "string" || splits === undefined || !Object.hasOwn(ggufSplits, pre)) {
-    notes.fail("pre", `one of ${Object.keys(ggufSplits).join(", ")}, not ${JSON.stringify(pre)}`);
-  }
-  const addedTokens: AddedToken[] = [];
-  tokens.forEach((content, id) => {
-    const type = types?.[id] ?? pieceTypes.normal;
-    if (type === pieceTypes.control) addedTokens.push({ id, content, special: true });
-    else if (type === pieceTypes.userDefined) addedTokens.push({ id, content, special: false });
+/** Tokens that end a turn or a text, which some files take for ordinary ones. */
+const endings: ReadonlySet<string> = new Set([
+  "<|eot_id|>",
+  "<|im_end|>",
+  "<|end|>",
+  "<|return|>",
+  "<|call|>",
+  "<|flush|>",
+  "<|calls|>",
+  "<end_of_turn>",
+  "<|endoftext|>",
+  "<|eom_id|>",
+  "<EOT>",
+  "_<EOT>",
+  "[EOT]",
+  "[EOS]",
+  "<|end_of_text|>",
+  "<end_of_utterance>",
+  "<\uff5cend\u2581of\u2581sentence\uff5c>",
+]);
+
+/** Marks of a format of answers, which are part of what is said. */
+const shown: ReadonlySet<string> = new Set(["<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"]);
+
+/** Tokens that are found in a text before all else, with the white space that they take. */
+function addedTokens(
+  notes: Notes,
+  tokens: readonly string[],
+  types: ArrayLike<number> | undefined,
+): AddedToken[] {
+  const textOf = (value: unknown): string => typeof value === "string" ? value : "";
+  const name = textOf(notes.whole("general.name")).toLowerCase(), pre = textOf(notes.get("pre"));
+  const isPhi3 = /phi-?3/.test(name), keeps = ["<unk>", "<s>", "<|endoftext|>"];
+  const mask = /jina-v2-(?:de|es|code)/.test(pre) || notes.whole("general.architecture") === "nomic-bert-moe"
+    ? "<mask>"
+    : name.includes("modern-bert")
+    ? "[MASK]"
+    : null;
+  return tokens.flatMap((content, id): AddedToken[] => {
+    const type = types?.[id] ?? pieceTypes.normal, isUser = type === pieceTypes.userDefined;
+    const isFound = isUser || type === pieceTypes.control || type === pieceTypes.unknown ||
+      endings.has(content);
+    if (!isFound || content === "") return [];
+    return [{
+      id,
+      content,
+      special: !isUser && !shown.has(content),
+      ...(isPhi3 && !keeps.includes(content) ? { rstrip: true } : {}),
+      ...(content === mask ? { lstrip: true } : {}),
+    }];
   });
-  const merges = notes.texts("merges").map((merge, k): [string, string] => {
+}
+
+/** Kinds of BPE whose tokens are texts with a sign for spaces, and bytes only for what has none. */
+const textual: readonly unknown[] = ["gemma4", "sarvam-moe", "granite-embed-multi-311m"];
+
+/** Pairs of tokens, in the order in which they are joined. */
+function mergesIn(notes: Notes): [string, string][] {
+  return notes.texts("merges").map((merge, k): [string, string] => {
     // Tokens have no spaces of their own here; the first one parts them.
     const at = merge.indexOf(" ", 1);
     return at > 0
       ? [merge.slice(0, at), merge.slice(at + 1)]
       : notes.fail("merges", `pairs, and entry ${k} is none`);
   });
+}
+
+/** BPE over characters, as Gemma 4 has it: a run of line feeds that is a token is one. */
+function readTextual(notes: Notes): PipelineTokenizer {
+  const tokens = notes.texts("tokens"), size = tokens.length, types = notes.numbers("token_type", size);
+  const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
+  const added = addedTokens(notes, tokens, types), known = new Set(added.map(({ id }) => id));
+  const lines = tokens.flatMap((content, id): AddedToken[] =>
+    /^\n+$/.test(content) && !known.has(id) ? [{ id, content, special: false }] : []
+  );
+  const all = [...added, ...lines].sort((a, b) => a.id - b.id), merges = mergesIn(notes);
+  const bos = notes.id("bos", size), eos = notes.id("eos", size), sign = "\u2581";
+  const isGemma = notes.get("pre") === "gemma4" || notes.get("model") === "gemma4";
+  const put = (id: number | undefined, is: boolean): { SpecialToken: { id: string; type_id: number } }[] =>
+    is && id !== undefined ? [{ SpecialToken: { id: tokens[id], type_id: 0 } }] : [];
+  return new PipelineTokenizer({
+    json: {
+      version: "1.0",
+      truncation: null,
+      padding: null,
+      added_tokens: all.map(addedTokenToJSON),
+      normalizer: { type: "Replace", pattern: { String: " " }, content: sign },
+      pre_tokenizer: { type: "Split", pattern: { Regex: "\\n+" }, behavior: "Isolated", invert: false },
+      post_processor: {
+        type: "TemplateProcessing",
+        single: [
+          ...put(bos, isGemma || notes.flag("add_bos_token", false)),
+          { Sequence: { id: "A", type_id: 0 } },
+          ...put(eos, notes.flag("add_eos_token", false)),
+        ],
+        pair: [],
+        special_tokens: Object.fromEntries(
+          [bos, eos].flatMap((id) =>
+            id === undefined ? [] : [[tokens[id], { id: tokens[id], ids: [id], tokens: [tokens[id]] }]]
+          ),
+        ),
+      },
+      decoder: {
+        type: "Sequence",
+        decoders: [
+          { type: "Replace", pattern: { String: sign }, content: " " },
+          { type: "ByteFallback" },
+          { type: "Fuse" },
+        ],
+      },
+      model: { type: "BPE", unk_token: null, byte_fallback: true, fuse_unk: false, vocab, merges },
+    },
+    addedTokens: all,
+    merges,
+    eosToken: eos === undefined ? undefined : tokens[eos],
+  });
+}
+
+function readBpe(notes: Notes): BpeTokenizer | PipelineTokenizer {
+  if (textual.includes(notes.get("pre"))) return readTextual(notes);
+  const tokens = notes.texts("tokens"), types = notes.numbers("token_type", tokens.length);
+  const pre = notes.get("pre") ?? "default", splits = typeof pre === "string" ? ggufSplits[pre] : undefined;
+  if (typeof pre !== "string" || splits === undefined || !Object.hasOwn(ggufSplits, pre)) {
+    notes.fail(
+      "pre",
+      `one of ${[...Object.keys(ggufSplits), ...textual].join(", ")}, not ${JSON.stringify(pre)}`,
+    );
+  }
   const bos = notes.id("bos", tokens.length), eos = notes.id("eos", tokens.length);
   const addBos = notes.flag("add_bos_token", beginsTexts.has(pre)) && bos !== undefined;
   const addEos = notes.flag("add_eos_token", false) && eos !== undefined;
@@ -90,8 +206,8 @@ function readBpe(notes: Notes): BpeTokenizer {
   tokens.forEach((token, id) => vocab.has(token) || vocab.set(token, id));
   return new BpeTokenizer({
     vocab,
-    merges,
-    addedTokens,
+    merges: mergesIn(notes),
+    addedTokens: addedTokens(notes, tokens, types),
     ...(eos === undefined ? {} : { eosToken: tokens[eos] }),
     ...(isDefault ? {} : { splits: splits.map((source) => ({ source, pattern: splitPattern(source) })) }),
     ...(ignoresMerges.has(pre) ? { ignoreMerges: true } : {}),
@@ -109,13 +225,14 @@ function readPieces(notes: Notes, model: "bpe" | "unigram"): SentencePieceTokeni
     score: scores?.[id] ?? -id,
     type: id === unknown ? pieceTypes.unknown : types?.[id] ?? pieceTypes.normal,
   }));
-  const bos = notes.id("bos", size),
-    eos = notes.id("eos", size),
+  const bos = notes.id("bos", size, model === "bpe" ? 1 : undefined),
+    eos = notes.id("eos", size, model === "bpe" ? 2 : 1),
     charsMap = notes.get("precompiled_charsmap");
   return new SentencePieceTokenizer({
     pieces,
     model,
     byteFallback: pieces.some(({ type }) => type === pieceTypes.byte),
+    addedTokens: addedTokens(notes, tokens, types),
     addDummyPrefix: notes.flag("add_space_prefix", true),
     removeExtraWhitespaces: notes.flag("remove_extra_whitespaces", false),
     addBos: notes.flag("add_bos_token", model === "bpe"),
@@ -140,8 +257,11 @@ function readWordPiece(notes: Notes): WordPieceTokenizer {
   const unkToken = name("unknown"),
     clsToken = name("cls") ?? name("bos"),
     sepToken = name("seperator") ?? name("eos");
+  const lowercase = notes.flag("normalizer.lowercase", true);
   return new WordPieceTokenizer({
     tokens,
+    lowercase,
+    stripAccents: notes.flag("normalizer.strip_accents", lowercase),
     ...(unkToken === undefined ? {} : { unkToken }),
     ...(clsToken === undefined ? {} : { clsToken }),
     ...(sepToken === undefined ? {} : { sepToken }),
@@ -159,6 +279,8 @@ export function ggufTokenizer(metadata: TokenizerNotes, where: string): Tokenize
   switch (model) {
     case "gpt2":
       return readBpe(notes);
+    case "gemma4":
+      return readTextual(notes);
     case "llama":
       return readPieces(notes, "bpe");
     case "t5":
@@ -166,6 +288,6 @@ export function ggufTokenizer(metadata: TokenizerNotes, where: string): Tokenize
     case "bert":
       return readWordPiece(notes);
     default:
-      return notes.fail("model", `gpt2, llama, t5 or bert, not ${JSON.stringify(model)}`);
+      return notes.fail("model", `gpt2, llama, t5, bert or gemma4, not ${JSON.stringify(model)}`);
   }
 }

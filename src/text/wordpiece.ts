@@ -22,8 +22,10 @@ import { demandId } from "./vocabulary.ts";
 export interface WordPieceParts {
   /** The tokens, by id; those that go on a word begin with `##`. */
   readonly tokens: readonly string[];
-  /** Whether letters are made small and lose their accents. Default true. */
+  /** Whether letters are made small. Default true. */
   readonly lowercase?: boolean;
+  /** Whether they lose their accents. Default: where they are made small. */
+  readonly stripAccents?: boolean;
   /** The token of what is unknown. Default `[UNK]`. */
   readonly unkToken?: string;
   /** The token before a text. Default `[CLS]`. */
@@ -39,6 +41,7 @@ const { text } = kinds, texts = kinds.listOf(text, "a list of texts");
 const wordPieceParts: OptionTable<WordPieceParts> = {
   tokens: required(texts),
   lowercase: kinds.flag,
+  stripAccents: kinds.flag,
   unkToken: text,
   clsToken: text,
   sepToken: text,
@@ -117,9 +120,9 @@ export class WordPieceTokenizer implements Tokenizer {
 
   #encodeText(text: string, out: number[]): void {
     let clean = text.toWellFormed().replaceAll(ignorable, "").replaceAll(chinese, " $& ");
-    if (this.#parts.lowercase ?? true) {
-      clean = clean.normalize("NFD").replaceAll(/\p{Mn}/gu, "").toLowerCase();
-    }
+    const { lowercase = true, stripAccents = lowercase } = this.#parts;
+    if (stripAccents) clean = clean.normalize("NFD").replaceAll(/\p{Mn}/gu, "");
+    if (lowercase) clean = clean.toLowerCase();
     for (const [word] of clean.matchAll(words)) this.#encodeWord(word, out);
   }
 
@@ -171,8 +174,14 @@ export class WordPieceTokenizer implements Tokenizer {
 
   /** The value of a Hugging Face tokenizer.json that gives the same ids. */
   toJSON(): unknown {
-    const { tokens, lowercase = true, unkToken = "[UNK]", clsToken = "[CLS]", sepToken = "[SEP]" } =
-      this.#parts;
+    const {
+      tokens,
+      lowercase = true,
+      stripAccents,
+      unkToken = "[UNK]",
+      clsToken = "[CLS]",
+      sepToken = "[SEP]",
+    } = this.#parts;
     const special = (id: string, type_id: number) => ({ SpecialToken: { id, type_id } });
     const template = this.#cls === undefined || this.#sep === undefined ? null : {
       type: "TemplateProcessing",
@@ -197,7 +206,7 @@ export class WordPieceTokenizer implements Tokenizer {
         type: "BertNormalizer",
         clean_text: true,
         handle_chinese_chars: true,
-        strip_accents: null,
+        strip_accents: stripAccents ?? null,
         lowercase,
       },
       pre_tokenizer: { type: "BertPreTokenizer" },

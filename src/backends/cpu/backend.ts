@@ -10,11 +10,11 @@ import { type DType, isK, isQuantized } from "../../core/dtype.ts";
 import type { Program } from "../../expr/nodes.ts";
 import type {
   Backend,
+  Captured,
   DeviceBuffer,
   Epilogue,
   Kernels,
   MemoryUse,
-  Recorded,
   ReduceKind,
   View,
 } from "../contract.ts";
@@ -168,15 +168,15 @@ export class CpuBackend implements Backend {
   /** The address of a buffer that JavaScript is about to read or write; rows of quantised weights lie as stored. */
   #open(buffer: DeviceBuffer, writes: boolean): number {
     const own = buffer as CpuBuffer;
-    this.engine.refuseRecording();
+    this.engine.refuseCapture();
     this.#overflow.open(own, writes || own.interleaved !== undefined);
     restoreRows(this.engine, own);
     return own.pointer;
   }
 
-  /** See {@link Backend.record}. */
-  record(f: () => void): Recorded | null {
-    const overflow = this.#overflow, work = this.engine.record(f);
+  /** See {@link Backend.capture}. */
+  capture(f: () => void): Captured | null {
+    const overflow = this.#overflow, work = this.engine.capture(f);
     if (!overflow.engaged) return work;
     work?.dispose();
     return null;

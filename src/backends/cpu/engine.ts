@@ -26,7 +26,7 @@ import { Heap, type HeapOptions } from "./heap.ts";
 import type { CpuPlatform } from "./platform.ts";
 import { Pool } from "./pool.ts";
 import { controlEnd } from "./pool_code.ts";
-import { Arena, CpuRecording, cut, jobWords, Recorder } from "./recording.ts";
+import { Arena, CapturedJobs, cut, jobWords, Listener } from "./captured.ts";
 
 /** What emitted code may use. */
 export interface KernelContext {
@@ -80,7 +80,7 @@ export class Engine {
   readonly args: number = argumentsAt;
   /** Where it ends. */
   readonly argsEnd: number = argumentsAt + argumentBytes;
-  /** Goes up when what was recorded would not be right any more: weights lie differently, or other kernels are due. */
+  /** Goes up when what was captured would not be right any more: weights lie differently, or other kernels are due. */
   epoch = 0;
   /** The native library for large products, where there is one. Not to be used in deterministic mode. */
   readonly blas: Blas;
@@ -93,7 +93,7 @@ export class Engine {
   #env: WebAssembly.ModuleImports;
   #pool: Pool | null = null;
   #running = false;
-  #recorder: Recorder | null = null;
+  #listener: Listener | null = null;
   #compiled: Kernel[] = []; // by index
 
   /** An engine with a heap of its own. @throws {DeviceError} without SIMD, or when more threads are asked for than can be. */
@@ -254,7 +254,7 @@ export class Engine {
    * rounded up, every thread gets one piece. `args` is the address that the kernel gets. A kernel runs no kernels.
    */
   run(kernel: Kernel, total: number, grain: number, args: number = this.args): void {
-    this.#recorder?.add(kernel, total, grain, args);
+    this.#listener?.add(kernel, total, grain, args);
     const pool = this.#pool;
     if (pool === null || pool.threads === 1 || total < 2 * grain) return kernel.run(args, 0, total);
     if (this.#running) throw new DeviceError("cpu: Engine.run was called while it was running");
@@ -278,44 +278,44 @@ export class Engine {
   }
 
   /**
-   * Runs `f` and records what it makes the engine do; null where that cannot be done again. Whatever `f` takes from the heap
+   * Runs `f` and captures what it makes the engine do; null where that cannot be done again. Whatever `f` takes from the heap
    * and does not give back is its own.
    */
-  record(f: () => void): CpuRecording | null {
-    const { heap, epoch } = this, outer = this.#recorder;
+  capture(f: () => void): CapturedJobs | null {
+    const { heap, epoch } = this, outer = this.#listener;
     if (outer !== null || heap.arena !== null) {
       if (outer) outer.failed = true;
       f();
       return null;
     }
-    const recorder = this.#recorder = new Recorder(this), arena = heap.arena = new Arena(heap);
+    const listener = this.#listener = new Listener(this), arena = heap.arena = new Arena(heap);
     let done = false;
     try {
       f();
-      done = !recorder.failed && this.epoch === epoch;
+      done = !listener.failed && this.epoch === epoch;
     } finally {
-      this.#recorder = heap.arena = null;
+      this.#listener = heap.arena = null;
       if (!done) { for (const block of arena.blocks) heap.release(block); }
     }
-    return done ? new CpuRecording(this, recorder.jobs, recorder.looks, arena.blocks) : null;
+    return done ? new CapturedJobs(this, listener.jobs, listener.looks, arena.blocks) : null;
   }
 
-  /** Whether what is done is being recorded. */
-  get isRecording(): boolean {
-    return this.#recorder !== null;
+  /** Whether what is done is being captured. */
+  get isCapturing(): boolean {
+    return this.#listener !== null;
   }
 
   /** Whenever the last job is done again, `look` is called with the address of its arguments, and may throw. */
   afterJob(look: (args: number) => void): void {
-    this.#recorder?.looks.push({ job: this.#recorder.jobs.length - 1, look });
+    this.#listener?.looks.push({ job: this.#listener.jobs.length - 1, look });
   }
 
-  /** Tells a recording that goes on that this cannot be recorded. */
-  refuseRecording(): void {
-    if (this.#recorder) this.#recorder.failed = true;
+  /** Tells a capture that goes on that this cannot be done again. */
+  refuseCapture(): void {
+    if (this.#listener) this.#listener.failed = true;
   }
 
-  /** Does the `count` jobs of a list in memory; see {@link CpuRecording}. */
+  /** Does the `count` jobs of a list in memory; see {@link CapturedJobs}. */
   replay(list: number, count: number): void {
     const pool = this.#pool;
     if (pool !== null && pool.threads > 1) return pool.replay(list, count);

@@ -17,7 +17,7 @@
 import { DeviceError } from "../../core/errors.ts";
 import { cpuFeatures } from "./features.ts";
 import { guardGranules, HeapGuard } from "./heap_guard.ts";
-import type { Arena } from "./recording.ts";
+import type { Arena } from "./captured.ts";
 
 const pageBytes = 65536;
 const pageGranules = 1024;
@@ -116,7 +116,7 @@ export class Heap {
   buffers = 0;
   /** Live blocks from {@link Heap.scratch}. */
   temporaries = 0;
-  /** Who gives memory out while work is recorded. */
+  /** Who gives memory out while work is captured. */
   arena: Arena | null = null;
 
   #maximum: number;

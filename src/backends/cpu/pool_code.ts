@@ -18,7 +18,7 @@
  * @module
  */
 import { type FunctionBuilder, type Local, ModuleBuilder, type Table } from "./assembler/mod.ts";
-import { jobWords } from "./recording.ts";
+import { jobWords } from "./captured.ts";
 
 // The control block. What different threads write lies in different pairs of cache lines.
 
@@ -310,7 +310,7 @@ function emitDispatch(f: FunctionBuilder, table: Table, join: () => void): void 
   join();
 }
 
-/** replay(list, count, canBlock): runs `count` jobs, at least one, laid out as `recording.ts` says; the outcome. */
+/** replay(list, count, canBlock): runs `count` jobs, at least one, laid out as `captured.ts` says; the outcome. */
 function emitReplay(f: FunctionBuilder, dispatch: () => void): void {
   const [list, count, canBlock] = f.params, outcome = f.local("i32");
   f.loop((again) => {

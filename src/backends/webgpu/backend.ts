@@ -10,11 +10,11 @@ import { type DType, isK } from "../../core/dtype.ts";
 import type { Program } from "../../expr/nodes.ts";
 import type {
   Backend,
+  Captured,
   DeviceBuffer,
   Epilogue,
   Kernels,
   MemoryUse,
-  Recorded,
   ReduceKind,
   View,
 } from "../contract.ts";
@@ -38,7 +38,7 @@ import { sample } from "./kernels/sample.ts";
 import { scatter } from "./kernels/scatter.ts";
 import { softmax, softmaxBackward } from "./kernels/softmax.ts";
 import { sort } from "./kernels/sort.ts";
-import { recordOn } from "./recording.ts";
+import { captureOn } from "./captured.ts";
 import { download, upload } from "./transfer.ts";
 
 /** The webgpu device. */
@@ -96,9 +96,9 @@ export class WebGpuBackend implements Backend {
     return this.gpu.buffers.memory();
   }
 
-  /** See {@link Backend.record}. */
-  record(f: () => void): Recorded | null {
-    return recordOn(this.gpu, f);
+  /** See {@link Backend.capture}. */
+  capture(f: () => void): Captured | null {
+    return captureOn(this.gpu, f);
   }
 
   /** See {@link Backend.elementwise}. */

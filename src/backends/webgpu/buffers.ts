@@ -47,7 +47,7 @@ interface Idle {
   readonly batch: number;
 }
 
-/** Buffers that a recording took and gave back: they stay with it. */
+/** Buffers that captured work took and gave back: they stay with it. */
 export class Arena {
   /** Those that are idle, by size. */
   readonly free: Map<number, Idle[]> = new Map();
@@ -57,7 +57,7 @@ export class Arena {
 
 /** The buffers of one device. */
 export class Buffers {
-  /** Where buffers are taken from and given back to, while somebody records. */
+  /** Where buffers are taken from and given back to, while somebody captures. */
   arena: Arena | null = null;
 
   readonly #device: GPUDevice;
@@ -82,7 +82,7 @@ export class Buffers {
     }
     const own = this.arena?.free.get(size)?.pop(), known = own ?? this.#free.get(size)?.pop();
     if (known && !own) this.#idle -= size;
-    // The batch stays with the memory: what is recorded still reads it, and an upload must not come before that.
+    // The batch stays with the memory: what is encoded or captured still reads it, and an upload must not come before that.
     const { gpu, id, batch } = known ?? {
       gpu: this.#device.createBuffer({
         size: Math.min(size, Math.floor(limit / 4) * 4),
@@ -109,7 +109,7 @@ export class Buffers {
     else this.#take(size, idle);
   }
 
-  /** Takes the buffers of a recording back, which were used in `batch` last. */
+  /** Takes the buffers of captured work back, which were used in `batch` last. */
   dissolve({ free }: Arena, batch: number): void {
     for (const [size, list] of free) for (const idle of list) this.#take(size, { ...idle, batch });
     free.clear();

@@ -12,7 +12,7 @@ import { DeviceError, type ShapeError } from "../../core/errors.ts";
 import { indexError, targetError } from "../../core/shape.ts";
 import type { DeviceBuffer } from "../contract.ts";
 import type { Clock } from "./clock.ts";
-import type { Job, Recorder } from "./recording.ts";
+import type { Job, Listener } from "./captured.ts";
 import { Buffers, gpuOf, usage, type WebGpuBuffer } from "./buffers.ts";
 
 /** A compiled kernel. */
@@ -108,8 +108,8 @@ export class Gpu {
   readonly halfProducts: boolean;
   /** Where passes note when they begin and end, while somebody measures. */
   clock: Clock | null = null;
-  /** What listens to the jobs, while somebody records them. */
-  recorder: Recorder | null = null;
+  /** What listens to the jobs, while somebody captures them. */
+  listener: Listener | null = null;
   /** Why the device can no longer be used. */
   lost: string | null = null;
 
@@ -185,7 +185,7 @@ export class Gpu {
     if (x === 0 || y === 0 || z === 0) return;
     for (const buffer of buffers) gpuOf(buffer);
     const job = { kernel, group: this.#group(kernel, buffers), buffers, params, x, y, z };
-    this.recorder?.jobs.push({ ...job, params: [...params] });
+    this.listener?.jobs.push({ ...job, params: [...params] });
     this.encode(job);
   }
 
@@ -212,9 +212,9 @@ export class Gpu {
     this.run(kernel, buffers, params, rows > 1 ? 32768 : groups, rows);
   }
 
-  /** What is done now cannot be done again by what is being recorded. */
-  refuseRecording(): void {
-    if (this.recorder) this.recorder.failed = true;
+  /** What is done now cannot be done again by what is being captured. */
+  refuseCapture(): void {
+    if (this.listener) this.listener.failed = true;
   }
 
   /** Submits what was recorded. */
@@ -238,7 +238,7 @@ export class Gpu {
   /** Copies bytes to the buffer, after all work recorded before. Offset and length are multiples of 4. */
   write(buffer: DeviceBuffer, byteOffset: number, bytes: Uint8Array): void {
     const own = buffer as WebGpuBuffer;
-    this.refuseRecording();
+    this.refuseCapture();
     // Writing goes to the queue at once, so that what is only recorded so far would come after it.
     if (own.batch === this.#batch) this.flush();
     this.#demandAlive();
@@ -253,7 +253,7 @@ export class Gpu {
    */
   async read(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<Uint8Array> {
     this.#demandAlive();
-    this.refuseRecording();
+    this.refuseCapture();
     const size = byteLength + notes.bytes, idle = this.#staging.get(size) ?? [];
     const staging = idle.pop() ?? this.device.createBuffer({ size, usage: usage.staging });
     this.#open();

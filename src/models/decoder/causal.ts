@@ -318,11 +318,12 @@ export abstract class CausalDecoder extends Module implements CausalNetwork {
    * their own ways.
    */
   #step(ids: readonly number[] | Tensor, caches: readonly DecoderCache[]): Tensor | null {
+    const { attentionSoftcap } = this.config;
     if (this.training || this.#isStretching || caches.some(({ length, capacity }) => length >= capacity)) {
       return null;
     }
-    // In a program no window closes; beyond it, steps are taken one by one.
-    if (caches.every(({ length }) => length < this.#leastWindow)) {
+    // In a program no window closes, and capped scores would be those of all positions that fit: such steps are taken one by one.
+    if (attentionSoftcap === null && caches.every(({ length }) => length < this.#leastWindow)) {
       this.#makeTables(caches);
       const logits = this.#steps.next(ids, caches);
       if (logits) return logits;

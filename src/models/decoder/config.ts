@@ -5,10 +5,18 @@
  */
 import type { RotaryOptions } from "../../nn/rotary.ts";
 
-/** How values inside an MLP are bent. */
+/**
+ * How values inside an MLP are bent.
+ *
+ * @category Models
+ */
 export type DecoderActivation = "silu" | "gelu" | "geluTanh" | "relu" | "reluSquared";
 
-/** One layer. */
+/**
+ * One layer of a decoder.
+ *
+ * @category Models
+ */
 export interface DecoderLayerConfig {
   /** How many positions back it looks, itself included; null: all of them. */
   readonly window: number | null;
@@ -16,7 +24,11 @@ export interface DecoderLayerConfig {
   readonly rotary: RotaryOptions | null;
 }
 
-/** A decoder, whatever its family. */
+/**
+ * A decoder, whatever its family: what `config` of a {@link CausalLM} says, but of a GPT-2's.
+ *
+ * @category Models
+ */
 export interface DecoderConfig {
   /** The family's name, as `model_type` has it. */
   readonly family: string;

@@ -248,11 +248,24 @@ export function rotaryOf(
   if (share > 1 || width < 2 || width % 2 !== 0) {
     c.fail("partial_rotary_factor", `a share of head_dim ${headDim} that is even`, share);
   }
+  const scaling = scalingOf(c, entry ?? c.inside("rope_scaling"), maxPositions);
+  if (scaling.ropeType === "longrope") {
+    for (
+      const [name, list] of [["short_factor", scaling.shortFactor], [
+        "long_factor",
+        scaling.longFactor,
+      ]] as const
+    ) {
+      if (list.length !== width / 2) {
+        c.fail(name, `${width / 2} numbers, one for each pair of a head`, list.length);
+      }
+    }
+  }
   return {
     width,
     theta: entry?.positive("rope_theta", c.positive("rope_theta", theta)) ?? c.positive("rope_theta", theta),
     maxPositions,
-    scaling: scalingOf(c, entry ?? c.inside("rope_scaling"), maxPositions),
+    scaling,
   };
 }
 

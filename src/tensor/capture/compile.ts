@@ -408,7 +408,7 @@ function describe(trace: Trace, leaves: readonly Leaf[], bound: readonly Leaf[] 
  * Tensors that `f` closes over are used where they are, and changed in place where `f` does that: parameters, states of
  * optimizers, caches. Numbers are arguments of the program, not part of it, as long as operations take them as they are;
  * where JavaScript itself looks at one (a size, a comparison) the program is for this number alone. Unless the text of `f`
- * shows that its numbers only go to methods of tensors and optimizers (`x.mul(n)`, `optimizer.step({ lr })`), `f` is looked
+ * shows that its numbers only go to methods of tensors and optimizers (`x.mul(n)`, `mul(x, n)`, `optimizer.step({ lr })`), `f` is looked
  * through again for each new number, so that `n === 5` or a key of a map is noticed too. Random numbers are
  * drawn anew in each run, in the order in which `f` itself would draw them. What else `f` does in JavaScript is done only
  * while it is traced. Results are tensors of their own.

@@ -14,7 +14,9 @@ export function describeTrace(trace: Trace, number: (x: unknown) => string): str
     const { source } = value;
     if (source.kind === "argument") return `argument ${source.index}`;
     if (!names.has(value)) names.set(value, names.size);
-    return `${source.kind} ${names.get(value)} ${value.byteLength}`;
+    // What a pass found to be the same in every run was computed by the function all the same.
+    const kind = source.kind === "constant" && source.bytes === null ? "temporary" : source.kind;
+    return `${kind} ${names.get(value)} ${value.byteLength}`;
   };
   const one = (x: unknown): string => {
     if (x === null || x === undefined) return "none";

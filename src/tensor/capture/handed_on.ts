@@ -3,17 +3,17 @@
  *
  * `n === 5`, `if (n)`, a key of a map: JavaScript compares a place for a number without asking for its value, so no trace
  * can notice. A function that may do that is traced again for each new number, and its program used where that gives the
- * same. The text spares that to those whose numbers plainly go to operations alone: `x.mul(n)`, `optimizer.step({ lr })`.
+ * same. The text spares that to those whose numbers plainly go to operations alone: `x.mul(n)`, `mul(x, n)`, `optimizer.step({ lr })`.
  *
  * @module
  */
 
-/** Methods beside those of tensors that take numbers as operations do. */
+/** Methods beside those of tensors (and functions of the same names) that take numbers as operations do. */
 const others = new Set(["step"]);
 
-/** Text without comments; null where it holds what a simple reader may take for something else. */
+/** The text, words in quotes left out; null where it holds what a simple reader may take for something else. */
 function plainText(f: (...args: never[]) => unknown): string | null {
-  const text = Function.prototype.toString.call(f);
+  const text = Function.prototype.toString.call(f).replace(/(["'])[\w\s.-]*\1/g, "0");
   // Quotes and slashes begin strings, patterns and comments, which may hold anything; eval and arguments see all.
   return /["'`/\\]|\beval\b|\barguments\b|\bwith\b/.test(text) ? null : text;
 }
@@ -41,14 +41,14 @@ function enclosing(text: string, at: number): { open: number; start: number } | 
   return null;
 }
 
-/** Whether text[from, to) is one argument, by itself, of a method that `isKnown`. */
+/** Whether text[from, to) is one argument, by itself, of a method or function that `isKnown`. */
 function isArgument(text: string, from: number, to: number, isKnown: (method: string) => boolean): boolean {
   const place = enclosing(text, from);
   if (!place || !/^\s*[,)}]/.test(text.slice(to))) return false;
   const before = text.slice(place.start, from).trim(), bracket = text[place.open];
   if (bracket === "(") {
-    const method = /\.\s*([\w$]+)\s*$/.exec(text.slice(0, place.open));
-    return before === "" && method !== null && isKnown(method[1]);
+    const called = /([\w$]+)\s*$/.exec(text.slice(0, place.open));
+    return before === "" && called !== null && isKnown(called[1]);
   }
   if (bracket !== "{" || !/^(?:[\w$]+\s*:)?$/.test(before)) return false;
   const close = text.indexOf("}", to);

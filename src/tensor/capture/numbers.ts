@@ -1,5 +1,5 @@
 /**
- * Numbers that differ from run to run, put into memory: then they are read there by work that was recorded once.
+ * Numbers that differ from run to run, put into memory: then they are read there by work that was captured once.
  *
  * An elementwise program takes a number as a scalar. Here such a scalar becomes one more input, a view of one element with
  * strides of 0, in the type that the program computes in.

@@ -1,13 +1,13 @@
 /**
  * Replay: a program done again, on memory that was planned once.
  *
- * Steps over memory that stays where it is, and without numbers of the run among their arguments, are recorded in spans:
- * the device does a whole span in one call (`Backend.record`). What a device cannot record is done again step by step at its
+ * Steps over memory that stays where it is, and without numbers of the run among their arguments, are captured in spans:
+ * the device does a whole span in one call (`Backend.capture`). What a device cannot capture is done again step by step at its
  * place, and so is what touches arguments and large results, whose memory differs from run to run.
  *
  * @module
  */
-import type { Backend, DeviceBuffer, Recorded, View } from "../../backends/contract.ts";
+import type { Backend, Captured, DeviceBuffer, View } from "../../backends/contract.ts";
 import { perform, withViews } from "../../backends/operations.ts";
 import { CaptureError } from "../../core/errors.ts";
 import { type DynamicNumber, isDynamic } from "../../core/number.ts";
@@ -26,7 +26,7 @@ import { type Step, upload, type Value, valueOf, viewsOf, writesOf } from "./val
 
 const identity: Expr = { kind: "input", index: 0 };
 
-/** How often a step is tried before it counts as one that cannot be recorded: weights may be brought in order meanwhile. */
+/** How often a step is tried before it counts as one that cannot be captured: weights may be brought in order meanwhile. */
 const mostTries = 3;
 
 /** A step ready to be done. */
@@ -35,13 +35,13 @@ interface Ready {
   /** Its arguments, where no run changes them; else null. */
   readonly args: readonly unknown[] | null;
   tries: number;
-  isRecordable: boolean;
+  isCapturable: boolean;
 }
 
 /** Several steps in one call. */
 interface Span {
   readonly steps: readonly Ready[];
-  work: Recorded | null;
+  work: Captured | null;
 }
 
 /** Memory of `byteLength` bytes that lives as long as whoever holds the tensor. */
@@ -95,7 +95,7 @@ export class Replay {
     this.#ready = steps.map((step): Ready => {
       let isFixed = !hasNumbers(step) && step.operation !== upload;
       viewsOf(step, (view) => isFixed = isFixed && this.#fixed.has(valueOf(view)));
-      return { step, args: isFixed ? this.#bind(step) : null, tries: 0, isRecordable: false };
+      return { step, args: isFixed ? this.#bind(step) : null, tries: 0, isCapturable: false };
     });
     const storages = new Set<Storage>(), written = new Set<number>();
     for (const step of steps) {
@@ -222,21 +222,21 @@ export class Replay {
     this.#do(step, args ?? current(this.#bind(step)));
   }
 
-  /** Does each step, and finds out which can be recorded. */
+  /** Does each step, and finds out which can be captured. */
   #runFirst(): void {
     for (const ready of this.#ready) {
       const { step: { backend }, args } = ready;
-      if (!args || ready.isRecordable || ready.tries >= mostTries || !backend.record) {
+      if (!args || ready.isCapturable || ready.tries >= mostTries || !backend.capture) {
         this.#doNow(ready);
         continue;
       }
       ready.tries++;
-      const work = backend.record(() => this.#doNow(ready));
-      ready.isRecordable = work !== null;
+      const work = backend.capture(() => this.#doNow(ready));
+      ready.isCapturable = work !== null;
       work?.dispose();
     }
-    const isOpen = this.#ready.some(({ args, isRecordable, tries, step }) =>
-      args && !isRecordable && tries < mostTries && step.backend.record
+    const isOpen = this.#ready.some(({ args, isCapturable, tries, step }) =>
+      args && !isCapturable && tries < mostTries && step.backend.capture
     );
     if (isOpen) return;
     const spans: (Ready | Span)[] = [];
@@ -246,8 +246,8 @@ export class Replay {
       open = [];
     };
     for (const ready of this.#ready) {
-      if (!ready.isRecordable || (open.length && open[0].step.backend !== ready.step.backend)) close();
-      if (ready.isRecordable) open.push(ready);
+      if (!ready.isCapturable || (open.length && open[0].step.backend !== ready.step.backend)) close();
+      if (ready.isCapturable) open.push(ready);
       else spans.push(ready);
     }
     close();
@@ -260,9 +260,11 @@ export class Replay {
         this.#doNow(part);
         continue;
       }
-      if (part.work?.run()) continue;
+      if (part.work?.replay()) continue;
       part.work?.dispose();
-      part.work = part.steps[0].step.backend.record!(() => part.steps.forEach((ready) => this.#doNow(ready)));
+      part.work = part.steps[0].step.backend.capture!(() =>
+        part.steps.forEach((ready) => this.#doNow(ready))
+      );
     }
   }
 

@@ -38,7 +38,7 @@ function positionProgram(program: Program, nan: boolean): Program {
 /** Whether one of `count` floats at `pointer` is NaN; said to be so when there are too many to look. */
 function anyNaN(engine: Engine, pointer: number, count: number): boolean {
   const { f32 } = engine;
-  engine.refuseRecording();
+  engine.refuseCapture();
   if (count > 256) return true;
   for (let at = pointer >>> 2, end = at + count; at < end; at++) if (f32[at] !== f32[at]) return true;
   return false;
@@ -110,7 +110,7 @@ function choosePieces(
   found: number,
   output: View,
 ): void {
-  engine.refuseRecording();
+  engine.refuseCapture();
   const { f32, i32 } = engine, to = ((output.buffer as CpuBuffer).pointer >>> 2) + output.offset;
   for (let k = 0; k < count; k++) {
     let best = 0;

@@ -119,7 +119,7 @@ export function attentionStep(
     (m, context) => emitStep(m, context, width, stored),
   );
   const { args, u32 } = engine, at = args >>> 2, from = addressOf(qkv), to = addressOf(out);
-  if (!places) engine.refuseRecording();
+  if (!places) engine.refuseCapture();
   for (let start = 0; start < all; start += mostRows) {
     const rows = Math.min(mostRows, all - start);
     let most = 0;

@@ -43,7 +43,7 @@ export function crossEntropy(
     i32[(args + wrongArg) >>> 2] = 0;
     throw targetError("crossEntropy", i32[(args + wrongTargetArg) >>> 2], classes, ignoreIndex);
   };
-  if (engine.isRecording) engine.afterJob(demandClasses);
+  if (engine.isCapturing) engine.afterJob(demandClasses);
   demandClasses(engine.args);
 }
 

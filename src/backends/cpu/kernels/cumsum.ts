@@ -17,7 +17,7 @@ import type { Engine } from "../engine.ts";
 export function cumsum(engine: Engine, x: View, axis: number, out: View): void {
   const length = x.shape[axis] ?? 1;
   if (sizeOf(x.shape) === 0) return;
-  engine.refuseRecording();
+  engine.refuseCapture();
   const lines = x.shape.filter((_, d) => d !== axis);
   const from = x.strides.filter((_, d) => d !== axis);
   const outStrides = contiguousStrides(out.shape);

@@ -61,7 +61,7 @@ export function countsIn(index: View, size: number): "i32" | "i64" {
 
 /** Looks now, and whenever the kernel's work is done again. @throws {ShapeError} when it met an index out of range. */
 export function checkIndices(engine: Engine, what: string, { shape }: View, axis: number): void {
-  if (engine.isRecording) engine.afterJob((args) => demandInside(engine, args, what, shape, axis));
+  if (engine.isCapturing) engine.afterJob((args) => demandInside(engine, args, what, shape, axis));
   demandInside(engine, engine.args, what, shape, axis);
 }
 

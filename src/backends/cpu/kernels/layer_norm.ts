@@ -74,7 +74,7 @@ export function layerNormBackward(
   const rows = sizeOf(x.shape) / length;
   const outputs = [dweight, dbias].filter((view) => view !== null);
   if (!(rows > 0)) {
-    engine.refuseRecording();
+    engine.refuseCapture();
     for (const view of outputs) engine.f32.fill(0, addressOf(view) >>> 2, (addressOf(view) >>> 2) + length);
     return;
   }

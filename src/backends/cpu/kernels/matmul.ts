@@ -62,7 +62,7 @@ export function matmul(engine: Engine, a: View, b: View, out: View, epilogue?: E
 /** A sum of nothing is 0: the product of one column and one row of zeros. */
 function withoutDepth(engine: Engine, program: Program | null, scalars: readonly number[]): void {
   const zero = engine.heap.scratch(64);
-  engine.refuseRecording();
+  engine.refuseCapture();
   engine.u8.fill(0, zero, zero + 64);
   product.depth = 1;
   for (const operand of [product.a, product.b]) {

@@ -92,7 +92,7 @@ function multiplyFloats(
 ): boolean {
   const { rows, columns, depth, a, b, out } = product, matrixWork = rows * columns * depth;
   const { args } = engine;
-  engine.refuseRecording();
+  engine.refuseCapture();
   let rowParts = Math.ceil(rows / blockSide), columnParts = Math.ceil(columns / blockSide);
   const { matrices } = product;
   if ((rowParts * columnParts * matrices) % 2 !== 0 && matrixWork >= 2 * leastBlockWork) {

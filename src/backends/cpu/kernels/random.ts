@@ -25,7 +25,7 @@ export function random(
 ): void {
   const count = sizeOf(out.shape);
   // The ends are filled here, and whoever asks again wants other numbers.
-  engine.refuseRecording();
+  engine.refuseCapture();
   const kernel = engine.kernel(`random ${kind}`, (m) => emitRandom(m, kind));
   const pointer = addressOf(out);
   const firstBlock = Math.ceil(offset / 4);

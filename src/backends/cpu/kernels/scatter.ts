@@ -208,7 +208,7 @@ function emitPlace(f: FunctionBuilder, add: DType | null, width: number, to: Loc
 function addHalves(engine: Engine, out: View, axis: number, index: View, source: View): void {
   const [read, write] = out.dtype === "f16" ? [fromF16, toF16] : [fromBf16, toBf16];
   const { u16, i32, i64 } = engine;
-  engine.refuseRecording();
+  engine.refuseCapture();
   const step = byteSize(index.dtype, 1) / 4;
   const to = addressOf(out) / 2, from = addressOf(source) / 2, indices = addressOf(index) / 4;
   const size = out.shape[axis];

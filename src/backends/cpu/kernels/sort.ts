@@ -23,7 +23,7 @@ export function sort(engine: Engine, x: View, descending: boolean, values: View,
   const length = rank === 0 ? 1 : x.shape[rank - 1];
   const total = sizeOf(x.shape);
   if (total === 0) return;
-  engine.refuseRecording();
+  engine.refuseCapture();
   const scratch = engine.heap.scratch(16 * length);
   try {
     const u32 = engine.u32;

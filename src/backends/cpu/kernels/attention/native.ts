@@ -39,7 +39,7 @@ export function attendNative(
   if (queries < leastQueries || keys < leastKeys || width < leastWidth || width > mostWidth) return false;
   if (width % 8 !== 0 || k.dtype !== "f32" || k.strides[2] < width || v.strides[2] < width) return false;
   if (engine.deterministic || !engine.blas.available) return false;
-  engine.refuseRecording();
+  engine.refuseCapture();
   const kernel = engine.kernel(`native attention ${width}`, (m, context) => emit(m, context, width));
   const { args, u32 } = engine, block = Math.min(blockQueries, queries);
   const items = setForward(engine, [q, k, v, out], lse, scale, causal, block);

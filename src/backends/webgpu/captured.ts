@@ -1,12 +1,12 @@
 /**
- * Dispatches recorded once and encoded again without what leads to them: for a decoding step, checking shapes, making tensors
+ * Dispatches captured once and encoded again without what leads to them: for a decoding step, checking shapes, making tensors
  * and finding kernels takes longer than all the GPU does.
  *
- * Buffers that were taken and given back meanwhile stay with the recording. Those that it reads from outside must live on.
+ * Buffers that were taken and given back meanwhile stay with what was captured. Those that it reads from outside must live on.
  *
  * @module
  */
-import type { DeviceBuffer, Recorded } from "../contract.ts";
+import type { Captured, DeviceBuffer } from "../contract.ts";
 import { Arena } from "./buffers.ts";
 import type { Gpu, Kernel } from "./gpu.ts";
 
@@ -21,14 +21,14 @@ export interface Job {
   readonly z: number;
 }
 
-/** What listens while jobs are recorded. */
-export interface Recorder {
+/** What listens while jobs are captured. */
+export interface Listener {
   readonly jobs: Job[];
   /** Whether something was done that cannot be done again. */
   failed: boolean;
 }
 
-class GpuRecording implements Recorded {
+class CapturedDispatches implements Captured {
   readonly #gpu: Gpu;
   readonly #jobs: readonly Job[];
   readonly #arena: Arena;
@@ -39,7 +39,7 @@ class GpuRecording implements Recorded {
     this.#arena = arena;
   }
 
-  run(): boolean {
+  replay(): boolean {
     for (const job of this.#jobs) this.#gpu.encode(job);
     return true;
   }
@@ -49,24 +49,24 @@ class GpuRecording implements Recorded {
   }
 }
 
-/** Runs `f` and records what it dispatches; see `Backend.record`. */
-export function recordOn(gpu: Gpu, f: () => void): Recorded | null {
-  const recorder: Recorder = { jobs: [], failed: false }, arena = new Arena(), before = gpu.recorder;
-  // Within another recording there is only that one.
+/** Runs `f` and captures what it dispatches; see `Backend.capture`. */
+export function captureOn(gpu: Gpu, f: () => void): Captured | null {
+  const listener: Listener = { jobs: [], failed: false }, arena = new Arena(), before = gpu.listener;
+  // Within another capture there is only that one.
   if (before) {
     f();
     return null;
   }
-  gpu.recorder = recorder;
+  gpu.listener = listener;
   gpu.buffers.arena = arena;
   try {
     f();
   } catch (error) {
-    recorder.failed = true;
+    listener.failed = true;
     throw error;
   } finally {
-    gpu.recorder = gpu.buffers.arena = null;
-    if (recorder.failed) gpu.buffers.dissolve(arena, gpu.batch);
+    gpu.listener = gpu.buffers.arena = null;
+    if (listener.failed) gpu.buffers.dissolve(arena, gpu.batch);
   }
-  return recorder.failed ? null : new GpuRecording(gpu, recorder.jobs, arena);
+  return listener.failed ? null : new CapturedDispatches(gpu, listener.jobs, arena);
 }

@@ -1,16 +1,16 @@
 /**
- * Work recorded once and done again in one call: which kernels ran, with which arguments, on how many items.
+ * Work captured once and done again in one call: which kernels ran, with which arguments, on how many items.
  *
  * A step that always asks for the same operations on the same memory (a decoding step) spends as long in JavaScript as in
- * small kernels: shapes are checked, tensors made, arguments written. A recording keeps the arguments of every job in memory
+ * small kernels: shapes are checked, tensors made, arguments written. What is captured keeps the arguments of every job in memory
  * of its own, and the pool walks down the list without JavaScript in between.
  *
- * Memory that was taken and given back meanwhile stays with the recording, so that nobody else writes there. What an
+ * Memory that was taken and given back meanwhile stays with what was captured, so that nobody else writes there. What an
  * operation reads is the caller's affair: it must stay where it is, and may change in value only.
  *
  * @module
  */
-import type { Recorded } from "../contract.ts";
+import type { Captured } from "../contract.ts";
 import type { Engine, Kernel } from "./engine.ts";
 import type { Heap } from "./heap.ts";
 
@@ -41,7 +41,7 @@ interface Look {
   readonly look: (args: number) => void;
 }
 
-/** Hands out memory during a recording, and keeps what is given back: the same sizes get the same places again. */
+/** Hands out memory during a capture, and keeps what is given back: the same sizes get the same places again. */
 export class Arena {
   readonly #heap: Heap;
   readonly #live = new Map<number, number>(); // bytes by address
@@ -77,12 +77,12 @@ export class Arena {
 }
 
 /** Listens to an engine while it works. */
-export class Recorder {
+export class Listener {
   /** What it memorised. */
   readonly jobs: Job[] = [];
   /** What looks at their arguments afterwards. */
   readonly looks: Look[] = [];
-  /** Whether something was done that a recording cannot do again. */
+  /** Whether something was done that cannot be done again. */
   failed = false;
 
   readonly #engine: Engine;
@@ -103,7 +103,7 @@ export class Recorder {
 }
 
 /** Jobs that an engine does again; see the module's comment. */
-export class CpuRecording implements Recorded {
+export class CapturedJobs implements Captured {
   readonly #engine: Engine;
   readonly #jobs: readonly Job[];
   readonly #looks: readonly Look[];
@@ -135,8 +135,8 @@ export class CpuRecording implements Recorded {
     });
   }
 
-  /** See {@link Recorded.run}. */
-  run(): boolean {
+  /** See {@link Captured.replay}. */
+  replay(): boolean {
     const engine = this.#engine;
     if (this.#blocks.length === 0 || engine.epoch !== this.#epoch) return false;
     const threads = engine.wake();
@@ -157,7 +157,7 @@ export class CpuRecording implements Recorded {
     });
   }
 
-  /** See {@link Recorded.dispose}. */
+  /** See {@link Captured.dispose}. */
   dispose(): void {
     for (const block of this.#blocks.splice(0)) this.#engine.heap.release(block);
   }
