@@ -7,6 +7,7 @@
  * @module
  */
 import { ShapeError } from "./errors.ts";
+import { show } from "./show.ts";
 
 /**
  * Sizes of the axes, outermost first; `[]` is a single number.
@@ -31,6 +32,11 @@ export function demandCountable(shape: Shape, what: string): void {
 /** How a shape is written in messages: `[2, 3]`. */
 export function formatShape(shape: Shape): string {
   return `[${shape.join(", ")}]`;
+}
+
+/** @throws {ShapeError} when `given` is no list: sizes, dims or the like, as `expected` says. */
+export function demandList(what: string, given: unknown, expected = "a list of sizes such as [2, 3]"): void {
+  if (!Array.isArray(given)) throw new ShapeError(`${what}: ${show(given)} is not ${expected}`);
 }
 
 /** Whether two shapes are the same. */
@@ -82,12 +88,19 @@ export function normalizeAxis(axis: number, rank: number, what: string): number 
   const limit = Math.max(rank, 1);
   if (!Number.isInteger(axis) || axis < -limit || axis >= limit) {
     throw new ShapeError(
-      `${what}: dim ${axis} is outside [${-limit}, ${limit - 1}] for a tensor of ${rank} dimension${
+      `${what}: dim ${show(axis)} is outside [${-limit}, ${limit - 1}] for a tensor of ${rank} dimension${
         rank === 1 ? "" : "s"
       }`,
     );
   }
   return axis < 0 ? axis + limit : axis;
+}
+
+/** One dim or several, as a list. @throws {ShapeError} for anything else. */
+export function listOfDims(dims: number | readonly number[], what: string): readonly number[] {
+  if (typeof dims === "number") return [dims];
+  demandList(what, dims, "a dim or a list of dims");
+  return dims;
 }
 
 /** Sorted, distinct axes; `null` or undefined means all of them. */
@@ -97,7 +110,7 @@ export function normalizeAxes(
   what: string,
 ): number[] {
   if (axes === null || axes === undefined) return Array.from({ length: rank }, (_, i) => i);
-  const list = (typeof axes === "number" ? [axes] : axes).map((axis) => normalizeAxis(axis, rank, what));
+  const list = listOfDims(axes, what).map((axis) => normalizeAxis(axis, rank, what));
   if (new Set(list).size !== list.length) {
     throw new ShapeError(`${what}: a dim is given twice in ${formatShape(list)}`);
   }
@@ -169,6 +182,7 @@ export function broadcastStrides(shape: Shape, strides: readonly number[], targe
  * @throws {ShapeError} when the sizes do not multiply to `size`.
  */
 export function inferShape(shape: Shape, size: number, what: string): number[] {
+  demandList(what, shape);
   let known = 1, unknown = -1;
   shape.forEach((n, i) => {
     if (n === -1 && unknown < 0) unknown = i;

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demand } from "../core/demand.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
@@ -59,6 +60,8 @@ export class SafetensorsFile {
 
   /** Takes what {@link openFiles} found. */
   constructor(opened: OpenedFiles) {
+    const isOpen = Array.isArray(opened?.files) && opened.tensors !== undefined;
+    demand("new Safetensors", "what is given", opened, isOpen, "what openSafetensors reads; call that");
     this.metadata = opened.metadata;
     this.digest = opened.digest;
     this.#files = new Map(opened.files.map((file) => [file.name, file]));

@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { demandNumbers } from "../core/demand.ts";
 import { breather } from "../core/breathe.ts";
 import { turn } from "../core/steps.ts";
 import { CancelledError, OptionError } from "../core/errors.ts";
@@ -17,7 +18,7 @@ import type { Tensor } from "../ops/mod.ts";
 import { noGrad } from "../tensor/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import { explained, LogitsError } from "./no_choice.ts";
-import { forPrompt, type ResolvedOptions } from "./options.ts";
+import { demandModel, demandResolved, forPrompt, type ResolvedOptions } from "./options.ts";
 import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
 import { type Prefix, type PrefixStore, promptRows } from "./prefix.ts";
 import { checkPrompt, makeRoom, readLogits } from "./tokens.ts";
@@ -105,6 +106,7 @@ export class Batcher<C extends LanguageModelCache> {
   /** Computes nothing until there is a request. */
   constructor(model: BatchLanguageModel<C>, options: BatcherOptions = {}) {
     const { maxBatch = 16, prefillChunk = 512 } = checkOptions("Batcher", options, batcherOptions);
+    demandModel("Batcher", model, "forwardRows");
     this.#model = model;
     this.#maxBatch = maxBatch;
     this.#chunk = prefillChunk;
@@ -126,6 +128,8 @@ export class Batcher<C extends LanguageModelCache> {
     asked: ResolvedOptions,
     client = "",
   ): AsyncGenerator<TokenStep, TokensResult> {
+    demandNumbers("submit", prompt, "the prompt");
+    demandResolved("submit", asked);
     const options = forPrompt(asked, prompt.length);
     const { numBeams, cache, assistantModel, promptLookupNumTokens, guidanceScale, penaltyAlpha } = options;
     if (

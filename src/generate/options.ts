@@ -6,9 +6,14 @@
  *
  * @module
  */
+import { checkOption } from "../core/options.ts";
+import { demand, demandNumbers, demandRecord } from "../core/demand.ts";
+import type { Tokenizer } from "../text/mod.ts";
+import { hint } from "../core/nearest.ts";
+import type { Option } from "../core/options.ts";
 import { OptionError } from "../core/errors.ts";
 import { type Field, type FieldName, fields } from "./fields.ts";
-import { readOptions } from "./given.ts";
+import { generateOptions, readOptions } from "./given.ts";
 import { beamNames, checkTogether } from "./options_together.ts";
 import type { Constraint, ResponseFormat } from "./constraint/format.ts";
 import type { CacheDType } from "../models/mod.ts";
@@ -330,6 +335,55 @@ export function resolveOptions(
   };
   checkTogether(o, given);
   return o;
+}
+
+/**
+ * Options of those who call generation's parts themselves. @throws {OptionError} for options that
+ * {@link resolveOptions} did not make: one that does not exist, a value of another kind, one that is missing.
+ */
+export function demandResolved(what: string, options: ResolvedOptions): void {
+  demandRecord(what, options, "the options", "what resolveOptions gives");
+  for (const [name, value] of Object.entries(options)) {
+    if (name === "constraint") continue;
+    if (!Object.hasOwn(generateOptions, name)) {
+      throw new OptionError(
+        `${what}: there is no option "${name}"${hint(name, Object.keys(generateOptions))}`,
+      );
+    }
+    const option = generateOptions[name as keyof GenerateOptions] as Option;
+    if (value !== undefined && !(value === null && option.default === null)) {
+      checkOption(what, name, value, option);
+    }
+  }
+  const missing = fieldNames.find((name) => options[name as keyof ResolvedOptions] === undefined);
+  if (missing === undefined) return;
+  throw new OptionError(
+    `${what}: ${missing} is missing; pass resolveOptions({ … }), which fills in what is not given`,
+  );
+}
+
+/** @throws {OptionError} for what has no `forward`, `createCache` and the like. */
+export function demandModel(what: string, model: unknown, ...members: readonly string[]): void {
+  const isModel = typeof model === "object" && model !== null &&
+    ["forward", "createCache", ...members].every((name) =>
+      typeof (model as Record<string, unknown>)[name] === "function"
+    );
+  demand(what, "the model", model, isModel, "a language model, such as GPT2.load gives");
+}
+
+/** What every public way to generate takes, checked at once. */
+export function demandGeneration(
+  what: string,
+  model: unknown,
+  tokenizer: unknown,
+  promptIds: unknown,
+  options: ResolvedOptions,
+): void {
+  demandModel(what, model);
+  const isOne = tokenizer === null || typeof (tokenizer as Tokenizer | undefined)?.stream === "function";
+  demand(what, "the tokenizer", tokenizer, isOne, "a tokenizer, or null for none");
+  demandNumbers(what, promptIds, "the prompt");
+  demandResolved(what, options);
 }
 
 /** The same for a prompt of so many ids: `maxLength` becomes a number of new tokens. */

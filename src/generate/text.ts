@@ -3,11 +3,12 @@
  *
  * @module
  */
+import { demand, demandRecord } from "../core/demand.ts";
 import { OptionError } from "../core/errors.ts";
 import type { Tokenizer } from "../text/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import { constrainedSoon } from "./constraint/known.ts";
-import { forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
+import { demandGeneration, forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { StopFilter } from "./stop.ts";
 import type { FinishReason, TokensResult, TokenStep } from "./sequence.ts";
 import { generateTokens } from "./tokens.ts";
@@ -66,6 +67,7 @@ export async function* generatePieces<C extends LanguageModelCache>(
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): AsyncGenerator<TokenPiece, GenerationResult> {
+  demandGeneration("generatePieces", model, tokenizer, promptIds, options);
   const tokens = generateTokens(model, promptIds, await constrainedSoon(options, tokenizer));
   return yield* textOfTokens(tokens, tokenizer, promptIds, options);
 }
@@ -81,6 +83,9 @@ export async function* textOfTokens(
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): AsyncGenerator<TokenPiece, GenerationResult> {
+  demand("textOfTokens", "tokens", tokens, typeof tokens?.next === "function", "what generateTokens gives");
+  demandRecord("textOfTokens", options, "the options", "what resolveOptions gives");
+  demand("textOfTokens", "stop", options.stop, Array.isArray(options.stop), "a list of texts");
   const stream = tokenizer?.stream({ skipSpecialTokens: true }), filter = new StopFilter(options.stop);
   const ids: number[] = [], logprobs: TokenDetails[] = [];
   let text = "", finishReason: FinishReason = "length", prefill = 0, decode = 0;
@@ -166,6 +171,7 @@ export async function generateWhole<C extends LanguageModelCache>(
 export async function runToEnd(
   pieces: AsyncGenerator<TokenPiece, GenerationResult>,
 ): Promise<GenerationResult> {
+  demand("runToEnd", "pieces", pieces, typeof pieces?.next === "function", "what generatePieces gives");
   for (;;) {
     const step = await pieces.next();
     if (step.done) return step.value;
@@ -184,6 +190,7 @@ export async function generateMany<C extends LanguageModelCache>(
   promptIds: readonly number[],
   asked: ResolvedOptions,
 ): Promise<GenerationResult[]> {
+  demandGeneration("generateMany", model, tokenizer, promptIds, asked);
   const options = forPrompt(asked, promptIds.length),
     { numReturnSequences: count, maxNewTokens } = options;
   if (options.numBeams > 1) return await beamTexts(model, tokenizer, promptIds, options);

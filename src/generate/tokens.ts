@@ -19,7 +19,7 @@ import { Ahead } from "./ahead.ts";
 import type { Guidance } from "./guidance.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import { explained, LogitsError } from "./no_choice.ts";
-import { forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
+import { demandGeneration, forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
 import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
 
 /** Logits of the last position as numbers. */
@@ -68,6 +68,7 @@ export async function* generateTokens<C extends LanguageModelCache>(
   prompt: readonly number[],
   asked: ResolvedOptions,
 ): AsyncGenerator<TokenStep, TokensResult> {
+  demandGeneration("generateTokens", model, null, prompt, asked);
   const given = asked.cache as C | undefined;
   const options = forPrompt(asked, (given?.ids.length ?? 0) + prompt.length);
   const { maxNewTokens } = options;

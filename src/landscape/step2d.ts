@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { demand } from "../core/demand.ts";
 import { OptionError } from "../core/errors.ts";
 import { number } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
@@ -89,6 +90,8 @@ const newtonSchulz = iterate(1);
  * @category Landscapes
  */
 export function state2d(x: number, y: number): Float64Array {
+  demand("state2d", "x", x, typeof x === "number", "a number");
+  demand("state2d", "y", y, typeof y === "number", "a number");
   const state = new Float64Array(7);
   state[0] = x;
   state[1] = y;

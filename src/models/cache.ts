@@ -3,8 +3,10 @@
  *
  * @module
  */
+import { whole } from "../core/kinds.ts";
+import { demandRecord } from "../core/demand.ts";
 import { byteSize } from "../core/dtype.ts";
-import { checkOptions } from "../core/options.ts";
+import { checkOption, checkOptions } from "../core/options.ts";
 import { KVCache, type LayerOptions } from "../nn/mod.ts";
 import { layerOptions } from "../nn/options.ts";
 import { copyInto, indexSelect, slice, type Tensor, tensor } from "../ops/mod.ts";
@@ -50,7 +52,9 @@ export class CausalCache {
 
   /** Memory for `capacity` positions of `batch` sequences. */
   constructor(sizes: CacheSizes, batch: number, capacity: number, options: LayerOptions = {}) {
+    demandRecord("createCache", sizes, "sizes", "{ layers, heads, width }");
     const { layers, heads, width } = sizes;
+    checkOption("createCache", "layers", layers, whole(1));
     checkOptions("createCache", options, layerOptions);
     this.batch = batch;
     this.layers = Array.from({ length: layers }, () => new KVCache(batch, heads, capacity, width, options));

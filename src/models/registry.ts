@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandRecord } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
 import type { LayerOptions } from "../nn/mod.ts";
@@ -78,6 +79,7 @@ export function familyOf(type: unknown, where: string): Family {
 
 /** What says which family a config.json is of: `model_type`, or else the class that `architectures` names. */
 export function familyOfConfig(json: Readonly<Record<string, unknown>>, where: string): Family {
+  demandRecord("config.json", json, where, "an object");
   const { model_type: type, architectures } = json;
   if (type !== undefined || !Array.isArray(architectures)) return familyOf(type ?? oldest.type, where);
   const plain = (name: string): string => name.toLowerCase().replace(/_|text$/g, "");
@@ -87,6 +89,7 @@ export function familyOfConfig(json: Readonly<Record<string, unknown>>, where: s
 
 /** Reads a decoder's config.json. @throws {FormatError} for an unknown family, and for a field that is not honoured. */
 export function decoderConfig(json: Readonly<Record<string, unknown>>, where = "config.json"): DecoderConfig {
+  demandRecord("config.json", json, where, "an object");
   return familyOf(json.model_type, where).parse(json, where) as DecoderConfig;
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demand, demandNumbers } from "../core/demand.ts";
 import { dropout, gelu, relu, sigmoid, silu, softmax, tanh, type Tensor } from "../ops/mod.ts";
 import { tidy } from "../tensor/mod.ts";
 import { OptionError } from "../core/errors.ts";
@@ -68,6 +69,7 @@ export class Softmax extends Module implements Layer {
   /** The last axis unless told. */
   constructor(dim = -1) {
     super();
+    demand("Softmax", "dim", dim, Number.isInteger(dim), "a whole number");
     this.#dim = dim;
   }
 
@@ -85,7 +87,7 @@ export class Dropout extends Module implements Layer {
   /** p 0.5 unless told. */
   constructor(p = 0.5) {
     super();
-    if (!(p >= 0 && p <= 1)) throw new OptionError(`Dropout: p is a probability, not ${p}`);
+    demand("Dropout", "p", p, typeof p === "number" && p >= 0 && p <= 1, "a probability from 0 to 1");
     this.p = p;
   }
 
@@ -102,6 +104,10 @@ export class Sequential extends Module implements Layer {
   /** The layers in order. */
   constructor(...layers: Layer[]) {
     super();
+    layers.forEach((layer, i) => {
+      const isLayer = layer instanceof Module && typeof layer.forward === "function";
+      demand("Sequential", `layer ${i}`, layer, isLayer, "a module with forward");
+    });
     this.#layers = layers;
   }
 
@@ -134,6 +140,7 @@ const mlpOptions: OptionTable<MLPOptions> = {
 export class MLP extends Sequential {
   /** Widths from input to output, at least two. */
   constructor(widths: readonly number[], options: MLPOptions = {}) {
+    demandNumbers("MLP", widths, "widths");
     if (widths.length < 2) {
       throw new OptionError(`MLP: needs the widths of input and output, not [${widths}]`);
     }

@@ -3,15 +3,17 @@
  *
  * @module
  */
+import { demandFunction } from "../core/demand.ts";
 import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
 import { copyInto, full, rand, randn, type Tensor } from "../ops/mod.ts";
-import { noGrad, tidy } from "../tensor/mod.ts";
+import { demandTensor, noGrad, tidy } from "../tensor/mod.ts";
 
 let skipped = false;
 
 /** Runs `f` with initialisation switched off: for parameters that are about to be overwritten by a checkpoint. */
 export function withoutInit<T>(f: () => T): T {
+  demandFunction("withoutInit", f);
   const before = skipped;
   skipped = true;
   try {
@@ -29,6 +31,7 @@ function fill(t: Tensor, make: () => Tensor): Tensor {
 
 /** Inputs and outputs of a weight [out, in, …]: what one output sums over, and what one input feeds. */
 export function fans(t: Tensor): { fanIn: number; fanOut: number } {
+  demandTensor("fans", t, "t");
   if (t.shape.length < 2) {
     throw new ShapeError(`fans: a weight has at least 2 dims, not ${formatShape(t.shape)}`);
   }
@@ -38,16 +41,19 @@ export function fans(t: Tensor): { fanIn: number; fanOut: number } {
 
 /** Uniform in [low, high). */
 export function uniform(t: Tensor, low = 0, high = 1): Tensor {
+  demandTensor("init.uniform", t, "t");
   return fill(t, () => rand(t.shape, { device: t.device }).mul(high - low).add(low));
 }
 
 /** Normal. */
 export function normal(t: Tensor, mean = 0, std = 1): Tensor {
+  demandTensor("init.normal", t, "t");
   return fill(t, () => randn(t.shape, { device: t.device }).mul(std).add(mean));
 }
 
 /** Every element `value`. */
 export function constant(t: Tensor, value: number): Tensor {
+  demandTensor("init.constant", t, "t");
   return fill(t, () => full(t.shape, value, { device: t.device, dtype: t.dtype }));
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNumbers } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isQuantized } from "../core/dtype.ts";
 import { flag, number, whole } from "../core/kinds.ts";
@@ -277,6 +278,7 @@ export class Conv2d extends Convolution implements Layer {
     kernelSize: number | readonly [number, number],
     options: LayerOptions & ConvOptions & { bias?: boolean } = {},
   ) {
+    if (typeof kernelSize !== "number") demandNumbers("Conv2d", kernelSize, "kernelSize");
     const [height, width] = typeof kernelSize === "number" ? [kernelSize, kernelSize] : kernelSize;
     super("Conv2d", (groups) => [outChannels, inChannels / groups, height, width], options);
   }

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { demandRecord } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isQuantized } from "../core/dtype.ts";
 import { DTypeError, FormatError } from "../core/errors.ts";
@@ -16,7 +17,7 @@ import { formatShape, sameShape } from "../core/shape.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { copyInto } from "../ops/mod.ts";
 import { placeOptions } from "../ops/options.ts";
-import { activeCapture, asLeaf, keep, registerHolder } from "../tensor/mod.ts";
+import { activeCapture, asLeaf, demandTensor, keep, registerHolder } from "../tensor/mod.ts";
 
 const parameters = new WeakSet<Tensor>();
 
@@ -25,6 +26,7 @@ const parameters = new WeakSet<Tensor>();
  * Gives it back.
  */
 export function parameter(tensor: Tensor): Tensor {
+  demandTensor("parameter", tensor, "tensor");
   if (!isQuantized(tensor.dtype)) asLeaf(tensor, true);
   parameters.add(keep(tensor));
   return tensor;
@@ -128,6 +130,8 @@ export abstract class Module {
    */
   loadStateDict(dict: Readonly<Record<string, Tensor>>, options: { strict?: boolean } = {}): LoadResult {
     const { strict = true } = checkOptions("loadStateDict", options, loadOptions);
+    demandRecord("loadStateDict", dict, "what is given", "tensors by name");
+    for (const name in dict) demandTensor("loadStateDict", dict[name], JSON.stringify(name));
     const own = this.namedParameters(), names = new Set(own.map(([name]) => name));
     const missing = own.filter(([name]) => !Object.hasOwn(dict, name));
     const unexpected = Object.keys(dict).filter((name) => !names.has(name));

@@ -8,13 +8,15 @@
  *
  * @module
  */
+import { formatShape } from "../core/shape.ts";
+import { demandRecord } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
-import { OptionError } from "../core/errors.ts";
+import { OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOption, checkOptions, type OptionTable, required } from "../core/options.ts";
 import { add, concat, indexSelect, mul, reshape, slice, sub, type Tensor, tensor } from "../ops/mod.ts";
 import { outsideCapture } from "../tensor/capture/gate.ts";
-import { keep, tidy } from "../tensor/mod.ts";
+import { demandTensor, keep, tidy } from "../tensor/mod.ts";
 
 /** How angles are stretched; names as in Hugging Face's `rope_parameters`. */
 export type RopeScaling =
@@ -314,7 +316,15 @@ export class RotaryEmbedding {
 }
 
 /** x [batch, heads, time, width] with its first numbers turned by `rotation`; those behind them stay as they are. */
-export function applyRotary(x: Tensor, { cos, sin }: Rotation): Tensor {
+export function applyRotary(x: Tensor, rotation: Rotation): Tensor {
+  demandTensor("applyRotary", x);
+  demandRecord("applyRotary", rotation, "rotation", "{ cos, sin }");
+  const { cos, sin } = rotation;
+  demandTensor("applyRotary", cos, "cos");
+  demandTensor("applyRotary", sin, "sin");
+  if (x.shape.length !== 4 || cos.shape.length === 0) {
+    throw new ShapeError(`applyRotary: x is [batch, heads, time, width], not ${formatShape(x.shape)}`);
+  }
   return tidy(() => {
     const half = cos.shape.at(-1)!, width = x.shape[3];
     const a = slice(x, null, null, null, [0, half]), b = slice(x, null, null, null, [half, 2 * half]);

@@ -12,7 +12,7 @@ import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
 import { aTensor, fused, tidy } from "../tensor/mod.ts";
 import { attendAppended } from "./appended.ts";
-import { contiguousView, empty, wantsGradient } from "./bridge.ts";
+import { contiguousView, demandTensor, empty, wantsGradient } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { dropout } from "./dropout.ts";
 import { add, div, gt, le, logicalOr, maskedFill, mul, sub, where } from "./elementwise.ts";
@@ -92,6 +92,9 @@ export function scaledDotProductAttention(
     attentionOptions,
     idle,
   );
+  demandTensor("scaledDotProductAttention", q, "q");
+  demandTensor("scaledDotProductAttention", k, "k");
+  demandTensor("scaledDotProductAttention", v, "v");
   const appended = attendAppended(q, k, v, options);
   if (appended) return appended;
   const [batch, heads, rows, width] = q.shape, keys = k.shape[2], groups = k.shape[1];

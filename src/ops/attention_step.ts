@@ -9,7 +9,7 @@ import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { scaledDotProductAttention } from "./attention.ts";
-import { contiguousView, copyInto, empty } from "./bridge.ts";
+import { contiguousView, copyInto, demandTensor, demandTensors, empty } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { eq, le, where } from "./elementwise.ts";
 import { concat } from "./join.ts";
@@ -32,6 +32,10 @@ export function attentionStep(
   values: readonly Tensor[],
   lengths: readonly number[] | Tensor,
 ): Tensor {
+  demandTensor("attentionStep", qkv, "qkv");
+  demandTensors("attentionStep", keys, "keys");
+  demandTensors("attentionStep", values, "values");
+  if (!Array.isArray(lengths)) demandTensor("attentionStep", lengths, "lengths, which are no list,");
   const [rows, , heads, width] = qkv.shape, scale = 1 / Math.sqrt(width);
   const known = Array.isArray(lengths) ? lengths as readonly number[] : null,
     places = known ? undefined : lengths as Tensor;
@@ -75,6 +79,9 @@ export function stepKernel(
   keys: readonly Tensor[],
   values: readonly Tensor[],
 ): StepKernel | null {
+  demandTensor("stepKernel", qkv, "qkv");
+  demandTensors("stepKernel", keys, "keys");
+  demandTensors("stepKernel", values, "values");
   const [rows, , heads, width] = qkv.shape, { backend } = qkv, { dtype } = keys[0];
   const { attentionStep: kernel, attentionDTypes = [] } = attentionStepKernels(backend);
   const isStored = dtype === "f32" || (attentionDTypes.includes(dtype) && width % quantBlock === 0);

@@ -7,7 +7,7 @@
  */
 import type { Backend } from "../backends/contract.ts";
 import type { DType } from "../core/dtype.ts";
-import type { Shape } from "../core/shape.ts";
+import { demandList, type Shape } from "../core/shape.ts";
 import type { ComputeType } from "../expr/nodes.ts";
 import * as floor from "../tensor/mod.ts";
 import type { Tensor } from "./tensor.ts";
@@ -78,11 +78,18 @@ export function contiguousView(t: Tensor): Tensor {
   return t.isContiguous ? t : copy(t);
 }
 
+/** @throws {DTypeError} when one entry of `list` is no tensor. @throws {ShapeError} when it is no list. */
+export function demandTensors(what: string, list: readonly Tensor[], name = "an entry of the list"): void {
+  demandList(what, list, "a list of tensors");
+  for (const x of list) floor.demandTensor(what, x, name);
+}
+
 export {
   addInto,
   commonBackend,
   computeType,
   copyInto,
+  demandTensor,
   promoteOperands,
   wantsGradient,
 } from "../tensor/mod.ts";

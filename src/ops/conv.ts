@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandTensor } from "./bridge.ts";
 import { type DType, isFloat, rangeOf } from "../core/dtype.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
@@ -135,6 +136,9 @@ function convolve(
   options: ConvOptions,
   axes: number,
 ): Tensor {
+  demandTensor(what, x);
+  demandTensor(what, weight, "weight");
+  if (bias !== null) demandTensor(what, bias, "bias");
   checkOptions(what, options, convOptions);
   const groups = options.groups ?? 1, [batch, channels] = x.shape, [filters, perGroup] = weight.shape;
   if (
@@ -219,6 +223,7 @@ interface Windows {
 }
 
 function windows(what: string, x: Tensor, kernelSize: PerAxis, options: PoolOptions, fill: number): Windows {
+  demandTensor(what, x);
   if (x.shape.length !== 4) {
     throw new ShapeError(`${what}: x is [batch, channels, height, width], not ${formatShape(x.shape)}`);
   }
@@ -264,6 +269,7 @@ function lowest(dtype: DType): number {
  */
 export function maxPool2d(x: Tensor, kernelSize: PerAxis, options: PoolOptions = {}): Tensor {
   checkOptions("maxPool2d", options, poolOptions, notForMax);
+  demandTensor("maxPool2d", x);
   return tidy(() => {
     const seen = stack(windows("maxPool2d", x, kernelSize, options, lowest(x.dtype)).views, -1);
     return squeeze(gather(seen, -1, argmax(seen, -1, true)), -1);

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { show } from "../core/show.ts";
 import type { Backend, DeviceName } from "../backends/contract.ts";
 import { byteSize, type DataArray, type DType, fitsRange, isFloat, isQuantized } from "../core/dtype.ts";
 import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
@@ -11,7 +12,7 @@ import { fixed, isDynamic, isNumber } from "../core/number.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { demandCountable, formatShape, type Shape } from "../core/shape.ts";
 import { activeCapture, asLeaf, backendOf, demandDType, fromData, fromNumbers } from "../tensor/mod.ts";
-import { alias, copyInto, empty as allocate, filled } from "./bridge.ts";
+import { alias, copyInto, demandTensor, empty as allocate, filled } from "./bridge.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
@@ -226,6 +227,9 @@ function ofTheRun(values: readonly number[], shape: Shape, dtype: DType, backend
  * @category Create tensors
  */
 export function full(shape: Shape, value: number | boolean, options: TensorOptions = {}): Tensor {
+  if (typeof value !== "boolean" && !isNumber(value)) {
+    throw new OptionError(`full: the value is ${show(value)}, expected a number`);
+  }
   return constant("full", shape, value, options);
 }
 
@@ -294,6 +298,7 @@ export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
  * @category Create tensors
  */
 export function zerosLike(t: Tensor, options: TensorOptions = {}): Tensor {
+  demandTensor("zerosLike", t, "t");
   return constant("zerosLike", t.shape, 0, options, { dtype: t.dtype, device: t.device });
 }
 
@@ -303,6 +308,7 @@ export function zerosLike(t: Tensor, options: TensorOptions = {}): Tensor {
  * @category Create tensors
  */
 export function onesLike(t: Tensor, options: TensorOptions = {}): Tensor {
+  demandTensor("onesLike", t, "t");
   return constant("onesLike", t.shape, 1, options, { dtype: t.dtype, device: t.device });
 }
 

@@ -7,7 +7,7 @@ import { isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError } from "../core/errors.ts";
 import { binary, compare, constant, input, scalar, select } from "../expr/nodes.ts";
 import { prepare, tidy } from "../tensor/mod.ts";
-import { apply, computeType } from "./bridge.ts";
+import { apply, computeType, demandTensor } from "./bridge.ts";
 import { rand } from "./random.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -26,6 +26,7 @@ const dropped = prepare(
  * @category Products, attention, norms
  */
 export function dropout(x: Tensor, p = 0.5, training = true): Tensor {
+  demandTensor("dropout", x);
   if (!(p >= 0 && p <= 1)) throw new OptionError(`dropout: p is a probability, not ${p}`);
   if (!isFloat(x.dtype)) throw new DTypeError(`dropout: takes floating-point tensors, not ${x.dtype}`);
   if (!training || p === 0) return x;

@@ -6,6 +6,8 @@
  *
  * @module
  */
+import { demandTensor } from "./bridge.ts";
+import { demandText } from "../core/demand.ts";
 import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
 import { tidy } from "../tensor/mod.ts";
@@ -149,6 +151,8 @@ function pair(a: Labelled, b: Labelled, needed: (label: string) => boolean): Lab
  * @category Products, attention, norms
  */
 export function einsum(equation: string, ...operands: Tensor[]): Tensor {
+  demandText("einsum", equation, "the equation");
+  for (const x of operands) demandTensor("einsum", x, "an operand");
   return tidy(() => {
     const { terms, result } = parse(equation, operands);
     sizesOf(...operands.map((tensor, i) => ({ tensor, labels: terms[i] })));

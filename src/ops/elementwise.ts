@@ -5,11 +5,12 @@
  *
  * @module
  */
+import { show } from "../core/show.ts";
 import { type DType, isFloat } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { fixed, isNumber } from "../core/number.ts";
 import { tidy } from "../tensor/mod.ts";
-import { type Operand, promoteOperands } from "./bridge.ts";
+import { demandTensor, type Operand, promoteOperands } from "./bridge.ts";
 import { row, rowIn } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -410,6 +411,7 @@ export function isfinite(x: Tensor): Tensor {
  * @category Elementwise operations
  */
 export function clamp(x: Tensor, min: Operand | null = null, max: Operand | null = null): Tensor {
+  demandTensor("clamp", x);
   if (min !== null && max !== null) return row("clamp", x, min, max);
   if (min !== null) return row("clampMin", x, min);
   if (max !== null) return row("clampMax", x, max);
@@ -439,6 +441,7 @@ export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
 
 /** The choice in the compute type of `dtype`; the condition is made bool, so that its dtype has no say in that. */
 function choose(dtype: DType, condition: Tensor, x: Operand, y: Operand): Tensor {
+  demandTensor("where", condition, "condition");
   if (condition.dtype === "bool") return rowIn(dtype, "where", condition, x, y);
   return tidy(() => rowIn(dtype, "where", ne(condition, 0), x, y));
 }
@@ -454,6 +457,8 @@ function choose(dtype: DType, condition: Tensor, x: Operand, y: Operand): Tensor
  * @category Elementwise operations
  */
 export function maskedFill(x: Tensor, mask: Tensor, value: number): Tensor {
+  demandTensor("maskedFill", x);
+  if (!isNumber(value)) throw new DTypeError(`maskedFill: value is ${show(value)}, expected a number`);
   if (!isFloat(x.dtype) && !Number.isInteger(fixed(value))) {
     throw new DTypeError(`maskedFill: a tensor of ${x.dtype} cannot hold ${value}`);
   }

@@ -6,9 +6,11 @@
  *
  * @module
  */
+import { show } from "../core/show.ts";
+import { demandFunction } from "../core/demand.ts";
 import { isQuantized } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
-import { isNumber } from "../core/number.ts";
+import { fixed, isNumber } from "../core/number.ts";
 import {
   broadcastStrides,
   contiguousStrides,
@@ -18,7 +20,7 @@ import {
   targetError,
 } from "../core/shape.ts";
 import { readNow, tidy } from "../tensor/mod.ts";
-import { alias, commonBackend, copy, empty, filled, record } from "./bridge.ts";
+import { alias, commonBackend, copy, demandTensor, empty, filled, record } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { add, eq, ge, le, lt, maskedFill, where } from "./elementwise.ts";
 import { inFloat32 } from "./row.ts";
@@ -26,6 +28,7 @@ import type { Tensor } from "./tensor.ts";
 import { expand, type Range, reshape, spread, unsqueeze } from "./views.ts";
 
 function demandIndex(what: string, index: Tensor): void {
+  demandTensor(what, index, "the index");
   if (index.dtype !== "i32" && index.dtype !== "i64") {
     throw new DTypeError(
       `${what}: positions are i32 or i64, not ${index.dtype}; convert with .to({ dtype: "i32" })`,
@@ -52,6 +55,7 @@ function listOfOne(x: Tensor): Tensor {
  * @category Views and indexing
  */
 export function gather(x: Tensor, dim: number, index: Tensor): Tensor {
+  demandTensor("gather", x);
   const axis = normalizeAxis(dim, x.shape.length, "gather"), shape = x.shape;
   demandIndex("gather", index);
   if (shape.length === 0) return tidy(() => reshape(gather(listOfOne(x), 0, listOfOne(index)), []));
@@ -122,6 +126,8 @@ function scattered(mode: "add" | "set", x: Tensor, axis: number, index: Tensor, 
  * @category Views and indexing
  */
 export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor): Tensor {
+  demandTensor("scatterAdd", x);
+  demandTensor("scatterAdd", source, "source");
   const axis = normalizeAxis(dim, x.shape.length, "scatterAdd"), shape = source.shape;
   if (x.shape.length === 0) {
     return tidy(() => reshape(scatterAdd(listOfOne(x), 0, listOfOne(index), listOfOne(source)), []));
@@ -145,6 +151,9 @@ export function scatterAdd(x: Tensor, dim: number, index: Tensor, source: Tensor
  * @category Views and indexing
  */
 export function scatter(x: Tensor, dim: number, index: Tensor, source: Tensor | number): Tensor {
+  demandTensor("scatter", x);
+  if (!isNumber(source)) demandTensor("scatter", source, "source");
+  demandIndex("scatter", index);
   const axis = normalizeAxis(dim, x.shape.length, "scatter");
   if (isNumber(source)) {
     return tidy(() => scatter(x, axis, index, filled(index.shape, source, x.dtype, x.backend)));
@@ -184,6 +193,7 @@ function alongAxis(index: Tensor, shape: Shape, axis: number): Tensor {
  * @category Views and indexing
  */
 export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
+  demandTensor("indexSelect", x);
   const axis = normalizeAxis(dim, x.shape.length, "indexSelect");
   demandIndex("indexSelect", index);
   if (index.shape.length > 1) {
@@ -208,6 +218,7 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
  * @category Views and indexing
  */
 export function embedding(ids: Tensor, weight: Tensor, paddingIdx: number | null = null): Tensor {
+  demandTensor("embedding", weight, "weight");
   demandIndex("embedding", ids);
   if (weight.shape.length !== 2) {
     throw new ShapeError(`embedding: a weight is [count, width], not ${formatShape(weight.shape)}`);
@@ -265,6 +276,7 @@ export function byClass<T>(
   ignoreIndex: number | undefined,
   f: () => T,
 ): T {
+  demandFunction(what, f);
   const isNone = (id: number | bigint) => (id < 0 || id >= classes) && Number(id) !== ignoreIndex;
   return named(ids, (id) => isNone(id) ? targetError(what, id, classes, ignoreIndex) : null, f);
 }
@@ -306,7 +318,11 @@ export function oneHot(index: Tensor, classes: number): Tensor {
 }
 
 function triangle(what: string, x: Tensor, keepLower: boolean, diagonal: number): Tensor {
+  demandTensor(what, x);
   const rank = x.shape.length;
+  if (!isNumber(diagonal) || !Number.isInteger(fixed(diagonal))) {
+    throw new ShapeError(`${what}: diagonal is a whole number, not ${show(diagonal)}`);
+  }
   if (rank < 2) throw new ShapeError(`${what}: needs at least 2 dims, not ${formatShape(x.shape)}`);
   return tidy(() => {
     const { device } = x, columns = arange(x.shape[rank - 1], { device });

@@ -7,9 +7,9 @@ import { promote } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { kind, oneOf } from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
-import { formatShape, normalizeAxis, sameShape } from "../core/shape.ts";
+import { demandList, formatShape, normalizeAxis, sameShape } from "../core/shape.ts";
 import { tidy } from "../tensor/mod.ts";
-import { commonBackend, copyInto, empty, filled, record } from "./bridge.ts";
+import { commonBackend, copyInto, demandTensor, demandTensors, empty, filled, record } from "./bridge.ts";
 import { toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { expand, narrow, type Range, reshape, slice, unsqueeze } from "./views.ts";
@@ -25,6 +25,7 @@ import { expand, narrow, type Range, reshape, slice, unsqueeze } from "./views.t
  * @category Views and indexing
  */
 export function concat(tensors: readonly Tensor[], dim = 0): Tensor {
+  demandTensors("concat", tensors);
   if (!tensors.length) throw new ShapeError("concat: needs at least one tensor");
   const first = tensors[0], axis = normalizeAxis(dim, first.shape.length, "concat");
   for (const t of tensors) {
@@ -68,6 +69,7 @@ export function concat(tensors: readonly Tensor[], dim = 0): Tensor {
  * @category Views and indexing
  */
 export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
+  demandTensors("stack", tensors);
   if (!tensors.length) throw new ShapeError("stack: needs at least one tensor");
   for (const t of tensors) {
     if (!sameShape(t.shape, tensors[0].shape)) {
@@ -88,6 +90,8 @@ export function stack(tensors: readonly Tensor[], dim = 0): Tensor {
  * @category Views and indexing
  */
 export function repeat(x: Tensor, times: readonly number[]): Tensor {
+  demandTensor("repeat", x);
+  demandList("repeat", times, "a list of counts");
   if (times.length < x.shape.length || times.some((n) => !Number.isInteger(n) || n < 0)) {
     throw new ShapeError(
       `repeat: ${formatShape(times)} does not say how often to repeat each dim of ${formatShape(x.shape)}`,
@@ -138,6 +142,8 @@ const constantOnly: readonly Idle<PadOptions>[] = [{
  */
 export function pad(x: Tensor, border: readonly number[], options: PadOptions = {}): Tensor {
   const { mode = "constant", value = 0 } = checkOptions("pad", options, padOptions, constantOnly);
+  demandTensor("pad", x);
+  demandList("pad", border, "a list [before, after, …]");
   const rank = x.shape.length;
   if (border.length % 2 || border.length > 2 * rank || border.some((n) => !Number.isInteger(n))) {
     throw new ShapeError(

@@ -11,7 +11,7 @@ import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
 import { broadcastShapes, formatShape, sameShape } from "../core/shape.ts";
 import { aTensor, fused, tidy } from "../tensor/mod.ts";
 import { logSigmoid } from "./activations.ts";
-import { commonBackend, contiguousView, empty } from "./bridge.ts";
+import { commonBackend, contiguousView, demandTensor, empty } from "./bridge.ts";
 import { abs, add, clamp, div, eq, le, maskedFill, mul, ne, neg, sub, where } from "./elementwise.ts";
 import { square } from "./functions.ts";
 import { asPositions, byClass, gather } from "./index.ts";
@@ -52,6 +52,8 @@ function between(
   reduction: Reduction = "mean",
   losses: (x: Tensor) => Tensor,
 ): Tensor {
+  demandTensor(what, x);
+  demandTensor(what, target, "target");
   broadcastShapes(what, x.shape, target.shape);
   return tidy(() => inFloat32(x, (x) => reduceLoss(losses(x), reduction)));
 }
@@ -179,6 +181,8 @@ function demandClasses(
   target: Tensor,
   { ignoreIndex = -100 }: ClassLossOptions,
 ): void {
+  demandTensor(what, x);
+  demandTensor(what, target, "target");
   if (target.dtype !== "i32" && target.dtype !== "i64") {
     throw new DTypeError(`${what}: targets are class ids in i32 or i64, not ${target.dtype}`);
   }

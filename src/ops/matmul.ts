@@ -17,7 +17,7 @@ import { binary, input, type Program } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
 import { table } from "../expr/table.ts";
 import { aTensor, broadcastView, tidy } from "../tensor/mod.ts";
-import { commonBackend, computeType, empty, record, wantsGradient } from "./bridge.ts";
+import { commonBackend, computeType, demandTensor, empty, record, wantsGradient } from "./bridge.ts";
 import { dropout } from "./dropout.ts";
 import { add, mul } from "./elementwise.ts";
 import { sum } from "./reduce.ts";
@@ -160,6 +160,9 @@ function batchProduct(a: Tensor, b: Tensor): Tensor {
 
 /** The shape of x […, in] · weight [in, out] + bias [out]. @throws {ShapeError} when sizes do not fit. */
 function affineShape(x: Tensor, weight: Tensor, bias: Tensor | null): number[] {
+  demandTensor("affine", x);
+  demandTensor("affine", weight, "weight");
+  if (bias !== null) demandTensor("affine", bias, "bias");
   const last = x.shape.length - 1;
   if (last < 0 || weight.shape.length !== 2 || x.shape[last] !== weight.shape[0]) {
     throw new ShapeError(
@@ -246,6 +249,9 @@ function affineRows(
  * @category Products, attention, norms
  */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
+  demandTensor("linear", x);
+  demandTensor("linear", weight, "weight");
+  if (bias !== null) demandTensor("linear", bias, "bias");
   if (weight.shape.length !== 2 || x.shape[x.shape.length - 1] !== weight.shape[1]) {
     throw new ShapeError(
       `linear: x ${formatShape(x.shape)} and weight ${
@@ -267,6 +273,8 @@ export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): T
  * @category Products, attention, norms
  */
 export function matmul(a: Tensor, b: Tensor): Tensor {
+  demandTensor("matmul", a, "a");
+  demandTensor("matmul", b, "b");
   if (a.shape.length === 0 || b.shape.length === 0) {
     throw new ShapeError("matmul: a number is no matrix; use mul");
   }
@@ -304,6 +312,8 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
  * @category Products, attention, norms
  */
 export function dot(a: Tensor, b: Tensor): Tensor {
+  demandTensor("dot", a, "a");
+  demandTensor("dot", b, "b");
   if (a.shape.length !== 1 || b.shape.length !== 1) {
     throw new ShapeError(`dot: takes two vectors, not ${formatShape(a.shape)} and ${formatShape(b.shape)}`);
   }
@@ -321,6 +331,8 @@ export function dot(a: Tensor, b: Tensor): Tensor {
  * @category Products, attention, norms
  */
 export function outer(a: Tensor, b: Tensor): Tensor {
+  demandTensor("outer", a, "a");
+  demandTensor("outer", b, "b");
   return tidy(() => mul(unsqueeze(reshape(a, [-1]), 1), reshape(b, [-1])));
 }
 
@@ -343,6 +355,8 @@ export function addmm(x: Tensor, a: Tensor, b: Tensor, beta = 1, alpha = 1): Ten
  * @category Products, attention, norms
  */
 export function mm(a: Tensor, b: Tensor): Tensor {
+  demandTensor("mm", a, "a");
+  demandTensor("mm", b, "b");
   if (a.shape.length !== 2 || b.shape.length !== 2) {
     throw new ShapeError(`mm: takes two matrices, not ${formatShape(a.shape)} and ${formatShape(b.shape)}`);
   }

@@ -5,9 +5,9 @@
  */
 import type { View } from "../backends/contract.ts";
 import { ShapeError } from "../core/errors.ts";
-import { formatShape, sameShape, type Shape, sizeOf } from "../core/shape.ts";
+import { demandList, formatShape, sameShape, type Shape, sizeOf } from "../core/shape.ts";
 import { fused } from "../tensor/mod.ts";
-import { contiguousView, empty } from "./bridge.ts";
+import { contiguousView, demandTensor, empty } from "./bridge.ts";
 import { add, mul, sub } from "./elementwise.ts";
 import { rsqrt, square } from "./functions.ts";
 import { mean } from "./reduce.ts";
@@ -22,7 +22,11 @@ function rowShape(
   normalizedShape: number | Shape,
   weights: (Tensor | null)[],
 ): Shape {
+  demandTensor(what, x);
+  demandTensor(what, x);
   const shape = typeof normalizedShape === "number" ? [normalizedShape] : normalizedShape;
+  demandList(what, shape, "a size or a list of sizes");
+  for (const w of weights) if (w !== null) demandTensor(what, w, "a weight or bias");
   if (!shape.length || !sameShape(shape, x.shape.slice(-shape.length))) {
     throw new ShapeError(`${what}: ${formatShape(shape)} are not the last dims of ${formatShape(x.shape)}`);
   }

@@ -14,7 +14,7 @@ import type { Epilogue, ReduceKind } from "../backends/contract.ts";
 import { binary, input, scalar } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
 import { computeType, isRecording, noGrad, tidy } from "../tensor/mod.ts";
-import { alias, empty, record } from "./bridge.ts";
+import { alias, demandTensor, empty, record } from "./bridge.ts";
 import { eye } from "./create.ts";
 import { add, div, eq, gt, mul, ne, sub, where } from "./elementwise.ts";
 import { exp, log, sqrt, square } from "./functions.ts";
@@ -36,13 +36,14 @@ export type Dims = number | readonly number[] | null;
  */
 export type KeepDim = boolean | { keepdim?: boolean };
 
-function axesOf(dim: Dims, rank: number, what: string): number[] {
+function axesOf(dim: Dims, x: Tensor, what: string): number[] {
+  demandTensor(what, x);
   if (dim !== null && typeof dim === "object" && !Array.isArray(dim)) {
     throw new ShapeError(
       `${what}: dim is a number, a list of numbers or null for all; options come after it`,
     );
   }
-  return normalizeAxes(dim, rank, what);
+  return normalizeAxes(dim, x.shape.length, what);
 }
 
 const keepDimOptions: OptionTable<{ keepdim?: boolean }> = { keepdim: flag };
@@ -133,7 +134,7 @@ function sumType(dtype: DType): DType {
  * @category Reductions and order
  */
 export function sum(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  return total(x, axesOf(dim, x.shape.length, "sum"), keepdimOf("sum", keepdim), sumType(x.dtype));
+  return total(x, axesOf(dim, x, "sum"), keepdimOf("sum", keepdim), sumType(x.dtype));
 }
 
 /**
@@ -147,7 +148,7 @@ export function sum(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  * @category Reductions and order
  */
 export function mean(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  const axes = axesOf(dim, x.shape.length, "mean"), keeps = keepdimOf("mean", keepdim);
+  const axes = axesOf(dim, x, "mean"), keeps = keepdimOf("mean", keepdim);
   const result = isFloat(x.dtype) ? x.dtype : "f32", wide = x.dtype === "f64" ? "f64" : "f32";
   return tidy(() => toDType(average(x, axes, keeps, wide), result));
 }
@@ -163,7 +164,7 @@ export function mean(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
  * @category Reductions and order
  */
 export function prod(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  const axes = axesOf(dim, x.shape.length, "prod"), kept = keptShape(x.shape, axes), shape = x.shape;
+  const axes = axesOf(dim, x, "prod"), kept = keptShape(x.shape, axes), shape = x.shape;
   const out = drop(reduced("prod", x, axes, sumType(x.dtype)), axes, keepdimOf("prod", keepdim));
   return record("prod", out, [x], [x], (g, [x]) => {
     const slope = isRecording() && x.size ? productsOfOthers(x, axes) : slopeOfProduct(x, axes);
@@ -190,7 +191,7 @@ function productsOfOthers(x: Tensor, axes: readonly number[]): Tensor {
 }
 
 function extreme(kind: "max" | "min", x: Tensor, dim: Dims, keepdim: KeepDim): Tensor {
-  const axes = axesOf(dim, x.shape.length, kind), kept = keptShape(x.shape, axes), shape = x.shape;
+  const axes = axesOf(dim, x, kind), kept = keptShape(x.shape, axes), shape = x.shape;
   demandElements(kind, x, axes);
   const out = drop(reduced(kind, x, axes, x.dtype), axes, keepdimOf(kind, keepdim));
   return record(`a${kind}`, out, [x], [x, out], (g, [x, y]) => {
@@ -249,6 +250,7 @@ export function amin(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
 }
 
 function position(kind: "argmax" | "argmin", x: Tensor, dim: number | null, keepdim: KeepDim): Tensor {
+  demandTensor(kind, x);
   if (dim === null) {
     demandElements(kind, x, x.shape.map((_, i) => i));
     const out = position(kind, reshape(x, [-1]), 0, false);
@@ -318,7 +320,7 @@ export function variance(x: Tensor, dim: Dims = null, options: VarOptions = {}):
 
 function spreadOf(what: string, x: Tensor, dim: Dims, options: VarOptions): Tensor {
   const { correction = 1, keepdim = false } = checkOptions(what, options, varOptions);
-  const axes = axesOf(dim, x.shape.length, what);
+  const axes = axesOf(dim, x, what);
   return tidy(() =>
     inFloat32(x, (x) => {
       const centred = sub(x, mean(x, axes, true));
@@ -354,7 +356,7 @@ export function std(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tens
  * @category Reductions and order
  */
 export function logsumexp(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  const axes = axesOf(dim, x.shape.length, "logsumexp"), kept = keptShape(x.shape, axes);
+  const axes = axesOf(dim, x, "logsumexp"), kept = keptShape(x.shape, axes);
   const keeps = keepdimOf("logsumexp", keepdim);
   demandElements("logsumexp", x, axes);
   return tidy(() =>
@@ -401,6 +403,7 @@ export function all(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  * @category Reductions and order
  */
 export function norm(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  demandTensor("norm", x);
   const keeps = keepdimOf("norm", keepdim);
   return tidy(() =>
     inFloat32(x, (x) => rootOfSquares(sum(square(isFloat(x.dtype) ? x : toDType(x, "f32")), dim, keeps)))
@@ -418,6 +421,7 @@ export function norm(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
  * @category Reductions and order
  */
 export function cumsum(x: Tensor, dim: number): Tensor {
+  demandTensor("cumsum", x);
   const axis = normalizeAxis(dim, x.shape.length, "cumsum");
   const out = empty(x.shape, sumType(x.dtype), x.backend, "cumsum");
   if (out.size) x.backend.cumsum(x, axis, out);

@@ -12,7 +12,16 @@ import { isNumber } from "../core/number.ts";
 import { type Expr, input, scalar } from "../expr/nodes.ts";
 import { table } from "../expr/table.ts";
 import { type Applied, demandDType, prepare } from "../tensor/mod.ts";
-import { apply, computeType, copy, type Operand, promoteOperands, quantized, record } from "./bridge.ts";
+import {
+  apply,
+  computeType,
+  copy,
+  demandTensor,
+  type Operand,
+  promoteOperands,
+  quantized,
+  record,
+} from "./bridge.ts";
 import type { Tensor } from "./tensor.ts";
 
 /** For each row its prepared forms, by the bits that say which operands are tensors. */
@@ -79,6 +88,7 @@ export function row(name: string, ...operands: Operand[]): Tensor {
  * @category Elementwise operations
  */
 export function toDType(x: Tensor, dtype: DType): Tensor {
+  demandTensor("to", x);
   if (x.dtype === dtype) return x;
   if (!isDType(dtype)) {
     throw new DTypeError(`to: "${dtype}" is no dtype; there are f32 f16 bf16 i64 i32 u8 bool q8 q4`);
@@ -99,6 +109,7 @@ export function toDType(x: Tensor, dtype: DType): Tensor {
  * overflow between them. Other dtypes go to `f` as they are.
  */
 export function inFloat32(x: Tensor, f: (x: Tensor) => Tensor): Tensor {
+  demandTensor("to f32", x);
   const own = x.dtype;
   return own === "f16" || own === "bf16" ? toDType(f(toDType(x, "f32")), own) : f(x);
 }

@@ -8,7 +8,7 @@ import { number, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
-import { contiguousView, empty } from "./bridge.ts";
+import { contiguousView, demandTensor, empty } from "./bridge.ts";
 import { div, ge, isfinite, le, mul, where } from "./elementwise.ts";
 import { gather } from "./index.ts";
 import { argmax, cumsum, sum } from "./reduce.ts";
@@ -58,6 +58,7 @@ export function likeliest(logits: Tensor): Tensor {
  */
 export function sampleLogits(logits: Tensor, uniform: number, options: SampleLogitsOptions = {}): Tensor {
   const { temperature = 1, topK = 0 } = checkOptions("sampleLogits", options, sampleOptions);
+  demandTensor("sampleLogits", logits, "logits");
   const [n] = logits.shape;
   if (logits.shape.length !== 1 || n === 0) {
     throw new ShapeError(`sampleLogits: logits are [n], not ${formatShape(logits.shape)}`);

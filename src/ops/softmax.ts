@@ -6,7 +6,7 @@
 import { isFloat } from "../core/dtype.ts";
 import { normalizeAxis } from "../core/shape.ts";
 import { isRecording, noGrad, tidy } from "../tensor/mod.ts";
-import { contiguousView, empty, record } from "./bridge.ts";
+import { contiguousView, demandTensor, empty, record } from "./bridge.ts";
 import { div, mul, sub } from "./elementwise.ts";
 import { exp, log } from "./functions.ts";
 import { max, sum } from "./reduce.ts";
@@ -49,6 +49,7 @@ function overLast(x: Tensor, logarithm: boolean): Tensor {
 }
 
 function along(x: Tensor, dim: number, logarithm: boolean): Tensor {
+  demandTensor(logarithm ? "logSoftmax" : "softmax", x);
   const rank = x.shape.length, axis = normalizeAxis(dim, rank, logarithm ? "logSoftmax" : "softmax");
   const last = rank === 0 || axis === rank - 1;
   if (last && (x.dtype === "f32" || x.dtype === "f64")) return overLast(x, logarithm);

@@ -8,7 +8,7 @@ import { flag } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { normalizeAxis } from "../core/shape.ts";
 import { tidy } from "../tensor/mod.ts";
-import { contiguousView, empty, wantsGradient } from "./bridge.ts";
+import { contiguousView, demandTensor, empty, wantsGradient } from "./bridge.ts";
 import { gather } from "./index.ts";
 import type { Tensor } from "./tensor.ts";
 import { contiguous, narrow, reshape, transpose } from "./views.ts";
@@ -47,6 +47,7 @@ function sorted(x: Tensor, descending: boolean): Sorted {
 
 /** `f` with axis `dim` as the last one, and both results put back. */
 function alongLast(x: Tensor, dim: number, f: (x: Tensor) => Sorted): Sorted {
+  demandTensor("sort", x);
   const rank = x.shape.length, axis = normalizeAxis(dim, rank, "sort");
   return tidy(() => {
     if (rank === 0) {
@@ -119,6 +120,7 @@ const topKOptions: OptionTable<TopKOptions> = { largest: flag };
  */
 export function topk(x: Tensor, k: number, dim = -1, options: TopKOptions = {}): Sorted {
   const { largest = true } = checkOptions("topk", options, topKOptions);
+  demandTensor("topk", x);
   const axis = normalizeAxis(dim, x.shape.length, "topk"), n = x.shape[axis] ?? 1;
   if (!Number.isInteger(k) || k < 0 || k > n) {
     throw new ShapeError(`topk: k is ${k}, dim ${dim} has ${n} elements`);

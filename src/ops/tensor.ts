@@ -5,10 +5,11 @@
  *
  * @module
  */
+import { show } from "../core/show.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { type DataArray, type DType, isFloat } from "../core/dtype.ts";
-import { DTypeError, FerrotypeError, ShapeError } from "../core/errors.ts";
-import { checkOptions } from "../core/options.ts";
+import { DTypeError, FerrotypeError, OptionError, ShapeError } from "../core/errors.ts";
+import { checkOptions, demandObject } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
 import {
   asLeaf,
@@ -93,7 +94,7 @@ export class Tensor extends ProductMethods {
    * @throws {DeviceError} from a device that answers late; read `await t.data()` there.
    */
   to(target: { dtype?: DType; device?: DeviceName }): Tensor {
-    checkOptions("to", target, placeOptions);
+    checkOptions("to", demandObject("to", target, placeOptions), placeOptions);
     const backend = target.device === undefined ? this.backend : backendOf(target.device);
     const dtype = target.dtype ?? this.dtype;
     if (backend === this.backend) return toDType(this, dtype);
@@ -125,6 +126,9 @@ export class Tensor extends ProductMethods {
    * @throws {DTypeError} for integers. @throws {FerrotypeError} when switched off for a result: use `detach`.
    */
   requiresGrad_(on = true): this {
+    if (typeof on !== "boolean") {
+      throw new OptionError(`requiresGrad_: ${show(on)} is given, expected true or false`);
+    }
     if (on && !isFloat(this.dtype)) {
       throw new DTypeError(
         `requiresGrad: only floating-point tensors have gradients, this one is ${this.dtype}`,

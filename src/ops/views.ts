@@ -10,8 +10,10 @@ import { ShapeError } from "../core/errors.ts";
 import {
   broadcastStrides,
   contiguousStrides,
+  demandList,
   formatShape,
   inferShape,
+  listOfDims,
   normalizeAxis,
   sameShape,
   type Shape,
@@ -20,7 +22,7 @@ import {
 } from "../core/shape.ts";
 import { fixed, isNumber } from "../core/number.ts";
 import { registerSumTo, sumAxes } from "../tensor/mod.ts";
-import { addInto, alias, copy, copyInto, empty, filled, record } from "./bridge.ts";
+import { addInto, alias, copy, copyInto, demandTensor, empty, filled, record } from "./bridge.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
@@ -29,6 +31,7 @@ import type { Tensor } from "./tensor.ts";
  * @category Views and indexing
  */
 export function contiguous(x: Tensor): Tensor {
+  demandTensor("contiguous", x);
   if (x.isContiguous) return x;
   return record("contiguous", copy(x), [x], [], (g) => [g]);
 }
@@ -39,6 +42,7 @@ export function contiguous(x: Tensor): Tensor {
  * @category Views and indexing
  */
 export function clone(x: Tensor): Tensor {
+  demandTensor("clone", x);
   return record("clone", copy(x), [x], [], (g) => [g]);
 }
 
@@ -53,6 +57,7 @@ export function clone(x: Tensor): Tensor {
  * @category Views and indexing
  */
 export function reshape(x: Tensor, shape: Shape): Tensor {
+  demandTensor("reshape", x);
   const target = inferShape(shape, x.size, "reshape");
   const strides = viewStrides(x.shape, x.strides, target);
   const own = x.shape;
@@ -77,6 +82,7 @@ export function reshape(x: Tensor, shape: Shape): Tensor {
  * @category Views and indexing
  */
 export function flatten(x: Tensor, start = 0, end = -1): Tensor {
+  demandTensor("flatten", x);
   if (x.shape.length === 0) return reshape(x, [1]);
   const a = normalizeAxis(start, x.shape.length, "flatten"),
     b = normalizeAxis(end, x.shape.length, "flatten");
@@ -90,6 +96,7 @@ export function flatten(x: Tensor, start = 0, end = -1): Tensor {
  * @category Views and indexing
  */
 export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
+  demandTensor("unflatten", x);
   const d = normalizeAxis(dim, x.shape.length, "unflatten");
   return reshape(x, [
     ...x.shape.slice(0, d),
@@ -109,6 +116,8 @@ export function unflatten(x: Tensor, dim: number, sizes: Shape): Tensor {
  * @category Views and indexing
  */
 export function permute(x: Tensor, dims: readonly number[]): Tensor {
+  demandTensor("permute", x);
+  demandList("permute", dims, "a list of dims");
   const rank = x.shape.length;
   const order = dims.map((d) => normalizeAxis(d, rank, "permute"));
   if (order.length !== rank || new Set(order).size !== rank) {
@@ -131,6 +140,7 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
  * @category Views and indexing
  */
 export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
+  demandTensor("transpose", x);
   const rank = x.shape.length;
   const dims = Array.from({ length: rank }, (_, i) => i);
   const a = normalizeAxis(dim0, rank, "transpose"), b = normalizeAxis(dim1, rank, "transpose");
@@ -151,6 +161,8 @@ export function transpose(x: Tensor, dim0: number, dim1: number): Tensor {
  * @category Views and indexing
  */
 export function expand(x: Tensor, shape: Shape): Tensor {
+  demandTensor("expand", x);
+  demandList("expand", shape);
   const shift = shape.length - x.shape.length;
   const target = shape.map((n, i) => n === -1 && i >= shift ? x.shape[i - shift] : n);
   const fits = shift >= 0 && x.shape.every((n, i) => n === 1 || n === target[i + shift]) &&
@@ -170,6 +182,8 @@ export function expand(x: Tensor, shape: Shape): Tensor {
  * @category Views and indexing
  */
 export function sumTo(x: Tensor, shape: Shape): Tensor {
+  demandTensor("sumTo", x);
+  demandList("sumTo", shape);
   if (sameShape(x.shape, shape)) return x;
   const { axes, kept } = sumAxes(x.shape, shape);
   const full = x.shape;
@@ -193,10 +207,11 @@ registerSumTo(sumTo as never);
  * @category Views and indexing
  */
 export function squeeze(x: Tensor, dim?: number | readonly number[]): Tensor {
+  demandTensor("squeeze", x);
   const rank = x.shape.length;
   const drop = dim === undefined
     ? null
-    : (typeof dim === "number" ? [dim] : dim).map((d) => normalizeAxis(d, rank, "squeeze"));
+    : listOfDims(dim, "squeeze").map((d) => normalizeAxis(d, rank, "squeeze"));
   return reshape(x, x.shape.filter((n, i) => n !== 1 || (drop !== null && !drop.includes(i))));
 }
 
@@ -211,6 +226,7 @@ export function squeeze(x: Tensor, dim?: number | readonly number[]): Tensor {
  * @category Views and indexing
  */
 export function unsqueeze(x: Tensor, dim: number): Tensor {
+  demandTensor("unsqueeze", x);
   const d = normalizeAxis(dim, x.shape.length + 1, "unsqueeze");
   return reshape(x, [...x.shape.slice(0, d), 1, ...x.shape.slice(d)]);
 }
@@ -231,6 +247,7 @@ export function resolveRange(
   range: readonly [(number | null)?, (number | null)?, number?],
   n: number,
 ): { start: number; size: number; step: number } {
+  demandList("slice", range, "a range such as [start, end]");
   const step = range[2] ?? 1;
   if (!Number.isInteger(step) || step === 0) {
     throw new ShapeError(`slice: a step is a whole number, not ${step}`);
@@ -261,6 +278,7 @@ export function resolveRange(
  * @category Views and indexing
  */
 export function slice(x: Tensor, ...ranges: Range[]): Tensor {
+  demandTensor("slice", x);
   if (ranges.length > x.shape.length) {
     throw new ShapeError(
       `slice: ${ranges.length} ranges for the ${x.shape.length} dims of ${formatShape(x.shape)}`,
@@ -299,6 +317,9 @@ export function slice(x: Tensor, ...ranges: Range[]): Tensor {
  * @category Views and indexing
  */
 export function spread(x: Tensor, shape: Shape, ranges: readonly Range[]): Tensor {
+  demandTensor("spread", x);
+  demandList("spread", shape);
+  demandList("spread", ranges, "a list of ranges");
   const out = filled(shape, 0, x.dtype, x.backend);
   const place = slice(out, ...ranges);
   copyInto(x, place);
@@ -317,6 +338,7 @@ export function spread(x: Tensor, shape: Shape, ranges: readonly Range[]): Tenso
  * @category Views and indexing
  */
 export function narrow(x: Tensor, dim: number, start: number, length: number): Tensor {
+  demandTensor("narrow", x);
   const d = normalizeAxis(dim, x.shape.length, "narrow");
   if (start < 0 || length < 0 || start + length > x.shape[d]) {
     throw new ShapeError(
@@ -337,6 +359,7 @@ export function narrow(x: Tensor, dim: number, start: number, length: number): T
  * @category Views and indexing
  */
 export function select(x: Tensor, dim: number, index: number): Tensor {
+  demandTensor("select", x);
   const d = normalizeAxis(dim, x.shape.length, "select");
   return slice(x, ...new Array<null>(d).fill(null), index);
 }
@@ -352,9 +375,8 @@ export function select(x: Tensor, dim: number, index: number): Tensor {
  * @category Views and indexing
  */
 export function flip(x: Tensor, dims: number | readonly number[]): Tensor {
-  const list = (typeof dims === "number" ? [dims] : dims).map((d) =>
-    normalizeAxis(d, x.shape.length, "flip")
-  );
+  demandTensor("flip", x);
+  const list = listOfDims(dims, "flip").map((d) => normalizeAxis(d, x.shape.length, "flip"));
   return slice(x, ...x.shape.map((_, i): Range => list.includes(i) ? [null, null, -1] : null));
 }
 
@@ -368,6 +390,7 @@ const mostParts = 2 ** 24;
  * @category Views and indexing
  */
 export function split(x: Tensor, size: number | readonly number[], dim = 0): Tensor[] {
+  demandTensor("split", x);
   if (x.shape.length === 0) throw new ShapeError("split: a number has no dim to split");
   const d = normalizeAxis(dim, x.shape.length, "split"), n = x.shape[d];
   let sizes: readonly number[];
@@ -380,6 +403,7 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
     }
     sizes = Array.from({ length: Math.max(1, Math.ceil(n / size)) }, (_, i) => Math.min(size, n - i * size));
   } else {
+    demandList("split", size, "a size or a list of sizes");
     sizes = size;
     const total = size.reduce((a, b) => a + b, 0);
     if (total !== n) {
@@ -397,6 +421,7 @@ export function split(x: Tensor, size: number | readonly number[], dim = 0): Ten
  * @category Views and indexing
  */
 export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
+  demandTensor("chunk", x);
   const d = normalizeAxis(dim, x.shape.length, "chunk");
   if (!Number.isInteger(chunks) || chunks < 1) {
     throw new ShapeError(`chunk: there is at least 1 part, not ${chunks}`);
@@ -415,7 +440,11 @@ export function chunk(x: Tensor, chunks: number, dim = 0): Tensor[] {
  * @category Views and indexing
  */
 export function diagonal(x: Tensor, offset = 0): Tensor {
+  demandTensor("diagonal", x);
   const rank = x.shape.length;
+  if (!isNumber(offset) || !Number.isInteger(fixed(offset))) {
+    throw new ShapeError(`diagonal: the offset is a whole number, not ${offset}`);
+  }
   if (rank < 2) throw new ShapeError(`diagonal: needs at least 2 dims, not ${formatShape(x.shape)}`);
   const rows = x.shape[rank - 2], columns = x.shape[rank - 1];
   const down = Math.max(0, -offset), right = Math.max(0, offset);
@@ -446,6 +475,7 @@ function spreadDiagonal(x: Tensor, shape: Shape, offset: number): Tensor {
  * @category Views and indexing
  */
 export function t(x: Tensor): Tensor {
+  demandTensor("t", x);
   if (x.shape.length > 2) {
     throw new ShapeError(`t: ${formatShape(x.shape)} has more than 2 dims; use transpose or permute`);
   }
@@ -458,5 +488,6 @@ export function t(x: Tensor): Tensor {
  * @category Views and indexing
  */
 export function detach(x: Tensor): Tensor {
+  demandTensor("detach", x);
   return alias(x);
 }

@@ -3,13 +3,14 @@
  *
  * @module
  */
+import { demand } from "../core/demand.ts";
 import type { View } from "../backends/contract.ts";
 import { OptionError } from "../core/errors.ts";
 import { add, div, max, min, mul, neg, sqrt } from "../expr/build.ts";
 import { type ComputeType, type Expr, input, type Program, scalar } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
 import { empty, type Tensor, zeros } from "../ops/mod.ts";
-import { broadcastView, commonBackend, computeType, tidy } from "../tensor/mod.ts";
+import { broadcastView, commonBackend, computeType, demandTensor, tidy } from "../tensor/mod.ts";
 
 const x = input(0), limit = scalar(0);
 const square = mul(x, x), root = sqrt(x), times = mul(x, input(1));
@@ -19,9 +20,14 @@ const bounded = min(max(x, neg(limit)), limit);
 const of = (type: ComputeType, expr: Expr, inputs: number, scalars: number): Program =>
   program(type, [expr], { inputs, scalars });
 
-function gradientsOf(parameters: Iterable<Tensor>): Tensor[] {
+function gradientsOf(what: string, parameters: Iterable<Tensor>): Tensor[] {
+  const isList = typeof parameters === "object" && parameters !== null && Symbol.iterator in parameters;
+  demand(what, "what is given", parameters, isList, "tensors, such as model.parameters()");
   const found: Tensor[] = [];
-  for (const p of parameters) if (p.grad && p.grad.size) found.push(p.grad);
+  for (const p of parameters) {
+    demandTensor(what, p, "a parameter");
+    if (p.grad && p.grad.size) found.push(p.grad);
+  }
   return found;
 }
 
@@ -49,7 +55,7 @@ function normOf(grads: readonly Tensor[]): Tensor {
 
 /** √Σg² over the gradients of all parameters, as a tensor of no axes: 0 when none has one. */
 export function gradNorm(parameters: Iterable<Tensor>): Tensor {
-  const grads = gradientsOf(parameters);
+  const grads = gradientsOf("gradNorm", parameters);
   return grads.length ? normOf(grads) : zeros([]);
 }
 
@@ -63,7 +69,7 @@ export function gradNorm(parameters: Iterable<Tensor>): Tensor {
  */
 export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Tensor {
   if (!(maxNorm > 0)) throw new OptionError(`clipGradNorm: maxNorm is a number above 0, not ${maxNorm}`);
-  const grads = gradientsOf(parameters);
+  const grads = gradientsOf("clipGradNorm", parameters);
   if (!grads.length) return zeros([]);
   return tidy(() => {
     const norm = normOf(grads), scale = empty([], { dtype: norm.dtype, device: norm.device });
@@ -80,7 +86,7 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Ten
 /** Cuts every element of the gradients to at most `value` in size, in place. @throws {OptionError} unless value > 0. */
 export function clipGradValue(parameters: Iterable<Tensor>, value: number): void {
   if (!(value > 0)) throw new OptionError(`clipGradValue: value is a number above 0, not ${value}`);
-  for (const g of gradientsOf(parameters)) {
+  for (const g of gradientsOf("clipGradValue", parameters)) {
     g.backend.elementwise(of(computeType(g.dtype), bounded, 1, 1), [g], [value], [g]);
     g.storage.version++;
   }

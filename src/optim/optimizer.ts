@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandRecord } from "../core/demand.ts";
 import { byteSize, type DType } from "../core/dtype.ts";
 import { DeviceError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
 import { isDynamic } from "../core/number.ts";
@@ -89,6 +90,8 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 
   /** An optimizer for `params`. @throws {OptionError} for options that are not allowed, no parameters, or one parameter given twice. */
   constructor(rule: Rule<O>, params: Params<O>, options: Partial<O>) {
+    demandRecord("Optimizer", rule, "rule", "how a step goes; make one with SGD, AdamW …");
+    demandRecord("Optimizer", rule.options, "the rule's options", "a table of them");
     this.#rule = rule;
     const list = listOf(rule.name, params), table = rule.options as OptionTable<Partial<O>>;
     const defaults = Object.fromEntries(

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demand } from "../core/demand.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError } from "../core/errors.ts";
 import { openFile } from "./file_source.ts";
@@ -20,6 +21,7 @@ export type Openable = string | URL | Blob | Uint8Array | ArrayBufferLike | Byte
 
 /** Opens what is given for reading. `options` count for `http:` and `https:` URLs alone. */
 export async function openSource(given: Openable, options: UrlOptions = {}): Promise<ByteSource> {
+  demandPlace(given);
   const what = fromPage(given);
   if (typeof what === "string" || what instanceof URL) {
     return await (isHttp(what) ? openUrl(what, options) : openFile(what));
@@ -28,6 +30,16 @@ export async function openSource(given: Openable, options: UrlOptions = {}): Pro
   if ("read" in what) return what;
   return openBytes(what);
 }
+
+function demandPlace(given: unknown): void {
+  const isBytes = ArrayBuffer.isView(given) ? given instanceof Uint8Array : isBuffer(given);
+  const isOne = typeof given === "string" ? given !== "" : isBytes || given instanceof URL ||
+    given instanceof Blob || typeof (given as ByteSource | null | undefined)?.read === "function";
+  demand("open", "the file", given, isOne, "a path, a URL, a Blob, bytes or a byte source");
+}
+
+const isBuffer = (given: unknown): boolean =>
+  given instanceof ArrayBuffer || Object.prototype.toString.call(given) === "[object SharedArrayBuffer]";
 
 /**
  * What a page means by a text: an address, relative to itself (in a worker, to its script). Anything else, and whatever is given

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demand, demandText } from "../core/demand.ts";
 import { abortSignal, flag, kind, listOf, object, text as aText } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { importPackage, optionalPackages } from "../core/packages.ts";
@@ -153,6 +154,8 @@ export async function encodeChat(
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<number[]> {
   const { signal } = checkOptions("encodeChat", options, encodeOptions), bare = { addSpecialTokens: false };
+  demand("encodeChat", "the tokenizer", tokenizer, typeof tokenizer?.encode === "function", "a tokenizer");
+  demandText("encodeChat", text);
   const steps = tokenizer.encodeSteps?.(text, bare);
   return steps ? await slicer.run(steps, signal) : tokenizer.encode(text, bare);
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demand } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { createCpuBackend } from "../backends/cpu/backend.ts";
 import { DeviceError, OptionError } from "../core/errors.ts";
@@ -109,6 +110,7 @@ export function getMaxMemory(): number {
  * @category Devices
  */
 export function useDeterministicAlgorithms(on: boolean): void {
+  demand("useDeterministicAlgorithms", "on", on, typeof on === "boolean", "true or false");
   deterministic = on;
   cpuBackend().engine.deterministic = on;
 }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { namedTensors } from "./save_weights.ts";
 import { byteSize, isK, isQuantized } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { object, oneOf } from "../core/kinds.ts";
@@ -140,7 +141,7 @@ export async function saveGguf(
   options: SaveGgufOptions = {},
 ): Promise<void> {
   const { metadata = {}, dtype } = checkOptions("saveGguf", options, saveOptions);
-  const entries = tensors instanceof Map ? [...tensors] as [string, Tensor][] : Object.entries(tensors);
+  const entries = namedTensors("saveGguf", path, tensors);
   const list = entries.map(([name, t]): GgufTensorToSave => {
     const type = typeFor(t, name, dtype);
     return { name, type, shape: t.shape, bytes: () => bytesAs(t, type) };

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandPath } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import type { JsonObject } from "../core/json.ts";
 import { callback, oneOf } from "../core/kinds.ts";
@@ -253,6 +254,8 @@ export async function convertToGguf(
     options,
     convertOptions,
   );
+  demandPath("convertToGguf", where);
+  demandPath("convertToGguf", path);
   const wanted = dtype?.toUpperCase() as GgufType | undefined;
   const asked: Asked = { wanted, of: (name) => typeOf?.(name) ?? wanted, warn };
   // A model is a folder, or a repository's name; what is one file is a GGUF.

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demand } from "../core/demand.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError, HubError, throwIfAborted } from "../core/errors.ts";
 import { isRepository } from "../hub/names.ts";
@@ -171,6 +172,8 @@ export async function openFolder(
   given: string | URL | GivenFiles,
   options: FolderOptions = {},
 ): Promise<ModelFolder> {
+  const isOne = typeof given === "string" ? given !== "" : typeof given === "object" && given !== null;
+  demand("load", "the place", given, isOne, "a folder, a URL, organisation/name, or files by name");
   const where = typeof given === "string" && isRepository(given) ? given : fromPage(given);
   if (typeof where === "object" && !(where instanceof URL)) return new GivenFolder(where);
   if (isHttp(where)) {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demand, demandPath } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { byteSize, type DType, isDType, isFloat, isK, isQuantized, quantBlock } from "../core/dtype.ts";
@@ -23,7 +24,7 @@ import {
   runtimeName,
 } from "../platform/platform.ts";
 import { isTurned, noGrad, tidy } from "../tensor/mod.ts";
-import { writeWeights, type WrittenWeights } from "./save_weights.ts";
+import { namedTensors, writeWeights, type WrittenWeights } from "./save_weights.ts";
 
 /**
  * Where and as what a tensor is read.
@@ -177,7 +178,7 @@ export async function saveSafetensors(
   options: SaveSafetensorsOptions = {},
 ): Promise<void> {
   checkOptions("saveSafetensors", options, saveOptions);
-  const entries = tensors instanceof Map ? [...tensors] as [string, Tensor][] : Object.entries(tensors);
+  const entries = namedTensors("saveSafetensors", path, tensors);
   const list = entries.map(([name, t]) => {
     const plain = tensorToSave(name, t);
     return options.dtype && isFloat(t.dtype) ? castTensor(plain, options.dtype) : plain;
@@ -199,6 +200,8 @@ export async function copySafetensors(
   options: SaveSafetensorsOptions = {},
 ): Promise<WrittenWeights> {
   checkOptions("copySafetensors", options, saveOptions);
+  demand("copySafetensors", "file", file, file instanceof SafetensorsFile, "an open safetensors file");
+  demandPath("copySafetensors", path);
   const list = file.names.map((name) => {
     const view = file.view(name), { dtype, shape } = view, wanted = options.dtype;
     const { transposed = false } = view.info;

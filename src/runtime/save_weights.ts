@@ -6,6 +6,9 @@
  *
  * @module
  */
+import type { Tensor } from "../ops/mod.ts";
+import { demandTensor } from "../tensor/mod.ts";
+import { demandPath, demandRecord } from "../core/demand.ts";
 import {
   digestOf,
   openFiles,
@@ -194,6 +197,19 @@ export interface WrittenWeights {
   readonly files: readonly string[];
   /** Bytes of all tensors. */
   readonly bytes: number;
+}
+
+/** Entries of what is to be saved at `path`. @throws {OptionError} for what is no path. @throws {DTypeError} for what is no tensor. */
+export function namedTensors(
+  what: string,
+  path: string | URL,
+  tensors: Readonly<Record<string, Tensor>> | ReadonlyMap<string, Tensor>,
+): [string, Tensor][] {
+  demandPath(what, path);
+  demandRecord(what, tensors, "what is to be saved", "tensors by name");
+  const entries = tensors instanceof Map ? [...tensors] as [string, Tensor][] : Object.entries(tensors);
+  for (const [name, t] of entries) demandTensor(what, t, JSON.stringify(name));
+  return entries;
 }
 
 /**

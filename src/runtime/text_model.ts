@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demand } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import type { DType } from "../core/dtype.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
@@ -80,6 +81,14 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
    */
   constructor(network: N, family: Family<N["config"], N>) {
     super();
+    const isWhole = network instanceof Module && typeof family?.type === "string";
+    demand(
+      "new TextModel",
+      "what is given",
+      network,
+      isWhole,
+      "a network and its family; call CausalLM.load or new GPT2",
+    );
     this.network = network;
     this.#family = family;
   }
@@ -275,6 +284,12 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
 
   /** Continues a prompt and gives the new text. */
   async complete(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<string> {
+    for (const name of ["outputScores", "outputLogits", "returnDictInGenerate"] as const) {
+      if ((options as Record<string, unknown> | null)?.[name] !== true) continue;
+      throw new OptionError(
+        `complete: ${name} has no effect because complete gives the text alone; use completion`,
+      );
+    }
     return (await this.completion(prompt, options)).text;
   }
 

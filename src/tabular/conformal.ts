@@ -10,6 +10,7 @@
  * @module
  */
 
+import { demandNumbers } from "../core/demand.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
 
 function checkLevel(level: number): void {
@@ -32,12 +33,14 @@ function rankOf(count: number, level: number): number {
  */
 export function conformalRadius(sorted: ArrayLike<number>, level: number): number {
   checkLevel(level);
+  demandNumbers("conformalRadius", sorted, "sorted");
   const rank = rankOf(sorted.length, level);
   return rank > sorted.length ? Infinity : sorted[rank - 1];
 }
 
 /** Ascending absolute values of `errors`, each finite. */
 export function sortedResiduals(errors: ArrayLike<number>): Float64Array<ArrayBuffer> {
+  demandNumbers("sortedResiduals", errors, "errors");
   const residuals = Float64Array.from(errors, Math.abs);
   const bad = residuals.findIndex((residual) => !Number.isFinite(residual));
   if (bad >= 0) throw new OptionError(`the residual of row ${bad} is ${errors[bad]}`);
@@ -49,6 +52,7 @@ export function sortedResiduals(errors: ArrayLike<number>): Float64Array<ArrayBu
  * keeps. Each position is rounded up, so that a half width read from them errs to the wide side.
  */
 export function thinResiduals(sorted: ArrayLike<number>, limit = 401): Float32Array<ArrayBuffer> {
+  demandNumbers("thinResiduals", sorted, "sorted");
   if (!Number.isInteger(limit) || limit < 2) {
     throw new OptionError(`at least 2 residuals are kept, not ${limit}`);
   }
@@ -65,6 +69,9 @@ export function coverage(
   lower: ArrayLike<number>,
   upper: ArrayLike<number>,
 ): number {
+  demandNumbers("coverage", targets, "targets");
+  demandNumbers("coverage", lower, "lower");
+  demandNumbers("coverage", upper, "upper");
   if (targets.length === 0) throw new ShapeError("coverage of no rows: at least one is needed");
   if (lower.length !== targets.length || upper.length !== targets.length) {
     throw new ShapeError(
@@ -96,6 +103,8 @@ export function splitConformal(
   test: ArrayLike<number>,
   level = 0.9,
 ): ConformalInterval {
+  demandNumbers("splitConformal", calibration, "calibration");
+  demandNumbers("splitConformal", test, "test");
   if (test.length === 0) throw new ShapeError("coverage of no rows: at least one is needed");
   const radius = conformalRadius(sortedResiduals(calibration), level);
   let inside = 0;
@@ -116,6 +125,8 @@ export function crossConformal(
   level = 0.9,
 ): ConformalInterval {
   checkLevel(level);
+  demandNumbers("crossConformal", errors, "errors");
+  demandNumbers("crossConformal", folds, "folds");
   if (folds.length !== errors.length) {
     throw new ShapeError(`cross-conformal was given ${errors.length} errors and ${folds.length} folds`);
   }

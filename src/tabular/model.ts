@@ -3,11 +3,12 @@
  *
  * @module
  */
+import { demand, demandRecord } from "../core/demand.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { seed as aSeed, whole } from "../core/kinds.ts";
 import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
 import { Generator } from "../core/random.ts";
-import type { SafetensorsFile, TensorToSave } from "../files/mod.ts";
+import { SafetensorsFile, type TensorToSave } from "../files/mod.ts";
 import { conformalRadius } from "./conformal.ts";
 import { type Contributions, contributions } from "./contributions.ts";
 import { evaluateFolds, type Metrics, metricsOf, type TabularEvaluation } from "./evaluate.ts";
@@ -19,7 +20,7 @@ import { Normalizer, type Row } from "./normalizer.ts";
 import { type OnnxOptions, onnxOptions, toOnnx } from "./onnx.ts";
 import { Predictor } from "./predictor.ts";
 import { makeFolds, otherParts } from "./split.ts";
-import type { Table } from "./table.ts";
+import { Table } from "./table.ts";
 import { readTarget, type TargetOptions, type TargetValues } from "./target.ts";
 import type { FittedModel, Schema } from "./types.ts";
 
@@ -121,6 +122,16 @@ export class TabularModelBase {
 
   /** From what a fit or a file gives. */
   constructor(fitted: FittedModel, info: ModelInfo) {
+    const isFitted = Array.isArray(fitted?.networks) && typeof fitted.schema === "object" &&
+      fitted.schema !== null;
+    demand(
+      "TabularModel",
+      "what is given",
+      fitted,
+      isFitted,
+      "what a fit gives; call TabularModel.fit or .load",
+    );
+    demandRecord("TabularModel", info, "info", "where the model comes from");
     this.fitted = fitted;
     this.info = info;
     this.normalizer = new Normalizer(fitted.schema.columns, fitted.schema.features);
@@ -267,6 +278,7 @@ export async function readModel(
   file: SafetensorsFile,
   name: string,
 ): Promise<{ fitted: FittedModel; info: ModelInfo }> {
+  demand("readModel", "the file", file, file instanceof SafetensorsFile, "an open safetensors file");
   const { model, info } = await modelFromFile(file, name);
   return { fitted: model, info };
 }
@@ -282,6 +294,7 @@ export async function fitTable(
   given: TabularOptions = {},
 ): Promise<{ fitted: FittedModel; info: ModelInfo }> {
   const options = checkOptions("fitTable", given, tabularOptions, idleTabularOptions);
+  demand("fitTable", "the table", table, table instanceof Table, "a Table, such as readCsv gives");
   const values = readTarget(table, options), { rows } = values, seed = options.seed ?? 0;
   if (values.task === "regression" && options.classWeights === "balanced") {
     throw new OptionError(

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demand } from "../core/demand.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { like, listOf, text, whole } from "../core/kinds.ts";
 import { hint } from "../core/nearest.ts";
@@ -13,7 +14,7 @@ import { isMissingMark, missingTexts, parseBoolean } from "./csv/words.ts";
 import { describeColumns, type DescribedColumn } from "./columns.ts";
 import { largestF32 } from "./f32.ts";
 import { type FeatureViews, makeFeatures, rawFeature } from "./features.ts";
-import type { Table, TableColumn } from "./table.ts";
+import { Table, type TableColumn } from "./table.ts";
 import type { Column, Feature } from "./types.ts";
 
 /**
@@ -76,6 +77,8 @@ export class Normalizer {
 
   /** From what a file or {@link Normalizer.fit} says. */
   constructor(columns: readonly Column[], features: readonly Feature[]) {
+    demand("Normalizer", "columns", columns, Array.isArray(columns), "a list of columns");
+    demand("Normalizer", "features", features, Array.isArray(features), "a list of features");
     this.columns = columns;
     this.features = features;
   }
@@ -83,6 +86,7 @@ export class Normalizer {
   /** Learns ranges, categories and scales of all columns but `target` from the given rows (default: all). */
   static fit(table: Table, given: NormalizerOptions = {}): Normalizer {
     const options = checkOptions("Normalizer.fit", given, normalizerOptions);
+    demand("Normalizer.fit", "the table", table, table instanceof Table, "a Table, such as readCsv gives");
     const target = options.target === undefined
       ? table.columns[table.columns.length - 1]
       : table.column(options.target);

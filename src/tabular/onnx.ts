@@ -15,6 +15,7 @@
  * @module
  */
 
+import { demand } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import { oneOf, text } from "../core/kinds.ts";
 import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
@@ -62,6 +63,8 @@ export function onnxInputs(schema: Schema): OnnxInputs {
 
 /** The bytes of an ONNX file (opset 17) of `model`. Throws when no column is an input. */
 export function toOnnx(model: FittedModel, options: OnnxOptions = {}): Uint8Array<ArrayBuffer> {
+  const isFitted = Array.isArray(model?.networks) && Array.isArray(model.schema?.columns);
+  demand("toOnnx", "the model", model, isFitted, "what a fit gives: model.fitted");
   const { schema, networks } = model;
   const large = schema.columns.some(({ ignored, origin }) => ignored === null && origin !== undefined);
   const { numeric = large ? "double" : "float", version = "" } = checkOptions("toOnnx", options, onnxOptions);

@@ -7,6 +7,7 @@
  * @module
  */
 
+import { demand, demandNumbers, demandRecord } from "../core/demand.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
 import { conformalRadius } from "./conformal.ts";
 import { quartile, shareBelow } from "./quantiles.ts";
@@ -53,6 +54,9 @@ export interface ValueStatistics {
 
 /** Where `value` stands; it is a number, not NaN. */
 export function valueStatistics(value: number, of: Distribution): ValueStatistics {
+  demand("valueStatistics", "value", value, typeof value === "number", "a number");
+  demandRecord("valueStatistics", of, "the distribution", "{ mean, std, min, max, quantiles }");
+  demandNumbers("valueStatistics", of.quantiles, "quantiles");
   if (Number.isNaN(value)) {
     throw new OptionError("a missing value stands nowhere: leave it out before asking");
   }
@@ -68,6 +72,7 @@ export function valueStatistics(value: number, of: Distribution): ValueStatistic
 
 /** The entropy −Σ p·log2 p in bits: 0 when one class is sure, log2(classes) when all are equal. */
 export function entropy(probabilities: ArrayLike<number>): number {
+  demandNumbers("entropy", probabilities, "probabilities");
   let sum = 0;
   for (let c = 0; c < probabilities.length; c++) {
     const p = probabilities[c];
@@ -110,6 +115,8 @@ export function probabilityTable(
   probabilities: ArrayLike<number>,
   names: readonly string[],
 ): ProbabilityRow[] {
+  demandNumbers("probabilityTable", probabilities, "probabilities");
+  demand("probabilityTable", "names", names, Array.isArray(names), "a list of names");
   if (probabilities.length !== names.length) {
     throw new ShapeError(`${probabilities.length} probabilities were given for ${names.length} classes`);
   }
@@ -141,6 +148,7 @@ export interface ClassStatistics {
 
 /** The statistics of one row's class probabilities; at least two classes. */
 export function classStatistics(probabilities: ArrayLike<number>, names: readonly string[]): ClassStatistics {
+  demand("classStatistics", "names", names, Array.isArray(names), "a list of names");
   if (names.length < 2) throw new ShapeError(`a classification has at least 2 classes, not ${names.length}`);
   const table = probabilityTable(probabilities, names);
   const bits = entropy(probabilities);

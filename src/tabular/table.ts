@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demand, demandRecord } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import { hint } from "../core/nearest.ts";
 import type { CellForm, ColumnKind } from "./types.ts";
@@ -84,6 +85,8 @@ export class Table {
     readonly rowsInFile: number;
     readonly notes: readonly string[];
   }) {
+    demandRecord("Table", parts, "what is given", "{ name, columns, rows, … }");
+    demand("Table", "columns", parts.columns, Array.isArray(parts.columns), "a list of columns");
     this.name = parts.name;
     this.columns = parts.columns;
     this.rows = parts.rows;

@@ -8,8 +8,9 @@
  */
 import type { Backend, DeviceName } from "../backends/contract.ts";
 import { byteSize, type DType } from "../core/dtype.ts";
-import { FerrotypeError } from "../core/errors.ts";
+import { FerrotypeError, OptionError } from "../core/errors.ts";
 import { contiguousStrides, demandCountable, isContiguous, type Shape, sizeOf } from "../core/shape.ts";
+import { show } from "../core/show.ts";
 import { activeCapture } from "./capture/gate.ts";
 import { isScopeOpen, track } from "./lifetime.ts";
 import { Storage } from "./storage.ts";
@@ -66,6 +67,8 @@ export class TensorBase implements Disposable {
    * @internal
    */
   constructor(parts: TensorParts, tracked = true) {
+    // Another tensor has all that parts have, but its hold on the memory is its own.
+    if (!(parts?.storage instanceof Storage) || parts instanceof TensorBase) throw notParts(parts);
     this.#storage = parts.storage;
     this.dtype = parts.dtype;
     this.shape = parts.shape;
@@ -181,6 +184,12 @@ export class TensorBase implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+function notParts(given: unknown): OptionError {
+  return new OptionError(
+    `new Tensor: ${show(given)} is no memory; make tensors with tensor(…), zeros(…) or randn(…)`,
+  );
 }
 
 /** A class of tensors. */

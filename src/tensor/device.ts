@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { show } from "../core/show.ts";
 import type { Backend, DeviceName } from "../backends/contract.ts";
 import { DeviceError } from "../core/errors.ts";
 import { activeCapture } from "./capture/gate.ts";
@@ -57,7 +58,7 @@ function deviceOf(name: DeviceName): Backend {
     const have = [...factories.keys()].map((n) => `"${n}"`).join(", ");
     const advice = name === "reference" ? "; in a bundle, call initReference() first" : "";
     throw new DeviceError(
-      `device "${name}" is not available here; this process has ${have || "none"}${advice}`,
+      `device ${show(name)} is not available here; this process has ${have || "none"}${advice}`,
     );
   }
   const backend = create();
@@ -82,7 +83,7 @@ export function deviceNames(): DeviceName[] {
  * @category Tensors
  */
 export function setDefaultDevice(name: DeviceName): void {
-  backendOf(name);
+  deviceOf(name);
   defaultName = name;
 }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandTensor } from "./kinds.ts";
 import type { Backend } from "../backends/contract.ts";
 import { byteSize, type DType, fitsRange, isFloat, quantBlock, rangeError } from "../core/dtype.ts";
 import { DeviceError, DTypeError, ShapeError } from "../core/errors.ts";
@@ -54,6 +55,8 @@ export function filled(
  * @category Tensors
  */
 export function copyInto(source: TensorBase, target: TensorBase): void {
+  demandTensor("copyInto", source, "source");
+  demandTensor("copyInto", target, "target");
   if (!sameShape(source.shape, target.shape)) {
     throw new ShapeError(`copyInto: ${formatShape(source.shape)} does not fill ${formatShape(target.shape)}`);
   }

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandFunction } from "../core/demand.ts";
 import { FerrotypeError } from "../core/errors.ts";
 import { either, listOf, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -57,6 +58,8 @@ function differentiated<T extends TensorBase>(
   f: (...args: T[]) => T,
   options: GradOptions,
 ): (...args: T[]) => [value: T, gradient: T | T[]] {
+  demandFunction(what, f);
+  demandFunction(what, f);
   const { argnums = 0 } = checkOptions(what, options, gradOptions);
   const list = typeof argnums === "number" ? [argnums] : argnums;
   return (...args) => {

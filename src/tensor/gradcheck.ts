@@ -7,6 +7,9 @@
  *
  * @module
  */
+import { demandTensor } from "./kinds.ts";
+import { demandList } from "../core/shape.ts";
+import { demandFunction } from "../core/demand.ts";
 import { FerrotypeError } from "../core/errors.ts";
 import { number } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -70,6 +73,9 @@ async function compare<T extends TensorBase>(
     options,
     checkGradientsOptions,
   );
+  demandFunction("checkGradients", f);
+  demandList("checkGradients", inputs, "a list of tensors");
+  for (const x of inputs) demandTensor("checkGradients", x, "an input");
   const reference = backendOf("reference");
   const values = await Promise.all(
     inputs.map(async (t) => Float64Array.from(toNumbers(await readData(t), t.dtype))),
@@ -78,6 +84,7 @@ async function compare<T extends TensorBase>(
   const leaves = values.map((v, i) => place(i, v));
   for (const leaf of leaves) asLeaf(leaf, true);
   const output = f(...leaves);
+  demandTensor("checkGradients", output, "what f gives");
   const random = new Generator(20);
   const weights = Float64Array.from({ length: output.size }, () => 0.5 + random.uniform());
   const start = fromData(fromNumbers(weights, output.dtype), output.shape, output.dtype, output.backend);

@@ -10,6 +10,9 @@
  *
  * @module
  */
+import { DTypeError } from "../core/errors.ts";
+import { show } from "../core/show.ts";
+import { demandFunction } from "../core/demand.ts";
 import { TensorBase } from "./base.ts";
 import type { TapeNode } from "./tape.ts";
 
@@ -56,6 +59,9 @@ export function trackNode(node: TapeNode): void {
  * @category Memory
  */
 export function keep<T extends TensorBase>(tensor: T): T {
+  if (!(tensor instanceof TensorBase)) {
+    throw new DTypeError(`keep: ${show(tensor)} is given, expected a tensor`);
+  }
   tensor.isKept = true;
   tensor.watch();
   return tensor;
@@ -132,6 +138,7 @@ function close(scope: Scope, result: unknown): void {
  * @category Memory
  */
 export function tidy<T>(f: () => T): T {
+  demandFunction("tidy", f);
   const scope: Scope = { tensors: [], nodes: [], start: nodesMade };
   scopes.push(scope);
   let result: T;

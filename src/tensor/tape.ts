@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { demandFunction } from "../core/demand.ts";
 import type { Backend } from "../backends/contract.ts";
 import { FerrotypeError } from "../core/errors.ts";
 import { activeCapture } from "./capture/gate.ts";
@@ -169,6 +170,7 @@ export function withRecording<T>(on: boolean, f: () => T): T {
  * @category Gradients and programs
  */
 export function noGrad<T>(f: () => T): T {
+  demandFunction("noGrad", f);
   const before = recording;
   recording = false;
   let result: T;

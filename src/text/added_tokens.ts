@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demandText } from "../core/demand.ts";
 
 /**
  * A token outside the model's own vocabulary rules, an entry of `added_tokens` in a tokenizer.json.
@@ -86,6 +87,7 @@ export class AddedTokens {
     onText: (start: number, end: number) => void,
     onToken: (id: number) => void,
   ): void {
+    demandText("encode", text);
     if (this.#turns) {
       const [first, then] = this.#turns;
       const between = (start: number, end: number): void =>

@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { demandIterable, demandNumbers, demandRecord, demandText } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import { flag, kind, listOf, object, oneOf, text as aText, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
@@ -163,6 +164,7 @@ export class BpeTokenizer implements Tokenizer {
     texts: string | Iterable<string> | AsyncIterable<string>,
     options: BpeTrainOptions,
   ): BpeTokenizer | Promise<BpeTokenizer> {
+    demandIterable("BpeTokenizer.train", texts, "what to learn from", "a text or several");
     if (typeof texts !== "string" && Symbol.asyncIterator in texts) {
       return trainBpeAsync(texts, options).then((parts) => new BpeTokenizer(parts));
     }
@@ -179,6 +181,8 @@ export class BpeTokenizer implements Tokenizer {
     options: { readonly specialTokens?: readonly string[] } = {},
   ): BpeTokenizer {
     const { specialTokens = ["<|endoftext|>"] } = checkOptions("fromVocabMerges", options, pairOptions);
+    demandRecord("fromVocabMerges", vocab, "vocab", "the ids of tokens by their text");
+    demandText("fromVocabMerges", merges, "merges");
     const addedTokens: AddedToken[] = [];
     for (const content of specialTokens) {
       if (Object.hasOwn(vocab, content)) addedTokens.push({ id: vocab[content], content, normalized: true });
@@ -247,6 +251,7 @@ export class BpeTokenizer implements Tokenizer {
   /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
+    demandNumbers("decode", ids, "ids");
     let length = 0;
     for (let i = 0; i < ids.length; i++) length += this.#bytesOf(ids[i], skip).length;
     const bytes = new Uint8Array(length);

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { demandIterable, demandNumbers, demandText } from "../core/demand.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { listOf, text as aText } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -65,9 +66,11 @@ export class CharTokenizer implements Tokenizer {
   /** A tokenizer that gives `characters` the ids 0, 1, 2 … in their order. Throws OptionError for duplicates. */
   constructor(characters: Iterable<string>, options: CharTokenizerOptions = {}) {
     checkOptions("CharTokenizer", options, charOptions);
+    demandIterable("CharTokenizer", characters, "characters", "a list of characters");
     const tokens = [...characters];
     this.#characters = tokens.length;
     for (const token of tokens) {
+      demandText("CharTokenizer", token, "a character");
       if (token === "" || token.length !== String.fromCodePoint(token.codePointAt(0)!).length) {
         throw new OptionError(
           `each character should be one code point, and one of them is ${JSON.stringify(token)}`,
@@ -82,6 +85,9 @@ export class CharTokenizer implements Tokenizer {
     this.#tokens = tokens;
     this.#ids = new Map(tokens.map((token, id) => [token, id]));
     this.vocabSize = tokens.length;
+    if (tokens.length === 0) {
+      throw new OptionError("CharTokenizer: there is no character to give an id; give a text");
+    }
     if (this.#ids.size !== tokens.length || specials.includes("")) {
       const twice = tokens.find((token, id) => token === "" || this.#ids.get(token) !== id);
       throw new OptionError(
@@ -102,6 +108,7 @@ export class CharTokenizer implements Tokenizer {
   /** A tokenizer for the characters of a text or of several, in the order of their code points. */
   static from(texts: string | Iterable<string>, options: CharTokenizerOptions = {}): CharTokenizer {
     checkOptions("CharTokenizer.from", options, charOptions);
+    demandIterable("CharTokenizer.from", texts, "what to learn from", "a text or several");
     const codes = new Set<number>();
     const tokens = new AddedTokens((options.specialTokens ?? []).map((content, id) => ({ id, content })));
     for (const text of typeof texts === "string" ? [texts] : texts) {
@@ -144,6 +151,7 @@ export class CharTokenizer implements Tokenizer {
   /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
+    demandNumbers("decode", ids, "ids");
     return Array.from(ids, (id) => this.#textOf(id, skip)).join("");
   }
 

@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { demandNumbers, demandText } from "../core/demand.ts";
 import { FerrotypeError, FormatError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
 import { importPackage, optionalPackages } from "../core/packages.ts";
@@ -144,6 +145,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
       options,
       encodeOptions,
     );
+    demandText("encode", text);
     const ids = splitSpecialTokens
       ? this.#encodePlain(text, addSpecialTokens)
       : this.#tokenizer.encode(text, { add_special_tokens: addSpecialTokens }).ids;
@@ -158,6 +160,7 @@ export class HuggingFaceTokenizer implements Tokenizer {
   /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
+    demandNumbers("decode", ids, "ids");
     const list = Array.from(ids);
     if (!this.#byteLevel) return this.#decodeList(list, skip);
     const tokens = list.map((id) => this.#bytesOf(id, skip));

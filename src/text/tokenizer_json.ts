@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demand } from "../core/demand.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { oneOf } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
@@ -122,6 +123,13 @@ function typeOf({ type, vocab, ...model }: Json): string {
  * @category Text
  */
 export function tokenizerConfig(tokenizer: Tokenizer, modelMaxLength?: number): Record<string, unknown> {
+  demand(
+    "tokenizerConfig",
+    "what is given",
+    tokenizer,
+    typeof tokenizer?.encode === "function",
+    "a tokenizer",
+  );
   const eos = tokenizer.eosTokenId === undefined ? undefined : tokenizer.idToToken(tokenizer.eosTokenId);
   const unk = tokenizer instanceof CharTokenizer && tokenizer.unkTokenId !== undefined
     ? tokenizer.idToToken(tokenizer.unkTokenId)

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { demandNumbers } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
@@ -145,6 +146,7 @@ export class WordPieceTokenizer implements Tokenizer {
   /** The text of ids, words with a space between. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
+    demandNumbers("decode", ids, "ids");
     let text = "";
     for (let i = 0; i < ids.length; i++) {
       const token = this.#parts.tokens[demandId(ids[i])];

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { demandText } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
@@ -84,6 +85,7 @@ export class CheckpointStore {
       options,
       checkpointOptions,
     );
+    demandText("CheckpointStore", directory, "the directory");
     this.directory = directory.replace(/(?<=.)\/+$/, "");
     this.#options = { keepLast, keepBest, files, fileSystem };
     this.#files = fileSystem;

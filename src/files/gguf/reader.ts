@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { demand } from "../../core/demand.ts";
 import type { ByteSource } from "../../core/byte_source.ts";
 import type { DType } from "../../core/dtype.ts";
 import { FerrotypeError, FormatError, ShapeError } from "../../core/errors.ts";
@@ -195,6 +196,9 @@ export class GgufFile {
 
   /** Takes what {@link openGgufFile} found. */
   constructor(parts: readonly GgufPart[]) {
+    const isRead = Array.isArray(parts) && parts.length > 0 &&
+      parts.every((part) => part?.header !== undefined);
+    demand("new Gguf", "what is given", parts, isRead, "what openGguf reads; call that");
     const places = new Map<string, { part: GgufPart; entry: GgufEntry }>();
     for (const part of parts) {
       for (const entry of part.header.entries) {

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { demandFunction } from "../../core/demand.ts";
 import {
   activeCapture,
   gradients,
@@ -47,6 +48,7 @@ function outsideOf(y: Tensor, since: number): TapeNode[] {
  * @category Tensors
  */
 export function checkpoint<A extends Tensor[]>(f: (...args: A) => Tensor): (...args: A) => Tensor {
+  demandFunction("checkpoint", f);
   return (...args) => {
     if (!isRecording()) return tidy(() => f(...args));
     const draws: Draws = { list: [], next: null }, since = nodesSoFar();

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandFunction } from "../../core/demand.ts";
 import { OptionError } from "../../core/errors.ts";
 import { noGrad, tidy } from "../../tensor/mod.ts";
 import { alias, record } from "../bridge.ts";
@@ -35,6 +36,8 @@ export function customGradient<A extends Tensor[]>(
   f: (...args: A) => Tensor,
   backward: CustomBackward<A>,
 ): (...args: A) => Tensor {
+  demandFunction("customGradient", f);
+  demandFunction("customGradient", backward, "backward");
   return (...args) => {
     const y = noGrad(() =>
       tidy(() => {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandFunction } from "../../core/demand.ts";
 import { ShapeError } from "../../core/errors.ts";
 import { whole } from "../../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../../core/options.ts";
@@ -17,7 +18,7 @@ import {
   variable,
   withRecording,
 } from "../../tensor/mod.ts";
-import { alias } from "../bridge.ts";
+import { alias, demandTensors } from "../bridge.ts";
 import { eye, zeros } from "../create.ts";
 import { add, mul } from "../elementwise.ts";
 import { stack } from "../join.ts";
@@ -51,6 +52,9 @@ export function jvp(
   primals: readonly Tensor[],
   tangents: readonly Tensor[],
 ): [value: Tensor, tangent: Tensor] {
+  demandFunction("jvp", f);
+  demandTensors("jvp", primals, "a primal");
+  demandTensors("jvp", tangents, "a tangent");
   if (primals.length !== tangents.length || !primals.every((t, i) => sameShape(t.shape, tangents[i].shape))) {
     throw new ShapeError(
       `jvp: tangents ${
@@ -106,6 +110,7 @@ export function jacobian(
   f: (...args: Tensor[]) => Tensor,
   options: JacobianOptions = {},
 ): (...args: Tensor[]) => Tensor {
+  demandFunction("jacobian", f);
   const { argnums = 0 } = checkOptions("jacobian", options, jacobianOptions);
   return (...args) => {
     if (!args[argnums]) {
@@ -141,6 +146,7 @@ export function hessian(
   f: (...args: Tensor[]) => Tensor,
   options: JacobianOptions = {},
 ): (...args: Tensor[]) => Tensor {
+  demandFunction("hessian", f);
   const { argnums = 0 } = checkOptions("hessian", options, jacobianOptions);
   return jacobian(grad(f, { argnums }), { argnums });
 }

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import { demandFunction } from "../../core/demand.ts";
 import { OptionError, ShapeError } from "../../core/errors.ts";
 import { either, listOf, orNull, whole } from "../../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../../core/options.ts";
@@ -63,6 +64,7 @@ export function vmap<A extends unknown[], R>(
   f: (...args: A) => R,
   options: VmapOptions = {},
 ): (...args: A) => R {
+  demandFunction("vmap", f);
   const { inDims = 0, outDims = 0 } = checkOptions("vmap", options, vmapOptions);
   return (...args) => {
     const dims = Array.isArray(inDims)
@@ -120,6 +122,7 @@ export function vmap<A extends unknown[], R>(
  * @category Tensors
  */
 export function scan<C, X, Y>(f: (carry: C, x: X) => readonly [C, Y], init: C, xs: X): [carry: C, ys: Y] {
+  demandFunction("scan", f);
   let length: number | null = null;
   mapTree(xs, (leaf) => {
     if (!(leaf instanceof Tensor)) return leaf;

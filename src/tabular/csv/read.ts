@@ -8,6 +8,7 @@
  *
  * @module
  */
+import { demandIterable, demandText } from "../../core/demand.ts";
 import { breather } from "../../core/breathe.ts";
 import { FormatError, throwIfAborted } from "../../core/errors.ts";
 import type { Table } from "../table.ts";
@@ -165,6 +166,8 @@ export async function readCsvStream(
   expected: Expected | null = null,
 ): Promise<Table> {
   const options = checkCsvOptions("readCsv", given);
+  demandText("readCsvStream", name, "the name");
+  demandIterable("readCsvStream", bytes, "what to read", "an async iterable of bytes");
   const decoder = new StrictDecoder(name, options.encoding), breathe = breather();
   const text = new TextReader(name, options, expected);
   const where = (before: string) => text.position(before);

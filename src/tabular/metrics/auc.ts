@@ -5,6 +5,7 @@
  * @module
  */
 
+import { demand, demandNumbers } from "../../core/demand.ts";
 import { checkClassScores, type ClassScores } from "./scores.ts";
 
 /**
@@ -15,6 +16,8 @@ import { checkClassScores, type ClassScores } from "./scores.ts";
  * @param positive whether each row is of the class. `[rows]`
  */
 export function rankAuc(scores: ArrayLike<number>, positive: ArrayLike<boolean>): number {
+  demandNumbers("rankAuc", scores, "scores");
+  demand("rankAuc", "positive", positive, positive?.length === scores.length, `${scores.length} flags`);
   const rows = scores.length;
   // Sorting numbers natively, then counting, is several times faster than sorting row indices by comparison.
   let positives = 0;

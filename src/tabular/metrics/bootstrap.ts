@@ -8,6 +8,7 @@
  * @module
  */
 
+import { demandFunction } from "../../core/demand.ts";
 import { OptionError } from "../../core/errors.ts";
 import { number, oneOf, seed as aSeed, whole } from "../../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../../core/options.ts";
@@ -106,6 +107,7 @@ export function bootstrapInterval(
     options,
     bootstrapOptions,
   );
+  demandFunction("bootstrapInterval", metric, "metric");
   if (!Number.isInteger(rows) || rows < 1) {
     throw new OptionError(`a bootstrap needs at least 1 row, not ${rows}`);
   }

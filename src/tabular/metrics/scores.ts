@@ -7,6 +7,7 @@
  * @module
  */
 
+import { demandNumbers, demandRecord } from "../../core/demand.ts";
 import { OptionError, ShapeError } from "../../core/errors.ts";
 
 /** Rows of a classification, judged by class probabilities. */
@@ -29,7 +30,10 @@ export interface ValueScores {
 
 /** Throws unless `scores` has at least one row, labels in range and as many finite probabilities as it must. */
 export function checkClassScores(scores: ClassScores, metric: string): void {
+  demandRecord(metric, scores, "what is given", "{ labels, probabilities, classes }");
   const { labels, probabilities, classes } = scores;
+  demandNumbers(metric, labels, "labels");
+  demandNumbers(metric, probabilities, "probabilities");
   if (!Number.isInteger(classes) || classes < 2) {
     throw new OptionError(`${metric} needs at least 2 classes, not ${classes}`);
   }
@@ -62,7 +66,10 @@ export function checkClassScores(scores: ClassScores, metric: string): void {
 
 /** Throws unless `scores` has at least one row and a finite target and prediction for each. */
 export function checkValueScores(scores: ValueScores, metric: string): void {
+  demandRecord(metric, scores, "what is given", "{ targets, predictions }");
   const { targets, predictions } = scores;
+  demandNumbers(metric, targets, "targets");
+  demandNumbers(metric, predictions, "predictions");
   if (targets.length === 0) throw new ShapeError(`${metric} of no rows: at least one is needed`);
   if (predictions.length !== targets.length) {
     throw new ShapeError(
@@ -90,6 +97,8 @@ export function topClass(scores: ClassScores, row: number): number {
 
 /** The scores of the given rows only; a row may come more than once. */
 export function takeClassRows(scores: ClassScores, rows: ArrayLike<number>): ClassScores {
+  checkClassScores(scores, "takeClassRows");
+  demandNumbers("takeClassRows", rows, "rows");
   const { classes } = scores;
   const labels = new Int32Array(rows.length), probabilities = new Float64Array(rows.length * classes);
   for (let i = 0; i < rows.length; i++) {
@@ -102,6 +111,8 @@ export function takeClassRows(scores: ClassScores, rows: ArrayLike<number>): Cla
 
 /** The scores of the given rows only; a row may come more than once. */
 export function takeValueRows(scores: ValueScores, rows: ArrayLike<number>): ValueScores {
+  checkValueScores(scores, "takeValueRows");
+  demandNumbers("takeValueRows", rows, "rows");
   const targets = new Float64Array(rows.length), predictions = new Float64Array(rows.length);
   for (let i = 0; i < rows.length; i++) {
     targets[i] = scores.targets[rows[i]];
