@@ -15,23 +15,15 @@ import {
   type GgufTensorToSave,
   type GgufType,
   ggufTypes,
-  openGgufFile,
   planGguf,
   typeForRows,
   writableTypes,
 } from "../files/gguf/mod.ts";
 import { empty, type Tensor, toDType } from "../ops/mod.ts";
 import { placeOptions } from "../ops/options.ts";
-import {
-  directoryOf,
-  fromPage,
-  isHttp,
-  joinPath,
-  type Openable,
-  openSource,
-  writeFileAtomic,
-} from "../platform/platform.ts";
+import { type Openable, writeFileAtomic } from "../platform/platform.ts";
 import { backendOf, noGrad } from "../tensor/mod.ts";
+import { openGgufParts } from "./gguf_file.ts";
 import type { ReadTensorOptions } from "./safetensors.ts";
 
 /**
@@ -73,13 +65,7 @@ export class Gguf extends GgufFile {
  * @category Files
  */
 export async function openGguf(what: Openable): Promise<Gguf> {
-  const given = fromPage(what), named = typeof given === "string" || given instanceof URL;
-  const beside = !named
-    ? undefined
-    : isHttp(given)
-    ? (name: string) => openSource(new URL(name, String(given)))
-    : (name: string) => openSource(joinPath(directoryOf(given), name));
-  return await openGgufFile(await openSource(what), beside, (parts) => new Gguf(parts));
+  return await openGgufParts(what, (parts) => new Gguf(parts));
 }
 
 /**

@@ -28,8 +28,11 @@ export interface GgufText {
 
 async function read(file: Openable): Promise<GgufText> {
   // Loaded when it is needed: most pages have folders.
-  const { openGguf } = await import("./gguf.ts");
-  await using gguf = await openGguf(file);
+  const [{ openGgufParts }, { GgufFile }] = await Promise.all([
+    import("./gguf_file.ts"),
+    import("../files/gguf/reader.ts"),
+  ]);
+  await using gguf = await openGgufParts(file, (parts) => new GgufFile(parts));
   return { metadata: gguf.metadata, where: gguf.files[0] };
 }
 
