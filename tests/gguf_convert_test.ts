@@ -381,12 +381,15 @@ describe("convert to GGUF: tokenizers", () => {
     assertEquals(told, []);
     await using file = await openGguf(path);
     const wanted = await loadTokenizer(from), own = ggufTokenizer(file.metadata, path)!;
+    const types = file.metadata.get("tokenizer.ggml.token_type") as Int32Array, unknown = types.indexOf(2);
+    // A tokenizer.model alone finds no special tokens in a text, and llama.cpp finds those that its notes call so.
+    const options = { splitSpecialTokens: existsSync(join(from, "tokenizer.model")) };
     for (const text of texts) {
-      // llama.cpp finds the token for what is unknown in a text, and writes its name; sentencepiece does neither.
-      if (text.includes("<unk>")) continue;
-      const ids = own.encode(text), shown = wanted.decode(ids).replaceAll(" \u2047 ", "<unk>");
-      assertEquals(ids, wanted.encode(text), `${name}: ${JSON.stringify(text)}`);
-      assertEquals(own.decode(ids), shown, `${name}: ${JSON.stringify(text)}`);
+      const ids = own.encode(text, options);
+      assertEquals(ids, wanted.encode(text, options), `${name}: ${JSON.stringify(text)}`);
+      // What is unknown has its name in a GGUF, and is ⁇ in SentencePiece's own words.
+      if (ids.includes(unknown)) continue;
+      assertEquals(own.decode(ids), wanted.decode(ids), `${name}: ${JSON.stringify(text)}`);
     }
     assertEquals((file.metadata.get("tokenizer.ggml.tokens") as string[]).length, size);
   }
