@@ -5,7 +5,8 @@
  */
 // Not from mod.ts: a bundler keeps all of a file that two chunks reach, and this worker needs a part.
 import { diagnose } from "../../src/runtime/diagnose.ts";
-import { CausalLM } from "../../src/runtime/causal_lm.ts";
+import { GPT2 } from "../../src/runtime/gpt2.ts";
+import type { CausalLM } from "../../src/runtime/causal_lm.ts";
 import type {
   Answers,
   Attention,
@@ -18,7 +19,11 @@ import type {
 } from "./messages.ts";
 
 const running = new Map<number, AbortController>();
-let model: CausalLM | null = null;
+let model: GPT2 | CausalLM | null = null;
+
+/** The families come when a visitor brings a model; those of this site are GPT-2s. */
+const families = (): Promise<typeof import("../../src/runtime/causal_lm.ts")> =>
+  import("../../src/runtime/causal_lm.ts");
 
 /** The tabular engine comes when a page asks for it. */
 const tables = (): Promise<typeof import("./tables.ts")> => import("./tables.ts");
@@ -40,10 +45,14 @@ async function load(
   };
   const options = { signal, onProgress, ...(heldAs === "as stored" ? {} : { dtype: heldAs }) };
   const next = "url" in from
-    ? await CausalLM.load(new URL(from.url), options)
+    ? await GPT2.load(new URL(from.url), options)
     : "files" in from
-    ? await CausalLM.load(from.files, options)
-    : await CausalLM.load(from.repository, { ...options, revision: from.revision, endpoint: from.endpoint });
+    ? await (await families()).CausalLM.load(from.files, options)
+    : await (await families()).CausalLM.load(from.repository, {
+      ...options,
+      revision: from.revision,
+      endpoint: from.endpoint,
+    });
   model?.dispose();
   model = next;
   const { contextLength: positions, vocabSize: vocabulary, layers, heads, dtype } = next;
