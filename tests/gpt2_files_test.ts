@@ -182,6 +182,22 @@ describe("GPT-2 files that are wrong", () => {
     });
   });
 
+  it("warns of a name in generation_config.json that is known to nobody, where one is near", async () => {
+    await inFolder(async (folder) => {
+      makeFolder(folder, { temprature: 0.5 });
+      const warned: string[] = [], onWarning = (message: string): void => void warned.push(message);
+      (await GPT2.load(folder, { onWarning })).dispose();
+      assertEquals(warned, []);
+      const config = { temprature: 0.5, topk: 3, chat_format: "chatml", max_window_size: 5, use_cache: true };
+      writeFileSync(join(folder, "generation_config.json"), JSON.stringify(config));
+      (await GPT2.load(folder, { onWarning })).dispose();
+      assertEquals(
+        warned.map((text) => /there is no field "(\w+)", .* did you mean "(\w+)"\?$/.exec(text)?.slice(1)),
+        [["temprature", "temperature"], ["topk", "top_k"]],
+      );
+    });
+  });
+
   it("loads whatever generation_config.json says that changes no token, and names what does", async () => {
     await inFolder(async (folder) => {
       makeFolder(folder);

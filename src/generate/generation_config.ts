@@ -3,13 +3,16 @@
  *
  * @module
  */
-import { aliases, type FieldName, fields, refused, silentFields } from "./fields.ts";
+import { nearest } from "../core/nearest.ts";
+import { aliases, type FieldName, fields, refused, silentFields, unfelt } from "./fields.ts";
 import { demandHonoured, valueOf } from "./given.ts";
 import type { GenerateOptions } from "./options.ts";
 
 function camel(name: string): string {
   return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
 }
+
+const snake = (name: string): string => name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`);
 
 /**
  * The options in a `generation_config.json`. What changes no token is passed over, whatever it says: notes of other
@@ -33,12 +36,28 @@ export function generationDefaults(json: unknown, where = "generation_config.jso
   return found as GenerateOptions;
 }
 
+/**
+ * Names in a `generation_config.json` that nobody knows, though one is near: slips, of which Hugging Face says nothing. Given
+ * with that name, both as such files spell them. Other names are notes of other programs.
+ */
+export function slipsIn(json: unknown): [name: string, meant: string][] {
+  if (typeof json !== "object" || json === null) return [];
+  const known = [fields, aliases, refused, unfelt].flatMap((table) => Object.keys(table)).concat(
+    silentFields,
+  );
+  return Object.keys(json).flatMap((name): [string, string][] => {
+    if (known.includes(camel(name))) return [];
+    const meant = nearest(camel(name), known);
+    return meant === undefined ? [] : [[name, snake(meant)]];
+  });
+}
+
 /** The entries of a `generation_config.json` for the options in `defaults`. */
 export function generationJson(defaults: GenerateOptions): Record<string, unknown> {
   const given = (Object.keys(fields) as FieldName[]).filter((name) => defaults[name] !== undefined);
   return Object.fromEntries(given.map((name) => {
     return [
-      name === "stop" ? "stop_strings" : name.replace(/[A-Z]/g, (c) => `_${c.toLowerCase()}`),
+      name === "stop" ? "stop_strings" : snake(name),
       defaults[name],
     ];
   }));

@@ -81,7 +81,7 @@ export async function loadFromFolder<C extends object, N extends CausalNetwork, 
     settings: family.generation(config),
     vocabSize: family.vocabSize(config),
     eos: family.ends(config).eos,
-  });
+  }, options.onWarning);
   const file = await openWeights(folder);
   try {
     const noted = json[digestNote];

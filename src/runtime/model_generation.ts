@@ -7,7 +7,7 @@ import { FormatError, OptionError } from "../core/errors.ts";
 import { show } from "../core/show.ts";
 import { slicer, type Steps } from "../core/steps.ts";
 import { constrainedSoon } from "../generate/constraint/known.ts";
-import { generationDefaults } from "../generate/generation_config.ts";
+import { generationDefaults, slipsIn } from "../generate/generation_config.ts";
 import { checkVocabulary } from "../generate/given.ts";
 import type { GenerateOptions, ResolvedOptions } from "../generate/mod.ts";
 import type { Tokenizer } from "../text/mod.ts";
@@ -29,6 +29,7 @@ export async function generationOf(
     readonly vocabSize: number;
     readonly eos: number | readonly number[] | null;
   },
+  warn: (message: string) => void = console.warn,
 ): Promise<GenerateOptions> {
   const name = "generation_config.json", json = await readJson(folder, name);
   const where = json === null ? "config.json" : name;
@@ -40,6 +41,11 @@ export async function generationOf(
     // What would be a caller's mistake elsewhere is the file's here.
     if (!(error instanceof OptionError)) throw error;
     throw new FormatError(error.message, { cause: error });
+  }
+  for (const [slip, meant] of json === null ? [] : slipsIn(json)) {
+    warn(
+      `${folder.name}/${name}: there is no field "${slip}", so it is passed over; did you mean "${meant}"?`,
+    );
   }
   return { ...eos === null ? {} : { eosTokenId: eos as number | number[] }, ...own };
 }
