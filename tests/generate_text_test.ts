@@ -3,7 +3,13 @@
  */
 import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { describe, it } from "node:test";
-import { BpeTokenizer, CancelledError, type GenerationResult, ShapeError } from "../mod.ts";
+import {
+  BpeTokenizer,
+  CancelledError,
+  type GenerationResult,
+  ShapeError,
+  tokenizerFromJson,
+} from "../mod.ts";
 import { StopFilter } from "../src/generate/stop.ts";
 import { pieces, run, scripted, TableModel } from "./_language_model.ts";
 const out = -Infinity;
@@ -24,6 +30,26 @@ describe("streamed text", () => {
     // Cut in the middle of a character, what is left of it is shown as U+FFFD at the end.
     const half = await pieces(scripted(script, 257, 1), bytes, [0], { maxNewTokens: 3 });
     assertEquals(half.list, ["a", "\ufffd"]);
+  });
+
+  it("goes on with its prompt, whose last word a space divides from the next, and begins without one", async () => {
+    const words = ["▁once", "▁upon", "▁a", "▁time", "s", "<s>"];
+    const tokenizer = await tokenizerFromJson({
+      added_tokens: [{ id: 5, content: "<s>", special: true }],
+      model: {
+        type: "WordLevel",
+        unk_token: "s",
+        vocab: Object.fromEntries(words.map((word, id) => [word, id])),
+      },
+      pre_tokenizer: { type: "Metaspace", replacement: "▁", prepend_scheme: "always", split: true },
+      decoder: { type: "Metaspace", replacement: "▁", prepend_scheme: "always", split: true },
+    });
+    const text = async (prompt: number[], script: number[]): Promise<string> =>
+      (await pieces(scripted(script, 6, prompt.length), tokenizer, prompt, { maxNewTokens: script.length }))
+        .result.text;
+    assertStrictEquals(await text(tokenizer.encode("once upon"), [2, 3, 4]), " a times");
+    assertStrictEquals(await text([5], [0, 1]), "once upon");
+    assertStrictEquals(await text([1, 5], [4, 0]), "s once");
   });
 
   it("ends before a stop text, though it spans tokens", async () => {

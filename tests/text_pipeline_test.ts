@@ -46,6 +46,14 @@ describe("a tokenizer.json", () => {
         assertStrictEquals(tokenizer.decode(ids), decoded, where);
         assertStrictEquals(tokenizer.decode(ids, { skipSpecialTokens: true }), shown, where);
         assertStrictEquals(streamed(tokenizer, ids).join(""), decoded, where);
+        for (let cut = 1; cut < Math.min(ids.length, 6); cut++) {
+          const before = tokenizer.decode(ids.slice(0, cut)),
+            stream = tokenizer.stream({ after: ids.slice(0, cut) });
+          // Where a decoder writes what came before anew, or half a character stands there, there is no rest.
+          if (!decoded.startsWith(before) || before.endsWith("\ufffd")) continue;
+          const rest = ids.slice(cut).map((id) => stream.push(id)).join("") + stream.flush();
+          assertStrictEquals(before + rest, decoded, `${where}, from ${cut} on`);
+        }
       }
       assertEquals((tokenizer.toJSON() as typeof json).normalizer, json.normalizer);
     }

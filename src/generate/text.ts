@@ -5,7 +5,7 @@
  */
 import { demand, demandRecord } from "../core/demand.ts";
 import { OptionError } from "../core/errors.ts";
-import type { Tokenizer } from "../text/mod.ts";
+import type { DecodeStream, Tokenizer } from "../text/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import { constrainedSoon } from "./constraint/known.ts";
 import { demandGeneration, forPrompt, type ResolvedOptions, type TokenDetails } from "./options.ts";
@@ -72,6 +72,18 @@ export async function* generatePieces<C extends LanguageModelCache>(
   return yield* textOfTokens(tokens, tokenizer, promptIds, options);
 }
 
+/** The stream of a text that goes on with a prompt. What keeps to a form is a text of its own: a form has no space before it. */
+function streamAfter(
+  tokenizer: Tokenizer | null,
+  promptIds: readonly number[],
+  { constraint }: ResolvedOptions,
+): DecodeStream | undefined {
+  return tokenizer?.stream({
+    skipSpecialTokens: true,
+    ...(constraint ? {} : { after: promptIds.slice(-16) }),
+  });
+}
+
 /**
  * The text of tokens as they come, whoever makes them.
  *
@@ -86,7 +98,7 @@ export async function* textOfTokens(
   demand("textOfTokens", "tokens", tokens, typeof tokens?.next === "function", "what generateTokens gives");
   demandRecord("textOfTokens", options, "the options", "what resolveOptions gives");
   demand("textOfTokens", "stop", options.stop, Array.isArray(options.stop), "a list of texts");
-  const stream = tokenizer?.stream({ skipSpecialTokens: true }), filter = new StopFilter(options.stop);
+  const stream = streamAfter(tokenizer, promptIds, options), filter = new StopFilter(options.stop);
   const ids: number[] = [], logprobs: TokenDetails[] = [];
   let text = "", finishReason: FinishReason = "length", prefill = 0, decode = 0;
   let kept: { scores?: Float32Array[]; logits?: Float32Array[] } = {};
@@ -233,7 +245,7 @@ async function beamTexts<C extends LanguageModelCache>(
   const found = await beamSearch(model, promptIds, options);
   const milliseconds = performance.now() - started;
   return found.map(({ ids, finishReason }) => {
-    const filter = new StopFilter(options.stop), stream = tokenizer?.stream({ skipSpecialTokens: true });
+    const filter = new StopFilter(options.stop), stream = streamAfter(tokenizer, promptIds, options);
     let text = "";
     for (const id of ids) if (stream && filter.found === null) text += filter.push(stream.push(id));
     if (stream && filter.found === null) text += filter.push(stream.flush());

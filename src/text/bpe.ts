@@ -19,8 +19,8 @@ import { byteSymbols, symbolsToBytes } from "./bytes.ts";
 import { pieceEnd } from "./pattern.ts";
 import { pieceEnds, type SplitExpression } from "./split.ts";
 import { byteStream } from "./stream.ts";
-import { decodeOptions, encodeOptions } from "./tokenizer.ts";
-import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
+import { decodeOptions, encodeOptions, streamOptions } from "./tokenizer.ts";
+import type { DecodeOptions, DecodeStream, EncodeOptions, StreamOptions, Tokenizer } from "./tokenizer.ts";
 import { fromWtf8, toWtf8, writeWtf8 } from "./utf8.ts";
 import { demandId, indexTokens, vocabularyMap } from "./vocabulary.ts";
 import { WordTable } from "./words.ts";
@@ -263,8 +263,8 @@ export class BpeTokenizer implements Tokenizer {
   }
 
   /** Decodes ids one at a time, whole characters only. */
-  stream(options: DecodeOptions = {}): DecodeStream {
-    const { skipSpecialTokens: skip = false } = checkOptions("stream", options, decodeOptions);
+  stream(options: StreamOptions = {}): DecodeStream {
+    const { skipSpecialTokens: skip = false } = checkOptions("stream", options, streamOptions);
     return byteStream((id) => this.#bytesOf(id, skip));
   }
 

@@ -13,8 +13,8 @@ import { listOf, text as aText } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
 import { pieceStream } from "./stream.ts";
-import { decodeOptions, encodeOptions } from "./tokenizer.ts";
-import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
+import { decodeOptions, encodeOptions, streamOptions } from "./tokenizer.ts";
+import type { DecodeOptions, DecodeStream, EncodeOptions, StreamOptions, Tokenizer } from "./tokenizer.ts";
 import { demandId } from "./vocabulary.ts";
 
 /**
@@ -156,8 +156,8 @@ export class CharTokenizer implements Tokenizer {
   }
 
   /** Decodes ids one at a time, whole characters only. */
-  stream(options: DecodeOptions = {}): DecodeStream {
-    const { skipSpecialTokens: skip = false } = checkOptions("stream", options, decodeOptions);
+  stream(options: StreamOptions = {}): DecodeStream {
+    const { skipSpecialTokens: skip = false } = checkOptions("stream", options, streamOptions);
     return pieceStream((id) => this.#textOf(id, skip));
   }
 

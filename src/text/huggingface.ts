@@ -14,8 +14,8 @@ import { checkOptions } from "../core/options.ts";
 import { importPackage, optionalPackages } from "../core/packages.ts";
 import { symbolsToBytes } from "./bytes.ts";
 import { byteStream, windowStream } from "./stream.ts";
-import { decodeOptions, encodeOptions } from "./tokenizer.ts";
-import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
+import { decodeOptions, encodeOptions, streamOptions } from "./tokenizer.ts";
+import type { DecodeOptions, DecodeStream, EncodeOptions, StreamOptions, Tokenizer } from "./tokenizer.ts";
 import { checkExpressions, checkTokenizer } from "./tokenizer_check.ts";
 import { fromWtf8, toWtf8 } from "./utf8.ts";
 import { demandId } from "./vocabulary.ts";
@@ -174,10 +174,10 @@ export class HuggingFaceTokenizer implements Tokenizer {
   }
 
   /** Decodes ids one at a time, whole characters only. */
-  stream(options: DecodeOptions = {}): DecodeStream {
-    const { skipSpecialTokens: skip = false } = checkOptions("stream", options, decodeOptions);
+  stream(options: StreamOptions = {}): DecodeStream {
+    const { skipSpecialTokens: skip = false, after } = checkOptions("stream", options, streamOptions);
     if (this.#byteLevel) return byteStream((id) => this.#bytesOf(id, skip));
-    return windowStream((ids) => this.#decodeList(ids, skip), (id) => this.#isToken(id));
+    return windowStream((ids) => this.#decodeList(ids, skip), (id) => this.#isToken(id), after);
   }
 
   /** The id of a token, written as in the vocabulary. */

@@ -15,6 +15,6 @@ export {
   SentencePieceTokenizer,
 } from "./sentencepiece/tokenizer.ts";
 export type { SplitExpression } from "./split.ts";
-export type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
+export type { DecodeOptions, DecodeStream, EncodeOptions, StreamOptions, Tokenizer } from "./tokenizer.ts";
 export { tokenizerConfig, tokenizerFromJson, type TokenizerFromJsonOptions } from "./tokenizer_json.ts";
 export { type WordPieceParts, WordPieceTokenizer } from "./wordpiece.ts";

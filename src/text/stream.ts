@@ -21,16 +21,23 @@ export function pieceStream(textOf: (id: number) => string): DecodeStream {
   return { push: textOf, flush: () => "" };
 }
 
+/** Of what came before, so many tokens tell whether a text has begun. */
+const mostAfter = 16;
+
 /**
  * A stream over any decoder. The window begins where text was last given out, one step back, so that a decoder
  * which treats the first token of a text differently sees the same beginning twice. Ids that are no token's have no text.
+ * `after` are ids that were given out before.
  */
 export function windowStream(
   decode: (ids: readonly number[]) => string,
   isToken: (id: number) => boolean,
+  after: readonly number[] = [],
 ): DecodeStream {
-  let ids: number[] = [], known = 0; // ids[0, known) have been given out as `given`
-  let given = "";
+  let ids = after.slice(-mostAfter).filter(isToken), given = ids.length > 0 ? decode(ids) : "";
+  // Half a character is no text that was given out.
+  if (given.endsWith("\ufffd")) [ids, given] = [[], ""];
+  let known = ids.length; // ids[0, known) have been given out as `given`
   return {
     push(id) {
       if (!isToken(id)) return "";

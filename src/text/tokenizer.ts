@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { flag } from "../core/kinds.ts";
+import { flag, listOf, whole } from "../core/kinds.ts";
 import type { OptionTable } from "../core/options.ts";
 
 /**
@@ -34,11 +34,30 @@ export interface DecodeOptions {
   readonly skipSpecialTokens?: boolean;
 }
 
+/**
+ * How {@link Tokenizer.stream} begins.
+ *
+ * @category Text
+ */
+export interface StreamOptions extends DecodeOptions {
+  /**
+   * Ids of the text that these go on with, or the last of them. At the front of a text some tokenizers leave a space out, which
+   * within one is the space between two words. Default none: a text begins.
+   */
+  readonly after?: readonly number[];
+}
+
 /** {@link EncodeOptions} as data. */
 export const encodeOptions: OptionTable<EncodeOptions> = { addSpecialTokens: flag, splitSpecialTokens: flag };
 
 /** {@link DecodeOptions} as data. */
 export const decodeOptions: OptionTable<DecodeOptions> = { skipSpecialTokens: flag };
+
+/** {@link StreamOptions} as data. */
+export const streamOptions: OptionTable<StreamOptions> = {
+  ...decodeOptions,
+  after: listOf(whole(0), "a list of token ids"),
+};
 
 /**
  * Text from ids that arrive one at a time. The pieces, joined, are what `decode` gives for all the ids.
@@ -69,7 +88,7 @@ export interface Tokenizer {
   /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   /** Decodes ids one at a time, never splitting a character. */
-  stream(options?: DecodeOptions): DecodeStream;
+  stream(options?: StreamOptions): DecodeStream;
   /** The id of a token, written as in the vocabulary. */
   tokenToId(token: string): number | undefined;
   /** The token of an id, written as in the vocabulary. */

@@ -10,8 +10,8 @@ import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
 import { windowStream } from "./stream.ts";
-import { decodeOptions, encodeOptions } from "./tokenizer.ts";
-import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "./tokenizer.ts";
+import { decodeOptions, encodeOptions, streamOptions } from "./tokenizer.ts";
+import type { DecodeOptions, DecodeStream, EncodeOptions, StreamOptions, Tokenizer } from "./tokenizer.ts";
 import { demandId } from "./vocabulary.ts";
 
 /**
@@ -157,9 +157,9 @@ export class WordPieceTokenizer implements Tokenizer {
   }
 
   /** Decodes ids one at a time. */
-  stream(options: DecodeOptions = {}): DecodeStream {
-    const checked = checkOptions("stream", options, decodeOptions);
-    return windowStream((ids) => this.decode(ids, checked), (id) => demandId(id) < this.vocabSize);
+  stream(options: StreamOptions = {}): DecodeStream {
+    const { after, ...checked } = checkOptions("stream", options, streamOptions);
+    return windowStream((ids) => this.decode(ids, checked), (id) => demandId(id) < this.vocabSize, after);
   }
 
   /** The id of a token, written as in the vocabulary. */

@@ -11,8 +11,8 @@ import { checkOptions } from "../../core/options.ts";
 import { type AddedToken, AddedTokens } from "../added_tokens.ts";
 import { symbolsToBytes } from "../bytes.ts";
 import { byteStream, windowStream } from "../stream.ts";
-import { decodeOptions, encodeOptions } from "../tokenizer.ts";
-import type { DecodeOptions, DecodeStream, EncodeOptions, Tokenizer } from "../tokenizer.ts";
+import { decodeOptions, encodeOptions, streamOptions } from "../tokenizer.ts";
+import type { DecodeOptions, DecodeStream, EncodeOptions, StreamOptions, Tokenizer } from "../tokenizer.ts";
 import { checkTokenizer } from "../tokenizer_check.ts";
 import { toWtf8 } from "../utf8.ts";
 import { demandId, indexTokens } from "../vocabulary.ts";
@@ -148,8 +148,8 @@ export class PipelineTokenizer implements Tokenizer {
   }
 
   /** Decodes ids one at a time, whole characters only. */
-  stream(options: DecodeOptions = {}): DecodeStream {
-    const { skipSpecialTokens: skip = false } = checkOptions("stream", options, decodeOptions);
+  stream(options: StreamOptions = {}): DecodeStream {
+    const { skipSpecialTokens: skip = false, after } = checkOptions("stream", options, streamOptions);
     if (this.#isByteLevel) {
       return byteStream((id) => {
         const token = this.#tokens[demandId(id)];
@@ -157,7 +157,11 @@ export class PipelineTokenizer implements Tokenizer {
         return symbolsToBytes(token) ?? toWtf8(token);
       });
     }
-    return windowStream((ids) => this.#textOf(ids, skip), (id) => this.#tokens[demandId(id)] !== undefined);
+    return windowStream(
+      (ids) => this.#textOf(ids, skip),
+      (id) => this.#tokens[demandId(id)] !== undefined,
+      after,
+    );
   }
 
   /** The id of a token, written as in the vocabulary. */
