@@ -220,7 +220,7 @@ export class FakeHub {
     const cut = fault.cutAfter ?? fault.silentAfter;
     if (cut === undefined) return void response.end(bytes.subarray(start));
     response.write(bytes.subarray(start, start + cut), () => {
-      if (fault.cutAfter !== undefined) setTimeout(() => response.destroy(), 20);
+      if (fault.cutAfter !== undefined) setTimeout(() => response.destroy(), 200);
     });
   }
 }

@@ -155,11 +155,12 @@ describe("GPT2.load of a repository", () => {
   });
 
   it("refuses what is no GPT-2 before its weights are fetched", async () => {
-    hub.push(name, { ...single, "config.json": '{"model_type":"llama"}' });
-    for (const load of [GPT2.load, pullModel]) {
-      assertMatch((await assertRejects(() => load(name), FormatError)).message, /"llama"/);
+    for (const [type, load] of [["llama", GPT2.load], ["t5", GPT2.load], ["t5", pullModel]] as const) {
+      hub.push(name, { ...single, "config.json": JSON.stringify({ model_type: type }) });
+      const { message } = await assertRejects(() => load(name), FormatError);
+      assertMatch(message, new RegExp(`model_type is "${type}"`));
     }
-    assertEquals(fetched(), ["config.json"]);
+    assertEquals([...new Set(fetched())], ["config.json"]);
   });
 
   it("says what a repository lacks", async () => {

@@ -390,7 +390,7 @@ describe("GPT-2 in q8 and q4", () => {
       await assertRejects(
         () => model.save(folder, { dtype: "u8" }),
         Error,
-        'GPT2.save: dtype is "u8", expected',
+        'save: dtype is "u8", expected',
       );
     });
   });
