@@ -51,7 +51,7 @@ describe("a tokenizer.json", () => {
             stream = tokenizer.stream({ after: ids.slice(0, cut) });
           // Where a decoder writes what came before anew, or half a character stands there, there is no rest.
           if (!decoded.startsWith(before) || before.endsWith("\ufffd")) continue;
-          const rest = ids.slice(cut).map((id) => stream.push(id)).join("") + stream.flush();
+          const rest: string = ids.slice(cut).map((id) => stream.push(id)).join("") + stream.flush();
           assertStrictEquals(before + rest, decoded, `${where}, from ${cut} on`);
         }
       }
