@@ -21,21 +21,9 @@ import {
 } from "../mod.ts";
 import { familyNames, familyOf } from "../src/models/registry.ts";
 import { dataPath, missingData, readDataJson } from "./_data.ts";
+import { families } from "./_families.ts";
 import { inFolder } from "./_gpt2.ts";
 import { describe, it } from "./_suite.ts";
-
-const families = [
-  "llama3",
-  "mistral",
-  "qwen2",
-  "qwen3",
-  "gemma",
-  "gemma2",
-  "gemma3",
-  "phi3",
-  "phi3-longrope",
-  "gpt_neox",
-];
 
 const device = "cpu" as const;
 const folderOf = (family: string): string => dataPath("families", family);

@@ -7,21 +7,9 @@ import { describe, it } from "node:test";
 import { CausalLM, noGrad } from "../mod.ts";
 import { runtimeName } from "../src/platform/platform.ts";
 import { dataPath } from "./_data.ts";
+import { families } from "./_families.ts";
 import { eachDevice } from "./_devices.ts";
 import { onWebGpu } from "./_webgpu.ts";
-
-const families = [
-  "llama3",
-  "mistral",
-  "qwen2",
-  "qwen3",
-  "gemma",
-  "gemma2",
-  "gemma3",
-  "phi3",
-  "phi3-longrope",
-  "gpt_neox",
-];
 
 interface Golden {
   prompts: Record<"single" | "batch" | "long", { ids: number[][] }>;

@@ -6,6 +6,7 @@ import { describe, it } from "node:test";
 import {
   BpeTokenizer,
   CancelledError,
+  FerrotypeError,
   type GenerationResult,
   ShapeError,
   tokenizerFromJson,
@@ -126,6 +127,21 @@ describe("beam search", () => {
         assert(model.caches.every((cache) => cache.isDisposed));
       }
     }
+  });
+
+  it("names what makes a score that is no number, or that nothing can be added to", async () => {
+    const model = new TableModel(table);
+    for (const [value, numBeamGroups] of [[NaN, 1], [Infinity, 1], [NaN, 2], [Infinity, 2]]) {
+      const spoil = (_: readonly number[], scores: Float32Array): void => void (scores[2] = value);
+      const options = { numBeams: 4, numBeamGroups, maxNewTokens: 3, logitsProcessors: [spoil] };
+      const { message } = await assertRejects(() => run(model, [1], options), FerrotypeError);
+      assertMatch(message, new RegExp(`new token 1 .* made the score of id 2 ${value}`));
+    }
+    // That none but one may come is said by the others.
+    const only = (_: readonly number[], scores: Float32Array): void =>
+      void scores.forEach((_, id) => scores[id] = id === 3 ? 0 : -Infinity);
+    const options = { numBeams: 4, maxNewTokens: 3, eosTokenId: null, logitsProcessors: [only] };
+    assertEquals((await run(model, [1], options)).ids, [3, 3, 3]);
   });
 
   it("with few beams does at least as well as greedy choice, at the cost of one position a step", async () => {

@@ -40,23 +40,11 @@ import { ggufPre } from "../src/text/gguf_notes.ts";
 import { ggufTokenizer } from "../src/text/gguf_tokenizer.ts";
 import { call } from "./_command.ts";
 import { dataPath, missingData, repository } from "./_data.ts";
+import { families } from "./_families.ts";
 import { tinyFolder } from "./_gpt2.ts";
 import type { LlamaCppTask } from "./_llama_cpp.ts";
 import { findRuntimes, runtimeKinds } from "./_runtimes.ts";
 import { after, before, describe, it } from "./_suite.ts";
-
-const families = [
-  "llama3",
-  "mistral",
-  "qwen2",
-  "qwen3",
-  "gemma",
-  "gemma2",
-  "gemma3",
-  "phi3",
-  "phi3-longrope",
-  "gpt_neox",
-];
 
 let folder = "";
 before(() => {
@@ -215,6 +203,17 @@ describe("convert to GGUF: families", () => {
       assert(!existsSync(join(folder, "refused.gguf")));
     };
     await refused({ hidden_act: "gelu" }, /always computed with silu, and this model has gelu/);
+    for (
+      const layer_types of [["sliding_attention", "full_attention"], [
+        "sliding_attention",
+        "sliding_attention",
+      ]]
+    ) {
+      await refused(
+        { sliding_window: 4, use_sliding_window: true, layer_types },
+        /qwen3 does not say that layers see 4 tokens alone; keep it as safetensors/,
+      );
+    }
     await refused({ num_hidden_layers: 3 }, /missing: model\.layers\.2\.input_layernorm\.weight/);
     await refused({ intermediate_size: 64 }, /gate_proj\.weight is \[48, 32\], expected \[64, 32\]/);
     await refused({ tie_word_embeddings: false }, /missing: lm_head\.weight/);

@@ -114,6 +114,11 @@ eachDevice((device) => {
       65536,
       65537,
     ]);
+    for (const shape of [[2 ** 32, 0], [1e6, 1e6, 0]]) {
+      const none = F.zeros(shape, { device });
+      await assertRejects(() => none.toArray(), ShapeError, "has no value, and would be");
+    }
+    assertEquals(await F.zeros([2, 0, 2 ** 20], { device }).toArray(), [[], []]);
     assertEquals(await F.eye(2, 3, { device, dtype: "bool" }).toArray(), [[1, 0, 0], [0, 1, 0]]);
     assertEquals(await F.eye(3, 1, { device }).toArray(), [[1], [0], [0]]);
     assertEquals(F.eye(0, 3, { device }).shape, [0, 3]);

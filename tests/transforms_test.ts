@@ -114,6 +114,15 @@ describe("jacobian and hessian", () => {
 });
 
 describe("vmap", () => {
+  it("takes no more examples than can be run one by one", () => {
+    let runs = 0;
+    const f = vmap((x: Tensor) => (runs++, x));
+    for (const count of [2 ** 20 + 1, 3e7, 2 ** 33, 1e12]) {
+      assertThrows(() => f(tensor([1]).expand([count])), ShapeError, `there are ${count} examples`);
+    }
+    assertStrictEquals(runs, 0);
+  });
+
   it("applies along any dims, of trees, and stacks", async () => {
     const a = randn([4, 3, 2], { seed: 1 }), b = randn([2], { seed: 2 });
     const one = (p: { x: Tensor }, b: Tensor): { y: Tensor; all: Tensor[] } => ({

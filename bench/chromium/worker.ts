@@ -4,7 +4,7 @@
  * @module
  */
 import { GPT2, manualSeed, noGrad } from "../../mod.ts";
-import { layOutWeights } from "../../src/models/gpt2/layout.ts";
+import { layOutWeights } from "../../src/models/layout.ts";
 import { Limits } from "../../src/backends/cpu/limits.ts";
 import { matmul } from "../../src/backends/cpu/kernels/matmul.ts";
 import type { View } from "../../src/backends/contract.ts";

@@ -23,7 +23,7 @@ import {
 import type { WebGpuBackend } from "../../src/backends/webgpu/backend.ts";
 import { WebGpuLimits } from "../../src/backends/webgpu/limits.ts";
 import { requestGpuAdapter } from "../../src/platform/gpu.ts";
-import { layOutWeights } from "../../src/models/gpt2/layout.ts";
+import { layOutWeights } from "../../src/models/layout.ts";
 import { gpt2Config } from "../../src/models/gpt2/config.ts";
 import { backendOf } from "../../src/tensor/mod.ts";
 import type { Bench, Group, Limit, Row } from "../harness.ts";

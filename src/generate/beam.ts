@@ -15,7 +15,7 @@ import { defaultGenerator } from "../ops/mod.ts";
 import { noGrad } from "../tensor/mod.ts";
 import { Finished } from "./finished.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
-import { demandNumbers, explained, namesOf } from "./no_choice.ts";
+import { demandNumbers, demandScores, explained, namesOf } from "./no_choice.ts";
 import type { LogitsProcessor, ResolvedOptions } from "./options.ts";
 import { buildProcessors } from "./processors/build.ts";
 import { toLogProbabilities } from "./processors/warpers.ts";
@@ -89,7 +89,10 @@ function step(
     if (!options.removeInvalidValues) demandNumbers(row, beam.ids.length - start);
     toLogProbabilities(row);
     for (const [id, cost] of penalty) row[id] -= cost;
-    for (const process of processors) process(beam.ids, row);
+    for (const process of processors) {
+      process(beam.ids, row);
+      demandScores(row, process, beam.ids.length - start);
+    }
     return row;
   });
   const count = size * (1 + Math.max(1, eosTokenId.length));

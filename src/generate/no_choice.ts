@@ -47,6 +47,17 @@ export function isNamed(process: LogitsProcessor): boolean {
   return names.has(process);
 }
 
+/** @throws {FerrotypeError} where `process` made a score that cannot be added to others: NaN, or ∞. */
+export function demandScores(scores: Float32Array, process: LogitsProcessor, token: number): void {
+  const wrong = scores.findIndex((x) => !(x < Infinity));
+  if (wrong < 0) return;
+  throw new FerrotypeError(
+    `generate: at ${place(token)} ${names.get(process) ?? "a processor"} made the score of id ${wrong} ${
+      scores[wrong]
+    }, and beams add scores up; give -Infinity to all others where one is to be chosen`,
+  );
+}
+
 /** The names of processors, for a message. */
 export function namesOf(processors: readonly LogitsProcessor[]): string {
   return processors.map((process) => names.get(process)).join(", ") || "the model's logits";

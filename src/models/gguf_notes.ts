@@ -126,8 +126,8 @@ function putWindows(to: Notes, { layers, family }: DecoderConfig): void {
       if (family === "mistral") to.set("attention.sliding_window", window);
       to.warnings.push(`llama.cpp does not heed this model's window of ${window} tokens`);
     } else {
-      to.warnings.push(
-        `a GGUF of ${architecture} knows no windows in some layers: they see the whole text, not ${window} tokens`,
+      throw new FormatError(
+        `a GGUF of ${architecture} does not say that layers see ${window} tokens alone; keep it as safetensors`,
       );
     }
     return;

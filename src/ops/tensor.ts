@@ -28,6 +28,9 @@ import { placeOptions } from "./options.ts";
 import { toDType } from "./row.ts";
 import { detach, transpose } from "./views.ts";
 
+/** Empty lists that {@link Tensor.toArray} makes at most. */
+const mostLists = 2 ** 20;
+
 /**
  * Nested lists of numbers, as deep as the tensor has axes; a number for none.
  *
@@ -75,6 +78,17 @@ export class Tensor extends ProductMethods {
    * @throws {DTypeError} for an i64 that a number does not hold: `data` does.
    */
   async toArray(): Promise<Nested> {
+    // Where there is no value, lists could still be without end.
+    const lists = this.size > 0
+      ? 0
+      : this.shape.slice(0, this.shape.indexOf(0)).reduce((n, dim) => n * dim, 1);
+    if (lists > mostLists) {
+      throw new ShapeError(
+        `toArray: a tensor of shape ${
+          formatShape(this.shape)
+        } has no value, and would be ${lists} empty lists`,
+      );
+    }
     const data = await readData(this);
     demandExact(data, this.dtype, "toArray");
     const numbers = toNumbers(data, this.dtype);

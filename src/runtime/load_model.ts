@@ -9,7 +9,7 @@ import { checkOptions } from "../core/options.ts";
 import { checkTogether } from "../files/mod.ts";
 import { matchNames } from "../models/checkpoint.ts";
 import type { Family } from "../models/family.ts";
-import { layOutWeights } from "../models/gpt2/layout.ts";
+import { layOutWeights } from "../models/layout.ts";
 import type { CausalNetwork } from "../models/mod.ts";
 import { digestNote } from "../models/notes.ts";
 import { init, type LayerOptions } from "../nn/mod.ts";

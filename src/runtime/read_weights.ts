@@ -8,7 +8,7 @@ import { type DType, isQuantized } from "../core/dtype.ts";
 import { throwIfAborted } from "../core/errors.ts";
 import type { SafetensorsFile } from "../files/mod.ts";
 import type { CausalNetwork } from "../models/mod.ts";
-import { layOutWeight } from "../models/gpt2/layout.ts";
+import { layOutWeight } from "../models/layout.ts";
 import { isParameter, type Module, parameter } from "../nn/mod.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { emptyMatrix, heldAs, isTransposing, readMatrix } from "./matrices.ts";

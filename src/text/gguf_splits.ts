@@ -175,8 +175,8 @@ export const ggufSplits: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** Kinds whose tokens count before any merge. */
-export const ignoresMerges: ReadonlySet<string> = new Set([
+/** Kinds of Llama 3 and those that go its way in all. */
+const asLlama3 = [
   "llama3",
   "llama-v3",
   "llama-bpe",
@@ -186,6 +186,11 @@ export const ignoresMerges: ReadonlySet<string> = new Set([
   "midm-2.0",
   "lfm2",
   "jina-v5-nano",
+];
+
+/** Kinds whose tokens count before any merge. */
+export const ignoresMerges: ReadonlySet<string> = new Set([
+  ...asLlama3,
   "minicpm5",
   "youtu",
   "tekken",
@@ -193,16 +198,4 @@ export const ignoresMerges: ReadonlySet<string> = new Set([
 ]);
 
 /** Kinds whose texts begin with a token for that, unless the file says otherwise. */
-export const beginsTexts: ReadonlySet<string> = new Set([
-  "llama3",
-  "llama-v3",
-  "llama-bpe",
-  "falcon3",
-  "falcon-h1",
-  "pixtral",
-  "midm-2.0",
-  "lfm2",
-  "jina-v5-nano",
-  "tekken",
-  "chameleon",
-]);
+export const beginsTexts: ReadonlySet<string> = new Set([...asLlama3, "tekken", "chameleon"]);

@@ -27,6 +27,9 @@ export interface VmapOptions {
   outDims?: number;
 }
 
+/** Each is a run of `f`, and its part of one result. */
+const mostExamples = 2 ** 20;
+
 const dim = orNull(whole());
 
 const vmapOptions: OptionTable<VmapOptions> = {
@@ -92,6 +95,11 @@ export function vmap<A extends unknown[], R>(
     if (size === null || size === 0) {
       throw new ShapeError(
         "vmap: there is no example: at least one tensor needs a dim of size 1 or more to walk",
+      );
+    }
+    if (size! > mostExamples) {
+      throw new ShapeError(
+        `vmap: there are ${size} examples, and f runs once for each; at most ${mostExamples} are taken: give f whole batches`,
       );
     }
     return tidy(() => {

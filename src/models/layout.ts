@@ -7,10 +7,10 @@
  *
  * @module
  */
-import { isQuantized } from "../../core/dtype.ts";
-import { Conv1D, type Module, parameter } from "../../nn/mod.ts";
-import { contiguous, transpose } from "../../ops/mod.ts";
-import { noGrad, tidy } from "../../tensor/mod.ts";
+import { isQuantized } from "../core/dtype.ts";
+import { Conv1D, type Module, parameter } from "../nn/mod.ts";
+import { contiguous, transpose } from "../ops/mod.ts";
+import { noGrad, tidy } from "../tensor/mod.ts";
 
 /**
  * Lays the weights of every {@link Conv1D} of `model` so that those of one output are neighbours.
