@@ -7,17 +7,11 @@
  * @module
  */
 import { OptionError } from "./errors.ts";
-import type { Kind } from "./kinds.ts";
 import { show } from "./show.ts";
 
 /** @throws {OptionError} when `value`, which is called `name` in the message, is not what is `expected`. */
 export function demand(what: string, name: string, value: unknown, isIt: boolean, expected: string): void {
   if (!isIt) throw new OptionError(`${what}: ${name} is ${show(value)}, expected ${expected}`);
-}
-
-/** @throws {OptionError} when `value` is not of the kind. */
-export function demandKind(what: string, name: string, value: unknown, { accepts, expected }: Kind): void {
-  demand(what, name, value, accepts(value), expected);
 }
 
 /** @throws {OptionError} for what cannot be called. */
