@@ -79,6 +79,8 @@ export {
 
 export * as nn from "./src/nn/mod.ts";
 export type {
+  Attend,
+  AttendOptions,
   CausalSelfAttention,
   Conv1D,
   Embedding,

@@ -146,7 +146,7 @@ describe("an index that has no place", () => {
           strides: [4 * width, 4 * width, width, 1],
           offset: 0,
         });
-        const qkv = bench.input("f32", [1, 3, 1, width]), out = bench.output("f32", [1, 1, width]);
+        const qkv = bench.input("f32", [1, 3, width]), out = bench.output("f32", [1, 1, width]);
         const keys = cache(), values = cache(), places = bench.of("i32", [1], [place]);
         backend.kernels.attentionStep!(qkv, [keys], [values], [0], out, 1, places);
         for (const { buffer } of [keys, values]) {

@@ -62,7 +62,7 @@ eachDevice((device) => {
         }
         for (let step = 0; step < more; step++) {
           const ids = texts.map((text) => text.at(-1)!);
-          using rows = noGrad(() => model.forwardRows(ids, caches));
+          using rows = noGrad(() => model.forward(ids.map((id) => [id]), { cache: caches }));
           const all = await rows.data() as Float32Array, width = model.vocabSize;
           for (const [i, text] of texts.entries()) {
             const row = all.slice(i * width, (i + 1) * width);
@@ -78,7 +78,16 @@ eachDevice((device) => {
             text.push(known.indexOf(Math.max(...known)));
           }
         }
+        // All of them are programs, where the device captures, whatever windows and caps there are.
+        if (device !== "reference") {
+          assert(alone.every(({ steps }) => steps.size === 1), `${family}: steps that are no programs`);
+        }
         for (const cache of [...caches, ...alone]) cache.dispose();
+        const [looked] = model.attentions([prompt], { layers: [model.layers - 1] });
+        assertEquals(looked.shape, [1, model.heads, prompt.length, prompt.length]);
+        const ones = await looked.sum(-1).data() as Float32Array;
+        assert(ones.every((sum) => Math.abs(sum - 1) < 1e-4), `${family}: rows of attentions sum to ${ones}`);
+        looked.dispose();
       });
 
       it(`${family}: greedy tokens, however they are come by`, async () => {

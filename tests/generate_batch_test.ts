@@ -15,7 +15,7 @@ import {
   type TokensResult,
 } from "../mod.ts";
 import { dataPath } from "./_data.ts";
-import { type TableCache, TableModel } from "./_language_model.ts";
+import { TableCache, TableModel } from "./_language_model.ts";
 
 /** A table that takes a step of several texts, and tells of how many. */
 class RowsModel extends TableModel {
@@ -25,12 +25,16 @@ class RowsModel extends TableModel {
     super(after, contextLength);
     this.#after = after;
   }
-  forwardRows(ids: readonly number[], caches: readonly TableCache[]): Tensor {
+  override forward(
+    ids: readonly (readonly number[])[],
+    { cache, lastOnly }: { cache: TableCache | readonly TableCache[]; lastOnly: boolean },
+  ): Tensor {
+    if (cache instanceof TableCache) return super.forward(ids, { cache, lastOnly });
     this.rows.push(ids.length);
-    const values = ids.map((id, i) => {
-      caches[i].rows[0].push(id);
-      caches[i].length++;
-      return this.#after(caches[i].rows[0]);
+    const values = ids.map(([id], i) => {
+      cache[i].rows[0].push(id);
+      cache[i].length++;
+      return [this.#after(cache[i].rows[0])];
     });
     return tensor(values, { dtype: "f32", device: "reference" });
   }
@@ -176,6 +180,8 @@ describe("GPT-2 in batches", () => {
       Error,
       "Batcher: maxBatch is 0, expected a whole number from 1",
     );
-    assertThrows(() => model.forwardRows([1, 2], []), Error, "2 ids for 0 caches");
+    assertThrows(() => model.forward([[1], [2]], { cache: [] }), Error, "ids of 2 texts for 0 caches");
+    using cache = model.createCache();
+    assertThrows(() => model.forward([[1], [2]], { cache: [cache, cache] }), OptionError, "one cache twice");
   });
 });

@@ -96,7 +96,7 @@ describe("compiled steps", () => {
       noGrad(() => model.forward([text.slice(0, i + 2)], { cache, lastOnly: true })).dispose();
     }
     for (let i = 0; i < 4; i++) {
-      const logits = noGrad(() => model.forwardRows([i, i + 1, i + 2], caches));
+      const logits = noGrad(() => model.forward([[i], [i + 1], [i + 2]], { cache: caches }));
       const rows = await logits.data() as Float32Array;
       logits.dispose();
       alone.truncate(0);

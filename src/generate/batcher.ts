@@ -30,8 +30,11 @@ import { checkPrompt, makeRoom, readLogits } from "./tokens.ts";
  */
 export interface BatchLanguageModel<C extends LanguageModelCache = LanguageModelCache>
   extends LanguageModel<C> {
-  /** Logits [rows, vocab] for one more id of each text. */
-  forwardRows(ids: readonly number[], caches: readonly NoInfer<C>[]): Tensor;
+  /** As of {@link LanguageModel}; with a list of caches row i of the ids follows what cache i holds, however much that is. */
+  forward(
+    ids: Tensor | readonly (readonly number[])[],
+    options: { cache: NoInfer<C> | readonly NoInfer<C>[]; lastOnly: boolean },
+  ): Tensor;
 }
 
 /**
@@ -106,7 +109,7 @@ export class Batcher<C extends LanguageModelCache> {
   /** Computes nothing until there is a request. */
   constructor(model: BatchLanguageModel<C>, options: BatcherOptions = {}) {
     const { maxBatch = 16, prefillChunk = 512 } = checkOptions("Batcher", options, batcherOptions);
-    demandModel("Batcher", model, "forwardRows");
+    demandModel("Batcher", model, "forward");
     this.#model = model;
     this.#maxBatch = maxBatch;
     this.#chunk = prefillChunk;
@@ -321,7 +324,9 @@ export class Batcher<C extends LanguageModelCache> {
     try {
       const caches = jobs.map(({ cache }) => cache as C);
       values = await readLogits(
-        noGrad(() => this.#model.forwardRows(caches.map(({ ids }) => ids[ids.length - 1]), caches)),
+        noGrad(() =>
+          this.#model.forward(caches.map(({ ids }) => ids.slice(-1)), { cache: caches, lastOnly: true })
+        ),
       );
     } catch (error) {
       for (const job of jobs) this.#end(job, error);

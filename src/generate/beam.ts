@@ -64,13 +64,34 @@ function best(
   return list;
 }
 
-/** A cache whose rows are those of `cache` named by `rows`; `cache` itself when that changes nothing. */
-function follow<C extends LanguageModelCache>(model: LanguageModel<C>, cache: C, rows: readonly number[]): C {
-  if (rows.length === cache.batch && rows.every((row, i) => row === i)) return cache;
-  const next = model.createCache(rows.length, cache.capacity, { dtype: cache.dtype });
-  next.copyRows(cache, rows);
-  cache.dispose();
-  return next;
+/** Two caches that take turns: beams that change places are copied from one to the other. */
+class Turns<C extends LanguageModelCache> {
+  /** What the beams go on from. */
+  now: C;
+  #other: C | null = null;
+  readonly #model: LanguageModel<C>;
+
+  constructor(model: LanguageModel<C>, first: C) {
+    this.#model = model;
+    this.now = first;
+  }
+
+  /** From now on its rows are those named by `rows`. */
+  follow(rows: readonly number[]): void {
+    const { now } = this;
+    if (rows.length === now.batch && rows.every((row, i) => row === i)) return;
+    if (this.#other?.batch !== rows.length) {
+      this.#other?.dispose();
+      this.#other = this.#model.createCache(rows.length, now.capacity, { dtype: now.dtype });
+    }
+    this.#other.copyRows(now, rows);
+    [this.now, this.#other] = [this.#other, now];
+  }
+
+  dispose(): void {
+    this.now.dispose();
+    this.#other?.dispose();
+  }
 }
 
 /** One step of one group; `penalty` is what each token costs for having been chosen by earlier groups. */
@@ -137,7 +158,8 @@ export async function beamSearch<C extends LanguageModelCache>(
     finished: new Finished(numBeams / numBeamGroups, options),
     done: false,
   }));
-  let cache = model.createCache(1, Math.max(1, start + maxNewTokens - 1), { dtype: options.cacheDType });
+  const first = model.createCache(1, Math.max(1, start + maxNewTokens - 1), { dtype: options.cacheDType });
+  const turns = new Turns(model, first);
   try {
     for (let made = 0; made < maxNewTokens; made++) {
       await breathe();
@@ -147,7 +169,8 @@ export async function beamSearch<C extends LanguageModelCache>(
       const beams = growing.flatMap((group) => group.beams);
       // At the first step all groups have the same row.
       const rows = made === 0 ? [0] : beams.map(({ row }) => row);
-      cache = follow(model, cache, rows);
+      turns.follow(rows);
+      const cache = turns.now;
       const feed = (made === 0 ? beams.slice(0, 1) : beams).map(({ ids }) => ids.slice(cache.length));
       const logits = noGrad(() => model.forward(feed, { cache, lastOnly: true }));
       const data = await logits.data() as Float32Array, width = data.length / feed.length;
@@ -171,7 +194,7 @@ export async function beamSearch<C extends LanguageModelCache>(
   } catch (error) {
     throw await explained(error, model, groups[0].beams[0]?.ids ?? prompt);
   } finally {
-    cache.dispose();
+    turns.dispose();
   }
   for (const { beams, done, finished } of groups) {
     if (!done) { for (const beam of beams) finished.add(beam.ids.slice(start), beam.score, false); }

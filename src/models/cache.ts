@@ -10,7 +10,7 @@ import { checkOption, checkOptions } from "../core/options.ts";
 import { KVCache, type LayerOptions } from "../nn/mod.ts";
 import { layerOptions } from "../nn/options.ts";
 import { copyInto, indexSelect, slice, type Tensor, tensor } from "../ops/mod.ts";
-import { noGrad, tidy } from "../tensor/mod.ts";
+import { noGrad, outsideCapture, tidy } from "../tensor/mod.ts";
 
 /**
  * How a cache stores keys and values.
@@ -68,6 +68,25 @@ export class CausalCache {
   /** Positions that fit. */
   get capacity(): number {
     return this.layers[0].capacity;
+  }
+
+  /**
+   * The number of the next position, where there is room for it. Unlike {@link length} it may be asked for in each run of a
+   * compiled function.
+   * @internal
+   */
+  next(): number {
+    const [first] = this.layers;
+    first.demandRoom(1);
+    return outsideCapture(() => first.length);
+  }
+
+  /**
+   * The next `count` positions count as filled from now on.
+   * @internal
+   */
+  fill(count: number): void {
+    for (const layer of this.layers) layer.fill(count);
   }
 
   /** How keys and values are stored. */

@@ -14,18 +14,26 @@ import type { CausalNetwork, Ids } from "./network.ts";
 /** What ids are for: a network, with its name for messages. */
 type For = Pick<CausalNetwork, "embeddings" | "vocabSize">;
 
-/** The id, where there is just one: in plain lists, or i32 on `backend`, which stays there where no number can be seen. */
-export function onlyId(ids: Ids, backend: Backend): number | Tensor | null {
-  if (!Array.isArray(ids)) {
-    const t = ids as Tensor;
-    if (ids instanceof Int32Array || t.size !== 1 || t.dtype !== "i32" || t.backend !== backend) return null;
-    const memory = backend.mapped?.(t.buffer);
-    return memory ? new DataView(memory.buffer, memory.byteOffset).getInt32(4 * t.offset, true) : t;
+/**
+ * The ids where there is one for each of `rows` texts: numbers, in plain lists or where they can be seen on `backend`, or i32
+ * [rows, 1] that stays there; null for others.
+ */
+export function idsOfStep(ids: Ids, rows: number, backend: Backend): readonly number[] | Tensor | null {
+  if (Array.isArray(ids)) {
+    const list = ids as readonly (number | readonly number[])[];
+    if (list.length !== rows) return null;
+    const found = list.map((id) => typeof id === "number" ? id : id.length === 1 ? id[0] : NaN);
+    const isPlain = found.every(Number.isFinite) &&
+      (rows === 1 || list.every((id) => typeof id !== "number"));
+    return isPlain ? found : null;
   }
-  if (ids.length !== 1) return null;
-  const [first] = ids as readonly (number | readonly number[])[];
-  const id = typeof first === "number" ? first : first.length === 1 ? first[0] : null;
-  return typeof id === "number" ? id : null;
+  const t = ids as Tensor;
+  if (ids instanceof Int32Array || t.size !== rows || t.dtype !== "i32" || t.backend !== backend) return null;
+  if (rows > 1 && (t.shape.length !== 2 || t.shape[0] !== rows)) return null;
+  const memory = backend.mapped?.(t.buffer);
+  if (!memory) return reshape(t, [rows, 1]);
+  const view = new DataView(memory.buffer, memory.byteOffset), step = rows > 1 ? t.strides[0] : 0;
+  return Array.from({ length: rows }, (_, i) => view.getInt32(4 * (t.offset + i * step), true));
 }
 
 /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */

@@ -37,12 +37,14 @@ export interface CausalNetwork extends Module {
   /**
    * Logits [batch, time, vocab] for ids [batch, time] (or [time]: batch 1).
    *
-   * With a cache, ids are what follows the positions it holds. `lastOnly` computes the logits of the last position alone:
+   * With a cache, ids are what follows the positions it holds; with a list of caches, each of one text, row i follows those in
+   * cache i. `lastOnly` computes the logits of the last position alone:
    * [batch, 1, vocab]. `attentionMask` [batch, positions in the cache and in ids] is 0 where texts of unequal length are padded.
    */
-  forward(ids: Ids, options?: { cache?: CausalCache; lastOnly?: boolean; attentionMask?: Ids }): Tensor;
-  /** Logits [rows, vocab] for `ids[i]`, which follows the positions in `caches[i]`, each of one text. */
-  forwardRows(ids: readonly number[], caches: readonly CausalCache[]): Tensor;
+  forward(
+    ids: Ids,
+    options?: { cache?: CausalCache | readonly CausalCache[]; lastOnly?: boolean; attentionMask?: Ids },
+  ): Tensor;
   /** What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. */
   hidden(ids: Ids, options?: { cache?: CausalCache }): Tensor;
   /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */

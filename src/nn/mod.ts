@@ -6,6 +6,7 @@
 export * from "./activations.ts";
 export * from "./attention.ts";
 export * as init from "./init.ts";
+export * from "./kv_cache.ts";
 export * from "./layers.ts";
 export * from "./module.ts";
 export * from "./rotary.ts";

@@ -256,6 +256,16 @@ export class RotaryEmbedding {
     return this.isStretching ? this.#tableKind(length) : "";
   }
 
+  /** The longest text whose angles are those of one of `length` positions. */
+  reach(length: number): number {
+    const { scaling, maxPositions } = this.options;
+    if (this.isStretching && scaling?.ropeType === "longrope") {
+      const { originalMaxPositionEmbeddings: old } = scaling;
+      return length <= old ? old : Infinity;
+    }
+    return scaling?.ropeType === "dynamic" ? Math.max(length, maxPositions) : Infinity;
+  }
+
   /** The frequencies change with a text's length only where this does. */
   #tableKind(length: number): string {
     const { scaling, maxPositions } = this.options;

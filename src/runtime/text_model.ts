@@ -174,8 +174,9 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
   /**
    * Logits [batch, time, vocab] for ids [batch, time] (or [time]: batch 1).
    *
-   * With a cache, ids are what follows the positions it holds. `lastOnly` computes the logits of the last position
-   * alone: [batch, 1, vocab]. `attentionMask` [batch, positions in the cache and in ids] is 0 where texts of unequal length
+   * With a cache, ids are what follows the positions it holds; with a list of caches, each of one text, row i of the ids follows
+   * those in cache i, however long that text is, and gives what it would give alone. `lastOnly` computes the logits of the
+   * last position alone: [batch, 1, vocab]. `attentionMask` [batch, positions in the cache and in ids] is 0 where texts of unequal length
    * are padded: no other position looks there, and positions are counted without them, so that a row gives what its text
    * gives alone. What it gives at the padding means nothing.
    *
@@ -183,19 +184,9 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
    */
   forward(
     ids: Ids,
-    options: { cache?: CausalCache; lastOnly?: boolean; attentionMask?: Ids } = {},
+    options: { cache?: CausalCache | readonly CausalCache[]; lastOnly?: boolean; attentionMask?: Ids } = {},
   ): Tensor {
     return this.network.forward(ids, options);
-  }
-
-  /**
-   * The next position of several texts at once, each of its own length: logits [rows, vocab] for `ids[i]`, which
-   * follows the positions in `caches[i]` (a cache of one text). What a row gives does not depend on the others.
-   *
-   * @throws {ShapeError} when a text has no positions left, or the lists differ in length.
-   */
-  forwardRows(ids: readonly number[], caches: readonly CausalCache[]): Tensor {
-    return this.network.forwardRows(ids, caches);
   }
 
   /** What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. */

@@ -4,15 +4,15 @@
  * @module
  */
 import type { LayerOptions } from "../../nn/mod.ts";
-import { concat, contiguous, indexSelect, slice, type Tensor, tensor } from "../../ops/mod.ts";
-import { keep, noGrad, tidy } from "../../tensor/mod.ts";
+import { copyInto, indexSelect, slice, type Tensor, tensor, toDType, zeros } from "../../ops/mod.ts";
+import { activeCapture, keep, noGrad, outsideCapture, tidy } from "../../tensor/mod.ts";
 import { CausalCache } from "../cache.ts";
 import type { DecoderConfig } from "./config.ts";
 
 /** Keys and values of all layers, of as many heads as there are of keys. */
 export class DecoderCache extends CausalCache {
-  /** What the angles of its positions depend on; see {@link remember}. */
-  kind = "";
+  #kind = "";
+  /** Ids, i32 [batch, capacity], where angles change with the length. */
   #known: Tensor | null = null;
 
   /** Memory for `capacity` positions of `batch` sequences. */
@@ -21,15 +21,32 @@ export class DecoderCache extends CausalCache {
     super({ layers: layers.length, heads, width }, batch, capacity, options);
   }
 
+  /** What the angles of its positions depend on; see {@link remember}. */
+  get kind(): string {
+    activeCapture()?.guard(this, "kind", () => this.#kind);
+    return this.#kind;
+  }
+
+  set kind(kind: string) {
+    const before = this.#kind, set = (): void => void (this.#kind = kind);
+    activeCapture()?.effect(this, () => this.#kind = before, set);
+    this.#kind = kind;
+  }
+
   /**
    * The ids [batch, all] of the positions it holds with `ids` [batch, time] behind them, for models whose angles change
    * with the length of a text: they compute it anew then.
    */
   remember(ids: Tensor): Tensor {
-    const before = this.#known && this.length > 0 ? slice(this.#known, null, [0, this.length]) : null;
-    const all = keep(before ? concat([before, ids], 1) : contiguous(ids).clone());
-    this.#known?.dispose();
-    return this.#known = all;
+    this.layers[0].demandRoom(ids.shape[1]);
+    const known = this.#ids(), end = this.length + ids.shape[1];
+    noGrad(() => tidy(() => copyInto(toDType(ids, "i32"), slice(known, null, [this.length, end]))));
+    return slice(known, null, [0, end]);
+  }
+
+  #ids(): Tensor {
+    const { batch, capacity } = this, { device } = this.layers[0].keys;
+    return this.#known ??= outsideCapture(() => keep(zeros([batch, capacity], { dtype: "i32", device })));
   }
 
   /** See {@link CausalCache.copyRows}. */
@@ -41,16 +58,17 @@ export class DecoderCache extends CausalCache {
   ): void {
     super.copyRows(from, rows, start, end);
     if (!(from instanceof DecoderCache) || !from.#known) return;
-    const source = from.#known, old = this.#known;
+    const source = from.#known;
     this.kind = from.kind;
-    this.#known = noGrad(() =>
+    noGrad(() =>
       tidy(() => {
         const index = tensor([...rows], { dtype: "i32", device: source.device });
-        return indexSelect(slice(source, null, [0, end]), 0, index);
+        copyInto(
+          indexSelect(slice(source, null, [start, end]), 0, index),
+          slice(this.#ids(), null, [start, end]),
+        );
       })
     );
-    keep(this.#known);
-    old?.dispose();
   }
 
   /** Gives the memory back. */

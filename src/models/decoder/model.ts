@@ -13,7 +13,7 @@
 import { applyRotary, Embedding, init, type LayerOptions, Linear, Module, RMSNorm } from "../../nn/mod.ts";
 import { add, gelu, mul, relu, reshape, silu, slice, square, type Tensor, transpose } from "../../ops/mod.ts";
 import { tidy } from "../../tensor/mod.ts";
-import { CausalDecoder, type DecoderParts, type Place } from "./causal.ts";
+import { CausalDecoder, type DecoderParts, type LayerPlace } from "./causal.ts";
 import type { DecoderActivation, DecoderConfig, DecoderLayerConfig } from "./config.ts";
 
 /** What bends values inside an MLP. */
@@ -70,7 +70,7 @@ export class DecoderAttention extends Module {
   }
 
   /** x [batch, time, width] → the same shape. */
-  forward(x: Tensor, { rotation, attend }: Place): Tensor {
+  forward(x: Tensor, { rotation, attend }: LayerPlace): Tensor {
     const { heads, kvHeads, headDim, attentionScale: scale, attentionSoftcap, attentionDropout } =
       this.#config;
     const [batch, time] = x.shape, queries = heads * headDim, keys = kvHeads * headDim;
@@ -171,7 +171,7 @@ export class DecoderLayer extends Module {
   }
 
   /** x [batch, time, width] → the same shape. */
-  forward(x: Tensor, place: Place): Tensor {
+  forward(x: Tensor, place: LayerPlace): Tensor {
     const scaled = (branch: Tensor): Tensor =>
       this.#residualScale === 1 ? branch : mul(branch, this.#residualScale);
     return tidy(() => {

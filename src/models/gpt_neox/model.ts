@@ -12,7 +12,7 @@
 import { applyRotary, Embedding, LayerNorm, type LayerOptions, Linear, Module } from "../../nn/mod.ts";
 import { add, reshape, slice, type Tensor, transpose } from "../../ops/mod.ts";
 import { tidy } from "../../tensor/mod.ts";
-import { CausalDecoder, type DecoderParts, type Place } from "../decoder/causal.ts";
+import { CausalDecoder, type DecoderParts, type LayerPlace } from "../decoder/causal.ts";
 import type { DecoderConfig } from "../decoder/config.ts";
 import { activations, freshWeights } from "../decoder/model.ts";
 import type { GPTNeoXConfig } from "./config.ts";
@@ -35,7 +35,7 @@ export class GPTNeoXAttention extends Module {
   }
 
   /** x [batch, time, width] → the same shape. */
-  forward(x: Tensor, { rotation, attend }: Place): Tensor {
+  forward(x: Tensor, { rotation, attend }: LayerPlace): Tensor {
     const { heads, headDim, attentionScale: scale, attentionDropout } = this.#config,
       [batch, time, width] = x.shape;
     return tidy(() => {
@@ -95,7 +95,7 @@ export class GPTNeoXLayer extends Module {
   }
 
   /** x [batch, time, width] → the same shape. */
-  forward(x: Tensor, place: Place): Tensor {
+  forward(x: Tensor, place: LayerPlace): Tensor {
     return tidy(() => {
       const y = add(x, this.attention.forward(this.input_layernorm.forward(x), place));
       return add(y, this.mlp.forward(this.post_attention_layernorm.forward(this.#isParallel ? x : y)));

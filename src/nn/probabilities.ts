@@ -20,13 +20,14 @@ import {
   type Tensor,
   transpose,
   unsqueeze,
-} from "../../ops/mod.ts";
-import { tidy } from "../../tensor/mod.ts";
-import type { AttendOptions } from "./causal.ts";
+} from "../ops/mod.ts";
+import { tidy } from "../tensor/mod.ts";
+import type { AttendOptions } from "./attention.ts";
 
 /** The probabilities of queries [batch, heads, time, width] and keys [batch, groups, time, width]: [batch, heads, time, time]. */
-export function probabilities(q: Tensor, k: Tensor, { scale = 1, softcap, window }: AttendOptions): Tensor {
+export function probabilities(q: Tensor, k: Tensor, options: AttendOptions = {}): Tensor {
   const [batch, heads, time, width] = q.shape, groups = k.shape[1];
+  const { scale = 1 / Math.sqrt(width), softcap, window } = options;
   return tidy(() => {
     const keys = reshape(expand(unsqueeze(k, 2), [batch, groups, heads / groups, time, width]), q.shape);
     const products = mul(matmul(q, transpose(keys, 2, 3)), scale);

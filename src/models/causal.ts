@@ -1,0 +1,335 @@
+/**
+ * What all causal language models do alike, whatever they are made of: ids in, logits out, with caches, masks, several texts at
+ * once, losses and compiled steps. A family says how ids become what comes out of its last norm ({@link CausalModel.through}),
+ * once; prompts, steps, batches of unequal texts and training all go that way.
+ *
+ * @module
+ */
+import type { DeviceName } from "../backends/contract.ts";
+import { OptionError, ShapeError } from "../core/errors.ts";
+import * as kinds from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
+import { formatShape } from "../core/shape.ts";
+import { type LayerOptions, Module } from "../nn/mod.ts";
+import { probabilities } from "../nn/probabilities.ts";
+import { alias } from "../ops/bridge.ts";
+import { concat, contiguous, crossEntropy, reshape, slice, type Tensor } from "../ops/mod.ts";
+import { activeCapture, isRecording, keep, noGrad, tidy } from "../tensor/mod.ts";
+import { type CacheDType, CausalCache } from "./cache.ts";
+import { DecodingStep, DecodingSteps, type Pass } from "./decoding.ts";
+import { checkIds, idsAsTensor, idsOfStep } from "./ids.ts";
+import type { CausalNetwork, Ids } from "./network.ts";
+import { paddingOf } from "./padding.ts";
+import { type Place, placeBehind, placeOfRows } from "./place.ts";
+
+/**
+ * A causal language model; `C` is its cache.
+ *
+ * @category Models
+ */
+export abstract class CausalModel<C extends CausalCache = CausalCache> extends Module
+  implements CausalNetwork {
+  /** Sizes and choices. */
+  abstract readonly config: object;
+  /** Its layers. */
+  abstract get depth(): number;
+  /** Heads of queries in a layer. */
+  abstract get heads(): number;
+  /** Tokens that it knows. */
+  abstract get vocabSize(): number;
+  /** The longest sequence. */
+  abstract get contextLength(): number;
+  /** Token embeddings, [vocab, width]. */
+  abstract get embeddings(): Tensor;
+  /** Its name in messages. */
+  protected abstract get title(): string;
+  readonly #steps = new DecodingSteps();
+
+  /** An empty cache of its own. */
+  protected abstract cacheOf(batch: number, capacity: number, options: LayerOptions): C;
+
+  /** Ids [batch, time] → what comes out of the last norm, [batch, time, width]; of the first `depth` layers alone where given. */
+  protected abstract through(ids: Tensor, place: Place, depth?: number): Tensor;
+
+  /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
+  abstract logits(hidden: Tensor): Tensor;
+
+  /** Whether what it computes of a text depends on the text's length, so that a program is for one length alone. */
+  protected get isCounting(): boolean {
+    return false;
+  }
+
+  /**
+   * What a compiled step of these caches depends on besides, and how long texts may become in it; null where they have to be
+   * computed the ordinary way. `rows` are the ids that are about to be computed.
+   */
+  protected stepOf(_caches: readonly C[], _rows: readonly (readonly number[])[] | Tensor): StepForm | null {
+    return { kind: "", reach: this.contextLength };
+  }
+
+  /** Where it computes. */
+  protected get device(): DeviceName {
+    return this.embeddings.device;
+  }
+
+  /**
+   * An empty key-value cache on the model's device, for `capacity` positions of `batch` texts. As f16 or bf16 it takes half
+   * the memory of f32, the default; as q8 a little more than a quarter, where heads are a multiple of 32 wide.
+   *
+   * @throws {OptionError} for sizes that are no whole numbers above 0. @throws {DTypeError} for other dtypes.
+   */
+  createCache(batch = 1, capacity: number = this.contextLength, options: { dtype?: CacheDType } = {}): C {
+    for (const [name, value] of Object.entries({ batch, capacity })) {
+      if (!Number.isInteger(value) || value < 1) {
+        throw new OptionError(`createCache: ${name} is a whole number above 0, not ${value}`);
+      }
+    }
+    const { dtype = "f32" } = checkOptions("createCache", options, cacheOptions);
+    return this.cacheOf(batch, capacity, { device: this.device, dtype });
+  }
+
+  /**
+   * Logits [batch, time, vocab] for ids [batch, time] (or [time]: batch 1).
+   *
+   * With a cache, ids are what follows the positions it holds; with a list of caches, each of one text, row i of the ids follows
+   * those in cache i, however long that text is, and gives what it would give alone. `lastOnly` computes the logits of the
+   * last position alone: [batch, 1, vocab]. `attentionMask` [batch, positions in the cache and in ids] is 0 where texts of
+   * unequal length are padded: no other position looks there, and positions are counted without them, so that a row gives what
+   * its text gives alone. What it gives at the padding means nothing.
+   *
+   * @throws {ShapeError} for more positions than the model has, an id outside the vocabulary, or a mask of another shape.
+   */
+  forward(
+    ids: Ids,
+    options: { cache?: C | readonly C[]; lastOnly?: boolean; attentionMask?: Ids } = {},
+  ): Tensor {
+    const { cache, attentionMask: mask, lastOnly } = checkOptions("forward", options, forwardOptions);
+    const caches = (cache === undefined ? [] : [cache].flat()) as unknown as readonly C[];
+    this.#checkCaches(caches);
+    return tidy(() => {
+      const isRows = Array.isArray(cache), step = mask ? null : this.#compiled(ids, caches, isRows);
+      if (step) return step;
+      const all = this.ids(ids);
+      if (isRows) return this.#ofRows(all, caches, lastOnly ?? false, mask !== undefined);
+      const x = this.hiddenOf(all, caches[0] ?? null, mask);
+      return this.logits(lastOnly ? contiguous(slice(x, null, [-1, null])) : x);
+    });
+  }
+
+  /** The program of a decoding step of one text as text: one line an operation, with its memory. */
+  stepPlan(): string {
+    const cache = this.createCache(), { training } = this;
+    try {
+      this.eval();
+      return noGrad(() => {
+        const { kind, reach } = this.stepOf([cache], [[0]])!, step = this.#make([cache], 1, kind, reach);
+        try {
+          return step.plan();
+        } finally {
+          step.dispose();
+        }
+      });
+    } finally {
+      this.train(training);
+      cache.dispose();
+    }
+  }
+
+  /** What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. */
+  hidden(ids: Ids, options: { cache?: C } = {}): Tensor {
+    const { cache } = checkOptions("hidden", options, hiddenOptions);
+    return tidy(() => this.hiddenOf(this.ids(ids), cache as C | undefined ?? null));
+  }
+
+  /**
+   * How much each position looks at each before it, for every layer or those of `layers`: [batch, heads, time, time], rows
+   * of sum 1 (transformers' `output_attentions`). Computed for looking at: the layers themselves keep no such matrix.
+   */
+  attentions(ids: Ids, options: { layers?: readonly number[] } = {}): Tensor[] {
+    const { layers = Array.from({ length: this.depth }, (_, i) => i) } = checkOptions(
+      "attentions",
+      options,
+      attentionsOptions,
+    );
+    for (const layer of layers) {
+      if (layer < this.depth) continue;
+      throw new OptionError(`attentions: layer ${layer} is none of the ${this.depth} from 0`);
+    }
+    const found = new Map<number, Tensor>();
+    try {
+      return noGrad(() =>
+        tidy(() => {
+          const given = this.ids(ids), place = this.#place(given, null);
+          this.through(given, {
+            ...place,
+            attend: (layer) => (q, k, v, options) => {
+              // Kept: it outlives what the layer tidies up.
+              if (layers.includes(layer)) found.set(layer, keep(probabilities(q, k, options)));
+              return place.attend(layer)(q, k, v, options);
+            },
+          }, 1 + Math.max(-1, ...layers));
+          return layers.map((layer) => alias(found.get(layer)!));
+        })
+      );
+    } finally {
+      for (const kept of found.values()) kept.dispose();
+    }
+  }
+
+  /**
+   * The mean cross-entropy, in nats. `targets` has the shape of ids; without it each position's target is the id that
+   * follows. A target of −100 does not count.
+   */
+  loss(ids: Ids, targets?: Ids): Tensor {
+    return tidy(() => {
+      let x = this.ids(ids), y: Tensor;
+      if (targets === undefined) {
+        if (x.shape[1] < 2) {
+          throw new ShapeError(`${this.title}: loss needs at least 2 tokens, not ${formatShape(x.shape)}`);
+        }
+        y = slice(x, null, [1, null]);
+        x = slice(x, null, [0, -1]);
+      } else y = idsAsTensor(this.title, this, targets, -100);
+      return crossEntropy(
+        reshape(this.logits(this.hiddenOf(x, null)), [-1, this.vocabSize]),
+        reshape(y, [-1]),
+      );
+    });
+  }
+
+  /** Ids as a tensor [batch, time] on the model's device, checked against the vocabulary where they are plain numbers. */
+  ids(ids: Ids): Tensor {
+    return idsAsTensor(this.title, this, ids);
+  }
+
+  /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */
+  checkIds(ids: Iterable<number>): void {
+    checkIds(this.title, this.vocabSize, ids);
+  }
+
+  /** What comes out of the last norm for ids that follow what a cache holds. */
+  protected hiddenOf(ids: Tensor, cache: C | null, mask?: Ids): Tensor {
+    const isStep = cache?.batch === 1 && ids.shape[1] === 1 && !mask && !this.training;
+    if (!isStep || (activeCapture() && this.isCounting)) {
+      return this.through(ids, this.#place(ids, cache, mask));
+    }
+    if (!activeCapture()) this.#demandPlace(cache.length + 1);
+    return this.#step(ids, [cache]);
+  }
+
+  /** One position more of each text. */
+  #step(ids: Tensor, caches: readonly C[], most: number = this.contextLength): Tensor {
+    const x = this.through(ids, placeOfRows(caches, most, this.device));
+    for (const cache of caches) cache.fill(1);
+    return x;
+  }
+
+  #checkCaches(caches: readonly C[]): void {
+    for (const [i, { layers }] of caches.entries()) {
+      if (layers.length !== this.depth) {
+        throw new OptionError(
+          `forward: cache has ${layers.length} layers, ${this.title} ${this.depth}; make it with createCache()`,
+        );
+      }
+      if (caches.indexOf(caches[i]) < i) {
+        throw new OptionError("forward: cache names one cache twice; each text has its own");
+      }
+    }
+  }
+
+  /** Rows of ids, each behind a cache of its own. */
+  #ofRows(ids: Tensor, caches: readonly C[], lastOnly: boolean, isMasked: boolean): Tensor {
+    const [rows, time] = ids.shape;
+    if (rows !== caches.length || caches.some(({ batch }) => batch !== 1)) {
+      throw new ShapeError(
+        `${this.title}: ids of ${rows} texts for ${caches.length} caches; give one of batch 1 for each`,
+      );
+    }
+    if (isMasked) {
+      throw new OptionError(
+        "forward: attentionMask has no place beside a list of caches, which say how long texts are",
+      );
+    }
+    if (time === 1 && !this.training && !this.isCounting && caches.length > 0) {
+      if (!activeCapture()) this.#demandPlace(1 + Math.max(...caches.map(({ length }) => length)));
+      return this.logits(this.#step(ids, caches));
+    }
+    const each = caches.map((cache, i) => {
+      const x = this.hiddenOf(slice(ids, [i, i + 1]), cache);
+      return this.logits(lastOnly ? contiguous(slice(x, null, [-1, null])) : x);
+    });
+    return each.length === 1 ? each[0] : concat(each, 0);
+  }
+
+  /** By a program, where ids are one more of each text and doing it again saves anything: not for a gradient or in training. */
+  #compiled(ids: Ids, caches: readonly C[], isRows: boolean): Tensor | null {
+    const { backend } = this.embeddings;
+    if (!caches.length || this.training || isRecording() || activeCapture() || !backend.capture) return null;
+    const rows = isRows ? caches.length : caches[0].batch, given = idsOfStep(ids, rows, backend);
+    const isFull = caches.some(({ length, capacity }) => length >= Math.min(capacity, this.contextLength));
+    if (!given || isFull || (isRows && caches.some(({ batch }) => batch !== 1))) return null;
+    const form = this.stepOf(caches, Array.isArray(given) ? given.map((id) => [id]) : given as Tensor);
+    if (!form) return null;
+    if (Array.isArray(given)) this.checkIds(given);
+    const { kind, reach } = form;
+    return this.#steps.of(caches, kind, () => this.#make(caches, rows, kind, reach)).next(given);
+  }
+
+  #make(caches: readonly C[], rows: number, kind: string, reach: number): DecodingStep {
+    const isOne = caches.length === 1 && rows > 1;
+    const pass: Pass = (ids) =>
+      this.logits(
+        isOne
+          ? this.through(ids, placeBehind(caches[0], 1, reach, this.device))
+          : this.#step(ids, caches, reach),
+      );
+    return new DecodingStep(this, caches, rows, kind, pass);
+  }
+
+  #demandPlace(length: number): void {
+    if (length <= this.contextLength) return;
+    throw new ShapeError(
+      `${this.title}: ${length} tokens are more than the ${this.contextLength} positions of this model`,
+    );
+  }
+
+  /** Where `ids` stand that follow what a cache holds. */
+  #place(ids: Tensor, cache: C | null, mask?: Ids): Place {
+    const [batch, time] = ids.shape, { device } = this, isCounted = mask !== undefined || this.isCounting;
+    const start = !cache ? 0 : isCounted || !activeCapture() ? cache.length : null;
+    if (start !== null) this.#demandPlace(start + time);
+    const padding = mask === undefined ? null : paddingOf(mask, batch, time, start! + time, device);
+    return placeBehind(cache, time, this.contextLength, device, padding, isCounted);
+  }
+}
+
+/**
+ * What a compiled step depends on.
+ *
+ * @category Models
+ */
+export interface StepForm {
+  /** In a word. */
+  readonly kind: string;
+  /** Texts that become no longer. */
+  readonly reach: number;
+}
+
+const aCache = kinds.kind("a cache of createCache()", (x) => x instanceof CausalCache);
+const cacheOptions: OptionTable<{ dtype?: CacheDType }> = {
+  dtype: kinds.oneOf("f32", "f16", "bf16", "q8"),
+};
+const hiddenOptions: OptionTable<{ cache?: CausalCache }> = { cache: aCache };
+const forwardOptions: OptionTable<
+  { cache?: CausalCache | readonly CausalCache[]; lastOnly?: boolean; attentionMask?: Ids }
+> = {
+  cache: kinds.kind(
+    "a cache of createCache(), or a list of them",
+    (x) => [x].flat().every((one) => one instanceof CausalCache),
+  ),
+  lastOnly: kinds.flag,
+  attentionMask: kinds.kind("a tensor or lists of 0 and 1", (x) => typeof x === "object" && x !== null),
+};
+const attentionsOptions: OptionTable<{ layers?: readonly number[] }> = {
+  layers: kinds.listOf(kinds.whole(0), "a list of numbers of layers, the first being 0"),
+};
