@@ -23,7 +23,13 @@ const house: { floor: number; room: string; uses: string[] }[] = [
   {
     floor: 3,
     room: "src/tensor",
-    uses: ["src/core", "src/expr", "src/backends/contract.ts", "src/backends/operations.ts"],
+    uses: [
+      "src/core",
+      "src/expr",
+      "src/backends/contract.ts",
+      "src/backends/operations.ts",
+      "src/backends/kernels/rows.ts",
+    ],
   },
   {
     floor: 4,

@@ -12,6 +12,7 @@
  */
 import type { DType } from "../core/dtype.ts";
 import type { Program } from "../expr/nodes.ts";
+import type { RowProgram } from "../expr/row_program.ts";
 
 /**
  * Where tensors live.
@@ -283,4 +284,14 @@ export interface Kernels {
    * in their order. out is [1], i32: -1 where every logit is -∞ or NaN.
    */
   sample?(logits: View, temperature: number, topK: number, uniform: number, out: View): void;
+  /**
+   * A program over rows. Views are f32, [rows, length] with unit last stride where they are wide, [rows, 1] where they are narrow;
+   * an output may be the memory of an input seen the same way. Rows are at most 16,384 long, and one operand is wide.
+   */
+  rows?(
+    program: RowProgram,
+    inputs: readonly View[],
+    scalars: readonly number[],
+    outputs: readonly View[],
+  ): void;
 }

@@ -149,6 +149,9 @@ const list: readonly Operation[] = [
       return [...keys, ...values].map((): Shape | null => null).concat([[rows, heads, width]]);
     },
   ),
+  row("rows", true, "word program, reads* inputs, number* scalars, writes* outputs", (args) => {
+    return (args[3] as View[]).map(() => null);
+  }),
   row("quantize", true, "reads x, writes out", like(0)),
   row(
     "attentionBackward",

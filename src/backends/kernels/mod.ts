@@ -7,3 +7,4 @@ export * from "./attention.ts";
 export * from "./attention_step.ts";
 export * from "./cross_entropy.ts";
 export * from "./random.ts";
+export * from "./rows.ts";

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { Backend } from "../../backends/contract.ts";
+import type { Backend, View } from "../../backends/contract.ts";
 import { elementwiseOf, readsOf, sameLayout, type Step, type Value, valueOf, writesOf } from "./value.ts";
 
 /** A piece of memory that several values take turns in. */
@@ -51,9 +51,14 @@ function livesOf(steps: readonly Step[], lasting: ReadonlySet<Value>): Life[] {
   return [...lives.values()];
 }
 
+/** A step over rows reads all of a row before it writes it. */
+function rowsOf({ operation, args }: Step): { inputs: readonly View[]; outputs: readonly View[] } | null {
+  return operation.name === "rows" ? { inputs: args[1] as View[], outputs: args[3] as View[] } : null;
+}
+
 /** The value that an elementwise step may write its output over, because it is read there for the last time. */
 function overwritten(step: Step, at: number, lives: ReadonlyMap<Value, Life>): [Value, Value][] {
-  const parts = elementwiseOf(step), pairs: [Value, Value][] = [];
+  const parts = elementwiseOf(step) ?? rowsOf(step), pairs: [Value, Value][] = [];
   if (!parts) return pairs;
   const taken = new Set<Value>();
   for (const output of parts.outputs) {

@@ -7,6 +7,7 @@ import type { Epilogue, View } from "../../backends/contract.ts";
 import { eachView } from "../../backends/operations.ts";
 import { formatShape } from "../../core/shape.ts";
 import type { Expr, Program as Expression } from "../../expr/nodes.ts";
+import { foldLeaf, type RowProgram } from "../../expr/row_program.ts";
 import { numberName } from "./numbers.ts";
 import type { Program } from "./program.ts";
 import { elementwiseOf, type Step, type Value, valueOf } from "./value.ts";
@@ -71,6 +72,16 @@ function numberText(x: unknown): string {
   return `n${(x as { index: number }).index}`;
 }
 
+/** A program over rows: its folds r0, r1 …, then what is stored. */
+function rowsText(args: readonly unknown[]): string {
+  const { folds, outputs } = args[0] as RowProgram, inputs = args[1] as View[];
+  const scalars = (args[2] as number[]).map(numberText), names = inputs.map(operandName);
+  folds.forEach((_, j) => names[foldLeaf + j] = `r${j}`);
+  const found = folds.map(({ kind, value }, j) => `r${j} = ${kind} ${formula(value, names, scalars)}`);
+  const stored = outputs.map(({ value }) => formula(value, names, scalars));
+  return `rows(${[...found, ...stored].join("; ")})  over ${inputs.map(viewText).join(", ")}`;
+}
+
 /** One step as one line. */
 export function stepText(step: Step): string {
   const { operation, args } = step, written: string[] = [], rest: string[] = [];
@@ -85,6 +96,7 @@ export function stepText(step: Step): string {
       read.map(viewText).join(", ") || "nothing"
     }`;
   }
+  if (operation.name === "rows") return `${written.join(", ")} = ${rowsText(args)}`;
   operation.parameters.forEach(({ kind, name }, i) => {
     const x = args[i];
     if (x === null || x === undefined || kind === "writes") return;

@@ -77,6 +77,8 @@ export interface Stretch {
   load(k: number, fill: number | Local): Vectors;
   /** Stores to operand `k`; lanes beyond the row go nowhere. */
   store(k: number, x: Vectors): void;
+  /** x, with `fill` in lanes beyond the row. */
+  only(x: Vectors, fill: number): Vectors;
 }
 
 /** Writes `body` for all of a row of `length` floats at each of `pointers`; these locals keep their values. */
@@ -113,6 +115,7 @@ export function emitRowLoop(
               f.load("v128.load", 16 * i, 4);
             }),
           store: (k, x) => x.forEach((value, i) => storeVector(f, at[k], value, 16 * i)),
+          only: (x) => x,
         });
         for (const pointer of at) f.increment(pointer, 4 * count);
         f.increment(left, -count);
@@ -137,6 +140,14 @@ export function emitRowLoop(
         return [x];
       },
       store: (k, [x]) => emitTailStore(f, at[k], left, x),
+      only(x, fill) {
+        const counts = one.each(() => {
+          f.get(left);
+          f.op("i32x4.splat");
+        });
+        const places = one.each(() => f.i32x4(0, 1, 2, 3));
+        return one.select(one.op("i32x4.lt_s", places, counts), x, fill);
+      },
     });
   });
 }
@@ -181,20 +192,20 @@ function emitTailStore(f: FunctionBuilder, at: Local, count: Local, x: Local): v
   }, () => lanes("v128.store32_lane", 0, 0));
 }
 
-/** What is gathered beside a loop: sums or maxima, in as many vectors as the loop is wide. */
+/** What is gathered beside a loop: sums, maxima or minima, in as many vectors as the loop is wide. */
 export class Gathered {
   readonly #w: VectorWriter;
   readonly #vectors: Vectors;
-  readonly #name: "f32x4.add" | "f32x4.pmax";
+  readonly #name: Across;
 
-  /** Starts with zero (or -∞ for maxima). A maximum passes over NaN. */
-  constructor(w: VectorWriter, kind: "sum" | "max", width: number = 4) {
+  /** Starts with zero (or -∞ for maxima, ∞ for minima). A maximum and a minimum pass over NaN. */
+  constructor(w: VectorWriter, kind: "sum" | "max" | "min", width: number = 4) {
     const { f } = w;
     this.#w = w.withWidth(1);
     this.#vectors = f.localArray("v128", width);
-    this.#name = kind === "sum" ? "f32x4.add" : "f32x4.pmax";
+    this.#name = kind === "sum" ? "f32x4.add" : kind === "max" ? "f32x4.pmax" : "f32x4.pmin";
     for (const local of this.#vectors) {
-      this.#w.push(kind === "sum" ? 0 : -Infinity, 0, "f32x4");
+      this.#w.push(kind === "sum" ? 0 : kind === "max" ? -Infinity : Infinity, 0, "f32x4");
       f.set(local);
     }
   }
@@ -225,8 +236,10 @@ export class Gathered {
   }
 }
 
-/** The sum or maximum over the four lanes, in all lanes. */
-export function emitAcross(w: VectorWriter, x: Vectors, name: "f32x4.add" | "f32x4.pmax"): Vectors {
+type Across = "f32x4.add" | "f32x4.pmax" | "f32x4.pmin";
+
+/** The sum, maximum or minimum over the four lanes, in all lanes. */
+export function emitAcross(w: VectorWriter, x: Vectors, name: Across): Vectors {
   const half = w.op(name, x, w.shuffle32(x, x, [2, 3, 0, 1]));
   return w.op(name, half, w.shuffle32(half, half, [1, 0, 3, 2]));
 }

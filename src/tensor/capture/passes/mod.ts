@@ -13,6 +13,7 @@ import { asSoonAsPossible } from "./early.ts";
 import { fuseAsEpilogues } from "./epilogues.ts";
 import { fuseElementwise, fuseIntoReductions } from "./fuse.ts";
 import { repeatCheap } from "./repeat.ts";
+import { fuseRows } from "./rows.ts";
 
 /** A pass: `kept` are values that the run gives back. */
 export type Pass = (steps: readonly Step[], kept: ReadonlySet<Value>) => Step[];
@@ -39,6 +40,7 @@ const passes: readonly (readonly [name: string, pass: Pass])[] = [
   ["elementwise chains", fuseElementwise],
   ["into reductions", fuseIntoReductions],
   ["as epilogues", fuseAsEpilogues],
+  ["over rows", fuseRows],
   ["as soon as possible", asSoonAsPossible],
   ["computed again", computeAgain],
 ];
