@@ -66,6 +66,8 @@ export interface Family<C = unknown, N extends CausalNetwork = CausalNetwork> {
   parameterName(name: string, config: C): string | null;
   /** What a checkpoint calls the parameter `name`. */
   checkpointName(name: string, config: C): string;
+  /** What transformers calls the module at `path` of a whole model, as the files of adapters do. */
+  modulePath(path: string): string;
   /** Parameters that are only looked up, row by row, and so never quantised. */
   readonly tables: readonly string[];
   /** The network, with fresh weights. */

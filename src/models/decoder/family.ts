@@ -104,6 +104,7 @@ export function decoderFamily<C extends DecoderConfig>(of: DecoderFamily<C>): Fa
     expected: tensors,
     parameterName: (name, { tied }) => decoderParameter(name, body, head, tied),
     checkpointName: (name) => name,
+    modulePath: (path) => path,
     tables: [],
     network: (config, options) => new Network(config, options),
     trial: (config) => ({

@@ -29,6 +29,7 @@ export const gpt2Family: Family<GPT2Config, GPT2Model> = {
   expected: expectedTensors,
   parameterName: (name, { tieWordEmbeddings }) => parameterName(name, tieWordEmbeddings),
   checkpointName: (name, { tieWordEmbeddings }) => checkpointName(name, tieWordEmbeddings),
+  modulePath: (path) => path === "lm_head" ? path : `transformer.${path}`,
   tables: ["wpe.weight"],
   network: (config, options) => new GPT2Model(config, options),
   trial: (config) => ({
