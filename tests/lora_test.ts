@@ -10,12 +10,14 @@ import {
   type DType,
   FormatError,
   GPT2,
+  linear,
   manualSeed,
   nn,
   openSafetensors,
   optim,
   OptionError,
   rand,
+  randn,
   saveGguf,
   saveSafetensors,
   type Tensor,
@@ -105,24 +107,21 @@ for (const [title, place, tolerance] of recorded) {
 }
 
 /** A model of a family with weights that all show. */
-async function small(family: string, config: Record<string, unknown> = {}): Promise<CausalLM> {
+async function small(family: string, config: Record<string, unknown> = {}, spread = 0.3): Promise<CausalLM> {
   manualSeed(5);
   const sizes = { vocabSize: 40, contextLength: 32, width: 32, layers: 2, heads: 2 };
   const made = await CausalLM.fromSizes(family, sizes);
   const model = await CausalLM.fromConfig({ ...made.toConfig(), ...config });
   made.dispose();
-  for (const [i, p] of model.parameters().entries()) {
-    nn.init.normal(p, 0.05, 0.3);
-    assert(i >= 0);
-  }
+  for (const p of model.parameters()) nn.init.normal(p, p.shape.length > 1 ? 0 : 1, spread);
   return model.eval();
 }
 
 /** Gives every part of an adapter values that show. */
-function stir(adapter: nn.Lora): void {
+function stir(adapter: nn.Lora, spread = 0.2): void {
   for (const [name, p] of adapter.namedParameters()) {
     if (name.endsWith("vector")) continue;
-    nn.init.normal(p, 0, 0.2);
+    nn.init.normal(p, 0, spread);
   }
 }
 
@@ -180,7 +179,7 @@ describe("adapters of every kind", () => {
 
   for (const dtype of ["q8", "q4", "bf16"] as DType[]) {
     it(`beside weights held as ${dtype}: gradients are those beside the same weights as f32`, async () => {
-      using made = await small("llama");
+      using made = await small("llama", {}, 0.1);
       const dir = join(folder, `held-${dtype}`);
       await made.save(dir, { dtype });
       using held = await CausalLM.load(dir), wide = await CausalLM.load(dir, { dtype: "f32" });
@@ -195,7 +194,8 @@ describe("adapters of every kind", () => {
       }
       for (const [i, got] of gradients[0].entries()) {
         const size = Math.max(...gradients[1][i].map(Math.abs));
-        assert(furthest(got, gradients[1][i]) < 0.02 * size + 1e-4, `parameter ${i}`);
+        // Products with blocks round what they multiply with, too.
+        assert(furthest(got, gradients[1][i]) < 0.1 * size + 1e-4, `parameter ${i}`);
       }
       held.mergeAdapter();
       const merged = await values(held.forward(ids));
@@ -203,6 +203,15 @@ describe("adapters of every kind", () => {
       assert(furthest(merged, await values(held.forward(ids))) < 0.3);
     });
   }
+
+  it("the gradient that goes through blocks is that of their values", async () => {
+    for (const dtype of ["q8", "q4"] as DType[]) {
+      using weight = randn([6, 64], { seed: 3 }).to({ dtype }), wide = weight.to({ dtype: "f32" });
+      using g = randn([5, 6], { seed: 4 }), x = randn([5, 64], { seed: 5, requiresGrad: true });
+      linear(x, weight).mul(g).sum().backward();
+      assert(furthest(await values(x.grad as Tensor), await values(g.matmul(wide))) < 1e-5, dtype);
+    }
+  });
 
   it("an adapter in a GGUF is the one in PEFT's files", async () => {
     for (const family of ["llama", "qwen2", "gpt_neox"]) {
@@ -258,7 +267,7 @@ describe("adapters of every kind", () => {
   it("a text goes on as it would without steps' programs, with each adapter in turn", async () => {
     for (const family of ["gpt2", "llama"]) {
       using model = await small(family);
-      for (const name of ["a", "b"]) stir(nn.lora(model, { rank: 2, name, targets: "all-linear" }));
+      for (const name of ["a", "b"]) stir(nn.lora(model, { rank: 2, name, targets: "all-linear" }), 0.5);
       const options = { maxNewTokens: 12, temperature: 0 }, prompt = ids[0];
       const alone = async (): Promise<number[]> => {
         const text = [...prompt];
