@@ -9,12 +9,15 @@ import { FormatError, OptionError } from "../src/core/errors.ts";
 import { Linear } from "../src/nn/mod.ts";
 import { ones, randn, type Tensor, tensor } from "../src/ops/mod.ts";
 import {
+  Adafactor,
   Adagrad,
   Adam,
   AdamW,
   clipGradNorm,
   clipGradValue,
   gradNorm,
+  Lion,
+  Muon,
   type Optimizer,
   RMSprop,
   schedules,
@@ -42,7 +45,7 @@ interface Golden {
 
 type Made = Optimizer<never> | Optimizer;
 type Maker = new (params: Iterable<Tensor>, options: Record<string, unknown>) => Made;
-const makers = { SGD, RMSprop, Adagrad, Adam, AdamW } as unknown as Record<string, Maker>;
+const makers = { SGD, RMSprop, Adagrad, Adam, AdamW, Lion, Muon, Adafactor } as unknown as Record<string, Maker>;
 const camel = (name: string): string => name.replace(/_(\w)/g, (_, c: string) => c.toUpperCase());
 const camelOptions = (o: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(o).map(([key, value]) => [camel(key), value]));
@@ -154,7 +157,7 @@ for (const device of devices) {
       for (
         const [name, more] of [["AdamW", {}], ["SGD", { momentum: 0.9 }], ["RMSprop", {
           centered: true,
-        }]] as const
+        }], ["Lion", { weightDecay: 0.1 }], ["Muon", {}], ["Adafactor", {}]] as const
       ) {
         const first = [[3, 2], [4]].map((shape) => randn(shape, { device, seed: 9, requiresGrad: true }));
         const a = new makers[name](first, { lr: 0.1, ...more });
