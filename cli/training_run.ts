@@ -111,7 +111,10 @@ export class TrainingRun {
       this.seconds = (performance.now() - started) / 1000;
       const best = result.finished && this.#held.length > 1 ? await checkpoints.loadBest() : null;
       if (best) this.#model.loadStateDict(best.tensors.model);
-      await this.#model.eval().save(this.#out, { dtype: settings.dtype as DType });
+      await this.#model.eval().save(this.#out, {
+        dtype: settings.dtype as DType,
+        onWarning: (message) => void note(message),
+      });
       await this.#note(this.#summary(result));
       return result;
     } finally {

@@ -105,7 +105,8 @@ async function loadGguf(Model: ModelClass, file: Gguf, options: Options): Promis
     const [where] = file.files, json = await ggufJson(file);
     const family = familyOfConfig(json, where) as Family<object>;
     const config = family.parse(json, where, changesOf(family, options));
-    const source = ggufSource(file, config, family.expected(config));
+    const { onWarning: warn = console.warn } = options;
+    const source = ggufSource(file, config, family.expected(config), family.title, warn);
     const tokenizer = ggufTokenizer(file.metadata, where);
     const matrices = file.names.map((name) => file.info(name)).filter(({ shape }) => shape.length > 1);
     const types = new Set<string>(matrices.map(({ dtype }) => dtype));
