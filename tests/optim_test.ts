@@ -289,6 +289,11 @@ describe("schedules", () => {
     close(at(schedules.exponential({ lr: 1, gamma: 0.5 }), [0, 1, 3]), [1, 0.5, 0.125], "exponential");
     close(at(schedules.inverseSqrt({ lr: 1, warmup: 4 }), [0, 3, 15]), [0.25, 1, 0.5], "inverseSqrt");
     // PyTorch: OneCycleLR(max_lr=1, total_steps=10): its top is at step 2, its end at step 9.
+    close(at(schedules.noam({ lr: 1, warmup: 4 }), [0, 3, 15]), [0.25, 1, 0.5], "noam");
+    const wsd = schedules.wsd({ lr: 1, steps: 20, warmup: 2, decay: 10, minLr: 0.5 });
+    close(at(wsd, [0, 1, 10, 15, 20, 30]), [0.5, 1, 1, 0.75, 0.5, 0.5], "wsd");
+    close(at(schedules.wsd({ lr: 1, steps: 20 }), [15, 16, 18, 20]), [1, 1, 0.5, 0], "wsd");
+    assertThrows(() => schedules.wsd({ lr: 1, steps: 9, warmup: 5, decay: 5 }), OptionError, "more than the 9 steps");
     const cycle = schedules.oneCycle({ maxLr: 1, totalSteps: 10 });
     close(at(cycle, [0, 1, 2, 9]), [0.04, 0.52, 1, 4e-6], "oneCycle");
   });

@@ -33,6 +33,10 @@ export interface ModelSizes {
   layers: number;
   /** Attention heads. */
   heads: number;
+  /** Heads of keys and values, in families that may have fewer of them. Default: as many as heads. */
+  kvHeads?: number;
+  /** Inner width of the MLP. Default: as the family has it. */
+  innerWidth?: number;
   /** The token that begins and ends a text. Default: none. */
   endTokenId?: number;
 }

@@ -38,6 +38,7 @@ export * from "./pull.ts";
 export { initReference } from "./reference.ts";
 export {
   copySafetensors,
+  type CopySafetensorsOptions,
   openSafetensors,
   type ReadTensorOptions,
   Safetensors,
