@@ -43,8 +43,8 @@ export interface DecoderParts {
   readonly layers: readonly DecoderBlock[];
   /** The last norm. */
   readonly norm: Layer;
-  /** The output layer, [vocab, width]. */
-  readonly head: Tensor;
+  /** The output layer; null where the embeddings are. */
+  readonly head: Layer | null;
 }
 
 /** Values within ± `cap`, by a tanh. */
@@ -116,7 +116,8 @@ export abstract class CausalDecoder extends CausalModel<DecoderCache> {
   override logits(hidden: Tensor): Tensor {
     const { logitScale, logitSoftcap } = this.config;
     return tidy(() => {
-      const logits = linear(hidden, this.parts.head);
+      const { head, embedding } = this.parts;
+      const logits = head?.forward(hidden) ?? linear(hidden, embedding.weight);
       return softcap(logitScale === 1 ? logits : mul(logits, logitScale), logitSoftcap);
     });
   }

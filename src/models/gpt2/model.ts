@@ -204,6 +204,6 @@ export class GPT2Model extends CausalModel<GPT2Cache> {
 
   /** Logits [.., vocab] for what comes out of the last layer norm, [.., width]. */
   override logits(hidden: Tensor): Tensor {
-    return linear(hidden, this.lm_head?.weight ?? this.wte.weight);
+    return this.lm_head?.forward(hidden) ?? linear(hidden, this.wte.weight);
   }
 }
