@@ -27,8 +27,6 @@ import { isTangled, Steps } from "./rewrite.ts";
 
 /** Shorter rows cost more than they save; longer ones leave the cache. */
 const leastLength = 16, mostLength = 16384;
-/** Fewer rows are not enough for all threads. */
-const leastRows = 4;
 const mostFolds = 4, mostNodes = 128, mostOperands = 24;
 
 /** The rows that a step is about. */
@@ -83,7 +81,8 @@ function extentOf({ operation, args }: Step): Extent | null {
     }
   } else return null;
   const length = shape[shape.length - 1], rows = sizeOf(shape) / length;
-  return length >= leastLength && length <= mostLength && rows >= leastRows ? { rows, length } : null;
+  // Whatever their number: what a row gives must not depend on how many there are beside it.
+  return length >= leastLength && length <= mostLength && rows >= 1 ? { rows, length } : null;
 }
 
 /** Grows by taking in what a step reads. */
