@@ -255,7 +255,10 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
       return this.logits(this.#step(ids, caches));
     }
     const each = caches.map((cache, i) => {
-      const x = this.hiddenOf(slice(ids, [i, i + 1]), cache);
+      // As it would be alone, to the bit.
+      const own = slice(ids, [i, i + 1]), step = this.#compiled(own, [cache], false);
+      if (step) return step;
+      const x = this.hiddenOf(own, cache);
       return this.logits(lastOnly ? contiguous(slice(x, null, [-1, null])) : x);
     });
     return each.length === 1 ? each[0] : concat(each, 0);
