@@ -242,6 +242,19 @@ export interface Kernels {
     scale: number,
     places?: View,
   ): void;
+  /**
+   * The same where several heads of queries share keys and values: `qkv` [rows, heads + 2 · groups, d] has a row's queries, then
+   * its keys and its values, and those of a text are [1, groups, capacity, d].
+   */
+  attentionStepGrouped?(
+    qkv: View,
+    keys: readonly View[],
+    values: readonly View[],
+    lengths: readonly number[],
+    out: View,
+    scale: number,
+    places?: View,
+  ): void;
   /** What k and v of {@link Kernels.attention} may be stored as besides f32, where a head is a multiple of 32 wide. */
   readonly attentionDTypes?: readonly DType[];
   /** Writes x [.., n], f32 with unit last stride, as q8 blocks along the last axis of `out` (up to 4 dims, whole blocks). */

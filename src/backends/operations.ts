@@ -148,6 +148,16 @@ const list: readonly Operation[] = [
       return [...keys, ...values].map((): Shape | null => null).concat([[rows, heads, width]]);
     },
   ),
+  row(
+    "attentionStepGrouped",
+    true,
+    "reads qkv, updates* keys, updates* values, number* lengths, writes out, number scale, reads places",
+    (args) => {
+      const [rows, all, width] = shapeOf(args[0]), keys = args[1] as View[], values = args[2] as View[];
+      const heads = all - 2 * keys[0].shape[1];
+      return [...keys, ...values].map((): Shape | null => null).concat([[rows, heads, width]]);
+    },
+  ),
   row("quantize", true, "reads x, writes out", like(0)),
   row(
     "attentionBackward",

@@ -2,8 +2,8 @@
  * The attention of a decoding step with grouped heads: one new position for each of several texts, each with keys and values of
  * its own, of which several heads of queries may share a head (Ainslie et al. 2023).
  *
- * The kernel of a step has as many heads of keys as of queries. Of queries that share keys it takes one of each group at a
- * time; what it writes each time is the same key and value. What it does not know (a cap of scores, a window that some keys
+ * A device without a kernel for groups has one with as many heads of keys as of queries: of queries that share keys it takes one
+ * of each group at a time; what it writes each time is the same key and value. What it does not know (a cap of scores, a window that some keys
  * are out of) is done in ordinary operations.
  *
  * @module
@@ -12,7 +12,7 @@ import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { type AttentionOptions, scaledDotProductAttention } from "./attention.ts";
-import { stepKernel } from "./attention_step.ts";
+import { groupedStepKernel, stepKernel } from "./attention_step.ts";
 import { copyInto } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { eq, gt, le, logicalAnd, sub, where } from "./elementwise.ts";
@@ -95,6 +95,10 @@ function bySteps(
   scale: number,
 ): Tensor | null {
   const [rows, heads, width] = q.shape, groups = k.shape[1], share = heads / groups;
+  if (share > 1) {
+    const grouped = groupedStepKernel(concat([q, k, v], 1), keys, values);
+    if (grouped) return grouped(lengths, scale);
+  }
   const each = reshape(q, [rows, groups, share, width]), parts: Tensor[] = [];
   for (let i = 0; i < share; i++) {
     const qkv = reshape(concat([slice(each, null, null, i), k, v], 1), [rows, 3, groups, width]);

@@ -4,6 +4,7 @@
  * @module
  */
 import { attentionStepKernels } from "../backends/kernels/attention_step.ts";
+import type { Kernels } from "../backends/contract.ts";
 import { quantBlock } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
@@ -70,6 +71,21 @@ export function attentionStep(
   );
 }
 
+/**
+ * The same for `qkv` [rows, heads + 2 · groups, width], where several heads of queries share one of keys; null where the device has
+ * none for it.
+ */
+export function groupedStepKernel(
+  qkv: Tensor,
+  keys: readonly Tensor[],
+  values: readonly Tensor[],
+): StepKernel | null {
+  const groups = keys[0].shape[1], [rows, all, width] = qkv.shape, { backend } = qkv;
+  const kernel = attentionStepKernels(backend).attentionStepGrouped;
+  if (!kernel || !areRead(qkv, keys, values, groups, width)) return null;
+  return runs(kernel.bind(backend.kernels), qkv, keys, values, [rows, all - 2 * groups, width]);
+}
+
 /** Runs a device's kernel: what each query of `qkv` finds, [rows, heads, width]. */
 export type StepKernel = (lengths: readonly number[] | Tensor, scale: number) => Tensor;
 
@@ -82,18 +98,39 @@ export function stepKernel(
   demandTensor("stepKernel", qkv, "qkv");
   demandTensors("stepKernel", keys, "keys");
   demandTensors("stepKernel", values, "values");
-  const [rows, , heads, width] = qkv.shape, { backend } = qkv, { dtype } = keys[0];
-  const { attentionStep: kernel, attentionDTypes = [] } = attentionStepKernels(backend);
+  const [rows, , heads, width] = qkv.shape, { backend } = qkv;
+  const { attentionStep: kernel } = attentionStepKernels(backend);
+  if (!kernel || !areRead(qkv, keys, values, heads, width)) return null;
+  return runs(kernel.bind(backend.kernels), qkv, keys, values, [rows, heads, width]);
+}
+
+/** Whether kernels read such keys and values. */
+function areRead(
+  qkv: Tensor,
+  keys: readonly Tensor[],
+  values: readonly Tensor[],
+  heads: number,
+  width: number,
+): boolean {
+  const { dtype } = keys[0], { attentionDTypes = [] } = attentionStepKernels(qkv.backend);
   const isStored = dtype === "f32" || (attentionDTypes.includes(dtype) && width % quantBlock === 0);
   const isLike = (t: Tensor): boolean =>
     t.dtype === dtype && t.strides[3] === 1 && t.shape[0] === 1 && t.shape[1] === heads &&
     t.shape[3] === width;
-  const isRead = kernel && isStored && qkv.dtype === "f32" && keys.every(isLike) && values.every(isLike) &&
+  return isStored && qkv.dtype === "f32" && keys.every(isLike) && values.every(isLike) &&
     values.every(({ strides }, i) => strides.every((step, d) => step === keys[i].strides[d]));
-  if (!isRead) return null;
+}
+
+function runs(
+  kernel: NonNullable<Kernels["attentionStep"]>,
+  qkv: Tensor,
+  keys: readonly Tensor[],
+  values: readonly Tensor[],
+  shape: readonly number[],
+): StepKernel {
   return (lengths, scale) => {
     const known = Array.isArray(lengths) ? lengths as readonly number[] : null;
-    const out = empty([rows, heads, width], "f32", backend, "attentionStep");
+    const out = empty(shape, "f32", qkv.backend, "attentionStep");
     for (const list of [keys, values]) for (const { storage } of list) storage.version++;
     const places = known ? undefined : lengths as Tensor;
     kernel(contiguousView(qkv), keys, values, known ?? keys.map(() => 0), out, scale, places);
