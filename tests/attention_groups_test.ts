@@ -1,11 +1,11 @@
 /**
- * Grouped heads in a decoding step: what the kernel for groups gives is what each query gives by itself, to the bit.
+ * Grouped heads in a decoding step: what a group gives is what each query gives by itself, to the bit.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assertEquals } from "@std/assert";
 import { type DType, manualSeed, randn, reshape, slice, type Tensor } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
-import { groupedStepKernel, stepKernel } from "../src/ops/attention_step.ts";
-import { concat, copyInto, empty } from "../src/ops/mod.ts";
+import { attentionRows } from "../src/ops/attention_rows.ts";
+import { copyInto, empty } from "../src/ops/mod.ts";
 import { noGrad, tidy } from "../src/tensor/mod.ts";
 import { describe, it } from "./_suite.ts";
 
@@ -32,13 +32,16 @@ describe("a step's attention with grouped heads", () => {
           const [q, k, v] = [heads, groups, groups].map((n) => randn([rows, n, width], { device }));
           const keys = lengths.map(() => held(groups, capacity, width, dtype));
           const values = lengths.map(() => held(groups, capacity, width, dtype));
-          const run = groupedStepKernel(concat([q, k, v], 1), keys, values);
-          assert(run, "the cpu device has a kernel for groups");
-          const all = reshape(run(lengths, 0.2), [rows, groups, share, width]);
+          const options = {
+            scale: 0.2,
+            ...i % 3 ? {} : { window: random.integer(1, 40) },
+            ...i % 5 ? {} : { softcap: 3 },
+          };
+          const found = attentionRows(q, k, v, keys, values, lengths, options);
+          const all = reshape(found, [rows, groups, share, width]);
           const each = Array.from({ length: share }, (_, s) => {
             const one = slice(reshape(q, [rows, groups, share, width]), null, null, s);
-            const qkv = reshape(concat([one, k, v], 1), [rows, 3, groups, width]);
-            return [slice(all, null, null, s), stepKernel(qkv, keys, values)!(lengths, 0.2)];
+            return [slice(all, null, null, s), attentionRows(one, k, v, keys, values, lengths, options)];
           });
           return each;
         })

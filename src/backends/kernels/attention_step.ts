@@ -9,12 +9,11 @@ import { provideKernels } from "../cpu/provided.ts";
 
 provideKernels((engine) => ({
   attentionStep: (...args) => attentionStep(engine, ...args),
-  attentionStepGrouped: (...args) => attentionStep(engine, ...args),
 }));
 
 /** What a device has for it. */
 export function attentionStepKernels(
   { kernels }: Backend,
-): Pick<Kernels, "attentionStep" | "attentionStepGrouped" | "attentionDTypes"> {
+): Pick<Kernels, "attentionStep" | "attentionDTypes"> {
   return kernels;
 }

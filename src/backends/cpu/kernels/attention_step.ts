@@ -1,7 +1,9 @@
 /**
  * The attention of a decoding step: one new position for each of several texts, every text with a cache of its own. An item
- * is a head of keys of a text: it writes the new key and value into the cache, and each query that shares them meets all that are
- * there. One call does it for all texts; as calls of their own, the writes, the products and joining the results would cost more than the arithmetic.
+ * is a head of a text: it writes the new key and value into the cache and meets those that are there. One call does it for all
+ * texts; as calls of their own, the writes, the products and joining the results would cost more than the arithmetic.
+ *
+ * Heads of queries that share keys each write them: the same bytes, before they read them.
  *
  * @module
  */
@@ -20,9 +22,10 @@ import { emitAlongRow, emitLoadLanes, emitStoreLanes } from "./attention/rows.ts
 import { emitQuantizeBlock, type StoredKeys } from "./attention/stored.ts";
 import { emitSetSum } from "./gemm/address.ts";
 
-// Arguments: heads of keys, queries that share one, address of the texts' queries, keys and values, and of the results; then the
-// texts' records.
-const groupsArg = 0, shareArg = 4, qkvArg = 8, outArg = 12, recordsArg = 256;
+// Arguments: heads, heads of queries that share one of keys, address of the texts' queries, keys and values, and of the
+// results; how many keys back a query looks, and the cap of scores; then the texts' records.
+const headsArg = 0, shareArg = 4, qkvArg = 8, outArg = 12, windowArg = 20, capArg = 24, recordsArg = 256;
+const noWindow = 2 ** 31 - 1;
 
 // A text's record: addresses of its keys and values, bytes between heads and between rows, the address of the number of
 // positions filled, that number, where it is nowhere else, and the positions that there are.
@@ -57,13 +60,20 @@ function emitPut(
   return f;
 }
 
-function emitStep(m: ModuleBuilder, context: KernelContext, width: number, stored: StoredKeys | null): void {
+function emitStep(
+  m: ModuleBuilder,
+  context: KernelContext,
+  width: number,
+  stored: StoredKeys | null,
+  capped: boolean,
+): void {
   const blocks = forwardBlocks(context, width, stored);
-  const put = emitPut(m, context, blocks, stored), meet = emitMeet(m, context, blocks, stored);
+  const put = emitPut(m, context, blocks, stored), meet = emitMeet(m, context, blocks, stored, capped);
   const f = m.function("item", { params: ["i32", "i32"], export: false });
   const [args, number] = f.params;
-  const groups = emitArgument(f, args, groupsArg), share = emitArgument(f, args, shareArg);
-  const { high: row, low: group } = emitSplitNumber(f, number, groups);
+  const heads = emitArgument(f, args, headsArg), share = emitArgument(f, args, shareArg);
+  const { high: row, low: head } = emitSplitNumber(f, number, heads);
+  const { high: group } = emitSplitNumber(f, head, share);
   const record = f.local("i32");
   emitSetSum(f, record, args, recordsArg, [row, recordBytes]);
   const [keys, values, headStride, stride, length] = [0, 4, 8, 12, lengthAt].map((offset) => {
@@ -75,45 +85,56 @@ function emitStep(m: ModuleBuilder, context: KernelContext, width: number, store
     return local;
   });
   const q = emitArgument(f, args, qkvArg), out = emitArgument(f, args, outArg), all = f.local("i32");
-  const part = f.local("i32"), from = f.local("i32"), to = f.local("i32"), own = f.local("i32");
-  // Queries of all heads, then keys, then values: of a group, and of all.
-  emitSetSum(f, own, [share, 4 * width]);
-  emitSetSum(f, part, [groups, 4 * width]);
-  emitSetSum(f, q, q, [row, part], [row, part]);
-  f.get(part);
+  const queries = f.local("i32"), part = f.local("i32"), from = f.local("i32"), to = f.local("i32");
+  // Queries of all heads, then keys, then values.
+  emitSetSum(f, queries, [heads, 4 * width]);
+  f.get(queries);
   f.get(share);
-  f.op("i32.mul");
-  f.set(from);
-  emitSetSum(f, q, q, [row, from]);
-  emitSetSum(f, from, q, from, [group, 4 * width]);
-  emitSetSum(f, q, q, [group, own]);
-  emitSetSum(f, out, out, [number, own]);
+  f.op("i32.div_u");
+  f.set(part);
+  emitSetSum(f, q, q, [row, queries], [row, part], [row, part]);
+  emitSetSum(f, from, q, queries, [group, 4 * width]);
+  emitSetSum(f, q, q, [head, 4 * width]);
+  emitSetSum(f, out, out, [number, 4 * width]);
   // The number of positions is read from memory: beyond the last one lies what is not this text's.
   f.get(length);
   f.get(record);
   f.load("i32.load", capacityAt);
   f.op("i32.ge_u");
   f.if(() => f.return());
+  // Keys that a window leaves behind.
+  const window = emitArgument(f, args, windowArg), behind = f.local("i32");
+  emitSetSum(f, all, length, 1);
+  f.get(all);
+  f.get(window);
+  f.op("i32.sub");
+  f.i32(0);
+  f.get(all);
+  f.get(window);
+  f.op("i32.gt_s");
+  f.select();
+  f.set(behind);
   for (const held of [keys, values] as Local[]) {
     emitSetSum(f, held, held, [group, headStride]);
     emitSetSum(f, to, held, [length, stride]);
     emitCall(f, put, from, to);
     emitSetSum(f, from, from, part);
+    emitSetSum(f, held, held, [behind, stride]);
   }
-  emitSetSum(f, all, length, 1);
-  const query = f.local("i32");
-  f.forRange(query, 0, share, 1, () => {
-    emitCall(f, meet, q, keys, stride, values, stride, all, out, () => f.i32(0), () => {
-      f.get(args);
-      f.load("f32.load", scaleArg);
-    });
-    f.increment(q, 4 * width);
-    f.increment(out, 4 * width);
-  });
+  f.get(all);
+  f.get(behind);
+  f.op("i32.sub");
+  f.set(all);
+  const number32 = (offset: number) => (): void => {
+    f.get(args);
+    f.load("f32.load", offset);
+  };
+  const numbers = capped ? [number32(scaleArg), number32(capArg)] : [number32(scaleArg)];
+  emitCall(f, meet, q, keys, stride, values, stride, all, out, () => f.i32(0), ...numbers);
   emitItems(m, f);
 }
 
-/** See `Kernels.attentionStep` and `attentionStepGrouped`. */
+/** See `Kernels.attentionStep`. */
 export function attentionStep(
   engine: Engine,
   qkv: View,
@@ -123,12 +144,14 @@ export function attentionStep(
   out: View,
   scale: number,
   places?: View,
+  softcap = 0,
+  window = 0,
 ): void {
-  const all = keys.length, [, groups, , width] = keys[0].shape, { dtype } = keys[0], heads = out.shape[1];
+  const all = keys.length, [, heads, width] = out.shape, { dtype, shape: [, groups] } = keys[0];
   const stored = dtype === "f32" ? null : dtype as StoredKeys;
   const kernel = engine.kernel(
-    `attention step ${width} ${dtype}`,
-    (m, context) => emitStep(m, context, width, stored),
+    `attention step ${width} ${dtype}${softcap ? " capped" : ""}`,
+    (m, context) => emitStep(m, context, width, stored, softcap !== 0),
   );
   const { args, u32 } = engine, at = args >>> 2, from = addressOf(qkv), to = addressOf(out);
   if (!places) engine.refuseCapture();
@@ -148,12 +171,14 @@ export function attentionStep(
       // Done again, there may be as many positions as fit.
       most = Math.max(most, places ? shape[2] : lengths[i] + 1);
     }
-    u32[at + groupsArg / 4] = groups;
+    u32[at + headsArg / 4] = heads;
     u32[at + shareArg / 4] = heads / groups;
+    u32[at + windowArg / 4] = window || noWindow;
+    engine.f32[at + capArg / 4] = softcap;
     u32[at + qkvArg / 4] = from + 4 * (heads + 2 * groups) * width * start;
     u32[at + outArg / 4] = to + 4 * heads * width * start;
     engine.f32[at + scaleArg / 4] = scale;
-    const each = most * width * heads / groups;
-    engine.run(kernel, rows * groups, Math.max(1, Math.ceil(40_000 / each)));
+    const met = window ? Math.min(most, window) : most;
+    engine.run(kernel, rows * heads, Math.max(1, Math.ceil(40_000 / (met * width))));
   }
 }
