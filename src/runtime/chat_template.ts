@@ -4,6 +4,7 @@
  * @module
  */
 import { demand, demandText } from "../core/demand.ts";
+import { OptionError } from "../core/errors.ts";
 import { abortSignal } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { importPackage, optionalPackages } from "../core/packages.ts";
@@ -71,13 +72,43 @@ export async function templateFrom(source: ChatSource, where: string): Promise<C
   };
 }
 
+/** Templates by what they came with. */
+const known = new WeakMap<Companions, Promise<ChatTemplate | null>>();
+
 /** The chat template that came with a tokenizer, or null. `where` names the model in messages. */
-export async function chatOf({ config, texts }: Companions, where: string): Promise<ChatTemplate | null> {
+async function chatOf({ config, texts }: Companions, where: string): Promise<ChatTemplate | null> {
   const encoder = new TextEncoder(), files: Record<string, Uint8Array<ArrayBuffer>> = {};
   if (config) files["tokenizer_config.json"] = encoder.encode(JSON.stringify(config));
   for (const [name, text] of texts) files[name] = encoder.encode(text);
   const source = await folderChat(await openFolder(files));
   return source && await templateFrom(source, where);
+}
+
+/** What a conversation needs of a model. */
+interface Speaker {
+  readonly tokenizer: Tokenizer | null;
+  readonly companions: Companions | null;
+  readonly family: string;
+}
+
+/** The ids of a conversation, as a model's own template has it. @throws {OptionError} for a model without one. */
+export async function idsOfChat(
+  { tokenizer, companions, family }: Speaker,
+  messages: readonly ChatMessage[],
+  options: ChatTemplateOptions,
+): Promise<number[]> {
+  let found: Promise<ChatTemplate | null> | undefined;
+  if (tokenizer && companions?.tokenizer === tokenizer) {
+    found = known.get(companions);
+    if (!found) known.set(companions, found = chatOf(companions, family));
+  }
+  const template = await found;
+  if (!template) {
+    throw new OptionError(
+      "chat: this model came with no chat template, so it was not trained on conversations; use complete",
+    );
+  }
+  return await encodeChat(tokenizer!, template(messages, options));
 }
 
 const encodeOptions: OptionTable<{ readonly signal?: AbortSignal }> = { signal: abortSignal };

@@ -41,7 +41,7 @@ import type { Openable } from "../platform/platform.ts";
 import type { Tensor } from "../ops/mod.ts";
 import type { Tokenizer } from "../text/mod.ts";
 import type { LoadAdapterOptions, SaveAdapterOptions } from "./adapters.ts";
-import type { ChatMessage, ChatTemplate } from "./chat_template.ts";
+import type { ChatMessage } from "./chat_template.ts";
 import { type ChatOptions, type ChatTemplateOptions, definedOf, templateOptions } from "./chat_options.ts";
 import type { DeviceChoice } from "./choose_device.ts";
 import { embedIds, type EmbedOptions, embedOptions } from "./embed.ts";
@@ -77,8 +77,6 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
    */
   companions: Companions | null = null;
   readonly #family: Family<N["config"], N>;
-  /** The chat template, and what it was made of. */
-  #chat: { of: Companions; template: Promise<ChatTemplate | null> } | null = null;
   /** Positions that were computed with each adapter, and with none. */
   readonly #prefixes: Map<Lora | null, PrefixStore<CausalCache>> = new Map();
 
@@ -491,18 +489,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
   /** The ids of a conversation as the model's chat template writes it, ready for the answer. Errors as in {@link chat}. */
   async chatIds(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Promise<number[]> {
     checkOptions("chatIds", options, templateOptions);
-    const { tokenizer, companions } = this, { encodeChat, chatOf } = await import("./chat_template.ts");
-    const template = tokenizer && companions?.tokenizer === tokenizer
-      ? await (this.#chat?.of === companions
-        ? this.#chat
-        : this.#chat = { of: companions, template: chatOf(companions, this.family) }).template
-      : null;
-    if (!template) {
-      throw new OptionError(
-        "chat: this model came with no chat template, so it was not trained on conversations; use complete",
-      );
-    }
-    return await encodeChat(tokenizer!, template(messages, options));
+    const { idsOfChat } = await import("./chat_template.ts");
+    return await idsOfChat(this, messages, options);
   }
 
   /**
