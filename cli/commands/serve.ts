@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { whole } from "../../src/core/kinds.ts";
-import { CancelledError, formatLimits, loadChatTemplate } from "../../mod.ts";
+import { oneOf, whole } from "../../src/core/kinds.ts";
+import { CancelledError, formatLimits, loadChatTemplate, type Pooling } from "../../mod.ts";
 import { environment, isPermitted, onInterrupt, onTerminate } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { bundledModel, deviceIdle, loadModel, modelOptions } from "../model.ts";
@@ -31,7 +31,7 @@ export const serve: Command = {
   usage: "[options]",
   summary: "Serves a model over HTTP, as OpenAI's API does; requests that overlap are computed together.",
   details:
-    "Routes: /v1/models, /v1/completions, /v1/chat/completions (for a model with a chat template), /health.\n" +
+    "Routes: /v1/models, /v1/completions, /v1/chat/completions (for a model with a chat template),\n/v1/embeddings, /health.\n" +
     "Ctrl-C finishes what runs and ends; a second one ends at once.\n" +
     "It answers to the names of this machine alone (localhost, addresses, --host, --allowed-host), and to pages of --cors.\n\n" +
     `A body is JSON (Content-Type: application/json) of at most ${mostValues} values, ${mostDeep} deep. Its fields:\n` +
@@ -60,6 +60,11 @@ export const serve: Command = {
       value: "N",
       kind: whole(1, 65536),
       help: "texts that one request may ask for: prompts times n (default 256)",
+    },
+    pooling: {
+      value: "HOW",
+      kind: oneOf("mean", "last", "cls"),
+      help: "how /v1/embeddings makes positions a vector: mean, last or cls (default mean)",
     },
     "max-body": { value: "BYTES", kind: whole(1, 1 << 30), help: "largest request (default 1048576)" },
     patience: {
@@ -121,6 +126,7 @@ export const serve: Command = {
         allowedHosts,
         maxBatch: values.number("max-batch") ?? 16,
         maxQueue: values.number("max-queue") ?? 256,
+        pooling: (values.text("pooling") ?? "mean") as Pooling,
         maxTexts: values.number("max-texts") ?? 256,
         maxBody: values.number("max-body") ?? 1 << 20,
         patience: values.number("patience") ?? 60,

@@ -97,15 +97,20 @@ export async function createApp(service: Service, options: AppOptions): Promise<
     throw new Problem(404, message, "model", "model_not_found");
   });
 
+  /** Stops the work when the client leaves. */
+  const leaving = (c: Context): { controller: AbortController; leave: () => void } => {
+    const controller = new AbortController(), { signal } = c.req.raw;
+    const leave = (): void => controller.abort();
+    if (signal.aborted) leave();
+    else signal.addEventListener("abort", leave, { once: true });
+    return { controller, leave };
+  };
   const answer = async (
     c: Context,
     read: (body: string, client: string, signal: AbortSignal) => Promise<Work>,
   ): Promise<Response> => {
     checkType(c.req.header("Content-Type"));
-    const controller = new AbortController(), { signal } = c.req.raw, incoming = incomingOf(c);
-    const leave = (): void => controller.abort();
-    if (signal.aborted) leave();
-    else signal.addEventListener("abort", leave, { once: true });
+    const { signal } = c.req.raw, incoming = incomingOf(c), { controller, leave } = leaving(c);
     try {
       const body = await bodies.read(incoming);
       const work = await read(body, incoming.socket?.remoteAddress ?? "", controller.signal);
@@ -132,6 +137,11 @@ export async function createApp(service: Service, options: AppOptions): Promise<
   };
   app.post("/v1/completions", (c) => answer(c, service.completion.bind(service)));
   app.post("/v1/chat/completions", (c) => answer(c, service.chat.bind(service)));
+  app.post("/v1/embeddings", async (c) => {
+    checkType(c.req.header("Content-Type"));
+    const { controller } = leaving(c), body = await bodies.read(incomingOf(c));
+    return c.json(await service.embeddings(body, controller.signal) as object);
+  });
   app.notFound((c) =>
     refuse(c, new Problem(404, `there is no ${c.req.method} ${show(c.req.path).slice(1, -1)} here`))
   );

@@ -13,6 +13,7 @@ import {
   FerrotypeError,
   FormatError,
   type GenerationResult,
+  type Pooling,
   type ResolvedOptions,
   textOfTokens,
   type Tokenizer,
@@ -27,6 +28,7 @@ import {
   type Usage,
   usageOf,
 } from "./answer.ts";
+import { readEmbeddings, vectorAs } from "./embeddings.ts";
 import { Problem } from "./problem.ts";
 import { type Asked, type Prompt, readChat, readCompletion } from "./request.ts";
 import { type Said, type ToolCall, ToolCallReader } from "./tool_calls.ts";
@@ -46,6 +48,8 @@ export interface ServiceOptions {
   readonly maxQueue: number;
   /** Texts that one request may ask for. */
   readonly maxTexts: number;
+  /** How positions become a vector of `/v1/embeddings`. Default "mean". */
+  readonly pooling?: Pooling;
 }
 
 /** One text to be made. */
@@ -148,6 +152,45 @@ export class Service {
     return await this.#accept(asked, [prompt], client, true, signal, tools);
   }
 
+  /** The answer to a request of `/v1/embeddings`. @throws {Problem} */
+  async embeddings(text: string, signal: AbortSignal): Promise<unknown> {
+    const { model, maxTexts, pooling } = this.#options, { vocabSize, contextLength } = model;
+    const width = model.network.embeddings.shape[1];
+    const asked = readEmbeddings(text, { vocabSize, width, mostTexts: maxTexts }), { input } = asked;
+    this.#checkName(asked.model);
+    for (const one of input) if (typeof one === "string") this.#checkLength(one.length, "input");
+    this.#checkRoom(input.length);
+    this.#reading += input.length;
+    try {
+      const { promptIds } = await model.prepare(input, { maxNewTokens: 1, signal });
+      const data: unknown[] = [], options = pooling === undefined ? {} : { pooling };
+      for (const ids of promptIds) {
+        if (ids.length > contextLength) this.#tooLong(`${ids.length} tokens`, "input");
+      }
+      for (const [index, ids] of promptIds.entries()) {
+        // Between two texts, steps of others have their turn.
+        await new Promise<void>((resolve) => setTimeout(resolve));
+        if (signal.aborted) throw new CancelledError("the client has gone");
+        using vector = await model.embed([ids], options);
+        const embedding = vectorAs(await vector.data() as Float32Array, asked.isBase64);
+        data.push({ object: "embedding", index, embedding });
+      }
+      const tokens = promptIds.reduce((sum, { length }) => sum + length, 0);
+      const usage = { prompt_tokens: tokens, total_tokens: tokens };
+      return { object: "list", data, model: this.name, usage };
+    } finally {
+      this.#reading -= input.length;
+    }
+  }
+
+  /** @throws {Problem} for another model than this one. */
+  #checkName(model: string | null): void {
+    const { name } = this.#options;
+    if (model === null || model === name) return;
+    const message = `there is no model ${show(model)} here; there is "${name}"`;
+    throw new Problem(404, message, "model", "model_not_found");
+  }
+
   /** @throws {Problem} for so many characters that they cannot be few enough tokens. */
   #checkLength(characters: number, param: string): void {
     const { contextLength } = this.#options.model;
@@ -158,7 +201,7 @@ export class Service {
     throw new Problem(
       400,
       `this model's maximum context length is ${this.#options.model.contextLength} tokens, and the ${
-        param === "messages" ? "messages have" : "prompt has"
+        param === "messages" ? "messages have" : `${param} has`
       } ${found}; shorten ${param === "messages" ? "them" : "it"}`,
       param,
       "context_length_exceeded",
@@ -174,14 +217,7 @@ export class Service {
     tools: Tools | null = null,
   ): Promise<Work> {
     const { name } = this.#options, count = prompts.length * asked.n;
-    if (asked.model !== null && asked.model !== name) {
-      throw new Problem(
-        404,
-        `there is no model ${show(asked.model)} here; there is "${name}"`,
-        "model",
-        "model_not_found",
-      );
-    }
+    this.#checkName(asked.model);
     this.#checkRoom(count);
     this.#reading += count;
     try {

@@ -3,13 +3,10 @@
  *
  * @module
  */
-export {
-  type ChatMessage,
-  type ChatTemplate,
-  type ChatTemplateOptions,
-  encodeChat,
-  loadChatTemplate,
-} from "./chat.ts";
+export { loadChatTemplate } from "./chat.ts";
+export { type ChatMessage, type ChatTemplate, encodeChat } from "./chat_template.ts";
+export type { ChatOptions, ChatTemplateOptions } from "./chat_options.ts";
+export type { EmbedOptions, Pooling } from "./embed.ts";
 export { benchmark, type BenchmarkOptions, type Figure } from "./benchmark.ts";
 export * from "./checkpoints.ts";
 export { chooseDevice, type DeviceChoice } from "./choose_device.ts";

@@ -72,10 +72,12 @@ export function checkTokenizer(
 }
 
 /** @throws {OptionError} for prompts that are no list. */
-export function demandList(prompts: unknown): void {
+export function demandList(prompts: unknown, what = "generate"): void {
   if (Array.isArray(prompts)) return;
   throw new OptionError(
-    `generate: the prompts are ${show(prompts)}, expected a list of texts or of lists of token ids`,
+    `${what}: the ${what === "embed" ? "texts" : "prompts"} are ${
+      show(prompts)
+    }, expected a list of texts or of lists of token ids`,
   );
 }
 

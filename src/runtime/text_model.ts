@@ -41,7 +41,10 @@ import type { Openable } from "../platform/platform.ts";
 import type { Tensor } from "../ops/mod.ts";
 import type { Tokenizer } from "../text/mod.ts";
 import type { LoadAdapterOptions, SaveAdapterOptions } from "./adapters.ts";
+import type { ChatMessage } from "./chat_template.ts";
+import { type ChatOptions, type ChatTemplateOptions, definedOf, templateOptions } from "./chat_options.ts";
 import type { DeviceChoice } from "./choose_device.ts";
+import { embedIds, type EmbedOptions, embedOptions } from "./embed.ts";
 import { areDeterministicAlgorithmsEnabled } from "./devices.ts";
 import type { SaveOptions } from "./load_options.ts";
 import { demandIds, demandList, prepareAll, type Prepared } from "./model_generation.ts";
@@ -453,6 +456,49 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
     const ids = prompts.map((prompt) => this.#promptIds(prompt, rest));
     return await Promise.all(
       ids.map((own) => runToEnd(textOfTokens(batcher.submit(own, resolved), this.tokenizer, own, resolved))),
+    );
+  }
+
+  /**
+   * The model's answer to a conversation, written as its own chat template has it (of its folder or its GGUF); `tools` and what
+   * else a template takes go beside the options of generation. {@link chatIds} gives the ids, to `stream` an answer from.
+   *
+   * ```ts
+   * const answer = await model.chat([{ role: "user", content: "Why is the sky blue?" }], { maxNewTokens: 200 });
+   * ```
+   *
+   * @throws {OptionError} for a model without a chat template. @throws {FormatError} for a conversation that it refuses.
+   */
+  async chat(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<string> {
+    demandObject("chat", options, templateOptions);
+    const { tools, documents, template, variables, now, ...rest } = options;
+    const written = definedOf({ tools, documents, template, variables, now });
+    this.#resolve(rest);
+    return await this.complete(await this.chatIds(messages, written), rest);
+  }
+
+  /** The ids of a conversation as the model's chat template writes it, ready for the answer. Errors as in {@link chat}. */
+  async chatIds(messages: readonly ChatMessage[], options: ChatTemplateOptions = {}): Promise<number[]> {
+    checkOptions("chatIds", options, templateOptions);
+    const { idsOfChat } = await import("./chat_template.ts");
+    return await idsOfChat(this, messages, options);
+  }
+
+  /**
+   * Vectors [texts, width] of texts (or of their ids): what comes out of the last norm, pooled over the positions of a text. Each
+   * is computed alone. A model that was not trained for it gives vectors of little use for search.
+   *
+   * ```ts
+   * const vectors = await model.embed(["a cat", "a dog"], { pooling: "last" });
+   * ```
+   *
+   * @throws {OptionError} for no texts, and for one without tokens. @throws {ShapeError} for one that is too long.
+   */
+  async embed(texts: readonly (string | readonly number[])[], options: EmbedOptions = {}): Promise<Tensor> {
+    checkOptions("embed", options, embedOptions);
+    demandList(texts, "embed");
+    return await Promise.resolve().then(() =>
+      embedIds(this.network, texts.map((text) => this.encode(text)), options)
     );
   }
 
