@@ -41,8 +41,7 @@ const bytesOf = async (t: Tensor): Promise<Uint8Array> => {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
 };
 /** The parameter of an adapter that a file calls `name`. */
-const own = (name: string): string =>
-  name.replace("base_model.model.", "").replace(/\.weight$/, "");
+const own = (name: string): string => name.replace("base_model.model.", "").replace(/\.weight$/, "");
 const furthest = (a: number[], b: number[]): number =>
   a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i])), 0);
 
@@ -69,7 +68,9 @@ for (const [title, place, tolerance] of recorded) {
       assert(furthest(await values(model.forward(prompts("single"))), wanted) < tolerance);
       model.unmergeAdapter();
       const named = new Map(model.namedParameters());
-      for (const [i, [name]] of weights.entries()) assertEquals(await bytesOf(named.get(name)!), before[i], name);
+      for (const [i, [name]] of weights.entries()) {
+        assertEquals(await bytesOf(named.get(name)!), before[i], name);
+      }
       model.setAdapter(null);
       assertEquals(await values(model.forward(prompts("single"))), plain);
     });
@@ -247,7 +248,9 @@ describe("adapters of every kind", () => {
           const from = order(last, row) * columns;
           turned.set(given.subarray(from, from + columns), row * columns);
         }
-        tensors[`blk.${layer}.${names[last]}.weight.lora_${matrix.toLowerCase()}`] = tensor(turned, { shape: p.shape });
+        tensors[`blk.${layer}.${names[last]}.weight.lora_${matrix.toLowerCase()}`] = tensor(turned, {
+          shape: p.shape,
+        });
       }
       const path = join(folder, `${family}.gguf`);
       await saveGguf(path, tensors, {
@@ -288,6 +291,48 @@ describe("adapters of every kind", () => {
         const { ids: got } = await model.completion(prompt, options);
         assertEquals(got, wanted.get(name), `${family} ${name}`);
       }
+    }
+  });
+
+  it("texts of several adapters are made at once, each as alone, whatever is in use", async () => {
+    for (const family of ["gpt2", "llama"]) {
+      using model = await small(family);
+      for (const name of ["a", "b"]) stir(nn.lora(model, { rank: 2, name, targets: "all-linear" }), 0.5);
+      // Long enough to have positions in common.
+      const prompt = Array.from({ length: 20 }, (_, i) => (7 * i * i) % 40),
+        names = ["a", null, "b", "a", undefined];
+      const options = { maxNewTokens: 8, temperature: 3, doSample: true, seed: 4 }, wanted: number[][] = [];
+      for (const name of names) {
+        model.setAdapter(name === undefined ? "b" : name);
+        wanted.push((await model.completion(prompt, options)).ids);
+      }
+      assert(new Set(wanted.map(String)).size > 2);
+      model.setAdapter("b");
+      const batcher = model.batcher();
+      const made = await Promise.all(names.map(async (name) => {
+        const { options: own, promptIds } = await model.prepare([prompt], {
+          ...options,
+          ...(name === undefined ? {} : { adapter: name }),
+        });
+        const ids: number[] = [];
+        for await (const { id } of batcher.submit(promptIds[0], own)) ids.push(id);
+        return ids;
+      }));
+      assertEquals(made, wanted, family);
+      for (const [i, name] of names.entries()) {
+        if (name === undefined) continue;
+        assertEquals((await model.completion(prompt, { ...options, adapter: name })).ids, wanted[i]);
+        const { ids: text } = await model.completion(prompt, { maxNewTokens: 8, adapter: name, numBeams: 2 });
+        assertEquals(text.length, 8);
+      }
+      await assertRejects(() => model.completion(prompt, { adapter: "c" }), OptionError, '"c"');
+      using cache = model.createCache(1, 32, { adapter: "a" });
+      await assertRejects(
+        () => model.completion(prompt, { adapter: "b", cache }),
+        OptionError,
+        'made for "a"',
+      );
+      assertEquals((await model.completion(prompt, { ...options, cache })).ids, wanted[0]);
     }
   });
 
@@ -343,7 +388,8 @@ describe("adapters of every kind", () => {
 
   it("ranks and alphas of single layers are read and written", async () => {
     using model = await small("llama");
-    const adapter = nn.lora(model, { rank: 2, alpha: 4, targets: ["q_proj", "k_proj"] }), dir = join(folder, "pattern");
+    const adapter = nn.lora(model, { rank: 2, alpha: 4, targets: ["q_proj", "k_proj"] }),
+      dir = join(folder, "pattern");
     stir(adapter);
     await model.saveAdapter(dir);
     const path = "model.layers.1.self_attn.q_proj", stem = `base_model.model.${path}`;

@@ -16,8 +16,8 @@ import type { CausalNetwork } from "./network.ts";
 /** What a step asks of a model. */
 type StepModel = Pick<CausalNetwork, "embeddings" | "training">;
 
-/** Programs that are kept: as many as texts, or groups of texts, usually take turns. */
-const mostKept = 4;
+/** Programs that are kept: as many as texts, or groups of texts (those of one adapter each), usually take turns. */
+const mostKept = 8;
 
 /** Computes logits [rows, vocab] for ids [rows, 1] and positions [rows], both i32, and leaves the caches' lengths alone. */
 export type ComputeStep = (ids: Tensor, places: Tensor, caches: readonly CausalCache[]) => Tensor;

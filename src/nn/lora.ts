@@ -244,7 +244,9 @@ export class AdapterSet {
   demandUnmerged(what: string): void {
     if (!this.#merged) return;
     throw new OptionError(
-      `${what}: adapter ${show(this.#merged.lora.name)} is merged into the weights; call unmergeAdapter() first`,
+      `${what}: adapter ${
+        show(this.#merged.lora.name)
+      } is merged into the weights; call unmergeAdapter() first`,
     );
   }
 
@@ -259,7 +261,8 @@ export class AdapterSet {
   using<T>(adapter: Lora | null, f: () => T): T {
     const before = this.#active;
     if (adapter === before) return f();
-    this.demandUnmerged("an adapter of its own");
+    this.demandUnmerged("adapters of single texts");
+    if (adapter) this.get("a text's adapter", adapter.name);
     this.#active = adapter;
     try {
       return f();

@@ -8,6 +8,7 @@ import type { DeviceName } from "../backends/contract.ts";
 import type { DType } from "../core/dtype.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { checkOptions, demandObject } from "../core/options.ts";
+import { show } from "../core/show.ts";
 import {
   Batcher,
   type BatcherOptions,
@@ -40,6 +41,7 @@ import type { AdapterSet, Lora } from "../nn/lora.ts";
 import type { Openable } from "../platform/platform.ts";
 import type { Tensor } from "../ops/mod.ts";
 import type { Tokenizer } from "../text/mod.ts";
+import { adaptedModel, rowsByStamp, type Stamp } from "./adapted_model.ts";
 import type { LoadAdapterOptions, SaveAdapterOptions } from "./adapters.ts";
 import type { DeviceChoice } from "./choose_device.ts";
 import { areDeterministicAlgorithmsEnabled } from "./devices.ts";
@@ -74,6 +76,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
    */
   companions: Companions | null = null;
   readonly #family: Family<N["config"], N>;
+  /** What caches were made for, of models with adapters. */
+  readonly #stamps: WeakMap<CausalCache, Stamp> = new WeakMap();
   /** Positions that were computed with each adapter, and with none. */
   readonly #prefixes: Map<Lora | null, PrefixStore<CausalCache>> = new Map();
 
@@ -175,7 +179,9 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
   #demandAdapters(what: string): AdapterSet {
     const set = this.#adapters;
     if (set) return set;
-    throw new OptionError(`${what}: the model has no adapters; loadAdapter(dir) or nn.lora(model) gives it one`);
+    throw new OptionError(
+      `${what}: the model has no adapters; loadAdapter(dir) or nn.lora(model) gives it one`,
+    );
   }
 
   /** The names of its adapters. */
@@ -263,14 +269,64 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
    * An empty key-value cache on the model's device, for `capacity` positions of `batch` texts. As f16 or bf16 it takes half
    * the memory of f32, the default; as q8 a little more than a quarter, where heads are a multiple of 32 wide.
    *
-   * @throws {OptionError} for sizes that are no whole numbers above 0. @throws {DTypeError} for other dtypes.
+   * What goes through it is computed with the adapter named `adapter` (null: with none), by default the one that is in use now,
+   * whatever is in use later.
+   *
+   * @throws {OptionError} for sizes that are no whole numbers above 0, and an adapter that there is not.
+   * @throws {DTypeError} for other dtypes.
    */
   createCache(
     batch = 1,
     capacity: number = this.contextLength,
-    options: { dtype?: CacheDType } = {},
+    options: { dtype?: CacheDType; adapter?: string | null } = {},
   ): ReturnType<N["createCache"]> {
-    return this.network.createCache(batch, capacity, options) as ReturnType<N["createCache"]>;
+    const { adapter, ...rest } = demandObject("createCache", options, {
+      dtype: 0,
+      adapter: 0,
+    }) as typeof options;
+    const stamp = this.#stamp("createCache", adapter);
+    const cache = this.network.createCache(batch, capacity, rest) as ReturnType<N["createCache"]>;
+    if (stamp) this.#stamps.set(cache, stamp);
+    return cache;
+  }
+
+  /** The adapter called `name`, with those beside it; undefined: the one in use. Null where the model has none. */
+  #stamp(what: string, name: string | null | undefined): Stamp | null {
+    const set = this.#adapters;
+    if (!set) {
+      if (typeof name === "string") this.#demandAdapters(what);
+      return null;
+    }
+    if (name === undefined) return { set, adapter: set.active };
+    return { set, adapter: name === null ? null : set.get(what, name) };
+  }
+
+  /** Runs `f` with the adapter that `cache` was made for. */
+  #under<T>(cache: CausalCache | undefined, f: () => T): T {
+    const stamp = cache && this.#stamps.get(cache);
+    return stamp ? stamp.set.using(stamp.adapter, f) : f();
+  }
+
+  /** The model with the adapter of this name, or none, whatever other texts use. @internal */
+  adapted(name: string | null): BatchLanguageModel<CausalCache> {
+    const stamp = this.#stamp("adapter", name);
+    if (!stamp) return this;
+    return adaptedModel(this, stamp, () => this.training ? null : this.#prefixesOf(stamp.adapter));
+  }
+
+  /** What makes a text, and its options: with an adapter of its own the model is seen with that. */
+  #speaker({ adapter, ...options }: ResolvedOptions): [BatchLanguageModel<CausalCache>, ResolvedOptions] {
+    const { cache } = options;
+    if (adapter === undefined) return [this, options];
+    const stamp = this.#stamp("adapter", adapter), made = cache && this.#stamps.get(cache as CausalCache);
+    if (cache && (made?.adapter ?? null) !== (stamp?.adapter ?? null)) {
+      throw new OptionError(
+        `generate: adapter is ${show(adapter)}, and the cache was made for ${
+          show(made?.adapter?.name ?? null)
+        }; leave adapter out`,
+      );
+    }
+    return [this.adapted(adapter), options];
   }
 
   /**
@@ -287,7 +343,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
     ids: Ids,
     options: { cache?: CausalCache; lastOnly?: boolean; attentionMask?: Ids } = {},
   ): Tensor {
-    return this.network.forward(ids, options);
+    return this.#under(options?.cache, () => this.network.forward(ids, options));
   }
 
   /**
@@ -297,12 +353,20 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
    * @throws {ShapeError} when a text has no positions left, or the lists differ in length.
    */
   forwardRows(ids: readonly number[], caches: readonly CausalCache[]): Tensor {
-    return this.network.forwardRows(ids, caches);
+    if (!Array.isArray(caches) || !caches.some((cache) => this.#stamps.has(cache))) {
+      return this.network.forwardRows(ids, caches);
+    }
+    return rowsByStamp(
+      ids,
+      caches,
+      (cache) => this.#stamps.get(cache),
+      (ids, caches) => this.#under(caches[0], () => this.network.forwardRows(ids, caches)),
+    );
   }
 
   /** What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. */
   hidden(ids: Ids, options: { cache?: CausalCache } = {}): Tensor {
-    return this.network.hidden(ids, options);
+    return this.#under(options?.cache, () => this.network.hidden(ids, options));
   }
 
   /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
@@ -380,8 +444,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
         "generate: this model has no tokenizer to make text with; use generateIds, or set model.tokenizer",
       );
     }
-    const resolved = this.#resolve(options);
-    return generateText(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
+    const [speaker, resolved] = this.#speaker(this.#resolve(options));
+    return generateText(speaker, this.tokenizer, this.#promptIds(prompt, options), resolved);
   }
 
   /** Continues a prompt and gives the new text. */
@@ -403,8 +467,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): AsyncGenerator<TokenPiece, GenerationResult> {
-    const resolved = this.#resolve(options);
-    return generatePieces(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
+    const [speaker, resolved] = this.#speaker(this.#resolve(options));
+    return generatePieces(speaker, this.tokenizer, this.#promptIds(prompt, options), resolved);
   }
 
   /**
@@ -415,13 +479,13 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): Promise<GenerationResult> {
-    const resolved = this.#resolve(options);
+    const [speaker, resolved] = this.#speaker(this.#resolve(options));
     if (resolved.numReturnSequences > 1) {
       throw new OptionError(
         `completion gives one text, and numReturnSequences is ${resolved.numReturnSequences}; use completions`,
       );
     }
-    return await generateWhole(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
+    return await generateWhole(speaker, this.tokenizer, this.#promptIds(prompt, options), resolved);
   }
 
   /** `numReturnSequences` continuations of a prompt: the best of a beam search, or draws. */
@@ -429,8 +493,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): Promise<GenerationResult[]> {
-    const resolved = this.#resolve(options);
-    return await generateMany(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
+    const [speaker, resolved] = this.#speaker(this.#resolve(options));
+    return await generateMany(speaker, this.tokenizer, this.#promptIds(prompt, options), resolved);
   }
 
   /**
@@ -503,7 +567,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
     if (resolved.stop.length) {
       throw new OptionError("generateIds: stop texts belong to generate, which makes text");
     }
-    return this.#ids(generateTokens(this, this.#promptIds(prompt, options), resolved));
+    const [speaker, settled] = this.#speaker(resolved);
+    return this.#ids(generateTokens(speaker, this.#promptIds(prompt, options), settled));
   }
 
   async *#ids(tokens: AsyncGenerator<TokenStep, TokensResult>): AsyncGenerator<number, FinishReason> {
