@@ -79,6 +79,9 @@ export {
 
 export * as nn from "./src/nn/mod.ts";
 export type {
+  Adaptable,
+  AdapterSet,
+  Beside,
   CausalSelfAttention,
   Conv1D,
   Embedding,
@@ -88,6 +91,10 @@ export type {
   LayerOptions,
   Linear,
   LoadResult,
+  Lora,
+  LoraLayer,
+  LoraLayerOptions,
+  LoraOptions,
   Module,
   RopeScaling,
   RotaryOptions,
@@ -122,12 +129,15 @@ export {
   randomBatches,
   sequentialBatches,
   type SequentialOptions,
+  type StepParts,
   type StepReport,
+  type StepResult,
   type Tensors,
   type TokenIds,
   Trainer,
   type TrainerOptions,
   type TrainingResult,
+  type TrainingStep,
 } from "./src/train/mod.ts";
 export * as tabular from "./src/tabular/mod.ts";
 export {

@@ -28,7 +28,7 @@ import { type Beside, Conv1D, Linear } from "./layers.ts";
 import { Module, parameter } from "./module.ts";
 
 /** A layer that can have adapters. */
-type Adaptable = Linear | Conv1D;
+export type Adaptable = Linear | Conv1D;
 
 /**
  * Options of {@link lora}, named as in PEFT's `LoraConfig`.
@@ -240,7 +240,7 @@ export class AdapterSet {
     throw new OptionError(`${what}: there is no adapter ${show(name)}; loaded: ${have}`);
   }
 
-  /** @throws {OptionError} while an adapter is in the weights. */
+  /** Asks for weights without an adapter in them. @throws {OptionError} while one is merged. */
   demandUnmerged(what: string): void {
     if (!this.#merged) return;
     throw new OptionError(

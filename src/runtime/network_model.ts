@@ -61,7 +61,10 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
     this.#family = family;
   }
 
-  /** What loading and saving know of its family. */
+  /**
+   * What loading and saving know of its family.
+   * @internal
+   */
   protected get kind(): Family<N["config"], N> {
     return this.#family;
   }
@@ -208,7 +211,10 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
     await saveAdapter({ network: this.network, family: this.#family }, dir, options);
   }
 
-  /** The adapter called `name`, with those beside it; undefined: the one in use. Null where the model has none. */
+  /**
+   * The adapter called `name`, with those beside it; undefined: the one in use. Null where the model has none.
+   * @internal
+   */
   protected stamp(what: string, name: string | null | undefined): Stamp | null {
     const set = this.#adapters;
     if (!set) {
@@ -219,7 +225,10 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
     return { set, adapter: name === null ? null : set.get(what, name) };
   }
 
-  /** What a cache was made for, of a model with adapters. */
+  /**
+   * What a cache was made for, of a model with adapters.
+   * @internal
+   */
   protected stampOf(cache: CausalCache): Stamp | undefined {
     return this.#stamps.get(cache);
   }
@@ -230,7 +239,10 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
     return stamp ? stamp.set.using(stamp.adapter, f) : f();
   }
 
-  /** The model with the adapter of this name, or none, whatever other texts use. @internal */
+  /**
+   * The model with the adapter of this name, or none, whatever other texts use.
+   * @internal
+   */
   adapted(name: string | null): BatchLanguageModel<CausalCache> {
     const stamp = this.stamp("adapter", name);
     if (!stamp) return this;
