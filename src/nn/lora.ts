@@ -87,6 +87,11 @@ export interface LoraLayerOptions {
   readonly dora: boolean;
 }
 
+/** Whether a layer has its weight as [in, out]. */
+export function isTurned(layer: Module | undefined): boolean {
+  return layer instanceof Conv1D;
+}
+
 /** [in, out] of a layer. */
 export function widthsOf(layer: Adaptable): [from: number, to: number] {
   const [a, b] = layer.weight.shape;

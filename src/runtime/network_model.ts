@@ -12,14 +12,18 @@ import { orNull, someText } from "../core/kinds.ts";
 import { type BatchLanguageModel, PrefixStore } from "../generate/mod.ts";
 import type { Family } from "../models/family.ts";
 import type { CacheDType, CausalCache, CausalNetwork, Ids } from "../models/mod.ts";
+import { withoutInit } from "../nn/init.ts";
+import * as lora from "../nn/lora.ts";
 import type { AdapterSet, Lora } from "../nn/lora.ts";
 import { Module } from "../nn/mod.ts";
 import type { Tensor } from "../ops/mod.ts";
 import type { Openable } from "../platform/platform.ts";
 import { adaptedModel, rowsByStamp, type Stamp } from "./adapted_model.ts";
-import type { LoadAdapterOptions, SaveAdapterOptions } from "./adapters.ts";
+import type { Adapted, LoadAdapterOptions, SaveAdapterOptions } from "./adapters.ts";
 import { areDeterministicAlgorithmsEnabled } from "./devices.ts";
 import type { GivenFiles } from "./model_folder.ts";
+import { readInto, tensorToSave } from "./safetensors.ts";
+import { writeBeside } from "./save_weights.ts";
 
 /** What is computed with other arithmetic has other bits: positions are kept apart by it as by the weights. */
 const arithmetic = {
@@ -128,6 +132,29 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
     return null;
   }
 
+  /**
+   * Reads an adapter in a GGUF; null where the class reads none.
+   * @internal
+   */
+  protected get openGguf(): Adapted["openGguf"] {
+    return null;
+  }
+
+  /** What reading and writing adapters works on, and with. */
+  get #adapted() {
+    const { network } = this, family: Family<object> = this.#family as Family<object>;
+    return {
+      network,
+      family,
+      lora,
+      withoutInit,
+      readInto,
+      tensorToSave,
+      writeBeside,
+      openGguf: this.openGguf,
+    };
+  }
+
   /** @throws {OptionError} where the model has no adapter. */
   #demandAdapters(what: string): AdapterSet {
     const set = this.#adapters;
@@ -165,7 +192,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
     options: LoadAdapterOptions = {},
   ): Promise<Lora> {
     const { loadAdapter } = await import("./adapters.ts");
-    return await loadAdapter({ network: this.network, family: this.#family }, where, options);
+    return await loadAdapter(this.#adapted, where, options);
   }
 
   /**
@@ -208,7 +235,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    */
   async saveAdapter(dir: string | URL, options: SaveAdapterOptions = {}): Promise<void> {
     const { saveAdapter } = await import("./adapters.ts");
-    await saveAdapter({ network: this.network, family: this.#family }, dir, options);
+    await saveAdapter(this.#adapted, dir, options);
   }
 
   /**
