@@ -33,7 +33,7 @@ export class CausalLM<N extends CausalNetwork = CausalNetwork> extends TextModel
    * Reads an adapter in a GGUF.
    * @internal
    */
-  protected override get openGguf(): typeof readGgufAdapter {
+  override get openGguf(): TextModel["openGguf"] {
     return readGgufAdapter;
   }
 

@@ -136,7 +136,7 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * Reads an adapter in a GGUF; null where the class reads none.
    * @internal
    */
-  protected get openGguf(): Adapted["openGguf"] {
+  get openGguf(): Adapted["openGguf"] {
     return null;
   }
 
