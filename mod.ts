@@ -79,8 +79,11 @@ export {
 
 export * as nn from "./src/nn/mod.ts";
 export type {
+  Adaptable,
+  AdapterSet,
   Attend,
   AttendOptions,
+  Beside,
   CausalSelfAttention,
   Conv1D,
   Embedding,
@@ -90,6 +93,10 @@ export type {
   LayerOptions,
   Linear,
   LoadResult,
+  Lora,
+  LoraLayer,
+  LoraLayerOptions,
+  LoraOptions,
   Module,
   RopeScaling,
   RotaryOptions,
@@ -124,12 +131,15 @@ export {
   randomBatches,
   sequentialBatches,
   type SequentialOptions,
+  type StepParts,
   type StepReport,
+  type StepResult,
   type Tensors,
   type TokenIds,
   Trainer,
   type TrainerOptions,
   type TrainingResult,
+  type TrainingStep,
 } from "./src/train/mod.ts";
 export * as tabular from "./src/tabular/mod.ts";
 export {

@@ -13,6 +13,7 @@ import {
   CheckpointManager,
   GPT2,
   manualSeed,
+  nn,
   openSafetensors,
   saveSafetensors,
   TabularModel,
@@ -133,6 +134,20 @@ export const kindsOfSets: readonly KindOfWrite[] = [
     name: "a model over a model",
     write: (folder, which) => saveModel(folder, which),
     read: readModel,
+  },
+  {
+    name: "an adapter over an adapter",
+    async write(folder, which) {
+      using made = model(which);
+      for (const p of nn.lora(made, { rank: 1 + which }).parameters()) nn.init.constant(p, which + 0.5);
+      await made.saveAdapter(folder);
+    },
+    async read(folder) {
+      // It loads: that is where ranks and tensors are compared.
+      using made = model(0);
+      const adapter = await made.loadAdapter(folder), { rank } = adapter.options;
+      return JSON.stringify([rank, await Promise.all(adapter.parameters().map((p) => p.toArray()))]);
+    },
   },
   {
     name: "shards over as many shards",

@@ -294,6 +294,48 @@ describe("adapters of every kind", () => {
     }
   });
 
+  it("texts of several adapters are made at once, each as alone, whatever is in use", async () => {
+    for (const family of ["gpt2", "llama"]) {
+      using model = await small(family);
+      for (const name of ["a", "b"]) stir(nn.lora(model, { rank: 2, name, targets: "all-linear" }), 0.5);
+      // Long enough to have positions in common.
+      const prompt = Array.from({ length: 20 }, (_, i) => (7 * i * i) % 40),
+        names = ["a", null, "b", "a", undefined];
+      const options = { maxNewTokens: 8, temperature: 3, doSample: true, seed: 4 }, wanted: number[][] = [];
+      for (const name of names) {
+        model.setAdapter(name === undefined ? "b" : name);
+        wanted.push((await model.completion(prompt, options)).ids);
+      }
+      assert(new Set(wanted.map(String)).size > 2);
+      model.setAdapter("b");
+      const batcher = model.batcher();
+      const made = await Promise.all(names.map(async (name) => {
+        const { options: own, promptIds } = await model.prepare([prompt], {
+          ...options,
+          ...(name === undefined ? {} : { adapter: name }),
+        });
+        const ids: number[] = [];
+        for await (const { id } of batcher.submit(promptIds[0], own)) ids.push(id);
+        return ids;
+      }));
+      assertEquals(made, wanted, family);
+      for (const [i, name] of names.entries()) {
+        if (name === undefined) continue;
+        assertEquals((await model.completion(prompt, { ...options, adapter: name })).ids, wanted[i]);
+        const { ids: text } = await model.completion(prompt, { maxNewTokens: 8, adapter: name, numBeams: 2 });
+        assertEquals(text.length, 8);
+      }
+      await assertRejects(() => model.completion(prompt, { adapter: "c" }), OptionError, '"c"');
+      using cache = model.createCache(1, 32, { adapter: "a" });
+      await assertRejects(
+        () => model.completion(prompt, { adapter: "b", cache }),
+        OptionError,
+        'made for "a"',
+      );
+      assertEquals((await model.completion(prompt, { ...options, cache })).ids, wanted[0]);
+    }
+  });
+
   it("dropout acts in training mode alone", async () => {
     using model = await small("llama");
     stir(nn.lora(model, { rank: 2, dropout: 0.5 }));

@@ -6,7 +6,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import OpenAI from "openai";
-import { type ChatTemplate, GPT2, loadChatTemplate } from "../mod.ts";
+import { type ChatTemplate, GPT2, loadChatTemplate, manualSeed, nn } from "../mod.ts";
 import { startServer } from "../cli/serve/server.ts";
 import { dataPath } from "./_data.ts";
 import { ferrotype, interrupt } from "./_command.ts";
@@ -90,6 +90,39 @@ describe("serve", () => {
       assertEquals(one.choices, two.choices);
       assertStrictEquals(new Set(one.choices.map(({ text }) => text)).size, 3);
     }, model);
+  });
+
+  it("serves adapters side by side, each by its name, as it would be alone", async () => {
+    using adapted = await GPT2.load(bundled);
+    for (const [i, name] of ["pirate", "poet"].entries()) {
+      manualSeed(i);
+      for (const p of nn.lora(adapted, { rank: 2, name }).parameters()) nn.init.normal(p, 0, 0.2);
+    }
+    const names = ["pirate", null, "poet", "pirate"],
+      prompt = "ROMEO: what light through yonder window breaks?";
+    const options = { maxNewTokens: 20, temperature: 0.7, topK: 0, seed: 5 }, alone: string[] = [];
+    for (const name of names) {
+      adapted.setAdapter(name);
+      alone.push(await adapted.complete(prompt, options));
+    }
+    assertStrictEquals(new Set(alone).size, 3);
+    adapted.setAdapter("poet");
+    await withServer({ adapters: ["pirate", "poet"] }, async (_server, client) => {
+      const { data } = await client.models.list();
+      assertEquals(data.map(({ id }) => id), ["shakespeare", "pirate", "poet"]);
+      const body = { prompt, max_tokens: 20, temperature: 0.7, seed: 5 };
+      const answers = await Promise.all(
+        names.map((name) => client.completions.create({ ...body, model: name ?? "shakespeare" })),
+      );
+      assertEquals(answers.map(({ choices }) => choices[0].text), alone);
+      assertEquals(answers.map(({ model }) => model), ["pirate", "shakespeare", "poet", "pirate"]);
+      const asked = { ...body, model: "shakespeare", lora: "poet" } as typeof body & { model: string };
+      assertStrictEquals((await client.completions.create(asked)).choices[0].text, alone[2]);
+      const ask = (more: object) => client.completions.create({ ...asked, ...more });
+      await refused(ask({ model: "prose" }), 404, /there are "shakespeare", "pirate", "poet"/);
+      await refused(ask({ lora: "prose" }), 404, /no adapter "prose" here; there are: "pirate", "poet"/);
+      await refused(ask({ model: "pirate" }), 400, /model names the adapter "pirate", and lora "poet"/);
+    }, adapted);
   });
 
   it("keeps texts to a format", async () => {

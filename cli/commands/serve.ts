@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { oneOf, whole } from "../../src/core/kinds.ts";
-import { CancelledError, formatLimits, loadChatTemplate, type Pooling } from "../../mod.ts";
+import { kind, oneOf, whole } from "../../src/core/kinds.ts";
+import { CancelledError, type CausalLM, formatLimits, loadChatTemplate, type Pooling } from "../../mod.ts";
 import { environment, isPermitted, onInterrupt, onTerminate } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { bundledModel, deviceIdle, loadModel, modelOptions } from "../model.ts";
@@ -23,6 +23,31 @@ function read(texts: readonly string[], reader: (text: string) => string): strin
   } catch (error) {
     throw new UsageError((error as Error).message);
   }
+}
+
+/** Whether both sides of the first `=` say something. */
+function isNamed(x: unknown): boolean {
+  return typeof x === "string" && /^[^=]+=./.test(x);
+}
+
+/** Loads adapters given as NAME=DIR; none is in use but by name. Gives the names. */
+async function loadAdapters(
+  model: CausalLM,
+  given: readonly string[],
+  served: string,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const names: string[] = [];
+  for (const text of given) {
+    const at = text.indexOf("="), name = text.slice(0, at);
+    if (names.includes(name) || name === served) {
+      throw new UsageError(`--lora ${text}: something else is called ${name} already; give it another name`);
+    }
+    await model.loadAdapter(text.slice(at + 1), { name, signal, onWarning: (message) => void note(message) });
+    names.push(name);
+  }
+  model.setAdapter(null);
+  return names;
 }
 
 /** The command. */
@@ -83,6 +108,12 @@ export const serve: Command = {
       help: "a further name that this machine is asked by, or * (again for more)",
     },
     ...modelOptions,
+    lora: {
+      value: "NAME=DIR",
+      multiple: true,
+      kind: kind("a name and a folder, hub repository or GGUF, as in pirate=adapters/pirate", isNamed),
+      help: "LoRA adapter that clients ask for by NAME, as `model` or `lora` (again for more)",
+    },
   },
   idle: deviceIdle,
   async run(values) {
@@ -114,10 +145,17 @@ export const serve: Command = {
       if (!model.tokenizer) {
         throw new UsageError(`${name} has no tokenizer, and requests are texts; add its tokenizer.json`);
       }
+      const adapters = await loadAdapters(
+        model,
+        values.texts("lora"),
+        values.text("name") ?? name,
+        controller.signal,
+      );
       const template = await loadChatTemplate(values.text("model") ?? bundledModel);
       const server = await startServer({
         model,
         name: values.text("name") ?? name,
+        adapters,
         template,
         host: host.replace(/^\[(.*)\]$/, "$1"),
         port,

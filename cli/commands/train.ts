@@ -27,7 +27,6 @@ import {
   writeFileAtomic,
   writeFiles,
 } from "../../src/platform/platform.ts";
-import { tensorToSave } from "../../src/runtime/safetensors.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
 import { note, printJson } from "../output.ts";
@@ -127,7 +126,11 @@ function adapt(model: CausalLM, settings: RunSettings): void {
 /** SHA-256 of all weights of a model, in hexadecimal digits. */
 async function fingerprint(model: CausalLM): Promise<string> {
   const hash = startHash("sha256");
-  for (const [name, p] of model.namedParameters()) hash.update(await tensorToSave(name, p).bytes());
+  for (const p of model.parameters()) {
+    // What lies in blocks is read as it lies.
+    const data = await (p.shape.length === 2 && !p.isContiguous ? p.detach().t() : p.detach()).data();
+    hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+  }
   return await hash.digest();
 }
 

@@ -83,18 +83,19 @@ export async function createApp(service: Service, options: AppOptions): Promise<
     if (options.isClosing()) throw new Problem(503, "the server is stopping", null, null, true);
     await next();
   });
-  const model = () => ({
-    id: service.name,
+  const model = (id: string) => ({
+    id,
     object: "model",
     created: service.created,
     owned_by: "ferrotype",
+    // As vLLM tells of them.
+    ...(id === service.name ? {} : { parent: service.name }),
   });
-  app.get("/v1/models", (c) => c.json({ object: "list", data: [model()] }));
+  app.get("/v1/models", (c) => c.json({ object: "list", data: service.names.map(model) }));
   app.get("/v1/models/:id{.+}", (c) => {
     const id = (c.req.param("id") ?? "").replace(/\/$/, "");
-    if (id === service.name) return c.json(model());
-    const message = `there is no model ${show(id)} here; there is "${service.name}"`;
-    throw new Problem(404, message, "model", "model_not_found");
+    if (service.names.includes(id)) return c.json(model(id));
+    throw service.missing(id);
   });
 
   /** Stops the work when the client leaves. */

@@ -53,6 +53,11 @@ export const isSeed = (x: unknown): boolean =>
 /** Fields that are honoured. Those after the blank line are other servers', by their names. */
 export const fields: Readonly<Record<string, Field>> = {
   model: name,
+  lora: kind(
+    "the name of an adapter, or null for none",
+    // llama.cpp's list of numbers and scales, where it names none.
+    (x) => x === null || isText(x, mostName) || Array.isArray(x) && x.length === 0,
+  ),
   prompt: {
     ...kind(
       "a text, token ids, or a list of such; at most as many as --max-texts",

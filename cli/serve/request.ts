@@ -18,6 +18,8 @@ import { type Body, complaint, unhonoured } from "./unhonoured.ts";
 export interface Asked {
   /** The model's name, as the client wrote it. */
   readonly model: string | null;
+  /** The adapter by name; null: none; undefined: what the model's name says. */
+  readonly lora: string | null | undefined;
   /** How many texts for each prompt. */
   readonly n: number;
   /** Whether to answer piece by piece. */
@@ -136,6 +138,7 @@ function read(text: string, body: Body, vocabSize: number, logprobs: number | un
   if (body.cache_prompt === false) options.cachePrompt = false;
   return {
     model: (body.model as string | undefined) ?? null,
+    lora: Array.isArray(body.lora) ? undefined : body.lora as string | null | undefined,
     user: (body.user ?? body.safety_identifier ?? null) as string | null,
     n: number("n") ?? 1,
     stream: body.stream === true,

@@ -40,6 +40,8 @@ export interface ServiceOptions {
   readonly model: CausalLM;
   /** Its name in answers. */
   readonly name: string;
+  /** Names of its adapters, each of which is asked for as a model of its own. */
+  readonly adapters?: readonly string[];
   /** How it wants conversations, if it does. */
   readonly template: ChatTemplate | null;
   /** Texts that take steps together. */
@@ -101,6 +103,20 @@ export class Service {
   /** The model's name. */
   get name(): string {
     return this.#options.name;
+  }
+
+  /** The names that a request may ask for: the model's, then those of its adapters. */
+  get names(): readonly string[] {
+    return [this.#options.name, ...this.#options.adapters ?? []];
+  }
+
+  /** What is said of a name that there is not. */
+  missing(name: string): Problem {
+    const have = this.names.map((known) => `"${known}"`).join(", ");
+    const message = `there is no model ${show(name)} here; there ${
+      this.names.length > 1 ? "are" : "is"
+    } ${have}`;
+    return new Problem(404, message, "model", "model_not_found");
   }
 
   get #tokenizer(): Tokenizer {
@@ -216,12 +232,14 @@ export class Service {
     signal: AbortSignal,
     tools: Tools | null = null,
   ): Promise<Work> {
-    const { name } = this.#options, count = prompts.length * asked.n;
-    this.#checkName(asked.model);
+    const count = prompts.length * asked.n, adapter = this.#adapterOf(asked);
+    const name = adapter ?? this.#options.name;
     this.#checkRoom(count);
     this.#reading += count;
     try {
-      const texts = await this.#texts(asked, prompts, chat ? "messages" : "prompt", signal);
+      // Without adapters there is nothing to choose.
+      const own = this.#options.adapters?.length ? { adapter } : {};
+      const texts = await this.#texts(asked, prompts, chat ? "messages" : "prompt", signal, own);
       const id = `${chat ? "chatcmpl" : "cmpl"}-${this.created.toString(36)}${(this.#count++).toString(36)}`;
       const head = { id, created: Math.floor(Date.now() / 1000), model: name };
       const turns = asked.user === null ? client : `${client} ${asked.user}`;
@@ -230,6 +248,31 @@ export class Service {
     } finally {
       this.#reading -= count;
     }
+  }
+
+  /** The adapter that a request names as its model, or as `lora`; null for none. @throws {Problem} */
+  #adapterOf({ model, lora }: Asked): string | null {
+    const { name, adapters = [] } = this.#options;
+    if (model !== null && !this.names.includes(model)) throw this.missing(model);
+    const named = model === null || model === name ? null : model;
+    if (lora === undefined) return named;
+    if (lora !== null && !adapters.includes(lora)) {
+      const have = adapters.map((known) => `"${known}"`).join(", ") || "none";
+      throw new Problem(
+        404,
+        `there is no adapter ${show(lora)} here; there are: ${have}`,
+        "lora",
+        "adapter_not_found",
+      );
+    }
+    if (named !== null && named !== lora) {
+      throw new Problem(
+        400,
+        `model names the adapter ${show(named)}, and lora ${show(lora)}; leave one out`,
+        "lora",
+      );
+    }
+    return lora;
   }
 
   /** @throws {Problem} where so many texts cannot wait. */
@@ -250,13 +293,14 @@ export class Service {
     prompts: readonly Prompt[],
     param: string,
     signal: AbortSignal,
+    own: { adapter?: string | null },
   ): Promise<Text[]> {
     const { model } = this.#options, { contextLength } = model;
     for (const prompt of prompts) {
       if (typeof prompt === "string") this.#checkLength(prompt.length, param);
       else if (prompt.length > contextLength) this.#tooLong(`${prompt.length} tokens`, param);
     }
-    const wanted = { ...asked.options, maxNewTokens: asked.maxTokens ?? contextLength, signal };
+    const wanted = { ...asked.options, ...own, maxNewTokens: asked.maxTokens ?? contextLength, signal };
     // Where nothing ends a text early it is long enough, so in this API that is no contradiction.
     const ends = [wanted.eosTokenId ?? model.generationConfig.eosTokenId ?? []].flat();
     if (ends.length === 0) delete wanted.minNewTokens;

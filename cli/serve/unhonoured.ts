@@ -135,7 +135,6 @@ export const unhonoured: Readonly<Record<string, Unhonoured>> = {
   n_keep: only("prompts are taken whole", 0, -1),
   id_slot: only("places are given out in turns", -1),
   timings_per_token: only("answers tell of tokens in usage", false),
-  lora: only("the model is served as it was loaded", []),
   thinking: {
     isIdle: (value) => isEmpty(value) || (value as { type?: unknown })?.type === "disabled",
     why: noReasons,

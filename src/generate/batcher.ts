@@ -18,7 +18,7 @@ import type { Tensor } from "../ops/mod.ts";
 import { noGrad } from "../tensor/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
 import { explained, LogitsError } from "./no_choice.ts";
-import { demandModel, demandResolved, forPrompt, type ResolvedOptions } from "./options.ts";
+import { demandModel, demandNoAdapter, demandResolved, forPrompt, type ResolvedOptions } from "./options.ts";
 import { Sequence, type TokensResult, type TokenStep } from "./sequence.ts";
 import { type Prefix, type PrefixStore, promptRows } from "./prefix.ts";
 import { checkPrompt, makeRoom, readLogits } from "./tokens.ts";
@@ -35,6 +35,8 @@ export interface BatchLanguageModel<C extends LanguageModelCache = LanguageModel
     ids: Tensor | readonly (readonly number[])[],
     options: { cache: NoInfer<C> | readonly NoInfer<C>[]; lastOnly: boolean },
   ): Tensor;
+  /** The model with the adapter of this name, or none, whatever other texts use. Caches know whose they are. */
+  adapted?(adapter: string | null): LanguageModel<C>;
 }
 
 /**
@@ -73,12 +75,14 @@ export interface BatcherLoad {
 }
 
 /** A request on its way. */
-interface Job<C> {
+interface Job<C extends LanguageModelCache> {
   readonly client: string;
   readonly prompt: readonly number[];
   readonly options: ResolvedOptions;
   sequence: Sequence | null;
   cache: C | null;
+  /** Where its prompt is kept for others. */
+  store: PrefixStore<C> | null;
   /** Steps that nobody has taken yet. */
   readonly steps: TokenStep[];
   started: number;
@@ -145,12 +149,17 @@ export class Batcher<C extends LanguageModelCache> {
       );
     }
     checkPrompt(prompt, options, this.#model.contextLength);
+    if (options.adapter !== undefined) {
+      if (!this.#model.adapted) demandNoAdapter("submit", options);
+      else this.#model.adapted(options.adapter);
+    }
     const job: Job<C> = {
       client,
       prompt,
       options,
       sequence: null,
       cache: null,
+      store: null,
       steps: [],
       started: performance.now(),
       result: null,
@@ -194,7 +203,7 @@ export class Batcher<C extends LanguageModelCache> {
       if (at >= 0) list.splice(at, 1);
     }
     if (job.cache) {
-      const store = this.#storeOf(job), known = prefixOf(job);
+      const { store } = job, known = prefixOf(job);
       // What is computed of numbers that are none is not kept for others.
       if (store && known && !(job.error instanceof LogitsError)) store.give(job.cache, known.ids);
       else job.cache.dispose();
@@ -287,23 +296,17 @@ export class Batcher<C extends LanguageModelCache> {
     }
   }
 
-  #storeOf({ options }: Job<C>): PrefixStore<C> | null {
-    return options.cachePrompt ? this.#model.prefixes ?? null : null;
-  }
-
   /** Memory for a job, with what its prompt has in common with an earlier one, or with one that is at work. */
   #cacheFor(job: Job<C>): C {
-    const { prompt, options } = job, dtype = options.cacheDType, store = this.#storeOf(job);
+    const { prompt, options } = job, dtype = options.cacheDType, { adapter } = options;
+    const model: LanguageModel<C> = adapter === undefined ? this.#model : this.#model.adapted!(adapter);
+    const store = job.store = options.cachePrompt ? model.prefixes ?? null : null;
+    // What was computed with another adapter is something else.
+    const others = this.#active.filter((other) => other.store === store);
     const capacity = Math.max(1, Math.min(this.#model.contextLength, prompt.length + options.maxNewTokens));
     const cache = store
-      ? store.take(
-        this.#model,
-        prompt,
-        capacity,
-        dtype,
-        this.#active.map(prefixOf).filter((known) => known !== null),
-      )
-      : this.#model.createCache(1, capacity, { dtype });
+      ? store.take(model, prompt, capacity, dtype, others.map(prefixOf).filter((known) => known !== null))
+      : model.createCache(1, capacity, { dtype });
     cache.ids.push(...prompt.slice(cache.length));
     return cache;
   }

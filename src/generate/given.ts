@@ -36,6 +36,7 @@ const callers = {
   cache: kinds.like("a cache of model.createCache()", "ids", "truncate"),
   cachePrompt: kinds.flag,
   cacheDType: kinds.oneOf("f32", "f16", "bf16", "q8"),
+  adapter: kinds.orNull(kinds.someText),
 } as const satisfies Partial<OptionTable<GenerateOptions>>;
 
 /** {@link GenerateOptions} as data; in place of some lists one entry may be given. */

@@ -190,6 +190,11 @@ export interface GenerateOptions {
    * `bench/cache_loss.ts` measures what each costs in perplexity. Default "f32".
    */
   cacheDType?: CacheDType;
+  /**
+   * The LoRA adapter of this text alone, by the name it was loaded under; null: none. Texts of several adapters can be made at
+   * once. Default: the one in use (`setAdapter`).
+   */
+  adapter?: string | null;
 }
 
 /**
@@ -214,8 +219,11 @@ export interface ResolvedOptions extends
       | "forcedEosTokenId"
       | "suppressTokens"
       | "beginSuppressTokens"
+      | "adapter"
     >
   > {
+  /** The adapter of this text; undefined: the one in use. */
+  adapter?: string | null;
   /** Texts that end generation; none is an empty list. */
   stop: readonly string[];
   /** Tokens that end the text; none is an empty list. */
@@ -332,6 +340,7 @@ export function resolveOptions(
     cache: all.cache,
     cachePrompt: all.cachePrompt ?? true,
     cacheDType: all.cacheDType ?? "f32",
+    ...(all.adapter === undefined ? {} : { adapter: all.adapter }),
   };
   checkTogether(o, given);
   return o;
@@ -345,6 +354,7 @@ export function demandResolved(what: string, options: ResolvedOptions): void {
   demandRecord(what, options, "the options", "what resolveOptions gives");
   for (const [name, value] of Object.entries(options)) {
     if (name === "constraint") continue;
+    if (name === "adapter" && value === null) continue;
     if (!Object.hasOwn(generateOptions, name)) {
       throw new OptionError(
         `${what}: there is no option "${name}"${hint(name, Object.keys(generateOptions))}`,
@@ -384,6 +394,15 @@ export function demandGeneration(
   demand(what, "the tokenizer", tokenizer, isOne, "a tokenizer, or null for none");
   demandNumbers(what, promptIds, "the prompt");
   demandResolved(what, options);
+  demandNoAdapter(what, options);
+}
+
+/** @throws {OptionError} for an adapter where a model's own methods alone know of them. */
+export function demandNoAdapter(what: string, { adapter }: ResolvedOptions): void {
+  if (adapter === undefined) return;
+  throw new OptionError(
+    `${what}: adapter belongs to the methods of a model, as model.completion(prompt, { adapter })`,
+  );
 }
 
 /** The same for a prompt of so many ids: `maxLength` becomes a number of new tokens. */

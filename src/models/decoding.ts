@@ -13,7 +13,7 @@ import type { CausalCache } from "./cache.ts";
 import type { CausalNetwork } from "./network.ts";
 
 /** Programs that are kept: as many as texts, or groups of texts, usually take turns. */
-const mostKept = 4;
+const mostKept = 8;
 
 /** Logits [rows, 1, vocab] for ids i32 [rows, 1] that follow what the caches hold; fills a position of each. */
 export type Pass = (ids: Tensor) => Tensor;

@@ -28,7 +28,7 @@ import { type Beside, Conv1D, Linear } from "./layers.ts";
 import { Module, parameter } from "./module.ts";
 
 /** A layer that can have adapters. */
-type Adaptable = Linear | Conv1D;
+export type Adaptable = Linear | Conv1D;
 
 /**
  * Options of {@link lora}, named as in PEFT's `LoraConfig`.
@@ -85,6 +85,11 @@ export interface LoraLayerOptions {
   readonly dropout: number;
   /** Whether lengths of rows are learned apart. */
   readonly dora: boolean;
+}
+
+/** Whether a layer has its weight as [in, out]. */
+export function isTurned(layer: Module | undefined): boolean {
+  return layer instanceof Conv1D;
 }
 
 /** [in, out] of a layer. */
@@ -240,7 +245,7 @@ export class AdapterSet {
     throw new OptionError(`${what}: there is no adapter ${show(name)}; loaded: ${have}`);
   }
 
-  /** @throws {OptionError} while an adapter is in the weights. */
+  /** Asks for weights without an adapter in them. @throws {OptionError} while one is merged. */
   demandUnmerged(what: string): void {
     if (!this.#merged) return;
     throw new OptionError(
@@ -261,7 +266,8 @@ export class AdapterSet {
   using<T>(adapter: Lora | null, f: () => T): T {
     const before = this.#active;
     if (adapter === before) return f();
-    this.demandUnmerged("an adapter of its own");
+    this.demandUnmerged("adapters of single texts");
+    if (adapter) this.get("a text's adapter", adapter.name);
     this.#active = adapter;
     try {
       return f();

@@ -9,7 +9,7 @@ export * as init from "./init.ts";
 export * from "./kv_cache.ts";
 export * from "./layers.ts";
 export { lora } from "./lora.ts";
-export type { AdapterSet, Lora, LoraLayer, LoraLayerOptions, LoraOptions } from "./lora.ts";
+export type { Adaptable, AdapterSet, Lora, LoraLayer, LoraLayerOptions, LoraOptions } from "./lora.ts";
 export * from "./module.ts";
 export * from "./rotary.ts";
 export {

@@ -13,29 +13,17 @@ import { show } from "../core/show.ts";
 import { openFiles, SafetensorsFile } from "../files/mod.ts";
 import { hubOptions } from "../hub/options.ts";
 import type { Family } from "../models/family.ts";
-import { ggufArchitecture, ggufWeight } from "../models/gguf.ts";
 import type { CausalNetwork } from "../models/mod.ts";
-import {
-  adaptableLayers,
-  AdapterSet,
-  adaptersOf,
-  Lora,
-  LoraLayer,
-  loraOptions,
-  scaleOf,
-  widthsOf,
-} from "../nn/lora.ts";
-import { withoutInit } from "../nn/init.ts";
-import { Conv1D } from "../nn/layers.ts";
+import type * as Adapters from "../nn/lora.ts";
+import type { AdapterSet, Lora, LoraLayer } from "../nn/lora.ts";
 import type { Tensor } from "../ops/tensor.ts";
+import type { Openable } from "../platform/platform.ts";
 import { adapterConfigJson, readAdapterConfig } from "./adapter_config.ts";
+import { isFirstGguf, isGguf } from "./gguf_text.ts";
 import { jsonFile } from "./model_files.ts";
 import { type FolderOptions, type GivenFiles, openFolder, readJson } from "./model_folder.ts";
-import { type Gguf, openGguf } from "./gguf.ts";
-import { isFirstGguf, isGguf } from "./gguf_text.ts";
-import { readInto, tensorToSave } from "./safetensors.ts";
-import { writeBeside } from "./save_weights.ts";
-import type { Openable } from "../platform/platform.ts";
+import type { readInto, tensorToSave } from "./safetensors.ts";
+import type { writeBeside } from "./save_weights.ts";
 
 /**
  * Options of `loadAdapter`; all but the first two concern repositories on a hub.
@@ -64,33 +52,46 @@ export interface SaveAdapterOptions {
 const { onDownload: _, ...folderOptions } = hubOptions;
 const loadOptions: OptionTable<LoadAdapterOptions> = {
   ...folderOptions,
-  name: loraOptions.name,
+  name: kinds.kind(
+    "a name of 1 to 512 characters",
+    (x) => typeof x === "string" && x !== "" && x.length <= 512,
+  ),
   onWarning: kinds.callback,
 };
 const saveOptions: OptionTable<SaveAdapterOptions> = { name: kinds.someText, baseModel: kinds.someText };
 
-/** A model, as far as its adapters are concerned. */
-interface Adapted {
+/**
+ * A model, as far as its adapters are concerned, with what works on tensors: a page that loads a model has that at hand, and
+ * would fetch it a second time with this module.
+ */
+export interface Adapted {
   readonly network: CausalNetwork;
   readonly family: Family<object>;
+  readonly lora: typeof Adapters;
+  readonly withoutInit: <T>(f: () => T) => T;
+  readonly readInto: typeof readInto;
+  readonly tensorToSave: typeof tensorToSave;
+  readonly writeBeside: typeof writeBeside;
+  /** Reads a GGUF, where the model's class knows them. */
+  readonly openGguf: ((model: Adapted, what: Openable) => Promise<Source>) | null;
 }
 
 /** A tensor of a file, by what it is for a layer. */
-interface Offer {
+export interface Offer {
   readonly name: string;
   readonly shape: Shape;
   read(target: Tensor): Promise<void>;
 }
 
 /** What a file has for one layer. */
-interface Offers {
+export interface Offers {
   A?: Offer;
   B?: Offer;
   magnitude?: Offer;
 }
 
 /** An adapter as its file describes it, whatever the format. */
-interface Source {
+export interface Source {
   readonly where: string;
   readonly options: Lora["options"];
   /** What there is, by the layer's path. */
@@ -128,7 +129,7 @@ async function peftSource(
   }
   const file = new SafetensorsFile(await openFiles(source));
   const layers = new Map<string, Offers>(), unexpected: string[] = [];
-  const { family, network } = model, adaptable = adaptableLayers(network);
+  const { family, network, readInto } = model, adaptable = model.lora.adaptableLayers(network);
   const modules = new Map<string, string>();
   for (const name of file.names) {
     const [, module, matrix, magnitude] = peftName.exec(name) ?? [];
@@ -156,71 +157,15 @@ async function peftSource(
   };
 }
 
-/** What a GGUF of an adapter holds. */
-function ggufAdapter({ network, family }: Adapted, file: Gguf): Source {
-  const [where] = file.files, { metadata } = file;
-  const note = (key: string): unknown => metadata.get(key);
-  const architecture = ggufArchitecture(family.type);
-  const said = { "general.type": "adapter", "adapter.type": "lora", "general.architecture": architecture };
-  for (const [key, value] of Object.entries(said)) {
-    if (note(key) === value) continue;
-    throw new FormatError(
-      `${where}: ${key} is ${show(note(key))}, expected ${show(value)} for an adapter of this model`,
-    );
-  }
-  const alpha = note("adapter.lora.alpha");
-  if (typeof alpha !== "number" || !(alpha > 0)) {
-    throw new FormatError(`${where}: adapter.lora.alpha is ${show(alpha)}, expected a number above 0`);
-  }
-  const layers = new Map<string, Offers>(), used = new Set<string>();
-  for (const [path, layer] of adaptableLayers(network)) {
-    const weight = ggufWeight(`${path}.weight`, network.config, architecture), offers: Offers = {};
-    const [, to] = widthsOf(layer);
-    for (const key of ["A", "B"] as const) {
-      const name = `${weight.name}.lora_${key.toLowerCase()}`;
-      if (!file.has(name)) continue;
-      used.add(name);
-      const { shape } = file.info(name), { rows } = weight;
-      offers[key] = {
-        name,
-        shape,
-        async read(target) {
-          const bytes = await file.view(name).read("f32"), given = bytes.slice();
-          // The converter turns rows of queries and keys into pairs, and so those of B.
-          if (key === "B" && rows) {
-            const width = bytes.length / to;
-            for (let i = 0; i < to; i++) {
-              given.set(bytes.subarray(rows(i) * width, (rows(i) + 1) * width), i * width);
-            }
-          }
-          target.backend.upload(target.buffer, 0, given);
-        },
-      };
-    }
-    if (offers.A || offers.B) layers.set(path, offers);
-  }
-  const rankOf = (path: string): number => layers.get(path)?.A?.shape[0] ?? 1;
-  const rank = layers.size ? rankOf([...layers.keys()][0]) : 1;
-  return {
-    where,
-    options: { rank, alpha, dropout: 0, rslora: false, dora: false },
-    layers,
-    unexpected: file.names.filter((name) => !used.has(name)),
-    rank: () => null,
-    alpha: () => alpha,
-    close: () => file.close(),
-  };
-}
-
 /** At most so many names in a message. */
 const mostListed = 20;
 
 /** The rank of each layer. @throws {FormatError} listing what is missing, unexpected and misshapen, before anything is made. */
-function checkOffers({ network }: Adapted, source: Source): Map<string, number> {
-  const adaptable = adaptableLayers(network), ranks = new Map<string, number>();
+function checkOffers({ network, lora }: Adapted, source: Source): Map<string, number> {
+  const adaptable = lora.adaptableLayers(network), ranks = new Map<string, number>();
   const missing: string[] = [], wrong: string[] = [], { dora } = source.options;
   for (const [path, offers] of source.layers) {
-    const [from, to] = widthsOf(adaptable.get(path)!);
+    const [from, to] = lora.widthsOf(adaptable.get(path)!);
     const rank = source.rank(path) ?? offers.A?.shape[0] ?? offers.B?.shape[1] ?? 1;
     const wanted: readonly [keyof Offers, Shape][] = [
       ["A", [rank, from]],
@@ -253,6 +198,15 @@ function checkOffers({ network }: Adapted, source: Source): Map<string, number> 
   return ranks;
 }
 
+/** What a GGUF holds. @throws {FormatError} where the model's class reads none. */
+async function ggufSource(model: Adapted, what: Openable): Promise<Source> {
+  if (model.openGguf) return await model.openGguf(model, what);
+  throw new FormatError(
+    "loadAdapter: this model was not made by CausalLM, which alone reads adapters in a GGUF; load it with CausalLM.load, or " +
+      "give a folder of PEFT's",
+  );
+}
+
 /** Reads an adapter and puts it beside the model's layers. See `TextModel.loadAdapter`. */
 export async function loadAdapter(
   model: Adapted,
@@ -260,9 +214,9 @@ export async function loadAdapter(
   options: LoadAdapterOptions,
 ): Promise<Lora> {
   const given = checkOptions("loadAdapter", options, loadOptions), { name = "default" } = given;
-  const { network } = model;
+  const { network, lora, withoutInit } = model;
   const demandFree = (): AdapterSet => {
-    const set = adaptersOf(network) ?? new AdapterSet();
+    const set = lora.adaptersOf(network) ?? new lora.AdapterSet();
     if (!set.all.has(name)) return set;
     throw new OptionError(
       `loadAdapter: the model has an adapter ${
@@ -273,22 +227,22 @@ export async function loadAdapter(
   demandFree();
   const found = isGguf(where) ? where : await peftSource(model, where as string | URL | GivenFiles, given);
   const isSource = typeof found === "object" && "layers" in found;
-  const source = isSource ? found : ggufAdapter(model, await openGguf(found));
+  const source = isSource ? found : await ggufSource(model, found);
   const parts = new Map<string, LoraLayer>();
   try {
-    const ranks = checkOffers(model, source), layers = adaptableLayers(network);
+    const ranks = checkOffers(model, source), layers = lora.adaptableLayers(network);
     const { dropout, rslora, dora } = source.options;
     for (const [path, { A, B, magnitude }] of source.layers) {
-      const rank = ranks.get(path)!, scale = scaleOf({ rank, alpha: source.alpha(path), rslora });
+      const rank = ranks.get(path)!, scale = lora.scaleOf({ rank, alpha: source.alpha(path), rslora });
       const part = withoutInit(() =>
-        new LoraLayer(layers.get(path)!, { rank, alpha: source.alpha(path), scale, dropout, dora })
+        new lora.LoraLayer(layers.get(path)!, { rank, alpha: source.alpha(path), scale, dropout, dora })
       );
       parts.set(path, part);
       await A!.read(part.lora_A);
       await B!.read(part.lora_B);
       if (magnitude) await magnitude.read(part.lora_magnitude_vector as Tensor);
     }
-    const adapter = new Lora(name, source.options, parts).train(network.training);
+    const adapter = new lora.Lora(name, source.options, parts).train(network.training);
     demandFree().add(network, adapter);
     return adapter;
   } catch (error) {
@@ -301,13 +255,13 @@ export async function loadAdapter(
 
 /** Writes an adapter as PEFT does. See `TextModel.saveAdapter`. */
 export async function saveAdapter(
-  { network, family }: Adapted,
+  { network, family, lora, tensorToSave, writeBeside }: Adapted,
   dir: string | URL,
   options: SaveAdapterOptions,
 ): Promise<void> {
   const { name, baseModel = null } = checkOptions("saveAdapter", options, saveOptions);
-  const set = adaptersOf(network);
-  const adapter = name === undefined ? set?.active : (set ?? new AdapterSet()).get("saveAdapter", name);
+  const set = lora.adaptersOf(network);
+  const adapter = name === undefined ? set?.active : (set ?? new lora.AdapterSet()).get("saveAdapter", name);
   if (!adapter) {
     throw new OptionError(
       "saveAdapter: no adapter is in use; choose one with setAdapter(name), or say { name }",
@@ -321,8 +275,8 @@ export async function saveAdapter(
       ? [tensorToSave(`${stem(path)}.lora_magnitude_vector`, part.lora_magnitude_vector)]
       : []),
   ]);
-  const layers = adaptableLayers(network),
-    isTurned = (path: string): boolean => layers.get(path) instanceof Conv1D;
+  const layers = lora.adaptableLayers(network),
+    isTurned = (path: string): boolean => lora.isTurned(layers.get(path));
   const modules = [...adapter.layers].map(([path, { options: { rank, alpha } }]) => ({
     path: family.modulePath(path),
     rank,

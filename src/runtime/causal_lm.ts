@@ -7,6 +7,7 @@ import type { ModelSizes } from "../models/family.ts";
 import type { CausalNetwork } from "../models/mod.ts";
 import type { LayerOptions } from "../nn/mod.ts";
 import type { Openable } from "../platform/platform.ts";
+import { readGgufAdapter } from "./gguf_adapter.ts";
 import { fromConfig, fromSizes, loadAny } from "./load_any.ts";
 import type { LoadOptions } from "./load_options.ts";
 import type { GivenFiles } from "./model_folder.ts";
@@ -26,6 +27,14 @@ export class CausalLM<N extends CausalNetwork = CausalNetwork> extends TextModel
   /** Every model of this library is one, whatever class made it. */
   static override [Symbol.hasInstance](value: unknown): boolean {
     return Object.prototype.isPrototypeOf.call(TextModel.prototype, value as object);
+  }
+
+  /**
+   * Reads an adapter in a GGUF.
+   * @internal
+   */
+  override get openGguf(): TextModel["openGguf"] {
+    return readGgufAdapter;
   }
 
   /**

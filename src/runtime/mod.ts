@@ -26,6 +26,7 @@ export { Gguf, openGguf, saveGguf, type SaveGgufOptions } from "./gguf.ts";
 export { convertToGguf, type ConvertToGgufOptions } from "./gguf_convert.ts";
 export { CausalLM } from "./causal_lm.ts";
 export { GPT2 } from "./gpt2.ts";
+export { NetworkModel } from "./network_model.ts";
 export { TextModel } from "./text_model.ts";
 export type { Prepared } from "./model_generation.ts";
 export type { LoadAdapterOptions, SaveAdapterOptions } from "./adapters.ts";

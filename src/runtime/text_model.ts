@@ -3,11 +3,9 @@
  *
  * @module
  */
-import { demand } from "../core/demand.ts";
-import type { DeviceName } from "../backends/contract.ts";
-import type { DType } from "../core/dtype.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { checkOptions, demandObject } from "../core/options.ts";
+import { show } from "../core/show.ts";
 import {
   Batcher,
   type BatcherOptions,
@@ -20,7 +18,6 @@ import {
   generateTokens,
   generateWhole,
   type GenerationResult,
-  PrefixStore,
   type ResolvedOptions,
   resolveOptions,
   runToEnd,
@@ -34,23 +31,19 @@ import { batcherOptions } from "../generate/batcher.ts";
 import { checkVocabulary } from "../generate/given.ts";
 import { hubOptions } from "../hub/options.ts";
 import type { Family } from "../models/family.ts";
-import type { CacheDType, CausalCache, CausalNetwork, Ids } from "../models/mod.ts";
-import { Module } from "../nn/mod.ts";
-import type { AdapterSet, Lora } from "../nn/lora.ts";
-import type { Openable } from "../platform/platform.ts";
+import type { CausalCache, CausalNetwork } from "../models/mod.ts";
 import type { Tensor } from "../ops/mod.ts";
 import type { Tokenizer } from "../text/mod.ts";
-import type { LoadAdapterOptions, SaveAdapterOptions } from "./adapters.ts";
 import type { ChatMessage } from "./chat_template.ts";
 import { type ChatOptions, type ChatTemplateOptions, definedOf, templateOptions } from "./chat_options.ts";
 import type { DeviceChoice } from "./choose_device.ts";
 import { embedIds, type EmbedOptions, embedOptions } from "./embed.ts";
-import { areDeterministicAlgorithmsEnabled } from "./devices.ts";
 import type { SaveOptions } from "./load_options.ts";
 import { demandIds, demandList, prepareAll, type Prepared } from "./model_generation.ts";
 import { contentsOf } from "./model_contents.ts";
 import { type Companions, companionsIn, tokenizerBeside } from "./companions.ts";
 import type { ModelFile } from "./model_files.ts";
+import { NetworkModel } from "./network_model.ts";
 import { type FolderOptions, type GivenFiles, openFolder } from "./model_folder.ts";
 import { modelFiles, writeModel } from "./save_weights.ts";
 import { tokenizerOf } from "./tokenizer.ts";
@@ -61,10 +54,7 @@ import { tokenizerOf } from "./tokenizer.ts";
  *
  * @category Models
  */
-export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
-  implements BatchLanguageModel<CausalCache> {
-  /** The network: token ids to logits. Its parameters are the model's, under the checkpoint's names. */
-  readonly network: N;
+export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkModel<N> {
   /** Text to ids and back, or null when the model has none: then prompts are ids. */
   tokenizer: Tokenizer | null = null;
   /** Why it is on its device, where `device: "auto"` chose. */
@@ -76,260 +66,28 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
    * @internal
    */
   companions: Companions | null = null;
-  readonly #family: Family<N["config"], N>;
-  /** Positions that were computed with each adapter, and with none. */
-  readonly #prefixes: Map<Lora | null, PrefixStore<CausalCache>> = new Map();
 
   /**
    * A network of a family, without a tokenizer.
    * @internal
    */
   constructor(network: N, family: Family<N["config"], N>) {
-    super();
-    const isWhole = network instanceof Module && typeof family?.type === "string";
-    demand(
-      "new TextModel",
-      "what is given",
-      network,
-      isWhole,
-      "a network and its family; call CausalLM.load or new GPT2",
-    );
-    this.network = network;
-    this.#family = family;
+    super(network, family);
   }
 
-  /** The family's name, as `model_type` of `config.json` has it: "gpt2", "llama", "qwen3" … */
-  get family(): string {
-    return this.#family.type;
-  }
-
-  /** Sizes and choices of the network. */
-  get config(): N["config"] {
-    return this.network.config;
-  }
-
-  /** Layers. */
-  get layers(): number {
-    return this.network.depth;
-  }
-
-  /** Heads of queries in a layer. */
-  get heads(): number {
-    return this.network.heads;
-  }
-
-  /** Tokens that the network knows; a tokenizer may have fewer. */
-  get vocabSize(): number {
-    return this.network.vocabSize;
-  }
-
-  /** The longest sequence. */
-  get contextLength(): number {
-    return this.network.contextLength;
-  }
-
-  /** Where it computes. */
-  get device(): DeviceName {
-    return this.network.embeddings.device;
-  }
-
-  /** What its token embeddings, and most of its matrices, are held as. */
-  get dtype(): DType {
-    return this.network.embeddings.dtype;
-  }
-
-  /** The network's own children: its parameters have the checkpoint's names. */
-  override namedChildren(): [string, Module][] {
-    return this.network.namedChildren();
-  }
-
-  /** This model, its network, and all modules below, with their paths. */
-  override namedModules(prefix = ""): [string, Module][] {
-    return [[prefix, this], ...this.network.namedModules(prefix)];
-  }
-
-  /**
-   * Prompts that were computed before, from which the next ones go on where they begin alike. Null in training mode, where
-   * dropout makes each pass another.
-   */
-  get prefixes(): PrefixStore<CausalCache> | null {
-    return this.training ? null : this.#prefixesOf(this.#adapters?.active ?? null);
-  }
-
-  #prefixesOf(adapter: Lora | null): PrefixStore<CausalCache> {
-    let found = this.#prefixes.get(adapter);
-    if (!found) {
-      found = new PrefixStore(() => [arithmetic, ...this.parameters().map((p) => p.storage)]);
-      this.#prefixes.set(adapter, found);
+  /** What makes a text, and its options: with an adapter of its own the model is seen with that. */
+  #speaker({ adapter, ...options }: ResolvedOptions): [BatchLanguageModel<CausalCache>, ResolvedOptions] {
+    const { cache } = options;
+    if (adapter === undefined) return [this, options];
+    const stamp = this.stamp("adapter", adapter), made = cache && this.stampOf(cache as CausalCache);
+    if (cache && (made?.adapter ?? null) !== (stamp?.adapter ?? null)) {
+      throw new OptionError(
+        `generate: adapter is ${show(adapter)}, and the cache was made for ${
+          show(made?.adapter?.name ?? null)
+        }; leave adapter out`,
+      );
     }
-    return found;
-  }
-
-  /** Its adapters; null while there are none. */
-  get #adapters(): AdapterSet | null {
-    for (const [, module] of this.network.namedModules()) {
-      const { adapters } = module as { adapters?: { set: AdapterSet } | null };
-      if (adapters) return adapters.set;
-    }
-    return null;
-  }
-
-  /** @throws {OptionError} where the model has no adapter. */
-  #demandAdapters(what: string): AdapterSet {
-    const set = this.#adapters;
-    if (set) return set;
-    throw new OptionError(
-      `${what}: the model has no adapters; loadAdapter(dir) or nn.lora(model) gives it one`,
-    );
-  }
-
-  /** The names of its adapters. */
-  get adapters(): string[] {
-    return [...this.#adapters?.all.keys() ?? []];
-  }
-
-  /** The name of the adapter in use; null for none. */
-  get adapter(): string | null {
-    return this.#adapters?.active?.name ?? null;
-  }
-
-  /** Whether the adapter in use is in the weights. */
-  get isMerged(): boolean {
-    return (this.#adapters?.merged ?? null) !== null;
-  }
-
-  /**
-   * Reads a LoRA adapter: a folder, URL or hub repository as PEFT writes it (`adapter_config.json`,
-   * `adapter_model.safetensors`), files at hand, or a GGUF of llama.cpp's. It stands beside the weights, which stay as they
-   * are and learn no more. The first one is in use at once; others wait for {@link setAdapter}.
-   *
-   * @throws {FormatError} for an adapter of another model, listing what is missing, unexpected and misshapen, and for one that
-   * does what is not honoured here. @throws {OptionError} for a name that is taken.
-   */
-  async loadAdapter(
-    where: string | URL | GivenFiles | Openable,
-    options: LoadAdapterOptions = {},
-  ): Promise<Lora> {
-    const { loadAdapter } = await import("./adapters.ts");
-    return await loadAdapter({ network: this.network, family: this.#family }, where, options);
-  }
-
-  /**
-   * Puts an adapter into use, by the name it was loaded or made under, or none. Nothing is read or copied.
-   * @throws {OptionError} for a name that there is not, and while an adapter is merged.
-   */
-  setAdapter(name: string | null): void {
-    if (name === null) return void this.#adapters?.activate("setAdapter", null);
-    const set = this.#demandAdapters("setAdapter");
-    set.activate("setAdapter", set.get("setAdapter", name));
-  }
-
-  /**
-   * Puts the adapter in use into the weights, so that it costs no time; {@link save} writes them so. The weights before are
-   * kept for {@link unmergeAdapter}; layers in blocks (q8, q4 …) become f32, as blocks would lose what was learned.
-   * @throws {OptionError} when there is none in use, or one is merged.
-   */
-  mergeAdapter(): void {
-    this.#demandAdapters("mergeAdapter").merge("mergeAdapter", this.network);
-  }
-
-  /** Puts the weights back that were there before, bit for bit. @throws {OptionError} when no adapter is merged. */
-  unmergeAdapter(): void {
-    const set = this.#demandAdapters("unmergeAdapter");
-    if (!set.merged) throw new OptionError("unmergeAdapter: no adapter is merged");
-    set.unmerge();
-  }
-
-  /** Takes an adapter away and gives its memory back. @throws {OptionError} while it is merged, and for an unknown name. */
-  deleteAdapter(name: string): void {
-    const set = this.#demandAdapters("deleteAdapter"), adapter = set.get("deleteAdapter", name);
-    set.remove("deleteAdapter", this.network, adapter);
-    this.#prefixes.get(adapter)?.clear();
-    this.#prefixes.delete(adapter);
-  }
-
-  /**
-   * Writes an adapter as PEFT does: `adapter_config.json` and `adapter_model.safetensors`, both at once or not at all.
-   * @throws {OptionError} when none is in use and none is named.
-   */
-  async saveAdapter(dir: string | URL, options: SaveAdapterOptions = {}): Promise<void> {
-    const { saveAdapter } = await import("./adapters.ts");
-    await saveAdapter({ network: this.network, family: this.#family }, dir, options);
-  }
-
-  /** Gives all memory back, that of kept prompts too. The model cannot be used afterwards. */
-  override dispose(): void {
-    for (const prefixes of this.#prefixes.values()) prefixes.clear();
-    this.#adapters?.unmerge();
-    this.network.dispose();
-  }
-
-  /**
-   * An empty key-value cache on the model's device, for `capacity` positions of `batch` texts. As f16 or bf16 it takes half
-   * the memory of f32, the default; as q8 a little more than a quarter, where heads are a multiple of 32 wide.
-   *
-   * @throws {OptionError} for sizes that are no whole numbers above 0. @throws {DTypeError} for other dtypes.
-   */
-  createCache(
-    batch = 1,
-    capacity: number = this.contextLength,
-    options: { dtype?: CacheDType } = {},
-  ): ReturnType<N["createCache"]> {
-    return this.network.createCache(batch, capacity, options) as ReturnType<N["createCache"]>;
-  }
-
-  /**
-   * Logits [batch, time, vocab] for ids [batch, time] (or [time]: batch 1).
-   *
-   * With a cache, ids are what follows the positions it holds; with a list of caches, each of one text, row i of the ids follows
-   * those in cache i, however long that text is, and gives what it would give alone. `lastOnly` computes the logits of the
-   * last position alone: [batch, 1, vocab]. `attentionMask` [batch, positions in the cache and in ids] is 0 where texts of unequal length
-   * are padded: no other position looks there, and positions are counted without them, so that a row gives what its text
-   * gives alone. What it gives at the padding means nothing.
-   *
-   * @throws {ShapeError} for more positions than the model has, an id outside the vocabulary, or a mask of another shape.
-   */
-  forward(
-    ids: Ids,
-    options: { cache?: CausalCache | readonly CausalCache[]; lastOnly?: boolean; attentionMask?: Ids } = {},
-  ): Tensor {
-    return this.network.forward(ids, options);
-  }
-
-  /** What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. */
-  hidden(ids: Ids, options: { cache?: CausalCache } = {}): Tensor {
-    return this.network.hidden(ids, options);
-  }
-
-  /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
-  logits(hidden: Tensor): Tensor {
-    return this.network.logits(hidden);
-  }
-
-  /**
-   * The mean cross-entropy, in nats. `targets` has the shape of ids; without it each position's target is the id that
-   * follows. A target of −100 does not count.
-   */
-  loss(ids: Ids, targets?: Ids): Tensor {
-    return this.network.loss(ids, targets);
-  }
-
-  /**
-   * How much each position looks at each before it, for every layer or those of `layers`: [batch, heads, time, time], rows
-   * of sum 1 (transformers' `output_attentions`). Computed for looking at: the layers themselves keep no such matrix.
-   */
-  attentions(ids: Ids, options: { layers?: readonly number[] } = {}): Tensor[] {
-    return this.network.attentions(ids, options);
-  }
-
-  /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */
-  checkIds(ids: Iterable<number>): void {
-    this.network.checkIds(ids);
-  }
-
-  /** The program of a decoding step of one text as text: one line an operation, with its memory. */
-  stepPlan(): string {
-    return this.network.stepPlan();
+    return [this.adapted(adapter), options];
   }
 
   /** The ids of a prompt. @throws {OptionError} for what is no prompt, and for text without a tokenizer. */
@@ -351,7 +109,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
 
   /** The ids to begin or go on with. A text of nothing begins at the end-of-text token, as texts did in training. */
   #promptIds(prompt: string | readonly number[], { cache }: GenerateOptions): number[] {
-    const ids = this.encode(prompt), begin = this.#family.ends(this.config).bos;
+    const ids = this.encode(prompt), begin = this.kind.ends(this.config).bos;
     return prompt === "" && begin !== null && !cache?.ids.length ? [begin] : ids;
   }
 
@@ -376,8 +134,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
         "generate: this model has no tokenizer to make text with; use generateIds, or set model.tokenizer",
       );
     }
-    const resolved = this.#resolve(options);
-    return generateText(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
+    const [speaker, resolved] = this.#speaker(this.#resolve(options));
+    return generateText(speaker, this.tokenizer, this.#promptIds(prompt, options), resolved);
   }
 
   /** Continues a prompt and gives the new text. */
@@ -399,8 +157,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): AsyncGenerator<TokenPiece, GenerationResult> {
-    const resolved = this.#resolve(options);
-    return generatePieces(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
+    const [speaker, resolved] = this.#speaker(this.#resolve(options));
+    return generatePieces(speaker, this.tokenizer, this.#promptIds(prompt, options), resolved);
   }
 
   /**
@@ -411,13 +169,13 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): Promise<GenerationResult> {
-    const resolved = this.#resolve(options);
+    const [speaker, resolved] = this.#speaker(this.#resolve(options));
     if (resolved.numReturnSequences > 1) {
       throw new OptionError(
         `completion gives one text, and numReturnSequences is ${resolved.numReturnSequences}; use completions`,
       );
     }
-    return await generateWhole(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
+    return await generateWhole(speaker, this.tokenizer, this.#promptIds(prompt, options), resolved);
   }
 
   /** `numReturnSequences` continuations of a prompt: the best of a beam search, or draws. */
@@ -425,8 +183,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): Promise<GenerationResult[]> {
-    const resolved = this.#resolve(options);
-    return await generateMany(this, this.tokenizer, this.#promptIds(prompt, options), resolved);
+    const [speaker, resolved] = this.#speaker(this.#resolve(options));
+    return await generateMany(speaker, this.tokenizer, this.#promptIds(prompt, options), resolved);
   }
 
   /**
@@ -542,7 +300,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
     if (resolved.stop.length) {
       throw new OptionError("generateIds: stop texts belong to generate, which makes text");
     }
-    return this.#ids(generateTokens(this, this.#promptIds(prompt, options), resolved));
+    const [speaker, settled] = this.#speaker(resolved);
+    return this.#ids(generateTokens(speaker, this.#promptIds(prompt, options), settled));
   }
 
   async *#ids(tokens: AsyncGenerator<TokenStep, TokensResult>): AsyncGenerator<number, FinishReason> {
@@ -580,7 +339,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
 
   /** What config.json says of it, but for what its weights are held as. */
   toConfig(): Record<string, unknown> {
-    const { torch_dtype: _, dtype: _d, ...json } = this.#family.json(this.config, "f32");
+    const { torch_dtype: _, dtype: _d, ...json } = this.kind.json(this.config, "f32");
     return json;
   }
 
@@ -593,7 +352,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
    * name for blocks. Loaded again they are the same bytes.
    */
   async save(dir: string | URL, options: SaveOptions = {}): Promise<void> {
-    const { tensors, weights, beside } = contentsOf(this, this.#family, "save", options);
+    const { tensors, weights, beside } = contentsOf(this, this.kind, "save", options);
     await writeModel(dir, tensors, weights, beside);
   }
 
@@ -602,14 +361,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
    * it is their turn.
    */
   files(options: SaveOptions = {}): ModelFile[] {
-    const { tensors, weights, beside } = contentsOf(this, this.#family, "files", options);
+    const { tensors, weights, beside } = contentsOf(this, this.kind, "files", options);
     return modelFiles(tensors, weights, beside);
   }
 }
-
-/** What is computed with other arithmetic has other bits: positions are kept apart by it as by the weights. */
-const arithmetic = {
-  get version(): number {
-    return areDeterministicAlgorithmsEnabled() ? 1 : 0;
-  },
-};

@@ -21,3 +21,4 @@ export {
   type TrainerOptions,
   type TrainingResult,
 } from "./trainer.ts";
+export type { StepParts, StepResult, TrainingStep } from "./step.ts";

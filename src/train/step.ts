@@ -34,6 +34,7 @@ export interface StepResult {
 
 /** Runs steps. */
 export class TrainingStep<B> {
+  /** What it is made of. */
   protected readonly parts: StepParts<B>;
 
   /** Nothing is computed yet. */
