@@ -5,7 +5,7 @@
 import { assert, assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { FerrotypeError } from "../src/core/errors.ts";
 import { Generator } from "../src/core/random.ts";
-import { Linear, Module, Sequential } from "../src/nn/mod.ts";
+import { Linear, type Module, Sequential } from "../src/nn/mod.ts";
 import { mul, sum, type Tensor, tensor } from "../src/ops/mod.ts";
 import * as optim from "../src/optim/mod.ts";
 import { compile } from "../src/tensor/mod.ts";

@@ -116,6 +116,11 @@ export class FiniteGradients {
     this.#name = name;
   }
 
+  /** Takes the little memory that looking at the gradients of `params` needs, so that no step takes any. */
+  prepare(params: readonly Tensor[]): void {
+    this.#watch(params, params[0], wide(params));
+  }
+
   /**
    * Looks at the gradients of `params`, all of which the optimizer may step; `step` counts steps from 1.
    * @throws {FerrotypeError} naming parameter and step, before anything was changed, where values can be seen.

@@ -134,6 +134,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       seen.add(p);
     }
     if (seen.size === 0) throw new OptionError(`${rule.name}: was given no parameters`);
+    this.#finite.prepare([...seen]);
     const first = this.paramGroups[0].lr;
     this.#proportions = this.paramGroups.map(({ lr }) => first > 0 ? lr / first : 1);
   }
