@@ -57,7 +57,8 @@ export function seedOf(text: string, value: number): number {
   const written = [...text.matchAll(/"seed"\s*:\s*(-?\d+)(?![\d.eE])/g)].map(([, digits]) => digits)
     .findLast((digits) => Number(digits) === value);
   const whole = BigInt(written ?? value);
-  if (whole !== BigInt.asIntN(64, whole)) {
+  // JavaScript writes the ends of the range, which its doubles hold no nearer, as ±9223372036854776000.
+  if (written !== String(value) && whole !== BigInt.asIntN(64, whole)) {
     throw new Problem(400, `seed is ${whole}, expected a whole number of 64 bits, from -2^63 to 2^63 - 1`);
   }
   // Splitmix64 (Steele, Lea, Flood 2014).
