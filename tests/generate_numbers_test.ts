@@ -164,6 +164,15 @@ describe("numbers that are none, on a model of a table", () => {
         { suppressTokens: [0, 1], badWordsIds: [[2], [3]], logitsProcessors: [(_, l) => void l.fill(out)] },
         /badWordsIds, suppressTokens and then logitsProcessors\[0\] left none; loosen them/,
       ],
+      [
+        {
+          logitsProcessors: [(_: unknown, l: Float32Array) => void (l[3] = Infinity)],
+          topP: 0.5,
+          temperature: 1,
+          seed: 1,
+        },
+        /no token can be chosen at new token 1: logitsProcessors\[0\] made the logit of id 3 Infinity/,
+      ],
       [{ suppressTokens: [0, 1, 2, 3, 4], temperature: 1, topK: 2, seed: 1 }, /suppressTokens left none/],
       [
         { suppressTokens: [0, 1, 2, 3, 4], numBeams: 2 },

@@ -2,7 +2,7 @@
  * Fields of requests: what changes nothing is accepted from whatever client, what cannot be honoured is refused by name, and
  * nothing else is said. Asked by the official `openai` client where it knows the field.
  */
-import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -10,6 +10,7 @@ import type OpenAI from "openai";
 import { type ChatTemplate, GPT2, loadChatTemplate } from "../mod.ts";
 import { fieldNames, fields } from "../cli/serve/fields.ts";
 import { parseBody, seedOf } from "../cli/serve/json_body.ts";
+import { Problem } from "../cli/serve/problem.ts";
 import { unhonoured } from "../cli/serve/unhonoured.ts";
 import { Generator } from "../src/core/random.ts";
 import { output } from "./_command.ts";
@@ -250,6 +251,9 @@ describe("serve, fields", () => {
     }
     assertStrictEquals(numbers.size, 1000);
     assertStrictEquals(seedOf("", 5), 5);
+    for (const text of ["9223372036854775808", "-9223372036854775809", "9223372036854775900"]) {
+      assertThrows(() => seedOf(`{"seed":${text}}`, Number(text)), Problem, `seed is ${text}`);
+    }
   });
 
   it("a prompt of nothing begins at the beginning, and a path may end with a slash", async () => {

@@ -196,7 +196,7 @@ eachDevice((device) => {
       assertEquals(dtypes.map((d) => result(d, 0.5)), ["f32", "f32", "f32", "f32", "f16", "bf16", "f32"]);
     });
 
-    it("of results: comparisons are bool, division and roots are floats, sums of small integers i32", () => {
+    it("of results: comparisons are bool, division and roots are floats, sums of integers i64", () => {
       const i = F.ones([2], { device, dtype: "i32" }),
         u = F.ones([2], { device, dtype: "u8" }),
         h = F.ones([2], { device, dtype: "f16" });
@@ -208,15 +208,15 @@ eachDevice((device) => {
         "f32",
       ]);
       assertEquals([F.sum(u).dtype, F.sum(i.gt(0)).dtype, F.sum(h).dtype, F.prod(u).dtype], [
-        "i32",
-        "i32",
+        "i64",
+        "i64",
         "f16",
-        "i32",
+        "i64",
       ]);
       assertEquals([F.argmax(h).dtype, F.sort(h).indices.dtype, F.cumsum(u, 0).dtype], [
         "i32",
         "i32",
-        "i32",
+        "i64",
       ]);
     });
 

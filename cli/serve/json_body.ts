@@ -49,14 +49,21 @@ export function parseBody(text: string): Body {
 /**
  * The seed that a body has, as a number that generators take. From 0 to 2^53 - 1 it is itself; other numbers of 64 bits, whose
  * digits a double does not hold, are read from the text and mixed into such a one.
+ *
+ * @throws {Problem} for one that is not of 64 bits.
  */
 export function seedOf(text: string, value: number): number {
   if (Number.isSafeInteger(value) && value >= 0) return value;
   const written = [...text.matchAll(/"seed"\s*:\s*(-?\d+)(?![\d.eE])/g)].map(([, digits]) => digits)
     .findLast((digits) => Number(digits) === value);
+  const whole = BigInt(written ?? value);
+  // JavaScript writes the ends of the range, which its doubles hold no nearer, as ±9223372036854776000.
+  if (written !== String(value) && whole !== BigInt.asIntN(64, whole)) {
+    throw new Problem(400, `seed is ${whole}, expected a whole number of 64 bits, from -2^63 to 2^63 - 1`);
+  }
   // Splitmix64 (Steele, Lea, Flood 2014).
   const mix = (x: bigint, shift: bigint, by: bigint): bigint => BigInt.asUintN(64, (x ^ (x >> shift)) * by);
-  let bits = BigInt.asUintN(64, BigInt(written ?? value));
+  let bits = BigInt.asUintN(64, whole);
   bits = mix(mix(bits, 30n, 0xbf58476d1ce4e5b9n), 27n, 0x94d049bb133111ebn);
   return Number((bits ^ (bits >> 31n)) >> 11n);
 }

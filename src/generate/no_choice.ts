@@ -73,7 +73,7 @@ export function excluded(
   token: number,
 ): FerrotypeError {
   const taking: string[] = [], count = (): number => logits.reduce((n, x) => n + Number(x > -Infinity), 0);
-  let left = count();
+  let left = count(), infinite: string | null = null;
   for (const process of processors) {
     const name = names.get(process) ?? "a processor";
     process(text, logits);
@@ -81,10 +81,19 @@ export function excluded(
     if (wrong >= 0) {
       return new FerrotypeError(`generate: at ${place(token)} ${name} made NaN of the logit of id ${wrong}`);
     }
-    const before = left;
+    const before = left, highest = logits.indexOf(Infinity);
     left = count();
+    // Nothing can be weighed against it: what comes after takes all, and is not to blame.
+    if (highest >= 0) infinite ??= `${name} made the logit of id ${highest} Infinity`;
     if (left < before) taking.push(name);
     if (left === 0) break;
+  }
+  if (infinite !== null) {
+    return new FerrotypeError(
+      `generate: no token can be chosen at ${
+        place(token)
+      }: ${infinite}; give a finite number, or -Infinity to all others`,
+    );
   }
   const last = taking.pop() ?? "the processors",
     others = taking.length ? `${taking.join(", ")} and then ` : "";

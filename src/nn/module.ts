@@ -17,7 +17,7 @@ import { formatShape, sameShape } from "../core/shape.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { copyInto } from "../ops/mod.ts";
 import { placeOptions } from "../ops/options.ts";
-import { activeCapture, asLeaf, demandTensor, keep, registerHolder } from "../tensor/mod.ts";
+import { activeCapture, asLeaf, demandTensor, keep, nameTensor, registerHolder } from "../tensor/mod.ts";
 
 const parameters = new WeakSet<Tensor>();
 
@@ -103,7 +103,11 @@ export abstract class Module {
     const seen = new Set<Tensor>();
     return this.namedModules().flatMap(([path, module]) =>
       Object.entries(module).filter(([, value]) => isParameter(value) && !seen.has(value) && seen.add(value))
-        .map(([name, value]): [string, Tensor] => [path ? `${path}.${name}` : name, value as Tensor])
+        .map(([name, value]): [string, Tensor] => {
+          const whole = path ? `${path}.${name}` : name;
+          nameTensor(value as Tensor, whole);
+          return [whole, value as Tensor];
+        })
     );
   }
 

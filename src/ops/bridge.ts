@@ -7,6 +7,7 @@
  */
 import type { Backend } from "../backends/contract.ts";
 import type { DType } from "../core/dtype.ts";
+import { ShapeError } from "../core/errors.ts";
 import { demandList, type Shape } from "../core/shape.ts";
 import type { ComputeType } from "../expr/nodes.ts";
 import * as floor from "../tensor/mod.ts";
@@ -71,6 +72,14 @@ export function record(
   const gradient = addTo ? { backward, addTo } : { backward };
   floor.record(name, output, inputs, saved, gradient as unknown as floor.Gradient);
   return output;
+}
+
+/** Checks that i32 holds every position along an axis of `size`. @throws {ShapeError} when it does not. */
+export function demandPositions(what: string, size: number): void {
+  if (size <= 2 ** 31) return;
+  throw new ShapeError(
+    `${what}: positions are i32, up to ${2 ** 31 - 1}, and the axis has ${size} elements; take it in parts`,
+  );
 }
 
 /** `t` itself when its elements lie row-major without gaps, else a copy that is not recorded. */

@@ -9,7 +9,7 @@ import { show } from "../core/show.ts";
 import { type DType, isFloat } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { fixed, isNumber } from "../core/number.ts";
-import { tidy } from "../tensor/mod.ts";
+import { demandFits, tidy } from "../tensor/mod.ts";
 import { demandTensor, type Operand, promoteOperands } from "./bridge.ts";
 import { row, rowIn } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
@@ -124,6 +124,7 @@ export function minimum(a: Operand, b: Operand): Tensor {
  *
  * @throws {ShapeError} when the shapes do not broadcast.
  * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for integers divided by 0, where the divisor can be seen (not on WebGPU, nor compiled: 0 there).
  * @example
  * ```ts
  * remainder(tensor([-7, 7]), 3); // [2, 1]
@@ -139,6 +140,7 @@ export function remainder(a: Operand, b: Operand): Tensor {
  *
  * @throws {ShapeError} when the shapes do not broadcast.
  * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for integers divided by 0, where the divisor can be seen (not on WebGPU, nor compiled: 0 there).
  * @example
  * ```ts
  * fmod(tensor([-7, 7]), 3); // [-1, 1]
@@ -154,6 +156,7 @@ export function fmod(a: Operand, b: Operand): Tensor {
  *
  * @throws {ShapeError} when the shapes do not broadcast.
  * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for integers divided by 0, where the divisor can be seen (not on WebGPU, nor compiled: 0 there).
  * @example
  * ```ts
  * floorDivide(tensor([-7, 7]), 2); // [-4, 3]
@@ -422,7 +425,8 @@ export function clamp(x: Tensor, min: Operand | null = null, max: Operand | null
  * x where `condition` is not 0, else y; all three broadcast.
  *
  * @throws {ShapeError} when the shapes do not broadcast.
- * @throws {DTypeError} for quantised tensors, {DeviceError} for tensors on different devices.
+ * @throws {DTypeError} for quantised tensors, and for a number that the result's dtype does not hold; {DeviceError} for
+ * tensors on different devices.
  * @example
  * ```ts
  * where(tensor([true, false]), tensor([1, 2]), 0); // [1, 0]
@@ -436,6 +440,7 @@ export function where(condition: Tensor, x: Operand, y: Operand): Tensor {
     : Number.isInteger(fixed(x)) && Number.isInteger(fixed(y))
     ? "i32"
     : "f32";
+  for (const value of [x, y]) if (isNumber(value)) demandFits(value, dtype, "where");
   return choose(dtype, condition, x, y);
 }
 
@@ -462,6 +467,7 @@ export function maskedFill(x: Tensor, mask: Tensor, value: number): Tensor {
   if (!isFloat(x.dtype) && !Number.isInteger(fixed(value))) {
     throw new DTypeError(`maskedFill: a tensor of ${x.dtype} cannot hold ${value}`);
   }
+  demandFits(value, x.dtype, "maskedFill");
   return choose(x.dtype, mask, value, x);
 }
 

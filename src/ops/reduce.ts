@@ -14,7 +14,7 @@ import type { Epilogue, ReduceKind } from "../backends/contract.ts";
 import { binary, input, scalar } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
 import { computeType, isRecording, noGrad, tidy } from "../tensor/mod.ts";
-import { alias, demandTensor, empty, record } from "./bridge.ts";
+import { alias, copy, demandPositions, demandTensor, empty, record } from "./bridge.ts";
 import { eye } from "./create.ts";
 import { add, div, eq, gt, mul, ne, sub, where } from "./elementwise.ts";
 import { exp, log, sqrt, square } from "./functions.ts";
@@ -61,8 +61,9 @@ function reduced(
   epilogue?: Epilogue,
 ): Tensor {
   const out = empty(x.shape.map((n, i) => axes.includes(i) ? 1 : n), dtype, x.backend, kind);
-  // Integers become floats as they are read.
-  const convert = isFloat(dtype) && !isFloat(x.dtype)
+  // Integers become wider ones, or floats, as they are read.
+  const isPosition = kind === "argmax" || kind === "argmin";
+  const convert = !isPosition && computeType(dtype) !== computeType(x.dtype)
     ? program(computeType(dtype), [element], { inputs: 1, scalars: 0 })
     : null;
   if (out.size) x.backend.reduce(kind, convert, [x], [], axes, out, epilogue);
@@ -118,13 +119,19 @@ function average(x: Tensor, axes: readonly number[], keepdim: boolean, dtype: DT
   return record("mean", out, [x], [], (g) => [expand(reshape(div(toDType(g, own), n), kept), shape)]);
 }
 
-/** What sums of `dtype` are made in: bool and u8 in i32. */
+/** What sums and products of `dtype` are made in: integers and bool in i64, as PyTorch does, so that 32 bits do not wrap. */
 function sumType(dtype: DType): DType {
-  return dtype === "bool" || dtype === "u8" ? "i32" : dtype;
+  return isFloat(dtype) ? dtype : "i64";
+}
+
+/** How many elements of a bool tensor are true. */
+function countTrue(x: Tensor, dim: Dims, keepdim: boolean, what: string): Tensor {
+  const axes = axesOf(dim, x, what);
+  return total(x, axes, keepdim, count(x.shape, axes) < 2 ** 31 ? "i32" : "i64");
 }
 
 /**
- * The sum. bool and u8 add up in i32.
+ * The sum. Integers and bool add up in i64.
  *
  * @throws {ShapeError} for an axis that x does not have.
  * @example
@@ -154,7 +161,7 @@ export function mean(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
 }
 
 /**
- * The product of all elements along `dim`. bool and u8 multiply in i32.
+ * The product of all elements along `dim`. Integers and bool multiply in i64.
  *
  * @throws {ShapeError} for an axis that x does not have.
  * @example
@@ -175,7 +182,7 @@ export function prod(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
 /** The product of all elements but one, for each. One zero gets the product of the rest, two or more leave nothing. */
 function slopeOfProduct(x: Tensor, axes: readonly number[]): Tensor {
   const zero = eq(x, 0), safe = where(zero, 1, x);
-  const zeros = sum(toDType(zero, "i32"), axes, true), others = prod(safe, axes, true);
+  const zeros = countTrue(zero, axes, true, "prod"), others = prod(safe, axes, true);
   return where(zero, where(eq(zeros, 1), others, 0), where(eq(zeros, 0), div(others, safe), 0));
 }
 
@@ -259,6 +266,8 @@ function position(kind: "argmax" | "argmin", x: Tensor, dim: number | null, keep
   const axes = [normalizeAxis(dim, x.shape.length, kind)];
   if (x.shape.length === 0) return position(kind, reshape(x, [1]), 0, false);
   demandElements(kind, x, axes);
+  // Of an axis that repeats one element the first position is 0, however long it is.
+  if (x.strides[axes[0]] !== 0) demandPositions(kind, x.shape[axes[0]]);
   return drop(reduced(kind, x, axes, "i32"), axes, keepdimOf(kind, keepdim));
 }
 
@@ -378,7 +387,7 @@ export function logsumexp(x: Tensor, dim: Dims = null, keepdim: KeepDim = false)
  */
 export function any(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   const keeps = keepdimOf("any", keepdim);
-  return tidy(() => gt(sum(ne(x, 0), dim, keeps), 0));
+  return tidy(() => gt(countTrue(ne(x, 0), dim, keeps, "any"), 0));
 }
 
 /**
@@ -389,7 +398,7 @@ export function any(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  */
 export function all(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
   const keeps = keepdimOf("all", keepdim);
-  return tidy(() => eq(sum(eq(x, 0), dim, keeps), 0));
+  return tidy(() => eq(countTrue(eq(x, 0), dim, keeps, "all"), 0));
 }
 
 /**
@@ -411,7 +420,7 @@ export function norm(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
 }
 
 /**
- * Running sums along `dim`. bool and u8 add up in i32.
+ * Running sums along `dim`. Integers and bool add up in i64.
  *
  * @throws {ShapeError} for an axis that x does not have.
  * @example
@@ -423,8 +432,13 @@ export function norm(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
 export function cumsum(x: Tensor, dim: number): Tensor {
   demandTensor("cumsum", x);
   const axis = normalizeAxis(dim, x.shape.length, "cumsum");
-  const out = empty(x.shape, sumType(x.dtype), x.backend, "cumsum");
-  if (out.size) x.backend.cumsum(x, axis, out);
+  const dtype = sumType(x.dtype);
+  const out = empty(x.shape, dtype, x.backend, "cumsum");
+  if (out.size && dtype === "i64") {
+    const whole = x.dtype === dtype ? x : copy(x, dtype, "cumsum");
+    x.backend.cumsum(whole, axis, out);
+    if (whole !== x) whole.dispose();
+  } else if (out.size) x.backend.cumsum(x, axis, out);
   // Each element is in the sums from its place on: running sums from the end.
   return record("cumsum", out, [x], [], (g) => [flip(cumsum(flip(g, axis), axis), axis)]);
 }

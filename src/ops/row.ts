@@ -6,12 +6,13 @@
  *
  * @module
  */
-import { type DType, fitsRange, isDType, isFloat, isK, rangeError } from "../core/dtype.ts";
+import { type DType, fitsRange, isDType, isFloat, isK, rangeError, rangeOf } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { isNumber } from "../core/number.ts";
+import { formatShape } from "../core/shape.ts";
 import { type Expr, input, scalar } from "../expr/nodes.ts";
 import { table } from "../expr/table.ts";
-import { type Applied, demandDType, prepare } from "../tensor/mod.ts";
+import { activeCapture, type Applied, demandDType, prepare, readNow } from "../tensor/mod.ts";
 import {
   apply,
   computeType,
@@ -64,19 +65,75 @@ export function rowIn(dtype: DType, name: string, ...operands: Operand[]): Tenso
 }
 
 /**
+ * Checks the numbers that meet integers: what is to be stored in `dtype` is one of its own. A comparison asks no more than
+ * that it can be computed. @throws {DTypeError} naming number and dtype, and for a division by 0.
+ */
+function demandNumbers(name: string, dtype: DType, operands: readonly Operand[]): void {
+  const type = table[name].result === "bool" ? computeType(dtype) as DType : dtype;
+  for (const x of operands) {
+    if (typeof x === "number" && !fitsRange(x, type)) throw rangeError(`${name}: an operand`, x, type);
+  }
+  const last = operands[operands.length - 1];
+  if (last === 0 && divides.has(name)) {
+    throw new DTypeError(
+      `${name}: integers have no quotient by 0; convert ${dtype} with .to({ dtype: "f32" })`,
+    );
+  }
+  if (name === "pow" && typeof last === "number" && last < 0) {
+    throw new DTypeError(
+      `pow: integers have no powers of ${last}; convert ${dtype} with .to({ dtype: "f32" })`,
+    );
+  }
+}
+
+const divides: ReadonlySet<string> = new Set(["floorDivide", "remainder", "fmod"]);
+
+/**
+ * Bounds of a clamp as integers of `dtype` have them: one beyond all of them bounds nothing.
+ * @throws {DTypeError} for a least number above all of them, or a greatest one below: nothing lies there.
+ */
+function boundsIn(name: string, dtype: DType, [x, ...bounds]: readonly Operand[]): Operand[] {
+  const range = rangeOf(dtype);
+  if (!range) return [x, ...bounds];
+  const [least, greatest] = range.map(Number);
+  return [
+    x,
+    ...bounds.map((bound, i) => {
+      if (typeof bound !== "number") return bound;
+      const isLeast = name === "clampMin" || name === "clamp" && i === 0;
+      if (isLeast ? bound > greatest : bound < least) throw rangeError(`${name}: a bound`, bound, dtype);
+      // The greatest i64 is no double: the largest one below it is.
+      return Math.min(Math.max(bound, least), dtype === "i64" ? 2 ** 63 - 1024 : greatest);
+    }),
+  ];
+}
+
+/**
  * Applies row `name` of the table. Operands follow the row's arguments.
  * @throws {DTypeError} for a number that the integers it meets do not hold.
  */
 export function row(name: string, ...operands: Operand[]): Tensor {
   const dtype = promoteOperands(name, operands);
-  // Bounds beyond all numbers bound nothing.
-  if (!isFloat(dtype) && !name.startsWith("clamp")) {
-    const type = computeType(dtype) as DType;
-    for (const x of operands) {
-      if (typeof x === "number" && !fitsRange(x, type)) throw rangeError(`${name}: an operand`, x, type);
-    }
-  }
-  return rowIn(table[name].result === "float" && !isFloat(dtype) ? "f32" : dtype, name, ...operands);
+  if (isFloat(dtype)) return rowIn(dtype, name, ...operands);
+  if (table[name].result === "float") return rowIn("f32", name, ...operands);
+  if (name.startsWith("clamp")) return rowIn(dtype, name, ...boundsIn(name, dtype, operands));
+  demandNumbers(name, dtype, operands);
+  if (divides.has(name)) demandNonzero(name, operands[1]);
+  return rowIn(dtype, name, ...operands);
+}
+
+/** Checks a divisor of integers, where it can be seen at once. @throws {DTypeError} when it has a 0. */
+function demandNonzero(name: string, divisor: Operand): void {
+  if (isNumber(divisor) || !divisor.size || activeCapture() || !divisor.backend.mapped) return;
+  const values = readNow(divisor)!, zero = divisor.dtype === "i64" ? 0n : 0;
+  const at = (values as ArrayLike<unknown> as unknown[]).indexOf(zero);
+  if (at < 0) return;
+  throw new DTypeError(
+    `${name}: integers have no quotient by 0, which is element ${at} of the divisor ${
+      formatShape(divisor.shape)
+    }; ` +
+      `convert ${divisor.dtype} with .to({ dtype: "f32" })`,
+  );
 }
 
 /**

@@ -17,6 +17,7 @@ import type { ComputeType, Program } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
 import { copyInto, full, Tensor, toDType, transpose } from "../ops/mod.ts";
 import { activeCapture, computeType, keep, noGrad, outsideCapture, perRun, tidy } from "../tensor/mod.ts";
+import { FiniteGradients } from "./finite.ts";
 import type { ByOperations, OptimizerOptions, Rule } from "./rule.ts";
 
 /**
@@ -87,12 +88,14 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   readonly #proportions: readonly number[];
   readonly #state = new Map<Tensor, ParameterState>();
   readonly #programs = new Map<string, Program>();
+  readonly #finite: FiniteGradients;
 
   /** An optimizer for `params`. @throws {OptionError} for options that are not allowed, no parameters, or one parameter given twice. */
   constructor(rule: Rule<O>, params: Params<O>, options: Partial<O>) {
     demandRecord("Optimizer", rule, "rule", "how a step goes; make one with SGD, AdamW …");
     demandRecord("Optimizer", rule.options, "the rule's options", "a table of them");
     this.#rule = rule;
+    this.#finite = new FiniteGradients(rule.name);
     const list = listOf(rule.name, params), table = rule.options as OptionTable<Partial<O>>;
     const defaults = Object.fromEntries(
       Object.entries<Option>(rule.options).map(([name, option]) => [name, option.default]),
@@ -131,6 +134,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       seen.add(p);
     }
     if (seen.size === 0) throw new OptionError(`${rule.name}: was given no parameters`);
+    this.#finite.prepare([...seen]);
     const first = this.paramGroups[0].lr;
     this.#proportions = this.paramGroups.map(({ lr }) => first > 0 ? lr / first : 1);
   }
@@ -159,7 +163,12 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
 
   /**
    * Changes every parameter that has a gradient, in place.
+   *
+   * A gradient with NaN or an infinity is an error that names its parameter and the step, and nothing is changed: to leave out
+   * such a step, catch it. On a device that answers late (WebGPU), and in a compiled function, the parameters are changed
+   * and the error comes with the next value that is read from that device (a loss, a parameter that is saved).
    * @param options `lr`: the first group's learning rate from now on, as when it is set (the others' follow).
+   * @throws {FerrotypeError} for a gradient that is not finite.
    */
   step(options: { lr?: number } = {}): void {
     // A number of the run is looked at when there is one.
@@ -170,6 +179,11 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       };
     checkOptions<{ lr?: number }>(`${this.#rule.name}.step`, options, { lr });
     if (options.lr !== undefined) this.lr = options.lr;
+    const params = this.#params();
+    this.#finite.check(
+      params,
+      () => params.reduce((n, p) => Math.max(n, this.#state.get(p)?.step ?? 0), 0) + 1,
+    );
     for (const group of this.paramGroups) {
       for (const p of group.params) if (p.grad) this.#update(group, p, p.grad);
     }
@@ -337,10 +351,11 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     }
   }
 
-  /** Gives the remembered tensors' memory back. The parameters stay. */
+  /** Gives the memory of what is remembered back. The parameters stay. */
   dispose(): void {
     for (const { tensors } of this.#state.values()) for (const t of Object.values(tensors)) t.dispose();
     this.#state.clear();
+    this.#finite.dispose();
   }
 
   /** Same as {@link Optimizer.dispose}. */

@@ -22,7 +22,7 @@ const value = scalar(0), element = input(0), sum = binary("add", element, input(
  * Checks that `dtype` holds `value`.
  * @throws {DTypeError} where a whole number is out of its range, or a finite one would be stored as infinite.
  */
-function demandFits(value: number, dtype: DType, what: string): void {
+export function demandFits(value: number, dtype: DType, what: string): void {
   if (isDynamic(value)) return;
   if (!fitsRange(value, dtype)) throw rangeError(`${what}: the value`, value, dtype);
   const isFinite = Number.isFinite(value) && isFloat(dtype) && dtype !== "f64";

@@ -17,6 +17,8 @@ export * from "./gradcheck.ts";
 export * from "./kinds.ts";
 export * from "./lifetime.ts";
 export * from "./memory.ts";
+export * from "./names.ts";
+export * from "./notices.ts";
 export * from "./quantize.ts";
 export * from "./storage.ts";
 export * from "./tape.ts";

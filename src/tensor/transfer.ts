@@ -24,6 +24,7 @@ import { formatShape, type Shape, sizeOf } from "../core/shape.ts";
 import { empty, type TensorBase } from "./base.ts";
 import { copy } from "./fill.ts";
 import { keep } from "./lifetime.ts";
+import { answerNotices } from "./notices.ts";
 import { activeWatcher } from "./tape.ts";
 
 /** The elements of `t`, row-major, as its dtype's array (raw bits for f16 and bf16, raw blocks for q8 and q4). */
@@ -33,8 +34,8 @@ export async function readData(t: TensorBase): Promise<DataArray> {
   const start = byteSize(t.dtype, whole.offset), length = byteSize(t.dtype, t.size);
   const answer = t.backend.download(whole.buffer, start, length);
   // What was noticed on the way is said before what came of it.
-  const noticed = activeWatcher()?.settle(t.backend);
-  if (noticed) await Promise.all([noticed, answer]);
+  const noticed = activeWatcher()?.settle(t.backend), notices = answerNotices(t.backend);
+  if (noticed || notices) await Promise.all([noticed, notices, answer]);
   const bytes = await answer;
   if (whole !== t) whole.dispose();
   return arrayOn(t.dtype, bytes.buffer, bytes.byteOffset, isQuantized(t.dtype) ? length : t.size);

@@ -10,6 +10,7 @@ import type { LayerOptions } from "../../nn/mod.ts";
 import type { ExpectedTensors } from "../checkpoint.ts";
 import type { Family } from "../family.ts";
 import { digestNote, quantizedNote, torchNames } from "../notes.ts";
+import { unreadFields } from "../unread.ts";
 import type { CausalDecoder } from "./causal.ts";
 import { decoderParameter, decoderTensors } from "./checkpoint.ts";
 import type { DecoderConfig } from "./config.ts";
@@ -57,6 +58,7 @@ function parse<C extends DecoderConfig>(
       }`,
     );
   }
+  for (const warning of unreadFields(json, fields.asked, where, type)) console.warn(warning);
   // They are of the file that was read, not of the model.
   delete json[digestNote];
   delete json[quantizedNote];

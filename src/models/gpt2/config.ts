@@ -11,6 +11,7 @@ import { FormatError, OptionError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
 import { show } from "../../core/show.ts";
 import { digestNote, quantizedNote, torchNames } from "../notes.ts";
+import { unreadFields } from "../unread.ts";
 import { byDefault, checkOptions, type Option, type OptionTable } from "../../core/options.ts";
 
 /**
@@ -173,6 +174,10 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
     if (Object.hasOwn(other, name) && !is(other[name])) {
       throw new FormatError(`${where}: ${name} ${show(other[name])} is not computed here, ${only}`);
     }
+  }
+  const read = new Set([...known.keys(), ...alsoNamed.keys(), ...Object.keys(fixed)]);
+  for (const warning of unreadFields(json as Record<string, unknown>, read, where, "gpt2")) {
+    console.warn(warning);
   }
   try {
     return gpt2Config({ ...values, other } as Partial<GPT2Config>);
