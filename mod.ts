@@ -129,6 +129,16 @@ export {
   type TrainerOptions,
   type TrainingResult,
 } from "./src/train/mod.ts";
+export {
+  type BatchPart,
+  type BroadcastOptions,
+  type DataParallel,
+  type Distributed,
+  type InitOptions,
+  type ReduceOp,
+  type ReduceOptions,
+  type TraceEvent,
+} from "./src/distributed/mod.ts";
 export * as tabular from "./src/tabular/mod.ts";
 export {
   type ByColumn,

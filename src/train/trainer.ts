@@ -9,11 +9,13 @@
 import { FerrotypeError, OptionError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable, required } from "../core/options.ts";
+import type { BatchPart, DataParallel } from "../distributed/data_parallel.ts";
+import type { Distributed } from "../distributed/distributed.ts";
 import type { Module } from "../nn/mod.ts";
-import { add, mul, randomState, setRandomState, type Tensor } from "../ops/mod.ts";
-import { clipGradNorm, gradNorm, type Optimizer, type Schedule } from "../optim/mod.ts";
+import { add, mul, randomState, setRandomState, slice, Tensor } from "../ops/mod.ts";
+import { clipGradNorm, gradNorm, type Optimizer, type OptimizerState, type Schedule } from "../optim/mod.ts";
 import { keep, noGrad, tidy } from "../tensor/mod.ts";
-import type { DataSource } from "./batches.ts";
+import { type DataSource, partSize } from "./batches.ts";
 import { type Checkpoint, disposeCheckpoint } from "./checkpoint.ts";
 import type { CheckpointStore } from "./checkpoint_store.ts";
 import { evaluating } from "./evaluate.ts";
@@ -94,6 +96,22 @@ export interface TrainerOptions<B = Tensor> {
   signal?: AbortSignal;
   /** Ends the run after so many steps of its own, and saves. */
   stopAfter?: number;
+  /**
+   * The ranks to train over, as `distributed.init()` gives them: each reads its part of every batch, whose rows they divide, and
+   * rank 0 saves. Default: this process alone.
+   */
+  distributed?: Distributed;
+  /**
+   * Into how many parts a batch is cut, whatever the number of ranks: a power of two times them. In deterministic mode runs of
+   * the same parts then give the same bits. Default: one a rank, in the order in which sums are fastest.
+   */
+  parts?: number;
+  /** 1: every rank remembers the optimizer's state of a part of the parameters; 2: and has the gradients of that part alone. Default 0. */
+  zero?: 0 | 1 | 2;
+  /** What gradients are sent as: "bf16" takes half the time, and rounds each twice, by at most 2^-9 of it. Default "f32". */
+  wire?: "f32" | "bf16";
+  /** Notes what is done when, for {@link Trainer.timeline}. Default false. */
+  trace?: boolean;
   /** Hears when a run goes on where numbers are rounded otherwise than where it was begun. Default: `console.warn`. */
   onWarning?: (message: string) => void;
 }
@@ -126,11 +144,21 @@ const trainerOptions: OptionTable<TrainerOptions> = {
   signal: kinds.abortSignal,
   stopAfter: count,
   onWarning: kinds.callback,
+  distributed: kinds.like("the ranks: distributed, after await distributed.init()", "allReduce", "parallel"),
+  parts: kinds.whole(1, 65_536),
+  zero: kinds.oneOf(0, 1, 2),
+  wire: kinds.oneOf("f32", "bf16"),
+  trace: kinds.flag,
 };
 
 const idle: readonly Idle<TrainerOptions>[] = [
   { option: ["evalEvery", "onEval"], when: (o) => o.evalData === undefined, because: "it needs evalData" },
   { option: "saveEvery", when: (o) => o.checkpoints === undefined, because: "it needs checkpoints" },
+  {
+    option: ["parts", "zero", "wire", "trace"],
+    when: (o) => o.distributed === undefined,
+    because: "it needs distributed",
+  },
 ];
 
 /**
@@ -165,6 +193,7 @@ export class Trainer<B = Tensor> {
   /** The loss of the last step of the last run. */
   #ended: number | null = null;
   #saved = -1;
+  readonly #parallel: DataParallel<B> | null;
 
   /**
    * A run that has not begun.
@@ -180,6 +209,8 @@ export class Trainer<B = Tensor> {
     }
     this.#options = given;
     this.#loss = given.loss ?? ((batch) => model.loss!(batch));
+    const { distributed, parts, zero, wire, trace } = given;
+    this.#parallel = distributed?.parallel<B>({ parts, zero, wire, trace }) ?? null;
   }
 
   /** Steps done. */
@@ -190,6 +221,16 @@ export class Trainer<B = Tensor> {
   /** The lowest held-out loss so far. */
   get bestLoss(): number | null {
     return this.#bestLoss;
+  }
+
+  /** What was done when, with `trace`: spans as Chrome's tracing page and Perfetto read them, in a list. */
+  get timeline(): DataParallel<B>["timeline"] {
+    return this.#parallel?.timeline ?? null;
+  }
+
+  /** With `zero`, of how many elements this rank remembers the optimizer's state, and of how many there is one. */
+  get ownedState(): DataParallel<B>["owned"] {
+    return this.#parallel?.owned ?? null;
   }
 
   /** Continues from the newest checkpoint; false when there is none. */
@@ -207,7 +248,11 @@ export class Trainer<B = Tensor> {
 
   /** Sets everything as it was when `checkpoint` was captured; warns where that was in other arithmetic. */
   restore(checkpoint: Checkpoint): void {
-    this.#bestLoss = restoreRun(this.#options, checkpoint, this.#options.onWarning ?? console.warn);
+    const { onWarning = console.warn } = this.#options, parallel = this.#parallel;
+    const load = parallel
+      ? (o: Optimizer, state: OptimizerState): void => parallel.load(o, state)
+      : undefined;
+    this.#bestLoss = restoreRun(this.#options, checkpoint, onWarning, load);
     this.#step = checkpoint.step;
   }
 
@@ -242,7 +287,9 @@ export class Trainer<B = Tensor> {
     let held: number | null = null;
     model.train();
     model.zeroGrad();
-    while (this.#step < until && !signal?.aborted) {
+    const parallel = this.#parallel;
+    parallel?.begin(model, this.#options.optimizer, this.#facts());
+    while (this.#step < until && !(parallel ? parallel.stops : signal?.aborted)) {
       const next = this.#step + 1;
       const norm = this.#advance(next % reportEvery === 0 || next === until);
       pace.step();
@@ -263,16 +310,17 @@ export class Trainer<B = Tensor> {
 
   /** One step. Gives the norm of the gradients when it is wanted. */
   #advance(wantsNorm: boolean): Tensor | null {
-    const { model, optimizer, schedule, gradAccum = 1, clip } = this.#options;
+    const { model, optimizer, schedule, clip } = this.#options;
     if (schedule) optimizer.lr = schedule(this.#step);
     const { loss, norm } = tidy(() => {
-      let loss = this.#backward(gradAccum);
-      for (let i = 1; i < gradAccum; i++) loss = add(loss, this.#backward(gradAccum));
-      const parameters = optimizer.paramGroups.flatMap(({ params }) => params);
+      const parallel = this.#parallel, parameters = optimizer.paramGroups.flatMap(({ params }) => params);
+      const loss = parallel ? this.#gradients(parallel, parameters) : this.#wholeGradients();
       let norm: Tensor | null = null;
-      if (clip !== undefined) norm = clipGradNorm(parameters, clip);
+      if (parallel) norm = clip !== undefined || wantsNorm ? parallel.norm(parameters, clip) : null;
+      else if (clip !== undefined) norm = clipGradNorm(parameters, clip);
       else if (wantsNorm) norm = gradNorm(parameters);
-      optimizer.step();
+      if (parallel) parallel.step(optimizer);
+      else optimizer.step();
       return { loss: keep(loss), norm: wantsNorm ? norm : null };
     });
     model.zeroGrad();
@@ -282,10 +330,51 @@ export class Trainer<B = Tensor> {
     return norm;
   }
 
-  /** The next batch's part of the step's loss, its gradients added to those that are there. */
-  #backward(parts: number): Tensor {
+  #wholeGradients(): Tensor {
+    const { gradAccum = 1 } = this.#options;
+    let loss = this.#backward(1 / gradAccum);
+    for (let i = 1; i < gradAccum; i++) loss = add(loss, this.#backward(1 / gradAccum));
+    return loss;
+  }
+
+  #gradients(parallel: DataParallel<B>, parameters: readonly Tensor[]): Tensor {
+    const { data, gradAccum = 1, signal } = this.#options;
+    const backward = (part: BatchPart, share: number): Tensor => this.#backward(share, part);
+    return parallel.gradients(parameters, { data, batches: gradAccum, backward }, signal?.aborted ?? false);
+  }
+
+  /** The next batch, or a part of it. */
+  #next(part: BatchPart | undefined): B {
+    const { data } = this.#options;
+    if (part === undefined || part.count === 1 || data.takesPart) return data.next(part);
+    const whole = data.next();
+    if (!(whole instanceof Tensor) || whole.shape.length === 0) {
+      throw new OptionError(
+        "Trainer: batches of this source are no tensors, so they cannot be cut for ranks; give it takesPart: true, and a " +
+          "next(part) that gives a part",
+      );
+    }
+    const each = partSize(whole.shape[0], part);
+    return slice(whole, [part.index * each, (part.index + 1) * each]) as B & Tensor;
+  }
+
+  /** What all ranks must have alike. */
+  #facts(): Record<string, string> {
+    const { steps, gradAccum = 1, clip, schedule, data, evalEvery, saveEvery } = this.#options;
+    const rates = schedule && [0, steps >> 1, steps - 1].map(schedule);
+    return {
+      "step to begin from": String(this.#step),
+      "run": JSON.stringify({ steps, gradAccum, clip, rates, evalEvery, saveEvery }),
+      "text or data": data.describe?.() ?? String(data.tokensPerBatch),
+      "place in the data": JSON.stringify(data.getState()) ?? "",
+      "random state": JSON.stringify(randomState()),
+    };
+  }
+
+  /** A batch's part of the step's loss, its gradients added to those that are there. */
+  #backward(share: number, part?: BatchPart): Tensor {
     return tidy(() => {
-      const whole = this.#loss(this.#options.data.next()), loss = parts === 1 ? whole : mul(whole, 1 / parts);
+      const whole = this.#loss(this.#next(part)), loss = share === 1 ? whole : mul(whole, share);
       loss.backward();
       return loss.detach();
     });
@@ -312,10 +401,12 @@ export class Trainer<B = Tensor> {
   /** The held-out loss. */
   async #evaluate(evalData: Iterable<B> | (() => number | Promise<number>)): Promise<number> {
     const { model, onEval } = this.#options, random = randomState();
-    const loss = await evaluating(
+    const own = await evaluating(
       model,
       typeof evalData === "function" ? evalData : () => this.#meanLoss(evalData),
     );
+    // Ranks that round otherwise still agree on which was the best.
+    const loss = this.#parallel?.agree(own) ?? own;
     // Evaluating leaves no trace: the run goes on as it would have without.
     setRandomState(random);
     const isBest = this.#bestLoss === null || loss < this.#bestLoss;
@@ -341,9 +432,19 @@ export class Trainer<B = Tensor> {
   async #save(held: number | null): Promise<void> {
     const { checkpoints, evalData } = this.#options;
     if (!checkpoints || this.#saved === this.#step) return;
-    const loss = await this.#finiteLoss(), captured = this.capture(evalData ? held : loss);
+    const parallel = this.#parallel,
+      loss = await this.#finiteLoss(),
+      whole = parallel?.collect(this.#options.optimizer);
+    const captured = captureRun(
+      this.#options,
+      this.#step,
+      evalData ? held : loss,
+      this.#bestLoss,
+      whole ?? undefined,
+    );
     try {
-      await checkpoints.save(captured);
+      const save = async (): Promise<void> => void await checkpoints.save(captured);
+      await (parallel ? parallel.first(save) : save());
     } finally {
       // Views hold memory as the tensors do.
       disposeCheckpoint(captured);
