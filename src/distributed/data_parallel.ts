@@ -19,7 +19,7 @@ import { offsetOf, wireType } from "./memory.ts";
 import type { Messenger } from "./messenger.ts";
 import { Reducer } from "./reducer.ts";
 import { demandSame, gatherTexts } from "./texts.ts";
-import { Timeline } from "./timeline.ts";
+import { Timeline, type TraceEvent } from "./timeline.ts";
 import { Divided } from "./zero.ts";
 
 /**
@@ -58,8 +58,6 @@ export interface StepWork<B> {
 
 /** A run's part on this rank. */
 export class DataParallel<B> {
-  /** Whether this rank writes. */
-  readonly isFirst: boolean;
   /** What was done when, where that is noted. */
   readonly timeline: Timeline | null;
   readonly #distributed: Distributed;
@@ -84,7 +82,6 @@ export class DataParallel<B> {
     this.#options = options;
     this.#parts = parts;
     this.#own = Array.from({ length: each }, (_, i) => rank * each + i);
-    this.isFirst = rank === 0;
     this.timeline = options.trace ? new Timeline(rank) : null;
   }
 
@@ -265,19 +262,13 @@ export class DataParallel<B> {
     else optimizer.loadStateDict(state);
   }
 
-  /** Has rank 0 do `f`, while the others wait for it with patience. */
-  async first(f: () => Promise<void>): Promise<void> {
-    const messenger = this.#messenger;
-    if (!messenger) return await f();
-    if (this.isFirst) {
-      messenger.busy = true;
-      try {
-        await f();
-      } finally {
-        messenger.busy = false;
-      }
-    }
-    messenger.wait(messenger.post({ operation: "barrier" }));
+  /** The spans of all ranks, where they were noted. All ranks call it. */
+  traceEvents(): TraceEvent[] {
+    const own = this.timeline?.events ?? [];
+    if (!this.#messenger) return own;
+    return gatherTexts(this.#messenger, JSON.stringify(own)).flatMap((text) =>
+      JSON.parse(text) as TraceEvent[]
+    );
   }
 }
 

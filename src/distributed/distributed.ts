@@ -276,7 +276,8 @@ export class Distributed {
   /** Takes leave of the others, when all have come so far; a program does so before it ends. Twice is once. */
   destroy(): Promise<void> {
     if (this.#state === "ready") this.#messenger?.finalize();
-    this.#state = "over";
+    // Who was alone may begin again; MPI begins once a process.
+    this.#state = this.#messenger === null ? "before" : "over";
     this.#messenger = null;
     return Promise.resolve();
   }
@@ -284,6 +285,33 @@ export class Distributed {
   /** Same as {@link Distributed.destroy}; makes `await using` work. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.destroy();
+  }
+
+  /**
+   * Has rank 0 do `f` (write files, say), while the others wait for it with patience; all go on when it is done.
+   * @internal
+   */
+  async first(f: () => void | Promise<void>): Promise<void> {
+    const { messenger } = this;
+    if (messenger === null) return await f();
+    if (messenger.rank === 0) {
+      messenger.busy = true;
+      try {
+        await f();
+      } finally {
+        messenger.busy = false;
+      }
+    }
+    messenger.wait(messenger.post({ operation: "barrier" }));
+  }
+
+  /**
+   * How many ranks there are on this rank's host, itself among them.
+   * @internal
+   */
+  get onThisHost(): number {
+    const { hosts, rank } = this;
+    return Math.max(1, hosts.filter((host) => plain(host) === plain(hosts[rank])).length);
   }
 
   /**
@@ -332,3 +360,6 @@ async function settle(work: Tensor, t: Tensor, times: number): Promise<void> {
     await Promise.resolve();
   });
 }
+
+/** A host without the number of the process there. */
+const plain = (host: string | undefined): string => (host ?? "").replace(/ \(process \d+\)$/, "");

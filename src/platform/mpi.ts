@@ -26,7 +26,7 @@ import {
 } from "./mpi_words.ts";
 import { globals } from "./runtime.ts";
 import { hostName, processId } from "./system.ts";
-import { spawnWorker, type WorkerThread } from "./workers.ts";
+import { spawnWorker } from "./workers.ts";
 
 /** One job. Offsets are bytes in the memory. */
 export interface MpiJob {
@@ -68,16 +68,14 @@ export class Mpi {
   readonly #control: Int32Array;
   readonly #bytes: Uint8Array;
   readonly #times: Float64Array;
-  readonly #thread: WorkerThread;
   #isOver = false;
   #error: Error | null = null;
   readonly #unhook: () => void;
 
-  private constructor(library: MpiLibrary, control: SharedArrayBuffer, thread: WorkerThread) {
+  private constructor(library: MpiLibrary, control: SharedArrayBuffer) {
     this.#control = new Int32Array(control);
     this.#bytes = new Uint8Array(control);
     this.#times = new Float64Array(control, timesAt, 2 * words.slots);
-    this.#thread = thread;
     this.library = library.version;
     this.rank = this.#control[words.rank];
     this.size = this.#control[words.size];
@@ -128,7 +126,7 @@ export class Mpi {
       textAt,
       textBytes,
       patience: timeout * 1000,
-      host: hostName() ?? "a host without a name",
+      host: `${hostName() ?? "a host without a name"} (process ${processId()})`,
     };
     const state = new Int32Array(control);
     const lost = (error: unknown): void => {
@@ -145,7 +143,7 @@ export class Mpi {
       // What the thread throws is heard in the program's own loop.
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
-    const mpi = new Mpi(library, control, thread);
+    const mpi = new Mpi(library, control);
     thread.unref();
     if (state[words.state] === threadStates.failed) {
       mpi.#isOver = true;
@@ -261,15 +259,5 @@ export class Mpi {
     Atomics.notify(this.#control, words.posted);
     // The thread ends the process within its next look; what holds it up is waited for only so long.
     Atomics.wait(this.#control, words.slots + words.ring - 1, 0, 3000);
-  }
-
-  /** The process's number, for who must be told apart on a host. */
-  get process(): number {
-    return processId();
-  }
-
-  /** Ends the thread; for tests. */
-  terminate(): void {
-    this.#thread.terminate();
   }
 }

@@ -10,6 +10,7 @@ import { FerrotypeError, OptionError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable, required } from "../core/options.ts";
 import type { BatchPart, DataParallel } from "../distributed/data_parallel.ts";
+import type { TraceEvent } from "../distributed/timeline.ts";
 import type { Distributed } from "../distributed/distributed.ts";
 import type { Module } from "../nn/mod.ts";
 import { add, mul, randomState, setRandomState, slice, Tensor } from "../ops/mod.ts";
@@ -110,7 +111,7 @@ export interface TrainerOptions<B = Tensor> {
   zero?: 0 | 1 | 2;
   /** What gradients are sent as: "bf16" takes half the time, and rounds each twice, by at most 2^-9 of it. Default "f32". */
   wire?: "f32" | "bf16";
-  /** Notes what is done when, for {@link Trainer.timeline}. Default false. */
+  /** Notes what is done when, for {@link Trainer.traceEvents}. Default false. */
   trace?: boolean;
   /** Hears when a run goes on where numbers are rounded otherwise than where it was begun. Default: `console.warn`. */
   onWarning?: (message: string) => void;
@@ -223,9 +224,12 @@ export class Trainer<B = Tensor> {
     return this.#bestLoss;
   }
 
-  /** What was done when, with `trace`: spans as Chrome's tracing page and Perfetto read them, in a list. */
-  get timeline(): DataParallel<B>["timeline"] {
-    return this.#parallel?.timeline ?? null;
+  /**
+   * What was done when, with `trace`, on all ranks: spans that, as `traceEvents` of a JSON object, Chrome's tracing page and
+   * Perfetto show. Every rank calls it.
+   */
+  traceEvents(): TraceEvent[] {
+    return this.#parallel?.traceEvents() ?? [];
   }
 
   /** With `zero`, of how many elements this rank remembers the optimizer's state, and of how many there is one. */
@@ -430,7 +434,7 @@ export class Trainer<B = Tensor> {
 
   /** Saves unless that was done after this step. Without held-out data, the step's loss says how good it is. */
   async #save(held: number | null): Promise<void> {
-    const { checkpoints, evalData } = this.#options;
+    const { checkpoints, evalData, distributed } = this.#options;
     if (!checkpoints || this.#saved === this.#step) return;
     const parallel = this.#parallel,
       loss = await this.#finiteLoss(),
@@ -444,7 +448,7 @@ export class Trainer<B = Tensor> {
     );
     try {
       const save = async (): Promise<void> => void await checkpoints.save(captured);
-      await (parallel ? parallel.first(save) : save());
+      await (distributed ? distributed.first(save) : save());
     } finally {
       // Views hold memory as the tensors do.
       disposeCheckpoint(captured);
