@@ -63,6 +63,7 @@ const fine = [
   "generate a --device cpu --threads 2",
   "generate a --device reference --max-memory 2GB",
   "train a -o b --deterministic --device cpu",
+  "train a -o b --zero 1 --wire bf16 --trace c",
   "logits --prompt-ids 1 --full --json",
   "explain --train --batch-size 2 --block-size 9 --dtype bf16",
   "train a -o b --schedule linear --min-lr 0.1",
@@ -96,7 +97,7 @@ const considered: Record<string, string> = {
   train:
     "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory resume force " +
-    "stop-after plot quiet",
+    "stop-after plot quiet zero wire trace",
   explain: "model dtype device threads max-memory train batch-size block-size",
   eval: "model dtype device threads max-memory block-size stride batch-size cache-dtype fraction",
   logits: "model dtype device threads max-memory prompt-ids full loss",

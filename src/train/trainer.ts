@@ -9,19 +9,21 @@
 import { FerrotypeError, OptionError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable, required } from "../core/options.ts";
-import type { BatchPart, DataParallel } from "../distributed/data_parallel.ts";
+import type { DataParallel } from "../distributed/data_parallel.ts";
 import type { TraceEvent } from "../distributed/timeline.ts";
 import type { Distributed } from "../distributed/distributed.ts";
 import type { Module } from "../nn/mod.ts";
-import { add, mul, randomState, setRandomState, slice, Tensor } from "../ops/mod.ts";
-import { clipGradNorm, gradNorm, type Optimizer, type OptimizerState, type Schedule } from "../optim/mod.ts";
-import { keep, noGrad, tidy } from "../tensor/mod.ts";
-import { type DataSource, partSize } from "./batches.ts";
+import { randomState, setRandomState, type Tensor } from "../ops/mod.ts";
+import type { Optimizer, OptimizerState, Schedule } from "../optim/mod.ts";
+import { noGrad, tidy } from "../tensor/mod.ts";
+import type { DataSource } from "./batches.ts";
 import { type Checkpoint, disposeCheckpoint } from "./checkpoint.ts";
 import type { CheckpointStore } from "./checkpoint_store.ts";
 import { evaluating } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
 import { captureRun, restoreRun } from "./state.ts";
+import { RankedStep } from "./ranked_step.ts";
+import { TrainingStep } from "./step.ts";
 
 /**
  * What is said of a step.
@@ -188,6 +190,7 @@ export interface TrainingResult {
 export class Trainer<B = Tensor> {
   readonly #options: TrainerOptions<B>;
   readonly #loss: (batch: B) => Tensor;
+  readonly #stepping: TrainingStep<B>;
   #step = 0;
   #bestLoss: number | null = null;
   #lastLoss: Tensor | null = null;
@@ -212,6 +215,11 @@ export class Trainer<B = Tensor> {
     this.#loss = given.loss ?? ((batch) => model.loss!(batch));
     const { distributed, parts, zero, wire, trace } = given;
     this.#parallel = distributed?.parallel<B>({ parts, zero, wire, trace }) ?? null;
+    const { data, optimizer, gradAccum = 1, clip, signal } = given;
+    const step = { loss: this.#loss, next: () => data.next(), optimizer, gradAccum, clip };
+    this.#stepping = this.#parallel
+      ? new RankedStep(step, this.#parallel, data, signal)
+      : new TrainingStep(step);
   }
 
   /** Steps done. */
@@ -314,52 +322,14 @@ export class Trainer<B = Tensor> {
 
   /** One step. Gives the norm of the gradients when it is wanted. */
   #advance(wantsNorm: boolean): Tensor | null {
-    const { model, optimizer, schedule, clip } = this.#options;
+    const { model, optimizer, schedule } = this.#options;
     if (schedule) optimizer.lr = schedule(this.#step);
-    const { loss, norm } = tidy(() => {
-      const parallel = this.#parallel, parameters = optimizer.paramGroups.flatMap(({ params }) => params);
-      const loss = parallel ? this.#gradients(parallel, parameters) : this.#wholeGradients();
-      let norm: Tensor | null = null;
-      if (parallel) norm = clip !== undefined || wantsNorm ? parallel.norm(parameters, clip) : null;
-      else if (clip !== undefined) norm = clipGradNorm(parameters, clip);
-      else if (wantsNorm) norm = gradNorm(parameters);
-      if (parallel) parallel.step(optimizer);
-      else optimizer.step();
-      return { loss: keep(loss), norm: wantsNorm ? norm : null };
-    });
+    const { loss, norm } = this.#stepping.run(wantsNorm);
     model.zeroGrad();
     this.#lastLoss?.dispose();
     this.#lastLoss = loss;
     this.#step++;
     return norm;
-  }
-
-  #wholeGradients(): Tensor {
-    const { gradAccum = 1 } = this.#options;
-    let loss = this.#backward(1 / gradAccum);
-    for (let i = 1; i < gradAccum; i++) loss = add(loss, this.#backward(1 / gradAccum));
-    return loss;
-  }
-
-  #gradients(parallel: DataParallel<B>, parameters: readonly Tensor[]): Tensor {
-    const { data, gradAccum = 1, signal } = this.#options;
-    const backward = (part: BatchPart, share: number): Tensor => this.#backward(share, part);
-    return parallel.gradients(parameters, { data, batches: gradAccum, backward }, signal?.aborted ?? false);
-  }
-
-  /** The next batch, or a part of it. */
-  #next(part: BatchPart | undefined): B {
-    const { data } = this.#options;
-    if (part === undefined || part.count === 1 || data.takesPart) return data.next(part);
-    const whole = data.next();
-    if (!(whole instanceof Tensor) || whole.shape.length === 0) {
-      throw new OptionError(
-        "Trainer: batches of this source are no tensors, so they cannot be cut for ranks; give it takesPart: true, and a " +
-          "next(part) that gives a part",
-      );
-    }
-    const each = partSize(whole.shape[0], part);
-    return slice(whole, [part.index * each, (part.index + 1) * each]) as B & Tensor;
   }
 
   /** What all ranks must have alike. */
@@ -373,15 +343,6 @@ export class Trainer<B = Tensor> {
       "place in the data": JSON.stringify(data.getState()) ?? "",
       "random state": JSON.stringify(randomState()),
     };
-  }
-
-  /** A batch's part of the step's loss, its gradients added to those that are there. */
-  #backward(share: number, part?: BatchPart): Tensor {
-    return tidy(() => {
-      const whole = this.#loss(this.#next(part)), loss = share === 1 ? whole : mul(whole, share);
-      loss.backward();
-      return loss.detach();
-    });
   }
 
   async #report(norm: Tensor, pace: Pace): Promise<void> {
