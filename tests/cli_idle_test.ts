@@ -34,6 +34,9 @@ const idle: [string, string, RegExp][] = [
   ["explain --train --dtype q8", "train", /do not learn/],
   ["explain --device webgpu --threads 2", "threads", /belongs to the cpu device/],
   ["serve --device reference --threads 2", "threads", /belongs to the cpu device/],
+  ["batch a -o b --status --share 0/2", "share", /--status answers none/],
+  ["batch a -o b --status --model c", "model", /--status answers none/],
+  ["batch a -o b --device reference --threads 2", "threads", /belongs to the cpu device/],
   ["train a -o b --resume --force", "force", /--resume goes on with what is there/],
   ["train a -o b --device reference --threads 2", "threads", /belongs to the cpu device/],
   ["train a -o b --device reference --deterministic", "deterministic", /belongs to the cpu device/],
@@ -63,6 +66,7 @@ const fine = [
   "generate a --device cpu --threads 2",
   "generate a --device reference --max-memory 2GB",
   "train a -o b --deterministic --device cpu",
+  "batch a -o b --share 1/2 --max-batch 3 --name c --model d",
   "train a -o b --zero 1 --wire bf16 --trace c",
   "logits --prompt-ids 1 --full --json",
   "explain --train --batch-size 2 --block-size 9 --dtype bf16",
@@ -94,6 +98,7 @@ const considered: Record<string, string> = {
   chat: "model dtype device threads max-memory max-new-tokens temperature seed stop",
   serve:
     "host port api-key name max-batch max-queue max-texts max-body patience cors allowed-host model dtype device threads max-memory",
+  batch: "out share max-batch name status model dtype device threads max-memory",
   train:
     "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory resume force " +
