@@ -132,7 +132,6 @@ export {
 export {
   type BatchPart,
   type BroadcastOptions,
-  type DataParallel,
   type Distributed,
   type InitOptions,
   type ReduceOp,

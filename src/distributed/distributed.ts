@@ -81,7 +81,10 @@ export class Distributed {
   #messenger: Messenger | null = null;
   #state: "before" | "ready" | "over" = "before";
 
-  /** Processes that `join` brings together; a program takes `distributed`. */
+  /**
+   * Processes that `join` brings together; a program takes `distributed`.
+   * @internal
+   */
   constructor(join: Join) {
     this.#join = join;
   }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-export type { BatchPart, DataParallel } from "./data_parallel.ts";
+export type { BatchPart } from "./data_parallel.ts";
 export {
   type BroadcastOptions,
   Distributed,
@@ -11,5 +11,4 @@ export {
   type ReduceOp,
   type ReduceOptions,
 } from "./distributed.ts";
-export type { Join, Messenger } from "./messenger.ts";
 export type { TraceEvent } from "./timeline.ts";

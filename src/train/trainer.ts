@@ -241,7 +241,7 @@ export class Trainer<B = Tensor> {
   }
 
   /** With `zero`, of how many elements this rank remembers the optimizer's state, and of how many there is one. */
-  get ownedState(): DataParallel<B>["owned"] {
+  get ownedState(): { elements: number; of: number } | null {
     return this.#parallel?.owned ?? null;
   }
 
