@@ -1,7 +1,7 @@
 /**
  * Gradients of all ranks added up, in buckets, while backward still runs.
  *
- * Large gradients travel where they lie, small ones are packed together. The buckets stand in the order in which gradients came
+ * Large gradients travel where they lie, small ones are packed together. The buckets stand in the order in which they were whole
  * on rank 0 in the first step; each goes off as soon as its gradients are there and those before it have gone, so that every
  * rank posts the same jobs in the same order, whatever its own order is. A gradient that a rank does not have counts as zeros
  * there; one that no rank has stays away.
@@ -164,7 +164,8 @@ export class Reducer {
         count: order.length,
       }),
     );
-    const buckets: Bucket[] = [], open = new Map<number | null, Bucket>();
+    const buckets: Bucket[] = [], open = new Map<number | null, Bucket>(), last = new Map<Bucket, number>();
+    let at = 0;
     for (const i of readNow(list) as Int32Array) {
       const { size } = params[i], owner = this.#owners?.[i] ?? null;
       let bucket = open.get(owner);
@@ -175,8 +176,11 @@ export class Reducer {
       }
       bucket.members.push(i);
       bucket.elements += size;
-      this.#bucketOf[i] = buckets.indexOf(bucket);
+      last.set(bucket, at++);
     }
+    // A bucket goes off when its last gradient is there, so they stand in that order.
+    buckets.sort((a, b) => last.get(a)! - last.get(b)!);
+    buckets.forEach(({ members }, which) => members.forEach((i) => this.#bucketOf[i] = which));
     this.#buckets = buckets;
   }
 

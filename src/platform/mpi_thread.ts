@@ -365,7 +365,7 @@ export function runMpiThread(data: MpiThreadData, mpi: Mpi): void {
   }
   try {
     for (const _ of begin()) Atomics.wait(control, sleepWord, 0, 1);
-    let taken = 0, spins = 0, looked = 0;
+    let taken = 0, spins = 0, looked = 0, bytes = 0;
     let job: Wait | null = null;
     for (;;) {
       if (Atomics.load(control, words.abort) !== 0) return leave(1);
@@ -384,6 +384,7 @@ export function runMpiThread(data: MpiThreadData, mpi: Mpi): void {
           Atomics.notify(control, words.done);
           return;
         }
+        bytes = (control[word + jobWords.count] >>> 0) * widths[data.types[control[word + jobWords.type]]];
         job = run(word);
       }
       if (!job) {
@@ -408,7 +409,13 @@ export function runMpiThread(data: MpiThreadData, mpi: Mpi): void {
         answers();
         watch(now, taken);
       }
-      const pause = waited < 0.3 ? 0 : waited < 30 ? 0.05 : 0.5;
+      // While the program waits too, there is nobody to leave it to for as long as the bytes are about to take.
+      const isWaiting = Atomics.load(control, words.waiting) !== 0;
+      const pause = waited < (isWaiting ? 0.3 + bytes / 5e5 : 0.3)
+        ? 0
+        : waited < 30 + bytes / 5e5
+        ? 0.05
+        : 0.5;
       if (pause > 0) Atomics.wait(control, sleepWord, 0, pause);
     }
   } catch (error) {

@@ -338,6 +338,11 @@ export class Trainer<B = Tensor> {
     const rates = schedule && [0, steps >> 1, steps - 1].map(schedule);
     return {
       "step to begin from": String(this.#step),
+      "set of checkpoints, evaluations and steps after which to stop": JSON.stringify([
+        this.#options.checkpoints !== undefined,
+        this.#options.evalData !== undefined,
+        this.#options.stopAfter ?? null,
+      ]),
       "run": JSON.stringify({ steps, gradAccum, clip, rates, evalEvery, saveEvery }),
       "text or data": data.describe?.() ?? String(data.tokensPerBatch),
       "place in the data": JSON.stringify(data.getState()) ?? "",
