@@ -69,6 +69,8 @@ export function runMpiThread(data: MpiThreadData, mpi: Mpi): void {
     throw new Error(`${what} failed: ${text || `error ${code}`}`);
   };
   const leave = (code: number): void => {
+    // What was said goes through the launcher, which MPICH's ends at once.
+    Atomics.wait(control, sleepWord, 0, 300);
     mpi.MPI_Abort(abi.world, code);
   };
   const where = (of: number): string => `rank ${of} on ${hosts[of] ?? "an unknown host"}`;
