@@ -141,6 +141,15 @@ export {
   type TrainingResult,
   type TrainingStep,
 } from "./src/train/mod.ts";
+export {
+  type BatchPart,
+  type BroadcastOptions,
+  type Distributed,
+  type InitOptions,
+  type ReduceOp,
+  type ReduceOptions,
+  type TraceEvent,
+} from "./src/distributed/mod.ts";
 export * as tabular from "./src/tabular/mod.ts";
 export {
   type ByColumn,

@@ -8,7 +8,7 @@
  * @module
  */
 import { argv, exit } from "node:process";
-import { CancelledError, OptionError } from "../mod.ts";
+import { CancelledError, distributed, OptionError } from "../mod.ts";
 import { hint } from "../src/core/nearest.ts";
 import { abandonAll, onUnheard, stopStatus } from "../src/platform/platform.ts";
 import { type Command, help, inFlags, jsonHelp, parse, UsageError } from "./command.ts";
@@ -70,10 +70,12 @@ export async function main(args: readonly string[]): Promise<number> {
       await print(help(command));
       return 0;
     }
-    return await command.run(values, positionals).catch((error) => {
+    const status = await command.run(values, positionals).catch((error) => {
       if (error instanceof OptionError) error.message = inFlags(error.message, command);
       throw error;
     }) ?? 0;
+    await distributed.destroy();
+    return status;
   } catch (error) {
     return await failure(error, verbose);
   } finally {
@@ -92,7 +94,17 @@ function stop(): never {
 }
 
 async function failure(error: unknown, verbose: boolean): Promise<number> {
-  const message = error instanceof Error ? error.message : String(error);
+  const isOneOfMany = distributed.isInitialized && distributed.size > 1;
+  const said = error instanceof Error ? error.message : String(error);
+  const message = isOneOfMany && !distributed.isCommon(error) ? `${distributed.describe()}: ${said}` : said;
+  if (isOneOfMany) {
+    // What all ranks found, the first one tells; the others leave it the time to.
+    if (distributed.isCommon(error) && distributed.rank > 0) await new Promise((go) => setTimeout(go, 3000));
+    else await note(`ferrotype: ${message.replaceAll(/\s*\n\s*/g, " ")}`);
+    if (verbose && error instanceof Error && error.stack) await note(error.stack);
+    distributed.abort(null);
+    return 1;
+  }
   if (error instanceof OutputClosed) return 0;
   if (error instanceof CancelledError) {
     await interrupted();

@@ -13,6 +13,12 @@ import { type Given, type Options, UsageError, type Values } from "./command.ts"
 /** Sizes of a vocabulary: 0 for characters, or room for all 256 bytes and what ends a text. */
 export const vocabularySize: Kind = either(whole(257), kind("0", (x) => x === 0));
 
+function oneOfNumbers(...values: readonly number[]): Kind {
+  return { ...oneOf(...values), read: (text) => /^\d+$/.test(text) ? Number(text) : text };
+}
+
+/** Options that say how ranks share the work, and not what comes of it: a run may go on with others. */
+const sharing: readonly string[] = ["zero", "wire"];
 /** Schedules: after the warm-up all end at min-lr but constant and noam, which falls with the root of the steps. */
 const scheduleNames = ["cosine", "linear", "constant", "step", "exponential", "noam", "wsd"] as const;
 
@@ -134,6 +140,18 @@ export const runOptions: Options = {
   deterministic: {
     help: "the same bits on every runtime and machine, without fused instructions and BLAS: slower",
   },
+  zero: {
+    value: "N",
+    kind: oneOfNumbers(0, 1, 2),
+    help:
+      "under mpirun or srun: 1 divides the optimizer's states over ranks, 2 the gradients too (default 0)",
+  },
+  wire: {
+    value: "TYPE",
+    kind: oneOf("f32", "bf16"),
+    help:
+      "what gradients are sent as between ranks; bf16 is half the bytes, each rounded by up to 2^-8 (default f32)",
+  },
   dtype: {
     value: "TYPE",
     kind: oneOf("f32", "f16", "bf16"),
@@ -232,6 +250,8 @@ export interface RunSettings {
   "save-every": number;
   deterministic: boolean;
   dtype: string;
+  /** Into how many parts a batch is cut in deterministic mode, whatever the number of ranks. */
+  parts: number | null;
 }
 
 /** What is kept of a run. */
@@ -275,10 +295,18 @@ function baseName(path: string): string {
 }
 
 /**
+ * Parts of a batch for the same bits on 1, 2 and 4 ranks, where its rows allow; more ranks have a part each, and bits of their own.
+ */
+function partsOf(rows: number, ranks: number): number {
+  const parts = [4, 2, 1].find((n) => rows % n === 0)!;
+  return parts % ranks === 0 ? parts : ranks;
+}
+
+/**
  * Settings of a new run, with a model that takes so many `positions`.
  * @throws {UsageError} for options that exclude each other.
  */
-export function newSettings(values: Values, path: string, positions: number): RunSettings {
+export function newSettings(values: Values, path: string, positions: number, ranks: number): RunSettings {
   const init = values.text("init") ?? null;
   const number = (name: string, missing: number): number => values.number(name) ?? missing;
   const steps = number("steps", 2000), lora = values.number("lora") ?? null;
@@ -329,6 +357,7 @@ export function newSettings(values: Values, path: string, positions: number): Ru
     "save-every": number("save-every", evalEvery),
     deterministic: values.flag("deterministic"),
     dtype: values.text("dtype") ?? "f32",
+    parts: values.flag("deterministic") ? partsOf(number("batch-size", 16), ranks) : null,
   };
 }
 
@@ -348,6 +377,7 @@ export async function savedSettings(
   } catch (cause) {
     throw new FormatError(`${file} is not JSON`, { cause });
   }
+  saved.parts ??= null;
   if (values.flag("deterministic") && !saved.deterministic) {
     throw new UsageError(
       "--resume: the run was begun without --deterministic; it cannot go on with it, as its bits are what they are",
@@ -358,7 +388,7 @@ export async function savedSettings(
     throw new UsageError(`--resume: the run was begun without --${name}; it cannot go on with it`);
   }
   for (const [name, option] of Object.entries(runOptions)) {
-    if (option.value === undefined) continue;
+    if (option.value === undefined || sharing.includes(name)) continue;
     const given = values.text(name), before = (saved as unknown as Record<string, unknown>)[name];
     if (given !== undefined && given !== before) {
       throw new UsageError(

@@ -10,6 +10,7 @@ import { exit } from "node:process";
 import {
   type CausalLM,
   CheckpointManager,
+  distributed,
   type DType,
   evaluate,
   optim,
@@ -18,7 +19,7 @@ import {
   Trainer,
   type TrainingResult,
 } from "../mod.ts";
-import { abandonAll, joinPath, onStop, stopStatus } from "../src/platform/platform.ts";
+import { abandonAll, joinPath, onStop, stopStatus, writeFileAtomic } from "../src/platform/platform.ts";
 import { formatSeconds, LiveLine, note } from "./output.ts";
 import { optimizerFor } from "./train_optimizers.ts";
 import type { RunSettings } from "./train_settings.ts";
@@ -65,6 +66,14 @@ function scheduleFor(settings: RunSettings): optim.Schedule {
   return (at) => at < warmup ? rising(at) : falling(Math.min(at - warmup, left));
 }
 
+/** How ranks share the work of a call. */
+export interface Sharing {
+  zero: 0 | 1 | 2 | undefined;
+  wire: "f32" | "bf16" | undefined;
+  /** Where the timeline goes. */
+  trace: string | undefined;
+}
+
 /** One call's part of a run. */
 export class TrainingRun {
   /** Every report of the run. */
@@ -77,16 +86,25 @@ export class TrainingRun {
   readonly #held: Int32Array;
   readonly #out: string;
   readonly #quiet: boolean;
+  readonly #sharing: Sharing;
   readonly #line = new LiveLine();
 
   /** Trains `model` on `parts.ids`, judged by `parts.held`, in the folder `out`. */
-  constructor(model: CausalLM, settings: RunSettings, parts: TextParts, out: string, quiet: boolean) {
+  constructor(
+    model: CausalLM,
+    settings: RunSettings,
+    parts: TextParts,
+    out: string,
+    quiet: boolean,
+    sharing: Sharing,
+  ) {
     this.#model = model;
     this.#settings = settings;
     this.#ids = parts.ids;
     this.#held = parts.held;
     this.#out = out;
     this.#quiet = quiet;
+    this.#sharing = sharing;
     this.log = new TrainingLog(String(joinPath(out, "log.jsonl")));
   }
 
@@ -96,7 +114,8 @@ export class TrainingRun {
     const checkpoints = new CheckpointManager(checkpointsIn(this.#out));
     const trainer = this.#trainer(checkpoints, controller.signal, stopAfter);
     if (resume) await trainer.resume();
-    await this.log.cut(trainer.step);
+    await distributed.first(() => this.log.cut(trainer.step));
+    await this.#noteRanks();
     await this.#note(
       `${many(this.#learning())} parameters${settings.lora === null ? "" : ` beside ${settings.init}`}; ${
         many(this.#ids.length)
@@ -117,21 +136,52 @@ export class TrainingRun {
       const result = await trainer.run();
       await this.#line.end();
       this.seconds = (performance.now() - started) / 1000;
-      const best = result.finished && this.#held.length > 1 ? await checkpoints.loadBest() : null;
-      const isAdapter = settings.lora !== null;
-      if (best) this.#model.loadStateDict(best.tensors.model, { strict: !isAdapter });
-      this.#model.eval();
-      if (isAdapter) await this.#model.saveAdapter(this.#out, { baseModel: settings.init as string });
-      else {
-        await this.#model.save(this.#out, {
-          dtype: settings.dtype as DType,
-          onWarning: (message) => void note(message),
-        });
-      }
+      const { trace } = this.#sharing, spans = trace === undefined ? [] : trainer.traceEvents();
+      await this.#noteShares(trainer);
+      await distributed.first(async () => {
+        await this.#write(result, checkpoints);
+        if (trace !== undefined) await writeFileAtomic(trace, JSON.stringify({ traceEvents: spans }));
+      });
       await this.#note(this.#summary(result));
       return result;
     } finally {
       remove();
+    }
+  }
+
+  /** Who trains: for whoever reads of a process later, its number is told with its host. */
+  async #noteRanks(): Promise<void> {
+    if (distributed.size === 1) return;
+    const list = distributed.hosts.map((host, rank) => `rank ${rank} on ${host}`).join(", ");
+    await this.#note(`${distributed.size} ranks by ${distributed.library}: ${list}`);
+  }
+
+  /** What memory the optimizer takes here, beside what it would take alone. */
+  async #noteShares(trainer: Trainer): Promise<void> {
+    const owned = trainer.ownedState;
+    if (!owned) return;
+    // AdamW remembers two numbers of four bytes for each.
+    const mb = (elements: number): string => `${(elements * 8 / 1e6).toFixed(2)} MB`;
+    await this.#note(
+      `optimizer states: ${mb(owned.elements)} on rank 0, ${
+        mb(owned.of)
+      } in all; of ${distributed.size} ranks each has ` +
+        `${mb(owned.of / distributed.size)} when divided evenly`,
+    );
+  }
+
+  /** The model: the best of the run, or as it stands. */
+  async #write(result: TrainingResult, checkpoints: CheckpointManager): Promise<void> {
+    const settings = this.#settings, isAdapter = settings.lora !== null;
+    const best = result.finished && this.#held.length > 1 ? await checkpoints.loadBest() : null;
+    if (best) this.#model.loadStateDict(best.tensors.model, { strict: !isAdapter });
+    this.#model.eval();
+    if (isAdapter) await this.#model.saveAdapter(this.#out, { baseModel: settings.init as string });
+    else {
+      await this.#model.save(this.#out, {
+        dtype: settings.dtype as DType,
+        onWarning: (message) => void note(message),
+      });
     }
   }
 
@@ -148,7 +198,8 @@ export class TrainingRun {
 
   #trainer(checkpoints: CheckpointManager, signal: AbortSignal, stopAfter: number | undefined): Trainer {
     const s = this.#settings, model = this.#model, blockSize = s["block-size"];
-    const enough = this.#held.length > 1;
+    const enough = this.#held.length > 1, { zero, wire, trace } = this.#sharing;
+    const isFirst = distributed.rank === 0;
     return new Trainer<Tensor>({
       model,
       data: randomBatches(this.#ids, { batchSize: s["batch-size"], blockSize, seed: s.seed }),
@@ -164,7 +215,7 @@ export class TrainingRun {
           evalData: async () =>
             (await evaluate(model, this.#held, { blockSize, batchSize: s["batch-size"] })).loss,
           onEval: async (r) => {
-            await this.log.add({ step: r.step, eval_loss: r.loss });
+            if (isFirst) await this.log.add({ step: r.step, eval_loss: r.loss });
             await this.#note(
               `step ${r.step}: held-out loss ${r.loss.toFixed(4)}${r.isBest ? ", the best so far" : ""}`,
             );
@@ -173,12 +224,17 @@ export class TrainingRun {
         : {}),
       checkpoints,
       saveEvery: s["save-every"],
+      distributed,
+      ...(s.parts === null ? {} : { parts: s.parts }),
+      ...(zero === undefined ? {} : { zero }),
+      ...(wire === undefined ? {} : { wire }),
+      ...(trace === undefined ? {} : { trace: true }),
       signal,
       ...(stopAfter === undefined ? {} : { stopAfter }),
       onWarning: (message) => void note(`warning: ${message}`),
       onStep: async (r) => {
         // A run that was stopped reports its last step too, which one that goes through does not.
-        if (r.step % reportEvery === 0 || r.step === s.steps) {
+        if (isFirst && (r.step % reportEvery === 0 || r.step === s.steps)) {
           const tokens_per_second = Math.round(r.tokensPerSecond);
           await this.log.add({
             step: r.step,

@@ -36,6 +36,7 @@ interface Ended {
 
 const folder = realpathSync(mkdtempSync(join(tmpdir(), "ferrotype-permissions-")));
 const text = join(folder, "text.txt"), table = join(folder, "table.csv"), model = join(folder, "model");
+const requests = join(folder, "requests.jsonl");
 const out = join(folder, "out"), cache = join(folder, "cache"), tabular = join(folder, "table.safetensors");
 let outs = 0;
 const hub = new FakeHub();
@@ -90,6 +91,7 @@ const calls: Record<string, string[]> = {
   list: [],
   rm: ["org/small"],
   serve: ["--port", "0", "--model", model],
+  batch: [requests, "-o", "OUT", "--model", model],
   doctor: [],
   bench: ["--small", "--rounds", "1"],
   completions: ["bash"],
@@ -102,6 +104,10 @@ export function testPermissions(mine: (command: string) => boolean): void {
       await hub.start();
       for (const made of [out, cache]) mkdirSync(made);
       cpSync(join(repository, "web/models/shakespeare"), model, { recursive: true });
+      writeFileSync(
+        requests,
+        '{"custom_id":"a","url":"/v1/completions","body":{"prompt":"a","max_tokens":2}}\n',
+      );
       writeFileSync(text, "First Citizen: hear me speak.\n".repeat(60));
       writeFileSync(
         table,
@@ -122,6 +128,7 @@ export function testPermissions(mine: (command: string) => boolean): void {
     const names: Record<string, string> = {
       MODEL: model,
       TEXT: text,
+      REQUESTS: requests,
       // What is read and written lies in one folder here.
       FOLDER: out,
       TABLE: folder,

@@ -39,6 +39,7 @@ const house: { floor: number; room: string; uses: string[] }[] = [
   { floor: 5, room: "src/nn", uses: ["below"] },
   { floor: 5, room: "src/optim", uses: ["below"] },
   { floor: 6, room: "src/models", uses: ["below"] },
+  { floor: 6, room: "src/distributed", uses: ["below"] },
   { floor: 6, room: "src/tabular", uses: ["below"] },
   { floor: 6, room: "src/landscape", uses: ["below"] },
   { floor: 7, room: "src/generate", uses: ["below"] },

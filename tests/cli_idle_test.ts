@@ -47,6 +47,9 @@ const idle: [string, string, RegExp][] = [
   ["explain --train --dtype q8", "train", /do not learn/],
   ["explain --device webgpu --threads 2", "threads", /belongs to the cpu device/],
   ["serve --device reference --threads 2", "threads", /belongs to the cpu device/],
+  ["batch a -o b --status --share 0/2", "share", /--status answers none/],
+  ["batch a -o b --status --model c", "model", /--status answers none/],
+  ["batch a -o b --device reference --threads 2", "threads", /belongs to the cpu device/],
   ["train a -o b --resume --force", "force", /--resume goes on with what is there/],
   ["train a -o b --device reference --threads 2", "threads", /belongs to the cpu device/],
   ["train a -o b --device reference --deterministic", "deterministic", /belongs to the cpu device/],
@@ -76,6 +79,8 @@ const fine = [
   "generate a --device cpu --threads 2",
   "generate a --device reference --max-memory 2GB",
   "train a -o b --deterministic --device cpu",
+  "batch a -o b --share 1/2 --max-batch 3 --name c --model d",
+  "train a -o b --zero 1 --wire bf16 --trace c",
   "logits --prompt-ids 1 --full --json",
   "explain --train --batch-size 2 --block-size 9 --dtype bf16",
   "train a -o b --schedule linear --min-lr 0.1",
@@ -110,10 +115,11 @@ const considered: Record<string, string> = {
   chat: "model dtype device threads max-memory max-new-tokens temperature seed stop lora",
   serve:
     "host port api-key name max-batch max-queue max-texts pooling max-body patience cors allowed-host model dtype device threads max-memory lora",
+  batch: "out share max-batch name status model dtype device threads max-memory",
   train:
     "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory resume force " +
-    "stop-after plot quiet lora lora-alpha lora-targets lora-dropout rslora dora n-kv-head n-inner optimizer momentum",
+    "stop-after plot quiet lora lora-alpha lora-targets lora-dropout rslora dora n-kv-head n-inner optimizer momentum zero wire trace",
   explain: "model dtype device threads max-memory lora train batch-size block-size",
   eval: "model lora dtype device threads max-memory block-size stride batch-size cache-dtype fraction",
   logits: "model lora dtype device threads max-memory prompt-ids full loss",

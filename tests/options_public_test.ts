@@ -82,6 +82,10 @@ const calls: Record<string, Call | [Call, Options]> = {
   "CheckpointStore#loadLatest(options)": (o) => new ft.CheckpointManager(nowhere).loadLatest(o),
   "CheckpointStore#loadBest(options)": (o) => new ft.CheckpointManager(nowhere).loadBest(o),
   "evaluate(options)": [(o) => ft.evaluate(model, [1, 2, 3], o), { blockSize: 2 }],
+  "Distributed#init(options)": (o) => ft.distributed.init(o),
+  "Distributed#allReduce(options)": (o) => ft.distributed.allReduce(x, o),
+  "Distributed#broadcast(options)": (o) => ft.distributed.broadcast(x, o),
+  "Distributed#reduceScatter(options)": (o) => ft.distributed.reduceScatter(x, o),
   "randomBatches(options)": [(o) => ft.randomBatches(new Int32Array(9), o), { batchSize: 1, blockSize: 2 }],
   "sequentialBatches(options)": [
     (o) => ft.sequentialBatches(new Int32Array(9), o),

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Command } from "../command.ts";
+import { batch } from "./batch.ts";
 import { bench } from "./bench.ts";
 import { chat } from "./chat.ts";
 import { completions } from "./completions.ts";
@@ -28,6 +29,7 @@ export const commands: readonly Command[] = [
   generate,
   chat,
   serve,
+  batch,
   train,
   evalCommand,
   explain,

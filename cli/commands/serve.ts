@@ -56,7 +56,8 @@ export const serve: Command = {
   usage: "[options]",
   summary: "Serves a model over HTTP, as OpenAI's API does; requests that overlap are computed together.",
   details:
-    "Routes: /v1/models, /v1/completions, /v1/chat/completions (for a model with a chat template),\n/v1/embeddings, /health.\n" +
+    "Routes: /v1/models, /v1/completions, /v1/chat/completions (for a model with a chat template),\n/v1/embeddings, " +
+    "/health, /ready (503 while it stops or its queue is full), /metrics (for Prometheus).\n" +
     "Ctrl-C finishes what runs and ends; a second one ends at once.\n" +
     "It answers to the names of this machine alone (localhost, addresses, --host, --allowed-host), and to pages of --cors.\n\n" +
     `A body is JSON (Content-Type: application/json) of at most ${mostValues} values, ${mostDeep} deep. Its fields:\n` +

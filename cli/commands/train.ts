@@ -12,15 +12,18 @@ import {
   CausalLM,
   CharTokenizer,
   CheckpointManager,
+  distributed,
   FormatError,
   manualSeed,
   nn,
   randomBatches,
+  setThreads,
   type Tokenizer,
   useDeterministicAlgorithms,
 } from "../../mod.ts";
 import {
   exists,
+  hardwareConcurrency,
   joinPath,
   startHash,
   stopStatus,
@@ -148,20 +151,22 @@ async function prepare(
   out: string,
 ): Promise<{ settings: RunSettings; model: CausalLM; parts: TextParts }> {
   const settingsPath = String(joinPath(out, "training.json")), resume = values.flag("resume");
-  const isBegun = await exists(checkpointsIn(out)) &&
+  // One rank looks and writes; the others do what it does.
+  const isFirst = distributed.rank === 0;
+  const isBegun = isFirst && await exists(checkpointsIn(out)) &&
     (await new CheckpointManager(checkpointsIn(out)).list()).length > 0;
   if (!resume && isBegun) {
     throw new UsageError(`${out} holds a run already; go on with --resume, or name another folder`);
   }
   const written = values.has("lora") ? "adapter_config.json" : "config.json";
-  if (!resume && !values.flag("force") && await exists(joinPath(out, written))) {
+  if (isFirst && !resume && !values.flag("force") && await exists(joinPath(out, written))) {
     throw new UsageError(
       `${out} holds a model already; give --force to train another in its place, or name another folder`,
     );
   }
   const initial = resume ? null : await initialModel(values), positions = initial?.contextLength ?? Infinity;
   const all = resume ? await savedSettings(settingsPath, values, path, text) : {
-    ...newSettings(values, path, positions),
+    ...newSettings(values, path, positions, distributed.size),
     text_sha256: await digest(text),
     config: null,
     base_sha256: null,
@@ -190,7 +195,7 @@ async function prepare(
   if (!resume && settings.lora !== null) settings.base_sha256 = await fingerprint(model);
   adapt(model, settings);
   model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };
-  if (!resume) {
+  if (!resume && isFirst) {
     // The model that `out` may hold stays whole, with its own tokenizer, until the new one is there.
     await writeFiles(checkpointsIn(out), model.tokenizerFiles());
     const saved = { ...settings, config: model.toConfig() };
@@ -204,7 +209,9 @@ export const train: Command = {
   name: "train",
   usage: "TEXTFILE -o DIR [options]",
   summary: "Trains a language model from a text and writes a Hugging Face model folder.",
-  details: "Ctrl-C (or SIGTERM) saves and stops; the same command with --resume goes on, bit for bit.",
+  details:
+    "Started by mpirun or srun --mpi=…, its ranks train together: each reads its part of every batch. " +
+    "Ctrl-C (or SIGTERM) saves and stops; the same command with --resume goes on, bit for bit.",
   positionals: [1, 1],
   options: {
     out: { short: "o", value: "DIR", help: "where to write (required)" },
@@ -213,6 +220,10 @@ export const train: Command = {
     resume: { help: "go on with the run in DIR" },
     force: { help: "train over the model that DIR holds" },
     "stop-after": { value: "N", kind: whole(1), help: "save and stop after N steps of this call" },
+    trace: {
+      value: "FILE",
+      help: "write what every rank does when, as JSON for Chrome's tracing page or Perfetto",
+    },
     plot: { value: "FILE", help: "draw the loss curve as SVG" },
     quiet: { help: "say nothing while training" },
   },
@@ -229,18 +240,28 @@ export const train: Command = {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("train: say where to write with -o DIR");
     const plotPath = values.text("plot"), plot = plotPath === undefined ? null : await loadPlotter();
+    await distributed.init();
     await applyDevice(values);
+    // Ranks of one host share its processors.
+    if (!values.has("threads") && distributed.size > 1) {
+      await setThreads(Math.max(1, Math.floor(hardwareConcurrency() / distributed.onThisHost)));
+    }
     const text = await readText(path);
     if (text === "") throw new UsageError(`train: ${path} is empty; there is nothing to learn from`);
     const { settings, model, parts } = await prepare(values, path, text, out);
-    const run = new TrainingRun(model, settings, parts, out, values.flag("quiet"));
+    const isFirst = distributed.rank === 0;
+    const run = new TrainingRun(model, settings, parts, out, values.flag("quiet") || !isFirst, {
+      zero: values.number("zero") as 0 | 1 | 2 | undefined,
+      wire: values.text("wire") as "f32" | "bf16" | undefined,
+      trace: values.text("trace"),
+    });
     const result = await run.go(values.flag("resume"), values.number("stop-after"));
     const parameters = model.numParameters();
-    if (plotPath !== undefined) {
+    if (plotPath !== undefined && isFirst) {
       const title = `${settings.text}: ${parameters.toLocaleString("en")} parameters`;
       await plot?.(plotPath, await run.log.read(), title);
     }
-    if (values.flag("json")) {
+    if (values.flag("json") && isFirst) {
       const { step, loss, bestLoss, finished, interrupted } = result, { seconds } = run;
       const { steps } = settings;
       await printJson({

@@ -21,6 +21,8 @@ export interface AppOptions extends Guests {
   readonly maxBody: number;
   /** The most seconds that a request may take to arrive. */
   readonly patience: number;
+  /** Whether the server is about to stop, and others should be asked. */
+  readonly isLeaving: () => boolean;
   /** Whether no further request is taken. */
   readonly isClosing: () => boolean;
   /** Hears of each answer that is on its way, and gives what is to be called when it has gone. */
@@ -73,6 +75,25 @@ export async function createApp(service: Service, options: AppOptions): Promise<
   if (options.cors.length) {
     app.use("*", cors({ origin: options.cors.includes("*") ? "*" : [...options.cors], maxAge: 600 }));
   }
+  app.use("/v1/*", async (c, next) => {
+    const started = performance.now();
+    await next();
+    const path = c.req.path.replace(/\/$/, "");
+    const route = ["/v1/completions", "/v1/chat/completions", "/v1/models"].includes(path) ? path : "other";
+    service.metrics.answered(route, c.res.status, (performance.now() - started) / 1000);
+  });
+  // A proxy that asks sends no more here while it does not; what was sent is answered.
+  app.get("/ready", (c) => {
+    const why = options.isLeaving() ? "stopping" : service.hasRoom ? null : "the queue is full";
+    return c.json(
+      { status: why === null ? "ready" : "busy", ...(why === null ? {} : { reason: why }) },
+      why ? 503 : 200,
+    );
+  });
+  app.get("/metrics", (c) => {
+    c.header("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+    return c.body(service.metricsText);
+  });
   app.get("/health", (c) => c.json({ status: "ok", model: service.name, ...service.load }));
   app.use("/v1/*", async (c, next) => {
     const given = /^Bearer (.*)$/i.exec(c.req.header("Authorization") ?? "")?.[1];

@@ -18,6 +18,10 @@ export interface Context {
     header(name: string): string | undefined;
     param(name: string): string | undefined;
   };
+  /** The answer, once there is one. */
+  readonly res: Response;
+  /** An answer that is text. */
+  body(text: string): Response;
   /** Sets a header of the answer. */
   header(name: string, value: string): void;
   /** An answer. */

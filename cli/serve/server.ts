@@ -59,9 +59,10 @@ const longestFlush = 5000;
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const { serve } = await loadHono(() => importPackage<NodeServer>("@hono/node-server"));
   const service = new Service(options);
-  let closing = false, begun = 0, open = 0;
+  let leaving = false, closing = false, begun = 0, open = 0;
   const app = await createApp(service, {
     ...options,
+    isLeaving: () => leaving,
     isClosing: () => closing,
     began() {
       begun++;
@@ -95,6 +96,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     url: `http://${family === "IPv6" ? `[${address}]` : address}:${own}`,
     service,
     async stop() {
+      leaving = true;
       await quiet();
       closing = true;
       for (let idle = 0; open > 0 && idle < longestFlush; idle += 10) {

@@ -29,6 +29,7 @@ import {
   usageOf,
 } from "./answer.ts";
 import { readEmbeddings, vectorAs } from "./embeddings.ts";
+import { Metrics } from "./metrics.ts";
 import { Problem } from "./problem.ts";
 import { type Asked, type Prompt, readChat, readCompletion } from "./request.ts";
 import { type Said, type ToolCall, ToolCallReader } from "./tool_calls.ts";
@@ -83,6 +84,8 @@ const longestToken = 256;
 export class Service {
   readonly #options: ServiceOptions;
   readonly #batcher: Batcher<CausalCache>;
+  /** What was done so far. */
+  readonly metrics: Metrics = new Metrics();
   #count = 0;
   /** Texts of requests that are being read. */
   #reading = 0;
@@ -98,6 +101,18 @@ export class Service {
   /** Texts at work and in the queue. */
   get load(): { active: number; waiting: number } {
     return this.#batcher.load;
+  }
+
+  /** Whether another text may wait. */
+  get hasRoom(): boolean {
+    const { active, waiting } = this.load, { maxBatch, maxQueue } = this.#options;
+    return active + waiting + this.#reading < maxBatch + maxQueue;
+  }
+
+  /** {@link Service.metrics} and what is at work, as Prometheus reads it. */
+  get metricsText(): string {
+    const { maxBatch, model } = this.#options;
+    return this.metrics.text004({ ...this.load, room: maxBatch * model.contextLength });
   }
 
   /** The model's name. */
@@ -335,8 +350,11 @@ export class Service {
 
   #pieces(text: Text, client: string, signal: AbortSignal): AsyncGenerator<TokenPiece, GenerationResult> {
     const options = { ...text.options, signal };
+    const count = this.metrics.text(text.promptIds.length);
+    // Who leaves before it has begun leaves by this.
+    signal.addEventListener("abort", count.end, { once: true });
     return textOfTokens(
-      this.#batcher.submit(text.promptIds, options, client),
+      counted(this.#batcher.submit(text.promptIds, options, client), count),
       this.#tokenizer,
       text.promptIds,
       options,
@@ -451,6 +469,24 @@ function spoken(text: string, tools: Tools | null): { content: string | null; to
   const reader = readerOf(tools), parts = [reader.push(text), reader.end()];
   const content = parts.map((part) => part.text).join(""), calls = parts.flatMap((part) => part.calls);
   return calls.length > 0 ? { content: content || null, tool_calls: calls } : { content };
+}
+
+/** The same tokens, counted. */
+async function* counted<T, R>(
+  tokens: AsyncGenerator<T, R>,
+  { token, end }: { token: () => void; end: () => void },
+): AsyncGenerator<T, R> {
+  try {
+    for (;;) {
+      const step = await tokens.next();
+      if (step.done) return step.value;
+      token();
+      yield step.value;
+    }
+  } finally {
+    end();
+    await tokens.return(undefined as R);
+  }
 }
 
 /** Text k of several has its own seed. */

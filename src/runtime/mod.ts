@@ -22,6 +22,7 @@ export {
   type WebGPUOptions,
 } from "./devices.ts";
 export * from "./diagnose.ts";
+export { distributed } from "./distributed.ts";
 export { Gguf, openGguf, saveGguf, type SaveGgufOptions } from "./gguf.ts";
 export { convertToGguf, type ConvertToGgufOptions } from "./gguf_convert.ts";
 export { CausalLM } from "./causal_lm.ts";

@@ -155,6 +155,18 @@ function pass(
   });
 }
 
+/** Hears of each leaf whose gradient went on, and how many backwards are inside of each other. */
+type LeafListener = (leaf: TensorBase, depth: number) => void;
+
+let leafListener: LeafListener | null = null, depth = 0;
+
+/** Calls `listener` for each leaf when a backward has added all it has to its `grad`. @returns a function that stops it. */
+export function onLeafGradient(listener: LeafListener): () => void {
+  const before = leafListener;
+  leafListener = listener;
+  return () => leafListener = before;
+}
+
 /**
  * Takes gradients from `root` back to the leaves, or, when `wanted` is given, to these entries and no further;
  * `arrive` sees the whole gradient of each entry.
@@ -201,21 +213,31 @@ export function backward(root: TensorBase, gradient?: TensorBase, options: Backw
       `backward: the gradient is ${show(gradient)}, expected a tensor; options come after it`,
     );
   }
-  walk(root, gradient, options, null, (node, g) => {
-    const leaf = node.leaf;
-    if (!leaf || leaf.isDisposed) return;
-    if (leaf.grad && !createGraph) {
-      const total = sum(leaf.grad, g, true);
-      if (total !== leaf.grad) leaf.grad = keep(total);
-    } else if (leaf.grad) {
-      leaf.grad = keep(sum(leaf.grad, g, false));
-    } else {
-      // The gradient may still be shared with another leaf (y = a + b), so each leaf holds memory of its own.
-      const own = createGraph || isAlone(g) ? alias(g) : copy(g);
-      own.node = createGraph ? g.node : null;
-      leaf.grad = keep(own);
-    }
-  });
+  depth++;
+  try {
+    walk(root, gradient, options, null, (node, g) => {
+      if (!node.leaf || node.leaf.isDisposed) return;
+      gatherIn(node.leaf, g, createGraph);
+      leafListener?.(node.leaf, depth);
+    });
+  } finally {
+    depth--;
+  }
+}
+
+/** Adds `g` to the gradient of `leaf`. */
+function gatherIn(leaf: TensorBase, g: TensorBase, createGraph: boolean): void {
+  if (leaf.grad && !createGraph) {
+    const total = sum(leaf.grad, g, true);
+    if (total !== leaf.grad) leaf.grad = keep(total);
+  } else if (leaf.grad) {
+    leaf.grad = keep(sum(leaf.grad, g, false));
+  } else {
+    // The gradient may still be shared with another leaf (y = a + b), so each leaf holds memory of its own.
+    const own = createGraph || isAlone(g) ? alias(g) : copy(g);
+    own.node = createGraph ? g.node : null;
+    leaf.grad = keep(own);
+  }
 }
 
 /**

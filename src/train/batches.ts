@@ -8,9 +8,11 @@
  */
 import type { DeviceName } from "../backends/contract.ts";
 import { OptionError } from "../core/errors.ts";
+import { hashOf } from "../core/fnv.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { Generator, type GeneratorState } from "../core/random.ts";
+import type { BatchPart } from "../distributed/data_parallel.ts";
 import { type Tensor, tensor } from "../ops/mod.ts";
 
 /**
@@ -21,8 +23,14 @@ import { type Tensor, tensor } from "../ops/mod.ts";
 export interface DataSource<B = Tensor> {
   /** How many tokens (or rows) a batch holds, for the speed that is reported. */
   readonly tokensPerBatch: number;
-  /** The next batch. */
-  next(): B;
+  /**
+   * The next batch; with `part`, only those of its rows that the part names, drawn as the whole is.
+   */
+  next(part?: BatchPart): B;
+  /** Whether `next` honours a part. Of a source that does not, batches are made whole and cut. */
+  readonly takesPart?: boolean;
+  /** What the batches are made of, in few words: ranks of a run compare it. */
+  describe?(): string;
   /** What {@link DataSource.setState} takes to continue from here, fit for JSON. */
   getState(): unknown;
   /** Continues where `state` was taken. */
@@ -84,6 +92,21 @@ export function windows(
   return tensor(values, { shape: [starts.length, length], ...(device ? { device } : {}) });
 }
 
+/** The rows that are a part's. @throws {OptionError} where parts would not be equal. */
+function rowsOf<T>(rows: readonly T[], part: BatchPart | undefined): readonly T[] {
+  if (!part) return rows;
+  const each = partSize(rows.length, part);
+  return rows.slice(part.index * each, (part.index + 1) * each);
+}
+
+/** How many of `rows` rows are one part's. @throws {OptionError} where parts would not be equal. */
+export function partSize(rows: number, { count }: BatchPart): number {
+  if (rows % count === 0) return rows / count;
+  throw new OptionError(
+    `Trainer: a batch has ${rows} rows, expected a multiple of ${count}, the parts that it is cut into (one or more a rank)`,
+  );
+}
+
 const randomOptions: OptionTable<BatchOptions & { seed?: number }> = { ...batchOptions, seed: kinds.seed };
 
 /**
@@ -103,9 +126,11 @@ export function randomBatches(ids: TokenIds, options: BatchOptions & { seed?: nu
   const generator = new Generator(seed);
   return {
     tokensPerBatch: batchSize * blockSize,
-    next(): Tensor {
+    takesPart: true,
+    describe: () => `${ids.length} ids (hash ${hashOf(ids)}) in batches of ${batchSize} × ${blockSize}`,
+    next(part?: BatchPart): Tensor {
       const starts = Array.from({ length: batchSize }, () => generator.integer(0, choices));
-      return windows(ids, starts, length, device);
+      return windows(ids, rowsOf(starts, part), length, device);
     },
     getState: () => generator.getState(),
     setState: (state) => generator.setState(state as GeneratorState),

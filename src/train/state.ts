@@ -66,14 +66,18 @@ function setLearning(model: Module, tensors: Tensors): void {
   model.loadStateDict(tensors, { strict: false });
 }
 
-/** The state of a run after `step` steps. The tensors are views: save them before the next step. */
+/**
+ * The state of a run after `step` steps. The tensors are views: save them before the next step. `whole` is the optimizer's state
+ * where the optimizer has but a part of it.
+ */
 export function captureRun(
   parts: RunParts,
   step: number,
   loss: number | null,
   bestLoss: number | null,
+  whole?: OptimizerState,
 ): Checkpoint {
-  const { state, paramGroups } = parts.optimizer.stateDict();
+  const { state, paramGroups } = whole ?? parts.optimizer.stateDict();
   const remembered: Tensors = {};
   state.forEach((entry, i) => {
     for (const [name, t] of Object.entries(entry?.tensors ?? {})) remembered[`${i}.${name}`] = t;
@@ -114,6 +118,7 @@ export function restoreRun(
   parts: RunParts,
   checkpoint: Checkpoint,
   warn: (message: string) => void,
+  load: (optimizer: Optimizer, state: OptimizerState) => void = (o, state) => o.loadStateDict(state),
 ): number | null {
   const run = runState(checkpoint.state), { model, optimizer } = checkpoint.tensors;
   if (!model || !optimizer) {
@@ -127,7 +132,7 @@ export function restoreRun(
     return { step, tensors: Object.fromEntries(own.map(([name, t]) => [name.slice(`${i}.`.length), t])) };
   });
   setLearning(parts.model, model);
-  parts.optimizer.loadStateDict({ state, paramGroups: run.optimizer.paramGroups });
+  load(parts.optimizer, { state, paramGroups: run.optimizer.paramGroups });
   try {
     parts.data.setState(run.data);
     setRandomState(run.random);

@@ -1,8 +1,8 @@
 /**
  * One step of a run: gradients of its batches, their norm, the parameters.
  *
- * It runs in one `tidy` and reads nothing back, so a device may work ahead. What gathers gradients otherwise (ranks of a
- * distributed run) overrides {@link TrainingStep.gathered}.
+ * It runs in one `tidy` and reads nothing back, so a device may work ahead. Over ranks, `ranked_step.ts`
+ * gathers gradients otherwise.
  *
  * @module
  */
@@ -49,37 +49,37 @@ export class TrainingStep<B> {
 
   /** One step: forward, backward, clip, update. */
   run(wantsNorm: boolean): StepResult {
-    const { optimizer, clip } = this.parts;
     return tidy(() => {
-      const loss = this.gathered(this.#gradients());
-      let norm: Tensor | null = null;
-      if (clip !== undefined) norm = clipGradNorm(this.parameters, clip);
-      else if (wantsNorm) norm = gradNorm(this.parameters);
-      optimizer.step();
+      const loss = this.gradients();
+      const norm = this.parts.clip !== undefined || wantsNorm ? this.norm() : null;
+      this.update();
       return { loss: keep(loss), norm: wantsNorm ? norm : null };
     });
   }
 
-  /**
-   * Called when the gradients of all batches are there, before they are clipped, with the step's loss; gives the loss to
-   * report. Where several ranks have each their part, they are averaged here.
-   */
-  protected gathered(loss: Tensor): Tensor {
-    return loss;
-  }
-
   /** Gradients of all batches, added up; gives the mean loss. */
-  #gradients(): Tensor {
-    const { gradAccum } = this.parts;
-    let loss = this.#backward(gradAccum);
-    for (let i = 1; i < gradAccum; i++) loss = add(loss, this.#backward(gradAccum));
+  protected gradients(): Tensor {
+    const { gradAccum, next } = this.parts;
+    let loss = this.backward(next, 1 / gradAccum);
+    for (let i = 1; i < gradAccum; i++) loss = add(loss, this.backward(next, 1 / gradAccum));
     return loss;
   }
 
-  /** The next batch's part of the step's loss, its gradients added to those that are there. */
-  #backward(parts: number): Tensor {
+  /** The norm of all gradients, which are scaled down where it is too large. */
+  protected norm(): Tensor {
+    const { clip } = this.parts;
+    return clip === undefined ? gradNorm(this.parameters) : clipGradNorm(this.parameters, clip);
+  }
+
+  /** Steps the parameters. */
+  protected update(): void {
+    this.parts.optimizer.step();
+  }
+
+  /** `share` of the loss of the batch that `next` gives, its gradients added to those that are there. */
+  protected backward(next: () => B, share: number): Tensor {
     return tidy(() => {
-      const whole = this.parts.loss(this.parts.next()), loss = parts === 1 ? whole : mul(whole, 1 / parts);
+      const whole = this.parts.loss(next()), loss = share === 1 ? whole : mul(whole, share);
       loss.backward();
       return loss.detach();
     });

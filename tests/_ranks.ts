@@ -1,0 +1,209 @@
+/**
+ * What `distributed_test.ts` runs on several ranks. The first argument says what; results are lines of JSON.
+ *
+ * @module
+ */
+import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import process from "node:process";
+import {
+  CheckpointManager,
+  distributed,
+  type DType,
+  GPT2,
+  manualSeed,
+  optim,
+  randomBatches,
+  setThreads,
+  tensor,
+  Trainer,
+  type TrainerOptions,
+  useDeterministicAlgorithms,
+} from "../mod.ts";
+
+/** One training run of a test. */
+export interface RanksRun {
+  readonly name: string;
+  readonly steps: number;
+  readonly deterministic?: boolean;
+  readonly dropout?: number;
+  readonly directory?: string;
+  readonly resume?: boolean;
+  readonly seed?: number;
+  readonly lr?: number;
+  readonly options?: Partial<TrainerOptions>;
+}
+
+/** Losses, and a fingerprint of the weights. */
+export interface RanksResult {
+  readonly name: string;
+  readonly rank: number;
+  readonly losses: number[];
+  readonly bits: string;
+  readonly owned: { elements: number; of: number } | null;
+}
+
+/** Trains a small model over the ranks that there are. */
+export async function trainOnRanks(run: RanksRun): Promise<RanksResult> {
+  useDeterministicAlgorithms(run.deterministic ?? false);
+  manualSeed(3);
+  const p = run.dropout ?? 0;
+  const model = new GPT2({
+    vocabSize: 32,
+    nPositions: 8,
+    nEmbd: 16,
+    nLayer: 1,
+    nHead: 2,
+    residPdrop: p,
+    embdPdrop: p,
+    attnPdrop: p,
+  });
+  const ids = Int32Array.from({ length: 2000 }, (_, i) => (i * i * 7 + (i >> 3)) % 32), losses: number[] = [];
+  const trainer = new Trainer({
+    model,
+    data: randomBatches(ids, { batchSize: 8, blockSize: 8, seed: run.seed ?? 1 }),
+    optimizer: new optim.AdamW(model.parameters(), { lr: run.lr ?? 1e-3 }),
+    steps: run.steps,
+    clip: 1,
+    reportEvery: 1,
+    onStep: ({ loss }) => void losses.push(loss),
+    distributed,
+    ...(run.directory === undefined ? {} : { checkpoints: new CheckpointManager(run.directory) }),
+    ...run.options,
+  });
+  if (run.resume) await trainer.resume();
+  await trainer.run();
+  let bits = 0x811c9dc5;
+  for (const t of model.parameters()) {
+    const { buffer, byteOffset, byteLength } = await t.data();
+    for (const byte of new Uint8Array(buffer, byteOffset, byteLength)) {
+      bits = Math.imul(bits ^ byte, 0x01000193);
+    }
+  }
+  return {
+    name: run.name,
+    rank: distributed.rank,
+    losses,
+    bits: (bits >>> 0).toString(16),
+    owned: trainer.ownedState,
+  };
+}
+
+/** Every collective, of every dtype that it takes. */
+async function collectives(): Promise<void> {
+  const { rank, size } = distributed, total = size * (size + 1) / 2;
+  for (const dtype of ["f32", "f16", "bf16", "i32", "i64", "u8"] as DType[]) {
+    using t = tensor(Array.from({ length: 1001 }, () => rank + 1), { dtype });
+    assertEquals(await distributed.allReduce(t), t);
+    assertEquals(new Set(await t.to({ dtype: "f32" }).toArray() as number[]), new Set([total]), dtype);
+    using m = tensor([rank, -rank + 5], { dtype });
+    await distributed.allReduce(m, { op: "max" });
+    assertEquals(await m.to({ dtype: "f32" }).toArray(), [size - 1, 5], dtype);
+    using b = tensor([[rank, 7], [rank, 8]], { dtype });
+    await distributed.broadcast(b.transpose(0, 1), { src: size - 1 });
+    assertEquals(await b.to({ dtype: "f32" }).toArray(), [[size - 1, 7], [size - 1, 8]], dtype);
+  }
+  using mean = tensor([rank, 1]);
+  await distributed.allReduce(mean, { op: "avg" });
+  assertEquals(await mean.toArray(), [(size - 1) / 2, 1]);
+  const all = await distributed.allGather(tensor([[rank, 10 * rank]]));
+  assertEquals(
+    await Promise.all(all.map((t) => t.toArray())),
+    Array.from({ length: size }, (_, r) => [[r, 10 * r]]),
+  );
+  const mine = await distributed.reduceScatter(Array.from({ length: size }, (_, r) => tensor([r + rank, 1])));
+  assertEquals(await mine.toArray(), [size * rank + total - size, size]);
+  const part = await distributed.reduceScatter(tensor(Array.from({ length: 2 * size }, (_, i) => i)), {
+    op: "avg",
+  });
+  assertEquals(await part.toArray(), [2 * rank, 2 * rank + 1]);
+  await assertRejects(() => distributed.broadcast(mean, { src: size }), Error, `src is ${size}`);
+  await assertRejects(
+    () => distributed.allReduce(tensor([1], { dtype: "i32" }), { op: "avg" }),
+    Error,
+    "floating",
+  );
+  assertAlmostEquals((await mean.toArray() as number[])[1], 1);
+  await distributed.barrier();
+  assert(distributed.hosts.length === size && distributed.library !== null);
+}
+
+/** What goes wrong on rank 1, in the middle. */
+async function fault(how: string): Promise<void> {
+  await distributed.barrier();
+  const isOne = distributed.rank === 1;
+  if (how === "trap") {
+    // (func (export "f") (i32.store (i32.const -16) (i32.const 1))) in a module with one page.
+    const bytes = [
+      0,
+      97,
+      115,
+      109,
+      1,
+      0,
+      0,
+      0,
+      1,
+      4,
+      1,
+      96,
+      0,
+      0,
+      3,
+      2,
+      1,
+      0,
+      5,
+      3,
+      1,
+      0,
+      1,
+      7,
+      5,
+      1,
+      1,
+      102,
+      0,
+      0,
+    ]
+      .concat([10, 11, 1, 9, 0, 65, 112, 65, 1, 54, 2, 0, 11]);
+    const { f } = new WebAssembly.Instance(new WebAssembly.Module(Uint8Array.from(bytes))).exports;
+    try {
+      (f as () => void)();
+    } catch (error) {
+      console.log(`an error: ${(error as Error).constructor.name}`);
+    }
+  }
+  if (isOne && how === "exit") process.exit(0);
+  if (isOne && how === "kill") process.kill(process.pid, "SIGKILL");
+  if (isOne && how === "stop") process.kill(process.pid, "SIGSTOP");
+  // deno-lint-ignore no-empty
+  if (isOne && how === "hang") { for (;;) {} }
+  if (how === "data") await trainOnRanks({ name: how, steps: 3, seed: isOne ? 2 : 1 });
+  if (how === "diverge") await trainOnRanks({ name: how, steps: 20, lr: 1e30 });
+  await distributed.allReduce(tensor([1]));
+}
+
+if (import.meta.main ?? process.argv[1]?.endsWith("_ranks.ts")) {
+  const [, , what, ...rest] = process.argv;
+  await setThreads(1);
+  await distributed.init({ timeout: what === "fault" ? 1 : 20 });
+  if (what === "collectives") await collectives();
+  else if (what === "fault") {
+    try {
+      await fault(rest[0]);
+    } catch (error) {
+      if (!distributed.isCommon(error)) throw error;
+      if (distributed.rank === 0) {
+        console.error(`ferrotype: ${(error as Error).message}`);
+        distributed.abort(null);
+      }
+      // The first rank ends all.
+      await new Promise((go) => setTimeout(go, 20_000));
+    }
+  } else {
+    for (const run of JSON.parse(rest[0]) as RanksRun[]) console.log(JSON.stringify(await trainOnRanks(run)));
+  }
+  await distributed.destroy();
+  if (what === "collectives") console.log("all right");
+  process.exit(0);
+}

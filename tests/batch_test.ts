@@ -1,0 +1,146 @@
+/**
+ * `ferrotype batch`: requests of a file, answered once each, by one worker or several, whatever happens to them.
+ */
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
+import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "node:test";
+import process from "node:process";
+import { arrayShare, readRequests } from "../cli/batch/requests.ts";
+import { call, fails, ferrotype, json } from "./_command.ts";
+
+let folder = "", input = "";
+const count = 12;
+const id = (i: number): string => `request ${i} "ü"`;
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), "ferrotype-batch-"));
+  input = join(folder, "in.jsonl");
+  const lines = Array.from({ length: count }, (_, i) => {
+    // One asks for what cannot be.
+    const body = { prompt: `ROMEO ${"abcdefghijkl"[i]}:`, max_tokens: i === 3 ? -1 : 4 + i, seed: i };
+    return JSON.stringify({ custom_id: id(i), method: "POST", url: "/v1/completions", body });
+  });
+  writeFileSync(input, `${lines.join("\n")}\n`);
+});
+after(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Line {
+  custom_id: string;
+  response: { status_code: number; body: { choices?: { text: string }[]; error?: { message: string } } };
+}
+
+const read = (path: string): Line[] =>
+  readFileSync(path, "utf8").trim().split("\n").map((line) => JSON.parse(line));
+const texts = (lines: readonly Line[]): unknown[] =>
+  lines.map(({ custom_id, response }) => [custom_id, response.status_code, response.body.choices?.[0].text]);
+
+describe("ferrotype batch", () => {
+  it("answers every request once, in the order of the input, and one that cannot be with its status", async () => {
+    const out = join(folder, "alone");
+    assertEquals(await json(["batch", input, "-o", out]), {
+      out,
+      requests: count,
+      answered: count,
+      finished: true,
+      output: join(out, "output.jsonl"),
+    });
+    const lines = read(join(out, "output.jsonl"));
+    assertEquals(lines.map(({ custom_id }) => custom_id), Array.from({ length: count }, (_, i) => id(i)));
+    assertEquals(lines.map(({ response }) => response.status_code), lines.map((_, i) => i === 3 ? 400 : 200));
+    assertMatch(lines[3].response.body.error!.message, /max_tokens/);
+    const before = readFileSync(join(out, "part-0.jsonl"));
+    await json(["batch", input, "-o", out]);
+    assertEquals(readFileSync(join(out, "part-0.jsonl")), before, "what is answered is not asked again");
+  });
+
+  it("is shared by workers, of whom one that is killed goes on where it was, and gives what one worker gives", async () => {
+    const out = join(folder, "shared"), part = join(out, "part-1.jsonl");
+    // Killed as soon as it has answered one; what it was writing is cut off in the middle.
+    const killed = await ferrotype(["batch", input, "-o", out, "--share", "1/2", "--max-batch", "1"], {
+      started: (child) => {
+        const timer = setInterval(() => {
+          if (!existsSync(part) || readFileSync(part).length === 0) return;
+          clearInterval(timer);
+          child.kill("SIGKILL");
+        }, 2);
+        child.on("close", () => clearInterval(timer));
+      },
+    });
+    assert(killed.code !== 1, killed.stderr);
+    appendFileSync(part, '{"custom_id":"request 11');
+    const first = await json<{ answered: number; finished: boolean }>([
+      "batch",
+      input,
+      "-o",
+      out,
+      "--share",
+      "0/2",
+    ]);
+    assert(!first.finished || killed.code === 0);
+    assert(!existsSync(join(out, "output.jsonl")) || killed.code === 0);
+    const status = await json<{ answered: number }>(["batch", input, "-o", out, "--status"]);
+    assertStrictEquals(status.answered, first.answered);
+    assertEquals(
+      (await json<{ finished: boolean }>(["batch", input, "-o", out, "--share", "1/2"])).finished,
+      true,
+    );
+    assertEquals(texts(read(join(out, "output.jsonl"))), texts(read(join(folder, "alone", "output.jsonl"))));
+    const all = [...read(part), ...read(join(out, "part-0.jsonl"))].map(({ custom_id }) => custom_id);
+    assertEquals(all.sort(), Array.from({ length: count }, (_, i) => id(i)).sort(), "each is recorded once");
+  });
+
+  it("knows its place in an array", () => {
+    const names = [
+      "SLURM_ARRAY_TASK_ID",
+      "SLURM_ARRAY_TASK_COUNT",
+      "SLURM_ARRAY_TASK_MIN",
+      "SLURM_ARRAY_TASK_MAX",
+    ]
+      .concat("SLURM_ARRAY_TASK_STEP", "JOB_COMPLETION_INDEX", "JOB_COMPLETIONS");
+    const given = (values: Record<string, string>): void => {
+      for (const name of names) delete process.env[name];
+      Object.assign(process.env, values);
+    };
+    try {
+      given({});
+      assertEquals(arrayShare(), null);
+      given({ SLURM_ARRAY_TASK_ID: "3", SLURM_ARRAY_TASK_COUNT: "4", SLURM_ARRAY_TASK_MIN: "1" });
+      assertEquals(arrayShare(), { index: 2, count: 4 });
+      given({
+        SLURM_ARRAY_TASK_ID: "6",
+        SLURM_ARRAY_TASK_MIN: "2",
+        SLURM_ARRAY_TASK_MAX: "9",
+        SLURM_ARRAY_TASK_STEP: "2",
+      });
+      assertEquals(arrayShare(), { index: 2, count: 4 });
+      given({ JOB_COMPLETION_INDEX: "0", JOB_COMPLETIONS: "3" });
+      assertEquals(arrayShare(), { index: 0, count: 3 });
+      given({ JOB_COMPLETION_INDEX: "0" });
+      assertThrows(() => arrayShare(), Error, "JOB_COMPLETIONS");
+      given({ SLURM_ARRAY_TASK_ID: "3" });
+      assertThrows(() => arrayShare(), Error, "SLURM_ARRAY_TASK_COUNT");
+    } finally {
+      given({});
+    }
+  });
+
+  it("refuses lines that are no requests, by their number, and calls that say nothing", async () => {
+    const good = '{"custom_id":"a","url":"/v1/completions","body":{}}';
+    for (
+      const [line, says] of [
+        ["{", "line 2 is not JSON"],
+        ["[]", "line 2 is"],
+        ["{}", "line 2: custom_id is"],
+        [good, 'line 2: custom_id "a" is that of line 1 too'],
+        ['{"custom_id":"b","url":"/v1/embeddings","body":{}}', 'line 2: url is "/v1/embeddings"'],
+        ['{"custom_id":"b","method":"GET","url":"/v1/completions","body":{}}', 'line 2: method is "GET"'],
+        ['{"custom_id":"b","url":"/v1/completions","body":[]}', "line 2: body is"],
+        ['{"custom_id":"b","url":"/v1/completions","body":{"stream":true}}', "line 2: body.stream"],
+      ]
+    ) assertThrows(() => readRequests(`${good}\n${line}`, "x"), Error, says);
+    await fails(2, ["batch", input], /say where to write/);
+    await fails(2, ["batch", input, "-o", "x", "--share", "2/2"], /which of how many workers/);
+    assertStrictEquals((await call(["batch", input, "-o", join(folder, "none"), "--status"])).code, 0);
+  });
+});
