@@ -4,6 +4,7 @@
  * @module
  */
 import { type DType, isK, isQuantized } from "../core/dtype.ts";
+import { OptionError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
 import { generationJson } from "../generate/generation_config.ts";
 import type { Family } from "../models/family.ts";
@@ -31,7 +32,16 @@ export function contentsOf<N extends CausalNetwork>(
       module.parameters().filter((p) => isTransposing(module, p))
     ),
   );
-  const tensors = model.namedParameters().map(([name, p]) => {
+  if (model.adapter !== null && !model.isMerged) {
+    throw new OptionError(
+      `${what}: adapter ${JSON.stringify(model.adapter)} is in use and no part of the weights; mergeAdapter() puts it into ` +
+        "them, setAdapter(null) leaves it out, and saveAdapter(dir) writes it alone",
+    );
+  }
+  // Parts of adapters are parameters of the model, but not of its family.
+  const expected = family.expected(config);
+  const own = model.namedParameters().filter(([name]) => expected.shape(name) !== undefined);
+  const tensors = own.map(([name, p]) => {
     const own = family.checkpointName(name, config);
     if (p.shape.length < 2) return tensorToSave(own, p);
     const wanted = family.tables.includes(name) && dtype && isQuantized(dtype) ? "f32" : dtype ?? p.dtype;
