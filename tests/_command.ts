@@ -6,12 +6,11 @@
  */
 import { assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { main } from "../cli/main.ts";
 import { redirectOutput } from "../cli/output.ts";
-import { repository } from "./_data.ts";
+import { nodeCache, repository } from "./_data.ts";
 
 /** How a process ended. */
 export interface Ended {
@@ -38,8 +37,7 @@ export function ferrotype(args: readonly string[], options: CallOptions = {}): P
   const file = options.file ?? join(repository, "cli", "main.ts");
   const child = spawn(process.execPath, [...before, file, ...args], {
     cwd: options.cwd ?? repository,
-    // Node strips types anew in every process unless it may keep what came of it.
-    env: { NODE_COMPILE_CACHE: join(tmpdir(), "ferrotype-node-cache"), ...process.env, NO_COLOR: "1" },
+    env: { NODE_COMPILE_CACHE: nodeCache, ...process.env, NO_COLOR: "1" },
   });
   const ended: Ended = { code: null, stdout: "", stderr: "" };
   child.stdout.setEncoding("utf8").on("data", (text) => ended.stdout += text);

@@ -1,6 +1,6 @@
 /**
  * Writers that are killed: what they leave is the old state or the new, never half of each, and nothing of it is left
- * when the next one has written. In all 100 are killed, with `FERROTYPE_KILLS=1000` so many.
+ * when the next one has written. In all 100 are killed (33 on the second and third runtime), with `FERROTYPE_KILLS=1000` so many.
  *
  * @module
  */
@@ -12,7 +12,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { Generator } from "../src/core/random.ts";
-import { repository } from "./_data.ts";
+import { nodeCache, repository } from "./_data.ts";
 import {
   filesUnder,
   foreignWeights,
@@ -20,8 +20,9 @@ import {
   kindsOfWrites,
   type Which,
 } from "./_kinds_of_writes.ts";
+import { width } from "./_width.ts";
 
-const kills = Number(process.env.FERROTYPE_KILLS ?? 100);
+const kills = Number(process.env.FERROTYPE_KILLS ?? width(100, 33));
 const seed = Number(process.env.FERROTYPE_SEED ?? 13);
 
 /** Runs a writer; `at` is the call that kills it, 0 for none. Gives how many calls it made, null when it was killed. */
@@ -29,7 +30,7 @@ function runWriter(kind: string, folder: string, which: Which, at: number): Prom
   const before = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
   const file = join(repository, "tests", "_killed_writer.ts");
   const child = spawn(process.execPath, [...before, file, kind, folder, String(which), String(at)], {
-    env: { NODE_COMPILE_CACHE: join(tmpdir(), "ferrotype-node-cache"), ...process.env },
+    env: { NODE_COMPILE_CACHE: nodeCache, ...process.env },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let out = "", errors = "";

@@ -11,10 +11,10 @@ import {
   tidy,
   useDeterministicAlgorithms,
 } from "../mod.ts";
-import { runtimeName } from "../src/platform/platform.ts";
 import { assertClose, eachDevice, numbersOf } from "./_devices.ts";
 import { end, type Given, givenTo, runProgram, type World, worldOf } from "./_random_program.ts";
 import { onWebGpu } from "./_webgpu.ts";
+import { width } from "./_width.ts";
 
 const numbers = [0.5, -1.25, 0.75, 1.5];
 
@@ -69,7 +69,7 @@ async function check(seed: number, device: DeviceName): Promise<void> {
 }
 
 /** RANDOM_PROGRAMS=100000:500 tries 500 programs from number 100000 on. Default: 2,400 on Deno, 300 elsewhere. */
-const [first, count] = (process.env.RANDOM_PROGRAMS ?? (runtimeName() === "deno" ? "1:800" : "1:100")).split(
+const [first, count] = (process.env.RANDOM_PROGRAMS ?? width("1:800", "1:100")).split(
   ":",
 )
   .map(Number);

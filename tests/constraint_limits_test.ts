@@ -14,6 +14,7 @@ import {
   vocabularyOf,
 } from "../src/generate/constraint/mod.ts";
 import { Dice, manyTexts, randomPattern, tokenizerOf } from "./_constraint.ts";
+import { width } from "./_width.ts";
 
 /** The most units that may pass between two looks at the rest of the world: a slice, and one step that goes beyond. */
 const mostAtOnce = 100_000, slice = 20_000;
@@ -239,7 +240,7 @@ describe("hostile formats", () => {
         count = dice.pick(["*", "+", "{0,1000}", "{1,1000000}", "{3}", "{1000}", "?"]);
       return depth === 0 ? inner : `(?:${hostilePattern(depth - 1)}${dice.pick(["", "|"])}${inner})${count}`;
     };
-    for (let i = 0; i < 100; i++) {
+    for (let i = 0; i < width(100, 20); i++) {
       const format = i % 3
         ? schemaFormat({
           ...hostileSchema(3) as object,

@@ -5,11 +5,11 @@ import { assert, assertEquals, assertStrictEquals } from "@std/assert";
 import { readFileSync } from "node:fs";
 import { describe, it } from "node:test";
 import { CausalLM, noGrad } from "../mod.ts";
-import { runtimeName } from "../src/platform/platform.ts";
 import { dataPath } from "./_data.ts";
 import { families } from "./_families.ts";
 import { eachDevice } from "./_devices.ts";
 import { onWebGpu } from "./_webgpu.ts";
+import { width } from "./_width.ts";
 
 interface Golden {
   prompts: Record<"single" | "batch" | "long", { ids: number[][] }>;
@@ -39,9 +39,12 @@ eachDevice((device) => {
   // Of few rows at once, products are summed in another order than of many.
   const close = { reference: 1e-6, cpu: 1e-5, webgpu: 1e-4 }[device];
   describe("models of every family", () => {
-    // A GPU that is played by a processor takes a minute for all of them; the other runtimes compute with the same kernels.
-    const few = device === "webgpu" || runtimeName() !== "deno";
-    for (const family of few ? ["llama3", "gemma2", "gemma3"] : families) {
+    // A GPU that is played by a processor takes a minute for all of them; so few are tried where it or the oracle computes.
+    const few = ["llama3", "gemma2", "gemma3"];
+    const some = device === "cpu"
+      ? width(families, few)
+      : width(few, device === "reference" ? ["llama3"] : few);
+    for (const family of some) {
       it(`${family}: steps, alone and together, are the plain forward pass`, async () => {
         const golden = goldenOf(family), [prompt] = golden.prompts.single.ids;
         using model = await CausalLM.load(dataPath("families", family), { device });

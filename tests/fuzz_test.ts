@@ -10,9 +10,10 @@ import { closureOf, formatProgram, type FuzzProgram } from "./fuzz/program.ts";
 import { operations } from "./fuzz/operations.ts";
 import { runRandomProgram } from "./fuzz/programs.ts";
 import { tidy } from "../src/tensor/mod.ts";
+import { width } from "./_width.ts";
 
 /** Programs of each seed and mode. */
-const programs = 200;
+const programs = width(200, 100);
 
 describe("random programs", () => {
   for (const [seed, mode] of [[20_001, "fast"], [20_002, "deterministic"]] as const) {

@@ -13,6 +13,7 @@ import { parsePattern } from "../src/generate/constraint/pattern.ts";
 import { utf8Ranges } from "../src/generate/constraint/utf8.ts";
 import { accepts, ofPart, ofPattern, ofSchema } from "./_constraint.ts";
 import { dataPath, repository } from "./_data.ts";
+import { width } from "./_width.ts";
 
 describe("patterns", () => {
   it("accept what JavaScript's own accept", () => {
@@ -217,11 +218,11 @@ describe("schemas", () => {
 });
 
 describe("constrained generation", () => {
-  it("matches for 200 seeds on the bundled model", async () => {
+  it(`matches for ${width(200, 40)} seeds on the bundled model`, async () => {
     using model = await GPT2.load(join(repository, "web/models/shakespeare"));
     const pattern = "(O|Ah), my (good|sweet) [a-z]{2,9}(, (and|or) [a-z]+)*[.!?]";
     const whole = new RegExp(`^(?:${pattern})$`);
-    for (let seed = 0; seed < 200; seed++) {
+    for (let seed = 0; seed < width(200, 40); seed++) {
       const { text, ids } = await model.completion("ROMEO:\n", {
         responseFormat: { type: "regex", pattern },
         maxNewTokens: 30 + seed % 40,

@@ -16,7 +16,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { readTask } from "../tools/task.ts";
-import { repository } from "./_data.ts";
+import { nodeCache, repository } from "./_data.ts";
 import { installPackages, installWithNpm } from "./_install.ts";
 import { parseJUnit, type TestResult } from "./_junit.ts";
 import { defaultJobs, runOptions } from "./_run_options.ts";
@@ -48,7 +48,7 @@ async function runFile(
   const skips = `${report}.skips`;
   const child = spawn(runtime.path, runtime.kind.arguments(`tests/${file}`, report), {
     cwd: repository,
-    env: { ...process.env, NO_COLOR: "1", FERROTYPE_SKIPS: skips },
+    env: { NODE_COMPILE_CACHE: nodeCache, ...process.env, NO_COLOR: "1", FERROTYPE_SKIPS: skips },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";
@@ -126,12 +126,14 @@ interface Tried {
 
 /**
  * All files on all runtimes; failures are printed as they come. It is one queue, so that no core waits for the last file of a
- * runtime. It is taken from both ends: tests of pages and of packages, on Deno alone, wait more than they compute, so they
- * go beside others.
+ * runtime. It is taken from both ends: tests of pages, of packages and of WebGPU (whose every answer Deno looks for once in 10 ms)
+ * wait more than they compute, so they go beside others.
  */
 async function runAll(runtimes: readonly FoundRuntime[], files: string[], reports: string): Promise<Tried[]> {
   const all = runtimes.map((runtime): Tried => ({ runtime, results: new Map(), took: new Map() }));
-  const waiting = /^(packages\/|web_)/, first = all.slice(0, 1), others = all.slice(1);
+  const waiting = /^(packages\/|web_|webgpu_|backend_webgpu|compile_ops)/,
+    first = all.slice(0, 1),
+    others = all.slice(1);
   const pairs = (of: readonly Tried[], which: readonly string[]) =>
     of.flatMap((tried) => which.map((file) => ({ tried, file })));
   const queue = [

@@ -1,0 +1,19 @@
+/**
+ * How wide a campaign of seeded cases is on this runtime.
+ *
+ * What asks no runtime for anything computes the same on all of them, but for faults of their engines. So its campaigns have
+ * their full width on Deno, and on the others a short form: the first of the same seeds, every kind of case among them. With
+ * `FERROTYPE_WIDTH=full` they are full everywhere.
+ *
+ * @module
+ */
+import process from "node:process";
+import { runtimeName } from "../src/platform/platform.ts";
+
+/** Whether campaigns have their full width here. */
+export const isFull: boolean = runtimeName() === "deno" || process.env.FERROTYPE_WIDTH === "full";
+
+/** `full` where campaigns have their full width, else `short`. */
+export function width<T>(full: T, short: T): T {
+  return isFull ? full : short;
+}
