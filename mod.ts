@@ -174,4 +174,5 @@ export {
   type Task,
   type ThousandsSign,
 } from "./src/tabular/mod.ts";
+export { type OnnxEdge, OnnxModel, type OnnxStrings, type OnnxValue } from "./src/onnx/mod.ts";
 export * from "./src/runtime/mod.ts";

@@ -48,3 +48,4 @@ export type { ModelFile } from "./model_files.ts";
 export type { FolderOptions } from "./model_folder.ts";
 export { type CsvSource, type FitOptions, readCsv, TabularModel } from "./tabular.ts";
 export { loadTokenizer } from "./tokenizer.ts";
+export { Onnx, type OnnxLoadOptions } from "./onnx.ts";

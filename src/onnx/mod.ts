@@ -1,0 +1,7 @@
+/**
+ * ONNX models: graphs of operators, read, run, trained and written.
+ *
+ * @module
+ */
+export { type OnnxEdge, OnnxModel, type OnnxValue } from "./model.ts";
+export type { OnnxStrings } from "./values.ts";

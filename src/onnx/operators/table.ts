@@ -1,0 +1,25 @@
+/**
+ * Every operator that is read, by its domain and name.
+ *
+ * @module
+ */
+import type { Operator, OperatorTable } from "../call.ts";
+import { indexing } from "./index.ts";
+import { logic } from "./logic.ts";
+import { math } from "./math.ts";
+import { reductions } from "./reduce.ts";
+import { shapes } from "./shapes.ts";
+
+/** The operators of a domain; "" is ONNX's own. */
+export const operators: Readonly<Record<string, OperatorTable>> = {
+  "": { ...math, ...logic, ...reductions, ...shapes, ...indexing },
+};
+
+/** The newest opset whose operators are known, by domain. */
+export const newestOpset: Readonly<Record<string, number>> = { "": 24 };
+
+/** An operator; undefined when there is none of that name. */
+export function operatorOf(domain: string, name: string): Operator | undefined {
+  const table = Object.hasOwn(operators, domain) ? operators[domain] : undefined;
+  return table && Object.hasOwn(table, name) ? table[name] : undefined;
+}

@@ -1,0 +1,72 @@
+/**
+ * ONNX files from anywhere.
+ *
+ * @module
+ */
+import type { DeviceName } from "../backends/contract.ts";
+import type { ByteSource } from "../core/byte_source.ts";
+import { FormatError } from "../core/errors.ts";
+import * as kinds from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
+import { readModel } from "../onnx/messages.ts";
+import { OnnxModel, openModel } from "../onnx/model.ts";
+import { fromPage, type Openable, openSource } from "../platform/platform.ts";
+import { defaultDevice } from "../tensor/mod.ts";
+
+/**
+ * Options of `Onnx.load`.
+ *
+ * @category ONNX
+ */
+export interface OnnxLoadOptions {
+  /** Where the model computes. Default: the default device; f64 is computed on the reference device. */
+  device?: DeviceName;
+}
+
+const loadOptions: OptionTable<OnnxLoadOptions> = { device: kinds.device };
+
+/** Opens a file beside the model, by a name that was checked to lie in its folder. */
+function beside(what: Openable, name: string): (location: string) => Promise<ByteSource> {
+  return async (location) => {
+    const place = fromPage(what);
+    if (place instanceof URL) return await openSource(new URL(location.replaceAll("\\", "/"), place));
+    if (typeof place === "string") {
+      if (/^https?:/i.test(place)) return await openSource(new URL(location, place));
+      return await openSource(place.replace(/[^/\\]*$/, "") + location);
+    }
+    throw new FormatError(`${name} keeps tensors in the file "${location}" beside it; load it by its path or URL`);
+  };
+}
+
+/**
+ * An ONNX model, opened with `Onnx.load`.
+ *
+ * ```ts
+ * import { Onnx, tensor } from "@ferrotype/ferrotype";
+ *
+ * const model = await Onnx.load("tests/data/onnx/linear.onnx");
+ * console.log(model.inputs); // [{ name: "x", type: "float", shape: ["rows", 2] }]
+ * const { y } = await model.run({ x: tensor([[1, 2]]) });
+ * console.log(y);
+ * ```
+ *
+ * @category ONNX
+ */
+export class Onnx extends OnnxModel {
+  /**
+   * Reads a model: a path, a URL, a Blob or bytes. Weights in files beside it are read where there is a path or URL.
+   *
+   * @throws {FormatError} for what is no ONNX model, and for one that cannot be run: it names every node that stands in
+   * the way, its operator, opset and the reason.
+   */
+  static async load(what: Openable, options: OnnxLoadOptions = {}): Promise<Onnx> {
+    const { device = defaultDevice() } = checkOptions("Onnx.load", options, loadOptions);
+    const source = await openSource(what);
+    try {
+      const message = await readModel(source);
+      return await openModel(message, { source, open: beside(what, source.name) }, device, Onnx);
+    } finally {
+      await source.close();
+    }
+  }
+}
