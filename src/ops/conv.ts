@@ -31,7 +31,7 @@ import { narrow, type Range, reshape, slice, squeeze } from "./views.ts";
 export type PerAxis = number | readonly number[];
 
 /**
- * Options of {@link conv1d} and {@link conv2d}.
+ * Options of {@link conv1d}, {@link conv2d} and {@link conv3d}.
  *
  * @category Products, attention, norms
  */
@@ -214,6 +214,21 @@ export function conv2d(
   options: ConvOptions = {},
 ): Tensor {
   return convolve("conv2d", x, weight, bias, options, 2);
+}
+
+/**
+ * Convolution of x [batch, channels, depth, height, width] with weight [filters, channels / groups, depth, height, width].
+ *
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @category Products, attention, norms
+ */
+export function conv3d(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: ConvOptions = {},
+): Tensor {
+  return convolve("conv3d", x, weight, bias, options, 3);
 }
 
 interface Windows {

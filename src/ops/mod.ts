@@ -7,7 +7,9 @@ export * from "./activations.ts";
 export * from "./attention.ts";
 export * from "./attention_step.ts";
 export { copyInto, type Operand } from "./bridge.ts";
+export * from "./channel_norm.ts";
 export * from "./conv.ts";
+export * from "./conv_transpose.ts";
 export {
   arange,
   empty,

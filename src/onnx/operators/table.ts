@@ -7,12 +7,13 @@ import type { Operator, OperatorTable } from "../call.ts";
 import { indexing } from "./index.ts";
 import { logic } from "./logic.ts";
 import { math } from "./math.ts";
+import { neural } from "./neural.ts";
 import { reductions } from "./reduce.ts";
 import { shapes } from "./shapes.ts";
 
 /** The operators of a domain; "" is ONNX's own. */
 export const operators: Readonly<Record<string, OperatorTable>> = {
-  "": { ...math, ...logic, ...reductions, ...shapes, ...indexing },
+  "": { ...math, ...logic, ...reductions, ...shapes, ...indexing, ...neural },
 };
 
 /** The newest opset whose operators are known, by domain. */
