@@ -84,7 +84,7 @@ export function convolve(c: Call, x: Tensor, weight: Tensor, bias: Tensor | null
   const axes = x.shape.length - 2, kernel = weight.shape.slice(2);
   if (axes < 1 || axes > 3) throw c.fail(`convolution is over 1 to 3 axes, not ${axes}`);
   const w = windowOf(c, x.shape.slice(2), kernel);
-  return convolutions[axes - 1](bordered(x, w.before, w.after.map((a, i) => Math.max(a, 0) + 0 * i), 0), weight, bias, {
+  return convolutions[axes - 1](bordered(x, w.before, w.after, 0), weight, bias, {
     stride: w.stride,
     dilation: w.dilation,
     groups: c.int("group", 1),
@@ -104,7 +104,7 @@ function convTranspose(c: Call): Result {
   if (wanted || how.startsWith("SAME")) {
     sizes = wanted ?? x.shape.slice(2).map((n, i) => n * stride[i]);
     const total = sizes.map((n, i) => whole[i] + more[i] - n);
-    const low = total.map((n) => how === "SAME_UPPER" || wanted === undefined && how === "NOTSET" ? Math.floor(n / 2) : how === "SAME_LOWER" ? Math.ceil(n / 2) : Math.floor(n / 2));
+    const low = total.map((n) => Math.max(0, how === "SAME_UPPER" ? Math.floor(n / 2) : Math.ceil(n / 2)));
     pads = [...low, ...total.map((n, i) => n - low[i])];
   } else sizes = whole.map((n, i) => n + more[i] - pads[i] - pads[i + axes]);
   const y = transposed[axes - 1](x, weight, null, { stride, dilation, groups: c.int("group", 1) });

@@ -4,16 +4,20 @@
  * @module
  */
 import type { Operator, OperatorTable } from "../call.ts";
+import { control } from "./control.ts";
 import { indexing } from "./index.ts";
 import { logic } from "./logic.ts";
 import { math } from "./math.ts";
 import { neural } from "./neural.ts";
+import { quantized } from "./quantized.ts";
+import { recurrence } from "./recurrent.ts";
 import { reductions } from "./reduce.ts";
+import { resizing } from "./resize.ts";
 import { shapes } from "./shapes.ts";
 
 /** The operators of a domain; "" is ONNX's own. */
 export const operators: Readonly<Record<string, OperatorTable>> = {
-  "": { ...math, ...logic, ...reductions, ...shapes, ...indexing, ...neural },
+  "": { ...math, ...logic, ...reductions, ...shapes, ...indexing, ...neural, ...control, ...quantized, ...recurrence, ...resizing },
 };
 
 /** The newest opset whose operators are known, by domain. */
