@@ -9,7 +9,6 @@ import { join } from "node:path";
 import { Onnx, type OnnxStrings, type OnnxValue, Tensor } from "../mod.ts";
 import { readTensor } from "../src/onnx/messages.ts";
 import { readTensorValue } from "../src/onnx/tensors.ts";
-import { typeOfCode } from "../src/onnx/types.ts";
 import type { Value } from "../src/onnx/values.ts";
 import { WireReader } from "../src/onnx/wire.ts";
 import { toNumbers } from "../src/tensor/mod.ts";
@@ -29,7 +28,8 @@ export function findSuite(
 
 /** The names of the tests in one part of the suite. */
 export function suiteTests(folder: string, part: string): string[] {
-  return readdirSync(join(folder, part)).filter((name) => existsSync(join(folder, part, name, "model.onnx"))).sort();
+  return readdirSync(join(folder, part)).filter((name) => existsSync(join(folder, part, name, "model.onnx")))
+    .sort();
 }
 
 const noFiles = { source: { name: "data" } as never, open: () => Promise.reject(new Error("no file")) };
@@ -88,7 +88,8 @@ async function difference(got: OnnxValue, wanted: OnnxValue): Promise<string | n
   if (g.dtype !== w.dtype) return `${g.dtype} instead of ${w.dtype}`;
   const a = toNumbers(await g.data(), g.dtype), b = toNumbers(await w.data(), w.dtype);
   for (let i = 0; i < a.length; i++) {
-    const close = Object.is(a[i], b[i]) || a[i] === b[i] || Math.abs(a[i] - b[i]) <= 1e-7 + 1e-3 * Math.abs(b[i]);
+    const close = Object.is(a[i], b[i]) || a[i] === b[i] ||
+      Math.abs(a[i] - b[i]) <= 1e-7 + 1e-3 * Math.abs(b[i]);
     if (!close) return `${a[i]} instead of ${b[i]} at ${i}`;
   }
   return null;
@@ -103,7 +104,9 @@ export async function runSuiteTest(path: string): Promise<string | null> {
       const inputs: Record<string, OnnxValue> = {};
       for (let i = 0; i < model.inputs.length; i++) {
         const { name, type } = model.inputs[i];
-        if (existsSync(join(path, set, `input_${i}.pb`))) inputs[name] = await readPb(read(`input_${i}.pb`), type);
+        if (existsSync(join(path, set, `input_${i}.pb`))) {
+          inputs[name] = await readPb(read(`input_${i}.pb`), type);
+        }
       }
       const results = await model.run(inputs);
       for (let i = 0; i < model.outputs.length; i++) {
@@ -120,7 +123,9 @@ export async function runSuiteTest(path: string): Promise<string | null> {
 }
 
 /** The operators of a test's model and the opset it speaks, for the table. */
-export async function operatorsOf(path: string): Promise<{ readonly operators: string[]; readonly opset: number }> {
+export async function operatorsOf(
+  path: string,
+): Promise<{ readonly operators: string[]; readonly opset: number }> {
   const { readModel } = await import("../src/onnx/messages.ts");
   const { openSource } = await import("../src/platform/platform.ts");
   const source = await openSource(join(path, "model.onnx")), model = await readModel(source);
@@ -130,5 +135,3 @@ export async function operatorsOf(path: string): Promise<{ readonly operators: s
     opset: model.opsets.get("") ?? 0,
   };
 }
-
-export { typeOfCode };

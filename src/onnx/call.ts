@@ -121,7 +121,9 @@ export class Call {
 
   /** The one element of input `i`. */
   number(i: number): number {
-    if (sizeOf(this.t(i).shape) !== 1) throw this.fail(`input ${i} is ${describe(this.value(i))}, expected one number`);
+    if (sizeOf(this.t(i).shape) !== 1) {
+      throw this.fail(`input ${i} is ${describe(this.value(i))}, expected one number`);
+    }
     return this.numbers(i)[0];
   }
 

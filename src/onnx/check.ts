@@ -20,10 +20,15 @@ export function checkModel(
   functions: ReadonlyMap<string, FunctionMessage>,
 ): void {
   const problems: string[] = [];
-  const checkNode = (node: NodeMessage, opsets: ReadonlyMap<string, number>, names: ReadonlySet<string>): void => {
-    const opset = opsets.get(node.domain), say = (reason: string): void => {
-      problems.push(`${nodeName(node)}, opset ${opset ?? "not said"}: ${reason}`);
-    };
+  const checkNode = (
+    node: NodeMessage,
+    opsets: ReadonlyMap<string, number>,
+    names: ReadonlySet<string>,
+  ): void => {
+    const opset = opsets.get(node.domain),
+      say = (reason: string): void => {
+        problems.push(`${nodeName(node)}, opset ${opset ?? "not said"}: ${reason}`);
+      };
     for (const name of node.inputs) {
       if (name && !names.has(name)) say(`nothing before it gives its input "${name}"`);
     }
@@ -38,12 +43,20 @@ export function checkModel(
     const operator = operatorOf(node.domain, node.operator), newest = newestOpset[node.domain];
     if (!operator) {
       const table = Object.hasOwn(operators, node.domain) ? Object.keys(operators[node.domain]) : [];
-      say(table.length ? `there is no such operator here${hint(node.operator, table)}` : `its domain is not known here`);
+      say(
+        table.length
+          ? `there is no such operator here${hint(node.operator, table)}`
+          : `its domain is not known here`,
+      );
     } else if (opset === undefined) say("the model does not say which version of its domain it speaks");
     else if (opset > newest) say(`operators are known up to opset ${newest}`);
     else if (opset < operator.since[0]) say(`the operator came with opset ${operator.since[0]}`);
   };
-  const checkNodes = (nodes: readonly NodeMessage[], opsets: ReadonlyMap<string, number>, names: Set<string>): void => {
+  const checkNodes = (
+    nodes: readonly NodeMessage[],
+    opsets: ReadonlyMap<string, number>,
+    names: Set<string>,
+  ): void => {
     for (const node of nodes) {
       checkNode(node, opsets, names);
       for (const name of node.outputs) {

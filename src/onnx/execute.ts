@@ -12,7 +12,13 @@ import { FerrotypeError, FormatError } from "../core/errors.ts";
 import { Tensor, tensor } from "../ops/mod.ts";
 import { tidy } from "../tensor/mod.ts";
 import { Call, nodeName, type Results, type Surroundings } from "./call.ts";
-import type { AttributeValue, FunctionMessage, GraphMessage, NodeMessage, TensorMessage } from "./messages.ts";
+import type {
+  AttributeValue,
+  FunctionMessage,
+  GraphMessage,
+  NodeMessage,
+  TensorMessage,
+} from "./messages.ts";
 import { operatorOf } from "./operators/table.ts";
 import { elements, tensorsOf, type Value, valueOf } from "./values.ts";
 
@@ -270,7 +276,9 @@ function withReferences(node: NodeMessage, given: ReadonlyMap<string, AttributeV
   const attributes = new Map<string, AttributeValue>();
   for (const [name, value] of node.attributes) {
     const of = value.kind === "reference" ? given.get(value.value) : value;
-    if (of !== undefined) attributes.set(name, of.kind === "graph" ? { kind: "graph", value: resolved(of.value, given) } : of);
+    if (of !== undefined) {
+      attributes.set(name, of.kind === "graph" ? { kind: "graph", value: resolved(of.value, given) } : of);
+    }
   }
   return { ...node, attributes };
 }

@@ -358,7 +358,12 @@ function readFunction(reader: WireReader): FunctionMessage {
 }
 
 /** A reader over a field as it lies in the source, tag and all, come to that field. */
-async function fieldOf(source: ByteSource, place: FieldPlace, from: number, where: string): Promise<WireReader> {
+async function fieldOf(
+  source: ByteSource,
+  place: FieldPlace,
+  from: number,
+  where: string,
+): Promise<WireReader> {
   const reader = new WireReader(await source.read(from, place.start - from + place.length), where, from);
   reader.next();
   return reader;

@@ -15,15 +15,7 @@ import { graphBody, moveTensor, runBody, type RunContext } from "./execute.ts";
 import type { ModelMessage, ValueMessage, ValueType } from "./messages.ts";
 import { readTensorValue, type TensorFiles } from "./tensors.ts";
 import { heldAs, narrowRange, typeOfCode } from "./types.ts";
-import {
-  checkTexts,
-  deviceFor,
-  elements,
-  nothing,
-  type OnnxStrings,
-  type Value,
-  valueOf,
-} from "./values.ts";
+import { checkTexts, deviceFor, elements, nothing, type OnnxStrings, type Value, valueOf } from "./values.ts";
 
 /**
  * An input or output of an ONNX model.
@@ -53,7 +45,11 @@ function typeText(type: ValueType): string {
 }
 
 function edgeOf({ name, type }: ValueMessage): OnnxEdge {
-  return { name, type: typeText(type), shape: type.kind === "optional" && type.of ? type.of.shape : type.shape };
+  return {
+    name,
+    type: typeText(type),
+    shape: type.kind === "optional" && type.of ? type.of.shape : type.shape,
+  };
 }
 
 /** Options of a model that is read. */
@@ -146,7 +142,9 @@ export class OnnxModel {
     try {
       const body = graphBody(this.#message.graph);
       const results = await runBody(body, names, this.#context);
-      const own = new Set([...names.values()].flatMap((value) => value.kind === "tensor" ? [value.tensor] : []));
+      const own = new Set(
+        [...names.values()].flatMap((value) => value.kind === "tensor" ? [value.tensor] : []),
+      );
       return Object.fromEntries(body.outputs.map((name, i) => [name, asGiven(results[i], own)]));
     } finally {
       for (const t of copies) t.dispose();
@@ -211,7 +209,12 @@ export class OnnxModel {
   }
 }
 
-function demandShape(name: string, { shape }: ValueType, given: readonly number[], sizes: Map<string, number>): void {
+function demandShape(
+  name: string,
+  { shape }: ValueType,
+  given: readonly number[],
+  sizes: Map<string, number>,
+): void {
   if (!shape) return;
   const fits = shape.length === given.length && shape.every((n, i) => {
     if (typeof n === "number") return n === given[i];
@@ -222,14 +225,18 @@ function demandShape(name: string, { shape }: ValueType, given: readonly number[
   });
   if (!fits) {
     throw new ShapeError(
-      `run: the input "${name}" is ${formatShape(given)}, expected [${shape.map((n) => n ?? "?").join(", ")}]`,
+      `run: the input "${name}" is ${formatShape(given)}, expected [${
+        shape.map((n) => n ?? "?").join(", ")
+      }]`,
     );
   }
 }
 
 /** A value as a caller gets it; what is the caller's or the model's own comes under a handle of its own. */
 function asGiven(value: Value, own: ReadonlySet<Tensor>): OnnxValue {
-  if (value.kind === "tensor") return own.has(value.tensor) ? reshape(value.tensor, value.tensor.shape) : value.tensor;
+  if (value.kind === "tensor") {
+    return own.has(value.tensor) ? reshape(value.tensor, value.tensor.shape) : value.tensor;
+  }
   if (value.kind === "texts") return { shape: value.shape, data: value.data };
   return value.kind === "sequence" ? value.items.map((item) => asGiven(item, own)) : null;
 }

@@ -25,7 +25,9 @@ export interface TensorFiles {
 /** What stands in the way of reading a tensor: its type, its sizes. Null when nothing does. */
 export function tensorProblem(t: TensorMessage): string | null {
   const type = typeOfCode(t.code);
-  if (type === undefined) return `tensor "${t.name}" is of the element type ${t.code}, which is not held here`;
+  if (type === undefined) {
+    return `tensor "${t.name}" is of the element type ${t.code}, which is not held here`;
+  }
   const count = t.dims.reduce((n, d) => n * d, 1);
   if (!Number.isSafeInteger(count)) return `tensor "${t.name}" has the shape ${formatShape(t.dims)}`;
   return null;
@@ -95,21 +97,27 @@ async function readExternal(
   const number = (key: string, missing: number): number => {
     const text = external.get(key) ?? String(missing);
     if (!/^\d{1,15}$/.test(text)) {
-      throw new FormatError(`${where}: tensor "${t.name}": ${key} of its data is "${text}", no number of bytes`);
+      throw new FormatError(
+        `${where}: tensor "${t.name}": ${key} of its data is "${text}", no number of bytes`,
+      );
     }
     return Number(text);
   };
   const offset = number("offset", 0), said = number("length", length);
   if (said !== length) {
     throw new FormatError(
-      `${where}: tensor "${t.name}" is ${formatShape(t.dims)}, ${length} bytes, and ${said} bytes of "${location}"`,
+      `${where}: tensor "${t.name}" is ${
+        formatShape(t.dims)
+      }, ${length} bytes, and ${said} bytes of "${location}"`,
     );
   }
   const source = await files.open(location);
   try {
     if (offset + length > source.size) {
       throw new FormatError(
-        `${where}: tensor "${t.name}" is the bytes ${offset} to ${offset + length} of "${location}", which has ${source.size}`,
+        `${where}: tensor "${t.name}" is the bytes ${offset} to ${
+          offset + length
+        } of "${location}", which has ${source.size}`,
       );
     }
     return await source.read(offset, length);
@@ -121,8 +129,7 @@ async function readExternal(
 /** Little-endian elements as the array that holds them here. */
 export function fromBytes(bytes: Uint8Array, type: OnnxType, count: number): DataArray {
   const dtype = heldAs(type) as DType, bits = bitsOf(type), small = smallFloatValues(type);
-  const at = (i: number): number =>
-    bits === 4 ? bytes[i >> 1] >> (i % 2 ? 4 : 0) & 15 : bytes[i];
+  const at = (i: number): number => bits === 4 ? bytes[i >> 1] >> (i % 2 ? 4 : 0) & 15 : bytes[i];
   if (small) return Float32Array.from({ length: count }, (_, i) => small[at(i)]);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const out = newArray(dtype, count);
@@ -147,7 +154,7 @@ export function fromBytes(bytes: Uint8Array, type: OnnxType, count: number): Dat
       return out;
     default:
       new Uint8Array(out.buffer).set(bytes.subarray(0, out.byteLength));
-      if (type === "bool") for (let i = 0; i < count; i++) out[i] = out[i] ? 1 : 0;
+      if (type === "bool") { for (let i = 0; i < count; i++) out[i] = out[i] ? 1 : 0; }
       return out;
   }
 }

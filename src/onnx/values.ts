@@ -6,7 +6,7 @@
 import type { DataArray, DType } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { formatShape, type Shape, sizeOf } from "../core/shape.ts";
-import { remainder, sub, add, tensor, type Tensor } from "../ops/mod.ts";
+import { add, remainder, sub, type Tensor, tensor } from "../ops/mod.ts";
 import { backendOf, fromData, readNow } from "../tensor/mod.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { heldAs, narrowRange, type OnnxType, typeOfDType } from "./types.ts";
@@ -65,7 +65,7 @@ export function textsOf(shape: Shape, data: readonly string[]): TextValue {
 /** Every tensor in a value. */
 export function* tensorsOf(value: Value): Generator<Tensor> {
   if (value.kind === "tensor") yield value.tensor;
-  else if (value.kind === "sequence") for (const item of value.items) yield* tensorsOf(item);
+  else if (value.kind === "sequence") { for (const item of value.items) yield* tensorsOf(item); }
 }
 
 /** Puts an integer result back into the range of its type, as its bits would be. */

@@ -38,7 +38,9 @@ function demandChannels(what: string, x: Tensor, least: number, ...lists: (Tenso
     if (list === null) continue;
     demandTensor(what, list, "a parameter");
     if (list.shape.length !== 1 || list.shape[0] !== x.shape[1]) {
-      throw new ShapeError(`${what}: ${formatShape(list.shape)} is not one number a channel of ${formatShape(x.shape)}`);
+      throw new ShapeError(
+        `${what}: ${formatShape(list.shape)} is not one number a channel of ${formatShape(x.shape)}`,
+      );
     }
   }
 }
@@ -77,7 +79,9 @@ export function batchNorm(
   const { training = false, eps = 1e-5 } = checkOptions("batchNorm", options, batchOptions);
   demandChannels("batchNorm", x, 2, runningMean, runningVar, weight, bias);
   return tidy(() => {
-    if (training) return scaled(centred(x, x.shape.map((_, i) => i).filter((i) => i !== 1), eps), x, weight, bias);
+    if (training) {
+      return scaled(centred(x, x.shape.map((_, i) => i).filter((i) => i !== 1), eps), x, weight, bias);
+    }
     if (runningMean === null || runningVar === null) {
       throw new ShapeError("batchNorm: a mean and a variance are needed where it is not { training: true }");
     }

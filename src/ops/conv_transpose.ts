@@ -58,7 +58,8 @@ function transposed(
   const { groups = 1, ...rest } = checkOptions(what, given, options);
   const [batch, channels] = x.shape, [own, each] = weight.shape;
   if (
-    x.shape.length !== axes + 2 || weight.shape.length !== axes + 2 || own !== channels || own % groups !== 0 ||
+    x.shape.length !== axes + 2 || weight.shape.length !== axes + 2 || own !== channels ||
+    own % groups !== 0 ||
     weight.shape.includes(0) || x.shape.includes(0)
   ) {
     throw new ShapeError(
@@ -70,9 +71,14 @@ function transposed(
   const padding = perAxis(what, "padding", rest.padding ?? 0, axes);
   const dilation = perAxis(what, "dilation", rest.dilation ?? 1, axes);
   const more = perAxis(what, "outputPadding", rest.outputPadding ?? 0, axes);
-  const kernel = weight.shape.slice(2), inner = x.shape.slice(2), area = sizeOf(inner), per = channels / groups;
+  const kernel = weight.shape.slice(2),
+    inner = x.shape.slice(2),
+    area = sizeOf(inner),
+    per = channels / groups;
   const full = inner.map((n, i) => (n - 1) * stride[i] + (kernel[i] - 1) * dilation[i] + 1 + more[i]);
-  if (full.some((n, i) => n - 2 * padding[i] < 1 || more[i] >= Math.max(stride[i], dilation[i]) && more[i] > 0)) {
+  if (
+    full.some((n, i) => n - 2 * padding[i] < 1 || more[i] >= Math.max(stride[i], dilation[i]) && more[i] > 0)
+  ) {
     throw new ShapeError(
       `${what}: padding ${formatShape(padding)} and outputPadding ${formatShape(more)} leave nothing of ${
         formatShape(full)
@@ -91,7 +97,11 @@ function transposed(
           const start = p * dilation[i];
           return [start, start + (inner[i] - 1) * stride[i] + 1, stride[i]];
         });
-        const placed = spread(reshape(columns, [batch, each, ...inner]), [batch, each, ...full], [null, null, ...ranges]);
+        const placed = spread(reshape(columns, [batch, each, ...inner]), [batch, each, ...full], [
+          null,
+          null,
+          ...ranges,
+        ]);
         total = total ? add(total, placed) : placed;
       }
       return total as Tensor;

@@ -64,7 +64,12 @@ const beside = (x: Tensor): Tensor => sqrt(mul(sub(1, x), add(x, 1)));
  * @category Elementwise operations
  */
 export function asin(x: Tensor): Tensor {
-  return inverse("asin", x, (x) => mul(arcTangent(div(x, add(beside(x), 1))), 2), (x) => reciprocal(beside(x)));
+  return inverse(
+    "asin",
+    x,
+    (x) => mul(arcTangent(div(x, add(beside(x), 1))), 2),
+    (x) => reciprocal(beside(x)),
+  );
 }
 
 /**

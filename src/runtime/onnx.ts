@@ -34,7 +34,9 @@ function beside(what: Openable, name: string): (location: string) => Promise<Byt
       if (/^https?:/i.test(place)) return await openSource(new URL(location, place));
       return await openSource(place.replace(/[^/\\]*$/, "") + location);
     }
-    throw new FormatError(`${name} keeps tensors in the file "${location}" beside it; load it by its path or URL`);
+    throw new FormatError(
+      `${name} keeps tensors in the file "${location}" beside it; load it by its path or URL`,
+    );
   };
 }
 

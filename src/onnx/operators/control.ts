@@ -3,11 +3,18 @@
  *
  * @module
  */
-import { normalizeAxis, sizeOf } from "../../core/shape.ts";
+import { normalizeAxis } from "../../core/shape.ts";
 import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
-import { type Call, nodeName, type Operator, type OperatorTable, type Result, type Results } from "../call.ts";
-import { codeOf, heldAs, type OnnxType, typeOfCode } from "../types.ts";
+import {
+  type Call,
+  nodeName,
+  type Operator,
+  type OperatorTable,
+  type Result,
+  type Results,
+} from "../call.ts";
+import { heldAs, type OnnxType, typeOfCode } from "../types.ts";
 import {
   deviceFor,
   elements,
@@ -68,17 +75,20 @@ async function loop(c: Call): Promise<Results> {
     const { type } = body.outputs[1 + state.length + i], element = typeOfCode(type.code) ?? "float";
     const inner = (type.shape ?? []).map((n) => typeof n === "number" ? n : 0);
     if (element === "string") return textsOf([0, ...inner], []);
-    return valueOf(f.zeros([0, ...inner], { dtype: heldAs(element)!, device: deviceFor(element, device) }), element);
+    return valueOf(
+      f.zeros([0, ...inner], { dtype: heldAs(element)!, device: deviceFor(element, device) }),
+      element,
+    );
   };
   return [...state, ...scans.map((list, i) => list.length ? stacked(c, list, 0) : empty(i))];
 }
 
 async function scan(c: Call): Promise<Results> {
   if (c.opset < 9) return await scanBatches(c);
-  const body = c.graph("body"), count = c.int("num_scan_inputs", 1), { device } = c.around;
+  const body = c.graph("body"), count = c.int("num_scan_inputs", 1);
   const initial = c.inputs.length - count;
   const inputs = Array.from({ length: count }, (_, i) => c.typed(initial + i));
-  return await scanOver(c, body, c.inputs.slice(0, initial) as Value[], inputs, device);
+  return await scanOver(c, body, c.inputs.slice(0, initial) as Value[], inputs);
 }
 
 async function scanOver(
@@ -86,12 +96,13 @@ async function scanOver(
   body: ReturnType<Call["graph"]>,
   initial: readonly Value[],
   inputs: readonly { readonly tensor: Tensor; readonly type: OnnxType }[],
-  _device: string,
 ): Promise<Value[]> {
   const axes = inputs.map(({ tensor }, i) =>
     normalizeAxis(c.ints("scan_input_axes")?.[i] ?? 0, tensor.shape.length, nodeName(c.node))
   );
-  const backwards = inputs.map((_, i) => (c.ints("scan_input_directions") ?? c.ints("directions"))?.[i] === 1);
+  const backwards = inputs.map((_, i) =>
+    (c.ints("scan_input_directions") ?? c.ints("directions"))?.[i] === 1
+  );
   const length = inputs[0].tensor.shape[axes[0]], outputs = body.outputs.length - initial.length;
   let state = [...initial];
   const scans: Value[][] = Array.from({ length: outputs }, () => []);
@@ -120,8 +131,9 @@ async function scanBatches(c: Call): Promise<Results> {
   const inputs = Array.from({ length: count }, (_, i) => c.typed(1 + initial + i));
   const all: Value[][] = [];
   for (let b = 0; b < inputs[0].tensor.shape[0]; b++) {
-    const part = ({ tensor, type }: { tensor: Tensor; type: OnnxType }) => valueOf(f.select(tensor, 0, b), type);
-    all.push(await scanOver(c, body, states.map(part), inputs.map(part), c.around.device));
+    const part = ({ tensor, type }: { tensor: Tensor; type: OnnxType }) =>
+      valueOf(f.select(tensor, 0, b), type);
+    all.push(await scanOver(c, body, states.map(part), inputs.map(part)));
   }
   return all[0].map((_, i) => stacked(c, all.map((values) => values[i]), 0));
 }
@@ -133,7 +145,8 @@ function sequence(c: Call, i: number): SequenceValue {
 }
 
 async function placeIn(c: Call, i: number, length: number, missing: number): Promise<number> {
-  const given = c.has(i) ? Number((await elements(c.t(i)))[0]) : missing, at = given < 0 ? given + length : given;
+  const given = c.has(i) ? Number((await elements(c.t(i)))[0]) : missing,
+    at = given < 0 ? given + length : given;
   if (!(at >= 0 && at <= length)) throw c.fail(`position ${given} is outside of ${length}`);
   return at;
 }
@@ -164,7 +177,8 @@ function joinSequence(c: Call): Result {
 
 async function splitToSequence(c: Call): Promise<Result> {
   const { tensor: x, type } = c.typed(0), axis = c.axis("axis", 0, x.shape.length), n = x.shape[axis];
-  const given = c.maybe(1), numbers = given ? Array.from(await elements(given) as ArrayLike<number>, Number) : [1];
+  const given = c.maybe(1),
+    numbers = given ? Array.from(await elements(given) as ArrayLike<number>, Number) : [1];
   const isOne = !given || given.shape.length === 0;
   if (isOne && !(numbers[0] > 0)) throw c.fail(`parts of ${numbers[0]}`);
   const sizes = isOne
@@ -200,9 +214,6 @@ function getElement(c: Call): Result {
 }
 
 const waiting = (since: readonly number[], run: Operator["run"]): Operator => ({ since, waits: true, run });
-
-/** The type of an element by number, for messages. */
-export const sizeOfType = (type: OnnxType): number => sizeOf([codeOf(type)]);
 
 /** The operators. */
 export const control: OperatorTable = {

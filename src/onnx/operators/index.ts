@@ -9,7 +9,7 @@ import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import { toNumbers } from "../../tensor/mod.ts";
 import { type Call, nodeName, type OperatorTable, type Result, type Results } from "../call.ts";
-import { elements, tensorOf, textsOf, type Value, valueOf } from "../values.ts";
+import { elements, tensorOf, textsOf, valueOf } from "../values.ts";
 
 /** Elements that are picked by dtypes which have no kernel for it, as i32. */
 function through(x: Tensor, move: (x: Tensor) => Tensor): Tensor {
@@ -24,7 +24,9 @@ async function gathered(c: Call): Promise<Result> {
   if (value.kind === "texts") {
     const axis = c.axis("axis", 0, value.shape.length), n = value.shape[axis];
     const at = Array.from(await elements(f.contiguous(index)) as ArrayLike<number | bigint>, Number);
-    const outer = sizeOf(value.shape.slice(0, axis)), inner = sizeOf(value.shape.slice(axis + 1)), data: string[] = [];
+    const outer = sizeOf(value.shape.slice(0, axis)),
+      inner = sizeOf(value.shape.slice(axis + 1)),
+      data: string[] = [];
     for (let o = 0; o < outer; o++) {
       for (const i of at) {
         const row = i < 0 ? i + n : i;
@@ -132,7 +134,10 @@ function scatterElements(c: Call): Result {
   const at = c.numbers(1).map((p, i) => {
     const n = x.shape[axis], place = p < 0 ? p + n : p;
     if (!(place >= 0 && place < n)) throw c.fail(`position ${p} is outside of axis ${axis} of size ${n}`);
-    return shape.reduce((sum, size, d) => sum + (d === axis ? place : Math.floor(i / own[d]) % size) * strides[d], 0);
+    return shape.reduce(
+      (sum, size, d) => sum + (d === axis ? place : Math.floor(i / own[d]) % size) * strides[d],
+      0,
+    );
   });
   return through2(x, updates, (x, updates) => {
     const placed = placeRows(f.reshape(x, [-1, 1]), at, f.reshape(updates, [-1, 1]), how);
@@ -145,7 +150,10 @@ function oneHot(c: Call): Result {
   const axis = normalizeAxis(c.int("axis", -1), rank, nodeName(c.node));
   const wide = f.toDType(at, "i64"), positive = f.where(f.lt(wide, 0), f.add(wide, depth), wide);
   const open = f.reshape(positive, [...at.shape.slice(0, axis), 1, ...at.shape.slice(axis)]);
-  const places = f.reshape(f.arange(depth, { dtype: "i64", device: at.device }), Array.from({ length: rank }, (_, i) => i === axis ? depth : 1));
+  const places = f.reshape(
+    f.arange(depth, { dtype: "i64", device: at.device }),
+    Array.from({ length: rank }, (_, i) => i === axis ? depth : 1),
+  );
   const [off, on] = [f.select(values, 0, 0), f.select(values, 0, 1)];
   return valueOf(f.toDType(f.where(f.eq(open, places), on, off), values.dtype), c.type(2));
 }
@@ -163,7 +171,10 @@ async function compress(c: Call): Promise<Result> {
   const x = c.said("axis") ? c.t(0) : f.reshape(c.t(0), [-1]);
   const axis = c.said("axis") ? c.axis("axis", 0, x.shape.length) : 0, at: number[] = [];
   for (let i = 0; i < Math.min(keep.length, x.shape[axis]); i++) if (keep[i]) at.push(i);
-  return valueOf(through(x, (x) => f.indexSelect(x, axis, f.tensor(at, { dtype: "i32", device: x.device }))), c.type(0));
+  return valueOf(
+    through(x, (x) => f.indexSelect(x, axis, f.tensor(at, { dtype: "i32", device: x.device }))),
+    c.type(0),
+  );
 }
 
 function topK(c: Call): Results {
@@ -217,7 +228,9 @@ const toComparable = (data: DataArray, x: Tensor): ArrayLike<number> | BigInt64A
 /** x written into a cache along the time axis, from each sequence's position on; the cache is not changed. */
 function tensorScatter(c: Call): Result {
   const past = c.t(0), update = c.t(1), axis = c.axis("axis", -2, past.shape.length);
-  const mode = c.text("mode", "linear", ["linear", "circular"]), n = past.shape[axis], length = update.shape[axis];
+  const mode = c.text("mode", "linear", ["linear", "circular"]),
+    n = past.shape[axis],
+    length = update.shape[axis];
   const batch = past.shape[0], starts = c.maybeNumbers(2) ?? new Array<number>(batch).fill(0);
   const rows = starts.map((start) =>
     Array.from({ length }, (_, i) => {
@@ -228,11 +241,13 @@ function tensorScatter(c: Call): Result {
   );
   const index = f.tensor(rows, { dtype: "i32", device: past.device });
   const shape = update.shape.map((size, i) => i === 0 ? batch : i === axis ? size : 1);
-  return f.scatter(past, axis, f.contiguous(f.expand(f.reshape(index, shape), update.shape)), f.contiguous(update));
+  return f.scatter(
+    past,
+    axis,
+    f.contiguous(f.expand(f.reshape(index, shape), update.shape)),
+    f.contiguous(update),
+  );
 }
-
-/** A value of which nothing but its shape is asked. */
-export type Shaped = Value;
 
 /** The operators. */
 export const indexing: OperatorTable = {

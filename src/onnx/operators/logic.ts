@@ -196,9 +196,7 @@ const cast: Operator = {
   waits: true,
   run: async (c): Promise<Result> => {
     // Opsets before 6 name the type.
-    const type = c.opset < 6
-      ? c.text("to", "FLOAT").toLowerCase() as OnnxType
-      : typeAttribute(c, "to");
+    const type = c.opset < 6 ? c.text("to", "FLOAT").toLowerCase() as OnnxType : typeAttribute(c, "to");
     return await castTo(c, c.value(0), type, c.int("saturate", 1) !== 0);
   },
 };

@@ -7,7 +7,7 @@ import { isFloat } from "../../core/dtype.ts";
 import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import type { Call, Operator, OperatorTable, Result } from "../call.ts";
-import { codeOf, isFloatType, narrowRange } from "../types.ts";
+import { isFloatType, narrowRange } from "../types.ts";
 import { elements, tensorOn, type TensorValue, valueOf, wrap } from "../values.ts";
 
 /** The second operand as opsets before 7 placed it: its axes begin at `axis` of the first. */
@@ -143,9 +143,6 @@ const isInfinite: Operator = {
     return valueOf(c.int("detect_negative", 1) ? all : f.logicalAnd(all, f.gt(x, 0)));
   },
 };
-
-/** The number that a type has in files, for messages. */
-export const typeCode = codeOf;
 
 /** The operators. */
 export const math: OperatorTable = {

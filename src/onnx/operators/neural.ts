@@ -8,7 +8,7 @@ import { normalizeAxis, sizeOf } from "../../core/shape.ts";
 import * as f from "../../ops/mod.ts";
 import type { Range, Tensor } from "../../ops/mod.ts";
 import { type Call, nodeName, type OperatorTable, type Result, type Results } from "../call.ts";
-import { codeOf, heldAs, typeOfCode } from "../types.ts";
+import { heldAs } from "../types.ts";
 import { valueOf, wrap } from "../values.ts";
 import { lossOperators } from "./losses.ts";
 
@@ -23,14 +23,15 @@ interface Window {
 }
 
 /** The window that a node's attributes say. */
-export function windowOf(c: Call, sizes: readonly number[], kernel: number[]): Window {
-  const axes = sizes.length, list = (name: string, missing: number): number[] => {
-    const given = c.ints(name) ?? new Array<number>(axes).fill(missing);
-    if (given.length < axes || given.slice(0, axes).some((n) => n < 0 || (n < 1 && name !== "pads"))) {
-      throw c.fail(`${name} is ${given} for ${axes} axes`);
-    }
-    return given;
-  };
+function windowOf(c: Call, sizes: readonly number[], kernel: number[]): Window {
+  const axes = sizes.length,
+    list = (name: string, missing: number): number[] => {
+      const given = c.ints(name) ?? new Array<number>(axes).fill(missing);
+      if (given.length < axes || given.slice(0, axes).some((n) => n < 0 || (n < 1 && name !== "pads"))) {
+        throw c.fail(`${name} is ${given} for ${axes} axes`);
+      }
+      return given;
+    };
   const stride = list("strides", 1), dilation = list("dilations", 1);
   const pads = c.ints("pads") ?? new Array<number>(2 * axes).fill(0);
   if (pads.length !== 2 * axes) throw c.fail(`pads has ${pads.length} numbers for ${axes} axes`);
@@ -109,9 +110,15 @@ function convTranspose(c: Call): Result {
   } else sizes = whole.map((n, i) => n + more[i] - pads[i] - pads[i + axes]);
   const y = transposed[axes - 1](x, weight, null, { stride, dilation, groups: c.int("group", 1) });
   // What is missing at the end is zeros; what is before the crop's begin too.
-  const longer = sizes.map((n, i) => Math.max(0, Math.max(0, pads[i]) + n - whole[i])), ahead = ones.map((_, i) => Math.max(0, -pads[i]));
+  const longer = sizes.map((n, i) => Math.max(0, Math.max(0, pads[i]) + n - whole[i])),
+    ahead = ones.map((_, i) => Math.max(0, -pads[i]));
   const wide = bordered(y, ahead, longer, 0);
-  const cut = f.slice(wide, null, null, ...sizes.map((n, i): Range => [Math.max(0, pads[i]), Math.max(0, pads[i]) + n]));
+  const cut = f.slice(
+    wide,
+    null,
+    null,
+    ...sizes.map((n, i): Range => [Math.max(0, pads[i]), Math.max(0, pads[i]) + n]),
+  );
   const bias = c.maybe(2);
   return bias ? f.add(cut, f.reshape(bias, [-1, ...ones])) : cut;
 }
@@ -142,7 +149,8 @@ function averagePool(c: Call): Result {
     Array.from({ length: n }, (_, k) => {
       let count = 0;
       // What ceil_mode adds beyond the border never counts.
-      const end = sizes[i] + (include ? pads ? pads[i + axes] : w.after[i] : 0), begin = include ? -w.before[i] : 0;
+      const end = sizes[i] + (include ? pads ? pads[i + axes] : w.after[i] : 0),
+        begin = include ? -w.before[i] : 0;
       for (let j = 0; j < w.kernel[i]; j++) {
         const at = k * w.stride[i] - w.before[i] + j * w.dilation[i];
         if (at >= begin && at < end) count++;
@@ -151,7 +159,11 @@ function averagePool(c: Call): Result {
     })
   );
   const divisor = counts.map((list, i) =>
-    f.tensor(list, { shape: [list.length, ...new Array<number>(axes - 1 - i).fill(1)], dtype: x.dtype, device: x.device })
+    f.tensor(list, {
+      shape: [list.length, ...new Array<number>(axes - 1 - i).fill(1)],
+      dtype: x.dtype,
+      device: x.device,
+    })
   ).reduce(f.mul);
   return f.div(total, divisor);
 }
@@ -164,7 +176,9 @@ function lpPool(c: Call): Result {
 function maxUnpool(c: Call): Result {
   const x = c.t(0), axes = x.shape.length - 2, kernel = c.ints("kernel_shape") ?? [], pads = c.ints("pads");
   const stride = c.ints("strides") ?? kernel.map(() => 1);
-  const own = x.shape.slice(2).map((n, i) => (n - 1) * stride[i] + kernel[i] - (pads ? pads[i] + pads[i + axes] : 0));
+  const own = x.shape.slice(2).map((n, i) =>
+    (n - 1) * stride[i] + kernel[i] - (pads ? pads[i] + pads[i + axes] : 0)
+  );
   const wanted = c.maybeNumbers(2)?.slice(2), plane = sizeOf(own), planes = x.shape[0] * x.shape[1];
   const flat = f.zeros([planes * plane], { dtype: x.dtype, device: x.device });
   const placed = f.scatter(flat, 0, f.reshape(f.contiguous(c.t(1)), [-1]), f.reshape(x, [-1]));
@@ -185,7 +199,8 @@ function batchNorm(c: Call): Results {
   }
   const momentum = c.float("momentum", 0.9), axes = x.shape.map((_, i) => i).filter((i) => i !== 1);
   const own = f.mean(x, axes), spread = f.variance(x, axes, { correction: 0 });
-  const blend = (kept: Tensor, now: Tensor): Tensor => f.add(f.mul(kept, momentum), f.mul(f.toDType(now, kept.dtype), 1 - momentum));
+  const blend = (kept: Tensor, now: Tensor): Tensor =>
+    f.add(f.mul(kept, momentum), f.mul(f.toDType(now, kept.dtype), 1 - momentum));
   return [
     f.batchNorm(x, null, null, like(weight), like(bias), { eps, training: true }),
     valueOf(blend(mean, own), c.type(3)),
@@ -214,7 +229,8 @@ function groupNorm(c: Call): Result {
   const [weight, bias] = [c.t(1), c.t(2)];
   if (weight.size === x.shape[1]) return f.groupNorm(x, groups, weight, bias, eps);
   // Before opset 21 there is one number a group.
-  const each = (t: Tensor): Tensor => f.reshape(f.expand(f.reshape(t, [groups, 1]), [groups, x.shape[1] / groups]), [-1]);
+  const each = (t: Tensor): Tensor =>
+    f.reshape(f.expand(f.reshape(t, [groups, 1]), [groups, x.shape[1] / groups]), [-1]);
   return f.groupNorm(x, groups, f.contiguous(each(weight)), f.contiguous(each(bias)), eps);
 }
 
@@ -247,11 +263,6 @@ function gemm(c: Call): Result {
   return valueOf(f.toDType(sum, c.t(0).dtype), c.type(0));
 }
 
-/** A product of integers, exact: in f64 on the reference device would be slow, so in i64 by rows where it is large. */
-export function integerProduct(a: Tensor, b: Tensor): Tensor {
-  return f.toDType(f.matmul(a, b), "i32");
-}
-
 function product(c: Call): Result {
   const a = c.t(0), b = c.t(1);
   if (isFloat(a.dtype)) return f.matmul(a, b);
@@ -270,24 +281,26 @@ function soft(apply: (x: Tensor, dim: number) => Tensor) {
 
 function hardmax(x: Tensor, dim: number): Tensor {
   const best = f.argmax(x, dim, true), n = x.shape[dim];
-  const places = f.reshape(f.arange(n, { dtype: "i32", device: x.device }), x.shape.map((_, i) => i === dim ? n : 1));
+  const places = f.reshape(
+    f.arange(n, { dtype: "i32", device: x.device }),
+    x.shape.map((_, i) => i === dim ? n : 1),
+  );
   return f.toDType(f.eq(places, f.toDType(best, "i32")), x.dtype);
 }
 
-async function dropout(c: Call): Promise<Results> {
-  const x = c.t(0), training = c.opset < 7 ? c.int("is_test", 0) === 0 && false : c.has(2) && c.number(2) !== 0;
+function dropout(c: Call): Results {
+  const x = c.t(0), training = c.has(2) && c.number(2) !== 0;
   const ratio = c.opset < 12 ? c.float("ratio", 0.5) : c.has(1) ? c.number(1) : 0.5;
   if (!training || ratio === 0) {
     const mask = f.ones(x.shape, { dtype: "bool", device: x.device });
     return [c.value(0), valueOf(mask)];
   }
-  const mask = f.ge(f.rand(x.shape, { device: x.device, ...c.said("seed") ? { seed: c.int("seed", 0) } : {} }), ratio);
-  await Promise.resolve();
+  const mask = f.ge(
+    f.rand(x.shape, { device: x.device, ...c.said("seed") ? { seed: c.int("seed", 0) } : {} }),
+    ratio,
+  );
   return [valueOf(f.mul(f.where(mask, x, f.zerosLike(x)), 1 / (1 - ratio)), c.type(0)), valueOf(mask)];
 }
-
-/** The number of an element type, for messages. */
-export const describeCode = (code: number): string => typeOfCode(code) ?? String(codeOf("float"));
 
 /** The operators. */
 export const neural: OperatorTable = {
@@ -317,5 +330,5 @@ export const neural: OperatorTable = {
   Softmax: { since: [1, 11, 13], run: soft(f.softmax) },
   LogSoftmax: { since: [1, 11, 13], run: soft(f.logSoftmax) },
   Hardmax: { since: [1, 11, 13], discrete: true, run: soft(hardmax) },
-  Dropout: { since: [1, 6, 7, 10, 12, 13, 22], host: [1, 2], waits: true, run: dropout },
+  Dropout: { since: [1, 6, 7, 10, 12, 13, 22], host: [1, 2], run: dropout },
 };

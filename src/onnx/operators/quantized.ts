@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { sizeOf } from "../../core/shape.ts";
 import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import type { Call, OperatorTable, Result, Results } from "../call.ts";
@@ -26,7 +25,8 @@ function placed(c: Call, t: Tensor, x: Tensor, axis: number, block: number): Ten
   return f.reshape(t, [t.size, ...new Array<number>(x.shape.length - 1 - axis).fill(1)]);
 }
 
-const axisOf = (c: Call, x: Tensor): number => x.shape.length ? c.axis("axis", 1, Math.max(x.shape.length, 2)) : 0;
+const axisOf = (c: Call, x: Tensor): number =>
+  x.shape.length ? c.axis("axis", 1, Math.max(x.shape.length, 2)) : 0;
 
 /** Whole numbers in the bounds of a type. */
 function saturated(x: Tensor, type: OnnxType): Tensor {
@@ -48,7 +48,10 @@ function dequantize(c: Call): Result {
   const type = typeOfCode(c.int("output_dtype", 0)) ?? c.type(1);
   let wide = f.toDType(x, "f32");
   if (c.has(2)) wide = f.sub(wide, placed(c, f.toDType(c.t(2), "f32"), x, axis, block));
-  return valueOf(f.toDType(f.mul(wide, placed(c, f.toDType(scale, "f32"), x, axis, block)), heldAs(type)!), type);
+  return valueOf(
+    f.toDType(f.mul(wide, placed(c, f.toDType(scale, "f32"), x, axis, block)), heldAs(type)!),
+    type,
+  );
 }
 
 function dynamic(c: Call): Results {
@@ -76,7 +79,10 @@ function integerMatMul(c: Call): Result {
 }
 
 function scaled(c: Call, sum: Tensor, scale: Tensor, yScale: Tensor, yZero: number): Result {
-  const y = f.add(f.round(f.div(f.mul(f.toDType(sum, "f32"), scale), yScale)), f.toDType(f.reshape(c.t(yZero), []), "f32"));
+  const y = f.add(
+    f.round(f.div(f.mul(f.toDType(sum, "f32"), scale), yScale)),
+    f.toDType(f.reshape(c.t(yZero), []), "f32"),
+  );
   return valueOf(saturated(y, c.type(yZero)), c.type(yZero));
 }
 
@@ -92,7 +98,10 @@ function filterZero(c: Call, i: number, weight: Tensor): Tensor {
   const wide = f.toDType(weight, "i32"), zero = c.maybe(i);
   if (!zero) return wide;
   const z = f.toDType(zero, "i32");
-  return f.sub(wide, z.size === 1 ? f.reshape(z, []) : f.reshape(z, [z.size, ...weight.shape.slice(1).map(() => 1)]));
+  return f.sub(
+    wide,
+    z.size === 1 ? f.reshape(z, []) : f.reshape(z, [z.size, ...weight.shape.slice(1).map(() => 1)]),
+  );
 }
 
 function integerConv(c: Call): Result {
@@ -102,12 +111,11 @@ function integerConv(c: Call): Result {
 function quantizedConv(c: Call): Result {
   const x = centred(c, c.t(0), 2, false), weight = filterZero(c, 5, c.t(3));
   const sum = convolve(c, x, weight, c.has(8) ? c.t(8) : null), axes = sum.shape.length - 2;
-  const each = c.t(4).size > 1 ? f.reshape(c.t(4), [c.t(4).size, ...new Array<number>(axes).fill(1)]) : f.reshape(c.t(4), []);
+  const each = c.t(4).size > 1
+    ? f.reshape(c.t(4), [c.t(4).size, ...new Array<number>(axes).fill(1)])
+    : f.reshape(c.t(4), []);
   return scaled(c, sum, f.mul(f.reshape(c.t(1), []), each), f.reshape(c.t(6), []), 7);
 }
-
-/** Elements of a shape, for messages. */
-export const countOf = sizeOf;
 
 /** The operators. */
 export const quantized: OperatorTable = {

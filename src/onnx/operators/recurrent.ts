@@ -9,7 +9,12 @@ import type { Call, OperatorTable, Results } from "../call.ts";
 
 type Activation = (x: Tensor) => Tensor;
 
-function activationOf(c: Call, name: string, alpha: number | undefined, beta: number | undefined): Activation {
+function activationOf(
+  c: Call,
+  name: string,
+  alpha: number | undefined,
+  beta: number | undefined,
+): Activation {
   switch (name.toLowerCase()) {
     case "sigmoid":
       return f.sigmoid;
@@ -58,7 +63,11 @@ function recurrent(c: Call, kind: "RNN" | "GRU" | "LSTM"): Results {
   const count = way === "bidirectional" ? 2 : 1;
   const x = isBatchFirst ? f.transpose(c.t(0), 0, 1) : c.t(0), [time, batch] = x.shape;
   const per = kind === "RNN" ? 1 : kind === "GRU" ? 2 : 3;
-  const defaults = kind === "RNN" ? ["Tanh"] : kind === "GRU" ? ["Sigmoid", "Tanh"] : ["Sigmoid", "Tanh", "Tanh"];
+  const defaults = kind === "RNN"
+    ? ["Tanh"]
+    : kind === "GRU"
+    ? ["Sigmoid", "Tanh"]
+    : ["Sigmoid", "Tanh", "Tanh"];
   const names = c.strings("activations") ?? Array.from({ length: count }, () => defaults).flat();
   const alphas = c.floats("activation_alpha"), betas = c.floats("activation_beta"), clip = c.float("clip", 0);
   if (names.length !== per * count) throw c.fail(`${names.length} activations for ${count} directions`);
@@ -81,10 +90,12 @@ function recurrent(c: Call, kind: "RNN" | "GRU" | "LSTM"): Results {
       return { weight, bias, step: (xs, [h]) => [acts[0](clipped(f.add(xs, f.matmul(h, R))))] };
     }
     if (kind === "LSTM") {
-      const peep = c.maybe(7) ? gates(f.select(c.t(7), 0, d), 3) : null, coupled = c.int("input_forget", 0) !== 0;
+      const peep = c.maybe(7) ? gates(f.select(c.t(7), 0, d), 3) : null,
+        coupled = c.int("input_forget", 0) !== 0;
       const step: Step = (xs, [h, cell]) => {
         const [i, o, g, n] = gates(f.add(xs, f.matmul(h, R)), 4);
-        const seen = (gate: Tensor, k: number, by: Tensor): Tensor => clipped(peep ? f.add(gate, f.mul(peep[k], by)) : gate);
+        const seen = (gate: Tensor, k: number, by: Tensor): Tensor =>
+          clipped(peep ? f.add(gate, f.mul(peep[k], by)) : gate);
         const input = acts[0](seen(i, 0, cell));
         const forget = coupled ? f.sub(1, input) : acts[0](seen(g, 2, cell));
         const next = f.add(f.mul(forget, cell), f.mul(input, acts[1](clipped(n))));
@@ -92,13 +103,15 @@ function recurrent(c: Call, kind: "RNN" | "GRU" | "LSTM"): Results {
       };
       return { weight, bias: own && back ? f.add(own, back) : null, step };
     }
-    const linear = c.int("linear_before_reset", 0) !== 0, [Rzr, Rh] = [f.narrow(R, 1, 0, 2 * hidden), f.narrow(R, 1, 2 * hidden, hidden)];
+    const linear = c.int("linear_before_reset", 0) !== 0,
+      [Rzr, Rh] = [f.narrow(R, 1, 0, 2 * hidden), f.narrow(R, 1, 2 * hidden, hidden)];
     const backGates = back ? [f.narrow(back, 0, 0, 2 * hidden), f.narrow(back, 0, 2 * hidden, hidden)] : null;
     const step: Step = (xs, [h]) => {
       let both = f.add(f.narrow(xs, 1, 0, 2 * hidden), f.matmul(h, Rzr));
       if (backGates) both = f.add(both, backGates[0]);
       const [z, r] = gates(acts[0](clipped(both)), 2), own = f.narrow(xs, 1, 2 * hidden, hidden);
-      const through = f.matmul(linear ? h : f.mul(r, h), Rh), plus = backGates ? f.add(through, backGates[1]) : through;
+      const through = f.matmul(linear ? h : f.mul(r, h), Rh),
+        plus = backGates ? f.add(through, backGates[1]) : through;
       const n = acts[1](clipped(f.add(own, linear ? f.mul(r, plus) : plus)));
       return [f.add(f.mul(f.sub(1, z), n), f.mul(z, h))];
     };

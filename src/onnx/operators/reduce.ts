@@ -88,11 +88,14 @@ const sum = over(f.sum);
 /** The operators. */
 export const reductions: OperatorTable = {
   ReduceSum: reduced([1, 11, 13], sum, 0),
-  ReduceMean: reduced([1, 11, 13, 18], over((x, axes, keep) => {
-    if (isFloat(x.dtype)) return f.mean(x, axes, keep);
-    const count = sizeOf(axes.map((a) => x.shape[a]));
-    return f.floorDivide(f.sum(x, axes, keep), Math.max(count, 1));
-  })),
+  ReduceMean: reduced(
+    [1, 11, 13, 18],
+    over((x, axes, keep) => {
+      if (isFloat(x.dtype)) return f.mean(x, axes, keep);
+      const count = sizeOf(axes.map((a) => x.shape[a]));
+      return f.floorDivide(f.sum(x, axes, keep), Math.max(count, 1));
+    }),
+  ),
   ReduceMax: reduced([1, 11, 12, 13, 18, 20], extreme(f.amax), -Infinity),
   ReduceMin: reduced([1, 11, 12, 13, 18, 20], extreme(f.amin), Infinity),
   ReduceProd: reduced([1, 11, 13, 18], over(f.prod), 1),

@@ -10,7 +10,15 @@ import { type Call, nodeName, type OperatorTable, type Result } from "../call.ts
 import { valueOf } from "../values.ts";
 
 /** Where an output's place is in the input. */
-function placeOf(c: Call, mode: string, scale: number, n: number, out: number, roi: readonly [number, number]) {
+function placeOf(
+  c: Call,
+  mode: string,
+  scale: number,
+  n: number,
+  out: number,
+  roi: readonly [number, number],
+  length: number,
+): (i: number) => number {
   return (i: number): number => {
     switch (mode) {
       case "half_pixel":
@@ -22,7 +30,7 @@ function placeOf(c: Call, mode: string, scale: number, n: number, out: number, r
       case "pytorch_half_pixel":
         return out > 1 ? (i + 0.5) / scale - 0.5 : 0;
       case "align_corners":
-        return out > 1 ? i * (n - 1) / (out - 1) : 0;
+        return out > 1 ? i * (n - 1) / (length - 1) : 0;
       case "asymmetric":
         return i / scale;
       case "tf_half_pixel_for_nn":
@@ -53,7 +61,10 @@ function nearestOf(c: Call, mode: string): (x: number) => number {
 }
 
 /** The weight of an input at distance `d`. */
-function kernelOf(mode: string, a: number): { readonly reach: number; readonly weight: (d: number) => number } {
+function kernelOf(
+  mode: string,
+  a: number,
+): { readonly reach: number; readonly weight: (d: number) => number } {
   if (mode === "linear") return { reach: 1, weight: (d) => Math.max(0, 1 - Math.abs(d)) };
   return {
     reach: 2,
@@ -88,14 +99,15 @@ function matrixOf(
       rows[i * n + Math.min(Math.max(j, 0), n - 1)] += w;
       total += w;
     }
-    if (total !== 0) for (let j = 0; j < n; j++) rows[i * n + j] /= total;
+    if (total !== 0) { for (let j = 0; j < n; j++) rows[i * n + j] /= total; }
   }
   return { rows, outside };
 }
 
 /** x with axis `axis` multiplied by a matrix [out, n]. */
 function along(x: Tensor, axis: number, rows: readonly number[], out: number): Tensor {
-  const n = x.shape[axis], matrix = f.tensor([...rows], { shape: [out, n], dtype: x.dtype, device: x.device });
+  const n = x.shape[axis],
+    matrix = f.tensor([...rows], { shape: [out, n], dtype: x.dtype, device: x.device });
   const last = f.transpose(x, axis, -1), flat = f.reshape(last, [-1, n]);
   const product = f.matmul(flat, f.transpose(matrix, 0, 1));
   return f.transpose(f.reshape(product, [...last.shape.slice(0, -1), out]), axis, -1);
@@ -103,11 +115,18 @@ function along(x: Tensor, axis: number, rows: readonly number[], out: number): T
 
 function resize(c: Call): Result {
   const x = c.t(0), rank = x.shape.length, old = c.opset < 11;
-  const axes = c.ints("axes")?.map((a) => normalizeAxis(a, rank, nodeName(c.node))) ?? x.shape.map((_, i) => i);
-  const scalesGiven = old ? c.list(1, "scales") : c.maybeNumbers(2), sizesGiven = old ? null : c.maybeNumbers(3);
+  const axes = c.ints("axes")?.map((a) => normalizeAxis(a, rank, nodeName(c.node))) ??
+    x.shape.map((_, i) => i);
+  const scalesGiven = old ? c.list(1, "scales") : c.maybeNumbers(2),
+    sizesGiven = old ? null : c.maybeNumbers(3);
   const scales = scalesGiven?.length ? scalesGiven : null, sizes = sizesGiven?.length ? sizesGiven : null;
-  if ((scales ?? sizes)?.length !== axes.length) throw c.fail(`scales or sizes are not one for each of ${axes.length} axes`);
-  const mode = c.text("mode", "nearest", ["nearest", "linear", "cubic", "bilinear"]).replace("bilinear", "linear");
+  if ((scales ?? sizes)?.length !== axes.length) {
+    throw c.fail(`scales or sizes are not one for each of ${axes.length} axes`);
+  }
+  const mode = c.text("mode", "nearest", ["nearest", "linear", "cubic", "bilinear"]).replace(
+    "bilinear",
+    "linear",
+  );
   const how = c.text("coordinate_transformation_mode", old ? "asymmetric" : "half_pixel");
   const roi = old ? null : c.maybeNumbers(1), policy = c.text("keep_aspect_ratio_policy", "stretch");
   const common = sizes && policy !== "stretch"
@@ -121,8 +140,10 @@ function resize(c: Call): Result {
     if (!(scale > 0) || !Number.isSafeInteger(out)) throw c.fail(`axis ${axis} of ${n} by ${scale}`);
     const isCrop = how === "tf_crop_and_resize";
     if (out === n && scale === 1 && !isCrop) return;
-    const bounds: [number, number] = roi?.length === 2 * axes.length ? [roi[i], roi[i + axes.length]] : [0, 1];
-    const place = placeOf(c, how, scale, n, out, bounds);
+    const bounds: [number, number] = roi?.length === 2 * axes.length
+      ? [roi[i], roi[i + axes.length]]
+      : [0, 1];
+    const place = placeOf(c, how, scale, n, out, bounds, scales && n * scale > 1 ? n * scale : out);
     if (mode === "nearest") {
       const nearest = nearestOf(c, c.text("nearest_mode", old ? "floor" : "round_prefer_floor"));
       const at = Array.from({ length: out }, (_, k) => Math.min(Math.max(nearest(place(k)), 0), n - 1));
@@ -134,7 +155,9 @@ function resize(c: Call): Result {
     } else {
       const { rows, outside: list } = matrixOf(c, mode, n, out, scale, place);
       const isWhole = !["f32", "f64"].includes(y.dtype);
-      y = isWhole ? f.toDType(f.round(along(f.toDType(y, "f32"), axis, rows, out)), y.dtype) : along(y, axis, rows, out);
+      y = isWhole
+        ? f.toDType(f.round(along(f.toDType(y, "f32"), axis, rows, out)), y.dtype)
+        : along(y, axis, rows, out);
       if (isCrop) outside.push({ axis, list });
     }
     if (mode === "nearest" && isCrop) {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { contiguousStrides, normalizeAxis, sizeOf } from "../../core/shape.ts";
+import { normalizeAxis, sizeOf } from "../../core/shape.ts";
 import * as f from "../../ops/mod.ts";
 import type { Range, Tensor } from "../../ops/mod.ts";
 import { type Call, nodeName, type Operator, type OperatorTable, type Result } from "../call.ts";
@@ -13,7 +13,7 @@ import { deviceFor, tensorOf, textsOf, type Value, valueOf } from "../values.ts"
 const axisOf = (c: Call, axis: number, rank: number): number => normalizeAxis(axis, rank, nodeName(c.node));
 
 /** The shape of a tensor or of texts. */
-export function shapeOf(value: Value): readonly number[] {
+function shapeOf(value: Value): readonly number[] {
   if (value.kind === "tensor") return value.tensor.shape;
   return value.kind === "texts" ? value.shape : [];
 }
@@ -27,7 +27,11 @@ async function moved(c: Call, move: (x: Tensor) => Tensor): Promise<Result> {
   return textsOf(out.shape, Array.from(await out.data() as Int32Array, (i) => value.data[i]));
 }
 
-const moving = (since: readonly number[], host: readonly number[], move: (c: Call) => (x: Tensor) => Tensor): Operator => ({
+const moving = (
+  since: readonly number[],
+  host: readonly number[],
+  move: (c: Call) => (x: Tensor) => Tensor,
+): Operator => ({
   since,
   host,
   waits: true,
@@ -76,7 +80,9 @@ function sliced(c: Call): (x: Tensor) => Tensor {
     const starts = c.list(1, "starts") ?? [], ends = c.list(2, "ends") ?? [];
     const axes = c.list(3, "axes") ?? starts.map((_, i) => i), steps = c.maybeNumbers(4);
     const ranges: Range[] = x.shape.map(() => null);
-    if (ends.length !== starts.length || axes.length !== starts.length) throw c.fail("starts, ends and axes differ");
+    if (ends.length !== starts.length || axes.length !== starts.length) {
+      throw c.fail("starts, ends and axes differ");
+    }
     axes.forEach((axis, i) => {
       const at = axisOf(c, axis, x.shape.length), step = steps?.[i] ?? 1;
       ranges[at] = [starts[i], ends[i], step];
@@ -103,9 +109,14 @@ function concatenated(c: Call): Result {
 }
 
 function joinTexts(c: Call): Result {
-  const list = c.inputs.map((_, i) => c.texts(i)), first = list[0].shape, axis = c.axis("axis", 1, first.length);
+  const list = c.inputs.map((_, i) => c.texts(i)),
+    first = list[0].shape,
+    axis = c.axis("axis", 1, first.length);
   const outer = sizeOf(first.slice(0, axis)), parts = list.map((t) => sizeOf(t.shape.slice(axis)));
-  const data = Array.from({ length: outer }, (_, i) => list.map((t, k) => t.data.slice(i * parts[k], (i + 1) * parts[k])))
+  const data = Array.from(
+    { length: outer },
+    (_, i) => list.map((t, k) => t.data.slice(i * parts[k], (i + 1) * parts[k])),
+  )
     .flat(2);
   return textsOf(first.map((n, i) => i === axis ? list.reduce((sum, t) => sum + t.shape[axis], 0) : n), data);
 }
@@ -127,20 +138,26 @@ function padded(c: Call): Result {
   const x = c.t(0), rank = x.shape.length, pads = c.opset < 2 ? c.ints("paddings") : c.list(1, "pads");
   if (!pads) throw c.fail("pads is missing");
   const axes = c.maybeNumbers(3)?.map((a) => axisOf(c, a, rank)) ?? x.shape.map((_, i) => i);
-  if (pads.length !== 2 * axes.length) throw c.fail(`pads has ${pads.length} numbers for ${axes.length} axes`);
+  if (pads.length !== 2 * axes.length) {
+    throw c.fail(`pads has ${pads.length} numbers for ${axes.length} axes`);
+  }
   const mode = c.text("mode", "constant", ["constant", "reflect", "edge", "wrap"]);
   const value = c.opset < 11 ? c.float("value", 0) : c.has(2) ? c.number(2) : 0;
   let out = x;
   axes.forEach((axis, i) => {
     const before = pads[i], after = pads[i + axes.length];
-    out = mode === "constant" ? padConstant(out, axis, before, after, value) : padBy(c, out, axis, before, after, mode);
+    out = mode === "constant"
+      ? padConstant(out, axis, before, after, value)
+      : padBy(c, out, axis, before, after, mode);
   });
   return valueOf(out, c.type(0));
 }
 
 function padConstant(x: Tensor, axis: number, before: number, after: number, value: number): Tensor {
   const n = x.shape[axis];
-  const cut = before < 0 || after < 0 ? f.narrow(x, axis, Math.max(0, -before), n + Math.min(0, before) + Math.min(0, after)) : x;
+  const cut = before < 0 || after < 0
+    ? f.narrow(x, axis, Math.max(0, -before), n + Math.min(0, before) + Math.min(0, after))
+    : x;
   const edge = (count: number) =>
     f.full(x.shape.map((s, i) => i === axis ? count : s), value, { dtype: x.dtype, device: x.device });
   const parts = [...before > 0 ? [edge(before)] : [], cut, ...after > 0 ? [edge(after)] : []];
@@ -197,7 +214,10 @@ function ranged(c: Call): Result {
   if (type === "float" || type === "double") {
     return valueOf(f.add(f.mul(f.arange(count, { dtype, device }), delta), start), type);
   }
-  return valueOf(f.add(f.mul(f.toDType(f.arange(count, { dtype: "i64", device }), dtype), delta), start), type);
+  return valueOf(
+    f.add(f.mul(f.toDType(f.arange(count, { dtype: "i64", device }), dtype), delta), start),
+    type,
+  );
 }
 
 function eyeLike(c: Call): Result {
@@ -262,11 +282,6 @@ function cropOrPad(c: Call): Result {
   return valueOf(out, c.type(0));
 }
 
-/** Positions of a row-major index. */
-export function strideOf(shape: readonly number[]): number[] {
-  return contiguousStrides(shape);
-}
-
 /** The operators. */
 export const shapes: OperatorTable = {
   Identity: { since: [1, 13, 14, 16, 19, 21, 23, 24], run: (c) => c.value(0) },
@@ -274,7 +289,11 @@ export const shapes: OperatorTable = {
   Flatten: moving([1, 9, 11, 13, 21, 23, 24], [], flattened),
   Squeeze: moving([1, 11, 13, 21, 23, 24], [1], squeezed),
   Unsqueeze: moving([1, 11, 13, 21, 23, 24], [1], unsqueezed),
-  Transpose: moving([1, 13, 21, 23, 24], [], (c) => (x) => f.permute(x, c.ints("perm") ?? x.shape.map((_, i) => x.shape.length - 1 - i))),
+  Transpose: moving(
+    [1, 13, 21, 23, 24],
+    [],
+    (c) => (x) => f.permute(x, c.ints("perm") ?? x.shape.map((_, i) => x.shape.length - 1 - i)),
+  ),
   Slice: moving([1, 10, 11, 13], [1, 2, 3, 4], sliced),
   Expand: moving([8, 13], [1], expanded),
   Tile: moving([1, 6, 13], [1, 2], tiled),
