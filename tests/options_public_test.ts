@@ -111,6 +111,13 @@ const calls: Record<string, Call | [Call, Options]> = {
   "scaledDotProductAttention(options)": (o) => ft.scaledDotProductAttention(cube, cube, cube, o),
   "conv1d(options)": (o) => ft.conv1d(ft.zeros([1, 1, 2]), ft.zeros([1, 1, 1]), null, o),
   "conv2d(options)": (o) => ft.conv2d(cube, ft.zeros([1, 1, 1, 1]), null, o),
+  "conv3d(options)": (o) => ft.conv3d(ft.zeros([1, 1, 2, 2, 2]), ft.zeros([1, 1, 1, 1, 1]), null, o),
+  "convTranspose1d(options)": (o) => ft.convTranspose1d(ft.zeros([1, 1, 2]), ft.zeros([1, 1, 1]), null, o),
+  "convTranspose2d(options)": (o) => ft.convTranspose2d(cube, ft.zeros([1, 1, 1, 1]), null, o),
+  "convTranspose3d(options)": (o) =>
+    ft.convTranspose3d(ft.zeros([1, 1, 2, 2, 2]), ft.zeros([1, 1, 1, 1, 1]), null, o),
+  "batchNorm(options)": (o) => ft.batchNorm(cube, ft.zeros([1]), ft.ones([1]), null, null, o),
+  "Onnx.load(options)": (o) => ft.Onnx.load(new Uint8Array(0), o),
   "maxPool2d(options)": (o) => ft.maxPool2d(cube, 2, o),
   "avgPool2d(options)": (o) => ft.avgPool2d(cube, 2, o),
   "pad(options)": (o) => ft.pad(x, [1, 1], o),

@@ -6,6 +6,7 @@
 import type { DeviceName } from "../backends/contract.ts";
 import { isFloat } from "../core/dtype.ts";
 import { DTypeError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
+import { demand } from "../core/demand.ts";
 import { hint } from "../core/nearest.ts";
 import { show } from "../core/show.ts";
 import { formatShape } from "../core/shape.ts";
@@ -80,6 +81,9 @@ export class OnnxModel {
 
   /** Use `Onnx.load`. */
   constructor(message: ModelMessage, constants: Map<string, Value>, context: RunContext) {
+    const isRead = Array.isArray(message?.graph?.nodes) && constants instanceof Map &&
+      context?.opsets instanceof Map;
+    demand("Onnx", "what was read", message, isRead, "what Onnx.load reads; use it");
     this.#message = message;
     this.#constants = constants;
     this.#context = context;

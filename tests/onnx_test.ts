@@ -1,0 +1,224 @@
+/**
+ * ONNX models: ONNX's own tests where they are installed, and what needs nothing: files that this package writes, read
+ * back; weights that are trained; files that mean harm.
+ */
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { FormatError, Onnx, OptionError, ShapeError, Tensor, tensor } from "../mod.ts";
+import { Generator } from "../src/core/random.ts";
+import { OnnxGraph } from "../src/onnx/graph_writer.ts";
+import { ProtobufWriter } from "../src/onnx/protobuf_writer.ts";
+import { findSuite, runSuiteTest, suiteTests } from "./_onnx_suite.ts";
+import { describe, it } from "./_suite.ts";
+
+const header = { producer: "test", version: "", description: "", metadata: { about: "a test" } };
+
+/** y = relu(x · Wᵀ + b), written by the writer of tables' models. */
+function layer(
+  inputs: number,
+  outputs: number,
+  weight: readonly number[],
+  bias: readonly number[],
+): Uint8Array {
+  const graph = new OnnxGraph(), x = graph.input("x", "float", [inputs]);
+  const matrix = graph.constant("float", [outputs, inputs], weight),
+    b = graph.constant("float", [outputs], bias);
+  const y = graph.node("Relu", [graph.node("Gemm", [x, matrix, b], { transB: { integer: 1 } })]);
+  graph.output("y", y, "float", [outputs]);
+  return graph.finish("layer", header);
+}
+
+/** A model of one node. */
+function single(
+  operator: string,
+  inputs: readonly string[],
+  write: (node: ProtobufWriter) => void = () => {},
+  opset = 17,
+  more: (graph: ProtobufWriter) => void = () => {},
+): Uint8Array {
+  const type = (value: ProtobufWriter, name: string) =>
+    value.string(1, name).message(2, (t) => t.message(1, (tensor) => tensor.integer(1, 1)));
+  return new ProtobufWriter().integer(1, 8).message(7, (graph) => {
+    graph.message(1, (node) => {
+      for (const name of inputs) node.string(1, name);
+      node.string(2, "y").string(3, "the node").string(4, operator);
+      write(node);
+    });
+    graph.message(11, (value) => type(value, "x")).message(12, (value) => type(value, "y"));
+    more(graph);
+  }).message(8, (set) => set.integer(2, opset)).finish();
+}
+
+const skip = "skip" in findSuite(process.env.FERROTYPE_ONNX_TESTS)
+  ? (findSuite(process.env.FERROTYPE_ONNX_TESTS) as { skip: string }).skip
+  : false;
+
+/** What of ONNX's tests cannot pass, and why. */
+const known: Record<string, RegExp> = {
+  test_adam_multiple: /0\.755\d* instead of 0\.759/,
+  // Random numbers of NumPy's generator.
+  test_bernoulli: /instead of/,
+  test_bernoulli_double: /instead of/,
+  test_bernoulli_double_expanded: /instead of/,
+  test_bernoulli_expanded: /instead of/,
+  test_bernoulli_seed: /instead of/,
+  test_bernoulli_seed_expanded: /instead of/,
+  test_training_dropout: /instead of/,
+  test_training_dropout_default: /instead of/,
+  test_training_dropout_default_mask: /instead of/,
+  test_training_dropout_mask: /instead of/,
+  // The suite of 1.12 cuts to bf16, later ones and we round; its other inputs of bf16 have not the shape that they say.
+  test_cast_FLOAT_to_BFLOAT16: /0\.480\d* instead of 0\.478/,
+  test_castlike_BFLOAT16_to_FLOAT: /is \[1\], expected \[3, 4\]/,
+  test_castlike_BFLOAT16_to_FLOAT_expanded: /is \[1\], expected \[3, 4\]/,
+  test_castlike_FLOAT_to_BFLOAT16: /is \[1\], expected \[3, 4\]/,
+  test_castlike_FLOAT_to_BFLOAT16_expanded: /is \[1\], expected \[3, 4\]/,
+  test_roialign_aligned_false: /no such operator/,
+  test_roialign_aligned_true: /no such operator/,
+};
+
+describe("ONNX's own tests", { skip }, () => {
+  it("pass but for those that are named", async () => {
+    const suite = findSuite(process.env.FERROTYPE_ONNX_TESTS) as { folder: string };
+    const names = suiteTests(suite.folder, "node"), wrong: string[] = [];
+    let passed = 0;
+    for (const name of names) {
+      const problem = await runSuiteTest(join(suite.folder, "node", name));
+      if (problem === null) passed++;
+      else if (!known[name]?.test(problem)) wrong.push(`${name}: ${problem}`);
+    }
+    assertEquals(wrong, []);
+    assert(passed + Object.keys(known).length >= names.length, `${passed} of ${names.length}`);
+  });
+});
+
+describe("an ONNX model", () => {
+  it("computes what its file says, for seeded layers", async () => {
+    const random = new Generator(11);
+    for (let round = 0; round < 8; round++) {
+      const [n, m, rows] = [random.integer(1, 6), random.integer(1, 6), random.integer(1, 4)];
+      const draw = (count: number) =>
+        Array.from({ length: count }, () => Math.fround(random.uniform() - 0.5));
+      const weight = draw(n * m), bias = draw(m), x = draw(rows * n);
+      using model = await Onnx.load(layer(n, m, weight, bias));
+      assertEquals(model.inputs, [{ name: "x", type: "float", shape: ["rows", n] }]);
+      const { y } = await model.run({ x: tensor(x, { shape: [rows, n] } as never) });
+      assert(y instanceof Tensor);
+      const data = await y.data();
+      for (let i = 0; i < rows; i++) {
+        for (let k = 0; k < m; k++) {
+          let sum = bias[k];
+          for (let j = 0; j < n; j++) sum += x[i * n + j] * weight[k * n + j];
+          assert(Math.abs(Number(data[i * m + k]) - Math.max(0, sum)) < 1e-5);
+        }
+      }
+      y.dispose();
+    }
+  });
+
+  it("is trained through its parameters", async () => {
+    using model = await Onnx.load(layer(2, 1, [0.5, 0.25], [0.1]));
+    const parameters = model.parameters();
+    assertStrictEquals(parameters.size, 2);
+    for (const p of parameters.values()) p.requiresGrad = true;
+    const { y } = await model.run({ x: tensor([[1, 2], [3, 4]]) });
+    (y as Tensor).sum().backward();
+    const gradients = await Promise.all([...parameters.values()].map((p) => p.grad!.toArray()));
+    assertEquals(gradients, [[[4, 6]], [2]]);
+  });
+
+  it("refuses inputs that do not fit", async () => {
+    using model = await Onnx.load(layer(2, 1, [1, 1], [0]));
+    assertMatch(
+      (await assertRejects(() => model.run({}), OptionError)).message,
+      /input "x", float, is missing/,
+    );
+    assertMatch(
+      (await assertRejects(() => model.run({ x: tensor([[1, 2]]), z: tensor([1]) }), OptionError)).message,
+      /no input "z"/,
+    );
+    assertMatch(
+      (await assertRejects(() => model.run({ x: tensor([[1, 2, 3]]) }), ShapeError)).message,
+      /is \[1, 3\], expected \[rows, 2\]/,
+    );
+  });
+
+  it("names every node that cannot be run at once", async () => {
+    const graph = new OnnxGraph(), x = graph.input("x", "float", [1]);
+    graph.output("y", graph.node("Nowhere", [graph.node("Sofmax", [x])]), "float", [1]);
+    const { message } = await assertRejects(() => Onnx.load(graph.finish("g", header)), FormatError);
+    assertMatch(
+      message,
+      /\(Sofmax\), opset 17: there is no such operator here.*"Softmax".*\(Nowhere\), opset 17/,
+    );
+    for (
+      const [bytes, reason] of [
+        [single("Relu", ["nobody"]), /nothing before it gives its input "nobody"/],
+        [single("Relu", ["x"], undefined, 99), /opset 99: operators are known up to opset 24/],
+        [single("LayerNormalization", ["x", "x"], undefined, 9), /the operator came with opset 17/],
+        [single("Relu", ["x"], (node) => node.string(7, "com.example")), /its domain is not known here/],
+      ] as const
+    ) assertMatch((await assertRejects(() => Onnx.load(bytes), FormatError)).message, reason);
+  });
+
+  it("keeps weights in a file beside it, and in no other", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ferrotype-onnx-"));
+    const external = (location: string, offset: number) => (graph: ProtobufWriter) =>
+      graph.message(5, (t) => {
+        t.integer(1, 2).integer(2, 1).string(8, "w").integer(14, 1);
+        for (const [key, value] of [["location", location], ["offset", String(offset)], ["length", "8"]]) {
+          t.message(13, (entry) => entry.string(1, key).string(2, value));
+        }
+      });
+    try {
+      writeFileSync(join(folder, "weights.bin"), new Uint8Array(new Float32Array([9, 1, 2]).buffer));
+      const model = join(folder, "model.onnx");
+      writeFileSync(model, single("Add", ["x", "w"], undefined, 17, external("weights.bin", 4)));
+      using loaded = await Onnx.load(model);
+      assertEquals(await ((await loaded.run({ x: tensor([10, 20]) })).y as Tensor).toArray(), [11, 22]);
+      for (const away of ["../weights.bin", "/etc/passwd", "a/../../b", "file:///etc/passwd", "", "..\\b"]) {
+        writeFileSync(model, single("Add", ["x", "w"], undefined, 17, external(away, 4)));
+        const { message } = await assertRejects(() => Onnx.load(model), FormatError);
+        assertMatch(message, /is not a name inside the model's folder/, away);
+      }
+      writeFileSync(model, single("Add", ["x", "w"], undefined, 17, external("weights.bin", 8)));
+      assertMatch((await assertRejects(() => Onnx.load(model), FormatError)).message, /which has 12/);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it("that nests without end, or claims more than it has, is refused", async () => {
+    let type = new ProtobufWriter().message(1, (t) => t.integer(1, 1)).finish();
+    for (let i = 0; i < 100; i++) {
+      const inner = type;
+      type = new ProtobufWriter().message(4, (t) => t.bytes(1, inner)).finish();
+    }
+    const deep = new ProtobufWriter().message(
+      7,
+      (graph) => graph.message(11, (value) => value.string(1, "x").bytes(2, type)),
+    ).message(8, (set) => set.integer(2, 17)).finish();
+    assertMatch((await assertRejects(() => Onnx.load(deep), FormatError)).message, /nest more than 32 deep/);
+    const huge = single(
+      "Add",
+      ["x", "w"],
+      undefined,
+      17,
+      (graph) =>
+        graph.message(
+          5,
+          (t) => t.integer(1, 2 ** 40).integer(2, 1).string(8, "w").bytes(9, new Uint8Array(8)),
+        ),
+    );
+    assertMatch(
+      (await assertRejects(() => Onnx.load(huge), FormatError)).message,
+      /which 8 bytes do not fill/,
+    );
+    for (const bytes of [new Uint8Array(0), new Uint8Array([7, 255, 255]), new Uint8Array([58, 200, 1])]) {
+      await assertRejects(() => Onnx.load(bytes), FormatError);
+    }
+  });
+});
