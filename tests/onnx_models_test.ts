@@ -4,7 +4,7 @@
 import { assert, assertEquals } from "@std/assert";
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { Onnx, Tensor, tensor } from "../mod.ts";
+import { Onnx, type Tensor, tensor } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import { repository } from "./_data.ts";
 import { type OnnxRuntime, type OnnxTensor, rival } from "./_rivals.ts";

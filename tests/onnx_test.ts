@@ -7,10 +7,21 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { FormatError, Onnx, OptionError, ShapeError, Tensor, tensor } from "../mod.ts";
+import {
+  FormatError,
+  inspectOnnx,
+  Onnx,
+  OptionError,
+  readNpy,
+  saveNpy,
+  ShapeError,
+  Tensor,
+  tensor,
+} from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import { OnnxGraph } from "../src/onnx/graph_writer.ts";
 import { ProtobufWriter } from "../src/onnx/protobuf_writer.ts";
+import { call } from "./_command.ts";
 import { findSuite, runSuiteTest, suiteTests } from "./_onnx_suite.ts";
 import { describe, it } from "./_suite.ts";
 
@@ -219,6 +230,95 @@ describe("an ONNX model", () => {
     );
     for (const bytes of [new Uint8Array(0), new Uint8Array([7, 255, 255]), new Uint8Array([58, 200, 1])]) {
       await assertRejects(() => Onnx.load(bytes), FormatError);
+    }
+  });
+});
+
+describe("arrays of NumPy", () => {
+  /** A file with this head. */
+  const file = (head: string, bytes: readonly number[], version = 1): Uint8Array =>
+    Uint8Array.from([
+      0x93,
+      78,
+      85,
+      77,
+      80,
+      89,
+      version,
+      0,
+      head.length,
+      0,
+      ...new TextEncoder().encode(head),
+      ...bytes,
+    ]);
+
+  it("come back as they were saved, of every dtype that NumPy has", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ferrotype-npy-")), path = join(folder, "a.npy");
+    try {
+      const random = new Generator(3);
+      for (const dtype of ["f32", "f16", "i64", "i32", "u8", "bool"] as const) {
+        const shape = Array.from({ length: random.integer(0, 4) }, () => random.integer(0, 4));
+        const count = shape.reduce((a, b) => a * b, 1);
+        const x = tensor(Array.from({ length: count }, () => random.integer(0, 2)), { dtype, shape });
+        await saveNpy(path, x);
+        const again = await readNpy(path);
+        assertEquals([again.dtype, [...again.shape], await again.data()], [dtype, shape, await x.data()]);
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it("are read as NumPy writes them: narrow integers, Fortran's order, other versions", async () => {
+    const i1 = await readNpy(
+      file("{'descr': '|i1', 'fortran_order': False, 'shape': (3,), }\n", [255, 0, 127]),
+    );
+    assertEquals([i1.dtype, await i1.toArray()], ["i32", [-1, 0, 127]]);
+    const turned = await readNpy(
+      file("{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }", [1, 2, 3, 4, 5, 6]),
+    );
+    assertEquals(await turned.toArray(), [[1, 3, 5], [2, 4, 6]]);
+    const f8 = file("{'descr': '<f8', 'fortran_order': False, 'shape': (), }", [
+      ...new Uint8Array(new Float64Array([0.5]).buffer),
+    ]);
+    assertEquals((await readNpy(f8)).dtype, "f32");
+    assertEquals(await (await readNpy(f8, { dtype: "f64", device: "reference" })).item(), 0.5);
+  });
+
+  it("that are none are refused", async () => {
+    const good = "{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }";
+    for (
+      const [bytes, reason] of [
+        [new Uint8Array(3), /does not begin with/],
+        [file(good, [1, 2, 3]), /is \[1\], 4 bytes, and has 3/],
+        [file(good.replace("<f4", ">f4"), [0, 0, 0, 0]), /elements are >f4/],
+        [file(good.replace("<f4", "|O"), [0, 0, 0, 0]), /says no array|elements are/],
+        [file(good.replace("(1,)", "(99999999999999, 99999999)"), [0, 0, 0, 0]), /shape is/],
+        [file(good, [0, 0, 0, 0], 9), /version 9/],
+        [file("{}", []), /says no array/],
+      ] as const
+    ) assertMatch((await assertRejects(() => readNpy(bytes), FormatError)).message, reason);
+  });
+});
+
+describe("the command", () => {
+  it("tells what an ONNX file holds, and runs it on arrays", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ferrotype-onnx-")), model = join(folder, "m.onnx");
+    try {
+      writeFileSync(model, layer(2, 1, [1, 2], [3]));
+      assertEquals((await inspectOnnx(model)).operators, { Gemm: 1, Relu: 1, Identity: 1 });
+      const told = JSON.parse((await call(["inspect", model, "--json"])).stdout);
+      assertEquals([told.format, told.parameters, told.opsets[""]], ["onnx", 3, 17]);
+      await saveNpy(join(folder, "x.npy"), tensor([[10, 20]]));
+      const args = ["run", model, "--input", `x=@${join(folder, "x.npy")}`];
+      const ran = await call([...args, "--json", "--output", `y=${join(folder, "y.npy")}`]);
+      assertEquals(JSON.parse(ran.stdout).outputs, { y: { dtype: "f32", shape: [1, 1], data: [[53]] } });
+      assertEquals(await (await readNpy(join(folder, "y.npy"))).toArray(), [[53]]);
+      assertMatch((await call(args)).stdout, /^y {2}f32 \[1, 1\]/);
+      assertStrictEquals((await call(["run", model])).code, 2);
+      assertStrictEquals((await call(["run", model, "--input", "x"])).code, 2);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
     }
   });
 });

@@ -4,4 +4,5 @@
  * @module
  */
 export { type OnnxEdge, OnnxModel, type OnnxValue } from "./model.ts";
+export type { OnnxSummary, OnnxTensorInfo } from "./summary.ts";
 export type { OnnxStrings } from "./values.ts";

@@ -45,7 +45,8 @@ function typeText(type: ValueType): string {
   return type.of ? `${type.kind}(${typeText(type.of)})` : type.kind;
 }
 
-function edgeOf({ name, type }: ValueMessage): OnnxEdge {
+/** An input or output as it is told. */
+export function edgeOf({ name, type }: ValueMessage): OnnxEdge {
   return {
     name,
     type: typeText(type),

@@ -48,4 +48,5 @@ export type { ModelFile } from "./model_files.ts";
 export type { FolderOptions } from "./model_folder.ts";
 export { type CsvSource, type FitOptions, readCsv, TabularModel } from "./tabular.ts";
 export { loadTokenizer } from "./tokenizer.ts";
-export { Onnx, type OnnxLoadOptions } from "./onnx.ts";
+export { readNpy, saveNpy } from "./npy.ts";
+export { inspectOnnx, Onnx, type OnnxLoadOptions } from "./onnx.ts";

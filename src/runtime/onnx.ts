@@ -10,6 +10,7 @@ import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { readModel } from "../onnx/messages.ts";
 import { OnnxModel, openModel } from "../onnx/model.ts";
+import { type OnnxSummary, summaryOf } from "../onnx/summary.ts";
 import { fromPage, type Openable, openSource } from "../platform/platform.ts";
 import { defaultDevice } from "../tensor/mod.ts";
 
@@ -70,5 +71,21 @@ export class Onnx extends OnnxModel {
     } finally {
       await source.close();
     }
+  }
+}
+
+/**
+ * What is in an ONNX file, without reading a weight: its inputs, outputs, operators and tensors. Files that cannot be run
+ * here are told too.
+ *
+ * @throws {FormatError} for what is no ONNX model.
+ * @category ONNX
+ */
+export async function inspectOnnx(what: Openable): Promise<OnnxSummary> {
+  const source = await openSource(what);
+  try {
+    return summaryOf(await readModel(source));
+  } finally {
+    await source.close();
   }
 }

@@ -5,7 +5,7 @@
  */
 import { broadcastShapes, broadcastStrides, contiguousStrides, sizeOf } from "../../core/shape.ts";
 import { toNumbers } from "../../tensor/mod.ts";
-import { type Call, type OperatorTable, type Result } from "../call.ts";
+import type { Call, OperatorTable, Result } from "../call.ts";
 import { elements, tensorOf, textsOf } from "../values.ts";
 
 function normalize(c: Call): Result {

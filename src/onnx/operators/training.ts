@@ -5,7 +5,7 @@
  */
 import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
-import { type Call, type OperatorTable, type Results } from "../call.ts";
+import type { Call, OperatorTable, Results } from "../call.ts";
 
 /** A rule's step: one tensor with its gradient and states, to the tensor and states behind it. */
 type Rule = (c: Call, rate: Tensor, count: Tensor, x: Tensor, gradient: Tensor, states: Tensor[]) => Tensor[];
