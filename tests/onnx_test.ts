@@ -8,6 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import {
+  copyInto,
+  exportOnnx,
   FormatError,
   inspectOnnx,
   Onnx,
@@ -139,6 +141,26 @@ describe("an ONNX model", () => {
     (y as Tensor).sum().backward();
     const gradients = await Promise.all([...parameters.values()].map((p) => p.grad!.toArray()));
     assertEquals(gradients, [[[4, 6]], [2]]);
+  });
+
+  it("is saved with its weights as they are now", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ferrotype-onnx-")), path = join(folder, "saved.onnx");
+    try {
+      using model = await Onnx.load(layer(2, 1, [1, 2], [3]));
+      const [weight] = model.parameters().values();
+      copyInto(tensor([[10, 20]]), weight);
+      await model.save(path);
+      using again = await Onnx.load(path);
+      assertEquals(again.inputs, model.inputs);
+      assertEquals([...again.metadata], [["about", "a test"]]);
+      assertEquals(await ((await again.run({ x: tensor([[1, 1]]) })).y as Tensor).toArray(), [[33]]);
+      await exportOnnx(again, path);
+      assertEquals((await inspectOnnx(path)).operators, { Gemm: 1, Relu: 1, Identity: 1 });
+      await assertRejects(() => exportOnnx(5 as never, path), OptionError);
+      await assertRejects(() => exportOnnx(again, path, { numeric: "float" }), OptionError, "has no effect");
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
   });
 
   it("refuses inputs that do not fit", async () => {

@@ -4,7 +4,7 @@
  * @module
  */
 import type { DeviceName } from "../backends/contract.ts";
-import { isFloat } from "../core/dtype.ts";
+import { type DataArray, isFloat } from "../core/dtype.ts";
 import { DTypeError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
 import { demand } from "../core/demand.ts";
 import { hint } from "../core/nearest.ts";
@@ -13,9 +13,10 @@ import { formatShape } from "../core/shape.ts";
 import { reshape, Tensor } from "../ops/mod.ts";
 import { checkModel } from "./check.ts";
 import { graphBody, moveTensor, runBody, type RunContext } from "./execute.ts";
-import type { ModelMessage, ValueMessage, ValueType } from "./messages.ts";
+import type { ModelMessage, TensorMessage, ValueMessage, ValueType } from "./messages.ts";
+import { bytesOf, modelBytes } from "./model_writer.ts";
 import { readTensorValue, type TensorFiles } from "./tensors.ts";
-import { heldAs, narrowRange, typeOfCode } from "./types.ts";
+import { bitsOf, heldAs, narrowRange, type OnnxType, smallFloatValues, typeOfCode } from "./types.ts";
 import { checkTexts, deviceFor, elements, nothing, type OnnxStrings, type Value, valueOf } from "./values.ts";
 
 /**
@@ -203,6 +204,28 @@ export class OnnxModel {
     return valueOf(tensor, element);
   }
 
+  /**
+   * The bytes of a file with the model as it is now: its graph as it was read, its tensors with the values that they have.
+   * Tensors that lay in other files are in it too.
+   */
+  async toBytes(): Promise<Uint8Array<ArrayBuffer>> {
+    const contents = new Map<TensorMessage, Uint8Array | readonly Uint8Array[]>();
+    const { graph } = this.#message;
+    for (const t of [...graph.initializers, ...heldTensors(this.#message)]) {
+      const value = graph.initializers.includes(t)
+        ? this.#constants.get(t.name)!
+        : await this.#context.tensor(t);
+      if (value.kind === "tensor") contents.set(t, packed(await value.tensor.data(), value.type));
+      else if (value.kind === "texts") {
+        contents.set(
+          t,
+          value.data.map((text) => new TextEncoder().encode(text)),
+        );
+      }
+    }
+    return modelBytes(this.#message, (t) => contents.get(t) ?? new Uint8Array(0));
+  }
+
   /** Frees its weights. */
   dispose(): void {
     for (const value of this.#constants.values()) if (value.kind === "tensor") value.tensor.dispose();
@@ -244,6 +267,30 @@ function asGiven(value: Value, own: ReadonlySet<Tensor>): OnnxValue {
   }
   if (value.kind === "texts") return { shape: value.shape, data: value.data };
   return value.kind === "sequence" ? value.items.map((item) => asGiven(item, own)) : null;
+}
+
+/** Every tensor of an attribute, those of graphs in attributes too. */
+function* heldTensors(model: ModelMessage): Generator<TensorMessage> {
+  const lists = [model.graph.nodes, ...model.functions.map(({ nodes }) => nodes)];
+  for (let nodes = lists.pop(); nodes; nodes = lists.pop()) {
+    for (const { attributes } of nodes) {
+      for (const { kind, value } of attributes.values()) {
+        if (kind === "tensor") yield value;
+        if (kind !== "graph") continue;
+        yield* value.initializers;
+        lists.push(value.nodes);
+      }
+    }
+  }
+}
+
+/** Elements as a file has them; small floats by the bits of their values. */
+function packed(data: DataArray, type: OnnxType): Uint8Array {
+  const values = smallFloatValues(type);
+  if (!values) return bytesOf(data, bitsOf(type));
+  const bits = (v: number): number =>
+    values.findIndex((other) => Object.is(other, v) || Number.isNaN(v) && Number.isNaN(other));
+  return bytesOf(Int32Array.from(data as Float32Array, bits), bitsOf(type));
 }
 
 /** Reads the weights of a model and checks that all of it can be run. */

@@ -49,4 +49,4 @@ export type { FolderOptions } from "./model_folder.ts";
 export { type CsvSource, type FitOptions, readCsv, TabularModel } from "./tabular.ts";
 export { loadTokenizer } from "./tokenizer.ts";
 export { readNpy, saveNpy } from "./npy.ts";
-export { inspectOnnx, Onnx, type OnnxLoadOptions } from "./onnx.ts";
+export { exportOnnx, inspectOnnx, Onnx, type OnnxLoadOptions } from "./onnx.ts";

@@ -4,6 +4,7 @@
  * @module
  */
 import type { DeviceName } from "../backends/contract.ts";
+import { demand, demandPath } from "../core/demand.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
@@ -11,8 +12,10 @@ import { checkOptions, type OptionTable } from "../core/options.ts";
 import { readModel } from "../onnx/messages.ts";
 import { OnnxModel, openModel } from "../onnx/model.ts";
 import { type OnnxSummary, summaryOf } from "../onnx/summary.ts";
-import { fromPage, type Openable, openSource } from "../platform/platform.ts";
+import { fromPage, type Openable, openSource, writeFileAtomic } from "../platform/platform.ts";
+import { type OnnxOptions, onnxOptions } from "../tabular/onnx.ts";
 import { defaultDevice } from "../tensor/mod.ts";
+import { TabularModel } from "./tabular.ts";
 
 /**
  * Options of `Onnx.load`.
@@ -72,6 +75,41 @@ export class Onnx extends OnnxModel {
       await source.close();
     }
   }
+
+  /** Writes the model with its weights as they are now as one file, whole or not at all. */
+  async save(path: string | URL): Promise<void> {
+    demandPath("save", path);
+    await writeFileAtomic(path, await this.toBytes());
+  }
+}
+
+/**
+ * Writes a model as an ONNX file that any runtime of that format runs, whole or not at all: a model of a table, or an ONNX
+ * model with its weights as they are now.
+ *
+ * @throws {OptionError} for a model of another kind, and options that do not fit it.
+ * @category ONNX
+ */
+export async function exportOnnx(
+  model: TabularModel | Onnx,
+  path: string | URL,
+  options: OnnxOptions = {},
+): Promise<void> {
+  demandPath("exportOnnx", path);
+  const isTable = model instanceof TabularModel;
+  demand(
+    "exportOnnx",
+    "the model",
+    model,
+    isTable || model instanceof Onnx,
+    "a TabularModel or an Onnx model",
+  );
+  checkOptions("exportOnnx", options, onnxOptions, [{
+    option: ["numeric", "version"],
+    when: () => !isTable,
+    because: "an Onnx model keeps its own",
+  }]);
+  await writeFileAtomic(path, isTable ? model.toOnnx(options) : await model.toBytes());
 }
 
 /**
