@@ -89,8 +89,6 @@ const known: Record<string, RegExp> = {
   test_castlike_BFLOAT16_to_FLOAT_expanded: /is \[1\], expected \[3, 4\]/,
   test_castlike_FLOAT_to_BFLOAT16: /is \[1\], expected \[3, 4\]/,
   test_castlike_FLOAT_to_BFLOAT16_expanded: /is \[1\], expected \[3, 4\]/,
-  test_roialign_aligned_false: /no such operator/,
-  test_roialign_aligned_true: /no such operator/,
 };
 
 describe("ONNX's own tests", { skip }, () => {

@@ -128,6 +128,62 @@ function gridSample(c: Call): Result {
   return valueOf(f.reshape(y, [batch, channels, ...grid.shape.slice(1, -1)]), c.type(0));
 }
 
+/** Where bilinear samples of an axis of size `n` come from: two positions and the share of the second. */
+function neighbours(at: number, n: number): { low: number; high: number; share: number } | null {
+  if (at < -1 || at > n) return null;
+  const place = Math.max(at, 0), low = Math.min(Math.floor(place), n - 1), high = Math.min(low + 1, n - 1);
+  return { low, high, share: low >= n - 1 ? 0 : place - low };
+}
+
+/** Averages (or the largest) of samples in the cells of boxes, one box of image `batch` after another. */
+function roiAlign(c: Call): Result {
+  const x = c.t(0),
+    boxes = c.numbers(1),
+    batch = c.numbers(2),
+    [, channels, h, w] = x.shape,
+    count = batch.length;
+  const [rows, columns] = [c.int("output_height", 1), c.int("output_width", 1)],
+    scale = c.float("spatial_scale", 1);
+  const ratio = c.int("sampling_ratio", 0), isMax = c.text("mode", "avg", ["avg", "max"]) === "max";
+  const how = c.text("coordinate_transformation_mode", c.opset < 16 ? "output_half_pixel" : "half_pixel");
+  const offset = how === "half_pixel" ? 0.5 : 0, flat = f.reshape(f.permute(x, [0, 2, 3, 1]), [-1, channels]);
+  if (count * rows * columns > 2 ** 22) throw c.fail(`${count} boxes of ${rows} by ${columns} cells`);
+  const cells = Array.from({ length: count }, (_, b) => {
+    const [x1, y1, x2, y2] = boxes.slice(4 * b, 4 * b + 4).map((v) => v * scale - offset);
+    const least = offset ? 0 : 1, height = Math.max(y2 - y1, least), width = Math.max(x2 - x1, least);
+    const [cellH, cellW] = [height / rows, width / columns];
+    const n = Math.min(ratio || Math.ceil(cellH), 1024), m = Math.min(ratio || Math.ceil(cellW), 1024);
+    const found: Tensor[] = [];
+    for (let i = 0; i < rows; i++) {
+      for (let j = 0; j < columns; j++) {
+        const at: number[] = [], shares: number[] = [];
+        for (let k = 0; k < n * m; k++) {
+          const v = neighbours(y1 + (i + (Math.floor(k / m) + 0.5) / n) * cellH, h);
+          const u = neighbours(x1 + (j + (k % m + 0.5) / m) * cellW, w);
+          for (let corner = 0; corner < 4; corner++) {
+            const row = v ? corner < 2 ? v.low : v.high : 0, column = u ? corner % 2 ? u.high : u.low : 0;
+            at.push((batch[b] * h + row) * w + column);
+            shares.push(
+              v && u ? (corner < 2 ? 1 - v.share : v.share) * (corner % 2 ? u.share : 1 - u.share) : 0,
+            );
+          }
+        }
+        const picked = f.indexSelect(flat, 0, f.tensor(at, { dtype: "i32", device: x.device }));
+        const weighted = f.mul(
+          picked,
+          f.tensor(shares, { shape: [shares.length, 1], dtype: x.dtype, device: x.device }),
+        );
+        // The largest is of each sample's corners, as ONNX has it.
+        found.push(isMax ? f.amax(weighted, 0) : f.div(f.sum(weighted, 0), Math.max(n * m, 1)));
+      }
+    }
+    return f.reshape(f.permute(f.stack(found, 0), [1, 0]), [channels, rows, columns]);
+  });
+  return cells.length
+    ? f.stack(cells, 0)
+    : f.zeros([0, channels, rows, columns], { dtype: x.dtype, device: x.device });
+}
+
 /** Determinants by elimination, in JavaScript. */
 function determinant(c: Call): Result {
   const { shape } = c.t(0), n = shape[shape.length - 1], data = c.numbers(0), outer = shape.slice(0, -2);
@@ -155,6 +211,7 @@ function determinant(c: Call): Result {
 /** The operators. */
 export const vision: OperatorTable = {
   NonMaxSuppression: { since: [10, 11], host: [0, 1, 2, 3, 4], discrete: true, run: suppress },
+  RoiAlign: { since: [10, 16, 22], host: [1, 2], run: roiAlign },
   GridSample: { since: [16, 20, 22], run: gridSample },
   Det: { since: [11, 22], host: [0], discrete: true, run: determinant },
 };
