@@ -112,10 +112,7 @@ export async function loadModel(
   }).finally(() => bar.end());
   const adapter = values.value("lora");
   if (typeof adapter === "string") {
-    await model.loadAdapter(adapter, {
-      ...(signal ? { signal } : {}),
-      onWarning: (message) => void note(message),
-    });
+    await model.loadAdapter(adapter, { ...(signal ? { signal } : {}), onWarning: (message) => void note(message) });
   }
   if (model.deviceChoice) await note(`${model.device}: ${model.deviceChoice.reason}`);
   return {

@@ -37,8 +37,7 @@ export const runOptions: Options = {
   "lora-targets": {
     value: "A,B",
     kind: someText,
-    help:
-      "layers that it stands beside, by the ends of their names, or all-linear (default: queries and values)",
+    help: "layers that it stands beside, by the ends of their names, or all-linear (default: queries and values)",
   },
   "lora-dropout": {
     value: "P",
@@ -104,11 +103,7 @@ export const runOptions: Options = {
     kind: oneOf(...scheduleNames),
     help: `how the rate falls: ${scheduleNames.join(", ")} (default cosine)`,
   },
-  "weight-decay": {
-    value: "W",
-    kind: number({ from: 0 }),
-    help: "decay of matrices (default: adamw, muon 0.1, lion 1, others and --lora 0)",
-  },
+  "weight-decay": { value: "W", kind: number({ from: 0 }), help: "decay of matrices (default: adamw, muon 0.1, lion 1, others and --lora 0)" },
   beta2: {
     value: "B",
     kind: number({ from: 0, to: 0.99999 }),
@@ -149,11 +144,7 @@ const hasNo = (setting: "momentum" | "beta2") => ({ optimizer = "adamw", resume 
 /** Options of a run that have no effect beside others. */
 export const runIdle: readonly Idle<Given>[] = [
   { option: shape, when: ({ init }) => init !== undefined, because: "it is the model's own with --init" },
-  {
-    option: ofLora,
-    when: ({ lora, resume }) => !resume && lora === undefined,
-    because: "there is no --lora RANK",
-  },
+  { option: ofLora, when: ({ lora, resume }) => !resume && lora === undefined, because: "there is no --lora RANK" },
   {
     option: "lora",
     when: ({ init, resume }) => !resume && init === undefined,
@@ -246,22 +237,8 @@ export interface SavedSettings extends RunSettings {
 
 /** What runs of before there were these options were made with. */
 const before = {
-  ...{
-    lora: null,
-    "lora-alpha": null,
-    "lora-targets": null,
-    "lora-dropout": null,
-    rslora: false,
-    dora: false,
-  },
-  ...{
-    "n-kv-head": null,
-    "n-inner": null,
-    optimizer: "adamw",
-    momentum: 0,
-    base_sha256: null,
-    deterministic: false,
-  },
+  ...{ lora: null, "lora-alpha": null, "lora-targets": null, "lora-dropout": null, rslora: false, dora: false },
+  ...{ "n-kv-head": null, "n-inner": null, optimizer: "adamw", momentum: 0, base_sha256: null, deterministic: false },
 };
 
 /** SHA-256 of a text's UTF-8, in hexadecimal digits. */

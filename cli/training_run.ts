@@ -48,9 +48,7 @@ function many(n: number): string {
 const drops = 3;
 
 function scheduleFor(settings: RunSettings): optim.Schedule {
-  const { lr, steps, warmup, schedule } = settings,
-    minLr = settings["min-lr"],
-    options = { lr, steps, warmup, minLr };
+  const { lr, steps, warmup, schedule } = settings, minLr = settings["min-lr"], options = { lr, steps, warmup, minLr };
   const { constant, cosine, exponential, linear, linearWarmup, noam, step, wsd } = optim.schedules;
   if (schedule === "constant") return linearWarmup({ lr, warmup });
   if (schedule === "linear") return linear(options);
@@ -98,9 +96,7 @@ export class TrainingRun {
     if (resume) await trainer.resume();
     await this.log.cut(trainer.step);
     await this.#note(
-      `${many(this.#learning())} parameters${settings.lora === null ? "" : ` beside ${settings.init}`}; ${
-        many(this.#ids.length)
-      } tokens to learn from, ` +
+      `${many(this.#learning())} parameters${settings.lora === null ? "" : ` beside ${settings.init}`}; ${many(this.#ids.length)} tokens to learn from, ` +
         `${many(this.#held.length)} held out; ` +
         (resume ? `going on after step ${trainer.step} of ${settings.steps}` : `${settings.steps} steps`),
     );

@@ -215,30 +215,8 @@ describe("ferrotype train", () => {
   it("trains an adapter beside a model, stops and goes on, and refuses another model", async () => {
     cpSync(at("whole"), at("under"), { recursive: true });
     const tune = (out: string): string[] => [
-      ...[
-        "train",
-        file,
-        "-o",
-        at(out),
-        "--init",
-        at("under"),
-        "--lora",
-        "2",
-        "--lora-targets",
-        "c_attn,c_fc",
-      ],
-      ...[
-        "--lora-dropout",
-        "0.1",
-        "--dora",
-        "--steps",
-        "20",
-        "--eval-every",
-        "10",
-        "--threads",
-        "1",
-        "--quiet",
-      ],
+      ...["train", file, "-o", at(out), "--init", at("under"), "--lora", "2", "--lora-targets", "c_attn,c_fc"],
+      ...["--lora-dropout", "0.1", "--dora", "--steps", "20", "--eval-every", "10", "--threads", "1", "--quiet"],
       ...["--optimizer", "muon", "--lora-alpha", "3", "--block-size", "16"],
     ];
     await output(tune("adapter"));
@@ -259,8 +237,7 @@ describe("ferrotype train", () => {
     await fails(2, [...again, "--rslora"], /begun without --rslora/);
     await fails(2, tune("adapter"), /holds a run already/);
     const ask = ["logits", "--model", at("under"), "--prompt-ids", "1,2,3"];
-    const plain = await json<{ last: number[] }>(ask),
-      changed = await json<{ last: number[] }>([...ask, "--lora", at("adapter")]);
+    const plain = await json<{ last: number[] }>(ask), changed = await json<{ last: number[] }>([...ask, "--lora", at("adapter")]);
     assert(plain.last.some((x, i) => Math.abs(x - changed.last[i]) > 1e-4));
     cpSync(at("quiet"), at("under"), { recursive: true, force: true });
     await fails(2, again, /holds other weights than those that the adapter was begun beside/);

@@ -41,7 +41,8 @@ const bytesOf = async (t: Tensor): Promise<Uint8Array> => {
   return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice();
 };
 /** The parameter of an adapter that a file calls `name`. */
-const own = (name: string): string => name.replace("base_model.model.", "").replace(/\.weight$/, "");
+const own = (name: string): string =>
+  name.replace("base_model.model.", "").replace(/\.weight$/, "");
 const furthest = (a: number[], b: number[]): number =>
   a.reduce((most, x, i) => Math.max(most, Math.abs(x - b[i])), 0);
 
@@ -68,9 +69,7 @@ for (const [title, place, tolerance] of recorded) {
       assert(furthest(await values(model.forward(prompts("single"))), wanted) < tolerance);
       model.unmergeAdapter();
       const named = new Map(model.namedParameters());
-      for (const [i, [name]] of weights.entries()) {
-        assertEquals(await bytesOf(named.get(name)!), before[i], name);
-      }
+      for (const [i, [name]] of weights.entries()) assertEquals(await bytesOf(named.get(name)!), before[i], name);
       model.setAdapter(null);
       assertEquals(await values(model.forward(prompts("single"))), plain);
     });
@@ -248,9 +247,7 @@ describe("adapters of every kind", () => {
           const from = order(last, row) * columns;
           turned.set(given.subarray(from, from + columns), row * columns);
         }
-        tensors[`blk.${layer}.${names[last]}.weight.lora_${matrix.toLowerCase()}`] = tensor(turned, {
-          shape: p.shape,
-        });
+        tensors[`blk.${layer}.${names[last]}.weight.lora_${matrix.toLowerCase()}`] = tensor(turned, { shape: p.shape });
       }
       const path = join(folder, `${family}.gguf`);
       await saveGguf(path, tensors, {
@@ -346,8 +343,7 @@ describe("adapters of every kind", () => {
 
   it("ranks and alphas of single layers are read and written", async () => {
     using model = await small("llama");
-    const adapter = nn.lora(model, { rank: 2, alpha: 4, targets: ["q_proj", "k_proj"] }),
-      dir = join(folder, "pattern");
+    const adapter = nn.lora(model, { rank: 2, alpha: 4, targets: ["q_proj", "k_proj"] }), dir = join(folder, "pattern");
     stir(adapter);
     await model.saveAdapter(dir);
     const path = "model.layers.1.self_attn.q_proj", stem = `base_model.model.${path}`;

@@ -74,10 +74,7 @@ function lion(o: { lr: number; weightDecay: number; betas: [number, number] }) {
 }
 
 const matrixOf = (flat: ArrayLike<number>, rows: number, columns: number): Matrix =>
-  Array.from(
-    { length: rows },
-    (_, i) => Array.from({ length: columns }, (_, j) => Number(flat[i * columns + j])),
-  );
+  Array.from({ length: rows }, (_, i) => Array.from({ length: columns }, (_, j) => Number(flat[i * columns + j])));
 
 /** Ten steps with the same gradients, the fifth all zero. */
 async function compare(
@@ -99,10 +96,7 @@ async function compare(
     stepping.step();
     const got = (await p.toArray() as number[] | number[][]).flat();
     const wanted = expected.flat();
-    const off = got.reduce(
-      (most, x, i) => Math.max(most, Math.abs(x - wanted[i]) / (1 + Math.abs(wanted[i]))),
-      0,
-    );
+    const off = got.reduce((most, x, i) => Math.max(most, Math.abs(x - wanted[i]) / (1 + Math.abs(wanted[i]))), 0);
     assert(off < 2e-4, `step ${step + 1} of ${shape}: ${off}`);
   }
 }
@@ -129,14 +123,7 @@ describe("steps of a formula", () => {
       manualSeed(rows * columns);
       for (const [weightDecay, d, lr] of [[0, 1, 0.01], [0.1, 2, 0.5]]) {
         const o = { lr, weightDecay, d };
-        await compare(
-          (p) => new optim.Adafactor([p], o),
-          adafactor({ ...o, vector }),
-          rows,
-          columns,
-          vector,
-          turned,
-        );
+        await compare((p) => new optim.Adafactor([p], o), adafactor({ ...o, vector }), rows, columns, vector, turned);
       }
     });
     if (vector) continue;
@@ -145,14 +132,7 @@ describe("steps of a formula", () => {
       for (const [nesterov, match] of [[true, false], [false, true]]) {
         const o = { lr: 0.02, weightDecay: 0.1, momentum: 0.9, nesterov };
         const options = { ...o, adjustLr: match ? "match_rms_adamw" as const : "original" as const };
-        await compare(
-          (p) => new optim.Muon([p], options),
-          muon({ ...o, match }),
-          rows,
-          columns,
-          vector,
-          turned,
-        );
+        await compare((p) => new optim.Muon([p], options), muon({ ...o, match }), rows, columns, vector, turned);
       }
     });
   }
@@ -161,8 +141,7 @@ describe("steps of a formula", () => {
     for (const shape of [[5], [3, 4], [2, 3, 2]]) {
       const [a, b] = [0, 0].map(() => randn(shape, { seed: 4, requiresGrad: true }));
       const options = { lr: 0.01, weightDecay: 0.2, betas: [0.8, 0.9] as const };
-      const one = new optim.Muon([{ params: [a], matrices: false }], options),
-        two = new optim.AdamW([b], options);
+      const one = new optim.Muon([{ params: [a], matrices: false }], options), two = new optim.AdamW([b], options);
       for (let i = 0; i < 4; i++) {
         for (const p of [a, b]) p.grad = randn(shape, { seed: 10 + i });
         one.step();
@@ -182,11 +161,7 @@ describe("steps of a formula", () => {
       colVar: [1, 10],
     });
     const other = new optim.Adafactor([randn([6, 9], { requiresGrad: true })]);
-    assertThrows(
-      () => other.loadStateDict(optimizer.stateDict()),
-      Error,
-      "colVar of parameter 0 is [1, 10], expected [1, 9]",
-    );
+    assertThrows(() => other.loadStateDict(optimizer.stateDict()), Error, "colVar of parameter 0 is [1, 10], expected [1, 9]");
     await Promise.resolve();
   });
 

@@ -244,9 +244,7 @@ export class AdapterSet {
   demandUnmerged(what: string): void {
     if (!this.#merged) return;
     throw new OptionError(
-      `${what}: adapter ${
-        show(this.#merged.lora.name)
-      } is merged into the weights; call unmergeAdapter() first`,
+      `${what}: adapter ${show(this.#merged.lora.name)} is merged into the weights; call unmergeAdapter() first`,
     );
   }
 

@@ -49,10 +49,7 @@ const rule: Rule<AdafactorOptions> = {
     takes: () => true,
     state({ shape }): Record<string, readonly number[]> {
       if (shape.length < 2) return { variance: shape };
-      return {
-        rowVar: [...shape.slice(0, -1), 1],
-        colVar: [...shape.slice(0, -2), 1, shape[shape.length - 1]],
-      };
+      return { rowVar: [...shape.slice(0, -1), 1], colVar: [...shape.slice(0, -2), 1, shape[shape.length - 1]] };
     },
     scalars({ lr, weightDecay, beta2Decay }, step) {
       const fresh = step ** beta2Decay;
@@ -61,9 +58,7 @@ const rule: Rule<AdafactorOptions> = {
     update(p, g, state, [old, fresh, rate, keep], { eps1, eps2, d }) {
       const least = eps1 ?? 2 ** -23;
       const blend = (from: Tensor, to: Tensor): Tensor => add(mul(from, old), mul(to, fresh));
-      const lengthOf = mul(maximum(size(p), eps2), rate),
-        squares = square(g),
-        next: Record<string, Tensor> = {};
+      const lengthOf = mul(maximum(size(p), eps2), rate), squares = square(g), next: Record<string, Tensor> = {};
       let estimate: Tensor;
       if (g.shape.length < 2) estimate = next.variance = blend(state.variance, squares);
       else {

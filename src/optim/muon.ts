@@ -16,7 +16,7 @@ import { sum } from "../ops/reduce.ts";
 import type { Tensor } from "../ops/tensor.ts";
 import { transpose } from "../ops/views.ts";
 import { tidy } from "../tensor/mod.ts";
-import { type AdamOptions, adamW } from "./adam.ts";
+import { adamW, type AdamOptions } from "./adam.ts";
 import { Optimizer, type Params } from "./optimizer.ts";
 import type { Rule } from "./rule.ts";
 
@@ -64,9 +64,7 @@ function orthogonal(
 }
 
 function scaleOf({ adjustLr }: MuonOptions, [rows, columns]: readonly number[]): number {
-  return adjustLr === "original"
-    ? Math.sqrt(Math.max(1, rows / columns))
-    : 0.2 * Math.sqrt(Math.max(rows, columns));
+  return adjustLr === "original" ? Math.sqrt(Math.max(1, rows / columns)) : 0.2 * Math.sqrt(Math.max(rows, columns));
 }
 
 const { betas, eps } = adamW.options;

@@ -187,9 +187,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     if (g.backend !== p.backend) {
       throw new DeviceError(`${rule.name}: the parameter is on "${p.device}", its gradient on "${g.device}"`);
     }
-    const shapes = this.#shapesOf(p, group),
-      names = Object.keys(shapes),
-      state = this.#stateOf(p, group, names);
+    const shapes = this.#shapesOf(p, group), names = Object.keys(shapes), state = this.#stateOf(p, group, names);
     if (p.size === 0) return void perRun(0, () => (state.step++, []));
     if (rule.byOperations?.takes(p, group)) return this.#operate(rule.byOperations, group, p, g, state);
     const remembered = names.map((name) => state.tensors[name]);

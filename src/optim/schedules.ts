@@ -133,8 +133,7 @@ const wsdOptions: OptionTable<WsdOptions> = { ...decayOptions, decay: count };
  */
 export function wsd(options: WsdOptions): Schedule {
   const given = checkOptions("wsd", options, wsdOptions), { decay, ...rest } = given;
-  const { lr, steps, warmup, minLr } = checkedDecay("wsd", rest),
-    fall = decay ?? Math.min(steps - warmup, Math.round(steps / 5));
+  const { lr, steps, warmup, minLr } = checkedDecay("wsd", rest), fall = decay ?? Math.min(steps - warmup, Math.round(steps / 5));
   if (warmup + fall > steps) {
     throw new OptionError(
       `wsd: warmup ${warmup} and decay ${fall} are together more than the ${steps} steps there are`,

@@ -41,22 +41,8 @@ const changingBase = /^(pissa|olora|corda|loftq)/;
 /** Fields that say how it was trained, or where its layers are, which their names say too. */
 const known = new Set([
   ...["alpha_pattern", "auto_mapping", "base_model_name_or_path", "corda_config", "ensure_weight_tying"],
-  ...[
-    "eva_config",
-    "exclude_modules",
-    "fan_in_fan_out",
-    "inference_mode",
-    "init_lora_weights",
-    "layers_pattern",
-  ],
-  ...[
-    "layers_to_transform",
-    "loftq_config",
-    "lora_alpha",
-    "lora_dropout",
-    "megatron_config",
-    "megatron_core",
-  ],
+  ...["eva_config", "exclude_modules", "fan_in_fan_out", "inference_mode", "init_lora_weights", "layers_pattern"],
+  ...["layers_to_transform", "loftq_config", "lora_alpha", "lora_dropout", "megatron_config", "megatron_core"],
   ...["peft_type", "peft_version", "qalora_group_size", "r", "rank_pattern", "revision", "runtime_config"],
   ...["target_modules", "task_type", "use_dora", "use_rslora", "lora_ga_config", "_custom_modules"],
 ]);
@@ -76,9 +62,7 @@ const mostPattern = 300, mostPatterns = 4096;
 function patternsOf(json: Json, field: string, of: kinds.Kind, where: string): (readonly [RegExp, number])[] {
   const entries = Object.entries(demandObject(json[field] ?? {}, `${where}: ${field}`));
   if (entries.length > mostPatterns) {
-    throw new FormatError(
-      `${where}: ${field} has ${entries.length} entries, expected at most ${mostPatterns}`,
-    );
+    throw new FormatError(`${where}: ${field} has ${entries.length} entries, expected at most ${mostPatterns}`);
   }
   return entries.map(([text, value]) => {
     const number = demand(value, of, `${where}: ${field} of ${show(text)}`) as number;
@@ -116,16 +100,12 @@ export function readAdapterConfig(
   for (const [field, values] of Object.entries(neutral)) {
     const value = json[field];
     if (isEmpty(value) || values.includes(value) || value === false) continue;
-    throw new FormatError(
-      `${where}: ${field} is ${show(value)}, which is not honoured here; merge it with PEFT`,
-    );
+    throw new FormatError(`${where}: ${field} is ${show(value)}, which is not honoured here; merge it with PEFT`);
   }
   const begin = json.init_lora_weights;
   if (typeof begin === "string" && changingBase.test(begin)) {
     throw new FormatError(
-      `${where}: init_lora_weights is ${
-        show(begin)
-      }, which changed the base model's weights too; convert the adapter with ` +
+      `${where}: init_lora_weights is ${show(begin)}, which changed the base model's weights too; convert the adapter with ` +
         "PEFT (save_pretrained with path_initial_model_for_weight_conversion)",
     );
   }

@@ -244,9 +244,7 @@ function checkOffers({ network }: Adapted, source: Source): Map<string, number> 
     );
   if (complaints.length) {
     throw new FormatError(
-      `${source.where} does not hold an adapter for this ${network.constructor.name}; ${
-        complaints.join("; ")
-      }`,
+      `${source.where} does not hold an adapter for this ${network.constructor.name}; ${complaints.join("; ")}`,
     );
   }
   if (!source.layers.size) throw new FormatError(`${source.where} holds no tensor of an adapter`);
@@ -265,9 +263,7 @@ export async function loadAdapter(
     const set = adaptersOf(network) ?? new AdapterSet();
     if (!set.all.has(name)) return set;
     throw new OptionError(
-      `loadAdapter: the model has an adapter ${
-        show(name)
-      } already; give this one another name, or deleteAdapter that`,
+      `loadAdapter: the model has an adapter ${show(name)} already; give this one another name, or deleteAdapter that`,
     );
   };
   demandFree();
@@ -309,9 +305,7 @@ export async function saveAdapter(
   const set = adaptersOf(network);
   const adapter = name === undefined ? set?.active : (set ?? new AdapterSet()).get("saveAdapter", name);
   if (!adapter) {
-    throw new OptionError(
-      "saveAdapter: no adapter is in use; choose one with setAdapter(name), or say { name }",
-    );
+    throw new OptionError("saveAdapter: no adapter is in use; choose one with setAdapter(name), or say { name }");
   }
   const stem = (path: string): string => `base_model.model.${family.modulePath(path)}`;
   const tensors = [...adapter.layers].flatMap(([path, part]) => [
@@ -321,8 +315,7 @@ export async function saveAdapter(
       ? [tensorToSave(`${stem(path)}.lora_magnitude_vector`, part.lora_magnitude_vector)]
       : []),
   ]);
-  const layers = adaptableLayers(network),
-    isTurned = (path: string): boolean => layers.get(path) instanceof Conv1D;
+  const layers = adaptableLayers(network), isTurned = (path: string): boolean => layers.get(path) instanceof Conv1D;
   const modules = [...adapter.layers].map(([path, { options: { rank, alpha } }]) => ({
     path: family.modulePath(path),
     rank,

@@ -34,9 +34,7 @@ export function contentsOf<N extends CausalNetwork>(
   );
   if (model.adapter !== null && !model.isMerged) {
     throw new OptionError(
-      `${what}: adapter ${
-        JSON.stringify(model.adapter)
-      } is in use and no part of the weights; mergeAdapter() puts it into ` +
+      `${what}: adapter ${JSON.stringify(model.adapter)} is in use and no part of the weights; mergeAdapter() puts it into ` +
         "them, setAdapter(null) leaves it out, and saveAdapter(dir) writes it alone",
     );
   }

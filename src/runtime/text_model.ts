@@ -175,9 +175,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
   #demandAdapters(what: string): AdapterSet {
     const set = this.#adapters;
     if (set) return set;
-    throw new OptionError(
-      `${what}: the model has no adapters; loadAdapter(dir) or nn.lora(model) gives it one`,
-    );
+    throw new OptionError(`${what}: the model has no adapters; loadAdapter(dir) or nn.lora(model) gives it one`);
   }
 
   /** The names of its adapters. */

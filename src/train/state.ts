@@ -55,9 +55,7 @@ function setLearning(model: Module, tensors: Tensors): void {
   const missing = wanted.filter((name) => !Object.hasOwn(tensors, name));
   const unexpected = Object.keys(tensors).filter((name) => !known.has(name));
   const complaints = Object.entries({ missing, unexpected }).filter(([, names]) => names.length)
-    .map(([what, names]) =>
-      `${what}: ${names.slice(0, 20).join(", ")}${names.length > 20 ? " and more" : ""}`
-    );
+    .map(([what, names]) => `${what}: ${names.slice(0, 20).join(", ")}${names.length > 20 ? " and more" : ""}`);
   if (complaints.length) {
     throw new FormatError(
       `this checkpoint is of other parameters than those that learn here; ${complaints.join("; ")}`,
