@@ -195,4 +195,12 @@ export {
   type Task,
   type ThousandsSign,
 } from "./src/tabular/mod.ts";
+export {
+  type OnnxEdge,
+  OnnxModel,
+  type OnnxStrings,
+  type OnnxSummary,
+  type OnnxTensorInfo,
+  type OnnxValue,
+} from "./src/onnx/mod.ts";
 export * from "./src/runtime/mod.ts";

@@ -8,7 +8,18 @@ import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { CharTokenizer, FormatError, loadTokenizer, optim, randomBatches, TabularModel } from "../mod.ts";
+import {
+  CharTokenizer,
+  FerrotypeError,
+  FormatError,
+  loadTokenizer,
+  Onnx,
+  optim,
+  randomBatches,
+  TabularModel,
+  Tensor,
+  tensor,
+} from "../mod.ts";
 import { evaluationLines, importanceLines } from "../cli/tabular.ts";
 import type { Generator } from "../src/core/random.ts";
 import type { FileSystem } from "../src/core/file_system.ts";
@@ -21,6 +32,7 @@ import { expectedTensors, parameterName } from "../src/models/gpt2/checkpoint.ts
 import { parseConfig } from "../src/models/gpt2/config.ts";
 import { familyNames, familyOf, familyOfConfig } from "../src/models/registry.ts";
 import { Linear } from "../src/nn/mod.ts";
+import { OnnxGraph } from "../src/onnx/graph_writer.ts";
 import { openBytes } from "../src/platform/platform.ts";
 import { generationOf } from "../src/runtime/model_generation.ts";
 import { ggufChatTemplate, loadChatTemplate } from "../src/runtime/chat.ts";
@@ -53,6 +65,57 @@ const format = ["FormatError"];
 function spoilt(random: Generator, value: unknown): string {
   const text = JSON.stringify(random.uniform() < 0.9 ? mutate(random, structuredClone(value)) : value) ?? "";
   return random.uniform() < 0.06 ? mutateText(random, text) : text;
+}
+
+let onnxMade: Uint8Array | null = null;
+
+/** A small ONNX model with operators of many kinds. */
+function onnxBytes(): Uint8Array {
+  if (onnxMade) return onnxMade;
+  const graph = new OnnxGraph(), x = graph.input("x", "float", [2]);
+  const matrix = graph.constant("float", [3, 2], [1, 2, 3, 4, 5, 6]);
+  const dense = graph.node("Gemm", [x, matrix, graph.constant("float", [3], [1, 2, 3])], {
+    transB: { integer: 1 },
+  });
+  const shape = graph.constant("int64", [3], [1, 3, -1]), image = graph.node("Reshape", [dense, shape]);
+  const pooled = graph.node("ReduceMean", [image], { axis: { integer: 1 }, keepdims: { integer: 1 } });
+  const wide = graph.node("Expand", [pooled, graph.constant("int64", [3], [1, 3, 2])]);
+  const part = graph.node("Gather", [wide, graph.constant("int64", [2], [0, -1])], { axis: { integer: 1 } });
+  graph.output("y", graph.node("Softmax", [part], { axis: { integer: -1 } }), "float", []);
+  return onnxMade = graph.finish("hostile", {
+    producer: "test",
+    version: "1",
+    description: "",
+    metadata: { a: "b" },
+  });
+}
+
+/** Bytes with a few of them changed, lost, doubled or cut. */
+function spoiltBytes(random: Generator, bytes: Uint8Array): Uint8Array {
+  let list = [...bytes];
+  for (let i = random.integer(1, 5); i > 0 && list.length > 0; i--) {
+    const at = random.integer(0, list.length), count = random.integer(1, 9);
+    switch (random.integer(0, 6)) {
+      case 0:
+        list[at] ^= 1 << random.integer(0, 8);
+        break;
+      case 1:
+        list[at] = pick(random, [0, 1, 127, 128, 255, random.integer(0, 256)]);
+        break;
+      case 2:
+        list.splice(at, count);
+        break;
+      case 3:
+        list.splice(at, 0, ...list.slice(at, at + count));
+        break;
+      case 4:
+        list.splice(at, 0, ...Array.from({ length: count }, () => random.integer(0, 256)));
+        break;
+      default:
+        if (random.uniform() < 0.2) list = list.slice(0, at);
+    }
+  }
+  return Uint8Array.from(list);
 }
 
 /** A file of safetensors with this header, whatever it says, and so many bytes of data. */
@@ -522,6 +585,24 @@ const listingJson = [
 
 /** All kinds. */
 export const hostileKinds: readonly HostileKind[] = [
+  {
+    name: "onnx",
+    share: 400,
+    errors: format,
+    async read(random) {
+      const bytes = random.uniform() < 0.1 ? onnxBytes() : spoiltBytes(random, onnxBytes());
+      using model = await Onnx.load(bytes);
+      const inputs = Object.fromEntries(model.inputs.map(({ name }) => [name, tensor([[1, 2]])]));
+      try {
+        for (const value of Object.values(await model.run(inputs))) {
+          if (value instanceof Tensor) value.dispose();
+        }
+      } catch (error) {
+        // It was read; what its nodes make of their inputs is an error of ours.
+        if (!(error instanceof FerrotypeError)) throw error;
+      }
+    },
+  },
   {
     name: "safetensors",
     share: 400,

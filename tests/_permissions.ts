@@ -10,6 +10,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { after, before, describe, it } from "./_suite.ts";
 import { commands } from "../cli/commands/mod.ts";
+import { npyBytes } from "../src/files/npy.ts";
 import { runtimeName } from "../src/platform/platform.ts";
 import { output } from "./_command.ts";
 import { repository } from "./_data.ts";
@@ -82,6 +83,7 @@ const calls: Record<string, string[]> = {
   ],
   "tokenizer train": [text, "-o", "OUT", "--vocab-size", "270"],
   inspect: [join(model, "model.safetensors")],
+  run: [join(model, "linear.onnx"), "--input", `x=@${join(model, "x.npy")}`],
   convert: [model, "OUT", "--dtype", "f16"],
   "tabular train": [table, "-o", "OUT.safetensors", "--target", "y"],
   "tabular predict": [tabular, "a=3", "b=4"],
@@ -108,6 +110,8 @@ export function testPermissions(mine: (command: string) => boolean): void {
         requests,
         '{"custom_id":"a","url":"/v1/completions","body":{"prompt":"a","max_tokens":2}}\n',
       );
+      cpSync(join(repository, "tests/data/onnx/linear.onnx"), join(model, "linear.onnx"));
+      writeFileSync(join(model, "x.npy"), npyBytes("f32", [1, 2], Float32Array.of(1, 2)));
       writeFileSync(text, "First Citizen: hear me speak.\n".repeat(60));
       writeFileSync(
         table,

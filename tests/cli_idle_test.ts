@@ -126,6 +126,7 @@ const considered: Record<string, string> = {
   tokenize: "model decode no-special",
   "tokenizer train": "out vocab-size min-frequency force",
   inspect: "",
+  run: "input output device threads max-memory",
   convert: "dtype shard-size force",
   "tabular train":
     `out target task bins folds keep seed class-weights model hidden steps report-fit ${csvFlags} force quiet`,

@@ -6,8 +6,8 @@ import { assert, assertEquals, assertStrictEquals, assertThrows, fail } from "@s
 import { FormatError, OptionError, ShapeError } from "../src/core/errors.ts";
 import { Generator } from "../src/core/random.ts";
 import { onnxInputs, toOnnx } from "../src/tabular/onnx.ts";
-import { OnnxGraph } from "../src/tabular/onnx_graph.ts";
-import { ProtobufWriter } from "../src/tabular/protobuf.ts";
+import { OnnxGraph } from "../src/onnx/graph_writer.ts";
+import { ProtobufWriter } from "../src/onnx/protobuf_writer.ts";
 import type { Column, ColumnKind, DenseLayer, Feature, FittedModel, Network } from "../src/tabular/types.ts";
 import { type OnnxRuntime, type OnnxTensor, rival } from "./_rivals.ts";
 import { describe, it } from "./_suite.ts";

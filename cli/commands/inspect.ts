@@ -1,9 +1,16 @@
 /**
- * `ferrotype inspect`: what is in a safetensors or GGUF file, from its header alone.
+ * `ferrotype inspect`: what is in a safetensors, GGUF or ONNX file, from its header alone.
  *
  * @module
  */
-import { FormatError, type GgufValue, openGguf, openSafetensors, type Safetensors } from "../../mod.ts";
+import {
+  FormatError,
+  type GgufValue,
+  inspectOnnx,
+  openGguf,
+  openSafetensors,
+  type Safetensors,
+} from "../../mod.ts";
 import { currentPath, isDirectory, joinPath, openSource } from "../../src/platform/platform.ts";
 import type { Command } from "../command.ts";
 import { formatBytes, print, printJson } from "../output.ts";
@@ -111,14 +118,52 @@ function noteText(value: unknown): string {
   return text.length > longestNote ? `${text.slice(0, longestNote)}… (${text.length} characters)` : text;
 }
 
+/** An ONNX model: what it takes and gives, its operators, its tensors. */
+async function showGraph(where: string, json: boolean): Promise<void> {
+  const { tensors, ...rest } = await inspectOnnx(where);
+  const parameters = tensors.reduce((sum, t) => sum + t.shape.reduce((a, b) => a * b, 1), 0);
+  const bytes = tensors.reduce((sum, t) => sum + t.byteLength, 0);
+  if (json) {
+    return await printJson({
+      format: "onnx",
+      ...rest,
+      tensors: tensors.map(({ name, type, shape, byteLength }) => ({ name, type, shape, bytes: byteLength })),
+      parameters,
+      bytes,
+    });
+  }
+  for (const [what, edges] of [["in", rest.inputs], ["out", rest.outputs]] as const) {
+    for (const { name, type, shape } of edges) {
+      await print(
+        plain(
+          `${what.padEnd(4)}${name}  ${type} ${shape ? `[${shape.map((n) => n ?? "?").join(", ")}]` : ""}`,
+        ),
+      );
+    }
+  }
+  for (const t of tensors) {
+    await print(plain(`${t.name}  ${t.type} [${t.shape.join(", ")}] ${formatBytes(t.byteLength)}`));
+  }
+  const counted = Object.entries(rest.operators).sort((a, b) => b[1] - a[1]);
+  await print(plain(`# operators: ${counted.map(([name, n]) => `${name} ${n}`).join(", ")}`));
+  await print(
+    plain(`# opsets: ${Object.entries(rest.opsets).map(([d, n]) => `${d || "ai.onnx"} ${n}`).join(", ")}`),
+  );
+  await print(`${tensors.length} tensors, ${parameters.toLocaleString("en")} numbers, ${formatBytes(bytes)}`);
+}
+
 /** The command. */
 export const inspect: Command = {
   name: "inspect",
   usage: "FILE|DIR|URL",
-  summary: "Lists names, dtypes, shapes and sizes of a safetensors or GGUF file, reading its header alone.",
+  summary:
+    "Lists names, dtypes, shapes and sizes of a safetensors, GGUF or ONNX file, reading its header alone.",
   positionals: [1, 1],
   options: {},
   async run(values, positionals) {
+    if (/\.onnx$/i.test(positionals[0].replace(/[?#].*$/, ""))) {
+      return await showGraph(positionals[0], values.flag("json"));
+    }
     const { infos, metadata, bytesRead, ...kind } = await contentsOf(positionals[0]);
     const bytes = infos.reduce((sum, t) => sum + t.byteLength, 0);
     const parameters = infos.reduce((sum, t) => sum + t.shape.reduce((a, b) => a * b, 1), 0);

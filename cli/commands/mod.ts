@@ -16,6 +16,7 @@ import { generate } from "./generate.ts";
 import { inspect } from "./inspect.ts";
 import { logits } from "./logits.ts";
 import { list, pull, rm } from "./pull.ts";
+import { runCommand } from "./run.ts";
 import { serve } from "./serve.ts";
 import { tabularExplain } from "./tabular_explain.ts";
 import { tabularInspect } from "./tabular_inspect.ts";
@@ -38,6 +39,7 @@ export const commands: readonly Command[] = [
   tokenizerTrain,
   inspect,
   convert,
+  runCommand,
   tabularTrain,
   tabularPredict,
   tabularInspect,

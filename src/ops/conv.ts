@@ -13,15 +13,15 @@ import * as kinds from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
 import { formatShape, sizeOf } from "../core/shape.ts";
 import { tidy } from "../tensor/mod.ts";
-import { add, div } from "./elementwise.ts";
+import { add, div, mul } from "./elementwise.ts";
 import { tensor } from "./create.ts";
-import { concat, pad, stack } from "./join.ts";
+import { pad, stack } from "./join.ts";
 import { matmul } from "./matmul.ts";
 import { gather } from "./index.ts";
 import { argmax } from "./reduce.ts";
 import { convOptions, perAxisFrom } from "./options.ts";
 import type { Tensor } from "./tensor.ts";
-import { narrow, type Range, reshape, slice, squeeze } from "./views.ts";
+import { type Range, reshape, slice, squeeze } from "./views.ts";
 
 /**
  * One number for all spatial axes, or one each.
@@ -31,7 +31,7 @@ import { narrow, type Range, reshape, slice, squeeze } from "./views.ts";
 export type PerAxis = number | readonly number[];
 
 /**
- * Options of {@link conv1d} and {@link conv2d}.
+ * Options of {@link conv1d}, {@link conv2d} and {@link conv3d}.
  *
  * @category Products, attention, norms
  */
@@ -165,18 +165,19 @@ function convolve(
       );
     }
     const area = out.reduce((a, b) => a * b, 1), each = filters / groups;
-    const parts = Array.from({ length: groups }, (_, g) => {
-      const input = groups === 1 ? padded : narrow(padded, 1, g * perGroup, perGroup);
-      const weights = groups === 1 ? weight : narrow(weight, 0, g * each, each);
-      let total: Tensor | null = null;
-      for (const at of positions(kernel)) {
-        const columns = reshape(seen(input, at, out, stride, dilation), [batch, perGroup, area]);
-        const product = matmul(slice(weights, null, null, ...at), columns);
-        total = total ? add(total, product) : product;
-      }
-      return total as Tensor;
-    });
-    let y = reshape(groups === 1 ? parts[0] : concat(parts, 1), [batch, filters, ...out]);
+    const isAlone = perGroup === 1 && each === 1;
+    let total: Tensor | null = null;
+    for (const at of positions(kernel)) {
+      const columns = seen(padded, at, out, stride, dilation), own = slice(weight, null, null, ...at);
+      // A channel by itself is a product with one number; groups of several are a batch of matrix products.
+      const product = isAlone
+        ? mul(columns, reshape(own, [filters, ...new Array<number>(axes).fill(1)]))
+        : groups === 1
+        ? matmul(own, reshape(columns, [batch, perGroup, area]))
+        : matmul(reshape(own, [groups, each, perGroup]), reshape(columns, [batch, groups, perGroup, area]));
+      total = total ? add(total, product) : product;
+    }
+    let y = reshape(total as Tensor, [batch, filters, ...out]);
     if (bias) y = add(y, reshape(bias, [filters, ...new Array<number>(axes).fill(1)]));
     return y;
   });
@@ -214,6 +215,21 @@ export function conv2d(
   options: ConvOptions = {},
 ): Tensor {
   return convolve("conv2d", x, weight, bias, options, 2);
+}
+
+/**
+ * Convolution of x [batch, channels, depth, height, width] with weight [filters, channels / groups, depth, height, width].
+ *
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @category Products, attention, norms
+ */
+export function conv3d(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: ConvOptions = {},
+): Tensor {
+  return convolve("conv3d", x, weight, bias, options, 3);
 }
 
 interface Windows {

@@ -7,7 +7,9 @@ export * from "./activations.ts";
 export * from "./attention.ts";
 export * from "./attention_step.ts";
 export { copyInto, type Operand } from "./bridge.ts";
+export * from "./channel_norm.ts";
 export * from "./conv.ts";
+export * from "./conv_transpose.ts";
 export {
   arange,
   empty,
@@ -27,6 +29,7 @@ export * from "./einsum.ts";
 export * from "./elementwise.ts";
 export * from "./functions.ts";
 export * from "./index.ts";
+export * from "./inverse.ts";
 export * from "./join.ts";
 export * from "./losses.ts";
 export * from "./matmul.ts";

@@ -19,7 +19,7 @@ import { demand } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import { oneOf, text } from "../core/kinds.ts";
 import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
-import { OnnxGraph, onnxTypes } from "./onnx_graph.ts";
+import { OnnxGraph, onnxTypes } from "../onnx/graph_writer.ts";
 import type { Feature, FittedModel, Network, Schema } from "./types.ts";
 
 /**

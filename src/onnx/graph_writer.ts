@@ -6,7 +6,7 @@
  */
 
 import { ShapeError } from "../core/errors.ts";
-import { ProtobufWriter } from "./protobuf.ts";
+import { ProtobufWriter } from "./protobuf_writer.ts";
 
 /** `TensorProto.DataType`. */
 export const onnxTypes = { float: 1, int64: 7, string: 8, double: 11 } as const;

@@ -1,6 +1,6 @@
 /**
  * Writing Protocol Buffers: fields one after another, each a tag and a value, nested messages as bytes with their
- * length before them. Only what a writer of ONNX needs; the format is that of protobuf.dev, "Encoding".
+ * length before them. the format is that of protobuf.dev, "Encoding".
  *
  * @module
  */
@@ -40,6 +40,17 @@ export class ProtobufWriter {
     if (!Number.isSafeInteger(value)) throw new OptionError(`field ${field} holds an integer, not ${value}`);
     this.#varint(field * 8);
     this.#varint(value);
+    return this;
+  }
+
+  /** A field of type int64: any. */
+  long(field: number, value: bigint): this {
+    if (value <= 9007199254740991n && value >= -9007199254740991n) return this.integer(field, Number(value));
+    this.#varint(field * 8);
+    this.#room(10);
+    let rest = BigInt.asUintN(64, value);
+    for (; rest > 127n; rest >>= 7n) this.#bytes[this.#length++] = Number(rest & 127n) | 128;
+    this.#bytes[this.#length++] = Number(rest);
     return this;
   }
 

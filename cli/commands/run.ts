@@ -1,0 +1,88 @@
+/**
+ * `ferrotype run`: an ONNX model on arrays of NumPy.
+ *
+ * @module
+ */
+import { DTypeError, Onnx, type OnnxValue, readNpy, saveNpy, Tensor, tensor } from "../../mod.ts";
+import { type Command, UsageError } from "../command.ts";
+import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
+import { note, print, printJson } from "../output.ts";
+
+/** Splits `name=rest`. */
+function named(text: string, option: string): [name: string, rest: string] {
+  const at = text.indexOf("=");
+  if (at < 1) throw new UsageError(`run: --${option} is "${text}", expected name=@file.npy`);
+  return [text.slice(0, at), text.slice(at + 1)];
+}
+
+/** A value as JSON has it: nested lists, numbers beyond doubles as texts. */
+async function shown(value: OnnxValue): Promise<unknown> {
+  if (value === null) return null;
+  if (value instanceof Tensor) {
+    return { dtype: value.dtype, shape: value.shape, data: await value.toArray() };
+  }
+  if (Array.isArray(value)) return await Promise.all(value.map(shown));
+  return value;
+}
+
+/** The command. */
+export const runCommand: Command = {
+  name: "run",
+  usage: "MODEL.onnx --input name=@file.npy [options]",
+  summary: "Runs an ONNX model on arrays that NumPy saved.",
+  details: "Without --json: each output's name, dtype and shape; with it their values.",
+  positionals: [1, 1],
+  options: {
+    input: {
+      value: "NAME=@FILE.npy",
+      multiple: true,
+      help: "an input; again for more. A number stands for itself",
+    },
+    output: { value: "NAME=FILE.npy", multiple: true, help: "writes an output to a file; again for more" },
+    ...deviceOptions,
+  },
+  idle: deviceIdle,
+  async run(values, positionals) {
+    const device = await applyDevice(values);
+    using model = await Onnx.load(positionals[0], { device });
+    const inputs: Record<string, OnnxValue> = {};
+    for (const text of values.texts("input")) {
+      const [name, rest] = named(text, "input"), type = model.inputs.find((edge) => edge.name === name)?.type;
+      const place = type === "double" ? { dtype: "f64", device: "reference" } as const : {};
+      if (rest.startsWith("@")) inputs[name] = await readNpy(rest.slice(1), place);
+      else {
+        const number = Number(rest),
+          dtype = type === "int64" ? "i64" : type === "int32" ? "i32" : place.dtype ?? "f32";
+        if (rest.trim() === "" || Number.isNaN(number)) {
+          throw new UsageError(`run: --input ${name} is "${rest}", expected @file.npy or a number`);
+        }
+        inputs[name] = tensor(number, { ...place, dtype });
+      }
+    }
+    const results = await model.run(inputs);
+    for (const text of values.texts("output")) {
+      const [name, path] = named(text, "output");
+      if (!Object.hasOwn(results, name)) {
+        throw new UsageError(
+          `run: the model has no output "${name}"; there are ${Object.keys(results).join(", ")}`,
+        );
+      }
+      const value = results[name];
+      if (!(value instanceof Tensor)) throw new DTypeError(`run: the output "${name}" is no tensor`);
+      await saveNpy(path, value);
+      await note(`wrote ${path}`);
+    }
+    if (values.flag("json")) {
+      const outputs = await Promise.all(
+        Object.entries(results).map(async ([name, v]) => [name, await shown(v)]),
+      );
+      return await printJson({ model: positionals[0], device, outputs: Object.fromEntries(outputs) });
+    }
+    for (const [name, value] of Object.entries(results)) {
+      const what = value instanceof Tensor
+        ? `${value.dtype} [${value.shape.join(", ")}]`
+        : JSON.stringify(value);
+      await print(`${name}  ${what}`);
+    }
+  },
+};

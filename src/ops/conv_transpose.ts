@@ -1,0 +1,164 @@
+/**
+ * Transposed convolution: the gradient of a convolution as an operation of its own (PyTorch's convTranspose).
+ *
+ * Each position of the kernel is a product of the input with that position's weights, written at the strided places that
+ * the position reaches; what meets there is summed.
+ *
+ * @module
+ */
+import { demandTensor } from "./bridge.ts";
+import { OptionError, ShapeError } from "../core/errors.ts";
+import { whole } from "../core/kinds.ts";
+import { checkOptions, type OptionTable } from "../core/options.ts";
+import { formatShape, sizeOf } from "../core/shape.ts";
+import { tidy } from "../tensor/mod.ts";
+import type { ConvOptions, PerAxis } from "./conv.ts";
+import { add } from "./elementwise.ts";
+import { concat } from "./join.ts";
+import { matmul } from "./matmul.ts";
+import { perAxisFrom } from "./options.ts";
+import type { Tensor } from "./tensor.ts";
+import { narrow, permute, type Range, reshape, slice, spread } from "./views.ts";
+
+/**
+ * Options of {@link convTranspose1d}, {@link convTranspose2d} and {@link convTranspose3d}.
+ *
+ * @category Products, attention, norms
+ */
+export interface ConvTransposeOptions extends ConvOptions {
+  /** Elements added at the end of each axis, fewer than stride or dilation. Default 0. */
+  outputPadding?: PerAxis;
+}
+
+const options: OptionTable<ConvTransposeOptions> = {
+  stride: perAxisFrom(1),
+  padding: perAxisFrom(0),
+  dilation: perAxisFrom(1),
+  groups: whole(1),
+  outputPadding: perAxisFrom(0),
+};
+
+function perAxis(what: string, name: string, value: PerAxis, axes: number): readonly number[] {
+  const list = typeof value === "number" ? new Array<number>(axes).fill(value) : value;
+  if (list.length !== axes) throw new OptionError(`${what}: ${name} is ${value}, expected ${axes} numbers`);
+  return list;
+}
+
+function transposed(
+  what: string,
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  given: ConvTransposeOptions,
+  axes: number,
+): Tensor {
+  demandTensor(what, x);
+  demandTensor(what, weight, "weight");
+  if (bias !== null) demandTensor(what, bias, "bias");
+  const { groups = 1, ...rest } = checkOptions(what, given, options);
+  const [batch, channels] = x.shape, [own, each] = weight.shape;
+  if (
+    x.shape.length !== axes + 2 || weight.shape.length !== axes + 2 || own !== channels ||
+    own % groups !== 0 ||
+    weight.shape.includes(0) || x.shape.includes(0)
+  ) {
+    throw new ShapeError(
+      `${what}: x ${formatShape(x.shape)} is [batch, channels, …] and weight ${formatShape(weight.shape)} ` +
+        `[channels, filters / ${groups}, …]; they do not fit`,
+    );
+  }
+  const stride = perAxis(what, "stride", rest.stride ?? 1, axes);
+  const padding = perAxis(what, "padding", rest.padding ?? 0, axes);
+  const dilation = perAxis(what, "dilation", rest.dilation ?? 1, axes);
+  const more = perAxis(what, "outputPadding", rest.outputPadding ?? 0, axes);
+  const kernel = weight.shape.slice(2),
+    inner = x.shape.slice(2),
+    area = sizeOf(inner),
+    per = channels / groups;
+  const full = inner.map((n, i) => (n - 1) * stride[i] + (kernel[i] - 1) * dilation[i] + 1 + more[i]);
+  if (
+    full.some((n, i) => n - 2 * padding[i] < 1 || more[i] >= Math.max(stride[i], dilation[i]) && more[i] > 0)
+  ) {
+    throw new ShapeError(
+      `${what}: padding ${formatShape(padding)} and outputPadding ${formatShape(more)} leave nothing of ${
+        formatShape(full)
+      }, or are larger than stride and dilation`,
+    );
+  }
+  return tidy(() => {
+    const parts = Array.from({ length: groups }, (_, g) => {
+      const input = reshape(narrow(x, 1, g * per, per), [batch, per, area]);
+      const weights = narrow(weight, 0, g * per, per);
+      let total: Tensor | null = null;
+      for (let k = 0; k < sizeOf(kernel); k++) {
+        const at = kernel.map((n, i) => Math.floor(k / sizeOf(kernel.slice(i + 1))) % n);
+        const columns = matmul(permute(slice(weights, null, null, ...at), [1, 0]), input);
+        const ranges = at.map((p, i): Range => {
+          const start = p * dilation[i];
+          return [start, start + (inner[i] - 1) * stride[i] + 1, stride[i]];
+        });
+        const placed = spread(reshape(columns, [batch, each, ...inner]), [batch, each, ...full], [
+          null,
+          null,
+          ...ranges,
+        ]);
+        total = total ? add(total, placed) : placed;
+      }
+      return total as Tensor;
+    });
+    let y = groups === 1 ? parts[0] : concat(parts, 1);
+    if (padding.some((p) => p > 0)) {
+      y = slice(y, null, null, ...padding.map((p, i): Range => [p, full[i] - p]));
+    }
+    return bias ? add(y, reshape(bias, [each * groups, ...new Array<number>(axes).fill(1)])) : y;
+  });
+}
+
+/**
+ * Transposed convolution of x [batch, channels, time] with weight [channels, filters / groups, size].
+ *
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @category Products, attention, norms
+ */
+export function convTranspose1d(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: ConvTransposeOptions = {},
+): Tensor {
+  return transposed("convTranspose1d", x, weight, bias, options, 1);
+}
+
+/**
+ * Transposed convolution of x [batch, channels, height, width] with weight [channels, filters / groups, height, width].
+ *
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @example
+ * ```ts
+ * convTranspose2d(tensor([[[[1]]]]), tensor([[[[1, 2], [3, 4]]]])); // [[[[1, 2], [3, 4]]]]
+ * ```
+ * @category Products, attention, norms
+ */
+export function convTranspose2d(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: ConvTransposeOptions = {},
+): Tensor {
+  return transposed("convTranspose2d", x, weight, bias, options, 2);
+}
+
+/**
+ * Transposed convolution of x [batch, channels, depth, height, width] with weight [channels, filters / groups, …].
+ *
+ * @throws {ShapeError} when shapes do not fit together; the message has both.
+ * @category Products, attention, norms
+ */
+export function convTranspose3d(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  options: ConvTransposeOptions = {},
+): Tensor {
+  return transposed("convTranspose3d", x, weight, bias, options, 3);
+}
