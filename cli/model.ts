@@ -59,6 +59,10 @@ export const modelOptions: Options = {
     kind: oneOf("f32", "f16", "bf16", "q8", "q4"),
     help: "hold matrices as f32, f16, bf16, or in blocks of q8 or q4 (default: as in the file)",
   },
+  lora: {
+    value: "DIR|REPO|GGUF",
+    help: "LoRA adapter to use beside the model",
+  },
   ...deviceOptions,
   device: {
     value: "NAME",
@@ -106,6 +110,10 @@ export async function loadModel(
       if (phase === "download") bar.show({ file, loaded, total });
     },
   }).finally(() => bar.end());
+  const adapter = values.value("lora");
+  if (typeof adapter === "string") {
+    await model.loadAdapter(adapter, { ...(signal ? { signal } : {}), onWarning: (message) => void note(message) });
+  }
   if (model.deviceChoice) await note(`${model.device}: ${model.deviceChoice.reason}`);
   return {
     model,

@@ -7,10 +7,14 @@ import { either, type Kind, kind, number, oneOf, someText, whole } from "../src/
 import { FormatError } from "../mod.ts";
 import { exists, readTextFile } from "../src/platform/platform.ts";
 import type { Idle } from "../src/core/options.ts";
+import { optimizers, optimizersWith } from "./train_optimizers.ts";
 import { type Given, type Options, UsageError, type Values } from "./command.ts";
 
 /** Sizes of a vocabulary: 0 for characters, or room for all 256 bytes and what ends a text. */
 export const vocabularySize: Kind = either(whole(257), kind("0", (x) => x === 0));
+
+/** Schedules: after the warm-up all end at min-lr but constant and noam, which falls with the root of the steps. */
+const scheduleNames = ["cosine", "linear", "constant", "step", "exponential", "noam", "wsd"] as const;
 
 /** The options that make a run what it is. */
 export const runOptions: Options = {
@@ -20,9 +24,37 @@ export const runOptions: Options = {
     kind: someText,
     help: "kind of model: gpt2, llama, qwen3 and others that are read (default gpt2)",
   },
+  lora: {
+    value: "RANK",
+    kind: whole(1, 65_536),
+    help: "with --init: the model stays as it is, and an adapter of this rank learns beside it",
+  },
+  "lora-alpha": {
+    value: "A",
+    kind: number({ above: 0 }),
+    help: "what the adapter counts, over its rank (default: twice the rank)",
+  },
+  "lora-targets": {
+    value: "A,B",
+    kind: someText,
+    help: "layers that it stands beside, by the ends of their names, or all-linear (default: queries and values)",
+  },
+  "lora-dropout": {
+    value: "P",
+    kind: number({ from: 0, to: 0.99 }),
+    help: "dropout of what goes into the adapter (default 0)",
+  },
+  rslora: { help: "the adapter counts alpha over the root of its rank" },
+  dora: { help: "the adapter learns the lengths of rows apart" },
   "n-layer": { value: "N", kind: whole(1, 65_536), help: "blocks (default 4)" },
   "n-head": { value: "N", kind: whole(1), help: "attention heads (default 4)" },
+  "n-kv-head": {
+    value: "N",
+    kind: whole(1),
+    help: "heads of keys and values, in families that have fewer of them (default: n-head)",
+  },
   "n-embd": { value: "N", kind: whole(1), help: "width (default 128)" },
+  "n-inner": { value: "N", kind: whole(1), help: "inner width of the MLP (default: as the family has it)" },
   "block-size": {
     value: "N",
     kind: whole(2),
@@ -37,7 +69,25 @@ export const runOptions: Options = {
   "batch-size": { value: "N", kind: whole(1), help: "sequences in a batch (default 16)" },
   "grad-accum": { value: "N", kind: whole(1, 65_536), help: "batches to a step (default 1)" },
   steps: { value: "N", kind: whole(1), help: "steps of the whole run (default 2000)" },
-  lr: { value: "R", kind: number({ from: 0 }), help: "highest learning rate (default 0.001)" },
+  optimizer: {
+    value: "NAME",
+    kind: oneOf(...Object.keys(optimizers)),
+    help: `${Object.keys(optimizers).join(", ")} (default adamw)`,
+  },
+  momentum: {
+    value: "M",
+    kind: number({ from: 0, to: 0.99999 }),
+    help: `momentum of ${optimizersWith("momentum").join(", ")} (default: ${
+      optimizersWith("momentum").map((name) => optimizers[name].momentum).join(", ")
+    })`,
+  },
+  lr: {
+    value: "R",
+    kind: number({ from: 0 }),
+    help: `highest learning rate (default: ${
+      Object.entries(optimizers).map(([name, { lr }]) => `${name} ${lr}`).join(", ")
+    }; with --init a tenth, with --lora a fifth)`,
+  },
   "min-lr": {
     value: "R",
     kind: number({ from: 0 }),
@@ -50,11 +100,15 @@ export const runOptions: Options = {
   },
   schedule: {
     value: "NAME",
-    kind: oneOf("cosine", "linear", "constant"),
-    help: "how the rate falls: cosine, linear, constant (default cosine)",
+    kind: oneOf(...scheduleNames),
+    help: `how the rate falls: ${scheduleNames.join(", ")} (default cosine)`,
   },
-  "weight-decay": { value: "W", kind: number({ from: 0 }), help: "AdamW's decay of matrices (default 0.1)" },
-  beta2: { value: "B", kind: number({ from: 0, to: 0.99999 }), help: "AdamW's second beta (default 0.99)" },
+  "weight-decay": { value: "W", kind: number({ from: 0 }), help: "decay of matrices (default: adamw, muon 0.1, lion 1, others and --lora 0)" },
+  beta2: {
+    value: "B",
+    kind: number({ from: 0, to: 0.99999 }),
+    help: `second beta of ${optimizersWith("beta2").join(", ")} (default 0.99)`,
+  },
   clip: { value: "N", kind: number({ from: 0 }), help: "largest gradient norm; 0: no clipping (default 1)" },
   seed: { value: "N", kind: whole(0), help: "of weights, batches and dropout (default 1337)" },
   "val-fraction": {
@@ -82,15 +136,37 @@ export const runOptions: Options = {
   },
 };
 
-const shape = ["family", "n-layer", "n-head", "n-embd", "vocab-size"] as const;
+const shape = ["family", "n-layer", "n-head", "n-kv-head", "n-embd", "n-inner", "vocab-size"] as const;
+const ofLora = ["lora-alpha", "lora-targets", "lora-dropout", "rslora", "dora"] as const;
+const hasNo = (setting: "momentum" | "beta2") => ({ optimizer = "adamw", resume }: Given): boolean =>
+  !resume && !optimizersWith(setting).includes(optimizer as string);
 
 /** Options of a run that have no effect beside others. */
 export const runIdle: readonly Idle<Given>[] = [
   { option: shape, when: ({ init }) => init !== undefined, because: "it is the model's own with --init" },
+  { option: ofLora, when: ({ lora, resume }) => !resume && lora === undefined, because: "there is no --lora RANK" },
+  {
+    option: "lora",
+    when: ({ init, resume }) => !resume && init === undefined,
+    because: "an adapter stands beside a trained model, which --init MODEL names",
+  },
+  {
+    option: ["dropout", "dtype"],
+    when: ({ lora }) => lora !== undefined,
+    because: "the model stays as it is with --lora, whose own dropout is --lora-dropout",
+  },
+  ...(["momentum", "beta2"] as const).map((option): Idle<Given> => ({
+    option,
+    when: hasNo(option),
+    because: ({ optimizer = "adamw" }) => `--optimizer ${optimizer} has none`,
+  })),
   {
     option: "min-lr",
-    when: ({ schedule }) => schedule === "constant",
-    because: "the rate of --schedule constant does not fall",
+    when: ({ schedule }) => schedule === "constant" || schedule === "noam",
+    because: ({ schedule }) =>
+      schedule === "noam"
+        ? "--schedule noam falls with the root of the steps"
+        : "the rate of --schedule constant does not fall",
   },
   {
     option: "eval-every",
@@ -114,16 +190,26 @@ export interface RunSettings {
   /** The name of the text, without its folder. */
   text: string;
   init: string | null;
+  lora: number | null;
+  "lora-alpha": number | null;
+  "lora-targets": string | null;
+  "lora-dropout": number | null;
+  rslora: boolean;
+  dora: boolean;
   family: string;
   "n-layer": number;
   "n-head": number;
+  "n-kv-head": number | null;
   "n-embd": number;
+  "n-inner": number | null;
   "block-size": number;
   dropout: number;
   "vocab-size": number;
   "batch-size": number;
   "grad-accum": number;
   steps: number;
+  optimizer: string;
+  momentum: number;
   lr: number;
   "min-lr": number;
   warmup: number;
@@ -145,7 +231,15 @@ export interface SavedSettings extends RunSettings {
   text_sha256: string;
   /** The model's, as its config.json says it. */
   config: Record<string, unknown>;
+  /** SHA-256 of the weights that an adapter stands beside; null where all learn. */
+  base_sha256: string | null;
 }
+
+/** What runs of before there were these options were made with. */
+const before = {
+  ...{ lora: null, "lora-alpha": null, "lora-targets": null, "lora-dropout": null, rslora: false, dora: false },
+  ...{ "n-kv-head": null, "n-inner": null, optimizer: "adamw", momentum: 0, base_sha256: null, deterministic: false },
+};
 
 /** SHA-256 of a text's UTF-8, in hexadecimal digits. */
 export async function digest(text: string): Promise<string> {
@@ -164,7 +258,9 @@ function baseName(path: string): string {
 export function newSettings(values: Values, path: string, positions: number): RunSettings {
   const init = values.text("init") ?? null;
   const number = (name: string, missing: number): number => values.number(name) ?? missing;
-  const steps = number("steps", 2000), lr = number("lr", init === null ? 1e-3 : 1e-4);
+  const steps = number("steps", 2000), lora = values.number("lora") ?? null;
+  const optimizer = values.text("optimizer") ?? "adamw", row = optimizers[optimizer];
+  const lr = number("lr", init === null ? row.lr : lora === null ? row.lr / 10 : row.lr / 5);
   const warmup = number("warmup", Math.round(steps / 20));
   if (warmup > steps) {
     throw new UsageError(`train: --warmup is ${warmup}, expected at most the ${steps} of --steps`);
@@ -177,21 +273,31 @@ export function newSettings(values: Values, path: string, positions: number): Ru
   return {
     text: baseName(path),
     init,
+    lora,
+    "lora-alpha": lora === null ? null : number("lora-alpha", 2 * lora),
+    "lora-targets": values.text("lora-targets") ?? null,
+    "lora-dropout": lora === null ? null : number("lora-dropout", 0),
+    rslora: values.flag("rslora"),
+    dora: values.flag("dora"),
     family: values.text("family") ?? "gpt2",
     "n-layer": number("n-layer", 4),
     "n-head": heads,
+    "n-kv-head": values.number("n-kv-head") ?? null,
     "n-embd": width,
+    "n-inner": values.number("n-inner") ?? null,
     "block-size": number("block-size", Math.min(128, positions)),
     dropout: number("dropout", 0),
     "vocab-size": number("vocab-size", 0),
     "batch-size": number("batch-size", 16),
     "grad-accum": number("grad-accum", 1),
     steps,
+    optimizer,
+    momentum: number("momentum", row.momentum ?? 0),
     lr,
     "min-lr": number("min-lr", lr / 10),
     warmup,
     schedule: values.text("schedule") ?? "cosine",
-    "weight-decay": number("weight-decay", 0.1),
+    "weight-decay": number("weight-decay", lora === null ? row.weightDecay : 0),
     beta2: number("beta2", 0.99),
     clip: number("clip", 1),
     seed: number("seed", 1337),
@@ -215,16 +321,18 @@ export async function savedSettings(
   }
   let saved: SavedSettings;
   try {
-    saved = JSON.parse(await readTextFile(file));
+    saved = { ...before, ...JSON.parse(await readTextFile(file)) };
   } catch (cause) {
     throw new FormatError(`${file} is not JSON`, { cause });
   }
-  // A run of before there was the option.
-  saved.deterministic = saved.deterministic === true;
   if (values.flag("deterministic") && !saved.deterministic) {
     throw new UsageError(
       "--resume: the run was begun without --deterministic; it cannot go on with it, as its bits are what they are",
     );
+  }
+  for (const name of ["rslora", "dora"] as const) {
+    if (!values.flag(name) || saved[name]) continue;
+    throw new UsageError(`--resume: the run was begun without --${name}; it cannot go on with it`);
   }
   for (const [name, option] of Object.entries(runOptions)) {
     if (option.value === undefined) continue;

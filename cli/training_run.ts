@@ -20,6 +20,7 @@ import {
 } from "../mod.ts";
 import { abandonAll, joinPath, onStop, stopStatus } from "../src/platform/platform.ts";
 import { formatSeconds, LiveLine, note } from "./output.ts";
+import { optimizerFor } from "./train_optimizers.ts";
 import type { RunSettings } from "./train_settings.ts";
 import { TrainingLog } from "./training_log.ts";
 
@@ -43,20 +44,23 @@ function many(n: number): string {
   return n.toLocaleString("en");
 }
 
-function scheduleFor(settings: RunSettings): optim.Schedule {
-  const { lr, steps, warmup, schedule } = settings,
-    options = { lr, steps, warmup, minLr: settings["min-lr"] };
-  if (schedule === "constant") return optim.schedules.linearWarmup({ lr, warmup });
-  return schedule === "linear" ? optim.schedules.linear(options) : optim.schedules.cosine(options);
-}
+/** Falls by the same factor this often in the course of `step`. */
+const drops = 3;
 
-/** AdamW that decays matrices only: biases and norms are left alone, as in GPT-2's own training. */
-function optimizerFor(model: CausalLM, settings: RunSettings): optim.AdamW {
-  const parameters = model.parameters(), decay = settings["weight-decay"];
-  return new optim.AdamW([
-    { params: parameters.filter((p) => p.shape.length >= 2), weightDecay: decay },
-    { params: parameters.filter((p) => p.shape.length < 2), weightDecay: 0 },
-  ], { lr: settings.lr, betas: [0.9, settings.beta2] });
+function scheduleFor(settings: RunSettings): optim.Schedule {
+  const { lr, steps, warmup, schedule } = settings, minLr = settings["min-lr"], options = { lr, steps, warmup, minLr };
+  const { constant, cosine, exponential, linear, linearWarmup, noam, step, wsd } = optim.schedules;
+  if (schedule === "constant") return linearWarmup({ lr, warmup });
+  if (schedule === "linear") return linear(options);
+  if (schedule === "wsd") return wsd({ ...options, decay: Math.min(steps - warmup, Math.round(steps / 5)) });
+  if (schedule === "noam") return noam({ lr, warmup: Math.max(1, warmup) });
+  if (schedule === "cosine") return cosine(options);
+  const left = Math.max(1, steps - warmup), rising = warmup > 0 ? linearWarmup({ lr, warmup }) : constant(lr);
+  const factor = lr > 0 ? minLr / lr : 1;
+  const falling = schedule === "exponential"
+    ? exponential({ lr, gamma: factor ** (1 / left) })
+    : step({ lr, stepSize: Math.ceil(left / (drops + 1)), gamma: factor ** (1 / drops) });
+  return (at) => at < warmup ? rising(at) : falling(Math.min(at - warmup, left));
 }
 
 /** One call's part of a run. */
@@ -92,7 +96,7 @@ export class TrainingRun {
     if (resume) await trainer.resume();
     await this.log.cut(trainer.step);
     await this.#note(
-      `${many(this.#model.numParameters())} parameters; ${many(this.#ids.length)} tokens to learn from, ` +
+      `${many(this.#learning())} parameters${settings.lora === null ? "" : ` beside ${settings.init}`}; ${many(this.#ids.length)} tokens to learn from, ` +
         `${many(this.#held.length)} held out; ` +
         (resume ? `going on after step ${trainer.step} of ${settings.steps}` : `${settings.steps} steps`),
     );
@@ -110,13 +114,26 @@ export class TrainingRun {
       await this.#line.end();
       this.seconds = (performance.now() - started) / 1000;
       const best = result.finished && this.#held.length > 1 ? await checkpoints.loadBest() : null;
-      if (best) this.#model.loadStateDict(best.tensors.model);
-      await this.#model.eval().save(this.#out, { dtype: settings.dtype as DType });
+      const isAdapter = settings.lora !== null;
+      if (best) this.#model.loadStateDict(best.tensors.model, { strict: !isAdapter });
+      this.#model.eval();
+      if (isAdapter) await this.#model.saveAdapter(this.#out, { baseModel: settings.init as string });
+      else {
+        await this.#model.save(this.#out, {
+          dtype: settings.dtype as DType,
+          onWarning: (message) => void note(message),
+        });
+      }
       await this.#note(this.#summary(result));
       return result;
     } finally {
       remove();
     }
+  }
+
+  /** Numbers that learn. */
+  #learning(): number {
+    return this.#model.parameters().reduce((n, p) => n + (p.requiresGrad ? p.size : 0), 0);
   }
 
   async #note(text: string): Promise<void> {
@@ -131,7 +148,7 @@ export class TrainingRun {
     return new Trainer<Tensor>({
       model,
       data: randomBatches(this.#ids, { batchSize: s["batch-size"], blockSize, seed: s.seed }),
-      optimizer: optimizerFor(model, s),
+      optimizer: optimizerFor(model, s.optimizer, { ...s, weightDecay: s["weight-decay"] }),
       schedule: scheduleFor(s),
       steps: s.steps,
       reportEvery,

@@ -767,7 +767,7 @@ export const hostileKinds: readonly HostileKind[] = [
       if (typeof given !== "object" || given === null || Array.isArray(given)) return;
       const read = familyOfConfig(given as Record<string, unknown>, "config.json"),
         config = read.parse(given, "config.json");
-      matchNames([], { ...read.expected(config), size: 0 }, () => null, "model", "here");
+      matchNames([], { ...read.expected(config), size: 0 }, () => null, "model", "here", () => {});
       read.json(config, "f32");
     },
   },
@@ -786,6 +786,7 @@ export const hostileKinds: readonly HostileKind[] = [
         (name) => parameterName(name, config.tieWordEmbeddings),
         "GPT-2",
         "here",
+        () => {},
       );
     },
   },

@@ -212,6 +212,57 @@ describe("ferrotype train", () => {
     assertStrictEquals(JSON.parse(readFileSync(at("tuned", "config.json"), "utf8")).resid_pdrop, 0);
   });
 
+  it("trains an adapter beside a model, stops and goes on, and refuses another model", async () => {
+    cpSync(at("whole"), at("under"), { recursive: true });
+    const tune = (out: string): string[] => [
+      ...["train", file, "-o", at(out), "--init", at("under"), "--lora", "2", "--lora-targets", "c_attn,c_fc"],
+      ...["--lora-dropout", "0.1", "--dora", "--steps", "20", "--eval-every", "10", "--threads", "1", "--quiet"],
+      ...["--optimizer", "muon", "--lora-alpha", "3", "--block-size", "16"],
+    ];
+    await output(tune("adapter"));
+    await output([...tune("adapter-parts"), "--stop-after", "7"]);
+    const again = ["train", file, "-o", at("adapter-parts"), "--resume", "--threads", "1", "--quiet"];
+    await output(again);
+    for (const name of ["adapter_model.safetensors", "adapter_config.json"]) {
+      assertEquals(readFileSync(at("adapter-parts", name)), readFileSync(at("adapter", name)), name);
+    }
+    assert(!existsSync(at("adapter", "model.safetensors")));
+    const { r, lora_alpha, target_modules, use_dora } = JSON.parse(
+      readFileSync(at("adapter", "adapter_config.json"), "utf8"),
+    );
+    assertEquals([r, lora_alpha, target_modules, use_dora], [2, 3, ["c_attn", "c_fc"], true]);
+    const held = log("adapter").filter((e) => e.eval_loss !== undefined);
+    assert(held[1].eval_loss < held[0].eval_loss);
+    await fails(2, [...again, "--lora", "3"], /begun with --lora 2; it cannot go on with 3/);
+    await fails(2, [...again, "--rslora"], /begun without --rslora/);
+    await fails(2, tune("adapter"), /holds a run already/);
+    const ask = ["logits", "--model", at("under"), "--prompt-ids", "1,2,3"];
+    const plain = await json<{ last: number[] }>(ask), changed = await json<{ last: number[] }>([...ask, "--lora", at("adapter")]);
+    assert(plain.last.some((x, i) => Math.abs(x - changed.last[i]) > 1e-4));
+    cpSync(at("quiet"), at("under"), { recursive: true, force: true });
+    await fails(2, again, /holds other weights than those that the adapter was begun beside/);
+  });
+
+  it("optimizers of every kind and schedules: stopped and resumed is what it would have been", async () => {
+    const schedules = ["step", "exponential", "noam", "wsd"], names = ["sgd", "lion", "muon", "adafactor"];
+    for (const [i, optimizer] of names.entries()) {
+      const more = ["--optimizer", optimizer, "--schedule", schedules[i], "--steps", "8", "--quiet"];
+      const own = ["--lr", "0.002", "--val-fraction", "0", "--save-every", "3"];
+      await output(begin(`${optimizer}-whole`, ...more, ...own));
+      await output(begin(`${optimizer}-parts`, ...more, ...own, "--stop-after", "7"));
+      await output(resume(`${optimizer}-parts`, "--quiet"));
+      assertSame(`${optimizer}-parts`, `${optimizer}-whole`);
+    }
+  });
+
+  it("other families by their sizes", async () => {
+    const more = ["--family", "llama", "--n-kv-head", "1", "--n-inner", "24", "--steps", "3", "--quiet"];
+    await output(begin("llama", ...more));
+    const config = JSON.parse(readFileSync(at("llama", "config.json"), "utf8"));
+    assertEquals([config.model_type, config.num_key_value_heads, config.intermediate_size], ["llama", 1, 24]);
+    await fails(2, begin("no", "--n-kv-head", "1", "--steps", "3"), /as many heads of keys as of queries/);
+  });
+
   it("learns a vocabulary, accumulates gradients, stores bf16", async () => {
     const more = [
       "--vocab-size",

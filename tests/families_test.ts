@@ -52,7 +52,7 @@ async function networkFromGguf(file: Gguf, missing: object = {}): Promise<Causal
   const config = decoderConfig({ ...await ggufJson(file), ...missing });
   const model = decoderNetwork(config, { device: "cpu" });
   const expected = familyOf(config.family, "").expected(config);
-  await readWeights(model, ggufSource(file, config, expected), { dtype: "f32" });
+  await readWeights(model, ggufSource(file, config, expected, config.family, console.warn), { dtype: "f32" });
   return model;
 }
 

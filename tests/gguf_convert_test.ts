@@ -76,7 +76,7 @@ async function floats(file: Gguf, name: string): Promise<Float32Array> {
 async function networkFromGguf(file: Gguf): Promise<CausalDecoder> {
   const config = decoderConfig(await ggufJson(file)), model = decoderNetwork(config, { device: "cpu" });
   const expected = familyOf(config.family, "").expected(config);
-  await readWeights(model, ggufSource(file, config, expected), { dtype: "f32" });
+  await readWeights(model, ggufSource(file, config, expected, config.family, console.warn), { dtype: "f32" });
   return model;
 }
 

@@ -9,12 +9,15 @@ import { FormatError, OptionError } from "../src/core/errors.ts";
 import { Linear } from "../src/nn/mod.ts";
 import { ones, randn, type Tensor, tensor } from "../src/ops/mod.ts";
 import {
+  Adafactor,
   Adagrad,
   Adam,
   AdamW,
   clipGradNorm,
   clipGradValue,
   gradNorm,
+  Lion,
+  Muon,
   type Optimizer,
   RMSprop,
   schedules,
@@ -42,7 +45,7 @@ interface Golden {
 
 type Made = Optimizer<never> | Optimizer;
 type Maker = new (params: Iterable<Tensor>, options: Record<string, unknown>) => Made;
-const makers = { SGD, RMSprop, Adagrad, Adam, AdamW } as unknown as Record<string, Maker>;
+const makers = { SGD, RMSprop, Adagrad, Adam, AdamW, Lion, Muon, Adafactor } as unknown as Record<string, Maker>;
 const camel = (name: string): string => name.replace(/_(\w)/g, (_, c: string) => c.toUpperCase());
 const camelOptions = (o: Record<string, unknown>): Record<string, unknown> =>
   Object.fromEntries(Object.entries(o).map(([key, value]) => [camel(key), value]));
@@ -154,7 +157,7 @@ for (const device of devices) {
       for (
         const [name, more] of [["AdamW", {}], ["SGD", { momentum: 0.9 }], ["RMSprop", {
           centered: true,
-        }]] as const
+        }], ["Lion", { weightDecay: 0.1 }], ["Muon", {}], ["Adafactor", {}]] as const
       ) {
         const first = [[3, 2], [4]].map((shape) => randn(shape, { device, seed: 9, requiresGrad: true }));
         const a = new makers[name](first, { lr: 0.1, ...more });
@@ -286,6 +289,11 @@ describe("schedules", () => {
     close(at(schedules.exponential({ lr: 1, gamma: 0.5 }), [0, 1, 3]), [1, 0.5, 0.125], "exponential");
     close(at(schedules.inverseSqrt({ lr: 1, warmup: 4 }), [0, 3, 15]), [0.25, 1, 0.5], "inverseSqrt");
     // PyTorch: OneCycleLR(max_lr=1, total_steps=10): its top is at step 2, its end at step 9.
+    close(at(schedules.noam({ lr: 1, warmup: 4 }), [0, 3, 15]), [0.25, 1, 0.5], "noam");
+    const wsd = schedules.wsd({ lr: 1, steps: 20, warmup: 2, decay: 10, minLr: 0.5 });
+    close(at(wsd, [0, 1, 10, 15, 20, 30]), [0.5, 1, 1, 0.75, 0.5, 0.5], "wsd");
+    close(at(schedules.wsd({ lr: 1, steps: 20 }), [15, 16, 18, 20]), [1, 1, 0.5, 0], "wsd");
+    assertThrows(() => schedules.wsd({ lr: 1, steps: 9, warmup: 5, decay: 5 }), OptionError, "more than the 9 steps");
     const cycle = schedules.oneCycle({ maxLr: 1, totalSteps: 10 });
     close(at(cycle, [0, 1, 2, 9]), [0.04, 0.52, 1, 4e-6], "oneCycle");
   });

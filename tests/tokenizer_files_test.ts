@@ -310,6 +310,12 @@ describe("older files", () => {
     const read = (config: object) => load({ "tokenizer.model": bytes, "tokenizer_config.json": config });
     const bare = await read({}), ids = bare.encode("To be");
     assertEquals(ids, bare.encode("To be", { addSpecialTokens: false }));
+    // SentencePiece spells out what is written like a control token, and classes of transformers read it.
+    const named = await read({ bos_token: "<s>" }), chat = { splitSpecialTokens: false };
+    assertEquals(bare.encode("<s>To be</s>"), bare.encode("<s>To be</s>", { splitSpecialTokens: true }));
+    assertEquals(bare.encode("<s>To be", chat), [bare.tokenToId("<s>"), ...ids]);
+    assertEquals(named.encode("<s>To be"), [bare.tokenToId("<s>"), ...ids]);
+    assertEquals(named.encode("</s>"), bare.encode("</s>"));
     const count = bare.vocabSize, bos = bare.tokenToId("<s>")!, eos = bare.tokenToId("</s>")!;
     const llama = await read({
       tokenizer_class: "LlamaTokenizer",

@@ -41,6 +41,7 @@ describe("a SentencePiece model", () => {
         const again = await tokenizerFromJson(tokenizer.toJSON());
         assert(lines.length > 50);
         for (const { text, ids, decoded } of lines) {
+          assertEquals(tokenizer.encode(text), ids, text);
           assertEquals(tokenizer.encode(text, plain), ids, text);
           assertStrictEquals(tokenizer.decode(ids), decoded, text);
           const stream = tokenizer.stream();

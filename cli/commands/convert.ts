@@ -77,9 +77,11 @@ interface Copied {
   files: number;
 }
 
+const onWarning = (message: string): void => void note(message);
+
 async function copyModel(from: string, to: string, options: SaveSafetensorsOptions): Promise<Copied> {
-  using model = await CausalLM.load(from, { onWarning: (message) => void note(message) });
-  await model.save(to, options);
+  using model = await CausalLM.load(from, { onWarning });
+  await model.save(to, { ...options, onWarning });
   await using written = await openWeights(to);
   const infos = written.names.map((name) => written.info(name));
   return {
@@ -90,14 +92,14 @@ async function copyModel(from: string, to: string, options: SaveSafetensorsOptio
 
 async function copyFile(from: string, to: string, options: SaveSafetensorsOptions): Promise<Copied> {
   await using file = await openSafetensors(from);
-  const { bytes, files } = await copySafetensors(file, to, options);
+  const { bytes, files } = await copySafetensors(file, to, { ...options, onWarning });
   return { bytes, files: files.length };
 }
 
 async function copyGguf(from: string, to: string, dtype: string | undefined): Promise<Copied> {
   const options = {
     ...(dtype ? { dtype: alsoCalled[dtype] ?? dtype } : {}),
-    onWarning: (message: string) => void note(message),
+    onWarning,
   };
   return { bytes: await convertToGguf(from, to, options), files: 1 };
 }

@@ -14,11 +14,20 @@ import {
   CheckpointManager,
   FormatError,
   manualSeed,
+  nn,
   randomBatches,
   type Tokenizer,
   useDeterministicAlgorithms,
 } from "../../mod.ts";
-import { exists, joinPath, stopStatus, writeFileAtomic, writeFiles } from "../../src/platform/platform.ts";
+import {
+  exists,
+  joinPath,
+  startHash,
+  stopStatus,
+  writeFileAtomic,
+  writeFiles,
+} from "../../src/platform/platform.ts";
+import { tensorToSave } from "../../src/runtime/safetensors.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
 import { note, printJson } from "../output.ts";
@@ -30,6 +39,7 @@ import {
   runIdle,
   runOptions,
   type RunSettings,
+  type SavedSettings,
   savedSettings,
 } from "../train_settings.ts";
 import { checkpointsIn, type TextParts, TrainingRun } from "../training_run.ts";
@@ -45,9 +55,10 @@ function freshTokenizer(settings: RunSettings, train: string, whole: string): To
 async function initialModel(values: Values): Promise<CausalLM | null> {
   const init = values.text("init"), blockSize = values.number("block-size") ?? 0;
   if (init === undefined) return null;
+  const isFrozen = values.has("lora");
   const model = await CausalLM.load(init, {
-    dtype: "f32",
-    dropout: values.number("dropout") ?? 0,
+    // What stays as it is may lie in blocks.
+    ...(isFrozen ? {} : { dtype: "f32", dropout: values.number("dropout") ?? 0 }),
     onWarning: (message) => void note(message),
   });
   if (!model.tokenizer) {
@@ -68,6 +79,8 @@ async function freshModel(settings: RunSettings, tokenizer: Tokenizer): Promise<
       width: settings["n-embd"],
       layers: settings["n-layer"],
       heads: settings["n-head"],
+      ...(settings["n-kv-head"] === null ? {} : { kvHeads: settings["n-kv-head"] }),
+      ...(settings["n-inner"] === null ? {} : { innerWidth: settings["n-inner"] }),
       ...(end === undefined ? {} : { endTokenId: end }),
     };
   const model = await CausalLM.fromSizes(settings.family, sizes, { dropout: settings.dropout });
@@ -75,11 +88,47 @@ async function freshModel(settings: RunSettings, tokenizer: Tokenizer): Promise<
   return model;
 }
 
-/** The model of a run that goes on; its weights come from a checkpoint. */
-async function begunModel(config: Readonly<Record<string, unknown>>, out: string): Promise<CausalLM> {
+/** The model of a run that goes on; its weights, or its adapter's, come from a checkpoint. */
+async function begunModel(
+  config: Readonly<Record<string, unknown>>,
+  settings: SavedSettings,
+  out: string,
+): Promise<CausalLM> {
+  if (settings.lora !== null) {
+    const base = await CausalLM.load(settings.init as string, { onWarning: (message) => void note(message) });
+    if (await fingerprint(base) !== settings.base_sha256) {
+      throw new UsageError(
+        `--resume: ${settings.init} holds other weights than those that the adapter was begun beside`,
+      );
+    }
+    return base;
+  }
   const model = await CausalLM.fromConfig(config);
   await model.loadTokenizer(await tokenizerIn(out));
   return model;
+}
+
+/** Puts the adapter of a run beside its model. */
+function adapt(model: CausalLM, settings: RunSettings): void {
+  const { lora: rank, rslora, dora, "lora-targets": targets } = settings;
+  if (rank === null) return;
+  nn.lora(model, {
+    rank,
+    alpha: settings["lora-alpha"] as number,
+    dropout: settings["lora-dropout"] as number,
+    rslora,
+    dora,
+    ...(targets === null
+      ? {}
+      : { targets: targets === "all-linear" ? targets : targets.split(",").map((name) => name.trim()) }),
+  });
+}
+
+/** SHA-256 of all weights of a model, in hexadecimal digits. */
+async function fingerprint(model: CausalLM): Promise<string> {
+  const hash = startHash("sha256");
+  for (const [name, p] of model.namedParameters()) hash.update(await tensorToSave(name, p).bytes());
+  return await hash.digest();
 }
 
 /** The folder with the tokenizer of the run in `out`. */
@@ -101,17 +150,22 @@ async function prepare(
   if (!resume && isBegun) {
     throw new UsageError(`${out} holds a run already; go on with --resume, or name another folder`);
   }
-  if (!resume && !values.flag("force") && await exists(joinPath(out, "config.json"))) {
+  const written = values.has("lora") ? "adapter_config.json" : "config.json";
+  if (!resume && !values.flag("force") && await exists(joinPath(out, written))) {
     throw new UsageError(
       `${out} holds a model already; give --force to train another in its place, or name another folder`,
     );
   }
   const initial = resume ? null : await initialModel(values), positions = initial?.contextLength ?? Infinity;
-  const { config, ...settings } = resume
-    ? await savedSettings(settingsPath, values, path, text)
-    : { ...newSettings(values, path, positions), text_sha256: await digest(text), config: null };
+  const all = resume ? await savedSettings(settingsPath, values, path, text) : {
+    ...newSettings(values, path, positions),
+    text_sha256: await digest(text),
+    config: null,
+    base_sha256: null,
+  };
+  const { config, ...settings } = all;
   const [train, rest] = splitText(text, settings["val-fraction"]);
-  const begun = config === null ? initial : await begunModel(config, out);
+  const begun = config === null ? initial : await begunModel(config, all as SavedSettings, out);
   const tokenizer = begun?.tokenizer ?? freshTokenizer(settings, train, text);
   const parts = {
     ids: Int32Array.from(tokenizer.encode(train)),
@@ -130,6 +184,8 @@ async function prepare(
   useDeterministicAlgorithms(settings.deterministic);
   manualSeed(settings.seed);
   const model = begun ?? await freshModel(settings, tokenizer);
+  if (!resume && settings.lora !== null) settings.base_sha256 = await fingerprint(model);
+  adapt(model, settings);
   model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };
   if (!resume) {
     // The model that `out` may hold stays whole, with its own tokenizer, until the new one is there.

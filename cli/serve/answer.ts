@@ -18,9 +18,12 @@ export interface TokenInfo {
   readonly details: TokenDetails;
 }
 
-/** "stop" for an end of its own or of the caller's. */
-export function finishReason({ finishReason }: GenerationResult): "stop" | "length" {
-  return finishReason === "length" ? "length" : "stop";
+/** "stop" for an end of its own or of the caller's, "tool_calls" where it calls some. */
+export function finishReason(
+  { finishReason }: GenerationResult,
+  calls: number = 0,
+): "stop" | "length" | "tool_calls" {
+  return finishReason === "length" ? "length" : calls > 0 ? "tool_calls" : "stop";
 }
 
 /** Tokens of prompts and of answers. */

@@ -38,6 +38,8 @@ const name = kind(`a text of up to ${mostName} characters`, (x) => isText(x, mos
 const isObject = (x: unknown): x is Readonly<Record<string, unknown>> =>
   typeof x === "object" && x !== null && !Array.isArray(x);
 const tokens = whole(0, mostTokens);
+/** The most tools of a request. */
+const mostTools = 128;
 const flag: Kind = kind("true or false", (x) => typeof x === "boolean");
 const schema = kind(
   "a JSON Schema, or its text",
@@ -67,6 +69,21 @@ export const fields: Readonly<Record<string, Field>> = {
     ),
     only: "chat",
   },
+  tools: {
+    ...kind(
+      `a list of up to ${mostTools} tools, { type: "function", function: { name, description, parameters } }`,
+      (x) => Array.isArray(x) && x.length <= mostTools,
+    ),
+    only: "chat",
+  },
+  tool_choice: {
+    ...kind(
+      '"none", "auto", "required", or { type: "function", function: { name } }',
+      (x) => x === "none" || x === "auto" || x === "required" || isObject(x),
+    ),
+    only: "chat",
+  },
+  parallel_tool_calls: { ...flag, only: "chat" },
   max_tokens: tokens,
   max_completion_tokens: tokens,
   n: whole(1, mostTexts),

@@ -9,7 +9,9 @@ import { show } from "../../src/core/show.ts";
 import { fieldNames, fields, type Route } from "./fields.ts";
 import { formatOf } from "./format.ts";
 import { parseBody, seedOf } from "./json_body.ts";
+import { readMessage } from "./messages.ts";
 import { Problem } from "./problem.ts";
+import { readTools, type Tools } from "./tools.ts";
 import { type Body, complaint, unhonoured } from "./unhonoured.ts";
 
 /** What a request asks for, whatever route it came by. */
@@ -47,7 +49,8 @@ function given(body: Body, route: Route): Body {
   const found: Record<string, unknown> = Object.create(null);
   for (const [name, value] of Object.entries(body)) {
     if (value === null || value === undefined) continue;
-    if (Object.hasOwn(fields, name)) {
+    const isElsewhere = (fields[name]?.only ?? route) !== route && Object.hasOwn(unhonoured, name);
+    if (Object.hasOwn(fields, name) && !isElsewhere) {
       const { accepts, expected, only = route } = fields[name];
       if (only !== route) {
         if (value === false || value === 0) continue;
@@ -170,27 +173,25 @@ export function readChat(
   text: string,
   vocabSize: number,
   mostTexts: number,
-): Asked & { messages: ChatMessage[] } {
+): Asked & { messages: ChatMessage[]; tools: Tools | null } {
   const body = given(parseBody(text), "chat"), { messages, logprobs } = body;
   if (messages === undefined) fail("messages", `messages is missing, expected ${fields.messages.expected}`);
   checkCount(1, (body.n as number | undefined) ?? 1, mostTexts);
-  const read1 = (messages as unknown[]).map((message, i): ChatMessage => {
-    const { role, content } = (message ?? {}) as Record<string, unknown>;
-    const parts = Array.isArray(content) ? content as { type?: unknown; text?: unknown }[] : null;
-    const words = parts?.every((part) => part?.type === "text" && typeof part.text === "string")
-      ? parts.map(({ text }) => text).join("")
-      : content;
-    if (typeof role !== "string" || typeof words !== "string") {
-      fail("messages", `messages[${i}] has a role and a content, both of them texts`);
-    }
-    return { role, content: words };
-  });
+  const said = (messages as unknown[]).map(readMessage), tools = readTools(body);
   if (logprobs !== undefined && typeof logprobs !== "boolean") {
     fail("logprobs", `logprobs is ${show(logprobs)}, expected true or false`);
   }
   const top = body.top_logprobs as number | undefined;
   if (top && !logprobs) fail("top_logprobs", "top_logprobs belong to logprobs: true");
-  return { ...read(text, body, vocabSize, logprobs ? top ?? 0 : undefined), messages: read1 };
+  const asked = read(text, body, vocabSize, logprobs ? top ?? 0 : undefined);
+  if (tools && asked.options.responseFormat !== undefined) {
+    fail(
+      "response_format",
+      'what an answer must be cannot be honoured beside tools, which are called in the model\'s own way; give tool_choice "none"',
+    );
+  }
+  if (tools?.format) asked.options.responseFormat = tools.format;
+  return { ...asked, messages: said, tools };
 }
 
 function checkCount(prompts: number, n: number, most: number): void {

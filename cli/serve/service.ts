@@ -29,6 +29,8 @@ import {
 } from "./answer.ts";
 import { Problem } from "./problem.ts";
 import { type Asked, type Prompt, readChat, readCompletion } from "./request.ts";
+import { type Said, type ToolCall, ToolCallReader } from "./tool_calls.ts";
+import type { Tools } from "./tools.ts";
 
 /** What is served, and how much of it. */
 export interface ServiceOptions {
@@ -58,6 +60,8 @@ interface Text {
 export interface Work {
   readonly asked: Asked;
   readonly chat: boolean;
+  /** What the model may call. */
+  readonly tools: Tools | null;
   readonly texts: readonly Text[];
   /** Tokens of the prompts. */
   readonly prompts: readonly number[];
@@ -120,20 +124,28 @@ export class Service {
         "no_chat_template",
       );
     }
-    const { messages, ...asked } = readChat(text, model.vocabSize, maxTexts);
+    const { messages, tools, ...asked } = readChat(text, model.vocabSize, maxTexts);
     this.#checkLength(messages.reduce((sum, { content }) => sum + content.length, 0), "messages");
     let prompt: number[];
     try {
-      prompt = await encodeChat(model.tokenizer!, template(messages), { signal });
+      const written = template(messages, tools ? { tools: tools.list } : {});
+      if (tools && written === template(messages)) {
+        throw new Problem(
+          400,
+          `tools cannot be honoured: the chat template of ${name} tells the model of none, so it was not trained to call them`,
+          "tools",
+        );
+      }
+      prompt = await encodeChat(model.tokenizer!, written, { signal });
     } catch (error) {
-      if (error instanceof CancelledError) throw error;
+      if (error instanceof CancelledError || error instanceof Problem) throw error;
       throw new Problem(
         400,
         `the chat template refuses these messages: ${(error as Error).message.slice(0, 500)}`,
         "messages",
       );
     }
-    return await this.#accept(asked, [prompt], client, true, signal);
+    return await this.#accept(asked, [prompt], client, true, signal, tools);
   }
 
   /** @throws {Problem} for so many characters that they cannot be few enough tokens. */
@@ -159,6 +171,7 @@ export class Service {
     client: string,
     chat: boolean,
     signal: AbortSignal,
+    tools: Tools | null = null,
   ): Promise<Work> {
     const { name } = this.#options, count = prompts.length * asked.n;
     if (asked.model !== null && asked.model !== name) {
@@ -177,7 +190,7 @@ export class Service {
       const head = { id, created: Math.floor(Date.now() / 1000), model: name };
       const turns = asked.user === null ? client : `${client} ${asked.user}`;
       const lengths = texts.filter((_, i) => i % asked.n === 0).map(({ promptIds }) => promptIds.length);
-      return { asked, chat, texts, prompts: lengths, client: turns, head };
+      return { asked, chat, tools, texts, prompts: lengths, client: turns, head };
     } finally {
       this.#reading -= count;
     }
@@ -251,7 +264,8 @@ export class Service {
   }
 
   /** The whole answer. */
-  async whole({ asked, chat, texts, prompts, client, head }: Work, signal: AbortSignal): Promise<unknown> {
+  async whole(work: Work, signal: AbortSignal): Promise<unknown> {
+    const { asked, chat, tools, texts, prompts, client, head } = work;
     // All are in the queue before the first is waited for.
     const started = texts.map((text) => this.#pieces(text, client, signal));
     const made: number[] = [];
@@ -265,18 +279,18 @@ export class Service {
           id,
           details: result.logprobs?.[k] as TokenInfo["details"],
         }));
-        const known = asked.options.logprobs !== undefined;
+        const known = asked.options.logprobs !== undefined, said = chat ? spoken(result.text, tools) : null;
         return {
           index,
-          ...(chat
-            ? { message: { role: "assistant", content: result.text, refusal: null } }
+          ...(said
+            ? { message: { role: "assistant", ...said, refusal: null } }
             : { text: echo + result.text }),
           logprobs: !known
             ? null
             : chat
             ? chatLogprobs(this.#tokenizer, tokens)
             : completionLogprobs(this.#tokenizer, tokens, echo.length),
-          finish_reason: finishReason(result),
+          finish_reason: finishReason(result, said?.tool_calls?.length),
         };
       }
     }));
@@ -290,7 +304,7 @@ export class Service {
 
   /** The answer in pieces, each the data of one event. */
   async stream(work: Work, signal: AbortSignal, send: (data: string) => Promise<unknown>): Promise<void> {
-    const { asked, chat, texts, prompts, client, head } = work;
+    const { asked, chat, tools, texts, prompts, client, head } = work;
     const object = chat ? "chat.completion.chunk" : "text_completion";
     const made: number[] = [], usage = asked.includeUsage ? { usage: null } : {};
     const write = (index: number, part: Record<string, unknown>, logprobs: unknown, finish: string | null) =>
@@ -305,6 +319,14 @@ export class Service {
       if (chat) await write(index, { delta: { role: "assistant", content: "" } }, null, null);
       else if (echo) await write(index, { text: echo }, null, null);
       let at = echo.length, held: TokenInfo[] = [];
+      const reader = tools && readerOf(tools);
+      /** Calls go whole, each in a piece of its own. */
+      const call = async ({ calls }: Said): Promise<void> => {
+        const first = reader!.count - calls.length;
+        for (const [i, one] of calls.entries()) {
+          await write(index, { delta: { tool_calls: [{ index: first + i, ...one }] } }, null, null);
+        }
+      };
       const logprobs = (): unknown => {
         if (!held.length) return null;
         const tokens = held;
@@ -315,15 +337,22 @@ export class Service {
         const step = await pieces.next();
         if (step.done) {
           made.push(step.value.ids.length);
+          const rest = reader?.end();
+          if (rest?.text) await write(index, { delta: { content: rest.text } }, logprobs(), null);
+          if (rest) await call(rest);
+          const finish = finishReason(step.value, reader?.count);
           // Tokens without text: of a stop text that was cut off, and the end of the text itself.
-          await write(index, chat ? { delta: {} } : { text: "" }, logprobs(), finishReason(step.value));
+          await write(index, chat ? { delta: {} } : { text: "" }, logprobs(), finish);
           return;
         }
-        const { id, text, details } = step.value;
+        const { id, text: piece, details } = step.value;
         if (id !== null && details) held.push({ id, details });
+        const said = reader?.push(piece), text = said?.text ?? piece;
+        if (said && !text) await call(said);
         if (!text) continue;
         await write(index, chat ? { delta: { content: text } } : { text }, logprobs(), null);
         at += text.length;
+        if (said) await call(said);
       }
     }));
     if (asked.includeUsage) {
@@ -332,6 +361,16 @@ export class Service {
     }
     await send("[DONE]");
   }
+}
+
+const readerOf = ({ names, most }: Tools): ToolCallReader => new ToolCallReader(names, most);
+
+/** What an answer says, and which tools it calls. */
+function spoken(text: string, tools: Tools | null): { content: string | null; tool_calls?: ToolCall[] } {
+  if (!tools) return { content: text };
+  const reader = readerOf(tools), parts = [reader.push(text), reader.end()];
+  const content = parts.map((part) => part.text).join(""), calls = parts.flatMap((part) => part.calls);
+  return calls.length > 0 ? { content: content || null, tool_calls: calls } : { content };
 }
 
 /** Text k of several has its own seed. */

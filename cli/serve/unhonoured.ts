@@ -33,7 +33,7 @@ const idle = (isIdle: (value: unknown) => boolean, expected: string): Unhonoured
   why: `it is ${expected}`,
 });
 
-const noTools = "the model was not trained to call tools", textOnly = "the model writes text only";
+const noTools = "tools belong to /v1/chat/completions", textOnly = "the model writes text only";
 const noReasons = "the model does not reason apart from its text", noSearch = "there is no search here";
 const oneSearch = "texts are drawn one by one", oneTemplate = "the model's own template is used";
 const ownSampling = "this way of sampling is not known here";
@@ -45,8 +45,8 @@ export const unhonoured: Readonly<Record<string, Unhonoured>> = {
   tools: only(noTools, []),
   tool_choice: only(noTools, "none", "auto"),
   parallel_tool_calls: idle((value) => typeof value === "boolean", "true or false"),
-  functions: only("the model was not trained to call functions", []),
-  function_call: only("the model was not trained to call functions", "none", "auto"),
+  functions: only("they are called tools now; use tools", []),
+  function_call: only("functions are called tools now; use tool_choice", "none", "auto"),
   store: only("nothing is stored here", false),
   metadata: idle((value) => typeof value === "object" && !Array.isArray(value), "an object of texts"),
   service_tier: only("there is one tier", "auto", "default"),

@@ -227,10 +227,11 @@ export interface Kernels {
     causal: boolean,
   ): void;
   /**
-   * A decoding step of several texts: `qkv` [rows, 3, heads, d] is contiguous f32; row i's key and value are written at
-   * position `lengths[i]` of `keys[i]` and `values[i]` ([1, heads, capacity, d], all of one dtype, f32 or one of
-   * {@link Kernels.attentionDTypes}), and its query attends to all positions up to it: `out` [rows, heads, d], contiguous.
-   * With `places` (i32 [rows], contiguous) the lengths are read from there and `lengths` says nothing, also when the work
+   * A decoding step of several texts: `qkv` [rows, heads + 2 · groups, d] is contiguous f32, queries first, then keys, then
+   * values; row i's keys and values are written at position `lengths[i]` of `keys[i]` and `values[i]` ([1, groups, capacity, d],
+   * all of one dtype, f32 or one of {@link Kernels.attentionDTypes}), and its queries attend to all positions up to it:
+   * `out` [rows, heads, d], contiguous. `groups` divides `heads`; `softcap` (0: none) keeps scores within ± it by
+   * softcap · tanh(score / softcap), and of positions only the last `window` (0: all) are seen. With `places` (i32 [rows], contiguous) the lengths are read from there and `lengths` says nothing, also when the work
    * is done again ({@link Backend.capture}).
    */
   attentionStep?(
@@ -241,6 +242,8 @@ export interface Kernels {
     out: View,
     scale: number,
     places?: View,
+    softcap?: number,
+    window?: number,
   ): void;
   /** What k and v of {@link Kernels.attention} may be stored as besides f32, where a head is a multiple of 32 wide. */
   readonly attentionDTypes?: readonly DType[];

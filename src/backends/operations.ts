@@ -142,9 +142,10 @@ const list: readonly Operation[] = [
   row(
     "attentionStep",
     true,
-    "reads qkv, updates* keys, updates* values, number* lengths, writes out, number scale, reads places",
+    "reads qkv, updates* keys, updates* values, number* lengths, writes out, number scale, reads places, number softcap, word window",
     (args) => {
-      const [rows, , heads, width] = shapeOf(args[0]), keys = args[1] as View[], values = args[2] as View[];
+      const [rows, all, width] = shapeOf(args[0]), keys = args[1] as View[], values = args[2] as View[];
+      const heads = all - 2 * shapeOf(keys[0])[1];
       return [...keys, ...values].map((): Shape | null => null).concat([[rows, heads, width]]);
     },
   ),

@@ -2,7 +2,8 @@
  * A checkpoint's tensors against the parameters that a configuration asks for, before anything of the model's size is made.
  *
  * What is not a parameter by the family's own account (buffers, a tied output layer written out) is passed over; what remains
- * must be exactly the network's parameters.
+ * must be exactly the network's parameters. Heads for other tasks, which stand beside them, are told of and left out, as
+ * transformers does.
  *
  * @module
  */
@@ -30,6 +31,8 @@ export interface ExpectedTensors {
   shape(name: string): Shape | undefined;
   /** Their names. */
   names(): Iterable<string>;
+  /** What holds them, without what is inside: "model.embed_tokens", "model.layers", "model.norm", "lm_head". */
+  readonly modules: readonly string[];
 }
 
 /** Shapes by name. */
@@ -44,7 +47,9 @@ export function layeredTensors(
   behind: Shapes,
 ): ExpectedTensors {
   const outside: Shapes = { ...before, ...behind }, names = Object.keys(inLayer);
+  const paths = [...Object.keys(outside), `${prefix}0`].map((name) => name.slice(0, name.lastIndexOf(".")));
   return {
+    modules: [...new Set(paths)],
     size: Object.keys(outside).length + layers * names.length,
     shape(name) {
       const [, layer, rest] = name.startsWith(prefix)
@@ -75,12 +80,47 @@ function listed(what: string, list: readonly string[], total: number = list.leng
 /** Programs that wrap a model leave their own name before all others: torch.compile, DataParallel. */
 const wrapped = /^(?:_orig_mod\.|module\.)+/;
 
+/** What a message calls a tensor. */
+const told = ({ name, shape }: Offered): string => `${cut(name)} ${cut(formatShape(shape))}`;
+
+/** Says in a line what of a file is not used. */
+export function tellUnused(
+  unused: readonly Offered[],
+  title: string,
+  where: string,
+  warn: (message: string) => void,
+): void {
+  if (unused.length === 0) return;
+  const rest = unused.length > 5 ? ` and ${unused.length - 5} more` : "";
+  warn(
+    `${where} also holds ${
+      unused.slice(0, 5).map(told).join(", ")
+    }${rest}, which is no part of ${title} as a language model; ${
+      unused.length === 1 ? "it is" : "they are"
+    } not used`,
+  );
+}
+
+/**
+ * Whether a tensor that a file calls `name` stands beside the network: neither in one of its modules nor in what these are in,
+ * where it would change results.
+ */
+function isBeside(name: string, parameter: string, { modules }: ExpectedTensors): boolean {
+  const bodies = modules.filter((module) => module.includes(".")).map((module) => module.split(".")[0]);
+  const isIn = (path: string, within: readonly string[]): boolean =>
+    within.some((module) => path.startsWith(`${module}.`));
+  // What lost a prefix was inside.
+  const isBare = name === parameter || parameter.endsWith(`.${name}`);
+  return isBare && !isIn(name, bodies) && !isIn(parameter, modules);
+}
+
 /**
  * For each parameter of the model, the name in the file that holds it. Nothing is made of the model for it, so that a
  * configuration of any size is refused as fast as the file's names are read.
  *
  * @param nameOf the parameter that a name means, or null for a tensor that is none.
  * @param title what the family is called in messages.
+ * @param warn hears of tensors that are not used, in a line.
  * @throws {FormatError} listing missing names, unexpected names, and wrong shapes or dtypes, each apart.
  */
 export function matchNames(
@@ -89,17 +129,21 @@ export function matchNames(
   nameOf: (name: string) => string | null,
   title: string,
   where: string,
+  warn: (message: string) => void,
 ): Map<string, string> {
   const found = new Map<string, string>(),
     seen = new Set<string>(),
+    unused: Offered[] = [],
     unexpected: string[] = [],
     wrong: string[] = [];
   for (const t of offered) {
-    const name = nameOf(t.name.replace(wrapped, ""));
+    const own = t.name.replace(wrapped, ""), name = nameOf(own);
     if (name === null) continue;
     const shape = expected.shape(name), offeredShape = t.transposed ? [...t.shape].reverse() : t.shape;
-    if (!shape) unexpected.push(`${cut(t.name)} ${cut(formatShape(t.shape))}`);
-    else if (found.has(name)) unexpected.push(`${cut(t.name)} (the file also has ${found.get(name)})`);
+    if (!shape) {
+      if (isBeside(own, name, expected)) unused.push(t);
+      else unexpected.push(told(t));
+    } else if (found.has(name)) unexpected.push(`${cut(t.name)} (the file also has ${found.get(name)})`);
     else if (!sameShape(shape, offeredShape)) {
       wrong.push(`${t.name} is ${cut(formatShape(offeredShape))}, expected ${formatShape(shape)}`);
     } else if (!isFloat(t.dtype as "f32") && !isQuantized(t.dtype as "q8")) {
@@ -125,6 +169,7 @@ export function matchNames(
       `${where} does not hold the ${title} that its config.json describes; ${complaints.join("; ")}`,
     );
   }
+  tellUnused(unused, title, where, warn);
   return found;
 }
 

@@ -33,6 +33,10 @@ export interface ModelSizes {
   layers: number;
   /** Attention heads. */
   heads: number;
+  /** Heads of keys and values, in families that may have fewer of them. Default: as many as heads. */
+  kvHeads?: number;
+  /** Inner width of the MLP. Default: as the family has it. */
+  innerWidth?: number;
   /** The token that begins and ends a text. Default: none. */
   endTokenId?: number;
 }
@@ -66,6 +70,8 @@ export interface Family<C = unknown, N extends CausalNetwork = CausalNetwork> {
   parameterName(name: string, config: C): string | null;
   /** What a checkpoint calls the parameter `name`. */
   checkpointName(name: string, config: C): string;
+  /** What transformers calls the module at `path` of a whole model, as the files of adapters do. */
+  modulePath(path: string): string;
   /** Parameters that are only looked up, row by row, and so never quantised. */
   readonly tables: readonly string[];
   /** The network, with fresh weights. */

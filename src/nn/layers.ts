@@ -25,9 +25,11 @@ import {
   transpose,
   zeros,
 } from "../ops/mod.ts";
+import { afterProduct } from "../ops/after_product.ts";
 import { convOptions } from "../ops/options.ts";
-import { tidy } from "../tensor/mod.ts";
+import { activeCapture, tidy } from "../tensor/mod.ts";
 import { fans, kaimingUniform, normal, uniform } from "./init.ts";
+import type { AdapterSet } from "./lora.ts";
 import { type Layer, Module, parameter } from "./module.ts";
 import { layerOptions } from "./options.ts";
 import { matrixDType, unquantized } from "./quantized.ts";
@@ -60,6 +62,20 @@ function transposed(rows: Tensor): Tensor {
   return seen;
 }
 
+/** What stands beside a layer's product while there are adapters for it: see `lora.ts`. */
+export interface Beside extends Module {
+  /** The adapters of the whole model. */
+  readonly set: AdapterSet;
+  /** x · weight + bias, with what the adapter in use adds to it. */
+  product(x: Tensor, plain: (x: Tensor) => Tensor): Tensor;
+}
+
+/** What stands beside `layer`; a program that was made without it, or with another, is made again. */
+function besideOf(layer: Linear | Conv1D): Beside | null {
+  activeCapture()?.guard(layer, "adapters", () => layer.adapters);
+  return layer.adapters;
+}
+
 /**
  * x · weightᵀ + bias; weight [out, in]. Both begin uniform in ±1/√in.
  *
@@ -70,6 +86,8 @@ export class Linear extends Module implements Layer {
   weight: Tensor;
   /** [out], or null. */
   bias: Tensor | null;
+  /** Low-rank changes of the product, see {@link lora}; null where there are none. */
+  adapters: Beside | null = null;
 
   /** `bias: false` leaves the bias out. */
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions & { bias?: boolean } = {}) {
@@ -82,7 +100,10 @@ export class Linear extends Module implements Layer {
 
   /** x […, in] → […, out]. */
   forward(x: Tensor): Tensor {
-    return linear(x, this.weight, this.bias);
+    const beside = besideOf(this);
+    return beside
+      ? beside.product(x, (x) => linear(x, this.weight, this.bias))
+      : linear(x, this.weight, this.bias);
   }
 }
 
@@ -98,6 +119,8 @@ export class Conv1D extends Module implements Layer {
   weight: Tensor;
   /** [out]. */
   bias: Tensor;
+  /** Low-rank changes of the product, see {@link lora}; null where there are none. */
+  adapters: Beside | null = null;
 
   /** Named as in `transformers`, except that the input comes first, as in {@link Linear}. */
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions = {}) {
@@ -113,7 +136,9 @@ export class Conv1D extends Module implements Layer {
 
   /** x […, in] → […, out]; `options` say what follows, see {@link affine}. */
   forward(x: Tensor, options: AffineOptions = {}): Tensor {
-    return affine(x, this.weight, this.bias, options);
+    const beside = besideOf(this);
+    if (!beside) return affine(x, this.weight, this.bias, options);
+    return tidy(() => afterProduct(beside.product(x, (x) => affine(x, this.weight, this.bias)), options));
   }
 }
 

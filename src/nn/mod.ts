@@ -7,6 +7,8 @@ export * from "./activations.ts";
 export * from "./attention.ts";
 export * as init from "./init.ts";
 export * from "./layers.ts";
+export { lora } from "./lora.ts";
+export type { AdapterSet, Lora, LoraLayer, LoraLayerOptions, LoraOptions } from "./lora.ts";
 export * from "./module.ts";
 export * from "./rotary.ts";
 export {

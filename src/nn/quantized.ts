@@ -14,6 +14,23 @@ export function matrixDType(dtype: DType, depth: number): DType {
   return isQuantized(dtype) && depth % blockValues(dtype) !== 0 ? "f32" : dtype;
 }
 
+/** Says in a line which matrices have no whole blocks along their sums and so stay as they were. */
+export function tellUnquantized(
+  where: string,
+  dtype: DType,
+  matrices: readonly { readonly name: string; readonly depth: number; readonly held: string }[],
+  warn: (message: string) => void,
+): void {
+  if (matrices.length === 0) return;
+  const [{ name, depth, held }] = matrices,
+    rest = matrices.length > 1 ? ` and ${matrices.length - 1} more` : "";
+  warn(
+    `${where}: ${name}${rest} ${
+      rest ? "stay" : "stays"
+    } ${held} under ${dtype}: sums run over ${depth} values, and blocks have ${blockValues(dtype)}`,
+  );
+}
+
 /** The options for what q8 and q4 do not hold: vectors, and tables that are only read. */
 export function unquantized<T extends LayerOptions>(options: T): T {
   return options.dtype && isQuantized(options.dtype) ? { ...options, dtype: "f32" } : options;

@@ -11,10 +11,9 @@
 import { alias, tidy } from "../tensor/mod.ts";
 import type { AttentionOptions } from "./attention.ts";
 import { scaledDotProductAttention } from "./attention.ts";
-import { attentionStep } from "./attention_step.ts";
+import { attentionRows } from "./attention_rows.ts";
 import { arange } from "./create.ts";
 import { gt, le, logicalAnd, sub, where } from "./elementwise.ts";
-import { concat } from "./join.ts";
 import { toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { contiguous, expand, reshape, slice, unsqueeze } from "./views.ts";
@@ -31,6 +30,15 @@ interface Appended {
 
 const notes = new WeakMap<object, Appended>();
 
+/** Writes `fresh` [batch, heads, new, width] at the positions `places` (i32 [new]) of `whole`; see {@link appendAt}. */
+export function writeAt(whole: Tensor, fresh: Tensor, places: Tensor): void {
+  const { backend, dtype, shape: [batch, heads, , width] } = whole, written = toDType(fresh, dtype);
+  const index = alias(places, [batch, heads, places.size, width], [0, 0, places.strides[0], 0]);
+  whole.storage.version++;
+  backend.scatter("set", whole, 2, index, written);
+  index.dispose();
+}
+
 /**
  * Writes `fresh` [batch, heads, new, width] at the positions `places` (i32 [new]) of `whole` [batch, heads, capacity, width],
  * which is contiguous, and gives a view of its first `end` positions. `look` is called when its shape is asked for.
@@ -42,12 +50,8 @@ export function appendAt(
   end: number,
   look: () => void,
 ): Tensor {
-  const { backend, dtype, shape: [batch, heads, , width] } = whole,
-    shape = [batch, heads, places.size, width];
-  const written = toDType(fresh, dtype), index = alias(places, shape, [0, 0, 1, 0]);
-  whole.storage.version++;
-  backend.scatter("set", whole, 2, index, written);
-  index.dispose();
+  const written = toDType(fresh, whole.dtype);
+  writeAt(whole, written, places);
   const view = slice(whole, null, null, [0, end]), seen = view.shape;
   for (const [name, value] of [["shape", seen], ["strides", view.strides], ["size", view.size]] as const) {
     Object.defineProperty(view, name, {
@@ -73,15 +77,20 @@ export function attendAppended(
   const [batch, heads, rows, width] = q.shape, [, groups, capacity] = k.whole.shape, { places } = k;
   const { isCausal = false, scale, softcap, window } = options;
   if (q.shape.length !== 4 || rows !== places.size) return null;
-  const isStep = rows === 1 && heads === groups && v.whole.shape[3] === width && softcap === undefined &&
-    (scale === undefined || scale === 1 / Math.sqrt(width)) && window === undefined && q.dtype === "f32";
+  const isStep = rows === 1 && heads % groups === 0 && v.whole.shape[3] === width &&
+    q.dtype === "f32";
+  const given = {
+    ...(scale === undefined ? {} : { scale }),
+    ...(softcap === undefined ? {} : { softcap }),
+  };
   return tidy(() => {
     if (isStep) {
-      const parts = [q, k.fresh, v.fresh].map((t) => reshape(toDType(t, "f32"), [batch, 1, heads, width]));
+      const flat = (t: Tensor): Tensor => reshape(toDType(t, "f32"), [batch, t.shape[1], width]);
       const texts = (t: Tensor): Tensor[] => Array.from({ length: batch }, (_, i) => slice(t, [i, i + 1]));
-      const all = contiguous(expand(places, [batch]));
-      const mixed = attentionStep(concat(parts, 1), texts(k.whole), texts(v.whole), all);
-      return reshape(mixed, [batch, heads, 1, width]);
+      const all = contiguous(expand(places, [batch])),
+        own = window === undefined ? given : { ...given, window };
+      const parts = [q, k.fresh, v.fresh].map(flat) as [Tensor, Tensor, Tensor];
+      return reshape(attentionRows(...parts, texts(k.whole), texts(v.whole), all, own), q.shape);
     }
     const all = arange(capacity, { dtype: "i32", device: q.device }), own = unsqueeze(places, 1);
     const filled = le(all, slice(places, [rows - 1, rows])); // [capacity]
@@ -89,10 +98,6 @@ export function attendAppended(
     if (window !== undefined) seen = logicalAnd(seen, gt(all, sub(own, window)));
     // What is left of earlier texts may be no number, and nothing times that is none either.
     const mixed = where(unsqueeze(filled, 1), toDType(v.whole, q.dtype), 0);
-    const given = {
-      ...(scale === undefined ? {} : { scale }),
-      ...(softcap === undefined ? {} : { softcap }),
-    };
     return scaledDotProductAttention(q, toDType(k.whole, q.dtype), mixed, { ...given, attnMask: seen });
   });
 }

@@ -1,22 +1,20 @@
 /**
- * The attention of a decoding step with grouped heads: one new position for each of several texts, each with keys and values of
- * its own, of which several heads of queries may share a head (Ainslie et al. 2023).
- *
- * The kernel of a step has as many heads of keys as of queries. Of queries that share keys it takes one of each group at a
- * time; what it writes each time is the same key and value. What it does not know (a cap of scores, a window that some keys
- * are out of) is done in ordinary operations.
+ * The attention of a decoding step: one new position for each of several texts, each with keys and values of its own, of which
+ * several heads of queries may share a head (Ainslie et al. 2023). In one call where the device has a kernel.
  *
  * @module
  */
+import { attentionStepKernels } from "../backends/kernels/attention_step.ts";
+import { quantBlock } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { type AttentionOptions, scaledDotProductAttention } from "./attention.ts";
-import { stepKernel } from "./attention_step.ts";
-import { copyInto } from "./bridge.ts";
+import { writeAt } from "./appended.ts";
+import { alias, contiguousView, copyInto, empty } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { eq, gt, le, logicalAnd, sub, where } from "./elementwise.ts";
-import { concat, stack } from "./join.ts";
+import { concat } from "./join.ts";
 import { toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { reshape, slice, unsqueeze } from "./views.ts";
@@ -38,8 +36,8 @@ export function attentionRows(
   lengths: readonly number[] | Tensor,
   options: RowOptions = {},
 ): Tensor {
-  const [rows, heads, width] = q.shape, groups = k.shape[1], share = heads / groups;
-  if (keys.length !== rows || values.length !== rows || k.shape[0] !== rows || !Number.isInteger(share)) {
+  const [rows, heads, width] = q.shape, groups = k.shape[1];
+  if (keys.length !== rows || values.length !== rows || k.shape[0] !== rows || heads % groups !== 0) {
     throw new ShapeError(
       `attentionRows: q ${formatShape(q.shape)} and k ${
         formatShape(k.shape)
@@ -51,41 +49,31 @@ export function attentionRows(
     if (length < keys[i].shape[2]) return;
     throw new ShapeError(`the key-value cache of text ${i} holds ${keys[i].shape[2]} positions, and is full`);
   });
-  const { scale = 1 / Math.sqrt(width), softcap, window = Infinity } = options;
-  // A window that no key is out of is none; each text goes its own way, so that it is what it would be alone.
-  const isPlain = (row: number): boolean =>
-    softcap === undefined && (known ? known[row] < window : window === Infinity);
-  const all = Array.from({ length: rows }, (_, row) => row);
+  const { scale = 1 / Math.sqrt(width), softcap, window } = options;
   return noGrad(() =>
     tidy(() => {
-      if (all.every(isPlain)) {
-        const found = bySteps(q, k, v, keys, values, lengths, scale);
-        if (found) return found;
-      }
-      const mixed = all.map((row) => {
-        const own = (t: Tensor): Tensor => slice(t, [row, row + 1]), at = known?.[row];
-        const [query, ...added] = [q, k, v].map(own), held = [keys[row], values[row]];
-        const place = at === undefined ? own(lengths as Tensor) : [at];
-        const found = isPlain(row)
-          ? bySteps(query, added[0], added[1], [held[0]], [held[1]], place, scale)
-          : null;
-        if (found) return found;
-        const upright = (t: Tensor): Tensor => reshape(t, [1, t.shape[1], 1, width]);
-        const others = added.map(upright), rest = { ...options, scale };
-        return reshape(
-          at === undefined
-            ? attendWhere(upright(query), others, held, place as Tensor, rest)
-            : attendAt(upright(query), others, held, at, rest),
-          [1, heads, width],
-        );
+      const found = byKernel(q, k, v, keys, values, lengths, scale, softcap ?? 0, window ?? 0);
+      if (found) return found;
+      const mixed = Array.from({ length: rows }, (_, row) => {
+        const upright = (t: Tensor): Tensor => reshape(slice(t, [row, row + 1]), [1, t.shape[1], 1, width]);
+        const query = upright(q), added = [k, v].map(upright), held = [keys[row], values[row]];
+        const given = {
+          scale,
+          ...(softcap === undefined ? {} : { softcap }),
+          ...(window === undefined ? {} : { window }),
+        };
+        const mixed = known
+          ? attendAt(query, added, held, known[row], given)
+          : attendWhere(query, added, held, slice(lengths as Tensor, [row, row + 1]), given);
+        return reshape(mixed, [1, heads, width]);
       });
       return rows === 1 ? mixed[0] : concat(mixed, 0);
     })
   );
 }
 
-/** By the kernel of a step, where there is one: [rows, heads, width]. */
-function bySteps(
+/** By the kernel of a step; null where the device has none that reads such keys and values. */
+function byKernel(
   q: Tensor,
   k: Tensor,
   v: Tensor,
@@ -93,16 +81,37 @@ function bySteps(
   values: readonly Tensor[],
   lengths: readonly number[] | Tensor,
   scale: number,
+  softcap: number,
+  window: number,
 ): Tensor | null {
-  const [rows, heads, width] = q.shape, groups = k.shape[1], share = heads / groups;
-  const each = reshape(q, [rows, groups, share, width]), parts: Tensor[] = [];
-  for (let i = 0; i < share; i++) {
-    const qkv = reshape(concat([slice(each, null, null, i), k, v], 1), [rows, 3, groups, width]);
-    const kernel = stepKernel(qkv, keys, values);
-    if (!kernel) return null;
-    parts.push(kernel(lengths, scale));
-  }
-  return share === 1 ? parts[0] : reshape(stack(parts, 2), q.shape);
+  const { backend, shape: [, , width] } = q, { dtype } = keys[0], groups = k.shape[1];
+  const { attentionStep: kernel, attentionDTypes = [] } = attentionStepKernels(backend);
+  const isStored = dtype === "f32" || (attentionDTypes.includes(dtype) && width % quantBlock === 0);
+  const isLike = (t: Tensor): boolean =>
+    t.dtype === dtype && t.strides[3] === 1 && t.shape[0] === 1 && t.shape[1] === groups &&
+    t.shape[3] === width;
+  const isRead = kernel && isStored && [q, k, v].every((t) => t.dtype === "f32") && v.shape[2] === width &&
+    [...keys, ...values].every(isLike) &&
+    values.every(({ strides }, i) => strides.every((step, d) => step === keys[i].strides[d]));
+  if (!isRead) return null;
+  const out = empty(q.shape, "f32", backend, "attentionStep");
+  for (const list of [keys, values]) for (const { storage } of list) storage.version++;
+  const known = Array.isArray(lengths) ? lengths as readonly number[] : null;
+  const qkv = sideBySide(q, k, v) ?? contiguousView(concat([q, k, v], 1));
+  const places = known ? undefined : contiguousView(lengths as Tensor);
+  kernel(qkv, keys, values, known ?? keys.map(() => 0), out, scale, places, softcap, window);
+  return out;
+}
+
+/** Queries, keys and values as they lie, where that is side by side: [rows, heads + 2 · groups, width]. */
+function sideBySide(q: Tensor, k: Tensor, v: Tensor): Tensor | null {
+  const [rows, heads, width] = q.shape, groups = k.shape[1], all = heads + 2 * groups, step = all * width;
+  const places = [q.offset, q.offset + heads * width, q.offset + (heads + groups) * width];
+  const isBeside = [q, k, v].every((t, i) =>
+    t.storage === q.storage && t.offset === places[i] && (rows === 1 || t.strides[0] === step) &&
+    (t.shape[1] === 1 || t.strides[1] === width) && (width === 1 || t.strides[2] === 1)
+  );
+  return isBeside ? alias(q, [rows, all, width], [step, width, 1], q.offset) : null;
 }
 
 /** A step at a position that is known. */
@@ -120,7 +129,7 @@ function attendAt(
   return scaledDotProductAttention(q, k, v, { ...options, isCausal: true });
 }
 
-/** The same at a position that only the device knows: all positions are written, the others as they are, and looked past. */
+/** The same at a position that only the device knows: all that fit are looked at, and those behind it looked past. */
 function attendWhere(
   q: Tensor,
   added: readonly Tensor[],
@@ -129,10 +138,16 @@ function attendWhere(
   { window, ...options }: RowOptions,
 ): Tensor {
   const positions = arange(held[0].shape[2], { dtype: "i32", device: place.device }); // [capacity]
-  const here = unsqueeze(eq(positions, place), 1); // [capacity, 1]
-  held.forEach((t, i) => copyInto(where(here, added[i], toDType(t, "f32")), t));
+  held.forEach((t, i) => {
+    if (t.dtype !== "q8") return void writeAt(t, added[i], place);
+    // Blocks are written whole: all positions, the others as they are.
+    const here = unsqueeze(eq(positions, place), 1); // [capacity, 1]
+    copyInto(where(here, added[i], toDType(t, "f32")), t);
+  });
   const before = le(positions, place);
   const seen = window === undefined ? before : logicalAnd(before, gt(positions, sub(place, window)));
-  const [k, v] = held.map((t) => toDType(t, "f32"));
-  return scaledDotProductAttention(q, k, v, { ...options, attnMask: reshape(seen, [1, 1, 1, -1]) });
+  const [k, v] = held.map((t) => toDType(t, q.dtype));
+  // What is left there of earlier texts may be no number, and nothing times that is none either.
+  const mixed = where(unsqueeze(before, 1), v, 0);
+  return scaledDotProductAttention(q, k, mixed, { ...options, attnMask: reshape(seen, [1, 1, 1, -1]) });
 }

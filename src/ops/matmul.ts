@@ -18,10 +18,10 @@ import { program } from "../expr/program.ts";
 import { table } from "../expr/table.ts";
 import { aTensor, broadcastView, tidy } from "../tensor/mod.ts";
 import { commonBackend, computeType, demandTensor, empty, record, wantsGradient } from "./bridge.ts";
-import { dropout } from "./dropout.ts";
+import { afterProduct } from "./after_product.ts";
 import { add, mul } from "./elementwise.ts";
 import { sum } from "./reduce.ts";
-import { row, toDType } from "./row.ts";
+import { toDType } from "./row.ts";
 import type { Tensor } from "./tensor.ts";
 import { expand, reshape, squeeze, transpose, unsqueeze } from "./views.ts";
 
@@ -120,19 +120,23 @@ function plainProduct(a: Tensor, b: Tensor, bias: Tensor | null, options?: Affin
   if (isMixed(a.dtype, b.dtype)) {
     return tidy(() => plainProduct(toDType(a, dtype), toDType(b, dtype), bias, options));
   }
-  if (isQuantized(b.dtype) && wantsGradient([a])) {
-    throw new DTypeError(
-      `matmul: no gradient passes through ${b.dtype} weights; load the model in f32 or bf16 to train it, or use noGrad`,
-    );
-  }
   const out = product(a, b, bias, dtype, options);
   const inputs = bias ? [a, b, bias] : [a, b];
   const types = inputs.map((t) => t.dtype);
   return record("matmul", out, inputs, [a, b], (g, [a, b], needs) => [
-    needs[0] ? toDType(plainProduct(g, transpose(b, 0, 1), null), types[0]) : null,
+    needs[0] ? toDType(plainProduct(g, rowsOf(b), null), types[0]) : null,
     needs[1] ? toDType(weightGradient(a, b, g), types[1]) : null,
     needs[2] ? toDType(sum(g, 0), types[2]) : null,
   ]);
+}
+
+/**
+ * bᵀ, for the gradient of a, which sums over b's columns. Blocks run along its rows and are frozen: that sum reads them as
+ * numbers, one matrix at a time.
+ */
+function rowsOf(b: Tensor): Tensor {
+  const rows = transpose(b, 0, 1);
+  return isQuantized(b.dtype) ? toDType(rows, "f32") : rows;
 }
 
 /**
@@ -210,9 +214,7 @@ export function affine(
     // A gradient needs what comes in between.
     const inOne = !p && isFloat(dtype) && !wantsGradient(inputs) && (!residual || residual.dtype === dtype);
     if (inOne) return affineRows(x, weight, bias, shape, options);
-    const sum = affineRows(x, weight, bias, shape), result = activation ? row(activation, sum) : sum;
-    const kept = dropout(result, p, true);
-    return residual ? add(residual, kept) : kept;
+    return afterProduct(affineRows(x, weight, bias, shape), options);
   });
 }
 

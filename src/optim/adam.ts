@@ -7,7 +7,7 @@
  * @module
  */
 import { add, div, max, mul, sqrt, sub } from "../expr/build.ts";
-import { flag, kind, number } from "../core/kinds.ts";
+import { flag, type Kind, kind, number } from "../core/kinds.ts";
 import { byDefault } from "../core/options.ts";
 import { Optimizer, type Params } from "./optimizer.ts";
 import { commonOptions, operands, type OptimizerOptions, type Rule } from "./rule.ts";
@@ -23,7 +23,8 @@ export interface AdamOptions extends OptimizerOptions {
 }
 
 const share = number({ from: 0, below: 1 });
-const betas = kind(
+/** Shares of two running means that stay. */
+export const betas: Kind = kind(
   "betas[0] and betas[1] to be numbers from 0 and below 1",
   (x) => Array.isArray(x) && x.length === 2 && x.every(share.accepts),
 );
@@ -60,7 +61,9 @@ function adamRule(name: string, decoupled: boolean): Rule<AdamOptions> {
   };
 }
 
-const adam = adamRule("Adam", false), adamW = adamRule("AdamW", true);
+const adam = adamRule("Adam", false);
+/** AdamW's rule: others take its steps for some parameters. */
+export const adamW: Rule<AdamOptions> = adamRule("AdamW", true);
 
 /** Adam; `weightDecay` (default 0) is added to the gradient, as L2 regularisation. */
 export class Adam extends Optimizer<AdamOptions> {

@@ -15,9 +15,9 @@ import { show } from "../core/show.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import type { ComputeType, Program } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
-import { copyInto, full, Tensor, transpose } from "../ops/mod.ts";
-import { activeCapture, computeType, keep, outsideCapture, perRun, tidy } from "../tensor/mod.ts";
-import type { OptimizerOptions, Rule } from "./rule.ts";
+import { copyInto, full, Tensor, toDType, transpose } from "../ops/mod.ts";
+import { activeCapture, computeType, keep, noGrad, outsideCapture, perRun, tidy } from "../tensor/mod.ts";
+import type { ByOperations, OptimizerOptions, Rule } from "./rule.ts";
 
 /**
  * Parameters that share options.
@@ -75,7 +75,7 @@ function listOf(name: string, params: unknown): unknown[] {
 }
 
 /**
- * The base of SGD, RMSprop, Adagrad, Adam and AdamW.
+ * The base of all optimizers.
  *
  * @category Optimizers
  */
@@ -187,8 +187,9 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     if (g.backend !== p.backend) {
       throw new DeviceError(`${rule.name}: the parameter is on "${p.device}", its gradient on "${g.device}"`);
     }
-    const names = rule.state(group), state = this.#stateOf(p, group, names);
+    const shapes = this.#shapesOf(p, group), names = Object.keys(shapes), state = this.#stateOf(p, group, names);
     if (p.size === 0) return void perRun(0, () => (state.step++, []));
+    if (rule.byOperations?.takes(p, group)) return this.#operate(rule.byOperations, group, p, g, state);
     const remembered = names.map((name) => state.tensors[name]);
     p.backend.elementwise(
       this.#program(group, names.length, computeType(p.dtype)),
@@ -198,6 +199,28 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     );
     p.storage.version++;
     for (const t of remembered) t.storage.version++;
+  }
+
+  /** A step of several operations, whose results are copied into place. */
+  #operate(by: ByOperations<O>, group: ParamGroup<O>, p: Tensor, g: Tensor, state: ParameterState): void {
+    activeCapture()?.guard(group, "options", () => JSON.stringify({ ...group, lr: 0, params: 0 }));
+    noGrad(() =>
+      tidy(() => {
+        const count = by.scalars(group, 1).length;
+        const scalars = perRun(count, () => by.scalars(group, ++state.step));
+        const wide = (t: Tensor): Tensor => byteSize(t.dtype, 1) < 4 ? toDType(t, "f32") : t;
+        const [next, tensors] = by.update(wide(p.detach()), wide(g), state.tensors, scalars, group);
+        copyInto(next, p);
+        for (const [name, t] of Object.entries(tensors)) copyInto(t, state.tensors[name]);
+      })
+    );
+  }
+
+  /** What is remembered for `p`, by name, with its shapes. */
+  #shapesOf(p: Tensor, options: O): Readonly<Record<string, readonly number[]>> {
+    const { byOperations, state } = this.#rule;
+    if (byOperations?.takes(p, options)) return byOperations.state(p);
+    return Object.fromEntries(state(options).map((name) => [name, p.shape]));
   }
 
   #scalarCount(options: O): number {
@@ -221,9 +244,17 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     let state = this.#state.get(p);
     if (!state) this.#state.set(p, state = { step: 0, tensors: {} });
     const dtype: DType = byteSize(p.dtype, 1) < 4 ? "f32" : p.dtype;
+    const shapes = this.#shapesOf(p, options);
     for (const name of names) {
+      const shape = shapes[name] ?? p.shape;
       // What is remembered is there before a compiled step first runs.
-      state.tensors[name] ??= outsideCapture(() => keep(laidLike(p, this.#rule.initial(options), dtype)));
+      state.tensors[name] ??= outsideCapture(() =>
+        keep(
+          sameShape(shape, p.shape)
+            ? laidLike(p, this.#rule.initial(options), dtype)
+            : full(shape, 0, { dtype, device: p.device }),
+        )
+      );
     }
     return state;
   }
@@ -272,11 +303,11 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     });
     dict.state.forEach((state, i) => {
       for (const [key, t] of Object.entries(state?.tensors ?? {})) {
-        if (sameShape(t.shape, params[i].shape)) continue;
+        // Under other options than now more or less is remembered; all of it is of the parameter's shape.
+        const wanted = this.#shapesOf(params[i], this.#groupOf(i))[key] ?? params[i].shape;
+        if (sameShape(t.shape, wanted)) continue;
         throw new FormatError(
-          `${name}: ${key} of parameter ${i} is ${formatShape(t.shape)}, expected ${
-            formatShape(params[i].shape)
-          }`,
+          `${name}: ${key} of parameter ${i} is ${formatShape(t.shape)}, expected ${formatShape(wanted)}`,
         );
       }
     });

@@ -10,6 +10,7 @@
 import { number } from "../core/kinds.ts";
 import { byDefault, type Option } from "../core/options.ts";
 import { type Expr, input, scalar } from "../expr/nodes.ts";
+import type { Tensor } from "../ops/tensor.ts";
 
 /**
  * Options that every optimizer has.
@@ -52,6 +53,26 @@ export interface Rule<O extends OptimizerOptions> {
   update(options: O): readonly Expr[];
   /** The numbers of step `step` (the first is 1). */
   scalars(options: O, step: number): readonly number[];
+  /** Parameters that take a step of several operations, where there are such. */
+  readonly byOperations?: ByOperations<O>;
+}
+
+/** A step that is no expression of each element alone. */
+export interface ByOperations<O extends OptimizerOptions> {
+  /** Whether `p` takes it. */
+  takes(p: Tensor, options: O): boolean;
+  /** What is remembered for `p`, by name, with its shapes; all begin as 0, in f32. */
+  state(p: Tensor): Readonly<Record<string, readonly number[]>>;
+  /** The numbers of step `step` (the first is 1). */
+  scalars(options: O, step: number): readonly number[];
+  /** The parameter and what is remembered after the step; parameter and gradient come in at least f32. */
+  update(
+    p: Tensor,
+    gradient: Tensor,
+    state: Readonly<Record<string, Tensor>>,
+    scalars: readonly number[],
+    options: O,
+  ): readonly [Tensor, Readonly<Record<string, Tensor>>];
 }
 
 /** The inputs of {@link Rule.update} and `count` scalars. */

@@ -119,6 +119,37 @@ export function inverseSqrt(options: { lr: number; warmup: number }): Schedule {
   return rising(lr, warmup, (step) => lr * Math.sqrt(warmup / (step + 1)));
 }
 
+/** Options of {@link wsd}. */
+export interface WsdOptions extends DecayOptions {
+  /** Steps of the fall at the end. Default: a fifth of `steps`. */
+  decay?: number;
+}
+
+const wsdOptions: OptionTable<WsdOptions> = { ...decayOptions, decay: count };
+
+/**
+ * Warm-up, then lr, then a straight fall to minLr over the last `decay` steps (Hu and others: "MiniCPM", 2024).
+ * @throws {OptionError} for an impossible value, or a warm-up and a fall that are longer than `steps` together.
+ */
+export function wsd(options: WsdOptions): Schedule {
+  const given = checkOptions("wsd", options, wsdOptions), { decay, ...rest } = given;
+  const { lr, steps, warmup, minLr } = checkedDecay("wsd", rest), fall = decay ?? Math.min(steps - warmup, Math.round(steps / 5));
+  if (warmup + fall > steps) {
+    throw new OptionError(
+      `wsd: warmup ${warmup} and decay ${fall} are together more than the ${steps} steps there are`,
+    );
+  }
+  return rising(lr, warmup, (step) => lr + (minLr - lr) * progress(step, steps - fall, steps));
+}
+
+/**
+ * The schedule of "Attention is all you need" (2017): lr · min(step^−½, step · warmup^−1½) · √warmup, so that lr is its highest.
+ * The same as {@link inverseSqrt}, by the name that fairseq and others give it.
+ */
+export function noam(options: { lr: number; warmup: number }): Schedule {
+  return inverseSqrt(options);
+}
+
 /** Options of {@link oneCycle}, named as in PyTorch's OneCycleLR. */
 export interface OneCycleOptions {
   /** The highest learning rate. */

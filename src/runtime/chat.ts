@@ -153,7 +153,8 @@ export async function encodeChat(
   text: string,
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<number[]> {
-  const { signal } = checkOptions("encodeChat", options, encodeOptions), bare = { addSpecialTokens: false };
+  const { signal } = checkOptions("encodeChat", options, encodeOptions),
+    bare = { addSpecialTokens: false, splitSpecialTokens: false };
   demand("encodeChat", "the tokenizer", tokenizer, typeof tokenizer?.encode === "function", "a tokenizer");
   demandText("encodeChat", text);
   const steps = tokenizer.encodeSteps?.(text, bare);

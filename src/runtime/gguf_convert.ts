@@ -123,12 +123,12 @@ function described(
   json: JsonObject,
   file: SafetensorsFile,
   where: string,
-  asked: Wanted,
+  { of: asked, warn }: Asked,
 ): { architecture: ArchitectureNotes; tensors: Passing[]; vocabSize: number } {
   const configName = `${where}/config.json`, family = familyOfConfig(json, configName);
   const config = family.parse(json, configName), offered = file.names.map((name) => file.info(name));
   const nameOf = (name: string): string | null => family.parameterName(name, config);
-  const names = matchNames(offered, family.expected(config), nameOf, family.title, where);
+  const names = matchNames(offered, family.expected(config), nameOf, family.title, where, warn);
   const tensors = [...family.expected(config).names()].map((parameter): Passing => {
     const given = names.get(parameter)!, { shape, dtype, transposed = false } = file.info(given);
     const held = heldTypes[dtype], own = ggufWeight(parameter, config, ggufArchitecture(family.type));
@@ -185,13 +185,14 @@ interface Asked {
 async function folderToGguf(
   where: string | URL,
   path: string | URL,
-  { wanted, of, warn }: Asked,
+  asked: Asked,
 ): Promise<number> {
+  const { wanted, warn } = asked;
   const folder = await openFolder(where), json = await readJson(folder, "config.json") as JsonObject | null;
   if (json === null) throw new FormatError(`${folder.name} holds no config.json; it is not a model's folder`);
   const file = await openWeights(folder);
   try {
-    const { architecture, tensors, vocabSize } = described(json, file, folder.name, of);
+    const { architecture, tensors, vocabSize } = described(json, file, folder.name, asked);
     for (const message of architecture.warnings) warn(message);
     tellSmaller(tensors, wanted, warn);
     const vectors = [...architecture.vectors].map(([name, x]): GgufTensorToSave => ({

@@ -7,7 +7,7 @@ import { byteSize, type DType, isQuantized } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import { isBlockType } from "../files/gguf/mod.ts";
-import type { ExpectedTensors } from "../models/checkpoint.ts";
+import { type ExpectedTensors, tellUnused } from "../models/checkpoint.ts";
 import { ggufConfig, type GgufWeight, ggufWeight } from "../models/gguf.ts";
 import { add, copyInto, indexSelect, type Tensor, tensor, transpose } from "../ops/mod.ts";
 import { isTurned, noGrad, tidy } from "../tensor/mod.ts";
@@ -93,11 +93,17 @@ export interface GgufSource extends WeightSource {
 }
 
 /**
- * The weights of a file, for a network that expects these.
+ * The weights of a file, for a network that expects these. `warn` hears of tensors beside them, which are not used.
  *
  * @throws {FormatError} listing tensors that are missing, misshapen, or of no parameter.
  */
-export function ggufSource(file: Gguf, config: unknown, expected: ExpectedTensors): GgufSource {
+export function ggufSource(
+  file: Gguf,
+  config: unknown,
+  expected: ExpectedTensors,
+  title: string,
+  warn: (message: string) => void,
+): GgufSource {
   const [where] = file.files, architecture = String(file.metadata.get("general.architecture"));
   const weights = new Map<string, GgufWeight>(), missing: string[] = [], wrong: string[] = [];
   for (const parameter of expected.names()) {
@@ -114,7 +120,10 @@ export function ggufSource(file: Gguf, config: unknown, expected: ExpectedTensor
     if (missing.length > file.names.length) break;
   }
   const used = new Set([...[...weights.values()].map(({ name }) => name), ...factorNames]);
-  const unexpected = missing.length ? [] : file.names.filter((name) => !used.has(name));
+  const others = missing.length ? [] : file.names.filter((name) => !used.has(name));
+  const unexpected = others.filter((name) =>
+    /^(?:blk|token_embd|position_embd|output|output_norm)\./.test(name)
+  );
   const complaints = Object.entries({ missing, unexpected, wrong }).filter(([, list]) => list.length > 0)
     .map(([what, list]) => `${what}: ${list.slice(0, 20).join(", ")}${list.length > 20 ? " and more" : ""}`);
   if (complaints.length > 0) {
@@ -122,6 +131,8 @@ export function ggufSource(file: Gguf, config: unknown, expected: ExpectedTensor
       `${where} does not hold the model that its notes describe; ${complaints.join("; ")}`,
     );
   }
+  const unused = others.filter((name) => !unexpected.includes(name)).map((name) => file.info(name));
+  tellUnused(unused, title, where, warn);
   const of = (parameter: string): GgufWeight => weights.get(parameter)!, widened = new Set<string>();
   return {
     name: where,

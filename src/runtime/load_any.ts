@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { OptionError } from "../core/errors.ts";
 import { number, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import type { Family, ModelSizes } from "../models/family.ts";
@@ -40,6 +41,8 @@ const size = whole(1),
     width: required(size),
     layers: required(size),
     heads: required(size),
+    kvHeads: size,
+    innerWidth: size,
     endTokenId: whole(0),
   };
 const sizeOptions: OptionTable<LayerOptions & { dropout?: number }> = {
@@ -79,6 +82,12 @@ export function fromSizes(
   const given = checkOptions("CausalLM.fromSizes", sizes, sizesTable);
   const family = familyOf(type, "CausalLM.fromSizes") as Family<object>;
   const config = family.parse(family.sized(given), "CausalLM.fromSizes", family.dropout(dropout ?? 0));
+  const { kvHeads } = given;
+  if (kvHeads !== undefined && (config as { kvHeads?: number }).kvHeads !== kvHeads) {
+    throw new OptionError(
+      `CausalLM.fromSizes: ${type} has as many heads of keys as of queries; leave kvHeads ${kvHeads} out`,
+    );
+  }
   return makeOf(Model, family)(config, place);
 }
 
@@ -105,7 +114,8 @@ async function loadGguf(Model: ModelClass, file: Gguf, options: Options): Promis
     const [where] = file.files, json = await ggufJson(file);
     const family = familyOfConfig(json, where) as Family<object>;
     const config = family.parse(json, where, changesOf(family, options));
-    const source = ggufSource(file, config, family.expected(config));
+    const { onWarning: warn = console.warn } = options;
+    const source = ggufSource(file, config, family.expected(config), family.title, warn);
     const tokenizer = ggufTokenizer(file.metadata, where);
     const matrices = file.names.map((name) => file.info(name)).filter(({ shape }) => shape.length > 1);
     const types = new Set<string>(matrices.map(({ dtype }) => dtype));

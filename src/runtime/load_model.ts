@@ -12,12 +12,14 @@ import type { Family } from "../models/family.ts";
 import { layOutWeights } from "../models/layout.ts";
 import type { CausalNetwork } from "../models/mod.ts";
 import { digestNote } from "../models/notes.ts";
-import { init, type LayerOptions } from "../nn/mod.ts";
+import { init, isParameter, type LayerOptions } from "../nn/mod.ts";
+import { tellUnquantized } from "../nn/quantized.ts";
 import { readyDevice } from "./choose_device.ts";
 import { companionsIn } from "./companions.ts";
 import { type LoadOptions, loadOptions } from "./load_options.ts";
 import { type GivenFiles, type ModelFolder, openFolder, readJson } from "./model_folder.ts";
 import { checkTokenizer, generationOf } from "./model_generation.ts";
+import { isTransposing } from "./matrices.ts";
 import { readWeights, safetensorsSource, type WeightSource } from "./read_weights.ts";
 import type { TextModel } from "./text_model.ts";
 import { tokenizerOf } from "./tokenizer.ts";
@@ -89,8 +91,9 @@ export async function loadFromFolder<C extends object, N extends CausalNetwork, 
     // Before anything of the model's size is made.
     const offered = file.names.map((name) => file.info(name));
     const nameOf = (name: string): string | null => family.parameterName(name, config);
-    const names = matchNames(offered, family.expected(config), nameOf, family.title, folder.name);
-    const stored = new Set<string>(offered.map(({ dtype }) => dtype));
+    const { onWarning: warn = console.warn } = options;
+    const names = matchNames(offered, family.expected(config), nameOf, family.title, folder.name, warn);
+    const stored = new Set<string>([...names.values()].map((name) => file.info(name).dtype));
     const source = safetensorsSource(file, names, folder.name);
     const model = await modelFrom(source, stored, family, config, options, make);
     try {
@@ -108,6 +111,21 @@ export async function loadFromFolder<C extends object, N extends CausalNetwork, 
   }
 }
 
+/** The matrices that are not in blocks, tables apart. */
+function plainMatrices<C extends object>(
+  { network }: TextModel,
+  { tables, checkpointName }: Family<C>,
+  config: C,
+): { name: string; depth: number; held: string }[] {
+  return network.namedModules().flatMap(([path, module]) =>
+    Object.entries(module).flatMap(([key, value]) => {
+      if (!isParameter(value) || value.shape.length < 2 || isQuantized(value.dtype)) return [];
+      const name = path ? `${path}.${key}` : key, depth = value.shape[isTransposing(module, value) ? 0 : 1];
+      return tables.includes(name) ? [] : [{ name: checkpointName(name, config), depth, held: value.dtype }];
+    })
+  );
+}
+
 const isKName = (dtype: string): boolean => isK(dtype as DType);
 
 /** A model with the weights of a source, of which some are `stored` as these. */
@@ -119,6 +137,7 @@ export async function modelFrom<C extends object, N extends CausalNetwork, M ext
   options: LoadOptions<object>,
   make: Make<C, M>,
 ): Promise<M> {
+  const { onWarning: warn = console.warn } = options;
   const { device, choice } = await readyDevice(options.device, family, config);
   // Blocks of 256 take the place of q4, which is as large as most of them and fits every row that they do.
   const isLike = (dtype: string): boolean =>
@@ -130,6 +149,9 @@ export async function modelFrom<C extends object, N extends CausalNetwork, M ext
     await readWeights(model.network, source, options as LoadOptions);
     if (model.parameters().some((p) => isQuantized(p.dtype))) {
       for (const p of model.parameters()) if (p.requiresGrad) p.requiresGrad_(false);
+    }
+    if (options.dtype !== undefined && isQuantized(options.dtype)) {
+      tellUnquantized(source.name, options.dtype, plainMatrices(model, family, config), warn);
     }
     layOutWeights(model.network);
     model.deviceChoice = choice;

@@ -79,10 +79,13 @@ export interface SaveOptions {
   dtype?: DType;
   /** Largest file of weights in bytes; more become shards. Default: one file. */
   shardSize?: number;
+  /** Hears which matrices have no whole blocks and so stay f32 under "q8" and "q4". Default: `console.warn`. */
+  onWarning?: (message: string) => void;
 }
 
 /** {@link SaveOptions} as data. */
 export const saveOptions: OptionTable<SaveOptions> = {
   dtype: matrixDType,
   shardSize: kinds.number({ above: 0 }),
+  onWarning: kinds.callback,
 };

@@ -31,12 +31,14 @@ export { CausalLM } from "./causal_lm.ts";
 export { GPT2 } from "./gpt2.ts";
 export { TextModel } from "./text_model.ts";
 export type { Prepared } from "./model_generation.ts";
+export type { LoadAdapterOptions, SaveAdapterOptions } from "./adapters.ts";
 export type { LoadOptions, LoadProgress, SaveOptions } from "./load_options.ts";
 export type { GivenFiles } from "./model_folder.ts";
 export * from "./pull.ts";
 export { initReference } from "./reference.ts";
 export {
   copySafetensors,
+  type CopySafetensorsOptions,
   openSafetensors,
   type ReadTensorOptions,
   Safetensors,

@@ -3,12 +3,14 @@
  *
  * @module
  */
-import { type DType, isQuantized } from "../core/dtype.ts";
+import { type DType, isK, isQuantized } from "../core/dtype.ts";
+import { OptionError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
 import { generationJson } from "../generate/generation_config.ts";
 import type { Family } from "../models/family.ts";
 import type { CausalNetwork } from "../models/mod.ts";
 import { digestNote } from "../models/notes.ts";
+import { tellUnquantized } from "../nn/quantized.ts";
 import { tokenizerBeside } from "./companions.ts";
 import { type SaveOptions, saveOptions } from "./load_options.ts";
 import { isTransposing, matrixToSave, storedDType } from "./matrices.ts";
@@ -23,18 +25,40 @@ export function contentsOf<N extends CausalNetwork>(
   what: string,
   options: SaveOptions,
 ): FolderContents {
-  const { dtype, shardSize } = checkOptions(what, options, saveOptions), { config } = model;
+  const { dtype, shardSize, onWarning = console.warn } = checkOptions(what, options, saveOptions);
+  const { config } = model, plain: { name: string; depth: number; held: string }[] = [];
   const transposing = new Set(
     model.network.namedModules().flatMap(([, module]) =>
       module.parameters().filter((p) => isTransposing(module, p))
     ),
   );
-  const tensors = model.namedParameters().map(([name, p]) => {
+  if (model.adapter !== null && !model.isMerged) {
+    throw new OptionError(
+      `${what}: adapter ${JSON.stringify(model.adapter)} is in use and no part of the weights; mergeAdapter() puts it into ` +
+        "them, setAdapter(null) leaves it out, and saveAdapter(dir) writes it alone",
+    );
+  }
+  // Parts of adapters are parameters of the model, but not of its family.
+  const expected = family.expected(config);
+  const own = model.namedParameters().filter(([name]) => expected.shape(name) !== undefined);
+  const tensors = own.map(([name, p]) => {
     const own = family.checkpointName(name, config);
     if (p.shape.length < 2) return tensorToSave(own, p);
     const wanted = family.tables.includes(name) && dtype && isQuantized(dtype) ? "f32" : dtype ?? p.dtype;
-    return matrixToSave(own, p, wanted, transposing.has(p));
+    const made = matrixToSave(own, p, wanted, transposing.has(p));
+    if (isQuantized(wanted) && dtype && !isQuantized(made.dtype as DType)) {
+      plain.push({ name: own, depth: p.shape[transposing.has(p) ? 0 : 1], held: made.dtype });
+    }
+    return made;
   });
+  const widened = new Set(dtype ? [] : model.parameters().map((p) => p.dtype).filter(isK));
+  if (widened.size > 0) {
+    onWarning(
+      `${what}: blocks of ${[...widened].join(", ")} are written as f32, for safetensors has none of 256; ` +
+        'give { dtype: "q8" } or "q4" for a smaller file',
+    );
+  }
+  if (dtype) tellUnquantized(what, dtype, plain, onWarning);
   const blocks = tensors.map((t) => t.dtype).find((d) => isQuantized(d as DType));
   const stored = (blocks ?? (dtype && !isQuantized(dtype) ? dtype : storedDType(model.dtype))) as DType;
   const { bos, eos } = family.ends(config), json = family.json(config, stored);

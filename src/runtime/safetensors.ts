@@ -8,9 +8,10 @@ import type { DeviceName } from "../backends/contract.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { byteSize, type DType, isDType, isFloat, isK, isQuantized, quantBlock } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
-import { dtype as aDType, kind, number } from "../core/kinds.ts";
+import { callback, dtype as aDType, kind, number } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { castTensor, openFiles, SafetensorsFile, type TensorToSave } from "../files/mod.ts";
+import { tellUnquantized } from "../nn/quantized.ts";
 import { empty, type Tensor, toDType, transpose } from "../ops/mod.ts";
 import { placeOptions } from "../ops/options.ts";
 import {
@@ -129,6 +130,16 @@ export interface SaveSafetensorsOptions {
   shardSize?: number;
 }
 
+/**
+ * Options of {@link copySafetensors}.
+ *
+ * @category Files
+ */
+export interface CopySafetensorsOptions extends SaveSafetensorsOptions {
+  /** Hears which matrices have no whole blocks and so stay as they are under "q8" and "q4". Default: `console.warn`. */
+  onWarning?: (message: string) => void;
+}
+
 const areTexts = (x: unknown): boolean =>
   typeof x === "object" && x !== null && !Array.isArray(x) &&
   Object.values(x).every((v) => typeof v === "string");
@@ -138,6 +149,7 @@ const saveOptions: OptionTable<SaveSafetensorsOptions> = {
   dtype: aDType,
   shardSize: number({ above: 0 }),
 };
+const copyOptions: OptionTable<CopySafetensorsOptions> = { ...saveOptions, onWarning: callback };
 
 /**
  * A tensor as the writer wants it; its bytes are read when they are written. A matrix may be given as its transpose,
@@ -197,9 +209,10 @@ export async function saveSafetensors(
 export async function copySafetensors(
   file: SafetensorsFile,
   path: string | URL,
-  options: SaveSafetensorsOptions = {},
+  options: CopySafetensorsOptions = {},
 ): Promise<WrittenWeights> {
-  checkOptions("copySafetensors", options, saveOptions);
+  const { onWarning = console.warn, ...saving } = checkOptions("copySafetensors", options, copyOptions);
+  const kept: { name: string; depth: number; held: string }[] = [];
   demand("copySafetensors", "file", file, file instanceof SafetensorsFile, "an open safetensors file");
   demandPath("copySafetensors", path);
   const list = file.names.map((name) => {
@@ -215,7 +228,9 @@ export async function copySafetensors(
     const isWeight = shape.length >= 2 && (isFloat(dtype as DType) || isQuantized(dtype as DType));
     if (wanted === undefined || !isWeight) return plain;
     const fits = !isQuantized(wanted) || (shape.length === 2 && shape[1] % quantBlock === 0);
+    if (!fits) kept.push({ name, depth: shape.at(-1)!, held: dtype });
     return fits ? castTensor(plain, wanted) : plain;
   });
-  return await writeWeights(path, list, { metadata: { ...file.metadata }, ...options });
+  if (options.dtype) tellUnquantized("copySafetensors", options.dtype, kept, onWarning);
+  return await writeWeights(path, list, { metadata: { ...file.metadata }, ...saving });
 }

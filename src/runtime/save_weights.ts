@@ -187,6 +187,16 @@ export async function writeModel(
   await writeSet(pathOf(folder), planSafetensors(tensors, { ...options, digests: true }), beside, "folder");
 }
 
+/** Writes tensors to one file of a folder, and the files that go with them, at once. */
+export async function writeBeside(
+  folder: string | URL,
+  tensors: Iterable<TensorToSave>,
+  options: SaveOptions,
+  beside: readonly BesideWeights[],
+): Promise<void> {
+  await writeSet(pathOf(folder), planSafetensors(tensors, { ...options, digests: true }), beside, "set");
+}
+
 /**
  * What was written.
  *

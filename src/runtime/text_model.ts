@@ -36,8 +36,11 @@ import { hubOptions } from "../hub/options.ts";
 import type { Family } from "../models/family.ts";
 import type { CacheDType, CausalCache, CausalNetwork, Ids } from "../models/mod.ts";
 import { Module } from "../nn/mod.ts";
+import type { AdapterSet, Lora } from "../nn/lora.ts";
+import type { Openable } from "../platform/platform.ts";
 import type { Tensor } from "../ops/mod.ts";
 import type { Tokenizer } from "../text/mod.ts";
+import type { LoadAdapterOptions, SaveAdapterOptions } from "./adapters.ts";
 import type { DeviceChoice } from "./choose_device.ts";
 import { areDeterministicAlgorithmsEnabled } from "./devices.ts";
 import type { SaveOptions } from "./load_options.ts";
@@ -71,9 +74,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
    */
   companions: Companions | null = null;
   readonly #family: Family<N["config"], N>;
-  readonly #prefixes: PrefixStore<CausalCache> = new PrefixStore(
-    () => [arithmetic, ...this.parameters().map((p) => p.storage)],
-  );
+  /** Positions that were computed with each adapter, and with none. */
+  readonly #prefixes: Map<Lora | null, PrefixStore<CausalCache>> = new Map();
 
   /**
    * A network of a family, without a tokenizer.
@@ -148,12 +150,112 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends Module
    * dropout makes each pass another.
    */
   get prefixes(): PrefixStore<CausalCache> | null {
-    return this.training ? null : this.#prefixes;
+    return this.training ? null : this.#prefixesOf(this.#adapters?.active ?? null);
+  }
+
+  #prefixesOf(adapter: Lora | null): PrefixStore<CausalCache> {
+    let found = this.#prefixes.get(adapter);
+    if (!found) {
+      found = new PrefixStore(() => [arithmetic, ...this.parameters().map((p) => p.storage)]);
+      this.#prefixes.set(adapter, found);
+    }
+    return found;
+  }
+
+  /** Its adapters; null while there are none. */
+  get #adapters(): AdapterSet | null {
+    for (const [, module] of this.network.namedModules()) {
+      const { adapters } = module as { adapters?: { set: AdapterSet } | null };
+      if (adapters) return adapters.set;
+    }
+    return null;
+  }
+
+  /** @throws {OptionError} where the model has no adapter. */
+  #demandAdapters(what: string): AdapterSet {
+    const set = this.#adapters;
+    if (set) return set;
+    throw new OptionError(`${what}: the model has no adapters; loadAdapter(dir) or nn.lora(model) gives it one`);
+  }
+
+  /** The names of its adapters. */
+  get adapters(): string[] {
+    return [...this.#adapters?.all.keys() ?? []];
+  }
+
+  /** The name of the adapter in use; null for none. */
+  get adapter(): string | null {
+    return this.#adapters?.active?.name ?? null;
+  }
+
+  /** Whether the adapter in use is in the weights. */
+  get isMerged(): boolean {
+    return (this.#adapters?.merged ?? null) !== null;
+  }
+
+  /**
+   * Reads a LoRA adapter: a folder, URL or hub repository as PEFT writes it (`adapter_config.json`,
+   * `adapter_model.safetensors`), files at hand, or a GGUF of llama.cpp's. It stands beside the weights, which stay as they
+   * are and learn no more. The first one is in use at once; others wait for {@link setAdapter}.
+   *
+   * @throws {FormatError} for an adapter of another model, listing what is missing, unexpected and misshapen, and for one that
+   * does what is not honoured here. @throws {OptionError} for a name that is taken.
+   */
+  async loadAdapter(
+    where: string | URL | GivenFiles | Openable,
+    options: LoadAdapterOptions = {},
+  ): Promise<Lora> {
+    const { loadAdapter } = await import("./adapters.ts");
+    return await loadAdapter({ network: this.network, family: this.#family }, where, options);
+  }
+
+  /**
+   * Puts an adapter into use, by the name it was loaded or made under, or none. Nothing is read or copied.
+   * @throws {OptionError} for a name that there is not, and while an adapter is merged.
+   */
+  setAdapter(name: string | null): void {
+    if (name === null) return void this.#adapters?.activate("setAdapter", null);
+    const set = this.#demandAdapters("setAdapter");
+    set.activate("setAdapter", set.get("setAdapter", name));
+  }
+
+  /**
+   * Puts the adapter in use into the weights, so that it costs no time; {@link save} writes them so. The weights before are
+   * kept for {@link unmergeAdapter}; layers in blocks (q8, q4 …) become f32, as blocks would lose what was learned.
+   * @throws {OptionError} when there is none in use, or one is merged.
+   */
+  mergeAdapter(): void {
+    this.#demandAdapters("mergeAdapter").merge("mergeAdapter", this.network);
+  }
+
+  /** Puts the weights back that were there before, bit for bit. @throws {OptionError} when no adapter is merged. */
+  unmergeAdapter(): void {
+    const set = this.#demandAdapters("unmergeAdapter");
+    if (!set.merged) throw new OptionError("unmergeAdapter: no adapter is merged");
+    set.unmerge();
+  }
+
+  /** Takes an adapter away and gives its memory back. @throws {OptionError} while it is merged, and for an unknown name. */
+  deleteAdapter(name: string): void {
+    const set = this.#demandAdapters("deleteAdapter"), adapter = set.get("deleteAdapter", name);
+    set.remove("deleteAdapter", this.network, adapter);
+    this.#prefixes.get(adapter)?.clear();
+    this.#prefixes.delete(adapter);
+  }
+
+  /**
+   * Writes an adapter as PEFT does: `adapter_config.json` and `adapter_model.safetensors`, both at once or not at all.
+   * @throws {OptionError} when none is in use and none is named.
+   */
+  async saveAdapter(dir: string | URL, options: SaveAdapterOptions = {}): Promise<void> {
+    const { saveAdapter } = await import("./adapters.ts");
+    await saveAdapter({ network: this.network, family: this.#family }, dir, options);
   }
 
   /** Gives all memory back, that of kept prompts too. The model cannot be used afterwards. */
   override dispose(): void {
-    this.#prefixes.clear();
+    for (const prefixes of this.#prefixes.values()) prefixes.clear();
+    this.#adapters?.unmerge();
     this.network.dispose();
   }
 

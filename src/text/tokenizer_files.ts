@@ -243,6 +243,8 @@ async function fromModel(
       ...parts,
       pieces,
       addedTokens: added,
+      // As SentencePiece itself, where no file says that a class of transformers reads it.
+      controlsInText: manner !== "sentencepiece",
       addBos: begin,
       addEos: end,
       ...(isPrefixed === undefined ? {} : { addDummyPrefix: isPrefixed }),

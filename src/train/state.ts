@@ -42,6 +42,28 @@ function arithmeticOf(model: Module): string {
   return p ? `${p.device}: ${p.backend.arithmetic}` : "no parameters";
 }
 
+/** The parameters that learn, detached: what is frozen is what the run was begun with, and is not written again. */
+function learning(model: Module): Tensors {
+  const own = model.namedParameters(), found = own.filter(([, p]) => p.requiresGrad);
+  return Object.fromEntries((found.length ? found : own).map(([name, p]) => [name, p.detach()]));
+}
+
+/** Sets the parameters that learn. @throws {FormatError} when one is missing, or one is of no parameter. */
+function setLearning(model: Module, tensors: Tensors): void {
+  const known = new Set(model.namedParameters().map(([name]) => name)), wanted = Object.keys(learning(model));
+  if (wanted.length === known.size) return void model.loadStateDict(tensors);
+  const missing = wanted.filter((name) => !Object.hasOwn(tensors, name));
+  const unexpected = Object.keys(tensors).filter((name) => !known.has(name));
+  const complaints = Object.entries({ missing, unexpected }).filter(([, names]) => names.length)
+    .map(([what, names]) => `${what}: ${names.slice(0, 20).join(", ")}${names.length > 20 ? " and more" : ""}`);
+  if (complaints.length) {
+    throw new FormatError(
+      `this checkpoint is of other parameters than those that learn here; ${complaints.join("; ")}`,
+    );
+  }
+  model.loadStateDict(tensors, { strict: false });
+}
+
 /** The state of a run after `step` steps. The tensors are views: save them before the next step. */
 export function captureRun(
   parts: RunParts,
@@ -61,7 +83,7 @@ export function captureRun(
     data: parts.data.getState(),
     optimizer: { steps: state.map((entry) => entry?.step ?? null), paramGroups },
   };
-  return { step, loss, tensors: { model: parts.model.stateDict(), optimizer: remembered }, state: run };
+  return { step, loss, tensors: { model: learning(parts.model), optimizer: remembered }, state: run };
 }
 
 /** The state in a checkpoint, checked. @throws {FormatError} when no Trainer saved it. */
@@ -102,7 +124,7 @@ export function restoreRun(
     const own = Object.entries(optimizer).filter(([name]) => name.startsWith(`${i}.`));
     return { step, tensors: Object.fromEntries(own.map(([name, t]) => [name.slice(`${i}.`.length), t])) };
   });
-  parts.model.loadStateDict(model);
+  setLearning(parts.model, model);
   parts.optimizer.loadStateDict({ state, paramGroups: run.optimizer.paramGroups });
   try {
     parts.data.setState(run.data);

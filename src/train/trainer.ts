@@ -10,15 +10,16 @@ import { FerrotypeError, OptionError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable, required } from "../core/options.ts";
 import type { Module } from "../nn/mod.ts";
-import { add, mul, randomState, setRandomState, type Tensor } from "../ops/mod.ts";
-import { clipGradNorm, gradNorm, type Optimizer, type Schedule } from "../optim/mod.ts";
-import { keep, noGrad, tidy } from "../tensor/mod.ts";
+import { randomState, setRandomState, type Tensor } from "../ops/mod.ts";
+import type { Optimizer, Schedule } from "../optim/mod.ts";
+import { noGrad, tidy } from "../tensor/mod.ts";
 import type { DataSource } from "./batches.ts";
 import { type Checkpoint, disposeCheckpoint } from "./checkpoint.ts";
 import type { CheckpointStore } from "./checkpoint_store.ts";
 import { evaluating } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
 import { captureRun, restoreRun } from "./state.ts";
+import { type StepParts, TrainingStep } from "./step.ts";
 
 /**
  * What is said of a step.
@@ -159,6 +160,7 @@ export interface TrainingResult {
 export class Trainer<B = Tensor> {
   readonly #options: TrainerOptions<B>;
   readonly #loss: (batch: B) => Tensor;
+  readonly #stepping: TrainingStep<B>;
   #step = 0;
   #bestLoss: number | null = null;
   #lastLoss: Tensor | null = null;
@@ -180,6 +182,13 @@ export class Trainer<B = Tensor> {
     }
     this.#options = given;
     this.#loss = given.loss ?? ((batch) => model.loss!(batch));
+    const { data, optimizer, gradAccum = 1, clip } = given;
+    this.#stepping = this.stepOf({ loss: this.#loss, next: () => data.next(), optimizer, gradAccum, clip });
+  }
+
+  /** What runs the steps: a place for runs that gather gradients otherwise. */
+  protected stepOf(parts: StepParts<B>): TrainingStep<B> {
+    return new TrainingStep(parts);
   }
 
   /** Steps done. */
@@ -263,32 +272,14 @@ export class Trainer<B = Tensor> {
 
   /** One step. Gives the norm of the gradients when it is wanted. */
   #advance(wantsNorm: boolean): Tensor | null {
-    const { model, optimizer, schedule, gradAccum = 1, clip } = this.#options;
+    const { model, optimizer, schedule } = this.#options;
     if (schedule) optimizer.lr = schedule(this.#step);
-    const { loss, norm } = tidy(() => {
-      let loss = this.#backward(gradAccum);
-      for (let i = 1; i < gradAccum; i++) loss = add(loss, this.#backward(gradAccum));
-      const parameters = optimizer.paramGroups.flatMap(({ params }) => params);
-      let norm: Tensor | null = null;
-      if (clip !== undefined) norm = clipGradNorm(parameters, clip);
-      else if (wantsNorm) norm = gradNorm(parameters);
-      optimizer.step();
-      return { loss: keep(loss), norm: wantsNorm ? norm : null };
-    });
+    const { loss, norm } = this.#stepping.run(wantsNorm);
     model.zeroGrad();
     this.#lastLoss?.dispose();
     this.#lastLoss = loss;
     this.#step++;
     return norm;
-  }
-
-  /** The next batch's part of the step's loss, its gradients added to those that are there. */
-  #backward(parts: number): Tensor {
-    return tidy(() => {
-      const whole = this.#loss(this.#options.data.next()), loss = parts === 1 ? whole : mul(whole, 1 / parts);
-      loss.backward();
-      return loss.detach();
-    });
   }
 
   async #report(norm: Tensor, pace: Pace): Promise<void> {

@@ -8,8 +8,7 @@ import { attentionStep } from "../cpu/kernels/attention_step.ts";
 import { provideKernels } from "../cpu/provided.ts";
 
 provideKernels((engine) => ({
-  attentionStep: (qkv, keys, values, lengths, out, scale, places) =>
-    attentionStep(engine, qkv, keys, values, lengths, out, scale, places),
+  attentionStep: (...args) => attentionStep(engine, ...args),
 }));
 
 /** What a device has for it. */

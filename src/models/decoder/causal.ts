@@ -79,8 +79,8 @@ export interface DecoderParts {
   readonly layers: readonly DecoderBlock[];
   /** The last norm. */
   readonly norm: Layer;
-  /** The output layer, [vocab, width]. */
-  readonly head: Tensor;
+  /** The output layer; null where the embeddings are. */
+  readonly head: Layer | null;
 }
 
 /** Values within ± `cap`, by a tanh. */
@@ -261,7 +261,8 @@ export abstract class CausalDecoder extends Module implements CausalNetwork {
   logits(hidden: Tensor): Tensor {
     const { logitScale, logitSoftcap } = this.config;
     return tidy(() => {
-      const logits = linear(hidden, this.parts.head);
+      const { head, embedding } = this.parts;
+      const logits = head?.forward(hidden) ?? linear(hidden, embedding.weight);
       return softcap(logitScale === 1 ? logits : mul(logits, logitScale), logitSoftcap);
     });
   }

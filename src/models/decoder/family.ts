@@ -83,16 +83,16 @@ export function decoderFamily<C extends DecoderConfig>(of: DecoderFamily<C>): Fa
     type: of.type,
     title: of.title,
     parse: (json, where, changes) => parse(of, json, where, changes),
-    sized: ({ vocabSize, contextLength, width, layers, heads, endTokenId: end }) => ({
+    sized: ({ vocabSize, contextLength, width, layers, heads, kvHeads, innerWidth, endTokenId: end }) => ({
       model_type: of.type,
       vocab_size: vocabSize,
       max_position_embeddings: contextLength,
       hidden_size: width,
       // Two thirds of four times the width, for there are three matrices (Shazeer 2020), in whole blocks of 32.
-      intermediate_size: 32 * Math.ceil(width / 12),
+      intermediate_size: innerWidth ?? 32 * Math.ceil(width / 12),
       num_hidden_layers: layers,
       num_attention_heads: heads,
-      num_key_value_heads: heads,
+      num_key_value_heads: kvHeads ?? heads,
       tie_word_embeddings: true,
       ...(end === undefined ? {} : { eos_token_id: end, bos_token_id: end }),
     }),
@@ -104,6 +104,7 @@ export function decoderFamily<C extends DecoderConfig>(of: DecoderFamily<C>): Fa
     expected: tensors,
     parameterName: (name, { tied }) => decoderParameter(name, body, head, tied),
     checkpointName: (name) => name,
+    modulePath: (path) => path,
     tables: [],
     network: (config, options) => new Network(config, options),
     trial: (config) => ({

@@ -220,7 +220,7 @@ export class DecoderModel extends CausalDecoder {
 
   protected override get parts(): DecoderParts {
     const { embed_tokens: embedding, layers, norm } = this.model;
-    return { embedding, layers, norm, head: (this.lm_head ?? embedding).weight };
+    return { embedding, layers, norm, head: this.lm_head };
   }
 }
 

@@ -13,12 +13,13 @@ export const gpt2Family: Family<GPT2Config, GPT2Model> = {
   type: "gpt2",
   title: "GPT-2",
   parse: (json, where, changes) => gpt2Config({ ...parseConfig(json, where), ...changes }),
-  sized: ({ vocabSize, contextLength, width, layers, heads, endTokenId: end }) => ({
+  sized: ({ vocabSize, contextLength, width, layers, heads, innerWidth, endTokenId: end }) => ({
     vocab_size: vocabSize,
     n_positions: contextLength,
     n_embd: width,
     n_layer: layers,
     n_head: heads,
+    ...(innerWidth === undefined ? {} : { n_inner: innerWidth }),
     ...(end === undefined ? {} : { eos_token_id: end, bos_token_id: end }),
   }),
   dropout: (p) => ({ residPdrop: p, embdPdrop: p, attnPdrop: p }),
@@ -29,6 +30,7 @@ export const gpt2Family: Family<GPT2Config, GPT2Model> = {
   expected: expectedTensors,
   parameterName: (name, { tieWordEmbeddings }) => parameterName(name, tieWordEmbeddings),
   checkpointName: (name, { tieWordEmbeddings }) => checkpointName(name, tieWordEmbeddings),
+  modulePath: (path) => path === "lm_head" ? path : `transformer.${path}`,
   tables: ["wpe.weight"],
   network: (config, options) => new GPT2Model(config, options),
   trial: (config) => ({

@@ -356,7 +356,7 @@ export class GPT2Model extends Module implements CausalNetwork {
 
   /** Logits [.., vocab] for what comes out of the last layer norm, [.., width]. */
   logits(hidden: Tensor): Tensor {
-    return linear(hidden, this.lm_head?.weight ?? this.wte.weight);
+    return this.lm_head?.forward(hidden) ?? linear(hidden, this.wte.weight);
   }
 
   /** Token and position embeddings, from position `start` on or at `positions`. */

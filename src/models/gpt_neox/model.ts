@@ -143,6 +143,6 @@ export class GPTNeoXModel extends CausalDecoder {
 
   protected override get parts(): DecoderParts {
     const { embed_in: embedding, layers, final_layer_norm: norm } = this.gpt_neox;
-    return { embedding, layers, norm, head: (this.embed_out ?? embedding).weight };
+    return { embedding, layers, norm, head: this.embed_out };
   }
 }

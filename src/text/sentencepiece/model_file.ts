@@ -158,6 +158,7 @@ export async function readSentencePieceParts(
     addDummyPrefix: spec.addDummyPrefix,
     removeExtraWhitespaces: spec.removeExtraWhitespaces,
     treatWhitespaceAsSuffix: spec.suffix,
+    controlsInText: false,
     ...(known(spec.bosId) ? { bosTokenId: spec.bosId } : {}),
     ...(known(spec.eosId) ? { eosTokenId: spec.eosId } : {}),
     ...options,

@@ -57,6 +57,11 @@ export interface SentencePieceParts extends NormalizerParts {
   readonly addedTokens?: readonly AddedToken[];
   /** Whether only what begins a text gets a space, and not what follows such a token. Default false. */
   readonly prefixFirst?: boolean;
+  /**
+   * Whether control pieces (`<s>`) written in a text become their ids, where `encode` is not told by `splitSpecialTokens`.
+   * SentencePiece itself spells them out, Hugging Face and llama.cpp do not. Default true.
+   */
+  readonly controlsInText?: boolean;
 }
 
 const id = kinds.whole(0);
@@ -71,6 +76,7 @@ const sentencePieceParts: OptionTable<SentencePieceParts> = {
   addEos: kinds.flag,
   addedTokens: kinds.kind("a list of tokens", Array.isArray),
   prefixFirst: kinds.flag,
+  controlsInText: kinds.flag,
   charsMap: kinds.kind("bytes", (x) => x instanceof Uint8Array),
   addDummyPrefix: required(kinds.flag),
   removeExtraWhitespaces: required(kinds.flag),
@@ -105,6 +111,8 @@ export class SentencePieceTokenizer implements Tokenizer {
   readonly #bytes = new Int32Array(256).fill(-1);
   readonly #unknown: number;
   readonly #added: AddedTokens;
+  /** Those that are found in a text where nothing else is asked for. */
+  readonly #found: AddedTokens;
   readonly #normalizer: Normalizer;
   /** For what does not begin a text. */
   readonly #inner: Normalizer;
@@ -148,6 +156,7 @@ export class SentencePieceTokenizer implements Tokenizer {
     for (const { id, content } of addedTokens) this.#ids.set(content, id);
     const given = new Set(addedTokens.map(({ content }) => content));
     this.#added = new AddedTokens([...added.filter(({ content }) => !given.has(content)), ...addedTokens]);
+    this.#found = parts.controlsInText === false ? new AddedTokens(addedTokens) : this.#added;
     this.#normalizer = new Normalizer(parts, own);
     this.#inner = parts.prefixFirst
       ? new Normalizer({ ...parts, addDummyPrefix: false }, own)
@@ -166,19 +175,19 @@ export class SentencePieceTokenizer implements Tokenizer {
     }
   }
 
-  /** The ids of a text; special tokens in it become theirs. */
+  /** The ids of a text; special tokens in it become theirs ({@link SentencePieceParts.controlsInText}). */
   encode(text: string, options: EncodeOptions = {}): number[] {
     const { addBos = false, addEos = false, bosTokenId, eosTokenId } = this.#parts;
-    const { addSpecialTokens: around = true, splitSpecialTokens = false } = checkOptions(
+    const { addSpecialTokens: around = true, splitSpecialTokens } = checkOptions(
       "encode",
       options,
       encodeOptions,
     );
     const out: number[] = [], whole = text.toWellFormed();
     if (around && addBos && bosTokenId !== undefined) out.push(bosTokenId);
-    this.#added.split(
+    (splitSpecialTokens === undefined ? this.#found : this.#added).split(
       whole,
-      splitSpecialTokens,
+      splitSpecialTokens ?? false,
       (start, end) =>
         this.#encodeText(whole.slice(start, end), start === 0 ? this.#normalizer : this.#inner, out),
       (id) => out.push(id),

@@ -1,7 +1,9 @@
 /**
  * The attention of a decoding step: one new position for each of several texts, every text with a cache of its own. An item
- * is a head of a text: it writes the new key and value into the cache and meets all that are there. One call does it for all
+ * is a head of a text: it writes the new key and value into the cache and meets those that are there. One call does it for all
  * texts; as calls of their own, the writes, the products and joining the results would cost more than the arithmetic.
+ *
+ * Heads of queries that share keys each write them: the same bytes, before they read them.
  *
  * @module
  */
@@ -20,8 +22,10 @@ import { emitAlongRow, emitLoadLanes, emitStoreLanes } from "./attention/rows.ts
 import { emitQuantizeBlock, type StoredKeys } from "./attention/stored.ts";
 import { emitSetSum } from "./gemm/address.ts";
 
-// Arguments: heads, address of the texts' queries, keys and values, and of the results; then the texts' records.
-const headsArg = 0, qkvArg = 8, outArg = 12, recordsArg = 256;
+// Arguments: heads, heads of queries that share one of keys, address of the texts' queries, keys and values, and of the
+// results; how many keys back a query looks, and the cap of scores; then the texts' records.
+const headsArg = 0, shareArg = 4, qkvArg = 8, outArg = 12, windowArg = 20, capArg = 24, recordsArg = 256;
+const noWindow = 2 ** 31 - 1;
 
 // A text's record: addresses of its keys and values, bytes between heads and between rows, the address of the number of
 // positions filled, that number, where it is nowhere else, and the positions that there are.
@@ -56,13 +60,20 @@ function emitPut(
   return f;
 }
 
-function emitStep(m: ModuleBuilder, context: KernelContext, width: number, stored: StoredKeys | null): void {
+function emitStep(
+  m: ModuleBuilder,
+  context: KernelContext,
+  width: number,
+  stored: StoredKeys | null,
+  capped: boolean,
+): void {
   const blocks = forwardBlocks(context, width, stored);
-  const put = emitPut(m, context, blocks, stored), meet = emitMeet(m, context, blocks, stored);
+  const put = emitPut(m, context, blocks, stored), meet = emitMeet(m, context, blocks, stored, capped);
   const f = m.function("item", { params: ["i32", "i32"], export: false });
   const [args, number] = f.params;
-  const heads = emitArgument(f, args, headsArg);
+  const heads = emitArgument(f, args, headsArg), share = emitArgument(f, args, shareArg);
   const { high: row, low: head } = emitSplitNumber(f, number, heads);
+  const { high: group } = emitSplitNumber(f, head, share);
   const record = f.local("i32");
   emitSetSum(f, record, args, recordsArg, [row, recordBytes]);
   const [keys, values, headStride, stride, length] = [0, 4, 8, 12, lengthAt].map((offset) => {
@@ -74,10 +85,16 @@ function emitStep(m: ModuleBuilder, context: KernelContext, width: number, store
     return local;
   });
   const q = emitArgument(f, args, qkvArg), out = emitArgument(f, args, outArg), all = f.local("i32");
-  const part = f.local("i32"), from = f.local("i32"), to = f.local("i32");
+  const queries = f.local("i32"), part = f.local("i32"), from = f.local("i32"), to = f.local("i32");
   // Queries of all heads, then keys, then values.
-  emitSetSum(f, part, [heads, 4 * width]);
-  emitSetSum(f, q, q, [row, part], [row, part], [row, part], [head, 4 * width]);
+  emitSetSum(f, queries, [heads, 4 * width]);
+  f.get(queries);
+  f.get(share);
+  f.op("i32.div_u");
+  f.set(part);
+  emitSetSum(f, q, q, [row, queries], [row, part], [row, part]);
+  emitSetSum(f, from, q, queries, [group, 4 * width]);
+  emitSetSum(f, q, q, [head, 4 * width]);
   emitSetSum(f, out, out, [number, 4 * width]);
   // The number of positions is read from memory: beyond the last one lies what is not this text's.
   f.get(length);
@@ -85,19 +102,35 @@ function emitStep(m: ModuleBuilder, context: KernelContext, width: number, store
   f.load("i32.load", capacityAt);
   f.op("i32.ge_u");
   f.if(() => f.return());
-  f.get(q);
-  f.set(from);
+  // Keys that a window leaves behind.
+  const window = emitArgument(f, args, windowArg), behind = f.local("i32");
+  emitSetSum(f, all, length, 1);
+  f.get(all);
+  f.get(window);
+  f.op("i32.sub");
+  f.i32(0);
+  f.get(all);
+  f.get(window);
+  f.op("i32.gt_s");
+  f.select();
+  f.set(behind);
   for (const held of [keys, values] as Local[]) {
-    emitSetSum(f, held, held, [head, headStride]);
-    emitSetSum(f, from, from, part);
+    emitSetSum(f, held, held, [group, headStride]);
     emitSetSum(f, to, held, [length, stride]);
     emitCall(f, put, from, to);
+    emitSetSum(f, from, from, part);
+    emitSetSum(f, held, held, [behind, stride]);
   }
-  emitSetSum(f, all, length, 1);
-  emitCall(f, meet, q, keys, stride, values, stride, all, out, () => f.i32(0), () => {
+  f.get(all);
+  f.get(behind);
+  f.op("i32.sub");
+  f.set(all);
+  const number32 = (offset: number) => (): void => {
     f.get(args);
-    f.load("f32.load", scaleArg);
-  });
+    f.load("f32.load", offset);
+  };
+  const numbers = capped ? [number32(scaleArg), number32(capArg)] : [number32(scaleArg)];
+  emitCall(f, meet, q, keys, stride, values, stride, all, out, () => f.i32(0), ...numbers);
   emitItems(m, f);
 }
 
@@ -111,12 +144,14 @@ export function attentionStep(
   out: View,
   scale: number,
   places?: View,
+  softcap = 0,
+  window = 0,
 ): void {
-  const all = keys.length, [, heads, , width] = keys[0].shape, { dtype } = keys[0];
+  const all = keys.length, [, heads, width] = out.shape, { dtype, shape: [, groups] } = keys[0];
   const stored = dtype === "f32" ? null : dtype as StoredKeys;
   const kernel = engine.kernel(
-    `attention step ${width} ${dtype}`,
-    (m, context) => emitStep(m, context, width, stored),
+    `attention step ${width} ${dtype}${softcap ? " capped" : ""}`,
+    (m, context) => emitStep(m, context, width, stored, softcap !== 0),
   );
   const { args, u32 } = engine, at = args >>> 2, from = addressOf(qkv), to = addressOf(out);
   if (!places) engine.refuseCapture();
@@ -137,9 +172,13 @@ export function attentionStep(
       most = Math.max(most, places ? shape[2] : lengths[i] + 1);
     }
     u32[at + headsArg / 4] = heads;
-    u32[at + qkvArg / 4] = from + 12 * heads * width * start;
+    u32[at + shareArg / 4] = heads / groups;
+    u32[at + windowArg / 4] = window || noWindow;
+    engine.f32[at + capArg / 4] = softcap;
+    u32[at + qkvArg / 4] = from + 4 * (heads + 2 * groups) * width * start;
     u32[at + outArg / 4] = to + 4 * heads * width * start;
     engine.f32[at + scaleArg / 4] = scale;
-    engine.run(kernel, rows * heads, Math.max(1, Math.ceil(40_000 / (most * width))));
+    const met = window ? Math.min(most, window) : most;
+    engine.run(kernel, rows * heads, Math.max(1, Math.ceil(40_000 / (met * width))));
   }
 }

@@ -24,30 +24,44 @@ export function attentionStep(
   out: View,
   scale: number,
   places?: View,
+  softcap = 0,
+  window = 0,
 ): void {
-  const [rows, , heads, width] = qkv.shape;
+  const [rows, heads, width] = out.shape, groups = keys[0].shape[1], share = heads / groups;
   for (let row = 0; row < rows; row++) {
-    const from = part(qkv, 0, row, 1), headsFirst = [from.strides[0], from.strides[2], from.strides[1], 1];
+    const from = part(qkv, 0, row, 1),
+      one = (view: View, first: number, count: number): View =>
+        seenAs({ ...view, offset: view.offset + first * width }, [1, groups, count, width], [
+          0,
+          count * width,
+          width,
+          1,
+        ]);
     const text = [
-      seenAs(from, [1, heads, 3, width], headsFirst),
+      one(from, 0, share),
+      one(from, heads, 1),
+      one(from, heads + groups, 1),
       keys[row],
       values[row],
-      seenAs(part(out, 0, row, 1), [1, heads, 1, width], [0, width, 0, 1]),
+      one(part(out, 0, row, 1), 0, share),
       // Every head has the same place.
-      ...(places ? [seenAs(part(places, 0, row, 1), [1, heads, 1, 1], [0, 0, 0, 0])] : []),
+      ...(places ? [seenAs(part(places, 0, row, 1), [1, groups, 1, 1], [0, 0, 0, 0])] : []),
     ];
-    inParts(gpu, text, () => 1, ([from, k, v, out, place]) => {
-      step(gpu, { from, k, v, length: lengths[row], place, out }, scale);
+    inParts(gpu, text, () => 1, ([q, newKey, newValue, k, v, out, place]) => {
+      step(gpu, { q, newKey, newValue, k, v, length: lengths[row], place, out }, scale, softcap, window);
     });
   }
 }
 
 /**
- * Some heads of a text: their queries, keys and values [1, heads, 3, width], their cache, how much of that is filled (on the
- * device too, where the work may be done again), the result [1, heads, 1, width].
+ * Some heads of keys of a text and the queries that share them: queries [1, groups, share, width], the new keys and values
+ * [1, groups, 1, width], the cache, how much of that is filled (on the device too, where the work may be done again), the
+ * result [1, groups, share, width].
  */
 interface Text {
-  readonly from: View;
+  readonly q: View;
+  readonly newKey: View;
+  readonly newValue: View;
   readonly k: View;
   readonly v: View;
   readonly length: number;
@@ -60,31 +74,46 @@ function inFours({ offset, strides, shape }: View): boolean {
   return offset % 4 === 0 && strides[1] % 4 === 0 && strides[2] % 4 === 0 && shape[3] % 4 === 0;
 }
 
-function step(gpu: Gpu, { from, k, v, length, place, out }: Text, scale: number): void {
-  const [, heads, , width] = from.shape, lanes = [from, k, v].every(inFours) ? 4 : 1;
+function step(gpu: Gpu, text: Text, scale: number, softcap: number, window: number): void {
+  const { q, newKey, newValue, k, v, length, place } = text, [, groups, share, width] = q.shape;
+  const read = [q, newKey, newValue, k, v], lanes = read.every(inFours) ? 4 : 1, heads = groups * share;
+  const out = seenAs(text.out, [1, heads, 1, width], [0, width, 0, 1]);
   // Where the length is only known on the device, the parts are those of a full cache.
-  const keys = length + 1, parts = partsOf(gpu, place ? k.shape[2] : keys);
+  const keys = length + 1, most = place ? k.shape[2] : keys;
+  const parts = partsOf(gpu, window ? Math.min(window, most) : most);
   const partial = parts > 1 ? partials(gpu, out.shape, parts) : null, target = partial?.out ?? out;
-  const bindings = bind(place ? [from, place] : [from], [k, v, target, ...(partial ? [partial.lse] : [])]);
-  const names = bindings.of.map(({ name }) => name), filled = place ? names.splice(1, 1)[0] : null;
-  const key = `attention step ${width} ${lanes} ${place !== undefined} ${partial !== null} ${bindings.key}`;
+  const bindings = bind([q, newKey, newValue, ...(place ? [place] : [])], [
+    k,
+    v,
+    target,
+    ...(partial ? [partial.lse] : []),
+  ]);
+  const names = bindings.of.map(({ name }) => name), filled = place ? names.splice(3, 1)[0] : null;
+  const key = `attention step ${width} ${lanes} ${place !== undefined} ${partial !== null} ${
+    softcap > 0
+  } ${bindings.key}`;
   const kernel = gpu.kernel(key, () => {
     // Keys and values may lie in one buffer, and beside the query; what else there is has memory of its own.
-    const read = names.slice(0, 3), type = lanes === 4 ? "array<vec4<f32>>" : "array<f32>";
-    const types = bindings.types.map((own, i) => read.includes(`b${i}`) ? type : own);
+    const wide = names.slice(0, 5), type = lanes === 4 ? "array<vec4<f32>>" : "array<f32>";
+    const types = bindings.types.map((own, i) => wide.includes(`b${i}`) ? type : own);
     const count = filled ? `(i32(${filled}[${param(1)}]) + 1)` : param(1);
-    return { code: code(gpu, width, lanes, count, names), types, writes: bindings.writes, words: 16 };
+    const made = code(gpu, width, lanes, count, softcap > 0, names);
+    return { code: made, types, writes: bindings.writes, words: 23 };
   });
+  const steps = ({ offset, strides }: View): number[] =>
+    [offset, strides[1], strides[2]].map((n) => n / lanes);
   const params = [
     place ? place.offset : keys,
     floatBits(scale),
     parts,
-    ...[from, k, v].flatMap((
-      { offset, strides },
-    ) => [offset / lanes, strides[1] / lanes, strides[2] / lanes]),
+    ...[q, k, v].flatMap(steps),
     target.offset,
     partial?.lse.offset ?? 0,
     k.shape[2],
+    ...[newKey, newValue].flatMap((view) => steps(view).slice(0, 2)),
+    share,
+    floatBits(softcap),
+    window || 2 ** 31 - 1,
   ];
   gpu.run(kernel, bindings.buffers, params, parts, heads);
   if (partial) joinParts(gpu, partial, parts, out, null);
@@ -95,7 +124,8 @@ function code(
   width: number,
   lanes: number,
   count: string,
-  [Q, K, V, O, L]: readonly (string | undefined)[],
+  capped: boolean,
+  [Q, NK, NV, K, V, O, L]: readonly (string | undefined)[],
 ): string {
   const team = gpu.software ? groupSize : 4 * groupSize, block = Math.min(team, 128);
   const type = lanes === 4 ? "vec4<f32>" : "f32", across = width / lanes;
@@ -123,15 +153,18 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
   let keys = ${count};
   // What the device reads may be anything: beyond the last position lies what is not this text's.
   if (keys < 1 || keys > ${param(15)}) { return; }
-  let each = (keys + ${param(3)} - 1) / ${param(3)};
-  let begin = place * each; let end = min(begin + each, keys);
-  let query0 = ${param(4)} + head * ${param(5)}; let next = ${param(6)};
-  let keys0 = ${param(7)} + head * ${param(8)}; let values0 = ${param(10)} + head * ${param(11)};
+  let seen = min(keys, ${param(22)}); let each = (seen + ${param(3)} - 1) / ${param(3)};
+  let begin = keys - seen + place * each; let end = min(begin + each, keys);
+  // Queries that share keys each write them: the same numbers, before they read them.
+  let shared_ = head / ${param(20)};
+  let query0 = ${param(4)} + shared_ * ${param(5)} + head % ${param(20)} * ${param(6)};
+  let keys0 = ${param(7)} + shared_ * ${param(8)}; let values0 = ${param(10)} + shared_ * ${param(11)};
+  let key0 = ${param(16)} + shared_ * ${param(17)}; let value0 = ${param(18)} + shared_ * ${param(19)};
   for (var c = lane; c < ${across}; c += ${team}) {
     query[c] = ${Q}[query0 + c] * bitcast<f32>(${param(2)});
     if (begin < keys && end == keys) {
-      ${K}[keys0 + (keys - 1) * ${param(9)} + c] = ${Q}[query0 + next + c];
-      ${V}[values0 + (keys - 1) * ${param(12)} + c] = ${Q}[query0 + 2 * next + c];
+      ${K}[keys0 + (keys - 1) * ${param(9)} + c] = ${NK}[key0 + c];
+      ${V}[values0 + (keys - 1) * ${param(12)} + c] = ${NV}[value0 + c];
     }
   }
   storageBarrier();
@@ -155,6 +188,7 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index
     if (lane < ${block} && first + lane < end) {
       score = 0.0f;
       for (var i = 0; i < ${sharing}; i++) { score += dots[lane * ${sharing + 1} + i]; }
+      ${capped ? `let cap = bitcast<f32>(${param(21)}); score = cap * m_tanh(score / cap);` : ""}
     }
     let top = maxNan(most, teamMax(lane0, score));
     // What sees nothing but -∞ so far has no finite maximum to shift by.

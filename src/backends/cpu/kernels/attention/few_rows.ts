@@ -7,12 +7,21 @@
 import { byteSize } from "../../../../core/dtype.ts";
 import type { FunctionBuilder, Local, ModuleBuilder } from "../../assembler/mod.ts";
 import { importThreadScratch, type KernelContext } from "../../engine.ts";
+import { emitTanh } from "../../math/exp.ts";
 import { hoistConstants, type Vectors, type VectorWriter } from "../../math/writer.ts";
 import { emitSetSum } from "../gemm/address.ts";
 import { emitCall, emitRest, emitRoundUp, emitScratch } from "./emit.ts";
 import { type Blocks, ScratchMap } from "./layout.ts";
 import { emitAlongRow, emitCopyRows, emitLoadLanes, emitStoreLanes } from "./rows.ts";
-import { emitClearRecord, emitFinish, emitSoften, softenFloats } from "./softmax.ts";
+import {
+  emitBySixteen,
+  emitClearRecord,
+  emitFinish,
+  emitLoadFour,
+  emitSoften,
+  emitStoreFour,
+  softenFloats,
+} from "./softmax.ts";
 import { emitExpandRows, type StoredKeys } from "./stored.ts";
 
 /** Keys that one query meets at a time: with their values, no more than a second-level cache holds. */
@@ -153,15 +162,32 @@ function emitFetch(m: ModuleBuilder, bytes: number): FunctionBuilder {
   return f;
 }
 
+/** The function `bend(s, wide, cap)`: scores s, of which there are `wide`, a multiple of 16, as cap · tanh(s / cap). */
+function emitBend(m: ModuleBuilder, context: KernelContext): FunctionBuilder {
+  const f = m.function("bend", { params: ["i32", "i32", "f32"], export: false }), [s, wide, cap] = f.params;
+  const w = hoistConstants(f, context, (w) => void emitTanh(w, w.fresh()));
+  const most = f.local("v128");
+  f.get(cap);
+  f.op("f32x4.splat");
+  f.set(most);
+  emitBySixteen(w, [s], wide, (w, [at]) => {
+    const caps = w.repeat(most);
+    emitStoreFour(w, at, w.mul(caps, emitTanh(w, w.div(emitLoadFour(w, at), caps))));
+  });
+  return f;
+}
+
 /**
  * The function `meet(q, k, kStride, v, vStride, keys, out, lse, scale)`: one query with the first `keys` rows of k and v,
- * block by block with the softmax put together; log Σ exp at `lse` unless that is 0.
+ * block by block with the softmax put together; log Σ exp at `lse` unless that is 0. Where scores are `capped` it has their cap
+ * as one argument more.
  */
 export function emitMeet(
   m: ModuleBuilder,
   context: KernelContext,
   blocks: Blocks,
   stored: StoredKeys | null,
+  capped = false,
 ): FunctionBuilder {
   const scratch = importThreadScratch(m);
   const { padded } = blocks, most = stored ? blocks.size : blockKeys;
@@ -175,10 +201,11 @@ export function emitMeet(
   const fetchedAt = map.take(16);
   const dots = emitDots(m, context, blocks), mix = emitMix(m, context, blocks);
   const soften = emitSoften(m, context, blocks, scratch, ownAt);
-  const finish = emitFinish(m, context, blocks);
+  const finish = emitFinish(m, context, blocks), bend = capped ? emitBend(m, context) : null;
 
-  const f = m.function("meet", { params: [...new Array<"i32">(8).fill("i32"), "f32"], export: false });
-  const [q, k, kStride, v, vStride, all, out, lse, scale] = f.params;
+  const numbers = capped ? ["f32", "f32"] as const : ["f32"] as const;
+  const f = m.function("meet", { params: [...new Array<"i32">(8).fill("i32"), ...numbers], export: false });
+  const [q, k, kStride, v, vStride, all, out, lse, scale, cap] = f.params;
   const [record, scores, query, sum, expanded] = [recordAt, scoresAt, queryAt, outAt, expandedAt].map((
     offset,
   ) => emitScratch(f, scratch, offset));
@@ -205,7 +232,9 @@ export function emitMeet(
     f.op("i32.or");
     f.store("i32.store", fetchedAt);
     emitCall(f, dots, query, ...floats(k, kStride), keys, scores);
-    emitCall(f, soften, scores, one, keys, keys, () => emitRoundUp(f, keys, 16, 0), record, sum);
+    const wide = (): void => emitRoundUp(f, keys, 16, 0);
+    if (bend) emitCall(f, bend, scores, wide, cap);
+    emitCall(f, soften, scores, one, keys, keys, wide, record, sum);
     emitCall(f, mix, scores, ...floats(v, vStride), keys, sum);
     emitSetSum(f, k, k, [kStride, most]);
     emitSetSum(f, v, v, [vStride, most]);
