@@ -214,13 +214,17 @@ describe("models in the playground", { skip }, () => {
   });
 
   it("show what tokens look at, as the library computes it", async () => {
-    const model = await GPT2.load(join(repository, "web/models/shakespeare")), text = "ROMEO:\nO, she doth";
-    const ids = model.encode(text), last = ids.length - 1, [layer] = model.attentions(ids, { layers: [1] });
-    const row = [...await layer.select(1, 2).select(1, last).data() as Float32Array];
-    model.dispose();
-    const most = row.indexOf(Math.max(...row));
-    await site.open(`playground/#${new URLSearchParams({ prompt: text })}`, async (page) => {
+    const prompt = "ROMEO:\nO, she doth";
+    await site.open(`playground/#${new URLSearchParams({ prompt })}`, async (page) => {
       await says(page, /^Ready/);
+      // The page writes by itself: what is looked at is all of that.
+      await page.locator(".token").nth(99).waitFor();
+      const text = await page.textContent("#text") ?? "";
+      const model = await GPT2.load(join(repository, "web/models/shakespeare"));
+      const ids = model.encode(text), last = ids.length - 1, [layer] = model.attentions(ids, { layers: [1] });
+      const row = [...await layer.select(1, 2).select(1, last).data() as Float32Array];
+      model.dispose();
+      const most = row.indexOf(Math.max(...row));
       await page.selectOption("#layer", { value: "1" });
       await page.selectOption("#head", { value: "2" });
       await page.click("#look");
@@ -230,7 +234,11 @@ describe("models in the playground", { skip }, () => {
       };
       const said = await told(last + 1);
       assert(
-        said.includes(`looks at ${text[most]} (${most + 1}) ${(100 * row[most]).toFixed(0)} %`),
+        said.includes(
+          `looks at ${text[most].replace("\n", "⏎").replace(" ", "␣")} (${most + 1}) ${
+            (100 * row[most]).toFixed(0)
+          } %`,
+        ),
         `${said}; ${most}`,
       );
       await page.focus("#attention-map");
@@ -242,7 +250,7 @@ describe("models in the playground", { skip }, () => {
       await page.click("#go");
       await says(page, /^Wrote/);
       await page.click("#look");
-      await told(text.length + 100);
+      await told(prompt.length + 100);
     });
   });
 });

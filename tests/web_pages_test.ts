@@ -34,6 +34,67 @@ describe("the site", { skip }, () => {
     });
   }
 
+  it(
+    "what a page is for is on its first screen of 1280 × 800; previews say what it is",
+    { skip },
+    async () => {
+      const main: Record<string, string> = {
+        "": "h1",
+        playground: "#go",
+        train: "#go",
+        race: "#play",
+        network: "#play",
+        tabular: "h1",
+      };
+      for (const { id, title, about } of pages) {
+        await site.open(id === "" ? "" : `${id}/`, async (page) => {
+          const box = await page.locator(main[id]).first().boundingBox();
+          assert(box !== null && box.y >= 0 && box.y + box.height <= 800, `${id}: ${JSON.stringify(box)}`);
+          const preview = (name: string) => page.getAttribute(`meta[property="og:${name}"]`, "content");
+          assertStrictEquals(await preview("title"), `${title} – ferrotype`);
+          assertStrictEquals(await preview("description"), about);
+        });
+      }
+    },
+  );
+
+  it("without JavaScript each page says so, in its first screen", { skip }, async () => {
+    for (const { id } of pages) {
+      await site.open(id === "" ? "" : `${id}/`, async (page) => {
+        const box = await page.locator("noscript .notice").boundingBox();
+        assert(box !== null && box.y + box.height <= 844, `${id}: ${JSON.stringify(box)}`);
+      }, { context: { javaScriptEnabled: false }, width: 390, height: 844 });
+    }
+  });
+
+  it("the foot of a page says WebGPU where an adapter answers, and else why not", { skip }, async () => {
+    for (const answer of ["async () => null", "async () => ({})", "async () => { throw new Error() }"]) {
+      await site.open("", async (page) => {
+        await page.locator("#capabilities li").first().waitFor();
+        const foot = await page.textContent("#capabilities") ?? "";
+        assertMatch(foot, answer.includes("({})") ? /WebGPU on/ : /WebGPU off.*no adapter answers/);
+      }, {
+        before: (page) =>
+          page.addInitScript(
+            `Object.defineProperty(navigator, "gpu", { value: { requestAdapter: ${answer} }, configurable: true })`,
+          ),
+      });
+    }
+  });
+
+  it("a message never covers the tour", { skip }, async () => {
+    await site.open("race/", async (page) => {
+      await page.locator(".tour").waitFor();
+      await page.click("#theme-toggle");
+      await page.locator("#status.shown").waitFor();
+      const [tour, status] = [
+        await page.locator(".tour").boundingBox(),
+        await page.locator("#status").boundingBox(),
+      ];
+      assert(tour && status && status.y + status.height <= tour.y, JSON.stringify({ tour, status }));
+    }, { width: 390, height: 844 });
+  });
+
   for (const isolation of [true, false]) {
     it(`one import computes in a worker, ${isolation ? "with" : "without"} threads`, { skip }, async () => {
       await site.open("", async (page) => {

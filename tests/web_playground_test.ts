@@ -29,6 +29,11 @@ describe("the playground", { skip }, () => {
       const tokens = await page.$$eval(".token", (list) => list.map((e) => e.textContent).join(""));
       assertStrictEquals(tokens, expected);
       await page.hover(".token:nth-of-type(10)");
+      // A click holds the letter while the pointer goes elsewhere.
+      await page.click(".token:nth-of-type(10)");
+      const held = await page.textContent("#choices");
+      await page.hover(".token:nth-of-type(20)");
+      assertStrictEquals(await page.textContent("#choices"), held);
       assert(await page.locator(".choice").count() >= 6);
       await page.locator(".choice[aria-pressed=false]").first().click();
       await says(page, /^Wrote 60/);
@@ -95,6 +100,20 @@ describe("the playground", { skip }, () => {
       await says(page, /^Stopped after \d+ tokens/);
       const count = await page.locator(".token").count();
       assert(count >= 4 && count < 500, `${count} tokens`);
+    });
+  });
+
+  it("writes by itself when it opens, and its choices stand beside the text", { skip }, async () => {
+    await site.open("playground/", async (page) => {
+      await page.locator(".token").nth(20).waitFor();
+      await page.locator(".token").nth(5).click();
+      const [text, choices] = [
+        await page.locator("#text").boundingBox(),
+        await page.locator("#choices .choice").first().boundingBox(),
+      ];
+      assert(text && choices && choices.x > text.x + text.width && choices.y < 800, JSON.stringify(choices));
+      await page.click("#go");
+      assertStrictEquals(await page.locator(".choice").count(), 0);
     });
   });
 

@@ -7,7 +7,7 @@ import { crc32 as zlibCrc32 } from "node:zlib";
 import { GPT2 } from "../mod.ts";
 import { crc32, zip } from "../web/shared/zip.ts";
 import { Lesson, type LessonOptions } from "../web/train/lesson.ts";
-import { noBrowser, says, TestSite } from "./_browser.ts";
+import { noBrowser, says, shows, TestSite } from "./_browser.ts";
 import { after, before, describe, it } from "./_suite.ts";
 
 const skip = noBrowser;
@@ -156,6 +156,26 @@ describe("the training page", { skip }, () => {
       await mine.run(({ loss }) => void (last = loss), new AbortController().signal);
       assert(Math.abs(last - shown) < 0.01 * last, `${shown} in the page, ${last} here`);
       mine.model.dispose();
+    });
+  });
+
+  it("opens in training; pauses, goes one step, and starts again with another text", { skip }, async () => {
+    await site.open("train/", async (page) => {
+      const step = async () => Number(/step (\d+)/.exec(await page.textContent("#facts") ?? "")?.[1] ?? 0);
+      await shows(page, "#facts", /step \d+ {2}loss [\d.]+ {2}[\d,]+ letters/);
+      await page.getByLabel("Steps", { exact: true }).fill("2000");
+      assert(await page.isVisible("#changed"));
+      await page.selectOption("#choice", "Arithmetic: sums");
+      await page.click("#go");
+      assert(await page.isHidden("#changed"));
+      await shows(page, "#held", /held out [\d.]+/);
+      await page.click("#pause");
+      await shows(page, "#facts", /paused/);
+      const before = await step();
+      await page.click("#step");
+      await shows(page, "#facts", new RegExp(`step ${before + 1} .*paused`));
+      await page.click("#pause");
+      await shows(page, "#facts", new RegExp(`^step (?!${before + 1} )(?!.*paused)`));
     });
   });
 

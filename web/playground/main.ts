@@ -17,7 +17,7 @@ const prompt = at<HTMLTextAreaElement>("prompt"),
   go = at<HTMLButtonElement>("go"),
   stop = at<HTMLButtonElement>("stop");
 const tokens: { element: HTMLElement; written: Written }[] = [];
-let controller: AbortController | null = null, chosen = -1;
+let controller: AbortController | null = null, chosen = -1, pinned = false;
 
 const numbers = {
   maxNewTokens: 100,
@@ -146,27 +146,40 @@ function branch(index: number, other: string): void {
   void write();
 }
 
-let started = "";
+let started = "", opened = false;
+const choicesHint = choices.firstElementChild as Element;
 
 function add(written: Written): void {
   const index = tokens.length;
   // The less likely a token was, the darker its ground.
   const doubt = Math.min(1, -Math.log(Math.max(written.probability, 1e-6)) / 5);
   const element = h("span", { class: "token", style: `--doubt:${(60 * doubt).toFixed(0)}%` }, written.text);
-  element.addEventListener("pointerenter", () => show(index));
+  element.addEventListener("pointerenter", () => pinned || show(index));
+  // A click holds a letter, so that its alternatives stay while the pointer travels to them; another lets go.
+  element.addEventListener("click", () => {
+    pinned = !(pinned && chosen === index);
+    text.classList.toggle("pinned", pinned);
+    show(index);
+  });
   tokens.push({ element, written });
   text.append(element);
 }
 
-async function write(): Promise<void> {
+/** `quiet`: by itself, when the page opens; then nothing is said of it. */
+async function write(quiet = false): Promise<void> {
   controller?.abort();
   const own = controller = new AbortController();
   started = prompt.value;
   tokens.length = 0;
   chosen = -1;
+  pinned = false;
+  text.classList.remove("pinned");
+  // What stood there belonged to the text before.
+  choices.replaceChildren(choicesHint);
+  const tell = (message: string): void => quiet ? undefined : say(message);
   text.replaceChildren(h("span", { class: "given" }, started));
   stop.disabled = false;
-  say("Writing …");
+  tell("Writing …");
   const { temperature, ...rest } = numbers;
   const options: WriteOptions = { ...rest, temperature, stop: stopText ? [stopText] : [] };
   try {
@@ -176,10 +189,10 @@ async function write(): Promise<void> {
     );
     if (own !== controller) return;
     at("speed").textContent = `${tokensPerSecond.toFixed(0)} tokens/s`;
-    say(finishReason === "stop" ? "Ended at the stop text." : `Wrote ${tokens.length} tokens.`);
+    tell(finishReason === "stop" ? "Ended at the stop text." : `Wrote ${tokens.length} tokens.`);
   } catch (error) {
     if (own !== controller) return;
-    if ((error as Error).name === "CancelledError") say(`Stopped after ${tokens.length} tokens.`);
+    if ((error as Error).name === "CancelledError") tell(`Stopped after ${tokens.length} tokens.`);
     else say(messageOf(error), "error");
   } finally {
     if (own === controller) stop.disabled = true;
@@ -211,6 +224,8 @@ const chooser = new ModelChooser(engine, (model) => {
   attention.use(model);
   const topK = document.querySelector<HTMLInputElement>("#options input[type=range][data-name=topK]");
   if (topK) topK.max = String(Math.min(200, model.vocabulary));
+  if (!opened) void write(true);
+  opened = true;
 });
 try {
   at("machine").textContent = await engine.introduce();

@@ -21,11 +21,13 @@ const simdModule = new Uint8Array([
 ]);
 
 /** What is on, and why not. */
-export function capabilities(): Capability[] {
+export async function capabilities(): Promise<Capability[]> {
   const wasm = typeof WebAssembly === "object";
   const isolated = globalThis.crossOriginIsolated === true;
   const cores = navigator.hardwareConcurrency ?? 1;
-  const gpu = "gpu" in navigator;
+  // A browser that has the interface may have no adapter behind it.
+  const { gpu } = navigator as { gpu?: { requestAdapter(): Promise<unknown> } };
+  const adapter = await gpu?.requestAdapter().catch(() => null) ?? null;
   return [
     {
       name: "WebAssembly",
@@ -45,15 +47,23 @@ export function capabilities(): Capability[] {
         ? `${cores} at a time`
         : "this machine has one core",
     },
-    { name: "WebGPU", on: gpu, why: gpu ? "offered by this browser" : "this browser offers none" },
+    {
+      name: "WebGPU",
+      on: adapter !== null,
+      why: adapter !== null
+        ? "an adapter answers"
+        : gpu
+        ? "this browser has it, but no adapter answers"
+        : "this browser offers none",
+    },
   ];
 }
 
 /** Writes them into `into`. */
-export function showCapabilities(into: HTMLElement): void {
+export async function showCapabilities(into: HTMLElement): Promise<void> {
   const list = document.createElement("ul");
   list.setAttribute("aria-label", "What this browser gives");
-  for (const { name, on, why } of capabilities()) {
+  for (const { name, on, why } of await capabilities()) {
     const item = document.createElement("li"), mark = document.createElement("span");
     item.className = on ? "on" : "off";
     mark.className = "dot";

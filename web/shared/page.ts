@@ -80,6 +80,6 @@ export function startPage(): void {
   const list = document.querySelector(".site-header nav"),
     here = list?.querySelector<HTMLElement>("[aria-current]");
   if (list && here) list.scrollLeft = here.offsetLeft - (list.clientWidth - here.offsetWidth) / 2;
-  showCapabilities(element("capabilities"));
+  void showCapabilities(element("capabilities"));
   void startServiceWorker();
 }

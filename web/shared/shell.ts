@@ -69,6 +69,11 @@ export function renderPage(page: PageInfo, content: string, assets: PageAssets):
 <meta http-equiv="Content-Security-Policy" content="${policy}">
 <meta name="color-scheme" content="light dark">
 <meta name="description" content="${escapeHtml(page.about)}">
+<meta property="og:title" content="${escapeHtml(page.title)} – ferrotype">
+<meta property="og:description" content="${escapeHtml(page.about)}">
+<meta property="og:type" content="website">
+<meta property="og:site_name" content="ferrotype">
+<meta name="twitter:card" content="summary">
 <title>${escapeHtml(page.title)} – ferrotype</title>
 <link rel="icon" href="${icon}">
 <script src="${theme}"></script>
@@ -86,8 +91,8 @@ ${pages.map((one) => link(one, root, page)).join("\n")}
 <button type="button" class="button quiet theme-toggle" id="theme-toggle" aria-label="Light or dark">◐</button>
 </header>
 <main id="main" tabindex="-1">
-${content.replace("<!-- cards -->", () => cards(root))}
 <noscript><p class="notice">These pages compute in your browser, so they need JavaScript.</p></noscript>
+${content.replace("<!-- cards -->", () => cards(root))}
 </main>
 <p id="status" class="status" role="status" aria-live="polite"></p>
 <footer class="site-footer">

@@ -7,6 +7,7 @@
 import { manualSeed } from "../../src/ops/mod.ts";
 import * as optim from "../../src/optim/mod.ts";
 import { GPT2 } from "../../src/runtime/gpt2.ts";
+import { noGrad } from "../../src/tensor/mod.ts";
 import { CharTokenizer } from "../../src/text/mod.ts";
 import { randomBatches, type StepReport, Trainer } from "../../src/train/mod.ts";
 import type { ZipEntry } from "../shared/zip.ts";
@@ -35,6 +36,8 @@ export class Lesson {
   readonly model: GPT2;
   readonly #options: LessonOptions;
   readonly #ids: number[];
+  /** The end of the text, which is not learnt; empty where the text is short. */
+  readonly #heldOut: number[];
 
   /** A model with fresh weights. @throws when the text is too short. */
   constructor(options: LessonOptions) {
@@ -47,7 +50,9 @@ export class Lesson {
     manualSeed(seed);
     const tokenizer = CharTokenizer.from(text);
     this.#options = options;
-    this.#ids = [...tokenizer.encode(text)];
+    const ids = [...tokenizer.encode(text)], end = Math.floor(ids.length / 10);
+    this.#heldOut = end > context ? ids.splice(-end) : [];
+    this.#ids = ids;
     this.model = new GPT2({
       vocabSize: tokenizer.vocabSize,
       nPositions: context,
@@ -87,6 +92,25 @@ export class Lesson {
       return (await trainer.run()).finished;
     } finally {
       optimizer.dispose();
+    }
+  }
+
+  /** The mean loss on the end of the text that is not learnt, of at most 8 windows; null where there is none. */
+  async heldOut(): Promise<number | null> {
+    const { context } = this.#options, ids = this.#heldOut, most = Math.floor((ids.length - 1) / context);
+    if (most < 1) return null;
+    const windows = Array.from(
+      { length: Math.min(8, most) },
+      (_, i) => ids.slice(i * context, (i + 1) * context + 1),
+    );
+    this.model.eval();
+    try {
+      using loss = noGrad(() =>
+        this.model.loss(windows.map((ids) => ids.slice(0, -1)), windows.map((ids) => ids.slice(1)))
+      );
+      return await loss.item();
+    } finally {
+      this.model.train();
     }
   }
 

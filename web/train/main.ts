@@ -9,43 +9,53 @@ import { download } from "../shared/download.ts";
 import { h, slider } from "../shared/elements.ts";
 import { element as at, messageOf, startPage } from "../shared/page.ts";
 import { say } from "../shared/status.ts";
+import { texts } from "./texts.ts";
 import type { Answer, Question } from "./worker.ts";
 
 startPage();
 
 const most = 2000;
 const line: ChartLine = { color: "", x: new Float64Array(most), y: new Float64Array(most), length: 0 };
+const held: ChartLine = { color: "", x: new Float64Array(most), y: new Float64Array(most), length: 0 };
 const text = at<HTMLTextAreaElement>("text"), go = at<HTMLButtonElement>("go");
 const stop = at<HTMLButtonElement>("stop"), save = at<HTMLButtonElement>("download");
 const settings = { layers: 2, width: 64, context: 64, steps: 300, rate: -250, seed: 1 };
 let worker: Worker | null = null;
 
-text.value = `Jack and Jill went up the hill
-To fetch a pail of water;
-Jack fell down and broke his crown,
-And Jill came tumbling after.
+const pause = at<HTMLButtonElement>("pause"), one = at<HTMLButtonElement>("step");
+const choice = at<HTMLSelectElement>("choice");
+let run = 0, waits = false, mine = false;
 
-Up Jack got, and home did trot,
-As fast as he could caper,
-To old Dame Dob, who patched his nob
-With vinegar and brown paper.
-`;
+/** Longer texts make the box slow, and no run here reads more. */
+const longest = 1_000_000;
+
+function fill(whole: string): void {
+  text.value = whole.slice(0, longest);
+  count();
+  if (whole.length > longest) {
+    say(`The first million letters of ${whole.length.toLocaleString("en")} are taken; the rest is left out.`);
+  }
+}
 
 function draw(): void {
   line.color = cssColor("--accent");
-  drawChart(at<HTMLCanvasElement>("loss"), [line]);
+  held.color = cssColor("--c2");
+  drawChart(at<HTMLCanvasElement>("loss"), [line, held]);
 }
 
 function running(on: boolean): void {
-  go.disabled = on;
-  stop.disabled = !on;
+  go.textContent = on ? "Start again" : "Train";
+  stop.disabled = pause.disabled = one.disabled = !on;
+  waits = false;
+  pause.textContent = "Pause";
   if (on) save.disabled = true;
 }
 
 function take(answer: Answer): void {
+  if (answer.run !== run) return; // of a run that was left
   switch (answer.say) {
     case "start":
-      say(`${answer.parameters.toLocaleString("en")} weights begin to learn.`);
+      if (mine) say(`${answer.parameters.toLocaleString("en")} weights begin to learn.`);
       break;
     case "step": {
       if (line.length < most) {
@@ -58,6 +68,17 @@ function take(answer: Answer): void {
       draw();
       break;
     }
+    case "paused":
+      at("facts").append(", paused");
+      break;
+    case "heldOut":
+      if (held.length < most) {
+        held.x[held.length] = answer.step;
+        held.y[held.length++] = answer.loss;
+      }
+      at("held").textContent = `held out ${short(answer.loss)}`;
+      draw();
+      break;
     case "sample":
       at("samples-hint").hidden = true;
       at("samples").prepend(
@@ -67,11 +88,13 @@ function take(answer: Answer): void {
     case "end":
       running(false);
       save.disabled = false;
-      say(
-        answer.finished
-          ? "It has learnt; the model is ready to download."
-          : "Stopped; the model is as it was then.",
-      );
+      if (mine) {
+        say(
+          answer.finished
+            ? "It has learnt; the model is ready to download."
+            : "Stopped; the model is as it was then.",
+        );
+      }
       break;
     case "archive":
       download("my-gpt.zip", new Blob([...answer.pieces], { type: "application/zip" }));
@@ -101,16 +124,74 @@ function ask(question: Question): void {
   worker.postMessage(question);
 }
 
-go.addEventListener("click", () => {
+function begin(): void {
   const { rate, ...rest } = settings;
-  line.length = 0;
+  line.length = held.length = 0;
+  at("held").textContent = "";
+  at("changed").hidden = true;
   at("samples").replaceChildren();
-  ask({ ask: "train", options: { ...rest, text: text.value, lr: 10 ** (rate / 100) } });
+  ask({ ask: "train", run: ++run, options: { ...rest, text: text.value, lr: 10 ** (rate / 100) } });
+}
+go.addEventListener("click", () => {
+  mine = true;
+  say("Starting …");
+  begin();
 });
-stop.addEventListener("click", () => ask({ ask: "stop" }));
+stop.addEventListener("click", () => {
+  mine = true;
+  ask({ ask: "stop" });
+});
+function wait(on: boolean): void {
+  waits = on;
+  pause.textContent = on ? "Go on" : "Pause";
+}
+pause.addEventListener("click", () => {
+  wait(!waits);
+  ask({ ask: "pause", on: waits });
+});
+one.addEventListener("click", () => {
+  wait(true);
+  ask({ ask: "step" });
+});
+// A page that nobody sees rests, and goes on where it was.
+document.addEventListener("visibilitychange", () => {
+  if (!stop.disabled && !waits) ask({ ask: "pause", on: document.hidden });
+});
+choice.addEventListener("change", () => {
+  fill(texts[choice.value]());
+  changed();
+});
+text.addEventListener("paste", (event) => {
+  const pasted = event.clipboardData?.getData("text/plain") ?? "";
+  if (pasted.length <= longest) return;
+  event.preventDefault();
+  fill(pasted);
+  changed();
+});
+for (const kind of ["dragover", "drop"] as const) {
+  addEventListener(kind, (event) => {
+    const file = event.dataTransfer?.files[0];
+    if (!event.dataTransfer?.types.includes("Files")) return;
+    event.preventDefault();
+    // Four bytes a letter at most.
+    if (kind === "drop" && file) {
+      file.slice(0, 4 * longest + 4).text().then((whole) => {
+        fill(whole);
+        changed();
+      }, (error) => say(messageOf(error), "error"));
+    }
+  });
+}
+/** What runs was begun with other settings. */
+function changed(): void {
+  at("changed").hidden = stop.disabled;
+}
 save.addEventListener("click", () => ask({ ask: "download" }));
 const count = (): string => at("count").textContent = `${text.value.length.toLocaleString("en")} letters`;
-text.addEventListener("input", count);
+text.addEventListener("input", () => {
+  count();
+  changed();
+});
 const row = (
   name: keyof typeof settings,
   label: string,
@@ -118,7 +199,11 @@ const row = (
   max: number,
   step: number,
   shown: (value: number) => string = String,
-) => slider(label, { min, max, step, value: settings[name] }, (value) => settings[name] = value, shown);
+) =>
+  slider(label, { min, max, step, value: settings[name] }, (value) => {
+    settings[name] = value;
+    changed();
+  }, shown);
 at("options").append(
   row("layers", "Layers", 1, 4, 1),
   row("width", "Width", 16, 128, 16),
@@ -130,4 +215,6 @@ at("options").append(
 at("options").addEventListener("submit", (event) => event.preventDefault());
 addEventListener("themechange", draw);
 new ResizeObserver(draw).observe(at("loss"));
-count();
+choice.append(...Object.keys(texts).map((name) => h("option", {}, name)));
+fill(texts[choice.value]());
+begin();

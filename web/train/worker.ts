@@ -6,20 +6,27 @@
 import { zip } from "../shared/zip.ts";
 import { Lesson, type LessonOptions } from "./lesson.ts";
 
-/** What the page asks. */
+/** What the page asks; a run has a number, which comes back with all that is said of it. */
 export type Question =
-  | { readonly ask: "train"; readonly options: LessonOptions }
+  | { readonly ask: "train"; readonly run: number; readonly options: LessonOptions }
+  | { readonly ask: "pause"; readonly on: boolean }
+  | { readonly ask: "step" }
   | { readonly ask: "stop" }
   | { readonly ask: "download" };
 
 /** What the worker says. */
 export type Answer =
-  | { readonly say: "start"; readonly parameters: number }
-  | { readonly say: "step"; readonly step: number; readonly loss: number; readonly tokensPerSecond: number }
-  | { readonly say: "sample"; readonly step: number; readonly text: string }
-  | { readonly say: "end"; readonly finished: boolean }
-  | { readonly say: "archive"; readonly pieces: readonly Uint8Array<ArrayBuffer>[] }
-  | { readonly say: "error"; readonly message: string };
+  & { readonly run: number }
+  & (
+    | { readonly say: "start"; readonly parameters: number }
+    | { readonly say: "step"; readonly step: number; readonly loss: number; readonly tokensPerSecond: number }
+    | { readonly say: "paused" }
+    | { readonly say: "heldOut"; readonly step: number; readonly loss: number }
+    | { readonly say: "sample"; readonly step: number; readonly text: string }
+    | { readonly say: "end"; readonly finished: boolean }
+    | { readonly say: "archive"; readonly pieces: readonly Uint8Array<ArrayBuffer>[] }
+    | { readonly say: "error"; readonly message: string }
+  );
 
 /** The part of a worker's scope that is used. */
 interface Scope {
@@ -29,44 +36,93 @@ interface Scope {
 
 const scope = globalThis as unknown as Scope;
 let lesson: Lesson | null = null, stopper: AbortController | null = null;
+let current = Promise.resolve(), run = 0;
 
-async function train(options: LessonOptions): Promise<void> {
-  if (stopper !== null) throw new Error("a training run is under way; stop it first");
-  const own = stopper = new AbortController();
-  try {
-    lesson?.model.dispose();
-    lesson = null;
-    const mine = lesson = new Lesson(options);
-    scope.postMessage({ say: "start", parameters: mine.parameters });
-    const every = Math.max(10, Math.round(options.steps / 12));
-    let last = performance.now();
-    const finished = await mine.run(async ({ step, loss, tokensPerSecond }) => {
-      const now = performance.now();
-      if (now - last > 40 || step === 1 || step === options.steps) {
-        last = now;
-        scope.postMessage({ say: "step", step, loss, tokensPerSecond });
+/** Whether the run waits, how many steps it may go meanwhile, and what lets it look again. */
+let paused = false, granted = 0, wake = (): void => {};
+
+/** A new run; the one before is stopped and over before it begins. */
+function train(options: LessonOptions): Promise<void> {
+  const own = new AbortController(), before = current;
+  stopper?.abort();
+  stopper = own;
+  paused = false;
+  wake();
+  const mine = before.then(() => own.signal.aborted ? undefined : learn(options, own.signal)).finally(() => {
+    if (stopper === own) stopper = null;
+  });
+  current = mine.catch(() => undefined);
+  return mine;
+}
+
+async function learn(options: LessonOptions, signal: AbortSignal): Promise<void> {
+  const own = run;
+  lesson?.model.dispose();
+  lesson = null;
+  const mine = lesson = new Lesson(options);
+  scope.postMessage({ run: own, say: "start", parameters: mine.parameters });
+  const every = Math.max(10, Math.round(options.steps / 12)), letters = 8 * options.context;
+  let last = performance.now(), told = 0;
+  const finished = await mine.run(async ({ step, loss }) => {
+    const now = performance.now();
+    if (now - last > 40 || step === 1 || step === options.steps || paused) {
+      // Of the clock, samples and pictures included.
+      const tokensPerSecond = 1e3 * letters * (step - told) / Math.max(now - last, 1e-3);
+      [last, told] = [now, step];
+      scope.postMessage({ run: own, say: "step", step, loss, tokensPerSecond });
+    }
+    if (step % every === 0 || step === options.steps) {
+      const heldOut = await mine.heldOut();
+      if (heldOut !== null) scope.postMessage({ run: own, say: "heldOut", step, loss: heldOut });
+      scope.postMessage({ run: own, say: "sample", step, text: await mine.sample() });
+    }
+    // Lets what the page asks come in.
+    await new Promise((resolve) => setTimeout(resolve));
+    if (paused) {
+      if (granted === 0) {
+        if (told !== step) scope.postMessage({ run: own, say: "step", step, loss, tokensPerSecond: 0 });
+        told = step;
+        scope.postMessage({ run: own, say: "paused" });
       }
-      if (step % every === 0 || step === options.steps) {
-        scope.postMessage({ say: "sample", step, text: await mine.sample() });
+      while (paused && granted === 0 && !signal.aborted) {
+        await new Promise<void>((resolve) => wake = resolve);
       }
-      // Lets a wish to stop come in.
-      await new Promise((resolve) => setTimeout(resolve));
-    }, own.signal);
-    scope.postMessage({ say: "end", finished });
-  } finally {
-    stopper = null;
-  }
+      if (granted > 0) granted--;
+      last = performance.now(); // a pause is no work
+    }
+  }, signal);
+  scope.postMessage({ run: own, say: "end", finished });
 }
 
 async function answer(question: Question): Promise<void> {
-  if (question.ask === "stop") return stopper?.abort();
-  if (question.ask === "train") return await train(question.options);
-  if (lesson === null) throw new Error("nothing has been trained yet");
-  scope.postMessage({ say: "archive", pieces: zip(await lesson.files()) });
+  switch (question.ask) {
+    case "train":
+      run = question.run;
+      return await train(question.options);
+    case "pause":
+      paused = question.on;
+      granted = 0;
+      return wake();
+    case "step":
+      paused = true;
+      granted++;
+      return wake();
+    case "stop":
+      stopper?.abort();
+      return wake();
+    case "download":
+      if (lesson === null) throw new Error("nothing has been trained yet");
+      scope.postMessage({ run, say: "archive", pieces: zip(await lesson.files()) });
+  }
 }
 
 scope.onmessage = ({ data }) => {
+  const own = data.ask === "train" ? data.run : run;
   answer(data).catch((error: unknown) =>
-    scope.postMessage({ say: "error", message: error instanceof Error ? error.message : String(error) })
+    scope.postMessage({
+      run: own,
+      say: "error",
+      message: error instanceof Error ? error.message : String(error),
+    })
   );
 };
