@@ -115,7 +115,7 @@ const considered: Record<string, string> = {
   chat: "model dtype device threads max-memory max-new-tokens temperature seed stop lora",
   serve:
     "host port api-key name max-batch max-queue max-texts pooling max-body patience cors allowed-host model dtype device threads max-memory lora",
-  batch: "out share max-batch name status model dtype device threads max-memory",
+  batch: "out share max-batch name status model dtype device threads max-memory lora",
   train:
     "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory resume force " +

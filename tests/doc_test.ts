@@ -38,7 +38,10 @@ const given: Record<string, string> = {
   "src/ops/transforms/loops.ts": "const w = randn([3]), batch = randn([5, 3]);",
   "src/ops/views.ts": "const x = randn([3, 4, 5]);",
   "src/runtime/text_model.ts":
-    'const model = await GPT2.load("web/models/shakespeare");\nconst print = console.log;',
+    'const { cp, writeFile } = await import("node:fs/promises"), chatty = new URL("./chatty/", import.meta.url);\n' +
+    'await cp("web/models/shakespeare", chatty, { recursive: true });\n' +
+    'await writeFile(new URL("chat_template.jinja", chatty), "{% for m in messages %}{{ m.content }}\\n{% endfor %}");\n' +
+    "const model = await GPT2.load(chatty), print = console.log;",
   "src/tensor/capture/compile.ts": "const model = new nn.Linear(3, 2), batch = randn([4, 3]);\n" +
     "const optimizer = new optim.AdamW(model.parameters());",
   "src/tensor/lifetime.ts": "const model = new nn.Linear(3, 2), ids = randn([4, 3]), target = randn([4, 2]);",
