@@ -421,7 +421,7 @@ describe("ferrotype inspect and convert", () => {
         await fails(
           2,
           [...name.split(" "), `--${option}=`],
-          new RegExp(`^ferrotype: --${option} is a path, not ""$`, "m"),
+          new RegExp(`^ferrotype: --${option} is a (path|name and a folder, .*), not ""$`, "m"),
         );
       }
     }
