@@ -4,6 +4,8 @@
  * @module
  */
 import { spawn, spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { nativeLibraryReason } from "../src/platform/platform.ts";
@@ -55,6 +57,8 @@ export function onRanks(
   args: readonly string[],
   started?: (pid: number) => void,
 ): Promise<EndedRanks> {
+  // A short path, as sockets in it have names of 108 bytes at most.
+  const folder = mkdtempSync(join(tmpdir(), "mpi-"));
   const before = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
   const child = spawn(run.command, [
     ...run.options,
@@ -66,10 +70,12 @@ export function onRanks(
     ...args,
   ], {
     cwd: repository,
+    // Open MPI makes its folder in the temporary one; two jobs that begin at once do not always agree on who does.
     // Containers are often root's, which Open MPI asks about.
     env: {
       ...process.env,
       NO_COLOR: "1",
+      OMPI_MCA_orte_tmpdir_base: folder,
       OMPI_ALLOW_RUN_AS_ROOT: "1",
       OMPI_ALLOW_RUN_AS_ROOT_CONFIRM: "1",
       NODE_NO_WARNINGS: "1",
@@ -82,6 +88,9 @@ export function onRanks(
   started?.(child.pid!);
   return new Promise((resolve, reject) => {
     child.on("error", reject);
-    child.on("close", (code) => resolve({ ...ended, code }));
+    child.on("close", (code) => {
+      rmSync(folder, { recursive: true, force: true });
+      resolve({ ...ended, code });
+    });
   });
 }

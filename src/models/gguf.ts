@@ -132,6 +132,7 @@ export function ggufConfig(notes: Notes, names: readonly string[], where: string
     // llama.cpp scales queries by the width of a head, whatever the original says; files written here say it.
     const scale = note("attention.scale");
     json.query_pre_attn_scalar = typeof scale === "number" && scale > 0 ? scale ** -2 : json.head_dim;
+    delete json.attention_multiplier;
   }
   const scaling = note("rope.scaling.type"), original = note("rope.scaling.original_context_length");
   if (scaling === "linear" || scaling === "yarn") {

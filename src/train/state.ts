@@ -8,7 +8,7 @@ import { demand, demandList, demandObject } from "../core/json.ts";
 import { kind, number, orNull, whole } from "../core/kinds.ts";
 import type { GeneratorState } from "../core/random.ts";
 import type { Module } from "../nn/mod.ts";
-import { randomState, setRandomState } from "../ops/mod.ts";
+import { randomState, setRandomState, type Tensor } from "../ops/mod.ts";
 import type { Optimizer, OptimizerState } from "../optim/mod.ts";
 import type { DataSource } from "./batches.ts";
 import type { Checkpoint, Tensors } from "./checkpoint.ts";
@@ -42,15 +42,16 @@ function arithmeticOf(model: Module): string {
   return p ? `${p.device}: ${p.backend.arithmetic}` : "no parameters";
 }
 
-/** The parameters that learn, detached: what is frozen is what the run was begun with, and is not written again. */
-function learning(model: Module): Tensors {
+/** The parameters that learn: what is frozen is what the run was begun with, and is not written again. */
+function learning(model: Module): [string, Tensor][] {
   const own = model.namedParameters(), found = own.filter(([, p]) => p.requiresGrad);
-  return Object.fromEntries((found.length ? found : own).map(([name, p]) => [name, p.detach()]));
+  return found.length ? found : own;
 }
 
 /** Sets the parameters that learn. @throws {FormatError} when one is missing, or one is of no parameter. */
 function setLearning(model: Module, tensors: Tensors): void {
-  const known = new Set(model.namedParameters().map(([name]) => name)), wanted = Object.keys(learning(model));
+  const known = new Set(model.namedParameters().map(([name]) => name)),
+    wanted = learning(model).map(([name]) => name);
   if (wanted.length === known.size) return void model.loadStateDict(tensors);
   const missing = wanted.filter((name) => !Object.hasOwn(tensors, name));
   const unexpected = Object.keys(tensors).filter((name) => !known.has(name));
@@ -89,7 +90,8 @@ export function captureRun(
     data: parts.data.getState(),
     optimizer: { steps: state.map((entry) => entry?.step ?? null), paramGroups },
   };
-  return { step, loss, tensors: { model: learning(parts.model), optimizer: remembered }, state: run };
+  const model = Object.fromEntries(learning(parts.model).map(([name, p]) => [name, p.detach()]));
+  return { step, loss, tensors: { model, optimizer: remembered }, state: run };
 }
 
 /** The state in a checkpoint, checked. @throws {FormatError} when no Trainer saved it. */
