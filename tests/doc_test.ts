@@ -190,7 +190,7 @@ describe("the documentation", () => {
     }
     assert(table(() => "").split("\n").length === promises.length + 2);
     assertMatch(
-      readFileSync(join(repository, "README.md"), "utf8"),
+      readFileSync(join(repository, "docs", "promises.md"), "utf8"),
       /<!-- promises -->[\s\S]*<!-- \/promises -->/,
     );
   });
