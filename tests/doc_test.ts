@@ -20,6 +20,7 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { buildSite, linkSources } from "../docs/build.ts";
 import * as ferrotype from "../mod.ts";
+import { familyNames } from "../src/models/registry.ts";
 import { repository } from "./_data.ts";
 import { promises, table } from "./promises.ts";
 import { after, before, describe, it } from "./_suite.ts";
@@ -190,9 +191,21 @@ describe("the documentation", () => {
     }
     assert(table(() => "").split("\n").length === promises.length + 2);
     assertMatch(
-      readFileSync(join(repository, "README.md"), "utf8"),
+      readFileSync(join(repository, "docs", "promises.md"), "utf8"),
       /<!-- promises -->[\s\S]*<!-- \/promises -->/,
     );
+  });
+
+  it("names every family that is read, and their number", () => {
+    for (const file of ["README.md", "docs/files.md", "docs/guides/load-a-model.md"]) {
+      const text = readFileSync(join(repository, file), "utf8");
+      for (const name of familyNames) assert(text.includes(`\`${name}\``), `${file} does not name ${name}`);
+    }
+    const counts = [
+      ...readFileSync(join(repository, "README.md"), "utf8").matchAll(/(\d+) (?:model )?families/g),
+    ];
+    assert(counts.length > 0);
+    for (const [, count] of counts) assertStrictEquals(Number(count), familyNames.length);
   });
 
   it("links only to what is published beside it", () => {

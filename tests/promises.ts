@@ -1,7 +1,7 @@
 /**
  * What is promised, the tests that hold it, and how much they try: `deno task promises` runs them on every runtime found and
- * prints the table; `--write` puts it into the README, between its marks, as far as it has come. `--only A,B` runs the tests of
- * promises that have one of these words in them; the others' last run is then what the README says of it.
+ * prints the table; `--write` puts it into docs/promises.md, between its marks, as far as it has come. `--only A,B` runs the tests of
+ * promises that have one of these words in them; the others' last run is then what that page says of it.
  *
  * How much is tried is read from the tests themselves, so that the table cannot say more than they do.
  *
@@ -179,9 +179,9 @@ export function table(outcome: (promised: Promised) => string): string {
   return lines.join("\n");
 }
 
-/** What the README says of each promise's last run. */
-function lastRuns(readme: string): Map<string, string> {
-  const rows = readme.split("<!-- promises -->")[1]?.split("<!-- /promises -->")[0].split("\n") ?? [];
+/** What the page says of each promise's last run. */
+function lastRuns(page: string): Map<string, string> {
+  const rows = page.split("<!-- promises -->")[1]?.split("<!-- /promises -->")[0].split("\n") ?? [];
   // The first cell and the last one: what lies between may have a bar in it.
   return new Map(
     rows.map((row) => row.split("|").map((cell) => cell.trim())).map((
@@ -195,14 +195,15 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     name: "promises",
     summary: "Runs the tests that hold what is promised, and prints a table of both.",
     options: {
-      write: { help: "puts the table into the README, between its marks" },
+      write: { help: "puts the table into docs/promises.md, between its marks" },
       only: { value: "A,B", help: "only promises that have one of these words in them" },
     },
   });
   const words = values.text("only")?.toLowerCase().split(",");
   const isAsked = ({ promise }: Promised): boolean =>
     words?.some((word) => promise.toLowerCase().includes(word)) ?? true;
-  const path = join(repository, "README.md"), mark = /(<!-- promises -->)[\s\S]*?(<!-- \/promises -->)/;
+  const path = join(repository, "docs", "promises.md"),
+    mark = /(<!-- promises -->)[\s\S]*?(<!-- \/promises -->)/;
   const outcomes = lastRuns(readFileSync(path, "utf8"));
   const told = (): string => table(({ promise }) => outcomes.get(promise) || "not yet");
   let isGood = true;
@@ -221,8 +222,8 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
     );
     if (!found || found[2] !== "0") console.error(stdout.slice(-5000));
     if (!values.flag("write")) continue;
-    const readme = readFileSync(path, "utf8");
-    writeFileSync(path, readme.replace(mark, (_, a: string, b: string) => `${a}\n\n${told()}\n\n${b}`));
+    const page = readFileSync(path, "utf8");
+    writeFileSync(path, page.replace(mark, (_, a: string, b: string) => `${a}\n\n${told()}\n\n${b}`));
   }
   console.log(told());
   process.exitCode = isGood ? 0 : 1;
