@@ -17,6 +17,7 @@ import {
   copySafetensors,
   FormatError,
   manualSeed,
+  memory,
   noGrad,
   openGguf,
   openSafetensors,
@@ -26,6 +27,7 @@ import {
   type Tensor,
 } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
+import { sizeOf } from "../src/core/shape.ts";
 import { familyNames } from "../src/models/registry.ts";
 import { inFolder } from "./_gpt2.ts";
 import { describe, it } from "./_suite.ts";
@@ -161,5 +163,41 @@ describe("widths that fill no blocks", () => {
         }
       });
     });
+  }
+});
+
+describe("what a GGUF's weights take", () => {
+  const sizes = { vocabSize: 4096, contextLength: 8192, width: 256, layers: 2, heads: 4, endTokenId: 0 };
+  const held = (): number => memory().cpu?.bytes ?? 0;
+  for (const family of ["llama", "qwen2", "phi3"]) {
+    for (const dtype of ["q8_0", "q4_0", "q4_k", "f16"] as const) {
+      it(`${family} in ${dtype}: what they take in the file, once, and the positions that are in use`, async () => {
+        await inFolder(async (folder) => {
+          const path = join(folder, "model.gguf"), onWarning = (): void => {};
+          {
+            manualSeed(4);
+            using made = await CausalLM.fromSizes(family, sizes, { device });
+            await made.save(join(folder, "model"));
+          }
+          await convertToGguf(join(folder, "model"), path, { dtype, onWarning });
+          let stored = 0;
+          {
+            await using file = await openGguf(path);
+            for (const { dtype, shape, byteLength } of file.names.map((name) => file.info(name))) {
+              // Rows that fill no block of 256 are Q5_0 in the file, and are widened: a warning says so.
+              stored += dtype === "f32" ? 4 * sizeOf(shape) : byteLength;
+            }
+          }
+          const before = held();
+          using model = await CausalLM.load(path, { device, onWarning });
+          const taken = held() - before;
+          assert(taken <= 1.05 * stored, `${taken} bytes for weights that take ${stored} in the file`);
+          await model.completion([1, 2, 3, 4, 5], { maxNewTokens: 4, doSample: false, eosTokenId: [] });
+          // A cache of all 8192 positions would take 4 MiB a layer at least.
+          const kept = held() - before - taken;
+          assert(kept <= 2 ** 20, `${kept} bytes are kept after a completion of nine positions`);
+        });
+      });
+    }
   }
 });

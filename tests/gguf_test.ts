@@ -8,7 +8,7 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
-import { FormatError, openGguf, OptionError, randn, saveGguf, tensor } from "../mod.ts";
+import { FormatError, openGguf, OptionError, randn, saveGguf, tensor, zeros } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import { dequantize, type GgufType, ggufTypes, quantize, writableTypes } from "../src/files/gguf/mod.ts";
 import { ferrotype } from "./_command.ts";
@@ -74,6 +74,18 @@ describe("a GGUF file", () => {
     using weight = await file.tensor("output_norm.weight");
     assertEquals(file.bytesRead - bytesRead, file.info("output_norm.weight").byteLength);
     assertStrictEquals(weight.shape.length, 1);
+  });
+
+  it("with a large header is read little further than that", async () => {
+    const path = join(folder, "large.gguf"), weights = zeros([5 << 20], { dtype: "f32" });
+    for (const count of [1_100_000, 1_300_000, 2_500_000]) {
+      await saveGguf(path, { weights }, { metadata: { counts: new Int32Array(count) } });
+      await using file = await openGguf(path);
+      const header = file.info("weights").begin;
+      assert(header > 4 << 20 && file.bytesRead >= header, `${header}`);
+      assert(file.bytesRead < 2 * header, `${file.bytesRead} bytes were read for a header of ${header}`);
+    }
+    weights.dispose();
   });
 
   it("gives back what was written: every dtype, every kind of note", async () => {

@@ -52,6 +52,8 @@ export interface GgufTensorInfo {
 const pieceValues = 1 << 20;
 /** What is read of a file first, in bytes: the header of a model without a large vocabulary fits. */
 const firstPiece = 1 << 16;
+/** Up to here the next piece is eight times as long, few reads; from here on twice, since it is held in memory whole. */
+const largePiece = 1 << 22;
 
 /**
  * One open file.
@@ -285,13 +287,14 @@ export function looksLikeGguf(prefix: Uint8Array): boolean {
 async function openPart(source: ByteSource): Promise<GgufPart> {
   let bytes = new Uint8Array(0), bytesRead = 0;
   for (;;) {
-    const length = Math.min(Math.max(firstPiece, 8 * bytes.length), source.size, maxGgufHeaderBytes);
+    const longer = bytes.length < largePiece ? 8 * bytes.length : 2 * bytes.length;
+    const length = Math.min(Math.max(firstPiece, longer), source.size, maxGgufHeaderBytes);
     // What has been read stays; where headers are large, most of a file may be vocabulary.
-    const longer = new Uint8Array(length);
-    longer.set(bytes);
-    await source.read(bytes.length, length - bytes.length, longer.subarray(bytes.length));
+    const piece = new Uint8Array(length);
+    piece.set(bytes);
+    await source.read(bytes.length, length - bytes.length, piece.subarray(bytes.length));
     bytesRead = length;
-    bytes = longer;
+    bytes = piece;
     const header = parseGgufHeader(bytes, source.size, source.name);
     if (header !== null) return new GgufPart(source, header, bytesRead);
   }
