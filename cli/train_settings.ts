@@ -121,6 +121,16 @@ export const runOptions: Options = {
     help: `second beta of ${optimizersWith("beta2").join(", ")} (default 0.99)`,
   },
   clip: { value: "N", kind: number({ from: 0 }), help: "largest gradient norm; 0: no clipping (default 1)" },
+  "label-smoothing": {
+    value: "P",
+    kind: number({ from: 0, to: 1 }),
+    help: "how much of each target is spread evenly over the vocabulary while training (default 0)",
+  },
+  "z-loss": {
+    value: "C",
+    kind: number({ from: 0 }),
+    help: "adds C times the square of the logarithm of what softmax divides by to the loss (default 0)",
+  },
   seed: { value: "N", kind: whole(0), help: "of weights, batches and dropout (default 1337)" },
   "val-fraction": {
     value: "F",
@@ -244,6 +254,8 @@ export interface RunSettings {
   "weight-decay": number;
   beta2: number;
   clip: number;
+  "label-smoothing": number;
+  "z-loss": number;
   seed: number;
   "val-fraction": number;
   "eval-every": number;
@@ -281,6 +293,8 @@ const before = {
     momentum: 0,
     base_sha256: null,
     deterministic: false,
+    "label-smoothing": 0,
+    "z-loss": 0,
   },
 };
 
@@ -351,6 +365,8 @@ export function newSettings(values: Values, path: string, positions: number, ran
     "weight-decay": number("weight-decay", lora === null ? row.weightDecay : 0),
     beta2: number("beta2", 0.99),
     clip: number("clip", 1),
+    "label-smoothing": number("label-smoothing", 0),
+    "z-loss": number("z-loss", 0),
     seed: number("seed", 1337),
     "val-fraction": number("val-fraction", 0.1),
     "eval-every": evalEvery,

@@ -205,6 +205,8 @@ export class TrainingRun {
       data: randomBatches(this.#ids, { batchSize: s["batch-size"], blockSize, seed: s.seed }),
       optimizer: optimizerFor(model, s.optimizer, { ...s, weightDecay: s["weight-decay"] }),
       schedule: scheduleFor(s),
+      // What is held out is judged by the plain cross-entropy.
+      loss: (ids) => model.loss(ids, undefined, { labelSmoothing: s["label-smoothing"], zLoss: s["z-loss"] }),
       steps: s.steps,
       reportEvery,
       gradAccum: s["grad-accum"],

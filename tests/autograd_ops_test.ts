@@ -211,6 +211,12 @@ const losses: Case[] = [
     (x) => F.crossEntropy(x, classes, { weight: f64([1, 2, 3]), labelSmoothing: 0.2 }),
     [4, 3],
   ],
+  ["crossEntropy with a z-loss", (x) => F.crossEntropy(x, classes, { zLoss: 0.3 }), [4, 3]],
+  [
+    "crossEntropy with weights, smoothing and a z-loss",
+    (x) => F.crossEntropy(x, classes, { weight: f64([1, 2, 3]), labelSmoothing: 0.2, zLoss: 0.3 }),
+    [4, 3],
+  ],
   ["crossEntropy over positions", (x) => F.crossEntropy(x, i32([[0, 2], [1, 1]])), [2, 3, 2]],
   ["crossEntropy of one row", (x) => F.crossEntropy(x, tensor(1, { ...place, dtype: "i32" })), [3]],
 ];

@@ -270,6 +270,7 @@ describe("ferrotype train", () => {
     const schedules = ["step", "exponential", "noam", "wsd"], names = ["sgd", "lion", "muon", "adafactor"];
     for (const [i, optimizer] of names.entries()) {
       const more = ["--optimizer", optimizer, "--schedule", schedules[i], "--steps", "8", "--quiet"];
+      if (i % 2) more.push("--label-smoothing", "0.1", "--z-loss", "0.01");
       const own = ["--lr", "0.002", "--val-fraction", "0", "--save-every", "3"];
       await output(begin(`${optimizer}-whole`, ...more, ...own));
       await output(begin(`${optimizer}-parts`, ...more, ...own, "--stop-after", "7"));

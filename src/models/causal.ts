@@ -18,7 +18,7 @@ import { activeCapture, isRecording, keep, noGrad, tidy } from "../tensor/mod.ts
 import { type CacheDType, CausalCache } from "./cache.ts";
 import { DecodingStep, DecodingSteps, type Pass } from "./decoding.ts";
 import { checkIds, idsAsTensor, idsOfStep } from "./ids.ts";
-import type { CausalNetwork, Ids } from "./network.ts";
+import type { CausalNetwork, Ids, ObjectiveOptions } from "./network.ts";
 import { paddingOf } from "./padding.ts";
 import { type Place, placeBehind, placeOfRows } from "./place.ts";
 
@@ -178,9 +178,10 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
 
   /**
    * The mean cross-entropy, in nats. `targets` has the shape of ids; without it each position's target is the id that
-   * follows. A target of −100 does not count.
+   * follows. A target of −100 does not count. `options` are those of `crossEntropy` that make another objective of it.
    */
-  loss(ids: Ids, targets?: Ids): Tensor {
+  loss(ids: Ids, targets?: Ids, options: ObjectiveOptions = {}): Tensor {
+    const objective = checkOptions("loss", options, objectiveOptions);
     return tidy(() => {
       let x = this.ids(ids), y: Tensor;
       if (targets === undefined) {
@@ -193,6 +194,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
       return crossEntropy(
         reshape(this.logits(this.hiddenOf(x, null)), [-1, this.vocabSize]),
         reshape(y, [-1]),
+        objective,
       );
     });
   }
@@ -319,6 +321,10 @@ export interface StepForm {
 }
 
 const aCache = kinds.kind("a cache of createCache()", (x) => x instanceof CausalCache);
+const objectiveOptions: OptionTable<ObjectiveOptions> = {
+  labelSmoothing: kinds.number({ from: 0, to: 1 }),
+  zLoss: kinds.number({ from: 0 }),
+};
 const cacheOptions: OptionTable<{ dtype?: CacheDType }> = {
   dtype: kinds.oneOf("f32", "f16", "bf16", "q8"),
 };

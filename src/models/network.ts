@@ -15,6 +15,18 @@ import type { CacheDType, CausalCache } from "./cache.ts";
 export type Ids = Tensor | readonly number[] | readonly (readonly number[])[] | Int32Array;
 
 /**
+ * What training asks of a model beside the cross-entropy.
+ *
+ * @category Models
+ */
+export interface ObjectiveOptions {
+  /** How much of each target is spread evenly over the vocabulary (0 to 1). Default 0. */
+  labelSmoothing?: number;
+  /** How much of the square of ln(Σ exp(logits)) is added. Default 0. */
+  zLoss?: number;
+}
+
+/**
  * A network that predicts the next token.
  *
  * @category Models
@@ -50,7 +62,7 @@ export interface CausalNetwork extends Module {
   /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
   logits(hidden: Tensor): Tensor;
   /** The mean cross-entropy, in nats; without targets each position's target is the id that follows. */
-  loss(ids: Ids, targets?: Ids): Tensor;
+  loss(ids: Ids, targets?: Ids, options?: ObjectiveOptions): Tensor;
   /** How much each position looks at each before it: [batch, heads, time, time] for each of `layers` (default: all). */
   attentions(ids: Ids, options?: { layers?: readonly number[] }): Tensor[];
   /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */

@@ -15,7 +15,7 @@ import { commonBackend, contiguousView, demandTensor, empty } from "./bridge.ts"
 import { abs, add, clamp, div, eq, le, maskedFill, mul, ne, neg, sub, where } from "./elementwise.ts";
 import { square } from "./functions.ts";
 import { asPositions, byClass, gather } from "./index.ts";
-import { mean, sum } from "./reduce.ts";
+import { logsumexp, mean, sum } from "./reduce.ts";
 import { inFloat32, toDType } from "./row.ts";
 import { logSoftmax } from "./softmax.ts";
 import type { Tensor } from "./tensor.ts";
@@ -158,6 +158,8 @@ export interface ClassLossOptions extends LossOptions {
   weight?: Tensor;
   /** How much of the target is spread evenly over the classes (cross-entropy only). Default 0. */
   labelSmoothing?: number;
+  /** How much of ln(Σ exp(x))², which keeps logits from drifting (PaLM), is added to a row's loss (cross-entropy only). Default 0. */
+  zLoss?: number;
 }
 
 const classLossOptions: OptionTable<ClassLossOptions> = {
@@ -165,15 +167,19 @@ const classLossOptions: OptionTable<ClassLossOptions> = {
   ignoreIndex: whole(),
   weight: aTensor,
   labelSmoothing: number({ from: 0, to: 1 }),
+  zLoss: number({ from: 0 }),
 };
 
-/** `nllLoss` is given logarithms, which do not say what an even spread would lose. */
-const notSmoothed: readonly Idle<ClassLossOptions>[] = [{
-  option: "labelSmoothing",
-  when: () => true,
-  because: "label smoothing belongs to crossEntropy",
-  unless: 0,
-}];
+/** `nllLoss` is given logarithms, which do not say what an even spread would lose, nor how large logits were. */
+const notOfLogs: readonly Idle<ClassLossOptions>[] = [
+  {
+    option: "labelSmoothing",
+    when: () => true,
+    because: "label smoothing belongs to crossEntropy",
+    unless: 0,
+  },
+  { option: "zLoss", when: () => true, because: "a z-loss belongs to crossEntropy", unless: 0 },
+];
 
 function demandClasses(
   what: string,
@@ -232,7 +238,7 @@ function asRows(x: Tensor): Tensor {
  * @category Losses
  */
 export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
-  checkOptions("nllLoss", options, classLossOptions, notSmoothed);
+  checkOptions("nllLoss", options, classLossOptions, notOfLogs);
   demandClasses("nllLoss", x, target, options);
   return tidy(() =>
     inFloat32(x, (x) => {
@@ -245,7 +251,8 @@ export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {
 
 /**
  * Cross-entropy of logits [rows, classes] (or [rows, classes, …]) against class ids: −ln softmax(x)[target]. The mean
- * is over the targets that count, weighted when weights are given. f16 and bf16 logits are worked on in f32.
+ * is over the targets that count, weighted when weights are given. f16 and bf16 logits are worked on in f32. With
+ * `labelSmoothing` ε the target is (1 − ε) the class and ε/classes each of them; `zLoss` adds its multiple of ln(Σ exp(x))².
  *
  * @throws {ShapeError} for a target that is neither a class nor `ignoreIndex`: at once where values can be seen; a device
  * that answers late (WebGPU) throws it from the next read.
@@ -258,7 +265,7 @@ export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {
  * @category Losses
  */
 export function crossEntropy(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
-  const { labelSmoothing = 0, weight, reduction = "mean" } = checkOptions(
+  const { labelSmoothing = 0, zLoss = 0, weight, reduction = "mean" } = checkOptions(
     "crossEntropy",
     options,
     classLossOptions,
@@ -269,7 +276,7 @@ export function crossEntropy(x: Tensor, target: Tensor, options: ClassLossOption
       const rows = asRows(x), ids = reshape(target, [-1]);
       const { ignoreIndex = -100 } = options;
       const plain = !labelSmoothing && !weight && rows.dtype === "f32" && Math.abs(ignoreIndex) < 2 ** 31 - 1;
-      const { losses, weights } = plain
+      const { losses: own, weights } = plain
         ? byClass(
           "crossEntropy",
           ids,
@@ -278,6 +285,7 @@ export function crossEntropy(x: Tensor, target: Tensor, options: ClassLossOption
           () => fusedCrossEntropy(rows, toI32(ids), ignoreIndex),
         )
         : smoothed(rows, ids, options);
+      const losses = zLoss ? add(own, zLosses(rows, ids, zLoss, weights, ignoreIndex)) : own;
       if (reduction === "none") return reshape(losses, target.shape);
       return reduction === "sum" ? sum(losses) : div(sum(losses), sum(weights));
     })
@@ -287,6 +295,11 @@ export function crossEntropy(x: Tensor, target: Tensor, options: ClassLossOption
 /** Class ids as kernels take them; what i32 does not hold stays no class. */
 function toI32(ids: Tensor): Tensor {
   return ids.dtype === "i32" ? ids : toDType(clamp(ids, -(2 ** 31), 2 ** 31 - 1), "i32");
+}
+
+/** A z-loss per row that counts: c · ln(Σ exp(x))². */
+function zLosses(rows: Tensor, ids: Tensor, c: number, weights: Tensor, ignoreIndex: number): Tensor {
+  return maskedFill(mul(mul(square(logsumexp(rows, 1)), c), weights), eq(ids, ignoreIndex), 0);
 }
 
 /** Losses per row with class weights and label smoothing (Szegedy et al. 2016), and what each row counts. */

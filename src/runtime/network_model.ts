@@ -11,7 +11,7 @@ import { checkOption, demandObject } from "../core/options.ts";
 import { orNull, someText } from "../core/kinds.ts";
 import { type BatchLanguageModel, PrefixStore } from "../generate/mod.ts";
 import type { Family } from "../models/family.ts";
-import type { CacheDType, CausalCache, CausalNetwork, Ids } from "../models/mod.ts";
+import type { CacheDType, CausalCache, CausalNetwork, Ids, ObjectiveOptions } from "../models/mod.ts";
 import { withoutInit } from "../nn/init.ts";
 import * as lora from "../nn/lora.ts";
 import type { AdapterSet, Lora } from "../nn/lora.ts";
@@ -368,10 +368,10 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
 
   /**
    * The mean cross-entropy, in nats. `targets` has the shape of ids; without it each position's target is the id that
-   * follows. A target of −100 does not count.
+   * follows. A target of −100 does not count. `options` are those of `crossEntropy` that make another objective of it.
    */
-  loss(ids: Ids, targets?: Ids): Tensor {
-    return this.network.loss(ids, targets);
+  loss(ids: Ids, targets?: Ids, options: ObjectiveOptions = {}): Tensor {
+    return this.network.loss(ids, targets, options);
   }
 
   /**
