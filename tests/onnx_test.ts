@@ -150,6 +150,25 @@ describe("an ONNX model", () => {
     }
   });
 
+  it("caps the scores of Attention before the mask, so that what is masked stays unseen", async () => {
+    const tensors = (graph: ProtobufWriter) => {
+      for (
+        const [name, shape, data] of [["k", [1, 1, 2, 1], [1, 1]], ["m", [1, 2], [0, -Infinity]]] as const
+      ) {
+        graph.message(5, (t) => {
+          for (const n of shape) t.integer(1, n);
+          t.integer(2, 1).string(8, name).bytes(9, new Uint8Array(Float32Array.from(data).buffer));
+        });
+      }
+    };
+    const cap = (node: ProtobufWriter) =>
+      node.message(5, (a) => a.string(1, "softcap").float(2, 0.5).integer(20, 1));
+    const bytes = single("Attention", ["x", "k", "x", "m"], cap, 23, tensors);
+    using model = await Onnx.load(bytes);
+    const x = tensor([3, 5], { shape: [1, 1, 2, 1] } as never);
+    assertEquals((await ((await model.run({ x })).y as Tensor).data()).join(), "3,3");
+  });
+
   it("is trained through its parameters", async () => {
     using model = await Onnx.load(layer(2, 1, [0.5, 0.25], [0.1]));
     const parameters = model.parameters();
