@@ -24,10 +24,11 @@ function shared(x: Tensor, heads: number): Tensor {
 }
 
 /** What is added to scores [batch, heads, queries, keys]: the mask, the future, what lies behind a sequence's end. */
-function biasOf(c: Call, scores: Tensor, past: number): Tensor | null {
+function biasOf(c: Call, scores: Tensor, past: number | null): Tensor | null {
   const [batch, , queries, keys] = scores.shape, { dtype, device } = scores;
   const blocked = (open: Tensor): Tensor => f.where(open, f.zeros([], { dtype, device }), -Infinity);
-  const parts: Tensor[] = [], mask = c.maybe(3);
+  const parts: Tensor[] = [], mask = c.maybe(3), ends = c.maybe(6);
+  const end = ends ? f.reshape(f.toDType(ends, "i32"), [batch, 1, 1, 1]) : null;
   if (mask) {
     const short = keys - mask.shape[mask.shape.length - 1];
     let wide = mask.dtype === "bool" ? blocked(mask) : f.toDType(mask, dtype);
@@ -37,13 +38,11 @@ function biasOf(c: Call, scores: Tensor, past: number): Tensor | null {
   }
   if (c.int("is_causal", 0)) {
     const at = f.reshape(f.arange(queries, { dtype: "i32", device }), [queries, 1]);
-    parts.push(blocked(f.le(f.arange(keys, { dtype: "i32", device }), f.add(at, past))));
+    // With no past given, the queries are the last of what a sequence has.
+    const before = past ?? (end ? f.sub(end, queries) : 0);
+    parts.push(blocked(f.le(f.arange(keys, { dtype: "i32", device }), f.add(at, before))));
   }
-  const ends = c.maybe(6);
-  if (ends) {
-    const end = f.reshape(f.toDType(ends, "i32"), [batch, 1, 1, 1]);
-    parts.push(blocked(f.lt(f.arange(keys, { dtype: "i32", device }), end)));
-  }
+  if (end) parts.push(blocked(f.lt(f.arange(keys, { dtype: "i32", device }), end)));
   return parts.length ? parts.reduce(f.add) : null;
 }
 
@@ -54,7 +53,7 @@ function attention(c: Call): Results {
   if (isFlat && !(heads > 0 && kvHeads > 0)) throw c.fail("q_num_heads and kv_num_heads are missing");
   const q = isFlat ? split(c.t(0), heads) : c.t(0);
   let k = isFlat ? split(c.t(1), kvHeads) : c.t(1), v = isFlat ? split(c.t(2), kvHeads) : c.t(2);
-  const past = c.maybe(4), before = past ? past.shape[2] : 0;
+  const past = c.maybe(4);
   if (past) {
     k = f.concat([past, k], 2);
     v = f.concat([c.t(5), v], 2);
@@ -64,15 +63,16 @@ function attention(c: Call): Results {
   const root = Math.sqrt(c.float("scale", 1 / Math.sqrt(q.shape[3]))),
     mode = c.int("qk_matmul_output_mode", 0);
   const raw = f.matmul(f.mul(q, root), f.transpose(f.mul(shared(k, count), root), -1, -2));
-  const bias = biasOf(c, raw, before), added = bias ? f.add(raw, bias) : raw;
-  const cap = c.float("softcap", 0), capped = cap > 0 ? f.mul(f.tanh(f.div(added, cap)), cap) : added;
+  // The cap comes before the mask: behind it, -Infinity would be a number again and its key be seen.
+  const cap = c.float("softcap", 0), capped = cap > 0 ? f.mul(f.tanh(f.div(raw, cap)), cap) : raw;
+  const bias = biasOf(c, raw, past ? past.shape[2] : null), added = bias ? f.add(capped, bias) : capped;
   const precision = typeOfCode(c.int("softmax_precision", 0));
   const held = precision ? heldAs(precision) : null;
-  const wide = held && held !== "f64" ? f.toDType(capped, held) : capped;
+  const wide = held && held !== "f64" ? f.toDType(added, held) : added;
   const shares = f.toDType(f.softmax(wide, -1), q.dtype), y = f.matmul(shares, shared(v, count));
   const [batch, , time, size] = y.shape;
   const out = isFlat ? f.reshape(f.permute(y, [0, 2, 1, 3]), [batch, time, count * size]) : y;
-  const scores = [raw, added, capped, shares][mode];
+  const scores = [raw, capped, added, shares][mode];
   if (scores === undefined) throw c.fail(`qk_matmul_output_mode is ${mode}, expected 0 to 3`);
   return [valueOf(out, c.type(0)), valueOf(k, c.type(1)), valueOf(v, c.type(2)), valueOf(scores, c.type(0))];
 }

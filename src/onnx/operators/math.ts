@@ -18,6 +18,12 @@ function aligned(c: Call): Tensor {
   return rest > 0 ? f.reshape(b, [...b.shape, ...new Array<number>(rest).fill(1)]) : b;
 }
 
+/** One number a channel, as opsets before 7 have it, to meet x [batch, channels, …]. */
+function byChannel(x: Tensor, slope: Tensor): Tensor {
+  if (slope.shape.length !== 1 || x.shape.length < 3 || slope.size !== x.shape[1]) return slope;
+  return f.reshape(slope, [slope.size, ...new Array<number>(x.shape.length - 2).fill(1)]);
+}
+
 const same = (c: Call, x: Tensor): TensorValue => valueOf(wrap(x, c.type(0)), c.type(0));
 
 /** A function of one tensor. */
@@ -190,7 +196,9 @@ export const math: OperatorTable = {
 
   Relu: unary([1, 6, 13, 14], f.relu),
   LeakyRelu: unary([1, 6, 16], (x, c) => f.leakyRelu(x, c.float("alpha", 0.01))),
-  PRelu: binary([1, 6, 7, 9, 16], (x, slope) => f.where(f.lt(x, 0), f.mul(x, slope), x)),
+  PRelu: binary([1, 6, 7, 9, 16], (x, slope, c) => {
+    return f.where(f.lt(x, 0), f.mul(x, c.opset < 7 ? byChannel(x, slope) : slope), x);
+  }),
   ThresholdedRelu: unary([10, 22], (x, c) => f.where(f.gt(x, c.float("alpha", 1)), x, f.zerosLike(x))),
   Elu: unary([1, 6, 22], (x, c) => f.elu(x, c.float("alpha", 1))),
   Celu: unary([12], (x, c) => {

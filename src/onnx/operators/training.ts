@@ -28,7 +28,7 @@ const regularized = (c: Call, x: Tensor, g: Tensor): Tensor =>
 const adagrad: Rule = (c, rate, count, x, gradient, [h]) => {
   const r = f.div(rate, f.add(f.mul(f.toDType(count, "f32"), c.float("decay_factor", 0)), 1));
   const g = regularized(c, x, gradient), next = f.add(h, f.square(g));
-  return [f.sub(x, f.div(f.mul(r, g), f.add(f.sqrt(next), c.float("epsilon", 0)))), next];
+  return [f.sub(x, f.div(f.mul(r, g), f.add(f.sqrt(next), c.float("epsilon", 1e-6)))), next];
 };
 
 const adam: Rule = (c, rate, count, x, gradient, [v, h]) => {
@@ -38,7 +38,7 @@ const adam: Rule = (c, rate, count, x, gradient, [v, h]) => {
   const t = f.toDType(count, "f32"), power = (b: number): Tensor => f.exp(f.mul(t, Math.log(b)));
   const corrected = f.div(f.mul(rate, f.sqrt(f.sub(1, power(beta)))), f.sub(1, power(alpha)));
   const r = f.where(f.gt(t, 0), corrected, rate);
-  const y = f.sub(x, f.div(f.mul(r, mean), f.add(f.sqrt(square), c.float("epsilon", 0))));
+  const y = f.sub(x, f.div(f.mul(r, mean), f.add(f.sqrt(square), c.float("epsilon", 1e-6))));
   return [f.mul(y, 1 - c.float("norm_coefficient_post", 0)), mean, square];
 };
 
