@@ -181,6 +181,14 @@ describe("the training page", { skip }, () => {
       await says(page, /It has learnt/);
       assert(await page.locator("#samples li").count() >= 4);
       const shown = Number(/loss ([\d.]+)/.exec(await page.textContent("#facts") ?? "")![1]);
+      // After training, too; what it writes is what the sample says.
+      await page.fill("#prompt", rhyme.slice(0, 12));
+      await page.click("#write button");
+      await shows(page, "#written", /^Jack and Jil[^]{20}/);
+      assertStrictEquals(
+        await page.textContent("#written"),
+        await page.locator("#samples li p").first().textContent(),
+      );
       const [file] = await Promise.all([page.waitForEvent("download"), page.click("#download")]);
       using model = await loadArchive(unzip(new Uint8Array(readFileSync(await file.path()))));
       assertStrictEquals(model.config.nEmbd, 32);
@@ -221,6 +229,13 @@ describe("the training page", { skip }, () => {
       await page.click("#pause");
       await shows(page, "#facts", /paused/);
       const before = await step();
+      // It answers a prompt while it waits, and stays at its step; then what it cannot write is said.
+      await page.fill("#prompt", "12+3");
+      await page.click("#write button");
+      await shows(page, "#written", /^12\+3[^]{20}/);
+      await page.fill("#prompt", "€");
+      await page.click("#write button");
+      await says(page, /€/);
       await page.click("#step");
       await shows(page, "#facts", new RegExp(`step ${before + 1} .*paused`));
       await page.click("#pause");

@@ -86,6 +86,13 @@ function take(answer: Answer): void {
         h("li", {}, h("span", { class: "step" }, `Step ${answer.step}`), h("p", {}, answer.text)),
       );
       break;
+    case "written":
+      at("written").textContent = answer.text;
+      break;
+    case "unwritten":
+      at("written").textContent = "";
+      say(answer.message, "error");
+      break;
     case "end":
       running(false);
       save.disabled = false;
@@ -211,6 +218,11 @@ at("options").append(
 at("options").addEventListener("submit", (event) => event.preventDefault());
 addEventListener("themechange", draw);
 new ResizeObserver(draw).observe(at("loss"));
+at("write").addEventListener("submit", (event) => {
+  event.preventDefault();
+  at("written").textContent = "Writing …";
+  ask({ ask: "write", prompt: at<HTMLInputElement>("prompt").value });
+});
 at("share").addEventListener("click", async () => {
   history.replaceState(null, "", `#${toHash(settings, choice.value, text.value)}`);
   await navigator.clipboard?.writeText(location.href).catch(() => {});
