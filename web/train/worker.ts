@@ -70,7 +70,7 @@ function train(options: LessonOptions): Promise<void> {
   const mine = before.then(() => own.signal.aborted ? undefined : learn(options, own.signal)).finally(() => {
     if (stopper === own) stopper = null;
   });
-  current = mine.catch(() => undefined);
+  current = mine.catch(() => undefined).then(write); // what a run that ended or failed left unanswered
   return mine;
 }
 
@@ -112,7 +112,6 @@ async function learn(options: LessonOptions, signal: AbortSignal): Promise<void>
       last = performance.now(); // a pause is no work
     }
   }, signal);
-  await write();
   scope.postMessage({ run: own, say: "end", finished });
 }
 
