@@ -7,6 +7,8 @@ import { crc32 as zlibCrc32 } from "node:zlib";
 import { GPT2 } from "../mod.ts";
 import { crc32, zip } from "../web/shared/zip.ts";
 import { Lesson, type LessonOptions } from "../web/train/lesson.ts";
+import { fromHash, longestShared, ranges, toHash } from "../web/train/settings.ts";
+import { texts } from "../web/train/texts.ts";
 import { noBrowser, says, shows, TestSite } from "./_browser.ts";
 import { after, before, describe, it } from "./_suite.ts";
 
@@ -106,6 +108,38 @@ describe("a lesson", () => {
   });
 });
 
+describe("a link", () => {
+  it("holds any settings and a text; what is not known or cannot be is named and left out", () => {
+    const plain = fromHash("");
+    for (let i = 0; i < 50; i++) {
+      const settings = { ...plain.settings };
+      for (const name of Object.keys(ranges) as (keyof typeof ranges)[]) {
+        const [least, most, step] = ranges[name];
+        settings[name] = least + step * (i * 7 % ((most - least) / step + 1));
+      }
+      const choice = Object.keys(texts)[i % 3], own = i % 2 ? `own & ünd #${i}=\n` : null;
+      const read = fromHash(`#${toHash(settings, choice, own ?? texts[choice]())}`);
+      assertEquals(read, { settings, choice, text: own, ignored: [] });
+    }
+    const long = "x".repeat(longestShared + 1);
+    assertEquals(fromHash(toHash(plain.settings, plain.choice, long)), plain);
+    const bad = {
+      layers: "9",
+      width: "17",
+      context: "",
+      steps: "1e9",
+      rate: "x",
+      seed: "-1",
+      choice: "toString",
+    };
+    const names = [...Object.keys(bad), "text", "what"];
+    assertEquals(fromHash(new URLSearchParams({ ...bad, text: long, what: "1" }).toString()), {
+      ...plain,
+      ignored: names,
+    });
+  });
+});
+
 describe("the files of a model", () => {
   it("are those that save writes", async () => {
     const lesson = new Lesson(options), folder = mkdtempSync(join(tmpdir(), "ferrotype-files-"));
@@ -147,6 +181,14 @@ describe("the training page", { skip }, () => {
       await says(page, /It has learnt/);
       assert(await page.locator("#samples li").count() >= 4);
       const shown = Number(/loss ([\d.]+)/.exec(await page.textContent("#facts") ?? "")![1]);
+      // After training, too; what it writes is what the sample says.
+      await page.fill("#prompt", rhyme.slice(0, 12));
+      await page.click("#write button");
+      await shows(page, "#written", /^Jack and Jil[^]{20}/);
+      assertStrictEquals(
+        await page.textContent("#written"),
+        await page.locator("#samples li p").first().textContent(),
+      );
       const [file] = await Promise.all([page.waitForEvent("download"), page.click("#download")]);
       using model = await loadArchive(unzip(new Uint8Array(readFileSync(await file.path()))));
       assertStrictEquals(model.config.nEmbd, 32);
@@ -156,6 +198,21 @@ describe("the training page", { skip }, () => {
       await mine.run(({ loss }) => void (last = loss), new AbortController().signal);
       assert(Math.abs(last - shown) < 0.01 * last, `${shown} in the page, ${last} here`);
       mine.model.dispose();
+    });
+  });
+
+  it("a link opens what was chosen, with a note of what it left out", { skip }, async () => {
+    await site.open("train/#choice=Arithmetic:+sums&steps=100&width=5", async (page) => {
+      await says(page, /left out: width\./);
+      assertStrictEquals(await page.getByLabel("Steps", { exact: true }).inputValue(), "100");
+      assertStrictEquals(await page.inputValue("#text"), texts["Arithmetic: sums"]());
+      await page.getByLabel("Seed", { exact: true }).fill("7");
+      await page.fill("#text", rhyme);
+      await page.click("#share");
+      await says(page, /^The link is/);
+      await page.reload();
+      assertStrictEquals(await page.getByLabel("Seed", { exact: true }).inputValue(), "7");
+      assertStrictEquals(await page.inputValue("#text"), rhyme);
     });
   });
 
@@ -172,6 +229,13 @@ describe("the training page", { skip }, () => {
       await page.click("#pause");
       await shows(page, "#facts", /paused/);
       const before = await step();
+      // It answers a prompt while it waits, and stays at its step; then what it cannot write is said.
+      await page.fill("#prompt", "12+3");
+      await page.click("#write button");
+      await shows(page, "#written", /^12\+3[^]{20}/);
+      await page.fill("#prompt", "€");
+      await page.click("#write button");
+      await says(page, /€/);
       await page.click("#step");
       await shows(page, "#facts", new RegExp(`step ${before + 1} .*paused`));
       await page.click("#pause");

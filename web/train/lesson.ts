@@ -115,11 +115,16 @@ export class Lesson {
   }
 
   /** What it writes now, from the first characters of the text. */
-  async sample(count = 120): Promise<string> {
-    const { text, seed } = this.#options, prompt = text.slice(0, 12);
+  sample(count = 120): Promise<string> {
+    return this.write(this.#options.text.slice(0, 12), count);
+  }
+
+  /** A prompt, and what it writes after it now; of a long prompt it sees the end. @throws where letters are not known. */
+  async write(prompt: string, count = 120): Promise<string> {
+    const { context, seed } = this.#options;
     this.model.eval();
     try {
-      const more = await this.model.complete(prompt, {
+      const more = await this.model.complete([...prompt].slice(-context).join(""), {
         maxNewTokens: count,
         temperature: 0.8,
         seed,

@@ -9,6 +9,7 @@ import { download } from "../shared/download.ts";
 import { h, slider } from "../shared/elements.ts";
 import { element as at, messageOf, startPage } from "../shared/page.ts";
 import { say } from "../shared/status.ts";
+import { fromHash, longestShared, ranges, type Settings, toHash } from "./settings.ts";
 import { texts } from "./texts.ts";
 import type { Answer, Question } from "./worker.ts";
 
@@ -19,7 +20,7 @@ const line: ChartLine = { color: "", x: new Float64Array(most), y: new Float64Ar
 const held: ChartLine = { color: "", x: new Float64Array(most), y: new Float64Array(most), length: 0 };
 const text = at<HTMLTextAreaElement>("text"), go = at<HTMLButtonElement>("go");
 const stop = at<HTMLButtonElement>("stop"), save = at<HTMLButtonElement>("download");
-const settings = { layers: 2, width: 64, context: 64, steps: 300, rate: -250, seed: 1 };
+const shared = fromHash(location.hash), settings = shared.settings;
 let worker: Worker | null = null;
 
 const pause = at<HTMLButtonElement>("pause"), one = at<HTMLButtonElement>("step");
@@ -84,6 +85,13 @@ function take(answer: Answer): void {
       at("samples").prepend(
         h("li", {}, h("span", { class: "step" }, `Step ${answer.step}`), h("p", {}, answer.text)),
       );
+      break;
+    case "written":
+      at("written").textContent = answer.text;
+      break;
+    case "unwritten":
+      at("written").textContent = "";
+      say(answer.message, "error");
       break;
     case "end":
       running(false);
@@ -192,29 +200,44 @@ text.addEventListener("input", () => {
   count();
   changed();
 });
-const row = (
-  name: keyof typeof settings,
-  label: string,
-  min: number,
-  max: number,
-  step: number,
-  shown: (value: number) => string = String,
-) =>
-  slider(label, { min, max, step, value: settings[name] }, (value) => {
+const row = (name: keyof Settings, label: string, shown: (value: number) => string = String) => {
+  const [min, max, step] = ranges[name];
+  return slider(label, { min, max, step, value: settings[name] }, (value) => {
     settings[name] = value;
     changed();
   }, shown);
+};
 at("options").append(
-  row("layers", "Layers", 1, 4, 1),
-  row("width", "Width", 16, 128, 16),
-  row("context", "Context, letters", 16, 128, 16),
-  row("steps", "Steps", 50, 2000, 50),
-  row("rate", "Learning rate", -400, -100, 10, (value) => short(10 ** (value / 100))),
-  row("seed", "Seed", 1, 99, 1),
+  row("layers", "Layers"),
+  row("width", "Width"),
+  row("context", "Context, letters"),
+  row("steps", "Steps"),
+  row("rate", "Learning rate", (value) => short(10 ** (value / 100))),
+  row("seed", "Seed"),
 );
 at("options").addEventListener("submit", (event) => event.preventDefault());
 addEventListener("themechange", draw);
 new ResizeObserver(draw).observe(at("loss"));
+at("write").addEventListener("submit", (event) => {
+  event.preventDefault();
+  at("written").textContent = "Writing …";
+  ask({ ask: "write", prompt: at<HTMLInputElement>("prompt").value });
+});
+at("share").addEventListener("click", async () => {
+  history.replaceState(null, "", `#${toHash(settings, choice.value, text.value)}`);
+  await navigator.clipboard?.writeText(location.href).catch(() => {});
+  const long = text.value.length > longestShared && text.value !== texts[choice.value]();
+  say(
+    long
+      ? `The link holds the settings alone: your text has more than ${longestShared} letters.`
+      : "The link is in the address bar, and copied where the browser allows that.",
+  );
+});
+addEventListener("hashchange", () => location.reload());
 choice.append(...Object.keys(texts).map((name) => h("option", {}, name)));
-fill(texts[choice.value]());
+choice.value = shared.choice;
+fill(shared.text ?? texts[choice.value]());
+if (shared.ignored.length > 0) {
+  say(`The link says what is not known here; left out: ${shared.ignored.join(", ")}.`);
+}
 begin();

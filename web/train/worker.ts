@@ -12,6 +12,7 @@ export type Question =
   | { readonly ask: "pause"; readonly on: boolean }
   | { readonly ask: "step" }
   | { readonly ask: "stop" }
+  | { readonly ask: "write"; readonly prompt: string }
   | { readonly ask: "download" };
 
 /** What the worker says. */
@@ -23,6 +24,8 @@ export type Answer =
     | { readonly say: "paused" }
     | { readonly say: "heldOut"; readonly step: number; readonly loss: number }
     | { readonly say: "sample"; readonly step: number; readonly text: string }
+    | { readonly say: "written"; readonly text: string }
+    | { readonly say: "unwritten"; readonly message: string }
     | { readonly say: "end"; readonly finished: boolean }
     | { readonly say: "archive"; readonly pieces: readonly Uint8Array<ArrayBuffer>[] }
     | { readonly say: "error"; readonly message: string }
@@ -41,6 +44,22 @@ let current = Promise.resolve(), run = 0;
 /** Whether the run waits, how many steps it may go meanwhile, and what lets it look again. */
 let paused = false, granted = 0, wake = (): void => {};
 
+/** The last prompt that has no answer yet; a run answers between its steps. */
+let prompt: string | null = null;
+
+async function write(): Promise<void> {
+  if (prompt === null) return;
+  const asked = prompt;
+  prompt = null;
+  try {
+    if (lesson === null) throw new Error("Nothing has been trained yet.");
+    scope.postMessage({ run, say: "written", text: await lesson.write(asked) });
+  } catch (error) {
+    // Training goes on.
+    scope.postMessage({ run, say: "unwritten", message: (error as Error).message });
+  }
+}
+
 /** A new run; the one before is stopped and over before it begins. */
 function train(options: LessonOptions): Promise<void> {
   const own = new AbortController(), before = current;
@@ -51,7 +70,7 @@ function train(options: LessonOptions): Promise<void> {
   const mine = before.then(() => own.signal.aborted ? undefined : learn(options, own.signal)).finally(() => {
     if (stopper === own) stopper = null;
   });
-  current = mine.catch(() => undefined);
+  current = mine.catch(() => undefined).then(write); // what a run that ended or failed left unanswered
   return mine;
 }
 
@@ -78,6 +97,7 @@ async function learn(options: LessonOptions, signal: AbortSignal): Promise<void>
     }
     // Lets what the page asks come in.
     await new Promise((resolve) => setTimeout(resolve));
+    await write();
     if (paused) {
       if (granted === 0) {
         if (told !== step) scope.postMessage({ run: own, say: "step", step, loss, tokensPerSecond: 0 });
@@ -86,6 +106,7 @@ async function learn(options: LessonOptions, signal: AbortSignal): Promise<void>
       }
       while (paused && granted === 0 && !signal.aborted) {
         await new Promise<void>((resolve) => wake = resolve);
+        await write();
       }
       if (granted > 0) granted--;
       last = performance.now(); // a pause is no work
@@ -110,6 +131,12 @@ async function answer(question: Question): Promise<void> {
     case "stop":
       stopper?.abort();
       return wake();
+    case "write":
+      prompt = question.prompt;
+      wake();
+      // Without a run, in the line in which runs stand: the next one does not take the model away meanwhile.
+      if (stopper === null) await (current = current.then(write));
+      return;
     case "download":
       if (lesson === null) throw new Error("nothing has been trained yet");
       scope.postMessage({ run, say: "archive", pieces: zip(await lesson.files()) });
