@@ -250,9 +250,42 @@ describe("hostile formats", () => {
       const { most, units } = follow(format, 12, i);
       assert(most <= mostAtOnce, `${most} units at once: ${JSON.stringify(format)}`);
       // Each token may go through the vocabulary so often, and no more.
-      assert(units < (12 + 32) * formatLimits.walks * 50_000, `${units} units: ${JSON.stringify(format)}`);
+      assert(
+        units < (12 + formatLimits.ahead) * formatLimits.walks * 50_000,
+        `${units} units: ${JSON.stringify(format)}`,
+      );
     }
     assert(keptBytes() <= formatLimits.keptBytes + 3 * formatLimits.bytes, `${keptBytes()} bytes`);
+  });
+
+  it("of hundreds of ways that stay open are refused after a few walks, whatever they are made of", () => {
+    const walk = finish(vocabularyOf(tokenizer)).byte.length + 20_000;
+    const branches = (of: (i: number) => string): ResponseFormat =>
+      pattern(Array.from({ length: 300 }, (_, i) => of(i + 1)).join("|"));
+    const formats = {
+      ".*c.{i}": branches((i) => `.*c.{${i}}`),
+      "nested counts": branches((i) => `(.{1,${i + 1}}c.{${i}}){1,9}`),
+      "classes and counts": branches((i) => `[^a-z\\u00e9]*\\w{${i}}`),
+      "one end": pattern(`(${Array.from({ length: 1000 }, (_, i) => `p${i}suffix`).join("|")})*`),
+      "1,000 patterns": schemaFormat({
+        anyOf: Array.from({ length: 1000 }, (_, i) => ({ type: "string", pattern: `.*c.{${i}}` })),
+      }),
+      "1,000 objects": schemaFormat({
+        anyOf: Array.from({ length: 1000 }, (_, i) => properties(1, { title: `${i}` })),
+      }),
+    };
+    const errors: string[] = [];
+    for (const [name, format] of Object.entries(formats)) {
+      const { units, most, error } = follow(format, 12);
+      if (error) errors.push(`${name}: ${error}`);
+      assert(units <= (12 + 8) * 8 * walk + 1e6, `${name}: ${units} units, a walk is ${walk}`);
+      assert(most <= mostAtOnce, `${name}: ${most} units at once`);
+    }
+    const said = errors.join("\n");
+    assertMatch(said, /^\.\*c\.\{i\}: .* make the format less ambiguous$/m);
+    assertMatch(said, /^1,000 patterns: .* more than 2048 ways/m);
+    const began = /^nested counts: responseFormat: (\d+) tokens took (\d+) steps/m.exec(said);
+    assert(began && Number(began[2]) <= (Number(began[1]) + 8) * 8 * walk + 2 * mostAtOnce, said);
   });
 
   it("are refused by what is wrong with them, and keep nothing", () => {

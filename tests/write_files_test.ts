@@ -12,6 +12,7 @@ import {
   closeSync,
   copyFileSync,
   existsSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -366,6 +367,40 @@ describe("a file that is read while it changes", () => {
           assert(said.test((await assertRejects(read, FormatError)).message));
         }
         assert(said.test(assertThrows(() => kept.readSync?.(0, new Uint8Array(8)), FormatError).message));
+        await kept.close();
+      }
+    }));
+
+  it("is noticed when its size and time are set back, and not when only its names or its owner change", {
+    skip: windows,
+  }, () =>
+    inFolder(async (folder) => {
+      const path = join(folder, "x.safetensors"),
+        changes = [
+          () => chmodSync(path, 0o400),
+          () => linkSync(path, join(folder, crypto.randomUUID())),
+          () => chmodSync(path, 0o600),
+          () => {},
+        ];
+      await saveSafetensors(path, { x: tensor([1, 2]) });
+      const bytes = readFileSync(path);
+      for (const count of [0, changes.length - 1]) {
+        chmodSync(path, 0o644);
+        utimesSync(path, 1e9, 1e9);
+        await using file = await openSafetensors(path);
+        const kept = await openFile(path);
+        for (const change of changes.slice(count)) {
+          change();
+          assertEquals(await (await file.tensor("x")).toArray(), [1, 2]);
+          await kept.read(0, 8);
+        }
+        // Deno tells times of change in whole seconds.
+        await new Promise((resolve) => setTimeout(resolve, 1010));
+        writeFileSync(path, bytes);
+        utimesSync(path, 1e9, 1e9);
+        for (const read of [() => file.view("x").bytes(), () => kept.read(0, 8)]) {
+          await assertRejects(read, FormatError, "was overwritten");
+        }
         await kept.close();
       }
     }));

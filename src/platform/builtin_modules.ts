@@ -12,7 +12,9 @@ export interface FileStats {
   readonly size: number;
   readonly dev: number;
   readonly ino: number;
+  readonly nlink: number;
   readonly mtimeMs: number;
+  readonly ctimeMs: number;
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;

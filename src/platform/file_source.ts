@@ -2,7 +2,8 @@
  * A file as a source of bytes: read where and when they are asked for, straight into the memory they are for.
  *
  * What was learnt from the front of a file is of no use when the rest is another's: after each read it is looked whether
- * the file is still the one that was opened, as it was then.
+ * the file is still the one that was opened, as it was then. A write whose time of modification was set back shows in the
+ * time of change, which Deno tells in whole seconds.
  *
  * @module
  */
@@ -58,21 +59,33 @@ export async function openFile(path: string | URL): Promise<ByteSource> {
 /** The status of a file from which on any write changes it: not while the last one may have the time of the next. */
 async function settled(descriptor: number): Promise<FileStats> {
   for (let tries = 0;; tries++) {
-    const status = fileSystem().fstatSync(descriptor), age = Date.now() - status.mtimeMs;
+    const status = fileSystem().fstatSync(descriptor);
+    const age = Date.now() - Math.max(status.mtimeMs, status.ctimeMs ?? 0);
     if (age < 0 || age > tick || tries === 10) return status;
     await new Promise((resolve) => setTimeout(resolve, tick + 1 - age));
   }
 }
 
-function isSame(one: FileStats, other: FileStats): boolean {
+/** `isMoved`: it has lost its name, which is a change of its own. */
+function isSame(one: FileStats, other: FileStats, isMoved = false): boolean {
   return one.dev === other.dev && one.ino === other.ino && one.size === other.size &&
-    one.mtimeMs === other.mtimeMs;
+    one.mtimeMs === other.mtimeMs && (isMoved || one.ctimeMs === other.ctimeMs || isRelabelled(one, other));
+}
+
+/**
+ * Whether a later time of change has another reason than a write whose time was set back: who may use the file, or how
+ * many names it has.
+ */
+function isRelabelled(one: FileStats, other: FileStats): boolean {
+  return one.nlink !== other.nlink || one.mode !== other.mode || one.uid !== other.uid ||
+    one.gid !== other.gid;
 }
 
 class FileSource implements ByteSource {
   readonly name: string;
   readonly size: number;
-  readonly #status: FileStats;
+  /** As it was when it was last known to be the same. */
+  #status: FileStats;
   readonly #descriptors: number[];
   readonly #fs = fileSystem();
 
@@ -87,14 +100,19 @@ class FileSource implements ByteSource {
   /** Refuses what was read of a file that is another one by now. One that was removed stays what it was. */
   #checkSame(): void {
     const now = this.#fs.fstatSync(this.#open(0));
-    let there: FileStats;
+    let there: FileStats | null = null;
     try {
       there = this.#fs.statSync(this.name);
     } catch {
-      there = now;
+      // It was removed or renamed, which changes its status too.
     }
-    if (isSame(this.#status, now) && there.dev === now.dev && there.ino === now.ino) return;
-    const how = isSame(this.#status, now) ? "replaced by another file" : "overwritten";
+    const isThere = there !== null && there.dev === now.dev && there.ino === now.ino;
+    const isKept = isSame(this.#status, now, !isThere);
+    if (isKept && (isThere || there === null)) {
+      this.#status = now;
+      return;
+    }
+    const how = isKept ? "replaced by another file" : "overwritten";
     throw new FormatError(
       `${this.name} was ${how} while it was open, so its bytes are not those that were described; open it again`,
     );

@@ -10,7 +10,7 @@
 import { OptionError } from "../../core/errors.ts";
 import { formatLimits } from "./limits.ts";
 import { type Network, type Node, over } from "./network.ts";
-import { allowsAll, type Stack, Stacks } from "./stack.ts";
+import { type Stack, Stacks } from "./stack.ts";
 import type { Walk } from "./walk.ts";
 
 /** Tokens that may follow. */
@@ -278,14 +278,22 @@ export class Arena {
       }
       const stackOf = (other: number): Stack => this.#stacks.at(other % stackRoom);
       const first = Math.max(0, group.length - mostCompared);
-      this.work += group.length - first;
-      if (group.slice(first).some((other) => allowsAll(stackOf(other), stack))) continue;
+      if (group.slice(first).some((other) => this.#allowsAll(stackOf(other), stack))) continue;
       for (let i = group.length - 1; i >= first; i--) {
-        if (allowsAll(stack, stackOf(group[i]))) group.splice(i, 1);
+        if (this.#allowsAll(stack, stackOf(group[i]))) group.splice(i, 1);
       }
       group.push(place);
     }
     return Float64Array.from([...groups.values()].flat()).sort();
+  }
+
+  /** Whether whatever may follow `b` may also follow `a`, of two stacks of one shape. */
+  #allowsAll(a: Stack, b: Stack): boolean {
+    this.work++;
+    for (let x = a, y = b; x !== y; x = x.below as Stack, y = y.below as Stack, this.work++) {
+      if (x.need > y.need || x.may < y.may) return false;
+    }
+    return true;
   }
 
   #set(places: Float64Array): PlaceSet {

@@ -45,6 +45,7 @@ export class GrammarConstraint implements Constraint {
   static *of(vocabulary: Vocabulary, grammar: Grammar): Steps<GrammarConstraint> {
     const network = yield* Network.of(grammar, (byte) => vocabulary.isAlone(byte));
     const made = new GrammarConstraint(vocabulary, network);
+    yield made.#arena.work;
     if (made.least === Infinity) {
       throw new OptionError(
         "responseFormat: the model's tokenizer lacks characters that every allowed text needs; choose another format or model",

@@ -61,7 +61,8 @@ export class GrammarFollower implements Follower {
       const all = took + arena.work - before, tokens = ids.length - this.#start;
       allowance.units -= all;
       this.#units += all;
-      const most = formatLimits.walks * (this.#constraint.vocabulary.byte.length + 20_000) * (tokens + 32);
+      const walk = this.#constraint.vocabulary.byte.length + 20_000;
+      const most = formatLimits.walks * walk * (tokens + formatLimits.ahead);
       if (this.#units > most) {
         throw new OptionError(
           `responseFormat: ${tokens} tokens took ${this.#units} steps to follow; make the format less ambiguous`,

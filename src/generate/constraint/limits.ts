@@ -26,8 +26,10 @@ export const formatLimits = {
   parts: 200_000,
   /** Ways in which a text may go on at one place. */
   ways: 2048,
-  /** How often a text may go through the whole vocabulary for each of its tokens and 32 more, on average. */
+  /** How often a text may go through the whole vocabulary for each of its tokens and `ahead` more, on average. */
   walks: 8,
+  /** For so many tokens a text may work before it has any: its first places are new, and most that follow are known. */
+  ahead: 8,
   /** Bytes of memory at which what was found out about one format is forgotten. */
   bytes: 8 * 2 ** 20,
   /** Formats that are kept for who asks again, and bytes of memory that they may take together. */

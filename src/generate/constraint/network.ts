@@ -65,6 +65,7 @@ export class Network {
   readonly #any: number[] = []; // as `least`, whatever bytes can be written
   readonly #borders = new Uint8Array(257);
   readonly #states = new Map<string, number>();
+  readonly #sets = new Map<string, number>(); // by the ranges of characters
   readonly #byPart = new Map<Part, Node>();
   readonly #open: Part[] = [];
   #edgeCount = 0;
@@ -89,7 +90,7 @@ export class Network {
       if (byte === 0 || network.#borders[byte]) network.examples.push(byte);
       network.classes[byte] = network.examples.length - 1;
     }
-    for (const scratch of [network.#states, network.#byPart]) scratch.clear();
+    for (const scratch of [network.#states, network.#sets, network.#byPart]) scratch.clear();
     network.#open.length = 0;
     return network;
   }
@@ -220,8 +221,13 @@ export class Network {
         return [low, high, group[0].length === depth + 1 ? over : build(group, depth + 1)];
       }));
     };
-    yield 8 * ranges.length;
-    return build(ranges.flatMap(utf8Ranges), 0);
+    const key = ranges.join(" "), known = this.#sets.get(key);
+    yield 2 * ranges.length;
+    if (known !== undefined) return known;
+    const bytes = ranges.flatMap(utf8Ranges), state = build(bytes, 0);
+    this.#sets.set(key, state);
+    yield 32 * bytes.length;
+    return state;
   }
 
   *#measure(): Steps<void> {

@@ -183,11 +183,3 @@ export class Stacks {
     return made;
   }
 }
-
-/** Whether whatever may follow `b` may also follow `a`, of two stacks of one shape. */
-export function allowsAll(a: Stack, b: Stack): boolean {
-  for (let x = a, y = b; x !== y; x = x.below as Stack, y = y.below as Stack) {
-    if (x.need > y.need || x.may < y.may) return false;
-  }
-  return true;
-}
