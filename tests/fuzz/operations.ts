@@ -75,6 +75,8 @@ export interface Operation {
   readonly near: Nearness;
   /** Whether gradients go through it. */
   readonly smooth: boolean;
+  /** How large terms are at most that may cancel in its gradient, for inputs and a gradient of the result up to `g`. */
+  cancelling?(args: readonly Tensor[], inputs: number, g: number): number;
   draw(d: Draw): Call | null;
   // deno-lint-ignore no-explicit-any -- parameters are what `draw` gave
   run(args: readonly Tensor[], params: readonly any[]): Tensor;
@@ -562,6 +564,8 @@ const networks: Record<string, Operation> = {
       );
       return d.call([q, k], [d.chance(0.5)]);
     },
+    // The gradient by a score is p · (g·v - Σ p g·v), in which the two dot products are computed apart; it goes on times k.
+    cancelling: ([{ shape }], inputs, g) => Math.sqrt(shape[3]) * g * (inputs / 2) * inputs,
     run: ([q, k], [isCausal]) => F.scaledDotProductAttention(q, k, F.mul(k, 0.5), { isCausal }),
   },
   conv1d: {
