@@ -1,9 +1,10 @@
 /**
- * What `distributed_test.ts` runs on several ranks. The first argument says what; results are lines of JSON.
+ * What `distributed_test.ts` runs on several ranks. The first argument says what; results of training go to a file a rank.
  *
  * @module
  */
 import { assert, assertAlmostEquals, assertEquals, assertRejects } from "@std/assert";
+import { writeFileSync } from "node:fs";
 import process from "node:process";
 import {
   CheckpointManager,
@@ -201,7 +202,10 @@ if (import.meta.main ?? process.argv[1]?.endsWith("_ranks.ts")) {
       await new Promise((go) => setTimeout(go, 20_000));
     }
   } else {
-    for (const run of JSON.parse(rest[0]) as RanksRun[]) console.log(JSON.stringify(await trainOnRanks(run)));
+    // Long lines of several ranks would run into one another on the launcher's one output.
+    const results: RanksResult[] = [];
+    for (const run of JSON.parse(rest[0]) as RanksRun[]) results.push(await trainOnRanks(run));
+    writeFileSync(`${rest[1]}.${distributed.rank}.json`, JSON.stringify(results));
   }
   await distributed.destroy();
   if (what === "collectives") console.log("all right");

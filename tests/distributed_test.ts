@@ -38,12 +38,18 @@ const runs: RanksRun[] = [
 ];
 
 async function trained(run: MpiRun, ranks: number, what: readonly RanksRun[]): Promise<RanksResult[]> {
-  const { code, stdout, stderr } = await onRanks(run, ranks, "tests/_ranks.ts", [
+  const results = join(folder, "results");
+  const { code, stderr } = await onRanks(run, ranks, "tests/_ranks.ts", [
     "train",
     JSON.stringify(what),
+    results,
   ]);
   assertStrictEquals(code, 0, stderr);
-  return stdout.trim().split("\n").map((line) => JSON.parse(line) as RanksResult);
+  return Array.from({ length: ranks }, (_, rank) => {
+    const path = `${results}.${rank}.json`, found = JSON.parse(readFileSync(path, "utf8")) as RanksResult[];
+    rmSync(path);
+    return found;
+  }).flat();
 }
 
 describe("a program that was started alone", () => {
