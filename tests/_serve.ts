@@ -16,6 +16,22 @@ export const bundled: string = join(repository, "web/models/shakespeare");
 export const chatml: string =
   "{% for m in messages %}{{ m.role | upper }}:\n{{ m.content }}\n\n{% endfor %}{% if add_generation_prompt %}ASSISTANT:\n{% endif %}";
 
+/** A server as tests have it, of the bundled model. */
+export const serverDefaults: Omit<ServerOptions, "model"> = {
+  name: "shakespeare",
+  template: null,
+  maxBatch: 8,
+  maxQueue: 64,
+  host: "127.0.0.1",
+  port: 0,
+  apiKey: null,
+  maxTexts: 256,
+  maxBody: 1 << 16,
+  patience: 60,
+  cors: [],
+  allowedHosts: [],
+};
+
 /** Starts a server with these options, and stops it after `use`. */
 export async function withServer(
   options: Partial<ServerOptions>,
@@ -25,18 +41,7 @@ export async function withServer(
   const own = model ?? await GPT2.load(bundled);
   const server = await startServer({
     model: own,
-    name: "shakespeare",
-    template: null,
-    maxBatch: 8,
-    maxQueue: 64,
-    host: "127.0.0.1",
-    port: 0,
-    apiKey: null,
-    maxTexts: 256,
-    maxBody: 1 << 16,
-    patience: 60,
-    cors: [],
-    allowedHosts: [],
+    ...serverDefaults,
     ...options,
   });
   try {

@@ -10,7 +10,7 @@ import process from "node:process";
 import { type RunningServer, startServer } from "../cli/serve/server.ts";
 import { GPT2 } from "../mod.ts";
 import { repository } from "./_data.ts";
-import { bundled, post } from "./_serve.ts";
+import { bundled, post, serverDefaults } from "./_serve.ts";
 import { after, before, describe, it } from "./_suite.ts";
 
 const path = ["haproxy", "/usr/sbin/haproxy"].find((name) => spawnSync(name, ["-v"]).status === 0);
@@ -30,22 +30,7 @@ describe("two replicas behind haproxy", { skip }, () => {
   let model: GPT2, replicas: RunningServer[], proxy: ChildProcess, url = "";
   before(async () => {
     model = await GPT2.load(bundled);
-    const start = (): Promise<RunningServer> =>
-      startServer({
-        model,
-        name: "shakespeare",
-        template: null,
-        maxBatch: 8,
-        maxQueue: 64,
-        host: "127.0.0.1",
-        port: 0,
-        apiKey: null,
-        maxTexts: 8,
-        maxBody: 1 << 16,
-        patience: 60,
-        cors: [],
-        allowedHosts: [],
-      });
+    const start = (): Promise<RunningServer> => startServer({ model, ...serverDefaults, maxTexts: 8 });
     replicas = [await start(), await start()];
     const [a, b] = replicas.map((replica) => new URL(replica.url).host),
       listen = `127.0.0.1:${await freePort()}`;

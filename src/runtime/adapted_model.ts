@@ -55,11 +55,9 @@ export function rowsByStamp<C extends CausalCache>(
   stampOf: (cache: C) => Stamp | undefined,
   run: (ids: Ids, caches: readonly C[]) => Tensor,
 ): Tensor {
-  const groups = new Map<Lora | null | undefined, number[]>();
-  caches.forEach((cache, row) => {
-    const key = stampOf(cache)?.adapter;
-    groups.set(key, [...groups.get(key) ?? [], row]);
-  });
+  // Every step of every batch comes this way, and most models have no adapter.
+  if (caches.every((cache) => stampOf(cache) === undefined)) return run(ids, caches);
+  const groups = Map.groupBy(caches.keys(), (row) => stampOf(caches[row])?.adapter);
   // Lists of unequal lengths are refused where all are read.
   const rows = Array.isArray(ids) ? ids.length : (ids as Tensor).shape?.[0];
   if (groups.size < 2 || rows !== caches.length) return run(ids, caches);
