@@ -129,6 +129,7 @@ export {
   type LoadedCheckpoint,
   type LogitsModel,
   randomBatches,
+  type RandomBatchOptions,
   sequentialBatches,
   type SequentialOptions,
   type StepParts,

@@ -131,6 +131,17 @@ export const runOptions: Options = {
     kind: number({ from: 0 }),
     help: "adds C times the square of the logarithm of what softmax divides by to the loss (default 0)",
   },
+  ema: {
+    value: "D",
+    kind: number({ from: 0, below: 1 }),
+    help:
+      "average the weights, D of it staying at a step (0.999); the average is what is judged and written (default: none)",
+  },
+  shuffle: {
+    value: "HOW",
+    kind: oneOf("random", "epoch"),
+    help: "random: windows anywhere in the text; epoch: each once before any comes again (default random)",
+  },
   seed: { value: "N", kind: whole(0), help: "of weights, batches and dropout (default 1337)" },
   "val-fraction": {
     value: "F",
@@ -141,6 +152,16 @@ export const runOptions: Options = {
     value: "N",
     kind: whole(1),
     help: "steps between evaluations (default: a tenth of steps)",
+  },
+  patience: {
+    value: "N",
+    kind: whole(1),
+    help: "stop after N evaluations in a row of which none was better (default: all steps are done)",
+  },
+  "min-delta": {
+    value: "D",
+    kind: number({ from: 0 }),
+    help: "by how much a held-out loss has to be lower to be better for --patience (default 0)",
   },
   "save-every": {
     value: "N",
@@ -206,9 +227,14 @@ export const runIdle: readonly Idle<Given>[] = [
         : "the rate of --schedule constant does not fall",
   },
   {
-    option: "eval-every",
+    option: ["eval-every", "patience"],
     when: (given) => given["val-fraction"] === 0,
     because: "--val-fraction 0 holds nothing out",
+  },
+  {
+    option: "min-delta",
+    when: ({ patience, resume }) => !resume && patience === undefined,
+    because: "there is no --patience N",
   },
   {
     option: "deterministic",
@@ -256,9 +282,13 @@ export interface RunSettings {
   clip: number;
   "label-smoothing": number;
   "z-loss": number;
+  ema: number | null;
+  shuffle: string;
   seed: number;
   "val-fraction": number;
   "eval-every": number;
+  patience: number | null;
+  "min-delta": number;
   "save-every": number;
   deterministic: boolean;
   dtype: string;
@@ -295,6 +325,10 @@ const before = {
     deterministic: false,
     "label-smoothing": 0,
     "z-loss": 0,
+    ema: null,
+    shuffle: "random",
+    patience: null,
+    "min-delta": 0,
   },
 };
 
@@ -367,9 +401,13 @@ export function newSettings(values: Values, path: string, positions: number, ran
     clip: number("clip", 1),
     "label-smoothing": number("label-smoothing", 0),
     "z-loss": number("z-loss", 0),
+    ema: values.number("ema") ?? null,
+    shuffle: values.text("shuffle") ?? "random",
     seed: number("seed", 1337),
     "val-fraction": number("val-fraction", 0.1),
     "eval-every": evalEvery,
+    patience: values.number("patience") ?? null,
+    "min-delta": number("min-delta", 0),
     "save-every": number("save-every", evalEvery),
     deterministic: values.flag("deterministic"),
     dtype: values.text("dtype") ?? "f32",

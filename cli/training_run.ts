@@ -139,7 +139,7 @@ export class TrainingRun {
       const { trace } = this.#sharing, spans = trace === undefined ? [] : trainer.traceEvents();
       await this.#noteShares(trainer);
       await distributed.first(async () => {
-        await this.#write(result, checkpoints);
+        await trainer.averaged(() => this.#write(result, checkpoints));
         if (trace !== undefined) await writeFileAtomic(trace, JSON.stringify({ traceEvents: spans }));
       });
       await this.#note(this.#summary(result));
@@ -170,11 +170,12 @@ export class TrainingRun {
     );
   }
 
-  /** The model: the best of the run, or as it stands. */
+  /** The model: the best of the run, or as it stands; with --ema its average. */
   async #write(result: TrainingResult, checkpoints: CheckpointManager): Promise<void> {
     const settings = this.#settings, isAdapter = settings.lora !== null;
     const best = result.finished && this.#held.length > 1 ? await checkpoints.loadBest() : null;
-    if (best) this.#model.loadStateDict(best.tensors.model, { strict: !isAdapter });
+    // A checkpoint with an average was judged by it.
+    if (best) this.#model.loadStateDict(best.tensors.ema ?? best.tensors.model, { strict: !isAdapter });
     this.#model.eval();
     if (isAdapter) await this.#model.saveAdapter(this.#out, { baseModel: settings.init as string });
     else {
@@ -202,7 +203,12 @@ export class TrainingRun {
     const isFirst = distributed.rank === 0;
     return new Trainer<Tensor>({
       model,
-      data: randomBatches(this.#ids, { batchSize: s["batch-size"], blockSize, seed: s.seed }),
+      data: randomBatches(this.#ids, {
+        batchSize: s["batch-size"],
+        blockSize,
+        seed: s.seed,
+        shuffle: s.shuffle as "random" | "epoch",
+      }),
       optimizer: optimizerFor(model, s.optimizer, { ...s, weightDecay: s["weight-decay"] }),
       schedule: scheduleFor(s),
       // What is held out is judged by the plain cross-entropy.
@@ -211,9 +217,11 @@ export class TrainingRun {
       reportEvery,
       gradAccum: s["grad-accum"],
       ...(s.clip > 0 ? { clip: s.clip } : {}),
+      ...(s.ema === null ? {} : { ema: s.ema }),
       ...(enough
         ? {
           evalEvery: s["eval-every"],
+          ...(s.patience === null ? {} : { patience: s.patience, minDelta: s["min-delta"] }),
           evalData: async () =>
             (await evaluate(model, this.#held, { blockSize, batchSize: s["batch-size"] })).loss,
           onEval: async (r) => {
@@ -258,7 +266,9 @@ export class TrainingRun {
   }
 
   #summary(result: TrainingResult): string {
-    const state = result.finished
+    const state = result.stoppedEarly
+      ? `stopped early after step ${result.step}, as ${this.#settings.patience} evaluations were no better,`
+      : result.finished
       ? "done"
       : `${result.interrupted ? "interrupted" : "stopped"} after step ${result.step}; --resume goes on`;
     const best = result.bestLoss === null ? "" : `; best held-out loss ${result.bestLoss.toFixed(4)}`;

@@ -7,6 +7,7 @@ import { spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { openSafetensors } from "../mod.ts";
 import { call, fails, ferrotype, interrupt, json, output } from "./_command.ts";
 import { repository } from "./_data.ts";
 import { findRuntimes, type FoundRuntime, runtimeKinds } from "./_runtimes.ts";
@@ -277,6 +278,35 @@ describe("ferrotype train", () => {
       await output(resume(`${optimizer}-parts`, "--quiet"));
       assertSame(`${optimizer}-parts`, `${optimizer}-whole`);
     }
+  });
+
+  it("averages weights, goes through epochs and stops early: stopped and resumed is what it would have been", async () => {
+    const more = ["--ema", "0.9", "--shuffle", "epoch", "--patience", "2", "--min-delta", "0.5", "--quiet"];
+    const long = [...more, "--steps", "40", "--eval-every", "4"];
+    const whole = await json<Result & { stopped_early: boolean }>(begin("averaged", ...long));
+    assertEquals([whole.finished, whole.stopped_early, whole.interrupted], [true, true, false]);
+    assert(whole.step < 40);
+    await output(begin("averaged-parts", ...long, "--stop-after", "5"));
+    await output(resume("averaged-parts", "--quiet"));
+    assertSame("averaged-parts", "averaged");
+    assertStrictEquals((await json<Result>(resume("averaged-parts", "--quiet"))).step, whole.step);
+    // What is written is what was judged: the average of the best checkpoint.
+    const { best_loss } = whole, entries = log("averaged").filter((e) => e.eval_loss !== undefined);
+    const best = entries.find((e) => e.eval_loss === best_loss)!;
+    const saved = at("averaged", "checkpoints", `step-${String(best.step).padStart(8, "0")}`);
+    const model = await openSafetensors(at("averaged", "model.safetensors"));
+    const average = await openSafetensors(join(saved, "ema.safetensors"));
+    const weights = await openSafetensors(join(saved, "model.safetensors"));
+    for (const name of average.names) {
+      const [a, b, c] = await Promise.all(
+        [average, model, weights].map((file) => file.view(name).read("f32")),
+      );
+      assertEquals(a, b, name);
+      assert(String(a) !== String(c), name);
+    }
+    await Promise.all([model, average, weights].map((file) => file.close()));
+    await fails(2, resume("averaged", "--ema", "0.5"), /begun with --ema 0\.9; it cannot go on with 0\.5/);
+    await fails(2, resume("averaged", "--shuffle", "random"), /begun with --shuffle epoch; it cannot go on/);
   });
 
   it("other families by their sizes", async () => {

@@ -26,7 +26,7 @@ before(() => {
 });
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-const deterministic = { deterministic: true, dropout: 0.1, options: { parts: 4, gradAccum: 2 } };
+const deterministic = { deterministic: true, dropout: 0.1, options: { parts: 4, gradAccum: 2, ema: 0.9 } };
 
 /** Runs of 2 ranks, in one job. */
 const runs: RanksRun[] = [

@@ -262,7 +262,7 @@ export const train: Command = {
       await plot?.(plotPath, await run.log.read(), title);
     }
     if (values.flag("json") && isFirst) {
-      const { step, loss, bestLoss, finished, interrupted } = result, { seconds } = run;
+      const { step, loss, bestLoss, finished, stoppedEarly, interrupted } = result, { seconds } = run;
       const { steps } = settings;
       await printJson({
         out,
@@ -272,6 +272,7 @@ export const train: Command = {
         loss,
         best_loss: bestLoss,
         finished,
+        stopped_early: stoppedEarly,
         interrupted,
         seconds,
       });
