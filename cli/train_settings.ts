@@ -142,6 +142,8 @@ export const runOptions: Options = {
     kind: oneOf("random", "epoch"),
     help: "random: windows anywhere in the text; epoch: each once before any comes again (default random)",
   },
+  pack: { help: "with --data: as many examples in a row as fit, each of which sees itself alone" },
+  "train-on-prompt": { help: "with --data: prompts and what users say are learned too" },
   seed: { value: "N", kind: whole(0), help: "of weights, batches and dropout (default 1337)" },
   "val-fraction": {
     value: "F",
@@ -191,6 +193,8 @@ export const runOptions: Options = {
 };
 
 const shape = ["family", "n-layer", "n-head", "n-kv-head", "n-embd", "n-inner", "vocab-size"] as const;
+/** Options with no value of their own: on from the beginning, or never. */
+const flags = ["rslora", "dora", "pack", "train-on-prompt"] as const;
 const ofLora = ["lora-alpha", "lora-targets", "lora-dropout", "rslora", "dora"] as const;
 const hasNo = (setting: "momentum" | "beta2") => ({ optimizer = "adamw", resume }: Given): boolean =>
   !resume && !optimizersWith(setting).includes(optimizer as string);
@@ -232,6 +236,16 @@ export const runIdle: readonly Idle<Given>[] = [
     because: "--val-fraction 0 holds nothing out",
   },
   {
+    option: ["pack", "train-on-prompt"],
+    when: ({ data, resume }) => !resume && data === undefined,
+    because: "there is no --data FILE",
+  },
+  {
+    option: "shuffle",
+    when: ({ data }) => data !== undefined,
+    because: "examples come once an epoch, in another order each",
+  },
+  {
     option: "min-delta",
     when: ({ patience, resume }) => !resume && patience === undefined,
     because: "there is no --patience N",
@@ -250,8 +264,10 @@ export const runIdle: readonly Idle<Given>[] = [
 
 /** Every value filled in. */
 export interface RunSettings {
-  /** The name of the text, without its folder. */
+  /** The name of the text or the examples, without its folder. */
   text: string;
+  /** Whether it is examples. */
+  data: boolean;
   init: string | null;
   lora: number | null;
   "lora-alpha": number | null;
@@ -284,6 +300,8 @@ export interface RunSettings {
   "z-loss": number;
   ema: number | null;
   shuffle: string;
+  pack: boolean;
+  "train-on-prompt": boolean;
   seed: number;
   "val-fraction": number;
   "eval-every": number;
@@ -327,6 +345,9 @@ const before = {
     "z-loss": 0,
     ema: null,
     shuffle: "random",
+    data: false,
+    pack: false,
+    "train-on-prompt": false,
     patience: null,
     "min-delta": 0,
   },
@@ -371,6 +392,7 @@ export function newSettings(values: Values, path: string, positions: number, ran
   const evalEvery = number("eval-every", Math.max(1, Math.round(steps / 10)));
   return {
     text: baseName(path),
+    data: values.has("data"),
     init,
     lora,
     "lora-alpha": lora === null ? null : number("lora-alpha", 2 * lora),
@@ -403,6 +425,8 @@ export function newSettings(values: Values, path: string, positions: number, ran
     "z-loss": number("z-loss", 0),
     ema: values.number("ema") ?? null,
     shuffle: values.text("shuffle") ?? "random",
+    pack: values.flag("pack"),
+    "train-on-prompt": values.flag("train-on-prompt"),
     seed: number("seed", 1337),
     "val-fraction": number("val-fraction", 0.1),
     "eval-every": evalEvery,
@@ -415,13 +439,17 @@ export function newSettings(values: Values, path: string, positions: number, ran
   };
 }
 
-/** Settings of the run in `file`. @throws {UsageError} for an option or a text that is not what it was begun with. */
-export async function savedSettings(
-  file: string,
-  values: Values,
-  path: string,
-  text: string,
-): Promise<SavedSettings> {
+/** @throws {UsageError} where the digest of `path` is not that of what the run was begun on. */
+export function demandSameText(saved: SavedSettings, path: string, sha256: string): void {
+  if (sha256 === saved.text_sha256) return;
+  const what = saved.data ? "examples" : "text";
+  throw new UsageError(
+    `--resume: ${path} is not the ${what} that the run was begun on (${saved.text}), or it was changed`,
+  );
+}
+
+/** Settings of the run in `file`. @throws {UsageError} for an option that is not what it was begun with. */
+export async function savedSettings(file: string, values: Values): Promise<SavedSettings> {
   if (!await exists(file)) {
     throw new UsageError(`--resume: ${file} is not there; no run was begun in this folder`);
   }
@@ -437,7 +465,7 @@ export async function savedSettings(
       "--resume: the run was begun without --deterministic; it cannot go on with it, as its bits are what they are",
     );
   }
-  for (const name of ["rslora", "dora"] as const) {
+  for (const name of flags) {
     if (!values.flag(name) || saved[name]) continue;
     throw new UsageError(`--resume: the run was begun without --${name}; it cannot go on with it`);
   }
@@ -455,9 +483,11 @@ export async function savedSettings(
       `${file}: config says no model_type, expected what config.json says; it is damaged, or of an earlier version`,
     );
   }
-  if (await digest(text) !== saved.text_sha256) {
+  if (saved.data !== values.has("data")) {
     throw new UsageError(
-      `--resume: ${path} is not the text that the run was begun on (${saved.text}), or it was changed`,
+      `--resume: the run was begun with ${
+        saved.data ? "examples; name them with --data" : "a text; leave out --data"
+      }`,
     );
   }
   return saved;

@@ -12,10 +12,7 @@ import {
   CheckpointManager,
   distributed,
   type DType,
-  evaluate,
   optim,
-  randomBatches,
-  type Tensor,
   Trainer,
   type TrainingResult,
 } from "../mod.ts";
@@ -23,18 +20,11 @@ import { abandonAll, joinPath, onStop, stopStatus, writeFileAtomic } from "../sr
 import { formatSeconds, LiveLine, note } from "./output.ts";
 import { optimizerFor } from "./train_optimizers.ts";
 import type { RunSettings } from "./train_settings.ts";
+import type { Material } from "./training_material.ts";
 import { TrainingLog } from "./training_log.ts";
 
 /** Steps between two reports. */
 const reportEvery = 10;
-
-/** A text as ids: what is learned from, and what is held out. */
-export interface TextParts {
-  /** What is learned from. */
-  readonly ids: Int32Array;
-  /** What the model is judged by. */
-  readonly held: Int32Array;
-}
 
 /** Where the checkpoints of the run in `out` are. */
 export function checkpointsIn(out: string): string {
@@ -82,26 +72,24 @@ export class TrainingRun {
   seconds = 0;
   readonly #model: CausalLM;
   readonly #settings: RunSettings;
-  readonly #ids: Int32Array;
-  readonly #held: Int32Array;
+  readonly #material: Material;
   readonly #out: string;
   readonly #quiet: boolean;
   readonly #sharing: Sharing;
   readonly #line = new LiveLine();
 
-  /** Trains `model` on `parts.ids`, judged by `parts.held`, in the folder `out`. */
+  /** Trains `model` on `material`, and is judged by what of it is held out, in the folder `out`. */
   constructor(
     model: CausalLM,
     settings: RunSettings,
-    parts: TextParts,
+    material: Material,
     out: string,
     quiet: boolean,
     sharing: Sharing,
   ) {
     this.#model = model;
     this.#settings = settings;
-    this.#ids = parts.ids;
-    this.#held = parts.held;
+    this.#material = material;
     this.#out = out;
     this.#quiet = quiet;
     this.#sharing = sharing;
@@ -117,10 +105,9 @@ export class TrainingRun {
     await distributed.first(() => this.log.cut(trainer.step));
     await this.#noteRanks();
     await this.#note(
-      `${many(this.#learning())} parameters${settings.lora === null ? "" : ` beside ${settings.init}`}; ${
-        many(this.#ids.length)
-      } tokens to learn from, ` +
-        `${many(this.#held.length)} held out; ` +
+      `${many(this.#learning())} parameters${
+        settings.lora === null ? "" : ` beside ${settings.init}`
+      }; ${this.#material.amount}; ` +
         (resume ? `going on after step ${trainer.step} of ${settings.steps}` : `${settings.steps} steps`),
     );
     // A signal ends the run after the step at work; a second one does not want to wait.
@@ -157,7 +144,7 @@ export class TrainingRun {
   }
 
   /** What memory the optimizer takes here, beside what it would take alone. */
-  async #noteShares(trainer: Trainer): Promise<void> {
+  async #noteShares(trainer: Trainer<unknown>): Promise<void> {
     const owned = trainer.ownedState;
     if (!owned) return;
     // AdamW remembers two numbers of four bytes for each.
@@ -173,7 +160,7 @@ export class TrainingRun {
   /** The model: the best of the run, or as it stands; with --ema its average. */
   async #write(result: TrainingResult, checkpoints: CheckpointManager): Promise<void> {
     const settings = this.#settings, isAdapter = settings.lora !== null;
-    const best = result.finished && this.#held.length > 1 ? await checkpoints.loadBest() : null;
+    const best = result.finished && this.#material.judge ? await checkpoints.loadBest() : null;
     // A checkpoint with an average was judged by it.
     if (best) this.#model.loadStateDict(best.tensors.ema ?? best.tensors.model, { strict: !isAdapter });
     this.#model.eval();
@@ -197,33 +184,30 @@ export class TrainingRun {
     await note(text);
   }
 
-  #trainer(checkpoints: CheckpointManager, signal: AbortSignal, stopAfter: number | undefined): Trainer {
-    const s = this.#settings, model = this.#model, blockSize = s["block-size"];
-    const enough = this.#held.length > 1, { zero, wire, trace } = this.#sharing;
+  #trainer(
+    checkpoints: CheckpointManager,
+    signal: AbortSignal,
+    stopAfter: number | undefined,
+  ): Trainer<unknown> {
+    const s = this.#settings, model = this.#model, material = this.#material, { judge } = material;
+    const { zero, wire, trace } = this.#sharing;
     const isFirst = distributed.rank === 0;
-    return new Trainer<Tensor>({
+    return new Trainer<unknown>({
       model,
-      data: randomBatches(this.#ids, {
-        batchSize: s["batch-size"],
-        blockSize,
-        seed: s.seed,
-        shuffle: s.shuffle as "random" | "epoch",
-      }),
+      data: material.data(),
       optimizer: optimizerFor(model, s.optimizer, { ...s, weightDecay: s["weight-decay"] }),
       schedule: scheduleFor(s),
-      // What is held out is judged by the plain cross-entropy.
-      loss: (ids) => model.loss(ids, undefined, { labelSmoothing: s["label-smoothing"], zLoss: s["z-loss"] }),
+      loss: (batch) => material.loss(batch),
       steps: s.steps,
       reportEvery,
       gradAccum: s["grad-accum"],
       ...(s.clip > 0 ? { clip: s.clip } : {}),
       ...(s.ema === null ? {} : { ema: s.ema }),
-      ...(enough
+      ...(judge
         ? {
           evalEvery: s["eval-every"],
           ...(s.patience === null ? {} : { patience: s.patience, minDelta: s["min-delta"] }),
-          evalData: async () =>
-            (await evaluate(model, this.#held, { blockSize, batchSize: s["batch-size"] })).loss,
+          evalData: judge,
           onEval: async (r) => {
             if (isFirst) await this.log.add({ step: r.step, eval_loss: r.loss });
             await this.#note(

@@ -22,12 +22,13 @@ import { Epochs } from "./epochs.ts";
  * @category Training
  */
 export interface DataSource<B = Tensor> {
-  /** How many tokens (or rows) a batch holds, for the speed that is reported. */
+  /** How many tokens (or rows) a batch holds, or the last one held, for the speed that is reported. */
   readonly tokensPerBatch: number;
   /**
-   * The next batch; with `part`, only those of its rows that the part names, drawn as the whole is.
+   * The next batch; with `part`, only those of its rows that the part names, drawn as the whole is. A step takes `batches` of them
+   * (default 1), for sources whose batches count unequally.
    */
-  next(part?: BatchPart): B;
+  next(part?: BatchPart, batches?: number): B;
   /** Whether `next` honours a part. Of a source that does not, batches are made whole and cut. */
   readonly takesPart?: boolean;
   /** What the batches are made of, in few words: ranks of a run compare it. */

@@ -67,12 +67,18 @@ export class Trainer<B = Tensor> {
       );
     }
     this.#options = given;
-    this.#loss = given.loss ?? ((batch) => model.loss!(batch));
+    this.#loss = given.loss ?? ((batch) => model.loss!(batch as never));
     const { distributed, parts, zero, wire, trace } = given;
     this.#parallel = distributed?.parallel<B>({ parts, zero, wire, trace }) ?? null;
     const { data, optimizer, gradAccum = 1, clip, signal, patience, minDelta = 0 } = given;
     this.#stopping = patience === undefined ? null : new EarlyStopping(patience, minDelta);
-    const step = { loss: this.#loss, next: () => data.next(), optimizer, gradAccum, clip };
+    const step = {
+      loss: this.#loss,
+      next: () => data.next(undefined, gradAccum),
+      optimizer,
+      gradAccum,
+      clip,
+    };
     this.#stepping = this.#parallel
       ? new RankedStep(step, this.#parallel, data, signal)
       : new TrainingStep(step);
@@ -177,7 +183,7 @@ export class Trainer<B = Tensor> {
     const { gradAccum = 1, reportEvery = 10, data } = this.#options;
     const until = Math.min(steps, this.#step + stopAfter), first = this.#step;
     const due = (every = Infinity): boolean => this.#step % every === 0;
-    const pace = new Pace(gradAccum * data.tokensPerBatch);
+    const pace = new Pace();
     let held: number | null = null;
     model.train();
     model.zeroGrad();
@@ -189,7 +195,7 @@ export class Trainer<B = Tensor> {
     ) {
       const next = this.#step + 1;
       const norm = this.#advance(next % reportEvery === 0 || next === until);
-      pace.step();
+      pace.step(gradAccum * data.tokensPerBatch);
       if (norm) await this.#report(norm, pace);
       held = null;
       if (evalData && (due(evalEvery) || this.#step === steps)) {

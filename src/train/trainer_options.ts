@@ -53,7 +53,7 @@ export interface EvalReport {
  */
 export interface TrainerOptions<B = Tensor> {
   /** The model; its `loss(batch)` is used unless `loss` is given. */
-  model: Module & { loss?(batch: B): Tensor };
+  model: Module & { loss?(batch: never): Tensor };
   /** The mean loss of a batch, one number. */
   loss?: (batch: B) => Tensor;
   /** Where batches come from. */
