@@ -40,7 +40,7 @@ import {
 } from "../mod.ts";
 import { exampleBatch } from "../src/train/examples/batch.ts";
 import { Lines } from "../src/train/examples/lines.ts";
-import { openBytes } from "../src/platform/platform.ts";
+import { openBytes, startHash } from "../src/platform/platform.ts";
 import { after, before, describe, it } from "./_suite.ts";
 
 let folder = "", files = 0;
@@ -103,7 +103,8 @@ describe("lines of a file", () => {
     text += JSON.stringify(last);
     assert(bytesOf(text).length > 2 ** 20 + 1);
     const path = fileOf(text), seen: unknown[] = [];
-    const lines = await Lines.open(openBytes(bytesOf(text), path), (value) => void seen.push(value));
+    const source = openBytes(bytesOf(text), path) as Parameters<typeof Lines.open>[0];
+    const lines = await Lines.open(source, startHash("sha256"), (value) => void seen.push(value));
     assertEquals(seen, [...values, last]);
     assertStrictEquals(lines.length, values.length + 1);
     assertStrictEquals(lines.sha256, createHash("sha256").update(text).digest("hex"));
@@ -159,6 +160,9 @@ describe("lines of a file", () => {
       FormatError,
       "line 2 has messages, and the model came with no chat template",
     );
+    // A Blob, which is read by waiting, is taken into memory.
+    const blob = await openExamples(new Blob([good]), { model });
+    assertStrictEquals(characters.decode(blob.at(0).ids), "ab");
     await assertRejects(() => openExamples(bytesOf("\n \n"), { model }), FormatError, "is empty");
     await assertRejects(
       () => openExamples(Uint8Array.of(0x22, 0xff, 0x22), { model }),

@@ -145,7 +145,7 @@ export class Trainer<B = Tensor> {
    *
    * @example
    * ```ts
-   * await trainer.averaged(() => model.save("my-model"));
+   * await trainer.averaged(() => model.save(folder));
    * ```
    */
   async averaged<T>(f: () => T | Promise<T>): Promise<T> {

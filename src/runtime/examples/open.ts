@@ -3,10 +3,11 @@
  *
  * @module
  */
+import type { ByteSource } from "../../core/byte_source.ts";
 import { FerrotypeError, FormatError, OptionError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../../core/options.ts";
-import { type Openable, openSource } from "../../platform/platform.ts";
+import { type Openable, openBytes, openSource, startHash } from "../../platform/platform.ts";
 import type { EncodedExample } from "../../train/examples/batch.ts";
 import { Lines } from "../../train/examples/lines.ts";
 import { type ExampleRecord, recordIn } from "../../train/examples/record.ts";
@@ -94,6 +95,26 @@ export function atLine<T>(where: string, f: () => T): T {
   }
 }
 
+/** What is taken into memory whole where reading means waiting (a Blob of a page, an address), in bytes. */
+const mostInMemory = 2 ** 30;
+
+/** Opens what can be read without waiting, or what is small enough to become that. */
+async function openNow(where: Openable): Promise<ByteSource & Required<Pick<ByteSource, "readSync">>> {
+  const source = await openSource(where);
+  if (source.readSync) return source as never;
+  try {
+    if (source.size > mostInMemory) {
+      throw new FormatError(
+        `${source.name} has ${source.size} bytes, and what cannot be read without waiting, such as an address, is taken into ` +
+          `memory whole, up to ${mostInMemory}; give a file of this machine`,
+      );
+    }
+    return openBytes(await source.read(0, source.size), source.name) as never;
+  } finally {
+    await source.close();
+  }
+}
+
 /** A file gone through, with what encodes its lines. */
 export async function openLines(
   what: string,
@@ -105,7 +126,7 @@ export async function openLines(
   const { tokenizer } = model;
   if (!tokenizer) throw new OptionError(`${what}: the model has no tokenizer; set model.tokenizer`);
   const template = chatTemplate ?? await templateOf(model);
-  const lines = await Lines.open(await openSource(where), (value, name) => {
+  const lines = await Lines.open(await openNow(where), startHash("sha256"), (value, name) => {
     const record = recordIn(value, name, allowed), parts = Object.values(record).some(Array.isArray);
     if (parts && !template) {
       throw new FormatError(
@@ -132,7 +153,7 @@ export async function openLines(
  *
  * @example
  * ```ts
- * const examples = await openExamples("chat.jsonl", { model });
+ * const examples = await openExamples(file, { model }); // a path, a URL, bytes
  * const data = exampleBatches(examples, { batchSize: 8, blockSize: 512, pack: true, seed: 1 });
  * const trainer = new Trainer({ model, data, loss: (batch) => batch.loss(model), optimizer, steps });
  * ```

@@ -9,17 +9,20 @@
 import type { ByteSource } from "../../core/byte_source.ts";
 import { FormatError, throwIfAborted } from "../../core/errors.ts";
 import { demandObject, type JsonObject, parseJson } from "../../core/json.ts";
-import { openBytes, startHash } from "../../platform/platform.ts";
 
 /** Read at once while opening. */
 const chunkSize = 1 << 20;
 /** The longest line, in bytes: a text that no context holds. */
 const longestLine = 1 << 26;
-/** What is taken into memory whole where reading means waiting (a Blob of a page, an address), in bytes. */
-const mostInMemory = 2 ** 30;
 
 /** Looks at the value of a line. `where` names it. @throws {FormatError} for one that is not what it should be. */
 export type CheckLine = (value: JsonObject, where: string) => void;
+
+/** A digest in the making, as the platform has it. */
+export interface Digest {
+  update(bytes: Uint8Array): void;
+  digest(): Promise<string>;
+}
 
 /** Numbers that become more. */
 class Growing {
@@ -63,14 +66,17 @@ export class Lines {
   }
 
   /**
-   * Goes through `source`, which it owns from then on.
+   * Goes through `source`, which can be read without waiting and is owned from then on, and has `hash` digest it.
    * @throws {FormatError} naming the first line that is no JSON object or that `check` refuses; then the source is closed.
    */
-  static async open(source: ByteSource, check: CheckLine, signal?: AbortSignal): Promise<Lines> {
+  static async open(
+    source: ByteSource & Required<Pick<ByteSource, "readSync">>,
+    hash: Digest,
+    check: CheckLine,
+    signal?: AbortSignal,
+  ): Promise<Lines> {
     try {
-      const ready = source.readSync ? source : await inMemory(source);
-      const [index, sha256] = await goThrough(ready, check, signal);
-      return new Lines(ready, index, sha256);
+      return new Lines(source, await goThrough(source, hash, check, signal), await hash.digest());
     } catch (error) {
       await source.close();
       throw error;
@@ -98,18 +104,6 @@ export class Lines {
 
 const nameOf = (file: string, line: number): string => `${file}, line ${line}`;
 
-async function inMemory(source: ByteSource): Promise<ByteSource> {
-  if (source.size > mostInMemory) {
-    throw new FormatError(
-      `${source.name} has ${source.size} bytes, and what cannot be read without waiting, such as an address, is taken into ` +
-        `memory whole, up to ${mostInMemory}; give a file of this machine`,
-    );
-  }
-  const whole = openBytes(await source.read(0, source.size), source.name);
-  await source.close();
-  return whole;
-}
-
 function valueOf(bytes: Uint8Array, where: string): JsonObject {
   let text: string;
   try {
@@ -120,13 +114,14 @@ function valueOf(bytes: Uint8Array, where: string): JsonObject {
   return demandObject(parseJson(text, where, { values: 1_000_000 }), where);
 }
 
-/** The index of all lines, and the digest. */
+/** The index of all lines. */
 async function goThrough(
   source: ByteSource,
+  hash: Digest,
   check: CheckLine,
   signal: AbortSignal | undefined,
-): Promise<[Growing, string]> {
-  const index = new Growing(), hash = startHash("sha256");
+): Promise<Growing> {
+  const index = new Growing();
   let rest = new Uint8Array(0), start = 0, number = 0;
   const line = (bytes: Uint8Array): void => {
     number++;
@@ -155,7 +150,7 @@ async function goThrough(
     if (rest.length > longestLine) line(rest);
   }
   if (rest.length) line(rest);
-  return [index, await hash.digest()];
+  return index;
 }
 
 function concat(a: Uint8Array, b: Uint8Array): Uint8Array<ArrayBuffer> {
