@@ -13,6 +13,7 @@ import {
   distributed,
   type DType,
   optim,
+  SummaryWriter,
   Trainer,
   type TrainingResult,
 } from "../mod.ts";
@@ -21,7 +22,7 @@ import { formatSeconds, LiveLine, note } from "./output.ts";
 import { optimizerFor } from "./train_optimizers.ts";
 import type { RunSettings } from "./train_settings.ts";
 import type { Material } from "./training_material.ts";
-import { TrainingLog } from "./training_log.ts";
+import { type LogEntry, TrainingLog } from "./training_log.ts";
 
 /** Steps between two reports. */
 const reportEvery = 10;
@@ -64,6 +65,9 @@ export interface Sharing {
   trace: string | undefined;
 }
 
+/** What of a report TensorBoard draws, by its names in the log. */
+const drawn = ["loss", "eval_loss", "lr", "grad_norm", "tokens_per_second"] as const;
+
 /** One call's part of a run. */
 export class TrainingRun {
   /** Every report of the run. */
@@ -77,6 +81,8 @@ export class TrainingRun {
   readonly #quiet: boolean;
   readonly #sharing: Sharing;
   readonly #line = new LiveLine();
+  readonly #tensorboard: string | undefined;
+  #board: SummaryWriter | null = null;
 
   /** Trains `model` on `material`, and is judged by what of it is held out, in the folder `out`. */
   constructor(
@@ -86,7 +92,9 @@ export class TrainingRun {
     out: string,
     quiet: boolean,
     sharing: Sharing,
+    tensorboard: string | undefined,
   ) {
+    this.#tensorboard = tensorboard;
     this.#model = model;
     this.#settings = settings;
     this.#material = material;
@@ -103,6 +111,10 @@ export class TrainingRun {
     const trainer = this.#trainer(checkpoints, controller.signal, stopAfter);
     if (resume) await trainer.resume();
     await distributed.first(() => this.log.cut(trainer.step));
+    if (this.#tensorboard !== undefined && distributed.rank === 0) {
+      const purgeStep = resume ? { purgeStep: trainer.step + 1 } : {};
+      this.#board = new SummaryWriter(this.#tensorboard, purgeStep);
+    }
     await this.#noteRanks();
     await this.#note(
       `${many(this.#learning())} parameters${
@@ -133,7 +145,17 @@ export class TrainingRun {
       return result;
     } finally {
       remove();
+      await this.#board?.close();
     }
+  }
+
+  /** Notes what was reported, in the log and for TensorBoard. */
+  async #log(entry: LogEntry): Promise<void> {
+    await this.log.add(entry);
+    for (const name of drawn) {
+      if (entry[name] !== undefined) this.#board?.addScalar(name, entry[name], entry.step);
+    }
+    await this.#board?.flush();
   }
 
   /** Who trains: for whoever reads of a process later, its number is told with its host. */
@@ -209,7 +231,7 @@ export class TrainingRun {
           ...(s.patience === null ? {} : { patience: s.patience, minDelta: s["min-delta"] }),
           evalData: judge,
           onEval: async (r) => {
-            if (isFirst) await this.log.add({ step: r.step, eval_loss: r.loss });
+            if (isFirst) await this.#log({ step: r.step, eval_loss: r.loss });
             await this.#note(
               `step ${r.step}: held-out loss ${r.loss.toFixed(4)}${r.isBest ? ", the best so far" : ""}`,
             );
@@ -230,7 +252,7 @@ export class TrainingRun {
         // A run that was stopped reports its last step too, which one that goes through does not.
         if (isFirst && (r.step % reportEvery === 0 || r.step === s.steps)) {
           const tokens_per_second = Math.round(r.tokensPerSecond);
-          await this.log.add({
+          await this.#log({
             step: r.step,
             loss: r.loss,
             lr: r.lr,

@@ -129,7 +129,7 @@ const considered: Record<string, string> = {
     "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory resume force " +
     "stop-after plot quiet lora lora-alpha lora-targets lora-dropout rslora dora n-kv-head n-inner optimizer momentum zero wire trace " +
-    "label-smoothing z-loss ema shuffle patience min-delta data pack train-on-prompt",
+    "label-smoothing z-loss ema shuffle patience min-delta data pack train-on-prompt tensorboard",
   explain: "model dtype device threads max-memory lora train batch-size block-size",
   eval: "model lora dtype device threads max-memory block-size stride batch-size cache-dtype fraction",
   logits: "model lora dtype device threads max-memory prompt-ids full loss",

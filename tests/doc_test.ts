@@ -42,6 +42,8 @@ const given: Record<string, string> = {
     'const file = new TextEncoder().encode(`{"prompt": "the cat", "completion": " sat"}\\n`.repeat(20)), steps = 1;\n' +
     'const model = await GPT2.load("web/models/shakespeare", { dtype: "f32" });\n' +
     "const optimizer = new optim.AdamW(model.parameters());",
+  "src/runtime/summary_writer.ts":
+    'const folder = (await import("node:url")).fileURLToPath(new URL("./board/", import.meta.url));',
   "src/runtime/text_model.ts":
     'const { cp, writeFile } = await import("node:fs/promises"), chatty = new URL("./chatty/", import.meta.url);\n' +
     'await cp("web/models/shakespeare", chatty, { recursive: true });\n' +

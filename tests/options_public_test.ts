@@ -102,6 +102,7 @@ const calls: Record<string, Call | [Call, Options]> = {
     (o) => ft.openExamples(new TextEncoder().encode('{"text":"ab"}'), o),
     { model: withTokenizer() },
   ],
+  "new SummaryWriter(options)": (o) => new ft.SummaryWriter(nowhere, o),
   "sequentialBatches(options)": [
     (o) => ft.sequentialBatches(new Int32Array(9), o),
     { batchSize: 1, blockSize: 2 },

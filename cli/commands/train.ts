@@ -256,6 +256,7 @@ export const train: Command = {
       help: "write what every rank does when, as JSON for Chrome's tracing page or Perfetto",
     },
     plot: { value: "FILE", help: "draw the loss curve as SVG" },
+    tensorboard: { value: "DIR", help: "write what is reported into DIR for TensorBoard, too" },
     quiet: { help: "say nothing while training" },
   },
   idle: [
@@ -283,7 +284,7 @@ export const train: Command = {
       zero: values.number("zero") as 0 | 1 | 2 | undefined,
       wire: values.text("wire") as "f32" | "bf16" | undefined,
       trace: values.text("trace"),
-    });
+    }, values.text("tensorboard"));
     const result = await run.go(values.flag("resume"), values.number("stop-after"));
     await material.close();
     const parameters = model.numParameters();
