@@ -14,6 +14,8 @@ export interface LogEntry {
   loss?: number;
   /** The held-out loss. */
   eval_loss?: number;
+  /** In what part of the held-out pairs the chosen answer is preferred. */
+  eval_accuracy?: number;
   /** The learning rate. */
   lr?: number;
   /** The norm of the gradients before clipping. */

@@ -66,7 +66,7 @@ export interface Sharing {
 }
 
 /** What of a report TensorBoard draws, by its names in the log. */
-const drawn = ["loss", "eval_loss", "lr", "grad_norm", "tokens_per_second"] as const;
+const drawn = ["loss", "eval_loss", "eval_accuracy", "lr", "grad_norm", "tokens_per_second"] as const;
 
 /** One call's part of a run. */
 export class TrainingRun {
@@ -83,6 +83,8 @@ export class TrainingRun {
   readonly #line = new LiveLine();
   readonly #tensorboard: string | undefined;
   #board: SummaryWriter | null = null;
+  /** Of the last evaluation, where there are pairs. */
+  #accuracy: number | undefined;
 
   /** Trains `model` on `material`, and is judged by what of it is held out, in the folder `out`. */
   constructor(
@@ -229,11 +231,21 @@ export class TrainingRun {
         ? {
           evalEvery: s["eval-every"],
           ...(s.patience === null ? {} : { patience: s.patience, minDelta: s["min-delta"] }),
-          evalData: judge,
+          evalData: async () => {
+            const { loss, accuracy } = await judge();
+            this.#accuracy = accuracy;
+            return loss;
+          },
           onEval: async (r) => {
-            if (isFirst) await this.#log({ step: r.step, eval_loss: r.loss });
+            const accuracy = this.#accuracy, more = accuracy === undefined ? {} : { eval_accuracy: accuracy };
+            if (isFirst) await this.#log({ step: r.step, eval_loss: r.loss, ...more });
+            const said = accuracy === undefined
+              ? ""
+              : `, chosen answers preferred in ${(100 * accuracy).toFixed(1)} %`;
             await this.#note(
-              `step ${r.step}: held-out loss ${r.loss.toFixed(4)}${r.isBest ? ", the best so far" : ""}`,
+              `step ${r.step}: held-out loss ${r.loss.toFixed(4)}${
+                r.isBest ? ", the best so far" : ""
+              }${said}`,
             );
           },
         }

@@ -44,7 +44,7 @@ import {
   type SavedSettings,
   savedSettings,
 } from "../train_settings.ts";
-import { exampleMaterial, type Material, textMaterial } from "../training_material.ts";
+import { exampleMaterial, type Material, preferenceMaterial, textMaterial } from "../training_material.ts";
 import { checkpointsIn, TrainingRun } from "../training_run.ts";
 
 /** The tokenizer of a run that begins afresh. */
@@ -110,6 +110,18 @@ async function begunModel(
   const model = await CausalLM.fromConfig(config);
   await model.loadTokenizer(await tokenizerIn(out));
   return model;
+}
+
+/** The model that answers are measured against: what --init named when the run was begun. */
+async function referenceOf(settings: RunSettings, saved: SavedSettings | null): Promise<CausalLM> {
+  const init = settings.init as string;
+  const reference = await CausalLM.load(init, { dtype: "f32", onWarning: (message) => void note(message) });
+  if (saved && await fingerprint(reference) !== saved.base_sha256) {
+    throw new UsageError(
+      `--resume: ${init} holds other weights than those that answers were measured against when the run was begun`,
+    );
+  }
+  return reference.eval();
 }
 
 /** Puts the adapter of a run beside its model. */
@@ -202,7 +214,11 @@ async function prepare(
   useDeterministicAlgorithms(settings.deterministic);
   manualSeed(settings.seed);
   const model = begun ?? await freshModel(settings, freshTokenizer(settings, text!));
-  const material = text === null
+  const isDpo = settings.objective === "dpo";
+  const reference = isDpo && settings.lora === null ? await referenceOf(settings, saved) : null;
+  const material = isDpo
+    ? await preferenceMaterial(model, settings, path, reference)
+    : text === null
     ? await exampleMaterial(model, settings, path)
     : textMaterial(model, settings, { text, path, sha256 }) as Material;
   if (saved && text === null) demandSameText(saved, path, material.sha256);
@@ -213,7 +229,8 @@ async function prepare(
   }
   // What cannot be trained on is refused before anything is written.
   material.data();
-  const base = settings.lora === null ? null : saved?.base_sha256 ?? await fingerprint(model);
+  const isBeside = settings.lora !== null || isDpo;
+  const base = isBeside ? saved?.base_sha256 ?? await fingerprint(reference ?? model) : null;
   adapt(model, settings);
   model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };
   if (!resume && isFirst) {
@@ -236,7 +253,8 @@ export const train: Command = {
   usage: "TEXTFILE|--data FILE -o DIR [options]",
   summary: "Trains a language model from a text or examples and writes a Hugging Face model folder.",
   details:
-    'Examples are JSON lines: {"prompt", "completion"}, {"messages"} by the model\'s chat template, or {"text"}. ' +
+    'Examples are JSON lines: {"prompt", "completion"}, {"messages"} by the model\'s chat template, or {"text"}; ' +
+    'with --objective dpo {"prompt", "chosen", "rejected"}. ' +
     "Started by mpirun or srun --mpi=…, its ranks train together: each reads its part of every batch. " +
     "Ctrl-C (or SIGTERM) saves and stops; the same command with --resume goes on, bit for bit.",
   positionals: [0, 1],

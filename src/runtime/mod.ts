@@ -23,7 +23,7 @@ export {
 } from "./devices.ts";
 export * from "./diagnose.ts";
 export { distributed } from "./distributed.ts";
-export { type Examples, type ExamplesOptions, openExamples } from "./examples/open.ts";
+export { type Examples, type ExamplesOptions, openExamples, openPreferences } from "./examples/open.ts";
 export { Gguf, openGguf, saveGguf, type SaveGgufOptions } from "./gguf.ts";
 export { convertToGguf, type ConvertToGgufOptions } from "./gguf_convert.ts";
 export { CausalLM } from "./causal_lm.ts";
