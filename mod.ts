@@ -125,6 +125,7 @@ export {
   type DpoOptions,
   type EncodedExample,
   type EncodedPreference,
+  epochBatches,
   type EvalReport,
   evaluate,
   evaluateExamples,

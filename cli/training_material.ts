@@ -8,6 +8,7 @@ import { buffer } from "node:stream/consumers";
 import {
   type CausalLM,
   type DataSource,
+  epochBatches,
   evaluate,
   evaluateExamples,
   evaluatePreferences,
@@ -65,11 +66,11 @@ export function textMaterial(
         `${blockSize + 1}; take a smaller --block-size, or a longer text`,
     );
   }
-  const shuffle = settings.shuffle as "random" | "epoch";
+  const batches = settings.shuffle === "epoch" ? epochBatches : randomBatches;
   const objective = { labelSmoothing: settings["label-smoothing"], zLoss: settings["z-loss"] };
   return {
     amount: `${many(ids.length)} tokens to learn from, ${many(held.length)} held out`,
-    data: () => randomBatches(ids, { batchSize, blockSize, seed, shuffle }),
+    data: () => batches(ids, { batchSize, blockSize, seed }),
     loss: (batch) => model.loss(batch, undefined, objective),
     // What is held out is judged by the plain cross-entropy.
     judge: held.length > 1 ? () => evaluate(model, held, { blockSize, batchSize }) : null,

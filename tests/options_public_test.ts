@@ -119,6 +119,7 @@ const calls: Record<string, Call | [Call, Options]> = {
     { model: withTokenizer() },
   ],
   "new SummaryWriter(options)": (o) => new ft.SummaryWriter(nowhere, o),
+  "epochBatches(options)": [(o) => ft.epochBatches(new Int32Array(9), o), { batchSize: 1, blockSize: 2 }],
   "sequentialBatches(options)": [
     (o) => ft.sequentialBatches(new Int32Array(9), o),
     { batchSize: 1, blockSize: 2 },

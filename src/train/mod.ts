@@ -12,6 +12,7 @@ export {
   type SequentialOptions,
   type TokenIds,
 } from "./batches.ts";
+export { epochBatches } from "./epoch_batches.ts";
 export { type Checkpoint, disposeCheckpoint, type LoadedCheckpoint, type Tensors } from "./checkpoint.ts";
 export { type CheckpointInfo, type CheckpointOptions, CheckpointStore } from "./checkpoint_store.ts";
 export { evaluate, type EvaluateOptions, type Evaluation, type LogitsModel } from "./evaluate.ts";
