@@ -6,6 +6,7 @@ import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path";
 import {
   CausalLM,
+  DeviceError,
   FormatError,
   GPT2,
   manualSeed,
@@ -13,6 +14,7 @@ import {
   optim,
   OptionError,
   randomBatches,
+  randomState,
   saveSafetensors,
   type Tensor,
   tidy,
@@ -234,6 +236,17 @@ describe("a model of any family", () => {
       "hidden_size is missing",
     );
     await assertRejects(() => CausalLM.fromSizes("llama", { ...sizes, heads: 7 }), FormatError, "7");
+    const seen = randomState();
+    for (const family of familyNames) {
+      for (const large of [{ width: 2 ** 20 }, { vocabSize: 2 ** 30 }, { layers: 4096, width: 4096 }]) {
+        const { message } = await assertRejects(
+          () => CausalLM.fromSizes(family, { ...sizes, ...large }, { device }),
+          DeviceError,
+        );
+        assertMatch(message, /^CausalLM\.fromSizes: a .* has more than \d+ parameters, expected at most \d+/);
+      }
+    }
+    assertEquals(randomState(), seen, "nothing was drawn");
   });
 
   it("keeps what came with its tokenizer", async () => {

@@ -95,6 +95,8 @@ export interface Backend {
   supports(dtype: DType): boolean;
   /** Bytes that it takes at most; Infinity: what the machine gives. What is in use already stays. */
   maxMemory: number;
+  /** Bytes that it could have in all, where that is known before it is tried. */
+  readonly capacity?: number;
   /** Memory with undefined contents. @throws {DeviceError} when there is none left, saying how much was asked for. */
   allocate(byteLength: number): DeviceBuffer;
   /** Gives memory back. The contents may be overwritten at once by work issued later. */

@@ -121,6 +121,11 @@ export class CpuBackend implements Backend {
     this.#overflow.most = Math.max(0, Math.min(this.#spare, bytes - heap.limit));
   }
 
+  /** What the heap may grow to, and what may lie outside of it. */
+  get capacity(): number {
+    return this.engine.heap.limit + this.#overflow.most;
+  }
+
   /** Memory with undefined contents, aligned to 64 bytes. */
   allocate(byteLength: number): CpuBuffer {
     if (this.#maxMemory !== Infinity) checkMaxMemory(this, this.memory(), byteLength);
