@@ -7,6 +7,10 @@
 import { describe } from "node:test";
 import process from "node:process";
 
+let last: Promise<unknown> = Promise.resolve();
 for (const file of process.env.FERROTYPE_TESTS?.split(",") ?? []) {
-  describe(`tests/${file}`, async () => void await import(`./${file}`));
+  describe(`tests/${file}`, async () => {
+    // One after the other: a module that waits while it is loaded would put what waits for it into the suite that came first.
+    await (last = last.then(() => import(`./${file}`)));
+  });
 }
