@@ -31,7 +31,7 @@ import {
   openModel,
 } from "./load_model.ts";
 import type { LoadOptions } from "./load_options.ts";
-import type { GivenFiles } from "./model_folder.ts";
+import { demandNoHub, type GivenFiles } from "./model_folder.ts";
 import { checkTokenizer } from "./model_generation.ts";
 
 const size = whole(1),
@@ -98,6 +98,7 @@ export async function loadAny(
   options: Options,
 ): Promise<CausalLM> {
   const given = checkLoad("CausalLM.load", options);
+  if (isGguf(where)) demandNoHub(where, given);
   if (isGguf(where)) return await loadGguf(Model, await openGguf(where), given);
   const open = await openModel(where as string | URL | GivenFiles, given);
   if (open.json === null) {
