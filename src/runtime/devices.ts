@@ -64,7 +64,7 @@ registerBackend("cpu", () => {
  */
 export function setThreads(count: number): void {
   if (!Number.isInteger(count) || count < 1) {
-    throw new OptionError(`setThreads: a whole number from 1, not ${count}`);
+    throw new OptionError(`setThreads: count is ${show(count)}, expected a whole number from 1`);
   }
   threads = count;
   cpuBackend().engine.threads = count;

@@ -19,6 +19,7 @@
  * @module
  */
 import { DeviceError, OptionError } from "../../core/errors.ts";
+import { show } from "../../core/show.ts";
 import { type Global, ModuleBuilder } from "./assembler/mod.ts";
 import { Blas } from "./blas.ts";
 import { cpuFeatures } from "./features.ts";
@@ -126,7 +127,7 @@ export class Engine {
 
   set threads(count: number) {
     if (!Number.isInteger(count) || count < 1 || count > 1024) {
-      throw new OptionError(`cpu: threads is a whole number from 1 to 1024, not ${count}`);
+      throw new OptionError(`cpu: threads is ${show(count)}, expected a whole number from 1 to 1024`);
     }
     if (this.#pool) this.#pool.threads = count;
     else if (count > 1) {
