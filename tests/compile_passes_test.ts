@@ -6,6 +6,7 @@ import {
   compile,
   copyInto,
   full,
+  jvp,
   keep,
   matmul,
   noGrad,
@@ -113,6 +114,14 @@ describe("passes", () => {
     const narrow = (x: Tensor): Tensor => x.to({ dtype: "bf16" }).mul(3).to({ dtype: "f32" }).add(1e-3);
     using rounded = compile(narrow);
     assertEquals(await numbersOf(rounded(x)), await numbersOf(narrow(x)));
+  });
+
+  it("give no place away that the same kernel changes in place", async () => {
+    const f = (x: Tensor): Tensor => x.sub(x.mean()).sigmoid();
+    const along = (f: (x: Tensor) => Tensor) => (x: Tensor): Tensor => jvp(f, [x], [x.tanh()])[1];
+    const expected = await numbersOf(along(along(f))(x));
+    using twice = compile(along(along(f)));
+    assertClose(await numbersOf(twice(x)), expected, "slope of a slope", { atol: 1e-6 });
   });
 
   it("compute inside a reduction, and as it or a product is stored", async () => {

@@ -197,7 +197,7 @@ function merge(all: Steps, from: number, to: number): boolean {
     return out ? early.of(out.value) : null;
   });
   const outputs: Output[] = [
-    ...a.outputs.filter(({ view }) => all.isWantedBeside(valueOf(view), to))
+    ...a.outputs.filter(({ view }) => all.isWantedBeside(valueOf(view), from, to))
       .map((out) => ({ ...out, value: early.of(out.value) })),
     ...b.outputs.map((out) => ({ ...out, value: late.of(out.value) })),
   ];
