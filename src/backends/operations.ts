@@ -41,7 +41,7 @@ export type PrimitiveName =
   | "random";
 
 /** Names of the operations that a device may do in one go. */
-export type KernelName = Exclude<keyof Kernels, "attentionDTypes">;
+export type KernelName = Exclude<keyof Kernels, "attentionDTypes" | "packedBytes">;
 
 /** Names of all operations. */
 export type OperationName = PrimitiveName | KernelName;
@@ -165,6 +165,8 @@ const list: readonly Operation[] = [
   row("rows", true, "word program, reads* inputs:f32, number* scalars, writes* outputs:f32", (args) => {
     return (args[3] as View[]).map(() => null);
   }),
+  row("pack", true, "reads b:f32|f16|bf16, writes out:f32", () => [null]),
+  row("matmulPacked", true, "reads a, reads packed:f32, writes out, epilogue epilogue", () => [null]),
   row("quantize", true, "reads x:f32, writes out:q8", like(0)),
   row(
     "attentionBackward",

@@ -297,7 +297,8 @@ class CompiledFunction {
   }
 
   #make(args: unknown[], shape: string, leaves: readonly Leaf[]): Entry {
-    const evidence = this.#evidenceFor(args, leaves), doubtful = numbersOf(leaves, null, evidence !== "proved");
+    const evidence = this.#evidenceFor(args, leaves),
+      doubtful = numbersOf(leaves, null, evidence !== "proved");
     const trace = this.#traceFor(args, leaves, doubtful !== ""), { fixed } = trace;
     this.traces++;
     const form = formOf(shape, leaves);

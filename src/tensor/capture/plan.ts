@@ -10,7 +10,7 @@ import type { Expr, Program as Expression } from "../../expr/nodes.ts";
 import { foldLeaf, type RowProgram } from "../../expr/row_program.ts";
 import { numberName } from "./numbers.ts";
 import type { Program } from "./program.ts";
-import { elementwiseOf, type Step, type Value, valueOf } from "./value.ts";
+import { elementwiseOf, type Step, type Value, valueOf, writesOf } from "./value.ts";
 
 /** Bytes, for people. */
 export function formatBytes(bytes: number): string {
@@ -123,7 +123,7 @@ export function stepText(step: Step): string {
 
 /** The program as text. */
 export function planText(made: Program): string {
-  const { trace, once, steps, memory, reports } = made, lines: string[] = [];
+  const { trace, once, packs, steps, memory, reports } = made, lines: string[] = [];
   const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
   lines.push(`asked for: ${count(trace.steps.length, "operation")}`);
   for (const step of trace.steps) lines.push(`  ${stepText(step)}`);
@@ -133,6 +133,15 @@ export function planText(made: Program): string {
   if (once.length) {
     lines.push(`done once: ${count(once.length, "operation")}`);
     for (const step of once) lines.push(`  ${stepText(step)}`);
+  }
+  if (packs.length) {
+    const bytes = packs.reduce((sum, step) => sum + [...writesOf(step)][0].byteLength, 0);
+    lines.push(
+      `done when a weight was changed: ${count(packs.length, "operation")}, ${
+        formatBytes(bytes)
+      } beside the weights`,
+    );
+    for (const step of packs) lines.push(`  ${stepText(step)}`);
   }
   lines.push(`done in each run: ${count(steps.length, "operation")}`);
   for (const step of steps) lines.push(`  ${stepText(step)}`);

@@ -9,6 +9,7 @@
 import type { Backend } from "../../backends/contract.ts";
 import { type MemoryPlan, planMemory } from "./memory_plan.ts";
 import { hasNumbers, NumberMemory, numbersInMemory } from "./numbers.ts";
+import { isPack } from "./passes/layout.ts";
 import { type PassReport, runPasses } from "./passes/mod.ts";
 import { ResultTensor, type Trace } from "./trace.ts";
 import { mapTree } from "./tree.ts";
@@ -23,6 +24,8 @@ export interface Program {
   readonly trace: Trace;
   /** Steps that are done once. */
   readonly once: readonly Step[];
+  /** Steps that are done once, and again when what they read was changed from outside; see `passes/layout.ts`. */
+  readonly packs: readonly Step[];
   /** Steps of every run. */
   readonly steps: readonly Step[];
   /** Numbers in memory, by device. */
@@ -50,7 +53,7 @@ export function resultsOf(trace: Trace): ResultTensor[] {
 export function programOf(trace: Trace, plain: boolean): Program {
   const results = new Set(resultsOf(trace).map(({ value }) => value));
   const { steps, reports } = runPasses(trace.steps, results, plain);
-  const { once, each } = cutOnce(steps);
+  const { once, each } = cutOnce(steps.filter((step) => !isPack(step)));
   const numbers = new Map<Backend, NumberMemory>();
   const memoryOf = (backend: Backend): NumberMemory => {
     let memory = numbers.get(backend);
@@ -64,6 +67,7 @@ export function programOf(trace: Trace, plain: boolean): Program {
   return {
     trace,
     once,
+    packs: steps.filter(isPack),
     steps: ready,
     numbers,
     results,

@@ -12,6 +12,7 @@ import { withoutDead } from "./dead.ts";
 import { asSoonAsPossible } from "./early.ts";
 import { fuseAsEpilogues } from "./epilogues.ts";
 import { fuseElementwise, fuseIntoReductions } from "./fuse.ts";
+import { packWeights } from "./layout.ts";
 import { repeatCheap } from "./repeat.ts";
 import { fuseRows } from "./rows.ts";
 
@@ -43,6 +44,7 @@ const passes: readonly (readonly [name: string, pass: Pass])[] = [
   ["over rows", fuseRows],
   ["as soon as possible", asSoonAsPossible],
   ["computed again", computeAgain],
+  ["weights in order", packWeights],
 ];
 
 /** Runs all passes; none where `plain`. */
