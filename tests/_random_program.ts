@@ -221,6 +221,9 @@ export function runProgram(seed: number, world: World, { x, ids }: Given, k: num
       return F.where(F.gt(a, 0), c, F.mul(c, 0.25));
     },
     () => F.toDType(F.toDType(pick(exact), pick(["bf16", "f16", "i32"])), "f32"),
+    () => F.toDType(F.gt(F.amax(x, pick([0, 1]), true), pick([-Infinity, 0.1, k])), "f32"),
+    () => F.toDType(F.toDType(F.mul(F.amin(x, pick([0, 1])), 3), pick(["i32", "bool", "bf16"])), "f32"),
+    () => F.where(F.lt(F.amax(x, 1, true), 0.5), F.tanh(F.mul(x, k)), F.full([rows, 1], k, { device })),
     () => F.embedding(ids, pick(pool.filter((t) => t.ndim === 2 && t.shape[0] === rows))),
     () => F.concat([matrix(), F.sum(x, 0, true)].filter((t, _, all) => t.shape[1] === all[0].shape[1]), 0),
     () => F.pad(matrix(), [1, 0, 0, 1], { value: 0.5 }),

@@ -133,6 +133,22 @@ describe("passes", () => {
     assertMatch(lines[0], /matmul\(.*then add\(tanh\(mul\(it, 0\.5\)\), 1\)/);
   });
 
+  it("leave a reduction's results in a dtype that holds them until it is done with them", async () => {
+    const rows = tensor([[1, 2], [-Infinity, -Infinity], [300.7, -1]]);
+    const functions: ((x: Tensor) => Tensor)[] = [
+      (x) => x.amax(-1).gt(-Infinity),
+      (x) => x.amin(-1).isfinite(),
+      (x) => x.clamp(-9).sum(-1).gt(250),
+      (x) => x.clamp(-9).sum(-1).mul(0.3).to({ dtype: "i32" }),
+      (x) => x.clamp(-9).mean(-1).mul(100.3).to({ dtype: "bf16" }),
+      (x) => x.clamp(-9).prod(-1).mul(1e-3).to({ dtype: "f16" }),
+    ];
+    for (const [i, f] of functions.entries()) {
+      using compiled = compile(f);
+      assertEquals(await numbersOf(compiled(rows)), await numbersOf(f(rows)), `function ${i}`);
+    }
+  });
+
   it("repeat what is cheap: a layer norm in primitives reads its rows and stores nothing between", async () => {
     const lines = await stepsOf(
       (x, row) => {
