@@ -8,6 +8,7 @@ import {
   full,
   jvp,
   keep,
+  linear,
   matmul,
   noGrad,
   optim,
@@ -195,6 +196,69 @@ describe("passes", () => {
       assertClose(await numbersOf(w), await numbersOf(b.ws[i]), `parameter ${i}`, { atol: 1e-5, rtol: 1e-3 });
     }
     for (const w of [...a.ws, ...b.ws]) w.dispose();
+  });
+});
+
+describe("what follows a product", () => {
+  const after: Readonly<Record<string, (y: Tensor, b: Tensor, r: Tensor) => Tensor>> = {
+    "a bias": (y, b) => y.add(b),
+    "a bias and GELU": (y, b) => y.add(b).gelu(),
+    "a bias and GELU by tanh": (y, b) => y.add(b).gelu({ approximate: "tanh" }),
+    "a bias and SiLU": (y, b) => y.add(b).silu(),
+    "a bias and ReLU": (y, b) => y.add(b).relu(),
+    "a scale and a residual": (y, _, r) => y.mul(0.3).add(r),
+    "a bias and a residual": (y, b, r) => r.add(y.add(b)),
+    "a gate": (y, b, r) => y.add(b).sigmoid().mul(r),
+    "all of them, and more": (y, b, r) => y.mul(0.5).add(b).silu().add(r).tanh().mul(b).clamp(-0.5, 0.5),
+  };
+  eachDevice((device) => {
+    // A shader takes long to compile.
+    const some = (name: string): boolean => device !== "webgpu" || /GELU$|more/.test(name);
+    for (const [name, f] of Object.entries(after).filter(([name]) => some(name))) {
+      it(`is computed as it is stored: ${name}`, async () => {
+        const b = randn([24], { seed: 2, device }), r = randn([3, 20, 24], { seed: 3, device });
+        const x = randn([3, 20, 32], { seed: 4, device }), w = randn([24, 32], { seed: 5, device });
+        const forms: Record<string, (x: Tensor, w: Tensor, b: Tensor, r: Tensor) => Tensor> = {
+          "a product": (x, w, b, r) => f(matmul(x, w.transpose(0, 1)), b, r),
+          "a product of one row": (x, w, b, r) =>
+            f(matmul(x.slice([0, 1], [0, 1]), w.transpose(0, 1)), b, r.slice([0, 1], [0, 1])),
+          "one that is copied in another order": (x, w, b, r) =>
+            f(matmul(x, w.transpose(0, 1)).transpose(0, 1).contiguous().transpose(0, 1), b, r),
+        };
+        for (const [form, run] of Object.entries(forms)) {
+          const lines = await stepsOf(run, x, w, b, r);
+          if (form.startsWith("one that")) continue;
+          assertStrictEquals(lines.length, 1, lines.join("\n"));
+          assertMatch(lines[0], /matmul\(.*then /);
+        }
+        // Where the way back wants what was there before, it is kept.
+        const loss = (x: Tensor, w: Tensor, b: Tensor, r: Tensor): Tensor[] => {
+          const own = [x, w, b].map((t) => t.detach().requiresGrad_(true)), [y, v, c] = own;
+          f(matmul(y, v.transpose(0, 1)), c, r).square().sum().backward();
+          return own.map((t) => t.grad ? t.grad.mul(1) : t.detach().mul(0));
+        };
+        using compiled = compile(loss);
+        const expected = loss(x, w, b, r), found = compiled(x, w, b, r);
+        for (const [i, g] of expected.entries()) {
+          assertClose(await numbersOf(found[i]), await numbersOf(g), `gradient ${i}`, {
+            atol: 1e-3,
+            rtol: 1e-3,
+          });
+        }
+      });
+    }
+  }, onWebGpu);
+
+  it("is computed with quantised weights as well", async () => {
+    const x = randn([5, 64], { seed: 6 }), b = randn([32], { seed: 7 });
+    for (const dtype of ["q8", "q4"] as const) {
+      const w = keep(randn([32, 64], { seed: 8 }).to({ dtype })),
+        run = (x: Tensor, b: Tensor): Tensor => linear(x, w, null).add(b).gelu().add(b);
+      using f = compile(run);
+      assertClose(await numbersOf(f(x, b)), await numbersOf(run(x, b)), dtype, { atol: 1e-4, rtol: 1e-3 });
+      assertMatch(f.plan(x, b), /done in each run: 1 operation\n {2}%\d+ f32\[5, 32\] = matmul\(.*then /);
+      w.dispose();
+    }
   });
 });
 
