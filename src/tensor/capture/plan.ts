@@ -9,7 +9,7 @@ import { formatShape } from "../../core/shape.ts";
 import type { Expr, Program as Expression } from "../../expr/nodes.ts";
 import { foldLeaf, type RowProgram } from "../../expr/row_program.ts";
 import { numberName } from "./numbers.ts";
-import type { Program } from "./program.ts";
+import { planOf, type Program } from "./program.ts";
 import { elementwiseOf, type Step, type Value, valueOf, writesOf } from "./value.ts";
 
 /** Bytes, for people. */
@@ -123,12 +123,13 @@ export function stepText(step: Step): string {
 
 /** The program as text. */
 export function planText(made: Program): string {
-  const { trace, once, packs, steps, memory, reports } = made, lines: string[] = [];
+  const { trace, once, packs, steps, memory, reports, results } = made, lines: string[] = [];
   const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
   lines.push(`asked for: ${count(trace.steps.length, "operation")}`);
   for (const step of trace.steps) lines.push(`  ${stepText(step)}`);
-  for (const { name, before, after, notes } of reports) {
-    lines.push(`${name}: ${before} -> ${after}${notes ? ` (${notes})` : ""}`);
+  for (const { name, before, steps } of reports) {
+    const { peak } = planOf(steps, results);
+    lines.push(`${name}: ${before} -> ${steps.length}, in ${formatBytes(peak)}`);
   }
   if (once.length) {
     lines.push(`done once: ${count(once.length, "operation")}`);

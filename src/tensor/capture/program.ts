@@ -16,7 +16,7 @@ import { mapTree } from "./tree.ts";
 import { isLasting, type Step, type Value, valueOf, viewsOf, writesOf } from "./value.ts";
 
 /** Results at most this large are copied out of the plan's memory; larger ones are written where they stay. */
-export const copiedBytes = 65536;
+const copiedBytes = 65536;
 
 /** A program. */
 export interface Program {
@@ -49,6 +49,13 @@ export function resultsOf(trace: Trace): ResultTensor[] {
   return found;
 }
 
+/** Memory for `steps`, whose small `results` are copied out of it in the end. */
+export function planOf(steps: readonly Step[], results: ReadonlySet<Value>): MemoryPlan {
+  const isCopied = (value: Value): boolean => value.byteLength <= copiedBytes;
+  const direct = [...results].filter((value) => !isCopied(value));
+  return planMemory(steps, new Set([...results].filter(isCopied)), new Set(direct));
+}
+
 /** Makes the program of a trace; `plain` leaves every operation as it was asked for. */
 export function programOf(trace: Trace, plain: boolean): Program {
   const results = new Set(resultsOf(trace).map(({ value }) => value));
@@ -61,9 +68,6 @@ export function programOf(trace: Trace, plain: boolean): Program {
     return memory;
   };
   const ready = each.map((step) => numbersInMemory(step, memoryOf));
-  const inPlan = new Set([...results].filter((value) => value.byteLength <= copiedBytes));
-  const direct = new Set([...results].filter((value) => value.byteLength > copiedBytes));
-  const memory = planMemory(ready, inPlan, direct);
   return {
     trace,
     once,
@@ -71,7 +75,7 @@ export function programOf(trace: Trace, plain: boolean): Program {
     steps: ready,
     numbers,
     results,
-    memory,
+    memory: planOf(ready, results),
     reports,
   };
 }

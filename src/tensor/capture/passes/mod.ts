@@ -25,10 +25,8 @@ export interface PassReport {
   readonly name: string;
   /** Steps before. */
   readonly before: number;
-  /** What it did, in a few words. */
-  readonly notes?: string;
-  /** Steps after. */
-  readonly after: number;
+  /** What it left. */
+  readonly steps: readonly Step[];
 }
 
 const passes: readonly (readonly [name: string, pass: Pass])[] = [
@@ -59,7 +57,7 @@ export function runPasses(
   for (const [name, pass] of passes) {
     const before = now.length;
     now = pass(now, kept);
-    reports.push({ name, before, after: now.length });
+    reports.push({ name, before, steps: now });
   }
   return { steps: now, reports };
 }
