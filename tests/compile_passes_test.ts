@@ -6,18 +6,25 @@ import {
   compile,
   copyInto,
   full,
+  GPT2,
   jvp,
   keep,
   linear,
   matmul,
   noGrad,
   optim,
+  randint,
   randn,
   type Tensor,
   tensor,
   transpose,
   zeros,
 } from "../mod.ts";
+import type { Backend, View } from "../src/backends/contract.ts";
+import { eachView, operations } from "../src/backends/operations.ts";
+import { Generator } from "../src/core/random.ts";
+import { asSoonAsPossible } from "../src/tensor/capture/passes/early.ts";
+import { type Step, Value } from "../src/tensor/capture/value.ts";
 import { assertClose, eachDevice, numbersOf } from "./_devices.ts";
 import { onWebGpu } from "./_webgpu.ts";
 
@@ -199,6 +206,54 @@ describe("passes", () => {
   });
 });
 
+describe("as soon as possible", () => {
+  it("keeps the order of all that has to do with one another, in programs made at random", () => {
+    const backend = {} as Backend, elementwise = operations.get("elementwise")!;
+    let moved = 0;
+    for (let seed = 0; seed < 300; seed++) {
+      const random = new Generator(seed), at = (n: number): number => random.integer(0, n);
+      const values = Array.from(
+        { length: 7 },
+        (_, i) => new Value(i, backend, 64, i < 3 ? { kind: "temporary" } : { kind: "argument", index: i }),
+      );
+      const view = (): View => {
+        const buffer = values[at(7)], offset = at(12), length = 1 + at(16 - offset);
+        return { buffer, dtype: "f32", shape: [length], strides: [1], offset };
+      };
+      const steps = Array.from({ length: 4 + at(30) }, (): Step => ({
+        backend,
+        operation: elementwise,
+        args: [null, [view(), view()].slice(at(3)), [], [view(), view()].slice(at(2))],
+        region: 0,
+      }));
+      const ordered = asSoonAsPossible(steps), place = new Map(ordered.map((step, i) => [step, i]));
+      assertStrictEquals(place.size, steps.length);
+      const partsOf = (step: Step) => {
+        const found: { value: unknown; from: number; to: number; writes: boolean }[] = [];
+        eachView(
+          step.operation,
+          step.args,
+          ({ buffer, offset, shape }, role) =>
+            found.push({ value: buffer, from: offset, to: offset + shape[0], writes: role !== "reads" }),
+        );
+        return found;
+      };
+      steps.forEach((a, i) =>
+        steps.slice(i + 1).forEach((b) => {
+          const touches = partsOf(a).some((x) =>
+            partsOf(b).some((y) =>
+              x.value === y.value && (x.writes || y.writes) && x.from < y.to && y.from < x.to
+            )
+          );
+          if (touches) assert(place.get(a)! < place.get(b)!, `program ${seed}`);
+          else if (place.get(a)! > place.get(b)!) moved++;
+        })
+      );
+    }
+    assert(moved > 1000);
+  });
+});
+
 describe("what follows a product", () => {
   const after: Readonly<Record<string, (y: Tensor, b: Tensor, r: Tensor) => Tensor>> = {
     "a bias": (y, b) => y.add(b),
@@ -259,6 +314,38 @@ describe("what follows a product", () => {
       assertMatch(f.plan(x, b), /done in each run: 1 operation\n {2}%\d+ f32\[5, 32\] = matmul\(.*then /);
       w.dispose();
     }
+  });
+});
+
+describe("memory of a training step", () => {
+  it("is what a part of the way there and one gradient take, not all gradients", () => {
+    const model = new GPT2({
+      vocabSize: 100,
+      nPositions: 32,
+      nEmbd: 64,
+      nLayer: 6,
+      nHead: 2,
+      attnPdrop: 0,
+      embdPdrop: 0,
+      residPdrop: 0,
+    });
+    const optimizer = new optim.AdamW(model.parameters());
+    using step = compile((ids: Tensor, lr: number) => {
+      const loss = model.loss(ids);
+      loss.backward();
+      optimizer.step({ lr });
+      optimizer.zeroGrad();
+      return loss.detach();
+    });
+    const share = (batch: number): number => {
+      const line = step.plan(randint(100, [batch, 32]), 1e-3).split("\n").at(-1)!;
+      const [, now, unit, eager] = /^memory: ([\d.]+) (MiB|KiB) .*as asked for ([\d.]+) MiB/.exec(line)!;
+      return Number(now) / (unit === "KiB" ? 1024 : 1) / Number(eager);
+    };
+    assert(share(12) <= 0.7, `${share(12)} of a batch of 12`);
+    assert(share(1) <= 0.75, `${share(1)} of a batch of 1, where gradients are most of it`);
+    optimizer.dispose();
+    model.dispose();
   });
 });
 
