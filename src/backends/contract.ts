@@ -250,6 +250,15 @@ export interface Kernels {
   ): void;
   /** What k and v of {@link Kernels.attention} may be stored as besides f32, where a head is a multiple of 32 wide. */
   readonly attentionDTypes?: readonly DType[];
+  /**
+   * Bytes that the matrix b takes in the order in which {@link Kernels.matmulPacked} reads it, for a product of these shapes,
+   * strides and dtypes; 0 where `matmul` does as well without. Nothing is read or written.
+   */
+  packedBytes?(a: View, b: View, out: View, epilogue?: Epilogue): number;
+  /** b [k, n], any strides, in that order: out [bytes / 4] is contiguous f32. */
+  pack?(b: View, out: View): void;
+  /** `matmul` with a matrix b that was packed, for a product that {@link Kernels.packedBytes} gave bytes for. */
+  matmulPacked?(a: View, packed: View, out: View, epilogue?: Epilogue): void;
   /** Writes x [.., n], f32 with unit last stride, as q8 blocks along the last axis of `out` (up to 4 dims, whole blocks). */
   quantize?(x: View, out: View): void;
   /** Gradients of attention from what the forward kernel kept; views strided as there. */

@@ -46,6 +46,13 @@ const transposeAArg = callArg,
 
 const identity = programOf("f32", [input(0)]);
 
+/** Whether a BLAS multiplies it. */
+export function isNative(engine: Engine, product: Product): boolean {
+  const { rows, columns, depth } = product;
+  if (rows < leastRows || columns < leastSide || depth < leastSide || engine.deterministic) return false;
+  return rows * columns * depth >= leastWork && isPlain(product) && engine.blas.available;
+}
+
 /** Multiplies, or gives false where the product is not for a BLAS. */
 export function multiplyNative(
   engine: Engine,
@@ -53,9 +60,8 @@ export function multiplyNative(
   program: Program | null,
   scalars: readonly number[],
 ): boolean {
-  const { rows, columns, depth, b } = product;
-  if (rows < leastRows || columns < leastSide || depth < leastSide || engine.deterministic) return false;
-  if (rows * columns * depth < leastWork || !isPlain(product) || !engine.blas.available) return false;
+  if (!isNative(engine, product)) return false;
+  const { b } = product;
   if (b.dtype === "f32") return multiplyFloats(engine, product, program, scalars);
   const { address, dtype, bytes, row, column } = b;
   const floats = convert(engine, product);
