@@ -140,6 +140,12 @@ const list: readonly Operation[] = [
     ([q]) => [shapeOf(q), rowsOf(q)],
   ),
   row(
+    "attentionInOrder",
+    true,
+    "reads q, reads k, reads v, writes out, writes lse, number scale, word causal, number softcap, word window, reads seen",
+    ([q]) => [shapeOf(q), rowsOf(q)],
+  ),
+  row(
     "attentionStep",
     true,
     "reads qkv, updates* keys, updates* values, number* lengths, writes out, number scale, reads places, number softcap, word window",
