@@ -59,7 +59,7 @@ export const promises: readonly Promised[] = [
   },
   {
     promise:
-      "However a text is cut (whole, in steps, in pieces, beside others, padded, guessed), its numbers are the same to the bit: in deterministic mode on the cpu, on the reference device always",
+      "However a text is cut, its numbers are the same to the bit: deterministic on cpu, always on reference",
     tests: ["exact_bits_test.ts"],
     tried:
       "every recorded family in up to four dtypes, long sums, caches of fewer bits, and log-probabilities of generation",
