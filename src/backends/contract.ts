@@ -230,6 +230,23 @@ export interface Kernels {
     causal: boolean,
   ): void;
   /**
+   * The same, each query by itself and its sums in the order of keys, so that a row's bits depend on what it sees alone: for
+   * devices whose `arithmetic` is "deterministic". `softcap` and `window` as in {@link Kernels.attentionStep}; `seen` (bool
+   * [batch, heads, tq, tk], strided with unit last stride) is 0 where a key is hidden.
+   */
+  attentionInOrder?(
+    q: View,
+    k: View,
+    v: View,
+    out: View,
+    lse: View | null,
+    scale: number,
+    causal: boolean,
+    softcap: number,
+    window: number,
+    seen: View | null,
+  ): void;
+  /**
    * A decoding step of several texts: `qkv` [rows, heads + 2 · groups, d] is contiguous f32, queries first, then keys, then
    * values; row i's keys and values are written at position `lengths[i]` of `keys[i]` and `values[i]` ([1, groups, capacity, d],
    * all of one dtype, f32 or one of {@link Kernels.attentionDTypes}), and its queries attend to all positions up to it:

@@ -37,6 +37,8 @@ export interface KernelContext {
   readonly relaxed: boolean;
   /** Whether this engine's `relaxed_madd` really rounds once (it does not on Bun). */
   readonly fusedMadd: boolean;
+  /** Whether sums run in an order that depends on what is summed alone. */
+  readonly deterministic: boolean;
 }
 
 /** Emits ONE exported function "run"(args: i32 address, begin: i32, end: i32) that does work items begin..end. */
@@ -330,5 +332,5 @@ export class Engine {
 function contextFor(deterministic: boolean): KernelContext {
   const { relaxedSimd, fusedMadd } = cpuFeatures();
   const relaxed = relaxedSimd.available && !deterministic;
-  return { fma: relaxed, relaxed, fusedMadd: fusedMadd.available };
+  return { fma: relaxed, relaxed, fusedMadd: fusedMadd.available, deterministic };
 }
