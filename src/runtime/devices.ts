@@ -35,21 +35,19 @@ let threads: number | undefined;
 let deterministic = false;
 
 registerBackend("cpu", () => {
-  const memory = totalMemory();
+  const memory = totalMemory(), guard = environment("FERROTYPE_GUARD") === "1";
   const backend = createCpuBackend({
     ...(threads === undefined ? {} : { threads }),
     deterministic,
-    guard: environment("FERROTYPE_GUARD") === "1",
+    guard,
     platform: {
       hardwareConcurrency: hardwareConcurrency(),
       canBlock: canBlock(),
       ...(memory === undefined ? {} : { totalMemory: memory }),
       spawnWorker,
       processorTime,
-      openBlas() {
-        const { found, reason } = findBlas();
-        return found ?? reason;
-      },
+      // Where every operation is watched none is measured.
+      openBlas: () => findBlas(!guard),
     },
   });
   onUnload(() => backend.engine.dispose());

@@ -93,6 +93,7 @@ export class Engine {
   #env: WebAssembly.ModuleImports;
   #pool: Pool | null = null;
   #running = false;
+  #alone = false;
   #listener: Listener | null = null;
   #compiled: Kernel[] = []; // by index
 
@@ -108,6 +109,7 @@ export class Engine {
       memory: this.heap.memory,
       scratch: new WebAssembly.Global({ value: "i32", mutable: false }, scratch | 0),
       sgemm: this.blas.sgemm,
+      bgemm: this.blas.bgemm,
     };
     this.#context = contextFor(false);
     if (options.deterministic) this.deterministic = true;
@@ -256,7 +258,9 @@ export class Engine {
   run(kernel: Kernel, total: number, grain: number, args: number = this.args): void {
     this.#listener?.add(kernel, total, grain, args);
     const pool = this.#pool;
-    if (pool === null || pool.threads === 1 || total < 2 * grain) return kernel.run(args, 0, total);
+    if (pool === null || pool.threads === 1 || total < 2 * grain || this.#alone) {
+      return kernel.run(args, 0, total);
+    }
     if (this.#running) throw new DeviceError("cpu: Engine.run was called while it was running");
     this.#running = true;
     try {
@@ -265,6 +269,16 @@ export class Engine {
       pool.run(kernel.index, args, total, piece, pieces);
     } finally {
       this.#running = false;
+    }
+  }
+
+  /** Runs `f`, whose jobs are done by this thread alone. */
+  alone<T>(f: () => T): T {
+    this.#alone = true;
+    try {
+      return f();
+    } finally {
+      this.#alone = false;
     }
   }
 
