@@ -74,6 +74,7 @@ export const doctor: Command = {
         await line("", `${name.padEnd(12)}${refused ?? figures.join("")}`);
       }
     }
+    await line("huge pages", `${found.hugePages.available ? "yes" : "no"}: ${found.hugePages.detail}`);
     for (const [name, a] of Object.entries(found.wasm)) {
       await line(name, a.available ? "yes" : `no: ${a.detail ?? "the engine does not have it"}`);
     }

@@ -12,6 +12,7 @@ import { show } from "../core/show.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import type { WebGpuBackend } from "../backends/webgpu/backend.ts";
 import {
+  adviseHugePages,
   canBlock,
   environment,
   hardwareConcurrency,
@@ -46,6 +47,7 @@ registerBackend("cpu", () => {
       ...(memory === undefined ? {} : { totalMemory: memory }),
       spawnWorker,
       processorTime,
+      adviseHugePages,
       // Where every operation is watched none is measured.
       openBlas: () => findBlas(!guard),
     },

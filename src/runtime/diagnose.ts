@@ -5,11 +5,14 @@
  */
 import { cases } from "../backends/cpu/choice.ts";
 import type { Engine } from "../backends/cpu/engine.ts";
+import { muchMemory } from "../backends/cpu/heap.ts";
 import { type CpuFeature, cpuFeatures } from "../backends/cpu/features.ts";
 import {
   cpuModel,
   type GpuAdapter,
   hardwareConcurrency,
+  hugePagesReason,
+  hugePagesSetting,
   requestGpuAdapter,
   runtimeName,
   runtimeVersion,
@@ -62,6 +65,8 @@ export interface Diagnosis {
   blas: Ability;
   /** By what that library was chosen. */
   products: ProductSpeeds;
+  /** Whether large memories are in huge pages, which are read faster. */
+  hugePages: Ability;
   /** Abilities of the WebAssembly engine. */
   wasm: Record<string, Ability>;
   /** Devices by name. */
@@ -79,6 +84,17 @@ function blasAbility({ blas, deterministic }: Engine): Ability {
   if (name === null) return { available: false, detail: problem ?? "" };
   if (deterministic) return { available: false, detail: `deterministic mode does without ${name}` };
   return { available: true, detail: name };
+}
+
+function hugePages({ hugePagesProblem }: Engine): Ability {
+  const problem = hugePagesProblem ?? hugePagesReason();
+  if (problem !== null) return { available: false, detail: problem };
+  const setting = hugePagesSetting();
+  return {
+    available: true,
+    detail: `asked for when the memory grows beyond ${muchMemory / 2 ** 20} MiB` +
+      (setting === null ? "" : `; the system's setting is ${setting}`),
+  };
 }
 
 function productSpeeds({ blas: { why, table } }: Engine): ProductSpeeds {
@@ -131,6 +147,7 @@ export async function diagnose(): Promise<Diagnosis> {
     },
     blas: blasAbility(engine),
     products: productSpeeds(engine),
+    hugePages: hugePages(engine),
     wasm: Object.fromEntries(
       Object.entries(cpuFeatures()).map(([name, f]) => [name, ability(f as CpuFeature)]),
     ),

@@ -85,6 +85,9 @@ export class Engine {
   /** The native library for large products, where there is one. Not to be used in deterministic mode. */
   readonly blas: Blas;
 
+  /** Why the memory has no huge pages, as far as anybody asked; null when all is well. */
+  hugePagesProblem: string | null = null;
+
   #context: KernelContext;
   #kernels = new Map<string, Kernel>();
   #otherKernels = new Map<string, Kernel>(); // those of the other mode
@@ -103,6 +106,14 @@ export class Engine {
     if (!simd.available) throw new DeviceError(`cpu: ${simd.reason}; use device "reference"`);
     this.heap = new Heap(argumentsAt + argumentBytes, options);
     this.heap.u8.fill(0, 0, controlEnd);
+    const advise = options.platform?.adviseHugePages;
+    if (advise) {
+      this.heap.onGrow = (memory) => {
+        // Refused once, it is refused again.
+        this.hugePagesProblem = advise(memory);
+        if (this.hugePagesProblem !== null) this.heap.onGrow = null;
+      };
+    }
     const scratch = this.heap.reserve(threadScratchBytes);
     this.blas = new Blas(this.heap, options.platform);
     this.#env = {

@@ -94,4 +94,6 @@ export interface CpuPlatform {
    * enough for one.
    */
   openBlas?(): NativeBlas | BlasCandidates | string;
+  /** Asks for huge pages for memory that grew, and gives why nothing came of it, or null. */
+  adviseHugePages?(memory: Uint8Array): string | null;
 }
