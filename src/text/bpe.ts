@@ -56,6 +56,7 @@ export interface BpeParts {
 const CACHED_UNITS = 64; // longer pieces seldom come again
 const CACHE_WORDS = 1 << 17, CACHE_UNITS = 1 << 20;
 const stepCharacters = 4096;
+const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
 const nothing = new Uint8Array(0);
 
 const splitKind = kind("an expression", (x) => {
@@ -284,9 +285,14 @@ export class BpeTokenizer implements Tokenizer {
     return this.#tokens[id];
   }
 
+  /** Of {@link BpeTokenizer.toJSON} what says which tokens are added and how ids become text. */
+  outline(): { readonly added_tokens: readonly unknown[]; readonly decoder: unknown } {
+    return { added_tokens: [...this.#added.byId.values()].map(addedTokenToJSON), decoder: { ...byteLevel } };
+  }
+
   /** The value of a Hugging Face tokenizer.json. */
   toJSON(): unknown {
-    const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
+    const { added_tokens, decoder } = this.outline();
     const merges: string[] = [];
     for (let rank = 0; rank < this.#merges.size; rank++) {
       const [first, second] = this.#merges.at(rank);
@@ -296,7 +302,7 @@ export class BpeTokenizer implements Tokenizer {
       version: "1.0",
       truncation: null,
       padding: null,
-      added_tokens: [...this.#added.byId.values()].map(addedTokenToJSON),
+      added_tokens,
       normalizer: this.#normalizer && { type: this.#normalizer },
       pre_tokenizer: this.#splits === null ? byteLevel : {
         type: "Sequence",
@@ -311,7 +317,7 @@ export class BpeTokenizer implements Tokenizer {
         ],
       },
       post_processor: this.#template() ?? { ...byteLevel, trim_offsets: false },
-      decoder: byteLevel,
+      decoder,
       model: {
         type: "BPE",
         dropout: null,

@@ -206,8 +206,17 @@ export class WordPieceTokenizer implements Tokenizer {
     return this.#parts.tokens[id];
   }
 
+  /** Of {@link WordPieceTokenizer.toJSON} what says which tokens are added and how ids become text. */
+  outline(): { readonly added_tokens: readonly unknown[]; readonly decoder: unknown } {
+    return {
+      added_tokens: [...this.#added.byId.values()].map(addedTokenToJSON),
+      decoder: { type: "WordPiece", prefix: "##", cleanup: false },
+    };
+  }
+
   /** The value of a Hugging Face tokenizer.json that gives the same ids. */
   toJSON(): unknown {
+    const { added_tokens, decoder } = this.outline();
     const {
       tokens,
       lowercase = true,
@@ -235,7 +244,7 @@ export class WordPieceTokenizer implements Tokenizer {
       version: "1.0",
       truncation: null,
       padding: null,
-      added_tokens: [...this.#added.byId.values()].map(addedTokenToJSON),
+      added_tokens,
       normalizer: {
         type: "BertNormalizer",
         clean_text: true,
@@ -245,7 +254,7 @@ export class WordPieceTokenizer implements Tokenizer {
       },
       pre_tokenizer: { type: "BertPreTokenizer" },
       post_processor: template,
-      decoder: { type: "WordPiece", prefix: "##", cleanup: false },
+      decoder,
       model: {
         type: "WordPiece",
         unk_token: unkToken,

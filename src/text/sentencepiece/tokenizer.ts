@@ -325,8 +325,34 @@ export class SentencePieceTokenizer implements Tokenizer {
     return this.#parts.pieces[id]?.text ?? this.#added.byId.get(id)?.content;
   }
 
+  /** Of {@link SentencePieceTokenizer.toJSON} what says which tokens are added and how ids become text. */
+  outline(): { readonly added_tokens: readonly unknown[]; readonly decoder: unknown } {
+    const { pieces, byteFallback, addDummyPrefix } = this.#parts;
+    const added = new Map(
+      pieces.flatMap(({ text: content, type }, id): [number, AddedToken][] =>
+        type === pieceTypes.control || type === pieceTypes.unknown || type === pieceTypes.userDefined
+          ? [[id, { id, content, special: type !== pieceTypes.userDefined }]]
+          : []
+      ),
+    );
+    for (const token of this.#added.byId.values()) added.set(token.id, token);
+    return {
+      added_tokens: [...added.values()].sort((a, b) => a.id - b.id).map(addedTokenToJSON),
+      decoder: {
+        type: "Sequence",
+        decoders: [
+          { type: "Replace", pattern: { String: spaceSymbol }, content: " " },
+          ...byteFallback ? [{ type: "ByteFallback" }] : [],
+          { type: "Fuse" },
+          ...addDummyPrefix ? [{ type: "Strip", content: " ", start: 1, stop: 0 }] : [],
+        ],
+      },
+    };
+  }
+
   /** The value of a Hugging Face tokenizer.json that gives the same ids. */
   toJSON(): unknown {
+    const { added_tokens, decoder } = this.outline();
     const {
       pieces,
       model,
@@ -349,14 +375,6 @@ export class SentencePieceTokenizer implements Tokenizer {
     const isFirst = addDummyPrefix && prefixFirst === true;
     if (addDummyPrefix && !isFirst) normalizers.push({ type: "Prepend", prepend: spaceSymbol });
     if (!isFirst) normalizers.push({ type: "Replace", pattern: { String: " " }, content: spaceSymbol });
-    const added = new Map(
-      pieces.flatMap(({ text: content, type }, id): [number, AddedToken][] =>
-        type === pieceTypes.control || type === pieceTypes.unknown || type === pieceTypes.userDefined
-          ? [[id, { id, content, special: type !== pieceTypes.userDefined }]]
-          : []
-      ),
-    );
-    for (const token of this.#added.byId.values()) added.set(token.id, token);
     const token = (id: number | undefined) =>
       id === undefined ? [] : [{ SpecialToken: { id: this.idToToken(id)!, type_id: 0 } }];
     const { bosTokenId, eosTokenId } = this.#parts,
@@ -369,7 +387,7 @@ export class SentencePieceTokenizer implements Tokenizer {
       version: "1.0",
       truncation: null,
       padding: null,
-      added_tokens: [...added.values()].sort((a, b) => a.id - b.id).map(addedTokenToJSON),
+      added_tokens,
       normalizer: normalizers.length === 0 ? null : { type: "Sequence", normalizers },
       pre_tokenizer: isFirst
         ? { type: "Metaspace", replacement: spaceSymbol, prepend_scheme: "first", split: false }
@@ -391,15 +409,7 @@ export class SentencePieceTokenizer implements Tokenizer {
           ) => [name, { id: name, ids: [specials[i]], tokens: [name] }]),
         ),
       },
-      decoder: {
-        type: "Sequence",
-        decoders: [
-          { type: "Replace", pattern: { String: spaceSymbol }, content: " " },
-          ...byteFallback ? [{ type: "ByteFallback" }] : [],
-          { type: "Fuse" },
-          ...addDummyPrefix ? [{ type: "Strip", content: " ", start: 1, stop: 0 }] : [],
-        ],
-      },
+      decoder,
       model: model === "unigram"
         ? {
           type: "Unigram",
