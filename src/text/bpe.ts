@@ -14,10 +14,11 @@ import { flag, kind, listOf, object, oneOf, text as aText, whole } from "../core
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import type { Steps } from "../core/steps.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
-import { Merges } from "./bpe_merge.ts";
+import type { Merges } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
 import { byteSymbols, symbolsToBytes } from "./bytes.ts";
 import { normalized, normalizedSteps } from "./canonical.ts";
+import { mergesIn, readMerges } from "./merges.ts";
 import { pieceEnd } from "./pattern.ts";
 import { pieceEnds, pieceEndsSteps, type SplitExpression } from "./split.ts";
 import { byteStream } from "./stream.ts";
@@ -463,23 +464,6 @@ export class BpeTokenizer implements Tokenizer {
   }
 }
 
-/** The merges in a merges.txt. @throws {FormatError} for a line that is no pair. */
-export function mergesIn(text: string): [first: string, second: string][] {
-  const pairs: [string, string][] = [];
-  for (const [number, raw] of text.split("\n").entries()) {
-    const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
-    if (line === "" || number === 0 && line.startsWith("#version")) continue;
-    const pair = line.split(" ");
-    if (pair.length !== 2) {
-      throw new FormatError(
-        `line ${number + 1} of merges.txt should be two tokens and is "${line}"`,
-      );
-    }
-    pairs.push([pair[0], pair[1]]);
-  }
-  return pairs;
-}
-
 /** Leaves out what is no id, as the library of Hugging Face does before it merges; returns how many are left. */
 function withoutHoles(ids: Int32Array, length: number): number {
   let kept = 0;
@@ -491,25 +475,4 @@ function grown(array: Int32Array<ArrayBuffer>, length: number): Int32Array<Array
   const larger = new Int32Array(Math.max(2 * array.length, length));
   larger.set(array);
   return larger;
-}
-
-function readMerges(
-  merges: Iterable<readonly [first: string, second: string]>,
-  vocab: ReadonlyMap<string, number>,
-): Merges {
-  const firsts: number[] = [], seconds: number[] = [], results: number[] = [];
-  for (const [first, second] of merges) {
-    const a = vocab.get(first), b = vocab.get(second), joined = vocab.get(first + second);
-    if (a === undefined || b === undefined || joined === undefined) {
-      const missing = a === undefined ? first : b === undefined ? second : first + second;
-      throw new FormatError(
-        `merge ${firsts.length} ("${first}" and "${second}") needs the token "${missing}", which is not in the ` +
-          "vocabulary; do vocabulary and merges belong together?",
-      );
-    }
-    firsts.push(a);
-    seconds.push(b);
-    results.push(joined);
-  }
-  return new Merges(firsts, seconds, results);
 }
