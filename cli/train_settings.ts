@@ -6,6 +6,7 @@
 import { either, type Kind, kind, number, oneOf, someText, whole } from "../src/core/kinds.ts";
 import { FormatError } from "../mod.ts";
 import { exists, readTextFile } from "../src/platform/platform.ts";
+import { findLauncher } from "../src/platform/mpi_launcher.ts";
 import type { Idle } from "../src/core/options.ts";
 import { optimizers, optimizersWith } from "./train_optimizers.ts";
 import { type Given, type Options, UsageError, type Values } from "./command.ts";
@@ -246,6 +247,12 @@ export const runIdle: readonly Idle<Given>[] = [
     when: (given) => given["val-fraction"] === 0,
     because: "--val-fraction 0 holds nothing out",
   },
+  ...([["zero", 0], ["wire", "f32"]] as const).map(([option, unless]): Idle<Given> => ({
+    option,
+    when: () => findLauncher() === null,
+    because: "one process trains alone; mpirun -n 2 or srun starts ranks",
+    unless,
+  })),
   {
     option: "objective",
     when: ({ data, resume }) => !resume && data === undefined,
@@ -417,6 +424,20 @@ export function newSettings(values: Values, path: string, positions: number, ran
   if (warmup > steps) {
     throw new UsageError(`train: --warmup is ${warmup}, expected at most the ${steps} of --steps`);
   }
+  const minLr = number("min-lr", lr / 10);
+  if (minLr > lr) {
+    throw new UsageError(
+      `train: --min-lr is ${minLr}, expected at most the ${lr} of --lr, from which it falls`,
+    );
+  }
+  for (const name of ["eval-every", "save-every"] as const) {
+    if (number(name, 1) <= steps) continue;
+    throw new UsageError(
+      `train: --${name} is ${
+        values.number(name)
+      }, expected at most the ${steps} of --steps, at whose end it is done anyway`,
+    );
+  }
   const width = number("n-embd", 128), heads = number("n-head", 4);
   if (init === null && width % heads !== 0) {
     throw new UsageError(`train: --n-head is ${heads}, expected a divisor of --n-embd ${width}`);
@@ -447,7 +468,7 @@ export function newSettings(values: Values, path: string, positions: number, ran
     optimizer,
     momentum: number("momentum", row.momentum ?? 0),
     lr,
-    "min-lr": number("min-lr", lr / 10),
+    "min-lr": minLr,
     warmup,
     schedule: values.text("schedule") ?? "cosine",
     "weight-decay": number("weight-decay", lora === null ? row.weightDecay : 0),

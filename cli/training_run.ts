@@ -46,7 +46,10 @@ function scheduleFor(settings: RunSettings): optim.Schedule {
   const { constant, cosine, exponential, linear, linearWarmup, noam, step, wsd } = optim.schedules;
   if (schedule === "constant") return linearWarmup({ lr, warmup });
   if (schedule === "linear") return linear(options);
-  if (schedule === "wsd") return wsd({ ...options, decay: Math.min(steps - warmup, Math.round(steps / 5)) });
+  if (schedule === "wsd") {
+    const decay = Math.min(steps - warmup, Math.max(1, Math.round(steps / 5)));
+    return wsd(decay > 0 ? { ...options, decay } : { lr, steps, warmup, decay });
+  }
   if (schedule === "noam") return noam({ lr, warmup: Math.max(1, warmup) });
   if (schedule === "cosine") return cosine(options);
   const left = Math.max(1, steps - warmup), rising = warmup > 0 ? linearWarmup({ lr, warmup }) : constant(lr);

@@ -65,6 +65,8 @@ interface Block {
   file: string;
   line: number;
   code: string;
+  /** What the page says that it prints. */
+  prints: string | null;
 }
 
 /** The blocks of TypeScript in a file. */
@@ -73,6 +75,8 @@ function blocksOf(file: string): Block[] {
   return [...text.matchAll(/^(?: *\* )?```ts\n([\s\S]*?)^ *(?:\* )?```/gm)].map((found) => ({
     file,
     line: text.slice(0, found.index).split("\n").length,
+    prints: /^\s*prints\s*```text\n([\s\S]*?)```/.exec(text.slice(found.index + found[0].length))?.[1] ??
+      null,
     code: file.endsWith(".md") ? found[1] : found[1].replaceAll(/^ *\* ?/gm, ""),
   }));
 }
@@ -143,7 +147,7 @@ describe("the example", () => {
   });
 
   blocks.forEach((block, i) => {
-    const { file, line, code } = block;
+    const { file, line, code, prints } = block;
     if (insides.test(file) && !/^import /m.test(code)) return;
     const needsModel = /web\/models\/shakespeare/.test(`${code}${given[file] ?? ""}`) ||
       file === "src/runtime/safetensors.ts";
@@ -157,6 +161,7 @@ describe("the example", () => {
       );
       logged.length = 0;
       await import(pathToFileURL(path).href);
+      if (prints !== null) assertEquals(`${logged.map((values) => values.join(" ")).join("\n")}\n`, prints);
       if (file !== "README.md") return;
       // The README says what the first line prints.
       assertEquals(logged[0], [[[7, 11], [9, 13]]]);
@@ -172,6 +177,7 @@ describe("the example", () => {
   it("is there at all", () => {
     assert(blocks.filter(({ file }) => file === "README.md").length >= 1);
     assert(blocks.length > 10);
+    assert(blocks.some(({ prints }) => prints !== null));
   });
 });
 

@@ -299,11 +299,17 @@ const calls: Record<string, Call | [Call, Options]> = {
   "new SentencePieceTokenizer(parts)": [(o) => new ft.SentencePieceTokenizer(o), { ...sentencePiece }],
   "SentencePieceTokenizer#encode(options)": (o) =>
     new ft.SentencePieceTokenizer(sentencePiece).encode("a", o),
+  "SentencePieceTokenizer#encodeSteps(options)": (o) => [
+    ...new ft.SentencePieceTokenizer(sentencePiece).encodeSteps("a", o),
+  ],
   "SentencePieceTokenizer#decode(options)": (o) =>
     new ft.SentencePieceTokenizer(sentencePiece).decode([1], o),
   "SentencePieceTokenizer#stream(options)": (o) => new ft.SentencePieceTokenizer(sentencePiece).stream(o),
   "new WordPieceTokenizer(parts)": [(o) => new ft.WordPieceTokenizer(o), wordPiece],
   "WordPieceTokenizer#encode(options)": (o) => new ft.WordPieceTokenizer(wordPiece).encode("a", o),
+  "WordPieceTokenizer#encodeSteps(options)": (o) => [
+    ...new ft.WordPieceTokenizer(wordPiece).encodeSteps("a", o),
+  ],
   "WordPieceTokenizer#decode(options)": (o) => new ft.WordPieceTokenizer(wordPiece).decode([1], o),
   "WordPieceTokenizer#stream(options)": (o) => new ft.WordPieceTokenizer(wordPiece).stream(o),
   "Gguf#tensor(options)": (o) => ft.Gguf.prototype.tensor.call({ view: () => ({}) } as never, "a", o),

@@ -24,6 +24,8 @@ import {
   exists,
   hardwareConcurrency,
   joinPath,
+  remove,
+  rename,
   startHash,
   stopStatus,
   writeFileAtomic,
@@ -157,6 +159,16 @@ async function tokenizerIn(out: string): Promise<string> {
   return await exists(joinPath(own, "tokenizer.json")) ? own : out;
 }
 
+/** Removes the run in `out`, whose checkpoints would be taken for those of the one that takes its place. */
+async function forget(out: string): Promise<void> {
+  // A folder that is half removed must not look like a run.
+  const aside = joinPath(out, ".checkpoints.old");
+  await remove(aside);
+  await rename(checkpointsIn(out), aside);
+  await remove(aside);
+  await note(`replacing the run in ${out}`);
+}
+
 /** The text of a run, or where its examples are. */
 interface Given {
   readonly path: string;
@@ -194,8 +206,10 @@ async function prepare(
   const isFirst = distributed.rank === 0;
   const isBegun = isFirst && await exists(checkpointsIn(out)) &&
     (await new CheckpointManager(checkpointsIn(out)).list()).length > 0;
-  if (!resume && isBegun) {
-    throw new UsageError(`${out} holds a run already; go on with --resume, or name another folder`);
+  if (!resume && isBegun && !values.flag("force")) {
+    throw new UsageError(
+      `${out} holds a run already; go on with --resume, give --force to begin another in its place, or name another folder`,
+    );
   }
   const written = values.has("lora") ? "adapter_config.json" : "config.json";
   if (isFirst && !resume && !values.flag("force") && await exists(joinPath(out, written))) {
@@ -234,6 +248,7 @@ async function prepare(
   adapt(model, settings);
   model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };
   if (!resume && isFirst) {
+    if (isBegun) await forget(out);
     // The model that `out` may hold stays whole, with its own tokenizer, until the new one is there.
     await writeFiles(checkpointsIn(out), model.tokenizerFiles());
     const all = {
@@ -258,6 +273,7 @@ export const train: Command = {
     "Started by mpirun or srun --mpi=…, its ranks train together: each reads its part of every batch. " +
     "Ctrl-C (or SIGTERM) saves and stops; the same command with --resume goes on, bit for bit.",
   positionals: [0, 1],
+  calls: { "n-kv-head": "kvHeads", "n-inner": "innerWidth", "block-size": "contextLength" },
   options: {
     out: { short: "o", value: "DIR", help: "where to write (required)" },
     data: {
@@ -267,7 +283,7 @@ export const train: Command = {
     ...runOptions,
     ...deviceOptions,
     resume: { help: "go on with the run in DIR" },
-    force: { help: "train over the model that DIR holds" },
+    force: { help: "train over the model or the run that DIR holds; without it they are refused" },
     "stop-after": { value: "N", kind: whole(1), help: "save and stop after N steps of this call" },
     trace: {
       value: "FILE",

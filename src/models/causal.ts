@@ -10,6 +10,7 @@ import { OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
+import { show } from "../core/show.ts";
 import { type LayerOptions, Module } from "../nn/mod.ts";
 import { probabilities } from "../nn/probabilities.ts";
 import { alias } from "../ops/bridge.ts";
@@ -81,7 +82,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   createCache(batch = 1, capacity: number = this.contextLength, options: { dtype?: CacheDType } = {}): C {
     for (const [name, value] of Object.entries({ batch, capacity })) {
       if (!Number.isInteger(value) || value < 1) {
-        throw new OptionError(`createCache: ${name} is a whole number above 0, not ${value}`);
+        throw new OptionError(`createCache: ${name} is ${show(value)}, expected a whole number above 0`);
       }
     }
     const { dtype = "f32" } = checkOptions("createCache", options, cacheOptions);
