@@ -285,7 +285,7 @@ export const runIdle: readonly Idle<Given>[] = [
     because: "there is no --patience N",
   },
   {
-    option: "deterministic",
+    option: ["deterministic", "mfu"],
     when: ({ device }) => device === "webgpu" || device === "reference",
     because: "it belongs to the cpu device",
   },

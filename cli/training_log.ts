@@ -20,6 +20,8 @@ export interface LogEntry {
   lr?: number;
   /** The norm of the gradients before clipping. */
   grad_norm?: number;
+  /** The part of the machine's measured limit that the model's operations use. */
+  mfu?: number;
   /** Tokens per second. */
   tokens_per_second?: number;
 }

@@ -42,6 +42,7 @@ const idle: [string, string, RegExp][] = [
   ["train a -o b --schedule noam --min-lr 0.1", "min-lr", /falls with the root of the steps/],
   ["train a -o b --val-fraction 0 --eval-every 5", "eval-every", /--val-fraction 0 holds nothing out/],
   ["train a -o b --val-fraction 0 --patience 5", "patience", /--val-fraction 0 holds nothing out/],
+  ["train a -o b --device webgpu --mfu", "mfu", /belongs to the cpu device/],
   ["train a -o b --pack", "pack", /there is no --data FILE/],
   ["train a -o b --train-on-prompt", "train-on-prompt", /there is no --data FILE/],
   ["train a -o b --objective dpo", "objective", /there is no --data FILE/],
@@ -137,7 +138,7 @@ const considered: Record<string, string> = {
     "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory resume force " +
     "stop-after plot quiet lora lora-alpha lora-targets lora-dropout rslora dora n-kv-head n-inner optimizer momentum zero wire trace " +
-    "label-smoothing z-loss ema shuffle patience min-delta data pack train-on-prompt tensorboard objective beta",
+    "label-smoothing z-loss ema shuffle patience min-delta data pack train-on-prompt tensorboard objective beta mfu",
   explain: "model dtype device threads max-memory lora train batch-size block-size",
   eval: "model lora dtype device threads max-memory block-size stride batch-size cache-dtype fraction",
   logits: "model lora dtype device threads max-memory prompt-ids full loss",

@@ -291,6 +291,7 @@ export const train: Command = {
     },
     plot: { value: "FILE", help: "draw the loss curve as SVG" },
     tensorboard: { value: "DIR", help: "write what is reported into DIR for TensorBoard, too" },
+    mfu: { help: "measure the machine's limit first, and note what part of it the model's operations use" },
     quiet: { help: "say nothing while training" },
   },
   idle: [
@@ -318,7 +319,7 @@ export const train: Command = {
       zero: values.number("zero") as 0 | 1 | 2 | undefined,
       wire: values.text("wire") as "f32" | "bf16" | undefined,
       trace: values.text("trace"),
-    }, values.text("tensorboard"));
+    }, { tensorboard: values.text("tensorboard"), mfu: values.flag("mfu") });
     const result = await run.go(values.flag("resume"), values.number("stop-after"));
     await material.close();
     const parameters = model.numParameters();

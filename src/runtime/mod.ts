@@ -29,6 +29,7 @@ export { convertToGguf, type ConvertToGgufOptions } from "./gguf_convert.ts";
 export { CausalLM } from "./causal_lm.ts";
 export { GPT2 } from "./gpt2.ts";
 export { NetworkModel } from "./network_model.ts";
+export { peakFlops } from "./peak_flops.ts";
 export { SummaryWriter, type SummaryWriterOptions } from "./summary_writer.ts";
 export { TextModel } from "./text_model.ts";
 export type { Prepared } from "./model_generation.ts";
