@@ -9,6 +9,16 @@ import { Generator } from "../src/core/random.ts";
 import { endlessReason } from "../src/text/backtracking.ts";
 import { type ExpressionNode, parseExpression } from "../src/text/expression_syntax.ts";
 
+const ones = new Map<string, boolean>();
+
+/** Whether an expression of one character is this one; asked a million times. */
+function isOne(source: string, character: string): boolean {
+  const key = `${character}${source}`;
+  let is = ones.get(key);
+  if (is === undefined) ones.set(key, is = new RegExp(`^(?:${source})$`, "us").test(character));
+  return is;
+}
+
 /** How many steps a backtracking engine takes to look for an expression in a text; at most `most`. */
 function steps(node: ExpressionNode, text: string, most: number): number {
   let count = 0;
@@ -16,7 +26,7 @@ function steps(node: ExpressionNode, text: string, most: number): number {
     if (++count > most) throw new RangeError("too many");
     switch (node.kind) {
       case "character":
-        return at < text.length && new RegExp(`^(?:${node.source})$`, "us").test(text[at]) && then(at + 1);
+        return at < text.length && isOne(node.source, text[at]) && then(at + 1);
       case "assertion":
         if (node.inner) return match(node.inner, at, () => true) && then(at);
         return at === text.length && then(at);
