@@ -56,6 +56,8 @@ async function runProcess(runtime: FoundRuntime, files: readonly string[], repor
     cwd: repository,
     env: {
       NODE_COMPILE_CACHE: nodeCache,
+      // Results must not depend on which library was fastest today.
+      FERROTYPE_TUNE: "off",
       ...process.env,
       NO_COLOR: "1",
       FERROTYPE_SKIPS: skips,

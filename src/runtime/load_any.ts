@@ -34,7 +34,7 @@ import {
   openModel,
 } from "./load_model.ts";
 import type { LoadOptions } from "./load_options.ts";
-import type { GivenFiles } from "./model_folder.ts";
+import { demandNoHub, type GivenFiles } from "./model_folder.ts";
 import { checkTokenizer } from "./model_generation.ts";
 
 const size = whole(1),
@@ -124,6 +124,7 @@ export async function loadAny(
   options: Options,
 ): Promise<CausalLM> {
   const given = checkLoad("CausalLM.load", options);
+  if (isGguf(where)) demandNoHub(where, given);
   if (isGguf(where)) return await loadGguf(Model, await openGguf(where), given);
   const open = await openModel(where as string | URL | GivenFiles, given);
   if (open.json === null) {
