@@ -14,7 +14,7 @@ import { flag, kind, listOf, object, oneOf, text as aText, whole } from "../core
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import type { Steps } from "../core/steps.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
-import { Merges } from "./bpe_merge.ts";
+import { type Merges, mergesOf } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
 import { byteSymbols, symbolsToBytes } from "./bytes.ts";
 import { normalized, normalizedSteps } from "./canonical.ts";
@@ -141,7 +141,7 @@ export class BpeTokenizer implements Tokenizer {
         "a byte-level BPE vocabulary has tokens for bytes, and this one has none; was it trained without the byte alphabet?",
       );
     }
-    this.#merges = readMerges(parts.merges, vocab);
+    this.#merges = mergesOf(parts.merges, vocab);
     this.#splits = parts.splits ?? null;
     this.#patterns = parts.splits?.map(({ pattern }) => pattern) ?? null;
     this.#ignoreMerges = parts.ignoreMerges ?? false;
@@ -491,25 +491,4 @@ function grown(array: Int32Array<ArrayBuffer>, length: number): Int32Array<Array
   const larger = new Int32Array(Math.max(2 * array.length, length));
   larger.set(array);
   return larger;
-}
-
-function readMerges(
-  merges: Iterable<readonly [first: string, second: string]>,
-  vocab: ReadonlyMap<string, number>,
-): Merges {
-  const firsts: number[] = [], seconds: number[] = [], results: number[] = [];
-  for (const [first, second] of merges) {
-    const a = vocab.get(first), b = vocab.get(second), joined = vocab.get(first + second);
-    if (a === undefined || b === undefined || joined === undefined) {
-      const missing = a === undefined ? first : b === undefined ? second : first + second;
-      throw new FormatError(
-        `merge ${firsts.length} ("${first}" and "${second}") needs the token "${missing}", which is not in the ` +
-          "vocabulary; do vocabulary and merges belong together?",
-      );
-    }
-    firsts.push(a);
-    seconds.push(b);
-    results.push(joined);
-  }
-  return new Merges(firsts, seconds, results);
 }
