@@ -125,7 +125,7 @@ const considered: Record<string, string> = {
     "num-return-sequences logprobs penalty-alpha cache-dtype max-time stop lora",
   chat: "model dtype device threads max-memory max-new-tokens temperature seed stop lora",
   serve:
-    "host port api-key name max-batch max-queue max-texts pooling max-body patience cors allowed-host model dtype device threads max-memory lora",
+    "host port api-key name max-batch max-queue max-texts format-seconds pooling max-body patience cors allowed-host model dtype device threads max-memory lora",
   batch: "out share max-batch name status model dtype device threads max-memory lora",
   train:
     "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
