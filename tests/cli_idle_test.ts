@@ -41,6 +41,11 @@ const idle: [string, string, RegExp][] = [
   ["train a -o b --momentum 0.9", "momentum", /--optimizer adamw has none/],
   ["train a -o b --schedule noam --min-lr 0.1", "min-lr", /falls with the root of the steps/],
   ["train a -o b --val-fraction 0 --eval-every 5", "eval-every", /--val-fraction 0 holds nothing out/],
+  ["train a -o b --val-fraction 0 --patience 5", "patience", /--val-fraction 0 holds nothing out/],
+  ["train a -o b --pack", "pack", /there is no --data FILE/],
+  ["train a -o b --train-on-prompt", "train-on-prompt", /there is no --data FILE/],
+  ["train --data a -o b --init c --shuffle epoch", "shuffle", /examples come once an epoch/],
+  ["train a -o b --min-delta 0.1", "min-delta", /there is no --patience N/],
   ["train a -o b --steps 5 --stop-after 9", "stop-after", /the run has fewer steps/],
   ["train a -o b --zero 1", "zero", /one process trains alone; mpirun -n 2 or srun starts ranks/],
   ["train a -o b --wire bf16", "wire", /one process trains alone/],
@@ -97,6 +102,10 @@ const fine = [
   "train a -o b --optimizer muon --momentum 0.9 --beta2 0.9",
   "train a -o b --family llama --n-kv-head 1 --n-inner 64",
   "train a -o b --val-fraction 0 --save-every 5",
+  "train a -o b --ema 0.99 --shuffle epoch --patience 3 --min-delta 0.1",
+  "train a -o b --resume --min-delta 0.1",
+  "train --data a -o b --init c --pack --train-on-prompt",
+  "train --data a -o b --resume --pack",
   "tabular train a -o b --model mlp --hidden 8 --steps 9",
   "tabular train a -o b --model linear --folds 3",
   "tabular train a -o b --task regression --class-weights none",
@@ -125,7 +134,7 @@ const considered: Record<string, string> = {
     "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory resume force " +
     "stop-after plot quiet lora lora-alpha lora-targets lora-dropout rslora dora n-kv-head n-inner optimizer momentum zero wire trace " +
-    "label-smoothing z-loss",
+    "label-smoothing z-loss ema shuffle patience min-delta data pack train-on-prompt tensorboard",
   explain: "model dtype device threads max-memory lora train batch-size block-size",
   eval: "model lora dtype device threads max-memory block-size stride batch-size cache-dtype fraction",
   logits: "model lora dtype device threads max-memory prompt-ids full loss",
