@@ -95,6 +95,8 @@ export interface Backend {
   supports(dtype: DType): boolean;
   /** Bytes that it takes at most; Infinity: what the machine gives. What is in use already stays. */
   maxMemory: number;
+  /** Bytes that it could have in all, where that is known before it is tried. */
+  readonly capacity?: number;
   /** Memory with undefined contents. @throws {DeviceError} when there is none left, saying how much was asked for. */
   allocate(byteLength: number): DeviceBuffer;
   /** Gives memory back. The contents may be overwritten at once by work issued later. */
@@ -226,6 +228,23 @@ export interface Kernels {
     lse: View | null,
     scale: number,
     causal: boolean,
+  ): void;
+  /**
+   * The same, each query by itself and its sums in the order of keys, so that a row's bits depend on what it sees alone: for
+   * devices whose `arithmetic` is "deterministic". `softcap` and `window` as in {@link Kernels.attentionStep}; `seen` (bool
+   * [batch, heads, tq, tk], strided with unit last stride) is 0 where a key is hidden.
+   */
+  attentionInOrder?(
+    q: View,
+    k: View,
+    v: View,
+    out: View,
+    lse: View | null,
+    scale: number,
+    causal: boolean,
+    softcap: number,
+    window: number,
+    seen: View | null,
   ): void;
   /**
    * A decoding step of several texts: `qkv` [rows, heads + 2 · groups, d] is contiguous f32, queries first, then keys, then

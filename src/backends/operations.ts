@@ -153,6 +153,12 @@ const list: readonly Operation[] = [
     ([q]) => [shapeOf(q), rowsOf(q)],
   ),
   row(
+    "attentionInOrder",
+    true,
+    "reads q, reads k, reads v, writes out, writes lse, number scale, word causal, number softcap, word window, reads seen",
+    ([q]) => [shapeOf(q), rowsOf(q)],
+  ),
+  row(
     "attentionStep",
     true,
     "reads qkv:f32, updates* keys, updates* values:keys, number* lengths, writes out:f32, number scale, reads places:i32, number softcap, word window",

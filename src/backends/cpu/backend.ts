@@ -36,6 +36,7 @@ import { scatter } from "./kernels/scatter.ts";
 import { softmax, softmaxBackward } from "./kernels/softmax.ts";
 import { sort } from "./kernels/sort.ts";
 import { Overflow } from "./overflow.ts";
+import { tune } from "./tune.ts";
 import { type Provided, providedSince } from "./provided.ts";
 import { Watch } from "./watch.ts";
 
@@ -118,6 +119,11 @@ export class CpuBackend implements Backend {
     this.#overflow.most = Math.max(0, Math.min(this.#spare, bytes - heap.limit));
   }
 
+  /** What the heap may grow to, and what may lie outside of it. */
+  get capacity(): number {
+    return this.engine.heap.limit + this.#overflow.most;
+  }
+
   /** Memory with undefined contents, aligned to 64 bytes. */
   allocate(byteLength: number): CpuBuffer {
     if (this.#maxMemory !== Infinity) checkMaxMemory(this, this.memory(), byteLength);
@@ -132,6 +138,11 @@ export class CpuBackend implements Backend {
       });
     }
     return buffer;
+  }
+
+  /** Which library multiplies is found out now, where that is open; see `tune.ts`. */
+  tune(): void {
+    tune(this.engine);
   }
 
   /** Gives memory back. @throws {DeviceError} when it was given back before. */
@@ -173,7 +184,10 @@ export class CpuBackend implements Backend {
 
   /** See {@link Backend.capture}. */
   capture(f: () => void): Captured | null {
-    const overflow = this.#overflow, work = this.engine.capture(f);
+    const { engine } = this, overflow = this.#overflow;
+    engine.blas.noteCapture();
+    if (engine.blas.isDue) tune(engine);
+    const work = engine.capture(f);
     if (!overflow.engaged) return work;
     work?.dispose();
     return null;
@@ -225,6 +239,7 @@ export class CpuBackend implements Backend {
 
   /** See {@link Backend.matmul}. */
   matmul(a: View, b: View, out: View, epilogue?: Epilogue): void {
+    if (this.engine.blas.isDue) tune(this.engine);
     if (a.shape[a.shape.length - 1] > mostCounted) matmulLarge(this, a, b, out, epilogue);
     else matmul(this.engine, a, b, out, epilogue);
   }

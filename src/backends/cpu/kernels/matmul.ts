@@ -14,7 +14,7 @@ import type { Epilogue, View } from "../../contract.ts";
 import { addressOf } from "../buffer.ts";
 import type { Engine, Kernel } from "../engine.ts";
 import * as arg from "./gemm/arguments.ts";
-import { Blocks, itemWork, panelModes, panelsAt, sumsAt } from "./gemm/blocks.ts";
+import { blockDepth, Blocks, itemWork, panelModes, panelsAt, sumsAt } from "./gemm/blocks.ts";
 import { splitsPairs } from "./gemm/dot.ts";
 import { rowAccess } from "./gemm/gemm.ts";
 import { gemvRows, streamRows } from "./gemm/gemv.ts";
@@ -54,8 +54,9 @@ export function matmul(engine: Engine, a: View, b: View, out: View, epilogue?: E
   if (!product.read(a, b, out, inputs)) return;
   // A column-major output is the transpose of a row-major one; and few columns are better few rows.
   const { out: o } = product;
-  const thin = product.columns <= gemvRows && product.rows > gemvRows;
-  if (thin || (o.column !== o.bytes && o.row === o.bytes && product.rows > gemvRows)) product.transpose();
+  const thin = product.columns <= gemvRows, turned = o.column !== o.bytes && o.row === o.bytes;
+  // Turned or not, products are summed in another order; where that counts, it may not depend on how many rows there are.
+  if ((thin || turned) && product.rows > gemvRows && !engine.deterministic) product.transpose();
   const program = epilogue?.program ?? null;
   const scalars = epilogue?.scalars ?? noScalars;
   if (product.depth === 0) return withoutDepth(engine, program, scalars);
@@ -105,9 +106,25 @@ function multiply(engine: Engine, program: Program | null, scalars: readonly num
   const layout = panelLayout(product), { rows } = product;
   // Also before a library: what a row gives must not depend on how many there are.
   if (layout === "k" && rows <= streamRows) return multiplyFew(engine, program, scalars);
+  if (layout === "k" && engine.deterministic && product.a.dtype !== "i32") {
+    return byRows(engine, program, scalars);
+  }
   if (multiplyNative(engine, product, program, scalars)) return;
   if (rows <= gemvRows && layout !== "any") multiplyFew(engine, program, scalars);
   else multiplyBlocked(engine, program, scalars);
+}
+
+/** Many rows as a few at a time, so that a row gives the same bits as it does alone. */
+function byRows(engine: Engine, program: Program | null, scalars: readonly number[]): void {
+  const { a, out, inputs, inputCount, rows } = product;
+  const operands = [a, out, ...inputs.slice(0, inputCount)], starts = operands.map(({ address }) => address);
+  for (let row = 0; row < rows; row += streamRows) {
+    product.rows = Math.min(streamRows, rows - row);
+    operands.forEach((operand, i) => operand.address = starts[i] + row * operand.row);
+    multiplyFew(engine, program, scalars);
+  }
+  product.rows = rows;
+  operands.forEach((operand, i) => operand.address = starts[i]);
 }
 
 /** A few rows: b is read once, and nothing of it is copied. */
@@ -141,6 +158,7 @@ function multiplyFew(engine: Engine, program: Program | null, scalars: readonly 
   write(engine, args, arg.taskArg, 0);
   write(engine, args, arg.blockPanelsArg, width);
   write(engine, args, arg.columnBlocksArg, count);
+  write(engine, args, arg.blockDepthArg, blockDepth(depth));
   writeEpilogue(engine, product, program, scalars);
   const items = count * matrices;
   const bytes = depth * Math.min(width, columns) * b.bytes * rows;
