@@ -207,6 +207,7 @@ async function prepare(
 /** The command. */
 export const train: Command = {
   name: "train",
+  ranks: true,
   usage: "TEXTFILE -o DIR [options]",
   summary: "Trains a language model from a text and writes a Hugging Face model folder.",
   details:

@@ -6,7 +6,6 @@
  */
 import type { Choice, Speeds } from "./choice.ts";
 
-
 /** A thread that was started. */
 export interface CpuWorker {
   /** Ends the thread at once. */

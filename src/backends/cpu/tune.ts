@@ -110,7 +110,10 @@ class Bench {
     const { f32, u8, u16 } = engine, a = this.#a >>> 2, b = this.#b >>> 2;
     repeat(f32.subarray(a, a + numbers), Float32Array.from({ length: 4093 }, next));
     repeat(f32.subarray(b, b + weights), Float32Array.from({ length: 4093 }, next));
-    repeat(u8.subarray(pointer, pointer + byteLength), Uint8Array.from({ length: 34 * 61 }, () => 127 * next()));
+    repeat(
+      u8.subarray(pointer, pointer + byteLength),
+      Uint8Array.from({ length: 34 * 61 }, () => 127 * next()),
+    );
     for (let at = pointer >>> 1; at < (pointer + byteLength) >>> 1; at += 17) u16[at] = 0x2000; // the scale, 2⁻⁷
   }
 

@@ -60,9 +60,13 @@ export function matmulQuantized(
     );
   }
   // As many rows as a decoding step may have go one by one, so that what a row gives never depends on its neighbours.
-  const single = rows <= streamRows, program = epilogue?.program ?? null, scalars = epilogue?.scalars ?? noScalars;
+  const single = rows <= streamRows,
+    program = epilogue?.program ?? null,
+    scalars = epilogue?.scalars ?? noScalars;
   const ready = (): number => readyPanels(engine, b.buffer as CpuBuffer, dtype);
-  if (!single && !forced && multiplyQuantizedNative(engine, product, a, dtype, ready, program, scalars)) return;
+  if (!single && !forced && multiplyQuantizedNative(engine, product, a, dtype, ready, program, scalars)) {
+    return;
+  }
   const kernel = kernelFor(engine, product, program, single ? 1 : 0, method);
   const panels = ready();
   const bytes = engine.heap.scratch(

@@ -122,7 +122,9 @@ function decode(
 
 /** Arguments: address of the weights, bytes of a row, blocks of a row, columns, interleaved panels, address of numbers. */
 function emitDecode(m: ModuleBuilder, dtype: Quantized, kind: Number): void {
-  const scratch = importThreadScratch(m), interleave = emitInterleave(m, dtype), bytes = kind === "bf16" ? 2 : 4;
+  const scratch = importThreadScratch(m),
+    interleave = emitInterleave(m, dtype),
+    bytes = kind === "bf16" ? 2 : 4;
   const panel = emitPanel(m, dtype, kind), panelBytes = panelRows * blockBytes[dtype];
   const f = m.function("run", { params: ["i32", "i32", "i32"] });
   const [args, begin, end] = f.params;
@@ -200,12 +202,16 @@ function emitPanel(m: ModuleBuilder, dtype: Quantized, kind: Number): FunctionBu
           f.op("i8x16.sub");
           f.set(weights);
         }
-        for (const [two, extend] of [[0, "i16x8.extend_low_i8x16_s"], [1, "i16x8.extend_high_i8x16_s"]] as const) {
+        for (
+          const [two, extend] of [[0, "i16x8.extend_low_i8x16_s"], [1, "i16x8.extend_high_i8x16_s"]] as const
+        ) {
           f.get(weights);
           f.op(extend);
           f.set(words[0]);
           const first = 4 * four + 2 * two;
-          for (const [i, widen] of [[0, "i32x4.extend_low_i16x8_s"], [1, "i32x4.extend_high_i16x8_s"]] as const) {
+          for (
+            const [i, widen] of [[0, "i32x4.extend_low_i16x8_s"], [1, "i32x4.extend_high_i16x8_s"]] as const
+          ) {
             f.get(words[0]);
             f.op(widen);
             f.op("f32x4.convert_i32x4_s");
