@@ -19,6 +19,7 @@
  * @module
  */
 import { DeviceError, OptionError } from "../../core/errors.ts";
+import { show } from "../../core/show.ts";
 import { type Global, ModuleBuilder } from "./assembler/mod.ts";
 import { Blas } from "./blas.ts";
 import { cpuFeatures } from "./features.ts";
@@ -36,6 +37,8 @@ export interface KernelContext {
   readonly relaxed: boolean;
   /** Whether this engine's `relaxed_madd` really rounds once (it does not on Bun). */
   readonly fusedMadd: boolean;
+  /** Whether sums run in an order that depends on what is summed alone. */
+  readonly deterministic: boolean;
 }
 
 /** Emits ONE exported function "run"(args: i32 address, begin: i32, end: i32) that does work items begin..end. */
@@ -139,7 +142,7 @@ export class Engine {
 
   set threads(count: number) {
     if (!Number.isInteger(count) || count < 1 || count > 1024) {
-      throw new OptionError(`cpu: threads is a whole number from 1 to 1024, not ${count}`);
+      throw new OptionError(`cpu: threads is ${show(count)}, expected a whole number from 1 to 1024`);
     }
     if (this.#pool) this.#pool.threads = count;
     else if (count > 1) {
@@ -354,5 +357,5 @@ export class Engine {
 function contextFor(deterministic: boolean): KernelContext {
   const { relaxedSimd, fusedMadd } = cpuFeatures();
   const relaxed = relaxedSimd.available && !deterministic;
-  return { fma: relaxed, relaxed, fusedMadd: fusedMadd.available };
+  return { fma: relaxed, relaxed, fusedMadd: fusedMadd.available, deterministic };
 }

@@ -50,6 +50,20 @@ const identity = programOf("f32", [input(0)]);
 /** What the library multiplies: f32, or bf16 with results in f32. */
 export type Routine = "sgemm" | "bgemm";
 
+/** Whether its shape and layout are for a library, whichever there is. */
+function couldBeNative(engine: Engine, product: Product): boolean {
+  const { rows, columns, depth } = product;
+  if (rows < leastRows || columns < leastSide || depth < leastSide || engine.deterministic) return false;
+  return rows * columns * depth >= leastWork && isPlain(product);
+}
+
+/** Whether a BLAS multiplies it. */
+export function isNative(engine: Engine, product: Product): boolean {
+  const { rows, columns, depth } = product, { blas } = engine;
+  if (!couldBeNative(engine, product) || !blas.available) return false;
+  return rows >= blas.reach.leastRows && rows * columns * depth >= blas.reach.leastWork;
+}
+
 /** Multiplies, or gives false where the product is not for a BLAS. */
 export function multiplyNative(
   engine: Engine,
@@ -57,14 +71,9 @@ export function multiplyNative(
   program: Program | null,
   scalars: readonly number[],
 ): boolean {
-  const { rows, columns, depth, b } = product, work = rows * columns * depth, { blas } = engine;
-  if (rows < leastRows || columns < leastSide || depth < leastSide || engine.deterministic) return false;
-  if (work < leastWork || !isPlain(product)) return false;
-  if (!blas.available) {
-    blas.note(work * product.matrices);
-    return false;
-  }
-  if (rows < blas.reach.leastRows || work < blas.reach.leastWork) return false;
+  const { rows, columns, depth, b } = product, { blas } = engine;
+  if (!blas.available && couldBeNative(engine, product)) blas.note(rows * columns * depth * product.matrices);
+  if (!isNative(engine, product)) return false;
   if (b.dtype === "f32") return multiplyBlocks(engine, product, program, scalars, "sgemm");
   const { address, dtype, bytes, row, column } = b;
   const floats = convert(engine, product);
