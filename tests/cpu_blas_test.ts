@@ -7,7 +7,7 @@ import { Engine } from "../src/backends/cpu/engine.ts";
 import { attention } from "../src/backends/cpu/kernels/attention.ts";
 import { matmul } from "../src/backends/cpu/kernels/matmul.ts";
 import type { NativeBlas } from "../src/backends/cpu/platform.ts";
-import { byteSize } from "../src/core/dtype.ts";
+import { blockValues, byteSize } from "../src/core/dtype.ts";
 import { fromBf16, toBf16, toF16 } from "../src/core/half.ts";
 import type { CpuBuffer } from "../src/backends/cpu/buffer.ts";
 import { blockBytes } from "../src/backends/cpu/kernels/quantized/format.ts";
@@ -394,15 +394,23 @@ describe("every library that is there", { skip }, () => {
   }
 });
 
-describe("weights in blocks of 256 by a library", { skip }, () => {
+describe("blocks of a GGUF by a library", { skip }, () => {
   it("are the same numbers, and meet the same activations", () => {
     const on = engineWith(1), own = engineWith(1, "none");
     blasTakesAll(on);
-    const factors = { q6k: [208], q5k: [0, 2], q4k: [0, 2], q3k: [108], q2k: [80, 82] };
+    const factors = {
+      q6k: [208],
+      q5k: [0, 2],
+      q4k: [0, 2],
+      q3k: [108],
+      q2k: [80, 82],
+      q51: [0, 2],
+      q50: [0],
+    };
     for (const [dtype, places] of Object.entries(factors) as [keyof typeof factors, number[]][]) {
       for (const [m, n, k] of [[48, 64, 256], [50, 523, 4096]]) {
-        const what = `${dtype}, [${m},${k}] × [${k},${n}]`, size = byteSize(dtype, 256);
-        const stored = new Uint8Array(n * k / 256 * size);
+        const what = `${dtype}, [${m},${k}] × [${k},${n}]`, size = byteSize(dtype, blockValues(dtype));
+        const stored = new Uint8Array(byteSize(dtype, n * k));
         const pattern = Uint8Array.from({ length: 4093 }, () => 256 * generator.uniform());
         for (let at = 0; at < stored.length; at++) stored[at] = pattern[at % 4093];
         for (let block = 0; block < stored.length; block += size) {
