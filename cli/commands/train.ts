@@ -266,6 +266,7 @@ async function prepare(
 /** The command. */
 export const train: Command = {
   name: "train",
+  ranks: true,
   usage: "TEXTFILE|--data FILE -o DIR [options]",
   summary: "Trains a language model from a text or examples and writes a Hugging Face model folder.",
   details:
