@@ -306,16 +306,10 @@ const calls: Record<string, Call | [Call, Options]> = {
     new ft.SentencePieceTokenizer(sentencePiece).decode([1], o),
   "SentencePieceTokenizer#stream(options)": (o) => new ft.SentencePieceTokenizer(sentencePiece).stream(o),
   "new WordPieceTokenizer(parts)": [(o) => new ft.WordPieceTokenizer(o), wordPiece],
-  "SentencePieceTokenizer#encodeSteps(options)": (
-    o,
-  ) => [...new ft.SentencePieceTokenizer(sentencePiece).encodeSteps("a", o)],
   "WordPieceTokenizer#encodeSteps(options)": (
     o,
   ) => [...new ft.WordPieceTokenizer(wordPiece).encodeSteps("a", o)],
   "WordPieceTokenizer#encode(options)": (o) => new ft.WordPieceTokenizer(wordPiece).encode("a", o),
-  "WordPieceTokenizer#encodeSteps(options)": (o) => [
-    ...new ft.WordPieceTokenizer(wordPiece).encodeSteps("a", o),
-  ],
   "WordPieceTokenizer#decode(options)": (o) => new ft.WordPieceTokenizer(wordPiece).decode([1], o),
   "WordPieceTokenizer#stream(options)": (o) => new ft.WordPieceTokenizer(wordPiece).stream(o),
   "Gguf#tensor(options)": (o) => ft.Gguf.prototype.tensor.call({ view: () => ({}) } as never, "a", o),
