@@ -344,7 +344,12 @@ describe("every library that is there", { skip }, () => {
       const on = engineWith(1, library), own = engineWith(1, "none");
       blasTakesAll(on);
       for (const dtype of ["q8", "q4"] as const) {
-        for (const [m, n, k] of [[17, 64, 64], [40, 203, 96], [17, 523, 4096], [64, 72, 320]]) {
+        for (
+          const [m, n, k] of [[40, 203, 96], [17, 523, 4096], [17, 64, 64], [64, 72, 320]].slice(
+            0,
+            width(4, 2),
+          )
+        ) {
           const what = `${library.title}, ${dtype}, [${m},${k}] × [${k},${n}]`, again = new Generator(m);
           const draw = (): number => 2 * again.uniform() - 1, bytes = blockBytes[dtype];
           const stored = Uint8Array.from({ length: n * k / 32 * bytes }, () => 256 * again.uniform());

@@ -112,12 +112,10 @@ function emitPanel(m: ModuleBuilder, dtype: Quantized, kind: Numbers): FunctionB
   const [from, to, blocks] = f.params, bytes = kind === "bf16" ? 2 : 4;
   const scales = f.localArray("v128", panelRows), halves = f.localArray("v128", 2);
   const words = f.localArray("v128", 2), numbers = f.localArray("v128", 2), pair = f.localArray("v128", 2);
-  const constants = emitConstants(f), eight = f.local("v128"), half = f.local("v128"), one = f.local("v128");
+  const constants = emitConstants(f), eight = f.local("v128"), half = f.local("v128");
   const rowAt = f.localArray("i32", panelRows), turn = f.local("i32");
-  for (const [local, value] of [[half, 0x7fff], [one, 1]] as const) {
-    f.i32x4(value);
-    f.set(local);
-  }
+  f.i32x4(0x8000);
+  f.set(half);
   f.i8x16(8);
   f.set(eight);
   rowAt.forEach((at, row) => {
@@ -170,16 +168,10 @@ function emitPanel(m: ModuleBuilder, dtype: Quantized, kind: Numbers): FunctionB
             });
             continue;
           }
-          // To nearest even; the numbers are finite.
+          // To nearest, and from the middle away from 0: half of the instructions that nearest even takes.
           for (const x of numbers) {
             f.get(x);
             f.get(half);
-            f.op("i32x4.add");
-            f.get(x);
-            f.i32(16);
-            f.op("i32x4.shr_u");
-            f.get(one);
-            f.op("v128.and");
             f.op("i32x4.add");
             f.i32(16);
             f.op("i32x4.shr_u");
