@@ -71,7 +71,7 @@ function asRows(view: View, { rows, length }: Extent): View | null {
 }
 
 /** The rows that a step folds or was fused over; null for steps that do neither. */
-function extentOf({ operation, args }: Step): Extent | null {
+function extentOf({ operation, args, backend }: Step): Extent | null {
   let shape: readonly number[];
   if (operation.name === "rows") {
     shape = [...args[1] as View[], ...args[3] as View[]].find(isWide)!.shape;
@@ -83,8 +83,11 @@ function extentOf({ operation, args }: Step): Extent | null {
     ) {
       return null;
     }
-  } else if (norms.has(operation.name)) shape = (args[0] as View).shape;
-  else return null;
+  } else if (norms.has(operation.name)) {
+    // Their own kernels sum otherwise, which is one bit or another: a program gives what the function gives.
+    if (backend.arithmetic === "deterministic") return null;
+    shape = (args[0] as View).shape;
+  } else return null;
   const length = shape[shape.length - 1], rows = sizeOf(shape) / length;
   // Whatever their number: what a row gives must not depend on how many there are beside it.
   return length >= leastLength && length <= mostLength && rows >= 1 ? { rows, length } : null;
