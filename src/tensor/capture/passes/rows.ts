@@ -67,7 +67,7 @@ function asRows(view: View, { rows, length }: Extent): View | null {
 }
 
 /** The rows that a step folds or was fused over; null for steps that do neither. */
-function extentOf({ operation, args, backend }: Step): Extent | null {
+function extentOf({ operation, args }: Step): Extent | null {
   let shape: readonly number[];
   if (operation.name === "rows") {
     shape = [...args[1] as View[], ...args[3] as View[]].find(isWide)!.shape;
