@@ -73,6 +73,9 @@ const idle: [string, string, RegExp][] = [
   ["tabular train a -o b --task regression --class-weights balanced", "class-weights", /has no classes/],
   ["tabular predict a --csv b --json -o c", "out", /--json prints the predictions/],
   ["tabular predict a x=1 -o c", "out", /goes with --csv/],
+  ["tabular predict a x=1 --force", "force", /there is no -o FILE/],
+  ["tabular inspect a --force", "force", /there is no --onnx FILE/],
+  ["run a --force", "force", /there is no --output NAME=FILE/],
   ["tabular predict a x=1 --delimiter ,", "delimiter", /a row is given, and no --csv/],
   ["tabular predict a x=1 --ignore y", "ignore", /a row is given, and no --csv/],
   ["tabular predict a x=1 --explain-csv", "explain-csv", /a row is given, and no --csv/],
@@ -132,7 +135,7 @@ const considered: Record<string, string> = {
     "num-return-sequences logprobs penalty-alpha cache-dtype max-time stop lora",
   chat: "model dtype device threads max-memory max-new-tokens temperature seed stop lora",
   serve:
-    "host port api-key name max-batch max-queue max-texts pooling max-body patience cors allowed-host model dtype device threads max-memory lora",
+    "host port api-key name max-batch max-queue max-texts format-seconds pooling max-body patience cors allowed-host model dtype device threads max-memory lora",
   batch: "out share max-batch name status model dtype device threads max-memory lora",
   train:
     "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
@@ -145,12 +148,12 @@ const considered: Record<string, string> = {
   tokenize: "model decode no-special",
   "tokenizer train": "out vocab-size min-frequency force",
   inspect: "",
-  run: "input output device threads max-memory",
+  run: "input output force device threads max-memory",
   convert: "dtype shard-size force",
   "tabular train":
     `out target task bins folds keep seed class-weights model hidden steps report-fit ${csvFlags} force quiet`,
-  "tabular predict": `csv out ${csvFlags}`,
-  "tabular inspect": `onnx ${csvFlags}`,
+  "tabular predict": `csv out force ${csvFlags}`,
+  "tabular inspect": `onnx force ${csvFlags}`,
   "tabular explain": "",
   pull: "revision",
   list: "",

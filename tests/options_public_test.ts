@@ -249,7 +249,8 @@ const calls: Record<string, Call | [Call, Options]> = {
   "new GPT2(options)": (o) => new GPT2(config, o),
   "new CausalCache(options)": (o) => new ft.CausalCache({ layers: 1, heads: 1, width: 2 }, 1, 2, o),
   "CausalLM.load(options)": (o) => ft.CausalLM.load(nowhere, o),
-  "CausalLM.fromConfig(options)": (o) => ft.CausalLM.fromConfig({}, o),
+  "CausalLM.fromConfig(options)": (o) =>
+    ft.CausalLM.fromConfig({ vocab_size: 8, n_positions: 8, n_embd: 8, n_layer: 1, n_head: 1 }, o),
   "CausalLM.fromSizes(sizes)": [(o) => ft.CausalLM.fromSizes("llama", o), sizes],
   "CausalLM.fromSizes(options)": (o) => ft.CausalLM.fromSizes("llama", sizes, o),
   "NetworkModel#createCache(options)": (o) => model.createCache(1, 2, o),
@@ -306,10 +307,10 @@ const calls: Record<string, Call | [Call, Options]> = {
     new ft.SentencePieceTokenizer(sentencePiece).decode([1], o),
   "SentencePieceTokenizer#stream(options)": (o) => new ft.SentencePieceTokenizer(sentencePiece).stream(o),
   "new WordPieceTokenizer(parts)": [(o) => new ft.WordPieceTokenizer(o), wordPiece],
+  "WordPieceTokenizer#encodeSteps(options)": (
+    o,
+  ) => [...new ft.WordPieceTokenizer(wordPiece).encodeSteps("a", o)],
   "WordPieceTokenizer#encode(options)": (o) => new ft.WordPieceTokenizer(wordPiece).encode("a", o),
-  "WordPieceTokenizer#encodeSteps(options)": (o) => [
-    ...new ft.WordPieceTokenizer(wordPiece).encodeSteps("a", o),
-  ],
   "WordPieceTokenizer#decode(options)": (o) => new ft.WordPieceTokenizer(wordPiece).decode([1], o),
   "WordPieceTokenizer#stream(options)": (o) => new ft.WordPieceTokenizer(wordPiece).stream(o),
   "Gguf#tensor(options)": (o) => ft.Gguf.prototype.tensor.call({ view: () => ({}) } as never, "a", o),

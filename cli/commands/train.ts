@@ -34,6 +34,7 @@ import {
 import { type Command, UsageError, type Values } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
 import { note, printJson } from "../output.ts";
+import { letters, placeOf } from "../place.ts";
 import { loadPlotter } from "../plot.ts";
 import { readText, splitText } from "../text.ts";
 import {
@@ -265,6 +266,7 @@ async function prepare(
 /** The command. */
 export const train: Command = {
   name: "train",
+  ranks: true,
   usage: "TEXTFILE|--data FILE -o DIR [options]",
   summary: "Trains a language model from a text or examples and writes a Hugging Face model folder.",
   details:
@@ -306,6 +308,17 @@ export const train: Command = {
   async run(values, [path]) {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("train: say where to write with -o DIR");
+    for (
+      const [name, what, begins] of [["plot", "no plot", "<svg"], ["trace", "no trace", '{"traceEvents"']]
+    ) {
+      const file = values.text(name);
+      if (file === undefined) continue;
+      const wrote = await placeOf("train", file, values.flag("force"), {
+        what: `${what} that this command wrote`,
+        is: (head) => letters(head, begins.length) === begins,
+      });
+      if (wrote === "replaced") await note(`${file} is there already, and will be replaced`);
+    }
     const plotPath = values.text("plot"), plot = plotPath === undefined ? null : await loadPlotter();
     await distributed.init();
     await applyDevice(values);
