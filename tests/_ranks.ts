@@ -34,7 +34,7 @@ export interface RanksRun {
   readonly options?: Partial<TrainerOptions>;
 }
 
-/** Losses, and a fingerprint of the weights. */
+/** Losses, and a fingerprint of the weights, or of their average. */
 export interface RanksResult {
   readonly name: string;
   readonly rank: number;
@@ -74,12 +74,14 @@ export async function trainOnRanks(run: RanksRun): Promise<RanksResult> {
   if (run.resume) await trainer.resume();
   await trainer.run();
   let bits = 0x811c9dc5;
-  for (const t of model.parameters()) {
-    const { buffer, byteOffset, byteLength } = await t.data();
-    for (const byte of new Uint8Array(buffer, byteOffset, byteLength)) {
-      bits = Math.imul(bits ^ byte, 0x01000193);
+  await trainer.averaged(async () => {
+    for (const t of model.parameters()) {
+      const { buffer, byteOffset, byteLength } = await t.data();
+      for (const byte of new Uint8Array(buffer, byteOffset, byteLength)) {
+        bits = Math.imul(bits ^ byte, 0x01000193);
+      }
     }
-  }
+  });
   return {
     name: run.name,
     rank: distributed.rank,

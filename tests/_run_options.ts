@@ -27,5 +27,6 @@ export const runOptions: Options = {
   "no-install": {
     help: "install nothing that is missing (packages, runtimes; where CI is set, rivals) with npm",
   },
+  times: { help: "the processor time of each process of tests, longest first" },
   verbose: { help: "everything that the test processes print" },
 };

@@ -28,6 +28,7 @@ const house: { floor: number; room: string; uses: string[] }[] = [
       "src/expr",
       "src/backends/contract.ts",
       "src/backends/operations.ts",
+      "src/backends/kernels/packed.ts",
       "src/backends/kernels/rows.ts",
     ],
   },

@@ -442,7 +442,11 @@ describe("ferrotype inspect and convert", () => {
         [...words, "--grad-accum", "1e12"],
         /^ferrotype: --grad-accum is a whole number from 1 to 65536/m,
       );
-      await fails(1, [...words, "--n-embd", "1000000"], /^ferrotype: cpu: cannot allocate \d+ bytes/m);
+      await fails(
+        1,
+        [...words, "--n-embd", "1000000"],
+        /^ferrotype: CausalLM\.fromSizes: a GPT-2 of these sizes has more than \d+ parameters, expected at most \d+, which cpu can hold/m,
+      );
       await fails(2, [...words, "--batch-size", "1000000000"], /expected at most \d+ windows/);
       assertEquals(readdirSync(folder), ["text.txt"]);
     });

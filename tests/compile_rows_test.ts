@@ -7,15 +7,18 @@ import {
   compile,
   copyInto,
   type DeviceName,
+  layerNorm,
+  logSoftmax,
   noGrad,
   randn,
+  rmsNorm,
+  softmax,
   type Tensor,
   tensor,
 } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import { assertClose, numbersOf } from "./_devices.ts";
-
-const device: DeviceName = "cpu";
+import { onWebGpu } from "./_webgpu.ts";
 
 function linesOf(plan: string): string[] {
   const lines = plan.split("\n"), at = lines.findIndex((line) => line.startsWith("done in each run"));
@@ -41,12 +44,12 @@ async function stepsOf(f: Function, x: Tensor, w: Tensor, tolerance = 1e-5): Pro
   return linesOf(compiled.plan(x, w));
 }
 
-const softmax: Function = (x) => {
+const ownSoftmax: Function = (x) => {
   const e = x.sub(amax(x, -1, true)).exp();
   return e.div(e.sum(-1, true));
 };
 
-describe("rows", () => {
+function suite(device: DeviceName, programs: number): void {
   const w = randn([37], { seed: 2, device });
 
   for (const length of [16, 17, 18, 37, 256]) {
@@ -57,7 +60,7 @@ describe("rows", () => {
         return centred.mul(centred.square().mean(-1, true).add(1e-5).rsqrt()).mul(w).add(w);
       };
       const rms: Function = (x, w) => x.mul(x.square().mean(-1, true).add(1e-5).rsqrt()).mul(w);
-      for (const f of [softmax, norm, rms]) {
+      for (const f of [ownSoftmax, norm, rms]) {
         const lines = await stepsOf(f, x, w);
         assertStrictEquals(lines.length, 1, lines.join("\n"));
         assertMatch(lines[0], /= rows\(r0 = /);
@@ -85,13 +88,64 @@ describe("rows", () => {
     values[130] = -Infinity;
     for (let i = 185; i < 222; i++) values[i] = -Infinity;
     const x = tensor(values, { shape: [8, 37], device });
-    for (const f of [softmax, ((x) => x.sub(amin(x, -1, true))) as Function]) {
+    for (const f of [ownSoftmax, ((x) => x.sub(amin(x, -1, true))) as Function]) {
       using compiled = compile(f);
       const found = await numbersOf(compiled(x, w) as Tensor), known = await numbersOf(f(x, w) as Tensor);
       found.forEach((y, i) =>
         assert(Object.is(y, known[i]) || Math.abs(y - known[i]) <= 1e-6, `${i}: ${y} ${known[i]}`)
       );
     }
+  });
+
+  it("take in what precedes and follows a norm or softmax that has a kernel", async () => {
+    const x = randn([3, 5, 40], { seed: 1, device }), w = randn([40], { seed: 2, device });
+    const functions: Function[] = [
+      (x, w) => layerNorm(x.add(w), 40, w, w).mul(0.5).tanh(),
+      (x, w) => layerNorm(x, 40, null, null).add(x).mul(w),
+      (x, w) => rmsNorm(x.mul(w), 40, w, 1e-3).add(x),
+      (x) => rmsNorm(x, 40, null, 1e-3).silu(),
+      (x, w) => softmax(x.mul(w), -1).mul(2).add(1),
+      (x) => logSoftmax(x.mul(0.3), -1).neg(),
+      (x, w) => {
+        const y = x.add(w);
+        return [layerNorm(y, 40, w, w).gelu(), y];
+      },
+    ];
+    for (const f of functions) {
+      const lines = await stepsOf(f, x, w);
+      assertStrictEquals(lines.length, 1, lines.join("\n"));
+      assertMatch(lines[0], /= rows\(r0 = /);
+    }
+    // By itself a kernel stays one.
+    assertMatch((await stepsOf((x, w) => layerNorm(x, 40, w, w), x, w)).join("\n"), /^[^\n]* = layerNorm\(/);
+    // What the way back wants is kept.
+    const loss = (x: Tensor, w: Tensor): Tensor[] => {
+      const [y, v] = [x, w].map((t) => t.detach().requiresGrad_(true));
+      layerNorm(y.mul(2), 40, v, v).tanh().add(rmsNorm(y, 40, v, 0.1).silu()).mul(softmax(y, -1).mul(3)).sum()
+        .backward();
+      return [y.grad!.mul(1), v.grad!.mul(1)];
+    };
+    using compiled = compile(loss);
+    const expected = loss(x, w), found = compiled(x, w);
+    for (const [i, g] of expected.entries()) {
+      assertClose(await numbersOf(found[i]), await numbersOf(g), `gradient ${i}`, { atol: 1e-4, rtol: 1e-3 });
+    }
+  });
+
+  it("take numbers of the run", async () => {
+    const x = randn([7, 19], { seed: 6, device });
+    const f = (x: Tensor, k: number): Tensor => {
+      const y = x.mul(k), e = y.sub(amax(y, -1, true)).exp();
+      return e.div(e.sum(-1, true).add(k));
+    };
+    using compiled = compile(f);
+    for (const k of [0.5, 2, -3, 0.25, 7]) {
+      assertClose(await numbersOf(compiled(x, k)), await numbersOf(f(x, k)), `of ${k}`, { atol: 1e-6 });
+    }
+    assertStrictEquals(compiled.traces, 1);
+    const lines = linesOf(compiled.plan(x, 2));
+    assertStrictEquals(lines.length, 1, lines.join("\n"));
+    assertMatch(lines[0], /rows\(.*n0/);
   });
 
   it("see what is changed in place in between", async () => {
@@ -117,11 +171,11 @@ describe("rows", () => {
 
   it("agree with eager in programs made at random", async () => {
     let fused = 0;
-    for (let seed = 0; seed < 150; seed++) {
+    for (let seed = 0; seed < programs; seed++) {
       const random = new Generator(seed), at = (n: number): number => random.integer(0, n);
       const length = 16 + at(60), shape = at(2) ? [4 + at(8), length] : [2 + at(3), 2 + at(4), length];
       const x = randn(shape, { seed: 3 * seed, device }), w = randn([length], { seed: 3 * seed + 1, device });
-      const plan = Array.from({ length: 4 + at(9) }, () => [at(10), at(1000), at(1000)]);
+      const plan = Array.from({ length: 4 + at(9) }, () => [at(13), at(1000), at(1000)]);
       const kept = 1 + at(3);
       const f: Function = (x, w) => {
         const pool: Tensor[] = [x, x.mul(w)];
@@ -145,6 +199,12 @@ describe("rows", () => {
             ? amin(a, -1, true)
             : kind === 8 && isWide
             ? a.sum(-1, true).tanh()
+            : kind === 10 && isWide
+            ? softmax(a, -1)
+            : kind === 11 && isWide
+            ? layerNorm(a, length, w, x.flatten().slice([0, length]))
+            : kind === 12 && isWide
+            ? rmsNorm(a, length, w, 0.1)
             : isWide
             ? a.mean(-1, true)
             : a.div(b.abs().add(1));
@@ -158,8 +218,13 @@ describe("rows", () => {
         throw new Error(`program ${seed}: ${(error as Error).message}`, { cause: error });
       }
     }
-    assert(fused > 40, `only ${fused} of 150 programs have rows`);
+    assert(fused > programs / 4, `only ${fused} of ${programs} programs have rows`);
   });
+}
+
+describe("rows", () => {
+  describe("on cpu", () => suite("cpu", 150));
+  onWebGpu((device) => suite(device, 12));
 
   it("write nothing that they do not own", async () => {
     const { createCpuBackend } = await import("../src/backends/cpu/backend.ts");

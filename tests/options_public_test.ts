@@ -31,6 +31,12 @@ const huggingFace = ft.tokenizerFromJson(bytes.toJSON(), undefined, { engine: "h
 const sizes = { vocabSize: 8, contextLength: 8, width: 4, layers: 1, heads: 2 };
 const linear = new nn.Linear(2, 2), full = ft.gpt2Config(config);
 const data = ft.randomBatches(new Int32Array(9), { batchSize: 1, blockSize: 2 });
+const examples: ft.ExampleSet = {
+  length: 1,
+  sha256: "",
+  at: () => ({ ids: [1, 2, 3], counts: [1, 1, 1] }),
+  where: String,
+};
 const nowhere = "/no/such/place", fileSystem = { writeFileAtomic: 1, rename: 1 };
 const parts = { vocab: {}, merges: [] }, rotary = { width: 4, theta: 1e4, maxPositions: 8 };
 const wordPiece = { tokens: ["[UNK]", "a"] };
@@ -87,6 +93,16 @@ const calls: Record<string, Call | [Call, Options]> = {
   "Distributed#broadcast(options)": (o) => ft.distributed.broadcast(x, o),
   "Distributed#reduceScatter(options)": (o) => ft.distributed.reduceScatter(x, o),
   "randomBatches(options)": [(o) => ft.randomBatches(new Int32Array(9), o), { batchSize: 1, blockSize: 2 }],
+  "exampleBatches(options)": [(o) => ft.exampleBatches(examples, o), { batchSize: 1, blockSize: 2 }],
+  "evaluateExamples(options)": [
+    (o) => ft.evaluateExamples(model, examples, o),
+    { batchSize: 1, blockSize: 2 },
+  ],
+  "openExamples(options)": [
+    (o) => ft.openExamples(new TextEncoder().encode('{"text":"ab"}'), o),
+    { model: withTokenizer() },
+  ],
+  "new SummaryWriter(options)": (o) => new ft.SummaryWriter(nowhere, o),
   "sequentialBatches(options)": [
     (o) => ft.sequentialBatches(new Int32Array(9), o),
     { batchSize: 1, blockSize: 2 },
@@ -266,6 +282,9 @@ const calls: Record<string, Call | [Call, Options]> = {
   "new SentencePieceTokenizer(parts)": [(o) => new ft.SentencePieceTokenizer(o), { ...sentencePiece }],
   "SentencePieceTokenizer#encode(options)": (o) =>
     new ft.SentencePieceTokenizer(sentencePiece).encode("a", o),
+  "SentencePieceTokenizer#encodeSteps(options)": (o) => [
+    ...new ft.SentencePieceTokenizer(sentencePiece).encodeSteps("a", o),
+  ],
   "SentencePieceTokenizer#decode(options)": (o) =>
     new ft.SentencePieceTokenizer(sentencePiece).decode([1], o),
   "SentencePieceTokenizer#stream(options)": (o) => new ft.SentencePieceTokenizer(sentencePiece).stream(o),
@@ -277,6 +296,9 @@ const calls: Record<string, Call | [Call, Options]> = {
     o,
   ) => [...new ft.WordPieceTokenizer(wordPiece).encodeSteps("a", o)],
   "WordPieceTokenizer#encode(options)": (o) => new ft.WordPieceTokenizer(wordPiece).encode("a", o),
+  "WordPieceTokenizer#encodeSteps(options)": (o) => [
+    ...new ft.WordPieceTokenizer(wordPiece).encodeSteps("a", o),
+  ],
   "WordPieceTokenizer#decode(options)": (o) => new ft.WordPieceTokenizer(wordPiece).decode([1], o),
   "WordPieceTokenizer#stream(options)": (o) => new ft.WordPieceTokenizer(wordPiece).stream(o),
   "Gguf#tensor(options)": (o) => ft.Gguf.prototype.tensor.call({ view: () => ({}) } as never, "a", o),

@@ -47,7 +47,11 @@ export const runCommand: Command = {
     using model = await Onnx.load(positionals[0], { device });
     const inputs: Record<string, OnnxValue> = {};
     for (const text of values.texts("input")) {
-      const [name, rest] = named(text, "input"), type = model.inputs.find((edge) => edge.name === name)?.type;
+      const [name, rest] = named(text, "input");
+      if (Object.hasOwn(inputs, name)) {
+        throw new UsageError(`run: --input ${name} is given twice; give it once`);
+      }
+      const type = model.inputs.find((edge) => edge.name === name)?.type;
       const place = type === "double" ? { dtype: "f64", device: "reference" } as const : {};
       if (rest.startsWith("@")) inputs[name] = await readNpy(rest.slice(1), place);
       else {

@@ -34,9 +34,9 @@ export const tabularPredict: Command = {
     if ((csv === undefined) === (words.length === 0)) {
       throw new UsageError("tabular predict: give a row (name=value …, or JSON), or a file with --csv");
     }
-    const options = readCsvOptions(values);
+    const options = readCsvOptions(values), row = csv === undefined ? parseRow(words) : null;
     using model = await openModel(path);
-    if (csv === undefined) return await one(model, parseRow(words), values.flag("json"));
+    if (csv === undefined) return await one(model, row!, values.flag("json"));
     const controller = new AbortController(),
       remove = onStop(() => controller.abort()),
       line = new LiveLine();

@@ -6,6 +6,7 @@
 import { oneOf, whole } from "../../src/core/kinds.ts";
 import { FormatError, TabularModel, type TabularOptions } from "../../mod.ts";
 import { onStop, stat } from "../../src/platform/platform.ts";
+import { show } from "../../src/core/show.ts";
 import { type Command, type Options, UsageError, type Values } from "../command.ts";
 import { formatBytes, formatSeconds, LiveLine, note, printJson } from "../output.ts";
 import { csvOptions, idleCsvOptions, readCsvOptions, sayReading } from "../csv.ts";
@@ -56,9 +57,31 @@ function numbers(values: Values, name: string): number[] | undefined {
   if (text === undefined) return undefined;
   const list = text.split(",").map((part) => part.trim() === "" ? NaN : Number(part));
   if (list.some((n) => !Number.isFinite(n))) {
-    throw new UsageError(`--${name} is numbers with commas between, not "${text}"`);
+    throw new UsageError(`--${name} is numbers with commas between, not ${show(text)}`);
   }
   return list;
+}
+
+/** @throws {UsageError} for a column that one option takes and another leaves out. */
+function demandApart(values: Values): void {
+  const target = values.text("target"), keep = values.texts("keep"), ignore = values.texts("ignore");
+  const both = keep.find((column) => ignore.includes(column));
+  if (both !== undefined) {
+    throw new UsageError(
+      `tabular train: --keep ${show(both)} and --ignore ${show(both)} exclude each other; leave one out`,
+    );
+  }
+  if (target === undefined) return;
+  if (ignore.includes(target)) {
+    throw new UsageError(
+      `tabular train: --target is ${show(target)}, which --ignore leaves out; leave one of them out`,
+    );
+  }
+  if (keep.includes(target)) {
+    throw new UsageError(
+      `tabular train: --keep ${show(target)} has no effect because it is the target; leave it out`,
+    );
+  }
 }
 
 function readFitOptions(values: Values): TabularOptions {
@@ -69,11 +92,16 @@ function readFitOptions(values: Values): TabularOptions {
   const folds = values.number("folds"), seed = values.number("seed"), steps = values.number("steps");
   const weights = values.text("class-weights"), model = values.text("model");
   if (bins && bins.some((cut, i) => i > 0 && cut <= bins[i - 1])) {
-    throw new UsageError("--bins are numbers in ascending order");
+    throw new UsageError(
+      `--bins are numbers in ascending order with commas between, not ${show(values.text("bins"))}`,
+    );
   }
   if (hidden && hidden.some((n) => !Number.isInteger(n) || n < 1)) {
-    throw new UsageError("--hidden are whole numbers from 1");
+    throw new UsageError(
+      `--hidden are whole numbers from 1 with commas between, not ${show(values.text("hidden"))}`,
+    );
   }
+  demandApart(values);
   return {
     ...(target === undefined ? {} : { target }),
     ...(task === undefined ? {} : { task: task as "classification" | "regression" }),

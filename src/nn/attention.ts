@@ -21,7 +21,7 @@ import { tidy } from "../tensor/mod.ts";
 import type { KVCache } from "./kv_cache.ts";
 import { Conv1D, type LayerOptions } from "./layers.ts";
 import { Module } from "./module.ts";
-import { layerOptions } from "./options.ts";
+import { demandSizes, layerOptions } from "./options.ts";
 import { probabilities } from "./probabilities.ts";
 
 /**
@@ -78,6 +78,7 @@ export class CausalSelfAttention extends Module {
       options,
       attentionLayerOptions,
     );
+    demandSizes("CausalSelfAttention", { width, heads });
     if (width % heads !== 0) {
       throw new ShapeError(`CausalSelfAttention: width ${width} does not divide into ${heads} heads`);
     }

@@ -5,9 +5,14 @@
  */
 import { demandFunction } from "../core/demand.ts";
 import { ShapeError } from "../core/errors.ts";
+import { number } from "../core/kinds.ts";
+import { checkOption } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
 import { copyInto, full, rand, randn, type Tensor } from "../ops/mod.ts";
+import { demandBounds } from "../ops/random.ts";
 import { demandTensor, noGrad, tidy } from "../tensor/mod.ts";
+
+const aNumber = number(), fromZero = number({ from: 0 });
 
 let skipped = false;
 
@@ -42,12 +47,15 @@ export function fans(t: Tensor): { fanIn: number; fanOut: number } {
 /** Uniform in [low, high). */
 export function uniform(t: Tensor, low = 0, high = 1): Tensor {
   demandTensor("init.uniform", t, "t");
+  demandBounds("init.uniform", low, high);
   return fill(t, () => rand(t.shape, { device: t.device }).mul(high - low).add(low));
 }
 
 /** Normal. */
 export function normal(t: Tensor, mean = 0, std = 1): Tensor {
   demandTensor("init.normal", t, "t");
+  checkOption("init.normal", "mean", mean, aNumber);
+  checkOption("init.normal", "std", std, fromZero);
   return fill(t, () => randn(t.shape, { device: t.device }).mul(std).add(mean));
 }
 
@@ -69,23 +77,27 @@ export function ones(t: Tensor): Tensor {
 
 /** Uniform in ±gain · √(6 / (fanIn + fanOut)) (Glorot, Bengio 2010). */
 export function xavierUniform(t: Tensor, gain = 1): Tensor {
+  checkOption("init.xavierUniform", "gain", gain, fromZero);
   const { fanIn, fanOut } = fans(t), bound = gain * Math.sqrt(6 / (fanIn + fanOut));
   return uniform(t, -bound, bound);
 }
 
 /** Normal with deviation gain · √(2 / (fanIn + fanOut)) (Glorot, Bengio 2010). */
 export function xavierNormal(t: Tensor, gain = 1): Tensor {
+  checkOption("init.xavierNormal", "gain", gain, fromZero);
   const { fanIn, fanOut } = fans(t);
   return normal(t, 0, gain * Math.sqrt(2 / (fanIn + fanOut)));
 }
 
 /** Uniform in ±gain · √(3 / fanIn), gain √(2 / (1 + a²)) (He, Zhang, Ren, Sun 2015). */
 export function kaimingUniform(t: Tensor, a = 0): Tensor {
+  checkOption("init.kaimingUniform", "a", a, aNumber);
   const bound = Math.sqrt(2 / (1 + a * a)) * Math.sqrt(3 / fans(t).fanIn);
   return uniform(t, -bound, bound);
 }
 
 /** Normal with deviation gain / √fanIn, gain √(2 / (1 + a²)) (He, Zhang, Ren, Sun 2015). */
 export function kaimingNormal(t: Tensor, a = 0): Tensor {
+  checkOption("init.kaimingNormal", "a", a, aNumber);
   return normal(t, 0, Math.sqrt(2 / (1 + a * a)) / Math.sqrt(fans(t).fanIn));
 }

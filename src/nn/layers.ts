@@ -6,6 +6,7 @@
 import { demandNumbers } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isQuantized } from "../core/dtype.ts";
+import { ShapeError } from "../core/errors.ts";
 import { flag, number, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import {
@@ -31,7 +32,7 @@ import { activeCapture, tidy } from "../tensor/mod.ts";
 import { fans, kaimingUniform, normal, uniform } from "./init.ts";
 import type { AdapterSet } from "./lora.ts";
 import { type Layer, Module, parameter } from "./module.ts";
-import { layerOptions } from "./options.ts";
+import { demandSizes, layerOptions } from "./options.ts";
 import { matrixDType, unquantized } from "./quantized.ts";
 
 /**
@@ -93,6 +94,7 @@ export class Linear extends Module implements Layer {
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions & { bias?: boolean } = {}) {
     super();
     const { bias = true, ...place } = checkOptions("Linear", options, linearOptions);
+    demandSizes("Linear", { inFeatures, outFeatures });
     this.weight = parameter(kaimingUniform(emptyMatrix(outFeatures, inFeatures, place), Math.sqrt(5)));
     const bound = 1 / Math.sqrt(inFeatures);
     this.bias = bias ? parameter(uniform(empty([outFeatures], unquantized(place)), -bound, bound)) : null;
@@ -126,6 +128,7 @@ export class Conv1D extends Module implements Layer {
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions = {}) {
     super();
     checkOptions("Conv1D", options, layerOptions);
+    demandSizes("Conv1D", { inFeatures, outFeatures });
     const blocks = isQuantized(matrixDType(options.dtype ?? "f32", inFeatures));
     const weight = blocks
       ? transposed(emptyMatrix(outFeatures, inFeatures, options))
@@ -161,6 +164,7 @@ export class Embedding extends Module implements Layer {
   constructor(count: number, width: number, options: LayerOptions & { paddingIdx?: number } = {}) {
     super();
     const { paddingIdx = null, ...place } = checkOptions("Embedding", options, embeddingOptions);
+    demandSizes("Embedding", { count, width });
     this.#paddingIdx = paddingIdx;
     this.weight = parameter(normal(emptyMatrix(count, width, place)));
     if (this.#paddingIdx !== null) zeroRow(this.weight, this.#paddingIdx);
@@ -213,6 +217,7 @@ export class LayerNorm extends Module implements Layer {
   constructor(width: number, options: LayerOptions & { eps?: number; bias?: boolean } = {}) {
     super();
     const { eps = 1e-5, bias = true, ...place } = checkOptions("LayerNorm", options, layerNormOptions);
+    demandSizes("LayerNorm", { width });
     this.eps = eps;
     this.weight = parameter(ones([width], place));
     this.bias = bias ? parameter(zeros([width], place)) : null;
@@ -237,6 +242,7 @@ export class RMSNorm extends Module implements Layer {
   constructor(width: number, options: RMSNormOptions = {}) {
     super();
     const { eps = null, unitOffset = false, ...place } = checkOptions("RMSNorm", options, rmsNormOptions);
+    demandSizes("RMSNorm", { width });
     this.eps = eps;
     this.unitOffset = unitOffset;
     this.weight = parameter((unitOffset ? zeros : ones)([width], place));
@@ -262,15 +268,26 @@ abstract class Convolution extends Module {
   bias: Tensor | null;
   protected readonly options: ConvOptions;
 
-  constructor(what: string, shape: (groups: number) => number[], options: ConvolutionOptions) {
+  constructor(
+    what: string,
+    sizes: { readonly inChannels: number; readonly outChannels: number },
+    kernel: { readonly [axis: string]: number },
+    options: ConvolutionOptions,
+  ) {
     super();
     const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, ...place } = checkOptions(
       what,
       options,
       convolutionOptions,
     );
+    demandSizes(what, { ...sizes, ...kernel });
+    for (const [name, channels] of Object.entries(sizes)) {
+      if (channels % groups === 0) continue;
+      throw new ShapeError(`${what}: ${name} is ${channels}, expected a multiple of the ${groups} of groups`);
+    }
+    const shape = [sizes.outChannels, sizes.inChannels / groups, ...Object.values(kernel)];
     this.options = { stride, padding, dilation, groups };
-    this.weight = parameter(kaimingUniform(empty(shape(groups), place), Math.sqrt(5)));
+    this.weight = parameter(kaimingUniform(empty(shape, place), Math.sqrt(5)));
     const bound = 1 / Math.sqrt(fans(this.weight).fanIn);
     this.bias = bias ? parameter(uniform(empty([this.weight.shape[0]], place), -bound, bound)) : null;
   }
@@ -285,7 +302,7 @@ export class Conv1d extends Convolution implements Layer {
     kernelSize: number,
     options: LayerOptions & ConvOptions & { bias?: boolean } = {},
   ) {
-    super("Conv1d", (groups) => [outChannels, inChannels / groups, kernelSize], options);
+    super("Conv1d", { inChannels, outChannels }, { kernelSize }, options);
   }
 
   /** x [batch, channels, time]. */
@@ -305,7 +322,7 @@ export class Conv2d extends Convolution implements Layer {
   ) {
     if (typeof kernelSize !== "number") demandNumbers("Conv2d", kernelSize, "kernelSize");
     const [height, width] = typeof kernelSize === "number" ? [kernelSize, kernelSize] : kernelSize;
-    super("Conv2d", (groups) => [outChannels, inChannels / groups, height, width], options);
+    super("Conv2d", { inChannels, outChannels }, { height, width }, options);
   }
 
   /** x [batch, channels, height, width]. */

@@ -9,9 +9,9 @@
 import { fillRandom } from "../backends/kernels/random.ts";
 import { fitsRange, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError } from "../core/errors.ts";
-import { seed as aSeed } from "../core/kinds.ts";
+import { number, seed as aSeed } from "../core/kinds.ts";
 import { fixed } from "../core/number.ts";
-import { checkOptions, type OptionTable } from "../core/options.ts";
+import { checkOption, checkOptions, type OptionTable } from "../core/options.ts";
 import { Generator, type GeneratorState } from "../core/random.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
 import { activeCapture, backendOf, fromNumbers, perRun, tidy } from "../tensor/mod.ts";
@@ -32,6 +32,8 @@ export interface RandomOptions extends TensorOptions {
 }
 
 const randomOptions: OptionTable<RandomOptions> = { ...tensorOptions, seed: aSeed };
+
+const finite = number();
 
 const generator = new Generator(Math.floor(Math.random() * 2 ** 48));
 
@@ -210,15 +212,25 @@ export function randint(first: number, ...rest: (number | Shape | RandomOptions 
   return finish(out, requiresGrad);
 }
 
+/** @throws {OptionError} for bounds that are no numbers, or the wrong way round. */
+export function demandBounds(what: string, low: number, high: number): void {
+  checkOption(what, "low", low, finite);
+  checkOption(what, "high", high, finite);
+  if (fixed(low) > fixed(high)) {
+    throw new OptionError(`${what}: low is ${low} and high is ${high}, expected low to be at most high`);
+  }
+}
+
 /**
  * Uniform random numbers in [low, high).
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
- *   {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist and a `low`
+ *   above `high`, {DeviceError} where memory is not enough.
  * @category Create tensors
  */
 export function uniform(shape: Shape, low: number, high: number, options: RandomOptions = {}): Tensor {
   const { requiresGrad, ...rest } = checkOptions("uniform", options, randomOptions);
+  demandBounds("uniform", low, high);
   const out = tidy(() => add(mul(random("uniform", "uniform", shape, rest), high - low), low));
   return finish(out, requiresGrad);
 }

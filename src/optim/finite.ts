@@ -19,6 +19,7 @@ import type { Storage } from "../tensor/storage.ts";
 import {
   activeCapture,
   askAtNextRead,
+  backendOf,
   computeType,
   keep,
   nameOf,
@@ -172,8 +173,9 @@ export class FiniteGradients {
     first.storage.version++;
   }
 
-  #watch(params: readonly Tensor[], { storage: { backend }, device }: Tensor, dtype: DType): Watched {
-    const before = this.#watched.get(backend);
+  #watch(params: readonly Tensor[], { device }: Tensor, dtype: DType): Watched {
+    // The device itself, also while a capture stands before it: a function that is traced again finds what there is.
+    const backend = outsideCapture(() => backendOf(device)), before = this.#watched.get(backend);
     if (before && before.params.length === params.length && before.sizes.dtype === dtype) return before;
     if (before) close(before);
     const watched: Watched = {

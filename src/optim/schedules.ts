@@ -25,7 +25,7 @@ export interface DecayOptions {
   steps: number;
   /** Steps of warm-up. Default 0. */
   warmup?: number;
-  /** Where it ends. Default 0. */
+  /** Where it ends, at most `lr`. Default 0. */
   minLr?: number;
 }
 
@@ -37,11 +37,14 @@ const decayOptions: OptionTable<DecayOptions> = {
   minLr: rate,
 };
 
-/** @throws {OptionError} when the whole run would be warm-up, so that what follows it has no effect. */
+/** @throws {OptionError} when the warm-up is longer than the run, or what a rate falls to is above it. */
 function checkedDecay(what: string, options: DecayOptions): Required<DecayOptions> {
   const { lr, steps, warmup = 0, minLr = 0 } = checkOptions(what, options, decayOptions);
   if (warmup > steps) {
     throw new OptionError(`${what}: warmup is ${warmup}, expected at most the ${steps} steps there are`);
+  }
+  if (minLr > lr) {
+    throw new OptionError(`${what}: minLr is ${minLr}, expected at most lr ${lr}, from which it falls`);
   }
   return { lr, steps, warmup, minLr };
 }
@@ -139,6 +142,9 @@ export function wsd(options: WsdOptions): Schedule {
     throw new OptionError(
       `wsd: warmup ${warmup} and decay ${fall} are together more than the ${steps} steps there are`,
     );
+  }
+  if (fall === 0 && options.minLr !== undefined && minLr < lr) {
+    throw new OptionError("wsd: minLr has no effect because decay is 0; leave it out");
   }
   return rising(lr, warmup, (step) => lr + (minLr - lr) * progress(step, steps - fall, steps));
 }

@@ -14,10 +14,11 @@ import { flag, kind, listOf, object, oneOf, text as aText, whole } from "../core
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import type { Steps } from "../core/steps.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
-import { type Merges, mergesOf } from "./bpe_merge.ts";
+import type { Merges } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
 import { byteSymbols, symbolsToBytes } from "./bytes.ts";
 import { normalized, normalizedSteps } from "./canonical.ts";
+import { mergesIn, mergesOf } from "./merges.ts";
 import { pieceEnd } from "./pattern.ts";
 import { pieceEnds, pieceEndsSteps, type SplitExpression } from "./split.ts";
 import { byteStream } from "./stream.ts";
@@ -461,23 +462,6 @@ export class BpeTokenizer implements Tokenizer {
     for (let i = 0; i < length; i++) this.#pool[at + i] = this.#piece[i];
     this.#starts[word + 1] = at + length;
   }
-}
-
-/** The merges in a merges.txt. @throws {FormatError} for a line that is no pair. */
-export function mergesIn(text: string): [first: string, second: string][] {
-  const pairs: [string, string][] = [];
-  for (const [number, raw] of text.split("\n").entries()) {
-    const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
-    if (line === "" || number === 0 && line.startsWith("#version")) continue;
-    const pair = line.split(" ");
-    if (pair.length !== 2) {
-      throw new FormatError(
-        `line ${number + 1} of merges.txt should be two tokens and is "${line}"`,
-      );
-    }
-    pairs.push([pair[0], pair[1]]);
-  }
-  return pairs;
 }
 
 /** Leaves out what is no id, as the library of Hugging Face does before it merges; returns how many are left. */

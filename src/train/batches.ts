@@ -14,6 +14,7 @@ import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { Generator, type GeneratorState } from "../core/random.ts";
 import type { BatchPart } from "../distributed/data_parallel.ts";
 import { type Tensor, tensor } from "../ops/mod.ts";
+import { Epochs } from "./epochs.ts";
 
 /**
  * Where training batches come from.
@@ -21,12 +22,13 @@ import { type Tensor, tensor } from "../ops/mod.ts";
  * @category Training
  */
 export interface DataSource<B = Tensor> {
-  /** How many tokens (or rows) a batch holds, for the speed that is reported. */
+  /** How many tokens (or rows) a batch holds, or the last one held, for the speed that is reported. */
   readonly tokensPerBatch: number;
   /**
-   * The next batch; with `part`, only those of its rows that the part names, drawn as the whole is.
+   * The next batch; with `part`, only those of its rows that the part names, drawn as the whole is. A step takes `batches` of them
+   * (default 1), for sources whose batches count unequally.
    */
-  next(part?: BatchPart): B;
+  next(part?: BatchPart, batches?: number): B;
   /** Whether `next` honours a part. Of a source that does not, batches are made whole and cut. */
   readonly takesPart?: boolean;
   /** What the batches are made of, in few words: ranks of a run compare it. */
@@ -107,15 +109,38 @@ export function partSize(rows: number, { count }: BatchPart): number {
   );
 }
 
-const randomOptions: OptionTable<BatchOptions & { seed?: number }> = { ...batchOptions, seed: kinds.seed };
+/**
+ * Options of {@link randomBatches}.
+ *
+ * @category Training
+ */
+export interface RandomBatchOptions extends BatchOptions {
+  /** Of the order. Default 0. */
+  seed?: number;
+  /**
+   * "random": windows begin anywhere, drawn anew each time. "epoch": those that begin at multiples of blockSize, each once before
+   * any comes again, in another order each epoch; ids at the end that fill no window are left out. Default "random".
+   */
+  shuffle?: "random" | "epoch";
+}
+
+const randomOptions: OptionTable<RandomBatchOptions> = {
+  ...batchOptions,
+  seed: kinds.seed,
+  shuffle: kinds.oneOf("random", "epoch"),
+};
 
 /**
- * Windows [batchSize, blockSize + 1] (i32) that begin anywhere in `ids`, drawn by a generator of its own.
+ * Windows [batchSize, blockSize + 1] (i32) of `ids` in a random order that follows from the seed.
  * @throws {OptionError} when there are too few ids for one window.
  * @category Training
  */
-export function randomBatches(ids: TokenIds, options: BatchOptions & { seed?: number }): DataSource<Tensor> {
-  const { batchSize, blockSize, seed = 0, device } = checkOptions("randomBatches", options, randomOptions);
+export function randomBatches(ids: TokenIds, options: RandomBatchOptions): DataSource<Tensor> {
+  const { batchSize, blockSize, seed = 0, shuffle = "random", device } = checkOptions(
+    "randomBatches",
+    options,
+    randomOptions,
+  );
   const length = blockSize + 1, choices = ids.length - blockSize;
   if (choices < 1) {
     throw new OptionError(
@@ -123,17 +148,45 @@ export function randomBatches(ids: TokenIds, options: BatchOptions & { seed?: nu
     );
   }
   checkBatch("randomBatches", batchSize, length);
-  const generator = new Generator(seed);
+  const order = shuffle === "epoch"
+    ? inEpochs(Math.floor((ids.length - 1) / blockSize), blockSize, seed)
+    : anywhere(choices, seed);
   return {
     tokensPerBatch: batchSize * blockSize,
     takesPart: true,
-    describe: () => `${ids.length} ids (hash ${hashOf(ids)}) in batches of ${batchSize} × ${blockSize}`,
+    describe: () =>
+      `${ids.length} ids (hash ${hashOf(ids)}) in batches of ${batchSize} × ${blockSize}, ${shuffle}`,
     next(part?: BatchPart): Tensor {
-      const starts = Array.from({ length: batchSize }, () => generator.integer(0, choices));
+      const starts = Array.from({ length: batchSize }, order.next);
       return windows(ids, rowsOf(starts, part), length, device);
     },
+    getState: order.getState,
+    setState: order.setState,
+  };
+}
+
+/** Where windows begin, one after the other. */
+interface Starts {
+  next(): number;
+  getState(): unknown;
+  setState(state: unknown): void;
+}
+
+function anywhere(choices: number, seed: number): Starts {
+  const generator = new Generator(seed);
+  return {
+    next: () => generator.integer(0, choices),
     getState: () => generator.getState(),
     setState: (state) => generator.setState(state as GeneratorState),
+  };
+}
+
+function inEpochs(count: number, blockSize: number, seed: number): Starts {
+  const epochs = new Epochs(count, seed);
+  return {
+    next: () => blockSize * epochs.next(),
+    getState: () => epochs.place,
+    setState: (state) => epochs.place = epochs.demandPlace(state),
   };
 }
 

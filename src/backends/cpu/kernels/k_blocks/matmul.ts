@@ -1,9 +1,9 @@
 /**
- * Products with weights in blocks of 256, which stay as they are in memory; activations are f32.
+ * Products with weights in blocks of a GGUF, which stay as they are in memory; activations are f32.
  *
  * @module
  */
-import type { KDType } from "../../../../core/dtype.ts";
+import { blockValues, type KDType } from "../../../../core/dtype.ts";
 import { DTypeError, ShapeError } from "../../../../core/errors.ts";
 import type { Epilogue, View } from "../../../contract.ts";
 import type { Engine } from "../../engine.ts";
@@ -12,7 +12,6 @@ import { isReady, kernelFor } from "../gemm/kernels.ts";
 import { isSource } from "../gemm/load.ts";
 import { Product } from "../gemm/plan.ts";
 import { write, writeEpilogue, writeProduct } from "../gemm/write.ts";
-import { kValues } from "./decode.ts";
 import { mostColumns, mostRows, tasks } from "./kernel.ts";
 
 const product = new Product();
@@ -23,14 +22,14 @@ const noScalars: readonly number[] = [];
 export function matmulK(engine: Engine, a: View, b: View, out: View, epilogue?: Epilogue): void {
   const dtype = b.dtype as KDType;
   if (!product.read(a, b, out, epilogue?.inputs ?? noInputs)) return;
-  const { rows, columns, depth } = product;
+  const { rows, columns, depth } = product, values = blockValues(dtype);
   if (
-    product.sizes.length > 0 || b.strides[b.strides.length - 2] !== 1 || depth % kValues !== 0 ||
+    product.sizes.length > 0 || b.strides[b.strides.length - 2] !== 1 || depth % values !== 0 ||
     depth === 0 ||
-    (columns > 1 && b.strides[b.strides.length - 1] % kValues !== 0) || b.offset % kValues !== 0
+    (columns > 1 && b.strides[b.strides.length - 1] % values !== 0) || b.offset % values !== 0
   ) {
     throw new ShapeError(
-      `matmul: ${dtype} weights are one matrix seen transposed, with whole blocks of ${kValues} along k, ` +
+      `matmul: ${dtype} weights are one matrix seen transposed, with whole blocks of ${values} along k, ` +
         `not shape [${b.shape}] with strides [${b.strides}]; convert it with .to({ dtype: "f32" })`,
     );
   }

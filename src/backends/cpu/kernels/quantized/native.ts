@@ -1,0 +1,261 @@
+/**
+ * Products with quantised weights by a native library (`../../blas.ts`), for many rows: the weights become numbers first, bf16
+ * where the library multiplies those, else f32.
+ *
+ * Activations are rounded to bf16 then, or not at all, and no longer to bytes: results are nearer to those of the weights as
+ * they are. A library's products of bytes are no way: they sum over all of k, and every 32 weights have a scale of their own.
+ *
+ * @module
+ */
+import { input, type Program } from "../../../../expr/nodes.ts";
+import { program as programOf } from "../../../../expr/program.ts";
+import type { View } from "../../../contract.ts";
+import type { FunctionBuilder, ModuleBuilder } from "../../assembler/mod.ts";
+import type { CpuBuffer } from "../../buffer.ts";
+import { type Engine, importThreadScratch } from "../../engine.ts";
+import { elementwise } from "../elementwise.ts";
+import { emitAtMost, emitSetSum } from "../gemm/address.ts";
+import type { Product } from "../gemm/plan.ts";
+import { mayMeet, multiplyBlocks } from "../native_matmul.ts";
+import {
+  blockBytes,
+  blockWeights,
+  emitConstants,
+  emitScales,
+  emitWeights,
+  panelRows,
+  quads,
+  type Quantized,
+} from "./format.ts";
+import { emitInterleave } from "./layout.ts";
+
+type Number = "f32" | "bf16";
+
+const identity = programOf("f32", [input(0)]);
+
+/** No library that was met is faster with fewer columns, or sums so short. */
+const leastSide = 64;
+
+/** Weights that are numbers at a time, about, so that they stay in the cache until they are multiplied; and columns. */
+const partWeights = 1 << 21, leastPart = 512;
+
+/**
+ * Multiplies, or gives false where the product is not for a library. Of the weights, `panels()` panels from the first column
+ * on lie interleaved.
+ */
+export function multiplyQuantizedNative(
+  engine: Engine,
+  product: Product,
+  a: View,
+  dtype: Quantized,
+  panels: () => number,
+  program: Program | null,
+  scalars: readonly number[],
+): boolean {
+  const { rows, columns, depth, out, inputs, inputCount } = product, { blas } = engine;
+  if (engine.deterministic || columns < leastSide || depth < leastSide) return false;
+  if (out.dtype !== "f32" || out.column !== 4 || out.row < 4 * columns) return false;
+  for (let i = 0; i < inputCount; i++) if (mayMeet(product, inputs[i], out)) return false;
+  if (!blas.available) {
+    blas.note(rows * columns * depth);
+    return false;
+  }
+  if (rows < blas.reach.leastQuantizedRows) return false;
+  const kind: Number = blas.hasBgemm ? "bf16" : "f32", bytes = kind === "bf16" ? 2 : 4;
+  const { b } = product, ready = panels(), saved = { ...b }, own = { ...product.a };
+  const starts = [out.address, ...inputs.map(({ address }) => address)];
+  const part = panelRows * Math.ceil(Math.min(columns, Math.max(leastPart, partWeights / depth)) / panelRows);
+  const weights = engine.heap.scratch(bytes * part * depth);
+  const activations = plainActivations(engine, product, a, kind);
+  let done = true;
+  for (let first = 0; first < columns && done; first += part) {
+    product.columns = Math.min(part, columns - first);
+    b.address = saved.address + first * saved.column;
+    decode(engine, product, saved.column, dtype, kind, Math.max(0, ready - first / panelRows), weights);
+    Object.assign(b, { address: weights, dtype: kind, bytes, row: bytes, column: bytes * depth });
+    [out, ...inputs].forEach((operand, i) => operand.address = starts[i] + first * operand.column);
+    done = multiplyBlocks(engine, product, program, scalars, kind === "bf16" ? "bgemm" : "sgemm");
+  }
+  product.columns = columns;
+  [out, ...inputs].forEach((operand, i) => operand.address = starts[i]);
+  Object.assign(b, saved);
+  Object.assign(product.a, own);
+  if (activations !== 0) engine.heap.release(activations);
+  engine.heap.release(weights);
+  return done;
+}
+
+/** Has a lie as rows of the wanted type, one behind the other; the address of memory that was taken for it, or 0. */
+function plainActivations(engine: Engine, { rows, depth, a }: Product, view: View, kind: Number): number {
+  if (a.dtype === kind && a.column === a.bytes && a.row >= a.bytes * depth) return 0;
+  const bytes = kind === "bf16" ? 2 : 4, pointer = engine.heap.scratch(bytes * rows * depth);
+  const buffer = view.buffer as CpuBuffer;
+  const from: View = {
+    buffer,
+    dtype: a.dtype,
+    shape: [rows, depth],
+    strides: [a.row / a.bytes, a.column / a.bytes],
+    offset: (a.address - buffer.pointer) / a.bytes,
+  };
+  const target: CpuBuffer = { pointer, byteLength: bytes * rows * depth };
+  const to: View = { buffer: target, dtype: kind, shape: [rows, depth], strides: [depth, 1], offset: 0 };
+  elementwise(engine, identity, [from], [], [to]);
+  Object.assign(a, { address: pointer, dtype: kind, bytes, row: bytes * depth, column: bytes });
+  return pointer;
+}
+
+/** Turns the weights into numbers at `to`, row after row of k. */
+function decode(
+  engine: Engine,
+  { columns, depth, b }: Product,
+  rowBytes: number,
+  dtype: Quantized,
+  kind: Number,
+  panels: number,
+  to: number,
+): void {
+  const kernel = engine.kernel(`decode ${dtype} ${kind}`, (m) => emitDecode(m, dtype, kind));
+  const at = engine.args >>> 2;
+  [b.address, rowBytes, depth / blockWeights, columns, panels, to].forEach((x, i) => engine.u32[at + i] = x);
+  engine.run(kernel, Math.ceil(columns / panelRows), Math.ceil(10_000 / depth));
+}
+
+/** Arguments: address of the weights, bytes of a row, blocks of a row, columns, interleaved panels, address of numbers. */
+function emitDecode(m: ModuleBuilder, dtype: Quantized, kind: Number): void {
+  const scratch = importThreadScratch(m),
+    interleave = emitInterleave(m, dtype),
+    bytes = kind === "bf16" ? 2 : 4;
+  const panel = emitPanel(m, dtype, kind), panelBytes = panelRows * blockBytes[dtype];
+  const f = m.function("run", { params: ["i32", "i32", "i32"] });
+  const [args, begin, end] = f.params;
+  const [weights, rowBytes, blocks, columns, panels, numbers] = f.localArray("i32", 6);
+  const [item, from, to, count, most] = f.localArray("i32", 5);
+  [weights, rowBytes, blocks, columns, panels, numbers].forEach((local, i) => {
+    f.get(args);
+    f.load("i32.load", 4 * i);
+    f.set(local);
+  });
+  f.forRange(item, begin, end, 1, () => {
+    // Interleaved rows lie one behind the other.
+    emitSetSum(f, from, [item, blocks]);
+    emitSetSum(f, from, weights, [from, panelBytes]);
+    f.get(item);
+    f.get(panels);
+    f.op("i32.ge_u");
+    f.if(() => {
+      emitSetSum(f, from, [item, panelRows]);
+      emitSetSum(f, count, columns, [from, -1]);
+      f.i32(panelRows);
+      f.set(most);
+      emitAtMost(f, count, most);
+      emitSetSum(f, from, weights, [from, rowBytes]);
+      f.get(from);
+      f.globalGet(scratch);
+      for (const x of [blocks, rowBytes, count]) f.get(x);
+      f.call(interleave);
+      f.globalGet(scratch);
+      f.set(from);
+    });
+    emitSetSum(f, to, [item, blocks]);
+    emitSetSum(f, to, numbers, [to, bytes * panelRows * blockWeights]);
+    for (const x of [from, to, blocks]) f.get(x);
+    f.call(panel);
+  });
+}
+
+/** The function `panel(from, to, blocks)`: eight rows of numbers of an interleaved panel. */
+function emitPanel(m: ModuleBuilder, dtype: Quantized, kind: Number): FunctionBuilder {
+  const f = m.function("panel", { params: ["i32", "i32", "i32"], export: false });
+  const [from, to, blocks] = f.params, bytes = kind === "bf16" ? 2 : 4;
+  const scales = f.localArray("v128", panelRows), halves = f.localArray("v128", 2);
+  const words = f.localArray("v128", 2), numbers = f.localArray("v128", 2), pair = f.localArray("v128", 2);
+  const constants = emitConstants(f), eight = f.local("v128"), half = f.local("v128"), one = f.local("v128");
+  const rowAt = f.localArray("i32", panelRows), turn = f.local("i32");
+  for (const [local, value] of [[half, 0x7fff], [one, 1]] as const) {
+    f.i32x4(value);
+    f.set(local);
+  }
+  f.i8x16(8);
+  f.set(eight);
+  rowAt.forEach((at, row) => {
+    f.get(to);
+    f.get(blocks);
+    f.i32(bytes * blockWeights * row);
+    f.op("i32.mul");
+    f.op("i32.add");
+    f.set(at);
+  });
+  f.forRange(turn, 0, blocks, 1, () => {
+    emitScales(f, constants, from, halves[0], halves[1]);
+    scales.forEach((scale, row) => {
+      f.get(halves[row >> 2]);
+      f.lane("f32x4.extract_lane", row & 3);
+      f.op("f32x4.splat");
+      f.set(scale);
+    });
+    for (let quad = 0; quad < quads; quad++) {
+      emitWeights(f, constants, dtype, from, quad, pair);
+      pair.forEach((weights, four) => {
+        if (dtype === "q4") {
+          f.get(weights);
+          f.get(eight);
+          f.op("i8x16.sub");
+          f.set(weights);
+        }
+        for (
+          const [two, extend] of [[0, "i16x8.extend_low_i8x16_s"], [1, "i16x8.extend_high_i8x16_s"]] as const
+        ) {
+          f.get(weights);
+          f.op(extend);
+          f.set(words[0]);
+          const first = 4 * four + 2 * two;
+          for (
+            const [i, widen] of [[0, "i32x4.extend_low_i16x8_s"], [1, "i32x4.extend_high_i16x8_s"]] as const
+          ) {
+            f.get(words[0]);
+            f.op(widen);
+            f.op("f32x4.convert_i32x4_s");
+            f.get(scales[first + i]);
+            f.op("f32x4.mul");
+            f.set(numbers[i]);
+          }
+          if (kind === "f32") {
+            numbers.forEach((x, i) => {
+              f.get(rowAt[first + i]);
+              f.get(x);
+              f.store("v128.store", 16 * quad, 2);
+            });
+            continue;
+          }
+          // To nearest even; the numbers are finite.
+          for (const x of numbers) {
+            f.get(x);
+            f.get(half);
+            f.op("i32x4.add");
+            f.get(x);
+            f.i32(16);
+            f.op("i32x4.shr_u");
+            f.get(one);
+            f.op("v128.and");
+            f.op("i32x4.add");
+            f.i32(16);
+            f.op("i32x4.shr_u");
+            f.set(x);
+          }
+          f.get(numbers[0]);
+          f.get(numbers[1]);
+          f.op("i16x8.narrow_i32x4_u");
+          f.set(words[1]);
+          for (const i of [0, 1] as const) {
+            f.get(rowAt[first + i]);
+            f.get(words[1]);
+            f.laneMemory("v128.store64_lane", i, 8 * quad);
+          }
+        }
+      });
+    }
+    f.increment(from, panelRows * blockBytes[dtype]);
+    for (const at of rowAt) f.increment(at, bytes * blockWeights);
+  });
+  return f;
+}
