@@ -289,12 +289,6 @@ const calls: Record<string, Call | [Call, Options]> = {
     new ft.SentencePieceTokenizer(sentencePiece).decode([1], o),
   "SentencePieceTokenizer#stream(options)": (o) => new ft.SentencePieceTokenizer(sentencePiece).stream(o),
   "new WordPieceTokenizer(parts)": [(o) => new ft.WordPieceTokenizer(o), wordPiece],
-  "SentencePieceTokenizer#encodeSteps(options)": (
-    o,
-  ) => [...new ft.SentencePieceTokenizer(sentencePiece).encodeSteps("a", o)],
-  "WordPieceTokenizer#encodeSteps(options)": (
-    o,
-  ) => [...new ft.WordPieceTokenizer(wordPiece).encodeSteps("a", o)],
   "WordPieceTokenizer#encode(options)": (o) => new ft.WordPieceTokenizer(wordPiece).encode("a", o),
   "WordPieceTokenizer#encodeSteps(options)": (o) => [
     ...new ft.WordPieceTokenizer(wordPiece).encodeSteps("a", o),
