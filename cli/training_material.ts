@@ -17,7 +17,7 @@ import {
 } from "../mod.ts";
 import { openBytes } from "../src/platform/platform.ts";
 import { UsageError } from "./command.ts";
-import { note } from "./output.ts";
+import { counted, note } from "./output.ts";
 import { splitText } from "./text.ts";
 import type { RunSettings } from "./train_settings.ts";
 
@@ -50,14 +50,16 @@ export function textMaterial(
   const { "block-size": blockSize, "batch-size": batchSize, seed } = settings;
   if (ids.length <= blockSize) {
     throw new UsageError(
-      `train: ${path} has ${ids.length} tokens to learn from, and a window of --block-size ${blockSize} holds ` +
+      `train: ${path} has ${
+        counted(ids.length, "token")
+      } to learn from, and a window of --block-size ${blockSize} holds ` +
         `${blockSize + 1}; take a smaller --block-size, or a longer text`,
     );
   }
   const shuffle = settings.shuffle as "random" | "epoch";
   const objective = { labelSmoothing: settings["label-smoothing"], zLoss: settings["z-loss"] };
   return {
-    amount: `${many(ids.length)} tokens to learn from, ${many(held.length)} held out`,
+    amount: `${counted(ids.length, "token")} to learn from, ${many(held.length)} held out`,
     data: () => randomBatches(ids, { batchSize, blockSize, seed, shuffle }),
     loss: (batch) => model.loss(batch, undefined, objective),
     // What is held out is judged by the plain cross-entropy.

@@ -33,7 +33,7 @@ import {
 } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
-import { note, printJson } from "../output.ts";
+import { counted, note, printJson } from "../output.ts";
 import { letters, placeOf } from "../place.ts";
 import { loadPlotter } from "../plot.ts";
 import { readText, splitText } from "../text.ts";
@@ -317,7 +317,7 @@ export const train: Command = {
     await material.close();
     const parameters = model.numParameters();
     if (plotPath !== undefined && isFirst) {
-      const title = `${settings.text}: ${parameters.toLocaleString("en")} parameters`;
+      const title = `${settings.text}: ${counted(parameters, "parameter")}`;
       await plot?.(plotPath, await run.log.read(), title);
     }
     if (values.flag("json") && isFirst) {
