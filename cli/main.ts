@@ -8,10 +8,10 @@
  * @module
  */
 import { argv, exit } from "node:process";
-import { CancelledError, distributed, OptionError } from "../mod.ts";
+import { CancelledError, distributed, FormatError, OptionError } from "../mod.ts";
 import { hint } from "../src/core/nearest.ts";
 import { abandonAll, onUnheard, stopStatus } from "../src/platform/platform.ts";
-import { type Command, help, inFlags, jsonHelp, parse, UsageError } from "./command.ts";
+import { type Command, help, inFlags, isInner, jsonHelp, parse, UsageError } from "./command.ts";
 import { commands } from "./commands/mod.ts";
 import { note, OutputClosed, print, printJson } from "./output.ts";
 import { version } from "./version.ts";
@@ -71,7 +71,9 @@ export async function main(args: readonly string[]): Promise<number> {
       return 0;
     }
     const status = await command.run(values, positionals).catch((error) => {
-      if (error instanceof OptionError) error.message = inFlags(error.message, command);
+      if (error instanceof OptionError || (error instanceof FormatError && isInner(error.message))) {
+        error.message = inFlags(error.message, command);
+      }
       throw error;
     }) ?? 0;
     await distributed.destroy();

@@ -6,7 +6,6 @@
 import { either, type Kind, kind, number, oneOf, someText, whole } from "../src/core/kinds.ts";
 import { FormatError } from "../mod.ts";
 import { exists, readTextFile } from "../src/platform/platform.ts";
-import { familyNames } from "../src/models/registry.ts";
 import { findLauncher } from "../src/platform/mpi_launcher.ts";
 import type { Idle } from "../src/core/options.ts";
 import { optimizers, optimizersWith } from "./train_optimizers.ts";
@@ -29,7 +28,7 @@ export const runOptions: Options = {
   init: { value: "MODEL", help: "begin from this model's weights and tokenizer (fine-tuning)" },
   family: {
     value: "NAME",
-    kind: oneOf(...familyNames),
+    kind: someText,
     help: "kind of model: gpt2, llama, qwen3 and others that are read (default gpt2)",
   },
   lora: {

@@ -256,7 +256,12 @@ export const train: Command = {
     "Started by mpirun or srun --mpi=…, its ranks train together: each reads its part of every batch. " +
     "Ctrl-C (or SIGTERM) saves and stops; the same command with --resume goes on, bit for bit.",
   positionals: [0, 1],
-  calls: { "n-kv-head": "kvHeads", "n-inner": "innerWidth", "block-size": "contextLength" },
+  calls: {
+    family: "model_type",
+    "n-kv-head": "kvHeads",
+    "n-inner": "innerWidth",
+    "block-size": "contextLength",
+  },
   options: {
     out: { short: "o", value: "DIR", help: "where to write (required)" },
     data: {
