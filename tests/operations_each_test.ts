@@ -133,10 +133,18 @@ const cases: Readonly<Record<OperationName, Case>> = {
   crossEntropy: (device) => [crossEntropy(rows(device), ids(device))],
   crossEntropyBackward: (device) =>
     backward((x) => crossEntropy(x, ids(x.device as DeviceName)), rows(device)),
-  sample: (device) =>
-    [0.1, 0.5, 0.9].map((uniform) =>
-      sampleLogits(made([40], 7, device), uniform, { temperature: 0.8, topK: 9 })
-    ),
+  sample: (device) => {
+    const of = (values: number[]): Tensor => tensor(values, { device }),
+      tied = [0, -0, -3, 2, 5, 5, -Infinity];
+    const rare = [[1, NaN, 2], [1, Infinity], [-Infinity, -Infinity], [-0, 0], [-7]];
+    return [
+      ...[0.1, 0.5, 0.9].map((uniform) =>
+        sampleLogits(made([40], 7, device), uniform, { temperature: 0.8, topK: 9 })
+      ),
+      ...[tied, ...rare].map((values) => sampleLogits(of(values), 0.3, { temperature: 1e-21 })),
+      sampleLogits(made([3001], 8, device), 0.3, { temperature: 1e-21 }),
+    ];
+  },
 };
 
 function tryEach(device: DeviceName): void {

@@ -310,6 +310,7 @@ export interface Kernels {
    * Draws an index of logits [n] with its probability softmax(logits / temperature), of the `topK` largest alone where
    * that is above 0 (with what ties with the last of them), by the number `uniform` of [0, 1), which walks down the indices
    * in their order. out is [1], i32: -1 where every logit is -∞ or NaN.
+   * A temperature of 0: the largest, the first where they tie, and -1 where it is NaN or infinite.
    */
   sample?(logits: View, temperature: number, topK: number, uniform: number, out: View): void;
   /**
