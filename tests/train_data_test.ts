@@ -507,7 +507,7 @@ describe("batches of examples", () => {
       at: () => ({ ids: [1, 2, 3, 4, 5, 6, 7, 8], counts: [0, 0, 0, 0, 0, 0, 0, 1] }),
     };
     const empty = exampleBatches(nothing, { batchSize: 2, blockSize: 5, onWarning });
-    assertThrows(() => empty.next(), OptionError, "of 6 examples cut to 6 tokens nothing is left to learn");
+    assertThrows(() => empty.next(), OptionError, "of 6 examples, cut to the rows, nothing is left to learn");
     await assertRejects(
       async () => await evaluateExamples(await aModel(), nothing, { batchSize: 2, blockSize: 5, onWarning }),
       OptionError,

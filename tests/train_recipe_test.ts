@@ -10,12 +10,12 @@ import {
   CheckpointManager,
   type DataSource,
   type DeviceName,
+  epochBatches,
   FormatError,
   manualSeed,
   nn,
   optim,
   OptionError,
-  randomBatches,
   type Tensor,
   Trainer,
   type TrainerOptions,
@@ -44,7 +44,7 @@ function trainerOf(model: CausalLM, more: Partial<TrainerOptions> = {}): Trainer
   const { device } = model.parameters()[0];
   return new Trainer({
     model,
-    data: randomBatches(ids, { batchSize: 2, blockSize: 8, seed: 2, shuffle: "epoch", device }),
+    data: epochBatches(ids, { batchSize: 2, blockSize: 8, seed: 2, device }),
     optimizer: new optim.AdamW(model.parameters().filter((p) => p.requiresGrad), { lr: 0.01 }),
     steps: 12,
     ...more,
@@ -268,7 +268,7 @@ describe("early stopping", () => {
 describe("epochs of a text", () => {
   const text = Int32Array.from({ length: 61 }, (_, i) => i);
   const source = (seed: number, batchSize = 4): DataSource<Tensor> =>
-    randomBatches(text, { batchSize, blockSize: 5, seed, shuffle: "epoch", device: "cpu" });
+    epochBatches(text, { batchSize, blockSize: 5, seed, device: "cpu" });
   const firstIds = async (t: Tensor): Promise<number[]> =>
     (await t.toArray() as number[][]).map(([id]) => id);
 

@@ -6,6 +6,7 @@
 import type { Column } from "../../mod.ts";
 import { onStop, stat, writeFileAtomic } from "../../src/platform/platform.ts";
 import type { Command, Values } from "../command.ts";
+import { forceHelp, letters, placeOf } from "../place.ts";
 import { csvOptions, idleCsvOptions, readCsvOptions } from "../csv.ts";
 import { formatBytes, LiveLine, note, print, printJson } from "../output.ts";
 import { evaluationLines, figure, openModel, readTable, snakeCase } from "../tabular.ts";
@@ -57,8 +58,10 @@ export const tabularInspect: Command = {
   options: {
     onnx: { value: "FILE", help: "also write the model as ONNX" },
     ...csvOptions,
+    force: { help: forceHelp },
   },
   idle: [
+    { option: "force", when: ({ onnx }) => onnx === undefined, because: "there is no --onnx FILE" },
     {
       option: "onnx",
       when: (given) => given["explain-csv"] === true,
@@ -79,8 +82,12 @@ export const tabularInspect: Command = {
     );
     const bytes = (await stat(path))?.size ?? 0, onnx = values.text("onnx");
     if (onnx !== undefined) {
+      const wrote = await placeOf("tabular inspect", onnx, values.flag("force"), {
+        what: "no ONNX model that this command wrote",
+        is: (head) => letters(head, 64).includes("ferrotype"),
+      });
       await writeFileAtomic(onnx, model.toOnnx());
-      await note(`wrote ${onnx}`);
+      await note(`${wrote} ${onnx}`);
     }
     if (values.flag("json")) {
       return await printJson({

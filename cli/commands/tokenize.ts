@@ -9,6 +9,7 @@ import { exists, joinPath, writeFiles } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { bundledModel, parseIds } from "../model.ts";
 import { LiveLine, note, print, printJson } from "../output.ts";
+import { forceHelp, letters, placeOf } from "../place.ts";
 import { readText } from "../text.ts";
 import { vocabularySize } from "../train_settings.ts";
 
@@ -69,7 +70,7 @@ export const tokenizerTrain: Command = {
       kind: whole(1),
       help: "a pair must occur this often to be merged (default 2)",
     },
-    force: { help: "replace the tokenizer of a model" },
+    force: { help: forceHelp },
   },
   idle: [{
     option: "min-frequency",
@@ -87,6 +88,16 @@ export const tokenizerTrain: Command = {
           "or name another folder with -o",
       );
     }
+    const wrote = await placeOf(
+      "tokenizer train",
+      String(joinPath(out, "tokenizer.json")),
+      values.flag("force"),
+      {
+        what: "no tokenizer that this command wrote",
+        // Others indent by two.
+        is: (head) => /^\{\n "/.test(letters(head, 8)),
+      },
+    );
     const size = values.number("vocab-size") ?? 4096, line = new LiveLine();
     const tokenizer = size === 0 ? CharTokenizer.from(text) : BpeTokenizer.train(text, {
       vocabSize: size,
@@ -102,7 +113,7 @@ export const tokenizerTrain: Command = {
     }
     const each = (text.length / Math.max(1, used)).toFixed(2);
     await note(
-      `${out}/tokenizer.json: ${tokenizer.vocabSize} tokens; ${each} characters a token on this text`,
+      `${wrote} ${out}/tokenizer.json: ${tokenizer.vocabSize} tokens; ${each} characters a token on this text`,
     );
   },
 };

@@ -51,6 +51,8 @@ export interface ServiceOptions {
   readonly maxQueue: number;
   /** Texts that one request may ask for. */
   readonly maxTexts: number;
+  /** Seconds of work that one text's format may take. Default: as long as it takes. */
+  readonly formatSeconds?: number;
   /** How positions become a vector of `/v1/embeddings`. Default "mean". */
   readonly pooling?: Pooling;
 }
@@ -95,7 +97,11 @@ export class Service {
   /** Computes nothing yet. */
   constructor(options: ServiceOptions) {
     this.#options = options;
-    this.#batcher = options.model.batcher({ maxBatch: options.maxBatch });
+    const { maxBatch, formatSeconds } = options;
+    this.#batcher = options.model.batcher({
+      maxBatch,
+      ...(formatSeconds === undefined ? {} : { formatSeconds }),
+    });
   }
 
   /** Texts at work and in the queue. */

@@ -201,13 +201,14 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
   ): Promise<GenerationResult[]> {
     demandObject("completeBatch", options, batcherOptions);
     demandList(prompts);
-    const { maxBatch, prefillChunk, ...rest } = options;
+    const { maxBatch, prefillChunk, formatSeconds, ...rest } = options;
     const resolved = await constrainedSoon(this.#resolve(rest), this.tokenizer);
     if (resolved.numReturnSequences > 1) {
       throw new OptionError("completeBatch gives one text for each prompt; leave numReturnSequences out");
     }
     const batcher = this.batcher({
       ...(maxBatch === undefined ? {} : { maxBatch }),
+      ...(formatSeconds === undefined ? {} : { formatSeconds }),
       // In one piece, as alone.
       prefillChunk: prefillChunk ?? this.contextLength,
     });

@@ -1,10 +1,9 @@
 /**
- * The merges of a byte-level BPE tokenizer: as merges.txt lists them, and by the ids of a vocabulary.
+ * The merges of a byte-level BPE tokenizer as merges.txt lists them.
  *
  * @module
  */
 import { FormatError } from "../core/errors.ts";
-import { Merges } from "./bpe_merge.ts";
 
 /** The merges in a merges.txt. @throws {FormatError} for a line that is no pair. */
 export function mergesIn(text: string): [first: string, second: string][] {
@@ -21,26 +20,4 @@ export function mergesIn(text: string): [first: string, second: string][] {
     pairs.push([pair[0], pair[1]]);
   }
   return pairs;
-}
-
-/** Pairs of tokens as pairs of ids. @throws {FormatError} for a token that the vocabulary lacks. */
-export function readMerges(
-  merges: Iterable<readonly [first: string, second: string]>,
-  vocab: ReadonlyMap<string, number>,
-): Merges {
-  const firsts: number[] = [], seconds: number[] = [], results: number[] = [];
-  for (const [first, second] of merges) {
-    const a = vocab.get(first), b = vocab.get(second), joined = vocab.get(first + second);
-    if (a === undefined || b === undefined || joined === undefined) {
-      const missing = a === undefined ? first : b === undefined ? second : first + second;
-      throw new FormatError(
-        `merge ${firsts.length} ("${first}" and "${second}") needs the token "${missing}", which is not in the ` +
-          "vocabulary; do vocabulary and merges belong together?",
-      );
-    }
-    firsts.push(a);
-    seconds.push(b);
-    results.push(joined);
-  }
-  return new Merges(firsts, seconds, results);
 }
