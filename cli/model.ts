@@ -13,7 +13,7 @@ import {
   setDefaultDevice,
   setMaxMemory,
   setThreads,
-} from "../mod.ts";
+} from "../src/runtime/speaking.ts";
 import { note } from "./output.ts";
 import { DownloadBar } from "./download_bar.ts";
 import { type Given, type Options, UsageError, type Values } from "./command.ts";

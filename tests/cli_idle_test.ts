@@ -42,8 +42,13 @@ const idle: [string, string, RegExp][] = [
   ["train a -o b --schedule noam --min-lr 0.1", "min-lr", /falls with the root of the steps/],
   ["train a -o b --val-fraction 0 --eval-every 5", "eval-every", /--val-fraction 0 holds nothing out/],
   ["train a -o b --val-fraction 0 --patience 5", "patience", /--val-fraction 0 holds nothing out/],
+  ["train a -o b --device webgpu --mfu", "mfu", /belongs to the cpu device/],
   ["train a -o b --pack", "pack", /there is no --data FILE/],
   ["train a -o b --train-on-prompt", "train-on-prompt", /there is no --data FILE/],
+  ["train a -o b --objective dpo", "objective", /there is no --data FILE/],
+  ["train --data a -o b --init c --beta 0.2", "beta", /there is no --objective dpo/],
+  ["train --data a -o b --init c --objective dpo --pack", "pack", /compares two answers, a row each/],
+  ["train --data a -o b --init c --objective dpo --z-loss 0.1", "z-loss", /compares two answers/],
   ["train --data a -o b --init c --shuffle epoch", "shuffle", /examples come once an epoch/],
   ["train a -o b --min-delta 0.1", "min-delta", /there is no --patience N/],
   ["train a -o b --steps 5 --stop-after 9", "stop-after", /the run has fewer steps/],
@@ -106,6 +111,8 @@ const fine = [
   "train a -o b --resume --min-delta 0.1",
   "train --data a -o b --init c --pack --train-on-prompt",
   "train --data a -o b --resume --pack",
+  "train --data a -o b --init c --objective dpo --beta 0.2 --lora 2",
+  "train --data a -o b --resume --objective dpo --beta 0.2",
   "tabular train a -o b --model mlp --hidden 8 --steps 9",
   "tabular train a -o b --model linear --folds 3",
   "tabular train a -o b --task regression --class-weights none",
@@ -128,13 +135,13 @@ const considered: Record<string, string> = {
     "num-return-sequences logprobs penalty-alpha cache-dtype max-time stop lora",
   chat: "model dtype device threads max-memory max-new-tokens temperature seed stop lora",
   serve:
-    "host port api-key name max-batch max-queue max-texts pooling max-body patience cors allowed-host model dtype device threads max-memory lora",
+    "host port api-key name max-batch max-queue max-texts format-seconds pooling max-body patience cors allowed-host model dtype device threads max-memory lora",
   batch: "out share max-batch name status model dtype device threads max-memory lora",
   train:
     "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory resume force " +
     "stop-after plot quiet lora lora-alpha lora-targets lora-dropout rslora dora n-kv-head n-inner optimizer momentum zero wire trace " +
-    "label-smoothing z-loss ema shuffle patience min-delta data pack train-on-prompt tensorboard",
+    "label-smoothing z-loss ema shuffle patience min-delta data pack train-on-prompt tensorboard objective beta mfu",
   explain: "model dtype device threads max-memory lora train batch-size block-size",
   eval: "model lora dtype device threads max-memory block-size stride batch-size cache-dtype fraction",
   logits: "model lora dtype device threads max-memory prompt-ids full loss",

@@ -341,14 +341,21 @@ describe("hostile formats", () => {
     for (const [name, format] of Object.entries(formats)) {
       const { units, most, error } = follow(format, 12);
       if (error) errors.push(`${name}: ${error}`);
-      assert(units <= (12 + 8) * 8 * walk + 1e6, `${name}: ${units} units, a walk is ${walk}`);
+      assert(
+        units <= (12 + formatLimits.ahead) * formatLimits.walks * walk + 1e6,
+        `${name}: ${units} units, a walk is ${walk}`,
+      );
       assert(most <= mostAtOnce, `${name}: ${most} units at once`);
     }
     const said = errors.join("\n");
     assertMatch(said, /^\.\*c\.\{i\}: .* make the format less ambiguous$/m);
     assertMatch(said, /^1,000 patterns: .* more than 2048 ways/m);
     const began = /^nested counts: responseFormat: (\d+) tokens took (\d+) steps/m.exec(said);
-    assert(began && Number(began[2]) <= (Number(began[1]) + 8) * 8 * walk + 2 * mostAtOnce, said);
+    assert(
+      began &&
+        Number(began[2]) <= (Number(began[1]) + formatLimits.ahead) * formatLimits.walks * walk + mostAtOnce,
+      said,
+    );
   });
 
   it("are refused by what is wrong with them, and keep nothing", () => {
@@ -395,7 +402,7 @@ describe("hostile formats", () => {
 
 describe("work in slices", () => {
   it("is done for all who wait in turns, none of them longer than a slice", async () => {
-    const slicer = new Slicer(100), order: string[] = [];
+    const slicer = new Slicer({ units: 100 }), order: string[] = [];
     const work = function* (name: string, steps: number): Steps<string> {
       for (let i = 0; i < steps; i++) {
         order.push(name);
@@ -423,8 +430,27 @@ describe("work in slices", () => {
     );
   });
 
+  it("is cut by the clock where units take long", async () => {
+    let time = 0, turns = 0, isDone = false;
+    const slicer = new Slicer({ units: 1000, milliseconds: 5, now: () => time });
+    const slow = function* (): Steps<void> {
+      for (let i = 0; i < 20; i++) {
+        time += 3;
+        yield 1;
+      }
+    };
+    const clock = (async () => {
+      for (; !isDone; turns++) await turn();
+    })();
+    await slicer.run(slow());
+    isDone = true;
+    await clock;
+    // Two of them are longer than five.
+    assert(slicer.largest <= 2 && turns >= 10, `${slicer.largest} units, ${turns} turns`);
+  });
+
   it("ends with what it throws, and when it is no longer wanted", async () => {
-    const slicer = new Slicer(10), controller = new AbortController();
+    const slicer = new Slicer({ units: 10 }), controller = new AbortController();
     const endless = function* (): Steps<void> {
       for (;;) yield 10;
     };

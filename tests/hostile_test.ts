@@ -322,6 +322,14 @@ describe("a tokenizer.json", () => {
     }
   });
 
+  it("with a vocabulary of another kind of model are refused", async () => {
+    const list = [["a", -1], ["b", -2]], ids = { a: 0, b: 1 };
+    for (const [type, vocab] of [["Unigram", ids], ["BPE", list], ["WordPiece", list], ["WordLevel", list]]) {
+      const model = { type, vocab, merges: [], unk_id: 0, unk_token: "a" };
+      await assertRejects(() => tokenizerFromJson({ model }), FormatError, "and that of the type");
+    }
+  });
+
   it("that fails in use says so", async () => {
     const file = tokenizerFile({
       post_processor: { type: "TemplateProcessing", single: [{ SpecialToken: { id: "nobody" } }] },

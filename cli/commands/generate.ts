@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { CancelledError, type CausalLM, type GenerateOptions, type GenerationResult } from "../../mod.ts";
+import type { CausalLM, GenerateOptions, GenerationResult } from "../../mod.ts";
+import { CancelledError } from "../../src/core/errors.ts";
 import { someText } from "../../src/core/kinds.ts";
 import { onStop, residentMemory } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";

@@ -18,7 +18,7 @@ import type { Merges } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
 import { byteSymbols, symbolsToBytes } from "./bytes.ts";
 import { normalized, normalizedSteps } from "./canonical.ts";
-import { mergesIn, readMerges } from "./merges.ts";
+import { mergesIn, mergesOf } from "./merges.ts";
 import { pieceEnd } from "./pattern.ts";
 import { pieceEnds, pieceEndsSteps, type SplitExpression } from "./split.ts";
 import { byteStream } from "./stream.ts";
@@ -142,7 +142,7 @@ export class BpeTokenizer implements Tokenizer {
         "a byte-level BPE vocabulary has tokens for bytes, and this one has none; was it trained without the byte alphabet?",
       );
     }
-    this.#merges = readMerges(parts.merges, vocab);
+    this.#merges = mergesOf(parts.merges, vocab);
     this.#splits = parts.splits ?? null;
     this.#patterns = parts.splits?.map(({ pattern }) => pattern) ?? null;
     this.#ignoreMerges = parts.ignoreMerges ?? false;

@@ -23,16 +23,22 @@ export function mergesIn(text: string): [first: string, second: string][] {
   return pairs;
 }
 
-/** Pairs of tokens as pairs of ids. @throws {FormatError} for a token that the vocabulary lacks. */
-export function readMerges(
-  merges: Iterable<readonly [first: string, second: string]>,
-  vocab: ReadonlyMap<string, number>,
+/**
+ * The merges of pairs of tokens, in their order. Those that go on a word begin with `prefix`.
+ *
+ * @throws {FormatError} for a pair that is not in the vocabulary, or is none together.
+ */
+export function mergesOf(
+  pairs: Iterable<readonly [first: string, second: string]>,
+  ids: ReadonlyMap<string, number>,
+  prefix = "",
 ): Merges {
   const firsts: number[] = [], seconds: number[] = [], results: number[] = [];
-  for (const [first, second] of merges) {
-    const a = vocab.get(first), b = vocab.get(second), joined = vocab.get(first + second);
-    if (a === undefined || b === undefined || joined === undefined) {
-      const missing = a === undefined ? first : b === undefined ? second : first + second;
+  for (const [first, second] of pairs) {
+    const whole = first + (prefix !== "" && second.startsWith(prefix) ? second.slice(prefix.length) : second);
+    const a = ids.get(first), b = ids.get(second), both = ids.get(whole);
+    if (a === undefined || b === undefined || both === undefined) {
+      const missing = a === undefined ? first : b === undefined ? second : whole;
       throw new FormatError(
         `merge ${firsts.length} ("${first}" and "${second}") needs the token "${missing}", which is not in the ` +
           "vocabulary; do vocabulary and merges belong together?",
@@ -40,7 +46,7 @@ export function readMerges(
     }
     firsts.push(a);
     seconds.push(b);
-    results.push(joined);
+    results.push(both);
   }
   return new Merges(firsts, seconds, results);
 }

@@ -56,7 +56,7 @@ export class GrammarFollower implements Follower {
     const { meter, vocabulary } = this.#constraint;
     this.#ids = ids;
     while (!this.isKnown(ids)) {
-      if (allowance.units <= 0) return false;
+      if (allowance.units <= 0 || allowance.isLate?.()) return false;
       const before = meter.work, tokens = ids.length - this.#start;
       if ((this.#open ??= this.#work()).next().done) this.#open = null;
       const units = 1 + meter.work - before;

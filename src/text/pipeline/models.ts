@@ -5,7 +5,7 @@
  */
 import { FormatError } from "../../core/errors.ts";
 import { finish, type Steps } from "../../core/steps.ts";
-import { Merges } from "../bpe_merge.ts";
+import { mergesOf } from "../merges.ts";
 import { Unigram } from "../sentencepiece/unigram.ts";
 import { vocabularyMap } from "../vocabulary.ts";
 import { type Part, textIn } from "./parts.ts";
@@ -47,25 +47,6 @@ function unknownId(model: Part, ids: ReadonlyMap<string, number>): number | unde
 }
 
 type Pair = readonly [first: string, second: string];
-
-function mergesOf(given: readonly Pair[], ids: ReadonlyMap<string, number>, prefix: string): Merges {
-  const firsts: number[] = [], seconds: number[] = [], results: number[] = [];
-  for (const [k, [first, second]] of given.entries()) {
-    const whole = first + second.slice(second.startsWith(prefix) ? prefix.length : 0);
-    const a = ids.get(first), b = ids.get(second), both = ids.get(whole);
-    if (a === undefined || b === undefined || both === undefined) {
-      const missing = a === undefined ? first : b === undefined ? second : whole;
-      throw new FormatError(
-        `merge ${k} ("${first}" and "${second}") needs the token "${missing}", which is not in the vocabulary; do ` +
-          "vocabulary and merges belong together?",
-      );
-    }
-    firsts.push(a);
-    seconds.push(b);
-    results.push(both);
-  }
-  return new Merges(firsts, seconds, results);
-}
 
 /** Longer pieces seldom come again, and so many are kept. */
 const keptLength = 64, keptPieces = 50_000;
