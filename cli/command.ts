@@ -106,6 +106,8 @@ export interface Usage {
 
 /** A command; `--json`, `--verbose` and `--help` are every command's. */
 export interface Command extends Usage {
+  /** Whether it may be one of several ranks, which end together. */
+  readonly ranks?: boolean;
   /** Does it; resolves to the exit status (0 when it gives none). */
   run(values: Values, positionals: readonly string[]): Promise<number | void>;
 }
@@ -236,6 +238,9 @@ function optionOf(flag: string): string {
 /** A function of the library before what it says; no file, which is what is spoken of. */
 const inner =
   /^(?!\S*\.(?:jsonl?|csv|txt|safetensors|gguf|onnx|npy): )(?:new )?[A-Za-z][A-Za-z0-9]*(?:\.[A-Za-z]\w*)*: /;
+
+/** Whether a message is a function's of the library, rather than one about a file. */
+export const isInner = (message: string): boolean => inner.test(message);
 
 /**
  * What the library says of its options, said of the command and its flags: `generate: numBeams: 3` of `serve` is

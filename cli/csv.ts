@@ -97,10 +97,11 @@ function byColumn<T>(
   for (const text of values.texts(name)) {
     const at = text.lastIndexOf("="), value = text.slice(at + 1), column = text.slice(0, Math.max(0, at));
     if (!Object.hasOwn(names, value)) {
-      const known = Object.keys(names).map((known) => show(known)).join(" or ");
-      const shape = name === "kind" ? `a column and what it holds, as in "zip=categorical": ` : "";
+      const list = Object.keys(names), known = list.map((one) => show(one)).join(" or ");
       throw new UsageError(
-        `--${name} is ${shape}${known}, ${shape ? "" : "or COLUMN= and one of them, "}not ${show(text)}`,
+        name === "kind"
+          ? `--kind is one of ${list.join(", ")}, as in "zip=categorical", not ${show(text)}`
+          : `--${name} is ${known}, or COLUMN= and one of them, not ${show(text)}`,
       );
     }
     if (Object.hasOwn(found, column)) {

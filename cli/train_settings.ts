@@ -94,7 +94,7 @@ export const runOptions: Options = {
     kind: number({ from: 0 }),
     help: `highest learning rate (default: ${
       Object.entries(optimizers).map(([name, { lr }]) => `${name} ${lr}`).join(", ")
-    }; with --init a tenth, with --lora a fifth)`,
+    }; with --init a tenth, with --lora a fifth; a tenth of that for dpo)`,
   },
   "min-lr": {
     value: "R",
@@ -142,6 +142,17 @@ export const runOptions: Options = {
     value: "HOW",
     kind: oneOf("random", "epoch"),
     help: "random: windows anywhere in the text; epoch: each once before any comes again (default random)",
+  },
+  objective: {
+    value: "NAME",
+    kind: oneOf("cross-entropy", "dpo"),
+    help:
+      'dpo: with --data of {"prompt", "chosen", "rejected"}, the chosen answer becomes likelier than the other (default cross-entropy)',
+  },
+  beta: {
+    value: "B",
+    kind: number({ above: 0 }),
+    help: "with --objective dpo: more, the less the model may move from where it began (default 0.1)",
   },
   pack: { help: "with --data: as many examples in a row as fit, each of which sees itself alone" },
   "train-on-prompt": { help: "with --data: prompts and what users say are learned too" },
@@ -243,6 +254,22 @@ export const runIdle: readonly Idle<Given>[] = [
     unless,
   })),
   {
+    option: "objective",
+    when: ({ data, resume }) => !resume && data === undefined,
+    because: "there is no --data FILE",
+    unless: "cross-entropy",
+  },
+  {
+    option: "beta",
+    when: ({ objective, resume }) => !resume && objective !== "dpo",
+    because: "there is no --objective dpo",
+  },
+  {
+    option: ["pack", "train-on-prompt", "label-smoothing", "z-loss"],
+    when: ({ objective }) => objective === "dpo",
+    because: "--objective dpo compares two answers, a row each",
+  },
+  {
     option: ["pack", "train-on-prompt"],
     when: ({ data, resume }) => !resume && data === undefined,
     because: "there is no --data FILE",
@@ -258,7 +285,7 @@ export const runIdle: readonly Idle<Given>[] = [
     because: "there is no --patience N",
   },
   {
-    option: "deterministic",
+    option: ["deterministic", "mfu"],
     when: ({ device }) => device === "webgpu" || device === "reference",
     because: "it belongs to the cpu device",
   },
@@ -307,6 +334,8 @@ export interface RunSettings {
   "z-loss": number;
   ema: number | null;
   shuffle: string;
+  objective: string;
+  beta: number | null;
   pack: boolean;
   "train-on-prompt": boolean;
   seed: number;
@@ -327,7 +356,7 @@ export interface SavedSettings extends RunSettings {
   text_sha256: string;
   /** The model's, as its config.json says it. */
   config: Record<string, unknown>;
-  /** SHA-256 of the weights that an adapter stands beside; null where all learn. */
+  /** SHA-256 of the weights that an adapter stands beside, or that answers are measured against; null where there are none. */
   base_sha256: string | null;
 }
 
@@ -353,6 +382,8 @@ const before = {
     ema: null,
     shuffle: "random",
     data: false,
+    objective: "cross-entropy",
+    beta: null,
     pack: false,
     "train-on-prompt": false,
     patience: null,
@@ -387,7 +418,8 @@ export function newSettings(values: Values, path: string, positions: number, ran
   const number = (name: string, missing: number): number => values.number(name) ?? missing;
   const steps = number("steps", 2000), lora = values.number("lora") ?? null;
   const optimizer = values.text("optimizer") ?? "adamw", row = optimizers[optimizer];
-  const lr = number("lr", init === null ? row.lr : lora === null ? row.lr / 10 : row.lr / 5);
+  const objective = values.text("objective") ?? "cross-entropy", slower = objective === "dpo" ? 10 : 1;
+  const lr = number("lr", (init === null ? row.lr : lora === null ? row.lr / 10 : row.lr / 5) / slower);
   const warmup = number("warmup", Math.round(steps / 20));
   if (warmup > steps) {
     throw new UsageError(`train: --warmup is ${warmup}, expected at most the ${steps} of --steps`);
@@ -446,6 +478,8 @@ export function newSettings(values: Values, path: string, positions: number, ran
     "z-loss": number("z-loss", 0),
     ema: values.number("ema") ?? null,
     shuffle: values.text("shuffle") ?? "random",
+    objective,
+    beta: objective === "dpo" ? number("beta", 0.1) : null,
     pack: values.flag("pack"),
     "train-on-prompt": values.flag("train-on-prompt"),
     seed: number("seed", 1337),

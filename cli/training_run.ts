@@ -13,16 +13,18 @@ import {
   distributed,
   type DType,
   optim,
+  peakFlops,
   SummaryWriter,
   Trainer,
   type TrainingResult,
 } from "../mod.ts";
 import { abandonAll, joinPath, onStop, stopStatus, writeFileAtomic } from "../src/platform/platform.ts";
-import { formatSeconds, LiveLine, note } from "./output.ts";
+import { counted, formatSeconds, LiveLine, note } from "./output.ts";
 import { optimizerFor } from "./train_optimizers.ts";
 import type { RunSettings } from "./train_settings.ts";
 import type { Material } from "./training_material.ts";
 import { type LogEntry, TrainingLog } from "./training_log.ts";
+import { flopsPerToken } from "./utilisation.ts";
 
 /** Steps between two reports. */
 const reportEvery = 10;
@@ -68,8 +70,16 @@ export interface Sharing {
   trace: string | undefined;
 }
 
+/** What is noted of a call besides. */
+export interface Logging {
+  /** Where TensorBoard's files go. */
+  tensorboard: string | undefined;
+  /** Whether the machine's limit is measured. */
+  mfu: boolean;
+}
+
 /** What of a report TensorBoard draws, by its names in the log. */
-const drawn = ["loss", "eval_loss", "lr", "grad_norm", "tokens_per_second"] as const;
+const drawn = ["loss", "eval_loss", "eval_accuracy", "lr", "grad_norm", "tokens_per_second", "mfu"] as const;
 
 /** One call's part of a run. */
 export class TrainingRun {
@@ -84,8 +94,12 @@ export class TrainingRun {
   readonly #quiet: boolean;
   readonly #sharing: Sharing;
   readonly #line = new LiveLine();
-  readonly #tensorboard: string | undefined;
+  readonly #logging: Logging;
+  /** Tokens a second at which the machine's limit would be reached, where that is asked for. */
+  #limit: number | null = null;
   #board: SummaryWriter | null = null;
+  /** Of the last evaluation, where there are pairs. */
+  #accuracy: number | undefined;
 
   /** Trains `model` on `material`, and is judged by what of it is held out, in the folder `out`. */
   constructor(
@@ -95,9 +109,9 @@ export class TrainingRun {
     out: string,
     quiet: boolean,
     sharing: Sharing,
-    tensorboard: string | undefined,
+    logging: Logging,
   ) {
-    this.#tensorboard = tensorboard;
+    this.#logging = logging;
     this.#model = model;
     this.#settings = settings;
     this.#material = material;
@@ -114,16 +128,23 @@ export class TrainingRun {
     const trainer = this.#trainer(checkpoints, controller.signal, stopAfter);
     if (resume) await trainer.resume();
     await distributed.first(() => this.log.cut(trainer.step));
-    if (this.#tensorboard !== undefined && distributed.rank === 0) {
+    const { tensorboard, mfu } = this.#logging;
+    if (tensorboard !== undefined && distributed.rank === 0) {
       const purgeStep = resume ? { purgeStep: trainer.step + 1 } : {};
-      this.#board = new SummaryWriter(this.#tensorboard, purgeStep);
+      this.#board = new SummaryWriter(tensorboard, purgeStep);
+    }
+    if (mfu) {
+      const flops = flopsPerToken(this.#model, settings["block-size"]);
+      this.#limit = distributed.size * await peakFlops() / flops;
     }
     await this.#noteRanks();
     await this.#note(
-      `${many(this.#learning())} parameters${
+      `${counted(this.#learning(), "parameter")}${
         settings.lora === null ? "" : ` beside ${settings.init}`
       }; ${this.#material.amount}; ` +
-        (resume ? `going on after step ${trainer.step} of ${settings.steps}` : `${settings.steps} steps`),
+        (resume
+          ? `going on after step ${trainer.step} of ${settings.steps}`
+          : counted(settings.steps, "step")),
     );
     // A signal ends the run after the step at work; a second one does not want to wait.
     const onSignal = (): void => {
@@ -232,11 +253,21 @@ export class TrainingRun {
         ? {
           evalEvery: s["eval-every"],
           ...(s.patience === null ? {} : { patience: s.patience, minDelta: s["min-delta"] }),
-          evalData: judge,
+          evalData: async () => {
+            const { loss, accuracy } = await judge();
+            this.#accuracy = accuracy;
+            return loss;
+          },
           onEval: async (r) => {
-            if (isFirst) await this.#log({ step: r.step, eval_loss: r.loss });
+            const accuracy = this.#accuracy, more = accuracy === undefined ? {} : { eval_accuracy: accuracy };
+            if (isFirst) await this.#log({ step: r.step, eval_loss: r.loss, ...more });
+            const said = accuracy === undefined
+              ? ""
+              : `, chosen answers preferred in ${(100 * accuracy).toFixed(1)} %`;
             await this.#note(
-              `step ${r.step}: held-out loss ${r.loss.toFixed(4)}${r.isBest ? ", the best so far" : ""}`,
+              `step ${r.step}: held-out loss ${r.loss.toFixed(4)}${
+                r.isBest ? ", the best so far" : ""
+              }${said}`,
             );
           },
         }
@@ -261,13 +292,18 @@ export class TrainingRun {
             lr: r.lr,
             grad_norm: r.gradNorm,
             tokens_per_second,
+            ...(this.#limit === null ? {} : { mfu: r.tokensPerSecond / this.#limit }),
           });
         }
         if (this.#quiet) return;
         await this.#line.show(
           `step ${r.step}/${s.steps}  loss ${r.loss.toFixed(4)}  ${
             many(Math.round(r.tokensPerSecond))
-          } tokens/s  ` +
+          } tokens/s  ${
+            this.#limit === null
+              ? ""
+              : `${(100 * r.tokensPerSecond / this.#limit).toFixed(1)} % of the machine  `
+          }` +
             `${formatSeconds(r.secondsLeft)} left`,
         );
       },

@@ -4,13 +4,16 @@
  *
  * @module
  */
+import { AsyncResource } from "node:async_hooks";
 import { describe } from "node:test";
 import process from "node:process";
 
 let last: Promise<unknown> = Promise.resolve();
 for (const file of process.env.FERROTYPE_TESTS?.split(",") ?? []) {
   describe(`tests/${file}`, async () => {
-    // One after the other: a module that waits while it is loaded would put what waits for it into the suite that came first.
-    await (last = last.then(() => import(`./${file}`)));
+    // One after the other: a module that waits while it is loaded would put what waits for it into the suite that came
+    // first. Node knows a suite by what began in it, which a promise from outside would hide.
+    const suite = new AsyncResource("file");
+    await (last = last.then(() => suite.runInAsyncScope(() => import(`./${file}`))));
   });
 }

@@ -39,7 +39,9 @@ export interface Given {
 /** The sizes of program `seed`. */
 export function sizesOf(seed: number): { rows: number; columns: number } {
   const random = numbersFrom(seed * 7 + 1);
-  return { rows: 2 + Math.floor(random() * 4), columns: 2 + Math.floor(random() * 5) };
+  const rows = 2 + Math.floor(random() * 4), columns = 2 + Math.floor(random() * 5);
+  // Some are large enough for programs over rows, and for weights in another order.
+  return seed % 8 === 7 ? { rows: rows + 15, columns: columns + 14 } : { rows, columns };
 }
 
 function filled(random: () => number, shape: number[], device: DeviceName): Tensor {
@@ -243,7 +245,7 @@ export function runProgram(seed: number, world: World, { x, ids }: Given, k: num
   for (let i = 0; i < count; i++) {
     const made = pick(steps)();
     // Large, empty or wild results end programs of any use.
-    if (made.size > 0 && made.size <= 400) pool.push(made);
+    if (made.size > 0 && made.size <= Math.max(400, 2 * rows * columns)) pool.push(made);
   }
   const last = pool.slice(-4);
   let loss = F.mean(F.tanh(last[0]));

@@ -49,7 +49,11 @@ const house: { floor: number; room: string; uses: string[] }[] = [
   { floor: 8, room: "src/hub", uses: ["below"] },
   { floor: 8, room: "src/runtime", uses: ["below", "src/hub"] },
   { floor: 9, room: "mod.ts", uses: ["below"] },
-  { floor: 10, room: "cli", uses: ["mod.ts", "src/core", "src/platform", "src/generate/given.ts"] },
+  {
+    floor: 10,
+    room: "cli",
+    uses: ["mod.ts", "src/core", "src/platform", "src/generate/given.ts", "src/runtime/speaking.ts"],
+  },
   { floor: 10, room: "tools", uses: ["src/core", "cli/command.ts", "tests/_install.ts"] },
   { floor: 10, room: "web", uses: ["mod.ts", "below", "tests/_install.ts", "tools"] },
   { floor: 10, room: "examples", uses: ["mod.ts"] },

@@ -22,6 +22,7 @@ const left: Readonly<Record<string, string>> = {
   removeCached: "removes files of this machine's cache",
   scanCache: "reads this machine's cache",
   benchmark: "works for seconds",
+  peakFlops: "measures, and takes nothing",
   diagnose: "starts a device",
   devices: "starts a device",
   initWebGPU: "starts a device",

@@ -52,7 +52,12 @@ const sizes = [
   ],
   ["--dropout", "0.1", "--lr", "0.01", "--seed", "5"],
 ].flat();
-const begin = (out: string, ...more: string[]): string[] => ["train", file, "-o", at(out), ...sizes, ...more];
+/** An option is given once: `more` says it in place of the usual. */
+const begin = (out: string, ...more: string[]): string[] => [
+  ...["train", file, "-o", at(out)],
+  ...sizes.filter((_, i) => !more.includes(sizes[i - i % 2])),
+  ...more,
+];
 const resume = (
   out: string,
   ...more: string[]

@@ -37,6 +37,10 @@ const examples: ft.ExampleSet = {
   at: () => ({ ids: [1, 2, 3], counts: [1, 1, 1] }),
   where: String,
 };
+const preferences: ft.PreferenceSet = {
+  ...examples,
+  at: (i) => ({ chosen: examples.at(i), rejected: examples.at(i) }),
+};
 const nowhere = "/no/such/place", fileSystem = { writeFileAtomic: 1, rename: 1 };
 const parts = { vocab: {}, merges: [] }, rotary = { width: 4, theta: 1e4, maxPositions: 8 };
 const wordPiece = { tokens: ["[UNK]", "a"] };
@@ -98,11 +102,24 @@ const calls: Record<string, Call | [Call, Options]> = {
     (o) => ft.evaluateExamples(model, examples, o),
     { batchSize: 1, blockSize: 2 },
   ],
+  "preferenceBatches(options)": [
+    (o) => ft.preferenceBatches(preferences, o),
+    { batchSize: 1, blockSize: 2 },
+  ],
+  "evaluatePreferences(options)": [
+    (o) => ft.evaluatePreferences(model, preferences, o),
+    { batchSize: 1, blockSize: 2 },
+  ],
+  "openPreferences(options)": [
+    (o) => ft.openPreferences(new TextEncoder().encode('{"prompt":"","chosen":"a","rejected":"b"}'), o),
+    { model: withTokenizer() },
+  ],
   "openExamples(options)": [
     (o) => ft.openExamples(new TextEncoder().encode('{"text":"ab"}'), o),
     { model: withTokenizer() },
   ],
   "new SummaryWriter(options)": (o) => new ft.SummaryWriter(nowhere, o),
+  "epochBatches(options)": [(o) => ft.epochBatches(new Int32Array(9), o), { batchSize: 1, blockSize: 2 }],
   "sequentialBatches(options)": [
     (o) => ft.sequentialBatches(new Int32Array(9), o),
     { batchSize: 1, blockSize: 2 },
@@ -232,7 +249,8 @@ const calls: Record<string, Call | [Call, Options]> = {
   "new GPT2(options)": (o) => new GPT2(config, o),
   "new CausalCache(options)": (o) => new ft.CausalCache({ layers: 1, heads: 1, width: 2 }, 1, 2, o),
   "CausalLM.load(options)": (o) => ft.CausalLM.load(nowhere, o),
-  "CausalLM.fromConfig(options)": (o) => ft.CausalLM.fromConfig({}, o),
+  "CausalLM.fromConfig(options)": (o) =>
+    ft.CausalLM.fromConfig({ vocab_size: 8, n_positions: 8, n_embd: 8, n_layer: 1, n_head: 1 }, o),
   "CausalLM.fromSizes(sizes)": [(o) => ft.CausalLM.fromSizes("llama", o), sizes],
   "CausalLM.fromSizes(options)": (o) => ft.CausalLM.fromSizes("llama", sizes, o),
   "NetworkModel#createCache(options)": (o) => model.createCache(1, 2, o),
@@ -289,10 +307,10 @@ const calls: Record<string, Call | [Call, Options]> = {
     new ft.SentencePieceTokenizer(sentencePiece).decode([1], o),
   "SentencePieceTokenizer#stream(options)": (o) => new ft.SentencePieceTokenizer(sentencePiece).stream(o),
   "new WordPieceTokenizer(parts)": [(o) => new ft.WordPieceTokenizer(o), wordPiece],
+  "WordPieceTokenizer#encodeSteps(options)": (
+    o,
+  ) => [...new ft.WordPieceTokenizer(wordPiece).encodeSteps("a", o)],
   "WordPieceTokenizer#encode(options)": (o) => new ft.WordPieceTokenizer(wordPiece).encode("a", o),
-  "WordPieceTokenizer#encodeSteps(options)": (o) => [
-    ...new ft.WordPieceTokenizer(wordPiece).encodeSteps("a", o),
-  ],
   "WordPieceTokenizer#decode(options)": (o) => new ft.WordPieceTokenizer(wordPiece).decode([1], o),
   "WordPieceTokenizer#stream(options)": (o) => new ft.WordPieceTokenizer(wordPiece).stream(o),
   "Gguf#tensor(options)": (o) => ft.Gguf.prototype.tensor.call({ view: () => ({}) } as never, "a", o),

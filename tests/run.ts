@@ -148,7 +148,7 @@ async function runFile(
 
 /** What a file may do to its process, or asks of it, that others would notice: then it runs alone. */
 const touches =
-  /_collection|memory\(\)|setThreads|setMaxMemory|setDefaultDevice|useDeterministic|process\.(env\.\w+ =|on\(|chdir|exit|kill)|globalThis\.\w+ = |defineProperty\(globalThis|openWebGpu|openFuzzDevice|_dawn|_browser|spawn|_command\.ts|_serve\.ts|_ranks|_killed|_mpi/;
+  /_collection|memory\(\)|setThreads|setMaxMemory|setDefaultDevice|useDeterministic|process\.(env\.\w+ =|on\(|chdir|exit|kill)|globalThis\.\w+ = |defineProperty\(globalThis|openWebGpu|openFuzzDevice|\/soak\/|_dawn|_browser|spawn|_command\.ts|_serve\.ts|_ranks|_killed|_mpi/;
 
 /** Files that one process runs: those that touch nothing, some at a time, and each of the others alone. */
 function batches(files: readonly string[]): string[][] {

@@ -16,6 +16,7 @@ import { Generator } from "../src/core/random.ts";
 import { output } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
 import { bundled, byteModel, chatml, post, refused, withServer } from "./_serve.ts";
+import { width } from "./_width.ts";
 
 type Fields = Record<string, unknown>;
 
@@ -207,7 +208,7 @@ describe("serve, fields", () => {
         { include_usage: true },
       ];
       const names = [...new Set([...Object.keys(fields), ...Object.keys(unhonoured), "nothing_known"])];
-      for (let i = 0; i < 400; i++) {
+      for (let i = 0; i < width(400, 100); i++) {
         const route = random.uniform() < 0.5 ? "completions" : "chat/completions";
         const own = route === "completions" ? { prompt: "A" } : { messages };
         const given = Object.fromEntries(

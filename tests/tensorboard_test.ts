@@ -12,7 +12,8 @@ import {
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { OptionError, SummaryWriter } from "../mod.ts";
+import { CausalLM, nn, OptionError, peakFlops, SummaryWriter } from "../mod.ts";
+import { flopsPerToken } from "../cli/utilisation.ts";
 import { crc32c, maskedCrc } from "../src/train/event_file.ts";
 import { output } from "./_command.ts";
 import { after, before, describe, it } from "./_suite.ts";
@@ -109,6 +110,29 @@ const filesIn = (directory: string): ReadEvent[][] =>
     return eventsIn(readFileSync(join(directory, name)));
   });
 
+describe("the utilisation of a machine", () => {
+  it("counts the operations of a token as they are", async () => {
+    const sizes = { vocabSize: 30, contextLength: 16, width: 8, layers: 3, heads: 2 };
+    // GPT-2: 12 · width² a layer, and the embedding as the head; positions are looked up.
+    const gpt2 = await CausalLM.fromSizes("gpt2", sizes);
+    const layers = 12 * 64 * 3, attention = 12 * 3 * 8 * 10;
+    assertStrictEquals(flopsPerToken(gpt2, 10), 6 * (layers + 30 * 8) + attention);
+    nn.lora(gpt2, { rank: 2, alpha: 4, targets: ["c_attn"] });
+    assertStrictEquals(
+      flopsPerToken(gpt2, 10),
+      4 * (layers + 30 * 8) + 6 * 3 * (2 * 8 + 2 * 24) + attention,
+    );
+    // A head of its own is multiplied, the embedding is looked up.
+    const untied = await CausalLM.fromSizes("gpt_neox", { ...sizes, heads: 1 });
+    assertStrictEquals(flopsPerToken(untied, 10), 6 * (layers + 30 * 8) + attention);
+  });
+
+  it("has a limit that is measured", async () => {
+    const peak = await peakFlops();
+    assert(peak > 1e8 && Number.isFinite(peak), String(peak));
+  });
+});
+
 describe("event files", () => {
   it("have the checksums of RFC 3720, masked as TensorFlow's", () => {
     const vectors: [Uint8Array, number][] = [
@@ -167,7 +191,18 @@ describe("event files", () => {
   it("are what `ferrotype train --tensorboard` writes, as its log has it", async () => {
     const text = join(folder, "text.txt"), out = join(folder, "run"), directory = join(folder, "board");
     writeFileSync(text, "the cat sat on the mat. a dog ran to the hat. ".repeat(40));
-    const train = ["train", text, "-o", out, "--threads", "1", "--tensorboard", directory, "--quiet"];
+    const train = [
+      "train",
+      text,
+      "-o",
+      out,
+      "--threads",
+      "1",
+      "--tensorboard",
+      directory,
+      "--mfu",
+      "--quiet",
+    ];
     const sizes = [
       "--n-layer",
       "1",
@@ -199,7 +234,7 @@ describe("event files", () => {
     shown.forEach(([, , value], i) => assertAlmostEquals(value, wanted[i][2], 1e-6 * Math.abs(wanted[i][2])));
     assertEquals(
       new Set(shown.map(([tag]) => tag)),
-      new Set(["loss", "lr", "grad_norm", "tokens_per_second", "eval_loss"]),
+      new Set(["loss", "lr", "grad_norm", "tokens_per_second", "mfu", "eval_loss"]),
     );
   });
 });

@@ -37,6 +37,7 @@ async function ranks(): Promise<Ranks> {
 /** The command. */
 export const doctor: Command = {
   name: "doctor",
+  ranks: true,
   usage: "",
   summary: "Tells which devices, instructions and threads this machine gives, and why not where it does not.",
   positionals: [0, 0],

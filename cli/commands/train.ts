@@ -33,7 +33,8 @@ import {
 } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
-import { note, printJson } from "../output.ts";
+import { counted, note, printJson } from "../output.ts";
+import { letters, placeOf } from "../place.ts";
 import { loadPlotter } from "../plot.ts";
 import { readText, splitText } from "../text.ts";
 import {
@@ -46,7 +47,7 @@ import {
   type SavedSettings,
   savedSettings,
 } from "../train_settings.ts";
-import { exampleMaterial, type Material, textMaterial } from "../training_material.ts";
+import { exampleMaterial, type Material, preferenceMaterial, textMaterial } from "../training_material.ts";
 import { checkpointsIn, TrainingRun } from "../training_run.ts";
 
 /** The tokenizer of a run that begins afresh. */
@@ -112,6 +113,18 @@ async function begunModel(
   const model = await CausalLM.fromConfig(config);
   await model.loadTokenizer(await tokenizerIn(out));
   return model;
+}
+
+/** The model that answers are measured against: what --init named when the run was begun. */
+async function referenceOf(settings: RunSettings, saved: SavedSettings | null): Promise<CausalLM> {
+  const init = settings.init as string;
+  const reference = await CausalLM.load(init, { dtype: "f32", onWarning: (message) => void note(message) });
+  if (saved && await fingerprint(reference) !== saved.base_sha256) {
+    throw new UsageError(
+      `--resume: ${init} holds other weights than those that answers were measured against when the run was begun`,
+    );
+  }
+  return reference.eval();
 }
 
 /** Puts the adapter of a run beside its model. */
@@ -216,7 +229,11 @@ async function prepare(
   useDeterministicAlgorithms(settings.deterministic);
   manualSeed(settings.seed);
   const model = begun ?? await freshModel(settings, freshTokenizer(settings, text!));
-  const material = text === null
+  const isDpo = settings.objective === "dpo";
+  const reference = isDpo && settings.lora === null ? await referenceOf(settings, saved) : null;
+  const material = isDpo
+    ? await preferenceMaterial(model, settings, path, reference)
+    : text === null
     ? await exampleMaterial(model, settings, path)
     : textMaterial(model, settings, { text, path, sha256 }) as Material;
   if (saved && text === null) demandSameText(saved, path, material.sha256);
@@ -227,7 +244,8 @@ async function prepare(
   }
   // What cannot be trained on is refused before anything is written.
   material.data();
-  const base = settings.lora === null ? null : saved?.base_sha256 ?? await fingerprint(model);
+  const isBeside = settings.lora !== null || isDpo;
+  const base = isBeside ? saved?.base_sha256 ?? await fingerprint(reference ?? model) : null;
   adapt(model, settings);
   model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };
   if (!resume && isFirst) {
@@ -248,14 +266,21 @@ async function prepare(
 /** The command. */
 export const train: Command = {
   name: "train",
+  ranks: true,
   usage: "TEXTFILE|--data FILE -o DIR [options]",
   summary: "Trains a language model from a text or examples and writes a Hugging Face model folder.",
   details:
-    'Examples are JSON lines: {"prompt", "completion"}, {"messages"} by the model\'s chat template, or {"text"}. ' +
+    'Examples are JSON lines: {"prompt", "completion"}, {"messages"} by the model\'s chat template, or {"text"}; ' +
+    'with --objective dpo {"prompt", "chosen", "rejected"}. ' +
     "Started by mpirun or srun --mpi=…, its ranks train together: each reads its part of every batch. " +
     "Ctrl-C (or SIGTERM) saves and stops; the same command with --resume goes on, bit for bit.",
   positionals: [0, 1],
-  calls: { "n-kv-head": "kvHeads", "n-inner": "innerWidth", "block-size": "contextLength" },
+  calls: {
+    family: "model_type",
+    "n-kv-head": "kvHeads",
+    "n-inner": "innerWidth",
+    "block-size": "contextLength",
+  },
   options: {
     out: { short: "o", value: "DIR", help: "where to write (required)" },
     data: {
@@ -273,6 +298,7 @@ export const train: Command = {
     },
     plot: { value: "FILE", help: "draw the loss curve as SVG" },
     tensorboard: { value: "DIR", help: "write what is reported into DIR for TensorBoard, too" },
+    mfu: { help: "measure the machine's limit first, and note what part of it the model's operations use" },
     quiet: { help: "say nothing while training" },
   },
   idle: [
@@ -287,6 +313,17 @@ export const train: Command = {
   async run(values, [path]) {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("train: say where to write with -o DIR");
+    for (
+      const [name, what, begins] of [["plot", "no plot", "<svg"], ["trace", "no trace", '{"traceEvents"']]
+    ) {
+      const file = values.text(name);
+      if (file === undefined) continue;
+      const wrote = await placeOf("train", file, values.flag("force"), {
+        what: `${what} that this command wrote`,
+        is: (head) => letters(head, begins.length) === begins,
+      });
+      if (wrote === "replaced") await note(`${file} is there already, and will be replaced`);
+    }
     const plotPath = values.text("plot"), plot = plotPath === undefined ? null : await loadPlotter();
     await distributed.init();
     await applyDevice(values);
@@ -300,12 +337,12 @@ export const train: Command = {
       zero: values.number("zero") as 0 | 1 | 2 | undefined,
       wire: values.text("wire") as "f32" | "bf16" | undefined,
       trace: values.text("trace"),
-    }, values.text("tensorboard"));
+    }, { tensorboard: values.text("tensorboard"), mfu: values.flag("mfu") });
     const result = await run.go(values.flag("resume"), values.number("stop-after"));
     await material.close();
     const parameters = model.numParameters();
     if (plotPath !== undefined && isFirst) {
-      const title = `${settings.text}: ${parameters.toLocaleString("en")} parameters`;
+      const title = `${settings.text}: ${counted(parameters, "parameter")}`;
       await plot?.(plotPath, await run.log.read(), title);
     }
     if (values.flag("json") && isFirst) {

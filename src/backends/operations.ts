@@ -155,7 +155,7 @@ const list: readonly Operation[] = [
   row(
     "attentionInOrder",
     true,
-    "reads q, reads k, reads v, writes out, writes lse, number scale, word causal, number softcap, word window, reads seen",
+    "reads q:f32, reads k, reads v:k, writes out:f32, writes lse:f32, number scale, word causal, number softcap, word window, reads seen",
     ([q]) => [shapeOf(q), rowsOf(q)],
   ),
   row(

@@ -166,10 +166,12 @@ export class FiniteGradients {
       askAtNextRead(first.storage.backend, watched.ask);
       return [greatest(dtype), step()];
     });
-    places.forEach((i, k) => {
-      const at = part(first, i, [1]);
-      first.backend.elementwise(noteProgram(dtype), [part(sizes, k, [1]), at], scalars, [at]);
-    });
+    // Parameters in a row, as all of them mostly are, in one go.
+    for (let from = 0, to = 1; from < places.length; from = to++) {
+      while (to < places.length && places[to] === places[to - 1] + 1) to++;
+      const at = part(first, places[from], [to - from]);
+      first.backend.elementwise(noteProgram(dtype), [part(sizes, from, [to - from]), at], scalars, [at]);
+    }
     first.storage.version++;
   }
 

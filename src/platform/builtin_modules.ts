@@ -122,6 +122,7 @@ export interface HashObject {
 export interface BuiltinModules {
   "node:crypto": { createHash(algorithm: "sha1" | "sha256"): HashObject };
   "node:fs": FileModule;
+  "node:module": { enableCompileCache?(): unknown };
   "node:os": {
     availableParallelism(): number;
     cpus(): { readonly model: string }[];

@@ -14,7 +14,6 @@ import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { Generator, type GeneratorState } from "../core/random.ts";
 import type { BatchPart } from "../distributed/data_parallel.ts";
 import { type Tensor, tensor } from "../ops/mod.ts";
-import { Epochs } from "./epochs.ts";
 
 /**
  * Where training batches come from.
@@ -110,84 +109,70 @@ export function partSize(rows: number, { count }: BatchPart): number {
 }
 
 /**
- * Options of {@link randomBatches}.
+ * Options of {@link randomBatches} and {@link epochBatches}.
  *
  * @category Training
  */
 export interface RandomBatchOptions extends BatchOptions {
   /** Of the order. Default 0. */
   seed?: number;
-  /**
-   * "random": windows begin anywhere, drawn anew each time. "epoch": those that begin at multiples of blockSize, each once before
-   * any comes again, in another order each epoch; ids at the end that fill no window are left out. Default "random".
-   */
-  shuffle?: "random" | "epoch";
 }
 
-const randomOptions: OptionTable<RandomBatchOptions> = {
-  ...batchOptions,
-  seed: kinds.seed,
-  shuffle: kinds.oneOf("random", "epoch"),
-};
+const randomOptions: OptionTable<RandomBatchOptions> = { ...batchOptions, seed: kinds.seed };
+
+/** Where windows begin, one after the other, for a seed. */
+export interface Starts {
+  /** The next window's beginning. */
+  next(): number;
+  /** What {@link Starts.setState} takes. */
+  getState(): unknown;
+  /** Goes on where `state` was taken. */
+  setState(state: unknown): void;
+}
+
+/** Windows of `ids` that begin where `starts` says, of the choices there are. */
+export function windowBatches(
+  what: string,
+  ids: TokenIds,
+  options: RandomBatchOptions,
+  startsOf: (blockSize: number, seed: number) => Starts,
+): DataSource<Tensor> {
+  const { batchSize, blockSize, seed = 0, device } = checkOptions(what, options, randomOptions);
+  const length = blockSize + 1;
+  if (ids.length < length) {
+    throw new OptionError(
+      `${what}: ${ids.length} ids do not fill a window of ${length}; take a smaller blockSize`,
+    );
+  }
+  checkBatch(what, batchSize, length);
+  const starts = startsOf(blockSize, seed);
+  return {
+    tokensPerBatch: batchSize * blockSize,
+    takesPart: true,
+    describe: () => `${ids.length} ids (hash ${hashOf(ids)}), ${what} of ${batchSize} × ${blockSize}`,
+    next(part?: BatchPart): Tensor {
+      const all = Array.from({ length: batchSize }, () => starts.next());
+      return windows(ids, rowsOf(all, part), length, device);
+    },
+    getState: () => starts.getState(),
+    setState: (state) => starts.setState(state),
+  };
+}
 
 /**
- * Windows [batchSize, blockSize + 1] (i32) of `ids` in a random order that follows from the seed.
+ * Windows [batchSize, blockSize + 1] (i32) that begin anywhere in `ids`, drawn by a generator of its own.
  * @throws {OptionError} when there are too few ids for one window.
  * @category Training
  */
 export function randomBatches(ids: TokenIds, options: RandomBatchOptions): DataSource<Tensor> {
-  const { batchSize, blockSize, seed = 0, shuffle = "random", device } = checkOptions(
-    "randomBatches",
-    options,
-    randomOptions,
-  );
-  const length = blockSize + 1, choices = ids.length - blockSize;
-  if (choices < 1) {
-    throw new OptionError(
-      `randomBatches: ${ids.length} ids do not fill a window of ${length}; take a smaller blockSize`,
-    );
-  }
-  checkBatch("randomBatches", batchSize, length);
-  const order = shuffle === "epoch"
-    ? inEpochs(Math.floor((ids.length - 1) / blockSize), blockSize, seed)
-    : anywhere(choices, seed);
-  return {
-    tokensPerBatch: batchSize * blockSize,
-    takesPart: true,
-    describe: () =>
-      `${ids.length} ids (hash ${hashOf(ids)}) in batches of ${batchSize} × ${blockSize}, ${shuffle}`,
-    next(part?: BatchPart): Tensor {
-      const starts = Array.from({ length: batchSize }, order.next);
-      return windows(ids, rowsOf(starts, part), length, device);
-    },
-    getState: order.getState,
-    setState: order.setState,
-  };
-}
-
-/** Where windows begin, one after the other. */
-interface Starts {
-  next(): number;
-  getState(): unknown;
-  setState(state: unknown): void;
-}
-
-function anywhere(choices: number, seed: number): Starts {
-  const generator = new Generator(seed);
-  return {
-    next: () => generator.integer(0, choices),
-    getState: () => generator.getState(),
-    setState: (state) => generator.setState(state as GeneratorState),
-  };
-}
-
-function inEpochs(count: number, blockSize: number, seed: number): Starts {
-  const epochs = new Epochs(count, seed);
-  return {
-    next: () => blockSize * epochs.next(),
-    getState: () => epochs.place,
-    setState: (state) => epochs.place = epochs.demandPlace(state),
-  };
+  return windowBatches("randomBatches", ids, options, (blockSize, seed) => {
+    const generator = new Generator(seed);
+    return {
+      next: () => generator.integer(0, ids.length - blockSize),
+      getState: () => generator.getState(),
+      setState: (state) => generator.setState(state as GeneratorState),
+    };
+  });
 }
 
 /**

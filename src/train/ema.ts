@@ -9,7 +9,7 @@
  */
 import { byteSize } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
-import { formatShape, sameShape } from "../core/shape.ts";
+import { sameShape } from "../core/shape.ts";
 import { add, mul } from "../expr/build.ts";
 import { input, scalar } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
@@ -97,14 +97,11 @@ export class WeightAverage {
 
   /** Goes on from `tensors`, in which there are so many `updates`. @throws {FormatError} where they are of other parameters. */
   load(tensors: Readonly<Record<string, Tensor>>, updates: number): void {
-    for (const { name, average } of this.#pairs) {
-      const found = Object.hasOwn(tensors, name) ? tensors[name] : null;
-      if (found && sameShape(found.shape, average.shape)) continue;
-      throw new FormatError(
-        `the averaged weights of this checkpoint have ${name} ${
-          found ? `as ${formatShape(found.shape)}` : "not"
-        }, expected ${formatShape(average.shape)}`,
-      );
+    const wrong = this.#pairs.find(({ name, average }) =>
+      !Object.hasOwn(tensors, name) || !sameShape(tensors[name].shape, average.shape)
+    );
+    if (wrong) {
+      throw new FormatError(`the average in this checkpoint has ${wrong.name} not, or in another shape`);
     }
     for (const { name, average } of this.#pairs) {
       const from = tensors[name], here = from.device === average.device ? from : from.to(average);

@@ -90,16 +90,26 @@ export class CpuBackend implements Backend {
     return this.#kernels as Kernels;
   }
 
-  /** See {@link Backend.arithmetic}: whether products and sums are rounded together is up to the runtime and the processor. */
+  /**
+   * See {@link Backend.arithmetic}: whether products and sums are rounded together is up to the runtime and the processor, and who
+   * multiplies is found out now, where that is open.
+   */
   get arithmetic(): string {
     const { deterministic, context, blas } = this.engine;
     if (deterministic) return "deterministic";
+    this.tune();
     const own = !context.fma
       ? "products rounded before they are added"
       : context.fusedMadd
       ? "products added without rounding"
       : "relaxed instructions, products rounded before they are added";
-    return blas.available ? `${own}, large ones by ${blas.name}` : own;
+    if (!blas.available) return own;
+    const { leastRows, leastWork, leastQuantizedRows: quantized } = blas.reach;
+    const reach = `from ${leastRows} rows and ${leastWork} products, ` +
+      (quantized === Infinity
+        ? "with quantised weights none"
+        : `with quantised weights from ${quantized} rows`);
+    return `${own}, large ones (${reach}) by ${blas.name}`;
   }
 
   /** Everything but f64. */

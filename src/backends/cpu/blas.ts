@@ -128,7 +128,7 @@ export class Blas {
 
   /** A product of `work` multiply-adds was done that may be for a library. */
   note(work: number): void {
-    if (this.#candidates === null || !this.enabled) return;
+    if (!this.isOpen || !this.enabled) return;
     this.#work += work;
     if (this.#work >= dueWork) this.isDue = true;
   }

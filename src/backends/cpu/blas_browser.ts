@@ -5,28 +5,25 @@
  */
 import type { Blas as Elsewhere } from "./blas.ts";
 
+/** What is asked of it where nothing is native. */
+type Asked = "sgemm" | "bgemm" | "enabled" | "isDue" | "table" | "why" | "available" | "name" | "problem";
+
 /** The library of one engine, which has none. */
-export class Blas implements Pick<Elsewhere, keyof Elsewhere> {
+export class Blas implements Pick<Elsewhere, Asked | "note" | "noteCapture"> {
   /** See `blas.ts`. */
   readonly sgemm = (): number => 0;
   /** See `blas.ts`. */
-  readonly bgemm = (): number => 0;
+  readonly bgemm = this.sgemm;
   /** See `blas.ts`. */
   enabled = true;
   /** See `blas.ts`. */
-  isDue = false;
+  readonly isDue = false;
   /** See `blas.ts`. */
-  reach: Elsewhere["reach"] = { leastRows: Infinity, leastWork: Infinity, leastQuantizedRows: Infinity };
+  readonly table: [] = [];
   /** See `blas.ts`. */
-  table: Elsewhere["table"] = [];
-  /** See `blas.ts`. */
-  why = null;
+  readonly why = null;
   /** See `blas.ts`. */
   readonly available = false;
-  /** See `blas.ts`. */
-  readonly isOpen = false;
-  /** See `blas.ts`. */
-  readonly hasBgemm = false;
   /** See `blas.ts`. */
   readonly name = null;
   /** See `blas.ts`. */
@@ -34,22 +31,9 @@ export class Blas implements Pick<Elsewhere, keyof Elsewhere> {
 
   /** See `blas.ts`. */
   note(): void {}
+
   /** See `blas.ts`. */
   noteCapture(): void {}
-  /** See `blas.ts`. */
-  candidates(): [] {
-    return [];
-  }
-  /** See `blas.ts`. */
-  tryOut(): void {}
-  /** See `blas.ts`. */
-  postpone(): boolean {
-    return false;
-  }
-  /** See `blas.ts`. */
-  settle(): void {}
-  /** See `blas.ts`. */
-  disable(_reason: string): void {}
 }
 
 /** See `blas.ts`. */

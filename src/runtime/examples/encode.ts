@@ -9,7 +9,8 @@
 import { OptionError } from "../../core/errors.ts";
 import type { Tokenizer } from "../../text/mod.ts";
 import type { EncodedExample } from "../../train/examples/batch.ts";
-import type { ExampleRecord } from "../../train/examples/record.ts";
+import type { EncodedPreference } from "../../train/examples/preferences.ts";
+import type { ExamplePart, ExampleRecord } from "../../train/examples/record.ts";
 import type { ChatTemplate } from "../chat_template.ts";
 import { markAnswers, markCompletion, type Marked } from "./regions.ts";
 
@@ -81,4 +82,19 @@ function marked(
   if (!encoder.trainOnPrompt) return markAnswers(template(), record.messages, record.tools, where);
   const tools = record.tools ? { tools: record.tools } : {};
   return { text: template()(record.messages, { ...tools, addGenerationPrompt: false }), learned: [] };
+}
+
+/** A pair of answers. */
+export type PreferenceRecord = Extract<ExampleRecord, { kind: "preference" }>;
+
+/** The ids of both answers behind their prompt; of each the answer counts. */
+export function encodePreference(
+  encoder: Encoder,
+  record: PreferenceRecord,
+  where: string,
+): EncodedPreference {
+  const { prompt, tools } = record, template = (): ChatTemplate => demandTemplate(encoder, where);
+  const answer = (part: ExamplePart): EncodedExample =>
+    encodeMarked(encoder, markCompletion(prompt, part, tools, template, where), isChat(record));
+  return { chosen: answer(record.chosen), rejected: answer(record.rejected) };
 }

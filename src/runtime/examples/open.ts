@@ -9,12 +9,12 @@ import * as kinds from "../../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../../core/options.ts";
 import { type Openable, openBytes, openSource, startHash } from "../../platform/platform.ts";
 import type { EncodedExample } from "../../train/examples/batch.ts";
+import type { EncodedPreference } from "../../train/examples/preferences.ts";
 import { Lines } from "../../train/examples/lines.ts";
 import { type ExampleRecord, recordIn } from "../../train/examples/record.ts";
-import type { ExampleSet } from "../../train/examples/source.ts";
 import { type ChatTemplate, templateOf } from "../chat_template.ts";
 import type { TextModel } from "../text_model.ts";
-import { encodeExample, type Encoder } from "./encode.ts";
+import { encodeExample, encodePreference, type Encoder, type PreferenceRecord } from "./encode.ts";
 
 /**
  * Options of {@link openExamples}.
@@ -32,8 +32,7 @@ export interface ExamplesOptions {
   signal?: AbortSignal;
 }
 
-/** {@link ExamplesOptions} as data. */
-export const examplesOptions: OptionTable<ExamplesOptions> = {
+const examplesOptions: OptionTable<ExamplesOptions> = {
   model: required(kinds.like("a model with a tokenizer, as CausalLM.load gives it", "tokenizer", "family")),
   trainOnPrompt: kinds.flag,
   chatTemplate: kinds.callback,
@@ -86,7 +85,7 @@ export class Examples<T> {
 }
 
 /** Runs `f`; what goes wrong in it names the line. */
-export function atLine<T>(where: string, f: () => T): T {
+function atLine<T>(where: string, f: () => T): T {
   try {
     return f();
   } catch (error) {
@@ -116,7 +115,7 @@ async function openNow(where: Openable): Promise<ByteSource & Required<Pick<Byte
 }
 
 /** A file gone through, with what encodes its lines. */
-export async function openLines(
+async function openLines(
   what: string,
   where: Openable,
   options: ExamplesOptions,
@@ -164,10 +163,32 @@ export async function openLines(
 export async function openExamples(
   where: Openable,
   options: ExamplesOptions,
-): Promise<Examples<EncodedExample> & ExampleSet> {
+): Promise<Examples<EncodedExample>> {
   const { lines, encoder } = await openLines("openExamples", where, options, ["text", "completion", "chat"]);
   return new Examples(lines, 0, lines.length, (i) => {
     const { value, where } = lines.at(i), record = recordIn(value, where, ["text", "completion", "chat"]);
     return atLine(where, () => encodeExample(encoder, record as never, where));
   });
 }
+
+/**
+ * Opens preferences: JSON lines `{"prompt", "chosen", "rejected"}`, all of them texts or all lists of messages (with `"tools"` beside
+ * them), which the model's chat template writes. Otherwise as {@link openExamples}.
+ *
+ * @throws {FormatError} naming the first line that is none, or that the template refuses.
+ * @throws {OptionError} for a model without a tokenizer.
+ * @category Training
+ */
+export async function openPreferences(
+  where: Openable,
+  options: Omit<ExamplesOptions, "trainOnPrompt">,
+): Promise<Examples<EncodedPreference>> {
+  checkOptions("openPreferences", options, preferenceOptions);
+  const { lines, encoder } = await openLines("openPreferences", where, options, ["preference"]);
+  return new Examples(lines, 0, lines.length, (i) => {
+    const { value, where } = lines.at(i), record = recordIn(value, where, ["preference"]);
+    return atLine(where, () => encodePreference(encoder, record as PreferenceRecord, where));
+  });
+}
+
+const { trainOnPrompt: _, ...preferenceOptions } = examplesOptions;

@@ -11,13 +11,11 @@ import { demand } from "../../core/demand.ts";
 import { OptionError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../../core/options.ts";
-import { show } from "../../core/show.ts";
 import type { BatchPart } from "../../distributed/data_parallel.ts";
 import { defaultDevice } from "../../tensor/device.ts";
 import { noGrad, tidy } from "../../tensor/mod.ts";
 import { type DataSource, partSize } from "../batches.ts";
 import { evaluating } from "../evaluate.ts";
-import { type EpochPlace, Epochs } from "../epochs.ts";
 import type { Module } from "../../nn/mod.ts";
 import {
   countsOf,
@@ -28,22 +26,15 @@ import {
   type LossModel,
   type Row,
 } from "./batch.ts";
+import { Cutter } from "./cut.ts";
+import { demandSet, ExampleOrder, type NumberedSet } from "./order.ts";
 
 /**
  * Examples that can be had by their number.
  *
  * @category Training
  */
-export interface ExampleSet {
-  /** How many. */
-  readonly length: number;
-  /** The digest of the file that they are in. */
-  readonly sha256: string;
-  /** The ids of an example. */
-  at(i: number): EncodedExample;
-  /** What to call an example in a message. */
-  where(i: number): string;
-}
+export type ExampleSet = NumberedSet<EncodedExample>;
 
 /**
  * Sizes of rows and batches.
@@ -85,31 +76,17 @@ type Sizes = Required<Pick<ExampleBatchOptions, "batchSize" | "blockSize" | "pac
 class Filler {
   readonly #set: ExampleSet;
   readonly #sizes: Sizes;
-  readonly #warn: (message: string) => void;
-  #isWarned = false;
+  readonly #cutter: Cutter;
 
   constructor(set: ExampleSet, sizes: Sizes, warn: (message: string) => void) {
     this.#set = set;
     this.#sizes = sizes;
-    this.#warn = warn;
+    this.#cutter = new Cutter(sizes.blockSize, warn);
   }
 
   /** An example, cut to a row; null where nothing of it is to be learned then. */
   example(i: number): EncodedExample | null {
-    const { blockSize } = this.#sizes, { ids, counts } = this.#set.at(i), most = blockSize + 1;
-    if (ids.length > most && !this.#isWarned) {
-      this.#isWarned = true;
-      this.#warn(
-        `${
-          this.#set.where(i)
-        } has ${ids.length} tokens, of which a row of ${blockSize} takes ${most}: the rest is left out, ` +
-          `here and where else it is so`,
-      );
-    }
-    const cut = ids.length > most
-      ? { ids: ids.slice(0, most), counts: counts.slice(0, most) }
-      : { ids, counts };
-    return countsOf(cut) > 0 ? cut : null;
+    return this.#cutter.cut(this.#set.at(i), () => this.#set.where(i));
   }
 
   /** The rows of a batch, of what `next` gives until it gives null or no row has room. `undo` puts the last one back. */
@@ -147,23 +124,10 @@ const targetsOf = (rows: readonly Row[]): number =>
 const placesOf = (rows: readonly Row[]): number =>
   rows.reduce((sum, row) => sum + row.reduce((n, example) => n + lengthOf(example), 0), 0);
 
-/** The batches of a step, and where the next one begins. */
-interface Filled {
-  readonly key: string;
-  readonly batches: readonly Row[][];
-  readonly end: EpochPlace;
-}
-
-/** A place in the data: that of the step, and how many of its batches were given. */
-interface SourceState extends EpochPlace {
-  readonly sha256: string;
-  readonly done: number;
-}
-
 function sizesOf(what: string, set: ExampleSet, options: ExampleBatchOptions): [Sizes, ExampleBatchOptions] {
+  demandSet(what, set);
   const given = checkOptions(what, options, exampleBatchOptions),
     { batchSize, blockSize, pack = false } = given;
-  if (set.length < 1) throw new OptionError(`${what}: there are no examples`);
   if (batchSize * blockSize > mostPlaces) {
     throw new OptionError(
       `${what}: batchSize is ${batchSize}, expected at most ${
@@ -183,35 +147,14 @@ function sizesOf(what: string, set: ExampleSet, options: ExampleBatchOptions): [
  */
 export function exampleBatches(set: ExampleSet, options: ExampleBatchOptions): DataSource<ExampleBatch> {
   const [sizes, { seed = 0, device, onWarning = console.warn }] = sizesOf("exampleBatches", set, options);
-  const epochs = new Epochs(set.length, seed), filler = new Filler(set, sizes, onWarning);
-  let done = 0, filled: Filled | null = null, tokens = sizes.batchSize * sizes.blockSize;
-  const next = (): EncodedExample => {
-    for (let tried = 0; tried < set.length; tried++) {
-      const found = filler.example(epochs.next());
-      if (found) return found;
-    }
-    throw new OptionError(
-      `exampleBatches: of ${set.length} examples cut to ${
-        sizes.blockSize + 1
-      } tokens nothing is left to learn; take a larger ` +
-        `blockSize`,
-    );
-  };
-  /** The batches of the step that begins here. */
-  const fill = (of: number): Filled => {
-    const begin = epochs.place, key = JSON.stringify([begin, of]);
-    if (filled?.key === key) return filled;
-    const batches = Array.from({ length: of }, () => {
-      let before = epochs.place;
-      return filler.rows(
-        () => (before = epochs.place, next()),
-        () => epochs.place = before,
-      );
-    });
-    filled = { key, batches, end: epochs.place };
-    epochs.place = begin;
-    return filled;
-  };
+  const filler = new Filler(set, sizes, onWarning);
+  const order = new ExampleOrder<EncodedExample, Row[]>(
+    "exampleBatches",
+    set,
+    seed,
+    (i) => filler.example(i),
+  );
+  let tokens = sizes.batchSize * sizes.blockSize;
   return {
     get tokensPerBatch(): number {
       return tokens;
@@ -219,38 +162,18 @@ export function exampleBatches(set: ExampleSet, options: ExampleBatchOptions): D
     takesPart: true,
     describe: () => `${set.length} examples (SHA-256 ${set.sha256}) in batches of ${JSON.stringify(sizes)}`,
     next(part?: BatchPart, of = 1): ExampleBatch {
-      const { batches, end } = fill(of), rows = batches[done], all = targetsOf(batches.flat());
+      const { own: rows, all } = order.batch(of, (next, undo) => filler.rows(next, undo));
       tokens = placesOf(rows);
-      if (++done === of) {
-        done = 0;
-        epochs.place = end;
-      }
       const { index, count } = part ?? { index: 0, count: 1 }, each = partSize(rows.length, { index, count });
       const own = rows.slice(index * each, (index + 1) * each);
       return exampleBatch(own, filler.width(rows), {
         packed: sizes.pack,
-        weight: count * of * targetsOf(own) / all,
+        weight: count * of * targetsOf(own) / targetsOf(all.flat()),
         device: device ?? defaultDevice(),
       });
     },
-    getState: (): SourceState => ({ ...epochs.place, done, sha256: set.sha256 }),
-    setState(state): void {
-      const place = epochs.demandPlace(state), { done: given, sha256 } = state as Partial<SourceState>;
-      if (sha256 !== set.sha256) {
-        throw new OptionError(
-          `the examples are those of another file: its SHA-256 is ${set.sha256}, and that of the run was ${
-            show(sha256)
-          }`,
-        );
-      }
-      if (!kinds.whole(0).accepts(given)) {
-        throw new OptionError(
-          `the place in the data has done ${show(given)}, expected a whole number from 0`,
-        );
-      }
-      epochs.place = place;
-      done = given as number;
-    },
+    getState: () => order.getState(),
+    setState: (state) => order.setState(state),
   };
 }
 

@@ -3,9 +3,7 @@
  * row once and keeps it in the first cache.
  *
  * A fold along the last axis is taken into the elementwise step (or the next fold) of the same rows that reads its result, and
- * so is what comes before it element by element. Norms and softmax that have a kernel are such steps as well, so that what
- * follows (a scale, an activation, a residual) and what precedes them becomes one kernel with them; by themselves they stay
- * what they are. What others read too is stored besides.
+ * so is what comes before it element by element. What others read too is stored besides.
  *
  * @module
  */
@@ -14,9 +12,7 @@ import type { Epilogue, View } from "../../../backends/contract.ts";
 import { operations } from "../../../backends/operations.ts";
 import { sizeOf, viewStrides } from "../../../core/shape.ts";
 import { nodesOf } from "../../../expr/graph.ts";
-
-import { add, div, exp, log, mul, sqrt, sub } from "../../../expr/build.ts";
-import { constant, type Expr, input, type Program, scalar } from "../../../expr/nodes.ts";
+import { type Expr, input, type Program, scalar } from "../../../expr/nodes.ts";
 import { substitute } from "../../../expr/program.ts";
 import {
   type FoldKind,
@@ -25,7 +21,7 @@ import {
   type RowProgram,
   rowProgram,
 } from "../../../expr/row_program.ts";
-import { elementwiseOf, sameView, type Step, type Value, valueOf, viewsOf } from "../value.ts";
+import { elementwiseOf, sameView, type Step, type Value, valueOf } from "../value.ts";
 import { mayMove } from "./fuse.ts";
 import { isTangled, Steps } from "./rewrite.ts";
 
@@ -83,62 +79,10 @@ function extentOf({ operation, args }: Step): Extent | null {
     ) {
       return null;
     }
-  } else if (norms.has(operation.name)) shape = (args[0] as View).shape;
-  else return null;
+  } else return null;
   const length = shape[shape.length - 1], rows = sizeOf(shape) / length;
   // Whatever their number: what a row gives must not depend on how many there are beside it.
   return length >= leastLength && length <= mostLength && rows >= 1 ? { rows, length } : null;
-}
-
-/** Kernels that are programs over rows by their nature. */
-const norms = new Set<string>(["softmax", "layerNorm", "rmsNorm"]);
-
-/** A norm or softmax as folds and outputs. */
-function normOf({ operation: { name }, args }: Step, { rows, length }: Extent): RowStep | null {
-  const row = (view: View): View | null => asRows(view, { rows, length });
-  // A weight is the same for all rows.
-  const shared = (view: View): View | null =>
-    view.dtype === "f32" && sizeOf(view.shape) === length && view.strides[view.shape.length - 1] === 1
-      ? { ...view, shape: [rows, length], strides: [0, 1] }
-      : null;
-  const x = row(args[0] as View), [it, first, second] = [input(0), input(foldLeaf), input(foldLeaf + 1)];
-  const n = constant(length);
-  if (!x) return null;
-  if (name === "softmax") {
-    const [, out, isLog] = args as [View, View, boolean], to = row(out), shifted = sub(it, first);
-    if (!to) return null;
-    const value = isLog ? sub(shifted, log(second)) : div(exp(shifted), second);
-    return {
-      inputs: [x],
-      scalars: [],
-      folds: [{ kind: "max", value: it }, { kind: "sum", value: exp(shifted) }],
-      outputs: [{ view: to, wide: true, value }],
-    };
-  }
-  const isLayer = name === "layerNorm",
-    weights = (isLayer ? [args[1], args[2]] : [args[1]]) as (View | null)[];
-  const [eps, ...written] = args.slice(1 + weights.length) as [number, ...View[]], views = written.map(row);
-  const operands = weights.map((view) => view && shared(view));
-  if (views.includes(null) || operands.some((view, i) => !view && weights[i])) return null;
-  const inputs = [x, ...operands.filter((view) => view !== null)];
-  const mean = div(first, n), centred = isLayer ? sub(it, mean) : it, squares = isLayer ? second : first;
-  const rstd = div(constant(1), sqrt(add(div(squares, n), scalar(0))));
-  let value = mul(centred, rstd);
-  if (operands[0]) value = mul(value, input(1));
-  if (operands[1]) value = add(value, input(inputs.length - 1));
-  const [out, ...kept] = views as View[], values = isLayer ? [mean, rstd] : [rstd];
-  return {
-    inputs,
-    scalars: [eps],
-    folds: [...isLayer ? [{ kind: "sum", value: it } as const] : [], {
-      kind: "sum",
-      value: mul(centred, centred),
-    }],
-    outputs: [
-      { view: out, wide: true, value },
-      ...kept.map((view, i) => ({ view, wide: false, value: values[i] })),
-    ],
-  };
 }
 
 /** Grows by taking in what a step reads. */
@@ -196,9 +140,9 @@ function rowStepOf(step: Step, extent: Extent): RowStep | null {
       outputs: outputs.map((view, i) => ({ view, value: parts.program.outputs[i], wide: true })),
     };
   }
+  if (name !== "reduce") return null;
   const own = extentOf(step);
   if (!own || own.rows !== extent.rows || own.length !== extent.length) return null;
-  if (name !== "reduce") return normOf(step, extent);
   const [kind, program, inputs, scalars, , output, epilogue] = args as [
     FoldKind,
     Program | null,
@@ -285,16 +229,19 @@ export function fuseRows(steps: readonly Step[], kept: ReadonlySet<Value>): Step
       changed = false;
       if (!step || !rowKernels(step.backend).rows) break;
       const { name } = step.operation;
-      if (name !== "elementwise" && name !== "reduce" && name !== "rows" && !norms.has(name)) break;
+      if (name !== "elementwise" && name !== "reduce" && name !== "rows") break;
       const read = new Set<number>();
-      viewsOf(step, (view, role) => {
-        if (role !== "reads") return;
+      for (const view of [...step.args[name === "reduce" ? 2 : 1] as View[], ...epilogueInputs(step)]) {
         let latest = -1;
         for (const writer of all.writers(valueOf(view))) if (writer < at) latest = Math.max(latest, writer);
         if (latest >= 0) read.add(latest);
-      });
+      }
       changed = [...read].sort((x, y) => y - x).some((from) => merge(all, from, at));
     }
   }
   return all.steps();
+}
+
+function epilogueInputs({ operation, args }: Step): readonly View[] {
+  return operation.name === "reduce" ? (args[6] as Epilogue | undefined)?.inputs ?? [] : [];
 }

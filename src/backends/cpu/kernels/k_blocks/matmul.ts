@@ -13,6 +13,7 @@ import { isSource } from "../gemm/load.ts";
 import { Product } from "../gemm/plan.ts";
 import { write, writeEpilogue, writeProduct } from "../gemm/write.ts";
 import { mostColumns, mostRows, tasks } from "./kernel.ts";
+import { multiplyKNative } from "./native.ts";
 
 const product = new Product();
 const noInputs: readonly View[] = [];
@@ -36,12 +37,14 @@ export function matmulK(engine: Engine, a: View, b: View, out: View, epilogue?: 
   if (!isSource(out.dtype) || out.dtype === "i32") {
     throw new DTypeError(`matmul: products with ${dtype} weights are floating-point, not ${out.dtype}`);
   }
-  const { args } = engine, program = epilogue?.program ?? null, ready = isReady(product);
+  const { args } = engine, program = epilogue?.program ?? null, scalars = epilogue?.scalars ?? noScalars;
+  if (multiplyKNative(engine, product, a, dtype, program, scalars)) return;
+  const ready = isReady(product);
   const kernel = kernelFor(engine, product, program, 0);
   const packed = ready ? 0 : engine.heap.scratch(4 * rows * depth);
   writeProduct(engine, args, product);
   write(engine, args, arg.packedRowsArg, packed);
-  writeEpilogue(engine, product, program, epilogue?.scalars ?? noScalars);
+  writeEpilogue(engine, product, program, scalars);
   if (!ready) {
     write(engine, args, arg.taskArg, tasks.pack);
     engine.run(kernel, rows, Math.ceil(20_000 / depth));

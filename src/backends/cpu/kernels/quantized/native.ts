@@ -7,16 +7,13 @@
  *
  * @module
  */
-import { input, type Program } from "../../../../expr/nodes.ts";
-import { program as programOf } from "../../../../expr/program.ts";
+import type { Program } from "../../../../expr/nodes.ts";
 import type { View } from "../../../contract.ts";
 import type { FunctionBuilder, ModuleBuilder } from "../../assembler/mod.ts";
-import type { CpuBuffer } from "../../buffer.ts";
 import { type Engine, importThreadScratch } from "../../engine.ts";
-import { elementwise } from "../elementwise.ts";
 import { emitAtMost, emitSetSum } from "../gemm/address.ts";
 import type { Product } from "../gemm/plan.ts";
-import { mayMeet, multiplyBlocks } from "../native_matmul.ts";
+import { isForLibrary, multiplyDecoded, type Numbers } from "../native_decoded.ts";
 import {
   blockBytes,
   blockWeights,
@@ -28,16 +25,6 @@ import {
   type Quantized,
 } from "./format.ts";
 import { emitInterleave } from "./layout.ts";
-
-type Number = "f32" | "bf16";
-
-const identity = programOf("f32", [input(0)]);
-
-/** No library that was met is faster with fewer columns, or sums so short. */
-const leastSide = 64;
-
-/** Weights that are numbers at a time, about, so that they stay in the cache until they are multiplied; and columns. */
-const partWeights = 1 << 21, leastPart = 512;
 
 /**
  * Multiplies, or gives false where the product is not for a library. Of the weights, `panels()` panels from the first column
@@ -52,56 +39,12 @@ export function multiplyQuantizedNative(
   program: Program | null,
   scalars: readonly number[],
 ): boolean {
-  const { rows, columns, depth, out, inputs, inputCount } = product, { blas } = engine;
-  if (engine.deterministic || columns < leastSide || depth < leastSide) return false;
-  if (out.dtype !== "f32" || out.column !== 4 || out.row < 4 * columns) return false;
-  for (let i = 0; i < inputCount; i++) if (mayMeet(product, inputs[i], out)) return false;
-  if (!blas.available) {
-    blas.note(rows * columns * depth);
-    return false;
-  }
-  if (rows < blas.reach.leastQuantizedRows) return false;
-  const kind: Number = blas.hasBgemm ? "bf16" : "f32", bytes = kind === "bf16" ? 2 : 4;
-  const { b } = product, ready = panels(), saved = { ...b }, own = { ...product.a };
-  const starts = [out.address, ...inputs.map(({ address }) => address)];
-  const part = panelRows * Math.ceil(Math.min(columns, Math.max(leastPart, partWeights / depth)) / panelRows);
-  const weights = engine.heap.scratch(bytes * part * depth);
-  const activations = plainActivations(engine, product, a, kind);
-  let done = true;
-  for (let first = 0; first < columns && done; first += part) {
-    product.columns = Math.min(part, columns - first);
-    b.address = saved.address + first * saved.column;
-    decode(engine, product, saved.column, dtype, kind, Math.max(0, ready - first / panelRows), weights);
-    Object.assign(b, { address: weights, dtype: kind, bytes, row: bytes, column: bytes * depth });
-    [out, ...inputs].forEach((operand, i) => operand.address = starts[i] + first * operand.column);
-    done = multiplyBlocks(engine, product, program, scalars, kind === "bf16" ? "bgemm" : "sgemm");
-  }
-  product.columns = columns;
-  [out, ...inputs].forEach((operand, i) => operand.address = starts[i]);
-  Object.assign(b, saved);
-  Object.assign(product.a, own);
-  if (activations !== 0) engine.heap.release(activations);
-  engine.heap.release(weights);
-  return done;
-}
-
-/** Has a lie as rows of the wanted type, one behind the other; the address of memory that was taken for it, or 0. */
-function plainActivations(engine: Engine, { rows, depth, a }: Product, view: View, kind: Number): number {
-  if (a.dtype === kind && a.column === a.bytes && a.row >= a.bytes * depth) return 0;
-  const bytes = kind === "bf16" ? 2 : 4, pointer = engine.heap.scratch(bytes * rows * depth);
-  const buffer = view.buffer as CpuBuffer;
-  const from: View = {
-    buffer,
-    dtype: a.dtype,
-    shape: [rows, depth],
-    strides: [a.row / a.bytes, a.column / a.bytes],
-    offset: (a.address - buffer.pointer) / a.bytes,
-  };
-  const target: CpuBuffer = { pointer, byteLength: bytes * rows * depth };
-  const to: View = { buffer: target, dtype: kind, shape: [rows, depth], strides: [depth, 1], offset: 0 };
-  elementwise(engine, identity, [from], [], [to]);
-  Object.assign(a, { address: pointer, dtype: kind, bytes, row: bytes * depth, column: bytes });
-  return pointer;
+  const { blas } = engine;
+  if (!isForLibrary(engine, product, blas.reach.leastQuantizedRows)) return false;
+  const kind = blas.hasBgemm ? "bf16" : "f32", ready = panels();
+  return multiplyDecoded(engine, product, a, kind, program, scalars, (first, rowBytes, to) => {
+    decode(engine, product, rowBytes, dtype, kind, Math.max(0, ready - first / panelRows), to);
+  });
 }
 
 /** Turns the weights into numbers at `to`, row after row of k. */
@@ -110,7 +53,7 @@ function decode(
   { columns, depth, b }: Product,
   rowBytes: number,
   dtype: Quantized,
-  kind: Number,
+  kind: Numbers,
   panels: number,
   to: number,
 ): void {
@@ -121,7 +64,7 @@ function decode(
 }
 
 /** Arguments: address of the weights, bytes of a row, blocks of a row, columns, interleaved panels, address of numbers. */
-function emitDecode(m: ModuleBuilder, dtype: Quantized, kind: Number): void {
+function emitDecode(m: ModuleBuilder, dtype: Quantized, kind: Numbers): void {
   const scratch = importThreadScratch(m),
     interleave = emitInterleave(m, dtype),
     bytes = kind === "bf16" ? 2 : 4;
@@ -164,17 +107,15 @@ function emitDecode(m: ModuleBuilder, dtype: Quantized, kind: Number): void {
 }
 
 /** The function `panel(from, to, blocks)`: eight rows of numbers of an interleaved panel. */
-function emitPanel(m: ModuleBuilder, dtype: Quantized, kind: Number): FunctionBuilder {
+function emitPanel(m: ModuleBuilder, dtype: Quantized, kind: Numbers): FunctionBuilder {
   const f = m.function("panel", { params: ["i32", "i32", "i32"], export: false });
   const [from, to, blocks] = f.params, bytes = kind === "bf16" ? 2 : 4;
   const scales = f.localArray("v128", panelRows), halves = f.localArray("v128", 2);
   const words = f.localArray("v128", 2), numbers = f.localArray("v128", 2), pair = f.localArray("v128", 2);
-  const constants = emitConstants(f), eight = f.local("v128"), half = f.local("v128"), one = f.local("v128");
+  const constants = emitConstants(f), eight = f.local("v128"), half = f.local("v128");
   const rowAt = f.localArray("i32", panelRows), turn = f.local("i32");
-  for (const [local, value] of [[half, 0x7fff], [one, 1]] as const) {
-    f.i32x4(value);
-    f.set(local);
-  }
+  f.i32x4(0x8000);
+  f.set(half);
   f.i8x16(8);
   f.set(eight);
   rowAt.forEach((at, row) => {
@@ -227,16 +168,10 @@ function emitPanel(m: ModuleBuilder, dtype: Quantized, kind: Number): FunctionBu
             });
             continue;
           }
-          // To nearest even; the numbers are finite.
+          // To nearest, and from the middle away from 0: half of the instructions that nearest even takes.
           for (const x of numbers) {
             f.get(x);
             f.get(half);
-            f.op("i32x4.add");
-            f.get(x);
-            f.i32(16);
-            f.op("i32x4.shr_u");
-            f.get(one);
-            f.op("v128.and");
             f.op("i32x4.add");
             f.i32(16);
             f.op("i32x4.shr_u");
