@@ -239,6 +239,9 @@ function optionOf(flag: string): string {
 const inner =
   /^(?!\S*\.(?:jsonl?|csv|txt|safetensors|gguf|onnx|npy): )(?:new )?[A-Za-z][A-Za-z0-9]*(?:\.[A-Za-z]\w*)*: /;
 
+/** Whether a message is a function's of the library, rather than one about a file. */
+export const isInner = (message: string): boolean => inner.test(message);
+
 /**
  * What the library says of its options, said of the command and its flags: `generate: numBeams: 3` of `serve` is
  * `serve: --num-beams 3` here.

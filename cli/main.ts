@@ -9,10 +9,10 @@
  */
 import { argv, exit } from "node:process";
 import type { distributed } from "../mod.ts";
-import { CancelledError, OptionError } from "../src/core/errors.ts";
+import { CancelledError, FormatError, OptionError } from "../src/core/errors.ts";
 import { hint } from "../src/core/nearest.ts";
 import { abandonAll, cacheCompiledCode, onUnheard, stopStatus } from "../src/platform/platform.ts";
-import { type Command, help, inFlags, jsonHelp, parse, UsageError } from "./command.ts";
+import { type Command, help, inFlags, isInner, jsonHelp, parse, UsageError } from "./command.ts";
 import { loaders } from "./commands/table.ts";
 import { note, OutputClosed, print, printJson } from "./output.ts";
 import { version } from "./version.ts";
@@ -73,7 +73,9 @@ export async function main(args: readonly string[]): Promise<number> {
     }
     if (command.ranks) ranks = (await import("../mod.ts")).distributed;
     const status = await command.run(values, positionals).catch((error) => {
-      if (error instanceof OptionError) error.message = inFlags(error.message, command);
+      if (error instanceof OptionError || (error instanceof FormatError && isInner(error.message))) {
+        error.message = inFlags(error.message, command);
+      }
       throw error;
     }) ?? 0;
     await ranks?.destroy();

@@ -15,7 +15,7 @@ import {
 } from "../mod.ts";
 import { show } from "../src/core/show.ts";
 import { UsageError } from "./command.ts";
-import { formatBytes, type LiveLine } from "./output.ts";
+import { counted, formatBytes, type LiveLine } from "./output.ts";
 
 /**
  * Reads a CSV file, or standard input for `-`, with progress on `line`; for a model, as the file that it was fitted on.
@@ -114,7 +114,7 @@ export function evaluationLines(evaluation: StoredEvaluation, classes: readonly 
   const out = [
     `held out (${evaluation.split}), mean ± standard error:`,
     ...lines.map((line) => `  ${line}`.trimEnd()),
-    `  95 % interval of ${titles[main]} (bootstrap over ${evaluation.rows.toLocaleString("en")} rows): ${
+    `  95 % interval of ${titles[main]} (bootstrap over ${counted(evaluation.rows, "row")}): ${
       figure(low)
     } to ${figure(high)}`,
   ];

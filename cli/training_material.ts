@@ -22,7 +22,7 @@ import {
 } from "../mod.ts";
 import { type ByteSource, openBytes } from "../src/platform/platform.ts";
 import { UsageError } from "./command.ts";
-import { note } from "./output.ts";
+import { counted, note } from "./output.ts";
 import { splitText } from "./text.ts";
 import type { RunSettings } from "./train_settings.ts";
 
@@ -62,14 +62,16 @@ export function textMaterial(
   const { "block-size": blockSize, "batch-size": batchSize, seed } = settings;
   if (ids.length <= blockSize) {
     throw new UsageError(
-      `train: ${path} has ${ids.length} tokens to learn from, and a window of --block-size ${blockSize} holds ` +
+      `train: ${path} has ${
+        counted(ids.length, "token")
+      } to learn from, and a window of --block-size ${blockSize} holds ` +
         `${blockSize + 1}; take a smaller --block-size, or a longer text`,
     );
   }
   const batches = settings.shuffle === "epoch" ? epochBatches : randomBatches;
   const objective = { labelSmoothing: settings["label-smoothing"], zLoss: settings["z-loss"] };
   return {
-    amount: `${many(ids.length)} tokens to learn from, ${many(held.length)} held out`,
+    amount: `${counted(ids.length, "token")} to learn from, ${many(held.length)} held out`,
     data: () => batches(ids, { batchSize, blockSize, seed }),
     loss: (batch) => model.loss(batch, undefined, objective),
     // What is held out is judged by the plain cross-entropy.

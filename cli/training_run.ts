@@ -19,7 +19,7 @@ import {
   type TrainingResult,
 } from "../mod.ts";
 import { abandonAll, joinPath, onStop, stopStatus, writeFileAtomic } from "../src/platform/platform.ts";
-import { formatSeconds, LiveLine, note } from "./output.ts";
+import { counted, formatSeconds, LiveLine, note } from "./output.ts";
 import { optimizerFor } from "./train_optimizers.ts";
 import type { RunSettings } from "./train_settings.ts";
 import type { Material } from "./training_material.ts";
@@ -139,10 +139,12 @@ export class TrainingRun {
     }
     await this.#noteRanks();
     await this.#note(
-      `${many(this.#learning())} parameters${
+      `${counted(this.#learning(), "parameter")}${
         settings.lora === null ? "" : ` beside ${settings.init}`
       }; ${this.#material.amount}; ` +
-        (resume ? `going on after step ${trainer.step} of ${settings.steps}` : `${settings.steps} steps`),
+        (resume
+          ? `going on after step ${trainer.step} of ${settings.steps}`
+          : counted(settings.steps, "step")),
     );
     // A signal ends the run after the step at work; a second one does not want to wait.
     const onSignal = (): void => {

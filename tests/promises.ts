@@ -78,7 +78,13 @@ export const promises: readonly Promised[] = [
   {
     promise:
       "A run that was stopped goes on with the same bits; with `--deterministic` on any runtime, and else it says so",
-    tests: ["train_test.ts", "cli_train_test.ts", "cli_stop_test.ts"],
+    tests: [
+      "train_test.ts",
+      "cli_train_test.ts",
+      "cli_stop_test.ts",
+      "train_recipe_test.ts",
+      "train_data_test.ts",
+    ],
     tried: "resumed at each checkpoint, from one runtime to the next, after signals, and after a full disk",
   },
   {

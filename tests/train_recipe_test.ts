@@ -68,6 +68,7 @@ describe("an average of the weights", () => {
       );
       const trainer = trainerOf(model, {
         ema: 0.6,
+        steps: 8,
         reportEvery: 1,
         onStep: async ({ step }) => {
           const decay = Math.min(0.6, step / (9 + step));
@@ -219,15 +220,17 @@ describe("early stopping", () => {
       };
     for (const patience of [1, 2, 3, 9]) {
       for (const minDelta of [0, 0.06, 0.5]) {
-        const checkpoints = newStore();
-        const [trainer, heard] = await scripted(losses, { patience, minDelta, checkpoints });
+        // Saving takes most of the time.
+        const checkpoints = patience === 2 && minDelta === 0 ? newStore() : null;
+        const saved = checkpoints ? { checkpoints } : {};
+        const [trainer, heard] = await scripted(losses, { patience, minDelta, ...saved });
         const result = await trainer.run(), evaluations = of(patience, minDelta);
         assertEquals(heard, losses.slice(0, evaluations), `${patience} ${minDelta}`);
         assertEquals(
           [result.step, result.finished, result.stoppedEarly, result.interrupted, result.bestLoss],
           [2 * evaluations, true, evaluations < losses.length, false, Math.min(...heard)],
         );
-        assertEquals((await checkpoints.loadBest())?.loss, Math.min(...heard));
+        if (checkpoints) assertEquals((await checkpoints.loadBest())?.loss, Math.min(...heard));
       }
     }
   });

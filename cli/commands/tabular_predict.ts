@@ -52,7 +52,9 @@ export const tabularPredict: Command = {
       const table = await readTable(csv, options, line, controller.signal, model);
       if (table.rows < table.rowsInFile) {
         throw new FormatError(
-          `${csv} has ${table.rowsInFile} rows, of which ${table.rows} fit in memory; raise --max-cells or split the file`,
+          `${csv} has ${
+            counted(table.rowsInFile, "row")
+          }, of which ${table.rows} fit in memory; raise --max-cells or split the file`,
         );
       }
       await sayReading(table, values);

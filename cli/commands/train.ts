@@ -33,7 +33,7 @@ import {
 } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
-import { note, printJson } from "../output.ts";
+import { counted, note, printJson } from "../output.ts";
 import { letters, placeOf } from "../place.ts";
 import { loadPlotter } from "../plot.ts";
 import { readText, splitText } from "../text.ts";
@@ -275,7 +275,12 @@ export const train: Command = {
     "Started by mpirun or srun --mpi=…, its ranks train together: each reads its part of every batch. " +
     "Ctrl-C (or SIGTERM) saves and stops; the same command with --resume goes on, bit for bit.",
   positionals: [0, 1],
-  calls: { "n-kv-head": "kvHeads", "n-inner": "innerWidth", "block-size": "contextLength" },
+  calls: {
+    family: "model_type",
+    "n-kv-head": "kvHeads",
+    "n-inner": "innerWidth",
+    "block-size": "contextLength",
+  },
   options: {
     out: { short: "o", value: "DIR", help: "where to write (required)" },
     data: {
@@ -337,7 +342,7 @@ export const train: Command = {
     await material.close();
     const parameters = model.numParameters();
     if (plotPath !== undefined && isFirst) {
-      const title = `${settings.text}: ${parameters.toLocaleString("en")} parameters`;
+      const title = `${settings.text}: ${counted(parameters, "parameter")}`;
       await plot?.(plotPath, await run.log.read(), title);
     }
     if (values.flag("json") && isFirst) {

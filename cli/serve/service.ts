@@ -147,7 +147,7 @@ export class Service {
   /** Reads a request of `/v1/completions`. @throws {Problem} */
   async completion(text: string, client: string, signal: AbortSignal): Promise<Work> {
     const { model, maxTexts } = this.#options;
-    const { prompts, ...asked } = readCompletion(text, model.vocabSize, maxTexts);
+    const { prompts, ...asked } = readCompletion(text, model.vocabSize, maxTexts, model.contextLength);
     if (asked.echo && asked.options.logprobs !== undefined) {
       throw new Problem(400, "echo with logprobs cannot be honoured: prompts are not scored", "logprobs");
     }
@@ -165,7 +165,7 @@ export class Service {
         "no_chat_template",
       );
     }
-    const { messages, tools, ...asked } = readChat(text, model.vocabSize, maxTexts);
+    const { messages, tools, ...asked } = readChat(text, model.vocabSize, maxTexts, model.contextLength);
     this.#checkLength(messages.reduce((sum, { content }) => sum + content.length, 0), "messages");
     let prompt: number[];
     try {

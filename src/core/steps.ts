@@ -10,7 +10,11 @@
  */
 import { throwIfAborted } from "./errors.ts";
 
-/** Work in steps: yields units done, returns what came of it. */
+/**
+ * Work in steps: yields units done, returns what came of it.
+ *
+ * @category Text
+ */
 export type Steps<T> = Generator<number, T, void>;
 
 /** Units that may be spent yet; whoever works takes theirs off, and stops when none are left. */

@@ -103,7 +103,7 @@ export function checkTogether(o: ResolvedOptions, given: GenerateOptions): void 
       throw new OptionError(
         `generate: ${idle.join(", ")} ${
           idle.length === 1 ? "acts" : "act"
-        } only in beam search; give numBeams above 1, or leave them out`,
+        } only in beam search; give numBeams above 1, or leave ${idle.length === 1 ? "it" : "them"} out`,
       );
     }
     if (o.numReturnSequences > 1 && !o.doSample) {

@@ -39,7 +39,10 @@ export type AttendOptions = Pick<AttentionOptions, "scale" | "dropoutP" | "softc
  */
 export type Attend = (q: Tensor, k: Tensor, v: Tensor, options: AttendOptions) => Tensor;
 
-/** Options of {@link CausalSelfAttention}. */
+/**
+ * Options of {@link CausalSelfAttention}.
+ * @category Modules
+ */
 export interface AttentionLayerOptions extends LayerOptions {
   /** Dropout of the result while training. Default 0. */
   dropout?: number;
@@ -75,7 +78,12 @@ export class CausalSelfAttention extends Module {
   /** What scores are multiplied by. */
   readonly scale: number;
 
-  /** `width` is divided evenly among `heads`. */
+  /**
+   * `width` is divided evenly among `heads`.
+   *
+   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none, and a width
+   *   that heads do not divide.
+   */
   constructor(width: number, heads: number, options: AttentionLayerOptions = {}) {
     super();
     const { dropout = 0, attentionDropout = 0, scale, ...place } = checkOptions(
@@ -99,6 +107,9 @@ export class CausalSelfAttention extends Module {
    * x [batch, time, width] → the same shape. With a cache, x holds the positions that follow it. `mask` is bool and
    * broadcasts to [batch, heads, time, all positions]: true where a position may look, if it comes later. `residual`, of
    * the shape of x, is added.
+   *
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
+   *   does not fit.
    */
   forward(x: Tensor, cache?: KVCache, mask?: Tensor, residual?: Tensor): Tensor {
     return this.attend(x, (q, k, v, options) => {

@@ -40,6 +40,7 @@ const generator = new Generator(Math.floor(Math.random() * 2 ** 48));
 /**
  * Seeds the process's random numbers: the same seed gives the same tensors and samples from here on.
  *
+ * @throws {OptionError} for a seed that is no whole number from 0.
  * @category Create tensors
  */
 export function manualSeed(seed: number): void {
@@ -58,6 +59,7 @@ export function randomState(): GeneratorState {
 /**
  * Continues the process's random numbers where `state` was taken.
  *
+ * @throws {OptionError} for what {@link randomState} did not give.
  * @category Create tensors
  */
 export function setRandomState(state: GeneratorState): void {

@@ -60,6 +60,7 @@ registerBackend("cpu", () => {
  * On how many threads the cpu device computes, this one included; all of the machine's unless told. The number never
  * changes a result.
  *
+ * @throws {OptionError} for what is no whole number from 1.
  * @category Devices
  */
 export function setThreads(count: number): void {
@@ -109,6 +110,7 @@ export function getMaxMemory(): number {
  * once: what a text gives is the same to the bit whether it is computed whole, step by step, beside others, behind padding, or
  * from guesses. Named as in PyTorch. Off unless told.
  *
+ * @throws {OptionError} for what is neither true nor false.
  * @category Devices
  */
 export function useDeterministicAlgorithms(on: boolean): void {

@@ -14,11 +14,11 @@ import { flag, kind, listOf, object, oneOf, text as aText, whole } from "../core
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import type { Steps } from "../core/steps.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
-import { type Merges, mergesOf } from "./bpe_merge.ts";
+import type { Merges } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
 import { byteSymbols, symbolsToBytes } from "./bytes.ts";
 import { normalized, normalizedSteps } from "./canonical.ts";
-import { mergesIn } from "./merges.ts";
+import { mergesIn, mergesOf } from "./merges.ts";
 import { pieceEnd } from "./pattern.ts";
 import { pieceEnds, pieceEndsSteps, type SplitExpression } from "./split.ts";
 import { byteStream } from "./stream.ts";

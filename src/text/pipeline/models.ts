@@ -5,7 +5,7 @@
  */
 import { FormatError } from "../../core/errors.ts";
 import { finish, type Steps } from "../../core/steps.ts";
-import { mergesOf } from "../bpe_merge.ts";
+import { mergesOf } from "../merges.ts";
 import { Unigram } from "../sentencepiece/unigram.ts";
 import { vocabularyMap } from "../vocabulary.ts";
 import { type Part, textIn } from "./parts.ts";

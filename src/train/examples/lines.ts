@@ -2,7 +2,7 @@
  * A file of JSON lines, of any size: where each line begins is known, and a line is read when it is wanted.
  *
  * Opening goes through the file once: every line is parsed and looked at, so that a bad one is named before anything begins, and
- * the file's digest is taken. What stays in memory is twelve bytes a line.
+ * the file's digest is taken. What stays in memory is 24 bytes a line.
  *
  * @module
  */

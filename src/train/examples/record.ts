@@ -4,7 +4,7 @@
  * @module
  */
 import { FormatError } from "../../core/errors.ts";
-import { demandList, demandObject, type JsonObject } from "../../core/json.ts";
+import { demandList, demandObject, type JsonObject, parseJson } from "../../core/json.ts";
 import { show } from "../../core/show.ts";
 
 /** A message of a conversation. */
@@ -53,16 +53,46 @@ const forms = {
 const written = (kind: keyof typeof forms): string =>
   `{${forms[kind].map((name) => `"${name}"`).join(", ")}}`;
 
-/** The messages in `field`. */
+/** What is said: a text, or parts that are texts. Who only calls tools says nothing. */
+function contentIn(content: unknown, isCalling: boolean, where: string): string {
+  if (typeof content === "string") return content;
+  if (isCalling && (content ?? null) === null) return "";
+  const parts = Array.isArray(content) ? content as ({ type?: unknown; text?: unknown } | null)[] : null;
+  if (parts?.every((part) => part?.type === "text" && typeof part.text === "string")) {
+    return parts.map((part) => part!.text).join("");
+  }
+  throw new FormatError(
+    `${where}.content is ${show(content)}, expected a text, or a list of parts of type "text"`,
+  );
+}
+
+/** A call with its arguments as values, where they are written as JSON in a text: templates write them as they see fit. */
+function callIn(call: unknown, where: string): unknown {
+  const called = (call as { function?: { arguments?: unknown } } | null)?.function, given = called?.arguments;
+  if (typeof given !== "string") return call;
+  const name = `${where}.function.arguments`;
+  const value = given.trim() === "" ? {} : demandObject(parseJson(given, name, { values: 1_000_000 }), name);
+  return { ...call as object, function: { ...called, arguments: value } };
+}
+
+/** The messages in `field`, as the server gives them to templates, too. */
 function messagesIn(value: unknown, where: string, field: string): readonly ExampleMessage[] {
   const list = demandList(value, `${where}: ${field}`);
   if (!list.length) throw new FormatError(`${where}: ${field} is an empty list, expected messages`);
-  list.forEach((item, i) => {
-    const name = `${where}: ${field}[${i}]`, { role } = demandObject(item, name);
-    if (typeof role === "string" && role !== "") return;
-    throw new FormatError(`${name}.role is ${show(role)}, expected who speaks, such as "user"`);
+  return list.map((item, i): ExampleMessage => {
+    const name = `${where}: ${field}[${i}]`,
+      message = demandObject(item, name),
+      { role, tool_calls: calls } = message;
+    if (typeof role !== "string" || role === "") {
+      throw new FormatError(`${name}.role is ${show(role)}, expected who speaks, such as "user"`);
+    }
+    const list = (calls ?? null) === null ? null : demandList(calls, `${name}.tool_calls`);
+    const isCalling = list !== null && list.length > 0, content = contentIn(message.content, isCalling, name);
+    const called = isCalling
+      ? { tool_calls: list.map((call, k) => callIn(call, `${name}.tool_calls[${k}]`)) }
+      : {};
+    return { ...message, role, content, ...called };
   });
-  return list as ExampleMessage[];
 }
 
 function partIn(value: JsonObject, field: string, where: string): ExamplePart {
