@@ -14,11 +14,6 @@ import { readTask } from "../tools/task.ts";
 import type { FuzzMode } from "./fuzz/device.ts";
 import { ensurePackages } from "./_install.ts";
 
-ensurePackages();
-const { openFuzzDevice } = await import("./fuzz/device.ts"),
-  { formatProgram } = await import("./fuzz/program.ts");
-const { runRandomProgram } = await import("./fuzz/programs.ts");
-
 const modes: readonly FuzzMode[] = ["fast", "deterministic", "webgpu"];
 const { values } = readTask({
   name: "fuzz",
@@ -41,6 +36,11 @@ const { values } = readTask({
     },
   },
 });
+// A call that only asks, or is wrong, installs nothing.
+ensurePackages();
+const { openFuzzDevice } = await import("./fuzz/device.ts"),
+  { formatProgram } = await import("./fuzz/program.ts");
+const { runRandomProgram } = await import("./fuzz/programs.ts");
 const seed = values.number("seed") ?? 1, start = values.number("start") ?? 0;
 const mode = (values.text("mode") ?? "fast") as FuzzMode;
 const most = values.number("programs") ?? Infinity;

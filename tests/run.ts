@@ -283,6 +283,10 @@ const files = readdirSync(join(repository, "tests"), { recursive: true, encoding
   .filter((file) => file.endsWith("_test.ts"))
   .filter((file) => filters.length === 0 || filters.some((part) => file.includes(part)))
   .sort();
+const idle = filters.find((part) => !files.some((file) => file.includes(part)));
+if (idle !== undefined) {
+  console.error(`test: there is no test file with "${idle}" in its name`), process.exit(2);
+}
 if (install) installPackages();
 const wanted = values.value("runtime") as string[] | undefined;
 const { found, missing } = findRuntimes(

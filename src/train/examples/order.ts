@@ -11,7 +11,11 @@ import * as kinds from "../../core/kinds.ts";
 import { show } from "../../core/show.ts";
 import { type EpochPlace, Epochs } from "../epochs.ts";
 
-/** What examples come from: how many there are, and the digest of their file. */
+/**
+ * What examples come from: how many there are, and the digest of their file.
+ *
+ * @category Training
+ */
 export interface NumberedSet<T> {
   /** How many. */
   readonly length: number;
