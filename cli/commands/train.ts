@@ -229,7 +229,7 @@ export const train: Command = {
   summary: "Trains a language model from a text and writes a Hugging Face model folder.",
   details:
     "Started by mpirun or srun --mpi=…, its ranks train together: each reads its part of every batch. " +
-    "Ctrl-C (or SIGTERM) saves and stops; the same command with --resume goes on, bit for bit.",
+    "Ctrl-C (or SIGTERM, SIGHUP, SIGQUIT) saves and stops; the same command with --resume goes on, bit for bit.",
   positionals: [1, 1],
   options: {
     out: { short: "o", value: "DIR", help: "where to write (required)" },

@@ -163,8 +163,8 @@ export interface ProcessGlobal {
   getBuiltinModule?(name: string): unknown;
   memoryUsage(): { readonly rss: number };
   cpuUsage?(): { readonly user: number; readonly system: number };
-  on(signal: "SIGINT" | "SIGTERM", listener: () => void): void;
-  off(signal: "SIGINT" | "SIGTERM", listener: () => void): void;
+  on(signal: "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM", listener: () => void): void;
+  off(signal: "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM", listener: () => void): void;
 }
 
 /** What a Deno permission is asked about. */

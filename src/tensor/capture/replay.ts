@@ -8,13 +8,14 @@
  * @module
  */
 import type { Backend, Captured, DeviceBuffer, View } from "../../backends/contract.ts";
-import { perform, withViews } from "../../backends/operations.ts";
+import { type Operation, perform, withViews } from "../../backends/operations.ts";
 import { CaptureError } from "../../core/errors.ts";
 import { type DynamicNumber, isDynamic } from "../../core/number.ts";
 import type { Shape } from "../../core/shape.ts";
 import type { Expr } from "../../expr/nodes.ts";
 import { program } from "../../expr/program.ts";
 import { type TensorBase, tensorOf } from "../base.ts";
+import { demandNonzero } from "../divisor.ts";
 import { computeType } from "../expression.ts";
 import { keep } from "../lifetime.ts";
 import { Storage } from "../storage.ts";
@@ -22,9 +23,12 @@ import { hasNumbers } from "./numbers.ts";
 import type { Program } from "./program.ts";
 import { ResultTensor } from "./trace.ts";
 import { type Leaf, mapTree } from "./tree.ts";
-import { type Step, upload, type Value, valueOf, viewsOf, writesOf } from "./value.ts";
+import { lookAtDivisor, type Step, upload, type Value, valueOf, viewsOf, writesOf } from "./value.ts";
 
 const identity: Expr = { kind: "input", index: 0 };
+
+/** What is done here and by no device. */
+const byHost: ReadonlySet<Operation> = new Set([upload, lookAtDivisor]);
 
 /** How often a step is tried before it counts as one that cannot be captured: weights may be brought in order meanwhile. */
 const mostTries = 3;
@@ -93,7 +97,7 @@ export class Replay {
       throw error;
     }
     this.#ready = steps.map((step): Ready => {
-      let isFixed = !hasNumbers(step) && step.operation !== upload;
+      let isFixed = !hasNumbers(step) && !byHost.has(step.operation);
       viewsOf(step, (view) => isFixed = isFixed && this.#fixed.has(valueOf(view)));
       return { step, args: isFixed ? this.#bind(step) : null, tries: 0, isCapturable: false };
     });
@@ -214,7 +218,8 @@ export class Replay {
     if (operation === upload) {
       const [to, bytes] = args as [View, Uint8Array | (() => Uint8Array)];
       backend.upload(to.buffer, to.offset, typeof bytes === "function" ? bytes() : bytes);
-    } else perform(backend, operation, args);
+    } else if (operation === lookAtDivisor) demandNonzero(args[1] as string, backend, args[0] as View);
+    else perform(backend, operation, args);
   }
 
   #doNow(ready: Ready): void {

@@ -23,7 +23,7 @@ import { holdersOf } from "./holders.ts";
 import { type LeafGradient, ResultTensor, type Trace } from "./trace.ts";
 import { type Notebook, TraceBackend } from "./trace_backend.ts";
 import { type Leaf, mapTree } from "./tree.ts";
-import { type Step, upload, Value } from "./value.ts";
+import { lookAtDivisor, type Step, upload, Value } from "./value.ts";
 
 /** A leaf whose gradient was read or set. */
 interface Touched {
@@ -116,6 +116,11 @@ export class Tracer implements Capture, Notebook {
     const places = Array.from({ length: count }, () => this.#number(0, this.#refuseRead));
     this.#host.push(() => numbers().forEach((x, i) => places[i].current = Number(x)));
     return places as unknown as number[];
+  }
+
+  lookAtDivisor(name: string, backend: Backend, divisor: View): void {
+    const { real } = this.gate(backend) as TraceBackend;
+    if (real.mapped) this.add(real, lookAtDivisor, [divisor, name]);
   }
 
   apart<T>(f: () => T): T {
