@@ -112,19 +112,39 @@ export function rangeOf(dtype: DType): readonly [least: bigint, greatest: bigint
   return ranges[dtype] ?? null;
 }
 
+/** The largest finite numbers of floats, and the first ones that would round to infinity. */
+const magnitudes: Partial<Record<DType, readonly [largest: number, infinite: number]>> = {
+  f64: [Number.MAX_VALUE, Infinity],
+  f32: [2 ** 128 - 2 ** 104, 2 ** 128 - 2 ** 103],
+  f16: [65504, 65520],
+  bf16: [2 ** 128 - 2 ** 120, 2 ** 128 - 2 ** 119],
+};
+
 /**
- * Whether `value`, its fraction cut off, is a number of the integer dtype `dtype`; NaN and infinities are none. Every value
- * fits other dtypes.
+ * Whether `dtype` holds `value`. Integers hold what lies in their range with its fraction cut off, NaN and infinities do not;
+ * floats round, and hold infinities, but no finite number that would become one. bool and blocks hold everything.
  */
 export function fitsRange(value: number | bigint | boolean, dtype: DType): boolean {
-  const range = ranges[dtype];
-  if (range === undefined || typeof value === "boolean") return true;
+  const range = ranges[dtype], magnitude = magnitudes[dtype];
+  if (typeof value === "boolean") return true;
+  if (magnitude) {
+    return Math.abs(Number(value)) < magnitude[1] || (typeof value === "number" && !Number.isFinite(value));
+  }
+  if (range === undefined) return true;
   const whole = typeof value === "bigint" ? value : Math.trunc(value);
   return whole >= range[0] && whole <= range[1];
 }
 
-/** The error for a value that an integer dtype does not hold; `which` says where it was given. */
+/** The error for a value that a dtype does not hold; `which` says where it was given. */
 export function rangeError(which: string, value: number | bigint | boolean, dtype: DType): DTypeError {
+  const magnitude = magnitudes[dtype];
+  if (magnitude) {
+    return new DTypeError(
+      `${which} is ${value}, and the largest number of ${dtype} is ${
+        magnitude[0]
+      }; use another dtype, or Infinity where that is meant`,
+    );
+  }
   const [least, greatest] = rangeOf(dtype) ?? [];
   return new DTypeError(
     `${which} is ${value}, and ${dtype} holds whole numbers from ${least} to ${greatest}; use another dtype`,

@@ -162,6 +162,7 @@ export interface ProcessGlobal {
   emitWarning: (...values: unknown[]) => void;
   getBuiltinModule?(name: string): unknown;
   memoryUsage(): { readonly rss: number };
+  constrainedMemory?(): number;
   cpuUsage?(): { readonly user: number; readonly system: number };
   on(signal: "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM", listener: () => void): void;
   off(signal: "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM", listener: () => void): void;

@@ -237,7 +237,7 @@ class CompiledFunction {
     const key = this.#doubtful(args, leaves, entry.form);
     if (key === "" || entry.checked.has(key)) return true;
     const trace = this.#trace(args, leaves, true);
-    if (describe(trace, leaves, null) !== describe(entry.trace, leaves, leaves)) return false;
+    if (!doSame(trace, entry.trace, leaves)) return false;
     if (entry.checked.size >= mostChecked) entry.checked.clear();
     entry.checked.add(key);
     return true;
@@ -283,7 +283,7 @@ class CompiledFunction {
     let fixed = trace.fixed;
     if (doubtful !== "") {
       const plain = this.#trace(args, leaves, true);
-      if (describe(plain, leaves, null) !== describe(trace, leaves, leaves)) {
+      if (!doSame(plain, trace, leaves)) {
         trace = plain;
         fixed = plain.fixed;
       }
@@ -388,6 +388,19 @@ function numberForm(form: Form, i: number): number | null {
 /** Numbers that JavaScript code is likely to treat in a way of their own. */
 function isSpecial(x: unknown): boolean {
   return typeof x === "number" && (x === 0 || x === 1 || x === -1 || !Number.isFinite(x));
+}
+
+/** Whether a trace with the numbers of `leaves` as they are does what `bound` does with them. */
+function doSame(plain: Trace, bound: Trace, leaves: readonly Leaf[]): boolean {
+  if (describe(plain, leaves, null) !== describe(bound, leaves, leaves)) return false;
+  // Two tensors from outside are not the same because they are alike; state that each trace made for itself is.
+  const outside = ({ captured, storagesBefore }: Trace): (Storage | null)[] =>
+    captured.map(({ source }) => {
+      const { storage } = source as { storage: Storage };
+      return storage.number < storagesBefore ? storage : null;
+    });
+  const own = outside(plain), others = outside(bound);
+  return own.every((storage, i) => !storage || !others[i] || storage === others[i]);
 }
 
 /** What a trace does, as text; numbers that are arguments show as what `leaves` holds. */
