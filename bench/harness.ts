@@ -12,6 +12,7 @@ import { Limits } from "../src/backends/cpu/limits.ts";
 import { canBlock, hardwareConcurrency, spawnWorker } from "../src/platform/platform.ts";
 import { cpuBackend } from "../src/runtime/cpu.ts";
 import "../src/runtime/devices.ts";
+import { NativeRead } from "./native_read.ts";
 import { type RivalJob, Rivals } from "./rivals.ts";
 
 export type { RivalJob };
@@ -111,12 +112,24 @@ export class Bench {
   readonly limits: Limits = new Limits(this.engine);
   readonly rivals: Rivals;
   readonly results: RowResult[] = [];
+  /** The machine's own speed of reading; null where no library can be opened. */
+  nativeRead: NativeRead | null = null;
   #single: { engine: Engine; limits: Limits } | null = null;
 
-  /** Starts the device's threads. */
+  /** Finds out which library the device multiplies with, if that is not known. */
   constructor(settings: Settings) {
     this.settings = settings;
+    cpuBackend().tune();
     this.rivals = new Rivals(settings.rivals);
+  }
+
+  /** Has all threads started. */
+  async ready(): Promise<void> {
+    await this.engine.ready();
+    const native = new NativeRead(this.engine.threads);
+    if (native.reason !== null) return;
+    await native.ready();
+    this.nativeRead = native;
   }
 
   /** An engine with one thread, and its limits. */
@@ -141,9 +154,13 @@ export class Bench {
     return { name: "dot products in registers", measure: () => this.limits.dot() / per };
   }
 
-  /** Reading memory, in units of `per` bytes. */
+  /** Reading memory as the machine can (huge pages, widest vectors), else as the engine does, in units of `per` bytes. */
   read(per = 1e9): Limit {
-    return { name: "reading memory", measure: () => this.limits.read() / per };
+    const native = this.nativeRead;
+    return {
+      name: "reading memory",
+      measure: () => (native ? native.measure() : this.limits.read()) / per,
+    };
   }
 
   /** Whether the native library computes large products from now on. */
@@ -268,6 +285,7 @@ export class Bench {
   dispose(): void {
     this.rivals.endAll();
     this.limits.dispose();
+    this.nativeRead?.dispose();
     this.#single?.limits.dispose();
   }
 }

@@ -30,6 +30,7 @@ const files: Record<string, string> = {
   prefill: "./flows/prefill.ts",
   train: "./flows/train.ts",
   load: "./flows/load.ts",
+  read: "./ops/read.ts",
   dispatch: "./ops/dispatch.ts",
   serve: "./flows/serve.ts",
   chromium: "./flows/chromium.ts",
@@ -95,7 +96,7 @@ const settings = {
 const say = (line: string): void => values.flag("json") ? console.error(line) : console.log(line);
 
 const bench = new Bench(settings);
-await bench.engine.ready();
+await bench.ready();
 const machine = await describeMachine(settings.rounds);
 say(
   `${machine.runtime}, ${machine.engine}; ${machine.system}; threads ${machine.threads}; BLAS: ${machine.blas}`,

@@ -28,6 +28,7 @@ if ((what !== "decode" && what !== "prefill") || !["f32", "bf16", "q8", "q4"].in
 const length = Number(values.length ?? (what === "decode" ? 32 : 512));
 const backend = cpuBackend(), { engine } = backend;
 await engine.ready();
+backend.tune();
 engine.blas.enabled = values.blas;
 const loaded = await loadGpt2(dtype as "f32");
 if (typeof loaded === "string") throw new Error(loaded);

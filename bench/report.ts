@@ -146,7 +146,8 @@ const preface = `# What the benches measured
 Written by \`deno task bench --write\` (\`bun bench --write\`, \`node bench/main.ts --write\`), each runtime its own section. Ours, the
 limit and the rivals take turns in one run, so only ratios should be quoted; each is the quotient of the two medians beside it,
 and says how many times as fast as the rival ours is. "Of the limit" compares with a kernel that only multiplies and adds in
-registers, or only reads, through the same engine in the same moment; one that ours exceeds is called a reference.
+registers, through the same engine in the same moment, or with how fast the C library reads memory in huge pages (the engine, where
+no library may be opened); one that ours exceeds is called a reference.
 "Wanted" is the project's own aim, written beside each row in \`bench/ops\` and \`bench/flows\`.
 `;
 

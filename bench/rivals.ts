@@ -13,7 +13,20 @@ import { fileURLToPath } from "node:url";
 
 const here: string = dirname(fileURLToPath(import.meta.url));
 const folder: string = join(here, "rivals");
-const modules: string = join(folder, "node_modules");
+/** Where packages may lie: those that are installed here, and those that the tests are judged by, which are the same versions. */
+const modules: readonly string[] = [folder, join(here, "../tests/rivals")].map((at) =>
+  join(at, "node_modules")
+);
+
+/** The folder of packages that has this one; null where none does. */
+function modulesWith(name: string): string | null {
+  const isThere = (at: string): boolean => {
+    const file = join(at, name, "package.json");
+    // A package may stand in for one that is of no use there, under its name.
+    return existsSync(file) && JSON.parse(readFileSync(file, "utf8")).name === name;
+  };
+  return modules.find(isThere) ?? null;
+}
 
 /** Something that a rival does, again and again. */
 export interface RivalJob {
@@ -62,8 +75,8 @@ export function installRivals(): void {
 export function rivalVersions(): Record<string, string> {
   const found: Record<string, string> = {};
   for (const [name, { needs }] of Object.entries(kinds)) {
-    const file = needs && join(modules, needs, "package.json");
-    if (file && existsSync(file)) found[name] = JSON.parse(readFileSync(file, "utf8")).version;
+    const at = needs && modulesWith(needs);
+    if (at) found[name] = JSON.parse(readFileSync(join(at, needs, "package.json"), "utf8")).version;
   }
   return found;
 }
@@ -103,7 +116,7 @@ class Host {
   #waiting: ((answer: { seconds?: number; error?: string }) => void)[] = [];
   #errors = "";
 
-  constructor(path: string, { file, runtime }: RivalKind, rival: string) {
+  constructor(path: string, { file, runtime }: RivalKind, rival: string, modules: string) {
     const flags = runtime === "deno" ? ["run", "-A", "--no-check", "--quiet"] : ["--no-warnings"];
     this.#child = spawn(path, [...flags, join(folder, "host.ts"), file, rival, modules], {
       stdio: ["pipe", "pipe", "pipe"],
@@ -156,13 +169,14 @@ export class Rivals {
       prepare: async () => {
         const kind = kinds[name];
         if (!this.#on && kind.needs) return "rivals were left out (--no-rivals, --quick)";
-        if (kind.needs && !existsSync(join(modules, kind.needs))) {
+        const at = kind.needs === null ? modules[0] : modulesWith(kind.needs);
+        if (at === null) {
           return `${kind.needs} is not installed (--install)`;
         }
         const path = kind.runtime === "deno" ? findDeno() : this.#node ??= findNode();
         if (path === null) return `it runs on ${kind.runtime ?? "Node ≥ 24"}, which was not found`;
         host = this.#hosts.get(name) ?? null;
-        if (!host) this.#hosts.set(name, host = new Host(path, kind, name));
+        if (!host) this.#hosts.set(name, host = new Host(path, kind, name, at));
         try {
           await host.ask({ id, task, options });
           return null;

@@ -96,6 +96,8 @@ export interface Usage {
   readonly positionals: readonly [least: number, most: number];
   /** Its options; those that all have come with them. */
   readonly options: Options;
+  /** What the library calls a flag, where that is another word. */
+  readonly calls?: Readonly<Record<string, string>>;
   /** Options that have no effect beside others. */
   readonly idle?: readonly Idle<Given>[];
   /** Why it has no answer in JSON, where it has none. */
@@ -104,6 +106,8 @@ export interface Usage {
 
 /** A command; `--json`, `--verbose` and `--help` are every command's. */
 export interface Command extends Usage {
+  /** Whether it may be one of several ranks, which end together. */
+  readonly ranks?: boolean;
   /** Does it; resolves to the exit status (0 when it gives none). */
   run(values: Values, positionals: readonly string[]): Promise<number | void>;
 }
@@ -147,6 +151,26 @@ export const jsonHelp = "--json has no effect because --help is text; leave it o
 /** The flag of an option. */
 const flagOf = (name: string): string => `--${name}`;
 
+/** What parseArgs tells of an argument, as far as it is asked. */
+interface Token {
+  readonly kind: string;
+  readonly name?: string;
+  readonly value?: string | undefined;
+}
+
+/** @throws {UsageError} for an option that takes one value and was given two, of which one would be lost. */
+function demandOnce(tokens: readonly Token[], options: Options): void {
+  const given = new Map<string, string>();
+  for (const { kind, name = "", value } of tokens) {
+    if (kind !== "option" || value === undefined || options[name].multiple) continue;
+    const before = given.get(name);
+    if (before !== undefined) {
+      throw new UsageError(`--${name} is given twice, as ${show(before)} and ${show(value)}; give it once`);
+    }
+    given.set(name, value);
+  }
+}
+
 /** Reads the arguments behind a command's name. @throws {UsageError} saying what is wrong and what is close to it. */
 export function parse(
   command: Usage,
@@ -161,13 +185,14 @@ export function parse(
       ...(o.multiple ? { multiple: true } : {}),
     }]),
   );
-  let parsed: { values: Record<string, unknown>; positionals: string[] };
+  let parsed: { values: Record<string, unknown>; positionals: string[]; tokens: readonly Token[] };
   try {
     parsed = parseArgs({
       args: joinNegative(args, options),
       options: config,
       allowPositionals: true,
       strict: true,
+      tokens: true,
     });
   } catch (error) {
     const code = (error as { code?: string }).code;
@@ -180,6 +205,7 @@ export function parse(
     }
     throw new UsageError((error as Error).message.split(". ")[0]);
   }
+  demandOnce(parsed.tokens, options);
   const values: Record<string, unknown> = {};
   for (const [name, raw] of Object.entries(parsed.values)) {
     const option = options[name];
@@ -209,17 +235,30 @@ function optionOf(flag: string): string {
   return flag.replace(/-([a-z])/g, (_, letter: string) => letter.toUpperCase()).replace("Dtype", "DType");
 }
 
-/** What the library says of its options, said of the command's flags: `numBeams: 3` is `--num-beams 3` here. */
-export function inFlags(message: string, { options }: Command): string {
+/** A function of the library before what it says; no file, which is what is spoken of. */
+const inner =
+  /^(?!\S*\.(?:jsonl?|csv|txt|safetensors|gguf|onnx|npy): )(?:new )?[A-Za-z][A-Za-z0-9]*(?:\.[A-Za-z]\w*)*: /;
+
+/** Whether a message is a function's of the library, rather than one about a file. */
+export const isInner = (message: string): boolean => inner.test(message);
+
+/**
+ * What the library says of its options, said of the command and its flags: `generate: numBeams: 3` of `serve` is
+ * `serve: --num-beams 3` here.
+ */
+export function inFlags(message: string, { name: command, options, calls = {} }: Command): string {
+  const said = message.replace(inner, `${command}: `);
   return Object.keys(options).reduce((text, flag) => {
-    const name = optionOf(flag);
+    const name = calls[flag] ?? optionOf(flag);
     // A name of one word may be a word of the sentence, too: it is an option where something is said of it.
-    const said = name === flag ? `${name}(?=: [\\d.]| (?:is|acts|names|has no effect)\\b)` : `${name}\\b`;
+    const place = /[A-Z]/.test(name)
+      ? `${name}\\b`
+      : `${name}(?=: [\\d.]| (?:is|acts|names|has no effect)\\b)`;
     return text.replace(
-      new RegExp(`(?<![\\w-])${said}(: (?=[\\d.]))?`, "g"),
+      new RegExp(`(?<![\\w-])${place}(: (?=[\\d.]))?`, "g"),
       (_, colon) => `${flagOf(flag)}${colon ? " " : ""}`,
     );
-  }, message);
+  }, said);
 }
 
 /** `--seed -1` and `-n -5` mean the values -1 and -5: parseArgs alone would take them for options. */

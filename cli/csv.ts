@@ -7,6 +7,7 @@ import { oneOf, whole } from "../src/core/kinds.ts";
 import type { ByColumn, ColumnKind, CsvOptions, Table } from "../mod.ts";
 import type { Idle } from "../src/core/options.ts";
 import { type Given, type Options, UsageError, type Values } from "./command.ts";
+import { show } from "../src/core/show.ts";
 import { note } from "./output.ts";
 
 /** How a CSV file is read; everything is found out when it is not given. */
@@ -94,13 +95,20 @@ function byColumn<T>(
 ): ByColumn<T> | undefined {
   const found: Record<string, T> = {};
   for (const text of values.texts(name)) {
-    const at = text.lastIndexOf("="), value = text.slice(at + 1);
+    const at = text.lastIndexOf("="), value = text.slice(at + 1), column = text.slice(0, Math.max(0, at));
     if (!Object.hasOwn(names, value)) {
+      const list = Object.keys(names), known = list.map((one) => show(one)).join(" or ");
       throw new UsageError(
-        `--${name} is one of ${Object.keys(names).join(", ")}, or COLUMN= and one of them, not "${text}"`,
+        name === "kind"
+          ? `--kind is one of ${list.join(", ")}, as in "zip=categorical", not ${show(text)}`
+          : `--${name} is ${known}, or COLUMN= and one of them, not ${show(text)}`,
       );
     }
-    found[text.slice(0, Math.max(0, at))] = names[value];
+    if (Object.hasOwn(found, column)) {
+      const of = column === "" ? "all columns" : `column ${show(column)}`;
+      throw new UsageError(`--${name} is given twice for ${of}; give it once`);
+    }
+    found[column] = names[value];
   }
   return Object.keys(found).length === 0 ? undefined : found;
 }
@@ -116,7 +124,9 @@ export function readCsvOptions(values: Values): CsvOptions {
   }
   const bare = values.texts("kind").find((text) => text.lastIndexOf("=") < 1);
   if (bare !== undefined) {
-    throw new UsageError(`--kind is a column and what it holds, as in "zip=categorical", not "${bare}"`);
+    throw new UsageError(
+      `--kind is a column and what it holds, as in "zip=categorical", not ${show(bare)}`,
+    );
   }
   const given: CsvOptions & Record<string, unknown> = {
     delimiter: character(values, "delimiter", { tab: "\t", whitespace: "whitespace" }) as string,

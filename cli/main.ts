@@ -8,15 +8,17 @@
  * @module
  */
 import { argv, exit } from "node:process";
-import { CancelledError, distributed, OptionError } from "../mod.ts";
+import type { distributed } from "../mod.ts";
+import { CancelledError, FormatError, OptionError } from "../src/core/errors.ts";
 import { hint } from "../src/core/nearest.ts";
-import { abandonAll, onUnheard, stopStatus } from "../src/platform/platform.ts";
-import { type Command, help, inFlags, jsonHelp, parse, UsageError } from "./command.ts";
-import { commands } from "./commands/mod.ts";
+import { abandonAll, cacheCompiledCode, onUnheard, stopStatus } from "../src/platform/platform.ts";
+import { type Command, help, inFlags, isInner, jsonHelp, parse, UsageError } from "./command.ts";
+import { loaders } from "./commands/table.ts";
 import { note, OutputClosed, print, printJson } from "./output.ts";
 import { version } from "./version.ts";
 
-function overview(): string {
+async function overview(): Promise<string> {
+  const { commands } = await import("./commands/mod.ts");
   const width = Math.max(...commands.map((c) => c.name.length)) + 2;
   return [
     "ferrotype <command> [options]",
@@ -31,17 +33,14 @@ function overview(): string {
 }
 
 /** The command that `args` begin with, and how many words its name took. */
-function find(args: readonly string[]): { command: Command; words: number } {
+async function find(args: readonly string[]): Promise<{ command: Command; words: number }> {
   for (const words of [2, 1]) {
-    const name = args.slice(0, words).join(" ");
-    const command = commands.find((c) => c.name === name);
-    if (command && args.length >= words) return { command, words };
+    const load = loaders.get(args.slice(0, words).join(" "));
+    if (load && args.length >= words) return { command: await load(), words };
   }
-  const family = commands.filter((c) => c.name.startsWith(`${args[0]} `)).map((c) => c.name);
+  const names = [...loaders.keys()], family = names.filter((name) => name.startsWith(`${args[0]} `));
   if (family.length) throw new UsageError(`"${args[0]}" needs one of: ${family.join(", ")}`);
-  throw new UsageError(
-    `there is no command "${args[0]}"${hint(args[0], commands.map((c) => c.name))}`,
-  );
+  throw new UsageError(`there is no command "${args[0]}"${hint(args[0], names)}`);
 }
 
 /** Runs the command line and gives the exit status. */
@@ -50,34 +49,39 @@ export async function main(args: readonly string[]): Promise<number> {
   if (args[0] === "help" && args.length > 1) return await main([...args.slice(1), "--help"]);
   // Commands that have something to finish listen themselves.
   const remove = onUnheard(() => void interrupted().finally(stop));
+  let ranks: Ranks = null;
+  cacheCompiledCode();
   try {
     if (args.length === 0) {
-      await note(overview());
+      await note(await overview());
       return 2;
     }
     if (["--help", "-h", "help"].includes(args[0])) {
       if (args.includes("--json")) throw new UsageError(jsonHelp);
-      await print(overview());
+      await print(await overview());
       return 0;
     }
     if (args[0] === "--version") {
       await (args.includes("--json") ? printJson({ version }) : print(version));
       return 0;
     }
-    const { command, words } = find(args);
+    const { command, words } = await find(args);
     const { values, positionals } = parse(command, args.slice(words));
     if (values.flag("help")) {
       await print(help(command));
       return 0;
     }
+    if (command.ranks) ranks = (await import("../mod.ts")).distributed;
     const status = await command.run(values, positionals).catch((error) => {
-      if (error instanceof OptionError) error.message = inFlags(error.message, command);
+      if (error instanceof OptionError || (error instanceof FormatError && isInner(error.message))) {
+        error.message = inFlags(error.message, command);
+      }
       throw error;
     }) ?? 0;
-    await distributed.destroy();
+    await ranks?.destroy();
     return status;
   } catch (error) {
-    return await failure(error, verbose);
+    return await failure(error, verbose, ranks);
   } finally {
     remove();
   }
@@ -93,8 +97,11 @@ function stop(): never {
   exit(stopStatus());
 }
 
-async function failure(error: unknown, verbose: boolean): Promise<number> {
-  const isOneOfMany = distributed.isInitialized && distributed.size > 1;
+/** What tells of other ranks; null for a command that has none. */
+type Ranks = typeof distributed | null;
+
+async function failure(error: unknown, verbose: boolean, distributed: Ranks): Promise<number> {
+  const isOneOfMany = distributed !== null && distributed.isInitialized && distributed.size > 1;
   const said = error instanceof Error ? error.message : String(error);
   const message = isOneOfMany && !distributed.isCommon(error) ? `${distributed.describe()}: ${said}` : said;
   if (isOneOfMany) {

@@ -13,7 +13,7 @@ import {
   setDefaultDevice,
   setMaxMemory,
   setThreads,
-} from "../mod.ts";
+} from "../src/runtime/speaking.ts";
 import { note } from "./output.ts";
 import { DownloadBar } from "./download_bar.ts";
 import { type Given, type Options, UsageError, type Values } from "./command.ts";
@@ -126,14 +126,14 @@ export async function loadModel(
   };
 }
 
-/** Token ids from `1,2,3` or `1 2 3`. */
-export function parseIds(text: string): number[] {
+/** Token ids from `1,2,3` or `1 2 3`, which an option gave. */
+export function parseIds(text: string, option = "prompt-ids"): number[] {
   const parts = text.split(/[\s,]+/).filter(Boolean);
   const ids = parts.map(Number);
   const bad = parts.find((_, i) => !Number.isInteger(ids[i]) || ids[i] < 0);
   if (bad !== undefined || !ids.length) {
     throw new UsageError(
-      `--prompt-ids are whole numbers such as 15,27,3; ${
+      `--${option} are whole numbers such as 15,27,3; ${
         bad === undefined ? "there are none" : `"${bad}" is not one`
       }`,
     );

@@ -65,6 +65,11 @@ export class LiveLine {
   }
 }
 
+/** `1 token`, `2,000 tokens`. */
+export function counted(n: number, noun: string): string {
+  return `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
+}
+
 /** Bytes for people: `12.3 MB`. */
 export function formatBytes(bytes: number): string {
   const units = ["bytes", "kB", "MB", "GB", "TB"];

@@ -13,8 +13,9 @@ import {
   type Table,
   TabularModel,
 } from "../mod.ts";
+import { show } from "../src/core/show.ts";
 import { UsageError } from "./command.ts";
-import { formatBytes, type LiveLine } from "./output.ts";
+import { counted, formatBytes, type LiveLine } from "./output.ts";
 
 /**
  * Reads a CSV file, or standard input for `-`, with progress on `line`; for a model, as the file that it was fitted on.
@@ -113,7 +114,7 @@ export function evaluationLines(evaluation: StoredEvaluation, classes: readonly 
   const out = [
     `held out (${evaluation.split}), mean ± standard error:`,
     ...lines.map((line) => `  ${line}`.trimEnd()),
-    `  95 % interval of ${titles[main]} (bootstrap over ${evaluation.rows.toLocaleString("en")} rows): ${
+    `  95 % interval of ${titles[main]} (bootstrap over ${counted(evaluation.rows, "row")}): ${
       figure(low)
     } to ${figure(high)}`,
   ];
@@ -173,17 +174,34 @@ function asWritten(_key: string, value: unknown, context?: { source?: string }):
 /** A row from `name=value` words or one JSON object. @throws {UsageError} for a word that is neither. */
 export function parseRow(words: readonly string[]): Record<string, string | number | boolean | null> {
   if (words.length === 1 && words[0].trimStart().startsWith("{")) {
+    let row: Record<string, string | number | boolean | null>;
     try {
-      return JSON.parse(words[0], asWritten) as Record<string, string | number | boolean | null>;
+      row = JSON.parse(words[0], asWritten);
     } catch {
       throw new UsageError(`the row is not JSON: ${words[0]}`);
     }
+    demandDifferent(keysOf(words[0]));
+    return row;
   }
-  return Object.fromEntries(words.map((word) => {
+  const cells = words.map((word): [string, string] => {
     const at = word.indexOf("=");
     if (at < 1) throw new UsageError(`a row is name=value … or one JSON object; found "${word}"`);
     return [word.slice(0, at), word.slice(at + 1)];
-  }));
+  });
+  demandDifferent(cells.map(([name]) => name));
+  return Object.fromEntries(cells);
+}
+
+/** The keys of a JSON object without objects in it, those that JSON.parse drops too. */
+function keysOf(json: string): string[] {
+  return Array.from(json.matchAll(/("(?:[^"\\]|\\.)*")(\s*:)?/g)).filter(([, , colon]) => colon)
+    .map(([, key]) => JSON.parse(key) as string);
+}
+
+/** @throws {UsageError} for a name that comes twice: one of its values would be lost. */
+function demandDifferent(names: readonly string[]): void {
+  const twice = names.find((name, i) => names.indexOf(name) < i);
+  if (twice !== undefined) throw new UsageError(`the row gives ${show(twice)} twice; give it once`);
 }
 
 /** @throws {FormatError} unless the model was evaluated. */

@@ -6,7 +6,7 @@
 import { stdin } from "node:process";
 import { buffer } from "node:stream/consumers";
 import { isTerminal, readFile } from "../src/platform/platform.ts";
-import { FormatError } from "../mod.ts";
+import { FormatError } from "../src/core/errors.ts";
 import { note } from "./output.ts";
 
 /** The text of a UTF-8 file, or of standard input for `-`. @throws {FormatError} when it is not UTF-8. */

@@ -6,6 +6,7 @@
 import { either, type Kind, kind, number, oneOf, someText, whole } from "../src/core/kinds.ts";
 import { FormatError, type GenerateOptions } from "../mod.ts";
 import { exists, readTextFile } from "../src/platform/platform.ts";
+import { findLauncher } from "../src/platform/mpi_launcher.ts";
 import type { Idle } from "../src/core/options.ts";
 import { optimizers, optimizersWith } from "./train_optimizers.ts";
 import { type Given, type Options, UsageError, type Values } from "./command.ts";
@@ -93,7 +94,7 @@ export const runOptions: Options = {
     kind: number({ from: 0 }),
     help: `highest learning rate (default: ${
       Object.entries(optimizers).map(([name, { lr }]) => `${name} ${lr}`).join(", ")
-    }; with --init a tenth, with --lora a fifth)`,
+    }; with --init a tenth, with --lora a fifth; a tenth of that for dpo)`,
   },
   "min-lr": {
     value: "R",
@@ -131,6 +132,30 @@ export const runOptions: Options = {
     kind: number({ from: 0 }),
     help: "adds C times the square of the logarithm of what softmax divides by to the loss (default 0)",
   },
+  ema: {
+    value: "D",
+    kind: number({ from: 0, below: 1 }),
+    help:
+      "average the weights, D of it staying at a step (0.999); the average is what is judged and written (default: none)",
+  },
+  shuffle: {
+    value: "HOW",
+    kind: oneOf("random", "epoch"),
+    help: "random: windows anywhere in the text; epoch: each once before any comes again (default random)",
+  },
+  objective: {
+    value: "NAME",
+    kind: oneOf("cross-entropy", "dpo"),
+    help:
+      'dpo: with --data of {"prompt", "chosen", "rejected"}, the chosen answer becomes likelier than the other (default cross-entropy)',
+  },
+  beta: {
+    value: "B",
+    kind: number({ above: 0 }),
+    help: "with --objective dpo: more, the less the model may move from where it began (default 0.1)",
+  },
+  pack: { help: "with --data: as many examples in a row as fit, each of which sees itself alone" },
+  "train-on-prompt": { help: "with --data: prompts and what users say are learned too" },
   seed: { value: "N", kind: whole(0), help: "of weights, batches and dropout (default 1337)" },
   "val-fraction": {
     value: "F",
@@ -141,6 +166,16 @@ export const runOptions: Options = {
     value: "N",
     kind: whole(1),
     help: "steps between evaluations (default: a tenth of steps)",
+  },
+  patience: {
+    value: "N",
+    kind: whole(1),
+    help: "stop after N evaluations in a row of which none was better (default: all steps are done)",
+  },
+  "min-delta": {
+    value: "D",
+    kind: number({ from: 0 }),
+    help: "by how much a held-out loss has to be lower to be better for --patience (default 0)",
   },
   "save-every": {
     value: "N",
@@ -170,6 +205,8 @@ export const runOptions: Options = {
 };
 
 const shape = ["family", "n-layer", "n-head", "n-kv-head", "n-embd", "n-inner", "vocab-size"] as const;
+/** Options with no value of their own: on from the beginning, or never. */
+const flags = ["rslora", "dora", "pack", "train-on-prompt"] as const;
 const ofLora = ["lora-alpha", "lora-targets", "lora-dropout", "rslora", "dora"] as const;
 const hasNo = (setting: "momentum" | "beta2") => ({ optimizer = "adamw", resume }: Given): boolean =>
   !resume && !optimizersWith(setting).includes(optimizer as string);
@@ -206,12 +243,49 @@ export const runIdle: readonly Idle<Given>[] = [
         : "the rate of --schedule constant does not fall",
   },
   {
-    option: "eval-every",
+    option: ["eval-every", "patience"],
     when: (given) => given["val-fraction"] === 0,
     because: "--val-fraction 0 holds nothing out",
   },
+  ...([["zero", 0], ["wire", "f32"]] as const).map(([option, unless]): Idle<Given> => ({
+    option,
+    when: () => findLauncher() === null,
+    because: "one process trains alone; mpirun -n 2 or srun starts ranks",
+    unless,
+  })),
   {
-    option: "deterministic",
+    option: "objective",
+    when: ({ data, resume }) => !resume && data === undefined,
+    because: "there is no --data FILE",
+    unless: "cross-entropy",
+  },
+  {
+    option: "beta",
+    when: ({ objective, resume }) => !resume && objective !== "dpo",
+    because: "there is no --objective dpo",
+  },
+  {
+    option: ["pack", "train-on-prompt", "label-smoothing", "z-loss"],
+    when: ({ objective }) => objective === "dpo",
+    because: "--objective dpo compares two answers, a row each",
+  },
+  {
+    option: ["pack", "train-on-prompt"],
+    when: ({ data, resume }) => !resume && data === undefined,
+    because: "there is no --data FILE",
+  },
+  {
+    option: "shuffle",
+    when: ({ data }) => data !== undefined,
+    because: "examples come once an epoch, in another order each",
+  },
+  {
+    option: "min-delta",
+    when: ({ patience, resume }) => !resume && patience === undefined,
+    because: "there is no --patience N",
+  },
+  {
+    option: ["deterministic", "mfu"],
     when: ({ device }) => device === "webgpu" || device === "reference",
     because: "it belongs to the cpu device",
   },
@@ -224,8 +298,10 @@ export const runIdle: readonly Idle<Given>[] = [
 
 /** Every value filled in. */
 export interface RunSettings {
-  /** The name of the text, without its folder. */
+  /** The name of the text or the examples, without its folder. */
   text: string;
+  /** Whether it is examples. */
+  data: boolean;
   init: string | null;
   lora: number | null;
   "lora-alpha": number | null;
@@ -256,9 +332,17 @@ export interface RunSettings {
   clip: number;
   "label-smoothing": number;
   "z-loss": number;
+  ema: number | null;
+  shuffle: string;
+  objective: string;
+  beta: number | null;
+  pack: boolean;
+  "train-on-prompt": boolean;
   seed: number;
   "val-fraction": number;
   "eval-every": number;
+  patience: number | null;
+  "min-delta": number;
   "save-every": number;
   deterministic: boolean;
   dtype: string;
@@ -298,6 +382,15 @@ const before = {
     deterministic: false,
     "label-smoothing": 0,
     "z-loss": 0,
+    ema: null,
+    shuffle: "random",
+    data: false,
+    objective: "cross-entropy",
+    beta: null,
+    pack: false,
+    "train-on-prompt": false,
+    patience: null,
+    "min-delta": 0,
   },
 };
 
@@ -328,10 +421,25 @@ export function newSettings(values: Values, path: string, positions: number, ran
   const number = (name: string, missing: number): number => values.number(name) ?? missing;
   const steps = number("steps", 2000), lora = values.number("lora") ?? null;
   const optimizer = values.text("optimizer") ?? "adamw", row = optimizers[optimizer];
-  const lr = number("lr", init === null ? row.lr : lora === null ? row.lr / 10 : row.lr / 5);
+  const objective = values.text("objective") ?? "cross-entropy", slower = objective === "dpo" ? 10 : 1;
+  const lr = number("lr", (init === null ? row.lr : lora === null ? row.lr / 10 : row.lr / 5) / slower);
   const warmup = number("warmup", Math.round(steps / 20));
   if (warmup > steps) {
     throw new UsageError(`train: --warmup is ${warmup}, expected at most the ${steps} of --steps`);
+  }
+  const minLr = number("min-lr", lr / 10);
+  if (minLr > lr) {
+    throw new UsageError(
+      `train: --min-lr is ${minLr}, expected at most the ${lr} of --lr, from which it falls`,
+    );
+  }
+  for (const name of ["eval-every", "save-every"] as const) {
+    if (number(name, 1) <= steps) continue;
+    throw new UsageError(
+      `train: --${name} is ${
+        values.number(name)
+      }, expected at most the ${steps} of --steps, at whose end it is done anyway`,
+    );
   }
   const width = number("n-embd", 128), heads = number("n-head", 4);
   if (init === null && width % heads !== 0) {
@@ -340,6 +448,7 @@ export function newSettings(values: Values, path: string, positions: number, ran
   const evalEvery = number("eval-every", Math.max(1, Math.round(steps / 10)));
   return {
     text: baseName(path),
+    data: values.has("data"),
     init,
     lora,
     "lora-alpha": lora === null ? null : number("lora-alpha", 2 * lora),
@@ -362,7 +471,7 @@ export function newSettings(values: Values, path: string, positions: number, ran
     optimizer,
     momentum: number("momentum", row.momentum ?? 0),
     lr,
-    "min-lr": number("min-lr", lr / 10),
+    "min-lr": minLr,
     warmup,
     schedule: values.text("schedule") ?? "cosine",
     "weight-decay": number("weight-decay", lora === null ? row.weightDecay : 0),
@@ -370,9 +479,17 @@ export function newSettings(values: Values, path: string, positions: number, ran
     clip: number("clip", 1),
     "label-smoothing": number("label-smoothing", 0),
     "z-loss": number("z-loss", 0),
+    ema: values.number("ema") ?? null,
+    shuffle: values.text("shuffle") ?? "random",
+    objective,
+    beta: objective === "dpo" ? number("beta", 0.1) : null,
+    pack: values.flag("pack"),
+    "train-on-prompt": values.flag("train-on-prompt"),
     seed: number("seed", 1337),
     "val-fraction": number("val-fraction", 0.1),
     "eval-every": evalEvery,
+    patience: values.number("patience") ?? null,
+    "min-delta": number("min-delta", 0),
     "save-every": number("save-every", evalEvery),
     deterministic: values.flag("deterministic"),
     dtype: values.text("dtype") ?? "f32",
@@ -380,13 +497,17 @@ export function newSettings(values: Values, path: string, positions: number, ran
   };
 }
 
-/** Settings of the run in `file`. @throws {UsageError} for an option or a text that is not what it was begun with. */
-export async function savedSettings(
-  file: string,
-  values: Values,
-  path: string,
-  text: string,
-): Promise<SavedSettings> {
+/** @throws {UsageError} where the digest of `path` is not that of what the run was begun on. */
+export function demandSameText(saved: SavedSettings, path: string, sha256: string): void {
+  if (sha256 === saved.text_sha256) return;
+  const what = saved.data ? "examples" : "text";
+  throw new UsageError(
+    `--resume: ${path} is not the ${what} that the run was begun on (${saved.text}), or it was changed`,
+  );
+}
+
+/** Settings of the run in `file`. @throws {UsageError} for an option that is not what it was begun with. */
+export async function savedSettings(file: string, values: Values): Promise<SavedSettings> {
   if (!await exists(file)) {
     throw new UsageError(`--resume: ${file} is not there; no run was begun in this folder`);
   }
@@ -402,7 +523,7 @@ export async function savedSettings(
       "--resume: the run was begun without --deterministic; it cannot go on with it, as its bits are what they are",
     );
   }
-  for (const name of ["rslora", "dora"] as const) {
+  for (const name of flags) {
     if (!values.flag(name) || saved[name]) continue;
     throw new UsageError(`--resume: the run was begun without --${name}; it cannot go on with it`);
   }
@@ -420,9 +541,11 @@ export async function savedSettings(
       `${file}: config says no model_type, expected what config.json says; it is damaged, or of an earlier version`,
     );
   }
-  if (await digest(text) !== saved.text_sha256) {
+  if (saved.data !== values.has("data")) {
     throw new UsageError(
-      `--resume: ${path} is not the text that the run was begun on (${saved.text}), or it was changed`,
+      `--resume: the run was begun with ${
+        saved.data ? "examples; name them with --data" : "a text; leave out --data"
+      }`,
     );
   }
   return saved;

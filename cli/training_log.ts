@@ -14,10 +14,14 @@ export interface LogEntry {
   loss?: number;
   /** The held-out loss. */
   eval_loss?: number;
+  /** In what part of the held-out pairs the chosen answer is preferred. */
+  eval_accuracy?: number;
   /** The learning rate. */
   lr?: number;
   /** The norm of the gradients before clipping. */
   grad_norm?: number;
+  /** The part of the machine's measured limit that the model's operations use. */
+  mfu?: number;
   /** Tokens per second. */
   tokens_per_second?: number;
 }

@@ -12,29 +12,22 @@ import {
   CheckpointManager,
   distributed,
   type DType,
-  evaluate,
   optim,
-  randomBatches,
-  type Tensor,
+  peakFlops,
+  SummaryWriter,
   Trainer,
   type TrainingResult,
 } from "../mod.ts";
 import { abandonAll, joinPath, onStop, stopStatus, writeFileAtomic } from "../src/platform/platform.ts";
-import { formatSeconds, LiveLine, note } from "./output.ts";
+import { counted, formatSeconds, LiveLine, note } from "./output.ts";
 import { optimizerFor } from "./train_optimizers.ts";
 import type { RunSettings } from "./train_settings.ts";
-import { TrainingLog } from "./training_log.ts";
+import type { Material } from "./training_material.ts";
+import { type LogEntry, TrainingLog } from "./training_log.ts";
+import { flopsPerToken } from "./utilisation.ts";
 
 /** Steps between two reports. */
 const reportEvery = 10;
-
-/** A text as ids: what is learned from, and what is held out. */
-export interface TextParts {
-  /** What is learned from. */
-  readonly ids: Int32Array;
-  /** What the model is judged by. */
-  readonly held: Int32Array;
-}
 
 /** Where the checkpoints of the run in `out` are. */
 export function checkpointsIn(out: string): string {
@@ -55,7 +48,10 @@ function scheduleFor(settings: RunSettings): optim.Schedule {
   const { constant, cosine, exponential, linear, linearWarmup, noam, step, wsd } = optim.schedules;
   if (schedule === "constant") return linearWarmup({ lr, warmup });
   if (schedule === "linear") return linear(options);
-  if (schedule === "wsd") return wsd({ ...options, decay: Math.min(steps - warmup, Math.round(steps / 5)) });
+  if (schedule === "wsd") {
+    const decay = Math.min(steps - warmup, Math.max(1, Math.round(steps / 5)));
+    return wsd(decay > 0 ? { ...options, decay } : { lr, steps, warmup, decay });
+  }
   if (schedule === "noam") return noam({ lr, warmup: Math.max(1, warmup) });
   if (schedule === "cosine") return cosine(options);
   const left = Math.max(1, steps - warmup), rising = warmup > 0 ? linearWarmup({ lr, warmup }) : constant(lr);
@@ -74,6 +70,17 @@ export interface Sharing {
   trace: string | undefined;
 }
 
+/** What is noted of a call besides. */
+export interface Logging {
+  /** Where TensorBoard's files go. */
+  tensorboard: string | undefined;
+  /** Whether the machine's limit is measured. */
+  mfu: boolean;
+}
+
+/** What of a report TensorBoard draws, by its names in the log. */
+const drawn = ["loss", "eval_loss", "eval_accuracy", "lr", "grad_norm", "tokens_per_second", "mfu"] as const;
+
 /** One call's part of a run. */
 export class TrainingRun {
   /** Every report of the run. */
@@ -82,26 +89,32 @@ export class TrainingRun {
   seconds = 0;
   readonly #model: CausalLM;
   readonly #settings: RunSettings;
-  readonly #ids: Int32Array;
-  readonly #held: Int32Array;
+  readonly #material: Material;
   readonly #out: string;
   readonly #quiet: boolean;
   readonly #sharing: Sharing;
   readonly #line = new LiveLine();
+  readonly #logging: Logging;
+  /** Tokens a second at which the machine's limit would be reached, where that is asked for. */
+  #limit: number | null = null;
+  #board: SummaryWriter | null = null;
+  /** Of the last evaluation, where there are pairs. */
+  #accuracy: number | undefined;
 
-  /** Trains `model` on `parts.ids`, judged by `parts.held`, in the folder `out`. */
+  /** Trains `model` on `material`, and is judged by what of it is held out, in the folder `out`. */
   constructor(
     model: CausalLM,
     settings: RunSettings,
-    parts: TextParts,
+    material: Material,
     out: string,
     quiet: boolean,
     sharing: Sharing,
+    logging: Logging,
   ) {
+    this.#logging = logging;
     this.#model = model;
     this.#settings = settings;
-    this.#ids = parts.ids;
-    this.#held = parts.held;
+    this.#material = material;
     this.#out = out;
     this.#quiet = quiet;
     this.#sharing = sharing;
@@ -115,13 +128,23 @@ export class TrainingRun {
     const trainer = this.#trainer(checkpoints, controller.signal, stopAfter);
     if (resume) await trainer.resume();
     await distributed.first(() => this.log.cut(trainer.step));
+    const { tensorboard, mfu } = this.#logging;
+    if (tensorboard !== undefined && distributed.rank === 0) {
+      const purgeStep = resume ? { purgeStep: trainer.step + 1 } : {};
+      this.#board = new SummaryWriter(tensorboard, purgeStep);
+    }
+    if (mfu) {
+      const flops = flopsPerToken(this.#model, settings["block-size"]);
+      this.#limit = distributed.size * await peakFlops() / flops;
+    }
     await this.#noteRanks();
     await this.#note(
-      `${many(this.#learning())} parameters${settings.lora === null ? "" : ` beside ${settings.init}`}; ${
-        many(this.#ids.length)
-      } tokens to learn from, ` +
-        `${many(this.#held.length)} held out; ` +
-        (resume ? `going on after step ${trainer.step} of ${settings.steps}` : `${settings.steps} steps`),
+      `${counted(this.#learning(), "parameter")}${
+        settings.lora === null ? "" : ` beside ${settings.init}`
+      }; ${this.#material.amount}; ` +
+        (resume
+          ? `going on after step ${trainer.step} of ${settings.steps}`
+          : counted(settings.steps, "step")),
     );
     // A signal ends the run after the step at work; a second one does not want to wait.
     const onSignal = (): void => {
@@ -139,14 +162,24 @@ export class TrainingRun {
       const { trace } = this.#sharing, spans = trace === undefined ? [] : trainer.traceEvents();
       await this.#noteShares(trainer);
       await distributed.first(async () => {
-        await this.#write(result, checkpoints);
+        await trainer.averaged(() => this.#write(result, checkpoints));
         if (trace !== undefined) await writeFileAtomic(trace, JSON.stringify({ traceEvents: spans }));
       });
       await this.#note(this.#summary(result));
       return result;
     } finally {
       remove();
+      await this.#board?.close();
     }
+  }
+
+  /** Notes what was reported, in the log and for TensorBoard. */
+  async #log(entry: LogEntry): Promise<void> {
+    await this.log.add(entry);
+    for (const name of drawn) {
+      if (entry[name] !== undefined) this.#board?.addScalar(name, entry[name], entry.step);
+    }
+    await this.#board?.flush();
   }
 
   /** Who trains: for whoever reads of a process later, its number is told with its host. */
@@ -157,7 +190,7 @@ export class TrainingRun {
   }
 
   /** What memory the optimizer takes here, beside what it would take alone. */
-  async #noteShares(trainer: Trainer): Promise<void> {
+  async #noteShares(trainer: Trainer<unknown>): Promise<void> {
     const owned = trainer.ownedState;
     if (!owned) return;
     // AdamW remembers two numbers of four bytes for each.
@@ -170,11 +203,12 @@ export class TrainingRun {
     );
   }
 
-  /** The model: the best of the run, or as it stands. */
+  /** The model: the best of the run, or as it stands; with --ema its average. */
   async #write(result: TrainingResult, checkpoints: CheckpointManager): Promise<void> {
     const settings = this.#settings, isAdapter = settings.lora !== null;
-    const best = result.finished && this.#held.length > 1 ? await checkpoints.loadBest() : null;
-    if (best) this.#model.loadStateDict(best.tensors.model, { strict: !isAdapter });
+    const best = result.finished && this.#material.judge ? await checkpoints.loadBest() : null;
+    // A checkpoint with an average was judged by it.
+    if (best) this.#model.loadStateDict(best.tensors.ema ?? best.tensors.model, { strict: !isAdapter });
     this.#model.eval();
     if (isAdapter) await this.#model.saveAdapter(this.#out, { baseModel: settings.init as string });
     else {
@@ -196,30 +230,44 @@ export class TrainingRun {
     await note(text);
   }
 
-  #trainer(checkpoints: CheckpointManager, signal: AbortSignal, stopAfter: number | undefined): Trainer {
-    const s = this.#settings, model = this.#model, blockSize = s["block-size"];
-    const enough = this.#held.length > 1, { zero, wire, trace } = this.#sharing;
+  #trainer(
+    checkpoints: CheckpointManager,
+    signal: AbortSignal,
+    stopAfter: number | undefined,
+  ): Trainer<unknown> {
+    const s = this.#settings, model = this.#model, material = this.#material, { judge } = material;
+    const { zero, wire, trace } = this.#sharing;
     const isFirst = distributed.rank === 0;
-    return new Trainer<Tensor>({
+    return new Trainer<unknown>({
       model,
-      data: randomBatches(this.#ids, { batchSize: s["batch-size"], blockSize, seed: s.seed }),
+      data: material.data(),
       optimizer: optimizerFor(model, s.optimizer, { ...s, weightDecay: s["weight-decay"] }),
       schedule: scheduleFor(s),
-      // What is held out is judged by the plain cross-entropy.
-      loss: (ids) => model.loss(ids, undefined, { labelSmoothing: s["label-smoothing"], zLoss: s["z-loss"] }),
+      loss: (batch) => material.loss(batch),
       steps: s.steps,
       reportEvery,
       gradAccum: s["grad-accum"],
       ...(s.clip > 0 ? { clip: s.clip } : {}),
-      ...(enough
+      ...(s.ema === null ? {} : { ema: s.ema }),
+      ...(judge
         ? {
           evalEvery: s["eval-every"],
-          evalData: async () =>
-            (await evaluate(model, this.#held, { blockSize, batchSize: s["batch-size"] })).loss,
+          ...(s.patience === null ? {} : { patience: s.patience, minDelta: s["min-delta"] }),
+          evalData: async () => {
+            const { loss, accuracy } = await judge();
+            this.#accuracy = accuracy;
+            return loss;
+          },
           onEval: async (r) => {
-            if (isFirst) await this.log.add({ step: r.step, eval_loss: r.loss });
+            const accuracy = this.#accuracy, more = accuracy === undefined ? {} : { eval_accuracy: accuracy };
+            if (isFirst) await this.#log({ step: r.step, eval_loss: r.loss, ...more });
+            const said = accuracy === undefined
+              ? ""
+              : `, chosen answers preferred in ${(100 * accuracy).toFixed(1)} %`;
             await this.#note(
-              `step ${r.step}: held-out loss ${r.loss.toFixed(4)}${r.isBest ? ", the best so far" : ""}`,
+              `step ${r.step}: held-out loss ${r.loss.toFixed(4)}${
+                r.isBest ? ", the best so far" : ""
+              }${said}`,
             );
           },
         }
@@ -238,19 +286,24 @@ export class TrainingRun {
         // A run that was stopped reports its last step too, which one that goes through does not.
         if (isFirst && (r.step % reportEvery === 0 || r.step === s.steps)) {
           const tokens_per_second = Math.round(r.tokensPerSecond);
-          await this.log.add({
+          await this.#log({
             step: r.step,
             loss: r.loss,
             lr: r.lr,
             grad_norm: r.gradNorm,
             tokens_per_second,
+            ...(this.#limit === null ? {} : { mfu: r.tokensPerSecond / this.#limit }),
           });
         }
         if (this.#quiet) return;
         await this.#line.show(
           `step ${r.step}/${s.steps}  loss ${r.loss.toFixed(4)}  ${
             many(Math.round(r.tokensPerSecond))
-          } tokens/s  ` +
+          } tokens/s  ${
+            this.#limit === null
+              ? ""
+              : `${(100 * r.tokensPerSecond / this.#limit).toFixed(1)} % of the machine  `
+          }` +
             `${formatSeconds(r.secondsLeft)} left`,
         );
       },
@@ -258,7 +311,9 @@ export class TrainingRun {
   }
 
   #summary(result: TrainingResult): string {
-    const state = result.finished
+    const state = result.stoppedEarly
+      ? `stopped early after step ${result.step}, as ${this.#settings.patience} evaluations were no better,`
+      : result.finished
       ? "done"
       : `${result.interrupted ? "interrupted" : "stopped"} after step ${result.step}; --resume goes on`;
     const best = result.bestLoss === null ? "" : `; best held-out loss ${result.bestLoss.toFixed(4)}`;

@@ -12,6 +12,8 @@ export interface TestResult {
   readonly outcome: "passed" | "failed" | "skipped";
   /** What failed and where, or why it was skipped; may be empty. */
   readonly detail: string;
+  /** The file in `tests/`, where a suite of the report is called after one. */
+  readonly file?: string;
 }
 
 /**
@@ -21,7 +23,7 @@ export interface TestResult {
 export function parseJUnit(xml: string): TestResult[] {
   const results: TestResult[] = [];
   const suites: string[] = [];
-  let name = "", outcome: TestResult["outcome"] = "passed", detail = "";
+  let name = "", file: string | undefined, outcome: TestResult["outcome"] = "passed", detail = "";
   const tag = /<(\/?)([\w:-]+)((?:\s+[\w:-]+="[^"]*")*)\s*(\/?)>([^<]*)/g;
   for (const [, closing, element, attributes = "", single, text = ""] of xml.matchAll(tag)) {
     const attribute = (key: string) =>
@@ -34,8 +36,10 @@ export function parseJUnit(xml: string): TestResult[] {
         // Deno puts the whole path into the name and calls its suites after files, as Bun does its outermost.
         const path = suites.filter((suite) => !/\.(ts|js|tsx|mjs)$/.test(suite));
         [name, outcome, detail] = [[...path, attribute("name")].join(" > "), "passed", ""];
+        file = suites.map((suite) => /(?:^|\/)tests\/(.+_test\.ts)$/.exec(suite.replaceAll("\\", "/"))?.[1])
+          .find((one) => one !== undefined);
       }
-      if (closing || single) results.push({ name, outcome, detail });
+      if (closing || single) results.push({ name, outcome, detail, ...(file === undefined ? {} : { file }) });
     } else if (!closing && (element === "failure" || element === "error")) {
       outcome = "failed";
       detail = unescapeXml(text).trim() || attribute("message");
@@ -45,7 +49,9 @@ export function parseJUnit(xml: string): TestResult[] {
     }
   }
   return results.filter((test) => {
-    const inside = results.filter((other) => other.name.startsWith(`${test.name} > `));
+    const inside = results.filter((other) =>
+      (other.file ?? test.file) === (test.file ?? other.file) && other.name.startsWith(`${test.name} > `)
+    );
     return inside.length === 0 ||
       (test.outcome === "failed" && !inside.some((other) => other.outcome === "failed"));
   });

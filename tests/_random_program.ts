@@ -39,7 +39,9 @@ export interface Given {
 /** The sizes of program `seed`. */
 export function sizesOf(seed: number): { rows: number; columns: number } {
   const random = numbersFrom(seed * 7 + 1);
-  return { rows: 2 + Math.floor(random() * 4), columns: 2 + Math.floor(random() * 5) };
+  const rows = 2 + Math.floor(random() * 4), columns = 2 + Math.floor(random() * 5);
+  // Some are large enough for programs over rows, and for weights in another order.
+  return seed % 8 === 7 ? { rows: rows + 15, columns: columns + 14 } : { rows, columns };
 }
 
 function filled(random: () => number, shape: number[], device: DeviceName): Tensor {
@@ -77,6 +79,73 @@ export function worldOf(seed: number, device: DeviceName): World {
 export function end({ state, parameters, optimizer }: World): void {
   optimizer.dispose();
   for (const t of [state, ...parameters]) t.dispose();
+}
+
+/** What {@link transforms} choose from. */
+interface Choices {
+  readonly k: number;
+  readonly w: Tensor; // [columns, columns]
+  readonly b: Tensor; // [columns]
+  readonly pick: <T>(list: readonly T[]) => T;
+  readonly matrix: () => Tensor;
+  readonly like: (t: Tensor) => Tensor;
+}
+
+/** Steps by functions of functions, also of one another, over arguments, closed-over parameters and numbers. */
+function transforms({ k, w, b, pick, matrix, like }: Choices): (() => Tensor)[] {
+  const smooth: ((t: Tensor) => Tensor)[] = [
+    (t) => F.tanh(F.mul(t, k)),
+    (t) => F.sigmoid(F.sub(t, F.mean(t))),
+    (t) => F.mul(F.sin(t), F.sum(F.tanh(t))),
+    (t) => F.softmax(F.add(t, k), -1),
+    (t) => F.div(t, F.add(F.square(t), 1)),
+    (t) => t.shape.at(-1) === b.shape[0] ? F.tanh(F.matmul(t, w)) : F.gelu(t),
+  ];
+  const slope = (f: (t: Tensor) => Tensor) => F.grad((t: Tensor) => F.mean(F.square(f(t))));
+  const along = (f: (t: Tensor) => Tensor) => (t: Tensor) => F.jvp(f, [t], [F.tanh(t)])[1];
+  const straight = F.customGradient((t: Tensor) => F.tanh(F.mul(t, k)), (g) => F.mul(g, k));
+  const kinds: ((f: (t: Tensor) => Tensor) => (t: Tensor) => Tensor)[] = [
+    slope,
+    along,
+    F.checkpoint,
+    (f) => (t) => straight(f(t)),
+    (f) => (t) =>
+      F.scan(
+        (c: Tensor, r: Tensor) => {
+          const next = F.tanh(F.add(F.mul(c, 0.5), f(F.add(r, 0))));
+          return [next, F.mul(next, k)];
+        },
+        F.zeros(t.shape.slice(1), { device: t.device }),
+        t,
+      )[1],
+    (f) => F.vmap(f, { inDims: 0, outDims: 0 }),
+  ];
+  return [
+    () => F.tanh(pick(kinds)(pick(smooth))(matrix())),
+    () => F.tanh(pick(kinds)(pick(smooth))(matrix())),
+    () => F.tanh(pick(kinds.slice(0, 4))(pick(kinds)(pick(smooth)))(matrix())),
+    () => {
+      const a = matrix();
+      return F.vmap((x: Tensor, y: Tensor) => F.tanh(F.mul(pick(smooth)(x), y)))(a, like(a));
+    },
+    () => F.vmap((t: Tensor) => F.sum(F.sin(t)), { inDims: 1 })(matrix()),
+    () => {
+      const a = matrix(), [last] = F.scan((c: Tensor, r: Tensor) => [F.tanh(F.add(c, r)), r], F.sum(a, 0), a);
+      return last;
+    },
+    () => F.reshape(F.jacobian((t: Tensor) => F.tanh(F.mul(t, k)))(F.sum(matrix(), 0)), [-1]),
+    () => F.hessian((t: Tensor) => F.mean(F.square(F.tanh(t))))(F.mul(F.sum(matrix(), 0), k)),
+    // Windows that see nothing: a row of -∞ in scores and in softmax.
+    () => {
+      const a = matrix(), [rows, width] = a.shape;
+      const mask = F.ge(F.reshape(F.arange(rows, { device: a.device }), [rows, 1]), pick([1, 2]));
+      return F.where(
+        mask,
+        F.softmax(F.where(mask, a, -Infinity), -1),
+        F.full([rows, width], 0.5, { device: a.device }),
+      );
+    },
+  ];
 }
 
 /** Program `seed`: one run. */
@@ -154,6 +223,9 @@ export function runProgram(seed: number, world: World, { x, ids }: Given, k: num
       return F.where(F.gt(a, 0), c, F.mul(c, 0.25));
     },
     () => F.toDType(F.toDType(pick(exact), pick(["bf16", "f16", "i32"])), "f32"),
+    () => F.toDType(F.gt(F.amax(x, pick([0, 1]), true), pick([-Infinity, 0.1, k])), "f32"),
+    () => F.toDType(F.toDType(F.mul(F.amin(x, pick([0, 1])), 3), pick(["i32", "bool", "bf16"])), "f32"),
+    () => F.where(F.lt(F.amax(x, 1, true), 0.5), F.tanh(F.mul(x, k)), F.full([rows, 1], k, { device })),
     () => F.embedding(ids, pick(pool.filter((t) => t.ndim === 2 && t.shape[0] === rows))),
     () => F.concat([matrix(), F.sum(x, 0, true)].filter((t, _, all) => t.shape[1] === all[0].shape[1]), 0),
     () => F.pad(matrix(), [1, 0, 0, 1], { value: 0.5 }),
@@ -167,12 +239,13 @@ export function runProgram(seed: number, world: World, { x, ids }: Given, k: num
       return a;
     },
     () => F.contiguous(F.clone(world.state)),
+    ...transforms({ k, w, b, pick, matrix, like }),
   ];
   const count = 4 + Math.floor(random() * 12);
   for (let i = 0; i < count; i++) {
     const made = pick(steps)();
     // Large, empty or wild results end programs of any use.
-    if (made.size > 0 && made.size <= 400) pool.push(made);
+    if (made.size > 0 && made.size <= Math.max(400, 2 * rows * columns)) pool.push(made);
   }
   const last = pool.slice(-4);
   let loss = F.mean(F.tanh(last[0]));

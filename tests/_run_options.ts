@@ -9,8 +9,8 @@ import { whole } from "../src/core/kinds.ts";
 import { namesOf } from "../tools/task.ts";
 import { runtimeKinds } from "./_runtimes.ts";
 
-/** How many processes at a time, when nothing is said: one more than there are cores, for some wait. */
-export const defaultJobs: number = Math.min(availableParallelism() + 1, 4);
+/** How many processes at a time, when nothing is said: two more than there are cores, for some wait. */
+export const defaultJobs: number = Math.min(availableParallelism() + 2, 6);
 
 /** Each with its help. */
 export const runOptions: Options = {
@@ -22,10 +22,11 @@ export const runOptions: Options = {
   jobs: {
     value: "N",
     kind: whole(1, 256),
-    help: "processes at a time (default: one more than there are cores, at most 4)",
+    help: "processes at a time (default: two more than there are cores, at most 6)",
   },
   "no-install": {
     help: "install nothing that is missing (packages, runtimes; where CI is set, rivals) with npm",
   },
+  times: { help: "the processor time of each process of tests, longest first" },
   verbose: { help: "everything that the test processes print" },
 };

@@ -5,6 +5,7 @@
  *
  * @module
  */
+import "./_pin.ts";
 import { appendFileSync } from "node:fs";
 import process from "node:process";
 import * as test from "node:test";

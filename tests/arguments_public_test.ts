@@ -22,6 +22,7 @@ const left: Readonly<Record<string, string>> = {
   removeCached: "removes files of this machine's cache",
   scanCache: "reads this machine's cache",
   benchmark: "works for seconds",
+  peakFlops: "measures, and takes nothing",
   diagnose: "starts a device",
   devices: "starts a device",
   initWebGPU: "starts a device",
@@ -51,6 +52,7 @@ const takesAnything: readonly RegExp[] = [
 /** Wrong values that are right for some: of those that are not named, all are refused. */
 const right: Readonly<Record<string, readonly string[]>> = {
   "new CheckpointManager": ["text"],
+  "new SummaryWriter": ["text"],
   "CharTokenizer.from": ["text"],
   "new CharTokenizer": ["text"],
   "BpeTokenizer.train": ["text", "[]"],

@@ -6,6 +6,7 @@ import { copyFileSync, readdirSync, readFileSync, writeFileSync } from "node:fs"
 import { join } from "node:path";
 import {
   CausalLM,
+  DeviceError,
   FormatError,
   GPT2,
   manualSeed,
@@ -13,6 +14,7 @@ import {
   optim,
   OptionError,
   randomBatches,
+  randomState,
   saveSafetensors,
   type Tensor,
   tidy,
@@ -24,6 +26,7 @@ import { dataPath, missingData, readDataJson } from "./_data.ts";
 import { families } from "./_families.ts";
 import { inFolder } from "./_gpt2.ts";
 import { describe, it } from "./_suite.ts";
+import { width } from "./_width.ts";
 
 const device = "cpu" as const;
 const folderOf = (family: string): string => dataPath("families", family);
@@ -69,7 +72,7 @@ describe("a model of any family", () => {
     });
   }
 
-  for (const family of familyNames) {
+  for (const family of width(familyNames, ["gpt2", "llama", "gemma3_text", "gpt_neox"])) {
     it(`${family}: fresh by its sizes, it has the parameters that are expected, learns, and is quantised`, async () => {
       manualSeed(7);
       using model = await CausalLM.fromSizes(family, { ...sizes, endTokenId: 0 }, { device });
@@ -234,6 +237,17 @@ describe("a model of any family", () => {
       "hidden_size is missing",
     );
     await assertRejects(() => CausalLM.fromSizes("llama", { ...sizes, heads: 7 }), FormatError, "7");
+    const seen = randomState();
+    for (const family of familyNames) {
+      for (const large of [{ width: 2 ** 20 }, { vocabSize: 2 ** 30 }, { layers: 4096, width: 4096 }]) {
+        const { message } = await assertRejects(
+          () => CausalLM.fromSizes(family, { ...sizes, ...large }, { device }),
+          DeviceError,
+        );
+        assertMatch(message, /^CausalLM\.fromSizes: a .* has more than \d+ parameters, expected at most \d+/);
+      }
+    }
+    assertEquals(randomState(), seen, "nothing was drawn");
   });
 
   it("keeps what came with its tokenizer", async () => {

@@ -87,7 +87,10 @@ describe("what the library says of its options", () => {
   it("is said of the command's flags", () => {
     for (
       const [library, expected] of [
-        ["numBeams: 3 excludes numBeams", "--num-beams 3 excludes --num-beams"],
+        ["generate: numBeams: 3 excludes numBeams", "sample: --num-beams 3 excludes --num-beams"],
+        ["CausalLM.load: seed is 3", "sample: --seed is 3"],
+        // A file is named as it is.
+        ["config.json: seed is 3", "config.json: --seed is 3"],
         ["cacheDType is q9; did you mean cacheDType?", "--cache-dtype is q9; did you mean --cache-dtype?"],
         [
           "temperature acts only when sampling, which temperature: 0.5 is",
@@ -113,6 +116,42 @@ describe("what the library says of its options", () => {
         [["--num-beams", "3", "--top-p", "0.5", "--temperature", "0"], /--top-p acts only when sampling/],
       ] as const
     ) await fails(2, ["generate", "A", "-n", "1", ...args], message);
+  });
+});
+
+describe("an option that takes one value", () => {
+  it("is refused by name where it is given twice, in every command and task", () => {
+    for (const command of [...commands, sample]) {
+      for (const [name, { value, multiple, short }] of Object.entries(command.options)) {
+        if (value === undefined || multiple) continue;
+        const forms = [[`--${name}=1`, `--${name}`, "2"], [`--${name}`, "1", `--${name}=2`]];
+        if (short) forms.push([`-${short}`, "1", `--${name}`, "2"], [`-${short}1`, `-${short}2`]);
+        for (const args of forms) {
+          const { message } = assertThrows(() => parse(command, args), UsageError);
+          assertStrictEquals(message, `--${name} is given twice, as "1" and "2"; give it once`, command.name);
+        }
+      }
+    }
+    // Behind -- are plain arguments, and a flag says the same each time.
+    parse(sample, ["--quiet", "--quiet", "-n", "1", "--", "-n2"]);
+  });
+
+  it("is refused where a row or a column is given it twice", async () => {
+    for (
+      const [args, pattern] of [
+        [["tabular", "predict", "m", "a=1", "b=2", "a=3"], /the row gives "a" twice; give it once/],
+        [["tabular", "explain", "m", "a=1", "a=1"], /the row gives "a" twice/],
+        [["tabular", "predict", "m", '{"a": "a\\": ", "b": 2, "\\u0061": 1}'], /the row gives "a" twice/],
+        [
+          ["tabular", "train", "x", "-o", "m", "--decimal", ",", "--decimal", "."],
+          /--decimal is given twice/,
+        ],
+        [
+          ["tabular", "train", "x", "-o", "m", "--kind", "a=date", "--kind", "a=numeric"],
+          /--kind is given twice for column "a"; give it once/,
+        ],
+      ] as const
+    ) await fails(2, args, pattern);
   });
 });
 

@@ -171,7 +171,7 @@ describe("a command that is told to stop", { skip }, () => {
             if (!hasTemporary(join(out, "checkpoints"))) return;
             clearInterval(look);
             process.kill(child.pid as number, "SIGINT");
-            setTimeout(() => process.kill(child.pid as number, "SIGTERM"), 5);
+            setTimeout(() => child.exitCode ?? process.kill(child.pid as number, "SIGTERM"), 5);
           }, 1);
           child.on("close", () => clearInterval(look));
         },

@@ -7,6 +7,7 @@ import { spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { openSafetensors } from "../mod.ts";
 import { call, fails, ferrotype, interrupt, json, output } from "./_command.ts";
 import { repository } from "./_data.ts";
 import { findRuntimes, type FoundRuntime, runtimeKinds } from "./_runtimes.ts";
@@ -51,7 +52,12 @@ const sizes = [
   ],
   ["--dropout", "0.1", "--lr", "0.01", "--seed", "5"],
 ].flat();
-const begin = (out: string, ...more: string[]): string[] => ["train", file, "-o", at(out), ...sizes, ...more];
+/** An option is given once: `more` says it in place of the usual. */
+const begin = (out: string, ...more: string[]): string[] => [
+  ...["train", file, "-o", at(out)],
+  ...sizes.filter((_, i) => !more.includes(sizes[i - i % 2])),
+  ...more,
+];
 const resume = (
   out: string,
   ...more: string[]
@@ -277,6 +283,128 @@ describe("ferrotype train", () => {
       await output(resume(`${optimizer}-parts`, "--quiet"));
       assertSame(`${optimizer}-parts`, `${optimizer}-whole`);
     }
+  });
+
+  it("averages weights, goes through epochs and stops early: stopped and resumed is what it would have been", async () => {
+    const more = ["--ema", "0.9", "--shuffle", "epoch", "--patience", "2", "--min-delta", "0.5", "--quiet"];
+    const long = [...more, "--steps", "40", "--eval-every", "4"];
+    const whole = await json<Result & { stopped_early: boolean }>(begin("averaged", ...long));
+    assertEquals([whole.finished, whole.stopped_early, whole.interrupted], [true, true, false]);
+    assert(whole.step < 40);
+    await output(begin("averaged-parts", ...long, "--stop-after", "5"));
+    await output(resume("averaged-parts", "--quiet"));
+    assertSame("averaged-parts", "averaged");
+    assertStrictEquals((await json<Result>(resume("averaged-parts", "--quiet"))).step, whole.step);
+    // What is written is what was judged: the average of the best checkpoint.
+    const { best_loss } = whole, entries = log("averaged").filter((e) => e.eval_loss !== undefined);
+    const best = entries.find((e) => e.eval_loss === best_loss)!;
+    const saved = at("averaged", "checkpoints", `step-${String(best.step).padStart(8, "0")}`);
+    const model = await openSafetensors(at("averaged", "model.safetensors"));
+    const average = await openSafetensors(join(saved, "ema.safetensors"));
+    const weights = await openSafetensors(join(saved, "model.safetensors"));
+    for (const name of average.names) {
+      const [a, b, c] = await Promise.all(
+        [average, model, weights].map((file) => file.view(name).read("f32")),
+      );
+      assertEquals(a, b, name);
+      assert(String(a) !== String(c), name);
+    }
+    await Promise.all([model, average, weights].map((file) => file.close()));
+    await fails(2, resume("averaged", "--ema", "0.5"), /begun with --ema 0\.9; it cannot go on with 0\.5/);
+    await fails(2, resume("averaged", "--shuffle", "random"), /begun with --shuffle epoch; it cannot go on/);
+  });
+
+  it("learns from examples, packed or not: stopped and resumed is what it would have been", async () => {
+    const base = at("whole"),
+      lines = (n: number): string =>
+        Array.from(
+          { length: n },
+          (_, i) => `{"prompt": "the ${i % 3 ? "cat" : "dog"}", "completion": " sat on"}\n`,
+        ).join("");
+    const examples = at("examples.jsonl");
+    writeFileSync(examples, `\n${lines(20)}`);
+    cpSync(base, at("based"), { recursive: true });
+    const tune = (out: string, ...more: string[]): string[] =>
+      ["train", "--data", examples, "-o", at(out), "--init", at("based"), "--threads", "1", "--steps", "9"]
+        .concat(
+          ["--batch-size", "2", "--eval-every", "3", "--grad-accum", "2", "--dropout", "0.1", ...more],
+        );
+    const again = (
+      out: string,
+      ...more: string[]
+    ): string[] => [
+      "train",
+      "--data",
+      examples,
+      "-o",
+      at(out),
+      "--threads",
+      "1",
+      "--resume",
+      "--quiet",
+      ...more,
+    ];
+    for (
+      const pack of [[], ["--pack", "--train-on-prompt"], [
+        "--pack",
+        "--lora",
+        "2",
+        "--lora-targets",
+        "c_attn",
+      ]]
+    ) {
+      const name = `examples-${pack.join("")}-`,
+        own = pack.includes("--lora") ? pack : [...pack, "--ema", "0.5"];
+      const asked = tune(`${name}whole`, ...own).filter((word, i, all) =>
+        !own.includes("--lora") || (word !== "--dropout" && all[i - 1] !== "--dropout")
+      );
+      const { stderr, code } = await call(asked);
+      assertStrictEquals(code, 0, stderr);
+      assertMatch(
+        stderr,
+        /: 18 examples to learn from, 2 held out; 9 steps|; 18 examples to learn from, 2 held out; 9/,
+      );
+      await output([
+        ...asked.map((word) => word.replace(`${name}whole`, `${name}parts`)),
+        "--stop-after",
+        "4",
+      ]);
+      await output(again(`${name}parts`));
+      const file = own.includes("--lora") ? "adapter_model.safetensors" : "model.safetensors";
+      assertEquals(readFileSync(at(`${name}parts`, file)), readFileSync(at(`${name}whole`, file)), name);
+      assertEquals(log(`${name}parts`), log(`${name}whole`));
+      const held = log(`${name}whole`).filter((e) => e.eval_loss !== undefined);
+      assertStrictEquals(held.length, 3);
+      assert(held[2].eval_loss < held[0].eval_loss);
+    }
+    await fails(2, again("examples--parts", "--pack"), /begun without --pack/);
+    await fails(
+      2,
+      ["train", file, "-o", at("examples--parts"), "--resume"],
+      /begun with examples; name them with --data/,
+    );
+    await fails(
+      2,
+      resume("whole").with(1, "--data").toSpliced(2, 0, examples),
+      /begun with a text; leave out --data/,
+    );
+    await fails(2, ["train", "-o", at("x")], /give a TEXTFILE or examples with --data FILE\n/);
+    await fails(2, ["train", file, "--data", examples, "-o", at("x")], /not both/);
+    await fails(2, ["train", "--data", examples, "-o", at("x")], /name it with --init MODEL/);
+    await fails(
+      2,
+      tune("x", "--patience", "2", "--val-fraction", "0.01"),
+      /nothing is held out; take a larger/,
+    );
+    writeFileSync(examples, lines(19));
+    await fails(
+      2,
+      again("examples--parts"),
+      /examples\.jsonl is not the examples that the run was begun on .*, or it was changed/,
+    );
+    writeFileSync(examples, `${lines(3)}{"prompt": 5}\n`);
+    await fails(1, tune("x"), /examples\.jsonl, line 4 has "prompt", expected/);
+    assert(!existsSync(at("x")));
   });
 
   it("other families by their sizes", async () => {

@@ -15,7 +15,7 @@ import {
   numbers,
   place,
   type Recorded,
-  runs,
+  runs as operations,
   tolerances,
 } from "./_ops_golden.ts";
 import { onWebGpu } from "./_webgpu.ts";
@@ -26,7 +26,7 @@ function computed(c: Case, inputs: Inputs, from: readonly Tensor[]): Tensor[] {
   for (const [name, t] of Object.entries(inputs)) {
     own[name] = c.grads?.[name] === undefined ? t : t.detach().requiresGrad_();
   }
-  const result = runs[c.op](own, c.attrs), outputs = Array.isArray(result) ? result : [result];
+  const result = operations[c.op](own, c.attrs), outputs = Array.isArray(result) ? result : [result];
   if (!c.grads) return outputs.map((y) => y.detach());
   outputs.forEach((y, k) => y.backward(from[k], { retainGraph: true }));
   return [...outputs.map((y) => y.detach()), ...Object.keys(c.grads).map((name) => own[name].grad!.detach())];
@@ -44,21 +44,24 @@ async function check(c: Case, device: DeviceName, optimize: boolean): Promise<vo
   const held = recorded.map((r) => place(r, device)), other = reversed.map((r) => place(r, device));
   const given = recorded.map((r) => place(r, device));
   const expected = [...c.outputs, ...Object.values(c.grads ?? {})].map(numbers);
-  const eager = tidy(() => computed(c, ...split(other))), expectedOther: number[][] = [];
-  for (const t of eager) expectedOther.push(await numbersOf(t));
+  const eager = tidy(() => computed(c, ...split(other)));
+  const expectedOther = await Promise.all(eager.map(numbersOf));
   using f = compile((inputs: Inputs, from: readonly Tensor[]) => computed(c, inputs, from), { optimize });
   const near = (actual: number[], wanted: number[], what: string, loose: Tolerance): void =>
     assertClose(actual, wanted, what, loose);
+  const runs: Promise<number[][]>[] = [];
   for (let run = 0; run < 6; run++) {
-    const isOther = run % 2 === 1;
-    (isOther ? other : given).forEach((t, i) => copyInto(t, held[i]));
+    (run % 2 === 1 ? other : given).forEach((t, i) => copyInto(t, held[i]));
     const results = f(...split(held));
-    for (const [k, t] of results.entries()) {
-      if (isOther) {
-        near(await numbersOf(t), expectedOther[k], `run ${run}, result ${k}`, { atol: 1e-5, rtol: 1e-4 });
-      } else near(await numbersOf(t), expected[k], `run ${run}, result ${k}`, tolerance);
-    }
+    runs.push(Promise.all(results.map(numbersOf)));
     for (const t of results) t.dispose();
+  }
+  for (const [run, found] of (await Promise.all(runs)).entries()) {
+    for (const [k, values] of found.entries()) {
+      if (run % 2 === 1) {
+        near(values, expectedOther[k], `run ${run}, result ${k}`, { atol: 1e-5, rtol: 1e-4 });
+      } else near(values, expected[k], `run ${run}, result ${k}`, tolerance);
+    }
   }
   assertStrictEquals(f.traces, 1);
   for (const t of [...held, ...other, ...given, ...eager]) t.dispose();

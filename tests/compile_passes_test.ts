@@ -6,16 +6,25 @@ import {
   compile,
   copyInto,
   full,
+  GPT2,
+  jvp,
   keep,
+  linear,
   matmul,
   noGrad,
   optim,
+  randint,
   randn,
   type Tensor,
   tensor,
   transpose,
   zeros,
 } from "../mod.ts";
+import type { Backend, View } from "../src/backends/contract.ts";
+import { eachView, operations } from "../src/backends/operations.ts";
+import { Generator } from "../src/core/random.ts";
+import { asSoonAsPossible } from "../src/tensor/capture/passes/early.ts";
+import { type Step, Value } from "../src/tensor/capture/value.ts";
 import { assertClose, eachDevice, numbersOf } from "./_devices.ts";
 import { onWebGpu } from "./_webgpu.ts";
 
@@ -115,6 +124,14 @@ describe("passes", () => {
     assertEquals(await numbersOf(rounded(x)), await numbersOf(narrow(x)));
   });
 
+  it("give no place away that the same kernel changes in place", async () => {
+    const f = (x: Tensor): Tensor => x.sub(x.mean()).sigmoid();
+    const along = (f: (x: Tensor) => Tensor) => (x: Tensor): Tensor => jvp(f, [x], [x.tanh()])[1];
+    const expected = await numbersOf(along(along(f))(x));
+    using twice = compile(along(along(f)));
+    assertClose(await numbersOf(twice(x)), expected, "slope of a slope", { atol: 1e-6 });
+  });
+
   it("compute inside a reduction, and as it or a product is stored", async () => {
     const [inside, ...none] = await stepsOf((x) => x.square().sum(-1).add(1e-5).sqrt(), x);
     assertMatch(inside, /reduce\(.*of mul\(\$0, \$0\).*then sqrt\(add\(it/);
@@ -122,6 +139,22 @@ describe("passes", () => {
     const lines = await stepsOf((x, w) => matmul(x, w).mul(0.5).tanh().add(1), x, w);
     assertStrictEquals(lines.length, 1);
     assertMatch(lines[0], /matmul\(.*then add\(tanh\(mul\(it, 0\.5\)\), 1\)/);
+  });
+
+  it("leave a reduction's results in a dtype that holds them until it is done with them", async () => {
+    const rows = tensor([[1, 2], [-Infinity, -Infinity], [300.7, -1]]);
+    const functions: ((x: Tensor) => Tensor)[] = [
+      (x) => x.amax(-1).gt(-Infinity),
+      (x) => x.amin(-1).isfinite(),
+      (x) => x.clamp(-9).sum(-1).gt(250),
+      (x) => x.clamp(-9).sum(-1).mul(0.3).to({ dtype: "i32" }),
+      (x) => x.clamp(-9).mean(-1).mul(100.3).to({ dtype: "bf16" }),
+      (x) => x.clamp(-9).prod(-1).mul(1e-3).to({ dtype: "f16" }),
+    ];
+    for (const [i, f] of functions.entries()) {
+      using compiled = compile(f);
+      assertEquals(await numbersOf(compiled(rows)), await numbersOf(f(rows)), `function ${i}`);
+    }
   });
 
   it("repeat what is cheap: a layer norm in primitives reads its rows and stores nothing between", async () => {
@@ -170,6 +203,149 @@ describe("passes", () => {
       assertClose(await numbersOf(w), await numbersOf(b.ws[i]), `parameter ${i}`, { atol: 1e-5, rtol: 1e-3 });
     }
     for (const w of [...a.ws, ...b.ws]) w.dispose();
+  });
+});
+
+describe("as soon as possible", () => {
+  it("keeps the order of all that has to do with one another, in programs made at random", () => {
+    const backend = {} as Backend, elementwise = operations.get("elementwise")!;
+    let moved = 0;
+    for (let seed = 0; seed < 300; seed++) {
+      const random = new Generator(seed), at = (n: number): number => random.integer(0, n);
+      const values = Array.from(
+        { length: 7 },
+        (_, i) => new Value(i, backend, 64, i < 3 ? { kind: "temporary" } : { kind: "argument", index: i }),
+      );
+      const view = (): View => {
+        const buffer = values[at(7)], offset = at(12), length = 1 + at(16 - offset);
+        return { buffer, dtype: "f32", shape: [length], strides: [1], offset };
+      };
+      const steps = Array.from({ length: 4 + at(30) }, (): Step => ({
+        backend,
+        operation: elementwise,
+        args: [null, [view(), view()].slice(at(3)), [], [view(), view()].slice(at(2))],
+        region: 0,
+      }));
+      const ordered = asSoonAsPossible(steps), place = new Map(ordered.map((step, i) => [step, i]));
+      assertStrictEquals(place.size, steps.length);
+      const partsOf = (step: Step) => {
+        const found: { value: unknown; from: number; to: number; writes: boolean }[] = [];
+        eachView(
+          step.operation,
+          step.args,
+          ({ buffer, offset, shape }, role) =>
+            found.push({ value: buffer, from: offset, to: offset + shape[0], writes: role !== "reads" }),
+        );
+        return found;
+      };
+      steps.forEach((a, i) =>
+        steps.slice(i + 1).forEach((b) => {
+          const touches = partsOf(a).some((x) =>
+            partsOf(b).some((y) =>
+              x.value === y.value && (x.writes || y.writes) && x.from < y.to && y.from < x.to
+            )
+          );
+          if (touches) assert(place.get(a)! < place.get(b)!, `program ${seed}`);
+          else if (place.get(a)! > place.get(b)!) moved++;
+        })
+      );
+    }
+    assert(moved > 1000);
+  });
+});
+
+describe("what follows a product", () => {
+  const after: Readonly<Record<string, (y: Tensor, b: Tensor, r: Tensor) => Tensor>> = {
+    "a bias": (y, b) => y.add(b),
+    "a bias and GELU": (y, b) => y.add(b).gelu(),
+    "a bias and GELU by tanh": (y, b) => y.add(b).gelu({ approximate: "tanh" }),
+    "a bias and SiLU": (y, b) => y.add(b).silu(),
+    "a bias and ReLU": (y, b) => y.add(b).relu(),
+    "a scale and a residual": (y, _, r) => y.mul(0.3).add(r),
+    "a bias and a residual": (y, b, r) => r.add(y.add(b)),
+    "a gate": (y, b, r) => y.add(b).sigmoid().mul(r),
+    "all of them, and more": (y, b, r) => y.mul(0.5).add(b).silu().add(r).tanh().mul(b).clamp(-0.5, 0.5),
+  };
+  eachDevice((device) => {
+    // A shader takes long to compile.
+    const some = (name: string): boolean => device !== "webgpu" || /GELU$|more/.test(name);
+    for (const [name, f] of Object.entries(after).filter(([name]) => some(name))) {
+      it(`is computed as it is stored: ${name}`, async () => {
+        const b = randn([24], { seed: 2, device }), r = randn([3, 20, 24], { seed: 3, device });
+        const x = randn([3, 20, 32], { seed: 4, device }), w = randn([24, 32], { seed: 5, device });
+        const forms: Record<string, (x: Tensor, w: Tensor, b: Tensor, r: Tensor) => Tensor> = {
+          "a product": (x, w, b, r) => f(matmul(x, w.transpose(0, 1)), b, r),
+          "a product of one row": (x, w, b, r) =>
+            f(matmul(x.slice([0, 1], [0, 1]), w.transpose(0, 1)), b, r.slice([0, 1], [0, 1])),
+          "one that is copied in another order": (x, w, b, r) =>
+            f(matmul(x, w.transpose(0, 1)).transpose(0, 1).contiguous().transpose(0, 1), b, r),
+        };
+        for (const [form, run] of Object.entries(forms)) {
+          const lines = await stepsOf(run, x, w, b, r);
+          if (form.startsWith("one that")) continue;
+          assertStrictEquals(lines.length, 1, lines.join("\n"));
+          assertMatch(lines[0], /matmul\(.*then /);
+        }
+        // Where the way back wants what was there before, it is kept.
+        const loss = (x: Tensor, w: Tensor, b: Tensor, r: Tensor): Tensor[] => {
+          const own = [x, w, b].map((t) => t.detach().requiresGrad_(true)), [y, v, c] = own;
+          f(matmul(y, v.transpose(0, 1)), c, r).square().sum().backward();
+          return own.map((t) => t.grad ? t.grad.mul(1) : t.detach().mul(0));
+        };
+        using compiled = compile(loss);
+        const expected = loss(x, w, b, r), found = compiled(x, w, b, r);
+        for (const [i, g] of expected.entries()) {
+          assertClose(await numbersOf(found[i]), await numbersOf(g), `gradient ${i}`, {
+            atol: 1e-3,
+            rtol: 1e-3,
+          });
+        }
+      });
+    }
+  }, onWebGpu);
+
+  it("is computed with quantised weights as well", async () => {
+    const x = randn([5, 64], { seed: 6 }), b = randn([32], { seed: 7 });
+    for (const dtype of ["q8", "q4"] as const) {
+      const w = keep(randn([32, 64], { seed: 8 }).to({ dtype })),
+        run = (x: Tensor, b: Tensor): Tensor => linear(x, w, null).add(b).gelu().add(b);
+      using f = compile(run);
+      assertClose(await numbersOf(f(x, b)), await numbersOf(run(x, b)), dtype, { atol: 1e-4, rtol: 1e-3 });
+      assertMatch(f.plan(x, b), /done in each run: 1 operation\n {2}%\d+ f32\[5, 32\] = matmul\(.*then /);
+      w.dispose();
+    }
+  });
+});
+
+describe("memory of a training step", () => {
+  it("is what a part of the way there and one gradient take, not all gradients", () => {
+    const model = new GPT2({
+      vocabSize: 100,
+      nPositions: 32,
+      nEmbd: 64,
+      nLayer: 6,
+      nHead: 2,
+      attnPdrop: 0,
+      embdPdrop: 0,
+      residPdrop: 0,
+    });
+    const optimizer = new optim.AdamW(model.parameters());
+    using step = compile((ids: Tensor, lr: number) => {
+      const loss = model.loss(ids);
+      loss.backward();
+      optimizer.step({ lr });
+      optimizer.zeroGrad();
+      return loss.detach();
+    });
+    const share = (batch: number): number => {
+      const line = step.plan(randint(100, [batch, 32]), 1e-3).split("\n").at(-1)!;
+      const [, now, unit, eager] = /^memory: ([\d.]+) (MiB|KiB) .*as asked for ([\d.]+) MiB/.exec(line)!;
+      return Number(now) / (unit === "KiB" ? 1024 : 1) / Number(eager);
+    };
+    assert(share(12) <= 0.7, `${share(12)} of a batch of 12`);
+    assert(share(1) <= 0.75, `${share(1)} of a batch of 1, where gradients are most of it`);
+    optimizer.dispose();
+    model.dispose();
   });
 });
 

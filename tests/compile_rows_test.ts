@@ -14,8 +14,7 @@ import {
 } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
 import { assertClose, numbersOf } from "./_devices.ts";
-
-const device: DeviceName = "cpu";
+import { onWebGpu } from "./_webgpu.ts";
 
 function linesOf(plan: string): string[] {
   const lines = plan.split("\n"), at = lines.findIndex((line) => line.startsWith("done in each run"));
@@ -46,7 +45,7 @@ const softmax: Function = (x) => {
   return e.div(e.sum(-1, true));
 };
 
-describe("rows", () => {
+function suite(device: DeviceName, programs: number): void {
   const w = randn([37], { seed: 2, device });
 
   for (const length of [16, 17, 18, 37, 256]) {
@@ -94,6 +93,22 @@ describe("rows", () => {
     }
   });
 
+  it("take numbers of the run", async () => {
+    const x = randn([7, 19], { seed: 6, device });
+    const f = (x: Tensor, k: number): Tensor => {
+      const y = x.mul(k), e = y.sub(amax(y, -1, true)).exp();
+      return e.div(e.sum(-1, true).add(k));
+    };
+    using compiled = compile(f);
+    for (const k of [0.5, 2, -3, 0.25, 7]) {
+      assertClose(await numbersOf(compiled(x, k)), await numbersOf(f(x, k)), `of ${k}`, { atol: 1e-6 });
+    }
+    assertStrictEquals(compiled.traces, 1);
+    const lines = linesOf(compiled.plan(x, 2));
+    assertStrictEquals(lines.length, 1, lines.join("\n"));
+    assertMatch(lines[0], /rows\(.*n0/);
+  });
+
   it("see what is changed in place in between", async () => {
     const x = randn([8, 20], { seed: 5, device });
     const f: Function = (x, state) => {
@@ -117,7 +132,7 @@ describe("rows", () => {
 
   it("agree with eager in programs made at random", async () => {
     let fused = 0;
-    for (let seed = 0; seed < 150; seed++) {
+    for (let seed = 0; seed < programs; seed++) {
       const random = new Generator(seed), at = (n: number): number => random.integer(0, n);
       const length = 16 + at(60), shape = at(2) ? [4 + at(8), length] : [2 + at(3), 2 + at(4), length];
       const x = randn(shape, { seed: 3 * seed, device }), w = randn([length], { seed: 3 * seed + 1, device });
@@ -158,8 +173,13 @@ describe("rows", () => {
         throw new Error(`program ${seed}: ${(error as Error).message}`, { cause: error });
       }
     }
-    assert(fused > 40, `only ${fused} of 150 programs have rows`);
+    assert(fused > programs / 4, `only ${fused} of ${programs} programs have rows`);
   });
+}
+
+describe("rows", () => {
+  describe("on cpu", () => suite("cpu", 150));
+  onWebGpu((device) => suite(device, 12));
 
   it("write nothing that they do not own", async () => {
     const { createCpuBackend } = await import("../src/backends/cpu/backend.ts");

@@ -16,8 +16,39 @@ import {
 import { Dice, manyTexts, randomPattern, tokenizerOf } from "./_constraint.ts";
 import { width } from "./_width.ts";
 
-/** The most units that may pass between two looks at the rest of the world: a slice, and one step that goes beyond. */
-const mostAtOnce = 100_000, slice = 20_000;
+/**
+ * The most units that may pass between two looks at the rest of the world: a slice, and one step that goes beyond. A slice of
+ * the event loop is 20,000, so this is a small part of it.
+ */
+const mostAtOnce = 24_000, slice = 1000;
+
+/** How many entries of tables, sets and lists are touched for each unit that is charged, at most. */
+const mostTouched = 6;
+
+const tables: readonly [object, string][] = [
+  [Map.prototype, "get"],
+  [Map.prototype, "set"],
+  [Set.prototype, "add"],
+  [Array.prototype, "push"],
+];
+
+/** Calls of what every loop here does, from now on until the end. */
+function counting(): { count(): number } & Disposable {
+  let count = 0;
+  const before = tables.map(([object, name]) => (object as Record<string, unknown>)[name]);
+  tables.forEach(([object, name], i) => {
+    const own = before[i] as (...args: unknown[]) => unknown;
+    (object as Record<string, unknown>)[name] = function (this: unknown, ...args: unknown[]) {
+      count++;
+      return own.apply(this, args);
+    };
+  });
+  return {
+    count: () => count,
+    [Symbol.dispose]: () =>
+      tables.forEach(([object, name], i) => (object as Record<string, unknown>)[name] = before[i]),
+  };
+}
 
 const schemaFormat = (schema: unknown): ResponseFormat => ({ type: "json_schema", schema });
 const pattern = (text: string): ResponseFormat => ({ type: "regex", pattern: text });
@@ -27,6 +58,8 @@ interface Followed {
   /** The most units between two looks. */
   most: number;
   units: number;
+  /** The most entries that were touched for a unit, of pieces in which that is many. */
+  touched: number;
   error: string | null;
 }
 
@@ -39,10 +72,15 @@ describe("hostile formats", () => {
 
   /** Prepares a format and makes a text of it, and counts. Errors are OptionErrors of one sentence. */
   function follow(format: ResponseFormat, tokens: number, seed = 1): Followed {
-    const dice = new Dice(seed), made: Followed = { text: "", most: 0, units: 0, error: null };
+    const dice = new Dice(seed), made: Followed = { text: "", most: 0, units: 0, touched: 0, error: null };
+    using touches = counting();
+    let before = 0;
     const count = (units: number): void => {
       made.units += units;
       made.most = Math.max(made.most, units);
+      const touched = touches.count() - before;
+      if (touched > 1000) made.touched = Math.max(made.touched, touched / units);
+      before = touches.count();
     };
     const counted = <T>(steps: Steps<T>): T => {
       for (;;) {
@@ -63,6 +101,7 @@ describe("hostile formats", () => {
         if (follower.isOver(ids)) break;
         const logits = Float32Array.from({ length: tokenizer.vocabSize }, () => dice.uniform());
         follower.apply(ids, logits);
+        before = touches.count();
         let best = 0;
         for (let id = 1; id < logits.length; id++) if (logits[id] > logits[best]) best = id;
         assert(logits[best] > -Infinity, "something is always allowed");
@@ -161,8 +200,16 @@ describe("hostile formats", () => {
     ],
     "references in a ring": [
       schemaFormat({ $ref: "#/$defs/a", $defs: { a: { $ref: "#/$defs/b" }, b: { $ref: "#/$defs/a" } } }),
-      /lacks characters that every allowed text needs|no text/,
+      /^responseFormat: no text is ever whole, as #\/\$defs\/(a, #\/\$defs\/b|b, #\/\$defs\/a) always need each other/,
     ],
+    "a ring of one": [
+      schemaFormat({
+        $ref: "#/$defs/a",
+        $defs: { a: { type: "array", minItems: 1, items: { $ref: "#/$defs/a" } } },
+      }),
+      /as #\/\$defs\/a always needs itself once more/,
+    ],
+    "nothing": [pattern("a[]"), /allows no text at all/],
     "a reference to itself": [schemaFormat({ anyOf: [{ $ref: "#" }, { type: "null" }] }), /^null$/],
     "references through lists and objects": [
       schemaFormat({
@@ -185,6 +232,20 @@ describe("hostile formats", () => {
       schemaFormat({ enum: Array.from({ length: 400 }, (_, i) => "a".repeat(i)) }),
       /^"a*"$/,
     ],
+    "a choice of all tokens of a schema": [
+      schemaFormat({ anyOf: Array.from({ length: 2000 }, (_, i) => ({ const: i, title: "x" })) }),
+      /^\d+$/,
+    ],
+    "numbers in thousands of ways": [
+      schemaFormat({
+        anyOf: Array.from({ length: 500 }, (_, i) => ({ type: "number", minimum: i, multipleOf: 0.05 })),
+      }),
+      /^\d|0 tokens took \d+ steps/,
+    ],
+    "the deepest nests": [
+      pattern("(".repeat(190) + "(a|aa|aaa|b)" + "{1,99})".repeat(190)),
+      /./,
+    ],
     "numbers of all sizes": [
       schemaFormat({
         type: "array",
@@ -202,9 +263,10 @@ describe("hostile formats", () => {
   };
   for (const [name, [format, expected]] of Object.entries(hostile)) {
     it(name, () => {
-      const { text, most, error } = follow(format, 60);
+      const { text, most, touched, error } = follow(format, 60);
       assertMatch(error ?? text, expected);
       assert(most <= mostAtOnce, `${most} units at once`);
+      assert(touched <= mostTouched, `${touched} entries for each unit that is charged`);
       assert(keptBytes() <= formatLimits.keptBytes + 3 * formatLimits.bytes, `${keptBytes()} bytes`);
     });
   }
@@ -247,7 +309,8 @@ describe("hostile formats", () => {
           $defs: Object.fromEntries(Array.from({ length: 20 }, (_, k) => [k, hostileSchema(2)])),
         })
         : pattern(hostilePattern(4));
-      const { most, units } = follow(format, 12, i);
+      const { most, units, touched } = follow(format, 12, i);
+      assert(touched <= mostTouched, `${touched} entries for each unit: ${JSON.stringify(format)}`);
       assert(most <= mostAtOnce, `${most} units at once: ${JSON.stringify(format)}`);
       // Each token may go through the vocabulary so often, and no more.
       assert(
@@ -278,14 +341,21 @@ describe("hostile formats", () => {
     for (const [name, format] of Object.entries(formats)) {
       const { units, most, error } = follow(format, 12);
       if (error) errors.push(`${name}: ${error}`);
-      assert(units <= (12 + 8) * 8 * walk + 1e6, `${name}: ${units} units, a walk is ${walk}`);
+      assert(
+        units <= (12 + formatLimits.ahead) * formatLimits.walks * walk + 1e6,
+        `${name}: ${units} units, a walk is ${walk}`,
+      );
       assert(most <= mostAtOnce, `${name}: ${most} units at once`);
     }
     const said = errors.join("\n");
     assertMatch(said, /^\.\*c\.\{i\}: .* make the format less ambiguous$/m);
     assertMatch(said, /^1,000 patterns: .* more than 2048 ways/m);
     const began = /^nested counts: responseFormat: (\d+) tokens took (\d+) steps/m.exec(said);
-    assert(began && Number(began[2]) <= (Number(began[1]) + 8) * 8 * walk + 2 * mostAtOnce, said);
+    assert(
+      began &&
+        Number(began[2]) <= (Number(began[1]) + formatLimits.ahead) * formatLimits.walks * walk + mostAtOnce,
+      said,
+    );
   });
 
   it("are refused by what is wrong with them, and keep nothing", () => {
@@ -332,7 +402,7 @@ describe("hostile formats", () => {
 
 describe("work in slices", () => {
   it("is done for all who wait in turns, none of them longer than a slice", async () => {
-    const slicer = new Slicer(100), order: string[] = [];
+    const slicer = new Slicer({ units: 100 }), order: string[] = [];
     const work = function* (name: string, steps: number): Steps<string> {
       for (let i = 0; i < steps; i++) {
         order.push(name);
@@ -360,8 +430,27 @@ describe("work in slices", () => {
     );
   });
 
+  it("is cut by the clock where units take long", async () => {
+    let time = 0, turns = 0, isDone = false;
+    const slicer = new Slicer({ units: 1000, milliseconds: 5, now: () => time });
+    const slow = function* (): Steps<void> {
+      for (let i = 0; i < 20; i++) {
+        time += 3;
+        yield 1;
+      }
+    };
+    const clock = (async () => {
+      for (; !isDone; turns++) await turn();
+    })();
+    await slicer.run(slow());
+    isDone = true;
+    await clock;
+    // Two of them are longer than five.
+    assert(slicer.largest <= 2 && turns >= 10, `${slicer.largest} units, ${turns} turns`);
+  });
+
   it("ends with what it throws, and when it is no longer wanted", async () => {
-    const slicer = new Slicer(10), controller = new AbortController();
+    const slicer = new Slicer({ units: 10 }), controller = new AbortController();
     const endless = function* (): Steps<void> {
       for (;;) yield 10;
     };

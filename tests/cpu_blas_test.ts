@@ -7,26 +7,37 @@ import { Engine } from "../src/backends/cpu/engine.ts";
 import { attention } from "../src/backends/cpu/kernels/attention.ts";
 import { matmul } from "../src/backends/cpu/kernels/matmul.ts";
 import type { NativeBlas } from "../src/backends/cpu/platform.ts";
+import { blockValues, byteSize } from "../src/core/dtype.ts";
+import { fromBf16, toBf16, toF16 } from "../src/core/half.ts";
+import type { CpuBuffer } from "../src/backends/cpu/buffer.ts";
+import { blockBytes } from "../src/backends/cpu/kernels/quantized/format.ts";
 import { Generator } from "../src/core/random.ts";
 import { add, max, mul, tanh } from "../src/expr/build.ts";
 import { input, scalar } from "../src/expr/nodes.ts";
 import { program } from "../src/expr/program.ts";
 import { runtimeName } from "../src/platform/platform.ts";
-import { findBlas } from "../src/runtime/blas.ts";
+import { findBlas, openLibraries } from "../src/runtime/blas.ts";
 import { testPlatform } from "./_cpu_platform.ts";
 import { repository } from "./_data.ts";
 import { bytesOf, expected, type Layout, read, release, view } from "./_matmul.ts";
 import { describe, it } from "./_suite.ts";
+import { width } from "./_width.ts";
 
-const { found, reason } = findBlas();
-const skip = found ? false : `there is no BLAS: ${reason}`;
+// Every library that is there, and the one that is used where nothing is measured.
+const libraries = openLibraries(), usual = findBlas(false);
+const found = typeof usual === "string" ? null : usual as NativeBlas;
+const skip = found ? false : `there is no BLAS: ${usual}`;
 let calls = 0; // of this thread
 
 /** An engine whose BLAS is counted in `calls`. */
 function engineWith(threads: number, native: NativeBlas | string = found!, shared: boolean = true): Engine {
   const openBlas = (): NativeBlas | string => {
     if (typeof native === "string") return native;
-    return { ...native, sgemm: (...values) => (calls++, native.sgemm(...values)) };
+    return {
+      ...native,
+      sgemm: (...values) => (calls++, native.sgemm(...values)),
+      bgemm: native.bgemm && ((...values) => (calls++, native.bgemm!(...values))),
+    };
   };
   return new Engine({ platform: { ...testPlatform(), openBlas }, threads, shared });
 }
@@ -255,6 +266,193 @@ describe("cpu matmul by a BLAS", { skip }, () => {
   });
 });
 
+describe("every library that is there", { skip }, () => {
+  const sizes = [1, 2, 3, 5, 8, 13, 16, 17, 31, 33, 64, 70];
+  const pick = (): number => sizes[Math.floor(generator.uniform() * sizes.length)];
+
+  for (const library of libraries) {
+    const routines = ["sgemm", ...(library.bgemm ? ["bgemm"] as const : [])] as const;
+    for (const routine of routines) {
+      it(`agrees with the naive product: ${library.title}, ${routine}`, () => {
+        const on = engineWith(1, library), { blas, heap } = on, half = routine === "bgemm";
+        assert(blas.available);
+        const room = 4 * 110 * 110,
+          [a, b, c] = [heap.allocate(room), heap.allocate(room), heap.allocate(room)];
+        for (let turn = 0; turn < width(64, 32); turn++) {
+          // Sums of bf16 are over whole blocks.
+          const [m, n, k] = [pick(), pick(), half ? 32 * (1 + turn % 3) : pick()],
+            [ta, tb] = [turn & 1, turn >> 1 & 1];
+          const gap = (): number => Math.floor(generator.uniform() * 9);
+          const lda = (ta ? m : k) + gap(), ldb = (tb ? k : n) + gap(), ldc = n + gap();
+          // One of eight has a NaN, an infinity or zeros somewhere.
+          const strange = turn % 8 === 7 ? [NaN, Infinity, -Infinity, 0][Math.floor(turn / 8) % 4] : null;
+          const fill = (at: number): void => {
+            for (let i = 0; i < room / 4; i++) {
+              const x = strange !== null && generator.uniform() < 0.02 ? strange : unit();
+              if (half) on.u16[at / 2 + i] = toBf16(x);
+              else on.f32[at / 4 + i] = x;
+            }
+          };
+          const get = (at: number, i: number): number =>
+            half ? fromBf16(on.u16[at / 2 + i]) : on.f32[at / 4 + i];
+          fill(a);
+          fill(b);
+          on.f32.fill(NaN, c / 4, (c + room) / 4);
+          assertStrictEquals(blas[routine](ta, tb, m, n, k, a, lda, b, ldb, c, ldc), 1);
+          for (let i = 0; i < m; i++) {
+            for (let j = 0; j < ldc; j++) {
+              const found = on.f32[c / 4 + i * ldc + j];
+              let sum = 0, scale = 0;
+              for (let l = 0; l < k && j < n; l++) {
+                const term = get(a, ta ? l * lda + i : i * lda + l) * get(b, tb ? j * ldb + l : l * ldb + j);
+                sum += term;
+                scale += Math.abs(term);
+              }
+              const right = j >= n
+                ? Number.isNaN(found) // between the rows nothing is written
+                : Number.isFinite(sum)
+                ? Math.abs(found - sum) <= 2e-6 * scale
+                : Object.is(found, sum);
+              if (!right) fail(`${m} × ${n} × ${k}, turn ${turn}: [${i},${j}] is ${found}, expected ${sum}`);
+            }
+          }
+        }
+        heap.release(a);
+        heap.release(b);
+        heap.release(c);
+      });
+    }
+
+    it(`multiplies any shape as our kernels do: ${library.title}`, () => {
+      const on = engineWith(1, library);
+      blasTakesAll(on);
+      for (let turn = 0; turn < width(20, 10); turn++) {
+        const some = (): number => turn % 5 === 0 ? Math.floor(3 * generator.uniform()) : 16 + 4 * pick();
+        const [m, n, k] = [some(), some(), some()];
+        const layout = (): Layout => ({
+          ...(generator.uniform() < 0.5 ? swapped : {}),
+          gap: Math.floor(3 * generator.uniform()),
+        });
+        const a = view(on, "f32", [m, k], unit, layout()), b = view(on, "f32", [k, n], unit, layout());
+        const out = view(on, "f32", [m, n], nothing, layout());
+        check(on, a, b, out, `${library.title}, turn ${turn}: [${m},${k}] × [${k},${n}]`);
+        release(on, a, b, out);
+      }
+    });
+
+    it(`multiplies quantised weights: ${library.title}`, () => {
+      const on = engineWith(1, library), own = engineWith(1, "none");
+      blasTakesAll(on);
+      for (const dtype of ["q8", "q4"] as const) {
+        for (
+          const [m, n, k] of [[40, 203, 96], [17, 523, 4096], [17, 64, 64], [64, 72, 320]].slice(
+            0,
+            width(4, 2),
+          )
+        ) {
+          const what = `${library.title}, ${dtype}, [${m},${k}] × [${k},${n}]`, again = new Generator(m);
+          const draw = (): number => 2 * again.uniform() - 1, bytes = blockBytes[dtype];
+          const stored = Uint8Array.from({ length: n * k / 32 * bytes }, () => 256 * again.uniform());
+          const words = new Uint16Array(stored.buffer);
+          for (let at = 0; at < words.length; at += bytes / 2) {
+            words[at] = toF16(0.01 * (1 + again.uniform()));
+          }
+          const [x, added] = [m * k, m * n].map((size) => Array.from({ length: size }, draw));
+          const results = [on, own, on].map((engine, i) => {
+            let at = 0;
+            const from = (numbers: number[]) => (): number => numbers[at++ % numbers.length];
+            // Activations in half precision and with a step between them are made plain before.
+            const a = view(engine, i === 2 ? "f16" : "f32", [m, k], from(x), i === 2 ? { gap: 3 } : {});
+            at = 0;
+            const bias = view(engine, "f32", [m, n], from(added), { gap: 2 });
+            const pointer = engine.heap.allocate(stored.length);
+            engine.u8.set(stored, pointer);
+            const buffer: CpuBuffer = { pointer, byteLength: stored.length };
+            const b: View = { buffer, dtype, shape: [k, n], strides: [1, k], offset: 0 };
+            const out = view(engine, "f32", [m, n], nothing, { gap: 1 });
+            const sum = { program: program("f32", [add(input(0), input(1))]), inputs: [bias], scalars: [] };
+            calls = 0;
+            const { temporaries } = engine.heap;
+            matmul(engine, a, b, out, sum);
+            assertStrictEquals(calls > 0, engine === on, what);
+            assertStrictEquals(engine.heap.temporaries, temporaries);
+            const result = read(engine, out);
+            // Few rows go the other way, with the same weights.
+            const row = view(engine, "f32", [1, k], () => 1), few = view(engine, "f32", [1, n], nothing);
+            matmul(engine, row, b, few);
+            return { result, few: read(engine, few) };
+          });
+          assertEquals(results[0].few, results[1].few, what);
+          const norm = (of: (i: number) => number): number => {
+            let sum = 0;
+            for (let i = 0; i < m * n; i++) sum += of(i) ** 2;
+            return Math.sqrt(sum);
+          };
+          const size = norm((i) => results[1].result[i]);
+          for (const { result } of [results[0], results[2]]) {
+            const away = norm((i) => result[i] - results[1].result[i]) / size;
+            if (!(away < 0.02)) fail(`${what}: ${away} of it`);
+          }
+        }
+      }
+    });
+  }
+});
+
+describe("blocks of a GGUF by a library", { skip }, () => {
+  it("are the same numbers, and meet the same activations", () => {
+    const on = engineWith(1), own = engineWith(1, "none");
+    blasTakesAll(on);
+    const factors = {
+      q6k: [208],
+      q5k: [0, 2],
+      q4k: [0, 2],
+      q3k: [108],
+      q2k: [80, 82],
+      q51: [0, 2],
+      q50: [0],
+    };
+    for (const [dtype, places] of Object.entries(factors) as [keyof typeof factors, number[]][]) {
+      for (const [m, n, k] of [[48, 64, 256], [50, 523, 4096]]) {
+        const what = `${dtype}, [${m},${k}] × [${k},${n}]`, size = byteSize(dtype, blockValues(dtype));
+        const stored = new Uint8Array(byteSize(dtype, n * k));
+        const pattern = Uint8Array.from({ length: 4093 }, () => 256 * generator.uniform());
+        for (let at = 0; at < stored.length; at++) stored[at] = pattern[at % 4093];
+        for (let block = 0; block < stored.length; block += size) {
+          for (const at of places) {
+            new DataView(stored.buffer).setUint16(block + at, toF16(unit() / 64), true);
+          }
+        }
+        const x = Array.from({ length: 4099 }, unit);
+        const results = [on, own].map((engine) => {
+          let at = 0;
+          const a = view(engine, "f32", [m, k], () => x[at++ % x.length], swapped);
+          const pointer = engine.heap.allocate(stored.length);
+          engine.u8.set(stored, pointer);
+          const buffer: CpuBuffer = { pointer, byteLength: stored.length };
+          const b: View = { buffer, dtype, shape: [k, n], strides: [1, k], offset: 0 };
+          const out = view(engine, "f32", [m, n], nothing, { gap: 1 }), { temporaries } = engine.heap;
+          calls = 0;
+          matmul(engine, a, b, out);
+          assertStrictEquals(calls > 0, engine === on, what);
+          assertStrictEquals(engine.heap.temporaries, temporaries);
+          return read(engine, out);
+        });
+        const most = results[1].reduce((most, y) => Math.max(most, Math.abs(y)), 0);
+        results[0].forEach((y, i) => {
+          if (!(Math.abs(y - results[1][i]) <= 1e-5 * most)) fail(`${what}: ${i}: ${y}, ${results[1][i]}`);
+        });
+      }
+    }
+  });
+});
+
+/** Has the library take every product that it can, whatever was measured. */
+function blasTakesAll({ blas }: Engine): void {
+  assert(blas.available);
+  blas.reach = { leastRows: 1, leastWork: 0, leastQuantizedRows: 1 };
+}
+
 describe("the search for a BLAS", () => {
   it("is off when nothing gives one, with the reason", () => {
     const on = engineWith(1, "no library today");
@@ -291,9 +489,9 @@ describe("the search for a BLAS", () => {
 
   it(
     "names the variable that pins its kernels",
-    { skip: skip || (!found!.name.startsWith("OpenBLAS") && "the BLAS that was found is no OpenBLAS") },
+    { skip: libraries.some(({ title }) => title === "OpenBLAS") ? false : "there is no OpenBLAS" },
     () => {
-      const { detail } = doctor({ OPENBLAS_CORETYPE: "Haswell" });
+      const { detail } = doctor({ FERROTYPE_BLAS: "openblas", OPENBLAS_CORETYPE: "Haswell" });
       assertMatch(detail, /Haswell kernels; OPENBLAS_CORETYPE=Haswell in the environment pins its kernels/);
     },
   );

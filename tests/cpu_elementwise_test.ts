@@ -14,6 +14,7 @@ import { table } from "../src/expr/table.ts";
 import { testPlatform } from "./_cpu_platform.ts";
 import { cpuTwins } from "./_cpu_twins.ts";
 import type { Layout, Twin } from "./_twins.ts";
+import { width } from "./_width.ts";
 
 const storable: readonly DType[] = ["f32", "f16", "bf16", "i32", "i64", "u8", "bool"];
 const reference = createReferenceBackend();
@@ -87,7 +88,7 @@ describe("cpu elementwise", () => {
     const random = new Generator(2);
     const sizes = [1, 2, 3, 4, 5, 7, 8, 9, 16, 19, 40];
     const size = () => sizes[random.integer(0, sizes.length)];
-    for (let i = 0; i < 140; i++) {
+    for (let i = 0; i < width(140, 50); i++) {
       const shape = Array.from({ length: random.integer(0, 5) }, size);
       const pick = () => storable[random.integer(0, storable.length)];
       const dtypes = random.uniform() < 0.5

@@ -14,6 +14,7 @@ import { program } from "../src/expr/program.ts";
 import { testPlatform } from "./_cpu_platform.ts";
 import { cpuTwins } from "./_cpu_twins.ts";
 import type { Twin } from "./_twins.ts";
+import { width } from "./_width.ts";
 
 const reference = createReferenceBackend();
 const engine = new Engine();
@@ -53,7 +54,7 @@ describe("cpu reduce", () => {
     const random = new Generator(1);
     const sizes = [1, 2, 3, 4, 5, 8, 9, 17, 33];
     const dtypes: readonly DType[] = ["f32", "f32", "f32", "i32", "i64", "bf16", "f16", "u8", "bool"];
-    for (let i = 0; i < 250; i++) {
+    for (let i = 0; i < width(250, 80); i++) {
       const shape = Array.from(
         { length: random.integer(1, 5) },
         () => sizes[random.integer(0, sizes.length)],

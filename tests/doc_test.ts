@@ -38,6 +38,12 @@ const given: Record<string, string> = {
     "const ln = new nn.LayerNorm(4), mlp = new nn.MLP([4, 8, 4]), x = randn([2, 4]);",
   "src/ops/transforms/loops.ts": "const w = randn([3]), batch = randn([5, 3]);",
   "src/ops/views.ts": "const x = randn([3, 4, 5]);",
+  "src/runtime/examples/open.ts":
+    'const file = new TextEncoder().encode(`{"prompt": "the cat", "completion": " sat"}\\n`.repeat(20)), steps = 1;\n' +
+    'const model = await GPT2.load("web/models/shakespeare", { dtype: "f32" });\n' +
+    "const optimizer = new optim.AdamW(model.parameters());",
+  "src/runtime/summary_writer.ts":
+    'const folder = (await import("node:url")).fileURLToPath(new URL("./board/", import.meta.url));',
   "src/runtime/text_model.ts":
     'const { cp, writeFile } = await import("node:fs/promises"), chatty = new URL("./chatty/", import.meta.url);\n' +
     'await cp("web/models/shakespeare", chatty, { recursive: true });\n' +
@@ -46,6 +52,9 @@ const given: Record<string, string> = {
   "src/tensor/capture/compile.ts": "const model = new nn.Linear(3, 2), batch = randn([4, 3]);\n" +
     "const optimizer = new optim.AdamW(model.parameters());",
   "src/tensor/lifetime.ts": "const model = new nn.Linear(3, 2), ids = randn([4, 3]), target = randn([4, 2]);",
+  "src/train/trainer.ts":
+    'const model = await GPT2.load("web/models/shakespeare"), folder = new URL("./averaged/", import.meta.url);\n' +
+    "const trainer = { averaged: (f: () => Promise<void>) => f() };",
   "src/tensor/tape.ts": "const model = new nn.Linear(3, 2), x = randn([4, 3]), y = randint(2, [4]);",
 };
 
@@ -56,6 +65,8 @@ interface Block {
   file: string;
   line: number;
   code: string;
+  /** What the page says that it prints. */
+  prints: string | null;
 }
 
 /** The blocks of TypeScript in a file. */
@@ -64,6 +75,8 @@ function blocksOf(file: string): Block[] {
   return [...text.matchAll(/^(?: *\* )?```ts\n([\s\S]*?)^ *(?:\* )?```/gm)].map((found) => ({
     file,
     line: text.slice(0, found.index).split("\n").length,
+    prints: /^\s*prints\s*```text\n([\s\S]*?)```/.exec(text.slice(found.index + found[0].length))?.[1] ??
+      null,
     code: file.endsWith(".md") ? found[1] : found[1].replaceAll(/^ *\* ?/gm, ""),
   }));
 }
@@ -134,7 +147,7 @@ describe("the example", () => {
   });
 
   blocks.forEach((block, i) => {
-    const { file, line, code } = block;
+    const { file, line, code, prints } = block;
     if (insides.test(file) && !/^import /m.test(code)) return;
     const needsModel = /web\/models\/shakespeare/.test(`${code}${given[file] ?? ""}`) ||
       file === "src/runtime/safetensors.ts";
@@ -148,6 +161,7 @@ describe("the example", () => {
       );
       logged.length = 0;
       await import(pathToFileURL(path).href);
+      if (prints !== null) assertEquals(`${logged.map((values) => values.join(" ")).join("\n")}\n`, prints);
       if (file !== "README.md") return;
       // The README says what the first line prints.
       assertEquals(logged[0], [[[7, 11], [9, 13]]]);
@@ -163,6 +177,7 @@ describe("the example", () => {
   it("is there at all", () => {
     assert(blocks.filter(({ file }) => file === "README.md").length >= 1);
     assert(blocks.length > 10);
+    assert(blocks.some(({ prints }) => prints !== null));
   });
 });
 

@@ -22,6 +22,7 @@ import {
 import { program, simplify, substitute, usedInputs } from "../src/expr/program.ts";
 import { erf, pow, roundHalfEven } from "../src/expr/special.ts";
 import { table } from "../src/expr/table.ts";
+import { width } from "./_width.ts";
 
 const random = new Generator(5);
 const pickFrom = <T>(list: readonly T[]): T => list[random.integer(0, list.length)];
@@ -75,7 +76,7 @@ describe("simplify", () => {
   const integers = [0, 1, -1, 2, -3, 7, 2147483647, -2147483648];
 
   it("changes no bit of any result in f64", () => {
-    for (let n = 0; n < 1500; n++) {
+    for (let n = 0; n < width(1500, 400); n++) {
       const expr = randomExpression(1 + n % 5, false), out = [0], simple = [0];
       const before = compileJs(raw("f64", expr)), after = compileJs(raw("f64", simplify(expr, "f64")));
       for (let k = 0; k < 12; k++) {
@@ -91,7 +92,7 @@ describe("simplify", () => {
   });
 
   it("changes no result in i32 and i64", () => {
-    for (let n = 0; n < 1500; n++) {
+    for (let n = 0; n < width(1500, 400); n++) {
       const expr = randomExpression(1 + n % 5, true), out = [0], simple = [0], out64 = [0n], simple64 = [0n];
       const before = compileJs(raw("i32", expr)), after = compileJs(raw("i32", simplify(expr, "i32")));
       const before64 = compileJsI64(raw("i64", expr)),

@@ -6,6 +6,7 @@ import { constant, type Expr, input, scalar } from "../src/expr/nodes.ts";
 import { chain, differentiate, program, simplify, substitute, usedInputs } from "../src/expr/program.ts";
 import { type Row, table } from "../src/expr/table.ts";
 import { parameters, positiveOnly, truth } from "./_truth.ts";
+import { width } from "./_width.ts";
 
 const random = new Generator(11);
 
@@ -89,7 +90,7 @@ describe("the table", () => {
     const local = row.derivative(leaves, input(row.arity));
 
     it(`${row.name}: the formula is the definition`, () => {
-      for (let n = 0; n < 300; n++) {
+      for (let n = 0; n < width(300, 100); n++) {
         const x = smoothPoint(row).map((v, i) =>
           n % 3 === 0 && i === 0 && !positiveOnly.has(row.name) ? 4 * v : v
         );

@@ -1,8 +1,9 @@
 /**
  * Families × what can be done with them, each cell tried as it is printed: `deno run -A tests/families.ts`.
  *
- * A cell is a figure where there is one (how far logits are from those they should be), or "yes"; what fails says so, and
- * then the command ends with 1. Where recorded results of PyTorch are there, they are the judge; models of other families are
+ * A cell is a figure where there is one (how far logits are from those they should be), "same" where they are so to the bit, or
+ * "yes"; what fails says so, and then the command ends with 1. Each is a model that is loaded and run: from a folder, a GGUF, its
+ * parts and an address that gives ranges; on each device; in steps, compiled ones, behind padding, from guesses and a kept prefix. Where recorded results of PyTorch are there, they are the judge; models of other families are
  * fresh, and the `reference` device judges.
  *
  * @module
@@ -11,11 +12,21 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { CausalLM, convertToGguf, initReference, initWebGPU, noGrad, optim, tidy } from "../mod.ts";
+import {
+  CausalLM,
+  convertToGguf,
+  initReference,
+  initWebGPU,
+  noGrad,
+  optim,
+  tidy,
+  useDeterministicAlgorithms,
+} from "../mod.ts";
 import type { DeviceName } from "../src/backends/contract.ts";
 import { familyNames } from "../src/models/registry.ts";
 
 import { dataPath } from "./_data.ts";
+import { byRange, splitGguf } from "./_gguf_files.ts";
 
 const prompt = [3, 14, 15, 9, 26, 5];
 const sizes = { vocabSize: 96, contextLength: 64, width: 64, layers: 2, heads: 2 };
@@ -61,6 +72,17 @@ const columns: Readonly<
     using model = await CausalLM.load(file, { device: "cpu" });
     return near(await lastLogits(model, ids), expected, 1e-4);
   },
+  async split(folder, expected, ids) {
+    const parts = mkdtempSync(join(folder, "parts-"));
+    using model = await CausalLM.load(await splitGguf(join(folder, "model.gguf"), parts), { device: "cpu" });
+    return near(await lastLogits(model, ids), expected, 1e-4);
+  },
+  async Range(folder, expected, ids) {
+    return await byRange(join(folder, "model.gguf"), async (address) => {
+      using model = await CausalLM.load(address, { device: "cpu" });
+      return near(await lastLogits(model, ids), expected, 1e-4);
+    });
+  },
   reference: on("reference", 2e-5),
   webgpu: on("webgpu", 2e-4),
   async cached(folder, expected, ids) {
@@ -71,6 +93,49 @@ const columns: Readonly<
       logits = await row.data() as Float32Array<ArrayBuffer>;
     }
     return near(logits, expected, 4e-5);
+  },
+  /** Steps are programs, and deterministic ones give the bits of the plain pass. */
+  async compiled(folder, _, ids) {
+    return await exactly(folder, async (model) => {
+      const cache = model.createCache(1, ids.length), known = await lastLogits(model, ids);
+      let logits = new Float32Array();
+      for (const id of ids) {
+        using row = noGrad(() => model.forward([[id]], { cache, lastOnly: true }));
+        logits = (await row.data()).slice() as Float32Array<ArrayBuffer>;
+      }
+      if (cache.steps.size !== 1) throw new Error("steps that are no programs");
+      cache.dispose();
+      return near(logits, known, 0);
+    });
+  },
+  async padded(folder, _, ids) {
+    return await exactly(folder, async (model) => {
+      const rows = [[0, 0, ...ids.slice(2)], ids],
+        mask = [[0, 0, ...ids.slice(2).map(() => 1)], ids.map(() => 1)];
+      using both = noGrad(() => model.forward(rows, { attentionMask: mask, lastOnly: true }));
+      const found = await both.data() as Float32Array;
+      near(found.subarray(model.vocabSize), await lastLogits(model, ids), 0);
+      return near(found.subarray(0, model.vocabSize), await lastLogits(model, ids.slice(2)), 0);
+    });
+  },
+  async speculative(folder, _, ids) {
+    return await exactly(folder, async (model) => {
+      const known = await tokensOf(model, ids);
+      same(await tokensOf(model, ids, { promptLookupNumTokens: 3 }), known);
+      return same(await tokensOf(model, ids, { assistantModel: model, numAssistantTokens: 3 }), known);
+    });
+  },
+  async prefix(folder, _, short) {
+    // A prompt is worth keeping from some length on.
+    const ids = Array.from({ length: 50 }, (_, i) => short[(i * i + i) % short.length]);
+    return await exactly(folder, async (model) => {
+      const known = await tokensOf(model, ids, { cachePrompt: false });
+      same(await tokensOf(model, ids), known);
+      const before = model.prefixes?.reused ?? 0;
+      same(await tokensOf(model, ids), known);
+      if (!((model.prefixes?.reused ?? 0) > before)) throw new Error("nothing of the prompt was reused");
+      return "same";
+    });
   },
   async batched(folder, _, ids) {
     using model = await CausalLM.load(folder, { device: "cpu" });
@@ -101,6 +166,29 @@ const columns: Readonly<
   q4: held("q4"),
 };
 
+/** Runs `run` with the model in deterministic mode. */
+async function exactly(folder: string, run: (model: CausalLM) => Promise<string>): Promise<string> {
+  useDeterministicAlgorithms(true);
+  try {
+    using model = await CausalLM.load(folder, { device: "cpu" });
+    return await run(model);
+  } finally {
+    useDeterministicAlgorithms(false);
+  }
+}
+
+/** Tokens that follow and all that is known of them, as text. */
+async function tokensOf(model: CausalLM, ids: number[], more: object = {}): Promise<string> {
+  const options = { doSample: false, maxNewTokens: 6, eosTokenId: null, logprobs: 2, ...more };
+  const { ids: found, logprobs } = await model.completion(ids, options);
+  return JSON.stringify([found, logprobs]);
+}
+
+function same(a: string, b: string): string {
+  if (a !== b) throw new Error(`${a} is not ${b}`);
+  return "same";
+}
+
 function on(device: DeviceName, most: number) {
   return async (folder: string, expected: ArrayLike<number>, ids: number[]): Promise<string> => {
     if (device === "webgpu" && !await gpu) return "–";
@@ -125,7 +213,7 @@ const gpu = initWebGPU().then(() => true, () => false);
 initReference();
 const wide = Math.max(...familyNames.map((name) => name.length));
 const line = (cells: readonly string[]): void =>
-  console.log(cells.map((cell, i) => cell.padEnd(i === 0 ? wide : 12)).join("  ").trimEnd());
+  console.log(cells.map((cell, i) => cell.padEnd(i === 0 ? wide : 11)).join("  ").trimEnd());
 line(["family", ...Object.keys(columns), "judge"]);
 let failed = 0;
 for (const family of familyNames) {

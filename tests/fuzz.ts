@@ -7,6 +7,7 @@
  *
  * @module
  */
+import "./_pin.ts";
 import process from "node:process";
 import { number, oneOf, whole } from "../src/core/kinds.ts";
 import { readTask } from "../tools/task.ts";

@@ -14,6 +14,7 @@ import {
   tensor,
   type TokensResult,
 } from "../mod.ts";
+import type { Constraint } from "../src/generate/constraint/format.ts";
 import { dataPath } from "./_data.ts";
 import { TableCache, TableModel } from "./_language_model.ts";
 
@@ -47,10 +48,14 @@ const counting = (text: readonly number[]): number[] =>
 async function finish(
   batcher: Batcher<TableCache>,
   prompt: number[],
-  options: GenerateOptions = {},
+  { constraint, ...options }: GenerateOptions & { constraint?: Constraint } = {},
   client?: string,
 ): Promise<TokensResult> {
-  const steps = batcher.submit(prompt, resolveOptions(options), client);
+  const steps = batcher.submit(
+    prompt,
+    { ...resolveOptions(options), ...(constraint ? { constraint } : {}) },
+    client,
+  );
   for (;;) {
     const step = await steps.next();
     if (step.done) return step.value;
@@ -113,6 +118,71 @@ describe("a batch", () => {
     );
     await Promise.all([first, ...rest]);
     assertEquals(order.filter((name) => name !== "long"), ["b2", "a0", "a1"]);
+  });
+
+  /** A format that never finds out what may come next, or takes `turns` to. */
+  const slowFormat = (turns: number): Constraint => ({
+    least: 0,
+    follow() {
+      let left = turns, known = -1;
+      return {
+        advance(ids, allowance) {
+          if (allowance) allowance.units = 0;
+          if (known !== ids.length && --left < 0) {
+            known = ids.length;
+            left = turns;
+          }
+          return known === ids.length;
+        },
+        isKnown: (ids) => known === ids.length,
+        isOver: () => false,
+        apply: () => {},
+      };
+    },
+  });
+
+  it("lets others go by texts whose formats take long, however many", async () => {
+    const model = new RowsModel(counting), batcher = new Batcher(model, { maxBatch: 2 });
+    const controller = new AbortController(), { signal } = controller;
+    const slow = Array.from(
+      { length: 7 },
+      () => finish(batcher, [1], { maxNewTokens: 3, constraint: slowFormat(Infinity), signal }),
+    );
+    const ordinary = Array.from({ length: 5 }, (_, i) => finish(batcher, [i], { maxNewTokens: 2 }));
+    const brief = finish(batcher, [8], { maxNewTokens: 2 });
+    assertEquals((await Promise.all(ordinary)).map(({ ids }) => ids.length), [2, 2, 2, 2, 2]);
+    assertEquals((await brief).ids, [9, 0]);
+    // No more of them are at work than there are places, and no more texts take a step.
+    assertEquals(batcher.load, { active: 2, waiting: 5 });
+    assert(Math.max(...model.rows) <= 2);
+    const ended = Promise.allSettled(slow);
+    controller.abort();
+    await ended;
+    assertEquals(batcher.load, { active: 0, waiting: 0 });
+    assert(model.caches.every(({ isDisposed }) => isDisposed));
+  });
+
+  it("computes no more texts together than it may, when many formats are ready at once", async () => {
+    const model = new RowsModel(counting), batcher = new Batcher(model, { maxBatch: 2 });
+    const found = await Promise.all(
+      Array.from(
+        { length: 6 },
+        (_, i) => finish(batcher, [i], { maxNewTokens: 4, ...i % 2 ? { constraint: slowFormat(3) } : {} }),
+      ),
+    );
+    assertEquals(found.map(({ ids }) => ids.length), [4, 4, 4, 4, 4, 4]);
+    assert(Math.max(...model.rows) <= 2);
+  });
+
+  it("ends a text whose format takes more work than it may", async () => {
+    const batcher = new Batcher(new RowsModel(counting), { formatSeconds: 0 });
+    const slow = finish(batcher, [1], { maxNewTokens: 3, constraint: slowFormat(Infinity) });
+    await assertRejects(
+      () => slow,
+      OptionError,
+      "finding out which tokens may follow took more than 0 seconds after 0 tokens; make the format simpler",
+    );
+    assertEquals((await finish(batcher, [1], { maxNewTokens: 2 })).ids, [2, 3]);
   });
 
   it("drops a text at once when it is cancelled or nobody listens", async () => {

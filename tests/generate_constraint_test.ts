@@ -267,7 +267,7 @@ describe("constrained generation", () => {
       const ajv = new (Ajv2020 as any)({ strict: false, formats: { date: /^\d{4}-\d\d-\d\d$/ } });
       for (const schema of [person, tree, { type: "object", properties: { any: true }, required: ["any"] }]) {
         const validate = ajv.compile(schema);
-        for (let seed = 0; seed < 70; seed++) {
+        for (let seed = 0; seed < width(70, 20); seed++) {
           // The tiny model knows nothing of JSON, so the budget is what closes its texts.
           const text = await model.complete([1, 2], {
             responseFormat: { type: "json_schema", schema },

@@ -16,6 +16,7 @@ import { lookUp } from "../src/generate/guess.ts";
 import { dataPath, repository } from "./_data.ts";
 import { assertNear } from "./_gpt2.ts";
 import { run, TableModel } from "./_language_model.ts";
+import { width } from "./_width.ts";
 
 const vocab = 6;
 /** Logits that depend on the last two tokens, so that texts repeat themselves. */
@@ -81,7 +82,7 @@ describe("guesses", () => {
   });
 
   it("leave the distribution of drawn texts as it is", async () => {
-    const draws = 4000;
+    const draws = width(4000, 1000), tolerance = 0.035 * Math.sqrt(4000 / draws);
     const shares = async (guesser: GenerateOptions): Promise<number[]> => {
       const counts = new Array(vocab ** 3).fill(0);
       for (let seed = 0; seed < draws; seed++) {
@@ -92,7 +93,7 @@ describe("guesses", () => {
       return counts.map((n) => n / draws);
     };
     const plain = await shares({});
-    for (const guesser of guessers(5).slice(1)) assertNear(await shares(guesser), plain, 0.035, "shares");
+    for (const guesser of guessers(5).slice(1)) assertNear(await shares(guesser), plain, tolerance, "shares");
   });
 
   it("contradict beams, scores and batches", async () => {

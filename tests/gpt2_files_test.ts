@@ -109,14 +109,11 @@ describe("GPT-2 files that are wrong", () => {
       await wrong({ model_type: "llama" }, /model_type is "llama"; this class reads "gpt2"/);
       await wrong(
         { activation_function: "swiglu" },
-        /activationFunction is "swiglu", expected "gelu_new", "gelu_pytorch_tanh"/,
+        /activationFunction is "swiglu", expected "silu", "swish", "gelu"/,
       );
-      await wrong(
-        { scale_attn_by_inverse_layer_idx: true },
-        /scale_attn_by_inverse_layer_idx true is not computed/,
-      );
+      await wrong({ scale_attn_by_inverse_layer_idx: 1 }, /scaleAttnByInverseLayerIdx is 1, expected/);
       await wrong({ n_head: 5 }, /nHead is 5/);
-      await wrong({ scale_attn_weights: false }, /scale_attn_weights false is not computed here, only true/);
+      await wrong({ scale_attn_weights: null }, /scaleAttnWeights is null, expected/);
       await wrong({ add_cross_attention: true }, /add_cross_attention true is not computed here/);
       await wrong({ is_encoder_decoder: true }, /is_encoder_decoder true is not computed here/);
       await wrong(

@@ -320,7 +320,7 @@ describe("GPT-2's network", () => {
     refuses({ nLayer: 0 }, /nLayer is 0/);
     refuses({ residPdrop: 1 }, /residPdrop/);
     refuses({ n_layer: 2 }, /there is no option "n_layer"; did you mean "nLayer"/);
-    refuses({ activationFunction: "swiglu" }, /activationFunction is "swiglu", expected "gelu_new"/);
+    refuses({ activationFunction: "swiglu" }, /activationFunction is "swiglu", expected "silu", "swish"/);
     refuses({ eosTokenId: "a" }, /eosTokenId/);
   });
 

@@ -11,6 +11,7 @@
  *
  * @module
  */
+import "./_pin.ts";
 import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { FerrotypeError } from "../src/core/errors.ts";

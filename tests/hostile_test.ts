@@ -322,6 +322,14 @@ describe("a tokenizer.json", () => {
     }
   });
 
+  it("with a vocabulary of another kind of model are refused", async () => {
+    const list = [["a", -1], ["b", -2]], ids = { a: 0, b: 1 };
+    for (const [type, vocab] of [["Unigram", ids], ["BPE", list], ["WordPiece", list], ["WordLevel", list]]) {
+      const model = { type, vocab, merges: [], unk_id: 0, unk_token: "a" };
+      await assertRejects(() => tokenizerFromJson({ model }), FormatError, "and that of the type");
+    }
+  });
+
   it("that fails in use says so", async () => {
     const file = tokenizerFile({
       post_processor: { type: "TemplateProcessing", single: [{ SpecialToken: { id: "nobody" } }] },
@@ -377,6 +385,35 @@ describe("a chat template", () => {
       "calls itself twice",
       "{% macro f(n) %}{% if n > 0 %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(60) }}",
       /may never end/,
+    ],
+    [
+      "calls itself for ever",
+      "{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(0) }}",
+      /the chat template is nested too deep; it may never end/,
+    ],
+    ...[
+      "{{ ns.l }}",
+      "{{ ns.l | tojson }}",
+      "{{ ns.l | string }}",
+      "{{ ns.l == ns.m }}",
+      "{{ ns }}",
+      "{{ ns.l ~ 'x' }}",
+    ]
+      .flatMap((
+        written,
+      ) =>
+        ["[ns.l, ns.l]", "{'a': ns.l, 'b': ns.l}", "[[ns.l], namespace(l=ns.l), namespace(l=ns.l)]"].map((
+          twice,
+        ): [string, string, RegExp] => [
+          `writes ${twice} as ${written}`,
+          `{% set ns = namespace(l=[], m=[]) %}{% for i in range(60) %}{% set ns.l = ${twice} %}{% set ns.m = ${twice} %}{% endfor %}${written}`,
+          /makes a value of more than 1000000 entries/,
+        ])
+      ),
+    [
+      "fills a namespace that stands in many places",
+      "{% set n = namespace(l=[]) %}{% set ns = namespace(l=n) %}{% for i in range(18) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{% set n.l = range(100000) %}{{ ns.l }}",
+      /makes a value of more than 1000000 entries/,
     ],
     ["indents by millions", "{{ 'a\\nb' | indent(500000000) }}", /with indent/],
     ["writes JSON as wide", "{{ messages | tojson(indent=500000000) }}", /with tojson/],

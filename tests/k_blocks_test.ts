@@ -1,5 +1,5 @@
 /**
- * Weights in blocks of 256 (q2k to q6k): values to the bit, products and rows on every device that holds them, and what
+ * Weights in the blocks of a GGUF, of 256 (q2k to q6k, iq4xs) and of 32 (q41, q50 …): values to the bit, products and rows on every device that holds them, and what
  * they are not for.
  */
 import {
@@ -33,7 +33,7 @@ import {
 import { Generator } from "../src/core/random.ts";
 import { createCpuBackend } from "../src/backends/cpu/backend.ts";
 import type { View } from "../src/backends/contract.ts";
-import { byteSize, type DType, type KDType } from "../src/core/dtype.ts";
+import { blockValues, byteSize, type DType, type KDType } from "../src/core/dtype.ts";
 import { dequantize, type GgufType } from "../src/files/gguf/mod.ts";
 import { testPlatform } from "./_cpu_platform.ts";
 import { dataPath, missingData } from "./_data.ts";
@@ -42,23 +42,48 @@ import { inFolder } from "./_gpt2.ts";
 import { describe, it } from "./_suite.ts";
 import { onWebGpu } from "./_webgpu.ts";
 
-const types = { q6k: "Q6_K", q5k: "Q5_K", q4k: "Q4_K", q3k: "Q3_K", q2k: "Q2_K" } as const satisfies Record<
-  KDType,
-  GgufType
->;
+const types = {
+  q6k: "Q6_K",
+  q5k: "Q5_K",
+  q4k: "Q4_K",
+  q3k: "Q3_K",
+  q2k: "Q2_K",
+  iq4xs: "IQ4_XS",
+  q51: "Q5_1",
+  q50: "Q5_0",
+  q41: "Q4_1",
+  iq4nl: "IQ4_NL",
+  mxfp4: "MXFP4",
+} as const satisfies Record<KDType, GgufType>;
+/** Where the f16 factors of a block lie; that of mxfp4 is an exponent, any byte of which is one. */
+const factorsAt: Readonly<Record<KDType, readonly number[]>> = {
+  q6k: [208],
+  q5k: [0, 2],
+  q4k: [0, 2],
+  q3k: [108],
+  q2k: [80, 82],
+  iq4xs: [0],
+  q51: [0, 2],
+  q50: [0],
+  q41: [0, 2],
+  iq4nl: [0],
+  mxfp4: [],
+};
 const kinds = Object.keys(types) as KDType[];
 
-/** Blocks of bits at random, with factors that are finite: half of them small, some subnormal. */
+/** Blocks (`count` times 256 values) of bits at random, with factors that are finite: half of them small, some subnormal. */
 function blocksOf(
   dtype: KDType,
   count: number,
   seed: number,
 ): { bytes: Uint8Array<ArrayBuffer>; values: Float32Array } {
-  const random = new Generator(seed), size = byteSize(dtype, 256), bytes = new Uint8Array(count * size);
+  const random = new Generator(seed), bytes = new Uint8Array(byteSize(dtype, 256 * count));
+  const blocks = 256 * count / blockValues(dtype), size = byteSize(dtype, blockValues(dtype));
   for (let i = 0; i < bytes.length; i++) bytes[i] = random.integer(0, 256);
-  const factors = { q6k: [208], q5k: [0, 2], q4k: [0, 2], q3k: [108], q2k: [80, 82] }[dtype];
-  for (let block = 0; block < count; block++) {
-    for (const at of factors) {
+  for (let block = 0; block < blocks; block++) {
+    // Not so large that sums of products are infinite, and now and then the least of all.
+    if (dtype === "mxfp4") bytes[block * size] = random.integer(0, 8) ? random.integer(90, 130) : block % 3;
+    for (const at of factorsAt[dtype]) {
       // Exponents up to 2^-7, either sign.
       const half = random.integer(0, 2) << 15 | random.integer(0, 9) << 10 | random.integer(0, 1024);
       bytes[block * size + at] = half;
@@ -69,6 +94,10 @@ function blocksOf(
   dequantize(types[dtype], bytes, values);
   return { bytes, values };
 }
+
+/** Products over no multiple of 256, where blocks allow it: rows, depth and columns. */
+const smallBlocks = (dtype: KDType): number[][] =>
+  blockValues(dtype) === 32 ? [[1, 32, 8], [5, 416, 16]] : [];
 
 const same = (a: Float32Array, b: Float32Array, what: string) =>
   assertEquals(
@@ -88,7 +117,8 @@ eachDevice(
         it(`${dtype}: recorded blocks of ggml, and any bits, are the values of the definition`, async () => {
           const recorded = JSON.parse(readFileSync(dataPath("quants", `${types[dtype]}.json`), "utf8"));
           const decode = (text: string) => Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
-          using known = tensor(decode(recorded.bytes), { dtype, device, shape: [6, 256] });
+          const all = decode(recorded.bytes), rows = all.length / byteSize(dtype, blockValues(dtype));
+          using known = tensor(all, { dtype, device, shape: [rows, blockValues(dtype)] });
           same(await floats(known), new Float32Array(decode(recorded.dequantised_f32).buffer), "recorded");
           const { bytes, values } = blocksOf(dtype, 35, 7);
           using t = tensor(bytes, { dtype, device, shape: [7, 5 * 256] });
@@ -128,7 +158,7 @@ eachDevice(
               250,
               256,
               37,
-            ]]
+            ], ...smallBlocks(dtype)]
           ) {
             const { bytes, values } = blocksOf(dtype, depth / 256 * columns, seed++);
             using w = tensor(bytes, { dtype, device, shape: [columns, depth] });
@@ -181,7 +211,7 @@ eachDevice(
         const { bytes } = blocksOf("q4k", 4, 3);
         using t = tensor(bytes, { dtype: "q4k", device, shape: [4, 256] }),
           x = randn([2, 4], { seed: 1, device });
-        assertThrows(() => x.to({ dtype: "q4k" }), DTypeError, 'saveGguf({ dtype: "q4_k" })');
+        assertThrows(() => x.to({ dtype: "q4k" }), DTypeError, "but in a file");
         assertThrows(() => t.add(1), DTypeError);
         assertThrows(() => tensor([1, 2], { dtype: "q6k", device }), DTypeError, "read from a GGUF");
       });
@@ -241,7 +271,14 @@ describe("kernels of blocks of 256", () => {
         const floatsOf = (count: number) =>
           Float32Array.from({ length: count }, () => 2 * random.uniform() - 1);
         for (const dtype of kinds) {
-          for (const [rows, depth, columns] of [[1, 512, 77], [17, 256, 33], [241, 256, 9]]) {
+          for (
+            const [rows, depth, columns] of [
+              [1, 512, 77],
+              [17, 256, 33],
+              [241, 256, 9],
+              ...smallBlocks(dtype),
+            ]
+          ) {
             const { bytes, values } = blocksOf(dtype, columns * depth / 256, 5), x = floatsOf(rows * depth);
             const a = viewOf("f32", [rows, depth], new Uint8Array(x.buffer)),
               w = viewOf(dtype, [columns, depth], bytes);
@@ -288,6 +325,19 @@ describe("blocks of 256 in files", () => {
         await using plain = await openSafetensors(join(folder, "x.safetensors"));
         using back = await plain.tensor("x");
         same(await back.data() as Float32Array, await wide.data() as Float32Array, "safetensors");
+      }
+    }));
+
+  it("of one factor and integers are those of q8, to the bit, where that is asked for", () =>
+    inFolder(async (folder) => {
+      const path = join(folder, "x.gguf");
+      for (const dtype of ["q50", "iq4nl"] as const) {
+        const { bytes, values } = blocksOf(dtype, 9, 8);
+        await saveGguf(path, { x: tensor(bytes, { dtype, shape: [24, 96] }) });
+        await using file = await openGguf(path);
+        assertEquals([file.info("x").type, file.info("x").dtype], [types[dtype], dtype]);
+        using blocks = await file.tensor("x", { dtype: "q8" });
+        same(await floats(blocks), values, dtype);
       }
     }));
 

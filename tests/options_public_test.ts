@@ -31,6 +31,16 @@ const huggingFace = ft.tokenizerFromJson(bytes.toJSON(), undefined, { engine: "h
 const sizes = { vocabSize: 8, contextLength: 8, width: 4, layers: 1, heads: 2 };
 const linear = new nn.Linear(2, 2), full = ft.gpt2Config(config);
 const data = ft.randomBatches(new Int32Array(9), { batchSize: 1, blockSize: 2 });
+const examples: ft.ExampleSet = {
+  length: 1,
+  sha256: "",
+  at: () => ({ ids: [1, 2, 3], counts: [1, 1, 1] }),
+  where: String,
+};
+const preferences: ft.PreferenceSet = {
+  ...examples,
+  at: (i) => ({ chosen: examples.at(i), rejected: examples.at(i) }),
+};
 const nowhere = "/no/such/place", fileSystem = { writeFileAtomic: 1, rename: 1 };
 const parts = { vocab: {}, merges: [] }, rotary = { width: 4, theta: 1e4, maxPositions: 8 };
 const wordPiece = { tokens: ["[UNK]", "a"] };
@@ -87,6 +97,29 @@ const calls: Record<string, Call | [Call, Options]> = {
   "Distributed#broadcast(options)": (o) => ft.distributed.broadcast(x, o),
   "Distributed#reduceScatter(options)": (o) => ft.distributed.reduceScatter(x, o),
   "randomBatches(options)": [(o) => ft.randomBatches(new Int32Array(9), o), { batchSize: 1, blockSize: 2 }],
+  "exampleBatches(options)": [(o) => ft.exampleBatches(examples, o), { batchSize: 1, blockSize: 2 }],
+  "evaluateExamples(options)": [
+    (o) => ft.evaluateExamples(model, examples, o),
+    { batchSize: 1, blockSize: 2 },
+  ],
+  "preferenceBatches(options)": [
+    (o) => ft.preferenceBatches(preferences, o),
+    { batchSize: 1, blockSize: 2 },
+  ],
+  "evaluatePreferences(options)": [
+    (o) => ft.evaluatePreferences(model, preferences, o),
+    { batchSize: 1, blockSize: 2 },
+  ],
+  "openPreferences(options)": [
+    (o) => ft.openPreferences(new TextEncoder().encode('{"prompt":"","chosen":"a","rejected":"b"}'), o),
+    { model: withTokenizer() },
+  ],
+  "openExamples(options)": [
+    (o) => ft.openExamples(new TextEncoder().encode('{"text":"ab"}'), o),
+    { model: withTokenizer() },
+  ],
+  "new SummaryWriter(options)": (o) => new ft.SummaryWriter(nowhere, o),
+  "epochBatches(options)": [(o) => ft.epochBatches(new Int32Array(9), o), { batchSize: 1, blockSize: 2 }],
   "sequentialBatches(options)": [
     (o) => ft.sequentialBatches(new Int32Array(9), o),
     { batchSize: 1, blockSize: 2 },
@@ -216,7 +249,8 @@ const calls: Record<string, Call | [Call, Options]> = {
   "new GPT2(options)": (o) => new GPT2(config, o),
   "new CausalCache(options)": (o) => new ft.CausalCache({ layers: 1, heads: 1, width: 2 }, 1, 2, o),
   "CausalLM.load(options)": (o) => ft.CausalLM.load(nowhere, o),
-  "CausalLM.fromConfig(options)": (o) => ft.CausalLM.fromConfig({}, o),
+  "CausalLM.fromConfig(options)": (o) =>
+    ft.CausalLM.fromConfig({ vocab_size: 8, n_positions: 8, n_embd: 8, n_layer: 1, n_head: 1 }, o),
   "CausalLM.fromSizes(sizes)": [(o) => ft.CausalLM.fromSizes("llama", o), sizes],
   "CausalLM.fromSizes(options)": (o) => ft.CausalLM.fromSizes("llama", sizes, o),
   "NetworkModel#createCache(options)": (o) => model.createCache(1, 2, o),
@@ -266,10 +300,16 @@ const calls: Record<string, Call | [Call, Options]> = {
   "new SentencePieceTokenizer(parts)": [(o) => new ft.SentencePieceTokenizer(o), { ...sentencePiece }],
   "SentencePieceTokenizer#encode(options)": (o) =>
     new ft.SentencePieceTokenizer(sentencePiece).encode("a", o),
+  "SentencePieceTokenizer#encodeSteps(options)": (o) => [
+    ...new ft.SentencePieceTokenizer(sentencePiece).encodeSteps("a", o),
+  ],
   "SentencePieceTokenizer#decode(options)": (o) =>
     new ft.SentencePieceTokenizer(sentencePiece).decode([1], o),
   "SentencePieceTokenizer#stream(options)": (o) => new ft.SentencePieceTokenizer(sentencePiece).stream(o),
   "new WordPieceTokenizer(parts)": [(o) => new ft.WordPieceTokenizer(o), wordPiece],
+  "WordPieceTokenizer#encodeSteps(options)": (
+    o,
+  ) => [...new ft.WordPieceTokenizer(wordPiece).encodeSteps("a", o)],
   "WordPieceTokenizer#encode(options)": (o) => new ft.WordPieceTokenizer(wordPiece).encode("a", o),
   "WordPieceTokenizer#decode(options)": (o) => new ft.WordPieceTokenizer(wordPiece).decode([1], o),
   "WordPieceTokenizer#stream(options)": (o) => new ft.WordPieceTokenizer(wordPiece).stream(o),

@@ -59,6 +59,13 @@ export const promises: readonly Promised[] = [
   },
   {
     promise:
+      "However a text is cut, its numbers are the same to the bit: deterministic on cpu, always on reference",
+    tests: ["exact_bits_test.ts"],
+    tried:
+      "every recorded family in up to four dtypes, long sums, caches of fewer bits, and log-probabilities of generation",
+  },
+  {
+    promise:
       "A save that is killed leaves the old file or the new one, never half, and no leftover after the next",
     tests: ["killed_files_test.ts", "killed_sets_test.ts", "write_files_test.ts"],
     tried: "{kills} kills over every kind of write on Deno, and {fewer} on each of the others",
@@ -71,7 +78,13 @@ export const promises: readonly Promised[] = [
   {
     promise:
       "A run that was stopped goes on with the same bits; with `--deterministic` on any runtime, and else it says so",
-    tests: ["train_test.ts", "cli_train_test.ts", "cli_stop_test.ts"],
+    tests: [
+      "train_test.ts",
+      "cli_train_test.ts",
+      "cli_stop_test.ts",
+      "train_recipe_test.ts",
+      "train_data_test.ts",
+    ],
     tried: "resumed at each checkpoint, from one runtime to the next, after signals, and after a full disk",
   },
   {

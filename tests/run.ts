@@ -1,9 +1,10 @@
 /**
  * Runs every test on every runtime that can be found: `deno run -A tests/run.ts [options] [part of a file name…]`.
  *
- * Each file runs in a process of its own on each runtime, so no file can lean on what another one left behind, a
- * crash or a hang is put down to the file it happened in, and a process that does not end by itself is a failure.
- * `--help` tells the options.
+ * On Deno each file runs in a process of its own, so no file can lean on what another one left behind, a crash or a
+ * hang is put down to the file it happened in, and a process that does not end by itself is a failure. On Bun and Node,
+ * where loading the library takes longer than most files' tests, files that touch nothing of their process's share one
+ * with others; when anything is wrong in it, each of them runs alone, and that counts. `--help` tells the options.
  *
  * The last line is `N passed, N failed` (and `, N skipped`), over all runtimes; the exit status is 1 when a test
  * failed or no runtime was found.
@@ -37,30 +38,44 @@ const { values, positionals: filters } = readTask({
 });
 const install = !values.flag("no-install");
 
-/** The tests of one file on one runtime. */
-async function runFile(
-  runtime: FoundRuntime,
-  file: string,
-  reports: string,
-  again = true,
-): Promise<TestResult[]> {
-  const report = join(reports, `${runtime.kind.name}-${file.replaceAll("/", "-")}.xml`);
-  const skips = `${report}.skips`;
-  const child = spawn(runtime.path, runtime.kind.arguments(`tests/${file}`, report), {
+/** How a process of tests ended, and what it reported. */
+interface Ended {
+  readonly status: string | number;
+  readonly isLate: boolean;
+  readonly output: string;
+  readonly tests: TestResult[];
+  /** What `_suite.ts` wrote down of skipped tests. */
+  readonly skips: string;
+}
+
+/** Runs files on a runtime, in one process. */
+async function runProcess(runtime: FoundRuntime, files: readonly string[], reports: string): Promise<Ended> {
+  const report = join(reports, `${runtime.kind.name}-${files[0].replaceAll("/", "-")}-${files.length}.xml`);
+  const skips = `${report}.skips`, paths = files.map((file) => `tests/${file}`);
+  const child = spawn(runtime.path, runtime.kind.arguments(paths, report), {
     cwd: repository,
-    env: { NODE_COMPILE_CACHE: nodeCache, ...process.env, NO_COLOR: "1", FERROTYPE_SKIPS: skips },
+    env: {
+      NODE_COMPILE_CACHE: nodeCache,
+      // Results must not depend on which library was fastest today.
+      FERROTYPE_TUNE: "off",
+      ...process.env,
+      NO_COLOR: "1",
+      FERROTYPE_SKIPS: skips,
+      FERROTYPE_TESTS: files.join(","),
+    },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let output = "";
   child.stdout.on("data", (chunk) => output += chunk);
   child.stderr.on("data", (chunk) => output += chunk);
-  let late = false;
+  let isLate = false;
   const timer = setTimeout(() => {
-    late = true;
+    isLate = true;
     child.kill("SIGKILL");
   }, fileTimeout);
   const status = await new Promise<string | number>((resolve) => {
     child.on("error", (error) => resolve(error.message));
+    child.on("exit", () => spend(runtime.kind.name, files));
     child.on("close", (code, signal) => resolve(code ?? signal ?? "unknown"));
   });
   clearTimeout(timer);
@@ -69,13 +84,46 @@ async function runFile(
   try {
     tests = parseJUnit(readFileSync(report, "utf8"));
   } catch {
-    // The process died before it wrote its report; said below.
+    // The process died before it wrote its report; said by who asked for it.
   }
-  tests = withReasons(tests, existsSync(skips) ? readFileSync(skips, "utf8") : "");
+  return { status, isLate, output, tests, skips: existsSync(skips) ? readFileSync(skips, "utf8") : "" };
+}
+
+/**
+ * The tests of several files in one process, or in a few words what went wrong; none of a file that reported none. A crash, a
+ * failure and a file without tests are put down to a file by running each alone.
+ */
+async function runTogether(
+  runtime: FoundRuntime,
+  files: readonly string[],
+  reports: string,
+): Promise<Map<string, TestResult[]> | string> {
+  const { status, tests, skips } = await runProcess(runtime, files, reports);
+  const wrong = tests.find(({ outcome, file }) => outcome === "failed" || file === undefined);
+  if (wrong !== undefined) {
+    return `${wrong.file ?? "of no file"}: ${wrong.name}: ${wrong.detail.split("\n")[0]}`;
+  }
+  if (status !== 0) return `ended with status ${status}`;
+  const found = new Map<string, TestResult[]>();
+  for (const test of withReasons(tests, skips).filter(({ file }) => file !== undefined)) {
+    found.set(test.file!, [...found.get(test.file!) ?? [], test]);
+  }
+  return found;
+}
+
+/** The tests of one file on one runtime. */
+async function runFile(
+  runtime: FoundRuntime,
+  file: string,
+  reports: string,
+  again = true,
+): Promise<TestResult[]> {
+  const { status, isLate, output, tests: reported, skips } = await runProcess(runtime, [file], reports);
+  let tests = withReasons(reported, skips);
   const tail = () => output.trim().split("\n").slice(-40).join("\n");
   // Node reports a file that crashed as one failed test that says no more than that.
   tests = tests.map((test) => test.name === `tests/${file}` ? { ...test, detail: tail() } : test);
-  if (late) {
+  if (isLate) {
     tests.push({
       name: file,
       outcome: "failed",
@@ -98,6 +146,36 @@ async function runFile(
   return tests;
 }
 
+/** What a file may do to its process, or asks of it, that others would notice: then it runs alone. */
+const touches =
+  /_collection|memory\(\)|setThreads|setMaxMemory|setDefaultDevice|useDeterministic|process\.(env\.\w+ =|on\(|chdir|exit|kill)|globalThis\.\w+ = |defineProperty\(globalThis|openWebGpu|openFuzzDevice|\/soak\/|_dawn|_browser|spawn|_command\.ts|_serve\.ts|_ranks|_killed|_mpi/;
+
+/** Files that one process runs: those that touch nothing, some at a time, and each of the others alone. */
+function batches(files: readonly string[]): string[][] {
+  const found: string[][] = [];
+  let open: string[] = [];
+  for (const file of files) {
+    if (touches.test(readFileSync(join(repository, "tests", file), "utf8"))) found.push([file]);
+    else if (open.push(file) === 1) found.push(open);
+    else if (open.length === 10) open = [];
+  }
+  return found;
+}
+
+/** Files that ask nothing of the runtime that they run on, so that Deno's word is enough where Deno is there, and why. */
+const once: readonly [files: RegExp, reason: string][] = [
+  [/^(architecture|bench|supply)_test/, "what reads the repository alone is tried on Deno"],
+  [/^(web_|packages\/)/, "pages, packages and bundlers are tried on Deno, to save time"],
+  [/^permissions_/, "only Deno has permissions"],
+];
+
+/** Why a file is not tried on a runtime, beside those that are tried; null where it is. */
+function leftOut(file: string, { kind }: FoundRuntime, beside: readonly FoundRuntime[]): string | null {
+  if (kind.name === "deno" || !beside.some((other) => other.kind.name === "deno")) return null;
+  if (process.env.FERROTYPE_WIDTH === "full" || process.env.ALL_RUNTIMES_BROWSE) return null;
+  return once.find(([files]) => files.test(file))?.[1] ?? null;
+}
+
 /** Whether a file computes on a WebGPU adapter of this machine. */
 function onWebGpu(file: string): boolean {
   return /_webgpu\.ts|_dawn\.ts|initWebGPU/.test(readFileSync(join(repository, "tests", file), "utf8"));
@@ -105,13 +183,17 @@ function onWebGpu(file: string): boolean {
 
 /** The tests with the reasons that `_suite.ts` wrote down for those that were skipped, a line of JSON each. */
 function withReasons(tests: readonly TestResult[], skips: string): TestResult[] {
-  const found = [...tests];
+  const found = [...tests], taken = new Set<number>();
   for (const line of skips.split("\n").filter((line) => line !== "")) {
     const { name, reason } = JSON.parse(line) as { name: string; reason: string };
     const skipped: TestResult = { name, outcome: "skipped", detail: reason };
-    const at = found.findIndex((test) => test.name === name || test.name.endsWith(` > ${name}`));
-    if (at >= 0) found[at] = { ...skipped, name: found[at].name };
-    else found.push(skipped);
+    const at = found.findIndex((test, i) =>
+      !taken.has(i) && (test.name === name || test.name.endsWith(` > ${name}`))
+    );
+    if (at >= 0) {
+      found[at] = { ...found[at], ...skipped, name: found[at].name };
+      taken.add(at);
+    } else found.push(skipped);
   }
   return found;
 }
@@ -120,8 +202,24 @@ function withReasons(tests: readonly TestResult[], skips: string): TestResult[] 
 interface Tried {
   readonly runtime: FoundRuntime;
   readonly results: Map<string, TestResult[]>;
-  /** Seconds that each file took. */
+  /** Seconds that each process took, by its files. */
   readonly took: Map<string, number>;
+}
+
+let spentBefore = 0;
+const spent = new Map<string, number>();
+
+/**
+ * Puts down the processor time of the process that has just ended, with all that it started: what the system counts for
+ * children of this one, since the last of them ended. Only Linux tells.
+ */
+function spend(runtime: string, files: readonly string[]): void {
+  if (!existsSync("/proc/self/stat")) return;
+  const fields = readFileSync("/proc/self/stat", "utf8").replace(/^.*\) /, "").split(" ");
+  const now = (Number(fields[13]) + Number(fields[14])) / 100;
+  const name = files.length > 1 ? `${files[0]} and ${files.length - 1} more` : files[0];
+  spent.set(`${runtime} ${name}`, (spent.get(`${runtime} ${name}`) ?? 0) + now - spentBefore);
+  spentBefore = now;
 }
 
 /**
@@ -135,7 +233,15 @@ async function runAll(runtimes: readonly FoundRuntime[], files: string[], report
     first = all.slice(0, 1),
     others = all.slice(1);
   const pairs = (of: readonly Tried[], which: readonly string[]) =>
-    of.flatMap((tried) => which.map((file) => ({ tried, file })));
+    of.flatMap((tried) => {
+      const wanted = which.filter((file) => {
+        const reason = leftOut(file, tried.runtime, runtimes);
+        if (reason !== null) tried.results.set(file, [{ name: file, outcome: "skipped", detail: reason }]);
+        return reason === null;
+      });
+      const apart = tried.runtime.kind.shares ? batches(wanted) : wanted.map((file) => [file]);
+      return apart.map((files) => ({ tried, files }));
+    });
   const queue = [
     ...pairs(first, files.filter((file) => !waiting.test(file))),
     ...pairs(others, files),
@@ -144,15 +250,28 @@ async function runAll(runtimes: readonly FoundRuntime[], files: string[], report
   const worker = async (_: unknown, number: number) => {
     const next = () => number % 2 ? queue.pop() : queue.shift();
     for (let one = next(); one !== undefined; one = next()) {
-      const { tried: { runtime, results, took }, file } = one;
-      const started = performance.now(), tests = await runFile(runtime, file, reports);
-      results.set(file, tests);
-      took.set(file, (performance.now() - started) / 1000);
-      for (const test of tests) {
-        if (test.outcome !== "failed") continue;
-        console.log(`\nFAILED on ${runtime.kind.name}: tests/${file}: ${test.name}`);
-        console.log(test.detail.replace(/^/gm, "    "));
+      const { tried: { runtime, results, took }, files } = one, started = performance.now();
+      const together = files.length > 1 ? await runTogether(runtime, files, reports) : new Map();
+      if (typeof together === "string") {
+        console.log(
+          `${files.join(", ")} on ${runtime.kind.name}, in one process: ${together}; now each alone`,
+        );
       }
+      for (const file of files) {
+        const tests = (typeof together === "string" ? undefined : together.get(file)) ??
+          await runFile(runtime, file, reports);
+        results.set(file, tests);
+        for (const test of tests) {
+          if (test.outcome !== "failed") continue;
+          console.log(`\nFAILED on ${runtime.kind.name}: tests/${file}: ${test.name}`);
+          console.log(test.detail.replace(/^/gm, "    "));
+        }
+      }
+      const [first, ...more] = files;
+      took.set(
+        more.length ? `${first} and ${more.length} more` : first,
+        (performance.now() - started) / 1000,
+      );
     }
   };
   await Promise.all(Array.from({ length: values.number("jobs") ?? defaultJobs }, worker));
@@ -201,7 +320,18 @@ try {
     console.log(summary);
     if (files.length > 1) console.log(`  longest: ${longestOf(took)}`);
   }
-  console.log(`${((performance.now() - started) / 1000).toFixed(1)} s`);
+  const all = [...spent.values()].reduce((a, b) => a + b, 0);
+  console.log(
+    `${((performance.now() - started) / 1000).toFixed(1)} s` +
+      (all > 0
+        ? `; ${all.toFixed(1)} s of processor time, half of which is what two idle cores need at least`
+        : ""),
+  );
+  if (values.flag("times")) {
+    for (const [name, seconds] of [...spent].sort(([, a], [, b]) => b - a)) {
+      console.log(`  ${seconds.toFixed(2)} s  ${name}`);
+    }
+  }
 } finally {
   rmSync(reports, { recursive: true, force: true });
 }

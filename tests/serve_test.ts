@@ -216,7 +216,7 @@ describe("serve", () => {
       await refused(ask({ best_of: 4 }), 400, /use n/);
       await refused(ask({ prompt: 5 }), 400, /prompt is a text/);
       await refused(ask({ prompt: "€" }), 400, /€/);
-      await refused(ask({ stop: "" }), 400, /stop/);
+      await refused(ask({ stop: [""] }), 400, /stop/);
       await refused(ask({ logit_bias: { 9999: 1 } }), 400, /logit_bias/);
       await refused(ask({ model: "gpt-5" }), 404, /there is "shakespeare"/);
       await refused(ask({ max_tokens: 5000 }), 400, /positions of the model; ask for at most/);

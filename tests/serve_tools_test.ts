@@ -10,6 +10,7 @@ import { ToolCallReader } from "../cli/serve/tool_calls.ts";
 import { copyInto } from "../src/ops/mod.ts";
 import { refused, withServer } from "./_serve.ts";
 import { describe, it } from "./_suite.ts";
+import { width } from "./_width.ts";
 
 type Message = OpenAI.ChatCompletionMessageParam;
 
@@ -135,7 +136,7 @@ describe("calls of tools in a text", () => {
       "{",
       '{"name": "f", "parameters": {"a": "',
     ];
-    for (let i = 0; i < 300; i++) {
+    for (let i = 0; i < width(300, 100); i++) {
       const text = texts[i % texts.length];
       assertEquals(read(random, text, names), { text, calls: [] });
     }

@@ -9,6 +9,7 @@
  *
  * @module
  */
+import "./_pin.ts";
 import process from "node:process";
 import { number, whole } from "../src/core/kinds.ts";
 import { readTask } from "../tools/task.ts";

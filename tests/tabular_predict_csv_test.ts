@@ -379,7 +379,7 @@ describe("ferrotype tabular predict --csv", () => {
         const [args, message] of [
           [["--kind", "numeric"], /--kind is a column and what it holds/],
           [["--kind", "zip=number"], /--kind is one of numeric, boolean, date, categorical/],
-          [["--decimal", "size=;"], /--decimal is one of \., ,/],
+          [["--decimal", "size=;"], /--decimal is "\." or ",", or COLUMN= and one of them, not "size=;"/],
           [["--quote", "ab"], /--quote is one character or "none"/],
           [["--line-end", "n"], /--line-end is "lf", "cr", "crlf" or "any", not "n"/],
         ] as const

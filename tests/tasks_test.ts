@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { describe, it } from "node:test";
 import { ferrotype } from "./_command.ts";
 import { repository } from "./_data.ts";
+import { isFull } from "./_width.ts";
 
 const read = (file: string) => JSON.parse(readFileSync(join(repository, file), "utf8"));
 const tasks = read("deno.json").tasks as Record<string, string>;
@@ -40,16 +41,20 @@ describe("tasks", () => {
 
   for (const [name, file] of Object.entries(files)) {
     it(`${name} tells its options, and refuses others`, async () => {
-      const [told, refused] = await Promise.all([run(file, ["--help"]), run(file, ["--no-such"])]);
-      assertStrictEquals(told.code, 0, told.stderr);
-      assertMatch(told.stdout + told.stderr, new RegExp(`^(deno task|usage:) ${name}\\b`));
+      const refused = await run(file, ["--no-such"]);
       assertStrictEquals(refused.code, 2, refused.stdout + refused.stderr);
       assertStrictEquals(refused.stdout, "");
       assertMatch(refused.stderr, new RegExp(`^(${name}: .*--no-such|usage: ${name})`));
+      // That a task starts and reads its options is tried everywhere; what it then says is the same everywhere.
+      if (!isFull) return;
+      const told = await run(file, ["--help"]);
+      assertStrictEquals(told.code, 0, told.stderr);
+      assertMatch(told.stdout + told.stderr, new RegExp(`^(deno task|usage:) ${name}\\b`));
     });
   }
 
   it("refuse values that their options do not have", async () => {
+    if (!isFull) return;
     for (const [name, args, message] of wrong) {
       const { code, stdout, stderr } = await run(files[name], args);
       assertStrictEquals(code, 2, `${name} ${args.join(" ")}: ${stdout}${stderr}`);

@@ -10,6 +10,7 @@ import { fromWtf8, Wtf8Decoder } from "../src/text/utf8.ts";
 import { missingData, readDataJson, readDataText } from "./_data.ts";
 import { before, describe, it } from "./_suite.ts";
 import { gpt2Files, gpt2TokenizerJson, randomFrom, randomStrings, streamed, writing } from "./_text.ts";
+import { width } from "./_width.ts";
 
 const engines = ["auto", "huggingface"] as const;
 
@@ -223,7 +224,7 @@ describe("WTF-8", () => {
       0x8f,
       0xf5,
     ];
-    for (let k = 0; k < 5000; k++) {
+    for (let k = 0; k < width(5000, 1500); k++) {
       const bytes = Uint8Array.from({ length: random(9) }, () => interesting[random(interesting.length)]);
       let surrogate = false;
       for (let i = 0; i + 2 < bytes.length; i++) {

@@ -4,7 +4,8 @@
  * Node runs no TypeScript below `node_modules`, and bundlers want a package that tells what may be left out. So types are
  * erased file by file: paths stay those of the repository with the ending `.js`, each with its `.d.ts` (TypeScript's work) and
  * a source map that holds the source (esbuild's). What else differs from the sources: optional packages are imported by name
- * (`packages.ts`), the command begins in `bin.js`, and the hub's client for browsers, which its package hides behind a field that
+ * (`packages.ts`), the command begins in `bin.js` and is a few files in `bin/`, for Node spends most of a start on finding and
+ * reading hundreds, and the hub's client for browsers, which its package hides behind a field that
  * its exports forbid, comes along as one small file.
  *
  * @module
@@ -76,7 +77,7 @@ function packageOf(own: Package): object {
       "./src/hub/package.js": "./src/hub/package_browser.js",
     },
     bin: { ferrotype: "./bin.js" },
-    files: ["mod.*", "bin.js", "src", "cli", "web", "README.md", "CHANGELOG.md", "LICENSE"],
+    files: ["mod.*", "bin.js", "bin", "src", "cli", "web", "README.md", "CHANGELOG.md", "LICENSE"],
     sideEffects: own.sideEffects.map(js),
     peerDependencies: own.peerDependencies,
     peerDependenciesMeta: own.peerDependenciesMeta,
@@ -158,6 +159,34 @@ async function hubForBrowsers(to: string): Promise<void> {
   });
 }
 
+/** The command in few files: what each command needs, and what several do. Optional packages stay outside. */
+async function bundleCommand(out: string): Promise<void> {
+  const { build } = await import("esbuild");
+  await build({
+    entryPoints: [join(out, "cli/main.js")],
+    outdir: join(out, "bin"),
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    platform: "node",
+    target: "node24",
+    packages: "external",
+    chunkNames: "[hash]",
+    minifyWhitespace: true,
+    legalComments: "none",
+    logLevel: "error",
+  });
+}
+
+/** Node keeps what it compiles, from the first file on (`platform/compile_cache.ts`). */
+const bin = `#!/usr/bin/env node
+import module from "node:module";
+
+if (!process.versions.bun) module.enableCompileCache?.();
+const { main } = await import(new URL("bin/main.js", import.meta.url));
+process.exit(await main(process.argv.slice(2)));
+`;
+
 async function filesOf(folder: string): Promise<string[]> {
   const entries = await readdir(folder, { recursive: true, withFileTypes: true });
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
@@ -191,11 +220,8 @@ export async function buildNpm(out: string = join(root, "npm")): Promise<void> {
       }
     }
     await hubForBrowsers(join(temporary, "src/hub/package_browser.js"));
-    await writeFile(
-      join(temporary, "bin.js"),
-      '#!/usr/bin/env node\nimport { main } from "./cli/main.js";\n\nprocess.exit(await main(process.argv.slice(2)));\n',
-      { mode: 0o755 },
-    );
+    await bundleCommand(temporary);
+    await writeFile(join(temporary, "bin.js"), bin, { mode: 0o755 });
     await writeFile(join(temporary, "package.json"), `${JSON.stringify(packageOf(own), null, 2)}\n`);
     for (const path of copied) {
       await cp(join(root, path), join(temporary, path), { recursive: true });

@@ -52,12 +52,14 @@ async function* rows(bench: Bench): AsyncGenerator<Row> {
         ...(long ? wanted : {}),
       }];
       bench.useBlas(true);
-      if (engine.blas.available && dtype === "f32") {
+      if (engine.blas.available) {
         subjects.push({
           name: "BLAS",
           before: () => bench.useBlas(true),
           run,
-          ...(long ? { versus: { "onnxruntime-node": 1.1 } } : {}),
+          ...(long
+            ? { versus: dtype === "f32" ? { "onnxruntime-node": 1.15 } : { "llama.cpp q8_0": 1.5 } }
+            : {}),
         });
       }
       yield { name: `${dtype}, ${length} tokens`, unit: "tokens/s", amount: length, subjects, rivals: jobs };

@@ -7,15 +7,18 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { Prepare } from "./host.ts";
 import { random } from "./random.ts";
+import { compiled, netTrainer } from "./jax_compile.ts";
 import { trainer } from "./jax_train.ts";
 
-/** Task "gemm": m, n, k. Task "chain": products one on another, of m rows by a square of width k. Task "train": layers, heads, width, time, batch, vocab. */
+/** Tasks "compiled" and "net": see `jax_compile.ts`. Task "gemm": m, n, k. Task "chain": products one on another, of m rows by a square of width k. Task "train": layers, heads, width, time, batch, vocab. */
 export const prepare: Prepare = async (rival, task, options, modules) => {
   const jax = await import(pathToFileURL(join(modules, "@jax-js/jax/dist/index.js")).href);
   const device = rival === "jax-js on WebGPU" ? "webgpu" : "wasm";
   await jax.init(device);
   jax.defaultDevice(device);
   if (task === "train") return trainer(jax, options);
+  if (task === "compiled") return compiled(jax, options);
+  if (task === "net") return netTrainer(jax, options);
   if (task === "chain") return chain(jax, options);
   const { m, n, k } = options, { numpy: np, jit } = jax;
   const a = np.array(random(m * k)).reshape([m, k]), b = np.array(random(k * n)).reshape([k, n]);

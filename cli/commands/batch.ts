@@ -10,7 +10,7 @@ import { type Answer, Records } from "../batch/records.ts";
 import { arrayShare, type BatchRequest, readRequests, type Share } from "../batch/requests.ts";
 import { type Command, UsageError } from "../command.ts";
 import { bundledModel, deviceIdle, loadModel, modelOptions } from "../model.ts";
-import { LiveLine, note, printJson } from "../output.ts";
+import { counted, LiveLine, note, printJson } from "../output.ts";
 import { problemOf, Service } from "../serve/service.ts";
 import { readText } from "../text.ts";
 
@@ -105,7 +105,9 @@ export const batch: Command = {
           output: finished ? records.output : null,
         });
       } else {await note(
-          `${done} of ${ids.length} requests answered; ${done === ids.length ? records.output : out}`,
+          `${done} of ${counted(ids.length, "request")} answered; ${
+            done === ids.length ? records.output : out
+          }`,
         );}
     };
     await records.open();

@@ -7,7 +7,7 @@ import { whole } from "../../src/core/kinds.ts";
 import { benchmark, diagnose, type Figure, setThreads } from "../../mod.ts";
 import { onStop } from "../../src/platform/platform.ts";
 import type { Command } from "../command.ts";
-import { note, print, printJson } from "../output.ts";
+import { counted, note, print, printJson } from "../output.ts";
 
 function line({ name, value, unit, limit }: Figure): string {
   const speed = `${value >= 100 ? value.toFixed(0) : value.toFixed(2)} ${unit}`;
@@ -46,7 +46,7 @@ export const bench: Command = {
     try {
       const { runtime, system, cpu, threads: { used }, blas } = await diagnose();
       const machine = { runtime, system, cpu, threads: used, blas: blas.detail ?? null };
-      const about = `${runtime}, ${system}${cpu ? `, ${cpu}` : ""}, ${used} threads`;
+      const about = `${runtime}, ${system}${cpu ? `, ${cpu}` : ""}, ${counted(used, "thread")}`;
       const native = blas.available ? blas.detail : `no BLAS: ${blas.detail}`;
       await (json ? note : print)(`${about}; ${native}`);
       const figures: Figure[] = [], rounds = values.number("rounds");

@@ -15,6 +15,7 @@ import {
 import { isDirectory, readDir, stat } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { formatBytes, note, printJson } from "../output.ts";
+import { isStream } from "../place.ts";
 import { isGguf, openWeights } from "./inspect.ts";
 
 /** What matrices of a GGUF are written as. */
@@ -61,8 +62,7 @@ async function checkPlace(from: string, way: Way, to: string, force: boolean): P
         : `convert: ${from} is ${one}, and so is what comes of it; ${to} is ${other}; name another`,
     );
   }
-  // An open stream of this process is written to, whatever it is: a shell has put it there.
-  if (force || /^\/(dev\/(std(out|err)|fd\/)|proc\/self\/fd\/)/.test(to)) return;
+  if (force || isStream(to)) return;
   // What is neither a file nor a folder is written through: a device, a pipe.
   if (isFolder ? (await readDir(to)).length === 0 : found?.isFile !== true) return;
   throw new UsageError(
@@ -119,7 +119,7 @@ export const convert: Command = {
         "store matrices as f32, f16, bf16, or in blocks of q8 or q4; in OUT.gguf also q8_0, q4_0, q4_k, q6_k (default: unchanged)",
     },
     "shard-size": { value: "SIZE", kind: size, help: "largest file, such as 500MB (default: one file)" },
-    force: { help: "replace what is at OUT already" },
+    force: { help: "replace what is at OUT already; without it that is refused" },
   },
   async run(values, [from, to]) {
     const dtype = values.text("dtype"), shardSize = values.number("shard-size");

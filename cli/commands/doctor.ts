@@ -37,6 +37,7 @@ async function ranks(): Promise<Ranks> {
 /** The command. */
 export const doctor: Command = {
   name: "doctor",
+  ranks: true,
   usage: "",
   summary: "Tells which devices, instructions and threads this machine gives, and why not where it does not.",
   positionals: [0, 0],
@@ -64,6 +65,17 @@ export const doctor: Command = {
       "blas",
       `${found.blas.available ? "yes" : "no"}${found.blas.detail ? `: ${found.blas.detail}` : ""}`,
     );
+    const { why, engines } = found.products;
+    if (why !== null && found.blas.available) await line("", why);
+    if (engines.length > 1) {
+      const names = Object.keys(engines[0].speeds), cell = (text: string): string => text.padStart(14);
+      await line("GFLOP/s a thread", " ".repeat(12) + names.map(cell).join(""));
+      for (const { name, speeds, refused } of engines) {
+        const figures = names.map((key) => cell(speeds[key] === 0 ? "-" : String(speeds[key])));
+        await line("", `${name.padEnd(12)}${refused ?? figures.join("")}`);
+      }
+    }
+    await line("huge pages", `${found.hugePages.available ? "yes" : "no"}: ${found.hugePages.detail}`);
     for (const [name, a] of Object.entries(found.wasm)) {
       await line(name, a.available ? "yes" : `no: ${a.detail ?? "the engine does not have it"}`);
     }

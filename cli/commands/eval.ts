@@ -8,7 +8,7 @@ import { type CacheDType, evaluate } from "../../mod.ts";
 import { onStop } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { deviceIdle, loadModel, modelOptions } from "../model.ts";
-import { LiveLine, print, printJson } from "../output.ts";
+import { counted, LiveLine, print, printJson } from "../output.ts";
 import { readText, splitText } from "../text.ts";
 
 /** The command. */
@@ -57,7 +57,9 @@ export const evalCommand: Command = {
       const ids = model.tokenizer.encode(text);
       const blockSize = values.number("block-size") ?? model.contextLength;
       if (blockSize > model.contextLength) {
-        throw new UsageError(`--block-size is at most the model's ${model.contextLength} positions`);
+        throw new UsageError(
+          `--block-size is ${blockSize}, expected at most the model's ${model.contextLength} positions`,
+        );
       }
       const cacheDType = values.text("cache-dtype");
       const result = await evaluate(model, ids, {
@@ -84,7 +86,7 @@ export const evalCommand: Command = {
       }
       await print(
         `loss ${loss.toFixed(4)} nats a token; perplexity ${perplexity.toFixed(3)}; ` +
-          `${bitsPerByte.toFixed(4)} bits a byte; ${tokens} tokens`,
+          `${bitsPerByte.toFixed(4)} bits a byte; ${counted(tokens, "token")}`,
       );
     } finally {
       remove();

@@ -3,13 +3,14 @@
  *
  * @module
  */
-import { CancelledError, type CausalLM, type GenerateOptions, type GenerationResult } from "../../mod.ts";
+import type { CausalLM, GenerateOptions, GenerationResult } from "../../mod.ts";
+import { CancelledError } from "../../src/core/errors.ts";
 import { someText } from "../../src/core/kinds.ts";
 import { onStop, residentMemory } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { generationFlags, readGeneration } from "../generation.ts";
 import { deviceIdle, loadModel, modelOptions, parseIds } from "../model.ts";
-import { note, print, printJson, printPart } from "../output.ts";
+import { counted, note, print, printJson, printPart } from "../output.ts";
 import { readText } from "../text.ts";
 
 async function promptOf(values: Values, positionals: readonly string[]): Promise<string | number[]> {
@@ -151,9 +152,9 @@ function report(
 
 function speeds(result: GenerationResult, loadMs: number): string {
   const { prefill, decode } = rates(result), memory = residentMemory();
-  return `loaded in ${loadMs.toFixed(0)} ms; prompt ${result.promptIds.length} tokens at ${
+  return `loaded in ${loadMs.toFixed(0)} ms; prompt ${counted(result.promptIds.length, "token")} at ${
     prefill.toFixed(0)
   }/s; ` +
-    `${result.ids.length} new tokens at ${decode.toFixed(0)}/s; ended by ${result.finishReason}` +
+    `${counted(result.ids.length, "new token")} at ${decode.toFixed(0)}/s; ended by ${result.finishReason}` +
     (memory === undefined ? "" : `; ${(memory / 1e6).toFixed(0)} MB of memory`);
 }

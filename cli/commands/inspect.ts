@@ -13,7 +13,7 @@ import {
 } from "../../mod.ts";
 import { currentPath, isDirectory, joinPath, openSource } from "../../src/platform/platform.ts";
 import type { Command } from "../command.ts";
-import { formatBytes, print, printJson } from "../output.ts";
+import { counted, formatBytes, print, printJson } from "../output.ts";
 
 /** Opens a safetensors file, an index, or the weights in a model's folder. */
 export async function openWeights(where: string): Promise<Safetensors> {
@@ -144,12 +144,14 @@ async function showGraph(where: string, json: boolean): Promise<void> {
   for (const t of tensors) {
     await print(plain(`${t.name}  ${t.type} [${t.shape.join(", ")}] ${formatBytes(t.byteLength)}`));
   }
-  const counted = Object.entries(rest.operators).sort((a, b) => b[1] - a[1]);
-  await print(plain(`# operators: ${counted.map(([name, n]) => `${name} ${n}`).join(", ")}`));
+  const kinds = Object.entries(rest.operators).sort((a, b) => b[1] - a[1]);
+  await print(plain(`# operators: ${kinds.map(([name, n]) => `${name} ${n}`).join(", ")}`));
   await print(
     plain(`# opsets: ${Object.entries(rest.opsets).map(([d, n]) => `${d || "ai.onnx"} ${n}`).join(", ")}`),
   );
-  await print(`${tensors.length} tensors, ${parameters.toLocaleString("en")} numbers, ${formatBytes(bytes)}`);
+  await print(
+    `${counted(tensors.length, "tensor")}, ${counted(parameters, "number")}, ${formatBytes(bytes)}`,
+  );
 }
 
 /** The command. */
@@ -198,7 +200,7 @@ export const inspect: Command = {
     }
     const inFiles = files.length > 1 ? ` in ${files.length} files` : "";
     await print(
-      `${infos.length} tensors, ${parameters.toLocaleString("en")} numbers, ${
+      `${counted(infos.length, "tensor")}, ${counted(parameters, "number")}, ${
         formatBytes(bytes)
       }${inFiles}; read ${formatBytes(bytesRead)}`,
     );

@@ -39,6 +39,7 @@ export const logits: Command = {
     const given = text === undefined ? null : parseIds(text);
     const { model } = await loadModel(values);
     const ids = given ?? model.encode(positionals[0]);
+    if (ids.length === 0) throw new UsageError("logits: the prompt is empty; give at least one token");
     const result = noGrad(() => model.forward([ids]));
     const rows = (await result.toArray() as number[][][])[0];
     const last = rows[rows.length - 1];

@@ -4,14 +4,19 @@
  * @module
  */
 import { DTypeError, Onnx, type OnnxValue, readNpy, saveNpy, Tensor, tensor } from "../../mod.ts";
+import { show } from "../../src/core/show.ts";
 import { type Command, UsageError } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
 import { note, print, printJson } from "../output.ts";
+import { forceHelp, letters, placeOf } from "../place.ts";
 
 /** Splits `name=rest`. */
 function named(text: string, option: string): [name: string, rest: string] {
   const at = text.indexOf("=");
-  if (at < 1) throw new UsageError(`run: --${option} is "${text}", expected name=@file.npy`);
+  const form = option === "input" ? "name=@file.npy" : "name=file.npy";
+  if (at < 1 || at === text.length - 1) {
+    throw new UsageError(`run: --${option} is ${show(text)}, expected ${form}`);
+  }
   return [text.slice(0, at), text.slice(at + 1)];
 }
 
@@ -40,14 +45,36 @@ export const runCommand: Command = {
     },
     output: { value: "NAME=FILE.npy", multiple: true, help: "writes an output to a file; again for more" },
     ...deviceOptions,
+    force: { help: forceHelp },
   },
-  idle: deviceIdle,
+  idle: [
+    ...deviceIdle,
+    {
+      option: "force",
+      when: ({ output }) => output === undefined,
+      because: "there is no --output NAME=FILE",
+    },
+  ],
   async run(values, positionals) {
+    const places = new Map<string, { name: string; wrote: string }>();
+    for (const text of values.texts("output")) {
+      const [name, path] = named(text, "output");
+      if (places.has(path)) throw new UsageError(`run: --output writes ${path} twice; name another file`);
+      const wrote = await placeOf("run", path, values.flag("force"), {
+        what: "no array of NumPy's",
+        is: (head) => letters(head, 6) === "\x93NUMPY",
+      });
+      places.set(path, { name, wrote });
+    }
     const device = await applyDevice(values);
     using model = await Onnx.load(positionals[0], { device });
     const inputs: Record<string, OnnxValue> = {};
     for (const text of values.texts("input")) {
-      const [name, rest] = named(text, "input"), type = model.inputs.find((edge) => edge.name === name)?.type;
+      const [name, rest] = named(text, "input");
+      if (Object.hasOwn(inputs, name)) {
+        throw new UsageError(`run: --input ${name} is given twice; give it once`);
+      }
+      const type = model.inputs.find((edge) => edge.name === name)?.type;
       const place = type === "double" ? { dtype: "f64", device: "reference" } as const : {};
       if (rest.startsWith("@")) inputs[name] = await readNpy(rest.slice(1), place);
       else {
@@ -60,8 +87,7 @@ export const runCommand: Command = {
       }
     }
     const results = await model.run(inputs);
-    for (const text of values.texts("output")) {
-      const [name, path] = named(text, "output");
+    for (const [path, { name, wrote }] of places) {
       if (!Object.hasOwn(results, name)) {
         throw new UsageError(
           `run: the model has no output "${name}"; there are ${Object.keys(results).join(", ")}`,
@@ -70,7 +96,7 @@ export const runCommand: Command = {
       const value = results[name];
       if (!(value instanceof Tensor)) throw new DTypeError(`run: the output "${name}" is no tensor`);
       await saveNpy(path, value);
-      await note(`wrote ${path}`);
+      await note(`${wrote} ${path}`);
     }
     if (values.flag("json")) {
       const outputs = await Promise.all(

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { kind, oneOf, whole } from "../../src/core/kinds.ts";
+import { kind, number, oneOf, whole } from "../../src/core/kinds.ts";
 import { CancelledError, type CausalLM, formatLimits, loadChatTemplate, type Pooling } from "../../mod.ts";
 import { environment, isPermitted, onStop } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
@@ -92,6 +92,11 @@ export const serve: Command = {
       kind: oneOf("mean", "last", "cls"),
       help: "how /v1/embeddings makes positions a vector: mean, last or cls (default mean)",
     },
+    "format-seconds": {
+      value: "SECONDS",
+      kind: number({ from: 0 }),
+      help: "seconds of work that one text's format may take, beside that of others (default 10)",
+    },
     "max-body": { value: "BYTES", kind: whole(1, 1 << 30), help: "largest request (default 1048576)" },
     patience: {
       value: "SECONDS",
@@ -167,6 +172,7 @@ export const serve: Command = {
         maxQueue: values.number("max-queue") ?? 256,
         pooling: (values.text("pooling") ?? "mean") as Pooling,
         maxTexts: values.number("max-texts") ?? 256,
+        formatSeconds: values.number("format-seconds") ?? 10,
         maxBody: values.number("max-body") ?? 1 << 20,
         patience: values.number("patience") ?? 60,
       }).catch((error) => {

@@ -6,8 +6,9 @@
 import type { Column } from "../../mod.ts";
 import { onStop, stat, writeFileAtomic } from "../../src/platform/platform.ts";
 import type { Command, Values } from "../command.ts";
+import { forceHelp, letters, placeOf } from "../place.ts";
 import { csvOptions, idleCsvOptions, readCsvOptions } from "../csv.ts";
-import { formatBytes, LiveLine, note, print, printJson } from "../output.ts";
+import { counted, formatBytes, LiveLine, note, print, printJson } from "../output.ts";
 import { evaluationLines, figure, openModel, readTable, snakeCase } from "../tabular.ts";
 
 function describe({ kind, ignored, min, max, quantiles, categories, counts, missing }: Column): string {
@@ -39,7 +40,7 @@ async function explainCsv(path: string, values: Values): Promise<void> {
       const { name, rowsInFile, notes, reading, sha256 } = table;
       return await printJson({ file: name, rows: rowsInFile, columns, notes, reading, sha256 });
     }
-    await print(`${table.name}: ${table.rowsInFile.toLocaleString("en")} rows, ${table.notes[0]}`);
+    await print(`${table.name}: ${counted(table.rowsInFile, "row")}, ${table.notes[0]}`);
     for (const text of [...table.notes.slice(1), ...table.reading?.evidence ?? []]) await print(`  ${text}`);
   } finally {
     remove();
@@ -57,8 +58,10 @@ export const tabularInspect: Command = {
   options: {
     onnx: { value: "FILE", help: "also write the model as ONNX" },
     ...csvOptions,
+    force: { help: forceHelp },
   },
   idle: [
+    { option: "force", when: ({ onnx }) => onnx === undefined, because: "there is no --onnx FILE" },
     {
       option: "onnx",
       when: (given) => given["explain-csv"] === true,
@@ -79,8 +82,12 @@ export const tabularInspect: Command = {
     );
     const bytes = (await stat(path))?.size ?? 0, onnx = values.text("onnx");
     if (onnx !== undefined) {
+      const wrote = await placeOf("tabular inspect", onnx, values.flag("force"), {
+        what: "no ONNX model that this command wrote",
+        is: (head) => letters(head, 64).includes("ferrotype"),
+      });
       await writeFileAtomic(onnx, model.toOnnx());
-      await note(`wrote ${onnx}`);
+      await note(`${wrote} ${onnx}`);
     }
     if (values.flag("json")) {
       return await printJson({
@@ -110,7 +117,7 @@ export const tabularInspect: Command = {
     }
     await print(`${path}: ${formatBytes(bytes)}, fitted by ferrotype ${info.version}, seed ${info.seed}`);
     await print(
-      `data: ${info.data.name}, ${info.data.rows} rows${
+      `data: ${info.data.name}, ${counted(info.data.rows, "row")}${
         info.data.sha256 ? `, sha256 ${info.data.sha256}` : ""
       }`,
     );
@@ -125,7 +132,9 @@ export const tabularInspect: Command = {
       );}
     const width = Math.max(...columns.map(({ name }) => name.length));
     await print(
-      `${columns.length} columns (least … quarter | median | three quarters … most), ${schema.features.length} features:`,
+      `${counted(columns.length, "column")} (least … quarter | median | three quarters … most), ${
+        counted(schema.features.length, "feature")
+      }:`,
     );
     for (const column of columns) {
       await print(`  ${column.name.padEnd(width)}  ${column.kind.padEnd(11)}  ${describe(column)}`);
@@ -134,7 +143,7 @@ export const tabularInspect: Command = {
       `${name} ${Math.round(share * 100)} %`
     );
     await print(
-      `${fitted.networks.length} networks, ${parameters.toLocaleString("en")} weights: ${shares.join(", ")}`,
+      `${counted(fitted.networks.length, "network")}, ${counted(parameters, "weight")}: ${shares.join(", ")}`,
     );
     if (evaluation) { for (const line of evaluationLines(evaluation, target.classes)) await print(line); }
     if (info.fit !== null) {

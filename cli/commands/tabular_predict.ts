@@ -6,7 +6,8 @@
 import { FormatError, type Prediction, type TabularModel } from "../../mod.ts";
 import { onStop, writeFileAtomic } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
-import { LiveLine, note, print, printJson, printPart } from "../output.ts";
+import { counted, LiveLine, note, print, printJson, printPart } from "../output.ts";
+import { forceHelp, placeOf } from "../place.ts";
 import { csvOptions, idleCsvOptions, readCsvOptions, sayReading } from "../csv.ts";
 import { figure, openModel, parseRow, readTable } from "../tabular.ts";
 
@@ -23,9 +24,11 @@ export const tabularPredict: Command = {
     csv: { value: "CSV", help: "predict every row of a CSV file (- for standard input), and write a CSV" },
     out: { short: "o", value: "FILE", help: "where to write that CSV (default: standard output)" },
     ...csvOptions,
+    force: { help: forceHelp },
   },
   idle: [
     { option: "out", when: ({ csv }) => csv === undefined, because: "it goes with --csv" },
+    { option: "force", when: ({ out }) => out === undefined, because: "there is no -o FILE" },
     { option: "out", when: ({ json }) => json === true, because: "--json prints the predictions" },
     ...idleCsvOptions(({ csv }) => csv === undefined, "a row is given, and no --csv"),
   ],
@@ -34,9 +37,14 @@ export const tabularPredict: Command = {
     if ((csv === undefined) === (words.length === 0)) {
       throw new UsageError("tabular predict: give a row (name=value …, or JSON), or a file with --csv");
     }
-    const options = readCsvOptions(values);
+    const options = readCsvOptions(values), row = csv === undefined ? parseRow(words) : null;
     using model = await openModel(path);
-    if (csv === undefined) return await one(model, parseRow(words), values.flag("json"));
+    if (csv === undefined) return await one(model, row!, values.flag("json"));
+    const names = headersOf(model).map((header) => header.map(quoted).join(","));
+    const wrote = out === undefined ? "wrote" : await placeOf("tabular predict", out, values.flag("force"), {
+      what: `no predictions of ${path}`,
+      is: (head) => names.includes(new TextDecoder().decode(head).split("\n", 1)[0]),
+    });
     const controller = new AbortController(),
       remove = onStop(() => controller.abort()),
       line = new LiveLine();
@@ -44,7 +52,9 @@ export const tabularPredict: Command = {
       const table = await readTable(csv, options, line, controller.signal, model);
       if (table.rows < table.rowsInFile) {
         throw new FormatError(
-          `${csv} has ${table.rowsInFile} rows, of which ${table.rows} fit in memory; raise --max-cells or split the file`,
+          `${csv} has ${
+            counted(table.rowsInFile, "row")
+          }, of which ${table.rows} fit in memory; raise --max-cells or split the file`,
         );
       }
       await sayReading(table, values);
@@ -64,7 +74,7 @@ export const tabularPredict: Command = {
       const text = toCsv(model, predictions);
       if (out === undefined) return await printPart(text);
       await writeFileAtomic(out, text);
-      await note(`${predictions.length} predictions in ${out}`);
+      await note(`${wrote} ${out}: ${counted(predictions.length, "prediction")}`);
     } finally {
       remove();
     }
@@ -102,11 +112,17 @@ function quoted(text: string): string {
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
 
+/** The names of the columns of predictions; of numbers without and with an interval. */
+function headersOf({ schema: { target } }: TabularModel): string[][] {
+  return target.task === "classification"
+    ? [[target.name, ...target.classes.map((name) => `p(${name})`)]]
+    : [[target.name], [target.name, "lower", "upper"]];
+}
+
 function toCsv(model: TabularModel, predictions: readonly Prediction[]): string {
   const { target } = model.schema;
-  const names = target.task === "classification"
-    ? [target.name, ...target.classes.map((name) => `p(${name})`)]
-    : [target.name, ...(predictions[0]?.interval ? ["lower", "upper"] : [])];
+  const [plain, withInterval = plain] = headersOf(model);
+  const names = predictions[0]?.interval ? withInterval : plain;
   const lines = predictions.map((p) =>
     p.class !== null
       ? [quoted(p.class), ...target.classes.map((name) => p.probabilities![name].toPrecision(6))].join(",")

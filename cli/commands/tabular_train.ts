@@ -6,8 +6,10 @@
 import { oneOf, whole } from "../../src/core/kinds.ts";
 import { FormatError, TabularModel, type TabularOptions } from "../../mod.ts";
 import { onStop, stat } from "../../src/platform/platform.ts";
+import { show } from "../../src/core/show.ts";
 import { type Command, type Options, UsageError, type Values } from "../command.ts";
 import { formatBytes, formatSeconds, LiveLine, note, printJson } from "../output.ts";
+import { forceHelp, type Own, placeOf } from "../place.ts";
 import { csvOptions, idleCsvOptions, readCsvOptions, sayReading } from "../csv.ts";
 import { evaluationLines, importanceLines, readTable, snakeCase } from "../tabular.ts";
 
@@ -56,9 +58,31 @@ function numbers(values: Values, name: string): number[] | undefined {
   if (text === undefined) return undefined;
   const list = text.split(",").map((part) => part.trim() === "" ? NaN : Number(part));
   if (list.some((n) => !Number.isFinite(n))) {
-    throw new UsageError(`--${name} is numbers with commas between, not "${text}"`);
+    throw new UsageError(`--${name} is numbers with commas between, not ${show(text)}`);
   }
   return list;
+}
+
+/** @throws {UsageError} for a column that one option takes and another leaves out. */
+function demandApart(values: Values): void {
+  const target = values.text("target"), keep = values.texts("keep"), ignore = values.texts("ignore");
+  const both = keep.find((column) => ignore.includes(column));
+  if (both !== undefined) {
+    throw new UsageError(
+      `tabular train: --keep ${show(both)} and --ignore ${show(both)} exclude each other; leave one out`,
+    );
+  }
+  if (target === undefined) return;
+  if (ignore.includes(target)) {
+    throw new UsageError(
+      `tabular train: --target is ${show(target)}, which --ignore leaves out; leave one of them out`,
+    );
+  }
+  if (keep.includes(target)) {
+    throw new UsageError(
+      `tabular train: --keep ${show(target)} has no effect because it is the target; leave it out`,
+    );
+  }
 }
 
 function readFitOptions(values: Values): TabularOptions {
@@ -69,11 +93,16 @@ function readFitOptions(values: Values): TabularOptions {
   const folds = values.number("folds"), seed = values.number("seed"), steps = values.number("steps");
   const weights = values.text("class-weights"), model = values.text("model");
   if (bins && bins.some((cut, i) => i > 0 && cut <= bins[i - 1])) {
-    throw new UsageError("--bins are numbers in ascending order");
+    throw new UsageError(
+      `--bins are numbers in ascending order with commas between, not ${show(values.text("bins"))}`,
+    );
   }
   if (hidden && hidden.some((n) => !Number.isInteger(n) || n < 1)) {
-    throw new UsageError("--hidden are whole numbers from 1");
+    throw new UsageError(
+      `--hidden are whole numbers from 1 with commas between, not ${show(values.text("hidden"))}`,
+    );
   }
+  demandApart(values);
   return {
     ...(target === undefined ? {} : { target }),
     ...(task === undefined ? {} : { task: task as "classification" | "regression" }),
@@ -89,20 +118,19 @@ function readFitOptions(values: Values): TabularOptions {
   };
 }
 
-/** @throws {UsageError} where `out` is a file with something else in it than such a model, which would be lost. */
-async function demandOwn(out: string): Promise<void> {
-  const found = await stat(out);
-  // What is neither a file nor a folder is written through; a folder is refused when it is written.
-  if (found?.isFile !== true || found.size === 0) return;
-  try {
-    (await TabularModel.load(out)).dispose();
-  } catch (error) {
-    if (!(error instanceof FormatError)) throw error;
-    throw new UsageError(
-      `tabular train: ${out} is there already and is no model of a table; give --force to replace it, or name another`,
-    );
-  }
-}
+/** A file of the engine: its header is not looked into twice, so the whole file is read as one. */
+const own = (out: string): Own => ({
+  what: "no model of a table",
+  async is() {
+    try {
+      (await TabularModel.load(out)).dispose();
+      return true;
+    } catch (error) {
+      if (!(error instanceof FormatError)) throw error;
+      return false;
+    }
+  },
+});
 
 /** The command. */
 export const tabularTrain: Command = {
@@ -116,7 +144,7 @@ export const tabularTrain: Command = {
     out: { short: "o", value: "FILE", help: "where to write the model (safetensors; required)" },
     ...fitOptions,
     ...csvOptions,
-    force: { help: "replace what is at FILE, whatever it is" },
+    force: { help: forceHelp },
     quiet: { help: "say nothing while working" },
   },
   idle: [
@@ -137,7 +165,7 @@ export const tabularTrain: Command = {
   async run(values, [path]) {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("tabular train: say where to write with -o FILE");
-    if (!values.flag("force")) await demandOwn(out);
+    const wrote = await placeOf("tabular train", out, values.flag("force"), own(out));
     const options = readFitOptions(values), reading = readCsvOptions(values), json = values.flag("json");
     const say = (text: string): Promise<void> => values.flag("quiet") ? Promise.resolve() : note(text);
     const controller = new AbortController(),
@@ -205,7 +233,7 @@ export const tabularTrain: Command = {
       await say(
         `trained in ${formatSeconds(spent)} (${
           Math.round(rows / spent).toLocaleString("en")
-        } rows/s); wrote ${out}, ${formatBytes(bytes)}`,
+        } rows/s); ${wrote} ${out}, ${formatBytes(bytes)}`,
       );
       if (json) await printJson(report(model, out, bytes));
     } finally {

@@ -8,7 +8,8 @@ import { BpeTokenizer, CharTokenizer, loadTokenizer, type Tokenizer, tokenizerCo
 import { exists, joinPath, writeFiles } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { bundledModel, parseIds } from "../model.ts";
-import { LiveLine, note, print, printJson } from "../output.ts";
+import { counted, LiveLine, note, print, printJson } from "../output.ts";
+import { forceHelp, letters, placeOf } from "../place.ts";
 import { readText } from "../text.ts";
 import { vocabularySize } from "../train_settings.ts";
 
@@ -39,7 +40,15 @@ export const tokenize: Command = {
     const tokenizer = await loadTokenizer(values.text("model") ?? bundledModel);
     const back = values.text("decode");
     if (back !== undefined) {
-      const ids = parseIds(back), text = tokenizer.decode(ids);
+      const ids = parseIds(back, "decode"), text = tokenizer.decode(ids);
+      const unknown = ids.filter((id) => id >= tokenizer.vocabSize);
+      if (unknown.length) {
+        await note(
+          `the tokenizer has no token ${unknown.join(", ")}, so ${
+            unknown.length === 1 ? "it is" : "they are"
+          } left out; its tokens go from 0 to ${tokenizer.vocabSize - 1}`,
+        );
+      }
       return values.flag("json") ? await printJson({ ids, text }) : await print(text);
     }
     const text = positionals.length ? positionals[0] : await readText("-");
@@ -69,7 +78,7 @@ export const tokenizerTrain: Command = {
       kind: whole(1),
       help: "a pair must occur this often to be merged (default 2)",
     },
-    force: { help: "replace the tokenizer of a model" },
+    force: { help: forceHelp },
   },
   idle: [{
     option: "min-frequency",
@@ -87,6 +96,16 @@ export const tokenizerTrain: Command = {
           "or name another folder with -o",
       );
     }
+    const wrote = await placeOf(
+      "tokenizer train",
+      String(joinPath(out, "tokenizer.json")),
+      values.flag("force"),
+      {
+        what: "no tokenizer that this command wrote",
+        // Others indent by two.
+        is: (head) => /^\{\n "/.test(letters(head, 8)),
+      },
+    );
     const size = values.number("vocab-size") ?? 4096, line = new LiveLine();
     const tokenizer = size === 0 ? CharTokenizer.from(text) : BpeTokenizer.train(text, {
       vocabSize: size,
@@ -102,7 +121,9 @@ export const tokenizerTrain: Command = {
     }
     const each = (text.length / Math.max(1, used)).toFixed(2);
     await note(
-      `${out}/tokenizer.json: ${tokenizer.vocabSize} tokens; ${each} characters a token on this text`,
+      `${wrote} ${out}/tokenizer.json: ${
+        counted(tokenizer.vocabSize, "token")
+      }; ${each} characters a token on this text`,
     );
   },
 };

@@ -16,7 +16,6 @@ import {
   FormatError,
   manualSeed,
   nn,
-  randomBatches,
   setThreads,
   type Tokenizer,
   useDeterministicAlgorithms,
@@ -25,6 +24,8 @@ import {
   exists,
   hardwareConcurrency,
   joinPath,
+  remove,
+  rename,
   startHash,
   stopStatus,
   writeFileAtomic,
@@ -32,10 +33,12 @@ import {
 } from "../../src/platform/platform.ts";
 import { type Command, UsageError, type Values } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
-import { note, printJson } from "../output.ts";
+import { counted, note, printJson } from "../output.ts";
+import { letters, placeOf } from "../place.ts";
 import { loadPlotter } from "../plot.ts";
 import { readText, splitText } from "../text.ts";
 import {
+  demandSameText,
   digest,
   newSettings,
   runIdle,
@@ -44,12 +47,14 @@ import {
   type SavedSettings,
   savedSettings,
 } from "../train_settings.ts";
-import { checkpointsIn, type TextParts, TrainingRun } from "../training_run.ts";
+import { exampleMaterial, type Material, preferenceMaterial, textMaterial } from "../training_material.ts";
+import { checkpointsIn, TrainingRun } from "../training_run.ts";
 
 /** The tokenizer of a run that begins afresh. */
-function freshTokenizer(settings: RunSettings, train: string, whole: string): Tokenizer {
+function freshTokenizer(settings: RunSettings, whole: string): Tokenizer {
   // Characters are counted over the whole text, as every character must have an id; a BPE learns from its training part.
   if (settings["vocab-size"] === 0) return CharTokenizer.from(whole);
+  const [train] = splitText(whole, settings["val-fraction"]);
   return BpeTokenizer.train(train, { vocabSize: settings["vocab-size"] });
 }
 
@@ -121,6 +126,18 @@ async function sameModel(settings: SavedSettings): Promise<CausalLM | null> {
   );
 }
 
+/** The model that answers are measured against: what --init named when the run was begun. */
+async function referenceOf(settings: RunSettings, saved: SavedSettings | null): Promise<CausalLM> {
+  const init = settings.init as string;
+  const reference = await CausalLM.load(init, { dtype: "f32", onWarning: (message) => void note(message) });
+  if (saved && await fingerprint(reference) !== saved.base_sha256) {
+    throw new UsageError(
+      `--resume: ${init} holds other weights than those that answers were measured against when the run was begun`,
+    );
+  }
+  return reference.eval();
+}
+
 /** Puts the adapter of a run beside its model. */
 function adapt(model: CausalLM, settings: RunSettings): void {
   const { lora: rank, rslora, dora, "lora-targets": targets } = settings;
@@ -154,20 +171,57 @@ async function tokenizerIn(out: string): Promise<string> {
   return await exists(joinPath(own, "tokenizer.json")) ? own : out;
 }
 
-/** Begins a run in `out`, or finds the one that is there: its settings, tokenizer and model. */
+/** Removes the run in `out`, whose checkpoints would be taken for those of the one that takes its place. */
+async function forget(out: string): Promise<void> {
+  // A folder that is half removed must not look like a run.
+  const aside = joinPath(out, ".checkpoints.old");
+  await remove(aside);
+  await rename(checkpointsIn(out), aside);
+  await remove(aside);
+  await note(`replacing the run in ${out}`);
+}
+
+/** The text of a run, or where its examples are. */
+interface Given {
+  readonly path: string;
+  /** Null for examples. */
+  readonly text: string | null;
+}
+
+/** What is given. @throws {UsageError} where that is nothing, or two things. */
+async function given(values: Values, file: string | undefined): Promise<Given> {
+  const data = values.text("data");
+  if ((file === undefined) === (data === undefined)) {
+    throw new UsageError(
+      `train: give ${file === undefined ? "" : "either "}a TEXTFILE or examples with --data FILE${
+        file === undefined ? "" : ", not both"
+      }`,
+    );
+  }
+  if (file === undefined) {
+    if (values.has("init") || values.flag("resume")) return { path: data!, text: null };
+    throw new UsageError("train: examples are for a model that is there; name it with --init MODEL");
+  }
+  const text = await readText(file);
+  if (text === "") throw new UsageError(`train: ${file} is empty; there is nothing to learn from`);
+  return { path: file, text };
+}
+
+/** Begins a run in `out`, or finds the one that is there: its settings, tokenizer, model and what it learns from. */
 async function prepare(
   values: Values,
-  path: string,
-  text: string,
+  { path, text }: Given,
   out: string,
-): Promise<{ settings: RunSettings; model: CausalLM; parts: TextParts }> {
+): Promise<{ settings: RunSettings; model: CausalLM; material: Material }> {
   const settingsPath = String(joinPath(out, "training.json")), resume = values.flag("resume");
   // One rank looks and writes; the others do what it does.
   const isFirst = distributed.rank === 0;
   const hasCheckpoint = (isFirst || resume) && await exists(checkpointsIn(out)) &&
     (await new CheckpointManager(checkpointsIn(out)).list()).length > 0;
-  if (!resume && hasCheckpoint) {
-    throw new UsageError(`${out} holds a run already; go on with --resume, or name another folder`);
+  if (!resume && hasCheckpoint && !values.flag("force")) {
+    throw new UsageError(
+      `${out} holds a run already; go on with --resume, give --force to begin another in its place, or name another folder`,
+    );
   }
   const written = values.has("lora") ? "adapter_config.json" : "config.json";
   if (isFirst && !resume && !values.flag("force") && await exists(joinPath(out, written))) {
@@ -175,7 +229,9 @@ async function prepare(
       `${out} holds a model already; give --force to train another in its place, or name another folder`,
     );
   }
-  const saved = resume ? await savedSettings(settingsPath, values, path, text) : null;
+  const sha256 = text === null ? "" : await digest(text);
+  const saved = resume ? await savedSettings(settingsPath, values) : null;
+  if (saved && text !== null) demandSameText(saved, path, sha256);
   // A run that ended before its first checkpoint goes on from its beginning, in the way in which it was begun.
   const begun = !saved
     ? await initialModel({
@@ -187,62 +243,82 @@ async function prepare(
     : hasCheckpoint
     ? await begunModel(saved, out)
     : await sameModel(saved);
-  const settings: Omit<SavedSettings, "config" | "generation"> = saved ?? {
-    ...newSettings(values, path, begun?.contextLength ?? Infinity, distributed.size),
-    text_sha256: await digest(text),
-    base_sha256: begun ? await fingerprint(begun) : null,
-  };
-  const [train, rest] = splitText(text, settings["val-fraction"]);
-  const tokenizer = begun?.tokenizer ?? freshTokenizer(settings, train, text);
-  const parts = {
-    ids: Int32Array.from(tokenizer.encode(train)),
-    held: Int32Array.from(tokenizer.encode(rest)),
-  };
-  const { "block-size": blockSize } = settings;
-  if (parts.ids.length <= blockSize) {
-    throw new UsageError(
-      `train: ${path} has ${parts.ids.length} tokens to learn from, and a window of --block-size ${blockSize} holds ` +
-        `${blockSize + 1}; take a smaller --block-size, or a longer text`,
-    );
-  }
-  // What cannot be trained on is refused before anything is written.
-  randomBatches(parts.ids, { batchSize: settings["batch-size"], blockSize });
+  const settings: RunSettings & Partial<SavedSettings> = saved ??
+    newSettings(values, path, begun?.contextLength ?? Infinity, distributed.size);
+  const base = saved ? saved.base_sha256 : begun && await fingerprint(begun);
   // Weights are drawn by kernels, too.
   useDeterministicAlgorithms(settings.deterministic);
   manualSeed(settings.seed);
-  const model = begun ?? await freshModel(settings, tokenizer);
+  const model = begun ?? await freshModel(settings, freshTokenizer(settings, text!));
+  const isDpo = settings.objective === "dpo";
+  const reference = isDpo && settings.lora === null ? await referenceOf(settings, saved) : null;
+  const material = isDpo
+    ? await preferenceMaterial(model, settings, path, reference)
+    : text === null
+    ? await exampleMaterial(model, settings, path)
+    : textMaterial(model, settings, { text, path, sha256 }) as Material;
+  if (saved && text === null) demandSameText(saved, path, material.sha256);
+  if (settings.patience !== null && !material.judge) {
+    throw new UsageError(
+      `train: --patience ${settings.patience} counts evaluations, and of ${path} nothing is held out; take a larger --val-fraction`,
+    );
+  }
+  // What cannot be trained on is refused before anything is written.
+  material.data();
   adapt(model, settings);
   model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };
   if (!resume && isFirst) {
+    if (hasCheckpoint) await forget(out);
     // The model that `out` may hold stays whole, with its own tokenizer, until the new one is there.
     await writeFiles(checkpointsIn(out), model.tokenizerFiles());
-    const saved = { ...settings, config: model.toConfig(), generation: model.generationConfig };
-    await writeFileAtomic(settingsPath, `${JSON.stringify(saved, null, 2)}\n`);
+    const all = {
+      ...settings,
+      text_sha256: material.sha256,
+      base_sha256: base,
+      config: model.toConfig(),
+      generation: model.generationConfig,
+    };
+    await writeFileAtomic(settingsPath, `${JSON.stringify(all, null, 2)}\n`);
   }
-  return { settings, model, parts };
+  return { settings, model, material };
 }
 
 /** The command. */
 export const train: Command = {
   name: "train",
-  usage: "TEXTFILE -o DIR [options]",
-  summary: "Trains a language model from a text and writes a Hugging Face model folder.",
+  ranks: true,
+  usage: "TEXTFILE|--data FILE -o DIR [options]",
+  summary: "Trains a language model from a text or examples and writes a Hugging Face model folder.",
   details:
+    'Examples are JSON lines: {"prompt", "completion"}, {"messages"} by the model\'s chat template, or {"text"}; ' +
+    'with --objective dpo {"prompt", "chosen", "rejected"}. ' +
     "Started by mpirun or srun --mpi=…, its ranks train together: each reads its part of every batch. " +
-    "Ctrl-C (or SIGTERM, SIGHUP, SIGQUIT) saves and stops; the same command with --resume goes on, bit for bit.",
-  positionals: [1, 1],
+    "Ctrl-C (or SIGTERM) saves and stops; the same command with --resume goes on, bit for bit.",
+  positionals: [0, 1],
+  calls: {
+    family: "model_type",
+    "n-kv-head": "kvHeads",
+    "n-inner": "innerWidth",
+    "block-size": "contextLength",
+  },
   options: {
     out: { short: "o", value: "DIR", help: "where to write (required)" },
+    data: {
+      value: "FILE",
+      help: "with --init: learn from examples, a line of JSON each, of a file of any size",
+    },
     ...runOptions,
     ...deviceOptions,
     resume: { help: "go on with the run in DIR" },
-    force: { help: "train over the model that DIR holds" },
+    force: { help: "train over the model or the run that DIR holds; without it they are refused" },
     "stop-after": { value: "N", kind: whole(1), help: "save and stop after N steps of this call" },
     trace: {
       value: "FILE",
       help: "write what every rank does when, as JSON for Chrome's tracing page or Perfetto",
     },
     plot: { value: "FILE", help: "draw the loss curve as SVG" },
+    tensorboard: { value: "DIR", help: "write what is reported into DIR for TensorBoard, too" },
+    mfu: { help: "measure the machine's limit first, and note what part of it the model's operations use" },
     quiet: { help: "say nothing while training" },
   },
   idle: [
@@ -257,6 +333,17 @@ export const train: Command = {
   async run(values, [path]) {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("train: say where to write with -o DIR");
+    for (
+      const [name, what, begins] of [["plot", "no plot", "<svg"], ["trace", "no trace", '{"traceEvents"']]
+    ) {
+      const file = values.text(name);
+      if (file === undefined) continue;
+      const wrote = await placeOf("train", file, values.flag("force"), {
+        what: `${what} that this command wrote`,
+        is: (head) => letters(head, begins.length) === begins,
+      });
+      if (wrote === "replaced") await note(`${file} is there already, and will be replaced`);
+    }
     const plotPath = values.text("plot"), plot = plotPath === undefined ? null : await loadPlotter();
     await distributed.init();
     await applyDevice(values);
@@ -264,23 +351,22 @@ export const train: Command = {
     if (!values.has("threads") && distributed.size > 1) {
       await setThreads(Math.max(1, Math.floor(hardwareConcurrency() / distributed.onThisHost)));
     }
-    const text = await readText(path);
-    if (text === "") throw new UsageError(`train: ${path} is empty; there is nothing to learn from`);
-    const { settings, model, parts } = await prepare(values, path, text, out);
+    const { settings, model, material } = await prepare(values, await given(values, path), out);
     const isFirst = distributed.rank === 0;
-    const run = new TrainingRun(model, settings, parts, out, values.flag("quiet") || !isFirst, {
+    const run = new TrainingRun(model, settings, material, out, values.flag("quiet") || !isFirst, {
       zero: values.number("zero") as 0 | 1 | 2 | undefined,
       wire: values.text("wire") as "f32" | "bf16" | undefined,
       trace: values.text("trace"),
-    });
+    }, { tensorboard: values.text("tensorboard"), mfu: values.flag("mfu") });
     const result = await run.go(values.flag("resume"), values.number("stop-after"));
+    await material.close();
     const parameters = model.numParameters();
     if (plotPath !== undefined && isFirst) {
-      const title = `${settings.text}: ${parameters.toLocaleString("en")} parameters`;
+      const title = `${settings.text}: ${counted(parameters, "parameter")}`;
       await plot?.(plotPath, await run.log.read(), title);
     }
     if (values.flag("json") && isFirst) {
-      const { step, loss, bestLoss, finished, interrupted } = result, { seconds } = run;
+      const { step, loss, bestLoss, finished, stoppedEarly, interrupted } = result, { seconds } = run;
       const { steps } = settings;
       await printJson({
         out,
@@ -290,6 +376,7 @@ export const train: Command = {
         loss,
         best_loss: bestLoss,
         finished,
+        stopped_early: stoppedEarly,
         interrupted,
         seconds,
       });

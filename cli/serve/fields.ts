@@ -13,6 +13,8 @@ export type Route = "completions" | "chat";
 export interface Field extends Kind {
   /** The route that has it, where it is not both. */
   readonly only?: Route;
+  /** What clients send that want nothing of it. */
+  readonly none?: unknown;
 }
 
 /** The most characters of a name: of a model, a user. */
@@ -96,12 +98,15 @@ export const fields: Readonly<Record<string, Field>> = {
   stream_options: kind("an object", isObject),
   temperature: number({ from: 0, to: 2 }),
   top_p: number({ from: 0, to: 1 }),
-  stop: kind(
-    `a text of 1 to ${mostStop} characters, or up to ${mostStops} of them`,
-    (x) =>
-      (Array.isArray(x) ? x : [x]).length <= mostStops &&
-      (Array.isArray(x) ? x : [x]).every((s) => isText(s, mostStop) && s !== ""),
-  ),
+  stop: {
+    ...kind(
+      `a text of 1 to ${mostStop} characters, or up to ${mostStops} of them`,
+      (x) =>
+        (Array.isArray(x) ? x : [x]).length <= mostStops &&
+        (Array.isArray(x) ? x : [x]).every((s) => isText(s, mostStop) && s !== ""),
+    ),
+    none: "",
+  },
   seed: kind("a whole number of 64 bits, from -2^63 to 2^63 - 1", isSeed),
   presence_penalty: number({ from: -2, to: 2 }),
   frequency_penalty: number({ from: -2, to: 2 }),
@@ -141,7 +146,7 @@ export const fields: Readonly<Record<string, Field>> = {
   ),
   structured_outputs: kind("an object with json, regex, choice or json_object", isObject),
   json_schema: schema,
-  format: kind(`"json" or a JSON Schema`, (x) => x === "json" || isObject(x)),
+  format: { ...kind(`"json" or a JSON Schema`, (x) => x === "json" || isObject(x)), none: "" },
 };
 
 /** Names of the fields of a route. */

@@ -47,10 +47,11 @@ const isNothing = (value: unknown): boolean =>
   typeof value === "object" && (value === null || Object.keys(value).length === 0);
 
 /** The fields of a body that were given: what is null or undefined was not. @throws {Problem} for any that cannot be. */
-function given(body: Body, route: Route): Body {
+function given(body: Body, route: Route, contextLength: number): Body {
   const found: Record<string, unknown> = Object.create(null);
   for (const [name, value] of Object.entries(body)) {
     if (value === null || value === undefined) continue;
+    if (Object.hasOwn(fields, name) && value === fields[name].none) continue;
     const isElsewhere = (fields[name]?.only ?? route) !== route && Object.hasOwn(unhonoured, name);
     if (Object.hasOwn(fields, name) && !isElsewhere) {
       const { accepts, expected, only = route } = fields[name];
@@ -69,7 +70,7 @@ function given(body: Body, route: Route): Body {
       }
       found[name] = value;
     } else if (Object.hasOwn(unhonoured, name)) {
-      const why = complaint(name, value, body, route);
+      const why = complaint(name, value, body, route, contextLength);
       if (why !== null) fail(name, `${name} cannot be honoured: ${why}`);
     } else if (!isNothing(value)) {
       const short = show(name);
@@ -154,8 +155,9 @@ export function readCompletion(
   text: string,
   vocabSize: number,
   mostTexts: number,
+  contextLength = Infinity,
 ): Asked & { prompts: readonly Prompt[] } {
-  const body = given(parseBody(text), "completions"), { prompt = "", logprobs } = body;
+  const body = given(parseBody(text), "completions", contextLength), { prompt = "", logprobs } = body;
   const list = Array.isArray(prompt) && typeof prompt[0] !== "number" ? prompt : [prompt as Prompt];
   checkCount(list.length, (body.n as number | undefined) ?? 1, mostTexts);
   const isId = (id: unknown): boolean =>
@@ -176,8 +178,9 @@ export function readChat(
   text: string,
   vocabSize: number,
   mostTexts: number,
+  contextLength = Infinity,
 ): Asked & { messages: ChatMessage[]; tools: Tools | null } {
-  const body = given(parseBody(text), "chat"), { messages, logprobs } = body;
+  const body = given(parseBody(text), "chat", contextLength), { messages, logprobs } = body;
   if (messages === undefined) fail("messages", `messages is missing, expected ${fields.messages.expected}`);
   checkCount(1, (body.n as number | undefined) ?? 1, mostTexts);
   const said = (messages as unknown[]).map(readMessage), tools = readTools(body);

@@ -51,6 +51,8 @@ export interface ServiceOptions {
   readonly maxQueue: number;
   /** Texts that one request may ask for. */
   readonly maxTexts: number;
+  /** Seconds of work that one text's format may take. Default: as long as it takes. */
+  readonly formatSeconds?: number;
   /** How positions become a vector of `/v1/embeddings`. Default "mean". */
   readonly pooling?: Pooling;
 }
@@ -95,7 +97,11 @@ export class Service {
   /** Computes nothing yet. */
   constructor(options: ServiceOptions) {
     this.#options = options;
-    this.#batcher = options.model.batcher({ maxBatch: options.maxBatch });
+    const { maxBatch, formatSeconds } = options;
+    this.#batcher = options.model.batcher({
+      maxBatch,
+      ...(formatSeconds === undefined ? {} : { formatSeconds }),
+    });
   }
 
   /** Texts at work and in the queue. */
@@ -141,7 +147,7 @@ export class Service {
   /** Reads a request of `/v1/completions`. @throws {Problem} */
   async completion(text: string, client: string, signal: AbortSignal): Promise<Work> {
     const { model, maxTexts } = this.#options;
-    const { prompts, ...asked } = readCompletion(text, model.vocabSize, maxTexts);
+    const { prompts, ...asked } = readCompletion(text, model.vocabSize, maxTexts, model.contextLength);
     if (asked.echo && asked.options.logprobs !== undefined) {
       throw new Problem(400, "echo with logprobs cannot be honoured: prompts are not scored", "logprobs");
     }
@@ -159,7 +165,7 @@ export class Service {
         "no_chat_template",
       );
     }
-    const { messages, tools, ...asked } = readChat(text, model.vocabSize, maxTexts);
+    const { messages, tools, ...asked } = readChat(text, model.vocabSize, maxTexts, model.contextLength);
     this.#checkLength(messages.reduce((sum, { content }) => sum + content.length, 0), "messages");
     let prompt: number[];
     try {

@@ -12,7 +12,7 @@ export type Body = Readonly<Record<string, unknown>>;
 
 interface Unhonoured {
   /** Whether a value asks for nothing. */
-  readonly isIdle: (value: unknown, body: Body, route: Route) => boolean;
+  readonly isIdle: (value: unknown, body: Body, route: Route, contextLength: number) => boolean;
   /** Why others are refused. */
   readonly why: string;
 }
@@ -54,11 +54,13 @@ export const unhonoured: Readonly<Record<string, Unhonoured>> = {
     isIdle: (value) => Array.isArray(value) && value.every((one) => one === "text"),
     why: textOnly,
   },
-  audio: only(textOnly),
+  audio: only(textOnly, {}),
   prediction: idle((value) => typeof value === "object" && !Array.isArray(value), "an object"),
   reasoning_effort: only(noReasons, "none", "medium"),
   reasoning: {
-    isIdle: (value) => isEmpty(value) || (value as { effort?: unknown })?.effort === "none",
+    isIdle: (value) =>
+      isEmpty(value) || (value as { effort?: unknown })?.effort === "none" ||
+      (value as { enabled?: unknown })?.enabled === false,
     why: noReasons,
   },
   verbosity: only("the model writes as it writes", "medium"),
@@ -83,7 +85,10 @@ export const unhonoured: Readonly<Record<string, Unhonoured>> = {
   num_beams: only(oneSearch, 1),
   length_penalty: only(oneSearch, 1),
   early_stopping: only(oneSearch, false),
-  truncate_prompt_tokens: only("prompts are taken whole"),
+  // -1: as many as the model takes.
+  truncate_prompt_tokens: only("prompts are taken whole", -1),
+  // Ollama's, which cuts what is longer than the model's context; here that is refused, and nothing else cut.
+  truncate: idle((value) => typeof value === "boolean", "true or false"),
   prompt_logprobs: only("prompts are not scored", false),
   return_tokens_as_token_ids: only("log-probabilities tell texts of tokens", false),
   return_token_ids: only("answers are texts", false),
@@ -134,6 +139,26 @@ export const unhonoured: Readonly<Record<string, Unhonoured>> = {
   n_probs: only("use logprobs", 0),
   n_keep: only("prompts are taken whole", 0, -1),
   id_slot: only("places are given out in turns", -1),
+  samplers: {
+    // Those that are left out do nothing: then it is the same to leave them out.
+    isIdle: (value, body) =>
+      Array.isArray(value) && value.every(isText) &&
+      ["temperature", "top_k", "top_p", "min_p"].every((name) => value.includes(name) || !(name in body)),
+    why: "samplers are used whose own fields are given; leave those out that are not to be",
+  },
+  num_ctx: {
+    isIdle: (value, _body, _route, contextLength) =>
+      typeof value === "number" && value >= contextLength && Number.isInteger(value),
+    why: "the context is as long as the model's",
+  },
+  route: only("there is one model", "fallback"),
+  usage: {
+    isIdle: (value, { stream }) => {
+      const include = (value as { include?: unknown } | null)?.include;
+      return isEmpty(value) || include === false || (include === true && stream !== true);
+    },
+    why: "it belongs to stream_options: { include_usage: true }",
+  },
   timings_per_token: only("answers tell of tokens in usage", false),
   thinking: {
     isIdle: (value) => isEmpty(value) || (value as { type?: unknown })?.type === "disabled",
@@ -155,7 +180,13 @@ export const unhonoured: Readonly<Record<string, Unhonoured>> = {
 };
 
 /** Why a field of {@link unhonoured} is refused; null where it changes nothing. */
-export function complaint(name: string, value: unknown, body: Body, route: Route): string | null {
+export function complaint(
+  name: string,
+  value: unknown,
+  body: Body,
+  route: Route,
+  contextLength: number,
+): string | null {
   const { isIdle, why } = unhonoured[name];
-  return isIdle(value, body, route) ? null : why;
+  return isIdle(value, body, route, contextLength) ? null : why;
 }

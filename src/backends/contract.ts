@@ -95,6 +95,8 @@ export interface Backend {
   supports(dtype: DType): boolean;
   /** Bytes that it takes at most; Infinity: what the machine gives. What is in use already stays. */
   maxMemory: number;
+  /** Bytes that it could have in all, where that is known before it is tried. */
+  readonly capacity?: number;
   /** Memory with undefined contents. @throws {DeviceError} when there is none left, saying how much was asked for. */
   allocate(byteLength: number): DeviceBuffer;
   /** Gives memory back. The contents may be overwritten at once by work issued later. */
@@ -228,6 +230,23 @@ export interface Kernels {
     causal: boolean,
   ): void;
   /**
+   * The same, each query by itself and its sums in the order of keys, so that a row's bits depend on what it sees alone: for
+   * devices whose `arithmetic` is "deterministic". `softcap` and `window` as in {@link Kernels.attentionStep}; `seen` (bool
+   * [batch, heads, tq, tk], strided with unit last stride) is 0 where a key is hidden.
+   */
+  attentionInOrder?(
+    q: View,
+    k: View,
+    v: View,
+    out: View,
+    lse: View | null,
+    scale: number,
+    causal: boolean,
+    softcap: number,
+    window: number,
+    seen: View | null,
+  ): void;
+  /**
    * A decoding step of several texts: `qkv` [rows, heads + 2 · groups, d] is contiguous f32, queries first, then keys, then
    * values; row i's keys and values are written at position `lengths[i]` of `keys[i]` and `values[i]` ([1, groups, capacity, d],
    * all of one dtype, f32 or one of {@link Kernels.attentionDTypes}), and its queries attend to all positions up to it:
@@ -248,6 +267,15 @@ export interface Kernels {
   ): void;
   /** What k and v of {@link Kernels.attention} may be stored as besides f32, where a head is a multiple of 32 wide. */
   readonly attentionDTypes?: readonly DType[];
+  /**
+   * Bytes that the matrix b takes in the order in which {@link Kernels.matmulPacked} reads it, for a product of these shapes,
+   * strides and dtypes; 0 where `matmul` does as well without. Nothing is read or written.
+   */
+  packedBytes?(a: View, b: View, out: View, epilogue?: Epilogue): number;
+  /** b [k, n], any strides, in that order: out [bytes / 4] is contiguous f32. */
+  pack?(b: View, out: View): void;
+  /** `matmul` with a matrix b that was packed, for a product that {@link Kernels.packedBytes} gave bytes for. */
+  matmulPacked?(a: View, packed: View, out: View, epilogue?: Epilogue): void;
   /** Writes x [.., n], f32 with unit last stride, as q8 blocks along the last axis of `out` (up to 4 dims, whole blocks). */
   quantize?(x: View, out: View): void;
   /** Gradients of attention from what the forward kernel kept; views strided as there. */

@@ -1,6 +1,6 @@
 /**
  * The operations of the contract as a table: what each is called, what its arguments are, which memory it reads and
- * writes, and what shapes go together.
+ * writes, and what shapes and dtypes go together.
  *
  * Whoever stands between a device and its callers (the guard of a full heap, a count of calls, the trace of a program)
  * reads this table instead of knowing operations by heart, so a new operation is one row here and known everywhere.
@@ -8,6 +8,7 @@
  *
  * @module
  */
+import type { DType } from "../core/dtype.ts";
 import type { Backend, Epilogue, Kernels, View } from "./contract.ts";
 
 /** What becomes of a view's memory: `updates` keeps what it does not write, or builds on it. */
@@ -24,6 +25,8 @@ export interface Parameter {
   readonly kind: ParameterKind;
   /** Whether it is a list of them. */
   readonly list: boolean;
+  /** Of a view: the dtypes that it may have, also as names of arguments whose dtype it shares; null for any. */
+  readonly dtypes: readonly string[] | null;
 }
 
 /** Names of the mandatory operations. */
@@ -38,7 +41,7 @@ export type PrimitiveName =
   | "random";
 
 /** Names of the operations that a device may do in one go. */
-export type KernelName = Exclude<keyof Kernels, "attentionDTypes">;
+export type KernelName = Exclude<keyof Kernels, "attentionDTypes" | "packedBytes">;
 
 /** Names of all operations. */
 export type OperationName = PrimitiveName | KernelName;
@@ -60,11 +63,16 @@ export interface Operation {
   shapes(args: Arguments): readonly (Shape | null)[];
 }
 
-/** "reads x", "writes* outputs" (a list), "word axis" … as parameters. */
+/** "reads x", "writes* outputs" (a list), "reads index:i32|i64" (its dtypes), "writes out:x" (that of x), "word axis" … */
 function parameters(text: string): Parameter[] {
   return text.split(", ").map((part) => {
-    const [kind, name] = part.split(" ");
-    return { name, kind: kind.replace("*", "") as ParameterKind, list: kind.endsWith("*") };
+    const [kind, rest] = part.split(" "), [name, dtypes] = rest.split(":");
+    return {
+      name,
+      kind: kind.replace("*", "") as ParameterKind,
+      list: kind.endsWith("*"),
+      dtypes: dtypes?.split("|") ?? null,
+    };
   });
 }
 
@@ -102,79 +110,92 @@ const list: readonly Operation[] = [
     const columns = shapeOf(b);
     return [[...rowsOf(a), columns[columns.length - 1]]];
   }),
-  row("gather", false, "reads x, word axis, reads index, writes out", like(2)),
-  row("scatter", false, "word mode, updates out, word axis, reads index, reads source", () => [null]),
-  row("cumsum", false, "reads x, word axis, writes out", like(0)),
-  row("sort", false, "reads x, word descending, writes values, writes indices", like(0, 0)),
-  row("random", false, "word kind, number seed, number offset, writes out", () => [null]),
-  row("softmax", true, "reads x, writes out, word log", like(0)),
-  row("softmaxBackward", true, "reads dy, reads y, writes dx, word log", like(0)),
+  row("gather", false, "reads x, word axis, reads index:i32|i64, writes out:x|f32", like(2)),
+  row(
+    "scatter",
+    false,
+    "word mode, updates out, word axis, reads index:i32|i64, reads source:out",
+    () => [null],
+  ),
+  row("cumsum", false, "reads x, word axis, writes out:x", like(0)),
+  row("sort", false, "reads x, word descending, writes values:x, writes indices:i32", like(0, 0)),
+  row("random", false, "word kind, number seed, number offset, writes out:f32", () => [null]),
+  row("softmax", true, "reads x:f32, writes out:f32, word log", like(0)),
+  row("softmaxBackward", true, "reads dy:f32, reads y:f32, writes dx:f32, word log", like(0)),
   row(
     "layerNorm",
     true,
-    "reads x, reads weight, reads bias, number eps, writes out, writes mean, writes rstd",
+    "reads x:f32, reads weight:f32, reads bias:f32, number eps, writes out:f32, writes mean:f32, writes rstd:f32",
     ([x]) => [shapeOf(x), null, null],
   ),
   row(
     "layerNormBackward",
     true,
-    "reads dy, reads x, reads weight, reads mean, reads rstd, writes dx, writes dweight, writes dbias",
+    "reads dy:f32, reads x:f32, reads weight:f32, reads mean:f32, reads rstd:f32, writes dx:f32, writes dweight:f32, writes dbias:f32",
     ([, x]) => [shapeOf(x), null, null],
   ),
   row(
     "rmsNorm",
     true,
-    "reads x, reads weight, number eps, writes out, writes rstd",
+    "reads x:f32, reads weight:f32, number eps, writes out:f32, writes rstd:f32",
     ([x]) => [shapeOf(x), null],
   ),
   row(
     "rmsNormBackward",
     true,
-    "reads dy, reads x, reads weight, reads rstd, writes dx, writes dweight",
+    "reads dy:f32, reads x:f32, reads weight:f32, reads rstd:f32, writes dx:f32, writes dweight:f32",
     ([, x]) => [shapeOf(x), null],
   ),
   row(
     "attention",
     true,
-    "reads q, reads k, reads v, writes out, writes lse, number scale, word causal",
+    "reads q:f32, reads k, reads v:k, writes out:f32, writes lse:f32, number scale, word causal",
+    ([q]) => [shapeOf(q), rowsOf(q)],
+  ),
+  row(
+    "attentionInOrder",
+    true,
+    "reads q:f32, reads k, reads v:k, writes out:f32, writes lse:f32, number scale, word causal, number softcap, word window, reads seen",
     ([q]) => [shapeOf(q), rowsOf(q)],
   ),
   row(
     "attentionStep",
     true,
-    "reads qkv, updates* keys, updates* values, number* lengths, writes out, number scale, reads places, number softcap, word window",
+    "reads qkv:f32, updates* keys, updates* values:keys, number* lengths, writes out:f32, number scale, reads places:i32, number softcap, word window",
     (args) => {
       const [rows, all, width] = shapeOf(args[0]), keys = args[1] as View[], values = args[2] as View[];
       const heads = all - 2 * shapeOf(keys[0])[1];
       return [...keys, ...values].map((): Shape | null => null).concat([[rows, heads, width]]);
     },
   ),
-  row("rows", true, "word program, reads* inputs, number* scalars, writes* outputs", (args) => {
+  row("rows", true, "word program, reads* inputs:f32, number* scalars, writes* outputs:f32", (args) => {
     return (args[3] as View[]).map(() => null);
   }),
-  row("quantize", true, "reads x, writes out", like(0)),
+  row("pack", true, "reads b:f32|f16|bf16, writes out:f32", () => [null]),
+  row("matmulPacked", true, "reads a, reads packed:f32, writes out, epilogue epilogue", () => [null]),
+  row("quantize", true, "reads x:f32, writes out:q8", like(0)),
   row(
     "attentionBackward",
     true,
-    "reads dout, reads q, reads k, reads v, reads out, reads lse, writes dq, writes dk, writes dv, number scale, word causal",
+    "reads dout:f32, reads q:f32, reads k:f32, reads v:f32, reads out:f32, reads lse:f32, writes dq:f32, writes dk:f32, writes dv:f32, number scale, word causal",
     like(1, 2, 3),
   ),
   row(
     "crossEntropy",
     true,
-    "reads logits, reads targets, writes losses, writes lse, number ignoreIndex",
+    "reads logits:f32, reads targets:i32, writes losses:f32, writes lse:f32, number ignoreIndex",
     ([logits]) => [rowsOf(logits), rowsOf(logits)],
   ),
   row(
     "crossEntropyBackward",
     true,
-    "reads logits, reads targets, reads lse, reads scale, writes dlogits, number ignoreIndex",
+    "reads logits:f32, reads targets:i32, reads lse:f32, reads scale:f32, writes dlogits:f32, number ignoreIndex",
     like(0),
   ),
   row(
     "sample",
     true,
-    "reads logits, number temperature, number topK, number uniform, writes out",
+    "reads logits:f32, number temperature, number topK, number uniform, writes out:i32",
     () => [[1]],
   ),
 ];
@@ -221,19 +242,38 @@ export function withViews(
   });
 }
 
-/** Why the views that an operation writes are not of the shapes its other arguments ask for; null when they are. */
-export function shapeProblem(operation: Operation, args: Arguments): string | null {
-  const expected = operation.shapes(args), written: View[] = [];
+/** The views of each argument, by its place. */
+function viewsAt({ parameters }: Operation, args: Arguments, i: number): View[] {
+  const { kind } = parameters[i];
+  if (kind !== "reads" && kind !== "writes" && kind !== "updates") return [];
+  return [args[i]].flat().filter((view) => view !== null && view !== undefined) as View[];
+}
+
+/**
+ * Why the arguments of a call are not what the row says (dtypes that do not go together, outputs of other shapes than
+ * the other arguments ask for); null when they are.
+ */
+export function callProblem(operation: Operation, args: Arguments): string | null {
+  const { name, parameters } = operation, expected = operation.shapes(args), written: (View | null)[] = [];
+  const dtypesOf = (what: string): readonly DType[] => {
+    const i = parameters.findIndex((other) => other.name === what);
+    return i < 0 ? [what as DType] : viewsAt(operation, args, i).map(({ dtype }) => dtype);
+  };
   let problem: string | null = null;
-  operation.parameters.forEach(({ kind }, i) => {
-    if (kind !== "writes" && kind !== "updates") return;
-    if (Array.isArray(args[i])) written.push(...args[i] as View[]);
-    else written.push(args[i] as View);
+  parameters.forEach(({ name: argument, kind, dtypes }, i) => {
+    if (kind === "writes" || kind === "updates") {
+      written.push(...Array.isArray(args[i]) ? args[i] as View[] : [args[i] as View]);
+    }
+    const allowed = dtypes?.flatMap(dtypesOf);
+    for (const { dtype } of viewsAt(operation, args, i)) {
+      if (!allowed || allowed.includes(dtype)) continue;
+      problem ??= `${name} takes ${argument} as ${[...new Set(allowed)].join(" or ")}, not ${dtype}`;
+    }
   });
   written.forEach((view, i) => {
     const shape = expected[i];
     if (!view || !shape || String(view.shape) === String(shape)) return;
-    problem ??= `${operation.name} writes [${view.shape}] where its arguments give [${shape}]`;
+    problem ??= `${name} writes [${view.shape}] where its arguments give [${shape}]`;
   });
   return problem;
 }

@@ -3,8 +3,8 @@
  *
  * `f16` and `bf16` are stored as their 16 raw bits in a `Uint16Array` (the browsers' `Float16Array` is not
  * everywhere yet, and bf16 has no array at all); `bool` is one byte, 0 or 1. `q8` and `q4` are weight-only:
- * symmetric blocks of 32 along the last axis with one f16 scale a block. So are `q2k` to `q6k`, the blocks of 256 of
- * GGUF's Q2_K to Q6_K, which come from such a file and are not made here. `f64` lives on the reference device alone.
+ * symmetric blocks of 32 along the last axis with one f16 scale a block. So are `q2k` to `q6k` and
+ * the others of {@link KDType}, the blocks of GGUF's Q2_K to Q6_K, Q4_1, Q5_0 …, which come from such a file and are not made here. `f64` lives on the reference device alone.
  *
  * @module
  */
@@ -18,12 +18,24 @@ import { DTypeError } from "./errors.ts";
 export type DType = "f64" | "f32" | "f16" | "bf16" | "i64" | "i32" | "u8" | "bool" | "q8" | "q4" | KDType;
 
 /**
- * Weights in blocks of 256 as a GGUF has them (Q2_K to Q6_K). They are read from files, multiplied with and picked from by
- * the cpu and reference devices, and converted to floats; nothing becomes such blocks but in a file.
+ * Weights in blocks as a GGUF has them: of 256 (Q2_K to Q6_K, IQ4_XS) or of 32 (Q4_1, Q5_0, Q5_1, IQ4_NL, MXFP4). They are
+ * read from files, multiplied with and picked from by the cpu and reference devices, and converted to floats; nothing becomes
+ * such blocks but in a file.
  *
  * @category Tensors
  */
-export type KDType = "q6k" | "q5k" | "q4k" | "q3k" | "q2k";
+export type KDType =
+  | "q6k"
+  | "q5k"
+  | "q4k"
+  | "q3k"
+  | "q2k"
+  | "iq4xs"
+  | "q51"
+  | "q50"
+  | "q41"
+  | "iq4nl"
+  | "mxfp4";
 
 /**
  * The arrays that hold tensor elements in JavaScript.
@@ -54,6 +66,27 @@ const bytes: Record<DType, number> = {
   q4k: 144 / 256,
   q3k: 110 / 256,
   q2k: 84 / 256,
+  iq4xs: 136 / 256,
+  q51: 24 / 32,
+  q50: 22 / 32,
+  q41: 20 / 32,
+  iq4nl: 18 / 32,
+  mxfp4: 17 / 32,
+};
+
+/** Values of a block of each of {@link KDType}. */
+const blockSizes: Readonly<Record<KDType, number>> = {
+  q6k: 256,
+  q5k: 256,
+  q4k: 256,
+  q3k: 256,
+  q2k: 256,
+  iq4xs: 256,
+  q51: 32,
+  q50: 32,
+  q41: 32,
+  iq4nl: 32,
+  mxfp4: 32,
 };
 
 /**
@@ -73,12 +106,12 @@ export function isDType(name: unknown): name is DType {
 
 /** Elements of a block of `dtype`: 1 for what has none. */
 export function blockValues(dtype: DType): number {
-  return isK(dtype) ? 256 : dtype === "q8" || dtype === "q4" ? quantBlock : 1;
+  return isK(dtype) ? blockSizes[dtype] : dtype === "q8" || dtype === "q4" ? quantBlock : 1;
 }
 
-/** Whether `dtype` holds blocks of 256 (see {@link KDType}). */
+/** Whether `dtype` holds blocks that come from a GGUF alone (see {@link KDType}). */
 export function isK(dtype: DType): dtype is KDType {
-  return dtype.length === 3 && dtype.charCodeAt(0) === 113;
+  return blockSizes[dtype as KDType] !== undefined;
 }
 
 /** Bytes that `count` elements of `dtype` take. For quantised ones `count` is a multiple of {@link blockValues}. */
@@ -91,7 +124,7 @@ export function isFloat(dtype: DType): boolean {
   return dtype === "f32" || dtype === "f16" || dtype === "bf16" || dtype === "f64";
 }
 
-/** Whether `dtype` holds blocks of quantised weights (q8, q4, and q2k to q6k). */
+/** Whether `dtype` holds blocks of quantised weights (q8, q4, and those of {@link KDType}). */
 export function isQuantized(dtype: DType): boolean {
   return dtype === "q8" || dtype === "q4" || isK(dtype);
 }

@@ -101,6 +101,7 @@ export class CaptureError extends FerrotypeError {
 /**
  * Throws {@link CancelledError} when `signal` was aborted; `what` names the work in the message.
  *
+ * @throws {CancelledError} when the signal was aborted.
  * @category Errors
  */
 export function throwIfAborted(signal: AbortSignal | undefined, what: string): void {

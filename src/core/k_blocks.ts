@@ -1,8 +1,10 @@
 /**
- * Blocks of 256 weights, q2k to q6k: what ggml calls Q2_K to Q6_K (`dequantize_row_q*_K`, ggml-quants.c), as f32, bit for bit.
+ * Blocks of weights that come from a GGUF, q2k to q6k and others: what ggml calls Q2_K to Q6_K, IQ4_XS, Q4_1, Q5_0, Q5_1, IQ4_NL
+ * and MXFP4 (`dequantize_row_*`, ggml-quants.c), as f32, bit for bit, which is why every product and sum is rounded to f32 by
+ * itself.
  *
- * A block has small numbers of 2 to 6 bits, scales (and minima) of parts of 16 or 32 in 4 to 8 bits, and f16 factors of those:
- * value = factor · scale · number - factor · minimum, every product and sum rounded to f32 by itself.
+ * Those of 32 have a factor, and some a minimum. One of 256 has small numbers of 2 to 6 bits, scales (and minima) of parts of 16 or 32 in 4 to 8 bits, and f16 factors of those:
+ * value = factor · scale · number - factor · minimum.
  *
  * @module
  */
@@ -94,5 +96,101 @@ const q6k: Block = (x, b, out, o) => {
   }
 };
 
+/** The sixteen values that a nibble of iq4nl and iq4xs stands for. */
+export const nonLinear: readonly number[] = [
+  -127,
+  -104,
+  -83,
+  -65,
+  -49,
+  -35,
+  -22,
+  -10,
+  1,
+  13,
+  25,
+  38,
+  53,
+  69,
+  89,
+  113,
+];
+
+/** Twice the sixteen values of a 4-bit float (E2M1). */
+export const twiceE2m1: readonly number[] = [0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12];
+
+const word = new Uint32Array(1), float = new Float32Array(word.buffer);
+
+/** Half of 2 to the power (e - 127): what `twiceE2m1`, which holds twice the values, is multiplied by. */
+export function halfPower(e: number): number {
+  word[0] = e < 2 ? 0x200000 << e : e - 1 << 23;
+  return float[0];
+}
+
+type Numbered = (n: number) => number;
+
+/** Value `j` of a block of 32 nibbles lies low in byte j, value j + 16 high in it. */
+function nibbles(x: Uint8Array, at: number, out: Float32Array, o: number, value: Numbered): void {
+  for (let j = 0; j < 16; j++) {
+    out[o + j] = value(x[at + j] & 15);
+    out[o + j + 16] = value(x[at + j] >> 4);
+  }
+}
+
+/** Value `j` of a block whose fifth bits lie in the four bytes at `high`. */
+function fives(x: Uint8Array, high: number, at: number, out: Float32Array, o: number, value: Numbered): void {
+  const bits = x[high] | x[high + 1] << 8 | x[high + 2] << 16 | x[high + 3] << 24;
+  for (let j = 0; j < 16; j++) {
+    out[o + j] = value(x[at + j] & 15 | (bits >>> j & 1) << 4);
+    out[o + j + 16] = value(x[at + j] >> 4 | (bits >>> j + 16 & 1) << 4);
+  }
+}
+
+const iq4xs: Block = (x, b, out, o) => {
+  const d = half(x, b), high = x[b + 2] | x[b + 3] << 8;
+  for (let j = 0; j < 8; j++) {
+    const six = x[b + 4 + (j >> 1)] >> 4 * (j % 2) & 15 | (high >> 2 * j & 3) << 4,
+      step = round(d * (six - 32));
+    nibbles(x, b + 8 + 16 * j, out, o + 32 * j, (n) => step * nonLinear[n]);
+  }
+};
+
+const q41: Block = (x, b, out, o) => {
+  const d = half(x, b), least = half(x, b + 2);
+  nibbles(x, b + 4, out, o, (n) => round(n * d) + least);
+};
+
+const q50: Block = (x, b, out, o) => {
+  const d = half(x, b);
+  fives(x, b + 2, b + 6, out, o, (n) => (n - 16) * d);
+};
+
+const q51: Block = (x, b, out, o) => {
+  const d = half(x, b), least = half(x, b + 2);
+  fives(x, b + 4, b + 8, out, o, (n) => round(n * d) + least);
+};
+
+const iq4nl: Block = (x, b, out, o) => {
+  const d = half(x, b);
+  nibbles(x, b + 2, out, o, (n) => d * nonLinear[n]);
+};
+
+const mxfp4: Block = (x, b, out, o) => {
+  const d = halfPower(x[b]);
+  nibbles(x, b + 1, out, o, (n) => d * twiceE2m1[n]);
+};
+
 /** How the blocks of each dtype are read. */
-export const kBlocks: Readonly<Record<KDType, Block>> = { q2k, q3k, q4k, q5k, q6k };
+export const kBlocks: Readonly<Record<KDType, Block>> = {
+  q2k,
+  q3k,
+  q4k,
+  q5k,
+  q6k,
+  iq4xs,
+  q41,
+  q50,
+  q51,
+  iq4nl,
+  mxfp4,
+};

@@ -60,6 +60,20 @@ export function checkOption(where: string, name: string, value: unknown, of: Kin
   }
 }
 
+/** The given options that have no effect, and why. */
+export function* idleOf<O extends object>(
+  given: O,
+  idle: readonly Idle<O>[],
+): Generator<[name: keyof O & string, why: string]> {
+  for (const { option, when, because, unless } of idle) {
+    for (const name of typeof option === "string" ? [option] : option as readonly (keyof O & string)[]) {
+      const value = given[name];
+      if (value === undefined || value === unless || !when(given)) continue;
+      yield [name, typeof because === "string" ? because : because(given)];
+    }
+  }
+}
+
 /** @throws {OptionError} for a given option that has no effect. `spell` writes a name as its readers do. */
 export function checkIdle<O extends object>(
   where: string,
@@ -67,13 +81,8 @@ export function checkIdle<O extends object>(
   idle: readonly Idle<O>[],
   spell: (name: string) => string = (name) => name,
 ): void {
-  for (const { option, when, because, unless } of idle) {
-    for (const name of typeof option === "string" ? [option] : option as readonly (keyof O & string)[]) {
-      const value = given[name];
-      if (value === undefined || value === unless || !when(given)) continue;
-      const why = typeof because === "string" ? because : because(given);
-      throw new OptionError(`${where}: ${spell(name)} has no effect because ${why}; leave it out`);
-    }
+  for (const [name, why] of idleOf(given, idle)) {
+    throw new OptionError(`${where}: ${spell(name)} has no effect because ${why}; leave it out`);
   }
 }
 

@@ -5,7 +5,11 @@
  */
 import type { Messenger } from "./messenger.ts";
 
-/** One span; times in microseconds. */
+/**
+ * One span; times in microseconds.
+ *
+ * @category Distributed
+ */
 export interface TraceEvent {
   /** What was done. */
   name: string;

@@ -10,9 +10,9 @@
  */
 import { demandNumbers } from "../core/demand.ts";
 import { breather } from "../core/breathe.ts";
-import { turn } from "../core/steps.ts";
+import { slice, sliceFrom, turn } from "../core/steps.ts";
 import { CancelledError, OptionError } from "../core/errors.ts";
-import { whole } from "../core/kinds.ts";
+import { number, whole } from "../core/kinds.ts";
 import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { noGrad } from "../tensor/mod.ts";
@@ -49,18 +49,21 @@ export interface BatcherOptions {
   maxBatch?: number;
   /** How many tokens of a prompt are computed before the others take their next step. Default 512. */
   prefillChunk?: number;
+  /**
+   * How many seconds of work one text's `responseFormat` may take, in all; a text that needs more ends with an OptionError.
+   * Default: as long as it takes.
+   */
+  formatSeconds?: number;
 }
 
 /** {@link BatcherOptions} as data. */
 export const batcherOptions: OptionTable<BatcherOptions> = {
   maxBatch: byDefault(16, whole(1)),
   prefillChunk: byDefault(512, whole(1)),
+  formatSeconds: byDefault(Infinity, number({ from: 0 })),
 };
 /** Milliseconds after which the event loop has a turn between two rounds. */
 const longestTurn = 10;
-
-/** Units of work for formats in one round. */
-const slice = 20_000;
 
 /**
  * How much there is to do.
@@ -86,6 +89,8 @@ interface Job<C extends LanguageModelCache> {
   /** Steps that nobody has taken yet. */
   readonly steps: TokenStep[];
   started: number;
+  /** Milliseconds of work that its format took. */
+  worked: number;
   result: TokensResult | null;
   error: unknown;
   wake: (() => void) | null;
@@ -106,17 +111,23 @@ export class Batcher<C extends LanguageModelCache> {
   readonly #model: BatchLanguageModel<C>;
   readonly #maxBatch: number;
   readonly #chunk: number;
+  readonly #formatSeconds: number;
   readonly #waiting: Job<C>[] = [];
   readonly #active: Job<C>[] = [];
   #running = false;
 
   /** Computes nothing until there is a request. */
   constructor(model: BatchLanguageModel<C>, options: BatcherOptions = {}) {
-    const { maxBatch = 16, prefillChunk = 512 } = checkOptions("Batcher", options, batcherOptions);
+    const { maxBatch = 16, prefillChunk = 512, formatSeconds = Infinity } = checkOptions(
+      "Batcher",
+      options,
+      batcherOptions,
+    );
     demandModel("Batcher", model, "forward");
     this.#model = model;
     this.#maxBatch = maxBatch;
     this.#chunk = prefillChunk;
+    this.#formatSeconds = formatSeconds;
   }
 
   /** What is to be done at present. */
@@ -162,6 +173,7 @@ export class Batcher<C extends LanguageModelCache> {
       store: null,
       steps: [],
       started: performance.now(),
+      worked: 0,
       result: null,
       error: null,
       wake: null,
@@ -229,10 +241,20 @@ export class Batcher<C extends LanguageModelCache> {
     }
   }
 
+  /**
+   * Texts whose format is still worked on take no place from others; but there are no more of them than places, so that there
+   * are never more than twice as many texts at work.
+   */
   #admit(): void {
-    while (this.#active.length < this.#maxBatch && this.#waiting.length) {
+    for (;;) {
+      const held = this.#active.filter(({ sequence }) => sequence !== null && !sequence.isReady).length;
+      if (this.#active.length - held >= this.#maxBatch) return;
+      const candidates = held < this.#maxBatch
+        ? this.#waiting
+        : this.#waiting.filter(({ options }) => !options.constraint);
+      if (candidates.length === 0) return;
       const busy = (job: Job<C>): number => this.#active.filter(({ client }) => client === job.client).length;
-      const job = this.#waiting.reduce((best, other) => busy(other) < busy(best) ? other : best);
+      const job = candidates.reduce((best, other) => busy(other) < busy(best) ? other : best);
       this.#waiting.splice(this.#waiting.indexOf(job), 1);
       this.#active.push(job);
       const { prompt, options } = job;
@@ -251,16 +273,28 @@ export class Batcher<C extends LanguageModelCache> {
    * @returns whether the slice was used up.
    */
   #prepare(): boolean {
-    const allowance = { units: slice };
+    const allowance = sliceFrom(), isOver = (): boolean => allowance.units <= 0 || allowance.isLate!();
     for (const job of [...this.#active]) {
       const { sequence } = job;
       if (!sequence || sequence.isReady) continue;
+      const began = performance.now();
       try {
         if (sequence.prepare(allowance) && !sequence.isDue()) this.#end(job, null);
       } catch (error) {
         this.#end(job, error);
       }
-      if (allowance.units > 0) continue;
+      job.worked += performance.now() - began;
+      if (job.worked >= 1000 * this.#formatSeconds && !sequence.isReady) {
+        const tokens = sequence.text.length - job.prompt.length;
+        this.#end(
+          job,
+          new OptionError(
+            `responseFormat: finding out which tokens may follow took more than ${this.#formatSeconds} seconds after ${tokens} ` +
+              "tokens; make the format simpler",
+          ),
+        );
+      }
+      if (!isOver()) continue;
       // The next slice begins with another one.
       const at = this.#active.indexOf(job);
       if (at >= 0) this.#active.push(...this.#active.splice(at, 1));
@@ -318,11 +352,16 @@ export class Batcher<C extends LanguageModelCache> {
         makeRoom(cache, sequence, this.#model.contextLength, prompt.length, options.contextOverflow);
       }
     }
-    const jobs = this.#active.filter(({ cache, sequence }) =>
+    const ready = this.#active.filter(({ cache, sequence }) =>
       cache !== null && sequence?.finishReason === null && cache.ids.length - cache.length === 1 &&
       sequence.isReady
     );
-    if (!jobs.length) return;
+    if (!ready.length) return;
+    const jobs = ready.slice(0, this.#maxBatch);
+    if (ready.length > jobs.length) {
+      // The others are first in the next step.
+      for (const job of jobs) this.#active.push(...this.#active.splice(this.#active.indexOf(job), 1));
+    }
     let values: Float32Array;
     try {
       const caches = jobs.map(({ cache }) => cache as C);
@@ -335,11 +374,13 @@ export class Batcher<C extends LanguageModelCache> {
       for (const job of jobs) this.#end(job, error);
       return;
     }
-    const width = values.length / jobs.length;
-    jobs.forEach((job, row) => {
+    const width = values.length / jobs.length, breathe = breather(slice.milliseconds);
+    for (const [row, job] of jobs.entries()) {
       // One that left meanwhile has no cache any more.
       if (job.cache) this.#take(job, values.subarray(row * width, (row + 1) * width));
-    });
+      // Of a large vocabulary each text's choice takes a while.
+      await breathe();
+    }
   }
 
   /** Chooses a job's next token. What goes wrong in its own functions is its own affair. */

@@ -3,10 +3,28 @@
  *
  * @module
  */
+import { OptionError } from "../core/errors.ts";
 import { nearest } from "../core/nearest.ts";
-import { aliases, type FieldName, fields, refused, silentFields, unfelt } from "./fields.ts";
+import { type Idle, idleOf } from "../core/options.ts";
+import {
+  aliases,
+  type FieldName,
+  fields,
+  idFields,
+  listFields,
+  refused,
+  silentFields,
+  unfelt,
+} from "./fields.ts";
 import { demandHonoured, valueOf } from "./given.ts";
-import type { GenerateOptions } from "./options.ts";
+import {
+  type GenerateOptions,
+  type ResolvedOptions,
+  resolveOptions,
+  sampling,
+  samplingNames,
+} from "./options.ts";
+import { beamNames, idleBeside } from "./options_together.ts";
 
 function camel(name: string): string {
   return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
@@ -50,6 +68,52 @@ export function slipsIn(json: unknown): [name: string, meant: string][] {
     const meant = nearest(camel(name), known);
     return meant === undefined ? [] : [[name, snake(meant)]];
   });
+}
+
+/** A sentence with the names of options as such files spell them. */
+const asInFile = (text: string): string => text.replace(/\b[a-z]+(?:[A-Z][a-z]*)+\b/g, snake);
+
+/**
+ * What the fields of a `generation_config.json` do not do, a sentence each: in a file of others' making it is no error. `own`
+ * are those fields, with the tokens that end a text.
+ */
+export function idleFields(own: GenerateOptions, vocabSize: number): string[] {
+  const said: string[] = [];
+  for (const [name, ids] of Object.entries(idFields)) {
+    const value = own[name as FieldName];
+    if (value === undefined || value === null) continue;
+    const outside = ids((listFields.includes(name as FieldName) ? [value].flat() : value) as never)
+      .find((id) => id >= vocabSize);
+    if (outside === undefined) continue;
+    said.push(`${name} names token ${outside}, and the model's tokens go from 0 to ${vocabSize - 1}`);
+  }
+  let o: ResolvedOptions;
+  try {
+    o = resolveOptions({}, own);
+  } catch (error) {
+    if (!(error instanceof OptionError)) throw error;
+    said.push(error.message.replace(/^\w+: /, ""));
+    return said.map(asInFile);
+  }
+  const { doSample, numBeams, temperature, penaltyAlpha } = o;
+  const isOff = (name: FieldName): boolean => own[name] === fields[name].default;
+  const idle: Idle<GenerateOptions>[] = [
+    ...idleBeside(o),
+    {
+      option: samplingNames.filter((name) =>
+        own[name] !== sampling[name] && !isOff(name) && !(name === "topK" && penaltyAlpha > 0)
+      ),
+      when: () => !doSample && temperature !== 0,
+      because: "it acts when sampling, and do_sample is not true",
+    },
+    {
+      option: beamNames.filter((name) => !isOff(name)),
+      when: () => numBeams === 1,
+      because: "it acts in beam search, and num_beams is 1",
+    },
+  ];
+  for (const [name, why] of idleOf(own, idle)) said.push(`${name} has no effect because ${why}`);
+  return said.map(asInFile);
 }
 
 /** The entries of a `generation_config.json` for the options in `defaults`. */

@@ -255,7 +255,7 @@ export interface ResolvedOptions extends
 const fieldNames = Object.keys(fields) as FieldName[];
 
 /** Options that act when sampling, and the value of each that changes nothing. */
-const sampling = {
+export const sampling = {
   temperature: 1,
   topK: 0,
   topP: 1,
@@ -265,7 +265,8 @@ const sampling = {
   epsilonCutoff: 0,
   etaCutoff: 0,
 } as const;
-const samplingNames = Object.keys(sampling) as (keyof typeof sampling)[];
+/** Options that act when sampling. */
+export const samplingNames = Object.keys(sampling) as (keyof typeof sampling)[];
 
 /** Why the caller's options exclude sampling, or null. */
 function notSampling(given: GenerateOptions): string | null {

@@ -14,8 +14,8 @@ export const beamNames = ["numBeamGroups", "diversityPenalty", "lengthPenalty", 
 
 const noEnd = "no token ends the text (eosTokenId is empty)", noGuesses = "nothing guesses";
 
-/** Options of a caller that mean nothing beside the settled ones; the model's own are left aside. */
-function idleBeside(o: ResolvedOptions): readonly Idle<GenerateOptions>[] {
+/** Options that mean nothing beside the settled ones. */
+export function idleBeside(o: ResolvedOptions): readonly Idle<GenerateOptions>[] {
   const endless = (): boolean => o.eosTokenId.length === 0, beams = (): boolean => o.numBeams > 1;
   return [
     { option: ["minNewTokens", "minLength"], when: endless, because: noEnd, unless: 0 },
@@ -103,7 +103,7 @@ export function checkTogether(o: ResolvedOptions, given: GenerateOptions): void 
       throw new OptionError(
         `generate: ${idle.join(", ")} ${
           idle.length === 1 ? "acts" : "act"
-        } only in beam search; give numBeams above 1, or leave them out`,
+        } only in beam search; give numBeams above 1, or leave ${idle.length === 1 ? "it" : "them"} out`,
       );
     }
     if (o.numReturnSequences > 1 && !o.doSample) {

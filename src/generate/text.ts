@@ -59,6 +59,8 @@ export interface GenerationResult {
  * Continues the prompt, token by token. Text never splits a character, and what might begin a stop text is held back
  * until it is clear. The generator's return value tells the rest.
  *
+ * @throws {OptionError} for options that `resolveOptions` did not make, {CancelledError} when the signal
+ *   says so.
  * @category Generation
  */
 export async function* generatePieces<C extends LanguageModelCache>(
@@ -87,6 +89,7 @@ function streamAfter(
 /**
  * The text of tokens as they come, whoever makes them.
  *
+ * @throws {OptionError} for arguments that it does not take; what the tokens throw.
  * @category Generation
  */
 export async function* textOfTokens(
@@ -145,6 +148,8 @@ export async function* textOfTokens(
 /**
  * The same, and only text: every piece has some.
  *
+ * @throws {OptionError} for options that `resolveOptions` did not make, {CancelledError} when the signal
+ *   says so.
  * @category Generation
  */
 export async function* generateText<C extends LanguageModelCache>(
@@ -168,6 +173,8 @@ export async function* generateText<C extends LanguageModelCache>(
 /**
  * Runs to the end.
  *
+ * @throws {OptionError} for options that `resolveOptions` did not make, {CancelledError} when the signal
+ *   says so.
  * @category Generation
  */
 export async function generateWhole<C extends LanguageModelCache>(
@@ -179,7 +186,12 @@ export async function generateWhole<C extends LanguageModelCache>(
   return await runToEnd(generatePieces(model, tokenizer, promptIds, options));
 }
 
-/** What pieces are in the end. */
+/**
+ * What pieces are in the end.
+ *
+ * @throws What the generator throws, and {OptionError} for what is no generator.
+ * @category Generation
+ */
 export async function runToEnd(
   pieces: AsyncGenerator<TokenPiece, GenerationResult>,
 ): Promise<GenerationResult> {
@@ -194,6 +206,8 @@ export async function runToEnd(
  * `numReturnSequences` continuations of the prompt: the best of a beam search, or so many draws, of which draw i is
  * the one that `seed` + i gives. The prompt is computed once.
  *
+ * @throws {OptionError} for options that `resolveOptions` did not make, {CancelledError} when the signal
+ *   says so.
  * @category Generation
  */
 export async function generateMany<C extends LanguageModelCache>(

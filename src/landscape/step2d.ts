@@ -87,6 +87,7 @@ const newtonSchulz = iterate(1);
 /**
  * A point and an empty memory: [x, y, first moments, second moments, steps].
  *
+ * @throws {OptionError} for a name of no optimizer, and numbers that are none.
  * @category Landscapes
  */
 export function state2d(x: number, y: number): Float64Array {

@@ -10,6 +10,7 @@ import { OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
+import { show } from "../core/show.ts";
 import { type LayerOptions, Module } from "../nn/mod.ts";
 import { probabilities } from "../nn/probabilities.ts";
 import { alias } from "../ops/bridge.ts";
@@ -18,7 +19,7 @@ import { activeCapture, isRecording, keep, noGrad, tidy } from "../tensor/mod.ts
 import { type CacheDType, CausalCache } from "./cache.ts";
 import { DecodingStep, DecodingSteps, type Pass } from "./decoding.ts";
 import { checkIds, idsAsTensor, idsOfStep } from "./ids.ts";
-import type { CausalNetwork, Ids, ObjectiveOptions } from "./network.ts";
+import type { CausalNetwork, Ids, ModelLossOptions, SeenOptions } from "./network.ts";
 import { paddingOf } from "./padding.ts";
 import { type Place, placeBehind, placeOfRows } from "./place.ts";
 
@@ -81,7 +82,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   createCache(batch = 1, capacity: number = this.contextLength, options: { dtype?: CacheDType } = {}): C {
     for (const [name, value] of Object.entries({ batch, capacity })) {
       if (!Number.isInteger(value) || value < 1) {
-        throw new OptionError(`createCache: ${name} is a whole number above 0, not ${value}`);
+        throw new OptionError(`createCache: ${name} is ${show(value)}, expected a whole number above 0`);
       }
     }
     const { dtype = "f32" } = checkOptions("createCache", options, cacheOptions);
@@ -95,23 +96,26 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
    * those in cache i, however long that text is, and gives what it would give alone. `lastOnly` computes the logits of the
    * last position alone: [batch, 1, vocab]. `attentionMask` [batch, positions in the cache and in ids] is 0 where texts of
    * unequal length are padded: no other position looks there, and positions are counted without them, so that a row gives what
-   * its text gives alone. What it gives at the padding means nothing.
+   * its text gives alone. What it gives at the padding means nothing. Or it is bool [batch, 1, time, positions]: true where a
+   * position may look, if it comes later; `positionIds` [batch, time] then says which number each has in its own text. So several
+   * texts can stand in one row.
    *
    * @throws {ShapeError} for more positions than the model has, an id outside the vocabulary, or a mask of another shape.
    */
   forward(
     ids: Ids,
-    options: { cache?: C | readonly C[]; lastOnly?: boolean; attentionMask?: Ids } = {},
+    options: { cache?: C | readonly C[]; lastOnly?: boolean } & SeenOptions = {},
   ): Tensor {
-    const { cache, attentionMask: mask, lastOnly } = checkOptions("forward", options, forwardOptions);
+    const { cache, attentionMask, positionIds, lastOnly } = checkOptions("forward", options, forwardOptions);
+    const seen = attentionMask ?? positionIds ? { attentionMask, positionIds } : null;
     const caches = (cache === undefined ? [] : [cache].flat()) as unknown as readonly C[];
     this.#checkCaches(caches);
     return tidy(() => {
-      const isRows = Array.isArray(cache), step = mask ? null : this.#compiled(ids, caches, isRows);
+      const isRows = Array.isArray(cache), step = seen ? null : this.#compiled(ids, caches, isRows);
       if (step) return step;
       const all = this.ids(ids);
-      if (isRows) return this.#ofRows(all, caches, lastOnly ?? false, mask !== undefined);
-      const x = this.hiddenOf(all, caches[0] ?? null, mask);
+      if (isRows) return this.#ofRows(all, caches, lastOnly ?? false, seen !== null);
+      const x = this.hiddenOf(all, caches[0] ?? null, seen);
       return this.logits(lastOnly ? contiguous(slice(x, null, [-1, null])) : x);
     });
   }
@@ -178,10 +182,19 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
 
   /**
    * The mean cross-entropy, in nats. `targets` has the shape of ids; without it each position's target is the id that
-   * follows. A target of −100 does not count. `options` are those of `crossEntropy` that make another objective of it.
+   * follows. A target of −100 does not count. `options` are those of `crossEntropy` that make another objective of it, and those
+   * of {@link forward} that say what positions see, with targets alone.
    */
-  loss(ids: Ids, targets?: Ids, options: ObjectiveOptions = {}): Tensor {
-    const objective = checkOptions("loss", options, objectiveOptions);
+  loss(ids: Ids, targets?: Ids, options: ModelLossOptions = {}): Tensor {
+    const { attentionMask, positionIds, ...objective } = checkOptions("loss", options, lossOptions);
+    const seen = attentionMask ?? positionIds ? { attentionMask, positionIds } : null;
+    if (seen && targets === undefined) {
+      throw new OptionError(
+        `loss: ${
+          attentionMask ? "attentionMask" : "positionIds"
+        } has no effect because it goes with targets; give them`,
+      );
+    }
     return tidy(() => {
       let x = this.ids(ids), y: Tensor;
       if (targets === undefined) {
@@ -192,7 +205,7 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
         x = slice(x, null, [0, -1]);
       } else y = idsAsTensor(this.title, this, targets, -100);
       return crossEntropy(
-        reshape(this.logits(this.hiddenOf(x, null)), [-1, this.vocabSize]),
+        reshape(this.logits(this.hiddenOf(x, null, seen)), [-1, this.vocabSize]),
         reshape(y, [-1]),
         objective,
       );
@@ -210,10 +223,10 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   }
 
   /** What comes out of the last norm for ids that follow what a cache holds. */
-  protected hiddenOf(ids: Tensor, cache: C | null, mask?: Ids): Tensor {
-    const isStep = cache?.batch === 1 && ids.shape[1] === 1 && !mask && !this.training;
+  protected hiddenOf(ids: Tensor, cache: C | null, seen: SeenOptions | null = null): Tensor {
+    const isStep = cache?.batch === 1 && ids.shape[1] === 1 && !seen && !this.training;
     if (!isStep || (activeCapture() && this.isCounting)) {
-      return this.through(ids, this.#place(ids, cache, mask));
+      return this.through(ids, this.#place(ids, cache, seen));
     }
     if (!activeCapture()) this.#demandPlace(cache.length + 1);
     return this.#step(ids, [cache]);
@@ -240,16 +253,16 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   }
 
   /** Rows of ids, each behind a cache of its own. */
-  #ofRows(ids: Tensor, caches: readonly C[], lastOnly: boolean, isMasked: boolean): Tensor {
+  #ofRows(ids: Tensor, caches: readonly C[], lastOnly: boolean, isSeen: boolean): Tensor {
     const [rows, time] = ids.shape;
     if (rows !== caches.length || caches.some(({ batch }) => batch !== 1)) {
       throw new ShapeError(
         `${this.title}: ids of ${rows} texts for ${caches.length} caches; give one of batch 1 for each`,
       );
     }
-    if (isMasked) {
+    if (isSeen) {
       throw new OptionError(
-        "forward: attentionMask has no place beside a list of caches, which say how long texts are",
+        "forward: attentionMask and positionIds have no place beside a list of caches, which say how long texts are",
       );
     }
     if (time === 1 && !this.training && !this.isCounting && caches.length > 0) {
@@ -299,11 +312,12 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   }
 
   /** Where `ids` stand that follow what a cache holds. */
-  #place(ids: Tensor, cache: C | null, mask?: Ids): Place {
-    const [batch, time] = ids.shape, { device } = this, isCounted = mask !== undefined || this.isCounting;
+  #place(ids: Tensor, cache: C | null, seen: SeenOptions | null = null): Place {
+    const [batch, time] = ids.shape, { device } = this, isCounted = seen !== null || this.isCounting;
     const start = !cache ? 0 : isCounted || !activeCapture() ? cache.length : null;
     if (start !== null) this.#demandPlace(start + time);
-    const padding = mask === undefined ? null : paddingOf(mask, batch, time, start! + time, device);
+    const padding = seen &&
+      paddingOf(seen, batch, time, start! + time, device);
     return placeBehind(cache, time, this.contextLength, device, padding, isCounted);
   }
 }
@@ -321,23 +335,28 @@ export interface StepForm {
 }
 
 const aCache = kinds.kind("a cache of createCache()", (x) => x instanceof CausalCache);
-const objectiveOptions: OptionTable<ObjectiveOptions> = {
+const seenOptions: OptionTable<SeenOptions> = {
+  attentionMask: kinds.kind("a tensor or lists of 0 and 1", (x) => typeof x === "object" && x !== null),
+  positionIds: kinds.kind("a tensor or lists of numbers", (x) => typeof x === "object" && x !== null),
+};
+const lossOptions: OptionTable<ModelLossOptions> = {
   labelSmoothing: kinds.number({ from: 0, to: 1 }),
   zLoss: kinds.number({ from: 0 }),
+  ...seenOptions,
 };
 const cacheOptions: OptionTable<{ dtype?: CacheDType }> = {
   dtype: kinds.oneOf("f32", "f16", "bf16", "q8"),
 };
 const hiddenOptions: OptionTable<{ cache?: CausalCache }> = { cache: aCache };
 const forwardOptions: OptionTable<
-  { cache?: CausalCache | readonly CausalCache[]; lastOnly?: boolean; attentionMask?: Ids }
+  { cache?: CausalCache | readonly CausalCache[]; lastOnly?: boolean } & SeenOptions
 > = {
   cache: kinds.kind(
     "a cache of createCache(), or a list of them",
     (x) => [x].flat().every((one) => one instanceof CausalCache),
   ),
   lastOnly: kinds.flag,
-  attentionMask: kinds.kind("a tensor or lists of 0 and 1", (x) => typeof x === "object" && x !== null),
+  ...seenOptions,
 };
 const attentionsOptions: OptionTable<{ layers?: readonly number[] }> = {
   layers: kinds.listOf(kinds.whole(0), "a list of numbers of layers, the first being 0"),

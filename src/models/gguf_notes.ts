@@ -13,6 +13,7 @@ import { rotaryFrequencies, type RotaryOptions } from "../nn/rotary.ts";
 import type { DecoderConfig } from "./decoder/config.ts";
 import { ggufArchitecture } from "./gguf.ts";
 import type { GPTNeoXConfig } from "./gpt_neox/config.ts";
+import { activationNames } from "./activations.ts";
 import type { GPT2Config } from "./gpt2/config.ts";
 
 /** What a configuration becomes. */
@@ -200,7 +201,13 @@ function decoderNotes(config: DecoderConfig): ArchitectureNotes {
 /** The notes of a GPT-2. @throws {FormatError} for a model that llama.cpp would compute otherwise. */
 function gpt2Notes(config: GPT2Config): ArchitectureNotes {
   const to = new Notes("gpt2"), { nEmbd, nInner, activationFunction } = config;
-  if (!["gelu_new", "gelu_pytorch_tanh"].includes(activationFunction)) {
+  if (!config.scaleAttnWeights || config.scaleAttnByInverseLayerIdx) {
+    throw new FormatError(
+      "a GGUF of gpt2 is always computed with scores divided by the root of a head's width alone, and this model has others; " +
+        "keep it as safetensors",
+    );
+  }
+  if (activationNames[activationFunction] !== "geluTanh") {
     throw new FormatError(
       `a GGUF of gpt2 is always computed with gelu_new, and this model has ${activationFunction}; keep it as safetensors`,
     );

@@ -27,6 +27,28 @@ export interface ObjectiveOptions {
 }
 
 /**
+ * What positions see, and where they stand.
+ *
+ * @category Models
+ */
+export interface SeenOptions {
+  /**
+   * [batch, positions]: 0 where texts of unequal length are padded. Or bool [batch, 1, time, positions]: true where a position may
+   * look, if it comes later. Default: all that came before.
+   */
+  attentionMask?: Ids | undefined;
+  /** i32 [batch, time]: the number of each position in its text, below the positions of a row. Default: they are counted. */
+  positionIds?: Ids | undefined;
+}
+
+/**
+ * Options of a model's `loss`.
+ *
+ * @category Models
+ */
+export interface ModelLossOptions extends ObjectiveOptions, SeenOptions {}
+
+/**
  * A network that predicts the next token.
  *
  * @category Models
@@ -51,18 +73,20 @@ export interface CausalNetwork extends Module {
    *
    * With a cache, ids are what follows the positions it holds; with a list of caches, each of one text, row i follows those in
    * cache i. `lastOnly` computes the logits of the last position alone:
-   * [batch, 1, vocab]. `attentionMask` [batch, positions in the cache and in ids] is 0 where texts of unequal length are padded.
+   * [batch, 1, vocab]. `attentionMask` [batch, positions in the cache and in ids] is 0 where texts of unequal length are padded;
+   * or, bool [batch, 1, time, positions], it says what each may see of what came before. `positionIds` [batch, time] are the
+   * numbers of the positions where they are not counted.
    */
   forward(
     ids: Ids,
-    options?: { cache?: CausalCache | readonly CausalCache[]; lastOnly?: boolean; attentionMask?: Ids },
+    options?: { cache?: CausalCache | readonly CausalCache[]; lastOnly?: boolean } & SeenOptions,
   ): Tensor;
   /** What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. */
   hidden(ids: Ids, options?: { cache?: CausalCache }): Tensor;
   /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
   logits(hidden: Tensor): Tensor;
   /** The mean cross-entropy, in nats; without targets each position's target is the id that follows. */
-  loss(ids: Ids, targets?: Ids, options?: ObjectiveOptions): Tensor;
+  loss(ids: Ids, targets?: Ids, options?: ModelLossOptions): Tensor;
   /** How much each position looks at each before it: [batch, heads, time, time] for each of `layers` (default: all). */
   attentions(ids: Ids, options?: { layers?: readonly number[] }): Tensor[];
   /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */

@@ -33,8 +33,8 @@ export interface Place {
 export interface Padding {
   /** Position numbers, [batch, time]. */
   readonly positions: Tensor;
-  /** What may be seen, [batch, 1, time, all]. */
-  readonly seen: Tensor;
+  /** What may be seen, [batch, 1, time, all]; null: all that came before. */
+  readonly seen: Tensor | null;
 }
 
 /** `time` positions that follow those in a cache (or none), of texts that are equally long but for padding. */
@@ -64,7 +64,7 @@ export function placeBehind(
       return scaledDotProductAttention(q, keys, values, {
         ...options,
         isCausal: true,
-        ...(padding ? { attnMask: padding.seen } : {}),
+        ...(padding?.seen ? { attnMask: padding.seen } : {}),
       });
     },
   };

@@ -14,15 +14,28 @@ import { type LayerOptions, Linear } from "./layers.ts";
 import { type Layer, Module } from "./module.ts";
 import { layerOptions } from "./options.ts";
 
-/** max(x, 0). */
+/**
+ * max(x, 0).
+ *
+ * @category Modules
+ */
 export class ReLU extends Module implements Layer {
-  /** Element by element. */
+  /**
+   * Element by element.
+   *
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
+   *   does not fit.
+   */
   forward(x: Tensor): Tensor {
     return relu(x);
   }
 }
 
-/** x · Φ(x), or GPT-2's approximation with `{ approximate: "tanh" }`. */
+/**
+ * x · Φ(x), or GPT-2's approximation with `{ approximate: "tanh" }`.
+ *
+ * @category Modules
+ */
 export class GELU extends Module implements Layer {
   readonly #approximate: "none" | "tanh";
 
@@ -32,37 +45,73 @@ export class GELU extends Module implements Layer {
     this.#approximate = checkOptions("GELU", options, geluOptions).approximate ?? "none";
   }
 
-  /** Element by element. */
+  /**
+   * Element by element.
+   *
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
+   *   does not fit.
+   */
   forward(x: Tensor): Tensor {
     return gelu(x, this.#approximate);
   }
 }
 
-/** The hyperbolic tangent. */
+/**
+ * The hyperbolic tangent.
+ *
+ * @category Modules
+ */
 export class Tanh extends Module implements Layer {
-  /** Element by element. */
+  /**
+   * Element by element.
+   *
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
+   *   does not fit.
+   */
   forward(x: Tensor): Tensor {
     return tanh(x);
   }
 }
 
-/** 1 / (1 + e⁻ˣ). */
+/**
+ * 1 / (1 + e⁻ˣ).
+ *
+ * @category Modules
+ */
 export class Sigmoid extends Module implements Layer {
-  /** Element by element. */
+  /**
+   * Element by element.
+   *
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
+   *   does not fit.
+   */
   forward(x: Tensor): Tensor {
     return sigmoid(x);
   }
 }
 
-/** x · sigmoid(x). */
+/**
+ * x · sigmoid(x).
+ *
+ * @category Modules
+ */
 export class SiLU extends Module implements Layer {
-  /** Element by element. */
+  /**
+   * Element by element.
+   *
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
+   *   does not fit.
+   */
   forward(x: Tensor): Tensor {
     return silu(x);
   }
 }
 
-/** Softmax along one axis. */
+/**
+ * Softmax along one axis.
+ *
+ * @category Modules
+ */
 export class Softmax extends Module implements Layer {
   readonly #dim: number;
 
@@ -73,13 +122,22 @@ export class Softmax extends Module implements Layer {
     this.#dim = dim;
   }
 
-  /** The same shape as x. */
+  /**
+   * The same shape as x.
+   *
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
+   *   does not fit.
+   */
   forward(x: Tensor): Tensor {
     return softmax(x, this.#dim);
   }
 }
 
-/** While training, zeros elements with probability p and enlarges the others. */
+/**
+ * While training, zeros elements with probability p and enlarges the others.
+ *
+ * @category Modules
+ */
 export class Dropout extends Module implements Layer {
   /** The probability of zero. */
   readonly p: number;
@@ -91,13 +149,22 @@ export class Dropout extends Module implements Layer {
     this.p = p;
   }
 
-  /** The same shape as x. */
+  /**
+   * The same shape as x.
+   *
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
+   *   does not fit.
+   */
   forward(x: Tensor): Tensor {
     return dropout(x, this.p, this.training);
   }
 }
 
-/** Layers one after the other; their parameters are named `0.weight`, `1.weight` … as in PyTorch. */
+/**
+ * Layers one after the other; their parameters are named `0.weight`, `1.weight` … as in PyTorch.
+ *
+ * @category Modules
+ */
 export class Sequential extends Module implements Layer {
   readonly #layers: readonly Layer[];
 
@@ -122,7 +189,10 @@ export class Sequential extends Module implements Layer {
   }
 }
 
-/** Options of {@link MLP}. */
+/**
+ * Options of {@link MLP}.
+ * @category Modules
+ */
 export interface MLPOptions extends LayerOptions {
   /** Between layers. Default ReLU. */
   activation?: () => Layer;
@@ -136,7 +206,11 @@ const mlpOptions: OptionTable<MLPOptions> = {
   dropout: number({ from: 0, to: 1 }),
 };
 
-/** Linear layers of the given widths with activations between them: `new MLP([4, 32, 3])`. */
+/**
+ * Linear layers of the given widths with activations between them: `new MLP([4, 32, 3])`.
+ *
+ * @category Modules
+ */
 export class MLP extends Sequential {
   /** Widths from input to output, at least two. */
   constructor(widths: readonly number[], options: MLPOptions = {}) {

@@ -21,7 +21,7 @@ import { tidy } from "../tensor/mod.ts";
 import type { KVCache } from "./kv_cache.ts";
 import { Conv1D, type LayerOptions } from "./layers.ts";
 import { Module } from "./module.ts";
-import { layerOptions } from "./options.ts";
+import { demandSizes, layerOptions } from "./options.ts";
 import { probabilities } from "./probabilities.ts";
 
 /**
@@ -39,18 +39,24 @@ export type AttendOptions = Pick<AttentionOptions, "scale" | "dropoutP" | "softc
  */
 export type Attend = (q: Tensor, k: Tensor, v: Tensor, options: AttendOptions) => Tensor;
 
-/** Options of {@link CausalSelfAttention}. */
+/**
+ * Options of {@link CausalSelfAttention}.
+ * @category Modules
+ */
 export interface AttentionLayerOptions extends LayerOptions {
   /** Dropout of the result while training. Default 0. */
   dropout?: number;
   /** Dropout of the attention probabilities while training. Default 0. */
   attentionDropout?: number;
+  /** What scores are multiplied by. Default 1 / √(width of a head). */
+  scale?: number;
 }
 
 const attentionLayerOptions: OptionTable<AttentionLayerOptions> = {
   ...layerOptions,
   dropout: number({ from: 0, to: 1 }),
   attentionDropout: number({ from: 0, to: 1 }),
+  scale: number(),
 };
 
 /**
@@ -69,21 +75,30 @@ export class CausalSelfAttention extends Module {
   readonly dropout: number;
   /** Dropout of the attention probabilities while training. */
   readonly attentionDropout: number;
+  /** What scores are multiplied by. */
+  readonly scale: number;
 
-  /** `width` is divided evenly among `heads`. */
+  /**
+   * `width` is divided evenly among `heads`.
+   *
+   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none, and a width
+   *   that heads do not divide.
+   */
   constructor(width: number, heads: number, options: AttentionLayerOptions = {}) {
     super();
-    const { dropout = 0, attentionDropout = 0, ...place } = checkOptions(
+    const { dropout = 0, attentionDropout = 0, scale, ...place } = checkOptions(
       "CausalSelfAttention",
       options,
       attentionLayerOptions,
     );
+    demandSizes("CausalSelfAttention", { width, heads });
     if (width % heads !== 0) {
       throw new ShapeError(`CausalSelfAttention: width ${width} does not divide into ${heads} heads`);
     }
     this.heads = heads;
     this.dropout = dropout;
     this.attentionDropout = attentionDropout;
+    this.scale = scale ?? 1 / Math.sqrt(width / heads);
     this.c_attn = new Conv1D(width, 3 * width, place);
     this.c_proj = new Conv1D(width, width, place);
   }
@@ -92,6 +107,9 @@ export class CausalSelfAttention extends Module {
    * x [batch, time, width] → the same shape. With a cache, x holds the positions that follow it. `mask` is bool and
    * broadcasts to [batch, heads, time, all positions]: true where a position may look, if it comes later. `residual`, of
    * the shape of x, is added.
+   *
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
+   *   does not fit.
    */
   forward(x: Tensor, cache?: KVCache, mask?: Tensor, residual?: Tensor): Tensor {
     return this.attend(x, (q, k, v, options) => {
@@ -109,7 +127,8 @@ export class CausalSelfAttention extends Module {
     const [batch, time, width] = x.shape;
     return tidy(() => {
       const [q, k, v] = this.#split(x);
-      const mixed = attend(q, k, v, { dropoutP: this.training ? this.attentionDropout : 0 }); // [batch, head, time, each]
+      const dropoutP = this.training ? this.attentionDropout : 0;
+      const mixed = attend(q, k, v, { dropoutP, scale: this.scale }); // [batch, head, time, each]
       const joined = reshape(transpose(mixed, 1, 2), [batch, time, width]);
       return this.c_proj.forward(joined, { dropout: this.training ? this.dropout : 0, residual });
     });
@@ -119,7 +138,7 @@ export class CausalSelfAttention extends Module {
   probabilities(x: Tensor): Tensor {
     return tidy(() => {
       const [q, k] = this.#split(x);
-      return probabilities(q, k);
+      return probabilities(q, k, { scale: this.scale });
     });
   }
 

@@ -5,13 +5,24 @@
  */
 import { demandFunction } from "../core/demand.ts";
 import { ShapeError } from "../core/errors.ts";
+import { number } from "../core/kinds.ts";
+import { checkOption } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
 import { copyInto, full, rand, randn, type Tensor } from "../ops/mod.ts";
+import { demandBounds } from "../ops/random.ts";
 import { demandTensor, noGrad, tidy } from "../tensor/mod.ts";
+
+const aNumber = number(), fromZero = number({ from: 0 });
 
 let skipped = false;
 
-/** Runs `f` with initialisation switched off: for parameters that are about to be overwritten by a checkpoint. */
+/**
+ * Runs `f` with initialisation switched off: for parameters that are about to be overwritten by a
+ *   checkpoint.
+ *
+ * @throws {OptionError} for what is no function; what `f` throws.
+ * @category Modules
+ */
 export function withoutInit<T>(f: () => T): T {
   demandFunction("withoutInit", f);
   const before = skipped;
@@ -29,7 +40,12 @@ function fill(t: Tensor, make: () => Tensor): Tensor {
   return t;
 }
 
-/** Inputs and outputs of a weight [out, in, …]: what one output sums over, and what one input feeds. */
+/**
+ * Inputs and outputs of a weight [out, in, …]: what one output sums over, and what one input feeds.
+ *
+ * @throws {DTypeError} for what is no tensor, {ShapeError} for fewer than 2 dims.
+ * @category Modules
+ */
 export function fans(t: Tensor): { fanIn: number; fanOut: number } {
   demandTensor("fans", t, "t");
   if (t.shape.length < 2) {
@@ -39,53 +55,111 @@ export function fans(t: Tensor): { fanIn: number; fanOut: number } {
   return { fanIn: t.shape[1] * field, fanOut: t.shape[0] * field };
 }
 
-/** Uniform in [low, high). */
+/**
+ * Uniform in [low, high).
+ *
+ * @throws {DTypeError} for what is no tensor, {OptionError} for bounds that are no numbers, or a `low`
+ *   above `high`.
+ * @category Modules
+ */
 export function uniform(t: Tensor, low = 0, high = 1): Tensor {
   demandTensor("init.uniform", t, "t");
+  demandBounds("init.uniform", low, high);
   return fill(t, () => rand(t.shape, { device: t.device }).mul(high - low).add(low));
 }
 
-/** Normal. */
+/**
+ * Normal.
+ *
+ * @throws {DTypeError} for what is no tensor, {OptionError} for a mean or a deviation that is no number,
+ *   and a negative deviation.
+ * @category Modules
+ */
 export function normal(t: Tensor, mean = 0, std = 1): Tensor {
   demandTensor("init.normal", t, "t");
+  checkOption("init.normal", "mean", mean, aNumber);
+  checkOption("init.normal", "std", std, fromZero);
   return fill(t, () => randn(t.shape, { device: t.device }).mul(std).add(mean));
 }
 
-/** Every element `value`. */
+/**
+ * Every element `value`.
+ *
+ * @throws {DTypeError} for what is no tensor, {OptionError} for a value that is no number of its dtype.
+ * @category Modules
+ */
 export function constant(t: Tensor, value: number): Tensor {
   demandTensor("init.constant", t, "t");
   return fill(t, () => full(t.shape, value, { device: t.device, dtype: t.dtype }));
 }
 
-/** Zeros. */
+/**
+ * Zeros.
+ *
+ * @throws {DTypeError} for what is no tensor.
+ * @category Modules
+ */
 export function zeros(t: Tensor): Tensor {
   return constant(t, 0);
 }
 
-/** Ones. */
+/**
+ * Ones.
+ *
+ * @throws {DTypeError} for what is no tensor.
+ * @category Modules
+ */
 export function ones(t: Tensor): Tensor {
   return constant(t, 1);
 }
 
-/** Uniform in ±gain · √(6 / (fanIn + fanOut)) (Glorot, Bengio 2010). */
+/**
+ * Uniform in ±gain · √(6 / (fanIn + fanOut)) (Glorot, Bengio 2010).
+ *
+ * @throws {DTypeError} for what is no tensor, {ShapeError} for fewer than 2 dims, {OptionError} for a
+ *   negative gain.
+ * @category Modules
+ */
 export function xavierUniform(t: Tensor, gain = 1): Tensor {
+  checkOption("init.xavierUniform", "gain", gain, fromZero);
   const { fanIn, fanOut } = fans(t), bound = gain * Math.sqrt(6 / (fanIn + fanOut));
   return uniform(t, -bound, bound);
 }
 
-/** Normal with deviation gain · √(2 / (fanIn + fanOut)) (Glorot, Bengio 2010). */
+/**
+ * Normal with deviation gain · √(2 / (fanIn + fanOut)) (Glorot, Bengio 2010).
+ *
+ * @throws {DTypeError} for what is no tensor, {ShapeError} for fewer than 2 dims, {OptionError} for a
+ *   negative gain.
+ * @category Modules
+ */
 export function xavierNormal(t: Tensor, gain = 1): Tensor {
+  checkOption("init.xavierNormal", "gain", gain, fromZero);
   const { fanIn, fanOut } = fans(t);
   return normal(t, 0, gain * Math.sqrt(2 / (fanIn + fanOut)));
 }
 
-/** Uniform in ±gain · √(3 / fanIn), gain √(2 / (1 + a²)) (He, Zhang, Ren, Sun 2015). */
+/**
+ * Uniform in ±gain · √(3 / fanIn), gain √(2 / (1 + a²)) (He, Zhang, Ren, Sun 2015).
+ *
+ * @throws {DTypeError} for what is no tensor, {ShapeError} for fewer than 2 dims, {OptionError} for an `a`
+ *   that is no number.
+ * @category Modules
+ */
 export function kaimingUniform(t: Tensor, a = 0): Tensor {
+  checkOption("init.kaimingUniform", "a", a, aNumber);
   const bound = Math.sqrt(2 / (1 + a * a)) * Math.sqrt(3 / fans(t).fanIn);
   return uniform(t, -bound, bound);
 }
 
-/** Normal with deviation gain / √fanIn, gain √(2 / (1 + a²)) (He, Zhang, Ren, Sun 2015). */
+/**
+ * Normal with deviation gain / √fanIn, gain √(2 / (1 + a²)) (He, Zhang, Ren, Sun 2015).
+ *
+ * @throws {DTypeError} for what is no tensor, {ShapeError} for fewer than 2 dims, {OptionError} for an `a`
+ *   that is no number.
+ * @category Modules
+ */
 export function kaimingNormal(t: Tensor, a = 0): Tensor {
+  checkOption("init.kaimingNormal", "a", a, aNumber);
   return normal(t, 0, Math.sqrt(2 / (1 + a * a)) / Math.sqrt(fans(t).fanIn));
 }

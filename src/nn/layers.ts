@@ -6,6 +6,7 @@
 import { demandNumbers } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isQuantized } from "../core/dtype.ts";
+import { ShapeError } from "../core/errors.ts";
 import { flag, number, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import {
@@ -31,7 +32,7 @@ import { activeCapture, tidy } from "../tensor/mod.ts";
 import { fans, kaimingUniform, normal, uniform } from "./init.ts";
 import type { AdapterSet } from "./lora.ts";
 import { type Layer, Module, parameter } from "./module.ts";
-import { layerOptions } from "./options.ts";
+import { demandSizes, layerOptions } from "./options.ts";
 import { matrixDType, unquantized } from "./quantized.ts";
 
 /**
@@ -62,7 +63,11 @@ function transposed(rows: Tensor): Tensor {
   return seen;
 }
 
-/** What stands beside a layer's product while there are adapters for it: see `lora.ts`. */
+/**
+ * What stands beside a layer's product while there are adapters for it: see `lora.ts`.
+ *
+ * @category Modules
+ */
 export interface Beside extends Module {
   /** The adapters of the whole model. */
   readonly set: AdapterSet;
@@ -89,16 +94,26 @@ export class Linear extends Module implements Layer {
   /** Low-rank changes of the product, see {@link lora}; null where there are none. */
   adapters: Beside | null = null;
 
-  /** `bias: false` leaves the bias out. */
+  /**
+   * `bias: false` leaves the bias out.
+   *
+   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   */
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions & { bias?: boolean } = {}) {
     super();
     const { bias = true, ...place } = checkOptions("Linear", options, linearOptions);
+    demandSizes("Linear", { inFeatures, outFeatures });
     this.weight = parameter(kaimingUniform(emptyMatrix(outFeatures, inFeatures, place), Math.sqrt(5)));
     const bound = 1 / Math.sqrt(inFeatures);
     this.bias = bias ? parameter(uniform(empty([outFeatures], unquantized(place)), -bound, bound)) : null;
   }
 
-  /** x […, in] → […, out]. */
+  /**
+   * x […, in] → […, out].
+   *
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
+   *   does not fit.
+   */
   forward(x: Tensor): Tensor {
     const beside = besideOf(this);
     return beside
@@ -122,10 +137,14 @@ export class Conv1D extends Module implements Layer {
   /** Low-rank changes of the product, see {@link lora}; null where there are none. */
   adapters: Beside | null = null;
 
-  /** Named as in `transformers`, except that the input comes first, as in {@link Linear}. */
+  /**
+   * Named as in `transformers`, except that the input comes first, as in {@link Linear}.
+   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   */
   constructor(inFeatures: number, outFeatures: number, options: LayerOptions = {}) {
     super();
     checkOptions("Conv1D", options, layerOptions);
+    demandSizes("Conv1D", { inFeatures, outFeatures });
     const blocks = isQuantized(matrixDType(options.dtype ?? "f32", inFeatures));
     const weight = blocks
       ? transposed(emptyMatrix(outFeatures, inFeatures, options))
@@ -134,7 +153,11 @@ export class Conv1D extends Module implements Layer {
     this.bias = parameter(zeros([outFeatures], unquantized(options)));
   }
 
-  /** x […, in] → […, out]; `options` say what follows, see {@link affine}. */
+  /**
+   * x […, in] → […, out]; `options` say what follows, see {@link affine}.
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
+   *   does not fit.
+   */
   forward(x: Tensor, options: AffineOptions = {}): Tensor {
     const beside = besideOf(this);
     if (!beside) return affine(x, this.weight, this.bias, options);
@@ -157,16 +180,26 @@ export class Embedding extends Module implements Layer {
   weight: Tensor;
   #paddingIdx: number | null;
 
-  /** `paddingIdx` names a row that begins as zeros and gets no gradient. */
+  /**
+   * `paddingIdx` names a row that begins as zeros and gets no gradient.
+   *
+   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   */
   constructor(count: number, width: number, options: LayerOptions & { paddingIdx?: number } = {}) {
     super();
     const { paddingIdx = null, ...place } = checkOptions("Embedding", options, embeddingOptions);
+    demandSizes("Embedding", { count, width });
     this.#paddingIdx = paddingIdx;
     this.weight = parameter(normal(emptyMatrix(count, width, place)));
     if (this.#paddingIdx !== null) zeroRow(this.weight, this.#paddingIdx);
   }
 
-  /** ids of any shape (i32 or i64) → [...ids.shape, width]. */
+  /**
+   * ids of any shape (i32 or i64) → [...ids.shape, width].
+   *
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
+   *   does not fit.
+   */
   forward(ids: Tensor): Tensor {
     return embedding(ids, this.weight, this.#paddingIdx);
   }
@@ -176,7 +209,10 @@ function zeroRow(weight: Tensor, row: number): void {
   uniform(weight.detach().select(0, row), 0, 0);
 }
 
-/** Options of {@link RMSNorm}. */
+/**
+ * Options of {@link RMSNorm}.
+ * @category Modules
+ */
 export interface RMSNormOptions extends LayerOptions {
   /** Added to the mean square. Default: f32's smallest step above 1. */
   eps?: number;
@@ -209,22 +245,36 @@ export class LayerNorm extends Module implements Layer {
   /** Added to the variance. */
   readonly eps: number;
 
-  /** `eps` 1e-5 unless told; `bias: false` leaves the bias out. */
+  /**
+   * `eps` 1e-5 unless told; `bias: false` leaves the bias out.
+   *
+   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   */
   constructor(width: number, options: LayerOptions & { eps?: number; bias?: boolean } = {}) {
     super();
     const { eps = 1e-5, bias = true, ...place } = checkOptions("LayerNorm", options, layerNormOptions);
+    demandSizes("LayerNorm", { width });
     this.eps = eps;
     this.weight = parameter(ones([width], place));
     this.bias = bias ? parameter(zeros([width], place)) : null;
   }
 
-  /** The same shape as x. */
+  /**
+   * The same shape as x.
+   *
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
+   *   does not fit.
+   */
   forward(x: Tensor): Tensor {
     return layerNorm(x, this.weight.shape, this.weight, this.bias, this.eps);
   }
 }
 
-/** RMS norm over the last `width` elements; weight begins 1, or 0 where it is added to 1. */
+/**
+ * RMS norm over the last `width` elements; weight begins 1, or 0 where it is added to 1.
+ *
+ * @category Modules
+ */
 export class RMSNorm extends Module implements Layer {
   /** [width]. */
   weight: Tensor;
@@ -233,16 +283,25 @@ export class RMSNorm extends Module implements Layer {
   /** Whether x is multiplied by 1 + weight. */
   readonly unitOffset: boolean;
 
-  /** See {@link RMSNormOptions}. */
+  /**
+   * See {@link RMSNormOptions}.
+   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   */
   constructor(width: number, options: RMSNormOptions = {}) {
     super();
     const { eps = null, unitOffset = false, ...place } = checkOptions("RMSNorm", options, rmsNormOptions);
+    demandSizes("RMSNorm", { width });
     this.eps = eps;
     this.unitOffset = unitOffset;
     this.weight = parameter((unitOffset ? zeros : ones)([width], place));
   }
 
-  /** The same shape as x. */
+  /**
+   * The same shape as x.
+   *
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
+   *   does not fit.
+   */
   forward(x: Tensor): Tensor {
     const { weight, eps } = this;
     return this.unitOffset
@@ -262,41 +321,73 @@ abstract class Convolution extends Module {
   bias: Tensor | null;
   protected readonly options: ConvOptions;
 
-  constructor(what: string, shape: (groups: number) => number[], options: ConvolutionOptions) {
+  constructor(
+    what: string,
+    sizes: { readonly inChannels: number; readonly outChannels: number },
+    kernel: { readonly [axis: string]: number },
+    options: ConvolutionOptions,
+  ) {
     super();
     const { stride = 1, padding = 0, dilation = 1, groups = 1, bias = true, ...place } = checkOptions(
       what,
       options,
       convolutionOptions,
     );
+    demandSizes(what, { ...sizes, ...kernel });
+    for (const [name, channels] of Object.entries(sizes)) {
+      if (channels % groups === 0) continue;
+      throw new ShapeError(`${what}: ${name} is ${channels}, expected a multiple of the ${groups} of groups`);
+    }
+    const shape = [sizes.outChannels, sizes.inChannels / groups, ...Object.values(kernel)];
     this.options = { stride, padding, dilation, groups };
-    this.weight = parameter(kaimingUniform(empty(shape(groups), place), Math.sqrt(5)));
+    this.weight = parameter(kaimingUniform(empty(shape, place), Math.sqrt(5)));
     const bound = 1 / Math.sqrt(fans(this.weight).fanIn);
     this.bias = bias ? parameter(uniform(empty([this.weight.shape[0]], place), -bound, bound)) : null;
   }
 }
 
-/** Convolution over one axis. */
+/**
+ * Convolution over one axis.
+ *
+ * @category Modules
+ */
 export class Conv1d extends Convolution implements Layer {
-  /** Channels in, filters out, the kernel's size. */
+  /**
+   * Channels in, filters out, the kernel's size.
+   *
+   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   */
   constructor(
     inChannels: number,
     outChannels: number,
     kernelSize: number,
     options: LayerOptions & ConvOptions & { bias?: boolean } = {},
   ) {
-    super("Conv1d", (groups) => [outChannels, inChannels / groups, kernelSize], options);
+    super("Conv1d", { inChannels, outChannels }, { kernelSize }, options);
   }
 
-  /** x [batch, channels, time]. */
+  /**
+   * x [batch, channels, time].
+   *
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
+   *   does not fit.
+   */
   forward(x: Tensor): Tensor {
     return conv1d(x, this.weight, this.bias, this.options);
   }
 }
 
-/** Convolution over two axes. */
+/**
+ * Convolution over two axes.
+ *
+ * @category Modules
+ */
 export class Conv2d extends Convolution implements Layer {
-  /** Channels in, filters out, the kernel's size (one number for a square). */
+  /**
+   * Channels in, filters out, the kernel's size (one number for a square).
+   *
+   * @throws {OptionError} for options that do not exist, {ShapeError} for sizes that are none.
+   */
   constructor(
     inChannels: number,
     outChannels: number,
@@ -305,10 +396,15 @@ export class Conv2d extends Convolution implements Layer {
   ) {
     if (typeof kernelSize !== "number") demandNumbers("Conv2d", kernelSize, "kernelSize");
     const [height, width] = typeof kernelSize === "number" ? [kernelSize, kernelSize] : kernelSize;
-    super("Conv2d", (groups) => [outChannels, inChannels / groups, height, width], options);
+    super("Conv2d", { inChannels, outChannels }, { height, width }, options);
   }
 
-  /** x [batch, channels, height, width]. */
+  /**
+   * x [batch, channels, height, width].
+   *
+   * @throws {DTypeError} for what is no tensor, or not of a dtype it takes, {ShapeError} for a shape that
+   *   does not fit.
+   */
   forward(x: Tensor): Tensor {
     return conv2d(x, this.weight, this.bias, this.options);
   }

@@ -27,7 +27,11 @@ import { kaimingUniform } from "./init.ts";
 import { type Beside, Conv1D, Linear } from "./layers.ts";
 import { Module, parameter } from "./module.ts";
 
-/** A layer that can have adapters. */
+/**
+ * A layer that can have adapters.
+ *
+ * @category Modules
+ */
 export type Adaptable = Linear | Conv1D;
 
 /**
@@ -73,7 +77,11 @@ function isName(x: unknown): boolean {
   return typeof x === "string" && x !== "" && x.length <= 512;
 }
 
-/** How much the adapter of one layer counts, and what it drops while training. */
+/**
+ * How much the adapter of one layer counts, and what it drops while training.
+ *
+ * @category Modules
+ */
 export interface LoraLayerOptions {
   /** The inner width. */
   readonly rank: number;
@@ -104,7 +112,11 @@ function rowsOf(layer: Adaptable): Tensor {
   return toDType(layer instanceof Conv1D ? transpose(weight, 0, 1) : weight, "f32");
 }
 
-/** What an adapter has for one layer. */
+/**
+ * What an adapter has for one layer.
+ *
+ * @category Modules
+ */
 export class LoraLayer extends Module {
   /** [rank, in]. */
   lora_A: Tensor;
@@ -211,7 +223,11 @@ interface Merged {
   readonly weights: ReadonlyMap<Adaptable, { readonly before: Tensor; readonly after: Tensor }>;
 }
 
-/** The adapters of a model: all it has, the one in use, and the one that is in its weights. */
+/**
+ * The adapters of a model: all it has, the one in use, and the one that is in its weights.
+ *
+ * @category Modules
+ */
 export class AdapterSet {
   /** By name. */
   readonly all: Map<string, Lora> = new Map();

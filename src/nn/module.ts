@@ -24,6 +24,9 @@ const parameters = new WeakSet<Tensor>();
 /**
  * Makes `tensor` a parameter: a leaf that gathers gradients (blocks of q8 and q4 gather none) and that `tidy` leaves alone.
  * Gives it back.
+ *
+ * @throws {DTypeError} for what is no tensor.
+ * @category Modules
  */
 export function parameter(tensor: Tensor): Tensor {
   demandTensor("parameter", tensor, "tensor");
@@ -32,7 +35,10 @@ export function parameter(tensor: Tensor): Tensor {
   return tensor;
 }
 
-/** Whether `value` was made by {@link parameter}. */
+/**
+ * Whether `value` was made by {@link parameter}.
+ * @category Modules
+ */
 export function isParameter(value: unknown): value is Tensor {
   return typeof value === "object" && value !== null && parameters.has(value as Tensor);
 }

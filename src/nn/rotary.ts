@@ -18,7 +18,11 @@ import { add, concat, indexSelect, mul, reshape, slice, sub, type Tensor, tensor
 import { outsideCapture } from "../tensor/capture/gate.ts";
 import { demandTensor, keep, tidy } from "../tensor/mod.ts";
 
-/** How angles are stretched; names as in Hugging Face's `rope_parameters`. */
+/**
+ * How angles are stretched; names as in Hugging Face's `rope_parameters`.
+ *
+ * @category Modules
+ */
 export type RopeScaling =
   | { readonly ropeType: "default" }
   | { readonly ropeType: "linear"; readonly factor: number }
@@ -51,7 +55,11 @@ export type RopeScaling =
     readonly attentionFactor?: number;
   };
 
-/** What angles depend on. */
+/**
+ * What angles depend on.
+ *
+ * @category Modules
+ */
 export interface RotaryOptions {
   /** How many numbers of a head are turned: all, or a part from the front. */
   width: number;
@@ -124,7 +132,11 @@ function checkRotary(where: string, options: RotaryOptions): void {
   checkOptions<object>(`${where}: scaling`, rest, scalings[ropeType] as OptionTable<object>);
 }
 
-/** Frequencies of each pair, and what cosines and sines are multiplied by. */
+/**
+ * Frequencies of each pair, and what cosines and sines are multiplied by.
+ *
+ * @category Modules
+ */
 export interface RotaryFrequencies {
   /** Radians a position, one for each pair. */
   readonly frequencies: Float64Array;
@@ -190,7 +202,12 @@ function longrope(
   };
 }
 
-/** Frequencies for a text of `length` positions, on which those of "dynamic" and LongRoPE depend. */
+/**
+ * Frequencies for a text of `length` positions, on which those of "dynamic" and LongRoPE depend.
+ *
+ * @throws {OptionError} for options that do not exist or cannot be.
+ * @category Modules
+ */
 export function rotaryFrequencies(options: RotaryOptions, length: number): RotaryFrequencies {
   checkRotary("rotaryFrequencies", options);
   const { width, theta, maxPositions, scaling = { ropeType: "default" } } = options, f = plain(theta, width);
@@ -214,7 +231,12 @@ export function rotaryFrequencies(options: RotaryOptions, length: number): Rotar
   }
 }
 
-/** Cosines and sines of the positions at work, [time, width / 2] or, of unequal texts, [batch, 1, time, width / 2]. */
+/**
+ * Cosines and sines of the positions at work, [time, width / 2] or, of unequal texts, [batch, 1, time,
+ *   width / 2].
+ *
+ * @category Modules
+ */
 export interface Rotation {
   /** Cosines. */
   readonly cos: Tensor;
@@ -227,7 +249,11 @@ interface Table extends Rotation {
   readonly rows: number;
 }
 
-/** Tables of angles for one kind of layer, made as long as they are needed. */
+/**
+ * Tables of angles for one kind of layer, made as long as they are needed.
+ *
+ * @category Modules
+ */
 export class RotaryEmbedding {
   /** What the angles depend on. */
   readonly options: RotaryOptions;
@@ -325,7 +351,13 @@ export class RotaryEmbedding {
   }
 }
 
-/** x [batch, heads, time, width] with its first numbers turned by `rotation`; those behind them stay as they are. */
+/**
+ * x [batch, heads, time, width] with its first numbers turned by `rotation`; those behind them stay as they
+ *   are.
+ *
+ * @throws {DTypeError} for what is no tensor, {OptionError} for what is no rotation.
+ * @category Modules
+ */
 export function applyRotary(x: Tensor, rotation: Rotation): Tensor {
   demandTensor("applyRotary", x);
   demandRecord("applyRotary", rotation, "rotation", "{ cos, sin }");

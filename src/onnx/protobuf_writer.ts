@@ -63,6 +63,15 @@ export class ProtobufWriter {
     return this;
   }
 
+  /** A field of type double. */
+  double(field: number, value: number): this {
+    this.#varint(field * 8 + 1);
+    this.#room(8);
+    new DataView(this.#bytes.buffer).setFloat64(this.#length, value, true);
+    this.#length += 8;
+    return this;
+  }
+
   /** A field of type bytes. */
   bytes(field: number, value: Uint8Array): this {
     this.#varint(field * 8 + 2);

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { attentionKernels } from "../backends/kernels/attention.ts";
+import { attendsInOrder, attentionKernels } from "../backends/kernels/attention.ts";
 import { isQuantized, quantBlock } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { flag, number, whole } from "../core/kinds.ts";
@@ -118,24 +118,43 @@ export function scaledDotProductAttention(
   const isPlain = !attnMask && !dropoutP && softcap === undefined && window >= keys;
   // Kernels count in 31 bits; keys that repeat may be more.
   const isCounted = Math.max(k.size, v.size) < 2 ** 31;
-  const { attention, attentionBackward, attentionDTypes = [] } = attentionKernels(q.backend);
+  const { attention, attentionBackward, attentionDTypes = [], attentionInOrder } = attentionKernels(
+    q.backend,
+  );
+  // A row before all keys sees none: its softmax is NaN, and so are gradients, by the definition alone.
+  const seesKeys = !isCausal || rows <= keys;
+  // In order it is computed whatever is hidden.
+  const isOrderly = attendsInOrder(q.backend, keys) && !dropoutP &&
+    (!attnMask || attnMask.dtype === "bool") && seesKeys &&
+    (isPlain || !wantsGradient([q, k, v]));
+  /** By the kernel, into `output`. */
+  const attend = (output: Tensor, lse: Tensor | null): void => {
+    if (!isOrderly) {
+      return attention!(readable(q) ? q : contiguousView(q), k, v, output, lse, scale, isCausal);
+    }
+    const mask = attnMask && expand(attnMask, [batch, heads, rows, keys]), far = window < keys ? window : 0;
+    const seen = mask && (readable(mask) ? mask : contiguous(mask));
+    const query = readable(q) ? q : contiguousView(q);
+    attentionInOrder!(query, k, v, output, lse, scale, isCausal, softcap ?? 0, far, seen ?? null);
+  };
   if ([k, v].some(({ dtype }) => dtype === "f16" || dtype === "bf16" || isQuantized(dtype))) {
     // A cache in fewer bits: read as it is, or as floats made of it.
     const isRead = attention && k.dtype === v.dtype && attentionDTypes.includes(k.dtype) &&
       width % quantBlock === 0 &&
-      v.shape[3] === width && isPlain && q.dtype === "f32" && q.size > 0 && keys > 0 &&
+      v.shape[3] === width && (isPlain || isOrderly) && q.dtype === "f32" && q.size > 0 && keys > 0 &&
       isCounted && readable(k) && readable(v) && !wantsGradient([q, k, v]);
     if (!isRead) {
       const wide = (t: Tensor): Tensor => toDType(t, q.dtype);
       return tidy(() => scaledDotProductAttention(q, wide(k), wide(v), options));
     }
-    const output = timeFirst(q);
-    attention(readable(q) ? q : contiguousView(q), k, v, output, null, scale, isCausal);
-    return output;
+    return tidy(() => {
+      const output = timeFirst(q);
+      attend(output, null);
+      return output;
+    });
   }
-  // A row before all keys sees none: its softmax is NaN, and so are gradients, by the definition alone.
-  const seesKeys = !isCausal || rows <= keys;
-  const usable = attention && isPlain && seesKeys && v.shape[3] === width && q.size > 0 && keys > 0 &&
+  const usable = attention && (isPlain || isOrderly) && seesKeys && v.shape[3] === width && q.size > 0 &&
+    keys > 0 &&
     isCounted &&
     [q, k, v].every((t) => t.dtype === "f32");
   if (usable && ![q, k, v].every(readable)) {
@@ -166,11 +185,11 @@ export function scaledDotProductAttention(
       ? () => {
         const output = timeFirst(q);
         const lse = empty([batch, heads, rows], "f32", q.backend, "attention");
-        attention(q, k, v, output, lse, scale, isCausal);
+        attend(output, lse);
         return { output, keep: [output, lse] };
       }
       : null,
-    gradient: attentionBackward
+    gradient: attentionBackward && isPlain
       ? (g, [q, k, v], [out, lse]) => {
         const [dq, dk, dv] = [q, k, v].map(timeFirst);
         const dout = readable(g) ? g : contiguousView(g);

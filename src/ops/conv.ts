@@ -12,6 +12,7 @@ import { OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
 import { formatShape, sizeOf } from "../core/shape.ts";
+import { show } from "../core/show.ts";
 import { tidy } from "../tensor/mod.ts";
 import { add, div, mul } from "./elementwise.ts";
 import { tensor } from "./create.ts";
@@ -88,7 +89,7 @@ const notForAverage: readonly Idle<PoolOptions>[] = [{
 function perAxis(value: PerAxis, axes: number, what: string, least: number): number[] {
   const list = typeof value === "number" ? new Array<number>(axes).fill(value) : [...value];
   if (list.length !== axes || list.some((n) => !Number.isInteger(n) || n < least)) {
-    throw new OptionError(`${what} is a whole number from ${least}, or ${axes} of them, not ${value}`);
+    throw new OptionError(`${what} is a whole number from ${least}, or ${axes} of them, not ${show(value)}`);
   }
   return list;
 }

@@ -295,6 +295,8 @@ export function empty(shape: Shape, options: TensorOptions = {}): Tensor {
 /**
  * Zeros with the shape, dtype and device of `t`.
  *
+ * @throws {DTypeError} for what is no tensor, {OptionError} for options that do not exist, {DeviceError}
+ *   where memory is not enough.
  * @category Create tensors
  */
 export function zerosLike(t: Tensor, options: TensorOptions = {}): Tensor {
@@ -305,6 +307,8 @@ export function zerosLike(t: Tensor, options: TensorOptions = {}): Tensor {
 /**
  * Ones with the shape, dtype and device of `t`.
  *
+ * @throws {DTypeError} for what is no tensor, {OptionError} for options that do not exist, {DeviceError}
+ *   where memory is not enough.
  * @category Create tensors
  */
 export function onesLike(t: Tensor, options: TensorOptions = {}): Tensor {

@@ -285,6 +285,7 @@ export function byClass<T>(
 /**
  * Class ids as positions: those count from the end where they are negative, but no class is.
  *
+ * @throws {DTypeError} for what is no tensor.
  * @category Views and indexing
  */
 export function asPositions(ids: Tensor, classes: number): Tensor {

@@ -8,7 +8,7 @@ import { fitsRange } from "../core/dtype.ts";
 import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
 import { number, oneOf, whole } from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
-import { broadcastShapes, formatShape, sameShape } from "../core/shape.ts";
+import { broadcastShapes, formatShape, sameShape, type Shape } from "../core/shape.ts";
 import { aTensor, fused, tidy } from "../tensor/mod.ts";
 import { logSigmoid } from "./activations.ts";
 import { commonBackend, contiguousView, demandTensor, empty } from "./bridge.ts";
@@ -125,10 +125,21 @@ export interface BceOptions extends LossOptions {
 
 const bceOptions: OptionTable<BceOptions> = { ...lossOptions, weight: aTensor, posWeight: aTensor };
 
+/** @throws {ShapeError} for a factor that does not broadcast to the losses, of which it would make others, or more. */
+function demandFactor(what: string, name: string, factor: Tensor, losses: Shape): void {
+  const shape = factor.shape, behind = losses.slice(losses.length - shape.length);
+  if (shape.length <= losses.length && shape.every((size, i) => size === 1 || size === behind[i])) return;
+  throw new ShapeError(
+    `${what}: ${name} is ${formatShape(shape)}, expected a shape that broadcasts to that of the losses, ${
+      formatShape(losses)
+    }`,
+  );
+}
+
 /**
  * Binary cross-entropy of logits against targets in [0, 1], without overflow.
  *
- * @throws {ShapeError} when the shapes do not broadcast.
+ * @throws {ShapeError} when the shapes do not broadcast, or a factor's not to that of the losses.
  * @example
  * ```ts
  * bceWithLogits(tensor([0]), tensor([1])); // 0.6931
@@ -137,6 +148,12 @@ const bceOptions: OptionTable<BceOptions> = { ...lossOptions, weight: aTensor, p
  */
 export function bceWithLogits(x: Tensor, target: Tensor, options: BceOptions = {}): Tensor {
   const { weight, posWeight, reduction } = checkOptions("bceWithLogits", options, bceOptions);
+  demandTensor("bceWithLogits", x);
+  demandTensor("bceWithLogits", target, "target");
+  const losses = broadcastShapes("bceWithLogits", x.shape, target.shape);
+  for (const [name, factor] of Object.entries({ weight, posWeight })) {
+    if (factor !== undefined) demandFactor("bceWithLogits", name, factor, losses);
+  }
   return between("bceWithLogits", x, target, reduction, (x) => {
     const scale = posWeight ? add(mul(sub(posWeight, 1), target), 1) : null;
     // −ln sigmoid(x) for the part that is true; the rest is x more.
@@ -185,7 +202,7 @@ function demandClasses(
   what: string,
   x: Tensor,
   target: Tensor,
-  { ignoreIndex = -100 }: ClassLossOptions,
+  { ignoreIndex = -100, weight }: ClassLossOptions,
 ): void {
   demandTensor(what, x);
   demandTensor(what, target, "target");
@@ -197,6 +214,14 @@ function demandClasses(
     throw new ShapeError(
       `${what}: ${formatShape(x.shape)} is [rows, classes, …], so targets are ${formatShape(expected)}, not ${
         formatShape(target.shape)
+      }`,
+    );
+  }
+  const classes = x.shape.length === 1 ? x.shape[0] : x.shape[1];
+  if (weight !== undefined && !sameShape(weight.shape, [classes])) {
+    throw new ShapeError(
+      `${what}: weight is ${formatShape(weight.shape)}, expected a factor for each class, ${
+        formatShape([classes])
       }`,
     );
   }
@@ -233,8 +258,8 @@ function asRows(x: Tensor): Tensor {
 /**
  * −logProbabilities[target]: x is [rows, classes] or [rows, classes, …].
  *
- * @throws {ShapeError} for a target that is neither a class nor `ignoreIndex`: at once where values can be seen; a device
- * that answers late (WebGPU) throws it from the next read.
+ * @throws {ShapeError} for a `weight` that is not [classes], and for a target that is neither a class nor `ignoreIndex`: at
+ * once where values can be seen; a device that answers late (WebGPU) throws it from the next read.
  * @category Losses
  */
 export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {}): Tensor {
@@ -254,8 +279,8 @@ export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {
  * is over the targets that count, weighted when weights are given. f16 and bf16 logits are worked on in f32. With
  * `labelSmoothing` ε the target is (1 − ε) the class and ε/classes each of them; `zLoss` adds its multiple of ln(Σ exp(x))².
  *
- * @throws {ShapeError} for a target that is neither a class nor `ignoreIndex`: at once where values can be seen; a device
- * that answers late (WebGPU) throws it from the next read.
+ * @throws {ShapeError} for a `weight` that is not [classes], and for a target that is neither a class nor `ignoreIndex`: at
+ * once where values can be seen; a device that answers late (WebGPU) throws it from the next read.
  *
  * @example
  * ```ts

@@ -9,9 +9,9 @@
 import { fillRandom } from "../backends/kernels/random.ts";
 import { fitsRange, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError } from "../core/errors.ts";
-import { seed as aSeed } from "../core/kinds.ts";
+import { number, seed as aSeed } from "../core/kinds.ts";
 import { fixed, isNumber } from "../core/number.ts";
-import { checkOptions, type OptionTable } from "../core/options.ts";
+import { checkOption, checkOptions, type OptionTable } from "../core/options.ts";
 import { Generator, type GeneratorState } from "../core/random.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
 import { activeCapture, backendOf, fromNumbers, perRun, tidy } from "../tensor/mod.ts";
@@ -33,11 +33,14 @@ export interface RandomOptions extends TensorOptions {
 
 const randomOptions: OptionTable<RandomOptions> = { ...tensorOptions, seed: aSeed };
 
+const finite = number();
+
 const generator = new Generator(Math.floor(Math.random() * 2 ** 48));
 
 /**
  * Seeds the process's random numbers: the same seed gives the same tensors and samples from here on.
  *
+ * @throws {OptionError} for a seed that is no whole number from 0.
  * @category Create tensors
  */
 export function manualSeed(seed: number): void {
@@ -56,6 +59,7 @@ export function randomState(): GeneratorState {
 /**
  * Continues the process's random numbers where `state` was taken.
  *
+ * @throws {OptionError} for what {@link randomState} did not give.
  * @category Create tensors
  */
 export function setRandomState(state: GeneratorState): void {
@@ -210,15 +214,25 @@ export function randint(first: number, ...rest: (number | Shape | RandomOptions 
   return finish(out, requiresGrad);
 }
 
+/** @throws {OptionError} for bounds that are no numbers, or the wrong way round. */
+export function demandBounds(what: string, low: number, high: number): void {
+  checkOption(what, "low", low, finite);
+  checkOption(what, "high", high, finite);
+  if (fixed(low) > fixed(high)) {
+    throw new OptionError(`${what}: low is ${low} and high is ${high}, expected low to be at most high`);
+  }
+}
+
 /**
  * Uniform random numbers in [low, high).
  *
- * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist,
- *   {DeviceError} where memory is not enough.
+ * @throws {ShapeError} for sizes that are no whole numbers from 0, {OptionError} for options that do not exist and a `low`
+ *   above `high`, {DeviceError} where memory is not enough.
  * @category Create tensors
  */
 export function uniform(shape: Shape, low: number, high: number, options: RandomOptions = {}): Tensor {
   const { requiresGrad, ...rest } = checkOptions("uniform", options, randomOptions);
+  demandBounds("uniform", low, high);
   const out = tidy(() => add(mul(random("uniform", "uniform", shape, rest), high - low), low));
   return finish(out, requiresGrad);
 }

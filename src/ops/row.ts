@@ -147,7 +147,7 @@ export function toDType(x: Tensor, dtype: DType): Tensor {
   }
   if (isK(dtype)) {
     throw new DTypeError(
-      `to: nothing becomes ${dtype} but in a file, with saveGguf({ dtype: "q${dtype[1]}_k" }); use q8 or q4`,
+      `to: nothing becomes ${dtype} but in a file, by saveGguf or \`ferrotype convert\`; use q8 or q4`,
     );
   }
   if (dtype === "q8" || dtype === "q4") return quantized(x, dtype);

@@ -28,6 +28,7 @@ import type { Tensor } from "./tensor.ts";
 /**
  * The same elements, row-major and without gaps: x itself when it is so already, else a recorded copy.
  *
+ * @throws {DTypeError} for what is no tensor.
  * @category Views and indexing
  */
 export function contiguous(x: Tensor): Tensor {
@@ -39,6 +40,7 @@ export function contiguous(x: Tensor): Tensor {
 /**
  * A contiguous copy with memory of its own.
  *
+ * @throws {DTypeError} for what is no tensor.
  * @category Views and indexing
  */
 export function clone(x: Tensor): Tensor {
@@ -179,6 +181,8 @@ export function expand(x: Tensor, shape: Shape): Tensor {
 /**
  * Sums x over what a broadcast from `shape` would have repeated.
  *
+ * @throws {DTypeError} for what is no tensor, {ShapeError} for a shape that does not broadcast to that of
+ *   the tensor.
  * @category Views and indexing
  */
 export function sumTo(x: Tensor, shape: Shape): Tensor {
@@ -241,6 +245,7 @@ export type Range = readonly [start?: number | null, end?: number | null, step?:
 /**
  * Start, size and step of Python's slice `start:end:step` on an axis of size `n`.
  *
+ * @throws {ShapeError} for a range outside of the axis.
  * @category Views and indexing
  */
 export function resolveRange(
@@ -314,6 +319,7 @@ export function slice(x: Tensor, ...ranges: Range[]): Tensor {
 /**
  * Zeros of `shape` with x in the place that `ranges` names: the gradient of a slice.
  *
+ * @throws {DTypeError} for what is no tensor, {ShapeError} for a shape that it does not broadcast to.
  * @category Views and indexing
  */
 export function spread(x: Tensor, shape: Shape, ranges: readonly Range[]): Tensor {
@@ -485,6 +491,7 @@ export function t(x: Tensor): Tensor {
 /**
  * The same memory without a tape: gradients stop here.
  *
+ * @throws {DTypeError} for what is no tensor.
  * @category Views and indexing
  */
 export function detach(x: Tensor): Tensor {

@@ -5,6 +5,7 @@
  */
 import { demand } from "../core/demand.ts";
 import { FerrotypeError, OptionError } from "../core/errors.ts";
+import { show } from "../core/show.ts";
 import { add, div, gt, le, max, min, mul, neg, select, sqrt } from "../expr/build.ts";
 import { type ComputeType, type Expr, input, type Program, scalar } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
@@ -119,7 +120,9 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Ten
 
 /** Cuts every element of the gradients to at most `value` in size, in place. @throws {OptionError} unless value > 0. */
 export function clipGradValue(parameters: Iterable<Tensor>, value: number): void {
-  if (!(value > 0)) throw new OptionError(`clipGradValue: value is a number above 0, not ${value}`);
+  if (!(value > 0)) {
+    throw new OptionError(`clipGradValue: value is ${show(value)}, expected a number above 0`);
+  }
   for (const g of gradientsOf("clipGradValue", parameters)) {
     g.backend.elementwise(of(computeType(g.dtype), bounded, 1, 1), [g], [value], [g]);
     g.storage.version++;

@@ -19,6 +19,7 @@ import type { Storage } from "../tensor/storage.ts";
 import {
   activeCapture,
   askAtNextRead,
+  backendOf,
   computeType,
   keep,
   nameOf,
@@ -165,15 +166,18 @@ export class FiniteGradients {
       askAtNextRead(first.storage.backend, watched.ask);
       return [greatest(dtype), step()];
     });
-    places.forEach((i, k) => {
-      const at = part(first, i, [1]);
-      first.backend.elementwise(noteProgram(dtype), [part(sizes, k, [1]), at], scalars, [at]);
-    });
+    // Parameters in a row, as all of them mostly are, in one go.
+    for (let from = 0, to = 1; from < places.length; from = to++) {
+      while (to < places.length && places[to] === places[to - 1] + 1) to++;
+      const at = part(first, places[from], [to - from]);
+      first.backend.elementwise(noteProgram(dtype), [part(sizes, from, [to - from]), at], scalars, [at]);
+    }
     first.storage.version++;
   }
 
-  #watch(params: readonly Tensor[], { storage: { backend }, device }: Tensor, dtype: DType): Watched {
-    const before = this.#watched.get(backend);
+  #watch(params: readonly Tensor[], { device }: Tensor, dtype: DType): Watched {
+    // The device itself, also while a capture stands before it: a function that is traced again finds what there is.
+    const backend = outsideCapture(() => backendOf(device)), before = this.#watched.get(backend);
     if (before && before.params.length === params.length && before.sizes.dtype === dtype) return before;
     if (before) close(before);
     const watched: Watched = {

@@ -17,7 +17,11 @@ import { checkOption, checkOptions, type OptionTable, required } from "../core/o
  */
 export type Schedule = (step: number) => number;
 
-/** Options of the schedules that end at a given step. */
+/**
+ * Options of the schedules that end at a given step.
+ *
+ * @category Optimizers
+ */
 export interface DecayOptions {
   /** The highest learning rate. */
   lr: number;
@@ -25,7 +29,7 @@ export interface DecayOptions {
   steps: number;
   /** Steps of warm-up. Default 0. */
   warmup?: number;
-  /** Where it ends. Default 0. */
+  /** Where it ends, at most `lr`. Default 0. */
   minLr?: number;
 }
 
@@ -37,11 +41,14 @@ const decayOptions: OptionTable<DecayOptions> = {
   minLr: rate,
 };
 
-/** @throws {OptionError} when the whole run would be warm-up, so that what follows it has no effect. */
+/** @throws {OptionError} when the warm-up is longer than the run, or what a rate falls to is above it. */
 function checkedDecay(what: string, options: DecayOptions): Required<DecayOptions> {
   const { lr, steps, warmup = 0, minLr = 0 } = checkOptions(what, options, decayOptions);
   if (warmup > steps) {
     throw new OptionError(`${what}: warmup is ${warmup}, expected at most the ${steps} steps there are`);
+  }
+  if (minLr > lr) {
+    throw new OptionError(`${what}: minLr is ${minLr}, expected at most lr ${lr}, from which it falls`);
   }
   return { lr, steps, warmup, minLr };
 }
@@ -55,7 +62,12 @@ function progress(step: number, warmup: number, steps: number): number {
   return steps <= warmup ? 1 : Math.min(1, Math.max(0, (step - warmup) / (steps - warmup)));
 }
 
-/** Always `lr`. */
+/**
+ * Always `lr`.
+ *
+ * @throws {OptionError} for a rate that is no number from 0.
+ * @category Optimizers
+ */
 export function constant(lr: number): Schedule {
   checkOption("constant", "lr", lr, rate);
   return () => lr;
@@ -63,7 +75,12 @@ export function constant(lr: number): Schedule {
 
 const linearWarmupOptions: OptionTable<{ lr: number; warmup: number }> = { lr, warmup: required(count) };
 
-/** Rises over `warmup` steps, then stays at lr. */
+/**
+ * Rises over `warmup` steps, then stays at lr.
+ *
+ * @throws {OptionError} for an option that does not exist, is missing, or is no such number.
+ * @category Optimizers
+ */
 export function linearWarmup(options: { lr: number; warmup: number }): Schedule {
   const { lr, warmup } = checkOptions("linearWarmup", options, linearWarmupOptions);
   return rising(lr, warmup, () => lr);
@@ -72,6 +89,7 @@ export function linearWarmup(options: { lr: number; warmup: number }): Schedule 
 /**
  * Falls along half a cosine from lr to minLr at step `steps` (Loshchilov, Hutter: "SGDR", ICLR 2017, one cycle).
  * @throws {OptionError} for an impossible value, or a warm-up longer than `steps`.
+ * @category Optimizers
  */
 export function cosine(options: DecayOptions): Schedule {
   const { lr, steps, warmup, minLr } = checkedDecay("cosine", options);
@@ -85,6 +103,7 @@ export function cosine(options: DecayOptions): Schedule {
 /**
  * Falls in a straight line from lr to minLr at step `steps`.
  * @throws {OptionError} for an impossible value, or a warm-up longer than `steps`.
+ * @category Optimizers
  */
 export function linear(options: DecayOptions): Schedule {
   const { lr, steps, warmup, minLr } = checkedDecay("linear", options);
@@ -97,7 +116,12 @@ const stepOptions: OptionTable<{ lr: number; stepSize: number; gamma?: number }>
   gamma: rate,
 };
 
-/** Multiplied by `gamma` (default 0.1) every `stepSize` steps. */
+/**
+ * Multiplied by `gamma` (default 0.1) every `stepSize` steps.
+ *
+ * @throws {OptionError} for an option that does not exist, is missing, or is no such number.
+ * @category Optimizers
+ */
 export function step(options: { lr: number; stepSize: number; gamma?: number }): Schedule {
   const { lr, stepSize, gamma = 0.1 } = checkOptions("step", options, stepOptions);
   return (step) => lr * gamma ** Math.floor(step / stepSize);
@@ -105,7 +129,12 @@ export function step(options: { lr: number; stepSize: number; gamma?: number }):
 
 const exponentialOptions: OptionTable<{ lr: number; gamma: number }> = { lr, gamma: required(rate) };
 
-/** Multiplied by `gamma` every step. */
+/**
+ * Multiplied by `gamma` every step.
+ *
+ * @throws {OptionError} for an option that does not exist, is missing, or is no such number.
+ * @category Optimizers
+ */
 export function exponential(options: { lr: number; gamma: number }): Schedule {
   const { lr, gamma } = checkOptions("exponential", options, exponentialOptions);
   return (step) => lr * gamma ** step;
@@ -113,13 +142,21 @@ export function exponential(options: { lr: number; gamma: number }): Schedule {
 
 const inverseSqrtOptions: OptionTable<{ lr: number; warmup: number }> = { lr, warmup: required(whole(1)) };
 
-/** lr · √(warmup / (step + 1)) after the warm-up (Vaswani and others: "Attention is all you need", 2017). */
+/**
+ * lr · √(warmup / (step + 1)) after the warm-up (Vaswani and others: "Attention is all you need", 2017).
+ *
+ * @throws {OptionError} for an option that does not exist, is missing, or is no such number.
+ * @category Optimizers
+ */
 export function inverseSqrt(options: { lr: number; warmup: number }): Schedule {
   const { lr, warmup } = checkOptions("inverseSqrt", options, inverseSqrtOptions);
   return rising(lr, warmup, (step) => lr * Math.sqrt(warmup / (step + 1)));
 }
 
-/** Options of {@link wsd}. */
+/**
+ * Options of {@link wsd}.
+ * @category Optimizers
+ */
 export interface WsdOptions extends DecayOptions {
   /** Steps of the fall at the end. Default: a fifth of `steps`. */
   decay?: number;
@@ -130,6 +167,7 @@ const wsdOptions: OptionTable<WsdOptions> = { ...decayOptions, decay: count };
 /**
  * Warm-up, then lr, then a straight fall to minLr over the last `decay` steps (Hu and others: "MiniCPM", 2024).
  * @throws {OptionError} for an impossible value, or a warm-up and a fall that are longer than `steps` together.
+ * @category Optimizers
  */
 export function wsd(options: WsdOptions): Schedule {
   const given = checkOptions("wsd", options, wsdOptions), { decay, ...rest } = given;
@@ -140,18 +178,27 @@ export function wsd(options: WsdOptions): Schedule {
       `wsd: warmup ${warmup} and decay ${fall} are together more than the ${steps} steps there are`,
     );
   }
+  if (fall === 0 && options.minLr !== undefined && minLr < lr) {
+    throw new OptionError("wsd: minLr has no effect because decay is 0; leave it out");
+  }
   return rising(lr, warmup, (step) => lr + (minLr - lr) * progress(step, steps - fall, steps));
 }
 
 /**
  * The schedule of "Attention is all you need" (2017): lr · min(step^−½, step · warmup^−1½) · √warmup, so that lr is its highest.
  * The same as {@link inverseSqrt}, by the name that fairseq and others give it.
+ *
+ * @throws {OptionError} for an option that does not exist, is missing, or is no such number.
+ * @category Optimizers
  */
 export function noam(options: { lr: number; warmup: number }): Schedule {
   return inverseSqrt(options);
 }
 
-/** Options of {@link oneCycle}, named as in PyTorch's OneCycleLR. */
+/**
+ * Options of {@link oneCycle}, named as in PyTorch's OneCycleLR.
+ * @category Optimizers
+ */
 export interface OneCycleOptions {
   /** The highest learning rate. */
   maxLr: number;
@@ -173,7 +220,13 @@ const oneCycleOptions: OptionTable<OneCycleOptions> = {
   finalDivFactor: number({ from: 1 }),
 };
 
-/** Up along half a cosine, then down along another (Smith, Topin: "Super-convergence", 2018), as PyTorch does. */
+/**
+ * Up along half a cosine, then down along another (Smith, Topin: "Super-convergence", 2018), as PyTorch
+ *   does.
+ *
+ * @throws {OptionError} for an option that does not exist, is missing, or is no such number.
+ * @category Optimizers
+ */
 export function oneCycle(options: OneCycleOptions): Schedule {
   const { maxLr, totalSteps, pctStart = 0.3, divFactor = 25, finalDivFactor = 1e4 } = checkOptions(
     "oneCycle",

@@ -86,7 +86,8 @@ export interface FileModule {
   closeSync(descriptor: number): void;
   openSync(path: string, flags: "r"): number;
   fsyncSync(descriptor: number): void;
-  mkdirSync(path: string): void;
+  mkdirSync(path: string, options?: { recursive: true }): void;
+  writeFileSync(path: string, text: string, options: { mode: number }): void;
   readlinkSync(path: string): string;
   readFileSync(path: string, encoding: "utf8"): string;
   readdirSync(path: string): string[];
@@ -121,6 +122,7 @@ export interface HashObject {
 export interface BuiltinModules {
   "node:crypto": { createHash(algorithm: "sha1" | "sha256"): HashObject };
   "node:fs": FileModule;
+  "node:module": { enableCompileCache?(): unknown };
   "node:os": {
     availableParallelism(): number;
     cpus(): { readonly model: string }[];

@@ -52,6 +52,9 @@ export {
   symlink,
   touch,
 } from "./cache_files.ts";
+export { cacheCompiledCode } from "./compile_cache.ts";
+export { adviseHugePages, hugePagesReason, hugePagesSetting } from "./huge_pages.ts";
+export { cachePath, modifiedTime, readSmallFile, writeSmallFile } from "./small_file.ts";
 export { type Hash, startHash } from "./hash.ts";
 export { openUrl, type UrlOptions } from "./http_source.ts";
 export { openBlob, openBytes } from "./memory_source.ts";

@@ -21,7 +21,7 @@ import type { Openable } from "../platform/platform.ts";
 import { adapterConfigJson, readAdapterConfig } from "./adapter_config.ts";
 import { isFirstGguf, isGguf } from "./gguf_text.ts";
 import { jsonFile } from "./model_files.ts";
-import { type FolderOptions, type GivenFiles, openFolder, readJson } from "./model_folder.ts";
+import { demandNoHub, type FolderOptions, type GivenFiles, openFolder, readJson } from "./model_folder.ts";
 import type { readInto, tensorToSave } from "./safetensors.ts";
 import type { writeBeside } from "./save_weights.ts";
 
@@ -225,6 +225,7 @@ export async function loadAdapter(
     );
   };
   demandFree();
+  if (isGguf(where)) demandNoHub(where, given);
   const found = isGguf(where) ? where : await peftSource(model, where as string | URL | GivenFiles, given);
   const isSource = typeof found === "object" && "layers" in found;
   const source = isSource ? found : await ggufSource(model, found);

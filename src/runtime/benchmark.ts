@@ -115,8 +115,9 @@ export function benchmark(options: BenchmarkOptions = {}): AsyncGenerator<Figure
 }
 
 async function* figures(options: BenchmarkOptions): AsyncGenerator<Figure> {
-  const { engine } = cpuBackend(), limits = new Limits(engine), { blas } = engine;
+  const backend = cpuBackend(), { engine } = backend, limits = new Limits(engine), { blas } = engine;
   await engine.ready();
+  backend.tune();
   const wasEnabled = blas.enabled, random = randomState();
   const device = "cpu", one = (name: string, measure: () => number): Case["limit"] => ({ name, measure });
   const peak = (per: number): Case["limit"] =>
@@ -148,13 +149,17 @@ async function* figures(options: BenchmarkOptions): AsyncGenerator<Figure> {
       full = randn([3072, 768], { device }),
       w = full.to({ dtype: "q8" });
     full.dispose();
-    yield await measured({
-      name: "product [512,768]×[768,3072], q8",
-      unit: "GOP/s",
-      amount: 2 * 512 * 768 * 3072 / 1e9,
-      limit: one("dot products in registers", () => limits.dot() / 1e9)!,
-      run: () => noGrad(() => tidy(() => void linear(x, w))),
-    });
+    for (const [how, native] of ways) {
+      blas.enabled = native;
+      yield await measured({
+        name: `product [512,768]×[768,3072], q8${how}`,
+        unit: "GOP/s",
+        amount: 2 * 512 * 768 * 3072 / 1e9,
+        ...(native ? {} : { limit: one("dot products in registers", () => limits.dot() / 1e9)! }),
+        run: () => noGrad(() => tidy(() => void linear(x, w))),
+      });
+    }
+    blas.enabled = wasEnabled;
     x.dispose();
     w.dispose();
 

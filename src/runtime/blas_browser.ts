@@ -4,9 +4,8 @@
  *
  * @module
  */
-import type { BlasReport } from "./blas.ts";
 
 /** The same question, and the answer of every browser; the words are those of `platform/ffi.ts`. */
-export function findBlas(): BlasReport {
-  return { found: null, reason: "a browser opens no native libraries" };
+export function findBlas(): string {
+  return "a browser opens no native libraries";
 }

@@ -10,7 +10,13 @@ import type { TokenizerNotes } from "../text/gguf_tokenizer.ts";
 import { folderChat, ggufChat } from "./chat_source.ts";
 import { type ChatTemplate, templateFrom } from "./chat_template.ts";
 import { textOfGguf, textOfLoneGguf } from "./gguf_text.ts";
-import { type FolderOptions, type GivenFiles, type ModelFolder, openFolder } from "./model_folder.ts";
+import {
+  demandNoHub,
+  type FolderOptions,
+  type GivenFiles,
+  type ModelFolder,
+  openFolder,
+} from "./model_folder.ts";
 
 /** The chat template of a folder, or null when it has none. @throws {FormatError} as {@link loadChatTemplate} does. */
 export async function chatTemplateOf(folder: ModelFolder): Promise<ChatTemplate | null> {
@@ -41,6 +47,7 @@ export async function loadChatTemplate(
   options: FolderOptions = {},
 ): Promise<ChatTemplate | null> {
   const reach = checkOptions("loadChatTemplate", options, hubOptions), gguf = await textOfGguf(where);
+  if (gguf) demandNoHub(where, reach);
   if (gguf) return await ggufChatTemplate(gguf.metadata, gguf.where);
   const folder = await openFolder(where as string | URL | GivenFiles, reach),
     own = await chatTemplateOf(folder);

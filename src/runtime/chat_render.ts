@@ -82,6 +82,29 @@ const longest = {
   template: 1 << 20,
 };
 
+/** A namespace inside of another value can still grow, so it counts as this much. */
+const inNamespace = longest.list / 16;
+
+/** How many values each list and object is written as, once that is known. What a namespace holds changes. */
+const sizes = new WeakMap<object, number>();
+
+/**
+ * How many values one is written as: what stands in several places is written in each of them, so that a list of few lines
+ * may be more than there is room for anywhere.
+ */
+function sizeOf({ type, value }: JinjaValue): number {
+  if (typeof value !== "object" || value === null) return 1;
+  const known = sizes.get(value);
+  if (known !== undefined) return known;
+  if (!Array.isArray(value) && !(value instanceof Map)) return 1;
+  let size = 1;
+  for (const one of value.values() as Iterable<JinjaValue>) {
+    size += one.type === "NamespaceValue" ? inNamespace : sizeOf(one);
+  }
+  if (type !== "NamespaceValue") sizes.set(value, size);
+  return size;
+}
+
 /** What every template may call: the environment in which the package runs one. */
 function globalsOf({ Template, Interpreter }: Jinja): Environment {
   const { prototype } = Interpreter, { evaluate } = prototype;
@@ -154,7 +177,7 @@ export function boundedTemplate(
       else if (statement?.type === "CallExpression") {
         this.#foresee(statement, statement.callee?.object, environment);
       }
-      if (++this.#depth > longest.depth) throw tooMuch(where, `is nested more than ${longest.depth} deep`);
+      if (++this.#depth > longest.depth) throw tooMuch(where, `is nested too deep`);
       const result = this.#asText(statement, environment) ?? super.evaluate(statement, environment),
         { value } = result;
       this.#depth--;
@@ -166,6 +189,9 @@ export function boundedTemplate(
         // A list that is only named costs nothing.
         const isNamed = statement?.type === "Identifier" || statement?.type === "MemberExpression";
         this.#count(this.#looped.has(statement) ? turn * value.length : isNamed ? 0 : value.length);
+      }
+      if (sizeOf(result) > longest.list) {
+        throw tooMuch(where, `makes a value of more than ${longest.list} entries`);
       }
       return result;
     }
@@ -239,6 +265,10 @@ export function boundedTemplate(
       return String(new Counting(environment, most).run(program).value);
     } catch (error) {
       if (error instanceof FormatError) throw error;
+      // Engines have room for calls in each other of their own.
+      if (error instanceof RangeError && /stack/i.test(error.message)) {
+        throw tooMuch(where, "is nested too deep");
+      }
       // A template may refuse a conversation, with a message of its own.
       const reason = error instanceof TypeError
         ? "the chat template uses something that is not there"

@@ -85,30 +85,33 @@ async function chatOf({ config, texts }: Companions, where: string): Promise<Cha
 }
 
 /** What a conversation needs of a model. */
-interface Speaker {
+export interface Speaker {
   readonly tokenizer: Tokenizer | null;
   readonly companions: Companions | null;
   readonly family: string;
 }
 
+/** The chat template that came with a model, or null. */
+export async function templateOf({ tokenizer, companions, family }: Speaker): Promise<ChatTemplate | null> {
+  if (!tokenizer || companions?.tokenizer !== tokenizer) return null;
+  let found = known.get(companions);
+  if (!found) known.set(companions, found = chatOf(companions, family));
+  return await found;
+}
+
 /** The ids of a conversation, as a model's own template has it. @throws {OptionError} for a model without one. */
 export async function idsOfChat(
-  { tokenizer, companions, family }: Speaker,
+  speaker: Speaker,
   messages: readonly ChatMessage[],
   options: ChatTemplateOptions,
 ): Promise<number[]> {
-  let found: Promise<ChatTemplate | null> | undefined;
-  if (tokenizer && companions?.tokenizer === tokenizer) {
-    found = known.get(companions);
-    if (!found) known.set(companions, found = chatOf(companions, family));
-  }
-  const template = await found;
+  const template = await templateOf(speaker);
   if (!template) {
     throw new OptionError(
       "chat: this model came with no chat template, so it was not trained on conversations; use complete",
     );
   }
-  return await encodeChat(tokenizer!, template(messages, options));
+  return await encodeChat(speaker.tokenizer!, template(messages, options));
 }
 
 const encodeOptions: OptionTable<{ readonly signal?: AbortSignal }> = { signal: abortSignal };

@@ -38,6 +38,7 @@ const enough = 1 << 22;
  * The faster of "cpu" and "webgpu" to generate with a GPT-2 of this shape. Takes some tenths of a second for shapes not
  * asked about before in this process.
  *
+ * @throws {OptionError} for options that do not exist; what the trial of a device throws.
  * @example
  * ```ts
  * const { device, reason } = await chooseDevice({ nLayer: 12, nEmbd: 768, nHead: 12 });

@@ -12,6 +12,7 @@ import { show } from "../core/show.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import type { WebGpuBackend } from "../backends/webgpu/backend.ts";
 import {
+  adviseHugePages,
   canBlock,
   environment,
   hardwareConcurrency,
@@ -35,21 +36,20 @@ let threads: number | undefined;
 let deterministic = false;
 
 registerBackend("cpu", () => {
-  const memory = totalMemory();
+  const memory = totalMemory(), guard = environment("FERROTYPE_GUARD") === "1";
   const backend = createCpuBackend({
     ...(threads === undefined ? {} : { threads }),
     deterministic,
-    guard: environment("FERROTYPE_GUARD") === "1",
+    guard,
     platform: {
       hardwareConcurrency: hardwareConcurrency(),
       canBlock: canBlock(),
       ...(memory === undefined ? {} : { totalMemory: memory }),
       spawnWorker,
       processorTime,
-      openBlas() {
-        const { found, reason } = findBlas();
-        return found ?? reason;
-      },
+      adviseHugePages,
+      // Where every operation is watched none is measured.
+      openBlas: () => findBlas(!guard),
     },
   });
   onUnload(() => backend.engine.dispose());
@@ -60,11 +60,12 @@ registerBackend("cpu", () => {
  * On how many threads the cpu device computes, this one included; all of the machine's unless told. The number never
  * changes a result.
  *
+ * @throws {OptionError} for what is no whole number from 1.
  * @category Devices
  */
 export function setThreads(count: number): void {
   if (!Number.isInteger(count) || count < 1) {
-    throw new OptionError(`setThreads: a whole number from 1, not ${count}`);
+    throw new OptionError(`setThreads: count is ${show(count)}, expected a whole number from 1`);
   }
   threads = count;
   cpuBackend().engine.threads = count;
@@ -107,8 +108,11 @@ export function getMaxMemory(): number {
 
 /**
  * Whether the cpu device gives the same bits on every runtime and machine: then it uses neither relaxed SIMD (whose
- * results may differ in the last bit) nor a BLAS, and is slower. Named as in PyTorch. Off unless told.
+ * results may differ in the last bit) nor a BLAS, and is slower. Sums then run in one order, however many rows are computed at
+ * once: what a text gives is the same to the bit whether it is computed whole, step by step, beside others, behind padding, or
+ * from guesses. Named as in PyTorch. Off unless told.
  *
+ * @throws {OptionError} for what is neither true nor false.
  * @category Devices
  */
 export function useDeterministicAlgorithms(on: boolean): void {

@@ -3,12 +3,16 @@
  *
  * @module
  */
+import { cases } from "../backends/cpu/choice.ts";
 import type { Engine } from "../backends/cpu/engine.ts";
+import { muchMemory } from "../backends/cpu/heap.ts";
 import { type CpuFeature, cpuFeatures } from "../backends/cpu/features.ts";
 import {
   cpuModel,
   type GpuAdapter,
   hardwareConcurrency,
+  hugePagesReason,
+  hugePagesSetting,
   requestGpuAdapter,
   runtimeName,
   runtimeVersion,
@@ -30,6 +34,18 @@ export interface Ability {
 }
 
 /**
+ * How fast products are by each engine of this machine, on one thread.
+ *
+ * @category Devices
+ */
+export interface ProductSpeeds {
+  /** Why the library was chosen, or none; null where nothing was measured. */
+  why: string | null;
+  /** Our own kernels first, then each library: thousand million operations a second by case, 0 where it was not measured. */
+  engines: { name: string; speeds: Record<string, number>; refused?: string }[];
+}
+
+/**
  * The report of {@link diagnose}.
  *
  * @category Devices
@@ -47,6 +63,10 @@ export interface Diagnosis {
   threads: { hardware: number; used: number; detail?: string };
   /** The native library that multiplies large matrices: which one and which kernels it picked, or why none is used. */
   blas: Ability;
+  /** By what that library was chosen. */
+  products: ProductSpeeds;
+  /** Whether large memories are in huge pages, which are read faster. */
+  hugePages: Ability;
   /** Abilities of the WebAssembly engine. */
   wasm: Record<string, Ability>;
   /** Devices by name. */
@@ -66,6 +86,29 @@ function blasAbility({ blas, deterministic }: Engine): Ability {
   return { available: true, detail: name };
 }
 
+function hugePages({ hugePagesProblem }: Engine): Ability {
+  const problem = hugePagesProblem ?? hugePagesReason();
+  if (problem !== null) return { available: false, detail: problem };
+  const setting = hugePagesSetting();
+  return {
+    available: true,
+    detail: `asked for when the memory grows beyond ${muchMemory / 2 ** 20} MiB` +
+      (setting === null ? "" : `; the system's setting is ${setting}`),
+  };
+}
+
+function productSpeeds({ blas: { why, table } }: Engine): ProductSpeeds {
+  const round = (x: number): number => Math.round(10 * x) / 10;
+  return {
+    why,
+    engines: table.map(({ name, speeds, refused }) => ({
+      name,
+      speeds: Object.fromEntries(cases.map((one, i) => [one.name, round(speeds[i])])),
+      ...(refused === undefined ? {} : { refused }),
+    })),
+  };
+}
+
 /** The adapter's name, what kernels would use of it, and the limits that decide how large a tensor can be. */
 function adapterAbility({ info, features, limits }: GpuAdapter): Ability {
   const name = info?.description || [info?.vendor, info?.architecture].filter(Boolean).join(" ");
@@ -82,12 +125,14 @@ function adapterAbility({ info, features, limits }: GpuAdapter): Ability {
 }
 
 /**
- * Looks at the machine: a few milliseconds, and whatever a graphics driver takes to answer.
+ * Looks at the machine: a few milliseconds, whatever a graphics driver takes to answer, and up to 300 for measuring which
+ * native library multiplies fastest where that is not known yet (`FERROTYPE_TUNE=off` leaves it out).
  *
  * @category Devices
  */
 export async function diagnose(): Promise<Diagnosis> {
-  const { engine } = cpuBackend();
+  const backend = cpuBackend(), { engine } = backend;
+  backend.tune();
   const used = await engine.ready(), { threadProblem } = engine;
   const gpu = await requestGpuAdapter(), { platform, arch } = system();
   return {
@@ -101,6 +146,8 @@ export async function diagnose(): Promise<Diagnosis> {
       ...(threadProblem === null ? {} : { detail: threadProblem }),
     },
     blas: blasAbility(engine),
+    products: productSpeeds(engine),
+    hugePages: hugePages(engine),
     wasm: Object.fromEntries(
       Object.entries(cpuFeatures()).map(([name, f]) => [name, ability(f as CpuFeature)]),
     ),

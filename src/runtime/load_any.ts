@@ -6,15 +6,18 @@
  *
  * @module
  */
-import { OptionError } from "../core/errors.ts";
+import { byteSize, isQuantized } from "../core/dtype.ts";
+import { DeviceError, OptionError } from "../core/errors.ts";
 import { number, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
+import { sizeOf } from "../core/shape.ts";
 import type { Family, ModelSizes } from "../models/family.ts";
 import { familyOf, familyOfConfig } from "../models/registry.ts";
 import type { CausalNetwork } from "../models/mod.ts";
 import type { LayerOptions } from "../nn/mod.ts";
 import { layerOptions } from "../nn/options.ts";
 import type { Openable } from "../platform/platform.ts";
+import { backendOf } from "../tensor/mod.ts";
 import { ggufTokenizer } from "../text/gguf_tokenizer.ts";
 import type { CausalLM } from "./causal_lm.ts";
 import { companionsOfGguf } from "./companions.ts";
@@ -31,7 +34,7 @@ import {
   openModel,
 } from "./load_model.ts";
 import type { LoadOptions } from "./load_options.ts";
-import type { GivenFiles } from "./model_folder.ts";
+import { demandNoHub, type GivenFiles } from "./model_folder.ts";
 import { checkTokenizer } from "./model_generation.ts";
 
 const size = whole(1),
@@ -60,6 +63,27 @@ function makeOf(Model: ModelClass, family: Family): Make<object, CausalLM> {
   return (config, place) => new Model(family.network(config, place), family as Family<object, CausalNetwork>);
 }
 
+/** Refuses a model that its device cannot hold, before the first of its weights is made. */
+function demandRoom(where: string, family: Family<object>, config: object, place: LayerOptions): void {
+  const { name, maxMemory, capacity = Infinity } = backendOf(place.device),
+    room = Math.min(maxMemory, capacity);
+  // A block of q4 takes 4.5 bits a weight.
+  const least = isQuantized(place.dtype ?? "f32") ? 4.5 / 8 : byteSize(place.dtype ?? "f32", 1);
+  const expected = family.expected(config);
+  let parameters = 0;
+  for (const tensor of expected.names()) {
+    parameters += sizeOf(expected.shape(tensor)!);
+    if (parameters * least > room) {
+      throw new DeviceError(
+        `${where}: a ${family.title} of these sizes has more than ${parameters} parameters, expected at most ` +
+          `${
+            Math.floor(room / least)
+          }, which ${name} can hold; take a smaller width, fewer layers, or fewer tokens`,
+      );
+    }
+  }
+}
+
 /** See `CausalLM.fromConfig`. */
 export function fromConfig(
   Model: ModelClass,
@@ -67,8 +91,9 @@ export function fromConfig(
   options: LayerOptions,
 ): CausalLM {
   checkOptions("CausalLM.fromConfig", options, layerOptions);
-  const family = familyOfConfig(config, "config");
-  return makeOf(Model, family)(family.parse(config, "config") as object, options);
+  const family = familyOfConfig(config, "config") as Family<object>, parsed = family.parse(config, "config");
+  demandRoom("CausalLM.fromConfig", family, parsed, options);
+  return makeOf(Model, family)(parsed, options);
 }
 
 /** See `CausalLM.fromSizes`. */
@@ -88,6 +113,7 @@ export function fromSizes(
       `CausalLM.fromSizes: ${type} has as many heads of keys as of queries; leave kvHeads ${kvHeads} out`,
     );
   }
+  demandRoom("CausalLM.fromSizes", family, config, place);
   return makeOf(Model, family)(config, place);
 }
 
@@ -98,6 +124,7 @@ export async function loadAny(
   options: Options,
 ): Promise<CausalLM> {
   const given = checkLoad("CausalLM.load", options);
+  if (isGguf(where)) demandNoHub(where, given);
   if (isGguf(where)) return await loadGguf(Model, await openGguf(where), given);
   const open = await openModel(where as string | URL | GivenFiles, given);
   if (open.json === null) {

@@ -23,11 +23,14 @@ export {
 } from "./devices.ts";
 export * from "./diagnose.ts";
 export { distributed } from "./distributed.ts";
+export { type Examples, type ExamplesOptions, openExamples, openPreferences } from "./examples/open.ts";
 export { Gguf, openGguf, saveGguf, type SaveGgufOptions } from "./gguf.ts";
 export { convertToGguf, type ConvertToGgufOptions } from "./gguf_convert.ts";
 export { CausalLM } from "./causal_lm.ts";
 export { GPT2 } from "./gpt2.ts";
 export { NetworkModel } from "./network_model.ts";
+export { peakFlops } from "./peak_flops.ts";
+export { SummaryWriter, type SummaryWriterOptions } from "./summary_writer.ts";
 export { TextModel } from "./text_model.ts";
 export type { Prepared } from "./model_generation.ts";
 export type { LoadAdapterOptions, SaveAdapterOptions } from "./adapters.ts";

@@ -56,7 +56,7 @@ export function contentsOf<N extends CausalNetwork>(
   const widened = new Set(dtype ? [] : model.parameters().map((p) => p.dtype).filter(isK));
   if (widened.size > 0) {
     onWarning(
-      `${what}: blocks of ${[...widened].join(", ")} are written as f32, for safetensors has none of 256; ` +
+      `${what}: blocks of ${[...widened].join(", ")} are written as f32, for safetensors has none such; ` +
         'give { dtype: "q8" } or "q4" for a smaller file',
     );
   }

@@ -6,6 +6,7 @@
 import { demand } from "../core/demand.ts";
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError, HubError, throwIfAborted } from "../core/errors.ts";
+import { checkIdle } from "../core/options.ts";
 import { isRepository } from "../hub/names.ts";
 import { type JsonLimits, parseJson } from "../core/json.ts";
 import type { HubOptions } from "../hub/settings.ts";
@@ -160,12 +161,34 @@ class RemoteFolder implements ModelFolder {
   }
 }
 
+/** What says how a hub is reached, and which copy is taken. */
+const ofHub = ["revision", "endpoint", "token", "cacheDir", "timeout", "retryDelay"] as const;
+
+/** @throws {OptionError} for options of a hub where something else is read, such as a folder that has a repository's name. */
+export function demandNoHub(where: unknown, options: FolderOptions): void {
+  const isRemote = isHttp(where), name = typeof where === "string" || where instanceof URL ? `${where}` : "";
+  const place = name === ""
+    ? "files are given"
+    : isRemote
+    ? `${name} is an address`
+    : `${name} is on this machine`;
+  const because = `it is for a repository on the hub, and ${place}`;
+  // Of what is here nothing is fetched anyway, as `offline` says.
+  checkIdle("load", options, [{
+    option: isRemote ? [...ofHub, "offline"] : ofHub,
+    when: () => true,
+    because,
+    unless: false,
+  }]);
+}
+
 /**
  * Finds a folder: an existing directory, a URL (`https:`, `file:`), `organisation/name` on the hub (`HF_ENDPOINT`,
  * `HF_TOKEN`, `HF_HOME` … as everywhere), or files at hand, which are read as they are needed. In a browser a text that is no
  * repository's name is an address, relative to the page: "/model/", or "./org/name" where it looks like one.
  *
  * @throws {FormatError} when it is none of these.
+ * @throws {OptionError} for options of a hub where it is no repository.
  * @throws {HubError} when it is a repository's name and the hub does not give it.
  */
 export async function openFolder(
@@ -175,17 +198,27 @@ export async function openFolder(
   const isOne = typeof given === "string" ? given !== "" : typeof given === "object" && given !== null;
   demand("load", "the place", given, isOne, "a folder, a URL, organisation/name, or files by name");
   const where = typeof given === "string" && isRepository(given) ? given : fromPage(given);
-  if (typeof where === "object" && !(where instanceof URL)) return new GivenFolder(where);
+  if (typeof where === "object" && !(where instanceof URL)) {
+    demandNoHub(where, options);
+    return new GivenFolder(where);
+  }
   if (isHttp(where)) {
+    demandNoHub(where, options);
     const base = new URL(where);
     if (!base.pathname.endsWith("/")) base.pathname += "/";
     return new RemoteFolder(String(where).replace(/\/$/, ""), base, options.signal);
   }
-  if (where instanceof URL || where.startsWith("file:")) return new DiskFolder(new URL(where));
+  if (where instanceof URL || where.startsWith("file:")) {
+    demandNoHub(where, options);
+    return new DiskFolder(new URL(where));
+  }
   const named = isRepository(where);
   // Where nothing may be read there is no folder either, and the hub's own checks say what is missing.
   const mayLook = runtimeName() !== "browser" && (!named || isPermitted({ name: "read", path: where }));
-  if (mayLook && await isDirectory(where)) return new DiskFolder(where);
+  if (mayLook && await isDirectory(where)) {
+    demandNoHub(where, options);
+    return new DiskFolder(where);
+  }
   if (named) {
     // Loaded when it is needed: most pages read from their own server.
     const hub = await import("../hub/mod.ts");

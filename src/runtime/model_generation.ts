@@ -7,7 +7,7 @@ import { FormatError, OptionError } from "../core/errors.ts";
 import { show } from "../core/show.ts";
 import { slicer, type Steps } from "../core/steps.ts";
 import { constrainedSoon } from "../generate/constraint/known.ts";
-import { generationDefaults, slipsIn } from "../generate/generation_config.ts";
+import { generationDefaults, idleFields, slipsIn } from "../generate/generation_config.ts";
 import { checkVocabulary } from "../generate/given.ts";
 import type { GenerateOptions, ResolvedOptions } from "../generate/mod.ts";
 import type { Tokenizer } from "../text/mod.ts";
@@ -47,7 +47,9 @@ export async function generationOf(
       `${folder.name}/${name}: there is no field "${slip}", so it is passed over; did you mean "${meant}"?`,
     );
   }
-  return { ...eos === null ? {} : { eosTokenId: eos as number | number[] }, ...own };
+  const all = { ...eos === null ? {} : { eosTokenId: eos as number | number[] }, ...own };
+  for (const sentence of idleFields(all, vocabSize)) warn(`${folder.name}/${where}: ${sentence}`);
+  return all;
 }
 
 /** @throws {OptionError} for a prompt that is no list of ids. */

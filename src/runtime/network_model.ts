@@ -11,7 +11,14 @@ import { checkOption, demandObject } from "../core/options.ts";
 import { orNull, someText } from "../core/kinds.ts";
 import { type BatchLanguageModel, PrefixStore } from "../generate/mod.ts";
 import type { Family } from "../models/family.ts";
-import type { CacheDType, CausalCache, CausalNetwork, Ids, ObjectiveOptions } from "../models/mod.ts";
+import type {
+  CacheDType,
+  CausalCache,
+  CausalNetwork,
+  Ids,
+  ModelLossOptions,
+  SeenOptions,
+} from "../models/mod.ts";
 import { withoutInit } from "../nn/init.ts";
 import * as lora from "../nn/lora.ts";
 import type { AdapterSet, Lora } from "../nn/lora.ts";
@@ -338,13 +345,15 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * those in cache i, however long that text is, and gives what it would give alone. `lastOnly` computes the logits of the
    * last position alone: [batch, 1, vocab]. `attentionMask` [batch, positions in the cache and in ids] is 0 where texts of
    * unequal length are padded: no other position looks there, and positions are counted without them, so that a row gives what
-   * its text gives alone. What it gives at the padding means nothing.
+   * its text gives alone. What it gives at the padding means nothing. Or it is bool [batch, 1, time, positions]: true where a
+   * position may look, if it comes later; `positionIds` [batch, time] then says which number each has in its own text. So several
+   * texts can stand in one row.
    *
    * @throws {ShapeError} for more positions than the model has, an id outside the vocabulary, or a mask of another shape.
    */
   forward(
     ids: Ids,
-    options: { cache?: CausalCache | readonly CausalCache[]; lastOnly?: boolean; attentionMask?: Ids } = {},
+    options: { cache?: CausalCache | readonly CausalCache[]; lastOnly?: boolean } & SeenOptions = {},
   ): Tensor {
     const cache = options?.cache;
     if (!isList(cache)) return this.#under(cache, () => this.network.forward(ids, options));
@@ -368,9 +377,10 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
 
   /**
    * The mean cross-entropy, in nats. `targets` has the shape of ids; without it each position's target is the id that
-   * follows. A target of −100 does not count. `options` are those of `crossEntropy` that make another objective of it.
+   * follows. A target of −100 does not count. `options` are those of `crossEntropy` that make another objective of it, and those
+   * of {@link forward} that say what positions see, with targets alone.
    */
-  loss(ids: Ids, targets?: Ids, options: ObjectiveOptions = {}): Tensor {
+  loss(ids: Ids, targets?: Ids, options: ModelLossOptions = {}): Tensor {
     return this.network.loss(ids, targets, options);
   }
 

@@ -65,7 +65,7 @@ export async function readWeights(
         ? value.dtype
         : dtype;
       // A device may not hold what a file does.
-      const held = dtype === undefined && !value.backend.supports(wanted) ? "f32" : wanted;
+      const held = dtype === undefined && !value.backend.supports(wanted) ? widerThan(wanted) : wanted;
       const target = held === value.dtype
         ? value
         : replaceParameter(holder, key, value, emptyMatrix(value, held, transposing));
@@ -77,6 +77,11 @@ export async function readWeights(
       onProgress?.({ phase: "read", loaded: loaded += source.bytesOf(name), total });
     }
   }
+}
+
+/** What holds the values of blocks of a GGUF where the device does not: q8 where it has the same integers and factors. */
+function widerThan(dtype: DType): DType {
+  return dtype === "q50" || dtype === "iq4nl" ? "q8" : "f32";
 }
 
 /** Bytes of weights up to which none are moved out of the device's memory while others are read into it. */

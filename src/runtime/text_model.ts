@@ -108,9 +108,16 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     return ids;
   }
 
+  /** What begins a text: as the configuration says, or else the token that GPT-2 and its kin both begin and end texts with. */
+  get #begin(): number | null {
+    const { bos } = this.kind.ends(this.config), { tokenizer } = this, end = tokenizer?.eosTokenId;
+    if (bos !== null || end === undefined || end >= this.vocabSize) return bos;
+    return tokenizer!.idToToken(end) === "<|endoftext|>" ? end : null;
+  }
+
   /** The ids to begin or go on with. A text of nothing begins at the end-of-text token, as texts did in training. */
   #promptIds(prompt: string | readonly number[], { cache }: GenerateOptions): number[] {
-    const ids = this.encode(prompt), begin = this.kind.ends(this.config).bos;
+    const ids = this.encode(prompt), begin = this.#begin;
     return prompt === "" && begin !== null && !cache?.ids.length ? [begin] : ids;
   }
 
@@ -202,13 +209,14 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
   ): Promise<GenerationResult[]> {
     demandObject("completeBatch", options, batcherOptions);
     demandList(prompts);
-    const { maxBatch, prefillChunk, ...rest } = options;
+    const { maxBatch, prefillChunk, formatSeconds, ...rest } = options;
     const resolved = await constrainedSoon(this.#resolve(rest), this.tokenizer);
     if (resolved.numReturnSequences > 1) {
       throw new OptionError("completeBatch gives one text for each prompt; leave numReturnSequences out");
     }
     const batcher = this.batcher({
       ...(maxBatch === undefined ? {} : { maxBatch }),
+      ...(formatSeconds === undefined ? {} : { formatSeconds }),
       // In one piece, as alone.
       prefillChunk: prefillChunk ?? this.contextLength,
     });

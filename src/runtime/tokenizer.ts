@@ -12,6 +12,7 @@ import { fromJsonOptions } from "../text/tokenizer_json.ts";
 import type { TokenizerFiles } from "../text/tokenizer_files.ts";
 import { type GgufText, textOfGguf, textOfLoneGguf } from "./gguf_text.ts";
 import {
+  demandNoHub,
   type FolderOptions,
   type GivenFiles,
   type ModelFolder,
@@ -111,6 +112,7 @@ export async function loadTokenizer(
 ): Promise<Tokenizer> {
   const { engine, ...rest } = checkOptions("loadTokenizer", options, loadOptions);
   const gguf = await textOfGguf(where);
+  if (gguf) demandNoHub(where, rest);
   if (gguf) return await ofGguf(gguf);
   const folder = await openFolder(where as string | URL | GivenFiles, rest);
   const own = await tokenizerOf(folder, engine ? { engine } : {}),

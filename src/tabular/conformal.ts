@@ -30,6 +30,8 @@ function rankOf(count: number, level: number): number {
  * within it. Infinite when there are fewer than level / (1 − level) residuals (19 for 0.95), which cannot promise that.
  *
  * @param sorted |value − truth| of rows not seen in training, ascending; evenly thinned ones do as well
+ * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @category Tables
  */
 export function conformalRadius(sorted: ArrayLike<number>, level: number): number {
   checkLevel(level);
@@ -38,7 +40,12 @@ export function conformalRadius(sorted: ArrayLike<number>, level: number): numbe
   return rank > sorted.length ? Infinity : sorted[rank - 1];
 }
 
-/** Ascending absolute values of `errors`, each finite. */
+/**
+ * Ascending absolute values of `errors`, each finite.
+ *
+ * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @category Tables
+ */
 export function sortedResiduals(errors: ArrayLike<number>): Float64Array<ArrayBuffer> {
   demandNumbers("sortedResiduals", errors, "errors");
   const residuals = Float64Array.from(errors, Math.abs);
@@ -50,6 +57,9 @@ export function sortedResiduals(errors: ArrayLike<number>): Float64Array<ArrayBu
 /**
  * At most `limit` evenly spaced order statistics of ascending residuals, first and last included: what a model file
  * keeps. Each position is rounded up, so that a half width read from them errs to the wide side.
+ *
+ * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @category Tables
  */
 export function thinResiduals(sorted: ArrayLike<number>, limit = 401): Float32Array<ArrayBuffer> {
   demandNumbers("thinResiduals", sorted, "sorted");
@@ -63,7 +73,12 @@ export function thinResiduals(sorted: ArrayLike<number>, limit = 401): Float32Ar
   );
 }
 
-/** The share of rows whose target lies in its interval, ends included, in [0, 1]. */
+/**
+ * The share of rows whose target lies in its interval, ends included, in [0, 1].
+ *
+ * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @category Tables
+ */
 export function coverage(
   targets: ArrayLike<number>,
   lower: ArrayLike<number>,
@@ -85,7 +100,11 @@ export function coverage(
   return inside / targets.length;
 }
 
-/** A half width, and how it did on rows that it was not made from. */
+/**
+ * A half width, and how it did on rows that it was not made from.
+ *
+ * @category Tables
+ */
 export interface ConformalInterval {
   /** The share of rows it is meant to hold. */
   readonly level: number;
@@ -97,7 +116,13 @@ export interface ConformalInterval {
   readonly count: number;
 }
 
-/** Split conformal: the half width from `calibration` errors, its coverage measured on `test` errors of other rows. */
+/**
+ * Split conformal: the half width from `calibration` errors, its coverage measured on `test` errors of
+ *   other rows.
+ *
+ * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @category Tables
+ */
 export function splitConformal(
   calibration: ArrayLike<number>,
   test: ArrayLike<number>,
@@ -118,6 +143,8 @@ export function splitConformal(
  *
  * @param errors value − truth of each row, predicted by the model that had not seen its fold. `[rows]`
  * @param folds the fold of each row; at least two differ. `[rows]`
+ * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @category Tables
  */
 export function crossConformal(
   errors: ArrayLike<number>,

@@ -6,6 +6,7 @@
 
 import { OptionError, ShapeError } from "../core/errors.ts";
 import type { Generator } from "../core/random.ts";
+import { show } from "../core/show.ts";
 
 /** Cells of rows, row after row. `[rows, columns]` */
 export type Cells = Float64Array;
@@ -58,7 +59,7 @@ export function checkCells(cells: Cells, columns: number, what: string): number 
 /** Throws unless `count` is an integer of at least `least`. */
 export function checkCount(count: number, least: number, what: string): void {
   if (!Number.isInteger(count) || count < least) {
-    throw new OptionError(`${what} is at least ${least}, not ${count}`);
+    throw new OptionError(`${what} is ${show(count)}, expected a whole number from ${least}`);
   }
 }
 

@@ -12,17 +12,30 @@ import { OptionError, ShapeError } from "../core/errors.ts";
 import { conformalRadius } from "./conformal.ts";
 import { quartile, shareBelow } from "./quantiles.ts";
 
-/** (value − mean) / std. Of a constant column (std 0) it is 0 for its value, else infinite. */
+/**
+ * (value − mean) / std. Of a constant column (std 0) it is 0 for its value, else infinite.
+ *
+ * @category Tables
+ */
 export function zScore(value: number, mean: number, std: number): number {
   return value === mean ? 0 : (value - mean) / std;
 }
 
-/** Where `value` stands from min (0) to max (1). Of a constant column it is 0.5 for its value, else infinite. */
+/**
+ * Where `value` stands from min (0) to max (1). Of a constant column it is 0.5 for its value, else
+ *   infinite.
+ *
+ * @category Tables
+ */
 export function rangePosition(value: number, min: number, max: number): number {
   return min === max && value === min ? 0.5 : (value - min) / (max - min);
 }
 
-/** What is stored of a column, or of the target of a regression. */
+/**
+ * What is stored of a column, or of the target of a regression.
+ *
+ * @category Tables
+ */
 export interface Distribution {
   /** Mean over the training rows. */
   readonly mean: number;
@@ -36,7 +49,11 @@ export interface Distribution {
   readonly quantiles: ArrayLike<number>;
 }
 
-/** Where one value stands among those seen in training. */
+/**
+ * Where one value stands among those seen in training.
+ *
+ * @category Tables
+ */
 export interface ValueStatistics {
   /** Standard deviations above the mean. */
   readonly z: number;
@@ -52,7 +69,12 @@ export interface ValueStatistics {
   readonly quartile: 1 | 2 | 3 | 4;
 }
 
-/** Where `value` stands; it is a number, not NaN. */
+/**
+ * Where `value` stands; it is a number, not NaN.
+ *
+ * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @category Tables
+ */
 export function valueStatistics(value: number, of: Distribution): ValueStatistics {
   demand("valueStatistics", "value", value, typeof value === "number", "a number");
   demandRecord("valueStatistics", of, "the distribution", "{ mean, std, min, max, quantiles }");
@@ -70,7 +92,12 @@ export function valueStatistics(value: number, of: Distribution): ValueStatistic
   };
 }
 
-/** The entropy −Σ p·log2 p in bits: 0 when one class is sure, log2(classes) when all are equal. */
+/**
+ * The entropy −Σ p·log2 p in bits: 0 when one class is sure, log2(classes) when all are equal.
+ *
+ * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @category Tables
+ */
 export function entropy(probabilities: ArrayLike<number>): number {
   demandNumbers("entropy", probabilities, "probabilities");
   let sum = 0;
@@ -83,12 +110,18 @@ export function entropy(probabilities: ArrayLike<number>): number {
   return Math.max(0, sum);
 }
 
-/** How sure a prediction is, in a word. */
+/**
+ * How sure a prediction is, in a word.
+ *
+ * @category Tables
+ */
 export type Badge = "Certain" | "Confident" | "Uncertain" | "Toss-up";
 
 /**
  * The word for an entropy as a part of the largest possible one: up to 0.25 Certain, up to 0.60 Confident, up to 0.90
  * Uncertain, beyond Toss-up. With two classes these are top probabilities of about 96, 85 and 68 %.
+ *
+ * @category Tables
  */
 export function badge(normalizedEntropy: number): Badge {
   if (normalizedEntropy <= 0.25) return "Certain";
@@ -96,7 +129,11 @@ export function badge(normalizedEntropy: number): Badge {
   return normalizedEntropy <= 0.9 ? "Uncertain" : "Toss-up";
 }
 
-/** One line of a probability table. */
+/**
+ * One line of a probability table.
+ *
+ * @category Tables
+ */
 export interface ProbabilityRow {
   /** The class, an index. */
   readonly index: number;
@@ -110,7 +147,12 @@ export interface ProbabilityRow {
   readonly odds: number;
 }
 
-/** Classes by falling probability; equals in the order of the model. */
+/**
+ * Classes by falling probability; equals in the order of the model.
+ *
+ * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @category Tables
+ */
 export function probabilityTable(
   probabilities: ArrayLike<number>,
   names: readonly string[],
@@ -132,7 +174,11 @@ export function probabilityTable(
   }).sort((a, b) => b.probability - a.probability || a.index - b.index);
 }
 
-/** What a page says of one classified row. */
+/**
+ * What a page says of one classified row.
+ *
+ * @category Tables
+ */
 export interface ClassStatistics {
   /** Classes by falling probability. */
   readonly table: ProbabilityRow[];
@@ -146,7 +192,12 @@ export interface ClassStatistics {
   readonly margin: number;
 }
 
-/** The statistics of one row's class probabilities; at least two classes. */
+/**
+ * The statistics of one row's class probabilities; at least two classes.
+ *
+ * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @category Tables
+ */
 export function classStatistics(probabilities: ArrayLike<number>, names: readonly string[]): ClassStatistics {
   demand("classStatistics", "names", names, Array.isArray(names), "a list of names");
   if (names.length < 2) throw new ShapeError(`a classification has at least 2 classes, not ${names.length}`);
@@ -162,7 +213,11 @@ export function classStatistics(probabilities: ArrayLike<number>, names: readonl
   };
 }
 
-/** What a page says of one predicted value. */
+/**
+ * What a page says of one predicted value.
+ *
+ * @category Tables
+ */
 export interface RegressionStatistics extends ValueStatistics {
   /** The interval that holds the truth with probability `level`: value ± radius, not clipped to the target's range. */
   readonly interval: { readonly lower: number; readonly upper: number; readonly level: number };
@@ -174,6 +229,8 @@ export interface RegressionStatistics extends ValueStatistics {
  * @param target what is stored of the target
  * @param residuals ascending |value − truth| of held-out rows, as a model file keeps them
  * @param level the share of truths the interval is to hold. Default 0.9
+ * @throws {OptionError} for what are no numbers, or not those it takes.
+ * @category Tables
  */
 export function regressionStatistics(
   value: number,

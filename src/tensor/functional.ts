@@ -38,6 +38,7 @@ function dependsOnOthers(root: TapeNode, own: readonly (TapeNode | null)[]): boo
  * `f` returns one number (a tensor of one element) and is synchronous; the other tensors it makes are disposed. The
  * results are on the tape when they depend on anything else there, so gradients of gradients work: nest the calls.
  *
+ * @throws {OptionError} for what is no function and places of no arguments.
  * @example
  * ```ts
  * const [value, slope] = valueAndGrad((x: Tensor) => x.square().sum())(tensor([1, 2]));
@@ -89,6 +90,7 @@ function differentiated<T extends TensorBase>(
 /**
  * A function that gives the gradient of `f` by its first argument (or by `argnums`); see {@link valueAndGrad}.
  *
+ * @throws {OptionError} for what is no function and places of no arguments.
  * @example
  * ```ts
  * const slope = grad((x: Tensor) => x.pow(3).sum()); // 3x²
@@ -103,6 +105,7 @@ export function grad<T extends TensorBase>(
 /**
  * A function that gives the gradient of `f` by one argument, the first unless told.
  *
+ * @throws {OptionError} for what is no function and places of no arguments.
  * @category Gradients and programs
  */
 export function grad<T extends TensorBase>(

@@ -56,6 +56,7 @@ export function trackNode(node: TapeNode): void {
 /**
  * Takes `tensor` out of the care of every `tidy`: parameters, gradients and optimizer state outlive a step.
  *
+ * @throws {DTypeError} for what is no tensor.
  * @category Memory
  */
 export function keep<T extends TensorBase>(tensor: T): T {
@@ -131,6 +132,7 @@ function close(scope: Scope, result: unknown): void {
  * Runs `f` and disposes every tensor made meanwhile, except those in its result (a tensor, or tensors in arrays,
  * maps, sets and plain objects). An async `f` is awaited first.
  *
+ * @throws {OptionError} for what is no function; what `f` throws.
  * @example
  * ```ts
  * const loss = tidy(() => model.forward(ids).sub(target).square().mean());

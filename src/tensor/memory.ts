@@ -46,6 +46,7 @@ function usedByOp(device: DeviceName): Record<string, MemoryUse> {
 /**
  * Bytes and buffers in use on each device that was used so far.
  *
+ * @throws {OptionError} for options that do not exist.
  * @example
  * ```ts
  * memory().cpu; // { bytes: 4096, buffers: 1 }

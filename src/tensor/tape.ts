@@ -163,6 +163,7 @@ export function withRecording<T>(on: boolean, f: () => T): T {
  * Runs `f` without recording: nothing it computes has a gradient. An async function stays without recording until
  * its promise settles.
  *
+ * @throws {OptionError} for what is no function; what `f` throws.
  * @example
  * ```ts
  * const accuracy = noGrad(() => model.forward(x).argmax(-1).eq(y).mean());

@@ -80,6 +80,18 @@ export class AddedTokens {
     return token !== undefined && token.special !== false;
   }
 
+  /** The text between added tokens, and these by their ids, in order. */
+  stretches(text: string, splitSpecialTokens: boolean): (string | number)[] {
+    const out: (string | number)[] = [];
+    this.split(
+      text,
+      splitSpecialTokens,
+      (start, end) => out.push(text.slice(start, end)),
+      (id) => out.push(id),
+    );
+    return out;
+  }
+
   /** Walks through a text: `onText` for each stretch between added tokens, `onToken` for each of these, in order. */
   split(
     text: string,

@@ -12,12 +12,15 @@ import { demandIterable, demandNumbers, demandRecord, demandText } from "../core
 import { FormatError } from "../core/errors.ts";
 import { flag, kind, listOf, object, oneOf, text as aText, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
+import type { Steps } from "../core/steps.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
-import { Merges } from "./bpe_merge.ts";
+import type { Merges } from "./bpe_merge.ts";
 import { type BpeTrainOptions, trainBpe, trainBpeAsync } from "./bpe_train.ts";
 import { byteSymbols, symbolsToBytes } from "./bytes.ts";
+import { normalized, normalizedSteps } from "./canonical.ts";
+import { mergesIn, mergesOf } from "./merges.ts";
 import { pieceEnd } from "./pattern.ts";
-import { pieceEnds, type SplitExpression } from "./split.ts";
+import { pieceEnds, pieceEndsSteps, type SplitExpression } from "./split.ts";
 import { byteStream } from "./stream.ts";
 import { decodeOptions, encodeOptions, streamOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, StreamOptions, Tokenizer } from "./tokenizer.ts";
@@ -54,6 +57,7 @@ export interface BpeParts {
 const CACHED_UNITS = 64; // longer pieces seldom come again
 const CACHE_WORDS = 1 << 17, CACHE_UNITS = 1 << 20;
 const stepCharacters = 4096;
+const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
 const nothing = new Uint8Array(0);
 
 const splitKind = kind("an expression", (x) => {
@@ -99,6 +103,8 @@ export class BpeTokenizer implements Tokenizer {
   readonly #splits: readonly SplitExpression[] | null;
   readonly #patterns: readonly RegExp[] | null;
   readonly #ignoreMerges: boolean;
+  /** Of the longest token, in bytes. */
+  readonly #longest: number;
   readonly #normalizer: "NFC" | null;
   readonly #prefix: readonly number[];
   readonly #suffix: readonly number[];
@@ -136,10 +142,11 @@ export class BpeTokenizer implements Tokenizer {
         "a byte-level BPE vocabulary has tokens for bytes, and this one has none; was it trained without the byte alphabet?",
       );
     }
-    this.#merges = readMerges(parts.merges, vocab);
+    this.#merges = mergesOf(parts.merges, vocab);
     this.#splits = parts.splits ?? null;
     this.#patterns = parts.splits?.map(({ pattern }) => pattern) ?? null;
     this.#ignoreMerges = parts.ignoreMerges ?? false;
+    this.#longest = tokens.reduce((most, token) => Math.max(most, token?.length ?? 0), 0);
     this.#normalizer = parts.normalizer ?? null;
     this.#prefix = parts.prefixIds ?? [];
     this.#suffix = parts.suffixIds ?? [];
@@ -203,7 +210,7 @@ export class BpeTokenizer implements Tokenizer {
       splitSpecialTokens,
       (start, end) => {
         if (this.#normalizer === null) return this.#encodeText(text, start, end, out);
-        const composed = text.slice(start, end).normalize(this.#normalizer);
+        const composed = normalized(text.slice(start, end), this.#normalizer);
         this.#encodeText(composed, 0, composed.length, out);
       },
       (id) => out.push(id),
@@ -219,28 +226,29 @@ export class BpeTokenizer implements Tokenizer {
       options,
       encodeOptions,
     );
-    const out: number[] = isWhole ? [...this.#prefix] : [], stretches: (string | number)[] = [];
-    this.#added.split(
-      text,
-      splitSpecialTokens,
-      (start, end) => stretches.push(text.slice(start, end)),
-      (id) => stretches.push(id),
-    );
-    for (const stretch of stretches) {
+    const out: number[] = isWhole ? [...this.#prefix] : [];
+    for (const stretch of this.#added.stretches(text, splitSpecialTokens)) {
       if (typeof stretch === "number") {
         out.push(stretch);
         continue;
       }
-      const own = this.#normalizer === null ? stretch : stretch.normalize(this.#normalizer);
-      const ends = this.#patterns && pieceEnds(own, 0, own.length, this.#patterns);
+      const own = this.#normalizer === null ? stretch : yield* normalizedSteps(stretch, this.#normalizer);
+      const ends = this.#patterns && (yield* pieceEndsSteps(own, 0, own.length, this.#patterns));
       for (let from = 0, piece = 0; from < own.length;) {
         const first = piece;
         let to = from;
         while (to < own.length && to - from < stepCharacters) {
-          to = ends ? ends[piece++] : pieceEnd(own, to, own.length);
+          const end = ends ? ends[piece] : pieceEnd(own, to, own.length);
+          // A long one makes steps of its own.
+          if (to > from && end - to > stepCharacters) break;
+          to = end;
+          piece++;
         }
-        this.#encodePieces(own, from, to, ends && ends.slice(first, piece), out);
-        yield 4 * (to - from);
+        if (to - from > 2 * stepCharacters) yield* this.#encodeLong(own, from, to, out);
+        else {
+          this.#encodePieces(own, from, to, ends && ends.slice(first, piece), out);
+          yield 4 * (to - from);
+        }
         from = to;
       }
     }
@@ -278,9 +286,14 @@ export class BpeTokenizer implements Tokenizer {
     return this.#tokens[id];
   }
 
+  /** Of {@link BpeTokenizer.toJSON} what says which tokens are added and how ids become text. */
+  outline(): { readonly added_tokens: readonly unknown[]; readonly decoder: unknown } {
+    return { added_tokens: [...this.#added.byId.values()].map(addedTokenToJSON), decoder: { ...byteLevel } };
+  }
+
   /** The value of a Hugging Face tokenizer.json. */
   toJSON(): unknown {
-    const byteLevel = { type: "ByteLevel", add_prefix_space: false, trim_offsets: true, use_regex: true };
+    const { added_tokens, decoder } = this.outline();
     const merges: string[] = [];
     for (let rank = 0; rank < this.#merges.size; rank++) {
       const [first, second] = this.#merges.at(rank);
@@ -290,7 +303,7 @@ export class BpeTokenizer implements Tokenizer {
       version: "1.0",
       truncation: null,
       padding: null,
-      added_tokens: [...this.#added.byId.values()].map(addedTokenToJSON),
+      added_tokens,
       normalizer: this.#normalizer && { type: this.#normalizer },
       pre_tokenizer: this.#splits === null ? byteLevel : {
         type: "Sequence",
@@ -305,7 +318,7 @@ export class BpeTokenizer implements Tokenizer {
         ],
       },
       post_processor: this.#template() ?? { ...byteLevel, trim_offsets: false },
-      decoder: byteLevel,
+      decoder,
       model: {
         type: "BPE",
         dropout: null,
@@ -399,17 +412,47 @@ export class BpeTokenizer implements Tokenizer {
       this.#piece = new Int32Array(this.#bytes.length);
     }
     const length = writeWtf8(text, start, end, this.#bytes, 0);
-    if (this.#ignoreMerges) {
-      let symbols = "";
-      for (let i = 0; i < length; i++) symbols += byteSymbols[this.#bytes[i]];
-      const whole = this.#ids.get(symbols);
-      if (whole !== undefined && !this.#added.byId.has(whole)) {
-        this.#piece[0] = whole;
-        return 1;
-      }
+    const whole = this.#wholeId(this.#bytes, length);
+    if (whole !== undefined) {
+      this.#piece[0] = whole;
+      return 1;
     }
     for (let i = 0; i < length; i++) this.#piece[i] = this.#byteIds[this.#bytes[i]];
     return this.#merges.merge(this.#piece, this.#hasHoles ? withoutHoles(this.#piece, length) : length);
+  }
+
+  /** The token that these bytes are, where that comes before what they merge into. */
+  #wholeId(bytes: Uint8Array, length: number): number | undefined {
+    if (!this.#ignoreMerges || length > this.#longest) return undefined;
+    let symbols = "";
+    for (let i = 0; i < length; i++) symbols += byteSymbols[bytes[i]];
+    const whole = this.#ids.get(symbols);
+    return whole === undefined || this.#added.byId.has(whole) ? undefined : whole;
+  }
+
+  /** The ids of one long piece, in steps; in memory of its own, since other texts are encoded between them. */
+  *#encodeLong(text: string, start: number, end: number, out: number[]): Steps<void> {
+    const bytes = new Uint8Array(3 * (end - start));
+    let length = 0;
+    for (let from = start, to = start; from < end; from = to) {
+      to = Math.min(from + stepCharacters, end);
+      // Halves of a character stay together.
+      if (to < end && (text.charCodeAt(to) & 0xfc00) === 0xdc00) to++;
+      length = writeWtf8(text, from, to, bytes, length);
+      yield to - from;
+    }
+    const whole = this.#wholeId(bytes, length);
+    if (whole !== undefined) return void out.push(whole);
+    const ids = new Int32Array(length);
+    for (let i = 0; i < length; i++) {
+      ids[i] = this.#byteIds[bytes[i]];
+      if (i % stepCharacters === 0) yield stepCharacters >> 2;
+    }
+    const kept = yield* this.#merges.mergeSteps(ids, this.#hasHoles ? withoutHoles(ids, length) : length);
+    for (let i = 0; i < kept; i++) {
+      out.push(ids[i]);
+      if (i % stepCharacters === 0) yield stepCharacters >> 2;
+    }
   }
 
   #remember(word: number, length: number): void {
@@ -419,23 +462,6 @@ export class BpeTokenizer implements Tokenizer {
     for (let i = 0; i < length; i++) this.#pool[at + i] = this.#piece[i];
     this.#starts[word + 1] = at + length;
   }
-}
-
-/** The merges in a merges.txt. @throws {FormatError} for a line that is no pair. */
-export function mergesIn(text: string): [first: string, second: string][] {
-  const pairs: [string, string][] = [];
-  for (const [number, raw] of text.split("\n").entries()) {
-    const line = raw.endsWith("\r") ? raw.slice(0, -1) : raw;
-    if (line === "" || number === 0 && line.startsWith("#version")) continue;
-    const pair = line.split(" ");
-    if (pair.length !== 2) {
-      throw new FormatError(
-        `line ${number + 1} of merges.txt should be two tokens and is "${line}"`,
-      );
-    }
-    pairs.push([pair[0], pair[1]]);
-  }
-  return pairs;
 }
 
 /** Leaves out what is no id, as the library of Hugging Face does before it merges; returns how many are left. */
@@ -449,25 +475,4 @@ function grown(array: Int32Array<ArrayBuffer>, length: number): Int32Array<Array
   const larger = new Int32Array(Math.max(2 * array.length, length));
   larger.set(array);
   return larger;
-}
-
-function readMerges(
-  merges: Iterable<readonly [first: string, second: string]>,
-  vocab: ReadonlyMap<string, number>,
-): Merges {
-  const firsts: number[] = [], seconds: number[] = [], results: number[] = [];
-  for (const [first, second] of merges) {
-    const a = vocab.get(first), b = vocab.get(second), joined = vocab.get(first + second);
-    if (a === undefined || b === undefined || joined === undefined) {
-      const missing = a === undefined ? first : b === undefined ? second : first + second;
-      throw new FormatError(
-        `merge ${firsts.length} ("${first}" and "${second}") needs the token "${missing}", which is not in the ` +
-          "vocabulary; do vocabulary and merges belong together?",
-      );
-    }
-    firsts.push(a);
-    seconds.push(b);
-    results.push(joined);
-  }
-  return new Merges(firsts, seconds, results);
 }

@@ -7,10 +7,14 @@
  *
  * @module
  */
+import { finish, type Steps } from "../core/steps.ts";
 import { PairTable } from "./pairs.ts";
 
 const SCAN_LIMIT = 48;
 const NONE = 0x7fffffff;
+
+/** Pairs that are looked at in a step of a long piece, and what one costs. */
+const stepPairs = 1024, pairUnits = 6;
 
 /** The merges of a tokenizer, by rank. */
 export class Merges {
@@ -40,7 +44,7 @@ export class Merges {
 
   /** Merges `ids[0, length)` in place and returns the new length. */
   merge(ids: Int32Array, length: number): number {
-    return length <= SCAN_LIMIT ? this.#mergeShort(ids, length) : this.#mergeLong(ids, length);
+    return length <= SCAN_LIMIT ? this.#mergeShort(ids, length) : finish(this.mergeSteps(ids, length));
   }
 
   #rank(first: number, second: number): number {
@@ -67,7 +71,8 @@ export class Merges {
     return length;
   }
 
-  #mergeLong(ids: Int32Array, length: number): number {
+  /** The same in steps, of a piece of any length. */
+  *mergeSteps(ids: Int32Array, length: number): Steps<number> {
     const next = new Int32Array(length), previous = new Int32Array(length);
     const ranks = new Int32Array(length).fill(NONE); // of the pair that begins here; a stale heap entry differs
     const heap = new RankHeap(2 * length);
@@ -79,10 +84,13 @@ export class Merges {
       next[i] = i + 1;
       previous[i] = i - 1;
       consider(i);
+      if (i % stepPairs === 0) yield stepPairs * pairUnits;
     }
+    let turns = 0;
     while (heap.size > 0) {
       const rank = heap.topRank, at = heap.topPosition;
       heap.pop();
+      if (++turns % stepPairs === 0) yield stepPairs * pairUnits;
       if (ranks[at] !== rank) continue;
       const gone = next[at], after = next[gone];
       ids[at] = this.#results[rank];
@@ -93,7 +101,10 @@ export class Merges {
       if (previous[at] >= 0) consider(previous[at]);
     }
     let out = 0;
-    for (let at = 0; at < length; at = next[at]) ids[out++] = ids[at];
+    for (let at = 0; at < length; at = next[at]) {
+      ids[out++] = ids[at];
+      if (out % (8 * stepPairs) === 0) yield 8 * stepPairs;
+    }
     return out;
   }
 }

@@ -7,7 +7,7 @@
 import { FormatError } from "../core/errors.ts";
 import type { JsonObject } from "../core/json.ts";
 import { show } from "../core/show.ts";
-import { mergesIn } from "./bpe.ts";
+import { mergesIn } from "./merges.ts";
 import type { TokenName, TokenSettings, TokenText } from "./special_tokens.ts";
 
 /** How a class of tokenizers has its texts. */

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { finish, type Steps } from "../core/steps.ts";
 
 /**
  * An expression that cuts texts.
@@ -19,10 +20,23 @@ export interface SplitExpression {
 
 /** The ends of the pieces of `text[start, end)`. */
 export function pieceEnds(text: string, start: number, end: number, patterns: readonly RegExp[]): number[] {
+  return finish(pieceEndsSteps(text, start, end, patterns));
+}
+
+/** Matches that are found in a step. */
+const stepMatches = 512;
+
+/** The same in steps. */
+export function* pieceEndsSteps(
+  text: string,
+  start: number,
+  end: number,
+  patterns: readonly RegExp[],
+): Steps<number[]> {
   let ends = [end];
   for (const pattern of patterns) {
     const finer: number[] = [];
-    let from = start;
+    let from = start, count = 0;
     for (const to of ends) {
       const part = text.slice(from, to);
       for (const match of part.matchAll(pattern)) {
@@ -30,6 +44,7 @@ export function pieceEnds(text: string, start: number, end: number, patterns: re
         const at = from + match.index;
         if (at > (finer.at(-1) ?? start)) finer.push(at);
         if (match[0] !== "") finer.push(at + match[0].length);
+        if (++count % stepMatches === 0) yield 8 * stepMatches;
       }
       if ((finer.at(-1) ?? start) < to) finer.push(to);
       from = to;

@@ -95,4 +95,6 @@ export interface Tokenizer {
   idToToken(id: number): string | undefined;
   /** The value of a Hugging Face `tokenizer.json` that gives the same ids. */
   toJSON(): unknown;
+  /** Of that value what says which tokens are added and how ids become text, without the vocabulary, which is large. */
+  outline?(): { readonly added_tokens: readonly unknown[]; readonly decoder: unknown };
 }

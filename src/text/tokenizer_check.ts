@@ -9,6 +9,7 @@
 import { FormatError } from "../core/errors.ts";
 import { demand, demandList, demandObject, type JsonObject } from "../core/json.ts";
 import { kind, orNull, someText, text, whole } from "../core/kinds.ts";
+import { show } from "../core/show.ts";
 import { demandEnding } from "./backtracking.ts";
 import { maxId } from "./vocabulary.ts";
 
@@ -31,6 +32,13 @@ const id = whole(0, maxId);
 const maybeText = kind("a text, or null", (x) => x === undefined || orNull(text).accepts(x));
 
 function checkVocabulary(model: JsonObject): void {
+  if (Array.isArray(model.vocab) !== (model.type === "Unigram")) {
+    throw new FormatError(
+      `"model.vocab" of tokenizer.json is ${show(model.vocab)}, and that of the type ${show(model.type)} is ${
+        model.type === "Unigram" ? "a list of tokens, each with its score" : "the ids of tokens by their text"
+      }`,
+    );
+  }
   if (Array.isArray(model.vocab)) return checkScores(model, model.vocab);
   for (const [token, value] of Object.entries(demandObject(model.vocab, '"model.vocab" of tokenizer.json'))) {
     demand(value, id, `the id of token ${JSON.stringify(token.slice(0, 40))} in tokenizer.json`);

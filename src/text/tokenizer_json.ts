@@ -120,6 +120,7 @@ function typeOf({ type, vocab, ...model }: Json): string {
  * from "cleaning up" spaces before punctuation, which would change decoded texts.
  *
  * @param modelMaxLength the longest text in tokens that the model takes, if there is a limit
+ * @throws {OptionError} for what is no tokenizer.
  * @category Text
  */
 export function tokenizerConfig(tokenizer: Tokenizer, modelMaxLength?: number): Record<string, unknown> {

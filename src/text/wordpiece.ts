@@ -8,7 +8,9 @@ import { demandNumbers } from "../core/demand.ts";
 import { FormatError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
+import { finish, type Steps } from "../core/steps.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
+import { normalizedSteps } from "./canonical.ts";
 import { windowStream } from "./stream.ts";
 import { decodeOptions, encodeOptions, streamOptions } from "./tokenizer.ts";
 import type { DecodeOptions, DecodeStream, EncodeOptions, StreamOptions, Tokenizer } from "./tokenizer.ts";
@@ -50,6 +52,10 @@ const wordPieceParts: OptionTable<WordPieceParts> = {
 
 /** Longer words are unknown, as in BERT. */
 const longestWord = 100;
+
+/** Words that make a step, and characters that are looked at together. */
+const stepWords = 128, stepCharacters = 16_384;
+const space = /[ \t\n\r]/g;
 
 const ignorable = /[\0\ufffd]|(?![\t\n\r])\p{C}/gu;
 const chinese =
@@ -106,34 +112,62 @@ export class WordPieceTokenizer implements Tokenizer {
       options,
       encodeOptions,
     );
+    return finish(this.#steps(text, around, splitSpecialTokens));
+  }
+
+  /** What `encode` gives, in steps of some hundred words: for who may not keep others waiting. */
+  encodeSteps(text: string, options: EncodeOptions = {}): Generator<number, number[], void> {
+    const { addSpecialTokens: around = true, splitSpecialTokens = false } = checkOptions(
+      "encodeSteps",
+      options,
+      encodeOptions,
+    );
+    return this.#steps(text, around, splitSpecialTokens);
+  }
+
+  *#steps(text: string, around: boolean, splitSpecialTokens: boolean): Steps<number[]> {
     const out: number[] = [];
     if (around && this.#cls !== undefined) out.push(this.#cls);
-    this.#added.split(
-      text,
-      splitSpecialTokens,
-      (start, end) => this.#encodeText(text.slice(start, end), out),
-      (id) => out.push(id),
-    );
+    for (const stretch of this.#added.stretches(text, splitSpecialTokens)) {
+      if (typeof stretch === "number") out.push(stretch);
+      else {
+        for (let from = 0, to = 0; from < stretch.length; from = to) {
+          // Nothing reaches over a space.
+          space.lastIndex = from + stepCharacters;
+          to = space.exec(stretch)?.index ?? stretch.length;
+          yield* this.#encodeText(stretch.slice(from, to), out);
+        }
+      }
+    }
     if (around && this.#sep !== undefined) out.push(this.#sep);
     return out;
   }
 
-  #encodeText(text: string, out: number[]): void {
+  *#encodeText(text: string, out: number[]): Steps<void> {
     let clean = text.toWellFormed().replaceAll(ignorable, "").replaceAll(chinese, " $& ");
     const { lowercase = true, stripAccents = lowercase } = this.#parts;
-    if (stripAccents) clean = clean.normalize("NFD").replaceAll(/\p{Mn}/gu, "");
+    if (stripAccents) clean = (yield* normalizedSteps(clean, "NFD")).replaceAll(/\p{Mn}/gu, "");
     if (lowercase) clean = clean.toLowerCase();
-    for (const [word] of clean.matchAll(words)) this.#encodeWord(word, out);
+    yield clean.length >> 2;
+    let count = 0;
+    for (const [word] of clean.matchAll(words)) {
+      this.#encodeWord(word, out);
+      if (++count % stepWords === 0) yield 100 * stepWords;
+    }
   }
 
   #encodeWord(word: string, out: number[]): void {
     const letters = [...word], ids: number[] = [];
+    if (letters.length > longestWord) {
+      out.push(this.#unknown);
+      return;
+    }
     for (let from = 0; from < letters.length;) {
       let to = letters.length, id: number | undefined;
       for (; to > from && id === undefined; to--) {
         id = this.#ids.get((from > 0 ? "##" : "") + letters.slice(from, to).join(""));
       }
-      if (id === undefined || letters.length > longestWord) {
+      if (id === undefined) {
         out.push(this.#unknown);
         return;
       }
@@ -172,8 +206,17 @@ export class WordPieceTokenizer implements Tokenizer {
     return this.#parts.tokens[id];
   }
 
+  /** Of {@link WordPieceTokenizer.toJSON} what says which tokens are added and how ids become text. */
+  outline(): { readonly added_tokens: readonly unknown[]; readonly decoder: unknown } {
+    return {
+      added_tokens: [...this.#added.byId.values()].map(addedTokenToJSON),
+      decoder: { type: "WordPiece", prefix: "##", cleanup: false },
+    };
+  }
+
   /** The value of a Hugging Face tokenizer.json that gives the same ids. */
   toJSON(): unknown {
+    const { added_tokens, decoder } = this.outline();
     const {
       tokens,
       lowercase = true,
@@ -201,7 +244,7 @@ export class WordPieceTokenizer implements Tokenizer {
       version: "1.0",
       truncation: null,
       padding: null,
-      added_tokens: [...this.#added.byId.values()].map(addedTokenToJSON),
+      added_tokens,
       normalizer: {
         type: "BertNormalizer",
         clean_text: true,
@@ -211,7 +254,7 @@ export class WordPieceTokenizer implements Tokenizer {
       },
       pre_tokenizer: { type: "BertPreTokenizer" },
       post_processor: template,
-      decoder: { type: "WordPiece", prefix: "##", cleanup: false },
+      decoder,
       model: {
         type: "WordPiece",
         unk_token: unkToken,

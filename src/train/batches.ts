@@ -21,12 +21,13 @@ import { type Tensor, tensor } from "../ops/mod.ts";
  * @category Training
  */
 export interface DataSource<B = Tensor> {
-  /** How many tokens (or rows) a batch holds, for the speed that is reported. */
+  /** How many tokens (or rows) a batch holds, or the last one held, for the speed that is reported. */
   readonly tokensPerBatch: number;
   /**
-   * The next batch; with `part`, only those of its rows that the part names, drawn as the whole is.
+   * The next batch; with `part`, only those of its rows that the part names, drawn as the whole is. A step takes `batches` of them
+   * (default 1), for sources whose batches count unequally.
    */
-  next(part?: BatchPart): B;
+  next(part?: BatchPart, batches?: number): B;
   /** Whether `next` honours a part. Of a source that does not, batches are made whole and cut. */
   readonly takesPart?: boolean;
   /** What the batches are made of, in few words: ranks of a run compare it. */
@@ -107,34 +108,71 @@ export function partSize(rows: number, { count }: BatchPart): number {
   );
 }
 
-const randomOptions: OptionTable<BatchOptions & { seed?: number }> = { ...batchOptions, seed: kinds.seed };
+/**
+ * Options of {@link randomBatches} and {@link epochBatches}.
+ *
+ * @category Training
+ */
+export interface RandomBatchOptions extends BatchOptions {
+  /** Of the order. Default 0. */
+  seed?: number;
+}
+
+const randomOptions: OptionTable<RandomBatchOptions> = { ...batchOptions, seed: kinds.seed };
+
+/** Where windows begin, one after the other, for a seed. */
+export interface Starts {
+  /** The next window's beginning. */
+  next(): number;
+  /** What {@link Starts.setState} takes. */
+  getState(): unknown;
+  /** Goes on where `state` was taken. */
+  setState(state: unknown): void;
+}
+
+/** Windows of `ids` that begin where `starts` says, of the choices there are. */
+export function windowBatches(
+  what: string,
+  ids: TokenIds,
+  options: RandomBatchOptions,
+  startsOf: (blockSize: number, seed: number) => Starts,
+): DataSource<Tensor> {
+  const { batchSize, blockSize, seed = 0, device } = checkOptions(what, options, randomOptions);
+  const length = blockSize + 1;
+  if (ids.length < length) {
+    throw new OptionError(
+      `${what}: ${ids.length} ids do not fill a window of ${length}; take a smaller blockSize`,
+    );
+  }
+  checkBatch(what, batchSize, length);
+  const starts = startsOf(blockSize, seed);
+  return {
+    tokensPerBatch: batchSize * blockSize,
+    takesPart: true,
+    describe: () => `${ids.length} ids (hash ${hashOf(ids)}), ${what} of ${batchSize} × ${blockSize}`,
+    next(part?: BatchPart): Tensor {
+      const all = Array.from({ length: batchSize }, () => starts.next());
+      return windows(ids, rowsOf(all, part), length, device);
+    },
+    getState: () => starts.getState(),
+    setState: (state) => starts.setState(state),
+  };
+}
 
 /**
  * Windows [batchSize, blockSize + 1] (i32) that begin anywhere in `ids`, drawn by a generator of its own.
  * @throws {OptionError} when there are too few ids for one window.
  * @category Training
  */
-export function randomBatches(ids: TokenIds, options: BatchOptions & { seed?: number }): DataSource<Tensor> {
-  const { batchSize, blockSize, seed = 0, device } = checkOptions("randomBatches", options, randomOptions);
-  const length = blockSize + 1, choices = ids.length - blockSize;
-  if (choices < 1) {
-    throw new OptionError(
-      `randomBatches: ${ids.length} ids do not fill a window of ${length}; take a smaller blockSize`,
-    );
-  }
-  checkBatch("randomBatches", batchSize, length);
-  const generator = new Generator(seed);
-  return {
-    tokensPerBatch: batchSize * blockSize,
-    takesPart: true,
-    describe: () => `${ids.length} ids (hash ${hashOf(ids)}) in batches of ${batchSize} × ${blockSize}`,
-    next(part?: BatchPart): Tensor {
-      const starts = Array.from({ length: batchSize }, () => generator.integer(0, choices));
-      return windows(ids, rowsOf(starts, part), length, device);
-    },
-    getState: () => generator.getState(),
-    setState: (state) => generator.setState(state as GeneratorState),
-  };
+export function randomBatches(ids: TokenIds, options: RandomBatchOptions): DataSource<Tensor> {
+  return windowBatches("randomBatches", ids, options, (blockSize, seed) => {
+    const generator = new Generator(seed);
+    return {
+      next: () => generator.integer(0, ids.length - blockSize),
+      getState: () => generator.getState(),
+      setState: (state) => generator.setState(state as GeneratorState),
+    };
+  });
 }
 
 /**

@@ -7,7 +7,7 @@ import { breather } from "../core/breathe.ts";
 
 /** A stopwatch for a training loop. */
 export class Pace {
-  readonly #tokensPerStep: number;
+  #tokens = 0;
   #steps = 0;
   #start = performance.now();
   #away = 0;
@@ -16,14 +16,10 @@ export class Pace {
   /** Lets other tasks (signals, timers) run, when they have waited long enough. */
   readonly breathe: () => Promise<void> = breather();
 
-  /** Starts now. */
-  constructor(tokensPerStep: number) {
-    this.#tokensPerStep = tokensPerStep;
-  }
-
-  /** One more step was issued. */
-  step(): void {
+  /** One more step was issued, of so many tokens. */
+  step(tokens: number): void {
     this.#steps++;
+    this.#tokens += tokens;
   }
 
   /** The speed since the last report, and what `stepsLeft` steps will take. Call it when the device is done. */
@@ -31,7 +27,8 @@ export class Pace {
     const now = performance.now(), seconds = Math.max(1e-9, (now - this.#start - this.#away) / 1000);
     const each = seconds / this.#steps;
     this.#secondsPerStep = this.#secondsPerStep === 0 ? each : 0.8 * this.#secondsPerStep + 0.2 * each;
-    const tokensPerSecond = this.#steps * this.#tokensPerStep / seconds;
+    const tokensPerSecond = this.#tokens / seconds;
+    this.#tokens = 0;
     this.#steps = 0;
     this.#away = 0;
     this.#start = now;

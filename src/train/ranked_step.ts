@@ -47,9 +47,9 @@ export class RankedStep<B> extends TrainingStep<B> {
 
   /** A part of the next batch. */
   #next(part: BatchPart): B {
-    const data = this.#data;
-    if (part.count === 1 || data.takesPart) return data.next(part);
-    const whole = data.next();
+    const data = this.#data, { gradAccum } = this.parts;
+    if (part.count === 1 || data.takesPart) return data.next(part, gradAccum);
+    const whole = data.next(undefined, gradAccum);
     if (!(whole instanceof Tensor) || whole.shape.length === 0) {
       throw new OptionError(
         "Trainer: batches of this source are no tensors, so they cannot be cut for ranks; give it takesPart: true, and a " +

@@ -12,6 +12,8 @@ import { randomState, setRandomState, type Tensor } from "../ops/mod.ts";
 import type { Optimizer, OptimizerState } from "../optim/mod.ts";
 import type { DataSource } from "./batches.ts";
 import type { Checkpoint, Tensors } from "./checkpoint.ts";
+import type { EarlyStopping, StoppingState } from "./early_stopping.ts";
+import type { WeightAverage } from "./ema.ts";
 
 /** What may be said of arithmetic: it is shown to people. */
 const aLine = kind(
@@ -26,6 +28,9 @@ interface RunState {
   /** What the bits of the run depend on besides; not there in checkpoints of version 0.1's first days. */
   arithmetic?: string;
   data: unknown;
+  /** Of the average of the weights, where there is one. */
+  ema?: { decay: number; updates: number };
+  stopping?: StoppingState;
   optimizer: { steps: (number | null)[]; paramGroups: OptimizerState["paramGroups"] };
 }
 
@@ -34,6 +39,9 @@ export interface RunParts {
   readonly model: Module;
   readonly optimizer: Optimizer;
   readonly data: DataSource<unknown>;
+  /** An average of the weights. */
+  readonly average?: WeightAverage | null;
+  readonly stopping?: EarlyStopping | null;
 }
 
 /** The device of a model, and how it rounds. */
@@ -43,7 +51,7 @@ function arithmeticOf(model: Module): string {
 }
 
 /** The parameters that learn: what is frozen is what the run was begun with, and is not written again. */
-function learning(model: Module): [string, Tensor][] {
+export function learning(model: Module): [string, Tensor][] {
   const own = model.namedParameters(), found = own.filter(([, p]) => p.requiresGrad);
   return found.length ? found : own;
 }
@@ -78,7 +86,7 @@ export function captureRun(
   bestLoss: number | null,
   whole?: OptimizerState,
 ): Checkpoint {
-  const { state, paramGroups } = whole ?? parts.optimizer.stateDict();
+  const { average } = parts, { state, paramGroups } = whole ?? parts.optimizer.stateDict();
   const remembered: Tensors = {};
   state.forEach((entry, i) => {
     for (const [name, t] of Object.entries(entry?.tensors ?? {})) remembered[`${i}.${name}`] = t;
@@ -88,10 +96,13 @@ export function captureRun(
     random: randomState(),
     arithmetic: arithmeticOf(parts.model),
     data: parts.data.getState(),
+    ...(average ? { ema: { decay: average.decay, updates: average.updates } } : {}),
+    ...(parts.stopping ? { stopping: parts.stopping.getState() } : {}),
     optimizer: { steps: state.map((entry) => entry?.step ?? null), paramGroups },
   };
   const model = Object.fromEntries(learning(parts.model).map(([name, p]) => [name, p.detach()]));
-  return { step, loss, tensors: { model, optimizer: remembered }, state: run };
+  const ema = average ? { ema: average.tensors() } : {};
+  return { step, loss, tensors: { model, optimizer: remembered, ...ema }, state: run };
 }
 
 /** The state in a checkpoint, checked. @throws {FormatError} when no Trainer saved it. */
@@ -108,8 +119,25 @@ function runState(state: unknown): RunState {
   }
   demandObject(run.random, `${where} has a random state that`);
   demand(run.bestLoss, orNull(number()), `${where} has a bestLoss that`);
+  if (run.ema !== undefined) {
+    const { decay, updates } = demandObject(run.ema, `${where} has an ema that`);
+    demand(decay, number({ from: 0, below: 1 }), `${where} has an ema whose decay`);
+    demand(updates, whole(0), `${where} has an ema whose updates`);
+  }
   if (run.arithmetic !== undefined) demand(run.arithmetic, aLine, `${where} has an arithmetic that`);
   return run as unknown as RunState;
+}
+
+/** A run goes on with the average that it was begun with. @throws {FormatError} where it has another, or one has none. */
+function demandAverage(here: WeightAverage | null, { ema }: RunState, tensors: Tensors | undefined): void {
+  if (here?.decay === ema?.decay && (tensors === undefined) === (ema === undefined)) return;
+  const said = (decay: number | undefined): string => decay === undefined ? "no ema" : `ema ${decay}`;
+  throw new FormatError(
+    ema && !tensors
+      ? "this checkpoint says that weights are averaged, and their average is not there"
+      : `this checkpoint is of a run with ${said(ema?.decay)}, and is to go on with ${said(here?.decay)}; ` +
+        `give the Trainer what it was begun with`,
+  );
 }
 
 /**
@@ -133,7 +161,10 @@ export function restoreRun(
     const own = Object.entries(optimizer).filter(([name]) => name.startsWith(`${i}.`));
     return { step, tensors: Object.fromEntries(own.map(([name, t]) => [name.slice(`${i}.`.length), t])) };
   });
+  demandAverage(parts.average ?? null, run, checkpoint.tensors.ema);
   setLearning(parts.model, model);
+  if (run.ema) parts.average!.load(checkpoint.tensors.ema, run.ema.updates);
+  if (run.stopping) parts.stopping?.setState(run.stopping);
   load(parts.optimizer, { state, paramGroups: run.optimizer.paramGroups });
   try {
     parts.data.setState(run.data);

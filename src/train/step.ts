@@ -10,7 +10,11 @@ import { add, mul, type Tensor } from "../ops/mod.ts";
 import { clipGradNorm, gradNorm, type Optimizer } from "../optim/mod.ts";
 import { keep, tidy } from "../tensor/mod.ts";
 
-/** What a step is made of. */
+/**
+ * What a step is made of.
+ *
+ * @category Training
+ */
 export interface StepParts<B> {
   /** The mean loss of a batch, one number. */
   readonly loss: (batch: B) => Tensor;
@@ -24,7 +28,11 @@ export interface StepParts<B> {
   readonly clip: number | undefined;
 }
 
-/** What a step gives. */
+/**
+ * What a step gives.
+ *
+ * @category Training
+ */
 export interface StepResult {
   /** The mean loss of its batches. */
   readonly loss: Tensor;
@@ -32,7 +40,11 @@ export interface StepResult {
   readonly norm: Tensor | null;
 }
 
-/** Runs steps. */
+/**
+ * Runs steps.
+ *
+ * @category Training
+ */
 export class TrainingStep<B> {
   /** What it is made of. */
   protected readonly parts: StepParts<B>;

@@ -11,6 +11,7 @@ import { program } from "../../src/expr/program.ts";
 import { type Row, table } from "../../src/expr/table.ts";
 import { assertClose, rounded } from "../_compare.ts";
 import { parameters, positiveOnly, truth } from "../_truth.ts";
+import { Together } from "../_together.ts";
 import { inputLayouts, outputLayouts, Workbench } from "../_views.ts";
 import { computeType, floatsOf, integersOf, type Part, shapes } from "./suite.ts";
 
@@ -97,12 +98,15 @@ export const elementwise: Part = (open, { tolerance, subnormals, roundedQuotient
       );
       const bool = row.result === "bool", out = bench.output(bool ? "bool" : "f32", shape);
       backend.elementwise(p, inputs, given, [out]);
-      const x = await Promise.all(inputs.map((view) => bench.read(view)));
+      const [stored, ...x] = await Promise.all([
+        bench.read(out, "output"),
+        ...inputs.map((view) => bench.read(view)),
+      ]);
       const at = (i: number): number[] => x.map((values) => values[i]);
       const expected = Array.from({ length: shape[0] }, (_, i) => truth[row.name](...at(i), ...given));
       // Beside a jump of the result the last bit of the operands decides; a neighbour of the quotient may be right.
       const jump = row.name === "floorDivide";
-      assertClose(out.dtype, await bench.read(out, "output"), expected, {
+      assertClose(out.dtype, stored, expected, {
         ulps: bool || isExact(row.name) ? 0 : tolerance,
         also: (i) =>
           (cancellation[row.name]?.(at(i)) ?? 0) + (jump && Math.abs(expected[i]) > 1e4 ? 1 : 0) +
@@ -114,7 +118,7 @@ export const elementwise: Part = (open, { tolerance, subnormals, roundedQuotient
   }
 
   it("NaN, infinities, signed zeros and subnormal numbers are as in IEEE 754", async () => {
-    const bench = open(), oracle = new Workbench(createReferenceBackend());
+    const bench = open(), oracle = new Workbench(createReferenceBackend()), cases = new Together();
     const tiny = (x: number): boolean => x !== 0 && Math.abs(x) < 2 ** -126;
     const some = subnormals ? specials : specials.filter((x) => !tiny(x));
     // WGSL leaves open what a quotient by more than 2¹²⁶ is.
@@ -130,23 +134,28 @@ export const elementwise: Part = (open, { tolerance, subnormals, roundedQuotient
       bench.backend.elementwise(p, values.map((v) => bench.of("f32", shape, v)), given, [out]);
       oracle.backend.elementwise(p, values.map((v) => oracle.of("f32", shape, v)), given, [expected]);
       const edge = /^(floorDivide|remainder|fmod|sin|cos|tan|hypot)$/.test(row.name);
-      assertClose("f32", await bench.read(out), await oracle.read(expected), {
-        ulps: isExact(row.name) && row.name !== "fmod" ? 0 : 2 * tolerance,
-        // What is left after a huge quotient is lost when x - r rounds; there only the size is asked for.
-        also: (i) =>
-          edge && Math.abs(first[i]) > 1e30
-            ? Infinity
-            : (cancellation[row.name]?.([first[i], second[i]]) ?? 0) +
-              2 * (amplified[row.name]?.([first[i]]) ?? 0) * 2 ** -23 + (subnormals ? 0 : 2 ** -126),
-        signedZero: exact.has(row.name) && row.name !== "sign" && row.name !== "fmod" && row.name !== "relu",
-        name: (i) => `${row.name}(${values.map((v) => Object.is(v[i], -0) ? "-0" : v[i])})`,
+      await cases.start(async () => {
+        const [stored, wanted] = await Promise.all([bench.read(out), oracle.read(expected)]);
+        assertClose("f32", stored, wanted, {
+          ulps: isExact(row.name) && row.name !== "fmod" ? 0 : 2 * tolerance,
+          // What is left after a huge quotient is lost when x - r rounds; there only the size is asked for.
+          also: (i) =>
+            edge && Math.abs(first[i]) > 1e30
+              ? Infinity
+              : (cancellation[row.name]?.([first[i], second[i]]) ?? 0) +
+                2 * (amplified[row.name]?.([first[i]]) ?? 0) * 2 ** -23 + (subnormals ? 0 : 2 ** -126),
+          signedZero: exact.has(row.name) && row.name !== "sign" && row.name !== "fmod" &&
+            row.name !== "relu",
+          name: (i) => `${row.name}(${values.map((v) => Object.is(v[i], -0) ? "-0" : v[i])})`,
+        });
       });
     }
+    await cases.end();
     bench.free();
   });
 
   it("follows strides of any kind, and writes nothing between the elements", async () => {
-    const bench = open(3), { backend } = bench;
+    const bench = open(3), { backend } = bench, cases = new Together();
     for (const dtype of [...floatsOf(bench), ...integersOf(bench)]) {
       const type = computeType(dtype);
       // x · y + s·z with small whole numbers is exact in all types.
@@ -159,33 +168,40 @@ export const elementwise: Part = (open, { tolerance, subnormals, roundedQuotient
           const to = outputLayouts[bench.random.integer(0, outputLayouts.length)];
           const out = bench.output(dtype, shape, to);
           backend.elementwise(p, inputs, [2], [out]);
-          const reads = [...inputs.map((view) => bench.read(view)), bench.read(out, "output")];
-          const [x, y, z, stored] = await Promise.all(reads);
-          const expected = x.map((_, i) => x[i] * y[i] + 2 * z[i]);
-          assertClose(dtype, stored, expected, {
-            name: (i) => `${dtype} [${shape}] ${kinds} to ${to}, element ${i}`,
+          await cases.start(async () => {
+            const reads = [...inputs.map((view) => bench.read(view)), bench.read(out, "output")];
+            const [x, y, z, stored] = await Promise.all(reads);
+            const expected = x.map((_, i) => x[i] * y[i] + 2 * z[i]);
+            assertClose(dtype, stored, expected, {
+              name: (i) => `${dtype} [${shape}] ${kinds} to ${to}, element ${i}`,
+            });
           });
-          bench.free();
         }
       }
     }
+    await cases.end();
+    bench.free();
   });
 
   it("takes sizes that fill no whole vector, and long ones", async () => {
-    const bench = open(4), p = program("f32", [sub(input(0), input(1))]);
+    const bench = open(4), p = program("f32", [sub(input(0), input(1))]), cases = new Together();
     for (const n of [1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33, 100_003]) {
       const x = bench.input("f32", [n], "offset"),
         y = bench.input("f32", [n]),
         out = bench.output("f32", [n], "offset");
       bench.backend.elementwise(p, [x, y], [], [out]);
-      const [a, b] = [await bench.read(x), await bench.read(y)];
-      assertClose("f32", await bench.read(out, "output"), a.map((v, i) => v - b[i]));
-      bench.free();
+      await cases.start(async () => {
+        const reads = [bench.read(x), bench.read(y), bench.read(out, "output")];
+        const [a, b, stored] = await Promise.all(reads);
+        assertClose("f32", stored, a.map((v, i) => v - b[i]));
+      });
     }
+    await cases.end();
+    bench.free();
   });
 
   it("converts between all dtypes as the contract says", async () => {
-    const bench = open(5);
+    const bench = open(5), cases = new Together();
     const all = [...floatsOf(bench), ...integersOf(bench)];
     const floats = [
       0,
@@ -222,19 +238,22 @@ export const elementwise: Part = (open, { tolerance, subnormals, roundedQuotient
       for (const to of all) {
         const out = bench.output(to, [values.length]);
         bench.backend.elementwise(program(computeType(from), [input(0)]), [x], [], [out]);
-        const stored = await bench.read(x);
-        const expected = stored.map((v) => {
-          if (to === "i64") return from in whole ? v : saturated(v);
-          if (from in whole && to === "i32") return Number(BigInt.asIntN(32, BigInt(v)));
-          return from in whole && to === "u8" ? Number(BigInt.asUintN(8, BigInt(v))) : rounded(to, v);
-        });
-        assertClose(to, await bench.read(out), expected, {
-          signedZero: from.includes("f") && to.includes("f"),
-          name: (i) => `${stored[i]} from ${from} to ${to}`,
+        await cases.start(async () => {
+          const [stored, converted] = await Promise.all([bench.read(x), bench.read(out)]);
+          const expected = stored.map((v) => {
+            if (to === "i64") return from in whole ? v : saturated(v);
+            if (from in whole && to === "i32") return Number(BigInt.asIntN(32, BigInt(v)));
+            return from in whole && to === "u8" ? Number(BigInt.asUintN(8, BigInt(v))) : rounded(to, v);
+          });
+          assertClose(to, converted, expected, {
+            signedZero: from.includes("f") && to.includes("f"),
+            name: (i) => `${stored[i]} from ${from} to ${to}`,
+          });
         });
       }
-      bench.free();
     }
+    await cases.end();
+    bench.free();
   });
 
   it("reads and writes all 65,536 numbers of f16 and bf16, and rounds to nearest even", async () => {
@@ -251,9 +270,9 @@ export const elementwise: Part = (open, { tolerance, subnormals, roundedQuotient
       const wide = bench.output("f32", [n]), back = bench.output(dtype, [n]);
       bench.backend.elementwise(p, [x], [], [wide]);
       bench.backend.elementwise(p, [wide], [], [back]);
-      const values = await bench.read(x);
-      assertClose("f32", await bench.read(wide), values, { signedZero: true });
-      assertClose(dtype, await bench.read(back), values, { signedZero: true });
+      const [values, ...found] = await Promise.all([x, wide, back].map((view) => bench.read(view)));
+      assertClose("f32", found[0], values, { signedZero: true });
+      assertClose(dtype, found[1], values, { signedZero: true });
       const bits = Uint32Array.from({ length: n }, () => bench.random.word());
       const any: View = {
         buffer: bench.upload(new Uint8Array(bits.buffer)),
@@ -263,7 +282,8 @@ export const elementwise: Part = (open, { tolerance, subnormals, roundedQuotient
         offset: 0,
       };
       bench.backend.elementwise(p, [any], [], [back]);
-      assertClose(dtype, await bench.read(back), await bench.read(any), { signedZero: true });
+      const [narrow, given] = await Promise.all([bench.read(back), bench.read(any)]);
+      assertClose(dtype, narrow, given, { signedZero: true });
       bench.free();
     }
   });
@@ -297,7 +317,7 @@ export const elementwise: Part = (open, { tolerance, subnormals, roundedQuotient
   });
 
   it("integer rows: powers, floor division, signs, comparisons", async () => {
-    const bench = open(8), shape = [400];
+    const bench = open(8), shape = [400], cases = new Together();
     for (const dtype of integersOf(bench).filter((d) => d !== "bool")) {
       const x = bench.input(dtype, shape, "offset", () => bench.random.integer(dtype === "u8" ? 0 : -9, 10));
       const y = bench.input(dtype, shape, "offset", () => bench.random.integer(1, 6));
@@ -316,13 +336,16 @@ export const elementwise: Part = (open, { tolerance, subnormals, roundedQuotient
           [],
           [out],
         );
-        const expected = a.map((v, i) => {
-          const result = truth[name](v, b[i]) + 0;
-          return dtype === "u8" && !bool ? result & 255 : result;
+        await cases.start(async () => {
+          const expected = a.map((v, i) => {
+            const result = truth[name](v, b[i]) + 0;
+            return dtype === "u8" && !bool ? result & 255 : result;
+          });
+          assertEquals(await bench.read(out), expected, `${name} of ${dtype}`);
         });
-        assertEquals(await bench.read(out), expected, `${name} of ${dtype}`);
       }
     }
+    await cases.end();
     bench.free();
   });
 
@@ -340,42 +363,50 @@ export const elementwise: Part = (open, { tolerance, subnormals, roundedQuotient
   });
 
   it("fills from scalars alone, without inputs", async () => {
-    const bench = open(10);
+    const bench = open(10), cases = new Together();
     for (const dtype of [...floatsOf(bench), ...integersOf(bench)]) {
       const out = bench.output(dtype, [3, 7], "stepped");
       bench.backend.elementwise(program(computeType(dtype), [scalar(0)]), [], [dtype === "bool" ? 1 : 3], [
         out,
       ]);
-      assertClose(
-        dtype,
-        await bench.read(out, "output"),
-        new Array<number>(21).fill(dtype === "bool" ? 1 : 3),
+      await cases.start(async () =>
+        assertClose(
+          dtype,
+          await bench.read(out, "output"),
+          new Array<number>(21).fill(dtype === "bool" ? 1 : 3),
+        )
       );
     }
+    await cases.end();
     bench.free();
   });
 
   it("computes any program, as the reference device does", async () => {
     const bench = open(11), oracle = new Workbench(createReferenceBackend()), shape = [50];
+    const cases = new Together();
     for (let n = 0; n < 60; n++) {
       // Small whole numbers keep every intermediate result exact, so that comparisons cannot tip.
       const type = (["f32", "i32", "i64"] as const)[n % 3];
       if (!bench.backend.supports(type)) continue;
       const p = program(type, [randomProgram(bench, 4), randomProgram(bench, 3)], { inputs: 2, scalars: 1 });
       const inputs = [0, 1].map(() => bench.input(type, shape, "offset", () => bench.random.integer(-4, 5)));
-      const twins = await Promise.all(inputs.map((view) => bench.mirror(view, oracle)));
       const outs = [bench.output(type, shape), bench.output(type, shape)];
       const expected = [oracle.output(type, shape), oracle.output(type, shape)];
-      bench.backend.elementwise(p, inputs, [3], outs);
-      oracle.backend.elementwise(p, twins, [3], expected);
-      for (const k of [0, 1]) {
-        assertClose(type, await bench.read(outs[k]), await oracle.read(expected[k]), {
-          name: (i) => `${p.key}, element ${i}`,
-        });
-      }
-      bench.free();
-      oracle.free();
+      await cases.start(async () => {
+        const mirrored = Promise.all(inputs.map((view) => bench.mirror(view, oracle)));
+        bench.backend.elementwise(p, inputs, [3], outs);
+        const stored = outs.map((out) => bench.read(out));
+        oracle.backend.elementwise(p, await mirrored, [3], expected);
+        for (const k of [0, 1]) {
+          assertClose(type, await stored[k], await oracle.read(expected[k]), {
+            name: (i) => `${p.key}, element ${i}`,
+          });
+        }
+      });
     }
+    await cases.end();
+    bench.free();
+    oracle.free();
   });
 };
 

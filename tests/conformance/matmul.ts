@@ -8,6 +8,7 @@ import { add, max, mul } from "../../src/expr/build.ts";
 import { input, scalar } from "../../src/expr/nodes.ts";
 import { program } from "../../src/expr/program.ts";
 import { assertClose } from "../_compare.ts";
+import { Together } from "../_together.ts";
 import { inputLayouts, type LayoutKind, outputLayouts, type Workbench } from "../_views.ts";
 import { floatsOf, type Part } from "./suite.ts";
 
@@ -111,35 +112,39 @@ function quantized(
 /** Matrix products. */
 export const matmul: Part = (open) => {
   it("f32, in rows and transposed", async () => {
-    const bench = open(41);
+    const bench = open(41), cases = new Together();
     for (const [m, k, n] of sizes) {
       for (const turn of [0, 1, 2, 3]) {
         const a = turn & 1 ? transposed(bench.input("f32", [k, m])) : bench.input("f32", [m, k]);
         const b = turn & 2 ? transposed(bench.input("f32", [n, k])) : bench.input("f32", [k, n]);
-        await check(bench, a, b, bench.output("f32", [m, n]));
-        bench.free();
+        await cases.start(() => check(bench, a, b, bench.output("f32", [m, n])));
       }
     }
+    await cases.end();
+    bench.free();
   });
 
   it("any dtypes, layouts and batches", async () => {
-    const bench = open(42), floats = floatsOf(bench);
+    const bench = open(42), floats = floatsOf(bench), cases = new Together();
     for (const a of floats) {
       for (const b of floats) {
         for (let round = 0; round < 4; round++) {
           const [m, k, n] = sizes[bench.random.integer(0, sizes.length)],
             batch = [[], [3], [2, 1, 2]][round % 3];
           const out: DType = a === "f64" || b === "f64" ? "f64" : round % 2 ? a : "f32";
-          await check(
-            bench,
-            bench.input(a, [...batch, m, k], layout(bench, inputLayouts)),
-            bench.input(b, [...batch, k, n], layout(bench, inputLayouts)),
-            bench.output(out, [...batch, m, n], layout(bench, outputLayouts)),
+          await cases.start(() =>
+            check(
+              bench,
+              bench.input(a, [...batch, m, k], layout(bench, inputLayouts)),
+              bench.input(b, [...batch, k, n], layout(bench, inputLayouts)),
+              bench.output(out, [...batch, m, n], layout(bench, outputLayouts)),
+            )
           );
-          bench.free();
         }
       }
     }
+    await cases.end();
+    bench.free();
   });
 
   it("repeats one matrix over a batch", async () => {
@@ -151,13 +156,13 @@ export const matmul: Part = (open) => {
   });
 
   it("i32, with wraparound", async () => {
-    const bench = open(44);
+    const bench = open(44), cases = new Together();
     for (const [m, k, n] of sizes) {
       const a = bench.input("i32", [m, k], layout(bench, inputLayouts)),
         b = bench.input("i32", [k, n], layout(bench, inputLayouts));
-      await check(bench, a, b, bench.output("i32", [m, n]));
-      bench.free();
+      await cases.start(() => check(bench, a, b, bench.output("i32", [m, n])));
     }
+    await cases.end();
     const out = bench.output("i32", [1, 1]);
     bench.backend.matmul(bench.of("i32", [1, 2], [65537, 1]), bench.of("i32", [2, 1], [65537, 5]), out);
     assertEquals(await bench.read(out), [131078]);
@@ -173,7 +178,8 @@ export const matmul: Part = (open) => {
         const { view, values } = quantized(bench, dtype, k, n);
         const a = bench.input("f32", [m, k]), out = bench.output("f32", [m, n]);
         bench.backend.matmul(a, view, out);
-        const x = await bench.read(a), { products, sizes } = multiply(x, values, [1, m, k, n]);
+        const [x, stored] = await Promise.all([bench.read(a), bench.read(out, "output")]);
+        const { products, sizes } = multiply(x, values, [1, m, k, n]);
         const largest = Array.from(
           { length: m },
           (_, r) => Math.max(...x.slice(r * k, r * k + k).map(Math.abs)),
@@ -184,7 +190,7 @@ export const matmul: Part = (open) => {
           for (let p = 0; p < k; p++) sum += values[p * n + i % n] ** 2;
           return 5 * Math.sqrt(sum / 3) * largest[Math.floor(i / n)] / 126;
         };
-        assertClose("f32", await bench.read(out, "output"), products, {
+        assertClose("f32", stored, products, {
           ulps: 2,
           also: (i) => sizes[i] * 2 ** -20 + (bench.backend.name === "reference" ? 0 : spread(i)),
           name: (i) => `[${m}, ${k}] by ${dtype} [${k}, ${n}], element ${i}`,
@@ -210,16 +216,14 @@ export const matmul: Part = (open) => {
           out = bench.output("f32", shape, layout(bench, outputLayouts));
         const epilogue: Epilogue = { program: p, inputs: [bias, residual], scalars: [0.5] };
         bench.backend.matmul(a, b, out, epilogue);
-        const { products, sizes: terms } = multiply(await bench.read(a), await bench.read(b), [
-          batch[0] ?? 1,
-          m,
-          k,
-          n,
+        const [x, y, one, two, stored] = await Promise.all([
+          ...[a, b, bias, residual].map((view) => bench.read(view)),
+          bench.read(out, "output"),
         ]);
-        const [one, two] = [await bench.read(bias), await bench.read(residual)];
+        const { products, sizes: terms } = multiply(x, y, [batch[0] ?? 1, m, k, n]);
         assertClose(
           "f32",
-          await bench.read(out, "output"),
+          stored,
           products.map((v, i) => Math.max(0.5 * v + one[i], 0) + two[i]),
           {
             ulps: 1,
@@ -254,7 +258,7 @@ export const matmul: Part = (open) => {
   });
 
   it("NaN and infinities spread along their row and column, not further, for any shape, layout and dtype", async () => {
-    const bench = open(48), floats = floatsOf(bench), { random } = bench;
+    const bench = open(48), floats = floatsOf(bench), { random } = bench, cases = new Together();
     // Sums of these are exact, in whatever order, unless they are no numbers.
     const plain = [1, -1, 2, 0.5], special = [Infinity, -Infinity, NaN, 0];
     const pick = (list: readonly number[]): number => list[random.integer(0, list.length)];
@@ -266,20 +270,23 @@ export const matmul: Part = (open) => {
       const a = bench.input(pickOf(random, floats), [...batch, m, k], layout(bench, inputLayouts), fill);
       const b = bench.input(pickOf(random, floats), [...batch, k, n], layout(bench, inputLayouts), fill);
       const out = bench.output("f32", [...batch, m, n], layout(bench, outputLayouts));
-      bench.backend.matmul(a, b, out);
-      const [x, y, stored] = await Promise.all([bench.read(a), bench.read(b), bench.read(out, "output")]);
-      const { products } = multiply(x, y, [batch[0] ?? 1, m, k, n]);
-      assertClose("f32", stored, products, {
-        name: (i) =>
-          `${a.dtype} [${a.shape}] (${a.strides}) by ${b.dtype} [${b.shape}] (${b.strides}), element ${i}`,
+      await cases.start(async () => {
+        bench.backend.matmul(a, b, out);
+        const [x, y, stored] = await Promise.all([bench.read(a), bench.read(b), bench.read(out, "output")]);
+        const { products } = multiply(x, y, [batch[0] ?? 1, m, k, n]);
+        assertClose("f32", stored, products, {
+          name: (i) =>
+            `${a.dtype} [${a.shape}] (${a.strides}) by ${b.dtype} [${b.shape}] (${b.strides}), element ${i}`,
+        });
       });
-      bench.free();
     }
+    await cases.end();
+    bench.free();
   });
 
   for (const dtype of ["q8", "q4"] as const) {
     it(`a row with NaN or infinities gives no number with weights in ${dtype}, and leaves other rows alone`, async () => {
-      const bench = open(49), { random } = bench;
+      const bench = open(49), { random } = bench, cases = new Together();
       for (let round = 0; round < 40; round++) {
         const m = random.integer(1, 20), k = 32 * random.integer(1, 4), n = random.integer(1, 40);
         const { view } = quantized(bench, dtype, k, n),
@@ -290,14 +297,17 @@ export const matmul: Part = (open) => {
         const [good, bad] = [bench.output("f32", [m, n]), bench.output("f32", [m, n])];
         bench.backend.matmul(bench.of("f32", [m, k], clean), view, good);
         bench.backend.matmul(bench.of("f32", [m, k], dirty), view, bad);
-        const [expected, found] = [await bench.read(good), await bench.read(bad)];
-        found.forEach((v, i) => {
-          const row = Math.floor(i / n);
-          if (rows[row] !== 0) assertStrictEquals(v, expected[i], `row ${row} beside one with ${value}`);
-          else assert(!Number.isFinite(v), `row ${row} with ${value} gives ${v}`);
+        await cases.start(async () => {
+          const [expected, found] = await Promise.all([bench.read(good), bench.read(bad)]);
+          found.forEach((v, i) => {
+            const row = Math.floor(i / n);
+            if (rows[row] !== 0) assertStrictEquals(v, expected[i], `row ${row} beside one with ${value}`);
+            else assert(!Number.isFinite(v), `row ${row} with ${value} gives ${v}`);
+          });
         });
-        bench.free();
       }
+      await cases.end();
+      bench.free();
     });
   }
 };

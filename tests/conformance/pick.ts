@@ -7,6 +7,7 @@ import { ShapeError } from "../../src/core/errors.ts";
 import { philox, toNormal, toUniform } from "../../src/core/random.ts";
 import { contiguousStrides, sizeOf } from "../../src/core/shape.ts";
 import { assertClose, rounded } from "../_compare.ts";
+import { Together } from "../_together.ts";
 import { inputLayouts, outputLayouts, positionsOf, type Workbench } from "../_views.ts";
 import { floatsOf, integersOf, type Part } from "./suite.ts";
 
@@ -55,13 +56,33 @@ function targets(
   );
 }
 
+/** Rows of `length` values, each sorted stably with NaN last, and where each value was in its row. */
+function sortedRows(
+  all: readonly number[],
+  length: number,
+  descending: boolean,
+): { values: number[]; order: number[] } {
+  const values: number[] = [], order: number[] = [];
+  for (let row = 0; row < all.length; row += length) {
+    const sorted = all.slice(row, row + length).map((value, i) => ({ value, i })).sort((a, b) => {
+      const lost = Number(Number.isNaN(a.value)) - Number(Number.isNaN(b.value));
+      if (lost || Number.isNaN(a.value)) return lost || a.i - b.i;
+      const sign = a.value < b.value ? -1 : a.value > b.value ? 1 : 0;
+      return (descending ? -sign : sign) || a.i - b.i;
+    });
+    values.push(...sorted.map(({ value }) => value));
+    order.push(...sorted.map(({ i }) => i));
+  }
+  return { values, order };
+}
+
 const indexTypes = (bench: Workbench): ("i32" | "i64")[] =>
   bench.backend.supports("i64") ? ["i32", "i64"] : ["i32"];
 
 /** Picking and ordering. */
 export const pick: Part = (open) => {
   it("gather takes elements by index, in any dtype and layout", async () => {
-    const bench = open(61);
+    const bench = open(61), cases = new Together();
     for (const dtype of [...floatsOf(bench), ...integersOf(bench)]) {
       for (const [shape, axis, to] of picks) {
         for (const type of indexTypes(bench)) {
@@ -70,22 +91,25 @@ export const pick: Part = (open) => {
             const index = indices(bench, type, to, shape[axis], rows, axis);
             const out = bench.output(dtype, to, outputLayouts[bench.random.integer(0, 5)]);
             bench.backend.gather(x, axis, index, out);
-            const reads = [bench.read(x), bench.read(index), bench.read(out, "output")];
-            const [values, places, picked] = await Promise.all(reads), at = targets(shape, axis, to, places);
-            assertEquals(
-              picked,
-              at.map((i) => values[i]),
-              `${dtype} [${shape}] at ${axis}`,
-            );
-            bench.free();
+            await cases.start(async () => {
+              const reads = [bench.read(x), bench.read(index), bench.read(out, "output")];
+              const [values, places, picked] = await Promise.all(reads);
+              assertEquals(
+                picked,
+                targets(shape, axis, to, places).map((i) => values[i]),
+                `${dtype} [${shape}] at ${axis}`,
+              );
+            });
           }
         }
       }
     }
+    await cases.end();
+    bench.free();
   });
 
   it("scatter adds or writes by index, and repeats add up in order", async () => {
-    const bench = open(62);
+    const bench = open(62), cases = new Together();
     for (const dtype of [...floatsOf(bench), ...integersOf(bench)]) {
       for (const [shape, axis, to] of picks) {
         for (const mode of ["add", "set"] as const) {
@@ -96,16 +120,19 @@ export const pick: Part = (open) => {
           const index = indices(bench, type, to, shape[axis], rows, axis);
           const source = bench.input(dtype, to, inputLayouts[bench.random.integer(0, 6)], few);
           bench.backend.scatter(mode, out, axis, index, source);
-          const expected = [...start], reads = [bench.read(source), bench.read(index), bench.read(out)];
-          const [values, places, stored] = await Promise.all(reads);
-          targets(shape, axis, to, places).forEach((at, i) => {
-            expected[at] = rounded(dtype, mode === "add" ? expected[at] + values[i] : values[i]);
+          await cases.start(async () => {
+            const expected = [...start], reads = [bench.read(source), bench.read(index), bench.read(out)];
+            const [values, places, stored] = await Promise.all(reads);
+            targets(shape, axis, to, places).forEach((at, i) => {
+              expected[at] = rounded(dtype, mode === "add" ? expected[at] + values[i] : values[i]);
+            });
+            assertEquals(stored, expected, `${mode} ${dtype} [${shape}] at ${axis}`);
           });
-          assertEquals(stored, expected, `${mode} ${dtype} [${shape}] at ${axis}`);
-          bench.free();
         }
       }
     }
+    await cases.end();
+    bench.free();
   });
 
   it("scatter adds f32 in the order of the index", async () => {
@@ -144,7 +171,7 @@ export const pick: Part = (open) => {
   });
 
   it("cumsum adds up along an axis", async () => {
-    const bench = open(65);
+    const bench = open(65), cases = new Together();
     for (const dtype of [...floatsOf(bench), ...integersOf(bench)]) {
       for (
         const [shape, axis] of [[[9], 0], [[1], 0], [[0], 0], [[33, 5], 0], [[5, 130], 1], [
@@ -161,14 +188,17 @@ export const pick: Part = (open) => {
         );
         const out = bench.output(to, shape);
         bench.backend.cumsum(x, axis, out);
-        const expected = await bench.read(x), step = contiguousStrides(shape)[axis];
-        positionsOf(shape).forEach((p, i) => {
-          if (p[axis] > 0) expected[i] += expected[i - step];
+        await cases.start(async () => {
+          const [expected, stored] = await Promise.all([bench.read(x), bench.read(out)]);
+          const step = contiguousStrides(shape)[axis];
+          positionsOf(shape).forEach((p, i) => {
+            if (p[axis] > 0) expected[i] += expected[i - step];
+          });
+          assertEquals(stored, expected, `${dtype} [${shape}] along ${axis}`);
         });
-        assertEquals(await bench.read(out), expected, `${dtype} [${shape}] along ${axis}`);
-        bench.free();
       }
     }
+    await cases.end();
     const x = bench.input("f32", [5000], "contiguous", () => 0.1), out = bench.output("f32", [5000]);
     bench.backend.cumsum(x, 0, out);
     assertClose(
@@ -181,7 +211,7 @@ export const pick: Part = (open) => {
   });
 
   it("sort is stable in both directions, with NaN last", async () => {
-    const bench = open(66);
+    const bench = open(66), cases = new Together();
     for (const dtype of [...floatsOf(bench), ...integersOf(bench)]) {
       const float = floatsOf(bench).includes(dtype);
       for (const shape of [[], [1], [40], [0], [3, 257], [2, 3, 5]]) {
@@ -194,26 +224,16 @@ export const pick: Part = (open) => {
           const x = bench.input(dtype, shape, inputLayouts[bench.random.integer(0, 6)], some);
           const values = bench.output(dtype, shape), positions = bench.output("i32", shape);
           bench.backend.sort(x, descending, values, positions);
-          const all = await bench.read(x),
-            length = shape.at(-1) ?? 1,
-            expected: number[] = [],
-            order: number[] = [];
-          for (let row = 0; row < all.length; row += length) {
-            const sorted = all.slice(row, row + length).map((value, i) => ({ value, i })).sort((a, b) => {
-              const lost = Number(Number.isNaN(a.value)) - Number(Number.isNaN(b.value));
-              if (lost || Number.isNaN(a.value)) return lost || a.i - b.i;
-              const sign = a.value < b.value ? -1 : a.value > b.value ? 1 : 0;
-              return (descending ? -sign : sign) || a.i - b.i;
-            });
-            expected.push(...sorted.map(({ value }) => value));
-            order.push(...sorted.map(({ i }) => i));
-          }
-          assertEquals(await bench.read(values), expected, `${dtype} [${shape}]`);
-          assertEquals(await bench.read(positions), order, `${dtype} [${shape}]`);
-          bench.free();
+          await cases.start(async () => {
+            const [all, ...found] = await Promise.all([x, values, positions].map((view) => bench.read(view)));
+            const expected = sortedRows(all, shape.at(-1) ?? 1, descending);
+            assertEquals(found, [expected.values, expected.order], `${dtype} [${shape}]`);
+          });
         }
       }
     }
+    await cases.end();
+    bench.free();
   });
 
   it("random numbers are those of the core, from any word on", async () => {

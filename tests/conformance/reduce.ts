@@ -7,10 +7,11 @@ import { add, exp, mul, sub } from "../../src/expr/build.ts";
 import { input, scalar } from "../../src/expr/nodes.ts";
 import { program } from "../../src/expr/program.ts";
 import { assertClose, ulp } from "../_compare.ts";
+import { Together } from "../_together.ts";
 import { inputLayouts, positionsOf, type Workbench } from "../_views.ts";
 import { floatsOf, integersOf, type Part } from "./suite.ts";
 
-const cases: readonly [shape: number[], axes: number[]][] = [
+const shapes: readonly [shape: number[], axes: number[]][] = [
   [[], []],
   [[1], [0]],
   [[9], [0]],
@@ -78,9 +79,9 @@ async function check(
 export const reduce: Part = (open) => {
   for (const kind of ["sum", "prod", "max", "min"] as const) {
     it(`${kind} of floats`, async () => {
-      const bench = open(21);
+      const bench = open(21), cases = new Together();
       for (const dtype of floatsOf(bench)) {
-        for (const [shape, axes] of cases) {
+        for (const [shape, axes] of shapes) {
           for (
             const layout of [
               inputLayouts[bench.random.integer(0, 6)],
@@ -90,44 +91,50 @@ export const reduce: Part = (open) => {
             // Factors near 1 keep a product of thousands in range.
             const near = (): number => 1 + 0.02 * (bench.random.uniform() - 0.5);
             const x = bench.input(dtype, shape, layout, kind === "prod" ? near : () => bench.sample(dtype));
-            await check(
-              bench,
-              kind,
-              x,
-              axes,
-              dtype === "f64" || dtype === "f32" ? dtype : bench.random.integer(0, 2) ? dtype : "f32",
-            );
-            bench.free();
+            const to = dtype === "f64" || dtype === "f32"
+              ? dtype
+              : bench.random.integer(0, 2)
+              ? dtype
+              : "f32";
+            await cases.start(() => check(bench, kind, x, axes, to));
           }
         }
       }
+      await cases.end();
+      bench.free();
     });
 
     it(`${kind} of integers`, async () => {
-      const bench = open(22);
+      const bench = open(22), cases = new Together();
       for (const dtype of integersOf(bench)) {
         const wide = kind === "sum" || kind === "prod", out = wide && dtype !== "i64" ? "i32" : dtype;
-        for (const [shape, axes] of cases) {
+        for (const [shape, axes] of shapes) {
           const layout = inputLayouts[bench.random.integer(0, 6)];
           const one = (): number => bench.random.integer(0, 30) ? 1 : 2;
           const x = bench.input(dtype, shape, layout, kind === "prod" ? one : () => bench.sample(dtype));
           if (kind === "prod" && sizeOf(shape) > 200) continue;
-          await check(bench, kind, x, axes, out);
-          bench.free();
+          await cases.start(() => check(bench, kind, x, axes, out));
         }
       }
+      await cases.end();
+      bench.free();
     });
   }
 
   it("applies an epilogue with operands and scalars to what was reduced", async () => {
     const bench = open(28);
     const p = program("f32", [add(mul(scalar(0), input(0)), input(1))]);
-    for (const [shape, axes] of cases) {
+    for (const [shape, axes] of shapes) {
       const x = bench.input("f32", shape), to = reducedShape(shape, axes);
       const other = bench.input("f32", to), out = bench.output("f32", to);
       bench.backend.reduce("max", null, [x], [], axes, out, { program: p, inputs: [other], scalars: [0.5] });
-      const largest = groups(await bench.read(x), shape, axes).map(folds.max), rest = await bench.read(other);
-      assertClose("f32", await bench.read(out, "output"), largest.map((v, i) => 0.5 * v + rest[i]), {
+      const [values, rest, stored] = await Promise.all([
+        bench.read(x),
+        bench.read(other),
+        bench.read(out, "output"),
+      ]);
+      const largest = groups(values, shape, axes).map(folds.max);
+      assertClose("f32", stored, largest.map((v, i) => 0.5 * v + rest[i]), {
         ulps: 1,
         also: (i) => (Math.abs(largest[i]) + Math.abs(rest[i])) * 2 ** -23,
         name: (i) => `[${shape}] over [${axes}], element ${i}`,
@@ -137,20 +144,21 @@ export const reduce: Part = (open) => {
   });
 
   it("argmax and argmin: the first of equals, and the first NaN before all", async () => {
-    const bench = open(23);
+    const bench = open(23), cases = new Together();
     for (const dtype of [...floatsOf(bench), ...integersOf(bench)]) {
       for (const kind of ["argmax", "argmin"] as const) {
-        for (const [shape, axes] of cases) {
+        for (const [shape, axes] of shapes) {
           if (axes.length !== 1) continue;
           const few = (): number => bench.random.integer(0, dtype === "bool" ? 2 : 5);
           const nan = (): number => bench.random.integer(0, 40) === 0 ? NaN : few();
           const float = floatsOf(bench).includes(dtype);
           const x = bench.input(dtype, shape, inputLayouts[bench.random.integer(0, 6)], float ? nan : few);
-          await check(bench, kind, x, axes, "i32");
-          bench.free();
+          await cases.start(() => check(bench, kind, x, axes, "i32"));
         }
       }
     }
+    await cases.end();
+    bench.free();
   });
 
   it("max and min pass NaN on, and know infinities", async () => {
@@ -181,7 +189,7 @@ export const reduce: Part = (open) => {
 
   it("computes a program of several inputs on the way", async () => {
     const bench = open(26), p = program("f32", [mul(scalar(0), exp(sub(input(0), input(1))))]);
-    for (const [shape, axes] of cases) {
+    for (const [shape, axes] of shapes) {
       const x = bench.input(
         "f32",
         shape,
@@ -191,10 +199,10 @@ export const reduce: Part = (open) => {
       const y = bench.input("f32", shape, "broadcast", () => bench.random.uniform());
       const out = bench.output("f32", reducedShape(shape, axes));
       bench.backend.reduce("sum", p, [x, y], [0.5], axes, out);
-      const [a, b] = [await bench.read(x), await bench.read(y)];
+      const [a, b, stored] = await Promise.all([bench.read(x), bench.read(y), bench.read(out, "output")]);
       const parts = groups(a.map((v, i) => 0.5 * Math.exp(v - b[i])), shape, axes);
       // Rounding the difference is as large as half an ulp of 1, and the exponential passes it on.
-      assertClose("f32", await bench.read(out, "output"), parts.map(folds.sum), {
+      assertClose("f32", stored, parts.map(folds.sum), {
         ulps: 8,
         name: (i) => `[${shape}] over [${axes}], element ${i}`,
       });

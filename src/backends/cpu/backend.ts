@@ -36,6 +36,7 @@ import { scatter } from "./kernels/scatter.ts";
 import { softmax, softmaxBackward } from "./kernels/softmax.ts";
 import { sort } from "./kernels/sort.ts";
 import { Overflow } from "./overflow.ts";
+import { tune } from "./tune.ts";
 import { type Provided, providedSince } from "./provided.ts";
 import { Watch } from "./watch.ts";
 
@@ -47,9 +48,6 @@ export type CpuOptions = EngineOptions;
 
 /** What is done around an operation: `run` does it. */
 type Around = (operation: Operation, args: Arguments, run: () => unknown) => unknown;
-
-/** What is guarded besides kernels; random numbers are one of those here. */
-const primitives = ["elementwise", "reduce", "matmul", "gather", "scatter", "cumsum", "sort"];
 
 /** The cpu device. */
 export class CpuBackend implements Backend {
@@ -92,16 +90,26 @@ export class CpuBackend implements Backend {
     return this.#kernels as Kernels;
   }
 
-  /** See {@link Backend.arithmetic}: whether products and sums are rounded together is up to the runtime and the processor. */
+  /**
+   * See {@link Backend.arithmetic}: whether products and sums are rounded together is up to the runtime and the processor, and who
+   * multiplies is found out now, where that is open.
+   */
   get arithmetic(): string {
     const { deterministic, context, blas } = this.engine;
     if (deterministic) return "deterministic";
+    this.tune();
     const own = !context.fma
       ? "products rounded before they are added"
       : context.fusedMadd
       ? "products added without rounding"
       : "relaxed instructions, products rounded before they are added";
-    return blas.available ? `${own}, large ones by ${blas.name}` : own;
+    if (!blas.available) return own;
+    const { leastRows, leastWork, leastQuantizedRows: quantized } = blas.reach;
+    const reach = `from ${leastRows} rows and ${leastWork} products, ` +
+      (quantized === Infinity
+        ? "with quantised weights none"
+        : `with quantised weights from ${quantized} rows`);
+    return `${own}, large ones (${reach}) by ${blas.name}`;
   }
 
   /** Everything but f64. */
@@ -121,6 +129,11 @@ export class CpuBackend implements Backend {
     this.#overflow.most = Math.max(0, Math.min(this.#spare, bytes - heap.limit));
   }
 
+  /** What the heap may grow to, and what may lie outside of it. */
+  get capacity(): number {
+    return this.engine.heap.limit + this.#overflow.most;
+  }
+
   /** Memory with undefined contents, aligned to 64 bytes. */
   allocate(byteLength: number): CpuBuffer {
     if (this.#maxMemory !== Infinity) checkMaxMemory(this, this.memory(), byteLength);
@@ -135,6 +148,11 @@ export class CpuBackend implements Backend {
       });
     }
     return buffer;
+  }
+
+  /** Which library multiplies is found out now, where that is open; see `tune.ts`. */
+  tune(): void {
+    tune(this.engine);
   }
 
   /** Gives memory back. @throws {DeviceError} when it was given back before. */
@@ -176,7 +194,10 @@ export class CpuBackend implements Backend {
 
   /** See {@link Backend.capture}. */
   capture(f: () => void): Captured | null {
-    const overflow = this.#overflow, work = this.engine.capture(f);
+    const { engine } = this, overflow = this.#overflow;
+    engine.blas.noteCapture();
+    if (engine.blas.isDue) tune(engine);
+    const work = engine.capture(f);
     if (!overflow.engaged) return work;
     work?.dispose();
     return null;
@@ -184,18 +205,19 @@ export class CpuBackend implements Backend {
 
   /** Has every operation, and every kernel that comes later, run inside of `around`. */
   #wrapAll(around: Around): void {
-    const kernels = Object.keys(this.kernels);
     this.#arounds.push(around);
-    this.#wrap(this as unknown as Record<string, unknown>, primitives, around);
-    this.#wrap(this.#kernels, kernels, around);
+    this.#wrap(this, [...operations.keys()], around);
+    this.#wrap(this.#kernels, Object.keys(this.kernels), around);
   }
 
-  #wrap(place: Record<string, unknown>, names: readonly string[], around: Around): void {
+  /** Wraps the operations among `names` that `place` is the place of: kernels, or the device itself. */
+  #wrap(place: object, names: readonly string[], around: Around): void {
+    const own = place as Record<string, (...args: unknown[]) => unknown>, isKernel = place === this.#kernels;
     for (const name of names) {
       const operation = operations.get(name as Operation["name"]);
-      if (!operation) continue;
-      const run = (place[name] as (...args: unknown[]) => unknown).bind(place);
-      place[name] = (...args: unknown[]) => around(operation, args, () => run(...args));
+      if (operation?.isKernel !== isKernel) continue;
+      const run = own[name].bind(place);
+      own[name] = (...args) => around(operation, args, () => run(...args));
     }
   }
 
@@ -227,6 +249,7 @@ export class CpuBackend implements Backend {
 
   /** See {@link Backend.matmul}. */
   matmul(a: View, b: View, out: View, epilogue?: Epilogue): void {
+    if (this.engine.blas.isDue) tune(this.engine);
     if (a.shape[a.shape.length - 1] > mostCounted) matmulLarge(this, a, b, out, epilogue);
     else matmul(this.engine, a, b, out, epilogue);
   }

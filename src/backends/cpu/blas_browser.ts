@@ -5,13 +5,23 @@
  */
 import type { Blas as Elsewhere } from "./blas.ts";
 
-/** The BLAS of one engine, which has none. */
-export class Blas
-  implements Pick<Elsewhere, "sgemm" | "enabled" | "available" | "name" | "problem" | "disable"> {
+/** What is asked of it where nothing is native. */
+type Asked = "sgemm" | "bgemm" | "enabled" | "isDue" | "table" | "why" | "available" | "name" | "problem";
+
+/** The library of one engine, which has none. */
+export class Blas implements Pick<Elsewhere, Asked | "note" | "noteCapture"> {
   /** See `blas.ts`. */
   readonly sgemm = (): number => 0;
   /** See `blas.ts`. */
+  readonly bgemm = this.sgemm;
+  /** See `blas.ts`. */
   enabled = true;
+  /** See `blas.ts`. */
+  readonly isDue = false;
+  /** See `blas.ts`. */
+  readonly table: [] = [];
+  /** See `blas.ts`. */
+  readonly why = null;
   /** See `blas.ts`. */
   readonly available = false;
   /** See `blas.ts`. */
@@ -20,8 +30,11 @@ export class Blas
   readonly problem = "a browser opens no native libraries";
 
   /** See `blas.ts`. */
-  disable(_reason: string): void {}
+  note(): void {}
+
+  /** See `blas.ts`. */
+  noteCapture(): void {}
 }
 
 /** See `blas.ts`. */
-export const workerSgemmSource = "() => 0";
+export const workerProductsSource = "{}";

@@ -19,6 +19,7 @@
  * @module
  */
 import { DeviceError, OptionError } from "../../core/errors.ts";
+import { show } from "../../core/show.ts";
 import { type Global, ModuleBuilder } from "./assembler/mod.ts";
 import { Blas } from "./blas.ts";
 import { cpuFeatures } from "./features.ts";
@@ -36,6 +37,8 @@ export interface KernelContext {
   readonly relaxed: boolean;
   /** Whether this engine's `relaxed_madd` really rounds once (it does not on Bun). */
   readonly fusedMadd: boolean;
+  /** Whether sums run in an order that depends on what is summed alone. */
+  readonly deterministic: boolean;
 }
 
 /** Emits ONE exported function "run"(args: i32 address, begin: i32, end: i32) that does work items begin..end. */
@@ -85,6 +88,9 @@ export class Engine {
   /** The native library for large products, where there is one. Not to be used in deterministic mode. */
   readonly blas: Blas;
 
+  /** Why the memory has no huge pages, as far as anybody asked; null when all is well. */
+  hugePagesProblem: string | null = null;
+
   #context: KernelContext;
   #kernels = new Map<string, Kernel>();
   #otherKernels = new Map<string, Kernel>(); // those of the other mode
@@ -93,6 +99,7 @@ export class Engine {
   #env: WebAssembly.ModuleImports;
   #pool: Pool | null = null;
   #running = false;
+  #alone = false;
   #listener: Listener | null = null;
   #compiled: Kernel[] = []; // by index
 
@@ -102,12 +109,21 @@ export class Engine {
     if (!simd.available) throw new DeviceError(`cpu: ${simd.reason}; use device "reference"`);
     this.heap = new Heap(argumentsAt + argumentBytes, options);
     this.heap.u8.fill(0, 0, controlEnd);
+    const advise = options.platform?.adviseHugePages;
+    if (advise) {
+      this.heap.onGrow = (memory) => {
+        // Refused once, it is refused again.
+        this.hugePagesProblem = advise(memory);
+        if (this.hugePagesProblem !== null) this.heap.onGrow = null;
+      };
+    }
     const scratch = this.heap.reserve(threadScratchBytes);
     this.blas = new Blas(this.heap, options.platform);
     this.#env = {
       memory: this.heap.memory,
       scratch: new WebAssembly.Global({ value: "i32", mutable: false }, scratch | 0),
       sgemm: this.blas.sgemm,
+      bgemm: this.blas.bgemm,
     };
     this.#context = contextFor(false);
     if (options.deterministic) this.deterministic = true;
@@ -126,7 +142,7 @@ export class Engine {
 
   set threads(count: number) {
     if (!Number.isInteger(count) || count < 1 || count > 1024) {
-      throw new OptionError(`cpu: threads is a whole number from 1 to 1024, not ${count}`);
+      throw new OptionError(`cpu: threads is ${show(count)}, expected a whole number from 1 to 1024`);
     }
     if (this.#pool) this.#pool.threads = count;
     else if (count > 1) {
@@ -256,7 +272,9 @@ export class Engine {
   run(kernel: Kernel, total: number, grain: number, args: number = this.args): void {
     this.#listener?.add(kernel, total, grain, args);
     const pool = this.#pool;
-    if (pool === null || pool.threads === 1 || total < 2 * grain) return kernel.run(args, 0, total);
+    if (pool === null || pool.threads === 1 || total < 2 * grain || this.#alone) {
+      return kernel.run(args, 0, total);
+    }
     if (this.#running) throw new DeviceError("cpu: Engine.run was called while it was running");
     this.#running = true;
     try {
@@ -265,6 +283,16 @@ export class Engine {
       pool.run(kernel.index, args, total, piece, pieces);
     } finally {
       this.#running = false;
+    }
+  }
+
+  /** Runs `f`, whose jobs are done by this thread alone. */
+  alone<T>(f: () => T): T {
+    this.#alone = true;
+    try {
+      return f();
+    } finally {
+      this.#alone = false;
     }
   }
 
@@ -329,5 +357,5 @@ export class Engine {
 function contextFor(deterministic: boolean): KernelContext {
   const { relaxedSimd, fusedMadd } = cpuFeatures();
   const relaxed = relaxedSimd.available && !deterministic;
-  return { fma: relaxed, relaxed, fusedMadd: fusedMadd.available };
+  return { fma: relaxed, relaxed, fusedMadd: fusedMadd.available, deterministic };
 }

@@ -90,6 +90,9 @@ function createMemory(shared: boolean, maximum: number): [WebAssembly.Memory, nu
   }
 }
 
+/** Bytes from which on it is worth asking the system for large pages; programs that take less have nothing to do with it. */
+export const muchMemory: number = 64 << 20;
+
 /** The device's memory. Blocks are aligned to 64 bytes and their contents are undefined. */
 export class Heap {
   /** The memory that kernels import. */
@@ -116,6 +119,8 @@ export class Heap {
   buffers = 0;
   /** Live blocks from {@link Heap.scratch}. */
   temporaries = 0;
+  /** Hears of the whole memory when it has grown, before the new part is used; from {@link muchMemory} bytes on. */
+  onGrow: ((memory: Uint8Array) => void) | null = null;
   /** Who gives memory out while work is captured. */
   arena: Arena | null = null;
 
@@ -419,6 +424,7 @@ export class Heap {
       }
     }
     this.#renewViews();
+    if (this.capacity >= muchMemory) this.onGrow?.(this.u8);
     // The old sentinel becomes the header of the new room.
     const start = this.#end;
     this.#end = this.#pages * pageGranules - 1;

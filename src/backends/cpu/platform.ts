@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { Choice, Speeds } from "./choice.ts";
 
 /** A thread that was started. */
 export interface CpuWorker {
@@ -11,31 +12,58 @@ export interface CpuWorker {
   terminate(): void;
 }
 
-/** A library with the C interface of the BLAS, as a runtime opened it. It must compute on the calling thread alone. */
+/** C = A · B of row-major matrices at addresses in this process; each operand transposed (1) or as it lies (0). */
+export type NativeProduct = (
+  transposeA: number,
+  transposeB: number,
+  m: number,
+  n: number,
+  k: number,
+  a: number,
+  lda: number,
+  b: number,
+  ldb: number,
+  c: number,
+  ldc: number,
+) => void;
+
+/** A library that multiplies matrices, as a runtime opened it. It must compute on the calling thread alone. */
 export interface NativeBlas {
-  /** Which library, its version and the kernels it picked, for people. */
+  /** Which library, in a word. */
+  readonly title: string;
+  /** Which library, its version, the kernels it picked and where it lies, for people. */
   readonly name: string;
-  /** `cblas_sgemm`; matrices are addresses in this process. */
-  readonly sgemm: (
-    order: number,
-    transposeA: number,
-    transposeB: number,
-    m: number,
-    n: number,
-    k: number,
-    alpha: number,
-    a: number,
-    lda: number,
-    b: number,
-    ldb: number,
-    beta: number,
-    c: number,
-    ldc: number,
-  ) => void;
+  /** The product of f32 matrices. */
+  readonly sgemm: NativeProduct;
+  /**
+   * The product of bf16 matrices, in f32, where k is a multiple of 32 (what is left over of other sums may become NaN beside
+   * an infinity); null where the library or the processor has none that is faster.
+   */
+  readonly bgemm: NativeProduct | null;
   /** The address of a view's first byte. */
   readonly addressOf: (view: Uint8Array) => number;
-  /** Text of a JavaScript function without parameters that gives {@link NativeBlas.sgemm} in another thread. */
+  /** Text of a JavaScript function without parameters that gives `{ sgemm, bgemm }` in another thread. */
   readonly threadSource: string;
+}
+
+/** Libraries of which the fastest is to be found by measurement, and the memory of what was found before. */
+export interface BlasCandidates {
+  /** What was chosen on this machine before; null when nothing is known. */
+  recall(): Remembered | null;
+  /** Opens the libraries that there are. */
+  open(): readonly NativeBlas[];
+  /** Keeps a choice for the next time, where it may. */
+  remember(choice: Choice, table: readonly Speeds[]): void;
+}
+
+/** A choice that was made before. */
+export interface Remembered {
+  /** What was chosen, and by what. */
+  readonly choice: Choice;
+  /** The speeds measured then. */
+  readonly table: readonly Speeds[];
+  /** The library; null when none was chosen. */
+  readonly library: NativeBlas | null;
 }
 
 /** Threads and native libraries, as a runtime gives them. */
@@ -60,6 +88,11 @@ export interface CpuPlatform {
   ): CpuWorker;
   /** Milliseconds that all threads of this process have spent on processors; without it no thread is ever taken for lost. */
   processorTime?(): number | undefined;
-  /** Opens a BLAS, or says why there is none. Asked once, when a product is first large enough for it. */
-  openBlas?(): NativeBlas | string;
+  /**
+   * A library to use as it is, libraries to choose from, or why there is none. Asked once, when a product is first large
+   * enough for one.
+   */
+  openBlas?(): NativeBlas | BlasCandidates | string;
+  /** Asks for huge pages for memory that grew, and gives why nothing came of it, or null. */
+  adviseHugePages?(memory: Uint8Array): string | null;
 }

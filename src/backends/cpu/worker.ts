@@ -8,7 +8,7 @@
  *
  * @module
  */
-import { workerSgemmSource } from "./blas.ts";
+import { workerProductsSource } from "./blas.ts";
 import { deskWords, failedAt, finishedAt, kernelsAt, publishedAt, states } from "./pool_code.ts";
 
 /** What {@link workerSource} is called with. */
@@ -34,7 +34,7 @@ export const workerSource: string = `(data) => {
     scratch: new WebAssembly.Global({ value: "i32", mutable: false }, data.scratch | 0),
     now: () => performance.now(),
     lost: () => 0, // asked by who joins, which no worker does
-    sgemm: ${workerSgemmSource},
+    ...${workerProductsSource},
   };
   const { work } = new WebAssembly.Instance(new WebAssembly.Module(data.code), { env }).exports;
   let known = 0, link = ${kernelsAt};

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { byteSize, type DType, type KDType } from "../../core/dtype.ts";
+import { blockValues, byteSize, type DType, isK, type KDType } from "../../core/dtype.ts";
 import { DTypeError } from "../../core/errors.ts";
 import { fromBf16, fromF16, toBf16, toF16 } from "../../core/half.ts";
 import { kBlocks } from "../../core/k_blocks.ts";
@@ -58,25 +58,20 @@ function readNumber(view: View): Read<number> {
       return readQ8(x as Uint8Array);
     case "q4":
       return readQ4(x as Uint8Array);
-    case "q6k":
-    case "q5k":
-    case "q4k":
-    case "q3k":
-    case "q2k":
-      return readK(view.dtype, x as Uint8Array);
     case "i64":
       return (at) => Number(x[at]);
     default:
-      return (at) => x[at] as number;
+      return isK(view.dtype) ? readK(view.dtype, x as Uint8Array) : (at) => x[at] as number;
   }
 }
 
-/** Blocks of 256, of which the last one that was read is kept. */
+/** Blocks, of which the last one that was read is kept. */
 function readK(dtype: KDType, bytes: Uint8Array): Read<number> {
-  const values = new Float32Array(256), size = byteSize(dtype, 256), block = kBlocks[dtype];
+  const count = blockValues(dtype), values = new Float32Array(count), size = byteSize(dtype, count);
+  const block = kBlocks[dtype];
   let known = -1;
   return (at) => {
-    const inside = at % 256, wanted = (at - inside) / 256;
+    const inside = at % count, wanted = (at - inside) / count;
     if (wanted !== known) block(bytes, (known = wanted) * size, values, 0);
     return values[inside];
   };

@@ -27,6 +27,7 @@ import { attentionStep } from "./kernels/attention_step.ts";
 import { crossEntropy, crossEntropyBackward } from "./kernels/cross_entropy.ts";
 import { cumsum } from "./kernels/cumsum.ts";
 import { elementwise } from "./kernels/elementwise.ts";
+import { rows } from "./kernels/fused_rows.ts";
 import { checkMaxMemory } from "../max_memory.ts";
 import { gather } from "./kernels/gather.ts";
 import { layerNorm, layerNormBackward } from "./kernels/layer_norm.ts";
@@ -172,6 +173,7 @@ function kernelsOn(gpu: Gpu): Kernels {
     attentionBackward: (...args) => attentionBackward(gpu, ...args),
     crossEntropy: (...args) => crossEntropy(gpu, ...args),
     crossEntropyBackward: (...args) => crossEntropyBackward(gpu, ...args),
+    rows: (...args) => rows(gpu, ...args),
     sample: (...args) => sample(gpu, ...args),
   };
 }

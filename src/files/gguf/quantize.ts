@@ -7,8 +7,8 @@
  */
 import { DTypeError } from "../../core/errors.ts";
 import { toF16 } from "../../core/half.ts";
+import { halfPower, twiceE2m1 } from "../../core/k_blocks.ts";
 import { quantizeQ4, quantizeQ8 } from "../../core/quantize.ts";
-import { halfPower, twiceE2m1 } from "./dequantize.ts";
 import { quantizeQ4K, quantizeQ6K } from "./quantize_k.ts";
 import { type GgufType, ggufTypes } from "./types.ts";
 

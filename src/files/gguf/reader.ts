@@ -15,7 +15,7 @@ import { byteSize } from "../../core/dtype.ts";
 import { checkConversion, convertBytes } from "../convert.ts";
 import type { FileDType } from "../disk_dtype.ts";
 import { quote } from "../quote.ts";
-import { dequantize, isBlockType } from "./dequantize.ts";
+import { dequantize, isBlockType, isLikeQ8, toQ8 } from "./dequantize.ts";
 import {
   type GgufEntry,
   type GgufHeader,
@@ -137,8 +137,8 @@ export class GgufView {
   /**
    * The values as `dtype` (default: {@link dtype}), into the front of `into` or a new array that begins its own buffer.
    *
-   * Blocks are widened to f32 in ggml's own arithmetic, and rounded from there; what is held at once is the result and one
-   * piece.
+   * Blocks are widened to f32 in ggml's own arithmetic, and rounded from there (Q5_0 and IQ4_NL become q8 without: its blocks
+   * hold them exactly); what is held at once is the result and one piece.
    *
    * @throws {DTypeError} when the file's type cannot be converted to `dtype`.
    */
@@ -148,6 +148,7 @@ export class GgufView {
     const count = sizeOf(shape),
       what = `tensor ${quote(name)} of ${this.info.file}`,
       blocks = isBlockType(type);
+    if (dtype === "q8" && isLikeQ8(type)) return await this.#asQ8(into);
     const from = blocks ? "f32" : (own ?? type.toLowerCase()) as FileDType;
     if (from !== dtype) checkConversion(from, dtype, shape, what);
     const length = byteSize(dtype, count);
@@ -170,6 +171,21 @@ export class GgufView {
         if (dtype === "f32") target.set(raw);
         else convertBytes("f32", dtype, raw, target);
       }
+    }
+    return out;
+  }
+
+  /** Blocks of other types as those of q8 that they are, a piece at a time. */
+  async #asQ8(into?: Uint8Array): Promise<Uint8Array> {
+    const { type, shape, begin } = this.info, count = sizeOf(shape), { values, bytes } = ggufTypes[type];
+    const length = byteSize("q8", count);
+    this.#checkRoom(into, length);
+    const out = into === undefined ? new Uint8Array(length) : into.subarray(0, length);
+    const scratch = new Uint8Array(Math.min(count, pieceValues) / values * bytes);
+    for (let at = 0; at < count; at += pieceValues) {
+      const n = Math.min(pieceValues, count - at), from = begin + at / values * bytes;
+      const stored = await this.#part.read(from, n / values * bytes, scratch);
+      toQ8(type, stored, out.subarray(byteSize("q8", at), byteSize("q8", at + n)));
     }
     return out;
   }

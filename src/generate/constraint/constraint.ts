@@ -5,7 +5,7 @@
  */
 import { OptionError } from "../../core/errors.ts";
 import type { Steps } from "../../core/steps.ts";
-import { Arena } from "./arena.ts";
+import { Arena, type Meter } from "./arena.ts";
 import { GrammarFollower } from "./follower.ts";
 import type { Constraint } from "./format.ts";
 import type { Grammar } from "./grammar.ts";
@@ -27,14 +27,21 @@ export class GrammarConstraint implements Constraint {
   readonly vocabulary: Vocabulary;
   /** Bytes of the shortest text. */
   readonly least: number;
+  /**
+   * What was done for all texts.
+   *
+   * @internal
+   */
+  readonly meter: Meter;
   readonly #network: Network;
   #arena: Arena;
 
-  private constructor(vocabulary: Vocabulary, network: Network) {
+  private constructor(vocabulary: Vocabulary, network: Network, arena: Arena, least: number) {
     this.vocabulary = vocabulary;
     this.#network = network;
-    this.#arena = new Arena(network, vocabulary.longest);
-    this.least = this.#arena.start().missing;
+    this.#arena = arena;
+    this.meter = arena.meter;
+    this.least = least;
   }
 
   /**
@@ -44,14 +51,15 @@ export class GrammarConstraint implements Constraint {
    */
   static *of(vocabulary: Vocabulary, grammar: Grammar): Steps<GrammarConstraint> {
     const network = yield* Network.of(grammar, (byte) => vocabulary.isAlone(byte));
-    const made = new GrammarConstraint(vocabulary, network);
-    yield made.#arena.work;
-    if (made.least === Infinity) {
-      throw new OptionError(
-        "responseFormat: the model's tokenizer lacks characters that every allowed text needs; choose another format or model",
-      );
+    const arena = new Arena(network, vocabulary.longest), starting = arena.starting();
+    for (;;) {
+      const before = arena.meter.work, turn = starting.next();
+      yield arena.meter.work - before;
+      if (!turn.done) continue;
+      const least = turn.value.missing;
+      if (least === Infinity) throw new OptionError(`responseFormat: ${network.whyNone()}`);
+      return new GrammarConstraint(vocabulary, network, arena, least);
     }
-    return made;
   }
 
   /** About how many bytes of memory it takes. */
@@ -66,7 +74,7 @@ export class GrammarConstraint implements Constraint {
    */
   get arena(): Arena {
     if (this.#arena.bytes > formatLimits.bytes) {
-      this.#arena = new Arena(this.#network, this.vocabulary.longest);
+      this.#arena = new Arena(this.#network, this.vocabulary.longest, this.meter);
     }
     return this.#arena;
   }

@@ -27,7 +27,7 @@ export const formatLimits = {
   /** Ways in which a text may go on at one place. */
   ways: 2048,
   /** How often a text may go through the whole vocabulary for each of its tokens and `ahead` more, on average. */
-  walks: 8,
+  walks: 16,
   /** For so many tokens a text may work before it has any: its first places are new, and most that follow are known. */
   ahead: 8,
   /** Bytes of memory at which what was found out about one format is forgotten. */

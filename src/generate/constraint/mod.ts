@@ -13,7 +13,7 @@ import { GrammarConstraint } from "./constraint.ts";
 import type { Constraint, ResponseFormat } from "./format.ts";
 import type { Grammar } from "./grammar.ts";
 import { formatLimits } from "./limits.ts";
-import { parsePattern } from "./pattern.ts";
+import { patternSteps } from "./pattern.ts";
 import { schemaGrammar } from "./schema.ts";
 import { Vocabulary } from "./vocabulary.ts";
 
@@ -30,7 +30,7 @@ export function* grammarOf(format: ResponseFormat): Steps<Grammar | null> {
       return yield* schemaGrammar(format.schema ?? format.json_schema?.schema ?? true);
     case "regex":
       if (typeof format.pattern !== "string") throw new OptionError("responseFormat: pattern is a text");
-      return new Map([["start", parsePattern(format.pattern)]]);
+      return new Map([["start", yield* patternSteps(format.pattern)]]);
     default:
       throw new OptionError(
         `responseFormat: type is ${
@@ -67,7 +67,7 @@ export function* constraintSteps(
   tokenizer: Tokenizer,
   format: ResponseFormat,
 ): Steps<GrammarConstraint | null> {
-  checkSize(format);
+  yield* checkSize(format);
   const key = JSON.stringify(format);
   yield key.length >> 5;
   const at = kept.findIndex((one) => one.key === key && one.tokenizer.deref() === tokenizer);
@@ -88,27 +88,36 @@ export function* constraintSteps(
 const { characters: mostCharacters, depth: mostDeep } = formatLimits;
 
 /** @throws {OptionError} for a format that is larger than any that is followed, before anything else is done with it. */
-function checkSize(format: unknown): void {
-  let characters = 0;
+function* checkSize(format: unknown): Steps<void> {
+  let characters = 0, units = 0;
   const open: [value: unknown, depth: number][] = [[format, 0]];
   for (let next = open.pop(); next; next = open.pop()) {
-    const [value, depth] = next;
+    const [value, depth] = next, before = open.length;
     if (depth > mostDeep) {
       throw new OptionError(
         `responseFormat: lists and objects stand in each other more than ${mostDeep} deep`,
       );
     }
     characters += typeof value === "string" ? value.length + 2 : 1;
-    if (typeof value === "object" && value !== null) {
+    if (Array.isArray(value)) {
+      characters += 4 * value.length;
+      // One that is longer is not looked into.
+      for (let i = 0; i < value.length && characters <= mostCharacters; i++) open.push([value[i], depth + 1]);
+    } else if (typeof value === "object" && value !== null) {
       for (const name in value) {
         characters += name.length + 3;
         open.push([(value as Record<string, unknown>)[name], depth + 1]);
       }
     }
+    units += 1 + open.length - before;
     if (characters > mostCharacters) {
       throw new OptionError(`responseFormat: more than ${mostCharacters} characters; make it smaller`);
     }
+    if (units < 1000) continue;
+    yield units;
+    units = 0;
   }
+  yield units;
 }
 
 interface Formatted {

@@ -67,6 +67,7 @@ export class Network {
   readonly #states = new Map<string, number>();
   readonly #sets = new Map<string, number>(); // by the ranges of characters
   readonly #byPart = new Map<Part, Node>();
+  readonly #names = new Map<Node, string>(); // of rules
   readonly #open: Part[] = [];
   #edgeCount = 0;
 
@@ -81,7 +82,12 @@ export class Network {
    */
   static *of(grammar: Grammar, writable: (byte: number) => boolean): Steps<Network> {
     const network = new Network(writable), rules = new Map<string, Node>();
-    for (const [name, part] of grammar) rules.set(name, yield* network.#node(part));
+    for (const [name, part] of grammar) {
+      const node = yield* network.#node(part);
+      rules.set(name, node);
+      network.#names.set(node, name);
+      yield 8;
+    }
     // Nodes come into being unfilled, so that nothing here is as deep as the grammar.
     for (let at = 0; at < network.#open.length; at++) yield* network.#fill(network.#open[at], rules);
     network.start = rules.get("start") as Node;
@@ -98,6 +104,25 @@ export class Network {
   /** How much it consists of. */
   get size(): number {
     return this.nodes.length + this.frames.length + this.edges.length + this.#edgeCount;
+  }
+
+  /** Why no text of it can be written, in words. */
+  whyNone(): string {
+    if (this.start.unit < Infinity) {
+      return "the model's tokenizer lacks characters that every allowed text needs; choose another format or model";
+    }
+    const way = new Set<Node>();
+    let node: Node | undefined = this.start;
+    for (; node && !way.has(node); node = node.parts.find(({ unit }) => unit === Infinity)) way.add(node);
+    if (!node) return "it allows no text at all: somewhere a character is wanted, and none is allowed";
+    const all = [...way], ring = all.slice(all.indexOf(node)).flatMap((one) => this.#names.get(one) ?? []);
+    const names = ring.map((name) => name.replace(/^ref /, "").slice(0, 100));
+    const told = names.length > 5
+      ? [...names.slice(0, 4), `… ${names.length - 5} more …`, names.at(-1)]
+      : names;
+    return `no text is ever whole, as ${told.join(", ")} always need${
+      names.length === 1 ? "s itself" : " each other"
+    } once more; let one of them end otherwise`;
   }
 
   /** The node of a part: the same one for the same part, wherever it stands. */
@@ -125,6 +150,7 @@ export class Network {
     };
     const frames = part.kind === "sequence" ? part.parts.length : part.kind === "repeat" ? 1 : 0;
     for (let index = 0; index < frames; index++) this.frames.push({ node, index });
+    if (frames > 8) yield frames;
     for (const byte of node.machine?.bytes ?? []) this.#border(byte, byte);
     this.nodes.push(node);
     this.#byPart.set(part, node);

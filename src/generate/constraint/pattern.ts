@@ -6,6 +6,7 @@
  */
 import { OptionError } from "../../core/errors.ts";
 import { show } from "../../core/show.ts";
+import { finish, type Steps } from "../../core/steps.ts";
 import { formatLimits } from "./limits.ts";
 import { choice, complement, literal, type Part, type Range, repeat, sequence, set } from "./grammar.ts";
 
@@ -30,10 +31,18 @@ const {
   repetitions: mostRepeats,
 } = formatLimits;
 
+/** Atoms that make a step, and what one costs. */
+const stepAtoms = 64, atomUnits = 16;
+
 /** The grammar of a pattern. @throws {OptionError} for what is no pattern, or cannot be followed token by token. */
 export function parsePattern(pattern: string): Part {
+  return finish(patternSteps(pattern));
+}
+
+/** The same in steps. */
+export function* patternSteps(pattern: string): Steps<Part> {
   const chars = [...pattern];
-  let at = 0, depth = 0;
+  let at = 0, depth = 0, atoms = 0;
   const fail = (message: string): never => {
     throw new OptionError(`the pattern ${show(pattern)} at ${at}: ${message}`);
   };
@@ -91,8 +100,9 @@ export function parsePattern(pattern: string): Part {
     if (merged.length > mostRanges) fail(`a class has ${merged.length} ranges, and ${mostRanges} may be`);
     return set(...(negative ? complement(ranges) : merged));
   };
-  const atom = (): Part => {
+  const atom = function* (): Steps<Part> {
     const char = take();
+    if (++atoms % stepAtoms === 0) yield stepAtoms * atomUnits;
     switch (char) {
       case "(": {
         if (sees("?")) {
@@ -100,13 +110,16 @@ export function parsePattern(pattern: string): Part {
           at += 2;
         }
         if (++depth > mostDeep) fail(`groups stand in each other more than ${mostDeep} deep`);
-        const inner = alternatives();
+        const inner = yield* alternatives();
         depth--;
         if (take() !== ")") fail("a group is not closed");
         return inner;
       }
-      case "[":
-        return charClass();
+      case "[": {
+        const found = charClass();
+        yield found.kind === "set" ? 8 * found.ranges.length : 1;
+        return found;
+      }
       case ".":
         return set(...complement([[10, 10], [13, 13], [0x2028, 0x2029]]));
       case "\\":
@@ -126,8 +139,8 @@ export function parsePattern(pattern: string): Part {
         return literal(char);
     }
   };
-  const repeated = (): Part => {
-    const part = atom();
+  const repeated = function* (): Steps<Part> {
+    const part = yield* atom();
     const bounds = sees("{") ? /^\{(\d+)(,(\d*))?\}/.exec(chars.slice(at, at + 40).join("")) : null;
     let least = 0, most = Infinity;
     if (bounds) {
@@ -145,11 +158,11 @@ export function parsePattern(pattern: string): Part {
     if (sees("?")) at++;
     return repeat(part, least, most);
   };
-  const alternatives = (): Part => {
+  const alternatives = function* (): Steps<Part> {
     const parts: Part[] = [];
     for (;;) {
       const terms: Part[] = [];
-      while (at < chars.length && !sees("|") && !sees(")")) terms.push(repeated());
+      while (at < chars.length && !sees("|") && !sees(")")) terms.push(yield* repeated());
       parts.push(sequence(...terms));
       if (!sees("|")) return choice(...parts);
       at++;
@@ -158,7 +171,8 @@ export function parsePattern(pattern: string): Part {
 
   if (sees("^")) at++;
   if (chars.at(-1) === "$" && chars.at(-2) !== "\\") chars.pop();
-  const result = alternatives();
+  const result = yield* alternatives();
+  yield 1 + atoms % stepAtoms * atomUnits;
   if (at < chars.length) fail(`")" closes nothing`);
   return result;
 }

@@ -119,8 +119,9 @@ class Translator {
       if (!Array.isArray(schema.enum) || !schema.enum.length) {
         this.fail(where, "enum is a list of at least one value");
       }
-      yield schema.enum.length;
-      return this.#constants(schema.enum, schema.type, where);
+      const found = this.#constants(schema.enum, schema.type, where);
+      yield 2 * schema.enum.length;
+      return found;
     }
     for (const name of ["anyOf", "oneOf", "allOf"]) {
       if (!keys.includes(name)) continue;
@@ -185,7 +186,9 @@ class Translator {
     for (const [i, branch] of branches.entries()) {
       parts.push(yield* this.value(branch, `${where}/${name}/${i}`));
     }
-    return choice(...parts);
+    const found = choice(...parts);
+    yield 2 * parts.length;
+    return found;
   }
 
   /** Whether no value can meet two of the schemas. */

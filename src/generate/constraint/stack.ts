@@ -56,13 +56,15 @@ export class Stack {
 export class Stacks {
   readonly #network: Network;
   readonly #longest: number;
+  readonly #meter: { work: number };
   readonly #all: Stack[] = [];
   /** Nothing is to come. */
   readonly bottom: Stack;
 
   /** For tokens of at most `longest` bytes. */
-  constructor(network: Network, longest: number) {
+  constructor(network: Network, longest: number, meter: { work: number }) {
     this.#network = network;
+    this.#meter = meter;
     this.#longest = longest;
     this.bottom = this.#make(null, -1, 0, 0, 0, null);
   }
@@ -133,6 +135,7 @@ export class Stacks {
     left: number,
     shape: Stack | null,
   ): Stack {
+    this.#meter.work++;
     const made = new Stack(this.#all.length, below, frame, need, may, left, shape);
     this.#all.push(made);
     return made;
@@ -167,11 +170,11 @@ export class Stacks {
   ): Stack {
     const waiting: Stack[] = [];
     let here = stack, made = known(here);
-    for (; made === undefined; made = known(here)) {
+    for (; made === undefined; made = known(here), this.#meter.work++) {
       waiting.push(here);
       here = here.below as Stack;
     }
-    for (let i = waiting.length - 1; i >= 0; i--) {
+    for (let i = waiting.length - 1; i >= 0; i--, this.#meter.work++) {
       const { frame, need, may } = here = waiting[i], { node } = this.#network.frames[frame];
       if (node.kind === "sequence") made = this.rest(frame, made);
       else {

@@ -19,20 +19,22 @@ const nothing: TokenBytes = { bytes: null, sameAtStart: false };
 const encoder = new TextEncoder();
 
 /** Types of the decoder in a tokenizer.json, those of its parts included. */
-function decoders(tokenizer: Tokenizer): string[] {
-  const { decoder } = tokenizer.toJSON() as { decoder?: Json | null };
+function decoders(decoder: Json | null | undefined): string[] {
   const list = decoder?.type === "Sequence" ? decoder.decoders as Json[] : [decoder];
   return list.flatMap((one) => typeof one?.type === "string" ? [one.type] : []);
 }
 
 /** Reads a tokenizer; gives what tells of each id. */
 export function tokenBytes(tokenizer: Tokenizer): (id: number) => TokenBytes {
-  const types = decoders(tokenizer),
+  // Writing the whole vocabulary as JSON would take tenths of a second.
+  const { decoder, added_tokens } = (tokenizer.outline?.() ?? tokenizer.toJSON()) as {
+    decoder?: Json | null;
+    added_tokens?: readonly { id?: unknown }[];
+  };
+  const types = decoders(decoder),
     byteLevel = tokenizer instanceof BpeTokenizer || types.includes("ByteLevel");
   const textOf = (ids: number[]): string => tokenizer.decode(ids, { skipSpecialTokens: true });
-  const added = new Set(
-    ((tokenizer.toJSON() as { added_tokens?: { id?: unknown }[] }).added_tokens ?? []).map(({ id }) => id),
-  );
+  const added = new Set((added_tokens ?? []).map(({ id }) => id));
   // A token in a text is what it adds to another one.
   let before: number | undefined, beforeText = "";
   for (const token of ["a", "e", ".", "▁a", "▁the", "0"]) {

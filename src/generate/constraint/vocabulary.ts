@@ -68,19 +68,20 @@ export class Vocabulary {
     const all: (Uint8Array | null)[] = [];
     // A tree as it grows: the first below each node, the next beside it, and the first and next id that end there.
     const child = [-1], beside = [-1], byteOf = [0], firstId = [-1], nextId = new Int32Array(size).fill(-1);
-    const known = new Map<number, number>();
+    // By the byte, as one table of half a million entries takes long whenever it grows.
+    const known = Array.from({ length: 256 }, () => new Map<number, number>());
     for (let id = 0; id < size; id++) {
       const { bytes, sameAtStart } = read(id);
-      yield 40;
+      yield 40 + 8 * (bytes?.length ?? 0);
       all.push(bytes && bytes.length <= longestToken ? bytes : null);
       if (!all[id]) continue;
       if (!sameAtStart) otherAtStart.add(id);
       let node = 0;
       for (const byte of all[id] as Uint8Array) {
-        let next = known.get(node * 256 + byte);
+        let next = known[byte].get(node);
         if (next === undefined) {
           next = child.length;
-          known.set(node * 256 + byte, next);
+          known[byte].set(node, next);
           child.push(-1);
           beside.push(child[node]);
           byteOf.push(byte);
@@ -92,7 +93,9 @@ export class Vocabulary {
       nextId[id] = firstId[node];
       firstId[node] = id;
     }
-    const made = new Vocabulary(all, otherAtStart, child.length - 1), path: number[] = [];
+    const made = new Vocabulary(all, otherAtStart, child.length - 1);
+    yield all.length >> 1;
+    const path: number[] = [];
     let at = 0, ids = 0;
     // One that is passed ends the subtrees of those before it that are no nearer to the root.
     const close = (depth: number): void => {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { Allowed, Arena, PlaceSet } from "./arena.ts";
+import type { Allowed, Arena, Paused, PlaceSet } from "./arena.ts";
 import type { Vocabulary } from "./vocabulary.ts";
 
 /** A walk that is on its way. */
@@ -16,6 +16,8 @@ export class Walk {
   #path: PlaceSet[];
   #at = 0;
   #reach = 0;
+  /** A step that is on its way: to the node that is next. */
+  #open: Paused<PlaceSet | null> | null = null;
 
   /** From `set` on. Tokens that leave more than `most` bytes to write are not allowed. */
   constructor(vocabulary: Vocabulary, set: PlaceSet, most: number) {
@@ -26,17 +28,35 @@ export class Walk {
   }
 
   /**
-   * Goes on for about `units` of work, that of `arena` included. @returns how many it took besides that.
+   * Goes on for about `units` of work, on the meter of `arena`.
    *
    * @throws {OptionError} when the text may go on in too many ways.
    */
-  advance(units: number, arena: Arena): number {
+  *advance(units: number, arena: Arena): Paused<void> {
+    if (this.#path[0].arena !== arena) {
+      const path: PlaceSet[] = [], from = this.#path, at = this.#at;
+      for (const set of from) path.push(yield* arena.adopting(set));
+      // Another text may have gone on with it meanwhile.
+      if (this.#path !== from || this.#at !== at) return;
+      this.#path = path;
+      this.#open = null;
+    }
+    this.#goOn(units, arena);
+  }
+
+  #goOn(units: number, arena: Arena): void {
     const { byte, depth, skip, height, from, ids } = this.#vocabulary, count = byte.length, most = this.#most;
-    if (this.#path[0].arena !== arena) this.#path = this.#path.map((set) => arena.adopt(set));
-    const path = this.#path, before = arena.work;
-    let at = this.#at, nodes = 0;
-    for (; at < count && arena.work - before + nodes < units; nodes++) {
-      const here = depth[at], set = arena.step(path[here], byte[at]);
+    const path = this.#path, { meter } = arena, end = meter.work + units;
+    let at = this.#at;
+    for (; at < count && meter.work < end; meter.work++) {
+      const here = depth[at];
+      let set = arena.known(path[here], byte[at]);
+      if (set === undefined) {
+        const turn = (this.#open ??= arena.stepping(path[here], byte[at])).next();
+        if (!turn.done) continue;
+        this.#open = null;
+        set = turn.value;
+      }
       // A further byte makes up for one that is missing at most.
       if (set === null || (set.missing < Infinity && set.missing - height[at] > most)) {
         at = skip[at];
@@ -45,6 +65,7 @@ export class Walk {
       path[here + 1] = set;
       if (set.missing <= most && set.missing < Infinity) {
         for (let i = from[at]; i < from[at + 1]; i++) {
+          meter.work++;
           this.#mask[ids[i] >> 5] |= 1 << (ids[i] & 31);
           this.#reach = Math.max(this.#reach, set.missing);
         }
@@ -53,7 +74,6 @@ export class Walk {
     }
     path.length = at < count ? depth[at] + 1 : 1;
     this.#at = at;
-    return nodes;
   }
 
   /** Whether every token was looked at. */

@@ -69,25 +69,65 @@ export function probabilities(logits: Float32Array): Float64Array {
   return p;
 }
 
+/** Fewer are simply sorted. */
+const fewEnough = 64;
+
+/**
+ * How many of `ids` are needed, those with the smallest keys first and of equal ones the smallest ids, until their weights
+ * reach `mass`, and at least `keep`; so many of them are then in front. Each time the half that cannot matter is passed over
+ * (Hoare's selection), as sorting a large vocabulary would take longer than a step of a model.
+ */
+function inFront(
+  ids: Int32Array,
+  key: Float64Array,
+  weight: Float64Array,
+  mass: number,
+  keep: number,
+): number {
+  const isLess = (a: number, b: number): boolean => key[a] < key[b] || (key[a] === key[b] && a < b);
+  let from = 0, to = ids.length, before = 0;
+  while (to - from > fewEnough) {
+    const three = [ids[from], ids[(from + to) >> 1], ids[to - 1]].sort((a, b) => isLess(a, b) ? -1 : 1);
+    const pivot = three[1];
+    let split = from, sum = 0;
+    for (let i = from; i < to; i++) {
+      const id = ids[i];
+      if (!isLess(id, pivot)) continue;
+      ids[i] = ids[split];
+      ids[split++] = id;
+      sum += weight[id];
+    }
+    // Numbers that are none have no order.
+    if (split === from) break;
+    if (before + sum >= mass && split >= keep) to = split;
+    else {
+      before += sum;
+      from = split;
+    }
+  }
+  ids.subarray(from, to).sort((a, b) => isLess(a, b) ? -1 : 1);
+  let count = from;
+  for (; count < to && (before < mass || count < keep); count++) before += weight[ids[count]];
+  return count;
+}
+
 /**
  * Keeps the smallest set of likeliest tokens whose probability reaches `p` (Holtzman et al. 2019).
  */
 export function topP(p: number, keep = 1): LogitsProcessor {
   return (_ids, logits) => {
-    const chance = probabilities(logits), order: number[] = [];
-    // Tokens below this have less than 1 - p together, so the set lies among the others, and few are sorted.
+    const chance = probabilities(logits), ids = new Int32Array(chance.length);
+    // Tokens below this have less than 1 - p together, so the set lies among the others.
     const least = keep > 1 ? 0 : (1 - p) / chance.length;
+    let count = 0;
     for (let i = 0; i < chance.length; i++) {
-      if (chance[i] > 0 && chance[i] >= least) order.push(i);
+      if (chance[i] > 0 && chance[i] >= least) ids[count++] = i;
       else logits[i] = -Infinity;
     }
-    order.sort((a, b) => chance[b] - chance[a] || a - b);
-    let before = 0;
-    order.forEach((id, rank) => {
-      // A token stays when those before it have not reached p yet.
-      if (before >= p && rank >= keep) logits[id] = -Infinity;
-      before += chance[id];
-    });
+    const order = ids.subarray(0, count);
+    for (let i = inFront(order, chance.map((x) => -x), chance, p, keep); i < count; i++) {
+      logits[order[i]] = -Infinity;
+    }
   };
 }
 
@@ -149,15 +189,10 @@ function entropyOf(chance: Float64Array): number {
 export function typicalP(mass: number, keep = 1): LogitsProcessor {
   return (_ids, logits) => {
     const chance = probabilities(logits), entropy = entropyOf(chance);
-    const distance = Array.from(chance, (p) => p > 0 ? Math.abs(-Math.log(p) - entropy) : Infinity);
-    const order = [...chance.keys()].filter((i) => chance[i] > 0).sort((a, b) => distance[a] - distance[b]);
-    let before = 0, count = 0;
-    for (const id of order) {
-      if (before >= mass && count >= keep) break;
-      before += chance[id];
-      count++;
-    }
-    const farthest = distance[order[count - 1]];
+    const distance = chance.map((p) => p > 0 ? Math.abs(-Math.log(p) - entropy) : Infinity);
+    const ids = Int32Array.from(chance.keys()).filter((i) => chance[i] > 0);
+    const count = inFront(ids, distance, chance, mass, keep);
+    const farthest = distance[ids[count - 1]];
     for (let i = 0; i < logits.length; i++) if (distance[i] > farthest) logits[i] = -Infinity;
   };
 }

@@ -16,7 +16,7 @@ import { contiguous, div, linear, mul, reshape, slice, tanh, type Tensor, toDTyp
 import { tidy } from "../../tensor/mod.ts";
 import { CausalModel, type StepForm } from "../causal.ts";
 import { idsAsTensor } from "../ids.ts";
-import type { Ids } from "../network.ts";
+import type { SeenOptions } from "../network.ts";
 import type { Place } from "../place.ts";
 import { DecoderCache } from "./cache.ts";
 import type { DecoderConfig } from "./config.ts";
@@ -138,19 +138,23 @@ export abstract class CausalDecoder extends CausalModel<DecoderCache> {
   }
 
   /** Where angles change when a text grows, what was computed of it is computed again with those of its new length. */
-  protected override hiddenOf(ids: Tensor, cache: DecoderCache | null, mask?: Ids): Tensor {
-    if (!cache || !this.#isStretching) return super.hiddenOf(ids, cache, mask);
+  protected override hiddenOf(
+    ids: Tensor,
+    cache: DecoderCache | null,
+    seen: SeenOptions | null = null,
+  ): Tensor {
+    if (!cache || !this.#isStretching) return super.hiddenOf(ids, cache, seen);
     const time = ids.shape[1],
       known = cache.length,
       all = cache.remember(ids),
       kind = this.#kind(known + time);
     if (known === 0 || cache.kind === kind) {
       cache.kind = kind;
-      return super.hiddenOf(ids, cache, mask);
+      return super.hiddenOf(ids, cache, seen);
     }
     for (const layer of cache.layers) layer.truncate(0);
     cache.kind = kind;
-    return contiguous(slice(super.hiddenOf(all, cache, mask), null, [known, null]));
+    return contiguous(slice(super.hiddenOf(all, cache, seen), null, [known, null]));
   }
 
   /** A step is compiled for angles that stay; where some change at a length, it is for texts below or above it. */

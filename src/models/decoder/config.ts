@@ -4,13 +4,7 @@
  * @module
  */
 import type { RotaryOptions } from "../../nn/rotary.ts";
-
-/**
- * How values inside an MLP are bent.
- *
- * @category Models
- */
-export type DecoderActivation = "silu" | "gelu" | "geluTanh" | "relu" | "reluSquared";
+import type { DecoderActivation } from "../activations.ts";
 
 /**
  * One layer of a decoder.

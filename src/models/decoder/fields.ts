@@ -9,7 +9,8 @@ import { FormatError } from "../../core/errors.ts";
 import { type Kind, number, oneOf, whole } from "../../core/kinds.ts";
 import { show } from "../../core/show.ts";
 import type { RopeScaling, RotaryOptions } from "../../nn/rotary.ts";
-import type { DecoderActivation, DecoderConfig, DecoderLayerConfig } from "./config.ts";
+import { type ActivationName, activationNames, type DecoderActivation } from "../activations.ts";
+import type { DecoderConfig, DecoderLayerConfig } from "./config.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -127,19 +128,13 @@ export class ConfigFields {
   }
 }
 
-const activationNames: Readonly<Record<string, DecoderActivation>> = {
-  silu: "silu",
-  swish: "silu",
-  gelu: "gelu",
-  gelu_new: "geluTanh",
-  gelu_pytorch_tanh: "geluTanh",
-  relu: "relu",
-  relu2: "reluSquared",
-};
-
 /** The activation that a field names. */
-export function activationOf(c: ConfigFields, name = "hidden_act", fallback = "silu"): DecoderActivation {
-  return activationNames[c.oneOf(name, Object.keys(activationNames), fallback)];
+export function activationOf(
+  c: ConfigFields,
+  name = "hidden_act",
+  fallback: ActivationName = "silu",
+): DecoderActivation {
+  return activationNames[c.oneOf(name, Object.keys(activationNames) as ActivationName[], fallback)];
 }
 
 /** Sizes that every family of the LLaMA kind has, and choices that most make alike; a family says what it does otherwise. */

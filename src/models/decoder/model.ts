@@ -11,19 +11,11 @@
  * @module
  */
 import { applyRotary, Embedding, init, type LayerOptions, Linear, Module, RMSNorm } from "../../nn/mod.ts";
-import { add, gelu, mul, relu, reshape, silu, slice, square, type Tensor, transpose } from "../../ops/mod.ts";
+import { add, mul, reshape, slice, type Tensor, transpose } from "../../ops/mod.ts";
 import { tidy } from "../../tensor/mod.ts";
+import { activations } from "../activations.ts";
 import { CausalDecoder, type DecoderParts, type LayerPlace } from "./causal.ts";
-import type { DecoderActivation, DecoderConfig, DecoderLayerConfig } from "./config.ts";
-
-/** What bends values inside an MLP. */
-export const activations: Readonly<Record<DecoderActivation, (x: Tensor) => Tensor>> = {
-  silu,
-  gelu: (x) => gelu(x),
-  geluTanh: (x) => gelu(x, "tanh"),
-  relu,
-  reluSquared: (x) => square(relu(x)),
-};
+import type { DecoderConfig, DecoderLayerConfig } from "./config.ts";
 
 function norm(config: DecoderConfig, width: number, options: LayerOptions): RMSNorm {
   const { normEps: eps, normUnitOffset: unitOffset } = config;

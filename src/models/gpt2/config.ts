@@ -10,6 +10,7 @@ import { type DType, isQuantized } from "../../core/dtype.ts";
 import { FormatError, OptionError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
 import { show } from "../../core/show.ts";
+import { type ActivationName, activationNames } from "../activations.ts";
 import { digestNote, quantizedNote, torchNames } from "../notes.ts";
 import { unreadFields } from "../unread.ts";
 import { byDefault, checkOptions, type Option, type OptionTable } from "../../core/options.ts";
@@ -32,8 +33,12 @@ export interface GPT2Config {
   nHead: number;
   /** Width inside the MLP; null is four times the width. */
   nInner: number | null;
-  /** The MLP's activation. Default "gelu_new". */
-  activationFunction: "gelu_new" | "gelu_pytorch_tanh" | "gelu" | "relu" | "silu" | "tanh";
+  /** The MLP's activation, by the names of transformers (its `ACT2FN`). Default "gelu_new". */
+  activationFunction: ActivationName;
+  /** Whether scores are divided by the root of a head's width. Default true. */
+  scaleAttnWeights: boolean;
+  /** Whether scores of block i (the first is 0) are divided by i + 1 besides. Default false. */
+  scaleAttnByInverseLayerIdx: boolean;
   /** Dropout of each block's results. Default 0.1. */
   residPdrop: number;
   /** Dropout of the embeddings. Default 0.1. */
@@ -67,10 +72,12 @@ const table: ConfigTable = {
   nLayer: byDefault(12, kinds.whole(1, 65_536)),
   nHead: byDefault(12, count),
   nInner: byDefault<number | null>(null, kinds.orNull(count)),
-  activationFunction: byDefault<GPT2Config["activationFunction"]>(
+  activationFunction: byDefault<ActivationName>(
     "gelu_new",
-    kinds.oneOf("gelu_new", "gelu_pytorch_tanh", "gelu", "relu", "silu", "tanh"),
+    kinds.oneOf(...Object.keys(activationNames) as ActivationName[]),
   ),
+  scaleAttnWeights: byDefault(true, kinds.flag),
+  scaleAttnByInverseLayerIdx: byDefault(false, kinds.flag),
   residPdrop: byDefault(0.1, probability),
   embdPdrop: byDefault(0.1, probability),
   attnPdrop: byDefault(0.1, probability),
@@ -111,8 +118,6 @@ const isEmpty = (value: unknown): boolean =>
  * number: its `reorder_and_upcast_attn` (attention in f32) is what is always done here.
  */
 const fixed: Readonly<Record<string, { is: (value: unknown) => boolean; only: string }>> = {
-  scale_attn_weights: { is: (value) => value === true, only: "only true" },
-  scale_attn_by_inverse_layer_idx: { is: (value) => value === false || value === null, only: "only false" },
   add_cross_attention: { is: (value) => value === false || value === null, only: "only false" },
   is_encoder_decoder: { is: (value) => value === false || value === null, only: "only false" },
   pruned_heads: { is: isEmpty, only: "only all heads of every block" },

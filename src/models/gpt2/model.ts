@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { demand } from "../../core/demand.ts";
 import { checkOptions } from "../../core/options.ts";
 import {
   type Attend,
@@ -23,14 +24,15 @@ import { layerOptions } from "../../nn/options.ts";
 import { unquantized } from "../../nn/quantized.ts";
 import { type Activation, add, dropout, linear, type Tensor, toDType } from "../../ops/mod.ts";
 import { tidy } from "../../tensor/mod.ts";
+import { activationNames, activations, type DecoderActivation } from "../activations.ts";
 import { CausalModel } from "../causal.ts";
 import type { Place } from "../place.ts";
 import { GPT2Cache } from "./cache.ts";
 import { type GPT2Config, gpt2Config } from "./config.ts";
 
-const activations: Record<string, Activation> = {
-  gelu_new: "geluTanh",
-  gelu_pytorch_tanh: "geluTanh",
+/** Activations that a product computes with its result, where it lies. */
+const atOnce: Readonly<Partial<Record<DecoderActivation, Activation>>> = {
+  geluTanh: "geluTanh",
   gelu: "gelu",
   relu: "relu",
   silu: "silu",
@@ -47,7 +49,7 @@ export class GPT2MLP extends Module {
   c_fc: Conv1D;
   /** Back to width. */
   c_proj: Conv1D;
-  readonly #activation: string;
+  readonly #activation: DecoderActivation;
   readonly #dropout: number;
 
   /** Sizes from the configuration. */
@@ -57,14 +59,17 @@ export class GPT2MLP extends Module {
     const { nEmbd, nInner, activationFunction, residPdrop } = gpt2Config(config), inner = nInner ?? 4 * nEmbd;
     this.c_fc = new Conv1D(nEmbd, inner, options);
     this.c_proj = new Conv1D(inner, nEmbd, options);
-    this.#activation = activationFunction;
+    this.#activation = activationNames[activationFunction];
     this.#dropout = residPdrop;
   }
 
   /** The same shape as x; `residual`, of that shape too, is added. */
   forward(x: Tensor, residual?: Tensor): Tensor {
     return tidy(() => {
-      const inner = this.c_fc.forward(x, { activation: activations[this.#activation] });
+      const activation = atOnce[this.#activation];
+      const inner = activation
+        ? this.c_fc.forward(x, { activation })
+        : activations[this.#activation](this.c_fc.forward(x));
       return this.c_proj.forward(inner, { dropout: this.training ? this.#dropout : 0, residual });
     });
   }
@@ -85,17 +90,20 @@ export class GPT2Block extends Module {
   /** The MLP. */
   mlp: GPT2MLP;
 
-  /** Sizes from the configuration. */
-  constructor(config: GPT2Config, options: LayerOptions = {}) {
+  /** Sizes from the configuration; `layer` is its number, the first being 0. */
+  constructor(config: GPT2Config, options: LayerOptions = {}, layer = 0) {
     super();
     checkOptions("GPT2Block", options, layerOptions);
-    const { nEmbd, nHead, residPdrop, attnPdrop, layerNormEpsilon } = gpt2Config(config);
+    demand("GPT2Block", "layer", layer, Number.isInteger(layer) && layer >= 0, "a whole number from 0 on");
+    const { nEmbd, nHead, residPdrop, attnPdrop, layerNormEpsilon, ...scaling } = gpt2Config(config);
+    const scale = scaling.scaleAttnWeights ? 1 / Math.sqrt(nEmbd / nHead) : 1;
     const norm = { ...options, dtype: "f32" as const, eps: layerNormEpsilon };
     this.ln_1 = new LayerNorm(nEmbd, norm);
     this.attn = new CausalSelfAttention(nEmbd, nHead, {
       ...options,
       dropout: residPdrop,
       attentionDropout: attnPdrop,
+      scale: scaling.scaleAttnByInverseLayerIdx ? scale / (layer + 1) : scale,
     });
     this.ln_2 = new LayerNorm(nEmbd, norm);
     this.mlp = new GPT2MLP(config, options);
@@ -143,7 +151,7 @@ export class GPT2Model extends CausalModel<GPT2Cache> {
     const { vocabSize, nPositions, nEmbd, nLayer, layerNormEpsilon, initializerRange } = this.config;
     this.wte = new Embedding(vocabSize, nEmbd, options);
     this.wpe = new Embedding(nPositions, nEmbd, unquantized(options));
-    this.h = Array.from({ length: nLayer }, () => new GPT2Block(this.config, options));
+    this.h = Array.from({ length: nLayer }, (_, layer) => new GPT2Block(this.config, options, layer));
     this.ln_f = new LayerNorm(nEmbd, { ...options, dtype: "f32", eps: layerNormEpsilon });
     this.lm_head = this.config.tieWordEmbeddings
       ? null

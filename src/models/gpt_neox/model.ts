@@ -14,7 +14,8 @@ import { add, reshape, slice, type Tensor, transpose } from "../../ops/mod.ts";
 import { tidy } from "../../tensor/mod.ts";
 import { CausalDecoder, type DecoderParts, type LayerPlace } from "../decoder/causal.ts";
 import type { DecoderConfig } from "../decoder/config.ts";
-import { activations, freshWeights } from "../decoder/model.ts";
+import { activations } from "../activations.ts";
+import { freshWeights } from "../decoder/model.ts";
 import type { GPTNeoXConfig } from "./config.ts";
 
 /** Attention whose heads have their query, key and value side by side. */

@@ -24,7 +24,8 @@ export function smollm3Config(c: ConfigFields): DecoderConfig {
       c,
       (_, layer) => isTold(layer) ? rotary : null,
       isUsed ? c.size("sliding_window") : null,
-      (layer) => isTold(layer),
+      // Those that are told no positions.
+      (layer) => !isTold(layer),
     ),
   };
 }

@@ -16,177 +16,342 @@ import type { Tensor } from "../tensor.ts";
  * @category Tensors
  */
 export class ElementwiseMethods extends TensorBase {
-  /** This + other. */
+  /**
+   * This + other.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   add(this: Tensor, other: Operand): Tensor {
     return elementwise.add(this, other);
   }
 
-  /** This − other. */
+  /**
+   * This − other.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   sub(this: Tensor, other: Operand): Tensor {
     return elementwise.sub(this, other);
   }
 
-  /** This · other, element by element. */
+  /**
+   * This · other, element by element.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   mul(this: Tensor, other: Operand): Tensor {
     return elementwise.mul(this, other);
   }
 
-  /** This / other; integers give f32. */
+  /**
+   * This / other; integers give f32.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   div(this: Tensor, other: Operand): Tensor {
     return elementwise.div(this, other);
   }
 
-  /** This to the power other. */
+  /**
+   * This to the power other.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   pow(this: Tensor, other: Operand): Tensor {
     return elementwise.pow(this, other);
   }
 
-  /** The larger of each pair. */
+  /**
+   * The larger of each pair.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   maximum(this: Tensor, other: Operand): Tensor {
     return elementwise.maximum(this, other);
   }
 
-  /** The smaller of each pair. */
+  /**
+   * The smaller of each pair.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   minimum(this: Tensor, other: Operand): Tensor {
     return elementwise.minimum(this, other);
   }
 
-  /** What division by other leaves, with its sign. */
+  /**
+   * What division by other leaves, with its sign.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices, {DTypeError} for integers divided by 0, where the
+   *   divisor can be seen (not on WebGPU, nor compiled: 0 there).
+   */
   remainder(this: Tensor, other: Operand): Tensor {
     return elementwise.remainder(this, other);
   }
 
-  /** What division by other leaves, with the sign of this. */
+  /**
+   * What division by other leaves, with the sign of this.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices, {DTypeError} for integers divided by 0, where the
+   *   divisor can be seen (not on WebGPU, nor compiled: 0 there).
+   */
   fmod(this: Tensor, other: Operand): Tensor {
     return elementwise.fmod(this, other);
   }
 
-  /** ⌊this / other⌋. */
+  /**
+   * ⌊this / other⌋.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices, {DTypeError} for integers divided by 0, where the
+   *   divisor can be seen (not on WebGPU, nor compiled: 0 there).
+   */
   floorDivide(this: Tensor, other: Operand): Tensor {
     return elementwise.floorDivide(this, other);
   }
 
-  /** √(this² + other²). */
+  /**
+   * √(this² + other²).
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   hypot(this: Tensor, other: Operand): Tensor {
     return elementwise.hypot(this, other);
   }
 
-  /** Where equal, as bool. */
+  /**
+   * Where equal, as bool.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   eq(this: Tensor, other: Operand): Tensor {
     return elementwise.eq(this, other);
   }
 
-  /** Where not equal, as bool. */
+  /**
+   * Where not equal, as bool.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   ne(this: Tensor, other: Operand): Tensor {
     return elementwise.ne(this, other);
   }
 
-  /** Where less, as bool. */
+  /**
+   * Where less, as bool.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   lt(this: Tensor, other: Operand): Tensor {
     return elementwise.lt(this, other);
   }
 
-  /** Where less or equal, as bool. */
+  /**
+   * Where less or equal, as bool.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   le(this: Tensor, other: Operand): Tensor {
     return elementwise.le(this, other);
   }
 
-  /** Where greater, as bool. */
+  /**
+   * Where greater, as bool.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   gt(this: Tensor, other: Operand): Tensor {
     return elementwise.gt(this, other);
   }
 
-  /** Where greater or equal, as bool. */
+  /**
+   * Where greater or equal, as bool.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   ge(this: Tensor, other: Operand): Tensor {
     return elementwise.ge(this, other);
   }
 
-  /** Where both are not 0. */
+  /**
+   * Where both are not 0.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   logicalAnd(this: Tensor, other: Operand): Tensor {
     return elementwise.logicalAnd(this, other);
   }
 
-  /** Where one is not 0. */
+  /**
+   * Where one is not 0.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   logicalOr(this: Tensor, other: Operand): Tensor {
     return elementwise.logicalOr(this, other);
   }
 
-  /** Where exactly one is not 0. */
+  /**
+   * Where exactly one is not 0.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   logicalXor(this: Tensor, other: Operand): Tensor {
     return elementwise.logicalXor(this, other);
   }
 
-  /** Where 0, as bool. */
+  /**
+   * Where 0, as bool.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   logicalNot(this: Tensor): Tensor {
     return elementwise.logicalNot(this);
   }
 
-  /** −x. */
+  /**
+   * −x.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   neg(this: Tensor): Tensor {
     return elementwise.neg(this);
   }
 
-  /** |x|. */
+  /**
+   * |x|.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   abs(this: Tensor): Tensor {
     return elementwise.abs(this);
   }
 
-  /** −1, 0 or 1. */
+  /**
+   * −1, 0 or 1.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   sign(this: Tensor): Tensor {
     return elementwise.sign(this);
   }
 
-  /** ⌊x⌋. */
+  /**
+   * ⌊x⌋.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   floor(this: Tensor): Tensor {
     return elementwise.floor(this);
   }
 
-  /** ⌈x⌉. */
+  /**
+   * ⌈x⌉.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   ceil(this: Tensor): Tensor {
     return elementwise.ceil(this);
   }
 
-  /** The nearest whole number, halves to even. */
+  /**
+   * The nearest whole number, halves to even.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   round(this: Tensor): Tensor {
     return elementwise.round(this);
   }
 
-  /** x without its fraction. */
+  /**
+   * x without its fraction.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   trunc(this: Tensor): Tensor {
     return elementwise.trunc(this);
   }
 
-  /** Where NaN, as bool. */
+  /**
+   * Where NaN, as bool.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   isnan(this: Tensor): Tensor {
     return elementwise.isnan(this);
   }
 
-  /** Where infinite, as bool. */
+  /**
+   * Where infinite, as bool.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   isinf(this: Tensor): Tensor {
     return elementwise.isinf(this);
   }
 
-  /** Where finite, as bool. */
+  /**
+   * Where finite, as bool.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   isfinite(this: Tensor): Tensor {
     return elementwise.isfinite(this);
   }
 
-  /** Not below min, not above max; null leaves a side open. */
+  /**
+   * Not below min, not above max; null leaves a side open.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   clamp(this: Tensor, min: Operand | null = null, max: Operand | null = null): Tensor {
     return elementwise.clamp(this, min, max);
   }
 
-  /** x where this is not 0, else y: this is the condition. */
+  /**
+   * x where this is not 0, else y: this is the condition.
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors, and for a
+   *   number that the result's dtype does not hold; {DeviceError} for tensors on different devices.
+   */
   where(this: Tensor, x: Operand, y: Operand): Tensor {
     return elementwise.where(this, x, y);
   }
 
-  /** `value` where mask is not 0. */
+  /**
+   * `value` where mask is not 0.
+   *
+   * @throws {DTypeError} when that cannot hold the value.
+   */
   maskedFill(this: Tensor, mask: Tensor, value: number): Tensor {
     return elementwise.maskedFill(this, mask, value);
   }
 
-  /** This + weight · (end − this). */
+  /**
+   * This + weight · (end − this).
+   *
+   * @throws {ShapeError} when the shapes do not broadcast, {DTypeError} for quantised tensors,
+   *   {DeviceError} for tensors on different devices.
+   */
   lerp(this: Tensor, end: Tensor, weight: Operand): Tensor {
     return elementwise.lerp(this, end, weight);
   }

@@ -16,152 +16,272 @@ import type { Tensor } from "../tensor.ts";
  * @category Tensors
  */
 export class FunctionMethods extends ElementwiseMethods {
-  /** eˣ. */
+  /**
+   * eˣ.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   exp(this: Tensor): Tensor {
     return functions.exp(this);
   }
 
-  /** 2ˣ. */
+  /**
+   * 2ˣ.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   exp2(this: Tensor): Tensor {
     return functions.exp2(this);
   }
 
-  /** eˣ − 1. */
+  /**
+   * eˣ − 1.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   expm1(this: Tensor): Tensor {
     return functions.expm1(this);
   }
 
-  /** The natural logarithm. */
+  /**
+   * The natural logarithm.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   log(this: Tensor): Tensor {
     return functions.log(this);
   }
 
-  /** ln(1 + x). */
+  /**
+   * ln(1 + x).
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   log1p(this: Tensor): Tensor {
     return functions.log1p(this);
   }
 
-  /** The logarithm to base 2. */
+  /**
+   * The logarithm to base 2.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   log2(this: Tensor): Tensor {
     return functions.log2(this);
   }
 
-  /** The logarithm to base 10. */
+  /**
+   * The logarithm to base 10.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   log10(this: Tensor): Tensor {
     return functions.log10(this);
   }
 
-  /** √x. */
+  /**
+   * √x.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   sqrt(this: Tensor): Tensor {
     return functions.sqrt(this);
   }
 
-  /** 1 / √x. */
+  /**
+   * 1 / √x.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   rsqrt(this: Tensor): Tensor {
     return functions.rsqrt(this);
   }
 
-  /** 1 / x. */
+  /**
+   * 1 / x.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   reciprocal(this: Tensor): Tensor {
     return functions.reciprocal(this);
   }
 
-  /** x². */
+  /**
+   * x².
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   square(this: Tensor): Tensor {
     return functions.square(this);
   }
 
-  /** The sine. */
+  /**
+   * The sine.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   sin(this: Tensor): Tensor {
     return functions.sin(this);
   }
 
-  /** The cosine. */
+  /**
+   * The cosine.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   cos(this: Tensor): Tensor {
     return functions.cos(this);
   }
 
-  /** The tangent. */
+  /**
+   * The tangent.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   tan(this: Tensor): Tensor {
     return functions.tan(this);
   }
 
-  /** The hyperbolic tangent. */
+  /**
+   * The hyperbolic tangent.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   tanh(this: Tensor): Tensor {
     return functions.tanh(this);
   }
 
-  /** The hyperbolic sine. */
+  /**
+   * The hyperbolic sine.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   sinh(this: Tensor): Tensor {
     return functions.sinh(this);
   }
 
-  /** The hyperbolic cosine. */
+  /**
+   * The hyperbolic cosine.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   cosh(this: Tensor): Tensor {
     return functions.cosh(this);
   }
 
-  /** The error function. */
+  /**
+   * The error function.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   erf(this: Tensor): Tensor {
     return functions.erf(this);
   }
 
-  /** 1 / (1 + e⁻ˣ). */
+  /**
+   * 1 / (1 + e⁻ˣ).
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   sigmoid(this: Tensor): Tensor {
     return activations.sigmoid(this);
   }
 
-  /** ln(sigmoid(x)). */
+  /**
+   * ln(sigmoid(x)).
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   logSigmoid(this: Tensor): Tensor {
     return activations.logSigmoid(this);
   }
 
-  /** max(x, 0). */
+  /**
+   * max(x, 0).
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   relu(this: Tensor): Tensor {
     return activations.relu(this);
   }
 
-  /** Not below 0, not above 6. */
+  /**
+   * Not below 0, not above 6.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   relu6(this: Tensor): Tensor {
     return activations.relu6(this);
   }
 
-  /** Not below min, not above max; flat on the bounds. */
+  /**
+   * Not below min, not above max; flat on the bounds.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   hardtanh(this: Tensor, min = -1, max = 1): Tensor {
     return activations.hardtanh(this, min, max);
   }
 
-  /** x where above limit, else value. */
+  /**
+   * x where above limit, else value.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   threshold(this: Tensor, limit: number, value: number): Tensor {
     return activations.threshold(this, limit, value);
   }
 
-  /** x, or negativeSlope · x below 0. */
+  /**
+   * x, or negativeSlope · x below 0.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   leakyRelu(this: Tensor, negativeSlope = 0.01): Tensor {
     return activations.leakyRelu(this, negativeSlope);
   }
 
-  /** x, or alpha · (eˣ − 1) below 0. */
+  /**
+   * x, or alpha · (eˣ − 1) below 0.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   elu(this: Tensor, alpha = 1): Tensor {
     return activations.elu(this, alpha);
   }
 
-  /** x · Φ(x); `"tanh"` is GPT-2's form. */
+  /**
+   * x · Φ(x); `"tanh"` is GPT-2's form.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   gelu(this: Tensor, approximate: "none" | "tanh" | { approximate?: "none" | "tanh" } = "none"): Tensor {
     return activations.gelu(this, approximate);
   }
 
-  /** x · sigmoid(x). */
+  /**
+   * x · sigmoid(x).
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   silu(this: Tensor): Tensor {
     return activations.silu(this);
   }
 
-  /** x · tanh(softplus(x)). */
+  /**
+   * x · tanh(softplus(x)).
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   mish(this: Tensor): Tensor {
     return activations.mish(this);
   }
 
-  /** ln(1 + e^(beta·x)) / beta. */
+  /**
+   * ln(1 + e^(beta·x)) / beta.
+   *
+   * @throws {DTypeError} for quantised tensors.
+   */
   softplus(this: Tensor, beta = 1, threshold = 20): Tensor {
     return activations.softplus(this, beta, threshold);
   }

@@ -16,67 +16,123 @@ import type { Tensor } from "../tensor.ts";
  * @category Tensors
  */
 export class ProductMethods extends ViewMethods {
-  /** The matrix product. */
+  /**
+   * The matrix product.
+   *
+   * @throws {ShapeError} when the inner sizes differ.
+   */
   matmul(this: Tensor, other: Tensor): Tensor {
     return products.matmul(this, other);
   }
 
-  /** The product of two matrices. */
+  /**
+   * The product of two matrices.
+   *
+   * @throws {ShapeError} for anything else.
+   */
   mm(this: Tensor, other: Tensor): Tensor {
     return products.mm(this, other);
   }
 
-  /** Σ of the products of two vectors. */
+  /**
+   * Σ of the products of two vectors.
+   *
+   * @throws {ShapeError} when shapes do not fit together; the message has both.
+   */
   dot(this: Tensor, other: Tensor): Tensor {
     return products.dot(this, other);
   }
 
-  /** this · weightᵀ + bias. */
+  /**
+   * this · weightᵀ + bias.
+   *
+   * @throws {ShapeError} when shapes do not fit together; the message has both.
+   */
   linear(this: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
     return products.linear(this, weight, bias);
   }
 
-  /** Picked by position along dim. */
+  /**
+   * Picked by position along dim.
+   *
+   * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers
+   *   late (WebGPU) says so when values are read.
+   */
   gather(this: Tensor, dim: number, at: Tensor): Tensor {
     return index.gather(this, dim, at);
   }
 
-  /** With source written at positions along dim. */
+  /**
+   * With source written at positions along dim.
+   *
+   * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers
+   *   late (WebGPU) says so when values are read.
+   */
   scatter(this: Tensor, dim: number, at: Tensor, source: Tensor | number): Tensor {
     return index.scatter(this, dim, at, source);
   }
 
-  /** With source added at positions along dim. */
+  /**
+   * With source added at positions along dim.
+   *
+   * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers
+   *   late (WebGPU) says so when values are read.
+   */
   scatterAdd(this: Tensor, dim: number, at: Tensor, source: Tensor): Tensor {
     return index.scatterAdd(this, dim, at, source);
   }
 
-  /** The listed positions of dim. */
+  /**
+   * The listed positions of dim.
+   *
+   * @throws {ShapeError} for shapes that do not fit and for an index out of range; a device that answers
+   *   late (WebGPU) says so when values are read.
+   */
   indexSelect(this: Tensor, dim: number, at: Tensor): Tensor {
     return index.indexSelect(this, dim, at);
   }
 
-  /** 1 at each position's place; i32. */
+  /**
+   * 1 at each position's place; i32.
+   *
+   * @throws {ShapeError} for an id outside 0 … classes − 1, and a count of classes that is none.
+   */
   oneHot(this: Tensor, classes: number): Tensor {
     return index.oneHot(this, classes);
   }
 
-  /** The lower triangle. */
+  /**
+   * The lower triangle.
+   *
+   * @throws {ShapeError} for fewer than two axes.
+   */
   tril(this: Tensor, diagonal = 0): Tensor {
     return index.tril(this, diagonal);
   }
 
-  /** The upper triangle. */
+  /**
+   * The upper triangle.
+   *
+   * @throws {ShapeError} for fewer than two axes.
+   */
   triu(this: Tensor, diagonal = 0): Tensor {
     return index.triu(this, diagonal);
   }
 
-  /** The products of each element with each of other. */
+  /**
+   * The products of each element with each of other.
+   *
+   * @throws {ShapeError} when shapes do not fit together; the message has both.
+   */
   outer(this: Tensor, other: Tensor): Tensor {
     return products.outer(this, other);
   }
 
-  /** beta · this + alpha · (a · b). */
+  /**
+   * beta · this + alpha · (a · b).
+   *
+   * @throws {ShapeError} when shapes do not fit together; the message has both.
+   */
   addmm(this: Tensor, a: Tensor, b: Tensor, beta = 1, alpha = 1): Tensor {
     return products.addmm(this, a, b, beta, alpha);
   }

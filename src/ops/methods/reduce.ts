@@ -21,97 +21,173 @@ import type { Tensor } from "../tensor.ts";
  * @category Tensors
  */
 export class ReduceMethods extends FunctionMethods {
-  /** The sum over dim. */
+  /**
+   * The sum over dim.
+   *
+   * @throws {ShapeError} for an axis that x does not have.
+   */
   sum(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     return reductions.sum(this, dim, keepdim);
   }
 
-  /** The mean over dim. */
+  /**
+   * The mean over dim.
+   *
+   * @throws {ShapeError} for an axis that x does not have.
+   */
   mean(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     return reductions.mean(this, dim, keepdim);
   }
 
-  /** The product over dim. */
+  /**
+   * The product over dim.
+   *
+   * @throws {ShapeError} for an axis that x does not have.
+   */
   prod(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     return reductions.prod(this, dim, keepdim);
   }
 
-  /** The largest over dim. */
+  /**
+   * The largest over dim.
+   *
+   * @throws {ShapeError} for an axis that x does not have, or one without elements.
+   */
   max(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     return reductions.max(this, dim, keepdim);
   }
 
-  /** The smallest over dim. */
+  /**
+   * The smallest over dim.
+   *
+   * @throws {ShapeError} for an axis that x does not have, or one without elements.
+   */
   min(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     return reductions.min(this, dim, keepdim);
   }
 
-  /** The largest over dim. */
+  /**
+   * The largest over dim.
+   *
+   * @throws {ShapeError} for an axis that x does not have, or one without elements.
+   */
   amax(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     return reductions.amax(this, dim, keepdim);
   }
 
-  /** The smallest over dim. */
+  /**
+   * The smallest over dim.
+   *
+   * @throws {ShapeError} for an axis that x does not have, or one without elements.
+   */
   amin(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     return reductions.amin(this, dim, keepdim);
   }
 
-  /** ln Σ eˣ over dim. */
+  /**
+   * ln Σ eˣ over dim.
+   *
+   * @throws {ShapeError} for an axis that x does not have.
+   */
   logsumexp(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     return reductions.logsumexp(this, dim, keepdim);
   }
 
-  /** Whether any is not 0. */
+  /**
+   * Whether any is not 0.
+   *
+   * @throws {ShapeError} for an axis that x does not have.
+   */
   any(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     return reductions.any(this, dim, keepdim);
   }
 
-  /** Whether all are not 0. */
+  /**
+   * Whether all are not 0.
+   *
+   * @throws {ShapeError} for an axis that x does not have.
+   */
   all(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     return reductions.all(this, dim, keepdim);
   }
 
-  /** √Σx² over dim. */
+  /**
+   * √Σx² over dim.
+   *
+   * @throws {ShapeError} for an axis that x does not have.
+   */
   norm(this: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
     return reductions.norm(this, dim, keepdim);
   }
 
-  /** The position of the largest; i32. */
+  /**
+   * The position of the largest; i32.
+   *
+   * @throws {ShapeError} for an axis that x does not have, or one without elements.
+   */
   argmax(this: Tensor, dim: number | null = null, keepdim: KeepDim = false): Tensor {
     return reductions.argmax(this, dim, keepdim);
   }
 
-  /** The position of the smallest; i32. */
+  /**
+   * The position of the smallest; i32.
+   *
+   * @throws {ShapeError} for an axis that x does not have, or one without elements.
+   */
   argmin(this: Tensor, dim: number | null = null, keepdim: KeepDim = false): Tensor {
     return reductions.argmin(this, dim, keepdim);
   }
 
-  /** The variance over dim, correction 1 unless told. */
+  /**
+   * The variance over dim, correction 1 unless told.
+   *
+   * @throws {ShapeError} for an axis that x does not have.
+   */
   var(this: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
     return reductions.variance(this, dim, options);
   }
 
-  /** The standard deviation over dim, correction 1 unless told. */
+  /**
+   * The standard deviation over dim, correction 1 unless told.
+   *
+   * @throws {ShapeError} for an axis that x does not have.
+   */
   std(this: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
     return reductions.std(this, dim, options);
   }
 
-  /** Running sums along dim. */
+  /**
+   * Running sums along dim.
+   *
+   * @throws {ShapeError} for an axis that x does not have.
+   */
   cumsum(this: Tensor, dim: number): Tensor {
     return reductions.cumsum(this, dim);
   }
 
-  /** eˣ / Σeˣ along dim. */
+  /**
+   * eˣ / Σeˣ along dim.
+   *
+   * @throws {ShapeError} for an axis that x does not have.
+   */
   softmax(this: Tensor, dim = -1): Tensor {
     return softmaxes.softmax(this, dim);
   }
 
-  /** ln softmax along dim. */
+  /**
+   * ln softmax along dim.
+   *
+   * @throws {ShapeError} for an axis that x does not have.
+   */
   logSoftmax(this: Tensor, dim = -1): Tensor {
     return softmaxes.logSoftmax(this, dim);
   }
 
-  /** Layer norm over the last axes. */
+  /**
+   * Layer norm over the last axes.
+   *
+   * @throws {ShapeError} when shapes do not fit together; the message has both.
+   */
   layerNorm(
     this: Tensor,
     normalizedShape: number | Shape,
@@ -122,7 +198,11 @@ export class ReduceMethods extends FunctionMethods {
     return norms.layerNorm(this, normalizedShape, weight, bias, eps);
   }
 
-  /** RMS norm over the last axes. */
+  /**
+   * RMS norm over the last axes.
+   *
+   * @throws {ShapeError} when shapes do not fit together; the message has both.
+   */
   rmsNorm(
     this: Tensor,
     normalizedShape: number | Shape,
@@ -132,17 +212,29 @@ export class ReduceMethods extends FunctionMethods {
     return norms.rmsNorm(this, normalizedShape, weight, eps);
   }
 
-  /** Sorted along dim, with positions. */
+  /**
+   * Sorted along dim, with positions.
+   *
+   * @throws {ShapeError} for an axis that x does not have.
+   */
   sort(this: Tensor, dim = -1, options: SortOptions = {}): Sorted {
     return order.sort(this, dim, options);
   }
 
-  /** Positions that sort dim. */
+  /**
+   * Positions that sort dim.
+   *
+   * @throws {ShapeError} for an axis that x does not have.
+   */
   argsort(this: Tensor, dim = -1, options: SortOptions = {}): Tensor {
     return order.argsort(this, dim, options);
   }
 
-  /** The k largest along dim, with positions. */
+  /**
+   * The k largest along dim, with positions.
+   *
+   * @throws {ShapeError} for an axis that x does not have, or a k larger than it.
+   */
   topk(this: Tensor, k: number, dim = -1, options: TopKOptions = {}): Sorted {
     return order.topk(this, k, dim, options);
   }

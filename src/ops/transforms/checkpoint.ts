@@ -40,6 +40,7 @@ function outsideOf(y: Tensor, since: number): TapeNode[] {
  * more. Values and gradients are those of `f`; random numbers are drawn once. As `jax.checkpoint`,
  * `torch.utils.checkpoint`.
  *
+ * @throws {OptionError} for what is no function; what `f` throws.
  * @example
  * ```ts
  * const block = checkpoint((x: Tensor) => mlp.forward(ln.forward(x)));

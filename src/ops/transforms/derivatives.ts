@@ -100,6 +100,7 @@ const jacobianOptions: OptionTable<JacobianOptions> = { argnums: whole(0) };
  * A function that gives all derivatives of `f`'s result by one of its arguments: [...result's shape, ...argument's shape].
  * As `jax.jacobian`, `torch.func.jacrev`: one pass back for each element of the result.
  *
+ * @throws {OptionError} for what is no function; what `f` throws.
  * @example
  * ```ts
  * jacobian((x: Tensor) => x.square())(tensor([1, 2])); // [[2, 0], [0, 4]]
@@ -140,6 +141,7 @@ export function jacobian(
  * A function that gives the second derivatives of `f`, which gives one number, by one of its arguments: [...shape, ...shape].
  * As `jax.hessian`, `torch.func.hessian`.
  *
+ * @throws {OptionError} for what is no function; what `f` throws.
  * @category Tensors
  */
 export function hessian(

@@ -167,6 +167,35 @@ export function namedColumns({ kinds, decimal, thousands, dateOrder }: CsvOption
   );
 }
 
+/** What an option by column is about. */
+const about = {
+  decimal: ["numeric", "numbers"],
+  thousands: ["numeric", "numbers"],
+  dateOrder: ["date", "dates"],
+} as const satisfies Partial<Record<keyof CsvOptions, readonly [ColumnKind, string]>>;
+
+/** @throws {OptionError} for a way to read numbers or dates that no column of the file, or not the named one, has. */
+export function demandUse(
+  file: string,
+  options: CsvOptions,
+  columns: readonly { readonly name: string; readonly kind: ColumnKind }[],
+): void {
+  for (const name of Object.keys(about) as (keyof typeof about)[]) {
+    const given = options[name], [kind, what] = about[name];
+    if (given === undefined) continue;
+    for (const column of isPlain(given) ? Object.keys(given) : [""]) {
+      const meant = columns.filter((own) => column === "" || own.name === column);
+      // What a model that is given does not take is passed over with its column.
+      if ((column !== "" && meant.length === 0) || meant.some((own) => own.kind === kind)) continue;
+      throw new OptionError(
+        column === ""
+          ? `readCsv: ${name} has no effect because no column of ${file} holds ${what}; leave it out`
+          : `readCsv: ${name} has no effect on column "${column}" because ${file} has no ${what} there; leave it out`,
+      );
+    }
+  }
+}
+
 /** The options given to `where`, checked. @throws {OptionError} for what they cannot be. */
 export function checkCsvOptions(where: string, given: CsvOptions | undefined): CsvOptions {
   const options = checkOptions(where, given, csvOptions, idleCsvOptions),
@@ -177,6 +206,12 @@ export function checkCsvOptions(where: string, given: CsvOptions | undefined): C
         `${where}: ${name} is ${show(delimiter)}, expected another character than the delimiter`,
       );
     }
+  }
+  const left = [...namedColumns(options)].find((name) => options.ignore?.includes(name));
+  if (left !== undefined) {
+    throw new OptionError(
+      `${where}: ignore names column "${left}", and another option says how it is read; leave one of them out`,
+    );
   }
   for (const name of ["", ...namedColumns(options)]) {
     const sign = forColumn(decimal, name);

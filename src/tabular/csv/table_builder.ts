@@ -14,7 +14,7 @@ import { type DecidedColumn, shown } from "./decision.ts";
 import { delimiterName, type Judged } from "./dialect.ts";
 import type { DecimalSign, NumberGrammar } from "./numbers.ts";
 import { numbersOf, type Witness, type Witnesses, witnesses } from "./number_column.ts";
-import { type CsvOptions, forColumn, namedColumns } from "./options.ts";
+import { type CsvOptions, demandUse, forColumn, namedColumns } from "./options.ts";
 import { missingTest, missingTexts } from "./words.ts";
 
 /**
@@ -248,6 +248,7 @@ export class TableBuilder {
       const nameless = column.name === `column ${column.at + 1}` && this.#expected === null;
       if (!nameless || !found.column.values.every(Number.isNaN)) decided.push(found);
     });
+    demandUse(this.#name, this.#options, decided.map(({ column }) => column));
     const signs = new Set(decided.flatMap(({ column }) => column.form?.decimal ?? []));
     const decimal = signs.size === 1 ? [...signs][0] : null;
     // A point is said once, unless other columns have a comma.

@@ -14,7 +14,7 @@ import type { Storage } from "../storage.ts";
 import { activeWatcher, isRecording, record, withRecording } from "../tape.ts";
 import { activeCapture } from "./gate.ts";
 import { describeTrace } from "./describe.ts";
-import { handsOn } from "./handed_on.ts";
+import { type Evidence, handedOn } from "./handed_on.ts";
 import { planText } from "./plan.ts";
 import { type Program, programOf } from "./program.ts";
 import { Replay } from "./replay.ts";
@@ -26,6 +26,8 @@ import { type Leaf, leavesOf, mapTree } from "./tree.ts";
 const mostPrograms = 8;
 /** Numbers that are remembered to need no program of their own. */
 const mostChecked = 1024;
+/** New numbers of which each is looked at, where the text of a function makes it likely that it hands them on. */
+const firstLooks = 16;
 /** Traces after which a note says that something makes the function trace again and again. */
 const manyTraces = 16;
 
@@ -93,6 +95,8 @@ interface Entry {
   readonly overlaps: ReadonlySet<number>;
   /** Numbers that were found to need no program of their own. */
   readonly checked: Set<string>;
+  /** How often new numbers came that its function was likely to hand on. */
+  trusted: number;
 }
 
 const tapeOf = (t: TensorBase): "none" | "leaf" | "inside" =>
@@ -160,9 +164,10 @@ class CompiledFunction {
   readonly #optimize: boolean;
   readonly #entries: Entry[] = [];
   #noted = false;
+  #isTrusted = true;
   readonly #backward = new Map<string, CompiledFunction>();
-  /** By the places of number arguments. */
-  readonly #handedOn = new Map<string, boolean>();
+  /** What the text says, by the places of tensor and number arguments. */
+  readonly #evidence = new Map<string, Evidence>();
   readonly #forward: CompiledFunction | null;
 
   constructor(
@@ -230,64 +235,72 @@ class CompiledFunction {
   }
 
   /**
-   * `if (x)` and `x === 5` see the place of a number, not the number: unless the function plainly hands its numbers on, it is
-   * traced with a new number as it is, and the program is used only if that gives the same.
+   * `if (x)` and `x === 5` see the place of a number, not the number: unless the text of the function spares that
+   * (`handed_on.ts`), it is traced with a new number as it is, and the program is used only if that gives the same.
    */
   #numbersFit(entry: Entry, args: unknown[], leaves: readonly Leaf[]): boolean {
-    const key = this.#doubtful(args, leaves, entry.form);
-    if (key === "" || entry.checked.has(key)) return true;
-    const trace = this.#trace(args, leaves, true);
-    if (!doSame(trace, entry.trace, leaves)) return false;
-    if (entry.checked.size >= mostChecked) entry.checked.clear();
-    entry.checked.add(key);
+    const evidence = this.#evidenceFor(args, leaves), { form, checked } = entry;
+    const doubtful = numbersOf(leaves, form, evidence === "none"),
+      numbers = evidence === "likely" ? numbersOf(leaves, form, true) : doubtful;
+    const isDoubtful = doubtful !== "" && !checked.has(doubtful);
+    if (!isDoubtful && (numbers === "" || checked.has(numbers))) return true;
+    if (isDoubtful || isLooked(++entry.trusted)) {
+      const trace = this.#trace(args, leaves, true);
+      if (!doSame(trace, entry.trace, leaves)) {
+        // A function that was trusted does something with its numbers after all.
+        if (!isDoubtful) this.#isTrusted = false;
+        return false;
+      }
+    }
+    if (checked.size >= mostChecked) checked.clear();
+    checked.add(doubtful).add(numbers);
     return true;
   }
 
-  /** The numbers that JavaScript may treat in a way of their own, with their places: all, or those that it likely does. */
-  #doubtful(args: unknown[], leaves: readonly Leaf[], form: Form | null): string {
-    const found: string[] = [];
-    leaves.forEach((leaf, i) => {
-      if (typeof leaf !== "number" || (form && numberForm(form, i) !== null)) return;
-      if (isSpecial(leaf) || !this.#isHandedOn(args, leaves)) {
-        found.push(`${i}:${Object.is(leaf, -0) ? "-0" : leaf}`);
-      }
-    });
-    return found.join();
-  }
-
-  /** Whether the function plainly does nothing with its numbers but hand them to operations. */
-  #isHandedOn(args: unknown[], leaves: readonly Leaf[]): boolean {
+  /** What the text of the function says about its numbers. */
+  #evidenceFor(args: unknown[], leaves: readonly Leaf[]): Evidence {
     // The way back has the arguments of the way there behind the gradient.
-    if (this.#forward) return this.#forward.#isHandedOn(args[1] as unknown[], leaves);
-    const places = args.flatMap((arg, i) => typeof arg === "number" ? [i] : []), key = places.join();
-    let known = this.#handedOn.get(key);
+    if (this.#forward) return this.#forward.#evidenceFor(args[1] as unknown[], leaves);
+    const placesOf = (isOne: (arg: unknown) => boolean): number[] =>
+      args.flatMap((arg, i) => isOne(arg) ? [i] : []);
+    const places = placesOf((arg) => typeof arg === "number"),
+      tensorPlaces = placesOf((arg) => arg instanceof TensorBase),
+      key = `${places}/${tensorPlaces}`;
+    let known = this.#evidence.get(key);
     if (known === undefined) {
       const tensor = leaves.find((leaf) => leaf instanceof TensorBase) as Record<string, unknown> | undefined;
       const count = leaves.filter((leaf) => typeof leaf === "number").length;
-      known = tensor !== undefined && places.length === count &&
-        handsOn(this.#f, places, (name) => typeof tensor[name] === "function");
-      this.#handedOn.set(key, known);
+      known = tensor !== undefined && places.length === count
+        ? handedOn(this.#f, places, tensorPlaces, (name) => typeof tensor[name] === "function")
+        : "none";
+      this.#evidence.set(key, known);
     }
-    return known;
+    return known === "likely" && !this.#isTrusted ? "none" : known;
   }
 
   #trace(args: unknown[], leaves: readonly Leaf[], plain: boolean): Trace {
     return new Tracer(leaves).run((given) => this.#f(...given as unknown[]), args, plain);
   }
 
-  #make(args: unknown[], shape: string, leaves: readonly Leaf[]): Entry {
-    const doubtful = this.#doubtful(args, leaves, null);
-    let trace = this.#trace(args, leaves, false);
-    this.traces++;
-    // A program for a number that JavaScript treats in a way of its own is for this number alone, unless it is the same.
-    let fixed = trace.fixed;
-    if (doubtful !== "") {
-      const plain = this.#trace(args, leaves, true);
-      if (!doSame(plain, trace, leaves)) {
-        trace = plain;
-        fixed = plain.fixed;
-      }
+  /** A trace with places for numbers; where they are doubtful and make a difference, one for the numbers alone. */
+  #traceFor(args: unknown[], leaves: readonly Leaf[], isDoubtful: boolean): Trace {
+    let placed: Trace | null = null;
+    try {
+      placed = this.#trace(args, leaves, false);
+      if (!isDoubtful) return placed;
+    } catch (error) {
+      // What JavaScript makes of a place may be what it makes of no number: `[2, 3][n]`, `Number.isInteger(n)`.
+      if (!leaves.some((leaf) => typeof leaf === "number")) throw error;
     }
+    const plain = this.#trace(args, leaves, true);
+    return placed && doSame(plain, placed, leaves) ? placed : plain;
+  }
+
+  #make(args: unknown[], shape: string, leaves: readonly Leaf[]): Entry {
+    const evidence = this.#evidenceFor(args, leaves),
+      doubtful = numbersOf(leaves, null, evidence !== "proved");
+    const trace = this.#traceFor(args, leaves, doubtful !== ""), { fixed } = trace;
+    this.traces++;
     const form = formOf(shape, leaves);
     form.leaves.forEach((leaf, i) => {
       if (leaf.kind === "number" && fixed.has(i)) leaf.value = leaves[i] as number;
@@ -301,9 +314,17 @@ class CompiledFunction {
     const isShared = overlaps.size > 0 ||
       form.leaves.some((leaf, i) => leaf.kind === "tensor" && leaf.shares !== i);
     const program = programOf(trace, !this.#optimize || isShared);
-    const entry: Entry = { form, trace, program, replay: null, storages, overlaps, checked: new Set() };
-    const kept = this.#doubtful(args, leaves, form);
-    if (kept !== "") entry.checked.add(kept);
+    const entry: Entry = {
+      form,
+      trace,
+      program,
+      replay: null,
+      storages,
+      overlaps,
+      checked: new Set(),
+      trusted: 0,
+    };
+    for (const all of [true, false]) entry.checked.add(numbersOf(leaves, form, all));
     this.#entries.push(entry);
     if (this.#entries.length > mostPrograms) this.#entries.shift()?.replay?.dispose();
     if (this.traces >= manyTraces && !this.#noted) {
@@ -385,6 +406,16 @@ function numberForm(form: Form, i: number): number | null {
   return own.kind === "number" ? own.value : null;
 }
 
+/** Numbers that a program is not for alone, with their places: all, or those that JavaScript likely treats in a way of their own. */
+function numbersOf(leaves: readonly Leaf[], form: Form | null, all: boolean): string {
+  const found: string[] = [];
+  leaves.forEach((leaf, i) => {
+    if (typeof leaf !== "number" || (form && numberForm(form, i) !== null)) return;
+    if (all || isSpecial(leaf)) found.push(`${i}:${Object.is(leaf, -0) ? "-0" : leaf}`);
+  });
+  return found.join();
+}
+
 /** Numbers that JavaScript code is likely to treat in a way of their own. */
 function isSpecial(x: unknown): boolean {
   return typeof x === "number" && (x === 0 || x === 1 || x === -1 || !Number.isFinite(x));
@@ -401,6 +432,11 @@ function doSame(plain: Trace, bound: Trace, leaves: readonly Leaf[]): boolean {
     });
   const own = outside(plain), others = outside(bound);
   return own.every((storage, i) => !storage || !others[i] || storage === others[i]);
+}
+
+/** Whether the `count`-th number is looked at though it is likely only handed on: the first ones, then at every power of two. */
+function isLooked(count: number): boolean {
+  return count <= firstLooks || (count & (count - 1)) === 0;
 }
 
 /** What a trace does, as text; numbers that are arguments show as what `leaves` holds. */
@@ -420,11 +456,12 @@ function describe(trace: Trace, leaves: readonly Leaf[], bound: readonly Leaf[] 
  *
  * Tensors that `f` closes over are used where they are, and changed in place where `f` does that: parameters, states of
  * optimizers, caches. Numbers are arguments of the program, not part of it, as long as operations take them as they are;
- * where JavaScript itself looks at one (a size, a comparison) the program is for this number alone. Unless the text of `f`
- * shows that its numbers only go to methods of tensors and optimizers (`x.mul(n)`, `mul(x, n)`, `optimizer.step({ lr })`), `f` is looked
- * through again for each new number, so that `n === 5` or a key of a map is noticed too. Random numbers are
- * drawn anew in each run, in the order in which `f` itself would draw them. What else `f` does in JavaScript is done only
- * while it is traced. Results are tensors of their own.
+ * where JavaScript itself looks at one (a size, a comparison) the program is for this number alone. So that `n === 5`
+ * or a key of a map is noticed too, `f` is looked through again for each new number, unless its text proves that numbers
+ * only go to methods of its tensors (`x.mul(n)`); where they go to methods by the names of those of tensors and optimizers
+ * (`loss.mul(n)`, `optimizer.step({ lr })`), it is looked through for the first 16 and ever more seldom then. Random numbers
+ * are drawn anew in each run, in the order in which `f` itself would draw them. What else `f` does in JavaScript is done
+ * only while it is traced. Results are tensors of their own.
  *
  * @example
  * ```ts

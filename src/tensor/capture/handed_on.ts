@@ -1,14 +1,25 @@
 /**
- * Whether a function only hands its numbers on, as far as its text tells.
+ * What a function's text says about its numbers: whether JavaScript can do anything with one but hand it on.
  *
  * `n === 5`, `if (n)`, a key of a map: JavaScript compares a place for a number without asking for its value, so no trace
- * can notice. A function that may do that is traced again for each new number, and its program used where that gives the
- * same. The text spares that to those whose numbers plainly go to operations alone: `x.mul(n)`, `mul(x, n)`, `optimizer.step({ lr })`.
+ * can notice. The sure way is to trace a function again with each new number itself, and to use a program only where that
+ * gives the same. The text spares that where it can be trusted:
+ *
+ * - It *proves* that a number is handed on where each use of its name is an argument, by itself, of a method of a tensor, and
+ *   the tensor is a parameter or what such methods made of one: `x.mul(n).add(1)`. Tensors are known by the arguments, and
+ *   what their methods do with a number belongs to the library, whose operations take a place or ask it for its value.
+ * - It makes it *likely* where whose method it is cannot be seen from here: `loss.mul(n)`, `optimizer.step({ lr })`. There a
+ *   function is looked through for the first numbers, and ever more seldom then; one look that finds another program ends
+ *   the trust in this text for good.
+ * - Anything else says nothing, a call of a function (`mul(x, n)`) too: its name may be anybody's.
  *
  * @module
  */
 
-/** Methods beside those of tensors (and functions of the same names) that take numbers as operations do. */
+/** What the text says: see the module's comment. */
+export type Evidence = "proved" | "likely" | "none";
+
+/** Methods beside those of tensors that take numbers as operations do. */
 const others = new Set(["step"]);
 
 /** The text, words in quotes left out; null where it holds what a simple reader may take for something else. */
@@ -41,43 +52,101 @@ function enclosing(text: string, at: number): { open: number; start: number } | 
   return null;
 }
 
-/** Whether text[from, to) is one argument, by itself, of a method or function that `isKnown`. */
-function isArgument(text: string, from: number, to: number, isKnown: (method: string) => boolean): boolean {
-  const place = enclosing(text, from);
-  if (!place || !/^\s*[,)}]/.test(text.slice(to))) return false;
-  const before = text.slice(place.start, from).trim(), bracket = text[place.open];
-  if (bracket === "(") {
-    const called = /([\w$]+)\s*$/.exec(text.slice(0, place.open));
-    return before === "" && called !== null && isKnown(called[1]);
+/** Where the bracket that closes right before `end` was opened; -1 where none closes there. */
+function opening(text: string, end: number): number {
+  const found = text[end - 1] === ")" ? enclosing(text, end - 1) : null;
+  return found && text[found.open] === "(" ? found.open : -1;
+}
+
+/** What a text is asked about. */
+interface Question {
+  readonly text: string;
+  /** Whether tensors have a method of this name. */
+  readonly isMethod: (name: string) => boolean;
+  /** Names that stand for tensors wherever they are met. */
+  readonly tensors: ReadonlySet<string>;
+}
+
+/** Whose method the one is that is called where the bracket at `open` opens. */
+function receiverOf({ text, isMethod, tensors }: Question, open: number): Evidence {
+  const method = /\.\s*([\w$]+)\s*$/.exec(text.slice(0, open));
+  if (!method) return "none";
+  const known = isMethod(method[1]);
+  if (!known && !others.has(method[1])) return "none";
+  // Back along a chain of calls to what it begins with.
+  for (let at = method.index;;) {
+    const before = text.slice(0, at).trimEnd(), called = opening(text, before.length);
+    if (called < 0) {
+      const root = /(?<![\w$.])[\w$]+$/.exec(before);
+      return known && root && tensors.has(root[0]) && !/[.?]\s*$/.test(before.slice(0, root.index))
+        ? "proved"
+        : "likely";
+    }
+    const link = /\.\s*([\w$]+)\s*$/.exec(text.slice(0, called));
+    if (!link || !isMethod(link[1])) return "likely";
+    at = link.index;
   }
-  if (bracket !== "{" || !/^(?:[\w$]+\s*:)?$/.test(before)) return false;
+}
+
+/** What is known of text[from, to) as one argument, by itself. */
+function argument(question: Question, from: number, to: number): Evidence {
+  const { text } = question, place = enclosing(text, from);
+  if (!place || !/^\s*[,)}]/.test(text.slice(to))) return "none";
+  const before = text.slice(place.start, from).trim(), bracket = text[place.open];
+  if (bracket === "(") return before === "" ? receiverOf(question, place.open) : "none";
+  if (bracket !== "{" || !/^(?:[\w$]+\s*:)?$/.test(before)) return "none";
   const close = text.indexOf("}", to);
   // A plain object of options: no brackets of its own.
-  return close >= 0 && !/[([{]/.test(text.slice(place.open + 1, close)) &&
-    isArgument(text, place.open, close + 1, isKnown);
+  return close >= 0 && !/[([{]/.test(text.slice(place.open + 1, close))
+    ? argument(question, place.open, close + 1)
+    : "none";
+}
+
+/** Where a name is used in a text, other than as a property. */
+function usesOf(name: string, text: string): number[] {
+  const found = text.matchAll(new RegExp(`(?<![\\w$.])${name.replaceAll("$", "\\$")}(?![\\w$])`, "g"));
+  return [...found].map(({ index }) => index);
 }
 
 /**
- * Whether `f` does nothing with its arguments at `places` but hand them to methods that `isMethod` says tensors have. False
- * where that cannot be told.
+ * What the text of `f` says of its number arguments at `places`, given which parameters are tensors and which methods
+ * tensors have.
  */
-export function handsOn(
+export function handedOn(
   f: (...args: never[]) => unknown,
   places: readonly number[],
+  tensorPlaces: readonly number[],
   isMethod: (name: string) => boolean,
-): boolean {
+): Evidence {
   const text = plainText(f), found = text === null ? null : parametersOf(text);
-  if (!found) return false;
-  const isKnown = (name: string): boolean => others.has(name) || isMethod(name);
-  return places.every((place) => {
-    const name = found.names[place];
-    if (!name) return false;
-    const uses = found.body.matchAll(new RegExp(`(?<![\\w$.])${name.replaceAll("$", "\\$")}(?![\\w$])`, "g"));
-    return [...uses].every(({ index }) => {
-      // The name of a property that is no use of the number.
-      const after = found.body.slice(index + name.length);
-      if (/^\s*:/.test(after)) return /[{,]\s*$/.test(found.body.slice(0, index));
-      return isArgument(found.body, index, index + name.length, isKnown);
+  if (!found) return "none";
+  const { names, body } = found;
+  const blind: Question = { text: body, isMethod, tensors: new Set() };
+  // A name stands for the parameter where no function within has one of its own, and where it is only asked for methods or
+  // handed to methods itself: never on the left of an assignment, in a pattern, or given to who knows whom.
+  const isFlat = !/=>|\b(?:function|class|catch|get|set)\b|\.\s*[\w$]+\s*=(?!=)/.test(body);
+  const isConstant = (name: string): boolean =>
+    usesOf(name, body).every((at) => {
+      const end = at + name.length;
+      return /^\s*\.\s*[\w$]+\s*\(/.test(body.slice(end)) || argument(blind, at, end) !== "none";
     });
-  });
+  const tensors = new Set(
+    tensorPlaces.map((place) => names[place]).filter((name) => name && isFlat && isConstant(name)),
+  );
+  const question: Question = { ...blind, tensors };
+  let all: Evidence = "proved";
+  for (const place of places) {
+    const name = names[place];
+    if (!name) return "none";
+    for (const index of usesOf(name, body)) {
+      const end = index + name.length, after = body.slice(end);
+      // The name of a property that is no use of the number.
+      const one = /^\s*:/.test(after)
+        ? /[{,]\s*$/.test(body.slice(0, index)) ? "proved" : "none"
+        : argument(question, index, end);
+      if (one === "none") return "none";
+      if (one === "likely") all = "likely";
+    }
+  }
+  return all;
 }

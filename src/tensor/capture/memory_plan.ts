@@ -60,7 +60,8 @@ function rowsOf({ operation, args }: Step): { inputs: readonly View[]; outputs: 
 function overwritten(step: Step, at: number, lives: ReadonlyMap<Value, Life>): [Value, Value][] {
   const parts = elementwiseOf(step) ?? rowsOf(step), pairs: [Value, Value][] = [];
   if (!parts) return pairs;
-  const taken = new Set<Value>();
+  // What the step itself changes in place has its place already.
+  const taken = writesOf(step);
   for (const output of parts.outputs) {
     const to = valueOf(output), own = lives.get(to);
     if (!own || own.first !== at || readsOf(step).has(to)) continue;

@@ -10,8 +10,9 @@ import type { Backend, Epilogue, View } from "../../backends/contract.ts";
 import type { DType } from "../../core/dtype.ts";
 import { type DynamicNumber, isDynamic } from "../../core/number.ts";
 import { toI32, toI64 } from "../../expr/arithmetic.ts";
-import { type ComputeType, input, type Program, scalar } from "../../expr/nodes.ts";
+import { type ComputeType, type Expr, input, type Program, scalar } from "../../expr/nodes.ts";
 import { program as makeProgram, substitute } from "../../expr/program.ts";
+import { type RowProgram, rowProgram } from "../../expr/row_program.ts";
 import { type Step, Value } from "./value.ts";
 
 const named = new WeakMap<View, string>();
@@ -109,6 +110,23 @@ function placesOf(scalars: readonly number[]): number[] {
   return scalars.flatMap((x, i) => isDynamic(x) ? [i] : []);
 }
 
+/** The same for a program over rows, of which each sees the numbers that it has in common with all. */
+function rowsWithInputs(program: RowProgram, places: readonly number[]): RowProgram {
+  const { inputs, folds, outputs } = program, scalars: Expr[] = [];
+  let rest = 0;
+  for (let i = 0; i < program.scalars; i++) {
+    const at = places.indexOf(i);
+    scalars.push(at >= 0 ? input(inputs.length + at) : scalar(rest++));
+  }
+  const change = (value: Expr): Expr => substitute(value, [], scalars);
+  return rowProgram({
+    inputs: [...inputs, ...places.map(() => false)],
+    scalars: rest,
+    folds: folds.map(({ kind, value }) => ({ kind, value: change(value) })),
+    outputs: outputs.map(({ value, wide }) => ({ value: change(value), wide })),
+  });
+}
+
 /** `step` with its changing scalars in memory. */
 export function numbersInMemory(step: Step, memory: (backend: Backend) => NumberMemory): Step {
   const { operation: { name, parameters } } = step, args = [...step.args];
@@ -133,6 +151,18 @@ export function numbersInMemory(step: Step, memory: (backend: Backend) => Number
       args[at] = own;
       args[at + 1] = [...inputs, ...more];
       args[at + 2] = rest;
+    }
+  }
+  if (name === "rows") {
+    const inputs = args[1] as View[], scalars = args[2] as number[], places = placesOf(scalars);
+    if (places.length) {
+      const [count] = [...inputs, ...args[3] as View[]][0].shape, cells = memory(step.backend);
+      args[0] = rowsWithInputs(args[0] as RowProgram, places);
+      args[1] = [
+        ...inputs,
+        ...places.map((i) => cells.view(scalars[i] as unknown as DynamicNumber, "f32", [count, 1])),
+      ];
+      args[2] = scalars.filter((x) => !isDynamic(x));
     }
   }
   const last = parameters.length - 1;

@@ -9,8 +9,8 @@ import { formatShape } from "../../core/shape.ts";
 import type { Expr, Program as Expression } from "../../expr/nodes.ts";
 import { foldLeaf, type RowProgram } from "../../expr/row_program.ts";
 import { numberName } from "./numbers.ts";
-import type { Program } from "./program.ts";
-import { elementwiseOf, type Step, type Value, valueOf } from "./value.ts";
+import { planOf, type Program } from "./program.ts";
+import { elementwiseOf, type Step, type Value, valueOf, writesOf } from "./value.ts";
 
 /** Bytes, for people. */
 export function formatBytes(bytes: number): string {
@@ -124,16 +124,26 @@ export function stepText(step: Step): string {
 
 /** The program as text. */
 export function planText(made: Program): string {
-  const { trace, once, steps, memory, reports } = made, lines: string[] = [];
+  const { trace, once, packs, steps, memory, reports, results } = made, lines: string[] = [];
   const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
   lines.push(`asked for: ${count(trace.steps.length, "operation")}`);
   for (const step of trace.steps) lines.push(`  ${stepText(step)}`);
-  for (const { name, before, after, notes } of reports) {
-    lines.push(`${name}: ${before} -> ${after}${notes ? ` (${notes})` : ""}`);
+  for (const { name, before, steps } of reports) {
+    const { peak } = planOf(steps, results);
+    lines.push(`${name}: ${before} -> ${steps.length}, in ${formatBytes(peak)}`);
   }
   if (once.length) {
     lines.push(`done once: ${count(once.length, "operation")}`);
     for (const step of once) lines.push(`  ${stepText(step)}`);
+  }
+  if (packs.length) {
+    const bytes = packs.reduce((sum, step) => sum + [...writesOf(step)][0].byteLength, 0);
+    lines.push(
+      `done when a weight was changed: ${count(packs.length, "operation")}, ${
+        formatBytes(bytes)
+      } beside the weights`,
+    );
+    for (const step of packs) lines.push(`  ${stepText(step)}`);
   }
   lines.push(`done in each run: ${count(steps.length, "operation")}`);
   for (const step of steps) lines.push(`  ${stepText(step)}`);

@@ -9,13 +9,14 @@
 import type { Backend } from "../../backends/contract.ts";
 import { type MemoryPlan, planMemory } from "./memory_plan.ts";
 import { hasNumbers, NumberMemory, numbersInMemory } from "./numbers.ts";
+import { isPack } from "./passes/layout.ts";
 import { type PassReport, runPasses } from "./passes/mod.ts";
 import { ResultTensor, type Trace } from "./trace.ts";
 import { mapTree } from "./tree.ts";
 import { isLasting, type Step, type Value, valueOf, viewsOf, writesOf } from "./value.ts";
 
 /** Results at most this large are copied out of the plan's memory; larger ones are written where they stay. */
-export const copiedBytes = 65536;
+const copiedBytes = 65536;
 
 /** A program. */
 export interface Program {
@@ -23,6 +24,8 @@ export interface Program {
   readonly trace: Trace;
   /** Steps that are done once. */
   readonly once: readonly Step[];
+  /** Steps that are done once, and again when what they read was changed from outside; see `passes/layout.ts`. */
+  readonly packs: readonly Step[];
   /** Steps of every run. */
   readonly steps: readonly Step[];
   /** Numbers in memory, by device. */
@@ -46,11 +49,18 @@ export function resultsOf(trace: Trace): ResultTensor[] {
   return found;
 }
 
+/** Memory for `steps`, whose small `results` are copied out of it in the end. */
+export function planOf(steps: readonly Step[], results: ReadonlySet<Value>): MemoryPlan {
+  const isCopied = (value: Value): boolean => value.byteLength <= copiedBytes;
+  const direct = [...results].filter((value) => !isCopied(value));
+  return planMemory(steps, new Set([...results].filter(isCopied)), new Set(direct));
+}
+
 /** Makes the program of a trace; `plain` leaves every operation as it was asked for. */
 export function programOf(trace: Trace, plain: boolean): Program {
   const results = new Set(resultsOf(trace).map(({ value }) => value));
   const { steps, reports } = runPasses(trace.steps, results, plain);
-  const { once, each } = cutOnce(steps);
+  const { once, each } = cutOnce(steps.filter((step) => !isPack(step)));
   const numbers = new Map<Backend, NumberMemory>();
   const memoryOf = (backend: Backend): NumberMemory => {
     let memory = numbers.get(backend);
@@ -58,16 +68,14 @@ export function programOf(trace: Trace, plain: boolean): Program {
     return memory;
   };
   const ready = each.map((step) => numbersInMemory(step, memoryOf));
-  const inPlan = new Set([...results].filter((value) => value.byteLength <= copiedBytes));
-  const direct = new Set([...results].filter((value) => value.byteLength > copiedBytes));
-  const memory = planMemory(ready, inPlan, direct);
   return {
     trace,
     once,
+    packs: steps.filter(isPack),
     steps: ready,
     numbers,
     results,
-    memory,
+    memory: planOf(ready, results),
     reports,
   };
 }

@@ -26,6 +26,7 @@ import { type Leaf, mapTree } from "./tree.ts";
 import {
   isLasting,
   lookAtDivisor,
+  readsOf,
   type Step,
   upload,
   type Value,
@@ -49,6 +50,14 @@ interface Ready {
   readonly args: readonly unknown[] | null;
   tries: number;
   isCapturable: boolean;
+}
+
+/** A weight that is packed: from which tensors, and of which versions it is. */
+interface Pack {
+  readonly step: Step;
+  readonly args: readonly unknown[];
+  readonly from: readonly Storage[];
+  version: number;
 }
 
 /** Several steps in one call. */
@@ -75,13 +84,14 @@ export class Replay {
   readonly #given = new Map<Value, TensorBase>();
   readonly #writtenStorages: Storage[] = [];
   readonly #writtenArguments: number[] = [];
+  readonly #packs: Pack[];
   readonly #ready: Ready[];
   #spans: (Ready | Span)[] | null = null;
 
   /** Takes memory and does what is done once. */
   constructor(made: Program) {
     this.program = made;
-    const { memory, numbers, once, steps } = made;
+    const { memory, numbers, once, packs, steps } = made;
     try {
       const taken = new Map(memory.all.map((place) => {
         const own = memoryOf(place.backend, place.byteLength);
@@ -93,14 +103,21 @@ export class Replay {
       for (const value of made.trace.captured) {
         if (value.source.kind === "captured") this.#fixed.set(value, value.source.storage.buffer);
       }
-      for (const step of once) {
+      const fix = (step: Step): void =>
         viewsOf(step, (view) => {
           const value = valueOf(view);
           if (this.#fixed.has(value)) return;
           this.#fixed.set(value, this.#take(value.backend, value.byteLength));
         });
+      for (const step of once) {
+        fix(step);
         this.#do(step, this.#bind(step));
       }
+      this.#packs = packs.map((step): Pack => {
+        fix(step);
+        const from = [...readsOf(step)].map(({ source }) => (source as { storage: Storage }).storage);
+        return { step, args: this.#bind(step), from, version: NaN };
+      });
     } catch (error) {
       this.dispose();
       throw error;
@@ -129,6 +146,12 @@ export class Replay {
     for (const [backend, own] of numbers) {
       const bytes = own.byteLength ? own.bytes() : null;
       if (bytes) backend.upload(this.#fixed.get(own.value)!, 0, bytes);
+    }
+    for (const pack of this.#packs) {
+      const version = pack.from.reduce((sum, storage) => sum + storage.version, 0);
+      if (version === pack.version) continue;
+      this.#do(pack.step, pack.args);
+      pack.version = version;
     }
     this.#bindRun(leaves);
     try {

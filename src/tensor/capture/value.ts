@@ -69,7 +69,10 @@ export interface Step {
 export const upload: Operation = {
   name: "upload" as never,
   isKernel: false,
-  parameters: [{ name: "to", kind: "updates", list: false }, { name: "bytes", kind: "word", list: false }],
+  parameters: [
+    { name: "to", kind: "updates", list: false, dtypes: null },
+    { name: "bytes", kind: "word", list: false, dtypes: null },
+  ],
   shapes: () => [null],
 };
 
@@ -80,7 +83,10 @@ export const upload: Operation = {
 export const lookAtDivisor: Operation = {
   name: "lookAtDivisor" as never,
   isKernel: false,
-  parameters: [{ name: "divisor", kind: "reads", list: false }, { name: "of", kind: "word", list: false }],
+  parameters: [
+    { name: "divisor", kind: "reads", list: false, dtypes: null },
+    { name: "of", kind: "word", list: false, dtypes: null },
+  ],
   shapes: () => [],
 };
 

@@ -4,7 +4,8 @@
  * @module
  */
 import { FormatError } from "../../core/errors.ts";
-import { Merges } from "../bpe_merge.ts";
+import { finish, type Steps } from "../../core/steps.ts";
+import { mergesOf } from "../merges.ts";
 import { Unigram } from "../sentencepiece/unigram.ts";
 import { vocabularyMap } from "../vocabulary.ts";
 import { type Part, textIn } from "./parts.ts";
@@ -14,7 +15,12 @@ export interface Model {
   readonly ids: ReadonlyMap<string, number>;
   /** Puts the ids of a piece into `out`. @throws {FormatError} for what has no token, where none stands for the unknown. */
   encode(piece: string, out: number[]): void;
+  /** The same in steps, where long pieces need them. */
+  readonly encodeSteps?: (piece: string, out: number[]) => Steps<void>;
 }
+
+/** Letters that make a step. */
+const stepLetters = 1024;
 
 const encoder = new TextEncoder();
 
@@ -42,25 +48,6 @@ function unknownId(model: Part, ids: ReadonlyMap<string, number>): number | unde
 
 type Pair = readonly [first: string, second: string];
 
-function mergesOf(given: readonly Pair[], ids: ReadonlyMap<string, number>, prefix: string): Merges {
-  const firsts: number[] = [], seconds: number[] = [], results: number[] = [];
-  for (const [k, [first, second]] of given.entries()) {
-    const whole = first + second.slice(second.startsWith(prefix) ? prefix.length : 0);
-    const a = ids.get(first), b = ids.get(second), both = ids.get(whole);
-    if (a === undefined || b === undefined || both === undefined) {
-      const missing = a === undefined ? first : b === undefined ? second : whole;
-      throw new FormatError(
-        `merge ${k} ("${first}" and "${second}") needs the token "${missing}", which is not in the vocabulary; do ` +
-          "vocabulary and merges belong together?",
-      );
-    }
-    firsts.push(a);
-    seconds.push(b);
-    results.push(both);
-  }
-  return new Merges(firsts, seconds, results);
-}
-
 /** Longer pieces seldom come again, and so many are kept. */
 const keptLength = 64, keptPieces = 50_000;
 
@@ -77,10 +64,11 @@ export function bpeModel(model: Part, pairs: readonly Pair[]): Model {
   }
   const { byte_fallback: isBytes, fuse_unk: isFused, ignore_merges: isWhole } = model;
   const known = new Map<string, readonly number[]>();
-  const symbols = (piece: string): number[] => {
+  const symbols = function* (piece: string): Steps<number[]> {
     const letters = [...piece], found: number[] = [];
     let waiting = false;
     for (const [i, letter] of letters.entries()) {
+      if (i % stepLetters === stepLetters - 1) yield 8 * stepLetters;
       const symbol = `${i > 0 ? prefix : ""}${letter}${i === letters.length - 1 ? suffix : ""}`;
       const id = ids.get(symbol), bytes = id === undefined && isBytes === true ? byteIds(symbol, ids) : null;
       if (bytes) found.push(...bytes);
@@ -96,18 +84,24 @@ export function bpeModel(model: Part, pairs: readonly Pair[]): Model {
     if (waiting) found.push(unk!);
     return found;
   };
-  const encode = (piece: string): readonly number[] => {
+  const encode = function* (piece: string): Steps<readonly number[]> {
     const whole = isWhole === true ? ids.get(piece) : undefined;
     if (whole !== undefined) return [whole];
-    const found = Int32Array.from(symbols(piece));
-    return Array.from(found.subarray(0, merges.merge(found, found.length)));
+    const found = Int32Array.from(yield* symbols(piece));
+    const length = piece.length > stepLetters
+      ? yield* merges.mergeSteps(found, found.length)
+      : merges.merge(found, found.length);
+    return Array.from(found.subarray(0, length));
   };
   return {
     ids,
+    *encodeSteps(piece, out) {
+      for (const id of yield* encode(piece)) out.push(id);
+    },
     encode(piece, out) {
       let found = known.get(piece);
       if (found === undefined) {
-        found = encode(piece);
+        found = finish(encode(piece));
         if (piece.length <= keptLength) {
           if (known.size >= keptPieces) known.clear();
           known.set(piece, found);
@@ -126,28 +120,31 @@ function unigramModel(model: Part): Model {
   const cutter = new Unigram(pieces, { double: true }), unk = model.unk_id as number | null | undefined;
   return {
     ids,
-    encode(piece, out) {
-      let missing = "";
-      const flush = (): void => {
-        if (missing === "") return;
-        // Unknown characters side by side are one token, or that which they happen to be together.
-        const id = ids.get(missing),
-          bytes = id === undefined && model.byte_fallback === true ? byteIds(missing, ids) : null;
-        if (bytes) out.push(...bytes);
-        else out.push(id ?? unk ?? unknown(missing));
-        missing = "";
-      };
-      for (const { text, id } of cutter.cut(piece, never)) {
-        if (id < 0 || id === unk) {
-          missing += text;
-          continue;
-        }
-        flush();
-        out.push(ids.get(text)!);
+    encode: (piece, out) => finish(encodeSteps(piece, out)),
+    encodeSteps,
+  };
+  function* encodeSteps(piece: string, out: number[]): Steps<void> {
+    let missing = "", count = 0;
+    const flush = (): void => {
+      if (missing === "") return;
+      // Unknown characters side by side are one token, or that which they happen to be together.
+      const id = ids.get(missing),
+        bytes = id === undefined && model.byte_fallback === true ? byteIds(missing, ids) : null;
+      if (bytes) { for (const byte of bytes) out.push(byte); }
+      else out.push(id ?? unk ?? unknown(missing));
+      missing = "";
+    };
+    for (const { text, id } of yield* cutter.cutSteps(piece, never)) {
+      if (++count % stepLetters === 0) yield 4 * stepLetters;
+      if (id < 0 || id === unk) {
+        missing += text;
+        continue;
       }
       flush();
-    },
-  };
+      out.push(ids.get(text)!);
+    }
+    flush();
+  }
 }
 
 function wordPieceModel(model: Part): Model {
@@ -158,6 +155,7 @@ function wordPieceModel(model: Part): Model {
   return {
     ids,
     encode(piece, out) {
+      if (piece.length > 2 * longest) return void out.push(unk ?? unknown(piece));
       const letters = [...piece], found: number[] = [];
       if (letters.length > longest) return void out.push(unk ?? unknown(piece));
       for (let from = 0; from < letters.length;) {

@@ -7,12 +7,25 @@
  * @module
  */
 import { FormatError } from "../../core/errors.ts";
+import type { Steps } from "../../core/steps.ts";
 import { byteSymbols } from "../bytes.ts";
+import { type NormalForm, normalizedSteps } from "../canonical.ts";
 import { CharsMap } from "../sentencepiece/normalizer.ts";
 import { expressionIn, type Part, type PartList, partsOf, textIn } from "./parts.ts";
 
-/** Writes a text anew. */
-export type Normalize = (text: string) => string;
+/** Writes a text anew, in steps. */
+export type Normalize = (text: string) => Steps<string>;
+
+/** What the engine does in one go, at a few units for each of some characters. */
+function quick(write: (text: string) => string): Normalize {
+  return function* (text) {
+    yield text.length >> 2;
+    return write(text);
+  };
+}
+
+/** Clusters of characters that make a step. */
+const stepClusters = 256;
 
 const encoder = new TextEncoder();
 
@@ -40,8 +53,9 @@ export function replacement(part: Part): (text: string) => string {
 function bert(part: Part): Normalize {
   const isClean = part.clean_text !== false, isChinese = part.handle_chinese_chars !== false;
   const isLower = part.lowercase !== false, isStripped = (part.strip_accents ?? isLower) === true;
-  return (text) => {
+  return function* (text) {
     let own = text;
+    yield text.length >> 1;
     if (isClean) {
       own = own.replaceAll(/[\0\ufffd]|(?![\t\n\r])[\p{Cc}\p{Cf}\p{Co}\p{Cs}]/gu, "").replaceAll(
         /\p{White_Space}/gu,
@@ -49,7 +63,7 @@ function bert(part: Part): Normalize {
       );
     }
     if (isChinese) own = own.replaceAll(chinese, " $& ");
-    if (isStripped) own = own.normalize("NFD").replaceAll(/\p{Mn}/gu, "");
+    if (isStripped) own = (yield* normalizedSteps(own, "NFD")).replaceAll(/\p{Mn}/gu, "");
     return isLower ? lowercase(own) : own;
   };
 }
@@ -70,7 +84,7 @@ function precompiled(part: Part): Normalize {
   } catch (cause) {
     throw new FormatError('"precompiled_charsmap" of tokenizer.json is not base64', { cause });
   }
-  if (bytes.length === 0) return (text) => text;
+  if (bytes.length === 0) return quick((text) => text);
   const map = new CharsMap(bytes), clusters = new Intl.Segmenter("en", { granularity: "grapheme" });
   const known = new Map<string, string | null>();
   const find = (text: string): string | null => {
@@ -82,9 +96,10 @@ function precompiled(part: Part): Normalize {
     }
     return found;
   };
-  return (text) => {
-    let out = "";
+  return function* (text) {
+    let out = "", count = 0;
     for (const { segment } of clusters.segment(text)) {
+      if (++count % stepClusters === 0) yield 20 * stepClusters;
       const whole = encoder.encode(segment).length < 6 ? find(segment) : null;
       if (whole !== null) out += whole;
       else for (const character of segment) out += find(character) ?? character;
@@ -95,31 +110,33 @@ function precompiled(part: Part): Normalize {
 
 function strip(part: Part): Normalize {
   const left = part.strip_left !== false, right = part.strip_right !== false;
-  return (text) => {
+  return quick((text) => {
     let own = text;
     if (left) own = own.replace(/^\p{White_Space}+/u, "");
     // Only from where white space begins: from inside of it each way to its end would be gone anew.
     return right ? own.replace(/(?<!\p{White_Space})\p{White_Space}+$/u, "") : own;
-  };
+  });
 }
+
+const form = (name: NormalForm): Normalize => (text) => normalizedSteps(text, name);
 
 const makers: Readonly<Record<string, (part: Part) => Normalize>> = {
   BertNormalizer: bert,
-  ByteLevel: () => (text) => Array.from(encoder.encode(text), (byte) => byteSymbols[byte]).join(""),
-  Lowercase: () => lowercase,
-  NFC: () => (text) => text.normalize("NFC"),
-  NFD: () => (text) => text.normalize("NFD"),
-  NFKC: () => (text) => text.normalize("NFKC"),
-  NFKD: () => (text) => text.normalize("NFKD"),
-  Nmt: () => nmt,
+  ByteLevel: () => quick((text) => Array.from(encoder.encode(text), (byte) => byteSymbols[byte]).join("")),
+  Lowercase: () => quick(lowercase),
+  NFC: () => form("NFC"),
+  NFD: () => form("NFD"),
+  NFKC: () => form("NFKC"),
+  NFKD: () => form("NFKD"),
+  Nmt: () => quick(nmt),
   Precompiled: precompiled,
   Prepend: (part) => {
     const before = textIn(part, "prepend");
-    return (text) => text === "" ? text : before + text;
+    return quick((text) => text === "" ? text : before + text);
   },
-  Replace: replacement,
+  Replace: (part) => quick(replacement(part)),
   Strip: strip,
-  StripAccents: () => (text) => text.replaceAll(/\p{M}/gu, ""),
+  StripAccents: () => quick((text) => text.replaceAll(/\p{M}/gu, "")),
 };
 
 const list: PartList = { name: "normalizer", inner: "normalizers", known: makers };
@@ -127,5 +144,10 @@ const list: PartList = { name: "normalizer", inner: "normalizers", known: makers
 /** The normalizer that a file describes; null for none. @throws {FormatError} for one that is not known. */
 export function normalizerOf(value: unknown): Normalize | null {
   const steps = partsOf(value, list).map((part) => makers[part.type](part));
-  return steps.length === 0 ? null : (text) => steps.reduce((own, step) => step(own), text);
+  if (steps.length === 0) return null;
+  return function* (text) {
+    let own = text;
+    for (const step of steps) own = yield* step(own);
+    return own;
+  };
 }

@@ -5,6 +5,7 @@
  */
 import { FormatError } from "../../core/errors.ts";
 import { show } from "../../core/show.ts";
+import type { Steps } from "../../core/steps.ts";
 import { byteSymbols } from "../bytes.ts";
 import { splitPattern } from "../oniguruma.ts";
 import { spaceSymbol } from "../sentencepiece/normalizer.ts";
@@ -13,7 +14,10 @@ import { toWtf8 } from "../utf8.ts";
 import { expressionIn, type Part, type PartList, partsOf, textIn } from "./parts.ts";
 
 /** Cuts a piece further; `isFirst` where it begins the text. The first of what comes out is empty where the front is gone. */
-export type Cut = (piece: string, isFirst: boolean) => string[];
+export type Cut = (piece: string, isFirst: boolean) => Steps<string[]>;
+
+/** Stretches of a text that make a step. */
+const stepStretches = 512;
 
 /** A stretch of a piece. */
 interface Stretch {
@@ -38,10 +42,11 @@ function behaviorOf(part: Part, fallback: Behavior): Behavior {
 }
 
 /** The whole piece, in what the expression finds and what lies between. */
-function stretches(piece: string, expression: RegExp, invert: boolean): Stretch[] {
+function* stretches(piece: string, expression: RegExp, invert: boolean): Steps<Stretch[]> {
   const out: Stretch[] = [];
-  let done = 0;
+  let done = 0, count = 0;
   for (const match of piece.matchAll(expression)) {
+    if (++count % stepStretches === 0) yield 16 * stepStretches;
     const end = match.index + match[0].length;
     if (match.index > done) out.push({ start: done, end: match.index, isMatch: invert });
     out.push({ start: match.index, end, isMatch: !invert });
@@ -95,12 +100,15 @@ const arrange: Readonly<Record<Behavior, (list: readonly Stretch[]) => readonly 
 };
 
 function cutBy(expression: RegExp, behavior: Behavior, invert = false): Cut {
-  return (piece) => {
-    const kept = arrange[behavior](stretches(piece, expression, invert)).filter(({ start, end }) =>
-      end > start
-    );
-    const out = kept.map(({ start, end }) => piece.slice(start, end));
-    return kept.length > 0 && kept[0].start === 0 ? out : ["", ...out];
+  return function* (piece) {
+    const kept = arrange[behavior](yield* stretches(piece, expression, invert)), out: string[] = [];
+    for (const { start, end } of kept) {
+      if (end <= start) continue;
+      // Where the front is gone there is nothing instead.
+      if (start > 0 && out.length === 0) out.push("");
+      if (out.push(piece.slice(start, end)) % stepStretches === 0) yield 4 * stepStretches;
+    }
+    return out.length > 0 ? out : [""];
   };
 }
 
@@ -108,10 +116,16 @@ function literal(text: string): RegExp {
   return new RegExp(text.replace(/[\\^$.*+?()[\]{}|/]/g, "\\$&"), "gu");
 }
 
+/** The piece as it is. */
+// deno-lint-ignore require-yield
+function* whole(piece: string): Steps<string[]> {
+  return [piece];
+}
+
 function split(part: Part): Cut {
   const pattern = part.pattern as Part | undefined, { String: plain } = pattern ?? {};
   // An empty text is found nowhere.
-  if (plain === "") return (piece) => [piece];
+  if (plain === "") return whole;
   const expression = typeof plain === "string" ? literal(plain) : expressionIn(part);
   return cutBy(expression, behaviorOf(part, "Isolated"), part.invert === true);
 }
@@ -119,11 +133,13 @@ function split(part: Part): Cut {
 function byteLevel(part: Part): Cut {
   const isPrefixed = part.add_prefix_space !== false;
   const cut = part.use_regex === false ? null : cutBy(splitPattern(gpt2Pattern), "Isolated");
-  return (given) => {
-    const piece = isPrefixed && !given.startsWith(" ") ? ` ${given}` : given;
-    return (cut?.(piece, false) ?? [piece]).map((own) =>
-      Array.from(toWtf8(own), (byte) => byteSymbols[byte]).join("")
-    );
+  return function* (given) {
+    const piece = isPrefixed && !given.startsWith(" ") ? ` ${given}` : given, out: string[] = [];
+    for (const own of cut ? yield* cut(piece, false) : [piece]) {
+      out.push(Array.from(toWtf8(own), (byte) => byteSymbols[byte]).join(""));
+      yield 2 * own.length;
+    }
+    return out;
   };
 }
 
@@ -139,12 +155,12 @@ export function prependScheme(part: Part): "always" | "never" | "first" {
 function metaspace(part: Part): Cut {
   const sign = textIn(part, "replacement", spaceSymbol), scheme = prependScheme(part);
   const cut = part.split === false ? null : cutBy(literal(sign), "MergedWithNext");
-  return (given, isFirst) => {
+  return function* (given, isFirst) {
     let piece = given.replaceAll(" ", () => sign);
     if ((scheme === "always" || scheme === "first" && isFirst) && !piece.startsWith(sign)) {
       piece = sign + piece;
     }
-    return cut?.(piece, isFirst) ?? [piece];
+    return cut ? yield* cut(piece, isFirst) : [piece];
   };
 }
 
@@ -152,9 +168,11 @@ const punctuation = String.raw`[\p{P}\u0021-\u002F\u003A-\u0040\u005B-\u0060\u00
 
 function fixedLength(part: Part): Cut {
   const length = Number(part.length ?? 5);
-  return (piece) => {
+  return function* (piece) {
     const letters = [...piece], out: string[] = [];
-    for (let i = 0; i < letters.length; i += length) out.push(letters.slice(i, i + length).join(""));
+    for (let i = 0; i < letters.length; i += length) {
+      if (out.push(letters.slice(i, i + length).join("")) % stepStretches === 0) yield 4 * stepStretches;
+    }
     return out;
   };
 }
@@ -187,9 +205,17 @@ const list: PartList = { name: "pre_tokenizer", inner: "pretokenizers", known: m
 /** The pre-tokenizer that a file describes. @throws {FormatError} for one that is not known. */
 export function preTokenizerOf(value: unknown): Cut {
   const cuts = partsOf(value, list).map((part) => makers[part.type](part));
-  return (text, isFirst) =>
-    cuts.reduce(
-      (pieces, cut) => pieces.flatMap((piece, i) => piece === "" ? [""] : cut(piece, isFirst && i === 0)),
-      [text],
-    ).filter((piece) => piece !== "");
+  return function* (text, isFirst) {
+    let pieces = [text];
+    for (const cut of cuts) {
+      const finer: string[] = [];
+      for (const [i, piece] of pieces.entries()) {
+        if (piece === "") finer.push("");
+        else for (const own of yield* cut(piece, isFirst && i === 0)) finer.push(own);
+        if (i % stepStretches === stepStretches - 1) yield 8 * stepStretches;
+      }
+      pieces = finer;
+    }
+    return pieces.filter((piece) => piece !== "");
+  };
 }

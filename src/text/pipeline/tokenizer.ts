@@ -7,7 +7,9 @@
  * @module
  */
 import { FormatError } from "../../core/errors.ts";
+import { demandText } from "../../core/demand.ts";
 import { checkOptions } from "../../core/options.ts";
+import { finish, type Steps } from "../../core/steps.ts";
 import { type AddedToken, AddedTokens } from "../added_tokens.ts";
 import { symbolsToBytes } from "../bytes.ts";
 import { byteStream, windowStream } from "../stream.ts";
@@ -24,6 +26,9 @@ import { type Around, aroundOf } from "./post_processors.ts";
 import { type Cut, preTokenizerOf } from "./pre_tokenizers.ts";
 
 const nothing = new Uint8Array(0);
+
+/** Longer pieces make steps of their own, and shorter ones together make one of about so many units. */
+const longPiece = 512, stepUnits = 8192;
 
 /** What a file was read into before. */
 export interface PipelineParts {
@@ -86,7 +91,7 @@ export class PipelineTokenizer implements Tokenizer {
     const late = addedTokens.filter(({ normalized }) => normalized === true);
     this.#asWritten = new AddedTokens(addedTokens.filter(({ normalized }) => normalized !== true));
     this.#asNormalized = late.length === 0 ? null : new AddedTokens(
-      late.map((token) => ({ ...token, content: this.#normalize?.(token.content) ?? token.content })),
+      late.map((token) => ({ ...token, content: this.#written(token.content) })),
     );
     this.#special = new Set(addedTokens.flatMap(({ id, special }) => special === false ? [] : [id]));
     const eos = ids.get(eosToken ?? "<|endoftext|>");
@@ -97,40 +102,67 @@ export class PipelineTokenizer implements Tokenizer {
 
   /** The ids of a text; special tokens in it become theirs. */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    const { addSpecialTokens = true, splitSpecialTokens = false } = checkOptions(
-      "encode",
-      options,
-      encodeOptions,
-    );
-    const whole = text.toWellFormed(), own: number[] = [];
-    this.#asWritten.split(
-      whole,
-      splitSpecialTokens,
-      (start, end) => this.#encodeStretch(whole.slice(start, end), start === 0, splitSpecialTokens, own),
-      (id) => own.push(id),
-    );
+    return finish(this.#steps(text, checkOptions("encode", options, encodeOptions)));
+  }
+
+  /** What `encode` gives, in steps of some hundred pieces: for who may not keep others waiting. */
+  encodeSteps(text: string, options: EncodeOptions = {}): Generator<number, number[], void> {
+    return this.#steps(text, checkOptions("encodeSteps", options, encodeOptions));
+  }
+
+  *#steps(
+    text: string,
+    { addSpecialTokens = true, splitSpecialTokens = false }: EncodeOptions,
+  ): Steps<number[]> {
+    demandText("encode", text);
+    const own: number[] = [];
+    for (const [i, stretch] of this.#asWritten.stretches(text.toWellFormed(), splitSpecialTokens).entries()) {
+      if (typeof stretch === "number") own.push(stretch);
+      else yield* this.#encodeStretch(stretch, i === 0, splitSpecialTokens, own);
+    }
     if (!addSpecialTokens) return own;
     return this.#around.flatMap((id) => id === null ? own : [id]);
   }
 
-  #encodeStretch(text: string, isFirst: boolean, splitSpecialTokens: boolean, out: number[]): void {
-    const normal = this.#normalize?.(text) ?? text;
+  *#encodeStretch(
+    text: string,
+    isFirst: boolean,
+    splitSpecialTokens: boolean,
+    out: number[],
+  ): Steps<void> {
+    const normal = this.#normalize ? yield* this.#normalize(text) : text;
     // Where its first character is gone, what is left does not begin the text.
     const begins = isFirst && !this.#isDropped(String.fromCodePoint(text.codePointAt(0)!));
-    const encode = (start: number, end: number): void => {
-      if (start === end) return;
-      for (const piece of this.#cut(normal.slice(start, end), begins && start === 0)) {
+    const parts = this.#asNormalized?.stretches(normal, splitSpecialTokens) ?? [normal];
+    for (const [i, part] of parts.entries()) {
+      if (typeof part === "number") out.push(part);
+      else if (part !== "") yield* this.#encodePart(part, begins && i === 0, out);
+    }
+  }
+
+  *#encodePart(text: string, begins: boolean, out: number[]): Steps<void> {
+    let units = 0;
+    for (const piece of yield* this.#cut(text, begins)) {
+      if (piece.length > longPiece && this.#model.encodeSteps) yield* this.#model.encodeSteps(piece, out);
+      else {
         this.#model.encode(piece, out);
+        units += 8 + 8 * Math.min(piece.length, longPiece);
       }
-    };
-    if (this.#asNormalized) {
-      this.#asNormalized.split(normal, splitSpecialTokens, encode, (id) => out.push(id));
-    } else encode(0, normal.length);
+      if (units < stepUnits) continue;
+      yield units;
+      units = 0;
+    }
+    yield units;
+  }
+
+  /** What the normalizer makes of a text. */
+  #written(text: string): string {
+    return this.#normalize ? finish(this.#normalize(text)) : text;
   }
 
   /** Whether the normalizer leaves a character at the front out. */
   #isDropped(character: string): boolean {
-    return this.#normalize !== null && this.#normalize(`${character}x`) === this.#normalize("x");
+    return this.#normalize !== null && this.#written(`${character}x`) === this.#written("x");
   }
 
   /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */

@@ -4,6 +4,10 @@
  *
  * @module
  */
+import type { Steps } from "../../core/steps.ts";
+
+/** Pairs that are looked at in a step, and what one costs. */
+const stepPairs = 512, pairUnits = 16;
 
 /** A pair that may be joined, by where its left one begins. */
 interface Candidate {
@@ -56,11 +60,11 @@ class Heap {
  * The parts that `symbols` are joined into. `scoreOf` gives a piece's score, or undefined for what is none; those at
  * `frozen` places are never joined.
  */
-export function joinByScore(
+export function* joinByScore(
   symbols: readonly string[],
   frozen: ReadonlySet<number>,
   scoreOf: (piece: string) => number | undefined,
-): string[] {
+): Steps<string[]> {
   const parts = [...symbols], before = parts.map((_, i) => i - 1), after = parts.map((_, i) => i + 1);
   const heap = new Heap();
   const offer = (left: number, right: number): void => {
@@ -68,9 +72,14 @@ export function joinByScore(
     const joined = parts[left] + parts[right], score = scoreOf(joined);
     if (score !== undefined) heap.push({ left, right, score, length: joined.length });
   };
-  for (let i = 0; i + 1 < parts.length; i++) offer(i, i + 1);
+  for (let i = 0; i + 1 < parts.length; i++) {
+    offer(i, i + 1);
+    if (i % stepPairs === stepPairs - 1) yield stepPairs * pairUnits;
+  }
+  let turns = 0;
   for (let best = heap.pop(); best !== undefined; best = heap.pop()) {
     const { left, right, length } = best;
+    if (++turns % stepPairs === 0) yield stepPairs * pairUnits;
     if (parts[left] === "" || parts[right] === "" || parts[left].length + parts[right].length !== length) {
       continue;
     }

@@ -7,6 +7,7 @@
  * @module
  */
 import { FormatError } from "../../core/errors.ts";
+import { finish, type Steps } from "../../core/steps.ts";
 
 /**
  * How texts are normalised.
@@ -84,6 +85,17 @@ export class CharsMap {
   }
 }
 
+/** A loop, as an expression for spaces at the end would try each run of spaces inside from each of its places. */
+function withoutOuterSpaces(text: string): string {
+  let start = 0, end = text.length;
+  while (start < end && text[start] === " ") start++;
+  while (end > start && text[end - 1] === " ") end--;
+  return text.slice(start, end);
+}
+
+/** Characters that make a step. */
+const stepCharacters = 1024;
+
 /** Normalises texts. `keep` finds texts that stay as they are, from where they may begin. */
 export class Normalizer {
   readonly #parts: NormalizerParts;
@@ -101,16 +113,18 @@ export class Normalizer {
   }
 
   /** The text in pieces of the table, each as it is written. */
-  #replaced(text: string): string[] {
-    if (this.#map === null) return [text];
-    const out: string[] = [], bytes = encoder.encode(text);
+  *#replaced(text: string): Steps<string> {
+    if (this.#map === null) return text;
+    const bytes = encoder.encode(text);
+    let out = "", count = 0;
     // Both positions go along: entries of the table count in bytes, texts that are kept in code units.
     for (let unit = 0, at = 0; unit < text.length;) {
+      if (++count % stepCharacters === 0) yield 8 * stepCharacters;
       if (this.#keep) {
         this.#keep.lastIndex = unit;
         const kept = this.#keep.exec(text)?.[0];
         if (kept !== undefined) {
-          out.push(kept);
+          out += kept;
           unit += kept.length;
           at += encoder.encode(kept).length;
           continue;
@@ -120,7 +134,7 @@ export class Normalizer {
       const codePoint = text.codePointAt(unit)!;
       const own = codePoint < 0x80 ? 1 : codePoint < 0x800 ? 2 : codePoint < 0x10000 ? 3 : 4;
       const taken = entry?.length ?? own;
-      out.push(entry ? entry.text : String.fromCodePoint(codePoint));
+      out += entry ? entry.text : String.fromCodePoint(codePoint);
       for (const end = at + taken; at < end;) {
         const c = text.codePointAt(unit)!;
         at += c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
@@ -132,10 +146,16 @@ export class Normalizer {
 
   /** The text as it is cut. */
   normalize(text: string): string {
+    return finish(this.normalizeSteps(text));
+  }
+
+  /** The same in steps. */
+  *normalizeSteps(text: string): Steps<string> {
     const { addDummyPrefix, removeExtraWhitespaces, treatWhitespaceAsSuffix = false } = this.#parts;
     if (text === "") return "";
-    let out = this.#replaced(text).join("");
-    if (removeExtraWhitespaces) out = out.replace(/^ +/, "").replace(/ +$/, "").replace(/ {2,}/g, " ");
+    let out = yield* this.#replaced(text);
+    yield out.length >> 2;
+    if (removeExtraWhitespaces) out = withoutOuterSpaces(out).replace(/ {2,}/g, " ");
     if (removeExtraWhitespaces && out === "") return "";
     if (addDummyPrefix) out = treatWhitespaceAsSuffix ? `${out} ` : ` ${out}`;
     return out.replaceAll(" ", spaceSymbol);

@@ -4,9 +4,11 @@
  *
  * @module
  */
+import { demandText } from "../../core/demand.ts";
 import { FormatError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../../core/options.ts";
+import { finish, type Steps } from "../../core/steps.ts";
 import { type AddedToken, AddedTokens, addedTokenToJSON } from "../added_tokens.ts";
 import { windowStream } from "../stream.ts";
 import { decodeOptions, encodeOptions, streamOptions } from "../tokenizer.ts";
@@ -82,6 +84,9 @@ const sentencePieceParts: OptionTable<SentencePieceParts> = {
   removeExtraWhitespaces: required(kinds.flag),
   treatWhitespaceAsSuffix: kinds.flag,
 };
+
+/** Parts of a text that make a step. */
+const stepParts = 1024;
 
 const encoder = new TextEncoder(), decoder = new TextDecoder("utf-8", { ignoreBOM: true });
 const byteCount = (text: string): number => encoder.encode(text).length;
@@ -177,30 +182,37 @@ export class SentencePieceTokenizer implements Tokenizer {
 
   /** The ids of a text; special tokens in it become theirs ({@link SentencePieceParts.controlsInText}). */
   encode(text: string, options: EncodeOptions = {}): number[] {
-    const { addBos = false, addEos = false, bosTokenId, eosTokenId } = this.#parts;
-    const { addSpecialTokens: around = true, splitSpecialTokens } = checkOptions(
-      "encode",
-      options,
-      encodeOptions,
-    );
-    const out: number[] = [], whole = text.toWellFormed();
+    return finish(this.#steps(text, checkOptions("encode", options, encodeOptions)));
+  }
+
+  /** What `encode` gives, in steps of some hundred characters: for who may not keep others waiting. */
+  encodeSteps(text: string, options: EncodeOptions = {}): Generator<number, number[], void> {
+    return this.#steps(text, checkOptions("encodeSteps", options, encodeOptions));
+  }
+
+  *#steps(
+    text: string,
+    { addSpecialTokens: around = true, splitSpecialTokens }: EncodeOptions,
+  ): Steps<number[]> {
+    const { addBos = false, addEos = false, bosTokenId, eosTokenId } = this.#parts, out: number[] = [];
+    demandText("encode", text);
     if (around && addBos && bosTokenId !== undefined) out.push(bosTokenId);
-    (splitSpecialTokens === undefined ? this.#found : this.#added).split(
-      whole,
-      splitSpecialTokens ?? false,
-      (start, end) =>
-        this.#encodeText(whole.slice(start, end), start === 0 ? this.#normalizer : this.#inner, out),
-      (id) => out.push(id),
-    );
+    const added = splitSpecialTokens === undefined ? this.#found : this.#added;
+    for (const [i, stretch] of added.stretches(text.toWellFormed(), splitSpecialTokens ?? false).entries()) {
+      if (typeof stretch === "number") out.push(stretch);
+      else yield* this.#encodeText(stretch, i === 0 ? this.#normalizer : this.#inner, out);
+    }
     if (around && addEos && eosTokenId !== undefined) out.push(eosTokenId);
     return out;
   }
 
-  #encodeText(text: string, normalizer: Normalizer, out: number[]): void {
-    const normal = normalizer.normalize(text);
+  *#encodeText(text: string, normalizer: Normalizer, out: number[]): Steps<void> {
+    const normal = yield* normalizer.normalizeSteps(text);
     if (normal === "") return;
-    let isUnknownBefore = false;
-    for (const { text: part, id } of this.#unigram?.cut(normal, byteCount) ?? this.#join(normal)) {
+    let isUnknownBefore = false, count = 0;
+    const cut = this.#unigram ? this.#unigram.cutSteps(normal, byteCount) : this.#join(normal);
+    for (const { text: part, id } of yield* cut) {
+      if (++count % stepParts === 0) yield 4 * stepParts;
       const isUnknown = id < 0;
       if (!isUnknown) out.push(id);
       else if (this.#parts.byteFallback) {
@@ -212,17 +224,24 @@ export class SentencePieceTokenizer implements Tokenizer {
   }
 
   /** The text cut by BPE. */
-  #join(text: string): { text: string; id: number }[] {
+  *#join(text: string): Steps<{ text: string; id: number }[]> {
     const symbols: string[] = [], frozen = new Set<number>();
+    const letters = function* (from: number, to: number): Steps<void> {
+      for (let i = from; i < to; i += symbols[symbols.length - 1].length) {
+        const length = symbols.push(String.fromCodePoint(text.codePointAt(i)!));
+        if (length % stepParts === 0) yield 2 * stepParts;
+      }
+    };
     let done = 0;
     for (const found of this.#frozen ? text.matchAll(this.#frozen) : []) {
-      symbols.push(...text.slice(done, found.index));
+      yield* letters(done, found.index);
       frozen.add(symbols.push(found[0]) - 1);
       done = found.index + found[0].length;
+      yield 4;
     }
-    symbols.push(...text.slice(done));
+    yield* letters(done, text.length);
     const { pieces } = this.#parts;
-    const parts = joinByScore(symbols, frozen, (joined) => {
+    const parts = yield* joinByScore(symbols, frozen, (joined) => {
       const id = this.#cut.get(joined);
       return id === undefined ? undefined : pieces[id].score;
     });
@@ -234,7 +253,10 @@ export class SentencePieceTokenizer implements Tokenizer {
       if (halves) halves.forEach(put);
       else out.push({ text: part, id });
     };
-    parts.forEach(put);
+    for (const [i, part] of parts.entries()) {
+      put(part);
+      if (i % stepParts === 0) yield 4 * stepParts;
+    }
     return out;
   }
 
@@ -243,10 +265,10 @@ export class SentencePieceTokenizer implements Tokenizer {
     const letters = [...piece];
     if (letters.length < 2) return undefined;
     const { pieces } = this.#parts,
-      inner = joinByScore(letters, new Set(), (joined) => {
+      inner = finish(joinByScore(letters, new Set(), (joined) => {
         const id = joined === piece ? undefined : this.#cut.get(joined);
         return id === undefined ? undefined : pieces[id].score;
-      });
+      }));
     return inner.length === 2 ? inner as [string, string] : [inner[0], inner.slice(1).join("")];
   }
 
@@ -303,8 +325,34 @@ export class SentencePieceTokenizer implements Tokenizer {
     return this.#parts.pieces[id]?.text ?? this.#added.byId.get(id)?.content;
   }
 
+  /** Of {@link SentencePieceTokenizer.toJSON} what says which tokens are added and how ids become text. */
+  outline(): { readonly added_tokens: readonly unknown[]; readonly decoder: unknown } {
+    const { pieces, byteFallback, addDummyPrefix } = this.#parts;
+    const added = new Map(
+      pieces.flatMap(({ text: content, type }, id): [number, AddedToken][] =>
+        type === pieceTypes.control || type === pieceTypes.unknown || type === pieceTypes.userDefined
+          ? [[id, { id, content, special: type !== pieceTypes.userDefined }]]
+          : []
+      ),
+    );
+    for (const token of this.#added.byId.values()) added.set(token.id, token);
+    return {
+      added_tokens: [...added.values()].sort((a, b) => a.id - b.id).map(addedTokenToJSON),
+      decoder: {
+        type: "Sequence",
+        decoders: [
+          { type: "Replace", pattern: { String: spaceSymbol }, content: " " },
+          ...byteFallback ? [{ type: "ByteFallback" }] : [],
+          { type: "Fuse" },
+          ...addDummyPrefix ? [{ type: "Strip", content: " ", start: 1, stop: 0 }] : [],
+        ],
+      },
+    };
+  }
+
   /** The value of a Hugging Face tokenizer.json that gives the same ids. */
   toJSON(): unknown {
+    const { added_tokens, decoder } = this.outline();
     const {
       pieces,
       model,
@@ -327,14 +375,6 @@ export class SentencePieceTokenizer implements Tokenizer {
     const isFirst = addDummyPrefix && prefixFirst === true;
     if (addDummyPrefix && !isFirst) normalizers.push({ type: "Prepend", prepend: spaceSymbol });
     if (!isFirst) normalizers.push({ type: "Replace", pattern: { String: " " }, content: spaceSymbol });
-    const added = new Map(
-      pieces.flatMap(({ text: content, type }, id): [number, AddedToken][] =>
-        type === pieceTypes.control || type === pieceTypes.unknown || type === pieceTypes.userDefined
-          ? [[id, { id, content, special: type !== pieceTypes.userDefined }]]
-          : []
-      ),
-    );
-    for (const token of this.#added.byId.values()) added.set(token.id, token);
     const token = (id: number | undefined) =>
       id === undefined ? [] : [{ SpecialToken: { id: this.idToToken(id)!, type_id: 0 } }];
     const { bosTokenId, eosTokenId } = this.#parts,
@@ -347,7 +387,7 @@ export class SentencePieceTokenizer implements Tokenizer {
       version: "1.0",
       truncation: null,
       padding: null,
-      added_tokens: [...added.values()].sort((a, b) => a.id - b.id).map(addedTokenToJSON),
+      added_tokens,
       normalizer: normalizers.length === 0 ? null : { type: "Sequence", normalizers },
       pre_tokenizer: isFirst
         ? { type: "Metaspace", replacement: spaceSymbol, prepend_scheme: "first", split: false }
@@ -369,15 +409,7 @@ export class SentencePieceTokenizer implements Tokenizer {
           ) => [name, { id: name, ids: [specials[i]], tokens: [name] }]),
         ),
       },
-      decoder: {
-        type: "Sequence",
-        decoders: [
-          { type: "Replace", pattern: { String: spaceSymbol }, content: " " },
-          ...byteFallback ? [{ type: "ByteFallback" }] : [],
-          { type: "Fuse" },
-          ...addDummyPrefix ? [{ type: "Strip", content: " ", start: 1, stop: 0 }] : [],
-        ],
-      },
+      decoder,
       model: model === "unigram"
         ? {
           type: "Unigram",

@@ -6,6 +6,8 @@
  *
  * @module
  */
+import { finish, type Steps } from "../../core/steps.ts";
+
 /** A tree of the pieces, by code unit. */
 interface Node {
   id: number;
@@ -24,6 +26,9 @@ export interface UnigramPiece {
 
 /** What a character without a piece costs more than the least likely one. */
 const unknownPenalty = 10;
+
+/** Characters that make a step. */
+const stepCharacters = 512;
 
 /** Cuts texts. */
 export class Unigram {
@@ -59,11 +64,17 @@ export class Unigram {
 
   /** The cut: each part's text and id, -1 for a character without a piece. `bytes` counts those of a text. */
   cut(text: string, bytes: (text: string) => number): { text: string; id: number }[] {
+    return finish(this.cutSteps(text, bytes));
+  }
+
+  /** The same in steps. */
+  *cutSteps(text: string, bytes: (text: string) => number): Steps<{ text: string; id: number }[]> {
     const length = text.length,
       total = this.#double ? new Float64Array(length + 1) : new Float32Array(length + 1);
     total.fill(-Infinity);
     const from = new Int32Array(length + 1).fill(-1), ids = new Int32Array(length + 1).fill(-1);
     total[0] = 0;
+    let count = 0;
     for (let start = 0; start < length;) {
       const own = text.codePointAt(start)! > 0xffff ? 2 : 1;
       const offer = (end: number, id: number, score: number): void => {
@@ -83,10 +94,12 @@ export class Unigram {
       }
       if (!isCovered) offer(start + own, -1, total[start] + this.#unknown);
       start += own;
+      if (++count % stepCharacters === 0) yield 16 * stepCharacters;
     }
     const parts: { text: string; id: number }[] = [];
     for (let end = length; end > 0; end = from[end]) {
       parts.push({ text: text.slice(from[end], end), id: ids[end] });
+      if (++count % stepCharacters === 0) yield 2 * stepCharacters;
     }
     return parts.reverse();
   }

@@ -15,8 +15,10 @@ import { argumentBytes, type Engine, type KernelContext } from "../engine.ts";
 import { hoistConstants } from "../math/writer.ts";
 import { emitLoad, emitStore } from "./access.ts";
 import { forwardBlocks } from "./attention.ts";
+import { noWindow } from "./attention_in_order.ts";
 import { emitArgument, emitCall, emitItems, emitSplitNumber } from "./attention/emit.ts";
 import { emitMeet } from "./attention/few_rows.ts";
+import { emitMeetInOrder, mostKeysInOrder } from "./attention/in_order.ts";
 import { type Blocks, scaleArg } from "./attention/layout.ts";
 import { emitAlongRow, emitLoadLanes, emitStoreLanes } from "./attention/rows.ts";
 import { emitQuantizeBlock, type StoredKeys } from "./attention/stored.ts";
@@ -25,7 +27,6 @@ import { emitSetSum } from "./gemm/address.ts";
 // Arguments: heads, heads of queries that share one of keys, address of the texts' queries, keys and values, and of the
 // results; how many keys back a query looks, and the cap of scores; then the texts' records.
 const headsArg = 0, shareArg = 4, qkvArg = 8, outArg = 12, windowArg = 20, capArg = 24, recordsArg = 256;
-const noWindow = 2 ** 31 - 1;
 
 // A text's record: addresses of its keys and values, bytes between heads and between rows, the address of the number of
 // positions filled, that number, where it is nowhere else, and the positions that there are.
@@ -66,9 +67,13 @@ function emitStep(
   width: number,
   stored: StoredKeys | null,
   capped: boolean,
+  inOrder: boolean,
 ): void {
   const blocks = forwardBlocks(context, width, stored);
-  const put = emitPut(m, context, blocks, stored), meet = emitMeet(m, context, blocks, stored, capped);
+  const put = emitPut(m, context, blocks, stored);
+  const meet = inOrder
+    ? emitMeetInOrder(m, context, blocks, stored)
+    : emitMeet(m, context, blocks, stored, capped);
   const f = m.function("item", { params: ["i32", "i32"], export: false });
   const [args, number] = f.params;
   const heads = emitArgument(f, args, headsArg), share = emitArgument(f, args, shareArg);
@@ -129,7 +134,9 @@ function emitStep(
     f.get(args);
     f.load("f32.load", offset);
   };
-  const numbers = capped ? [number32(scaleArg), number32(capArg)] : [number32(scaleArg)];
+  const numbers = [number32(scaleArg)];
+  if (capped || inOrder) numbers.push(number32(capArg));
+  if (inOrder) numbers.push(() => f.i32(0));
   emitCall(f, meet, q, keys, stride, values, stride, all, out, () => f.i32(0), ...numbers);
   emitItems(m, f);
 }
@@ -149,9 +156,10 @@ export function attentionStep(
 ): void {
   const all = keys.length, [, heads, width] = out.shape, { dtype, shape: [, groups] } = keys[0];
   const stored = dtype === "f32" ? null : dtype as StoredKeys;
+  const inOrder = engine.deterministic && keys.every(({ shape }) => shape[2] <= mostKeysInOrder);
   const kernel = engine.kernel(
-    `attention step ${width} ${dtype}${softcap ? " capped" : ""}`,
-    (m, context) => emitStep(m, context, width, stored, softcap !== 0),
+    `attention step ${width} ${dtype}${softcap ? " capped" : ""}${inOrder ? " in order" : ""}`,
+    (m, context) => emitStep(m, context, width, stored, softcap !== 0, inOrder),
   );
   const { args, u32 } = engine, at = args >>> 2, from = addressOf(qkv), to = addressOf(out);
   if (!places) engine.refuseCapture();

@@ -2,7 +2,7 @@
  * Quantised weights as floats, for the operations that do not read blocks themselves.
  *
  * A block holds 32 elements: an f16 scale, then 32 signed bytes (q8), or 16 bytes whose low halves are the first 16
- * elements plus 8 and whose high halves are the others (q4); those of 256 are `k_blocks/decode.ts`'s. Views of quantised weights count elements of the whole
+ * elements plus 8 and whose high halves are the others (q4); those of a GGUF are `k_blocks/decode.ts`'s. Views of quantised weights count elements of the whole
  * buffer, so the blocks that a view touches are turned into floats as they lie, and the view is moved there.
  *
  * @module

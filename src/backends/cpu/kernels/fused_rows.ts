@@ -15,6 +15,7 @@ import { type Engine, importThreadScratch, type KernelContext } from "../engine.
 import type { VectorWriter } from "../math/writer.ts";
 import { emitScratch } from "./attention/emit.ts";
 import { loadScalars, prepareProgram, storeScalars } from "./expression.ts";
+import { blockElements } from "./reduce_rows.ts";
 import {
   emitRowLoop,
   emitRows,
@@ -114,7 +115,8 @@ function emitStage(
   const sources = [...used], wides = outputs.flatMap(({ wide }, i) => wide ? [inputs.length + i] : []);
   const reading = sources.map((k) => k < inputs.length ? at.pointers[k] : at.put[k - inputs.length]);
   const writing = [...fold ? [] : wides.map((k) => at.pointers[k]), ...aside.map((i) => at.put[i])];
-  const gathered = fold && new Gathered(writer, fold), notes = f.local("v128"), one = writer.withWidth(1);
+  const gathered = fold && new Gathered(writer, fold, 4, fold === "sum" ? blockElements : 0);
+  const notes = f.local("v128"), one = writer.withWidth(1);
   if (fold === "max" || fold === "min") one.assign([notes], one.constant(0, "f32x4"));
   emitRowLoop(writer, at.length, [...reading, ...writing], ({ w, load, store, only }) => {
     const given: (readonly Local[])[] = [];

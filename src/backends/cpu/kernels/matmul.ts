@@ -11,9 +11,10 @@ import { isK, isQuantized } from "../../../core/dtype.ts";
 import { DTypeError } from "../../../core/errors.ts";
 import type { Program } from "../../../expr/nodes.ts";
 import type { Epilogue, View } from "../../contract.ts";
+import { addressOf } from "../buffer.ts";
 import type { Engine, Kernel } from "../engine.ts";
 import * as arg from "./gemm/arguments.ts";
-import { Blocks, itemWork, panelModes, panelsAt, sumsAt } from "./gemm/blocks.ts";
+import { blockDepth, Blocks, itemWork, panelModes, panelsAt, sumsAt } from "./gemm/blocks.ts";
 import { splitsPairs } from "./gemm/dot.ts";
 import { rowAccess } from "./gemm/gemm.ts";
 import { gemvRows, streamRows } from "./gemm/gemv.ts";
@@ -23,7 +24,7 @@ import { passPanels } from "./gemm/pack.ts";
 import { type Operand, Product } from "./gemm/plan.ts";
 import { panelColumns, tileRows } from "./gemm/tile.ts";
 import { write, writeEpilogue, writePacked, writeProduct } from "./gemm/write.ts";
-import { multiplyNative } from "./native_matmul.ts";
+import { isNative, multiplyNative } from "./native_matmul.ts";
 import { matmulK } from "./k_blocks/matmul.ts";
 import { matmulQuantized } from "./quantized/matmul.ts";
 
@@ -33,6 +34,8 @@ const noInputs: readonly View[] = [];
 const noScalars: readonly number[] = [];
 
 const mostPackedBytes = 48 << 20, leastColumns = 64;
+/** With more rows than these, packing b is nothing beside multiplying. */
+const mostPackingRows = 2048;
 
 /** `out = epilogue(a · b)`; see `Backend.matmul`. */
 export function matmul(engine: Engine, a: View, b: View, out: View, epilogue?: Epilogue): void {
@@ -51,8 +54,9 @@ export function matmul(engine: Engine, a: View, b: View, out: View, epilogue?: E
   if (!product.read(a, b, out, inputs)) return;
   // A column-major output is the transpose of a row-major one; and few columns are better few rows.
   const { out: o } = product;
-  const thin = product.columns <= gemvRows && product.rows > gemvRows;
-  if (thin || (o.column !== o.bytes && o.row === o.bytes && product.rows > gemvRows)) product.transpose();
+  const thin = product.columns <= gemvRows, turned = o.column !== o.bytes && o.row === o.bytes;
+  // Turned or not, products are summed in another order; where that counts, it may not depend on how many rows there are.
+  if ((thin || turned) && product.rows > gemvRows && !engine.deterministic) product.transpose();
   const program = epilogue?.program ?? null;
   const scalars = epilogue?.scalars ?? noScalars;
   if (product.depth === 0) return withoutDepth(engine, program, scalars);
@@ -75,16 +79,21 @@ function withoutDepth(engine: Engine, program: Program | null, scalars: readonly
 }
 
 /** Kernels take two leading axes; more are walked here. */
-function eachOuter(engine: Engine, program: Program | null, scalars: readonly number[]): void {
+function eachOuter(
+  engine: Engine,
+  program: Program | null,
+  scalars: readonly number[],
+  multiplyOne: typeof multiply = multiply,
+): void {
   const { sizes } = product;
-  if (sizes.length <= 2) return multiply(engine, program, scalars);
+  if (sizes.length <= 2) return multiplyOne(engine, program, scalars);
   const size = sizes.shift() as number;
   const operands = [product.a, product.b, product.out, ...product.inputs.slice(0, product.inputCount)];
   const steps = operands.map((operand) => operand.leading.shift() as number);
   const starts = operands.map((operand) => operand.address);
   for (let i = 0; i < size; i++) {
     operands.forEach((operand, k) => operand.address = starts[k] + i * steps[k]);
-    eachOuter(engine, program, scalars);
+    eachOuter(engine, program, scalars, multiplyOne);
   }
   operands.forEach((operand, k) => {
     operand.leading.unshift(steps[k]);
@@ -97,9 +106,25 @@ function multiply(engine: Engine, program: Program | null, scalars: readonly num
   const layout = panelLayout(product), { rows } = product;
   // Also before a library: what a row gives must not depend on how many there are.
   if (layout === "k" && rows <= streamRows) return multiplyFew(engine, program, scalars);
+  if (layout === "k" && engine.deterministic && product.a.dtype !== "i32") {
+    return byRows(engine, program, scalars);
+  }
   if (multiplyNative(engine, product, program, scalars)) return;
   if (rows <= gemvRows && layout !== "any") multiplyFew(engine, program, scalars);
   else multiplyBlocked(engine, program, scalars);
+}
+
+/** Many rows as a few at a time, so that a row gives the same bits as it does alone. */
+function byRows(engine: Engine, program: Program | null, scalars: readonly number[]): void {
+  const { a, out, inputs, inputCount, rows } = product;
+  const operands = [a, out, ...inputs.slice(0, inputCount)], starts = operands.map(({ address }) => address);
+  for (let row = 0; row < rows; row += streamRows) {
+    product.rows = Math.min(streamRows, rows - row);
+    operands.forEach((operand, i) => operand.address = starts[i] + row * operand.row);
+    multiplyFew(engine, program, scalars);
+  }
+  product.rows = rows;
+  operands.forEach((operand, i) => operand.address = starts[i]);
 }
 
 /** A few rows: b is read once, and nothing of it is copied. */
@@ -133,6 +158,7 @@ function multiplyFew(engine: Engine, program: Program | null, scalars: readonly 
   write(engine, args, arg.taskArg, 0);
   write(engine, args, arg.blockPanelsArg, width);
   write(engine, args, arg.columnBlocksArg, count);
+  write(engine, args, arg.blockDepthArg, blockDepth(depth));
   writeEpilogue(engine, product, program, scalars);
   const items = count * matrices;
   const bytes = depth * Math.min(width, columns) * b.bytes * rows;
@@ -140,7 +166,13 @@ function multiplyFew(engine: Engine, program: Program | null, scalars: readonly 
   if (!ready) engine.heap.release(packed);
 }
 
-function multiplyBlocked(engine: Engine, program: Program | null, scalars: readonly number[]): void {
+/** In blocks; `given` is where b lies packed already, if it does. */
+function multiplyBlocked(
+  engine: Engine,
+  program: Program | null,
+  scalars: readonly number[],
+  given = 0,
+): void {
   const { a, b, rows, columns, depth } = product;
   const { context, args, heap } = engine;
   const kernel = kernelFor(engine, product, program, 0);
@@ -148,19 +180,19 @@ function multiplyBlocked(engine: Engine, program: Program | null, scalars: reado
   const access = rowAccess(context.fusedMadd, arithmetic, a.dtype as Source, rowLayout(product));
   const unit = access === "rows" ? 0 : access === "packed" ? 4 : 16;
   const distinct = distinctMatrices(b);
-  const inPlace = panelLayout(product) === "lanes" && b.bytes === 4;
-  blocks.cut(product, tileRows(context, arithmetic), unit, inPlace, distinct < product.matrices);
+  const inPlace = panelLayout(product) === "lanes" && b.bytes === 4 && !given;
+  blocks.cut(product, tileRows(context, arithmetic), unit, inPlace, given > 0 || distinct < product.matrices);
 
   if (
-    blocks.mode === panelModes.packed && 4 * columns * depth * distinct > mostPackedBytes &&
+    !given && blocks.mode === panelModes.packed && 4 * columns * depth * distinct > mostPackedBytes &&
     columns > leastColumns
   ) {
     return inPieces(engine, program, scalars, distinct);
   }
 
-  const panelBytes = Math.ceil(columns / panelColumns) * panelColumns * 4 * depth,
+  const panelBytes = panelBytesOf(columns, depth),
     stripBytes = rows * depth * unit;
-  const panels = blocks.mode === panelModes.packed ? heap.scratch(panelBytes * distinct) : 0;
+  const panels = given || blocks.mode !== panelModes.packed ? given : heap.scratch(panelBytes * distinct);
   const strips = unit > 0 && !blocks.ownStrips ? heap.scratch(stripBytes * distinctMatrices(a)) : 0;
   writeProduct(engine, args, product);
   write(engine, args, arg.blockTilesArg, blocks.tiles);
@@ -176,10 +208,7 @@ function multiplyBlocked(engine: Engine, program: Program | null, scalars: reado
   writePacked(engine, arg.packedPanelsArg, product, b, panels, panelBytes);
   writePacked(engine, arg.packedRowsArg, product, a, strips, stripBytes);
   writeEpilogue(engine, product, program, scalars);
-  if (panels) {
-    const groups = Math.ceil(columns / (panelColumns * passPanels));
-    pack(engine, kernel, arg.tasks.packPanels, groups, arg.columnBlocksArg, b, passPanels * panelColumns);
-  }
+  if (panels && !given) packPanels(engine, kernel);
   if (strips) {
     const groups = Math.ceil(rows / blocks.tileRows);
     pack(engine, kernel, arg.tasks.packRows, groups, arg.rowBlocksArg, a, blocks.tileRows);
@@ -187,7 +216,69 @@ function multiplyBlocked(engine: Engine, program: Program | null, scalars: reado
   write(engine, args, arg.taskArg, arg.tasks.multiply);
   engine.run(kernel, blocks.items, Math.max(1, Math.ceil(itemWork / 2 / blocks.work)));
   if (strips) heap.release(strips);
-  if (panels) heap.release(panels);
+  if (panels && !given) heap.release(panels);
+}
+
+/** Packs the matrices of b into where they are written to be packed. */
+function packPanels(engine: Engine, kernel: Kernel): void {
+  const lanes = panelColumns * passPanels, groups = Math.ceil(product.columns / lanes);
+  pack(engine, kernel, arg.tasks.packPanels, groups, arg.columnBlocksArg, product.b, lanes);
+}
+
+/** See `Kernels.packedBytes`: products of many rows with a matrix that they would bring in order first. */
+export function packedBytes(engine: Engine, a: View, b: View, out: View, epilogue?: Epilogue): number {
+  if (a.dtype !== "f32" || !isFloat(b.dtype)) return 0;
+  if (b.strides.some((step, i) => i < b.strides.length - 2 && step !== 0 && b.shape[i] !== 1)) return 0;
+  if (!product.read(a, b, out, epilogue?.inputs ?? noInputs)) return 0;
+  const { rows, columns, depth } = product, layout = panelLayout(product);
+  if (depth === 0 || columns <= gemvRows || rows <= (layout === "k" ? streamRows : gemvRows)) return 0;
+  if (rows > mostPackingRows || product.out.column !== product.out.bytes || isNative(engine, product)) {
+    return 0;
+  }
+  const bytes = panelBytesOf(columns, depth);
+  if (bytes > mostPackedBytes) return 0;
+  // Rows of f32 are read in place where there are few tiles of them.
+  if (layout === "lanes" && b.dtype === "f32") {
+    blocks.cut(product, tileRows(engine.context, "f32"), 0, true, false);
+    if (blocks.mode === panelModes.inPlace) return 0;
+  }
+  return bytes;
+}
+
+const isFloat = (dtype: View["dtype"]): boolean => dtype === "f32" || dtype === "f16" || dtype === "bf16";
+
+function panelBytesOf(columns: number, depth: number): number {
+  return Math.ceil(columns / panelColumns) * panelColumns * 4 * depth;
+}
+
+/** See `Kernels.pack`. */
+export function packMatrix(engine: Engine, b: View, out: View): void {
+  const [depth, columns] = b.shape.slice(-2), row = { buffer: out.buffer, dtype: "f32", offset: 0 } as const;
+  const matrix = { ...row, buffer: b.buffer, dtype: b.dtype, offset: b.offset, shape: [depth, columns] };
+  product.read(
+    { ...row, shape: [1, depth], strides: [depth, 1] },
+    { ...matrix, strides: b.strides.slice(-2) },
+    { ...row, shape: [1, columns], strides: [columns, 1] },
+    noInputs,
+  );
+  writeProduct(engine, engine.args, product);
+  writePacked(engine, arg.packedPanelsArg, product, product.b, addressOf(out), 0);
+  packPanels(engine, kernelFor(engine, product, null, 0));
+}
+
+/** See `Kernels.matmulPacked`. */
+export function matmulPacked(engine: Engine, a: View, packed: View, out: View, epilogue?: Epilogue): void {
+  const rank = out.shape.length, columns = out.shape[rank - 1], depth = a.shape[rank - 1];
+  const shape = [...out.shape.slice(0, -2), depth, columns];
+  const strides = shape.map((_, axis) => axis === rank - 2 ? columns : axis === rank - 1 ? 1 : 0);
+  if (!product.read(a, { ...packed, shape, strides }, out, epilogue?.inputs ?? noInputs)) return;
+  const panels = addressOf(packed);
+  eachOuter(
+    engine,
+    epilogue?.program ?? null,
+    epilogue?.scalars ?? noScalars,
+    (engine, program, scalars) => multiplyBlocked(engine, program, scalars, panels),
+  );
 }
 
 /** A large matrix b is packed and multiplied in pieces of its columns, so that the copy stays small. */

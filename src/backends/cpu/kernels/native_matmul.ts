@@ -4,7 +4,8 @@
  *
  * A work item is a block of the output: one call of sgemm straight into the output, then the epilogue on the block
  * while it is warm. Taken are f32 products whose operands are row-major or transposed and large enough that the library
- * is faster; b may be in half precision where there are rows enough to convert it for. Never in deterministic mode.
+ * is faster, which was measured (`../tune.ts`); b may be in half precision where there are rows enough to convert it for.
+ * Never in deterministic mode.
  *
  * @module
  */
@@ -22,7 +23,7 @@ import { type ColumnLayout, emitFinish, type OperandForm } from "./gemm/finish.t
 import type { Operand, Product } from "./gemm/plan.ts";
 import { write, writeEpilogue, writeProduct } from "./gemm/write.ts";
 
-// Measured: with fewer multiply-adds, rows, columns or products in a sum our kernels are as fast.
+// No library that was met is faster with fewer multiply-adds, rows, columns or products in a sum.
 const leastWork = 1 << 17;
 const leastRows = 8;
 const leastSide = 16;
@@ -46,6 +47,23 @@ const transposeAArg = callArg,
 
 const identity = programOf("f32", [input(0)]);
 
+/** What the library multiplies: f32, or bf16 with results in f32. */
+export type Routine = "sgemm" | "bgemm";
+
+/** Whether its shape and layout are for a library, whichever there is. */
+function couldBeNative(engine: Engine, product: Product): boolean {
+  const { rows, columns, depth } = product;
+  if (rows < leastRows || columns < leastSide || depth < leastSide || engine.deterministic) return false;
+  return rows * columns * depth >= leastWork && isPlain(product);
+}
+
+/** Whether a BLAS multiplies it. */
+export function isNative(engine: Engine, product: Product): boolean {
+  const { rows, columns, depth } = product, { blas } = engine;
+  if (!couldBeNative(engine, product) || !blas.available) return false;
+  return rows >= blas.reach.leastRows && rows * columns * depth >= blas.reach.leastWork;
+}
+
 /** Multiplies, or gives false where the product is not for a BLAS. */
 export function multiplyNative(
   engine: Engine,
@@ -53,13 +71,13 @@ export function multiplyNative(
   program: Program | null,
   scalars: readonly number[],
 ): boolean {
-  const { rows, columns, depth, b } = product;
-  if (rows < leastRows || columns < leastSide || depth < leastSide || engine.deterministic) return false;
-  if (rows * columns * depth < leastWork || !isPlain(product) || !engine.blas.available) return false;
-  if (b.dtype === "f32") return multiplyFloats(engine, product, program, scalars);
+  const { rows, columns, depth, b } = product, { blas } = engine;
+  if (!blas.available && couldBeNative(engine, product)) blas.note(rows * columns * depth * product.matrices);
+  if (!isNative(engine, product)) return false;
+  if (b.dtype === "f32") return multiplyBlocks(engine, product, program, scalars, "sgemm");
   const { address, dtype, bytes, row, column } = b;
   const floats = convert(engine, product);
-  const done = multiplyFloats(engine, product, program, scalars);
+  const done = multiplyBlocks(engine, product, program, scalars, "sgemm");
   Object.assign(b, { address, dtype, bytes, row, column });
   engine.heap.release(floats);
   return done;
@@ -84,11 +102,13 @@ function convert(engine: Engine, { columns, depth, b }: Product): number {
   return floats;
 }
 
-function multiplyFloats(
+/** Multiplies block by block; false when a thread could not. Operands are as {@link multiplyNative} demands, or all bf16. */
+export function multiplyBlocks(
   engine: Engine,
   product: Product,
   program: Program | null,
   scalars: readonly number[],
+  routine: Routine,
 ): boolean {
   const { rows, columns, depth, a, b, out } = product, matrixWork = rows * columns * depth;
   const { args } = engine;
@@ -101,8 +121,8 @@ function multiplyFloats(
     else columnParts++;
   }
   const blockRows = partSize(rows, rowParts), blockColumns = partSize(columns, columnParts);
-  const transposedA = a.column !== 4, transposedB = b.column !== 4;
-  const kernel = kernelFor(engine, product, program);
+  const transposedA = a.column !== a.bytes, transposedB = b.column !== b.bytes;
+  const kernel = kernelFor(engine, product, program, routine);
   writeProduct(engine, args, product);
   writeEpilogue(engine, product, program, scalars);
   write(engine, args, arg.rowBlocksArg, Math.ceil(rows / blockRows));
@@ -110,9 +130,9 @@ function multiplyFloats(
   write(engine, args, blockRowsArg, blockRows);
   write(engine, args, blockColumnsArg, blockColumns);
   write(engine, args, transposeAArg, transposedA ? 1 : 0);
-  write(engine, args, strideAArg, (transposedA ? a.column : a.row) / 4);
+  write(engine, args, strideAArg, (transposedA ? a.column : a.row) / a.bytes);
   write(engine, args, transposeBArg, transposedB ? 1 : 0);
-  write(engine, args, strideBArg, (transposedB ? b.column : b.row) / 4);
+  write(engine, args, strideBArg, (transposedB ? b.column : b.row) / b.bytes);
   write(engine, args, strideOutArg, out.row / 4);
   write(engine, args, failedArg, 0);
   const items = Math.ceil(rows / blockRows) * Math.ceil(columns / blockColumns) * matrices;
@@ -148,7 +168,7 @@ function isHalf({ rows, b: { dtype, leading } }: Product): boolean {
 }
 
 /** Whether two operands of the output's shape may share memory. */
-function mayMeet(product: Product, x: Operand, y: Operand): boolean {
+export function mayMeet(product: Product, x: Operand, y: Operand): boolean {
   const xStart = x.address + reach(product, x, -1), xEnd = x.address + reach(product, x, 1) + x.bytes;
   const yStart = y.address + reach(product, y, -1), yEnd = y.address + reach(product, y, 1) + y.bytes;
   return xStart < yEnd && yStart < xEnd;
@@ -168,9 +188,14 @@ function far(bytes: number, sign: 1 | -1): number {
 const layoutOf = ({ column, bytes }: Operand): ColumnLayout =>
   column === bytes ? "unit" : column === 0 ? "zero" : "any";
 
-function kernelFor(engine: Engine, { inputs, inputCount }: Product, program: Program | null): Kernel {
+function kernelFor(
+  engine: Engine,
+  { inputs, inputCount }: Product,
+  program: Program | null,
+  routine: Routine,
+): Kernel {
   const forms: OperandForm[] = [];
-  let key = "native matmul";
+  let key = `native ${routine}`;
   for (let i = 0; i < inputCount; i++) {
     const form = { dtype: inputs[i].dtype, layout: layoutOf(inputs[i]) };
     forms.push(form);
@@ -178,7 +203,7 @@ function kernelFor(engine: Engine, { inputs, inputCount }: Product, program: Pro
   }
   return engine.kernel(
     program ? `${key}: ${program.key}` : key,
-    (m, context) => emit(m, context, program, forms),
+    (m, context) => emit(m, context, program, forms, routine),
   );
 }
 
@@ -187,8 +212,9 @@ function emit(
   context: KernelContext,
   program: Program | null,
   inputs: readonly OperandForm[],
+  routine: Routine,
 ): void {
-  const sgemm = m.importFunction("env", "sgemm", new Array(11).fill("i32"), ["i32"]);
+  const gemm = m.importFunction("env", routine, new Array(11).fill("i32"), ["i32"]);
   const out: OperandForm = { dtype: "f32", layout: "unit" };
   const finish = program && emitFinish(m, context, "f32", { out, program, inputs });
   const f = m.function("run", { params: ["i32", "i32", "i32"] });
@@ -224,7 +250,7 @@ function emit(
     for (const x of [transposeA, transposeB, height, width, depth, a, strideA, b, strideB, c, strideOut]) {
       f.get(x);
     }
-    f.call(sgemm);
+    f.call(gemm);
     f.if(() => {
       if (!finish) return;
       for (const x of [c, outRow, row, column, height, width, args, inner, outer]) f.get(x);

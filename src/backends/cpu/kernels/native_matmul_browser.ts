@@ -4,7 +4,9 @@
  *
  * @module
  */
-import type { multiplyNative as elsewhere } from "./native_matmul.ts";
+import type * as elsewhere from "./native_matmul.ts";
 
 /** The same question, and the answer of every browser. */
-export const multiplyNative: typeof elsewhere = () => false;
+export const isNative: typeof elsewhere.isNative = () => false;
+/** As nothing is for a library, nothing is done. */
+export const multiplyNative: typeof elsewhere.multiplyNative = () => false;

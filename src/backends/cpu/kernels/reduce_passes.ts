@@ -104,13 +104,14 @@ function leading(inputs: readonly View[]): number {
 }
 
 /** Orders the axes of the layout; how many reduced ones follow the inner axis, plus 64 when that is reduced itself. */
-function arrange(): number {
+function arrange(inOrder: boolean): number {
   const { sizes, rank } = layout, out = layout.operands - 1;
   let longest = -1;
   const rows = layout.step(out, 0) === 0;
   // A short inner axis costs more per row than elements gathered one by one along a long axis of the other kind.
   const short = rows ? 16 : 8;
-  for (let axis = 1; axis < rank && sizes[0] < short; axis++) {
+  // Where order counts, a row is summed as it is when it is alone.
+  for (let axis = 1; axis < rank && sizes[0] < short && !(rows && inOrder); axis++) {
     if ((layout.step(out, axis) === 0) === rows || sizes[axis] < 4 * sizes[0] || sizes[axis] < 16) continue;
     if (longest < 0 || sizes[axis] > sizes[longest]) longest = axis;
   }
@@ -133,7 +134,7 @@ function pass(
   scalars: readonly number[],
   target: DType,
 ): number {
-  const arranged = arrange(), inRows = arranged >= 64, reduced = arranged % 64;
+  const arranged = arrange(engine.deterministic), inRows = arranged >= 64, reduced = arranged % 64;
   const { sizes, rank } = layout, out = layout.operands - 1, size = sizes[0];
   let rows = 1, kept = 1;
   for (let axis = 1; axis < rank; axis++) {

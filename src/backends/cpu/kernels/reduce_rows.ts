@@ -31,7 +31,7 @@ import { shapeOf } from "./operations.ts";
 import { type Consume, emitSpanRun, emitSpanStart, prepareSpans, spanWidth } from "./spans.ts";
 
 /** Elements after which a sum is put aside: a multiple of all widths. */
-const blockElements = 512;
+export const blockElements = 512;
 
 /** What a reduction kernel is made for. */
 export interface ReduceKernelKind extends KernelKind {

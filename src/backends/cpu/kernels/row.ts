@@ -197,10 +197,25 @@ export class Gathered {
   readonly #w: VectorWriter;
   readonly #vectors: Vectors;
   readonly #name: Across;
+  readonly #aside: { readonly every: number; readonly totals: Vectors; readonly collected: Local } | null;
 
-  /** Starts with zero (or -∞ for maxima, ∞ for minima). A maximum and a minimum pass over NaN. */
-  constructor(w: VectorWriter, kind: "sum" | "max" | "min", width: number = 4) {
+  /**
+   * Starts with zero (or -∞ for maxima, ∞ for minima). A maximum and a minimum pass over NaN. What is gathered is put aside
+   * after so many elements, where that is above 0, so that the error of a sum does not grow with its length.
+   */
+  constructor(w: VectorWriter, kind: "sum" | "max" | "min", width: number = 4, every: number = 0) {
     const { f } = w;
+    this.#aside = every === 0
+      ? null
+      : { every, totals: f.localArray("v128", width), collected: f.local("i32") };
+    this.#aside?.totals.forEach((total) => {
+      f.f32x4(0);
+      f.set(total);
+    });
+    if (this.#aside) {
+      f.i32(0);
+      f.set(this.#aside.collected);
+    }
     this.#w = w.withWidth(1);
     this.#vectors = f.localArray("v128", width);
     this.#name = kind === "sum" ? "f32x4.add" : kind === "max" ? "f32x4.pmax" : "f32x4.pmin";
@@ -214,6 +229,21 @@ export class Gathered {
   take(w: VectorWriter, x: Vectors): void {
     const mine = this.#vectors.slice(0, x.length);
     w.assign(mine, w.op(this.#name, mine, x));
+    if (!this.#aside) return;
+    const { every, collected } = this.#aside, { f } = w;
+    f.increment(collected, 4 * x.length);
+    f.get(collected);
+    f.i32(every);
+    f.op("i32.ge_u");
+    f.if(() => this.#putAside(w));
+  }
+
+  #putAside(w: VectorWriter): void {
+    const { totals, collected } = this.#aside!, { f } = w, wide = w.withWidth(totals.length);
+    wide.assign(totals, wide.op(this.#name, totals, this.#vectors));
+    wide.assign(this.#vectors, wide.constant(0, "f32x4"));
+    f.i32(0);
+    f.set(collected);
   }
 
   /** Adds x · y of a stretch, for sums. */
@@ -224,13 +254,14 @@ export class Gathered {
 
   /** The result, in all lanes. */
   result(): Local {
-    let list = this.#vectors.map((local): Vectors => [local]);
+    if (this.#aside) this.#putAside(this.#w);
+    let list = (this.#aside?.totals ?? this.#vectors).map((local): Vectors => [local]);
     while (list.length > 1) {
-      const next: Vectors[] = [];
-      for (let i = 0; i < list.length; i += 2) {
-        next.push(i + 1 < list.length ? this.#w.op(this.#name, list[i], list[i + 1]) : list[i]);
-      }
-      list = next;
+      // Halves meet, as in `reduce_rows.ts`: a sum has the same bits whichever of them makes it.
+      const half = Math.ceil(list.length / 2);
+      list = list.slice(0, half).map((x, i) =>
+        half + i < list.length ? this.#w.op(this.#name, x, list[half + i]) : x
+      );
     }
     return emitAcross(this.#w, list[0], this.#name)[0];
   }

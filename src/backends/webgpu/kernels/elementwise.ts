@@ -3,6 +3,8 @@
  *
  * @module
  */
+import { isQuantized } from "../../../core/dtype.ts";
+import { DTypeError } from "../../../core/errors.ts";
 import { sizeOf } from "../../../core/shape.ts";
 import type { Program } from "../../../expr/nodes.ts";
 import type { View } from "../../contract.ts";
@@ -30,6 +32,12 @@ export function elementwise(
   outputs: readonly View[],
 ): void {
   if (sizeOf(outputs[0].shape) === 0) return;
+  const written = outputs.find(({ dtype }) => isQuantized(dtype));
+  if (written) {
+    throw new DTypeError(
+      `the webgpu device writes no ${written.dtype}; quantised weights are made by .to({ dtype }) and when a file is read`,
+    );
+  }
   const n = inputs.length;
   const firstLong = (shape: readonly number[]): number => shape.findIndex((size) => size > 1);
   inParts(

@@ -63,8 +63,7 @@ function runSome(
   notes?: DeviceBuffer,
 ): void {
   const views = [...reads, ...writes], bindings = bind(reads, writes, notes), ownAt = 2 + views.length;
-  // Few rows leave most of a GPU idle, so that each is done by more invocations.
-  const team = !gpu.software && count < fewRows ? 4 * groupSize : groupSize;
+  const team = teamFor(gpu, count);
   const kernel = gpu.kernel(`rows ${team} ${key} ${views.map((v) => v.dtype)} ${bindings.key}`, () => {
     const at = (v: number, place: string): string => `${param(2 + v)} + ${place}`;
     const text = body({
@@ -74,20 +73,30 @@ function runSome(
       own: (k) => param(ownAt + k),
       notes: bindings.of[views.length]?.name ?? "",
     });
-    const code = `${teamCode(gpu, team)}
+    const code = rowMain(gpu, team, text);
+    return source(bindings, withFunctions(code), ownAt + own.length);
+  });
+  const down = Math.ceil(count / 32768), params = [count, ...views.map((v) => v.offset), ...own];
+  gpu.run(kernel, bindings.buffers, params, down > 1 ? 32768 : count, down);
+}
+
+/** Invocations for each of `count` rows: few rows leave most of a GPU idle, so that each is done by more. */
+export function teamFor({ software }: Gpu, count: number): number {
+  return !software && count < fewRows ? 4 * groupSize : groupSize;
+}
+
+/** A kernel of teams whose `text` finds `row`, of as many as the first parameter says, and `lane`. */
+export function rowMain(gpu: Gpu, team: number, text: string): string {
+  return `${teamCode(gpu, team)}
 @compute @workgroup_size(${team})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) lane0: u32${
-      teamArgument(gpu)
-    }) {
+    teamArgument(gpu)
+  }) {
   ${teamBegin(gpu)}
   let row = i32(group.y * 32768u + group.x); let lane = i32(lane0);
   if (row >= ${param(1)}) { return; }
   ${text}
 }`;
-    return source(bindings, withFunctions(code), ownAt + own.length);
-  });
-  const down = Math.ceil(count / 32768), params = [count, ...views.map((v) => v.offset), ...own];
-  gpu.run(kernel, bindings.buffers, params, down > 1 ? 32768 : count, down);
 }
 
 /** A loop over the columns of a row. */

@@ -30,9 +30,12 @@ function mergeAsEpilogue(all: Steps, from: number, to: number): boolean {
     return false;
   }
   const target = reshaped(parts.outputs[0], out.shape);
-  if (!target || (first.operation.name === "reduce" && !isContiguous(target.shape, target.strides))) {
-    return false;
-  }
+  if (!target) return false;
+  // A reduction keeps its results, and parts of them, where the epilogue finds them: in the output, as what that can hold.
+  if (
+    first.operation.name === "reduce" &&
+    (target.dtype !== out.dtype || !isContiguous(target.shape, target.strides))
+  ) return false;
   const operands: View[] = [];
   for (const view of parts.inputs) {
     const own = reshaped(view, out.shape);

@@ -73,7 +73,7 @@ function mergeInto(all: Steps, from: number, to: number): boolean {
   });
   const outputs: View[] = [], exprs: Expr[] = [];
   a.outputs.forEach((view, k) => {
-    if (!all.isWantedBeside(valueOf(view), to)) return;
+    if (!all.isWantedBeside(valueOf(view), from, to)) return;
     outputs.push(view);
     exprs.push(early[k]);
   });

@@ -12,6 +12,7 @@ import { withoutDead } from "./dead.ts";
 import { asSoonAsPossible } from "./early.ts";
 import { fuseAsEpilogues } from "./epilogues.ts";
 import { fuseElementwise, fuseIntoReductions } from "./fuse.ts";
+import { packWeights } from "./layout.ts";
 import { repeatCheap } from "./repeat.ts";
 import { fuseRows } from "./rows.ts";
 
@@ -24,10 +25,8 @@ export interface PassReport {
   readonly name: string;
   /** Steps before. */
   readonly before: number;
-  /** What it did, in a few words. */
-  readonly notes?: string;
-  /** Steps after. */
-  readonly after: number;
+  /** What it left. */
+  readonly steps: readonly Step[];
 }
 
 const passes: readonly (readonly [name: string, pass: Pass])[] = [
@@ -43,6 +42,7 @@ const passes: readonly (readonly [name: string, pass: Pass])[] = [
   ["over rows", fuseRows],
   ["as soon as possible", asSoonAsPossible],
   ["computed again", computeAgain],
+  ["weights in order", packWeights],
 ];
 
 /** Runs all passes; none where `plain`. */
@@ -57,7 +57,7 @@ export function runPasses(
   for (const [name, pass] of passes) {
     const before = now.length;
     now = pass(now, kept);
-    reports.push({ name, before, after: now.length });
+    reports.push({ name, before, steps: now });
   }
   return { steps: now, reports };
 }

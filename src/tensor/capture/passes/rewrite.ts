@@ -15,7 +15,7 @@ import {
 } from "../../../expr/nodes.ts";
 import { nodesOf } from "../../../expr/graph.ts";
 import { program as makeProgram, substitute } from "../../../expr/program.ts";
-import { isLasting, readsOf, sameView, type Step, type Value, valueOf, writesOf } from "../value.ts";
+import { readsOf, sameView, type Step, type Value, valueOf, writesOf } from "../value.ts";
 
 /** Most pieces of memory that a fused kernel sees: what the least of GPUs binds at once, less one for numbers. */
 const mostValues = 7;
@@ -54,9 +54,12 @@ export class Steps {
     return true;
   }
 
-  /** Whether anybody but `by` wants what is in `value`. */
-  isWantedBeside(value: Value, by: number): boolean {
-    return !this.isOnlyFor(value, by) || isLasting(value);
+  /** Whether anybody but `by` wants what the step at `from` leaves in `value`. */
+  isWantedBeside(value: Value, from: number, by: number): boolean {
+    if (value.source.kind !== "temporary" || this.#kept.has(value)) return true;
+    // Who read it before saw something else.
+    for (const reader of this.readers(value)) if (reader > from && reader !== by) return true;
+    return false;
   }
 
   /** The one step that ever writes the temporary `value`; null where there are more or none. */

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { rowKernels } from "../../../backends/kernels/rows.ts";
+import { mostRowBuffers, rowKernels } from "../../../backends/kernels/rows.ts";
 import type { Epilogue, View } from "../../../backends/contract.ts";
 import { operations } from "../../../backends/operations.ts";
 import { sizeOf, viewStrides } from "../../../core/shape.ts";
@@ -197,12 +197,14 @@ function merge(all: Steps, from: number, to: number): boolean {
     return out ? early.of(out.value) : null;
   });
   const outputs: Output[] = [
-    ...a.outputs.filter(({ view }) => all.isWantedBeside(valueOf(view), to))
+    ...a.outputs.filter(({ view }) => all.isWantedBeside(valueOf(view), from, to))
       .map((out) => ({ ...out, value: early.of(out.value) })),
     ...b.outputs.map((out) => ({ ...out, value: late.of(out.value) })),
   ];
   const { inputs, scalars, folds } = growing, views = outputs.map(({ view }) => view);
   if (isTangled(inputs, views) || inputs.length + views.length > mostOperands) return false;
+  const buffers = new Set([...inputs, ...views].map(valueOf));
+  if (buffers.size > mostRowBuffers(second.backend)) return false;
   if (![...inputs, ...views].some(isWide)) return false;
   // What is stored here is not what a narrow output's expression may see of the row.
   const program = rowProgram({

@@ -148,6 +148,8 @@ export function emitHead(f: FunctionBuilder, args: Local, number: Local, count: 
   });
   return {
     block,
+    batch,
+    head,
     queries,
     lse,
     q: emitOperand(f, args, 0, batch, head),

@@ -163,7 +163,7 @@ function emitFetch(m: ModuleBuilder, bytes: number): FunctionBuilder {
 }
 
 /** The function `bend(s, wide, cap)`: scores s, of which there are `wide`, a multiple of 16, as cap · tanh(s / cap). */
-function emitBend(m: ModuleBuilder, context: KernelContext): FunctionBuilder {
+export function emitBend(m: ModuleBuilder, context: KernelContext): FunctionBuilder {
   const f = m.function("bend", { params: ["i32", "i32", "f32"], export: false }), [s, wide, cap] = f.params;
   const w = hoistConstants(f, context, (w) => void emitTanh(w, w.fresh()));
   const most = f.local("v128");

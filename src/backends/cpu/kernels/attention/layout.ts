@@ -79,6 +79,10 @@ export const lseArg = 32;
 export const deltaArg = 36;
 /** Set where a library could not be called. */
 export const failedArg = 40;
+/** How many keys back a query looks, the cap of scores (a float, 0: none), and whether operand 4 hides keys. */
+export const windowArg = 44;
+export const capArg = 48;
+export const seenArg = 52;
 /** Operands: address, then bytes between batches, between heads, and between rows. */
 export const operandsArg = 64;
 /** Bytes of one operand. */

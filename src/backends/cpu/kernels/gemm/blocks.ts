@@ -31,6 +31,11 @@ export const sumsAt = rowBytes;
 /** Where an item's own panels begin in thread scratch. */
 export const panelsAt: number = rowBytes + sumBytes;
 
+/** How much of sums over `depth` products is added up at once; such parts are added to each other. */
+export function blockDepth(depth: number): number {
+  return depth <= mostDepth ? depth : 4 * Math.ceil(depth / Math.ceil(depth / mostDepth) / 4);
+}
+
 /** A way to cut one product. */
 export class Blocks {
   /** Length of a block of k. */
@@ -62,7 +67,7 @@ export class Blocks {
     const matrices = product.matrices;
     this.tileRows = Math.ceil(rows / Math.ceil(rows / mostRows));
     const tiles = Math.ceil(rows / this.tileRows), panels = Math.ceil(columns / panelColumns);
-    this.depth = depth <= mostDepth ? depth : 4 * Math.ceil(depth / Math.ceil(depth / mostDepth) / 4);
+    this.depth = blockDepth(depth);
     const work = 2 * rows * columns * depth * matrices;
     const wanted = Math.max(1, Math.min(wantedItems, Math.floor(work / itemWork)));
 

@@ -9,7 +9,7 @@
  *
  * @module
  */
-import type { Local, ModuleBuilder } from "../../assembler/mod.ts";
+import type { FunctionBuilder, Local, ModuleBuilder } from "../../assembler/mod.ts";
 import { importThreadScratch, type KernelContext } from "../../engine.ts";
 import type { Program } from "../../../../expr/nodes.ts";
 import { emitAtMost, emitSetSum } from "./address.ts";
@@ -86,7 +86,7 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
   const value = (at: number): Local => arg.emitArgument(f, args, at);
   const columns = value(arg.columnsArg), depth = value(arg.depthArg);
   const innerSize = value(arg.innerArg), blocks = value(arg.columnBlocksArg), task = value(arg.taskArg);
-  const width = value(arg.blockPanelsArg);
+  const width = value(arg.blockPanelsArg), blockSize = value(arg.blockDepthArg);
   const aRow = value(arg.aArg + 4), aColumn = value(arg.aArg + 8);
   const bRow = value(arg.bArg + 4), bColumn = value(arg.bArg + 8);
   const item = local(), block = local(), inner = local(), outer = local(), a = local(), b = local();
@@ -162,10 +162,8 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
       f.op("i32.gt_s");
       f.select();
       f.set(count);
-      if (accumulate) {
-        for (const x of [a, aRow, b, bRow, depth, count, sums, stride]) f.get(x);
-        f.call(accumulate);
-      } else if (rows <= dotRows) callDot(rows, a, b, count, sums);
+      if (accumulate) accumulateBlocks(accumulate);
+      else if (rows <= dotRows) callDot(rows, a, b, count, sums);
       else strips();
       f.get(sums);
       f.get(stride);
@@ -179,6 +177,39 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
       f.call(finish);
     });
   });
+
+  /** Sums over one block of k after the other, as products of many rows have them. */
+  function accumulateBlocks(accumulate: FunctionBuilder): void {
+    const k = local(), steps = local(), more = local(), at = local(), end = local();
+    emitSetSum(f, end, sums, [stride, rows]);
+    f.get(sums);
+    f.set(more);
+    f.forRange(k, 0, depth, blockSize, () => {
+      emitSetSum(f, steps, depth, [k, -1]);
+      emitAtMost(f, steps, blockSize);
+      for (const x of [a, aRow, b, bRow, steps, count, more, stride]) f.get(x);
+      f.call(accumulate);
+      f.get(k);
+      f.if(() => {
+        f.get(end);
+        f.set(to);
+        f.forRange(at, () => f.get(sums), end, 16, () => {
+          f.get(at);
+          for (const part of [at, to]) {
+            f.get(part);
+            f.load("v128.load", 0, 4);
+          }
+          f.op(`${arithmetic}x4.add`);
+          f.store("v128.store", 0, 4);
+          f.increment(to, 16);
+        });
+      });
+      emitSetSum(f, a, a, [steps, 4]);
+      emitSetSum(f, b, b, [bRow, steps]);
+      f.get(end);
+      f.set(more);
+    });
+  }
 
   function callDot(count: number, x: Local, y: Local, columns: Local, to: Local): void {
     for (const value of [x, aRow, y, bColumn, depth, columns, to, stride]) f.get(value);

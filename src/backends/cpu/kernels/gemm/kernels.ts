@@ -34,9 +34,15 @@ const dtypeCodes: Readonly<Partial<Record<DType, number>>> = {
   q4k: 11,
   q3k: 12,
   q2k: 13,
+  iq4xs: 14,
+  q51: 15,
+  q50: 16,
+  q41: 17,
+  iq4nl: 18,
+  mxfp4: 19,
 };
 const layoutCodes = { lanes: 0, k: 1, any: 2, unit: 0, zero: 1 } as const;
-const dtypeCount = 14, forms = dtypeCount * 3;
+const dtypeCount = 20, forms = dtypeCount * 3;
 const mostCoded = 5; // inputs of an epilogue that fit into the number
 
 type Table = Map<string, Map<number, Kernel>>;

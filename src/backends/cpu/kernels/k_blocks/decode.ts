@@ -1,14 +1,15 @@
 /**
- * A block of 256 weights (q2k to q6k) as f32: sixteen numbers at a time are taken out of their bits, widened, and multiplied
+ * A block of weights of a GGUF (q2k to q6k, q50 …) as f32: sixteen numbers at a time are taken out of their bits, widened, and multiplied
  * by the scale of their part. Products and sums are rounded as in the definition (`core/k_blocks.ts`), so that values are the
  * same to the bit.
  *
  * @module
  */
 import type { KDType } from "../../../../core/dtype.ts";
+import { nonLinear, twiceE2m1 } from "../../../../core/k_blocks.ts";
 import type { FunctionBuilder, Local, ModuleBuilder } from "../../assembler/mod.ts";
 
-/** Weights of a block. */
+/** Weights that are widened at once: one block, or several small ones. */
 export const kValues = 256;
 
 /** Emits one dtype's block. */
@@ -76,6 +77,19 @@ class Decoder {
     this.#scaled(this.least, push, this.#offset);
   }
 
+  /** The step is the block's factor itself, and its least value what is added. */
+  plain(hasLeast: boolean): void {
+    const { f } = this;
+    f.get(this.d);
+    f.op("f32x4.splat");
+    f.set(this.#step);
+    if (!hasLeast) return;
+    f.get(this.least);
+    f.op("f32.neg");
+    f.op("f32x4.splat");
+    f.set(this.#offset);
+  }
+
   #scaled(factor: Local, push: () => void, to: Local): void {
     const { f } = this;
     push();
@@ -119,6 +133,48 @@ class Decoder {
     f.get(this.#extra);
     f.op("v128.or");
     f.set(this.#numbers);
+  }
+
+  /** Adds a fifth bit to every number, from the sixteen bits at `at`. */
+  fifth(at: number): void {
+    const { f } = this, bits = [0x08040201, 0x80402010 | 0, 0x08040201, 0x80402010 | 0] as const;
+    f.get(this.from);
+    f.load("i32.load16_u", at, 1);
+    f.op("i16x8.splat");
+    f.set(this.#extra);
+    f.get(this.#extra);
+    f.get(this.#extra);
+    f.shuffle(Array.from({ length: 16 }, (_, lane) => lane >> 3));
+    f.i32x4(...bits);
+    f.op("v128.and");
+    f.i32x4(...bits);
+    f.op("i8x16.eq");
+    f.i8x16(16);
+    f.op("v128.and");
+    f.get(this.#numbers);
+    f.op("v128.or");
+    f.set(this.#numbers);
+  }
+
+  /** Replaces every number by what stands at its place in a table of sixteen. */
+  lookUp(table: readonly number[]): void {
+    const { f } = this,
+      words = [0, 4, 8, 12].map((at) =>
+        table.slice(at, at + 4).reduce((word, x, i) => word | (x & 255) << 8 * i, 0)
+      ) as [number, number, number, number];
+    f.i32x4(...words);
+    f.get(this.#numbers);
+    f.op("i8x16.swizzle");
+    f.set(this.#numbers);
+  }
+
+  /** Sixteen low nibbles at `at`, then the high ones, each changed by `change` and stored. */
+  nibbles(at: number, o: number, hasOffset: boolean, change: (half: number) => void = () => {}): void {
+    for (let half = 0; half < 2; half++) {
+      this.numbers(at, 15, 4 * half);
+      change(half);
+      this.store(o + 16 * half, hasOffset);
+    }
   }
 
   /** Takes the same from every number. */
@@ -232,6 +288,67 @@ const decoders: Readonly<Record<KDType, (b: Decoder) => void>> = {
       }
     }
   },
+  q41(b) {
+    b.half(0, b.d);
+    b.half(2, b.least);
+    b.plain(true);
+    b.nibbles(4, 0, true);
+  },
+  q50(b) {
+    b.half(0, b.d);
+    b.plain(false);
+    b.nibbles(6, 0, false, (half) => {
+      b.fifth(2 + 2 * half);
+      b.less(16);
+    });
+  },
+  q51(b) {
+    b.half(0, b.d);
+    b.half(2, b.least);
+    b.plain(true);
+    b.nibbles(8, 0, true, (half) => b.fifth(4 + 2 * half));
+  },
+  iq4nl(b) {
+    b.half(0, b.d);
+    b.plain(false);
+    b.nibbles(2, 0, false, () => b.lookUp(nonLinear));
+  },
+  mxfp4(b) {
+    const { f } = b, e = f.local("i32");
+    b.byte(0, 255);
+    f.set(e);
+    // Half of a power of two; the least ones are no normal numbers.
+    f.i32(0x200000);
+    f.get(e);
+    f.op("i32.shl");
+    f.get(e);
+    f.i32(1);
+    f.op("i32.sub");
+    f.i32(23);
+    f.op("i32.shl");
+    f.get(e);
+    f.i32(2);
+    f.op("i32.lt_u");
+    f.select();
+    f.op("f32.reinterpret_i32");
+    f.set(b.d);
+    b.plain(false);
+    b.nibbles(1, 0, false, () => b.lookUp(twiceE2m1));
+  },
+  iq4xs(b) {
+    const { f } = b;
+    b.half(0, b.d);
+    for (let j = 0; j < 8; j++) {
+      b.step(() => {
+        b.byte(4 + (j >> 1), 15, 4 * (j % 2));
+        b.byte(2 + (j >> 2), 3, 2 * (j % 4), 4);
+        f.op("i32.or");
+        f.i32(32);
+        f.op("i32.sub");
+      });
+      b.nibbles(8 + 16 * j, 32 * j, false, () => b.lookUp(nonLinear));
+    }
+  },
   q6k(b) {
     const { f } = b;
     b.half(208, b.d);
@@ -252,7 +369,7 @@ const decoders: Readonly<Record<KDType, (b: Decoder) => void>> = {
   },
 };
 
-/** The function `decode(from, to)`: a block becomes 256 f32. */
+/** The function `decode(from, to)`: a block becomes as many f32 as it has values. */
 export function emitDecode(m: ModuleBuilder, dtype: KDType): FunctionBuilder {
   const f = m.function("decode", { params: ["i32", "i32"], export: false });
   decoders[dtype](new Decoder(f));

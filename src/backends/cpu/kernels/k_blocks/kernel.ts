@@ -1,13 +1,13 @@
 /**
- * The kernel of products with weights in blocks of 256: a block becomes floats in the thread's scratch, a kilobyte that stays
- * in the first-level cache, and is multiplied with its part of every row of the item before the next one is taken. A matrix
- * is never widened as a whole.
+ * The kernel of products with weights in blocks of a GGUF: a block of 256 (or eight of 32) becomes floats in the thread's
+ * scratch, a kilobyte that stays in the first-level cache, and is multiplied with its part of every row of the item before the
+ * next one is taken. A matrix is never widened as a whole.
  *
  * Arguments are those of `gemm/arguments.ts`. An item is a block of columns and a block of rows, or, packing, one row of a.
  *
  * @module
  */
-import { byteSize, type KDType } from "../../../../core/dtype.ts";
+import { blockValues, byteSize, type KDType } from "../../../../core/dtype.ts";
 import type { Program } from "../../../../expr/nodes.ts";
 import type { FunctionBuilder, ModuleBuilder } from "../../assembler/mod.ts";
 import { importThreadScratch, type KernelContext } from "../../engine.ts";
@@ -45,12 +45,12 @@ export interface MatmulKOptions {
 const rowsAtOnce = 4;
 
 /**
- * The function `dots(x, step, y, sum, stride)`: adds to sums `stride` bytes apart the products of 256 f32 at y with those of
- * `rows` rows, `step` bytes apart. What a row gives does not depend on how many there are.
+ * The function `dots(x, step, y, sum, stride, count)`: adds to sums `stride` bytes apart the products of `count` f32 at y, a
+ * multiple of 32, with those of `rows` rows, `step` bytes apart. What a row gives does not depend on how many there are.
  */
 function emitDots(m: ModuleBuilder, context: KernelContext, rows: number): FunctionBuilder {
-  const f = m.function(`dots${rows}`, { params: new Array(5).fill("i32"), export: false });
-  const [x, step, y, sum, stride] = f.params, n = f.local("i32"), value = f.local("v128");
+  const f = m.function(`dots${rows}`, { params: new Array(6).fill("i32"), export: false });
+  const [x, step, y, sum, stride, count] = f.params, n = f.local("i32"), value = f.local("v128");
   const pointers = [x, ...f.localArray("i32", rows - 1)];
   const sums = pointers.map(() => f.localArray("v128", 2));
   for (let row = 1; row < rows; row++) emitSetSum(f, pointers[row], pointers[row - 1], step);
@@ -58,7 +58,7 @@ function emitDots(m: ModuleBuilder, context: KernelContext, rows: number): Funct
     f.f32x4(0);
     f.set(each);
   }
-  f.forRange(n, 0, kValues, 16, () => {
+  f.forRange(n, 0, count, 16, () => {
     for (let i = 0; i < 4; i++) {
       f.get(y);
       f.load("v128.load", 16 * i, 4);
@@ -96,7 +96,8 @@ function emitDots(m: ModuleBuilder, context: KernelContext, rows: number): Funct
 /** Emits the kernel. */
 export function emitMatmulK(m: ModuleBuilder, context: KernelContext, options: MatmulKOptions): void {
   const { dtype, ready } = options, scratch = importThreadScratch(m);
-  const decode = emitDecode(m, dtype), one = emitDots(m, context, 1), blockBytes = byteSize(dtype, kValues);
+  const decode = emitDecode(m, dtype), one = emitDots(m, context, 1);
+  const values = blockValues(dtype), blockBytes = byteSize(dtype, values);
   const several = emitDots(m, context, rowsAtOnce);
   const packRow = ready ? null : emitPack(m, context, {
     name: "packRow",
@@ -121,6 +122,7 @@ export function emitMatmulK(m: ModuleBuilder, context: KernelContext, options: M
     "i32",
     14,
   );
+  const [here, wide, limit] = f.localArray("i32", 3);
   const [row0, row1, column0, column1, rowBlock, columnBlock, depthLeft] = f.localArray("i32", 7);
   f.globalGet(scratch);
   f.set(buffer);
@@ -162,9 +164,17 @@ export function emitMatmulK(m: ModuleBuilder, context: KernelContext, options: M
       emitSetSum(f, from, b, [column, bColumn]);
       emitSetSum(f, block, a, [row0, aRow]);
       f.forRange(depthLeft, 0, depth, kValues, () => {
-        f.get(from);
-        f.get(buffer);
-        f.call(decode);
+        emitSetSum(f, here, depth, [depthLeft, -1]);
+        f.i32(kValues);
+        f.set(limit);
+        emitAtMost(f, here, limit);
+        emitSetSum(f, limit, buffer, [here, 4]);
+        f.forRange(wide, () => f.get(buffer), limit, 4 * values, () => {
+          f.get(from);
+          f.get(wide);
+          f.call(decode);
+          f.increment(from, blockBytes);
+        });
         f.get(block);
         f.set(x);
         emitSetSum(f, sum, column, [column0, -1]);
@@ -180,7 +190,7 @@ export function emitMatmulK(m: ModuleBuilder, context: KernelContext, options: M
           isLeft();
           f.if(() =>
             f.loop((again) => {
-              for (const each of [x, aRow, buffer, sum, stride]) f.get(each);
+              for (const each of [x, aRow, buffer, sum, stride, here]) f.get(each);
               f.call(dots);
               emitSetSum(f, x, x, [aRow, rows]);
               emitSetSum(f, sum, sum, [stride, rows]);
@@ -190,7 +200,6 @@ export function emitMatmulK(m: ModuleBuilder, context: KernelContext, options: M
             })
           );
         }
-        f.increment(from, blockBytes);
         f.increment(block, 4 * kValues);
       });
     });

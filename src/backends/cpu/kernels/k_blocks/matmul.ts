@@ -1,9 +1,9 @@
 /**
- * Products with weights in blocks of 256, which stay as they are in memory; activations are f32.
+ * Products with weights in blocks of a GGUF, which stay as they are in memory; activations are f32.
  *
  * @module
  */
-import type { KDType } from "../../../../core/dtype.ts";
+import { blockValues, type KDType } from "../../../../core/dtype.ts";
 import { DTypeError, ShapeError } from "../../../../core/errors.ts";
 import type { Epilogue, View } from "../../../contract.ts";
 import type { Engine } from "../../engine.ts";
@@ -12,8 +12,8 @@ import { isReady, kernelFor } from "../gemm/kernels.ts";
 import { isSource } from "../gemm/load.ts";
 import { Product } from "../gemm/plan.ts";
 import { write, writeEpilogue, writeProduct } from "../gemm/write.ts";
-import { kValues } from "./decode.ts";
 import { mostColumns, mostRows, tasks } from "./kernel.ts";
+import { multiplyKNative } from "./native.ts";
 
 const product = new Product();
 const noInputs: readonly View[] = [];
@@ -23,26 +23,28 @@ const noScalars: readonly number[] = [];
 export function matmulK(engine: Engine, a: View, b: View, out: View, epilogue?: Epilogue): void {
   const dtype = b.dtype as KDType;
   if (!product.read(a, b, out, epilogue?.inputs ?? noInputs)) return;
-  const { rows, columns, depth } = product;
+  const { rows, columns, depth } = product, values = blockValues(dtype);
   if (
-    product.sizes.length > 0 || b.strides[b.strides.length - 2] !== 1 || depth % kValues !== 0 ||
+    product.sizes.length > 0 || b.strides[b.strides.length - 2] !== 1 || depth % values !== 0 ||
     depth === 0 ||
-    (columns > 1 && b.strides[b.strides.length - 1] % kValues !== 0) || b.offset % kValues !== 0
+    (columns > 1 && b.strides[b.strides.length - 1] % values !== 0) || b.offset % values !== 0
   ) {
     throw new ShapeError(
-      `matmul: ${dtype} weights are one matrix seen transposed, with whole blocks of ${kValues} along k, ` +
+      `matmul: ${dtype} weights are one matrix seen transposed, with whole blocks of ${values} along k, ` +
         `not shape [${b.shape}] with strides [${b.strides}]; convert it with .to({ dtype: "f32" })`,
     );
   }
   if (!isSource(out.dtype) || out.dtype === "i32") {
     throw new DTypeError(`matmul: products with ${dtype} weights are floating-point, not ${out.dtype}`);
   }
-  const { args } = engine, program = epilogue?.program ?? null, ready = isReady(product);
+  const { args } = engine, program = epilogue?.program ?? null, scalars = epilogue?.scalars ?? noScalars;
+  if (multiplyKNative(engine, product, a, dtype, program, scalars)) return;
+  const ready = isReady(product);
   const kernel = kernelFor(engine, product, program, 0);
   const packed = ready ? 0 : engine.heap.scratch(4 * rows * depth);
   writeProduct(engine, args, product);
   write(engine, args, arg.packedRowsArg, packed);
-  writeEpilogue(engine, product, program, epilogue?.scalars ?? noScalars);
+  writeEpilogue(engine, product, program, scalars);
   if (!ready) {
     write(engine, args, arg.taskArg, tasks.pack);
     engine.run(kernel, rows, Math.ceil(20_000 / depth));

@@ -18,6 +18,7 @@ import { Product } from "../gemm/plan.ts";
 import { write, writeEpilogue, writeProduct } from "../gemm/write.ts";
 import { activationBytes } from "./activations.ts";
 import { blockBytes, blockWeights, panelRows, type Quantized } from "./format.ts";
+import { multiplyQuantizedNative } from "./native.ts";
 import type { Method } from "./method.ts";
 import { emitLayout, methodFor, mostStreamPanels, scratchNeeded, tasks } from "./kernel.ts";
 
@@ -59,9 +60,15 @@ export function matmulQuantized(
     );
   }
   // As many rows as a decoding step may have go one by one, so that what a row gives never depends on its neighbours.
-  const single = rows <= streamRows;
-  const kernel = kernelFor(engine, product, epilogue?.program ?? null, single ? 1 : 0, method);
-  const panels = readyPanels(engine, b.buffer as CpuBuffer, dtype);
+  const single = rows <= streamRows,
+    program = epilogue?.program ?? null,
+    scalars = epilogue?.scalars ?? noScalars;
+  const ready = (): number => readyPanels(engine, b.buffer as CpuBuffer, dtype);
+  if (!single && !forced && multiplyQuantizedNative(engine, product, a, dtype, ready, program, scalars)) {
+    return;
+  }
+  const kernel = kernelFor(engine, product, program, single ? 1 : 0, method);
+  const panels = ready();
   const bytes = engine.heap.scratch(
     rows * (depth / blockWeights) * activationBytes[method.form(dtype, single)],
   );
@@ -70,7 +77,7 @@ export function matmulQuantized(
   writeProduct(engine, args, product);
   write(engine, args, arg.panelsArg, panels);
   write(engine, args, arg.packedRowsArg, bytes);
-  writeEpilogue(engine, product, epilogue?.program ?? null, epilogue?.scalars ?? noScalars);
+  writeEpilogue(engine, product, program, scalars);
   write(engine, args, arg.taskArg, tasks.quantize);
   engine.run(kernel, rows, Math.ceil(20_000 / depth));
 

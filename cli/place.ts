@@ -1,0 +1,61 @@
+/**
+ * One rule for every command that writes: nothing that is there is lost in silence.
+ *
+ * A language model, and whatever the command itself did not write, is refused without --force. What the same command wrote
+ * before is written again, as it is made anew by the same call, and that is said: "replaced" in place of "wrote".
+ *
+ * @module
+ */
+import { openSource, stat } from "../src/platform/platform.ts";
+import { UsageError } from "./command.ts";
+
+/** What `--force` says of itself in help. */
+export const forceHelp =
+  "replace what is there, whatever it is; without it only what this command wrote before is";
+
+/** Whether bytes go to a stream of this process, whatever is behind it: a shell has put it there. */
+export function isStream(path: string): boolean {
+  return /^\/(dev\/(std(out|err)|fd\/)|proc\/self\/fd\/)/.test(path);
+}
+
+/** What a command writes. */
+export interface Own {
+  /** What another file is, in words: "no model of a table". */
+  readonly what: string;
+  /** Whether a file that begins so is one. */
+  readonly is: (head: Uint8Array) => boolean | Promise<boolean>;
+}
+
+/** Bytes of a file's beginning that tell what it is. */
+const mostHead = 1 << 16;
+
+/** The first bytes as text, each a character. */
+export const letters = (head: Uint8Array, count: number = head.length): string =>
+  String.fromCharCode(...head.subarray(0, count));
+
+/**
+ * What is to be said of writing a file at `path`.
+ * @throws {UsageError} where something is there that the command did not write.
+ */
+export async function placeOf(
+  command: string,
+  path: string,
+  force: boolean,
+  { what, is }: Own,
+): Promise<"wrote" | "replaced"> {
+  const found = await stat(path);
+  // A folder is refused when it is written; what is neither is written through: a device, a pipe.
+  if (found?.isFile !== true || found.size === 0 || isStream(path)) return "wrote";
+  if (force) return "replaced";
+  const source = await openSource(path);
+  let isOwn: boolean;
+  try {
+    isOwn = await is(await source.read(0, Math.min(mostHead, source.size)));
+  } finally {
+    await source.close();
+  }
+  if (isOwn) return "replaced";
+  throw new UsageError(
+    `${command}: ${path} is there already and is ${what}; give --force to replace it, or name another`,
+  );
+}

@@ -1,0 +1,433 @@
+/**
+ * Decoders in plain float64, from a `config.json` and weights by their names in Hugging Face's files: written after the papers and
+ * transformers' modelling code, position by position and with none of the library, so that it judges the library.
+ *
+ * Weights are made where they are asked for, seeded by their names: what a run asked for is what a file has to hold.
+ *
+ * @module
+ */
+import { Generator } from "../src/core/random.ts";
+
+/** A matrix [rows][columns], or a vector as one row. */
+type Matrix = Float64Array[];
+type Json = Readonly<Record<string, unknown>>;
+
+const sum = (x: Float64Array): number => x.reduce((a, b) => a + b, 0);
+
+/** The error function, by its series, and its continued fraction where that is better. */
+function erf(x: number): number {
+  const z = Math.abs(x);
+  if (z < 3) {
+    let term = z, total = z;
+    for (let n = 1; n < 120; n++) total += (term *= -z * z / n) / (2 * n + 1);
+    return Math.sign(x) * 2 / Math.sqrt(Math.PI) * total;
+  }
+  let fraction = 0;
+  for (let n = 60; n > 0; n--) fraction = n / 2 / (z + fraction);
+  return Math.sign(x) * (1 - Math.exp(-z * z) / Math.sqrt(Math.PI) / (z + fraction));
+}
+
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
+const gelu = (x: number): number => x / 2 * (1 + erf(x / Math.SQRT2));
+const geluTanh = (x: number): number =>
+  x / 2 * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
+
+/** transformers' ACT2FN. */
+export const functions: Readonly<Record<string, (x: number) => number>> = {
+  silu: (x) => x * sigmoid(x),
+  swish: (x) => x * sigmoid(x),
+  gelu,
+  gelu_python: gelu,
+  gelu_new: geluTanh,
+  gelu_fast: geluTanh,
+  gelu_accurate: geluTanh,
+  gelu_pytorch_tanh: geluTanh,
+  gelu_python_tanh: geluTanh,
+  gelu_10: (x) => Math.min(10, Math.max(-10, gelu(x))),
+  quick_gelu: (x) => x * sigmoid(1.702 * x),
+  relu: (x) => Math.max(0, x),
+  relu2: (x) => Math.max(0, x) ** 2,
+  relu6: (x) => Math.min(6, Math.max(0, x)),
+  leaky_relu: (x) => x < 0 ? 0.01 * x : x,
+  tanh: Math.tanh,
+  sigmoid,
+  mish: (x) => x * Math.tanh(Math.log1p(Math.exp(x))),
+  laplace: (x) => 0.5 * (1 + erf((x - 0.707107) / (0.282095 * Math.SQRT2))),
+  linear: (x) => x,
+};
+
+/** Weights that are made when they are asked for; what was asked for is kept. */
+export class Weights {
+  /** By name: f32 values, and sizes. */
+  readonly made: Map<string, { shape: number[]; values: Float32Array }> = new Map();
+  readonly #seed: number;
+
+  /** The same seed and names give the same weights. */
+  constructor(seed: number) {
+    this.#seed = seed;
+  }
+
+  /** [rows][columns] with deviation about 1 / √columns; a vector is one row, around 1 where it is a norm's. */
+  get(name: string, ...shape: number[]): Matrix {
+    let found = this.made.get(name);
+    if (!found) {
+      let seed = this.#seed;
+      for (const c of name) seed = (seed * 31 + c.charCodeAt(0)) % 2147483647;
+      const random = new Generator(seed), count = shape.reduce((a, b) => a * b, 1);
+      const isNorm = /(norm|ln_\d|ln_f)\.weight$/.test(name),
+        scale = shape.length > 1 ? 1.7 / Math.sqrt(shape[1]) : 0.3;
+      const values = Float32Array.from(
+        { length: count },
+        () => (2 * random.uniform() - 1) * scale + (isNorm ? 1 : 0),
+      );
+      this.made.set(name, found = { shape, values });
+    }
+    const width = shape.at(-1)!, { values } = found;
+    return Array.from(
+      { length: values.length / width },
+      (_, i) => Float64Array.from(values.subarray(i * width, (i + 1) * width)),
+    );
+  }
+
+  /** Whether norms are 1 + w: then their weights are made around 0. */
+  vector(name: string, size: number): Float64Array {
+    return this.get(name, size)[0];
+  }
+}
+
+/** x · Wᵀ + b, W [out][in]. */
+function linear(x: Matrix, w: Matrix, b: Float64Array | null = null): Matrix {
+  return x.map((row) =>
+    Float64Array.from(w, (column, j) => {
+      let total = b ? b[j] : 0;
+      for (let i = 0; i < row.length; i++) total += row[i] * column[i];
+      return total;
+    })
+  );
+}
+
+const plus = (a: Matrix, b: Matrix, scale = 1): Matrix =>
+  a.map((row, i) => row.map((x, j) => x + scale * b[i][j]));
+
+function rmsNorm(x: Matrix, weight: Float64Array, eps: number, offset: number): Matrix {
+  return x.map((row) => {
+    const r = 1 / Math.sqrt(sum(row.map((v) => v * v)) / row.length + eps);
+    return row.map((v, i) => v * r * (offset + weight[i]));
+  });
+}
+
+function layerNorm(x: Matrix, weight: Float64Array, bias: Float64Array, eps: number): Matrix {
+  return x.map((row) => {
+    const mean = sum(row) / row.length, variance = sum(row.map((v) => (v - mean) ** 2)) / row.length;
+    return row.map((v, i) => (v - mean) / Math.sqrt(variance + eps) * weight[i] + bias[i]);
+  });
+}
+
+/** Angles a position, and what cosines and sines are multiplied by (transformers' modeling_rope_utils). */
+function frequencies(
+  rope: Json,
+  theta: number,
+  width: number,
+  maxPositions: number,
+  length: number,
+): [number[], number] {
+  const plain = Array.from({ length: width / 2 }, (_, i) => theta ** (-2 * i / width));
+  const n = (name: string): number => rope[name] as number, kind = rope.rope_type ?? rope.type ?? "default";
+  const old = n("original_max_position_embeddings") ?? maxPositions;
+  if (kind === "linear") return [plain.map((f) => f / n("factor")), 1];
+  if (kind === "llama3") {
+    const low = old / n("low_freq_factor"), high = old / n("high_freq_factor");
+    return [
+      plain.map((f) => {
+        const wave = 2 * Math.PI / f;
+        if (wave < high) return f;
+        if (wave > low) return f / n("factor");
+        const smooth = (old / wave - n("low_freq_factor")) / (n("high_freq_factor") - n("low_freq_factor"));
+        return (1 - smooth) * f / n("factor") + smooth * f;
+      }),
+      1,
+    ];
+  }
+  if (kind === "yarn") {
+    const at = (turns: number): number =>
+      width * Math.log(old / (turns * 2 * Math.PI)) / (2 * Math.log(theta));
+    const low = Math.max(Math.floor(at(n("beta_fast") ?? 32)), 0);
+    let high = Math.min(Math.ceil(at(n("beta_slow") ?? 1)), width - 1);
+    if (low === high) high += 0.001;
+    const factor = n("factor") ?? maxPositions / old;
+    return [
+      plain.map((f, i) => {
+        const ramp = Math.min(1, Math.max(0, (i - low) / (high - low)));
+        return f / factor * ramp + f * (1 - ramp);
+      }),
+      n("attention_factor") ?? (factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1),
+    ];
+  }
+  if (kind === "longrope") {
+    const list = rope[length > old ? "long_factor" : "short_factor"] as number[];
+    const factor = maxPositions / old;
+    return [
+      plain.map((f, i) => f / list[i]),
+      n("attention_factor") ?? (factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(old))),
+    ];
+  }
+  return [plain, 1];
+}
+
+/** The first numbers of a head turned by the angles of its position, in halves. */
+function turn(head: Float64Array, position: number, [angles, factor]: [number[], number]): Float64Array {
+  const half = angles.length, out = head.slice();
+  angles.forEach((f, i) => {
+    const c = factor * Math.cos(position * f), s = factor * Math.sin(position * f);
+    out[i] = head[i] * c - head[i + half] * s;
+    out[i + half] = head[i + half] * c + head[i] * s;
+  });
+  return out;
+}
+
+interface Heads {
+  readonly q: Float64Array[][];
+  readonly k: Float64Array[][];
+  readonly v: Float64Array[][];
+}
+
+/** Attention of heads [time][head]: [time] of all heads side by side. */
+function attend({ q, k, v }: Heads, scale: number, window: number | null, cap: number | null): Matrix {
+  return q.map((heads, t) => {
+    const parts = heads.map((query, h) => {
+      const group = Math.floor(h * k[0].length / heads.length),
+        first = window === null ? 0 : Math.max(0, t - window + 1);
+      const scores: number[] = [];
+      for (let j = first; j <= t; j++) {
+        const score = scale * sum(query.map((x, i) => x * k[j][group][i]));
+        scores.push(cap === null ? score : cap * Math.tanh(score / cap));
+      }
+      const top = Math.max(...scores),
+        e = scores.map((s) => Math.exp(s - top)),
+        all = e.reduce((a, b) => a + b, 0);
+      const out = new Float64Array(v[0][0].length);
+      e.forEach((p, j) => v[first + j][group].forEach((x, i) => out[i] += p / all * x));
+      return [...out];
+    });
+    return Float64Array.from(parts.flat());
+  });
+}
+
+/** Rows cut into heads of `width`. */
+const heads = (x: Matrix, width: number): Float64Array[][] =>
+  x.map((row) => Array.from({ length: row.length / width }, (_, h) => row.slice(h * width, (h + 1) * width)));
+
+/** Logits [time][vocab] of a text. */
+export function truth(config: Json, ids: readonly number[], w: Weights): Matrix {
+  if (config.model_type === "gpt2") return gpt2(config, ids, w);
+  if (config.model_type === "gpt_neox") return gptNeoX(config, ids, w);
+  return decoder(config, ids, w);
+}
+
+function gpt2(c: Json, ids: readonly number[], w: Weights): Matrix {
+  const n = (name: string, fallback?: number): number => (c[name] ?? fallback) as number;
+  const width = n("n_embd"), headDim = width / n("n_head"), eps = n("layer_norm_epsilon", 1e-5);
+  const inner = n("n_inner", 4 * width), act = functions[String(c.activation_function ?? "gelu_new")];
+  const wte = w.get("wte.weight", n("vocab_size"), width), wpe = w.get("wpe.weight", n("n_positions"), width);
+  const turned = (m: Matrix): Matrix => Array.from(m[0], (_, j) => Float64Array.from(m, (row) => row[j]));
+  const conv = (x: Matrix, name: string, from: number, to: number): Matrix =>
+    linear(x, turned(w.get(`${name}.weight`, from, to)), w.vector(`${name}.bias`, to));
+  const norm = (x: Matrix, name: string): Matrix =>
+    layerNorm(x, w.vector(`${name}.weight`, width), w.vector(`${name}.bias`, width), eps);
+  let x: Matrix = ids.map((id, t) => wte[id].map((v, i) => v + wpe[t][i]));
+  for (let layer = 0; layer < n("n_layer"); layer++) {
+    const at = `h.${layer}`, all = conv(norm(x, `${at}.ln_1`), `${at}.attn.c_attn`, width, 3 * width);
+    const part = (i: number): Float64Array[][] =>
+      heads(all.map((r) => r.slice(i * width, (i + 1) * width)), headDim);
+    let scale = c.scale_attn_weights === false ? 1 : headDim ** -0.5;
+    if (c.scale_attn_by_inverse_layer_idx) scale /= layer + 1;
+    const mixed = attend({ q: part(0), k: part(1), v: part(2) }, scale, null, null);
+    x = plus(x, conv(mixed, `${at}.attn.c_proj`, width, width));
+    const mid = conv(norm(x, `${at}.ln_2`), `${at}.mlp.c_fc`, width, inner).map((row) => row.map(act));
+    x = plus(x, conv(mid, `${at}.mlp.c_proj`, inner, width));
+  }
+  return linear(
+    norm(x, "ln_f"),
+    c.tie_word_embeddings === false ? w.get("lm_head.weight", n("vocab_size"), width) : wte,
+  );
+}
+
+function gptNeoX(c: Json, ids: readonly number[], w: Weights): Matrix {
+  const n = (name: string, fallback?: number): number => (c[name] ?? fallback) as number;
+  const width = n("hidden_size"),
+    count = n("num_attention_heads"),
+    headDim = width / count,
+    inner = n("intermediate_size");
+  const eps = n("layer_norm_eps", 1e-5), act = functions[String(c.hidden_act ?? "gelu")];
+  const bias = c.attention_bias !== false;
+  const norm = (x: Matrix, name: string): Matrix =>
+    layerNorm(x, w.vector(`${name}.weight`, width), w.vector(`${name}.bias`, width), eps);
+  const rope = (c.rope_parameters ?? c.rope_scaling ?? {}) as Json;
+  const share = (rope.partial_rotary_factor ?? n("rotary_pct", 0.25)) as number;
+  const theta = (rope.rope_theta ?? n("rotary_emb_base", 10_000)) as number;
+  const angles = frequencies(
+    rope,
+    theta,
+    Math.floor(headDim * share),
+    n("max_position_embeddings"),
+    ids.length,
+  );
+  const embed = w.get("gpt_neox.embed_in.weight", n("vocab_size"), width);
+  let x: Matrix = ids.map((id) => embed[id]);
+  for (let layer = 0; layer < n("num_hidden_layers"); layer++) {
+    const at = `gpt_neox.layers.${layer}`;
+    const dense = (x: Matrix, name: string, from: number, to: number, has = true): Matrix =>
+      linear(x, w.get(`${at}.${name}.weight`, to, from), has ? w.vector(`${at}.${name}.bias`, to) : null);
+    const all = dense(norm(x, `${at}.input_layernorm`), "attention.query_key_value", width, 3 * width, bias);
+    const each = heads(all, 3 * headDim),
+      part = (i: number, turned: boolean): Float64Array[][] =>
+        each.map((row, t) =>
+          row.map((h) => {
+            const own = h.slice(i * headDim, (i + 1) * headDim);
+            return turned ? turn(own, t, angles) : own;
+          })
+        );
+    const mixed = attend(
+      { q: part(0, true), k: part(1, true), v: part(2, false) },
+      headDim ** -0.5,
+      null,
+      null,
+    );
+    const attention = dense(mixed, "attention.dense", width, width, bias), y = plus(x, attention);
+    const from = c.use_parallel_residual === false ? y : x;
+    const mid = dense(norm(from, `${at}.post_attention_layernorm`), "mlp.dense_h_to_4h", width, inner);
+    x = plus(y, dense(mid.map((row) => row.map(act)), "mlp.dense_4h_to_h", inner, width));
+  }
+  x = norm(x, "gpt_neox.final_layer_norm");
+  return linear(
+    x,
+    c.tie_word_embeddings === true ? embed : w.get("embed_out.weight", n("vocab_size"), width),
+  );
+}
+
+/** The families of the LLaMA kind. */
+function decoder(c: Json, ids: readonly number[], w: Weights): Matrix {
+  const n = (name: string, fallback?: number): number => (c[name] ?? fallback) as number;
+  const family = String(c.model_type), isGemma = family.startsWith("gemma");
+  const width = n("hidden_size"), count = n("num_attention_heads"), groups = n("num_key_value_heads", count);
+  const headDim = n("head_dim", width / count),
+    inner = n("intermediate_size"),
+    layers = n("num_hidden_layers");
+  const eps = n("rms_norm_eps", 1e-6), offset = isGemma ? 1 : 0, maxPositions = n("max_position_embeddings");
+  const hasBias = family !== "mistral" && family !== "phi3" && c.attention_bias === true;
+  const qkvBias = family === "qwen2" || hasBias, outBias = family !== "qwen2" && hasBias;
+  const mlpBias = (family === "llama" || family === "granite" || family === "smollm3") && c.mlp_bias === true;
+  const act = functions[
+    String(
+      (isGemma ? c.hidden_activation : null) ?? c.hidden_act ?? (isGemma ? "gelu_pytorch_tanh" : "silu"),
+    )
+  ];
+  const isBoth = family === "gemma2" || family === "gemma3_text", isPost = family === "olmo2";
+  const scale = family === "granite"
+    ? n("attention_multiplier", 1)
+    : isBoth
+    ? n("query_pre_attn_scalar", 256) ** -0.5
+    : headDim ** -0.5;
+  const cap = (name: string): number | null => (c[name] as number | undefined) ?? null;
+  const vocab = n("vocab_size"), embed = w.get("model.embed_tokens.weight", vocab, width);
+  const times = isGemma ? Math.sqrt(width) : n("embedding_multiplier", 1);
+  const norm = (x: Matrix, name: string, size = width): Matrix =>
+    rmsNorm(x, w.vector(`model.${name}.weight`, size), eps, offset);
+  const types = c.layer_types as string[] | undefined;
+  const isWindowed = (layer: number): boolean => {
+    if (c.sliding_window === null || c.sliding_window === undefined) return false;
+    if (family === "qwen2" || family === "qwen3" || family === "smollm3") {
+      if (c.use_sliding_window !== true) return false;
+    }
+    if (family === "mistral" || family === "phi3") return true;
+    if (types) return types[layer] === "sliding_attention";
+    if (family === "qwen2" || family === "qwen3") return layer >= n("max_window_layers", 28);
+    if (family === "smollm3") return !hasRope(layer);
+    if (family === "gemma2") return layer % 2 === 0;
+    if (family === "gemma3_text") return (layer + 1) % n("sliding_window_pattern", 6) !== 0;
+    return false;
+  };
+  const told = c.no_rope_layers as number[] | undefined;
+  const hasRope = (layer: number): boolean =>
+    family !== "smollm3" || (told ? told[layer] === 1 : (layer + 1) % n("no_rope_layer_interval", 4) !== 0);
+  const anglesOf = (layer: number): [number[], number] => {
+    const all = (c.rope_parameters ?? c.rope_scaling ?? {}) as Json, own = isWindowed(layer);
+    const entry = all[own ? "sliding_attention" : "full_attention"] as Json | undefined;
+    const rope: Json = c.rope_parameters && entry ? entry : all;
+    const isLocal = family === "gemma3_text" && own;
+    const theta = isLocal && !c.rope_parameters
+      ? n("rope_local_base_freq", 10_000)
+      : (rope.rope_theta ?? c.rope_theta ?? { gemma3_text: 1e6, smollm3: 2e6 }[family] ?? 10_000) as number;
+    const share = (rope.partial_rotary_factor ?? c.partial_rotary_factor ?? 1) as number;
+    const scaling = isLocal && !c.rope_parameters ? {} : rope;
+    return frequencies(
+      { original_max_position_embeddings: c.original_max_position_embeddings, ...scaling },
+      theta,
+      Math.floor(headDim * share),
+      maxPositions,
+      ids.length,
+    );
+  };
+  let x: Matrix = ids.map((id) => embed[id].map((v) => v * times));
+  for (let layer = 0; layer < layers; layer++) {
+    const at = `layers.${layer}`, queries = count * headDim, keys = groups * headDim;
+    const dense = (x: Matrix, name: string, from: number, to: number, has: boolean): Matrix =>
+      linear(
+        x,
+        w.get(`model.${at}.${name}.weight`, to, from),
+        has ? w.vector(`model.${at}.${name}.bias`, to) : null,
+      );
+    const before = isPost ? x : norm(x, `${at}.input_layernorm`);
+    let [q, k, v]: Matrix[] = [];
+    if (family === "phi3") {
+      const all = dense(before, "self_attn.qkv_proj", width, queries + 2 * keys, false);
+      const part = (from: number, to: number): Matrix => all.map((row) => row.slice(from, to));
+      [q, k, v] = [part(0, queries), part(queries, queries + keys), part(queries + keys, queries + 2 * keys)];
+    } else {
+      q = dense(before, "self_attn.q_proj", width, queries, qkvBias);
+      k = dense(before, "self_attn.k_proj", width, keys, qkvBias);
+      v = dense(before, "self_attn.v_proj", width, keys, qkvBias);
+    }
+    if (isPost) {
+      q = norm(q, `${at}.self_attn.q_norm`, queries);
+      k = norm(k, `${at}.self_attn.k_norm`, keys);
+    }
+    const angles = anglesOf(layer), isEach = family === "qwen3" || family === "gemma3_text";
+    const turned = (m: Matrix, name: string): Float64Array[][] =>
+      heads(m, headDim).map((row, t) => {
+        const normed = isEach ? norm(row, `${at}.self_attn.${name}`, headDim) : row;
+        return hasRope(layer) ? normed.map((h) => turn(h, t, angles)) : normed;
+      });
+    const given = { q: turned(q, "q_norm"), k: turned(k, "k_norm"), v: heads(v, headDim) };
+    const mixed = attend(
+      given,
+      scale,
+      isWindowed(layer) ? n("sliding_window") : null,
+      family === "gemma2" ? cap("attn_logit_softcapping") : null,
+    );
+    const residual = n("residual_multiplier", 1);
+    let branch = dense(mixed, "self_attn.o_proj", queries, width, outBias);
+    if (isPost || isBoth) branch = norm(branch, `${at}.post_attention_layernorm`);
+    x = plus(x, branch, residual);
+    const inside = isPost
+      ? x
+      : norm(x, isBoth ? `${at}.pre_feedforward_layernorm` : `${at}.post_attention_layernorm`);
+    let gate: Matrix, up: Matrix;
+    if (family === "phi3") {
+      const both = dense(inside, "mlp.gate_up_proj", width, 2 * inner, false);
+      [gate, up] = [both.map((row) => row.slice(0, inner)), both.map((row) => row.slice(inner))];
+    } else {
+      gate = dense(inside, "mlp.gate_proj", width, inner, mlpBias);
+      up = dense(inside, "mlp.up_proj", width, inner, mlpBias);
+    }
+    const bent = gate.map((row, i) => row.map((g, j) => act(g) * up[i][j]));
+    let mlp = dense(bent, "mlp.down_proj", inner, width, mlpBias);
+    if (isPost || isBoth) mlp = norm(mlp, `${at}.post_feedforward_layernorm`);
+    x = plus(x, mlp, residual);
+  }
+  x = norm(x, "norm");
+  const isTied = (c.tie_word_embeddings ?? (isGemma || family === "smollm3")) === true;
+  const logits = linear(x, isTied ? embed : w.get("lm_head.weight", vocab, width));
+  const final = isBoth ? cap("final_logit_softcapping") : null, division = n("logits_scaling", 1);
+  return logits.map((row) => row.map((l) => final === null ? l / division : final * Math.tanh(l / final)));
+}

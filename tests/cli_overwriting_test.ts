@@ -1,0 +1,120 @@
+/**
+ * Nothing that is there is lost in silence: every command that writes says what it replaced of its own, and refuses the rest.
+ */
+import { assertMatch, assertStrictEquals } from "@std/assert";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, it } from "node:test";
+import { commands } from "../cli/commands/mod.ts";
+import { call, fails } from "./_command.ts";
+import { saveNpy, tensor } from "../mod.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "ferrotype-test-"));
+const at = (...names: string[]): string => join(folder, ...names);
+after(() => rmSync(folder, { recursive: true }));
+
+writeFileSync(
+  at("t.csv"),
+  `a,b,y\n${Array.from({ length: 40 }, (_, i) => `${i % 7},${i % 3},${i / 8}`).join("\n")}\n`,
+);
+await saveNpy(at("x.npy"), tensor([[1, 2]]));
+writeFileSync(at("t.txt"), "to be or not to be, that is the question. ".repeat(20));
+const sizes = "--block-size 4 --n-layer 1 --n-head 1 --n-embd 4 --batch-size 1 --threads 1".split(
+  " ",
+);
+
+/** Each command that writes a file: the call, and what it writes. */
+const writers: readonly [args: readonly string[], written: string][] = [
+  [["tabular", "train", at("t.csv"), "-o", at("m.st"), "--model", "linear", "--folds", "0"], at("m.st")],
+  [["tabular", "predict", at("m.st"), "--csv", at("t.csv"), "-o", at("p.csv")], at("p.csv")],
+  [["tabular", "inspect", at("m.st"), "--onnx", at("m.onnx")], at("m.onnx")],
+  [
+    ["run", at("m.onnx"), "--input", `numeric=@${at("x.npy")}`, "--output", `value=${at("y.npy")}`],
+    at("y.npy"),
+  ],
+  [["tokenizer", "train", at("t.txt"), "-o", at("k"), "--vocab-size", "260"], at("k", "tokenizer.json")],
+];
+
+describe("what is there already", () => {
+  it("is replaced and said where the command wrote it, else refused without --force", async () => {
+    for (const [args, file] of writers) {
+      const [first, again] = [await call(args), await call(args)];
+      assertStrictEquals(first.code, 0, first.stderr);
+      assertStrictEquals(again.code, 0, again.stderr);
+      const said = new RegExp(`\\breplaced ${file.replaceAll(/[.\\]/g, "\\$&")}\\b`);
+      assertStrictEquals(said.test(first.stderr), false, first.stderr);
+      assertMatch(again.stderr, said);
+      writeFileSync(file, "something else\n");
+      await fails(2, args, /is there already and is no .*; give --force to replace it, or name another/);
+      assertStrictEquals(readFileSync(file, "utf8"), "something else\n");
+      const forced = await call([...args, "--force"]);
+      assertStrictEquals(forced.code, 0, forced.stderr);
+      assertMatch(forced.stderr, said);
+    }
+  });
+
+  it("is refused where it is a run or a model, and with --force another is trained in its place", async () => {
+    const begin = (seed: string, steps: string, ...more: string[]): string[] => [
+      ...["train", at("t.txt"), "-o", at("run"), ...sizes, "--seed", seed, "--steps", steps],
+      ...more,
+    ];
+    assertStrictEquals((await call(begin("1", "5"))).code, 0);
+    await fails(
+      2,
+      begin("2", "1"),
+      /holds a run already; go on with --resume, give --force to begin another in its place/,
+    );
+    const forced = await call(begin("2", "1", "--force"));
+    assertStrictEquals(forced.code, 0, forced.stderr);
+    assertMatch(forced.stderr, /replacing the run in/);
+    assertStrictEquals(JSON.parse(readFileSync(at("run", "training.json"), "utf8")).seed, 2);
+    // The older run's checkpoints, which went further, are not taken for this one's.
+    const resumed = await call([
+      "train",
+      at("t.txt"),
+      "-o",
+      at("run"),
+      "--resume",
+      "--json",
+      "--threads",
+      "1",
+    ]);
+    assertStrictEquals(JSON.parse(resumed.stdout).step, 1);
+  });
+
+  it("is spoken of in the help of every command that has --force", () => {
+    for (const { name, options } of commands) {
+      const writes = ["out", "onnx", "output"].some((flag) => flag in options) || name === "convert";
+      if (name === "batch") continue; // What its folder holds is gone on with.
+      assertStrictEquals("force" in options, writes, name);
+      if (writes) assertMatch(options.force.help, /without it/, name);
+    }
+  });
+});
+
+describe("limits of a run", () => {
+  it("are refused where they contradict its steps and its rate", async () => {
+    for (
+      const [args, message] of [
+        ["--min-lr 1 --lr 0.1", /--min-lr is 1, expected at most the 0.1 of --lr/],
+        ["--save-every 3", /--save-every is 3, expected at most the 2 of --steps/],
+        ["--eval-every 3", /--eval-every is 3, expected at most the 2 of --steps/],
+        ["--warmup 3", /--warmup is 3, expected at most the 2 of --steps/],
+        ["--n-kv-head 2", /^ferrotype: train: gpt2 has as many .*; leave --n-kv-head 2 out/m],
+      ] as const
+    ) {
+      await fails(2, [
+        "train",
+        at("t.txt"),
+        "-o",
+        at("never"),
+        "--block-size",
+        "4",
+        "--steps",
+        "2",
+        ...args.split(" "),
+      ], message);
+    }
+  });
+});
