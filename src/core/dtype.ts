@@ -13,6 +13,18 @@ import { DTypeError } from "./errors.ts";
 /**
  * Element types. `f64` exists on the reference device only; `q8`, `q4` and those of `KDType` hold weights only.
  *
+ * At the limits:
+ *
+ * | | integers | floats |
+ * |---|---|---|
+ * | made (`tensor`, `full`, `arange` …) | the fraction is cut off; what lies out of range, NaN and infinities are a `DTypeError` | rounded; a finite number that would become an infinity is a `DTypeError` |
+ * | `to({ dtype })` from floats | the fraction is cut off, what lies beyond is the nearest bound, NaN is 0 (as bool: true) | rounded, also to an infinity |
+ * | `to({ dtype })` from integers | the lowest bits are kept (300 in u8 is 44) | rounded, also to an infinity |
+ * | `add`, `sub`, `mul`, `neg`, `pow`, `matmul` | wrap around | round, also to an infinity |
+ * | `sum`, `prod`, `cumsum` | in i64 | in f32 |
+ * | `div` | a float: 1 / 0 is an infinity, 0 / 0 NaN | the same |
+ * | `floorDivide`, `remainder`, `fmod` by 0 | a `DTypeError`, compiled too (WebGPU: 0) | an infinity or NaN |
+ *
  * @category Tensors
  */
 export type DType = "f64" | "f32" | "f16" | "bf16" | "i64" | "i32" | "u8" | "bool" | "q8" | "q4" | KDType;
