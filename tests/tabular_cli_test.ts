@@ -94,7 +94,7 @@ describe("ferrotype tabular", () => {
         '{"size":1.5,"price":1,"colour":"blue","member":true,"since":"2020-05-05"}',
       ]);
       assertEquals(same, said);
-      for (const [text, shown] of [["1e400", '"1e400"'], ["-1e999", '"-1e999"'], ["1e39", "1e\\+39"]]) {
+      for (const [text, shown] of [["1e400", '"1e400"'], ["-1e999", '"-1e999"'], ["1e39", '"1e39"']]) {
         await fails(
           2,
           ["tabular", "predict", model, `{"size":${text}}`],
