@@ -8,6 +8,7 @@ import { buffer } from "node:stream/consumers";
 import {
   type CausalLM,
   type DataSource,
+  distributed,
   epochBatches,
   evaluate,
   evaluateExamples,
@@ -81,7 +82,14 @@ export function textMaterial(
   };
 }
 
-const onWarning = (message: string): void => void note(`warning: ${message}`);
+/** Says the first warning: the same is found by every evaluation again. */
+function sayOnce(): (message: string) => void {
+  let isSaid = false;
+  return (message) => {
+    if (!isSaid && distributed.rank === 0) void note(`warning: ${message}`);
+    isSaid = true;
+  };
+}
 
 async function sourceAt(path: string): Promise<string | ByteSource> {
   return path === "-" ? openBytes(await buffer(stdin), "standard input") : path;
@@ -109,7 +117,8 @@ export async function preferenceMaterial(
 ): Promise<Material> {
   const { "block-size": blockSize, "batch-size": batchSize, seed, beta } = settings;
   const all = await openPreferences(await sourceAt(path), { model });
-  const sizes = { batchSize, blockSize, onWarning }, { learned, rest, amount, held } = halves(all, settings);
+  const sizes = { batchSize, blockSize, onWarning: sayOnce() },
+    { learned, rest, amount, held } = halves(all, settings);
   const dpo = { beta: beta!, ...(reference ? { reference } : {}) };
   const material: Material<{ loss(of: CausalLM, options: object): Tensor }> = {
     amount,
@@ -133,7 +142,7 @@ export async function exampleMaterial(
 ): Promise<Material> {
   const { "block-size": blockSize, "batch-size": batchSize, pack, seed } = settings;
   const all = await openExamples(await sourceAt(path), { model, trainOnPrompt: settings["train-on-prompt"] });
-  const sizes = { batchSize, blockSize, pack, onWarning },
+  const sizes = { batchSize, blockSize, pack, onWarning: sayOnce() },
     { learned, rest, amount, held } = halves(all, settings);
   const objective = { labelSmoothing: settings["label-smoothing"], zLoss: settings["z-loss"] };
   const material: Material<{ loss(of: CausalLM, objective: object): Tensor }> = {

@@ -56,7 +56,8 @@ describe("the start of the command", () => {
       "cli/commands/generate.ts",
       "cli/commands/table.ts",
     ]);
-    assert(files.length <= 440, `${files.length} files`);
+    // A budget: what is added to it should be what a text needs.
+    assert(files.length <= 470, `${files.length} files`);
   });
 
   it("loads nothing of the library to tell its version", { skip }, () => {

@@ -319,7 +319,10 @@ describe("ferrotype train", () => {
       lines = (n: number): string =>
         Array.from(
           { length: n },
-          (_, i) => `{"prompt": "the ${i % 3 ? "cat" : "dog"}", "completion": " sat on"}\n`,
+          (_, i) =>
+            `{"prompt": "the ${i % 3 ? "cat" : "dog"}", "completion": " sat on${
+              i === 19 ? " the mat" : ""
+            }"}\n`,
         ).join("");
     const examples = at("examples.jsonl");
     writeFileSync(examples, `\n${lines(20)}`);
@@ -360,9 +363,11 @@ describe("ferrotype train", () => {
       );
       const { stderr, code } = await call(asked);
       assertStrictEquals(code, 0, stderr);
-      assertMatch(
-        stderr,
-        /: 18 examples to learn from, 2 held out; 9 steps|; 18 examples to learn from, 2 held out; 9/,
+      assertMatch(stderr, /; 18 examples to learn from, 2 held out; 9 steps/);
+      // Of what is too long the first is told of, and that once, though every evaluation finds it.
+      assertStrictEquals(
+        stderr.match(/warning: .*, line 21 has 22 tokens.*: the rest is left out/g)?.length,
+        1,
       );
       await output([
         ...asked.map((word) => word.replace(`${name}whole`, `${name}parts`)),

@@ -18,6 +18,7 @@ import {
   useDeterministicAlgorithms,
 } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
+import { cpuBackend } from "../src/runtime/cpu.ts";
 import { backendOf } from "../src/tensor/mod.ts";
 import { assertClose, numbersOf } from "./_devices.ts";
 import { width } from "./_width.ts";
@@ -40,8 +41,9 @@ const lineOf = (plan: string): string =>
 
 describe("weights in order", () => {
   // What a library multiplies is not packed by us.
-  beforeEach(() => useDeterministicAlgorithms(true));
-  afterEach(() => useDeterministicAlgorithms(false));
+  const { blas } = cpuBackend().engine;
+  beforeEach(() => void (blas.enabled = false));
+  afterEach(() => void (blas.enabled = true));
 
   it("are packed once, counted, and given back", async () => {
     const net = new nn.Sequential(new nn.Linear(48, 100), new nn.GELU(), new nn.Linear(100, 24));
@@ -131,6 +133,23 @@ describe("weights in order", () => {
     }
     assertClose(await numbersOf(a.all[1]), await numbersOf(b.all[1]), "the head", { atol: 1e-5, rtol: 1e-4 });
     for (const t of [...a.all, ...b.all]) t.dispose();
+  });
+
+  it("are read as they are while all sums are to be in one order", async () => {
+    const w = keep(randn([24, 20], { seed: 30 })), x = randn([40, 24], { seed: 31 });
+    using f = compile((x: Tensor) => matmul(x, w).add(1));
+    assertMatch(lineOf(f.plan(x)), /1 operation,/);
+    for (let i = 0; i < 3; i++) f(x).dispose();
+    useDeterministicAlgorithms(true);
+    try {
+      const expected = await numbersOf(matmul(x, w).add(1));
+      for (let i = 0; i < 3; i++) assertEquals(await numbersOf(f(x)), expected);
+      using g = compile((x: Tensor) => matmul(x, w).add(1));
+      assertStrictEquals(lineOf(g.plan(x)), "none");
+    } finally {
+      useDeterministicAlgorithms(false);
+    }
+    w.dispose();
   });
 
   it("give what they give unpacked, bit for bit, in shapes, strides and dtypes made at random", async () => {

@@ -2,10 +2,14 @@
  * Fields of a config.json that nothing reads: refused where they would change the numbers, told of where they are slips.
  */
 import { assert, assertEquals, assertMatch, assertThrows } from "@std/assert";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { CausalLM, GPT2 } from "../mod.ts";
 import { FormatError } from "../src/core/errors.ts";
 import { Generator } from "../src/core/random.ts";
 import { unreadFields } from "../src/models/unread.ts";
 import { familyNames, familyOf } from "../src/models/registry.ts";
+import { repository } from "./_data.ts";
 import { describe, it } from "./_suite.ts";
 
 describe("fields of a config.json that nothing reads", () => {
@@ -62,5 +66,31 @@ describe("fields of a config.json that nothing reads", () => {
       ),
       [],
     );
+  });
+
+  it("a slip in a folder is heard by who loads it, and by nobody else", async () => {
+    const folder = join(repository, "web/models/shakespeare"), given: Record<string, Uint8Array> = {};
+    for (const name of readdirSync(folder).filter((name) => /json|safetensors/.test(name))) {
+      given[name] = new Uint8Array(readFileSync(join(folder, name)));
+    }
+    const { layer_norm_epsilon, ...rest } = JSON.parse(new TextDecoder().decode(given["config.json"]));
+    const config = { ...rest, layer_norm_epsilom: layer_norm_epsilon };
+    given["config.json"] = new TextEncoder().encode(JSON.stringify(config));
+    const heard: string[] = [], warned: unknown[] = [], { warn } = console;
+    console.warn = (...text) => void warned.push(text);
+    try {
+      const options = { device: "reference", onWarning: (message: string) => heard.push(message) } as const;
+      (await GPT2.load(given as never, options)).dispose();
+      (await CausalLM.load(given as never, options)).dispose();
+      assertEquals(heard.filter((message) => /layer_norm_epsilom is not read/.test(message)).length, 2);
+      for (const type of familyNames) {
+        const own: string[] = [], { bos_token_id: _, ...json } = sized(type);
+        familyOf(type, "").parse({ ...json, bos_tokn_id: 4 }, "c", {}, (message) => own.push(message));
+        assertEquals(own, ["c: bos_tokn_id is not read; did you mean bos_token_id?"], type);
+      }
+      assertEquals(warned, []);
+    } finally {
+      console.warn = warn;
+    }
   });
 });

@@ -16,6 +16,7 @@ import { join } from "node:path";
 import {
   affine,
   CausalLM,
+  convertToGguf,
   DTypeError,
   indexSelect,
   linear,
@@ -235,6 +236,27 @@ eachDevice(
 
 onWebGpu((device) => {
   describe("blocks of 256 on a device that holds none", () => {
+    it("are q8 where that has the same integers and factors", () =>
+      inFolder(async (folder) => {
+        const sizes = { vocabSize: 64, contextLength: 32, width: 96, layers: 1, heads: 3, innerWidth: 160 };
+        {
+          using made = await CausalLM.fromSizes("llama", sizes, { device: "cpu" });
+          await made.save(join(folder, "model"));
+        }
+        // Rows of 96 and 160 fill no blocks of 256: they are Q5_0 in the file.
+        const path = join(folder, "model.gguf"), told: string[] = [], ids = [[5, 9, 2, 33, 60]];
+        await convertToGguf(join(folder, "model"), path, { dtype: "q4_k" });
+        using model = await CausalLM.load(path, { device, onWarning: (message) => void told.push(message) });
+        const held = new Set(
+          model.parameters().filter(({ shape }) => shape.length > 1).map(({ dtype }) => dtype),
+        );
+        assertEquals([[...held], told], [["q8"], []]);
+        using plain = await CausalLM.load(path, { device: "reference" });
+        using logits = noGrad(() => model.forward(ids)), known = noGrad(() => plain.forward(ids));
+        const [a, b] = [await logits.data(), await known.data()] as Float32Array[];
+        assert(b.every((x, i) => Math.abs(x - a[i]) < 2e-4));
+      }));
+
     it("become f32 while they are read, which is said once", {
       skip: missingData("quants", "llama-256-q4_k_m.gguf"),
     }, async () => {

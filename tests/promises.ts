@@ -109,11 +109,14 @@ export const promises: readonly Promised[] = [
       "backtracking_test.ts",
       "hostile_test.ts",
     ],
-    tried: "{texts} JSON texts, {ggufs} GGUFs, and {inputs} files made at random, of every kind",
+    tried:
+      "{texts} JSON texts and {ggufs} GGUFs on Deno, {fewerTexts} and {fewerGgufs} on the others, and {inputs} files made at random, of every kind",
     numbers: {
       inputs: ["hostile_test.ts", /await run\([\d_]+, ([\d_]+)\)/],
-      texts: ["json_scanner_test.ts", /round < ([\d_]+)/],
-      ggufs: ["gguf_test.ts", /round < (\d+)/],
+      texts: ["json_scanner_test.ts", /rounds = width\(([\d_]+)/],
+      fewerTexts: ["json_scanner_test.ts", /rounds = width\([\d_]+, ([\d_]+)/],
+      ggufs: ["gguf_test.ts", /rounds = width\((\d+)/],
+      fewerGgufs: ["gguf_test.ts", /rounds = width\(\d+, (\d+)/],
     },
     more: "deno task hostile --count 100000 --seed 1",
   },

@@ -16,6 +16,7 @@ import { basename, dirname, join } from "node:path";
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { ensurePackages } from "../tests/_install.ts";
+import { withUndefined } from "./optional_types.ts";
 import { withImports } from "./packages.ts";
 import { readTask } from "./task.ts";
 
@@ -209,7 +210,8 @@ export async function buildNpm(out: string = join(root, "npm")): Promise<void> {
         : "";
       if (path.endsWith(".d.ts")) {
         // An import of nothing declares nothing, and leads a compiler to files that need more of its libraries.
-        await writeFile(path, library + withEndings(text).replace(/^import "[^"]+";\n/gm, ""));
+        const plain = withEndings(text).replace(/^import "[^"]+";\n/gm, "");
+        await writeFile(path, library + withUndefined(plain));
       }
       // A source lies, as far as a debugger is concerned, beside its script, wherever this was built.
       if (path.endsWith(".map")) {

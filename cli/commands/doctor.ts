@@ -68,11 +68,13 @@ export const doctor: Command = {
     const { why, engines } = found.products;
     if (why !== null && found.blas.available) await line("", why);
     if (engines.length > 1) {
-      const names = Object.keys(engines[0].speeds), cell = (text: string): string => text.padStart(14);
-      await line("GFLOP/s a thread", " ".repeat(12) + names.map(cell).join(""));
+      const names = Object.keys(engines[0].speeds);
+      const row = (cells: string[]): string =>
+        cells.map((cell, i) => cell.padStart(names[i].length + 2)).join("");
+      await line("GFLOP/s a thread", " ".repeat(12) + row(names));
       for (const { name, speeds, refused } of engines) {
-        const figures = names.map((key) => cell(speeds[key] === 0 ? "-" : String(speeds[key])));
-        await line("", `${name.padEnd(12)}${refused ?? figures.join("")}`);
+        const figures = names.map((key) => speeds[key] === 0 ? "-" : String(speeds[key]));
+        await line("", `${name.padEnd(12)}${refused ?? row(figures)}`);
       }
     }
     await line("huge pages", `${found.hugePages.available ? "yes" : "no"}: ${found.hugePages.detail}`);

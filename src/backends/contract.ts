@@ -274,8 +274,11 @@ export interface Kernels {
   packedBytes?(a: View, b: View, out: View, epilogue?: Epilogue): number;
   /** b [k, n], any strides, in that order: out [bytes / 4] is contiguous f32. */
   pack?(b: View, out: View): void;
-  /** `matmul` with a matrix b that was packed, for a product that {@link Kernels.packedBytes} gave bytes for. */
-  matmulPacked?(a: View, packed: View, out: View, epilogue?: Epilogue): void;
+  /**
+   * `matmul` with a matrix b that was packed, for a product that {@link Kernels.packedBytes} gave bytes for. Where the device's
+   * mode has changed since, it may read b itself.
+   */
+  matmulPacked?(a: View, b: View, packed: View, out: View, epilogue?: Epilogue): void;
   /** Writes x [.., n], f32 with unit last stride, as q8 blocks along the last axis of `out` (up to 4 dims, whole blocks). */
   quantize?(x: View, out: View): void;
   /** Gradients of attention from what the forward kernel kept; views strided as there. */
@@ -310,6 +313,7 @@ export interface Kernels {
    * Draws an index of logits [n] with its probability softmax(logits / temperature), of the `topK` largest alone where
    * that is above 0 (with what ties with the last of them), by the number `uniform` of [0, 1), which walks down the indices
    * in their order. out is [1], i32: -1 where every logit is -∞ or NaN.
+   * A temperature of 0: the largest, the first where they tie, and -1 where it is NaN or infinite.
    */
   sample?(logits: View, temperature: number, topK: number, uniform: number, out: View): void;
   /**

@@ -172,7 +172,12 @@ const list: readonly Operation[] = [
     return (args[3] as View[]).map(() => null);
   }),
   row("pack", true, "reads b:f32|f16|bf16, writes out:f32", () => [null]),
-  row("matmulPacked", true, "reads a, reads packed:f32, writes out, epilogue epilogue", () => [null]),
+  row(
+    "matmulPacked",
+    true,
+    "reads a, reads b, reads packed:f32, writes out, epilogue epilogue",
+    () => [null],
+  ),
   row("quantize", true, "reads x:f32, writes out:q8", like(0)),
   row(
     "attentionBackward",

@@ -48,10 +48,16 @@ export interface Family<C = unknown, N extends CausalNetwork = CausalNetwork> {
   /** Its name in messages. */
   readonly title: string;
   /**
-   * Reads the value of a config.json, with `changes` (in camelCase) in place of what it says.
+   * Reads the value of a config.json, with `changes` (in camelCase) in place of what it says. `warn` hears of fields that are
+   * nearly others; default: `console.warn`.
    * @throws {FormatError} for a field that is malformed, or not honoured.
    */
-  parse(json: unknown, where: string, changes?: Readonly<Record<string, unknown>>): C;
+  parse(
+    json: unknown,
+    where: string,
+    changes?: Readonly<Record<string, unknown>>,
+    warn?: (message: string) => void,
+  ): C;
   /** What a config.json says for these sizes, all else being the family's own. */
   sized(sizes: ModelSizes): Record<string, unknown>;
   /** Changes for {@link parse} that set every dropout that the family has. */

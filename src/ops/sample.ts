@@ -40,10 +40,18 @@ export function drawsItself(t: Tensor): boolean {
   return t.backend.kernels.sample !== undefined && t.dtype === "f32";
 }
 
+/** What the kernel gives of logits that the device draws from by itself. */
+function draw(logits: Tensor, temperature: number, topK: number, uniform: number): Tensor {
+  const out = empty([1], "i32", logits.backend, "sampleLogits");
+  logits.backend.kernels.sample!(contiguousView(logits), temperature, topK, uniform, out);
+  return out;
+}
+
 /** The index of the largest of `logits` [n], the first where they tie: i32 [1]; -1 where it is NaN or infinite. */
 export function likeliest(logits: Tensor): Tensor {
   return noGrad(() =>
     tidy(() => {
+      if (drawsItself(logits)) return draw(logits, 0, 0, 0);
       const best = argmax(logits, 0, true);
       return toDType(where(isfinite(gather(logits, 0, best)), best, -1), "i32");
     })
@@ -68,12 +76,7 @@ export function sampleLogits(logits: Tensor, uniform: number, options: SampleLog
   return noGrad(() =>
     tidy(() => {
       if (temperature < coldest) return likeliest(logits);
-      const kernel = logits.backend.kernels.sample;
-      if (kernel && logits.dtype === "f32") {
-        const out = empty([1], "i32", logits.backend, "sampleLogits");
-        kernel(contiguousView(logits), temperature, topK, uniform, out);
-        return out;
-      }
+      if (drawsItself(logits)) return draw(logits, temperature, topK, uniform);
       let x = div(logits, temperature);
       if (topK > 0 && topK < n) {
         x = where(ge(x, slice(topk(x, topK).values, [topK - 1, topK])), x, -Infinity);

@@ -126,7 +126,8 @@ function described(
   { of: asked, warn }: Asked,
 ): { architecture: ArchitectureNotes; tensors: Passing[]; vocabSize: number } {
   const configName = `${where}/config.json`, family = familyOfConfig(json, configName);
-  const config = family.parse(json, configName), offered = file.names.map((name) => file.info(name));
+  const config = family.parse(json, configName, {}, warn),
+    offered = file.names.map((name) => file.info(name));
   const nameOf = (name: string): string | null => family.parameterName(name, config);
   const names = matchNames(offered, family.expected(config), nameOf, family.title, where, warn);
   const tensors = [...family.expected(config).names()].map((parameter): Passing => {

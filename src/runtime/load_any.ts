@@ -140,7 +140,7 @@ async function loadGguf(Model: ModelClass, file: Gguf, options: Options): Promis
   try {
     const [where] = file.files, json = await ggufJson(file);
     const family = familyOfConfig(json, where) as Family<object>;
-    const config = family.parse(json, where, changesOf(family, options));
+    const config = family.parse(json, where, changesOf(family, options), options.onWarning);
     const { onWarning: warn = console.warn } = options;
     const source = ggufSource(file, config, family.expected(config), family.title, warn);
     const tokenizer = ggufTokenizer(file.metadata, where);

@@ -78,7 +78,7 @@ export async function loadFromFolder<C extends object, N extends CausalNetwork, 
   make: Make<C, M>,
 ): Promise<M> {
   const { folder } = open, json = demandConfig(open), where = `${folder.name}/config.json`;
-  const config = family.parse(json, where, changesOf(family, options));
+  const config = family.parse(json, where, changesOf(family, options), options.onWarning);
   const generation = await generationOf(folder, {
     settings: family.generation(config),
     vocabSize: family.vocabSize(config),

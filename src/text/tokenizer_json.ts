@@ -356,9 +356,7 @@ export function readMerges(merges: unknown): [first: string, second: string][] {
       !Array.isArray(pair) || pair.length !== 2 || typeof pair[0] !== "string" || typeof pair[1] !== "string"
     ) {
       throw new FormatError(
-        `merge ${k} of tokenizer.json should be two tokens, as "a b" or ["a", "b"], and is ${
-          JSON.stringify(merge)
-        }`,
+        `merge ${k} of tokenizer.json should be two tokens, as "a b" or ["a", "b"], and is ${show(merge)}`,
       );
     }
     return pair as [string, string];

@@ -231,6 +231,8 @@ export class Twins {
     }
     // y · x ** (y - 1) overflows in the middle where x is next to nothing, in PyTorch as here.
     if (step.op === "pow" && this.#least[step.args[0]] < 2 ** -100) return null;
+    // Of a negative number it is defined where y - 1 is whole, and a y next to that becomes it by rounding, in PyTorch as here.
+    if (step.op === "pow" && Array.from(await numbersOf(want), Number).some(Number.isNaN)) return null;
     const inputs = Math.max(...step.args.map((i) => this.#sizes[i]));
     const floats = step.args.map((i, k) => isFloat(this.expected[i].dtype) ? k : -1).filter((k) => k >= 0);
     if (!floats.length) return null;

@@ -458,7 +458,10 @@ const products: Record<string, Operation> = {
       true,
       (x) => F.matmul(F.transpose(x, -1, -2), x),
       () => [],
-      ({ shape }) => shape.length >= 2,
+      // The square of a long axis may be more than there is room for.
+      ({ shape }) =>
+        shape.length >= 2 && shape.reduce((n, size) => n * size, shape[shape.length - 1]) < 1e7 &&
+        shape[shape.length - 1] < 2000,
     ),
   },
   affine: {
@@ -565,7 +568,11 @@ const networks: Record<string, Operation> = {
       return d.call([q, k], [d.chance(0.5)]);
     },
     // The gradient by a score is p · (g·v - Σ p g·v), in which the two dot products are computed apart; it goes on times k.
-    cancelling: ([{ shape }], inputs, g) => Math.sqrt(shape[3]) * g * (inputs / 2) * inputs,
+    // A score off by a rounding is a factor of its probability, large where scores are.
+    cancelling: ([{ shape }], inputs, g) => {
+      const root = Math.sqrt(shape[3]);
+      return root * g * (inputs / 2) * inputs * (1 + root * inputs * inputs / 2);
+    },
     run: ([q, k], [isCausal]) => F.scaledDotProductAttention(q, k, F.mul(k, 0.5), { isCausal }),
   },
   conv1d: {

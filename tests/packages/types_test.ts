@@ -75,6 +75,29 @@ export async function all(text: string, signal?: AbortSignal): Promise<void> {
 }
 `;
 
+/** What one writes who passes options on: undefined is said, and means that nothing is. For the npm form, whose types say so. */
+const passingOn = `
+import {
+  CausalLM, CheckpointManager, crossEntropy, type GenerateOptions, loadTokenizer, nn, openSafetensors, optim, rand, readCsv,
+  saveSafetensors, TabularModel, type Tensor, tensor, type TensorOptions,
+} from "@ferrotype/ferrotype";
+
+export async function all(seed: number | undefined, signal: AbortSignal | undefined, x: Tensor | undefined): Promise<void> {
+  const options: GenerateOptions = { seed, signal, maxNewTokens: undefined, topK: seed, onToken: undefined };
+  const model = await CausalLM.load("gpt2", { dtype: undefined, signal, onProgress: undefined, revision: undefined });
+  console.log(await model.complete("a", options), await model.completion("a", { ...options, stop: undefined }));
+  const place: TensorOptions = { dtype: undefined, device: undefined, requiresGrad: undefined };
+  const y = tensor([1, 2], place), z = rand([2], { ...place, seed });
+  console.log(crossEntropy(y, z, { weight: x, reduction: undefined }), new nn.Linear(1, 2, { bias: undefined }));
+  console.log(optim.schedules.cosine({ lr: 1, steps: 2, warmup: seed, minLr: undefined }));
+  console.log(new optim.AdamW([y], { lr: seed, betas: undefined }), new CheckpointManager("a", { keepLast: seed }));
+  const table = await readCsv("a.csv", { delimiter: undefined, decimal: undefined, seed, signal });
+  console.log(await TabularModel.fit(table, { target: undefined, seed }), await loadTokenizer("a", { token: undefined }));
+  await using file = await openSafetensors("a");
+  await saveSafetensors("b", { y: await file.tensor("y", { dtype: undefined }) }, { metadata: undefined });
+}
+`;
+
 /** Options that a user may have set, beyond what is on by default. */
 const strictest = {
   strict: true,
@@ -165,7 +188,11 @@ describe("a user's type check", { skip }, () => {
         noEmit: true,
         ...options,
       };
-      project.write({ "tsconfig.json": JSON.stringify({ compilerOptions, files: ["main.ts"] }) });
+      const files = ["main.ts", "passing_on.ts"];
+      project.write({
+        "passing_on.ts": passingOn,
+        "tsconfig.json": JSON.stringify({ compilerOptions, files }),
+      });
       const { stdout, stderr } = await run(process.execPath, ["run", "-A", tsc, "-p", "."], {
         cwd: project.folder,
       });

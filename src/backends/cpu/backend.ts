@@ -150,9 +150,10 @@ export class CpuBackend implements Backend {
     return buffer;
   }
 
-  /** Which library multiplies is found out now, where that is open; see `tune.ts`. */
+  /** Which library multiplies is found out now, where that is open; see `tune.ts`. On a busy machine it takes some tries. */
   tune(): void {
-    tune(this.engine);
+    const { engine } = this;
+    for (let tries = 0; tries < 4 && engine.blas.isOpen; tries++) tune(engine);
   }
 
   /** Gives memory back. @throws {DeviceError} when it was given back before. */

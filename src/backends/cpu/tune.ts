@@ -26,6 +26,9 @@ const mostRounds = 6;
 /** After fewer turns nothing is chosen yet: the machine was busy, and the next try goes on. */
 const leastTurns = 2;
 
+/** After fewer turns the next process measures again. */
+const leastKeptTurns = 3;
+
 /** A turn repeats a product until it has done so many multiply-adds: some tenths of a millisecond. */
 const turnWork = 1 << 24;
 
@@ -62,7 +65,7 @@ export function tune(engine: Engine, now: () => number = () => performance.now()
         return refused ? { name, speeds, refused } : { name, speeds };
       });
       const choice = choose(table), library = libraries.find(({ title }) => title === choice.library) ?? null;
-      blas.settle(choice, table, library, state.turns >= leastTurns);
+      blas.settle(choice, table, library, state.turns >= leastKeptTurns);
     }
   }
 }

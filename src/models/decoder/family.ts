@@ -43,6 +43,7 @@ function parse<C extends DecoderConfig>(
   given: unknown,
   where: string,
   changes: Readonly<Record<string, unknown>> = {},
+  warn: (message: string) => void = console.warn,
 ): C {
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
     throw new FormatError(`${where}: expected an object with the model's configuration`);
@@ -58,7 +59,7 @@ function parse<C extends DecoderConfig>(
       }`,
     );
   }
-  for (const warning of unreadFields(json, fields.asked, where, type)) console.warn(warning);
+  for (const warning of unreadFields(json, fields.asked, where, type)) warn(warning);
   // They are of the file that was read, not of the model.
   delete json[digestNote];
   delete json[quantizedNote];
@@ -84,7 +85,7 @@ export function decoderFamily<C extends DecoderConfig>(of: DecoderFamily<C>): Fa
   return {
     type: of.type,
     title: of.title,
-    parse: (json, where, changes) => parse(of, json, where, changes),
+    parse: (json, where, changes, warn) => parse(of, json, where, changes, warn),
     sized: ({ vocabSize, contextLength, width, layers, heads, kvHeads, innerWidth, endTokenId: end }) => ({
       model_type: of.type,
       vocab_size: vocabSize,

@@ -143,12 +143,16 @@ export function gpt2Config(values: Partial<GPT2Config> = {}): GPT2Config {
 }
 
 /**
- * Reads the value of a `config.json`.
+ * Reads the value of a `config.json`; `warn` hears of fields that are nearly others.
  *
  * @throws {FormatError} when it is not a GPT-2's.
  * @category Models
  */
-export function parseConfig(json: unknown, where: string): GPT2Config {
+export function parseConfig(
+  json: unknown,
+  where: string,
+  warn: (message: string) => void = console.warn,
+): GPT2Config {
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw new FormatError(`${where}: expected an object with the model's configuration`);
   }
@@ -182,7 +186,7 @@ export function parseConfig(json: unknown, where: string): GPT2Config {
   }
   const read = new Set([...known.keys(), ...alsoNamed.keys(), ...Object.keys(fixed)]);
   for (const warning of unreadFields(json as Record<string, unknown>, read, where, "gpt2")) {
-    console.warn(warning);
+    warn(warning);
   }
   try {
     return gpt2Config({ ...values, other } as Partial<GPT2Config>);

@@ -12,7 +12,7 @@ import { GPT2Model } from "./model.ts";
 export const gpt2Family: Family<GPT2Config, GPT2Model> = {
   type: "gpt2",
   title: "GPT-2",
-  parse: (json, where, changes) => gpt2Config({ ...parseConfig(json, where), ...changes }),
+  parse: (json, where, changes, warn) => gpt2Config({ ...parseConfig(json, where, warn), ...changes }),
   sized: ({ vocabSize, contextLength, width, layers, heads, innerWidth, endTokenId: end }) => ({
     vocab_size: vocabSize,
     n_positions: contextLength,

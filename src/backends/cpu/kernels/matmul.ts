@@ -227,7 +227,7 @@ function packPanels(engine: Engine, kernel: Kernel): void {
 
 /** See `Kernels.packedBytes`: products of many rows with a matrix that they would bring in order first. */
 export function packedBytes(engine: Engine, a: View, b: View, out: View, epilogue?: Epilogue): number {
-  if (a.dtype !== "f32" || !isFloat(b.dtype)) return 0;
+  if (a.dtype !== "f32" || !isFloat(b.dtype) || engine.deterministic) return 0;
   if (b.strides.some((step, i) => i < b.strides.length - 2 && step !== 0 && b.shape[i] !== 1)) return 0;
   if (!product.read(a, b, out, epilogue?.inputs ?? noInputs)) return 0;
   const { rows, columns, depth } = product, layout = panelLayout(product);
@@ -267,7 +267,16 @@ export function packMatrix(engine: Engine, b: View, out: View): void {
 }
 
 /** See `Kernels.matmulPacked`. */
-export function matmulPacked(engine: Engine, a: View, packed: View, out: View, epilogue?: Epilogue): void {
+export function matmulPacked(
+  engine: Engine,
+  a: View,
+  b: View,
+  packed: View,
+  out: View,
+  epilogue?: Epilogue,
+): void {
+  // Sums that are in one order alone are those of the kernels that see to it.
+  if (engine.deterministic) return matmul(engine, a, b, out, epilogue);
   const rank = out.shape.length, columns = out.shape[rank - 1], depth = a.shape[rank - 1];
   const shape = [...out.shape.slice(0, -2), depth, columns];
   const strides = shape.map((_, axis) => axis === rank - 2 ? columns : axis === rank - 1 ? 1 : 0);

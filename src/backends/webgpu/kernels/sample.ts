@@ -24,12 +24,14 @@ export function sample(
   uniform: number,
   out: View,
 ): void {
-  const n = logits.shape[0], bindings = bind([logits], [out]), cuts = topK > 0 && topK < n;
+  const n = logits.shape[0], bindings = bind([logits], [out]), isGreedy = temperature === 0;
+  const cuts = !isGreedy && topK > 0 && topK < n;
   // As many as there may be: one workgroup is all there is of them.
   const team = gpu.software ? digits : Math.min(1024, gpu.device.limits.maxComputeInvocationsPerWorkgroup);
-  const kernel = gpu.kernel(`sample ${cuts} ${bindings.key}`, () => {
+  const kernel = gpu.kernel(`sample ${isGreedy ? "greedy" : cuts} ${bindings.key}`, () => {
     const [from, to] = bindings.of;
-    const scaled = `${load(from, "f32", `${param(2)} + c`, "f32")} / bitcast<f32>(${param(3)})`;
+    const logit = load(from, "f32", `${param(2)} + c`, "f32");
+    const scaled = isGreedy ? logit : `${logit} / bitcast<f32>(${param(3)})`;
     const cut = `
   var found = 0u; var seen = 0u; var left = ${param(4)};
   for (var shift = 24u; ; shift -= 8u) {
@@ -52,6 +54,38 @@ export function sample(
     if (shift == 0u) { break; }
   }
   least = found;`;
+    const first = `
+  if (lane == 0) { atomicStore(&chosen, ${param(1)}); }
+  workgroupBarrier();
+  for (var c = lane; c < ${param(1)}; c += ${team}) {
+    if (${scaled} == top) { atomicMin(&chosen, c); break; }
+  }`;
+    const draw = `
+  let stretch = (${param(1)} + ${team - 1}) / ${team};
+  let first = lane * stretch; let end = min(first + stretch, ${param(1)});
+  var sum = 0.0f; var last = -1;
+  for (var c = first; c < end; c++) {
+    let x = ${scaled};
+    if (order(x) >= least && x != bits(0xff800000u)) { sum += m_exp(x - top); last = c; }
+  }
+  desk[lane] = sum;
+  if (lane == 0) { atomicStore(&chosen, -1); }
+  workgroupBarrier();
+  var below = 0.0f; var all = 0.0f;
+  for (var i = 0; i < ${team}; i++) { if (i == lane) { below = all; } all += desk[i]; }
+  // Nothing to draw: all are excluded, or the largest is infinite.
+  let drawn = bitcast<f32>(${param(5)}) * all; let mine = drawn >= below && drawn < below + sum;
+  if (mine) {
+    for (var c = first; c < end; c++) {
+      let x = ${scaled};
+      if (order(x) < least || x == bits(0xff800000u)) { continue; }
+      below += m_exp(x - top);
+      last = c;
+      if (drawn < below) { break; }
+    }
+  }
+  // Rounding may leave the number beyond the last one, which is then the one.
+  if (mine || (last >= 0 && drawn >= all)) { atomicMax(&chosen, last); }`;
     const code = `
 var<workgroup> counts: array<atomic<u32>, ${digits}>;
 var<workgroup> desk: array<f32, ${team}>;
@@ -77,33 +111,9 @@ fn main(@builtin(local_invocation_index) lane0: u32) {
   workgroupBarrier();
   top = desk[0];
   workgroupBarrier();
-  let stretch = (${param(1)} + ${team - 1}) / ${team};
-  let first = lane * stretch; let end = min(first + stretch, ${param(1)});
-  var sum = 0.0f; var last = -1;
-  for (var c = first; c < end; c++) {
-    let x = ${scaled};
-    if (order(x) >= least && x != bits(0xff800000u)) { sum += m_exp(x - top); last = c; }
-  }
-  desk[lane] = sum;
-  if (lane == 0) { atomicStore(&chosen, -1); }
-  workgroupBarrier();
-  var below = 0.0f; var all = 0.0f;
-  for (var i = 0; i < ${team}; i++) { if (i == lane) { below = all; } all += desk[i]; }
-  // Nothing to draw: all are excluded, or the largest is infinite.
-  let drawn = bitcast<f32>(${param(5)}) * all; let mine = drawn >= below && drawn < below + sum;
-  if (mine) {
-    for (var c = first; c < end; c++) {
-      let x = ${scaled};
-      if (order(x) < least || x == bits(0xff800000u)) { continue; }
-      below += m_exp(x - top);
-      last = c;
-      if (drawn < below) { break; }
-    }
-  }
   // No weight beside NaN or infinity is a number.
   let isNumber = !isNan(top) && !isInf(top);
-  // Rounding may leave the number beyond the last one, which is then the one.
-  if (mine || (last >= 0 && drawn >= all)) { atomicMax(&chosen, last); }
+  ${isGreedy ? first : draw}
   workgroupBarrier();
   if (lane == 0) { let id = select(-1, atomicLoad(&chosen), isNumber); let at = ${param(6)}; ${
       store(to, "i32", "at", "id", "i32")

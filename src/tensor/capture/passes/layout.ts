@@ -35,7 +35,7 @@ export function packWeights(steps: readonly Step[], kept: ReadonlySet<Value>): S
       known.set(key, packed);
       packs.push({ backend, operation: operations.get("pack")!, args: [b, packed], region: step.region });
     }
-    return { ...step, operation: operations.get("matmulPacked")!, args: [a, packed, out, epilogue] };
+    return { ...step, operation: operations.get("matmulPacked")!, args: [a, b, packed, out, epilogue] };
   });
   return [...packs, ...changed];
 }
