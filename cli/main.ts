@@ -3,7 +3,7 @@
  * The command `ferrotype`.
  *
  * Exit status: 0 done; 1 it failed, with one line on standard error; 2 the call is wrong; 130 interrupted (Ctrl-C), 143
- * told to end (SIGTERM). However it ends, nothing half written stays.
+ * told to end (SIGTERM), 129 as the terminal went away (SIGHUP), 131 for SIGQUIT. However it ends, nothing half written stays.
  *
  * @module
  */

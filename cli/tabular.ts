@@ -163,12 +163,20 @@ export function importanceLines(evaluation: StoredEvaluation, most = 12): string
   ];
 }
 
+/** A number that f64 does not hold as it is written stays a text: categories are compared digit by digit, and errors name it. */
+function asWritten(_key: string, value: unknown, context?: { source?: string }): unknown {
+  if (typeof value !== "number" || context?.source === undefined) return value;
+  return !Number.isFinite(value) || (Number.isInteger(value) && !Number.isSafeInteger(value))
+    ? context.source
+    : value;
+}
+
 /** A row from `name=value` words or one JSON object. @throws {UsageError} for a word that is neither. */
 export function parseRow(words: readonly string[]): Record<string, string | number | boolean | null> {
   if (words.length === 1 && words[0].trimStart().startsWith("{")) {
     let row: Record<string, string | number | boolean | null>;
     try {
-      row = JSON.parse(words[0]);
+      row = JSON.parse(words[0], asWritten);
     } catch {
       throw new UsageError(`the row is not JSON: ${words[0]}`);
     }

@@ -4,7 +4,7 @@
  * @module
  */
 import { either, type Kind, kind, number, oneOf, someText, whole } from "../src/core/kinds.ts";
-import { FormatError } from "../mod.ts";
+import { FormatError, type GenerateOptions } from "../mod.ts";
 import { exists, readTextFile } from "../src/platform/platform.ts";
 import { findLauncher } from "../src/platform/mpi_launcher.ts";
 import type { Idle } from "../src/core/options.ts";
@@ -356,7 +356,9 @@ export interface SavedSettings extends RunSettings {
   text_sha256: string;
   /** The model's, as its config.json says it. */
   config: Record<string, unknown>;
-  /** SHA-256 of the weights that an adapter stands beside, or that answers are measured against; null where there are none. */
+  /** Its own options of generation. */
+  generation: GenerateOptions;
+  /** SHA-256 of the weights that the run began from, or that an adapter stands beside; null where it began afresh. */
   base_sha256: string | null;
 }
 
@@ -376,6 +378,7 @@ const before = {
     optimizer: "adamw",
     momentum: 0,
     base_sha256: null,
+    generation: {},
     deterministic: false,
     "label-smoothing": 0,
     "z-loss": 0,

@@ -1,5 +1,5 @@
 /**
- * The loop behind `ferrotype train`: reports, evaluations, checkpoints, Ctrl-C and SIGTERM.
+ * The loop behind `ferrotype train`: reports, evaluations, checkpoints, Ctrl-C and other signals to stop.
  *
  * What a run reports depends on its settings alone, not on where it was stopped and taken up again, so the log of an
  * interrupted run is the log of a run that went through, but for the speeds in it.

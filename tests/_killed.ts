@@ -5,14 +5,13 @@
  * @module
  */
 import { assert, assertEquals } from "@std/assert";
-import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { describe, it } from "node:test";
 import { Generator } from "../src/core/random.ts";
-import { nodeCache, repository } from "./_data.ts";
+import { runDying } from "./_dies.ts";
 import {
   filesUnder,
   foreignWeights,
@@ -24,28 +23,6 @@ import { width } from "./_width.ts";
 
 const kills = Number(process.env.FERROTYPE_KILLS ?? width(100, 33));
 const seed = Number(process.env.FERROTYPE_SEED ?? 13);
-
-/** Runs a writer; `at` is the call that kills it, 0 for none. Gives how many calls it made, null when it was killed. */
-function runWriter(kind: string, folder: string, which: Which, at: number): Promise<number | null> {
-  const before = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
-  const file = join(repository, "tests", "_killed_writer.ts");
-  const child = spawn(process.execPath, [...before, file, kind, folder, String(which), String(at)], {
-    env: { NODE_COMPILE_CACHE: nodeCache, ...process.env },
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  let out = "", errors = "";
-  child.stdout.setEncoding("utf8").on("data", (text) => out += text);
-  child.stderr.setEncoding("utf8").on("data", (text) => errors += text);
-  return new Promise((resolve, reject) => {
-    child.on("error", reject);
-    child.on("close", (code, signal) => {
-      // Deno tells a killed child by 128 + 9.
-      if (signal === "SIGKILL" || code === 137) resolve(null);
-      else if (code === 0) resolve(Number(out));
-      else reject(new Error(`the writer ended with ${code}: ${errors}`));
-    });
-  });
-}
 
 /** Kills writers of one kind `times` times. */
 async function killMany(kind: KindOfWrite, times: number, random: Generator): Promise<void> {
@@ -76,7 +53,7 @@ async function killMany(kind: KindOfWrite, times: number, random: Generator): Pr
       const whole = undisturbed.get(`${before} ${which}`)!, old = undisturbed.get(`${which} ${before}`);
       const folder = mkdtempSync(join(place, "killed-")), at = 1 + random.integer(0, whole.calls);
       if (before !== null) await kind.write(folder, before);
-      const calls = await runWriter(kind.name, folder, which, at);
+      const calls = await runDying("_killed_writer.ts", [kind.name, folder, String(which), String(at)]);
       if (calls !== null) {
         // There were fewer calls than that.
         assert(calls < at, `${calls} calls, and the ${at}th did not kill`);

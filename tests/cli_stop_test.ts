@@ -1,26 +1,37 @@
 /**
- * Commands that are told to stop, by the user (Ctrl-C, SIGINT: 130) or by another program (SIGTERM: 143), and commands
- * that run out of disk: nothing half written stays.
+ * Commands that are told to stop, by the user (Ctrl-C, SIGINT: 130; SIGQUIT: 131), by another program (SIGTERM: 143) or as the
+ * terminal goes away (SIGHUP: 129), and commands that run out of disk: nothing half written stays.
  *
  * @module
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import process from "node:process";
 import { saveSafetensors, zeros } from "../mod.ts";
+import { runtimeName } from "../src/platform/platform.ts";
 import { call, type Ended, ferrotype } from "./_command.ts";
+import { repository } from "./_data.ts";
 import { inFolder, smallModel } from "./_gpt2.ts";
 import { describe, it } from "./_suite.ts";
+import { until } from "./_wait.ts";
 
+const deafness = process.platform !== "linux"
+  ? "what a program is deaf to is known on Linux"
+  : runtimeName() === "node"
+  ? "Node forgets what it is deaf to before it runs a program"
+  : false;
 const skip = process.platform === "win32" ? "signals of POSIX" : false;
-const stops = [["SIGINT", 130], ["SIGTERM", 143]] as const;
+/** Every command hears all of them in the one way that there is; each kind of work meets two. */
+const stops = [["SIGINT", 130], ["SIGQUIT", 131], ["SIGTERM", 143], ["SIGHUP", 129]] as const;
+const [ofUsers, ofOthers] = [stops.slice(0, 2), stops.slice(2)];
+type StopSignal = typeof stops[number][0];
 
 /** Runs a command and stops it as soon as `isDue` says so. It is held meanwhile, so that it gets no further. */
 function stopped(
   args: readonly string[],
-  signal: "SIGINT" | "SIGTERM",
+  signal: StopSignal,
   isDue: () => boolean,
 ): Promise<Ended> {
   return ferrotype(args, {
@@ -39,8 +50,17 @@ function stopped(
 const isTemporary = (name: string): boolean => name.endsWith(".tmp");
 const hasTemporary = (folder: string): boolean => existsSync(folder) && readdirSync(folder).some(isTemporary);
 
+/** A run of training without an end. */
+function longRun(folder: string): { text: string; out: string; begin: string[] } {
+  const text = join(folder, "text.txt"), out = join(folder, "out");
+  writeFileSync(text, "the cat sat on the mat. a dog ran to it. ".repeat(100));
+  const sizes = ["--n-layer", "1", "--n-head", "1", "--n-embd", "8", "--block-size", "8", "--threads", "1"];
+  const steps = ["--steps", "1000000", "--save-every", "1000000", "--eval-every", "1000000"];
+  return { text, out, begin: ["train", text, "-o", out, ...sizes, ...steps] };
+}
+
 describe("a command that is told to stop", { skip }, () => {
-  for (const [signal, status] of stops) {
+  for (const [signal, status] of ofUsers) {
     it(`leaves nothing of a converted file (${signal})`, () =>
       inFolder(async (folder) => {
         // Many tensors: there is a turn of the event loop after each.
@@ -53,7 +73,9 @@ describe("a command that is told to stop", { skip }, () => {
         assertEquals(readdirSync(folder).sort(), ["in.safetensors", "out.safetensors"]);
         assertEquals(readFileSync(join(folder, "out.safetensors"), "utf8"), "old");
       }));
+  }
 
+  for (const [signal, status] of ofOthers) {
     it(`leaves nothing of a converted folder, nor the folder (${signal})`, () =>
       inFolder(async (folder) => {
         const from = join(folder, "in"), to = join(folder, "new", "out");
@@ -64,24 +86,12 @@ describe("a command that is told to stop", { skip }, () => {
         assertEquals([code, stderr], [status, "ferrotype: interrupted\n"]);
         assertEquals(readdirSync(folder), ["in"]);
       }));
+  }
 
+  for (const [signal, status] of stops) {
     it(`saves a training run, which goes on from there (${signal})`, () =>
       inFolder(async (folder) => {
-        const text = join(folder, "text.txt"), out = join(folder, "out"), log = join(out, "log.jsonl");
-        writeFileSync(text, "the cat sat on the mat. a dog ran to it. ".repeat(100));
-        const sizes = [
-          "--n-layer",
-          "1",
-          "--n-head",
-          "1",
-          "--n-embd",
-          "8",
-          "--block-size",
-          "8",
-          "--threads",
-          "1",
-        ];
-        const begin = ["train", text, "-o", out, ...sizes, "--steps", "1000000", "--save-every", "1000000"];
+        const { text, out, begin } = longRun(folder), log = join(out, "log.jsonl");
         const { code, stderr } = await stopped(
           begin,
           signal,
@@ -109,6 +119,34 @@ describe("a command that is told to stop", { skip }, () => {
         assertEquals(JSON.parse(more.stdout).step, step + 1, more.stderr);
       }));
   }
+
+  it(
+    "outlives its terminal where it was begun to (nohup)",
+    { skip: deafness },
+    () =>
+      inFolder(async (folder) => {
+        const { text, out, begin } = longRun(folder), log = join(out, "log.jsonl");
+        const runtime = "Deno" in globalThis ? [process.execPath, "run", "-A"] : [process.execPath];
+        const child = spawn("nohup", [...runtime, join(repository, "cli", "main.ts"), ...begin, "--quiet"], {
+          stdio: "ignore",
+        });
+        const pid = child.pid as number;
+        let hasEnded = false;
+        const ended = new Promise((resolve) => child.on("close", resolve)).then(() => hasEnded = true);
+        const lines = (): number => existsSync(log) ? readFileSync(log, "utf8").split("\n").length - 1 : 0;
+        await until(() => lines() > 0, "a first step");
+        process.kill(pid, "SIGHUP");
+        const before = lines();
+        await until(() => lines() > before + 2 || hasEnded, "a step after the signal");
+        assert(!hasEnded);
+        process.kill(pid, "SIGTERM");
+        await ended;
+        assertEquals(
+          (await call(["train", text, "-o", out, "--resume", "--stop-after", "1", "--quiet"])).code,
+          0,
+        );
+      }),
+  );
 
   it("is gone after the second signal, whatever it does, and leaves no half of a checkpoint", () =>
     inFolder(async (folder) => {

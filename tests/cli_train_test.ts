@@ -490,7 +490,7 @@ describe("ferrotype train", () => {
     await fails(
       2,
       begin("x", "--block-size", "100000"),
-      /has \d+ tokens to learn from, and a window of --block-size/,
+      /has [\d,]+ tokens to learn from, and a window of --block-size/,
     );
     await fails(
       2,

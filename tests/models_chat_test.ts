@@ -1,7 +1,14 @@
 /**
  * Conversations and vectors: a model's own chat template, and texts pooled, in the library and over HTTP.
  */
-import { assert, assertAlmostEquals, assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
+import {
+  assert,
+  assertAlmostEquals,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStrictEquals,
+} from "@std/assert";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import {
@@ -9,7 +16,10 @@ import {
   CausalLM,
   CharTokenizer,
   convertToGguf,
+  copyInto,
   encodeChat,
+  FerrotypeError,
+  full,
   loadChatTemplate,
   manualSeed,
   noGrad,
@@ -83,6 +93,17 @@ describe("vectors of texts", () => {
     await assertRejects(() => model.embed(["a".repeat(65)]), ShapeError, "65 tokens");
     await assertRejects(() => model.embed("a" as never), OptionError, "a list of texts");
     await assertRejects(() => model.embed(["a"], { pooling: "max" as never }), OptionError, '"mean"');
+  });
+
+  it("are numbers, or the weight that is none is named", async () => {
+    for (const value of [NaN, Infinity]) {
+      using model = await make("llama");
+      const [name, weight] = model.namedParameters().find(([, p]) => p.shape.length === 1)!;
+      copyInto(full(weight.shape, value, { dtype: weight.dtype, device: weight.device }), weight.detach());
+      const error = await assertRejects(() => model.embed(["a cat", "a dog"]), FerrotypeError);
+      assertMatch(error.message, /^embed: the vector of text 0 has NaN: weight /);
+      assert(error.message.includes(`weight ${name} has ${value} at [0]`), error.message);
+    }
   });
 
   it("come over HTTP as OpenAI's", async () => {

@@ -6,7 +6,7 @@ import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
 import { repository } from "./_data.ts";
-import { call, ferrotype, interrupt, json, output } from "./_command.ts";
+import { call, fails, ferrotype, interrupt, json, output } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
 import { madeUp } from "./_tabular.ts";
 import { describe, it } from "./_suite.ts";
@@ -94,6 +94,13 @@ describe("ferrotype tabular", () => {
         '{"size":1.5,"price":1,"colour":"blue","member":true,"since":"2020-05-05"}',
       ]);
       assertEquals(same, said);
+      for (const [text, shown] of [["1e400", '"1e400"'], ["-1e999", '"-1e999"'], ["1e39", '"1e39"']]) {
+        await fails(
+          2,
+          ["tabular", "predict", model, `{"size":${text}}`],
+          new RegExp(`column "size" holds numbers.*, not ${shown}`),
+        );
+      }
 
       const out = join(folder, "out.csv");
       await output(["tabular", "predict", model, "--csv", csv, "-o", out]);

@@ -263,6 +263,22 @@ describe("a column of numbers", () => {
     assertEquals(codes.texts, ["007", "7", "x7", "y"]);
   });
 
+  it("with the minus behind whole numbers is read as texts, which is said; grades are grades", async () => {
+    const said = async (cells: readonly string[]): Promise<string> =>
+      (await tableOf(oneColumn(cells))).notes.join("\n");
+    const amounts = Array.from({ length: 12 }, (_, i) => `${7 * i + 1}${i % 2 ? "-" : ""}`);
+    for (
+      const cells of [amounts, amounts.map((text) => text.replace("-", "\u2212")), ["1", "1-"], ["1-", "2-"]]
+    ) {
+      assertMatch(
+        await said(cells),
+        /column "n" is read as texts: \d+ cells? like "\d+." \(row \d+\) ha.*write .* as "-\d+"/,
+      );
+    }
+    assert(!/minus/.test(await said(["1", "2-", "2+", "3-", "4", "5+"])));
+    await numbers(["1.50", "2.25-", "1,000.00-"], [1.5, -2.25, -1000]);
+  });
+
   it("says when digits are lost", async () => {
     const zip = await tableOf(oneColumn(["02134", "90210"]));
     assertMatch(

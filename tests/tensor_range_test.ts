@@ -2,7 +2,14 @@
  * The ends of what dtypes, numbers and memory hold: what does not fit is refused by name, before memory is taken, and never
  * stored as something else.
  */
-import { assertEquals, assertMatch, assertRejects, assertStrictEquals, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { it } from "node:test";
 import { DeviceError, DTypeError, OptionError, ShapeError } from "../src/core/errors.ts";
 import type { DType } from "../src/core/dtype.ts";
@@ -63,15 +70,80 @@ eachDevice((device) => {
     assertThrows(() => tensor(2n ** 64n, { device }), DTypeError, "18446744073709551616, and i64 holds");
   });
 
-  it("cuts fractions, keeps truth, and rounds floats, to infinity only where asked for a list of them", async () => {
+  it("cuts fractions, keeps truth, and rounds floats", async () => {
     assertEquals(await numbersOf(tensor([3.9, -3.9, 0.5], { dtype: "i32", device })), [3, -3, 0]);
     assertEquals(await numbersOf(tensor([255.9], { dtype: "u8", device })), [255]);
     assertEquals(await numbersOf(tensor([NaN, 0, 2n ** 70n], { dtype: "bool", device })), [1, 0, 1]);
-    assertEquals(await numbersOf(tensor([1e9, -1e9], { dtype: "f16", device })), [Infinity, -Infinity]);
     assertEquals(await numbersOf(F.full([1], 65519, { dtype: "f16", device })), [65504]);
-    assertThrows(() => F.full([1], 65520, { dtype: "f16", device }), DTypeError, "would be infinite in f16");
-    assertThrows(() => F.full([1], -1e39, { device }), DTypeError, "would be infinite in f32");
-    assertEquals(await numbersOf(F.full([1], -Infinity, { dtype: "f16", device })), [-Infinity]);
+  });
+
+  it("refuses a finite number that would become an infinity, and takes infinities, in every constructor", async () => {
+    const first = { f16: 65520, bf16: 2 ** 128 - 2 ** 119, f32: 2 ** 128 - 2 ** 103 } as const;
+    const makers: Record<string, (x: number, dtype: DType) => Tensor> = {
+      "a number": (x, dtype) => tensor(x, { dtype, device }),
+      "lists": (x, dtype) => tensor([[0, 1], [1, x]], { dtype, device }),
+      "an array": (x, dtype) => tensor(new Float64Array([0, x]), { dtype, device }),
+      "a bigint": (x, dtype) =>
+        tensor([0n, Number.isFinite(x) ? BigInt(Math.round(x)) : x], { dtype, device }),
+      "full": (x, dtype) => F.full([2], x, { dtype, device }),
+      "linspace": (x, dtype) => F.linspace(0, x, 1 + Number(Number.isFinite(x)), { dtype, device }),
+      "arange": (x, dtype) =>
+        Number.isFinite(x) ? F.arange(0, 1.5 * x, x, { dtype, device }) : tensor([x], { dtype, device }),
+      "maskedFill": (x, dtype) =>
+        F.zeros([2], { dtype, device }).maskedFill(tensor([false, true], { device }), x),
+      "where": (x, dtype) => F.where(tensor([true], { device }), x, F.zeros([1], { dtype, device })),
+    };
+    for (const [dtype, x] of Object.entries(first) as [keyof typeof first, number][]) {
+      for (const [name, make] of Object.entries(makers)) {
+        for (const value of [x, 1.01 * x, -x, 1e300]) {
+          const { message } = assertThrows(() => make(value, dtype), DTypeError);
+          assertMatch(
+            message,
+            new RegExp(`^\\w+: .* is -?[\\d.e+]+, and the largest number of ${dtype} is`),
+            name,
+          );
+        }
+        const largest = 0.999 * x;
+        assert(Number.isFinite((await numbersOf(make(largest, dtype))).at(-1)), `${name} of ${largest}`);
+        if (name === "linspace") continue;
+        for (const value of [Infinity, -Infinity]) {
+          assertEquals((await numbersOf(make(value, dtype))).at(-1), value, name);
+        }
+      }
+    }
+  });
+
+  it("at the limits: what the table beside DType says", async () => {
+    const of = (values: NestedArray, dtype: DType): Tensor => tensor(values, { dtype, device });
+    const rows: readonly (readonly [Tensor, readonly number[]])[] = [
+      [of([3e9, -3e9, NaN, 1.9, -1.9, Infinity], "f32").to({ dtype: "i32" }), [
+        2 ** 31 - 1,
+        -(2 ** 31),
+        0,
+        1,
+        -1,
+        2 ** 31 - 1,
+      ]],
+      [of([300, -1, NaN, 1.9], "f32").to({ dtype: "u8" }), [255, 0, 0, 1]],
+      [of([300, -1, 256], "i32").to({ dtype: "u8" }), [44, 255, 0]],
+      [of([2n ** 31n, 2n ** 32n + 5n], "i64").to({ dtype: "i32" }), [-(2 ** 31), 5]],
+      [of([65520, -1e6], "f32").to({ dtype: "f16" }), [Infinity, -Infinity]],
+      [of([0, NaN, 0.1], "f32").to({ dtype: "bool" }), [0, 1, 1]],
+      [of([2 ** 31 - 1], "i32").add(1), [-(2 ** 31)]],
+      [of([65536, 3], "i32").mul(65536), [0, 196608]],
+      [of([2], "i32").pow(33), [0]],
+      [of([250], "u8").add(of([10], "u8")), [4]],
+      [of([-(2 ** 31)], "i32").neg(), [-(2 ** 31)]],
+      [F.matmul(of([[65536]], "i32"), of([[65536]], "i32")), [0]],
+      [of([2 ** 31 - 1, 1], "i32").sum(), [2 ** 31]],
+      [of([1, -1, 0], "i32").div(0), [Infinity, -Infinity, NaN]],
+      [of([3e38], "f32").mul(10), [Infinity]],
+      [of([65504], "f16").add(of([65504], "f16")), [Infinity]],
+    ];
+    for (const [i, [found, expected]] of rows.entries()) {
+      if (device === "webgpu") break;
+      assertEquals(await numbersOf(found), expected, `row ${i}`);
+    }
   });
 
   it("refuses a number that the integers it meets do not hold, but bounds beyond them", async () => {
@@ -117,6 +189,15 @@ eachDevice((device) => {
     for (const shape of [[2 ** 32, 0], [1e6, 1e6, 0]]) {
       const none = F.zeros(shape, { device });
       await assertRejects(() => none.toArray(), ShapeError, "has no value, and would be");
+    }
+    // One element, seen as many: nothing is read or copied before it is refused.
+    for (const shape of [[2 ** 26 + 1], [2 ** 20, 2 ** 20], [2 ** 13, 2 ** 13 + 1]]) {
+      const many = F.zeros([1], { dtype: "u8", device }).expand(shape);
+      await assertRejects(
+        () => many.toArray(),
+        ShapeError,
+        `has ${many.size} elements, and lists hold 67108864`,
+      );
     }
     assertEquals(await F.zeros([2, 0, 2 ** 20], { device }).toArray(), [[], []]);
     assertEquals(await F.eye(2, 3, { device, dtype: "bool" }).toArray(), [[1, 0, 0], [0, 1, 0]]);

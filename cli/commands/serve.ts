@@ -5,7 +5,7 @@
  */
 import { kind, number, oneOf, whole } from "../../src/core/kinds.ts";
 import { CancelledError, type CausalLM, formatLimits, loadChatTemplate, type Pooling } from "../../mod.ts";
-import { environment, isPermitted, onInterrupt, onTerminate } from "../../src/platform/platform.ts";
+import { environment, isPermitted, onStop } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { bundledModel, deviceIdle, loadModel, modelOptions } from "../model.ts";
 import { note, print, printJson } from "../output.ts";
@@ -145,7 +145,7 @@ export const serve: Command = {
       interrupts++;
       stop();
     };
-    const removers = [onInterrupt(onSignal), onTerminate(onSignal)];
+    const remove = onStop(onSignal);
     try {
       const { model, name } = await loadModel(values, controller.signal);
       if (!model.tokenizer) {
@@ -203,7 +203,7 @@ export const serve: Command = {
       });
       model.dispose();
     } finally {
-      for (const remove of removers) remove();
+      remove();
     }
   },
 };

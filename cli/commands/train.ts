@@ -58,14 +58,22 @@ function freshTokenizer(settings: RunSettings, whole: string): Tokenizer {
   return BpeTokenizer.train(train, { vocabSize: settings["vocab-size"] });
 }
 
-/** The model that a new run begins from, where it does not begin afresh. */
-async function initialModel(values: Values): Promise<CausalLM | null> {
-  const init = values.text("init"), blockSize = values.number("block-size") ?? 0;
-  if (init === undefined) return null;
-  const isFrozen = values.has("lora");
+/** What says which model a run begins from, and how it is loaded. */
+interface Beginning {
+  init: string | null;
+  lora: number | null;
+  dropout: number;
+  "block-size": number;
+}
+
+/** The model that a run begins from, where it does not begin afresh. */
+async function initialModel(
+  { init, lora, dropout, "block-size": blockSize }: Beginning,
+): Promise<CausalLM | null> {
+  if (init === null) return null;
   const model = await CausalLM.load(init, {
     // What stays as it is may lie in blocks.
-    ...(isFrozen ? {} : { dtype: "f32", dropout: values.number("dropout") ?? 0 }),
+    ...(lora === null ? { dtype: "f32", dropout } : {}),
     onWarning: (message) => void note(message),
   });
   if (!model.tokenizer) {
@@ -95,24 +103,27 @@ async function freshModel(settings: RunSettings, tokenizer: Tokenizer): Promise<
   return model;
 }
 
-/** The model of a run that goes on; its weights, or its adapter's, come from a checkpoint. */
-async function begunModel(
-  config: Readonly<Record<string, unknown>>,
-  settings: SavedSettings,
-  out: string,
-): Promise<CausalLM> {
-  if (settings.lora !== null) {
-    const base = await CausalLM.load(settings.init as string, { onWarning: (message) => void note(message) });
-    if (await fingerprint(base) !== settings.base_sha256) {
-      throw new UsageError(
-        `--resume: ${settings.init} holds other weights than those that the adapter was begun beside`,
-      );
-    }
-    return base;
-  }
-  const model = await CausalLM.fromConfig(config);
+/** The model of a run that goes on from a checkpoint, which holds its weights, or its adapter's. */
+async function begunModel(settings: SavedSettings, out: string): Promise<CausalLM> {
+  if (settings.lora !== null) return await sameModel(settings) as CausalLM;
+  const model = await CausalLM.fromConfig(settings.config);
   await model.loadTokenizer(await tokenizerIn(out));
+  model.generationConfig = settings.generation;
   return model;
+}
+
+/** The model that the run of `settings` was begun from, where it was not begun afresh. */
+async function sameModel(settings: SavedSettings): Promise<CausalLM | null> {
+  const model = await initialModel(settings);
+  // Runs of before that was noted say it where there is an adapter.
+  if (!model || settings.base_sha256 === null || await fingerprint(model) === settings.base_sha256) {
+    return model;
+  }
+  throw new UsageError(
+    `--resume: ${settings.init} holds other weights than those that the ${
+      settings.lora === null ? "run was begun from" : "adapter was begun beside"
+    }`,
+  );
 }
 
 /** The model that answers are measured against: what --init named when the run was begun. */
@@ -205,9 +216,9 @@ async function prepare(
   const settingsPath = String(joinPath(out, "training.json")), resume = values.flag("resume");
   // One rank looks and writes; the others do what it does.
   const isFirst = distributed.rank === 0;
-  const isBegun = isFirst && await exists(checkpointsIn(out)) &&
+  const hasCheckpoint = (isFirst || resume) && await exists(checkpointsIn(out)) &&
     (await new CheckpointManager(checkpointsIn(out)).list()).length > 0;
-  if (!resume && isBegun && !values.flag("force")) {
+  if (!resume && hasCheckpoint && !values.flag("force")) {
     throw new UsageError(
       `${out} holds a run already; go on with --resume, give --force to begin another in its place, or name another folder`,
     );
@@ -221,10 +232,20 @@ async function prepare(
   const sha256 = text === null ? "" : await digest(text);
   const saved = resume ? await savedSettings(settingsPath, values) : null;
   if (saved && text !== null) demandSameText(saved, path, sha256);
-  const initial = resume ? null : await initialModel(values), positions = initial?.contextLength ?? Infinity;
+  // A run that ended before its first checkpoint goes on from its beginning, in the way in which it was begun.
+  const begun = !saved
+    ? await initialModel({
+      init: values.text("init") ?? null,
+      lora: values.number("lora") ?? null,
+      dropout: values.number("dropout") ?? 0,
+      "block-size": values.number("block-size") ?? 0,
+    })
+    : hasCheckpoint
+    ? await begunModel(saved, out)
+    : await sameModel(saved);
   const settings: RunSettings & Partial<SavedSettings> = saved ??
-    newSettings(values, path, positions, distributed.size);
-  const begun = saved ? await begunModel(saved.config, saved, out) : initial;
+    newSettings(values, path, begun?.contextLength ?? Infinity, distributed.size);
+  const base = saved ? saved.base_sha256 : begun && await fingerprint(begun);
   // Weights are drawn by kernels, too.
   useDeterministicAlgorithms(settings.deterministic);
   manualSeed(settings.seed);
@@ -244,12 +265,10 @@ async function prepare(
   }
   // What cannot be trained on is refused before anything is written.
   material.data();
-  const isBeside = settings.lora !== null || isDpo;
-  const base = isBeside ? saved?.base_sha256 ?? await fingerprint(reference ?? model) : null;
   adapt(model, settings);
   model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };
   if (!resume && isFirst) {
-    if (isBegun) await forget(out);
+    if (hasCheckpoint) await forget(out);
     // The model that `out` may hold stays whole, with its own tokenizer, until the new one is there.
     await writeFiles(checkpointsIn(out), model.tokenizerFiles());
     const all = {
@@ -257,6 +276,7 @@ async function prepare(
       text_sha256: material.sha256,
       base_sha256: base,
       config: model.toConfig(),
+      generation: model.generationConfig,
     };
     await writeFileAtomic(settingsPath, `${JSON.stringify(all, null, 2)}\n`);
   }

@@ -13,6 +13,18 @@ import { DTypeError } from "./errors.ts";
 /**
  * Element types. `f64` exists on the reference device only; `q8`, `q4` and those of `KDType` hold weights only.
  *
+ * At the limits:
+ *
+ * | | integers | floats |
+ * |---|---|---|
+ * | made (`tensor`, `full`, `arange` …) | the fraction is cut off; what lies out of range, NaN and infinities are a `DTypeError` | rounded; a finite number that would become an infinity is a `DTypeError` |
+ * | `to({ dtype })` from floats | the fraction is cut off, what lies beyond is the nearest bound, NaN is 0 (as bool: true) | rounded, also to an infinity |
+ * | `to({ dtype })` from integers | the lowest bits are kept (300 in u8 is 44) | rounded, also to an infinity |
+ * | `add`, `sub`, `mul`, `neg`, `pow`, `matmul` | wrap around | round, also to an infinity |
+ * | `sum`, `prod`, `cumsum` | in i64 | in f32 |
+ * | `div` | a float: 1 / 0 is an infinity, 0 / 0 NaN | the same |
+ * | `floorDivide`, `remainder`, `fmod` by 0 | a `DTypeError`, compiled too (WebGPU: 0) | an infinity or NaN |
+ *
  * @category Tensors
  */
 export type DType = "f64" | "f32" | "f16" | "bf16" | "i64" | "i32" | "u8" | "bool" | "q8" | "q4" | KDType;
@@ -145,19 +157,39 @@ export function rangeOf(dtype: DType): readonly [least: bigint, greatest: bigint
   return ranges[dtype] ?? null;
 }
 
+/** The largest finite numbers of floats, and the first ones that would round to infinity. */
+const magnitudes: Partial<Record<DType, readonly [largest: number, infinite: number]>> = {
+  f64: [Number.MAX_VALUE, Infinity],
+  f32: [2 ** 128 - 2 ** 104, 2 ** 128 - 2 ** 103],
+  f16: [65504, 65520],
+  bf16: [2 ** 128 - 2 ** 120, 2 ** 128 - 2 ** 119],
+};
+
 /**
- * Whether `value`, its fraction cut off, is a number of the integer dtype `dtype`; NaN and infinities are none. Every value
- * fits other dtypes.
+ * Whether `dtype` holds `value`. Integers hold what lies in their range with its fraction cut off, NaN and infinities do not;
+ * floats round, and hold infinities, but no finite number that would become one. bool and blocks hold everything.
  */
 export function fitsRange(value: number | bigint | boolean, dtype: DType): boolean {
-  const range = ranges[dtype];
-  if (range === undefined || typeof value === "boolean") return true;
+  const range = ranges[dtype], magnitude = magnitudes[dtype];
+  if (typeof value === "boolean") return true;
+  if (magnitude) {
+    return Math.abs(Number(value)) < magnitude[1] || (typeof value === "number" && !Number.isFinite(value));
+  }
+  if (range === undefined) return true;
   const whole = typeof value === "bigint" ? value : Math.trunc(value);
   return whole >= range[0] && whole <= range[1];
 }
 
-/** The error for a value that an integer dtype does not hold; `which` says where it was given. */
+/** The error for a value that a dtype does not hold; `which` says where it was given. */
 export function rangeError(which: string, value: number | bigint | boolean, dtype: DType): DTypeError {
+  const magnitude = magnitudes[dtype];
+  if (magnitude) {
+    return new DTypeError(
+      `${which} is ${value}, and the largest number of ${dtype} is ${
+        magnitude[0]
+      }; use another dtype, or Infinity where that is meant`,
+    );
+  }
   const [least, greatest] = rangeOf(dtype) ?? [];
   return new DTypeError(
     `${which} is ${value}, and ${dtype} holds whole numbers from ${least} to ${greatest}; use another dtype`,

@@ -7,6 +7,7 @@
  * @module
  */
 import { ShapeError } from "./errors.ts";
+import { fixed, isNumber } from "./number.ts";
 import { show } from "./show.ts";
 
 /**
@@ -84,8 +85,8 @@ export function isDense(shape: Shape, strides: readonly number[]): boolean {
  * `axis` counted from the front, negative ones from the end.
  * @throws {ShapeError} outside `[-rank, rank)`; `what` names the operation.
  */
-export function normalizeAxis(axis: number, rank: number, what: string): number {
-  const limit = Math.max(rank, 1);
+export function normalizeAxis(dim: number, rank: number, what: string): number {
+  const axis = isNumber(dim) ? fixed(dim) : dim, limit = Math.max(rank, 1);
   if (!Number.isInteger(axis) || axis < -limit || axis >= limit) {
     throw new ShapeError(
       `${what}: dim ${show(axis)} is outside [${-limit}, ${limit - 1}] for a tensor of ${rank} dimension${
@@ -98,7 +99,7 @@ export function normalizeAxis(axis: number, rank: number, what: string): number 
 
 /** One dim or several, as a list. @throws {ShapeError} for anything else. */
 export function listOfDims(dims: number | readonly number[], what: string): readonly number[] {
-  if (typeof dims === "number") return [dims];
+  if (isNumber(dims)) return [fixed(dims)];
   demandList(what, dims, "a dim or a list of dims");
   return dims;
 }

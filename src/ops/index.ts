@@ -19,7 +19,7 @@ import {
   type Shape,
   targetError,
 } from "../core/shape.ts";
-import { readNow, tidy } from "../tensor/mod.ts";
+import { activeCapture, readNow, tidy } from "../tensor/mod.ts";
 import { alias, commonBackend, copy, demandTensor, empty, filled, record } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { add, eq, ge, le, lt, maskedFill, where } from "./elementwise.ts";
@@ -240,6 +240,7 @@ function rowError(id: number | bigint, count: number): ShapeError {
 
 /** Runs `f`, which picks by `ids`; what a device that answers at once then throws names the id for which there is an error. */
 function named<T>(ids: Tensor, errorOf: (id: number | bigint) => ShapeError | null, f: () => T): T {
+  activeCapture()?.explain(ids.backend, ids, errorOf);
   try {
     return f();
   } catch (error) {

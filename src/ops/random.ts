@@ -10,7 +10,7 @@ import { fillRandom } from "../backends/kernels/random.ts";
 import { fitsRange, isFloat } from "../core/dtype.ts";
 import { DTypeError, OptionError } from "../core/errors.ts";
 import { number, seed as aSeed } from "../core/kinds.ts";
-import { fixed } from "../core/number.ts";
+import { fixed, isNumber } from "../core/number.ts";
 import { checkOption, checkOptions, type OptionTable } from "../core/options.ts";
 import { Generator, type GeneratorState } from "../core/random.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
@@ -175,7 +175,7 @@ export function randint(high: number, shape: Shape, options?: RandomOptions): Te
  */
 export function randint(low: number, high: number, shape: Shape, options?: RandomOptions): Tensor;
 export function randint(first: number, ...rest: (number | Shape | RandomOptions | undefined)[]): Tensor {
-  const [low, high] = typeof rest[0] === "number" ? [first, rest.shift() as number] : [0, first];
+  const [low, high] = (isNumber(rest[0]) ? [first, rest.shift() as number] : [0, first]).map(fixed);
   const [shape, given] = rest as [Shape, RandomOptions?];
   const { seed, ...options } = checkOptions("randint", given, randomOptions);
   if (!(Number.isInteger(low) && Number.isInteger(high) && low < high)) {

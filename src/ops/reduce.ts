@@ -8,6 +8,7 @@
 import { type DType, isFloat } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { flag, number } from "../core/kinds.ts";
+import { isDynamic } from "../core/number.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { contiguousStrides, formatShape, normalizeAxes, normalizeAxis, type Shape } from "../core/shape.ts";
 import type { Epilogue, ReduceKind } from "../backends/contract.ts";
@@ -38,7 +39,7 @@ export type KeepDim = boolean | { keepdim?: boolean };
 
 function axesOf(dim: Dims, x: Tensor, what: string): number[] {
   demandTensor(what, x);
-  if (dim !== null && typeof dim === "object" && !Array.isArray(dim)) {
+  if (dim !== null && typeof dim === "object" && !Array.isArray(dim) && !isDynamic(dim)) {
     throw new ShapeError(
       `${what}: dim is a number, a list of numbers or null for all; options come after it`,
     );

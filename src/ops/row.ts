@@ -8,11 +8,10 @@
  */
 import { type DType, fitsRange, isDType, isFloat, isK, rangeError, rangeOf } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
-import { isNumber } from "../core/number.ts";
-import { formatShape } from "../core/shape.ts";
+import { fixed, isNumber } from "../core/number.ts";
 import { type Expr, input, scalar } from "../expr/nodes.ts";
 import { table } from "../expr/table.ts";
-import { activeCapture, type Applied, demandDType, prepare, readNow } from "../tensor/mod.ts";
+import { activeCapture, type Applied, demandDType, demandNonzero, prepare } from "../tensor/mod.ts";
 import {
   apply,
   computeType,
@@ -116,24 +115,20 @@ export function row(name: string, ...operands: Operand[]): Tensor {
   const dtype = promoteOperands(name, operands);
   if (isFloat(dtype)) return rowIn(dtype, name, ...operands);
   if (table[name].result === "float") return rowIn("f32", name, ...operands);
-  if (name.startsWith("clamp")) return rowIn(dtype, name, ...boundsIn(name, dtype, operands));
-  demandNumbers(name, dtype, operands);
-  if (divides.has(name)) demandNonzero(name, operands[1]);
-  return rowIn(dtype, name, ...operands);
+  // Whether integers hold a number is asked of the number itself, in a program too.
+  const own = operands.map((x) => isNumber(x) ? fixed(x) : x);
+  if (name.startsWith("clamp")) return rowIn(dtype, name, ...boundsIn(name, dtype, own));
+  demandNumbers(name, dtype, own);
+  if (divides.has(name)) demandNonzeros(name, own[1]);
+  return rowIn(dtype, name, ...own);
 }
 
 /** Checks a divisor of integers, where it can be seen at once. @throws {DTypeError} when it has a 0. */
-function demandNonzero(name: string, divisor: Operand): void {
-  if (isNumber(divisor) || !divisor.size || activeCapture() || !divisor.backend.mapped) return;
-  const values = readNow(divisor)!, zero = divisor.dtype === "i64" ? 0n : 0;
-  const at = (values as ArrayLike<unknown> as unknown[]).indexOf(zero);
-  if (at < 0) return;
-  throw new DTypeError(
-    `${name}: integers have no quotient by 0, which is element ${at} of the divisor ${
-      formatShape(divisor.shape)
-    }; ` +
-      `convert ${divisor.dtype} with .to({ dtype: "f32" })`,
-  );
+function demandNonzeros(name: string, divisor: Operand): void {
+  if (isNumber(divisor) || !divisor.size) return;
+  const capture = activeCapture(), { backend } = divisor;
+  if (capture) capture.lookAtDivisor(name, backend, divisor);
+  else if (backend.mapped) demandNonzero(name, backend, divisor);
 }
 
 /**

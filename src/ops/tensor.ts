@@ -28,8 +28,8 @@ import { placeOptions } from "./options.ts";
 import { toDType } from "./row.ts";
 import { detach, transpose } from "./views.ts";
 
-/** Empty lists that {@link Tensor.toArray} makes at most. */
-const mostLists = 2 ** 20;
+/** Lists that {@link Tensor.toArray} makes at most where they hold no value, and values that it gives at most. */
+const mostLists = 2 ** 20, mostValues = 2 ** 26;
 
 /**
  * Nested lists of numbers, as deep as the tensor has axes; a number for none.
@@ -74,10 +74,19 @@ export class Tensor extends ProductMethods {
   }
 
   /**
-   * Its elements as nested lists of numbers (bool as 0 and 1).
-   * @throws {DTypeError} for an i64 that a number does not hold: `data` does.
+   * Its elements as nested lists of numbers (bool as 0 and 1), of 67,108,864 (2^26) elements at most.
+   * @throws {ShapeError} for more elements, before anything is read: `data` gives them. @throws {DTypeError} for an i64 that a
+   *   number does not hold: `data` does.
    */
   async toArray(): Promise<Nested> {
+    if (this.size > mostValues) {
+      throw new ShapeError(
+        `toArray: a tensor of shape ${
+          formatShape(this.shape)
+        } has ${this.size} elements, and lists hold ${mostValues} at most; ` +
+          "read it with data(), which gives one typed array, or a part of it with slice",
+      );
+    }
     // Where there is no value, lists could still be without end.
     const lists = this.size > 0
       ? 0

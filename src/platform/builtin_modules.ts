@@ -164,9 +164,10 @@ export interface ProcessGlobal {
   emitWarning: (...values: unknown[]) => void;
   getBuiltinModule?(name: string): unknown;
   memoryUsage(): { readonly rss: number };
+  constrainedMemory?(): number;
   cpuUsage?(): { readonly user: number; readonly system: number };
-  on(signal: "SIGINT" | "SIGTERM", listener: () => void): void;
-  off(signal: "SIGINT" | "SIGTERM", listener: () => void): void;
+  on(signal: "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM", listener: () => void): void;
+  off(signal: "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM", listener: () => void): void;
 }
 
 /** What a Deno permission is asked about. */

@@ -87,5 +87,5 @@ export {
   totalMemory,
 } from "./system.ts";
 export { isTerminal, type OutputStream, terminalColumns, writeText } from "./terminal.ts";
-export { onInterrupt, onStop, onTerminate, onUnheard, onUnload, stopStatus } from "./signals.ts";
+export { onInterrupt, onStop, onUnheard, onUnload, stopStatus } from "./signals.ts";
 export { spawnWorker, type WorkerPort, type WorkerThread } from "./workers.ts";

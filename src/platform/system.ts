@@ -112,9 +112,10 @@ export function processorTime(): number | undefined {
   return used && (used.user + used.system) / 1000;
 }
 
-/** Bytes of memory of the machine; undefined where that may not be known. */
+/** Bytes of memory of the machine, or of the container where it has less; undefined where that may not be known. */
 export function totalMemory(): number | undefined {
-  return isPermitted({ name: "sys", kind: "systemMemoryInfo" })
-    ? builtinModule("node:os")?.totalmem()
-    : undefined;
+  if (!isPermitted({ name: "sys", kind: "systemMemoryInfo" })) return undefined;
+  const machine = builtinModule("node:os")?.totalmem(), container = globals.process?.constrainedMemory?.();
+  // No limit is 0, nothing, or more than any machine has.
+  return machine !== undefined && container ? Math.min(machine, container) : machine;
 }

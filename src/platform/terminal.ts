@@ -21,7 +21,7 @@ export function terminalColumns(stream: OutputStream): number | undefined {
 /**
  * Writes text, and waits until the stream has taken it.
  *
- * @returns false when nobody reads the stream any more (its pipe was closed), so that the caller can stop.
+ * @returns false when nobody reads the stream any more (its pipe was closed, its terminal is gone), so that the caller can stop.
  */
 export function writeText(stream: OutputStream, text: string): Promise<boolean> {
   const target = globals.process?.[stream];
@@ -35,7 +35,7 @@ export function writeText(stream: OutputStream, text: string): Promise<boolean> 
       if (!error) {
         target.off("error", settle);
         resolve(true);
-      } else if ((error as { code?: string }).code === "EPIPE") resolve(false);
+      } else if (["EPIPE", "EIO"].includes(String((error as { code?: string }).code))) resolve(false);
       else reject(error);
     };
     target.on("error", settle);

@@ -83,7 +83,7 @@ export function getThreads(): number {
 /**
  * How many bytes each device takes at most, for its tensors and for what operations need while they run; less where there is
  * less. What is in use already stays; what would go beyond is refused before any of it is taken. Infinity unless told: then
- * the devices leave a tenth of the machine's memory to others.
+ * the devices leave a tenth of the memory of the machine (or of its container) to others, where that may be asked for.
  *
  * @throws {OptionError} for what is no number above 0.
  * @category Devices
@@ -96,7 +96,9 @@ export function setMaxMemory(bytes: number): void {
 }
 
 /**
- * How many bytes each device takes at most; Infinity unless {@link setMaxMemory} told.
+ * How many bytes each device takes at most; Infinity unless {@link setMaxMemory} told, which is not without end: what the
+ * machine, or the container, has less a tenth stays the bound. No smaller one is a default, for what a program may take of its
+ * machine is its own to say.
  *
  * @category Devices
  */

@@ -7,7 +7,19 @@ import { flag, oneOf } from "../core/kinds.ts";
 import { OptionError } from "../core/errors.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import type { CausalNetwork } from "../models/mod.ts";
-import { clamp, concat, div, mean, norm, reshape, slice, type Tensor, toDType } from "../ops/mod.ts";
+import {
+  abs,
+  clamp,
+  concat,
+  div,
+  max,
+  mean,
+  norm,
+  reshape,
+  slice,
+  type Tensor,
+  toDType,
+} from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 
 /**
@@ -59,4 +71,11 @@ export function embedIds(
       return normalize ? div(all, clamp(norm(all, 1, true), 1e-12)) : all;
     })
   );
+}
+
+/** The first text whose vector is not all finite numbers, and what it has; null where all are. */
+export async function notFinite(vectors: Tensor): Promise<{ text: number; has: string } | null> {
+  using sizes = noGrad(() => tidy(() => max(abs(vectors), 1)));
+  const found = await sizes.data() as Float32Array, text = found.findIndex((x) => !Number.isFinite(x));
+  return text < 0 ? null : { text, has: Number.isNaN(found[text]) ? "NaN" : "an infinity" };
 }

@@ -37,7 +37,8 @@ import type { Tokenizer } from "../text/mod.ts";
 import type { ChatMessage } from "./chat_template.ts";
 import { type ChatOptions, type ChatTemplateOptions, definedOf, templateOptions } from "./chat_options.ts";
 import type { DeviceChoice } from "./choose_device.ts";
-import { embedIds, type EmbedOptions, embedOptions } from "./embed.ts";
+import { explained, LogitsError } from "../generate/no_choice.ts";
+import { embedIds, type EmbedOptions, embedOptions, notFinite } from "./embed.ts";
 import type { SaveOptions } from "./load_options.ts";
 import { demandIds, demandList, prepareAll, type Prepared } from "./model_generation.ts";
 import { contentsOf } from "./model_contents.ts";
@@ -259,12 +260,19 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * ```
    *
    * @throws {OptionError} for no texts, and for one without tokens. @throws {ShapeError} for one that is too long.
+   * @throws {FerrotypeError} for vectors that are no numbers, naming the weight or the operation behind it.
    */
   async embed(texts: readonly (string | readonly number[])[], options: EmbedOptions = {}): Promise<Tensor> {
     checkOptions("embed", options, embedOptions);
     demandList(texts, "embed");
-    return await Promise.resolve().then(() =>
-      embedIds(this.network, texts.map((text) => this.encode(text)), options)
+    const ids = await Promise.resolve().then(() => texts.map((text) => this.encode(text)));
+    const vectors = embedIds(this.network, ids, options), wrong = await notFinite(vectors);
+    if (wrong === null) return vectors;
+    vectors.dispose();
+    throw await explained(
+      new LogitsError(`embed: the vector of text ${wrong.text} has ${wrong.has}`),
+      this,
+      ids[wrong.text],
     );
   }
 

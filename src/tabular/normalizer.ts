@@ -257,7 +257,11 @@ function cellOf(column: Column, value: CellValue): number {
   if (value === null || value === undefined) return NaN;
   if (column.ignored !== null) return NaN;
   const wrong = (wanted: string): OptionError =>
-    new OptionError(`column "${column.name}" holds ${wanted}, not ${JSON.stringify(value)}`);
+    new OptionError(
+      `column "${column.name}" holds ${wanted}, not ${
+        typeof value === "number" ? value : JSON.stringify(value)
+      }`,
+    );
   if (value instanceof Date) {
     if (column.kind !== "date") throw wrong(`${column.kind} cells`);
     return value.getTime() / 86_400_000;

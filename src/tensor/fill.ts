@@ -5,14 +5,15 @@
  */
 import { demandTensor } from "./kinds.ts";
 import type { Backend } from "../backends/contract.ts";
-import { byteSize, type DType, fitsRange, isFloat, quantBlock, rangeError } from "../core/dtype.ts";
+import { byteSize, type DType, fitsRange, quantBlock, rangeError } from "../core/dtype.ts";
 import { DeviceError, DTypeError, ShapeError } from "../core/errors.ts";
-import { isDynamic } from "../core/number.ts";
+import { type DynamicNumber, isDynamic } from "../core/number.ts";
 import { quantizeQ8 } from "../core/quantize.ts";
 import { formatShape, sameShape, type Shape } from "../core/shape.ts";
 import { binary, input, scalar } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
 import { empty, type TensorBase } from "./base.ts";
+import { activeCapture } from "./capture/gate.ts";
 import { computeType } from "./expression.ts";
 
 // The same expression objects every time, so that the programs are made once.
@@ -23,13 +24,12 @@ const value = scalar(0), element = input(0), sum = binary("add", element, input(
  * @throws {DTypeError} where a whole number is out of its range, or a finite one would be stored as infinite.
  */
 export function demandFits(value: number, dtype: DType, what: string): void {
-  if (isDynamic(value)) return;
-  if (!fitsRange(value, dtype)) throw rangeError(`${what}: the value`, value, dtype);
-  const isFinite = Number.isFinite(value) && isFloat(dtype) && dtype !== "f64";
-  const least = dtype === "f16" ? 65520 : 3.4028235677973366e38; // the first number that rounds to infinity
-  if (isFinite && Math.abs(value) >= least) {
-    throw new DTypeError(`${what}: the value ${value} would be infinite in ${dtype}; use a wider dtype`);
+  if (isDynamic(value)) {
+    // A number of the run is asked for in each.
+    const number = value as unknown as DynamicNumber;
+    return activeCapture()?.eachRun(() => demandFits(number.current, dtype, what));
   }
+  if (!fitsRange(value, dtype)) throw rangeError(`${what}: the value`, value, dtype);
 }
 
 /** A new tensor full of `number`. @throws {DTypeError} when `dtype` does not hold it. */

@@ -9,6 +9,7 @@ export * from "./base.ts";
 export * from "./capture/gate.ts";
 export * from "./capture/mod.ts";
 export * from "./device.ts";
+export * from "./divisor.ts";
 export * from "./expression.ts";
 export * from "./fill.ts";
 export * from "./functional.ts";

@@ -14,6 +14,13 @@ export const liveStorages: ReadonlySet<Storage> = new Set<Storage>();
 const live = liveStorages as Set<Storage>;
 const byBuffer = new WeakMap<DeviceBuffer, Storage>();
 
+let made = 0;
+
+/** How many storages were made so far. */
+export function storagesSoFar(): number {
+  return made;
+}
+
 /** The storage that a buffer belongs to. */
 export function storageOf(buffer: DeviceBuffer): Storage | undefined {
   return byBuffer.get(buffer);
@@ -27,6 +34,8 @@ export class Storage {
   readonly buffer: DeviceBuffer;
   /** The operation that made it, for `memory({ byOp: true })`. */
   readonly madeBy: string;
+  /** How many were made before it. */
+  readonly number: number = made++;
   /** Writes in place since it was made. */
   version = 0;
   #holders = 1;

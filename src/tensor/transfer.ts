@@ -85,7 +85,7 @@ export function toNumbers(data: DataArray, dtype: DType): ArrayLike<number> {
  * `values` as an array of `dtype`; numbers are rounded to nearest, and cut towards zero for integer types. `which` names a
  * value by its place.
  *
- * @throws {DTypeError} for a value that an integer dtype does not hold: too large, too small, NaN.
+ * @throws {DTypeError} for a value that `dtype` does not hold: too large, too small, for integers NaN too.
  */
 export function fromNumbers(
   values: ArrayLike<number | bigint | boolean>,
@@ -116,7 +116,10 @@ export function fromNumbers(
     case "f16":
     case "bf16": {
       const convert = dtype === "f16" ? toF16 : toBf16, bits = out as Uint16Array;
-      for (let i = 0; i < n; i++) bits[i] = convert(Number(values[i]));
+      for (let i = 0; i < n; i++) {
+        if (!fitsRange(values[i], dtype)) throw rangeError(which(i), values[i], dtype);
+        bits[i] = convert(Number(values[i]));
+      }
       return bits;
     }
     case "bool": {
@@ -134,7 +137,13 @@ export function fromNumbers(
       throw new DTypeError(`${dtype} tensors are read from a GGUF, or made of its blocks, a Uint8Array`);
     default: {
       const plain = out as Float32Array;
-      for (let i = 0; i < n; i++) plain[i] = Number(values[i]);
+      for (let i = 0; i < n; i++) {
+        plain[i] = Number(values[i]);
+        // Most are finite, and need no second look.
+        if (!Number.isFinite(plain[i]) && !fitsRange(values[i], dtype)) {
+          throw rangeError(which(i), values[i], dtype);
+        }
+      }
       return plain;
     }
   }

@@ -107,7 +107,10 @@ export class Trainer<B = Tensor> {
     return this.#parallel?.owned ?? null;
   }
 
-  /** Continues from the newest checkpoint; false when there is none. */
+  /**
+   * Continues from the newest checkpoint; false when there is none, and all is as it was made: with `manualSeed` before the model
+   * and before its adapters, a run that ended before its first checkpoint begins again as it began.
+   */
   async resume(): Promise<boolean> {
     const { checkpoints, model } = this.#options;
     if (!checkpoints) throw new OptionError("Trainer: resume needs checkpoints");

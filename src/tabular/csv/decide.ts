@@ -52,6 +52,9 @@ function isMostly(fitting: number, failing: number): boolean {
   return fitting > 0 && (failing === 0 || (fitting > 1 && failing <= mistakeShare * (fitting + failing)));
 }
 
+/** A whole number as SAP writes a negative one, and schools a grade. */
+const minusBehind = /^\d[\d.,' ]*[-\u2212]$/;
+
 function asTexts(decision: Decision, asked: string | null): DecidedColumn {
   const { of, known } = decision, { values, texts, overflowed } = of.store.categories(of.rows);
   const column = decision.column("categorical", values, { texts, overflowed });
@@ -79,7 +82,20 @@ function asTexts(decision: Decision, asked: string | null): DecidedColumn {
         named.count === 1 ? "is" : "are"
       } taken as missing, as pandas does (--no-default-missing keeps them)`,
     ];
-  if (2 * most > known) {
+  const behind = failing.filter(({ text }) => minusBehind.test(text.trim()));
+  const negatives = behind.reduce((sum, { count }) => sum + count, 0);
+  // Of grades there are such with a plus, too.
+  if (is === isNumber && negatives > 0 && behind.length === failing.length && numbers + negatives > 1) {
+    notes.push(
+      `column ${shown(of.name)} is read as texts: ${plural(negatives, "cell")} like ${
+        shown(behind[0].text)
+      } (row ${behind[0].row}) ${
+        negatives === 1 ? "has" : "have"
+      } the minus behind a whole number, as grades and codes do; write negative numbers as ${
+        shown(`-${behind[0].text.trim().slice(0, -1)}`)
+      }`,
+    );
+  } else if (2 * most > known) {
     notes.push(
       `column ${shown(of.name)} is read as texts: ${counted(most)} of ${
         plural(known, "cell")

@@ -246,7 +246,7 @@ class CompiledFunction {
     if (!isDoubtful && (numbers === "" || checked.has(numbers))) return true;
     if (isDoubtful || isLooked(++entry.trusted)) {
       const trace = this.#trace(args, leaves, true);
-      if (describe(trace, leaves, null) !== describe(entry.trace, leaves, leaves)) {
+      if (!doSame(trace, entry.trace, leaves)) {
         // A function that was trusted does something with its numbers after all.
         if (!isDoubtful) this.#isTrusted = false;
         return false;
@@ -293,7 +293,7 @@ class CompiledFunction {
       if (!leaves.some((leaf) => typeof leaf === "number")) throw error;
     }
     const plain = this.#trace(args, leaves, true);
-    return placed && describe(plain, leaves, null) === describe(placed, leaves, leaves) ? placed : plain;
+    return placed && doSame(plain, placed, leaves) ? placed : plain;
   }
 
   #make(args: unknown[], shape: string, leaves: readonly Leaf[]): Entry {
@@ -419,6 +419,19 @@ function numbersOf(leaves: readonly Leaf[], form: Form | null, all: boolean): st
 /** Numbers that JavaScript code is likely to treat in a way of their own. */
 function isSpecial(x: unknown): boolean {
   return typeof x === "number" && (x === 0 || x === 1 || x === -1 || !Number.isFinite(x));
+}
+
+/** Whether a trace with the numbers of `leaves` as they are does what `bound` does with them. */
+function doSame(plain: Trace, bound: Trace, leaves: readonly Leaf[]): boolean {
+  if (describe(plain, leaves, null) !== describe(bound, leaves, leaves)) return false;
+  // Two tensors from outside are not the same because they are alike; state that each trace made for itself is.
+  const outside = ({ captured, storagesBefore }: Trace): (Storage | null)[] =>
+    captured.map(({ source }) => {
+      const { storage } = source as { storage: Storage };
+      return storage.number < storagesBefore ? storage : null;
+    });
+  const own = outside(plain), others = outside(bound);
+  return own.every((storage, i) => !storage || !others[i] || storage === others[i]);
 }
 
 /** Whether the `count`-th number is looked at though it is likely only handed on: the first ones, then at every power of two. */

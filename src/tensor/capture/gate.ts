@@ -7,7 +7,7 @@
  *
  * @module
  */
-import type { Backend, DeviceBuffer } from "../../backends/contract.ts";
+import type { Backend, DeviceBuffer, View } from "../../backends/contract.ts";
 import { CaptureError } from "../../core/errors.ts";
 import type { TensorBase } from "../base.ts";
 import type { TapeNode } from "../tape.ts";
@@ -22,6 +22,12 @@ export interface Capture {
   pass(node: TapeNode): void;
   /** Places for `count` numbers that `numbers` gives anew in every run. */
   perRun(count: number, numbers: () => readonly number[]): number[];
+  /** When an operation of a run fails, `errorOf` is asked what is wrong with `ids`, if they came from outside: null for nothing. */
+  explain(backend: Backend, ids: View, errorOf: (id: number | bigint) => Error | null): void;
+  /** Calls `f` in every run, before anything is done: it may refuse what the run was given. */
+  eachRun(f: () => void): void;
+  /** Looks in every run whether the divisor of operation `name` has a 0, where the device answers at once. */
+  lookAtDivisor(name: string, backend: Backend, divisor: View): void;
   /** Runs `f`, whose operations are done though others did the same before: what is computed again was not kept. */
   apart<T>(f: () => T): T;
   /** Bytes that `bytes` gives anew in every run, copied to the start of `buffer`. */

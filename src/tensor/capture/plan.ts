@@ -118,7 +118,8 @@ export function stepText(step: Step): string {
     else if (Array.isArray(x)) rest.push(`${name} [${x.map(numberText).join(", ")}]`);
     else rest.push(`${name} ${numberText(x)}`);
   });
-  return `${written.join(", ")} = ${operation.name}(${rest.join(", ")})`;
+  const call = `${operation.name}(${rest.join(", ")})`;
+  return written.length ? `${written.join(", ")} = ${call}` : call;
 }
 
 /** The program as text. */

@@ -8,13 +8,14 @@
  * @module
  */
 import type { Backend, Captured, DeviceBuffer, View } from "../../backends/contract.ts";
-import { perform, withViews } from "../../backends/operations.ts";
-import { CaptureError } from "../../core/errors.ts";
+import { type Operation, perform, withViews } from "../../backends/operations.ts";
+import { CaptureError, ShapeError } from "../../core/errors.ts";
 import { type DynamicNumber, isDynamic } from "../../core/number.ts";
 import type { Shape } from "../../core/shape.ts";
 import type { Expr } from "../../expr/nodes.ts";
 import { program } from "../../expr/program.ts";
 import { type TensorBase, tensorOf } from "../base.ts";
+import { demandNonzero, integersOf } from "../divisor.ts";
 import { computeType } from "../expression.ts";
 import { keep } from "../lifetime.ts";
 import { Storage } from "../storage.ts";
@@ -22,9 +23,22 @@ import { hasNumbers } from "./numbers.ts";
 import type { Program } from "./program.ts";
 import { ResultTensor } from "./trace.ts";
 import { type Leaf, mapTree } from "./tree.ts";
-import { readsOf, type Step, upload, type Value, valueOf, viewsOf, writesOf } from "./value.ts";
+import {
+  isLasting,
+  lookAtDivisor,
+  readsOf,
+  type Step,
+  upload,
+  type Value,
+  valueOf,
+  viewsOf,
+  writesOf,
+} from "./value.ts";
 
 const identity: Expr = { kind: "input", index: 0 };
+
+/** What is done here and by no device. */
+const byHost: ReadonlySet<Operation> = new Set([upload, lookAtDivisor]);
 
 /** How often a step is tried before it counts as one that cannot be captured: weights may be brought in order meanwhile. */
 const mostTries = 3;
@@ -109,7 +123,7 @@ export class Replay {
       throw error;
     }
     this.#ready = steps.map((step): Ready => {
-      let isFixed = !hasNumbers(step) && step.operation !== upload;
+      let isFixed = !hasNumbers(step) && !byHost.has(step.operation);
       viewsOf(step, (view) => isFixed = isFixed && this.#fixed.has(valueOf(view)));
       return { step, args: isFixed ? this.#bind(step) : null, tries: 0, isCapturable: false };
     });
@@ -143,11 +157,29 @@ export class Replay {
     try {
       if (this.#spans) this.#runSpans(this.#spans);
       else this.#runFirst();
+    } catch (error) {
+      this.#explain(error);
+      throw error;
     } finally {
       for (const storage of this.#writtenStorages) storage.version++;
       for (const place of this.#writtenArguments) (leaves[place] as TensorBase).storage.version++;
     }
     return this.#results(leaves);
+  }
+
+  /** @throws what is wrong with ids from outside, where that is known better than by the operation that failed. */
+  #explain(error: unknown): void {
+    if (!(error instanceof ShapeError)) return;
+    for (const { backend, ids, errorOf } of this.program.trace.explanations) {
+      const value = valueOf(ids), { dtype, shape, strides } = ids;
+      const buffer = isLasting(value) ? this.#fixed.get(value) ?? this.#bound.get(value) : undefined;
+      if (!buffer) continue;
+      const offset = ids.offset + (this.#offsets.get(value) ?? 0);
+      for (const id of integersOf(backend, { buffer, dtype, shape, strides, offset })) {
+        const better = errorOf(id);
+        if (better) throw better;
+      }
+    }
   }
 
   /** Gives its memory back. */
@@ -202,6 +234,7 @@ export class Replay {
     };
     for (const step of this.program.steps) viewsOf(step, (view) => add(valueOf(view)));
     for (const value of this.program.results) add(value);
+    for (const { ids } of this.program.trace.explanations) add(valueOf(ids));
     return this.#outsideValues = [...found];
   }
 
@@ -236,7 +269,8 @@ export class Replay {
     if (operation === upload) {
       const [to, bytes] = args as [View, Uint8Array | (() => Uint8Array)];
       backend.upload(to.buffer, to.offset, typeof bytes === "function" ? bytes() : bytes);
-    } else perform(backend, operation, args);
+    } else if (operation === lookAtDivisor) demandNonzero(args[1] as string, backend, args[0] as View);
+    else perform(backend, operation, args);
   }
 
   #doNow(ready: Ready): void {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Backend, View } from "../../backends/contract.ts";
 import type { DType } from "../../core/dtype.ts";
 import type { DynamicNumber } from "../../core/number.ts";
 import type { Shape } from "../../core/shape.ts";
@@ -54,6 +55,16 @@ export interface LeafGradient {
   readonly after: "same" | null | ResultTensor;
 }
 
+/** See `Capture.explain`. */
+export interface Explanation {
+  /** The device. */
+  readonly backend: Backend;
+  /** Where the ids are. */
+  readonly ids: View;
+  /** What is wrong with one. */
+  readonly errorOf: (id: number | bigint) => Error | null;
+}
+
 /** What a function does, written down. */
 export interface Trace {
   /** The operations, in order. */
@@ -74,8 +85,12 @@ export interface Trace {
   readonly guards: readonly { read: () => unknown; was: unknown }[];
   /** Places of arguments whose number JavaScript asked for. */
   readonly fixed: ReadonlySet<number>;
+  /** Who says better what is wrong when an operation fails. */
+  readonly explanations: readonly Explanation[];
   /** Places of tensor arguments that it gives back. */
   readonly disposed: readonly number[];
+  /** How many storages there were before the function was run. */
+  readonly storagesBefore: number;
   /** Most bytes alive at once if every operation is done as it is asked for, without those that were there before. */
   readonly eagerPeak: number;
 }

@@ -16,14 +16,14 @@ import { formatShape } from "../../core/shape.ts";
 import { history } from "../backward.ts";
 import { TensorBase, tensorOf } from "../base.ts";
 import { keep, nodesSoFar, tidy } from "../lifetime.ts";
-import { Storage, storageOf } from "../storage.ts";
+import { Storage, storageOf, storagesSoFar } from "../storage.ts";
 import { asLeaf, type Gradient, TapeNode } from "../tape.ts";
 import { type Capture, withCapture } from "./gate.ts";
 import { holdersOf } from "./holders.ts";
-import { type LeafGradient, ResultTensor, type Trace } from "./trace.ts";
+import { type Explanation, type LeafGradient, ResultTensor, type Trace } from "./trace.ts";
 import { type Notebook, TraceBackend } from "./trace_backend.ts";
 import { type Leaf, mapTree } from "./tree.ts";
-import { type Step, upload, Value } from "./value.ts";
+import { lookAtDivisor, type Step, upload, Value } from "./value.ts";
 
 /** A leaf whose gradient was read or set. */
 interface Touched {
@@ -39,6 +39,7 @@ export class Tracer implements Capture, Notebook {
   readonly steps: Step[] = [];
   readonly #numbers: DynamicNumber[] = [];
   readonly #host: (() => void)[] = [];
+  readonly #explanations: Explanation[] = [];
   readonly #guards: { read: () => unknown; was: unknown }[] = [];
   readonly #undo: (() => void)[] = [];
   readonly #guarded = new Map<object, Set<string>>();
@@ -54,6 +55,7 @@ export class Tracer implements Capture, Notebook {
   #region = 0;
   #regions = 0;
   readonly #since = nodesSoFar();
+  readonly #storagesBefore = storagesSoFar();
   readonly #leaves: readonly Leaf[];
   #error: CaptureError | null = null;
   #ids = 0;
@@ -116,6 +118,20 @@ export class Tracer implements Capture, Notebook {
     const places = Array.from({ length: count }, () => this.#number(0, this.#refuseRead));
     this.#host.push(() => numbers().forEach((x, i) => places[i].current = Number(x)));
     return places as unknown as number[];
+  }
+
+  explain(backend: Backend, ids: View, errorOf: Explanation["errorOf"]): void {
+    const { real } = this.gate(backend) as TraceBackend;
+    if (real.mapped) this.#explanations.push({ backend: real, ids: this.#view(real, ids), errorOf });
+  }
+
+  eachRun(f: () => void): void {
+    this.#host.push(f);
+  }
+
+  lookAtDivisor(name: string, backend: Backend, divisor: View): void {
+    const { real } = this.gate(backend) as TraceBackend;
+    if (real.mapped) this.add(real, lookAtDivisor, [divisor, name]);
   }
 
   apart<T>(f: () => T): T {
@@ -285,8 +301,10 @@ export class Tracer implements Capture, Notebook {
       result,
       gradients,
       captured,
+      storagesBefore: this.#storagesBefore,
       guards: this.#guards,
       fixed: this.#fixed,
+      explanations: this.#explanations,
       disposed,
       eagerPeak: this.#peak,
     };

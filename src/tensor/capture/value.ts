@@ -76,6 +76,20 @@ export const upload: Operation = {
   shapes: () => [null],
 };
 
+/**
+ * A look at a divisor of integers before the division, in every run: [divisor, name], where `name` is the operation's. It writes
+ * nothing, and is done all the same.
+ */
+export const lookAtDivisor: Operation = {
+  name: "lookAtDivisor" as never,
+  isKernel: false,
+  parameters: [
+    { name: "divisor", kind: "reads", list: false, dtypes: null },
+    { name: "of", kind: "word", list: false, dtypes: null },
+  ],
+  shapes: () => [],
+};
+
 /** The value that a view is of. */
 export function valueOf(view: View): Value {
   return view.buffer as Value;
