@@ -433,14 +433,6 @@ export function newSettings(values: Values, path: string, positions: number, ran
       `train: --min-lr is ${minLr}, expected at most the ${lr} of --lr, from which it falls`,
     );
   }
-  for (const name of ["eval-every", "save-every"] as const) {
-    if (number(name, 1) <= steps) continue;
-    throw new UsageError(
-      `train: --${name} is ${
-        values.number(name)
-      }, expected at most the ${steps} of --steps, at whose end it is done anyway`,
-    );
-  }
   const width = number("n-embd", 128), heads = number("n-head", 4);
   if (init === null && width % heads !== 0) {
     throw new UsageError(`train: --n-head is ${heads}, expected a divisor of --n-embd ${width}`);

@@ -98,8 +98,6 @@ describe("limits of a run", () => {
     for (
       const [args, message] of [
         ["--min-lr 1 --lr 0.1", /--min-lr is 1, expected at most the 0.1 of --lr/],
-        ["--save-every 3", /--save-every is 3, expected at most the 2 of --steps/],
-        ["--eval-every 3", /--eval-every is 3, expected at most the 2 of --steps/],
         ["--warmup 3", /--warmup is 3, expected at most the 2 of --steps/],
         ["--n-kv-head 2", /^ferrotype: train: gpt2 has as many .*; leave --n-kv-head 2 out/m],
       ] as const
