@@ -61,6 +61,10 @@ describe("the results of benches", () => {
       /\| GPT-2 124M, decode: q8 \| 120\.0 GFLOP\/s \| 96\.0 % of the peak \(125\.0\) \| slow 2\.00 × \|/,
     );
     assert(!text.includes("old"));
+    const [subject] = row.subjects, ratios = { slow: 2, "slow on 2": 1.5, "slow on 4": 3 };
+    const rivals = Object.keys(ratios).map((name) => ({ ...row.rivals[0], name }));
+    const several = headline(text, machine, [{ ...row, rivals, subjects: [{ ...subject, ratios }] }]);
+    assertMatch(several, /\| slow on 2 1\.50 × \|\n/);
     assertMatch(readFileSync(join(repository, "README.md"), "utf8"), /<!-- bench -->[\s\S]*<!-- \/bench -->/);
   });
 
