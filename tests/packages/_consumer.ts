@@ -28,6 +28,7 @@ import process from "node:process";
 import { repository } from "../_data.ts";
 import { installWithNpm } from "../_install.ts";
 import { findRuntimes, runtimeKinds } from "../_runtimes.ts";
+import { alone } from "./_alone.ts";
 
 /** The packages that `tests/packages/package.json` names. */
 export const tools: string = join(repository, "tests/packages/node_modules");
@@ -45,7 +46,7 @@ function reason(): string | false {
 }
 
 /** Why there is nothing to try; false when there is. For the `skip` of a suite. */
-export const skip: string | false = reason();
+export const skip: string | false = "Deno" in globalThis ? await alone(reason) : reason();
 
 /** What a program said and how it ended. */
 export interface Ended {
@@ -102,7 +103,7 @@ let made: Promise<string> | null = null;
 
 /** The file that `npm pack` makes of the npm form. */
 export function packed(): Promise<string> {
-  return made ??= pack();
+  return made ??= alone(pack);
 }
 
 async function pack(): Promise<string> {
@@ -130,11 +131,11 @@ let madeProject: Promise<string> | null = null;
 
 /** A folder in which npm installed the package and nothing else, to be copied: npm takes seconds. */
 function installed(): Promise<string> {
-  return madeProject ??= install();
+  return madeProject ??= packed().then((tarball) => alone(() => install(tarball)));
 }
 
-async function install(): Promise<string> {
-  const tarball = await packed(), folder = tarball.replace(/\.tgz$/, "");
+async function install(tarball: string): Promise<string> {
+  const folder = tarball.replace(/\.tgz$/, "");
   if (existsSync(folder)) return folder;
   const fresh = mkdtempSync(join(tmpdir(), "ferrotype-project-")), near = mkdtempSync(`${folder}-`);
   try {
@@ -143,9 +144,6 @@ async function install(): Promise<string> {
     await output("npm", ["install", ...options, tarball], { cwd: fresh });
     cpSync(fresh, near, { recursive: true, verbatimSymlinks: true });
     renameSync(near, folder);
-  } catch (error) {
-    // Another test may have been quicker.
-    if (!existsSync(folder)) throw error;
   } finally {
     for (const left of [fresh, near]) rmSync(left, { recursive: true, force: true });
   }
