@@ -101,8 +101,9 @@ export function captureRun(
     optimizer: { steps: state.map((entry) => entry?.step ?? null), paramGroups },
   };
   const model = Object.fromEntries(learning(parts.model).map(([name, p]) => [name, p.detach()]));
-  const ema = average ? { ema: average.tensors() } : {};
-  return { step, loss, tensors: { model, optimizer: remembered, ...ema }, state: run };
+  const tensors: Record<string, Tensors> = { model, optimizer: remembered };
+  if (average) tensors.ema = average.tensors();
+  return { step, loss, tensors, state: run };
 }
 
 /** The state in a checkpoint, checked. @throws {FormatError} when no Trainer saved it. */
