@@ -227,7 +227,7 @@ describe("the documentation", () => {
     const { include } = JSON.parse(readFileSync(join(repository, "deno.json"), "utf8")).publish as {
       include: string[];
     };
-    for (const file of ["README.md", ...pages]) {
+    for (const file of ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", ...pages]) {
       const text = readFileSync(join(repository, file), "utf8");
       for (const [, href] of text.matchAll(/\]\((?![a-z]+:|#)([^)#]+)/g)) {
         const target = posix.normalize(posix.join(posix.dirname(file), href));
