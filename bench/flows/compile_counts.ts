@@ -130,7 +130,7 @@ async function* training(bench: Bench): AsyncGenerator<Row> {
   ];
   for (const [name, config, batch, time, share] of bench.settings.quick ? models.slice(0, 1) : models) {
     const eager = stepOf(config, batch, time, false), { peak } = memoryOf(eager.run, eager.before);
-    const eagerly = { peak, ...{ allocations: memoryOf(eager.run, eager.before).allocations } };
+    const eagerly = { peak, allocations: memoryOf(eager.run, eager.before).allocations };
     const inJavaScript = javascript(eager.run);
     eager.dispose();
     const own = stepOf(config, batch, time, true), found = memoryOf(own.run, own.before);

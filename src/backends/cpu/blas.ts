@@ -18,19 +18,7 @@ import type { BlasCandidates, CpuPlatform, NativeBlas, NativeProduct } from "./p
 import { libraryAt } from "./pool_code.ts";
 
 /** A {@link NativeProduct} on addresses of the heap; 0 where it cannot be called. */
-export type HeapProduct = (
-  transposeA: number,
-  transposeB: number,
-  m: number,
-  n: number,
-  k: number,
-  a: number,
-  lda: number,
-  b: number,
-  ldb: number,
-  c: number,
-  ldc: number,
-) => number;
+export type HeapProduct = (...operands: Parameters<NativeProduct>) => number;
 
 /** After so many multiply-adds of products that a library could take, it is worth a measurement which one is fastest. */
 const dueWork = 2 ** 31;

@@ -10,15 +10,14 @@
 import type { FunctionBuilder, ModuleBuilder } from "../../assembler/mod.ts";
 import { importThreadScratch, type KernelContext } from "../../engine.ts";
 import { emitLog } from "../../math/log.ts";
-import { hoistConstants, type Vectors } from "../../math/writer.ts";
+import { hoistConstants } from "../../math/writer.ts";
 import { emitSetSum } from "../gemm/address.ts";
-import { emitAcross } from "../row.ts";
 import { emitWeight } from "../softmax.ts";
 import { emitCall, emitRest, emitRoundUp, emitScratch } from "./emit.ts";
 import { emitBend, emitDots, emitMix } from "./few_rows.ts";
 import { type Blocks, ScratchMap } from "./layout.ts";
 import { emitAlongRow, emitCopyRows, emitLoadLanes, emitStoreLanes } from "./rows.ts";
-import { emitBySixteen, emitLoadFour, emitStoreFour } from "./softmax.ts";
+import { emitBySixteen, emitHide, emitLoadFour, emitMaximum, emitStoreFour } from "./softmax.ts";
 import { emitExpandRows, type StoredKeys } from "./stored.ts";
 
 /** The most keys whose scores fit into a thread's scratch memory. */
@@ -98,27 +97,8 @@ export function emitMeetInOrder(
     });
   });
   emitSetSum(f, at, scores, [all, 4]);
-  f.forRange(n, () => f.get(all), wide, 1, () => {
-    f.get(at);
-    f.f32(-Infinity);
-    f.store("f32.store");
-    f.increment(at, 4);
-  });
-
-  const maxima = f.localArray("v128", 4);
-  w.assign(maxima, w.withWidth(4).constant(-Infinity, "f32x4"));
-  emitBySixteen(
-    w,
-    [scores],
-    wide,
-    (w, [at]) => w.assign(maxima, w.op("f32x4.pmax", maxima, emitLoadFour(w, at))),
-  );
-  const [a, b, c, d] = maxima.map((x): Vectors => [x]);
-  const top = emitAcross(
-    w,
-    w.op("f32x4.pmax", w.op("f32x4.pmax", a, b), w.op("f32x4.pmax", c, d)),
-    "f32x4.pmax",
-  );
+  emitHide(f, at, n, all, wide);
+  const top = emitMaximum(w, f.localArray("v128", 4), scores, wide);
   // A row that has seen only -∞ sums to 0, and gives NaN.
   const base = w.andNot(top, w.op("f32x4.eq", top, -Infinity));
   emitBySixteen(w, [scores], wide, (w, [at]) => {

@@ -53,6 +53,33 @@ export function emitStoreFour(w: VectorWriter, at: Local, x: Vectors): void {
   x.forEach((local, i) => emitStoreLanes(w.f, at, local, 16 * i, 4));
 }
 
+/** Writes -∞ at `at` for each of the scores `from` … `wide`, which nobody sees; `n` counts. */
+export function emitHide(f: FunctionBuilder, at: Local, n: Local, from: Local, wide: Local): void {
+  f.forRange(n, () => f.get(from), wide, 1, () => {
+    f.get(at);
+    f.f32(-Infinity);
+    f.store("f32.store");
+    f.increment(at, 4);
+  });
+}
+
+/** The largest of `wide` scores at `row`, in every lane; `maxima` are four vectors to work with. */
+export function emitMaximum(w: VectorWriter, maxima: readonly Local[], row: Local, wide: Local): Vectors {
+  w.assign(maxima, w.withWidth(4).constant(-Infinity, "f32x4"));
+  emitBySixteen(
+    w,
+    [row],
+    wide,
+    (w, [at]) => w.assign(maxima, w.op("f32x4.pmax", maxima, emitLoadFour(w, at))),
+  );
+  const [a, b, c, d] = maxima.map((x): Vectors => [x]);
+  return emitAcross(
+    w,
+    w.op("f32x4.pmax", w.op("f32x4.pmax", a, b), w.op("f32x4.pmax", c, d)),
+    "f32x4.pmax",
+  );
+}
+
 /**
  * The function `soften(s, rows, first, keys, wide, record, o)`: turns scores at s into exp(score - m), brings record
  * and output up to date. Row r sees the first `first` + r of `keys` keys; beyond, up to `wide` (a multiple of 16),
@@ -89,25 +116,8 @@ export function emitSoften(
   f.forRange(r, 0, rows, 1, () => {
     emitVisible(f, n, first, r, keys);
     emitSetSum(f, at, row, [n, 4]);
-    f.forRange(n, () => f.get(n), wide, 1, () => {
-      f.get(at);
-      f.f32(-Infinity);
-      f.store("f32.store");
-      f.increment(at, 4);
-    });
-    w.assign(maxima, w.withWidth(4).constant(-Infinity, "f32x4"));
-    emitBySixteen(
-      w,
-      [row],
-      wide,
-      (w, [at]) => w.assign(maxima, w.op("f32x4.pmax", maxima, emitLoadFour(w, at))),
-    );
-    const [a, b, c, d] = maxima.map((x): Vectors => [x]);
-    const top = emitAcross(
-      w,
-      w.op("f32x4.pmax", w.op("f32x4.pmax", a, b), w.op("f32x4.pmax", c, d)),
-      "f32x4.pmax",
-    );
+    emitHide(f, at, n, n, wide);
+    const top = emitMaximum(w, maxima, row, wide);
     emitSetSum(f, at, tops, [r, 4]);
     emitStoreLanes(f, at, top[0], 0, 1);
     f.increment(row, 4 * blocks.scores);
