@@ -7,7 +7,7 @@ import { loadavg } from "node:os";
 import process from "node:process";
 import { diagnose } from "../mod.ts";
 import type { RowResult, SubjectResult } from "./harness.ts";
-import { rivalVersions } from "./rivals.ts";
+import { leftOut, rivalVersions } from "./rivals.ts";
 
 /** Where and with what a run was made. */
 export interface Machine {
@@ -88,16 +88,20 @@ const cell = (text: string): string => text.replaceAll("|", "\\|");
 
 /** A run as a section of RESULTS.md. */
 export function section(machine: Machine, results: readonly RowResult[]): string {
+  const missing = results.flatMap(({ rivals }) => rivals.map(({ missing }) => missing));
+  const isAlone = missing.includes(leftOut) && missing.every((reason) => reason !== undefined);
   const lines = [
     `## ${machine.runtime}`,
     "",
     `${machine.date}. ${machine.system}; threads ${machine.threads}; ${machine.engine}; load average at the start ${machine.load}; ` +
     `medians of ${machine.rounds} rounds. BLAS: ${machine.blas || "none"}.`,
     "",
-    `Rivals: ${
-      Object.entries(machine.rivals).map(([name, version]) => `${name} ${version}`).join(", ") ||
-      "none installed"
-    }.`,
+    isAlone
+      ? `Without rivals: ${leftOut}.`
+      : `Rivals: ${
+        Object.entries(machine.rivals).map(([name, version]) => `${name} ${version}`).join(", ") ||
+        "none installed"
+      }.`,
   ];
   for (const group of new Set(results.map((row) => row.group))) {
     lines.push(
@@ -110,7 +114,9 @@ export function section(machine: Machine, results: readonly RowResult[]): string
     const notes = new Set<string>(), absent = new Map<string, Set<string>>();
     for (const row of results.filter((row) => row.group === group)) {
       for (const { name, missing } of row.rivals) {
-        if (missing !== undefined) absent.set(missing, (absent.get(missing) ?? new Set()).add(name));
+        if (missing !== undefined && !(isAlone && missing === leftOut)) {
+          absent.set(missing, (absent.get(missing) ?? new Set()).add(name));
+        }
       }
       if (row.subjects.length === 0 && !row.failed) lines.push(`| ${cell(row.name)} | | | | | |`);
       if (row.failed) lines.push(`| ${cell(row.name)} | – | failed: ${cell(row.failed)} | | | |`);

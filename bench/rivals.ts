@@ -38,6 +38,9 @@ export interface RivalJob {
   seconds(milliseconds: number): Promise<number>;
 }
 
+/** Why no rival was measured in a run without them. */
+export const leftOut = "rivals were left out (--no-rivals, --quick)";
+
 /** A file in `rivals/`, and the package it needs (none: it needs only this repository). */
 interface RivalKind {
   readonly file: string;
@@ -168,7 +171,7 @@ export class Rivals {
       name: label,
       prepare: async () => {
         const kind = kinds[name];
-        if (!this.#on && kind.needs) return "rivals were left out (--no-rivals, --quick)";
+        if (!this.#on && kind.needs) return leftOut;
         const at = kind.needs === null ? modules[0] : modulesWith(kind.needs);
         if (at === null) {
           return `${kind.needs} is not installed (--install)`;
