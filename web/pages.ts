@@ -35,10 +35,11 @@ export const pages: readonly PageInfo[] = [
   },
   {
     id: "train",
-    title: "Train in the tab",
+    title: "Watch a GPT being born",
     nav: "Train",
-    about: "Paste a text, and a small GPT learns to write like it. The loss falls, samples improve, " +
-      "and the model is yours to download.",
+    about:
+      "Paste a text, and a small GPT learns to write like it. Look inside while it learns, go back in time, " +
+      "and take the model with you.",
   },
   {
     id: "race",

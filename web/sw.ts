@@ -31,6 +31,8 @@ const scope = globalThis as unknown as Scope;
 const shell = `ferrotype-${VERSION}`, models = "ferrotype-models";
 // What the library fetched from a hub; it looks after that itself.
 const hub = "ferrotype-hub";
+// What the visitor trained.
+const own = "ferrotype-own";
 
 /** The response with the headers that isolate the page. */
 function isolated(response: Response): Response {
@@ -108,7 +110,9 @@ scope.addEventListener("install", (event) => {
 scope.addEventListener("activate", (event) => {
   event.waitUntil((async () => {
     for (const name of await caches.keys()) {
-      if (name.startsWith("ferrotype-") && ![shell, models, hub].includes(name)) await caches.delete(name);
+      if (name.startsWith("ferrotype-") && ![shell, models, hub, own].includes(name)) {
+        await caches.delete(name);
+      }
     }
     await scope.clients.claim();
   })());

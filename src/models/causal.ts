@@ -139,10 +139,28 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     }
   }
 
-  /** What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. */
-  hidden(ids: Ids, options: { cache?: C } = {}): Tensor {
-    const { cache } = checkOptions("hidden", options, hiddenOptions);
-    return tidy(() => this.hiddenOf(this.ids(ids), cache as C | undefined ?? null));
+  /**
+   * What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. With `depth`, what the
+   * last norm makes of the first `depth` layers alone (0: of the embeddings): `logits` of that is what the model would say next
+   * if it ended there (the logit lens, nostalgebraist 2020).
+   *
+   * @throws {OptionError} for more layers than there are, and for `depth` beside a cache, which all layers fill.
+   */
+  hidden(ids: Ids, options: { cache?: C; depth?: number } = {}): Tensor {
+    const { cache, depth } = checkOptions("hidden", options, hiddenOptions);
+    if (depth === undefined) return tidy(() => this.hiddenOf(this.ids(ids), cache as C | undefined ?? null));
+    if (cache) {
+      throw new OptionError(
+        "hidden: depth has no place beside a cache, which all layers fill; leave one out",
+      );
+    }
+    if (depth > this.depth) {
+      throw new OptionError(`hidden: depth is ${depth}, and ${this.title} has ${this.depth} layers`);
+    }
+    return tidy(() => {
+      const given = this.ids(ids);
+      return this.through(given, this.#place(given, null), depth);
+    });
   }
 
   /**
@@ -347,7 +365,10 @@ const lossOptions: OptionTable<ModelLossOptions> = {
 const cacheOptions: OptionTable<{ dtype?: CacheDType }> = {
   dtype: kinds.oneOf("f32", "f16", "bf16", "q8"),
 };
-const hiddenOptions: OptionTable<{ cache?: CausalCache }> = { cache: aCache };
+const hiddenOptions: OptionTable<{ cache?: CausalCache; depth?: number }> = {
+  cache: aCache,
+  depth: kinds.whole(0),
+};
 const forwardOptions: OptionTable<
   { cache?: CausalCache | readonly CausalCache[]; lastOnly?: boolean } & SeenOptions
 > = {

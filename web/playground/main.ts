@@ -34,7 +34,7 @@ const numbers = {
   noRepeatNgramSize: 0,
   seed: 1,
 };
-let stopText = "";
+let stopText = "", isOwn = false;
 
 /** The address says what was asked. */
 function readAddress(): void {
@@ -45,6 +45,7 @@ function readAddress(): void {
   }
   if (given.has("prompt")) prompt.value = given.get("prompt") as string;
   stopText = given.get("stop") ?? "";
+  isOwn = given.get("model") === "own";
 }
 
 function address(): string {
@@ -229,7 +230,7 @@ const chooser = new ModelChooser(engine, (model) => {
 });
 try {
   at("machine").textContent = await engine.introduce();
-  await chooser.start();
+  await chooser.start(isOwn);
 } catch (error) {
   say(messageOf(error), "error");
 }
