@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Attention } from "./lens.ts";
 import type { ColumnSummary, Preset, TableAnswer } from "./tables.ts";
 
 /** Options of a text, as the playground sends them. */
@@ -23,7 +24,7 @@ export interface WriteOptions {
   readonly stop: readonly string[];
 }
 
-/** Where a model is: behind an address, in files that the visitor chose, or in a repository of a hub. */
+/** Where a model is: in a folder of this site, in files that the visitor chose, or in a repository of a hub. */
 export type ModelPlace =
   | { readonly url: string }
   | { readonly files: readonly File[] }
@@ -73,13 +74,6 @@ export interface LoadedModel {
   readonly layers: number;
   readonly heads: number;
   readonly dtype: string;
-}
-
-/** How much tokens look at each other: for every head of a layer, a row for each token; all in one list. */
-export interface Attention {
-  readonly tokens: readonly string[];
-  readonly heads: number;
-  readonly weights: Float32Array<ArrayBuffer>;
 }
 
 /** Answers by question. */

@@ -54,7 +54,7 @@ const numbers = (from: unknown): Record<string, number> =>
   ) as Record<string, number>;
 
 /** Reads a model's file. */
-export async function openTable(where: URL): Promise<ColumnSummary> {
+export async function openTable(where: File): Promise<ColumnSummary> {
   return use(await TabularModel.load(where));
 }
 

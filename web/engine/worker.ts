@@ -7,16 +7,9 @@
 import { diagnose } from "../../src/runtime/diagnose.ts";
 import { GPT2 } from "../../src/runtime/gpt2.ts";
 import type { CausalLM } from "../../src/runtime/causal_lm.ts";
-import type {
-  Answers,
-  Attention,
-  LoadedModel,
-  Loading,
-  Question,
-  Reply,
-  Request,
-  Written,
-} from "./messages.ts";
+import { keptFile, modelPaths } from "../shared/kept.ts";
+import { attend } from "./lens.ts";
+import type { Answers, LoadedModel, Loading, Question, Reply, Request, Written } from "./messages.ts";
 
 const running = new Map<number, AbortController>();
 let model: GPT2 | CausalLM | null = null;
@@ -27,6 +20,31 @@ const families = (): Promise<typeof import("../../src/runtime/causal_lm.ts")> =>
 
 /** The tabular engine comes when a page asks for it. */
 const tables = (): Promise<typeof import("./tables.ts")> => import("./tables.ts");
+
+/** This script lies one folder below the root of the site. */
+const root = new URL("../", import.meta.url);
+
+/** The files of a model of this site, by name, all at once. */
+async function bundledFiles(
+  folder: URL,
+  signal: AbortSignal,
+  onProgress: (told: Loading) => void,
+): Promise<Record<string, Blob>> {
+  const names = modelPaths().map((path) => new URL(path, root)).filter(({ href }) =>
+    href.startsWith(folder.href)
+  )
+    .map(({ href }) => href.slice(folder.href.length));
+  const states = new Map<string, readonly [loaded: number, total: number]>();
+  const files = await Promise.all(names.map(async (name) => {
+    const blob = await keptFile(new URL(name, folder), root, signal, (loaded, total) => {
+      states.set(name, [loaded, total]);
+      const sum = (i: 0 | 1): number => [...states.values()].reduce((sum, state) => sum + state[i], 0);
+      onProgress({ phase: "download", file: "the model", loaded: sum(0), total: sum(1) });
+    });
+    return [name, blob] as const;
+  }));
+  return Object.fromEntries(files);
+}
 
 const send = (reply: Reply): void => globalThis.postMessage(reply);
 
@@ -45,7 +63,7 @@ async function load(
   };
   const options = { signal, onProgress, ...(heldAs === "as stored" ? {} : { dtype: heldAs }) };
   const next = "url" in from
-    ? await GPT2.load(new URL(from.url), options)
+    ? await GPT2.load(await bundledFiles(new URL(from.url), signal, onProgress), options)
     : "files" in from
     ? await (await families()).CausalLM.load(from.files, options)
     : await (await families()).CausalLM.load(from.repository, {
@@ -59,15 +77,10 @@ async function load(
   return { parameters: next.numParameters(), positions, vocabulary, layers, heads, dtype };
 }
 
-/** What the tokens of a text look at in a layer; the last ones, where there are more than the model takes. */
-async function attend(text: string, layer: number): Promise<Attention> {
+/** The model that was loaded. @throws while there is none. */
+function loaded(): GPT2 | CausalLM {
   if (!model) throw new Error("no model is loaded");
-  const ids = model.encode(text).slice(-model.contextLength),
-    [found] = model.attentions(ids, { layers: [layer] });
-  const weights = Float32Array.from(await found.data() as Float32Array);
-  found.dispose();
-  const tokens = ids.map((id) => model?.tokenizer?.decode([id], { skipSpecialTokens: false }) ?? String(id));
-  return { tokens, heads: model.heads, weights };
+  return model;
 }
 
 async function* answer(
@@ -83,7 +96,7 @@ async function* answer(
     case "load":
       return await load(question, id, signal);
     case "attend":
-      return await attend(question.text, question.layer);
+      return await attend(loaded(), loaded().encode(question.text), question.layer);
     case "write": {
       if (!model) throw new Error("no model is loaded");
       const {
@@ -122,7 +135,9 @@ async function* answer(
       }
     }
     case "table":
-      return await (await tables()).openTable(new URL(question.where));
+      return await (await tables()).openTable(
+        new File([await keptFile(new URL(question.where), root, signal)], question.where.split("/").at(-1)!),
+      );
     case "fit":
       return await (await tables()).fitTable(question.csv, question.target, signal);
     case "presets":
@@ -149,7 +164,8 @@ globalThis.addEventListener("message", async ({ data }: MessageEvent<Request>) =
     }
   } catch (error) {
     const { name, message } = error as Error;
-    send({ id, error: message, name });
+    // Waiting and fetching are cancelled by their own name.
+    send({ id, error: message, name: name === "AbortError" ? "CancelledError" : name });
   } finally {
     running.delete(id);
   }

@@ -5,7 +5,8 @@
  * @module
  */
 import type { Engine } from "../engine/client.ts";
-import type { Attention, LoadedModel } from "../engine/messages.ts";
+import type { Attention } from "../engine/lens.ts";
+import type { LoadedModel } from "../engine/messages.ts";
 import { cssColor, rgbOf } from "../shared/colors.ts";
 import { h } from "../shared/elements.ts";
 import { element as at, messageOf } from "../shared/page.ts";
