@@ -21,7 +21,14 @@ import { DecodingStep, DecodingSteps, type Pass } from "./decoding.ts";
 import { checkIds, idsAsTensor, idsOfStep } from "./ids.ts";
 import type { CausalNetwork, Ids, ModelLossOptions, SeenOptions } from "./network.ts";
 import { paddingOf } from "./padding.ts";
-import { type Place, placeBehind, placeOfRows } from "./place.ts";
+import {
+  type PastLayer,
+  type PastResult,
+  type Place,
+  placeBehind,
+  placeBehindPast,
+  placeOfRows,
+} from "./place.ts";
 
 /**
  * A causal language model; `C` is its cache.
@@ -215,6 +222,27 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   /** Ids as a tensor [batch, time] on the model's device, checked against the vocabulary where they are plain numbers. */
   ids(ids: Ids): Tensor {
     return idsAsTensor(this.title, this, ids);
+  }
+
+  /**
+   * Logits [batch, time, vocab] for ids [batch, time] that follow `past` (keys and values of each layer, [batch, heads, positions,
+   * width]), with the keys and values of all positions: what a program says of a model whose cache is given and given back.
+   * `positionIds` [batch, time] and `attentionMask` [batch, all] as in {@link forward}.
+   * @internal
+   */
+  forwardPast(ids: Tensor, past: readonly PastLayer[], seen: Required<SeenOptions>): PastResult {
+    const present: PastLayer[] = [], [batch, time] = ids.shape, { device } = this;
+    const all = time + past[0].keys.shape[2];
+    return tidy(() => {
+      const padding = paddingOf(seen, batch, time, all, device);
+      const hidden = this.through(ids, placeBehindPast(past, present, time, this.pastReach, padding));
+      return { logits: this.logits(hidden), present };
+    });
+  }
+
+  /** How long texts may become whose past is given: as long as its angles stay what they are. */
+  get pastReach(): number {
+    return this.contextLength;
   }
 
   /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */

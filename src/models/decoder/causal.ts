@@ -98,6 +98,11 @@ export abstract class CausalDecoder extends CausalModel<DecoderCache> {
     return this.config.family;
   }
 
+  /** @internal */
+  override get pastReach(): number {
+    return Math.min(this.contextLength, ...this.#rotaries.map((rotary) => rotary.reach(1)));
+  }
+
   protected override get isCounting(): boolean {
     return this.#rotaries.some((rotary) => rotary.reach(1) < this.contextLength);
   }
