@@ -21,14 +21,7 @@ import { DecodingStep, DecodingSteps, type Pass } from "./decoding.ts";
 import { checkIds, idsAsTensor, idsOfStep } from "./ids.ts";
 import type { CausalNetwork, Ids, ModelLossOptions, SeenOptions } from "./network.ts";
 import { paddingOf } from "./padding.ts";
-import {
-  type PastLayer,
-  type PastResult,
-  type Place,
-  placeBehind,
-  placeBehindPast,
-  placeOfRows,
-} from "./place.ts";
+import { type Place, placeBehind, placeOfRows } from "./place.ts";
 
 /**
  * A causal language model; `C` is its cache.
@@ -56,8 +49,11 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   /** An empty cache of its own. */
   protected abstract cacheOf(batch: number, capacity: number, options: LayerOptions): C;
 
-  /** Ids [batch, time] → what comes out of the last norm, [batch, time, width]; of the first `depth` layers alone where given. */
-  protected abstract through(ids: Tensor, place: Place, depth?: number): Tensor;
+  /**
+   * Ids [batch, time] → what comes out of the last norm, [batch, time, width]; of the first `depth` layers alone where given.
+   * @internal
+   */
+  abstract through(ids: Tensor, place: Place, depth?: number): Tensor;
 
   /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
   abstract logits(hidden: Tensor): Tensor;
@@ -225,22 +221,9 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   }
 
   /**
-   * Logits [batch, time, vocab] for ids [batch, time] that follow `past` (keys and values of each layer, [batch, heads, positions,
-   * width]), with the keys and values of all positions: what a program says of a model whose cache is given and given back.
-   * `positionIds` [batch, time] and `attentionMask` [batch, all] as in {@link forward}.
+   * How long texts may become without what was computed of them being computed again.
    * @internal
    */
-  forwardPast(ids: Tensor, past: readonly PastLayer[], seen: Required<SeenOptions>): PastResult {
-    const present: PastLayer[] = [], [batch, time] = ids.shape, { device } = this;
-    const all = time + past[0].keys.shape[2];
-    return tidy(() => {
-      const padding = paddingOf(seen, batch, time, all, device);
-      const hidden = this.through(ids, placeBehindPast(past, present, time, this.pastReach, padding));
-      return { logits: this.logits(hidden), present };
-    });
-  }
-
-  /** How long texts may become whose past is given: as long as its angles stay what they are. */
   get pastReach(): number {
     return this.contextLength;
   }

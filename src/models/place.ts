@@ -7,19 +7,8 @@
 import type { DeviceName } from "../backends/contract.ts";
 import type { Attend, KVCache } from "../nn/mod.ts";
 import { attentionRows, type RowOptions } from "../ops/attention_rows.ts";
-import {
-  arange,
-  concat,
-  gt,
-  logicalAnd,
-  reshape,
-  scaledDotProductAttention,
-  sub,
-  type Tensor,
-  tensor,
-  unsqueeze,
-} from "../ops/mod.ts";
-import { activeCapture, keep, perRun } from "../tensor/mod.ts";
+import { arange, reshape, scaledDotProductAttention, type Tensor, tensor } from "../ops/mod.ts";
+import { activeCapture, perRun } from "../tensor/mod.ts";
 import type { CausalCache } from "./cache.ts";
 
 /**
@@ -77,54 +66,6 @@ export function placeBehind(
         isCausal: true,
         ...(padding?.seen ? { attnMask: padding.seen } : {}),
       });
-    },
-  };
-}
-
-/** Keys and values of a layer, [batch, heads, positions, width]. */
-export interface PastLayer {
-  /** Keys. */
-  readonly keys: Tensor;
-  /** Values. */
-  readonly values: Tensor;
-}
-
-/** What a network gives whose past is given. */
-export interface PastResult {
-  /** [batch, time, vocab]. */
-  readonly logits: Tensor;
-  /** Keys and values of all positions, by layer. */
-  readonly present: readonly PastLayer[];
-}
-
-/**
- * `time` positions that follow a past which is given as tensors; `present` gets that of each layer with the new ones behind it.
- * No text becomes longer than `reach`.
- */
-export function placeBehindPast(
-  past: readonly PastLayer[],
-  present: PastLayer[],
-  time: number,
-  reach: number,
-  { positions, seen }: Padding,
-): Place {
-  return {
-    time,
-    start: null,
-    reach,
-    positions: () => positions,
-    attend: (layer) => (q, k, v, { window, ...options }) => {
-      const before = past[layer], keys = keep(concat([before.keys, k], 2)), all = keys.shape[2];
-      const values = keep(concat([before.values, v], 2));
-      present[layer] = { keys, values };
-      let mask = seen!;
-      if (window !== undefined) {
-        // In tensors: how many keys there are differs from run to run.
-        const place = { dtype: "i32", device: q.device } as const,
-          own = unsqueeze(arange(all - time, all, place), 1);
-        mask = logicalAnd(mask, gt(arange(all, place), sub(own, window)));
-      }
-      return scaledDotProductAttention(q, keys, values, { ...options, isCausal: true, attnMask: mask });
     },
   };
 }

@@ -7,7 +7,10 @@
 import { byteSize, type DataArray, type DType, isQuantized } from "../../core/dtype.ts";
 import { CaptureError } from "../../core/errors.ts";
 import { contiguousStrides, isContiguous } from "../../core/shape.ts";
-import { contiguous, type Tensor, toDType, zeros } from "../../ops/mod.ts";
+import { zeros } from "../../ops/create.ts";
+import { toDType } from "../../ops/row.ts";
+import type { Tensor } from "../../ops/tensor.ts";
+import { contiguous } from "../../ops/views.ts";
 import { Tracer } from "../../tensor/capture/tracer.ts";
 import { keep, noGrad, type Storage, tensorOf, tidy } from "../../tensor/mod.ts";
 import type { ModelMessage, TensorMessage } from "../messages.ts";
