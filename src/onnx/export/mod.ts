@@ -156,6 +156,7 @@ function weightOf(
 /** All of a storage, as a list of elements of the view's dtype. */
 function tensorAround(storage: Storage, view: WideView): Tensor {
   const { dtype } = view;
+  storage.hold();
   if (isQuantized(dtype)) {
     // Blocks run along the rows: what is seen transposed was stored as [columns, rows].
     const shape = view.shape.map((size) => size[0]), strides = view.strides.map((size) => size[0]);
