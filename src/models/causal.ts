@@ -49,8 +49,11 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   /** An empty cache of its own. */
   protected abstract cacheOf(batch: number, capacity: number, options: LayerOptions): C;
 
-  /** Ids [batch, time] → what comes out of the last norm, [batch, time, width]; of the first `depth` layers alone where given. */
-  protected abstract through(ids: Tensor, place: Place, depth?: number): Tensor;
+  /**
+   * Ids [batch, time] → what comes out of the last norm, [batch, time, width]; of the first `depth` layers alone where given.
+   * @internal
+   */
+  abstract through(ids: Tensor, place: Place, depth?: number): Tensor;
 
   /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
   abstract logits(hidden: Tensor): Tensor;
@@ -233,6 +236,14 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   /** Ids as a tensor [batch, time] on the model's device, checked against the vocabulary where they are plain numbers. */
   ids(ids: Ids): Tensor {
     return idsAsTensor(this.title, this, ids);
+  }
+
+  /**
+   * How long texts may become without what was computed of them being computed again.
+   * @internal
+   */
+  get pastReach(): number {
+    return this.contextLength;
   }
 
   /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */

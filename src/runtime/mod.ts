@@ -54,3 +54,4 @@ export { type CsvSource, type FitOptions, readCsv, TabularModel } from "./tabula
 export { loadTokenizer } from "./tokenizer.ts";
 export { readNpy, saveNpy } from "./npy.ts";
 export { exportOnnx, inspectOnnx, Onnx, type OnnxLoadOptions } from "./onnx.ts";
+export type { ExportOnnxOptions } from "./onnx_options.ts";

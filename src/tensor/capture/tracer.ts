@@ -8,7 +8,7 @@
  * @module
  */
 import type { Backend, DeviceBuffer, View } from "../../backends/contract.ts";
-import { type Arguments, type Operation, withViews } from "../../backends/operations.ts";
+import { type Arguments, type KernelName, type Operation, withViews } from "../../backends/operations.ts";
 import { CaptureError } from "../../core/errors.ts";
 import { DynamicNumber } from "../../core/number.ts";
 import { watchDraws } from "../../core/random.ts";
@@ -57,13 +57,16 @@ export class Tracer implements Capture, Notebook {
   readonly #since = nodesSoFar();
   readonly #storagesBefore = storagesSoFar();
   readonly #leaves: readonly Leaf[];
+  readonly #kernels: ReadonlySet<KernelName> | null;
   #error: CaptureError | null = null;
   #ids = 0;
   #bytes = 0;
   #peak = 0;
 
-  constructor(leaves: readonly Leaf[]) {
+  /** For arguments with these leaves; with `kernels`, of those alone and as if the device had them. */
+  constructor(leaves: readonly Leaf[], kernels: ReadonlySet<KernelName> | null = null) {
     this.#leaves = leaves;
+    this.#kernels = kernels;
   }
 
   // What the gate asks.
@@ -76,7 +79,7 @@ export class Tracer implements Capture, Notebook {
       );
     }
     let stand = this.#backends.get(backend);
-    if (!stand) this.#backends.set(backend, stand = new TraceBackend(backend, this));
+    if (!stand) this.#backends.set(backend, stand = new TraceBackend(backend, this, this.#kernels));
     return stand;
   }
 
