@@ -271,9 +271,9 @@ describe("language models as ONNX", () => {
     async () => {
       const dir = join(folder, "folder", "shakespeare");
       await output(["convert", bundled, dir, "--format", "onnx"]);
-      // deno-lint-ignore no-explicit-any
       const { AutoModelForCausalLM, AutoTokenizer, env } = createRequire(
         join(repository, "tests", "rivals", "package.json"),
+        // deno-lint-ignore no-explicit-any
       )("@huggingface/transformers") as any;
       env.allowRemoteModels = false;
       env.localModelPath = `${join(folder, "folder")}/`;

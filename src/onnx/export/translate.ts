@@ -7,11 +7,11 @@
  *
  * @module
  */
-import type { KernelName } from "../../backends/operations.ts";
 import { type DType, isFloat, isQuantized } from "../../core/dtype.ts";
 import { CaptureError } from "../../core/errors.ts";
 import type { ReduceKind } from "../../backends/contract.ts";
 import type { Program } from "../../expr/nodes.ts";
+import type { Tracer } from "../../tensor/capture/tracer.ts";
 import { writeAttention } from "./attention.ts";
 import type { GraphBuilder } from "./builder.ts";
 import { writeProgram } from "./expressions.ts";
@@ -19,14 +19,17 @@ import type { GraphMemory, Node } from "./memory.ts";
 import { is, isFixed, same, type Size } from "./sizes.ts";
 import type { WideEpilogue, WideStep, WideView } from "./wide.ts";
 
+/** Kernels by name, as a trace takes them. */
+type Kernels = NonNullable<ConstructorParameters<typeof Tracer>[1]>;
+
 /** The kernels that functions are traced with, whatever the device has. */
-export const exportedKernels: ReadonlySet<KernelName> = new Set<KernelName>([
+export const exportedKernels: Kernels = new Set<string>([
   "softmax",
   "layerNorm",
   "rmsNorm",
   "attention",
   "attentionInOrder",
-]);
+]) as Kernels;
 
 const reductions: Partial<Record<ReduceKind, string>> = {
   sum: "ReduceSum",
