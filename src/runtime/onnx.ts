@@ -116,7 +116,8 @@ function kindOf(model: unknown): ExportKind | null {
  * import { exportOnnx, nn, zeros } from "@ferrotype/ferrotype";
  *
  * const net = new nn.Sequential(new nn.Linear(3, 8), new nn.GELU(), new nn.Linear(8, 2));
- * await exportOnnx(net, "net.onnx", { args: [zeros([1, 3])], dynamicAxes: { input: { 0: "batch" } } });
+ * const place = new URL("./net.onnx", import.meta.url);
+ * await exportOnnx(net, place, { args: [zeros([1, 3])], dynamicAxes: { input: { 0: "batch" } } });
  * ```
  *
  * @throws {OptionError} for a model of another kind, and options that do not fit it. @throws {CaptureError} for a function
