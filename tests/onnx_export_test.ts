@@ -66,6 +66,14 @@ const cases: readonly Case[] = [
   ["a product", [{ shape: [2, 3] }], (t) => t.prod(1)],
   ["argmax", [x], (t) => t.argmax(1)],
   ["variance", [x], (t) => t.var(-1)],
+  [
+    "rotary positions",
+    [{ shape: ["a", 3, "b", 6] }, { shape: ["b", 2] }, { shape: ["a", 1, "b", 3] }],
+    (t, c, d) => [
+      nn.applyRotary(t, { cos: c, sin: c.mul(0.5) }),
+      nn.applyRotary(t, { cos: d, sin: d.neg() }),
+    ],
+  ],
   ["softmax along the middle", [x], (t) => t.softmax(1)],
   ["logSoftmax", [x], (t) => t.logSoftmax(-1)],
   ["layerNorm", [x], (t) => ft.layerNorm(t, [4])],
@@ -216,7 +224,7 @@ describe("functions as ONNX", () => {
   const folder = mkdtempSync(join(tmpdir(), "ferrotype-onnx-"));
   const list = width(cases, cases.filter((_, i) => i % 6 === 0));
   for (const [name, given, f] of list) {
-    for (const opsetVersion of /attention|rmsNorm/.test(name) ? [18, 23] : [18]) {
+    for (const opsetVersion of /attention|rmsNorm|rotary/.test(name) ? [18, 23] : [18]) {
       it(`${name}, opset ${opsetVersion}`, async () => {
         const random = new Generator(11), path = join(folder, "f.onnx");
         const names = [...new Set(given.flatMap(({ shape }) => shape.filter((n) => typeof n === "string")))];

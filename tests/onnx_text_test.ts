@@ -223,6 +223,18 @@ describe("language models as ONNX", () => {
     }
   });
 
+  it("opset 23 has attention, norms and rotary positions as one operator each", async () => {
+    using model = await CausalLM.load(dataPath("families", "llama3"));
+    const path = join(folder, "23.onnx"), { layers } = model;
+    await exportOnnx(model, path, { opsetVersion: 23 });
+    const { operators, opsets } = await inspectOnnx(path);
+    assertEquals(opsets, { "": 23 });
+    assertEquals(operators.Attention, layers);
+    assertEquals(operators.RMSNormalization, 2 * layers + 1);
+    assertEquals(operators.RotaryEmbedding, 2 * layers);
+    assertEquals(operators.Softmax, undefined);
+  });
+
   it("weights have the model's names and dtypes, and lie beside the graph where that is asked for", async () => {
     using model = await GPT2.load(dataPath("gpt2-tiny"), { dtype: "bf16" });
     const path = join(folder, "beside.onnx");

@@ -99,7 +99,7 @@ export function writeFunction(plan: GraphPlan): WrittenGraph {
       keep(zeros(shapes[i].map((size) => size[k]), { dtype, device }))
     );
     try {
-      const tracer = new Tracer(given, exportedKernels);
+      const tracer = new Tracer(given, exportedKernels(opset));
       return noGrad(() => tracer.run((args) => plan.call(args as Tensor[]), given, true));
     } catch (error) {
       if (!(error instanceof CaptureError)) throw error;

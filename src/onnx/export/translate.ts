@@ -2,7 +2,7 @@
  * The steps of a program as nodes of a graph.
  *
  * What a device is asked for is little: elementwise programs, reductions, products, gathers, scatters, running sums, sorting,
- * random numbers, and the kernels of {@link exportedKernels}, which a graph has operators for. So every function that can be
+ * random numbers, and what {@link exportedKernels} names, which a graph has operators for. So every function that can be
  * traced can be written.
  *
  * @module
@@ -11,7 +11,6 @@ import { type DType, isFloat, isQuantized } from "../../core/dtype.ts";
 import { CaptureError } from "../../core/errors.ts";
 import type { ReduceKind } from "../../backends/contract.ts";
 import type { Program } from "../../expr/nodes.ts";
-import type { Tracer } from "../../tensor/capture/tracer.ts";
 import { writeAttention } from "./attention.ts";
 import type { GraphBuilder } from "./builder.ts";
 import { writeProgram } from "./expressions.ts";
@@ -19,17 +18,11 @@ import type { GraphMemory, Node } from "./memory.ts";
 import { is, isFixed, same, type Size } from "./sizes.ts";
 import type { WideEpilogue, WideStep, WideView } from "./wide.ts";
 
-/** Kernels by name, as a trace takes them. */
-type Kernels = NonNullable<ConstructorParameters<typeof Tracer>[1]>;
-
-/** The kernels that functions are traced with, whatever the device has. */
-export const exportedKernels: Kernels = new Set<string>([
-  "softmax",
-  "layerNorm",
-  "rmsNorm",
-  "attention",
-  "attentionInOrder",
-]) as Kernels;
+/** What functions are traced with, whatever the device has: kernels by name, and what newer opsets have operators for. */
+export function exportedKernels(opset: number): ReadonlySet<string> {
+  const always = ["softmax", "layerNorm", "rmsNorm", "attention", "attentionInOrder"];
+  return new Set(opset >= 23 ? [...always, "rotary"] : always);
+}
 
 const reductions: Partial<Record<ReduceKind, string>> = {
   sum: "ReduceSum",
@@ -93,6 +86,8 @@ export class Translator {
         return this.#layerNorm(...args as [WideView, WideView | null, WideView | null, Size, WideView]);
       case "rmsNorm":
         return this.#rmsNorm(...args as [WideView, WideView | null, Size, WideView]);
+      case "rotary":
+        return this.#rotary(args[0] as WideView[], args[1] as WideView);
       case "attention":
         return this.#attention(
           ...args.slice(0, 3) as [WideView, WideView, WideView],
@@ -307,6 +302,32 @@ export class Translator {
       ...node,
       name: scale === null ? normed : graph.node("Mul", [normed, scale]),
     });
+  }
+
+  #rotary([x, cos, sin]: WideView[], out: WideView): void {
+    const graph = this.#graph,
+      node = this.#float(this.#memory.read(x, true)),
+      [batch, , time, width] = node.dims;
+    const half = cos.shape.at(-1)!, dims = [batch, time, half];
+    const angles = [cos, sin].map((view) => {
+      const { name, dims: own } = this.#memory.read(view, true);
+      // [time, half] of all texts, or [batch, 1, time, half].
+      const lists = graph.reshape(name, own, [
+        own.length === 4 ? own[0] : graph.symbols.fixed(1),
+        time,
+        half,
+      ]);
+      return graph.expand(lists, [own.length === 4 ? own[0] : graph.symbols.fixed(1), time, half], dims);
+    });
+    const turned = 2 * fixedNumber(half, "how much of a head is turned");
+    const name = graph.node(
+      "RotaryEmbedding",
+      [node.name, ...angles],
+      is(width, turned) ? {} : {
+        rotary_embedding_dim: BigInt(turned),
+      },
+    );
+    this.#put(out, { ...node, name });
   }
 
   #attention(
