@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { zip } from "../shared/zip.ts";
+import { zip } from "../../src/files/zip.ts";
 import { Lesson, type LessonOptions } from "./lesson.ts";
 
 /** What the page asks; a run has a number, which comes back with all that is said of it. */
