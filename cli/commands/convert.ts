@@ -168,7 +168,7 @@ export const convert: Command = {
     opset: {
       value: "N",
       kind: whole(18, 23),
-      help: "of ONNX: the version of its operators, 18 to 23 (default 18); 23 has attention as one",
+      help: "of ONNX: the version of its operators, 18 to 23 (default 18); 23 has attention in one",
     },
     "shard-size": { value: "SIZE", kind: size, help: "largest file, such as 500MB (default: one file)" },
     force: { help: "replace what is at OUT already; without it that is refused" },

@@ -17,6 +17,7 @@ import { Module } from "../nn/module.ts";
 import type { Tensor } from "../ops/tensor.ts";
 import type { OnnxOptions } from "../tabular/onnx.ts";
 import { defaultDevice } from "../tensor/mod.ts";
+import { functionGraph, textGraph, writeOnnx, writeOnnxFolder } from "./onnx_export.ts";
 import { type ExportKind, type ExportOnnxOptions, exportOptions, idleFor } from "./onnx_options.ts";
 import { TabularModel } from "./tabular.ts";
 import type { TextModel } from "./text_model.ts";
@@ -116,7 +117,8 @@ function kindOf(model: unknown): ExportKind | null {
  * import { exportOnnx, nn, zeros } from "@ferrotype/ferrotype";
  *
  * const net = new nn.Sequential(new nn.Linear(3, 8), new nn.GELU(), new nn.Linear(8, 2));
- * await exportOnnx(net, "net.onnx", { args: [zeros([1, 3])], dynamicAxes: { input: { 0: "batch" } } });
+ * const place = new URL("./net.onnx", import.meta.url);
+ * await exportOnnx(net, place, { args: [zeros([1, 3])], dynamicAxes: { input: { 0: "batch" } } });
  * ```
  *
  * @throws {OptionError} for a model of another kind, and options that do not fit it. @throws {CaptureError} for a function
@@ -147,7 +149,6 @@ export async function exportOnnx(
     );
     return;
   }
-  const { functionGraph, textGraph, writeOnnx, writeOnnxFolder } = await import("./onnx_export.ts");
   const isFile = /\.onnx$/i.test(String(path));
   if (kind === "function") await writeOnnx(path, functionGraph(model as Module, given), given);
   else if (isFile) await writeOnnx(path, textGraph(model as TextModel, given), given);

@@ -36,7 +36,7 @@ export interface ExportOnnxOptions extends OnnxOptions {
    */
   readonly dynamicAxes?: Readonly<Record<string, readonly number[] | Readonly<Record<number, string>>>>;
   /**
-   * The version of the operators, 18 to 23. From 23 on attention and RMS norms are one operator each. Default 18, which most
+   * The version of the operators, 18 to 23. From 23 on attention, RMS norms and rotary positions are one operator each. Default 18, which most
    * runtimes know. A model of a table is written for 17.
    */
   readonly opsetVersion?: number;

@@ -21,6 +21,12 @@ export interface Node {
   readonly dims: readonly Size[];
   /** Its element type. */
   readonly dtype: DType;
+  /** The same memory as a tensor whose axes lie in another order, as a parameter's may. */
+  readonly turned?: {
+    readonly name: string;
+    readonly shape: readonly number[];
+    readonly strides: readonly number[];
+  };
 }
 
 /** How a view lies in memory: as the memory of sizes `extents` with `starts` and `counts` along each. */
@@ -78,12 +84,24 @@ export class GraphMemory {
   read(view: WideView, isFull = false): Node {
     const graph = this.#graph, node = this.#settled(view), one = graph.symbols.fixed(1);
     const dims = view.shape.map((size, i) => isRepeated(view, i) ? one : size);
+    const turned = this.#turned(node, view);
+    if (turned !== null) return { name: turned, dims, dtype: node.dtype };
     const layout = layoutOf(view, productOf(node.dims, one));
     let name: string;
     if (layout) name = this.#take(node, layout, dims, view);
     else name = graph.node("Gather", [this.#flat(node), this.#positions(view, dims)], { axis: 0n });
     if (isFull) name = graph.expand(name, dims, view.shape);
     return { name, dims: isFull ? view.shape : dims, dtype: node.dtype };
+  }
+
+  /** A view of all of a tensor whose axes lie in another order than its own: the tensor, or it transposed. */
+  #turned({ turned }: Node, { shape, strides, offset }: WideView): string | null {
+    if (!turned || !is(offset, 0) || shape.length !== turned.shape.length) return null;
+    const perm = shape.map((size, i) =>
+      turned.shape.findIndex((n, axis) => is(size, n) && is(strides[i], turned.strides[axis]))
+    );
+    const isOne = perm.every((axis, i) => axis >= 0 && perm.indexOf(axis) === i);
+    return isOne ? this.#graph.transpose(turned.name, perm) : null;
   }
 
   /** Puts a tensor of the view's shape where the view is. */

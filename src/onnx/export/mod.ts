@@ -6,7 +6,7 @@
  */
 import { byteSize, type DataArray, type DType, isQuantized } from "../../core/dtype.ts";
 import { CaptureError } from "../../core/errors.ts";
-import { contiguousStrides, isContiguous } from "../../core/shape.ts";
+import { contiguousStrides, isContiguous, isDense } from "../../core/shape.ts";
 import { zeros } from "../../ops/create.ts";
 import { toDType } from "../../ops/row.ts";
 import type { Tensor } from "../../ops/tensor.ts";
@@ -99,15 +99,25 @@ export function writeFunction(plan: GraphPlan): WrittenGraph {
       keep(zeros(shapes[i].map((size) => size[k]), { dtype, device }))
     );
     try {
-      const tracer = new Tracer(given, exportedKernels);
+      const tracer = new Tracer(given, exportedKernels(opset));
       return noGrad(() => tracer.run((args) => plan.call(args as Tensor[]), given, true));
+    } catch (error) {
+      if (!(error instanceof CaptureError)) throw error;
+      // Its words are those of `compile`, which traces for itself.
+      const { message } = error, own = message.startsWith("exportOnnx:");
+      throw own
+        ? error
+        : new CaptureError(`exportOnnx: ${message.replace(/^compile: /, "")}`, { cause: error });
     } finally {
       for (const tensor of given) tensor.dispose();
     }
   });
   const program = widen(traces), graph = new GraphBuilder(symbols, opset);
   const weights = new Map<Storage, readonly [string, Tensor]>();
-  for (const one of plan.weights) if (!weights.has(one[1].storage)) weights.set(one[1].storage, one);
+  for (const one of plan.weights) {
+    const { storage, shape, strides } = one[1];
+    if (!weights.has(storage) && isDense(shape, strides)) weights.set(storage, one);
+  }
   const nodes = inputs.map(({ name, dtype, as = dtype }, i): Node => {
     graph.input(graph.name(name), as, shapes[i]);
     return { name: as === dtype ? name : graph.cast(name, dtype), dims: shapes[i], dtype };
@@ -140,17 +150,29 @@ function weightOf(
   view: WideView,
   known: readonly [string, Tensor] | undefined,
 ): Node {
-  const isWhole = known && known[1].dtype === view.dtype && known[1].offset === 0 &&
-    isContiguous(known[1].shape, known[1].strides);
-  let tensor: Tensor, name: string;
-  if (isWhole) [name, tensor] = known;
-  else {
-    name = known?.[0] ?? "constant";
-    tensor = tensorAround(storage, view);
+  const fixed = (shape: readonly number[]): Size[] => shape.map((n) => graph.symbols.fixed(n));
+  const put = (name: string, tensor: Tensor): string =>
+    graph.weight(name, typeOf(tensor), tensor.shape, () => elementsOf(tensor));
+  if (!known || known[1].dtype !== view.dtype || known[1].offset !== 0) {
+    const tensor = tensorAround(storage, view);
+    const name = put(known?.[0] ?? "constant", tensor);
+    return { name, dims: fixed(tensor.shape), dtype: typeOf(tensor) };
   }
-  const dtype: DType = isQuantized(tensor.dtype) ? "f32" : tensor.dtype;
-  const own = graph.weight(name, dtype, tensor.shape, () => elementsOf(tensor));
-  return { name: own, dims: tensor.shape.map((n) => graph.symbols.fixed(n)), dtype };
+  const [name, tensor] = known, { shape, strides } = tensor, own = put(name, tensor), dtype = typeOf(tensor);
+  if (isContiguous(shape, strides)) return { name: own, dims: fixed(shape), dtype };
+  // In memory its axes lie in another order.
+  const order = shape.map((_, axis) => axis).sort((a, b) => strides[b] - strides[a]);
+  return {
+    name: graph.transpose(own, order),
+    dims: fixed(order.map((axis) => shape[axis])),
+    dtype,
+    turned: { name: own, shape, strides },
+  };
+}
+
+/** The element type of a tensor in the graph. */
+function typeOf({ dtype }: Tensor): DType {
+  return isQuantized(dtype) ? "f32" : dtype;
 }
 
 /** All of a storage, as a list of elements of the view's dtype. */

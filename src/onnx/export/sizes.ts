@@ -77,7 +77,7 @@ export class Symbols {
       const base = Math.max(example, 3);
       const size = Array.from(
         { length: this.traces },
-        (_, k) => base + (k <= count ? Number(k === i + 1) : k === count + 1 ? 1 + i : 2 * count - i),
+        (_, k) => base + (k <= count ? Number(k === i + 1) : k === count + 1 ? 2 + i : 2 * count + 1 - i),
       );
       return { name, size, least };
     });

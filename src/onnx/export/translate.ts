@@ -2,12 +2,11 @@
  * The steps of a program as nodes of a graph.
  *
  * What a device is asked for is little: elementwise programs, reductions, products, gathers, scatters, running sums, sorting,
- * random numbers, and the kernels of {@link exportedKernels}, which a graph has operators for. So every function that can be
+ * random numbers, and what {@link exportedKernels} names, which a graph has operators for. So every function that can be
  * traced can be written.
  *
  * @module
  */
-import type { KernelName } from "../../backends/operations.ts";
 import { type DType, isFloat, isQuantized } from "../../core/dtype.ts";
 import { CaptureError } from "../../core/errors.ts";
 import type { ReduceKind } from "../../backends/contract.ts";
@@ -19,14 +18,11 @@ import type { GraphMemory, Node } from "./memory.ts";
 import { is, isFixed, same, type Size } from "./sizes.ts";
 import type { WideEpilogue, WideStep, WideView } from "./wide.ts";
 
-/** The kernels that functions are traced with, whatever the device has. */
-export const exportedKernels: ReadonlySet<KernelName> = new Set<KernelName>([
-  "softmax",
-  "layerNorm",
-  "rmsNorm",
-  "attention",
-  "attentionInOrder",
-]);
+/** What functions are traced with, whatever the device has: kernels by name, and what newer opsets have operators for. */
+export function exportedKernels(opset: number): ReadonlySet<string> {
+  const always = ["softmax", "layerNorm", "rmsNorm", "attention", "attentionInOrder"];
+  return new Set(opset >= 23 ? [...always, "rotary"] : always);
+}
 
 const reductions: Partial<Record<ReduceKind, string>> = {
   sum: "ReduceSum",
@@ -90,6 +86,8 @@ export class Translator {
         return this.#layerNorm(...args as [WideView, WideView | null, WideView | null, Size, WideView]);
       case "rmsNorm":
         return this.#rmsNorm(...args as [WideView, WideView | null, Size, WideView]);
+      case "rotary":
+        return this.#rotary(args[0] as WideView[], args[1] as WideView);
       case "attention":
         return this.#attention(
           ...args.slice(0, 3) as [WideView, WideView, WideView],
@@ -304,6 +302,32 @@ export class Translator {
       ...node,
       name: scale === null ? normed : graph.node("Mul", [normed, scale]),
     });
+  }
+
+  #rotary([x, cos, sin]: WideView[], out: WideView): void {
+    const graph = this.#graph,
+      node = this.#float(this.#memory.read(x, true)),
+      [batch, , time, width] = node.dims;
+    const half = cos.shape.at(-1)!, dims = [batch, time, half];
+    const angles = [cos, sin].map((view) => {
+      const { name, dims: own } = this.#memory.read(view, true);
+      // [time, half] of all texts, or [batch, 1, time, half].
+      const lists = graph.reshape(name, own, [
+        own.length === 4 ? own[0] : graph.symbols.fixed(1),
+        time,
+        half,
+      ]);
+      return graph.expand(lists, [own.length === 4 ? own[0] : graph.symbols.fixed(1), time, half], dims);
+    });
+    const turned = 2 * fixedNumber(half, "how much of a head is turned");
+    const name = graph.node(
+      "RotaryEmbedding",
+      [node.name, ...angles],
+      is(width, turned) ? {} : {
+        rotary_embedding_dim: BigInt(turned),
+      },
+    );
+    this.#put(out, { ...node, name });
   }
 
   #attention(

@@ -4,7 +4,6 @@
  * @module
  */
 import type { Epilogue, View } from "../../backends/contract.ts";
-import type { OperationName, Role } from "../../backends/operations.ts";
 import type { DType } from "../../core/dtype.ts";
 import { CaptureError } from "../../core/errors.ts";
 import { isDynamic } from "../../core/number.ts";
@@ -51,11 +50,9 @@ export interface WideEpilogue {
 /** A step of all traces: views, epilogues, programs, words, and numbers as sizes. */
 export interface WideStep {
   /** What is done. */
-  readonly name: OperationName | "upload" | "lookAtDivisor";
+  readonly name: string;
   /** With what. */
   readonly args: readonly unknown[];
-  /** The device's arguments, by their kind. */
-  readonly kinds: readonly string[];
 }
 
 /** A tensor that the function gives. */
@@ -152,11 +149,7 @@ export function widen(traces: readonly Trace[]): WideProgram {
           return one;
       }
     });
-    return {
-      name: name as WideStep["name"],
-      args,
-      kinds: parameters.map(({ kind }) => kind as Role | string),
-    };
+    return { name, args };
   };
   if (traces.some(({ steps }) => steps.length !== first.steps.length)) throw differs("how much it does");
   const steps = first.steps.map((_, i) => joinStep(traces.map((trace) => trace.steps[i])));

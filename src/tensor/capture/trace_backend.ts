@@ -4,13 +4,7 @@
  * @module
  */
 import type { Backend, DeviceBuffer } from "../../backends/contract.ts";
-import {
-  type Arguments,
-  type KernelName,
-  type Operation,
-  operations,
-  operationsOf,
-} from "../../backends/operations.ts";
+import { type Arguments, type Operation, operations, operationsOf } from "../../backends/operations.ts";
 import type { DType } from "../../core/dtype.ts";
 import { CaptureError } from "../../core/errors.ts";
 import type { Value } from "./value.ts";
@@ -38,7 +32,7 @@ export class TraceBackend implements Backend {
   /** The device that it stands for. */
   readonly real: Backend;
   readonly #tracer: Notebook;
-  readonly #only: ReadonlySet<KernelName> | null;
+  readonly #only: ReadonlySet<string> | null;
   declare elementwise: Backend["elementwise"];
   declare reduce: Backend["reduce"];
   declare matmul: Backend["matmul"];
@@ -49,14 +43,14 @@ export class TraceBackend implements Backend {
   declare random: Backend["random"];
 
   /** Stands for `real`; with the kernels `only` alone, whichever the device has, each for whatever its row allows. */
-  constructor(real: Backend, tracer: Notebook, only: ReadonlySet<KernelName> | null = null) {
+  constructor(real: Backend, tracer: Notebook, only: ReadonlySet<string> | null = null) {
     this.name = real.name;
     this.real = real;
     this.#tracer = tracer;
     this.#only = only;
     const kernels: Record<string, unknown> = only ? {} : { attentionDTypes: real.kernels.attentionDTypes };
     const own = only
-      ? [...operations.values()].filter(({ name, isKernel }) => !isKernel || only.has(name as KernelName))
+      ? [...operations.values()].filter(({ name, isKernel }) => !isKernel || only.has(name))
       : operationsOf(real);
     for (const operation of own) {
       const place = operation.isKernel ? kernels : this as unknown as Record<string, unknown>;

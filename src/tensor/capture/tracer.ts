@@ -8,7 +8,7 @@
  * @module
  */
 import type { Backend, DeviceBuffer, View } from "../../backends/contract.ts";
-import { type Arguments, type KernelName, type Operation, withViews } from "../../backends/operations.ts";
+import { type Arguments, type Operation, withViews } from "../../backends/operations.ts";
 import { CaptureError } from "../../core/errors.ts";
 import { DynamicNumber } from "../../core/number.ts";
 import { watchDraws } from "../../core/random.ts";
@@ -23,7 +23,7 @@ import { holdersOf } from "./holders.ts";
 import { type Explanation, type LeafGradient, ResultTensor, type Trace } from "./trace.ts";
 import { type Notebook, TraceBackend } from "./trace_backend.ts";
 import { type Leaf, mapTree } from "./tree.ts";
-import { lookAtDivisor, type Step, upload, Value } from "./value.ts";
+import { lookAtDivisor, oneOperation, type Step, upload, Value } from "./value.ts";
 
 /** A leaf whose gradient was read or set. */
 interface Touched {
@@ -57,14 +57,14 @@ export class Tracer implements Capture, Notebook {
   readonly #since = nodesSoFar();
   readonly #storagesBefore = storagesSoFar();
   readonly #leaves: readonly Leaf[];
-  readonly #kernels: ReadonlySet<KernelName> | null;
+  readonly #kernels: ReadonlySet<string> | null;
   #error: CaptureError | null = null;
   #ids = 0;
   #bytes = 0;
   #peak = 0;
 
-  /** For arguments with these leaves; with `kernels`, of those alone and as if the device had them. */
-  constructor(leaves: readonly Leaf[], kernels: ReadonlySet<KernelName> | null = null) {
+  /** For arguments with these leaves; with `kernels`, of those alone and as if the device had them; names of others are known by {@link asOne}. */
+  constructor(leaves: readonly Leaf[], kernels: ReadonlySet<string> | null = null) {
     this.#leaves = leaves;
     this.#kernels = kernels;
   }
@@ -135,6 +135,13 @@ export class Tracer implements Capture, Notebook {
   lookAtDivisor(name: string, backend: Backend, divisor: View): void {
     const { real } = this.gate(backend) as TraceBackend;
     if (real.mapped) this.add(real, lookAtDivisor, [divisor, name]);
+  }
+
+  asOne(name: string, inputs: readonly TensorBase[], make: () => TensorBase): TensorBase | null {
+    if (!this.#kernels?.has(name)) return null;
+    const out = make();
+    this.add((out.storage.backend as TraceBackend).real, oneOperation(name), [inputs, out]);
+    return out;
   }
 
   apart<T>(f: () => T): T {
