@@ -4,7 +4,8 @@
  * @module
  */
 import type { Attention, Lens } from "./lens.ts";
-import type { ColumnSummary, Preset, TableAnswer } from "./tables.ts";
+import type { Carried } from "../tabular/plain.ts";
+import type { ColumnSummary, Moved, Preset, TableAnswer } from "./tables.ts";
 
 /** Options of a text, as the playground sends them. */
 export interface WriteOptions {
@@ -56,7 +57,9 @@ export type Question =
   | { readonly do: "table"; readonly where: string }
   | { readonly do: "fit"; readonly csv: Blob; readonly target: string | null }
   | { readonly do: "presets" }
-  | { readonly do: "predict"; readonly row: Readonly<Record<string, string | number>> };
+  | { readonly do: "predict"; readonly row: Readonly<Record<string, string | number>> }
+  | { readonly do: "explain"; readonly row: Readonly<Record<string, string | number>> }
+  | { readonly do: "carry" };
 
 /** What the engine runs on. */
 export interface Machine {
@@ -130,6 +133,8 @@ export interface Answers {
   fit: ColumnSummary;
   presets: Preset[];
   predict: TableAnswer;
+  explain: Moved;
+  carry: { readonly model: Carried; readonly radius: number | null };
 }
 
 /** What comes before an answer, by question. */

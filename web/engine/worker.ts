@@ -173,6 +173,7 @@ async function* answer(
     case "table":
       return await (await tables()).openTable(
         new File([await keptFile(new URL(question.where), root, signal)], question.where.split("/").at(-1)!),
+        signal,
       );
     case "fit":
       return await (await tables()).fitTable(question.csv, question.target, signal);
@@ -180,6 +181,10 @@ async function* answer(
       return await (await tables()).presets();
     case "predict":
       return await (await tables()).askTable(question.row);
+    case "explain":
+      return await (await tables()).explainRow(question.row);
+    case "carry":
+      return (await tables()).carryTable();
   }
 }
 

@@ -5,6 +5,7 @@
  * @module
  */
 import { type PageInfo, pages } from "../pages.ts";
+import { escapeHtml } from "./escape.ts";
 
 /** Where the build put what a page asks for, seen from the page. */
 export interface PageAssets {
@@ -37,11 +38,6 @@ const policy = [
 const icon =
   "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect width='32' height='32' rx='8' " +
   "fill='%23a8431a'/%3E%3Cpath d='M8 23c5 0 5-14 16-14M8 16h12' stroke='%23fff' stroke-width='3' fill='none' stroke-linecap='round'/%3E%3C/svg%3E";
-
-/** Text as HTML. */
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
-}
 
 function link(page: PageInfo, root: string, current: PageInfo): string {
   const here = page === current ? ' aria-current="page"' : "";
