@@ -23,17 +23,18 @@ export interface PageAssets {
 
 // Hub models are read only when the visitor names one.
 const hub = "https://huggingface.co https://*.huggingface.co https://*.hf.co";
-const policy = [
-  "default-src 'self'",
-  "script-src 'self' 'wasm-unsafe-eval'",
-  "worker-src 'self' blob:",
-  "style-src 'self' 'unsafe-inline'",
-  "img-src 'self' data: blob:",
-  "media-src 'self' blob:",
-  `connect-src 'self' blob: ${hub}`,
-  "base-uri 'none'",
-  "form-action 'none'",
-].join("; ");
+const policy = (more: string): string =>
+  [
+    "default-src 'self'",
+    "script-src 'self' 'wasm-unsafe-eval'",
+    "worker-src 'self' blob:",
+    "style-src 'self' 'unsafe-inline'",
+    "img-src 'self' data: blob:",
+    "media-src 'self' blob:",
+    `connect-src 'self' blob: ${hub}${more}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join("; ");
 
 const icon =
   "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect width='32' height='32' rx='8' " +
@@ -62,7 +63,7 @@ export function renderPage(page: PageInfo, content: string, assets: PageAssets):
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta http-equiv="Content-Security-Policy" content="${policy(page.asksServers ? " http: https:" : "")}">
 <meta name="color-scheme" content="light dark">
 <meta name="description" content="${escapeHtml(page.about)}">
 <meta property="og:title" content="${escapeHtml(page.title)} – ferrotype">
@@ -93,7 +94,11 @@ ${content.replace("<!-- cards -->", () => cards(root))}
 <p id="status" class="status" role="status" aria-live="polite"></p>
 <footer class="site-footer">
 <div id="capabilities" class="capabilities"></div>
-<p>Everything is computed on this machine. Nothing you type leaves it.</p>
+<p>${
+    page.asksServers
+      ? "What you ask goes to the servers that you name, and nowhere else."
+      : "Everything is computed on this machine. Nothing you type leaves it."
+  }</p>
 </footer>
 </body>
 </html>
