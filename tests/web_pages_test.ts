@@ -28,6 +28,7 @@ describe("the site", { skip }, () => {
     race: ["#play"],
     network: ["#play"],
     tabular: ["h1"],
+    compare: ["#connect"],
   };
 
   for (const { id, nav, title, about } of pages) {

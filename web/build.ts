@@ -196,6 +196,10 @@ export async function buildSite(out: string = join(web, "dist")): Promise<Size[]
     const { outputs, metafile } = await bundle([...scripts, ...styles], temporary, {
       plugins: [workerUrls(workerBuild.outputs)],
     });
+    // Part of files that visitors take with them.
+    await bundle({ standalone: "web/tabular/standalone.ts" }, temporary, {
+      ...{ splitting: false, format: "iife", sourcemap: false, entryNames: "assets/[name]" },
+    });
     const theme = await bundle(["web/shared/theme.ts"], temporary, { splitting: false, format: "iife" });
     for (const page of pages) {
       const prefix = page.id === "" ? "./" : "../";

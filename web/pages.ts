@@ -16,6 +16,8 @@ export interface PageInfo {
   readonly nav: string;
   /** What a visitor does there, in a sentence or two. */
   readonly about: string;
+  /** Whether it asks servers that the visitor names: then it may reach any, and says so. */
+  readonly asksServers?: true;
 }
 
 /** Every page. */
@@ -63,5 +65,14 @@ export const pages: readonly PageInfo[] = [
     about:
       "Ten data sets and their models. Drag a slider and see what changes the answer, or drop a CSV file " +
       "and train on it.",
+  },
+  {
+    id: "compare",
+    title: "Compare",
+    nav: "Compare",
+    about:
+      "Watch a running server: tokens a second, waits, queue, memory. And choose the better of two answers without " +
+      "knowing whose it is.",
+    asksServers: true,
   },
 ];

@@ -8,8 +8,18 @@ import { diagnose } from "../../src/runtime/diagnose.ts";
 import { GPT2 } from "../../src/runtime/gpt2.ts";
 import type { CausalLM } from "../../src/runtime/causal_lm.ts";
 import { keptFile, modelPaths } from "../shared/kept.ts";
-import { attend } from "./lens.ts";
-import type { Answers, LoadedModel, Loading, Question, Reply, Request, Written } from "./messages.ts";
+import { attend, logitLens } from "./lens.ts";
+import type {
+  Answers,
+  HeldAs,
+  LoadedModel,
+  Loading,
+  ModelPlace,
+  Question,
+  Reply,
+  Request,
+  Written,
+} from "./messages.ts";
 
 const running = new Map<number, AbortController>();
 let model: GPT2 | CausalLM | null = null;
@@ -20,6 +30,9 @@ const families = (): Promise<typeof import("../../src/runtime/causal_lm.ts")> =>
 
 /** The tabular engine comes when a page asks for it. */
 const tables = (): Promise<typeof import("./tables.ts")> => import("./tables.ts");
+
+/** So does what tells of choices. */
+const choices = (): Promise<typeof import("./choices.ts")> => import("./choices.ts");
 
 /** This script lies one folder below the root of the site. */
 const root = new URL("../", import.meta.url);
@@ -48,12 +61,16 @@ async function bundledFiles(
 
 const send = (reply: Reply): void => globalThis.postMessage(reply);
 
-/** Loads a model; what is told of its progress is passed on now and then. */
-async function load(
-  { from, heldAs }: Question & { do: "load" },
+/** Where the model is that was loaded last. */
+let place: ModelPlace | null = null;
+
+/** Reads a model; what is told of its progress is passed on now and then. */
+async function read(
+  from: ModelPlace,
+  heldAs: HeldAs,
   id: number,
   signal: AbortSignal,
-): Promise<LoadedModel> {
+): Promise<GPT2 | CausalLM> {
   let told = -Infinity;
   const onProgress = ({ phase, file, loaded, total }: Loading): void => {
     const now = performance.now();
@@ -62,7 +79,7 @@ async function load(
     send({ id, piece: { phase, loaded, total, ...(file === undefined ? {} : { file }) } });
   };
   const options = { signal, onProgress, ...(heldAs === "as stored" ? {} : { dtype: heldAs }) };
-  const next = "url" in from
+  return "url" in from
     ? await GPT2.load(await bundledFiles(new URL(from.url), signal, onProgress), options)
     : "files" in from
     ? await (await families()).CausalLM.load(from.files, options)
@@ -71,8 +88,18 @@ async function load(
       revision: from.revision,
       endpoint: from.endpoint,
     });
+}
+
+/** Loads the model that all else is asked of. */
+async function load(
+  { from, heldAs }: Question & { do: "load" },
+  id: number,
+  signal: AbortSignal,
+): Promise<LoadedModel> {
+  const next = await read(from, heldAs, id, signal);
   model?.dispose();
   model = next;
+  place = from;
   const { contextLength: positions, vocabSize: vocabulary, layers, heads, dtype } = next;
   return { parameters: next.numParameters(), positions, vocabulary, layers, heads, dtype };
 }
@@ -97,35 +124,44 @@ async function* answer(
       return await load(question, id, signal);
     case "attend":
       return await attend(loaded(), loaded().encode(question.text), question.layer);
+    case "lens":
+      return await logitLens(loaded(), loaded().encode(question.text));
+    case "choices": {
+      const { prompt, made, options } = question, { choicesAt } = await choices();
+      return await choicesAt(loaded(), prompt, made, options, 8);
+    }
+    case "side": {
+      if (place === null) throw new Error("no model is loaded");
+      const { heldAs, judged, prompt, options } = question, { sideOf } = await import("./side_by_side.ts");
+      using one = await read(place, heldAs, id, signal);
+      return await sideOf(one, judged, prompt, options, signal);
+    }
     case "write": {
       if (!model) throw new Error("no model is loaded");
-      const {
-        prompt,
-        options: { temperature, topK, topP, minP, typicalP, epsilonCutoff, etaCutoff, stop, ...rest },
-      } = question;
+      const { prompt, options } = question, { libraryOptions } = await choices();
       const { tokenizer } = model;
       const text = (id: number): string => tokenizer?.decode([id], { skipSpecialTokens: false }) ?? `${id} `;
-      const sampling = temperature === 0
-        ? { doSample: false }
-        : { temperature, topK, topP, minP, typicalP, epsilonCutoff, etaCutoff };
       const started = performance.now();
       const tokens = model.stream(prompt, {
-        ...rest,
-        ...sampling,
-        ...(stop.length ? { stop } : {}),
+        ...libraryOptions(options),
         logprobs: 6,
         signal,
       });
+      let parts: number[] = [];
       for (;;) {
         const step = await tokens.next();
         if (step.done) {
           const { finishReason, ids } = step.value;
           return { finishReason, tokensPerSecond: 1e3 * ids.length / (performance.now() - started) };
         }
-        const { text: own, details } = step.value;
+        const { id, text: own, details } = step.value;
+        if (id !== null) parts.push(id);
         if (!own) continue;
+        const ids = parts;
+        parts = [];
         yield {
           text: own,
+          ids,
           probability: Math.exp(details?.logprob ?? 0),
           others: (details?.top ?? []).map(({ id, logprob }) => ({
             text: text(id),
@@ -137,6 +173,7 @@ async function* answer(
     case "table":
       return await (await tables()).openTable(
         new File([await keptFile(new URL(question.where), root, signal)], question.where.split("/").at(-1)!),
+        signal,
       );
     case "fit":
       return await (await tables()).fitTable(question.csv, question.target, signal);
@@ -144,6 +181,10 @@ async function* answer(
       return await (await tables()).presets();
     case "predict":
       return await (await tables()).askTable(question.row);
+    case "explain":
+      return await (await tables()).explainRow(question.row);
+    case "carry":
+      return (await tables()).carryTable();
   }
 }
 

@@ -68,8 +68,9 @@ export class HeadsView {
 
   /** Shows a layer; the token and the head that were looked at stay so where the text is as long. */
   show(found: Attention): void {
-    if (this.#found?.tokens.length !== found.tokens.length) this.#at = found.tokens.length - 1;
-    if (this.#found?.heads !== found.heads || !this.#thumbs.firstChild) {
+    const isOther = this.#found?.tokens.length !== found.tokens.length;
+    if (isOther) this.#at = found.tokens.length - 1;
+    if (this.#thumbs.childElementCount !== found.heads + 1) {
       this.#head = -1;
       const button = (head: number, ...inner: (Node | string)[]): HTMLElement =>
         h("button", { type: "button", onclick: () => this.#choose(head) }, ...inner);
@@ -81,6 +82,8 @@ export class HeadsView {
     this.#found = found;
     this.element.hidden = false;
     this.#draw();
+    const box = this.#canvas.parentElement!;
+    if (isOther) box.scrollLeft = box.scrollWidth;
   }
 
   get #first(): number {
