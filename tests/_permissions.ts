@@ -81,6 +81,10 @@ const calls: Record<string, string[]> = {
     "OUT",
     ..."--steps 1 --n-layer 1 --n-head 1 --n-embd 8 --block-size 8 --vocab-size 0 --batch-size 2".split(" "),
   ],
+  sweep: [
+    ...[text, "-o", "OUT", "--search", "lr=0.1", "--trials", "1"],
+    ..."--steps 1 --n-layer 1 --n-head 1 --n-embd 8 --block-size 8 --batch-size 2".split(" "),
+  ],
   "tokenizer train": [text, "-o", "OUT", "--vocab-size", "270"],
   inspect: [join(model, "model.safetensors")],
   run: [join(model, "linear.onnx"), "--input", `x=@${join(model, "x.npy")}`],

@@ -18,6 +18,7 @@ import { logits } from "./logits.ts";
 import { list, pull, rm } from "./pull.ts";
 import { runCommand } from "./run.ts";
 import { serve } from "./serve.ts";
+import { sweep } from "./sweep.ts";
 import { tabularExplain } from "./tabular_explain.ts";
 import { tabularInspect } from "./tabular_inspect.ts";
 import { tabularPredict } from "./tabular_predict.ts";
@@ -32,6 +33,7 @@ export const commands: readonly Command[] = [
   serve,
   batch,
   train,
+  sweep,
   evalCommand,
   explain,
   logits,

@@ -12,6 +12,7 @@ export const loaders: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["serve", async () => (await import("./serve.ts")).serve],
   ["batch", async () => (await import("./batch.ts")).batch],
   ["train", async () => (await import("./train.ts")).train],
+  ["sweep", async () => (await import("./sweep.ts")).sweep],
   ["eval", async () => (await import("./eval.ts")).evalCommand],
   ["explain", async () => (await import("./explain.ts")).explain],
   ["logits", async () => (await import("./logits.ts")).logits],
