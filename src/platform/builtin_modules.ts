@@ -180,7 +180,6 @@ export interface ProcessGlobal {
   readonly arch: string;
   readonly env: Record<string, string | undefined>;
   readonly execPath: string;
-  readonly execArgv: readonly string[];
   readonly stdin: { readonly isTTY?: boolean };
   readonly stdout: ProcessStream;
   readonly stderr: ProcessStream;

@@ -47,7 +47,7 @@ export function startProgram(
   if (!process || !spawn) throw new FerrotypeError("A program cannot be started here: a page has no others");
   const path = /^file:/.test(file) ? builtinModule("node:url")!.fileURLToPath(file) : file;
   const alone = globals.Deno?.build?.standalone === true;
-  const before = alone ? [] : runtimeName() === "deno" ? ["run", "-A", path] : [...process.execArgv, path];
+  const before = alone ? [] : runtimeName() === "deno" ? ["run", "-A", path] : [path];
   const failed = (cause: unknown): FerrotypeError =>
     new FerrotypeError(
       `Cannot start ${process.execPath}: ${(cause as Error).message.split("\n")[0]}` +
