@@ -69,6 +69,12 @@ const idle: [string, string, RegExp][] = [
   ["sweep -o b --status --resume", "resume", /--status tries nothing/],
   ["sweep a -o b --search lr=1 --zero 1", "zero", /a trial trains alone/],
   ["sweep a -o b --device reference --threads 2", "threads", /belongs to the cpu device/],
+  ["prune a b --sparsity 0.5 --recover 5", "recover", /there is no --text FILE/],
+  ["prune a b --sparsity 0.5 --block-size 5", "block-size", /there is no --text FILE/],
+  ["prune a b --sparsity 0.5 --text c --lr 0.1", "lr", /there is no --recover STEPS/],
+  ["prune a b --sparsity 0.5 --text c --method magnitude --samples 3", "samples", /looks at weights alone/],
+  ["prune a b --sparsity 0.5 --device reference --threads 2", "threads", /belongs to the cpu device/],
+  ["distill a b c -o d --device reference --threads 2", "threads", /belongs to the cpu device/],
   ["train a -o b --resume --force", "force", /--resume goes on with what is there/],
   ["train a -o b --device reference --threads 2", "threads", /belongs to the cpu device/],
   ["train a -o b --device reference --deterministic", "deterministic", /belongs to the cpu device/],
@@ -103,6 +109,7 @@ const fine = [
   "train a -o b --deterministic --device cpu",
   "batch a -o b --share 1/2 --max-batch 3 --name c --model d",
   "train a -o b --zero 0 --wire f32 --trace c",
+  "prune a b --neurons 0.5 --heads 1 --text c --recover 5 --lr 0.1 --method magnitude --seed 3",
   "sweep a -o b --search optimizer=sgd,adamw --momentum 0.9 --method asha --eta 4 --min-steps 10",
   "sweep a -o b --search lr=1 --resume --force --plot c",
   "logits --prompt-ids 1 --full --json",
@@ -157,6 +164,11 @@ const considered: Record<string, string> = {
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory " +
     "lora lora-alpha lora-targets lora-dropout rslora dora n-kv-head n-inner optimizer momentum zero wire " +
     "label-smoothing z-loss ema shuffle patience min-delta pack train-on-prompt objective beta",
+  prune:
+    "method sparsity pattern neurons heads text samples recover lr block-size batch-size val-fraction seed dtype device threads " +
+    "max-memory force",
+  distill:
+    "out steps lr temperature alpha hidden block-size batch-size val-fraction seed dtype device threads max-memory force",
   explain: "model dtype device threads max-memory lora train batch-size block-size",
   eval: "model lora dtype device threads max-memory block-size stride batch-size cache-dtype fraction",
   logits: "model lora dtype device threads max-memory prompt-ids full loss",

@@ -20,6 +20,8 @@ export const loaders: ReadonlyMap<string, () => Promise<Command>> = new Map([
   ["tokenizer train", async () => (await import("./tokenize.ts")).tokenizerTrain],
   ["inspect", async () => (await import("./inspect.ts")).inspect],
   ["convert", async () => (await import("./convert.ts")).convert],
+  ["prune", async () => (await import("./prune.ts")).prune],
+  ["distill", async () => (await import("./distill.ts")).distill],
   ["run", async () => (await import("./run.ts")).runCommand],
   ["tabular train", async () => (await import("./tabular_train.ts")).tabularTrain],
   ["tabular predict", async () => (await import("./tabular_predict.ts")).tabularPredict],
