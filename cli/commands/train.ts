@@ -34,7 +34,7 @@ import {
 import { type Command, UsageError, type Values } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
 import { counted, note, printJson } from "../output.ts";
-import { letters, placeOf } from "../place.ts";
+import { demandPlace } from "../place.ts";
 import { loadPlotter } from "../plot.ts";
 import { readText, splitText } from "../text.ts";
 import {
@@ -333,17 +333,8 @@ export const train: Command = {
   async run(values, [path]) {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("train: say where to write with -o DIR");
-    for (
-      const [name, what, begins] of [["plot", "no plot", "<svg"], ["trace", "no trace", '{"traceEvents"']]
-    ) {
-      const file = values.text(name);
-      if (file === undefined) continue;
-      const wrote = await placeOf("train", file, values.flag("force"), {
-        what: `${what} that this command wrote`,
-        is: (head) => letters(head, begins.length) === begins,
-      });
-      if (wrote === "replaced") await note(`${file} is there already, and will be replaced`);
-    }
+    await demandPlace("train", values, "plot", "no plot", "<svg");
+    await demandPlace("train", values, "trace", "no trace", '{"traceEvents"');
     const plotPath = values.text("plot"), plot = plotPath === undefined ? null : await loadPlotter();
     await distributed.init();
     await applyDevice(values);
