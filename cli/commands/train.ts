@@ -37,12 +37,12 @@ import { counted, note, printJson } from "../output.ts";
 import { letters, placeOf } from "../place.ts";
 import { loadPlotter } from "../plot.ts";
 import { readText, splitText } from "../text.ts";
+import { runOptions } from "../train_options.ts";
+import { runIdle } from "../train_rules.ts";
 import {
   demandSameText,
   digest,
   newSettings,
-  runIdle,
-  runOptions,
   type RunSettings,
   type SavedSettings,
   savedSettings,
