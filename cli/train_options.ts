@@ -191,9 +191,15 @@ export const runOptions: Options = {
     help:
       "what gradients are sent as between ranks; bf16 is half the bytes, each rounded by up to 2^-8 (default f32)",
   },
+  precision: {
+    value: "TYPE",
+    kind: oneOf("f32", "bf16", "f16"),
+    help:
+      "what is computed in while training: with bf16 or f16 activations take half the memory, and weights learn in f32 (default f32)",
+  },
   dtype: {
     value: "TYPE",
     kind: oneOf("f32", "f16", "bf16"),
-    help: "how the model is stored (training is in f32; default f32)",
+    help: "how the model is stored, whatever it learned in (default f32)",
   },
 };

@@ -56,6 +56,11 @@ export const runIdle: readonly Idle<Given>[] = [
     unless,
   })),
   {
+    option: "zero",
+    when: ({ precision, zero }) => precision === "f16" && zero === 2,
+    because: "with --precision f16 every rank looks at all gradients; take --zero 1, or bf16",
+  },
+  {
     option: "objective",
     when: ({ data, resume }) => !resume && data === undefined,
     because: "there is no --data FILE",

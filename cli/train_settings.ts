@@ -63,6 +63,7 @@ export interface RunSettings {
   "min-delta": number;
   "save-every": number;
   deterministic: boolean;
+  precision: "f32" | "bf16" | "f16";
   dtype: string;
   /** Into how many parts a batch is cut in deterministic mode, whatever the number of ranks. */
   parts: number | null;
@@ -109,6 +110,7 @@ const before = {
     "train-on-prompt": false,
     patience: null,
     "min-delta": 0,
+    precision: "f32" as const,
   },
 };
 
@@ -202,6 +204,7 @@ export function newSettings(values: Values, path: string, positions: number, ran
     "min-delta": number("min-delta", 0),
     "save-every": number("save-every", evalEvery),
     deterministic: values.flag("deterministic"),
+    precision: (values.text("precision") ?? "f32") as RunSettings["precision"],
     dtype: values.text("dtype") ?? "f32",
     parts: values.flag("deterministic") ? partsOf(number("batch-size", 16), ranks) : null,
   };

@@ -106,6 +106,7 @@ const fine = [
   "train a -o b --resume --lora 2 --lora-alpha 4",
   "train a -o b --optimizer muon --momentum 0.9 --beta2 0.9",
   "train a -o b --family llama --n-kv-head 1 --n-inner 64",
+  "train a -o b --precision f16 --dtype bf16",
   "train a -o b --val-fraction 0 --save-every 5",
   "train a -o b --ema 0.99 --shuffle epoch --patience 3 --min-delta 0.1",
   "train a -o b --resume --min-delta 0.1",
@@ -141,7 +142,7 @@ const considered: Record<string, string> = {
     "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory resume force " +
     "stop-after plot quiet lora lora-alpha lora-targets lora-dropout rslora dora n-kv-head n-inner optimizer momentum zero wire trace " +
-    "label-smoothing z-loss ema shuffle patience min-delta data pack train-on-prompt tensorboard objective beta mfu",
+    "label-smoothing z-loss ema shuffle patience min-delta data pack train-on-prompt tensorboard objective beta mfu precision",
   explain: "model dtype device threads max-memory lora train batch-size block-size",
   eval: "model lora dtype device threads max-memory block-size stride batch-size cache-dtype fraction",
   logits: "model lora dtype device threads max-memory prompt-ids full loss",

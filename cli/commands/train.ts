@@ -366,7 +366,8 @@ export const train: Command = {
       await plot?.(plotPath, await run.log.read(), title);
     }
     if (values.flag("json") && isFirst) {
-      const { step, loss, bestLoss, finished, stoppedEarly, interrupted } = result, { seconds } = run;
+      const { step, loss, bestLoss, finished, stoppedEarly, interrupted, peakBytes } = result,
+        { seconds } = run;
       const { steps } = settings;
       await printJson({
         out,
@@ -379,6 +380,7 @@ export const train: Command = {
         stopped_early: stoppedEarly,
         interrupted,
         seconds,
+        peak_bytes: peakBytes,
       });
     }
     return result.interrupted ? stopStatus() : 0;

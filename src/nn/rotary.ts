@@ -14,9 +14,20 @@ import type { DeviceName } from "../backends/contract.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOption, checkOptions, type OptionTable, required } from "../core/options.ts";
-import { add, concat, indexSelect, mul, reshape, slice, sub, type Tensor, tensor } from "../ops/mod.ts";
+import {
+  add,
+  concat,
+  indexSelect,
+  mul,
+  reshape,
+  slice,
+  sub,
+  type Tensor,
+  tensor,
+  toDType,
+} from "../ops/mod.ts";
 import { outsideCapture } from "../tensor/capture/gate.ts";
-import { demandTensor, keep, tidy } from "../tensor/mod.ts";
+import { demandTensor, isHalf, keep, tidy } from "../tensor/mod.ts";
 
 /**
  * How angles are stretched; names as in Hugging Face's `rope_parameters`.
@@ -372,6 +383,8 @@ export function applyRotary(x: Tensor, rotation: Rotation): Tensor {
     const a = slice(x, null, null, null, [0, half]), b = slice(x, null, null, null, [half, 2 * half]);
     const turned = [sub(mul(a, cos), mul(b, sin)), add(mul(b, cos), mul(a, sin))];
     if (2 * half < width) turned.push(slice(x, null, null, null, [2 * half, width]));
-    return concat(turned, -1);
+    const whole = concat(turned, -1);
+    // Angles are in f32; what they turn keeps its dtype.
+    return isHalf(x.dtype) ? toDType(whole, x.dtype) : whole;
   });
 }

@@ -6,9 +6,21 @@
  *
  * @module
  */
-import { add, mul, type Tensor } from "../ops/mod.ts";
+import { add, full, mul, type Tensor } from "../ops/mod.ts";
 import { clipGradNorm, gradNorm, type Optimizer } from "../optim/mod.ts";
 import { keep, tidy } from "../tensor/mod.ts";
+
+/**
+ * How a step computes in 16 bits.
+ *
+ * @category Training
+ */
+export interface StepPrecision {
+  /** Runs `f`, which computes a loss, and goes back from `share` of it; gives that share. */
+  backward(f: () => Tensor, share: number): Tensor;
+  /** Brings the gradients of `params` to their size; false where they overflowed, and there is no step to take. */
+  unscale(params: readonly Tensor[]): boolean;
+}
 
 /**
  * What a step is made of.
@@ -26,6 +38,8 @@ export interface StepParts<B> {
   readonly gradAccum: number;
   /** The largest norm; undefined: any. */
   readonly clip: number | undefined;
+  /** Computes in 16 bits; null: in f32. */
+  readonly precision: StepPrecision | null;
 }
 
 /**
@@ -38,6 +52,8 @@ export interface StepResult {
   readonly loss: Tensor;
   /** The norm of the gradients before clipping, where it was asked for. */
   readonly norm: Tensor | null;
+  /** Whether its gradients overflowed, so that nothing was changed. Then their norm is infinite. */
+  readonly isSkipped: boolean;
 }
 
 /**
@@ -62,10 +78,13 @@ export class TrainingStep<B> {
   /** One step: forward, backward, clip, update. */
   run(wantsNorm: boolean): StepResult {
     return tidy(() => {
-      const loss = this.gradients();
-      const norm = this.parts.clip !== undefined || wantsNorm ? this.norm() : null;
+      const loss = keep(this.gradients()), { precision, clip } = this.parts;
+      if (precision && !precision.unscale(this.parameters)) {
+        return { loss, norm: wantsNorm ? full([], Infinity) : null, isSkipped: true };
+      }
+      const norm = clip !== undefined || wantsNorm ? this.norm() : null;
       this.update();
-      return { loss: keep(loss), norm: wantsNorm ? norm : null };
+      return { loss, norm: wantsNorm ? norm : null, isSkipped: false };
     });
   }
 
@@ -90,6 +109,8 @@ export class TrainingStep<B> {
 
   /** `share` of the loss of the batch that `next` gives, its gradients added to those that are there. */
   protected backward(next: () => B, share: number): Tensor {
+    const { precision } = this.parts;
+    if (precision) return precision.backward(() => this.parts.loss(next()), share);
     return tidy(() => {
       const whole = this.parts.loss(next()), loss = share === 1 ? whole : mul(whole, share);
       loss.backward();

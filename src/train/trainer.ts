@@ -12,12 +12,13 @@ import type { DataParallel } from "../distributed/data_parallel.ts";
 import type { TraceEvent } from "../distributed/timeline.ts";
 import { randomState, setRandomState, type Tensor } from "../ops/mod.ts";
 import type { Optimizer, OptimizerState } from "../optim/mod.ts";
-import { noGrad, tidy } from "../tensor/mod.ts";
+import { noGrad, tidy, watchPeak } from "../tensor/mod.ts";
 import { type Checkpoint, disposeCheckpoint } from "./checkpoint.ts";
 import { EarlyStopping } from "./early_stopping.ts";
 import { WeightAverage } from "./ema.ts";
 import { evaluating } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
+import { MixedPrecision } from "./precision.ts";
 import { captureRun, learning, restoreRun, type RunParts } from "./state.ts";
 import { RankedStep } from "./ranked_step.ts";
 import { TrainingStep } from "./step.ts";
@@ -28,6 +29,9 @@ import {
   trainerOptions,
   type TrainingResult,
 } from "./trainer_options.ts";
+
+/** Steps whose memory is watched: the optimizer's state is made in the first, and is there from then on. */
+const watchedSteps = 3;
 
 /**
  * Trains a model. `await new Trainer({ model, data, optimizer, steps }).run()`.
@@ -44,8 +48,10 @@ export class Trainer<B = Tensor> {
   /** The loss of the last step of the last run. */
   #ended: number | null = null;
   #saved = -1;
+  #peakBytes = 0;
   readonly #parallel: DataParallel<B> | null;
   readonly #stopping: EarlyStopping | null;
+  readonly #precision: MixedPrecision | null;
   /** Made when a run begins, of what all ranks have then. */
   #average: WeightAverage | null = null;
 
@@ -72,7 +78,10 @@ export class Trainer<B = Tensor> {
     this.#parallel = distributed?.parallel<B>({ parts, zero, wire, trace }) ?? null;
     const { data, optimizer, gradAccum = 1, clip, signal, patience, minDelta = 0 } = given;
     this.#stopping = patience === undefined ? null : new EarlyStopping(patience, minDelta);
+    const { precision = "f32", gradScaler } = given;
+    this.#precision = precision === "f32" ? null : new MixedPrecision(model, precision, gradScaler);
     const step = {
+      precision: this.#precision,
       loss: this.#loss,
       next: () => data.next(undefined, gradAccum),
       optimizer,
@@ -158,7 +167,10 @@ export class Trainer<B = Tensor> {
   /** What changes while it trains. */
   get #parts(): RunParts {
     const { model, optimizer, data } = this.#options;
-    return { model, optimizer, data, average: this.#average, stopping: this.#stopping };
+    return {
+      ...{ model, optimizer, data },
+      ...{ average: this.#average, stopping: this.#stopping, precision: this.#precision },
+    };
   }
 
   #begin(): void {
@@ -176,6 +188,7 @@ export class Trainer<B = Tensor> {
     } finally {
       this.#lastLoss?.dispose();
       this.#lastLoss = null;
+      this.#precision?.dispose();
     }
   }
 
@@ -196,8 +209,9 @@ export class Trainer<B = Tensor> {
     while (
       this.#step < until && !stopping?.isOver && !(parallel ? parallel.stops : signal?.aborted)
     ) {
-      const next = this.#step + 1;
+      const next = this.#step + 1, peak = this.#step - first < watchedSteps ? this.#watchPeak() : null;
       const norm = this.#advance(next % reportEvery === 0 || next === until);
+      if (peak) this.#peakBytes = Math.max(this.#peakBytes, peak());
       pace.step(gradAccum * data.tokensPerBatch);
       if (norm) await this.#report(norm, pace);
       held = null;
@@ -212,15 +226,29 @@ export class Trainer<B = Tensor> {
     if (this.#lastLoss) this.#ended = await this.#lastLoss.item();
     const loss = this.#ended, stoppedEarly = this.#step < steps && (stopping?.isOver ?? false);
     const finished = stoppedEarly || this.#step >= steps, interrupted = !stoppedEarly && this.#step < until;
-    return { step: this.#step, loss, bestLoss: this.#bestLoss, finished, stoppedEarly, interrupted };
+    const peakBytes = this.#peakBytes;
+    return {
+      step: this.#step,
+      loss,
+      bestLoss: this.#bestLoss,
+      finished,
+      stoppedEarly,
+      interrupted,
+      peakBytes,
+    };
+  }
+
+  #watchPeak(): (() => number) | null {
+    const [p] = this.#options.model.parameters();
+    return p ? watchPeak(p.backend) : null;
   }
 
   /** One step. Gives the norm of the gradients when it is wanted. */
   #advance(wantsNorm: boolean): Tensor | null {
     const { model, optimizer, schedule } = this.#options;
     if (schedule) optimizer.lr = schedule(this.#step);
-    const { loss, norm } = this.#stepping.run(wantsNorm);
-    this.#average?.update();
+    const { loss, norm, isSkipped } = this.#stepping.run(wantsNorm);
+    if (!isSkipped) this.#average?.update();
     model.zeroGrad();
     this.#lastLoss?.dispose();
     this.#lastLoss = loss;
@@ -231,7 +259,8 @@ export class Trainer<B = Tensor> {
   /** What all ranks must have alike. */
   #facts(): Record<string, string> {
     const { steps, gradAccum = 1, clip, schedule, data, evalEvery, saveEvery, ema, patience, minDelta } =
-      this.#options;
+        this.#options,
+      { precision } = this.#options;
     const rates = schedule && [0, steps >> 1, steps - 1].map(schedule);
     return {
       "step to begin from": String(this.#step),
@@ -241,7 +270,7 @@ export class Trainer<B = Tensor> {
         this.#options.stopAfter ?? null,
       ]),
       "run": JSON.stringify({
-        ...{ steps, gradAccum, clip, rates, evalEvery, saveEvery, ema, patience, minDelta },
+        ...{ steps, gradAccum, clip, rates, evalEvery, saveEvery, ema, patience, minDelta, precision },
       }),
       "text or data": data.describe?.() ?? String(data.tokensPerBatch),
       "place in the data": JSON.stringify(data.getState()) ?? "",
@@ -254,7 +283,11 @@ export class Trainer<B = Tensor> {
     const loss = await this.#finiteLoss(), gradNorm = await norm.item();
     norm.dispose();
     const speed = pace.report(steps - this.#step);
-    const report: StepReport = { step: this.#step, loss, lr: optimizer.lr, gradNorm, ...speed };
+    const lossScale = this.#precision?.scale ?? null;
+    const report: StepReport = {
+      ...{ step: this.#step, loss, lr: optimizer.lr, gradNorm, ...speed },
+      ...(lossScale === null ? {} : { lossScale }),
+    };
     await pace.pause(() => onStep?.(report));
   }
 
@@ -263,7 +296,9 @@ export class Trainer<B = Tensor> {
     const loss = await this.#lastLoss!.item();
     if (Number.isFinite(loss)) return loss;
     throw new FerrotypeError(
-      `the loss is ${loss} at step ${this.#step}; take a lower learning rate, or clip gradients`,
+      `the loss is ${loss} at step ${this.#step}; take a lower learning rate, or clip gradients${
+        this.#precision?.scale == null ? "" : ', or take precision "bf16", which reaches further than f16'
+      }`,
     );
   }
 
