@@ -69,6 +69,16 @@ export const runOptions: Options = {
     help: "tokens of a byte-level BPE; 0: characters (default 0)",
   },
   "batch-size": { value: "N", kind: whole(1), help: "sequences in a batch (default 16)" },
+  "micro-batch": {
+    value: "N",
+    kind: either(whole(1), oneOf("auto")),
+    help:
+      "rows of a batch that are in memory at once, a divisor of batch-size; auto: as many as memory holds (default: all)",
+  },
+  "gradient-checkpointing": {
+    help:
+      "keep nothing of a layer but what went into it, and compute it again going back: slower, in less memory",
+  },
   "grad-accum": { value: "N", kind: whole(1, 65_536), help: "batches to a step (default 1)" },
   steps: { value: "N", kind: whole(1), help: "steps of the whole run (default 2000)" },
   optimizer: {

@@ -61,6 +61,11 @@ export const runIdle: readonly Idle<Given>[] = [
     because: "with --precision f16 every rank looks at all gradients; take --zero 1, or bf16",
   },
   {
+    option: "micro-batch",
+    when: ({ deterministic }) => deterministic === true,
+    because: "--deterministic cuts a batch into parts of its own, the same on every machine",
+  },
+  {
     option: "objective",
     when: ({ data, resume }) => !resume && data === undefined,
     because: "there is no --data FILE",

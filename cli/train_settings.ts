@@ -12,7 +12,7 @@ import { runOptions } from "./train_options.ts";
 /** Options that say how ranks share the work, and not what comes of it: a run may go on with others. */
 const sharing: readonly string[] = ["zero", "wire"];
 /** Options with no value of their own: on from the beginning, or never. */
-const flags = ["rslora", "dora", "pack", "train-on-prompt"] as const;
+const flags = ["rslora", "dora", "pack", "train-on-prompt", "gradient-checkpointing"] as const;
 
 /** Every value filled in. */
 export interface RunSettings {
@@ -37,6 +37,8 @@ export interface RunSettings {
   dropout: number;
   "vocab-size": number;
   "batch-size": number;
+  "micro-batch": number | "auto" | null;
+  "gradient-checkpointing": boolean;
   "grad-accum": number;
   steps: number;
   optimizer: string;
@@ -111,6 +113,8 @@ const before = {
     patience: null,
     "min-delta": 0,
     precision: "f32" as const,
+    "micro-batch": null,
+    "gradient-checkpointing": false,
   },
 };
 
@@ -178,6 +182,8 @@ export function newSettings(values: Values, path: string, positions: number, ran
     dropout: number("dropout", 0),
     "vocab-size": number("vocab-size", 0),
     "batch-size": number("batch-size", 16),
+    "micro-batch": (values.value("micro-batch") ?? null) as RunSettings["micro-batch"],
+    "gradient-checkpointing": values.flag("gradient-checkpointing"),
     "grad-accum": number("grad-accum", 1),
     steps,
     optimizer,

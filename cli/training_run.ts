@@ -256,6 +256,7 @@ export class TrainingRun {
       steps: s.steps,
       reportEvery,
       gradAccum: s["grad-accum"],
+      ...(s["micro-batch"] === null ? {} : { microBatch: s["micro-batch"] }),
       ...(s.precision === "f32" ? {} : { precision: s.precision }),
       ...(s.clip > 0 ? { clip: s.clip } : {}),
       ...(s.ema === null ? {} : { ema: s.ema }),
@@ -329,7 +330,10 @@ export class TrainingRun {
       ? "done"
       : `${result.interrupted ? "interrupted" : "stopped"} after step ${result.step}; --resume goes on`;
     const best = result.bestLoss === null ? "" : `; best held-out loss ${result.bestLoss.toFixed(4)}`;
-    const peak = result.peakBytes ? `; tensors took at most ${formatBytes(result.peakBytes)}` : "";
+    const rows = this.#settings["micro-batch"] === null || !result.microBatch
+      ? ""
+      : `, with ${counted(result.microBatch, "row")} at once`;
+    const peak = result.peakBytes ? `; tensors took at most ${formatBytes(result.peakBytes)}${rows}` : "";
     return `${state} in ${formatSeconds(this.seconds)}${best}; wrote ${this.#out}${peak}`;
   }
 }

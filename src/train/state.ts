@@ -32,6 +32,8 @@ interface RunState {
   /** Of the average of the weights, where there is one. */
   ema?: { decay: number; updates: number };
   stopping?: StoppingState;
+  /** How many rows go at once, where that was said or found out. */
+  microBatch?: number;
   /** What it computes in, where that is not f32. */
   precision?: PrecisionState;
   optimizer: { steps: (number | null)[]; paramGroups: OptimizerState["paramGroups"] };
@@ -46,6 +48,7 @@ export interface RunParts {
   readonly average?: WeightAverage | null;
   readonly stopping?: EarlyStopping | null;
   readonly precision?: MixedPrecision | null;
+  readonly microBatch?: { rows: number | null };
 }
 
 /** The device of a model, and how it rounds. */
@@ -102,6 +105,7 @@ export function captureRun(
     data: parts.data.getState(),
     ...(average ? { ema: { decay: average.decay, updates: average.updates } } : {}),
     ...(parts.stopping ? { stopping: parts.stopping.getState() } : {}),
+    ...(parts.microBatch?.rows ? { microBatch: parts.microBatch.rows } : {}),
     ...(parts.precision ? { precision: parts.precision.getState() } : {}),
     optimizer: { steps: state.map((entry) => entry?.step ?? null), paramGroups },
   };
@@ -130,6 +134,7 @@ function runState(state: unknown): RunState {
     demand(decay, number({ from: 0, below: 1 }), `${where} has an ema whose decay`);
     demand(updates, whole(0), `${where} has an ema whose updates`);
   }
+  if (run.microBatch !== undefined) demand(run.microBatch, whole(1), `${where} has a microBatch that`);
   if (run.precision !== undefined) {
     const { precision, scaler } = demandObject(run.precision, `${where} has a precision that`);
     demand(precision, oneOf("bf16", "f16"), `${where} has a precision whose precision`);
@@ -189,6 +194,7 @@ export function restoreRun(
   demandPrecision(parts.precision ?? null, run);
   setLearning(parts.model, model);
   if (run.precision) parts.precision?.setState(run.precision);
+  if (run.microBatch && parts.microBatch) parts.microBatch.rows = run.microBatch;
   if (run.ema) parts.average!.load(checkpoint.tensors.ema, run.ema.updates);
   if (run.stopping) parts.stopping?.setState(run.stopping);
   load(parts.optimizer, { state, paramGroups: run.optimizer.paramGroups });

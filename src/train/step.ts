@@ -6,9 +6,11 @@
  *
  * @module
  */
+import type { BatchPart } from "../distributed/data_parallel.ts";
 import { add, full, mul, type Tensor } from "../ops/mod.ts";
 import { clipGradNorm, gradNorm, type Optimizer } from "../optim/mod.ts";
 import { keep, tidy } from "../tensor/mod.ts";
+import { type DataSource, nextPart } from "./batches.ts";
 
 /**
  * How a step computes in 16 bits.
@@ -31,7 +33,9 @@ export interface StepParts<B> {
   /** The mean loss of a batch, one number. */
   readonly loss: (batch: B) => Tensor;
   /** Where batches come from. */
-  readonly next: () => B;
+  readonly data: DataSource<B>;
+  /** Into how many equal parts each batch is cut, which go forward and back one after the other. */
+  readonly pieces: () => number;
   /** Of the parameters that learn. */
   readonly optimizer: Optimizer;
   /** Batches to a step. */
@@ -90,10 +94,32 @@ export class TrainingStep<B> {
 
   /** Gradients of all batches, added up; gives the mean loss. */
   protected gradients(): Tensor {
-    const { gradAccum, next } = this.parts;
-    let loss = this.backward(next, 1 / gradAccum);
-    for (let i = 1; i < gradAccum; i++) loss = add(loss, this.backward(next, 1 / gradAccum));
+    const { gradAccum } = this.parts, go = (): Tensor => this.batch({ index: 0, count: 1 }, 1 / gradAccum);
+    let loss = go();
+    for (let i = 1; i < gradAccum; i++) loss = add(loss, go());
     return loss;
+  }
+
+  /** `share` of the loss of a part of the next batch, in as many pieces as are to be in memory one at a time. */
+  protected batch({ index, count }: BatchPart, share: number): Tensor {
+    const { data, gradAccum, pieces } = this.parts, each = pieces();
+    const go = (part: BatchPart, share: number): Tensor =>
+      this.backward(() => nextPart(data, part, gradAccum), share);
+    if (each === 1) return go({ index, count }, share);
+    const start = data.getState();
+    let loss: Tensor | null = null;
+    for (let i = 0; i < each; i++) {
+      if (i > 0) data.setState(start);
+      const one = go({ index: index * each + i, count: count * each }, share / each);
+      loss = loss ? add(loss, one) : one;
+    }
+    return loss!;
+  }
+
+  /** Goes forward and back with a piece of a batch, to see what that takes. */
+  probe(): void {
+    const { data, gradAccum, pieces } = this.parts;
+    tidy(() => this.backward(() => nextPart(data, { index: 0, count: pieces() }, gradAccum), 1));
   }
 
   /** The norm of all gradients, which are scaled down where it is too large. */

@@ -14,6 +14,7 @@ import { randomState, setRandomState, type Tensor } from "../ops/mod.ts";
 import type { Optimizer, OptimizerState } from "../optim/mod.ts";
 import { noGrad, tidy, watchPeak } from "../tensor/mod.ts";
 import { type Checkpoint, disposeCheckpoint } from "./checkpoint.ts";
+import type { DataSource } from "./batches.ts";
 import { EarlyStopping } from "./early_stopping.ts";
 import { WeightAverage } from "./ema.ts";
 import { evaluating } from "./evaluate.ts";
@@ -29,6 +30,20 @@ import {
   trainerOptions,
   type TrainingResult,
 } from "./trainer_options.ts";
+
+/** How many rows the next batch of `data` has. @throws {OptionError} for batches that do not say it. */
+function rowsOfNext(data: DataSource<unknown>, batches: number): number {
+  const state = data.getState();
+  const rows = tidy(() => {
+    const batch = data.next(undefined, batches) as { shape?: number[]; ids?: Tensor; pairs?: number };
+    return batch.shape?.[0] ?? batch.ids?.shape[0] ?? batch.pairs;
+  });
+  data.setState(state);
+  if (rows) return rows;
+  throw new OptionError(
+    "Trainer: microBatch is for batches with rows: tensors, and what exampleBatches and preferenceBatches give",
+  );
+}
 
 /** Steps whose memory is watched: the optimizer's state is made in the first, and is there from then on. */
 const watchedSteps = 3;
@@ -49,6 +64,10 @@ export class Trainer<B = Tensor> {
   #ended: number | null = null;
   #saved = -1;
   #peakBytes = 0;
+  /** Parts of a batch that go forward and back one after the other. */
+  #pieces = 1;
+  /** How many rows those have, where that was said or found out. */
+  readonly #microBatch: { rows: number | null } = { rows: null };
   readonly #parallel: DataParallel<B> | null;
   readonly #stopping: EarlyStopping | null;
   readonly #precision: MixedPrecision | null;
@@ -83,14 +102,13 @@ export class Trainer<B = Tensor> {
     const step = {
       precision: this.#precision,
       loss: this.#loss,
-      next: () => data.next(undefined, gradAccum),
+      data,
+      pieces: () => this.#pieces,
       optimizer,
       gradAccum,
       clip,
     };
-    this.#stepping = this.#parallel
-      ? new RankedStep(step, this.#parallel, data, signal)
-      : new TrainingStep(step);
+    this.#stepping = this.#parallel ? new RankedStep(step, this.#parallel, signal) : new TrainingStep(step);
   }
 
   /** Steps done. */
@@ -170,6 +188,7 @@ export class Trainer<B = Tensor> {
     return {
       ...{ model, optimizer, data },
       ...{ average: this.#average, stopping: this.#stopping, precision: this.#precision },
+      microBatch: this.#microBatch,
     };
   }
 
@@ -206,6 +225,7 @@ export class Trainer<B = Tensor> {
     const parallel = this.#parallel;
     parallel?.begin(model, this.#options.optimizer, this.#facts());
     this.#begin();
+    this.#cut();
     while (
       this.#step < until && !stopping?.isOver && !(parallel ? parallel.stops : signal?.aborted)
     ) {
@@ -235,7 +255,51 @@ export class Trainer<B = Tensor> {
       stoppedEarly,
       interrupted,
       peakBytes,
+      ...(this.#microBatch.rows === null ? {} : { microBatch: this.#microBatch.rows }),
     };
+  }
+
+  /** Finds out how many rows go at once. */
+  #cut(): void {
+    const { microBatch, data, gradAccum = 1 } = this.#options;
+    if (microBatch === undefined) return;
+    const rows = rowsOfNext(data, gradAccum), own = this.#microBatch;
+    // A run that goes on does so in the parts in which it was begun, wherever it goes on.
+    const each = own.rows ??= microBatch === "auto" ? this.#rowsThatFit(rows) : microBatch;
+    if (rows % each !== 0) {
+      throw new OptionError(
+        `Trainer: microBatch is ${each}, expected a divisor of the ${rows} rows of a batch`,
+      );
+    }
+    this.#pieces = rows / each;
+  }
+
+  /** How many of `rows` rows the device's memory holds at once, by what one and some more of them take. */
+  #rowsThatFit(rows: number): number {
+    const sizes = Array.from({ length: rows }, (_, i) => i + 1).filter((n) => rows % n === 0);
+    if (sizes.length === 1) return 1;
+    const { model } = this.#options, { capacity = Infinity, maxMemory } = model.parameters()[0].backend;
+    const [one, more] = sizes.slice(0, 2).map((n) => this.#bytesOf(rows / n));
+    const each = (more - one) / (sizes[1] - 1);
+    // The optimizer's state may not be there yet: mostly two numbers for each that learns. A tenth is left for kernels.
+    const later = this.#step > 0 ? 0 : 8 * learning(model).reduce((n, [, p]) => n + p.size, 0);
+    const room = 0.9 * Math.min(capacity, maxMemory) - later - one;
+    return sizes.filter((n) => n === 1 || (n - 1) * each <= room).at(-1)!;
+  }
+
+  /** What memory it takes to go forward and back with one of so many pieces of a batch; nothing is learned from it. */
+  #bytesOf(pieces: number): number {
+    const { data, model } = this.#options, state = data.getState(), random = randomState();
+    const peak = this.#watchPeak()!;
+    try {
+      this.#pieces = pieces;
+      this.#stepping.probe();
+    } finally {
+      model.zeroGrad();
+      data.setState(state);
+      setRandomState(random);
+    }
+    return peak();
   }
 
   #watchPeak(): (() => number) | null {

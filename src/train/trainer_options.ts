@@ -73,6 +73,12 @@ export interface TrainerOptions<B = Tensor> {
   /** The largest norm of the gradients; larger ones are scaled down. Default: no clipping. */
   clip?: number;
   /**
+   * How many rows of a batch go forward and back at once: a divisor of its rows. Their gradients add up to those of the whole batch, but
+   * for how sums are rounded, and memory is for as many rows. "auto": as many as the device's memory holds, by what one row and two
+   * take. Default: all.
+   */
+  microBatch?: number | "auto";
+  /**
    * What the model computes in while it trains. With "bf16" or "f16" its matrices have copies of 16 bits, which stand in their
    * place while a batch goes forward and back, activations are of 16 bits, and gradients gather in f32 at the f32 weights, which
    * are what is stepped, averaged, judged and saved. On the cpu this takes less memory for activations, and no less time; f16 reaches to
@@ -147,6 +153,7 @@ export const trainerOptions: OptionTable<TrainerOptions> = {
   schedule: kinds.callback,
   gradAccum: kinds.whole(1, mostBatches),
   clip: kinds.number({ above: 0 }),
+  microBatch: kinds.either(count, kinds.oneOf("auto")),
   precision: kinds.oneOf("f32", "bf16", "f16"),
   gradScaler: kinds.object,
   reportEvery: count,
@@ -175,6 +182,11 @@ export const trainerOptions: OptionTable<TrainerOptions> = {
 /** Options that have no effect beside others. */
 export const trainerIdle: readonly Idle<TrainerOptions>[] = [
   { option: ["evalEvery", "onEval"], when: (o) => o.evalData === undefined, because: "it needs evalData" },
+  {
+    option: "microBatch",
+    when: (o) => (o.distributed?.size ?? 1) > 1 || o.parts !== undefined,
+    because: "ranks divide the rows of a batch already; take more gradAccum, and smaller batches",
+  },
   { option: "gradScaler", when: (o) => o.precision !== "f16", because: 'it needs precision "f16"' },
   {
     option: "zero",
@@ -214,4 +226,6 @@ export interface TrainingResult {
    * gradients, the optimizer's state, activations. 0 when no step was run.
    */
   peakBytes: number;
+  /** With `microBatch`: how many rows went forward and back at once. */
+  microBatch?: number;
 }

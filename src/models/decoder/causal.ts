@@ -131,8 +131,14 @@ export abstract class CausalDecoder extends CausalModel<DecoderCache> {
     const tokens = toDType(this.parts.embedding.forward(ids), autocastDType());
     let x = embeddingScale === 1 ? tokens : mul(tokens, embeddingScale);
     this.parts.layers.slice(0, depth).forEach((layer, i) => {
-      const { rotary } = layers[i];
-      x = layer.forward(x, { rotation: rotary && rotations.get(rotary)!, attend: place.attend(i) });
+      const { rotary } = layers[i], rotation = rotary && rotations.get(rotary)!;
+      x = this.layer(
+        x,
+        place,
+        rotation ? [rotation.cos, rotation.sin] : [],
+        (x, place, [cos, sin]) =>
+          layer.forward(x, { rotation: rotation && { cos, sin }, attend: place.attend(i) }),
+      );
     });
     return this.parts.norm.forward(x);
   }

@@ -207,7 +207,9 @@ export class GPT2Model extends CausalModel<GPT2Cache> {
     const tokens = toDType(this.wte.forward(ids), dtype);
     const positions = toDType(this.wpe.forward(place.positions()), dtype);
     let x = dropout(add(tokens, positions), embdPdrop, this.training);
-    this.h.slice(0, depth).forEach((block, i) => x = block.forward(x, place.attend(i)));
+    this.h.slice(0, depth).forEach((block, i) =>
+      x = this.layer(x, place, [], (x, place) => block.forward(x, place.attend(i)))
+    );
     return this.ln_f.forward(x);
   }
 
