@@ -71,7 +71,7 @@ export const runOptions: Options = {
   "batch-size": { value: "N", kind: whole(1), help: "sequences in a batch (default 16)" },
   "micro-batch": {
     value: "N",
-    kind: either(whole(1), oneOf("auto")),
+    kind: { ...either(whole(1), oneOf("auto")), read: (text) => /^\d+$/.test(text) ? Number(text) : text },
     help:
       "rows of a batch that are in memory at once, a divisor of batch-size; auto: as many as memory holds (default: all)",
   },
