@@ -86,6 +86,12 @@ export const runOptions: Options = {
     kind: oneOf(...Object.keys(optimizers)),
     help: `${Object.keys(optimizers).join(", ")} (default adamw)`,
   },
+  "optimizer-bits": {
+    value: "N",
+    kind: oneOfNumbers(8, 32),
+    help:
+      "bits of each number that the optimizer remembers of large parameters: 8 is a quarter of the memory (default 32)",
+  },
   momentum: {
     value: "M",
     kind: number({ from: 0, to: 0.99999 }),

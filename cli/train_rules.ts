@@ -61,6 +61,21 @@ export const runIdle: readonly Idle<Given>[] = [
     because: "with --precision f16 every rank looks at all gradients; take --zero 1, or bf16",
   },
   {
+    option: "optimizer-bits",
+    when: ({ optimizer = "adamw", momentum, resume }) =>
+      !resume && (optimizer === "adafactor" || optimizer === "sgd" && momentum === 0),
+    because: ({ optimizer }) =>
+      optimizer === "sgd"
+        ? "sgd without --momentum remembers nothing"
+        : "adafactor remembers a number a row and a column",
+    unless: 32,
+  },
+  {
+    option: "zero",
+    when: (given) => given["optimizer-bits"] === 8 && (given.zero as number) > 0,
+    because: "it divides what is remembered in 32 bits, and --optimizer-bits is 8",
+  },
+  {
     option: "micro-batch",
     when: ({ deterministic }) => deterministic === true,
     because: "--deterministic cuts a batch into parts of its own, the same on every machine",

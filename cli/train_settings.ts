@@ -42,6 +42,7 @@ export interface RunSettings {
   "grad-accum": number;
   steps: number;
   optimizer: string;
+  "optimizer-bits": 8 | 32;
   momentum: number;
   lr: number;
   "min-lr": number;
@@ -114,6 +115,7 @@ const before = {
     "min-delta": 0,
     precision: "f32" as const,
     "micro-batch": null,
+    "optimizer-bits": 32 as const,
     "gradient-checkpointing": false,
   },
 };
@@ -187,6 +189,7 @@ export function newSettings(values: Values, path: string, positions: number, ran
     "grad-accum": number("grad-accum", 1),
     steps,
     optimizer,
+    "optimizer-bits": number("optimizer-bits", 32) as 8 | 32,
     momentum: number("momentum", row.momentum ?? 0),
     lr,
     "min-lr": minLr,

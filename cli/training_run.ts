@@ -250,7 +250,11 @@ export class TrainingRun {
     return new Trainer<unknown>({
       model,
       data: material.data(),
-      optimizer: optimizerFor(model, s.optimizer, { ...s, weightDecay: s["weight-decay"] }),
+      optimizer: optimizerFor(model, s.optimizer, {
+        ...s,
+        weightDecay: s["weight-decay"],
+        stateBits: s["optimizer-bits"],
+      }),
       schedule: scheduleFor(s),
       loss: (batch) => material.loss(batch),
       steps: s.steps,

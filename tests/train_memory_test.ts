@@ -138,7 +138,7 @@ describe("batches in pieces", () => {
     assertEquals(await numbersOf(model), before);
     const checkpoints = new CheckpointManager(join(folder, "auto"));
     const bytes = memory().cpu.bytes, room = (all.peakBytes - bytes) / 2;
-    setMaxMemory((bytes + room) / 0.9);
+    setMaxMemory((bytes + room) / 0.8);
     try {
       const own = await trainerOf(model, { microBatch: "auto", data: data(), checkpoints, stopAfter: 2 })
         .run();

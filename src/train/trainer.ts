@@ -94,6 +94,11 @@ export class Trainer<B = Tensor> {
     this.#options = given;
     this.#loss = given.loss ?? ((batch) => model.loss!(batch as never));
     const { distributed, parts, zero, wire, trace } = given;
+    if (zero && given.optimizer.paramGroups.some(({ stateBits }) => stateBits === 8)) {
+      throw new OptionError(
+        `Trainer: zero ${zero} divides what an optimizer remembers in 32 bits, and this one has stateBits 8; take one of the two`,
+      );
+    }
     this.#parallel = distributed?.parallel<B>({ parts, zero, wire, trace }) ?? null;
     const { data, optimizer, gradAccum = 1, clip, signal, patience, minDelta = 0 } = given;
     this.#stopping = patience === undefined ? null : new EarlyStopping(patience, minDelta);
@@ -281,9 +286,9 @@ export class Trainer<B = Tensor> {
     const { model } = this.#options, { capacity = Infinity, maxMemory } = model.parameters()[0].backend;
     const [one, more] = sizes.slice(0, 2).map((n) => this.#bytesOf(rows / n));
     const each = (more - one) / (sizes[1] - 1);
-    // The optimizer's state may not be there yet: mostly two numbers for each that learns. A tenth is left for kernels.
+    // The optimizer's state may not be there yet: mostly two numbers for each that learns. A fifth is left for what lies between.
     const later = this.#step > 0 ? 0 : 8 * learning(model).reduce((n, [, p]) => n + p.size, 0);
-    const room = 0.9 * Math.min(capacity, maxMemory) - later - one;
+    const room = 0.8 * Math.min(capacity, maxMemory) - later - one;
     return sizes.filter((n) => n === 1 || (n - 1) * each <= room).at(-1)!;
   }
 
