@@ -29,6 +29,9 @@ const idle: [string, string, RegExp][] = [
   ["train a -o b --init c --vocab-size 0", "vocab-size", /the model's own with --init/],
   ["train a -o b --init c --n-kv-head 2", "n-kv-head", /the model's own with --init/],
   ["train a -o b --init c --n-inner 2", "n-inner", /the model's own with --init/],
+  ["train a -o b --optimizer adafactor --optimizer-bits 8", "optimizer-bits", /a number a row and a column/],
+  ["train a -o b --optimizer sgd --momentum 0 --optimizer-bits 8", "optimizer-bits", /remembers nothing/],
+  ["train a -o b --deterministic --micro-batch 2", "micro-batch", /--deterministic cuts a batch/],
   ["train a -o b --lora 2", "lora", /an adapter stands beside a trained model/],
   ["train a -o b --init c --lora-alpha 2", "lora-alpha", /there is no --lora RANK/],
   ["train a -o b --init c --lora-targets x", "lora-targets", /there is no --lora RANK/],
@@ -122,6 +125,8 @@ const fine = [
   "train a -o b --resume --lora 2 --lora-alpha 4",
   "train a -o b --optimizer muon --momentum 0.9 --beta2 0.9",
   "train a -o b --family llama --n-kv-head 1 --n-inner 64",
+  "train a -o b --precision f16 --dtype bf16 --optimizer-bits 8",
+  "train a -o b --micro-batch auto --gradient-checkpointing",
   "train a -o b --val-fraction 0 --save-every 5",
   "train a -o b --ema 0.99 --shuffle epoch --patience 3 --min-delta 0.1",
   "train a -o b --resume --min-delta 0.1",
@@ -157,13 +162,13 @@ const considered: Record<string, string> = {
     "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory resume force " +
     "stop-after plot quiet lora lora-alpha lora-targets lora-dropout rslora dora n-kv-head n-inner optimizer momentum zero wire trace " +
-    "label-smoothing z-loss ema shuffle patience min-delta data pack train-on-prompt tensorboard objective beta mfu",
+    "label-smoothing z-loss ema shuffle patience min-delta data pack train-on-prompt tensorboard objective beta mfu precision micro-batch gradient-checkpointing optimizer-bits",
   sweep:
     "out data search space method trials budget jobs search-seed eta min-steps max-parameters keep-all share resume force status plot " +
     "family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory " +
     "lora lora-alpha lora-targets lora-dropout rslora dora n-kv-head n-inner optimizer momentum zero wire " +
-    "label-smoothing z-loss ema shuffle patience min-delta pack train-on-prompt objective beta",
+    "label-smoothing z-loss ema shuffle patience min-delta pack train-on-prompt objective beta precision micro-batch gradient-checkpointing optimizer-bits",
   prune:
     "method sparsity pattern neurons heads text samples recover lr block-size batch-size val-fraction seed dtype device threads " +
     "max-memory force",

@@ -37,12 +37,12 @@ import { counted, note, printJson } from "../output.ts";
 import { demandPlace } from "../place.ts";
 import { loadPlotter } from "../plot.ts";
 import { readText, splitText } from "../text.ts";
+import { runOptions } from "../train_options.ts";
+import { runIdle } from "../train_rules.ts";
 import {
   demandSameText,
   digest,
   newSettings,
-  runIdle,
-  runOptions,
   type RunSettings,
   type SavedSettings,
   savedSettings,
@@ -266,6 +266,7 @@ async function prepare(
   // What cannot be trained on is refused before anything is written.
   material.data();
   adapt(model, settings);
+  model.gradientCheckpointing = settings["gradient-checkpointing"];
   model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };
   if (!resume && isFirst) {
     if (hasCheckpoint) await forget(out);
@@ -357,7 +358,8 @@ export const train: Command = {
       await plot?.(plotPath, await run.log.read(), title);
     }
     if (values.flag("json") && isFirst) {
-      const { step, loss, bestLoss, finished, stoppedEarly, interrupted } = result, { seconds } = run;
+      const { step, loss, bestLoss, finished, stoppedEarly, interrupted, peakBytes } = result,
+        { seconds } = run;
       const { steps } = settings;
       await printJson({
         out,
@@ -370,6 +372,7 @@ export const train: Command = {
         stopped_early: stoppedEarly,
         interrupted,
         seconds,
+        peak_bytes: peakBytes,
       });
     }
     return result.interrupted ? stopStatus() : 0;

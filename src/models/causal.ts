@@ -15,6 +15,7 @@ import { type LayerOptions, Module } from "../nn/mod.ts";
 import { probabilities } from "../nn/probabilities.ts";
 import { alias } from "../ops/bridge.ts";
 import { concat, contiguous, crossEntropy, reshape, slice, type Tensor } from "../ops/mod.ts";
+import { checkpoint } from "../ops/transforms/checkpoint.ts";
 import { activeCapture, isRecording, keep, noGrad, tidy } from "../tensor/mod.ts";
 import { type CacheDType, CausalCache } from "./cache.ts";
 import { DecodingStep, DecodingSteps, type Pass } from "./decoding.ts";
@@ -45,6 +46,11 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   /** Its name in messages. */
   protected abstract get title(): string;
   readonly #steps = new DecodingSteps();
+  /**
+   * Whether nothing is kept in training of what a layer computes but what went into it: going back, it is computed again
+   * (transformers' `gradient_checkpointing`). The same gradients, bit for bit, for a third more work and much less memory.
+   */
+  gradientCheckpointing = false;
 
   /** An empty cache of its own. */
   protected abstract cacheOf(batch: number, capacity: number, options: LayerOptions): C;
@@ -57,6 +63,21 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
 
   /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
   abstract logits(hidden: Tensor): Tensor;
+
+  /** What `f`, a layer, gives for x and the tensors that it needs besides, which are not kept of it where that was asked for. */
+  protected layer(
+    x: Tensor,
+    place: Place,
+    others: readonly Tensor[],
+    f: (x: Tensor, place: Place, others: readonly Tensor[]) => Tensor,
+  ): Tensor {
+    activeCapture()?.guard(this, "gradientCheckpointing", () => this.gradientCheckpointing);
+    const { held } = place, isKept = !this.gradientCheckpointing || !this.training || !isRecording();
+    if (isKept || !held) return f(x, place, others);
+    return checkpoint((x: Tensor, ...rest: Tensor[]) =>
+      f(x, place.holding(rest.slice(others.length)), rest.slice(0, others.length))
+    )(x, ...others, ...held);
+  }
 
   /** Whether what it computes of a text depends on the text's length, so that a program is for one length alone. */
   protected get isCounting(): boolean {

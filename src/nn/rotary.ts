@@ -25,9 +25,10 @@ import {
   sub,
   type Tensor,
   tensor,
+  toDType,
 } from "../ops/mod.ts";
 import { activeCapture, outsideCapture } from "../tensor/capture/gate.ts";
-import { demandTensor, keep, tidy } from "../tensor/mod.ts";
+import { demandTensor, isHalf, keep, tidy } from "../tensor/mod.ts";
 
 /**
  * How angles are stretched; names as in Hugging Face's `rope_parameters`.
@@ -390,6 +391,8 @@ export function applyRotary(x: Tensor, rotation: Rotation): Tensor {
     const a = slice(x, null, null, null, [0, half]), b = slice(x, null, null, null, [half, 2 * half]);
     const turned = [sub(mul(a, cos), mul(b, sin)), add(mul(b, cos), mul(a, sin))];
     if (2 * half < width) turned.push(slice(x, null, null, null, [2 * half, width]));
-    return concat(turned, -1);
+    const whole = concat(turned, -1);
+    // Angles are in f32; what they turn keeps its dtype.
+    return isHalf(x.dtype) ? toDType(whole, x.dtype) : whole;
   });
 }
