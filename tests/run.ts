@@ -61,6 +61,7 @@ async function runProcess(runtime: FoundRuntime, files: readonly string[], repor
       NODE_COMPILE_CACHE: nodeCache,
       // Results must not depend on which library was fastest today.
       FERROTYPE_TUNE: "off",
+      ...(runtime === leader ? { FERROTYPE_WIDTH: "full" } : {}),
       ...process.env,
       NO_COLOR: "1",
       FERROTYPE_SKIPS: skips,
@@ -309,6 +310,8 @@ const { found, missing } = findRuntimes(
   runtimeKinds.filter((kind) => wanted === undefined || wanted.includes(kind.name)),
   install,
 );
+// Campaigns are full on Deno; where there is none, on the first that is there.
+const leader = wanted === undefined && found[0]?.kind.name !== "deno" ? found[0] : undefined;
 const rivals = join(repository, "tests", "rivals");
 // They are large, so only a machine that checks everything fetches them unasked.
 if (process.env.CI && install && !existsSync(join(rivals, "node_modules"))) {
