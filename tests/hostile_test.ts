@@ -408,14 +408,34 @@ describe("a chat template", () => {
         ): [string, string, RegExp] => [
           `writes ${twice} as ${written}`,
           `{% set ns = namespace(l=[], m=[]) %}{% for i in range(60) %}{% set ns.l = ${twice} %}{% set ns.m = ${twice} %}{% endfor %}${written}`,
-          /makes a value of more than 1000000 entries/,
+          /makes a value that is written in more than \d+ characters/,
         ])
       ),
     [
       "fills a namespace that stands in many places",
       "{% set n = namespace(l=[]) %}{% set ns = namespace(l=n) %}{% for i in range(18) %}{% set ns.l = [ns.l, ns.l] %}{% endfor %}{% set n.l = range(100000) %}{{ ns.l }}",
-      /makes a value of more than 1000000 entries/,
+      /makes a value that is written in more than \d+ characters/,
     ],
+    ...["[ns.l, ns.l]", "{ns.s: ns.l, 'b': ns.l}"].flatMap((twice) =>
+      ["{{ ns.l }}", "{{ ns.l | tojson }}", "{{ ns.l | string | length }}"].map((
+        written,
+      ): [string, string, RegExp] => [
+        `writes a long text in each place of ${twice} as ${written}`,
+        "{% set ns = namespace(s='ab', l=[]) %}{% for i in range(18) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{% set ns.l = [ns.s] %}" +
+        `{% for i in range(12) %}{% set ns.l = ${twice} %}{% endfor %}${written}`,
+        /makes a value that is written in more than \d+ characters/,
+      ])
+    ),
+    [
+      "joins by a long text",
+      "{% set ns = namespace(s='ab') %}{% for i in range(18) %}{% set ns.s = ns.s ~ ns.s %}{% endfor %}{{ range(100000) | join(ns.s) }}",
+      /with join/,
+    ],
+    ...["{%- if true %}{% endif %}", "x", "{{ 1 }}"].map((after): [string, string, RegExp] => [
+      `has white space for ever before ${after}`,
+      `{{ 1 -}}${"\n ".repeat(250_000)}${after}`,
+      /500000 characters of white space in a row, from character 8 on/,
+    ]),
     ["indents by millions", "{{ 'a\\nb' | indent(500000000) }}", /with indent/],
     ["writes JSON as wide", "{{ messages | tojson(indent=500000000) }}", /with tojson/],
     ["does not parse", "{% for %}", /does not parse/],

@@ -72,35 +72,45 @@ const statements: readonly string[] = [
   "Program",
 ];
 
-/** The longest text, the longest list and the longest template, in characters and entries. */
+/**
+ * The longest text, the longest list and the longest template, in characters and entries. The package looks for what ends a run
+ * of white space from each of its characters, so a run has a limit of its own; and what it does where an engine's room for calls
+ * ends is its own affair, so a template comes to its limit of depth well before that.
+ */
 const longest = {
   text: 1 << 24,
   list: 1_000_000,
   range: 100_000,
   indent: 1000,
-  depth: 1000,
+  depth: 500,
   template: 1 << 20,
+  white: 500,
 };
 
 /** A namespace inside of another value can still grow, so it counts as this much. */
-const inNamespace = longest.list / 16;
+const inNamespace = longest.text / 16;
 
-/** How many values each list and object is written as, once that is known. What a namespace holds changes. */
+/** What a value that is no text is written as, about. */
+const wordLength = 8;
+
+/** How many characters each list and object is written as, once that is known. What a namespace holds changes. */
 const sizes = new WeakMap<object, number>();
 
 /**
- * How many values one is written as: what stands in several places is written in each of them, so that a list of few lines
- * may be more than there is room for anywhere.
+ * About how many characters a value is written as: what stands in several places is written in each of them, so that a list of
+ * few lines may be more than there is room for anywhere.
  */
 function sizeOf({ type, value }: JinjaValue): number {
-  if (typeof value !== "object" || value === null) return 1;
+  if (typeof value === "string") return value.length;
+  if (typeof value !== "object" || value === null) return wordLength;
   const known = sizes.get(value);
   if (known !== undefined) return known;
-  if (!Array.isArray(value) && !(value instanceof Map)) return 1;
-  let size = 1;
+  if (!Array.isArray(value) && !(value instanceof Map)) return wordLength;
+  let size = wordLength;
   for (const one of value.values() as Iterable<JinjaValue>) {
-    size += one.type === "NamespaceValue" ? inNamespace : sizeOf(one);
+    size += one.type === "NamespaceValue" ? inNamespace : sizeOf(one) + 2;
   }
+  if (value instanceof Map) { for (const key of value.keys()) size += String(key).length; }
   if (type !== "NamespaceValue") sizes.set(value, size);
   return size;
 }
@@ -144,6 +154,13 @@ export function boundedTemplate(
   if (text.length > longest.template) {
     throw new FormatError(
       `${where}: a chat template of ${text.length} characters is longer than ${longest.template}`,
+    );
+  }
+  for (const { 0: white, index } of text.matchAll(/\s+/g)) {
+    if (white.length <= longest.white) continue;
+    throw new FormatError(
+      `${where}: the chat template has ${white.length} characters of white space in a row, from character ${index} on; ` +
+        `${longest.white} is the most`,
     );
   }
   let program: unknown;
@@ -190,8 +207,8 @@ export function boundedTemplate(
         const isNamed = statement?.type === "Identifier" || statement?.type === "MemberExpression";
         this.#count(this.#looped.has(statement) ? turn * value.length : isNamed ? 0 : value.length);
       }
-      if (sizeOf(result) > longest.list) {
-        throw tooMuch(where, `makes a value of more than ${longest.list} entries`);
+      if (sizeOf(result) > longest.text) {
+        throw tooMuch(where, `makes a value that is written in more than ${longest.text} characters`);
       }
       return result;
     }
@@ -223,10 +240,10 @@ export function boundedTemplate(
       return this.#text(text);
     }
 
-    /** Refuses what would make a text in one step that is far too long: wide indents, replacements in each place. */
+    /** Refuses what would make a text in one step that is far too long: wide indents, what is put into each of many places. */
     #foresee(call: Statement, operand: Statement | undefined, environment: Environment): void {
       const name = (call.callee?.property ?? call.callee)?.value;
-      if (name !== "indent" && name !== "tojson" && name !== "replace") return;
+      if (name !== "indent" && name !== "tojson" && name !== "replace" && name !== "join") return;
       const args = call.args ?? [];
       if (args.some(({ type }) => type === "SpreadExpression")) return;
       const given = args.map((argument) =>
@@ -237,11 +254,16 @@ export function boundedTemplate(
           .value
       );
       let length = Math.max(0, ...given.filter((n) => typeof n === "number"));
+      if (name === "join" && operand) {
+        const list = super.evaluate(operand, environment), between = given.find((x) => typeof x === "string");
+        const count = Array.isArray(list.value) ? list.value.length : 0;
+        length = sizeOf(list) + count * (between?.length ?? 0);
+      }
       if (name === "replace" && operand) {
         const [from, to] = given.map(String), text = String(super.evaluate(operand, environment).value);
         length = (to?.length ?? 0) * (text.length + 1) / Math.max(1, from?.length ?? 0);
       }
-      if (length > (name === "replace" ? longest.text : longest.indent)) {
+      if (length > (name === "replace" || name === "join" ? longest.text : longest.indent)) {
         throw tooMuch(where, `makes a text of ${Math.round(length)} characters or more with ${name}`);
       }
     }
