@@ -170,7 +170,7 @@ function batches(files: readonly string[], most: number): string[][] {
 
 /** Files that ask nothing of the runtime that they run on, so that Deno's word is enough where Deno is there, and why. */
 const once: readonly [files: RegExp, reason: string][] = [
-  [/^(architecture|bench|supply)_test/, "what reads the repository alone is tried on Deno"],
+  [/^(architecture|asks|bench|supply)_test/, "what reads the repository alone is tried on Deno"],
   [/^(web_|packages\/)/, "pages, packages and bundlers are tried on Deno, to save time"],
   [/^permissions_/, "only Deno has permissions"],
 ];
@@ -295,10 +295,13 @@ async function runAll(runtimes: readonly FoundRuntime[], files: string[], report
   return all;
 }
 
-const files = readdirSync(join(repository, "tests"), { recursive: true, encoding: "utf8" })
+const everyFile = readdirSync(join(repository, "tests"), { recursive: true, encoding: "utf8" })
   .map((file) => file.replaceAll("\\", "/"))
-  .filter((file) => file.endsWith("_test.ts"))
-  .filter((file) => filters.length === 0 || filters.some((part) => file.includes(part)))
+  .filter((file) => file.endsWith("_test.ts"));
+/** A whole name is that file's, though it be a part of another's. */
+const isMeant = (file: string, part: string): boolean =>
+  everyFile.includes(part) ? file === part : file.includes(part);
+const files = everyFile.filter((file) => filters.length === 0 || filters.some((part) => isMeant(file, part)))
   .sort();
 const idle = filters.find((part) => !files.some((file) => file.includes(part)));
 if (idle !== undefined) {
