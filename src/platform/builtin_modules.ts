@@ -84,7 +84,7 @@ export interface FileModule {
   statSync(path: string): FileStats;
   lstatSync(path: string): FileStats;
   closeSync(descriptor: number): void;
-  openSync(path: string, flags: "r"): number;
+  openSync(path: string, flags: "r" | "wx"): number;
   fsyncSync(descriptor: number): void;
   mkdirSync(path: string, options?: { recursive: true }): void;
   writeFileSync(path: string, text: string, options: { mode: number }): void;
