@@ -98,7 +98,7 @@ export class CausalSelfAttention extends Module {
     this.heads = heads;
     this.dropout = dropout;
     this.attentionDropout = attentionDropout;
-    this.scale = scale ?? 1 / Math.sqrt(width / heads);
+    this.scale = scale ?? (width === 0 ? 1 : 1 / Math.sqrt(width / heads));
     this.c_attn = new Conv1D(width, 3 * width, place);
     this.c_proj = new Conv1D(width, width, place);
   }
