@@ -45,7 +45,7 @@ eachDevice((device) => {
       throws(
         () => tensor([1, 2, 3], { device, shape: [2, 2] }),
         ShapeError,
-        /3 values do not fill the shape \[2, 2\] of 4/,
+        /3 values cannot fill the shape \[2, 2\] of 4/,
       );
       throws(
         () => tensor([1], { device, dtype: "f8" as never }),
@@ -132,7 +132,7 @@ eachDevice((device) => {
 
     it("in shapes", () => {
       throws(() => t([2, 3]).reshape(4, 2), ShapeError, /reshape: \[4, 2\] has 8 elements, the tensor has 6/);
-      throws(() => t([2, 3]).reshape(-1, 4), ShapeError, /6 elements do not fill \[-1, 4\]/);
+      throws(() => t([2, 3]).reshape(-1, 4), ShapeError, /6 elements cannot fill \[-1, 4\]/);
       throws(
         () => t([2, 3]).sum(2),
         ShapeError,

@@ -81,7 +81,7 @@ async function initialModel(
   }
   if (blockSize <= model.contextLength) return model;
   throw new UsageError(
-    `--block-size ${blockSize} is more than the ${model.contextLength} positions of ${init}`,
+    `--block-size ${blockSize} is more than the ${counted(model.contextLength, "position")} of ${init}`,
   );
 }
 

@@ -6,6 +6,7 @@
 import type { ChatMessage, GenerateOptions } from "../../mod.ts";
 import { hint } from "../../src/core/nearest.ts";
 import { show } from "../../src/core/show.ts";
+import { counted } from "../../src/core/show.ts";
 import { fieldNames, fields, type Route } from "./fields.ts";
 import { formatOf } from "./format.ts";
 import { parseBody, seedOf } from "./json_body.ts";
@@ -202,9 +203,9 @@ export function readChat(
 
 function checkCount(prompts: number, n: number, most: number): void {
   if (prompts * n <= most) return;
-  const each = prompts === 1 ? "" : `${prompts} prompts, `;
+  const each = prompts === 1 ? "" : `${counted(prompts, "prompt")}, `;
   fail(
     prompts > 1 ? "prompt" : "n",
-    `${each}${n} texts each: a request asks for at most ${most} texts (--max-texts)`,
+    `${each}${counted(n, "text")} each: a request asks for at most ${most} texts (--max-texts)`,
   );
 }

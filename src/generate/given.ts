@@ -7,7 +7,7 @@ import { OptionError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { hint } from "../core/nearest.ts";
 import { checkOption, demandObject, type OptionTable } from "../core/options.ts";
-import { show } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import {
   aliases,
   type Field,
@@ -123,7 +123,9 @@ export function checkVocabulary(
     ?.vocabSize;
   if (typeof other === "number" && other !== vocabSize) {
     throw new OptionError(
-      `${where}: assistantModel has ${other} tokens, and the model has ${vocabSize}; it guesses with the same ones`,
+      `${where}: assistantModel has ${
+        counted(other, "token")
+      }, and the model has ${vocabSize}; it guesses with the same ones`,
     );
   }
 }

@@ -12,6 +12,7 @@ import type { Tokenizer } from "../text/mod.ts";
 import { hint } from "../core/nearest.ts";
 import type { Option } from "../core/options.ts";
 import { OptionError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { type Field, type FieldName, fields } from "./fields.ts";
 import { generateOptions, readOptions } from "./given.ts";
 import { beamNames, checkTogether } from "./options_together.ts";
@@ -412,7 +413,9 @@ export function forPrompt(options: ResolvedOptions, promptLength: number): Resol
   if (maxLength === null) return options;
   if (promptLength >= maxLength) {
     throw new OptionError(
-      `generate: the prompt has ${promptLength} tokens, and maxLength ${maxLength} leaves room for none; raise it, or use ` +
+      `generate: the prompt has ${
+        counted(promptLength, "token")
+      }, and maxLength ${maxLength} leaves room for none; raise it, or use ` +
         `maxNewTokens`,
     );
   }

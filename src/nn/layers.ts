@@ -9,7 +9,7 @@ import { type DType, isQuantized } from "../core/dtype.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
 import { flag, number, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
-import { show } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import {
   add,
   affine,
@@ -197,7 +197,7 @@ export class Embedding extends Module implements Layer {
     demandSizes("Embedding", { count, width });
     if (paddingIdx !== null && (paddingIdx < -count || paddingIdx >= count)) {
       throw new OptionError(
-        `Embedding: paddingIdx is ${paddingIdx}, expected one of the ${count} rows, from 0`,
+        `Embedding: paddingIdx is ${paddingIdx}, expected one of the ${counted(count, "row")}, from 0`,
       );
     }
     this.#paddingIdx = paddingIdx;

@@ -4,7 +4,7 @@
  * @module
  */
 import { FormatError, OptionError } from "../core/errors.ts";
-import { show } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import { slicer, type Steps } from "../core/steps.ts";
 import { constrainedSoon } from "../generate/constraint/known.ts";
 import { generationDefaults, idleFields, slipsIn } from "../generate/generation_config.ts";
@@ -67,7 +67,9 @@ export function checkTokenizer(
 ): Tokenizer | null {
   if (tokenizer === null || tokenizer.vocabSize <= vocabSize) return tokenizer;
   warn(
-    `${where}: the tokenizer has ${tokenizer.vocabSize} tokens and the model ${vocabSize}, so it was made for another ` +
+    `${where}: the tokenizer has ${
+      counted(tokenizer.vocabSize, "token")
+    } and the model ${vocabSize}, so it was made for another ` +
       "model, and what it reads and writes here may mean nothing",
   );
   return tokenizer;
