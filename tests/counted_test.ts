@@ -5,7 +5,8 @@ import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/ass
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { GPT2, ShapeError, tensor } from "../mod.ts";
+import { FerrotypeError, GPT2, nn, rand, ShapeError, tensor } from "../mod.ts";
+import { expectedOf, orNull, whole } from "../src/core/kinds.ts";
 import { counted, nounOf } from "../src/core/show.ts";
 import { repository } from "./_data.ts";
 
@@ -55,6 +56,21 @@ describe("counts", () => {
       }
     }
     assertEquals(found, [], "numbers whose noun is written by hand; use counted(n, noun)");
+  });
+
+  it("that no double holds are told the limit, and no other value is", () => {
+    const { expected } = whole(0);
+    for (const value of [2 ** 53, 2 ** 60, -(2 ** 60), "1152921504606846976"]) {
+      assertEquals(expectedOf(whole(0), value), "a whole number from 0 up to 2^53 - 1");
+    }
+    assertEquals(expectedOf(orNull(whole(1)), 2 ** 60), "a whole number from 1 up to 2^53 - 1, or null");
+    for (const value of [-1, 1.5, "x", "", Infinity, null]) {
+      assertEquals(expectedOf(whole(0), value), expected);
+    }
+    assertEquals(expectedOf(whole(0, 9), 2 ** 60), "a whole number from 0 to 9");
+    for (const make of [() => rand([2], { seed: 2 ** 60 }), () => new nn.Linear(2 ** 60, 1)]) {
+      assertThrows(make, FerrotypeError, "2^53 - 1");
+    }
   });
 
   it("are those of one in messages that meet it", async () => {

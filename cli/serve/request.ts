@@ -127,7 +127,8 @@ function read(text: string, body: Body, vocabSize: number, logprobs: number | un
   };
   const seed = number("seed"), stop = body.stop as string | readonly string[] | undefined;
   set("stop", typeof stop === "string" ? [stop] : stop);
-  set("seed", seed === undefined ? undefined : seedOf(text, seed));
+  const ownSeed = seed === undefined ? undefined : seedOf(text, seed);
+  set("seed", greedy ? undefined : ownSeed);
   set("presencePenalty", number("presence_penalty"));
   set("frequencyPenalty", number("frequency_penalty"));
   set("repetitionPenalty", number("repetition_penalty"));

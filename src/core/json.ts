@@ -7,7 +7,7 @@
  * @module
  */
 import { FormatError } from "./errors.ts";
-import type { Kind } from "./kinds.ts";
+import { expectedOf, type Kind } from "./kinds.ts";
 import { counted, show } from "./show.ts";
 
 /** How much is too much. */
@@ -59,7 +59,9 @@ export function parseJson(text: string, where: string, limits: JsonLimits = {}):
 
 /** A value that is of the kind. @throws {FormatError} saying where, what is there and what should be. */
 export function demand<T>(value: unknown, of: Kind, where: string): T {
-  if (!of.accepts(value)) throw new FormatError(`${where} is ${show(value)}, expected ${of.expected}`);
+  if (!of.accepts(value)) {
+    throw new FormatError(`${where} is ${show(value)}, expected ${expectedOf(of, value)}`);
+  }
   return value as T;
 }
 

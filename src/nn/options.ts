@@ -4,7 +4,7 @@
  * @module
  */
 import { ShapeError } from "../core/errors.ts";
-import { type Kind, whole } from "../core/kinds.ts";
+import { expectedOf, type Kind, whole } from "../core/kinds.ts";
 import type { OptionTable } from "../core/options.ts";
 import { show } from "../core/show.ts";
 import { placeOptions } from "../ops/options.ts";
@@ -19,7 +19,7 @@ export const positive: Kind = whole(1);
 export function demandSizes(what: string, sizes: Readonly<Record<string, unknown>>, size: Kind = any): void {
   for (const [name, value] of Object.entries(sizes)) {
     if (size.accepts(value)) continue;
-    throw new ShapeError(`${what}: ${name} is ${show(value)}, expected ${size.expected}`);
+    throw new ShapeError(`${what}: ${name} is ${show(value)}, expected ${expectedOf(size, value)}`);
   }
 }
 

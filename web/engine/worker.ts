@@ -88,13 +88,13 @@ async function* answer(
       if (!model) throw new Error("no model is loaded");
       const {
         prompt,
-        options: { temperature, topK, topP, minP, typicalP, epsilonCutoff, etaCutoff, stop, ...rest },
+        options: { temperature, topK, topP, minP, typicalP, epsilonCutoff, etaCutoff, stop, seed, ...rest },
       } = question;
       const { tokenizer } = model;
       const text = (id: number): string => tokenizer?.decode([id], { skipSpecialTokens: false }) ?? `${id} `;
       const sampling = temperature === 0
         ? { doSample: false }
-        : { temperature, topK, topP, minP, typicalP, epsilonCutoff, etaCutoff };
+        : { seed, temperature, topK, topP, minP, typicalP, epsilonCutoff, etaCutoff };
       const started = performance.now();
       const tokens = model.stream(prompt, {
         ...rest,
