@@ -147,6 +147,37 @@ describe("what is there already", () => {
 });
 
 describe("limits of a run", () => {
+  it("that it never reaches are said in a line each, and those that it does are not", async () => {
+    const cases: [args: string, ...RegExp[]][] = [
+      [
+        "--steps 2 --save-every 100 --eval-every 100",
+        /^--save-every 100: the run has 2 steps, so it is saved at its end alone$/,
+        /^--eval-every 100: .* judged at its end alone$/,
+      ],
+      ["--steps 1 --save-every 1", /^--save-every 1: the run has 1 step, so it is saved at its end alone$/],
+      [
+        "--steps 3 --eval-every 1 --patience 2",
+        /^--patience 2: the run has 3 steps and 3 evaluations, so it cannot end early;/,
+      ],
+      ["--steps 3 --save-every 2 --eval-every 1 --patience 1"],
+    ];
+    for (const [i, [args, ...patterns]] of cases.entries()) {
+      const ended = await call([
+        "train",
+        at("t.txt"),
+        "-o",
+        at(`limits${i}`),
+        ...sizes,
+        "--quiet",
+        ...args.split(" "),
+      ]);
+      assertStrictEquals(ended.code, 0, ended.stderr);
+      const said = ended.stderr.split("\n").filter((line) => line.startsWith("--"));
+      assertStrictEquals(said.length, patterns.length, ended.stderr);
+      patterns.forEach((pattern, k) => assertMatch(said[k], pattern));
+    }
+  });
+
   it("are refused where they contradict its steps and its rate", async () => {
     for (
       const [args, message] of [

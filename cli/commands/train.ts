@@ -308,6 +308,24 @@ async function prepare(
   return { settings, model, material };
 }
 
+/** Of what was asked for: what does nothing in a run of so few steps, a line each. */
+function* unreached(values: Values, { steps, "eval-every": evalEvery }: RunSettings): Generator<string> {
+  const run = `the run has ${counted(steps, "step")}`;
+  for (const [name, what] of [["save-every", "saved"], ["eval-every", "judged"]]) {
+    const every = values.number(name);
+    if (every !== undefined && every >= steps) {
+      yield `--${name} ${every}: ${run}, so it is ${what} at its end alone`;
+    }
+  }
+  const patience = values.number("patience"), evaluations = Math.ceil(steps / evalEvery);
+  // The first evaluation is the best so far, and what the last one finds ends nothing early.
+  if (patience !== undefined && patience + 1 >= evaluations) {
+    yield `--patience ${patience}: ${run} and ${
+      counted(evaluations, "evaluation")
+    }, so it cannot end early; take a smaller --eval-every`;
+  }
+}
+
 /** The command. */
 export const train: Command = {
   name: "train",
@@ -380,6 +398,7 @@ export const train: Command = {
     }
     const { settings, model, material } = await prepare(values, await given(values, path), out);
     const isFirst = distributed.rank === 0;
+    if (isFirst) { for (const line of unreached(values, settings)) await note(line); }
     const run = new TrainingRun(model, settings, material, out, values.flag("quiet") || !isFirst, {
       zero: values.number("zero") as 0 | 1 | 2 | undefined,
       wire: values.text("wire") as "f32" | "bf16" | undefined,
