@@ -16,7 +16,7 @@ import {
 } from "../../mod.ts";
 import { isDirectory, readDir, stat } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
-import { formatBytes, note, printJson } from "../output.ts";
+import { counted, formatBytes, note, printJson } from "../output.ts";
 import { isStream } from "../place.ts";
 import { isGguf, openWeights } from "./inspect.ts";
 
@@ -206,7 +206,7 @@ export const convert: Command = {
       return await printJson({ in: from, out: to, dtype: dtype ?? null, bytes, files });
     }
     await note(
-      `wrote ${to} (${formatBytes(bytes)} of weights in ${files === 1 ? "one file" : `${files} files`})`,
+      `wrote ${to} (${formatBytes(bytes)} of weights in ${counted(files, "file")})`,
     );
   },
 };

@@ -14,6 +14,7 @@ import { slice, sliceFrom, turn } from "../core/steps.ts";
 import { CancelledError, OptionError } from "../core/errors.ts";
 import { number, whole } from "../core/kinds.ts";
 import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
+import { counted } from "../core/show.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { noGrad } from "../tensor/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
@@ -289,7 +290,9 @@ export class Batcher<C extends LanguageModelCache> {
         this.#end(
           job,
           new OptionError(
-            `responseFormat: finding out which tokens may follow took more than ${this.#formatSeconds} seconds after ${tokens} ` +
+            `responseFormat: finding out which tokens may follow took more than ${
+              counted(this.#formatSeconds, "second")
+            } after ${tokens} ` +
               "tokens; make the format simpler",
           ),
         );

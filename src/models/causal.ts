@@ -10,7 +10,7 @@ import { OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
-import { show } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import { type LayerOptions, Module } from "../nn/mod.ts";
 import { probabilities } from "../nn/probabilities.ts";
 import { alias } from "../ops/bridge.ts";
@@ -293,7 +293,9 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     for (const [i, { layers }] of caches.entries()) {
       if (layers.length !== this.depth) {
         throw new OptionError(
-          `forward: cache has ${layers.length} layers, ${this.title} ${this.depth}; make it with createCache()`,
+          `forward: cache has ${
+            counted(layers.length, "layer")
+          }, ${this.title} ${this.depth}; make it with createCache()`,
         );
       }
       if (caches.indexOf(caches[i]) < i) {
@@ -307,7 +309,9 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     const [rows, time] = ids.shape;
     if (rows !== caches.length || caches.some(({ batch }) => batch !== 1)) {
       throw new ShapeError(
-        `${this.title}: ids of ${rows} texts for ${caches.length} caches; give one of batch 1 for each`,
+        `${this.title}: ids of ${counted(rows, "text")} for ${
+          counted(caches.length, "cache")
+        }; give one of batch 1 for each`,
       );
     }
     if (isSeen) {
@@ -357,7 +361,9 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   #demandPlace(length: number): void {
     if (length <= this.contextLength) return;
     throw new ShapeError(
-      `${this.title}: ${length} tokens are more than the ${this.contextLength} positions of this model`,
+      `${this.title}: ${counted(length, "token")} are more than the ${
+        counted(this.contextLength, "position")
+      } of this model`,
     );
   }
 

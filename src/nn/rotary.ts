@@ -14,6 +14,7 @@ import type { DeviceName } from "../backends/contract.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOption, checkOptions, type OptionTable, required } from "../core/options.ts";
+import { counted } from "../core/show.ts";
 import {
   add,
   concat,
@@ -205,7 +206,9 @@ function longrope(
 ): RotaryFrequencies {
   const old = s.originalMaxPositionEmbeddings, factors = length > old ? s.longFactor : s.shortFactor;
   if (factors.length !== f.length) {
-    throw new OptionError(`rotary: longrope has ${factors.length} factors for ${f.length} pairs`);
+    throw new OptionError(
+      `rotary: longrope has ${counted(factors.length, "factor")} for ${counted(f.length, "pair")}`,
+    );
   }
   const factor = s.factor ?? maxPositions / old;
   return {

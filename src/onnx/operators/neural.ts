@@ -5,6 +5,7 @@
  */
 import { isFloat } from "../../core/dtype.ts";
 import { normalizeAxis, sizeOf } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import * as f from "../../ops/mod.ts";
 import type { Range, Tensor } from "../../ops/mod.ts";
 import { type Call, nodeName, type OperatorTable, type Result, type Results } from "../call.ts";
@@ -28,13 +29,15 @@ function windowOf(c: Call, sizes: readonly number[], kernel: number[]): Window {
     list = (name: string, missing: number): number[] => {
       const given = c.ints(name) ?? new Array<number>(axes).fill(missing);
       if (given.length < axes || given.slice(0, axes).some((n) => n < 0 || (n < 1 && name !== "pads"))) {
-        throw c.fail(`${name} is ${given} for ${axes} axes`);
+        throw c.fail(`${name} is ${given} for ${counted(axes, "axis", "axes")}`);
       }
       return given;
     };
   const stride = list("strides", 1), dilation = list("dilations", 1);
   const pads = c.ints("pads") ?? new Array<number>(2 * axes).fill(0);
-  if (pads.length !== 2 * axes) throw c.fail(`pads has ${pads.length} numbers for ${axes} axes`);
+  if (pads.length !== 2 * axes) {
+    throw c.fail(`pads has ${counted(pads.length, "number")} for ${counted(axes, "axis", "axes")}`);
+  }
   const how = c.text("auto_pad", "NOTSET", ["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"]);
   const reach = kernel.map((k, i) => dilation[i] * (k - 1) + 1), ceil = c.int("ceil_mode", 0) !== 0;
   const before: number[] = [], after: number[] = [], out: number[] = [];

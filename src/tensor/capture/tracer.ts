@@ -13,6 +13,7 @@ import { CaptureError } from "../../core/errors.ts";
 import { DynamicNumber } from "../../core/number.ts";
 import { watchDraws } from "../../core/random.ts";
 import { formatShape } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import { history } from "../backward.ts";
 import { TensorBase, tensorOf } from "../base.ts";
 import { keep, nodesSoFar, tidy } from "../lifetime.ts";
@@ -294,7 +295,9 @@ export class Tracer implements Capture, Notebook {
       const storage = storageOf(value);
       if (!storage || value.source.kind !== "temporary") continue;
       throw new CaptureError(
-        `compile: the function keeps a tensor that ${storage.madeBy} made, of ${value.byteLength} bytes, beyond its run: ` +
+        `compile: the function keeps a tensor that ${storage.madeBy} made, of ${
+          counted(value.byteLength, "byte")
+        }, beyond its run: ` +
           "return it, or make it before and change it in place",
       );
     }
