@@ -42,12 +42,28 @@ export function* grammarOf(format: ResponseFormat): Steps<Grammar | null> {
 }
 
 const vocabularies = new WeakMap<Tokenizer, Vocabulary>();
+const reading = new WeakMap<Tokenizer, Steps<Vocabulary>>();
 
-/** The tokens of a tokenizer as a tree; read once. */
+/** The tokens of a tokenizer as a tree; read once, by all together who ask for it meanwhile. */
 export function* vocabularyOf(tokenizer: Tokenizer): Steps<Vocabulary> {
-  let found = vocabularies.get(tokenizer);
-  if (!found) vocabularies.set(tokenizer, found = yield* Vocabulary.of(tokenizer));
-  return found;
+  for (;;) {
+    const found = vocabularies.get(tokenizer);
+    if (found) return found;
+    const steps = reading.get(tokenizer) ?? Vocabulary.of(tokenizer);
+    reading.set(tokenizer, steps);
+    let isOpen = false;
+    try {
+      const step = steps.next();
+      if (step.done) vocabularies.set(tokenizer, step.value);
+      else {
+        isOpen = true;
+        yield step.value;
+      }
+    } finally {
+      // What failed is begun anew.
+      if (!isOpen) reading.delete(tokenizer);
+    }
+  }
 }
 
 // By the vocabulary's tokenizer and the format as a text; the one that was asked for last is at the end.
