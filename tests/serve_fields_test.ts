@@ -537,6 +537,7 @@ describe("serve, fields", () => {
       await long(complete(client, { max_tokens: 128 + 1 }), "max_tokens");
       await long(chat(client, { messages: [{ role: "user", content: text }] }), "messages");
       await long(chat(client, { messages: [{ role: "user", content: endless }] }), "messages");
+      await long(chat(client, { messages: Array(129).fill({ role: "user", content: "" }) }), "messages");
     }, model);
   });
 
@@ -604,6 +605,14 @@ describe("serve, fields", () => {
       assert(text.includes(option));
     }
     assertMatch(text, /262144 values, 128 deep.*131072 characters.*2048 ways/s);
+    const named = (count: number): string => Array.from({ length: count }, (_, i) => `"n${i}":1`).join(",");
+    assertThrows(() => parseBody(`{${named(513)}}`), Problem, "more than 512 fields");
+    assertThrows(
+      () => parseBody(`{"a":{${named(20_000)}},"b":{${named(20_000)}}}`),
+      Problem,
+      "32768 fields together",
+    );
+    assertStrictEquals(Object.keys(parseBody(`{"a":{${named(20_000)}}}`).a as object).length, 20_000);
     assertEquals(parseBody(`{"a":[${"1,".repeat(1000)}1]}`).a instanceof Array, true);
   });
 });

@@ -37,7 +37,7 @@ const mostAlternatives = 20;
 /** More tokens than any model takes. */
 const mostTokens = 1e6;
 /** The most messages of a conversation, and parts of a message. */
-const mostMessages = 2048, mostParts = 256;
+const mostMessages = 1024, mostParts = 256;
 /** The most texts of a choice. */
 const mostChoices = 1000;
 

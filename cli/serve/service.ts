@@ -20,6 +20,7 @@ import {
   type TokenPiece,
 } from "../../mod.ts";
 import { show } from "../../src/core/show.ts";
+import { turn } from "../../src/core/steps.ts";
 import {
   chatLogprobs,
   completionLogprobs,
@@ -82,6 +83,9 @@ export interface Work {
 
 /** More characters than a token has, for what is said to be too long before it is encoded. */
 const longestToken = 256;
+
+/** Texts that enter the queue in one turn of the event loop. */
+const mostEntering = 16;
 
 /** Runs requests. */
 export class Service {
@@ -167,6 +171,10 @@ export class Service {
       );
     }
     const { messages, tools, ...asked } = readChat(text, model.vocabSize, maxTexts, model.contextLength);
+    // A template takes all of them at once, and every one takes a token at least.
+    if (messages.length > model.contextLength) {
+      this.#tooLong(`${messages.length} tokens at least`, "messages");
+    }
     this.#checkLength(messages.reduce((sum, { content }) => sum + content.length, 0), "messages");
     let prompt: number[];
     try {
@@ -356,6 +364,23 @@ export class Service {
     });
   }
 
+  /** All texts of a request, in the queue. */
+  async #enter(work: Work, signal: AbortSignal): Promise<AsyncGenerator<TokenPiece, GenerationResult>[]> {
+    const { texts } = work, out: AsyncGenerator<TokenPiece, GenerationResult>[] = [];
+    // Until they are there nobody else has their room.
+    this.#reading += texts.length;
+    try {
+      for (const text of texts) {
+        if (out.length > 0 && out.length % mostEntering === 0) await turn();
+        out.push(this.#pieces(text, work, signal));
+        this.#reading--;
+      }
+    } finally {
+      this.#reading -= texts.length - out.length;
+    }
+    return out;
+  }
+
   #pieces(
     text: Text,
     { client, asked }: Work,
@@ -377,7 +402,7 @@ export class Service {
   async whole(work: Work, signal: AbortSignal): Promise<unknown> {
     const { asked, chat, tools, texts, prompts, head } = work;
     // All are in the queue before the first is waited for.
-    const started = texts.map((text) => this.#pieces(text, work, signal));
+    const started = await this.#enter(work, signal);
     const made: number[] = [];
     const choices = await Promise.all(started.map(async (pieces, i) => {
       for (;;) {
@@ -424,8 +449,9 @@ export class Service {
         choices: [{ index, ...part, logprobs, finish_reason: finish }],
         ...usage,
       }));
-    const started = texts.map((text) => ({ text, pieces: this.#pieces(text, work, signal) }));
-    await Promise.all(started.map(async ({ text: { index, echo }, pieces }) => {
+    const started = await this.#enter(work, signal);
+    await Promise.all(started.map(async (pieces, i) => {
+      const { index, echo } = texts[i];
       if (chat) await write(index, { delta: { role: "assistant", content: "" } }, null, null);
       else if (echo) await write(index, { text: echo }, null, null);
       let at = echo.length, held: TokenInfo[] = [];

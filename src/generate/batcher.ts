@@ -72,6 +72,8 @@ const longestTurn = 10;
 
 /** Units of work for a token that are little, as plain formats take; each further rank of formats takes four times as much. */
 const little = 200_000;
+/** Texts with a format that are begun in one turn of the event loop. */
+const mostOpened = 16;
 /** From so many on, for each token on average, a format is costly. */
 const costly = 800_000;
 /** A text that has so many tokens more may have waited for as much work again. */
@@ -143,6 +145,8 @@ export class Batcher<C extends LanguageModelCache> {
   readonly #waiting: Job<C>[] = [];
   readonly #active: Job<C>[] = [];
   #running = false;
+  /** Gives the event loop a turn between two parts of a round. */
+  #breathe = breather(longestTurn);
 
   /** Computes nothing until there is a request. */
   constructor(model: BatchLanguageModel<C>, options: BatcherOptions = {}) {
@@ -257,15 +261,16 @@ export class Batcher<C extends LanguageModelCache> {
   async #run(): Promise<void> {
     if (this.#running) return;
     this.#running = true;
-    const breathe = breather(longestTurn);
+    this.#breathe = breather(longestTurn);
     try {
       for (let others = 0; this.#waiting.length || this.#active.length;) {
-        await breathe();
+        await this.#breathe();
         // Formats have a slice, and as much time as the round before took: neither keeps the other for long.
         const end = performance.now() + others;
         do this.#admit(); while (this.#prepare() && (await turn(), performance.now() < end));
         const began = performance.now();
         await this.#prefill();
+        await this.#breathe();
         await this.#step();
         others = performance.now() - began;
       }
@@ -279,16 +284,16 @@ export class Batcher<C extends LanguageModelCache> {
    * many of costly ones, so that there are never more than twice as many texts at work.
    */
   #admit(): void {
-    for (const job of this.#waiting.filter(({ sequence, options }) => !sequence && options.constraint)) {
-      this.#open(job);
-    }
+    const closed = this.#waiting.filter(({ sequence, options }) => !sequence && options.constraint);
+    // A few in each turn, as there may be hundreds.
+    for (const job of closed.slice(0, mostOpened)) this.#open(job);
     for (;;) {
       const held = this.#active.filter(isHeld);
       if (this.#active.length - held.length >= this.#maxBatch) return;
       const hasRoom = held.length < this.#maxBatch;
       const hasRoomForCostly = hasRoom && held.filter(isCostly).length < Math.ceil(this.#maxBatch / 2);
       const candidates = this.#waiting.filter((job) =>
-        !job.options.constraint || (!isHeld(job) && (isCostly(job) ? hasRoomForCostly : hasRoom))
+        !job.options.constraint || (job.sequence?.isReady && (isCostly(job) ? hasRoomForCostly : hasRoom))
       );
       if (candidates.length === 0) return;
       const busy = (job: Job<C>): number => this.#active.filter(({ client }) => client === job.client).length;
@@ -381,6 +386,7 @@ export class Batcher<C extends LanguageModelCache> {
       const logits = noGrad(() => this.#model.forward([piece], { cache, lastOnly: true }));
       if (cache.length < cache.ids.length) return logits.dispose();
       const values = await readLogits(logits);
+      await this.#breathe();
       if (job.cache) this.#take(job, values);
     } catch (error) {
       this.#end(job, error);
@@ -431,12 +437,13 @@ export class Batcher<C extends LanguageModelCache> {
       for (const job of jobs) this.#end(job, error);
       return;
     }
-    const width = values.length / jobs.length, breathe = breather(slice.milliseconds);
+    await this.#breathe();
+    const width = values.length / jobs.length;
     for (const [row, job] of jobs.entries()) {
       // One that left meanwhile has no cache any more.
       if (job.cache) this.#take(job, values.subarray(row * width, (row + 1) * width));
       // Of a large vocabulary each text's choice takes a while.
-      await breathe();
+      await this.#breathe(slice.milliseconds);
     }
   }
 
