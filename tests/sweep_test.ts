@@ -9,7 +9,7 @@ import process from "node:process";
 import { after, describe, it } from "node:test";
 import { leastMemory } from "../cli/sweep/fit.ts";
 import { readSpace } from "../cli/sweep/space.ts";
-import { runOptions } from "../cli/train_settings.ts";
+import { runOptions } from "../cli/train_options.ts";
 import { isProcessAlive } from "../src/platform/platform.ts";
 import { call, fails, ferrotype, json, output } from "./_command.ts";
 import { until } from "./_wait.ts";
