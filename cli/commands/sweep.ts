@@ -29,7 +29,7 @@ import { asFlags, plotOf, ranked, table } from "../sweep/report.ts";
 import { readSpace } from "../sweep/space.ts";
 import { type Budget, type Ending, Sweep } from "../sweep/sweep.ts";
 import { readText } from "../text.ts";
-import { runOptions } from "../train_settings.ts";
+import { runOptions } from "../train_options.ts";
 
 /** Options of a trial that are the machine's, and no part of what it is. */
 const ofMachine = ["threads", "max-memory"] as const;

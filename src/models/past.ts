@@ -47,8 +47,10 @@ function placeBehindPast(
   reach: number,
   { positions, seen }: Padding,
 ): Place {
-  return {
+  const place: Place = {
     time,
+    held: null,
+    holding: () => place,
     start: null,
     reach,
     positions: () => positions,
@@ -66,6 +68,7 @@ function placeBehindPast(
       return scaledDotProductAttention(q, keys, values, { ...options, isCausal: true, attnMask: mask });
     },
   };
+  return place;
 }
 
 /**
