@@ -3,7 +3,7 @@ import { assert, assertAlmostEquals, assertEquals, assertStrictEquals } from "@s
 import { deflateRawSync } from "node:zlib";
 import { noGrad, tensor } from "../mod.ts";
 import { type Guess, logitLens } from "../web/engine/lens.ts";
-import { unzip, zip } from "../web/shared/zip.ts";
+import { unzip, zip } from "../src/files/zip.ts";
 import { histogram, idleUnits, type Inside, type View } from "../web/train/inside.ts";
 import { Lesson, type LessonOptions } from "../web/train/lesson.ts";
 import { plane } from "../web/train/pca.ts";

@@ -6,6 +6,7 @@ import { assert, assertEquals } from "@std/assert";
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { putSite } from "./_site.ts";
 import { describe, it } from "./_suite.ts";
 
 /** KB by name; "page" is a page that has no row. */
@@ -35,10 +36,10 @@ const skip = "Deno" in globalThis ? false : "built once, on Deno, to save time";
 
 describe("the bundle", { skip }, () => {
   it("keeps to its budgets", { skip }, async () => {
-    const { buildSite, sizeTable } = await import("../web/build.ts");
+    const { sizeTable } = await import("../web/build.ts");
     const folder = mkdtempSync(join(tmpdir(), "ferrotype-size-"));
     try {
-      const sizes = await buildSite(join(folder, "dist"));
+      const sizes = await putSite(join(folder, "dist"));
       console.log(sizeTable(sizes).replace(/^/gm, "    "));
       for (const { name, script, style } of sizes) {
         const budget = budgets[name] ?? budgets.page;

@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { crc32 as zlibCrc32 } from "node:zlib";
 import { GPT2 } from "../mod.ts";
-import { crc32, zip } from "../web/shared/zip.ts";
+import { crc32, zip } from "../src/files/zip.ts";
 import { Lesson, type LessonOptions } from "../web/train/lesson.ts";
 import { fromHash, longestShared, ranges, toHash } from "../web/train/settings.ts";
 import { texts } from "../web/train/texts.ts";

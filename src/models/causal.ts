@@ -10,11 +10,12 @@ import { OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
-import { show } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import { type LayerOptions, Module } from "../nn/mod.ts";
 import { probabilities } from "../nn/probabilities.ts";
 import { alias } from "../ops/bridge.ts";
 import { concat, contiguous, crossEntropy, reshape, slice, type Tensor } from "../ops/mod.ts";
+import { checkpoint } from "../ops/transforms/checkpoint.ts";
 import { activeCapture, isRecording, keep, noGrad, tidy } from "../tensor/mod.ts";
 import { type CacheDType, CausalCache } from "./cache.ts";
 import { DecodingStep, DecodingSteps, type Pass } from "./decoding.ts";
@@ -45,15 +46,38 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   /** Its name in messages. */
   protected abstract get title(): string;
   readonly #steps = new DecodingSteps();
+  /**
+   * Whether nothing is kept in training of what a layer computes but what went into it: going back, it is computed again
+   * (transformers' `gradient_checkpointing`). The same gradients, bit for bit, for a third more work and much less memory.
+   */
+  gradientCheckpointing = false;
 
   /** An empty cache of its own. */
   protected abstract cacheOf(batch: number, capacity: number, options: LayerOptions): C;
 
-  /** Ids [batch, time] → what comes out of the last norm, [batch, time, width]; of the first `depth` layers alone where given. */
-  protected abstract through(ids: Tensor, place: Place, depth?: number): Tensor;
+  /**
+   * Ids [batch, time] → what comes out of the last norm, [batch, time, width]; of the first `depth` layers alone where given.
+   * @internal
+   */
+  abstract through(ids: Tensor, place: Place, depth?: number): Tensor;
 
   /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
   abstract logits(hidden: Tensor): Tensor;
+
+  /** What `f`, a layer, gives for x and the tensors that it needs besides, which are not kept of it where that was asked for. */
+  protected layer(
+    x: Tensor,
+    place: Place,
+    others: readonly Tensor[],
+    f: (x: Tensor, place: Place, others: readonly Tensor[]) => Tensor,
+  ): Tensor {
+    activeCapture()?.guard(this, "gradientCheckpointing", () => this.gradientCheckpointing);
+    const { held } = place, isKept = !this.gradientCheckpointing || !this.training || !isRecording();
+    if (isKept || !held) return f(x, place, others);
+    return checkpoint((x: Tensor, ...rest: Tensor[]) =>
+      f(x, place.holding(rest.slice(others.length)), rest.slice(0, others.length))
+    )(x, ...others, ...held);
+  }
 
   /** Whether what it computes of a text depends on the text's length, so that a program is for one length alone. */
   protected get isCounting(): boolean {
@@ -235,6 +259,14 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     return idsAsTensor(this.title, this, ids);
   }
 
+  /**
+   * How long texts may become without what was computed of them being computed again.
+   * @internal
+   */
+  get pastReach(): number {
+    return this.contextLength;
+  }
+
   /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */
   checkIds(ids: Iterable<number>): void {
     checkIds(this.title, this.vocabSize, ids);
@@ -261,7 +293,9 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     for (const [i, { layers }] of caches.entries()) {
       if (layers.length !== this.depth) {
         throw new OptionError(
-          `forward: cache has ${layers.length} layers, ${this.title} ${this.depth}; make it with createCache()`,
+          `forward: cache has ${
+            counted(layers.length, "layer")
+          }, ${this.title} ${this.depth}; make it with createCache()`,
         );
       }
       if (caches.indexOf(caches[i]) < i) {
@@ -275,7 +309,9 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     const [rows, time] = ids.shape;
     if (rows !== caches.length || caches.some(({ batch }) => batch !== 1)) {
       throw new ShapeError(
-        `${this.title}: ids of ${rows} texts for ${caches.length} caches; give one of batch 1 for each`,
+        `${this.title}: ids of ${counted(rows, "text")} for ${
+          counted(caches.length, "cache")
+        }; give one of batch 1 for each`,
       );
     }
     if (isSeen) {
@@ -325,7 +361,9 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   #demandPlace(length: number): void {
     if (length <= this.contextLength) return;
     throw new ShapeError(
-      `${this.title}: ${length} tokens are more than the ${this.contextLength} positions of this model`,
+      `${this.title}: ${counted(length, "token")} are more than the ${
+        counted(this.contextLength, "position")
+      } of this model`,
     );
   }
 

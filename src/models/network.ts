@@ -64,6 +64,8 @@ export interface CausalNetwork extends Module {
   readonly vocabSize: number;
   /** The longest sequence. */
   readonly contextLength: number;
+  /** Whether nothing is kept in training of what a layer computes but what went into it; going back, it is computed again. */
+  gradientCheckpointing: boolean;
   /** Token embeddings, [vocab, width]: where and as what the model is held. */
   readonly embeddings: Tensor;
   /** Empty memory for keys and values of `capacity` positions (default: all) of `batch` texts (default 1). */

@@ -15,10 +15,10 @@ import type { Choices, WriteOptions } from "./messages.ts";
 
 /** Options as the library takes them: those of sampling only where something is drawn. */
 export function libraryOptions(options: WriteOptions): object {
-  const { temperature, topK, topP, minP, typicalP, epsilonCutoff, etaCutoff, stop, ...rest } = options;
+  const { seed, temperature, topK, topP, minP, typicalP, epsilonCutoff, etaCutoff, stop, ...rest } = options;
   const sampling = temperature === 0
     ? { doSample: false }
-    : { temperature, topK, topP, minP, typicalP, epsilonCutoff, etaCutoff };
+    : { seed, temperature, topK, topP, minP, typicalP, epsilonCutoff, etaCutoff };
   return { ...rest, ...sampling, ...(stop.length ? { stop } : {}) };
 }
 

@@ -9,7 +9,7 @@ import { h } from "../shared/elements.ts";
 import { element as at, messageOf, siteRoot } from "../shared/page.ts";
 import { ownModel } from "../shared/own_model.ts";
 import { say } from "../shared/status.ts";
-import { unzip } from "../shared/zip.ts";
+import { unzip } from "../../src/files/zip.ts";
 
 const bundled: ModelPlace = { url: new URL("models/shakespeare/", siteRoot()).href };
 

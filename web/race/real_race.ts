@@ -88,9 +88,9 @@ export class RealRace {
       const data = randomBatches(ids, { batchSize, blockSize: context, seed });
       const optimizer = make[name](model, rates[name]);
       const stepping = new TrainingStep<Tensor>({
-        ...{ optimizer, gradAccum: 1, clip: undefined },
+        ...{ optimizer, data, gradAccum: 1, clip: undefined, precision: null },
+        pieces: () => 1,
         loss: (batch) => model.loss(batch),
-        next: () => data.next(),
       });
       return { name, model, optimizer, stepping, path: [], loss: 0 };
     });

@@ -10,7 +10,7 @@ import { GPT2 } from "../../src/runtime/gpt2.ts";
 import { noGrad, tidy } from "../../src/tensor/mod.ts";
 import { CharTokenizer } from "../../src/text/mod.ts";
 import { randomBatches, type StepReport, Trainer } from "../../src/train/mod.ts";
-import type { ZipEntry } from "../shared/zip.ts";
+import type { ZipEntry } from "../../src/files/zip.ts";
 import type { Inside, Wish } from "./inside.ts";
 
 /** What the visitor chooses. */

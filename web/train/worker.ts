@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { zip } from "../shared/zip.ts";
+import { zip } from "../../src/files/zip.ts";
 import type { Inside, Wish } from "./inside.ts";
 import { Lesson, type LessonOptions, type Snapshot } from "./lesson.ts";
 
