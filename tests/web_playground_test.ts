@@ -32,10 +32,12 @@ describe("the playground", { skip }, () => {
       await page.hover(".token:nth-of-type(10)");
       // A click holds the letter while the pointer goes elsewhere.
       await page.click(".token:nth-of-type(10)");
+      await shows(page, "#choices", /Above: the model/);
       const held = await page.textContent("#choices");
       await page.hover(".token:nth-of-type(20)");
       assertStrictEquals(await page.textContent("#choices"), held);
       assert(await page.locator(".choice").count() >= 6);
+      await shows(page, "#choices", /Above: the model/);
       await page.locator(".choice[aria-pressed=false]").first().click();
       await says(page, /^Wrote 60/);
       assertStrictEquals(await page.$eval(".given", (e) => e.textContent!.slice(0, 8)), "JULIET:\n");
@@ -108,6 +110,7 @@ describe("the playground", { skip }, () => {
     await site.open("playground/", async (page) => {
       await page.locator(".token").nth(20).waitFor();
       await page.locator(".token").nth(5).click();
+      await shows(page, "#choices", /Above: the model/);
       const [text, choices] = [
         await page.locator("#text").boundingBox(),
         await page.locator("#choices .choice").first().boundingBox(),

@@ -153,6 +153,7 @@ export class HeadsView {
     const share = (place: number): number =>
       each.reduce((sum, head) => sum + this.#weight(head, this.#at, place), 0) / each.length;
     const from = middle(this.#at - first), accent = cssColor("--accent");
+    const strokes = Array.from({ length: heads }, (_, head) => this.#colorOf(head));
     for (let place = first; place <= this.#at; place++) {
       const to = middle(place - first), left = place > first ? this.#ends[place - first - 1] : 4;
       pen.globalAlpha = Math.min(1, 0.7 * Math.sqrt(share(place)));
@@ -162,7 +163,7 @@ export class HeadsView {
         const weight = this.#weight(head, this.#at, place);
         if (weight < 0.02 || place === this.#at) continue;
         pen.globalAlpha = 0.25 + 0.75 * weight;
-        pen.strokeStyle = this.#colorOf(head);
+        pen.strokeStyle = strokes[head];
         pen.lineWidth = 0.75 + 5 * weight;
         const rise = Math.min(height - 6, 14 + (from - to) / 2 + 4 * head);
         pen.beginPath();
@@ -172,8 +173,10 @@ export class HeadsView {
       }
     }
     pen.globalAlpha = 1;
+    // Asked once: each question may have the page laid out again.
+    const ink = cssColor("--ink"), muted = cssColor("--muted");
     shown.forEach((text, place) => {
-      pen.fillStyle = cssColor(place + first <= this.#at ? "--ink" : "--muted");
+      pen.fillStyle = place + first <= this.#at ? ink : muted;
       pen.fillText(text, middle(place), height + 16);
       if (place + first === this.#at) pen.fillRect(middle(place) - 4, height + line - 2, 8, 2);
     });

@@ -153,13 +153,16 @@ export class InsideView {
         ),
       );
     }
+    const colors = columns.map((_, k) => cssColor(`--c${k + 1}`));
+    const cells = (i: number, k: number): HTMLCollection =>
+      this.#parts.children[i + 1].children[k + 1].children;
+    // All pictures first: a text between them would have the page laid out again for each.
+    parts.forEach((part, i) =>
+      columns.forEach((column, k) => drawBars(cells(i, k)[0] as HTMLCanvasElement, part[column], colors[k]))
+    );
     parts.forEach((part, i) => {
-      const row = this.#parts.children[i + 1], idle = row.lastElementChild as HTMLElement;
-      columns.forEach((column, k) => {
-        const [canvas, number] = row.children[k + 1].children;
-        drawBars(canvas as HTMLCanvasElement, part[column], cssColor(`--c${k + 1}`));
-        number.textContent = `rms ${short(part[column].rms)}`;
-      });
+      const idle = this.#parts.children[i + 1].lastElementChild as HTMLElement;
+      columns.forEach((column, k) => cells(i, k)[1].textContent = `rms ${short(part[column].rms)}`);
       idle.textContent = [
         ...part.dead.length > 0 ? [named(part.dead, part.units, "are dead")] : [],
         ...part.saturated.length > 0 ? [named(part.saturated, part.units, "are saturated")] : [],
