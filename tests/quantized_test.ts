@@ -71,7 +71,7 @@ describe("quantised tensors", () => {
             message,
           );
           await assertRejects(
-            () => saveGguf(`${path}.gguf`, { "a.weight": whole }, { dtype }),
+            () => saveGguf(`${path}.gguf`, { "a.weight": whole }, { dtype: `${dtype}_0` }),
             DTypeError,
             'tensor "a.weight"',
           );

@@ -67,7 +67,8 @@ export class Guidance<C extends LanguageModelCache> {
         any ||= logits[i] > -Infinity;
         continue;
       }
-      const guided = logits[i] = other[i] + this.#scale * (logits[i] - other[i]);
+      logits[i] = other[i] + this.#scale * (logits[i] - other[i]);
+      const guided = logits[i]; // as f32 has it
       if (guided > -Infinity && guided < Infinity) any = true;
       else if (guided !== -Infinity && !this.#takesAny) this.#tooLarge(token);
     }
