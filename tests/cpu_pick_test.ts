@@ -235,7 +235,9 @@ describe("cpu cumsum and sort", () => {
             const line = Array.from({ length }, (_, i) => get(x, [row, i]));
             const order = line.map((_, i) => i).sort((i, j) => {
               const a = line[i], b = line[j];
-              if (a !== a || b !== b) return (Number(a !== a) - Number(b !== b)) * (descending ? -1 : 1) || i - j;
+              if (a !== a || b !== b) {
+                return (Number(a !== a) - Number(b !== b)) * (descending ? -1 : 1) || i - j;
+              }
               return (a === b ? 0 : (a < b) === descending ? 1 : -1) || i - j;
             });
             for (let i = 0; i < length; i++) {

@@ -8,7 +8,7 @@ import { CancelledError, type CausalLM, formatLimits, loadChatTemplate, type Poo
 import { environment, isPermitted, onStop } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { bundledModel, deviceIdle, loadModel, modelOptions } from "../model.ts";
-import { note, print, printJson } from "../output.ts";
+import { counted, note, print, printJson } from "../output.ts";
 import { fieldLines } from "../serve/fields.ts";
 import { readHost, readOrigin } from "../serve/guard.ts";
 import { mostDeep, mostValues } from "../serve/json_body.ts";
@@ -196,7 +196,7 @@ export const serve: Command = {
           }
           const { active, waiting } = server.service.load;
           if (active + waiting) {
-            void note(`finishing ${active + waiting} texts; interrupt again to end at once`);
+            void note(`finishing ${counted(active + waiting, "text")}; interrupt again to end at once`);
           }
           void server.stop().then(resolve, reject);
         };

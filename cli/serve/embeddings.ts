@@ -4,6 +4,7 @@
  * @module
  */
 import { show } from "../../src/core/show.ts";
+import { counted } from "../../src/core/show.ts";
 import { fields, routes } from "./fields.ts";
 import { parseBody } from "./json_body.ts";
 import { checkNames, isNothing } from "./nested.ts";
@@ -72,7 +73,10 @@ export function readEmbeddings(
     fail("input", `input is a text that is not empty, token ids below ${vocabSize}, or a list of such`);
   }
   if (list.length > mostTexts) {
-    fail("input", `input has ${list.length} texts: a request has at most ${mostTexts} (--max-texts)`);
+    fail(
+      "input",
+      `input has ${counted(list.length, "text")}: a request has at most ${mostTexts} (--max-texts)`,
+    );
   }
   return { model: model as string | null, input: list as Prompt[], isBase64: format === "base64" };
 }

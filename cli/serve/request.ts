@@ -6,6 +6,7 @@
 import type { ChatMessage, GenerateOptions } from "../../mod.ts";
 import { hint } from "../../src/core/nearest.ts";
 import { show } from "../../src/core/show.ts";
+import { counted } from "../../src/core/show.ts";
 import { fieldNames, fields, type Route, routes } from "./fields.ts";
 import { formatOf } from "./format.ts";
 import { parseBody, seedOf } from "./json_body.ts";
@@ -151,7 +152,8 @@ function read(
   };
   const seed = number("seed"), stop = body.stop as string | readonly string[] | undefined;
   set("stop", typeof stop === "string" ? [stop] : stop);
-  set("seed", seed === undefined ? undefined : seedOf(text, seed));
+  const ownSeed = seed === undefined ? undefined : seedOf(text, seed);
+  set("seed", greedy ? undefined : ownSeed);
   set("presencePenalty", number("presence_penalty"));
   set("frequencyPenalty", number("frequency_penalty"));
   set("repetitionPenalty", number("repetition_penalty"));
@@ -232,9 +234,9 @@ export function readChat(
 
 function checkCount(prompts: number, n: number, most: number): void {
   if (prompts * n <= most) return;
-  const each = prompts === 1 ? "" : `${prompts} prompts, `;
+  const each = prompts === 1 ? "" : `${counted(prompts, "prompt")}, `;
   fail(
     prompts > 1 ? "prompt" : "n",
-    `${each}${n} texts each: a request asks for at most ${most} texts (--max-texts)`,
+    `${each}${counted(n, "text")} each: a request asks for at most ${most} texts (--max-texts)`,
   );
 }

@@ -19,7 +19,7 @@ import {
   type Tokenizer,
   type TokenPiece,
 } from "../../mod.ts";
-import { show } from "../../src/core/show.ts";
+import { counted as amount, nounOf, show } from "../../src/core/show.ts";
 import { turn } from "../../src/core/steps.ts";
 import {
   chatLogprobs,
@@ -212,7 +212,7 @@ export class Service {
       const { promptIds } = await model.prepare(input, { maxNewTokens: 1, signal });
       const data: unknown[] = [], options = pooling === undefined ? {} : { pooling };
       for (const ids of promptIds) {
-        if (ids.length > contextLength) this.#tooLong(`${ids.length} tokens`, "input");
+        if (ids.length > contextLength) this.#tooLong(amount(ids.length, "token"), "input");
       }
       for (const [index, ids] of promptIds.entries()) {
         // Between two texts, steps of others have their turn.
@@ -241,15 +241,17 @@ export class Service {
   /** @throws {Problem} for so many characters that they cannot be few enough tokens. */
   #checkLength(characters: number, param: string): void {
     const { contextLength } = this.#options.model;
-    if (characters > contextLength * longestToken) this.#tooLong(`${characters} characters`, param);
+    if (characters > contextLength * longestToken) this.#tooLong(amount(characters, "character"), param);
   }
 
   #tooLong(found: string, param: string): never {
     throw new Problem(
       400,
-      `this model's maximum context length is ${this.#options.model.contextLength} tokens, and the ${
-        param === "messages" ? "messages have" : `${param} has`
-      } ${found}; shorten ${param === "messages" ? "them" : "it"}`,
+      `this model's maximum context length is ${
+        amount(this.#options.model.contextLength, "token")
+      }, and the ${param === "messages" ? "messages have" : `${param} has`} ${found}; shorten ${
+        param === "messages" ? "them" : "it"
+      }`,
       param,
       "context_length_exceeded",
     );
@@ -312,7 +314,9 @@ export class Service {
     if (active + waiting + this.#reading + count <= maxBatch + maxQueue) return;
     throw new Problem(
       429,
-      `${waiting + this.#reading} texts are waiting, and no more than ${maxQueue} may; try again later`,
+      `${amount(waiting + this.#reading, "text")} ${
+        nounOf(waiting + this.#reading, "waits", "wait")
+      }, and no more than ${maxQueue} may; try again later`,
       null,
       "queue_full",
     );
@@ -329,7 +333,7 @@ export class Service {
     const { model } = this.#options, { contextLength } = model;
     for (const prompt of prompts) {
       if (typeof prompt === "string") this.#checkLength(prompt.length, param);
-      else if (prompt.length > contextLength) this.#tooLong(`${prompt.length} tokens`, param);
+      else if (prompt.length > contextLength) this.#tooLong(amount(prompt.length, "token"), param);
     }
     const wanted = { ...asked.options, ...own, maxNewTokens: asked.maxTokens ?? contextLength, signal };
     // Where nothing ends a text early it is long enough, so in this API that is no contradiction.
@@ -343,13 +347,17 @@ export class Service {
     );
     return promptIds.flatMap((ids, i) => {
       const { length } = ids, most = contextLength + 1 - length;
-      if (most < 1) this.#tooLong(`${length} tokens`, param);
+      if (most < 1) this.#tooLong(amount(length, "token"), param);
       const maxNewTokens = asked.maxTokens ?? most;
       if (maxNewTokens > most) {
         throw new Problem(
           400,
-          `this model's maximum context length is ${contextLength} tokens: ${length} of the ${param} and ${maxNewTokens} ` +
-            `new ones are more than the ${contextLength} positions of the model; ask for at most ${most}`,
+          `this model's maximum context length is ${
+            amount(contextLength, "token")
+          }: ${length} of the ${param} and ${maxNewTokens} ` +
+            `new ones are more than the ${
+              amount(contextLength, "position")
+            } of the model; ask for at most ${most}`,
           "max_tokens",
           "context_length_exceeded",
         );

@@ -18,6 +18,7 @@ import { slice, sliceFrom, turn } from "../core/steps.ts";
 import { CancelledError, OptionError } from "../core/errors.ts";
 import { number, whole } from "../core/kinds.ts";
 import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
+import { counted } from "../core/show.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { noGrad } from "../tensor/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
@@ -355,8 +356,10 @@ export class Batcher<C extends LanguageModelCache> {
       new OptionError(
         `responseFormat: finding out which tokens may follow took ${
           tookLong
-            ? `more than ${this.#formatSeconds} seconds after ${made} tokens; make the format simpler`
-            : `${seconds(job.worked)} after ${made} tokens, and ${
+            ? `more than ${counted(this.#formatSeconds, "second")} after ${
+              counted(made, "token")
+            }; make the format simpler`
+            : `${seconds(job.worked)} after ${counted(made, "token")}, and ${
               seconds(job.waited)
             } with the formats of others; ` +
               "make the format simpler, or try again later"
