@@ -1,11 +1,13 @@
 /**
  * One rule for every command that writes: nothing that is there is lost in silence.
  *
- * A language model, and whatever the command itself did not write, is refused without --force. What the same command wrote
+ * A language model, and whatever the command itself did not write, is refused without --force; so is a file that a model
+ * beside it would be read from in place of its own. What the same command wrote
  * before is written again, as it is made anew by the same call, and that is said: "replaced" in place of "wrote".
  *
  * @module
  */
+import { basename, dirname, join } from "node:path";
 import { isDirectory, joinPath, openSource, readDir, stat } from "../src/platform/platform.ts";
 import { UsageError, type Values } from "./command.ts";
 import { note } from "./output.ts";
@@ -27,6 +29,26 @@ export interface Own {
   readonly is: (head: Uint8Array) => boolean | Promise<boolean>;
 }
 
+/** Files of a model's folder that are read in place of others, where they are there. */
+const readFirst: Readonly<Record<string, readonly string[]>> = {
+  "model.safetensors": ["model.safetensors.index.json"],
+  "tokenizer.json": ["tokenizer.model", "vocab.json"],
+};
+
+/** @throws {UsageError} where a new file would be read in place of what a model beside it has. */
+async function checkBeside(command: string, path: string): Promise<void> {
+  for (const other of readFirst[basename(path)] ?? []) {
+    const beside = join(dirname(path), other), found = await stat(beside);
+    if (found?.isFile !== true) continue;
+    throw new UsageError(
+      `${command}: ${path} would be read in place of ${beside}, and the model in ${
+        dirname(path)
+      } would be another one or ` +
+        "none; give --force to write it all the same, or name another",
+    );
+  }
+}
+
 /** Bytes of a file's beginning that tell what it is. */
 const mostHead = 1 << 16;
 
@@ -46,7 +68,7 @@ async function headOf(path: string): Promise<Uint8Array> {
 
 /**
  * What is to be said of writing a file at `path`.
- * @throws {UsageError} where something is there that the command did not write.
+ * @throws {UsageError} where something is there that the command did not write, or a model that the file would break.
  */
 export async function placeOf(
   command: string,
@@ -55,6 +77,7 @@ export async function placeOf(
   { what, is }: Own,
 ): Promise<"wrote" | "replaced"> {
   const found = await stat(path);
+  if (found === null && !force && !isStream(path)) await checkBeside(command, path);
   // A folder is refused when it is written; what is neither is written through: a device, a pipe.
   if (found?.isFile !== true || found.size === 0 || isStream(path)) return "wrote";
   if (force) return "replaced";

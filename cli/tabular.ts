@@ -14,6 +14,7 @@ import {
   TabularModel,
 } from "../mod.ts";
 import { show } from "../src/core/show.ts";
+import { openSource, stat } from "../src/platform/platform.ts";
 import { UsageError } from "./command.ts";
 import { counted, formatBytes, type LiveLine } from "./output.ts";
 
@@ -48,9 +49,30 @@ export async function readTable(
   return table;
 }
 
-/** Opens a model file. */
+/** Whether a file begins as texts do; that of a model begins with a number of eight bytes, the last of which are 0. */
+async function isText(path: string): Promise<boolean> {
+  if ((await stat(path))?.isFile !== true) return false;
+  const source = await openSource(path);
+  try {
+    const head = await source.read(0, Math.min(8, source.size));
+    return head.length > 0 && head.every((byte) => byte >= 9);
+  } finally {
+    await source.close();
+  }
+}
+
+/** Opens a model file. @throws {FormatError} for what is none; where it is a text, with what may be done with that. */
 export async function openModel(path: string): Promise<TabularModel> {
-  return await TabularModel.load(path);
+  try {
+    return await TabularModel.load(path);
+  } catch (error) {
+    if (!(error instanceof FormatError) || !await isText(path)) throw error;
+    throw new FormatError(
+      `${path} is a text and no model; tabular inspect --explain-csv tells how it is read as a CSV file, and tabular train makes ` +
+        "a model of it",
+      { cause: error },
+    );
+  }
 }
 
 /** `logLoss` as programs outside JavaScript call it: `log_loss`. */

@@ -1,14 +1,17 @@
 /**
  * Nothing that is there is lost in silence: every command that writes says what it replaced of its own, and refuses the rest.
  */
-import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertRejects, assertStrictEquals } from "@std/assert";
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
 import { commands } from "../cli/commands/mod.ts";
 import { call, fails } from "./_command.ts";
-import { saveNpy, tensor } from "../mod.ts";
+import { UsageError } from "../cli/command.ts";
+import { placeOf } from "../cli/place.ts";
+import { openModel } from "../cli/tabular.ts";
+import { FormatError, saveNpy, tensor } from "../mod.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ferrotype-test-"));
 const at = (...names: string[]): string => join(folder, ...names);
@@ -81,6 +84,40 @@ describe("what is there already", () => {
       "1",
     ]);
     assertStrictEquals(JSON.parse(resumed.stdout).step, 1);
+  });
+
+  it("is not taken the place of by a file that a model would be read from instead", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ferrotype-beside-"));
+    try {
+      const { what, is } = { what: "another", is: () => false };
+      for (
+        const [file, beside] of [
+          ["model.safetensors", "model.safetensors.index.json"],
+          ["tokenizer.json", "vocab.json"],
+        ]
+      ) {
+        const path = join(folder, file);
+        assertStrictEquals(await placeOf("tabular train", path, false, { what, is }), "wrote");
+        writeFileSync(join(folder, beside), "{}");
+        const error = await assertRejects(
+          () => placeOf("tabular train", path, false, { what, is }),
+          UsageError,
+        );
+        assertMatch(error.message, /would be read in place of .*, and the model in .*; give --force/);
+        assertStrictEquals(error.message.includes(join(folder, beside)), true);
+        assertStrictEquals(await placeOf("tabular train", path, true, { what, is }), "wrote");
+        assertStrictEquals(
+          await placeOf("tabular train", join(folder, "x.bin"), false, { what, is }),
+          "wrote",
+        );
+      }
+      const csv = join(folder, "x.csv");
+      writeFileSync(csv, "a,b\n1,2\n");
+      const message = await assertRejects(() => openModel(csv), FormatError);
+      assertMatch(message.message, /is a text and no model; tabular inspect --explain-csv/);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it("is refused in a folder, whichever of its files a command would replace", async () => {

@@ -151,6 +151,15 @@ describe("guidance", () => {
     assert(model.caches.every(({ isDisposed }) => isDisposed));
     const sliding = await run(new TableModel(logits, 6), [1, 2], { maxNewTokens: 20, guidanceScale: 2 });
     assertStrictEquals(sliding.ids.length, 20);
+    // Scales that f32 cannot hold the logits of are named, and the largest that it can are honoured.
+    for (const guidanceScale of [1e38, 1e300]) {
+      await assertRejects(
+        () => run(model, [1, 2], { maxNewTokens: 5, guidanceScale, negativePromptIds: [5, 1] }),
+        OptionError,
+        `guidanceScale is ${guidanceScale}, which takes the logits of new token`,
+      );
+    }
+    await run(model, [1, 2], { maxNewTokens: 5, guidanceScale: 1e30, negativePromptIds: [5, 1] });
   });
 
   it("contradicts beams and guesses, and a negative prompt alone does nothing", () => {

@@ -19,12 +19,14 @@ import {
   DTypeError,
   embedding,
   evaluate,
+  Generator,
   GPT2,
   linear,
   memory,
   noGrad,
   openSafetensors,
   randn,
+  saveGguf,
   saveSafetensors,
   type Tensor,
   tensor,
@@ -49,6 +51,35 @@ async function weight(rows: number, columns: number, device: DeviceName, format:
 }
 
 describe("quantised tensors", () => {
+  it("of a file that blocks cannot hold name the tensor, the file and the place", async () => {
+    const random = new Generator(8);
+    await inFolder(async (folder) => {
+      for (let turn = 0; turn < 6; turn++) {
+        const rows = 3 + Math.floor(random.uniform() * 40_000), at = Math.floor(random.uniform() * rows * 32);
+        const values = new Float32Array(rows * 32);
+        values[at] = [NaN, Infinity, -3e38][turn % 3];
+        const whole = tensor(values, { device: "cpu" }).reshape([rows, 32]);
+        const path = join(folder, `weights${turn}.safetensors`), first = at - at % 32;
+        await saveSafetensors(path, { "a.weight": whole });
+        const message = `tensor "a.weight" of ${path}: values ${first} to ${first + 31} hold NaN or`;
+        const file = await openSafetensors(path);
+        for (const dtype of ["q8", "q4"] as const) {
+          await assertRejects(() => file.tensor("a.weight", { dtype }), DTypeError, message);
+          await assertRejects(
+            () => file.view("a.weight").rows(at >> 5, rows).read(dtype),
+            DTypeError,
+            message,
+          );
+          await assertRejects(
+            () => saveGguf(`${path}.gguf`, { "a.weight": whole }, { dtype: `${dtype}_0` }),
+            DTypeError,
+            'tensor "a.weight"',
+          );
+        }
+      }
+    });
+  });
+
   eachDevice((device) => {
     for (const format of formats) {
       const [dtype] = format;

@@ -28,13 +28,27 @@ function checkLengths(what: string, values: number, bytes: number, blockBytes: n
   return blocks;
 }
 
-function checkMagnitude(magnitude: number, at: number, limit: number): void {
-  if (magnitude <= limit) return;
-  throw new DTypeError(
-    `values ${at} to ${
+/** Blocks that could not be made: where they begin, and what they can hold. */
+const unfit = new WeakMap<Error, { readonly at: number; readonly limit: number }>();
+
+function unfitError(what: string, at: number, limit: number): DTypeError {
+  const error = new DTypeError(
+    `${what}values ${at} to ${
       at + quantBlock - 1
     } hold NaN or a magnitude above ${limit}, which blocks with an f16 scale cannot hold`,
   );
+  unfit.set(error, { at, limit });
+  return error;
+}
+
+function checkMagnitude(magnitude: number, at: number, limit: number): void {
+  if (!(magnitude <= limit)) throw unfitError("", at, limit);
+}
+
+/** An error of quantising a part of `what` that begins at value `first`, told of the whole; any other error as it is. */
+export function inWhole(error: unknown, what: string, first: number): unknown {
+  const found = error instanceof DTypeError ? unfit.get(error) : undefined;
+  return found ? unfitError(what && `${what}: `, first + found.at, found.limit) : error;
 }
 
 /** The largest magnitude in the block at `at`; NaN where there is one. */

@@ -12,7 +12,7 @@ import { byteSize, type DType, quantBlock } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
 import { fromF16, toF16 } from "../core/half.ts";
 import { type FileDType, quantBlockBytes } from "./disk_dtype.ts";
-import { dequantizeQ4, dequantizeQ8, quantizeQ4, quantizeQ8 } from "../core/quantize.ts";
+import { dequantizeQ4, dequantizeQ8, inWhole, quantizeQ4, quantizeQ8 } from "../core/quantize.ts";
 import { counted } from "../core/show.ts";
 
 /** Elements a pass, a multiple of 32: the hub and both sides fit the second-level cache. */
@@ -204,10 +204,19 @@ function store(to: DType, hub: HubArray, out: Uint8Array): void {
  * Converts all of `bytes`, elements of `from`, into `out`, elements of `to`. Any alignment, any kind of memory; the
  * two do not overlap. For q8 and q4 the elements are a multiple of 32.
  *
- * @throws {DTypeError} when `from` is known by name only (u16, u32, u64, f8 …).
+ * They are those of `what` from value `first` on, as errors say.
+ *
+ * @throws {DTypeError} when `from` is known by name only (u16, u32, u64, f8 …), and for numbers that blocks cannot hold.
  * @throws {ShapeError} when the lengths do not match.
  */
-export function convertBytes(from: FileDType, to: DType, bytes: Uint8Array, out: Uint8Array): void {
+export function convertBytes(
+  from: FileDType,
+  to: DType,
+  bytes: Uint8Array,
+  out: Uint8Array,
+  what = "",
+  first = 0,
+): void {
   const size = readable[from];
   const count = bytes.byteLength / (size ?? 1);
   checkConversion(from, to, [count], "what is to be converted");
@@ -237,12 +246,16 @@ export function convertBytes(from: FileDType, to: DType, bytes: Uint8Array, out:
     const target = out.subarray(at * width, (at + n) * width);
     const y = outAligned ? target : new Uint8Array(scratch.output, 0, n * width);
     // The spare buffer serves loads of two steps; the output's is free whenever the output is not the hub.
-    if (from === hubType) store(to, hubArray(hubType, x.buffer, x.byteOffset, n), y);
-    else if (to === hubType) load(from, x, hubArray(hubType, y.buffer, y.byteOffset, n), scratch.hub);
-    else {
-      const hub = hubArray(hubType, scratch.hub, 0, n);
-      load(from, x, hub, scratch.output);
-      store(to, hub, y);
+    try {
+      if (from === hubType) store(to, hubArray(hubType, x.buffer, x.byteOffset, n), y);
+      else if (to === hubType) load(from, x, hubArray(hubType, y.buffer, y.byteOffset, n), scratch.hub);
+      else {
+        const hub = hubArray(hubType, scratch.hub, 0, n);
+        load(from, x, hub, scratch.output);
+        store(to, hub, y);
+      }
+    } catch (error) {
+      throw inWhole(error, what, first + at);
     }
     if (!outAligned) target.set(y);
   }

@@ -139,10 +139,12 @@ export class TensorView {
     const out = into === undefined ? new Uint8Array(length) : into.subarray(0, length);
     const stored = this.byteLength / Math.max(count, 1);
     const scratch = new Uint8Array(Math.min(count, pieceElements) * stored);
+    const before = (this.#begin - this.info.begin) / stored;
     for (let at = 0; at < count; at += pieceElements) {
       const n = Math.min(pieceElements, count - at);
       const piece = await this.#file.read(this.#begin + at * stored, n * stored, scratch);
-      convertBytes(this.dtype, dtype, piece, out.subarray(byteSize(dtype, at), byteSize(dtype, at + n)));
+      const target = out.subarray(byteSize(dtype, at), byteSize(dtype, at + n));
+      convertBytes(this.dtype, dtype, piece, target, what, before + at);
     }
     return out;
   }

@@ -283,7 +283,7 @@ export function castTensor(tensor: TensorToSave, dtype: DType): TensorToSave {
     shape,
     async bytes() {
       const out = new Uint8Array(byteSize(dtype, sizeOf(shape)));
-      convertBytes(from, dtype, await bytes(), out);
+      convertBytes(from, dtype, await bytes(), out, `tensor ${quote(name)}`);
       return out;
     },
   };

@@ -63,7 +63,7 @@ export async function readMatrix(
     const values = new Uint8Array(out.buffer);
     if (rows.dtype === "f32") return rows.backend.upload(rows.buffer, 0, values);
     const converted = new Uint8Array(byteSize(rows.dtype, rows.size));
-    convertBytes("f32", rows.dtype, values, converted);
+    convertBytes("f32", rows.dtype, values, converted, `tensor "${name}" of ${file.info(name).file}`);
     rows.backend.upload(rows.buffer, 0, converted);
   } finally {
     if (rows !== target) rows.dispose();

@@ -165,12 +165,12 @@ export class GgufView {
         scratch,
       );
       const target = out.subarray(byteSize(dtype, at), byteSize(dtype, at + n));
-      if (wide === null) convertBytes(from, dtype, stored, target);
+      if (wide === null) convertBytes(from, dtype, stored, target, what, at);
       else {
         const floats = wide.subarray(0, n), raw = new Uint8Array(floats.buffer, 0, 4 * n);
         dequantize(type, stored, floats);
         if (dtype === "f32") target.set(raw);
-        else convertBytes("f32", dtype, raw, target);
+        else convertBytes("f32", dtype, raw, target, what, at);
       }
     }
     return out;

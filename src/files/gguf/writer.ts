@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { FormatError, OptionError } from "../../core/errors.ts";
+import { DTypeError, FormatError, OptionError } from "../../core/errors.ts";
 import { formatShape, sizeOf } from "../../core/shape.ts";
 import { counted } from "../../core/show.ts";
 import { quote } from "../quote.ts";
@@ -240,7 +240,7 @@ export function planGguf(tensors: readonly GgufTensorToSave[], notes: GgufNotes)
     async *chunks() {
       yield header;
       for (const [i, { name, bytes }] of tensors.entries()) {
-        const content = await bytes();
+        const content = await bytesOf(name, bytes);
         if (content.length !== sizes[i]) {
           throw new FormatError(
             `saveGguf: tensor ${quote(name)} has ${counted(content.length, "byte")}, not the ${
@@ -254,6 +254,16 @@ export function planGguf(tensors: readonly GgufTensorToSave[], notes: GgufNotes)
       }
     },
   };
+}
+
+/** A tensor's bytes. @throws {DTypeError} naming the tensor where its type cannot hold its values. */
+async function bytesOf(name: string, bytes: GgufTensorToSave["bytes"]): Promise<Uint8Array> {
+  try {
+    return await bytes();
+  } catch (error) {
+    if (!(error instanceof DTypeError)) throw error;
+    throw new DTypeError(`saveGguf: tensor ${quote(name)}: ${error.message}`, { cause: error });
+  }
 }
 
 /** Whether f32 can be written as `type`. */
