@@ -16,7 +16,8 @@ import type { ReadTensorOptions } from "./safetensors.ts";
  * Reads an array that NumPy saved (`.npy`): a path, URL, Blob or bytes. f64 becomes f32 unless it is asked for on the
  * reference device; integers that there is no dtype for (i8, i16, u16, u32) come in the next wider one.
  *
- * @throws {FormatError} for what is no such file. @throws {DTypeError} for a dtype that the device does not hold.
+ * @throws {FormatError} for what is no such file.
+ * @throws {DTypeError} for a dtype that the device does not hold.
  * @category Files
  */
 export async function readNpy(what: Openable, options: ReadTensorOptions = {}): Promise<Tensor> {

@@ -96,14 +96,20 @@ export function windows(
   return tensor(values, { shape: [starts.length, length], ...(device ? { device } : {}) });
 }
 
-/** The rows that are a part's. @throws {OptionError} where parts would not be equal. */
+/**
+ * The rows that are a part's.
+ * @throws {OptionError} where parts would not be equal.
+ */
 function rowsOf<T>(rows: readonly T[], part: BatchPart | undefined): readonly T[] {
   if (!part) return rows;
   const each = partSize(rows.length, part);
   return rows.slice(part.index * each, (part.index + 1) * each);
 }
 
-/** How many of `rows` rows are one part's. @throws {OptionError} where parts would not be equal. */
+/**
+ * How many of `rows` rows are one part's.
+ * @throws {OptionError} where parts would not be equal.
+ */
 export function partSize(rows: number, { count }: BatchPart): number {
   if (rows % count === 0) return rows / count;
   throw new OptionError(

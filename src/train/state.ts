@@ -56,7 +56,10 @@ export function learning(model: Module): [string, Tensor][] {
   return found.length ? found : own;
 }
 
-/** Sets the parameters that learn. @throws {FormatError} when one is missing, or one is of no parameter. */
+/**
+ * Sets the parameters that learn.
+ * @throws {FormatError} when one is missing, or one is of no parameter.
+ */
 function setLearning(model: Module, tensors: Tensors): void {
   const known = new Set(model.namedParameters().map(([name]) => name)),
     wanted = learning(model).map(([name]) => name);
@@ -106,7 +109,10 @@ export function captureRun(
   return { step, loss, tensors, state: run };
 }
 
-/** The state in a checkpoint, checked. @throws {FormatError} when no Trainer saved it. */
+/**
+ * The state in a checkpoint, checked.
+ * @throws {FormatError} when no Trainer saved it.
+ */
 function runState(state: unknown): RunState {
   const where = "the state of this checkpoint, if a Trainer saved it,", run = demandObject(state, where);
   const optimizer = demandObject(run.optimizer, `${where} has an optimizer that`);
@@ -129,7 +135,10 @@ function runState(state: unknown): RunState {
   return run as unknown as RunState;
 }
 
-/** A run goes on with the average that it was begun with. @throws {FormatError} where it has another, or one has none. */
+/**
+ * A run goes on with the average that it was begun with.
+ * @throws {FormatError} where it has another, or one has none.
+ */
 function demandAverage(here: WeightAverage | null, { ema }: RunState, tensors: Tensors | undefined): void {
   if (here?.decay === ema?.decay && (tensors === undefined) === (ema === undefined)) return;
   const said = (decay: number | undefined): string => decay === undefined ? "no ema" : `ema ${decay}`;

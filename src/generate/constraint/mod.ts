@@ -19,7 +19,10 @@ import { Vocabulary } from "./vocabulary.ts";
 
 export type { ResponseFormat };
 
-/** The grammar of a format, or null where anything goes. @throws {OptionError} for a format that is none. */
+/**
+ * The grammar of a format, or null where anything goes.
+ * @throws {OptionError} for a format that is none.
+ */
 export function* grammarOf(format: ResponseFormat): Steps<Grammar | null> {
   switch (format?.type) {
     case "text":
