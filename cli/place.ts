@@ -7,7 +7,8 @@
  * @module
  */
 import { isDirectory, joinPath, openSource, readDir, stat } from "../src/platform/platform.ts";
-import { UsageError } from "./command.ts";
+import { UsageError, type Values } from "./command.ts";
+import { note } from "./output.ts";
 
 /** What `--force` says of itself in help. */
 export const forceHelp =
@@ -61,6 +62,23 @@ export async function placeOf(
   throw new UsageError(
     `${command}: ${path} is there already and is ${what}; give --force to replace it, or name another`,
   );
+}
+
+/** Says beforehand that the file of the option `name`, which begins with `begins`, will be replaced. @throws {UsageError} for another. */
+export async function demandPlace(
+  command: string,
+  values: Values,
+  name: string,
+  what: string,
+  begins: string,
+): Promise<void> {
+  const file = values.text(name);
+  if (file === undefined) return;
+  const wrote = await placeOf(command, file, values.flag("force"), {
+    what: `${what} that this command wrote`,
+    is: (head) => letters(head, begins.length) === begins,
+  });
+  if (wrote === "replaced") await note(`${file} is there already, and will be replaced`);
 }
 
 /** Files that a command may write into a folder. */

@@ -138,7 +138,8 @@ describe("what is there already", () => {
 
   it("is spoken of in the help of every command that has --force", () => {
     for (const { name, options } of commands) {
-      const writes = ["out", "onnx", "output"].some((flag) => flag in options) || name === "convert";
+      const writes = ["out", "onnx", "output"].some((flag) => flag in options) ||
+        ["convert", "prune"].includes(name);
       if (name === "batch") continue; // What its folder holds is gone on with.
       assertStrictEquals("force" in options, writes, name);
       if (writes) assertMatch(options.force.help, /without it/, name);

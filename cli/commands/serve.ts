@@ -95,7 +95,8 @@ export const serve: Command = {
     "format-seconds": {
       value: "SECONDS",
       kind: number({ from: 0 }),
-      help: "seconds of work that one text's format may take, beside that of others (default 10)",
+      help:
+        "seconds of work that one text's format may take; costly ones end when all together take as much (default 10)",
     },
     "max-body": { value: "BYTES", kind: whole(1, 1 << 30), help: "largest request (default 1048576)" },
     patience: {

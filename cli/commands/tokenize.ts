@@ -11,7 +11,7 @@ import { bundledModel, parseIds } from "../model.ts";
 import { counted, LiveLine, note, print, printJson } from "../output.ts";
 import { demandFolder, forceHelp, letters, placeOf } from "../place.ts";
 import { readText } from "../text.ts";
-import { vocabularySize } from "../train_settings.ts";
+import { vocabularySize } from "../train_options.ts";
 
 /** Writes tokenizer.json and tokenizer_config.json into `dir`, both or neither. */
 export async function saveTokenizer(tokenizer: Tokenizer, dir: string): Promise<void> {

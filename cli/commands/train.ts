@@ -34,15 +34,15 @@ import {
 import { type Command, UsageError, type Values } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
 import { counted, note, printJson } from "../output.ts";
-import { demandFolder, letters, placeOf } from "../place.ts";
+import { demandFolder, demandPlace, letters } from "../place.ts";
 import { loadPlotter } from "../plot.ts";
 import { readText, splitText } from "../text.ts";
+import { runOptions } from "../train_options.ts";
+import { runIdle } from "../train_rules.ts";
 import {
   demandSameText,
   digest,
   newSettings,
-  runIdle,
-  runOptions,
   type RunSettings,
   type SavedSettings,
   savedSettings,
@@ -290,6 +290,7 @@ async function prepare(
   // What cannot be trained on is refused before anything is written.
   material.data();
   adapt(model, settings);
+  model.gradientCheckpointing = settings["gradient-checkpointing"];
   model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };
   if (!resume && isFirst) {
     if (hasCheckpoint) await forget(out);
@@ -378,17 +379,8 @@ export const train: Command = {
   async run(values, [path]) {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("train: say where to write with -o DIR");
-    for (
-      const [name, what, begins] of [["plot", "no plot", "<svg"], ["trace", "no trace", '{"traceEvents"']]
-    ) {
-      const file = values.text(name);
-      if (file === undefined) continue;
-      const wrote = await placeOf("train", file, values.flag("force"), {
-        what: `${what} that this command wrote`,
-        is: (head) => letters(head, begins.length) === begins,
-      });
-      if (wrote === "replaced") await note(`${file} is there already, and will be replaced`);
-    }
+    await demandPlace("train", values, "plot", "no plot", "<svg");
+    await demandPlace("train", values, "trace", "no trace", '{"traceEvents"');
     const plotPath = values.text("plot"), plot = plotPath === undefined ? null : await loadPlotter();
     await distributed.init();
     await applyDevice(values);
@@ -412,7 +404,8 @@ export const train: Command = {
       await plot?.(plotPath, await run.log.read(), title);
     }
     if (values.flag("json") && isFirst) {
-      const { step, loss, bestLoss, finished, stoppedEarly, interrupted } = result, { seconds } = run;
+      const { step, loss, bestLoss, finished, stoppedEarly, interrupted, peakBytes } = result,
+        { seconds } = run;
       const { steps } = settings;
       await printJson({
         out,
@@ -425,6 +418,7 @@ export const train: Command = {
         stopped_early: stoppedEarly,
         interrupted,
         seconds,
+        peak_bytes: peakBytes,
       });
     }
     return result.interrupted ? stopStatus() : 0;

@@ -24,12 +24,13 @@ import {
   ones,
   rmsNorm,
   type Tensor,
+  toDType,
   transpose,
   zeros,
 } from "../ops/mod.ts";
 import { afterProduct } from "../ops/after_product.ts";
 import { convOptions } from "../ops/options.ts";
-import { activeCapture, tidy } from "../tensor/mod.ts";
+import { activeCapture, autocastDType, tidy } from "../tensor/mod.ts";
 import { fans, kaimingUniform, normal, uniform } from "./init.ts";
 import type { AdapterSet } from "./lora.ts";
 import { type Layer, Module, parameter } from "./module.ts";
@@ -88,6 +89,12 @@ function besideOf(layer: Linear | Conv1D): Beside | null {
   return layer.adapters;
 }
 
+/** `f` of x, which layers that multiply take in fewer bits where activations are of fewer. */
+function lowered(x: Tensor, f: (x: Tensor) => Tensor): Tensor {
+  const dtype = autocastDType();
+  return dtype === "f32" || x?.dtype !== "f32" ? f(x) : tidy(() => f(toDType(x, dtype)));
+}
+
 /**
  * x · weightᵀ + bias; weight [out, in]. Both begin uniform in ±1/√in.
  *
@@ -121,10 +128,8 @@ export class Linear extends Module implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
-    const beside = besideOf(this);
-    return beside
-      ? beside.product(x, (x) => linear(x, this.weight, this.bias))
-      : linear(x, this.weight, this.bias);
+    const beside = besideOf(this), plain = (x: Tensor): Tensor => linear(x, this.weight, this.bias);
+    return lowered(x, beside ? (x) => beside.product(x, plain) : plain);
   }
 }
 
@@ -166,8 +171,10 @@ export class Conv1D extends Module implements Layer {
    */
   forward(x: Tensor, options: AffineOptions = {}): Tensor {
     const beside = besideOf(this);
-    if (!beside) return affine(x, this.weight, this.bias, options);
-    return tidy(() => afterProduct(beside.product(x, (x) => affine(x, this.weight, this.bias)), options));
+    return lowered(x, (x) => {
+      if (!beside) return affine(x, this.weight, this.bias, options);
+      return tidy(() => afterProduct(beside.product(x, (x) => affine(x, this.weight, this.bias)), options));
+    });
   }
 }
 
@@ -384,7 +391,7 @@ export class Conv1d extends Convolution implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
-    return conv1d(x, this.weight, this.bias, this.options);
+    return lowered(x, (x) => conv1d(x, this.weight, this.bias, this.options));
   }
 }
 
@@ -420,6 +427,6 @@ export class Conv2d extends Convolution implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
-    return conv2d(x, this.weight, this.bias, this.options);
+    return lowered(x, (x) => conv2d(x, this.weight, this.bias, this.options));
   }
 }

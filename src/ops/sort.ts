@@ -62,7 +62,7 @@ function alongLast(x: Tensor, dim: number, f: (x: Tensor) => Sorted): Sorted {
 }
 
 /**
- * Sorts along `dim`, stably; NaN comes last in either direction. Integers and floats.
+ * Sorts along `dim`, stably; NaN counts as larger than all numbers, as in PyTorch. Integers and floats.
  *
  * @throws {ShapeError} for an axis that x does not have.
  * @example
@@ -112,7 +112,7 @@ export interface TopKOptions {
 const topKOptions: OptionTable<TopKOptions> = { largest: flag };
 
 /**
- * The k largest (or smallest) along `dim`, in order.
+ * The k largest (or smallest) along `dim`, in order; NaN counts as larger than all numbers.
  *
  * @throws {ShapeError} for an axis that x does not have, or a k larger than it.
  * @example

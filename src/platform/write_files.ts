@@ -97,7 +97,10 @@ async function stage(target: WriteTarget, content: FileContent): Promise<string>
   try {
     let handle: FileHandle;
     try {
-      handle = await fileSystem().promises.open(path, "wx");
+      // Made at once: what a thread still made when the process is told to stop would come after all was removed.
+      const fs = fileSystem();
+      fs.closeSync(fs.openSync(path, "wx"));
+      handle = await fs.promises.open(path, fs.constants.O_WRONLY);
     } catch (error) {
       throw fileError("write", target.given, error);
     }
@@ -181,7 +184,7 @@ export async function writeFiles(
  * @returns those that were not there, outermost first.
  */
 async function makeFolders(folder: string): Promise<string[]> {
-  const { promises } = fileSystem(), missing: string[] = [];
+  const { promises, mkdirSync } = fileSystem(), missing: string[] = [];
   try {
     for (let path = folder; path !== "";) {
       if (await promises.stat(path).then(() => true, () => false)) break;
@@ -191,7 +194,7 @@ async function makeFolders(folder: string): Promise<string[]> {
       path = above;
     }
     for (const path of missing) begin(path, "folder");
-    await promises.mkdir(folder, { recursive: true });
+    mkdirSync(folder, { recursive: true });
   } catch (error) {
     throw fileError("make the folder", folder, error);
   }

@@ -14,7 +14,7 @@ import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { Generator, type GeneratorState } from "../core/random.ts";
 import { counted } from "../core/show.ts";
 import type { BatchPart } from "../distributed/data_parallel.ts";
-import { type Tensor, tensor } from "../ops/mod.ts";
+import { slice, Tensor, tensor } from "../ops/mod.ts";
 
 /**
  * Where training batches come from.
@@ -236,4 +236,22 @@ export function sequentialBatches(ids: TokenIds, options: SequentialOptions): It
       }
     },
   };
+}
+
+/**
+ * A part of the next batch of `data`, of which a step takes `batches`.
+ * @throws {OptionError} where it cannot be cut.
+ */
+export function nextPart<B>(data: DataSource<B>, part: BatchPart, batches: number): B {
+  if (part.count === 1) return data.next(undefined, batches);
+  if (data.takesPart) return data.next(part, batches);
+  const whole = data.next(undefined, batches);
+  if (!(whole instanceof Tensor) || whole.shape.length === 0) {
+    throw new OptionError(
+      "Trainer: batches of this source are no tensors, so they cannot be cut; give it takesPart: true, and a next(part) that " +
+        "gives a part",
+    );
+  }
+  const each = partSize(whole.shape[0], part);
+  return slice(whole, [part.index * each, (part.index + 1) * each]) as B & Tensor;
 }

@@ -316,6 +316,13 @@ export const neural: OperatorTable = {
   MaxUnpool: { since: [9, 11, 22], host: [2], run: maxUnpool },
   GlobalAveragePool: { since: [1, 22], run: globally((x, axes) => f.mean(x, axes, true)) },
   GlobalMaxPool: { since: [1, 22], run: globally((x, axes) => f.amax(x, axes, true)) },
+  GlobalLpPool: {
+    since: [1, 2, 22],
+    run: (c) => {
+      const x = c.t(0), p = c.int("p", 2), axes = x.shape.map((_, i) => i).slice(2);
+      return f.pow(f.sum(f.pow(f.abs(x), p), axes, true), 1 / p);
+    },
+  },
   BatchNormalization: { since: [1, 6, 7, 9, 14, 15], run: batchNorm },
   InstanceNormalization: {
     since: [1, 6, 22],
