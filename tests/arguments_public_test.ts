@@ -214,6 +214,10 @@ async function outcome(call: () => unknown): Promise<unknown> {
   }
 }
 
+/** Rooms whose functions speak for themselves: no message of theirs begins with another function's name. */
+const named =
+  /^(tabular\.(accuracy|auc|brier|classReport|confusionMatrix|expectedCalibrationError|logLoss|macroF1|mae|r2|reliability|rmse)|optim\.schedules\.\w+|(Tensor#)?(amax|amin|argsort|clamp|gather|indexSelect|max|mean|min|norm|prod|sort|sum|topk)|any|all|std)$/;
+
 const all = [...functionsOf(ft), ...methodsOf("Tensor", aMatrix)];
 
 describe("arguments of the public face", () => {
@@ -249,6 +253,31 @@ describe("arguments of the public face", () => {
       }
     }
     assertEquals(raw, []);
+  });
+
+  it("are told by the name of what was called", async () => {
+    const others: string[] = [];
+    let asked = 0;
+    for (const [name, call] of all) {
+      if (!named.test(name)) continue;
+      const own = name.split(/[.#]/).at(-1) as string, head = name.startsWith("Tensor#") ? [] : [aMatrix()];
+      const more = [{ min: 1, mx: 2 }, { p: 2 }, { lr: "x" }, "x", 9].map((value) => [...head, value]);
+      for (const args of [...Object.values(wrong).map((make) => make()), ...more, [...more[4], aMatrix()]]) {
+        const error = await outcome(() => call(...args));
+        if (error === undefined) continue;
+        asked++;
+        if (!String((error as Error).message).startsWith(own)) {
+          others.push(`${name}: ${(error as Error).message}`);
+        }
+      }
+    }
+    assertEquals(others, []);
+    assert(asked > 200, `${asked} errors`);
+    const x = aMatrix(), outside = tensor([5], { dtype: "i32" });
+    assertMatch(
+      String(await outcome(() => x.indexSelect(0, outside).data())),
+      /indexSelect: index 5 is outside \[-2, 1\]/,
+    );
   });
 
   it("say who was given what, and what was expected", async () => {

@@ -347,6 +347,9 @@ describe("modules", () => {
   });
 
   it("refuse sizes that cannot be", () => {
+    for (const on of ["x", 0, null]) {
+      assertThrows(() => new Linear(2, 2).train(on as never), OptionError, "train: on is ");
+    }
     for (const size of [0, -1, 1.5]) {
       assertThrows(() => new Conv1d(1, 1, size), ShapeError, `Conv1d: kernelSize is ${size}`);
       assertThrows(() => new Conv2d(1, 1, [2, size]), ShapeError, `Conv2d: kernelSize is ${size}`);

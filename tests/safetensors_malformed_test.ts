@@ -173,7 +173,7 @@ describe("safetensors: malformed files are refused with the tensor and the byte"
       /number of bytes overflows/,
     ],
     ["no offsets", raw(`{"w":{"dtype":"U8","shape":[1]}}`, 1), tensor, /data_offsets is not a list/],
-    ["one offset", raw(one("U8", [1], [1]), 1), tensor, /data_offsets has 1 numbers/],
+    ["one offset", raw(one("U8", [1], [1]), 1), tensor, /data_offsets has 1 number,/],
     ["three offsets", raw(one("U8", [1], [0, 1, 1]), 1), tensor, /data_offsets has 3 numbers/],
     [
       "a negative offset",
@@ -218,7 +218,7 @@ describe("safetensors: malformed files are refused with the tensor and the byte"
       "a hole before the first",
       raw(one("U8", [2], [1, 3]), 3),
       tensor,
-      /leaves a hole of 1 bytes: the data start at byte/,
+      /leaves a hole of 1 byte: the data start at byte/,
     ],
     [
       "bytes after the last",

@@ -164,7 +164,7 @@ describe("ferrotype serve, its end", () => {
         },
       });
       assertStrictEquals(ended.code, 130, ended.stderr);
-      assertMatch(ended.stderr, /finishing 1 texts; interrupt again to end at once\n.*interrupted\n$/s);
+      assertMatch(ended.stderr, /finishing 1 text; interrupt again to end at once\n.*interrupted\n$/s);
       assert(received.startsWith("data: {") && !received.includes("[DONE]"), "what ran was not finished");
       await answer?.catch(() => {});
     });

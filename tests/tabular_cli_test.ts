@@ -213,7 +213,7 @@ describe("ferrotype tabular", () => {
         assertMatch(stderr.trimEnd().split("\n").at(-1)!, message);
         assert(!existsSync(out));
       };
-      await bad("a,b\n1,2\n3\n", /^ferrotype: bad\.csv: row 3 has 1 columns, and row 1 has 2/);
+      await bad("a,b\n1,2\n3\n", /^ferrotype: bad\.csv: row 3 has 1 column, and row 1 has 2/);
       await bad("a,b\n", /^ferrotype: bad\.csv has no rows/);
       await bad("", /^ferrotype: bad\.csv has no rows: it is empty/);
       await bad("x,y\n" + "1,a\n2,a\n".repeat(5), /column "y", has one class only \("a", in all 10 rows\)/);

@@ -116,7 +116,7 @@ describe("the delimiter of a file", () => {
     }
     assertEquals(names(await tableOf("sep=\t\nx\ty\n1\ta\n2\tb\n")), ["x", "y"]);
     assertEquals(names(await tableOf("sep=,\nx;1,y\n1;1,a\n", { delimiter: ";" })), ["x", "1,y"]);
-    await refuses("sep=;\n1;2\n3;4\n5\n", /row 4 has 1 columns, and row 2 has 2/);
+    await refuses("sep=;\n1;2\n3;4\n5\n", /row 4 has 1 column, and row 2 has 2/);
     await refuses("sep=;\n", /has no rows: it is empty/);
   });
 });

@@ -171,7 +171,7 @@ describe("metrics of a classification", () => {
       [
         { labels: [0], probabilities: [1], classes: 2 },
         ShapeError,
-        /1 probabilities for 1 rows of 2 classes; 2/,
+        /1 probability for 1 row of 2 classes; 2/,
       ],
       [{ labels: [2], probabilities: [0.5, 0.5], classes: 2 }, OptionError, /label of row 0 is 2/],
       [{ labels: [0.5], probabilities: [0.5, 0.5], classes: 2 }, OptionError, /label of row 0 is 0.5/],
@@ -249,7 +249,7 @@ describe("metrics of a regression", () => {
   it("refuse what is not a regression", () => {
     for (const metric of [rmse, mae, r2]) {
       assertThrows(() => metric({ targets: [], predictions: [] }), ShapeError);
-      assertThrows(() => metric({ targets: [1, 2], predictions: [1] }), Error, "2 targets and 1 predictions");
+      assertThrows(() => metric({ targets: [1, 2], predictions: [1] }), Error, "2 targets and 1 prediction");
       assertThrows(() => metric({ targets: [1, NaN], predictions: [1, 1] }), Error, "target of row 1 is NaN");
       assertThrows(
         () => metric({ targets: [1], predictions: [Infinity] }),

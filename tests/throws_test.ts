@@ -10,7 +10,10 @@ import { repository } from "./_data.ts";
 import { describe, it } from "./_suite.ts";
 
 interface Commented {
-  readonly jsDoc?: { readonly tags?: readonly { readonly kind: string }[] };
+  readonly jsDoc?: {
+    readonly doc?: string;
+    readonly tags?: readonly { readonly kind: string; readonly doc?: string }[];
+  };
 }
 
 interface Declaration extends Commented {
@@ -18,6 +21,8 @@ interface Declaration extends Commented {
   readonly location: { readonly filename: string; readonly line: number };
   readonly def?: {
     readonly elements?: readonly { readonly name: string; readonly declarations: readonly Declaration[] }[];
+    readonly constructors?: readonly Commented[];
+    readonly properties?: readonly (Commented & { readonly name: string })[];
     readonly methods?: readonly (Commented & { readonly name: string; readonly kind: string })[];
   };
 }
@@ -70,6 +75,50 @@ describe("the public face", { skip: !("Deno" in globalThis) && "deno doc tells w
         (def?.methods ?? []).map((method) => [`${name}.${method.name}`, method] as const)
       );
     assertEquals(methods.filter(([, method]) => !has(method, "throws")).map(([name]) => name), []);
+  });
+
+  it("says it by tags: what stands behind other words on a line is a part of them", () => {
+    const written: string[] = [];
+    for (const [name, one] of publicDeclarations()) {
+      const { methods = [], constructors = [], properties = [] } = one.def ?? {};
+      for (const part of [one, ...methods, ...constructors, ...properties]) {
+        const { doc = "", tags = [] } = part.jsDoc ?? {};
+        const words = [doc, ...tags.map(({ doc = "" }) => doc)].join(" ").replaceAll(/`[^`]*`/g, "");
+        if (/(^|\s)@(throws|returns|category|internal|example)\b/.test(words)) {
+          written.push(part === one ? name : `${name}.${(part as { name?: string }).name}`);
+        }
+      }
+    }
+    assertEquals(written, []);
+  });
+
+  it("says what the methods throw by which texts are read, written and made, and what is kept", () => {
+    const wanted: Readonly<Record<string, readonly string[]>> = {
+      TextModel: [
+        "generate",
+        "complete",
+        "stream",
+        "completion",
+        "completions",
+        "completeBatch",
+        "generateIds",
+        "save",
+        "files",
+      ],
+      BpeTokenizer: ["encode", "decode", "train"],
+      CharTokenizer: ["encode", "decode", "from"],
+      CheckpointStore: ["save", "loadLatest", "loadBest"],
+      Module: ["train", "loadStateDict", "to"],
+    };
+    const all = new Map(publicDeclarations()), silent: string[] = [];
+    for (const [name, methods] of Object.entries(wanted)) {
+      const declared = [...all].find(([own]) => own.split(".").at(-1) === name)?.[1].def?.methods ?? [];
+      for (const method of methods) {
+        const found = declared.filter((one) => one.name === method);
+        if (!found.some((one) => has(one, "throws"))) silent.push(`${name}.${method}`);
+      }
+    }
+    assertEquals(silent, []);
   });
 
   it("has a category", () => {

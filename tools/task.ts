@@ -49,7 +49,13 @@ export function readTask(
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof OptionError)) throw error;
     const { message } = error, { name } = task;
-    writeSync(2, message.startsWith(`${name}: `) ? `${message}\n` : `${name}: ${message}\n`);
+    // Some begin with the name already: "fuzz has no option".
+    writeSync(
+      2,
+      message.startsWith(`${name}: `) || message.startsWith(`${name} `)
+        ? `${message}\n`
+        : `${name}: ${message}\n`,
+    );
     process.exit(2);
   }
   writeSync(1, help(usage, tasks));

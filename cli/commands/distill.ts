@@ -45,7 +45,9 @@ function demandSameTokens(teacher: CausalLM, student: CausalLM, text: string): n
       `distill: teacher and student have other tokenizers (${how}); the teacher's words have to be the student's`,
     );
   };
-  if (one.vocabSize !== other.vocabSize) differ(`of ${one.vocabSize} and ${other.vocabSize} tokens`);
+  if (one.vocabSize !== other.vocabSize) {
+    differ(`of ${one.vocabSize} and ${counted(other.vocabSize, "token")}`);
+  }
   for (let id = 0; id < one.vocabSize; id++) {
     const [a, b] = [one.idToToken(id), other.idToToken(id)];
     if (a !== b) differ(`${id} is ${show(a)} and ${show(b)}`);
@@ -124,7 +126,9 @@ export const distill: Command = {
     const text = await readMaterial("distill", values, textPath, student, to);
     if (text.blockSize > teacher.contextLength) {
       throw new UsageError(
-        `distill: --block-size is ${text.blockSize}, expected at most the ${teacher.contextLength} positions of ${from}`,
+        `distill: --block-size is ${text.blockSize}, expected at most the ${
+          counted(teacher.contextLength, "position")
+        } of ${from}`,
       );
     }
     teacher.eval();

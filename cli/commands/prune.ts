@@ -33,7 +33,9 @@ async function sparse(
   for (const layer of layers) {
     if ("of" in sparsity && layer.inputs % sparsity.of !== 0) {
       throw new UsageError(
-        `prune: --pattern 2:4: ${layer.name} has ${layer.inputs} inputs, which are no groups of 4; take --sparsity 0.5`,
+        `prune: --pattern 2:4: ${layer.name} has ${
+          counted(layer.inputs, "input")
+        }, which are no groups of 4; take --sparsity 0.5`,
       );
     }
     const kept = maskOf(await rowsOf(layer), layer.inputs, norms?.get(layer.name) ?? null, sparsity);

@@ -113,8 +113,8 @@ function rungsOf(values: Values, method: string, eta: number, space: Space): num
   if (every !== undefined && every > rungs[0]) {
     throw new UsageError(
       `sweep: --eval-every is ${every}, expected at most the ${
-        rungs[0]
-      } steps of the first rung, after which a trial is judged`,
+        counted(rungs[0], "step")
+      } of the first rung, after which a trial is judged`,
     );
   }
   if (Object.hasOwn(space, "eval-every")) {

@@ -50,7 +50,9 @@ export async function readMaterial(
   const blockSize = values.number("block-size") ?? Math.min(128, model.contextLength);
   if (blockSize > model.contextLength) {
     throw new UsageError(
-      `${command}: --block-size is ${blockSize}, expected at most the ${model.contextLength} positions of ${name}`,
+      `${command}: --block-size is ${blockSize}, expected at most the ${
+        counted(model.contextLength, "position")
+      } of ${name}`,
     );
   }
   const [train, rest] = splitText(await readText(path), values.number("val-fraction") ?? 0.1);

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { counted } from "../output.ts";
 import { CausalLM, FerrotypeError, reshape, type Tensor, tensor } from "../../mod.ts";
 import { UsageError } from "../command.ts";
 import { type PrunedLayer, rowsOf } from "./layers.ts";
@@ -108,7 +109,7 @@ export async function smaller(
     const isOne = kvHeads === 1, units = isOne ? heads : kvHeads, each = heads / units;
     if (leaving.heads >= units) {
       throw new UsageError(
-        `prune: --heads is ${leaving.heads}, expected less than the ${units} heads ${
+        `prune: --heads is ${leaving.heads}, expected less than the ${counted(units, "head")} ${
           isOne ? "of queries" : "of keys and values"
         } of a block`,
       );

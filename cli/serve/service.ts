@@ -173,7 +173,7 @@ export class Service {
     const { messages, tools, ...asked } = readChat(text, model.vocabSize, maxTexts, model.contextLength);
     // A template takes all of them at once, and every one takes a token at least.
     if (messages.length > model.contextLength) {
-      this.#tooLong(`${messages.length} tokens at least`, "messages");
+      this.#tooLong(`${amount(messages.length, "token")} at least`, "messages");
     }
     this.#checkLength(messages.reduce((sum, { content }) => sum + content.length, 0), "messages");
     let prompt: number[];

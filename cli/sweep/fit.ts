@@ -10,7 +10,7 @@ import { countParameters } from "../../src/runtime/model_sizes.ts";
 import type { Point, Value, Verdict } from "../../src/search/mod.ts";
 import { type Given, UsageError, Values } from "../command.ts";
 import { train } from "../commands/train.ts";
-import { formatBytes } from "../output.ts";
+import { counted, formatBytes } from "../output.ts";
 import { optimizersWith } from "../train_optimizers.ts";
 import { newSettings, type RunSettings } from "../train_settings.ts";
 
@@ -88,7 +88,7 @@ export function planOf(ground: Ground, point: Point): Plan | { readonly refused:
     const settings = newSettings(new Values(givenOf(ground, flags)), ground.path, Infinity, 1);
     const size = sizeOf(settings, ground.characters), { maxParameters } = ground;
     if (size !== null && size > maxParameters) {
-      return { refused: `it has ${size} parameters, and --max-parameters is ${maxParameters}` };
+      return { refused: `it has ${counted(size, "parameter")}, and --max-parameters is ${maxParameters}` };
     }
     const least = size === null ? 0 : leastMemory(settings, size, ground.characters);
     if (least > ground.maxMemory) {

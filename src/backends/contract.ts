@@ -97,7 +97,10 @@ export interface Backend {
   maxMemory: number;
   /** Bytes that it could have in all, where that is known before it is tried. */
   readonly capacity?: number;
-  /** Memory with undefined contents. @throws {DeviceError} when there is none left, saying how much was asked for. */
+  /**
+   * Memory with undefined contents.
+   * @throws {DeviceError} when there is none left, saying how much was asked for.
+   */
   allocate(byteLength: number): DeviceBuffer;
   /** Gives memory back. The contents may be overwritten at once by work issued later. */
   release(buffer: DeviceBuffer): void;

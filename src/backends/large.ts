@@ -87,7 +87,10 @@ function withResults(
   }
 }
 
-/** See {@link Backend.reduce}. @throws {ShapeError} for more positions than are counted. */
+/**
+ * See {@link Backend.reduce}.
+ * @throws {ShapeError} for more positions than are counted.
+ */
 export function reduceLarge(
   device: Device,
   kind: ReduceKind,
@@ -190,7 +193,10 @@ function raise(
   });
 }
 
-/** See {@link Backend.matmul}: sums of so many terms, which can only repeat one. @throws {ShapeError} when they do not. */
+/**
+ * See {@link Backend.matmul}: sums of so many terms, which can only repeat one.
+ * @throws {ShapeError} when they do not.
+ */
 export function matmulLarge(
   device: Device & Pick<Backend, "matmul">,
   a: View,

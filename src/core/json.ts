@@ -37,7 +37,10 @@ function measure(text: string, limits: Required<JsonLimits>): "too deep" | "too 
   return values > limits.values ? "too many" : null;
 }
 
-/** The value of a JSON text. @throws {FormatError} for what is none, is nested too deep or has too many values. */
+/**
+ * The value of a JSON text.
+ * @throws {FormatError} for what is none, is nested too deep or has too many values.
+ */
 export function parseJson(text: string, where: string, limits: JsonLimits = {}): unknown {
   const { depth = 64, values = 20_000_000 } = limits;
   const problem = measure(text, { depth, values });
@@ -57,7 +60,10 @@ export function parseJson(text: string, where: string, limits: JsonLimits = {}):
   }
 }
 
-/** A value that is of the kind. @throws {FormatError} saying where, what is there and what should be. */
+/**
+ * A value that is of the kind.
+ * @throws {FormatError} saying where, what is there and what should be.
+ */
 export function demand<T>(value: unknown, of: Kind, where: string): T {
   if (!of.accepts(value)) {
     throw new FormatError(`${where} is ${show(value)}, expected ${expectedOf(of, value)}`);
@@ -65,7 +71,10 @@ export function demand<T>(value: unknown, of: Kind, where: string): T {
   return value as T;
 }
 
-/** A value that is an object. @throws {FormatError} when it is none. */
+/**
+ * A value that is an object.
+ * @throws {FormatError} when it is none.
+ */
 export function demandObject(value: unknown, where: string): JsonObject {
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     throw new FormatError(`${where} is ${show(value)}, expected an object`);
@@ -73,7 +82,10 @@ export function demandObject(value: unknown, where: string): JsonObject {
   return value as JsonObject;
 }
 
-/** A value that is a list. @throws {FormatError} when it is none, or longer than `most`. */
+/**
+ * A value that is a list.
+ * @throws {FormatError} when it is none, or longer than `most`.
+ */
 export function demandList(value: unknown, where: string, most: number = Infinity): unknown[] {
   if (!Array.isArray(value)) throw new FormatError(`${where} is ${show(value)}, expected a list`);
   if (value.length > most) {

@@ -86,7 +86,10 @@ export function checkIdle<O extends object>(
   }
 }
 
-/** Options are an object. @throws {OptionError} naming some that there are. */
+/**
+ * Options are an object.
+ * @throws {OptionError} naming some that there are.
+ */
 export function demandObject(where: string, given: unknown, table: object): Record<string, unknown> {
   if (typeof given === "object" && given !== null && !Array.isArray(given)) {
     return given as Record<string, unknown>;

@@ -96,7 +96,10 @@ export function quantizeQ8(x: Float32Array, out: Uint8Array): void {
   }
 }
 
-/** The values of q8 blocks: 34 bytes of `q` for 32 values of `out`. @throws {ShapeError} when the lengths do not match. */
+/**
+ * The values of q8 blocks: 34 bytes of `q` for 32 values of `out`.
+ * @throws {ShapeError} when the lengths do not match.
+ */
 export function dequantizeQ8(q: Uint8Array, out: Float32Array): void {
   const blocks = checkLengths("dequantizeQ8", out.length, q.length, 34);
   for (let block = 0, i = 0, o = 0; block < blocks; block++, o += 34) {
@@ -129,7 +132,10 @@ export function quantizeQ4(x: Float32Array, out: Uint8Array): void {
   }
 }
 
-/** The values of q4 blocks: 18 bytes of `q` for 32 values of `out`. @throws {ShapeError} when the lengths do not match. */
+/**
+ * The values of q4 blocks: 18 bytes of `q` for 32 values of `out`.
+ * @throws {ShapeError} when the lengths do not match.
+ */
 export function dequantizeQ4(q: Uint8Array, out: Float32Array): void {
   const blocks = checkLengths("dequantizeQ4", out.length, q.length, 18);
   for (let block = 0, i = 0, o = 0; block < blocks; block++, i += quantBlock, o += 18) {

@@ -24,7 +24,10 @@ export function sizeOf(shape: Shape): number {
   return size;
 }
 
-/** Checks that a shape's elements can be counted. @throws {ShapeError} for more than 2^53 - 1. */
+/**
+ * Checks that a shape's elements can be counted.
+ * @throws {ShapeError} for more than 2^53 - 1.
+ */
 export function demandCountable(shape: Shape, what: string): void {
   if (sizeOf(shape) <= Number.MAX_SAFE_INTEGER) return;
   throw new ShapeError(`${what}: ${formatShape(shape)} has more elements than can be counted (2^53 - 1)`);
@@ -97,7 +100,10 @@ export function normalizeAxis(dim: number, rank: number, what: string): number {
   return axis < 0 ? axis + limit : axis;
 }
 
-/** One dim or several, as a list. @throws {ShapeError} for anything else. */
+/**
+ * One dim or several, as a list.
+ * @throws {ShapeError} for anything else.
+ */
 export function listOfDims(dims: number | readonly number[], what: string): readonly number[] {
   if (isNumber(dims)) return [fixed(dims)];
   demandList(what, dims, "a dim or a list of dims");

@@ -84,7 +84,10 @@ export class Slicer {
     return this.#jobs.length;
   }
 
-  /** Does the work beside that of others. @throws what the work throws; {@link CancelledError} by `signal`. */
+  /**
+   * Does the work beside that of others.
+   * @throws what the work throws; {@link CancelledError} by `signal`.
+   */
   run<T>(steps: Steps<T>, signal?: AbortSignal): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       this.#jobs.push({ steps, signal, resolve: resolve as (value: unknown) => void, reject });

@@ -69,7 +69,10 @@ export class DataParallel<B> {
   #divided: Divided | null = null;
   #stops = false;
 
-  /** A run over the ranks of `distributed`. @throws {OptionError} where `parts` are not divided by them. */
+  /**
+   * A run over the ranks of `distributed`.
+   * @throws {OptionError} where `parts` are not divided by them.
+   */
   constructor(distributed: Distributed, options: ParallelOptions) {
     const { size, rank } = distributed, { parts = size } = options, each = parts / size;
     if (!Number.isInteger(Math.log2(each))) {

@@ -110,13 +110,19 @@ export class Distributed {
     return this.#state === "ready";
   }
 
-  /** This process among all, from 0. @throws {FerrotypeError} before init. */
+  /**
+   * This process among all, from 0.
+   * @throws {FerrotypeError} before init.
+   */
   get rank(): number {
     this.#demandReady("rank");
     return this.#messenger?.rank ?? 0;
   }
 
-  /** How many processes there are; 1 for one that was started alone. @throws {FerrotypeError} before init. */
+  /**
+   * How many processes there are; 1 for one that was started alone.
+   * @throws {FerrotypeError} before init.
+   */
   get size(): number {
     this.#demandReady("size");
     return this.#messenger?.size ?? 1;

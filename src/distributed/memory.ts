@@ -21,7 +21,10 @@ const moved: Partial<Record<DType, WireType>> = {
   bf16: "u16",
 };
 
-/** The type that `t` is moved as. @throws {DTypeError} for blocks of weights. */
+/**
+ * The type that `t` is moved as.
+ * @throws {DTypeError} for blocks of weights.
+ */
 export function wireType(what: string, { dtype }: Tensor): WireType {
   const type = moved[dtype];
   if (type) return type;

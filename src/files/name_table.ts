@@ -78,7 +78,10 @@ export class NameTable {
     return this.#begins.length;
   }
 
-  /** Adds the text that the scanner has read. @returns whether it is new; null when it is not valid Unicode. */
+  /**
+   * Adds the text that the scanner has read.
+   * @returns whether it is new; null when it is not valid Unicode.
+   */
   add(): boolean | null {
     const { begin, end, escaped } = this.#scanner;
     let bytes = this.#bytes, from = begin, to = end;

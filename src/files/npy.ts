@@ -41,7 +41,10 @@ const kinds: Readonly<
 /** The longest head and the most dims that are read. */
 const mostHead = 1 << 16, mostDims = 32;
 
-/** Reads such a file. @throws {FormatError} for what is none, and for kinds of elements that are not read. */
+/**
+ * Reads such a file.
+ * @throws {FormatError} for what is none, and for kinds of elements that are not read.
+ */
 export function readNpyArray(bytes: Uint8Array, name: string): NpyArray {
   const fail = (reason: string): FormatError => new FormatError(`${name}: ${reason}`);
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
@@ -94,7 +97,10 @@ function widened(
   return Int32Array.from({ length: count }, (_, i) => read(view, i * size));
 }
 
-/** The bytes of such a file. @throws {FormatError} for a dtype that NumPy does not have. */
+/**
+ * The bytes of such a file.
+ * @throws {FormatError} for a dtype that NumPy does not have.
+ */
 export function npyBytes(dtype: DType, shape: Shape, data: DataArray): Uint8Array<ArrayBuffer> {
   const kind = Object.entries(kinds).find(([, row]) => row[0] === dtype && row.length === 2)?.[0];
   if (kind === undefined) throw new FormatError(`a .npy file does not hold ${dtype}; convert it to f32`);

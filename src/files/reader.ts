@@ -91,7 +91,10 @@ export class SafetensorsFile {
     return this.#tensors.find(name) !== undefined;
   }
 
-  /** Dtype, shape and place of a tensor. @throws {FormatError} when there is none of this name. */
+  /**
+   * Dtype, shape and place of a tensor.
+   * @throws {FormatError} when there is none of this name.
+   */
   info(name: string): TensorInfo {
     const info = this.#tensors.find(name);
     if (info) return info;
@@ -102,13 +105,19 @@ export class SafetensorsFile {
     );
   }
 
-  /** A lazy view of a tensor. @throws {FormatError} when there is none of this name. */
+  /**
+   * A lazy view of a tensor.
+   * @throws {FormatError} when there is none of this name.
+   */
   view(name: string): TensorView {
     const info = this.info(name), file = this.#files.get(info.file)!;
     return new TensorView(file, info, info.shape, info.begin, info.byteLength);
   }
 
-  /** The reads that bring `names` (default: all). @throws {FormatError} for a name that is not there. */
+  /**
+   * The reads that bring `names` (default: all).
+   * @throws {FormatError} for a name that is not there.
+   */
   plan(names: readonly string[] = this.names, options: ReadPlanOptions = {}): ReadPlan {
     return planReads(names.map((name) => this.info(name)), options);
   }

@@ -8,6 +8,7 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { quote } from "./quote.ts";
 import { crc32 } from "./zip.ts";
 
@@ -15,7 +16,10 @@ import { crc32 } from "./zip.ts";
 export interface Zipped {
   /** Its path. */
   readonly name: string;
-  /** Reads and unpacks it. @throws {FormatError} where it is not what the list says. */
+  /**
+   * Reads and unpacks it.
+   * @throws {FormatError} where it is not what the list says.
+   */
   read(): Promise<Uint8Array<ArrayBuffer>>;
 }
 
@@ -31,7 +35,10 @@ function long(view: DataView, at: number): number {
   return Number(view.getBigUint64(at, true));
 }
 
-/** The list of an archive. @throws {FormatError} for what is none, is packed otherwise, or is locked. */
+/**
+ * The list of an archive.
+ * @throws {FormatError} for what is none, is packed otherwise, or is locked.
+ */
 export async function openZip(source: ByteSource): Promise<Zipped[]> {
   const fail = (reason: string): FormatError => new FormatError(`${source.name}: ${reason}`);
   const start = Math.max(0, source.size - mostEnd), tail = await source.read(start, source.size - start);
@@ -51,7 +58,7 @@ export async function openZip(source: ByteSource): Promise<Zipped[]> {
     [count, length, at] = [32, 40, 48].map((offset) => long(wide, offset));
   }
   if (length > mostList || at + length > source.size) {
-    throw fail(`its list of ${length} bytes lies beyond the file`);
+    throw fail(`its list of ${counted(length, "byte")} lies beyond the file`);
   }
   const list = await source.read(at, length),
     rows = new DataView(list.buffer, list.byteOffset, list.byteLength);
@@ -59,10 +66,12 @@ export async function openZip(source: ByteSource): Promise<Zipped[]> {
   let row = 0;
   for (let i = 0; i < count; i++) {
     if (row + 46 > list.length || rows.getUint32(row, true) !== 0x02014b50) {
-      throw fail(`its list ends after ${i} of ${count} files`);
+      throw fail(`its list ends after ${i} of ${counted(count, "file")}`);
     }
     const [path, more, note] = [28, 30, 32].map((offset) => rows.getUint16(row + offset, true));
-    if (row + 46 + path + more + note > list.length) throw fail(`its list ends after ${i} of ${count} files`);
+    if (row + 46 + path + more + note > list.length) {
+      throw fail(`its list ends after ${i} of ${counted(count, "file")}`);
+    }
     const name = new TextDecoder().decode(list.subarray(row + 46, row + 46 + path));
     const flags = rows.getUint16(row + 8, true), method = rows.getUint16(row + 10, true);
     const crc = rows.getUint32(row + 16, true);
@@ -92,7 +101,7 @@ export async function openZip(source: ByteSource): Promise<Zipped[]> {
     const isPossible = place + 30 + packed <= source.size &&
       (method === 0 ? size === packed : size <= packed * mostRatio + mostRatio);
     if (!isPossible) {
-      throw fail(`${quote(name)} in it is said to be ${size} bytes from ${packed} at ${place}`);
+      throw fail(`${quote(name)} in it is said to be ${counted(size, "byte")} from ${packed} at ${place}`);
     }
     found.push({
       name,

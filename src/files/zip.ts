@@ -6,6 +6,7 @@
  * @module
  */
 
+import { counted } from "../core/show.ts";
 /** A file to be archived. */
 export interface ZipEntry {
   /** Its path, with `/` between folders. */
@@ -75,7 +76,8 @@ const mostEntries = 10_000, mostList = 16e6;
 
 /**
  * The files of an archive, with their paths as `webkitRelativePath`. What is not packed is a slice of the archive: nothing of it
- * is read. @throws for what is no archive, and for packings other than deflate.
+ * is read.
+ * @throws for what is no archive, and for packings other than deflate.
  */
 export async function unzip(archive: Blob): Promise<File[]> {
   const view = async (from: number, to: number): Promise<DataView> =>
@@ -89,7 +91,7 @@ export async function unzip(archive: Blob): Promise<File[]> {
     size = tail.getUint32(end + 12, true),
     at = tail.getUint32(end + 16, true);
   if (count > mostEntries || size > mostList || at + size > begin + end) {
-    throw broken(`its list of ${count} files lies outside it, or is too long`);
+    throw broken(`its list of ${counted(count, "file")} lies outside it, or is too long`);
   }
   const list = await view(at, at + size), files: File[] = [];
   for (let row = 0, i = 0; i < count; i++) {
@@ -128,6 +130,6 @@ async function inflated(packed: Blob, size: number, path: string): Promise<Blob>
     if (sum > size) break;
     pieces.push(Uint8Array.from(piece));
   }
-  if (sum !== size) throw broken(`${path} does not have the ${size} bytes that its list says`);
+  if (sum !== size) throw broken(`${path} does not have the ${counted(size, "byte")} that its list says`);
   return new Blob(pieces);
 }

@@ -350,7 +350,8 @@ export class Batcher<C extends LanguageModelCache> {
     const { made } = job.sequence as Sequence, most = 1000 * this.#formatSeconds;
     const tookLong = job.worked >= most;
     if (!tookLong && (!isCostly(job) || job.waited < most * (1 + made / steadily))) return;
-    const seconds = (milliseconds: number): string => `${Number((milliseconds / 1000).toFixed(1))} seconds`;
+    const seconds = (milliseconds: number): string =>
+      `${counted(Number((milliseconds / 1000).toFixed(1)), "second")}`;
     this.#end(
       job,
       new OptionError(

@@ -339,7 +339,10 @@ export function resolveOptions(
   }
 }
 
-/** The options of a caller over a model's own, both read. @throws {OptionError} for those that contradict each other. */
+/**
+ * The options of a caller over a model's own, both read.
+ * @throws {OptionError} for those that contradict each other.
+ */
 function settle(given: GenerateOptions, defaults: GenerateOptions): ResolvedOptions {
   const asked = samplingNames.filter((name) => given[name] !== undefined), excluded = notSampling(given);
   const isContrastive = excluded !== null && (given.penaltyAlpha ?? 0) > 0;
@@ -396,7 +399,8 @@ function settle(given: GenerateOptions, defaults: GenerateOptions): ResolvedOpti
 }
 
 /**
- * Options of those who call generation's parts themselves. @throws {OptionError} for options that
+ * Options of those who call generation's parts themselves.
+ * @throws {OptionError} for options that
  * {@link resolveOptions} did not make: one that does not exist, a value of another kind, one that is missing.
  */
 export function demandResolved(what: string, options: ResolvedOptions): void {

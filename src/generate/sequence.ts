@@ -104,7 +104,10 @@ export class Sequence {
     return this.#follower?.isKnown(this.text) ?? true;
   }
 
-  /** Finds that out as far as the allowance goes. @returns whether it went far enough. */
+  /**
+   * Finds that out as far as the allowance goes.
+   * @returns whether it went far enough.
+   */
   prepare(allowance: Allowance): boolean {
     if (!this.#follower?.advance(this.text, allowance)) return this.#follower === null;
     this.#checkFormat();
@@ -160,7 +163,10 @@ export class Sequence {
     return this.text.length - this.start;
   }
 
-  /** The likeliest token of processed logits. @throws {FerrotypeError} where they leave none, naming the processors. */
+  /**
+   * The likeliest token of processed logits.
+   * @throws {FerrotypeError} where they leave none, naming the processors.
+   */
   #best(logits: Float32Array): number {
     const best = argmaxOf(logits);
     if (best < 0) throw excluded(this.#processors, this.text, this.#raw, this.made);

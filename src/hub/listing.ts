@@ -85,7 +85,10 @@ function limited(response: Response, asker: Asker): Response {
   return body ? new Response(body, { status, statusText, headers }) : response;
 }
 
-/** A file as the hub lists it. @throws {TypeError} for what is none. */
+/**
+ * A file as the hub lists it.
+ * @throws {TypeError} for what is none.
+ */
 function remoteFile(
   entry: { path: unknown; size: unknown; oid?: unknown; lfs?: { oid?: unknown; size?: unknown } },
 ): RemoteFile {

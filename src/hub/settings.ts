@@ -69,7 +69,10 @@ export interface HubSettings {
   readonly retryDelay: number;
 }
 
-/** The folder of the cache. @throws {HubError} when the environment names none and there is no home folder. */
+/**
+ * The folder of the cache.
+ * @throws {HubError} when the environment names none and there is no home folder.
+ */
 export function cacheFolder(options: HubOptions = {}): string {
   const given = options.cacheDir ?? environment("HF_HUB_CACHE") ?? environment("HUGGINGFACE_HUB_CACHE");
   return given ? expandHome(given) : joinPath(hubHome(), "hub");

@@ -101,7 +101,8 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
    * An empty key-value cache on the model's device, for `capacity` positions of `batch` texts. As f16 or bf16 it takes half
    * the memory of f32, the default; as q8 a little more than a quarter, where heads are a multiple of 32 wide.
    *
-   * @throws {OptionError} for sizes that are no whole numbers above 0. @throws {DTypeError} for other dtypes.
+   * @throws {OptionError} for sizes that are no whole numbers above 0.
+   * @throws {DTypeError} for other dtypes.
    */
   createCache(batch = 1, capacity: number = this.contextLength, options: { dtype?: CacheDType } = {}): C {
     for (const [name, value] of Object.entries({ batch, capacity })) {
@@ -179,7 +180,9 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
       );
     }
     if (depth > this.depth) {
-      throw new OptionError(`hidden: depth is ${depth}, and ${this.title} has ${this.depth} layers`);
+      throw new OptionError(
+        `hidden: depth is ${depth}, and ${this.title} has ${counted(this.depth, "layer")}`,
+      );
     }
     return tidy(() => {
       const given = this.ids(ids);
@@ -267,7 +270,10 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     return this.contextLength;
   }
 
-  /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */
+  /**
+   * Checks ids before they go to the device.
+   * @throws {ShapeError} for an id outside the vocabulary.
+   */
   checkIds(ids: Iterable<number>): void {
     checkIds(this.title, this.vocabSize, ids);
   }

@@ -42,7 +42,10 @@ const architectures: Readonly<Record<string, string>> = {
 /** Architectures whose queries and keys are turned in pairs of neighbours: their rows lie otherwise than in Hugging Face's files. */
 const inPairs: ReadonlySet<string> = new Set(["llama", "granite", "smollm3"]);
 
-/** What a GGUF calls a family. @throws {FormatError} for one that llama.cpp does not have. */
+/**
+ * What a GGUF calls a family.
+ * @throws {FormatError} for one that llama.cpp does not have.
+ */
 export function ggufArchitecture(family: string): string {
   // A Mistral is a llama with a window.
   const named = family === "mistral" ? "llama" : family;
@@ -51,7 +54,10 @@ export function ggufArchitecture(family: string): string {
   return found;
 }
 
-/** What a config.json would say. @throws {FormatError} for an architecture that is not known. */
+/**
+ * What a config.json would say.
+ * @throws {FormatError} for an architecture that is not known.
+ */
 export function ggufConfig(notes: Notes, names: readonly string[], where: string): Record<string, unknown> {
   const architecture = notes.get("general.architecture");
   if (typeof architecture !== "string" || !Object.hasOwn(architectures, architecture)) {
@@ -195,7 +201,10 @@ interface Layout {
   readonly heads: number;
 }
 
-/** The tensor that a parameter is, and how it is made of it. @throws {FormatError} for a parameter that no GGUF has. */
+/**
+ * The tensor that a parameter is, and how it is made of it.
+ * @throws {FormatError} for a parameter that no GGUF has.
+ */
 export function ggufWeight(parameter: string, config: unknown, architecture: string): GgufWeight {
   return architecture === "gpt2"
     ? gpt2Weight(parameter)

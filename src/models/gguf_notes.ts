@@ -145,7 +145,10 @@ function putWindows(to: Notes, { layers, family }: DecoderConfig): void {
   if (near && architecture === "gemma3") to.set("rope.freq_base_swa", f32(near.theta));
 }
 
-/** The notes of a decoder. @throws {FormatError} for a model that llama.cpp would compute otherwise. */
+/**
+ * The notes of a decoder.
+ * @throws {FormatError} for a model that llama.cpp would compute otherwise.
+ */
 function decoderNotes(config: DecoderConfig): ArchitectureNotes {
   const { family, heads, kvHeads, headDim, layers } = config, architecture = ggufArchitecture(family);
   const to = new Notes(architecture), isNeox = family === "gpt_neox";
@@ -203,7 +206,10 @@ function decoderNotes(config: DecoderConfig): ArchitectureNotes {
   return to.result;
 }
 
-/** The notes of a GPT-2. @throws {FormatError} for a model that llama.cpp would compute otherwise. */
+/**
+ * The notes of a GPT-2.
+ * @throws {FormatError} for a model that llama.cpp would compute otherwise.
+ */
 function gpt2Notes(config: GPT2Config): ArchitectureNotes {
   const to = new Notes("gpt2"), { nEmbd, nInner, activationFunction } = config;
   if (!config.scaleAttnWeights || config.scaleAttnByInverseLayerIdx) {

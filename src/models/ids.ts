@@ -36,7 +36,10 @@ export function idsOfStep(ids: Ids, rows: number, backend: Backend): readonly nu
   return Array.from({ length: rows }, (_, i) => view.getInt32(4 * (t.offset + i * step), true));
 }
 
-/** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */
+/**
+ * Checks ids before they go to the device.
+ * @throws {ShapeError} for an id outside the vocabulary.
+ */
 export function checkIds(title: string, vocabSize: number, ids: Iterable<number>, least = 0): void {
   for (const id of ids) {
     if (isDynamic(id)) {

@@ -94,7 +94,10 @@ export interface CausalNetwork extends Module {
   loss(ids: Ids, targets?: Ids, options?: ModelLossOptions): Tensor;
   /** How much each position looks at each before it: [batch, heads, time, time] for each of `layers` (default: all). */
   attentions(ids: Ids, options?: { layers?: readonly number[] }): Tensor[];
-  /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */
+  /**
+   * Checks ids before they go to the device.
+   * @throws {ShapeError} for an id outside the vocabulary.
+   */
   checkIds(ids: Iterable<number>): void;
   /** The program of a decoding step of one text as text: one line an operation, with its memory. */
   stepPlan(): string;

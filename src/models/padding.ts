@@ -80,7 +80,10 @@ export function paddingOf(
   };
 }
 
-/** Numbers of positions, [batch, time]. @throws {ShapeError} for another shape, and where the text has no such position. */
+/**
+ * Numbers of positions, [batch, time].
+ * @throws {ShapeError} for another shape, and where the text has no such position.
+ */
 function positionsOf(given: Ids, batch: number, time: number, all: number, device: DeviceName): Tensor {
   const t = asTensor(given, device), whole = t.shape.length === 1 ? reshape(t, [1, -1]) : t;
   if (

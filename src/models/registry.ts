@@ -65,7 +65,10 @@ const oldest: Family = all[0];
 /** The names of the families, as `model_type` has them. */
 export const familyNames: readonly string[] = [...families.keys()];
 
-/** The family called `type`. @throws {FormatError} for one that is not known. */
+/**
+ * The family called `type`.
+ * @throws {FormatError} for one that is not known.
+ */
 export function familyOf(type: unknown, where: string): Family {
   const found = typeof type === "string" ? families.get(type) : undefined;
   if (found) return found;
@@ -87,7 +90,10 @@ export function familyOfConfig(json: Readonly<Record<string, unknown>>, where: s
   return familyOf(familyNames.find((name) => plain(name) === plain(named)) ?? named, where);
 }
 
-/** Reads a decoder's config.json. @throws {FormatError} for an unknown family, and for a field that is not honoured. */
+/**
+ * Reads a decoder's config.json.
+ * @throws {FormatError} for an unknown family, and for a field that is not honoured.
+ */
 export function decoderConfig(json: Readonly<Record<string, unknown>>, where = "config.json"): DecoderConfig {
   demandRecord("config.json", json, where, "an object");
   return familyOf(json.model_type, where).parse(json, where) as DecoderConfig;

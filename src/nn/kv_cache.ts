@@ -104,7 +104,10 @@ export class KVCache {
     this.#length += count;
   }
 
-  /** Says that `count` more positions are needed. @throws {ShapeError} where they do not fit. */
+  /**
+   * Says that `count` more positions are needed.
+   * @throws {ShapeError} where they do not fit.
+   */
   demandRoom(count: number): void {
     const end = this.#length + count;
     if (end <= this.capacity) return;

@@ -201,7 +201,10 @@ export class Lora extends Module {
   readonly options: Required<Omit<LoraOptions, "name" | "targets">>;
   readonly #parts: ReadonlyMap<string, LoraLayer>;
 
-  /** Made by {@link lora} and by loading. @internal */
+  /**
+   * Made by {@link lora} and by loading.
+   * @internal
+   */
   constructor(name: string, options: Lora["options"], parts: ReadonlyMap<string, LoraLayer>) {
     super();
     demand("Lora", "the parts", parts, parts instanceof Map, "layers by path; make one with nn.lora");
@@ -257,7 +260,10 @@ export class AdapterSet {
     return this.#merged ? null : this.#active?.layers.get(path) ?? null;
   }
 
-  /** The adapter called `name`. @throws {OptionError} naming those there are. */
+  /**
+   * The adapter called `name`.
+   * @throws {OptionError} naming those there are.
+   */
   get(what: string, name: string): Lora {
     const found = this.all.get(name);
     if (found) return found;
@@ -265,7 +271,10 @@ export class AdapterSet {
     throw new OptionError(`${what}: there is no adapter ${show(name)}; loaded: ${have}`);
   }
 
-  /** Asks for weights without an adapter in them. @throws {OptionError} while one is merged. */
+  /**
+   * Asks for weights without an adapter in them.
+   * @throws {OptionError} while one is merged.
+   */
   demandUnmerged(what: string): void {
     if (!this.#merged) return;
     throw new OptionError(
@@ -275,7 +284,10 @@ export class AdapterSet {
     );
   }
 
-  /** Puts an adapter into use, or none. @throws {OptionError} while one is merged. */
+  /**
+   * Puts an adapter into use, or none.
+   * @throws {OptionError} while one is merged.
+   */
   activate(what: string, adapter: Lora | null): void {
     if (adapter === this.#active) return;
     this.demandUnmerged(what);
@@ -406,7 +418,10 @@ const heads = ["lm_head", "embed_out"];
 
 const lastOf = (path: string): string => path.slice(path.lastIndexOf(".") + 1);
 
-/** The paths that `targets` mean. @throws {OptionError} for one that is no layer's. */
+/**
+ * The paths that `targets` mean.
+ * @throws {OptionError} for one that is no layer's.
+ */
 function targetPaths(module: Module, targets: LoraOptions["targets"]): string[] {
   const paths = [...adaptableLayers(module).keys()];
   const inside = paths.filter((path) => !heads.includes(lastOf(path)));

@@ -12,7 +12,7 @@ import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isQuantized } from "../core/dtype.ts";
 import { DTypeError, FormatError } from "../core/errors.ts";
 import { flag } from "../core/kinds.ts";
-import { checkOptions, type OptionTable } from "../core/options.ts";
+import { checkOption, checkOptions, type OptionTable } from "../core/options.ts";
 import { formatShape, sameShape } from "../core/shape.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { copyInto } from "../ops/mod.ts";
@@ -180,8 +180,13 @@ export abstract class Module {
     return { missing: missing.map(([name]) => name), unexpected };
   }
 
-  /** Switches dropout and the like on, here and below. */
+  /**
+   * Switches dropout and the like on, here and below.
+   *
+   * @throws {OptionError} for what is neither true nor false.
+   */
   train(on = true): this {
+    checkOption("train", "on", on, flag);
     for (const [, module] of this.namedModules()) module.training = on;
     return this;
   }

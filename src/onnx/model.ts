@@ -122,8 +122,8 @@ export class OnnxModel {
    * Computes its outputs by name. Tensors of types that this library does not have come in the next wider dtype: int8,
    * int16 and uint16 as i32, uint32 as i64; uint64 as the same 64 bits in i64. An input of such a type is given so too.
    *
-   * @throws {OptionError} for an input that is missing or unknown. @throws {DTypeError} and @throws {ShapeError} for one
-   * that is not what the model asks for. @throws {FormatError} for a node that cannot compute what it was given.
+   * @throws {OptionError} for an input that is missing or unknown, {DTypeError} and {ShapeError} for one that is not what the
+   *   model asks for, {FormatError} for a node that cannot compute what it was given.
    */
   async run(inputs: Readonly<Record<string, OnnxValue>>): Promise<Record<string, OnnxValue>> {
     if (typeof inputs !== "object" || inputs === null || inputs instanceof Tensor || Array.isArray(inputs)) {

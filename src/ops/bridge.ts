@@ -75,7 +75,10 @@ export function record(
   return output;
 }
 
-/** Checks that i32 holds every position along an axis of `size`. @throws {ShapeError} when it does not. */
+/**
+ * Checks that i32 holds every position along an axis of `size`.
+ * @throws {ShapeError} when it does not.
+ */
 export function demandPositions(what: string, size: number): void {
   if (size <= 2 ** 31) return;
   throw new ShapeError(
@@ -90,7 +93,10 @@ export function contiguousView(t: Tensor): Tensor {
   return t.isContiguous ? t : copy(t);
 }
 
-/** @throws {DTypeError} when one entry of `list` is no tensor. @throws {ShapeError} when it is no list. */
+/**
+ * @throws {DTypeError} when one entry of `list` is no tensor.
+ * @throws {ShapeError} when it is no list.
+ */
 export function demandTensors(what: string, list: readonly Tensor[], name = "an entry of the list"): void {
   demandList(what, list, "a list of tensors");
   for (const x of list) floor.demandTensor(what, x, name);

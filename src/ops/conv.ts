@@ -97,7 +97,10 @@ function perAxis(value: PerAxis, axes: number, what: string, least: number): num
 /** Each position of a kernel is a pass over all outputs: more are not worth beginning. */
 const mostPositions = 2 ** 22;
 
-/** Every position of a kernel of `sizes`, row-major. @throws {ShapeError} for too many. */
+/**
+ * Every position of a kernel of `sizes`, row-major.
+ * @throws {ShapeError} for too many.
+ */
 function positions(sizes: readonly number[]): number[][] {
   if (sizeOf(sizes) > mostPositions) {
     throw new ShapeError(

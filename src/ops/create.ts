@@ -48,7 +48,10 @@ const shapedOptions: OptionTable<TensorOptions & { shape?: Shape }> = {
  */
 export type NestedArray = number | boolean | bigint | readonly NestedArray[];
 
-/** `t`, as a leaf when one is asked for. @throws {DTypeError} for integers. */
+/**
+ * `t`, as a leaf when one is asked for.
+ * @throws {DTypeError} for integers.
+ */
 export function finish(t: Tensor, requiresGrad = false): Tensor {
   if (requiresGrad) {
     if (!isFloat(t.dtype)) {
@@ -61,7 +64,10 @@ export function finish(t: Tensor, requiresGrad = false): Tensor {
   return t;
 }
 
-/** A copy of `shape`. @throws {ShapeError} when it is not a list of sizes. */
+/**
+ * A copy of `shape`.
+ * @throws {ShapeError} when it is not a list of sizes.
+ */
 export function checkShape(shape: Shape, what: string): Shape {
   if (!Array.isArray(shape)) {
     throw new ShapeError(`${what}: a shape is a list of sizes such as [2, 3], not ${shape}`);

@@ -415,6 +415,9 @@ export function isfinite(x: Tensor): Tensor {
  */
 export function clamp(x: Tensor, min: Operand | null = null, max: Operand | null = null): Tensor {
   demandTensor("clamp", x);
+  for (const [name, bound] of [["min", min], ["max", max]] as const) {
+    if (bound !== null && !isNumber(bound)) demandTensor("clamp", bound, name);
+  }
   if (min !== null && max !== null) return row("clamp", x, min, max);
   if (min !== null) return row("clampMin", x, min);
   if (max !== null) return row("clampMax", x, max);

@@ -202,7 +202,14 @@ export function indexSelect(x: Tensor, dim: number, index: Tensor): Tensor {
   if (x.shape.length === 0 && index.size !== 1) {
     throw new ShapeError(`indexSelect: of a number there is one position to take, not ${index.size}`);
   }
-  return tidy(() => gather(x, axis, alongAxis(reshape(index, [-1]), x.shape, axis)));
+  const flat = reshape(index, [-1]), count = x.shape[axis] ?? 1;
+  const errorOf = (at: number | bigint): ShapeError | null =>
+    at < -count || at >= count
+      ? new ShapeError(
+        `indexSelect: index ${at} is outside [${-count}, ${count - 1}], the places of dim ${axis}`,
+      )
+      : null;
+  return tidy(() => named(flat, errorOf, () => gather(x, axis, alongAxis(flat, x.shape, axis))));
 }
 
 /**

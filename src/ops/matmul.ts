@@ -79,7 +79,10 @@ function epilogueOf(
   return { program: found, inputs, scalars: [] };
 }
 
-/** The dtype of a product. @throws {DTypeError} for integers other than i32. */
+/**
+ * The dtype of a product.
+ * @throws {DTypeError} for integers other than i32.
+ */
 function resultType(a: DType, b: DType): DType {
   if (isQuantized(b) && isFloat(a)) return a;
   const type = promote(a, b);
@@ -163,7 +166,10 @@ function batchProduct(a: Tensor, b: Tensor): Tensor {
   ]);
 }
 
-/** The shape of x […, in] · weight [in, out] + bias [out]. @throws {ShapeError} when sizes do not fit. */
+/**
+ * The shape of x […, in] · weight [in, out] + bias [out].
+ * @throws {ShapeError} when sizes do not fit.
+ */
 function affineShape(x: Tensor, weight: Tensor, bias: Tensor | null): number[] {
   demandTensor("affine", x);
   demandTensor("affine", weight, "weight");

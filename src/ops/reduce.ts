@@ -198,10 +198,10 @@ function productsOfOthers(x: Tensor, axes: readonly number[]): Tensor {
   return permute(reshape(products, moved.shape), order.map((_, i) => order.indexOf(i)));
 }
 
-function extreme(kind: "max" | "min", x: Tensor, dim: Dims, keepdim: KeepDim): Tensor {
-  const axes = axesOf(dim, x, kind), kept = keptShape(x.shape, axes), shape = x.shape;
-  demandElements(kind, x, axes);
-  const out = drop(reduced(kind, x, axes, x.dtype), axes, keepdimOf(kind, keepdim));
+function extreme(kind: "max" | "min", x: Tensor, dim: Dims, keepdim: KeepDim, what: string = kind): Tensor {
+  const axes = axesOf(dim, x, what), kept = keptShape(x.shape, axes), shape = x.shape;
+  demandElements(what, x, axes);
+  const out = drop(reduced(kind, x, axes, x.dtype), axes, keepdimOf(what, keepdim));
   return record(`a${kind}`, out, [x], [x, out], (g, [x, y]) => {
     // Elements that tie share the gradient evenly, as PyTorch's amax and amin do.
     const same = toDType(eq(x, expand(reshape(y, kept), shape)), x.dtype);
@@ -244,7 +244,7 @@ export function min(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  * @category Reductions and order
  */
 export function amax(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  return extreme("max", x, dim, keepdim);
+  return extreme("max", x, dim, keepdim, "amax");
 }
 
 /**
@@ -254,7 +254,7 @@ export function amax(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Ten
  * @category Reductions and order
  */
 export function amin(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  return extreme("min", x, dim, keepdim);
+  return extreme("min", x, dim, keepdim, "amin");
 }
 
 function position(kind: "argmax" | "argmin", x: Tensor, dim: number | null, keepdim: KeepDim): Tensor {
@@ -352,6 +352,7 @@ function rootOfSquares(x: Tensor): Tensor {
  * @category Reductions and order
  */
 export function std(x: Tensor, dim: Dims = null, options: VarOptions = {}): Tensor {
+  demandTensor("std", x);
   return tidy(() => inFloat32(x, (x) => rootOfSquares(spreadOf("std", x, dim, options))));
 }
 
@@ -387,6 +388,7 @@ export function logsumexp(x: Tensor, dim: Dims = null, keepdim: KeepDim = false)
  * @category Reductions and order
  */
 export function any(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  demandTensor("any", x);
   const keeps = keepdimOf("any", keepdim);
   return tidy(() => gt(countTrue(ne(x, 0), dim, keeps, "any"), 0));
 }
@@ -398,6 +400,7 @@ export function any(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  * @category Reductions and order
  */
 export function all(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
+  demandTensor("all", x);
   const keeps = keepdimOf("all", keepdim);
   return tidy(() => eq(countTrue(eq(x, 0), dim, keeps, "all"), 0));
 }
@@ -413,7 +416,7 @@ export function all(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tens
  * @category Reductions and order
  */
 export function norm(x: Tensor, dim: Dims = null, keepdim: KeepDim = false): Tensor {
-  demandTensor("norm", x);
+  axesOf(dim, x, "norm");
   const keeps = keepdimOf("norm", keepdim);
   return tidy(() =>
     inFloat32(x, (x) => rootOfSquares(sum(square(isFloat(x.dtype) ? x : toDType(x, "f32")), dim, keeps)))

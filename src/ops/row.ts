@@ -65,7 +65,8 @@ export function rowIn(dtype: DType, name: string, ...operands: Operand[]): Tenso
 
 /**
  * Checks the numbers that meet integers: what is to be stored in `dtype` is one of its own. A comparison asks no more than
- * that it can be computed. @throws {DTypeError} naming number and dtype, and for a division by 0.
+ * that it can be computed.
+ * @throws {DTypeError} naming number and dtype, and for a division by 0.
  */
 function demandNumbers(name: string, dtype: DType, operands: readonly Operand[]): void {
   const type = table[name].result === "bool" ? computeType(dtype) as DType : dtype;
@@ -123,7 +124,10 @@ export function row(name: string, ...operands: Operand[]): Tensor {
   return rowIn(dtype, name, ...own);
 }
 
-/** Checks a divisor of integers, where it can be seen at once. @throws {DTypeError} when it has a 0. */
+/**
+ * Checks a divisor of integers, where it can be seen at once.
+ * @throws {DTypeError} when it has a 0.
+ */
 function demandNonzeros(name: string, divisor: Operand): void {
   if (isNumber(divisor) || !divisor.size) return;
   const capture = activeCapture(), { backend } = divisor;

@@ -77,6 +77,8 @@ export function sort(x: Tensor, dim = -1, options: SortOptions = {}): Sorted {
 
 function sortBy(what: string, x: Tensor, dim: number, options: SortOptions): Sorted {
   const { descending = false } = checkOptions(what, options, sortOptions);
+  demandTensor(what, x);
+  normalizeAxis(dim, x.shape.length, what);
   return alongLast(x, dim, (x) => {
     const { values, indices } = sorted(x, descending);
     return { values: wantsGradient([x]) ? gather(x, -1, indices) : values, indices };

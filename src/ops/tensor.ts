@@ -62,7 +62,8 @@ export class Tensor extends ProductMethods {
 
   /**
    * Its one element as a number.
-   * @throws {ShapeError} when it has more or none. @throws {DTypeError} for an i64 that a number does not hold: `data` does.
+   * @throws {ShapeError} when it has more or none.
+   * @throws {DTypeError} for an i64 that a number does not hold: `data` does.
    */
   async item(): Promise<number> {
     if (this.size !== 1) {
@@ -75,8 +76,8 @@ export class Tensor extends ProductMethods {
 
   /**
    * Its elements as nested lists of numbers (bool as 0 and 1), of 67,108,864 (2^26) elements at most.
-   * @throws {ShapeError} for more elements, before anything is read: `data` gives them. @throws {DTypeError} for an i64 that a
-   *   number does not hold: `data` does.
+   * @throws {ShapeError} for more elements, before anything is read: `data` gives them.
+   * @throws {DTypeError} for an i64 that a number does not hold: `data` does.
    */
   async toArray(): Promise<Nested> {
     if (this.size > mostValues) {
@@ -146,7 +147,8 @@ export class Tensor extends ProductMethods {
 
   /**
    * Makes this tensor a leaf, which gathers gradients, or no leaf any more, in place.
-   * @throws {DTypeError} for integers. @throws {FerrotypeError} when switched off for a result: use `detach`.
+   * @throws {DTypeError} for integers.
+   * @throws {FerrotypeError} when switched off for a result: use `detach`.
    */
   requiresGrad_(on = true): this {
     if (typeof on !== "boolean") {

@@ -118,7 +118,10 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Ten
   });
 }
 
-/** Cuts every element of the gradients to at most `value` in size, in place. @throws {OptionError} unless value > 0. */
+/**
+ * Cuts every element of the gradients to at most `value` in size, in place.
+ * @throws {OptionError} unless value > 0.
+ */
 export function clipGradValue(parameters: Iterable<Tensor>, value: number): void {
   if (!(value > 0)) {
     throw new OptionError(`clipGradValue: value is ${show(value)}, expected a number above 0`);

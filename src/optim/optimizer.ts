@@ -65,7 +65,10 @@ type GivenGroup<O> = Partial<O> & { readonly params: Iterable<Tensor> };
 const isIterable = (x: unknown): x is Iterable<unknown> =>
   typeof x === "object" && x !== null && Symbol.iterator in x;
 
-/** What `params` holds. @throws {OptionError} saying what to give instead of a module, a tensor or nothing. */
+/**
+ * What `params` holds.
+ * @throws {OptionError} saying what to give instead of a module, a tensor or nothing.
+ */
 function listOf(name: string, params: unknown): unknown[] {
   if (isIterable(params)) return [...params];
   const isModule = typeof (params as { parameters?: unknown } | null | undefined)?.parameters === "function";
@@ -92,7 +95,10 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
   readonly #programs = new Map<string, Program>();
   readonly #finite: FiniteGradients;
 
-  /** An optimizer for `params`. @throws {OptionError} for options that are not allowed, no parameters, or one parameter given twice. */
+  /**
+   * An optimizer for `params`.
+   * @throws {OptionError} for options that are not allowed, no parameters, or one parameter given twice.
+   */
   constructor(rule: Rule<O>, params: Params<O>, options: Partial<O>) {
     demandRecord("Optimizer", rule, "rule", "how a step goes; make one with SGD, AdamW …");
     demandRecord("Optimizer", rule.options, "the rule's options", "a table of them");

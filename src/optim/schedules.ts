@@ -152,7 +152,11 @@ const inverseSqrtOptions: OptionTable<{ lr: number; warmup: number }> = { lr, wa
  * @category Optimizers
  */
 export function inverseSqrt(options: { lr: number; warmup: number }): Schedule {
-  const { lr, warmup } = checkOptions("inverseSqrt", options, inverseSqrtOptions);
+  return inverseSqrtOf("inverseSqrt", options);
+}
+
+function inverseSqrtOf(what: string, options: { lr: number; warmup: number }): Schedule {
+  const { lr, warmup } = checkOptions(what, options, inverseSqrtOptions);
   return rising(lr, warmup, (step) => lr * Math.sqrt(warmup / (step + 1)));
 }
 
@@ -197,7 +201,7 @@ export function wsd(options: WsdOptions): Schedule {
  * @category Optimizers
  */
 export function noam(options: { lr: number; warmup: number }): Schedule {
-  return inverseSqrt(options);
+  return inverseSqrtOf("noam", options);
 }
 
 /**

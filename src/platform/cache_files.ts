@@ -118,7 +118,10 @@ function isTaken(error: unknown): boolean {
   return (error as { code?: string }).code === "EEXIST";
 }
 
-/** Marks a file as written now. @returns false when it is not there any more. */
+/**
+ * Marks a file as written now.
+ * @returns false when it is not there any more.
+ */
 export async function touch(path: string | URL): Promise<boolean> {
   const name = pathOf(path), now = new Date();
   try {

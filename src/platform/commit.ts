@@ -226,7 +226,10 @@ export async function commit(folder: string, change: Change): Promise<void> {
   }
 }
 
-/** Puts a note up: from here on the change is made. @returns its path; null when another came first. */
+/**
+ * Puts a note up: from here on the change is made.
+ * @returns its path; null when another came first.
+ */
 async function publish(folder: string, note: Note): Promise<string | null> {
   const fs = fileSystem(), own = temporaryName();
   const place = join(folder, commitFolder), ready = join(folder, own), path = join(place, own);

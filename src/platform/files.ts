@@ -80,7 +80,10 @@ export function directoryOf(path: string | URL): string {
   return builtinModule("node:path")?.dirname(pathOf(path)) ?? text.replace(/\/?[^/]*$/, "");
 }
 
-/** What a path leads to; null when there is nothing. @throws FerrotypeError when that cannot be known. */
+/**
+ * What a path leads to; null when there is nothing.
+ * @throws FerrotypeError when that cannot be known.
+ */
 export async function stat(path: string | URL): Promise<FileStatus | null> {
   const name = pathOf(path);
   try {
@@ -150,7 +153,10 @@ export async function readFile(path: string | URL): Promise<Uint8Array<ArrayBuff
   }
 }
 
-/** The text of a UTF-8 file. @throws FerrotypeError when it is not UTF-8. */
+/**
+ * The text of a UTF-8 file.
+ * @throws FerrotypeError when it is not UTF-8.
+ */
 export async function readTextFile(path: string | URL): Promise<string> {
   const bytes = await readFile(path);
   try {

@@ -94,7 +94,10 @@ export class Mpi {
     this.#unhook = () => globals.process?.off("exit" as never, onExit);
   }
 
-  /** Joins the others that the launcher started. @throws {DeviceError} when there is no launcher, or no library that fits. */
+  /**
+   * Joins the others that the launcher started.
+   * @throws {DeviceError} when there is no launcher, or no library that fits.
+   */
   static async join({ memory, timeout }: MpiOptions): Promise<Mpi> {
     const launcher = findLauncher(), problem = launcherProblem();
     if (problem !== null || launcher === null) {
@@ -185,7 +188,10 @@ export class Mpi {
     return number;
   }
 
-  /** Sleeps until the job `number` is done. @throws {FerrotypeError} when MPI failed. */
+  /**
+   * Sleeps until the job `number` is done.
+   * @throws {FerrotypeError} when MPI failed.
+   */
   wait(number: number): void {
     const control = this.#control;
     Atomics.store(control, words.waiting, 1);

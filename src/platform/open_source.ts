@@ -75,7 +75,10 @@ export async function textOf(source: ByteSource): Promise<string> {
   }
 }
 
-/** All of an answer as text. @throws {FormatError} when it is longer than {@link mostText}, or not UTF-8. */
+/**
+ * All of an answer as text.
+ * @throws {FormatError} when it is longer than {@link mostText}, or not UTF-8.
+ */
 export async function textOfAnswer(response: Response, name: string): Promise<string> {
   const parts: Uint8Array[] = [], reader = response.body?.getReader();
   let size = 0, ended = reader === undefined;

@@ -97,7 +97,10 @@ export function onStop(listener: () => void): () => void {
   return () => stops.forEach((stop) => stop());
 }
 
-/** Calls `listener` for a signal to stop while nobody else listens for it. @returns a function that stops listening. */
+/**
+ * Calls `listener` for a signal to stop while nobody else listens for it.
+ * @returns a function that stops listening.
+ */
 export function onUnheard(listener: () => void): () => void {
   const stops = signals().map((name) =>
     listen(name, () => {

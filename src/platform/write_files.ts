@@ -87,7 +87,10 @@ async function fill(handle: FileHandle, target: WriteTarget, content: FileConten
   await guard(handle.sync());
 }
 
-/** Writes a file beside its place. @returns its temporary name. */
+/**
+ * Writes a file beside its place.
+ * @returns its temporary name.
+ */
 async function stage(target: WriteTarget, content: FileContent): Promise<string> {
   const name = temporaryName(), path = joinPath(target.folder, name);
   begin(path);
@@ -176,7 +179,10 @@ export async function writeFiles(
   for (const path of made) finish(path);
 }
 
-/** Makes a folder and those above it. @returns those that were not there, outermost first. */
+/**
+ * Makes a folder and those above it.
+ * @returns those that were not there, outermost first.
+ */
 async function makeFolders(folder: string): Promise<string[]> {
   const { promises, mkdirSync } = fileSystem(), missing: string[] = [];
   try {

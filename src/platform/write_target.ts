@@ -28,7 +28,10 @@ export interface WriteTarget {
 /** Links that are followed before it counts as a circle; Linux's own limit. */
 const mostLinks = 40;
 
-/** Looks at what stands at `given`. @throws {FerrotypeError} where no file can be written. */
+/**
+ * Looks at what stands at `given`.
+ * @throws {FerrotypeError} where no file can be written.
+ */
 export async function writeTarget(given: string): Promise<WriteTarget> {
   const { promises } = fileSystem(), { dirname, resolve } = builtinModule("node:path")!;
   let path = given;

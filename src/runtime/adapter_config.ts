@@ -98,7 +98,8 @@ function patternsOf(json: Json, field: string, of: kinds.Kind, where: string): (
 }
 
 /**
- * Reads a configuration. @throws {FormatError} for another kind of adapter, and for a field that changes what is computed and is
+ * Reads a configuration.
+ * @throws {FormatError} for another kind of adapter, and for a field that changes what is computed and is
  * not honoured. `warn` hears of fields that nothing is known of.
  */
 export function readAdapterConfig(

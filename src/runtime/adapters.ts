@@ -160,7 +160,10 @@ async function peftSource(
 /** At most so many names in a message. */
 const mostListed = 20;
 
-/** The rank of each layer. @throws {FormatError} listing what is missing, unexpected and misshapen, before anything is made. */
+/**
+ * The rank of each layer.
+ * @throws {FormatError} listing what is missing, unexpected and misshapen, before anything is made.
+ */
 function checkOffers({ network, lora }: Adapted, source: Source): Map<string, number> {
   const adaptable = lora.adaptableLayers(network), ranks = new Map<string, number>();
   const missing: string[] = [], wrong: string[] = [], { dora } = source.options;
@@ -198,7 +201,10 @@ function checkOffers({ network, lora }: Adapted, source: Source): Map<string, nu
   return ranks;
 }
 
-/** What a GGUF holds. @throws {FormatError} where the model's class reads none. */
+/**
+ * What a GGUF holds.
+ * @throws {FormatError} where the model's class reads none.
+ */
 async function ggufSource(model: Adapted, what: Openable): Promise<Source> {
   if (model.openGguf) return await model.openGguf(model, what);
   throw new FormatError(

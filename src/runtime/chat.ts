@@ -18,13 +18,19 @@ import {
   openFolder,
 } from "./model_folder.ts";
 
-/** The chat template of a folder, or null when it has none. @throws {FormatError} as {@link loadChatTemplate} does. */
+/**
+ * The chat template of a folder, or null when it has none.
+ * @throws {FormatError} as {@link loadChatTemplate} does.
+ */
 export async function chatTemplateOf(folder: ModelFolder): Promise<ChatTemplate | null> {
   const source = await folderChat(folder);
   return source && await templateFrom(source, folder.name);
 }
 
-/** The chat template in a GGUF's notes, or null when it has none. @throws {FormatError} as {@link loadChatTemplate} does. */
+/**
+ * The chat template in a GGUF's notes, or null when it has none.
+ * @throws {FormatError} as {@link loadChatTemplate} does.
+ */
 export async function ggufChatTemplate(
   metadata: TokenizerNotes,
   where: string,

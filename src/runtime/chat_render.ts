@@ -146,7 +146,10 @@ function range(...given: unknown[]): number[] {
   return Array.from({ length: count }, (_, i) => start + i * step);
 }
 
-/** A template that writes what it is given, within the budget. @throws {FormatError} for one that does not parse. */
+/**
+ * A template that writes what it is given, within the budget.
+ * @throws {FormatError} for one that does not parse.
+ */
 export function boundedTemplate(
   jinja: Jinja,
   text: string,

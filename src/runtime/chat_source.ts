@@ -23,7 +23,10 @@ export const templateName = "chat_template.jinja";
 /** Files of `additional_chat_templates/` that are looked for: a folder behind an address does not say what it holds. */
 const knownNames = ["tool_use", "rag"];
 
-/** The templates in tokenizer_config.json: one, or a list of them by name. @throws {FormatError} for what is neither. */
+/**
+ * The templates in tokenizer_config.json: one, or a list of them by name.
+ * @throws {FormatError} for what is neither.
+ */
 export function configTemplates(config: JsonObject, where: string): Map<string, string> {
   const own = config.chat_template ?? null;
   if (typeof own === "string") return new Map([["default", own]]);
@@ -81,7 +84,10 @@ const roles: readonly (readonly [name: string, role: string])[] = [
 
 const note = "tokenizer.chat_template";
 
-/** The templates in a GGUF's notes, or null where there are none. @throws {FormatError} for notes of another kind. */
+/**
+ * The templates in a GGUF's notes, or null where there are none.
+ * @throws {FormatError} for notes of another kind.
+ */
 export function ggufChat(metadata: TokenizerNotes, where: string): ChatSource | null {
   const templates = new Map<string, string>();
   for (const [key, value] of metadata) {

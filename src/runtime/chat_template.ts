@@ -39,7 +39,10 @@ export interface ChatMessage {
  */
 export type ChatTemplate = (messages: readonly ChatMessage[], options?: ChatTemplateOptions) => string;
 
-/** Templates ready to be used. @throws {FormatError} for one that does not parse. */
+/**
+ * Templates ready to be used.
+ * @throws {FormatError} for one that does not parse.
+ */
 export async function templateFrom(source: ChatSource, where: string): Promise<ChatTemplate> {
   const jinja = await optionalPackages(
     "@huggingface/jinja",
@@ -99,7 +102,10 @@ export async function templateOf({ tokenizer, companions, family }: Speaker): Pr
   return await found;
 }
 
-/** The ids of a conversation, as a model's own template has it. @throws {OptionError} for a model without one. */
+/**
+ * The ids of a conversation, as a model's own template has it.
+ * @throws {OptionError} for a model without one.
+ */
 export async function idsOfChat(
   speaker: Speaker,
   messages: readonly ChatMessage[],

@@ -15,7 +15,10 @@ import { type CheckpointOptions, CheckpointStore } from "../train/mod.ts";
  * @category Training
  */
 export class CheckpointManager extends CheckpointStore {
-  /** `files` are texts to put beside each checkpoint. @throws {OptionError} when nothing would be kept. */
+  /**
+   * `files` are texts to put beside each checkpoint.
+   * @throws {OptionError} when nothing would be kept.
+   */
   constructor(directory: string, options: Omit<CheckpointOptions, "fileSystem"> = {}) {
     const checked = checkOptions("CheckpointManager", options, keepingOptions);
     super(directory, { ...checked, fileSystem: platform });

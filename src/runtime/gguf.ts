@@ -36,7 +36,8 @@ export class Gguf extends GgufFile {
    * Reads one tensor, and nothing else of the file: by default in the dtype of its bytes (Q8_0 is q8, Q4_0 is q4, Q4_K is
    * q4k …), and blocks of other types, or that the device does not hold, as f32.
    *
-   * @throws {FormatError} when there is no such name. @throws {DTypeError} for a dtype that cannot be had from the file's.
+   * @throws {FormatError} when there is no such name.
+   * @throws {DTypeError} for a dtype that cannot be had from the file's.
    */
   async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
     checkOptions("tensor", options, placeOptions);
@@ -118,7 +119,8 @@ async function bytesAs(t: Tensor, type: GgufType): Promise<Uint8Array> {
  * Writes tensors and notes to a GGUF file, which appears whole or not at all. Names and notes are the caller's: what a
  * program makes of them is up to it.
  *
- * @throws {OptionError} for notes that the format does not hold. @throws {DTypeError} for a tensor it does not hold.
+ * @throws {OptionError} for notes that the format does not hold.
+ * @throws {DTypeError} for a tensor it does not hold.
  * @category Files
  */
 export async function saveGguf(

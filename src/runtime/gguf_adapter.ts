@@ -11,7 +11,10 @@ import type { Openable } from "../platform/platform.ts";
 import type { Adapted, Offers, Source } from "./adapters.ts";
 import { openGgufParts } from "./gguf_file.ts";
 
-/** Opens an adapter. @throws {FormatError} for a GGUF that is none of this model. */
+/**
+ * Opens an adapter.
+ * @throws {FormatError} for a GGUF that is none of this model.
+ */
 export async function readGgufAdapter(model: Adapted, what: Openable): Promise<Source> {
   const file = await openGgufParts(what, (parts) => new GgufFile(parts));
   try {

@@ -39,7 +39,10 @@ async function scalingOf(file: Gguf, original: unknown): Promise<Record<string, 
   return { rope_type: "longrope", short_factor: await list(short), long_factor: await list(long), ...rest };
 }
 
-/** What a config.json would say of the model in a file. @throws {FormatError} for an architecture that is not known. */
+/**
+ * What a config.json would say of the model in a file.
+ * @throws {FormatError} for an architecture that is not known.
+ */
 export async function ggufJson(file: Gguf): Promise<Record<string, unknown>> {
   const [where] = file.files, json = ggufConfig(file.metadata, file.names, where);
   const original = json.original_max_position_embeddings ?? json.max_position_embeddings;

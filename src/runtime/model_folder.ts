@@ -258,7 +258,10 @@ const small: JsonLimits = { values: 1_000_000 };
 /** Files with an entry for each token. */
 const large: readonly string[] = ["tokenizer.json", "vocab.json"];
 
-/** The value of a JSON file, or null when there is none. @throws {FormatError} when it is not JSON, or too large. */
+/**
+ * The value of a JSON file, or null when there is none.
+ * @throws {FormatError} when it is not JSON, or too large.
+ */
 export async function readJson(folder: ModelFolder, file: string): Promise<unknown> {
   const text = await folder.text(file);
   return text === null ? null : parseJson(text, `${folder.name}/${file}`, large.includes(file) ? {} : small);

@@ -211,7 +211,8 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
    * are and learn no more. The first one is in use at once; others wait for {@link setAdapter}.
    *
    * @throws {FormatError} for an adapter of another model, listing what is missing, unexpected and misshapen, and for one that
-   * does what is not honoured here. @throws {OptionError} for a name that is taken.
+   * does what is not honoured here.
+   * @throws {OptionError} for a name that is taken.
    */
   async loadAdapter(
     where: string | URL | GivenFiles | Openable,
@@ -240,14 +241,20 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
     this.#demandAdapters("mergeAdapter").merge("mergeAdapter", this.network);
   }
 
-  /** Puts the weights back that were there before, bit for bit. @throws {OptionError} when no adapter is merged. */
+  /**
+   * Puts the weights back that were there before, bit for bit.
+   * @throws {OptionError} when no adapter is merged.
+   */
   unmergeAdapter(): void {
     const set = this.#demandAdapters("unmergeAdapter");
     if (!set.merged) throw new OptionError("unmergeAdapter: no adapter is merged");
     set.unmerge();
   }
 
-  /** Takes an adapter away and gives its memory back. @throws {OptionError} while it is merged, and for an unknown name. */
+  /**
+   * Takes an adapter away and gives its memory back.
+   * @throws {OptionError} while it is merged, and for an unknown name.
+   */
   deleteAdapter(name: string): void {
     const set = this.#demandAdapters("deleteAdapter"), adapter = set.get("deleteAdapter", name);
     set.remove("deleteAdapter", this.network, adapter);
@@ -412,7 +419,10 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
     return this.network.attentions(ids, options);
   }
 
-  /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */
+  /**
+   * Checks ids before they go to the device.
+   * @throws {ShapeError} for an id outside the vocabulary.
+   */
   checkIds(ids: Iterable<number>): void {
     this.network.checkIds(ids);
   }

@@ -6,6 +6,7 @@
 import { demandPath } from "../core/demand.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
+import { counted } from "../core/show.ts";
 import { type NpyArray, npyBytes, readNpyArray } from "../files/npy.ts";
 import { openZip } from "../files/unzip.ts";
 import { zip } from "../files/zip.ts";
@@ -29,7 +30,8 @@ function tensorOf(array: NpyArray, { dtype, device }: ReadTensorOptions): Tensor
  * Reads an array that NumPy saved (`.npy`): a path, URL, Blob or bytes. f64 becomes f32 unless it is asked for on the
  * reference device; integers that there is no dtype for (i8, i16, u16, u32) come in the next wider one.
  *
- * @throws {FormatError} for what is no such file. @throws {DTypeError} for a dtype that the device does not hold.
+ * @throws {FormatError} for what is no such file.
+ * @throws {DTypeError} for a dtype that the device does not hold.
  * @category Files
  */
 export async function readNpy(what: Openable, options: ReadTensorOptions = {}): Promise<Tensor> {
@@ -61,7 +63,8 @@ const mostBytes = 2 ** 32 - 1;
  * Reads the arrays of an archive that NumPy saved (`.npz`, packed or not) by their names: a path, URL, Blob or bytes. Dtypes as
  * in {@link readNpy}.
  *
- * @throws {FormatError} for what is no such archive, and where it is damaged. @throws {DTypeError} for a dtype that the device
+ * @throws {FormatError} for what is no such archive, and where it is damaged.
+ * @throws {DTypeError} for a dtype that the device
  * does not hold.
  * @category Files
  */
@@ -93,7 +96,8 @@ export async function readNpz(what: Openable, options: ReadTensorOptions = {}): 
 /**
  * Writes tensors by name as NumPy reads them (`.npz`, not packed), whole or not at all.
  *
- * @throws {FormatError} for a dtype that NumPy does not have. @throws {OptionError} for more than 4 GiB.
+ * @throws {FormatError} for a dtype that NumPy does not have.
+ * @throws {OptionError} for more than 4 GiB.
  * @category Files
  */
 export async function saveNpz(
@@ -106,7 +110,9 @@ export async function saveNpz(
   }
   const size = entries.reduce((sum, { name, bytes }) => sum + bytes.length + 2 * name.length + 128, 0);
   if (size > mostBytes) {
-    throw new OptionError(`saveNpz: ${size} bytes are more than such an archive holds; write several`);
+    throw new OptionError(
+      `saveNpz: ${counted(size, "byte")} are more than such an archive holds; write several`,
+    );
   }
   await writeFileAtomic(path, zip(entries));
 }

@@ -121,7 +121,8 @@ function kindOf(model: unknown): ExportKind | null {
  * await exportOnnx(net, place, { args: [zeros([1, 3])], dynamicAxes: { input: { 0: "batch" } } });
  * ```
  *
- * @throws {OptionError} for a model of another kind, and options that do not fit it. @throws {CaptureError} for a function
+ * @throws {OptionError} for a model of another kind, and options that do not fit it.
+ * @throws {CaptureError} for a function
  * that no graph says: one that reads values, or does something else for other sizes.
  * @category ONNX
  */

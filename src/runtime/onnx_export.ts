@@ -4,6 +4,7 @@
  * @module
  */
 import { OptionError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { type GraphPlan, writeFunction, type WrittenGraph } from "../onnx/export/mod.ts";
 import type { TensorMessage } from "../onnx/messages.ts";
 import { modelBytes } from "../onnx/model_writer.ts";
@@ -69,7 +70,9 @@ export function functionGraph(
     });
     if (outputNames && outputNames.length !== outputs) {
       throw new OptionError(
-        `exportOnnx: outputNames has ${outputNames.length} names, and what is written gives ${outputs} tensors`,
+        `exportOnnx: outputNames has ${outputNames.length} names, and what is written gives ${
+          counted(outputs, "tensor")
+        }`,
       );
     }
     return written;

@@ -48,7 +48,8 @@ export class Safetensors extends SafetensorsFile {
   /**
    * Reads one tensor, and nothing else of the file. What the file holds transposed (quantised weights of layers with
    * [in, out]) comes as the matrix that its name stands for: a transposed view.
-   * @throws {FormatError} when there is no such name. @throws {DTypeError} for a dtype that the library does not hold.
+   * @throws {FormatError} when there is no such name.
+   * @throws {DTypeError} for a dtype that the library does not hold.
    */
   async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
     checkOptions("tensor", options, placeOptions);

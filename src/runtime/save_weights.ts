@@ -209,7 +209,11 @@ export interface WrittenWeights {
   readonly bytes: number;
 }
 
-/** Entries of what is to be saved at `path`. @throws {OptionError} for what is no path. @throws {DTypeError} for what is no tensor. */
+/**
+ * Entries of what is to be saved at `path`.
+ * @throws {OptionError} for what is no path.
+ * @throws {DTypeError} for what is no tensor.
+ */
 export function namedTensors(
   what: string,
   path: string | URL,

@@ -46,7 +46,10 @@ export class SummaryWriter {
   /** What is written is in order, whoever waits for it. */
   #written: Promise<void> = Promise.resolve();
 
-  /** Nothing is written yet. @throws {OptionError} for a purgeStep that is no step. */
+  /**
+   * Nothing is written yet.
+   * @throws {OptionError} for a purgeStep that is no step.
+   */
   constructor(directory: string, options: SummaryWriterOptions = {}) {
     demandText("SummaryWriter", directory, "the directory");
     const { purgeStep } = checkOptions("SummaryWriter", options, summaryWriterOptions);

@@ -50,7 +50,8 @@ async function* pieces(source: ByteSource): AsyncGenerator<Uint8Array> {
  * cells than `maxCells` a uniform sample of rows is held.
  *
  * @throws {FormatError} naming row and column, for what is no CSV, and for cells that are not what their column holds.
- * @throws {OptionError} for options that do not fit. @throws {CancelledError} when `signal` was aborted.
+ * @throws {OptionError} for options that do not fit.
+ * @throws {CancelledError} when `signal` was aborted.
  * @category Tables
  */
 export async function readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
@@ -116,8 +117,10 @@ export class TabularModel extends TabularModelBase {
    * Fits a model to a CSV file or table: finds the task, tries linear models and perceptrons inside the training rows,
    * averages what does well, and says how good that is on rows it has not seen (`evaluation`).
    *
-   * @throws {FormatError} for a table or target that nothing can be learned from. @throws {OptionError} for options
-   * that do not fit. @throws {CancelledError} when `signal` was aborted.
+   * @throws {FormatError} for a table or target that nothing can be learned from.
+   * @throws {OptionError} for options
+   * that do not fit.
+   * @throws {CancelledError} when `signal` was aborted.
    */
   static async fit(csv: CsvSource | Table, options: FitOptions = {}): Promise<TabularModel> {
     const given = checkOptions("TabularModel.fit", options, fitOptions, idleFitOptions(csv instanceof Table));
@@ -128,7 +131,10 @@ export class TabularModel extends TabularModelBase {
     return new TabularModel(fitted, info);
   }
 
-  /** Reads a model that {@link TabularModel.save} wrote. @throws {FormatError} for a file that is none. */
+  /**
+   * Reads a model that {@link TabularModel.save} wrote.
+   * @throws {FormatError} for a file that is none.
+   */
   static async load(what: Openable): Promise<TabularModel> {
     const source = await openSource(what), file = new SafetensorsFile(await openFiles(source));
     try {
@@ -143,7 +149,8 @@ export class TabularModel extends TabularModelBase {
    * Reads a CSV file to predict: columns are found by name and read as in the data that the model was fitted on, so one
    * column is enough, any may be empty, and the target may be there or not. Give the table to `predictTable`.
    *
-   * @throws {FormatError} as {@link readCsv}. @throws {OptionError} for options that do not fit the model.
+   * @throws {FormatError} as {@link readCsv}.
+   * @throws {OptionError} for options that do not fit the model.
    */
   async readCsv(what: CsvSource, options: CsvOptions = {}): Promise<Table> {
     return await readTable(what, checkCsvOptions("readCsv", options), this.expected);

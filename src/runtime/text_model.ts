@@ -92,7 +92,10 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     return [this.adapted(adapter), options];
   }
 
-  /** The ids of a prompt. @throws {OptionError} for what is no prompt, and for text without a tokenizer. */
+  /**
+   * The ids of a prompt.
+   * @throws {OptionError} for what is no prompt, and for text without a tokenizer.
+   */
   encode(prompt: string | readonly number[]): number[] {
     if (typeof prompt !== "string") {
       demandIds(prompt);
@@ -139,6 +142,9 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * const answer = await model.complete("ROMEO:", { cache, maxNewTokens: 50 });
    * const more = await model.complete("\n\nJULIET:", { cache, maxNewTokens: 50 });
    * ```
+   *
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
+   *   prompt that is too long, {CancelledError} when the signal fires.
    */
   generate(
     prompt: string | readonly number[],
@@ -153,7 +159,12 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     return generateText(speaker, this.tokenizer, this.#promptIds(prompt, options, resolved), resolved);
   }
 
-  /** Continues a prompt and gives the new text. */
+  /**
+   * Continues a prompt and gives the new text.
+   *
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
+   *   prompt that is too long, {CancelledError} when the signal fires.
+   */
   async complete(prompt: string | readonly number[], options: GenerateOptions = {}): Promise<string> {
     for (const name of ["outputScores", "outputLogits", "returnDictInGenerate"] as const) {
       if ((options as Record<string, unknown> | null)?.[name] !== true) continue;
@@ -167,6 +178,9 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
   /**
    * Continues a prompt and yields token after token: its id, the text that became certain with it, and with
    * `{ logprobs: n }` its log-probability and the n likeliest tokens at its place.
+   *
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
+   *   prompt that is too long, {CancelledError} when the signal fires.
    */
   stream(
     prompt: string | readonly number[],
@@ -179,6 +193,9 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
   /**
    * Continues a prompt and gives text, ids, the reason for the end, and times; with `logprobs`, `outputScores` or
    * `outputLogits` also those. Needs no tokenizer when given ids.
+   *
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
+   *   prompt that is too long, {CancelledError} when the signal fires.
    */
   async completion(
     prompt: string | readonly number[],
@@ -195,7 +212,12 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     return await generateWhole(speaker, this.tokenizer, this.#promptIds(prompt, options, resolved), resolved);
   }
 
-  /** `numReturnSequences` continuations of a prompt: the best of a beam search, or draws. */
+  /**
+   * `numReturnSequences` continuations of a prompt: the best of a beam search, or draws.
+   *
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
+   *   prompt that is too long, {CancelledError} when the signal fires.
+   */
   async completions(
     prompt: string | readonly number[],
     options: GenerateOptions = {},
@@ -211,6 +233,9 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * ```ts
    * const [a, b] = await model.completeBatch(["ROMEO:", "First Citizen:\nBefore"], { maxNewTokens: 50 });
    * ```
+   *
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
+   *   prompt that is too long, {CancelledError} when the signal fires.
    */
   async completeBatch(
     prompts: readonly (string | readonly number[])[],
@@ -244,7 +269,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * const answer = await model.chat([{ role: "user", content: "Why is the sky blue?" }], { maxNewTokens: 200 });
    * ```
    *
-   * @throws {OptionError} for a model without a chat template. @throws {FormatError} for a conversation that it refuses.
+   * @throws {OptionError} for a model without a chat template.
+   * @throws {FormatError} for a conversation that it refuses.
    */
   async chat(messages: readonly ChatMessage[], options: ChatOptions = {}): Promise<string> {
     demandObject("chat", options, templateOptions);
@@ -269,7 +295,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    * const vectors = await model.embed(["a cat", "a dog"], { pooling: "last" });
    * ```
    *
-   * @throws {OptionError} for no texts, and for one without tokens. @throws {ShapeError} for one that is too long.
+   * @throws {OptionError} for no texts, and for one without tokens.
+   * @throws {ShapeError} for one that is too long.
    * @throws {FerrotypeError} for vectors that are no numbers, naming the weight or the operation behind it.
    */
   async embed(texts: readonly (string | readonly number[])[], options: EmbedOptions = {}): Promise<Tensor> {
@@ -286,12 +313,20 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     );
   }
 
-  /** Something that runs many requests on this model, their steps taken together: for a server. */
+  /**
+   * Something that runs many requests on this model, their steps taken together: for a server.
+   *
+   * @throws {OptionError} for options that do not exist.
+   */
   batcher(options: BatcherOptions = {}): Batcher<CausalCache> {
     return new Batcher(this, options);
   }
 
-  /** The ids of prompts, and their settled options, for {@link TextModel.batcher}; in slices, so that a server goes on. */
+  /**
+   * The ids of prompts, and their settled options, for {@link TextModel.batcher}; in slices, so that a server goes on.
+   *
+   * @throws {OptionError} for options that do not exist or contradict each other, and for prompts that are none.
+   */
   prepare(
     prompts: readonly (string | readonly number[])[],
     options: GenerateOptions = {},
@@ -316,7 +351,12 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     return constrained(resolved, this.tokenizer);
   }
 
-  /** Continues a prompt and yields token ids. */
+  /**
+   * Continues a prompt and yields token ids.
+   *
+   * @throws {OptionError} for options that do not exist, contradict each other or name no tokens of the model, {ShapeError} for a
+   *   prompt that is too long, {CancelledError} when the signal fires.
+   */
   generateIds(
     prompt: string | readonly number[],
     options: GenerateOptions = {},
@@ -376,6 +416,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
    *
    * Weights stored as q8 or q4 are for this library: the file is safetensors and keeps its names, but transformers has no
    * name for blocks. Loaded again they are the same bytes.
+   *
+   * @throws {OptionError} for options that do not exist and for an adapter in use, {FerrotypeError} where nothing can be written.
    */
   async save(dir: string | URL, options: SaveOptions = {}): Promise<void> {
     const { tensors, weights, beside } = contentsOf(this, this.kind, "save", options);
@@ -385,6 +427,8 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
   /**
    * The files that {@link save} writes, for where there is no disk: a page's download, an archive. Weights are read when
    * it is their turn.
+   *
+   * @throws {OptionError} for options that do not exist and for an adapter in use.
    */
   files(options: SaveOptions = {}): ModelFile[] {
     const { tensors, weights, beside } = contentsOf(this, this.kind, "files", options);

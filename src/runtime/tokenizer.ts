@@ -25,7 +25,10 @@ const loadOptions: OptionTable<FolderOptions & TokenizerFromJsonOptions> = {
   ...fromJsonOptions,
 };
 
-/** The bytes of a file, or null where there is none. @throws {FormatError} for one that is too large. */
+/**
+ * The bytes of a file, or null where there is none.
+ * @throws {FormatError} for one that is too large.
+ */
 async function bytesOf(folder: ModelFolder, name: string): Promise<Uint8Array | null> {
   const source = await folder.open(name);
   if (source === null) return null;

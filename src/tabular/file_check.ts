@@ -102,7 +102,10 @@ function checkForm(value: unknown, where: string): void {
   });
 }
 
-/** Parses and checks the JSON of a model. @throws {FormatError} that names the field. */
+/**
+ * Parses and checks the JSON of a model.
+ * @throws {FormatError} that names the field.
+ */
 export function parseModelJson(json: string, file: string): JsonObject {
   const where = `${file}: metadata ferrotype.tabular`, object = demandObject(parseJson(json, where), where);
   // The version is the caller's to judge.
@@ -164,7 +167,10 @@ export function parseModelJson(json: string, file: string): JsonObject {
   return object;
 }
 
-/** Numbers from "0-6,9", or null for "all". @throws {FormatError} unless they ascend and are below `most`. */
+/**
+ * Numbers from "0-6,9", or null for "all".
+ * @throws {FormatError} unless they ascend and are below `most`.
+ */
 export function parseRanges(ranges: string, most: number, where: string): number[] | null {
   if (ranges === "all") return null;
   const list: number[] = [];
@@ -184,7 +190,10 @@ export function parseRanges(ranges: string, most: number, where: string): number
   return list;
 }
 
-/** A tensor's shape. @throws {FormatError} unless it has floating-point numbers and as many sizes, none of them 0. */
+/**
+ * A tensor's shape.
+ * @throws {FormatError} unless it has floating-point numbers and as many sizes, none of them 0.
+ */
 export function shapeOf(
   file: SafetensorsFile,
   name: string,

@@ -287,8 +287,10 @@ export async function readModel(
 /**
  * Fits a model to a table, with a cross-validation that says how good it is on rows it has not seen.
  *
- * @throws {FormatError} for a table or target that nothing can be learned from. @throws {OptionError} for options that
- * do not fit. @throws {CancelledError} when `signal` was aborted.
+ * @throws {FormatError} for a table or target that nothing can be learned from.
+ * @throws {OptionError} for options that
+ * do not fit.
+ * @throws {CancelledError} when `signal` was aborted.
  */
 export async function fitTable(
   table: Table,
@@ -352,7 +354,10 @@ export async function fitTable(
   return { fitted: model, info };
 }
 
-/** @throws {FormatError} for a column without values. @throws {OptionError} for one that cannot be kept. */
+/**
+ * @throws {FormatError} for a column without values.
+ * @throws {OptionError} for one that cannot be kept.
+ */
 function checkColumns(table: Table, target: string, keep: readonly string[]): void {
   for (const { name, position, values } of table.columns) {
     if (!values.every(Number.isNaN)) continue;

@@ -96,7 +96,10 @@ export class Table {
     this.sha256 = parts.sha256 ?? null;
   }
 
-  /** The column of that name. @throws {FormatError} naming the closest when there is none. */
+  /**
+   * The column of that name.
+   * @throws {FormatError} naming the closest when there is none.
+   */
   column(name: string): TableColumn {
     const found = this.columns.find((column) => column.name === name);
     if (found !== undefined) return found;

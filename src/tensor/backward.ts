@@ -160,7 +160,10 @@ type LeafListener = (leaf: TensorBase, depth: number) => void;
 
 let leafListener: LeafListener | null = null, depth = 0;
 
-/** Calls `listener` for each leaf when a backward has added all it has to its `grad`. @returns a function that stops it. */
+/**
+ * Calls `listener` for each leaf when a backward has added all it has to its `grad`.
+ * @returns a function that stops it.
+ */
 export function onLeafGradient(listener: LeafListener): () => void {
   const before = leafListener;
   leafListener = listener;

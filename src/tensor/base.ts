@@ -93,7 +93,8 @@ export class TensorBase implements Disposable {
   }
 
   /**
-   * The memory. @throws {FerrotypeError} after dispose.
+   * The memory.
+   * @throws {FerrotypeError} after dispose.
    * @internal
    */
   get storage(): Storage {

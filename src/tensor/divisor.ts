@@ -46,7 +46,10 @@ function firstZero(backend: Backend, view: View): number {
   return -1;
 }
 
-/** Checks a divisor of integers on a device that answers at once. @throws {DTypeError} when it has a 0. */
+/**
+ * Checks a divisor of integers on a device that answers at once.
+ * @throws {DTypeError} when it has a 0.
+ */
 export function demandNonzero(name: string, backend: Backend, divisor: View): void {
   const at = firstZero(backend, divisor);
   if (at < 0) return;

@@ -32,7 +32,10 @@ export function demandFits(value: number, dtype: DType, what: string): void {
   if (!fitsRange(value, dtype)) throw rangeError(`${what}: the value`, value, dtype);
 }
 
-/** A new tensor full of `number`. @throws {DTypeError} when `dtype` does not hold it. */
+/**
+ * A new tensor full of `number`.
+ * @throws {DTypeError} when `dtype` does not hold it.
+ */
 export function filled(
   shape: Shape,
   number: number,
@@ -51,7 +54,8 @@ export function filled(
  * Writes the elements of `source`, converted, over those of `target` (which may be a view of a larger tensor), in
  * place and without a gradient. What the tape kept of target's memory counts as changed. A q8 target takes whole blocks
  * of 32 along its last axis.
- * @throws {ShapeError} when the shapes differ. @throws {DeviceError} when the devices do, or a device cannot write q8.
+ * @throws {ShapeError} when the shapes differ.
+ * @throws {DeviceError} when the devices do, or a device cannot write q8.
  * @category Tensors
  */
 export function copyInto(source: TensorBase, target: TensorBase): void {

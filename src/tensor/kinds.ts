@@ -11,7 +11,10 @@ import { TensorBase } from "./base.ts";
 /** A tensor. */
 export const aTensor: Kind = kind("a tensor", (x) => x instanceof TensorBase);
 
-/** What every operation that reads a tensor's shape asks first. @throws {DTypeError} for anything but a tensor. */
+/**
+ * What every operation that reads a tensor's shape asks first.
+ * @throws {DTypeError} for anything but a tensor.
+ */
 export function demandTensor(what: string, x: unknown, name = "x"): void {
   if (!(x instanceof TensorBase)) throw notATensor(what, x, name);
 }

@@ -150,7 +150,10 @@ export function fromNumbers(
   }
 }
 
-/** Checks that `backend` holds tensors of `dtype`. @throws {DTypeError} when it does not. */
+/**
+ * Checks that `backend` holds tensors of `dtype`.
+ * @throws {DTypeError} when it does not.
+ */
 export function demandDType(dtype: DType, backend: Backend): void {
   if (backend.supports(dtype)) return;
   const advice = dtype === "f64" ? `use f32, or device "reference"` : "use another dtype or device";

@@ -163,6 +163,8 @@ export class BpeTokenizer implements Tokenizer {
    * the smallest ids, until the vocabulary has its size or no pair is frequent enough. Ids are given as in GPT-2:
    * the 256 bytes, the merges, the special tokens. Throws OptionError for a `vocabSize` that has no room for the
    * bytes and special tokens, CancelledError when the signal is aborted.
+   *
+   * @throws {OptionError} for no text and for options that do not exist.
    */
   static train(texts: string | Iterable<string>, options: BpeTrainOptions): BpeTokenizer;
   /** The same from texts that arrive one after another, such as those of a stream of files. */
@@ -197,7 +199,11 @@ export class BpeTokenizer implements Tokenizer {
     return new BpeTokenizer({ vocab, merges: mergesIn(merges), addedTokens });
   }
 
-  /** The ids of a text; special tokens in it become theirs. */
+  /**
+   * The ids of a text; special tokens in it become theirs.
+   *
+   * @throws {OptionError} for what is no text.
+   */
   encode(text: string, options: EncodeOptions = {}): number[] {
     const { addSpecialTokens: isWhole = true, splitSpecialTokens = false } = checkOptions(
       "encode",
@@ -256,7 +262,11 @@ export class BpeTokenizer implements Tokenizer {
     return out;
   }
 
-  /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
+  /**
+   * The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id.
+   *
+   * @throws {OptionError} for what is no list of ids.
+   */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     demandNumbers("decode", ids, "ids");

@@ -106,7 +106,11 @@ export class CharTokenizer implements Tokenizer {
     }
   }
 
-  /** A tokenizer for the characters of a text or of several, in the order of their code points. */
+  /**
+   * A tokenizer for the characters of a text or of several, in the order of their code points.
+   *
+   * @throws {OptionError} for a text without characters, and for options that do not exist.
+   */
   static from(texts: string | Iterable<string>, options: CharTokenizerOptions = {}): CharTokenizer {
     checkOptions("CharTokenizer.from", options, charOptions);
     demandIterable("CharTokenizer.from", texts, "what to learn from", "a text or several");
@@ -130,7 +134,11 @@ export class CharTokenizer implements Tokenizer {
     return this.#tokens.slice(0, this.#characters);
   }
 
-  /** The ids of a text. Throws FormatError for an unknown character, unless there is an `unkToken`. */
+  /**
+   * The ids of a text. Throws FormatError for an unknown character, unless there is an `unkToken`.
+   *
+   * @throws {OptionError} for what is no text.
+   */
   encode(text: string, options: EncodeOptions = {}): number[] {
     const { splitSpecialTokens = false } = checkOptions("encode", options, encodeOptions);
     const out: number[] = [];
@@ -149,7 +157,11 @@ export class CharTokenizer implements Tokenizer {
     return out;
   }
 
-  /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
+  /**
+   * The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id.
+   *
+   * @throws {OptionError} for what is no list of ids.
+   */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     demandNumbers("decode", ids, "ids");

@@ -90,7 +90,10 @@ class Parser {
   }
 }
 
-/** The tree of an expression. @throws {UnreadableExpression} for what is none, or refers back to what it matched. */
+/**
+ * The tree of an expression.
+ * @throws {UnreadableExpression} for what is none, or refers back to what it matched.
+ */
 export function parseExpression(source: string): ExpressionNode {
   return new Parser(source).parse();
 }

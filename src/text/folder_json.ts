@@ -157,7 +157,10 @@ export function around(
   };
 }
 
-/** The id of one of the special tokens. @throws {FormatError} when it is not named, or not there. */
+/**
+ * The id of one of the special tokens.
+ * @throws {FormatError} when it is not named, or not there.
+ */
 export function idIn(
   vocab: ReadonlyMap<string, number>,
   { named }: TokenSettings,

@@ -138,7 +138,11 @@ export class HuggingFaceTokenizer implements Tokenizer {
     return trying("cannot read this tokenizer.json", () => new HuggingFaceTokenizer(json, make, eosToken));
   }
 
-  /** The ids of a text; special tokens in it become theirs. */
+  /**
+   * The ids of a text; special tokens in it become theirs.
+   *
+   * @throws {OptionError} for what is no text.
+   */
   encode(text: string, options: EncodeOptions = {}): number[] {
     const { addSpecialTokens = true, splitSpecialTokens = false } = checkOptions(
       "encode",
@@ -157,7 +161,11 @@ export class HuggingFaceTokenizer implements Tokenizer {
     return ids as number[];
   }
 
-  /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
+  /**
+   * The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id.
+   *
+   * @throws {OptionError} for what is no list of ids.
+   */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     demandNumbers("decode", ids, "ids");

@@ -6,7 +6,10 @@
 import { FormatError } from "../core/errors.ts";
 import { Merges } from "./bpe_merge.ts";
 
-/** The merges in a merges.txt. @throws {FormatError} for a line that is no pair. */
+/**
+ * The merges in a merges.txt.
+ * @throws {FormatError} for a line that is no pair.
+ */
 export function mergesIn(text: string): [first: string, second: string][] {
   const pairs: [string, string][] = [];
   for (const [number, raw] of text.split("\n").entries()) {

@@ -314,7 +314,10 @@ function propertyOf(name: string): string {
   throw new Unknown(`the property ${JSON.stringify(name)} is not known`);
 }
 
-/** A pattern of a tokenizer.json as JavaScript says it. @throws {FormatError} for one that cannot be. */
+/**
+ * A pattern of a tokenizer.json as JavaScript says it.
+ * @throws {FormatError} for one that cannot be.
+ */
 export function splitPattern(source: string): RegExp {
   try {
     return new RegExp(new Translator(source).translate(), "gu");

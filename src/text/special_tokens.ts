@@ -121,7 +121,10 @@ function fromOlder(
   });
 }
 
-/** Reads what the files say. @throws {FormatError} for what they cannot mean. */
+/**
+ * Reads what the files say.
+ * @throws {FormatError} for what they cannot mean.
+ */
 export function tokenSettings(files: TokenFiles, where: string): TokenSettings {
   const file = (name: string): string => `${where}/${name}`;
   const config = demandObject(files.config ?? {}, file("tokenizer_config.json"));

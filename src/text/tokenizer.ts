@@ -81,11 +81,19 @@ export interface Tokenizer {
   readonly vocabSize: number;
   /** The id of the token that ends a text, if there is one. */
   readonly eosTokenId?: number | undefined;
-  /** The ids of a text. */
+  /**
+   * The ids of a text.
+   *
+   * @throws {OptionError} for what is no text.
+   */
   encode(text: string, options?: EncodeOptions): number[];
   /** What `encode` gives, in steps, where the tokenizer can; see `core/steps.ts`. */
   encodeSteps?(text: string, options?: EncodeOptions): Generator<number, number[], void>;
-  /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
+  /**
+   * The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id.
+   *
+   * @throws {OptionError} for what is no list of ids.
+   */
   decode(ids: ArrayLike<number>, options?: DecodeOptions): string;
   /** Decodes ids one at a time, never splitting a character. */
   stream(options?: StreamOptions): DecodeStream;

@@ -87,7 +87,10 @@ export async function tokenizerFromJson(
   return await HuggingFaceTokenizer.load({ ...file, model }, configuration, eosToken);
 }
 
-/** Expressions of a file, ready to be run. @throws {FormatError} for one that is not understood, or might never end. */
+/**
+ * Expressions of a file, ready to be run.
+ * @throws {FormatError} for one that is not understood, or might never end.
+ */
 async function compiled(cuts: readonly string[]): Promise<SplitExpression[]> {
   const { splitPattern } = await import("./oniguruma.ts");
   const splits = cuts.map((source) => ({ source, pattern: splitPattern(source) }));
@@ -99,7 +102,10 @@ async function compiled(cuts: readonly string[]): Promise<SplitExpression[]> {
 
 const modelTypes = ["BPE", "Unigram", "WordPiece", "WordLevel"];
 
-/** The kind of model; older files do not name it. @throws {FormatError} for one that nothing here reads. */
+/**
+ * The kind of model; older files do not name it.
+ * @throws {FormatError} for one that nothing here reads.
+ */
 function typeOf({ type, vocab, ...model }: Json): string {
   const known = type ??
     (Array.isArray(vocab)

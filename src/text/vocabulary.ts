@@ -12,7 +12,8 @@ export const maxId: number = 1 << 24;
 
 /**
  * An id that may lie beyond the vocabulary: models have more rows than their tokenizer has tokens, and such an id has no
- * text. @throws {ShapeError} for what is no id at all.
+ * text.
+ * @throws {ShapeError} for what is no id at all.
  */
 export function demandId(id: number): number {
   if (Number.isInteger(id) && id >= 0) return id;

@@ -105,7 +105,11 @@ export class WordPieceTokenizer implements Tokenizer {
     );
   }
 
-  /** The ids of a text; special tokens in it become theirs. */
+  /**
+   * The ids of a text; special tokens in it become theirs.
+   *
+   * @throws {OptionError} for what is no text.
+   */
   encode(text: string, options: EncodeOptions = {}): number[] {
     const { addSpecialTokens: around = true, splitSpecialTokens = false } = checkOptions(
       "encode",
@@ -177,7 +181,11 @@ export class WordPieceTokenizer implements Tokenizer {
     out.push(...ids);
   }
 
-  /** The text of ids, words with a space between. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
+  /**
+   * The text of ids, words with a space between. Ids beyond the vocabulary have none. Throws ShapeError for what is no id.
+   *
+   * @throws {OptionError} for what is no list of ids.
+   */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);
     demandNumbers("decode", ids, "ids");

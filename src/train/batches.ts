@@ -96,14 +96,20 @@ export function windows(
   return tensor(values, { shape: [starts.length, length], ...(device ? { device } : {}) });
 }
 
-/** The rows that are a part's. @throws {OptionError} where parts would not be equal. */
+/**
+ * The rows that are a part's.
+ * @throws {OptionError} where parts would not be equal.
+ */
 function rowsOf<T>(rows: readonly T[], part: BatchPart | undefined): readonly T[] {
   if (!part) return rows;
   const each = partSize(rows.length, part);
   return rows.slice(part.index * each, (part.index + 1) * each);
 }
 
-/** How many of `rows` rows are one part's. @throws {OptionError} where parts would not be equal. */
+/**
+ * How many of `rows` rows are one part's.
+ * @throws {OptionError} where parts would not be equal.
+ */
 export function partSize(rows: number, { count }: BatchPart): number {
   if (rows % count === 0) return rows / count;
   throw new OptionError(
@@ -232,7 +238,10 @@ export function sequentialBatches(ids: TokenIds, options: SequentialOptions): It
   };
 }
 
-/** A part of the next batch of `data`, of which a step takes `batches`. @throws {OptionError} where it cannot be cut. */
+/**
+ * A part of the next batch of `data`, of which a step takes `batches`.
+ * @throws {OptionError} where it cannot be cut.
+ */
 export function nextPart<B>(data: DataSource<B>, part: BatchPart, batches: number): B {
   if (part.count === 1) return data.next(undefined, batches);
   if (data.takesPart) return data.next(part, batches);

@@ -84,7 +84,10 @@ export async function writeCheckpoint(
   await files.writeFileAtomic(`${path}/${stateFile}`, `${JSON.stringify(content, null, 2)}\n`);
 }
 
-/** The state file of the checkpoint in `path`. @throws {FormatError} when it is not one. */
+/**
+ * The state file of the checkpoint in `path`.
+ * @throws {FormatError} when it is not one.
+ */
 export async function readState(files: FileSystem, path: string): Promise<StateFile> {
   const where = `${path}/${stateFile}`, source = await files.openFile(where);
   let text: string;

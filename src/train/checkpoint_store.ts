@@ -78,7 +78,10 @@ export class CheckpointStore {
   readonly #files: FileSystem;
   #work: string | null = null;
 
-  /** A store in `directory`. @throws {OptionError} when nothing would be kept. */
+  /**
+   * A store in `directory`.
+   * @throws {OptionError} when nothing would be kept.
+   */
   constructor(directory: string, options: CheckpointOptions) {
     const { keepLast = 2, keepBest = 1, files = {}, fileSystem } = checkOptions(
       "CheckpointStore",
@@ -99,6 +102,8 @@ export class CheckpointStore {
   /**
    * Writes a checkpoint, then removes those that are no longer wanted. Gives its folder. When that fails nothing of it is
    * left, and the older ones are what they were.
+   *
+   * @throws {FerrotypeError} where nothing can be written; the older ones are what they were.
    */
   async save(checkpoint: Checkpoint): Promise<string> {
     await this.#files.makeDir(this.directory);
@@ -143,14 +148,22 @@ export class CheckpointStore {
     return found;
   }
 
-  /** The newest checkpoint, its tensors on `device`; null when there is none. */
+  /**
+   * The newest checkpoint, its tensors on `device`; null when there is none.
+   *
+   * @throws {FormatError} for one that is damaged.
+   */
   async loadLatest(options: { device?: DeviceName } = {}): Promise<LoadedCheckpoint | null> {
     const { device } = checkOptions("loadLatest", options, loadOptions);
     const latest = (await this.#folders()).at(-1);
     return latest ? await readCheckpoint(this.#files, `${this.directory}/${latest.name}`, device) : null;
   }
 
-  /** The checkpoint with the lowest loss, its tensors on `device`; null when none has one. */
+  /**
+   * The checkpoint with the lowest loss, its tensors on `device`; null when none has one.
+   *
+   * @throws {FormatError} for one that is damaged.
+   */
   async loadBest(options: { device?: DeviceName } = {}): Promise<LoadedCheckpoint | null> {
     const { device } = checkOptions("loadBest", options, loadOptions);
     const [best] = byLoss(await this.list());

@@ -43,7 +43,10 @@ export class EarlyStopping {
     return this.#state;
   }
 
-  /** Goes on from `state`. @throws {FormatError} where it is none. */
+  /**
+   * Goes on from `state`.
+   * @throws {FormatError} where it is none.
+   */
   setState(state: unknown): void {
     const where = "the state of this checkpoint has a stopping that";
     const { best, waited } = demandObject(state, where);

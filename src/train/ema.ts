@@ -95,7 +95,10 @@ export class WeightAverage {
     return Object.fromEntries(this.#pairs.map(({ name, average }) => [name, average.detach()]));
   }
 
-  /** Goes on from `tensors`, in which there are so many `updates`. @throws {FormatError} where they are of other parameters. */
+  /**
+   * Goes on from `tensors`, in which there are so many `updates`.
+   * @throws {FormatError} where they are of other parameters.
+   */
   load(tensors: Readonly<Record<string, Tensor>>, updates: number): void {
     const wrong = this.#pairs.find(({ name, average }) =>
       !Object.hasOwn(tensors, name) || !sameShape(tensors[name].shape, average.shape)

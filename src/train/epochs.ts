@@ -64,7 +64,10 @@ export class Epochs {
     this.#place = place;
   }
 
-  /** A place that was saved. @throws {OptionError} where it is none. */
+  /**
+   * A place that was saved.
+   * @throws {OptionError} where it is none.
+   */
   demandPlace(state: unknown): EpochPlace {
     const { seed, epoch, at } = Object(state) as Record<string, unknown>;
     const isPlace = [seed, epoch, at].every(whole(0).accepts) && (at as number) < this.#count;

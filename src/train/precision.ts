@@ -66,7 +66,10 @@ export class MixedPrecision implements StepPrecision {
   readonly #scaler: GradScaler | null;
   #places: Place[] | null = null;
 
-  /** Nothing is copied yet. @throws {OptionError} where masters are of fewer bits, or overflows cannot be seen in time. */
+  /**
+   * Nothing is copied yet.
+   * @throws {OptionError} where masters are of fewer bits, or overflows cannot be seen in time.
+   */
   constructor(model: Module, dtype: HalfType, scaling: GradScalerOptions | undefined) {
     this.#model = model;
     this.#dtype = dtype;

@@ -63,7 +63,10 @@ export function learning(model: Module): [string, Tensor][] {
   return found.length ? found : own;
 }
 
-/** Sets the parameters that learn. @throws {FormatError} when one is missing, or one is of no parameter. */
+/**
+ * Sets the parameters that learn.
+ * @throws {FormatError} when one is missing, or one is of no parameter.
+ */
 function setLearning(model: Module, tensors: Tensors): void {
   const known = new Set(model.namedParameters().map(([name]) => name)),
     wanted = learning(model).map(([name]) => name);
@@ -115,7 +118,10 @@ export function captureRun(
   return { step, loss, tensors, state: run };
 }
 
-/** The state in a checkpoint, checked. @throws {FormatError} when no Trainer saved it. */
+/**
+ * The state in a checkpoint, checked.
+ * @throws {FormatError} when no Trainer saved it.
+ */
 function runState(state: unknown): RunState {
   const where = "the state of this checkpoint, if a Trainer saved it,", run = demandObject(state, where);
   const optimizer = demandObject(run.optimizer, `${where} has an optimizer that`);
@@ -148,7 +154,10 @@ function runState(state: unknown): RunState {
   return run as unknown as RunState;
 }
 
-/** A run goes on with the average that it was begun with. @throws {FormatError} where it has another, or one has none. */
+/**
+ * A run goes on with the average that it was begun with.
+ * @throws {FormatError} where it has another, or one has none.
+ */
 function demandAverage(here: WeightAverage | null, { ema }: RunState, tensors: Tensors | undefined): void {
   if (here?.decay === ema?.decay && (tensors === undefined) === (ema === undefined)) return;
   const said = (decay: number | undefined): string => decay === undefined ? "no ema" : `ema ${decay}`;
@@ -160,7 +169,10 @@ function demandAverage(here: WeightAverage | null, { ema }: RunState, tensors: T
   );
 }
 
-/** A run goes on in the precision that it was begun with. @throws {FormatError} where that is another. */
+/**
+ * A run goes on in the precision that it was begun with.
+ * @throws {FormatError} where that is another.
+ */
 function demandPrecision(here: MixedPrecision | null, { precision }: RunState): void {
   const own = here?.getState().precision ?? "f32", before = precision?.precision ?? "f32";
   if (own === before) return;

@@ -64,7 +64,10 @@ export class CpuBackend implements Backend {
   readonly #arounds: Around[] = [];
   #provided = 0;
 
-  /** A device with a heap of its own. @throws {DeviceError} when the options ask for what this machine has not. */
+  /**
+   * A device with a heap of its own.
+   * @throws {DeviceError} when the options ask for what this machine has not.
+   */
   constructor(options: CpuOptions = {}) {
     this.engine = new Engine(options);
     this.#kernels = { ...kernelsOn(this.engine) };
@@ -157,7 +160,10 @@ export class CpuBackend implements Backend {
     for (let tries = 0; tries < 4 && engine.blas.isOpen; tries++) tune(engine);
   }
 
-  /** Gives memory back. @throws {DeviceError} when it was given back before. */
+  /**
+   * Gives memory back.
+   * @throws {DeviceError} when it was given back before.
+   */
   release(buffer: DeviceBuffer): void {
     this.#overflow.release(buffer as CpuBuffer);
   }

@@ -103,7 +103,10 @@ export class Engine {
   #listener: Listener | null = null;
   #compiled: Kernel[] = []; // by index
 
-  /** An engine with a heap of its own. @throws {DeviceError} without SIMD, or when more threads are asked for than can be. */
+  /**
+   * An engine with a heap of its own.
+   * @throws {DeviceError} without SIMD, or when more threads are asked for than can be.
+   */
   constructor(options: EngineOptions = {}) {
     const { simd } = cpuFeatures();
     if (!simd.available) throw new DeviceError(`cpu: ${simd.reason}; use device "reference"`);

@@ -67,7 +67,10 @@ export class Overflow {
     this.most = most;
   }
 
-  /** A fresh buffer. @throws {DeviceError} when there is no room outside either. */
+  /**
+   * A fresh buffer.
+   * @throws {DeviceError} when there is no room outside either.
+   */
   allocate(byteLength: number): CpuBuffer {
     const buffer: Large = { pointer: this.#inside(byteLength), byteLength };
     if (byteLength >= leastBytes) {

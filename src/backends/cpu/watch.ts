@@ -40,7 +40,10 @@ export class Watch {
     this.#heap = heap;
   }
 
-  /** Runs an operation. @throws {DeviceError} when it wrote to anything else than its row of the table says. */
+  /**
+   * Runs an operation.
+   * @throws {DeviceError} when it wrote to anything else than its row of the table says.
+   */
   run(operation: Operation, args: Arguments, run: () => unknown): unknown {
     const outputs: View[] = [];
     eachView(operation, args, (view, role) => {

@@ -15,7 +15,10 @@ export interface ReferenceBuffer extends DeviceBuffer {
   data: ArrayBuffer | null;
 }
 
-/** The bytes of `buffer`. @throws {DeviceError} when they were given back. */
+/**
+ * The bytes of `buffer`.
+ * @throws {DeviceError} when they were given back.
+ */
 export function dataOf(buffer: DeviceBuffer): ArrayBuffer {
   const { data } = buffer as ReferenceBuffer;
   if (data === null) {

@@ -77,7 +77,10 @@ export class WebGpuBackend implements Backend {
     return this.gpu.buffers.allocate(byteLength);
   }
 
-  /** Gives memory back. @throws {DeviceError} when it was given back before. */
+  /**
+   * Gives memory back.
+   * @throws {DeviceError} when it was given back before.
+   */
   release(buffer: DeviceBuffer): void {
     this.gpu.buffers.release(buffer);
   }

@@ -73,7 +73,10 @@ export class Buffers {
     this.#device = device;
   }
 
-  /** Memory with undefined contents. @throws {DeviceError} for more than one buffer can hold. */
+  /**
+   * Memory with undefined contents.
+   * @throws {DeviceError} for more than one buffer can hold.
+   */
   allocate(byteLength: number): WebGpuBuffer {
     const size = sizeClass(byteLength), limit = this.#device.limits.maxBufferSize;
     if (byteLength > limit) {
@@ -99,7 +102,10 @@ export class Buffers {
     return { byteLength, gpu, id, batch };
   }
 
-  /** Gives memory back. @throws {DeviceError} when it was given back before. */
+  /**
+   * Gives memory back.
+   * @throws {DeviceError} when it was given back before.
+   */
   release(buffer: DeviceBuffer): void {
     const own = buffer as WebGpuBuffer, gpu = gpuOf(buffer), size = sizeClass(own.byteLength);
     own.gpu = null;
@@ -147,7 +153,10 @@ function putBack(free: Map<number, Idle[]>, size: number, idle: Idle): void {
   list.splice(list.findLastIndex(({ id }) => id > idle.id) + 1, 0, idle);
 }
 
-/** The GPU's buffer. @throws {DeviceError} when it was given back. */
+/**
+ * The GPU's buffer.
+ * @throws {DeviceError} when it was given back.
+ */
 export function gpuOf(buffer: DeviceBuffer): GPUBuffer {
   const { gpu } = buffer as WebGpuBuffer;
   if (gpu === null) {

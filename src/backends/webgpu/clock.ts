@@ -32,7 +32,10 @@ export class Clock {
     this.#staging = device.createBuffer({ size: 16 * most, usage: mapRead | copyTarget });
   }
 
-  /** Where the next pass notes its times. @throws {DeviceError} for more passes than are measured at once. */
+  /**
+   * Where the next pass notes its times.
+   * @throws {DeviceError} for more passes than are measured at once.
+   */
   next(): GPUComputePassTimestampWrites {
     if (this.#passes >= most) {
       throw new DeviceError(`webgpu: more than ${most} passes are measured; read the clock between them`);

@@ -250,7 +250,8 @@ export class Gpu {
 
   /**
    * The bytes of a piece of the buffer, once all work recorded before is done. Offset and length are multiples of 4.
-   * @throws {DeviceError} when that work failed. @throws {ShapeError} when it met an index out of range.
+   * @throws {DeviceError} when that work failed.
+   * @throws {ShapeError} when it met an index out of range.
    */
   async read(buffer: DeviceBuffer, byteOffset: number, byteLength: number): Promise<Uint8Array> {
     this.#demandAlive();

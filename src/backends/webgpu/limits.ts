@@ -95,7 +95,10 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>) {
     return bytes / seconds;
   }
 
-  /** Multiplications and additions in a second, in registers. @throws {DeviceError} for f16 where there is no shader-f16. */
+  /**
+   * Multiplications and additions in a second, in registers.
+   * @throws {DeviceError} for f16 where there is no shader-f16.
+   */
   async multiplyAdd(type: "f32" | "f16" = "f32"): Promise<number> {
     if (type === "f16" && !this.#gpu.device.features.has("shader-f16")) {
       throw new DeviceError("webgpu: this adapter has no shader-f16");

@@ -34,7 +34,10 @@ const limits = [
 
 const features = ["shader-f16", "subgroups", "timestamp-query"];
 
-/** A webgpu device on `adapter`; `options` may narrow what it uses. @throws {DeviceError} when the adapter gives none. */
+/**
+ * A webgpu device on `adapter`; `options` may narrow what it uses.
+ * @throws {DeviceError} when the adapter gives none.
+ */
 export async function openWebGpu(adapter: WebGpuAdapter, options: GpuOptions = {}): Promise<WebGpuBackend> {
   const most = adapter.limits as Record<string, number>;
   let device: GPUDevice;

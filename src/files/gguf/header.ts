@@ -307,7 +307,10 @@ function entryOf(cursor: Cursor, index: number): GgufEntry {
   return { name, type, shape, begin, byteLength: size / values * bytes };
 }
 
-/** The tensors with their places in the file. @throws {FormatError} where they overlap or reach beyond it. */
+/**
+ * The tensors with their places in the file.
+ * @throws {FormatError} where they overlap or reach beyond it.
+ */
 function placed(
   entries: readonly GgufEntry[],
   start: number,

@@ -266,13 +266,19 @@ export class GgufFile {
     return this.#places.has(name);
   }
 
-  /** Type, shape and place of a tensor. @throws {FormatError} when there is none of this name. */
+  /**
+   * Type, shape and place of a tensor.
+   * @throws {FormatError} when there is none of this name.
+   */
   info(name: string): GgufTensorInfo {
     const { part, entry: { type, shape, begin, byteLength } } = this.#place(name);
     return { name, type, dtype: ggufTypes[type].dtype ?? "f32", shape, file: part.name, begin, byteLength };
   }
 
-  /** A lazy view of a tensor. @throws {FormatError} when there is none of this name. */
+  /**
+   * A lazy view of a tensor.
+   * @throws {FormatError} when there is none of this name.
+   */
   view(name: string): GgufView {
     return new GgufView(this.#place(name).part, this.info(name));
   }

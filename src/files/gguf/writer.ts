@@ -48,7 +48,10 @@ export interface GgufTensorToSave {
 export interface GgufPlan {
   /** Its size in bytes. */
   readonly byteLength: number;
-  /** Its bytes, piece by piece. @throws {FormatError} when a tensor's bytes are not as many as its shape says. */
+  /**
+   * Its bytes, piece by piece.
+   * @throws {FormatError} when a tensor's bytes are not as many as its shape says.
+   */
   chunks(): AsyncGenerator<Uint8Array, void, undefined>;
 }
 
@@ -211,7 +214,10 @@ function sizeIn({ name, type, shape }: GgufTensorToSave): number {
   return sizeOf(shape) / values * bytes;
 }
 
-/** A file with these notes and tensors, in their order. @throws {FormatError | OptionError} for what the format does not hold. */
+/**
+ * A file with these notes and tensors, in their order.
+ * @throws {FormatError | OptionError} for what the format does not hold.
+ */
 export function planGguf(tensors: readonly GgufTensorToSave[], notes: GgufNotes): GgufPlan {
   const out = new Sink(), sizes = tensors.map(sizeIn), keys = Object.keys(notes);
   const seen = new Set<string>();

@@ -118,7 +118,10 @@ export class Arena {
     return this.#bytes + 240 * this.#stacks.count + 160 * this.#machines.length;
   }
 
-  /** Where a text begins. @throws {OptionError} when it may begin in too many ways. */
+  /**
+   * Where a text begins.
+   * @throws {OptionError} when it may begin in too many ways.
+   */
   *starting(): Paused<PlaceSet> {
     if (this.#start) return this.#start;
     const scratch = this.#begin();
@@ -136,7 +139,10 @@ export class Arena {
     return set.next[this.network.classes[byte]];
   }
 
-  /** Where a byte leads; null when it cannot come. @throws {OptionError} when there are too many ways. */
+  /**
+   * Where a byte leads; null when it cannot come.
+   * @throws {OptionError} when there are too many ways.
+   */
   *stepping(set: PlaceSet, byte: number): Paused<PlaceSet | null> {
     const number = this.network.classes[byte], known = set.next[number];
     if (known !== undefined) return known;

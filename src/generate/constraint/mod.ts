@@ -55,7 +55,10 @@ function checkFields(format: ResponseFormat): void {
   }
 }
 
-/** The grammar of a format, or null where anything goes. @throws {OptionError} for a format that is none. */
+/**
+ * The grammar of a format, or null where anything goes.
+ * @throws {OptionError} for a format that is none.
+ */
 export function* grammarOf(format: ResponseFormat): Steps<Grammar | null> {
   if (Object.hasOwn(fieldsOf, format?.type)) checkFields(format);
   switch (format?.type) {

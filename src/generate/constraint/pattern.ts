@@ -34,7 +34,10 @@ const {
 /** Atoms that make a step, and what one costs. */
 const stepAtoms = 64, atomUnits = 16;
 
-/** The grammar of a pattern. @throws {OptionError} for what is no pattern, or cannot be followed token by token. */
+/**
+ * The grammar of a pattern.
+ * @throws {OptionError} for what is no pattern, or cannot be followed token by token.
+ */
 export function parsePattern(pattern: string): Part {
   return finish(patternSteps(pattern));
 }

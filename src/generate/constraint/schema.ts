@@ -369,7 +369,10 @@ class Translator {
   }
 }
 
-/** The grammar of the JSON that a schema accepts. @throws {OptionError} for a keyword that cannot be followed. */
+/**
+ * The grammar of the JSON that a schema accepts.
+ * @throws {OptionError} for a keyword that cannot be followed.
+ */
 export function schemaGrammar(schema: unknown): Steps<Grammar> {
   return new Translator(schema).translate();
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import { sizeOf } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import type { Call, OperatorTable, Result } from "../call.ts";
@@ -20,7 +21,7 @@ function columnsToImage(c: Call): Result {
   const pads = c.ints("pads") ?? [...image, ...image].map(() => 0);
   const lists = [block, dilations, strides, pads.slice(rank)];
   if (rank === 0 || lists.some((list) => list.length !== rank) || pads.length !== 2 * rank) {
-    throw c.fail(`its lists are not one for each of ${rank} axes of the image`);
+    throw c.fail(`its lists are not one for each of ${counted(rank, "axis", "axes")} of the image`);
   }
   if ([...image, ...block, ...dilations, ...strides].some((n) => !Number.isInteger(n) || n < 1)) {
     throw c.fail("image_shape, block_shape, dilations and strides are whole numbers from 1");
@@ -33,7 +34,7 @@ function columnsToImage(c: Call): Result {
     places = sizeOf(counts),
     [batch, rows, columns] = x.shape;
   if (!(cells * places <= mostPlaces) || !(size <= mostPlaces)) {
-    throw c.fail(`an image of ${size} elements from ${places} blocks of ${cells}`);
+    throw c.fail(`an image of ${counted(size, "element")} from ${places} blocks of ${cells}`);
   }
   if (x.shape.length !== 3 || rows % cells !== 0 || columns !== places) {
     throw c.fail(`[${x.shape}] is not [batch, a multiple of ${cells}, ${places}]`);

@@ -23,7 +23,10 @@ export interface Encoder {
   readonly trainOnPrompt: boolean;
 }
 
-/** The template of the model. @throws {OptionError} where there is none. */
+/**
+ * The template of the model.
+ * @throws {OptionError} where there is none.
+ */
 function demandTemplate({ template }: Encoder, where: string): ChatTemplate {
   if (template) return template;
   throw new OptionError(

@@ -54,7 +54,10 @@ export class Examples<T> {
   readonly #first: number;
   readonly #read: (i: number) => T;
 
-  /** Those from `first` on. @internal */
+  /**
+   * Those from `first` on.
+   * @internal
+   */
   constructor(lines: Lines, first: number, length: number, read: (i: number) => T) {
     this.sha256 = lines.sha256;
     this.length = length;
@@ -63,7 +66,10 @@ export class Examples<T> {
     this.#read = read;
   }
 
-  /** The ids of example `i`, read from the file. @throws {FormatError} naming its line. */
+  /**
+   * The ids of example `i`, read from the file.
+   * @throws {FormatError} naming its line.
+   */
   at(i: number): T {
     return this.#read(this.#first + i);
   }

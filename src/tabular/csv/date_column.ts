@@ -8,7 +8,10 @@ import { dateForms, type FormCount, forms } from "./column_store.ts";
 import { type DateForm, dateOf } from "./dates.ts";
 import { counted, type DecidedColumn, type Decision, isDate, isNumber, oneLine, shown } from "./decision.ts";
 
-/** A column of dates. @throws {FormatError} for cells that are none, and for dates that demand different orders. */
+/**
+ * A column of dates.
+ * @throws {FormatError} for cells that are none, and for dates that demand different orders.
+ */
 export function asDates(decision: Decision): DecidedColumn {
   const { of, counts } = decision, dates = counts.filter(({ form }) => isDate(form));
   const failing = decision.among(isNumber);

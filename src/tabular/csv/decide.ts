@@ -26,7 +26,10 @@ import { booleanPair, parseBoolean } from "./words.ts";
 /** A column with at most this share of cells that fail has mistakes in it rather than being of texts. */
 const mistakeShare = 0.2;
 
-/** Decides what a column holds. @throws {FormatError} naming row and column of cells that do not fit. */
+/**
+ * Decides what a column holds.
+ * @throws {FormatError} naming row and column of cells that do not fit.
+ */
 export function decideColumn(of: ColumnToDecide, hints: NumberHints): DecidedColumn {
   const decision = new Decision(of);
   if (of.kind === "categorical") return asTexts(decision, of.demanded ? "as the model takes it" : "as asked");

@@ -181,7 +181,10 @@ function mixedUnits(counts: readonly NumberCount[]): readonly [NumberCount, Numb
   return plain !== undefined && named.length === 1 && named[0].shows.unit === "%" ? [named[0], plain] : null;
 }
 
-/** A column of numbers. @throws {FormatError} for cells that are none, or are written in another way than the others. */
+/**
+ * A column of numbers.
+ * @throws {FormatError} for cells that are none, or are written in another way than the others.
+ */
 export function asNumbers(decision: Decision, hints: NumberHints): DecidedColumn {
   const { of } = decision, counts = numbersOf(decision.counts);
   const failing = decision.among((form) => form === forms.infinite || isDate(form));

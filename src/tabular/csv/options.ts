@@ -196,7 +196,10 @@ export function demandUse(
   }
 }
 
-/** The options given to `where`, checked. @throws {OptionError} for what they cannot be. */
+/**
+ * The options given to `where`, checked.
+ * @throws {OptionError} for what they cannot be.
+ */
 export function checkCsvOptions(where: string, given: CsvOptions | undefined): CsvOptions {
   const options = checkOptions(where, given, csvOptions, idleCsvOptions),
     { delimiter, decimal, thousands } = options;

@@ -156,7 +156,9 @@ class TextReader {
  * Reads a table from bytes in pieces; `name` is what messages call the file, and `expected` what a model takes.
  *
  * @throws {FormatError} naming row and column (records count from 1, the first of the file): ragged rows, no rows, texts
- * among numbers, what is not text. @throws {OptionError} for options that do not fit. @throws {CancelledError} when
+ * among numbers, what is not text.
+ * @throws {OptionError} for options that do not fit.
+ * @throws {CancelledError} when
  * `signal` was aborted.
  */
 export async function readCsvStream(

@@ -197,7 +197,10 @@ export class TableBuilder {
     );
   }
 
-  /** Takes a record; `row` is its number in the file, from 1. @throws {FormatError} for one of another length. */
+  /**
+   * Takes a record; `row` is its number in the file, from 1.
+   * @throws {FormatError} for one of another length.
+   */
   add(record: readonly string[], row: number): void {
     const { header } = this.#judged.layout, { length } = record;
     if (row < this.#first || (row === this.#first && header) || length === 0) return;
@@ -222,7 +225,10 @@ export class TableBuilder {
     for (const { at, store } of this.#columns) store.set(index, record[at], row);
   }
 
-  /** Decides what the columns hold. @throws {FormatError} for cells that do not fit, and a table without rows. */
+  /**
+   * Decides what the columns hold.
+   * @throws {FormatError} for cells that do not fit, and a table without rows.
+   */
   finish(encoding: string, encodingWhy: string): Table {
     const rows = this.#rows, { layout, dialect, evidence } = this.#judged;
     if (rows === 0) {

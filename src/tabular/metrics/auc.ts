@@ -50,7 +50,7 @@ export function rankAuc(scores: ArrayLike<number>, positive: ArrayLike<boolean>)
  * against the rest (macro, one-vs-rest). A class that no row or every row has is left out; NaN when all are.
  */
 export function auc(scores: ClassScores): number {
-  checkClassScores(scores, "AUC");
+  checkClassScores(scores, "auc");
   const { labels, probabilities, classes } = scores;
   const column = new Float64Array(labels.length);
   const positive = new Array<boolean>(labels.length);

@@ -6,6 +6,7 @@
  */
 
 import { OptionError } from "../../core/errors.ts";
+import { show } from "../../core/show.ts";
 import { checkClassScores, type ClassScores, topClass } from "./scores.ts";
 
 /** One bin of a reliability diagram: the rows with `lower` < confidence <= `upper` (the first takes 0 too). */
@@ -22,12 +23,15 @@ export interface ReliabilityBin {
   readonly accuracy: number;
 }
 
+function checkBins(what: string, scores: ClassScores, bins: number): void {
+  checkClassScores(scores, what);
+  if (Number.isInteger(bins) && bins >= 1) return;
+  throw new OptionError(`${what}: bins is ${show(bins)}, expected a whole number from 1`);
+}
+
 /** Bins of equal width, empty ones included. `bins` defaults to 15, as in Guo et al. 2017. */
 export function reliability(scores: ClassScores, bins = 15): ReliabilityBin[] {
-  checkClassScores(scores, "calibration");
-  if (!Number.isInteger(bins) || bins < 1) {
-    throw new OptionError(`calibration needs at least 1 bin, not ${bins}`);
-  }
+  checkBins("reliability", scores, bins);
   const counts = new Float64Array(bins), sums = new Float64Array(bins), rights = new Float64Array(bins);
   for (let row = 0; row < scores.labels.length; row++) {
     const said = topClass(scores, row);
@@ -51,6 +55,7 @@ export function reliability(scores: ClassScores, bins = 15): ReliabilityBin[] {
  * al. 2015; Guo et al. 2017, "On calibration of modern neural networks"). With few rows it is biased upwards.
  */
 export function expectedCalibrationError(scores: ClassScores, bins = 15): number {
+  checkBins("expectedCalibrationError", scores, bins);
   let sum = 0;
   for (const { count, confidence, accuracy } of reliability(scores, bins)) {
     if (count > 0) sum += count * Math.abs(accuracy - confidence);

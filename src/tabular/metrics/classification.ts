@@ -22,7 +22,7 @@ export function accuracy(scores: ClassScores): number {
  * Each row is divided by its sum first, and a probability below 2^-52 counts as 2^-52, so one sure mistake costs 36 nats and not infinity.
  */
 export function logLoss(scores: ClassScores): number {
-  checkClassScores(scores, "log-loss");
+  checkClassScores(scores, "logLoss");
   const { labels, probabilities, classes } = scores;
   let sum = 0;
   for (let row = 0; row < labels.length; row++) {
@@ -36,7 +36,7 @@ export function logLoss(scores: ClassScores): number {
 
 /** Counts of rows by true class (row) and most probable class (column). `[classes, classes]` */
 export function confusionMatrix(scores: ClassScores): number[][] {
-  checkClassScores(scores, "confusion matrix");
+  checkClassScores(scores, "confusionMatrix");
   const { labels, classes } = scores;
   const counts = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
   for (let row = 0; row < labels.length; row++) counts[labels[row]][topClass(scores, row)]++;
@@ -57,6 +57,7 @@ export interface ClassReport {
 
 /** Precision, recall and F1 of each class. `[classes]` */
 export function classReport(scores: ClassScores): ClassReport[] {
+  checkClassScores(scores, "classReport");
   return confusionMatrix(scores).map((counts, c, matrix) => {
     const hits = counts[c];
     const support = counts.reduce((sum, count) => sum + count, 0);
@@ -70,6 +71,7 @@ export function classReport(scores: ClassScores): ClassReport[] {
  * of a row nor said of one is left out; one that is true but never said counts 0.
  */
 export function macroF1(scores: ClassScores): number {
+  checkClassScores(scores, "macroF1");
   const present = classReport(scores).map(({ f1 }) => f1).filter((f1) => !Number.isNaN(f1));
   return present.reduce((sum, f1) => sum + f1, 0) / present.length;
 }
@@ -79,7 +81,7 @@ export function macroF1(scores: ClassScores): number {
  * probability, in [0, 1]; for more it is the sum over classes, in [0, 2].
  */
 export function brier(scores: ClassScores): number {
-  checkClassScores(scores, "Brier score");
+  checkClassScores(scores, "brier");
   const { labels, probabilities, classes } = scores;
   let sum = 0;
   for (let row = 0; row < labels.length; row++) {

@@ -17,13 +17,13 @@ function sumOfSquares(scores: ValueScores): number {
 
 /** The root of the mean squared error, in the target's unit. */
 export function rmse(scores: ValueScores): number {
-  checkValueScores(scores, "RMSE");
+  checkValueScores(scores, "rmse");
   return Math.sqrt(sumOfSquares(scores) / scores.targets.length);
 }
 
 /** The mean absolute error, in the target's unit. */
 export function mae(scores: ValueScores): number {
-  checkValueScores(scores, "MAE");
+  checkValueScores(scores, "mae");
   let sum = 0;
   for (let row = 0; row < scores.targets.length; row++) {
     sum += Math.abs(scores.predictions[row] - scores.targets[row]);
@@ -37,7 +37,7 @@ export function mae(scores: ValueScores): number {
  * else 0; of a single row it is NaN.
  */
 export function r2(scores: ValueScores): number {
-  checkValueScores(scores, "R²");
+  checkValueScores(scores, "r2");
   const { targets } = scores;
   if (targets.length < 2) return NaN;
   let mean = 0, total = 0;

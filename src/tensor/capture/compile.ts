@@ -37,7 +37,10 @@ const manyTraces = 16;
  * @category Gradients and programs
  */
 export interface Compiled<A extends unknown[], R> extends Disposable {
-  /** Runs it. @throws {CaptureError} when it cannot be a program. */
+  /**
+   * Runs it.
+   * @throws {CaptureError} when it cannot be a program.
+   */
   (...args: A): R;
   /** How often it was traced. */
   readonly traces: number;

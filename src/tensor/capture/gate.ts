@@ -18,7 +18,10 @@ export interface Capture {
   gate(backend: Backend): Backend;
   /** The gradient of `tensor` is about to be read or set. */
   touch(tensor: TensorBase): void;
-  /** A gradient is about to be taken through `node`. @throws {CaptureError} when it was made outside. */
+  /**
+   * A gradient is about to be taken through `node`.
+   * @throws {CaptureError} when it was made outside.
+   */
   pass(node: TapeNode): void;
   /** Places for `count` numbers that `numbers` gives anew in every run. */
   perRun(count: number, numbers: () => readonly number[]): number[];
@@ -77,7 +80,10 @@ export function perRun(count: number, numbers: () => readonly number[]): readonl
   return active ? active.perRun(count, numbers) : numbers();
 }
 
-/** Says that `what` cannot be part of a program, and what to do instead. @throws {CaptureError} while something is captured. */
+/**
+ * Says that `what` cannot be part of a program, and what to do instead.
+ * @throws {CaptureError} while something is captured.
+ */
 export function refuseCapture(what: string, advice: string): void {
   if (active) throw new CaptureError(`${what} cannot be part of a compiled function: ${advice}`);
 }

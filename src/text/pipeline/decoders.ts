@@ -125,7 +125,10 @@ const makers: Readonly<Record<string, (part: Part) => Decode>> = {
 
 const list: PartList = { name: "decoder", inner: "decoders", known: makers };
 
-/** The decoder that a file describes; null for none. @throws {FormatError} for one that is not known. */
+/**
+ * The decoder that a file describes; null for none.
+ * @throws {FormatError} for one that is not known.
+ */
 export function decoderOf(value: unknown): Decode | null {
   const steps = partsOf(value, list).map((part) => makers[part.type](part));
   return steps.length === 0

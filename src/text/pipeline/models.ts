@@ -13,7 +13,10 @@ import { type Part, textIn } from "./parts.ts";
 /** A vocabulary with a way to cut pieces into it. */
 export interface Model {
   readonly ids: ReadonlyMap<string, number>;
-  /** Puts the ids of a piece into `out`. @throws {FormatError} for what has no token, where none stands for the unknown. */
+  /**
+   * Puts the ids of a piece into `out`.
+   * @throws {FormatError} for what has no token, where none stands for the unknown.
+   */
   encode(piece: string, out: number[]): void;
   /** The same in steps, where long pieces need them. */
   readonly encodeSteps?: (piece: string, out: number[]) => Steps<void>;
@@ -51,7 +54,10 @@ type Pair = readonly [first: string, second: string];
 /** Longer pieces seldom come again, and so many are kept. */
 const keptLength = 64, keptPieces = 50_000;
 
-/** Byte-pair encoding over characters. @param pairs the merges in their order. */
+/**
+ * Byte-pair encoding over characters.
+ * @param pairs the merges in their order.
+ */
 export function bpeModel(model: Part, pairs: readonly Pair[]): Model {
   const ids = vocabularyMap(model.vocab as Record<string, number>);
   const prefix = typeof model.continuing_subword_prefix === "string" ? model.continuing_subword_prefix : "";

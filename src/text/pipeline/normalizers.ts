@@ -141,7 +141,10 @@ const makers: Readonly<Record<string, (part: Part) => Normalize>> = {
 
 const list: PartList = { name: "normalizer", inner: "normalizers", known: makers };
 
-/** The normalizer that a file describes; null for none. @throws {FormatError} for one that is not known. */
+/**
+ * The normalizer that a file describes; null for none.
+ * @throws {FormatError} for one that is not known.
+ */
 export function normalizerOf(value: unknown): Normalize | null {
   const steps = partsOf(value, list).map((part) => makers[part.type](part));
   if (steps.length === 0) return null;

@@ -24,7 +24,10 @@ export interface PartList {
 /** A part that names its type. */
 export type TypedPart = Part & { readonly type: string };
 
-/** The parts in their order, Sequences taken apart. @throws {FormatError} for one that is not known. */
+/**
+ * The parts in their order, Sequences taken apart.
+ * @throws {FormatError} for one that is not known.
+ */
 export function partsOf(value: unknown, list: PartList): TypedPart[] {
   if (value === null || value === undefined) return [];
   const { type, [list.inner]: inner } = value as Part;
@@ -37,14 +40,20 @@ export function partsOf(value: unknown, list: PartList): TypedPart[] {
   );
 }
 
-/** The expression of a part's pattern. @throws {FormatError} for one that might never end. */
+/**
+ * The expression of a part's pattern.
+ * @throws {FormatError} for one that might never end.
+ */
 export function expressionIn(part: Part): RegExp {
   const expression = splitPattern(textIn((part.pattern ?? {}) as Part, "Regex"));
   demandEnding(expression);
   return expression;
 }
 
-/** The text in a field. @throws {FormatError} when there is none. */
+/**
+ * The text in a field.
+ * @throws {FormatError} when there is none.
+ */
 export function textIn(part: Part, name: string, fallback?: string): string {
   const value = part[name] ?? fallback;
   if (typeof value === "string") return value;

@@ -41,7 +41,10 @@ const makers: Readonly<Record<string, (part: Part) => Around>> = {
 
 const list: PartList = { name: "post_processor", inner: "processors", known: makers };
 
-/** What stands around a text. @throws {FormatError} for a processor that is not known. */
+/**
+ * What stands around a text.
+ * @throws {FormatError} for a processor that is not known.
+ */
 export function aroundOf(value: unknown): Around {
   return partsOf(value, list).map((part) => makers[part.type](part)).reduce<Around>(
     (inner, outer) => outer.flatMap((id) => id === null ? inner : [id]),

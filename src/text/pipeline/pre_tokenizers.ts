@@ -202,7 +202,10 @@ const makers: Readonly<Record<string, (part: Part) => Cut>> = {
 
 const list: PartList = { name: "pre_tokenizer", inner: "pretokenizers", known: makers };
 
-/** The pre-tokenizer that a file describes. @throws {FormatError} for one that is not known. */
+/**
+ * The pre-tokenizer that a file describes.
+ * @throws {FormatError} for one that is not known.
+ */
 export function preTokenizerOf(value: unknown): Cut {
   const cuts = partsOf(value, list).map((part) => makers[part.type](part));
   return function* (text, isFirst) {

@@ -109,7 +109,8 @@ export interface SentencePieceOptions {
 /**
  * The tokenizer that a `tokenizer.model` is.
  *
- * @throws {FormatError} for bytes that are none, and for its kinds "word" and "char". @throws {FerrotypeError} where the
+ * @throws {FormatError} for bytes that are none, and for its kinds "word" and "char".
+ * @throws {FerrotypeError} where the
  * package `@bufbuild/protobuf` is not installed.
  */
 export async function readSentencePiece(
@@ -124,7 +125,10 @@ export async function readSentencePiece(
   }
 }
 
-/** What such a tokenizer is made of. @throws {FormatError} as {@link readSentencePiece} does. */
+/**
+ * What such a tokenizer is made of.
+ * @throws {FormatError} as {@link readSentencePiece} does.
+ */
 export async function readSentencePieceParts(
   bytes: Uint8Array,
   options: SentencePieceOptions = {},

@@ -180,7 +180,11 @@ export class SentencePieceTokenizer implements Tokenizer {
     }
   }
 
-  /** The ids of a text; special tokens in it become theirs ({@link SentencePieceParts.controlsInText}). */
+  /**
+   * The ids of a text; special tokens in it become theirs ({@link SentencePieceParts.controlsInText}).
+   *
+   * @throws {OptionError} for what is no text.
+   */
   encode(text: string, options: EncodeOptions = {}): number[] {
     return finish(this.#steps(text, checkOptions("encode", options, encodeOptions)));
   }
@@ -272,7 +276,11 @@ export class SentencePieceTokenizer implements Tokenizer {
     return inner.length === 2 ? inner as [string, string] : [inner[0], inner.slice(1).join("")];
   }
 
-  /** The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id. */
+  /**
+   * The text of ids. Ids beyond the vocabulary have none. Throws ShapeError for what is no id.
+   *
+   * @throws {OptionError} for what is no list of ids.
+   */
   decode(ids: ArrayLike<number>, options: DecodeOptions = {}): string {
     const { pieces, addDummyPrefix, removeExtraWhitespaces } = this.#parts;
     const { skipSpecialTokens: skip = false } = checkOptions("decode", options, decodeOptions);

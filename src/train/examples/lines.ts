@@ -16,7 +16,10 @@ const chunkSize = 1 << 20;
 /** The longest line, in bytes: a text that no context holds. */
 const longestLine = 1 << 26;
 
-/** Looks at the value of a line. `where` names it. @throws {FormatError} for one that is not what it should be. */
+/**
+ * Looks at the value of a line. `where` names it.
+ * @throws {FormatError} for one that is not what it should be.
+ */
 export type CheckLine = (value: JsonObject, where: string) => void;
 
 /** A digest in the making, as the platform has it. */

@@ -58,7 +58,10 @@ export class ExampleOrder<T, B> {
     this.#read = read;
   }
 
-  /** The next example. @throws {OptionError} where a whole epoch gives none. */
+  /**
+   * The next example.
+   * @throws {OptionError} where a whole epoch gives none.
+   */
   #next(): T {
     for (let tried = 0; tried < this.#set.length; tried++) {
       const found = this.#read(this.#epochs.next());
@@ -96,7 +99,10 @@ export class ExampleOrder<T, B> {
     return { ...this.#epochs.place, done: this.#done, sha256: this.#set.sha256 };
   }
 
-  /** Goes on where `state` was taken. @throws {OptionError} for what is none, and one of another file. */
+  /**
+   * Goes on where `state` was taken.
+   * @throws {OptionError} for what is none, and one of another file.
+   */
   setState(state: unknown): void {
     const place = this.#epochs.demandPlace(state), { done, sha256 } = state as Record<string, unknown>;
     if (sha256 !== this.#set.sha256) {

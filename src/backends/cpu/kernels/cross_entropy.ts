@@ -18,7 +18,10 @@ import { emitRowMax, emitRowSum, emitWeight, writerForWeights } from "./softmax.
 // Arguments beside `extraArg`: 1 once a target was no class, and that target.
 const wrongArg = extraArg + 4, wrongTargetArg = extraArg + 8;
 
-/** Losses and log Σ exp per row; see `Kernels.crossEntropy`. @throws {ShapeError} for a target that is no class. */
+/**
+ * Losses and log Σ exp per row; see `Kernels.crossEntropy`.
+ * @throws {ShapeError} for a target that is no class.
+ */
 export function crossEntropy(
   engine: Engine,
   logits: View,

@@ -59,7 +59,10 @@ export function countsIn(index: View, size: number): "i32" | "i64" {
   return index.dtype === "i64" || size >= 2 ** 32 ? "i64" : "i32";
 }
 
-/** Looks now, and whenever the kernel's work is done again. @throws {ShapeError} when it met an index out of range. */
+/**
+ * Looks now, and whenever the kernel's work is done again.
+ * @throws {ShapeError} when it met an index out of range.
+ */
 export function checkIndices(engine: Engine, what: string, { shape }: View, axis: number): void {
   if (engine.isCapturing) engine.afterJob((args) => demandInside(engine, args, what, shape, axis));
   demandInside(engine, engine.args, what, shape, axis);

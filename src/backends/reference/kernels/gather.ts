@@ -8,7 +8,10 @@ import type { View } from "../../contract.ts";
 import { computeTypeOf, inLane, type Lane } from "../lane.ts";
 import { walk } from "../walk.ts";
 
-/** `out[i0…] = x[… index[i0…] at axis …]`. @throws {ShapeError} for an index outside [-size, size). */
+/**
+ * `out[i0…] = x[… index[i0…] at axis …]`.
+ * @throws {ShapeError} for an index outside [-size, size).
+ */
 export function gather(x: View, axis: number, index: View, out: View): void {
   const position = indexReader("gather", x, axis, index);
   inLane(computeTypeOf(x.dtype), (lane) => {
@@ -20,7 +23,10 @@ export function gather(x: View, axis: number, index: View, out: View): void {
   });
 }
 
-/** Adds or writes `source[i0…]` to `out[… index[i0…] at axis …]`. @throws {ShapeError} for an index outside [-size, size). */
+/**
+ * Adds or writes `source[i0…]` to `out[… index[i0…] at axis …]`.
+ * @throws {ShapeError} for an index outside [-size, size).
+ */
 export function scatter(mode: "add" | "set", out: View, axis: number, index: View, source: View): void {
   inLane(computeTypeOf(out.dtype), (lane) => place(lane, mode, out, axis, index, source));
 }
