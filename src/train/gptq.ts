@@ -46,11 +46,6 @@ const gptqOptions: OptionTable<GptqOptions> = {
   onProgress: kinds.callback,
 };
 
-/** What has a network of its own: every model of a family. */
-interface Networked extends Module {
-  readonly network: CausalNetwork;
-}
-
 /** A layer whose weight is to be in 4 bits. */
 interface Work {
   readonly name: string;
@@ -214,7 +209,11 @@ function place({ layer }: Work, blocks: Uint8Array, shape: readonly number[]): v
  * ```
  * @category Training
  */
-export async function gptq(model: Networked, ids: TokenIds, options: GptqOptions = {}): Promise<void> {
+export async function gptq(
+  model: Module & { readonly network: CausalNetwork },
+  ids: TokenIds,
+  options: GptqOptions = {},
+): Promise<void> {
   const given = checkOptions("gptq", options, gptqOptions), network = model?.network;
   if (!network?.contextLength || typeof ids !== "object" || typeof ids?.length !== "number") {
     throw new OptionError(
