@@ -195,7 +195,7 @@ export class TrainingRun {
   async #noteRanks(): Promise<void> {
     if (distributed.size === 1) return;
     const list = distributed.hosts.map((host, rank) => `rank ${rank} on ${host}`).join(", ");
-    await this.#note(`${distributed.size} ranks by ${distributed.library}: ${list}`);
+    await this.#note(`${counted(distributed.size, "rank")} by ${distributed.library}: ${list}`);
   }
 
   /** What memory the optimizer takes here, beside what it would take alone. */
@@ -205,9 +205,9 @@ export class TrainingRun {
     // AdamW remembers two numbers of four bytes for each.
     const mb = (elements: number): string => `${(elements * 8 / 1e6).toFixed(2)} MB`;
     await this.#note(
-      `optimizer states: ${mb(owned.elements)} on rank 0, ${
-        mb(owned.of)
-      } in all; of ${distributed.size} ranks each has ` +
+      `optimizer states: ${mb(owned.elements)} on rank 0, ${mb(owned.of)} in all; of ${
+        counted(distributed.size, "rank")
+      } each has ` +
         `${mb(owned.of / distributed.size)} when divided evenly`,
     );
   }

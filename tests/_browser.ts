@@ -1,5 +1,5 @@
 /**
- * The site in a headless Chromium: built once into a temporary folder, served on loopback, opened in a fresh context.
+ * The site in a headless Chromium: served on loopback from a folder of the test's own, opened in a fresh context.
  *
  * A page fails its test when it logs an error, throws, or asks another origin for anything. Browsers are slow, so these
  * tests run on Deno alone; where that is not it, or there is no Chromium, they are skipped and say why.
@@ -15,6 +15,7 @@ import { join } from "node:path";
 import process from "node:process";
 import type { Browser, BrowserContextOptions, Page } from "playwright-core";
 import type { Size } from "../web/build.ts";
+import { putSite } from "./_site.ts";
 import { patience, until as waitUntil } from "./_wait.ts";
 
 /** The path of a Chromium; `CHROMIUM` names one. */
@@ -93,12 +94,9 @@ export class TestSite {
 
   /** Builds the site and starts the browser. */
   static async start(...flags: string[]): Promise<TestSite> {
-    const [{ buildSite }, { serveSite }] = await Promise.all([
-      import("../web/build.ts"),
-      import("../web/serve.ts"),
-    ]);
+    const { serveSite } = await import("../web/serve.ts");
     const parent = mkdtempSync(join(tmpdir(), "ferrotype-site-")), folder = join(parent, "dist");
-    const sizes = await buildSite(folder);
+    const sizes = await putSite(folder);
     const browser = await launchChromium(...flags);
     return new TestSite(browser, sizes, parent, (isolation) => serveSite({ folder, port: 0, isolation }));
   }
@@ -160,13 +158,20 @@ export class TestSite {
   }
 }
 
+/** Milliseconds between two questions to a page: each goes through four processes, and what they compute waits for them. */
+const pause = 40;
+
 /**
  * Waits until `question` is true in the page. Not playwright's own `waitForFunction`: it evaluates text in the page, which
  * the page's policy forbids.
  */
 export async function until(page: Page, question: () => boolean): Promise<void> {
   // A page that loads anew in between has no answer yet.
-  await waitUntil(() => page.evaluate(question).catch(() => false), `a yes of the page to ${question}`);
+  await waitUntil(
+    () => page.evaluate(question).catch(() => false),
+    `a yes of the page to ${question}`,
+    pause,
+  );
 }
 
 /** Waits until the page's status line matches. */
@@ -178,7 +183,7 @@ export async function says(page: Page, text: RegExp): Promise<void> {
 export async function shows(page: Page, selector: string, text: RegExp): Promise<void> {
   let said = "";
   try {
-    await waitUntil(async () => text.test(said = await page.textContent(selector) ?? ""), `${text}`);
+    await waitUntil(async () => text.test(said = await page.textContent(selector) ?? ""), `${text}`, pause);
   } catch (error) {
     throw new Error(`${(error as Error).message}; ${selector} says "${said}"`);
   }

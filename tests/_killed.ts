@@ -12,6 +12,7 @@ import process from "node:process";
 import { describe, it } from "node:test";
 import { Generator } from "../src/core/random.ts";
 import { runDying } from "./_dies.ts";
+import { callsMade, countCalls } from "./_dying.ts";
 import {
   filesUnder,
   foreignWeights,
@@ -24,58 +25,71 @@ import { width } from "./_width.ts";
 const kills = Number(process.env.FERROTYPE_KILLS ?? width(100, 33));
 const seed = Number(process.env.FERROTYPE_SEED ?? 13);
 
-/** Kills writers of one kind `times` times. */
-async function killMany(kind: KindOfWrite, times: number, random: Generator): Promise<void> {
-  const place = mkdtempSync(join(tmpdir(), "ferrotype-killed-"));
-  /** What an undisturbed write of a state leaves, in a new folder or over the other state. */
-  const undisturbed = new Map<
-    string,
-    { seen: string; foreign: string | null; files: string[]; calls: number }
-  >();
-  try {
-    for (const before of [null, 0, 1] as const) {
-      for (const which of [0, 1] as const) {
-        if (before === which) continue;
-        const folder = mkdtempSync(join(place, "whole-"));
-        if (before !== null) await kind.write(folder, before);
-        await kind.write(folder, which);
-        undisturbed.set(`${before} ${which}`, {
-          seen: await kind.read(folder),
-          foreign: await foreignWeights(folder),
-          files: filesUnder(folder),
-          calls: 40,
-        });
-      }
-    }
-    for (let killed = 0; killed < times;) {
-      const which = random.integer(0, 2) as Which,
-        before = random.uniform() < 0.25 ? null : 1 - which as Which;
-      const whole = undisturbed.get(`${before} ${which}`)!, old = undisturbed.get(`${which} ${before}`);
-      const folder = mkdtempSync(join(place, "killed-")), at = 1 + random.integer(0, whole.calls);
+/** What an undisturbed write of a state leaves, in a new folder or over the other state. */
+interface Whole {
+  readonly seen: string;
+  readonly foreign: string | null;
+  readonly files: string[];
+  /** How many calls it makes; a process of its own may make others. */
+  calls: number;
+}
+
+/** Undisturbed writes of one kind: by the state that was there, and the one that is written. */
+async function undisturbedWrites(kind: KindOfWrite, place: string): Promise<Map<string, Whole>> {
+  const found = new Map<string, Whole>();
+  for (const before of [null, 0, 1] as const) {
+    for (const which of [0, 1] as const) {
+      if (before === which) continue;
+      const folder = mkdtempSync(join(place, "whole-"));
       if (before !== null) await kind.write(folder, before);
-      const calls = await runDying("_killed_writer.ts", [kind.name, folder, String(which), String(at)]);
-      if (calls !== null) {
-        // There were fewer calls than that.
-        assert(calls < at, `${calls} calls, and the ${at}th did not kill`);
-        whole.calls = calls;
-        continue;
-      }
-      killed++;
-      const when = `${kind.name}, ${before} to ${which}, killed at call ${at}`;
-      const seen = await kind.read(folder).catch((error: Error) => `nothing: ${error.message}`);
-      const allowed = [whole.seen, ...(old ? [old.seen] : [])];
-      assert(allowed.includes(seen) || (!old && seen.startsWith("nothing")), `${when}: reads as ${seen}`);
-      assert(
-        [whole.foreign, old?.foreign, null].includes(await foreignWeights(folder)),
-        `${when}: mixed weights`,
-      );
+      countCalls();
       await kind.write(folder, which);
-      assertEquals(await kind.read(folder), whole.seen, when);
-      assertEquals(filesUnder(folder), whole.files, when);
-      rmSync(folder, { recursive: true, force: true });
+      found.set(`${before} ${which}`, {
+        calls: callsMade(),
+        seen: await kind.read(folder),
+        foreign: await foreignWeights(folder),
+        files: filesUnder(folder),
+      });
     }
-  } finally {
-    rmSync(place, { recursive: true, force: true });
+  }
+  return found;
+}
+
+/** Kills writers of one kind `times` times. */
+async function killMany(
+  kind: KindOfWrite,
+  undisturbed: ReadonlyMap<string, Whole>,
+  place: string,
+  times: number,
+  random: Generator,
+): Promise<void> {
+  for (let killed = 0; killed < times;) {
+    const which = random.integer(0, 2) as Which,
+      before = random.uniform() < 0.25 ? null : 1 - which as Which;
+    const whole = undisturbed.get(`${before} ${which}`)!, old = undisturbed.get(`${which} ${before}`);
+    const folder = mkdtempSync(join(place, "killed-")), at = 1 + random.integer(0, whole.calls + 1);
+    if (before !== null) await kind.write(folder, before);
+    const calls = await runDying("_killed_writer.ts", [kind.name, folder, String(which), String(at)]);
+    if (calls !== null) {
+      // There were fewer calls than that.
+      assert(calls < at, `${calls} calls, and the ${at}th did not kill`);
+      whole.calls = calls;
+      continue;
+    }
+    killed++;
+    whole.calls = Math.max(whole.calls, at);
+    const when = `${kind.name}, ${before} to ${which}, killed at call ${at}`;
+    const seen = await kind.read(folder).catch((error: Error) => `nothing: ${error.message}`);
+    const allowed = [whole.seen, ...(old ? [old.seen] : [])];
+    assert(allowed.includes(seen) || (!old && seen.startsWith("nothing")), `${when}: reads as ${seen}`);
+    assert(
+      [whole.foreign, old?.foreign, null].includes(await foreignWeights(folder)),
+      `${when}: mixed weights`,
+    );
+    await kind.write(folder, which);
+    assertEquals(await kind.read(folder), whole.seen, when);
+    assertEquals(filesUnder(folder), whole.files, when);
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 
@@ -86,8 +100,18 @@ export function describeKilled(what: string, kinds: readonly KindOfWrite[]): voi
     for (const [i, kind] of kinds.entries()) {
       // Two at a time: a process mostly waits to begin.
       it(`${kind.name}, ${times} times`, async () => {
-        const halves = [Math.ceil(times / 2), Math.floor(times / 2)];
-        await Promise.all(halves.map((n, half) => killMany(kind, n, new Generator(seed + 2 * i + half))));
+        const place = mkdtempSync(join(tmpdir(), "ferrotype-killed-"));
+        try {
+          const undisturbed = await undisturbedWrites(kind, place);
+          const halves = [Math.ceil(times / 2), Math.floor(times / 2)];
+          await Promise.all(
+            halves.map((n, half) =>
+              killMany(kind, undisturbed, place, n, new Generator(seed + 2 * i + half))
+            ),
+          );
+        } finally {
+          rmSync(place, { recursive: true, force: true });
+        }
       });
     }
   });

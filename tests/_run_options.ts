@@ -19,6 +19,10 @@ export const runOptions: Options = {
     kind: namesOf(runtimeKinds.map(({ name }) => name)),
     help: "only on these: deno, bun, node",
   },
+  all: {
+    help:
+      "every file on every runtime, also what asks nothing of its runtime and ran on another of its engine",
+  },
   jobs: {
     value: "N",
     kind: whole(1, 256),

@@ -16,12 +16,17 @@ import { installWithNpm } from "./_install.ts";
 /** One runtime, and what the runner needs to know about it. */
 export interface RuntimeKind {
   readonly name: "deno" | "bun" | "node";
+  /** What runs JavaScript and WebAssembly in it. */
+  readonly engine: "V8" | "JavaScriptCore";
   /** The oldest version the package supports: major and minor. */
   readonly atLeast: readonly [number, number];
   /** Arguments that run the tests of a file, or of several where {@link shares}, and write a JUnit report. */
   readonly arguments: (files: readonly string[], report: string) => string[];
-  /** Whether several files in one process share what they import. Deno reads it anew for each, which saves next to nothing. */
-  readonly shares: boolean;
+  /**
+   * How many files share a process, and what they import. Deno reads it anew for each, which saves next to nothing. On Bun a process
+   * slows down with what was in it: nine files of kernels took 35 s of processor time together, 22 s in two halves, 19 s each alone.
+   */
+  readonly shares: number;
 }
 
 /** A runtime that was found. */
@@ -35,12 +40,14 @@ export interface FoundRuntime {
 export const runtimeKinds: readonly RuntimeKind[] = [
   {
     name: "deno",
+    engine: "V8",
     atLeast: [2, 9],
     arguments: (files, report) => ["test", "-A", "--no-check", `--junit-path=${report}`, ...files],
-    shares: false,
+    shares: 1,
   },
   {
     name: "bun",
+    engine: "JavaScriptCore",
     atLeast: [1, 4],
     // Bun gives a test 5 s unless told otherwise; the others leave that to the test.
     arguments: (files, report) => [
@@ -50,10 +57,11 @@ export const runtimeKinds: readonly RuntimeKind[] = [
       `--reporter-outfile=${report}`,
       ...files.map((file) => `./${file}`),
     ],
-    shares: true,
+    shares: 4,
   },
   {
     name: "node",
+    engine: "V8",
     atLeast: [24, 0],
     arguments: (files, report) => [
       "--test",
@@ -65,7 +73,7 @@ export const runtimeKinds: readonly RuntimeKind[] = [
       `--test-reporter-destination=${report}`,
       files.length > 1 ? "tests/_batch.ts" : files[0],
     ],
-    shares: true,
+    shares: 10,
   },
 ];
 

@@ -11,12 +11,16 @@ import { fail } from "@std/assert";
 /** How long a test waits for what must come, in milliseconds: far longer than it takes on any machine. */
 export const patience = 300_000;
 
-/** Waits until `isTrue`; `what` says what should have come. */
-export async function until(isTrue: () => boolean | Promise<boolean>, what: string): Promise<void> {
+/** Waits until `isTrue`, which is asked every so many milliseconds; `what` says what should have come. */
+export async function until(
+  isTrue: () => boolean | Promise<boolean>,
+  what: string,
+  every = 5,
+): Promise<void> {
   const end = Date.now() + patience;
   while (!await isTrue()) {
     if (Date.now() > end) fail(`did not come within ${patience / 1000} s: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 5));
+    await new Promise((resolve) => setTimeout(resolve, every));
   }
 }
 

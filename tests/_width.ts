@@ -3,7 +3,7 @@
  *
  * What asks no runtime for anything computes the same on all of them, but for faults of their engines. So its campaigns have
  * their full width on Deno, and on the others a short form: the first of the same seeds, every kind of case among them. With
- * `FERROTYPE_WIDTH=full` they are full everywhere.
+ * `FERROTYPE_WIDTH=full` they are full everywhere; `run.ts` says so to the first runtime where there is no Deno.
  *
  * @module
  */
@@ -17,3 +17,6 @@ export const isFull: boolean = runtimeName() === "deno" || process.env.FERROTYPE
 export function width<T>(full: T, short: T): T {
   return isFull ? full : short;
 }
+
+/** For the `skip` of a test that judges what is learned or lost, which no engine has a part in: it runs where campaigns are full. */
+export const judgedOnce: string | false = isFull ? false : "what is learned and lost is judged once, on Deno";

@@ -42,6 +42,7 @@ import { repository } from "./_data.ts";
 import { writtenBy } from "./_gpt2.ts";
 import { type TableCache, TableModel } from "./_language_model.ts";
 import { before, describe, it } from "./_suite.ts";
+import { judgedOnce } from "./_width.ts";
 
 const bundled = join(repository, "web/models/shakespeare");
 const skip = existsSync(join(bundled, "model.safetensors")) ? false : "no bundled model";
@@ -368,7 +369,7 @@ describe("a cache in fewer bits", () => {
     );
   });
 
-  it("costs little in perplexity, and less memory", { skip }, async () => {
+  it("costs little in perplexity, and less memory", { skip: skip || judgedOnce }, async () => {
     using model = await GPT2.load(bundled, { dtype: "f32" });
     const ids = model.encode(await writtenBy(model, 4000));
     const of = async (cacheDType: "f32" | "f16" | "bf16" | "q8"): Promise<number> =>

@@ -135,7 +135,7 @@ describe("weights in 4 bits, fitted to a text", () => {
       "q4",
       "--calibrate",
       text,
-    ], /is a GGUF; make a folder first/);
+    ], /make a folder first/);
     writeFileSync(text, "Short.");
     await fails(
       2,

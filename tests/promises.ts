@@ -39,7 +39,7 @@ export const promises: readonly Promised[] = [
   {
     promise: "No kernel writes to memory that it does not own; devices agree on programs made at random",
     tests: ["fuzz_test.ts", "cpu_guard_test.ts"],
-    tried: "two seeds of {programs} programs on Deno and of {fewer} on the others, on a guarded heap",
+    tried: "two seeds of {programs} programs on Deno and of {fewer} on Bun, on a guarded heap",
     numbers: {
       programs: ["fuzz_test.ts", /const programs = width\((\d+)/],
       fewer: ["fuzz_test.ts", /const programs = width\(\d+, (\d+)/],
@@ -50,7 +50,7 @@ export const promises: readonly Promised[] = [
     promise: "A compiled function does what it does as it is, or is refused",
     tests: ["compile_test.ts", "compile_random_test.ts", "compile_model_test.ts"],
     tried:
-      "3 kinds of {programs} random programs on Deno and of {fewer} on the others, values, gradients and changes in place",
+      "3 kinds of {programs} random programs on Deno and of {fewer} on Bun, values, gradients and changes in place",
     numbers: {
       programs: ["compile_random_test.ts", /width\("1:(\d+)"/],
       fewer: ["compile_random_test.ts", /width\("1:\d+", "1:(\d+)"/],
@@ -91,7 +91,7 @@ export const promises: readonly Promised[] = [
     promise: "Nothing is left of generating, training and serving: no buffer, no descriptor, no thread",
     tests: ["soak_test.ts", "memory_test.ts"],
     tried: "{rounds} rounds of an accelerated day, a runtime",
-    numbers: { rounds: ["soak_test.ts", /done < (\d+)/] },
+    numbers: { rounds: ["soak_test.ts", /clean = (\d+)/] },
     more: "deno task soak --minutes 60 --seed 1",
   },
   {
@@ -110,9 +110,10 @@ export const promises: readonly Promised[] = [
       "hostile_test.ts",
     ],
     tried:
-      "{texts} JSON texts and {ggufs} GGUFs on Deno, {fewerTexts} and {fewerGgufs} on the others, and {inputs} files made at random, of every kind",
+      "{texts} JSON texts, {ggufs} GGUFs and {inputs} files of every kind on Deno, {fewerTexts}, {fewerGgufs} and {fewerInputs} elsewhere, made at random",
     numbers: {
-      inputs: ["hostile_test.ts", /await run\([\d_]+, ([\d_]+)\)/],
+      inputs: ["hostile_test.ts", /await run\([\d_]+, width\(([\d_]+)/],
+      fewerInputs: ["hostile_test.ts", /await run\([\d_]+, width\([\d_]+, ([\d_]+)/],
       texts: ["json_scanner_test.ts", /rounds = width\(([\d_]+)/],
       fewerTexts: ["json_scanner_test.ts", /rounds = width\([\d_]+, ([\d_]+)/],
       ggufs: ["gguf_test.ts", /rounds = width\((\d+)/],
@@ -129,7 +130,7 @@ export const promises: readonly Promised[] = [
   {
     promise: "A text keeps to its schema or pattern, whatever the model",
     tests: ["generate_constraint_test.ts"],
-    tried: "{seeds} seeds on Deno and {fewer} on the others",
+    tried: "{seeds} seeds on Deno and {fewer} on Bun",
     numbers: {
       seeds: ["generate_constraint_test.ts", /seed < width\((\d+)/],
       fewer: ["generate_constraint_test.ts", /seed < width\(\d+, (\d+)/],

@@ -4,19 +4,23 @@
  * On Deno each file runs in a process of its own, so no file can lean on what another one left behind, a crash or a
  * hang is put down to the file it happened in, and a process that does not end by itself is a failure. On Bun and Node,
  * where loading the library takes longer than most files' tests, files that touch nothing of their process's share one
- * with others; when anything is wrong in it, each of them runs alone, and that counts. `--help` tells the options.
+ * with others; when anything is wrong in it, each of them runs alone, and that counts. A file that asks nothing of its
+ * runtime (`_asks.ts` reads that from it) runs once for each engine: on Deno, or on Node where there is no Deno, and on Bun.
+ * `--help` tells the options.
  *
  * The last line is `N passed, N failed` (and `, N skipped`), over all runtimes; the exit status is 1 when a test
  * failed or no runtime was found.
  *
  * @module
  */
+import { counted } from "../src/core/show.ts";
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { readTask } from "../tools/task.ts";
+import { asks } from "./_asks.ts";
 import { nodeCache, repository } from "./_data.ts";
 import { installPackages, installWithNpm } from "./_install.ts";
 import { parseJUnit, type TestResult } from "./_junit.ts";
@@ -58,6 +62,7 @@ async function runProcess(runtime: FoundRuntime, files: readonly string[], repor
       NODE_COMPILE_CACHE: nodeCache,
       // Results must not depend on which library was fastest today.
       FERROTYPE_TUNE: "off",
+      ...(runtime === leader ? { FERROTYPE_WIDTH: "full" } : {}),
       ...process.env,
       NO_COLOR: "1",
       FERROTYPE_SKIPS: skips,
@@ -151,29 +156,43 @@ const touches =
   /_collection|memory\(\)|setThreads|setMaxMemory|setDefaultDevice|useDeterministic|process\.(env\.\w+ =|on\(|chdir|exit|kill)|globalThis\.\w+ = |defineProperty\(globalThis|openWebGpu|openFuzzDevice|\/soak\/|_dawn|_browser|spawn|_command\.ts|_serve\.ts|_ranks|_killed|_mpi/;
 
 /** Files that one process runs: those that touch nothing, some at a time, and each of the others alone. */
-function batches(files: readonly string[]): string[][] {
+function batches(files: readonly string[], most: number): string[][] {
   const found: string[][] = [];
   let open: string[] = [];
   for (const file of files) {
     if (touches.test(readFileSync(join(repository, "tests", file), "utf8"))) found.push([file]);
-    else if (open.push(file) === 1) found.push(open);
-    else if (open.length === 10) open = [];
+    else {
+      if (open.push(file) === 1) found.push(open);
+      if (open.length === most) open = [];
+    }
   }
   return found;
 }
 
 /** Files that ask nothing of the runtime that they run on, so that Deno's word is enough where Deno is there, and why. */
 const once: readonly [files: RegExp, reason: string][] = [
-  [/^(architecture|bench|supply)_test/, "what reads the repository alone is tried on Deno"],
+  [/^(architecture|asks|bench|supply)_test/, "what reads the repository alone is tried on Deno"],
   [/^(web_|packages\/)/, "pages, packages and bundlers are tried on Deno, to save time"],
   [/^permissions_/, "only Deno has permissions"],
 ];
 
+/**
+ * Files that ask for nothing and run on every runtime all the same, so that a fault of one runtime's engine would be seen:
+ * every operation with its gradient, kernels with and without threads, tensors beyond the heap.
+ */
+const everywhere = /^(autograd|backend_cpu|cpu_backend|cpu_overflow|ops_golden)_test/;
+
 /** Why a file is not tried on a runtime, beside those that are tried; null where it is. */
 function leftOut(file: string, { kind }: FoundRuntime, beside: readonly FoundRuntime[]): string | null {
-  if (kind.name === "deno" || !beside.some((other) => other.kind.name === "deno")) return null;
-  if (process.env.FERROTYPE_WIDTH === "full" || process.env.ALL_RUNTIMES_BROWSE) return null;
-  return once.find(([files]) => files.test(file))?.[1] ?? null;
+  if (values.flag("all") || process.env.FERROTYPE_WIDTH === "full" || process.env.ALL_RUNTIMES_BROWSE) {
+    return null;
+  }
+  const has = (name: string): boolean => beside.some((other) => other.kind.name === name);
+  const reason = has("deno") && kind.name !== "deno" ? once.find(([files]) => files.test(file))?.[1] : null;
+  if (reason) return reason;
+  const first = beside.find((other) => other.kind.engine === kind.engine)!.kind;
+  if (first === kind || everywhere.test(file) || asks(file) !== null) return null;
+  return `files that ask nothing of their runtime: ${first.name} answers for ${kind.engine}, the engine of both (--all)`;
 }
 
 /** Whether a file computes on a WebGPU adapter of this machine. */
@@ -239,8 +258,7 @@ async function runAll(runtimes: readonly FoundRuntime[], files: string[], report
         if (reason !== null) tried.results.set(file, [{ name: file, outcome: "skipped", detail: reason }]);
         return reason === null;
       });
-      const apart = tried.runtime.kind.shares ? batches(wanted) : wanted.map((file) => [file]);
-      return apart.map((files) => ({ tried, files }));
+      return batches(wanted, tried.runtime.kind.shares).map((files) => ({ tried, files }));
     });
   const queue = [
     ...pairs(first, files.filter((file) => !waiting.test(file))),
@@ -278,10 +296,13 @@ async function runAll(runtimes: readonly FoundRuntime[], files: string[], report
   return all;
 }
 
-const files = readdirSync(join(repository, "tests"), { recursive: true, encoding: "utf8" })
+const everyFile = readdirSync(join(repository, "tests"), { recursive: true, encoding: "utf8" })
   .map((file) => file.replaceAll("\\", "/"))
-  .filter((file) => file.endsWith("_test.ts"))
-  .filter((file) => filters.length === 0 || filters.some((part) => file.includes(part)))
+  .filter((file) => file.endsWith("_test.ts"));
+/** A whole name is that file's, though it be a part of another's. */
+const isMeant = (file: string, part: string): boolean =>
+  everyFile.includes(part) ? file === part : file.includes(part);
+const files = everyFile.filter((file) => filters.length === 0 || filters.some((part) => isMeant(file, part)))
   .sort();
 const idle = filters.find((part) => !files.some((file) => file.includes(part)));
 if (idle !== undefined) {
@@ -293,6 +314,8 @@ const { found, missing } = findRuntimes(
   runtimeKinds.filter((kind) => wanted === undefined || wanted.includes(kind.name)),
   install,
 );
+// Campaigns are full on Deno; where there is none, on the first that is there.
+const leader = wanted === undefined && found[0]?.kind.name !== "deno" ? found[0] : undefined;
 const rivals = join(repository, "tests", "rivals");
 // They are large, so only a machine that checks everything fetches them unasked.
 if (process.env.CI && install && !existsSync(join(rivals, "node_modules"))) {
@@ -319,7 +342,9 @@ try {
       }
     }
     for (const outcome of ["passed", "failed", "skipped"] as const) totals[outcome] += counts[outcome];
-    const summary = `${runtime.kind.name} ${runtime.version}: ${describe(counts)} in ${files.length} files`;
+    const summary = `${runtime.kind.name} ${runtime.version}: ${describe(counts)} in ${
+      counted(files.length, "file")
+    }`;
     summaries.push(summary);
     console.log(summary);
     if (files.length > 1) console.log(`  longest: ${longestOf(took)}`);

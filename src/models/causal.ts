@@ -10,7 +10,7 @@ import { OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
-import { show } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import { type LayerOptions, Module } from "../nn/mod.ts";
 import { probabilities } from "../nn/probabilities.ts";
 import { alias } from "../ops/bridge.ts";
@@ -55,8 +55,11 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   /** An empty cache of its own. */
   protected abstract cacheOf(batch: number, capacity: number, options: LayerOptions): C;
 
-  /** Ids [batch, time] → what comes out of the last norm, [batch, time, width]; of the first `depth` layers alone where given. */
-  protected abstract through(ids: Tensor, place: Place, depth?: number): Tensor;
+  /**
+   * Ids [batch, time] → what comes out of the last norm, [batch, time, width]; of the first `depth` layers alone where given.
+   * @internal
+   */
+  abstract through(ids: Tensor, place: Place, depth?: number): Tensor;
 
   /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
   abstract logits(hidden: Tensor): Tensor;
@@ -160,10 +163,28 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     }
   }
 
-  /** What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. */
-  hidden(ids: Ids, options: { cache?: C } = {}): Tensor {
-    const { cache } = checkOptions("hidden", options, hiddenOptions);
-    return tidy(() => this.hiddenOf(this.ids(ids), cache as C | undefined ?? null));
+  /**
+   * What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. With `depth`, what the
+   * last norm makes of the first `depth` layers alone (0: of the embeddings): `logits` of that is what the model would say next
+   * if it ended there (the logit lens, nostalgebraist 2020).
+   *
+   * @throws {OptionError} for more layers than there are, and for `depth` beside a cache, which all layers fill.
+   */
+  hidden(ids: Ids, options: { cache?: C; depth?: number } = {}): Tensor {
+    const { cache, depth } = checkOptions("hidden", options, hiddenOptions);
+    if (depth === undefined) return tidy(() => this.hiddenOf(this.ids(ids), cache as C | undefined ?? null));
+    if (cache) {
+      throw new OptionError(
+        "hidden: depth has no place beside a cache, which all layers fill; leave one out",
+      );
+    }
+    if (depth > this.depth) {
+      throw new OptionError(`hidden: depth is ${depth}, and ${this.title} has ${this.depth} layers`);
+    }
+    return tidy(() => {
+      const given = this.ids(ids);
+      return this.through(given, this.#place(given, null), depth);
+    });
   }
 
   /**
@@ -238,6 +259,14 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     return idsAsTensor(this.title, this, ids);
   }
 
+  /**
+   * How long texts may become without what was computed of them being computed again.
+   * @internal
+   */
+  get pastReach(): number {
+    return this.contextLength;
+  }
+
   /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */
   checkIds(ids: Iterable<number>): void {
     checkIds(this.title, this.vocabSize, ids);
@@ -264,7 +293,9 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     for (const [i, { layers }] of caches.entries()) {
       if (layers.length !== this.depth) {
         throw new OptionError(
-          `forward: cache has ${layers.length} layers, ${this.title} ${this.depth}; make it with createCache()`,
+          `forward: cache has ${
+            counted(layers.length, "layer")
+          }, ${this.title} ${this.depth}; make it with createCache()`,
         );
       }
       if (caches.indexOf(caches[i]) < i) {
@@ -278,7 +309,9 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     const [rows, time] = ids.shape;
     if (rows !== caches.length || caches.some(({ batch }) => batch !== 1)) {
       throw new ShapeError(
-        `${this.title}: ids of ${rows} texts for ${caches.length} caches; give one of batch 1 for each`,
+        `${this.title}: ids of ${counted(rows, "text")} for ${
+          counted(caches.length, "cache")
+        }; give one of batch 1 for each`,
       );
     }
     if (isSeen) {
@@ -328,7 +361,9 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   #demandPlace(length: number): void {
     if (length <= this.contextLength) return;
     throw new ShapeError(
-      `${this.title}: ${length} tokens are more than the ${this.contextLength} positions of this model`,
+      `${this.title}: ${counted(length, "token")} are more than the ${
+        counted(this.contextLength, "position")
+      } of this model`,
     );
   }
 
@@ -368,7 +403,10 @@ const lossOptions: OptionTable<ModelLossOptions> = {
 const cacheOptions: OptionTable<{ dtype?: CacheDType }> = {
   dtype: kinds.oneOf("f32", "f16", "bf16", "q8"),
 };
-const hiddenOptions: OptionTable<{ cache?: CausalCache }> = { cache: aCache };
+const hiddenOptions: OptionTable<{ cache?: CausalCache; depth?: number }> = {
+  cache: aCache,
+  depth: kinds.whole(0),
+};
 const forwardOptions: OptionTable<
   { cache?: CausalCache | readonly CausalCache[]; lastOnly?: boolean } & SeenOptions
 > = {

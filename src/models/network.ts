@@ -83,8 +83,11 @@ export interface CausalNetwork extends Module {
     ids: Ids,
     options?: { cache?: CausalCache | readonly CausalCache[]; lastOnly?: boolean } & SeenOptions,
   ): Tensor;
-  /** What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. */
-  hidden(ids: Ids, options?: { cache?: CausalCache }): Tensor;
+  /**
+   * What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds; with `depth`, of the first
+   * `depth` layers alone.
+   */
+  hidden(ids: Ids, options?: { cache?: CausalCache; depth?: number }): Tensor;
   /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
   logits(hidden: Tensor): Tensor;
   /** The mean cross-entropy, in nats; without targets each position's target is the id that follows. */

@@ -94,7 +94,10 @@ async function stage(target: WriteTarget, content: FileContent): Promise<string>
   try {
     let handle: FileHandle;
     try {
-      handle = await fileSystem().promises.open(path, "wx");
+      // Made at once: what a thread still made when the process is told to stop would come after all was removed.
+      const fs = fileSystem();
+      fs.closeSync(fs.openSync(path, "wx"));
+      handle = await fs.promises.open(path, fs.constants.O_WRONLY);
     } catch (error) {
       throw fileError("write", target.given, error);
     }
@@ -175,7 +178,7 @@ export async function writeFiles(
 
 /** Makes a folder and those above it. @returns those that were not there, outermost first. */
 async function makeFolders(folder: string): Promise<string[]> {
-  const { promises } = fileSystem(), missing: string[] = [];
+  const { promises, mkdirSync } = fileSystem(), missing: string[] = [];
   try {
     for (let path = folder; path !== "";) {
       if (await promises.stat(path).then(() => true, () => false)) break;
@@ -185,7 +188,7 @@ async function makeFolders(folder: string): Promise<string[]> {
       path = above;
     }
     for (const path of missing) begin(path, "folder");
-    await promises.mkdir(folder, { recursive: true });
+    mkdirSync(folder, { recursive: true });
   } catch (error) {
     throw fileError("make the folder", folder, error);
   }

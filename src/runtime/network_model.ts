@@ -379,8 +379,14 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
     );
   }
 
-  /** What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. */
-  hidden(ids: Ids, options: { cache?: CausalCache } = {}): Tensor {
+  /**
+   * What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. With `depth`, what the
+   * last norm makes of the first `depth` layers alone (0: of the embeddings): `logits` of that is what the model would say next
+   * if it ended there (the logit lens).
+   *
+   * @throws {OptionError} for more layers than there are, and for `depth` beside a cache, which all layers fill.
+   */
+  hidden(ids: Ids, options: { cache?: CausalCache; depth?: number } = {}): Tensor {
     return this.#under(options?.cache, () => this.network.hidden(ids, options));
   }
 

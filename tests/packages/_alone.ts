@@ -1,6 +1,6 @@
 /**
- * One process at a time installs and builds what the tests of packages share: they run beside each other, and npm gets in its own
- * way in one folder.
+ * One process at a time installs and builds what tests share, the site and the packages: they run beside each other, and npm gets in
+ * its own way in one folder.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { repository } from "../_data.ts";
 
-const folder = join(repository, "node_modules/.cache"), lock = join(folder, "ferrotype-packages.lock");
+const folder = join(repository, "node_modules/.cache");
 
 function isAlive(pid: number): boolean {
   try {
@@ -21,7 +21,7 @@ function isAlive(pid: number): boolean {
 }
 
 /** Whether this process has the lock now. One that was left by a process that is no more is taken away for the next try. */
-function take(): boolean {
+function take(lock: string): boolean {
   try {
     writeFileSync(lock, String(process.pid), { flag: "wx" });
     return true;
@@ -38,10 +38,11 @@ function take(): boolean {
   }
 }
 
-/** Runs `f` while no other process does. */
-export async function alone<T>(f: () => T | Promise<T>): Promise<T> {
+/** Runs `f` while no other process does what has this name. */
+export async function alone<T>(f: () => T | Promise<T>, name: string): Promise<T> {
+  const lock = join(folder, `ferrotype-${name}.lock`);
   mkdirSync(folder, { recursive: true });
-  while (!take()) await new Promise((resolve) => setTimeout(resolve, 200));
+  while (!take(lock)) await new Promise((resolve) => setTimeout(resolve, 200));
   try {
     return await f();
   } finally {

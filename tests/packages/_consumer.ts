@@ -46,7 +46,7 @@ function reason(): string | false {
 }
 
 /** Why there is nothing to try; false when there is. For the `skip` of a suite. */
-export const skip: string | false = "Deno" in globalThis ? await alone(reason) : reason();
+export const skip: string | false = "Deno" in globalThis ? await alone(reason, "packages") : reason();
 
 /** What a program said and how it ended. */
 export interface Ended {
@@ -103,7 +103,7 @@ let made: Promise<string> | null = null;
 
 /** The file that `npm pack` makes of the npm form. */
 export function packed(): Promise<string> {
-  return made ??= alone(pack);
+  return made ??= alone(pack, "packages");
 }
 
 async function pack(): Promise<string> {
@@ -131,7 +131,7 @@ let madeProject: Promise<string> | null = null;
 
 /** A folder in which npm installed the package and nothing else, to be copied: npm takes seconds. */
 function installed(): Promise<string> {
-  return madeProject ??= packed().then((tarball) => alone(() => install(tarball)));
+  return madeProject ??= packed().then((tarball) => alone(() => install(tarball), "packages"));
 }
 
 async function install(tarball: string): Promise<string> {

@@ -98,6 +98,11 @@ export abstract class CausalDecoder extends CausalModel<DecoderCache> {
     return this.config.family;
   }
 
+  /** @internal */
+  override get pastReach(): number {
+    return Math.min(this.contextLength, ...this.#rotaries.map((rotary) => rotary.reach(1)));
+  }
+
   protected override get isCounting(): boolean {
     return this.#rotaries.some((rotary) => rotary.reach(1) < this.contextLength);
   }
@@ -122,8 +127,11 @@ export abstract class CausalDecoder extends CausalModel<DecoderCache> {
     });
   }
 
-  /** All layers, one after the other. */
-  protected override through(ids: Tensor, place: Place, depth?: number): Tensor {
+  /**
+   * All layers, one after the other.
+   * @internal
+   */
+  override through(ids: Tensor, place: Place, depth?: number): Tensor {
     const { embeddingScale, layers } = this.config;
     const rotations = new Map(
       [...this.#rotary].map(([kind, rotary]) => [kind, this.#rotation(rotary, place)]),

@@ -201,8 +201,11 @@ export class GPT2Model extends CausalModel<GPT2Cache> {
     return new GPT2Cache(this.config, batch, capacity, options);
   }
 
-  /** Embeddings of tokens and positions, the blocks, the last layer norm. */
-  protected override through(ids: Tensor, place: Place, depth?: number): Tensor {
+  /**
+   * Embeddings of tokens and positions, the blocks, the last layer norm.
+   * @internal
+   */
+  override through(ids: Tensor, place: Place, depth?: number): Tensor {
     const { embdPdrop } = this.config, dtype = autocastDType();
     const tokens = toDType(this.wte.forward(ids), dtype);
     const positions = toDType(this.wpe.forward(place.positions()), dtype);
