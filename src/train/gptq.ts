@@ -204,8 +204,10 @@ function place({ layer }: Work, blocks: Uint8Array, shape: readonly number[]): v
  * @throws {OptionError} for options that do not fit, a text that is shorter than a window, and a model that has blocks already.
  * @example
  * ```ts
- * await gptq(model, model.tokenizer!.encode(text));
- * await model.save("my-model-q4");
+ * const sizes = { vocabSize: 8, contextLength: 16, width: 32, layers: 1, heads: 2 };
+ * const model = await CausalLM.fromSizes("llama", sizes);
+ * await gptq(model, Array.from({ length: 100 }, (_, i) => i % 8)); // model.save(dir) writes what it is now
+ * model.dispose();
  * ```
  * @category Training
  */
