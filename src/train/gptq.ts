@@ -13,6 +13,7 @@ import { quantBlock } from "../core/dtype.ts";
 import { FerrotypeError, OptionError, throwIfAborted } from "../core/errors.ts";
 import { fromF16, toF16 } from "../core/half.ts";
 import * as kinds from "../core/kinds.ts";
+import { counted } from "../core/show.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import type { CausalNetwork } from "../models/mod.ts";
 import { Conv1D, Embedding, Linear, type Module, parameter } from "../nn/mod.ts";
@@ -226,12 +227,16 @@ export async function gptq(
   const { blockSize = Math.min(network.contextLength, 2048, Math.max(1, ids.length - 1)) } = given;
   if (blockSize > network.contextLength) {
     throw new OptionError(
-      `gptq: blockSize is ${blockSize}, expected at most the model's ${network.contextLength} positions`,
+      `gptq: blockSize is ${blockSize}, expected at most the model's ${
+        counted(network.contextLength, "position")
+      }`,
     );
   }
   if (ids.length <= blockSize) {
     throw new OptionError(
-      `gptq: the text has ${ids.length} tokens, expected more than the ${blockSize} of a window; take a longer text`,
+      `gptq: the text has ${
+        counted(ids.length, "token")
+      }, expected more than the ${blockSize} of a window; take a longer text`,
     );
   }
   const works = worksOf(network), blocks = works.find(({ layer }) => /^q|^iq|^mx/.test(layer.weight.dtype));

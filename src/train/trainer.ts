@@ -8,6 +8,7 @@
  */
 import { FerrotypeError, OptionError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
+import { counted } from "../core/show.ts";
 import type { DataParallel } from "../distributed/data_parallel.ts";
 import type { TraceEvent } from "../distributed/timeline.ts";
 import { randomState, setRandomState, type Tensor } from "../ops/mod.ts";
@@ -273,7 +274,7 @@ export class Trainer<B = Tensor> {
     const each = own.rows ??= microBatch === "auto" ? this.#rowsThatFit(rows) : microBatch;
     if (rows % each !== 0) {
       throw new OptionError(
-        `Trainer: microBatch is ${each}, expected a divisor of the ${rows} rows of a batch`,
+        `Trainer: microBatch is ${each}, expected a divisor of the ${counted(rows, "row")} of a batch`,
       );
     }
     this.#pieces = rows / each;
