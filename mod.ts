@@ -136,6 +136,8 @@ export {
   exampleBatches,
   type ExampleBatchOptions,
   type ExampleSet,
+  gptq,
+  type GptqOptions,
   type GradScalerOptions,
   type LoadedCheckpoint,
   type LogitsModel,

@@ -31,6 +31,8 @@ const idle: [string, string, RegExp][] = [
   ["train a -o b --init c --n-inner 2", "n-inner", /the model's own with --init/],
   ["train a -o b --optimizer adafactor --optimizer-bits 8", "optimizer-bits", /a number a row and a column/],
   ["train a -o b --optimizer sgd --momentum 0 --optimizer-bits 8", "optimizer-bits", /remembers nothing/],
+  ["convert a b --dtype q8 --calibrate c", "calibrate", /in blocks of --dtype q4 alone/],
+  ["convert a b --calibrate c", "calibrate", /in blocks of --dtype q4 alone/],
   ["train a -o b --deterministic --micro-batch 2", "micro-batch", /--deterministic cuts a batch/],
   ["train a -o b --lora 2", "lora", /an adapter stands beside a trained model/],
   ["train a -o b --init c --lora-alpha 2", "lora-alpha", /there is no --lora RANK/],
@@ -181,7 +183,7 @@ const considered: Record<string, string> = {
   "tokenizer train": "out vocab-size min-frequency force",
   inspect: "",
   run: "input output force device threads max-memory",
-  convert: "dtype format opset shard-size force",
+  convert: "dtype calibrate format opset shard-size force",
   "tabular train":
     `out target task bins folds keep seed class-weights model hidden steps report-fit ${csvFlags} force quiet`,
   "tabular predict": `csv out force ${csvFlags}`,

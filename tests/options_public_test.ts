@@ -91,6 +91,7 @@ const calls: Record<string, Call | [Call, Options]> = {
   "new CheckpointManager(options)": (o) => new ft.CheckpointManager(nowhere, o),
   "CheckpointStore#loadLatest(options)": (o) => new ft.CheckpointManager(nowhere).loadLatest(o),
   "CheckpointStore#loadBest(options)": (o) => new ft.CheckpointManager(nowhere).loadBest(o),
+  "gptq(options)": (o) => ft.gptq(model, Array.from({ length: 20 }, (_, i) => i % 3), o),
   "evaluate(options)": [(o) => ft.evaluate(model, [1, 2, 3], o), { blockSize: 2 }],
   "Distributed#init(options)": (o) => ft.distributed.init(o),
   "Distributed#allReduce(options)": (o) => ft.distributed.allReduce(x, o),

@@ -10,14 +10,16 @@ import {
   copySafetensors,
   type DType,
   exportOnnx,
+  gptq,
   inspectOnnx,
   openSafetensors,
   type SaveSafetensorsOptions,
 } from "../../mod.ts";
-import { isDirectory, readDir, stat } from "../../src/platform/platform.ts";
+import { isDirectory, onStop, readDir, stat } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
-import { counted, formatBytes, note, printJson } from "../output.ts";
+import { counted, formatBytes, LiveLine, note, printJson } from "../output.ts";
 import { isStream } from "../place.ts";
+import { readText } from "../text.ts";
 import { isGguf, openWeights } from "./inspect.ts";
 
 /** What matrices of a GGUF are written as. */
@@ -105,8 +107,43 @@ interface Copied {
 
 const onWarning = (message: string): void => void note(message);
 
-async function copyModel(from: string, to: string, options: SaveSafetensorsOptions): Promise<Copied> {
+/** Puts the matrices of `model` into q4, fitted to the text at `path`. */
+async function calibrate(model: CausalLM, path: string): Promise<void> {
+  const text = await readText(path);
+  if (!model.tokenizer) {
+    throw new UsageError("convert: the model has no tokenizer to read the text of --calibrate with");
+  }
+  const line = new LiveLine(), ids = model.tokenizer.encode(text);
+  const whole = model.contextLength + 1;
+  if (ids.length < Math.min(whole, 33)) {
+    throw new UsageError(
+      `convert: ${path} has ${
+        counted(ids.length, "token")
+      }, which say little of what the model reads; take a longer text`,
+    );
+  }
+  const controller = new AbortController(), remove = onStop(() => controller.abort());
+  try {
+    await gptq(model, ids, {
+      signal: controller.signal,
+      onProgress: ({ done, total, name }) => void line.show(`${done} of ${total} matrices: ${name}`),
+    });
+  } finally {
+    remove();
+    await line.end();
+  }
+}
+
+async function copyModel(
+  from: string,
+  to: string,
+  { dtype, ...rest }: SaveSafetensorsOptions,
+  calibration: string | undefined,
+): Promise<Copied> {
   using model = await CausalLM.load(from, { onWarning });
+  if (calibration !== undefined) await calibrate(model, calibration);
+  // What was fitted is written as it is.
+  const options = dtype === undefined || calibration !== undefined ? rest : { dtype, ...rest };
   await model.save(to, { ...options, onWarning });
   await using written = await openWeights(to);
   const infos = written.names.map((name) => written.info(name));
@@ -159,6 +196,11 @@ export const convert: Command = {
       help:
         "store matrices as f32, f16, bf16, or in blocks of q8 or q4; in OUT.gguf also q8_0, q4_0, q4_k, q6_k (default: unchanged)",
     },
+    calibrate: {
+      value: "TEXTFILE",
+      help:
+        "with --dtype q4: round weights so that they fit what flows through them when the model reads this text (GPTQ)",
+    },
     format: {
       value: "FORMAT",
       kind: oneOf("onnx"),
@@ -173,6 +215,11 @@ export const convert: Command = {
     "shard-size": { value: "SIZE", kind: size, help: "largest file, such as 500MB (default: one file)" },
     force: { help: "replace what is at OUT already; without it that is refused" },
   },
+  idle: [{
+    option: "calibrate",
+    when: ({ dtype }) => dtype !== "q4",
+    because: "weights are fitted in blocks of --dtype q4 alone",
+  }],
   async run(values, [from, to]) {
     const dtype = values.text("dtype"), shardSize = values.number("shard-size");
     if (from === "" || to === "") {
@@ -194,9 +241,19 @@ export const convert: Command = {
         `convert: --format makes a folder, and ${to} is a file's name; leave one of them out`,
       );
     }
+    const calibration = values.text("calibrate");
+    if (calibration !== undefined && way !== "model") {
+      throw new UsageError(
+        `convert: --calibrate runs the model, so IN is a model's folder, a repository or a GGUF, and OUT a folder of safetensors; ${
+          way === "file"
+            ? `${from} is a file of weights alone`
+            : `${to} would be another format; make a folder first`
+        }`,
+      );
+    }
     await checkPlace(from, way, to, values.flag("force"));
     const { bytes, files } = way === "model"
-      ? await copyModel(from, to, options)
+      ? await copyModel(from, to, options, calibration)
       : way === "file"
       ? await copyFile(from, to, options)
       : way === "ONNX" || way === "ONNX folder"

@@ -35,6 +35,7 @@ export {
   type ExampleBatchOptions,
   type ExampleSet,
 } from "./examples/source.ts";
+export { gptq, type GptqOptions } from "./gptq.ts";
 export type { GradScalerOptions } from "./grad_scaler.ts";
 export type { Precision } from "./precision.ts";
 export { Trainer } from "./trainer.ts";
