@@ -7,7 +7,7 @@
  * @module
  */
 import { parseArgs } from "node:util";
-import { type Kind, text as aText } from "../src/core/kinds.ts";
+import { expectedOf, type Kind, text as aText } from "../src/core/kinds.ts";
 import { hint } from "../src/core/nearest.ts";
 import { checkIdle, type Idle } from "../src/core/options.ts";
 import { show } from "../src/core/show.ts";
@@ -142,7 +142,7 @@ function convert(name: string, option: Option, raw: string): unknown {
   const value = kind.read ? kind.read(raw) : raw;
   if (kind.accepts(value)) return value;
   // Leaving an option out is how a command line says null.
-  throw new UsageError(`--${name} is ${kind.expected.replace(/, or null$/, "")}, not ${show(raw)}`);
+  throw new UsageError(`--${name} is ${expectedOf(kind, value).replace(/, or null$/, "")}, not ${show(raw)}`);
 }
 
 /** Help is for people. */

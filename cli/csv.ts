@@ -8,7 +8,7 @@ import type { ByColumn, ColumnKind, CsvOptions, Table } from "../mod.ts";
 import type { Idle } from "../src/core/options.ts";
 import { type Given, type Options, UsageError, type Values } from "./command.ts";
 import { show } from "../src/core/show.ts";
-import { note } from "./output.ts";
+import { counted, note } from "./output.ts";
 
 /** How a CSV file is read; everything is found out when it is not given. */
 export const csvOptions: Options = {
@@ -159,7 +159,7 @@ export function readCsvOptions(values: Values): CsvOptions {
 
 /** Says in one line how a file was understood; with `--explain-csv`, also why. */
 export async function sayReading(table: Table, values: Values, rate = ""): Promise<void> {
-  const rows = `${table.rowsInFile.toLocaleString("en")} row${table.rowsInFile === 1 ? "" : "s"}`;
+  const rows = counted(table.rowsInFile, "row");
   const [summary, ...notes] = table.notes;
   await note(`${table.name}: ${rows}, ${summary}${rate}`);
   for (const text of notes) await note(`${table.name}: ${text}`);

@@ -11,9 +11,16 @@ import { argv, exit } from "node:process";
 import type { distributed } from "../mod.ts";
 import { CancelledError, FormatError, OptionError } from "../src/core/errors.ts";
 import { hint } from "../src/core/nearest.ts";
-import { abandonAll, cacheCompiledCode, onUnheard, stopStatus } from "../src/platform/platform.ts";
+import {
+  abandonAll,
+  cacheCompiledCode,
+  environment,
+  onUnheard,
+  stopStatus,
+} from "../src/platform/platform.ts";
 import { type Command, help, inFlags, isInner, jsonHelp, parse, UsageError } from "./command.ts";
 import { loaders } from "./commands/table.ts";
+import { childVariable, entry } from "./entry.ts";
 import { note, OutputClosed, print, printJson } from "./output.ts";
 import { version } from "./version.ts";
 
@@ -122,4 +129,8 @@ async function failure(error: unknown, verbose: boolean, distributed: Ranks): Pr
   return error instanceof UsageError || (error instanceof Error && error.name === "OptionError") ? 2 : 1;
 }
 
-if (import.meta.main) exit(await main(argv.slice(2)));
+entry.url = import.meta.url;
+if (import.meta.main) {
+  if (environment(childVariable) !== undefined) (await import("./child.ts")).endWithParent();
+  exit(await main(argv.slice(2)));
+}

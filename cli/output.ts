@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { nounOf } from "../src/core/show.ts";
 import { isTerminal, writeText } from "../src/platform/platform.ts";
 
 let write: typeof writeText = writeText;
@@ -66,8 +67,8 @@ export class LiveLine {
 }
 
 /** `1 token`, `2,000 tokens`. */
-export function counted(n: number, noun: string): string {
-  return `${n.toLocaleString("en")} ${noun}${n === 1 ? "" : "s"}`;
+export function counted(n: number, one: string, many?: string): string {
+  return `${n.toLocaleString("en")} ${nounOf(n, one, many)}`;
 }
 
 /** Bytes for people: `12.3 MB`. */
@@ -75,7 +76,9 @@ export function formatBytes(bytes: number): string {
   const units = ["bytes", "kB", "MB", "GB", "TB"];
   let value = bytes, unit = 0;
   while (value >= 1000 && unit < units.length - 1) value /= 1000, unit++;
-  return unit === 0 ? `${bytes} bytes` : `${value.toFixed(value < 10 ? 2 : 1)} ${units[unit]}`;
+  return unit === 0
+    ? `${bytes} ${nounOf(bytes, "byte")}`
+    : `${value.toFixed(value < 10 ? 2 : 1)} ${units[unit]}`;
 }
 
 /** Seconds for people: `1 h 02 min`, `3 min 05 s`, `12 s`. */

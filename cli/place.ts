@@ -6,8 +6,9 @@
  *
  * @module
  */
-import { openSource, stat } from "../src/platform/platform.ts";
-import { UsageError } from "./command.ts";
+import { isDirectory, joinPath, openSource, readDir, stat } from "../src/platform/platform.ts";
+import { UsageError, type Values } from "./command.ts";
+import { note } from "./output.ts";
 
 /** What `--force` says of itself in help. */
 export const forceHelp =
@@ -33,6 +34,16 @@ const mostHead = 1 << 16;
 export const letters = (head: Uint8Array, count: number = head.length): string =>
   String.fromCharCode(...head.subarray(0, count));
 
+/** The beginning of a file. */
+async function headOf(path: string): Promise<Uint8Array> {
+  const source = await openSource(path);
+  try {
+    return await source.read(0, Math.min(mostHead, source.size));
+  } finally {
+    await source.close();
+  }
+}
+
 /**
  * What is to be said of writing a file at `path`.
  * @throws {UsageError} where something is there that the command did not write.
@@ -47,15 +58,55 @@ export async function placeOf(
   // A folder is refused when it is written; what is neither is written through: a device, a pipe.
   if (found?.isFile !== true || found.size === 0 || isStream(path)) return "wrote";
   if (force) return "replaced";
-  const source = await openSource(path);
-  let isOwn: boolean;
-  try {
-    isOwn = await is(await source.read(0, Math.min(mostHead, source.size)));
-  } finally {
-    await source.close();
-  }
-  if (isOwn) return "replaced";
+  if (await is(await headOf(path))) return "replaced";
   throw new UsageError(
     `${command}: ${path} is there already and is ${what}; give --force to replace it, or name another`,
   );
+}
+
+/** Says beforehand that the file of the option `name`, which begins with `begins`, will be replaced. @throws {UsageError} for another. */
+export async function demandPlace(
+  command: string,
+  values: Values,
+  name: string,
+  what: string,
+  begins: string,
+): Promise<void> {
+  const file = values.text(name);
+  if (file === undefined) return;
+  const wrote = await placeOf(command, file, values.flag("force"), {
+    what: `${what} that this command wrote`,
+    is: (head) => letters(head, begins.length) === begins,
+  });
+  if (wrote === "replaced") await note(`${file} is there already, and will be replaced`);
+}
+
+/** Files that a command may write into a folder. */
+export interface OwnFiles {
+  /** Whether a file of this name would be replaced. */
+  readonly replaces: (name: string) => boolean;
+  /** Whether one that begins so may be, as the command wrote it. Default: none may. */
+  readonly is?: (name: string, head: Uint8Array) => boolean;
+}
+
+/**
+ * Looks through the folder that a command is to fill, which need not be there; `force` is null where there is no such option.
+ * @throws {UsageError} where it holds a file that would be lost, and that the command did not write.
+ */
+export async function demandFolder(
+  command: string,
+  folder: string,
+  force: boolean | null,
+  { replaces, is = () => false }: OwnFiles,
+): Promise<void> {
+  if (force || !await isDirectory(folder)) return;
+  for (const { name } of (await readDir(folder)).sort((a, b) => a.name < b.name ? -1 : 1)) {
+    if (!replaces(name)) continue;
+    const path = String(joinPath(folder, name)), found = await stat(path);
+    if (found?.isFile === true && (found.size === 0 || is(name, await headOf(path)))) continue;
+    const way = force === null ? "" : "give --force for that, or ";
+    throw new UsageError(
+      `${command}: ${path} is there already, and would be replaced; ${way}name another folder`,
+    );
+  }
 }

@@ -1,5 +1,5 @@
 /**
- * A loss curve as SVG, drawn by Vega-Lite (loaded only when a plot is asked for).
+ * Plots as SVG, drawn by Vega-Lite (loaded only when one is asked for): the loss curve of a run, and what else says how it looks.
  *
  * @module
  */
@@ -21,27 +21,40 @@ interface VegaLite {
   compile(spec: object): { readonly spec: unknown };
 }
 
-/** Writes the losses of a log as a curve to `path`. */
-export type Plotter = (path: string, log: readonly LogEntry[], title: string) => Promise<void>;
+/** Draws what a specification of Vega-Lite says to `path`. */
+export type Drawer = (path: string, spec: object) => Promise<void>;
 
 /** Loads what draws, before there is anything to draw. @throws {FerrotypeError} when it is not installed. */
-export async function loadPlotter(): Promise<Plotter> {
+export async function loadDrawer(): Promise<Drawer> {
   const [vega, lite] = await optionalPackages(
     "vega vega-lite",
     "--plot",
     () => Promise.all([importPackage<Vega>("vega"), importPackage<VegaLite>("vega-lite")]),
   );
+  return async (path, spec) => {
+    const schema = "https://vega.github.io/schema/vega-lite/v6.json";
+    const compiled = lite.compile({ $schema: schema, background: "white", ...spec });
+    const view = new vega.View(vega.parse(compiled.spec), { renderer: "none" });
+    await writeFileAtomic(path, await view.toSVG());
+    view.finalize();
+  };
+}
+
+/** Writes the losses of a log as a curve to `path`. */
+export type Plotter = (path: string, log: readonly LogEntry[], title: string) => Promise<void>;
+
+/** What draws the curve of a run. @throws {FerrotypeError} when it is not installed. */
+export async function loadPlotter(): Promise<Plotter> {
+  const draw = await loadDrawer();
   return async (path, log, title) => {
     const values = log.flatMap(({ step, loss, eval_loss: held }) => [
       ...(loss === undefined ? [] : [{ step, loss, kind: "training" }]),
       ...(held === undefined ? [] : [{ step, loss: held, kind: "held out" }]),
     ]);
-    const { spec } = lite.compile({
-      $schema: "https://vega.github.io/schema/vega-lite/v6.json",
+    await draw(path, {
       title,
       width: 640,
       height: 320,
-      background: "white",
       data: { values },
       mark: { type: "line", strokeWidth: 1.5 },
       encoding: {
@@ -50,8 +63,5 @@ export async function loadPlotter(): Promise<Plotter> {
         color: { field: "kind", type: "nominal", title: null },
       },
     });
-    const view = new vega.View(vega.parse(spec), { renderer: "none" });
-    await writeFileAtomic(path, await view.toSVG());
-    view.finalize();
   };
 }

@@ -38,7 +38,7 @@ export async function readTable(
       shown = performance.now();
       const rate = Math.round(rows / (shown - started) * 1000);
       void line.show(
-        `reading ${path}: ${formatBytes(bytes)}, ${rows.toLocaleString("en")} rows, ${
+        `reading ${path}: ${formatBytes(bytes)}, ${counted(rows, "row")}, ${
           rate.toLocaleString("en")
         } rows/s`,
       );

@@ -10,6 +10,8 @@ export interface Chosen {
   lr: number;
   momentum: number;
   beta2: number;
+  /** Bits of what is remembered. */
+  stateBits: 8 | 32;
 }
 
 /** Parameters by what a step does with them. */
@@ -42,46 +44,51 @@ const rows = {
     lr: 0.1,
     weightDecay: 0,
     momentum: 0.9,
-    make: (groups, { lr, momentum }) => new optim.SGD(plain(groups), { lr, momentum }) as never,
+    make: (groups, { stateBits, lr, momentum }) =>
+      new optim.SGD(plain(groups), { stateBits, lr, momentum }) as never,
   },
   rmsprop: {
     lr: 1e-3,
     weightDecay: 0,
     momentum: 0,
-    make: (groups, { lr, momentum }) => new optim.RMSprop(plain(groups), { lr, momentum }) as never,
+    make: (groups, { stateBits, lr, momentum }) =>
+      new optim.RMSprop(plain(groups), { stateBits, lr, momentum }) as never,
   },
   adagrad: {
     lr: 1e-2,
     weightDecay: 0,
-    make: (groups, { lr }) => new optim.Adagrad(plain(groups), { lr }) as never,
+    make: (groups, { stateBits, lr }) => new optim.Adagrad(plain(groups), { stateBits, lr }) as never,
   },
   adam: {
     lr: 1e-3,
     weightDecay: 0,
     beta2: 0.99,
-    make: (groups, { lr, beta2 }) => new optim.Adam(plain(groups), { lr, betas: [0.9, beta2] }) as never,
+    make: (groups, { stateBits, lr, beta2 }) =>
+      new optim.Adam(plain(groups), { stateBits, lr, betas: [0.9, beta2] }) as never,
   },
   adamw: {
     lr: 1e-3,
     weightDecay: 0.1,
     beta2: 0.99,
-    make: (groups, { lr, beta2 }) => new optim.AdamW(plain(groups), { lr, betas: [0.9, beta2] }) as never,
+    make: (groups, { stateBits, lr, beta2 }) =>
+      new optim.AdamW(plain(groups), { stateBits, lr, betas: [0.9, beta2] }) as never,
   },
   lion: {
     lr: 1e-4,
     weightDecay: 1,
     beta2: 0.99,
-    make: (groups, { lr, beta2 }) => new optim.Lion(plain(groups), { lr, betas: [0.9, beta2] }) as never,
+    make: (groups, { stateBits, lr, beta2 }) =>
+      new optim.Lion(plain(groups), { stateBits, lr, betas: [0.9, beta2] }) as never,
   },
   muon: {
     lr: 1e-3,
     weightDecay: 0.1,
     momentum: 0.95,
     beta2: 0.99,
-    make: (groups, { lr, momentum, beta2 }) =>
+    make: (groups, { stateBits, lr, momentum, beta2 }) =>
       new optim.Muon(
         groups.map(({ params, weightDecay, isTable }) => ({ params, weightDecay, matrices: !isTable })),
-        { lr, momentum, betas: [0.9, beta2], adjustLr: "match_rms_adamw" },
+        { stateBits, lr, momentum, betas: [0.9, beta2], adjustLr: "match_rms_adamw" },
       ) as never,
   },
   adafactor: {

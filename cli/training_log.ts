@@ -22,6 +22,8 @@ export interface LogEntry {
   grad_norm?: number;
   /** The part of the machine's measured limit that the model's operations use. */
   mfu?: number;
+  /** What the loss is multiplied by, with --precision f16. */
+  loss_scale?: number;
   /** Tokens per second. */
   tokens_per_second?: number;
 }

@@ -19,7 +19,7 @@ import {
   type TrainingResult,
 } from "../mod.ts";
 import { abandonAll, joinPath, onStop, stopStatus, writeFileAtomic } from "../src/platform/platform.ts";
-import { counted, formatSeconds, LiveLine, note } from "./output.ts";
+import { counted, formatBytes, formatSeconds, LiveLine, note } from "./output.ts";
 import { optimizerFor } from "./train_optimizers.ts";
 import type { RunSettings } from "./train_settings.ts";
 import type { Material } from "./training_material.ts";
@@ -79,7 +79,16 @@ export interface Logging {
 }
 
 /** What of a report TensorBoard draws, by its names in the log. */
-const drawn = ["loss", "eval_loss", "eval_accuracy", "lr", "grad_norm", "tokens_per_second", "mfu"] as const;
+const drawn = [
+  "loss",
+  "eval_loss",
+  "eval_accuracy",
+  "lr",
+  "grad_norm",
+  "tokens_per_second",
+  "mfu",
+  "loss_scale",
+] as const;
 
 /** One call's part of a run. */
 export class TrainingRun {
@@ -186,7 +195,7 @@ export class TrainingRun {
   async #noteRanks(): Promise<void> {
     if (distributed.size === 1) return;
     const list = distributed.hosts.map((host, rank) => `rank ${rank} on ${host}`).join(", ");
-    await this.#note(`${distributed.size} ranks by ${distributed.library}: ${list}`);
+    await this.#note(`${counted(distributed.size, "rank")} by ${distributed.library}: ${list}`);
   }
 
   /** What memory the optimizer takes here, beside what it would take alone. */
@@ -196,9 +205,9 @@ export class TrainingRun {
     // AdamW remembers two numbers of four bytes for each.
     const mb = (elements: number): string => `${(elements * 8 / 1e6).toFixed(2)} MB`;
     await this.#note(
-      `optimizer states: ${mb(owned.elements)} on rank 0, ${
-        mb(owned.of)
-      } in all; of ${distributed.size} ranks each has ` +
+      `optimizer states: ${mb(owned.elements)} on rank 0, ${mb(owned.of)} in all; of ${
+        counted(distributed.size, "rank")
+      } each has ` +
         `${mb(owned.of / distributed.size)} when divided evenly`,
     );
   }
@@ -241,12 +250,18 @@ export class TrainingRun {
     return new Trainer<unknown>({
       model,
       data: material.data(),
-      optimizer: optimizerFor(model, s.optimizer, { ...s, weightDecay: s["weight-decay"] }),
+      optimizer: optimizerFor(model, s.optimizer, {
+        ...s,
+        weightDecay: s["weight-decay"],
+        stateBits: s["optimizer-bits"],
+      }),
       schedule: scheduleFor(s),
       loss: (batch) => material.loss(batch),
       steps: s.steps,
       reportEvery,
       gradAccum: s["grad-accum"],
+      ...(s["micro-batch"] === null ? {} : { microBatch: s["micro-batch"] }),
+      ...(s.precision === "f32" ? {} : { precision: s.precision }),
       ...(s.clip > 0 ? { clip: s.clip } : {}),
       ...(s.ema === null ? {} : { ema: s.ema }),
       ...(judge
@@ -290,7 +305,9 @@ export class TrainingRun {
             step: r.step,
             loss: r.loss,
             lr: r.lr,
-            grad_norm: r.gradNorm,
+            // Where gradients overflowed there is no norm.
+            ...(Number.isFinite(r.gradNorm) ? { grad_norm: r.gradNorm } : {}),
+            ...(r.lossScale === undefined ? {} : { loss_scale: r.lossScale }),
             tokens_per_second,
             ...(this.#limit === null ? {} : { mfu: r.tokensPerSecond / this.#limit }),
           });
@@ -317,6 +334,10 @@ export class TrainingRun {
       ? "done"
       : `${result.interrupted ? "interrupted" : "stopped"} after step ${result.step}; --resume goes on`;
     const best = result.bestLoss === null ? "" : `; best held-out loss ${result.bestLoss.toFixed(4)}`;
-    return `${state} in ${formatSeconds(this.seconds)}${best}; wrote ${this.#out}`;
+    const rows = this.#settings["micro-batch"] === null || !result.microBatch
+      ? ""
+      : `, with ${counted(result.microBatch, "row")} at once`;
+    const peak = result.peakBytes ? `; tensors took at most ${formatBytes(result.peakBytes)}${rows}` : "";
+    return `${state} in ${formatSeconds(this.seconds)}${best}; wrote ${this.#out}${peak}`;
   }
 }

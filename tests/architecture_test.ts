@@ -19,6 +19,7 @@ const house: { floor: number; room: string; uses: string[] }[] = [
   { floor: 1, room: "src/expr", uses: ["src/core"] },
   { floor: 1, room: "src/files", uses: ["src/core"] },
   { floor: 1, room: "src/text", uses: ["src/core"] },
+  { floor: 1, room: "src/search", uses: ["src/core"] },
   { floor: 2, room: "src/backends", uses: ["src/core", "src/expr"] },
   {
     floor: 3,
@@ -52,7 +53,10 @@ const house: { floor: number; room: string; uses: string[] }[] = [
   {
     floor: 10,
     room: "cli",
-    uses: ["mod.ts", "src/core", "src/platform", "src/generate/given.ts", "src/runtime/speaking.ts"],
+    uses: [
+      ...["mod.ts", "src/core", "src/platform", "src/search", "src/generate/given.ts"],
+      ...["src/runtime/speaking.ts", "src/runtime/model_sizes.ts"],
+    ],
   },
   { floor: 10, room: "tools", uses: ["src/core", "cli/command.ts", "tests/_install.ts"] },
   { floor: 10, room: "web", uses: ["mod.ts", "below", "tests/_install.ts", "tools"] },

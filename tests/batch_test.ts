@@ -7,7 +7,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import process from "node:process";
-import { arrayShare, readRequests } from "../cli/batch/requests.ts";
+import { readRequests } from "../cli/batch/requests.ts";
+import { arrayShare } from "../cli/share.ts";
 import { call, fails, ferrotype, json } from "./_command.ts";
 
 let folder = "", input = "";
@@ -104,22 +105,22 @@ describe("ferrotype batch", () => {
     };
     try {
       given({});
-      assertEquals(arrayShare(), null);
+      assertEquals(arrayShare("batch"), null);
       given({ SLURM_ARRAY_TASK_ID: "3", SLURM_ARRAY_TASK_COUNT: "4", SLURM_ARRAY_TASK_MIN: "1" });
-      assertEquals(arrayShare(), { index: 2, count: 4 });
+      assertEquals(arrayShare("batch"), { index: 2, count: 4 });
       given({
         SLURM_ARRAY_TASK_ID: "6",
         SLURM_ARRAY_TASK_MIN: "2",
         SLURM_ARRAY_TASK_MAX: "9",
         SLURM_ARRAY_TASK_STEP: "2",
       });
-      assertEquals(arrayShare(), { index: 2, count: 4 });
+      assertEquals(arrayShare("batch"), { index: 2, count: 4 });
       given({ JOB_COMPLETION_INDEX: "0", JOB_COMPLETIONS: "3" });
-      assertEquals(arrayShare(), { index: 0, count: 3 });
+      assertEquals(arrayShare("batch"), { index: 0, count: 3 });
       given({ JOB_COMPLETION_INDEX: "0" });
-      assertThrows(() => arrayShare(), Error, "JOB_COMPLETIONS");
+      assertThrows(() => arrayShare("batch"), Error, "JOB_COMPLETIONS");
       given({ SLURM_ARRAY_TASK_ID: "3" });
-      assertThrows(() => arrayShare(), Error, "SLURM_ARRAY_TASK_COUNT");
+      assertThrows(() => arrayShare("batch"), Error, "SLURM_ARRAY_TASK_COUNT");
     } finally {
       given({});
     }

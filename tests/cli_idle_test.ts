@@ -29,6 +29,9 @@ const idle: [string, string, RegExp][] = [
   ["train a -o b --init c --vocab-size 0", "vocab-size", /the model's own with --init/],
   ["train a -o b --init c --n-kv-head 2", "n-kv-head", /the model's own with --init/],
   ["train a -o b --init c --n-inner 2", "n-inner", /the model's own with --init/],
+  ["train a -o b --optimizer adafactor --optimizer-bits 8", "optimizer-bits", /a number a row and a column/],
+  ["train a -o b --optimizer sgd --momentum 0 --optimizer-bits 8", "optimizer-bits", /remembers nothing/],
+  ["train a -o b --deterministic --micro-batch 2", "micro-batch", /--deterministic cuts a batch/],
   ["train a -o b --lora 2", "lora", /an adapter stands beside a trained model/],
   ["train a -o b --init c --lora-alpha 2", "lora-alpha", /there is no --lora RANK/],
   ["train a -o b --init c --lora-targets x", "lora-targets", /there is no --lora RANK/],
@@ -62,6 +65,19 @@ const idle: [string, string, RegExp][] = [
   ["batch a -o b --status --share 0/2", "share", /--status answers none/],
   ["batch a -o b --status --model c", "model", /--status answers none/],
   ["batch a -o b --device reference --threads 2", "threads", /belongs to the cpu device/],
+  ["sweep a -o b --search lr=1 --eta 3", "eta", /there is no --method asha/],
+  ["sweep a -o b --search lr=1 --min-steps 3", "min-steps", /there is no --method asha/],
+  ["sweep a -o b --search lr=1 --resume --force", "force", /--resume goes on with what is there/],
+  ["sweep -o b --status --jobs 2", "jobs", /--status tries nothing/],
+  ["sweep -o b --status --resume", "resume", /--status tries nothing/],
+  ["sweep a -o b --search lr=1 --zero 1", "zero", /a trial trains alone/],
+  ["sweep a -o b --device reference --threads 2", "threads", /belongs to the cpu device/],
+  ["prune a b --sparsity 0.5 --recover 5", "recover", /there is no --text FILE/],
+  ["prune a b --sparsity 0.5 --block-size 5", "block-size", /there is no --text FILE/],
+  ["prune a b --sparsity 0.5 --text c --lr 0.1", "lr", /there is no --recover STEPS/],
+  ["prune a b --sparsity 0.5 --text c --method magnitude --samples 3", "samples", /looks at weights alone/],
+  ["prune a b --sparsity 0.5 --device reference --threads 2", "threads", /belongs to the cpu device/],
+  ["distill a b c -o d --device reference --threads 2", "threads", /belongs to the cpu device/],
   ["train a -o b --resume --force", "force", /--resume goes on with what is there/],
   ["train a -o b --device reference --threads 2", "threads", /belongs to the cpu device/],
   ["train a -o b --device reference --deterministic", "deterministic", /belongs to the cpu device/],
@@ -96,6 +112,9 @@ const fine = [
   "train a -o b --deterministic --device cpu",
   "batch a -o b --share 1/2 --max-batch 3 --name c --model d",
   "train a -o b --zero 0 --wire f32 --trace c",
+  "prune a b --neurons 0.5 --heads 1 --text c --recover 5 --lr 0.1 --method magnitude --seed 3",
+  "sweep a -o b --search optimizer=sgd,adamw --momentum 0.9 --method asha --eta 4 --min-steps 10",
+  "sweep a -o b --search lr=1 --resume --force --plot c",
   "logits --prompt-ids 1 --full --json",
   "explain --train --batch-size 2 --block-size 9 --dtype bf16",
   "train a -o b --schedule linear --min-lr 0.1",
@@ -106,6 +125,8 @@ const fine = [
   "train a -o b --resume --lora 2 --lora-alpha 4",
   "train a -o b --optimizer muon --momentum 0.9 --beta2 0.9",
   "train a -o b --family llama --n-kv-head 1 --n-inner 64",
+  "train a -o b --precision f16 --dtype bf16 --optimizer-bits 8",
+  "train a -o b --micro-batch auto --gradient-checkpointing",
   "train a -o b --val-fraction 0 --save-every 5",
   "train a -o b --ema 0.99 --shuffle epoch --patience 3 --min-delta 0.1",
   "train a -o b --resume --min-delta 0.1",
@@ -141,7 +162,18 @@ const considered: Record<string, string> = {
     "out family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
     "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory resume force " +
     "stop-after plot quiet lora lora-alpha lora-targets lora-dropout rslora dora n-kv-head n-inner optimizer momentum zero wire trace " +
-    "label-smoothing z-loss ema shuffle patience min-delta data pack train-on-prompt tensorboard objective beta mfu",
+    "label-smoothing z-loss ema shuffle patience min-delta data pack train-on-prompt tensorboard objective beta mfu precision micro-batch gradient-checkpointing optimizer-bits",
+  sweep:
+    "out data search space method trials budget jobs search-seed eta min-steps max-parameters keep-all share resume force status plot " +
+    "family init n-layer n-head n-embd block-size dropout vocab-size batch-size grad-accum steps lr min-lr warmup " +
+    "schedule weight-decay beta2 clip seed val-fraction eval-every save-every deterministic dtype device threads max-memory " +
+    "lora lora-alpha lora-targets lora-dropout rslora dora n-kv-head n-inner optimizer momentum zero wire " +
+    "label-smoothing z-loss ema shuffle patience min-delta pack train-on-prompt objective beta precision micro-batch gradient-checkpointing optimizer-bits",
+  prune:
+    "method sparsity pattern neurons heads text samples recover lr block-size batch-size val-fraction seed dtype device threads " +
+    "max-memory force",
+  distill:
+    "out steps lr temperature alpha hidden block-size batch-size val-fraction seed dtype device threads max-memory force",
   explain: "model dtype device threads max-memory lora train batch-size block-size",
   eval: "model lora dtype device threads max-memory block-size stride batch-size cache-dtype fraction",
   logits: "model lora dtype device threads max-memory prompt-ids full loss",
@@ -149,7 +181,7 @@ const considered: Record<string, string> = {
   "tokenizer train": "out vocab-size min-frequency force",
   inspect: "",
   run: "input output force device threads max-memory",
-  convert: "dtype shard-size force",
+  convert: "dtype format opset shard-size force",
   "tabular train":
     `out target task bins folds keep seed class-weights model hidden steps report-fit ${csvFlags} force quiet`,
   "tabular predict": `csv out force ${csvFlags}`,

@@ -1,8 +1,8 @@
 /**
  * Nothing that is there is lost in silence: every command that writes says what it replaced of its own, and refuses the rest.
  */
-import { assertMatch, assertStrictEquals } from "@std/assert";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, it } from "node:test";
@@ -83,9 +83,63 @@ describe("what is there already", () => {
     assertStrictEquals(JSON.parse(resumed.stdout).step, 1);
   });
 
+  it("is refused in a folder, whichever of its files a command would replace", async () => {
+    const requests = at("requests.jsonl");
+    writeFileSync(
+      requests,
+      `${
+        JSON.stringify({
+          custom_id: "a",
+          method: "POST",
+          url: "/v1/completions",
+          body: { prompt: "RO", max_tokens: 1 },
+        })
+      }\n`,
+    );
+    const fills: readonly [to: (out: string) => string[], force: boolean][] = [
+      [(out) => ["train", at("t.txt"), "-o", out, ...sizes, "--steps", "1"], true],
+      [
+        (out) => ["train", at("t.txt"), "-o", out, "--init", at("fill0"), "--lora", "1", "--steps", "1"],
+        true,
+      ],
+      [(out) => ["tokenizer", "train", at("t.txt"), "-o", out, "--vocab-size", "258"], true],
+      [(out) => ["convert", at("fill0"), out, "--shard-size", "1KB"], true],
+      [(out) => ["batch", requests, "-o", out, "--model", at("fill0")], false],
+    ];
+    for (const [i, [to, hasForce]] of fills.entries()) {
+      const filled = at(`fill${i}`), made = await call(to(filled));
+      assertStrictEquals(made.code, 0, made.stderr);
+      const names = readdirSync(filled).filter((name) => name !== "checkpoints");
+      assert(names.length > 1 || !hasForce);
+      for (const name of names) {
+        const out = at(`foreign${i}${name}`), file = join(out, name);
+        mkdirSync(out);
+        writeFileSync(file, "something else\n");
+        await fails(2, to(out), hasForce ? /; give --force / : /name another folder/);
+        assertEquals([readdirSync(out), readFileSync(file, "utf8")], [[name], "something else\n"]);
+      }
+      if (!hasForce) continue;
+      mkdirSync(at(`forced${i}`));
+      for (const name of names) writeFileSync(at(`forced${i}`, name), "something else\n");
+      const forced = await call([...to(at(`forced${i}`)), "--force"]);
+      assertStrictEquals(forced.code, 0, forced.stderr);
+    }
+    // A run that ended before its first checkpoint is in nobody's way.
+    const begun = at("begun");
+    mkdirSync(begun);
+    for (const name of ["training.json", "log.jsonl"]) {
+      writeFileSync(join(begun, name), readFileSync(at("fill0", name)));
+    }
+    const anew = await call(fills[0][0](begun));
+    assertStrictEquals(anew.code, 0, anew.stderr);
+    assertMatch(anew.stderr, /^replacing the run in .*, which has no checkpoint$/m);
+    await fails(2, fills[2][0](at("fill0")), /holds a model, which reads texts with its own tokenizer/);
+  });
+
   it("is spoken of in the help of every command that has --force", () => {
     for (const { name, options } of commands) {
-      const writes = ["out", "onnx", "output"].some((flag) => flag in options) || name === "convert";
+      const writes = ["out", "onnx", "output"].some((flag) => flag in options) ||
+        ["convert", "prune"].includes(name);
       if (name === "batch") continue; // What its folder holds is gone on with.
       assertStrictEquals("force" in options, writes, name);
       if (writes) assertMatch(options.force.help, /without it/, name);
@@ -94,6 +148,37 @@ describe("what is there already", () => {
 });
 
 describe("limits of a run", () => {
+  it("that it never reaches are said in a line each, and those that it does are not", async () => {
+    const cases: [args: string, ...RegExp[]][] = [
+      [
+        "--steps 2 --save-every 100 --eval-every 100",
+        /^--save-every 100: the run has 2 steps, so it is saved at its end alone$/,
+        /^--eval-every 100: .* judged at its end alone$/,
+      ],
+      ["--steps 1 --save-every 1", /^--save-every 1: the run has 1 step, so it is saved at its end alone$/],
+      [
+        "--steps 3 --eval-every 1 --patience 2",
+        /^--patience 2: the run has 3 steps and 3 evaluations, so it cannot end early;/,
+      ],
+      ["--steps 3 --save-every 2 --eval-every 1 --patience 1"],
+    ];
+    for (const [i, [args, ...patterns]] of cases.entries()) {
+      const ended = await call([
+        "train",
+        at("t.txt"),
+        "-o",
+        at(`limits${i}`),
+        ...sizes,
+        "--quiet",
+        ...args.split(" "),
+      ]);
+      assertStrictEquals(ended.code, 0, ended.stderr);
+      const said = ended.stderr.split("\n").filter((line) => line.startsWith("--"));
+      assertStrictEquals(said.length, patterns.length, ended.stderr);
+      patterns.forEach((pattern, k) => assertMatch(said[k], pattern));
+    }
+  });
+
   it("are refused where they contradict its steps and its rate", async () => {
     for (
       const [args, message] of [

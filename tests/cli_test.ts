@@ -325,7 +325,7 @@ describe("ferrotype inspect and convert", () => {
       const last = async (model: string): Promise<number[]> =>
         (await json<Logits>(["logits", "--prompt-ids", "1,2,3", "--model", model])).last;
       const { stdout, stderr }: Ended = await ferrotype(["convert", tinyFolder, at("f16"), "--dtype", "f16"]);
-      assertEquals([stdout, /^wrote .*f16 \([\d.]+ kB of weights in one file\)\n$/.test(stderr)], [
+      assertEquals([stdout, /^wrote .*f16 \([\d.]+ kB of weights in 1 file\)\n$/.test(stderr)], [
         "",
         true,
       ]);

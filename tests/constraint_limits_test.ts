@@ -368,6 +368,25 @@ describe("hostile formats", () => {
     assertStrictEquals(keptBytes(), before);
   });
 
+  it("read a vocabulary together that nobody has read yet, whoever leaves meanwhile", () => {
+    const texts = [...manyTexts(new Dice(3), 500)];
+    const steps = (count: number): number => {
+      const own = tokenizerOf(texts), all = Array.from({ length: count }, () => vocabularyOf(own));
+      let units = 0;
+      for (let turns = 0;; turns++) {
+        // The first of several leaves in the middle.
+        const one = all[turns % all.length], next = one.next();
+        if (turns === 100 && all.length > 1) all.shift()!.return(undefined as never);
+        if (!next.done) units += next.value;
+        else {
+          assert(all.every((other) => other === one || finish(other) === next.value));
+          return units;
+        }
+      }
+    };
+    assertStrictEquals(steps(7), steps(1));
+  });
+
   it("of one vocabulary share it, and masks that are equal", () => {
     const vocabulary = finish(vocabularyOf(tokenizer)), masks = new Set<Uint32Array>();
     let asked = 0;

@@ -213,7 +213,7 @@ describe("cpu cumsum and sort", () => {
 
   for (const dtype of ["f32", "f16", "bf16", "i32", "i64", "u8", "bool"] as const) {
     for (const descending of [false, true]) {
-      it(`sorts ${dtype} ${descending ? "downwards" : "upwards"}, stably, NaN last`, () => {
+      it(`sorts ${dtype} ${descending ? "downwards" : "upwards"}, stably, NaN above all`, () => {
         const float = dtype === "f32" || dtype === "f16" || dtype === "bf16";
         const odd = [NaN, -NaN, 0, -0, Infinity, -Infinity];
         const draw = (): number => {
@@ -235,7 +235,9 @@ describe("cpu cumsum and sort", () => {
             const line = Array.from({ length }, (_, i) => get(x, [row, i]));
             const order = line.map((_, i) => i).sort((i, j) => {
               const a = line[i], b = line[j];
-              if (a !== a || b !== b) return Number(a !== a) - Number(b !== b) || i - j;
+              if (a !== a || b !== b) {
+                return (Number(a !== a) - Number(b !== b)) * (descending ? -1 : 1) || i - j;
+              }
               return (a === b ? 0 : (a < b) === descending ? 1 : -1) || i - j;
             });
             for (let i = 0; i < length; i++) {

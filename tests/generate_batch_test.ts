@@ -120,14 +120,15 @@ describe("a batch", () => {
     assertEquals(order.filter((name) => name !== "long"), ["b2", "a0", "a1"]);
   });
 
-  /** A format that never finds out what may come next, or takes `turns` to. */
-  const slowFormat = (turns: number): Constraint => ({
+  /** A format that never finds out what may come next, or takes `turns` of so many units to; `did` hears of each. */
+  const slowFormat = (turns: number, units = Infinity, did = () => {}): Constraint => ({
     least: 0,
     follow() {
       let left = turns, known = -1;
       return {
         advance(ids, allowance) {
-          if (allowance) allowance.units = 0;
+          did();
+          if (allowance) allowance.units = units === Infinity ? 0 : allowance.units - units;
           if (known !== ids.length && --left < 0) {
             known = ids.length;
             left = turns;
@@ -152,8 +153,8 @@ describe("a batch", () => {
     const brief = finish(batcher, [8], { maxNewTokens: 2 });
     assertEquals((await Promise.all(ordinary)).map(({ ids }) => ids.length), [2, 2, 2, 2, 2]);
     assertEquals((await brief).ids, [9, 0]);
-    // No more of them are at work than there are places, and no more texts take a step.
-    assertEquals(batcher.load, { active: 2, waiting: 5 });
+    // They take no place, and no memory, before their first token is known; and no more texts take a step than there are places.
+    assertEquals(batcher.load, { active: 0, waiting: 7 });
     assert(Math.max(...model.rows) <= 2);
     const ended = Promise.allSettled(slow);
     controller.abort();
@@ -183,6 +184,45 @@ describe("a batch", () => {
       "finding out which tokens may follow took more than 0 seconds after 0 tokens; make the format simpler",
     );
     assertEquals((await finish(batcher, [1], { maxNewTokens: 2 })).ids, [2, 3]);
+  });
+
+  it("works first on formats that take little, whoever came before and however many they are", async () => {
+    const batcher = new Batcher(new RowsModel(counting), { maxBatch: 2 }), slice = 20_000;
+    const controller = new AbortController(), { signal } = controller, done = new Array(30).fill(0);
+    const heavy = done.map((_, i) =>
+      finish(batcher, [1], {
+        maxNewTokens: 3,
+        constraint: slowFormat(Infinity, slice, () => done[i]++),
+        signal,
+      })
+    );
+    const ended = Promise.allSettled(heavy);
+    while (done.some((count) => count < 2)) await new Promise((resolve) => setTimeout(resolve));
+    const before = done.reduce((sum, count) => sum + count, 0);
+    const light = await finish(batcher, [1], { maxNewTokens: 3, constraint: slowFormat(2, slice) });
+    assertEquals(light.ids, [2, 3, 4]);
+    const others = done.reduce((sum, count) => sum + count, 0) - before;
+    // Each of the others may have as much as it takes to be told from what is light, and no more.
+    assert(others < 30 * 12, `${others} slices went to others`);
+    controller.abort();
+    await ended;
+  });
+
+  it("ends costly formats when all of them together take too long, and no others", async () => {
+    const batcher = new Batcher(new RowsModel(counting), { maxBatch: 4, formatSeconds: 1e-3 });
+    const costly = Array.from(
+      { length: 40 },
+      (_, i) => finish(batcher, [i % 10], { maxNewTokens: 3, constraint: slowFormat(Infinity, 1e6) }),
+    );
+    const plain = finish(batcher, [1], { maxNewTokens: 20 });
+    const found = await Promise.allSettled(costly);
+    const reasons = found.map((one) => one.status === "rejected" ? one.reason as OptionError : null);
+    assert(reasons.every((reason) => reason instanceof OptionError));
+    const early = reasons.filter((reason) => reason?.message.includes("with the formats of others"));
+    // If each had its own time all would end by that.
+    assert(early.length > 20, `${early.length} ended by the time of all`);
+    assertEquals((await plain).ids.length, 20);
+    assertEquals(batcher.load, { active: 0, waiting: 0 });
   });
 
   it("drops a text at once when it is cancelled or nobody listens", async () => {

@@ -247,6 +247,22 @@ describe("constrained generation", () => {
       Error,
       "shortest allowed text takes up to 20 tokens, and maxNewTokens is 10",
     );
+    for (
+      const [format, message] of [
+        [{ type: "json_object", foo: 1 }, 'there is no foo of type "json_object"'],
+        [{ type: "text", schema: {} }, 'there is no schema of type "text"'],
+        [{ type: "regex", patern: "a" }, 'there is no patern of type "regex"; did you mean "pattern"?'],
+        [{ type: "json_schema", json_schema: { name: "x", bar: 3 } }, "there is no json_schema.bar of type"],
+        [{ type: "json_schema", json_schema: [] }, "json_schema is [], expected { schema }"],
+        [
+          { type: "json_schema", schema: true, json_schema: { schema: {} } },
+          "both say what JSON it is; give one",
+        ],
+      ] as [object, string][]
+    ) {
+      const options = { responseFormat: format } as GenerateOptions;
+      await assertRejects(() => model.complete("A", options), OptionError, message);
+    }
     await assertRejects(
       () => model.complete("A", { responseFormat: { type: "json_object" } }),
       Error,

@@ -1,9 +1,16 @@
 /**
  * What is done to logits, how tokens are drawn from them, and which options are refused.
  */
-import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { describe, it } from "node:test";
-import { type GenerateOptions, Generator, OptionError, sampleLogits, tensor } from "../mod.ts";
+import { type GenerateOptions, Generator, GPT2, OptionError, sampleLogits, tensor } from "../mod.ts";
 import { repetitionPenalty } from "../src/generate/processors/penalties.ts";
 import { minP, probabilities, temperature, topH, topK, topP } from "../src/generate/processors/warpers.ts";
 import { checkVocabulary } from "../src/generate/given.ts";
@@ -347,6 +354,19 @@ describe("options", () => {
     );
     refused({ numAssistantTokens: 3 }, /numAssistantTokens has no effect because .*assistantModel/);
     resolveOptions({ maxMatchingNgramSize: 2, numAssistantTokens: 20 });
+    refused({ seed: 3 }, /^generate: seed has no effect because nothing is drawn;/);
+    refused(
+      { seed: 3, doSample: false },
+      /^generate: seed acts only when sampling, which doSample: false excl/,
+    );
+    refused(
+      { seed: 3, temperature: 0 },
+      /^generate: seed acts only when sampling, which temperature: 0 excl/,
+    );
+    refused({ seed: 3, topK: 4, doSample: false }, /^generate: topK, seed act only when sampling/);
+    resolveOptions({ seed: 3, temperature: 0.5 });
+    resolveOptions({ seed: 3 }, { doSample: true });
+    resolveOptions({ seed: 3, numBeams: 2, doSample: true });
     resolveOptions({ maxMatchingNgramSize: 3, promptLookupNumTokens: 4 });
     for (
       const ending of [{ minNewTokens: 2 }, { minLength: 9 }, {
@@ -377,6 +397,29 @@ describe("options", () => {
     resolveOptions({ minNewTokens: 0, lengthPenalty: 1, earlyStopping: false, minLength: 0 });
   });
 
+  it("demand no length that the prompt and the new tokens cannot have", async () => {
+    const model = new GPT2({ vocabSize: 4, nPositions: 64, nEmbd: 4, nLayer: 1, nHead: 1 });
+    const complete = (options: GenerateOptions): Promise<unknown> =>
+      model.completion([1, 2, 3], { eosTokenId: 0, ...options });
+    for (const options of [{ minLength: 50, maxNewTokens: 3 }, { minLength: 7, maxNewTokens: 3 }]) {
+      await assertRejects(
+        () => complete(options),
+        OptionError,
+        "expected at most 6: the 3 of the prompt and maxNew",
+      );
+    }
+    await assertRejects(
+      () => complete({ minLength: 9, maxLength: 8 }),
+      OptionError,
+      "at most 8: maxLength 8",
+    );
+    await complete({ minLength: 6, maxNewTokens: 3 });
+    await complete({ minLength: 8, maxLength: 8 });
+    // The model's own is held as far as it can be.
+    model.generationConfig = { minLength: 50 };
+    await complete({ maxNewTokens: 3 });
+  });
+
   it("name tokens that the model has", () => {
     const fields = (id: number): GenerateOptions[] => [
       { badWordsIds: [[1], [2, id]] },
@@ -389,6 +432,7 @@ describe("options", () => {
       { forcedEosTokenId: [1, id] },
       { eosTokenId: [id] },
       { negativePromptIds: [0, id], guidanceScale: 2 },
+      { padTokenId: id } as GenerateOptions,
     ];
     for (const options of fields(512)) {
       const [name] = Object.keys(options);

@@ -260,7 +260,7 @@ describe("the fields of GenerationConfig", () => {
     rejected({ cacheImplementation: "quantized" }, /cannot be honoured: .*cacheDType: "q8"/);
     assertMatch(
       String(assertThrows(() => generationDefaults({ cache_implementation: "quantized" }))),
-      /generation_config.json: cacheImplementation "quantized" cannot be honoured/,
+      /generation_config.json: cache_implementation "quantized" cannot be honoured/,
     );
   });
 
@@ -306,7 +306,7 @@ describe("the fields of GenerationConfig", () => {
       stop: "x",
       suppressTokens: [1],
     });
-    assertThrows(() => generationDefaults({ top_p: 7 }), Error, "generation_config.json: topP is 7");
+    assertThrows(() => generationDefaults({ top_p: 7 }), Error, "generation_config.json: top_p is 7");
   });
 
   it("stand in the table of docs/generation.md, each with what becomes of it", () => {

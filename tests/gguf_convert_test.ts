@@ -502,7 +502,7 @@ describe("ferrotype convert to GGUF", () => {
     const from = dataPath("families", "qwen3"), to = join(folder, "cli.gguf");
     const { code, stderr } = await call(["convert", from, to, "--dtype", "q8_0"]);
     assertEquals(code, 0);
-    assertMatch(stderr, /wrote .*cli\.gguf \([\d.]+ kB of weights in one file\)/);
+    assertMatch(stderr, /wrote .*cli\.gguf \([\d.]+ kB of weights in 1 file\)/);
     const answered = JSON.parse(
       (await call(["convert", from, to, "--force", "--dtype", "q4", "--json"])).stdout,
     );

@@ -174,7 +174,7 @@ describe("GPT-2 files that are wrong", () => {
       makeFolder(folder, { temperature: -1 });
       assertMatch(
         (await assertRejects(() => GPT2.load(folder), FormatError)).message,
-        /^config.json: temperature is -1/,
+        /[\\/]config.json: temperature is -1/,
       );
     });
   });
@@ -218,11 +218,11 @@ describe("GPT-2 files that are wrong", () => {
         assertStrictEquals((await model.completion([1], { maxNewTokens: 2 })).ids.length, 2);
       }
       const refused: [object, RegExp][] = [
-        [{ dola_layers: "high" }, /generation_config.json: dolaLayers "high" cannot be honoured/],
-        [{ cache_implementation: "quantized" }, /cacheImplementation "quantized" cannot be honoured/],
-        [{ num_beams: 1e6 }, /numBeams is 1000000, expected a whole number from 1 to 1024/],
-        [{ forced_eos_token_id: 99999 }, /generation_config.json: forcedEosTokenId names token 99999/],
-        [{ top_h: 5 }, /topH is 5, expected/],
+        [{ dola_layers: "high" }, /generation_config.json: dola_layers "high" cannot be honoured/],
+        [{ cache_implementation: "quantized" }, /cache_implementation "quantized" cannot be honoured/],
+        [{ num_beams: 1e6 }, /num_beams is 1000000, expected a whole number from 1 to 1024/],
+        [{ forced_eos_token_id: 99999 }, /generation_config.json: forced_eos_token_id names token 99999/],
+        [{ top_h: 5 }, /top_h is 5, expected/],
       ];
       for (const [config, message] of refused) {
         assertMatch((await assertRejects(() => loads(config), FormatError)).message, message);

@@ -11,11 +11,13 @@ import {
   bceWithLogits,
   CausalSelfAttention,
   Conv1D,
+  Conv1d,
   Conv2d,
   Dropout,
   Embedding,
   init,
   KVCache,
+  type Layer,
   LayerNorm,
   Linear,
   MLP,
@@ -319,7 +321,38 @@ describe("modules", () => {
     assertThrows(() => y.backward(), Error, "changed in place");
   });
 
+  it("begin and run with sizes of 0, as in PyTorch", async () => {
+    const x = (...shape: number[]): Tensor => zeros(shape, { device });
+    const some: readonly [layer: Layer, x: Tensor, shape: number[]][] = [0, 1, 3].flatMap((n) =>
+      [0, 2].flatMap((m): [Layer, Tensor, number[]][] => [
+        [new Linear(n, m, { device }), x(3, n), [3, m]],
+        [new Conv1D(n, m, { device }), x(3, n), [3, m]],
+        [new MLP([m, n, 2], { device }), x(3, m), [3, 2]],
+        [new Conv1d(n, m, 1, { device }), x(1, n, 3), [1, m, 3]],
+        [new Conv2d(n, m, [1, 2], { device }), x(1, n, 3, 3), [1, m, 3, 2]],
+        [new Embedding(m + 1, n, { device }), zeros([2], { device, dtype: "i32" }), [2, n]],
+        [new LayerNorm(n, { device }), x(2, n), [2, n]],
+        [new CausalSelfAttention(n, 1, { device }), x(1, 2, n), [1, 2, n]],
+      ])
+    );
+    for (const [layer, x, shape] of some) {
+      const y = layer.forward(x), values = await numbers(y);
+      assertEquals(y.shape, shape);
+      assert(values.every(Number.isFinite), `${layer.constructor.name} of ${x.shape}`);
+    }
+    assertEquals(await numbers(new Linear(0, 2, { device }).bias!), [0, 0]);
+    for (const begin of [init.kaimingUniform, init.kaimingNormal, init.xavierUniform, init.xavierNormal]) {
+      for (const shape of [[2, 0], [0, 2], [0, 0], [2, 0, 3]]) assertEquals(begin(x(...shape)).shape, shape);
+    }
+  });
+
   it("refuse sizes that cannot be", () => {
+    for (const size of [0, -1, 1.5]) {
+      assertThrows(() => new Conv1d(1, 1, size), ShapeError, `Conv1d: kernelSize is ${size}`);
+      assertThrows(() => new Conv2d(1, 1, [2, size]), ShapeError, `Conv2d: kernelSize is ${size}`);
+    }
+    assertThrows(() => new Conv2d(1, 1, [2, 2, 2] as never), ShapeError, "Conv2d: kernelSize is [2, 2, 2]");
+    assertThrows(() => new Embedding(2, 3, { paddingIdx: 2 }), OptionError, "Embedding: paddingIdx is 2");
     assertThrows(() => new MLP([3]), OptionError);
     assertThrows(() => new Dropout(1.5), OptionError);
     assertThrows(() => new CausalSelfAttention(10, 3, { device }), ShapeError);

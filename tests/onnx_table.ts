@@ -61,6 +61,7 @@ if (only === undefined) {
     "",
     "`deno task onnx` writes this page: ONNX's own tests (`libonnx-testdata` 1.12) as they pass on the cpu device, each result",
     "within the suite's tolerances (rtol 1e-3, atol 1e-7) and of the type and shape that it asks for.",
+    "How models are written as ONNX: [write ONNX](guides/export-onnx.md).",
     "",
     "| tests | passed | of |",
     "| --- | --- | --- |",

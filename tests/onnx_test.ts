@@ -15,7 +15,9 @@ import {
   Onnx,
   OptionError,
   readNpy,
+  readNpz,
   saveNpy,
+  saveNpz,
   ShapeError,
   Tensor,
   tensor,
@@ -360,7 +362,86 @@ describe("arrays of NumPy", () => {
   });
 });
 
+describe("archives of NumPy's arrays", () => {
+  /** Two arrays as `numpy.savez_compressed` writes them: deflated, with sizes of 64 bits in their heads. */
+  const packed = Uint8Array.from(
+    atob(
+      "UEsDBC0AAAAIAAAAIQCOhbts//////////8FABQAeC5ucHkBABAAiAAAAAAAAABOAAAAAAAAAJvsF+obEMnIUMZQrZ" +
+        "6SWpxcpG6loG6TZqKuo6Cell9UUpSYF59flJIKEndLzClOBYoXZyQWpAL5GoY6CkaaOgq1CmQDLgYGBUcGhgWOAFBL" +
+        "AwQtAAAACAAAACEAI7jwbP//////////CQAUAGNvdW50Lm5weQEAEACIAAAAAAAAAEYAAAAAAAAAm+wX6hsQychQxl" +
+        "CtnpJanFykbqWgbpNpoa6joJ6WX1RSlJgXn1+UkgoSd0vMKU4FihdnJBakAvkamjoKtQoUAS52BggAAFBLAQItAy0A" +
+        "AAAIAAAAIQCOhbtsTgAAAIgAAAAFAAAAAAAAAAAAAACAAQAAAAB4Lm5weVBLAQItAy0AAAAIAAAAIQAjuPBsRgAAAI" +
+        "gAAAAJAAAAAAAAAAAAAACAAYUAAABjb3VudC5ucHlQSwUGAAAAAAIAAgBqAAAABgEAAAAA",
+    ),
+    (c) => c.charCodeAt(0),
+  );
+
+  it("come back as they were saved, and as NumPy packs them", async () => {
+    const found = await readNpz(packed);
+    assertEquals([...found.keys()], ["x", "count"]);
+    assertEquals(await found.get("x")!.toArray(), [[10, 20]]);
+    assertEquals([found.get("count")!.dtype, await found.get("count")!.item()], ["i64", 7]);
+    const folder = mkdtempSync(join(tmpdir(), "ferrotype-npz-")), path = join(folder, "a.npz");
+    try {
+      const random = new Generator(5), tensors = new Map<string, Tensor>();
+      for (const [i, dtype] of (["f32", "f16", "i64", "i32", "u8", "bool"] as const).entries()) {
+        const shape = Array.from({ length: random.integer(0, 3) }, () => random.integer(0, 40));
+        const count = shape.reduce((a, b) => a * b, 1);
+        const values = Array.from({ length: count }, () => random.integer(0, 2));
+        tensors.set(`${i}/ü`, tensor(values, { dtype, shape }));
+      }
+      await saveNpz(path, tensors);
+      const again = await readNpz(path);
+      assertEquals([...again.keys()], [...tensors.keys()]);
+      for (const [name, t] of tensors) {
+        const own = again.get(name)!;
+        assertEquals([own.dtype, [...own.shape], await own.data()], [t.dtype, [...t.shape], await t.data()]);
+      }
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
+  it("that are damaged are refused, whatever byte it is", async () => {
+    await assertRejects(() => readNpz(new Uint8Array(9)), FormatError, "no ZIP archive");
+    const random = new Generator(9);
+    for (let i = 0; i < 300; i++) {
+      const own = packed.slice(0, random.integer(0, 4) ? packed.length : random.integer(0, packed.length));
+      for (let k = random.integer(1, 4); k > 0; k--) {
+        own[random.integer(0, own.length)] = random.integer(0, 256);
+      }
+      try {
+        const found = await readNpz(own);
+        // What no reader looks at: dates, the machine that wrote it, the name of an array.
+        if (found.has("x")) assertEquals(await found.get("x")!.toArray(), [[10, 20]]);
+      } catch (error) {
+        assert(error instanceof FormatError, `${(error as Error).stack}`);
+      }
+    }
+  });
+});
+
 describe("the command", () => {
+  it("runs a model on an archive of arrays, and writes its outputs as one", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "ferrotype-onnx-")), at = (name: string) => join(folder, name);
+    try {
+      writeFileSync(at("m.onnx"), layer(2, 1, [1, 2], [3]));
+      await saveNpz(at("in.npz"), { x: tensor([[10, 20]]) });
+      const args = ["run", at("m.onnx"), "--input", `@${at("in.npz")}`];
+      for (let i = 0; i < 2; i++) {
+        assertStrictEquals((await call([...args, "--output", at("out.npz")])).code, 0);
+      }
+      assertEquals(await (await readNpz(at("out.npz"))).get("y")!.toArray(), [[53]]);
+      assertMatch((await call([...args, "--input", "x=1"])).stderr, /--input x is given twice/);
+      assertMatch(
+        (await call([...args, "--output", `y=${at("o.npz")}`])).stderr,
+        /takes all outputs by name/,
+      );
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+
   it("tells what an ONNX file holds, and runs it on arrays", async () => {
     const folder = mkdtempSync(join(tmpdir(), "ferrotype-onnx-")), model = join(folder, "m.onnx");
     try {

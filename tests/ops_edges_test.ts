@@ -5,6 +5,7 @@ import { assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@st
 import { it } from "node:test";
 import * as F from "../src/ops/mod.ts";
 import { type Tensor, tensor } from "../src/ops/mod.ts";
+import { compile } from "../mod.ts";
 import { assertClose, eachDevice, numbersOf, rounded } from "./_devices.ts";
 import { onWebGpu } from "./_webgpu.ts";
 
@@ -102,11 +103,24 @@ eachDevice((device) => {
   it("orders and finds with NaN and infinities", async () => {
     const t = tensor([2, NaN, -Infinity, 1], { device });
     assertEquals(await t.sort().values.toArray(), [-Infinity, 1, 2, NaN]);
-    assertEquals(await t.sort(0, { descending: true }).values.toArray(), [2, 1, -Infinity, NaN]);
+    assertEquals(await t.sort(0, { descending: true }).values.toArray(), [NaN, 2, 1, -Infinity]);
     assertEquals([await t.max().item(), await t.argmax().item()], [NaN, 1]);
     assertEquals(await t.isnan().toArray(), [0, 1, 0, 0]);
     assertEquals(await numbersOf(F.logsumexp(tensor([-Infinity, -Infinity], { device }))), [-Infinity]);
-    assertEquals(await t.topk(2).indices.toArray(), [0, 3]);
+    assertEquals(await t.topk(2).indices.toArray(), [1, 0]);
+    assertEquals(await t.topk(3, 0, { largest: false }).values.toArray(), [-Infinity, 1, 2]);
+    assertEquals(await F.argsort(t).toArray(), [2, 3, 0, 1]);
+    assertEquals(await F.argsort(t, 0, { descending: true }).toArray(), [1, 0, 3, 2]);
+    assertEquals([await t.min().item(), await t.argmin().item()], [NaN, 1]);
+    const best = compile((x: Tensor) => ({
+      best: x.topk(2).values,
+      last: x.sort().values.slice([3, 4]),
+      at: x.argmax(),
+    }));
+    const { best: two, last, at } = best(t);
+    assertEquals([await two.toArray(), await last.toArray(), await at.item()], [[NaN, 2], [NaN], 1]);
+    // A number that is none is told of, and not left out.
+    assertEquals(await numbersOf(F.sampleLogits(t, 0.5, { topK: 2 })), [-1]);
   });
 
   it("asks any and all", async () => {

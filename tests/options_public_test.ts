@@ -155,6 +155,7 @@ const calls: Record<string, Call | [Call, Options]> = {
     ft.convTranspose3d(ft.zeros([1, 1, 2, 2, 2]), ft.zeros([1, 1, 1, 1, 1]), null, o),
   "batchNorm(options)": (o) => ft.batchNorm(cube, ft.zeros([1]), ft.ones([1]), null, null, o),
   "readNpy(options)": (o) => ft.readNpy(new Uint8Array(0), o),
+  "readNpz(options)": (o) => ft.readNpz(new Uint8Array(0), o),
   "exportOnnx(options)": async (o) => ft.exportOnnx(await fitted, nowhere, o),
   "Onnx.load(options)": (o) => ft.Onnx.load(new Uint8Array(0), o),
   "maxPool2d(options)": (o) => ft.maxPool2d(cube, 2, o),

@@ -13,6 +13,7 @@
  *
  * @module
  */
+import { counted } from "../src/core/show.ts";
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -341,7 +342,9 @@ try {
       }
     }
     for (const outcome of ["passed", "failed", "skipped"] as const) totals[outcome] += counts[outcome];
-    const summary = `${runtime.kind.name} ${runtime.version}: ${describe(counts)} in ${files.length} files`;
+    const summary = `${runtime.kind.name} ${runtime.version}: ${describe(counts)} in ${
+      counted(files.length, "file")
+    }`;
     summaries.push(summary);
     console.log(summary);
     if (files.length > 1) console.log(`  longest: ${longestOf(took)}`);

@@ -38,8 +38,8 @@ describe("safetensors: malformed files are refused with the tensor and the byte"
     `{"w":${entry(dtype, shape, offsets)}}`;
   const tensor = /tensor "w" \(header byte 9\)/;
   const cases: [string, Uint8Array, ...RegExp[]][] = [
-    ["an empty file", new Uint8Array(0), /0 bytes are too few/],
-    ["seven bytes", new Uint8Array(7), /7 bytes are too few/],
+    ["an empty file", new Uint8Array(0), /has 0 bytes, too few/],
+    ["seven bytes", new Uint8Array(7), /has 7 bytes, too few/],
     ["header length 0", raw("", 8, 0n), /header length at byte 0 is 0/],
     ["header length 1", raw("{", 8), /header length at byte 0 is 1/],
     [

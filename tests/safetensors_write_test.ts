@@ -299,7 +299,7 @@ describe("safetensors: shards", () => {
           return Promise.resolve(source);
         }),
       Error,
-      "two: 4 bytes are too few",
+      "two has 4 bytes, too few",
     );
     assertStrictEquals(opened.length, 2);
     assert(from.closed && opened.every(({ closed }) => closed));

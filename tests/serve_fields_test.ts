@@ -2,17 +2,27 @@
  * Fields of requests: what changes nothing is accepted from whatever client, what cannot be honoured is refused by name, and
  * nothing else is said. Asked by the official `openai` client where it knows the field.
  */
-import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStrictEquals,
+  assertThrows,
+} from "@std/assert";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
 import type OpenAI from "openai";
-import { type ChatTemplate, GPT2, loadChatTemplate } from "../mod.ts";
+import { type ChatTemplate, GPT2, loadChatTemplate, type LogitsProcessor } from "../mod.ts";
 import { fieldNames, fields } from "../cli/serve/fields.ts";
 import { parseBody, seedOf } from "../cli/serve/json_body.ts";
 import { Problem } from "../cli/serve/problem.ts";
+import { samplersComplaint } from "../cli/serve/samplers.ts";
 import { unhonoured } from "../cli/serve/unhonoured.ts";
 import { Generator } from "../src/core/random.ts";
+import { countPenalty } from "../src/generate/processors/penalties.ts";
+import { minP, temperature, topK, topP, typicalP } from "../src/generate/processors/warpers.ts";
 import { output } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
 import { bundled, byteModel, chatml, post, refused, withServer } from "./_serve.ts";
@@ -114,6 +124,11 @@ describe("serve, fields", () => {
         { samplers: ["top_k", "temperature"], usage: { include: true } },
         { provider: {}, transforms: [], extra_body: {} },
         { new_list: [], new_object: {} },
+        { truncate_prompt_tokens: 128, options: { num_ctx: 128, mirostat: 0 }, extra_body: { store: false } },
+        { chat_template_kwargs: { enable_thinking: false, thinking: false }, enable_thinking: false },
+        { max_tokens: 3, max_completion_tokens: 3 },
+        { samplers: ["penalties", "dry", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature"] },
+        { response_format: { type: "text", json_schema: null, schema: {} } },
       ];
       for (const more of both) {
         assertEquals((await complete(client, more)).choices, plain, JSON.stringify(more));
@@ -157,7 +172,30 @@ describe("serve, fields", () => {
           [{ n: 2, best_of: 3 }, /best_of cannot be honoured: .*use n/],
           [
             { stream: true, stream_options: { include_obfuscation: true } },
-            /stream_options\.include_obfuscation cannot/,
+            /there is no field stream_options\.include_obfuscation/,
+          ],
+          [{ samplers: ["top_k", "zzz"] }, /samplers cannot be honoured: there is no sampler "zzz" here/],
+          [
+            { samplers: ["temperature"], repetition_penalty: 1.5 },
+            /leaves penalties out, and repetition_penalty is/,
+          ],
+          [{ samplers: ["top_k"] }, /leaves temperature out, and temperature is given/],
+          [
+            { samplers: ["top_p", "temperature"], top_p: 0.5, temperature: 0.5 },
+            /temperature acts before top_p/,
+          ],
+          [{ truncate_prompt_tokens: 127 }, /truncate_prompt_tokens cannot be honoured/],
+          [{ options: { num_ctx: 127 } }, /options cannot be honoured/],
+          [{ options: { seed: 3 } }, /options cannot be honoured: fields stand in the request itself/],
+          [{ chat_template_kwargs: { enable_thinking: true } }, /chat_template_kwargs cannot be honoured/],
+          [
+            { max_tokens: 5, max_completion_tokens: 3 },
+            /max_tokens is 5, and max_completion_tokens.* is 3; give one/,
+          ],
+          [{ min_tokens: 50 }, /^400 min_tokens is 50, expected at most max_tokens, which is 3$/],
+          [
+            { response_format: { type: "text", schema: { type: "integer" } } },
+            /response_format\.schema means nothing/,
           ],
           [{ temprature: 1 }, /no field "temprature"; did you mean "temperature"\?$/],
           [{ max_token: 1 }, /no field "max_token"; did you mean "max_tokens"\?$/],
@@ -173,6 +211,197 @@ describe("serve, fields", () => {
       await refused(complete(client, { suffix: "x" }), 400, /suffix cannot be honoured/);
       await refused(chat(client, { top_logprobs: 2 }), 400, /top_logprobs belong to logprobs: true/);
       await refused(chat(client, { messages: null }), 400, /messages is missing/);
+    }, model);
+  });
+
+  it("of objects in a request are as strict: one that is not known is refused by its path, wherever it stands", async () => {
+    const schema = { type: "object", properties: { a: { type: "integer" } } };
+    const bodies: readonly (readonly ["chat/completions" | "completions", Fields])[] = [
+      ["completions", { prompt: "A", response_format: { type: "json_object", schema } }],
+      ["completions", {
+        prompt: "A",
+        response_format: { type: "text" },
+        stream: true,
+        stream_options: { include_usage: true },
+      }],
+      ["completions", { prompt: "A", response_format: { type: "regex", pattern: "a" } }],
+      ["completions", {
+        prompt: "A",
+        response_format: {
+          type: "json_schema",
+          json_schema: { name: "x", strict: true, description: "d", schema },
+        },
+      }],
+      ["completions", { prompt: "A", structured_outputs: { json: schema } }],
+      ["completions", {
+        prompt: "A",
+        reasoning: { enabled: false },
+        usage: { include: false },
+        thinking: { type: "disabled" },
+      }],
+      ["completions", { prompt: "A", options: { num_ctx: 9999 }, extra_body: { store: false } }],
+      ["completions", {
+        prompt: "A",
+        chat_template_kwargs: { enable_thinking: false },
+        logit_bias: { 1: 1 },
+      }],
+      ["chat/completions", {
+        messages: [
+          { role: "user", name: "u", content: [{ type: "text", text: "hi" }] },
+          {
+            role: "assistant",
+            content: null,
+            tool_calls: [{ id: "1", type: "function", function: { name: "f", arguments: "{}" } }],
+          },
+          { role: "tool", tool_call_id: "1", content: "2" },
+        ],
+        tools: [{
+          type: "function",
+          function: { name: "f", description: "d", parameters: schema, strict: false },
+        }],
+        tool_choice: { type: "function", function: { name: "f" } },
+      }],
+    ];
+    // What is the caller's own, and is not read as fields.
+    const free = new Set(["schema", "json", "parameters"]);
+    let seen = 0;
+    await withServer({ template }, async ({ url }) => {
+      const ask = async (route: string, body: unknown): Promise<{ message: string; param: string }> => {
+        const response = await fetch(`${url}/v1/${route}`, { ...post, body: JSON.stringify(body) });
+        const answer = await response.json();
+        assertStrictEquals(response.status, 400, JSON.stringify(body));
+        return answer.error;
+      };
+      for (const [route, body] of bodies) {
+        const walk = async (at: Fields, root: string): Promise<void> => {
+          for (const [name, value] of Object.entries(at)) {
+            if (typeof value !== "object" || value === null || free.has(name)) continue;
+            if (!Array.isArray(value)) {
+              const inside = value as Fields;
+              inside.zzz_unknown = 1;
+              const { message, param } = await ask(route, body);
+              delete inside.zzz_unknown;
+              assertStrictEquals(param, root || name, message);
+              assertMatch(message, /zzz_unknown|cannot be honoured|logit_bias is/);
+              seen++;
+            }
+            await walk(value as Fields, root || name);
+          }
+        };
+        await walk(body, "");
+      }
+    }, model);
+    assertStrictEquals(seen, 24);
+  });
+
+  it("of embeddings that change nothing are those of the other routes", async () => {
+    await withServer({}, async ({ url }) => {
+      const ask = async (more: Fields): Promise<{ status: number; body: string }> => {
+        const body = JSON.stringify({ input: "A", ...more });
+        const response = await fetch(`${url}/v1/embeddings`, { ...post, body });
+        return { status: response.status, body: await response.text() };
+      };
+      const plain = await ask({});
+      assertStrictEquals(plain.status, 200);
+      for (
+        const more of [
+          { truncate: true },
+          { truncate_prompt_tokens: -1 },
+          { priority: 0, keep_alive: "5m", options: { num_ctx: 4096 } },
+          { user: "u", safety_identifier: "u", store: false, stop: "", tools: [], unheard_of: null },
+        ]
+      ) assertEquals(await ask(more), plain, JSON.stringify(more));
+      for (
+        const [more, message] of [
+          [{ truncate_prompt_tokens: 5 }, /truncate_prompt_tokens cannot be honoured/],
+          [{ temperature: 0.5 }, /temperature belongs to \/v1\/completions and/],
+          [{ inputs: "a" }, /there is no field \\"inputs\\"; did you mean \\"input\\"/],
+          [{ zzz: 1 }, /there is no field \\"zzz\\"/],
+        ] as [Fields, RegExp][]
+      ) {
+        const { status, body } = await ask(more);
+        assertStrictEquals(status, 400);
+        assertMatch(body, message);
+      }
+    }, model);
+  });
+
+  it("name samplers, which are accepted where they say what is done", () => {
+    const random = new Generator(5), int = (n: number): number => Math.floor(random.uniform() * n);
+    const processes: Record<string, { field: string; value: number; process: LogitsProcessor }> = {
+      penalties: { field: "presence_penalty", value: 1, process: countPenalty(0, 1, 0) },
+      temperature: { field: "temperature", value: 0.4, process: temperature(0.4) },
+      top_k: { field: "top_k", value: 6, process: topK(6, 1) },
+      top_p: { field: "top_p", value: 0.8, process: topP(0.8, 1) },
+      min_p: { field: "min_p", value: 0.1, process: minP(0.1, 1) },
+      typ_p: { field: "typical_p", value: 0.7, process: typicalP(0.7, 1) },
+    };
+    const order = Object.keys(processes),
+      shuffled = (list: readonly string[]): string[] => {
+        const rest = [...list], out: string[] = [];
+        while (rest.length) out.push(...rest.splice(int(rest.length), 1));
+        return out;
+      };
+    let accepted = 0;
+    for (let turn = 0; turn < 400; turn++) {
+      const acting = order.filter(() => random.uniform() < 0.4), list = shuffled(order);
+      const body = Object.fromEntries(acting.map((name) => [processes[name].field, processes[name].value]));
+      assertStrictEquals(samplersComplaint(order, body), null);
+      if (acting.length) {
+        const out = acting[int(acting.length)];
+        assertMatch(
+          samplersComplaint(order.filter((name) => name !== out), body) ?? "",
+          new RegExp(`leaves ${out} out`),
+        );
+      }
+      if (samplersComplaint(list, body) !== null) continue;
+      accepted++;
+      const run = (names: readonly string[], logits: Float32Array): number[] => {
+        for (const name of names) if (acting.includes(name)) processes[name].process([1, 2, 2], logits);
+        return Array.from(logits, (x) => Math.round(x * 1e4));
+      };
+      for (let i = 0; i < 5; i++) {
+        const logits = Float32Array.from({ length: 20 }, () => 4 * random.uniform());
+        assertEquals(run(list, logits.slice()), run(order, logits.slice()), `${list} of ${acting}`);
+      }
+    }
+    assert(accepted > 100);
+  });
+
+  it("are called by their own names in messages", async () => {
+    await withServer({ template }, async (_server, client) => {
+      for (
+        const [more, param, message] of [
+          [{ min_tokens: 50 }, "min_tokens", /min_tokens is 50, expected at most max_tokens, which is 3/],
+          [
+            { max_tokens: undefined, max_completion_tokens: 4, min_tokens: 5 },
+            "min_tokens",
+            /at most max_completion_tokens, which is 4/,
+          ],
+          [
+            { guided_regex: "a{30}" },
+            "guided_regex",
+            /guided_regex: the shortest allowed text takes up to 30 tokens, and max_tokens is 3/,
+          ],
+          [
+            {
+              response_format: {
+                type: "json_schema",
+                json_schema: { schema: { type: "string", format: "color" } },
+              },
+            },
+            "response_format",
+            /response_format: .*format "color" is none/,
+          ],
+        ] as [Fields, string, RegExp][]
+      ) {
+        for (const ask of [complete, chat]) {
+          const error = await assertRejects(() => ask(client, more), Error) as Error & { param?: string };
+          assertMatch(error.message, message);
+          assertStrictEquals(error.param, param);
+          assert(!/[a-z][A-Z]/.test(error.message), error.message);
+        }
+      }
     }, model);
   });
 
@@ -308,6 +537,7 @@ describe("serve, fields", () => {
       await long(complete(client, { max_tokens: 128 + 1 }), "max_tokens");
       await long(chat(client, { messages: [{ role: "user", content: text }] }), "messages");
       await long(chat(client, { messages: [{ role: "user", content: endless }] }), "messages");
+      await long(chat(client, { messages: Array(129).fill({ role: "user", content: "" }) }), "messages");
     }, model);
   });
 
@@ -375,6 +605,14 @@ describe("serve, fields", () => {
       assert(text.includes(option));
     }
     assertMatch(text, /262144 values, 128 deep.*131072 characters.*2048 ways/s);
+    const named = (count: number): string => Array.from({ length: count }, (_, i) => `"n${i}":1`).join(",");
+    assertThrows(() => parseBody(`{${named(513)}}`), Problem, "more than 512 fields");
+    assertThrows(
+      () => parseBody(`{"a":{${named(20_000)}},"b":{${named(20_000)}}}`),
+      Problem,
+      "32768 fields together",
+    );
+    assertStrictEquals(Object.keys(parseBody(`{"a":{${named(20_000)}}}`).a as object).length, 20_000);
     assertEquals(parseBody(`{"a":[${"1,".repeat(1000)}1]}`).a instanceof Array, true);
   });
 });

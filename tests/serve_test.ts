@@ -226,7 +226,7 @@ describe("serve", () => {
         /maximum context length is 128 tokens.*has 400 tokens/,
       );
       await refused(ask({ prompt: "a".repeat(3000) }), 413, /larger than 2000 bytes/);
-      await refused(ask({ response_format: { type: "xml" } }), 400, /responseFormat: type is "xml"/);
+      await refused(ask({ response_format: { type: "xml" } }), 400, /response_format.type is "xml"/);
       // Shakespeare's letters hold no braces.
       await refused(ask({ response_format: { type: "json_object" } }), 400, /tokenizer lacks characters/);
       const raw = await fetch(`${url}/v1/completions`, { ...post, body: "{no" });

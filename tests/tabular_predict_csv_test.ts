@@ -203,7 +203,7 @@ describe("a file to predict", () => {
     await assertRejects(
       () => model.readCsv(bytes("3\n5\n")),
       FormatError,
-      "has 1 columns without names, and the model was fitted on 3",
+      "has 1 column without names, and the model was fitted on 3",
     );
     using named = await fit(`p,q,y\n${lines(60, (i) => `${i % 7},${i % 11},${i % 5 > 2 ? "b" : "a"}`)}\n`);
     await says(named, "3,4\n5,6\n", [{ p: 3, q: 4 }, { p: 5, q: 6 }], { header: false });

@@ -382,7 +382,7 @@ describe("batches", () => {
     assertThrows(
       () => randomBatches(text.slice(0, 4), { batchSize: 1, blockSize: 4 }),
       Error,
-      "do not fill a window of 5",
+      "cannot fill a window of 5",
     );
     // Exactly one window fits.
     const one = randomBatches([7, 8, 9], { batchSize: 1, blockSize: 2, device });

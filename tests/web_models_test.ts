@@ -226,25 +226,18 @@ describe("models in the playground", { skip }, () => {
       model.dispose();
       const most = row.indexOf(Math.max(...row));
       await page.selectOption("#layer", { value: "1" });
-      await page.selectOption("#head", { value: "2" });
-      await page.click("#look");
-      const told = async (at: number): Promise<string> => {
-        await shows(page, "#attention-row", new RegExp(`^Token ${at}, `));
-        return await page.textContent("#attention-row") ?? "";
-      };
-      const said = await told(last + 1);
-      assert(
-        said.includes(
-          `looks at ${text[most].replace("\n", "⏎").replace(" ", "␣")} (${most + 1}) ${
-            (100 * row[most]).toFixed(0)
-          } %`,
-        ),
-        `${said}; ${most}`,
-      );
-      await page.focus("#attention-map");
+      // By itself when the text was there; then the layer, and the third of its heads.
+      await page.locator(".heads button").nth(3).click();
+      const told = (at: number): Promise<void> => shows(page, "#arcs-row", new RegExp(`^Token ${at}, .* %$`));
+      const letter = text[most].replace("\n", "⏎").replace(" ", "␣").replace(/[.?]/, "\\$&");
+      const share = `${letter} \\(${most + 1}\\) ${(100 * row[most]).toFixed(0)} %`;
+      await shows(page, "#arcs-row", new RegExp(`^Token ${last + 1}, .*looks at ${share}.* %$`));
+      await page.focus("#arcs");
       await page.keyboard.press("ArrowLeft");
       await told(last);
-      const size = await page.$eval("#attention-map", (canvas) => (canvas as HTMLCanvasElement).width);
+      const size = await page.locator(".heads canvas").nth(2).evaluate((canvas) =>
+        (canvas as HTMLCanvasElement).width
+      );
       assertStrictEquals(size, ids.length);
       assertEquals(await violations(page), []);
       await page.click("#go");

@@ -1,9 +1,15 @@
 /** Every page: it loads, breaks no rule of accessibility, fits a phone; the library in a page; the server. */
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
+import { readdirSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
 import { GPT2 } from "../mod.ts";
 import { pages } from "../web/pages.ts";
 import { noBrowser, TestSite, until, violations } from "./_browser.ts";
+import { repository } from "./_data.ts";
 import { after, before, describe, it } from "./_suite.ts";
+import { until as waitUntil } from "./_wait.ts";
 
 const skip = noBrowser;
 
@@ -22,6 +28,7 @@ describe("the site", { skip }, () => {
     race: ["#play"],
     network: ["#play"],
     tabular: ["h1"],
+    compare: ["#connect"],
   };
 
   for (const { id, nav, title, about } of pages) {
@@ -165,6 +172,79 @@ describe("the site", { skip }, () => {
       });
       assertStrictEquals(part.status, 206);
       assertStrictEquals((await part.arrayBuffer()).byteLength, 8);
+    },
+  );
+
+  it(
+    "fetches each model once, whoever needs it first; after one visit all are there offline",
+    { skip },
+    async () => {
+      // A server between, which counts.
+      const counts = new Map<string, number>(), behind = await site.url();
+      const server = createServer(async ({ url = "/", method, headers }, answer) => {
+        if (url.includes("/models/")) {
+          counts.set(`${method} ${url}`, (counts.get(`${method} ${url}`) ?? 0) + 1);
+        }
+        const { status, headers: told, body } = await fetch(behind + url.slice(1), {
+          headers: headers.range ? { range: headers.range } : {},
+        });
+        const kept = [...told].filter(([name]) =>
+          !/^(content-encoding|content-length|transfer-encoding)$/.test(name)
+        );
+        answer.writeHead(status, Object.fromEntries(kept));
+        for await (const piece of body ?? []) {
+          answer.write(piece);
+        }
+        answer.end();
+      });
+      await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+      const address = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+      try {
+        await site.open("own.html", async (page) => {
+          // The page and the service worker begin at once, and both want the model.
+          await page.goto(`${address}playground/`);
+          await page.locator(".token").nth(99).waitFor();
+          await until(page, () => navigator.serviceWorker.controller !== null);
+          const all = readdirSync(join(repository, "web/models/tabular")).length + 5;
+          await waitUntil(
+            () =>
+              page.evaluate(async (all) => {
+                const cache = await caches.open("ferrotype-models");
+                return (await cache.keys()).length === all;
+              }, all),
+            "all models in the store",
+          );
+          const first = await page.textContent("#text");
+          await page.reload();
+          await page.locator(".token").nth(99).waitFor();
+          await page.context().setOffline(true);
+          await page.reload();
+          await page.locator(".token").nth(99).waitFor();
+          assertStrictEquals(await page.textContent("#text"), first);
+          await page.goto(`${address}tabular/#housing`);
+          await page.waitForSelector("#answer .big");
+          assertEquals([...counts].filter(([, count]) => count > 1), []);
+          assertStrictEquals(counts.get("GET /models/shakespeare/model.safetensors"), 1);
+          // Who asks for a part of a file gets that part of what is kept.
+          const part = await page.evaluate(async (url) => {
+            const answer = await fetch(url, { headers: { range: "bytes=2-5" } });
+            return [
+              answer.status,
+              answer.headers.get("content-range"),
+              (await answer.arrayBuffer()).byteLength,
+            ];
+          }, `${address}models/shakespeare/config.json`);
+          assertEquals(part, [206, "bytes 2-5/465", 4]);
+        }, {
+          serviceWorker: true,
+          expected: /asked another origin|net::ERR|404/,
+          before: (page) =>
+            page.route("**/own.html", (route) => route.fulfill({ body: "", contentType: "text/html" })),
+        });
+      } finally {
+        server.closeAllConnections();
+        server.close();
+      }
     },
   );
 

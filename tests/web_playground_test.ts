@@ -2,9 +2,10 @@
 import { assert, assertEquals, assertMatch, assertNotStrictEquals, assertStrictEquals } from "@std/assert";
 import { join } from "node:path";
 import { GPT2 } from "../mod.ts";
-import { noBrowser, says, TestSite, violations } from "./_browser.ts";
+import { noBrowser, says, shows, TestSite, violations } from "./_browser.ts";
 import { repository } from "./_data.ts";
 import { after, before, describe, it } from "./_suite.ts";
+import { until as waitUntil } from "./_wait.ts";
 
 const skip = noBrowser;
 
@@ -114,6 +115,101 @@ describe("the playground", { skip }, () => {
       assert(text && choices && choices.x > text.x + text.width && choices.y < 800, JSON.stringify(choices));
       await page.click("#go");
       assertStrictEquals(await page.locator(".choice").count(), 0);
+    });
+  });
+
+  it("shows what settings make of a place at once, without writing again", { skip }, async () => {
+    const model = await GPT2.load(join(repository, "web/models/shakespeare")),
+      prompt = model.encode("ROMEO:\n");
+    const made = (await model.completion(prompt, { maxNewTokens: 30, temperature: 0.8, seed: 1 })).ids;
+    const place = 20, sampling = { temperature: 0.5, topK: 4, repetitionPenalty: 1.5, frequencyPenalty: 1 };
+    // The same text forced on a run with these settings: what it draws from at the place.
+    const { scores } = await model.completion(prompt, {
+      ...{ ...sampling, seed: 1, maxNewTokens: place + 1, outputScores: true },
+      logitsProcessors: [(ids, logits) => {
+        const at = ids.length - prompt.length;
+        for (let id = 0; at < place && id < logits.length; id++) if (id !== made[at]) logits[id] = -Infinity;
+      }],
+    });
+    const most = Math.max(...scores![place]), shares = scores![place].map((x) => Math.exp(x - most));
+    const sum = shares.reduce((a, b) => a + b, 0);
+    const expected = new Map([...shares.keys()].map((id) => [
+      model.tokenizer!.decode([id]).replace("\n", "⏎").replace(" ", "␣"),
+      `${(100 * shares[id] / sum).toFixed(1)} %`,
+    ]));
+    model.dispose();
+    await site.open(
+      `playground/#${new URLSearchParams({ prompt: "ROMEO:\n", maxNewTokens: "30" })}`,
+      async (page) => {
+        await page.locator(".token").nth(29).waitFor();
+        const text = await page.textContent("#text");
+        await page.locator(".token").nth(place).click();
+        await shows(page, "#choices", /Above: the model/);
+        for (const [name, value] of Object.entries(sampling)) {
+          if (name === "frequencyPenalty") await page.click("#more-options > summary");
+          await page.fill(`[data-name=${name}]`, String(value));
+        }
+        const shown = (): Promise<string[][]> =>
+          page.$$eval(
+            ".choice",
+            (rows) => rows.map((row) => [...row.querySelectorAll(".mono")].map((e) => e.textContent!)),
+          );
+        await waitUntil(
+          async () => (await shown()).every(([letter, share]) => expected.get(letter) === share),
+          "the shares",
+        );
+        assert((await shown()).length >= 8);
+        assert(await page.locator(".choice.out").count() >= 4);
+        await shows(page, "#choices", /settings, 4 tokens left/);
+        assertStrictEquals(await page.textContent("#text"), text);
+        assertEquals(await violations(page), []);
+        // The likeliest alone.
+        await page.fill("[data-name=temperature]", "0");
+        await shows(page, "#choices", /settings, 1 token left/);
+      },
+    );
+  });
+
+  it("tells what each layer would say, and compares two ways to hold the weights", { skip }, async () => {
+    const folder = join(repository, "web/models/shakespeare"),
+      judged = "To be, or not to be, that is the question.\n";
+    const bits: string[] = [];
+    for (const dtype of ["f32", "q8"] as const) {
+      const model = await GPT2.load(folder, { dtype }), ids = model.encode(judged);
+      const loss = model.loss([ids]);
+      bits.push(`${(await loss.item() / Math.LN2).toFixed(3)} bits a letter`);
+      loss.dispose();
+      model.dispose();
+    }
+    await site.open("playground/", async (page) => {
+      await page.locator(".token").nth(99).waitFor();
+      await page.click("[data-view=lens]");
+      await shows(page, "#lens-row", /, 4 layers would say/);
+      assertStrictEquals(await page.locator("#lens td").count(), 5 * 24);
+      // The row of the last layer is what the model says at the last letter but one: how sure it was of the last one.
+      await page.focus("#lens");
+      await page.keyboard.press("ArrowLeft");
+      await page.locator(".token").nth(99).hover();
+      await shows(page, "#choices", /Above: the model/);
+      const widest = await page.$$eval(
+        ".before",
+        (bars) => parseFloat((bars[0] as HTMLElement).style.width).toFixed(0),
+      );
+      await shows(page, "#lens-row", new RegExp(`would say [^ ]+ ${widest} %`));
+      assertEquals(await violations(page), []);
+      await page.fill("#judged", judged);
+      await page.selectOption("#side-b", "q8");
+      await page.click("#compare");
+      await shows(
+        page,
+        "#side-hint",
+        /^q8 needs 0\.\d+ bits a letter (more|less) than f32, and takes \d\d % of its memory/,
+      );
+      assertEquals(
+        await page.$$eval(".side .number", (list) => list.map((e) => e.textContent!.split(",")[0])),
+        bits,
+      );
+      assertEquals(await page.$$eval(".side h3", (list) => list.map((e) => e.textContent)), ["f32", "q8"]);
     });
   });
 

@@ -15,7 +15,7 @@ import { parseFormula } from "../web/race/formula.ts";
 import { capacity, Race, Racer } from "../web/race/race.ts";
 import { defaultSettings, fromHash, toHash } from "../web/race/settings.ts";
 import { measureHeap, type RaceHandle } from "./_page_rates.ts";
-import { noBrowser, TestSite, until } from "./_browser.ts";
+import { noBrowser, says, shows, TestSite, until, violations } from "./_browser.ts";
 import { after, before, describe, it } from "./_suite.ts";
 import { until as waitUntil } from "./_wait.ts";
 
@@ -283,6 +283,38 @@ describe("the race page", { skip }, () => {
       await waitUntil(async () => await steps() > 0, "a step");
     }, { ...seen, context: { reducedMotion: "reduce" } });
   });
+
+  it(
+    "races small GPTs in loss and text, and shows a slice of their loss with the paths",
+    { skip },
+    async () => {
+      await site.open("race/", async (page) => {
+        await until(page, ready);
+        await page.click("#real-open");
+        await shows(page, "#real-texts [data-name=adam] .real-text", /^Jack␣and/);
+        await page.click("#real-stop");
+        await shows(page, "#real-facts", /ends at .*it walked \d+\.\d and is \d+\.\d from the start/);
+        await page.selectOption("#directions", "random");
+        await shows(page, ".real", /filter as long as its weights/);
+        const painted = await page.$eval("#real-slice", (canvas) => {
+          const { width, height } = canvas as HTMLCanvasElement;
+          const pen = (canvas as HTMLCanvasElement).getContext("2d")!;
+          return pen.getImageData(0, 0, width, height).data.some((x) => x > 0);
+        });
+        assert(painted);
+        assertEquals(await violations(page), []);
+        // A rate that is none is refused; one that is too high diverges, and is named.
+        await page.fill("#real-rate-sgd", "0");
+        await page.click("#real-go");
+        await says(page, /SGD should be a number above 0/);
+        await page.fill("#real-rate-sgd", "1e30");
+        await page.click("#real-go");
+        await shows(page, "#real-texts [data-name=sgd]", /diverged/);
+        await page.click("#real-stop");
+        await shows(page, "#real-facts", /Diverged, as the rate was too high: SGD\./);
+      }, seen);
+    },
+  );
 
   it("records a video", { skip }, async () => {
     await site.open("race/", async (page) => {

@@ -1,9 +1,13 @@
 /** The page of tables in Chromium: it answers what the library answers here, at every drag. */
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { Buffer } from "node:buffer";
+import { mkdtempSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { TabularModel } from "../mod.ts";
-import { noBrowser, says, shows, TestSite } from "./_browser.ts";
+import { valueWords, words } from "../web/tabular/words.ts";
+import { noBrowser, says, shows, TestSite, violations } from "./_browser.ts";
 import { repository } from "./_data.ts";
 import { dragTimes } from "./_page_rates.ts";
 import { after, before, describe, it } from "./_suite.ts";
@@ -30,11 +34,12 @@ describe("the page of tables", { skip }, () => {
       const { class: label, value, probabilities } = await model.predict(row);
       model.dispose();
       await site.open(`tabular/#${name}`, async (page) => {
-        await says(page, /^(Which|How much)/);
+        const called = words[name], said = (value: string): string => valueWords(called.target, value);
+        await says(page, new RegExp(`^${called.target[0]}: move`));
         await page.waitForSelector("#answer .big");
         const first = await page.textContent("#answer .big");
         if (label !== null) {
-          assertStrictEquals(first, label);
+          assertStrictEquals(first, said(label));
           const shown = `${(100 * probabilities![label]).toFixed(1)} %`;
           assert((await page.textContent("#answer"))!.includes(shown), shown);
         } else assertStrictEquals(Number(first), Number(value!.toPrecision(3)));
@@ -55,7 +60,7 @@ describe("the page of tables", { skip }, () => {
         };
         if (label !== null) {
           for (const one of Object.keys(probabilities!)) {
-            assertStrictEquals(await press(`clearly ${one}`), one);
+            assertStrictEquals(await press(`clearly ${said(one)}`), said(one));
           }
         } else {
           const [low, middle, high] = [await press("low"), await press("middle"), await press("high")].map(
@@ -80,9 +85,9 @@ describe("the page of tables", { skip }, () => {
     const rows = Array.from({ length: 90 }, (_, i) => `${i % 9},${i % 5},${i % 9 > 4 ? "high" : "low"}`);
     const buffer = Buffer.from(["level,noise,kind", ...rows].join("\n"));
     await site.open("tabular/", async (page) => {
-      await says(page, /^Which species/);
+      await says(page, /^Species: move/);
       await page.setInputFiles("#csv", { name: "levels.csv", mimeType: "text/csv", buffer });
-      await says(page, /^Which kind/);
+      await says(page, /^kind: move/);
       assertMatch(await page.textContent("#about") ?? "", /levels\.csv: 90 rows/);
       const slider = page.getByLabel("level", { exact: true });
       for (const [value, kind] of [["8", "high"], ["0", "low"]]) {
@@ -91,10 +96,10 @@ describe("the page of tables", { skip }, () => {
       }
       // Another column of the same file.
       await page.selectOption("#target", "noise");
-      await says(page, /noise/);
+      await says(page, /^noise: move/);
       assertEquals(await page.$$eval("#controls label", (list) => list.length > 0), true);
       await page.selectOption("#target", "kind");
-      await says(page, /^Which kind/);
+      await says(page, /^kind: move/);
       await page.getByLabel("level", { exact: true }).fill("0");
       await shows(page, "#answer .big", /^low$/);
       await page.setInputFiles("#csv", {
@@ -104,6 +109,98 @@ describe("the page of tables", { skip }, () => {
       });
       await page.locator("#status[data-kind=error]").waitFor();
       assertStrictEquals(await page.textContent("#answer .big"), "low");
+    });
+  });
+
+  it("tells what moved the answer; a link keeps the values", { skip }, async () => {
+    const model = await TabularModel.load(join(repository, "web/models/tabular/titanic.safetensors"));
+    const row = { Pclass: 1, Sex: 1, Age: 30, SibSp: 0, Parch: 0, Fare: 80 };
+    const { prediction, columns } = await model.explain(row, { orders: 6 });
+    model.dispose();
+    const most = columns.reduce((a, b) => Math.abs(b.contribution[1]) > Math.abs(a.contribution[1]) ? b : a);
+    assert(prediction[1] > 0.5, `${prediction}`);
+    const link = new URLSearchParams(Object.entries(row).map(([name, value]) => [name, String(value)]));
+    await site.open(`tabular/#titanic&${link}`, async (page) => {
+      await shows(page, "#answer .big", /^yes$/);
+      await shows(page, "#moved-about", /^Usual rows are "yes"/);
+      const first = page.locator("#moved > div").first();
+      assertStrictEquals(await first.getAttribute("data-name"), most.column);
+      assertMatch(
+        await first.textContent() ?? "",
+        new RegExp(`\\+${(100 * most.contribution[1]).toFixed(1)}$`),
+      );
+      assertStrictEquals(await page.inputValue("select[data-name=Sex]"), "1");
+      await page.selectOption("select[data-name=Sex]", "0");
+      await shows(page, "#moved", /Sex: male/);
+      await page.click("#link");
+      await says(page, /^The link/);
+      assertStrictEquals(new URLSearchParams(new URL(page.url()).hash).get("Sex"), "0");
+      assertEquals(await violations(page), []);
+    });
+  });
+
+  it(
+    "a model as one HTML file answers alone, from a disk and without a network, as the page does",
+    { skip },
+    async () => {
+      const folder = mkdtempSync(join(tmpdir(), "ferrotype-page-"));
+      try {
+        for (const [name, largest] of [["heart", 150], ["housing", 150], ["cancer", 150]] as const) {
+          await site.open(`tabular/#${name}`, async (page) => {
+            await page.waitForSelector("#answer .big");
+            const [file] = await Promise.all([page.waitForEvent("download"), page.click("#page-file")]);
+            assertStrictEquals(file.suggestedFilename(), `${name}.html`);
+            const path = join(folder, `${name}.html`);
+            await file.saveAs(path);
+            assert(statSync(path).size < 1000 * largest, `${name}: ${statSync(path).size} bytes`);
+            const model = await TabularModel.load(join(repository, `web/models/tabular/${name}.safetensors`));
+            const { columns, target } = model.schema;
+            await page.context().setOffline(true);
+            await page.goto(pathToFileURL(path).href);
+            // Sliders at their least, whatever is chosen as it is.
+            const given = await page.$$eval("input, select", (list) =>
+              list.map((input) => {
+                if (input instanceof HTMLInputElement) input.value = input.min;
+                input.dispatchEvent(new Event("input"));
+                return Number((input as HTMLInputElement).value);
+              }));
+            const { value, probabilities } = await model.predict(
+              Object.fromEntries(columns.map((c, i) => [c.name, given[i]])),
+            );
+            model.dispose();
+            const answer = await page.textContent("#answer") ?? "";
+            if (value !== null) {
+              const shown = Number(/^[-\d,.]+/.exec(answer)![0].replaceAll(",", ""));
+              assert(Math.abs(shown / value - 1) < 1e-3, `${shown} for ${value}`);
+            } else {
+              for (const [label, p] of Object.entries(probabilities!)) {
+                const text = `${valueWords(words[name].target, label)} ${(100 * p).toFixed(1)} %`;
+                assert(answer.includes(text), `${answer} lacks ${text} of ${target.name}`);
+              }
+            }
+          }, { expected: /asked another origin: file:/ });
+        }
+      } finally {
+        rmSync(folder, { recursive: true, force: true });
+      }
+    },
+  );
+
+  it("who chooses another set while one trains sees that set; training is called off", { skip }, async () => {
+    const rows = Array.from({ length: 4000 }, (_, i) => `${i % 97},${i % 89},${i % 9 > 4 ? "high" : "low"}`);
+    const buffer = Buffer.from(["level,noise,kind", ...rows].join("\n"));
+    await site.open("tabular/", async (page) => {
+      await says(page, /^Species/);
+      await page.setInputFiles("#csv", { name: "levels.csv", mimeType: "text/csv", buffer });
+      await page.locator("#cancel").waitFor();
+      await page.click("[data-set=wine]");
+      await says(page, /^Quality/);
+      await page.setInputFiles("#csv", { name: "levels.csv", mimeType: "text/csv", buffer });
+      await page.click("#cancel");
+      await says(page, /cancelled/);
+      await page.getByLabel("Alcohol, % by volume").fill("14");
+      await shows(page, "#moved", /Alcohol: 14/);
+      assertMatch(await page.textContent("#answer h2") ?? "", /^Quality/);
     });
   });
 

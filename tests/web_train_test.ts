@@ -1,15 +1,15 @@
 /** Training in the tab: the lesson and the archive on every runtime, then the page in Chromium, whose numbers are Deno's. */
-import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { crc32 as zlibCrc32 } from "node:zlib";
 import { GPT2 } from "../mod.ts";
-import { crc32, zip } from "../web/shared/zip.ts";
+import { crc32, zip } from "../src/files/zip.ts";
 import { Lesson, type LessonOptions } from "../web/train/lesson.ts";
 import { fromHash, longestShared, ranges, toHash } from "../web/train/settings.ts";
 import { texts } from "../web/train/texts.ts";
-import { noBrowser, says, shows, TestSite } from "./_browser.ts";
+import { noBrowser, says, shows, TestSite, violations } from "./_browser.ts";
 import { after, before, describe, it } from "./_suite.ts";
 
 const skip = noBrowser;
@@ -198,6 +198,73 @@ describe("the training page", { skip }, () => {
       await mine.run(({ loss }) => void (last = loss), new AbortController().signal);
       assert(Math.abs(last - shown) < 0.01 * last, `${shown} in the page, ${last} here`);
       mine.model.dispose();
+    });
+  });
+
+  it("shows what is inside, now and at each snapshot; what it was then writes, too", { skip }, async () => {
+    await site.open("train/", async (page) => {
+      const view = async (name: string): Promise<void> => await page.click(`[data-view=${name}]`);
+      await page.locator("#map").waitFor();
+      await view("attention");
+      await shows(page, "#arcs-row", /^Token \d+, .*looks at .*mean of all heads$/);
+      await page.locator(".heads button").nth(2).click();
+      await page.fill("#sentence", "Jill€");
+      await shows(page, "#inside-hint", /^Left out.*€$/);
+      await page.focus("#arcs");
+      await page.keyboard.press("ArrowLeft");
+      await shows(page, "#arcs-row", /^Token 3, l, looks at [^;]*$/);
+      await view("lens");
+      await shows(page, "#lens-row", /^After l, 2 layers would say/);
+      await page.focus("#lens");
+      await page.keyboard.press("ArrowUp");
+      await shows(page, "#lens-row", /^After l, layer 1 would say/);
+      assertEquals(await page.locator("#lens td").count(), 12);
+      await view("spread");
+      await shows(page, "#parts", /Layer 2, MLP.*rms [\d.]+/);
+      assertEquals(await violations(page), []);
+      await page.click("#stop");
+      await says(page, /^Stopped/);
+      // Back to the model that knows nothing yet; it writes as it wrote then.
+      await page.fill("#time", "0");
+      await shows(page, "#inside-step", /^after step 0$/);
+      await shows(page, "#when", /^step 0$/);
+      const first = page.locator("#samples li").last();
+      assertMatch(await first.getAttribute("class") ?? "", /seen/);
+      await page.fill("#prompt", (await page.inputValue("#text")).slice(0, 12));
+      await page.click("#write button");
+      await shows(
+        page,
+        "#written",
+        new RegExp(`^${/\w+ \w+/.exec(await page.inputValue("#prompt"))![0]}[^]{99}`),
+      );
+      assertStrictEquals(await page.textContent("#written"), await first.locator("p").textContent());
+      await page.focus("#time");
+      await page.keyboard.press("End");
+      await shows(page, "#when", /newest/);
+      // On to the playground, and the same as a file.
+      const [file] = await Promise.all([page.waitForEvent("download"), page.click("#download")]);
+      const archive = readFileSync(await file.path());
+      await page.fill("#prompt", "Jill");
+      await page.click("#open");
+      await page.waitForURL(/playground/);
+      await shows(page, "#model-name", /^my-gpt: 0\.1 million/);
+      await page.locator(".token").nth(99).waitFor();
+      const written = await page.textContent("#text");
+      assertMatch(written ?? "", /^Jill/);
+      await page.goto(`${await site.url()}playground/#prompt=Jill`);
+      await page.reload();
+      await shows(page, "#model-name", /^Shakespeare:/);
+      await page.setInputFiles("#archive", { name: "it.zip", mimeType: "application/zip", buffer: archive });
+      await shows(page, "#model-name", /^my-gpt: 0\.1 million/);
+      await page.click("#go");
+      await says(page, /^Wrote/);
+      assertStrictEquals(await page.textContent("#text"), written);
+      await page.setInputFiles("#archive", {
+        name: "no.zip",
+        mimeType: "application/zip",
+        buffer: archive.subarray(0, 99),
+      });
+      await says(page, /no ZIP archive/);
     });
   });
 

@@ -165,6 +165,18 @@ async function filesOf(folder: string): Promise<string[]> {
     .map((entry) => relative(folder, join(entry.parentPath, entry.name)).replaceAll("\\", "/")).sort();
 }
 
+/** What a visitor's browser keeps of the models, and a hash of each file, by its path from the root of the site. */
+async function modelHashes(): Promise<Record<string, string>> {
+  const hashes: Record<string, string> = {};
+  for (const name of await filesOf(join(web, "models"))) {
+    // The rest is for people: how a model was trained.
+    if (/(^|\/)checkpoints\/|(\.md|\.jsonl|\.svg|training\.json)$/.test(name)) continue;
+    const content = await readFile(join(web, "models", name));
+    hashes[`models/${name}`] = createHash("sha256").update(content).digest("hex").slice(0, 12);
+  }
+  return hashes;
+}
+
 /** Builds everything; gives the sizes. `out` is replaced as a whole once everything is there. */
 export async function buildSite(out: string = join(web, "dist")): Promise<Size[]> {
   const temporary = `${out}.${process.pid}.tmp`, sizes: Size[] = [];
@@ -172,7 +184,8 @@ export async function buildSite(out: string = join(web, "dist")): Promise<Size[]
   await rm(temporary, { recursive: true, force: true });
   await mkdir(temporary, { recursive: true });
   try {
-    const workerBuild = await bundle(await workers(), temporary);
+    const models = { MODELS: JSON.stringify(await modelHashes()) };
+    const workerBuild = await bundle(await workers(), temporary, { define: models });
     for (const source of await workers()) {
       const weight = await weigh(workerBuild.metafile, workerBuild.outputs.get(source)!);
       sizes.push({ name: relative("web", source), style: 0, ...weight });
@@ -182,6 +195,10 @@ export async function buildSite(out: string = join(web, "dist")): Promise<Size[]
       .filter((path) => existsSync(join(root, path)));
     const { outputs, metafile } = await bundle([...scripts, ...styles], temporary, {
       plugins: [workerUrls(workerBuild.outputs)],
+    });
+    // Part of files that visitors take with them.
+    await bundle({ standalone: "web/tabular/standalone.ts" }, temporary, {
+      ...{ splitting: false, format: "iife", sourcemap: false, entryNames: "assets/[name]" },
     });
     const theme = await bundle(["web/shared/theme.ts"], temporary, { splitting: false, format: "iife" });
     for (const page of pages) {
@@ -217,7 +234,7 @@ export async function buildSite(out: string = join(web, "dist")): Promise<Size[]
       recursive: true,
       filter: (path) => !/checkpoints/.test(path),
     });
-    await buildServiceWorker(temporary);
+    await buildServiceWorker(temporary, models);
     await rm(out, { recursive: true, force: true });
     await rename(temporary, out);
   } finally {
@@ -227,10 +244,11 @@ export async function buildSite(out: string = join(web, "dist")): Promise<Size[]
 }
 
 /** The service worker knows every file of the site and is renewed with any of them. */
-async function buildServiceWorker(out: string): Promise<void> {
+async function buildServiceWorker(out: string, models: Record<string, string>): Promise<void> {
   const files = (await filesOf(out)).filter((name) => !name.endsWith(".map") && !name.startsWith("models/"));
   const hash = createHash("sha256");
   for (const name of files) hash.update(name).update(await readFile(join(out, name)));
+  hash.update(models.MODELS);
   await build({
     ...common,
     splitting: false,
@@ -239,6 +257,7 @@ async function buildServiceWorker(out: string): Promise<void> {
     outdir: out,
     entryNames: "[name]",
     define: {
+      ...models,
       FILES: JSON.stringify(files.map((name) => name.replace(/(^|\/)index\.html$/, "$1"))),
       VERSION: JSON.stringify(hash.digest("hex").slice(0, 12)),
     },

@@ -16,6 +16,8 @@ export interface PageInfo {
   readonly nav: string;
   /** What a visitor does there, in a sentence or two. */
   readonly about: string;
+  /** Whether it asks servers that the visitor names: then it may reach any, and says so. */
+  readonly asksServers?: true;
 }
 
 /** Every page. */
@@ -35,10 +37,11 @@ export const pages: readonly PageInfo[] = [
   },
   {
     id: "train",
-    title: "Train in the tab",
+    title: "Watch a GPT being born",
     nav: "Train",
-    about: "Paste a text, and a small GPT learns to write like it. The loss falls, samples improve, " +
-      "and the model is yours to download.",
+    about:
+      "Paste a text, and a small GPT learns to write like it. Look inside while it learns, go back in time, " +
+      "and take the model with you.",
   },
   {
     id: "race",
@@ -62,5 +65,14 @@ export const pages: readonly PageInfo[] = [
     about:
       "Ten data sets and their models. Drag a slider and see what changes the answer, or drop a CSV file " +
       "and train on it.",
+  },
+  {
+    id: "compare",
+    title: "Compare",
+    nav: "Compare",
+    about:
+      "Watch a running server: tokens a second, waits, queue, memory. And choose the better of two answers without " +
+      "knowing whose it is.",
+    asksServers: true,
   },
 ];

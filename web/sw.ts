@@ -1,11 +1,12 @@
 /**
  * The service worker: the pages work offline, and threads work on hosts that cannot send the headers for them.
  *
- * Pages come from the network while there is one; assets, whose names change with their content, from the cache. A
- * model file is kept as a whole once a part of it was asked for, and parts are cut from it when there is no network.
+ * Pages come from the network while there is one; assets, whose names change with their content, from the cache. Models are
+ * fetched once, by whoever needs them first: a page, or this worker when it has begun, so that they are there without a network.
  *
  * @module
  */
+import { keptAs, keptFile, modelPaths, modelStore } from "./shared/kept.ts";
 
 /** Written by the build: every file of the site but the models, and a hash of their content. */
 declare const FILES: readonly string[];
@@ -16,7 +17,7 @@ interface Scope {
   readonly registration: { readonly scope: string };
   readonly clients: { claim(): Promise<void> };
   skipWaiting(): Promise<void>;
-  addEventListener(type: "install" | "activate", listener: (event: Extendable) => void): void;
+  addEventListener(type: "install" | "activate" | "message", listener: (event: Extendable) => void): void;
   addEventListener(type: "fetch", listener: (event: Fetching) => void): void;
 }
 interface Extendable {
@@ -28,9 +29,11 @@ interface Fetching extends Extendable {
 }
 
 const scope = globalThis as unknown as Scope;
-const shell = `ferrotype-${VERSION}`, models = "ferrotype-models";
+const shell = `ferrotype-${VERSION}`, root = new URL(scope.registration.scope);
 // What the library fetched from a hub; it looks after that itself.
 const hub = "ferrotype-hub";
+// What the visitor trained.
+const own = "ferrotype-own";
 
 /** The response with the headers that isolate the page. */
 function isolated(response: Response): Response {
@@ -68,33 +71,40 @@ async function part(whole: Response, range: string): Promise<Response> {
   });
 }
 
-async function keepWhole(url: string): Promise<void> {
-  const cache = await caches.open(models);
-  if (await cache.match(url)) return;
-  const response = await fetch(url);
-  if (response.status === 200) await cache.put(url, response);
-}
-
 async function answer(event: Fetching): Promise<Response> {
   const { request } = event, url = new URL(request.url), range = request.headers.get("range");
-  const isModel = url.pathname.includes("/models/");
-  const isAsset = url.pathname.includes("/assets/");
-  if (isAsset) {
-    const kept = await caches.match(request, { ignoreVary: true });
-    if (kept) return isolated(kept);
-  }
+  const key = keptAs(url, root),
+    kept = key !== null
+      ? await (await caches.open(modelStore)).match(key)
+      : url.pathname.includes("/assets/")
+      ? await caches.match(request, { ignoreVary: true })
+      : undefined;
+  if (kept) return await answerFrom(kept, request, range);
   try {
-    const response = await fetch(request);
-    if (isModel && response.ok && request.method === "GET") {
-      event.waitUntil(keepWhole(url.href).catch(() => undefined));
-    }
-    return isolated(response);
+    return isolated(await fetch(request));
   } catch (error) {
     const kept = await caches.match(url.href, { ignoreSearch: true, ignoreVary: true });
     if (!kept) throw error;
-    if (request.method === "HEAD") return isolated(new Response(null, { headers: kept.headers }));
-    return isolated(range === null ? kept : await part(kept, range));
+    return await answerFrom(kept, request, range);
   }
+}
+
+async function answerFrom(kept: Response, { method }: Request, range: string | null): Promise<Response> {
+  if (method === "HEAD") return isolated(new Response(null, { headers: kept.headers }));
+  return isolated(range === null ? kept : await part(kept, range));
+}
+
+/** Fetches what no page has asked for yet; not where the visitor saves data. */
+async function keepModels(): Promise<void> {
+  if ((navigator as { connection?: { saveData?: boolean } }).connection?.saveData) return;
+  for (const path of modelPaths()) await keptFile(new URL(path, root), root).catch(() => undefined);
+}
+
+/** Removes files of models that are others by now. */
+async function forgetModels(): Promise<void> {
+  const cache = await caches.open(modelStore),
+    known = modelPaths().map((path) => keptAs(new URL(path, root), root));
+  for (const { url } of await cache.keys()) if (!known.includes(url)) await cache.delete(url);
 }
 
 scope.addEventListener("install", (event) => {
@@ -108,11 +118,17 @@ scope.addEventListener("install", (event) => {
 scope.addEventListener("activate", (event) => {
   event.waitUntil((async () => {
     for (const name of await caches.keys()) {
-      if (name.startsWith("ferrotype-") && ![shell, models, hub].includes(name)) await caches.delete(name);
+      if (name.startsWith("ferrotype-") && ![shell, modelStore, hub, own].includes(name)) {
+        await caches.delete(name);
+      }
     }
+    await forgetModels();
     await scope.clients.claim();
   })());
 });
+
+// A page asks when it has begun: what is fetched here delays no page's first request.
+scope.addEventListener("message", (event) => event.waitUntil(keepModels()));
 
 scope.addEventListener("fetch", (event) => {
   const { method, url } = event.request;

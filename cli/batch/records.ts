@@ -16,6 +16,7 @@ import {
   readTextFile,
   writeFileAtomic,
 } from "../../src/platform/platform.ts";
+import { demandFolder, letters } from "../place.ts";
 
 /** One answer, as OpenAI's batches write it. */
 export interface Answer {
@@ -26,6 +27,9 @@ export interface Answer {
     | null;
   readonly error: { readonly code: string; readonly message: string } | null;
 }
+
+/** How a line begins, and with it a file. */
+const begins = '{"id":"batch_req_';
 
 /** Answers by their requests. */
 export class Records {
@@ -44,9 +48,18 @@ export class Records {
     return String(joinPath(this.directory, "output.jsonl"));
   }
 
-  /** Makes the folder, and mends what a killed worker of this name left. */
+  /**
+   * Makes the folder, and mends what a killed worker of this name left.
+   * @throws {UsageError} where it holds other files of the names that answers are written to.
+   */
   async open(): Promise<void> {
     await makeDir(this.directory);
+    const own = [this.#own, this.output].map((path) => path.split(/[/\\]/).at(-1));
+    await demandFolder("batch", this.directory, null, {
+      replaces: (name) => own.includes(name),
+      // A worker may be killed within its first line.
+      is: (_, head) => begins.startsWith(letters(head, begins.length)),
+    });
     if (!await exists(this.#own)) return;
     const text = await readTextFile(this.#own), whole = text.slice(0, text.lastIndexOf("\n") + 1);
     if (whole.length < text.length) await truncate(this.#own, new TextEncoder().encode(whole).length);

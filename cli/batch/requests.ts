@@ -5,7 +5,6 @@
  */
 import { FormatError } from "../../mod.ts";
 import { show } from "../../src/core/show.ts";
-import { environment } from "../../src/platform/platform.ts";
 
 /** Where a request goes. */
 export type BatchUrl = "/v1/completions" | "/v1/chat/completions";
@@ -60,41 +59,4 @@ export function readRequests(text: string, path: string): BatchRequest[] {
     found.push({ id, url, body: JSON.stringify(body) });
   });
   return found;
-}
-
-/** Which of how many workers this is. */
-export interface Share {
-  readonly index: number;
-  readonly count: number;
-}
-
-const whole = (name: string): number | null => {
-  const text = environment(name);
-  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : null;
-};
-
-/**
- * This worker among those of an array: SLURM_ARRAY_TASK_ID with its COUNT and MIN, or Kubernetes' JOB_COMPLETION_INDEX, which
- * goes with JOB_COMPLETIONS (set it from the Job's spec). Null: there is no array.
- * @throws {FormatError} for an array whose size is not told.
- */
-export function arrayShare(): Share | null {
-  const task = whole("SLURM_ARRAY_TASK_ID"), index = whole("JOB_COMPLETION_INDEX");
-  if (task !== null) {
-    const first = whole("SLURM_ARRAY_TASK_MIN") ?? 0, last = whole("SLURM_ARRAY_TASK_MAX");
-    const step = whole("SLURM_ARRAY_TASK_STEP") ?? 1, count = whole("SLURM_ARRAY_TASK_COUNT");
-    const size = count ?? (last === null ? null : Math.floor((last - first) / step) + 1),
-      at = (task - first) / step;
-    if (size !== null && Number.isInteger(at) && at >= 0 && at < size) return { index: at, count: size };
-    throw new FormatError(
-      `batch: SLURM_ARRAY_TASK_ID is ${task}, and SLURM_ARRAY_TASK_COUNT and _MIN do not say of how many; give --share I/N`,
-    );
-  }
-  if (index === null) return null;
-  const count = whole("JOB_COMPLETIONS");
-  if (count !== null && index < count) return { index, count };
-  throw new FormatError(
-    `batch: JOB_COMPLETION_INDEX is ${index}, and JOB_COMPLETIONS does not say of how many; set it to the Job's completions, or ` +
-      "give --share I/N",
-  );
 }

@@ -3,24 +3,17 @@
  *
  * @module
  */
-import { kind, whole } from "../../src/core/kinds.ts";
+import { whole } from "../../src/core/kinds.ts";
 import { loadChatTemplate } from "../../mod.ts";
 import { onStop, stopStatus } from "../../src/platform/platform.ts";
 import { type Answer, Records } from "../batch/records.ts";
-import { arrayShare, type BatchRequest, readRequests, type Share } from "../batch/requests.ts";
+import { type BatchRequest, readRequests } from "../batch/requests.ts";
 import { type Command, UsageError } from "../command.ts";
 import { bundledModel, deviceIdle, loadModel, modelOptions } from "../model.ts";
 import { counted, LiveLine, note, printJson } from "../output.ts";
 import { problemOf, Service } from "../serve/service.ts";
+import { shareOf, shareOption } from "../share.ts";
 import { readText } from "../text.ts";
-
-const share = /^(\d{1,6})\/(\d{1,6})$/;
-
-function shareOf(text: string | undefined): Share {
-  if (text === undefined) return arrayShare() ?? { index: 0, count: 1 };
-  const [, index, count] = share.exec(text)!.map(Number);
-  return { index, count };
-}
 
 /** Answers one request; what is wrong with it is its answer. */
 async function answer(
@@ -64,15 +57,7 @@ export const batch: Command = {
   positionals: [1, 1],
   options: {
     out: { short: "o", value: "DIR", help: "where to write (required); workers share it" },
-    share: {
-      value: "I/N",
-      kind: kind("which of how many workers this is, as 0/4", (x) => {
-        const found = typeof x === "string" && share.exec(x);
-        return !!found && Number(found[1]) < Number(found[2]);
-      }),
-      help:
-        "this worker answers every Nth request from the Ith, from 0 (default: as the array says, else all)",
-    },
+    share: shareOption("answers every Nth request"),
     "max-batch": { value: "N", kind: whole(1, 256), help: "texts computed together (default 16)" },
     name: { value: "NAME", help: "the model's name in requests (default: as given with --model)" },
     status: { help: "tell how many are answered, and answer none" },
@@ -90,7 +75,8 @@ export const batch: Command = {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("batch: say where to write with -o DIR");
     const requests = readRequests(await readText(path), path), ids = requests.map(({ id }) => id);
-    const { index, count } = values.flag("status") ? { index: 0, count: 1 } : shareOf(values.text("share"));
+    const alone = { index: 0, count: 1 };
+    const { index, count } = (values.flag("status") ? null : shareOf("batch", values.text("share"))) ?? alone;
     const records = new Records(out, String(index));
     const tell = async (): Promise<void> => {
       await records.refresh();

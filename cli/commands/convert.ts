@@ -3,18 +3,20 @@
  *
  * @module
  */
-import { oneOf, size } from "../../src/core/kinds.ts";
+import { oneOf, size, whole } from "../../src/core/kinds.ts";
 import {
   CausalLM,
   convertToGguf,
   copySafetensors,
   type DType,
+  exportOnnx,
+  inspectOnnx,
   openSafetensors,
   type SaveSafetensorsOptions,
 } from "../../mod.ts";
 import { isDirectory, readDir, stat } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
-import { formatBytes, note, printJson } from "../output.ts";
+import { counted, formatBytes, note, printJson } from "../output.ts";
 import { isStream } from "../place.ts";
 import { isGguf, openWeights } from "./inspect.ts";
 
@@ -25,12 +27,33 @@ const ggufDTypes: readonly string[] = ["f32", "f16", "bf16", "q8_0", "q4_0", "q4
 const alsoCalled: Readonly<Record<string, string>> = { q8: "q8_0", q4: "q4_0" };
 
 /** What a copy is made of, and what becomes of it. */
-type Way = "model" | "file" | "model to GGUF" | "GGUF";
+type Way = "model" | "file" | "model to GGUF" | "GGUF" | "ONNX" | "ONNX folder";
 
 /** What is asked for. @throws {UsageError} for what cannot come of `from`. */
-async function wayOf(from: string, to: string, dtype: string | undefined, hasShards: boolean): Promise<Way> {
+async function wayOf(
+  from: string,
+  to: string,
+  dtype: string | undefined,
+  hasShards: boolean,
+  format: string | undefined,
+): Promise<Way> {
   const isFolder = await isDirectory(from), toGguf = /\.gguf$/i.test(to) && !await isDirectory(to);
-  const fromGguf = !isFolder && await isGguf(from);
+  const fromGguf = !isFolder && await isGguf(from),
+    isOnnxFile = /\.onnx$/i.test(to) && !await isDirectory(to);
+  if (isOnnxFile || format === "onnx") {
+    if (!isFolder && !fromGguf) {
+      throw new UsageError(
+        `convert: ONNX is made of a model's folder or a GGUF, which say what ${from} alone does not; name one`,
+      );
+    }
+    if (hasShards) {
+      throw new UsageError("convert: --shard-size is for safetensors; ONNX is written as one file");
+    }
+    if (dtype !== undefined && !["f32", "f16", "bf16"].includes(dtype)) {
+      throw new UsageError(`convert: --dtype ${dtype} is none of f32, f16, bf16, which ONNX is written in`);
+    }
+    return isOnnxFile ? "ONNX" : "ONNX folder";
+  }
   if (!isFolder && !fromGguf && toGguf) {
     throw new UsageError(
       `convert: a GGUF is made of a model's folder, whose config.json says what ${from} alone does not; name the folder`,
@@ -52,10 +75,13 @@ async function wayOf(from: string, to: string, dtype: string | undefined, hasSha
 
 /** @throws {UsageError} where `to` cannot be what comes of `from`, and where something there would be lost. */
 async function checkPlace(from: string, way: Way, to: string, force: boolean): Promise<void> {
-  const found = await stat(to), isFolder = found?.isDirectory === true, isModel = way === "model";
+  const found = await stat(to),
+    isFolder = found?.isDirectory === true,
+    isModel = way === "model" || way === "ONNX folder";
   if (isModel ? !isFolder && (found || /\.safetensors$/i.test(to)) : isFolder) {
     const [one, other] = isModel ? ["a model's folder", "a file"] : ["a file", "a folder"];
     const isGguf = isModel && !await isDirectory(from);
+    if (way === "ONNX") throw new UsageError(`convert: ${to} is a folder; name a file that ends in .onnx`);
     throw new UsageError(
       isGguf
         ? `convert: of the GGUF ${from} a model's folder is made, or a file that ends in .gguf; ${to} is a file; name another`
@@ -104,12 +130,27 @@ async function copyGguf(from: string, to: string, dtype: string | undefined): Pr
   return { bytes: await convertToGguf(from, to, options), files: 1 };
 }
 
+async function copyOnnx(
+  from: string,
+  to: string,
+  dtype: string | undefined,
+  opset: number | undefined,
+): Promise<Copied> {
+  using model = await CausalLM.load(from, { onWarning, ...dtype ? { dtype: dtype as DType } : {} });
+  await exportOnnx(model, to, opset === undefined ? {} : { opsetVersion: opset });
+  const path = /\.onnx$/i.test(to) ? to : `${to}/onnx/model.onnx`;
+  const { tensors } = await inspectOnnx(path);
+  return {
+    bytes: tensors.reduce((sum, { byteLength }) => sum + byteLength, 0),
+    files: await stat(`${path}_data`) ? 2 : 1,
+  };
+}
+
 /** The command. */
 export const convert: Command = {
   name: "convert",
   usage: "IN OUT [options]",
-  summary:
-    "Copies a model in another dtype: a model folder, a safetensors file, a GGUF, or one as the other.",
+  summary: "Copies a model in another dtype or format: a model folder, a safetensors file, a GGUF, ONNX.",
   positionals: [2, 2],
   options: {
     dtype: {
@@ -117,6 +158,17 @@ export const convert: Command = {
       kind: oneOf(...new Set(["f32", "f16", "bf16", "q8", "q4", ...ggufDTypes])),
       help:
         "store matrices as f32, f16, bf16, or in blocks of q8 or q4; in OUT.gguf also q8_0, q4_0, q4_k, q6_k (default: unchanged)",
+    },
+    format: {
+      value: "FORMAT",
+      kind: oneOf("onnx"),
+      help:
+        "onnx: OUT becomes a folder as transformers.js reads it; OUT.onnx is the graph alone without being told",
+    },
+    opset: {
+      value: "N",
+      kind: whole(18, 23),
+      help: "of ONNX: the version of its operators, 18 to 23 (default 18); 23 has attention in one",
     },
     "shard-size": { value: "SIZE", kind: size, help: "largest file, such as 500MB (default: one file)" },
     force: { help: "replace what is at OUT already; without it that is refused" },
@@ -130,18 +182,31 @@ export const convert: Command = {
       ...(dtype ? { dtype: dtype as DType } : {}),
       ...(shardSize === undefined ? {} : { shardSize }),
     };
-    const way = await wayOf(from, to, dtype, shardSize !== undefined);
+    const format = values.text("format"), opset = values.number("opset");
+    const way = await wayOf(from, to, dtype, shardSize !== undefined, format);
+    if (opset !== undefined && way !== "ONNX" && way !== "ONNX folder") {
+      throw new UsageError(
+        "convert: --opset is for ONNX; name a file that ends in .onnx, or give --format onnx",
+      );
+    }
+    if (format !== undefined && way === "ONNX") {
+      throw new UsageError(
+        `convert: --format makes a folder, and ${to} is a file's name; leave one of them out`,
+      );
+    }
     await checkPlace(from, way, to, values.flag("force"));
     const { bytes, files } = way === "model"
       ? await copyModel(from, to, options)
       : way === "file"
       ? await copyFile(from, to, options)
+      : way === "ONNX" || way === "ONNX folder"
+      ? await copyOnnx(from, to, dtype, opset)
       : await copyGguf(from, to, dtype);
     if (values.flag("json")) {
       return await printJson({ in: from, out: to, dtype: dtype ?? null, bytes, files });
     }
     await note(
-      `wrote ${to} (${formatBytes(bytes)} of weights in ${files === 1 ? "one file" : `${files} files`})`,
+      `wrote ${to} (${formatBytes(bytes)} of weights in ${counted(files, "file")})`,
     );
   },
 };

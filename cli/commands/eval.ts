@@ -58,7 +58,9 @@ export const evalCommand: Command = {
       const blockSize = values.number("block-size") ?? model.contextLength;
       if (blockSize > model.contextLength) {
         throw new UsageError(
-          `--block-size is ${blockSize}, expected at most the model's ${model.contextLength} positions`,
+          `--block-size is ${blockSize}, expected at most the model's ${
+            counted(model.contextLength, "position")
+          }`,
         );
       }
       const cacheDType = values.text("cache-dtype");
@@ -69,7 +71,7 @@ export const evalCommand: Command = {
         bytes,
         ...(cacheDType === undefined ? {} : { cacheDType: cacheDType as CacheDType }),
         signal: controller.signal,
-        onProgress: ({ done, total }) => void line.show(`${done} of ${total} windows`),
+        onProgress: ({ done, total }) => void line.show(`${done} of ${counted(total, "window")}`),
       });
       await line.end();
       const { loss, perplexity, bitsPerByte = NaN, tokens } = result;

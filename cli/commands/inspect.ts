@@ -115,7 +115,9 @@ function noteText(value: unknown): string {
     : first !== undefined
     ? `[${first.map(one).join(", ")}, … ${length!.toLocaleString("en")} in all]`
     : String(value);
-  return text.length > longestNote ? `${text.slice(0, longestNote)}… (${text.length} characters)` : text;
+  return text.length > longestNote
+    ? `${text.slice(0, longestNote)}… (${counted(text.length, "character")})`
+    : text;
 }
 
 /** An ONNX model: what it takes and gives, its operators, its tensors. */
@@ -198,7 +200,7 @@ export const inspect: Command = {
     for (const [name, value] of Object.entries(metadata)) {
       await print(`# ${plain(name)}: ${plain(noteText(value))}`);
     }
-    const inFiles = files.length > 1 ? ` in ${files.length} files` : "";
+    const inFiles = files.length > 1 ? ` in ${counted(files.length, "file")}` : "";
     await print(
       `${counted(infos.length, "tensor")}, ${counted(parameters, "number")}, ${
         formatBytes(bytes)

@@ -9,15 +9,18 @@ import { bench } from "./bench.ts";
 import { chat } from "./chat.ts";
 import { completions } from "./completions.ts";
 import { convert } from "./convert.ts";
+import { distill } from "./distill.ts";
 import { doctor } from "./doctor.ts";
 import { evalCommand } from "./eval.ts";
 import { explain } from "./explain.ts";
 import { generate } from "./generate.ts";
 import { inspect } from "./inspect.ts";
 import { logits } from "./logits.ts";
+import { prune } from "./prune.ts";
 import { list, pull, rm } from "./pull.ts";
 import { runCommand } from "./run.ts";
 import { serve } from "./serve.ts";
+import { sweep } from "./sweep.ts";
 import { tabularExplain } from "./tabular_explain.ts";
 import { tabularInspect } from "./tabular_inspect.ts";
 import { tabularPredict } from "./tabular_predict.ts";
@@ -32,6 +35,7 @@ export const commands: readonly Command[] = [
   serve,
   batch,
   train,
+  sweep,
   evalCommand,
   explain,
   logits,
@@ -39,6 +43,8 @@ export const commands: readonly Command[] = [
   tokenizerTrain,
   inspect,
   convert,
+  prune,
+  distill,
   runCommand,
   tabularTrain,
   tabularPredict,

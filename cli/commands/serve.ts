@@ -8,7 +8,7 @@ import { CancelledError, type CausalLM, formatLimits, loadChatTemplate, type Poo
 import { environment, isPermitted, onStop } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { bundledModel, deviceIdle, loadModel, modelOptions } from "../model.ts";
-import { note, print, printJson } from "../output.ts";
+import { counted, note, print, printJson } from "../output.ts";
 import { fieldLines } from "../serve/fields.ts";
 import { readHost, readOrigin } from "../serve/guard.ts";
 import { mostDeep, mostValues } from "../serve/json_body.ts";
@@ -95,7 +95,8 @@ export const serve: Command = {
     "format-seconds": {
       value: "SECONDS",
       kind: number({ from: 0 }),
-      help: "seconds of work that one text's format may take, beside that of others (default 10)",
+      help:
+        "seconds of work that one text's format may take; costly ones end when all together take as much (default 10)",
     },
     "max-body": { value: "BYTES", kind: whole(1, 1 << 30), help: "largest request (default 1048576)" },
     patience: {
@@ -195,7 +196,7 @@ export const serve: Command = {
           }
           const { active, waiting } = server.service.load;
           if (active + waiting) {
-            void note(`finishing ${active + waiting} texts; interrupt again to end at once`);
+            void note(`finishing ${counted(active + waiting, "text")}; interrupt again to end at once`);
           }
           void server.stop().then(resolve, reject);
         };

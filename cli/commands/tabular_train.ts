@@ -8,7 +8,7 @@ import { FormatError, TabularModel, type TabularOptions } from "../../mod.ts";
 import { onStop, stat } from "../../src/platform/platform.ts";
 import { show } from "../../src/core/show.ts";
 import { type Command, type Options, UsageError, type Values } from "../command.ts";
-import { formatBytes, formatSeconds, LiveLine, note, printJson } from "../output.ts";
+import { counted, formatBytes, formatSeconds, LiveLine, note, printJson } from "../output.ts";
 import { forceHelp, type Own, placeOf } from "../place.ts";
 import { csvOptions, idleCsvOptions, readCsvOptions, sayReading } from "../csv.ts";
 import { evaluationLines, importanceLines, readTable, snakeCase } from "../tabular.ts";
@@ -208,7 +208,9 @@ export const tabularTrain: Command = {
       for (const { name, missing } of model.schema.columns) {
         if (missing > 0) {
           await say(
-            `column "${name}" lacks ${missing} of ${model.info.data.rows} values: filled in, and marked as missing`,
+            `column "${name}" lacks ${missing} of ${
+              counted(model.info.data.rows, "value")
+            }: filled in, and marked as missing`,
           );
         }
       }

@@ -9,9 +9,9 @@ import { exists, joinPath, writeFiles } from "../../src/platform/platform.ts";
 import { type Command, UsageError } from "../command.ts";
 import { bundledModel, parseIds } from "../model.ts";
 import { counted, LiveLine, note, print, printJson } from "../output.ts";
-import { forceHelp, letters, placeOf } from "../place.ts";
+import { demandFolder, forceHelp, letters, placeOf } from "../place.ts";
 import { readText } from "../text.ts";
-import { vocabularySize } from "../train_settings.ts";
+import { vocabularySize } from "../train_options.ts";
 
 /** Writes tokenizer.json and tokenizer_config.json into `dir`, both or neither. */
 export async function saveTokenizer(tokenizer: Tokenizer, dir: string): Promise<void> {
@@ -60,6 +60,25 @@ export const tokenize: Command = {
   },
 };
 
+/** Whether a tokenizer_config.json says no more than one that is written with a new tokenizer. */
+function isPlain(head: Uint8Array): boolean {
+  try {
+    const names = Object.keys(JSON.parse(new TextDecoder().decode(head)));
+    return names.every((name) => plainFields.includes(name));
+  } catch {
+    return false;
+  }
+}
+
+/** Fields of tokenizer_config.json that a new tokenizer has. */
+const plainFields = [
+  "tokenizer_class",
+  "clean_up_tokenization_spaces",
+  "added_tokens_decoder",
+  "eos_token",
+  "unk_token",
+];
+
 /** A tokenizer from a text. */
 export const tokenizerTrain: Command = {
   name: "tokenizer train",
@@ -90,22 +109,28 @@ export const tokenizerTrain: Command = {
     if (text === "") {
       throw new UsageError(`tokenizer train: ${positionals[0]} is empty; there is nothing to learn`);
     }
-    if (!values.flag("force") && await exists(joinPath(out, "config.json"))) {
+    const force = values.flag("force");
+    for (const [file, what] of [["config.json", "model"], ["training.json", "run"]]) {
+      if (force || !await exists(joinPath(out, file))) continue;
       throw new UsageError(
-        `tokenizer train: ${out} holds a model, which reads texts with its own tokenizer; give --force to replace that, ` +
+        `tokenizer train: ${out} holds a ${what}, which reads texts with its own tokenizer; give --force to replace that, ` +
           "or name another folder with -o",
       );
     }
     const wrote = await placeOf(
       "tokenizer train",
       String(joinPath(out, "tokenizer.json")),
-      values.flag("force"),
+      force,
       {
         what: "no tokenizer that this command wrote",
         // Others indent by two.
         is: (head) => /^\{\n "/.test(letters(head, 8)),
       },
     );
+    await demandFolder("tokenizer train", out, force, {
+      replaces: (name) => name === "tokenizer_config.json",
+      is: (_, head) => isPlain(head),
+    });
     const size = values.number("vocab-size") ?? 4096, line = new LiveLine();
     const tokenizer = size === 0 ? CharTokenizer.from(text) : BpeTokenizer.train(text, {
       vocabSize: size,

@@ -34,15 +34,15 @@ import {
 import { type Command, UsageError, type Values } from "../command.ts";
 import { applyDevice, deviceIdle, deviceOptions } from "../model.ts";
 import { counted, note, printJson } from "../output.ts";
-import { letters, placeOf } from "../place.ts";
+import { demandFolder, demandPlace, letters } from "../place.ts";
 import { loadPlotter } from "../plot.ts";
 import { readText, splitText } from "../text.ts";
+import { runOptions } from "../train_options.ts";
+import { runIdle } from "../train_rules.ts";
 import {
   demandSameText,
   digest,
   newSettings,
-  runIdle,
-  runOptions,
   type RunSettings,
   type SavedSettings,
   savedSettings,
@@ -81,7 +81,7 @@ async function initialModel(
   }
   if (blockSize <= model.contextLength) return model;
   throw new UsageError(
-    `--block-size ${blockSize} is more than the ${model.contextLength} positions of ${init}`,
+    `--block-size ${blockSize} is more than the ${counted(model.contextLength, "position")} of ${init}`,
   );
 }
 
@@ -171,6 +171,29 @@ async function tokenizerIn(out: string): Promise<string> {
   return await exists(joinPath(own, "tokenizer.json")) ? own : out;
 }
 
+/** Files that a model is written as, and those that an adapter is. */
+const modelFile =
+    /^((config|generation_config|tokenizer|tokenizer_config|special_tokens_map|added_tokens)\.json|chat_template\.jinja|model(-\d{5}-of-\d{5})?\.safetensors(\.index\.json)?)$/,
+  adapterFile = /^adapter_(config\.json|model\.safetensors)$/;
+
+/** What a run notes in its folder, and how it begins. */
+const notes: Readonly<Record<string, RegExp>> = {
+  "training.json": /^\{\n {2}"text": /,
+  "log.jsonl": /^\{"step":\d/,
+};
+
+/**
+ * A run that ended before its first checkpoint is begun anew without a question.
+ * @throws {UsageError} where `out` holds what was not written by a run, a tokenizer for one.
+ */
+async function demandRoom(out: string, isAdapter: boolean, force: boolean): Promise<void> {
+  const written = isAdapter ? adapterFile : modelFile, isRun = await exists(joinPath(out, "training.json"));
+  await demandFolder("train", out, force, {
+    replaces: (name) => !isRun && name === "checkpoints" || written.test(name) || Object.hasOwn(notes, name),
+    is: (name, head) => notes[name]?.test(letters(head, 16)) ?? false,
+  });
+}
+
 /** Removes the run in `out`, whose checkpoints would be taken for those of the one that takes its place. */
 async function forget(out: string): Promise<void> {
   // A folder that is half removed must not look like a run.
@@ -229,6 +252,7 @@ async function prepare(
       `${out} holds a model already; give --force to train another in its place, or name another folder`,
     );
   }
+  if (isFirst && !resume) await demandRoom(out, values.has("lora"), values.flag("force"));
   const sha256 = text === null ? "" : await digest(text);
   const saved = resume ? await savedSettings(settingsPath, values) : null;
   if (saved && text !== null) demandSameText(saved, path, sha256);
@@ -266,9 +290,11 @@ async function prepare(
   // What cannot be trained on is refused before anything is written.
   material.data();
   adapt(model, settings);
+  model.gradientCheckpointing = settings["gradient-checkpointing"];
   model.generationConfig = { doSample: true, temperature: 0.8, maxNewTokens: 200, ...model.generationConfig };
   if (!resume && isFirst) {
     if (hasCheckpoint) await forget(out);
+    else if (await exists(settingsPath)) await note(`replacing the run in ${out}, which has no checkpoint`);
     // The model that `out` may hold stays whole, with its own tokenizer, until the new one is there.
     await writeFiles(checkpointsIn(out), model.tokenizerFiles());
     const all = {
@@ -281,6 +307,24 @@ async function prepare(
     await writeFileAtomic(settingsPath, `${JSON.stringify(all, null, 2)}\n`);
   }
   return { settings, model, material };
+}
+
+/** Of what was asked for: what does nothing in a run of so few steps, a line each. */
+function* unreached(values: Values, { steps, "eval-every": evalEvery }: RunSettings): Generator<string> {
+  const run = `the run has ${counted(steps, "step")}`;
+  for (const [name, what] of [["save-every", "saved"], ["eval-every", "judged"]]) {
+    const every = values.number(name);
+    if (every !== undefined && every >= steps) {
+      yield `--${name} ${every}: ${run}, so it is ${what} at its end alone`;
+    }
+  }
+  const patience = values.number("patience"), evaluations = Math.ceil(steps / evalEvery);
+  // The first evaluation is the best so far, and what the last one finds ends nothing early.
+  if (patience !== undefined && patience + 1 >= evaluations) {
+    yield `--patience ${patience}: ${run} and ${
+      counted(evaluations, "evaluation")
+    }, so it cannot end early; take a smaller --eval-every`;
+  }
 }
 
 /** The command. */
@@ -310,7 +354,9 @@ export const train: Command = {
     ...runOptions,
     ...deviceOptions,
     resume: { help: "go on with the run in DIR" },
-    force: { help: "train over the model or the run that DIR holds; without it they are refused" },
+    force: {
+      help: "train over what DIR holds, be it a model, a run or a tokenizer; without it they are refused",
+    },
     "stop-after": { value: "N", kind: whole(1), help: "save and stop after N steps of this call" },
     trace: {
       value: "FILE",
@@ -333,17 +379,8 @@ export const train: Command = {
   async run(values, [path]) {
     const out = values.text("out");
     if (out === undefined) throw new UsageError("train: say where to write with -o DIR");
-    for (
-      const [name, what, begins] of [["plot", "no plot", "<svg"], ["trace", "no trace", '{"traceEvents"']]
-    ) {
-      const file = values.text(name);
-      if (file === undefined) continue;
-      const wrote = await placeOf("train", file, values.flag("force"), {
-        what: `${what} that this command wrote`,
-        is: (head) => letters(head, begins.length) === begins,
-      });
-      if (wrote === "replaced") await note(`${file} is there already, and will be replaced`);
-    }
+    await demandPlace("train", values, "plot", "no plot", "<svg");
+    await demandPlace("train", values, "trace", "no trace", '{"traceEvents"');
     const plotPath = values.text("plot"), plot = plotPath === undefined ? null : await loadPlotter();
     await distributed.init();
     await applyDevice(values);
@@ -353,6 +390,7 @@ export const train: Command = {
     }
     const { settings, model, material } = await prepare(values, await given(values, path), out);
     const isFirst = distributed.rank === 0;
+    if (isFirst) { for (const line of unreached(values, settings)) await note(line); }
     const run = new TrainingRun(model, settings, material, out, values.flag("quiet") || !isFirst, {
       zero: values.number("zero") as 0 | 1 | 2 | undefined,
       wire: values.text("wire") as "f32" | "bf16" | undefined,
@@ -366,7 +404,8 @@ export const train: Command = {
       await plot?.(plotPath, await run.log.read(), title);
     }
     if (values.flag("json") && isFirst) {
-      const { step, loss, bestLoss, finished, stoppedEarly, interrupted } = result, { seconds } = run;
+      const { step, loss, bestLoss, finished, stoppedEarly, interrupted, peakBytes } = result,
+        { seconds } = run;
       const { steps } = settings;
       await printJson({
         out,
@@ -379,6 +418,7 @@ export const train: Command = {
         stopped_early: stoppedEarly,
         interrupted,
         seconds,
+        peak_bytes: peakBytes,
       });
     }
     return result.interrupted ? stopStatus() : 0;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../../src/core/show.ts";
 import type { IncomingMessage } from "node:http";
 import { Problem } from "./problem.ts";
 
@@ -61,7 +62,13 @@ export class BodyReader {
       );
     }
     if (end === "late") {
-      throw new Problem(408, `the request took longer than ${patience} seconds to arrive`, null, null, true);
+      throw new Problem(
+        408,
+        `the request took longer than ${counted(patience, "second")} to arrive`,
+        null,
+        null,
+        true,
+      );
     }
     try {
       return new TextDecoder("utf-8", { fatal: true }).decode(joined(chunks, held));

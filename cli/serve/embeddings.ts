@@ -4,9 +4,13 @@
  * @module
  */
 import { show } from "../../src/core/show.ts";
+import { counted } from "../../src/core/show.ts";
+import { fields, routes } from "./fields.ts";
 import { parseBody } from "./json_body.ts";
+import { checkNames, isNothing } from "./nested.ts";
 import { Problem } from "./problem.ts";
 import type { Prompt } from "./request.ts";
+import { type Body, complaint, unhonoured } from "./unhonoured.ts";
 
 /** What a request asks for. */
 export interface EmbeddingsAsked {
@@ -15,25 +19,45 @@ export interface EmbeddingsAsked {
   readonly isBase64: boolean;
 }
 
-const names = ["model", "input", "encoding_format", "dimensions", "user"];
+const names = ["model", "input", "encoding_format", "dimensions", "user", "safety_identifier"];
 
 function fail(param: string, message: string): never {
   throw new Problem(400, message, param);
 }
 
+/** @throws {Problem} for a field that changes something and cannot be honoured, as the other routes have it. */
+function checkOthers(body: Body, contextLength: number): void {
+  for (const [name, value] of Object.entries(body)) {
+    if (isNothing(value) || names.includes(name)) continue;
+    if (Object.hasOwn(unhonoured, name)) {
+      const why = complaint(name, value, body, "embeddings", contextLength);
+      if (why !== null) fail(name, `${name} cannot be honoured: ${why}`);
+    } else if (Object.hasOwn(fields, name)) {
+      if (value === fields[name].none) continue;
+      const { only } = fields[name];
+      fail(name, `${name} belongs to ${only ? routes[only] : `${routes.completions} and ${routes.chat}`}`);
+    } else checkNames(routes.embeddings, { [name]: value }, names);
+  }
+}
+
 /** Reads a body. @throws {Problem} for one that cannot be honoured. */
 export function readEmbeddings(
   text: string,
-  { vocabSize, width, mostTexts }: { vocabSize: number; width: number; mostTexts: number },
+  { vocabSize, width, mostTexts, contextLength }: {
+    vocabSize: number;
+    width: number;
+    mostTexts: number;
+    contextLength: number;
+  },
 ): EmbeddingsAsked {
   const body = parseBody(text), { model = null, input = null, encoding_format: format = null } = body;
-  for (const [name, value] of Object.entries(body)) {
-    if (value === null || names.includes(name)) continue;
-    fail(name.slice(0, 100), `there is no field ${show(name)}; /v1/embeddings has ${names.join(", ")}`);
-  }
-  const { dimensions = null, user = null } = body;
+  checkOthers(body, contextLength);
+  const { dimensions = null, user = null, safety_identifier: identifier = null } = body;
   if (model !== null && typeof model !== "string") fail("model", `model is ${show(model)}, expected a text`);
   if (user !== null && typeof user !== "string") fail("user", `user is ${show(user)}, expected a text`);
+  if (identifier !== null && typeof identifier !== "string") {
+    fail("safety_identifier", `safety_identifier is ${show(identifier)}, expected a text`);
+  }
   if (format !== null && format !== "float" && format !== "base64") {
     fail("encoding_format", `encoding_format is ${show(format)}, expected "float" or "base64"`);
   }
@@ -49,7 +73,10 @@ export function readEmbeddings(
     fail("input", `input is a text that is not empty, token ids below ${vocabSize}, or a list of such`);
   }
   if (list.length > mostTexts) {
-    fail("input", `input has ${list.length} texts: a request has at most ${mostTexts} (--max-texts)`);
+    fail(
+      "input",
+      `input has ${counted(list.length, "text")}: a request has at most ${mostTexts} (--max-texts)`,
+    );
   }
   return { model: model as string | null, input: list as Prompt[], isBase64: format === "base64" };
 }

@@ -7,7 +7,14 @@
 import { type Kind, kind, number, whole } from "../../src/core/kinds.ts";
 
 /** A route that takes a body. */
-export type Route = "completions" | "chat";
+export type Route = "completions" | "chat" | "embeddings";
+
+/** Their paths. */
+export const routes: Readonly<Record<Route, string>> = {
+  completions: "/v1/completions",
+  chat: "/v1/chat/completions",
+  embeddings: "/v1/embeddings",
+};
 
 /** One field. */
 export interface Field extends Kind {
@@ -30,7 +37,7 @@ const mostAlternatives = 20;
 /** More tokens than any model takes. */
 const mostTokens = 1e6;
 /** The most messages of a conversation, and parts of a message. */
-const mostMessages = 2048, mostParts = 256;
+const mostMessages = 1024, mostParts = 256;
 /** The most texts of a choice. */
 const mostChoices = 1000;
 
@@ -158,6 +165,6 @@ export function fieldNames(route: Route): string[] {
 export function fieldLines(): string[] {
   const width = Math.max(...Object.keys(fields).map(({ length }) => length)) + 2;
   return Object.entries(fields).map(([name, { expected, only }]) =>
-    `  ${name.padEnd(width)}${expected}${only ? ` (/v1/${only === "chat" ? "chat/" : ""}completions)` : ""}`
+    `  ${name.padEnd(width)}${expected}${only ? ` (${routes[only]})` : ""}`
   );
 }

@@ -6,6 +6,7 @@
  */
 import type { GenerateOptions } from "../../mod.ts";
 import { show } from "../../src/core/show.ts";
+import { checkNames, isNothing, isObject } from "./nested.ts";
 import { Problem } from "./problem.ts";
 import type { Body } from "./unhonoured.ts";
 
@@ -26,6 +27,53 @@ const choiceFormat = (texts: readonly string[]): Format => ({
   type: "regex",
   pattern: texts.map(escape).join("|"),
 });
+
+/** The fields of a `response_format`, by its type. */
+const typed: Readonly<Record<string, readonly string[]>> = {
+  text: ["type"],
+  json_object: ["type", "schema"],
+  json_schema: ["type", "json_schema", "schema"],
+  regex: ["type", "pattern"],
+};
+
+/** OpenAI's own field, with those of its types that other servers have. */
+function ownFormat(given: Body): Format {
+  const { type, json_schema: named = null } = given;
+  const refuse = (message: string): never => {
+    throw new Problem(400, message, "response_format");
+  };
+  if (typeof type !== "string" || !Object.hasOwn(typed, type)) {
+    refuse(
+      `response_format.type is ${show(type)}, expected "text", "json_object", "json_schema" or "regex"`,
+    );
+  }
+  const other = Object.keys(given).find((name) =>
+    !typed[type as string].includes(name) && !isNothing(given[name]) &&
+    Object.values(typed).some((names) => names.includes(name))
+  );
+  if (other) refuse(`response_format.${other} means nothing beside type ${show(type)}; leave one out`);
+  checkNames("response_format", given, typed[type as string]);
+  if (named !== null) {
+    if (!isObject(named)) refuse(`response_format.json_schema is ${show(named)}, expected an object`);
+    const { name = null, description = null, strict = null, schema = null } = named as Body;
+    checkNames("response_format.json_schema", named as Body, ["name", "description", "strict", "schema"]);
+    for (const [word, value] of [["name", name], ["description", description]] as const) {
+      if (value !== null && typeof value !== "string") {
+        refuse(`response_format.json_schema.${word} is ${show(value)}, expected a text`);
+      }
+    }
+    if (strict !== null && typeof strict !== "boolean") {
+      refuse(`response_format.json_schema.strict is ${show(strict)}, expected true or false`);
+    }
+    if (schema !== null && (given.schema ?? null) !== null) {
+      refuse("response_format.schema and response_format.json_schema.schema both say what it is; give one");
+    }
+    return { type: "json_schema", schema: schema ?? given.schema ?? true };
+  }
+  return Object.fromEntries(
+    Object.entries(given).filter(([, value]) => !isNothing(value)),
+  ) as unknown as Format;
+}
 
 function structured(given: Body): Format {
   const names = Object.keys(given).filter((name) => given[name] !== null && given[name] !== undefined);
@@ -55,14 +103,18 @@ function structured(given: Body): Format {
   );
 }
 
-/** The format that a request asks for; undefined where anything goes. @throws {Problem} where it asks for two. */
-export function formatOf(body: Body): Format | undefined {
+/**
+ * The format that a request asks for, and the field that does; null where anything goes.
+ *
+ * @throws {Problem} where it asks for two.
+ */
+export function formatOf(body: Body): { readonly name: string; readonly format: Format } | null {
   const found: [name: string, format: Format][] = [];
   const take = (name: string, read: (value: never) => Format): void => {
     const value = body[name];
     if (value !== undefined && value !== null) found.push([name, read(value as never)]);
   };
-  take("response_format", (value: Format) => value);
+  take("response_format", ownFormat);
   take("guided_json", (value: unknown) => schemaFormat("guided_json", value));
   take("guided_regex", (pattern: string) => ({ type: "regex", pattern }));
   take("guided_choice", choiceFormat);
@@ -77,5 +129,6 @@ export function formatOf(body: Body): Format | undefined {
     const names = real.map(([name]) => name);
     throw new Problem(400, `${names.join(" and ")} both say what the text must be; give one`, names[1]);
   }
-  return (real[0] ?? found[0])?.[1];
+  const first = real[0] ?? found[0];
+  return first ? { name: first[0], format: first[1] } : null;
 }

@@ -6,14 +6,16 @@
 import { Problem } from "./problem.ts";
 import type { Body } from "./unhonoured.ts";
 
-/** How deep lists and objects may stand in a body, and how many values it may have. */
-export const mostDeep = 128, mostValues = 262_144;
+/** How deep lists and objects may stand in a body, how many values it may have, and how many names of fields. */
+export const mostDeep = 128, mostValues = 262_144, mostNames = 32_768;
+/** How many fields a request may have of its own. */
+const mostFields = 512;
 
 const quote = 34, comma = 44, colon = 58, backslash = 92;
 
 /** @throws {Problem} for JSON that is too deep or has too many values, whatever else is in it. */
 function checkSize(text: string): void {
-  let depth = 0, values = 0, inString = false;
+  let depth = 0, values = 0, names = 0, fields = 0, inString = false;
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
     if (inString) {
@@ -26,7 +28,16 @@ function checkSize(text: string): void {
       }
       values++;
     } else if (code === 93 || code === 125) depth--;
-    else if (code === comma || code === colon) values++;
+    else if (code === comma || code === colon) {
+      values++;
+      if (code !== colon) continue;
+      names++;
+      if (depth === 1) fields++;
+    }
+  }
+  if (fields > mostFields) throw new Problem(400, `the request has more than ${mostFields} fields`);
+  if (names > mostNames) {
+    throw new Problem(400, `the body's objects have more than ${mostNames} fields together`);
   }
   if (values > mostValues) throw new Problem(400, `the body has more than ${mostValues} values`);
 }

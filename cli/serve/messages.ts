@@ -5,15 +5,27 @@
  */
 import type { ChatMessage } from "../../mod.ts";
 import { show } from "../../src/core/show.ts";
+import { checkNames, isObject } from "./nested.ts";
 import { Problem } from "./problem.ts";
-
-type Fields = Readonly<Record<string, unknown>>;
-
-const isObject = (x: unknown): x is Fields => typeof x === "object" && x !== null && !Array.isArray(x);
+import type { Body as Fields } from "./unhonoured.ts";
 
 function fail(message: string): never {
   throw new Problem(400, message, "messages");
 }
+
+/** Fields of a message; the last two change nothing of what is said. */
+const names = [
+  "role",
+  "content",
+  "name",
+  "reasoning_content",
+  "tool_calls",
+  "tool_call_id",
+  "id",
+  "cache_control",
+];
+/** Fields of a part of one, and of a call. */
+const partNames = ["type", "text", "cache_control"], callNames = ["id", "index", "type", "function"];
 
 /** The most calls of a message. */
 const mostCalls = 128;
@@ -24,11 +36,13 @@ function readCalls(calls: unknown, where: string): object[] {
     fail(`${where}.tool_calls is a list of up to ${mostCalls} calls, not ${show(calls)}`);
   }
   return calls.map((call: unknown, i) => {
-    const { id, function: called } = isObject(call) ? call : {} as Fields;
+    const { id, type = "function", function: called } = isObject(call) ? call : {} as Fields;
     const { name, arguments: given = {} } = isObject(called) ? called : {} as Fields;
-    if (typeof name !== "string" || (id !== undefined && typeof id !== "string")) {
+    if (typeof name !== "string" || (id !== undefined && typeof id !== "string") || type !== "function") {
       fail(`${where}.tool_calls[${i}] is { id, type: "function", function: { name, arguments } }`);
     }
+    checkNames(`${where}.tool_calls[${i}]`, call as Fields, callNames);
+    checkNames(`${where}.tool_calls[${i}].function`, called as Fields, ["name", "arguments"]);
     let value = given;
     if (typeof given === "string") {
       try {
@@ -60,6 +74,8 @@ export function readMessage(message: unknown, i: number): ChatMessage {
   if (typeof role !== "string" || typeof said !== "string") {
     fail(`${where} has a role and a content, both of them texts`);
   }
+  checkNames(where, fields, names);
+  parts?.forEach((part, k) => checkNames(`${where}.content[${k}]`, part as Fields, partNames));
   if (calls !== null && role !== "assistant") fail(`${where}.tool_calls belong to the role "assistant"`);
   if (id !== null && typeof id !== "string") fail(`${where}.tool_call_id is ${show(id)}, expected a text`);
   const out: ChatMessage = { role, content: said };

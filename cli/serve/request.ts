@@ -6,10 +6,12 @@
 import type { ChatMessage, GenerateOptions } from "../../mod.ts";
 import { hint } from "../../src/core/nearest.ts";
 import { show } from "../../src/core/show.ts";
-import { fieldNames, fields, type Route } from "./fields.ts";
+import { counted } from "../../src/core/show.ts";
+import { fieldNames, fields, type Route, routes } from "./fields.ts";
 import { formatOf } from "./format.ts";
 import { parseBody, seedOf } from "./json_body.ts";
 import { readMessage } from "./messages.ts";
+import { checkNames, isNothing } from "./nested.ts";
 import { Problem } from "./problem.ts";
 import { readTools, type Tools } from "./tools.ts";
 import { type Body, complaint, unhonoured } from "./unhonoured.ts";
@@ -32,6 +34,8 @@ export interface Asked {
   readonly echo: boolean;
   /** How many tokens at most; undefined: as many as fit. */
   readonly maxTokens: number | undefined;
+  /** What the request calls options that have several names. */
+  readonly words: { readonly maxNewTokens: string; readonly responseFormat: string };
   /** Everything that generation itself takes. */
   readonly options: GenerateOptions;
 }
@@ -43,9 +47,6 @@ function fail(param: string, message: string): never {
   throw new Problem(400, message, param);
 }
 
-const isNothing = (value: unknown): boolean =>
-  typeof value === "object" && (value === null || Object.keys(value).length === 0);
-
 /** The fields of a body that were given: what is null or undefined was not. @throws {Problem} for any that cannot be. */
 function given(body: Body, route: Route, contextLength: number): Body {
   const found: Record<string, unknown> = Object.create(null);
@@ -56,8 +57,8 @@ function given(body: Body, route: Route, contextLength: number): Body {
     if (Object.hasOwn(fields, name) && !isElsewhere) {
       const { accepts, expected, only = route } = fields[name];
       if (only !== route) {
-        if (value === false || value === 0) continue;
-        fail(name, `${name} belongs to /v1/${only === "chat" ? "chat/" : ""}completions`);
+        if (value === false || value === 0 || isNothing(value)) continue;
+        fail(name, `${name} belongs to ${routes[only]}`);
       }
       if (!accepts(value)) {
         const isNumber = /^a (whole )?number/.test(expected);
@@ -84,19 +85,38 @@ function given(body: Body, route: Route, contextLength: number): Body {
 }
 
 function streamOptions(body: Body): boolean {
-  const options = (body.stream_options ?? {}) as Body, { include_usage: usage } = options;
-  for (const [name, value] of Object.entries(options)) {
-    if (value === null || value === false || name === "include_usage") continue;
-    fail(
-      "stream_options",
-      `stream_options.${show(name).slice(1, -1)} cannot be honoured: pieces come as they are made`,
-    );
-  }
-  if (usage !== undefined && usage !== null && typeof usage !== "boolean") {
+  const options = (body.stream_options ?? {}) as Body, { include_usage: usage = null } = options;
+  // Pieces come as they are made, whatever else is not asked for.
+  const asked = Object.entries(options).filter(([, value]) => value !== false);
+  checkNames("stream_options", Object.fromEntries(asked), ["include_usage"]);
+  if (usage !== null && typeof usage !== "boolean") {
     fail("stream_options", `stream_options.include_usage is ${show(usage)}, expected true or false`);
   }
   if (usage && body.stream !== true) fail("stream_options", "stream_options belong to stream: true");
   return usage === true;
+}
+
+/** How many tokens a text may have, and by which field; `byDefault` where there is none. */
+function lengthOf(body: Body, byDefault: number | undefined): number | undefined {
+  const { max_completion_tokens: most = body.max_tokens, max_tokens: also = most, min_tokens: least = 0 } =
+    body;
+  if (most !== also) {
+    fail(
+      "max_tokens",
+      `max_tokens is ${also}, and max_completion_tokens, which means the same, is ${most}; give one`,
+    );
+  }
+  const length = (most ?? byDefault) as number | undefined;
+  if (length !== undefined && least as number > length) {
+    const name = body.max_completion_tokens === undefined ? "max_tokens" : "max_completion_tokens";
+    fail(
+      "min_tokens",
+      `min_tokens is ${least}, expected at most ${name}, which is ${length}${
+        most === undefined ? " by default" : ""
+      }`,
+    );
+  }
+  return length;
 }
 
 function biases(body: Body, vocabSize: number): [readonly number[], number][] | undefined {
@@ -108,7 +128,13 @@ function biases(body: Body, vocabSize: number): [readonly number[], number][] | 
   });
 }
 
-function read(text: string, body: Body, vocabSize: number, logprobs: number | undefined): Asked {
+function read(
+  text: string,
+  body: Body,
+  vocabSize: number,
+  logprobs: number | undefined,
+  length?: number,
+): Asked {
   const number = (name: string): number | undefined => body[name] as number | undefined;
   const temperature = number("temperature") ?? 1, greedy = temperature === 0;
   // Between a greedy request and sampling options there is no contradiction in this API: they have no effect.
@@ -126,7 +152,8 @@ function read(text: string, body: Body, vocabSize: number, logprobs: number | un
   };
   const seed = number("seed"), stop = body.stop as string | readonly string[] | undefined;
   set("stop", typeof stop === "string" ? [stop] : stop);
-  set("seed", seed === undefined ? undefined : seedOf(text, seed));
+  const ownSeed = seed === undefined ? undefined : seedOf(text, seed);
+  set("seed", greedy ? undefined : ownSeed);
   set("presencePenalty", number("presence_penalty"));
   set("frequencyPenalty", number("frequency_penalty"));
   set("repetitionPenalty", number("repetition_penalty"));
@@ -134,7 +161,8 @@ function read(text: string, body: Body, vocabSize: number, logprobs: number | un
   set("minNewTokens", number("min_tokens"));
   set("sequenceBias", biases(body, vocabSize));
   set("logprobs", logprobs);
-  set("responseFormat", formatOf(body));
+  const format = formatOf(body);
+  set("responseFormat", format?.format);
   if (body.ignore_eos === true) options.eosTokenId = [];
   if (body.cache_prompt === false) options.cachePrompt = false;
   return {
@@ -145,7 +173,11 @@ function read(text: string, body: Body, vocabSize: number, logprobs: number | un
     stream: body.stream === true,
     includeUsage: streamOptions(body),
     echo: body.echo === true,
-    maxTokens: number("max_completion_tokens") ?? number("max_tokens"),
+    maxTokens: lengthOf(body, length),
+    words: {
+      maxNewTokens: body.max_completion_tokens === undefined ? "max_tokens" : "max_completion_tokens",
+      responseFormat: format?.name ?? "tool_choice",
+    },
     options,
   };
 }
@@ -169,8 +201,8 @@ export function readCompletion(
   if (logprobs === true) {
     fail("logprobs", "logprobs is true, expected how many of the likeliest tokens to tell of");
   }
-  const asked = read(text, body, vocabSize, logprobs === false ? undefined : logprobs as number | undefined);
-  return { ...asked, maxTokens: asked.maxTokens ?? 16, prompts: list };
+  const told = logprobs === false ? undefined : logprobs as number | undefined;
+  return { ...read(text, body, vocabSize, told, 16), prompts: list };
 }
 
 /** A request of `/v1/chat/completions`: its messages, and what else it asks for. @throws {Problem} */
@@ -202,9 +234,9 @@ export function readChat(
 
 function checkCount(prompts: number, n: number, most: number): void {
   if (prompts * n <= most) return;
-  const each = prompts === 1 ? "" : `${prompts} prompts, `;
+  const each = prompts === 1 ? "" : `${counted(prompts, "prompt")}, `;
   fail(
     prompts > 1 ? "prompt" : "n",
-    `${each}${n} texts each: a request asks for at most ${most} texts (--max-texts)`,
+    `${each}${counted(n, "text")} each: a request asks for at most ${most} texts (--max-texts)`,
   );
 }

@@ -19,7 +19,8 @@ import {
   type Tokenizer,
   type TokenPiece,
 } from "../../mod.ts";
-import { show } from "../../src/core/show.ts";
+import { counted as amount, nounOf, show } from "../../src/core/show.ts";
+import { turn } from "../../src/core/steps.ts";
 import {
   chatLogprobs,
   completionLogprobs,
@@ -34,6 +35,7 @@ import { Problem } from "./problem.ts";
 import { type Asked, type Prompt, readChat, readCompletion } from "./request.ts";
 import { type Said, type ToolCall, ToolCallReader } from "./tool_calls.ts";
 import type { Tools } from "./tools.ts";
+import { inWords } from "./words.ts";
 
 /** What is served, and how much of it. */
 export interface ServiceOptions {
@@ -81,6 +83,9 @@ export interface Work {
 
 /** More characters than a token has, for what is said to be too long before it is encoded. */
 const longestToken = 256;
+
+/** Texts that enter the queue in one turn of the event loop. */
+const mostEntering = 16;
 
 /** Runs requests. */
 export class Service {
@@ -166,6 +171,10 @@ export class Service {
       );
     }
     const { messages, tools, ...asked } = readChat(text, model.vocabSize, maxTexts, model.contextLength);
+    // A template takes all of them at once, and every one takes a token at least.
+    if (messages.length > model.contextLength) {
+      this.#tooLong(`${messages.length} tokens at least`, "messages");
+    }
     this.#checkLength(messages.reduce((sum, { content }) => sum + content.length, 0), "messages");
     let prompt: number[];
     try {
@@ -193,7 +202,8 @@ export class Service {
   async embeddings(text: string, signal: AbortSignal): Promise<unknown> {
     const { model, maxTexts, pooling } = this.#options, { vocabSize, contextLength } = model;
     const width = model.network.embeddings.shape[1];
-    const asked = readEmbeddings(text, { vocabSize, width, mostTexts: maxTexts }), { input } = asked;
+    const asked = readEmbeddings(text, { vocabSize, width, mostTexts: maxTexts, contextLength }),
+      { input } = asked;
     this.#checkName(asked.model);
     for (const one of input) if (typeof one === "string") this.#checkLength(one.length, "input");
     this.#checkRoom(input.length);
@@ -202,7 +212,7 @@ export class Service {
       const { promptIds } = await model.prepare(input, { maxNewTokens: 1, signal });
       const data: unknown[] = [], options = pooling === undefined ? {} : { pooling };
       for (const ids of promptIds) {
-        if (ids.length > contextLength) this.#tooLong(`${ids.length} tokens`, "input");
+        if (ids.length > contextLength) this.#tooLong(amount(ids.length, "token"), "input");
       }
       for (const [index, ids] of promptIds.entries()) {
         // Between two texts, steps of others have their turn.
@@ -231,15 +241,17 @@ export class Service {
   /** @throws {Problem} for so many characters that they cannot be few enough tokens. */
   #checkLength(characters: number, param: string): void {
     const { contextLength } = this.#options.model;
-    if (characters > contextLength * longestToken) this.#tooLong(`${characters} characters`, param);
+    if (characters > contextLength * longestToken) this.#tooLong(amount(characters, "character"), param);
   }
 
   #tooLong(found: string, param: string): never {
     throw new Problem(
       400,
-      `this model's maximum context length is ${this.#options.model.contextLength} tokens, and the ${
-        param === "messages" ? "messages have" : `${param} has`
-      } ${found}; shorten ${param === "messages" ? "them" : "it"}`,
+      `this model's maximum context length is ${
+        amount(this.#options.model.contextLength, "token")
+      }, and the ${param === "messages" ? "messages have" : `${param} has`} ${found}; shorten ${
+        param === "messages" ? "them" : "it"
+      }`,
       param,
       "context_length_exceeded",
     );
@@ -302,7 +314,9 @@ export class Service {
     if (active + waiting + this.#reading + count <= maxBatch + maxQueue) return;
     throw new Problem(
       429,
-      `${waiting + this.#reading} texts are waiting, and no more than ${maxQueue} may; try again later`,
+      `${amount(waiting + this.#reading, "text")} ${
+        nounOf(waiting + this.#reading, "waits", "wait")
+      }, and no more than ${maxQueue} may; try again later`,
       null,
       "queue_full",
     );
@@ -319,7 +333,7 @@ export class Service {
     const { model } = this.#options, { contextLength } = model;
     for (const prompt of prompts) {
       if (typeof prompt === "string") this.#checkLength(prompt.length, param);
-      else if (prompt.length > contextLength) this.#tooLong(`${prompt.length} tokens`, param);
+      else if (prompt.length > contextLength) this.#tooLong(amount(prompt.length, "token"), param);
     }
     const wanted = { ...asked.options, ...own, maxNewTokens: asked.maxTokens ?? contextLength, signal };
     // Where nothing ends a text early it is long enough, so in this API that is no contradiction.
@@ -328,18 +342,22 @@ export class Service {
     const { promptIds, options } = await model.prepare(prompts, wanted).catch(
       (error) => {
         // What is wrong with a text is wrong with the prompt; options are all read.
-        throw error instanceof FormatError ? new Problem(400, error.message, param) : error;
+        throw error instanceof FormatError ? new Problem(400, error.message, param) : inWords(error, asked);
       },
     );
     return promptIds.flatMap((ids, i) => {
       const { length } = ids, most = contextLength + 1 - length;
-      if (most < 1) this.#tooLong(`${length} tokens`, param);
+      if (most < 1) this.#tooLong(amount(length, "token"), param);
       const maxNewTokens = asked.maxTokens ?? most;
       if (maxNewTokens > most) {
         throw new Problem(
           400,
-          `this model's maximum context length is ${contextLength} tokens: ${length} of the ${param} and ${maxNewTokens} ` +
-            `new ones are more than the ${contextLength} positions of the model; ask for at most ${most}`,
+          `this model's maximum context length is ${
+            amount(contextLength, "token")
+          }: ${length} of the ${param} and ${maxNewTokens} ` +
+            `new ones are more than the ${
+              amount(contextLength, "position")
+            } of the model; ask for at most ${most}`,
           "max_tokens",
           "context_length_exceeded",
         );
@@ -354,13 +372,34 @@ export class Service {
     });
   }
 
-  #pieces(text: Text, client: string, signal: AbortSignal): AsyncGenerator<TokenPiece, GenerationResult> {
+  /** All texts of a request, in the queue. */
+  async #enter(work: Work, signal: AbortSignal): Promise<AsyncGenerator<TokenPiece, GenerationResult>[]> {
+    const { texts } = work, out: AsyncGenerator<TokenPiece, GenerationResult>[] = [];
+    // Until they are there nobody else has their room.
+    this.#reading += texts.length;
+    try {
+      for (const text of texts) {
+        if (out.length > 0 && out.length % mostEntering === 0) await turn();
+        out.push(this.#pieces(text, work, signal));
+        this.#reading--;
+      }
+    } finally {
+      this.#reading -= texts.length - out.length;
+    }
+    return out;
+  }
+
+  #pieces(
+    text: Text,
+    { client, asked }: Work,
+    signal: AbortSignal,
+  ): AsyncGenerator<TokenPiece, GenerationResult> {
     const options = { ...text.options, signal };
     const count = this.metrics.text(text.promptIds.length);
     // Who leaves before it has begun leaves by this.
     signal.addEventListener("abort", count.end, { once: true });
     return textOfTokens(
-      counted(this.#batcher.submit(text.promptIds, options, client), count),
+      counted(this.#batcher.submit(text.promptIds, options, client), count, asked),
       this.#tokenizer,
       text.promptIds,
       options,
@@ -369,9 +408,9 @@ export class Service {
 
   /** The whole answer. */
   async whole(work: Work, signal: AbortSignal): Promise<unknown> {
-    const { asked, chat, tools, texts, prompts, client, head } = work;
+    const { asked, chat, tools, texts, prompts, head } = work;
     // All are in the queue before the first is waited for.
-    const started = texts.map((text) => this.#pieces(text, client, signal));
+    const started = await this.#enter(work, signal);
     const made: number[] = [];
     const choices = await Promise.all(started.map(async (pieces, i) => {
       for (;;) {
@@ -408,7 +447,7 @@ export class Service {
 
   /** The answer in pieces, each the data of one event. */
   async stream(work: Work, signal: AbortSignal, send: (data: string) => Promise<unknown>): Promise<void> {
-    const { asked, chat, tools, texts, prompts, client, head } = work;
+    const { asked, chat, tools, texts, prompts, head } = work;
     const object = chat ? "chat.completion.chunk" : "text_completion";
     const made: number[] = [], usage = asked.includeUsage ? { usage: null } : {};
     const write = (index: number, part: Record<string, unknown>, logprobs: unknown, finish: string | null) =>
@@ -418,8 +457,9 @@ export class Service {
         choices: [{ index, ...part, logprobs, finish_reason: finish }],
         ...usage,
       }));
-    const started = texts.map((text) => ({ text, pieces: this.#pieces(text, client, signal) }));
-    await Promise.all(started.map(async ({ text: { index, echo }, pieces }) => {
+    const started = await this.#enter(work, signal);
+    await Promise.all(started.map(async (pieces, i) => {
+      const { index, echo } = texts[i];
       if (chat) await write(index, { delta: { role: "assistant", content: "" } }, null, null);
       else if (echo) await write(index, { text: echo }, null, null);
       let at = echo.length, held: TokenInfo[] = [];
@@ -477,10 +517,11 @@ function spoken(text: string, tools: Tools | null): { content: string | null; to
   return calls.length > 0 ? { content: content || null, tool_calls: calls } : { content };
 }
 
-/** The same tokens, counted. */
+/** The same tokens, counted; what is wrong is told in the request's words. */
 async function* counted<T, R>(
   tokens: AsyncGenerator<T, R>,
   { token, end }: { token: () => void; end: () => void },
+  asked: Asked,
 ): AsyncGenerator<T, R> {
   try {
     for (;;) {
@@ -489,6 +530,8 @@ async function* counted<T, R>(
       token();
       yield step.value;
     }
+  } catch (error) {
+    throw inWords(error, asked);
   } finally {
     end();
     await tokens.return(undefined as R);

@@ -8,6 +8,7 @@
  */
 import type { GenerateOptions } from "../../mod.ts";
 import { show } from "../../src/core/show.ts";
+import { checkNames, isObject } from "./nested.ts";
 import { Problem } from "./problem.ts";
 import type { Body } from "./unhonoured.ts";
 
@@ -31,8 +32,6 @@ interface Tool {
   readonly given: object;
 }
 
-const isObject = (x: unknown): x is Body => typeof x === "object" && x !== null && !Array.isArray(x);
-
 function fail(param: string, message: string): never {
   throw new Problem(400, message, param);
 }
@@ -42,6 +41,9 @@ function readTool(given: unknown, i: number): Tool {
   if (type !== "function" || !isObject(own)) {
     fail("tools", `${where} is ${show(given)}, expected { type: "function", function: { name, … } }`);
   }
+  checkNames(where, given as Body, ["type", "function"]);
+  // Templates read what a function gives back, too.
+  checkNames(`${where}.function`, own, ["name", "description", "parameters", "strict", "return"]);
   const { name, description, parameters = null, strict = null } = own;
   if (typeof name !== "string" || !/^[\w.-]{1,128}$/.test(name)) {
     fail("tools", `${where}.function.name is ${show(name)}, expected 1 to 128 letters, digits, _, - and .`);
@@ -106,6 +108,10 @@ export function readTools(body: Body): Tools | null {
         tools.map(({ name }) => name).slice(0, 20).join(", ")
       }`,
     );
+  }
+  if (isObject(choice)) {
+    checkNames("tool_choice", choice, ["type", "function"]);
+    checkNames("tool_choice.function", choice.function as Body, ["name"]);
   }
   const isDemanded = isObject(choice) || choice === "required";
   const strict = tools.findIndex(({ strict }) => strict);

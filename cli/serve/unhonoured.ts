@@ -6,6 +6,8 @@
  */
 
 import type { Route } from "./fields.ts";
+import { checkNames, isObject } from "./nested.ts";
+import { samplersComplaint } from "./samplers.ts";
 
 /** The body of a request. */
 export type Body = Readonly<Record<string, unknown>>;
@@ -14,13 +16,16 @@ interface Unhonoured {
   /** Whether a value asks for nothing. */
   readonly isIdle: (value: unknown, body: Body, route: Route, contextLength: number) => boolean;
   /** Why others are refused. */
-  readonly why: string;
+  readonly why: string | ((value: unknown, body: Body) => string);
 }
 
 const isEmpty = (value: unknown): boolean =>
   typeof value === "object" && value !== null && Object.keys(value).length === 0;
 const isText = (value: unknown): boolean => typeof value === "string";
 const isAny = (): boolean => true;
+/** Whether it asks for no other context than the model's. */
+const isContext = (value: unknown, contextLength: number): boolean =>
+  typeof value === "number" && value >= contextLength && Number.isInteger(value);
 
 /** These values, and empty lists and objects where one of them is empty. */
 const only = (why: string, ...idle: readonly unknown[]): Unhonoured => ({
@@ -32,6 +37,33 @@ const idle = (isIdle: (value: unknown) => boolean, expected: string): Unhonoured
   isIdle,
   why: `it is ${expected}`,
 });
+
+/** An object of such names that `isIdle` is for; others are refused by their path. */
+const object = (
+  field: string,
+  names: readonly string[],
+  isIdle: (value: Body, body: Body) => boolean,
+  why: string,
+): Unhonoured => ({
+  isIdle(value, body) {
+    if (!isObject(value)) return false;
+    checkNames(field, value, names);
+    return isIdle(value, body);
+  },
+  why,
+});
+/** An object of fields that stand elsewhere, each of which says nothing. */
+const inner = (why: string): Unhonoured => ({
+  isIdle: (value, body, route, contextLength) =>
+    isEmpty(value) ||
+    (isObject(value) && Object.entries(value).every(([name, one]) =>
+      one === null || (Object.hasOwn(unhonoured, name) && !containers.includes(name) &&
+        complaint(name, one, body, route, contextLength) === null)
+    )),
+  why,
+});
+/** Fields whose values are made of fields: one does not stand in another. */
+const containers: readonly string[] = ["options", "extra_body", "chat_template_kwargs"];
 
 const noTools = "tools belong to /v1/chat/completions", textOnly = "the model writes text only";
 const noReasons = "the model does not reason apart from its text", noSearch = "there is no search here";
@@ -57,12 +89,13 @@ export const unhonoured: Readonly<Record<string, Unhonoured>> = {
   audio: only(textOnly, {}),
   prediction: idle((value) => typeof value === "object" && !Array.isArray(value), "an object"),
   reasoning_effort: only(noReasons, "none", "medium"),
-  reasoning: {
-    isIdle: (value) =>
-      isEmpty(value) || (value as { effort?: unknown })?.effort === "none" ||
-      (value as { enabled?: unknown })?.enabled === false,
-    why: noReasons,
-  },
+  reasoning: object(
+    "reasoning",
+    ["effort", "enabled", "exclude", "max_tokens", "summary"],
+    ({ effort = null, enabled = null, max_tokens: most = null }) =>
+      effort === "none" || enabled === false || (effort === null && enabled === null && most === null),
+    noReasons,
+  ),
   verbosity: only("the model writes as it writes", "medium"),
   prompt_cache_key: idle(isText, "a text"),
   prompt_cache_retention: idle(isText, "a text"),
@@ -71,7 +104,7 @@ export const unhonoured: Readonly<Record<string, Unhonoured>> = {
   add_generation_prompt: only("conversations are always continued by an answer", true),
   continue_final_message: only("conversations are always continued by an answer", false),
   add_special_tokens: {
-    isIdle: (value, _body, route) => value === (route === "completions"),
+    isIdle: (value, _body, route) => value === (route !== "chat"),
     why: "special tokens are the tokenizer's and the template's affair",
   },
   skip_special_tokens: only("special tokens are left out of answers", true),
@@ -85,8 +118,11 @@ export const unhonoured: Readonly<Record<string, Unhonoured>> = {
   num_beams: only(oneSearch, 1),
   length_penalty: only(oneSearch, 1),
   early_stopping: only(oneSearch, false),
-  // -1: as many as the model takes.
-  truncate_prompt_tokens: only("prompts are taken whole", -1),
+  // -1: as many as the model takes, of which there are no more.
+  truncate_prompt_tokens: {
+    isIdle: (value, _body, _route, contextLength) => value === -1 || isContext(value, contextLength),
+    why: "prompts are taken whole",
+  },
   // Ollama's, which cuts what is longer than the model's context; here that is refused, and nothing else cut.
   truncate: idle((value) => typeof value === "boolean", "true or false"),
   prompt_logprobs: only("prompts are not scored", false),
@@ -95,7 +131,7 @@ export const unhonoured: Readonly<Record<string, Unhonoured>> = {
   detokenize: only("answers are texts", true),
   documents: only("there are no documents here", []),
   chat_template: only(oneTemplate),
-  chat_template_kwargs: only(oneTemplate, {}),
+  chat_template_kwargs: inner(oneTemplate),
   priority: only("turns are fair", 0),
   request_id: idle(isText, "a text"),
   cache_salt: idle(isText, "a text"),
@@ -140,42 +176,43 @@ export const unhonoured: Readonly<Record<string, Unhonoured>> = {
   n_keep: only("prompts are taken whole", 0, -1),
   id_slot: only("places are given out in turns", -1),
   samplers: {
-    // Those that are left out do nothing: then it is the same to leave them out.
-    isIdle: (value, body) =>
-      Array.isArray(value) && value.every(isText) &&
-      ["temperature", "top_k", "top_p", "min_p"].every((name) => value.includes(name) || !(name in body)),
-    why: "samplers are used whose own fields are given; leave those out that are not to be",
+    isIdle: (value, body) => samplersComplaint(value, body) === null,
+    why: (value, body) => samplersComplaint(value, body) ?? "",
   },
   num_ctx: {
-    isIdle: (value, _body, _route, contextLength) =>
-      typeof value === "number" && value >= contextLength && Number.isInteger(value),
+    isIdle: (value, _body, _route, contextLength) => isContext(value, contextLength),
     why: "the context is as long as the model's",
   },
   route: only("there is one model", "fallback"),
-  usage: {
-    isIdle: (value, { stream }) => {
-      const include = (value as { include?: unknown } | null)?.include;
-      return isEmpty(value) || include === false || (include === true && stream !== true);
-    },
-    why: "it belongs to stream_options: { include_usage: true }",
-  },
+  usage: object(
+    "usage",
+    ["include"],
+    ({ include = null }, { stream }) =>
+      include === null || include === false || (include === true && stream !== true),
+    "it belongs to stream_options: { include_usage: true }",
+  ),
   timings_per_token: only("answers tell of tokens in usage", false),
   thinking: {
-    isIdle: (value) => isEmpty(value) || (value as { type?: unknown })?.type === "disabled",
+    isIdle: (value) => {
+      if (value === false || isEmpty(value)) return true;
+      if (!isObject(value)) return false;
+      checkNames("thinking", value, ["type"]);
+      return value.type === "disabled";
+    },
     why: noReasons,
   },
   enable_thinking: only(noReasons, false),
   think: only(noReasons, false),
   reasoning_format: idle(isText, "a text"),
   keep_alive: idle(isAny, "anything"),
-  options: only("fields stand in the request itself", {}),
+  options: inner("fields stand in the request itself"),
   images: only(textOnly, []),
   raw: only("use /v1/completions", false),
   provider: only("there is one provider", {}),
   models: only("there is one model", []),
   transforms: only("prompts are taken as they are", []),
   plugins: only("there are no plugins here", []),
-  extra_body: only("fields stand in the request itself", {}),
+  extra_body: inner("fields stand in the request itself"),
   extra_headers: only("headers are no field of the request", {}),
 };
 
@@ -188,5 +225,6 @@ export function complaint(
   contextLength: number,
 ): string | null {
   const { isIdle, why } = unhonoured[name];
-  return isIdle(value, body, route, contextLength) ? null : why;
+  if (isIdle(value, body, route, contextLength)) return null;
+  return typeof why === "string" ? why : why(value, body);
 }

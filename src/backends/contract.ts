@@ -169,7 +169,7 @@ export interface Backend {
   /** Running sums along `axis`; x and out have one shape, out is contiguous. */
   cumsum(x: View, axis: number, out: View): void;
 
-  /** Sorts along the last axis, stably, NaN last; values and positions (i32), contiguous. */
+  /** Sorts along the last axis, stably, NaN larger than all numbers; values and positions (i32), contiguous. */
   sort(x: View, descending: boolean, values: View, indices: View): void;
 
   /** Fills a contiguous f32 view from words offset, offset + 1, … of the Philox stream `seed` (`core/random.ts`). */

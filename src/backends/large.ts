@@ -10,6 +10,7 @@
 import type { DType } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { contiguousStrides, formatShape, sizeOf } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import { binary, type ComputeType, constant, input, type Program, scalar, unary } from "../expr/nodes.ts";
 import { program as makeProgram } from "../expr/program.ts";
 import type { Backend, Epilogue, ReduceKind, View } from "./contract.ts";
@@ -200,7 +201,9 @@ export function matmulLarge(
   const rank = out.shape.length, depth = a.shape[rank - 1], type = a.dtype === "i32" ? "i32" : "f32";
   if (a.strides[rank - 1] !== 0 || b.strides[rank - 2] !== 0) {
     throw new ShapeError(
-      `matmul: sums of ${depth} products are more than the device counts (${mostCounted}); multiply parts and add them`,
+      `matmul: sums of ${
+        counted(depth, "product")
+      } are more than the device counts (${mostCounted}); multiply parts and add them`,
     );
   }
   const one = (view: View, axis: number): View => partOf(view, axis, 0, 1);

@@ -4,6 +4,7 @@
  * @module
  */
 import { DeviceError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import type { Backend, MemoryUse } from "./contract.ts";
 
 /** @throws {DeviceError} where `byteLength` bytes more would be more than the device may take. */
@@ -14,7 +15,9 @@ export function checkMaxMemory(
 ): void {
   if (bytes + byteLength <= maxMemory) return;
   throw new DeviceError(
-    `${name}: cannot allocate ${byteLength} bytes: ${bytes} bytes in ${buffers} buffers are live and the device may take ` +
+    `${name}: cannot allocate ${counted(byteLength, "byte")}: ${counted(bytes, "byte")} in ${
+      counted(buffers, "buffer")
+    } are live and the device may take ` +
       `${maxMemory}; dispose tensors that are no longer needed (tidy, using), or allow more with setMaxMemory`,
   );
 }

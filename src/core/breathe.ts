@@ -5,11 +5,11 @@
  * @module
  */
 
-/** A function to call often in long work: it waits one turn of the event loop when the last was `longest` ms ago. */
-export function breather(longest = 50): () => Promise<void> {
+/** A function to call often in long work: it waits one turn of the event loop when the last was `longest` ms ago, or so many. */
+export function breather(longest = 50): (milliseconds?: number) => Promise<void> {
   let last = performance.now();
-  return async () => {
-    if (performance.now() - last < longest) return;
+  return async (milliseconds = longest) => {
+    if (performance.now() - last < milliseconds) return;
     await new Promise((resolve) => setTimeout(resolve, 0));
     last = performance.now();
   };

@@ -7,8 +7,8 @@
  * @module
  */
 import { FormatError } from "./errors.ts";
-import type { Kind } from "./kinds.ts";
-import { show } from "./show.ts";
+import { expectedOf, type Kind } from "./kinds.ts";
+import { counted, show } from "./show.ts";
 
 /** How much is too much. */
 export interface JsonLimits {
@@ -44,7 +44,7 @@ export function parseJson(text: string, where: string, limits: JsonLimits = {}):
   if (problem !== null) {
     throw new FormatError(
       problem === "too deep"
-        ? `${where} is nested deeper than ${depth} levels`
+        ? `${where} is nested deeper than ${counted(depth, "level")}`
         : `${where} has more than ${values.toLocaleString("en")} values`,
     );
   }
@@ -59,7 +59,9 @@ export function parseJson(text: string, where: string, limits: JsonLimits = {}):
 
 /** A value that is of the kind. @throws {FormatError} saying where, what is there and what should be. */
 export function demand<T>(value: unknown, of: Kind, where: string): T {
-  if (!of.accepts(value)) throw new FormatError(`${where} is ${show(value)}, expected ${of.expected}`);
+  if (!of.accepts(value)) {
+    throw new FormatError(`${where} is ${show(value)}, expected ${expectedOf(of, value)}`);
+  }
   return value as T;
 }
 
@@ -75,7 +77,9 @@ export function demandObject(value: unknown, where: string): JsonObject {
 export function demandList(value: unknown, where: string, most: number = Infinity): unknown[] {
   if (!Array.isArray(value)) throw new FormatError(`${where} is ${show(value)}, expected a list`);
   if (value.length > most) {
-    throw new FormatError(`${where} has ${value.length} entries, at most ${most} are read`);
+    throw new FormatError(
+      `${where} has ${counted(value.length, "entry", "entries")}, at most ${most} are read`,
+    );
   }
   return value as unknown[];
 }

@@ -66,6 +66,16 @@ export function whole(from?: number, to?: number): Kind {
   };
 }
 
+/**
+ * What is expected in place of `value`: of a whole number that is none for its size alone, the limit, too. That is said of no
+ * other, as nobody counts so far.
+ */
+export function expectedOf({ expected }: Kind, value: unknown): string {
+  const n = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+  if (!Number.isInteger(n) || Number.isSafeInteger(n)) return expected;
+  return expected.replace(/\ba whole number( from -?\d+)?(?! from | to )/, "$& up to 2^53 - 1");
+}
+
 const units = { "": 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12 } as const;
 
 /** Bytes: at least one, and on a command line with a unit, such as 500MB or 2GB. */

@@ -8,7 +8,7 @@
  * @module
  */
 import { OptionError } from "./errors.ts";
-import type { Kind } from "./kinds.ts";
+import { expectedOf, type Kind } from "./kinds.ts";
 import { hint } from "./nearest.ts";
 import { show } from "./show.ts";
 import { fixed, isDynamic } from "./number.ts";
@@ -56,7 +56,7 @@ export const byDefault = <T>(value: T, of: Kind): Option & { readonly default: T
 export function checkOption(where: string, name: string, value: unknown, of: Kind): void {
   // In a compiled function a number may be a place for one; the check reads it.
   if (!of.accepts(isDynamic(value) ? fixed(value as number) : value)) {
-    throw new OptionError(`${where}: ${name} is ${show(value)}, expected ${of.expected}`);
+    throw new OptionError(`${where}: ${name} is ${show(value)}, expected ${expectedOf(of, value)}`);
   }
 }
 

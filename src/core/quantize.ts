@@ -9,6 +9,7 @@
  *
  * @module
  */
+import { counted } from "./show.ts";
 import { quantBlock } from "./dtype.ts";
 import { DTypeError, ShapeError } from "./errors.ts";
 import { fromF16, toF16 } from "./half.ts";
@@ -19,7 +20,9 @@ function checkLengths(what: string, values: number, bytes: number, blockBytes: n
   const blocks = values / quantBlock;
   if (!Number.isInteger(blocks) || bytes !== blocks * blockBytes) {
     throw new ShapeError(
-      `${what}: ${values} values and ${bytes} bytes do not match; a block of ${quantBlock} values takes ${blockBytes} bytes`,
+      `${what}: ${counted(values, "value")} and ${
+        counted(bytes, "byte")
+      } do not match; a block of ${quantBlock} values takes ${blockBytes} bytes`,
     );
   }
   return blocks;

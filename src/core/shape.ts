@@ -8,7 +8,7 @@
  */
 import { ShapeError } from "./errors.ts";
 import { fixed, isNumber } from "./number.ts";
-import { show } from "./show.ts";
+import { counted, show } from "./show.ts";
 
 /**
  * Sizes of the axes, outermost first; `[]` is a single number.
@@ -89,8 +89,8 @@ export function normalizeAxis(dim: number, rank: number, what: string): number {
   const axis = isNumber(dim) ? fixed(dim) : dim, limit = Math.max(rank, 1);
   if (!Number.isInteger(axis) || axis < -limit || axis >= limit) {
     throw new ShapeError(
-      `${what}: dim ${show(axis)} is outside [${-limit}, ${limit - 1}] for a tensor of ${rank} dimension${
-        rank === 1 ? "" : "s"
+      `${what}: dim ${show(axis)} is outside [${-limit}, ${limit - 1}] for a tensor of ${
+        counted(rank, "dimension")
       }`,
     );
   }
@@ -140,7 +140,9 @@ export function targetError(
 ): ShapeError {
   const ignored = ignoreIndex === undefined ? "" : ` (nor ignoreIndex, ${ignoreIndex})`;
   return new ShapeError(
-    `${what}: target ${target} is none of the ${classes} classes from 0 to ${classes - 1}${ignored}`,
+    `${what}: target ${target} is none of the ${counted(classes, "class", "classes")} from 0 to ${
+      classes - 1
+    }${ignored}`,
   );
 }
 
@@ -194,11 +196,13 @@ export function inferShape(shape: Shape, size: number, what: string): number[] {
   const result = [...shape];
   if (unknown >= 0) {
     if (known === 0 || size % known !== 0) {
-      throw new ShapeError(`${what}: ${size} elements do not fill ${formatShape(shape)}`);
+      throw new ShapeError(`${what}: ${counted(size, "element")} cannot fill ${formatShape(shape)}`);
     }
     result[unknown] = size / known;
   } else if (known !== size) {
-    throw new ShapeError(`${what}: ${formatShape(shape)} has ${known} elements, the tensor has ${size}`);
+    throw new ShapeError(
+      `${what}: ${formatShape(shape)} has ${counted(known, "element")}, the tensor has ${size}`,
+    );
   }
   return result;
 }

@@ -16,7 +16,7 @@ function entries(list: readonly string[], total: number): string {
 export function show(value: unknown, depth = 0): string {
   if (typeof value === "string") {
     return value.length > mostLetters
-      ? `${JSON.stringify(value.slice(0, mostLetters))}… (${value.length} characters)`
+      ? `${JSON.stringify(value.slice(0, mostLetters))}… (${counted(value.length, "character")})`
       : JSON.stringify(value);
   }
   if (typeof value === "bigint") return `${value}n`;
@@ -38,4 +38,14 @@ export function show(value: unknown, depth = 0): string {
     `${name}: ${show((value as Record<string, unknown>)[name], depth + 1)}`
   );
   return `{ ${entries(shown, names.length)} }`;
+}
+
+/** `1 token`, `2 tokens`: a number and what is counted, which is another word where there are `many`. */
+export function counted(n: number | bigint, one: string, many: string = `${one}s`): string {
+  return `${n} ${nounOf(n, one, many)}`;
+}
+
+/** `token` for one, `tokens` for any other number. */
+export function nounOf(n: number | bigint, one: string, many: string = `${one}s`): string {
+  return Number(n) === 1 ? one : many;
 }

@@ -11,7 +11,7 @@ import { FerrotypeError, OptionError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { sameShape } from "../core/shape.ts";
-import { show } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import { concat, empty, mul, slice, type Tensor } from "../ops/mod.ts";
 import { copyInto, demandTensor, noGrad, tidy } from "../tensor/mod.ts";
 import { DataParallel, type ParallelOptions } from "./data_parallel.ts";
@@ -236,14 +236,16 @@ export class Distributed {
     const [first] = list;
     if (isList && (list.length !== size || list.some((t) => !sameShape(t.shape, first.shape)))) {
       throw new OptionError(
-        `distributed.reduceScatter: the list has ${list.length} tensors, expected ${size} of one shape`,
+        `distributed.reduceScatter: the list has ${
+          counted(list.length, "tensor")
+        }, expected ${size} of one shape`,
       );
     }
     if (!isList && (first.shape.length === 0 || first.shape[0] % size !== 0)) {
       throw new OptionError(
-        `distributed.reduceScatter: the input has shape ${
-          show(first.shape)
-        }, expected a first axis that ${size} ranks divide`,
+        `distributed.reduceScatter: the input has shape ${show(first.shape)}, expected a first axis that ${
+          counted(size, "rank")
+        } divide`,
       );
     }
     demandMean("reduceScatter", first, mean);

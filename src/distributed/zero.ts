@@ -8,6 +8,7 @@
  */
 import { FerrotypeError } from "../core/errors.ts";
 import { isDense } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import { empty, type Tensor } from "../ops/mod.ts";
 import type { Optimizer, OptimizerState, ParameterState } from "../optim/mod.ts";
 import { copy, copyInto, noGrad } from "../tensor/mod.ts";
@@ -129,7 +130,9 @@ export class Divided {
   load(optimizer: Optimizer, whole: OptimizerState): void {
     if (whole.state.length !== this.owners.length) {
       throw new FerrotypeError(
-        `the checkpoint has ${whole.state.length} parameters, this run ${this.owners.length}; it is another model's`,
+        `the checkpoint has ${
+          counted(whole.state.length, "parameter")
+        }, this run ${this.owners.length}; it is another model's`,
       );
     }
     const { rank } = this.#messenger;

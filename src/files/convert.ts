@@ -13,6 +13,7 @@ import { DTypeError, ShapeError } from "../core/errors.ts";
 import { fromF16, toF16 } from "../core/half.ts";
 import { type FileDType, quantBlockBytes } from "./disk_dtype.ts";
 import { dequantizeQ4, dequantizeQ8, quantizeQ4, quantizeQ8 } from "../core/quantize.ts";
+import { counted } from "../core/show.ts";
 
 /** Elements a pass, a multiple of 32: the hub and both sides fit the second-level cache. */
 const chunk = 4096;
@@ -212,7 +213,9 @@ export function convertBytes(from: FileDType, to: DType, bytes: Uint8Array, out:
   checkConversion(from, to, [count], "what is to be converted");
   if (size === undefined || !Number.isInteger(count) || byteSize(to, count) !== out.byteLength) {
     throw new ShapeError(
-      `${bytes.byteLength} bytes of ${from} do not convert to ${out.byteLength} bytes of ${to}: the numbers of elements differ`,
+      `${counted(bytes.byteLength, "byte")} of ${from} do not convert to ${
+        counted(out.byteLength, "byte")
+      } of ${to}: the numbers of elements differ`,
     );
   }
   if (from === to) return out.set(bytes);

@@ -8,6 +8,7 @@
  * @module
  */
 import { quantBlock } from "../core/dtype.ts";
+import { counted } from "../core/show.ts";
 
 /**
  * A dtype as a safetensors header writes it.
@@ -127,7 +128,9 @@ export function diskBytes(dtype: DiskDType, shape: readonly number[]): number | 
   if (count === null) return "the number of elements overflows";
   const width = bits[dtype], total = count * width;
   if (!Number.isSafeInteger(total)) return "the number of bytes overflows";
-  return total % 8 === 0 ? total / 8 : `${count} elements of ${width} bits do not fill whole bytes`;
+  return total % 8 === 0
+    ? total / 8
+    : `${counted(count, "element")} of ${width} bits do not fill whole bytes`;
 }
 
 /** The position of a dtype in the order of writing: tensors are laid down from the highest to the lowest. */

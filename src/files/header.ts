@@ -12,6 +12,7 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { type DiskDType, diskDTypes } from "./disk_dtype.ts";
 import type { JsonScanner } from "./json_scanner.ts";
 import { type NameTable, withRoom } from "./name_table.ts";
@@ -44,7 +45,9 @@ export interface HeaderEntry {
 export function headerLength(prefix: Uint8Array, fileSize: number, file: string): number {
   if (prefix.byteLength < 8) {
     throw new FormatError(
-      `${file}: ${fileSize} bytes are too few for a safetensors file, which begins with 8 bytes of header length`,
+      `${file} has ${
+        counted(fileSize, "byte")
+      }, too few for a safetensors file, which begins with 8 bytes of header length`,
     );
   }
   const view = new DataView(prefix.buffer, prefix.byteOffset, 8);
@@ -59,7 +62,9 @@ export function headerLength(prefix: Uint8Array, fileSize: number, file: string)
   }
   if (8 + length > fileSize) {
     throw new FormatError(
-      `${file}: the header of ${length} bytes at byte 8 reaches beyond the file, which has ${fileSize} bytes; it is truncated`,
+      `${file}: the header of ${counted(length, "byte")} at byte 8 reaches beyond the file, which has ${
+        counted(fileSize, "byte")
+      }; it is truncated`,
     );
   }
   return length;

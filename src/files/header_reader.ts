@@ -4,6 +4,7 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { diskBytes, diskDTypes } from "./disk_dtype.ts";
 import { Header, metadataKey, Places } from "./header.ts";
 import { type JsonScanner, refuseKey, scanJson } from "./json_scanner.ts";
@@ -42,7 +43,9 @@ class Numbers {
     if (this.#scanner.peek() !== 0x5b) return this.#scanner.skip(3);
     this.problem = null;
     this.#scanner.items(3, this.#each);
-    if (this.count > this.#most) this.problem ??= `has ${this.count} numbers, more than ${this.#most}`;
+    if (this.count > this.#most) {
+      this.problem ??= `has ${counted(this.count, "number")}, more than ${this.#most}`;
+    }
   }
 
   readonly #each = (): void => {
@@ -185,7 +188,7 @@ class HeaderReader {
     if (this.#shape.problem !== null) this.#fail(`shape ${this.#shape.problem}`);
     const { problem, count, values } = this.#offsets, begin = values[0], end = values[1];
     if (count > 2 || (problem === null && count < 2)) {
-      this.#fail(`data_offsets has ${count} numbers, not begin and end`);
+      this.#fail(`data_offsets has ${counted(count, "number")}, not begin and end`);
     }
     if (problem !== null) this.#fail(`data_offsets ${problem}`);
     this.#checkPlace(dtype, begin, end);
@@ -238,9 +241,9 @@ class HeaderReader {
     if (begin > end) this.#fail(`data_offsets [${begin}, ${end}] end before they begin`);
     if (this.#dataStart + end > this.#fileSize) {
       this.#fail(
-        `data_offsets [${begin}, ${end}] end at byte ${
-          this.#dataStart + end
-        }, beyond the file of ${this.#fileSize} bytes; ` +
+        `data_offsets [${begin}, ${end}] end at byte ${this.#dataStart + end}, beyond the file of ${
+          counted(this.#fileSize, "byte")
+        }; ` +
           `it is truncated or the header is wrong`,
       );
     }
@@ -250,7 +253,9 @@ class HeaderReader {
       said = shape.length > 80 ? `${shape.slice(0, 77)}...` : shape;
     if (typeof size === "string") this.#fail(`shape ${said} of ${name}: ${size}`);
     this.#fail(
-      `shape ${said} of ${name} takes ${size} bytes, but data_offsets [${begin}, ${end}] hold ${end - begin}`,
+      `shape ${said} of ${name} takes ${counted(size, "byte")}, but data_offsets [${begin}, ${end}] hold ${
+        end - begin
+      }`,
     );
   }
 
@@ -274,7 +279,9 @@ class HeaderReader {
         throw new FormatError(
           begins[i] < covered
             ? `${at} and overlaps: ${before} at byte ${covered}`
-            : `${at} and leaves a hole of ${begins[i] - covered} bytes: ${before} at byte ${covered}`,
+            : `${at} and leaves a hole of ${
+              counted(begins[i] - covered, "byte")
+            }: ${before} at byte ${covered}`,
         );
       }
       covered = ends[i];
@@ -283,7 +290,9 @@ class HeaderReader {
     if (covered === this.#fileSize) return;
     const last = previous < 0 ? "the header" : `tensor ${quote(this.#names.at(previous))}, the last,`;
     throw new FormatError(
-      `${this.#file}: ${last} ends at byte ${covered}, but the file has ${this.#fileSize} bytes that no tensor covers`,
+      `${this.#file}: ${last} ends at byte ${covered}, but the file has ${
+        counted(this.#fileSize, "byte")
+      } that no tensor covers`,
     );
   }
 }

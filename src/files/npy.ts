@@ -6,6 +6,7 @@
 import { arrayOn, type DataArray, type DType } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
 import { formatShape, type Shape, sizeOf } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import { quote } from "./quote.ts";
 
 /** An array of a file. */
@@ -52,7 +53,9 @@ export function readNpyArray(bytes: Uint8Array, name: string): NpyArray {
     throw fail(`is a .npy file of version ${bytes[6]}`);
   }
   const length = isWide ? view.getUint32(8, true) : view.getUint16(8, true);
-  if (length > mostHead || start + length > bytes.length) throw fail(`its head has ${length} bytes`);
+  if (length > mostHead || start + length > bytes.length) {
+    throw fail(`its head has ${counted(length, "byte")}`);
+  }
   const head = new TextDecoder("latin1").decode(bytes.subarray(start, start + length));
   const kind = /'descr'\s*:\s*'([<>|=]?)([a-zA-Z]\d{0,6})'/.exec(head);
   const order = /'fortran_order'\s*:\s*(True|False)/.exec(head),
@@ -70,7 +73,7 @@ export function readNpyArray(bytes: Uint8Array, name: string): NpyArray {
   }
   const rest = bytes.length - start - length;
   if (rest !== count * size) {
-    throw fail(`it is ${formatShape(shape)}, ${count * size} bytes, and has ${rest}`);
+    throw fail(`it is ${formatShape(shape)}, ${counted(count * size, "byte")}, and has ${rest}`);
   }
   const body = bytes.slice(start + length);
   const data = read

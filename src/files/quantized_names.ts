@@ -13,6 +13,7 @@
  */
 import { quantBlock } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { fromDisk, quantBlockBytes, tensorBytes } from "./disk_dtype.ts";
 import type { FileDType } from "./disk_dtype.ts";
 import type { Header, HeaderEntry } from "./header.ts";
@@ -92,7 +93,7 @@ function logicalType(value: unknown, entry: HeaderEntry, at: string): LogicalTyp
   if (typeof bytes === "string") throw new FormatError(`${at}: ${bytes}`);
   if (fromDisk(entry.dtype) !== "u8" || bytes !== entry.end - entry.begin) {
     throw new FormatError(
-      `${at}: ${dtype} [${sizes.join(", ")}] takes ${bytes} bytes of U8, ` +
+      `${at}: ${dtype} [${sizes.join(", ")}] takes ${counted(bytes, "byte")} of U8, ` +
         `the file holds ${entry.end - entry.begin} of ${entry.dtype}`,
     );
   }

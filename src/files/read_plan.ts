@@ -10,6 +10,7 @@
 import { OptionError, throwIfAborted } from "../core/errors.ts";
 import { abortSignal, callback, number } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
+import { counted } from "../core/show.ts";
 import type { OpenFile, TensorInfo } from "./view.ts";
 
 /**
@@ -67,11 +68,15 @@ export class ReadPlan {
       const names = tensors.length === 1
         ? tensors[0].name
         : `${tensors[0].name} … ${tensors[tensors.length - 1].name}`;
-      return `${file} ${begin}-${end} (${end - begin} bytes): ${tensors.length} tensor${
-        tensors.length === 1 ? "" : "s"
+      return `${file} ${begin}-${end} (${counted(end - begin, "byte")}): ${
+        counted(tensors.length, "tensor")
       }, ${names}`;
     });
-    lines.push(`${this.ranges.length} reads, ${this.bytes} bytes, ${this.wasted} of them between tensors`);
+    lines.push(
+      `${counted(this.ranges.length, "read")}, ${
+        counted(this.bytes, "byte")
+      }, ${this.wasted} of them between tensors`,
+    );
     return lines.join("\n");
   }
 }

@@ -9,6 +9,7 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { digestsOfIndex, type SetDigests } from "./digests.ts";
 import { type JsonScanner, refuseKey, scanJson } from "./json_scanner.ts";
 import { NameTable, withRoom } from "./name_table.ts";
@@ -64,7 +65,9 @@ export function looksLikeIndex(prefix: Uint8Array): boolean {
 export async function readIndex(source: ByteSource): Promise<ShardIndex> {
   const { name: file, size } = source;
   if (size > maxIndexBytes) {
-    throw new FormatError(`${file}: an index of ${size} bytes is above the limit of ${maxIndexBytes}`);
+    throw new FormatError(
+      `${file}: an index of ${counted(size, "byte")} is above the limit of ${maxIndexBytes}`,
+    );
   }
   const bytes = await source.read(0, size), scanner = scanJson(bytes, 0, file, "index");
   if (scanner.peek() !== 0x7b) throw new FormatError(`${file}: the index at byte 0 is not a JSON object`);

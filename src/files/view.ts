@@ -10,6 +10,7 @@ import type { ByteSource } from "../core/byte_source.ts";
 import { byteSize, type DType, isQuantized, quantBlock } from "../core/dtype.ts";
 import { FerrotypeError, ShapeError } from "../core/errors.ts";
 import { formatShape, sizeOf } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import { checkConversion, convertBytes } from "./convert.ts";
 import { type DiskDType, type FileDType, tensorBytes } from "./disk_dtype.ts";
 import type { Header } from "./header.ts";
@@ -171,7 +172,7 @@ export class TensorView {
   #checkRoom(into: Uint8Array | undefined, length: number): void {
     if (into !== undefined && into.byteLength < length) {
       throw new ShapeError(
-        `tensor ${quote(this.name)} takes ${length} bytes, the array given has ${into.byteLength}`,
+        `tensor ${quote(this.name)} takes ${counted(length, "byte")}, the array given has ${into.byteLength}`,
       );
     }
   }

@@ -11,6 +11,7 @@
 import { byteSize, type DType, isK, isQuantized } from "../core/dtype.ts";
 import { DTypeError, FormatError, OptionError } from "../core/errors.ts";
 import { formatShape, sizeOf } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import { checkConversion, convertBytes } from "./convert.ts";
 import { alignmentOrder, type FileDType, isFileDType, tensorBytes, toDisk } from "./disk_dtype.ts";
 import { maxHeaderBytes, metadataKey } from "./header.ts";
@@ -144,7 +145,7 @@ function planFile(
   const length = Math.ceil(json.byteLength / 8) * 8;
   if (length > maxHeaderBytes) {
     throw new FormatError(
-      `${name}: the header takes ${length} bytes, above the format's limit of ${maxHeaderBytes}`,
+      `${name}: the header takes ${counted(length, "byte")}, above the format's limit of ${maxHeaderBytes}`,
     );
   }
   const head = new Uint8Array(8 + length).fill(0x20);
@@ -163,9 +164,9 @@ function planFile(
         const bytes = await tensor.bytes(), size = sizes.get(tensor.name)!;
         if (bytes.byteLength !== size) {
           throw new FormatError(
-            `${name}: tensor ${quote(tensor.name)}, ${tensor.dtype} ${
-              formatShape(tensor.shape)
-            }, takes ${size} bytes, ` +
+            `${name}: tensor ${quote(tensor.name)}, ${tensor.dtype} ${formatShape(tensor.shape)}, takes ${
+              counted(size, "byte")
+            }, ` +
               `but ${bytes.byteLength} were given`,
           );
         }

@@ -6,6 +6,10 @@
  * then it takes a step each round beside all others, each from a cache of its own. Turns are fair: the client with the
  * fewest requests at work is served first, and a client's requests in the order in which they came.
  *
+ * What may come next in a text that follows a format is worked out in slices between the rounds, for the texts first whose
+ * tokens took least so far, so that what is cheap never waits for what is not. A text has no place and no memory until that
+ * is known of its first token.
+ *
  * @module
  */
 import { demandNumbers } from "../core/demand.ts";
@@ -14,6 +18,7 @@ import { slice, sliceFrom, turn } from "../core/steps.ts";
 import { CancelledError, OptionError } from "../core/errors.ts";
 import { number, whole } from "../core/kinds.ts";
 import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
+import { counted } from "../core/show.ts";
 import type { Tensor } from "../ops/mod.ts";
 import { noGrad } from "../tensor/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
@@ -51,7 +56,8 @@ export interface BatcherOptions {
   prefillChunk?: number;
   /**
    * How many seconds of work one text's `responseFormat` may take, in all; a text that needs more ends with an OptionError.
-   * Default: as long as it takes.
+   * So does one whose tokens take much each, when the work for it and for the formats of others that it
+   * waited for is as much, and a hundredth of that for each of its tokens. Default: as long as it takes.
    */
   formatSeconds?: number;
 }
@@ -64,6 +70,15 @@ export const batcherOptions: OptionTable<BatcherOptions> = {
 };
 /** Milliseconds after which the event loop has a turn between two rounds. */
 const longestTurn = 10;
+
+/** Units of work for a token that are little, as plain formats take; each further rank of formats takes four times as much. */
+const little = 200_000;
+/** Texts with a format that are begun in one turn of the event loop. */
+const mostOpened = 16;
+/** From so many on, for each token on average, a format is costly. */
+const costly = 800_000;
+/** A text that has so many tokens more may have waited for as much work again. */
+const steadily = 100;
 
 /**
  * How much there is to do.
@@ -89,12 +104,28 @@ interface Job<C extends LanguageModelCache> {
   /** Steps that nobody has taken yet. */
   readonly steps: TokenStep[];
   started: number;
-  /** Milliseconds of work that its format took. */
+  /** Units of work that its format took. */
+  units: number;
+  /** Milliseconds of it, and of work for any format while it waited for its own. */
   worked: number;
+  waited: number;
   result: TokensResult | null;
   error: unknown;
   wake: (() => void) | null;
 }
+
+type AnyJob = Job<LanguageModelCache>;
+
+/** Units of work that a job's format took for each of its tokens. */
+const unitsEach = ({ units, sequence }: AnyJob): number => units / (1 + (sequence?.made ?? 0));
+
+/** Whose format is worked on first: in ranks, so that of those that take much one is done after the other. */
+const rank = (job: AnyJob): number => Math.ceil(Math.log2(Math.max(1, unitsEach(job) / little)) / 2);
+
+const isCostly = (job: AnyJob): boolean => unitsEach(job) >= costly;
+
+/** Whether its format is to be worked on. */
+const isHeld = ({ sequence }: AnyJob): boolean => sequence !== null && !sequence.isReady;
 
 /** What a job's cache has of its prompt; null when it has begun again from the middle, as a full context does. */
 function prefixOf<C extends LanguageModelCache>({ cache, sequence, prompt }: Job<C>): Prefix<C> | null {
@@ -115,6 +146,8 @@ export class Batcher<C extends LanguageModelCache> {
   readonly #waiting: Job<C>[] = [];
   readonly #active: Job<C>[] = [];
   #running = false;
+  /** Gives the event loop a turn between two parts of a round. */
+  #breathe = breather(longestTurn);
 
   /** Computes nothing until there is a request. */
   constructor(model: BatchLanguageModel<C>, options: BatcherOptions = {}) {
@@ -173,7 +206,9 @@ export class Batcher<C extends LanguageModelCache> {
       store: null,
       steps: [],
       started: performance.now(),
+      units: 0,
       worked: 0,
+      waited: 0,
       result: null,
       error: null,
       wake: null,
@@ -227,14 +262,18 @@ export class Batcher<C extends LanguageModelCache> {
   async #run(): Promise<void> {
     if (this.#running) return;
     this.#running = true;
-    const breathe = breather(longestTurn);
+    this.#breathe = breather(longestTurn);
     try {
-      while (this.#waiting.length || this.#active.length) {
-        await breathe();
-        this.#admit();
-        if (this.#prepare()) await turn();
+      for (let others = 0; this.#waiting.length || this.#active.length;) {
+        await this.#breathe();
+        // Formats have a slice, and as much time as the round before took: neither keeps the other for long.
+        const end = performance.now() + others;
+        do this.#admit(); while (this.#prepare() && (await turn(), performance.now() < end));
+        const began = performance.now();
         await this.#prefill();
+        await this.#breathe();
         await this.#step();
+        others = performance.now() - began;
       }
     } finally {
       this.#running = false;
@@ -242,28 +281,37 @@ export class Batcher<C extends LanguageModelCache> {
   }
 
   /**
-   * Texts whose format is still worked on take no place from others; but there are no more of them than places, so that there
-   * are never more than twice as many texts at work.
+   * Texts whose format is still worked on take no place from others; but there are no more of them than places, and half as
+   * many of costly ones, so that there are never more than twice as many texts at work.
    */
   #admit(): void {
+    const closed = this.#waiting.filter(({ sequence, options }) => !sequence && options.constraint);
+    // A few in each turn, as there may be hundreds.
+    for (const job of closed.slice(0, mostOpened)) this.#open(job);
     for (;;) {
-      const held = this.#active.filter(({ sequence }) => sequence !== null && !sequence.isReady).length;
-      if (this.#active.length - held >= this.#maxBatch) return;
-      const candidates = held < this.#maxBatch
-        ? this.#waiting
-        : this.#waiting.filter(({ options }) => !options.constraint);
+      const held = this.#active.filter(isHeld);
+      if (this.#active.length - held.length >= this.#maxBatch) return;
+      const hasRoom = held.length < this.#maxBatch;
+      const hasRoomForCostly = hasRoom && held.filter(isCostly).length < Math.ceil(this.#maxBatch / 2);
+      const candidates = this.#waiting.filter((job) =>
+        !job.options.constraint || (job.sequence?.isReady && (isCostly(job) ? hasRoomForCostly : hasRoom))
+      );
       if (candidates.length === 0) return;
       const busy = (job: Job<C>): number => this.#active.filter(({ client }) => client === job.client).length;
       const job = candidates.reduce((best, other) => busy(other) < busy(best) ? other : best);
       this.#waiting.splice(this.#waiting.indexOf(job), 1);
       this.#active.push(job);
-      const { prompt, options } = job;
-      try {
-        job.sequence = new Sequence(prompt, options);
-        if (!job.sequence.isDue()) this.#end(job, null);
-      } catch (error) {
-        this.#end(job, error);
-      }
+      if (!job.sequence) this.#open(job);
+    }
+  }
+
+  /** Begins a text; it may be over at once. */
+  #open(job: Job<C>): void {
+    try {
+      job.sequence = new Sequence(job.prompt, job.options);
+      if (!job.sequence.isDue()) this.#end(job, null);
+    } catch (error) {
+      this.#end(job, error);
     }
   }
 
@@ -273,34 +321,51 @@ export class Batcher<C extends LanguageModelCache> {
    * @returns whether the slice was used up.
    */
   #prepare(): boolean {
-    const allowance = sliceFrom(), isOver = (): boolean => allowance.units <= 0 || allowance.isLate!();
-    for (const job of [...this.#active]) {
-      const { sequence } = job;
-      if (!sequence || sequence.isReady) continue;
-      const began = performance.now();
+    const held = [...this.#active, ...this.#waiting].filter(isHeld);
+    if (held.length === 0) return false;
+    const allowance = sliceFrom(), began = performance.now();
+    const isOver = (): boolean => allowance.units <= 0 || allowance.isLate!();
+    const ranked = held.map((job) => ({ job, rank: rank(job) })).sort((a, b) => a.rank - b.rank);
+    for (const { job } of ranked) {
+      const { sequence } = job, before = performance.now(), { units } = allowance;
       try {
-        if (sequence.prepare(allowance) && !sequence.isDue()) this.#end(job, null);
+        if (sequence!.prepare(allowance) && !sequence!.isDue()) this.#end(job, null);
       } catch (error) {
         this.#end(job, error);
       }
-      job.worked += performance.now() - began;
-      if (job.worked >= 1000 * this.#formatSeconds && !sequence.isReady) {
-        const tokens = sequence.text.length - job.prompt.length;
-        this.#end(
-          job,
-          new OptionError(
-            `responseFormat: finding out which tokens may follow took more than ${this.#formatSeconds} seconds after ${tokens} ` +
-              "tokens; make the format simpler",
-          ),
-        );
-      }
-      if (!isOver()) continue;
-      // The next slice begins with another one.
-      const at = this.#active.indexOf(job);
-      if (at >= 0) this.#active.push(...this.#active.splice(at, 1));
-      return true;
+      job.worked += performance.now() - before;
+      job.units += units - allowance.units;
+      if (isOver()) break;
     }
-    return false;
+    const spent = performance.now() - began;
+    for (const job of held) {
+      job.waited += spent;
+      if (isHeld(job)) this.#checkWork(job);
+    }
+    return isOver();
+  }
+
+  /** Ends a text whose format has taken too long. */
+  #checkWork(job: Job<C>): void {
+    const { made } = job.sequence as Sequence, most = 1000 * this.#formatSeconds;
+    const tookLong = job.worked >= most;
+    if (!tookLong && (!isCostly(job) || job.waited < most * (1 + made / steadily))) return;
+    const seconds = (milliseconds: number): string => `${Number((milliseconds / 1000).toFixed(1))} seconds`;
+    this.#end(
+      job,
+      new OptionError(
+        `responseFormat: finding out which tokens may follow took ${
+          tookLong
+            ? `more than ${counted(this.#formatSeconds, "second")} after ${
+              counted(made, "token")
+            }; make the format simpler`
+            : `${seconds(job.worked)} after ${counted(made, "token")}, and ${
+              seconds(job.waited)
+            } with the formats of others; ` +
+              "make the format simpler, or try again later"
+        }`,
+      ),
+    );
   }
 
   /** One piece of one prompt: of the job that is furthest behind its others, which is the one that came first. */
@@ -324,6 +389,7 @@ export class Batcher<C extends LanguageModelCache> {
       const logits = noGrad(() => this.#model.forward([piece], { cache, lastOnly: true }));
       if (cache.length < cache.ids.length) return logits.dispose();
       const values = await readLogits(logits);
+      await this.#breathe();
       if (job.cache) this.#take(job, values);
     } catch (error) {
       this.#end(job, error);
@@ -374,12 +440,13 @@ export class Batcher<C extends LanguageModelCache> {
       for (const job of jobs) this.#end(job, error);
       return;
     }
-    const width = values.length / jobs.length, breathe = breather(slice.milliseconds);
+    await this.#breathe();
+    const width = values.length / jobs.length;
     for (const [row, job] of jobs.entries()) {
       // One that left meanwhile has no cache any more.
       if (job.cache) this.#take(job, values.subarray(row * width, (row + 1) * width));
       // Of a large vocabulary each text's choice takes a while.
-      await breathe();
+      await this.#breathe(slice.milliseconds);
     }
   }
 

@@ -11,6 +11,7 @@
 import { breather } from "../core/breathe.ts";
 import { FerrotypeError, ShapeError, throwIfAborted } from "../core/errors.ts";
 import { Generator } from "../core/random.ts";
+import { counted } from "../core/show.ts";
 import { defaultGenerator } from "../ops/mod.ts";
 import { noGrad } from "../tensor/mod.ts";
 import { Finished } from "./finished.ts";
@@ -142,8 +143,10 @@ export async function beamSearch<C extends LanguageModelCache>(
   const { numBeams, numBeamGroups, maxNewTokens } = options, start = prompt.length;
   if (start + maxNewTokens > model.contextLength + 1) {
     throw new ShapeError(
-      `generate: beam search does not slide: ${start} tokens of prompt and ${maxNewTokens} new ones are more ` +
-        `than the model's ${model.contextLength} positions; ask for fewer`,
+      `generate: beam search does not slide: ${
+        counted(start, "token")
+      } of prompt and ${maxNewTokens} new ones are more ` +
+        `than the model's ${counted(model.contextLength, "position")}; ask for fewer`,
     );
   }
   const processors = buildProcessors(options, start), breathe = breather();

@@ -11,6 +11,7 @@
  */
 import { breather } from "../core/breathe.ts";
 import { OptionError, ShapeError, throwIfAborted } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { slice, type Tensor } from "../ops/mod.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
@@ -54,8 +55,10 @@ export async function* contrastiveSteps<C extends LanguageModelCache>(
   }
   if (capacity > contextLength) {
     throw new ShapeError(
-      `generate: contrastive search does not slide: ${prompt.length} tokens of prompt and ${maxNewTokens} new ones are ` +
-        `more than the model's ${contextLength} positions; ask for fewer`,
+      `generate: contrastive search does not slide: ${
+        counted(prompt.length, "token")
+      } of prompt and ${maxNewTokens} new ones are ` +
+        `more than the model's ${counted(contextLength, "position")}; ask for fewer`,
     );
   }
   const through = (ids: number[][], into: C): Tensor => noGrad(() => model.hidden!(ids, { cache: into }));

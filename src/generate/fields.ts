@@ -110,6 +110,7 @@ export const idFields: Readonly<Record<string, (value: never) => readonly number
   forcedEosTokenId: (list: readonly number[]) => list,
   eosTokenId: (list: readonly number[]) => list,
   negativePromptIds: (list: readonly number[]) => list,
+  padTokenId: (one: number | null) => one === null || one < 0 ? [] : [one],
 };
 
 /** Fields that change no token, whatever they say: how fast, in how much memory, in what form, with which padding. */

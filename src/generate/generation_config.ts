@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { OptionError } from "../core/errors.ts";
+import { demandObject } from "../core/json.ts";
 import { nearest } from "../core/nearest.ts";
 import { type Idle, idleOf } from "../core/options.ts";
 import {
@@ -17,13 +17,7 @@ import {
   unfelt,
 } from "./fields.ts";
 import { demandHonoured, valueOf } from "./given.ts";
-import {
-  type GenerateOptions,
-  type ResolvedOptions,
-  resolveOptions,
-  sampling,
-  samplingNames,
-} from "./options.ts";
+import { contradicting, type GenerateOptions, resolveOptions, sampling, samplingNames } from "./options.ts";
 import { beamNames, idleBeside } from "./options_together.ts";
 
 function camel(name: string): string {
@@ -36,17 +30,17 @@ const snake = (name: string): string => name.replace(/[A-Z]/g, (c) => `_${c.toLo
  * The options in a `generation_config.json`. What changes no token is passed over, whatever it says: notes of other
  * programs, how much memory they take, what they tell besides.
  *
- * @throws {OptionError} for a field of Hugging Face that changes tokens and cannot be honoured, or a value it cannot have.
+ * @throws {FormatError} for what is no object, {OptionError} for a field of Hugging Face that changes tokens and cannot be
+ *   honoured, or a value it cannot have.
  */
 export function generationDefaults(json: unknown, where = "generation_config.json"): GenerateOptions {
-  if (typeof json !== "object" || json === null) return {};
   const found: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(json)) {
+  for (const [name, value] of Object.entries(demandObject(json, where))) {
     const plain = camel(name), own = Object.hasOwn(aliases, plain) ? aliases[plain] : plain;
     if (value === null || silentFields.includes(plain)) continue;
-    if (!(Object.hasOwn(refused, plain) && refused[plain].besides)) demandHonoured(plain, value, where);
+    if (!(Object.hasOwn(refused, plain) && refused[plain].besides)) demandHonoured(plain, value, where, name);
     if (!Object.hasOwn(fields, own)) continue;
-    valueOf(own as FieldName, value, where);
+    valueOf(own as FieldName, value, where, name);
     found[own] = value;
   }
   // Files often carry both; the number of new tokens is the one that holds.
@@ -71,7 +65,7 @@ export function slipsIn(json: unknown): [name: string, meant: string][] {
 }
 
 /** A sentence with the names of options as such files spell them. */
-const asInFile = (text: string): string => text.replace(/\b[a-z]+(?:[A-Z][a-z]*)+\b/g, snake);
+export const asInFile = (text: string): string => text.replace(/\b[a-z]+(?:[A-Z][a-z]*)+\b/g, snake);
 
 /**
  * What the fields of a `generation_config.json` do not do, a sentence each: in a file of others' making it is no error. `own`
@@ -87,14 +81,10 @@ export function idleFields(own: GenerateOptions, vocabSize: number): string[] {
     if (outside === undefined) continue;
     said.push(`${name} names token ${outside}, and the model's tokens go from 0 to ${vocabSize - 1}`);
   }
-  let o: ResolvedOptions;
-  try {
-    o = resolveOptions({}, own);
-  } catch (error) {
-    if (!(error instanceof OptionError)) throw error;
-    said.push(error.message.replace(/^\w+: /, ""));
-    return said.map(asInFile);
+  for (const [name, why] of contradicting({}, own)) {
+    said.push(`${why.replace(/^\w+: /, "")}; ${name} is left aside`);
   }
+  const o = resolveOptions({}, own);
   const { doSample, numBeams, temperature, penaltyAlpha } = o;
   const isOff = (name: FieldName): boolean => own[name] === fields[name].default;
   const idle: Idle<GenerateOptions>[] = [

@@ -7,7 +7,7 @@ import { OptionError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { hint } from "../core/nearest.ts";
 import { checkOption, demandObject, type OptionTable } from "../core/options.ts";
-import { show } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import {
   aliases,
   type Field,
@@ -48,9 +48,9 @@ export const generateOptions: OptionTable<GenerateOptions> = {
 const names: readonly string[] = Object.keys(generateOptions);
 
 /** @throws {OptionError} for a field whose value changes tokens (or what a caller is told) and cannot be honoured. */
-export function demandHonoured(name: string, value: unknown, where: string): void {
+export function demandHonoured(name: string, value: unknown, where: string, said = name): void {
   const is = (why: string): OptionError =>
-    new OptionError(`${where}: ${name} ${show(value)} cannot be honoured: ${why}`);
+    new OptionError(`${where}: ${said} ${show(value)} cannot be honoured: ${why}`);
   if (name === "cacheImplementation" && value === "quantized") throw is(quantizedCache);
   if (!Object.hasOwn(refused, name) || value === undefined) return;
   const { neutral, why } = refused[name];
@@ -108,6 +108,7 @@ export function checkVocabulary(
   vocabSize: number,
   where = "generate",
   only: readonly string[] = Object.keys(idFields),
+  spelled: (name: string) => string = (name) => name,
 ): void {
   for (const name of only) {
     const value = options[name as FieldName];
@@ -116,14 +117,18 @@ export function checkVocabulary(
     const outside = list === null ? undefined : idFields[name](list as never).find((id) => id >= vocabSize);
     if (outside === undefined) continue;
     throw new OptionError(
-      `${where}: ${name} names token ${outside}, and the model's tokens go from 0 to ${vocabSize - 1}`,
+      `${where}: ${spelled(name)} names token ${outside}, and the model's tokens go from 0 to ${
+        vocabSize - 1
+      }`,
     );
   }
   const other = (options.assistantModel as { config?: { vocabSize?: unknown } } | undefined)?.config
     ?.vocabSize;
   if (typeof other === "number" && other !== vocabSize) {
     throw new OptionError(
-      `${where}: assistantModel has ${other} tokens, and the model has ${vocabSize}; it guesses with the same ones`,
+      `${where}: assistantModel has ${
+        counted(other, "token")
+      }, and the model has ${vocabSize}; it guesses with the same ones`,
     );
   }
 }

@@ -12,6 +12,7 @@ import type { Tokenizer } from "../text/mod.ts";
 import { hint } from "../core/nearest.ts";
 import type { Option } from "../core/options.ts";
 import { OptionError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { type Field, type FieldName, fields } from "./fields.ts";
 import { generateOptions, readOptions } from "./given.ts";
 import { beamNames, checkTogether } from "./options_together.ts";
@@ -281,6 +282,40 @@ function without(options: GenerateOptions, left: readonly string[]): GenerateOpt
   return Object.fromEntries(Object.entries(options).filter(([name]) => !left.includes(name)));
 }
 
+/** Names that a sentence says, in its order. */
+const namesIn = (sentence: string): string[] => sentence.match(/\b[a-z]+(?:[A-Z][a-z]*)*\b/g) ?? [];
+
+/**
+ * What of a model's own options contradicts the caller's, or one another: those that are left aside for it, each with the
+ * reason. Nothing where the caller's contradict each other.
+ */
+export function contradicting(
+  given: GenerateOptions,
+  defaults: GenerateOptions,
+): [name: string, why: string][] {
+  const problemOf = (base: GenerateOptions): string | null => {
+    try {
+      settle(given, base);
+      return null;
+    } catch (error) {
+      if (!(error instanceof OptionError)) throw error;
+      return error.message;
+    }
+  };
+  const left: [string, string][] = [];
+  for (let base = defaults;;) {
+    const why = problemOf(base);
+    if (why === null) return left;
+    const said = namesIn(why), place = (name: string): number => (said.indexOf(name) + 1) || Infinity;
+    const names = Object.keys(base).sort((a, b) => place(a) - place(b) || 0);
+    // One that mends it alone, else the one that is named.
+    const name = names.find((name) => problemOf(without(base, [name])) === null) ?? names[0];
+    if (name === undefined) return [];
+    left.push([name, why]);
+    base = without(base, [name]);
+  }
+}
+
 /**
  * Fills in defaults and checks. `modelOptions` are the model's own (generation_config.json); what the caller says wins,
  * and leaves aside those of them that contradict it.
@@ -294,10 +329,23 @@ export function resolveOptions(
   modelOptions: GenerateOptions = {},
 ): ResolvedOptions {
   const given = readOptions(options, "generate"), defaults = readOptions(modelOptions, "generationConfig");
+  try {
+    return settle(given, defaults);
+  } catch (error) {
+    if (!(error instanceof OptionError)) throw error;
+    const left = contradicting(given, defaults).map(([name]) => name);
+    // Where none of them is to blame, the caller's own are.
+    return settle(given, left.length ? without(defaults, left) : {});
+  }
+}
+
+/** The options of a caller over a model's own, both read. @throws {OptionError} for those that contradict each other. */
+function settle(given: GenerateOptions, defaults: GenerateOptions): ResolvedOptions {
   const asked = samplingNames.filter((name) => given[name] !== undefined), excluded = notSampling(given);
   const isContrastive = excluded !== null && (given.penaltyAlpha ?? 0) > 0;
-  const idle = asked.filter((name) =>
-    given[name] !== sampling[name] && !(name === "temperature" && given[name] === 0) &&
+  const drawn = given.seed === undefined || (given.numBeams ?? 1) > 1 ? asked : [...asked, "seed" as const];
+  const idle = drawn.filter((name) =>
+    (name === "seed" || given[name] !== sampling[name]) && !(name === "temperature" && given[name] === 0) &&
     !(name === "topK" && isContrastive)
   );
   if (excluded !== null && idle.length) {
@@ -406,13 +454,29 @@ export function demandNoAdapter(what: string, { adapter }: ResolvedOptions): voi
   );
 }
 
+/** @throws {OptionError} where the length that a caller asks for is more than a prompt of so many ids can become. */
+export function demandLength(
+  minLength: number | undefined,
+  promptLength: number,
+  { maxNewTokens, maxLength }: ResolvedOptions,
+): void {
+  const most = maxLength ?? promptLength + maxNewTokens;
+  if (minLength === undefined || minLength <= most) return;
+  const sum = maxLength === null
+    ? `the ${promptLength} of the prompt and maxNewTokens ${maxNewTokens}`
+    : `maxLength ${maxLength}`;
+  throw new OptionError(`generate: minLength is ${minLength}, expected at most ${most}: ${sum}`);
+}
+
 /** The same for a prompt of so many ids: `maxLength` becomes a number of new tokens. */
 export function forPrompt(options: ResolvedOptions, promptLength: number): ResolvedOptions {
   const { maxLength } = options;
   if (maxLength === null) return options;
   if (promptLength >= maxLength) {
     throw new OptionError(
-      `generate: the prompt has ${promptLength} tokens, and maxLength ${maxLength} leaves room for none; raise it, or use ` +
+      `generate: the prompt has ${
+        counted(promptLength, "token")
+      }, and maxLength ${maxLength} leaves room for none; raise it, or use ` +
         `maxNewTokens`,
     );
   }

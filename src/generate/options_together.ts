@@ -34,6 +34,7 @@ export function idleBeside(o: ResolvedOptions): readonly Idle<GenerateOptions>[]
       because: `${noGuesses}; it belongs to assistantModel`,
       unless: fields.numAssistantTokens.default,
     },
+    { option: "seed", when: () => !o.doSample, because: "nothing is drawn; it belongs to doSample: true" },
     { option: "contextOverflow", when: beams, because: "beam search does not slide", unless: "error" },
     { option: "cachePrompt", when: beams, because: "beam search makes caches of its own", unless: false },
   ];

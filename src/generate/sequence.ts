@@ -143,7 +143,7 @@ export class Sequence {
   /** Changes logits to those that are chosen from; gives what is told of a token, where it is asked for. */
   #process(logits: Float32Array): ((id: number) => TokenDetails) | null {
     const { logprobs, outputLogits, outputScores, removeInvalidValues } = this.#options;
-    if (!removeInvalidValues) demandNumbers(logits, this.#made);
+    if (!removeInvalidValues) demandNumbers(logits, this.made);
     if (this.#processors.length > 0) {
       if (this.#raw.length !== logits.length) this.#raw = new Float32Array(logits.length);
       this.#raw.set(logits);
@@ -156,20 +156,20 @@ export class Sequence {
   }
 
   /** Tokens made so far. */
-  get #made(): number {
+  get made(): number {
     return this.text.length - this.start;
   }
 
   /** The likeliest token of processed logits. @throws {FerrotypeError} where they leave none, naming the processors. */
   #best(logits: Float32Array): number {
     const best = argmaxOf(logits);
-    if (best < 0) throw excluded(this.#processors, this.text, this.#raw, this.#made);
+    if (best < 0) throw excluded(this.#processors, this.text, this.#raw, this.made);
     return best;
   }
 
   /** The next token where only the likeliest is asked for: `id` is it, or below 0 where the largest logit is no number. */
   accept(id: number): number {
-    if (id < 0) throw notNumbers(this.#made);
+    if (id < 0) throw notNumbers(this.made);
     return id;
   }
 

@@ -12,6 +12,7 @@
  */
 import { breather } from "../core/breathe.ts";
 import { OptionError, ShapeError, throwIfAborted } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { reshape, type Tensor } from "../ops/mod.ts";
 import { likeliest } from "../ops/sample.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
@@ -34,12 +35,16 @@ export function checkPrompt(prompt: readonly number[], options: ResolvedOptions,
   const { cache, maxNewTokens } = options, before = cache?.ids.length ?? 0, all = before + prompt.length;
   if (cache && cache.batch !== 1) {
     throw new OptionError(
-      `generate: cache holds ${cache.batch} texts, and only one is continued; make it with batch 1`,
+      `generate: cache holds ${
+        counted(cache.batch, "text")
+      }, and only one is continued; make it with batch 1`,
     );
   }
   if (cache && before < cache.length) {
     throw new OptionError(
-      `generate: cache holds ${cache.length} positions and the ids of ${before}; append the others to cache.ids`,
+      `generate: cache holds ${
+        counted(cache.length, "position")
+      } and the ids of ${before}; append the others to cache.ids`,
     );
   }
   if (all === 0 || (cache && all === cache.length)) {
@@ -47,12 +52,14 @@ export function checkPrompt(prompt: readonly number[], options: ResolvedOptions,
   }
   if (prompt.length > limit) {
     throw new ShapeError(
-      `generate: the prompt has ${prompt.length} tokens, the model takes ${limit}; shorten it`,
+      `generate: the prompt has ${counted(prompt.length, "token")}, the model takes ${limit}; shorten it`,
     );
   }
   if (options.contextOverflow === "error" && all + maxNewTokens > limit + 1) {
     throw new ShapeError(
-      `generate: ${all} tokens of prompt and ${maxNewTokens} new ones are more than the ${limit} positions there ` +
+      `generate: ${
+        counted(all, "token")
+      } of prompt and ${maxNewTokens} new ones are more than the ${limit} positions there ` +
         `are; ask for fewer, or pass { contextOverflow: "slide" }`,
     );
   }

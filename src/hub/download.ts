@@ -5,6 +5,7 @@
  * @module
  */
 import { FerrotypeError, HubError, throwIfAborted } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { type Hash, runtimeName, startHash } from "../platform/platform.ts";
 import type { RemoteFile } from "./listing.ts";
 import { plainEtag } from "./names.ts";
@@ -133,7 +134,9 @@ function checkRange(response: Response, file: RemoteFile, start: number, what: s
     );
   }
   if (file.size !== null && total !== "*" && Number(total) !== file.size) {
-    throw new ChangedError(`${what} has ${total} bytes now and had ${file.size}; try again`);
+    throw new ChangedError(
+      `${what} has ${counted(Number(total), "byte")} now and had ${file.size}; try again`,
+    );
   }
 }
 

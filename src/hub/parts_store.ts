@@ -10,6 +10,7 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError, HubError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import type { RemoteFile } from "./listing.ts";
 import { checkFileName, isCommit } from "./names.ts";
 import type { Partial, Store } from "./store.ts";
@@ -197,7 +198,9 @@ function openParts(
     size,
     async read(offset, length, into = new Uint8Array(length)) {
       if (!(offset >= 0 && length >= 0 && offset + length <= size)) {
-        throw new FormatError(`${name}: bytes ${offset} to ${offset + length} are not in its ${size} bytes`);
+        throw new FormatError(
+          `${name}: bytes ${offset} to ${offset + length} are not in its ${counted(size, "byte")}`,
+        );
       }
       for (let done = 0; done < length;) {
         const at = offset + done, i = Math.floor(at / part);

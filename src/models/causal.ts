@@ -10,11 +10,12 @@ import { OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
-import { show } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import { type LayerOptions, Module } from "../nn/mod.ts";
 import { probabilities } from "../nn/probabilities.ts";
 import { alias } from "../ops/bridge.ts";
 import { concat, contiguous, crossEntropy, reshape, slice, type Tensor } from "../ops/mod.ts";
+import { checkpoint } from "../ops/transforms/checkpoint.ts";
 import { activeCapture, isRecording, keep, noGrad, tidy } from "../tensor/mod.ts";
 import { type CacheDType, CausalCache } from "./cache.ts";
 import { DecodingStep, DecodingSteps, type Pass } from "./decoding.ts";
@@ -45,15 +46,38 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   /** Its name in messages. */
   protected abstract get title(): string;
   readonly #steps = new DecodingSteps();
+  /**
+   * Whether nothing is kept in training of what a layer computes but what went into it: going back, it is computed again
+   * (transformers' `gradient_checkpointing`). The same gradients, bit for bit, for a third more work and much less memory.
+   */
+  gradientCheckpointing = false;
 
   /** An empty cache of its own. */
   protected abstract cacheOf(batch: number, capacity: number, options: LayerOptions): C;
 
-  /** Ids [batch, time] → what comes out of the last norm, [batch, time, width]; of the first `depth` layers alone where given. */
-  protected abstract through(ids: Tensor, place: Place, depth?: number): Tensor;
+  /**
+   * Ids [batch, time] → what comes out of the last norm, [batch, time, width]; of the first `depth` layers alone where given.
+   * @internal
+   */
+  abstract through(ids: Tensor, place: Place, depth?: number): Tensor;
 
   /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
   abstract logits(hidden: Tensor): Tensor;
+
+  /** What `f`, a layer, gives for x and the tensors that it needs besides, which are not kept of it where that was asked for. */
+  protected layer(
+    x: Tensor,
+    place: Place,
+    others: readonly Tensor[],
+    f: (x: Tensor, place: Place, others: readonly Tensor[]) => Tensor,
+  ): Tensor {
+    activeCapture()?.guard(this, "gradientCheckpointing", () => this.gradientCheckpointing);
+    const { held } = place, isKept = !this.gradientCheckpointing || !this.training || !isRecording();
+    if (isKept || !held) return f(x, place, others);
+    return checkpoint((x: Tensor, ...rest: Tensor[]) =>
+      f(x, place.holding(rest.slice(others.length)), rest.slice(0, others.length))
+    )(x, ...others, ...held);
+  }
 
   /** Whether what it computes of a text depends on the text's length, so that a program is for one length alone. */
   protected get isCounting(): boolean {
@@ -139,10 +163,28 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     }
   }
 
-  /** What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. */
-  hidden(ids: Ids, options: { cache?: C } = {}): Tensor {
-    const { cache } = checkOptions("hidden", options, hiddenOptions);
-    return tidy(() => this.hiddenOf(this.ids(ids), cache as C | undefined ?? null));
+  /**
+   * What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. With `depth`, what the
+   * last norm makes of the first `depth` layers alone (0: of the embeddings): `logits` of that is what the model would say next
+   * if it ended there (the logit lens, nostalgebraist 2020).
+   *
+   * @throws {OptionError} for more layers than there are, and for `depth` beside a cache, which all layers fill.
+   */
+  hidden(ids: Ids, options: { cache?: C; depth?: number } = {}): Tensor {
+    const { cache, depth } = checkOptions("hidden", options, hiddenOptions);
+    if (depth === undefined) return tidy(() => this.hiddenOf(this.ids(ids), cache as C | undefined ?? null));
+    if (cache) {
+      throw new OptionError(
+        "hidden: depth has no place beside a cache, which all layers fill; leave one out",
+      );
+    }
+    if (depth > this.depth) {
+      throw new OptionError(`hidden: depth is ${depth}, and ${this.title} has ${this.depth} layers`);
+    }
+    return tidy(() => {
+      const given = this.ids(ids);
+      return this.through(given, this.#place(given, null), depth);
+    });
   }
 
   /**
@@ -217,6 +259,14 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     return idsAsTensor(this.title, this, ids);
   }
 
+  /**
+   * How long texts may become without what was computed of them being computed again.
+   * @internal
+   */
+  get pastReach(): number {
+    return this.contextLength;
+  }
+
   /** Checks ids before they go to the device. @throws {ShapeError} for an id outside the vocabulary. */
   checkIds(ids: Iterable<number>): void {
     checkIds(this.title, this.vocabSize, ids);
@@ -243,7 +293,9 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     for (const [i, { layers }] of caches.entries()) {
       if (layers.length !== this.depth) {
         throw new OptionError(
-          `forward: cache has ${layers.length} layers, ${this.title} ${this.depth}; make it with createCache()`,
+          `forward: cache has ${
+            counted(layers.length, "layer")
+          }, ${this.title} ${this.depth}; make it with createCache()`,
         );
       }
       if (caches.indexOf(caches[i]) < i) {
@@ -257,7 +309,9 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
     const [rows, time] = ids.shape;
     if (rows !== caches.length || caches.some(({ batch }) => batch !== 1)) {
       throw new ShapeError(
-        `${this.title}: ids of ${rows} texts for ${caches.length} caches; give one of batch 1 for each`,
+        `${this.title}: ids of ${counted(rows, "text")} for ${
+          counted(caches.length, "cache")
+        }; give one of batch 1 for each`,
       );
     }
     if (isSeen) {
@@ -307,7 +361,9 @@ export abstract class CausalModel<C extends CausalCache = CausalCache> extends M
   #demandPlace(length: number): void {
     if (length <= this.contextLength) return;
     throw new ShapeError(
-      `${this.title}: ${length} tokens are more than the ${this.contextLength} positions of this model`,
+      `${this.title}: ${counted(length, "token")} are more than the ${
+        counted(this.contextLength, "position")
+      } of this model`,
     );
   }
 
@@ -347,7 +403,10 @@ const lossOptions: OptionTable<ModelLossOptions> = {
 const cacheOptions: OptionTable<{ dtype?: CacheDType }> = {
   dtype: kinds.oneOf("f32", "f16", "bf16", "q8"),
 };
-const hiddenOptions: OptionTable<{ cache?: CausalCache }> = { cache: aCache };
+const hiddenOptions: OptionTable<{ cache?: CausalCache; depth?: number }> = {
+  cache: aCache,
+  depth: kinds.whole(0),
+};
 const forwardOptions: OptionTable<
   { cache?: CausalCache | readonly CausalCache[]; lastOnly?: boolean } & SeenOptions
 > = {

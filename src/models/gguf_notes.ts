@@ -8,6 +8,7 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import type { GgufNotes, TypedNote } from "../files/gguf/mod.ts";
 import { rotaryFrequencies, type RotaryOptions } from "../nn/rotary.ts";
 import type { DecoderConfig } from "./decoder/config.ts";
@@ -81,7 +82,9 @@ function putScaling(to: Notes, rotary: RotaryOptions): void {
       return;
     case "dynamic":
       to.warnings.push(
-        `a GGUF knows no dynamic scaling: texts of more than ${rotary.maxPositions} tokens get plain angles`,
+        `a GGUF knows no dynamic scaling: texts of more than ${
+          counted(rotary.maxPositions, "token")
+        } get plain angles`,
       );
       return;
     case "factors":
@@ -125,10 +128,12 @@ function putWindows(to: Notes, { layers, family }: DecoderConfig): void {
     const isWritten = architecture === "phi3" || family === "mistral";
     if (isWritten && windows.every((w) => w === window)) {
       if (family === "mistral") to.set("attention.sliding_window", window);
-      to.warnings.push(`llama.cpp does not heed this model's window of ${window} tokens`);
+      to.warnings.push(`llama.cpp does not heed this model's window of ${counted(window, "token")}`);
     } else {
       throw new FormatError(
-        `a GGUF of ${architecture} does not say that layers see ${window} tokens alone; keep it as safetensors`,
+        `a GGUF of ${architecture} does not say that layers see ${
+          counted(window, "token")
+        } alone; keep it as safetensors`,
       );
     }
     return;

@@ -64,6 +64,8 @@ export interface CausalNetwork extends Module {
   readonly vocabSize: number;
   /** The longest sequence. */
   readonly contextLength: number;
+  /** Whether nothing is kept in training of what a layer computes but what went into it; going back, it is computed again. */
+  gradientCheckpointing: boolean;
   /** Token embeddings, [vocab, width]: where and as what the model is held. */
   readonly embeddings: Tensor;
   /** Empty memory for keys and values of `capacity` positions (default: all) of `batch` texts (default 1). */
@@ -81,8 +83,11 @@ export interface CausalNetwork extends Module {
     ids: Ids,
     options?: { cache?: CausalCache | readonly CausalCache[]; lastOnly?: boolean } & SeenOptions,
   ): Tensor;
-  /** What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. */
-  hidden(ids: Ids, options?: { cache?: CausalCache }): Tensor;
+  /**
+   * What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds; with `depth`, of the first
+   * `depth` layers alone.
+   */
+  hidden(ids: Ids, options?: { cache?: CausalCache; depth?: number }): Tensor;
   /** Logits [.., vocab] for what comes out of the last norm, [.., width]. */
   logits(hidden: Tensor): Tensor;
   /** The mean cross-entropy, in nats; without targets each position's target is the id that follows. */

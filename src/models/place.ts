@@ -27,6 +27,10 @@ export interface Place {
   positions(): Tensor;
   /** What queries of a layer find among keys and values of their own positions and of those before. */
   attend(layer: number): Attend;
+  /** The tensors that `attend` needs, for whoever calls it when they are gone; null where a cache is filled, which is done once. */
+  readonly held: readonly Tensor[] | null;
+  /** The same place, with others that are the same in their stead. */
+  holding(held: readonly Tensor[]): Place;
 }
 
 /** What is there of texts that are padded; see `padding.ts`. */
@@ -50,8 +54,12 @@ export function placeBehind(
   const isKnown = !cache || !activeCapture() || padding !== null || isCounted || cache.capacity > most;
   const start = isKnown ? cache?.length ?? 0 : null;
   let places: Tensor | null = null;
+  const held = cache ? null : padding?.seen ? [padding.seen] : [];
   return {
     time,
+    held,
+    holding: ([seen = null]) =>
+      placeBehind(cache, time, most, device, padding && { positions: padding.positions, seen }, isCounted),
     start: padding ? null : start,
     reach: start === null ? Math.min(most, cache!.capacity) : start + time,
     positions: () =>
@@ -79,8 +87,10 @@ export function placeOfRows(caches: readonly CausalCache[], most: number, device
     lengths = perRun(caches.length, () => caches.map((c) => c.next()));
   const places = tensor([...lengths], { dtype: "i32", device }); // [rows]
   const known = isCaptured ? null : lengths;
-  return {
+  const place: Place = {
     time: 1,
+    held: null,
+    holding: () => place,
     start: null,
     reach: known
       ? 1 + Math.max(...known)
@@ -102,4 +112,5 @@ export function placeOfRows(caches: readonly CausalCache[], most: number, device
       );
     },
   };
+  return place;
 }

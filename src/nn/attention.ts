@@ -9,6 +9,7 @@
 import { ShapeError } from "../core/errors.ts";
 import { number } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
+import { counted } from "../core/show.ts";
 import {
   type AttentionOptions,
   reshape,
@@ -93,12 +94,14 @@ export class CausalSelfAttention extends Module {
     );
     demandSizes("CausalSelfAttention", { width, heads });
     if (width % heads !== 0) {
-      throw new ShapeError(`CausalSelfAttention: width ${width} does not divide into ${heads} heads`);
+      throw new ShapeError(
+        `CausalSelfAttention: width ${width} does not divide into ${counted(heads, "head")}`,
+      );
     }
     this.heads = heads;
     this.dropout = dropout;
     this.attentionDropout = attentionDropout;
-    this.scale = scale ?? 1 / Math.sqrt(width / heads);
+    this.scale = scale ?? (width === 0 ? 1 : 1 / Math.sqrt(width / heads));
     this.c_attn = new Conv1D(width, 3 * width, place);
     this.c_proj = new Conv1D(width, width, place);
   }

@@ -113,8 +113,14 @@ export function ones(t: Tensor): Tensor {
   return constant(t, 1);
 }
 
+/** Uniform in ±bound; what has no inputs has an infinite bound, and no elements either. */
+const within = (t: Tensor, bound: number): Tensor => t.size === 0 ? t : uniform(t, -bound, bound);
+
+/** Normal with the deviation `std`; what has no inputs has an infinite one, and no elements either. */
+const around = (t: Tensor, std: number): Tensor => t.size === 0 ? t : normal(t, 0, std);
+
 /**
- * Uniform in ±gain · √(6 / (fanIn + fanOut)) (Glorot, Bengio 2010).
+ * Uniform in ±gain · √(6 / (fanIn + fanOut)) (Glorot, Bengio 2010); a weight without elements stays as it is.
  *
  * @throws {DTypeError} for what is no tensor, {ShapeError} for fewer than 2 dims, {OptionError} for a
  *   negative gain.
@@ -122,12 +128,12 @@ export function ones(t: Tensor): Tensor {
  */
 export function xavierUniform(t: Tensor, gain = 1): Tensor {
   checkOption("init.xavierUniform", "gain", gain, fromZero);
-  const { fanIn, fanOut } = fans(t), bound = gain * Math.sqrt(6 / (fanIn + fanOut));
-  return uniform(t, -bound, bound);
+  const { fanIn, fanOut } = fans(t);
+  return within(t, gain * Math.sqrt(6 / (fanIn + fanOut)));
 }
 
 /**
- * Normal with deviation gain · √(2 / (fanIn + fanOut)) (Glorot, Bengio 2010).
+ * Normal with deviation gain · √(2 / (fanIn + fanOut)) (Glorot, Bengio 2010); a weight without elements stays as it is.
  *
  * @throws {DTypeError} for what is no tensor, {ShapeError} for fewer than 2 dims, {OptionError} for a
  *   negative gain.
@@ -136,11 +142,11 @@ export function xavierUniform(t: Tensor, gain = 1): Tensor {
 export function xavierNormal(t: Tensor, gain = 1): Tensor {
   checkOption("init.xavierNormal", "gain", gain, fromZero);
   const { fanIn, fanOut } = fans(t);
-  return normal(t, 0, gain * Math.sqrt(2 / (fanIn + fanOut)));
+  return around(t, gain * Math.sqrt(2 / (fanIn + fanOut)));
 }
 
 /**
- * Uniform in ±gain · √(3 / fanIn), gain √(2 / (1 + a²)) (He, Zhang, Ren, Sun 2015).
+ * Uniform in ±gain · √(3 / fanIn), gain √(2 / (1 + a²)) (He, Zhang, Ren, Sun 2015); a weight without elements stays as it is.
  *
  * @throws {DTypeError} for what is no tensor, {ShapeError} for fewer than 2 dims, {OptionError} for an `a`
  *   that is no number.
@@ -148,12 +154,11 @@ export function xavierNormal(t: Tensor, gain = 1): Tensor {
  */
 export function kaimingUniform(t: Tensor, a = 0): Tensor {
   checkOption("init.kaimingUniform", "a", a, aNumber);
-  const bound = Math.sqrt(2 / (1 + a * a)) * Math.sqrt(3 / fans(t).fanIn);
-  return uniform(t, -bound, bound);
+  return within(t, Math.sqrt(2 / (1 + a * a)) * Math.sqrt(3 / fans(t).fanIn));
 }
 
 /**
- * Normal with deviation gain / √fanIn, gain √(2 / (1 + a²)) (He, Zhang, Ren, Sun 2015).
+ * Normal with deviation gain / √fanIn, gain √(2 / (1 + a²)) (He, Zhang, Ren, Sun 2015); a weight without elements stays as it is.
  *
  * @throws {DTypeError} for what is no tensor, {ShapeError} for fewer than 2 dims, {OptionError} for an `a`
  *   that is no number.
@@ -161,5 +166,5 @@ export function kaimingUniform(t: Tensor, a = 0): Tensor {
  */
 export function kaimingNormal(t: Tensor, a = 0): Tensor {
   checkOption("init.kaimingNormal", "a", a, aNumber);
-  return normal(t, 0, Math.sqrt(2 / (1 + a * a)) / Math.sqrt(fans(t).fanIn));
+  return around(t, Math.sqrt(2 / (1 + a * a)) / Math.sqrt(fans(t).fanIn));
 }

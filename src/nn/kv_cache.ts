@@ -9,6 +9,7 @@
 import { quantBlock } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
 import { checkOptions } from "../core/options.ts";
+import { counted } from "../core/show.ts";
 import { appendAt } from "../ops/appended.ts";
 import { add, arange, copyInto, empty, full, slice, type Tensor, zeros } from "../ops/mod.ts";
 import { activeCapture, keep, perRun, tidy, wantsGradient } from "../tensor/mod.ts";
@@ -107,7 +108,9 @@ export class KVCache {
   demandRoom(count: number): void {
     const end = this.#length + count;
     if (end <= this.capacity) return;
-    throw new ShapeError(`the key-value cache holds ${this.capacity} positions; ${end} are asked for`);
+    throw new ShapeError(
+      `the key-value cache holds ${counted(this.capacity, "position")}; ${end} are asked for`,
+    );
   }
 
   /** How many positions fit. */

@@ -6,9 +6,10 @@
 import { demandNumbers } from "../core/demand.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { type DType, isQuantized } from "../core/dtype.ts";
-import { ShapeError } from "../core/errors.ts";
+import { OptionError, ShapeError } from "../core/errors.ts";
 import { flag, number, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
+import { counted, show } from "../core/show.ts";
 import {
   add,
   affine,
@@ -23,16 +24,17 @@ import {
   ones,
   rmsNorm,
   type Tensor,
+  toDType,
   transpose,
   zeros,
 } from "../ops/mod.ts";
 import { afterProduct } from "../ops/after_product.ts";
 import { convOptions } from "../ops/options.ts";
-import { activeCapture, tidy } from "../tensor/mod.ts";
+import { activeCapture, autocastDType, tidy } from "../tensor/mod.ts";
 import { fans, kaimingUniform, normal, uniform } from "./init.ts";
 import type { AdapterSet } from "./lora.ts";
 import { type Layer, Module, parameter } from "./module.ts";
-import { demandSizes, layerOptions } from "./options.ts";
+import { demandSizes, layerOptions, positive } from "./options.ts";
 import { matrixDType, unquantized } from "./quantized.ts";
 
 /**
@@ -54,6 +56,12 @@ const linearOptions: OptionTable<LayerOptions & { bias?: boolean }> = { ...layer
 
 function emptyMatrix(rows: number, columns: number, options: LayerOptions): Tensor {
   return empty([rows, columns], { ...options, dtype: matrixDType(options.dtype ?? "f32", columns) });
+}
+
+/** A bias uniform in ±1/√fanIn; 0 where there are no inputs, as in PyTorch. */
+function beginBias(t: Tensor, fanIn: number): Tensor {
+  const bound = fanIn === 0 ? 0 : 1 / Math.sqrt(fanIn);
+  return parameter(uniform(t, -bound, bound));
 }
 
 /** The only handle on `rows`, transposed. */
@@ -81,6 +89,12 @@ function besideOf(layer: Linear | Conv1D): Beside | null {
   return layer.adapters;
 }
 
+/** `f` of x, which layers that multiply take in fewer bits where activations are of fewer. */
+function lowered(x: Tensor, f: (x: Tensor) => Tensor): Tensor {
+  const dtype = autocastDType();
+  return dtype === "f32" || x?.dtype !== "f32" ? f(x) : tidy(() => f(toDType(x, dtype)));
+}
+
 /**
  * x · weightᵀ + bias; weight [out, in]. Both begin uniform in ±1/√in.
  *
@@ -104,8 +118,7 @@ export class Linear extends Module implements Layer {
     const { bias = true, ...place } = checkOptions("Linear", options, linearOptions);
     demandSizes("Linear", { inFeatures, outFeatures });
     this.weight = parameter(kaimingUniform(emptyMatrix(outFeatures, inFeatures, place), Math.sqrt(5)));
-    const bound = 1 / Math.sqrt(inFeatures);
-    this.bias = bias ? parameter(uniform(empty([outFeatures], unquantized(place)), -bound, bound)) : null;
+    this.bias = bias ? beginBias(empty([outFeatures], unquantized(place)), inFeatures) : null;
   }
 
   /**
@@ -115,10 +128,8 @@ export class Linear extends Module implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
-    const beside = besideOf(this);
-    return beside
-      ? beside.product(x, (x) => linear(x, this.weight, this.bias))
-      : linear(x, this.weight, this.bias);
+    const beside = besideOf(this), plain = (x: Tensor): Tensor => linear(x, this.weight, this.bias);
+    return lowered(x, beside ? (x) => beside.product(x, plain) : plain);
   }
 }
 
@@ -160,8 +171,10 @@ export class Conv1D extends Module implements Layer {
    */
   forward(x: Tensor, options: AffineOptions = {}): Tensor {
     const beside = besideOf(this);
-    if (!beside) return affine(x, this.weight, this.bias, options);
-    return tidy(() => afterProduct(beside.product(x, (x) => affine(x, this.weight, this.bias)), options));
+    return lowered(x, (x) => {
+      if (!beside) return affine(x, this.weight, this.bias, options);
+      return tidy(() => afterProduct(beside.product(x, (x) => affine(x, this.weight, this.bias)), options));
+    });
   }
 }
 
@@ -189,6 +202,11 @@ export class Embedding extends Module implements Layer {
     super();
     const { paddingIdx = null, ...place } = checkOptions("Embedding", options, embeddingOptions);
     demandSizes("Embedding", { count, width });
+    if (paddingIdx !== null && (paddingIdx < -count || paddingIdx >= count)) {
+      throw new OptionError(
+        `Embedding: paddingIdx is ${paddingIdx}, expected one of the ${counted(count, "row")}, from 0`,
+      );
+    }
     this.#paddingIdx = paddingIdx;
     this.weight = parameter(normal(emptyMatrix(count, width, place)));
     if (this.#paddingIdx !== null) zeroRow(this.weight, this.#paddingIdx);
@@ -324,7 +342,7 @@ abstract class Convolution extends Module {
   constructor(
     what: string,
     sizes: { readonly inChannels: number; readonly outChannels: number },
-    kernel: { readonly [axis: string]: number },
+    kernelSize: readonly number[],
     options: ConvolutionOptions,
   ) {
     super();
@@ -333,16 +351,16 @@ abstract class Convolution extends Module {
       options,
       convolutionOptions,
     );
-    demandSizes(what, { ...sizes, ...kernel });
+    demandSizes(what, sizes);
+    for (const value of kernelSize) demandSizes(what, { kernelSize: value }, positive);
     for (const [name, channels] of Object.entries(sizes)) {
       if (channels % groups === 0) continue;
       throw new ShapeError(`${what}: ${name} is ${channels}, expected a multiple of the ${groups} of groups`);
     }
-    const shape = [sizes.outChannels, sizes.inChannels / groups, ...Object.values(kernel)];
+    const shape = [sizes.outChannels, sizes.inChannels / groups, ...kernelSize];
     this.options = { stride, padding, dilation, groups };
     this.weight = parameter(kaimingUniform(empty(shape, place), Math.sqrt(5)));
-    const bound = 1 / Math.sqrt(fans(this.weight).fanIn);
-    this.bias = bias ? parameter(uniform(empty([this.weight.shape[0]], place), -bound, bound)) : null;
+    this.bias = bias ? beginBias(empty([sizes.outChannels], place), fans(this.weight).fanIn) : null;
   }
 }
 
@@ -363,7 +381,7 @@ export class Conv1d extends Convolution implements Layer {
     kernelSize: number,
     options: LayerOptions & ConvOptions & { bias?: boolean } = {},
   ) {
-    super("Conv1d", { inChannels, outChannels }, { kernelSize }, options);
+    super("Conv1d", { inChannels, outChannels }, [kernelSize], options);
   }
 
   /**
@@ -373,7 +391,7 @@ export class Conv1d extends Convolution implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
-    return conv1d(x, this.weight, this.bias, this.options);
+    return lowered(x, (x) => conv1d(x, this.weight, this.bias, this.options));
   }
 }
 
@@ -394,9 +412,12 @@ export class Conv2d extends Convolution implements Layer {
     kernelSize: number | readonly [number, number],
     options: LayerOptions & ConvOptions & { bias?: boolean } = {},
   ) {
-    if (typeof kernelSize !== "number") demandNumbers("Conv2d", kernelSize, "kernelSize");
-    const [height, width] = typeof kernelSize === "number" ? [kernelSize, kernelSize] : kernelSize;
-    super("Conv2d", { inChannels, outChannels }, { height, width }, options);
+    const sides = typeof kernelSize === "number" ? [kernelSize, kernelSize] : kernelSize;
+    demandNumbers("Conv2d", sides, "kernelSize");
+    if (sides.length !== 2) {
+      throw new ShapeError(`Conv2d: kernelSize is ${show(sides)}, expected one number or [height, width]`);
+    }
+    super("Conv2d", { inChannels, outChannels }, sides, options);
   }
 
   /**
@@ -406,6 +427,6 @@ export class Conv2d extends Convolution implements Layer {
    *   does not fit.
    */
   forward(x: Tensor): Tensor {
-    return conv2d(x, this.weight, this.bias, this.options);
+    return lowered(x, (x) => conv2d(x, this.weight, this.bias, this.options));
   }
 }

@@ -158,9 +158,13 @@ export class LoraLayer extends Module {
       const stretch = this.#stretch(layer), { bias } = layer;
       const bare = (t: Tensor): Tensor => bias ? sub(t, bias) : t;
       // Only what went through dropout is stretched, as PEFT does.
-      if (drops) return add(y, add(mul(bare(plain(seen)), sub(stretch, 1)), mul(learned, stretch)));
+      if (drops) {
+        const more = add(mul(bare(plain(seen)), sub(stretch, 1)), mul(learned, stretch));
+        return toDType(add(y, more), y.dtype);
+      }
       const whole = mul(add(bare(y), learned), stretch);
-      return bias ? add(whole, bias) : whole;
+      // Lengths are learned in f32; what they stretch keeps its dtype.
+      return toDType(bias ? add(whole, bias) : whole, y.dtype);
     });
   }
 

@@ -4,6 +4,7 @@
  * @module
  */
 import { blockValues, type DType, isQuantized } from "../core/dtype.ts";
+import { counted } from "../core/show.ts";
 import type { LayerOptions } from "./layers.ts";
 
 /**
@@ -25,9 +26,9 @@ export function tellUnquantized(
   const [{ name, depth, held }] = matrices,
     rest = matrices.length > 1 ? ` and ${matrices.length - 1} more` : "";
   warn(
-    `${where}: ${name}${rest} ${
-      rest ? "stay" : "stays"
-    } ${held} under ${dtype}: sums run over ${depth} values, and blocks have ${blockValues(dtype)}`,
+    `${where}: ${name}${rest} ${rest ? "stay" : "stays"} ${held} under ${dtype}: sums run over ${
+      counted(depth, "value")
+    }, and blocks have ${blockValues(dtype)}`,
   );
 }
 

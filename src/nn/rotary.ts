@@ -14,9 +14,22 @@ import type { DeviceName } from "../backends/contract.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOption, checkOptions, type OptionTable, required } from "../core/options.ts";
-import { add, concat, indexSelect, mul, reshape, slice, sub, type Tensor, tensor } from "../ops/mod.ts";
-import { outsideCapture } from "../tensor/capture/gate.ts";
-import { demandTensor, keep, tidy } from "../tensor/mod.ts";
+import { counted } from "../core/show.ts";
+import {
+  add,
+  concat,
+  empty,
+  indexSelect,
+  mul,
+  reshape,
+  slice,
+  sub,
+  type Tensor,
+  tensor,
+  toDType,
+} from "../ops/mod.ts";
+import { activeCapture, outsideCapture } from "../tensor/capture/gate.ts";
+import { demandTensor, isHalf, keep, tidy } from "../tensor/mod.ts";
 
 /**
  * How angles are stretched; names as in Hugging Face's `rope_parameters`.
@@ -193,7 +206,9 @@ function longrope(
 ): RotaryFrequencies {
   const old = s.originalMaxPositionEmbeddings, factors = length > old ? s.longFactor : s.shortFactor;
   if (factors.length !== f.length) {
-    throw new OptionError(`rotary: longrope has ${factors.length} factors for ${f.length} pairs`);
+    throw new OptionError(
+      `rotary: longrope has ${counted(factors.length, "factor")} for ${counted(f.length, "pair")}`,
+    );
   }
   const factor = s.factor ?? maxPositions / old;
   return {
@@ -367,11 +382,20 @@ export function applyRotary(x: Tensor, rotation: Rotation): Tensor {
   if (x.shape.length !== 4 || cos.shape.length === 0) {
     throw new ShapeError(`applyRotary: x is [batch, heads, time, width], not ${formatShape(x.shape)}`);
   }
+  const isOfAllHeads = cos.shape.length === 2 || (cos.shape.length === 4 && cos.shape[1] === 1);
+  const one = isOfAllHeads && activeCapture()?.asOne(
+    "rotary",
+    [x, cos, sin],
+    () => empty(x.shape, { device: x.device, dtype: x.dtype }),
+  );
+  if (one) return one as Tensor;
   return tidy(() => {
     const half = cos.shape.at(-1)!, width = x.shape[3];
     const a = slice(x, null, null, null, [0, half]), b = slice(x, null, null, null, [half, 2 * half]);
     const turned = [sub(mul(a, cos), mul(b, sin)), add(mul(b, cos), mul(a, sin))];
     if (2 * half < width) turned.push(slice(x, null, null, null, [2 * half, width]));
-    return concat(turned, -1);
+    const whole = concat(turned, -1);
+    // Angles are in f32; what they turn keeps its dtype.
+    return isHalf(x.dtype) ? toDType(whole, x.dtype) : whole;
   });
 }

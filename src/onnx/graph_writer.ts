@@ -6,6 +6,7 @@
  */
 
 import { ShapeError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { ProtobufWriter } from "./protobuf_writer.ts";
 
 /** `TensorProto.DataType`. */
@@ -70,7 +71,9 @@ export class OnnxGraph {
   /** A constant; equal ones are stored once. */
   constant(type: OnnxType, shape: readonly number[], values: ArrayLike<number> | readonly string[]): string {
     const size = shape.reduce((product, length) => product * length, 1);
-    if (values.length !== size) throw new ShapeError(`a constant [${shape}] of ${values.length} values`);
+    if (values.length !== size) {
+      throw new ShapeError(`a constant [${shape}] of ${counted(values.length, "value")}`);
+    }
     const key = size <= 64 ? JSON.stringify([type, shape, Array.from(values, String)]) : null;
     const known = key === null ? undefined : this.#constants.get(key);
     if (known !== undefined) return known;

@@ -15,8 +15,8 @@ import type {
 } from "./messages.ts";
 import { ProtobufWriter } from "./protobuf_writer.ts";
 
-/** The elements of a tensor in a file, little end first. */
-export type TensorBytes = (t: TensorMessage) => Uint8Array | readonly Uint8Array[];
+/** The elements of a tensor in a file, little end first; null where they are in the file beside it that the tensor names. */
+export type TensorBytes = (t: TensorMessage) => Uint8Array | readonly Uint8Array[] | null;
 
 /** Elements that a type has, from the array that holds them here. */
 export function bytesOf(data: DataArray, bits: number): Uint8Array {
@@ -38,7 +38,12 @@ function writeTensor(out: ProtobufWriter, t: TensorMessage, bytes: TensorBytes):
   out.integer(2, t.code);
   if (t.name) out.string(8, t.name);
   const content = bytes(t);
-  if (content instanceof Uint8Array) out.bytes(9, content);
+  if (content === null) {
+    for (const [key, value] of t.external ?? []) {
+      out.message(13, (entry) => entry.string(1, key).string(2, value));
+    }
+    out.integer(14, 1);
+  } else if (content instanceof Uint8Array) out.bytes(9, content);
   else for (const text of content) out.bytes(6, text);
 }
 

@@ -91,7 +91,7 @@ export class ProtobufWriter {
   message(field: number, write: (message: ProtobufWriter) => void): this {
     const message = new ProtobufWriter();
     write(message);
-    return this.bytes(field, message.finish());
+    return this.bytes(field, message.#bytes.subarray(0, message.#length));
   }
 
   /** What was written, in bytes of its own. */

@@ -10,6 +10,7 @@ import type { ByteSource } from "../core/byte_source.ts";
 import { type DataArray, type DType, newArray } from "../core/dtype.ts";
 import { FormatError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import type { TensorMessage } from "./messages.ts";
 import { bitsOf, heldAs, isFloatType, type OnnxType, smallFloatValues, typeOfCode } from "./types.ts";
 import { tensorOn, textsOf, type Value } from "./values.ts";
@@ -106,9 +107,9 @@ async function readExternal(
   const offset = number("offset", 0), said = number("length", length);
   if (said !== length) {
     throw new FormatError(
-      `${where}: tensor "${t.name}" is ${
-        formatShape(t.dims)
-      }, ${length} bytes, and ${said} bytes of "${location}"`,
+      `${where}: tensor "${t.name}" is ${formatShape(t.dims)}, ${counted(length, "byte")}, and ${
+        counted(said, "byte")
+      } of "${location}"`,
     );
   }
   const source = await files.open(location);

@@ -6,6 +6,7 @@
 import type { DataArray, DType } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
 import { formatShape, type Shape, sizeOf } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import { add, remainder, sub, type Tensor, tensor } from "../ops/mod.ts";
 import { backendOf, fromData, readNow } from "../tensor/mod.ts";
 import type { DeviceName } from "../backends/contract.ts";
@@ -116,7 +117,9 @@ export function describe(value: Value): string {
 /** Checks texts that a caller gives. */
 export function checkTexts(given: OnnxStrings, name: string): TextValue {
   if (given.data.length !== sizeOf(given.shape)) {
-    throw new DTypeError(`${name}: ${given.data.length} texts do not fill ${formatShape(given.shape)}`);
+    throw new DTypeError(
+      `${name}: ${counted(given.data.length, "text")} cannot fill ${formatShape(given.shape)}`,
+    );
   }
   return textsOf(given.shape, given.data);
 }

@@ -9,6 +9,7 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
@@ -76,7 +77,9 @@ export class WireReader {
 
   #room(count: number): number {
     if (count > this.#bytes.length - this.#pos) {
-      throw this.fail(`field ${this.field} has ${count} bytes, ${this.#bytes.length - this.#pos} are left`);
+      throw this.fail(
+        `field ${this.field} has ${counted(count, "byte")}, ${this.#bytes.length - this.#pos} are left`,
+      );
     }
     this.#pos += count;
     return this.#pos - count;
@@ -113,7 +116,9 @@ export class WireReader {
   #length(): number {
     const length = this.#varint();
     if (length > BigInt(this.#bytes.length)) {
-      throw this.fail(`field ${this.field} has ${length} bytes, ${this.#bytes.length - this.#pos} are left`);
+      throw this.fail(
+        `field ${this.field} has ${counted(length, "byte")}, ${this.#bytes.length - this.#pos} are left`,
+      );
     }
     return Number(length);
   }
@@ -156,7 +161,7 @@ export class WireReader {
   floats(out: number[]): void {
     if (this.wire === wireTypes.fixed32) return void out.push(this.float());
     const inner = this.message(), { length } = inner.#bytes;
-    if (length % 4) throw this.fail(`field ${this.field} has ${length} bytes, no list of floats`);
+    if (length % 4) throw this.fail(`field ${this.field} has ${counted(length, "byte")}, no list of floats`);
     for (let i = 0; i < length; i += 4) out.push(inner.#view.getFloat32(i, true));
   }
 
@@ -166,7 +171,7 @@ export class WireReader {
       return void out.push(this.#view.getFloat64(this.#room(8), true));
     }
     const inner = this.message(), { length } = inner.#bytes;
-    if (length % 8) throw this.fail(`field ${this.field} has ${length} bytes, no list of doubles`);
+    if (length % 8) throw this.fail(`field ${this.field} has ${counted(length, "byte")}, no list of doubles`);
     for (let i = 0; i < length; i += 8) out.push(inner.#view.getFloat64(i, true));
   }
 
@@ -214,7 +219,9 @@ export async function* walk(
     const window = page.subarray(at - pageAt, at - pageAt + want);
     const head = new WireReader(window, where, at), place = headOf(head, window);
     if (place.length > end - at - place.start) {
-      throw head.fail(`field ${head.field} has ${place.length} bytes, ${end - at - place.start} are left`);
+      throw head.fail(
+        `field ${head.field} has ${counted(place.length, "byte")}, ${end - at - place.start} are left`,
+      );
     }
     yield {
       field: head.field,
@@ -243,7 +250,7 @@ function headOf(head: WireReader, window: Uint8Array): { start: number; length: 
     if (byte >= 128) break;
     if (head.wire === wireTypes.varint) return { start: tagEnd, length: at - tagEnd };
     if (head.wire !== wireTypes.bytes) break;
-    if (value > 9007199254740991n) throw head.fail(`field ${head.field} has ${value} bytes`);
+    if (value > 9007199254740991n) throw head.fail(`field ${head.field} has ${counted(value, "byte")}`);
     return { start: at, length: Number(value) };
   }
   throw head.fail(`field ${head.field} is written in no known way`);

@@ -5,14 +5,14 @@
  * @module
  */
 import { attendsInOrder, attentionKernels } from "../backends/kernels/attention.ts";
-import { isQuantized, quantBlock } from "../core/dtype.ts";
+import { type DType, isQuantized, quantBlock } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { flag, number, whole } from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
-import { formatShape } from "../core/shape.ts";
-import { aTensor, fused, tidy } from "../tensor/mod.ts";
+import { formatShape, sizeOf } from "../core/shape.ts";
+import { aTensor, fused, isHalf, noGrad, tidy } from "../tensor/mod.ts";
 import { attendAppended } from "./appended.ts";
-import { contiguousView, demandTensor, empty, wantsGradient } from "./bridge.ts";
+import { contiguousView, copy, copyInto, demandTensor, empty, wantsGradient } from "./bridge.ts";
 import { arange } from "./create.ts";
 import { dropout } from "./dropout.ts";
 import { add, div, gt, le, logicalOr, maskedFill, mul, sub, where } from "./elementwise.ts";
@@ -21,7 +21,7 @@ import { matmul } from "./matmul.ts";
 import { toDType } from "./row.ts";
 import { softmax } from "./softmax.ts";
 import type { Tensor } from "./tensor.ts";
-import { contiguous, expand, reshape, transpose, unsqueeze } from "./views.ts";
+import { contiguous, expand, reshape, slice, transpose, unsqueeze } from "./views.ts";
 
 /**
  * Options of {@link scaledDotProductAttention}.
@@ -62,9 +62,22 @@ function readable(t: Tensor): boolean {
 }
 
 /** Memory for a tensor like t, [batch, heads, time, width], with the heads of one time side by side: they join for free. */
-function timeFirst(t: Tensor): Tensor {
+function timeFirst(t: Tensor, dtype: DType = "f32"): Tensor {
   const [batch, heads, time, width] = t.shape;
-  return transpose(empty([batch, time, heads, width], "f32", t.backend, "attention"), 1, 2);
+  return transpose(empty([batch, time, heads, width], dtype, t.backend, "attention"), 1, 2);
+}
+
+const halfTimeFirst = (t: Tensor): Tensor => timeFirst(t, t.dtype);
+
+/** Numbers of 16 bits that are in f32 at once. */
+const mostWide = 1 << 15;
+
+/** Calls `f` with what gives a part of the batch, so that few of its numbers are in f32 at once. */
+function eachRows({ shape: [batch, ...rest] }: Tensor, f: (part: (t: Tensor) => Tensor) => void): void {
+  const each = Math.max(1, Math.floor(mostWide / sizeOf(rest)));
+  for (let from = 0; from < batch; from += each) {
+    noGrad(() => tidy(() => f((t) => slice(t, [from, Math.min(batch, from + each)]))));
+  }
 }
 
 /**
@@ -109,8 +122,9 @@ export function scaledDotProductAttention(
         `not fit: they are [batch, heads, time, width]`,
     );
   }
-  if (q.dtype === "f16" || q.dtype === "bf16") {
-    // Scores and sums of probabilities in half precision would lose digits: worked on in f32.
+  // Scores and sums of probabilities in half precision would lose digits: worked on in f32.
+  const isSmall = isHalf(q.dtype) && q.dtype === k.dtype && q.dtype === v.dtype && wantsGradient([q, k, v]);
+  if (isHalf(q.dtype) && !isSmall) {
     const wide = (t: Tensor): Tensor => toDType(t, "f32");
     return tidy(() => toDType(scaledDotProductAttention(wide(q), wide(k), wide(v), options), q.dtype));
   }
@@ -137,7 +151,7 @@ export function scaledDotProductAttention(
     const query = readable(q) ? q : contiguousView(q);
     attentionInOrder!(query, k, v, output, lse, scale, isCausal, softcap ?? 0, far, seen ?? null);
   };
-  if ([k, v].some(({ dtype }) => dtype === "f16" || dtype === "bf16" || isQuantized(dtype))) {
+  if (!isSmall && [k, v].some(({ dtype }) => isHalf(dtype) || isQuantized(dtype))) {
     // A cache in fewer bits: read as it is, or as floats made of it.
     const isRead = attention && k.dtype === v.dtype && attentionDTypes.includes(k.dtype) &&
       width % quantBlock === 0 &&
@@ -153,10 +167,14 @@ export function scaledDotProductAttention(
       return output;
     });
   }
-  const usable = attention && (isPlain || isOrderly) && seesKeys && v.shape[3] === width && q.size > 0 &&
-    keys > 0 &&
-    isCounted &&
-    [q, k, v].every((t) => t.dtype === "f32");
+  const isTaken = attention && (isPlain || isOrderly) && seesKeys && v.shape[3] === width && q.size > 0 &&
+    keys > 0 && isCounted;
+  if (isSmall) {
+    if (isTaken && attentionBackward && isPlain) return attendInHalf(q, k, v, { ...options, scale });
+    const wide = (t: Tensor): Tensor => toDType(t, "f32");
+    return tidy(() => toDType(scaledDotProductAttention(wide(q), wide(k), wide(v), options), q.dtype));
+  }
+  const usable = isTaken && [q, k, v].every((t) => t.dtype === "f32");
   if (usable && ![q, k, v].every(readable)) {
     return tidy(() => scaledDotProductAttention(contiguous(q), contiguous(k), contiguous(v), options));
   }
@@ -191,11 +209,48 @@ export function scaledDotProductAttention(
       : null,
     gradient: attentionBackward && isPlain
       ? (g, [q, k, v], [out, lse]) => {
-        const [dq, dk, dv] = [q, k, v].map(timeFirst);
+        const [dq, dk, dv] = [q, k, v].map((t) => timeFirst(t));
         const dout = readable(g) ? g : contiguousView(g);
         attentionBackward(dout, q, k, v, out, lse, dq, dk, dv, scale, isCausal);
         return [dq, dk, dv];
       }
       : null,
+  });
+}
+
+/**
+ * Attention of f16 or bf16 that is trained, by the device's kernels: they compute in f32, and what is kept for the gradient is
+ * as small as what was given.
+ */
+function attendInHalf(q: Tensor, k: Tensor, v: Tensor, options: AttentionOptions): Tensor {
+  const { attention, attentionBackward } = attentionKernels(q.backend);
+  const { scale = 1, isCausal = false } = options, [batch, heads, rows] = q.shape;
+  const wide = (t: Tensor): Tensor => copy(t, "f32");
+  return fused<Tensor>({
+    name: "scaledDotProductAttention",
+    inputs: [q, k, v],
+    definition(...inputs) {
+      const [q, k, v] = inputs.map((t) => toDType(t, "f32"));
+      return toDType(scaledDotProductAttention(q, k, v, options), inputs[0].dtype);
+    },
+    kernel() {
+      const output = halfTimeFirst(q), lse = empty([batch, heads, rows], "f32", q.backend, "attention");
+      eachRows(q, (part) => {
+        const out = timeFirst(part(q));
+        attention!(wide(part(q)), wide(part(k)), wide(part(v)), out, part(lse), scale, isCausal);
+        copyInto(out, part(output));
+      });
+      return { output, keep: [output, lse] };
+    },
+    gradient(g, [q, k, v], [out, lse]) {
+      const flow = [q, k, v].map(halfTimeFirst);
+      eachRows(q, (part) => {
+        const [dq, dk, dv] = [q, k, v].map((t) => timeFirst(part(t)));
+        const [dout, wq, wk, wv, y] = [g, q, k, v, out].map((t) => wide(part(t)));
+        attentionBackward!(dout, wq, wk, wv, y, part(lse), dq, dk, dv, scale, isCausal);
+        [dq, dk, dv].forEach((t, i) => copyInto(t, part(flow[i])));
+      });
+      return flow;
+    },
   });
 }

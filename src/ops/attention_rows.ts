@@ -8,6 +8,7 @@ import { attentionStepKernels } from "../backends/kernels/attention_step.ts";
 import { quantBlock } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { type AttentionOptions, scaledDotProductAttention } from "./attention.ts";
 import { writeAt } from "./appended.ts";
@@ -47,7 +48,9 @@ export function attentionRows(
   const known = Array.isArray(lengths) ? lengths as readonly number[] : null;
   known?.forEach((length, i) => {
     if (length < keys[i].shape[2]) return;
-    throw new ShapeError(`the key-value cache of text ${i} holds ${keys[i].shape[2]} positions, and is full`);
+    throw new ShapeError(
+      `the key-value cache of text ${i} holds ${counted(keys[i].shape[2], "position")}, and is full`,
+    );
   });
   const { scale = 1 / Math.sqrt(width), softcap, window } = options;
   return noGrad(() =>

@@ -5,6 +5,7 @@
  */
 import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import { attentionRows } from "./attention_rows.ts";
 import { demandTensor, demandTensors } from "./bridge.ts";
 import type { Tensor } from "./tensor.ts";
@@ -42,7 +43,7 @@ export function attentionStep(
   known?.forEach((length, i) => {
     if (Number.isInteger(length) && length >= 0 && length < keys[i].shape[2]) return;
     throw new ShapeError(
-      `attentionStep: text ${i} has ${length} positions, and its cache holds ${keys[i].shape[2]}`,
+      `attentionStep: text ${i} has ${counted(length, "position")}, and its cache holds ${keys[i].shape[2]}`,
     );
   });
   const [q, k, v] = [0, 1, 2].map((i) => slice(qkv, null, i));

@@ -9,6 +9,7 @@ import type { Backend } from "../backends/contract.ts";
 import type { DType } from "../core/dtype.ts";
 import { ShapeError } from "../core/errors.ts";
 import { demandList, type Shape } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import type { ComputeType } from "../expr/nodes.ts";
 import * as floor from "../tensor/mod.ts";
 import type { Tensor } from "./tensor.ts";
@@ -78,7 +79,9 @@ export function record(
 export function demandPositions(what: string, size: number): void {
   if (size <= 2 ** 31) return;
   throw new ShapeError(
-    `${what}: positions are i32, up to ${2 ** 31 - 1}, and the axis has ${size} elements; take it in parts`,
+    `${what}: positions are i32, up to ${2 ** 31 - 1}, and the axis has ${
+      counted(size, "element")
+    }; take it in parts`,
   );
 }
 

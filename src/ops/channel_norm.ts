@@ -8,6 +8,7 @@ import { ShapeError } from "../core/errors.ts";
 import { flag, number } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import { tidy } from "../tensor/mod.ts";
 import { add, div, mul, sub } from "./elementwise.ts";
 import { sqrt, square } from "./functions.ts";
@@ -122,7 +123,9 @@ export function groupNorm(
   demandChannels("groupNorm", x, 2, weight, bias);
   const [batch, channels] = x.shape;
   if (!(Number.isInteger(groups) && groups > 0 && channels % groups === 0)) {
-    throw new ShapeError(`groupNorm: ${channels} channels do not make ${groups} groups`);
+    throw new ShapeError(
+      `groupNorm: ${counted(channels, "channel")} cannot make ${counted(groups, "group")}`,
+    );
   }
   return tidy(() => {
     const open = reshape(x, [batch, groups, channels / groups * x.shape.slice(2).reduce((a, b) => a * b, 1)]);

@@ -11,6 +11,7 @@ import { OptionError, ShapeError } from "../core/errors.ts";
 import { whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { formatShape, sizeOf } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import { tidy } from "../tensor/mod.ts";
 import type { ConvOptions, PerAxis } from "./conv.ts";
 import { add } from "./elementwise.ts";
@@ -40,7 +41,9 @@ const options: OptionTable<ConvTransposeOptions> = {
 
 function perAxis(what: string, name: string, value: PerAxis, axes: number): readonly number[] {
   const list = typeof value === "number" ? new Array<number>(axes).fill(value) : value;
-  if (list.length !== axes) throw new OptionError(`${what}: ${name} is ${value}, expected ${axes} numbers`);
+  if (list.length !== axes) {
+    throw new OptionError(`${what}: ${name} is ${value}, expected ${counted(axes, "number")}`);
+  }
   return list;
 }
 

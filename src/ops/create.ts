@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { show } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import type { Backend, DeviceName } from "../backends/contract.ts";
 import { byteSize, type DataArray, type DType, fitsRange, isFloat, isQuantized } from "../core/dtype.ts";
 import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
@@ -120,9 +120,9 @@ function flatten(data: NestedArray): { values: (number | boolean | bigint)[]; sh
     if (part.length !== shape[depth]) {
       throw new ShapeError(
         depth < shape.length
-          ? `tensor: the lists are ragged: ${where()} has ${part.length} entries where others have ${
-            shape[depth]
-          }`
+          ? `tensor: the lists are ragged: ${where()} has ${
+            counted(part.length, "entry", "entries")
+          } where others have ${shape[depth]}`
           : `tensor: the lists are ragged: ${where()} is a list where others are numbers`,
       );
     }

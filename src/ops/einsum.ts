@@ -10,6 +10,7 @@ import { demandTensor } from "./bridge.ts";
 import { demandText } from "../core/demand.ts";
 import { ShapeError } from "../core/errors.ts";
 import { formatShape } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import { tidy } from "../tensor/mod.ts";
 import { mul } from "./elementwise.ts";
 import { matmul } from "./matmul.ts";
@@ -30,7 +31,9 @@ function parse(equation: string, operands: readonly Tensor[]): { terms: string[]
   const [left, right, extra] = equation.replaceAll(" ", "").split("->");
   if (extra !== undefined) fail("there is more than one ->");
   const parts = left.split(",");
-  if (parts.length !== operands.length) fail(`${parts.length} terms for ${operands.length} tensors`);
+  if (parts.length !== operands.length) {
+    fail(`${counted(parts.length, "term")} for ${counted(operands.length, "tensor")}`);
+  }
   let dots = 0;
   // Axes behind "..." get labels that no letter can have, numbered from the last so that they broadcast.
   const terms = parts.map((part, i) => {
@@ -41,7 +44,9 @@ function parse(equation: string, operands: readonly Tensor[]): { terms: string[]
     }
     if (after === undefined) {
       if (part.length !== rank) {
-        fail(`"${part}" names ${part.length} dims, the tensor is ${formatShape(operands[i].shape)}`);
+        fail(
+          `"${part}" names ${counted(part.length, "dim")}, the tensor is ${formatShape(operands[i].shape)}`,
+        );
       }
       return [...part];
     }

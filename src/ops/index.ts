@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { show } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import { demandFunction } from "../core/demand.ts";
 import { isQuantized } from "../core/dtype.ts";
 import { DTypeError, ShapeError } from "../core/errors.ts";
@@ -235,7 +235,7 @@ export function embedding(ids: Tensor, weight: Tensor, paddingIdx: number | null
 }
 
 function rowError(id: number | bigint, count: number): ShapeError {
-  return new ShapeError(`embedding: id ${id} is none of the ${count} rows`);
+  return new ShapeError(`embedding: id ${id} is none of the ${counted(count, "row")}`);
 }
 
 /** Runs `f`, which picks by `ids`; what a device that answers at once then throws names the id for which there is an error. */
@@ -256,7 +256,7 @@ function named<T>(ids: Tensor, errorOf: (id: number | bigint) => ShapeError | nu
 function withoutGradientAt(at: number, x: Tensor): Tensor {
   const count = x.shape[0], row = at < 0 ? at + count : at;
   if (!Number.isInteger(row) || row < 0 || row >= count) {
-    throw new ShapeError(`embedding: paddingIdx ${at} is none of the ${count} rows`);
+    throw new ShapeError(`embedding: paddingIdx ${at} is none of the ${counted(count, "row")}`);
   }
   return record("embedding", alias(x), [x], [], (g) => [
     maskedFill(g, unsqueeze(eq(arange(count, { device: g.device }), row), 1), 0),

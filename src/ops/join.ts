@@ -8,6 +8,7 @@ import { ShapeError } from "../core/errors.ts";
 import { kind, oneOf } from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
 import { demandList, formatShape, normalizeAxis, sameShape } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import { tidy } from "../tensor/mod.ts";
 import { commonBackend, copyInto, demandTensor, demandTensors, empty, filled, record } from "./bridge.ts";
 import { toDType } from "./row.ts";
@@ -147,7 +148,7 @@ export function pad(x: Tensor, border: readonly number[], options: PadOptions = 
   const rank = x.shape.length;
   if (border.length % 2 || border.length > 2 * rank || border.some((n) => !Number.isInteger(n))) {
     throw new ShapeError(
-      `pad: ${formatShape(border)} is not [before, after] for up to ${rank} dims, the last first`,
+      `pad: ${formatShape(border)} is not [before, after] for up to ${counted(rank, "dim")}, the last first`,
     );
   }
   const sides = x.shape.map((_, i) => {

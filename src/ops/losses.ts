@@ -9,17 +9,17 @@ import { DTypeError, OptionError, ShapeError } from "../core/errors.ts";
 import { number, oneOf, whole } from "../core/kinds.ts";
 import { checkOptions, type Idle, type OptionTable } from "../core/options.ts";
 import { broadcastShapes, formatShape, sameShape, type Shape } from "../core/shape.ts";
-import { aTensor, fused, tidy } from "../tensor/mod.ts";
+import { aTensor, autocastDType, fused, isHalf, noGrad, tidy } from "../tensor/mod.ts";
 import { logSigmoid } from "./activations.ts";
-import { commonBackend, contiguousView, demandTensor, empty } from "./bridge.ts";
+import { commonBackend, contiguousView, copy, copyInto, demandTensor, empty } from "./bridge.ts";
 import { abs, add, clamp, div, eq, le, maskedFill, mul, ne, neg, sub, where } from "./elementwise.ts";
 import { square } from "./functions.ts";
 import { asPositions, byClass, gather } from "./index.ts";
 import { logsumexp, mean, sum } from "./reduce.ts";
-import { inFloat32, toDType } from "./row.ts";
+import { toDType } from "./row.ts";
 import { logSoftmax } from "./softmax.ts";
 import type { Tensor } from "./tensor.ts";
-import { permute, reshape, squeeze, unsqueeze } from "./views.ts";
+import { permute, reshape, slice, squeeze, unsqueeze } from "./views.ts";
 
 /**
  * What becomes of the losses of single elements.
@@ -44,6 +44,13 @@ function reduceLoss(losses: Tensor, reduction: Reduction): Tensor {
   return reduction === "none" ? losses : reduction === "sum" ? sum(losses) : mean(losses);
 }
 
+/** `f` of x in f32 when x is f16 or bf16, converted back but where activations have fewer bits: losses are in f32 there. */
+function lossInFloat32(x: Tensor, f: (x: Tensor) => Tensor): Tensor {
+  if (!isHalf(x.dtype)) return f(x);
+  const loss = f(toDType(x, "f32"));
+  return autocastDType() === "f32" ? toDType(loss, x.dtype) : loss;
+}
+
 /** The loss of x against a target it broadcasts with; in f32 for f16 and bf16. */
 function between(
   what: string,
@@ -55,7 +62,7 @@ function between(
   demandTensor(what, x);
   demandTensor(what, target, "target");
   broadcastShapes(what, x.shape, target.shape);
-  return tidy(() => inFloat32(x, (x) => reduceLoss(losses(x), reduction)));
+  return tidy(() => lossInFloat32(x, (x) => reduceLoss(losses(x), reduction)));
 }
 
 /**
@@ -266,7 +273,7 @@ export function nllLoss(x: Tensor, target: Tensor, options: ClassLossOptions = {
   checkOptions("nllLoss", options, classLossOptions, notOfLogs);
   demandClasses("nllLoss", x, target, options);
   return tidy(() =>
-    inFloat32(x, (x) => {
+    lossInFloat32(x, (x) => {
       const { losses, weights } = pick("nllLoss", asRows(x), reshape(target, [-1]), options);
       if (options.reduction === "none") return reshape(losses, target.shape);
       return options.reduction === "sum" ? sum(losses) : div(sum(losses), sum(weights));
@@ -296,11 +303,16 @@ export function crossEntropy(x: Tensor, target: Tensor, options: ClassLossOption
     classLossOptions,
   );
   demandClasses("crossEntropy", x, target, options);
+  const { ignoreIndex = -100 } = options;
+  const isCounted = !labelSmoothing && !weight && Math.abs(ignoreIndex) < 2 ** 31 - 1;
+  const { crossEntropy: kernel, crossEntropyBackward } = crossEntropyKernels(x.backend);
+  // Logits of 16 bits are kept so, and seen in f32 some rows at a time.
+  const isNarrow = isHalf(x.dtype) && isCounted && !zLoss && kernel && crossEntropyBackward &&
+    autocastDType() !== "f32";
   return tidy(() =>
-    inFloat32(x, (x) => {
+    (isNarrow ? (x: Tensor, f: (x: Tensor) => Tensor): Tensor => f(x) : lossInFloat32)(x, (x) => {
       const rows = asRows(x), ids = reshape(target, [-1]);
-      const { ignoreIndex = -100 } = options;
-      const plain = !labelSmoothing && !weight && rows.dtype === "f32" && Math.abs(ignoreIndex) < 2 ** 31 - 1;
+      const plain = isCounted && (isNarrow || rows.dtype === "f32");
       const { losses: own, weights } = plain
         ? byClass(
           "crossEntropy",
@@ -338,6 +350,20 @@ function smoothed(rows: Tensor, ids: Tensor, options: ClassLossOptions): Picked 
   return { losses, weights: picked.weights };
 }
 
+/** Logits of 16 bits that are in f32 at once. */
+const mostWide = 1 << 16;
+
+const wide = (x: Tensor): Tensor => isHalf(x.dtype) ? copy(x, "f32") : x;
+
+/** Calls `f` with what gives a part of the rows of a tensor, for all rows at once where `logits` need no copy in f32. */
+function eachPart(logits: Tensor, f: (part: (t: Tensor) => Tensor) => void): void {
+  if (!isHalf(logits.dtype)) return f((t) => t);
+  const [rows, classes] = logits.shape, each = Math.max(1, Math.floor(mostWide / classes));
+  for (let from = 0; from < rows; from += each) {
+    noGrad(() => tidy(() => f((t) => slice(t, [from, Math.min(rows, from + each)]))));
+  }
+}
+
 /** Losses per row, where the device can in one pass, so that probabilities are never stored. */
 function fusedCrossEntropy(logits: Tensor, ids: Tensor, ignoreIndex: number): Picked {
   const { crossEntropy, crossEntropyBackward } = crossEntropyKernels(logits.backend);
@@ -345,19 +371,36 @@ function fusedCrossEntropy(logits: Tensor, ids: Tensor, ignoreIndex: number): Pi
   const losses = fused<Tensor>({
     name: "crossEntropy",
     inputs: [logits, ids],
-    definition: (x, ids) => pick("crossEntropy", logSoftmax(x, 1), ids, { ignoreIndex }).losses,
+    definition: (x, ids) =>
+      pick("crossEntropy", logSoftmax(toDType(x, isHalf(x.dtype) ? "f32" : x.dtype), 1), ids, { ignoreIndex })
+        .losses,
     kernel: crossEntropy && logits.size
       ? () => {
         const output = empty([rows], "f32", backend, "crossEntropy"),
           lse = empty([rows], "f32", backend, "crossEntropy");
-        crossEntropy(contiguousView(logits), contiguousView(ids), output, lse, ignoreIndex);
+        eachPart(logits, (part) => {
+          const x = contiguousView(wide(part(logits)));
+          crossEntropy(x, contiguousView(part(ids)), part(output), part(lse), ignoreIndex);
+        });
         return { output, keep: [lse] };
       }
       : null,
     gradient: crossEntropyBackward
       ? (g, [x, ids], [lse]) => {
-        const dx = empty(x.shape, "f32", x.backend, "crossEntropyBackward");
-        crossEntropyBackward(contiguousView(x), contiguousView(ids), lse, contiguousView(g), dx, ignoreIndex);
+        const dx = empty(x.shape, x.dtype, x.backend, "crossEntropyBackward"), scales = contiguousView(g);
+        eachPart(x, (part) => {
+          const logits = contiguousView(wide(part(x))), own = part(dx);
+          const out = own.dtype === "f32" ? own : empty(own.shape, "f32", x.backend, "crossEntropyBackward");
+          crossEntropyBackward(
+            logits,
+            contiguousView(part(ids)),
+            part(lse),
+            part(scales),
+            out,
+            ignoreIndex,
+          );
+          if (out !== own) copyInto(out, own);
+        });
         return [dx, null];
       }
       : null,

@@ -13,6 +13,7 @@ import { DTypeError, ShapeError } from "../core/errors.ts";
 import { number, oneOf } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { broadcastShapes, formatShape, sameShape } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import { binary, input, type Program } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
 import { table } from "../expr/table.ts";
@@ -287,10 +288,10 @@ export function matmul(a: Tensor, b: Tensor): Tensor {
   const inner = a.shape[a.shape.length - 1];
   if (inner !== b.shape[b.shape.length - 2]) {
     throw new ShapeError(
-      `matmul: ${formatShape(a.shape)} and ${
-        formatShape(b.shape)
-      } do not multiply: ${inner} columns against ` +
-        `${b.shape[b.shape.length - 2]} rows`,
+      `matmul: ${formatShape(a.shape)} and ${formatShape(b.shape)} do not multiply: ${
+        counted(inner, "column")
+      } against ` +
+        `${counted(b.shape[b.shape.length - 2], "row")}`,
     );
   }
   if (b.shape.length === 2) return plainAffine(a, b, null);

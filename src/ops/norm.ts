@@ -6,8 +6,8 @@
 import type { View } from "../backends/contract.ts";
 import { ShapeError } from "../core/errors.ts";
 import { demandList, formatShape, sameShape, type Shape, sizeOf } from "../core/shape.ts";
-import { fused } from "../tensor/mod.ts";
-import { contiguousView, demandTensor, empty } from "./bridge.ts";
+import { fused, isHalf, noGrad } from "../tensor/mod.ts";
+import { contiguousView, copy, demandTensor, empty, wantsGradient } from "./bridge.ts";
 import { add, mul, sub } from "./elementwise.ts";
 import { rsqrt, square } from "./functions.ts";
 import { mean } from "./reduce.ts";
@@ -40,17 +40,36 @@ function rowShape(
   return shape;
 }
 
+/**
+ * Where there is no kernel for numbers of 16 bits that are trained: by the definition, of which nothing is kept but what it was
+ * given, so that no copy in f32 stays.
+ */
+function givenAlone(
+  inputs: readonly Tensor[],
+  definition: (...inputs: Tensor[]) => Tensor,
+): (() => { output: Tensor; keep: Tensor[] }) | null {
+  if (!isHalf(inputs[0].dtype) || !wantsGradient(inputs)) return null;
+  return () => ({ output: noGrad(() => definition(...inputs)), keep: [] });
+}
+
 function lastAxes(count: number): number[] {
   return Array.from({ length: count }, (_, i) => i - count);
 }
 
+/** Whether kernels take them: numbers of 16 bits go to them as f32, and what is kept of them stays as small as it is. */
 function isPlain(...tensors: (Tensor | null)[]): boolean {
-  return tensors.every((t) => t === null || t.dtype === "f32");
+  return tensors.every((t) => t === null || t.dtype === "f32" || isHalf(t.dtype));
 }
 
-/** t (or a contiguous copy) as kernels see it: rows of `width`. */
+/** t as f32, not recorded. */
+const wide = (t: Tensor): Tensor => isHalf(t.dtype) ? copy(t, "f32") : t;
+
+/** What a kernel gave, in the dtype of `like`. */
+const narrow = (t: Tensor, like: Tensor): Tensor => t.dtype === like.dtype ? t : copy(t, like.dtype);
+
+/** t (or a contiguous copy) as kernels see it: rows of `width`, in f32. */
 function rows(t: Tensor, width: number): View {
-  const { buffer, dtype, offset, size } = contiguousView(t);
+  const { buffer, dtype, offset, size } = contiguousView(wide(t));
   return { buffer, dtype, offset, shape: [size / width, width], strides: [width, 1] };
 }
 
@@ -77,19 +96,20 @@ export function layerNorm(
   const { layerNorm: kernel, layerNormBackward } = x.backend.kernels;
   const width = sizeOf(shape), count = x.size / Math.max(1, width);
   const usable = kernel && isPlain(x, weight, bias) && x.size > 0 && (weight !== null || bias === null);
+  const definition = (x: Tensor, ...rest: Tensor[]): Tensor => {
+    const w = weight ? rest.shift() : undefined, b = bias ? rest.shift() : undefined;
+    const axes = lastAxes(shape.length);
+    return inFloat32(x, (x) => {
+      const centred = sub(x, mean(x, axes, true));
+      let y = mul(centred, rsqrt(add(mean(square(centred), axes, true), eps)));
+      if (w) y = mul(y, w);
+      return b ? add(y, b) : y;
+    });
+  };
   return fused<Tensor>({
     name: "layerNorm",
     inputs,
-    definition(x, ...rest) {
-      const w = weight ? rest.shift() : undefined, b = bias ? rest.shift() : undefined;
-      const axes = lastAxes(shape.length);
-      return inFloat32(x, (x) => {
-        const centred = sub(x, mean(x, axes, true));
-        let y = mul(centred, rsqrt(add(mean(square(centred), axes, true), eps)));
-        if (w) y = mul(y, w);
-        return b ? add(y, b) : y;
-      });
-    },
+    definition,
     kernel: usable
       ? () => {
         const output = empty(x.shape, "f32", x.backend, "layerNorm");
@@ -104,19 +124,19 @@ export function layerNorm(
           mu,
           rstd,
         );
-        return { output, keep: [mu, rstd] };
+        return { output: narrow(output, x), keep: [mu, rstd] };
       }
-      : null,
-    gradient: layerNormBackward
+      : givenAlone(inputs, definition),
+    gradient: usable && layerNormBackward
       ? (g, inputs, [mu, rstd]) => {
         const x = inputs[0], w = weight ? inputs[1] : null;
         const dx = empty(x.shape, "f32", x.backend, "layerNormBackward");
         const dw = w && empty([width], "f32", x.backend, "layerNormBackward");
         const db = w && empty([width], "f32", x.backend, "layerNormBackward");
         layerNormBackward(rows(g, width), rows(x, width), w && flat(w), mu, rstd, rows(dx, width), dw, db);
-        const result: (Tensor | null)[] = [dx];
-        if (dw) result.push(reshape(dw, shape));
-        if (db && bias) result.push(reshape(db, shape));
+        const result: (Tensor | null)[] = [narrow(dx, x)];
+        if (dw) result.push(narrow(reshape(dw, shape), inputs[1]));
+        if (db && bias) result.push(narrow(reshape(db, shape), bias));
         return result;
       }
       : null,
@@ -147,30 +167,31 @@ export function rmsNorm(
   const shape = rowShape("rmsNorm", x, normalizedShape, [weight]), axes = lastAxes(shape.length);
   const small = eps ?? 2 ** -23, width = sizeOf(shape), count = x.size / Math.max(1, width);
   const { rmsNorm: kernel, rmsNormBackward } = x.backend.kernels;
+  const inputs = weight ? [x, weight] : [x], usable = kernel && isPlain(x, weight) && x.size > 0;
+  const definition = (x: Tensor, w?: Tensor): Tensor =>
+    inFloat32(x, (x) => {
+      const y = mul(x, rsqrt(add(mean(square(x), axes, true), small)));
+      return w ? mul(y, w) : y;
+    });
   return fused<Tensor>({
     name: "rmsNorm",
-    inputs: weight ? [x, weight] : [x],
-    definition(x, w) {
-      return inFloat32(x, (x) => {
-        const y = mul(x, rsqrt(add(mean(square(x), axes, true), small)));
-        return w ? mul(y, w) : y;
-      });
-    },
-    kernel: kernel && isPlain(x, weight) && x.size > 0
+    inputs,
+    definition,
+    kernel: usable
       ? () => {
         const output = empty(x.shape, "f32", x.backend, "rmsNorm");
         const rstd = empty([count], "f32", x.backend, "rmsNorm");
         kernel(rows(x, width), weight && flat(weight), small, rows(output, width), rstd);
-        return { output, keep: [rstd] };
+        return { output: narrow(output, x), keep: [rstd] };
       }
-      : null,
-    gradient: rmsNormBackward
+      : givenAlone(inputs, definition),
+    gradient: usable && rmsNormBackward
       ? (g, inputs, [rstd]) => {
         const x = inputs[0], w = weight ? inputs[1] : null;
         const dx = empty(x.shape, "f32", x.backend, "rmsNormBackward");
         const dw = w && empty([width], "f32", x.backend, "rmsNormBackward");
         rmsNormBackward(rows(g, width), rows(x, width), w && flat(w), rstd, rows(dx, width), dw);
-        return dw ? [dx, reshape(dw, shape)] : [dx];
+        return dw ? [narrow(dx, x), narrow(reshape(dw, shape), inputs[1])] : [narrow(dx, x)];
       }
       : null,
   });

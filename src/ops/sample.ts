@@ -9,7 +9,7 @@ import { checkOptions, type OptionTable } from "../core/options.ts";
 import { formatShape } from "../core/shape.ts";
 import { noGrad, tidy } from "../tensor/mod.ts";
 import { contiguousView, demandTensor, empty } from "./bridge.ts";
-import { div, ge, isfinite, le, mul, where } from "./elementwise.ts";
+import { div, isfinite, le, lt, mul, where } from "./elementwise.ts";
 import { gather } from "./index.ts";
 import { argmax, cumsum, sum } from "./reduce.ts";
 import { toDType } from "./row.ts";
@@ -79,7 +79,8 @@ export function sampleLogits(logits: Tensor, uniform: number, options: SampleLog
       if (drawsItself(logits)) return draw(logits, temperature, topK, uniform);
       let x = div(logits, temperature);
       if (topK > 0 && topK < n) {
-        x = where(ge(x, slice(topk(x, topK).values, [topK - 1, topK])), x, -Infinity);
+        // A NaN is below nothing, so it stays and is told of.
+        x = where(lt(x, slice(topk(x, topK).values, [topK - 1, topK])), -Infinity, x);
       }
       const below = cumsum(softmax(x), 0), all = slice(below, [-1, null]);
       // Of the total, for sums of rounded numbers rarely end at 1; it is NaN where there is nothing to draw.

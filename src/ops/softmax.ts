@@ -5,7 +5,7 @@
  */
 import { isFloat } from "../core/dtype.ts";
 import { normalizeAxis } from "../core/shape.ts";
-import { isRecording, noGrad, tidy } from "../tensor/mod.ts";
+import { autocastDType, isHalf, isRecording, noGrad, tidy } from "../tensor/mod.ts";
 import { contiguousView, demandTensor, empty, record } from "./bridge.ts";
 import { div, mul, sub } from "./elementwise.ts";
 import { exp, log } from "./functions.ts";
@@ -55,7 +55,7 @@ function along(x: Tensor, dim: number, logarithm: boolean): Tensor {
   if (last && (x.dtype === "f32" || x.dtype === "f64")) return overLast(x, logarithm);
   return tidy(() =>
     inFloat32(
-      isFloat(x.dtype) ? x : toDType(x, "f32"),
+      isFloat(x.dtype) && !(isHalf(x.dtype) && autocastDType() !== "f32") ? x : toDType(x, "f32"),
       (x) => last ? overLast(x, logarithm) : transpose(overLast(transpose(x, axis, -1), logarithm), axis, -1),
     )
   );

@@ -7,6 +7,7 @@ import { ShapeError } from "../core/errors.ts";
 import { flag } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { normalizeAxis } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import { tidy } from "../tensor/mod.ts";
 import { contiguousView, demandTensor, empty, wantsGradient } from "./bridge.ts";
 import { gather } from "./index.ts";
@@ -61,7 +62,7 @@ function alongLast(x: Tensor, dim: number, f: (x: Tensor) => Sorted): Sorted {
 }
 
 /**
- * Sorts along `dim`, stably; NaN comes last in either direction. Integers and floats.
+ * Sorts along `dim`, stably; NaN counts as larger than all numbers, as in PyTorch. Integers and floats.
  *
  * @throws {ShapeError} for an axis that x does not have.
  * @example
@@ -109,7 +110,7 @@ export interface TopKOptions {
 const topKOptions: OptionTable<TopKOptions> = { largest: flag };
 
 /**
- * The k largest (or smallest) along `dim`, in order.
+ * The k largest (or smallest) along `dim`, in order; NaN counts as larger than all numbers.
  *
  * @throws {ShapeError} for an axis that x does not have, or a k larger than it.
  * @example
@@ -123,7 +124,7 @@ export function topk(x: Tensor, k: number, dim = -1, options: TopKOptions = {}):
   demandTensor("topk", x);
   const axis = normalizeAxis(dim, x.shape.length, "topk"), n = x.shape[axis] ?? 1;
   if (!Number.isInteger(k) || k < 0 || k > n) {
-    throw new ShapeError(`topk: k is ${k}, dim ${dim} has ${n} elements`);
+    throw new ShapeError(`topk: k is ${k}, dim ${dim} has ${counted(n, "element")}`);
   }
   return alongLast(x, dim, (x) => {
     const indices = contiguous(narrow(sorted(x, largest).indices, -1, 0, k));

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { show } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import type { DeviceName } from "../backends/contract.ts";
 import { type DataArray, type DType, isFloat } from "../core/dtype.ts";
 import { DTypeError, FerrotypeError, OptionError, ShapeError } from "../core/errors.ts";
@@ -81,9 +81,9 @@ export class Tensor extends ProductMethods {
   async toArray(): Promise<Nested> {
     if (this.size > mostValues) {
       throw new ShapeError(
-        `toArray: a tensor of shape ${
-          formatShape(this.shape)
-        } has ${this.size} elements, and lists hold ${mostValues} at most; ` +
+        `toArray: a tensor of shape ${formatShape(this.shape)} has ${
+          counted(this.size, "element")
+        }, and lists hold ${mostValues} at most; ` +
           "read it with data(), which gives one typed array, or a part of it with slice",
       );
     }

@@ -21,6 +21,7 @@ import {
   viewStrides,
 } from "../core/shape.ts";
 import { fixed, isNumber } from "../core/number.ts";
+import { counted } from "../core/show.ts";
 import { registerSumTo, sumAxes } from "../tensor/mod.ts";
 import { addInto, alias, copy, copyInto, demandTensor, empty, filled, record } from "./bridge.ts";
 import type { Tensor } from "./tensor.ts";
@@ -123,7 +124,9 @@ export function permute(x: Tensor, dims: readonly number[]): Tensor {
   const rank = x.shape.length;
   const order = dims.map((d) => normalizeAxis(d, rank, "permute"));
   if (order.length !== rank || new Set(order).size !== rank) {
-    throw new ShapeError(`permute: ${formatShape(dims)} does not name each of the ${rank} dims once`);
+    throw new ShapeError(
+      `permute: ${formatShape(dims)} does not name each of the ${counted(rank, "dim")} once`,
+    );
   }
   const back = new Array<number>(rank);
   order.forEach((from, to) => back[from] = to);
@@ -286,7 +289,9 @@ export function slice(x: Tensor, ...ranges: Range[]): Tensor {
   demandTensor("slice", x);
   if (ranges.length > x.shape.length) {
     throw new ShapeError(
-      `slice: ${ranges.length} ranges for the ${x.shape.length} dims of ${formatShape(x.shape)}`,
+      `slice: ${counted(ranges.length, "range")} for the ${counted(x.shape.length, "dim")} of ${
+        formatShape(x.shape)
+      }`,
     );
   }
   const full: number[] = [], strides: number[] = [], kept: number[] = [];

@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { OptionError } from "../core/errors.ts";
 import { number, orNull } from "../core/kinds.ts";
 import { byDefault } from "../core/options.ts";
 import { add, div, maximum, mul, sub } from "../ops/elementwise.ts";
@@ -39,6 +40,12 @@ const rule: Rule<AdafactorOptions> = {
     eps1: byDefault(null, orNull(number({ from: 0 }))),
     eps2: byDefault(1e-3, number({ from: 0 })),
     d: byDefault(1, number({ from: 1 })),
+  },
+  check({ stateBits }) {
+    if (stateBits === 32) return;
+    throw new OptionError(
+      "Adafactor: stateBits 8 has no effect because of a matrix only a number a row and a column is remembered; leave it out",
+    );
   },
   state: () => [],
   initial: () => 0,

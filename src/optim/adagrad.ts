@@ -30,6 +30,7 @@ const rule: Rule<AdagradOptions> = {
     eps: byDefault(1e-10, number({ from: 0 })),
   },
   state: () => ["sum"],
+  squares: ["sum"],
   initial: ({ initialAccumulatorValue }) => initialAccumulatorValue,
   form: ({ weightDecay }) => String(weightDecay !== 0),
   update({ weightDecay }) {

@@ -39,6 +39,7 @@ function adamRule(name: string, decoupled: boolean): Rule<AdamOptions> {
       amsgrad: byDefault(false, flag),
     },
     state: ({ amsgrad }) => amsgrad ? ["expAvg", "expAvgSq", "maxExpAvgSq"] : ["expAvg", "expAvgSq"],
+    squares: ["expAvgSq", "maxExpAvgSq"],
     initial: () => 0,
     form: ({ amsgrad, weightDecay }) => `${amsgrad} ${weightDecay !== 0}`,
     update({ amsgrad, weightDecay }) {

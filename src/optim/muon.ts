@@ -18,7 +18,7 @@ import { transpose } from "../ops/views.ts";
 import { tidy } from "../tensor/mod.ts";
 import { type AdamOptions, adamW } from "./adam.ts";
 import { Optimizer, type Params } from "./optimizer.ts";
-import type { Rule } from "./rule.ts";
+import { type Rule, stateBits } from "./rule.ts";
 
 /** Options of {@link Muon}: those of a matrix's step, and AdamW's for the rest. */
 export interface MuonOptions extends Omit<AdamOptions, "amsgrad"> {
@@ -77,6 +77,7 @@ const rule: Rule<MuonOptions> = {
   options: {
     lr: byDefault(1e-3, number({ from: 0 })),
     weightDecay: byDefault(0.1, number({ from: 0 })),
+    stateBits: byDefault(32, stateBits),
     betas,
     eps,
     momentum: byDefault(0.95, number({ from: 0, below: 1 })),
@@ -90,6 +91,7 @@ const rule: Rule<MuonOptions> = {
     matrices: byDefault(true, flag),
   },
   state: (o) => adamW.state(withAmsgrad(o)),
+  squares: adamW.squares!,
   initial: () => 0,
   form: (o) => adamW.form(withAmsgrad(o)),
   update: (o) => adamW.update(withAmsgrad(o)),

@@ -8,7 +8,8 @@
  */
 import { demandRecord } from "../core/demand.ts";
 import { byteSize, type DType } from "../core/dtype.ts";
-import { DeviceError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
+import { CaptureError, DeviceError, FormatError, OptionError, ShapeError } from "../core/errors.ts";
+import { hashOf } from "../core/fnv.ts";
 import { isDynamic } from "../core/number.ts";
 import { checkOption, checkOptions, type Option, type OptionTable } from "../core/options.ts";
 import { show } from "../core/show.ts";
@@ -18,6 +19,7 @@ import { program } from "../expr/program.ts";
 import { copyInto, full, Tensor, toDType, transpose } from "../ops/mod.ts";
 import { activeCapture, computeType, keep, noGrad, outsideCapture, perRun, tidy } from "../tensor/mod.ts";
 import { FiniteGradients } from "./finite.ts";
+import { blockFor, decode, encode, type Narrow, zeroCodes } from "./narrow.ts";
 import type { ByOperations, OptimizerOptions, Rule } from "./rule.ts";
 
 /**
@@ -116,6 +118,11 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       const mine = checkOptions(rule.name, own as unknown as Partial<O>, table);
       const whole = { ...defaults, ...given, ...mine, params: listOf(rule.name, params) as Tensor[] };
       rule.check?.(whole);
+      if (whole.stateBits === 8 && !rule.byOperations && rule.state(whole).length === 0) {
+        throw new OptionError(
+          `${rule.name}: stateBits 8 has no effect because nothing is remembered with these options; leave it out`,
+        );
+      }
       return whole;
     });
     const seen = new Set<Tensor>();
@@ -205,6 +212,52 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
       names = Object.keys(shapes),
       state = this.#stateOf(p, group, names);
     if (p.size === 0) return void perRun(0, () => (state.step++, []));
+    const isNarrow = this.#isNarrow(group, p);
+    if (names.length && isNarrow !== names[0] + scales in state.tensors) {
+      throw new OptionError(
+        `${rule.name}: stateBits was changed to ${group.stateBits} after a step; what is remembered keeps its bits`,
+      );
+    }
+    if (!isNarrow) return this.#advance(group, p, g, state, names);
+    if (activeCapture()) {
+      throw new CaptureError(
+        `${rule.name}: a step with stateBits 8 cannot be compiled, as it rounds by chance anew each time; take 32`,
+      );
+    }
+    noGrad(() =>
+      tidy(() => {
+        const tensors: Record<string, Tensor> = {};
+        for (const name of names) tensors[name] = decode(narrowIn(state, name), p, this.#isSquare(name));
+        const wide: ParameterState = { step: state.step, tensors };
+        this.#advance(group, p, g, wide, names);
+        state.step = wide.step;
+        const place = this.#params().indexOf(p);
+        names.forEach((name, i) => {
+          const seed = hashOf([state.step, place, i]);
+          encode(tensors[name], narrowIn(state, name), this.#isSquare(name), seed);
+        });
+      })
+    );
+  }
+
+  /** Whether what is remembered for `p` is in 8 bits. */
+  #isNarrow({ stateBits }: O, p: Tensor): boolean {
+    return stateBits === 8 && blockFor(p) > 0;
+  }
+
+  #isSquare(name: string): boolean {
+    return this.#rule.squares?.includes(name) ?? false;
+  }
+
+  /** A step of `p`, whose remembered tensors become what they are after it. */
+  #advance(
+    group: ParamGroup<O>,
+    p: Tensor,
+    g: Tensor,
+    state: ParameterState,
+    names: readonly string[],
+  ): void {
+    const rule = this.#rule;
     if (rule.byOperations?.takes(p, group)) return this.#operate(rule.byOperations, group, p, g, state);
     const remembered = names.map((name) => state.tensors[name]);
     p.backend.elementwise(
@@ -261,6 +314,20 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     if (!state) this.#state.set(p, state = { step: 0, tensors: {} });
     const dtype: DType = byteSize(p.dtype, 1) < 4 ? "f32" : p.dtype;
     const shapes = this.#shapesOf(p, options);
+    if (this.#isNarrow(options, p)) {
+      for (const name of names) {
+        const key = name.endsWith(scales) ? name.slice(0, -scales.length) : name;
+        if (state.tensors[key]) continue;
+        const fresh = zeroCodes(p, this.#isSquare(key));
+        state.tensors[key] = fresh.codes;
+        state.tensors[key + scales] = fresh.scales;
+        if (this.#rule.initial(options) === 0) continue;
+        noGrad(() =>
+          tidy(() => encode(laidLike(p, this.#rule.initial(options), "f32"), fresh, this.#isSquare(key), 0))
+        );
+      }
+      return state;
+    }
     for (const name of names) {
       const shape = shapes[name] ?? p.shape;
       // What is remembered is there before a compiled step first runs.
@@ -304,6 +371,12 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     if (String(sizes) !== String(given) || dict.state.length !== params.length) {
       throw new FormatError(`${name}: the state is for groups of [${given}] parameters, this has [${sizes}]`);
     }
+    // States of before there was it have no stateBits.
+    const paramGroups = dict.paramGroups.map(({ params, options }) => ({
+      params,
+      options: { stateBits: 32, ...options } as Record<string, unknown>,
+    }));
+    dict = { ...dict, paramGroups };
     dict.paramGroups.forEach(({ options }, i) => {
       const { params: _, ...own } = this.paramGroups[i];
       const wrong = Object.keys({ ...own, ...options }).filter((key) => !(key in own) || !(key in options));
@@ -320,7 +393,7 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     dict.state.forEach((state, i) => {
       for (const [key, t] of Object.entries(state?.tensors ?? {})) {
         // Under other options than now more or less is remembered; all of it is of the parameter's shape.
-        const wanted = this.#shapesOf(params[i], this.#groupOf(i))[key] ?? params[i].shape;
+        const wanted = this.#wantedShape(params[i], dict.paramGroups, i, key);
         if (sameShape(t.shape, wanted)) continue;
         throw new FormatError(
           `${name}: ${key} of parameter ${i} is ${formatShape(t.shape)}, expected ${formatShape(wanted)}`,
@@ -329,6 +402,19 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     });
     dict.paramGroups.forEach(({ options }, i) => Object.assign(this.paramGroups[i], options));
     dict.state.forEach((state, i) => this.#load(params[i], this.#groupOf(i), state));
+  }
+
+  /** The shape of what is remembered as `key` for a parameter, in the state of an optimizer with such groups. */
+  #wantedShape(
+    p: Tensor,
+    groups: OptimizerState["paramGroups"],
+    index: number,
+    key: string,
+  ): readonly number[] {
+    let end = 0;
+    const { options } = groups.find(({ params }) => index < (end += params))!, block = blockFor(p);
+    if (options.stateBits === 8 && block > 0) return [p.size / block, key.endsWith(scales) ? 1 : block];
+    return this.#shapesOf(p, this.#groupOf(index))[key] ?? p.shape;
   }
 
   #groupOf(index: number): O {
@@ -363,6 +449,14 @@ export abstract class Optimizer<O extends OptimizerOptions = OptimizerOptions> {
     this.dispose();
   }
 }
+
+/** What scales are called behind the name of the codes. */
+const scales = "Scales";
+
+const narrowIn = ({ tensors }: ParameterState, name: string): Narrow => ({
+  codes: tensors[name],
+  scales: tensors[name + scales],
+});
 
 /** A tensor full of `value` whose elements lie in memory as those of `p`, so that both are walked in one order. */
 function laidLike(p: Tensor, value: number, dtype: DType): Tensor {

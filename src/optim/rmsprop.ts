@@ -39,6 +39,7 @@ const rule: Rule<RMSpropOptions> = {
     centered: byDefault(false, flag),
   },
   state: stateNames,
+  squares: ["squareAvg"],
   initial: () => 0,
   form: ({ momentum, centered, weightDecay }) => `${momentum !== 0} ${centered} ${weightDecay !== 0}`,
   update(options) {

@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { number } from "../core/kinds.ts";
+import { type Kind, number, oneOf } from "../core/kinds.ts";
 import { byDefault, type Option } from "../core/options.ts";
 import { type Expr, input, scalar } from "../expr/nodes.ts";
 import type { Tensor } from "../ops/tensor.ts";
@@ -22,14 +22,26 @@ export interface OptimizerOptions {
   lr: number;
   /** How strongly weights are pulled towards 0. */
   weightDecay: number;
+  /**
+   * Bits of each number that is remembered: 32, or 8 in blocks of up to 256 with a scale each (parameters of fewer than 4096 numbers, and
+   * such as no block of 32 divides, are remembered in 32). Default 32.
+   */
+  stateBits: 8 | 32;
 }
 
 /** The options of an optimizer by name, each with PyTorch's default. */
 export type RuleOptions<O> = { readonly [K in keyof O]: Option & { readonly default: O[K] } };
 
+/** Bits of what is remembered. */
+export const stateBits: Kind = oneOf(8, 32);
+
 /** Options that every optimizer has, with one's own defaults. */
 export function commonOptions(lr: number, weightDecay: number): RuleOptions<OptimizerOptions> {
-  return { lr: byDefault(lr, number({ from: 0 })), weightDecay: byDefault(weightDecay, number({ from: 0 })) };
+  return {
+    lr: byDefault(lr, number({ from: 0 })),
+    weightDecay: byDefault(weightDecay, number({ from: 0 })),
+    stateBits: byDefault(32, stateBits),
+  };
 }
 
 /** One optimizer's arithmetic. `O` are its options, all given. */
@@ -42,6 +54,8 @@ export interface Rule<O extends OptimizerOptions> {
   check?(options: O): void;
   /** The names of the tensors remembered for each parameter. */
   state(options: O): readonly string[];
+  /** Those of them that hold sums or means of squares, which are never below 0. */
+  readonly squares?: readonly string[];
   /** What those tensors begin with. */
   initial(options: O): number;
   /** Tells apart the forms that {@link Rule.update} takes under different options. */

@@ -9,6 +9,7 @@
 import { OptionError } from "../core/errors.ts";
 import { number, whole } from "../core/kinds.ts";
 import { checkOption, checkOptions, type OptionTable, required } from "../core/options.ts";
+import { counted } from "../core/show.ts";
 
 /**
  * The learning rate of each step, the first being 0.
@@ -45,7 +46,9 @@ const decayOptions: OptionTable<DecayOptions> = {
 function checkedDecay(what: string, options: DecayOptions): Required<DecayOptions> {
   const { lr, steps, warmup = 0, minLr = 0 } = checkOptions(what, options, decayOptions);
   if (warmup > steps) {
-    throw new OptionError(`${what}: warmup is ${warmup}, expected at most the ${steps} steps there are`);
+    throw new OptionError(
+      `${what}: warmup is ${warmup}, expected at most the ${counted(steps, "step")} there are`,
+    );
   }
   if (minLr > lr) {
     throw new OptionError(`${what}: minLr is ${minLr}, expected at most lr ${lr}, from which it falls`);
@@ -175,7 +178,9 @@ export function wsd(options: WsdOptions): Schedule {
     fall = decay ?? Math.min(steps - warmup, Math.round(steps / 5));
   if (warmup + fall > steps) {
     throw new OptionError(
-      `wsd: warmup ${warmup} and decay ${fall} are together more than the ${steps} steps there are`,
+      `wsd: warmup ${warmup} and decay ${fall} are together more than the ${
+        counted(steps, "step")
+      } there are`,
     );
   }
   if (fall === 0 && options.minLr !== undefined && minLr < lr) {

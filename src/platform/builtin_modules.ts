@@ -118,8 +118,32 @@ export interface HashObject {
   digest(encoding: "hex"): string;
 }
 
+/** A stream of a child process that is read. */
+export interface ChildOutput {
+  setEncoding(encoding: "utf8"): unknown;
+  on(event: "data", listener: (text: string) => void): unknown;
+}
+
+/** `child_process.ChildProcess` with three pipes. */
+export interface ChildProcess {
+  readonly pid?: number | undefined;
+  readonly stdin: { end(): void; on(event: "error", listener: () => void): unknown };
+  readonly stdout: ChildOutput;
+  readonly stderr: ChildOutput;
+  kill(signal: "SIGKILL"): boolean;
+  on(event: "error", listener: (error: Error) => void): unknown;
+  on(event: "close", listener: (code: number | null, signal: string | null) => void): unknown;
+}
+
 /** The modules that are asked for. */
 export interface BuiltinModules {
+  "node:child_process": {
+    spawn(
+      command: string,
+      args: readonly string[],
+      options: { env: Record<string, string>; stdio: readonly ["pipe", "pipe", "pipe"] },
+    ): ChildProcess;
+  };
   "node:crypto": { createHash(algorithm: "sha1" | "sha256"): HashObject };
   "node:fs": FileModule;
   "node:module": { enableCompileCache?(): unknown };
@@ -155,6 +179,7 @@ export interface ProcessGlobal {
   readonly platform: string;
   readonly arch: string;
   readonly env: Record<string, string | undefined>;
+  readonly execPath: string;
   readonly stdin: { readonly isTTY?: boolean };
   readonly stdout: ProcessStream;
   readonly stderr: ProcessStream;
@@ -181,6 +206,7 @@ export interface PermissionDescriptor {
 
 /** `Deno`. */
 export interface DenoGlobal {
+  readonly build?: { readonly standalone?: boolean };
   readonly version: { readonly deno: string };
   readonly permissions: { querySync(descriptor: PermissionDescriptor): { readonly state: string } };
   readonly UnsafePointer: { of(view: ArrayBufferView): object | null; value(pointer: object | null): bigint };

@@ -9,6 +9,7 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FerrotypeError, FormatError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import type { FileStats } from "./builtin_modules.ts";
 import { checkRegular, fileError, fileSystem, pathOf } from "./files.ts";
 
@@ -187,13 +188,15 @@ export function checkRange(source: ByteSource, offset: number, length: number, i
     );
   }
   if (into !== undefined && into.length < length) {
-    throw new FerrotypeError(`${source.name}: ${length} bytes do not fit into an array of ${into.length}`);
+    throw new FerrotypeError(
+      `${source.name}: ${counted(length, "byte")} do not fit into an array of ${into.length}`,
+    );
   }
 }
 
 /** The error for a source that has fewer bytes than it had when it was opened. */
 export function endedEarly(source: ByteSource, offset: number): FormatError {
   return new FormatError(
-    `${source.name} ends at byte ${offset}, and had ${source.size} bytes when it was opened`,
+    `${source.name} ends at byte ${offset}, and had ${counted(source.size, "byte")} when it was opened`,
   );
 }

@@ -9,6 +9,7 @@
  */
 import type { ByteSource } from "../core/byte_source.ts";
 import { FormatError, HubError, throwIfAborted } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { checkRange } from "./file_source.ts";
 import { openBytes } from "./memory_source.ts";
 
@@ -106,7 +107,9 @@ class UrlSource implements ByteSource {
           bytes.set(piece, done);
           done += piece.length;
         }
-        if (done < bytes.length) throw new Error(`the answer ended ${bytes.length - done} bytes early`);
+        if (done < bytes.length) {
+          throw new Error(`the answer ended ${counted(bytes.length - done, "byte")} early`);
+        }
       } catch (error) {
         throwIfAborted(this.#options.signal, `Reading ${this.name}`);
         if (error instanceof FormatError) throw error;
@@ -188,7 +191,7 @@ async function download(name: string, response: Response, options: UrlOptions): 
     }
   } catch (error) {
     throwIfAborted(options.signal, `Reading ${name}`);
-    throw new HubError(`${name}: the download broke after ${size} bytes`, { cause: error });
+    throw new HubError(`${name}: the download broke after ${counted(size, "byte")}`, { cause: error });
   }
   if (Math.max(size, length) > limit) {
     if (parts.length === 0) await response.body?.cancel();

@@ -7,6 +7,7 @@
  * @module
  */
 import { DeviceError, FerrotypeError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { findLauncher, launcherProblem } from "./mpi_launcher.ts";
 import { findMpi, type MpiLibrary } from "./mpi_library.ts";
 import { runMpiThread } from "./mpi_thread.ts";
@@ -152,7 +153,9 @@ export class Mpi {
     const { size } = launcher;
     if (size === undefined || size === mpi.size) return mpi;
     mpi.abort(
-      `${launcher.name} started ${size} ranks, and ${library.version} (${library.path}) sees ${mpi.size}; set FERROTYPE_MPI to ` +
+      `${launcher.name} started ${
+        counted(size, "rank")
+      }, and ${library.version} (${library.path}) sees ${mpi.size}; set FERROTYPE_MPI to ` +
         `the library of the launcher`,
     );
     throw new DeviceError("MPI: the launcher's library is another one");

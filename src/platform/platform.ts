@@ -70,10 +70,12 @@ export {
 export { nativeLibraryReason, openLibrary } from "./ffi.ts";
 export { type GpuAdapter, type GpuAnswer, requestGpuAdapter } from "./gpu.ts";
 export { isPermitted, type RuntimeName, runtimeName, runtimeVersion } from "./runtime.ts";
+export { type Program, type ProgramEnd, startProgram } from "./process.ts";
 export {
   canBlock,
   cpuModel,
   environment,
+  environmentNames,
   hardwareConcurrency,
   homeDirectory,
   hostName,

@@ -38,6 +38,11 @@ export function environment(name: string): string | undefined {
   return globals.process?.env?.[name];
 }
 
+/** The names of all environment variables that may be known. */
+export function environmentNames(): string[] {
+  return isPermitted({ name: "env" }) ? Object.keys(globals.process?.env ?? {}) : [];
+}
+
 /** The user's home folder; undefined where there is none or it may not be known. */
 export function homeDirectory(): string | undefined {
   const named = environment("HOME") ?? environment("USERPROFILE");

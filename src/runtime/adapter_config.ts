@@ -6,7 +6,7 @@
 import { FormatError } from "../core/errors.ts";
 import { demand, demandObject } from "../core/json.ts";
 import * as kinds from "../core/kinds.ts";
-import { show } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import type { Lora } from "../nn/lora.ts";
 
 /** What a configuration says. */
@@ -77,7 +77,9 @@ function patternsOf(json: Json, field: string, of: kinds.Kind, where: string): (
   const entries = Object.entries(demandObject(json[field] ?? {}, `${where}: ${field}`));
   if (entries.length > mostPatterns) {
     throw new FormatError(
-      `${where}: ${field} has ${entries.length} entries, expected at most ${mostPatterns}`,
+      `${where}: ${field} has ${
+        counted(entries.length, "entry", "entries")
+      }, expected at most ${mostPatterns}`,
     );
   }
   return entries.map(([text, value]) => {

@@ -6,18 +6,24 @@
  */
 import type { NativeBlas, NativeProduct } from "../backends/cpu/platform.ts";
 import type { NativeLibrary, NativeSignature } from "../core/native_library.ts";
-import { environment, openLibrary } from "../platform/platform.ts";
+import { environment, openLibrary, system } from "../platform/platform.ts";
 
 type Symbols = Record<string, NativeSignature>;
 type Functions = Record<string, (...values: unknown[]) => number>;
+
+/** `pthread_sigmask` of the C library: how, which signals, where the ones before go. */
+type SignalMask = (how: number, set: Uint8Array, before: Uint8Array | null) => number;
 
 /** How the products of a library are called. */
 interface Products {
   /** The functions, and those that it may be without. */
   readonly symbols: Symbols;
   readonly optional: Symbols;
-  /** Makes a {@link NativeProduct} of the library's function. Its text goes to other threads, so it stands for itself. */
-  readonly wrap: (call: (...values: number[]) => number) => NativeProduct;
+  /**
+   * Makes a {@link NativeProduct} of the library's function and of `pthread_sigmask`, where it asks for that. Its text goes to
+   * other threads, so it stands for itself.
+   */
+  readonly wrap: (call: (...values: number[]) => number, mask: SignalMask | null) => NativeProduct;
   /** Names of the functions. */
   readonly sgemm: string;
   readonly bgemm: string | null;
@@ -65,11 +71,26 @@ const dnnl: Products = {
   optional: { dnnl_gemm_bf16bf16f32: gemm },
   sgemm: "dnnl_sgemm",
   bgemm: "dnnl_gemm_bf16bf16f32",
-  wrap: (call) => (ta, tb, m, n, k, a, lda, b, ldb, c, ldc) => {
-    const status = call(ta ? 84 : 78, tb ? 84 : 78, m, n, k, 1, a, lda, b, ldb, 0, c, ldc);
-    if (status !== 0) throw new Error(`oneDNN: a product ended with status ${status}`);
+  // Its kernels have the stack pointer elsewhere for a time (2.6.3, in an AVX-512 product: seen as a heap that glibc finds broken
+  // when signals arrive meanwhile), and a handler would write there. So signals wait until the product is done.
+  wrap: (call, mask) => {
+    const asynchronous = new Uint8Array(128).fill(255), before = new Uint8Array(128);
+    // Not SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE and SIGSEGV, which are raised by what is being done.
+    asynchronous[0] = 0b0000_0111;
+    asynchronous[1] = 0b1111_1011;
+    return (ta, tb, m, n, k, a, lda, b, ldb, c, ldc) => {
+      mask?.(0, asynchronous, before);
+      const status = call(ta ? 84 : 78, tb ? 84 : 78, m, n, k, 1, a, lda, b, ldb, 0, c, ldc);
+      mask?.(2, before, null);
+      if (status !== 0) throw new Error(`oneDNN: a product ended with status ${status}`);
+    };
   },
 };
+
+/** Where signals can be held back: how, and the first argument, are numbers of Linux. */
+const sigmask = {
+  pthread_sigmask: { parameters: [i32, "pointer", "pointer"], result: i32 },
+} as const satisfies Symbols;
 
 const text = { parameters: [], result: "address" } as const satisfies NativeSignature;
 // The C library's, which every one of these is linked with: copies memory into a view.
@@ -239,7 +260,8 @@ export function namesOf({ names }: Family, platform: string): readonly string[] 
 export function openAs(family: Family, names: readonly string[]): NativeBlas | string {
   const { title, alone, pins, products } = family, { sgemm } = products;
   const setThreads: Symbols = alone ? { [alone[0]]: { parameters: [alone[2]], result: "void" } } : {};
-  const required = { ...products.symbols, ...setThreads };
+  const holdsSignals = products === dnnl && system().platform === "linux";
+  const required = { ...products.symbols, ...setThreads, ...(holdsSignals ? sigmask : {}) };
   // Once more with what not every version has.
   let opened = openLibrary(names, { ...required, ...products.optional });
   const isWhole = opened.library !== null;
@@ -258,9 +280,12 @@ export function openAs(family: Family, names: readonly string[]): NativeBlas | s
     .map((name) => `${name}=${environment(name)} in the environment pins its kernels`);
   const parts = [about, ...pinned].filter((part) => part !== "").join("; ");
   const bgemm = isWhole && products.bgemm && (instructionsOf(path) & bf16Bit) !== 0 ? products.bgemm : null;
-  const source = (name: string): string => `(${products.wrap})((${library.functionSource(name)})())`;
+  const maskSource = holdsSignals ? `(${library.functionSource("pthread_sigmask")})()` : "null";
+  const source = (name: string): string =>
+    `(${products.wrap})((${library.functionSource(name)})(), ${maskSource})`;
+  const functions = library.functions as unknown as Functions & { pthread_sigmask?: SignalMask };
   const here = (name: string): NativeProduct =>
-    products.wrap((library.functions as unknown as Functions)[name]!);
+    products.wrap(functions[name]!, functions.pthread_sigmask ?? null);
   return {
     title,
     name: `${title} ${parts}${parts ? " " : ""}(${path})`,

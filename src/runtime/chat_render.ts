@@ -8,6 +8,7 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { pythonText, type TypedValue } from "./python_text.ts";
 
 /** A value of the interpreter: texts and lists have their JavaScript value. */
@@ -141,7 +142,7 @@ function range(...given: unknown[]): number[] {
   if (!Number.isSafeInteger(count) || step === 0) {
     throw new Error("range() takes whole numbers, the step not 0");
   }
-  if (count > longest.range) throw new FormatError(`it asks for a range of ${count} numbers`);
+  if (count > longest.range) throw new FormatError(`it asks for a range of ${counted(count, "number")}`);
   return Array.from({ length: count }, (_, i) => start + i * step);
 }
 
@@ -153,13 +154,15 @@ export function boundedTemplate(
 ): (items: { readonly messages: readonly object[]; readonly [name: string]: unknown }) => string {
   if (text.length > longest.template) {
     throw new FormatError(
-      `${where}: a chat template of ${text.length} characters is longer than ${longest.template}`,
+      `${where}: a chat template of ${counted(text.length, "character")} is longer than ${longest.template}`,
     );
   }
   for (const { 0: white, index } of text.matchAll(/\s+/g)) {
     if (white.length <= longest.white) continue;
     throw new FormatError(
-      `${where}: the chat template has ${white.length} characters of white space in a row, from character ${index} on; ` +
+      `${where}: the chat template has ${
+        counted(white.length, "character")
+      } of white space in a row, from character ${index} on; ` +
         `${longest.white} is the most`,
     );
   }
@@ -188,7 +191,9 @@ export function boundedTemplate(
     }
 
     override evaluate(statement: Statement | undefined, environment: Environment): JinjaValue {
-      if (++this.#steps > this.#most.steps) throw tooMuch(where, `takes more than ${this.#most.steps} steps`);
+      if (++this.#steps > this.#most.steps) {
+        throw tooMuch(where, `takes more than ${counted(this.#most.steps, "step")}`);
+      }
       if (statement?.type === "For") this.#looped.add(statement.iterable?.lhs ?? statement.iterable);
       if (statement?.filter) this.#foresee(statement.filter, statement.operand, environment);
       else if (statement?.type === "CallExpression") {
@@ -199,10 +204,14 @@ export function boundedTemplate(
         { value } = result;
       this.#depth--;
       if (typeof value === "string") {
-        if (value.length > longest.text) throw tooMuch(where, `makes a text of ${value.length} characters`);
+        if (value.length > longest.text) {
+          throw tooMuch(where, `makes a text of ${counted(value.length, "character")}`);
+        }
         this.#count(value.length);
       } else if (Array.isArray(value)) {
-        if (value.length > longest.list) throw tooMuch(where, `makes a list of ${value.length} entries`);
+        if (value.length > longest.list) {
+          throw tooMuch(where, `makes a list of ${counted(value.length, "entry", "entries")}`);
+        }
         // A list that is only named costs nothing.
         const isNamed = statement?.type === "Identifier" || statement?.type === "MemberExpression";
         this.#count(this.#looped.has(statement) ? turn * value.length : isNamed ? 0 : value.length);
@@ -235,7 +244,9 @@ export function boundedTemplate(
         const found = this.evaluate(statement, environment), isDone = statements.includes(statement.type);
         if (isDone && (found.type === "NullValue" || found.type === "UndefinedValue")) continue;
         text += found.type === "StringValue" ? found.value : pythonText(found);
-        if (text.length > longest.text) throw tooMuch(where, `makes a text of ${text.length} characters`);
+        if (text.length > longest.text) {
+          throw tooMuch(where, `makes a text of ${counted(text.length, "character")}`);
+        }
       }
       return this.#text(text);
     }
@@ -264,7 +275,10 @@ export function boundedTemplate(
         length = (to?.length ?? 0) * (text.length + 1) / Math.max(1, from?.length ?? 0);
       }
       if (length > (name === "replace" || name === "join" ? longest.text : longest.indent)) {
-        throw tooMuch(where, `makes a text of ${Math.round(length)} characters or more with ${name}`);
+        throw tooMuch(
+          where,
+          `makes a text of ${counted(Math.round(length), "character")} or more with ${name}`,
+        );
       }
     }
 

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../core/show.ts";
 import { cases } from "../backends/cpu/choice.ts";
 import type { Engine } from "../backends/cpu/engine.ts";
 import { muchMemory } from "../backends/cpu/heap.ts";
@@ -152,7 +153,7 @@ export async function diagnose(): Promise<Diagnosis> {
       Object.entries(cpuFeatures()).map(([name, f]) => [name, ability(f as CpuFeature)]),
     ),
     devices: {
-      cpu: { available: true, detail: `${used} thread${used === 1 ? "" : "s"}` },
+      cpu: { available: true, detail: counted(used, "thread") },
       reference: { available: true, detail: "plain TypeScript, the oracle of the tests" },
       webgpu: gpu.adapter ? adapterAbility(gpu.adapter) : { available: false, detail: gpu.reason },
     },

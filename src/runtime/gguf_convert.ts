@@ -12,6 +12,7 @@ import type { JsonObject } from "../core/json.ts";
 import { callback, oneOf } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
 import { type Shape, sizeOf } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import {
   type GgufNotes,
   type GgufTensorToSave,
@@ -82,8 +83,8 @@ function tellSmaller(
     const [first] = tensors, more = tensors.length > 1 ? ` and ${tensors.length - 1} more` : "";
     warn(
       `rows of ${first.name}${more} fill no blocks of ${wanted} (${
-        ggufTypes[wanted].values
-      } values), and became ${type}`,
+        counted(ggufTypes[wanted].values, "value")
+      }), and became ${type}`,
     );
   }
 }

@@ -11,6 +11,7 @@ import { DeviceError, OptionError } from "../core/errors.ts";
 import { number, whole } from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { sizeOf } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import type { Family, ModelSizes } from "../models/family.ts";
 import { familyOf, familyOfConfig } from "../models/registry.ts";
 import type { CausalNetwork } from "../models/mod.ts";
@@ -75,7 +76,9 @@ function demandRoom(where: string, family: Family<object>, config: object, place
     parameters += sizeOf(expected.shape(tensor)!);
     if (parameters * least > room) {
       throw new DeviceError(
-        `${where}: a ${family.title} of these sizes has more than ${parameters} parameters, expected at most ` +
+        `${where}: a ${family.title} of these sizes has more than ${
+          counted(parameters, "parameter")
+        }, expected at most ` +
           `${
             Math.floor(room / least)
           }, which ${name} can hold; take a smaller width, fewer layers, or fewer tokens`,

@@ -52,5 +52,6 @@ export type { ModelFile } from "./model_files.ts";
 export type { FolderOptions } from "./model_folder.ts";
 export { type CsvSource, type FitOptions, readCsv, TabularModel } from "./tabular.ts";
 export { loadTokenizer } from "./tokenizer.ts";
-export { readNpy, saveNpy } from "./npy.ts";
+export { readNpy, readNpz, saveNpy, saveNpz } from "./npy.ts";
 export { exportOnnx, inspectOnnx, Onnx, type OnnxLoadOptions } from "./onnx.ts";
+export type { ExportOnnxOptions } from "./onnx_options.ts";

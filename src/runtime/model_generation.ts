@@ -4,17 +4,20 @@
  * @module
  */
 import { FormatError, OptionError } from "../core/errors.ts";
-import { show } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 import { slicer, type Steps } from "../core/steps.ts";
 import { constrainedSoon } from "../generate/constraint/known.ts";
-import { generationDefaults, idleFields, slipsIn } from "../generate/generation_config.ts";
+import { asInFile, generationDefaults, idleFields, slipsIn } from "../generate/generation_config.ts";
 import { checkVocabulary } from "../generate/given.ts";
 import type { GenerateOptions, ResolvedOptions } from "../generate/mod.ts";
 import type { Tokenizer } from "../text/mod.ts";
 import { type ModelFolder, readJson } from "./model_folder.ts";
 
-/** Fields of ids that bear on every text; a token that is none cannot come, so ending at it or leaving it out is no matter. */
-const feltFields = ["sequenceBias", "forcedBosTokenId", "forcedEosTokenId"];
+/**
+ * Fields of ids that no text could follow where they name none of the model's tokens. Ending at one that cannot come, leaving
+ * it out or making it likelier is no matter, and only said.
+ */
+const feltFields = ["forcedBosTokenId", "forcedEosTokenId"];
 
 /**
  * A model's own defaults for generation. Folders of before 2023 have no generation_config.json, and say in config.json what
@@ -32,11 +35,11 @@ export async function generationOf(
   warn: (message: string) => void = console.warn,
 ): Promise<GenerateOptions> {
   const name = "generation_config.json", json = await readJson(folder, name);
-  const where = json === null ? "config.json" : name;
+  const where = `${folder.name}/${json === null ? "config.json" : name}`;
   let own: GenerateOptions;
   try {
     own = generationDefaults(json ?? settings, where);
-    checkVocabulary(own, vocabSize, where, feltFields);
+    checkVocabulary(own, vocabSize, where, feltFields, asInFile);
   } catch (error) {
     // What would be a caller's mistake elsewhere is the file's here.
     if (!(error instanceof OptionError)) throw error;
@@ -44,11 +47,11 @@ export async function generationOf(
   }
   for (const [slip, meant] of json === null ? [] : slipsIn(json)) {
     warn(
-      `${folder.name}/${name}: there is no field "${slip}", so it is passed over; did you mean "${meant}"?`,
+      `${where}: there is no field "${slip}", so it is passed over; did you mean "${meant}"?`,
     );
   }
   const all = { ...eos === null ? {} : { eosTokenId: eos as number | number[] }, ...own };
-  for (const sentence of idleFields(all, vocabSize)) warn(`${folder.name}/${where}: ${sentence}`);
+  for (const sentence of idleFields(all, vocabSize)) warn(`${where}: ${sentence}`);
   return all;
 }
 
@@ -67,7 +70,9 @@ export function checkTokenizer(
 ): Tokenizer | null {
   if (tokenizer === null || tokenizer.vocabSize <= vocabSize) return tokenizer;
   warn(
-    `${where}: the tokenizer has ${tokenizer.vocabSize} tokens and the model ${vocabSize}, so it was made for another ` +
+    `${where}: the tokenizer has ${
+      counted(tokenizer.vocabSize, "token")
+    } and the model ${vocabSize}, so it was made for another ` +
       "model, and what it reads and writes here may mean nothing",
   );
   return tokenizer;

@@ -8,7 +8,7 @@ import type { DeviceName } from "../backends/contract.ts";
 import type { DType } from "../core/dtype.ts";
 import { OptionError } from "../core/errors.ts";
 import { checkOption, demandObject } from "../core/options.ts";
-import { orNull, someText } from "../core/kinds.ts";
+import { flag, orNull, someText } from "../core/kinds.ts";
 import { type BatchLanguageModel, PrefixStore } from "../generate/mod.ts";
 import type { Family } from "../models/family.ts";
 import type {
@@ -103,6 +103,20 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
   /** Heads of queries in a layer. */
   get heads(): number {
     return this.network.heads;
+  }
+
+  /**
+   * Whether nothing is kept in training of what a layer computes but what went into it: going back, it is computed again
+   * (transformers' `gradient_checkpointing`). The gradients are the same, bit for bit, for a third more work and much less memory.
+   * Default false.
+   */
+  get gradientCheckpointing(): boolean {
+    return this.network.gradientCheckpointing;
+  }
+
+  set gradientCheckpointing(on: boolean) {
+    checkOption("gradientCheckpointing", "on", on, flag);
+    this.network.gradientCheckpointing = on;
   }
 
   /** Tokens that the network knows; a tokenizer may have fewer. */
@@ -365,8 +379,14 @@ export abstract class NetworkModel<N extends CausalNetwork = CausalNetwork> exte
     );
   }
 
-  /** What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. */
-  hidden(ids: Ids, options: { cache?: CausalCache } = {}): Tensor {
+  /**
+   * What comes out of the last norm: [batch, time, width]. With a cache, of ids that follow what it holds. With `depth`, what the
+   * last norm makes of the first `depth` layers alone (0: of the embeddings): `logits` of that is what the model would say next
+   * if it ended there (the logit lens).
+   *
+   * @throws {OptionError} for more layers than there are, and for `depth` beside a cache, which all layers fill.
+   */
+  hidden(ids: Ids, options: { cache?: CausalCache; depth?: number } = {}): Tensor {
     return this.#under(options?.cache, () => this.network.hidden(ids, options));
   }
 

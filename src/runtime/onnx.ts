@@ -13,9 +13,14 @@ import { readModel } from "../onnx/messages.ts";
 import { OnnxModel, openModel } from "../onnx/model.ts";
 import { type OnnxSummary, summaryOf } from "../onnx/summary.ts";
 import { fromPage, type Openable, openSource, writeFileAtomic } from "../platform/platform.ts";
-import { type OnnxOptions, onnxOptions } from "../tabular/onnx.ts";
+import { Module } from "../nn/module.ts";
+import type { Tensor } from "../ops/tensor.ts";
+import type { OnnxOptions } from "../tabular/onnx.ts";
 import { defaultDevice } from "../tensor/mod.ts";
+import { functionGraph, textGraph, writeOnnx, writeOnnxFolder } from "./onnx_export.ts";
+import { type ExportKind, type ExportOnnxOptions, exportOptions, idleFor } from "./onnx_options.ts";
 import { TabularModel } from "./tabular.ts";
+import type { TextModel } from "./text_model.ts";
 
 /**
  * Options of `Onnx.load`.
@@ -83,33 +88,71 @@ export class Onnx extends OnnxModel {
   }
 }
 
+/** A language model, by what only it has. */
+function isTextModel(model: unknown): model is TextModel {
+  return typeof (model as { network?: { through?: unknown } } | null)?.network?.through === "function";
+}
+
+function kindOf(model: unknown): ExportKind | null {
+  if (model instanceof TabularModel) return "table";
+  if (model instanceof Onnx) return "onnx";
+  if (isTextModel(model)) return "text";
+  const isModule = model instanceof Module && typeof (model as { forward?: unknown }).forward === "function";
+  return isModule || typeof model === "function" ? "function" : null;
+}
+
 /**
- * Writes a model as an ONNX file that any runtime of that format runs, whole or not at all: a model of a table, or an ONNX
- * model with its weights as they are now.
+ * Writes a model as ONNX, which any runtime of that format runs, whole or not at all:
  *
- * @throws {OptionError} for a model of another kind, and options that do not fit it.
+ * - a language model (`GPT2`, `CausalLM`): a prompt and steps behind it are one graph, whose cache goes in and comes out. It takes
+ *   `input_ids`, `attention_mask`, `position_ids` and `past_key_values.N.key` and `.value` ([batch, heads, positions, width], of no
+ *   positions at first), and gives `logits` and `present.N.key` and `.value`, as Hugging Face's optimum names them. To a path that
+ *   ends in `.onnx` the graph alone; else a folder as transformers.js reads it (`onnx/model.onnx`, configuration, tokenizer);
+ * - a module, or a function of tensors (compiled or not): what its `forward` computes of `args`, without gradients;
+ * - a model of a table; an ONNX model with its weights as they are now.
+ *
+ * Weights are named as in the model, and stored as they are held, blocks of q8 and q4 as f32.
+ *
+ * ```ts
+ * import { exportOnnx, nn, zeros } from "@ferrotype/ferrotype";
+ *
+ * const net = new nn.Sequential(new nn.Linear(3, 8), new nn.GELU(), new nn.Linear(8, 2));
+ * const place = new URL("./net.onnx", import.meta.url);
+ * await exportOnnx(net, place, { args: [zeros([1, 3])], dynamicAxes: { input: { 0: "batch" } } });
+ * ```
+ *
+ * @throws {OptionError} for a model of another kind, and options that do not fit it. @throws {CaptureError} for a function
+ * that no graph says: one that reads values, or does something else for other sizes.
  * @category ONNX
  */
 export async function exportOnnx(
-  model: TabularModel | Onnx,
+  model: TabularModel | Onnx | TextModel | Module | ((...args: Tensor[]) => unknown),
   path: string | URL,
-  options: OnnxOptions = {},
+  options: ExportOnnxOptions = {},
 ): Promise<void> {
   demandPath("exportOnnx", path);
-  const isTable = model instanceof TabularModel;
+  const kind = kindOf(model);
   demand(
     "exportOnnx",
     "the model",
     model,
-    isTable || model instanceof Onnx,
-    "a TabularModel or an Onnx model",
+    kind !== null,
+    "a language model, a module with forward, a function of tensors, a TabularModel or an Onnx model",
   );
-  checkOptions("exportOnnx", options, onnxOptions, [{
-    option: ["numeric", "version"],
-    when: () => !isTable,
-    because: "an Onnx model keeps its own",
-  }]);
-  await writeFileAtomic(path, isTable ? model.toOnnx(options) : await model.toBytes());
+  const given = checkOptions("exportOnnx", options, exportOptions, idleFor(kind!));
+  if (kind === "table" || kind === "onnx") {
+    await writeFileAtomic(
+      path,
+      kind === "table"
+        ? (model as TabularModel).toOnnx(given as OnnxOptions)
+        : await (model as Onnx).toBytes(),
+    );
+    return;
+  }
+  const isFile = /\.onnx$/i.test(String(path));
+  if (kind === "function") await writeOnnx(path, functionGraph(model as Module, given), given);
+  else if (isFile) await writeOnnx(path, textGraph(model as TextModel, given), given);
+  else await writeOnnxFolder(path, model as TextModel, given);
 }
 
 /**

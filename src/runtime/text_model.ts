@@ -29,6 +29,7 @@ import {
 import { constrained, constrainedSoon } from "../generate/constraint/known.ts";
 import { batcherOptions } from "../generate/batcher.ts";
 import { checkVocabulary } from "../generate/given.ts";
+import { demandLength } from "../generate/options.ts";
 import { hubOptions } from "../hub/options.ts";
 import type { Family } from "../models/family.ts";
 import type { CausalCache, CausalNetwork } from "../models/mod.ts";
@@ -116,9 +117,15 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
   }
 
   /** The ids to begin or go on with. A text of nothing begins at the end-of-text token, as texts did in training. */
-  #promptIds(prompt: string | readonly number[], { cache }: GenerateOptions): number[] {
-    const ids = this.encode(prompt), begin = this.#begin;
-    return prompt === "" && begin !== null && !cache?.ids.length ? [begin] : ids;
+  #promptIds(
+    prompt: string | readonly number[],
+    { cache, minLength }: GenerateOptions,
+    resolved: ResolvedOptions,
+  ): number[] {
+    const own = this.encode(prompt), begin = this.#begin;
+    const ids = prompt === "" && begin !== null && !cache?.ids.length ? [begin] : own;
+    demandLength(minLength, (cache?.ids.length ?? 0) + ids.length, resolved);
+    return ids;
   }
 
   /**
@@ -143,7 +150,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
       );
     }
     const [speaker, resolved] = this.#speaker(this.#resolve(options));
-    return generateText(speaker, this.tokenizer, this.#promptIds(prompt, options), resolved);
+    return generateText(speaker, this.tokenizer, this.#promptIds(prompt, options, resolved), resolved);
   }
 
   /** Continues a prompt and gives the new text. */
@@ -166,7 +173,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     options: GenerateOptions = {},
   ): AsyncGenerator<TokenPiece, GenerationResult> {
     const [speaker, resolved] = this.#speaker(this.#resolve(options));
-    return generatePieces(speaker, this.tokenizer, this.#promptIds(prompt, options), resolved);
+    return generatePieces(speaker, this.tokenizer, this.#promptIds(prompt, options, resolved), resolved);
   }
 
   /**
@@ -177,13 +184,15 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     prompt: string | readonly number[],
     options: GenerateOptions = {},
   ): Promise<GenerationResult> {
-    const [speaker, resolved] = this.#speaker(this.#resolve(options));
-    if (resolved.numReturnSequences > 1) {
+    const [speaker, settled] = this.#speaker(this.#resolve(options)), { numReturnSequences = 1 } = options;
+    if (numReturnSequences > 1) {
       throw new OptionError(
-        `completion gives one text, and numReturnSequences is ${resolved.numReturnSequences}; use completions`,
+        `completion gives one text, and numReturnSequences is ${numReturnSequences}; use completions`,
       );
     }
-    return await generateWhole(speaker, this.tokenizer, this.#promptIds(prompt, options), resolved);
+    // Of several that the model's own file asks for this is the first.
+    const resolved = { ...settled, numReturnSequences: 1 };
+    return await generateWhole(speaker, this.tokenizer, this.#promptIds(prompt, options, resolved), resolved);
   }
 
   /** `numReturnSequences` continuations of a prompt: the best of a beam search, or draws. */
@@ -192,7 +201,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     options: GenerateOptions = {},
   ): Promise<GenerationResult[]> {
     const [speaker, resolved] = this.#speaker(this.#resolve(options));
-    return await generateMany(speaker, this.tokenizer, this.#promptIds(prompt, options), resolved);
+    return await generateMany(speaker, this.tokenizer, this.#promptIds(prompt, options, resolved), resolved);
   }
 
   /**
@@ -210,8 +219,9 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
     demandObject("completeBatch", options, batcherOptions);
     demandList(prompts);
     const { maxBatch, prefillChunk, formatSeconds, ...rest } = options;
-    const resolved = await constrainedSoon(this.#resolve(rest), this.tokenizer);
-    if (resolved.numReturnSequences > 1) {
+    const settled = await constrainedSoon(this.#resolve(rest), this.tokenizer);
+    const resolved = { ...settled, numReturnSequences: 1 };
+    if ((rest.numReturnSequences ?? 1) > 1) {
       throw new OptionError("completeBatch gives one text for each prompt; leave numReturnSequences out");
     }
     const batcher = this.batcher({
@@ -220,7 +230,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
       // In one piece, as alone.
       prefillChunk: prefillChunk ?? this.contextLength,
     });
-    const ids = prompts.map((prompt) => this.#promptIds(prompt, rest));
+    const ids = prompts.map((prompt) => this.#promptIds(prompt, rest, resolved));
     return await Promise.all(
       ids.map((own) => runToEnd(textOfTokens(batcher.submit(own, resolved), this.tokenizer, own, resolved))),
     );
@@ -292,7 +302,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
       prompts,
       settled,
       this.tokenizer,
-      (p) => this.#promptIds(p, options),
+      (p) => this.#promptIds(p, options, settled),
       (p) => this.checkIds(p),
     );
   }
@@ -317,7 +327,7 @@ export class TextModel<N extends CausalNetwork = CausalNetwork> extends NetworkM
       throw new OptionError("generateIds: stop texts belong to generate, which makes text");
     }
     const [speaker, settled] = this.#speaker(resolved);
-    return this.#ids(generateTokens(speaker, this.#promptIds(prompt, options), settled));
+    return this.#ids(generateTokens(speaker, this.#promptIds(prompt, options, settled), settled));
   }
 
   async *#ids(tokens: AsyncGenerator<TokenStep, TokensResult>): AsyncGenerator<number, FinishReason> {

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { counted } from "../core/show.ts";
 import { checkF32, checkSpread, originOf } from "./f32.ts";
 import { evenQuantiles } from "./quantiles.ts";
 import { orderTells, textsTell } from "./relevance.ts";
@@ -74,7 +75,9 @@ function describeTexts(column: TableColumn, { rows, target, classes, keep }: Con
   const different = order.length;
   const many = column.overflowed || (different > 20 && different > identifierShare * known);
   const stays = many && (keep.has(column.name) || textsTell(values, counts, target.values, rows, classes));
-  const texts = `${column.overflowed ? "more than " : ""}${different} different texts in ${known} rows`;
+  const texts = `${column.overflowed ? "more than " : ""}${counted(different, "different text")} in ${
+    counted(known, "row")
+  }`;
   const ignored = many && !stays
     ? `${texts}: identifiers or free text, which tells nothing of "${target.name}"`
     : different < 2 && missing === 0

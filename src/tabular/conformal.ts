@@ -12,6 +12,7 @@
 
 import { demandNumbers } from "../core/demand.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 
 function checkLevel(level: number): void {
   if (!(level > 0 && level < 1)) {
@@ -90,7 +91,9 @@ export function coverage(
   if (targets.length === 0) throw new ShapeError("coverage of no rows: at least one is needed");
   if (lower.length !== targets.length || upper.length !== targets.length) {
     throw new ShapeError(
-      `coverage was given ${targets.length} targets, ${lower.length} lower and ${upper.length} upper ends`,
+      `coverage was given ${
+        counted(targets.length, "target")
+      }, ${lower.length} lower and ${upper.length} upper ends`,
     );
   }
   let inside = 0;
@@ -155,7 +158,9 @@ export function crossConformal(
   demandNumbers("crossConformal", errors, "errors");
   demandNumbers("crossConformal", folds, "folds");
   if (folds.length !== errors.length) {
-    throw new ShapeError(`cross-conformal was given ${errors.length} errors and ${folds.length} folds`);
+    throw new ShapeError(
+      `cross-conformal was given ${counted(errors.length, "error")} and ${counted(folds.length, "fold")}`,
+    );
   }
   const names = [...new Set(Array.from(folds))];
   if (names.length < 2) {

@@ -10,6 +10,7 @@
 
 import { OptionError, ShapeError } from "../core/errors.ts";
 import { Generator } from "../core/random.ts";
+import { counted } from "../core/show.ts";
 import {
   batchRows,
   type Cells,
@@ -195,7 +196,7 @@ export async function contributions(
   const { columns, exactColumns = 8, orders = 32, seed = 0 } = options;
   const rows = checkCells(background, columns, "the background of contributions");
   if (row.length !== columns) {
-    throw new ShapeError(`a row of ${columns} cells was expected, not of ${row.length}`);
+    throw new ShapeError(`a row of ${counted(columns, "cell")} was expected, not of ${row.length}`);
   }
   if (!Number.isInteger(exactColumns) || exactColumns < 0 || exactColumns > 16) {
     throw new OptionError(

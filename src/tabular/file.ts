@@ -17,6 +17,7 @@
  */
 import { FormatError } from "../core/errors.ts";
 import { toF16 } from "../core/half.ts";
+import { counted } from "../core/show.ts";
 import type { SafetensorsFile, TensorToSave } from "../files/mod.ts";
 import type { CsvShape } from "./csv/table_builder.ts";
 import {
@@ -281,7 +282,7 @@ export async function modelFromFile(
   if (count !== json.columns.length || width !== columnNumbers || parts !== featureNumbersOf) {
     throw new FormatError(
       `${name}: columns [${count}, ${width}] and features [${featureCount}, ${parts}] are not the numbers of ` +
-        `${json.columns.length} columns`,
+        `${counted(json.columns.length, "column")}`,
     );
   }
   const stats = await numbersOf(file, "columns"), raw = await numbersOf(file, "features");
@@ -326,8 +327,10 @@ export async function modelFromFile(
       const [biases0, biases1] = shapeOf(file, `${prefix}.bias`, name, 2);
       if (m !== shares.length || biases0 !== m || biases1 !== outputs) {
         throw new FormatError(
-          `${name}: ${prefix} holds weights of ${m} networks and biases [${biases0}, ${biases1}], and there are ` +
-            `${shares.length} with ${outputs} outputs`,
+          `${name}: ${prefix} holds weights of ${
+            counted(m, "network")
+          } and biases [${biases0}, ${biases1}], and there are ` +
+            `${shares.length} with ${counted(outputs, "output")}`,
         );
       }
       const weights = await numbersOf(file, `${prefix}.weight`),
@@ -348,7 +351,7 @@ export async function modelFromFile(
   if (regression) {
     const [n] = shapeOf(file, "target", name, 1);
     if (n !== targetNumbers) {
-      throw new FormatError(`${name}: target has ${n} numbers, expected ${targetNumbers}`);
+      throw new FormatError(`${name}: target has ${counted(n, "number")}, expected ${targetNumbers}`);
     }
     shapeOf(file, "residuals", name, 1, 0);
   }

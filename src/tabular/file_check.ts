@@ -8,6 +8,7 @@ import { FormatError } from "../core/errors.ts";
 import { demand, demandList, demandObject, type JsonObject, parseJson } from "../core/json.ts";
 import { flag, kind, number, oneOf, orNull, text, whole } from "../core/kinds.ts";
 import { formatShape } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import type { SafetensorsFile } from "../files/mod.ts";
 import { largestF32 } from "./f32.ts";
 import { rawFeature } from "./features.ts";
@@ -67,7 +68,7 @@ function checkEvaluation(value: unknown, classes: number, where: string): void {
     `${where}: interval of ${main}`,
   );
   if (pair.length !== 2) {
-    throw new FormatError(`${where}: interval of ${main} has ${pair.length} numbers, not 2`);
+    throw new FormatError(`${where}: interval of ${main} has ${counted(pair.length, "number")}, not 2`);
   }
   for (const n of pair) demand(n, orNull(number()), `${where}: interval of ${main}`);
   if (evaluation.conformal !== null) {
@@ -86,7 +87,9 @@ function checkEvaluation(value: unknown, classes: number, where: string): void {
     rows.length !== classes ||
     !rows.every((row) => Array.isArray(row) && row.length === classes && counts.accepts(row))
   ) {
-    throw new FormatError(`${where}: confusion has not ${classes} rows of ${classes} counts`);
+    throw new FormatError(
+      `${where}: confusion has not ${counted(classes, "row")} of ${counted(classes, "count")}`,
+    );
   }
 }
 
@@ -113,7 +116,7 @@ export function parseModelJson(json: string, file: string): JsonObject {
   });
   const classes = (target.classes as string[]).length;
   if (target.task === "classification" ? classes < 2 : classes > 0) {
-    throw new FormatError(`${where}: ${target.task} has ${classes} classes`);
+    throw new FormatError(`${where}: ${target.task} has ${counted(classes, "class", "classes")}`);
   }
   for (const [i, value] of demandList(object.columns, `${where}: columns`).entries()) {
     fields(value, `${where}: column ${i}`, {
@@ -132,7 +135,9 @@ export function parseModelJson(json: string, file: string): JsonObject {
   for (const [i, value] of networks.entries()) {
     const group = fields(value, `${where}: networks ${i}`, { inputs: text, count: whole(1) });
     if (Array.isArray(group.share) && group.share.length !== group.count) {
-      throw new FormatError(`${where}: networks ${i} are ${group.count} with ${group.share.length} shares`);
+      throw new FormatError(
+        `${where}: networks ${i} are ${group.count} with ${counted(group.share.length, "share")}`,
+      );
     }
     for (const share of Array.isArray(group.share) ? group.share : [group.share]) {
       demand(share, number(), `${where}: the share of networks ${i}`);
@@ -190,7 +195,9 @@ export function shapeOf(
   const { shape, dtype } = file.info(name);
   if (!isFloat(dtype as "f32") || shape.length !== rank || shape.some((n) => n < least)) {
     throw new FormatError(
-      `${where}: ${name} is ${dtype} ${formatShape(shape)}, expected floating-point numbers of ${rank} sizes`,
+      `${where}: ${name} is ${dtype} ${formatShape(shape)}, expected floating-point numbers of ${
+        counted(rank, "size")
+      }`,
     );
   }
   return shape;
@@ -210,9 +217,11 @@ export function checkSchema(
   for (const { name, kind: is, ignored, mean, std, fill, quantiles, categories, counts } of columns) {
     const at = `column "${name}"`;
     if (is === "boolean" && categories.length !== 0 && categories.length !== 2) {
-      fail(`${at} has ${categories.length} sides`);
+      fail(`${at} has ${counted(categories.length, "side")}`);
     }
-    if (counts.length !== 0 && counts.length !== categories.length) fail(`${at} has ${counts.length} counts`);
+    if (counts.length !== 0 && counts.length !== categories.length) {
+      fail(`${at} has ${counted(counts.length, "count")}`);
+    }
     if (ignored !== null && is !== "date") continue;
     if (!finite([mean, std, fill, ...quantiles])) fail(`${at} has statistics that are no numbers`);
     if (is === "date" && quantiles.some((day) => Math.abs(day) > lastDay)) {
@@ -262,12 +271,14 @@ export function checkNetwork(
   let width = inputs?.length ?? features;
   for (const layer of layers) {
     if (layer.inputs !== width) {
-      throw new FormatError(`${where}: a layer takes ${layer.inputs} numbers where there are ${width}`);
+      throw new FormatError(
+        `${where}: a layer takes ${counted(layer.inputs, "number")} where there are ${width}`,
+      );
     }
     width = layer.outputs;
   }
   if (layers.length === 0 || width !== outputs) {
-    throw new FormatError(`${where}: the last layer gives ${width} numbers, expected ${outputs}`);
+    throw new FormatError(`${where}: the last layer gives ${counted(width, "number")}, expected ${outputs}`);
   }
 }
 

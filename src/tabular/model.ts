@@ -8,6 +8,7 @@ import { FormatError, OptionError } from "../core/errors.ts";
 import { seed as aSeed, whole } from "../core/kinds.ts";
 import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
 import { Generator } from "../core/random.ts";
+import { counted, nounOf } from "../core/show.ts";
 import { SafetensorsFile, type TensorToSave } from "../files/mod.ts";
 import { conformalRadius } from "./conformal.ts";
 import { type Contributions, contributions } from "./contributions.ts";
@@ -304,12 +305,14 @@ export async function fitTable(
   checkColumns(table, values.column.name, options.keep ?? []);
   if (rows.length < fewestRows) {
     throw new FormatError(
-      `${table.name} has ${rows.length} rows with a target; at least ${fewestRows} are needed`,
+      `${table.name} has ${counted(rows.length, "row")} with a target; at least ${fewestRows} are needed`,
     );
   }
   const asked = options.folds ?? (rows.length > manyRows ? 1 : 5);
   if (asked > rows.length) {
-    throw new OptionError(`folds: ${rows.length} rows cannot be cut into ${asked} folds`);
+    throw new OptionError(
+      `folds: ${counted(rows.length, "row")} cannot be cut into ${counted(asked, "fold")}`,
+    );
   }
   const classes = values.task === "classification" ? values.values : null;
   const cut = makeFolds(rows, Math.max(2, asked === 1 ? 5 : asked), seed, classes);
@@ -354,7 +357,9 @@ function checkColumns(table: Table, target: string, keep: readonly string[]): vo
   for (const { name, position, values } of table.columns) {
     if (!values.every(Number.isNaN)) continue;
     throw new FormatError(
-      `${table.name}: column ${position} ("${name}") has no value in any of ${table.rows} rows; leave it out with ` +
+      `${table.name}: column ${position} ("${name}") has no value in any of ${
+        counted(table.rows, "row")
+      }; leave it out with ` +
         `--ignore "${name}"`,
     );
   }
@@ -378,9 +383,11 @@ function notesOf(
   columns: readonly string[],
 ): { notes?: readonly string[] } {
   const left = table.rows - rows.length;
-  const lacking = left === 0
-    ? []
-    : [`${left} of ${table.rows} rows have no "${column.name}": they are left out`];
+  const lacking = left === 0 ? [] : [
+    `${left} of ${counted(table.rows, "row")} ${nounOf(left, "has", "have")} no "${column.name}": ${
+      nounOf(left, "it is", "they are")
+    } left out`,
+  ];
   const notes = [...lacking, ...columns];
   return notes.length === 0 ? {} : { notes };
 }

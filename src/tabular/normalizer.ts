@@ -8,6 +8,7 @@ import { FormatError, OptionError } from "../core/errors.ts";
 import { like, listOf, text, whole } from "../core/kinds.ts";
 import { hint } from "../core/nearest.ts";
 import { byDefault, checkOptions, type OptionTable } from "../core/options.ts";
+import { counted } from "../core/show.ts";
 import { parseDate } from "./csv/dates.ts";
 import { parseNumber } from "./csv/numbers.ts";
 import { isMissingMark, missingTexts, parseBoolean } from "./csv/words.ts";
@@ -108,7 +109,9 @@ export class Normalizer {
     if (Array.isArray(row)) {
       if (row.length !== this.columns.length) {
         throw new OptionError(
-          `a row of ${this.columns.length} cells is expected (${this.names()}), not of ${row.length}`,
+          `a row of ${
+            counted(this.columns.length, "cell")
+          } is expected (${this.names()}), not of ${row.length}`,
         );
       }
       this.columns.forEach((column, i) => cells[i] = cellOf(column, row[i]));

@@ -6,7 +6,7 @@
 
 import { OptionError, ShapeError } from "../core/errors.ts";
 import type { Generator } from "../core/random.ts";
-import { show } from "../core/show.ts";
+import { counted, show } from "../core/show.ts";
 
 /** Cells of rows, row after row. `[rows, columns]` */
 export type Cells = Float64Array;
@@ -37,7 +37,9 @@ export async function predictAll(
     }
     if (piece.length !== count * outputs || !Number.isInteger(outputs) || outputs < 1) {
       throw new ShapeError(
-        `predict gave ${piece.length} numbers for ${count} rows; the same number each is expected`,
+        `predict gave ${counted(piece.length, "number")} for ${
+          counted(count, "row")
+        }; the same number each is expected`,
       );
     }
     all.set(piece, start * outputs);
@@ -51,7 +53,9 @@ export function checkCells(cells: Cells, columns: number, what: string): number 
     throw new OptionError(`${what} needs at least 1 column, not ${columns}`);
   }
   if (cells.length === 0 || cells.length % columns !== 0) {
-    throw new ShapeError(`${what} was given ${cells.length} cells, which is no rows of ${columns} columns`);
+    throw new ShapeError(
+      `${what} was given ${counted(cells.length, "cell")}, which is no rows of ${counted(columns, "column")}`,
+    );
   }
   return cells.length / columns;
 }

@@ -9,6 +9,7 @@
 
 import { demand, demandNumbers, demandRecord } from "../core/demand.ts";
 import { OptionError, ShapeError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { conformalRadius } from "./conformal.ts";
 import { quartile, shareBelow } from "./quantiles.ts";
 
@@ -160,7 +161,11 @@ export function probabilityTable(
   demandNumbers("probabilityTable", probabilities, "probabilities");
   demand("probabilityTable", "names", names, Array.isArray(names), "a list of names");
   if (probabilities.length !== names.length) {
-    throw new ShapeError(`${probabilities.length} probabilities were given for ${names.length} classes`);
+    throw new ShapeError(
+      `${counted(probabilities.length, "probability", "probabilities")} cannot stand for ${
+        counted(names.length, "class", "classes")
+      }`,
+    );
   }
   return names.map((name, index) => {
     const probability = probabilities[index];

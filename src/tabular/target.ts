@@ -4,6 +4,7 @@
  * @module
  */
 import { FormatError, OptionError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { boundsOf, checkF32, checkSpread, originOf } from "./f32.ts";
 import { evenQuantiles } from "./quantiles.ts";
 import type { Table, TableColumn } from "./table.ts";
@@ -111,7 +112,7 @@ export function readTarget(table: Table, options: TargetOptions = {}): TargetVal
   if (numeric) {
     const all = few ? distinct : distinctValues(column.values, Infinity);
     if (all.length > 1000) {
-      throw new OptionError(`${where} has ${all.length} different numbers; that is regression`);
+      throw new OptionError(`${where} has ${counted(all.length, "different number")}; that is regression`);
     }
     const names = all.map(String), index = new Map(all.map((value, i) => [value, i]));
     const values = Float64Array.from(column.values, (value) => index.get(value) ?? NaN);
@@ -159,7 +160,9 @@ function classesOf(
   }
   if (names.length < 2) {
     throw new FormatError(
-      `${where} has one class only ("${names[0]}", in all ${rows.length} rows): there is nothing to learn`,
+      `${where} has one class only ("${names[0]}", in all ${
+        counted(rows.length, "row")
+      }): there is nothing to learn`,
     );
   }
   const lonely = counts.findIndex((count) => count < 2);
@@ -171,7 +174,9 @@ function classesOf(
       }" ${where2}; at least 2 rows a class are needed to learn and to test`,
     );
   }
-  const kind = names.length === 2 ? "binary classification" : `classification into ${names.length} classes`;
+  const kind = names.length === 2
+    ? "binary classification"
+    : `classification into ${counted(names.length, "class", "classes")}`;
   const explanation = `target "${column.name}" (${chosen}): ${kind} (${why})`;
   return { column, task: "classification", classes: names, rows, values, explanation };
 }

@@ -16,7 +16,7 @@ import { formatShape, isDense, sameShape } from "../core/shape.ts";
 import { binary, input } from "../expr/nodes.ts";
 import { alias, TensorBase } from "./base.ts";
 import { apply, computeType, prepare } from "./expression.ts";
-import { addInto, copy, filled } from "./fill.ts";
+import { addInto, copy, copyLaid, filled } from "./fill.ts";
 import { keep, tidy } from "./lifetime.ts";
 import { activeWatcher, asLeaf, record, setWatcher, type TapeNode, withRecording } from "./tape.ts";
 
@@ -217,12 +217,31 @@ export function backward(root: TensorBase, gradient?: TensorBase, options: Backw
   try {
     walk(root, gradient, options, null, (node, g) => {
       if (!node.leaf || node.leaf.isDisposed) return;
-      gatherIn(node.leaf, g, createGraph);
-      leafListener?.(node.leaf, depth);
+      const original = originals.get(node.leaf);
+      if (original) gatherWide(original, g);
+      else gatherIn(node.leaf, g, createGraph);
+      leafListener?.(original ?? node.leaf, depth);
     });
   } finally {
     depth--;
   }
+}
+
+/** Leaves that stand for others, whose gradients gather there. */
+const originals = new WeakMap<TensorBase, TensorBase>();
+
+/** Lets the gradients of `copy`, a leaf of fewer bits, gather at `original`, in its dtype. */
+export function gatherAt(copy: TensorBase, original: TensorBase): void {
+  originals.set(copy, original);
+}
+
+/** Adds `g`, of another dtype, to the gradient of `leaf`, in the dtype of that. */
+function gatherWide(leaf: TensorBase, g: TensorBase): void {
+  const before = leaf.grad;
+  if (before && isAlone(before)) return addInto(g, before);
+  const own = copyLaid(g, leaf.dtype);
+  if (before) addInto(before, own);
+  leaf.grad = keep(own);
 }
 
 /** Adds `g` to the gradient of `leaf`. */

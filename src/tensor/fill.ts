@@ -12,7 +12,7 @@ import { quantizeQ8 } from "../core/quantize.ts";
 import { formatShape, sameShape, type Shape } from "../core/shape.ts";
 import { binary, input, scalar } from "../expr/nodes.ts";
 import { program } from "../expr/program.ts";
-import { empty, type TensorBase } from "./base.ts";
+import { alias, empty, type TensorBase } from "./base.ts";
 import { activeCapture } from "./capture/gate.ts";
 import { computeType } from "./expression.ts";
 
@@ -120,5 +120,16 @@ export function addInto(source: TensorBase, target: TensorBase): void {
 export function copy(t: TensorBase, dtype: DType = t.dtype, madeBy = "copy"): TensorBase {
   const out = empty(t.shape, dtype, t.backend, madeBy);
   copyInto(t, out);
+  return out;
+}
+
+/** A copy whose elements lie in memory as those of `t`, so that both are walked in one order. */
+export function copyLaid(t: TensorBase, dtype: DType = t.dtype, madeBy = "copy"): TensorBase {
+  const [rows, columns] = t.shape, isTurned = t.shape.length === 2 && t.strides[0] === 1 && !t.isContiguous;
+  if (!isTurned) return copy(t, dtype, madeBy);
+  const turned = alias(t, [columns, rows], [t.strides[1], 1]), own = copy(turned, dtype, madeBy);
+  const out = alias(own, t.shape, [1, rows]);
+  turned.dispose();
+  own.dispose();
   return out;
 }

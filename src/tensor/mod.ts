@@ -4,6 +4,7 @@
  * @module
  */
 export * from "./anomaly.ts";
+export * from "./autocast.ts";
 export * from "./backward.ts";
 export * from "./base.ts";
 export * from "./capture/gate.ts";

@@ -21,6 +21,22 @@ export function storagesSoFar(): number {
   return made;
 }
 
+/** Devices whose memory is watched, with the most bytes in use so far. */
+const watched = new Map<Backend, { bytes: number }>();
+
+/** Watches how much of a device's memory is in use, until what it gives is called: that says the most bytes in between. */
+export function watchPeak(backend: Backend): () => number {
+  const before = watched.get(backend), peak = { bytes: backend.memory().bytes };
+  watched.set(backend, peak);
+  return () => {
+    if (before) {
+      before.bytes = Math.max(before.bytes, peak.bytes);
+      watched.set(backend, before);
+    } else watched.delete(backend);
+    return peak.bytes;
+  };
+}
+
 /** The storage that a buffer belongs to. */
 export function storageOf(buffer: DeviceBuffer): Storage | undefined {
   return byBuffer.get(buffer);
@@ -45,6 +61,8 @@ export class Storage {
     this.backend = backend;
     this.buffer = backend.allocate(byteLength);
     this.madeBy = madeBy;
+    const peak = watched.size ? watched.get(backend) : undefined;
+    if (peak) peak.bytes = Math.max(peak.bytes, backend.memory().bytes);
     live.add(this);
     byBuffer.set(this.buffer, this);
   }

@@ -21,6 +21,7 @@ import {
 import { DeviceError, DTypeError, ShapeError } from "../core/errors.ts";
 import { fromBf16, fromF16, toBf16, toF16 } from "../core/half.ts";
 import { formatShape, type Shape, sizeOf } from "../core/shape.ts";
+import { counted } from "../core/show.ts";
 import { empty, type TensorBase } from "./base.ts";
 import { copy } from "./fill.ts";
 import { keep } from "./lifetime.ts";
@@ -167,7 +168,9 @@ export function fromData(
   demandDType(dtype, backend);
   if (!isQuantized(dtype) && data.length !== sizeOf(shape)) {
     throw new ShapeError(
-      `tensor: ${data.length} values do not fill the shape ${formatShape(shape)} of ${sizeOf(shape)}`,
+      `tensor: ${counted(data.length, "value")} cannot fill the shape ${formatShape(shape)} of ${
+        sizeOf(shape)
+      }`,
     );
   }
   const out = empty(shape, dtype, backend, madeBy);

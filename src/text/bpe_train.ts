@@ -12,6 +12,7 @@
 import { OptionError, throwIfAborted } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
+import { counted } from "../core/show.ts";
 import { type AddedToken, AddedTokens } from "./added_tokens.ts";
 import { bytesInSymbolOrder, byteSymbols } from "./bytes.ts";
 import { PairCounts } from "./pair_counts.ts";
@@ -116,7 +117,7 @@ class BpeTrainer {
     if (options.vocabSize < 256 + specials.length) {
       throw new OptionError(
         `vocabSize should be an integer of at least ${256 + specials.length}, for 256 bytes and ` +
-          `${specials.length} special tokens, and is ${options.vocabSize}`,
+          `${counted(specials.length, "special token")}, and is ${options.vocabSize}`,
       );
     }
     this.#minFrequency = options.minFrequency ?? 2;

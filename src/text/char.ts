@@ -11,6 +11,7 @@ import { demandIterable, demandNumbers, demandText } from "../core/demand.ts";
 import { FormatError, OptionError } from "../core/errors.ts";
 import { listOf, text as aText } from "../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../core/options.ts";
+import { counted } from "../core/show.ts";
 import { AddedTokens, addedTokenToJSON } from "./added_tokens.ts";
 import { pieceStream } from "./stream.ts";
 import { decodeOptions, encodeOptions, streamOptions } from "./tokenizer.ts";
@@ -207,7 +208,9 @@ export class CharTokenizer implements Tokenizer {
       `the character ${
         JSON.stringify(String.fromCodePoint(code))
       } (U+${hex}) at position ${at} is not among the ` +
-        `${this.#characters} characters of this tokenizer; take it out, or make the tokenizer with an unkToken`,
+        `${
+          counted(this.#characters, "character")
+        } of this tokenizer; take it out, or make the tokenizer with an unkToken`,
     );
   }
 }

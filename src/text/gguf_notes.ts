@@ -7,6 +7,7 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import type { AddedToken } from "./added_tokens.ts";
 import { byteSymbols } from "./bytes.ts";
 import { pieceTypes, type SentencePieceParts } from "./sentencepiece/tokenizer.ts";
@@ -176,7 +177,7 @@ function fromJson(json: Json, config: Json, model: Json, size: number): WrittenT
   const finish = (name: string, more: Record<string, unknown>, withScores: boolean): WrittenTokenizer => {
     const beyond = tokens.texts.findIndex((text, id) => text !== undefined && id >= size);
     if (beyond >= 0) {
-      return { refused: `it has token ${beyond}, and the model's vocabulary ${size} tokens` };
+      return { refused: `it has token ${beyond}, and the model's vocabulary ${counted(size, "token")}` };
     }
     const ids = specialIds(tokens, config, model, size);
     return {
@@ -275,7 +276,7 @@ function fromParts(parts: SentencePieceParts, config: Json, model: Json, size: n
     -1000,
   );
   if (tokens.texts.length > size) {
-    return { refused: `it has ${tokens.texts.length} tokens, and the model's vocabulary ${size}` };
+    return { refused: `it has ${counted(tokens.texts.length, "token")}, and the model's vocabulary ${size}` };
   }
   const ids = specialIds(tokens, config, {
     bos_token_id: parts.bosTokenId,

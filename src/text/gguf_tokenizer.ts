@@ -5,6 +5,7 @@
  * @module
  */
 import { FormatError } from "../core/errors.ts";
+import { counted } from "../core/show.ts";
 import { type AddedToken, addedTokenToJSON } from "./added_tokens.ts";
 import { BpeTokenizer } from "./bpe.ts";
 import { splitPattern } from "./oniguruma.ts";
@@ -65,7 +66,9 @@ class Notes {
     const value = this.get(name);
     if (value === undefined) return undefined;
     const isList = ArrayBuffer.isView(value) && (value as unknown as ArrayLike<number>).length === length;
-    return isList ? value as unknown as ArrayLike<number> : this.fail(name, `a list of ${length} numbers`);
+    return isList
+      ? value as unknown as ArrayLike<number>
+      : this.fail(name, `a list of ${counted(length, "number")}`);
   }
 }
 

@@ -12,8 +12,9 @@ import { hashOf } from "../core/fnv.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
 import { Generator, type GeneratorState } from "../core/random.ts";
+import { counted } from "../core/show.ts";
 import type { BatchPart } from "../distributed/data_parallel.ts";
-import { type Tensor, tensor } from "../ops/mod.ts";
+import { slice, Tensor, tensor } from "../ops/mod.ts";
 
 /**
  * Where training batches come from.
@@ -75,7 +76,9 @@ function checkBatch(what: string, batchSize: number, length: number): void {
   if (batchSize * length <= mostIds) return;
   const most = Math.floor(mostIds / length);
   throw new OptionError(
-    `${what}: batchSize is ${batchSize}, expected at most ${most} windows of ${length} ids (${mostIds} ids a batch)`,
+    `${what}: batchSize is ${batchSize}, expected at most ${most} windows of ${
+      counted(length, "id")
+    } (${mostIds} ids a batch)`,
   );
 }
 
@@ -104,7 +107,9 @@ function rowsOf<T>(rows: readonly T[], part: BatchPart | undefined): readonly T[
 export function partSize(rows: number, { count }: BatchPart): number {
   if (rows % count === 0) return rows / count;
   throw new OptionError(
-    `Trainer: a batch has ${rows} rows, expected a multiple of ${count}, the parts that it is cut into (one or more a rank)`,
+    `Trainer: a batch has ${
+      counted(rows, "row")
+    }, expected a multiple of ${count}, the parts that it is cut into (one or more a rank)`,
   );
 }
 
@@ -141,7 +146,7 @@ export function windowBatches(
   const length = blockSize + 1;
   if (ids.length < length) {
     throw new OptionError(
-      `${what}: ${ids.length} ids do not fill a window of ${length}; take a smaller blockSize`,
+      `${what}: ${counted(ids.length, "id")} cannot fill a window of ${length}; take a smaller blockSize`,
     );
   }
   checkBatch(what, batchSize, length);
@@ -208,7 +213,7 @@ export function sequentialBatches(ids: TokenIds, options: SequentialOptions): It
   const count = Math.floor((ids.length - blockSize - 1) / stride) + 1;
   if (count < 1) {
     throw new OptionError(
-      `sequentialBatches: ${ids.length} ids do not fill a window of ${
+      `sequentialBatches: ${counted(ids.length, "id")} cannot fill a window of ${
         blockSize + 1
       }; take a smaller blockSize`,
     );
@@ -225,4 +230,19 @@ export function sequentialBatches(ids: TokenIds, options: SequentialOptions): It
       }
     },
   };
+}
+
+/** A part of the next batch of `data`, of which a step takes `batches`. @throws {OptionError} where it cannot be cut. */
+export function nextPart<B>(data: DataSource<B>, part: BatchPart, batches: number): B {
+  if (part.count === 1) return data.next(undefined, batches);
+  if (data.takesPart) return data.next(part, batches);
+  const whole = data.next(undefined, batches);
+  if (!(whole instanceof Tensor) || whole.shape.length === 0) {
+    throw new OptionError(
+      "Trainer: batches of this source are no tensors, so they cannot be cut; give it takesPart: true, and a next(part) that " +
+        "gives a part",
+    );
+  }
+  const each = partSize(whole.shape[0], part);
+  return slice(whole, [part.index * each, (part.index + 1) * each]) as B & Tensor;
 }

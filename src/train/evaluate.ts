@@ -11,6 +11,7 @@ import { breather } from "../core/breathe.ts";
 import { OptionError, throwIfAborted } from "../core/errors.ts";
 import * as kinds from "../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../core/options.ts";
+import { counted } from "../core/show.ts";
 import type { CacheDType } from "../models/mod.ts";
 import type { Module } from "../nn/mod.ts";
 import { crossEntropy, reshape, slice, type Tensor, tensor } from "../ops/mod.ts";
@@ -132,7 +133,7 @@ export async function evaluate(
     );
   }
   if (ids.length < 2) {
-    throw new OptionError(`evaluate: a text of ${ids.length} tokens has nothing to predict`);
+    throw new OptionError(`evaluate: a text of ${counted(ids.length, "token")} has nothing to predict`);
   }
   const all = plan(ids.length, blockSize, stride), length = Math.min(blockSize + 1, ids.length);
   const sum = await evaluating(model, async () => {

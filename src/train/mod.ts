@@ -35,6 +35,8 @@ export {
   type ExampleBatchOptions,
   type ExampleSet,
 } from "./examples/source.ts";
+export type { GradScalerOptions } from "./grad_scaler.ts";
+export type { Precision } from "./precision.ts";
 export { Trainer } from "./trainer.ts";
 export type { EvalReport, StepReport, TrainerOptions, TrainingResult } from "./trainer_options.ts";
-export type { StepParts, StepResult, TrainingStep } from "./step.ts";
+export type { StepParts, StepPrecision, StepResult, TrainingStep } from "./step.ts";

@@ -5,7 +5,7 @@
  */
 import { FormatError, OptionError } from "../core/errors.ts";
 import { demand, demandList, demandObject } from "../core/json.ts";
-import { kind, number, orNull, whole } from "../core/kinds.ts";
+import { kind, number, oneOf, orNull, whole } from "../core/kinds.ts";
 import type { GeneratorState } from "../core/random.ts";
 import type { Module } from "../nn/mod.ts";
 import { randomState, setRandomState, type Tensor } from "../ops/mod.ts";
@@ -14,6 +14,7 @@ import type { DataSource } from "./batches.ts";
 import type { Checkpoint, Tensors } from "./checkpoint.ts";
 import type { EarlyStopping, StoppingState } from "./early_stopping.ts";
 import type { WeightAverage } from "./ema.ts";
+import type { MixedPrecision, PrecisionState } from "./precision.ts";
 
 /** What may be said of arithmetic: it is shown to people. */
 const aLine = kind(
@@ -31,6 +32,10 @@ interface RunState {
   /** Of the average of the weights, where there is one. */
   ema?: { decay: number; updates: number };
   stopping?: StoppingState;
+  /** How many rows go at once, where that was said or found out. */
+  microBatch?: number;
+  /** What it computes in, where that is not f32. */
+  precision?: PrecisionState;
   optimizer: { steps: (number | null)[]; paramGroups: OptimizerState["paramGroups"] };
 }
 
@@ -42,6 +47,8 @@ export interface RunParts {
   /** An average of the weights. */
   readonly average?: WeightAverage | null;
   readonly stopping?: EarlyStopping | null;
+  readonly precision?: MixedPrecision | null;
+  readonly microBatch?: { rows: number | null };
 }
 
 /** The device of a model, and how it rounds. */
@@ -98,6 +105,8 @@ export function captureRun(
     data: parts.data.getState(),
     ...(average ? { ema: { decay: average.decay, updates: average.updates } } : {}),
     ...(parts.stopping ? { stopping: parts.stopping.getState() } : {}),
+    ...(parts.microBatch?.rows ? { microBatch: parts.microBatch.rows } : {}),
+    ...(parts.precision ? { precision: parts.precision.getState() } : {}),
     optimizer: { steps: state.map((entry) => entry?.step ?? null), paramGroups },
   };
   const model = Object.fromEntries(learning(parts.model).map(([name, p]) => [name, p.detach()]));
@@ -125,6 +134,16 @@ function runState(state: unknown): RunState {
     demand(decay, number({ from: 0, below: 1 }), `${where} has an ema whose decay`);
     demand(updates, whole(0), `${where} has an ema whose updates`);
   }
+  if (run.microBatch !== undefined) demand(run.microBatch, whole(1), `${where} has a microBatch that`);
+  if (run.precision !== undefined) {
+    const { precision, scaler } = demandObject(run.precision, `${where} has a precision that`);
+    demand(precision, oneOf("bf16", "f16"), `${where} has a precision whose precision`);
+    if (precision === "f16") {
+      const { scale, growthTracker } = demandObject(scaler, `${where} has a precision whose scaler`);
+      demand(scale, number({ above: 0, to: 2 ** 100 }), `${where} has a scaler whose scale`);
+      demand(growthTracker, whole(0), `${where} has a scaler whose growthTracker`);
+    }
+  }
   if (run.arithmetic !== undefined) demand(run.arithmetic, aLine, `${where} has an arithmetic that`);
   return run as unknown as RunState;
 }
@@ -138,6 +157,15 @@ function demandAverage(here: WeightAverage | null, { ema }: RunState, tensors: T
       ? "this checkpoint says that weights are averaged, and their average is not there"
       : `this checkpoint is of a run with ${said(ema?.decay)}, and is to go on with ${said(here?.decay)}; ` +
         `give the Trainer what it was begun with`,
+  );
+}
+
+/** A run goes on in the precision that it was begun with. @throws {FormatError} where that is another. */
+function demandPrecision(here: MixedPrecision | null, { precision }: RunState): void {
+  const own = here?.getState().precision ?? "f32", before = precision?.precision ?? "f32";
+  if (own === before) return;
+  throw new FormatError(
+    `this checkpoint is of a run in ${before}, and is to go on in ${own}; give the Trainer the precision that it was begun with`,
   );
 }
 
@@ -163,7 +191,10 @@ export function restoreRun(
     return { step, tensors: Object.fromEntries(own.map(([name, t]) => [name.slice(`${i}.`.length), t])) };
   });
   demandAverage(parts.average ?? null, run, checkpoint.tensors.ema);
+  demandPrecision(parts.precision ?? null, run);
   setLearning(parts.model, model);
+  if (run.precision) parts.precision?.setState(run.precision);
+  if (run.microBatch && parts.microBatch) parts.microBatch.rows = run.microBatch;
   if (run.ema) parts.average!.load(checkpoint.tensors.ema, run.ema.updates);
   if (run.stopping) parts.stopping?.setState(run.stopping);
   load(parts.optimizer, { state, paramGroups: run.optimizer.paramGroups });

@@ -12,12 +12,14 @@ import type { DataParallel } from "../distributed/data_parallel.ts";
 import type { TraceEvent } from "../distributed/timeline.ts";
 import { randomState, setRandomState, type Tensor } from "../ops/mod.ts";
 import type { Optimizer, OptimizerState } from "../optim/mod.ts";
-import { noGrad, tidy } from "../tensor/mod.ts";
+import { noGrad, tidy, watchPeak } from "../tensor/mod.ts";
 import { type Checkpoint, disposeCheckpoint } from "./checkpoint.ts";
+import type { DataSource } from "./batches.ts";
 import { EarlyStopping } from "./early_stopping.ts";
 import { WeightAverage } from "./ema.ts";
 import { evaluating } from "./evaluate.ts";
 import { Pace } from "./pace.ts";
+import { MixedPrecision } from "./precision.ts";
 import { captureRun, learning, restoreRun, type RunParts } from "./state.ts";
 import { RankedStep } from "./ranked_step.ts";
 import { TrainingStep } from "./step.ts";
@@ -28,6 +30,23 @@ import {
   trainerOptions,
   type TrainingResult,
 } from "./trainer_options.ts";
+
+/** How many rows the next batch of `data` has. @throws {OptionError} for batches that do not say it. */
+function rowsOfNext(data: DataSource<unknown>, batches: number): number {
+  const state = data.getState();
+  const rows = tidy(() => {
+    const batch = data.next(undefined, batches) as { shape?: number[]; ids?: Tensor; pairs?: number };
+    return batch.shape?.[0] ?? batch.ids?.shape[0] ?? batch.pairs;
+  });
+  data.setState(state);
+  if (rows) return rows;
+  throw new OptionError(
+    "Trainer: microBatch is for batches with rows: tensors, and what exampleBatches and preferenceBatches give",
+  );
+}
+
+/** Steps whose memory is watched: the optimizer's state is made in the first, and is there from then on. */
+const watchedSteps = 3;
 
 /**
  * Trains a model. `await new Trainer({ model, data, optimizer, steps }).run()`.
@@ -44,8 +63,14 @@ export class Trainer<B = Tensor> {
   /** The loss of the last step of the last run. */
   #ended: number | null = null;
   #saved = -1;
+  #peakBytes = 0;
+  /** Parts of a batch that go forward and back one after the other. */
+  #pieces = 1;
+  /** How many rows those have, where that was said or found out. */
+  readonly #microBatch: { rows: number | null } = { rows: null };
   readonly #parallel: DataParallel<B> | null;
   readonly #stopping: EarlyStopping | null;
+  readonly #precision: MixedPrecision | null;
   /** Made when a run begins, of what all ranks have then. */
   #average: WeightAverage | null = null;
 
@@ -69,19 +94,26 @@ export class Trainer<B = Tensor> {
     this.#options = given;
     this.#loss = given.loss ?? ((batch) => model.loss!(batch as never));
     const { distributed, parts, zero, wire, trace } = given;
+    if (zero && given.optimizer.paramGroups.some(({ stateBits }) => stateBits === 8)) {
+      throw new OptionError(
+        `Trainer: zero ${zero} divides what an optimizer remembers in 32 bits, and this one has stateBits 8; take one of the two`,
+      );
+    }
     this.#parallel = distributed?.parallel<B>({ parts, zero, wire, trace }) ?? null;
     const { data, optimizer, gradAccum = 1, clip, signal, patience, minDelta = 0 } = given;
     this.#stopping = patience === undefined ? null : new EarlyStopping(patience, minDelta);
+    const { precision = "f32", gradScaler } = given;
+    this.#precision = precision === "f32" ? null : new MixedPrecision(model, precision, gradScaler);
     const step = {
+      precision: this.#precision,
       loss: this.#loss,
-      next: () => data.next(undefined, gradAccum),
+      data,
+      pieces: () => this.#pieces,
       optimizer,
       gradAccum,
       clip,
     };
-    this.#stepping = this.#parallel
-      ? new RankedStep(step, this.#parallel, data, signal)
-      : new TrainingStep(step);
+    this.#stepping = this.#parallel ? new RankedStep(step, this.#parallel, signal) : new TrainingStep(step);
   }
 
   /** Steps done. */
@@ -158,7 +190,11 @@ export class Trainer<B = Tensor> {
   /** What changes while it trains. */
   get #parts(): RunParts {
     const { model, optimizer, data } = this.#options;
-    return { model, optimizer, data, average: this.#average, stopping: this.#stopping };
+    return {
+      ...{ model, optimizer, data },
+      ...{ average: this.#average, stopping: this.#stopping, precision: this.#precision },
+      microBatch: this.#microBatch,
+    };
   }
 
   #begin(): void {
@@ -176,6 +212,7 @@ export class Trainer<B = Tensor> {
     } finally {
       this.#lastLoss?.dispose();
       this.#lastLoss = null;
+      this.#precision?.dispose();
     }
   }
 
@@ -193,11 +230,13 @@ export class Trainer<B = Tensor> {
     const parallel = this.#parallel;
     parallel?.begin(model, this.#options.optimizer, this.#facts());
     this.#begin();
+    this.#cut();
     while (
       this.#step < until && !stopping?.isOver && !(parallel ? parallel.stops : signal?.aborted)
     ) {
-      const next = this.#step + 1;
+      const next = this.#step + 1, peak = this.#step - first < watchedSteps ? this.#watchPeak() : null;
       const norm = this.#advance(next % reportEvery === 0 || next === until);
+      if (peak) this.#peakBytes = Math.max(this.#peakBytes, peak());
       pace.step(gradAccum * data.tokensPerBatch);
       if (norm) await this.#report(norm, pace);
       held = null;
@@ -212,15 +251,73 @@ export class Trainer<B = Tensor> {
     if (this.#lastLoss) this.#ended = await this.#lastLoss.item();
     const loss = this.#ended, stoppedEarly = this.#step < steps && (stopping?.isOver ?? false);
     const finished = stoppedEarly || this.#step >= steps, interrupted = !stoppedEarly && this.#step < until;
-    return { step: this.#step, loss, bestLoss: this.#bestLoss, finished, stoppedEarly, interrupted };
+    const peakBytes = this.#peakBytes;
+    return {
+      step: this.#step,
+      loss,
+      bestLoss: this.#bestLoss,
+      finished,
+      stoppedEarly,
+      interrupted,
+      peakBytes,
+      ...(this.#microBatch.rows === null ? {} : { microBatch: this.#microBatch.rows }),
+    };
+  }
+
+  /** Finds out how many rows go at once. */
+  #cut(): void {
+    const { microBatch, data, gradAccum = 1 } = this.#options;
+    if (microBatch === undefined) return;
+    const rows = rowsOfNext(data, gradAccum), own = this.#microBatch;
+    // A run that goes on does so in the parts in which it was begun, wherever it goes on.
+    const each = own.rows ??= microBatch === "auto" ? this.#rowsThatFit(rows) : microBatch;
+    if (rows % each !== 0) {
+      throw new OptionError(
+        `Trainer: microBatch is ${each}, expected a divisor of the ${rows} rows of a batch`,
+      );
+    }
+    this.#pieces = rows / each;
+  }
+
+  /** How many of `rows` rows the device's memory holds at once, by what one and some more of them take. */
+  #rowsThatFit(rows: number): number {
+    const sizes = Array.from({ length: rows }, (_, i) => i + 1).filter((n) => rows % n === 0);
+    if (sizes.length === 1) return 1;
+    const { model } = this.#options, { capacity = Infinity, maxMemory } = model.parameters()[0].backend;
+    const [one, more] = sizes.slice(0, 2).map((n) => this.#bytesOf(rows / n));
+    const each = (more - one) / (sizes[1] - 1);
+    // The optimizer's state may not be there yet: mostly two numbers for each that learns. A fifth is left for what lies between.
+    const later = this.#step > 0 ? 0 : 8 * learning(model).reduce((n, [, p]) => n + p.size, 0);
+    const room = 0.8 * Math.min(capacity, maxMemory) - later - one;
+    return sizes.filter((n) => n === 1 || (n - 1) * each <= room).at(-1)!;
+  }
+
+  /** What memory it takes to go forward and back with one of so many pieces of a batch; nothing is learned from it. */
+  #bytesOf(pieces: number): number {
+    const { data, model } = this.#options, state = data.getState(), random = randomState();
+    const peak = this.#watchPeak()!;
+    try {
+      this.#pieces = pieces;
+      this.#stepping.probe();
+    } finally {
+      model.zeroGrad();
+      data.setState(state);
+      setRandomState(random);
+    }
+    return peak();
+  }
+
+  #watchPeak(): (() => number) | null {
+    const [p] = this.#options.model.parameters();
+    return p ? watchPeak(p.backend) : null;
   }
 
   /** One step. Gives the norm of the gradients when it is wanted. */
   #advance(wantsNorm: boolean): Tensor | null {
     const { model, optimizer, schedule } = this.#options;
     if (schedule) optimizer.lr = schedule(this.#step);
-    const { loss, norm } = this.#stepping.run(wantsNorm);
-    this.#average?.update();
+    const { loss, norm, isSkipped } = this.#stepping.run(wantsNorm);
+    if (!isSkipped) this.#average?.update();
     model.zeroGrad();
     this.#lastLoss?.dispose();
     this.#lastLoss = loss;
@@ -231,7 +328,8 @@ export class Trainer<B = Tensor> {
   /** What all ranks must have alike. */
   #facts(): Record<string, string> {
     const { steps, gradAccum = 1, clip, schedule, data, evalEvery, saveEvery, ema, patience, minDelta } =
-      this.#options;
+        this.#options,
+      { precision } = this.#options;
     const rates = schedule && [0, steps >> 1, steps - 1].map(schedule);
     return {
       "step to begin from": String(this.#step),
@@ -241,7 +339,7 @@ export class Trainer<B = Tensor> {
         this.#options.stopAfter ?? null,
       ]),
       "run": JSON.stringify({
-        ...{ steps, gradAccum, clip, rates, evalEvery, saveEvery, ema, patience, minDelta },
+        ...{ steps, gradAccum, clip, rates, evalEvery, saveEvery, ema, patience, minDelta, precision },
       }),
       "text or data": data.describe?.() ?? String(data.tokensPerBatch),
       "place in the data": JSON.stringify(data.getState()) ?? "",
@@ -254,7 +352,11 @@ export class Trainer<B = Tensor> {
     const loss = await this.#finiteLoss(), gradNorm = await norm.item();
     norm.dispose();
     const speed = pace.report(steps - this.#step);
-    const report: StepReport = { step: this.#step, loss, lr: optimizer.lr, gradNorm, ...speed };
+    const lossScale = this.#precision?.scale ?? null;
+    const report: StepReport = {
+      ...{ step: this.#step, loss, lr: optimizer.lr, gradNorm, ...speed },
+      ...(lossScale === null ? {} : { lossScale }),
+    };
     await pace.pause(() => onStep?.(report));
   }
 
@@ -263,7 +365,9 @@ export class Trainer<B = Tensor> {
     const loss = await this.#lastLoss!.item();
     if (Number.isFinite(loss)) return loss;
     throw new FerrotypeError(
-      `the loss is ${loss} at step ${this.#step}; take a lower learning rate, or clip gradients`,
+      `the loss is ${loss} at step ${this.#step}; take a lower learning rate, or clip gradients${
+        this.#precision?.scale == null ? "" : ', or take precision "bf16", which reaches further than f16'
+      }`,
     );
   }
 

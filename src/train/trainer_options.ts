@@ -11,6 +11,8 @@ import type { Tensor } from "../ops/mod.ts";
 import type { Optimizer, Schedule } from "../optim/mod.ts";
 import type { DataSource } from "./batches.ts";
 import type { CheckpointStore } from "./checkpoint_store.ts";
+import type { GradScalerOptions } from "./grad_scaler.ts";
+import type { Precision } from "./precision.ts";
 
 /**
  * What is said of a step.
@@ -30,6 +32,8 @@ export interface StepReport {
   tokensPerSecond: number;
   /** What is left at this pace. */
   secondsLeft: number;
+  /** With `precision: "f16"`: what the loss is multiplied by from now on. Where gradients overflowed `gradNorm` is infinite. */
+  lossScale?: number;
 }
 
 /**
@@ -68,6 +72,21 @@ export interface TrainerOptions<B = Tensor> {
   gradAccum?: number;
   /** The largest norm of the gradients; larger ones are scaled down. Default: no clipping. */
   clip?: number;
+  /**
+   * How many rows of a batch go forward and back at once: a divisor of its rows. Their gradients add up to those of the whole batch, but
+   * for how sums are rounded, and memory is for as many rows. "auto": as many as the device's memory holds, by what one row and two
+   * take. Default: all.
+   */
+  microBatch?: number | "auto";
+  /**
+   * What the model computes in while it trains. With "bf16" or "f16" its matrices have copies of 16 bits, which stand in their
+   * place while a batch goes forward and back, activations are of 16 bits, and gradients gather in f32 at the f32 weights, which
+   * are what is stepped, averaged, judged and saved. On the cpu this takes less memory for activations, and no less time; f16 reaches to
+   * 65,504 only, so its loss is scaled, and a step whose gradients overflow is left out. Default "f32".
+   */
+  precision?: Precision;
+  /** How the loss is scaled with `precision: "f16"`. */
+  gradScaler?: GradScalerOptions;
   /** Steps from one report to the next. Default 10. */
   reportEvery?: number;
   /** Called with each report. */
@@ -134,6 +153,9 @@ export const trainerOptions: OptionTable<TrainerOptions> = {
   schedule: kinds.callback,
   gradAccum: kinds.whole(1, mostBatches),
   clip: kinds.number({ above: 0 }),
+  microBatch: kinds.either(count, kinds.oneOf("auto")),
+  precision: kinds.oneOf("f32", "bf16", "f16"),
+  gradScaler: kinds.object,
   reportEvery: count,
   onStep: kinds.callback,
   evalData: kinds.kind(
@@ -160,6 +182,17 @@ export const trainerOptions: OptionTable<TrainerOptions> = {
 /** Options that have no effect beside others. */
 export const trainerIdle: readonly Idle<TrainerOptions>[] = [
   { option: ["evalEvery", "onEval"], when: (o) => o.evalData === undefined, because: "it needs evalData" },
+  {
+    option: "microBatch",
+    when: (o) => (o.distributed?.size ?? 1) > 1 || o.parts !== undefined,
+    because: "ranks divide the rows of a batch already; take more gradAccum, and smaller batches",
+  },
+  { option: "gradScaler", when: (o) => o.precision !== "f16", because: 'it needs precision "f16"' },
+  {
+    option: "zero",
+    when: (o) => o.precision === "f16" && o.zero === 2,
+    because: 'with precision "f16" every rank looks at all gradients; take zero 1, or precision "bf16"',
+  },
   { option: "patience", when: (o) => o.evalEvery === undefined, because: "it needs evalEvery" },
   { option: "minDelta", when: (o) => o.patience === undefined, because: "it needs patience" },
   { option: "saveEvery", when: (o) => o.checkpoints === undefined, because: "it needs checkpoints" },
@@ -188,4 +221,11 @@ export interface TrainingResult {
   stoppedEarly: boolean;
   /** Whether the signal ended it. */
   interrupted: boolean;
+  /**
+   * The most bytes that tensors took on the model's device in its first steps, all that is on the device counted: weights, their
+   * gradients, the optimizer's state, activations. 0 when no step was run.
+   */
+  peakBytes: number;
+  /** With `microBatch`: how many rows went forward and back at once. */
+  microBatch?: number;
 }

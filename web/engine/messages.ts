@@ -3,7 +3,9 @@
  *
  * @module
  */
-import type { ColumnSummary, Preset, TableAnswer } from "./tables.ts";
+import type { Attention, Lens } from "./lens.ts";
+import type { Carried } from "../tabular/plain.ts";
+import type { ColumnSummary, Moved, Preset, TableAnswer } from "./tables.ts";
 
 /** Options of a text, as the playground sends them. */
 export interface WriteOptions {
@@ -23,7 +25,7 @@ export interface WriteOptions {
   readonly stop: readonly string[];
 }
 
-/** Where a model is: behind an address, in files that the visitor chose, or in a repository of a hub. */
+/** Where a model is: in a folder of this site, in files that the visitor chose, or in a repository of a hub. */
 export type ModelPlace =
   | { readonly url: string }
   | { readonly files: readonly File[] }
@@ -38,10 +40,26 @@ export type Question =
   | { readonly do: "load"; readonly from: ModelPlace; readonly heldAs: HeldAs }
   | { readonly do: "write"; readonly prompt: string; readonly options: WriteOptions }
   | { readonly do: "attend"; readonly text: string; readonly layer: number }
+  | { readonly do: "lens"; readonly text: string }
+  | {
+    readonly do: "choices";
+    readonly prompt: string;
+    readonly made: readonly number[];
+    readonly options: WriteOptions;
+  }
+  | {
+    readonly do: "side";
+    readonly heldAs: HeldAs;
+    readonly judged: string;
+    readonly prompt: string;
+    readonly options: WriteOptions;
+  }
   | { readonly do: "table"; readonly where: string }
   | { readonly do: "fit"; readonly csv: Blob; readonly target: string | null }
   | { readonly do: "presets" }
-  | { readonly do: "predict"; readonly row: Readonly<Record<string, string | number>> };
+  | { readonly do: "predict"; readonly row: Readonly<Record<string, string | number>> }
+  | { readonly do: "explain"; readonly row: Readonly<Record<string, string | number>> }
+  | { readonly do: "carry" };
 
 /** What the engine runs on. */
 export interface Machine {
@@ -53,6 +71,8 @@ export interface Machine {
 /** A token that was written: its text, its probability, and what else it might have been. */
 export interface Written {
   readonly text: string;
+  /** The ids that it is made of: more than one where a letter takes several. */
+  readonly ids: readonly number[];
   readonly probability: number;
   readonly others: readonly { readonly text: string; readonly probability: number }[];
 }
@@ -75,11 +95,29 @@ export interface LoadedModel {
   readonly dtype: string;
 }
 
-/** How much tokens look at each other: for every head of a layer, a row for each token; all in one list. */
-export interface Attention {
-  readonly tokens: readonly string[];
-  readonly heads: number;
-  readonly weights: Float32Array<ArrayBuffer>;
+/** A token that might stand at a place: what the model says, and what settings make of that. */
+export interface Choice {
+  readonly id: number;
+  readonly text: string;
+  readonly before: number;
+  readonly after: number;
+}
+
+/** The likeliest tokens at a place. */
+export interface Choices {
+  readonly choices: readonly Choice[];
+  /** How many tokens may be drawn there at all. */
+  readonly possible: number;
+}
+
+/** A model that was held in some way, and what it did. */
+export interface Side {
+  readonly dtype: string;
+  /** Of its weights. */
+  readonly bytes: number;
+  readonly bitsPerLetter: number;
+  readonly tokensPerSecond: number;
+  readonly text: string;
 }
 
 /** Answers by question. */
@@ -87,11 +125,16 @@ export interface Answers {
   start: Machine;
   load: LoadedModel;
   attend: Attention;
+  lens: Lens;
+  choices: Choices;
+  side: Side;
   write: { readonly finishReason: string; readonly tokensPerSecond: number };
   table: ColumnSummary;
   fit: ColumnSummary;
   presets: Preset[];
   predict: TableAnswer;
+  explain: Moved;
+  carry: { readonly model: Carried; readonly radius: number | null };
 }
 
 /** What comes before an answer, by question. */

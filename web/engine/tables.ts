@@ -4,7 +4,8 @@
  * @module
  */
 import { readCsv, TabularModel } from "../../src/runtime/tabular.ts";
-import { classStatistics, regressionStatistics } from "../../src/tabular/mod.ts";
+import { classStatistics, conformalRadius, regressionStatistics } from "../../src/tabular/mod.ts";
+import { type Carried, carry } from "../tabular/plain.ts";
 
 /** An input of a model. */
 export interface InputSummary {
@@ -54,8 +55,8 @@ const numbers = (from: unknown): Record<string, number> =>
   ) as Record<string, number>;
 
 /** Reads a model's file. */
-export async function openTable(where: URL): Promise<ColumnSummary> {
-  return use(await TabularModel.load(where));
+export async function openTable(where: File, signal: AbortSignal): Promise<ColumnSummary> {
+  return use(await TabularModel.load(where), signal);
 }
 
 /** Trains a model on a CSV file; what is learnt is its last column, unless another is named. */
@@ -66,10 +67,13 @@ export async function fitTable(
 ): Promise<ColumnSummary> {
   const table = await readCsv(csv, { signal });
   const model = await TabularModel.fit(table, { signal, ...(target === null ? {} : { target }) });
-  return use(model, table.notes);
+  return use(model, signal, table.notes);
 }
 
-function use(next: TabularModel, notes: readonly string[] = []): ColumnSummary {
+/** Who was called off meanwhile takes no other model's place. */
+function use(next: TabularModel, signal: AbortSignal, notes: readonly string[] = []): ColumnSummary {
+  if (signal.aborted) next.dispose();
+  signal.throwIfAborted();
   model?.dispose();
   model = next;
   const { columns, target } = model.schema, { evaluation, info } = model;
@@ -117,6 +121,41 @@ export async function askTable(row: Readonly<Record<string, string | number>>): 
     value,
     regression: value === null ? null : regressionStatistics(value, target, model.fitted.residuals),
   };
+}
+
+/** What each input adds to the answer for a row, against usual rows: of the likeliest class, or of the value. */
+export interface Moved {
+  /** The class that it is about; null for a value. */
+  readonly of: string | null;
+  /** What is said of usual rows. */
+  readonly base: number;
+  /** What each input adds to that; all together lead to the answer. */
+  readonly inputs: readonly { readonly name: string; readonly adds: number }[];
+}
+
+/** Orders of columns that are tried where there are too many for all of them. */
+const orders = 6;
+
+/** Takes the answer for a row apart (Shapley values). */
+export async function explainRow(row: Readonly<Record<string, string | number>>): Promise<Moved> {
+  if (!model) throw new Error("no model is open");
+  const { task, classes } = model.schema.target;
+  const { base, prediction, columns } = await model.explain(row, { orders });
+  const k = prediction.indexOf(Math.max(...prediction));
+  return {
+    of: task === "classification" ? classes[k] : null,
+    base: base[k],
+    inputs: columns.map(({ column, contribution }) => ({ name: column, adds: contribution[k] }))
+      .sort((a, b) => Math.abs(b.adds) - Math.abs(a.adds)),
+  };
+}
+
+/** The model as JSON, for a file that stands alone; and how near 90 % of truths lie. */
+export function carryTable(): { model: Carried; radius: number | null } {
+  if (!model) throw new Error("no model is open");
+  const { residuals } = model.fitted,
+    radius = residuals.length > 0 ? conformalRadius(residuals, 0.9) : Infinity;
+  return { model: carry(model.fitted), radius: Number.isFinite(radius) ? radius : null };
 }
 
 /** A row with a name. */

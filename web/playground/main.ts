@@ -4,12 +4,14 @@
  * @module
  */
 import { Engine } from "../engine/client.ts";
-import type { WriteOptions, Written } from "../engine/messages.ts";
+import type { Choice, WriteOptions, Written } from "../engine/messages.ts";
 import { h, slider } from "../shared/elements.ts";
 import { element as at, messageOf, startPage } from "../shared/page.ts";
 import { say } from "../shared/status.ts";
-import { AttentionView } from "./attention.ts";
+import { visible } from "../shared/heads.ts";
+import { InsideView } from "./inside.ts";
 import { ModelChooser } from "./model.ts";
+import { sideBySide } from "./side.ts";
 
 startPage();
 const engine = new Engine(), text = at("text"), choices = at("choices");
@@ -34,7 +36,7 @@ const numbers = {
   noRepeatNgramSize: 0,
   seed: 1,
 };
-let stopText = "";
+let stopText = "", isOwn = false;
 
 /** The address says what was asked. */
 function readAddress(): void {
@@ -45,6 +47,7 @@ function readAddress(): void {
   }
   if (given.has("prompt")) prompt.value = given.get("prompt") as string;
   stopText = given.get("stop") ?? "";
+  isOwn = given.get("model") === "own";
 }
 
 function address(): string {
@@ -64,7 +67,10 @@ function controls(): void {
     const made = slider(
       label,
       { min, max, step, value: numbers[name] },
-      (value) => numbers[name] = value,
+      (value) => {
+        numbers[name] = value;
+        void weigh();
+      },
       shown,
     );
     made.querySelector("input")!.dataset.name = name;
@@ -107,7 +113,8 @@ function controls(): void {
   );
 }
 
-const visible = (piece: string): string => piece.replaceAll("\n", "⏎").replaceAll(" ", "␣");
+/** The settings as the engine takes them. */
+const asked = (): WriteOptions => ({ ...numbers, stop: stopText ? [stopText] : [] });
 
 /** Shows what else token number `index` might have been; choosing one goes on from there. */
 function show(index: number): void {
@@ -118,26 +125,77 @@ function show(index: number): void {
   token.element.classList.add("chosen");
   const { written } = token, rows = [...written.others];
   if (!rows.some(({ text }) => text === written.text)) rows.push(written);
+  // What was told while it wrote; what the settings make of it comes when the engine has computed that.
+  list(index, rows.map(({ text, probability }) => ({ text, before: probability, after: null })));
+  void weigh();
+}
+
+/** Rows of choices: above what the model says, below what is drawn from. */
+function list(
+  index: number,
+  rows: readonly (Omit<Choice, "id" | "after"> & { after: number | null })[],
+): void {
+  const { written } = tokens[index];
+  const bar = (share: number, name: string): HTMLElement =>
+    h("span", { class: "bar" }, h("span", { class: name, style: `width:${(100 * share).toFixed(1)}%` }));
   choices.replaceChildren(
     h(
       "div",
       { class: "stack" },
-      ...rows.map((other) =>
+      ...rows.map(({ text, before, after }) =>
         h(
           "button",
           {
             type: "button",
-            class: "choice",
-            "aria-pressed": String(other.text === written.text),
-            onclick: () => branch(index, other.text),
+            class: after === 0 ? "choice out" : "choice",
+            "aria-pressed": String(text === written.text),
+            onclick: () => branch(index, text),
           },
-          h("span", { class: "mono" }, visible(other.text)),
-          h("span", { class: "bar" }, h("span", { style: `width:${(100 * other.probability).toFixed(1)}%` })),
-          h("span", { class: "mono" }, `${(100 * other.probability).toFixed(1)} %`),
+          h("span", { class: "mono" }, visible(text)),
+          h("span", { class: "bars" }, bar(before, "before"), ...after === null ? [] : [bar(after, "after")]),
+          h("span", { class: "mono" }, `${(100 * (after ?? before)).toFixed(1)} %`),
         )
       ),
     ),
   );
+}
+
+let weighing = false, weighAgain = false;
+
+/** Asks what the settings make of the chosen place; while an answer is on its way, only the last question counts. */
+async function weigh(): Promise<void> {
+  if (weighing) {
+    weighAgain = true;
+    return;
+  }
+  weighing = true;
+  try {
+    do {
+      weighAgain = false;
+      const index = chosen, own = controller, token = tokens[index];
+      if (!token) return;
+      const made = tokens.slice(0, index).flatMap(({ written }) => written.ids);
+      const found = await engine.ask({ do: "choices", prompt: started, made, options: asked() });
+      if (index !== chosen || own !== controller) continue;
+      const { written } = token, isThere = found.choices.some(({ text }) => text === written.text);
+      list(index, [
+        ...found.choices,
+        ...isThere ? [] : [{ text: written.text, before: written.probability, after: null }],
+      ]);
+      const all = found.possible;
+      choices.append(
+        h(
+          "p",
+          { class: "hint" },
+          `Above: the model. Below: with your settings, ${all} ${all === 1 ? "token" : "tokens"} left.`,
+        ),
+      );
+    } while (weighAgain);
+  } catch (error) {
+    say(messageOf(error), "error");
+  } finally {
+    weighing = false;
+  }
 }
 
 /** Goes on as if token number `index` had been another. */
@@ -178,10 +236,10 @@ async function write(quiet = false): Promise<void> {
   choices.replaceChildren(choicesHint);
   const tell = (message: string): void => quiet ? undefined : say(message);
   text.replaceChildren(h("span", { class: "given" }, started));
+  inside.clear();
   stop.disabled = false;
   tell("Writing …");
-  const { temperature, ...rest } = numbers;
-  const options: WriteOptions = { ...rest, temperature, stop: stopText ? [stopText] : [] };
+  const options = asked();
   try {
     const { finishReason, tokensPerSecond } = await engine.ask(
       { do: "write", prompt: started, options },
@@ -189,6 +247,7 @@ async function write(quiet = false): Promise<void> {
     );
     if (own !== controller) return;
     at("speed").textContent = `${tokensPerSecond.toFixed(0)} tokens/s`;
+    void inside.show();
     tell(finishReason === "stop" ? "Ended at the stop text." : `Wrote ${tokens.length} tokens.`);
   } catch (error) {
     if (own !== controller) return;
@@ -218,10 +277,17 @@ prompt.addEventListener("keydown", (event) => {
 
 readAddress();
 controls();
-const attention = new AttentionView(engine, () => text.textContent || prompt.value);
+const inside = new InsideView(engine, () => text.textContent || prompt.value);
+sideBySide(engine, () => prompt.value, asked);
 const chooser = new ModelChooser(engine, (model) => {
   go.disabled = false;
-  attention.use(model);
+  controller?.abort();
+  // What the model before wrote is plain text to this one.
+  if (tokens.length > 0) text.replaceChildren(h("span", { class: "given" }, text.textContent ?? ""));
+  tokens.length = 0;
+  chosen = -1;
+  choices.replaceChildren(choicesHint);
+  inside.use(model);
   const topK = document.querySelector<HTMLInputElement>("#options input[type=range][data-name=topK]");
   if (topK) topK.max = String(Math.min(200, model.vocabulary));
   if (!opened) void write(true);
@@ -229,7 +295,7 @@ const chooser = new ModelChooser(engine, (model) => {
 });
 try {
   at("machine").textContent = await engine.introduce();
-  await chooser.start();
+  await chooser.start(isOwn);
 } catch (error) {
   say(messageOf(error), "error");
 }

@@ -7,7 +7,9 @@ import type { Engine } from "../engine/client.ts";
 import type { HeldAs, LoadedModel, Loading, ModelPlace } from "../engine/messages.ts";
 import { h } from "../shared/elements.ts";
 import { element as at, messageOf, siteRoot } from "../shared/page.ts";
+import { ownModel } from "../shared/own_model.ts";
 import { say } from "../shared/status.ts";
+import { unzip } from "../../src/files/zip.ts";
 
 const bundled: ModelPlace = { url: new URL("models/shakespeare/", siteRoot()).href };
 
@@ -107,11 +109,19 @@ export class ModelChooser {
     const folder = h("input", { id: "folder", class: "visually-hidden", type: "file", multiple: true });
     // Not every browser lets a folder be chosen; several files do as well.
     folder.toggleAttribute("webkitdirectory", "webkitdirectory" in folder);
-    folder.addEventListener("change", () => {
-      const files = [...folder.files ?? []];
-      folder.value = "";
-      if (files.length) void this.#files(files);
+    const archive = h("input", {
+      id: "archive",
+      class: "visually-hidden",
+      type: "file",
+      accept: ".zip,.gguf",
     });
+    for (const input of [folder, archive]) {
+      input.addEventListener("change", () => {
+        const files = [...input.files ?? []];
+        input.value = "";
+        if (files.length) void this.#files(files);
+      });
+    }
     this.#progress.hidden = this.#cancel.hidden = true;
     this.#cancel.addEventListener("click", () => this.#controller?.abort());
     at("model").append(
@@ -126,10 +136,12 @@ export class ModelChooser {
           { class: "stack" },
           h("label", { class: "button", for: "folder" }, "Choose a folder of a model"),
           folder,
+          h("label", { class: "button", for: "archive" }, "Choose a .zip or a .gguf"),
+          archive,
           h(
             "p",
             { class: "hint" },
-            "or drop it anywhere: config.json, model.safetensors and the tokenizer, as Hugging Face has them, or a GGUF; LLaMA, Qwen, Gemma, Phi and others. It stays on this machine and is read as it is needed.",
+            "or drop it anywhere: config.json, model.safetensors and the tokenizer, as Hugging Face has them, that folder as a .zip, or a GGUF; LLaMA, Qwen, Gemma, Phi and others. It stays on this machine and is read as it is needed.",
           ),
           h(
             "form",
@@ -169,7 +181,16 @@ export class ModelChooser {
     }
   }
 
-  async #files(all: readonly File[]): Promise<void> {
+  async #files(given: readonly File[]): Promise<void> {
+    let all = given;
+    if (given.length === 1 && given[0].name.toLowerCase().endsWith(".zip")) {
+      try {
+        all = await unzip(given[0]);
+      } catch (error) {
+        return say(messageOf(error), "error");
+      }
+      if (all.length === 0) return say(`${given[0].name} is an archive without files.`, "error");
+    }
     const folderOf = ({ name, webkitRelativePath }: File): string =>
       webkitRelativePath.slice(0, -name.length);
     // A chosen folder comes with all below it: the model is where the outermost config.json is, or the outermost GGUF.
@@ -193,9 +214,12 @@ export class ModelChooser {
     );
   }
 
-  /** The model that ships with the page. */
-  start(): Promise<void> {
-    return this.load(bundled, "Shakespeare");
+  /** The model that ships with the page; with `own`, the one that the visitor brought along from the page where it was trained. */
+  async start(own = false): Promise<void> {
+    const archive = own ? await ownModel() : null;
+    if (archive) return await this.#files([new File([archive], "my-gpt.zip")]);
+    if (own) say("The model that this link speaks of is in the browser in which it was trained.", "error");
+    return await this.load(bundled, "Shakespeare");
   }
 
   /** Loads a model; the one before stays when that fails or is cancelled. */

@@ -320,6 +320,11 @@ element("record").addEventListener("click", async () => {
   button.setAttribute("aria-pressed", String(stopRecording !== null));
   button.textContent = stopRecording === null ? "Record video" : "Stop recording";
 });
+element("real-open").addEventListener("click", async () => {
+  play(false); // the small GPTs want the machine
+  const { RealCard } = await import("./real.ts");
+  new RealCard(element("real")).start();
+});
 element("tour").addEventListener("click", async () => (await import("./tour.ts")).showTour());
 addEventListener("themechange", repaint);
 addEventListener("hashchange", () => {

@@ -60,7 +60,8 @@ async function startServiceWorker(): Promise<void> {
   if (!("serviceWorker" in navigator)) return;
   try {
     await navigator.serviceWorker.register(new URL("sw.js", siteRoot()));
-    await navigator.serviceWorker.ready;
+    const { active } = await navigator.serviceWorker.ready;
+    active?.postMessage("keep the models");
     // A host that cannot send the headers for threads: the service worker adds them from the next load on.
     if (!crossOriginIsolated && sessionStorage.getItem("isolated") === null) {
       sessionStorage.setItem("isolated", "tried");

@@ -5,6 +5,7 @@
  * @module
  */
 import { type PageInfo, pages } from "../pages.ts";
+import { escapeHtml } from "./escape.ts";
 
 /** Where the build put what a page asks for, seen from the page. */
 export interface PageAssets {
@@ -22,26 +23,22 @@ export interface PageAssets {
 
 // Hub models are read only when the visitor names one.
 const hub = "https://huggingface.co https://*.huggingface.co https://*.hf.co";
-const policy = [
-  "default-src 'self'",
-  "script-src 'self' 'wasm-unsafe-eval'",
-  "worker-src 'self' blob:",
-  "style-src 'self' 'unsafe-inline'",
-  "img-src 'self' data: blob:",
-  "media-src 'self' blob:",
-  `connect-src 'self' blob: ${hub}`,
-  "base-uri 'none'",
-  "form-action 'none'",
-].join("; ");
+const policy = (more: string): string =>
+  [
+    "default-src 'self'",
+    "script-src 'self' 'wasm-unsafe-eval'",
+    "worker-src 'self' blob:",
+    "style-src 'self' 'unsafe-inline'",
+    "img-src 'self' data: blob:",
+    "media-src 'self' blob:",
+    `connect-src 'self' blob: ${hub}${more}`,
+    "base-uri 'none'",
+    "form-action 'none'",
+  ].join("; ");
 
 const icon =
   "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 32 32'%3E%3Crect width='32' height='32' rx='8' " +
   "fill='%23a8431a'/%3E%3Cpath d='M8 23c5 0 5-14 16-14M8 16h12' stroke='%23fff' stroke-width='3' fill='none' stroke-linecap='round'/%3E%3C/svg%3E";
-
-/** Text as HTML. */
-export function escapeHtml(text: string): string {
-  return text.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`);
-}
 
 function link(page: PageInfo, root: string, current: PageInfo): string {
   const here = page === current ? ' aria-current="page"' : "";
@@ -66,7 +63,7 @@ export function renderPage(page: PageInfo, content: string, assets: PageAssets):
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="${policy}">
+<meta http-equiv="Content-Security-Policy" content="${policy(page.asksServers ? " http: https:" : "")}">
 <meta name="color-scheme" content="light dark">
 <meta name="description" content="${escapeHtml(page.about)}">
 <meta property="og:title" content="${escapeHtml(page.title)} – ferrotype">
@@ -97,7 +94,11 @@ ${content.replace("<!-- cards -->", () => cards(root))}
 <p id="status" class="status" role="status" aria-live="polite"></p>
 <footer class="site-footer">
 <div id="capabilities" class="capabilities"></div>
-<p>Everything is computed on this machine. Nothing you type leaves it.</p>
+<p>${
+    page.asksServers
+      ? "What you ask goes to the servers that you name, and nowhere else."
+      : "Everything is computed on this machine. Nothing you type leaves it."
+  }</p>
 </footer>
 </body>
 </html>

@@ -6,28 +6,26 @@
 import { Engine } from "../engine/client.ts";
 import type { ColumnSummary, InputSummary, Preset, TableAnswer } from "../engine/tables.ts";
 import { h, slider } from "../shared/elements.ts";
+import { download } from "../shared/download.ts";
 import { element as at, messageOf, siteRoot, startPage } from "../shared/page.ts";
 import { say } from "../shared/status.ts";
+import type { Standalone } from "./standalone.ts";
+import { standalonePage } from "./take.ts";
+import { columnWords, type SetWords, valueWords, words } from "./words.ts";
 
 startPage();
 const engine = new Engine();
-const sets = [
-  "iris",
-  "penguins",
-  "seeds",
-  "wine",
-  "diabetes",
-  "heart",
-  "cancer",
-  "titanic",
-  "mpg",
-  "housing",
-];
 let model: ColumnSummary | null = null,
   row: Record<string, string | number> = {},
   own: File | null = null,
   asking = false,
   again = false;
+
+/** What the columns of the set are called, its name, and how often another was chosen: what comes late is of none. */
+let called: SetWords | null = null, setName = "", turn = 0, controller = new AbortController();
+
+/** The target in words. */
+const targetWords = () => called?.target ?? [model?.target ?? ""] as const;
 
 const short = (x: number): string =>
   Math.abs(x) >= 1000
@@ -35,34 +33,68 @@ const short = (x: number): string =>
     : String(Number(x.toPrecision(3)));
 
 function control(input: InputSummary): HTMLElement {
-  const { name, kind, categories, min, max, median } = input;
+  const { name, kind, categories, min, max, median } = input, own = columnWords(called, name);
+  const [title, unit, values] = own, label = unit ? `${title}, ${unit}` : title;
+  if (values) {
+    const codes = Object.keys(values).map(Number), value = Number(row[name] ??= median);
+    const nearest = codes.reduce((a, b) => Math.abs(b - value) < Math.abs(a - value) ? b : a);
+    row[name] = nearest;
+    const pick = h(
+      "select",
+      { "data-name": name },
+      ...codes.map((code) => h("option", { value: code }, values[code])),
+    );
+    pick.value = String(nearest);
+    pick.addEventListener("change", () => {
+      row[name] = Number(pick.value);
+      moved();
+    });
+    return h("label", {}, label, pick);
+  }
   if (kind === "categorical" || kind === "boolean") {
     const pick = h("select", {}, ...categories.map((text) => h("option", {}, text)));
     row[name] ??= categories[0];
     pick.value = String(row[name]);
     pick.addEventListener("change", () => {
       row[name] = pick.value;
-      ask();
+      moved();
     });
-    return h("label", {}, name, pick);
+    return h("label", {}, label, pick);
   }
   const value = Number(row[name] ??= median);
   const whole = input.quantiles.every(Number.isInteger), step = whole ? 1 : (max - min) / 200 || 1;
-  return slider(name, { min, max, step, value }, (value) => {
+  return slider(label, { min, max, step, value }, (value) => {
     row[name] = value;
-    ask();
+    moved();
   }, short);
+}
+
+/** The address says where the sliders are. */
+let toKeep: ReturnType<typeof setTimeout> | undefined;
+function moved(): void {
+  void ask();
+  clearTimeout(toKeep);
+  if (setName) toKeep = setTimeout(() => history.replaceState(null, "", address()), 300);
+}
+
+function address(): string {
+  const values = new URLSearchParams(Object.entries(row).map(([name, value]) => [name, String(value)]));
+  return `#${setName}&${values}`;
 }
 
 /** A row's values in the controls, and the answer to it. */
 function fill(preset: Preset): void {
   row = { ...preset.row };
   at("controls").replaceChildren(...model!.inputs.map(control));
+  moved();
   for (const button of at("presets").querySelectorAll("button")) {
-    button.setAttribute("aria-pressed", String(button.textContent === preset.name));
+    button.setAttribute("aria-pressed", String(button.textContent === presetName(preset)));
   }
-  void ask();
 }
+
+/** "clearly 1" is "clearly yes" where 1 means that. */
+const presetName = ({ name }: Preset): string =>
+  name.startsWith("clearly ") ? `clearly ${valueWords(targetWords(), name.slice(8))}` : name;
 
 /** Rows to begin from, as the engine finds them. */
 async function offer(of: ColumnSummary): Promise<void> {
@@ -70,7 +102,11 @@ async function offer(of: ColumnSummary): Promise<void> {
   if (of !== model) return;
   at("presets").replaceChildren(
     ...found.map((preset) =>
-      h("button", { type: "button", "aria-pressed": "false", onclick: () => fill(preset) }, preset.name)
+      h(
+        "button",
+        { type: "button", "aria-pressed": "false", onclick: () => fill(preset) },
+        presetName(preset),
+      )
     ),
   );
 }
@@ -85,12 +121,56 @@ async function ask(): Promise<void> {
   try {
     do {
       again = false;
-      show(await engine.ask({ do: "predict", row: { ...row } }));
+      const of = turn, answer = await engine.ask({ do: "predict", row: { ...row } });
+      if (of === turn) show(answer);
     } while (again);
+    void explain();
   } catch (error) {
     say(messageOf(error), "error");
   } finally {
     asking = false;
+  }
+}
+
+/** What each input added, once the sliders rest: it takes many answers. */
+async function explain(): Promise<void> {
+  const of = turn, asked = { ...row };
+  try {
+    const { of: label, base, inputs } = await engine.ask({ do: "explain", row: asked });
+    if (of !== turn || asking) return;
+    const most = Math.max(1e-12, ...inputs.map(({ adds }) => Math.abs(adds))), unit = targetWords()[1];
+    const shown = (x: number): string => label === null ? short(x) : (100 * x).toFixed(1);
+    at("moved-about").textContent = label === null
+      ? `Usual rows give ${short(base)}${unit ? ` ${unit}` : ""}; each value moves the answer from there.`
+      : `Usual rows are "${valueWords(targetWords(), label)}" with ${
+        percent(base)
+      }; each value moves that, in percentage points.`;
+    at("moved").replaceChildren(
+      ...inputs.slice(0, 10).map(({ name, adds }) => {
+        const [title, , values] = columnWords(called, name), value = asked[name];
+        const text = values
+          ? valueWords([title, "", values], value)
+          : typeof value === "number"
+          ? short(value)
+          : value;
+        return h(
+          "div",
+          { "data-name": name },
+          h("span", {}, `${title}: ${text}`),
+          h(
+            "span",
+            { class: "track" },
+            h("span", {
+              class: adds < 0 ? "down" : "up",
+              style: `width:${(50 * Math.abs(adds) / most).toFixed(1)}%`,
+            }),
+          ),
+          h("span", { class: "mono" }, `${adds < 0 ? "−" : "+"}${shown(Math.abs(adds))}`),
+        );
+      }),
+    );
+  } catch (error) {
+    if (of === turn) say(messageOf(error), "error");
   }
 }
 
@@ -101,14 +181,14 @@ function show({ classes, value, regression }: TableAnswer): void {
   const lines: string[] = [];
   if (classes) {
     at("answer").replaceChildren(
-      h("h2", {}, model.target),
-      h("p", { class: "big" }, classes.table[0].name),
+      h("h2", {}, targetWords()[0]),
+      h("p", { class: "big" }, valueWords(targetWords(), classes.table[0].name)),
       h("p", { class: "small" }, `${classes.badge}: ${percent(classes.table[0].probability)}`),
       ...classes.table.map(({ name, probability }) =>
         h(
           "div",
           { class: "row", style: "flex-wrap:nowrap" },
-          h("span", { style: "flex:0 0 7rem;overflow-wrap:anywhere" }, name),
+          h("span", { style: "flex:0 0 7rem;overflow-wrap:anywhere" }, valueWords(targetWords(), name)),
           h(
             "span",
             { class: "bar", style: "flex:1" },
@@ -136,7 +216,7 @@ function show({ classes, value, regression }: TableAnswer): void {
   } else if (value !== null && regression) {
     const { lower, upper, level } = regression.interval, part = Math.min(1, Math.max(0, regression.position));
     at("answer").replaceChildren(
-      h("h2", {}, model.target),
+      h("h2", {}, targetWords()[1] ? `${targetWords()[0]}, ${targetWords()[1]}` : targetWords()[0]),
       h("p", { class: "big" }, short(value)),
       h(
         "p",
@@ -192,14 +272,23 @@ function about(model: ColumnSummary): string {
 
 function mark(name: string | null): void {
   for (const button of at("sets").querySelectorAll("button")) {
-    button.setAttribute("aria-pressed", String(button.textContent === name));
+    button.setAttribute("aria-pressed", String(button.dataset.set === name));
   }
 }
 
 /** Shows a model that the engine has opened. */
-async function use(next: ColumnSummary): Promise<void> {
+async function use(next: ColumnSummary, given: Readonly<Record<string, string>> = {}): Promise<void> {
   model = next;
   row = {};
+  for (const { name, kind, min, max, categories } of next.inputs) {
+    const value = Object.hasOwn(given, name) ? given[name] : "";
+    if (kind !== "numeric") {
+      if (categories.includes(value)) row[name] = value;
+    } else if (value !== "" && Number(value) >= min && Number(value) <= max) row[name] = Number(value);
+  }
+  at("source").textContent = called?.source ?? `Trained on ${next.source} in this tab.`;
+  at("moved").replaceChildren();
+  at("moved-about").textContent = "";
   const target = h("select", { id: "target" }, ...model.columns.map((name) => h("option", {}, name)));
   target.value = model.target;
   target.addEventListener("change", () => own && void train(own, target.value));
@@ -210,36 +299,91 @@ async function use(next: ColumnSummary): Promise<void> {
     h("div", { id: "controls", class: "stack" }, ...model.inputs.map(control)),
   );
   at("about").textContent = about(model);
-  say(model.task === "regression" ? `How much is ${model.target}?` : `Which ${model.target} is it?`);
+  say(`${targetWords()[0]}: move a value and see.`);
   await ask();
   await offer(next);
 }
 
-async function open(name: string): Promise<void> {
+/** Whoever was at work before is called off. */
+function begin(): { own: number; signal: AbortSignal } {
+  controller.abort();
+  controller = new AbortController();
+  return { own: ++turn, signal: controller.signal };
+}
+
+function failed(error: unknown, own: number): void {
+  if (own === turn && (error as Error).name !== "CancelledError") say(messageOf(error), "error");
+}
+
+async function open(name: string, given: Readonly<Record<string, string>> = {}): Promise<void> {
+  const { own: mine, signal } = begin();
   mark(name);
-  say(`Opening ${name} …`);
+  say(`Opening ${words[name].name} …`);
   try {
     const where = new URL(`models/tabular/${name}.safetensors`, siteRoot()).href;
-    const next = await engine.ask({ do: "table", where });
-    own = null;
-    await use(next);
-    history.replaceState(null, "", `#${name}`);
+    const next = await engine.ask({ do: "table", where }, { signal });
+    if (mine !== turn) return;
+    [own, called, setName] = [null, words[name], name];
+    await use(next, given);
+    history.replaceState(null, "", Object.keys(given).length > 0 ? address() : `#${name}`);
   } catch (error) {
-    say(messageOf(error), "error");
+    failed(error, mine);
   }
 }
 
 async function train(file: File, target: string | null = null): Promise<void> {
+  const { own: mine, signal } = begin(), cancel = at("cancel");
   say(`Training on ${file.name} …`);
+  cancel.hidden = false;
   try {
-    const next = await engine.ask({ do: "fit", csv: file, target });
-    own = file;
+    const next = await engine.ask({ do: "fit", csv: file, target }, { signal });
+    if (mine !== turn) return;
+    [own, called, setName] = [file, null, ""];
     mark(null);
     await use({ ...next, source: file.name });
   } catch (error) {
-    say(messageOf(error), "error");
+    failed(error, mine);
+  } finally {
+    if (mine === turn) cancel.hidden = true;
   }
 }
+
+at("cancel").addEventListener("click", () => {
+  begin();
+  at("cancel").hidden = true;
+  say("Training was cancelled; the model before stays.");
+});
+at("link").addEventListener("click", async () => {
+  if (!setName) return say("A link cannot hold a model of your own; download it as one HTML file.", "error");
+  history.replaceState(null, "", address());
+  await navigator.clipboard?.writeText(location.href).catch(() => {});
+  say(
+    "The link is in the address bar, with the values as they are, and copied where the browser allows that.",
+  );
+});
+at("page-file").addEventListener("click", async () => {
+  if (!model) return;
+  try {
+    const { model: carried, radius } = await engine.ask({ do: "carry" });
+    const name = setName || model.source.replace(/\.[^.]*$/, "");
+    const script = await fetch(new URL("assets/standalone.js", siteRoot()));
+    if (!script.ok) throw new Error(`standalone.js: the server answered ${script.status}`);
+    const page = standalonePage({
+      ...{ title: called?.name ?? name, source: at("source").textContent ?? "", script: await script.text() },
+      data: {
+        ...{ model: carried, target: [...targetWords()] as unknown as Standalone["target"], radius },
+        columns: carried.schema.columns.map(({ name }) => columnWords(called, name)),
+      },
+    });
+    const blob = new Blob([page], { type: "text/html" });
+    download(`${name}.html`, blob);
+    say(
+      `${name}.html, ${(blob.size / 1000).toFixed(0)} kB: it opens without a network, from a USB stick, too.`,
+    );
+  } catch (error) {
+    say(messageOf(error), "error");
+  }
+});
 
 const csv = at<HTMLInputElement>("csv");
 csv.addEventListener("change", () => {
@@ -256,9 +400,10 @@ for (const kind of ["dragover", "dragleave", "drop"] as const) {
   });
 }
 at("inputs").addEventListener("submit", (event) => event.preventDefault());
-for (const name of sets) {
-  at("sets").append(h("button", { type: "button", onclick: () => void open(name) }, name));
+for (const [name, { name: text }] of Object.entries(words)) {
+  at("sets").append(h("button", { type: "button", "data-set": name, onclick: () => void open(name) }, text));
 }
 engine.introduce().then((text) => at("machine").textContent = text, () => undefined);
-const asked = location.hash.slice(1);
-await open(sets.includes(asked) ? asked : "iris");
+const [asked, ...rest] = location.hash.slice(1).split("&");
+if (Object.hasOwn(words, asked)) await open(asked, Object.fromEntries(new URLSearchParams(rest.join("&"))));
+else await open("iris");

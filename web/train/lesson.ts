@@ -4,13 +4,14 @@
  * @module
  */
 // Not from mod.ts: a bundler keeps all of a file that two chunks reach, and this worker needs a part.
-import { manualSeed } from "../../src/ops/mod.ts";
+import { manualSeed, randomState, setRandomState, tensor } from "../../src/ops/mod.ts";
 import * as optim from "../../src/optim/mod.ts";
 import { GPT2 } from "../../src/runtime/gpt2.ts";
-import { noGrad } from "../../src/tensor/mod.ts";
+import { noGrad, tidy } from "../../src/tensor/mod.ts";
 import { CharTokenizer } from "../../src/text/mod.ts";
 import { randomBatches, type StepReport, Trainer } from "../../src/train/mod.ts";
-import type { ZipEntry } from "../shared/zip.ts";
+import type { ZipEntry } from "../../src/files/zip.ts";
+import type { Inside, Wish } from "./inside.ts";
 
 /** What the visitor chooses. */
 export interface LessonOptions {
@@ -30,11 +31,27 @@ export interface LessonOptions {
   readonly seed: number;
 }
 
+/** The weights as they were after a step, and what was written with them. */
+export interface Snapshot {
+  readonly step: number;
+  readonly text: string;
+  readonly weights: ReadonlyMap<string, Float32Array>;
+}
+
+/** How many snapshots there are at most, and how many bytes they take. */
+const mostSnapshots = 40, mostBytes = 96e6;
+
 /** A training run. */
 export class Lesson {
   /** The model. */
   readonly model: GPT2;
+  /** Its state now and then, from before the first step on. */
+  readonly snapshots: Snapshot[] = [];
   readonly #options: LessonOptions;
+  readonly #letters: readonly string[];
+  readonly #axes = new Map<string, Float32Array>();
+  /** Another model of its sizes, which takes the weights of a snapshot; made when one is asked for. */
+  #shown: { model: GPT2; step: number } | null = null;
   readonly #ids: number[];
   /** The end of the text, which is not learnt; empty where the text is short. */
   readonly #heldOut: number[];
@@ -50,6 +67,7 @@ export class Lesson {
     manualSeed(seed);
     const tokenizer = CharTokenizer.from(text);
     this.#options = options;
+    this.#letters = tokenizer.characters;
     const ids = [...tokenizer.encode(text)], end = Math.floor(ids.length / 10);
     this.#heldOut = end > context ? ids.splice(-end) : [];
     this.#ids = ids;
@@ -66,6 +84,66 @@ export class Lesson {
       eosTokenId: null,
     });
     this.model.tokenizer = tokenizer;
+  }
+
+  /** Whether a snapshot is due after `step`: at first often, when most changes. */
+  isDue(step: number): boolean {
+    const { steps } = this.#options, every = Math.max(10, Math.round(steps / 12));
+    return step % every === 0 || step === steps || (step < every && (step & (step - 1)) === 0);
+  }
+
+  /** Keeps the weights as they are after `step`, and what they write; where there are too many, every second one goes. */
+  async keep(step: number): Promise<Snapshot> {
+    const weights = new Map<string, Float32Array>();
+    for (const [name, p] of this.model.namedParameters()) {
+      weights.set(name, Float32Array.from(await p.data() as Float32Array));
+    }
+    const kept = { step, text: await this.sample(), weights }, { snapshots } = this;
+    const most = Math.max(4, Math.min(mostSnapshots, Math.floor(mostBytes / (4 * this.parameters))));
+    if (snapshots.length >= most) {
+      snapshots.splice(0, snapshots.length, ...snapshots.filter((_, i) => i % 2 === 0));
+    }
+    snapshots.push(kept);
+    return kept;
+  }
+
+  /** The model as it was after a step of which there is a snapshot; as it is now where there is none, or for null. */
+  at(step: number | null): GPT2 {
+    const kept = this.snapshots.find((one) => one.step === step);
+    if (!kept) return this.model;
+    const random = randomState(), shown = this.#shown ??= { model: new GPT2(this.model.config), step: -1 };
+    setRandomState(random); // whoever looks changes nothing
+    if (shown.step !== kept.step) {
+      shown.model.tokenizer = this.model.tokenizer;
+      tidy(() => {
+        const shapes = new Map(this.model.namedParameters().map(([name, { shape }]) => [name, shape]));
+        shown.model.loadStateDict(
+          Object.fromEntries(
+            [...kept.weights].map(([name, values]) => [name, tensor(values).reshape(shapes.get(name)!)]),
+          ),
+        );
+      });
+      shown.step = kept.step;
+    }
+    return shown.model;
+  }
+
+  /** What is inside it, now or after a step of which there is a snapshot. */
+  async look(wish: Wish, step: number | null = null): Promise<Inside> {
+    const { lookInto } = await import("./inside.ts"), { context } = this.#options, ids = this.#ids;
+    // A few windows, evenly over the text.
+    const rows = [0, 1, 2, 3].map((i) => {
+      const from = Math.floor(i * (ids.length - context - 1) / 3);
+      return ids.slice(from, from + context + 1);
+    });
+    return await lookInto(this.at(step), this.#letters, wish, rows, this.#axes);
+  }
+
+  /** Gives all memory back. */
+  dispose(): void {
+    this.model.dispose();
+    this.#shown?.model.dispose();
+    this.snapshots.length = 0;
   }
 
   /** How many weights there are. */
@@ -119,12 +197,15 @@ export class Lesson {
     return this.write(this.#options.text.slice(0, 12), count);
   }
 
-  /** A prompt, and what it writes after it now; of a long prompt it sees the end. @throws where letters are not known. */
-  async write(prompt: string, count = 120): Promise<string> {
-    const { context, seed } = this.#options;
-    this.model.eval();
+  /**
+   * A prompt, and what it writes after it now, or wrote after a step of which there is a snapshot; of a long prompt it sees the end.
+   * @throws where letters are not known.
+   */
+  async write(prompt: string, count = 120, step: number | null = null): Promise<string> {
+    const { context, seed } = this.#options, model = this.at(step);
+    model.eval();
     try {
-      const more = await this.model.complete([...prompt].slice(-context).join(""), {
+      const more = await model.complete([...prompt].slice(-context).join(""), {
         maxNewTokens: count,
         temperature: 0.8,
         seed,
@@ -132,14 +213,14 @@ export class Lesson {
       });
       return prompt + more;
     } finally {
-      this.model.train();
+      model.train();
     }
   }
 
-  /** The folder that Hugging Face transformers reads. */
-  async files(): Promise<ZipEntry[]> {
+  /** The folder that Hugging Face transformers reads, of the model now or after a step of which there is a snapshot. */
+  async files(step: number | null = null): Promise<ZipEntry[]> {
     const entries: ZipEntry[] = [];
-    for (const { name, content } of this.model.files()) {
+    for (const { name, content } of this.at(step).files()) {
       if (typeof content === "string") {
         entries.push({ name: `my-gpt/${name}`, bytes: new TextEncoder().encode(content) });
         continue;

@@ -7,10 +7,13 @@ import { type ChartLine, drawChart, short } from "../shared/chart.ts";
 import { cssColor } from "../shared/colors.ts";
 import { download } from "../shared/download.ts";
 import { h, slider } from "../shared/elements.ts";
-import { element as at, messageOf, startPage } from "../shared/page.ts";
+import { element as at, messageOf, siteRoot, startPage } from "../shared/page.ts";
+import { keepOwnModel } from "../shared/own_model.ts";
 import { say } from "../shared/status.ts";
 import { fromHash, longestShared, ranges, type Settings, toHash } from "./settings.ts";
+import type { View } from "./inside.ts";
 import { texts } from "./texts.ts";
+import { InsideView, views } from "./view.ts";
 import type { Answer, Question } from "./worker.ts";
 
 startPage();
@@ -20,6 +23,7 @@ const line: ChartLine = { color: "", x: new Float64Array(most), y: new Float64Ar
 const held: ChartLine = { color: "", x: new Float64Array(most), y: new Float64Array(most), length: 0 };
 const text = at<HTMLTextAreaElement>("text"), go = at<HTMLButtonElement>("go");
 const stop = at<HTMLButtonElement>("stop"), save = at<HTMLButtonElement>("download");
+const open = at<HTMLButtonElement>("open");
 const shared = fromHash(location.hash), settings = shared.settings;
 let worker: Worker | null = null;
 
@@ -49,7 +53,52 @@ function running(on: boolean): void {
   stop.disabled = pause.disabled = one.disabled = !on;
   waits = false;
   pause.textContent = "Pause";
-  if (on) save.disabled = true;
+  if (on) save.disabled = open.disabled = true;
+}
+
+/** Steps of which there are snapshots, and which of them is looked at; null: the newest step there is. */
+let kept: readonly number[] = [], seen: number | null = null;
+const time = at<HTMLInputElement>("time"), inside = new InsideView(at("inside"));
+let view: View = "map";
+
+/** The slider of time ends at the newest step, whatever has a snapshot. */
+function drawTime(): void {
+  time.max = String(kept.length);
+  time.disabled = kept.length === 0;
+  time.value = String(seen === null ? kept.length : kept.indexOf(seen));
+  at("when").textContent = seen === null ? "the newest step" : `step ${seen}`;
+  time.setAttribute("aria-valuetext", at("when").textContent!);
+  const items = [...at("samples").children] as HTMLElement[];
+  for (const item of items) item.classList.toggle("seen", item.dataset.step === String(seen ?? kept.at(-1)));
+  if (seen !== null) {
+    const chosen = items.find((item) => item.dataset.step === String(seen));
+    if (chosen) at("samples").scrollTop = chosen.offsetTop - at("samples").offsetTop;
+  }
+}
+
+/** Looks at a step again; null: at the newest, as it goes on. */
+function goTo(step: number | null): void {
+  if (step === seen) return;
+  seen = step;
+  drawTime();
+  ask({ ask: "at", step });
+}
+
+function look(): void {
+  const layer = Number(at<HTMLSelectElement>("layer").value || 0);
+  ask({ ask: "look", wish: { view, sentence: at<HTMLInputElement>("sentence").value, layer } });
+}
+
+/** Looks at something else. */
+function show(next: View): void {
+  view = next;
+  for (const button of at("views").querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(button.dataset.view === view));
+  }
+  at("sentence-field").hidden = view !== "attention" && view !== "lens";
+  at("layer-field").hidden = view !== "attention";
+  at("inside-hint").textContent = views[view][1];
+  look();
 }
 
 function take(answer: Answer): void {
@@ -82,10 +131,27 @@ function take(answer: Answer): void {
       break;
     case "sample":
       at("samples-hint").hidden = true;
+      kept = answer.steps;
       at("samples").prepend(
-        h("li", {}, h("span", { class: "step" }, `Step ${answer.step}`), h("p", {}, answer.text)),
+        h(
+          "li",
+          { "data-step": answer.step },
+          h("span", { class: "step" }, answer.step === 0 ? "Before the first step" : `Step ${answer.step}`),
+          h("p", {}, answer.text),
+        ),
       );
+      drawTime();
       break;
+    case "inside": {
+      if (answer.inside.view !== view) break; // of what was looked at before
+      inside.show(answer.inside);
+      const { left } = answer.inside;
+      at("inside-step").textContent = `after step ${answer.step}`;
+      at("inside-hint").textContent = left
+        ? `Left out, as the model does not know them: ${left}`
+        : views[view][1];
+      break;
+    }
     case "written":
       at("written").textContent = answer.text;
       break;
@@ -95,7 +161,7 @@ function take(answer: Answer): void {
       break;
     case "end":
       running(false);
-      save.disabled = false;
+      save.disabled = open.disabled = false;
       if (mine) {
         say(
           answer.finished
@@ -104,10 +170,22 @@ function take(answer: Answer): void {
         );
       }
       break;
-    case "archive":
-      download("my-gpt.zip", new Blob([...answer.pieces], { type: "application/zip" }));
-      say("my-gpt.zip is a folder that Hugging Face transformers and this library read.");
+    case "archive": {
+      const archive = new Blob([...answer.pieces], { type: "application/zip" });
+      if (answer.to === "playground") {
+        const prompt = new URLSearchParams({ model: "own", prompt: at<HTMLInputElement>("prompt").value });
+        keepOwnModel(archive).then(
+          () => location.href = new URL(`playground/#${prompt}`, siteRoot()).href,
+          (error) => say(messageOf(error), "error"),
+        );
+        break;
+      }
+      download("my-gpt.zip", archive);
+      say(
+        "my-gpt.zip is a folder that Hugging Face transformers and this library read; the Playground opens it, too.",
+      );
       break;
+    }
     case "error":
       running(false);
       say(answer.message, "error");
@@ -133,17 +211,26 @@ function ask(question: Question): void {
 }
 
 function begin(): void {
-  const { rate, ...rest } = settings;
+  const { rate, ...rest } = settings, layers = at<HTMLSelectElement>("layer");
+  [kept, seen] = [[], null];
+  const layer = Math.min(Number(layers.value || 0), settings.layers - 1);
+  layers.replaceChildren(
+    ...Array.from({ length: settings.layers }, (_, i) => h("option", { value: i }, String(i + 1))),
+  );
+  layers.value = String(layer);
   line.length = held.length = 0;
   at("held").textContent = "";
   at("changed").hidden = true;
   at("samples").replaceChildren();
+  drawTime();
   ask({ ask: "train", run: ++run, options: { ...rest, text: text.value, lr: 10 ** (rate / 100) } });
 }
 go.addEventListener("click", () => {
   mine = true;
   say("Starting …");
+  at<HTMLInputElement>("sentence").value = text.value.slice(0, 24).replaceAll("\n", " ");
   begin();
+  show(view);
 });
 stop.addEventListener("click", () => {
   mine = true;
@@ -194,7 +281,8 @@ for (const kind of ["dragover", "drop"] as const) {
 function changed(): void {
   at("changed").hidden = stop.disabled;
 }
-save.addEventListener("click", () => ask({ ask: "download" }));
+save.addEventListener("click", () => ask({ ask: "archive", to: "download" }));
+open.addEventListener("click", () => ask({ ask: "archive", to: "playground" }));
 const count = (): string => at("count").textContent = `${text.value.length.toLocaleString("en")} letters`;
 text.addEventListener("input", () => {
   count();
@@ -234,10 +322,24 @@ at("share").addEventListener("click", async () => {
   );
 });
 addEventListener("hashchange", () => location.reload());
+at("views").append(
+  ...(Object.keys(views) as View[]).map((name) =>
+    h("button", { type: "button", "data-view": name, onclick: () => show(name) }, views[name][0])
+  ),
+);
+time.addEventListener("input", () => goTo(kept[time.valueAsNumber] ?? null));
+at("samples").addEventListener("click", ({ target }) => {
+  const step = (target as Element).closest<HTMLElement>("li")?.dataset.step;
+  if (step !== undefined && kept.includes(Number(step))) goTo(Number(step));
+});
+at("sentence").addEventListener("input", look);
+at("layer").addEventListener("change", look);
 choice.append(...Object.keys(texts).map((name) => h("option", {}, name)));
 choice.value = shared.choice;
 fill(shared.text ?? texts[choice.value]());
 if (shared.ignored.length > 0) {
   say(`The link says what is not known here; left out: ${shared.ignored.join(", ")}.`);
 }
+at<HTMLInputElement>("sentence").value = text.value.slice(0, 24).replaceAll("\n", " ");
 begin();
+show(view);

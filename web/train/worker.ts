@@ -3,8 +3,9 @@
  *
  * @module
  */
-import { zip } from "../shared/zip.ts";
-import { Lesson, type LessonOptions } from "./lesson.ts";
+import { zip } from "../../src/files/zip.ts";
+import type { Inside, Wish } from "./inside.ts";
+import { Lesson, type LessonOptions, type Snapshot } from "./lesson.ts";
 
 /** What the page asks; a run has a number, which comes back with all that is said of it. */
 export type Question =
@@ -13,7 +14,9 @@ export type Question =
   | { readonly ask: "step" }
   | { readonly ask: "stop" }
   | { readonly ask: "write"; readonly prompt: string }
-  | { readonly ask: "download" };
+  | { readonly ask: "look"; readonly wish: Wish }
+  | { readonly ask: "at"; readonly step: number | null }
+  | { readonly ask: "archive"; readonly to: "download" | "playground" };
 
 /** What the worker says. */
 export type Answer =
@@ -23,11 +26,22 @@ export type Answer =
     | { readonly say: "step"; readonly step: number; readonly loss: number; readonly tokensPerSecond: number }
     | { readonly say: "paused" }
     | { readonly say: "heldOut"; readonly step: number; readonly loss: number }
-    | { readonly say: "sample"; readonly step: number; readonly text: string }
+    | {
+      readonly say: "sample";
+      readonly step: number;
+      readonly text: string;
+      /** The steps of which there are snapshots. */
+      readonly steps: readonly number[];
+    }
+    | { readonly say: "inside"; readonly step: number; readonly inside: Inside }
     | { readonly say: "written"; readonly text: string }
     | { readonly say: "unwritten"; readonly message: string }
     | { readonly say: "end"; readonly finished: boolean }
-    | { readonly say: "archive"; readonly pieces: readonly Uint8Array<ArrayBuffer>[] }
+    | {
+      readonly say: "archive";
+      readonly to: "download" | "playground";
+      readonly pieces: readonly Uint8Array<ArrayBuffer>[];
+    }
     | { readonly say: "error"; readonly message: string }
   );
 
@@ -47,13 +61,44 @@ let paused = false, granted = 0, wake = (): void => {};
 /** The last prompt that has no answer yet; a run answers between its steps. */
 let prompt: string | null = null;
 
+/** What the page looks at, after which step (null: the newest), and whether it has not seen that yet. */
+let wish: Wish | null = null, at: number | null = null, unseen = false;
+
+/** The newest step, and when it was last looked into. */
+let newest = 0, looked = 0;
+
+/** The run that the lesson is of. */
+let owner = 0;
+
+/** Looks into a model that learns this often, in milliseconds: what is faster nobody sees. */
+const glance = 250;
+
+/** What the page waits for: a text, a look inside. */
+async function serve(): Promise<void> {
+  await write();
+  if (wish === null || !unseen || lesson === null) return;
+  unseen = false;
+  const step = at ?? newest;
+  try {
+    scope.postMessage({ run: owner, say: "inside", step, inside: await lesson.look(wish, at) });
+  } catch (error) {
+    scope.postMessage({ run, say: "unwritten", message: (error as Error).message });
+  }
+  looked = performance.now();
+}
+
+async function keep(mine: Lesson, own: number, step: number): Promise<void> {
+  const { text } = await mine.keep(step), steps = mine.snapshots.map((one: Snapshot) => one.step);
+  scope.postMessage({ run: own, say: "sample", step, text, steps });
+}
+
 async function write(): Promise<void> {
   if (prompt === null) return;
   const asked = prompt;
   prompt = null;
   try {
     if (lesson === null) throw new Error("Nothing has been trained yet.");
-    scope.postMessage({ run, say: "written", text: await lesson.write(asked) });
+    scope.postMessage({ run, say: "written", text: await lesson.write(asked, 120, at) });
   } catch (error) {
     // Training goes on.
     scope.postMessage({ run, say: "unwritten", message: (error as Error).message });
@@ -70,34 +115,38 @@ function train(options: LessonOptions): Promise<void> {
   const mine = before.then(() => own.signal.aborted ? undefined : learn(options, own.signal)).finally(() => {
     if (stopper === own) stopper = null;
   });
-  current = mine.catch(() => undefined).then(write); // what a run that ended or failed left unanswered
+  current = mine.catch(() => undefined).then(serve); // what a run that ended or failed left unanswered
   return mine;
 }
 
 async function learn(options: LessonOptions, signal: AbortSignal): Promise<void> {
   const own = run;
-  lesson?.model.dispose();
+  lesson?.dispose();
   lesson = null;
   const mine = lesson = new Lesson(options);
+  [newest, at, unseen, owner] = [0, null, true, own];
   scope.postMessage({ run: own, say: "start", parameters: mine.parameters });
-  const every = Math.max(10, Math.round(options.steps / 12)), letters = 8 * options.context;
+  await keep(mine, own, 0);
+  const letters = 8 * options.context;
   let last = performance.now(), told = 0;
   const finished = await mine.run(async ({ step, loss }) => {
     const now = performance.now();
+    newest = step;
     if (now - last > 40 || step === 1 || step === options.steps || paused) {
       // Of the clock, samples and pictures included.
       const tokensPerSecond = 1e3 * letters * (step - told) / Math.max(now - last, 1e-3);
       [last, told] = [now, step];
       scope.postMessage({ run: own, say: "step", step, loss, tokensPerSecond });
     }
-    if (step % every === 0 || step === options.steps) {
+    if (mine.isDue(step)) {
       const heldOut = await mine.heldOut();
       if (heldOut !== null) scope.postMessage({ run: own, say: "heldOut", step, loss: heldOut });
-      scope.postMessage({ run: own, say: "sample", step, text: await mine.sample() });
+      await keep(mine, own, step);
     }
     // Lets what the page asks come in.
     await new Promise((resolve) => setTimeout(resolve));
-    await write();
+    if (at === null && (paused || step === options.steps || now - looked > glance)) unseen = true;
+    await serve();
     if (paused) {
       if (granted === 0) {
         if (told !== step) scope.postMessage({ run: own, say: "step", step, loss, tokensPerSecond: 0 });
@@ -106,13 +155,19 @@ async function learn(options: LessonOptions, signal: AbortSignal): Promise<void>
       }
       while (paused && granted === 0 && !signal.aborted) {
         await new Promise<void>((resolve) => wake = resolve);
-        await write();
+        await serve();
       }
       if (granted > 0) granted--;
       last = performance.now(); // a pause is no work
     }
   }, signal);
   scope.postMessage({ run: own, say: "end", finished });
+}
+
+/** A run serves between its steps; without one, in the line in which runs stand: the next does not take the model away meanwhile. */
+async function served(): Promise<void> {
+  wake();
+  if (stopper === null) await (current = current.then(serve));
 }
 
 async function answer(question: Question): Promise<void> {
@@ -133,13 +188,18 @@ async function answer(question: Question): Promise<void> {
       return wake();
     case "write":
       prompt = question.prompt;
-      wake();
-      // Without a run, in the line in which runs stand: the next one does not take the model away meanwhile.
-      if (stopper === null) await (current = current.then(write));
-      return;
-    case "download":
+      return await served();
+    case "look":
+      wish = question.wish;
+      unseen = true;
+      return await served();
+    case "at":
+      at = question.step;
+      unseen = true;
+      return await served();
+    case "archive":
       if (lesson === null) throw new Error("nothing has been trained yet");
-      scope.postMessage({ run, say: "archive", pieces: zip(await lesson.files()) });
+      scope.postMessage({ run, say: "archive", to: question.to, pieces: zip(await lesson.files(at)) });
   }
 }
 

@@ -7,6 +7,7 @@
  * @module
  */
 import { type DType, isK, isQuantized } from "../../core/dtype.ts";
+import { counted } from "../../core/show.ts";
 import type { Program } from "../../expr/nodes.ts";
 import type {
   Backend,
@@ -108,7 +109,7 @@ export class CpuBackend implements Backend {
     const reach = `from ${leastRows} rows and ${leastWork} products, ` +
       (quantized === Infinity
         ? "with quantised weights none"
-        : `with quantised weights from ${quantized} rows`);
+        : `with quantised weights from ${counted(quantized, "row")}`);
     return `${own}, large ones (${reach}) by ${blas.name}`;
   }
 

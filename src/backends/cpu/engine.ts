@@ -19,7 +19,7 @@
  * @module
  */
 import { DeviceError, OptionError } from "../../core/errors.ts";
-import { show } from "../../core/show.ts";
+import { counted, show } from "../../core/show.ts";
 import { type Global, ModuleBuilder } from "./assembler/mod.ts";
 import { Blas } from "./blas.ts";
 import { cpuFeatures } from "./features.ts";
@@ -147,7 +147,7 @@ export class Engine {
     if (this.#pool) this.#pool.threads = count;
     else if (count > 1) {
       throw new DeviceError(
-        `cpu: ${count} threads were asked for, but ${this.threadProblem}; use threads: 1`,
+        `cpu: ${counted(count, "thread")} were asked for, but ${this.threadProblem}; use threads: 1`,
       );
     }
   }

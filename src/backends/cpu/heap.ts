@@ -15,6 +15,7 @@
  * @module
  */
 import { DeviceError } from "../../core/errors.ts";
+import { counted as amount } from "../../core/show.ts";
 import { cpuFeatures } from "./features.ts";
 import { guardGranules, HeapGuard } from "./heap_guard.ts";
 import type { Arena } from "./captured.ts";
@@ -295,10 +296,10 @@ export class Heap {
     const found = this.#guard.damageOfHeld(granule, size, bytes), pointer = pointerOf(granule + 1);
     if (found < 0) return null;
     return found < pointer
-      ? `address ${found} was written to, ${pointer - found} bytes before a block of ${bytes}`
+      ? `address ${found} was written to, ${amount(pointer - found, "byte")} before a block of ${bytes}`
       : `address ${found} was written to, ${
-        found - pointer - bytes
-      } bytes behind the end of a block of ${bytes}`;
+        amount(found - pointer - bytes, "byte")
+      } behind the end of a block of ${bytes}`;
   }
 
   #firstBlock(): number {
@@ -441,7 +442,9 @@ export class Heap {
 
   #refuse(bytes: number): never {
     throw new DeviceError(
-      `cpu: cannot allocate ${bytes} bytes: ${this.bytes} bytes in ${this.buffers} buffers are live and the heap may ` +
+      `cpu: cannot allocate ${amount(bytes, "byte")}: ${amount(this.bytes, "byte")} in ${
+        amount(this.buffers, "buffer")
+      } are live and the heap may ` +
         `grow to ${this.limit}; dispose tensors that are no longer needed (tidy, using), ` +
         `or use a smaller batch or dtype`,
     );

@@ -15,6 +15,7 @@
  */
 import { isQuantized } from "../../core/dtype.ts";
 import { DeviceError } from "../../core/errors.ts";
+import { counted } from "../../core/show.ts";
 import { type Arguments, eachView, type Operation } from "../operations.ts";
 import type { CpuBuffer } from "./buffer.ts";
 import type { Heap } from "./heap.ts";
@@ -154,7 +155,9 @@ export class Overflow {
     const { byteLength, pointer } = best;
     if (this.bytes + byteLength > this.most) {
       throw new DeviceError(
-        `cpu: the tensors need more memory than this machine has to spare, or setMaxMemory allows: ${this.#heap.bytes} bytes are in the heap, ` +
+        `cpu: the tensors need more memory than this machine has to spare, or setMaxMemory allows: ${
+          counted(this.#heap.bytes, "byte")
+        } are in the heap, ` +
           `${this.bytes} outside; load the model in bf16, q8 or q4, or dispose tensors that are no longer needed`,
       );
     }

@@ -11,6 +11,7 @@
 import { blockValues, byteSize, isQuantized } from "../../core/dtype.ts";
 import { DeviceError } from "../../core/errors.ts";
 import { formatShape, isContiguous, sizeOf } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import type { View } from "../contract.ts";
 import { type Arguments, eachView, type Operation } from "../operations.ts";
 import type { CpuBuffer } from "./buffer.ts";
@@ -82,7 +83,7 @@ export class Watch {
     for (const { pointer, bytes, sum, copy } of before) {
       if (copy === null) {
         if (this.#sum(pointer, bytes) === sum) continue;
-        return `a block of ${bytes} bytes at ${pointer} changed, which is none of its outputs`;
+        return `a block of ${counted(bytes, "byte")} at ${pointer} changed, which is none of its outputs`;
       }
       const own = outputs.filter(({ buffer }) => (buffer as CpuBuffer).pointer === pointer);
       const at = this.#changedBetween(copy, own);
@@ -121,7 +122,7 @@ function demandInside(name: string, { buffer, dtype, shape, strides, offset }: V
     `cpu: ${name} was given a view of shape ${formatShape(shape)}, strides ${
       formatShape(strides)
     }, offset ${offset} that ` +
-      `reaches from element ${first} to ${last} of ${buffer.byteLength} bytes of ${dtype}`,
+      `reaches from element ${first} to ${last} of ${counted(buffer.byteLength, "byte")} of ${dtype}`,
   );
 }
 

@@ -8,6 +8,7 @@
  * @module
  */
 import { DeviceError } from "../../core/errors.ts";
+import { counted } from "../../core/show.ts";
 import type { Backend, DeviceBuffer, MemoryUse } from "../contract.ts";
 import { checkMaxMemory } from "../max_memory.ts";
 import { cumsum } from "./kernels/cumsum.ts";
@@ -45,7 +46,10 @@ export function createReferenceBackend(maxMemory: number = Infinity): Backend {
       // Whole eights, so that a buffer can be seen as an array of any dtype.
       data = new ArrayBuffer(Math.ceil(byteLength / 8) * 8);
     } catch (cause) {
-      throw new DeviceError(`reference: no memory for ${byteLength} bytes beside ${bytes} in use`, { cause });
+      throw new DeviceError(
+        `reference: no memory for ${counted(byteLength, "byte")} beside ${bytes} in use`,
+        { cause },
+      );
     }
     bytes += byteLength;
     buffers++;

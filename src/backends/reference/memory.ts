@@ -6,6 +6,7 @@
 import { arrayOn, blockValues, byteSize, type DataArray, isQuantized } from "../../core/dtype.ts";
 import { DeviceError } from "../../core/errors.ts";
 import { formatShape, sizeOf } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import type { DeviceBuffer, View } from "../contract.ts";
 
 /** Memory of the reference device. */
@@ -19,7 +20,7 @@ export function dataOf(buffer: DeviceBuffer): ArrayBuffer {
   const { data } = buffer as ReferenceBuffer;
   if (data === null) {
     throw new DeviceError(
-      `this buffer of ${buffer.byteLength} bytes was released; use a tensor before disposing it`,
+      `this buffer of ${counted(buffer.byteLength, "byte")} was released; use a tensor before disposing it`,
     );
   }
   return data;

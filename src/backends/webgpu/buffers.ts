@@ -7,6 +7,7 @@
  * @module
  */
 import { DeviceError } from "../../core/errors.ts";
+import { counted } from "../../core/show.ts";
 import type { DeviceBuffer, MemoryUse } from "../contract.ts";
 
 // GPUBufferUsage, whose object is missing where there is no WebGPU.
@@ -77,7 +78,7 @@ export class Buffers {
     const size = sizeClass(byteLength), limit = this.#device.limits.maxBufferSize;
     if (byteLength > limit) {
       throw new DeviceError(
-        `webgpu: no memory for ${byteLength} bytes; one buffer of this adapter holds ${limit}`,
+        `webgpu: no memory for ${counted(byteLength, "byte")}; one buffer of this adapter holds ${limit}`,
       );
     }
     const own = this.arena?.free.get(size)?.pop(), known = own ?? this.#free.get(size)?.pop();
@@ -151,7 +152,7 @@ export function gpuOf(buffer: DeviceBuffer): GPUBuffer {
   const { gpu } = buffer as WebGpuBuffer;
   if (gpu === null) {
     throw new DeviceError(
-      `this buffer of ${buffer.byteLength} bytes was released; use a tensor before disposing it`,
+      `this buffer of ${counted(buffer.byteLength, "byte")} was released; use a tensor before disposing it`,
     );
   }
   return gpu;

@@ -10,6 +10,7 @@
  */
 import { DeviceError, type ShapeError } from "../../core/errors.ts";
 import { indexError, targetError } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import type { DeviceBuffer } from "../contract.ts";
 import type { Clock } from "./clock.ts";
 import type { Job, Listener } from "./captured.ts";
@@ -282,7 +283,7 @@ export class Gpu {
       // The map may fail before the device is known to be lost.
       await Promise.race([this.device.lost, new Promise((resolve) => setTimeout(resolve, 50))]);
       this.#demandAlive();
-      throw new DeviceError(`webgpu: reading ${byteLength} bytes failed`, { cause });
+      throw new DeviceError(`webgpu: reading ${counted(byteLength, "byte")} failed`, { cause });
     }
     for (const error of await Promise.all(errors)) {
       if (error !== null) throw new DeviceError(`webgpu: ${error}`);

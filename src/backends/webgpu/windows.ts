@@ -9,6 +9,7 @@
 import { byteSize, isQuantized, quantBlock } from "../../core/dtype.ts";
 import { DeviceError } from "../../core/errors.ts";
 import { formatShape, sizeOf } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import type { DeviceBuffer, View } from "../contract.ts";
 import { gpuOf, type WebGpuBuffer } from "./buffers.ts";
 import type { Gpu } from "./gpu.ts";
@@ -95,9 +96,9 @@ export function inParts(
   const { shape } = views[0], axis = axisOf(shape), half = (shape[axis] ?? 0) >> 1;
   if (sizeOf(shape) < 2 || !half) {
     throw new DeviceError(
-      `webgpu: a tensor of ${
-        formatShape(shape)
-      } reaches further than the ${gpu.bindingLimit} bytes this adapter binds`,
+      `webgpu: a tensor of ${formatShape(shape)} reaches further than the ${
+        counted(gpu.bindingLimit, "byte")
+      } this adapter binds`,
     );
   }
   inParts(gpu, views.map((v) => part(v, axis, 0, half)), axisOf, run);

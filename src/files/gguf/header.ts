@@ -9,6 +9,7 @@
  */
 import { FormatError } from "../../core/errors.ts";
 import { formatShape } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import { quote } from "../quote.ts";
 import { type GgufType, ggufTypeOf, ggufTypes, unreadType } from "./types.ts";
 
@@ -145,11 +146,17 @@ class Cursor {
     const at = this.at;
     if (at + length > this.#size) {
       this.fail(
-        `${what} takes ${length} bytes and ${this.#size - at} are left; the file is truncated or damaged,`,
+        `${what} takes ${counted(length, "byte")} and ${
+          this.#size - at
+        } are left; the file is truncated or damaged,`,
       );
     }
     if (at + length > maxGgufHeaderBytes) {
-      this.fail(`${what} of ${length} bytes goes beyond the limit of ${maxGgufHeaderBytes} bytes of header`);
+      this.fail(
+        `${what} of ${
+          counted(length, "byte")
+        } goes beyond the limit of ${maxGgufHeaderBytes} bytes of header`,
+      );
     }
     if (at + length > this.#bytes.length) throw new TooShort();
     this.at += length;
@@ -169,7 +176,9 @@ class Cursor {
 
   string(what: string, longest = Infinity): string {
     const at = this.at, length = this.count("the length of a text");
-    if (length > longest) this.fail(`${what} is ${length} bytes long, at most ${longest} are allowed,`, at);
+    if (length > longest) {
+      this.fail(`${what} is ${counted(length, "byte")} long, at most ${longest} are allowed,`, at);
+    }
     const from = this.take(length, what), bytes = this.#bytes.subarray(from, from + length);
     // Texts, such as tokens that are parts of characters, may be anything; names may not.
     if (longest === Infinity) return shortAscii(bytes) ?? lenient.decode(bytes);
@@ -229,9 +238,9 @@ class Cursor {
     const kind = this.kind(`what ${what} holds`), length = this.count(`the length of ${what}`);
     if (length * least[kind] > this.#size - this.at) {
       this.fail(
-        `${what} says it holds ${length} values of ${names[kind]}, for which the ${
-          this.#size - this.at
-        } bytes ` +
+        `${what} says it holds ${counted(length, "value")} of ${names[kind]}, for which the ${
+          counted(this.#size - this.at, "byte")
+        } ` +
           "that are left are too few,",
       );
     }
@@ -244,7 +253,9 @@ class Cursor {
     this.#texts += length;
     if (this.#texts > mostTexts) {
       this.fail(
-        `with ${what} there are ${this.#texts} texts, truth values and lists; ${mostTexts} are read,`,
+        `with ${what} there are ${
+          counted(this.#texts, "text")
+        }, truth values and lists; ${mostTexts} are read,`,
       );
     }
     const out: unknown[] = [], entry = `an entry of ${what}`;
@@ -271,7 +282,9 @@ function entryOf(cursor: Cursor, index: number): GgufEntry {
     name = cursor.string(`the name of tensor ${index}`, longestName),
     what = `tensor ${quote(name)}`;
   const axes = cursor.u32(`the number of axes of ${what}`);
-  if (axes > mostAxes) cursor.fail(`${what} has ${axes} axes, and ${mostAxes} are the most,`, at);
+  if (axes > mostAxes) {
+    cursor.fail(`${what} has ${counted(axes, "axis", "axes")}, and ${mostAxes} are the most,`, at);
+  }
   const shape: number[] = [];
   for (let i = 0; i < axes; i++) shape.unshift(cursor.count(`size ${i} of ${what}`));
   const id = cursor.u32(`the type of ${what}`), type = ggufTypeOf(id);
@@ -341,12 +354,19 @@ export function parseGgufHeader(bytes: Uint8Array, size: number, file: string): 
     // A tensor takes 24 bytes of header at least, a note 13.
     if (tensors * 24 + notes * 13 > size) {
       cursor.fail(
-        `${tensors} tensors and ${notes} notes do not fit into the ${size} bytes of the file, as is said`,
+        `${counted(tensors, "tensor")} and ${counted(notes, "note")} do not fit into the ${
+          counted(size, "byte")
+        } of the file, as is said`,
         8,
       );
     }
     if (Math.max(tensors, notes) > mostThings) {
-      cursor.fail(`${tensors} tensors and ${notes} notes are said; ${mostThings} of each are read,`, 8);
+      cursor.fail(
+        `${counted(tensors, "tensor")} and ${
+          counted(notes, "note")
+        } are said; ${mostThings} of each are read,`,
+        8,
+      );
     }
     const metadata = new Map<string, GgufValue>(), kinds = new Map<string, string>();
     for (let i = 0; i < notes; i++) {

@@ -12,6 +12,7 @@ import type { DType } from "../../core/dtype.ts";
 import { FerrotypeError, FormatError, ShapeError } from "../../core/errors.ts";
 import { sizeOf } from "../../core/shape.ts";
 import { byteSize } from "../../core/dtype.ts";
+import { counted } from "../../core/show.ts";
 import { checkConversion, convertBytes } from "../convert.ts";
 import type { FileDType } from "../disk_dtype.ts";
 import { quote } from "../quote.ts";
@@ -193,7 +194,9 @@ export class GgufView {
   #checkRoom(into: Uint8Array | undefined, length: number): void {
     if (into !== undefined && into.byteLength < length) {
       throw new ShapeError(
-        `tensor ${quote(this.info.name)} takes ${length} bytes, the array given has ${into.byteLength}`,
+        `tensor ${quote(this.info.name)} takes ${
+          counted(length, "byte")
+        }, the array given has ${into.byteLength}`,
       );
     }
   }
@@ -325,12 +328,16 @@ function otherParts(first: GgufPart, name: string): string[] | null {
   const found = partName.exec(name);
   if (typeof count !== "number" || !(count < 100_000) || !found || Number(found[3]) !== count) {
     throw new FormatError(
-      `${first.name} is one of ${String(count)} parts, and is not named as such (name-00001-of-0000N.gguf)`,
+      `${first.name} is one of ${
+        counted(Number(count), "part")
+      }, and is not named as such (name-00001-of-0000N.gguf)`,
     );
   }
   if (first.header.metadata.get("split.no") !== 0 || Number(found[2]) !== 1) {
     throw new FormatError(
-      `${first.name} is not the first of ${count} parts; open ${found[1]}-00001-of-${found[3]}.gguf`,
+      `${first.name} is not the first of ${counted(Number(count), "part")}; open ${found[1]}-00001-of-${
+        found[3]
+      }.gguf`,
     );
   }
   return Array.from(
@@ -356,8 +363,8 @@ function checkTensors(parts: readonly GgufPart[]): void {
   if (said !== undefined && said !== found) {
     throw new FormatError(
       `${parts[0].name} says its parts hold ${
-        String(said)
-      } tensors (split.tensors.count), and they hold ${found}`,
+        counted(Number(said), "tensor")
+      } (split.tensors.count), and they hold ${found}`,
     );
   }
 }

@@ -6,6 +6,7 @@
  */
 import { FormatError, OptionError } from "../../core/errors.ts";
 import { formatShape, sizeOf } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import { quote } from "../quote.ts";
 import { isBlockType } from "./dequantize.ts";
 import type { GgufValue } from "./header.ts";
@@ -199,7 +200,9 @@ function putNote(out: Sink, key: string, value: GgufNotes[string]): void {
 /** Bytes of a tensor, checked. */
 function sizeIn({ name, type, shape }: GgufTensorToSave): number {
   const at = `saveGguf: tensor ${quote(name)} ${formatShape(shape)}`, { values, bytes } = ggufTypes[type];
-  if (shape.length > 4) throw new FormatError(`${at} has ${shape.length} axes, and the format has 4 at most`);
+  if (shape.length > 4) {
+    throw new FormatError(`${at} has ${counted(shape.length, "axis", "axes")}, and the format has 4 at most`);
+  }
   if (isBlockType(type) && (shape.at(-1) ?? 1) % values !== 0) {
     throw new FormatError(
       `${at}: ${type} is in blocks of ${values} along the last axis, which they do not fill`,
@@ -240,7 +243,9 @@ export function planGguf(tensors: readonly GgufTensorToSave[], notes: GgufNotes)
         const content = await bytes();
         if (content.length !== sizes[i]) {
           throw new FormatError(
-            `saveGguf: tensor ${quote(name)} has ${content.length} bytes, not the ${sizes[i]} of its shape`,
+            `saveGguf: tensor ${quote(name)} has ${counted(content.length, "byte")}, not the ${
+              sizes[i]
+            } of its shape`,
           );
         }
         yield content;

@@ -4,6 +4,7 @@
  * @module
  */
 import { OptionError } from "../../core/errors.ts";
+import { counted } from "../../core/show.ts";
 import type { Steps } from "../../core/steps.ts";
 import { Arena, type Meter } from "./arena.ts";
 import { GrammarFollower } from "./follower.ts";
@@ -88,7 +89,9 @@ export class GrammarConstraint implements Constraint {
   follow(maxNewTokens: number, ends: readonly number[]): GrammarFollower {
     if (this.least > maxNewTokens) {
       throw new OptionError(
-        `responseFormat: the shortest allowed text takes up to ${this.least} tokens, and maxNewTokens is ${maxNewTokens}`,
+        `responseFormat: the shortest allowed text takes up to ${
+          counted(this.least, "token")
+        }, and maxNewTokens is ${maxNewTokens}`,
       );
     }
     return new GrammarFollower(this, maxNewTokens, ends);

@@ -6,6 +6,7 @@
  * @module
  */
 import { OptionError } from "../../core/errors.ts";
+import { counted } from "../../core/show.ts";
 import type { Allowance } from "../../core/steps.ts";
 import type { Arena, Paused, PlaceSet } from "./arena.ts";
 import type { GrammarConstraint } from "./constraint.ts";
@@ -65,7 +66,9 @@ export class GrammarFollower implements Follower {
       const most = formatLimits.walks * (vocabulary.byte.length + 20_000) * (tokens + formatLimits.ahead);
       if (this.#units > most) {
         throw new OptionError(
-          `responseFormat: ${tokens} tokens took ${this.#units} steps to follow; make the format less ambiguous`,
+          `responseFormat: ${counted(tokens, "token")} took ${
+            counted(this.#units, "step")
+          } to follow; make the format less ambiguous`,
         );
       }
     }

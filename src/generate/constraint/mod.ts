@@ -7,6 +7,8 @@
  * @module
  */
 import { OptionError } from "../../core/errors.ts";
+import { hint } from "../../core/nearest.ts";
+import { show } from "../../core/show.ts";
 import { finish, type Steps } from "../../core/steps.ts";
 import type { Tokenizer } from "../../text/mod.ts";
 import { GrammarConstraint } from "./constraint.ts";
@@ -19,8 +21,43 @@ import { Vocabulary } from "./vocabulary.ts";
 
 export type { ResponseFormat };
 
+/** The fields of each type of a format. */
+const fieldsOf: Readonly<Record<string, readonly string[]>> = {
+  text: ["type"],
+  json_object: ["type", "schema"],
+  json_schema: ["type", "schema", "json_schema"],
+  regex: ["type", "pattern"],
+};
+/** Those of OpenAI's `json_schema`. */
+const schemaFields = ["name", "description", "strict", "schema"];
+
+/** @throws {OptionError} for a field that a format of its type has not. */
+function checkFields(format: ResponseFormat): void {
+  const check = (path: string, given: object, names: readonly string[]): void => {
+    for (const [name, value] of Object.entries(given)) {
+      if (value === undefined || value === null || names.includes(name)) continue;
+      throw new OptionError(
+        `responseFormat: there is no ${path}${show(name).slice(1, -1)} of type ${show(format.type)}${
+          hint(name, names)
+        }`,
+      );
+    }
+  };
+  check("", format, fieldsOf[format.type]);
+  const named = format.type === "json_schema" ? format.json_schema ?? null : null;
+  if (named === null) return;
+  if (typeof named !== "object" || Array.isArray(named)) {
+    throw new OptionError(`responseFormat: json_schema is ${show(named)}, expected { schema }`);
+  }
+  check("json_schema.", named, schemaFields);
+  if (named.schema !== undefined && (format as { schema?: unknown }).schema !== undefined) {
+    throw new OptionError("responseFormat: schema and json_schema.schema both say what JSON it is; give one");
+  }
+}
+
 /** The grammar of a format, or null where anything goes. @throws {OptionError} for a format that is none. */
 export function* grammarOf(format: ResponseFormat): Steps<Grammar | null> {
+  if (Object.hasOwn(fieldsOf, format?.type)) checkFields(format);
   switch (format?.type) {
     case "text":
       return null;
@@ -42,12 +79,28 @@ export function* grammarOf(format: ResponseFormat): Steps<Grammar | null> {
 }
 
 const vocabularies = new WeakMap<Tokenizer, Vocabulary>();
+const reading = new WeakMap<Tokenizer, Steps<Vocabulary>>();
 
-/** The tokens of a tokenizer as a tree; read once. */
+/** The tokens of a tokenizer as a tree; read once, by all together who ask for it meanwhile. */
 export function* vocabularyOf(tokenizer: Tokenizer): Steps<Vocabulary> {
-  let found = vocabularies.get(tokenizer);
-  if (!found) vocabularies.set(tokenizer, found = yield* Vocabulary.of(tokenizer));
-  return found;
+  for (;;) {
+    const found = vocabularies.get(tokenizer);
+    if (found) return found;
+    const steps = reading.get(tokenizer) ?? Vocabulary.of(tokenizer);
+    reading.set(tokenizer, steps);
+    let isOpen = false;
+    try {
+      const step = steps.next();
+      if (step.done) vocabularies.set(tokenizer, step.value);
+      else {
+        isOpen = true;
+        yield step.value;
+      }
+    } finally {
+      // What failed is begun anew.
+      if (!isOpen) reading.delete(tokenizer);
+    }
+  }
 }
 
 // By the vocabulary's tokenizer and the format as a text; the one that was asked for last is at the end.

@@ -5,7 +5,7 @@
  * @module
  */
 import { OptionError } from "../../core/errors.ts";
-import { show } from "../../core/show.ts";
+import { counted, show } from "../../core/show.ts";
 import { finish, type Steps } from "../../core/steps.ts";
 import { formatLimits } from "./limits.ts";
 import { choice, complement, literal, type Part, type Range, repeat, sequence, set } from "./grammar.ts";
@@ -46,7 +46,9 @@ export function* patternSteps(pattern: string): Steps<Part> {
   const fail = (message: string): never => {
     throw new OptionError(`the pattern ${show(pattern)} at ${at}: ${message}`);
   };
-  if (chars.length > mostCharacters) fail(`it has ${chars.length} characters, and ${mostCharacters} may be`);
+  if (chars.length > mostCharacters) {
+    fail(`it has ${counted(chars.length, "character")}, and ${mostCharacters} may be`);
+  }
   const take = (): string => at < chars.length ? chars[at++] : fail("it ends too early");
   const sees = (text: string): boolean => chars.slice(at, at + text.length).join("") === text;
 
@@ -97,7 +99,9 @@ export function* patternSteps(pattern: string): Steps<Part> {
     }
     at++;
     const merged = complement(complement(ranges));
-    if (merged.length > mostRanges) fail(`a class has ${merged.length} ranges, and ${mostRanges} may be`);
+    if (merged.length > mostRanges) {
+      fail(`a class has ${counted(merged.length, "range")}, and ${mostRanges} may be`);
+    }
     return set(...(negative ? complement(ranges) : merged));
   };
   const atom = function* (): Steps<Part> {

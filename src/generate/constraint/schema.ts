@@ -9,7 +9,7 @@
  */
 import { OptionError } from "../../core/errors.ts";
 import { hint } from "../../core/nearest.ts";
-import { show } from "../../core/show.ts";
+import { counted, show } from "../../core/show.ts";
 import type { Steps } from "../../core/steps.ts";
 import { choice, type Grammar, literal, optional, type Part, repeat, rule, sequence } from "./grammar.ts";
 import { anyString, anyValue, list, member, space } from "./json.ts";
@@ -308,7 +308,9 @@ class Translator {
       parts.push(yield* this.value(one, `${where}/${isTuple ? "items" : "prefixItems"}/${i}`));
     }
     const count = parts.length, room = others === false ? count : most;
-    if (room < least) this.fail(where, `minItems ${least} is more than the ${count} items there are`);
+    if (room < least) {
+      this.fail(where, `minItems ${least} is more than the ${counted(count, "item")} there are`);
+    }
     const item = room > count ? yield* this.value(others, `${where}/items`) : sequence();
     if (!count) return sequence(literal("["), list(item, least, room), literal("]"));
     let rest = repeat(sequence(literal(","), space, item), Math.max(0, least - count), room - count);
@@ -341,7 +343,10 @@ class Translator {
       if (most < needed.size) {
         this.fail(where, `maxProperties ${most} is less than the ${needed.size} required ones`);
       }
-      this.fail(where, `maxProperties ${most} beside ${names.length} properties cannot be followed`);
+      this.fail(
+        where,
+        `maxProperties ${most} beside ${counted(names.length, "property", "properties")} cannot be followed`,
+      );
     }
     // From property i on, after others or as the first.
     let after: Part = sequence(), first: Part = sequence();

@@ -13,7 +13,7 @@ import {
   type Rotation,
 } from "../../nn/mod.ts";
 import { contiguous, div, linear, mul, reshape, slice, tanh, type Tensor, toDType } from "../../ops/mod.ts";
-import { tidy } from "../../tensor/mod.ts";
+import { autocastDType, tidy } from "../../tensor/mod.ts";
 import { CausalModel, type StepForm } from "../causal.ts";
 import { idsAsTensor } from "../ids.ts";
 import type { SeenOptions } from "../network.ts";
@@ -98,6 +98,11 @@ export abstract class CausalDecoder extends CausalModel<DecoderCache> {
     return this.config.family;
   }
 
+  /** @internal */
+  override get pastReach(): number {
+    return Math.min(this.contextLength, ...this.#rotaries.map((rotary) => rotary.reach(1)));
+  }
+
   protected override get isCounting(): boolean {
     return this.#rotaries.some((rotary) => rotary.reach(1) < this.contextLength);
   }
@@ -122,17 +127,26 @@ export abstract class CausalDecoder extends CausalModel<DecoderCache> {
     });
   }
 
-  /** All layers, one after the other. */
-  protected override through(ids: Tensor, place: Place, depth?: number): Tensor {
+  /**
+   * All layers, one after the other.
+   * @internal
+   */
+  override through(ids: Tensor, place: Place, depth?: number): Tensor {
     const { embeddingScale, layers } = this.config;
     const rotations = new Map(
       [...this.#rotary].map(([kind, rotary]) => [kind, this.#rotation(rotary, place)]),
     );
-    const tokens = toDType(this.parts.embedding.forward(ids), "f32");
+    const tokens = toDType(this.parts.embedding.forward(ids), autocastDType());
     let x = embeddingScale === 1 ? tokens : mul(tokens, embeddingScale);
     this.parts.layers.slice(0, depth).forEach((layer, i) => {
-      const { rotary } = layers[i];
-      x = layer.forward(x, { rotation: rotary && rotations.get(rotary)!, attend: place.attend(i) });
+      const { rotary } = layers[i], rotation = rotary && rotations.get(rotary)!;
+      x = this.layer(
+        x,
+        place,
+        rotation ? [rotation.cos, rotation.sin] : [],
+        (x, place, [cos, sin]) =>
+          layer.forward(x, { rotation: rotation && { cos, sin }, attend: place.attend(i) }),
+      );
     });
     return this.parts.norm.forward(x);
   }

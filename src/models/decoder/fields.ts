@@ -7,7 +7,7 @@
  */
 import { FormatError } from "../../core/errors.ts";
 import { type Kind, number, oneOf, whole } from "../../core/kinds.ts";
-import { show } from "../../core/show.ts";
+import { counted, show } from "../../core/show.ts";
 import type { RopeScaling, RotaryOptions } from "../../nn/rotary.ts";
 import { type ActivationName, activationNames, type DecoderActivation } from "../activations.ts";
 import type { DecoderConfig, DecoderLayerConfig } from "./config.ts";
@@ -252,7 +252,7 @@ export function rotaryOf(
       ]] as const
     ) {
       if (list.length !== width / 2) {
-        c.fail(name, `${width / 2} numbers, one for each pair of a head`, list.length);
+        c.fail(name, `${counted(width / 2, "number")}, one for each pair of a head`, list.length);
       }
     }
   }

@@ -23,7 +23,7 @@ import {
 import { layerOptions } from "../../nn/options.ts";
 import { unquantized } from "../../nn/quantized.ts";
 import { type Activation, add, dropout, linear, type Tensor, toDType } from "../../ops/mod.ts";
-import { tidy } from "../../tensor/mod.ts";
+import { autocastDType, tidy } from "../../tensor/mod.ts";
 import { activationNames, activations, type DecoderActivation } from "../activations.ts";
 import { CausalModel } from "../causal.ts";
 import type { Place } from "../place.ts";
@@ -201,12 +201,18 @@ export class GPT2Model extends CausalModel<GPT2Cache> {
     return new GPT2Cache(this.config, batch, capacity, options);
   }
 
-  /** Embeddings of tokens and positions, the blocks, the last layer norm. */
-  protected override through(ids: Tensor, place: Place, depth?: number): Tensor {
-    const { embdPdrop } = this.config, tokens = toDType(this.wte.forward(ids), "f32");
-    const positions = toDType(this.wpe.forward(place.positions()), "f32");
+  /**
+   * Embeddings of tokens and positions, the blocks, the last layer norm.
+   * @internal
+   */
+  override through(ids: Tensor, place: Place, depth?: number): Tensor {
+    const { embdPdrop } = this.config, dtype = autocastDType();
+    const tokens = toDType(this.wte.forward(ids), dtype);
+    const positions = toDType(this.wpe.forward(place.positions()), dtype);
     let x = dropout(add(tokens, positions), embdPdrop, this.training);
-    this.h.slice(0, depth).forEach((block, i) => x = block.forward(x, place.attend(i)));
+    this.h.slice(0, depth).forEach((block, i) =>
+      x = this.layer(x, place, [], (x, place) => block.forward(x, place.attend(i)))
+    );
     return this.ln_f.forward(x);
   }
 

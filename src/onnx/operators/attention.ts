@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../../core/show.ts";
 import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import type { Call, OperatorTable, Result, Results } from "../call.ts";
@@ -59,7 +60,9 @@ function attention(c: Call): Results {
     v = f.concat([c.t(5), v], 2);
   }
   const count = q.shape[1];
-  if (count % k.shape[1] !== 0) throw c.fail(`${count} heads of queries do not share ${k.shape[1]} of keys`);
+  if (count % k.shape[1] !== 0) {
+    throw c.fail(`${counted(count, "head")} of queries cannot share ${k.shape[1]} of keys`);
+  }
   const root = Math.sqrt(c.float("scale", 1 / Math.sqrt(q.shape[3]))),
     mode = c.int("qk_matmul_output_mode", 0);
   const raw = f.matmul(f.mul(q, root), f.transpose(f.mul(shared(k, count), root), -1, -2));

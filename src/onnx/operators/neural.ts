@@ -5,6 +5,7 @@
  */
 import { isFloat } from "../../core/dtype.ts";
 import { normalizeAxis, sizeOf } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import * as f from "../../ops/mod.ts";
 import type { Range, Tensor } from "../../ops/mod.ts";
 import { type Call, nodeName, type OperatorTable, type Result, type Results } from "../call.ts";
@@ -28,13 +29,15 @@ function windowOf(c: Call, sizes: readonly number[], kernel: number[]): Window {
     list = (name: string, missing: number): number[] => {
       const given = c.ints(name) ?? new Array<number>(axes).fill(missing);
       if (given.length < axes || given.slice(0, axes).some((n) => n < 0 || (n < 1 && name !== "pads"))) {
-        throw c.fail(`${name} is ${given} for ${axes} axes`);
+        throw c.fail(`${name} is ${given} for ${counted(axes, "axis", "axes")}`);
       }
       return given;
     };
   const stride = list("strides", 1), dilation = list("dilations", 1);
   const pads = c.ints("pads") ?? new Array<number>(2 * axes).fill(0);
-  if (pads.length !== 2 * axes) throw c.fail(`pads has ${pads.length} numbers for ${axes} axes`);
+  if (pads.length !== 2 * axes) {
+    throw c.fail(`pads has ${counted(pads.length, "number")} for ${counted(axes, "axis", "axes")}`);
+  }
   const how = c.text("auto_pad", "NOTSET", ["NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"]);
   const reach = kernel.map((k, i) => dilation[i] * (k - 1) + 1), ceil = c.int("ceil_mode", 0) !== 0;
   const before: number[] = [], after: number[] = [], out: number[] = [];
@@ -313,6 +316,13 @@ export const neural: OperatorTable = {
   MaxUnpool: { since: [9, 11, 22], host: [2], run: maxUnpool },
   GlobalAveragePool: { since: [1, 22], run: globally((x, axes) => f.mean(x, axes, true)) },
   GlobalMaxPool: { since: [1, 22], run: globally((x, axes) => f.amax(x, axes, true)) },
+  GlobalLpPool: {
+    since: [1, 2, 22],
+    run: (c) => {
+      const x = c.t(0), p = c.int("p", 2), axes = x.shape.map((_, i) => i).slice(2);
+      return f.pow(f.sum(f.pow(f.abs(x), p), axes, true), 1 / p);
+    },
+  },
   BatchNormalization: { since: [1, 6, 7, 9, 14, 15], run: batchNorm },
   InstanceNormalization: {
     since: [1, 6, 22],

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../../core/show.ts";
 import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import type { Call, OperatorTable, Results } from "../call.ts";
@@ -70,7 +71,9 @@ function recurrent(c: Call, kind: "RNN" | "GRU" | "LSTM"): Results {
     : ["Sigmoid", "Tanh", "Tanh"];
   const names = c.strings("activations") ?? Array.from({ length: count }, () => defaults).flat();
   const alphas = c.floats("activation_alpha"), betas = c.floats("activation_beta"), clip = c.float("clip", 0);
-  if (names.length !== per * count) throw c.fail(`${names.length} activations for ${count} directions`);
+  if (names.length !== per * count) {
+    throw c.fail(`${counted(names.length, "activation")} for ${counted(count, "direction")}`);
+  }
   const clipped = (t: Tensor): Tensor => clip > 0 ? f.clamp(t, -clip, clip) : t;
   const lengths = c.maybe(4) ? f.toDType(c.t(4), "i32") : null;
   const start = (i: number, d: number): Tensor => {

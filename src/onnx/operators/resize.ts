@@ -4,6 +4,7 @@
  * @module
  */
 import { normalizeAxis } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import { type Call, nodeName, type OperatorTable, type Result } from "../call.ts";
@@ -121,7 +122,7 @@ function resize(c: Call): Result {
     sizesGiven = old ? null : c.maybeNumbers(3);
   const scales = scalesGiven?.length ? scalesGiven : null, sizes = sizesGiven?.length ? sizesGiven : null;
   if ((scales ?? sizes)?.length !== axes.length) {
-    throw c.fail(`scales or sizes are not one for each of ${axes.length} axes`);
+    throw c.fail(`scales or sizes are not one for each of ${counted(axes.length, "axis", "axes")}`);
   }
   const mode = c.text("mode", "nearest", ["nearest", "linear", "cubic", "bilinear"]).replace(
     "bilinear",

@@ -4,6 +4,7 @@
  * @module
  */
 import { normalizeAxis, sizeOf } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import * as f from "../../ops/mod.ts";
 import type { Range, Tensor } from "../../ops/mod.ts";
 import { type Call, nodeName, type Operator, type OperatorTable, type Result } from "../call.ts";
@@ -139,7 +140,7 @@ function padded(c: Call): Result {
   if (!pads) throw c.fail("pads is missing");
   const axes = c.maybeNumbers(3)?.map((a) => axisOf(c, a, rank)) ?? x.shape.map((_, i) => i);
   if (pads.length !== 2 * axes.length) {
-    throw c.fail(`pads has ${pads.length} numbers for ${axes.length} axes`);
+    throw c.fail(`pads has ${counted(pads.length, "number")} for ${counted(axes.length, "axis", "axes")}`);
   }
   const mode = c.text("mode", "constant", ["constant", "reflect", "edge", "wrap"]);
   const value = c.opset < 11 ? c.float("value", 0) : c.has(2) ? c.number(2) : 0;

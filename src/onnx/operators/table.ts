@@ -6,6 +6,7 @@
 import type { Operator, OperatorTable } from "../call.ts";
 import { attentions } from "./attention.ts";
 import { control } from "./control.ts";
+import { images } from "./images.ts";
 import { indexing } from "./index.ts";
 import { logic } from "./logic.ts";
 import { math } from "./math.ts";
@@ -37,6 +38,7 @@ export const operators: Readonly<Record<string, OperatorTable>> = {
     ...signals,
     ...texts,
     ...vision,
+    ...images,
   },
   "ai.onnx.ml": classical,
   "ai.onnx.preview.training": training,

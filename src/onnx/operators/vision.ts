@@ -4,6 +4,7 @@
  * @module
  */
 import { sizeOf } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import * as f from "../../ops/mod.ts";
 import type { Tensor } from "../../ops/mod.ts";
 import type { Call, OperatorTable, Result } from "../call.ts";
@@ -147,7 +148,9 @@ function roiAlign(c: Call): Result {
   const ratio = c.int("sampling_ratio", 0), isMax = c.text("mode", "avg", ["avg", "max"]) === "max";
   const how = c.text("coordinate_transformation_mode", c.opset < 16 ? "output_half_pixel" : "half_pixel");
   const offset = how === "half_pixel" ? 0.5 : 0, flat = f.reshape(f.permute(x, [0, 2, 3, 1]), [-1, channels]);
-  if (count * rows * columns > 2 ** 22) throw c.fail(`${count} boxes of ${rows} by ${columns} cells`);
+  if (count * rows * columns > 2 ** 22) {
+    throw c.fail(`${counted(count, "box", "boxes")} of ${rows} by ${counted(columns, "cell")}`);
+  }
   const cells = Array.from({ length: count }, (_, b) => {
     const [x1, y1, x2, y2] = boxes.slice(4 * b, 4 * b + 4).map((v) => v * scale - offset);
     const least = offset ? 0 : 1, height = Math.max(y2 - y1, least), width = Math.max(x2 - x1, least);

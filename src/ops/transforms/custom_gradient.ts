@@ -5,6 +5,7 @@
  */
 import { demandFunction } from "../../core/demand.ts";
 import { OptionError } from "../../core/errors.ts";
+import { counted } from "../../core/show.ts";
 import { noGrad, tidy } from "../../tensor/mod.ts";
 import { alias, record } from "../bridge.ts";
 import type { Tensor } from "../tensor.ts";
@@ -52,7 +53,9 @@ export function customGradient<A extends Tensor[]>(
       const list = Array.isArray(found) ? found as (Tensor | null)[] : [found as Tensor | null];
       if (list.length !== args.length) {
         throw new OptionError(
-          `customGradient: backward gave ${list.length} gradients for ${args.length} inputs; give one for each, or null`,
+          `customGradient: backward gave ${counted(list.length, "gradient")} for ${
+            counted(args.length, "input")
+          }; give one for each, or null`,
         );
       }
       return list;

@@ -10,6 +10,7 @@ import { OptionError, ShapeError } from "../../core/errors.ts";
 import { either, listOf, orNull, whole } from "../../core/kinds.ts";
 import { checkOptions, type OptionTable } from "../../core/options.ts";
 import { formatShape } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import { type Leaf, leavesOf, mapTree, tidy } from "../../tensor/mod.ts";
 import { stack } from "../join.ts";
 import { Tensor } from "../tensor.ts";
@@ -74,7 +75,9 @@ export function vmap<A extends unknown[], R>(
       ? inDims as (number | null)[]
       : args.map(() => inDims as number | null);
     if (dims.length !== args.length) {
-      throw new OptionError(`vmap: inDims names ${dims.length} arguments, and ${args.length} were given`);
+      throw new OptionError(
+        `vmap: inDims names ${counted(dims.length, "argument")}, and ${args.length} were given`,
+      );
     }
     let size: number | null = null;
     args.forEach((arg, i) =>
@@ -99,7 +102,9 @@ export function vmap<A extends unknown[], R>(
     }
     if (size! > mostExamples) {
       throw new ShapeError(
-        `vmap: there are ${size} examples, and f runs once for each; at most ${mostExamples} are taken: give f whole batches`,
+        `vmap: there are ${
+          counted(size, "example")
+        }, and f runs once for each; at most ${mostExamples} are taken: give f whole batches`,
       );
     }
     return tidy(() => {
@@ -135,7 +140,9 @@ export function scan<C, X, Y>(f: (carry: C, x: X) => readonly [C, Y], init: C, x
   mapTree(xs, (leaf) => {
     if (!(leaf instanceof Tensor)) return leaf;
     if (length !== null && leaf.shape[0] !== length) {
-      throw new ShapeError(`scan: one tensor of xs has ${leaf.shape[0]} steps, one before it ${length}`);
+      throw new ShapeError(
+        `scan: one tensor of xs has ${counted(leaf.shape[0], "step")}, one before it ${length}`,
+      );
     }
     length = leaf.shape[0] ?? 0;
     return leaf;

@@ -7,6 +7,7 @@ import type { ByteSource } from "../../core/byte_source.ts";
 import { FerrotypeError, FormatError, OptionError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../../core/options.ts";
+import { counted } from "../../core/show.ts";
 import { type Openable, openBytes, openSource, startHash } from "../../platform/platform.ts";
 import type { EncodedExample } from "../../train/examples/batch.ts";
 import type { EncodedPreference } from "../../train/examples/preferences.ts";
@@ -104,7 +105,9 @@ async function openNow(where: Openable): Promise<ByteSource & Required<Pick<Byte
   try {
     if (source.size > mostInMemory) {
       throw new FormatError(
-        `${source.name} has ${source.size} bytes, and what cannot be read without waiting, such as an address, is taken into ` +
+        `${source.name} has ${
+          counted(source.size, "byte")
+        }, and what cannot be read without waiting, such as an address, is taken into ` +
           `memory whole, up to ${mostInMemory}; give a file of this machine`,
       );
     }

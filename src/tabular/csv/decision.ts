@@ -4,6 +4,7 @@
  * @module
  */
 import { FormatError } from "../../core/errors.ts";
+import { nounOf } from "../../core/show.ts";
 import type { TableColumn } from "../table.ts";
 import type { ColumnKind } from "../types.ts";
 import { type ColumnStore, type FormCount, forms, isMissing, type TextCount } from "./column_store.ts";
@@ -51,7 +52,7 @@ export function counted(count: number): string {
 
 /** "1 cell", "2 cells". */
 export function plural(count: number, what: string): string {
-  return `${counted(count)} ${what}${count === 1 ? "" : "s"}`;
+  return `${counted(count)} ${nounOf(count, what)}`;
 }
 
 /** At most so many cells are named, and so many characters of one. */

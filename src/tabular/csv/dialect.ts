@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { counted } from "../../core/show.ts";
 import { findLayout, isValue, type Layout, type LayoutHints } from "./layout.ts";
 import { type Dialect, type EndCounts, type LineEnd, plainDialect, recordsOf } from "./records.ts";
 
@@ -112,7 +113,9 @@ function judge(
   if (dialect.escape !== null) score -= 0.005;
   // Of equals the one with spaces, which would else be left with the quotes.
   if (dialect.padded) score += 1e-6;
-  const share = `${Math.round(fit * 100)} % of the first ${rows.length} rows have ${width} cells`;
+  const share = `${Math.round(fit * 100)} % of the first ${counted(rows.length, "row")} have ${
+    counted(width, "cell")
+  }`;
   return { dialect, layout, first: rows[0] ?? [], score, faults: reader.faults, evidence: [share] };
 }
 

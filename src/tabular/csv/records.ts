@@ -8,6 +8,7 @@
  * @module
  */
 import { FormatError } from "../../core/errors.ts";
+import { counted } from "../../core/show.ts";
 import type { Position } from "./text_input.ts";
 
 /**
@@ -314,8 +315,8 @@ export class RecordReader {
     if (!lines.every((line) => line.split(this.#dialect.delimiter).length === this.width)) return;
     throw new FormatError(
       `${this.#name}: row ${this.#rows + 1} opens a quote (${this.#dialect.quote}) that is closed ${
-        lines.length + 1
-      } lines later, and every line between looks like a row; double a quote that is part of a cell, or say that the ` +
+        counted(lines.length + 1, "line")
+      } later, and every line between looks like a row; double a quote that is part of a cell, or say that the ` +
         `file has none with --quote none (or --quote '${this.#dialect.quote}', when this is one cell)`,
     );
   }

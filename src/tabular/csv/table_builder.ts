@@ -6,6 +6,7 @@
 import { FormatError, OptionError } from "../../core/errors.ts";
 import { hint } from "../../core/nearest.ts";
 import { Generator } from "../../core/random.ts";
+import { counted } from "../../core/show.ts";
 import { Table, type TableColumn } from "../table.ts";
 import type { CellForm, Column, ColumnKind } from "../types.ts";
 import { ColumnStore, isMissing } from "./column_store.ts";
@@ -183,9 +184,9 @@ export class TableBuilder {
         if (names.length === width) return [...names];
       }
       throw new FormatError(
-        `${this.#name} has ${width} columns without names, and the model was fitted on ${all.length} (${
-          all.join(", ")
-        })`,
+        `${this.#name} has ${
+          counted(width, "column")
+        } without names, and the model was fitted on ${all.length} (${all.join(", ")})`,
       );
     }
     if (csv === null) return null;
@@ -203,7 +204,7 @@ export class TableBuilder {
     const width = this.#names.length;
     if (length !== width && !(length === width + 1 && record[width].trim() === "")) {
       throw new FormatError(
-        `${this.#name}: row ${row} has ${length} columns, and row ${this.#first} has ${width}; ` +
+        `${this.#name}: row ${row} has ${counted(length, "column")}, and row ${this.#first} has ${width}; ` +
           `${
             length < width
               ? `column ${shown(this.#names[length])} and on are missing`
@@ -277,7 +278,9 @@ export class TableBuilder {
     ];
     if (rows < this.rowsInFile) {
       notes.push(
-        `${this.rowsInFile} rows are more than fit in memory: a uniform sample of ${rows} of them is used`,
+        `${
+          counted(this.rowsInFile, "row")
+        } are more than fit in memory: a uniform sample of ${rows} of them is used`,
       );
     }
     return new Table({ name: this.#name, columns, rows, rowsInFile: this.rowsInFile, notes, reading });
@@ -303,7 +306,7 @@ export class TableBuilder {
     const { dialect, layout } = this.#judged, width = this.#names.length;
     const thousands = [...new Set(forms.flatMap((form) => form.thousands ?? []))];
     return [
-      `${width} column${width === 1 ? "" : "s"}`,
+      counted(width, "column"),
       ...(width === 1 ? [] : [`delimiter ${delimiterName(dialect.delimiter)}`]),
       ...(encoding === "utf-8" ? [] : [encoding]),
       ...(dialect.quote === '"' ? [] : [dialect.quote === null ? "no quotes" : `quotes ${dialect.quote}`]),

@@ -6,6 +6,7 @@
  */
 
 import { demand, demandNumbers } from "../../core/demand.ts";
+import { counted } from "../../core/show.ts";
 import { checkClassScores, type ClassScores } from "./scores.ts";
 
 /**
@@ -17,7 +18,13 @@ import { checkClassScores, type ClassScores } from "./scores.ts";
  */
 export function rankAuc(scores: ArrayLike<number>, positive: ArrayLike<boolean>): number {
   demandNumbers("rankAuc", scores, "scores");
-  demand("rankAuc", "positive", positive, positive?.length === scores.length, `${scores.length} flags`);
+  demand(
+    "rankAuc",
+    "positive",
+    positive,
+    positive?.length === scores.length,
+    `${counted(scores.length, "flag")}`,
+  );
   const rows = scores.length;
   // Sorting numbers natively, then counting, is several times faster than sorting row indices by comparison.
   let positives = 0;

@@ -9,6 +9,7 @@
 
 import { demandNumbers, demandRecord } from "../../core/demand.ts";
 import { OptionError, ShapeError } from "../../core/errors.ts";
+import { counted } from "../../core/show.ts";
 
 /** Rows of a classification, judged by class probabilities. */
 export interface ClassScores {
@@ -40,7 +41,9 @@ export function checkClassScores(scores: ClassScores, metric: string): void {
   if (labels.length === 0) throw new ShapeError(`${metric} of no rows: at least one is needed`);
   if (probabilities.length !== labels.length * classes) {
     throw new ShapeError(
-      `${metric} was given ${probabilities.length} probabilities for ${labels.length} rows of ${classes} classes; ` +
+      `${metric} was given ${counted(probabilities.length, "probability", "probabilities")} for ${
+        counted(labels.length, "row")
+      } of ${counted(classes, "class", "classes")}; ` +
         `${labels.length * classes} were expected`,
     );
   }
@@ -73,7 +76,9 @@ export function checkValueScores(scores: ValueScores, metric: string): void {
   if (targets.length === 0) throw new ShapeError(`${metric} of no rows: at least one is needed`);
   if (predictions.length !== targets.length) {
     throw new ShapeError(
-      `${metric} was given ${targets.length} targets and ${predictions.length} predictions`,
+      `${metric} was given ${counted(targets.length, "target")} and ${
+        counted(predictions.length, "prediction")
+      }`,
     );
   }
   for (let row = 0; row < targets.length; row++) {

@@ -37,6 +37,11 @@ export interface Capture {
    * gives `was`, which it gave before the function set it.
    */
   guard(owner: object, what: string, read: () => unknown, was?: unknown): void;
+  /**
+   * An operation of no device's, of `inputs` to what `make` makes, where whoever reads the program knows it by `name`; null, and
+   * nothing is made, where it is to be said in operations of devices.
+   */
+  asOne(name: string, inputs: readonly TensorBase[], make: () => TensorBase): TensorBase | null;
   /** The function sets something of `owner`: `undo` is called when the capture ends, `redo` in every run. */
   effect(owner: object, undo: () => void, redo: () => void): void;
 }

@@ -6,6 +6,7 @@
 import type { Epilogue, View } from "../../backends/contract.ts";
 import { eachView } from "../../backends/operations.ts";
 import { formatShape } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import type { Expr, Program as Expression } from "../../expr/nodes.ts";
 import { foldLeaf, type RowProgram } from "../../expr/row_program.ts";
 import { numberName } from "./numbers.ts";
@@ -113,7 +114,9 @@ export function stepText(step: Step): string {
         scalars = (args[i + 2] as number[]).map(numberText);
       rest.push(`of ${formula((x as Expression).outputs[0], names, scalars)}`);
     } else if (name === "bytes") {
-      rest.push(typeof x === "function" ? "bytes of the run" : `${(x as Uint8Array).length} bytes`);
+      rest.push(
+        typeof x === "function" ? "bytes of the run" : `${counted((x as Uint8Array).length, "byte")}`,
+      );
     } else if (name === "scalars") return;
     else if (Array.isArray(x)) rest.push(`${name} [${x.map(numberText).join(", ")}]`);
     else rest.push(`${name} ${numberText(x)}`);
@@ -125,30 +128,29 @@ export function stepText(step: Step): string {
 /** The program as text. */
 export function planText(made: Program): string {
   const { trace, once, packs, steps, memory, reports, results } = made, lines: string[] = [];
-  const count = (n: number, what: string): string => `${n} ${what}${n === 1 ? "" : "s"}`;
-  lines.push(`asked for: ${count(trace.steps.length, "operation")}`);
+  lines.push(`asked for: ${counted(trace.steps.length, "operation")}`);
   for (const step of trace.steps) lines.push(`  ${stepText(step)}`);
   for (const { name, before, steps } of reports) {
     const { peak } = planOf(steps, results);
     lines.push(`${name}: ${before} -> ${steps.length}, in ${formatBytes(peak)}`);
   }
   if (once.length) {
-    lines.push(`done once: ${count(once.length, "operation")}`);
+    lines.push(`done once: ${counted(once.length, "operation")}`);
     for (const step of once) lines.push(`  ${stepText(step)}`);
   }
   if (packs.length) {
     const bytes = packs.reduce((sum, step) => sum + [...writesOf(step)][0].byteLength, 0);
     lines.push(
-      `done when a weight was changed: ${count(packs.length, "operation")}, ${
+      `done when a weight was changed: ${counted(packs.length, "operation")}, ${
         formatBytes(bytes)
       } beside the weights`,
     );
     for (const step of packs) lines.push(`  ${stepText(step)}`);
   }
-  lines.push(`done in each run: ${count(steps.length, "operation")}`);
+  lines.push(`done in each run: ${counted(steps.length, "operation")}`);
   for (const step of steps) lines.push(`  ${stepText(step)}`);
   lines.push(
-    `memory: ${formatBytes(memory.peak)} in ${count(memory.all.length, "place")}; as asked for ${
+    `memory: ${formatBytes(memory.peak)} in ${counted(memory.all.length, "place")}; as asked for ${
       formatBytes(trace.eagerPeak)
     }; no plan takes less than ${formatBytes(memory.lowerBound)}`,
   );

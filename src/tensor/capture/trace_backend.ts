@@ -4,7 +4,7 @@
  * @module
  */
 import type { Backend, DeviceBuffer } from "../../backends/contract.ts";
-import { type Arguments, type Operation, operationsOf } from "../../backends/operations.ts";
+import { type Arguments, type Operation, operations, operationsOf } from "../../backends/operations.ts";
 import type { DType } from "../../core/dtype.ts";
 import { CaptureError } from "../../core/errors.ts";
 import type { Value } from "./value.ts";
@@ -32,6 +32,7 @@ export class TraceBackend implements Backend {
   /** The device that it stands for. */
   readonly real: Backend;
   readonly #tracer: Notebook;
+  readonly #only: ReadonlySet<string> | null;
   declare elementwise: Backend["elementwise"];
   declare reduce: Backend["reduce"];
   declare matmul: Backend["matmul"];
@@ -41,22 +42,26 @@ export class TraceBackend implements Backend {
   declare sort: Backend["sort"];
   declare random: Backend["random"];
 
-  /** Stands for `real`. */
-  constructor(real: Backend, tracer: Notebook) {
+  /** Stands for `real`; with the kernels `only` alone, whichever the device has, each for whatever its row allows. */
+  constructor(real: Backend, tracer: Notebook, only: ReadonlySet<string> | null = null) {
     this.name = real.name;
     this.real = real;
     this.#tracer = tracer;
-    const kernels: Record<string, unknown> = { attentionDTypes: real.kernels.attentionDTypes };
-    for (const operation of operationsOf(real)) {
+    this.#only = only;
+    const kernels: Record<string, unknown> = only ? {} : { attentionDTypes: real.kernels.attentionDTypes };
+    const own = only
+      ? [...operations.values()].filter(({ name, isKernel }) => !isKernel || only.has(name))
+      : operationsOf(real);
+    for (const operation of own) {
       const place = operation.isKernel ? kernels : this as unknown as Record<string, unknown>;
       place[operation.name] = (...args: unknown[]) => tracer.add(real, operation, args);
     }
     this.kernels = kernels as Backend["kernels"];
   }
 
-  /** The device's. */
+  /** The device's. With kernels of its own: the mode in which attention is asked for in one operation, whatever is hidden. */
   get arithmetic(): string {
-    return this.real.arithmetic;
+    return this.#only ? "deterministic" : this.real.arithmetic;
   }
 
   /** The device's. */

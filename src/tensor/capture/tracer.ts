@@ -13,6 +13,7 @@ import { CaptureError } from "../../core/errors.ts";
 import { DynamicNumber } from "../../core/number.ts";
 import { watchDraws } from "../../core/random.ts";
 import { formatShape } from "../../core/shape.ts";
+import { counted } from "../../core/show.ts";
 import { history } from "../backward.ts";
 import { TensorBase, tensorOf } from "../base.ts";
 import { keep, nodesSoFar, tidy } from "../lifetime.ts";
@@ -23,7 +24,7 @@ import { holdersOf } from "./holders.ts";
 import { type Explanation, type LeafGradient, ResultTensor, type Trace } from "./trace.ts";
 import { type Notebook, TraceBackend } from "./trace_backend.ts";
 import { type Leaf, mapTree } from "./tree.ts";
-import { lookAtDivisor, type Step, upload, Value } from "./value.ts";
+import { lookAtDivisor, oneOperation, type Step, upload, Value } from "./value.ts";
 
 /** A leaf whose gradient was read or set. */
 interface Touched {
@@ -57,13 +58,16 @@ export class Tracer implements Capture, Notebook {
   readonly #since = nodesSoFar();
   readonly #storagesBefore = storagesSoFar();
   readonly #leaves: readonly Leaf[];
+  readonly #kernels: ReadonlySet<string> | null;
   #error: CaptureError | null = null;
   #ids = 0;
   #bytes = 0;
   #peak = 0;
 
-  constructor(leaves: readonly Leaf[]) {
+  /** For arguments with these leaves; with `kernels`, of those alone and as if the device had them; names of others are known by {@link asOne}. */
+  constructor(leaves: readonly Leaf[], kernels: ReadonlySet<string> | null = null) {
     this.#leaves = leaves;
+    this.#kernels = kernels;
   }
 
   // What the gate asks.
@@ -76,7 +80,7 @@ export class Tracer implements Capture, Notebook {
       );
     }
     let stand = this.#backends.get(backend);
-    if (!stand) this.#backends.set(backend, stand = new TraceBackend(backend, this));
+    if (!stand) this.#backends.set(backend, stand = new TraceBackend(backend, this, this.#kernels));
     return stand;
   }
 
@@ -132,6 +136,13 @@ export class Tracer implements Capture, Notebook {
   lookAtDivisor(name: string, backend: Backend, divisor: View): void {
     const { real } = this.gate(backend) as TraceBackend;
     if (real.mapped) this.add(real, lookAtDivisor, [divisor, name]);
+  }
+
+  asOne(name: string, inputs: readonly TensorBase[], make: () => TensorBase): TensorBase | null {
+    if (!this.#kernels?.has(name)) return null;
+    const out = make();
+    this.add((out.storage.backend as TraceBackend).real, oneOperation(name), [inputs, out]);
+    return out;
   }
 
   apart<T>(f: () => T): T {
@@ -284,7 +295,9 @@ export class Tracer implements Capture, Notebook {
       const storage = storageOf(value);
       if (!storage || value.source.kind !== "temporary") continue;
       throw new CaptureError(
-        `compile: the function keeps a tensor that ${storage.madeBy} made, of ${value.byteLength} bytes, beyond its run: ` +
+        `compile: the function keeps a tensor that ${storage.madeBy} made, of ${
+          counted(value.byteLength, "byte")
+        }, beyond its run: ` +
           "return it, or make it before and change it in place",
       );
     }

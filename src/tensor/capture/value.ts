@@ -90,6 +90,19 @@ export const lookAtDivisor: Operation = {
   shapes: () => [],
 };
 
+/** What is known by a name alone: [inputs, out]; see `Capture.asOne`. */
+export function oneOperation(name: string): Operation {
+  return {
+    name: name as never,
+    isKernel: true,
+    parameters: [
+      { name: "inputs", kind: "reads", list: true, dtypes: null },
+      { name: "out", kind: "writes", list: false, dtypes: null },
+    ],
+    shapes: () => [null],
+  };
+}
+
 /** The value that a view is of. */
 export function valueOf(view: View): Value {
   return view.buffer as Value;

@@ -8,6 +8,7 @@
  */
 import { FormatError } from "../../core/errors.ts";
 import { finish, type Steps } from "../../core/steps.ts";
+import { counted } from "../../core/show.ts";
 
 /**
  * How texts are normalised.
@@ -42,7 +43,9 @@ export class CharsMap {
     const view = new DataView(blob.buffer, blob.byteOffset, blob.byteLength);
     const size = blob.byteLength < 4 ? 0 : view.getUint32(0, true);
     if (size < 4 || size % 4 !== 0 || 4 + size > blob.byteLength) {
-      throw new FormatError(`precompiled_charsmap of ${blob.byteLength} bytes says its trie has ${size}`);
+      throw new FormatError(
+        `precompiled_charsmap of ${counted(blob.byteLength, "byte")} says its trie has ${size}`,
+      );
     }
     this.#units = Uint32Array.from({ length: size / 4 }, (_, i) => view.getUint32(4 + 4 * i, true));
     this.#texts = blob.subarray(4 + size);
@@ -78,7 +81,9 @@ export class CharsMap {
     const size = (end < 0 ? this.#texts.length : end) - found;
     if (size > longestReplacement) {
       throw new FormatError(
-        `precompiled_charsmap has a text of ${size} bytes for one, more than ${longestReplacement}`,
+        `precompiled_charsmap has a text of ${
+          counted(size, "byte")
+        } for one, more than ${longestReplacement}`,
       );
     }
     return { length, text: decoder.decode(this.#texts.subarray(found, end < 0 ? undefined : end)) };

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { counted } from "../../core/show.ts";
 import { countsOf, type EncodedExample } from "./batch.ts";
 
 /** Cuts examples; the first that is too long is told of. */
@@ -24,7 +25,9 @@ export class Cutter {
     if (!this.#isWarned) {
       this.#isWarned = true;
       this.#warn(
-        `${where()} has ${ids.length} tokens, of which a row of ${this.#blockSize} takes ${most}: the rest is left out, here and ` +
+        `${where()} has ${
+          counted(ids.length, "token")
+        }, of which a row of ${this.#blockSize} takes ${most}: the rest is left out, here and ` +
           `where else it is so`,
       );
     }

@@ -9,6 +9,7 @@
 import type { ByteSource } from "../../core/byte_source.ts";
 import { FormatError, throwIfAborted } from "../../core/errors.ts";
 import { demandObject, type JsonObject, parseJson } from "../../core/json.ts";
+import { counted } from "../../core/show.ts";
 
 /** Read at once while opening. */
 const chunkSize = 1 << 20;
@@ -128,7 +129,7 @@ async function goThrough(
     const where = nameOf(source.name, number), end = start + bytes.length;
     const skipped = number === 1 && bytes[0] === 0xef && bytes[1] === 0xbb && bytes[2] === 0xbf ? 3 : 0;
     if (bytes.length > longestLine) {
-      throw new FormatError(`${where} has ${bytes.length} bytes, expected at most ${longestLine}`);
+      throw new FormatError(`${where} has ${counted(bytes.length, "byte")}, expected at most ${longestLine}`);
     }
     if (bytes.subarray(skipped).some((byte) => byte > 0x20)) {
       check(valueOf(bytes.subarray(skipped), where), where);

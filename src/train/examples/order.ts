@@ -8,7 +8,7 @@
 import { demand } from "../../core/demand.ts";
 import { OptionError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
-import { show } from "../../core/show.ts";
+import { counted, show } from "../../core/show.ts";
 import { type EpochPlace, Epochs } from "../epochs.ts";
 
 /**
@@ -65,7 +65,9 @@ export class ExampleOrder<T, B> {
       if (found !== null) return found;
     }
     throw new OptionError(
-      `${this.#what}: of ${this.#set.length} examples, cut to the rows, nothing is left to learn; take a larger blockSize`,
+      `${this.#what}: of ${
+        counted(this.#set.length, "example")
+      }, cut to the rows, nothing is left to learn; take a larger blockSize`,
     );
   }
 

@@ -12,6 +12,7 @@ import { demand } from "../../core/demand.ts";
 import { OptionError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../../core/options.ts";
+import { counted } from "../../core/show.ts";
 import type { BatchPart } from "../../distributed/data_parallel.ts";
 import type { Module } from "../../nn/mod.ts";
 import {
@@ -274,7 +275,9 @@ export async function evaluatePreferences(
   });
   if (!pairs) {
     throw new OptionError(
-      `evaluatePreferences: of ${set.length} pairs, cut to ${blockSize + 1} tokens, nothing is left`,
+      `evaluatePreferences: of ${counted(set.length, "pair")}, cut to ${
+        counted(blockSize + 1, "token")
+      }, nothing is left`,
     );
   }
   return { loss: loss / pairs, accuracy: right / pairs, pairs };

@@ -11,6 +11,7 @@ import { demand } from "../../core/demand.ts";
 import { OptionError } from "../../core/errors.ts";
 import * as kinds from "../../core/kinds.ts";
 import { checkOptions, type OptionTable, required } from "../../core/options.ts";
+import { counted } from "../../core/show.ts";
 import type { BatchPart } from "../../distributed/data_parallel.ts";
 import { defaultDevice } from "../../tensor/device.ts";
 import { noGrad, tidy } from "../../tensor/mod.ts";
@@ -131,8 +132,8 @@ function sizesOf(what: string, set: ExampleSet, options: ExampleBatchOptions): [
   if (batchSize * blockSize > mostPlaces) {
     throw new OptionError(
       `${what}: batchSize is ${batchSize}, expected at most ${
-        Math.floor(mostPlaces / blockSize)
-      } rows of ${blockSize}`,
+        counted(Math.floor(mostPlaces / blockSize), "row")
+      } of ${blockSize}`,
     );
   }
   return [{ batchSize, blockSize, pack }, given];
@@ -217,6 +218,8 @@ export async function evaluateExamples(
       loss.dispose();
     }
   });
-  if (!targets) throw new OptionError(`evaluateExamples: of ${set.length} examples nothing is left to learn`);
+  if (!targets) {
+    throw new OptionError(`evaluateExamples: of ${counted(set.length, "example")} nothing is left to learn`);
+  }
   return { loss: sum / targets, targets };
 }

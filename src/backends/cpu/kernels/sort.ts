@@ -2,7 +2,7 @@
  * Stable sorting along the last axis: radix sort on 32-bit keys whose unsigned order is the order wanted.
  *
  * A float's key flips its sign bit, or all bits when it is negative; -0 gets the key of 0 (they are equal, and equal
- * elements keep their order) and NaN the largest key whatever the direction. Eleven bits a pass, and passes in which
+ * elements keep their order) and NaN the largest key, before all are turned around where the largest is to be first. Eleven bits a pass, and passes in which
  * all keys agree are left out, so f16, bf16, u8 and bool take one or two. An i64 is sorted by its low half, then by its high half.
  *
  * @module
@@ -17,7 +17,7 @@ import type { Engine } from "../engine.ts";
 const radix = 2048;
 const counts = new Uint32Array(3 * radix);
 
-/** Sorts along the last axis, stably, NaN last; see `Backend.sort`. */
+/** Sorts along the last axis, stably, NaN larger than all numbers; see `Backend.sort`. */
 export function sort(engine: Engine, x: View, descending: boolean, values: View, indices: View): void {
   const rank = x.shape.length;
   const length = rank === 0 ? 1 : x.shape[rank - 1];
@@ -113,7 +113,8 @@ function fillKeys(
       for (let i = 0; i < n; i++) {
         const bits = engine.i32[base + order[i] * step];
         const size = bits & 0x7fffffff;
-        keys[i] = size > 0x7f800000 ? 0xffffffff : (floatKey(size === 0 ? 0 : bits) ^ flip) >>> 0;
+        const key = size > 0x7f800000 ? 0xffffffff : floatKey(size === 0 ? 0 : bits);
+        keys[i] = (key ^ flip) >>> 0;
       }
       break;
     case "f16":
@@ -122,8 +123,8 @@ function fillKeys(
       for (let i = 0; i < n; i++) {
         const bits = engine.u16[base + order[i] * step];
         const size = bits & 0x7fff;
-        const key = (floatKey(size === 0 ? 0 : bits << 16) ^ flip) >>> 16;
-        keys[i] = size > infinity ? 0xffff : key;
+        const key = size > infinity ? 0xffffffff : floatKey(size === 0 ? 0 : bits << 16);
+        keys[i] = (key ^ flip) >>> 16;
       }
       break;
     }

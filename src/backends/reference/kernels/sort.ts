@@ -7,7 +7,7 @@ import type { View } from "../../contract.ts";
 import { computeTypeOf, inLane, type Lane } from "../lane.ts";
 import { walk } from "../walk.ts";
 
-/** Sorts each row, equal elements in their order and NaN last in either direction; positions go to `indices`. */
+/** Sorts each row, equal elements in their order, NaN larger than all numbers; positions go to `indices`. */
 export function sort(x: View, descending: boolean, values: View, indices: View): void {
   inLane(computeTypeOf(x.dtype), (lane) => run(lane, x, descending, values, indices));
 }
@@ -19,8 +19,7 @@ function run<T>(lane: Lane<T>, x: View, descending: boolean, values: View, indic
   const views = [x, values, indices], steps = views.map((v) => v.strides[rank - 1] ?? 0);
   const before = (a: T, b: T): number => {
     const lostA = ne(a, a), lostB = ne(b, b);
-    if (lostA || lostB) return Number(lostA) - Number(lostB);
-    const order = lt(a, b) ? -1 : lt(b, a) ? 1 : 0;
+    const order = lostA || lostB ? Number(lostA) - Number(lostB) : lt(a, b) ? -1 : lt(b, a) ? 1 : 0;
     return descending ? -order : order;
   };
   walk(x.shape.slice(0, -1), views.map((v) => v.offset), views.map((v) => v.strides.slice(0, -1)), (at) => {

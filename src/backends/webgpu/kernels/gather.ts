@@ -7,6 +7,7 @@
  */
 import { DeviceError, ShapeError } from "../../../core/errors.ts";
 import { formatShape, sizeOf } from "../../../core/shape.ts";
+import { counted } from "../../../core/show.ts";
 import type { View } from "../../contract.ts";
 import { part, throughWindows } from "../windows.ts";
 import { type Gpu, param } from "../gpu.ts";
@@ -64,7 +65,9 @@ export function gather(gpu: Gpu, x: View, axis: number, index: View, out: View):
     if (seen !== null) return gatherFrom(gpu, seen[0], axis, start, size, index, out);
     if (length < 2) {
       throw new DeviceError(
-        `gather: one position of x reaches further than the ${gpu.bindingLimit} bytes this adapter binds`,
+        `gather: one position of x reaches further than the ${
+          counted(gpu.bindingLimit, "byte")
+        } this adapter binds`,
       );
     }
     serve(start, length >> 1);

@@ -10,6 +10,7 @@
 import { isFloat, isQuantized } from "../../../core/dtype.ts";
 import { DeviceError } from "../../../core/errors.ts";
 import { contiguousStrides, sizeOf } from "../../../core/shape.ts";
+import { counted } from "../../../core/show.ts";
 import { add } from "../../../expr/build.ts";
 import { input } from "../../../expr/nodes.ts";
 import { program, substitute } from "../../../expr/program.ts";
@@ -123,7 +124,9 @@ function matmulInParts(gpu: Gpu, a: View, b: View, out: View, epilogue: Epilogue
   const size = inSums && axis === alongSums ? operand.shape[axis] : out.shape[axis], half = size >> 1;
   if (!half) {
     throw new DeviceError(
-      `webgpu: a row of this product reaches further than the ${gpu.bindingLimit} bytes this adapter binds`,
+      `webgpu: a row of this product reaches further than the ${
+        counted(gpu.bindingLimit, "byte")
+      } this adapter binds`,
     );
   }
   const pieces = [[0, half], [half, size - half]] as const;

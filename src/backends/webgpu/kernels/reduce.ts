@@ -8,6 +8,7 @@
  */
 import { DeviceError, ShapeError } from "../../../core/errors.ts";
 import { contiguousStrides, formatShape, sizeOf } from "../../../core/shape.ts";
+import { counted } from "../../../core/show.ts";
 import { input, type Program } from "../../../expr/nodes.ts";
 import type { ComputeType } from "../../../expr/nodes.ts";
 import { program as makeProgram } from "../../../expr/program.ts";
@@ -135,9 +136,9 @@ function reduceInParts(
   const half = shape[axis] >> 1, halves = [[0, half], [half, shape[axis] - half]] as const;
   if (!half || (kept < 0 && kind.startsWith("arg"))) {
     throw new DeviceError(
-      `${kind}: a row of ${
-        formatShape(shape)
-      } reaches further than the ${gpu.bindingLimit} bytes this adapter binds`,
+      `${kind}: a row of ${formatShape(shape)} reaches further than the ${
+        counted(gpu.bindingLimit, "byte")
+      } this adapter binds`,
     );
   }
   if (kept >= 0) {

@@ -8,6 +8,7 @@
  */
 import { DeviceError } from "../../../core/errors.ts";
 import { sizeOf } from "../../../core/shape.ts";
+import { counted } from "../../../core/show.ts";
 import type { View } from "../../contract.ts";
 import { type Gpu, param } from "../gpu.ts";
 import { part, throughWindows } from "../windows.ts";
@@ -49,7 +50,9 @@ export function scatter(
     }
     if (length < 2) {
       throw new DeviceError(
-        `scatter: one position of out, the indices or the source reach further than the ${gpu.bindingLimit} bytes this adapter binds`,
+        `scatter: one position of out, the indices or the source reach further than the ${
+          counted(gpu.bindingLimit, "byte")
+        } this adapter binds`,
       );
     }
     serve(start, length >> 1);

@@ -1,7 +1,7 @@
 /**
  * Stable sorting along the last axis. See `Backend.sort`.
  *
- * Elements become unsigned keys in whose order they stand (NaN last in either direction, -0 as 0), each with its
+ * Elements become unsigned keys in whose order they stand (NaN above all numbers, -0 as 0), each with its
  * position, by which equal keys are told apart: so a bitonic network, which is not stable, sorts them stably.
  *
  * @module
@@ -126,7 +126,7 @@ function makeKeys(
   const kernel = gpu.kernel(`sort keys ${x.dtype} ${rank} ${bindings.key}`, () => {
     const flip = `${param(4)} != 0`, to = bindings.of[1].name;
     const key = type === "f32"
-      ? `if (isNan(x)) { hi = 0xfffffffeu; } else {
+      ? `if (isNan(x)) { hi = select(0xfffffffeu, 0u, ${flip}); } else {
       let word = select(0u, bitcast<u32>(x), truth(x));
       hi = select(word | 0x80000000u, ~word, (word >> 31u) != 0u);
       hi = select(hi, ~hi, ${flip});

@@ -1,0 +1,261 @@
+/**
+ * The loop of a sweep: so many trials at a time, each chosen by what is known when there is room for it.
+ *
+ * @module
+ */
+import { FormatError } from "../../mod.ts";
+import { type Program, remove } from "../../src/platform/platform.ts";
+import { choose, promotion, type Trial } from "../../src/search/mod.ts";
+import type { Share } from "../share.ts";
+import { type Ground, planOf, verdictOf } from "./fit.ts";
+import type { Begun, SweepFolder, SweepSettings } from "./folder.ts";
+import { ranked } from "./report.ts";
+import { type Outcome, runTrial, type Task } from "./trials.ts";
+
+/** What trials may cost together. */
+export interface Budget {
+  /** Trials. */
+  readonly trials: number;
+  /** Steps of training. */
+  readonly steps: number;
+  /** Seconds of training. */
+  readonly seconds: number;
+}
+
+/** Why no trial is begun any more. */
+export type Ending = "trials" | "budget" | "exhausted" | "stopped";
+
+/** A point that was not to be tried. */
+export type Refused = ReturnType<typeof choose>["refused"][number];
+
+/** What hears of progress. */
+export interface Listener {
+  /** Something began or ended. */
+  readonly onChange: (running: number) => Promise<void>;
+  /** A trial ended. */
+  readonly onEnd: (trial: number, outcome: Outcome) => Promise<void>;
+}
+
+/** Trials of one worker. */
+export class Sweep {
+  /** Points that cannot be tried, by what they say. */
+  readonly refused = new Map<string, Refused>();
+  ending: Ending = "trials";
+  readonly #folder: SweepFolder;
+  readonly #settings: SweepSettings;
+  readonly #ground: Ground;
+  readonly #share: Share;
+  readonly #budget: Budget;
+  readonly #keepAll: boolean;
+  readonly #listener: Listener;
+  readonly #running = new Map<number, { rung: number; steps: number; program: Program | null }>();
+  #isStopped = false;
+
+  /** Of the worker `share` in `folder`. */
+  constructor(
+    folder: SweepFolder,
+    settings: SweepSettings,
+    ground: Ground,
+    share: Share,
+    budget: Budget,
+    keepAll: boolean,
+    listener: Listener,
+  ) {
+    this.#folder = folder;
+    this.#settings = settings;
+    this.#ground = ground;
+    this.#share = share;
+    this.#budget = budget;
+    this.#keepAll = keepAll;
+    this.#listener = listener;
+  }
+
+  /** Whether it was told to stop. */
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  /** Has trials save and end; none is begun any more. */
+  stop(): void {
+    this.#isStopped = true;
+    for (const { program } of this.#running.values()) program?.close();
+  }
+
+  /** Ends trials at once. */
+  kill(): void {
+    for (const { program } of this.#running.values()) program?.kill();
+  }
+
+  /** Runs `jobs` trials at a time until there is nothing left to try. */
+  async run(jobs: number): Promise<void> {
+    const { index } = this.#share, ends = new Map<number, Promise<void>>();
+    let failure: unknown = null, hasLeft = false;
+    while (true) {
+      while (ends.size < jobs && !this.#isStopped && failure === null) {
+        const task = await this.#next();
+        if (!task) break;
+        const steps = task.until - (this.#folder.of(task.trial).at(-1)?.step ?? 0);
+        this.#running.set(task.trial, { rung: task.rung, steps, program: null });
+        const end = this.#try(task).catch((error) => {
+          failure ??= error;
+          for (const { program } of this.#running.values()) program?.close();
+        }).finally(() => {
+          this.#running.delete(task.trial);
+          ends.delete(task.trial);
+        });
+        ends.set(task.trial, end);
+      }
+      if (ends.size === 0) {
+        if (hasLeft) break;
+        // One that ended at the same time may have left its trials to who is here: whoever has gone looks once more.
+        await this.#folder.leave(index);
+        hasLeft = true;
+        continue;
+      }
+      hasLeft = false;
+      await Promise.race(ends.values());
+    }
+    if (failure !== null) throw failure;
+    if (this.#isStopped) this.ending = "stopped";
+    await this.#folder.write();
+    if (!this.#isStopped) await this.#clear(true);
+  }
+
+  async #try(task: Task): Promise<void> {
+    const { trial, rung } = task;
+    const outcome = await runTrial(task, this.#ground, async (program) => {
+      this.#running.get(trial)!.program = program;
+      // Told while it was being started.
+      if (this.#isStopped) program.close();
+      const children = [...this.#running.values()].flatMap(({ program }) => program ? [program.pid] : []);
+      await this.#folder.tell(this.#share.index, children);
+      await this.#listener.onChange(this.#running.size);
+    }, () => this.#isStopped);
+    if (outcome.status !== "stopped") {
+      const loss = outcome.status === "done" ? outcome.loss : null;
+      const error = outcome.status === "failed" ? outcome.error : null;
+      const { status, step, seconds } = outcome;
+      await this.#folder.record({ trial, rung, status, loss, step, seconds, error });
+      this.#running.delete(trial);
+      await this.#clear(false);
+    }
+    await this.#listener.onEnd(trial, outcome);
+  }
+
+  #isMine(trial: number): boolean {
+    return trial % this.#share.count === this.#share.index;
+  }
+
+  /** Whether it is this worker's, or that of one who has gone: then whoever is here takes it further. */
+  #mayTake(trial: number): boolean {
+    return this.#isMine(trial) || !this.#folder.isHere(trial % this.#share.count);
+  }
+
+  /** The last rung. */
+  get #top(): number {
+    return (this.#settings.rungs?.length ?? 1) - 1;
+  }
+
+  #task(begun: Begun, rung: number): Task {
+    const { trial, steps } = begun;
+    // It was begun, so it could be: limits may have become less since.
+    const plan = planOf({ ...this.#ground, maxParameters: Infinity, maxMemory: Infinity }, begun.parameters);
+    if ("refused" in plan) {
+      throw new FormatError(`${this.#folder.path}: trial ${trial} cannot go on: ${plan.refused}`);
+    }
+    const { flags } = plan, until = this.#settings.rungs?.[rung] ?? steps;
+    return { trial, rung, folder: this.#folder.folderOf(trial), flags, steps, until };
+  }
+
+  /** What to do next; null where there is nothing as long as no other trial ends. */
+  async #next(): Promise<Task | null> {
+    const folder = this.#folder, { rungs, eta, method, space, search_seed: seed } = this.#settings;
+    await folder.refresh();
+    // What was begun before this program was comes first.
+    const isLeft = (trial: number, rung: number): boolean =>
+      !this.#running.has(trial) && folder.of(trial).length === rung;
+    const left = folder.begun.find(({ trial }) => this.#isMine(trial) && isLeft(trial, 0));
+    if (left) return this.#task(left, 0);
+    const claim = folder.claims.find(({ trial, rung, worker }) =>
+      worker === this.#share.index && isLeft(trial, rung)
+    );
+    if (claim) return this.#task(folder.begun.find(({ trial }) => trial === claim.trial)!, claim.rung);
+    if (rungs) {
+      const results = folder.all.map(({ trial, rung, loss }) => ({ trial, rung, loss: loss ?? Infinity }));
+      const next = promotion(
+        results,
+        [...results, ...folder.claims],
+        rungs.length,
+        eta,
+        (t) => this.#mayTake(t),
+      );
+      if (next) return await this.#further(next.trial, next.rung);
+    }
+    const { index, count } = this.#share;
+    for (let trial = index; trial < this.#budget.trials; trial += count) {
+      if (folder.begun.some((begun) => begun.trial === trial)) continue;
+      const known: Trial[] = folder.begun.map((begun) => {
+        const last = folder.of(begun.trial).at(-1);
+        return { ...begun, loss: last ? last.loss ?? Infinity : null };
+      });
+      const choice = choose(method, space, known, trial, seed, (point) => verdictOf(this.#ground, point));
+      for (const one of choice.refused) this.refused.set(JSON.stringify(one.parameters), one);
+      if (choice.parameters === null) return await this.#furthest() ?? this.#end("exhausted");
+      const plan = planOf(this.#ground, choice.parameters);
+      if ("refused" in plan) throw new FormatError(plan.refused);
+      const { steps } = plan.settings, { parameters, parents } = choice;
+      if (!this.#affords(rungs?.[0] ?? steps)) return this.#end("budget");
+      const begun = { trial, parameters, parents, model_parameters: plan.size, steps };
+      // Another process took the number: there is a next one.
+      if (await folder.add(begun)) return this.#task(begun, 0);
+    }
+    return await this.#furthest() ?? this.#end("trials");
+  }
+
+  /** The best goes all the way when no other trial runs, so that there is a whole model. */
+  async #furthest(): Promise<Task | null> {
+    const { rungs } = this.#settings, folder = this.#folder, [best] = ranked(folder.recorded);
+    if (!rungs || !best || folder.begun.length > folder.recorded.length || this.#running.size > 0) {
+      return null;
+    }
+    const rung = best.rungs.length;
+    // Others are at work.
+    if (folder.claims.some((claim) => folder.of(claim.trial).length === claim.rung)) return null;
+    if (rung > this.#top || !this.#mayTake(best.trial)) return null;
+    return await this.#further(best.trial, rung);
+  }
+
+  /** Takes a trial to a rung; another may be quicker. */
+  async #further(trial: number, rung: number): Promise<Task | null> {
+    const rungs = this.#settings.rungs!;
+    if (!this.#affords(rungs[rung] - rungs[rung - 1])) return this.#end("budget");
+    if (!await this.#folder.claim(trial, rung, this.#share.index)) return await this.#next();
+    return this.#task(this.#folder.begun.find((begun) => begun.trial === trial)!, rung);
+  }
+
+  #end(why: Ending): null {
+    this.ending = why;
+    return null;
+  }
+
+  /** Whether so many steps more are within the budget. */
+  #affords(more: number): boolean {
+    const done = this.#folder.recorded, { steps, seconds } = this.#budget;
+    const spent = done.reduce((sum, { step }) => sum + step, 0);
+    const promised = [...this.#running.values()].reduce((sum, { steps }) => sum + steps, 0);
+    return spent + promised + more <= steps && done.reduce((sum, r) => sum + r.seconds, 0) < seconds;
+  }
+
+  /** Removes what own trials have trained, but for the best; where trials may go on, only at the end. */
+  async #clear(isEnd: boolean): Promise<void> {
+    if (this.#keepAll || (this.#top > 0 && !isEnd)) return;
+    const recorded = this.#folder.recorded, best = ranked(recorded)[0]?.trial;
+    const taken = this.#folder.claims.filter(({ trial, rung }) => this.#folder.of(trial).length === rung);
+    for (const { trial } of recorded) {
+      const isFree = !this.#running.has(trial) && !taken.some((claim) => claim.trial === trial);
+      if (trial !== best && this.#mayTake(trial) && isFree) {
+        await remove(this.#folder.folderOf(trial));
+      }
+    }
+  }
+}

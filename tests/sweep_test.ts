@@ -1,0 +1,261 @@
+/**
+ * `ferrotype sweep`: trials are processes that train, each begun and recorded once, whatever happens to whoever began them.
+ */
+import { assert, assertEquals, assertMatch, assertStrictEquals, assertThrows } from "@std/assert";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { after, describe, it } from "node:test";
+import { leastMemory } from "../cli/sweep/fit.ts";
+import { readSpace } from "../cli/sweep/space.ts";
+import { runOptions } from "../cli/train_options.ts";
+import { isProcessAlive } from "../src/platform/platform.ts";
+import { call, fails, ferrotype, json, output } from "./_command.ts";
+import { until } from "./_wait.ts";
+
+const folder = mkdtempSync(join(tmpdir(), "ferrotype-sweep-"));
+const at = (...names: string[]): string => join(folder, ...names);
+after(() => rmSync(folder, { recursive: true, force: true }));
+writeFileSync(at("t.txt"), "to be or not to be, that is the question. ".repeat(20));
+const sizes = "--block-size 4 --n-layer 1 --n-head 1 --batch-size 1".split(" ");
+const sweep = (
+  out: string,
+  ...more: string[]
+): string[] => ["sweep", at("t.txt"), "-o", at(out), ...sizes, ...more];
+
+interface Line {
+  trial: number;
+  parameters: Record<string, unknown>;
+  status: string;
+  loss: number | null;
+  step: number;
+  steps: number;
+  error: string | null;
+  model_parameters: number;
+  rungs: { step: number; loss: number }[];
+}
+interface Told {
+  trials: number;
+  failed: number;
+  running: number;
+  not_begun: { parameters: object; why: string }[];
+  best: { trial: number; loss: number; parameters: object; folder: string };
+}
+const lines = (out: string): Line[] =>
+  readFileSync(at(out, "results.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+
+describe("ferrotype sweep", () => {
+  it("begins what fits, records each trial once, keeps the best one's model, and draws and tells what it found", async () => {
+    const space = { lr: { log: [1e-3, 1e-1] }, momentum: { range: [0, 0.9] }, "n-embd": [4, 6, 4096] };
+    writeFileSync(at("space.json"), JSON.stringify(space));
+    const args = sweep(
+      "tpe",
+      ...["--space", at("space.json"), "--search", "optimizer=adamw,sgd", "--steps", "4"],
+      ...["--trials", "3", "--jobs", "2", "--max-parameters", "5000"],
+    );
+    const told = await json<Told>([...args, "--plot", at("p.svg")]), done = lines("tpe");
+    assertEquals(done.map(({ trial }) => trial), [0, 1, 2]);
+    assertEquals([told.trials, told.failed, told.running], [3, 0, 0]);
+    for (const { parameters, steps, step, status, loss, model_parameters: size } of done) {
+      assertEquals([steps, step, status], [4, 4, "done"]);
+      assertEquals("momentum" in parameters, parameters.optimizer === "sgd", "it has no effect beside adamw");
+      assert(parameters["n-embd"] !== 4096 && size < 5000 && loss! > 0);
+    }
+    for (const { why } of told.not_begun) {
+      assertMatch(why, /^it has \d+ parameters, and --max-parameters is 5000$/);
+    }
+    const best = done.reduce((a, b) => b.loss! < a.loss! ? b : a);
+    assertEquals([told.best.trial, told.best.loss], [best.trial, best.loss]);
+    assertEquals(readdirSync(at("tpe", "trials")).filter((name) => !name.endsWith(".json")), [
+      String(best.trial).padStart(4, "0"),
+    ]);
+    const config = JSON.parse(await output(["inspect", told.best.folder, "--json"]));
+    assertStrictEquals(config.parameters ?? best.model_parameters, best.model_parameters);
+    assertMatch(readFileSync(at("p.svg"), "utf8"), /^<svg/);
+    await fails(
+      2,
+      args,
+      /holds a sweep already; go on with --resume, give --force .*, or name another folder/,
+    );
+    const before = readFileSync(at("tpe", "results.jsonl"), "utf8");
+    assertEquals((await json<Told>([...args, "--resume"])).best, told.best);
+    assertStrictEquals(readFileSync(at("tpe", "results.jsonl"), "utf8"), before);
+    await fails(
+      2,
+      [...args, "--resume", "--clip", "2"],
+      /was begun without --clip; it cannot go on with --clip 2/,
+    );
+    await fails(
+      2,
+      [...args, "--resume", "--method", "random"],
+      /was begun with --method "tpe"; it cannot go on/,
+    );
+    const { stdout } = await call(["sweep", "-o", at("tpe"), "--status"]);
+    assertMatch(stdout, new RegExp(`^1 +${best.trial} +${best.loss!.toFixed(4)} +4 `, "m"));
+  });
+
+  it("is shared by an array's workers, of whom one that is killed goes on where it was, to the rungs of asha", async () => {
+    const args = (share: string): string[] =>
+      sweep(
+        "asha",
+        ...[
+          "--method",
+          "asha",
+          "--eta",
+          "2",
+          "--min-steps",
+          "10",
+          "--steps",
+          "40",
+          "--search",
+          "lr=log:1e-3..1e-1",
+        ],
+        ...["--n-embd", "4", "--trials", "3", "--keep-all", "--share", share],
+      );
+    // Killed while its first trial trains, which ends with it.
+    let child = 0;
+    await ferrotype(args("1/2"), {
+      started: (worker) => {
+        const timer = setInterval(() => {
+          if (!existsSync(at("asha", "worker-1.json"))) return;
+          const { children } = JSON.parse(readFileSync(at("asha", "worker-1.json"), "utf8")) as {
+            children: number[];
+          };
+          if (children.length === 0) return;
+          child = children[0];
+          clearInterval(timer);
+          worker.kill("SIGKILL");
+        }, 2);
+        worker.on("close", () => clearInterval(timer));
+      },
+    });
+    assert(child > 0);
+    await until(() => isProcessAlive(child) !== true, "the trial ends with its worker");
+    assertEquals(readdirSync(at("asha", "trials")).filter((name) => name.endsWith(".json")), ["0001.json"]);
+    const [one, other] = await Promise.all([ferrotype(args("0/2")), ferrotype(args("1/2"))]);
+    assertEquals([one.code, other.code], [0, 0], one.stderr + other.stderr);
+    const done = lines("asha");
+    assertEquals(
+      done.map(({ trial, status }) => [trial, status]),
+      [0, 1, 2].map((trial) => [trial, "done"]),
+    );
+    for (const { rungs, step } of done) {
+      assertEquals(rungs.map((rung) => rung.step), [10, 20, 40].slice(0, rungs.length));
+      assertStrictEquals(step, rungs.at(-1)!.step);
+      assert(rungs.every(({ loss }, i) => i === 0 || loss <= rungs[i - 1].loss), "the least loss so far");
+    }
+    // Whoever is last takes the best all the way, whose trial it ever was.
+    assert(done.some(({ rungs }) => rungs.length === 3));
+    const trained = JSON.parse(readFileSync(at("asha", "trials", "0001", "training.json"), "utf8"));
+    assertStrictEquals(trained.lr, done[1].parameters.lr);
+  });
+
+  it("records why a trial failed, and goes on; with none that did well it fails", async () => {
+    // Windows of 2000 tokens are more than the text has: known when it is read, and not before.
+    const args = ["sweep", at("t.txt"), "-o", at("bad"), "--search", "block-size=2000,3000", "--n-embd", "4"];
+    const { code, stderr, stdout } = await call([...args, "--trials", "1", "--steps", "2"]);
+    assertStrictEquals(code, 1);
+    assertMatch(stdout, /1 trial failed \(0\): train: .* has \d+ tokens to learn from/);
+    assertMatch(stderr, /^ferrotype: sweep: 1 trial and all failed; the first: train: /m);
+    assertStrictEquals(lines("bad")[0].loss, null);
+  });
+
+  it("says what of a space cannot be", async () => {
+    const tries: [string[], RegExp][] = [
+      [[], /there is nothing to search; give --search NAME=VALUES/],
+      [["--search", "lr"], /--search is "lr", expected NAME=VALUES/],
+      [["--search", "n-layr=1,2"], /train has no option "n-layr"; did you mean "n-layer"\?/],
+      [["--search", "vocab-size=0,300"], /vocab-size cannot be searched, as a loss is told for each token/],
+      [["--search", "lr=0..x"], /lr is "x", expected a number from 0/],
+      [["--search", "lr=log:0..1"], /lr begins at 0, expected a number above 0/],
+      [["--search", "n-embd=8..4"], /n-embd goes from 8 to 4, expected the lower first/],
+      [["--search", "n-embd=8,8"], /n-embd has the value 8 twice/],
+      [["--search", "n-embd=8..64/0"], /n-embd has steps of 0, expected a number above 0/],
+      [["--search", "lr=0.1", "--search", "lr=0.2"], /lr is given twice/],
+      [["--search", "lr=0.1,0.2", "--lr", "1"], /--lr is searched and given/],
+      [["--search", "lr=0.1", "--val-fraction", "0"], /--val-fraction 0 holds nothing out/],
+      [
+        ["--search", "lr=0.1", "--momentum", "0.5"],
+        /--momentum has no effect because --optimizer adamw has none/,
+      ],
+      [
+        ["--search", "n-embd=4096", "--max-parameters", "10"],
+        /nothing of the space can be trained; --n-embd 4096: it has/,
+      ],
+      [
+        ["--search", "n-head=3"],
+        /nothing of the space can be trained; --n-head 3: --n-head is 3, expected a divisor/,
+      ],
+      [["--search", "steps=5,9", "--method", "asha"], /do not search steps/],
+      [["--search", "lr=0.1", "--resume"], /holds no sweep; leave --resume out/],
+    ];
+    const plain = ["sweep", at("t.txt"), "-o", at("none")];
+    for (const [more, pattern] of tries) {
+      const { code, stderr } = await call([...plain, ...more]);
+      assertMatch(stderr, pattern);
+      assert(code === 2 || code === 1, stderr);
+      assertStrictEquals(existsSync(at("none")), false, more.join(" "));
+    }
+    process.env.OMPI_COMM_WORLD_RANK = "0";
+    process.env.OMPI_COMM_WORLD_SIZE = "2";
+    try {
+      await fails(2, [...plain, "--search", "lr=0.1"], /trials are processes of their own; start it alone/);
+    } finally {
+      delete process.env.OMPI_COMM_WORLD_RANK;
+      delete process.env.OMPI_COMM_WORLD_SIZE;
+    }
+  });
+});
+
+describe("a space as options and files write it", () => {
+  it("is the same in both", () => {
+    const flags = [
+      "n-layer=6,2,4",
+      "dropout=0..0.3",
+      "n-embd=64..256/32",
+      "lr=log:1e-4..1e-2",
+      "pack=true,false",
+    ];
+    const json = {
+      "n-layer": [6, 2, 4],
+      dropout: { range: [0, 0.3] },
+      "n-embd": { range: [64, 256], step: 32 },
+      lr: { log: [1e-4, 1e-2] },
+      pack: { values: [true, false] },
+    };
+    const space = readSpace(null, flags, runOptions);
+    assertEquals(readSpace({ path: "s.json", text: JSON.stringify(json) }, [], runOptions), space);
+    assertEquals(space["n-layer"], { kind: "list", values: [2, 4, 6] });
+    assertEquals(space.pack, { kind: "choice", values: [true, false] });
+    assertEquals(readSpace(null, ["warmup=0..9"], runOptions).warmup, {
+      ...{ kind: "range", from: 0, to: 9, log: false },
+      step: 1,
+    });
+    for (
+      const bad of [
+        "[]",
+        "{",
+        '{"lr": {"low": 1}}',
+        '{"lr": {"range": [1]}}',
+        '{"lr": []}',
+        '{"lr": {"values": 3}}',
+      ]
+    ) {
+      assertThrows(() => readSpace({ path: "s.json", text: bad }, [], runOptions), Error, "s.json");
+    }
+  });
+});
+
+describe("the memory of a trial", () => {
+  it("grows with what training needs", () => {
+    const settings = {
+      ...{ "batch-size": 4, "block-size": 8, "n-layer": 2, "n-embd": 16, "vocab-size": 0, momentum: 0 },
+      ...{ ema: null, optimizer: "adamw" },
+    };
+    const bytes = (more: object): number => leastMemory({ ...settings, ...more } as never, 1000, 65);
+    assertStrictEquals(bytes({}), 4 * (4 * 1000 + 32 * (2 * 16 * 8 + 65)));
+    assertStrictEquals(bytes({ ema: 0.9 }) - bytes({}), 4000);
+    assertStrictEquals(bytes({}) - bytes({ optimizer: "sgd" }), 8000);
+  });
+});
