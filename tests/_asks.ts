@@ -21,6 +21,8 @@ const plain: Readonly<Record<string, readonly string[] | null>> = {
   "node:crypto": ["createHash"],
   "node:module": ["createRequire"],
   "node:zlib": null,
+  // Whether a text is an address.
+  "node:net": ["isIP", "isIPv4", "isIPv6"],
   // Recorded results, and a scratch folder of a test's own. What looks at handles, links, sizes, times and modes tries files themselves.
   "node:fs": [
     ...[

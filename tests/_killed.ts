@@ -30,7 +30,7 @@ interface Whole {
   readonly seen: string;
   readonly foreign: string | null;
   readonly files: string[];
-  /** How many calls it makes; a process of its own may make others. */
+  /** How many calls it makes. */
   calls: number;
 }
 
@@ -52,6 +52,14 @@ async function undisturbedWrites(kind: KindOfWrite, place: string): Promise<Map<
       });
     }
   }
+  // A process of its own makes as many; and what the runtime keeps of the sources for the next process, it keeps as one ends well.
+  const calls = await runDying("_killed_writer.ts", [
+    kind.name,
+    mkdtempSync(join(place, "whole-")),
+    "0",
+    "0",
+  ]);
+  assertEquals(calls, found.get("null 0")!.calls, `calls of ${kind.name}`);
   return found;
 }
 

@@ -59,7 +59,7 @@ describe("what a test asks of its runtime", () => {
     for (const file of files) {
       const text = readFileSync(join(repository, "tests", file), "utf8");
       const plain =
-        /^import (?!type)[^;]*"(node:(?:child_process|http|net|worker_threads|v8)|\.\/_(?:serve|hub|mpi|dies)\.ts)"/m;
+        /^import (?!type)[^;]*"(node:(?:child_process|http|worker_threads)|\.\/_(?:serve|hub|mpi|dies)\.ts)"/m;
       if (plain.test(text)) assert(asks(file) !== null, `${file} asks for nothing?`);
     }
     for (const file of ["platform", "write_files", "cpu_threads", "serve", "hub", "memory", "cli", "soak"]) {

@@ -178,9 +178,9 @@ const once: readonly [files: RegExp, reason: string][] = [
 
 /**
  * Files that ask for nothing and run on every runtime all the same, so that a fault of one runtime's engine would be seen:
- * every operation with its gradient, kernels with and without threads, tensors beyond the heap.
+ * every operation with its gradient, the cpu device with and without threads, tensors beyond the heap.
  */
-const everywhere = /^(autograd|backend_cpu|cpu_backend|cpu_overflow|ops_golden)_test/;
+const everywhere = /^(autograd|cpu_backend|cpu_overflow|ops_golden)_test/;
 
 /** Why a file is not tried on a runtime, beside those that are tried; null where it is. */
 function leftOut(file: string, { kind }: FoundRuntime, beside: readonly FoundRuntime[]): string | null {
