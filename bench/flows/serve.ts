@@ -22,6 +22,7 @@ async function request(
   const started = performance.now();
   const response = await fetch(`${url}/v1/completions`, {
     method: "POST",
+    headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ prompt: [5, 6, 7, seed % 200], max_tokens: tokens, temperature: 0, stream: true }),
   });
   if (!response.ok || !response.body) throw new Error(`${response.status} ${await response.text()}`);
