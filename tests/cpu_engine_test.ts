@@ -173,7 +173,7 @@ describe("cpu heap", () => {
     const half = heap.allocate(2 << 20);
     assertMatch(
       assertThrows(() => heap.allocate(3 << 20), DeviceError).message,
-      /3145728 bytes: 2097152 bytes in 1 buffers/,
+      /3145728 bytes: 2097152 bytes in 1 buffer are live/,
     );
     assertThrows(() => heap.allocate(1e12), DeviceError);
     assertThrows(() => heap.allocate(-1), DeviceError);
