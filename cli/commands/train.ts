@@ -24,6 +24,7 @@ import {
   exists,
   hardwareConcurrency,
   joinPath,
+  readDir,
   remove,
   rename,
   startHash,
@@ -188,8 +189,13 @@ const notes: Readonly<Record<string, RegExp>> = {
  */
 async function demandRoom(out: string, isAdapter: boolean, force: boolean): Promise<void> {
   const written = isAdapter ? adapterFile : modelFile, isRun = await exists(joinPath(out, "training.json"));
+  // A run that was killed before its settings were written leaves a tokenizer there, and files that were on their way.
+  const checkpoints = checkpointsIn(out),
+    isBegun = await exists(checkpoints) &&
+      (await readDir(checkpoints)).every(({ name }) => name.startsWith(".") || modelFile.test(name));
   await demandFolder("train", out, force, {
-    replaces: (name) => !isRun && name === "checkpoints" || written.test(name) || Object.hasOwn(notes, name),
+    replaces: (name) =>
+      !isRun && !isBegun && name === "checkpoints" || written.test(name) || Object.hasOwn(notes, name),
     is: (name, head) => notes[name]?.test(letters(head, 16)) ?? false,
   });
 }

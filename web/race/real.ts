@@ -205,11 +205,14 @@ export class RealCard {
         recent = [...y.subarray(Math.max(0, length - 10), length)];
       return recent.reduce((a, b) => a + b, 0) / recent.length;
     };
-    const left = names.filter((name) => Number.isFinite(last(name)) && ways[name]).sort((a, b) =>
-      last(a) - last(b)
-    );
-    const gone = names.filter((name) => !left.includes(name));
-    if (left.length === 0) return "Everyone diverged; take lower learning rates.";
+    const alive = names.filter((name) => Number.isFinite(last(name))),
+      gone = names.filter((name) => !alive.includes(name));
+    if (alive.length === 0) return "Everyone diverged; take lower learning rates.";
+    const lost = gone.length > 0
+      ? ` Diverged, as the rate was too high: ${gone.map(titleOf).join(", ")}.`
+      : "";
+    const left = alive.filter((name) => ways[name]).sort((a, b) => last(a) - last(b));
+    if (left.length === 0) return `It was stopped before anyone had gone far enough to compare.${lost}`;
     const told = (name: RealName): string => {
       const { length, far } = ways[name]!;
       return `${titleOf(name)} ends at ${short(last(name))}: it walked ${length.toFixed(1)} and is ${
@@ -219,9 +222,7 @@ export class RealCard {
     const [first] = left, end = left.at(-1)!;
     return `${told(first)}${
       end === first ? "" : `; ${told(end)}`
-    } (lengths in the space of all weights, losses the mean of ten steps).${
-      gone.length > 0 ? ` Diverged, as the rate was too high: ${gone.map(titleOf).join(", ")}.` : ""
-    }`;
+    } (lengths in the space of all weights, losses the mean of ten steps).${lost}`;
   }
 
   #drawChart(): void {
