@@ -278,12 +278,22 @@ function joinNegative(args: readonly string[], options: Options): string[] {
   return joined;
 }
 
+/** What help says of an option: with the values that it may have, unless its own words name them all. */
+export function helpOf({ value, kind, help }: Option): string {
+  const choices = kind?.choices ?? [];
+  const named = (choice: unknown): boolean =>
+    help.split(/[^\w:-]+/).some((word) => word.replace(/:$/, "") === String(choice));
+  return choices.every(named)
+    ? help
+    : `${help}; ${value} is ${choices.join(", ").replace(/, (?=[^,]*$)/, " or ")}`;
+}
+
 /** The help text of one command. */
 export function help(command: Usage, program: Program = ferrotype): string {
   const rows = Object.entries({ ...command.options, ...program.options }).map(
     ([name, o]): [string, string] => {
       const short = o.short ? `-${o.short}, ` : "    ";
-      return [`  ${short}--${name}${o.value ? ` ${o.value}` : ""}`, o.help];
+      return [`  ${short}--${name}${o.value ? ` ${o.value}` : ""}`, helpOf(o)];
     },
   );
   const width = Math.max(...rows.map(([left]) => left.length)) + 2;

@@ -11,7 +11,7 @@ import { commands } from "../cli/commands/mod.ts";
 import { formatBytes, formatSeconds } from "../cli/output.ts";
 import { splitText } from "../cli/text.ts";
 import { version } from "../cli/version.ts";
-import { fails } from "./_command.ts";
+import { call, fails, output } from "./_command.ts";
 import { repository } from "./_data.ts";
 
 const sample: Command = {
@@ -166,6 +166,11 @@ describe("help", () => {
           `${command.name} --${name}`,
         );
         assert(text.includes(option.help), `${command.name} --${name}`);
+        const left = `${option.short ? `-${option.short}, ` : "    "}--${name}`;
+        const line = text.split("\n").find((one) => one.slice(2).startsWith(`${left} `)) ?? "";
+        for (const choice of option.kind?.choices ?? []) {
+          assertMatch(line, new RegExp(`(?<![\\w-])${choice}(?![\\w-])`), `${command.name} --${name}`);
+        }
       }
       assert(text.includes("--json") && text.includes("--verbose") && text.includes("--help"));
       assert(
@@ -173,6 +178,29 @@ describe("help", () => {
         `${command.name} --help needs no other argument`,
       );
     }
+  });
+
+  it("of a family tells its commands, however it is asked for", async () => {
+    const families = new Set(
+      commands.filter(({ name }) => name.includes(" ")).map(({ name }) => name.split(" ")[0]),
+    );
+    assertEquals([...families], ["tokenizer", "tabular"]);
+    for (const family of families) {
+      const text = await output([family, "--help"]);
+      for (const { name, summary } of commands) {
+        assertStrictEquals(text.includes(`  ${name} `), name.startsWith(`${family} `), name);
+        if (name.startsWith(`${family} `)) assert(text.includes(summary), name);
+      }
+      for (const args of [[family, "-h"], [family, "help"], ["help", family]]) {
+        assertStrictEquals(await output(args), text, args.join(" "));
+      }
+      for (const args of [[family, "--help", "--json"], ["help", family, "--json"]]) {
+        await fails(2, args, /--json has no effect because --help is text/);
+      }
+      await fails(2, [family], new RegExp(`"${family}" needs one of: ${family} `));
+      assertStrictEquals((await call([family, "trian", "--help"])).code, 2);
+    }
+    assertMatch(await output(["tabular", "help", "train"]), /^ferrotype tabular train CSV/);
   });
 
   it("and the package agree on the version", () => {
