@@ -261,6 +261,26 @@ export function inFlags(message: string, { name: command, options, calls = {} }:
   }, said);
 }
 
+/**
+ * What a device says of memory, said of the command: a program disposes its tensors and calls `setMaxMemory`; one who calls the
+ * command gives --max-memory, which is spoken of where it `bounds`.
+ */
+export function memoryInFlags(message: string, bounds: boolean): string {
+  const said = message
+    .replace(/; dispose tensors that are no longer needed \(tidy, using\), or/, ";")
+    .replace(", or dispose tensors that are no longer needed", "");
+  if (!bounds) {
+    return said.replace(", or setMaxMemory allows", "").replace(
+      "allow more with setMaxMemory",
+      "give it less at once",
+    );
+  }
+  const flag = flagOf("max-memory"), named = said.replaceAll("setMaxMemory", flag);
+  return named.includes(flag) || !named.includes("cannot allocate")
+    ? named
+    : `${named}, or allow more with ${flag}`;
+}
+
 /** `--seed -1` and `-n -5` mean the values -1 and -5: parseArgs alone would take them for options. */
 function joinNegative(args: readonly string[], options: Options): string[] {
   const shorts = new Map(Object.entries(options).map(([name, { short }]) => [`-${short}`, name]));

@@ -9,7 +9,7 @@
  */
 import { argv, exit } from "node:process";
 import type { distributed } from "../mod.ts";
-import { CancelledError, FormatError, OptionError } from "../src/core/errors.ts";
+import { CancelledError, DeviceError, FormatError, OptionError } from "../src/core/errors.ts";
 import { hint } from "../src/core/nearest.ts";
 import {
   abandonAll,
@@ -18,7 +18,16 @@ import {
   onUnheard,
   stopStatus,
 } from "../src/platform/platform.ts";
-import { type Command, help, inFlags, isInner, jsonHelp, parse, UsageError } from "./command.ts";
+import {
+  type Command,
+  help,
+  inFlags,
+  isInner,
+  jsonHelp,
+  memoryInFlags,
+  parse,
+  UsageError,
+} from "./command.ts";
 import { loaders } from "./commands/table.ts";
 import { childVariable, entry } from "./entry.ts";
 import { note, OutputClosed, print, printJson } from "./output.ts";
@@ -98,6 +107,9 @@ export async function main(args: readonly string[]): Promise<number> {
     const status = await command.run(values, positionals).catch((error) => {
       if (error instanceof OptionError || (error instanceof FormatError && isInner(error.message))) {
         error.message = inFlags(error.message, command);
+      }
+      if (error instanceof DeviceError) {
+        error.message = memoryInFlags(error.message, values.has("max-memory"));
       }
       throw error;
     }) ?? 0;
