@@ -247,9 +247,14 @@ export const isInner = (message: string): boolean => inner.test(message);
  * `serve: --num-beams 3` here.
  */
 export function inFlags(message: string, { name: command, options, calls = {} }: Command): string {
-  const said = message.replace(inner, `${command}: `);
+  const named = (flag: string): string => calls[flag] ?? optionOf(flag);
+  const said = message.replace(inner, (before) => {
+    // What is said of an option alone begins with its name.
+    const flag = Object.keys(options).find((flag) => before === `${named(flag)}: `);
+    return flag === undefined ? `${command}: ` : `${command}: ${flagOf(flag)}: `;
+  });
   return Object.keys(options).reduce((text, flag) => {
-    const name = calls[flag] ?? optionOf(flag);
+    const name = named(flag);
     // A name of one word may be a word of the sentence, too: it is an option where something is said of it.
     const place = /[A-Z]/.test(name)
       ? `${name}\\b`

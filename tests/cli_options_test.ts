@@ -101,6 +101,9 @@ describe("what the library says of its options", () => {
         ["the seed of the run, the stop sign", "the seed of the run, the stop sign"],
         ["myNumBeams, numBeamsToo and x-numBeams", "myNumBeams, numBeamsToo and x-numBeams"],
         ["--seed is 3", "--seed is 3"],
+        // What begins with the name of an option, and no function's.
+        ["numBeams: 3 rows are too few", "sample: --num-beams: 3 rows are too few"],
+        ['stop: "a" is none', 'sample: --stop: "a" is none'],
         ["randomSeed is 3", "randomSeed is 3"],
       ]
     ) assertStrictEquals(inFlags(library, command), expected);
