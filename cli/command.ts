@@ -158,16 +158,24 @@ interface Token {
   readonly value?: string | undefined;
 }
 
-/** @throws {UsageError} for an option that takes one value and was given two, of which one would be lost. */
+/**
+ * @throws {UsageError} for an option that takes one value and was given two, of which one would be lost; and for the same value
+ * given twice to one that takes many, where the second says nothing.
+ */
 function demandOnce(tokens: readonly Token[], options: Options): void {
-  const given = new Map<string, string>();
+  const given = new Map<string, string[]>();
   for (const { kind, name = "", value } of tokens) {
-    if (kind !== "option" || value === undefined || options[name].multiple) continue;
-    const before = given.get(name);
-    if (before !== undefined) {
-      throw new UsageError(`--${name} is given twice, as ${show(before)} and ${show(value)}; give it once`);
+    if (kind !== "option" || value === undefined) continue;
+    const before = given.get(name) ?? [];
+    if (before.includes(value)) {
+      throw new UsageError(`--${name} is given twice as ${show(value)}; give it once`);
     }
-    given.set(name, value);
+    if (before.length > 0 && !options[name].multiple) {
+      throw new UsageError(
+        `--${name} is given twice, as ${show(before[0])} and ${show(value)}; give it once`,
+      );
+    }
+    given.set(name, [...before, value]);
   }
 }
 

@@ -139,6 +139,25 @@ describe("an option that takes one value", () => {
     parse(sample, ["--quiet", "--quiet", "-n", "1", "--", "-n2"]);
   });
 
+  it("and one that takes many are refused by name where the same value is given twice", () => {
+    const many: string[] = [];
+    for (const command of [...commands, sample]) {
+      for (const [name, { value, multiple, kind }] of Object.entries(command.options)) {
+        if (value === undefined) continue;
+        if (multiple) many.push(name);
+        const one = String(kind?.choices?.[0] ?? "1");
+        for (
+          const args of [[`--${name}=${one}`, `--${name}`, one], [`--${name}`, one, "a", `--${name}=${one}`]]
+        ) {
+          const { message } = assertThrows(() => parse(command, args), UsageError);
+          assertStrictEquals(message, `--${name} is given twice as "${one}"; give it once`, command.name);
+        }
+      }
+    }
+    for (const name of ["keep", "ignore", "missing", "stop", "decimal"]) assert(many.includes(name), name);
+    assertEquals(parse(sample, ["--stop", "a", "--stop", "b", "--", "a"]).values.texts("stop"), ["a", "b"]);
+  });
+
   it("is refused where a row or a column is given it twice", async () => {
     for (
       const [args, pattern] of [
