@@ -158,16 +158,24 @@ interface Token {
   readonly value?: string | undefined;
 }
 
-/** @throws {UsageError} for an option that takes one value and was given two, of which one would be lost. */
+/**
+ * @throws {UsageError} for an option that takes one value and was given two, of which one would be lost; and for the same value
+ * given twice to one that takes many, where the second says nothing.
+ */
 function demandOnce(tokens: readonly Token[], options: Options): void {
-  const given = new Map<string, string>();
+  const given = new Map<string, string[]>();
   for (const { kind, name = "", value } of tokens) {
-    if (kind !== "option" || value === undefined || options[name].multiple) continue;
-    const before = given.get(name);
-    if (before !== undefined) {
-      throw new UsageError(`--${name} is given twice, as ${show(before)} and ${show(value)}; give it once`);
+    if (kind !== "option" || value === undefined) continue;
+    const before = given.get(name) ?? [];
+    if (before.includes(value)) {
+      throw new UsageError(`--${name} is given twice as ${show(value)}; give it once`);
     }
-    given.set(name, value);
+    if (before.length > 0 && !options[name].multiple) {
+      throw new UsageError(
+        `--${name} is given twice, as ${show(before[0])} and ${show(value)}; give it once`,
+      );
+    }
+    given.set(name, [...before, value]);
   }
 }
 
@@ -247,9 +255,14 @@ export const isInner = (message: string): boolean => inner.test(message);
  * `serve: --num-beams 3` here.
  */
 export function inFlags(message: string, { name: command, options, calls = {} }: Command): string {
-  const said = message.replace(inner, `${command}: `);
+  const named = (flag: string): string => calls[flag] ?? optionOf(flag);
+  const said = message.replace(inner, (before) => {
+    // What is said of an option alone begins with its name.
+    const flag = Object.keys(options).find((flag) => before === `${named(flag)}: `);
+    return flag === undefined ? `${command}: ` : `${command}: ${flagOf(flag)}: `;
+  });
   return Object.keys(options).reduce((text, flag) => {
-    const name = calls[flag] ?? optionOf(flag);
+    const name = named(flag);
     // A name of one word may be a word of the sentence, too: it is an option where something is said of it.
     const place = /[A-Z]/.test(name)
       ? `${name}\\b`
@@ -259,6 +272,26 @@ export function inFlags(message: string, { name: command, options, calls = {} }:
       (_, colon) => `${flagOf(flag)}${colon ? " " : ""}`,
     );
   }, said);
+}
+
+/**
+ * What a device says of memory, said of the command: a program disposes its tensors and calls `setMaxMemory`; one who calls the
+ * command gives --max-memory, which is spoken of where it `bounds`.
+ */
+export function memoryInFlags(message: string, bounds: boolean): string {
+  const said = message
+    .replace(/; dispose tensors that are no longer needed \(tidy, using\), or/, ";")
+    .replace(", or dispose tensors that are no longer needed", "");
+  if (!bounds) {
+    return said.replace(", or setMaxMemory allows", "").replace(
+      "allow more with setMaxMemory",
+      "give it less at once",
+    );
+  }
+  const flag = flagOf("max-memory"), named = said.replaceAll("setMaxMemory", flag);
+  return named.includes(flag) || !named.includes("cannot allocate")
+    ? named
+    : `${named}, or allow more with ${flag}`;
 }
 
 /** `--seed -1` and `-n -5` mean the values -1 and -5: parseArgs alone would take them for options. */
@@ -278,12 +311,22 @@ function joinNegative(args: readonly string[], options: Options): string[] {
   return joined;
 }
 
+/** What help says of an option: with the values that it may have, unless its own words name them all. */
+export function helpOf({ value, kind, help }: Option): string {
+  const choices = kind?.choices ?? [];
+  const named = (choice: unknown): boolean =>
+    help.split(/[^\w:-]+/).some((word) => word.replace(/:$/, "") === String(choice));
+  return choices.every(named)
+    ? help
+    : `${help}; ${value} is ${choices.join(", ").replace(/, (?=[^,]*$)/, " or ")}`;
+}
+
 /** The help text of one command. */
 export function help(command: Usage, program: Program = ferrotype): string {
   const rows = Object.entries({ ...command.options, ...program.options }).map(
     ([name, o]): [string, string] => {
       const short = o.short ? `-${o.short}, ` : "    ";
-      return [`  ${short}--${name}${o.value ? ` ${o.value}` : ""}`, o.help];
+      return [`  ${short}--${name}${o.value ? ` ${o.value}` : ""}`, helpOf(o)];
     },
   );
   const width = Math.max(...rows.map(([left]) => left.length)) + 2;

@@ -9,7 +9,7 @@
  */
 import { argv, exit } from "node:process";
 import type { distributed } from "../mod.ts";
-import { CancelledError, FormatError, OptionError } from "../src/core/errors.ts";
+import { CancelledError, DeviceError, FormatError, OptionError } from "../src/core/errors.ts";
 import { hint } from "../src/core/nearest.ts";
 import {
   abandonAll,
@@ -18,26 +18,42 @@ import {
   onUnheard,
   stopStatus,
 } from "../src/platform/platform.ts";
-import { type Command, help, inFlags, isInner, jsonHelp, parse, UsageError } from "./command.ts";
+import {
+  type Command,
+  help,
+  inFlags,
+  isInner,
+  jsonHelp,
+  memoryInFlags,
+  parse,
+  UsageError,
+} from "./command.ts";
 import { loaders } from "./commands/table.ts";
 import { childVariable, entry } from "./entry.ts";
 import { note, OutputClosed, print, printJson } from "./output.ts";
 import { version } from "./version.ts";
 
-async function overview(): Promise<string> {
+/** All commands, or those of a family: what begins with the word `family`. */
+async function overview(family?: string): Promise<string> {
   const { commands } = await import("./commands/mod.ts");
-  const width = Math.max(...commands.map((c) => c.name.length)) + 2;
+  const shown = family === undefined ? commands : commands.filter((c) => c.name.startsWith(`${family} `));
+  const width = Math.max(...shown.map((c) => c.name.length)) + 2;
   return [
-    "ferrotype <command> [options]",
+    family === undefined ? "ferrotype <command> [options]" : `ferrotype ${family} <command> [options]`,
     "",
-    "Trains and runs GPT, natively on Deno, Bun and Node.",
+    ...(family === undefined ? ["Trains and runs GPT, natively on Deno, Bun and Node.", ""] : []),
+    ...shown.map((c) => `  ${c.name.padEnd(width)}${c.summary}`),
     "",
-    ...commands.map((c) => `  ${c.name.padEnd(width)}${c.summary}`),
-    "",
-    "ferrotype <command> --help tells a command's options; --version the version.",
+    family === undefined
+      ? "ferrotype <command> --help tells a command's options; --version the version."
+      : `ferrotype ${family} <command> --help tells a command's options.`,
     "",
   ].join("\n");
 }
+
+/** Whether `word` by itself is no command, and the first word of some. */
+const isFamily = (word: string): boolean =>
+  !loaders.has(word) && [...loaders.keys()].some((name) => name.startsWith(`${word} `));
 
 /** The command that `args` begin with, and how many words its name took. */
 async function find(args: readonly string[]): Promise<{ command: Command; words: number }> {
@@ -72,6 +88,15 @@ export async function main(args: readonly string[]): Promise<number> {
       await (args.includes("--json") ? printJson({ version }) : print(version));
       return 0;
     }
+    const [asked, ...more] = isFamily(args[0])
+      ? args.slice(1).filter((word) => !/^--(json|verbose)$/.test(word))
+      : [];
+    if (asked === "help" && more.length) return await main([args[0], ...more, "--help"]);
+    if (/^(--help|-h|help)$/.test(asked ?? "")) {
+      if (args.includes("--json")) throw new UsageError(jsonHelp);
+      await print(await overview(args[0]));
+      return 0;
+    }
     const { command, words } = await find(args);
     const { values, positionals } = parse(command, args.slice(words));
     if (values.flag("help")) {
@@ -82,6 +107,9 @@ export async function main(args: readonly string[]): Promise<number> {
     const status = await command.run(values, positionals).catch((error) => {
       if (error instanceof OptionError || (error instanceof FormatError && isInner(error.message))) {
         error.message = inFlags(error.message, command);
+      }
+      if (error instanceof DeviceError) {
+        error.message = memoryInFlags(error.message, values.has("max-memory"));
       }
       throw error;
     }) ?? 0;

@@ -11,7 +11,7 @@ import { commands } from "../cli/commands/mod.ts";
 import { formatBytes, formatSeconds } from "../cli/output.ts";
 import { splitText } from "../cli/text.ts";
 import { version } from "../cli/version.ts";
-import { fails } from "./_command.ts";
+import { call, fails, output } from "./_command.ts";
 import { repository } from "./_data.ts";
 
 const sample: Command = {
@@ -101,6 +101,9 @@ describe("what the library says of its options", () => {
         ["the seed of the run, the stop sign", "the seed of the run, the stop sign"],
         ["myNumBeams, numBeamsToo and x-numBeams", "myNumBeams, numBeamsToo and x-numBeams"],
         ["--seed is 3", "--seed is 3"],
+        // What begins with the name of an option, and no function's.
+        ["numBeams: 3 rows are too few", "sample: --num-beams: 3 rows are too few"],
+        ['stop: "a" is none', 'sample: --stop: "a" is none'],
         ["randomSeed is 3", "randomSeed is 3"],
       ]
     ) assertStrictEquals(inFlags(library, command), expected);
@@ -136,6 +139,25 @@ describe("an option that takes one value", () => {
     parse(sample, ["--quiet", "--quiet", "-n", "1", "--", "-n2"]);
   });
 
+  it("and one that takes many are refused by name where the same value is given twice", () => {
+    const many: string[] = [];
+    for (const command of [...commands, sample]) {
+      for (const [name, { value, multiple, kind }] of Object.entries(command.options)) {
+        if (value === undefined) continue;
+        if (multiple) many.push(name);
+        const one = String(kind?.choices?.[0] ?? "1");
+        for (
+          const args of [[`--${name}=${one}`, `--${name}`, one], [`--${name}`, one, "a", `--${name}=${one}`]]
+        ) {
+          const { message } = assertThrows(() => parse(command, args), UsageError);
+          assertStrictEquals(message, `--${name} is given twice as "${one}"; give it once`, command.name);
+        }
+      }
+    }
+    for (const name of ["keep", "ignore", "missing", "stop", "decimal"]) assert(many.includes(name), name);
+    assertEquals(parse(sample, ["--stop", "a", "--stop", "b", "--", "a"]).values.texts("stop"), ["a", "b"]);
+  });
+
   it("is refused where a row or a column is given it twice", async () => {
     for (
       const [args, pattern] of [
@@ -166,6 +188,11 @@ describe("help", () => {
           `${command.name} --${name}`,
         );
         assert(text.includes(option.help), `${command.name} --${name}`);
+        const left = `${option.short ? `-${option.short}, ` : "    "}--${name}`;
+        const line = text.split("\n").find((one) => one.slice(2).startsWith(`${left} `)) ?? "";
+        for (const choice of option.kind?.choices ?? []) {
+          assertMatch(line, new RegExp(`(?<![\\w-])${choice}(?![\\w-])`), `${command.name} --${name}`);
+        }
       }
       assert(text.includes("--json") && text.includes("--verbose") && text.includes("--help"));
       assert(
@@ -173,6 +200,29 @@ describe("help", () => {
         `${command.name} --help needs no other argument`,
       );
     }
+  });
+
+  it("of a family tells its commands, however it is asked for", async () => {
+    const families = new Set(
+      commands.filter(({ name }) => name.includes(" ")).map(({ name }) => name.split(" ")[0]),
+    );
+    assertEquals([...families], ["tokenizer", "tabular"]);
+    for (const family of families) {
+      const text = await output([family, "--help"]);
+      for (const { name, summary } of commands) {
+        assertStrictEquals(text.includes(`  ${name} `), name.startsWith(`${family} `), name);
+        if (name.startsWith(`${family} `)) assert(text.includes(summary), name);
+      }
+      for (const args of [[family, "-h"], [family, "help"], ["help", family]]) {
+        assertStrictEquals(await output(args), text, args.join(" "));
+      }
+      for (const args of [[family, "--help", "--json"], ["help", family, "--json"]]) {
+        await fails(2, args, /--json has no effect because --help is text/);
+      }
+      await fails(2, [family], new RegExp(`"${family}" needs one of: ${family} `));
+      assertStrictEquals((await call([family, "trian", "--help"])).code, 2);
+    }
+    assertMatch(await output(["tabular", "help", "train"]), /^ferrotype tabular train CSV/);
   });
 
   it("and the package agree on the version", () => {

@@ -88,3 +88,19 @@ describe("counts", () => {
     assertMatch(String(error), /3 tokens.* 1\b(?! positions)/);
   });
 });
+
+describe("names that a message could mean", () => {
+  it("are told once: by hint(), or in the sentence before it", () => {
+    const found: string[] = [];
+    for (const folder of ["src", "cli"]) {
+      for (const file of readdirSync(join(repository, folder), { recursive: true, encoding: "utf8" })) {
+        if (!file.endsWith(".ts")) continue;
+        const text = readFileSync(join(repository, folder, file), "utf8");
+        for (const [twice] of text.matchAll(/\.join\(", "\)(?:[^`;]|; [a-z])*\bhint\(/g)) {
+          found.push(`${folder}/${file}: ${twice}`);
+        }
+      }
+    }
+    assertEquals(found, []);
+  });
+});

@@ -10,6 +10,7 @@ import {
   FerrotypeError,
   type GenerateOptions,
   type GPT2,
+  ones,
   tensor,
 } from "../mod.ts";
 import { Generator } from "../src/core/random.ts";
@@ -63,7 +64,7 @@ eachDevice((device) => {
         // An infinity may be taken in by a norm or a GELU, but not by all that comes after.
         assertMatch(
           message,
-          /^generate: at new token 1 the model's (largest )?logit/,
+          /^generate: at new token 1 (the model's (largest )?logit|all of the model's logits are -Infinity)/,
           `${way} ${value} in ${name}`,
         );
         assert(message.includes(`weight ${name} has ${value} at ${where} of`), message);
@@ -72,6 +73,22 @@ eachDevice((device) => {
       }
     });
   }
+
+  it("logits that are all -Infinity are told as such, with the weight, however tokens are chosen", async () => {
+    for (const [way, options] of Object.entries(ways)) {
+      const model = smallModel({}, { device }), [wte] = model.parameters();
+      copyInto(tensor(new Array(8).fill(-Infinity), { device }), model.ln_f.bias!.detach());
+      copyInto(ones(wte.shape, { device }), wte.detach());
+      const asked = { maxNewTokens: 4, ...options };
+      const { message } = await assertRejects(() => model.completion([1, 2, 3], asked), FerrotypeError);
+      assertMatch(
+        message,
+        /^generate: at new token 1 (all of the model's logits are -Infinity|the model's largest logit is NaN or infinite): weight ln_f.bias has -Infinity at \[0\] of \[8\]$/,
+        way,
+      );
+      model.dispose();
+    }
+  });
 
   it("keys and values of such numbers are not kept for the next text", async () => {
     const model = smallModel({}, { device });
@@ -131,7 +148,7 @@ describe("numbers that are none, on a model of a table", () => {
 
   it("that a processor makes name the processor, in whatever order and company", async () => {
     const random = new Generator(3);
-    const company: GenerateOptions[] = [{ repetitionPenalty: 1.1 }, { topK: 2, temperature: 0.5 }, {
+    const company: GenerateOptions[] = [{ repetitionPenalty: 1.1 }, { topK: 2, temperature: 0.5, seed: 1 }, {
       suppressTokens: [4],
     }, {}];
     for (let round = 0; round < 20; round++) {
@@ -145,7 +162,6 @@ describe("numbers that are none, on a model of a table", () => {
             maxNewTokens: 3,
             ...company[round % 4],
             logitsProcessors: list,
-            seed: 1,
           }),
         FerrotypeError,
       );

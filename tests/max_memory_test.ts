@@ -3,13 +3,17 @@
  * it runs; what is alive stays.
  */
 import { assert, assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { after } from "node:test";
 import { DeviceError, getMaxMemory, memory, OptionError, setMaxMemory } from "../mod.ts";
 import { CpuBackend } from "../src/backends/cpu/backend.ts";
 import { createReferenceBackend } from "../src/backends/reference/backend.ts";
 import { Generator } from "../src/core/random.ts";
 import * as F from "../src/ops/mod.ts";
-import { fails } from "./_command.ts";
+import { memoryInFlags } from "../cli/command.ts";
+import { call, fails, ferrotype } from "./_command.ts";
+import { repository } from "./_data.ts";
 import { eachDevice, numbersOf } from "./_devices.ts";
 import { describe, it } from "./_suite.ts";
 import { onWebGpu } from "./_webgpu.ts";
@@ -86,11 +90,39 @@ describe("setMaxMemory", () => {
   });
 
   it("is an option of commands that compute", async () => {
-    await fails(
-      1,
-      ["generate", "A", "--max-memory", "1MB", "--device", "reference"],
-      /reference: cannot allocate/,
-    );
-    setMaxMemory(Infinity);
+    // The bound is met by the device's own, or by the heap of the cpu device; whoever calls the command has the flag alone.
+    for (const most of [["1KB"], ["6MB"], ["1MB", "--device", "reference"]]) {
+      const args = ["generate", "A", "--max-memory", ...most];
+      // A heap that has grown stays, so a small one is a new process's.
+      const run = most[0] === "6MB" ? ferrotype : call;
+      await fails(
+        1,
+        args,
+        /: cannot allocate (?!.*(?:tidy|dispose)).*[;,] (or )?allow more with --max-memory\n$/,
+        run,
+      );
+      setMaxMemory(Infinity);
+    }
+  });
+
+  it("is told by a device without a bound of the command in the command's words", () => {
+    // Every message about memory that a backend has, as it stands in the sources.
+    const backends = join(repository, "src", "backends"), found: string[] = [];
+    for (const file of readdirSync(backends, { recursive: true, encoding: "utf8" })) {
+      if (!file.endsWith(".ts")) continue;
+      const text = readFileSync(join(backends, file), "utf8");
+      for (const [thrown] of text.matchAll(/new DeviceError\((?:[^;"'`]|"[^"]*"|'[^']*'|`[^`]*`)*\);/g)) {
+        const said = thrown.replaceAll(/[`"] \+\s*[`"]/g, "");
+        if (/setMaxMemory|dispose tensors/.test(said)) found.push(said);
+      }
+    }
+    assert(found.length >= 3, found.join());
+    for (const message of found) {
+      for (const bounds of [false, true]) {
+        const said = memoryInFlags(message, bounds);
+        assert(!/setMaxMemory|tidy|dispose/.test(said), said);
+        assertStrictEquals(said.includes("--max-memory"), bounds, said);
+      }
+    }
   });
 });

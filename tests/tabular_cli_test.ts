@@ -245,6 +245,31 @@ describe("ferrotype tabular", () => {
     });
   });
 
+  it("names the flag that has no effect on what the target is found to be", async () => {
+    await inFolder(async (folder) => {
+      const csv = join(folder, "r.csv");
+      writeFileSync(
+        csv,
+        "a,y\n" + Array.from({ length: 60 }, (_, i) => `${i % 7},${i * 1.37 + 0.5}`).join("\n"),
+      );
+      const args = [
+        "tabular",
+        "train",
+        csv,
+        "-o",
+        join(folder, "m"),
+        "--quiet",
+        "--class-weights",
+        "balanced",
+      ];
+      await fails(
+        2,
+        args,
+        /^ferrotype: tabular train: --class-weights has no effect because "y" is a regression, which has no classes; leave it out\n$/,
+      );
+    });
+  });
+
   it("answers wrong calls with status 2", async () => {
     const wrong: [string[], RegExp][] = [
       [

@@ -202,7 +202,9 @@ describe("a column of numbers", () => {
       OptionError,
       "another sign",
     );
-    await refuses("a,b\n1,2\n", /no column "c" that options name; it has a, b/, { decimal: { c: "." } });
+    await refuses("a,b\n1,2\n", /no column "c" that options name; there are "a", "b"$/, {
+      decimal: { c: "." },
+    });
   });
 
   it("is refused when cells are written in different ways, naming one of the few", async () => {

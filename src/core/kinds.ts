@@ -16,6 +16,8 @@ export interface Kind {
   readonly accepts: (value: unknown) => boolean;
   /** The value that a text of a command line means, to be accepted or not. Default: the text itself. */
   readonly read?: (text: string) => unknown;
+  /** All that it may be, where these are few. */
+  readonly choices?: readonly unknown[];
 }
 
 /** Where numbers lie. */
@@ -106,6 +108,7 @@ export function oneOf(...values: readonly unknown[]): Kind {
   return {
     expected: shown.length ? `${shown.join(", ")} or ${last}` : `${last}`,
     accepts: (x) => values.includes(x),
+    choices: values,
   };
 }
 

@@ -301,7 +301,7 @@ export async function fitTable(
   const values = readTarget(table, options), { rows } = values, seed = options.seed ?? 0;
   if (values.task === "regression" && options.classWeights === "balanced") {
     throw new OptionError(
-      `classWeights: "${values.column.name}" is a regression, which has no classes; leave them out`,
+      `fitTable: classWeights has no effect because "${values.column.name}" is a regression, which has no classes; leave it out`,
     );
   }
   checkColumns(table, values.column.name, options.keep ?? []);

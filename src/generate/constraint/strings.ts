@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { hint } from "../../core/nearest.ts";
+import { nearest } from "../../core/nearest.ts";
 import { show } from "../../core/show.ts";
 import type { Steps } from "../../core/steps.ts";
 import { formats } from "./formats.ts";
@@ -27,10 +27,11 @@ export function* stringPart(
   }
   if (format !== undefined) {
     if (typeof format !== "string" || !Object.hasOwn(formats, format)) {
-      const names = Object.keys(formats);
+      const names = Object.keys(formats),
+        guess = typeof format === "string" ? nearest(format, names) : undefined;
       fail(
         `format ${show(format)} is none of ${names.join(", ")}${
-          typeof format === "string" ? hint(format, names) : ""
+          guess === undefined ? "" : `; did you mean "${guess}"?`
         }`,
       );
     }

@@ -122,9 +122,7 @@ export class TableBuilder {
       for (const unknown of list) {
         if (this.#names.includes(unknown) || expected?.names.has(unknown)) continue;
         throw new FormatError(
-          `${name} has no column "${unknown}" ${what}; it has ${this.#names.join(", ")}${
-            hint(unknown, this.#names)
-          }`,
+          `${name} has no column "${unknown}" ${what}${hint(unknown, this.#names)}`,
         );
       }
     }
