@@ -225,7 +225,7 @@ describe("serve, a request that is too much", () => {
       assertStrictEquals(choices.length, 1);
       const answer = await slow;
       assertStrictEquals(status(answer), 408, answer);
-      assertMatch(answer, /longer than 1 seconds to arrive/);
+      assertMatch(answer, /longer than 1 second to arrive/);
       assertEquals(service.load, { active: 0, waiting: 0 });
     }, model);
   });
