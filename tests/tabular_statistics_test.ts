@@ -238,7 +238,7 @@ describe("conformal intervals", () => {
   it("count coverage, ends included", () => {
     assertStrictEquals(coverage([1, 2, 3, 4], [1, 0, 3.5, 0], [2, 1, 4, 4]), 0.5);
     assertThrows(() => coverage([], [], []), ShapeError);
-    assertThrows(() => coverage([1], [1, 2], [2]), Error, "1 targets, 2 lower and 1 upper");
+    assertThrows(() => coverage([1], [1, 2], [2]), Error, "1 target, 2 lower and 1 upper");
     assertEquals(splitConformal([1, -2, 3], [2, -2.5, 4], 0.5), {
       level: 0.5,
       radius: 2,

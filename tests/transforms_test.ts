@@ -210,7 +210,7 @@ describe("customGradient", () => {
     const wrong = customGradient((x: Tensor, y: Tensor) => x.add(y), (g) => g);
     assertMatch(
       assertThrows(() => grad((x: Tensor) => wrong(x, y).sum())(x), Error).message,
-      /1 gradients for 2 inputs/,
+      /1 gradient for 2 inputs/,
     );
     const nothing = customGradient((x: Tensor) => x, () => null);
     assertEquals(await numbersOf(grad((x: Tensor) => nothing(x).sum())(tensor([1, 2]))), [0, 0]);
