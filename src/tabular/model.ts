@@ -274,7 +274,11 @@ export class TabularModelBase {
   }
 }
 
-/** What a file holds, as the parts of a model. */
+/**
+ * What a file holds, as the parts of a model.
+ *
+ * @category Tables
+ */
 export async function readModel(
   file: SafetensorsFile,
   name: string,
@@ -291,6 +295,7 @@ export async function readModel(
  * @throws {OptionError} for options that
  * do not fit.
  * @throws {CancelledError} when `signal` was aborted.
+ * @category Tables
  */
 export async function fitTable(
   table: Table,
