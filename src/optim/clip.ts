@@ -67,6 +67,8 @@ function normOf(grads: readonly Tensor[]): Tensor {
 /**
  * √Σg² over the gradients of all parameters, as a tensor of no axes: 0 when none has one.
  *
+ * @throws {OptionError} for what is no list of parameters.
+ * @throws {DTypeError} for an entry that is no tensor.
  * @category Optimizers
  */
 export function gradNorm(parameters: Iterable<Tensor>): Tensor {

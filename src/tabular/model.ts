@@ -277,6 +277,8 @@ export class TabularModelBase {
 /**
  * What a file holds, as the parts of a model.
  *
+ * @throws {OptionError} for what is no open file.
+ * @throws {FormatError} for a file that holds no such model.
  * @category Tables
  */
 export async function readModel(

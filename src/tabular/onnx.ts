@@ -64,6 +64,8 @@ export function onnxInputs(schema: Schema): OnnxInputs {
 /**
  * The bytes of an ONNX file (opset 17) of `model`. Throws when no column is an input.
  *
+ * @throws {OptionError} for what no fit gave, or an option that is none.
+ * @throws {FormatError} for a model without input columns.
  * @category Tables
  */
 export function toOnnx(model: FittedModel, options: OnnxOptions = {}): Uint8Array<ArrayBuffer> {

@@ -104,6 +104,7 @@ function acceleration(metric: (rows: Uint32Array) => number, rows: number): numb
  * ```ts
  * const { value, lower, upper } = bootstrapInterval((rows) => auc(takeClassRows(scores, rows)), scores.labels.length);
  * ```
+ * @throws {OptionError} for no rows, a metric that is no function, or an option that is none.
  * @category Tables
  */
 export function bootstrapInterval(

@@ -36,6 +36,8 @@ function checkBins(what: string, scores: ClassScores, bins: number): void {
 /**
  * Bins of equal width, empty ones included. `bins` defaults to 15, as in Guo et al. 2017.
  *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range, or bins below 1.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
  * @category Tables
  */
 export function reliability(scores: ClassScores, bins = 15): ReliabilityBin[] {
@@ -62,6 +64,8 @@ export function reliability(scores: ClassScores, bins = 15): ReliabilityBin[] {
  * Expected calibration error: the mean over rows of |accuracy − confidence| of the row's bin, in [0, 1] (Naeini et
  * al. 2015; Guo et al. 2017, "On calibration of modern neural networks"). With few rows it is biased upwards.
  *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range, or bins below 1.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
  * @category Tables
  */
 export function expectedCalibrationError(scores: ClassScores, bins = 15): number {

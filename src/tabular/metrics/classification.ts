@@ -10,6 +10,8 @@ import { checkClassScores, type ClassScores, topClass } from "./scores.ts";
 /**
  * The share of rows whose most probable class is the true one, in [0, 1]; among equals the first class counts.
  *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
  * @category Tables
  */
 export function accuracy(scores: ClassScores): number {
@@ -25,6 +27,8 @@ export function accuracy(scores: ClassScores): number {
  * The mean of −ln p(true class), in nats; 0 is perfect, ln(classes) is what equal probabilities get.
  * Each row is divided by its sum first, and a probability below 2^-52 counts as 2^-52, so one sure mistake costs 36 nats and not infinity.
  *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
  * @category Tables
  */
 export function logLoss(scores: ClassScores): number {
@@ -43,6 +47,8 @@ export function logLoss(scores: ClassScores): number {
 /**
  * Counts of rows by true class (row) and most probable class (column). `[classes, classes]`
  *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
  * @category Tables
  */
 export function confusionMatrix(scores: ClassScores): number[][] {
@@ -72,6 +78,8 @@ export interface ClassReport {
 /**
  * Precision, recall and F1 of each class. `[classes]`
  *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
  * @category Tables
  */
 export function classReport(scores: ClassScores): ClassReport[] {
@@ -88,6 +96,8 @@ export function classReport(scores: ClassScores): ClassReport[] {
  * The mean over classes of F1 = 2·hits / (2·hits + misses + false alarms), in [0, 1]. A class that is neither true
  * of a row nor said of one is left out; one that is true but never said counts 0.
  *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
  * @category Tables
  */
 export function macroF1(scores: ClassScores): number {
@@ -100,6 +110,8 @@ export function macroF1(scores: ClassScores): number {
  * The mean squared error of the probabilities (Brier 1950). For two classes it is taken of the second one's
  * probability, in [0, 1]; for more it is the sum over classes, in [0, 2].
  *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
  * @category Tables
  */
 export function brier(scores: ClassScores): number {

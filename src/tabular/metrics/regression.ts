@@ -18,6 +18,8 @@ function sumOfSquares(scores: ValueScores): number {
 /**
  * The root of the mean squared error, in the target's unit.
  *
+ * @throws {OptionError} for what are no scores, or a number that is not finite.
+ * @throws {ShapeError} for no rows, or lengths that differ.
  * @category Tables
  */
 export function rmse(scores: ValueScores): number {
@@ -28,6 +30,8 @@ export function rmse(scores: ValueScores): number {
 /**
  * The mean absolute error, in the target's unit.
  *
+ * @throws {OptionError} for what are no scores, or a number that is not finite.
+ * @throws {ShapeError} for no rows, or lengths that differ.
  * @category Tables
  */
 export function mae(scores: ValueScores): number {
@@ -44,6 +48,8 @@ export function mae(scores: ValueScores): number {
  * of these rows; at most 1, and 0 for predicting that mean. Of equal targets it is 1 when every prediction is exact,
  * else 0; of a single row it is NaN.
  *
+ * @throws {OptionError} for what are no scores, or a number that is not finite.
+ * @throws {ShapeError} for no rows, or lengths that differ.
  * @category Tables
  */
 export function r2(scores: ValueScores): number {

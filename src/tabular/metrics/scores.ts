@@ -111,6 +111,8 @@ export function topClass(scores: ClassScores, row: number): number {
 /**
  * The scores of the given rows only; a row may come more than once.
  *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
  * @category Tables
  */
 export function takeClassRows(scores: ClassScores, rows: ArrayLike<number>): ClassScores {
@@ -129,6 +131,8 @@ export function takeClassRows(scores: ClassScores, rows: ArrayLike<number>): Cla
 /**
  * The scores of the given rows only; a row may come more than once.
  *
+ * @throws {OptionError} for what are no scores, or a number that is not finite.
+ * @throws {ShapeError} for no rows, or lengths that differ.
  * @category Tables
  */
 export function takeValueRows(scores: ValueScores, rows: ArrayLike<number>): ValueScores {
