@@ -75,19 +75,21 @@ eachDevice((device) => {
   }
 
   it("logits that are all -Infinity are told as such, with the weight, however tokens are chosen", async () => {
-    for (const [way, options] of Object.entries(ways)) {
-      const model = smallModel({}, { device }), [wte] = model.parameters();
-      copyInto(tensor(new Array(8).fill(-Infinity), { device }), model.ln_f.bias!.detach());
-      copyInto(ones(wte.shape, { device }), wte.detach());
-      const asked = { maxNewTokens: 4, ...options };
+    const model = smallModel({}, { device }), [wte] = model.parameters();
+    copyInto(tensor(new Array(8).fill(-Infinity), { device }), model.ln_f.bias!.detach());
+    copyInto(ones(wte.shape, { device }), wte.detach());
+    // Every way on the cpu; what reads the choice alone, and what reads all logits, elsewhere.
+    const some = device === "cpu" ? Object.keys(ways) : ["greedy", "beams"];
+    for (const way of some) {
+      const asked = { maxNewTokens: 4, ...ways[way] };
       const { message } = await assertRejects(() => model.completion([1, 2, 3], asked), FerrotypeError);
       assertMatch(
         message,
         /^generate: at new token 1 (all of the model's logits are -Infinity|the model's largest logit is NaN or infinite): weight ln_f.bias has -Infinity at \[0\] of \[8\]$/,
         way,
       );
-      model.dispose();
     }
+    model.dispose();
   });
 
   it("keys and values of such numbers are not kept for the next text", async () => {

@@ -207,6 +207,42 @@ describe("a column of numbers", () => {
     });
   });
 
+  it("is said to have been asked for in vain where no cell leaves it open", async () => {
+    const dates = {
+      iso: ["2021-03-04", "2021-05-06"],
+      open: ["03/04/2021", "05/06/2021"],
+      told: ["13/04/2021", "05/06/2021"],
+    };
+    const numbers = { whole: ["1", "2000"], point: ["1.5", "2"], parted: ["1,234", "5"] };
+    const idleNotes = async (cells: readonly string[], options: CsvOptions): Promise<string[]> =>
+      (await tableOf(oneColumn(cells), options)).notes.filter((note) => note.includes("has no effect"));
+    for (
+      const [given, on] of [[(x: string) => x, ""], [(x: string) => ({ n: x }), ' on column "n"']] as const
+    ) {
+      const cases: [readonly string[], CsvOptions, string | null][] = [
+        [dates.iso, { dateOrder: given("day first") as "day first" }, "--date-order"],
+        [dates.open, { dateOrder: given("day first") as "day first" }, null],
+        [dates.told, { dateOrder: given("day first") as "day first" }, null],
+        [numbers.whole, { decimal: given(",") as "," }, "--decimal"],
+        [numbers.whole, { thousands: given(".") as "." }, "--thousands"],
+        [numbers.whole, { thousands: given(" ") as " " }, "--thousands"],
+        [numbers.point, { decimal: given(".") as "." }, null],
+        [numbers.point, { thousands: given(",") as "," }, "--thousands"],
+        [numbers.parted, { decimal: given(",") as "," }, null],
+        [numbers.parted, { thousands: given(",") as "," }, null],
+      ];
+      for (const [cells, options, flag] of cases) {
+        const notes = await idleNotes(cells, options),
+          what = `${cells.join(" | ")} ${JSON.stringify(options)}`;
+        assertStrictEquals(notes.length, flag === null ? 0 : 1, what);
+        if (flag !== null) assert(notes[0].startsWith(`${flag} has no effect${on} because `), notes[0]);
+      }
+    }
+    // What is said of all, and of one: each by itself.
+    const two = await tableOf("n|m\n1.5|1\n2.5|2\n", { decimal: { n: ".", "": "," } });
+    assertMatch(two.notes.join("\n"), /^--decimal has no effect on other columns because no number there/m);
+  });
+
   it("is refused when cells are written in different ways, naming one of the few", async () => {
     await refuses(
       oneColumn(["1.5", "2.5", "1,5"]),

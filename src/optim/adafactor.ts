@@ -17,7 +17,11 @@ import type { Tensor } from "../ops/tensor.ts";
 import { Optimizer, type Params } from "./optimizer.ts";
 import { commonOptions, type OptimizerOptions, type Rule } from "./rule.ts";
 
-/** Options of {@link Adafactor}. */
+/**
+ * Options of {@link Adafactor}.
+ *
+ * @category Optimizers
+ */
 export interface AdafactorOptions extends OptimizerOptions {
   /** What is new of the second moment at step t is t^beta2Decay. Default −0.8. */
   beta2Decay: number;
@@ -86,7 +90,11 @@ const rule: Rule<AdafactorOptions> = {
   },
 };
 
-/** p · (1 − lr · weightDecay) − rate · max(eps2, size of p) · step / max(1, size of step / d). */
+/**
+ * p · (1 − lr · weightDecay) − rate · max(eps2, size of p) · step / max(1, size of step / d).
+ *
+ * @category Optimizers
+ */
 export class Adafactor extends Optimizer<AdafactorOptions> {
   /** lr 0.01 unless told: at step t at most 1/√t, times the size of the parameter. */
   constructor(params: Params<AdafactorOptions>, options: Partial<AdafactorOptions> = {}) {

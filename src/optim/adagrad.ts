@@ -11,7 +11,11 @@ import { byDefault } from "../core/options.ts";
 import { Optimizer, type Params } from "./optimizer.ts";
 import { commonOptions, operands, type OptimizerOptions, type Rule } from "./rule.ts";
 
-/** Options of {@link Adagrad}. */
+/**
+ * Options of {@link Adagrad}.
+ *
+ * @category Optimizers
+ */
 export interface AdagradOptions extends OptimizerOptions {
   /** The learning rate falls as 1 / (1 + (step − 1) · lrDecay). Default 0. */
   lrDecay: number;
@@ -42,7 +46,11 @@ const rule: Rule<AdagradOptions> = {
   scalars: ({ lr, lrDecay, eps, weightDecay }, step) => [lr / (1 + (step - 1) * lrDecay), eps, weightDecay],
 };
 
-/** p − lr · gradient / (√sum of squares + eps). */
+/**
+ * p − lr · gradient / (√sum of squares + eps).
+ *
+ * @category Optimizers
+ */
 export class Adagrad extends Optimizer<AdagradOptions> {
   /** lr 0.01 unless told. */
   constructor(params: Params<AdagradOptions>, options: Partial<AdagradOptions> = {}) {

@@ -12,7 +12,11 @@ import { byDefault } from "../core/options.ts";
 import { Optimizer, type Params } from "./optimizer.ts";
 import { commonOptions, operands, type OptimizerOptions, type Rule } from "./rule.ts";
 
-/** Options of {@link Adam} and {@link AdamW}. */
+/**
+ * Options of {@link Adam} and {@link AdamW}.
+ *
+ * @category Optimizers
+ */
 export interface AdamOptions extends OptimizerOptions {
   /** How much of the running means of gradient and square stays. Default [0.9, 0.999]. */
   betas: readonly [number, number];
@@ -66,7 +70,11 @@ const adam = adamRule("Adam", false);
 /** AdamW's rule: others take its steps for some parameters. */
 export const adamW: Rule<AdamOptions> = adamRule("AdamW", true);
 
-/** Adam; `weightDecay` (default 0) is added to the gradient, as L2 regularisation. */
+/**
+ * Adam; `weightDecay` (default 0) is added to the gradient, as L2 regularisation.
+ *
+ * @category Optimizers
+ */
 export class Adam extends Optimizer<AdamOptions> {
   /** lr 1e-3 unless told. */
   constructor(params: Params<AdamOptions>, options: Partial<AdamOptions> = {}) {
@@ -74,7 +82,11 @@ export class Adam extends Optimizer<AdamOptions> {
   }
 }
 
-/** Adam with weight decay apart from the gradient: weights shrink by lr · weightDecay (default 0.01) each step. */
+/**
+ * Adam with weight decay apart from the gradient: weights shrink by lr · weightDecay (default 0.01) each step.
+ *
+ * @category Optimizers
+ */
 export class AdamW extends Optimizer<AdamOptions> {
   /** lr 1e-3 unless told. */
   constructor(params: Params<AdamOptions>, options: Partial<AdamOptions> = {}) {

@@ -64,7 +64,13 @@ function normOf(grads: readonly Tensor[]): Tensor {
   });
 }
 
-/** √Σg² over the gradients of all parameters, as a tensor of no axes: 0 when none has one. */
+/**
+ * √Σg² over the gradients of all parameters, as a tensor of no axes: 0 when none has one.
+ *
+ * @throws {OptionError} for what is no list of parameters.
+ * @throws {DTypeError} for an entry that is no tensor.
+ * @category Optimizers
+ */
 export function gradNorm(parameters: Iterable<Tensor>): Tensor {
   const grads = gradientsOf("gradNorm", parameters);
   return grads.length ? normOf(grads) : zeros([]);
@@ -82,6 +88,7 @@ export function gradNorm(parameters: Iterable<Tensor>): Tensor {
  *
  * @throws {OptionError} when maxNorm is not above 0.
  * @throws {FerrotypeError} naming the first parameter whose gradient has NaN or an infinity, or for a norm beyond f32.
+ * @category Optimizers
  */
 export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Tensor {
   if (!(maxNorm > 0)) throw new OptionError(`clipGradNorm: maxNorm is a number above 0, not ${maxNorm}`);
@@ -121,6 +128,7 @@ export function clipGradNorm(parameters: Iterable<Tensor>, maxNorm: number): Ten
 /**
  * Cuts every element of the gradients to at most `value` in size, in place.
  * @throws {OptionError} unless value > 0.
+ * @category Optimizers
  */
 export function clipGradValue(parameters: Iterable<Tensor>, value: number): void {
   if (!(value > 0)) {

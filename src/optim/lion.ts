@@ -12,7 +12,11 @@ import { betas } from "./adam.ts";
 import { Optimizer, type Params } from "./optimizer.ts";
 import { commonOptions, operands, type OptimizerOptions, type Rule } from "./rule.ts";
 
-/** Options of {@link Lion}. */
+/**
+ * Options of {@link Lion}.
+ *
+ * @category Optimizers
+ */
 export interface LionOptions extends OptimizerOptions {
   /** How much of the running mean is in a step's direction, and how much of it stays. Default [0.9, 0.99]. */
   betas: readonly [number, number];
@@ -33,7 +37,11 @@ const rule: Rule<LionOptions> = {
   scalars: ({ lr, weightDecay, betas: [a, b] }) => [lr, 1 - lr * weightDecay, a, 1 - a, b, 1 - b],
 };
 
-/** p · (1 − lr · weightDecay) − lr · sign(β₁ · mean + (1 − β₁) · gradient). */
+/**
+ * p · (1 − lr · weightDecay) − lr · sign(β₁ · mean + (1 − β₁) · gradient).
+ *
+ * @category Optimizers
+ */
 export class Lion extends Optimizer<LionOptions> {
   /** lr 1e-4 unless told. */
   constructor(params: Params<LionOptions>, options: Partial<LionOptions> = {}) {

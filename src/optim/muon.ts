@@ -20,7 +20,11 @@ import { type AdamOptions, adamW } from "./adam.ts";
 import { Optimizer, type Params } from "./optimizer.ts";
 import { type Rule, stateBits } from "./rule.ts";
 
-/** Options of {@link Muon}: those of a matrix's step, and AdamW's for the rest. */
+/**
+ * Options of {@link Muon}: those of a matrix's step, and AdamW's for the rest.
+ *
+ * @category Optimizers
+ */
 export interface MuonOptions extends Omit<AdamOptions, "amsgrad"> {
   /** How much of the momentum stays. Default 0.95. */
   momentum: number;
@@ -110,7 +114,11 @@ const rule: Rule<MuonOptions> = {
   },
 };
 
-/** Matrices: p · (1 − lr · weightDecay) − lr · scale · orthogonal(momentum). All else: AdamW. */
+/**
+ * Matrices: p · (1 − lr · weightDecay) − lr · scale · orthogonal(momentum). All else: AdamW.
+ *
+ * @category Optimizers
+ */
 export class Muon extends Optimizer<MuonOptions> {
   /** lr 1e-3 and weightDecay 0.1 unless told. */
   constructor(params: Params<MuonOptions>, options: Partial<MuonOptions> = {}) {

@@ -32,7 +32,11 @@ export type ParamGroup<O> = O & {
   readonly params: readonly Tensor[];
 };
 
-/** What an optimizer is made for: parameters, or groups of them with options of their own. */
+/**
+ * What an optimizer is made for: parameters, or groups of them with options of their own.
+ *
+ * @category Optimizers
+ */
 export type Params<O> = Iterable<Tensor> | Iterable<Partial<O> & { readonly params: Iterable<Tensor> }>;
 
 /**

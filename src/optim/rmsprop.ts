@@ -13,7 +13,11 @@ import { byDefault } from "../core/options.ts";
 import { Optimizer, type Params } from "./optimizer.ts";
 import { commonOptions, operands, type OptimizerOptions, type Rule } from "./rule.ts";
 
-/** Options of {@link RMSprop}. */
+/**
+ * Options of {@link RMSprop}.
+ *
+ * @category Optimizers
+ */
 export interface RMSpropOptions extends OptimizerOptions {
   /** How much of the running mean stays. Default 0.99. */
   alpha: number;
@@ -66,7 +70,11 @@ const rule: Rule<RMSpropOptions> = {
   scalars: ({ lr, alpha, eps, momentum, weightDecay }) => [lr, alpha, 1 - alpha, eps, momentum, weightDecay],
 };
 
-/** p − lr · gradient / (√mean square + eps). */
+/**
+ * p − lr · gradient / (√mean square + eps).
+ *
+ * @category Optimizers
+ */
 export class RMSprop extends Optimizer<RMSpropOptions> {
   /** lr 0.01 unless told. */
   constructor(params: Params<RMSpropOptions>, options: Partial<RMSpropOptions> = {}) {

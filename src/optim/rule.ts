@@ -44,7 +44,11 @@ export function commonOptions(lr: number, weightDecay: number): RuleOptions<Opti
   };
 }
 
-/** One optimizer's arithmetic. `O` are its options, all given. */
+/**
+ * One optimizer's arithmetic. `O` are its options, all given.
+ *
+ * @category Optimizers
+ */
 export interface Rule<O extends OptimizerOptions> {
   /** For messages and memory reports. */
   readonly name: string;
@@ -71,7 +75,11 @@ export interface Rule<O extends OptimizerOptions> {
   readonly byOperations?: ByOperations<O>;
 }
 
-/** A step that is no expression of each element alone. */
+/**
+ * A step that is no expression of each element alone.
+ *
+ * @category Optimizers
+ */
 export interface ByOperations<O extends OptimizerOptions> {
   /** Whether `p` takes it. */
   takes(p: Tensor, options: O): boolean;

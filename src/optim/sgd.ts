@@ -12,7 +12,11 @@ import { add, mul, sub } from "../expr/build.ts";
 import { Optimizer, type Params } from "./optimizer.ts";
 import { commonOptions, operands, type OptimizerOptions, type Rule } from "./rule.ts";
 
-/** Options of {@link SGD}. */
+/**
+ * Options of {@link SGD}.
+ *
+ * @category Optimizers
+ */
 export interface SGDOptions extends OptimizerOptions {
   /** How much of the last step stays. Default 0. */
   momentum: number;
@@ -60,7 +64,11 @@ const rule: Rule<SGDOptions> = {
   },
 };
 
-/** p − lr · gradient, or with momentum p − lr · (momentum · last + gradient). */
+/**
+ * p − lr · gradient, or with momentum p − lr · (momentum · last + gradient).
+ *
+ * @category Optimizers
+ */
 export class SGD extends Optimizer<SGDOptions> {
   /** lr 1e-3 unless told. */
   constructor(params: Params<SGDOptions>, options: Partial<SGDOptions> = {}) {

@@ -274,7 +274,13 @@ export class TabularModelBase {
   }
 }
 
-/** What a file holds, as the parts of a model. */
+/**
+ * What a file holds, as the parts of a model.
+ *
+ * @throws {OptionError} for what is no open file.
+ * @throws {FormatError} for a file that holds no such model.
+ * @category Tables
+ */
 export async function readModel(
   file: SafetensorsFile,
   name: string,
@@ -291,6 +297,7 @@ export async function readModel(
  * @throws {OptionError} for options that
  * do not fit.
  * @throws {CancelledError} when `signal` was aborted.
+ * @category Tables
  */
 export async function fitTable(
   table: Table,

@@ -61,7 +61,13 @@ export function onnxInputs(schema: Schema): OnnxInputs {
   return { numeric, categorical };
 }
 
-/** The bytes of an ONNX file (opset 17) of `model`. Throws when no column is an input. */
+/**
+ * The bytes of an ONNX file (opset 17) of `model`. Throws when no column is an input.
+ *
+ * @throws {OptionError} for what no fit gave, or an option that is none.
+ * @throws {FormatError} for a model without input columns.
+ * @category Tables
+ */
 export function toOnnx(model: FittedModel, options: OnnxOptions = {}): Uint8Array<ArrayBuffer> {
   const isFitted = Array.isArray(model?.networks) && Array.isArray(model.schema?.columns);
   demand("toOnnx", "the model", model, isFitted, "what a fit gives: model.fitted");

@@ -8,6 +8,11 @@ import { dateForms, type FormCount, forms } from "./column_store.ts";
 import { type DateForm, dateOf } from "./dates.ts";
 import { counted, type DecidedColumn, type Decision, isDate, isNumber, oneLine, shown } from "./decision.ts";
 
+/** Whether saying the order of day and month decides or confirms anything of such cells: not of dates with the year first. */
+export function leavesOrder(counts: readonly FormCount[]): boolean {
+  return counts.some(({ form }) => isDate(form) && dateForms[form - forms.dates] !== "year first");
+}
+
 /**
  * A column of dates.
  * @throws {FormatError} for cells that are none, and for dates that demand different orders.

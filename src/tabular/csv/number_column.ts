@@ -50,6 +50,13 @@ export type Witnesses = Readonly<Record<DecimalSign, Witness | null>>;
 
 const other = (sign: DecimalSign): DecimalSign => sign === "." ? "," : ".";
 
+/** Whether saying the sign before decimals, or that between thousands, decides or confirms anything of such cells. */
+export function leavesSign(choice: "decimal" | "thousands", counts: readonly NumberCount[]): boolean {
+  return counts.some(({ shows: { decimal, thousands, either } }) =>
+    thousands !== "" || either !== "" || (choice === "decimal" && decimal !== "")
+  );
+}
+
 /** The decimal sign that a form demands; "" when it does not. */
 function demanded({ decimal, thousands }: NumberForm): DecimalSign | "" {
   return decimal !== "" ? decimal : thousands === "." || thousands === "," ? other(thousands) : "";

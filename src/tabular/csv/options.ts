@@ -174,26 +174,53 @@ const about = {
   dateOrder: ["date", "dates"],
 } as const satisfies Partial<Record<keyof CsvOptions, readonly [ColumnKind, string]>>;
 
-/** @throws {OptionError} for a way to read numbers or dates that no column of the file, or not the named one, has. */
-export function demandUse(
-  file: string,
-  options: CsvOptions,
-  columns: readonly { readonly name: string; readonly kind: ColumnKind }[],
-): void {
-  for (const name of Object.keys(about) as (keyof typeof about)[]) {
-    const given = options[name], [kind, what] = about[name];
+/** What an option by column can decide of a column's cells. */
+export type CellChoice = keyof typeof about;
+
+/** The flag of each, and why it decides nothing. */
+const idle: Readonly<Record<CellChoice, readonly [flag: string, because: string]>> = {
+  decimal: ["--decimal", "no number there has a sign between its digits"],
+  thousands: ["--thousands", "no number there has a sign that could part thousands"],
+  dateOrder: ["--date-order", "every date there has the year first"],
+};
+
+/** A decided column, and whether an option decides, or confirms, anything of its cells. */
+interface UsedColumn {
+  readonly name: string;
+  readonly kind: ColumnKind;
+  readonly leaves: (choice: CellChoice) => boolean;
+}
+
+/**
+ * What is said of ways to read numbers or dates that decide nothing here, as the next file of the kind may have such cells.
+ *
+ * @throws {OptionError} for one where no column of the file, or not the named one, holds numbers or dates at all.
+ */
+export function demandUse(file: string, options: CsvOptions, columns: readonly UsedColumn[]): string[] {
+  const notes: string[] = [];
+  for (const name of Object.keys(about) as CellChoice[]) {
+    const given = options[name], [kind, what] = about[name], [flag, because] = idle[name];
     if (given === undefined) continue;
-    for (const column of isPlain(given) ? Object.keys(given) : [""]) {
+    const named = isPlain(given) ? Object.keys(given) : [""];
+    for (const column of named) {
       const meant = columns.filter((own) => column === "" || own.name === column);
       // What a model that is given does not take is passed over with its column.
-      if ((column !== "" && meant.length === 0) || meant.some((own) => own.kind === kind)) continue;
-      throw new OptionError(
-        column === ""
-          ? `readCsv: ${name} has no effect because no column of ${file} holds ${what}; leave it out`
-          : `readCsv: ${name} has no effect on column "${column}" because ${file} has no ${what} there; leave it out`,
-      );
+      if (column !== "" && meant.length === 0) continue;
+      if (!meant.some((own) => own.kind === kind)) {
+        throw new OptionError(
+          column === ""
+            ? `readCsv: ${name} has no effect because no column of ${file} holds ${what}; leave it out`
+            : `readCsv: ${name} has no effect on column "${column}" because ${file} has no ${what} there; leave it out`,
+        );
+      }
+      // What is said of all is said of those that nothing else is said of.
+      const own = meant.filter((one) => one.kind === kind && (column !== "" || !named.includes(one.name)));
+      if (own.some((one) => one.leaves(name))) continue;
+      const on = column !== "" ? ` on column ${show(column)}` : named.length > 1 ? " on other columns" : "";
+      notes.push(`${flag} has no effect${on} because ${because}`);
     }
   }
+  return notes;
 }
 
 /**

@@ -160,6 +160,7 @@ class TextReader {
  * @throws {OptionError} for options that do not fit.
  * @throws {CancelledError} when
  * `signal` was aborted.
+ * @category Tables
  */
 export async function readCsvStream(
   name: string,

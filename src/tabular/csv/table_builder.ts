@@ -14,7 +14,8 @@ import { decideColumn } from "./decide.ts";
 import { type DecidedColumn, shown } from "./decision.ts";
 import { delimiterName, type Judged } from "./dialect.ts";
 import type { DecimalSign, NumberGrammar } from "./numbers.ts";
-import { numbersOf, type Witness, type Witnesses, witnesses } from "./number_column.ts";
+import { leavesOrder } from "./date_column.ts";
+import { leavesSign, numbersOf, type Witness, type Witnesses, witnesses } from "./number_column.ts";
 import { type CsvOptions, demandUse, forColumn, namedColumns } from "./options.ts";
 import { missingTest, missingTexts } from "./words.ts";
 
@@ -244,16 +245,29 @@ export class TableBuilder {
       return 2 * own > known ? witnesses(column.name, numbers) : { ".": null, ",": null };
     });
     const all = { ".": said.flatMap((w) => w["."] ?? []), ",": said.flatMap((w) => w[","] ?? []) };
-    const decided: DecidedColumn[] = [];
+    const decided: DecidedColumn[] = [], kept: KeptColumn[] = [];
     this.#columns.forEach((column) => {
       const other = (sign: "." | ","): Witness | null =>
         all[sign].find((w) => w.column !== column.name) ?? null;
       const found = this.#decide(column, { ".": other("."), ",": other(",") });
       // A delimiter at the end of every line makes a column without name and content.
       const nameless = column.name === `column ${column.at + 1}` && this.#expected === null;
-      if (!nameless || !found.column.values.every(Number.isNaN)) decided.push(found);
+      if (nameless && found.column.values.every(Number.isNaN)) return;
+      decided.push(found);
+      kept.push(column);
     });
-    demandUse(this.#name, this.#options, decided.map(({ column }) => column));
+    const idle = demandUse(
+      this.#name,
+      this.#options,
+      decided.map(({ column: { name, kind } }, i) => ({
+        name,
+        kind,
+        leaves(choice) {
+          const counts = kept[i].store.formCounts(rows);
+          return choice === "dateOrder" ? leavesOrder(counts) : leavesSign(choice, numbersOf(counts));
+        },
+      })),
+    );
     const signs = new Set(decided.flatMap(({ column }) => column.form?.decimal ?? []));
     const decimal = signs.size === 1 ? [...signs][0] : null;
     // A point is said once, unless other columns have a comma.
@@ -279,6 +293,7 @@ export class TableBuilder {
         ? [`row ${this.#first} has one cell fewer than the rows: the first column is an index without a name`]
         : []),
       ...decided.flatMap(({ notes }) => notes),
+      ...idle,
     ];
     if (rows < this.rowsInFile) {
       notes.push(

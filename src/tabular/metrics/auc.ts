@@ -15,6 +15,8 @@ import { checkClassScores, type ClassScores } from "./scores.ts";
  *
  * @param scores the score of each row; any scale, since only the order counts. `[rows]`
  * @param positive whether each row is of the class. `[rows]`
+ * @throws {OptionError} for scores that are no numbers, or other lists than one entry a row.
+ * @category Tables
  */
 export function rankAuc(scores: ArrayLike<number>, positive: ArrayLike<boolean>): number {
   demandNumbers("rankAuc", scores, "scores");
@@ -48,6 +50,10 @@ export function rankAuc(scores: ArrayLike<number>, positive: ArrayLike<boolean>)
 /**
  * The area under the ROC curve. With two classes it is the second one's; with more, the mean over classes of each
  * against the rest (macro, one-vs-rest). A class that no row or every row has is left out; NaN when all are.
+ *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
+ * @category Tables
  */
 export function auc(scores: ClassScores): number {
   checkClassScores(scores, "auc");

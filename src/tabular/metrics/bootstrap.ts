@@ -16,7 +16,11 @@ import { Generator, philox } from "../../core/random.ts";
 import { normalCdf, normalQuantile } from "../normal.ts";
 import { quantile } from "../quantiles.ts";
 
-/** Options of {@link bootstrapInterval}. */
+/**
+ * Options of {@link bootstrapInterval}.
+ *
+ * @category Tables
+ */
 export interface BootstrapOptions {
   /** The share of intervals that would hold the true value, in (0, 1). Default 0.95. */
   readonly level?: number;
@@ -35,7 +39,11 @@ const bootstrapOptions: OptionTable<BootstrapOptions> = {
   method: oneOf("percentile", "bca"),
 };
 
-/** A metric with its uncertainty. */
+/**
+ * A metric with its uncertainty.
+ *
+ * @category Tables
+ */
 export interface BootstrapInterval {
   /** The metric of the rows as they are. */
   readonly value: number;
@@ -96,6 +104,8 @@ function acceleration(metric: (rows: Uint32Array) => number, rows: number): numb
  * ```ts
  * const { value, lower, upper } = bootstrapInterval((rows) => auc(takeClassRows(scores, rows)), scores.labels.length);
  * ```
+ * @throws {OptionError} for no rows, a metric that is no function, or an option that is none.
+ * @category Tables
  */
 export function bootstrapInterval(
   metric: (rows: Uint32Array) => number,

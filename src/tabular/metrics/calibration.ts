@@ -9,7 +9,11 @@ import { OptionError } from "../../core/errors.ts";
 import { show } from "../../core/show.ts";
 import { checkClassScores, type ClassScores, topClass } from "./scores.ts";
 
-/** One bin of a reliability diagram: the rows with `lower` < confidence <= `upper` (the first takes 0 too). */
+/**
+ * One bin of a reliability diagram: the rows with `lower` < confidence <= `upper` (the first takes 0 too).
+ *
+ * @category Tables
+ */
 export interface ReliabilityBin {
   /** The lower edge, exclusive. */
   readonly lower: number;
@@ -29,7 +33,13 @@ function checkBins(what: string, scores: ClassScores, bins: number): void {
   throw new OptionError(`${what}: bins is ${show(bins)}, expected a whole number from 1`);
 }
 
-/** Bins of equal width, empty ones included. `bins` defaults to 15, as in Guo et al. 2017. */
+/**
+ * Bins of equal width, empty ones included. `bins` defaults to 15, as in Guo et al. 2017.
+ *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range, or bins below 1.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
+ * @category Tables
+ */
 export function reliability(scores: ClassScores, bins = 15): ReliabilityBin[] {
   checkBins("reliability", scores, bins);
   const counts = new Float64Array(bins), sums = new Float64Array(bins), rights = new Float64Array(bins);
@@ -53,6 +63,10 @@ export function reliability(scores: ClassScores, bins = 15): ReliabilityBin[] {
 /**
  * Expected calibration error: the mean over rows of |accuracy − confidence| of the row's bin, in [0, 1] (Naeini et
  * al. 2015; Guo et al. 2017, "On calibration of modern neural networks"). With few rows it is biased upwards.
+ *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range, or bins below 1.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
+ * @category Tables
  */
 export function expectedCalibrationError(scores: ClassScores, bins = 15): number {
   checkBins("expectedCalibrationError", scores, bins);

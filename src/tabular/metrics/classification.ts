@@ -7,7 +7,13 @@
 
 import { checkClassScores, type ClassScores, topClass } from "./scores.ts";
 
-/** The share of rows whose most probable class is the true one, in [0, 1]; among equals the first class counts. */
+/**
+ * The share of rows whose most probable class is the true one, in [0, 1]; among equals the first class counts.
+ *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
+ * @category Tables
+ */
 export function accuracy(scores: ClassScores): number {
   checkClassScores(scores, "accuracy");
   let right = 0;
@@ -20,6 +26,10 @@ export function accuracy(scores: ClassScores): number {
 /**
  * The mean of −ln p(true class), in nats; 0 is perfect, ln(classes) is what equal probabilities get.
  * Each row is divided by its sum first, and a probability below 2^-52 counts as 2^-52, so one sure mistake costs 36 nats and not infinity.
+ *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
+ * @category Tables
  */
 export function logLoss(scores: ClassScores): number {
   checkClassScores(scores, "logLoss");
@@ -34,7 +44,13 @@ export function logLoss(scores: ClassScores): number {
   return sum / labels.length;
 }
 
-/** Counts of rows by true class (row) and most probable class (column). `[classes, classes]` */
+/**
+ * Counts of rows by true class (row) and most probable class (column). `[classes, classes]`
+ *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
+ * @category Tables
+ */
 export function confusionMatrix(scores: ClassScores): number[][] {
   checkClassScores(scores, "confusionMatrix");
   const { labels, classes } = scores;
@@ -43,7 +59,11 @@ export function confusionMatrix(scores: ClassScores): number[][] {
   return counts;
 }
 
-/** How one class fares in {@link confusionMatrix}. */
+/**
+ * How one class fares in {@link confusionMatrix}.
+ *
+ * @category Tables
+ */
 export interface ClassReport {
   /** Of the rows said to be of this class, the share that are; NaN when none was said to be. */
   readonly precision: number;
@@ -55,7 +75,13 @@ export interface ClassReport {
   readonly support: number;
 }
 
-/** Precision, recall and F1 of each class. `[classes]` */
+/**
+ * Precision, recall and F1 of each class. `[classes]`
+ *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
+ * @category Tables
+ */
 export function classReport(scores: ClassScores): ClassReport[] {
   checkClassScores(scores, "classReport");
   return confusionMatrix(scores).map((counts, c, matrix) => {
@@ -69,6 +95,10 @@ export function classReport(scores: ClassScores): ClassReport[] {
 /**
  * The mean over classes of F1 = 2·hits / (2·hits + misses + false alarms), in [0, 1]. A class that is neither true
  * of a row nor said of one is left out; one that is true but never said counts 0.
+ *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
+ * @category Tables
  */
 export function macroF1(scores: ClassScores): number {
   checkClassScores(scores, "macroF1");
@@ -79,6 +109,10 @@ export function macroF1(scores: ClassScores): number {
 /**
  * The mean squared error of the probabilities (Brier 1950). For two classes it is taken of the second one's
  * probability, in [0, 1]; for more it is the sum over classes, in [0, 2].
+ *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
+ * @category Tables
  */
 export function brier(scores: ClassScores): number {
   checkClassScores(scores, "brier");

@@ -15,13 +15,25 @@ function sumOfSquares(scores: ValueScores): number {
   return sum;
 }
 
-/** The root of the mean squared error, in the target's unit. */
+/**
+ * The root of the mean squared error, in the target's unit.
+ *
+ * @throws {OptionError} for what are no scores, or a number that is not finite.
+ * @throws {ShapeError} for no rows, or lengths that differ.
+ * @category Tables
+ */
 export function rmse(scores: ValueScores): number {
   checkValueScores(scores, "rmse");
   return Math.sqrt(sumOfSquares(scores) / scores.targets.length);
 }
 
-/** The mean absolute error, in the target's unit. */
+/**
+ * The mean absolute error, in the target's unit.
+ *
+ * @throws {OptionError} for what are no scores, or a number that is not finite.
+ * @throws {ShapeError} for no rows, or lengths that differ.
+ * @category Tables
+ */
 export function mae(scores: ValueScores): number {
   checkValueScores(scores, "mae");
   let sum = 0;
@@ -35,6 +47,10 @@ export function mae(scores: ValueScores): number {
  * The share of the targets' variance that is explained: 1 − Σ(error²) / Σ((target − mean)²), where the mean is that
  * of these rows; at most 1, and 0 for predicting that mean. Of equal targets it is 1 when every prediction is exact,
  * else 0; of a single row it is NaN.
+ *
+ * @throws {OptionError} for what are no scores, or a number that is not finite.
+ * @throws {ShapeError} for no rows, or lengths that differ.
+ * @category Tables
  */
 export function r2(scores: ValueScores): number {
   checkValueScores(scores, "r2");

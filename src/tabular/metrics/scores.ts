@@ -11,7 +11,11 @@ import { demandNumbers, demandRecord } from "../../core/demand.ts";
 import { OptionError, ShapeError } from "../../core/errors.ts";
 import { counted } from "../../core/show.ts";
 
-/** Rows of a classification, judged by class probabilities. */
+/**
+ * Rows of a classification, judged by class probabilities.
+ *
+ * @category Tables
+ */
 export interface ClassScores {
   /** The true class of each row, an index below `classes`. `[rows]` */
   readonly labels: ArrayLike<number>;
@@ -21,7 +25,11 @@ export interface ClassScores {
   readonly classes: number;
 }
 
-/** Rows of a regression. */
+/**
+ * Rows of a regression.
+ *
+ * @category Tables
+ */
 export interface ValueScores {
   /** The true values, in the target's own unit. `[rows]` */
   readonly targets: ArrayLike<number>;
@@ -100,7 +108,13 @@ export function topClass(scores: ClassScores, row: number): number {
   return best;
 }
 
-/** The scores of the given rows only; a row may come more than once. */
+/**
+ * The scores of the given rows only; a row may come more than once.
+ *
+ * @throws {OptionError} for what are no scores: a label or a probability out of its range.
+ * @throws {ShapeError} for no rows, or lengths that do not fit.
+ * @category Tables
+ */
 export function takeClassRows(scores: ClassScores, rows: ArrayLike<number>): ClassScores {
   checkClassScores(scores, "takeClassRows");
   demandNumbers("takeClassRows", rows, "rows");
@@ -114,7 +128,13 @@ export function takeClassRows(scores: ClassScores, rows: ArrayLike<number>): Cla
   return { labels, probabilities, classes };
 }
 
-/** The scores of the given rows only; a row may come more than once. */
+/**
+ * The scores of the given rows only; a row may come more than once.
+ *
+ * @throws {OptionError} for what are no scores, or a number that is not finite.
+ * @throws {ShapeError} for no rows, or lengths that differ.
+ * @category Tables
+ */
 export function takeValueRows(scores: ValueScores, rows: ArrayLike<number>): ValueScores {
   checkValueScores(scores, "takeValueRows");
   demandNumbers("takeValueRows", rows, "rows");
