@@ -63,7 +63,7 @@ describe("ferrotype sweep", () => {
       assert(parameters["n-embd"] !== 4096 && size < 5000 && loss! > 0);
     }
     for (const { why } of told.not_begun) {
-      assertMatch(why, /^it has \d+ parameters, and --max-parameters is 5000$/);
+      assertMatch(why, /^it has [\d,]+ parameters, and --max-parameters is 5000$/);
     }
     const best = done.reduce((a, b) => b.loss! < a.loss! ? b : a);
     assertEquals([told.best.trial, told.best.loss], [best.trial, best.loss]);
