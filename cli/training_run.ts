@@ -159,7 +159,11 @@ export class TrainingRun {
     const onSignal = (): void => {
       if (controller.signal.aborted) {
         abandonAll();
-        void checkpoints.abandon().finally(() => exit(stopStatus()));
+        void checkpoints.abandon().finally(() => {
+          // What was begun meanwhile.
+          abandonAll();
+          exit(stopStatus());
+        });
       } else controller.abort();
     };
     const remove = onStop(onSignal);
