@@ -130,12 +130,20 @@ if (values.flag("write")) {
   const path = join(dirname(fileURLToPath(import.meta.url)), "RESULTS.md");
   const before = existsSync(path) ? readFileSync(path, "utf8") : "";
   await writeFileAtomic(path, mergeResults(before, machine, bench.results, wanted !== undefined));
+  format(path);
   say(`\nwritten: ${path}`);
   // The README shows a whole run on Deno, rivals and all.
   if (wanted === undefined && settings.rivals && runtimeName() === "deno") {
     const readme = join(dirname(path), "..", "README.md");
     await writeFileAtomic(readme, headline(readFileSync(readme, "utf8"), machine, bench.results));
+    format(readme);
     say(`written: ${readme}`);
   }
 }
 process.exit(bench.results.some(({ failed }) => failed) ? 1 : 0);
+
+/** Lays a document's tables out as the repository has them, where its formatter is installed. */
+function format(path: string): void {
+  const root = join(dirname(fileURLToPath(import.meta.url)), "..");
+  spawnSync(join(root, "node_modules", ".bin", "dprint"), ["fmt", path], { cwd: root });
+}
