@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { FormatError, type GenerateOptions } from "../mod.ts";
+import { FormatError, type GenerateOptions, type ModelSizes } from "../mod.ts";
 import { exists, readTextFile } from "../src/platform/platform.ts";
 import { UsageError, type Values } from "./command.ts";
 import { optimizers } from "./train_optimizers.ts";
@@ -271,4 +271,17 @@ export async function savedSettings(file: string, values: Values): Promise<Saved
     );
   }
   return saved;
+}
+
+/** The sizes of a model that begins afresh, with a vocabulary of so many tokens. */
+export function sizesOf(settings: RunSettings, vocabSize: number): ModelSizes {
+  return {
+    vocabSize,
+    contextLength: settings["block-size"],
+    width: settings["n-embd"],
+    layers: settings["n-layer"],
+    heads: settings["n-head"],
+    ...(settings["n-kv-head"] === null ? {} : { kvHeads: settings["n-kv-head"] }),
+    ...(settings["n-inner"] === null ? {} : { innerWidth: settings["n-inner"] }),
+  };
 }

@@ -23,7 +23,7 @@ import { counted, LiveLine, note, print, printJson } from "../output.ts";
 import { demandPlace } from "../place.ts";
 import { loadDrawer } from "../plot.ts";
 import { shareOf, shareOption } from "../share.ts";
-import { demandEffect, type Ground, memoryOf, verdictOf } from "../sweep/fit.ts";
+import { demandEffect, type Ground, memoryOf, planOf } from "../sweep/fit.ts";
 import { SweepFolder, type SweepSettings } from "../sweep/folder.ts";
 import { asFlags, plotOf, ranked, table } from "../sweep/report.ts";
 import { readSpace } from "../sweep/space.ts";
@@ -321,7 +321,7 @@ export const sweep: Command = {
       rungs,
       eta,
     };
-    const first = choose(method, space, [], 0, settings.search_seed, (point) => verdictOf(ground, point));
+    const first = choose(method, space, [], 0, settings.search_seed, (point) => planOf(ground, point));
     if (first.parameters === null) {
       const [{ parameters, why }] = first.refused;
       throw new UsageError(`sweep: nothing of the space can be trained; ${asFlags(parameters)}: ${why}`);

@@ -47,6 +47,7 @@ import {
   type RunSettings,
   type SavedSettings,
   savedSettings,
+  sizesOf,
 } from "../train_settings.ts";
 import { exampleMaterial, type Material, preferenceMaterial, textMaterial } from "../training_material.ts";
 import { checkpointsIn, TrainingRun } from "../training_run.ts";
@@ -90,13 +91,7 @@ async function initialModel(
 async function freshModel(settings: RunSettings, tokenizer: Tokenizer): Promise<CausalLM> {
   const end = tokenizer.eosTokenId,
     sizes = {
-      vocabSize: tokenizer.vocabSize,
-      contextLength: settings["block-size"],
-      width: settings["n-embd"],
-      layers: settings["n-layer"],
-      heads: settings["n-head"],
-      ...(settings["n-kv-head"] === null ? {} : { kvHeads: settings["n-kv-head"] }),
-      ...(settings["n-inner"] === null ? {} : { innerWidth: settings["n-inner"] }),
+      ...sizesOf(settings, tokenizer.vocabSize),
       ...(end === undefined ? {} : { endTokenId: end }),
     };
   const model = await CausalLM.fromSizes(settings.family, sizes, { dropout: settings.dropout });

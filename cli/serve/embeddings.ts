@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { show } from "../../src/core/show.ts";
-import { counted } from "../../src/core/show.ts";
+import { counted, show } from "../../src/core/show.ts";
 import { fields, routes } from "./fields.ts";
 import { parseBody } from "./json_body.ts";
 import { checkNames, isNothing } from "./nested.ts";

@@ -5,8 +5,7 @@
  */
 import type { ChatMessage, GenerateOptions } from "../../mod.ts";
 import { hint } from "../../src/core/nearest.ts";
-import { show } from "../../src/core/show.ts";
-import { counted } from "../../src/core/show.ts";
+import { counted, show } from "../../src/core/show.ts";
 import { fieldNames, fields, type Route, routes } from "./fields.ts";
 import { formatOf } from "./format.ts";
 import { parseBody, seedOf } from "./json_body.ts";

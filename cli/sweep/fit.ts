@@ -7,12 +7,12 @@ import { FerrotypeError } from "../../mod.ts";
 import { idleOf } from "../../src/core/options.ts";
 import { totalMemory } from "../../src/platform/platform.ts";
 import { countParameters } from "../../src/runtime/model_sizes.ts";
-import type { Point, Value, Verdict } from "../../src/search/mod.ts";
+import type { Point, Value } from "../../src/search/mod.ts";
 import { type Given, UsageError, Values } from "../command.ts";
 import { train } from "../commands/train.ts";
 import { counted, formatBytes } from "../output.ts";
 import { optimizersWith } from "../train_optimizers.ts";
-import { newSettings, type RunSettings } from "../train_settings.ts";
+import { newSettings, type RunSettings, sizesOf } from "../train_settings.ts";
 
 /** Options by name, as `train` would be given them. */
 export type Flags = Readonly<Record<string, Value>>;
@@ -105,22 +105,9 @@ export function planOf(ground: Ground, point: Point): Plan | { readonly refused:
   }
 }
 
-/** The same as a searcher asks for it. */
-export function verdictOf(ground: Ground, point: Point): Verdict {
-  return planOf(ground, point);
-}
-
 function sizeOf(settings: RunSettings, characters: number | null): number | null {
   if (settings.init !== null) return null;
-  return countParameters(settings.family, {
-    vocabSize: vocabularyOf(settings, characters),
-    contextLength: settings["block-size"],
-    width: settings["n-embd"],
-    layers: settings["n-layer"],
-    heads: settings["n-head"],
-    ...(settings["n-kv-head"] === null ? {} : { kvHeads: settings["n-kv-head"] }),
-    ...(settings["n-inner"] === null ? {} : { innerWidth: settings["n-inner"] }),
-  }, "sweep");
+  return countParameters(settings.family, sizesOf(settings, vocabularyOf(settings, characters)), "sweep");
 }
 
 const vocabularyOf = (settings: RunSettings, characters: number | null): number =>

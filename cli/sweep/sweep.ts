@@ -7,7 +7,7 @@ import { FormatError } from "../../mod.ts";
 import { type Program, remove } from "../../src/platform/platform.ts";
 import { choose, promotion, type Trial } from "../../src/search/mod.ts";
 import type { Share } from "../share.ts";
-import { type Ground, planOf, verdictOf } from "./fit.ts";
+import { type Ground, planOf } from "./fit.ts";
 import type { Begun, SweepFolder, SweepSettings } from "./folder.ts";
 import { ranked } from "./report.ts";
 import { type Outcome, runTrial, type Task } from "./trials.ts";
@@ -198,7 +198,7 @@ export class Sweep {
         const last = folder.of(begun.trial).at(-1);
         return { ...begun, loss: last ? last.loss ?? Infinity : null };
       });
-      const choice = choose(method, space, known, trial, seed, (point) => verdictOf(this.#ground, point));
+      const choice = choose(method, space, known, trial, seed, (point) => planOf(this.#ground, point));
       for (const one of choice.refused) this.refused.set(JSON.stringify(one.parameters), one);
       if (choice.parameters === null) return await this.#furthest() ?? this.#end("exhausted");
       const plan = planOf(this.#ground, choice.parameters);
