@@ -247,16 +247,78 @@ describe("cpu matmul by a BLAS", { skip }, () => {
     assert(used(square("f32"), square("f32"), square("f32")) > 0, "not deterministic any more");
   });
 
+  it("multiplies a few rows where the matrix is large, however it lies", () => {
+    const on = engineWith(1),
+      size = (most: number): number => 16 * (8 + Math.floor(most / 16 * generator.uniform()));
+    blasTakesAll(on);
+    for (let turn = 0; turn < width(24, 8); turn++) {
+      const m = 2 + turn % 15, k = size(700), n = size(1100) + turn % 3, layout = turn % 2 ? swapped : {};
+      const a = view(on, "f32", [m, k], unit), b = view(on, "f32", [k, n], unit, layout);
+      const out = view(on, "f32", [m, n], nothing), what = `${m} × ${k} × ${n}${turn % 2 ? " ᵀ" : ""}`;
+      const few = m < 8 || (turn % 2 === 1 && m <= 16), isLarge = m * k * n >= (few ? 2 ** 20 : 2 ** 17);
+      assertStrictEquals(check(on, a, b, out, what) > 0, isLarge, what);
+      release(on, a, b, out);
+    }
+    on.dispose();
+  });
+
+  it("is part of what is captured, and what was captured is right without it", () => {
+    const on = engineWith(1);
+    blasTakesAll(on);
+    const random = (shape: number[], layout?: Layout): View => view(on, "f32", shape, unit, layout);
+    const q = random([1, 2, 64, 64]), k = random([1, 2, 64, 64]), v = random([1, 2, 64, 64]);
+    const a = random([64, 128]), b = random([128, 96], swapped), stored = on.heap.allocate(96 * 4 * 34);
+    const bytes = Uint8Array.from({ length: 34 }, () => 100 * generator.uniform());
+    for (let block = 0; block < 96 * 4; block++) {
+      on.u8.set(bytes.map((x) => x ^ block & 63), stored + 34 * block);
+      on.u16[(stored + 34 * block) >>> 1] = 0x2000;
+    }
+    const weights: View = {
+      buffer: { pointer: stored, byteLength: 96 * 4 * 34 } as CpuBuffer,
+      dtype: "q8",
+      shape: [128, 96],
+      strides: [1, 128],
+      offset: 0,
+    };
+    const outs = [view(on, "f32", [64, 96], nothing), view(on, "f32", [64, 96], nothing)];
+    const attended = view(on, "f32", [1, 2, 64, 64], nothing);
+    const all = (): void => {
+      matmul(on, a, b, outs[0]);
+      matmul(on, a, weights, outs[1]);
+      attention(on, q, k, v, attended, null, 0.1, true);
+    };
+    all(); // weights are brought in order
+    const captured = on.capture(all), views = [...outs, attended], first = views.map((out) => read(on, out));
+    assert(captured, "nothing was captured");
+    for (const disabled of [false, true]) {
+      if (disabled) on.blas.disable("gone");
+      for (const { buffer } of views) {
+        const { pointer, byteLength } = buffer as CpuBuffer;
+        on.f32.fill(NaN, pointer >>> 2, (pointer + byteLength) >>> 2);
+      }
+      calls = 0;
+      assert(captured.replay());
+      assertStrictEquals(calls > 0, !disabled);
+      views.forEach((out, i) => {
+        const far = read(on, out).findIndex((x, at) => !(Math.abs(x - first[i][at]) <= 1e-4));
+        assertStrictEquals(far, -1, `output ${i}${disabled ? " without the library" : ""}`);
+      });
+    }
+    on.dispose();
+  });
+
   it("goes on without it when a worker cannot open it", async () => {
     const on = engineWith(2, { ...found!, threadSource: "() => { throw new Error('not here'); }" });
     await on.ready();
     assertStrictEquals(await on.ready(), 2);
     const a = view(on, "f32", [512, 64], unit), b = view(on, "f32", [64, 1024], unit);
+    const { values, scale } = expected(on, a, b);
     for (let round = 0; on.blas.problem === null; round++) {
       assert(round < 1000, "the worker took no part");
       const out = view(on, "f32", [512, 1024], nothing);
-      if (round === 0) check(on, a, b, out, "round 0");
-      else matmul(on, a, b, out);
+      matmul(on, a, b, out);
+      const far = read(on, out).findIndex((x, i) => !(Math.abs(x - values[i]) <= 2e-6 * (scale + 1)));
+      assertStrictEquals(far, -1, `round ${round}, the worker's blocks among them`);
       release(on, out);
     }
     assertMatch(on.blas.problem, /worker/);
@@ -450,7 +512,7 @@ describe("blocks of a GGUF by a library", { skip }, () => {
 /** Has the library take every product that it can, whatever was measured. */
 function blasTakesAll({ blas }: Engine): void {
   assert(blas.available);
-  blas.reach = { leastRows: 1, leastWork: 0, leastQuantizedRows: 1 };
+  blas.reach = { leastRows: 1, leastRowsTransposed: 1, leastWork: 0, leastQuantizedRows: 1 };
 }
 
 describe("the search for a BLAS", () => {

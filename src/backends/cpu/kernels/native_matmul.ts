@@ -20,19 +20,29 @@ import { elementwise } from "./elementwise.ts";
 import { emitAtMost, emitDivide, emitSetSum } from "./gemm/address.ts";
 import * as arg from "./gemm/arguments.ts";
 import { type ColumnLayout, emitFinish, type OperandForm } from "./gemm/finish.ts";
+import { streamRows } from "./gemm/gemv.ts";
 import type { Operand, Product } from "./gemm/plan.ts";
 import { write, writeEpilogue, writeProduct } from "./gemm/write.ts";
+import { emitLibraryProduct, type Routine } from "./library_product.ts";
 
 // No library that was met is faster with fewer multiply-adds, rows, columns or products in a sum.
 const leastWork = 1 << 17;
-const leastRows = 8;
+const leastRows = 2;
 const leastSide = 16;
+
+// A few rows are multiplied in our own kernels, where a row gives the same bits whatever stands beside it, unless that costs
+// time that is felt.
+const fewRows = 8, leastFewWork = 1 << 20;
 // With so many rows it pays to turn half-precision weights into f32 before.
 const leastHalfRows = 48;
 
 // A block repacks its rows of a and columns of b, so it has many of both; and there is one for every thread at least.
 const blockSide = 768;
 const leastBlockWork = 1 << 21;
+// A few rows are as long under way as b takes to be read, which two threads do in half the time.
+const leastFewBlockWork = 1 << 19;
+// Where b lies as [columns, depth] a block of it is brought into the second-level cache before, as one stream.
+const streamedBytes = 1 << 19, leastStreamedSide = 64;
 
 // Arguments beside those of the product, in the second half of the block.
 const callArg = arg.secondBlock;
@@ -43,26 +53,34 @@ const transposeAArg = callArg,
   strideOutArg = callArg + 16,
   blockRowsArg = callArg + 20,
   blockColumnsArg = callArg + 24,
-  failedArg = callArg + 28;
+  failedArg = callArg + 28,
+  streamsArg = callArg + 32,
+  wasteArg = callArg + 36;
 
 const identity = programOf("f32", [input(0)]);
-
-/** What the library multiplies: f32, or bf16 with results in f32. */
-export type Routine = "sgemm" | "bgemm";
 
 /** Whether its shape and layout are for a library, whichever there is. */
 function couldBeNative(engine: Engine, product: Product): boolean {
   const { rows, columns, depth } = product;
   if (rows < leastRows || columns < leastSide || depth < leastSide || engine.deterministic) return false;
-  return rows * columns * depth >= leastWork && isPlain(product);
+  const work = rows * columns * depth;
+  return work >= (isFew(product) ? leastFewWork : leastWork) && isPlain(product);
 }
 
 /** Whether a BLAS multiplies it. */
 export function isNative(engine: Engine, product: Product): boolean {
   const { rows, columns, depth } = product, { blas } = engine;
   if (!couldBeNative(engine, product) || !blas.available) return false;
-  return rows >= blas.reach.leastRows && rows * columns * depth >= blas.reach.leastWork;
+  const { leastRows, leastRowsTransposed, leastWork } = blas.reach;
+  if (rows < (isTransposed(product) ? leastRowsTransposed : leastRows)) return false;
+  return rows * columns * depth >= leastWork;
 }
+
+/** Whether b lies as [columns, depth] in memory. */
+const isTransposed = ({ b: { row, column, bytes } }: Product): boolean => row === bytes && column !== bytes;
+
+const isFew = (product: Product): boolean =>
+  product.rows < fewRows || (product.rows <= streamRows && isTransposed(product));
 
 /** Multiplies, or gives false where the product is not for a BLAS. */
 export function multiplyNative(
@@ -74,13 +92,16 @@ export function multiplyNative(
   const { rows, columns, depth, b } = product, { blas } = engine;
   if (!blas.available && couldBeNative(engine, product)) blas.note(rows * columns * depth * product.matrices);
   if (!isNative(engine, product)) return false;
-  if (b.dtype === "f32") return multiplyBlocks(engine, product, program, scalars, "sgemm");
+  if (b.dtype === "f32") {
+    multiplyBlocks(engine, product, program, scalars, "sgemm");
+    return true;
+  }
   const { address, dtype, bytes, row, column } = b;
   const floats = convert(engine, product);
-  const done = multiplyBlocks(engine, product, program, scalars, "sgemm");
+  multiplyBlocks(engine, product, program, scalars, "sgemm");
   Object.assign(b, { address, dtype, bytes, row, column });
   engine.heap.release(floats);
-  return done;
+  return true;
 }
 
 /** Makes b an f32 matrix of the same layout in memory of its own, and gives the address of that. */
@@ -102,20 +123,22 @@ function convert(engine: Engine, { columns, depth, b }: Product): number {
   return floats;
 }
 
-/** Multiplies block by block; false when a thread could not. Operands are as {@link multiplyNative} demands, or all bf16. */
+/** Multiplies block by block. Operands are as {@link multiplyNative} demands, or all bf16. */
 export function multiplyBlocks(
   engine: Engine,
   product: Product,
   program: Program | null,
   scalars: readonly number[],
   routine: Routine,
-): boolean {
+): void {
   const { rows, columns, depth, a, b, out } = product, matrixWork = rows * columns * depth;
-  const { args } = engine;
-  engine.refuseCapture();
-  let rowParts = Math.ceil(rows / blockSide), columnParts = Math.ceil(columns / blockSide);
+  const { args } = engine, blockWork = rows < fewRows ? leastFewBlockWork : leastBlockWork;
+  const streams = rows <= streamRows && isTransposed(product);
+  let rowParts = Math.ceil(rows / blockSide);
+  const columnSide = streams ? Math.max(leastStreamedSide, streamedBytes / b.bytes / depth) : blockSide;
+  let columnParts = Math.ceil(columns / columnSide);
   const { matrices } = product;
-  if ((rowParts * columnParts * matrices) % 2 !== 0 && matrixWork >= 2 * leastBlockWork) {
+  if ((rowParts * columnParts * matrices) % 2 !== 0 && matrixWork >= 2 * blockWork) {
     // An even number of blocks gives two threads even shares.
     if (rows / rowParts > columns / columnParts) rowParts++;
     else columnParts++;
@@ -135,11 +158,12 @@ export function multiplyBlocks(
   write(engine, args, strideBArg, (transposedB ? b.column : b.row) / b.bytes);
   write(engine, args, strideOutArg, out.row / 4);
   write(engine, args, failedArg, 0);
+  write(engine, args, streamsArg, streams ? 1 : 0);
   const items = Math.ceil(rows / blockRows) * Math.ceil(columns / blockColumns) * matrices;
-  engine.run(kernel, items, Math.max(1, Math.ceil(leastBlockWork * items / (matrixWork * matrices))));
-  if (engine.i32[(args + failedArg) >>> 2] === 0) return true;
-  engine.blas.disable("a worker thread could not open the library");
-  return false;
+  engine.run(kernel, items, Math.max(1, Math.ceil(blockWork * items / (matrixWork * matrices))));
+  if (engine.i32[(args + failedArg) >>> 2] !== 0) {
+    engine.blas.disable("a worker thread could not open the library");
+  }
 }
 
 /** A part of `size` cut into `parts`: whole tiles of any library's kernels. */
@@ -214,7 +238,7 @@ function emit(
   inputs: readonly OperandForm[],
   routine: Routine,
 ): void {
-  const gemm = m.importFunction("env", routine, new Array(11).fill("i32"), ["i32"]);
+  const multiply = emitLibraryProduct(m, routine);
   const out: OperandForm = { dtype: "f32", layout: "unit" };
   const finish = program && emitFinish(m, context, "f32", { out, program, inputs });
   const f = m.function("run", { params: ["i32", "i32", "i32"] });
@@ -228,6 +252,8 @@ function emit(
   const aRow = value(arg.aArg + 4), bColumn = value(arg.bArg + 8), outRow = value(arg.outArg + 4);
   const transposeA = value(transposeAArg), strideA = value(strideAArg);
   const transposeB = value(transposeBArg), strideB = value(strideBArg), strideOut = value(strideOutArg);
+  const bytes = routine === "sgemm" ? 4 : 2, streams = value(streamsArg);
+  const [from, to, line, at, waste] = f.localArray("i32", 5);
   const item = local(), row = local(), column = local(), inner = local(), outer = local();
   const a = local(), b = local(), c = local(), height = local(), width = local();
 
@@ -247,19 +273,39 @@ function emit(
     emitSetSum(f, a, a, [row, aRow]);
     emitSetSum(f, b, b, [column, bColumn]);
     emitSetSum(f, c, c, [row, outRow], [column, 4]);
+    f.get(streams);
+    f.if(() => {
+      // One number of each cache line, in order: a library jumps about in memory and would wait for each.
+      emitSetSum(f, from, b);
+      f.forRange(line, 0, width, 1, () => {
+        emitSetSum(f, to, from, [depth, bytes]);
+        f.forRange(at, () => f.get(from), to, 64, () => {
+          f.get(waste);
+          f.get(at);
+          f.load("i32.load");
+          f.op("i32.xor");
+          f.set(waste);
+        });
+        emitSetSum(f, from, from, bColumn);
+      });
+      // So that nobody leaves the reading out.
+      f.get(args);
+      f.get(waste);
+      f.store("i32.store", wasteArg);
+    });
     for (const x of [transposeA, transposeB, height, width, depth, a, strideA, b, strideB, c, strideOut]) {
       f.get(x);
     }
-    f.call(gemm);
+    f.call(multiply);
+    f.op("i32.eqz");
     f.if(() => {
-      if (!finish) return;
-      for (const x of [c, outRow, row, column, height, width, args, inner, outer]) f.get(x);
-      f.call(finish);
-    }, () => {
       f.get(args);
       f.i32(1);
       f.store("i32.store", failedArg);
     });
+    if (!finish) return;
+    for (const x of [c, outRow, row, column, height, width, args, inner, outer]) f.get(x);
+    f.call(finish);
   });
 }
 
