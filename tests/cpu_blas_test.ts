@@ -114,7 +114,7 @@ describe("cpu matmul by a BLAS", { skip }, () => {
             if (generator.uniform() >= width(1, 0.35)) continue;
             // More than a thread's own memory holds, sometimes.
             const wide = generator.uniform() < width(0.2, 0.04);
-            const m = wide ? 720 : pick([16, 64]), n = wide ? 730 : pick([24, 160]), k = wide ? 20 : 64;
+            const m = wide ? 720 : pick([24, 64]), n = wide ? 730 : pick([24, 160]), k = wide ? 20 : 64;
             const shape = (...sizes: number[]): number[] => matrices === 1 ? sizes : [matrices, ...sizes];
             const order = (layout: Layout): Layout =>
               matrices === 1 ? layout : layout === swapped ? { order: [0, 2, 1] } : layout;
