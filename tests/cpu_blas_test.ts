@@ -16,6 +16,7 @@ import { add, max, mul, tanh } from "../src/expr/build.ts";
 import { input, scalar } from "../src/expr/nodes.ts";
 import { program } from "../src/expr/program.ts";
 import { runtimeName } from "../src/platform/platform.ts";
+import "../src/backends/kernels/quantized.ts";
 import { findBlas, openLibraries } from "../src/runtime/blas.ts";
 import { testPlatform } from "./_cpu_platform.ts";
 import { repository } from "./_data.ts";
