@@ -1,6 +1,6 @@
 /**
  * Writers that are killed: what they leave is the old state or the new, never half of each, and nothing of it is left
- * when the next one has written. In all 100 are killed (33 on the second and third runtime), with `FERROTYPE_KILLS=1000` so many.
+ * when the next one has written. In all 100 are killed (11, one of each kind, on the second and third runtime), with `FERROTYPE_KILLS=1000` so many.
  *
  * @module
  */
@@ -22,7 +22,7 @@ import {
 } from "./_kinds_of_writes.ts";
 import { width } from "./_width.ts";
 
-const kills = Number(process.env.FERROTYPE_KILLS ?? width(100, 33));
+const kills = Number(process.env.FERROTYPE_KILLS ?? width(100, 11));
 const seed = Number(process.env.FERROTYPE_SEED ?? 13);
 
 /** What an undisturbed write of a state leaves, in a new folder or over the other state. */

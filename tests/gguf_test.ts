@@ -322,7 +322,7 @@ describe("a GGUF file", () => {
     });
     const good = readFileSync(path), random = new Generator(11);
     let refused = 0;
-    const rounds = width(3000, 800);
+    const rounds = width(3000, 300);
     for (let round = 0; round < rounds; round++) {
       let bytes = new Uint8Array(good);
       const kind = Math.floor(random.uniform() * 4), at = Math.floor(random.uniform() * bytes.length);
