@@ -69,7 +69,8 @@ const imports = /^(?:import|export)\s+(?!type\b)(?:([^;"']*?)\s+from\s+)?"([^"]+
 const ofEngine = /^\.\.\/src\/(?:backends|expr|text|tabular\/csv)\//;
 
 /** What tries all that a device computes, one device after the other, and numbers of few bits. */
-const devices = /^(?:_devices|_gradients|_ops_golden|_random_program)\.ts$|^fuzz\/|^\.\.\/src\/core\/(?:half|quantize)\./;
+const devices =
+  /^(?:_devices|_gradients|_ops_golden|_random_program)\.ts$|^fuzz\/|^\.\.\/src\/core\/(?:half|quantize)\./;
 
 /** Helpers by which a test has whole models. */
 const models = /^_(?:decoder_truth|families|gpt2|language_model)\.ts$/;

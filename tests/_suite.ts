@@ -48,15 +48,17 @@ export function describe(name: string, ...rest: [() => void] | [Options, () => v
   const declare = rest.at(-1) as () => void, { skip = false } = rest.length > 1 ? rest[0] as Options : {};
   const own: Suite = { names: [...suite.names, name], skip: suite.skip || skip };
   // Bun calls back when the suite around it is done.
-  inFile(() => test.describe(name, () => {
-    const outer = suite;
-    suite = own;
-    try {
-      declare();
-    } finally {
-      suite = outer;
-    }
-  }));
+  inFile(() =>
+    test.describe(name, () => {
+      const outer = suite;
+      suite = own;
+      try {
+        declare();
+      } finally {
+        suite = outer;
+      }
+    })
+  );
 }
 
 /** Declares a test. */

@@ -143,7 +143,7 @@ for (const run of mpiRuns) {
       kill: run.family === "MPICH" ? /PID \d+ RUNNING AT/ : /rank 1 .*signal 9/,
       ...(isFirst && isFull ? other : {}),
       // What the library itself notices it notices by either.
-      ...(isFirst || isFull
+      ...(isFirst
         ? {
           exit: /^ferrotype: rank 1 on .* ended before distributed\.destroy\(\)/m,
           stop: /^ferrotype: rank 1 on .* does not answer .*; rank 0 on .* waited \d+ s/m,

@@ -151,9 +151,9 @@ async function runFile(
   return tests;
 }
 
-/** What a file may do to its process, or asks of it, that others would notice: then it runs alone. */
+/** What a file may do to its process, or asks of it, that others would notice: then it runs alone. Children and servers end with it. */
 const touches =
-  /_collection|memory\(\)|setThreads|setMaxMemory|setDefaultDevice|useDeterministic|process\.(env\.\w+ =|on\(|chdir|exit|kill)|globalThis\.\w+ = |defineProperty\(globalThis|openWebGpu|openFuzzDevice|\/soak\/|_dawn|_browser|spawn|_command\.ts|_serve\.ts|_ranks|_killed|_mpi/;
+  /_collection|memory\(\)|setThreads|setMaxMemory|setDefaultDevice|useDeterministic|process\.(env\.\w+ =|on\(|chdir|exit|kill)|globalThis\.\w+ = |defineProperty\(globalThis|openWebGpu|openFuzzDevice|\/soak\/|_dawn|_browser|_ranks|_killed|_mpi/;
 
 /** The names of what a file declares outside of any suite: how Deno tells whose a test is. */
 const outermost = /^(?:describe|it)\(\s*(["`])(.*?)\1/gm;
@@ -188,7 +188,10 @@ const once: readonly [files: RegExp, reason: string][] = [
     /^serve_(fields|hostile|metrics|tools)_test/,
     "what a request means is tried on Deno; how sockets, streams and signals carry it, everywhere",
   ],
-  [/^families_random_test/, "random configurations are tried on Deno, to save time"],
+  [
+    /^(families_random|sweep)_test/,
+    "random configurations and searches of settings are tried on Deno, to save time",
+  ],
 ];
 
 /**

@@ -6,14 +6,13 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSy
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { after, describe, it } from "./_suite.ts";
+import { after, describe, it } from "node:test";
 import { leastMemory } from "../cli/sweep/fit.ts";
 import { readSpace } from "../cli/sweep/space.ts";
 import { runOptions } from "../cli/train_options.ts";
 import { isProcessAlive } from "../src/platform/platform.ts";
 import { call, fails, ferrotype, json, output } from "./_command.ts";
 import { until } from "./_wait.ts";
-import { asksNothing } from "./_width.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "ferrotype-sweep-"));
 const at = (...names: string[]): string => join(folder, ...names);
@@ -47,62 +46,54 @@ const lines = (out: string): Line[] =>
   readFileSync(at(out, "results.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line));
 
 describe("ferrotype sweep", () => {
-  it(
-    "begins what fits, records each trial once, keeps the best one's model, and draws and tells what it found",
-    { skip: asksNothing },
-    async () => {
-      const space = { lr: { log: [1e-3, 1e-1] }, momentum: { range: [0, 0.9] }, "n-embd": [4, 6, 4096] };
-      writeFileSync(at("space.json"), JSON.stringify(space));
-      const args = sweep(
-        "tpe",
-        ...["--space", at("space.json"), "--search", "optimizer=adamw,sgd", "--steps", "4"],
-        ...["--trials", "3", "--jobs", "2", "--max-parameters", "5000"],
-      );
-      const told = await json<Told>([...args, "--plot", at("p.svg")]), done = lines("tpe");
-      assertEquals(done.map(({ trial }) => trial), [0, 1, 2]);
-      assertEquals([told.trials, told.failed, told.running], [3, 0, 0]);
-      for (const { parameters, steps, step, status, loss, model_parameters: size } of done) {
-        assertEquals([steps, step, status], [4, 4, "done"]);
-        assertEquals(
-          "momentum" in parameters,
-          parameters.optimizer === "sgd",
-          "it has no effect beside adamw",
-        );
-        assert(parameters["n-embd"] !== 4096 && size < 5000 && loss! > 0);
-      }
-      for (const { why } of told.not_begun) {
-        assertMatch(why, /^it has [\d,]+ parameters, and --max-parameters is 5000$/);
-      }
-      const best = done.reduce((a, b) => b.loss! < a.loss! ? b : a);
-      assertEquals([told.best.trial, told.best.loss], [best.trial, best.loss]);
-      assertEquals(readdirSync(at("tpe", "trials")).filter((name) => !name.endsWith(".json")), [
-        String(best.trial).padStart(4, "0"),
-      ]);
-      const config = JSON.parse(await output(["inspect", told.best.folder, "--json"]));
-      assertStrictEquals(config.parameters ?? best.model_parameters, best.model_parameters);
-      assertMatch(readFileSync(at("p.svg"), "utf8"), /^<svg/);
-      await fails(
-        2,
-        args,
-        /holds a sweep already; go on with --resume, give --force .*, or name another folder/,
-      );
-      const before = readFileSync(at("tpe", "results.jsonl"), "utf8");
-      assertEquals((await json<Told>([...args, "--resume"])).best, told.best);
-      assertStrictEquals(readFileSync(at("tpe", "results.jsonl"), "utf8"), before);
-      await fails(
-        2,
-        [...args, "--resume", "--clip", "2"],
-        /was begun without --clip; it cannot go on with --clip 2/,
-      );
-      await fails(
-        2,
-        [...args, "--resume", "--method", "random"],
-        /was begun with --method "tpe"; it cannot go on/,
-      );
-      const { stdout } = await call(["sweep", "-o", at("tpe"), "--status"]);
-      assertMatch(stdout, new RegExp(`^1 +${best.trial} +${best.loss!.toFixed(4)} +4 `, "m"));
-    },
-  );
+  it("begins what fits, records each trial once, keeps the best one's model, and draws and tells what it found", async () => {
+    const space = { lr: { log: [1e-3, 1e-1] }, momentum: { range: [0, 0.9] }, "n-embd": [4, 6, 4096] };
+    writeFileSync(at("space.json"), JSON.stringify(space));
+    const args = sweep(
+      "tpe",
+      ...["--space", at("space.json"), "--search", "optimizer=adamw,sgd", "--steps", "4"],
+      ...["--trials", "3", "--jobs", "2", "--max-parameters", "5000"],
+    );
+    const told = await json<Told>([...args, "--plot", at("p.svg")]), done = lines("tpe");
+    assertEquals(done.map(({ trial }) => trial), [0, 1, 2]);
+    assertEquals([told.trials, told.failed, told.running], [3, 0, 0]);
+    for (const { parameters, steps, step, status, loss, model_parameters: size } of done) {
+      assertEquals([steps, step, status], [4, 4, "done"]);
+      assertEquals("momentum" in parameters, parameters.optimizer === "sgd", "it has no effect beside adamw");
+      assert(parameters["n-embd"] !== 4096 && size < 5000 && loss! > 0);
+    }
+    for (const { why } of told.not_begun) {
+      assertMatch(why, /^it has [\d,]+ parameters, and --max-parameters is 5000$/);
+    }
+    const best = done.reduce((a, b) => b.loss! < a.loss! ? b : a);
+    assertEquals([told.best.trial, told.best.loss], [best.trial, best.loss]);
+    assertEquals(readdirSync(at("tpe", "trials")).filter((name) => !name.endsWith(".json")), [
+      String(best.trial).padStart(4, "0"),
+    ]);
+    const config = JSON.parse(await output(["inspect", told.best.folder, "--json"]));
+    assertStrictEquals(config.parameters ?? best.model_parameters, best.model_parameters);
+    assertMatch(readFileSync(at("p.svg"), "utf8"), /^<svg/);
+    await fails(
+      2,
+      args,
+      /holds a sweep already; go on with --resume, give --force .*, or name another folder/,
+    );
+    const before = readFileSync(at("tpe", "results.jsonl"), "utf8");
+    assertEquals((await json<Told>([...args, "--resume"])).best, told.best);
+    assertStrictEquals(readFileSync(at("tpe", "results.jsonl"), "utf8"), before);
+    await fails(
+      2,
+      [...args, "--resume", "--clip", "2"],
+      /was begun without --clip; it cannot go on with --clip 2/,
+    );
+    await fails(
+      2,
+      [...args, "--resume", "--method", "random"],
+      /was begun with --method "tpe"; it cannot go on/,
+    );
+    const { stdout } = await call(["sweep", "-o", at("tpe"), "--status"]);
+    assertMatch(stdout, new RegExp(`^1 +${best.trial} +${best.loss!.toFixed(4)} +4 `, "m"));
+  });
 
   it("is shared by an array's workers, of whom one that is killed goes on where it was, to the rungs of asha", async () => {
     const args = (share: string): string[] =>
@@ -160,30 +151,17 @@ describe("ferrotype sweep", () => {
     assertStrictEquals(trained.lr, done[1].parameters.lr);
   });
 
-  it(
-    "records why a trial failed, and goes on; with none that did well it fails",
-    { skip: asksNothing },
-    async () => {
-      // Windows of 2000 tokens are more than the text has: known when it is read, and not before.
-      const args = [
-        "sweep",
-        at("t.txt"),
-        "-o",
-        at("bad"),
-        "--search",
-        "block-size=2000,3000",
-        "--n-embd",
-        "4",
-      ];
-      const { code, stderr, stdout } = await call([...args, "--trials", "1", "--steps", "2"]);
-      assertStrictEquals(code, 1);
-      assertMatch(stdout, /1 trial failed \(0\): train: .* has \d+ tokens to learn from/);
-      assertMatch(stderr, /^ferrotype: sweep: 1 trial and all failed; the first: train: /m);
-      assertStrictEquals(lines("bad")[0].loss, null);
-    },
-  );
+  it("records why a trial failed, and goes on; with none that did well it fails", async () => {
+    // Windows of 2000 tokens are more than the text has: known when it is read, and not before.
+    const args = ["sweep", at("t.txt"), "-o", at("bad"), "--search", "block-size=2000,3000", "--n-embd", "4"];
+    const { code, stderr, stdout } = await call([...args, "--trials", "1", "--steps", "2"]);
+    assertStrictEquals(code, 1);
+    assertMatch(stdout, /1 trial failed \(0\): train: .* has \d+ tokens to learn from/);
+    assertMatch(stderr, /^ferrotype: sweep: 1 trial and all failed; the first: train: /m);
+    assertStrictEquals(lines("bad")[0].loss, null);
+  });
 
-  it("says what of a space cannot be", { skip: asksNothing }, async () => {
+  it("says what of a space cannot be", async () => {
     const tries: [string[], RegExp][] = [
       [[], /there is nothing to search; give --search NAME=VALUES/],
       [["--search", "lr"], /--search is "lr", expected NAME=VALUES/],
@@ -230,7 +208,7 @@ describe("ferrotype sweep", () => {
   });
 });
 
-describe("a space as options and files write it", { skip: asksNothing }, () => {
+describe("a space as options and files write it", () => {
   it("is the same in both", () => {
     const flags = [
       "n-layer=6,2,4",
@@ -269,7 +247,7 @@ describe("a space as options and files write it", { skip: asksNothing }, () => {
   });
 });
 
-describe("the memory of a trial", { skip: asksNothing }, () => {
+describe("the memory of a trial", () => {
   it("grows with what training needs", () => {
     const settings = {
       ...{ "batch-size": 4, "block-size": 8, "n-layer": 2, "n-embd": 16, "vocab-size": 0, momentum: 0 },

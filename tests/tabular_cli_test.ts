@@ -62,7 +62,7 @@ describe("ferrotype tabular", () => {
     },
   );
 
-  it("trains classes, predicts, inspects and explains", async () => {
+  it("trains classes, predicts, inspects and explains", { skip: asksNothing }, async () => {
     await inFolder(async (folder) => {
       const csv = join(folder, "data.csv"), model = join(folder, "model.safetensors");
       writeFileSync(csv, madeUp(160, "class"));
