@@ -15,9 +15,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { distributed, setThreads, tensor } from "../mod.ts";
 import { ferrotype } from "./_command.ts";
+import { repository } from "./_data.ts";
 import { dealOut } from "../src/distributed/zero.ts";
 import { type MpiRun, mpiRuns, onRanks } from "./_mpi.ts";
 import { type RanksResult, type RanksRun, trainOnRanks } from "./_ranks.ts";
+import { inOneFile } from "./_program.ts";
 import { after, before, describe, it } from "./_suite.ts";
 import { asksNothing, isFull, width } from "./_width.ts";
 
@@ -45,7 +47,7 @@ const known: Record<string, Promise<RanksResult>> = {};
 
 async function trained(run: MpiRun, ranks: number, what: readonly RanksRun[]): Promise<RanksResult[]> {
   const results = join(folder, "results");
-  const { code, stderr } = await onRanks(run, ranks, "tests/_ranks.ts", [
+  const { code, stderr } = await onRanks(run, ranks, await inOneFile("_ranks.ts"), [
     "train",
     JSON.stringify(what),
     results,
@@ -102,7 +104,7 @@ for (const run of mpiRuns) {
     const mine = isFirst ? runs : runs.filter(({ name }) => name === "exact");
 
     it("have collectives of every dtype", async () => {
-      const { code, stdout, stderr } = await onRanks(run, 2, "tests/_ranks.ts", ["collectives"]);
+      const { code, stdout, stderr } = await onRanks(run, 2, await inOneFile("_ranks.ts"), ["collectives"]);
       assertEquals([code, stdout], [0, "all right\nall right\n"], stderr);
     });
 
@@ -153,7 +155,10 @@ for (const run of mpiRuns) {
     it("end all together when one ends, is killed, stopped, hangs, has other data or loses the way", async () => {
       await Promise.all(
         Object.entries(faults).map(async ([how, says]) => {
-          const { code, stdout, stderr } = await onRanks(run, 2, "tests/_ranks.ts", ["fault", how]);
+          const { code, stdout, stderr } = await onRanks(run, 2, await inOneFile("_ranks.ts"), [
+            "fault",
+            how,
+          ]);
           assert(code !== 0, how);
           // MPICH tells on standard output of a process that was killed.
           assertMatch(stderr + stdout, says, how);
@@ -169,7 +174,7 @@ for (const run of mpiRuns) {
     if (isFirst) return;
 
     it("leave a WebAssembly trap the error that it is", async () => {
-      const { code, stdout, stderr } = await onRanks(run, 2, "tests/_ranks.ts", ["fault", "trap"]);
+      const { code, stdout, stderr } = await onRanks(run, 2, await inOneFile("_ranks.ts"), ["fault", "trap"]);
       assertEquals([code, stdout], [0, "an error: RuntimeError\n".repeat(2)], stderr);
     });
 
@@ -198,7 +203,7 @@ for (const run of mpiRuns) {
       const first = await onRanks(
         run,
         2,
-        "cli/main.ts",
+        join(repository, "cli/main.ts"),
         begin(at("two"), "--stop-after", "10", "--zero", "1", "--trace", at("trace.json")),
       );
       assertStrictEquals(first.code, 0, first.stderr);
