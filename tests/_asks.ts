@@ -61,7 +61,7 @@ const shared: Readonly<Record<string, readonly string[]>> = {
 
 /** Words for threads, growing memory, devices, the network and a runtime's own globals. */
 const words =
-  /\b(?:[sg]etThreads|setMaxMemory|maxMemory|openWebGpu|requestGpuAdapter|spawnWorker|fetch\(|Worker\(|(?:Deno|Bun)\.|navigator\.|process\.(?:on\(|kill))/;
+  /\b(?:[sg]etThreads|setMaxMemory|maxMemory|openWebGpu|requestGpuAdapter|spawnWorker|DecompressionStream|fetch\(|Worker\(|(?:Deno|Bun)\.|navigator\.|process\.(?:on\(|kill))/;
 
 const imports = /^(?:import|export)\s+(?!type\b)(?:([^;"']*?)\s+from\s+)?"([^"]+)";/gm;
 
