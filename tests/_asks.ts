@@ -5,7 +5,8 @@
  * A file that asks for nothing computes, and what it computes is its engine's: Deno and Node share one (V8), so one of them
  * answers for both, and Bun (JavaScriptCore) for itself. Most of these follow a program (options, messages, files, search, what a model is
  * told) that means the same on every engine; what an engine makes by itself is machine code of kernels, formulas, the bits of
- * numbers and patterns over text. A file that tries these names them, and such files alone run on a second engine.
+ * numbers and patterns over text. A file that tries these names them, and such files alone run on a second engine; but for those of whole
+ * models and what they write, whose every step is one of these kernels.
  *
  * @module
  */
@@ -64,11 +65,15 @@ const words =
 
 const imports = /^(?:import|export)\s+(?!type\b)(?:([^;"']*?)\s+from\s+)?"([^"]+)";/gm;
 
-/** Rooms whose work is an engine's: kernels and their formulas, numbers of few bits, texts and their patterns. */
-const ofEngine = /^\.\.\/src\/(?:(?:backends|expr|text|tabular\/csv)\/|core\/(?:half|quantize)\.)/;
+/** Rooms whose work is an engine's: kernels and their formulas, texts and their patterns. */
+const ofEngine = /^\.\.\/src\/(?:backends|expr|text|tabular\/csv)\//;
 
-/** Helpers by which a test gives all that a device computes, one device after the other. */
-const devices = /^(?:_devices|_gradients|_ops_golden|_random_program)\.ts$|^fuzz\//;
+/** What tries all that a device computes, one device after the other, and numbers of few bits. */
+const devices =
+  /^(?:_devices|_gradients|_ops_golden|_random_program)\.ts$|^fuzz\/|^\.\.\/src\/core\/(?:half|quantize)\./;
+
+/** Helpers by which a test has whole models. */
+const models = /^_(?:decoder_truth|families|gpt2|language_model)\.ts$/;
 
 /** The first thing that a test file tries which its engine makes by itself, in its own words; null where there is none. */
 export function tries(file: string): string | null {
@@ -77,10 +82,9 @@ export function tries(file: string): string | null {
 
 /** The same of a file with this text. */
 export function triesOf(text: string): string | null {
-  for (const [, , from] of text.matchAll(imports)) {
-    if (ofEngine.test(from) || devices.test(from.replace("./", ""))) return from;
-  }
-  return null;
+  const named = [...text.matchAll(imports)].map(([, , from]) => from.replace(/^\.\//, ""));
+  return named.find((from) => ofEngine.test(from)) ??
+    (named.some((from) => models.test(from)) ? null : named.find((from) => devices.test(from)) ?? null);
 }
 
 const known = new Map<string, string | null>();

@@ -4,14 +4,13 @@
  * @module
  */
 import { spawn } from "node:child_process";
-import { join } from "node:path";
 import process from "node:process";
-import { nodeCache, repository } from "./_data.ts";
+import { nodeCache } from "./_data.ts";
 
-/** Runs a file of `tests` with arguments. Gives how many calls it made, null when it was killed. */
-export function runDying(name: string, args: readonly string[]): Promise<number | null> {
+/** Runs a program, by its path, with arguments. Gives how many calls it made, null when it was killed. */
+export function runDying(program: string, args: readonly string[]): Promise<number | null> {
   const before = "Deno" in globalThis ? ["run", "-A", "--no-check"] : [];
-  const child = spawn(process.execPath, [...before, join(repository, "tests", name), ...args], {
+  const child = spawn(process.execPath, [...before, program, ...args], {
     env: { NODE_COMPILE_CACHE: nodeCache, ...process.env },
     stdio: ["ignore", "pipe", "pipe"],
   });
@@ -24,7 +23,7 @@ export function runDying(name: string, args: readonly string[]): Promise<number 
       // Deno tells a killed child by 128 + 9.
       if (signal === "SIGKILL" || code === 137) resolve(null);
       else if (code === 0) resolve(Number(out));
-      else reject(new Error(`${name} ended with ${code}: ${errors}`));
+      else reject(new Error(`${program} ended with ${code}: ${errors}`));
     });
   });
 }

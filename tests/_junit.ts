@@ -12,7 +12,7 @@ export interface TestResult {
   readonly outcome: "passed" | "failed" | "skipped";
   /** What failed and where, or why it was skipped; may be empty. */
   readonly detail: string;
-  /** The file in `tests/`, where a suite of the report is called after one. */
+  /** The file in `tests/`, where a suite of the report is called after one, or Deno says that it was declared there. */
   readonly file?: string;
 }
 
@@ -36,8 +36,10 @@ export function parseJUnit(xml: string): TestResult[] {
         // Deno puts the whole path into the name and calls its suites after files, as Bun does its outermost.
         const path = suites.filter((suite) => !/\.(ts|js|tsx|mjs)$/.test(suite));
         [name, outcome, detail] = [[...path, attribute("name")].join(" > "), "passed", ""];
-        file = suites.map((suite) => /(?:^|\/)tests\/(.+_test\.ts)$/.exec(suite.replaceAll("\\", "/"))?.[1])
-          .find((one) => one !== undefined);
+        file = [...suites, attribute("classname")].map(fileIn).find((one) => one !== undefined);
+        // A suite of Deno's that is called after a file.
+        const own = /^tests\/(\S+_test\.ts)(?: > |$)/.exec(name);
+        if (own !== null && file === undefined) [file, name] = [own[1], name.slice(own[0].length)];
       }
       if (closing || single) results.push({ name, outcome, detail, ...(file === undefined ? {} : { file }) });
     } else if (!closing && (element === "failure" || element === "error")) {
@@ -48,13 +50,24 @@ export function parseJUnit(xml: string): TestResult[] {
       detail = attribute("message");
     }
   }
+  // Of what is inside another test Deno does not say where it was declared.
+  const outer = results.filter((test) => test.file !== undefined);
+  for (const [i, test] of results.entries()) {
+    const around = test.file ?? outer.find(({ name }) => test.name.startsWith(`${name} > `))?.file;
+    if (around !== undefined) results[i] = { ...test, file: around };
+  }
   return results.filter((test) => {
     const inside = results.filter((other) =>
-      (other.file ?? test.file) === (test.file ?? other.file) && other.name.startsWith(`${test.name} > `)
+      (other.file ?? test.file) === (test.file ?? other.file) &&
+      (test.name === "" ? other.name !== "" : other.name.startsWith(`${test.name} > `))
     );
     return inside.length === 0 ||
       (test.outcome === "failed" && !inside.some((other) => other.outcome === "failed"));
   });
+}
+
+function fileIn(path: string): string | undefined {
+  return /(?:^|\/)tests\/(.+_test\.ts)$/.exec(path.replaceAll("\\", "/"))?.[1];
 }
 
 const entities: Record<string, string> = { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" };

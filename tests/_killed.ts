@@ -1,6 +1,6 @@
 /**
  * Writers that are killed: what they leave is the old state or the new, never half of each, and nothing of it is left
- * when the next one has written. In all 100 are killed (33 on the second and third runtime), with `FERROTYPE_KILLS=1000` so many.
+ * when the next one has written. In all 100 are killed (11, one of each kind, on the second and third runtime), with `FERROTYPE_KILLS=1000` so many.
  *
  * @module
  */
@@ -20,9 +20,10 @@ import {
   kindsOfWrites,
   type Which,
 } from "./_kinds_of_writes.ts";
+import { inOneFile } from "./_program.ts";
 import { width } from "./_width.ts";
 
-const kills = Number(process.env.FERROTYPE_KILLS ?? width(100, 33));
+const kills = Number(process.env.FERROTYPE_KILLS ?? width(100, 11));
 const seed = Number(process.env.FERROTYPE_SEED ?? 13);
 
 /** What an undisturbed write of a state leaves, in a new folder or over the other state. */
@@ -53,7 +54,7 @@ async function undisturbedWrites(kind: KindOfWrite, place: string): Promise<Map<
     }
   }
   // A process of its own makes as many; and what the runtime keeps of the sources for the next process, it keeps as one ends well.
-  const calls = await runDying("_killed_writer.ts", [
+  const calls = await runDying(await inOneFile("_killed_writer.ts"), [
     kind.name,
     mkdtempSync(join(place, "whole-")),
     "0",
@@ -77,7 +78,12 @@ async function killMany(
     const whole = undisturbed.get(`${before} ${which}`)!, old = undisturbed.get(`${which} ${before}`);
     const folder = mkdtempSync(join(place, "killed-")), at = 1 + random.integer(0, whole.calls + 1);
     if (before !== null) await kind.write(folder, before);
-    const calls = await runDying("_killed_writer.ts", [kind.name, folder, String(which), String(at)]);
+    const calls = await runDying(await inOneFile("_killed_writer.ts"), [
+      kind.name,
+      folder,
+      String(which),
+      String(at),
+    ]);
     if (calls !== null) {
       // There were fewer calls than that.
       assert(calls < at, `${calls} calls, and the ${at}th did not kill`);

@@ -49,11 +49,11 @@ export interface EndedRanks {
   stderr: string;
 }
 
-/** Runs a file of the repository on `ranks` ranks, on the runtime that runs the test. */
+/** Runs a program, by its path, on `ranks` ranks, on the runtime that runs the test. */
 export function onRanks(
   run: MpiRun,
   ranks: number,
-  file: string,
+  program: string,
   args: readonly string[],
   started?: (pid: number) => void,
 ): Promise<EndedRanks> {
@@ -66,7 +66,7 @@ export function onRanks(
     String(ranks),
     process.execPath,
     ...before,
-    join(repository, file),
+    program,
     ...args,
   ], {
     cwd: repository,

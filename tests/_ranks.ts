@@ -186,7 +186,7 @@ async function fault(how: string): Promise<void> {
   await distributed.allReduce(tensor([1]));
 }
 
-if (import.meta.main ?? process.argv[1]?.endsWith("_ranks.ts")) {
+if (import.meta.main ?? /_ranks\.m?[jt]s$/.test(process.argv[1] ?? "")) {
   const [, , what, ...rest] = process.argv;
   await setThreads(1);
   // Where a rank is to be missed it is missed soon; elsewhere a busy machine may keep one waiting.

@@ -21,7 +21,7 @@ export const runOptions: Options = {
   },
   all: {
     help:
-      "every file on every runtime, also what asks nothing of its runtime and ran on another of its engine",
+      "every file on every runtime, each in a process of its own, also what asks nothing of its runtime and ran on another",
   },
   jobs: {
     value: "N",

@@ -36,20 +36,29 @@ function report(names: readonly string[], reason: string): void {
   else appendFileSync(file, `${JSON.stringify({ name, reason })}\n`);
 }
 
+/** Deno tells of what is declared here that it is of this file; so, among files in one process (`_batch.ts`), it is put into a suite. */
+function inFile(declare: () => void): void {
+  const file = process.env.FERROTYPE_TEST;
+  if (file === undefined || suite.names.length > 0) declare();
+  else test.describe(`tests/${file}`, declare);
+}
+
 /** Declares a suite. */
 export function describe(name: string, ...rest: [() => void] | [Options, () => void]): void {
   const declare = rest.at(-1) as () => void, { skip = false } = rest.length > 1 ? rest[0] as Options : {};
   const own: Suite = { names: [...suite.names, name], skip: suite.skip || skip };
   // Bun calls back when the suite around it is done.
-  test.describe(name, () => {
-    const outer = suite;
-    suite = own;
-    try {
-      declare();
-    } finally {
-      suite = outer;
-    }
-  });
+  inFile(() =>
+    test.describe(name, () => {
+      const outer = suite;
+      suite = own;
+      try {
+        declare();
+      } finally {
+        suite = outer;
+      }
+    })
+  );
 }
 
 /** Declares a test. */
@@ -57,12 +66,14 @@ export function it(name: string, ...rest: [Run] | [Options, Run]): void {
   const run = rest.at(-1) as Run, { skip = false } = rest.length > 1 ? rest[0] as Options : {};
   const names = [...suite.names, name], reason = suite.skip || skip;
   if (reason === false) {
-    test.it(name, async () => {
-      await run({ skip: (reason) => report(names, reason) });
-    });
+    inFile(() =>
+      test.it(name, async () => {
+        await run({ skip: (reason) => report(names, reason) });
+      })
+    );
   } else {
     report(names, reason);
-    test.it(name, { skip: reason }, () => {});
+    inFile(() => test.it(name, { skip: reason }, () => {}));
   }
 }
 

@@ -20,3 +20,8 @@ export function width<T>(full: T, short: T): T {
 
 /** For the `skip` of a test that judges what is learned or lost, which no engine has a part in: it runs where campaigns are full. */
 export const judgedOnce: string | false = isFull ? false : "what is learned and lost is judged once, on Deno";
+
+/** For the `skip` of a test that asks its runtime for nothing, in a file whose others do (`_asks.ts` judges files). */
+export const asksNothing: string | false = isFull
+  ? false
+  : "asks nothing of its runtime, in a file whose other tests do: done once, on Deno";

@@ -3,7 +3,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
-import { asks, asksOf } from "./_asks.ts";
+import { asks, asksOf, tries, triesOf } from "./_asks.ts";
 import { repository } from "./_data.ts";
 
 const of = (...lines: string[]): string | null => asksOf("one_test.ts", lines.join("\n"));
@@ -67,6 +67,48 @@ describe("what a test asks of its runtime", () => {
     }
     for (const file of ["choice", "ops_golden", "text", "tabular_metrics"]) {
       assertEquals(asks(`${file}_test.ts`), null, file);
+    }
+  });
+});
+
+describe("what a test tries that its engine makes", () => {
+  const of = (...lines: string[]): string | null => triesOf(lines.join("\n"));
+
+  it("is kernels, formulas, bits and patterns, and nothing in a program that only follows its own text", () => {
+    for (
+      const from of [
+        "../src/backends/cpu/kernels/matmul.ts",
+        "../src/expr/table.ts",
+        "../src/core/half.ts",
+        "../src/text/split.ts",
+        "_devices.ts",
+        "fuzz/device.ts",
+      ]
+    ) {
+      assertEquals(of(`import {\n  a,\n} from "${from.startsWith(".") ? from : `./${from}`}";`), from);
+    }
+    assertEquals(
+      of('import { readCsv } from "../mod.ts";', 'import type { View } from "../src/backends/contract.ts";'),
+      null,
+    );
+    // Every step of a whole model is a kernel that is tried by itself.
+    const whole = 'import { tinyGpt2 } from "./_gpt2.ts";';
+    assertEquals(of(whole, 'import { eachDevice } from "./_devices.ts";'), null);
+    assertEquals(
+      of(whole, 'import { createCpuBackend } from "../src/backends/cpu/backend.ts";'),
+      "../src/backends/cpu/backend.ts",
+    );
+  });
+
+  it("is found in every file of a backend, of operations, of compiled functions and of texts", () => {
+    const files = readdirSync(join(repository, "tests")).filter((file) =>
+      /^(assembler|autograd|backend_(?!webgpu)|cpu|expr|ops|text|tokenizers)_?.*_test\.ts$/.test(file) &&
+      asks(file) === null
+    );
+    assert(files.length > 30, `only ${files.length} files`);
+    assertEquals(files.filter((file) => tries(file) === null), []);
+    for (const file of ["options", "search", "onnx_test", "generate_beam", "tabular_metrics"]) {
+      assertEquals(tries(`${file.replace(/_test$/, "")}_test.ts`), null, file);
     }
   });
 });

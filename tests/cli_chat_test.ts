@@ -3,8 +3,9 @@
  */
 import { assert, assertEquals, assertMatch, assertStrictEquals } from "@std/assert";
 import { spawnSync } from "node:child_process";
-import { describe, it } from "node:test";
+import { describe, it } from "./_suite.ts";
 import { ferrotype, interrupt } from "./_command.ts";
+import { asksNothing } from "./_width.ts";
 
 describe("ferrotype chat", () => {
   it("answers line after line, the same for the same seed, and ends with its input", async () => {
@@ -37,7 +38,7 @@ describe("ferrotype chat", () => {
   });
 });
 
-describe("ferrotype completions", () => {
+describe("ferrotype completions", { skip: asksNothing }, () => {
   it("print scripts that their shells accept", async () => {
     for (const shell of ["bash", "zsh", "fish"]) {
       const { code, stdout } = await ferrotype(["completions", shell]);

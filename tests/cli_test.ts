@@ -4,12 +4,13 @@
 import { assert, assertEquals, assertMatch, assertNotEquals, assertStrictEquals } from "@std/assert";
 import { cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { describe, it } from "node:test";
+import { describe, it } from "./_suite.ts";
 import { commands } from "../cli/commands/mod.ts";
 import { version } from "../cli/version.ts";
 import { call, type Ended, fails, ferrotype, interrupt, json, output } from "./_command.ts";
 import { dataPath, repository } from "./_data.ts";
 import { assertNear, inFolder, makeFolder, readGolden, tinyFolder } from "./_gpt2.ts";
+import { asksNothing } from "./_width.ts";
 
 const tiny = ["--model", tinyFolder];
 
@@ -198,7 +199,7 @@ describe("ferrotype generate", () => {
   });
 });
 
-describe("ferrotype logits and eval", () => {
+describe("ferrotype logits and eval", { skip: asksNothing }, () => {
   it("gives the recorded logits and loss", async () => {
     const { prompts, full_logits: { logits: [rows] } } = readGolden(), [ids] = prompts.single.ids;
     const args = ["logits", "--prompt-ids", ids.join(" "), ...tiny], expected = prompts.single.last_logits[0];
@@ -254,7 +255,7 @@ describe("ferrotype logits and eval", () => {
   });
 });
 
-describe("ferrotype tokenize", () => {
+describe("ferrotype tokenize", { skip: asksNothing }, () => {
   it("goes from text to ids and back", async () => {
     const text = "The end, naïvely: 😀\n";
     const { ids, tokens, count } = await json<{ ids: number[]; tokens: string[]; count: number }>([
@@ -291,7 +292,7 @@ describe("ferrotype tokenize", () => {
   });
 });
 
-describe("ferrotype explain", () => {
+describe("ferrotype explain", { skip: asksNothing }, () => {
   it("prints the program of a decoding step, and of a training step of any size", async () => {
     const step = await output(["explain", ...tiny]);
     assertMatch(step, /asked for: \d+ operations[^]*attentionStep[^]*done in each run[^]*memory: /);
@@ -304,7 +305,7 @@ describe("ferrotype explain", () => {
   });
 });
 
-describe("ferrotype inspect and convert", () => {
+describe("ferrotype inspect and convert", { skip: asksNothing }, () => {
   it("reads a header and no more", async () => {
     const found = await json<Inspected>(["inspect", dataPath("gpt2-tiny", "model.safetensors")], ferrotype);
     assertEquals([found.tensors.length, found.parameters, found.bytes], [28, 43_904, 4 * 43_904]);

@@ -12,6 +12,7 @@ import { call, fails, ferrotype, interrupt, json, output } from "./_command.ts";
 import { repository } from "./_data.ts";
 import { findRuntimes, type FoundRuntime, runtimeKinds } from "./_runtimes.ts";
 import { after, before, describe, it } from "./_suite.ts";
+import { asksNothing } from "./_width.ts";
 
 interface Result {
   out: string;
@@ -180,7 +181,7 @@ describe("ferrotype train", () => {
     assertEquals([code, stdout, stderr], [0, "", ""]);
   });
 
-  it("goes on from another model, with its tokenizer", async () => {
+  it("goes on from another model, with its tokenizer", { skip: asksNothing }, async () => {
     const other = at("other.txt");
     writeFileSync(other, text.replaceAll("cat", "rat").slice(0, 1500));
     // The first model may be gone when the run is resumed.
@@ -218,61 +219,67 @@ describe("ferrotype train", () => {
     assertStrictEquals(JSON.parse(readFileSync(at("tuned", "config.json"), "utf8")).resid_pdrop, 0);
   });
 
-  it("trains an adapter beside a model, stops and goes on, and refuses another model", async () => {
-    cpSync(at("whole"), at("under"), { recursive: true });
-    const tune = (out: string): string[] => [
-      ...[
-        "train",
-        file,
-        "-o",
-        at(out),
-        "--init",
-        at("under"),
-        "--lora",
-        "2",
-        "--lora-targets",
-        "c_attn,c_fc",
-      ],
-      ...[
-        "--lora-dropout",
-        "0.1",
-        "--dora",
-        "--steps",
-        "20",
-        "--eval-every",
-        "10",
-        "--threads",
-        "1",
-        "--quiet",
-      ],
-      ...["--optimizer", "muon", "--lora-alpha", "3", "--block-size", "16"],
-    ];
-    await output(tune("adapter"));
-    await output([...tune("adapter-parts"), "--stop-after", "7"]);
-    const again = ["train", file, "-o", at("adapter-parts"), "--resume", "--threads", "1", "--quiet"];
-    await output(again);
-    for (const name of ["adapter_model.safetensors", "adapter_config.json"]) {
-      assertEquals(readFileSync(at("adapter-parts", name)), readFileSync(at("adapter", name)), name);
-    }
-    assert(!existsSync(at("adapter", "model.safetensors")));
-    const { r, lora_alpha, target_modules, use_dora } = JSON.parse(
-      readFileSync(at("adapter", "adapter_config.json"), "utf8"),
-    );
-    assertEquals([r, lora_alpha, target_modules, use_dora], [2, 3, ["c_attn", "c_fc"], true]);
-    const held = log("adapter").filter((e) => e.eval_loss !== undefined);
-    assert(held[1].eval_loss < held[0].eval_loss);
-    await fails(2, [...again, "--lora", "3"], /begun with --lora 2; it cannot go on with 3/);
-    await fails(2, [...again, "--rslora"], /begun without --rslora/);
-    await fails(2, tune("adapter"), /holds a run already/);
-    const ask = ["logits", "--model", at("under"), "--prompt-ids", "1,2,3"];
-    const plain = await json<{ last: number[] }>(ask),
-      changed = await json<{ last: number[] }>([...ask, "--lora", at("adapter")]);
-    assert(plain.last.some((x, i) => Math.abs(x - changed.last[i]) > 1e-4));
-    cpSync(at("quiet"), at("under"), { recursive: true, force: true });
-    await fails(2, again, /holds other weights than those that the adapter was begun beside/);
-  });
+  it(
+    "trains an adapter beside a model, stops and goes on, and refuses another model",
+    { skip: asksNothing },
+    async () => {
+      cpSync(at("whole"), at("under"), { recursive: true });
+      const tune = (out: string): string[] => [
+        ...[
+          "train",
+          file,
+          "-o",
+          at(out),
+          "--init",
+          at("under"),
+          "--lora",
+          "2",
+          "--lora-targets",
+          "c_attn,c_fc",
+        ],
+        ...[
+          "--lora-dropout",
+          "0.1",
+          "--dora",
+          "--steps",
+          "20",
+          "--eval-every",
+          "10",
+          "--threads",
+          "1",
+          "--quiet",
+        ],
+        ...["--optimizer", "muon", "--lora-alpha", "3", "--block-size", "16"],
+      ];
+      await output(tune("adapter"));
+      await output([...tune("adapter-parts"), "--stop-after", "7"]);
+      const again = ["train", file, "-o", at("adapter-parts"), "--resume", "--threads", "1", "--quiet"];
+      await output(again);
+      for (const name of ["adapter_model.safetensors", "adapter_config.json"]) {
+        assertEquals(readFileSync(at("adapter-parts", name)), readFileSync(at("adapter", name)), name);
+      }
+      assert(!existsSync(at("adapter", "model.safetensors")));
+      const { r, lora_alpha, target_modules, use_dora } = JSON.parse(
+        readFileSync(at("adapter", "adapter_config.json"), "utf8"),
+      );
+      assertEquals([r, lora_alpha, target_modules, use_dora], [2, 3, ["c_attn", "c_fc"], true]);
+      const held = log("adapter").filter((e) => e.eval_loss !== undefined);
+      assert(held[1].eval_loss < held[0].eval_loss);
+      await fails(2, [...again, "--lora", "3"], /begun with --lora 2; it cannot go on with 3/);
+      await fails(2, [...again, "--rslora"], /begun without --rslora/);
+      await fails(2, tune("adapter"), /holds a run already/);
+      const ask = ["logits", "--model", at("under"), "--prompt-ids", "1,2,3"];
+      const plain = await json<{ last: number[] }>(ask),
+        changed = await json<{ last: number[] }>([...ask, "--lora", at("adapter")]);
+      assert(plain.last.some((x, i) => Math.abs(x - changed.last[i]) > 1e-4));
+      cpSync(at("quiet"), at("under"), { recursive: true, force: true });
+      await fails(2, again, /holds other weights than those that the adapter was begun beside/);
+    },
+  );
 
-  it("optimizers of every kind and schedules: stopped and resumed is what it would have been", async () => {
+  it("optimizers of every kind and schedules: stopped and resumed is what it would have been", {
+    skip: asksNothing,
+  }, async () => {
     const schedules = ["step", "exponential", "noam", "wsd"], names = ["sgd", "lion", "muon", "adafactor"];
     for (const [i, optimizer] of names.entries()) {
       const more = ["--optimizer", optimizer, "--schedule", schedules[i], "--steps", "8", "--quiet"];
@@ -285,36 +292,46 @@ describe("ferrotype train", () => {
     }
   });
 
-  it("averages weights, goes through epochs and stops early: stopped and resumed is what it would have been", async () => {
-    const more = ["--ema", "0.9", "--shuffle", "epoch", "--patience", "2", "--min-delta", "0.5", "--quiet"];
-    const long = [...more, "--steps", "40", "--eval-every", "4"];
-    const whole = await json<Result & { stopped_early: boolean }>(begin("averaged", ...long));
-    assertEquals([whole.finished, whole.stopped_early, whole.interrupted], [true, true, false]);
-    assert(whole.step < 40);
-    await output(begin("averaged-parts", ...long, "--stop-after", "5"));
-    await output(resume("averaged-parts", "--quiet"));
-    assertSame("averaged-parts", "averaged");
-    assertStrictEquals((await json<Result>(resume("averaged-parts", "--quiet"))).step, whole.step);
-    // What is written is what was judged: the average of the best checkpoint.
-    const { best_loss } = whole, entries = log("averaged").filter((e) => e.eval_loss !== undefined);
-    const best = entries.find((e) => e.eval_loss === best_loss)!;
-    const saved = at("averaged", "checkpoints", `step-${String(best.step).padStart(8, "0")}`);
-    const model = await openSafetensors(at("averaged", "model.safetensors"));
-    const average = await openSafetensors(join(saved, "ema.safetensors"));
-    const weights = await openSafetensors(join(saved, "model.safetensors"));
-    for (const name of average.names) {
-      const [a, b, c] = await Promise.all(
-        [average, model, weights].map((file) => file.view(name).read("f32")),
+  it(
+    "averages weights, goes through epochs and stops early: stopped and resumed is what it would have been",
+    { skip: asksNothing },
+    async () => {
+      const more = ["--ema", "0.9", "--shuffle", "epoch", "--patience", "2", "--min-delta", "0.5", "--quiet"];
+      const long = [...more, "--steps", "40", "--eval-every", "4"];
+      const whole = await json<Result & { stopped_early: boolean }>(begin("averaged", ...long));
+      assertEquals([whole.finished, whole.stopped_early, whole.interrupted], [true, true, false]);
+      assert(whole.step < 40);
+      await output(begin("averaged-parts", ...long, "--stop-after", "5"));
+      await output(resume("averaged-parts", "--quiet"));
+      assertSame("averaged-parts", "averaged");
+      assertStrictEquals((await json<Result>(resume("averaged-parts", "--quiet"))).step, whole.step);
+      // What is written is what was judged: the average of the best checkpoint.
+      const { best_loss } = whole, entries = log("averaged").filter((e) => e.eval_loss !== undefined);
+      const best = entries.find((e) => e.eval_loss === best_loss)!;
+      const saved = at("averaged", "checkpoints", `step-${String(best.step).padStart(8, "0")}`);
+      const model = await openSafetensors(at("averaged", "model.safetensors"));
+      const average = await openSafetensors(join(saved, "ema.safetensors"));
+      const weights = await openSafetensors(join(saved, "model.safetensors"));
+      for (const name of average.names) {
+        const [a, b, c] = await Promise.all(
+          [average, model, weights].map((file) => file.view(name).read("f32")),
+        );
+        assertEquals(a, b, name);
+        assert(String(a) !== String(c), name);
+      }
+      await Promise.all([model, average, weights].map((file) => file.close()));
+      await fails(2, resume("averaged", "--ema", "0.5"), /begun with --ema 0\.9; it cannot go on with 0\.5/);
+      await fails(
+        2,
+        resume("averaged", "--shuffle", "random"),
+        /begun with --shuffle epoch; it cannot go on/,
       );
-      assertEquals(a, b, name);
-      assert(String(a) !== String(c), name);
-    }
-    await Promise.all([model, average, weights].map((file) => file.close()));
-    await fails(2, resume("averaged", "--ema", "0.5"), /begun with --ema 0\.9; it cannot go on with 0\.5/);
-    await fails(2, resume("averaged", "--shuffle", "random"), /begun with --shuffle epoch; it cannot go on/);
-  });
+    },
+  );
 
-  it("learns from examples, packed or not: stopped and resumed is what it would have been", async () => {
+  it("learns from examples, packed or not: stopped and resumed is what it would have been", {
+    skip: asksNothing,
+  }, async () => {
     const base = at("whole"),
       lines = (n: number): string =>
         Array.from(
@@ -412,7 +429,7 @@ describe("ferrotype train", () => {
     assert(!existsSync(at("x")));
   });
 
-  it("other families by their sizes", async () => {
+  it("other families by their sizes", { skip: asksNothing }, async () => {
     const more = ["--family", "llama", "--n-kv-head", "1", "--n-inner", "24", "--steps", "3", "--quiet"];
     await output(begin("llama", ...more));
     const config = JSON.parse(readFileSync(at("llama", "config.json"), "utf8"));
@@ -420,7 +437,7 @@ describe("ferrotype train", () => {
     await fails(2, begin("no", "--n-kv-head", "1", "--steps", "3"), /as many heads of keys as of queries/);
   });
 
-  it("learns a vocabulary, accumulates gradients, stores bf16", async () => {
+  it("learns a vocabulary, accumulates gradients, stores bf16", { skip: asksNothing }, async () => {
     const more = [
       "--vocab-size",
       "270",
@@ -454,14 +471,14 @@ describe("ferrotype train", () => {
   const vega = existsSync(join(repository, "node_modules", "vega-lite"))
     ? false
     : "vega-lite is not installed; run npm install";
-  it("draws the loss curve", { skip: vega }, async () => {
+  it("draws the loss curve", { skip: asksNothing || vega }, async () => {
     await call(begin("drawn", "--steps", "20", "--eval-every", "10", "--plot", at("loss.svg")));
     const svg = readFileSync(at("loss.svg"), "utf8");
     assertMatch(svg, /^<svg [^>]*xmlns/);
     assert(svg.includes("held out") && svg.includes("text.txt") && svg.includes("loss, nats a token"));
   });
 
-  it("refuses what cannot go together", async () => {
+  it("refuses what cannot go together", { skip: asksNothing }, async () => {
     await fails(2, ["train", file], /say where to write with -o DIR/);
     await fails(2, begin("whole", ...steps), /holds a run already; go on with --resume/);
     await fails(2, resume("nothing"), /training\.json is not there; no run was begun/);
@@ -533,7 +550,7 @@ describe("ferrotype train --deterministic", () => {
     assertStrictEquals(JSON.parse(readFileSync(at("same", "training.json"), "utf8")).deterministic, true);
   });
 
-  it("is what a run is from its beginning, on the cpu device", async () => {
+  it("is what a run is from its beginning, on the cpu device", { skip: asksNothing }, async () => {
     await output(begin("plain", ...steps, "--stop-after", "1", "--quiet"));
     await fails(2, resume("plain", "--deterministic"), /begun without --deterministic/);
     await fails(

@@ -69,8 +69,8 @@ async function check(seed: number, device: DeviceName): Promise<void> {
   assert(traces <= 2, `program ${seed} was traced ${traces} times`);
 }
 
-/** RANDOM_PROGRAMS=100000:500 tries 500 programs from number 100000 on. Default: 2,010 on Deno, 150 elsewhere. */
-const [first, count] = (process.env.RANDOM_PROGRAMS ?? width("1:670", "1:50")).split(
+/** RANDOM_PROGRAMS=100000:500 tries 500 programs from number 100000 on. Default: 750 on Deno, 75 elsewhere. */
+const [first, count] = (process.env.RANDOM_PROGRAMS ?? width("1:250", "1:25")).split(
   ":",
 )
   .map(Number);

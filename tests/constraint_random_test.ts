@@ -50,7 +50,7 @@ function draw(arena: Arena, dice: Dice, length: number): string {
 describe("random patterns", () => {
   it("allow the texts that JavaScript's own match, and no others", () => {
     const dice = new Dice(1), alphabet = ["a", "b", "a", "b", "c", "1", "é", "\n"];
-    for (let i = 0; i < width(1500, 400); i++) {
+    for (let i = 0; i < width(700, 400); i++) {
       const pattern = randomPattern(dice, 3),
         own = ofPattern(pattern),
         theirs = new RegExp(`^(?:${pattern})$`, "u");
@@ -67,7 +67,7 @@ describe("random patterns", () => {
 
   it("know how much is missing: a byte can always make it one less", () => {
     const dice = new Dice(2);
-    for (let i = 0; i < width(400, 100); i++) {
+    for (let i = 0; i < width(200, 100); i++) {
       const pattern = randomPattern(dice, 4, 30), own = ofPattern(pattern);
       let set: PlaceSet | null = after(own, dice.text(["a", "b", "1"], 5));
       while (set !== null && set.missing > 0 && set.missing < Infinity) {
@@ -106,7 +106,7 @@ describe("random patterns", () => {
 describe("random numbers", () => {
   it("lie between their bounds, are multiples, and none is left out", () => {
     const dice = new Dice(3);
-    for (let i = 0; i < width(700, 200); i++) {
+    for (let i = 0; i < width(350, 200); i++) {
       const whole = dice.uniform() < 0.4, decimals = dice.below(4);
       const value = (): number =>
         Math.round((dice.uniform() - 0.5) * 10 ** (1 + dice.below(4) + decimals)) / 10 ** decimals;
@@ -270,7 +270,7 @@ describe("random schemas", () => {
     // deno-lint-ignore no-explicit-any
     const ajv = new (Ajv2020 as any)({ strict: false, validateFormats: false, multipleOfPrecision: 6 });
     let made = 0;
-    for (let i = 0; i < width(250, 60); i++) {
+    for (let i = 0; i < width(130, 60); i++) {
       const schema = randomSchema(dice, 3);
       let own: Arena;
       try {
@@ -290,7 +290,7 @@ describe("random schemas", () => {
         );
       }
     }
-    assert(made > width(600, 140), `${made} texts`);
+    assert(made > width(300, 140), `${made} texts`);
   });
 });
 

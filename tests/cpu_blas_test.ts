@@ -365,7 +365,7 @@ describe("every library that is there", { skip }, () => {
   const sizes = [1, 2, 3, 5, 8, 13, 16, 17, 31, 33, 64, 70];
   const pick = (): number => sizes[Math.floor(generator.uniform() * sizes.length)];
 
-  for (const library of libraries) {
+  for (const library of width(libraries, libraries.slice(0, 1))) {
     const routines = ["sgemm", ...(library.bgemm ? ["bgemm"] as const : [])] as const;
     for (const routine of routines) {
       it(`agrees with the naive product: ${library.title}, ${routine}`, () => {

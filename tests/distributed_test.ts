@@ -15,11 +15,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { distributed, setThreads, tensor } from "../mod.ts";
 import { ferrotype } from "./_command.ts";
+import { repository } from "./_data.ts";
 import { dealOut } from "../src/distributed/zero.ts";
 import { type MpiRun, mpiRuns, onRanks } from "./_mpi.ts";
 import { type RanksResult, type RanksRun, trainOnRanks } from "./_ranks.ts";
+import { inOneFile } from "./_program.ts";
 import { after, before, describe, it } from "./_suite.ts";
-import { isFull, width } from "./_width.ts";
+import { asksNothing, isFull, width } from "./_width.ts";
 
 let folder = "";
 before(() => {
@@ -45,7 +47,7 @@ const known: Record<string, Promise<RanksResult>> = {};
 
 async function trained(run: MpiRun, ranks: number, what: readonly RanksRun[]): Promise<RanksResult[]> {
   const results = join(folder, "results");
-  const { code, stderr } = await onRanks(run, ranks, "tests/_ranks.ts", [
+  const { code, stderr } = await onRanks(run, ranks, await inOneFile("_ranks.ts"), [
     "train",
     JSON.stringify(what),
     results,
@@ -102,7 +104,7 @@ for (const run of mpiRuns) {
     const mine = isFirst ? runs : runs.filter(({ name }) => name === "exact");
 
     it("have collectives of every dtype", async () => {
-      const { code, stdout, stderr } = await onRanks(run, 2, "tests/_ranks.ts", ["collectives"]);
+      const { code, stdout, stderr } = await onRanks(run, 2, await inOneFile("_ranks.ts"), ["collectives"]);
       assertEquals([code, stdout], [0, "all right\nall right\n"], stderr);
     });
 
@@ -140,15 +142,23 @@ for (const run of mpiRuns) {
       diverge: /^ferrotype: the loss is (NaN|-?Infinity) \(rank 0 on .*\); take a lower learning rate/m,
     };
     const faults: Record<string, RegExp> = {
-      exit: /^ferrotype: rank 1 on .* ended before distributed\.destroy\(\)/m,
       kill: run.family === "MPICH" ? /PID \d+ RUNNING AT/ : /rank 1 .*signal 9/,
       ...(isFirst && isFull ? other : {}),
-      stop: /^ferrotype: rank 1 on .* does not answer .*; rank 0 on .* waited \d+ s/m,
+      // What the library itself notices it notices by either.
+      ...(isFirst
+        ? {
+          exit: /^ferrotype: rank 1 on .* ended before distributed\.destroy\(\)/m,
+          stop: /^ferrotype: rank 1 on .* does not answer .*; rank 0 on .* waited \d+ s/m,
+        }
+        : {}),
     };
     it("end all together when one ends, is killed, stopped, hangs, has other data or loses the way", async () => {
       await Promise.all(
         Object.entries(faults).map(async ([how, says]) => {
-          const { code, stdout, stderr } = await onRanks(run, 2, "tests/_ranks.ts", ["fault", how]);
+          const { code, stdout, stderr } = await onRanks(run, 2, await inOneFile("_ranks.ts"), [
+            "fault",
+            how,
+          ]);
           assert(code !== 0, how);
           // MPICH tells on standard output of a process that was killed.
           assertMatch(stderr + stdout, says, how);
@@ -164,11 +174,13 @@ for (const run of mpiRuns) {
     if (isFirst) return;
 
     it("leave a WebAssembly trap the error that it is", async () => {
-      const { code, stdout, stderr } = await onRanks(run, 2, "tests/_ranks.ts", ["fault", "trap"]);
+      const { code, stdout, stderr } = await onRanks(run, 2, await inOneFile("_ranks.ts"), ["fault", "trap"]);
       assertEquals([code, stdout], [0, "an error: RuntimeError\n".repeat(2)], stderr);
     });
 
-    it("are what `ferrotype train` trains on, and a run of 2 goes on alone, bit for bit", async () => {
+    it("are what `ferrotype train` trains on, and a run of 2 goes on alone, bit for bit", {
+      skip: asksNothing,
+    }, async () => {
       const file = join(folder, "text.txt"),
         at = (name: string): string => join(folder, `${run.family}-${name}`);
       writeFileSync(file, "the cat sat on the mat. a dog ran to the hat. ".repeat(60));
@@ -191,7 +203,7 @@ for (const run of mpiRuns) {
       const first = await onRanks(
         run,
         2,
-        "cli/main.ts",
+        join(repository, "cli/main.ts"),
         begin(at("two"), "--stop-after", "10", "--zero", "1", "--trace", at("trace.json")),
       );
       assertStrictEquals(first.code, 0, first.stderr);

@@ -42,9 +42,9 @@ eachDevice((device) => {
     // A GPU that is played by a processor takes a minute for all of them; so few are tried where it or the oracle computes.
     const few = ["llama3", "gemma2", "gemma3"];
     const some = device === "cpu"
-      ? width(families, ["llama3", "gemma3"])
+      ? width(families, ["gemma3"])
       : device === "reference"
-      ? width(["gemma3"], ["llama3"])
+      ? width(["llama3"], [])
       : few;
     for (const family of some) {
       it(`${family}: steps, alone and together, are the plain forward pass`, async () => {
@@ -95,6 +95,8 @@ eachDevice((device) => {
         looked.dispose();
       });
 
+      // Ways to come by tokens are the same for all families; caps and windows are in gemma2.
+      if (device === "webgpu" && family !== "gemma2") continue;
       it(`${family}: greedy tokens, however they are come by`, async () => {
         const golden = goldenOf(family), [prompt] = golden.prompts.single.ids, { ids } = golden.greedy;
         using model = await CausalLM.load(dataPath("families", family), { device });

@@ -45,6 +45,7 @@ import { tinyFolder } from "./_gpt2.ts";
 import type { LlamaCppTask } from "./_llama_cpp.ts";
 import { findRuntimes, runtimeKinds } from "./_runtimes.ts";
 import { after, before, describe, it } from "./_suite.ts";
+import { asksNothing } from "./_width.ts";
 
 let folder = "";
 before(() => {
@@ -80,7 +81,7 @@ async function networkFromGguf(file: Gguf): Promise<CausalDecoder> {
   return model;
 }
 
-describe("convert to GGUF: families", () => {
+describe("convert to GGUF: families", { skip: asksNothing }, () => {
   /** Notes that others leave out, and that change nothing, or that llama.cpp does not heed. */
   const ours =
     /^general\.type|\.(?:rope\.(?:dimension_count|freq_base_swa|scaling\.type)|attention\.(?:sliding_window|scale))$/;
@@ -246,7 +247,7 @@ describe("convert to GGUF: families", () => {
   });
 });
 
-describe("convert to GGUF: types", () => {
+describe("convert to GGUF: types", { skip: asksNothing }, () => {
   for (const dtype of ggufDTypes) {
     it(`${dtype}: matrices in it, what llama.cpp keeps as f32 in f32, rows that fill no block as llama.cpp has them`, async () => {
       const wide = { q4_k: "Q5_0", q6_k: "Q8_0" } as Record<string, string>,
@@ -362,7 +363,7 @@ describe("convert to GGUF: types", () => {
   });
 });
 
-describe("convert to GGUF: tokenizers", () => {
+describe("convert to GGUF: tokenizers", { skip: asksNothing }, () => {
   /** The ids of a folder's tokenizer, and of the one in the file that is made of it. */
   async function same(from: string, texts: readonly string[], name: string, size: number): Promise<void> {
     const at = join(folder, `tokenizer-${name}`);

@@ -40,6 +40,7 @@ import {
 } from "./_gpt2.ts";
 import { describe, it } from "./_suite.ts";
 import { onWebGpu } from "./_webgpu.ts";
+import { asksNothing } from "./_width.ts";
 
 function assertParameter(
   values: number[],
@@ -220,7 +221,7 @@ describe("GPT-2 against PyTorch", () => {
   }, onWebGpu);
 });
 
-describe("GPT-2's network", () => {
+describe("GPT-2's network", { skip: asksNothing }, () => {
   eachDevice((device) => {
     it("goes on position after position, whatever its cache stores and however wide its heads are", async () => {
       for (const [nEmbd, nHead] of [[20, 2], [64, 2], [6, 1], [40, 2], [14, 2], [33, 1]]) {

@@ -30,6 +30,7 @@ import { familyNames } from "../src/models/registry.ts";
 import { inFolder } from "./_gpt2.ts";
 import { refused, withServer } from "./_serve.ts";
 import { describe, it } from "./_suite.ts";
+import { asksNothing } from "./_width.ts";
 
 const device = "cpu" as const, letters = " abcdefghijklmnopqrstuvwxyz.:\n<|>/_";
 const template =
@@ -86,7 +87,7 @@ describe("vectors of texts", () => {
     });
   }
 
-  it("are asked for with texts that there are, and that fit", async () => {
+  it("are asked for with texts that there are, and that fit", { skip: asksNothing }, async () => {
     using model = await make("llama");
     await assertRejects(() => model.embed([]), OptionError, "no texts");
     await assertRejects(() => model.embed(["a", ""]), OptionError, "text 1 has no tokens");
@@ -95,7 +96,7 @@ describe("vectors of texts", () => {
     await assertRejects(() => model.embed(["a"], { pooling: "max" as never }), OptionError, '"mean"');
   });
 
-  it("are numbers, or the weight that is none is named", async () => {
+  it("are numbers, or the weight that is none is named", { skip: asksNothing }, async () => {
     for (const value of [NaN, Infinity]) {
       using model = await make("llama");
       const [name, weight] = model.namedParameters().find(([, p]) => p.shape.length === 1)!;
@@ -140,7 +141,7 @@ describe("vectors of texts", () => {
   });
 });
 
-describe("a conversation", () => {
+describe("a conversation", { skip: asksNothing }, () => {
   for (const kind of ["folder", "GGUF"]) {
     it(`is written as the model's own template has it, of a ${kind}`, async () => {
       using made = await make("llama", 280);

@@ -1,12 +1,12 @@
 /**
  * Runs every test on every runtime that can be found: `deno run -A tests/run.ts [options] [part of a file name…]`.
  *
- * On Deno each file runs in a process of its own, so no file can lean on what another one left behind, a crash or a
- * hang is put down to the file it happened in, and a process that does not end by itself is a failure. On Bun and Node,
- * where loading the library takes longer than most files' tests, files that touch nothing of their process's share one
- * with others; when anything is wrong in it, each of them runs alone, and that counts. A file that asks nothing of its
- * runtime (`_asks.ts` reads that from it) runs once for each engine: on Deno, or on Node where there is no Deno, and on Bun.
- * `--help` tells the options.
+ * Loading the library takes longer than most files' tests, so files that touch nothing of their process's share one with
+ * others; when anything is wrong in it, each of them runs alone, and that counts: a crash or a hang is put down to the file it
+ * happened in, and a process that does not end by itself is a failure. A file that asks nothing of its runtime (`_asks.ts`
+ * reads that from it) runs on the first runtime alone, Deno where it is there, and on one with another engine if it tries what an
+ * engine makes. `--all` runs every file on every runtime, each in a process of its own, so that none can lean on what
+ * another left behind. `--help` tells the options.
  *
  * The last line is `N passed, N failed` (and `, N skipped`), over all runtimes; the exit status is 1 when a test
  * failed or no runtime was found.
@@ -151,20 +151,30 @@ async function runFile(
   return tests;
 }
 
-/** What a file may do to its process, or asks of it, that others would notice: then it runs alone. */
+/** What a file may do to its process, or asks of it, that others would notice: then it runs alone. Children and servers end with it. */
 const touches =
-  /_collection|memory\(\)|setThreads|setMaxMemory|setDefaultDevice|useDeterministic|process\.(env\.\w+ =|on\(|chdir|exit|kill)|globalThis\.\w+ = |defineProperty\(globalThis|openWebGpu|openFuzzDevice|\/soak\/|_dawn|_browser|spawn|_command\.ts|_serve\.ts|_ranks|_killed|_mpi/;
+  /_collection|memory\(\)|setThreads|setMaxMemory|setDefaultDevice|useDeterministic|process\.(env\.\w+ =|on\(|chdir|exit|kill)|globalThis\.\w+ = |defineProperty\(globalThis|openWebGpu|openFuzzDevice|\/soak\/|_dawn|_browser|_ranks|_killed|_mpi/;
 
-/** Files that one process runs: those that touch nothing, some at a time, and each of the others alone. */
+/** The names of what a file declares outside of any suite: how Deno tells whose a test is. */
+const outermost = /^(?:describe|it)\(\s*(["`])(.*?)\1/gm;
+
+/**
+ * Files that one process runs: those that touch nothing, some at a time, and each of the others alone. A software adapter may bring
+ * its process down as it ends, so what computes on one is alone, too; and all are with `--all`.
+ */
 function batches(files: readonly string[], most: number): string[][] {
   const found: string[][] = [];
-  let open: string[] = [];
+  let open: string[] = [], names = new Set<string>();
   for (const file of files) {
-    if (touches.test(readFileSync(join(repository, "tests", file), "utf8"))) found.push([file]);
-    else {
-      if (open.push(file) === 1) found.push(open);
-      if (open.length === most) open = [];
+    const text = readFileSync(join(repository, "tests", file), "utf8");
+    const own = [...text.matchAll(outermost)].map(([, , name]) => name);
+    if (touches.test(text) || onWebGpu(file) || values.flag("all") || own.some((name) => names.has(name))) {
+      found.push([file]);
+      continue;
     }
+    for (const name of own) names.add(name);
+    if (open.push(file) === 1) found.push(open);
+    if (open.length === most) [open, names] = [[], new Set()];
   }
   return found;
 }
@@ -174,6 +184,14 @@ const once: readonly [files: RegExp, reason: string][] = [
   [/^(architecture|asks|bench|supply)_test/, "what reads the repository alone is tried on Deno"],
   [/^(web_|packages\/)/, "pages, packages and bundlers are tried on Deno, to save time"],
   [/^permissions_/, "only Deno has permissions"],
+  [
+    /^serve_(fields|hostile|metrics|tools)_test/,
+    "what a request means is tried on Deno; how sockets, streams and signals carry it, everywhere",
+  ],
+  [
+    /^(families_random|sweep)_test/,
+    "random configurations and searches of settings are tried on Deno, to save time",
+  ],
 ];
 
 /**

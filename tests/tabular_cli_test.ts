@@ -10,6 +10,7 @@ import { call, fails, ferrotype, interrupt, json, output } from "./_command.ts";
 import { inFolder } from "./_gpt2.ts";
 import { madeUp } from "./_tabular.ts";
 import { describe, it } from "./_suite.ts";
+import { asksNothing } from "./_width.ts";
 
 const quick = ["--folds", "2", "--steps", "30"];
 
@@ -32,32 +33,36 @@ interface Report {
 }
 
 describe("ferrotype tabular", () => {
-  it("trains over a model of a table, and over something else with --force alone", async () => {
-    await inFolder(async (folder) => {
-      const csv = join(folder, "data.csv"),
-        out = join(folder, "out"),
-        words = ["tabular", "train", csv, "-o", out];
-      writeFileSync(csv, madeUp(60, "class"));
-      const other = readFileSync(join(repository, "web/models/shakespeare/model.safetensors")).subarray(
-        0,
-        5000,
-      );
-      for (const bytes of [other, "a list of things to do\n"]) {
-        writeFileSync(out, bytes);
-        const { code, stderr } = await ferrotype([...words, "--model", "linear"]);
-        assertStrictEquals(code, 2);
-        assertMatch(stderr, /out is there already and is no model of a table; give --force to replace it/);
-        assertEquals(readFileSync(out), Buffer.from(bytes as string));
-      }
-      for (const force of [["--force"], []]) await call([...words, "--model", "linear", ...force]);
-      assertStrictEquals(
-        (await json<{ target: { name: string } }>(["tabular", "inspect", out])).target.name,
-        "target",
-      );
-    });
-  });
+  it(
+    "trains over a model of a table, and over something else with --force alone",
+    { skip: asksNothing },
+    async () => {
+      await inFolder(async (folder) => {
+        const csv = join(folder, "data.csv"),
+          out = join(folder, "out"),
+          words = ["tabular", "train", csv, "-o", out];
+        writeFileSync(csv, madeUp(60, "class"));
+        const other = readFileSync(join(repository, "web/models/shakespeare/model.safetensors")).subarray(
+          0,
+          5000,
+        );
+        for (const bytes of [other, "a list of things to do\n"]) {
+          writeFileSync(out, bytes);
+          const { code, stderr } = await ferrotype([...words, "--model", "linear"]);
+          assertStrictEquals(code, 2);
+          assertMatch(stderr, /out is there already and is no model of a table; give --force to replace it/);
+          assertEquals(readFileSync(out), Buffer.from(bytes as string));
+        }
+        for (const force of [["--force"], []]) await call([...words, "--model", "linear", ...force]);
+        assertStrictEquals(
+          (await json<{ target: { name: string } }>(["tabular", "inspect", out])).target.name,
+          "target",
+        );
+      });
+    },
+  );
 
-  it("trains classes, predicts, inspects and explains", async () => {
+  it("trains classes, predicts, inspects and explains", { skip: asksNothing }, async () => {
     await inFolder(async (folder) => {
       const csv = join(folder, "data.csv"), model = join(folder, "model.safetensors");
       writeFileSync(csv, madeUp(160, "class"));
@@ -174,7 +179,7 @@ describe("ferrotype tabular", () => {
     });
   });
 
-  it("says both baselines and its own figures to a person", async () => {
+  it("says both baselines and its own figures to a person", { skip: asksNothing }, async () => {
     await inFolder(async (folder) => {
       const csv = join(folder, "data.csv");
       writeFileSync(csv, madeUp(100, "class"));
@@ -201,76 +206,88 @@ describe("ferrotype tabular", () => {
     });
   });
 
-  it("answers wrong input with one sentence and status 1, and writes nothing", async () => {
-    await inFolder(async (folder) => {
-      const out = join(folder, "m.safetensors");
-      const bad = async (content: string | Uint8Array, message: RegExp, ...more: string[]): Promise<void> => {
-        const csv = join(folder, "bad.csv");
-        writeFileSync(csv, content);
-        const { code, stdout, stderr } = await call(["tabular", "train", csv, "-o", out, ...more]);
-        assertStrictEquals(code, 1, stderr);
-        assertStrictEquals(stdout, "");
-        assertMatch(stderr.trimEnd().split("\n").at(-1)!, message);
-        assert(!existsSync(out));
-      };
-      await bad("a,b\n1,2\n3\n", /^ferrotype: bad\.csv: row 3 has 1 column, and row 1 has 2/);
-      await bad("a,b\n", /^ferrotype: bad\.csv has no rows/);
-      await bad("", /^ferrotype: bad\.csv has no rows: it is empty/);
-      await bad("x,y\n" + "1,a\n2,a\n".repeat(5), /column "y", has one class only \("a", in all 10 rows\)/);
-      await bad("x,y,z\n" + "1,,a\n2,,b\n".repeat(5), /column 2 \("y"\) has no value in any of 10 rows/);
-      await bad(
-        "a\n1\n2\n",
-        /the target, column "a", is the only one: one column only, and at least two are needed/,
-      );
-      await bad(
-        new Uint8Array([0x61, 0x2c, 0x62, 0x0a, 0xe9, 0x2c, 0x31, 0x0a]),
-        /row 2, column 1 has the byte 0xE9/,
-      );
-      await bad(
-        "x,y\n" + Array.from({ length: 30 }, (_, i) => `${i},${i % 3}`).join("\n"),
-        /has no column "zz"/,
-        "--target",
-        "zz",
-      );
-      const missing = await call(["tabular", "train", join(folder, "none.csv"), "-o", out]);
-      assertStrictEquals(missing.code, 1);
-      assertMatch(missing.stderr, /none\.csv: there is no such file/);
-      // A file that is larger than memory: it has a hole of 10 GB, which takes no disk.
-      const huge = join(folder, "huge.csv");
-      writeFileSync(huge, "a,b\n1,2\n");
-      truncateSync(huge, 10_000_000_000);
-      const { code, stderr } = await call(["tabular", "train", huge, "-o", out]);
-      assertStrictEquals(code, 1);
-      assertMatch(stderr, /huge\.csv is not a text file: row 3, column 1 has a zero byte/);
-    });
-  });
+  it(
+    "answers wrong input with one sentence and status 1, and writes nothing",
+    { skip: asksNothing },
+    async () => {
+      await inFolder(async (folder) => {
+        const out = join(folder, "m.safetensors");
+        const bad = async (
+          content: string | Uint8Array,
+          message: RegExp,
+          ...more: string[]
+        ): Promise<void> => {
+          const csv = join(folder, "bad.csv");
+          writeFileSync(csv, content);
+          const { code, stdout, stderr } = await call(["tabular", "train", csv, "-o", out, ...more]);
+          assertStrictEquals(code, 1, stderr);
+          assertStrictEquals(stdout, "");
+          assertMatch(stderr.trimEnd().split("\n").at(-1)!, message);
+          assert(!existsSync(out));
+        };
+        await bad("a,b\n1,2\n3\n", /^ferrotype: bad\.csv: row 3 has 1 column, and row 1 has 2/);
+        await bad("a,b\n", /^ferrotype: bad\.csv has no rows/);
+        await bad("", /^ferrotype: bad\.csv has no rows: it is empty/);
+        await bad("x,y\n" + "1,a\n2,a\n".repeat(5), /column "y", has one class only \("a", in all 10 rows\)/);
+        await bad("x,y,z\n" + "1,,a\n2,,b\n".repeat(5), /column 2 \("y"\) has no value in any of 10 rows/);
+        await bad(
+          "a\n1\n2\n",
+          /the target, column "a", is the only one: one column only, and at least two are needed/,
+        );
+        await bad(
+          new Uint8Array([0x61, 0x2c, 0x62, 0x0a, 0xe9, 0x2c, 0x31, 0x0a]),
+          /row 2, column 1 has the byte 0xE9/,
+        );
+        await bad(
+          "x,y\n" + Array.from({ length: 30 }, (_, i) => `${i},${i % 3}`).join("\n"),
+          /has no column "zz"/,
+          "--target",
+          "zz",
+        );
+        const missing = await call(["tabular", "train", join(folder, "none.csv"), "-o", out]);
+        assertStrictEquals(missing.code, 1);
+        assertMatch(missing.stderr, /none\.csv: there is no such file/);
+        // A file that is larger than memory: it has a hole of 10 GB, which takes no disk.
+        const huge = join(folder, "huge.csv");
+        writeFileSync(huge, "a,b\n1,2\n");
+        truncateSync(huge, 10_000_000_000);
+        const { code, stderr } = await call(["tabular", "train", huge, "-o", out]);
+        assertStrictEquals(code, 1);
+        assertMatch(stderr, /huge\.csv is not a text file: row 3, column 1 has a zero byte/);
+      });
+    },
+  );
 
-  it("names the flag that has no effect on what the target is found to be", async () => {
-    await inFolder(async (folder) => {
-      const csv = join(folder, "r.csv");
-      writeFileSync(
-        csv,
-        "a,y\n" + Array.from({ length: 60 }, (_, i) => `${i % 7},${i * 1.37 + 0.5}`).join("\n"),
-      );
-      const args = [
-        "tabular",
-        "train",
-        csv,
-        "-o",
-        join(folder, "m"),
-        "--quiet",
-        "--class-weights",
-        "balanced",
-      ];
-      await fails(
-        2,
-        args,
-        /^ferrotype: tabular train: --class-weights has no effect because "y" is a regression, which has no classes; leave it out\n$/,
-      );
-    });
-  });
+  it(
+    "names the flag that has no effect on what the target is found to be",
+    { skip: asksNothing },
+    async () => {
+      await inFolder(async (folder) => {
+        const csv = join(folder, "r.csv");
+        writeFileSync(
+          csv,
+          "a,y\n" + Array.from({ length: 60 }, (_, i) => `${i % 7},${i * 1.37 + 0.5}`).join("\n"),
+        );
+        const args = [
+          "tabular",
+          "train",
+          csv,
+          "-o",
+          join(folder, "m"),
+          "--quiet",
+          "--class-weights",
+          "balanced",
+        ];
+        await fails(
+          2,
+          args,
+          /^ferrotype: tabular train: --class-weights has no effect because "y" is a regression, which has no classes; leave it out\n$/,
+        );
+      });
+    },
+  );
 
-  it("answers wrong calls with status 2", async () => {
+  it("answers wrong calls with status 2", { skip: asksNothing }, async () => {
     const wrong: [string[], RegExp][] = [
       [
         ["tabular"],
@@ -295,7 +312,7 @@ describe("ferrotype tabular", () => {
     }
   });
 
-  it("refuses a file that is no tabular model", async () => {
+  it("refuses a file that is no tabular model", { skip: asksNothing }, async () => {
     await inFolder(async (folder) => {
       const path = join(folder, "x.safetensors");
       const header = new TextEncoder().encode('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}');

@@ -42,7 +42,7 @@ import { exampleBatch } from "../src/train/examples/batch.ts";
 import { Lines } from "../src/train/examples/lines.ts";
 import { openBytes, startHash } from "../src/platform/platform.ts";
 import { after, before, describe, it } from "./_suite.ts";
-import { width } from "./_width.ts";
+import { asksNothing, width } from "./_width.ts";
 
 let folder = "", files = 0;
 before(() => {
@@ -190,7 +190,7 @@ describe("lines of a file", () => {
   });
 });
 
-describe("what is learned of an example", () => {
+describe("what is learned of an example", { skip: asksNothing }, () => {
   it("is the completion, the text, or all of it, and the end where there is one", async () => {
     const random = new Generator(8),
       words = ["the cat", " sat", "on ", "the", " mat.", "é€", "\n", "What is it?"];
@@ -370,7 +370,7 @@ function assertClose(got: readonly number[], want: readonly number[], tolerance:
   got.forEach((x, i) => assertAlmostEquals(x, want[i], tolerance, `${what}, ${i}`));
 }
 
-describe("rows of several examples", () => {
+describe("rows of several examples", { skip: asksNothing }, () => {
   for (const family of width(["gpt2", "llama", "gemma2", "mistral", "gpt_neox"], ["gpt2", "gemma2"])) {
     it(`${family}: give the loss and the gradients of the examples alone`, async () => {
       const model = await aModel(family), { list } = someExamples(7, 12, 5), random = new Generator(1);
@@ -435,7 +435,7 @@ describe("rows of several examples", () => {
   });
 });
 
-describe("batches of examples", () => {
+describe("batches of examples", { skip: asksNothing }, () => {
   const set = someExamples(23, 9, 4), learnable = set.list.filter((one) => targetsOf(one) > 0);
   const source = (pack: boolean, seed = 3, batchSize = 3) =>
     exampleBatches(set, { batchSize, blockSize: 16, pack, seed, device: "cpu" });

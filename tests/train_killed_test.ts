@@ -12,6 +12,7 @@ import { after, before, describe, it } from "node:test";
 import { Generator } from "../src/core/random.ts";
 import { rand } from "../mod.ts";
 import { output } from "./_command.ts";
+import { repository } from "./_data.ts";
 import { runDying } from "./_dies.ts";
 import { width } from "./_width.ts";
 
@@ -81,7 +82,10 @@ describe("a training run that is killed", () => {
       await goOn(early, "before its first checkpoint");
       for (let killed = 0, calls = 60; killed < times;) {
         const name = `killed-${i}-${killed}`, out = join(folder, name), at = 1 + random.integer(0, calls);
-        const made = await runDying("_killed_command.ts", [String(at), ...begin(name)]);
+        const made = await runDying(join(repository, "tests", "_killed_command.ts"), [
+          String(at),
+          ...begin(name),
+        ]);
         if (made !== null) {
           calls = made;
           rmSync(out, { recursive: true, force: true });
