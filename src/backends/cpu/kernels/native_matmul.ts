@@ -232,8 +232,7 @@ function emit(
   const a = local(), b = local(), c = local(), height = local(), width = local();
 
   f.forRange(item, begin, end, 1, () => {
-    f.get(item);
-    f.set(outer);
+    f.set(outer, item);
     emitDivide(f, outer, row, rowParts);
     emitDivide(f, outer, column, columnParts);
     emitDivide(f, outer, inner, innerSize);
@@ -256,8 +255,7 @@ function emit(
       for (const x of [c, outRow, row, column, height, width, args, inner, outer]) f.get(x);
       f.call(finish);
     }, () => {
-      f.get(args);
-      f.i32(1);
+      f.push(args, 1);
       f.store("i32.store", failedArg);
     });
   });

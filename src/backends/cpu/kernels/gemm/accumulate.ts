@@ -28,27 +28,20 @@ export function emitAccumulate(
   const at = f.local("i32"), x = f.local("i32"), i = f.local("i32"), n = f.local("i32");
   const sum = f.localArray("v128", 2), factors = f.localArray("v128", 4), pointers = f.localArray("i32", 4);
 
-  f.get(sums);
-  f.i32(0);
+  f.push(sums, 0);
   emitSetSum(f, n, [stride, rows]);
-  f.get(n);
-  f.op("memory.fill");
+  f.op("memory.fill", n);
 
   /** Adds `count` rows of b, times the numbers of a at x, to one row of sums. */
   const addRows = (count: number): void => {
     for (let u = 0; u < count; u++) {
-      f.get(x);
-      f.load("v128.load32_splat", 4 * u);
-      f.set(factors[u]);
+      f.set(factors[u], x.load(4 * u, "v128.load32_splat"));
       emitSetSum(f, pointers[u], u === 0 ? b : pointers[u - 1], u === 0 ? 0 : bRow);
     }
-    f.get(columns);
-    f.set(n);
+    f.set(n, columns);
     for (const lanes of [8, 4, 1]) {
       const vectors = Math.ceil(lanes / 4);
-      f.get(n);
-      f.i32(lanes);
-      f.op("i32.ge_s");
+      f.push(n.op("ge_s", lanes));
       f.if(() =>
         f.loop((again) => {
           for (let v = 0; v < vectors; v++) {
@@ -66,25 +59,19 @@ export function emitAccumulate(
             f.increment(pointers[u], lanes * bytes);
           }
           for (let v = 0; v < vectors; v++) {
-            f.get(at);
-            f.get(sum[v]);
+            f.push(at, sum[v]);
             if (lanes === 1) f.laneMemory("v128.store32_lane", 0);
             else f.store("v128.store", 16 * v, 4);
           }
           f.increment(at, 4 * lanes);
           f.increment(n, -lanes);
-          f.get(n);
-          f.i32(lanes);
-          f.op("i32.ge_s");
-          f.brIf(again);
+          f.brIf(again, n.op("ge_s", lanes));
         })
       );
     }
   };
   for (const count of [4, 1]) {
-    f.get(k);
-    f.i32(count);
-    f.op("i32.ge_s");
+    f.push(k.op("ge_s", count));
     f.if(() =>
       f.loop((again) => {
         f.forRange(i, 0, rows, 1, () => {
@@ -95,10 +82,7 @@ export function emitAccumulate(
         f.increment(a, 4 * count);
         emitSetSum(f, b, b, [bRow, count]);
         f.increment(k, -count);
-        f.get(k);
-        f.i32(count);
-        f.op("i32.ge_s");
-        f.brIf(again);
+        f.brIf(again, k.op("ge_s", count));
       })
     );
   }
