@@ -66,19 +66,24 @@ export function drawChart(canvas: HTMLCanvasElement, lines: readonly ChartLine[]
     y0 -= 0.5;
     y1 += 0.5;
   }
-  const left = 46, bottom = height - 18, top = 8, right = width - 8;
+  const heights = [0, 1, 2, 3].map((k) => y0 + (y1 - y0) * k / 3);
+  const labels = heights.map((value) => short(log ? 10 ** value : value));
+  const left = Math.max(46, ...labels.map((label) => pen.measureText(label).width + 9)),
+    bottom = height - 18,
+    top = 8,
+    right = width - 8;
   const px = (x: number): number => left + (right - left) * (x - x0) / (x1 - x0 || 1);
   const py = (y: number): number => bottom - (bottom - top) * (y - y0) / (y1 - y0);
   pen.strokeStyle = cssColor("--line");
   pen.lineWidth = 1;
-  for (let k = 0; k <= 3; k++) {
-    const value = y0 + (y1 - y0) * k / 3, y = py(value);
+  for (const [k, value] of heights.entries()) {
+    const y = py(value);
     pen.beginPath();
     pen.moveTo(left, y);
     pen.lineTo(right, y);
     pen.stroke();
     pen.textAlign = "right";
-    pen.fillText(short(log ? 10 ** value : value), left - 5, y + 4);
+    pen.fillText(labels[k], left - 5, y + 4);
   }
   pen.textAlign = "left";
   pen.fillText(short(x0), left, height - 4);
