@@ -124,8 +124,7 @@ function fusedMadd(): CpuFeature {
   const f = m.function("f", { params: ["f32", "f32"], results: ["f32"] });
   const [a, c] = f.params;
   for (const operand of [a, a, c]) {
-    f.get(operand);
-    f.op("f32x4.splat");
+    f.push(operand.op("f32x4.splat"));
   }
   f.op("f32x4.relaxed_madd");
   f.lane("f32x4.extract_lane", 3);
@@ -139,8 +138,7 @@ function dot(largest: number): CpuFeature {
   const f = m.function("f", { params: ["i32", "i32", "i32"], results: ["i32"] });
   const [a, b, c] = f.params;
   for (const operand of [a, b, c]) {
-    f.get(operand);
-    f.op("i32x4.splat");
+    f.push(operand.op("i32x4.splat"));
   }
   f.op("i32x4.relaxed_dot_i8x16_i7x16_add_s");
   f.lane("i32x4.extract_lane", 2);

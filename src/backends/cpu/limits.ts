@@ -182,12 +182,7 @@ const emitWait: Emit = (m) => {
   const [, begin, end] = f.params, item = f.local("i32"), i = f.local("i32"), x = f.local("i32");
   f.forRange(item, begin, end, 1, () => {
     f.forRange(i, 0, 2000, 1, () => {
-      f.get(x);
-      f.i32(0x9e3779b1 | 0);
-      f.op("i32.mul");
-      f.get(i);
-      f.op("i32.xor");
-      f.set(x);
+      f.set(x, x.times(0x9e3779b1 | 0).op("xor", i));
     });
   });
   f.globalGet(scratch);

@@ -108,15 +108,13 @@ const atomicLoad = (f: FunctionBuilder, at: number): void => {
 };
 
 const atomicStore = (f: FunctionBuilder, at: number, value: number): void => {
-  f.i32(0);
-  f.i32(value);
+  f.push(0, value);
   f.atomic("i32.atomic.store", at);
 };
 
 /** Leaves on the stack the value before. */
 const atomicAdd = (f: FunctionBuilder, at: number, value: number): void => {
-  f.i32(0);
-  f.i32(value);
+  f.push(0, value);
   f.atomic("i32.atomic.rmw.add", at);
 };
 
@@ -127,24 +125,16 @@ const jobField = (f: FunctionBuilder, k: number): void => {
 
 /** Low half of `word` shifted by `shift`, 16 bits. */
 const field = (f: FunctionBuilder, word: Local, shift: number): void => {
-  f.get(word);
-  f.op("i32.wrap_i64");
-  f.i32(shift);
-  f.op("i32.shr_u");
-  f.i32(0xffff);
-  f.op("i32.and");
+  f.push(word.op("i32.wrap_i64").op("shr_u", shift).and(0xffff));
 };
 
 /** Claims the piece after `word`; leaves on the stack whether that succeeded. */
 const claim = (f: FunctionBuilder, word: Local, by: () => void): void => {
-  f.i32(0);
-  f.get(word);
-  f.get(word);
+  f.push(0, word, word);
   by();
   f.op("i64.add");
   f.atomic("i64.atomic.rmw.cmpxchg", claimAt);
-  f.get(word);
-  f.op("i64.eq");
+  f.op("i64.eq", word);
 };
 
 /** Calls the kernel on piece `next`. */
@@ -156,23 +146,10 @@ const callPiece = (
   begin: Local,
   end: Local,
 ): void => {
-  f.get(next);
-  f.get(job.piece);
-  f.op("i32.mul");
-  f.tee(begin);
-  f.get(job.piece);
-  f.op("i32.add");
-  f.set(end);
-  f.get(job.args);
-  f.get(begin);
+  f.set(end, next.times(job.piece).tee(begin).plus(job.piece));
+  f.push(job.args, begin);
   // The last piece may be short; the sum may pass 2^31 but not 2^32.
-  f.get(end);
-  f.get(job.total);
-  f.get(end);
-  f.get(job.total);
-  f.op("i32.lt_u");
-  f.select();
-  f.get(job.kernel);
+  f.push(end.op("lt_u", job.total).select(end, job.total), job.kernel);
   f.callIndirect(kernelType, table);
 };
 
@@ -186,21 +163,16 @@ function emitJoin(f: FunctionBuilder, now: () => void, lost: () => void): void {
   f.set(pieces);
   f.block((out) => {
     f.loop((again) => {
-      f.i32(spinsPerClock);
-      f.set(spins);
+      f.set(spins, spinsPerClock);
       f.loop((spin) => {
         atomicLoad(f, finishedAt);
         f.tee(done);
-        f.get(pieces);
-        f.op("i32.eq");
+        f.op("i32.eq", pieces);
         f.brIf(out);
         f.increment(spins, -1);
-        f.get(spins);
-        f.brIf(spin);
+        f.brIf(spin, spins);
       });
-      f.get(canBlock);
-      f.op("i32.eqz");
-      f.brIf(again);
+      f.brIf(again, canBlock.op("eqz"));
       f.get(deadline);
       f.f64(0);
       f.op("f64.eq");
@@ -211,30 +183,23 @@ function emitJoin(f: FunctionBuilder, now: () => void, lost: () => void): void {
         f.set(deadline);
       });
       now();
-      f.get(deadline);
-      f.op("f64.lt");
+      f.op("f64.lt", deadline);
       f.brIf(again);
       atomicStore(f, joiningAt, 1);
       atomicLoad(f, finishedAt);
       f.tee(done);
-      f.get(pieces);
-      f.op("i32.ne");
+      f.op("i32.ne", pieces);
       f.if(() => {
-        f.i32(0);
-        f.get(done);
+        f.push(0, done);
         // A bound in nanoseconds, in case the notification is lost with its thread.
         f.i64(longSleep * 1_000_000);
         f.i64(shortSleep * 1_000_000);
-        f.get(sleeps);
-        f.i32(shortSleeps);
-        f.op("i32.ge_u");
+        f.push(sleeps.op("ge_u", shortSleeps));
         f.select();
         f.atomic("memory.atomic.wait32", finishedAt);
         f.drop();
         f.increment(sleeps, 1);
-        f.get(sleeps);
-        f.i32(shortSleeps);
-        f.op("i32.gt_u");
+        f.push(sleeps.op("gt_u", shortSleeps));
         f.if(() => {
           lost();
           f.if(() => {
@@ -256,33 +221,23 @@ function emitDispatch(f: FunctionBuilder, table: Table, join: () => void): void 
   const [kernel, args, total, piece, pieces, canBlock] = f.params;
   const word = f.local("i64"), next = f.local("i32"), begin = f.local("i32"), end = f.local("i32");
   [kernel, args, total, piece].forEach((value, k) => {
-    f.i32(0);
-    f.get(value);
+    f.push(0, value);
     f.store("i32.store", jobAt + 4 * k);
   });
   atomicStore(f, finishedAt, 0);
   // A new epoch with next = 0 publishes the job.
-  f.i32(0);
-  f.i32(0);
+  f.push(0, 0);
   f.load("i32.load", epochAt);
-  f.i32(1);
-  f.op("i32.add");
+  f.op("i32.add", 1);
   f.op("i64.extend_i32_u");
   f.i64(32);
   f.op("i64.shl");
-  f.get(pieces);
-  f.i32(16);
-  f.op("i32.shl");
-  f.op("i64.extend_i32_u");
-  f.op("i64.or");
+  f.op("i64.or", pieces.shl(16).op("i64.extend_i32_u"));
   f.tee(word);
   f.atomic("i64.atomic.store", claimAt);
   atomicLoad(f, sleepersAt);
   f.if(() => {
-    f.i32(0);
-    f.get(pieces);
-    f.i32(1);
-    f.op("i32.sub");
+    f.push(0, pieces.minus(1));
     f.atomic("memory.atomic.notify", epochAt);
     f.drop();
   });
@@ -294,8 +249,7 @@ function emitDispatch(f: FunctionBuilder, table: Table, join: () => void): void 
       f.set(word);
       field(f, word, 0);
       f.tee(next);
-      f.get(pieces);
-      f.op("i32.ge_u");
+      f.op("i32.ge_u", pieces);
       f.brIf(out);
       claim(f, word, () => f.i64(1));
       f.op("i32.eqz");
@@ -315,8 +269,7 @@ function emitReplay(f: FunctionBuilder, dispatch: () => void): void {
   const [list, count, canBlock] = f.params, outcome = f.local("i32");
   f.loop((again) => {
     for (let k = 0; k < 5; k++) {
-      f.get(list);
-      f.load("i32.load", 4 * k);
+      f.push(list.load(4 * k));
     }
     f.get(canBlock);
     dispatch();
@@ -327,8 +280,7 @@ function emitReplay(f: FunctionBuilder, dispatch: () => void): void {
     });
     f.increment(list, 4 * jobWords);
     f.increment(count, -1);
-    f.get(count);
-    f.brIf(again);
+    f.brIf(again, count);
   });
   f.i32(0);
 }
@@ -346,14 +298,12 @@ function emitAbandon(f: FunctionBuilder, join: () => void): void {
     f.op("i32.sub");
     f.set(left);
     claim(f, word, () => {
-      f.get(left);
-      f.op("i64.extend_i32_u");
+      f.push(left.op("i64.extend_i32_u"));
     });
     f.op("i32.eqz");
     f.brIf(again);
   });
-  f.i32(0);
-  f.get(left);
+  f.push(0, left);
   f.i32(1); // the piece that trapped
   f.op("i32.add");
   f.atomic("i32.atomic.rmw.add", finishedAt);
@@ -369,8 +319,7 @@ function emitWork(f: FunctionBuilder, table: Table, now: () => void): void {
   const epoch = f.local("i32"), spins = f.local("i32"), deadline = f.local("f64");
   const job = { kernel: f.local("i32"), args: f.local("i32"), total: f.local("i32"), piece: f.local("i32") };
   const write = (k: number, value: number): void => {
-    f.get(desk);
-    f.i32(value);
+    f.push(desk, value);
     f.atomic("i32.atomic.store", 4 * k);
   };
   const leaveWhenAsked = (): void => {
@@ -396,9 +345,7 @@ function emitWork(f: FunctionBuilder, table: Table, now: () => void): void {
         jobField(f, k);
         f.set(local);
       });
-      f.get(job.kernel);
-      f.get(known);
-      f.op("i32.ge_u");
+      f.push(job.kernel.op("ge_u", known));
       f.if(() => {
         f.i32(1);
         f.return();
@@ -413,8 +360,7 @@ function emitWork(f: FunctionBuilder, table: Table, now: () => void): void {
         f.drop();
         atomicLoad(f, joiningAt);
         f.if(() => {
-          f.i32(0);
-          f.i32(1);
+          f.push(0, 1);
           f.atomic("memory.atomic.notify", finishedAt);
           f.drop();
         });
@@ -425,8 +371,7 @@ function emitWork(f: FunctionBuilder, table: Table, now: () => void): void {
       f.br(again);
     });
     atomicLoad(f, publishedAt);
-    f.get(known);
-    f.op("i32.gt_u");
+    f.op("i32.gt_u", known);
     f.if(() => {
       f.i32(1);
       f.return();
@@ -436,16 +381,13 @@ function emitWork(f: FunctionBuilder, table: Table, now: () => void): void {
     f.op("i64.shr_u");
     f.op("i32.wrap_i64");
     f.set(epoch);
-    f.i32(spinsPerClock);
-    f.set(spins);
+    f.set(spins, spinsPerClock);
     f.loop((spin) => {
       atomicLoad(f, epochAt);
-      f.get(epoch);
-      f.op("i32.ne");
+      f.op("i32.ne", epoch);
       f.brIf(again);
       f.increment(spins, -1);
-      f.get(spins);
-      f.brIf(spin);
+      f.brIf(spin, spins);
     });
     f.get(deadline);
     f.f64(0);
@@ -458,21 +400,17 @@ function emitWork(f: FunctionBuilder, table: Table, now: () => void): void {
       f.br(again);
     });
     now();
-    f.get(deadline);
-    f.op("f64.lt");
+    f.op("f64.lt", deadline);
     f.brIf(again);
     atomicAdd(f, sleepersAt, 1);
     f.drop();
     write(deskWords.asleep, 1);
-    f.i32(0);
-    f.get(epoch);
+    f.push(0, epoch);
     f.i64(-1);
     f.atomic("memory.atomic.wait32", epochAt);
     f.drop();
     // Unless somebody who took this thread for ended did it.
-    f.get(desk);
-    f.i32(1);
-    f.i32(0);
+    f.push(desk, 1, 0);
     f.atomic("i32.atomic.rmw.cmpxchg", 4 * deskWords.asleep);
     f.if(() => {
       atomicAdd(f, sleepersAt, -1);

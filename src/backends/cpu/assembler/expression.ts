@@ -20,16 +20,9 @@ import {
   type PlainName,
   type StoreName,
 } from "./instructions.ts";
+import { Local, type Value } from "./term.ts";
 import { type AddressType, type FunctionType, type ValueType, valueTypeCodes } from "./types.ts";
 import { type Operand, Validator } from "./validation.ts";
-
-/** A parameter or local variable of one function. */
-export interface Local {
-  /** Its index; parameters come first. */
-  readonly index: number;
-  /** Its type. */
-  readonly type: ValueType;
-}
 
 /** A global variable of a module. */
 export interface Global {
@@ -66,7 +59,7 @@ export class ExpressionBuilder {
   constructor(context: FunctionContext, name: string, type: FunctionType) {
     this.context = context;
     this.validator = new Validator(name, type.results);
-    this.variables = type.params.map((param, index) => ({ index, type: param }));
+    this.variables = type.params.map((param, index) => new Local(index, param));
   }
 
   /** Types on the stack within the innermost block, the deepest first: for a look while writing a kernel. */
@@ -84,7 +77,7 @@ export class ExpressionBuilder {
     if (valueTypeCodes[type] === undefined) {
       throw this.validator.error("local", `there is no type ${String(type)}`);
     }
-    const local = { index: this.variables.length, type };
+    const local = new Local(this.variables.length, type);
     this.variables.push(local);
     return local;
   }
@@ -102,14 +95,27 @@ export class ExpressionBuilder {
     this.validator.push(local.type);
   }
 
-  /** `local.set` */
-  set(local: Local): void {
+  /** Leaves values on the stack, the deepest first; numbers are i32. */
+  push(...values: readonly Value[]): void {
+    for (const value of values) this.#value(value, "i32");
+  }
+
+  #value(value: Value, type: ValueType): void {
+    if (typeof value !== "number") value.emit(this);
+    else if (type === "i32" || type === "i64" || type === "f32" || type === "f64") this[type](value);
+    else throw this.validator.error("push", `${value} stands where ${type} is expected`);
+  }
+
+  /** `local.set`, of what is on the stack or of a value. */
+  set(local: Local, value?: Value): void {
+    if (value !== undefined) this.#value(value, local.type);
     this.#variable(0x21, local, "local.set");
     this.validator.pop(local.type, "local.set");
   }
 
-  /** `local.tee` */
-  tee(local: Local): void {
+  /** `local.tee`, of what is on the stack or of a value. */
+  tee(local: Local, value?: Value): void {
+    if (value !== undefined) this.#value(value, local.type);
     this.#variable(0x22, local, "local.tee");
     this.validator.pop(local.type, "local.tee");
     this.validator.push(local.type);
@@ -212,9 +218,11 @@ export class ExpressionBuilder {
 
   // Instructions from the tables
 
-  /** An instruction without immediates, by its mnemonic. */
-  op(name: PlainName): void {
-    this.#emit(this.#find(name, "plain"));
+  /** An instruction without immediates, by its mnemonic; values are its last operands. */
+  op(name: PlainName, ...values: readonly Value[]): void {
+    const row = this.#find(name, "plain"), { params } = row.type;
+    values.forEach((value, i) => this.#value(value, params[params.length - values.length + i]));
+    this.#emit(row);
   }
 
   /** A load. `offset` in bytes is added to the address; `align` in bytes is a promise, by default the natural one. */
@@ -267,6 +275,19 @@ export class ExpressionBuilder {
     this.validator.popAll(twoVectors, "i8x16.shuffle");
     this.code.bytes(lanes);
     this.validator.push("v128");
+  }
+
+  /** `select`: takes two values of one type and an i32; gives the first where the i32 is not zero. */
+  select(): void {
+    this.begin(0x1b);
+    const validator = this.validator;
+    validator.pop("i32", "select");
+    const second = validator.popAny("select");
+    const first = validator.popAny("select");
+    if (first !== second && first !== "any" && second !== "any") {
+      throw validator.error("select", `expects two values of one type, found [${first}, ${second}]`);
+    }
+    validator.push(first === "any" ? second : first);
   }
 
   /** Writes an opcode of one byte. */

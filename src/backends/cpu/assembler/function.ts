@@ -8,8 +8,9 @@
  */
 
 import { ByteWriter } from "./encoding.ts";
-import { ExpressionBuilder, type FunctionContext, type Local } from "./expression.ts";
+import { ExpressionBuilder, type FunctionContext } from "./expression.ts";
 import type { ParametricName, PlainName } from "./instructions.ts";
+import type { Local, Value } from "./term.ts";
 import {
   type AddressType,
   type BlockType,
@@ -66,7 +67,7 @@ export class FunctionBuilder extends ExpressionBuilder implements FunctionHandle
   }
 
   /** An instruction without immediates, by its mnemonic. */
-  override op(name: PlainName | ParametricName): void {
+  override op(name: PlainName | ParametricName, ...values: readonly Value[]): void {
     switch (name) {
       case "nop":
         return this.begin(0x01);
@@ -79,7 +80,7 @@ export class FunctionBuilder extends ExpressionBuilder implements FunctionHandle
       case "unreachable":
         return this.unreachable();
       default:
-        super.op(name);
+        super.op(name, ...values);
     }
   }
 
@@ -87,19 +88,6 @@ export class FunctionBuilder extends ExpressionBuilder implements FunctionHandle
   drop(): void {
     this.begin(0x1a);
     this.validator.popAny("drop");
-  }
-
-  /** `select`: takes two values of one type and an i32; gives the first where the i32 is not zero. */
-  select(): void {
-    this.begin(0x1b);
-    const validator = this.validator;
-    validator.pop("i32", "select");
-    const second = validator.popAny("select");
-    const first = validator.popAny("select");
-    if (first !== second && first !== "any" && second !== "any") {
-      throw validator.error("select", `expects two values of one type, found [${first}, ${second}]`);
-    }
-    validator.push(first === "any" ? second : first);
   }
 
   /** `unreachable`: traps. */
@@ -152,8 +140,9 @@ export class FunctionBuilder extends ExpressionBuilder implements FunctionHandle
     this.validator.markUnreachable();
   }
 
-  /** `br_if`: takes an i32 and branches when it is not zero. */
-  brIf(label: Label): void {
+  /** `br_if`: takes an i32, from the stack or as a value, and branches when it is not zero. */
+  brIf(label: Label, condition?: Value): void {
+    if (condition !== undefined) this.push(condition);
     this.begin(0x0d);
     this.code.unsigned(this.#depth(label, "br_if"));
     this.validator.pop("i32", "br_if");

@@ -44,7 +44,7 @@
  */
 
 export { ByteWriter } from "./encoding.ts";
-export { ExpressionBuilder, type FunctionContext, type Global, type Local } from "./expression.ts";
+export { ExpressionBuilder, type FunctionContext, type Global } from "./expression.ts";
 export { type Bound, FunctionBuilder, type FunctionHandle, type Label, type Table } from "./function.ts";
 export {
   type AtomicName,
@@ -70,6 +70,7 @@ export {
 } from "./memory.ts";
 export { type GlobalValue, ModuleBuilder } from "./module.ts";
 export { numericInstructions } from "./numeric.ts";
+export { Local, type ScalarName, Term, type Value } from "./term.ts";
 export {
   type AddressType,
   type BlockType,

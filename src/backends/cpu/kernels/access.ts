@@ -56,8 +56,7 @@ function forLanes(
   let from = address;
   if (typeof step !== "number") {
     from = f.local("i32");
-    f.get(address);
-    f.set(from);
+    f.set(from, address);
   }
   const one = (lane: number): void => {
     if (typeof step !== "number" && lane > 0) f.increment(from, step);
@@ -69,9 +68,7 @@ function forLanes(
       one(lane);
       return from1(lane + 1);
     }
-    f.get(count);
-    f.i32(lane);
-    f.op("i32.gt_u");
+    f.push(count.op("gt_u", lane));
     f.if(() => {
       one(lane);
       from1(lane + 1);
@@ -161,8 +158,7 @@ export function emitLoadLanes(
       );
     } else {
       // The splat of the first element left zeros above elements of 1 and 2 bytes.
-      f.get(at);
-      f.get(raw[0]);
+      f.push(at, raw[0]);
       f.laneMemory(loadLane[size], type === "i64" ? lane : lane * 4 / size, where);
     }
     f.set(raw[0]);
@@ -186,16 +182,13 @@ export function emitStore(
   }
   const stored = type === "i64" ? x : emitToStored(w, dtype, type as "f32" | "i32", x);
   stored.forEach((vector, i) => {
-    f.get(address);
-    f.get(vector);
+    f.push(address, vector);
     if (size >= 4) return f.store("v128.store", offset + i * bytes, size);
-    f.get(vector);
-    f.op("i16x8.narrow_i32x4_u");
+    f.op("i16x8.narrow_i32x4_u", vector);
     if (size === 2) return f.laneMemory("v128.store64_lane", 0, offset + i * bytes, size);
     const words = f.local("v128");
     f.tee(words);
-    f.get(words);
-    f.op("i8x16.narrow_i16x8_u");
+    f.op("i8x16.narrow_i16x8_u", words);
     f.laneMemory("v128.store32_lane", 0, offset + i * bytes, size);
   });
 }
@@ -215,8 +208,7 @@ export function emitStoreLanes(
   const stored = type === "i64" || scalar ? x : emitToStored(one, dtype, type as "f32" | "i32", [x])[0];
   forLanes(w, lanesOf(type), address, offset, step, count, (lane, at, where) => {
     if (scalar) return emitScalarStore(one, dtype, type, stored, lane, at, where);
-    f.get(at);
-    f.get(stored);
+    f.push(at, stored);
     f.laneMemory(storeLane[size], type === "i64" ? lane : lane * 4 / size, where);
   });
 }

@@ -87,8 +87,7 @@ export class Arguments {
 
 /** Pushes the argument at `offset` bytes. */
 export function pushArgument(f: FunctionBuilder, args: Local, offset: number): void {
-  f.get(args);
-  f.load("i32.load", offset);
+  f.push(args.load(offset));
 }
 
 /** Loads the argument at `offset` bytes into a fresh local. */
@@ -127,12 +126,7 @@ export function emitAddresses(
 export function emitSkip(f: FunctionBuilder, operands: readonly SpanOperand[], first: Local): void {
   for (const x of operands) {
     if (x.pattern === "same") continue;
-    f.get(x.start);
-    f.get(first);
-    f.get(x.step);
-    f.op("i32.mul");
-    f.op("i32.add");
-    f.set(x.start);
+    f.set(x.start, x.start.plus(first.times(x.step)));
   }
 }
 
@@ -150,8 +144,7 @@ export function emitSeek(
   to: number,
 ): Local[] {
   const rest = f.local("i32");
-  f.get(row);
-  f.set(rest);
+  f.set(rest, row);
   const positions: Local[] = [];
   for (let axis = from; axis < to; axis++) {
     const position = f.local("i32");
@@ -163,8 +156,7 @@ export function emitSeek(
     }
     f.set(position);
     operands.forEach((x, k) => {
-      f.get(x.start);
-      f.get(position);
+      f.push(x.start, position);
       pushArgument(f, args, layout.step(k, axis + 1));
       f.op("i32.mul");
       f.op("i32.add");
@@ -202,8 +194,7 @@ export function emitNextRow(
   pushArgument(f, args, layout.size(from));
   f.op("i32.eq");
   f.if(() => {
-    f.i32(0);
-    f.set(positions[0]);
+    f.set(positions[0], 0);
     operands.forEach((x, k) => {
       f.get(x.start);
       pushArgument(f, args, layout.step(k, from + 1));
@@ -218,12 +209,7 @@ export function emitNextRow(
 
 /** min(a, b) of two locals of i32, unsigned. */
 export function pushMin(f: FunctionBuilder, a: Local, b: Local): void {
-  f.get(a);
-  f.get(b);
-  f.get(a);
-  f.get(b);
-  f.op("i32.lt_u");
-  f.select();
+  f.push(a.op("lt_u", b).select(a, b));
 }
 
 /** A piece of the rows: elements `first` to `first + length` of rows `row` to `lastRow`. */
@@ -241,27 +227,11 @@ export function preparePieces(f: FunctionBuilder, args: Local): (number: Local) 
   const rowsPerItem = word(words.rowsPerItem), rows = word(words.rows);
   const [first, length, row, lastRow] = f.localArray("i32", 4);
   return (number) => {
-    f.get(number);
-    f.get(chunks);
-    f.op("i32.rem_u");
-    f.get(chunk);
-    f.op("i32.mul");
-    f.set(first);
-    f.get(size);
-    f.get(first);
-    f.op("i32.sub");
-    f.set(length);
+    f.set(first, number.op("rem_u", chunks).times(chunk));
+    f.set(length, size.minus(first));
     pushMin(f, length, chunk);
     f.set(length);
-    f.get(number);
-    f.get(chunks);
-    f.op("i32.div_u");
-    f.get(rowsPerItem);
-    f.op("i32.mul");
-    f.tee(row);
-    f.get(rowsPerItem);
-    f.op("i32.add");
-    f.set(lastRow);
+    f.set(lastRow, number.op("div_u", chunks).times(rowsPerItem).tee(row).plus(rowsPerItem));
     pushMin(f, lastRow, rows);
     f.set(lastRow);
     return { first, length, row, lastRow };

@@ -154,9 +154,7 @@ function emitTiled(
       const here = visibleFrom(start);
       emitSetSum(f, visible, here, rows, -1);
       emitMin(f, visible, visible, keys);
-      f.get(visible);
-      f.i32(0);
-      f.op("i32.gt_s");
+      f.push(visible.op("gt_s", 0));
       f.if(() => {
         emitCall(
           f,
@@ -192,8 +190,7 @@ function emitFewRows(
     emitSetSum(f, seen, i, reach, 1);
     emitMin(f, seen, seen, all);
     emitCall(f, meet, q.at, k.at, k.stride, v.at, v.stride, seen, out.at, lse, () => {
-      f.get(args);
-      f.load("f32.load", scaleArg);
+      f.push(args.load(scaleArg, "f32.load"));
     });
     emitSetSum(f, q.at, q.at, q.stride);
     emitSetSum(f, out.at, out.at, out.stride);

@@ -10,7 +10,7 @@
  */
 import { sizeOf } from "../../../core/shape.ts";
 import type { View } from "../../contract.ts";
-import type { FunctionBuilder, Local, ModuleBuilder } from "../assembler/mod.ts";
+import { type FunctionBuilder, type Local, type ModuleBuilder, Term } from "../assembler/mod.ts";
 import { addressOf } from "../buffer.ts";
 import { type Engine, importThreadScratch, type KernelContext } from "../engine.ts";
 import { hoistConstants } from "../math/writer.ts";
@@ -168,10 +168,7 @@ function emitGrade(m: ModuleBuilder, context: KernelContext, { scores }: Blocks)
         f.increment(at, 4);
       }
     });
-    f.i32(scores);
-    f.get(wide);
-    f.op("i32.sub");
-    f.set(rest);
+    f.set(rest, Term.i32(scores).minus(wide));
     emitBySixteen(w, [p, dp], rest, (w, pointers) => {
       for (const at of pointers) emitStoreFour(w, at, w.repeat(zero));
     });
@@ -253,15 +250,11 @@ function emitBackward(m: ModuleBuilder, context: KernelContext, blocks: Blocks):
     const from = i32(), count = i32(), t = i32(), rows = i32(), here = i32(), visible = i32(), skip = i32();
     const left = i32(), panels = (): void => f.i32(padded / 8);
     const scale = (): void => {
-      f.get(args);
-      f.load("f32.load", scaleArg);
+      f.push(args.load(scaleArg, "f32.load"));
     };
 
     // The first query that sees a key of this block.
-    f.get(start);
-    f.get(reach);
-    f.op("i32.sub");
-    f.set(from);
+    f.set(from, start.minus(reach));
     emitAtLeastZero(f, from);
     for (const { at, stride } of [q, dout, dq]) emitSetSum(f, at, at, [from, stride]);
     for (const values of [lse, delta]) emitSetSum(f, values, values, [from, 4]);
@@ -275,10 +268,7 @@ function emitBackward(m: ModuleBuilder, context: KernelContext, blocks: Blocks):
         emitRest(f, rows, count, t, tile);
         // Row 0 of the tile sees `here` keys of this block.
         emitSetSum(f, here, from, t, reach, 1);
-        f.get(here);
-        f.get(start);
-        f.op("i32.sub");
-        f.set(here);
+        f.set(here, here.minus(start));
         emitSetSum(f, visible, here, rows, -1);
         emitMin(f, visible, visible, keys);
         const scoreRows = (): void => emitRow(f, p, t, scoreBytes),
@@ -295,19 +285,9 @@ function emitBackward(m: ModuleBuilder, context: KernelContext, blocks: Blocks):
       f.forRange(t, 0, keys, tile, () => {
         // Queries before `skip` see none of this tile of keys.
         emitSetSum(f, skip, start, t);
-        f.get(skip);
-        f.get(reach);
-        f.op("i32.sub");
-        f.get(from);
-        f.op("i32.sub");
-        f.set(skip);
+        f.set(skip, skip.minus(reach).minus(from));
         emitAtLeastZero(f, skip);
-        f.get(count);
-        f.get(skip);
-        f.op("i32.sub");
-        f.tee(left);
-        f.i32(0);
-        f.op("i32.gt_s");
+        f.push(count.minus(skip).tee(left).op("gt_s", 0));
         f.if(() => {
           for (const [scores, others, sums] of [[p, doutRows, dvalues], [dp, queryRows, dkeys]]) {
             emitSetSum(f, here, scores, [t, 4], [skip, scoreBytes]);
@@ -351,14 +331,10 @@ function emitBackward(m: ModuleBuilder, context: KernelContext, blocks: Blocks):
     emitCall(f, transpose, v.at, v.stride, keys, valuePanels);
     // Scaled keys make scaled dq; dk has its scale from the queries.
     emitCall(f, copyScaled, k.at, k.stride, keys, keyRows, () => {
-      f.get(args);
-      f.load("f32.load", scaleArg);
+      f.push(args.load(scaleArg, "f32.load"));
     });
     for (const sums of [dkeys, dvalues]) {
-      f.get(sums);
-      f.i32(0);
-      f.i32(room * rowBytes);
-      f.op("memory.fill");
+      f.op("memory.fill", sums, 0, room * rowBytes);
     }
     f.forRange(g, 0, group, 1, () => {
       emitSetSum(f, h, [shared, group], g);
@@ -372,11 +348,7 @@ function emitBackward(m: ModuleBuilder, context: KernelContext, blocks: Blocks):
 }
 
 function emitAtLeastZero(f: FunctionBuilder, x: Local): void {
-  f.i32(0);
-  f.get(x);
-  f.get(x);
-  f.i32(0);
-  f.op("i32.lt_s");
+  f.push(0, x, x.op("lt_s", 0));
   f.select();
   f.set(x);
 }

@@ -96,25 +96,16 @@ function emitInOrder(
     emitMin(f, visible, visible, all);
     // Keys that a window leaves behind.
     emitSetSum(f, behind, visible, [window, -1]);
-    f.i32(0);
-    f.get(behind);
-    f.get(visible);
-    f.get(window);
-    f.op("i32.le_s");
+    f.push(0, behind, visible.op("le_s", window));
     f.select();
     f.set(behind);
     emitSetSum(f, visible, visible, [behind, -1]);
     emitSetSum(f, keys, k.at, [k.stride, behind]);
     emitSetSum(f, values, v.at, [v.stride, behind]);
     emitSetSum(f, mask, seen.at, behind);
-    f.get(mask);
-    f.i32(0);
-    f.get(masked);
-    f.select();
-    f.set(mask);
+    f.set(mask, masked.select(mask, 0));
     const float = (offset: number) => (): void => {
-      f.get(args);
-      f.load("f32.load", offset);
+      f.push(args.load(offset, "f32.load"));
     };
     emitCall(
       f,

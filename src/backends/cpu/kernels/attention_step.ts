@@ -83,8 +83,7 @@ function emitStep(
   emitSetSum(f, record, args, recordsArg, [row, recordBytes]);
   const [keys, values, headStride, stride, length] = [0, 4, 8, 12, lengthAt].map((offset) => {
     const local = f.local("i32");
-    f.get(record);
-    f.load("i32.load", offset);
+    f.push(record.load(offset));
     if (offset === lengthAt) f.load("i32.load");
     f.set(local);
     return local;
@@ -93,32 +92,18 @@ function emitStep(
   const queries = f.local("i32"), part = f.local("i32"), from = f.local("i32"), to = f.local("i32");
   // Queries of all heads, then keys, then values.
   emitSetSum(f, queries, [heads, 4 * width]);
-  f.get(queries);
-  f.get(share);
-  f.op("i32.div_u");
-  f.set(part);
+  f.set(part, queries.op("div_u", share));
   emitSetSum(f, q, q, [row, queries], [row, part], [row, part]);
   emitSetSum(f, from, q, queries, [group, 4 * width]);
   emitSetSum(f, q, q, [head, 4 * width]);
   emitSetSum(f, out, out, [number, 4 * width]);
   // The number of positions is read from memory: beyond the last one lies what is not this text's.
-  f.get(length);
-  f.get(record);
-  f.load("i32.load", capacityAt);
-  f.op("i32.ge_u");
+  f.push(length.op("ge_u", record.load(capacityAt)));
   f.if(() => f.return());
   // Keys that a window leaves behind.
   const window = emitArgument(f, args, windowArg), behind = f.local("i32");
   emitSetSum(f, all, length, 1);
-  f.get(all);
-  f.get(window);
-  f.op("i32.sub");
-  f.i32(0);
-  f.get(all);
-  f.get(window);
-  f.op("i32.gt_s");
-  f.select();
-  f.set(behind);
+  f.set(behind, all.op("gt_s", window).select(all.minus(window), 0));
   for (const held of [keys, values] as Local[]) {
     emitSetSum(f, held, held, [group, headStride]);
     emitSetSum(f, to, held, [length, stride]);
@@ -126,13 +111,9 @@ function emitStep(
     emitSetSum(f, from, from, part);
     emitSetSum(f, held, held, [behind, stride]);
   }
-  f.get(all);
-  f.get(behind);
-  f.op("i32.sub");
-  f.set(all);
+  f.set(all, all.minus(behind));
   const number32 = (offset: number) => (): void => {
-    f.get(args);
-    f.load("f32.load", offset);
+    f.push(args.load(offset, "f32.load"));
   };
   const numbers = [number32(scaleArg)];
   if (capped || inOrder) numbers.push(number32(capArg));

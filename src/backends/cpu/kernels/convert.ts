@@ -120,8 +120,7 @@ export function emitScalarStore(
   offset: number,
 ): void {
   const { f } = w;
-  f.get(address);
-  f.get(x);
+  f.push(address, x);
   if (type !== "i64") {
     f.lane(type === "f32" ? "f32x4.extract_lane" : "i32x4.extract_lane", lane);
     f.op(type === "f32" ? "i64.trunc_sat_f32_s" : "i64.extend_i32_s");

@@ -74,24 +74,12 @@ export function crossEntropyBackward(
 
 /** Sets `id` to the row's target, and `at` to the address of that class in `row`; leaves whether it counts. */
 function emitTarget(f: FunctionBuilder, args: Local, target: Local, row: Local, id: Local, at: Local): void {
-  f.get(row);
-  f.get(target);
-  f.load("i32.load");
-  f.tee(id);
-  f.i32(2);
-  f.op("i32.shl");
-  f.op("i32.add");
-  f.set(at);
-  f.get(id);
-  f.get(args);
-  f.load("i32.load", extraArg);
-  f.op("i32.ne");
+  f.set(at, row.plus(target.load().tee(id).shl(2)));
+  f.push(id.op("ne", args.load(extraArg)));
 }
 
 function emitIsClass(f: FunctionBuilder, id: Local, classes: Local): void {
-  f.get(id);
-  f.get(classes);
-  f.op("i32.lt_u");
+  f.push(id.op("lt_u", classes));
 }
 
 function emitCrossEntropy(m: ModuleBuilder, context: KernelContext): void {
@@ -107,11 +95,9 @@ function emitCrossEntropy(m: ModuleBuilder, context: KernelContext): void {
       f.set(result);
       emitIsClass(f, id, length);
       f.if(() => w.assign([result], w.sub(log, w.sub([emitSplat(f, at)], [top]))), () => {
-        f.get(args);
-        f.get(id);
+        f.push(args, id);
         f.store("i32.store", wrongTargetArg);
-        f.get(args);
-        f.i32(1);
+        f.push(args, 1);
         f.store("i32.store", wrongArg);
       });
     });
@@ -131,21 +117,11 @@ function emitCrossEntropyBackward(m: ModuleBuilder, context: KernelContext): voi
       });
       emitIsClass(f, id, length);
       f.if(() => {
-        f.get(at);
-        f.get(at);
-        f.load("f32.load");
-        f.get(scale);
-        f.load("f32.load");
-        f.op("f32.sub");
+        f.push(at, at.load(0, "f32.load").op("f32.sub", scale.load(0, "f32.load")));
         f.store("f32.store");
       });
     }, () => {
-      f.get(dx);
-      f.i32(0);
-      f.get(length);
-      f.i32(2);
-      f.op("i32.shl");
-      f.op("memory.fill");
+      f.op("memory.fill", dx, 0, length.shl(2));
     });
   });
 }

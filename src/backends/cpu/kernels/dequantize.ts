@@ -57,42 +57,24 @@ function emitDequantize(m: ModuleBuilder, context: KernelContext, dtype: DType):
       }
     }
   };
-  f.get(args);
-  f.load("i32.load", 8);
-  f.set(blocks);
+  f.set(blocks, args.load(8));
   const w = decode ? null : hoistConstants(f, context, (draft) => {
     emitLoadSplat(draft, "f16", "f32", from);
     for (const mask of [0x000f000f, 0x00f000f0, 0x00080008]) draft.push(mask, 0, "i32x4");
     for (let i = 0; i < 3; i++) draft.f.drop();
   });
   f.forRange(item, item, end, 1, () => {
-    f.get(item);
-    f.i32(itemBlocks);
-    f.op("i32.mul");
-    f.tee(block);
-    f.i32(itemBlocks);
-    f.op("i32.add");
-    f.tee(last);
-    f.get(blocks);
-    f.get(last);
-    f.get(blocks);
-    f.op("i32.lt_u");
-    f.select();
-    f.set(last);
+    f.set(
+      last,
+      last.op("lt_u", blocks).select(item.times(itemBlocks).tee(block).plus(itemBlocks).tee(last), blocks),
+    );
     for (const [local, offset, size] of [[from, 0, bytes], [to, 4, 4 * values]] as const) {
-      f.get(args);
-      f.load("i32.load", offset);
-      f.get(block);
-      f.i32(size);
-      f.op("i32.mul");
-      f.op("i32.add");
-      f.set(local);
+      f.set(local, args.load(offset).plus(block.times(size)));
     }
     f.forRange(block, block, last, 1, () => {
       if (w) body(w);
       else {
-        f.get(from);
-        f.get(to);
+        f.push(from, to);
         f.call(decode as FunctionBuilder);
       }
       f.increment(from, bytes);

@@ -132,9 +132,7 @@ function emitStage(
   const result = gathered.result();
   if (fold !== "sum") {
     f.f32x4(NaN);
-    f.get(result);
-    f.get(notes);
-    f.op("v128.any_true");
+    f.push(result, notes.op("v128.any_true"));
     f.select();
     f.set(result);
   }

@@ -126,50 +126,32 @@ function emitGather(
     emitWalk(f, args, axesArg, row, [from, index, to]);
     if (form === "rows") {
       emitIndex(f, args, index, indexType, count, at, () => {
-        f.get(to);
-        f.get(from);
-        f.get(at);
-        f.op("i32.add");
-        f.get(args);
-        f.load("i32.load", innerArg);
-        f.i32(width);
-        f.op("i32.mul");
-        f.op("memory.copy");
+        f.op("memory.copy", to, from.plus(at), args.load(innerArg).times(width));
       });
       return;
     }
     loadArgument(f, args, innerArg, left);
     f.loop((again) => {
       emitIndex(f, args, index, indexType, count, at, () => {
-        f.get(to);
-        f.get(from);
-        f.get(at);
-        f.op("i32.add");
+        f.push(to, from.plus(at));
         f.load(loadOf(width));
         f.store(storeOf(width));
       });
       [from, index, to].forEach((pointer, k) => advance(f, args, pointer, innerArg + 4 + 4 * k));
       f.increment(left, -1);
-      f.get(left);
-      f.brIf(again);
+      f.brIf(again, left);
     });
   });
 }
 
 /** local = the argument at `offset`. */
 export function loadArgument(f: FunctionBuilder, args: Local, offset: number, local: Local): void {
-  f.get(args);
-  f.load("i32.load", offset);
-  f.set(local);
+  f.set(local, args.load(offset));
 }
 
 /** pointer += the argument at `offset`. */
 export function advance(f: FunctionBuilder, args: Local, pointer: Local, offset: number): void {
-  f.get(pointer);
-  f.get(args);
-  f.load("i32.load", offset);
-  f.op("i32.add");
-  f.set(pointer);
+  f.set(pointer, pointer.plus(args.load(offset)));
 }
 
 /** The load that moves an element of `width` bytes. */
@@ -215,18 +197,14 @@ export function emitIndex(
   f.if(() => {
     f.get(at);
     if (count === "i64") f.op("i32.wrap_i64");
-    f.get(args);
-    f.load("i32.load", stepArg);
-    f.op("i32.mul");
+    f.op("i32.mul", args.load(stepArg));
     f.set(into);
     body();
   }, () => {
-    f.get(args);
-    f.get(raw);
+    f.push(args, raw);
     if (count === "i32") f.op("i64.extend_i32_s");
     f.store("i64.store", wrongIndexArg);
-    f.get(args);
-    f.i32(1);
+    f.push(args, 1);
     f.store("i32.store", wrongArg);
   });
 }

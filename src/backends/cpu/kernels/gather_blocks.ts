@@ -90,74 +90,32 @@ function emitGatherBlocks(
   /** local = the argument at `base` + item · the argument at `step`. */
   const locate = (local: Local, base: number, step: number): void => {
     loadArgument(f, args, base, local);
-    f.get(local);
-    f.get(item);
-    f.get(args);
-    f.load("i32.load", step);
-    f.op("i32.mul");
-    f.op("i32.add");
-    f.set(local);
+    f.set(local, local.plus(item.times(args.load(step))));
   };
   f.forRange(item, begin, end, 1, () => {
     locate(index, indexArg, indexStepArg);
     locate(to, toArg, toStepArg);
     emitIndex(f, args, index, indexType, counts, row, () => {
-      f.get(row);
-      f.get(args);
-      f.load("i32.load", firstArg);
-      f.op("i32.add");
-      f.set(row);
+      f.set(row, row.plus(args.load(firstArg)));
       loadArgument(f, args, blocksArg, blocks);
       loadArgument(f, args, fromArg, at.scale);
-      f.get(row);
-      f.get(panels);
-      f.op("i32.lt_u");
+      f.push(row.op("lt_u", panels));
       f.if(() => {
-        f.get(row);
-        f.i32(panelRows - 1);
-        f.op("i32.and");
-        f.set(lane);
+        f.set(lane, row.and(panelRows - 1));
         // Eight rows begin together: their scales, two bytes each, then the weights.
-        f.get(row);
-        f.get(lane);
-        f.op("i32.sub");
-        f.get(rowBytes);
-        f.op("i32.mul");
-        f.get(at.scale);
-        f.op("i32.add");
-        f.tee(at.weights);
-        f.get(lane);
-        f.i32(2);
-        f.op("i32.mul");
-        f.op("i32.add");
-        f.set(at.scale);
-        f.get(at.weights);
-        f.get(lane);
+        f.set(at.scale, row.minus(lane).times(rowBytes).plus(at.scale).tee(at.weights).plus(lane.times(2)));
+        f.push(at.weights, lane);
         if (dtype === "q4") {
-          f.i32(3);
-          f.op("i32.and");
+          f.op("i32.and", 3);
         }
-        f.i32(4);
-        f.op("i32.mul");
+        f.op("i32.mul", 4);
         f.op("i32.add");
-        f.i32(2 * panelRows);
-        f.op("i32.add");
+        f.op("i32.add", 2 * panelRows);
         f.set(at.weights);
-        f.get(lane);
-        f.i32(4);
-        f.op("i32.and");
-        f.set(at.shift);
+        f.set(at.shift, lane.and(4));
         emitBlocks(f, dtype, at, blocks, true);
       }, () => {
-        f.get(row);
-        f.get(rowBytes);
-        f.op("i32.mul");
-        f.get(at.scale);
-        f.op("i32.add");
-        f.tee(at.scale);
-        f.i32(2);
-        f.op("i32.add");
-        f.set(at.weights);
+        f.set(at.weights, row.times(rowBytes).plus(at.scale).tee(at.scale).plus(2));
         emitBlocks(f, dtype, at, blocks, false);
       });
     });
@@ -178,20 +136,13 @@ function emitBlocks(f: FunctionBuilder, dtype: Quantized, at: Block, blocks: Loc
   const step = blockBytes[dtype] * (inPanel ? panelRows : 1);
   f.loop((again) => {
     // Scales are finite: the bits of an f16, moved to where an f32 has them, are 2^112 times too small.
-    f.get(at.scale);
-    f.load("i32.load16_s");
-    f.i32(13);
-    f.op("i32.shl");
-    f.i32(0x8fffe000 | 0);
-    f.op("i32.and");
-    f.op("f32.reinterpret_i32");
+    f.push(at.scale.load(0, "i32.load16_s").shl(13).and(0x8fffe000 | 0).op("f32.reinterpret_i32"));
     f.f32(2 ** 112);
     f.op("f32.mul");
     f.op("f32x4.splat");
     f.set(at.vector);
     for (let quad = 0; quad < quads; quad++) {
-      f.get(at.to);
-      f.get(at.weights);
+      f.push(at.to, at.weights);
       if (dtype === "q8") {
         f.load("v128.load32_zero", (inPanel ? 4 * panelRows : 4) * quad, 2);
         f.op("i16x8.extend_low_i8x16_s");
@@ -202,8 +153,7 @@ function emitBlocks(f: FunctionBuilder, dtype: Quantized, at: Block, blocks: Loc
         if (inPanel) f.get(at.shift);
         else f.i32(upper ? 4 : 0);
         f.op("i32.shr_u");
-        f.i32(0x0f0f0f0f);
-        f.op("i32.and");
+        f.op("i32.and", 0x0f0f0f0f);
         f.op("i32x4.splat");
         f.i8x16(8);
         f.op("i8x16.sub");
@@ -211,15 +161,13 @@ function emitBlocks(f: FunctionBuilder, dtype: Quantized, at: Block, blocks: Loc
         f.op("i32x4.extend_low_i16x8_s");
       }
       f.op("f32x4.convert_i32x4_s");
-      f.get(at.vector);
-      f.op("f32x4.mul");
+      f.op("f32x4.mul", at.vector);
       f.store("v128.store", 16 * quad, 4);
     }
     f.increment(at.scale, step);
     f.increment(at.weights, step);
     f.increment(at.to, 4 * quantBlock);
     f.increment(blocks, -1);
-    f.get(blocks);
-    f.brIf(again);
+    f.brIf(again, blocks);
   });
 }

@@ -118,10 +118,7 @@ export function layerNormBackward(
 
 function emitCount(f: FunctionBuilder, length: Local): Local {
   const count = f.local("v128");
-  f.get(length);
-  f.op("f32.convert_i32_u");
-  f.op("f32x4.splat");
-  f.set(count);
+  f.set(count, length.op("f32.convert_i32_u").op("f32x4.splat"));
   return count;
 }
 
@@ -205,57 +202,17 @@ function emitLayerNormBackward(
   const [args, begin, end] = f.params;
   const block = f.local("i32"), i = f.local("i32"), to = f.local("i32"), rows = f.local("i32");
   const at = f.local("i32"), middle = f.local("i32"), bytes = f.local("i32");
-  f.get(args);
-  f.load("i32.load", rowsArg);
-  f.set(rows);
-  f.get(args);
-  f.load("i32.load");
-  f.i32(2);
-  f.op("i32.shl");
-  f.set(bytes);
+  f.set(rows, args.load(rowsArg));
+  f.set(bytes, args.load().shl(2));
   f.forRange(block, begin, end, 1, () => {
     // at = sums + block · 2 rows; the second is that of the bias.
-    f.get(args);
-    f.load("i32.load", sumsArg);
-    f.get(block);
-    f.get(bytes);
-    f.op("i32.mul");
-    f.i32(1);
-    f.op("i32.shl");
-    f.op("i32.add");
-    f.tee(at);
-    f.get(bytes);
-    f.op("i32.add");
-    f.set(middle);
-    f.get(at);
-    f.i32(0);
-    f.get(bytes);
-    f.i32(1);
-    f.op("i32.shl");
-    f.op("memory.fill");
-    f.get(block);
-    f.get(args);
-    f.load("i32.load", blockRowsArg);
-    f.op("i32.mul");
-    f.tee(i);
-    f.get(args);
-    f.load("i32.load", blockRowsArg);
-    f.op("i32.add");
-    f.set(to);
-    f.get(to);
-    f.get(rows);
-    f.get(to);
-    f.get(rows);
-    f.op("i32.lt_u");
-    f.select();
-    f.set(to);
+    f.set(middle, args.load(sumsArg).plus(block.times(bytes).shl(1)).tee(at).plus(bytes));
+    f.op("memory.fill", at, 0, bytes.shl(1));
+    f.set(to, block.times(args.load(blockRowsArg)).tee(i).plus(args.load(blockRowsArg)));
+    f.set(to, to.op("lt_u", rows).select(to, rows));
     f.forRange(i, () => f.get(i), to, 1, () => {
       for (let k = 0; k < operands; k++) emitOperand(f, args, k, i);
-      f.get(at);
-      f.get(middle);
-      f.get(args);
-      f.load("i32.load");
-      f.get(args);
+      f.push(at, middle, args.load(), args);
       f.call(row);
     });
   });
@@ -271,44 +228,15 @@ function emitCombine(m: ModuleBuilder, context: KernelContext): void {
   const [args, begin, end] = f.params;
   const k = f.local("i32"), base = f.local("i32"), from = f.local("i32"), to = f.local("i32");
   const bytes = f.local("i32"), left = f.local("i32");
-  f.get(args);
-  f.load("i32.load");
-  f.i32(2);
-  f.op("i32.shl");
-  f.set(bytes);
+  f.set(bytes, args.load().shl(2));
   f.forRange(k, begin, end, 1, () => {
-    f.get(args);
-    f.get(k);
-    f.i32(3);
-    f.op("i32.shl");
-    f.op("i32.add");
-    f.set(base);
-    f.get(base);
-    f.load("i32.load", outputsArg);
-    f.set(to);
-    f.get(base);
-    f.load("i32.load", outputsArg + 4);
-    f.set(from);
-    f.get(to);
-    f.get(from);
-    f.get(bytes);
-    f.op("memory.copy");
-    f.get(args);
-    f.load("i32.load", blockRowsArg);
-    f.i32(1);
-    f.op("i32.sub");
-    f.set(left);
+    f.set(base, args.plus(k.shl(3)));
+    f.set(to, base.load(outputsArg));
+    f.set(from, base.load(outputsArg + 4));
+    f.op("memory.copy", to, from, bytes);
+    f.set(left, args.load(blockRowsArg).minus(1));
     f.forRange(left, () => f.get(left), 0, -1, () => {
-      f.get(bytes);
-      f.i32(1);
-      f.op("i32.shl");
-      f.get(from);
-      f.op("i32.add");
-      f.tee(from);
-      f.get(to);
-      f.get(args);
-      f.load("i32.load");
-      f.get(args);
+      f.push(bytes.shl(1).plus(from).tee(from), to, args.load(), args);
       f.call(add);
     });
   });

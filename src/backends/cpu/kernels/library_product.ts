@@ -30,22 +30,18 @@ export function emitLibraryProduct(m: ModuleBuilder, routine: Routine): Function
   /** Bytes to the next sum's number, and to the next number of a sum. */
   const steps = (transposed: Local, stride: Local, next: Local, step: Local): void => {
     emitSetSum(f, next, [stride, bytes]);
-    f.i32(bytes);
-    f.set(step);
+    f.set(step, bytes);
     f.get(transposed);
     f.if(() => {
-      f.get(next);
-      f.set(step);
-      f.i32(bytes);
-      f.set(next);
+      f.set(step, next);
+      f.set(next, bytes);
     });
   };
   const load = (at: Local): void => {
     f.get(at);
     if (bytes === 4) return f.load("f32.load");
     f.load("i32.load16_u");
-    f.i32(16);
-    f.op("i32.shl");
+    f.op("i32.shl", 16);
     f.op("f32.reinterpret_i32");
   };
   steps(transposeA, lda, aRow, aStep);
@@ -69,8 +65,7 @@ export function emitLibraryProduct(m: ModuleBuilder, routine: Routine): Function
       emitSetSum(f, to, [row, ldc]);
       emitSetSum(f, to, to, [column, 1]);
       emitSetSum(f, to, c, [to, 4]);
-      f.get(to);
-      f.get(sum);
+      f.push(to, sum);
       f.store("f32.store");
     });
   });

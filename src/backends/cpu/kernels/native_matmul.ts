@@ -281,8 +281,7 @@ function emit(
   const a = local(), b = local(), c = local(), height = local(), width = local();
 
   f.forRange(item, begin, end, 1, () => {
-    f.get(item);
-    f.set(outer);
+    f.set(outer, item);
     emitDivide(f, outer, row, rowParts);
     emitDivide(f, outer, column, columnParts);
     emitDivide(f, outer, inner, innerSize);
@@ -308,17 +307,12 @@ function emit(
       f.forRange(line, 0, width, 1, () => {
         emitSetSum(f, to, from, [depth, bytes]);
         f.forRange(at, () => f.get(from), to, 64, () => {
-          f.get(waste);
-          f.get(at);
-          f.load("i32.load");
-          f.op("i32.xor");
-          f.set(waste);
+          f.set(waste, waste.op("xor", at.load()));
         });
         emitSetSum(f, from, from, bColumn);
       });
       // So that nobody leaves the reading out.
-      f.get(args);
-      f.get(waste);
+      f.push(args, waste);
       f.store("i32.store", wasteArg);
     });
     for (const x of [transposeA, transposeB, height, width, depth, a, strideA, b, strideB, c, strideOut]) {
@@ -327,8 +321,7 @@ function emit(
     f.call(multiply);
     f.op("i32.eqz");
     f.if(() => {
-      f.get(args);
-      f.i32(1);
+      f.push(args, 1);
       f.store("i32.store", failedArg);
     });
     if (!finish) return;

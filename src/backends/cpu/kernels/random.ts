@@ -67,24 +67,13 @@ function emitRandom(m: ModuleBuilder, kind: "uniform" | "normal"): void {
   const [args, begin, end] = f.params;
   const item = f.local("i32"), pointer = f.local("i32"), block = f.local("i64"), seed = f.local("i64");
   const c = [0, 1, 2, 3].map(() => f.local("i64"));
-  f.get(args);
-  f.load("i64.load", 8);
-  f.set(block);
-  f.get(args);
-  f.load("i64.load", 16);
-  f.set(seed);
+  f.set(block, args.load(8, "i64.load"));
+  f.set(seed, args.load(16, "i64.load"));
   f.forRange(item, begin, end, 1, () => {
-    f.get(args);
-    f.load("i32.load");
-    f.get(item);
-    f.i32(4);
-    f.op("i32.shl");
-    f.op("i32.add");
-    f.set(pointer);
+    f.set(pointer, args.load().plus(item.shl(4)));
     emitPhilox(f, block, item, seed, c);
     c.forEach((word, i) => {
-      f.get(pointer);
-      f.get(word);
+      f.push(pointer, word);
       if (kind === "uniform") {
         f.i64(8);
         f.op("i64.shr_u");
@@ -121,10 +110,8 @@ function emitPhilox(f: FunctionBuilder, first: Local, item: Local, seed: Local, 
   };
   const mix = (into: Local, of: Local, word: Local, key: Local): void => {
     high(of);
-    f.get(word);
-    f.op("i64.xor");
-    f.get(key);
-    f.op("i64.xor");
+    f.op("i64.xor", word);
+    f.op("i64.xor", key);
     f.set(into);
   };
   const lowOf = (into: Local, of: Local): void => {
@@ -139,11 +126,7 @@ function emitPhilox(f: FunctionBuilder, first: Local, item: Local, seed: Local, 
     low();
     f.set(key);
   };
-  f.get(first);
-  f.get(item);
-  f.op("i64.extend_i32_u");
-  f.op("i64.add");
-  f.tee(c1);
+  f.push(first.op("i64.add", item.op("i64.extend_i32_u")).tee(c1));
   low();
   f.set(c0);
   high(c1);
@@ -176,8 +159,7 @@ function emitQuantile(f: FunctionBuilder): void {
   const horner = (x: Local, coefficients: readonly number[]): void => {
     f.f64(coefficients[coefficients.length - 1]);
     for (let i = coefficients.length - 2; i >= 0; i--) {
-      f.get(x);
-      f.op("f64.mul");
+      f.op("f64.mul", x);
       f.f64(coefficients[i]);
       f.op("f64.add");
     }
@@ -193,8 +175,7 @@ function emitQuantile(f: FunctionBuilder): void {
     f.op("f64.sub");
     f.set(r);
   };
-  f.get(word);
-  f.op("f64.convert_i64_u");
+  f.push(word.op("f64.convert_i64_u"));
   f.f64(0.5);
   f.op("f64.add");
   f.f64(2 ** -32);
@@ -209,10 +190,7 @@ function emitQuantile(f: FunctionBuilder): void {
   f.if(() => {
     f.get(q);
     f.f64(0.180625);
-    f.get(q);
-    f.get(q);
-    f.op("f64.mul");
-    f.op("f64.sub");
+    f.op("f64.sub", q.op("f64.mul", q));
     f.set(r);
     ratio(normalCoefficients.central);
     f.op("f64.mul");
@@ -220,8 +198,7 @@ function emitQuantile(f: FunctionBuilder): void {
   });
   f.get(p);
   f.f64(1);
-  f.get(p);
-  f.op("f64.sub");
+  f.op("f64.sub", p);
   f.get(q);
   f.f64(0);
   f.op("f64.lt");
@@ -242,8 +219,7 @@ function emitQuantile(f: FunctionBuilder): void {
   });
   f.tee(value);
   f.op("f64.neg");
-  f.get(value);
-  f.get(q);
+  f.push(value, q);
   f.f64(0);
   f.op("f64.lt");
   f.select();
@@ -260,10 +236,7 @@ function emitLog(f: FunctionBuilder, x: Local): void {
       f.f64(Math.SQRT1_2);
       f.op("f64.ge");
       f.brIf(done);
-      f.get(x);
-      f.get(x);
-      f.op("f64.add");
-      f.set(x);
+      f.set(x, x.op("f64.add", x));
       f.get(exponent);
       f.f64(1);
       f.op("f64.sub");
@@ -279,16 +252,13 @@ function emitLog(f: FunctionBuilder, x: Local): void {
   f.op("f64.add");
   f.op("f64.div");
   f.tee(s);
-  f.get(s);
-  f.op("f64.mul");
+  f.op("f64.mul", s);
   f.set(z);
   f.f64(2);
-  f.get(s);
-  f.op("f64.mul");
+  f.op("f64.mul", s);
   f.f64(1 / 23);
   for (let k = 21; k >= 1; k -= 2) {
-    f.get(z);
-    f.op("f64.mul");
+    f.op("f64.mul", z);
     f.f64(1 / k);
     f.op("f64.add");
   }

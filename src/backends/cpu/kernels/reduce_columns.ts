@@ -114,53 +114,26 @@ export function emitReduceColumns(m: ModuleBuilder, context: KernelContext, kind
 
   f.forRange(item, item, end, 1, () => {
     // item = (result · parts + part) · chunks + chunk
-    f.get(item);
-    f.get(chunks);
-    f.op("i32.div_u");
-    f.tee(index);
-    f.get(parts);
-    f.op("i32.rem_u");
-    f.set(part);
-    f.get(index);
-    f.get(parts);
-    f.op("i32.div_u");
-    f.set(index);
+    f.set(part, item.op("div_u", chunks).tee(index).op("rem_u", parts));
+    f.set(index, index.op("div_u", parts));
     // Pieces count chunks within parts, which is what an item is within its result.
     const number = f.local("i32");
-    f.get(part);
-    f.get(chunks);
-    f.op("i32.mul");
-    f.get(item);
-    f.get(chunks);
-    f.op("i32.rem_u");
-    f.op("i32.add");
-    f.set(number);
+    f.set(number, part.times(chunks).plus(item.op("rem_u", chunks)));
     const { first, length, row, lastRow } = pieceAt(number);
     emitAddresses(f, args, layout, operands);
     emitSeek(f, args, layout, operands, index, kind.reduced, layout.outer);
     const positions = emitSeek(f, args, layout, inputs, row, 0, kind.reduced);
     emitSkip(f, operands, first);
-    f.get(line.start);
-    f.get(part);
-    f.get(partStep);
-    f.op("i32.mul");
-    f.op("i32.add");
-    f.set(line.start);
+    f.set(line.start, line.start.plus(part.times(partStep)));
     const span = (run: typeof one, from: readonly SpanOperand[], to: readonly SpanOperand[]): void => {
-      f.get(length);
-      f.set(remaining);
+      f.set(remaining, length);
       emitSpan(run, type, from, to, remaining);
     };
     span(started, [], [line]);
     if (many !== null) {
       f.block((done) => {
         f.loop((again) => {
-          f.get(lastRow);
-          f.get(row);
-          f.op("i32.sub");
-          f.i32(together);
-          f.op("i32.lt_s");
-          f.brIf(done);
+          f.brIf(done, lastRow.minus(row).op("lt_s", together));
           const following = (from: readonly SpanOperand[], to: readonly SpanOperand[]): void =>
             to.forEach((x, k) => {
               f.get(from[k].start);

@@ -62,8 +62,7 @@ export function emitReduceRows(m: ModuleBuilder, context: KernelContext, kind: R
 
   const reset = (): void => {
     wide.assign(sums, wide.repeat(identity[0]));
-    f.i32(0);
-    f.set(collected);
+    f.set(collected, 0);
   };
   const putAside = (): void => {
     wide.assign(totals, combine(wide, totals, sums));
@@ -89,17 +88,10 @@ export function emitReduceRows(m: ModuleBuilder, context: KernelContext, kind: R
     return one.select(one.op(lanes === 2 ? "i64x2.lt_s" : "i32x4.lt_s", places, counts), x, identity);
   };
 
-  f.i32(blockElements);
-  f.set(limit);
+  f.set(limit, blockElements);
   f.forRange(item, item, end, 1, () => {
-    f.get(item);
-    f.get(parts);
-    f.op("i32.rem_u");
-    f.set(part);
-    f.get(item);
-    f.get(parts);
-    f.op("i32.div_u");
-    f.set(index);
+    f.set(part, item.op("rem_u", parts));
+    f.set(index, item.op("div_u", parts));
     const { first, length, row, lastRow } = pieceAt(part);
     emitAddresses(f, args, layout, operands);
     emitSeek(f, args, layout, operands, index, kind.reduced, layout.outer);
@@ -110,23 +102,16 @@ export function emitReduceRows(m: ModuleBuilder, context: KernelContext, kind: R
     reset();
     f.forRange(row, row, lastRow, 1, () => {
       const splats = emitSpanStart(prepared, type, inputs, []);
-      f.get(length);
-      f.set(left);
+      f.set(left, length);
       f.loop((again) => {
         pushMin(f, left, limit);
         f.set(remaining);
         f.increment(collected, remaining);
-        f.get(left);
-        f.get(remaining);
-        f.op("i32.sub");
-        f.set(left);
+        f.set(left, left.minus(remaining));
         emitSpanRun(prepared, type, inputs, [], splats, remaining, consume);
-        f.get(collected);
-        f.get(limit);
-        f.op("i32.ge_u");
+        f.push(collected.op("ge_u", limit));
         f.if(putAside);
-        f.get(left);
-        f.brIf(again);
+        f.brIf(again, left);
       });
       emitNextRow(f, args, layout, inputs, positions, 0);
     });
@@ -140,20 +125,12 @@ export function emitReduceRows(m: ModuleBuilder, context: KernelContext, kind: R
     if (lanes === 4) rest = combine(one, rest, one.shuffle32(rest, rest, [1, 1, 1, 1]));
     if (noted) {
       f.f32x4(NaN);
-      f.get(rest[0]);
-      f.get(notes[0]);
-      f.op("v128.any_true");
+      f.push(rest[0], notes[0].op("v128.any_true"));
       f.select();
       rest = one.each(() => undefined);
     }
-    f.get(output.start);
-    f.get(part);
-    f.get(partStep);
-    f.op("i32.mul");
-    f.op("i32.add");
-    f.set(output.at);
-    f.i32(1);
-    f.set(remaining);
+    f.set(output.at, output.start.plus(part.times(partStep)));
+    f.set(remaining, 1);
     emitStoreLanes(one, output.dtype as DType, type, rest[0], output.at, 0, 0, remaining);
   });
 }

@@ -45,13 +45,7 @@ export function emitRowFunction(m: ModuleBuilder, operands: number, emit: EmitRo
 
 /** Leaves the address of operand `k` in row number `i`. */
 export function emitOperand(f: FunctionBuilder, args: Local, k: number, i: Local): void {
-  f.get(args);
-  f.load("i32.load", operandsArg + 8 * k);
-  f.get(i);
-  f.get(args);
-  f.load("i32.load", operandsArg + 8 * k + 4);
-  f.op("i32.mul");
-  f.op("i32.add");
+  f.push(args.load(operandsArg + 8 * k).plus(i.times(args.load(operandsArg + 8 * k + 4))));
 }
 
 /** Emits "run" for a kernel with this many operands, whose items are rows. */
@@ -62,9 +56,7 @@ export function emitRows(m: ModuleBuilder, operands: number, emit: EmitRow): voi
   const i = f.local("i32");
   f.forRange(i, begin, end, 1, () => {
     for (let k = 0; k < operands; k++) emitOperand(f, args, k, i);
-    f.get(args);
-    f.load("i32.load");
-    f.get(args);
+    f.push(args.load(), args);
     f.call(row);
   });
 }
@@ -92,18 +84,14 @@ export function emitRowLoop(
   const { f } = w;
   const at = pointers.map((pointer) => {
     const local = f.local("i32");
-    f.get(pointer);
-    f.set(local);
+    f.set(local, pointer);
     return local;
   });
   const left = f.local("i32");
-  f.get(length);
-  f.set(left);
+  f.set(left, length);
   for (const vectors of width === 1 ? [1] : [width, 1]) {
     const count = 4 * vectors;
-    f.get(left);
-    f.i32(count);
-    f.op("i32.ge_u");
+    f.push(left.op("ge_u", count));
     f.if(() =>
       f.loop((again) => {
         const wide = w.withWidth(vectors);
@@ -111,18 +99,14 @@ export function emitRowLoop(
           w: wide,
           load: (k) =>
             wide.each((i) => {
-              f.get(at[k]);
-              f.load("v128.load", 16 * i, 4);
+              f.push(at[k].load(16 * i, "v128.load", 4));
             }),
           store: (k, x) => x.forEach((value, i) => storeVector(f, at[k], value, 16 * i)),
           only: (x) => x,
         });
         for (const pointer of at) f.increment(pointer, 4 * count);
         f.increment(left, -count);
-        f.get(left);
-        f.i32(count);
-        f.op("i32.ge_u");
-        f.brIf(again);
+        f.brIf(again, left.op("ge_u", count));
       })
     );
   }
@@ -142,8 +126,7 @@ export function emitRowLoop(
       store: (k, [x]) => emitTailStore(f, at[k], left, x),
       only(x, fill) {
         const counts = one.each(() => {
-          f.get(left);
-          f.op("i32x4.splat");
+          f.push(left.op("i32x4.splat"));
         });
         const places = one.each(() => f.i32x4(0, 1, 2, 3));
         return one.select(one.op("i32x4.lt_s", places, counts), x, fill);
@@ -153,23 +136,19 @@ export function emitRowLoop(
 }
 
 function storeVector(f: FunctionBuilder, at: Local, x: Local, offset: number): void {
-  f.get(at);
-  f.get(x);
+  f.push(at, x);
   f.store("v128.store", offset, 4);
 }
 
 function ifBit(f: FunctionBuilder, x: Local, bit: number, then: () => void, otherwise?: () => void): void {
-  f.get(x);
-  f.i32(bit);
-  f.op("i32.and");
+  f.push(x.and(bit));
   f.if(then, otherwise);
 }
 
 /** Loads `count` (1 to 3) floats into the first lanes of x; the others stay. */
 function emitTailLoad(f: FunctionBuilder, at: Local, count: Local, x: Local): void {
   const lanes = (name: "v128.load32_lane" | "v128.load64_lane", lane: number, offset: number) => {
-    f.get(at);
-    f.get(x);
+    f.push(at, x);
     f.laneMemory(name, lane, offset, 4);
     f.set(x);
   };
@@ -182,8 +161,7 @@ function emitTailLoad(f: FunctionBuilder, at: Local, count: Local, x: Local): vo
 /** Stores the first `count` (1 to 3) lanes of x. */
 function emitTailStore(f: FunctionBuilder, at: Local, count: Local, x: Local): void {
   const lanes = (name: "v128.store32_lane" | "v128.store64_lane", lane: number, offset: number) => {
-    f.get(at);
-    f.get(x);
+    f.push(at, x);
     f.laneMemory(name, lane, offset, 4);
   };
   ifBit(f, count, 2, () => {
@@ -213,8 +191,7 @@ export class Gathered {
       f.set(total);
     });
     if (this.#aside) {
-      f.i32(0);
-      f.set(this.#aside.collected);
+      f.set(this.#aside.collected, 0);
     }
     this.#w = w.withWidth(1);
     this.#vectors = f.localArray("v128", width);
@@ -232,9 +209,7 @@ export class Gathered {
     if (!this.#aside) return;
     const { every, collected } = this.#aside, { f } = w;
     f.increment(collected, 4 * x.length);
-    f.get(collected);
-    f.i32(every);
-    f.op("i32.ge_u");
+    f.push(collected.op("ge_u", every));
     f.if(() => this.#putAside(w));
   }
 
@@ -242,8 +217,7 @@ export class Gathered {
     const { totals, collected } = this.#aside!, { f } = w, wide = w.withWidth(totals.length);
     wide.assign(totals, wide.op(this.#name, totals, this.#vectors));
     wide.assign(this.#vectors, wide.constant(0, "f32x4"));
-    f.i32(0);
-    f.set(collected);
+    f.set(collected, 0);
   }
 
   /** Adds x · y of a stretch, for sums. */
@@ -278,24 +252,19 @@ export function emitAcross(w: VectorWriter, x: Vectors, name: Across): Vectors {
 /** Reads an argument of the kernel's own into all lanes of a local: a float, or a number that becomes one. */
 export function emitExtra(f: FunctionBuilder, args: Local, offset: number = 0): Local {
   const local = f.local("v128");
-  f.get(args);
-  f.load("v128.load32_splat", extraArg + offset);
-  f.set(local);
+  f.set(local, args.load(extraArg + offset, "v128.load32_splat"));
   return local;
 }
 
 /** Loads the float at `at` into all lanes. */
 export function emitSplat(f: FunctionBuilder, at: Local): Local {
   const local = f.local("v128");
-  f.get(at);
-  f.load("v128.load32_splat");
-  f.set(local);
+  f.set(local, at.load(0, "v128.load32_splat"));
   return local;
 }
 
 /** Stores lane 0. */
 export function emitStoreFirst(f: FunctionBuilder, at: Local, x: Local): void {
-  f.get(at);
-  f.get(x);
+  f.push(at, x);
   f.laneMemory("v128.store32_lane", 0);
 }

@@ -36,8 +36,7 @@ export function emitRows(m: ModuleBuilder, context: KernelContext, kind: KernelK
     const positions = emitSeek(f, args, layout, operands, row, 0, layout.outer);
     emitSkip(f, operands, first);
     f.forRange(row, row, lastRow, 1, () => {
-      f.get(length);
-      f.set(remaining);
+      f.set(remaining, length);
       emitSpan(prepared, program.type, inputs, outputs, remaining);
       emitNextRow(f, args, layout, operands, positions, 0);
     });

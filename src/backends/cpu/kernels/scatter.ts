@@ -104,17 +104,13 @@ function emitScatter(
       advance(f, args, from, innerArg + 4);
       advance(f, args, index, innerArg + 8);
       f.increment(count, -1);
-      f.get(count);
-      f.brIf(again);
+      f.brIf(again, count);
     });
   };
   if (form === "elements") {
     f.forRange(item, begin, end, 1, () =>
       position(item, () => {
-        f.get(to);
-        f.get(at);
-        f.op("i32.add");
-        f.set(at);
+        f.set(at, to.plus(at));
         emitPlace(f, add, width, at, from);
       }));
     return;
@@ -125,23 +121,12 @@ function emitScatter(
     position(item, () => {
       columnAddress(f, a, from, null, begin, width);
       columnAddress(f, b, to, at, begin, width);
-      f.get(end);
-      f.get(begin);
-      f.op("i32.sub");
-      f.set(left);
+      f.set(left, end.minus(begin));
       if (add === "f32") {
         f.block((done) => {
           f.loop((again) => {
-            f.get(left);
-            f.i32(4);
-            f.op("i32.lt_s");
-            f.brIf(done);
-            f.get(b);
-            f.get(b);
-            f.load("v128.load", 0, 4);
-            f.get(a);
-            f.load("v128.load", 0, 4);
-            f.op("f32x4.add");
+            f.brIf(done, left.op("lt_s", 4));
+            f.push(b, b.load(0, "v128.load", 4).op("f32x4.add", a.load(0, "v128.load", 4)));
             f.store("v128.store", 0, 4);
             f.increment(a, 16);
             f.increment(b, 16);
@@ -152,9 +137,7 @@ function emitScatter(
       }
       f.block((done) => {
         f.loop((again) => {
-          f.get(left);
-          f.op("i32.eqz");
-          f.brIf(done);
+          f.brIf(done, left.op("eqz"));
           emitPlace(f, add, width, b, a);
           f.increment(a, width);
           f.increment(b, width);
@@ -176,13 +159,9 @@ function columnAddress(
 ): void {
   f.get(base);
   if (extra) {
-    f.get(extra);
-    f.op("i32.add");
+    f.op("i32.add", extra);
   }
-  f.get(column);
-  f.i32(width);
-  f.op("i32.mul");
-  f.op("i32.add");
+  f.op("i32.add", column.times(width));
   f.set(into);
 }
 

@@ -105,8 +105,7 @@ export function prepareSpans(
 function pushScaled(f: FunctionBuilder, a: Local, b: number): void {
   f.get(a);
   if (b === 1) return;
-  f.i32(b);
-  f.op("i32.mul");
+  f.op("i32.mul", b);
 }
 
 /** Moves an operand on by `count` elements. */
@@ -142,8 +141,7 @@ export function emitSpanStart(
 ): (Local | null)[] {
   const { writer } = prepared, { f } = writer;
   for (const x of [...inputs, ...outputs]) {
-    f.get(x.start);
-    f.set(x.at);
+    f.set(x.at, x.start);
   }
   return inputs.map((x) => x.pattern === "same" ? load(writer, type, x, null)[0] : null);
 }
@@ -178,10 +176,7 @@ export function emitSpanRun(
   for (const side of apart || width === 1 ? [1] : [width, 1]) {
     f.block((done) => {
       f.loop((again) => {
-        f.get(remaining);
-        f.i32(side * lanes);
-        f.op("i32.lt_s");
-        f.brIf(done);
+        f.brIf(done, remaining.op("lt_s", side * lanes));
         step(side, null);
         for (const x of all) advance(f, x, side * lanes);
         f.increment(remaining, -side * lanes);
@@ -192,8 +187,7 @@ export function emitSpanRun(
   f.get(remaining);
   f.if(() => {
     step(1, remaining);
-    f.i32(0);
-    f.set(remaining);
+    f.set(remaining, 0);
   });
 }
 

@@ -9,7 +9,7 @@
  * @module
  */
 import type { DType } from "../../../core/dtype.ts";
-import type { FunctionBuilder, Local, ModuleBuilder } from "../assembler/mod.ts";
+import { type FunctionBuilder, type Local, type ModuleBuilder, Term } from "../assembler/mod.ts";
 import type { KernelContext } from "../engine.ts";
 import type { Vectors, VectorWriter } from "../math/writer.ts";
 import { emitLoad, emitLoadLanes, emitLoadSplat, emitStore } from "./access.ts";
@@ -53,10 +53,7 @@ function emitFour(f: FunctionBuilder, from: Local, step: Local): Local[] {
   const four = [from];
   for (let i = 1; i < 4; i++) {
     const next = f.local("i32");
-    f.get(four[i - 1]);
-    f.get(step);
-    f.op("i32.add");
-    f.set(next);
+    f.set(next, four[i - 1].plus(step));
     four.push(next);
   }
   return four;
@@ -84,10 +81,7 @@ export function emitTransposed(m: ModuleBuilder, context: KernelContext, kind: K
     const at = (x: SpanOperand): Local => {
       f.get(x.start);
       if (x.pattern !== "same") {
-        f.get(column);
-        f.get(x.step);
-        f.op("i32.mul");
-        f.op("i32.add");
+        f.op("i32.add", column.times(x.step));
       }
       f.set(x.at);
       return x.at;
@@ -111,54 +105,26 @@ export function emitTransposed(m: ModuleBuilder, context: KernelContext, kind: K
 
   const nextRow = (): void =>
     operands.forEach((x, k) => {
-      f.get(x.start);
-      f.get(rowSteps[k]);
-      f.op("i32.add");
-      f.set(x.start);
+      f.set(x.start, x.start.plus(rowSteps[k]));
     });
 
   f.forRange(item, item, end, 1, () => {
     // item = (outer · down + tile row) · across + tile column
-    f.get(item);
-    f.get(across);
-    f.op("i32.rem_u");
-    f.i32(tileColumns);
-    f.op("i32.mul");
-    f.set(first);
-    f.get(item);
-    f.get(across);
-    f.op("i32.div_u");
-    f.set(tile);
-    f.get(tile);
-    f.get(down);
-    f.op("i32.rem_u");
-    f.i32(tileRows);
-    f.op("i32.mul");
-    f.set(firstRow);
+    f.set(first, item.op("rem_u", across).times(tileColumns));
+    f.set(tile, item.op("div_u", across));
+    f.set(firstRow, tile.op("rem_u", down).times(tileRows));
     emitAddresses(f, args, layout, operands);
     if (layout.outer > 1) {
-      f.get(tile);
-      f.get(down);
-      f.op("i32.div_u");
-      f.set(tile);
+      f.set(tile, tile.op("div_u", down));
       emitSeek(f, args, layout, operands, tile, 1, layout.outer);
     }
     emitSkip(f, operands, first);
     operands.forEach((x, k) => {
-      f.get(x.start);
-      f.get(firstRow);
-      f.get(rowSteps[k]);
-      f.op("i32.mul");
-      f.op("i32.add");
-      f.set(x.start);
+      f.set(x.start, x.start.plus(firstRow.times(rowSteps[k])));
     });
     const extent = (target: Local, whole: Local, from: Local, most: number): void => {
-      f.get(whole);
-      f.get(from);
-      f.op("i32.sub");
-      f.set(target);
-      f.i32(most);
-      f.set(limit);
+      f.set(target, whole.minus(from));
+      f.set(limit, most);
       pushMin(f, target, limit);
       f.set(target);
     };
@@ -166,48 +132,28 @@ export function emitTransposed(m: ModuleBuilder, context: KernelContext, kind: K
     extent(height, rows, firstRow, tileRows);
     f.block((done) => {
       f.loop((again) => {
-        f.get(height);
-        f.op("i32.eqz");
-        f.brIf(done);
-        f.i32(0);
-        f.set(column);
-        f.i32(1);
-        f.set(left);
-        f.get(height);
-        f.i32(4);
-        f.op("i32.ge_u");
+        f.brIf(done, height.op("eqz"));
+        f.set(column, 0);
+        f.set(left, 1);
+        f.push(height.op("ge_u", 4));
         f.if(() => {
-          f.get(width);
-          f.i32(-4);
-          f.op("i32.and");
-          f.set(limit);
+          f.set(limit, width.and(-4));
           f.forRange(column, 0, limit, 4, block);
-          f.i32(4);
-          f.set(left);
+          f.set(left, 4);
         });
         // What the blocks left of these rows: their ends, or all of a row that has no three others beside it.
-        f.get(height);
-        f.get(left);
-        f.op("i32.sub");
-        f.set(height);
+        f.set(height, height.minus(left));
         f.loop((row) => {
-          f.get(width);
-          f.get(column);
-          f.op("i32.sub");
-          f.tee(remaining);
+          f.push(width.minus(column).tee(remaining));
           f.if(() => {
             emitSkip(f, operands, column);
             emitSpan(prepared, type, inputs, outputs, remaining);
-            f.i32(0);
-            f.get(column);
-            f.op("i32.sub");
-            f.set(limit);
+            f.set(limit, Term.i32(0).minus(column));
             emitSkip(f, operands, limit);
           });
           nextRow();
           f.increment(left, -1);
-          f.get(left);
-          f.brIf(row);
+          f.brIf(row, left);
         });
         f.br(again);
       });

@@ -62,47 +62,25 @@ export function emitWalk(
 ): void {
   const left = f.local("i32"), at = f.local("i32"), rest = f.local("i32"), here = f.local("i32");
   const stepBytes = 4 * (1 + addresses.length);
-  f.get(args);
-  f.load("i32.load", offset);
-  f.set(left);
-  f.get(args);
-  f.set(at);
-  f.get(position);
-  f.set(rest);
+  f.set(left, args.load(offset));
+  f.set(at, args);
+  f.set(rest, position);
   f.block((done) => {
-    f.get(left);
-    f.op("i32.eqz");
-    f.brIf(done);
+    f.brIf(done, left.op("eqz"));
     f.loop((again) => {
       // The outermost axis needs no division.
-      f.get(left);
-      f.i32(1);
-      f.op("i32.eq");
+      f.push(left.op("eq", 1));
       f.if("i32", () => f.get(rest), () => {
-        f.get(rest);
-        f.get(at);
-        f.load("i32.load", offset + 4);
-        f.op("i32.rem_u");
+        f.push(rest.op("rem_u", at.load(offset + 4)));
       });
       f.set(here);
       addresses.forEach((address, k) => {
-        f.get(address);
-        f.get(here);
-        f.get(at);
-        f.load("i32.load", offset + 8 + 4 * k);
-        f.op("i32.mul");
-        f.op("i32.add");
-        f.set(address);
+        f.set(address, address.plus(here.times(at.load(offset + 8 + 4 * k))));
       });
-      f.get(rest);
-      f.get(at);
-      f.load("i32.load", offset + 4);
-      f.op("i32.div_u");
-      f.set(rest);
+      f.set(rest, rest.op("div_u", at.load(offset + 4)));
       f.increment(at, stepBytes);
       f.increment(left, -1);
-      f.get(left);
-      f.brIf(again);
+      f.brIf(again, left);
     });
   });
 }

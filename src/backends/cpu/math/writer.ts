@@ -10,7 +10,7 @@
  *
  * @module
  */
-import { FunctionBuilder, type Local, type PlainName } from "../assembler/mod.ts";
+import { FunctionBuilder, type Local, type PlainName, type Value } from "../assembler/mod.ts";
 import type { KernelContext } from "../engine.ts";
 
 /** Vectors side by side, each in a local; as many as the writer's `width`. */
@@ -286,12 +286,12 @@ class Draft extends FunctionBuilder {
     super.get(this.#own(local));
   }
 
-  override set(local: Local): void {
-    super.set(this.#own(local));
+  override set(local: Local, value?: Value): void {
+    super.set(this.#own(local), value);
   }
 
-  override tee(local: Local): void {
-    super.tee(this.#own(local));
+  override tee(local: Local, value?: Value): void {
+    super.tee(this.#own(local), value);
   }
 }
 

@@ -11,8 +11,7 @@ import { groupArg, headsArg, lseArg, operandBytes, operandsArg, queriesArg } fro
 export function emitScratch(f: FunctionBuilder, scratch: Global, offset: number): Local {
   const local = f.local("i32");
   f.globalGet(scratch);
-  f.i32(offset);
-  f.op("i32.add");
+  f.op("i32.add", offset);
   f.set(local);
   return local;
 }
@@ -20,9 +19,7 @@ export function emitScratch(f: FunctionBuilder, scratch: Global, offset: number)
 /** Reads an argument. */
 export function emitArgument(f: FunctionBuilder, args: Local, offset: number): Local {
   const local = f.local("i32");
-  f.get(args);
-  f.load("i32.load", offset);
-  f.set(local);
+  f.set(local, args.load(offset));
   return local;
 }
 
@@ -44,14 +41,8 @@ export function emitOperand(
 /** Divides: `high` = x / by, `low` = x % by. */
 export function emitSplitNumber(f: FunctionBuilder, x: Local, by: Local): { high: Local; low: Local } {
   const high = f.local("i32"), low = f.local("i32");
-  f.get(x);
-  f.get(by);
-  f.op("i32.div_u");
-  f.set(high);
-  f.get(x);
-  f.get(by);
-  f.op("i32.rem_u");
-  f.set(low);
+  f.set(high, x.op("div_u", by));
+  f.set(low, x.op("rem_u", by));
   return { high, low };
 }
 
@@ -78,44 +69,24 @@ export function emitItems(m: ModuleBuilder, item: FunctionBuilder): void {
 
 /** Leaves base + row · bytes. */
 export function emitRow(f: FunctionBuilder, base: Local, row: Local, bytes: number): void {
-  f.get(base);
-  f.get(row);
-  f.i32(bytes);
-  f.op("i32.mul");
-  f.op("i32.add");
+  f.push(base.plus(row.times(bytes)));
 }
 
 /** Leaves x rounded up to a multiple of `unit`, shifted right by `shift`. */
 export function emitRoundUp(f: FunctionBuilder, x: Local, unit: number, shift: number): void {
-  f.get(x);
-  f.i32(unit - 1);
-  f.op("i32.add");
-  f.i32(-unit);
-  f.op("i32.and");
-  f.i32(shift);
-  f.op("i32.shr_u");
+  f.push(x.plus(unit - 1).and(-unit).op("shr_u", shift));
 }
 
 /** Sets `to` to min(x, y), signed. */
 export function emitMin(f: FunctionBuilder, to: Local, x: Local, y: Local): void {
-  f.get(x);
-  f.get(y);
-  f.get(x);
-  f.get(y);
-  f.op("i32.lt_s");
-  f.select();
-  f.set(to);
+  f.set(to, x.op("lt_s", y).select(x, y));
 }
 
 /** Sets `to` to how many of `keys` keys row `r` sees, the row before row 0 seeing `first` - 1 of them. */
 export function emitVisible(f: FunctionBuilder, to: Local, first: Local, r: Local, keys: Local): void {
   emitSetSum(f, to, first, r);
   emitMin(f, to, to, keys);
-  f.i32(0);
-  f.get(to);
-  f.get(to);
-  f.i32(0);
-  f.op("i32.lt_s");
+  f.push(0, to, to.op("lt_s", 0));
   f.select();
   f.set(to);
 }
@@ -123,10 +94,7 @@ export function emitVisible(f: FunctionBuilder, to: Local, first: Local, r: Loca
 /** Sets `to` to min(x - y, most). */
 export function emitRest(f: FunctionBuilder, to: Local, x: Local, y: Local, most: number | Local): void {
   const limit = f.local("i32");
-  f.get(x);
-  f.get(y);
-  f.op("i32.sub");
-  f.set(to);
+  f.set(to, x.minus(y));
   if (typeof most === "number") f.i32(most);
   else f.get(most);
   f.set(limit);

@@ -62,8 +62,7 @@ export function emitDots(m: ModuleBuilder, context: KernelContext, { width }: Bl
   const [q, k, stride, count, s] = f.params;
   const rows = f.localArray("i32", 3);
   const call = (): void => {
-    f.get(q);
-    f.get(k);
+    f.push(q, k);
     for (const row of rows) f.get(row);
     f.get(s);
     f.call(four);
@@ -74,20 +73,12 @@ export function emitDots(m: ModuleBuilder, context: KernelContext, { width }: Bl
     emitSetSum(f, k, rows[2], stride);
     f.increment(s, 16);
   });
-  f.get(count);
-  f.i32(0);
-  f.op("i32.gt_s");
+  f.push(count.op("gt_s", 0));
   f.if(() => {
     // Rows that are not there are stood in for by the one before.
     rows.forEach((row, i) => {
       emitSetSum(f, row, i ? rows[i - 1] : k, stride);
-      f.get(row);
-      f.get(i ? rows[i - 1] : k);
-      f.get(count);
-      f.i32(i + 1);
-      f.op("i32.gt_s");
-      f.select();
-      f.set(row);
+      f.set(row, count.op("gt_s", i + 1).select(row, i ? rows[i - 1] : k));
     });
     call();
   });
@@ -108,8 +99,7 @@ export function emitMix(m: ModuleBuilder, context: KernelContext, { width }: Blo
     const sums = w.withWidth(vectors).each((i) => emitLoadLanes(f, o, 16 * i, 4));
     f.forRange(count, () => f.get(count), 0, -1, () => {
       const [x] = w.each(() => {
-        f.get(p);
-        f.load("v128.load32_splat");
+        f.push(p.load(0, "v128.load32_splat"));
       });
       const wide = w.withWidth(vectors);
       const row = wide.each((i) => emitLoadLanes(f, v, 16 * i, Math.min(4, floats - 4 * i)));
@@ -126,15 +116,7 @@ export function emitMix(m: ModuleBuilder, context: KernelContext, { width }: Blo
   const f = m.function("mix", { params: new Array(5).fill("i32"), export: false });
   const [p, v, stride, count, o] = f.params;
   for (const [at, callee] of pieces) {
-    f.get(p);
-    f.get(v);
-    f.i32(4 * at);
-    f.op("i32.add");
-    f.get(stride);
-    f.get(count);
-    f.get(o);
-    f.i32(4 * at);
-    f.op("i32.add");
+    f.push(p, v.plus(4 * at), stride, count, o.plus(4 * at));
     f.call(callee);
   }
   return f;
@@ -150,11 +132,7 @@ function emitFetch(m: ModuleBuilder, bytes: number): FunctionBuilder {
   const [at, stride, count] = f.params, all = f.local("i32");
   f.forRange(count, () => f.get(count), 0, -1, () => {
     for (let offset = 0; offset < bytes; offset += line) {
-      f.get(all);
-      f.get(at);
-      f.load("i32.load", offset, 1);
-      f.op("i32.or");
-      f.set(all);
+      f.set(all, all.or(at.load(offset, "i32.load", 1)));
     }
     emitSetSum(f, at, at, stride);
   });
@@ -167,9 +145,7 @@ export function emitBend(m: ModuleBuilder, context: KernelContext): FunctionBuil
   const f = m.function("bend", { params: ["i32", "i32", "f32"], export: false }), [s, wide, cap] = f.params;
   const w = hoistConstants(f, context, (w) => void emitTanh(w, w.fresh()));
   const most = f.local("v128");
-  f.get(cap);
-  f.op("f32x4.splat");
-  f.set(most);
+  f.set(most, cap.op("f32x4.splat"));
   emitBySixteen(w, [s], wide, (w, [at]) => {
     const caps = w.repeat(most);
     emitStoreFour(w, at, w.mul(caps, emitTanh(w, w.div(emitLoadFour(w, at), caps))));
@@ -218,10 +194,7 @@ export function emitMeet(
     return [expanded, () => f.i32(4 * padded)];
   };
   emitCall(f, copyQuery, q, one, one, query, scale);
-  f.get(sum);
-  f.i32(0);
-  f.i32(4 * padded);
-  f.op("memory.fill");
+  f.op("memory.fill", sum, 0, 4 * padded);
   emitClearRecord(f, record);
   f.forRange(start, 0, all, most, () => {
     emitRest(f, keys, all, start, most);

@@ -81,15 +81,11 @@ export function emitMeetInOrder(
   f.if(() => emitCall(f, bend, scores, wide, cap));
   f.get(seen);
   f.if(() => {
-    f.get(scores);
-    f.set(at);
+    f.set(at, scores);
     f.forRange(n, 0, all, 1, () => {
-      f.get(at);
-      f.get(at);
-      f.load("f32.load");
+      f.push(at, at.load(0, "f32.load"));
       f.f32(-Infinity);
-      f.get(seen);
-      f.load("i32.load8_u");
+      f.push(seen.load(0, "i32.load8_u"));
       f.select();
       f.store("f32.store");
       f.increment(at, 4);
@@ -104,32 +100,22 @@ export function emitMeetInOrder(
   emitBySixteen(w, [scores], wide, (w, [at]) => {
     emitStoreFour(w, at, emitWeight(w, w.sub(emitLoadFour(w, at), w.repeat(base[0]))));
   });
-  f.get(scores);
-  f.set(at);
+  f.set(at, scores);
   f.f32(0);
   f.set(total);
   f.forRange(n, 0, all, 1, () => {
-    f.get(total);
-    f.get(at);
-    f.load("f32.load");
-    f.op("f32.add");
-    f.set(total);
+    f.set(total, total.op("f32.add", at.load(0, "f32.load")));
     f.increment(at, 4);
   });
-  f.get(sum);
-  f.i32(0);
-  f.i32(4 * padded);
-  f.op("memory.fill");
+  f.op("memory.fill", sum, 0, 4 * padded);
   eachBlock(v, vStride, (rows, stride) => emitCall(f, mix, at, rows, stride, keys, sum));
   const totals = w.each(() => {
-    f.get(total);
-    f.op("f32x4.splat");
+    f.push(total.op("f32x4.splat"));
   });
   const [factor] = w.div(1, totals);
   emitAlongRow(f, blocks.width, [sum, out], ([from, to], offset, lanes) => {
     emitLoadLanes(f, from, offset, 4);
-    f.get(factor);
-    f.op("f32x4.mul");
+    f.op("f32x4.mul", factor);
     f.set(x);
     emitStoreLanes(f, to, x, offset, lanes);
   });

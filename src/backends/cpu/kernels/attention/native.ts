@@ -78,29 +78,23 @@ function emit(m: ModuleBuilder, context: KernelContext, width: number): void {
   const i32 = (): Local => f.local("i32");
   const start = i32(), keys = i32(), target = i32();
   const product = (transposed: 0 | 1, columns: Local, depth: Local, operands: (Local | number)[]): void => {
-    f.i32(0);
-    f.i32(transposed);
+    f.push(0, transposed);
     for (const x of [count, columns, depth]) f.get(x);
     for (const x of operands) typeof x === "number" ? f.i32(x) : f.get(x);
     f.call(multiply);
     f.op("i32.eqz");
     f.if(() => {
-      f.get(args);
-      f.i32(1);
+      f.push(args, 1);
       f.store("i32.store", failedArg);
     });
   };
   const floats = (bytes: Local): Local => {
     const stride = i32();
-    f.get(bytes);
-    f.i32(2);
-    f.op("i32.shr_u");
-    f.set(stride);
+    f.set(stride, bytes.op("shr_u", 2));
     return stride;
   };
   const wide = i32();
-  f.i32(width);
-  f.set(wide);
+  f.set(wide, width);
   const keyStride = floats(k.stride), valueStride = floats(v.stride);
   f.forRange(start, 0, seen, blockKeys, () => {
     emitRest(f, keys, seen, start, blockKeys);
@@ -109,11 +103,7 @@ function emit(m: ModuleBuilder, context: KernelContext, width: number): void {
       const here = visibleFrom(start), scores = (): void => emitRow(f, scoreRows, t, 4 * blockKeys);
       emitCall(f, soften, scores, rows, here, keys, () => emitRoundUp(f, keys, 16, 0), record, outOf);
     });
-    f.get(addedRows);
-    f.get(outRows);
-    f.get(start);
-    f.select();
-    f.set(target);
+    f.set(target, start.select(addedRows, outRows));
     product(0, wide, keys, [scoreRows, blockKeys, v.at, valueStride, target, width]);
     f.get(start);
     f.if(() => emitCall(f, add, addedRows, count, outRows, () => f.i32(4 * width)));

@@ -41,30 +41,19 @@ export function emitProduct(
 
   const multiply = (sum: typeof x, y: typeof x): void => {
     if (context.fma) {
-      f.get(x);
-      f.get(y);
-      f.get(sum);
-      f.op("f32x4.relaxed_madd");
+      f.push(x.op("f32x4.relaxed_madd", y, sum));
     } else {
-      f.get(sum);
-      f.get(x);
-      f.get(y);
-      f.op("f32x4.mul");
-      f.op("f32x4.add");
+      f.push(sum.op("f32x4.add", x.op("f32x4.mul", y)));
     }
     f.set(sum);
   };
   const steps = (count: number): void => {
     for (let u = 0; u < count; u++) {
       for (const [local, offset] of [[b0, 0], [b1, 16]] as const) {
-        f.get(pb);
-        f.load("v128.load", offset + options.b[0] * u, 4);
-        f.set(local);
+        f.set(local, pb.load(offset + options.b[0] * u, "v128.load", 4));
       }
       for (let i = 0; i < rows; i++) {
-        f.get(pointers[i]);
-        f.load("v128.load32_splat", options.a[1] * u);
-        f.set(x);
+        f.set(x, pointers[i].load(options.a[1] * u, "v128.load32_splat"));
         multiply(sums[2 * i], b0);
         multiply(sums[2 * i + 1], b1);
       }
@@ -76,11 +65,7 @@ export function emitProduct(
     f.if(() =>
       f.loop((again) => {
         steps(count);
-        f.get(n);
-        f.i32(1);
-        f.op("i32.sub");
-        f.tee(n);
-        f.brIf(again);
+        f.brIf(again, n.minus(1).tee(n));
       })
     );
 
@@ -95,28 +80,19 @@ export function emitProduct(
         f.set(sum);
       });
       pointers.forEach((pointer, i) => emitSetSum(f, pointer, a, options.a[0] * i));
-      f.get(b);
-      f.set(pb);
-      f.get(k);
-      f.i32(2);
-      f.op("i32.shr_u");
-      f.tee(n);
+      f.set(pb, b);
+      f.push(k.op("shr_u", 2).tee(n));
       loop(4);
-      f.get(k);
-      f.i32(3);
-      f.op("i32.and");
-      f.tee(n);
+      f.push(k.and(3).tee(n));
       loop(1);
       sums.forEach((sum, i) => {
-        f.get(c);
-        f.get(sum);
+        f.push(c, sum);
         f.store("v128.store", options.c * (i >> 1) + 16 * (i & 1), 4);
       });
       f.increment(b, options.b[1]);
       f.increment(c, 32);
       f.increment(panels, -1);
-      f.get(panels);
-      f.brIf(nextPanel);
+      f.brIf(nextPanel, panels);
     })
   );
   return f;

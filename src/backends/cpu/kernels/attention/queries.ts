@@ -79,8 +79,7 @@ export function emitQueryBlock(
   const t = i32(), rows = i32(), record = i32(), here = i32();
   /** Writes `body` for each tile: its first row is `t`, it has `rows`, and its `record`. */
   const tiles = (body: () => void): void => {
-    f.get(records);
-    f.set(record);
+    f.set(record, records);
     f.forRange(t, 0, count, tile, () => {
       emitRest(f, rows, count, t, tile);
       body();
@@ -94,13 +93,9 @@ export function emitQueryBlock(
   emitSetSum(f, q.at, q.at, [from, q.stride]);
   emitSetSum(f, out.at, out.at, [from, out.stride]);
   emitCall(f, copyQueries, q.at, q.stride, count, queryRows, () => {
-    f.get(args);
-    f.load("f32.load", scaleArg);
+    f.push(args.load(scaleArg, "f32.load"));
   });
-  f.get(outRows);
-  f.i32(0);
-  f.i32(4 * padded * room);
-  f.op("memory.fill");
+  f.op("memory.fill", outRows, 0, 4 * padded * room);
   tiles(() => emitClearRecord(f, record));
   // How many keys the query before the first sees, and how many the last.
   emitSetSum(f, first, from, emitArgument(f, args, reachArg));

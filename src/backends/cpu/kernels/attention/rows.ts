@@ -17,21 +17,18 @@ export function emitLoadLanes(f: FunctionBuilder, at: Local, offset: number, lan
   if (lanes === 2) return;
   const x = f.local("v128");
   f.set(x);
-  f.get(at);
-  f.get(x);
+  f.push(at, x);
   f.laneMemory("v128.load32_lane", 2, offset + 8);
 }
 
 /** Stores the first `lanes` lanes of x. */
 export function emitStoreLanes(f: FunctionBuilder, at: Local, x: Local, offset: number, lanes: number): void {
   const put = (name: "v128.store64_lane" | "v128.store32_lane", lane: number, bytes: number) => {
-    f.get(at);
-    f.get(x);
+    f.push(at, x);
     f.laneMemory(name, lane, offset + bytes, 4);
   };
   if (lanes === 4) {
-    f.get(at);
-    f.get(x);
+    f.push(at, x);
     return f.store("v128.store", offset, 4);
   }
   if (lanes > 1) put("v128.store64_lane", 0, 0);
@@ -53,8 +50,7 @@ export function emitAlongRow(
   if (looped) {
     at = pointers.map((pointer) => {
       const local = f.local("i32");
-      f.get(pointer);
-      f.set(local);
+      f.set(local, pointer);
       return local;
     });
     const n = f.local("i32");
@@ -80,16 +76,13 @@ export function emitCopyRows(
   const [from, stride, rows, to, factor] = f.params;
   const x = f.local("v128"), scale = f.local("v128");
   if (scaled) {
-    f.get(factor);
-    f.op("f32x4.splat");
-    f.set(scale);
+    f.set(scale, factor.op("f32x4.splat"));
   }
   f.forRange(rows, () => f.get(rows), 0, -1, () => {
     emitAlongRow(f, blocks.width, [from, to], ([source, target], offset, lanes) => {
       emitLoadLanes(f, source, offset, lanes);
       if (scaled) {
-        f.get(scale);
-        f.op("f32x4.mul");
+        f.op("f32x4.mul", scale);
       }
       f.set(x);
       emitStoreLanes(f, target, x, offset, 4);
@@ -133,8 +126,7 @@ const pick = (...lanes: number[]): number[] =>
 function emitTranspose4(f: FunctionBuilder, rows: readonly Local[], columns: readonly Local[]): void {
   const t = f.localArray("v128", 4);
   const shuffle = (x: Local, y: Local, lanes: number[], to: Local): void => {
-    f.get(x);
-    f.get(y);
+    f.push(x, y);
     f.shuffle(lanes);
     f.set(to);
   };
@@ -176,28 +168,15 @@ export function emitTransposeRows(m: ModuleBuilder, name: string, { width }: Blo
   const [from, stride, rows, to] = f.params;
   const group = f.local("i32"), groups = f.local("i32"), at = f.local("i32");
   const d = f.local("i32"), p = f.local("i32"), q = f.local("i32"), r = f.local("i32");
-  f.get(rows);
-  f.i32(7);
-  f.op("i32.add");
-  f.i32(3);
-  f.op("i32.shr_s");
-  f.i32(1);
-  f.op("i32.shl");
-  f.set(groups);
-  f.get(to);
-  f.set(at);
+  f.set(groups, rows.plus(7).op("shr_s", 3).shl(1));
+  f.set(at, to);
   f.forRange(group, 0, groups, 1, () => {
-    f.get(rows);
-    f.i32(4);
-    f.op("i32.ge_s");
+    f.push(rows.op("ge_s", 4));
     f.if(() => {
-      f.get(from);
-      f.get(stride);
-      f.get(at);
+      f.push(from, stride, at);
       f.call(four);
     }, () => {
-      f.get(at);
-      f.set(p);
+      f.set(p, at);
       f.forRange(d, 0, width, 1, () => {
         f.get(p);
         f.f32x4(0);
@@ -208,9 +187,7 @@ export function emitTransposeRows(m: ModuleBuilder, name: string, { width }: Blo
         emitSetSum(f, p, from, [r, stride]);
         emitSetSum(f, q, at, [r, 4]);
         f.forRange(d, 0, width, 1, () => {
-          f.get(q);
-          f.get(p);
-          f.load("f32.load");
+          f.push(q, p.load(0, "f32.load"));
           f.store("f32.store");
           f.increment(p, 4);
           f.increment(q, 32);
@@ -220,12 +197,7 @@ export function emitTransposeRows(m: ModuleBuilder, name: string, { width }: Blo
     emitSetSum(f, from, from, [stride, 4]);
     f.increment(rows, -4);
     // Groups fill the left and the right half of a panel in turn.
-    f.get(at);
-    f.i32(32 * width - 16);
-    f.i32(16);
-    f.get(group);
-    f.i32(1);
-    f.op("i32.and");
+    f.push(at, 32 * width - 16, 16, group.and(1));
     f.select();
     f.op("i32.add");
     f.set(at);

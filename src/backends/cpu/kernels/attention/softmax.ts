@@ -34,8 +34,7 @@ export function emitBySixteen(
   const { f } = w;
   const at = f.localArray("i32", pointers.length), n = f.local("i32");
   pointers.forEach((pointer, i) => {
-    f.get(pointer);
-    f.set(at[i]);
+    f.set(at[i], pointer);
   });
   f.forRange(n, 0, count, 16, () => {
     body(w.withWidth(4), at);
@@ -105,13 +104,11 @@ export function emitSoften(
     at = f.local("i32"),
     n = f.local("i32");
   f.globalGet(scratch);
-  f.i32(own);
-  f.op("i32.add");
+  f.op("i32.add", own);
   f.set(tops);
 
   // The maximum of each row.
-  f.get(s);
-  f.set(row);
+  f.set(row, s);
   const maxima = f.localArray("v128", 4);
   f.forRange(r, 0, rows, 1, () => {
     emitVisible(f, n, first, r, keys);
@@ -137,14 +134,12 @@ export function emitSoften(
     emitStoreLanes(f, record, w.mul(load(record, 32), factor)[0], 32 + half, 4);
   }
 
-  f.get(s);
-  f.set(row);
+  f.set(row, s);
   const sums = f.localArray("v128", 4), x = f.local("v128");
   f.forRange(r, 0, rows, 1, () => {
     emitSetSum(f, at, tops, [r, 4]);
     const base = emitSplat(f, at);
-    f.get(at);
-    f.load("f32.load", 32);
+    f.push(at.load(32, "f32.load"));
     f.f32(1);
     f.op("f32.ne");
     f.if(() => {
@@ -152,8 +147,7 @@ export function emitSoften(
       const factor = emitSplat(f, at);
       emitAlongRow(f, blocks.padded, [o], ([o], offset) => {
         emitLoadLanes(f, o, offset, 4);
-        f.get(factor);
-        f.op("f32x4.mul");
+        f.op("f32x4.mul", factor);
         f.set(x);
         emitStoreLanes(f, o, x, offset, 4);
       });
@@ -167,10 +161,7 @@ export function emitSoften(
     const [a, b, c, d] = sums.map((x): Vectors => [x]);
     const total = emitAcross(w, w.add(w.add(a, b), w.add(c, d)), "f32x4.add");
     emitSetSum(f, at, record, [r, 4]);
-    f.get(at);
-    f.get(at);
-    f.load("f32.load", 32);
-    f.get(total[0]);
+    f.push(at, at.load(32, "f32.load"), total[0]);
     f.lane("f32x4.extract_lane", 0);
     f.op("f32.add");
     f.store("f32.store", 32);
@@ -206,22 +197,18 @@ export function emitFinish(m: ModuleBuilder, context: KernelContext, blocks: Blo
     f.if(() => emitStoreLanes(f, record, w.add(load(0), emitLog(w, sums))[0], half, 4));
   }
   f.forRange(r, 0, rows, 1, () => {
-    f.get(record);
-    f.load("v128.load32_splat", 32);
+    f.push(record.load(32, "v128.load32_splat"));
     const factor = f.local("v128");
     f.set(factor);
     emitAlongRow(f, blocks.width, [o, to], ([o, to], offset, lanes) => {
       emitLoadLanes(f, o, offset, 4);
-      f.get(factor);
-      f.op("f32x4.mul");
+      f.op("f32x4.mul", factor);
       f.set(x);
       emitStoreLanes(f, to, x, offset, lanes);
     });
     f.get(lse);
     f.if(() => {
-      f.get(lse);
-      f.get(record);
-      f.load("f32.load");
+      f.push(lse, record.load(0, "f32.load"));
       f.store("f32.store");
       f.increment(lse, 4);
     });

@@ -25,8 +25,7 @@ export const storedKeys: readonly DType[] = ["f16", "bf16", "q8"] satisfies Stor
 function emitExpandBlock(w: VectorWriter, dtype: StoredKeys, from: Local, to: Local): void {
   const { f } = w;
   const store = (x: Local, offset: number): void => {
-    f.get(to);
-    f.get(x);
+    f.push(to, x);
     f.store("v128.store", offset, 4);
   };
   if (dtype !== "q8") {
@@ -35,8 +34,7 @@ function emitExpandBlock(w: VectorWriter, dtype: StoredKeys, from: Local, to: Lo
   const scale = emitLoadSplat(w, "f16", "f32", from);
   for (let i = 0; i < 4; i++) {
     const halves = w.each(() => {
-      f.get(from);
-      f.load("v128.load8x8_s", 2 + 8 * i, 1);
+      f.push(from.load(2 + 8 * i, "v128.load8x8_s", 1));
     });
     (["i32x4.extend_low_i16x8_s", "i32x4.extend_high_i16x8_s"] as const).forEach((extend, half) => {
       const words = w.op(extend, halves);
@@ -58,8 +56,7 @@ export function emitExpandRows(
   const at = f.local("i32"), n = f.local("i32");
   const w = hoistConstants(f, context, (draft) => emitExpandBlock(draft, dtype, at, to));
   f.forRange(rows, () => f.get(rows), 0, -1, () => {
-    f.get(from);
-    f.set(at);
+    f.set(at, from);
     f.forRange(n, width / quantBlock, 0, -1, () => {
       emitExpandBlock(w, dtype, at, to);
       f.increment(at, byteSize(dtype, quantBlock));
@@ -75,8 +72,7 @@ export function emitQuantizeBlock(w: VectorWriter, from: Local, to: Local): void
   const { f } = w;
   const wide = w.withWidth(8),
     x = wide.each((i) => {
-      f.get(from);
-      f.load("v128.load", 16 * i, 4);
+      f.push(from.load(16 * i, "v128.load", 4));
     });
   const magnitudes = wide.and(x, 0x7fffffff);
   let most = [magnitudes[0]];
@@ -116,10 +112,8 @@ function emitQuantize(m: ModuleBuilder, context: KernelContext, width: number): 
   const from = f.local("i32"), to = f.local("i32"), n = f.local("i32");
   const w = hoistConstants(f, context, (draft) => emitQuantizeBlock(draft, from, to));
   f.forRange(rows, () => f.get(rows), 0, -1, () => {
-    f.get(x.at);
-    f.set(from);
-    f.get(out.at);
-    f.set(to);
+    f.set(from, x.at);
+    f.set(to, out.at);
     f.forRange(n, width / quantBlock, 0, -1, () => {
       emitQuantizeBlock(w, from, to);
       f.increment(from, 4 * quantBlock);

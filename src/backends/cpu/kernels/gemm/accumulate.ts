@@ -32,11 +32,9 @@ export function emitAccumulate(
   const at = f.localArray("i32", together), pointers = f.localArray("i32", 4), value = f.local("v128");
   const sum = f.localArray("v128", 2 * together), factors = f.localArray("v128", 4 * together);
 
-  f.get(sums);
-  f.i32(0);
+  f.push(sums, 0);
   emitSetSum(f, n, [stride, rows]);
-  f.get(n);
-  f.op("memory.fill");
+  f.op("memory.fill", n);
 
   /** Adds `count` rows of b, times numbers of a, to the sums of `height` rows from the `first` on. */
   const addRows = (count: number, first: number, height: number): void => {
@@ -44,21 +42,15 @@ export function emitAccumulate(
     for (let r = 0; r < height; r++) {
       emitSetSum(f, x, a, [aRow, first + r]);
       for (let u = 0; u < count; u++) {
-        f.get(x);
-        f.load("v128.load32_splat", 4 * u);
-        f.set(factors[4 * r + u]);
+        f.set(factors[4 * r + u], x.load(4 * u, "v128.load32_splat"));
       }
     }
     emitSetSum(f, at[0], sums, [stride, first]);
-    f.get(columns);
-    f.set(n);
-    f.i32(0);
-    f.set(along);
+    f.set(n, columns);
+    f.set(along, 0);
     for (const lanes of [8, 4, 1]) {
       const vectors = Math.ceil(lanes / 4);
-      f.get(n);
-      f.i32(lanes);
-      f.op("i32.ge_s");
+      f.push(n.op("ge_s", lanes));
       f.if(() =>
         f.loop((again) => {
           for (let r = 0; r < height; r++) {
@@ -85,8 +77,7 @@ export function emitAccumulate(
           }
           for (let r = 0; r < height; r++) {
             for (let v = 0; v < vectors; v++) {
-              f.get(at[r]);
-              f.get(sum[2 * r + v]);
+              f.push(at[r], sum[2 * r + v]);
               if (lanes === 1) {
                 f.laneMemory("v128.store32_lane", 0);
               } else f.store("v128.store", 16 * v, 4);
@@ -95,18 +86,13 @@ export function emitAccumulate(
           f.increment(at[0], 4 * lanes);
           f.increment(along, lanes * bytes);
           f.increment(n, -lanes);
-          f.get(n);
-          f.i32(lanes);
-          f.op("i32.ge_s");
-          f.brIf(again);
+          f.brIf(again, n.op("ge_s", lanes));
         })
       );
     }
   };
   for (const count of [4, 1]) {
-    f.get(k);
-    f.i32(count);
-    f.op("i32.ge_s");
+    f.push(k.op("ge_s", count));
     f.if(() =>
       f.loop((again) => {
         for (let first = 0; first < rows; first += together) {
@@ -115,10 +101,7 @@ export function emitAccumulate(
         f.increment(a, 4 * count);
         emitSetSum(f, b, b, [bRow, count]);
         f.increment(k, -count);
-        f.get(k);
-        f.i32(count);
-        f.op("i32.ge_s");
-        f.brIf(again);
+        f.brIf(again, k.op("ge_s", count));
       })
     );
   }

@@ -36,23 +36,11 @@ export function emitSetSum(f: FunctionBuilder, to: Local, ...terms: Term[]): voi
 
 /** Sets `to` to the smaller of `to` and `limit`, both signed. */
 export function emitAtMost(f: FunctionBuilder, to: Local, limit: Local): void {
-  f.get(to);
-  f.get(limit);
-  f.get(to);
-  f.get(limit);
-  f.op("i32.lt_s");
-  f.select();
-  f.set(to);
+  f.set(to, to.op("lt_s", limit).select(to, limit));
 }
 
 /** Divides `quotient` by `divisor` in place and sets `remainder`. */
 export function emitDivide(f: FunctionBuilder, quotient: Local, remainder: Local, divisor: Local): void {
-  f.get(quotient);
-  f.get(divisor);
-  f.op("i32.rem_u");
-  f.set(remainder);
-  f.get(quotient);
-  f.get(divisor);
-  f.op("i32.div_u");
-  f.set(quotient);
+  f.set(remainder, quotient.op("rem_u", divisor));
+  f.set(quotient, quotient.op("div_u", divisor));
 }

@@ -57,9 +57,7 @@ export const operandBytes = 20;
 /** Reads one word. */
 export function emitArgument(f: FunctionBuilder, args: Local, at: number): Local {
   const local = f.local("i32");
-  f.get(args);
-  f.load("i32.load", at);
-  f.set(local);
+  f.set(local, args.load(at));
   return local;
 }
 
@@ -73,13 +71,9 @@ export function emitMatrixStart(
   to: Local,
 ): void {
   const word = f.local("i32");
-  f.get(args);
-  f.load("i32.load", at);
-  f.set(to);
+  f.set(to, args.load(at));
   for (const [index, offset] of [[inner, 12], [outer, 16]] as const) {
-    f.get(args);
-    f.load("i32.load", at + offset);
-    f.set(word);
+    f.set(word, args.load(at + offset));
     emitSetSum(f, to, to, [index, word]);
   }
 }

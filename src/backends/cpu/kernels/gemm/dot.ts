@@ -35,9 +35,7 @@ export function emitSplitPairs(m: ModuleBuilder): FunctionBuilder {
   const [from, to, k] = f.params, halves = f.localArray("v128", 2);
   emitWhileAtLeast(f, k, 8, () => {
     halves.forEach((half, i) => {
-      f.get(from);
-      f.load("v128.load", 16 * i, 4);
-      f.set(half);
+      f.set(half, from.load(16 * i, "v128.load", 4));
     });
     [[0, 2, 4, 6], [1, 3, 5, 7]].forEach((picked, i) => {
       f.get(to);
@@ -49,12 +47,7 @@ export function emitSplitPairs(m: ModuleBuilder): FunctionBuilder {
     f.increment(to, 32);
     f.increment(k, -8);
   });
-  f.get(to);
-  f.get(from);
-  f.get(k);
-  f.i32(4);
-  f.op("i32.mul");
-  f.op("memory.copy");
+  f.op("memory.copy", to, from, k.times(4));
   return f;
 }
 
@@ -67,8 +60,7 @@ export function emitLoadHalf(
   mask: Local,
   to: Local,
 ): void {
-  f.get(from);
-  f.load("v128.load", offset, 2);
+  f.push(from.load(offset, "v128.load", 2));
   if (odd) f.get(mask);
   else f.i32(16);
   f.op(odd ? "v128.and" : "i32x4.shl");
@@ -84,9 +76,7 @@ export function setMask(f: FunctionBuilder, mask: Local): void {
 /** Runs `body`, which takes from `n`, while there are so many. */
 export function emitWhileAtLeast(f: FunctionBuilder, n: Local, count: number, body: () => void): void {
   const isEnough = (): void => {
-    f.get(n);
-    f.i32(count);
-    f.op("i32.ge_s");
+    f.push(n.op("ge_s", count));
   };
   isEnough();
   f.if(() =>
@@ -124,8 +114,7 @@ export function emitDot(
   const multiply = (chain: number, v: number): void => {
     for (let i = 0; i < rows; i++) {
       emitMultiplyAdd(f, context, arithmetic, sum[i * chains + chain], () => {
-        f.get(x[i]);
-        f.load("v128.load", 16 * v, 4);
+        f.push(x[i].load(16 * v, "v128.load", 4));
       }, () => f.get(value));
     }
   };
@@ -136,17 +125,9 @@ export function emitDot(
         pushLoad(w, source, y, 4 * v * bytes);
         f.set(value);
       } else if (v % 2 === 0) {
-        f.get(y);
-        f.load("v128.load", 8 * v, 2);
-        f.tee(pair);
-        f.i32(16);
-        f.op("i32x4.shl");
-        f.set(value);
+        f.set(value, y.load(8 * v, "v128.load", 2).tee(pair).op("i32x4.shl", 16));
       } else {
-        f.get(pair);
-        f.get(mask);
-        f.op("v128.and");
-        f.set(value);
+        f.set(value, pair.op("v128.and", mask));
       }
       multiply(first ? 0 : v, v);
     }
@@ -155,21 +136,18 @@ export function emitDot(
     f.increment(n, -4 * vectors);
   };
   const whileAtLeast = (count: number, body: () => void): void => emitWhileAtLeast(f, n, count, body);
-  f.get(b);
-  f.set(next);
+  f.set(next, b);
   f.get(columns);
   f.if(() =>
     f.loop((again) => {
-      f.get(next);
-      f.set(y);
+      f.set(y, next);
       f.increment(next, bColumn);
       for (let i = 0; i < rows; i++) emitSetSum(f, x[i], i === 0 ? a : x[i - 1], i === 0 ? 0 : aRow);
       for (const s of sum) {
         f.i32x4(0);
         f.set(s);
       }
-      f.get(k);
-      f.set(n);
+      f.set(n, k);
       whileAtLeast(4 * chains, () => steps(chains));
       const least = split ? 2 : 1;
       whileAtLeast(4 * least, () => steps(least, true));
@@ -179,16 +157,14 @@ export function emitDot(
         f.set(value);
         for (let i = 0; i < rows; i++) {
           emitMultiplyAdd(f, context, arithmetic, sum[i * chains], () => {
-            f.get(x[i]);
-            f.load("v128.load32_zero");
+            f.push(x[i].load(0, "v128.load32_zero"));
           }, () => f.get(value));
           f.increment(x[i], 4);
         }
         f.increment(y, bytes);
         f.increment(n, -1);
       });
-      f.get(sums);
-      f.set(at);
+      f.set(at, sums);
       for (let i = 0; i < rows; i++) {
         f.get(sum[i * chains]);
         for (let v = 1; v < chains; v++) {
@@ -197,22 +173,18 @@ export function emitDot(
         }
         f.set(row);
         for (const distance of [2, 1]) {
-          f.get(row);
-          f.get(row);
-          f.get(row);
+          f.push(row, row, row);
           f.shuffle(Array.from({ length: 16 }, (_, byte) => (byte + 4 * distance) % 16));
           f.op(`${arithmetic}x4.add`);
           f.set(row);
         }
-        f.get(at);
-        f.get(row);
+        f.push(at, row);
         f.laneMemory("v128.store32_lane", 0);
         if (i + 1 < rows) f.increment(at, stride);
       }
       f.increment(sums, 4);
       f.increment(columns, -1);
-      f.get(columns);
-      f.brIf(again);
+      f.brIf(again, columns);
     })
   );
   return f;

@@ -97,40 +97,27 @@ export function emitDotTile(
     });
   const put = (chain: number): void =>
     sum.forEach((s, i) => {
-      f.get(rest);
-      f.get(s);
+      f.push(rest, s);
       f.store("v128.store", restOf(chain, i), 4);
     });
 
   f.globalGet(scratch);
-  f.i32(restAt);
-  f.op("i32.add");
+  f.op("i32.add", restAt);
   f.set(rest);
-  f.i32(pieceDepth);
-  f.set(most);
+  f.set(most, pieceDepth);
   f.get(columns);
   f.if(() =>
     f.loop((again) => {
-      f.get(a);
-      f.set(aAt);
-      f.get(b);
-      f.set(bAt);
-      f.get(k);
-      f.set(left);
+      f.set(aAt, a);
+      f.set(bAt, b);
+      f.set(left, k);
       f.loop((next) => {
         // Whole steps of all chains; what is left of them is the first chain's.
         emitSetSum(f, piece, left);
         emitAtMost(f, piece, most);
-        f.get(piece);
-        f.get(piece);
-        f.i32(step);
-        f.op("i32.rem_u");
-        f.op("i32.sub");
-        f.set(piece);
+        f.set(piece, piece.minus(piece.op("rem_u", step)));
         for (let chain = 0; chain < chains; chain++) {
-          f.get(left);
-          f.get(k);
-          f.op("i32.eq");
+          f.push(left.op("eq", k));
           f.if(() => {
             for (const s of sum) {
               f.i32x4(0);
@@ -138,8 +125,7 @@ export function emitDotTile(
             }
           }, () => take(chain));
           start();
-          f.get(piece);
-          f.set(n);
+          f.set(n, piece);
           whileAtLeast(unroll * step, () => {
             for (let u = 0; u < unroll; u++) multiply(u * chains + chain);
             advance(unroll * step);
@@ -153,17 +139,13 @@ export function emitDotTile(
         emitSetSum(f, aAt, aAt, [piece, 4]);
         emitSetSum(f, bAt, bAt, [piece, bytes]);
         emitSetSum(f, left, left, [piece, -1]);
-        f.get(left);
-        f.i32(step);
-        f.op("i32.ge_s");
-        f.brIf(next);
+        f.brIf(next, left.op("ge_s", step));
       });
       take(0);
       f.get(left);
       f.if(() => {
         start();
-        f.get(left);
-        f.set(n);
+        f.set(n, left);
         const least = split ? 2 : 1;
         whileAtLeast(4 * least, () => {
           for (let v = 0; v < least; v++) multiply(v);
@@ -184,8 +166,7 @@ export function emitDotTile(
         f.set(s);
       });
       // Each sum is (lane 0 + lane 2) + (lane 1 + lane 3): two sums fold in one vector, then four.
-      f.get(sums);
-      f.set(at);
+      f.set(at, sums);
       for (let r = 0; r < rows; r += 2) {
         const pairs = [sum.slice(2 * r, 2 * r + 2), sum.slice(2 * r + 2, 2 * r + 4)].slice(0, rows - r);
         for (const pair of pairs) {
@@ -195,8 +176,7 @@ export function emitDotTile(
         fold([pairs[0][0], pairs[pairs.length - 1][0]], [0, 2, 4, 6], [1, 3, 5, 7]);
         f.set(row);
         pairs.forEach((_, half) => {
-          f.get(at);
-          f.get(row);
+          f.push(at, row);
           f.laneMemory("v128.store64_lane", half, 0, 4);
           f.increment(at, stride);
         });
@@ -204,16 +184,14 @@ export function emitDotTile(
       f.increment(sums, 4 * tileColumns);
       emitSetSum(f, b, b, [bColumn, tileColumns]);
       f.increment(columns, -tileColumns);
-      f.get(columns);
-      f.brIf(again);
+      f.brIf(again, columns);
     })
   );
   return f;
 
   function fold([p, q]: readonly Local[], even: readonly number[], odd: readonly number[]): void {
     for (const lanes of [even, odd]) {
-      f.get(p);
-      f.get(q);
+      f.push(p, q);
       f.shuffle(lanes.flatMap((lane) => [0, 1, 2, 3].map((byte) => 4 * lane + byte)));
     }
     f.op(`${arithmetic}x4.add`);

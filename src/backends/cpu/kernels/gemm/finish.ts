@@ -107,11 +107,7 @@ export function emitFinish(
   const group = (columns: number): void => {
     const width = Math.max(1, columns / 4), some = columns ? null : count;
     if (some) {
-      f.i32(4);
-      f.get(left);
-      f.get(left);
-      f.i32(4);
-      f.op("i32.gt_s");
+      f.push(4, left, left.op("gt_s", 4));
       f.select();
       f.set(some);
     }
@@ -141,13 +137,7 @@ export function emitFinish(
     f.increment(rows, -2);
   };
   const pushTwoRows = (): void => {
-    f.get(columns);
-    f.i32(8);
-    f.op("i32.eq");
-    f.get(rows);
-    f.i32(2);
-    f.op("i32.ge_s");
-    f.op("i32.and");
+    f.push(columns.op("eq", 8).and(rows.op("ge_s", 2)));
   };
   if (prepared && vectors) {
     pushTwoRows();
@@ -162,33 +152,24 @@ export function emitFinish(
   f.get(rows);
   f.if(() =>
     f.loop((nextRow) => {
-      f.get(sums);
-      f.set(at);
-      f.get(columns);
-      f.set(left);
+      f.set(at, sums);
+      f.set(left, columns);
       operands.forEach((_, i) => {
-        f.get(starts[i]);
-        f.set(pointers[i]);
+        f.set(pointers[i], starts[i]);
         f.increment(starts[i], rowStrides[i]);
       });
       for (const size of vectors ? [8, 4, 0] : [0]) {
-        f.get(left);
-        f.i32(size || 1);
-        f.op("i32.ge_s");
+        f.push(left.op("ge_s", size || 1));
         f.if(() =>
           f.loop((again) => {
             group(size);
-            f.get(left);
-            f.i32(size || 1);
-            f.op("i32.ge_s");
-            f.brIf(again);
+            f.brIf(again, left.op("ge_s", size || 1));
           })
         );
       }
       f.increment(sums, sumStride);
       f.increment(rows, -1);
-      f.get(rows);
-      f.brIf(nextRow);
+      f.brIf(nextRow, rows);
     })
   );
   return f;

@@ -102,8 +102,7 @@ function emitItem(
   parts: number,
 ): [part: Local, inner: Local, outer: Local] {
   const part = f.local("i32"), inner = f.local("i32"), outer = f.local("i32");
-  f.get(item);
-  f.set(outer);
+  f.set(outer, item);
   emitDivide(f, outer, part, arg.emitArgument(f, args, parts));
   emitDivide(f, outer, inner, arg.emitArgument(f, args, arg.innerArg));
   return [part, inner, outer];
@@ -125,8 +124,7 @@ function emitPackPanelsItem(f: FunctionBuilder, packPanels: FunctionBuilder): vo
   // A panel of 8 columns takes 32 bytes for each k, so a column counts for 4.
   emitSetSum(f, count, [column, depth]);
   emitSetSum(f, to, to, [count, 4]);
-  f.i32(columnsPerItem);
-  f.set(count);
+  f.set(count, columnsPerItem);
   emitSetSum(f, column, columns, [column, -1]);
   emitAtMost(f, count, column);
   for (const x of [from, to, depth, columnStride, kStride, count]) f.get(x);
@@ -148,8 +146,7 @@ function emitPackRowsItem(f: FunctionBuilder, packRows: FunctionBuilder, unit: n
   emitSetSum(f, from, from, [row, rowStride]);
   emitSetSum(f, count, [row, depth]);
   emitSetSum(f, to, to, [count, unit]);
-  f.get(tileRows);
-  f.set(count);
+  f.set(count, tileRows);
   emitSetSum(f, row, rows, [row, -1]);
   emitAtMost(f, count, row);
   for (const x of [from, to, depth, rowStride, kStride, count]) f.get(x);

@@ -95,54 +95,25 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
   f.set(sums);
   emitSetSum(f, stride, [width, 4]);
   f.forRange(item, begin, end, 1, () => {
-    f.get(item);
-    f.get(blocks);
-    f.op("i32.rem_u");
-    f.set(block);
-    f.get(item);
-    f.get(blocks);
-    f.op("i32.div_u");
-    f.tee(outer);
-    f.get(innerSize);
-    f.op("i32.rem_u");
-    f.set(inner);
-    f.get(outer);
-    f.get(innerSize);
-    f.op("i32.div_u");
-    f.set(outer);
+    f.set(block, item.op("rem_u", blocks));
+    f.set(inner, item.op("div_u", blocks).tee(outer).op("rem_u", innerSize));
+    f.set(outer, outer.op("div_u", innerSize));
     arg.emitMatrixStart(f, args, arg.aArg, inner, outer, a);
     f.get(task);
     f.if(() => {
       emitSetSum(f, a, a, [block, aRow]);
-      f.get(item);
-      f.get(depth);
-      f.op("i32.mul");
-      f.i32(4);
-      f.op("i32.mul");
-      f.set(to);
-      f.get(to);
-      f.get(args);
-      f.load("i32.load", arg.packedRowsArg);
-      f.op("i32.add");
-      f.set(to);
+      f.set(to, item.times(depth).times(4));
+      f.set(to, to.plus(args.load(arg.packedRowsArg)));
       const pack = (): void => {
-        f.get(a);
-        f.get(to);
-        f.get(depth);
-        f.i32(0);
-        f.get(aColumn);
-        f.i32(1);
+        f.push(a, to, depth, 0, aColumn, 1);
         f.call(packRow);
-        f.get(to);
-        f.set(a);
+        f.set(a, to);
       };
       if (!splitPairs) return pack();
       // Floats that lie in order are taken from where they are.
       if (options.a !== "f32") pack();
       else {
-        f.get(aColumn);
-        f.i32(4);
-        f.op("i32.ne");
+        f.push(aColumn.op("ne", 4));
         f.if(pack);
       }
       for (const value of [a, to, depth]) f.get(value);
@@ -151,29 +122,11 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
       arg.emitMatrixStart(f, args, arg.bArg, inner, outer, b);
       emitSetSum(f, column, [block, width]);
       emitSetSum(f, b, b, [column, bColumn]);
-      f.get(width);
-      f.get(columns);
-      f.get(column);
-      f.op("i32.sub");
-      f.get(columns);
-      f.get(column);
-      f.op("i32.sub");
-      f.get(width);
-      f.op("i32.gt_s");
-      f.select();
-      f.set(count);
+      f.set(count, columns.minus(column).op("gt_s", width).select(width, columns.minus(column)));
       if (accumulate) accumulateBlocks(accumulate);
       else if (rows <= dotRows) callDot(rows, a, b, count, sums);
       else strips();
-      f.get(sums);
-      f.get(stride);
-      f.i32(0);
-      f.get(column);
-      f.i32(rows);
-      f.get(count);
-      f.get(args);
-      f.get(inner);
-      f.get(outer);
+      f.push(sums, stride, 0, column, rows, count, args, inner, outer);
       f.call(finish);
     });
   });
@@ -182,8 +135,7 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
   function accumulateBlocks(accumulate: FunctionBuilder): void {
     const k = local(), steps = local(), more = local(), at = local(), end = local();
     emitSetSum(f, end, sums, [stride, rows]);
-    f.get(sums);
-    f.set(more);
+    f.set(more, sums);
     f.forRange(k, 0, depth, blockSize, () => {
       emitSetSum(f, steps, depth, [k, -1]);
       emitAtMost(f, steps, blockSize);
@@ -191,13 +143,11 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
       f.call(accumulate);
       f.get(k);
       f.if(() => {
-        f.get(end);
-        f.set(to);
+        f.set(to, end);
         f.forRange(at, () => f.get(sums), end, 16, () => {
           f.get(at);
           for (const part of [at, to]) {
-            f.get(part);
-            f.load("v128.load", 0, 4);
+            f.push(part.load(0, "v128.load", 4));
           }
           f.op(`${arithmetic}x4.add`);
           f.store("v128.store", 0, 4);
@@ -206,8 +156,7 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
       });
       emitSetSum(f, a, a, [steps, 4]);
       emitSetSum(f, b, b, [bRow, steps]);
-      f.get(end);
-      f.set(more);
+      f.set(more, end);
     });
   }
 
@@ -222,10 +171,7 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
     if (!tile) callDot(count, x, y, columns, to);
     else {
       const even = local(), last = local(), lastTo = local(), row = local();
-      f.get(columns);
-      f.i32(-2);
-      f.op("i32.and");
-      f.set(even);
+      f.set(even, columns.and(-2));
       for (const value of [x, aRow, y, bColumn, depth, even, to, stride]) f.get(value);
       f.call(tile);
       emitSetSum(f, even, columns, [even, -1]);
@@ -248,16 +194,13 @@ export function emitGemv(m: ModuleBuilder, context: KernelContext, options: Gemv
   /** Some columns with all rows, then the next. */
   function strips(): void {
     const at = local(), left = local(), here = local(), x = local(), y = local(), most = local();
-    f.i32(stripColumns);
-    f.set(most);
-    f.get(b);
-    f.set(y);
+    f.set(most, stripColumns);
+    f.set(y, b);
     f.forRange(at, 0, count, stripColumns, () => {
       emitSetSum(f, left, count, [at, -1]);
       emitAtMost(f, left, most);
       emitSetSum(f, here, sums, [at, 4]);
-      f.get(a);
-      f.set(x);
+      f.set(x, a);
       for (const rows of parts) part(rows, x, y, left, here);
       emitSetSum(f, y, y, [bColumn, stripColumns]);
     });

@@ -52,8 +52,7 @@ export function pushLoadFirst(w: VectorWriter, source: Source, at: Local): void 
   }
   const raw = w.each(() => {
     f.i32x4(0);
-    f.get(at);
-    f.load("i32.load16_u");
+    f.push(at.load(0, "i32.load16_u"));
     f.lane("i32x4.replace_lane", 0);
   });
   f.get(emitFromStored(w, source, typeOf(source), raw)[0]);

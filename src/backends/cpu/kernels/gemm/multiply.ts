@@ -44,8 +44,7 @@ export function emitMultiply(f: FunctionBuilder, parts: MultiplyParts): void {
 
   const rows = value(arg.rowsArg), columns = value(arg.columnsArg), depth = value(arg.depthArg);
   const inner = local(), outer = local(), rowBlock = local(), columnBlock = local();
-  f.get(item);
-  f.set(outer);
+  f.set(outer, item);
   emitDivide(f, outer, columnBlock, value(arg.columnBlocksArg));
   emitDivide(f, outer, rowBlock, value(arg.rowBlocksArg));
   emitDivide(f, outer, inner, value(arg.innerArg));
@@ -71,10 +70,7 @@ export function emitMultiply(f: FunctionBuilder, parts: MultiplyParts): void {
   emitAtMost(f, row1, rows);
   for (const [to, more] of [[panels, panelColumns - 1], [whole, 0]] as const) {
     emitSetSum(f, to, columns, more);
-    f.get(to);
-    f.i32(Math.log2(panelColumns));
-    f.op("i32.shr_u");
-    f.set(to);
+    f.set(to, to.op("shr_u", Math.log2(panelColumns)));
   }
   const blockPanels = value(arg.blockPanelsArg);
   emitSetSum(f, panel0, [columnBlock, blockPanels]);
@@ -96,82 +92,54 @@ export function emitMultiply(f: FunctionBuilder, parts: MultiplyParts): void {
     isDirect = local(),
     last = local();
 
-  f.get(mode);
-  f.i32(2);
-  f.op("i32.eq");
+  f.push(mode.op("eq", 2));
   f.if(() => packOwnPanels(panel0));
   // In place, but the last panel is not full: a copy, padded with zeros.
-  f.get(mode);
-  f.i32(1);
-  f.op("i32.eq");
-  f.tee(inPlace);
-  f.get(panel1);
-  f.get(whole);
-  f.op("i32.gt_s");
-  f.op("i32.and");
+  f.push(mode.op("eq", 1).tee(inPlace).and(panel1.op("gt_s", whole)));
   f.if(() => packOwnPanels(whole));
 
   // With one block of k a tile's sums are done with at once: all tiles use the same place.
-  f.get(depth);
-  f.get(blockDepth);
-  f.op("i32.gt_s");
-  f.set(sumStep);
+  f.set(sumStep, depth.op("gt_s", blockDepth));
   emitSetSum(f, sumStep, [sumStep, tileRows]);
   emitSetSum(f, sumStep, [sumStep, rowBytes]);
 
   f.forRange(k, 0, depth, blockDepth, () => {
     emitSetSum(f, steps, k, blockDepth);
-    f.get(steps);
-    f.get(depth);
-    f.op("i32.ge_s");
-    f.set(last);
+    f.set(last, steps.op("ge_s", depth));
     emitAtMost(f, steps, depth);
     emitSetSum(f, steps, steps, [k, -1]);
 
     if (packRows) {
       // Bytes from tile to tile: over all of k where they were packed before, else over this block.
-      f.get(steps);
-      f.get(depth);
-      f.get(ownStrips);
-      f.select();
-      f.set(tileStep);
+      f.set(tileStep, ownStrips.select(steps, depth));
       emitSetSum(f, tileStep, [tileStep, tileRows]);
       emitSetSum(f, tileStep, [tileStep, unit]);
       f.get(ownStrips);
       f.if(() => packOwnRows(packRows));
     } else emitSetSum(f, tileStep, [aRow, tileRows]);
 
-    f.get(sums);
-    f.set(sum);
+    f.set(sum, sums);
     f.forRange(panel, panel0, panel1, 1, () => {
       choosePanel();
       if (direct) {
-        f.get(panel);
-        f.get(whole);
-        f.op("i32.lt_s");
-        f.set(isDirect);
+        f.set(isDirect, panel.op("lt_s", whole));
       }
       firstTile();
       f.forRange(row, row0, row1, tileRows, () => {
         rowCount();
-        f.get(sum);
-        f.set(c);
-        f.i32(rowBytes);
-        f.set(cStride);
+        f.set(c, sum);
+        f.set(cStride, rowBytes);
         if (direct) {
           f.get(isDirect);
           f.if(() => {
             emitSetSum(f, c, outStart, [row, outRow], [panel, rowBytes]);
-            f.get(outRow);
-            f.set(cStride);
+            f.set(cStride, outRow);
           });
         }
         callTile();
         f.get(last);
         if (direct) {
-          f.get(isDirect);
-          f.op("i32.eqz");
-          f.op("i32.and");
+          f.op("i32.and", isDirect.op("eqz"));
         }
         f.if(callFinish);
         f.increment(a, tileStep);
@@ -198,8 +166,7 @@ export function emitMultiply(f: FunctionBuilder, parts: MultiplyParts): void {
   }
 
   function packOwnRows(pack: FunctionBuilder): void {
-    f.get(strips);
-    f.set(c);
+    f.set(c, strips);
     f.forRange(row, row0, row1, tileRows, () => {
       emitSetSum(f, a, aStart, [row, aRow], [k, aColumn]);
       rowCount();
@@ -214,8 +181,7 @@ export function emitMultiply(f: FunctionBuilder, parts: MultiplyParts): void {
     if (!packRows) return emitSetSum(f, a, aStart, [row0, aRow], [k, 4]);
     f.get(ownStrips);
     f.if(() => {
-      f.get(strips);
-      f.set(a);
+      f.set(a, strips);
     }, () => {
       emitSetSum(f, a, [row0, depth]);
       emitSetSum(f, a, packedRows, [a, unit]);
@@ -229,17 +195,13 @@ export function emitMultiply(f: FunctionBuilder, parts: MultiplyParts): void {
       emitSetSum(f, b, [b, depth], k);
       emitSetSum(f, b, base, [b, rowBytes]);
     };
-    f.i32(rowBytes);
-    f.set(bStep);
+    f.set(bStep, rowBytes);
     f.get(inPlace);
     f.if(() => {
-      f.get(panel);
-      f.get(whole);
-      f.op("i32.lt_s");
+      f.push(panel.op("lt_s", whole));
       f.if(() => {
         emitSetSum(f, b, bStart, [k, bRow], [panel, rowBytes]);
-        f.get(bRow);
-        f.set(bStep);
+        f.set(bStep, bRow);
       }, () => packed(ownPanels, whole));
     }, () => {
       f.get(mode);
@@ -254,8 +216,7 @@ export function emitMultiply(f: FunctionBuilder, parts: MultiplyParts): void {
       emitSetSum(f, strip, [k, count]);
       f.get(a);
       emitSetSum(f, strip, a, [strip, unit]);
-      f.get(strip);
-      f.get(ownStrips);
+      f.push(strip, ownStrips);
       f.select();
       f.set(strip);
     }
@@ -263,15 +224,11 @@ export function emitMultiply(f: FunctionBuilder, parts: MultiplyParts): void {
       for (const x of [from, aRow, b, bStep, steps, c, cStride, k]) f.get(x);
       f.call(tiles[r]);
     };
-    f.get(count);
-    f.i32(fullRows);
-    f.op("i32.eq");
+    f.push(count.op("eq", fullRows));
     f.if(() => call(fullRows), () =>
       f.block((done) => {
         for (let r = 1; r < fullRows; r++) {
-          f.get(count);
-          f.i32(r);
-          f.op("i32.eq");
+          f.push(count.op("eq", r));
           f.if(() => {
             call(r);
             f.br(done);
@@ -281,18 +238,11 @@ export function emitMultiply(f: FunctionBuilder, parts: MultiplyParts): void {
   }
 
   function callFinish(): void {
-    f.get(sum);
-    f.i32(rowBytes);
-    f.get(row);
+    f.push(sum, rowBytes, row);
     emitSetSum(f, c, [panel, panelColumns]);
-    f.get(c);
-    f.get(count);
-    f.i32(panelColumns);
+    f.push(c, count, panelColumns);
     emitSetSum(f, c, columns, [c, -1]);
-    f.get(c);
-    f.get(c);
-    f.i32(panelColumns);
-    f.op("i32.gt_s");
+    f.push(c, c.op("gt_s", panelColumns));
     f.select();
     for (const x of [args, inner, outer]) f.get(x);
     f.call(finish);

@@ -39,8 +39,7 @@ const low = pickLanes(0, 4, 1, 5), high = pickLanes(2, 6, 3, 7);
 const lowHalves = pickLanes(0, 1, 4, 5), highHalves = pickLanes(2, 3, 6, 7);
 
 function emitShuffle(f: FunctionBuilder, x: Local, y: Local, lanes: number[], to: Local): void {
-  f.get(x);
-  f.get(y);
+  f.push(x, y);
   f.shuffle(lanes);
   f.set(to);
 }
@@ -81,28 +80,17 @@ export function emitPack(m: ModuleBuilder, context: KernelContext, options: Pack
   // Bytes from one k to the next in the packed strip.
   if (pad) f.i32(unit * width);
   else {
-    f.get(lanes);
-    f.i32(unit);
-    f.op("i32.mul");
+    f.push(lanes.times(unit));
   }
   f.set(step);
   if (pad) {
-    f.get(lanes);
-    f.i32(width);
-    f.op("i32.lt_s");
+    f.push(lanes.op("lt_s", width));
     f.if(() => {
-      f.get(to);
-      f.i32(0);
-      f.get(k);
-      f.get(step);
-      f.op("i32.mul");
-      f.op("memory.fill");
+      f.op("memory.fill", to, 0, k.times(step));
     });
   }
   if (layout !== "any") {
-    f.get(lanes);
-    f.i32(width);
-    f.op("i32.eq");
+    f.push(lanes.op("eq", width));
     f.if(() => {
       if (layout === "lanes") emitAcross();
       else emitAlong();
@@ -134,15 +122,12 @@ export function emitPack(m: ModuleBuilder, context: KernelContext, options: Pack
         pushLoad(w, source, from, bytes * first);
         f.set(x);
         if (!splat) {
-          f.get(to);
-          f.get(x);
+          f.push(to, x);
           f.store("v128.store", 4 * (u * width + first), 4);
           continue;
         }
         for (let i = first === 0 ? 0 : 4 - first; i < 4; i++) {
-          f.get(to);
-          f.get(x);
-          f.get(x);
+          f.push(to, x, x);
           f.shuffle(splatBytes(i));
           f.store("v128.store", 16 * (u * width + first + i), 4);
         }
@@ -150,18 +135,13 @@ export function emitPack(m: ModuleBuilder, context: KernelContext, options: Pack
       f.increment(from, kStride);
     };
     for (const unroll of [4, 1]) {
-      f.get(k);
-      f.i32(unroll);
-      f.op("i32.ge_u");
+      f.push(k.op("ge_u", unroll));
       f.if(() =>
         f.loop((again) => {
           for (let u = 0; u < unroll; u++) one(u);
           f.increment(to, unroll * unit * width);
           f.increment(k, -unroll);
-          f.get(k);
-          f.i32(unroll);
-          f.op("i32.ge_u");
-          f.brIf(again);
+          f.brIf(again, k.op("ge_u", unroll));
         })
       );
     }
@@ -172,9 +152,7 @@ export function emitPack(m: ModuleBuilder, context: KernelContext, options: Pack
     const rows = f.localArray("v128", width), t = f.localArray("v128", 4), columns = f.localArray("v128", 4);
     const pointers = [from, ...f.localArray("i32", width - 1)];
     for (let i = 1; i < width; i++) emitSetSum(f, pointers[i], pointers[i - 1], laneStride);
-    f.get(k);
-    f.i32(4);
-    f.op("i32.ge_u");
+    f.push(k.op("ge_u", 4));
     f.if(() =>
       f.loop((again) => {
         for (let i = 0; i < width; i++) {
@@ -185,9 +163,7 @@ export function emitPack(m: ModuleBuilder, context: KernelContext, options: Pack
         if (splat) {
           for (let u = 0; u < 4; u++) {
             for (let i = 0; i < width; i++) {
-              f.get(to);
-              f.get(rows[i]);
-              f.get(rows[i]);
+              f.push(to, rows[i], rows[i]);
               f.shuffle(splatBytes(u));
               f.store("v128.store", 16 * (u * width + i), 4);
             }
@@ -196,18 +172,14 @@ export function emitPack(m: ModuleBuilder, context: KernelContext, options: Pack
           for (const first of [0, width - 4]) {
             emitTranspose(f, rows.slice(first, first + 4), t, columns);
             for (let u = 0; u < 4; u++) {
-              f.get(to);
-              f.get(columns[u]);
+              f.push(to, columns[u]);
               f.store("v128.store", 4 * (u * width + first), 4);
             }
           }
         }
         f.increment(to, 4 * unit * width);
         f.increment(k, -4);
-        f.get(k);
-        f.i32(4);
-        f.op("i32.ge_u");
-        f.brIf(again);
+        f.brIf(again, k.op("ge_u", 4));
       })
     );
   }
@@ -240,31 +212,21 @@ export function emitPackPanels(
     const targets = f.localArray("i32", passPanels);
     f.block((done) =>
       f.loop((again) => {
-        f.get(columns);
-        f.i32(passPanels * width);
-        f.op("i32.lt_s");
-        f.brIf(done);
-        f.get(from);
-        f.set(p);
+        f.brIf(done, columns.op("lt_s", passPanels * width));
+        f.set(p, from);
         targets.forEach((target, i) => emitSetSum(f, target, to, [panelBytes, i]));
         f.forRange(n, 0, k, 1, () => {
           for (let i = 0; i < 2 * passPanels; i++) {
             pushLoad(w, source, p, 4 * i * bytes);
             f.set(x);
-            f.get(targets[i >> 1]);
-            f.get(x);
+            f.push(targets[i >> 1], x);
             f.store("v128.store", 16 * (i & 1), 4);
           }
           f.increment(p, kStride);
           for (const target of targets) f.increment(target, 4 * width);
         });
         f.increment(from, passPanels * width * bytes);
-        f.get(panelBytes);
-        f.i32(passPanels);
-        f.op("i32.mul");
-        f.get(to);
-        f.op("i32.add");
-        f.set(to);
+        f.set(to, panelBytes.times(passPanels).plus(to));
         f.increment(columns, -passPanels * width);
         f.br(again);
       })
@@ -272,15 +234,8 @@ export function emitPackPanels(
   }
   f.block((done) =>
     f.loop((again) => {
-      f.get(columns);
-      f.i32(0);
-      f.op("i32.le_s");
-      f.brIf(done);
-      f.i32(width);
-      f.get(columns);
-      f.get(columns);
-      f.i32(width);
-      f.op("i32.gt_s");
+      f.brIf(done, columns.op("le_s", 0));
+      f.push(width, columns, columns.op("gt_s", width));
       f.select();
       f.set(lanes);
       for (const x of [from, to, k, columnStride, kStride, lanes]) f.get(x);

@@ -39,8 +39,7 @@ export function emitMultiplyAdd(
   if (arithmetic === "f32" && context.fma) {
     x();
     y();
-    f.get(sum);
-    f.op("f32x4.relaxed_madd");
+    f.op("f32x4.relaxed_madd", sum);
   } else {
     f.get(sum);
     x();
@@ -73,19 +72,12 @@ export function emitTile(
 
   const pointers = access === "rows" ? [a, ...f.localArray("i32", rows - 1)] : [a];
   for (let i = 1; i < pointers.length; i++) {
-    f.get(pointers[i - 1]);
-    f.get(aStride);
-    f.op("i32.add");
-    f.set(pointers[i]);
+    f.set(pointers[i], pointers[i - 1].plus(aStride));
   }
 
   const step = (u: number): void => {
-    f.get(b);
-    f.load("v128.load", 0, 4);
-    f.set(b0);
-    f.get(b);
-    f.load("v128.load", 16, 4);
-    f.set(b1);
+    f.set(b0, b.load(0, "v128.load", 4));
+    f.set(b1, b.load(16, "v128.load", 4));
     f.increment(b, bStride);
     for (let i = 0; i < rows; i++) {
       f.get(access === "rows" ? pointers[i] : a);
@@ -108,30 +100,19 @@ export function emitTile(
       f.loop((again) => {
         for (let u = 0; u < steps; u++) step(u);
         advance(steps);
-        f.get(n);
-        f.i32(1);
-        f.op("i32.sub");
-        f.tee(n);
-        f.brIf(again);
+        f.brIf(again, n.minus(1).tee(n));
       });
     });
   };
-  f.get(k);
-  f.i32(Math.log2(unroll));
-  f.op("i32.shr_u");
-  f.set(n);
+  f.set(n, k.op("shr_u", Math.log2(unroll)));
   loop(unroll);
-  f.get(k);
-  f.i32(unroll - 1);
-  f.op("i32.and");
-  f.set(n);
+  f.set(n, k.and(unroll - 1));
   loop(1);
 
   // A block of k after the first adds to the sum of those before it.
   const at = f.local("i32");
   const eachVector = (body: (sum: Local, offset: number) => void): void => {
-    f.get(c);
-    f.set(at);
+    f.set(at, c);
     for (let i = 0; i < rows; i++) {
       body(sums[2 * i], 0);
       body(sums[2 * i + 1], 16);
@@ -142,17 +123,13 @@ export function emitTile(
   f.if(
     () =>
       eachVector((sum, offset) => {
-        f.get(at);
-        f.get(at);
-        f.load("v128.load", offset, 4);
-        f.get(sum);
+        f.push(at, at.load(offset, "v128.load", 4), sum);
         f.op(`${arithmetic}x4.add`);
         f.store("v128.store", offset, 4);
       }),
     () =>
       eachVector((sum, offset) => {
-        f.get(at);
-        f.get(sum);
+        f.push(at, sum);
         f.store("v128.store", offset, 4);
       }),
   );

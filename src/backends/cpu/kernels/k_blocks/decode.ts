@@ -7,7 +7,7 @@
  */
 import type { KDType } from "../../../../core/dtype.ts";
 import { nonLinear, twiceE2m1 } from "../../../../core/k_blocks.ts";
-import type { FunctionBuilder, Local, ModuleBuilder } from "../../assembler/mod.ts";
+import { type FunctionBuilder, type Local, type ModuleBuilder, Term } from "../../assembler/mod.ts";
 
 /** Weights that are widened at once: one block, or several small ones. */
 export const kValues = 256;
@@ -38,13 +38,7 @@ class Decoder {
   /** `to` = the f16 at byte `at`; scales are finite. */
   half(at: number, to: Local): void {
     const { f } = this;
-    f.get(this.from);
-    f.load("i32.load16_s", at, 1);
-    f.i32(13);
-    f.op("i32.shl");
-    f.i32(0x8fffe000 | 0);
-    f.op("i32.and");
-    f.op("f32.reinterpret_i32");
+    f.push(this.from.load(at, "i32.load16_s", 1).shl(13).and(0x8fffe000 | 0).op("f32.reinterpret_i32"));
     f.f32(2 ** 112);
     f.op("f32.mul");
     f.set(to);
@@ -53,17 +47,13 @@ class Decoder {
   /** Leaves the byte at `at`, masked and moved: (byte >> shift & mask) << up. */
   byte(at: number, mask: number, shift = 0, up = 0): void {
     const { f } = this;
-    f.get(this.from);
-    f.load("i32.load8_u", at);
+    f.push(this.from.load(at, "i32.load8_u"));
     if (shift > 0) {
-      f.i32(shift);
-      f.op("i32.shr_u");
+      f.op("i32.shr_u", shift);
     }
-    f.i32(mask);
-    f.op("i32.and");
+    f.op("i32.and", mask);
     if (up > 0) {
-      f.i32(up);
-      f.op("i32.shl");
+      f.op("i32.shl", up);
     }
   }
 
@@ -80,33 +70,22 @@ class Decoder {
   /** The step is the block's factor itself, and its least value what is added. */
   plain(hasLeast: boolean): void {
     const { f } = this;
-    f.get(this.d);
-    f.op("f32x4.splat");
-    f.set(this.#step);
+    f.set(this.#step, this.d.op("f32x4.splat"));
     if (!hasLeast) return;
-    f.get(this.least);
-    f.op("f32.neg");
-    f.op("f32x4.splat");
-    f.set(this.#offset);
+    f.set(this.#offset, this.least.op("f32.neg").op("f32x4.splat"));
   }
 
   #scaled(factor: Local, push: () => void, to: Local): void {
     const { f } = this;
     push();
     f.set(this.#scale);
-    f.get(factor);
-    f.get(this.#scale);
-    f.op("f32.convert_i32_s");
-    f.op("f32.mul");
-    f.op("f32x4.splat");
-    f.set(to);
+    f.set(to, factor.op("f32.mul", this.#scale.op("f32.convert_i32_s")).op("f32x4.splat"));
   }
 
   /** Sets `to` to sixteen bytes at `at`, each (byte >> shift & mask) << up. */
   #bits(at: number, mask: number, shift: number, up: number, to: Local): void {
     const { f } = this;
-    f.get(this.from);
-    f.load("v128.load", at, 1);
+    f.push(this.from.load(at, "v128.load", 1));
     const move = (by: number, name: "i16x8.shr_u" | "i16x8.shl"): void => {
       if (by === 0) return;
       f.i32(by);
@@ -129,21 +108,14 @@ class Decoder {
   upper(at: number, mask: number, shift: number, up: number): void {
     const { f } = this;
     this.#bits(at, mask, shift, up, this.#extra);
-    f.get(this.#numbers);
-    f.get(this.#extra);
-    f.op("v128.or");
-    f.set(this.#numbers);
+    f.set(this.#numbers, this.#numbers.op("v128.or", this.#extra));
   }
 
   /** Adds a fifth bit to every number, from the sixteen bits at `at`. */
   fifth(at: number): void {
     const { f } = this, bits = [0x08040201, 0x80402010 | 0, 0x08040201, 0x80402010 | 0] as const;
-    f.get(this.from);
-    f.load("i32.load16_u", at, 1);
-    f.op("i16x8.splat");
-    f.set(this.#extra);
-    f.get(this.#extra);
-    f.get(this.#extra);
+    f.set(this.#extra, this.from.load(at, "i32.load16_u", 1).op("i16x8.splat"));
+    f.push(this.#extra, this.#extra);
     f.shuffle(Array.from({ length: 16 }, (_, lane) => lane >> 3));
     f.i32x4(...bits);
     f.op("v128.and");
@@ -151,8 +123,7 @@ class Decoder {
     f.op("i8x16.eq");
     f.i8x16(16);
     f.op("v128.and");
-    f.get(this.#numbers);
-    f.op("v128.or");
+    f.op("v128.or", this.#numbers);
     f.set(this.#numbers);
   }
 
@@ -163,8 +134,7 @@ class Decoder {
         table.slice(at, at + 4).reduce((word, x, i) => word | (x & 255) << 8 * i, 0)
       ) as [number, number, number, number];
     f.i32x4(...words);
-    f.get(this.#numbers);
-    f.op("i8x16.swizzle");
+    f.op("i8x16.swizzle", this.#numbers);
     f.set(this.#numbers);
   }
 
@@ -194,15 +164,12 @@ class Decoder {
       f.op(`i16x8.extend_${half}_i8x16_s`);
       f.set(this.#words);
       (["low", "high"] as const).forEach((part, k) => {
-        f.get(this.#to);
-        f.get(this.#words);
+        f.push(this.#to, this.#words);
         f.op(`i32x4.extend_${part}_i16x8_s`);
         f.op("f32x4.convert_i32x4_s");
-        f.get(this.#step);
-        f.op("f32x4.mul");
+        f.op("f32x4.mul", this.#step);
         if (hasOffset) {
-          f.get(this.#offset);
-          f.op("f32x4.sub");
+          f.op("f32x4.sub", this.#offset);
         }
         f.store("v128.store", 4 * (o + 8 * i + 4 * k), 4);
       });
@@ -252,8 +219,7 @@ const decoders: Readonly<Record<KDType, (b: Decoder) => void>> = {
             b.byte(96 + own % 8, 15, own < 8 ? 0 : 4);
             b.byte(104 + own % 4, 3, 2 * (own >> 2), 4);
             f.op("i32.or");
-            f.i32(32);
-            f.op("i32.sub");
+            f.op("i32.sub", 32);
           });
           b.numbers(32 + 32 * part + 16 * half, 3, 2 * j);
           // The bit that is missing takes 4 off.
@@ -318,20 +284,10 @@ const decoders: Readonly<Record<KDType, (b: Decoder) => void>> = {
     b.byte(0, 255);
     f.set(e);
     // Half of a power of two; the least ones are no normal numbers.
-    f.i32(0x200000);
-    f.get(e);
-    f.op("i32.shl");
-    f.get(e);
-    f.i32(1);
-    f.op("i32.sub");
-    f.i32(23);
-    f.op("i32.shl");
-    f.get(e);
-    f.i32(2);
-    f.op("i32.lt_u");
-    f.select();
-    f.op("f32.reinterpret_i32");
-    f.set(b.d);
+    f.set(
+      b.d,
+      e.op("lt_u", 2).select(Term.i32(0x200000).shl(e), e.minus(1).shl(23)).op("f32.reinterpret_i32"),
+    );
     b.plain(false);
     b.nibbles(1, 0, false, () => b.lookUp(twiceE2m1));
   },
@@ -343,8 +299,7 @@ const decoders: Readonly<Record<KDType, (b: Decoder) => void>> = {
         b.byte(4 + (j >> 1), 15, 4 * (j % 2));
         b.byte(2 + (j >> 2), 3, 2 * (j % 4), 4);
         f.op("i32.or");
-        f.i32(32);
-        f.op("i32.sub");
+        f.op("i32.sub", 32);
       });
       b.nibbles(8 + 16 * j, 32 * j, false, () => b.lookUp(nonLinear));
     }
@@ -356,8 +311,7 @@ const decoders: Readonly<Record<KDType, (b: Decoder) => void>> = {
       for (let quarter = 0; quarter < 4; quarter++) {
         for (let half = 0; half < 2; half++) {
           b.step(() => {
-            f.get(b.from);
-            f.load("i32.load8_s", 192 + 8 * part + 2 * quarter + half);
+            f.push(b.from.load(192 + 8 * part + 2 * quarter + half, "i32.load8_s"));
           });
           b.numbers(64 * part + quarter % 2 * 32 + 16 * half, 15, quarter > 1 ? 4 : 0);
           b.upper(128 + 32 * part + 16 * half, 3, 2 * quarter, 4);

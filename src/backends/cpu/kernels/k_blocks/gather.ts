@@ -66,8 +66,7 @@ function emitGatherK(m: ModuleBuilder, dtype: KDType, indexType: string, counts:
     emitIndex(f, args, pointer, indexType, counts, row, () => {
       emitSetSum(f, at, table, [row, rowBytes]);
       f.forRange(block, 0, blocks, 1, () => {
-        f.get(at);
-        f.get(to);
+        f.push(at, to);
         f.call(decode);
         f.increment(at, byteSize(dtype, values));
         f.increment(to, 4 * values);

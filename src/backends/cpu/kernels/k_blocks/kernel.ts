@@ -60,13 +60,10 @@ function emitDots(m: ModuleBuilder, context: KernelContext, rows: number): Funct
   }
   f.forRange(n, 0, count, 16, () => {
     for (let i = 0; i < 4; i++) {
-      f.get(y);
-      f.load("v128.load", 16 * i, 4);
-      f.set(value);
+      f.set(value, y.load(16 * i, "v128.load", 4));
       pointers.forEach((pointer, row) => {
         const load = (): void => {
-          f.get(pointer);
-          f.load("v128.load", 16 * i, 4);
+          f.push(pointer.load(16 * i, "v128.load", 4));
         };
         emitMultiplyAdd(f, context, "f32", sums[row][i % 2], load, () => f.get(value));
       });
@@ -74,13 +71,8 @@ function emitDots(m: ModuleBuilder, context: KernelContext, rows: number): Funct
     for (const pointer of [...pointers, y]) f.increment(pointer, 64);
   });
   for (const [one, other] of sums) {
-    f.get(one);
-    f.get(other);
-    f.op("f32x4.add");
-    f.set(one);
-    f.get(sum);
-    f.get(sum);
-    f.load("f32.load");
+    f.set(one, one.op("f32x4.add", other));
+    f.push(sum, sum.load(0, "f32.load"));
     for (let lane = 0; lane < 4; lane++) {
       f.get(one);
       f.lane("f32x4.extract_lane", lane);
@@ -145,8 +137,7 @@ export function emitMatmulK(m: ModuleBuilder, context: KernelContext, options: M
   }
 
   function multiply(): void {
-    f.get(item);
-    f.set(rowBlock);
+    f.set(rowBlock, item);
     emitDivide(f, rowBlock, columnBlock, columnBlocks);
     emitSetSum(f, column0, [columnBlock, width]);
     emitSetSum(f, column1, column0, width);
@@ -155,37 +146,29 @@ export function emitMatmulK(m: ModuleBuilder, context: KernelContext, options: M
     emitSetSum(f, row1, row0, blockRows);
     emitAtMost(f, row1, rows);
     emitSetSum(f, count, row1, [row0, -1]);
-    f.get(sums);
-    f.i32(0);
+    f.push(sums, 0);
     emitSetSum(f, last, [count, stride]);
-    f.get(last);
-    f.op("memory.fill");
+    f.op("memory.fill", last);
     f.forRange(column, column0, column1, 1, () => {
       emitSetSum(f, from, b, [column, bColumn]);
       emitSetSum(f, block, a, [row0, aRow]);
       f.forRange(depthLeft, 0, depth, kValues, () => {
         emitSetSum(f, here, depth, [depthLeft, -1]);
-        f.i32(kValues);
-        f.set(limit);
+        f.set(limit, kValues);
         emitAtMost(f, here, limit);
         emitSetSum(f, limit, buffer, [here, 4]);
         f.forRange(wide, () => f.get(buffer), limit, 4 * values, () => {
-          f.get(from);
-          f.get(wide);
+          f.push(from, wide);
           f.call(decode);
           f.increment(from, blockBytes);
         });
-        f.get(block);
-        f.set(x);
+        f.set(x, block);
         emitSetSum(f, sum, column, [column0, -1]);
         emitSetSum(f, sum, sums, [sum, 4]);
-        f.get(count);
-        f.set(row);
+        f.set(row, count);
         for (const [rows, dots] of [[rowsAtOnce, several], [1, one]] as const) {
           const isLeft = (): void => {
-            f.get(row);
-            f.i32(rows);
-            f.op("i32.ge_s");
+            f.push(row.op("ge_s", rows));
           };
           isLeft();
           f.if(() =>

@@ -44,17 +44,14 @@ function emit(m: ModuleBuilder, dtype: KDType): void {
   const [args, begin, end] = f.params;
   const [weights, rowBytes, blocks, numbers, item, block, from, to] = f.localArray("i32", 8);
   [weights, rowBytes, blocks, numbers].forEach((local, i) => {
-    f.get(args);
-    f.load("i32.load", 4 * i);
-    f.set(local);
+    f.set(local, args.load(4 * i));
   });
   f.forRange(item, begin, end, 1, () => {
     emitSetSum(f, from, weights, [item, rowBytes]);
     emitSetSum(f, to, [item, blocks]);
     emitSetSum(f, to, numbers, [to, 4 * values]);
     f.forRange(block, 0, blocks, 1, () => {
-      f.get(from);
-      f.get(to);
+      f.push(from, to);
       f.call(decode);
       f.increment(from, bytes);
       f.increment(to, 4 * values);

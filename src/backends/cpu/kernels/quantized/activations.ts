@@ -59,13 +59,9 @@ export function emitQuantize(m: ModuleBuilder, form: ActivationForm): FunctionBu
   }
   f.forRange(block, 0, blocks, 1, () => {
     values.forEach((value, i) => {
-      f.get(x);
-      f.load("v128.load", 16 * i, 4);
-      f.tee(value);
-      f.op("f32x4.abs");
+      f.push(x.load(16 * i, "v128.load", 4).tee(value).op("f32x4.abs"));
       if (i > 0) {
-        f.get(most);
-        f.op("f32x4.max");
+        f.op("f32x4.max", most);
       }
       f.set(most);
     });
@@ -81,8 +77,7 @@ export function emitQuantize(m: ModuleBuilder, form: ActivationForm): FunctionBu
     f.set(scale);
     // All zeros, or so small that the inverse is infinite: the bytes are 0.
     f.f32(limits[form]);
-    f.get(largest);
-    f.op("f32.div");
+    f.op("f32.div", largest);
     f.f32(0);
     f.get(largest);
     f.f32(1e-36);
@@ -91,12 +86,7 @@ export function emitQuantize(m: ModuleBuilder, form: ActivationForm): FunctionBu
     f.op("f32x4.splat");
     f.set(inverse);
     values.forEach((value) => {
-      f.get(value);
-      f.get(inverse);
-      f.op("f32x4.mul");
-      f.op("f32x4.nearest");
-      f.op("i32x4.trunc_sat_f32x4_s");
-      f.set(value);
+      f.set(value, value.op("f32x4.mul", inverse).op("f32x4.nearest").op("i32x4.trunc_sat_f32x4_s"));
     });
     // 32 integers as words, then as bytes.
     const words = [0, 2, 4, 6].map((i) => narrow("i16x8.narrow_i32x4_s", values[i], values[i + 1]));
@@ -107,8 +97,7 @@ export function emitQuantize(m: ModuleBuilder, form: ActivationForm): FunctionBu
 
   /** Makes one vector of two, in the place of the first. */
   function narrow(name: "i16x8.narrow_i32x4_s" | "i8x16.narrow_i16x8_s", first: Local, second: Local): Local {
-    f.get(first);
-    f.get(second);
+    f.push(first, second);
     f.op(name);
     f.set(first);
     return first;
@@ -117,13 +106,11 @@ export function emitQuantize(m: ModuleBuilder, form: ActivationForm): FunctionBu
   function store(vectors: readonly Local[]): void {
     if (tiled) return storeTiled(vectors);
     vectors.forEach((value, i) => {
-      f.get(to);
-      f.get(value);
+      f.push(to, value);
       f.store("v128.store", 16 * i, 4);
     });
     const scaleAt = activationBytes[form] - 8;
-    f.get(to);
-    f.get(scale);
+    f.push(to, scale);
     f.store("f32.store", scaleAt);
     f.get(to);
     vectors.forEach((value, i) => {
@@ -142,8 +129,7 @@ export function emitQuantize(m: ModuleBuilder, form: ActivationForm): FunctionBu
       f.lane("i32x4.extract_lane", lane);
       if (lane > 0) f.op("i32.add");
     }
-    f.i32(form === "magnitude" ? -1 : -8);
-    f.op("i32.mul");
+    f.op("i32.mul", form === "magnitude" ? -1 : -8);
     f.store("i32.store", scaleAt + 4);
     f.increment(to, activationBytes[form]);
   }
@@ -158,14 +144,12 @@ export function emitQuantize(m: ModuleBuilder, form: ActivationForm): FunctionBu
         f.set(value);
       }
       for (let lane = 0; lane < 4; lane++) {
-        f.get(at);
-        f.get(value);
+        f.push(at, value);
         f.laneMemory("v128.store32_lane", lane);
         f.increment(at, step);
       }
     }
-    f.get(at);
-    f.get(scale);
+    f.push(at, scale);
     f.store("f32.store");
     f.increment(to, stride);
   }

@@ -40,17 +40,13 @@ function form(dtype: Quantized, single: boolean): ActivationForm {
  * pairs are added, anew each time; then it is written out with `ones` in a local.
  */
 function emitDot(f: FunctionBuilder, sum: Local, signed: Local, small: Local, ones: Local | null): void {
-  f.get(signed);
-  f.get(small);
+  f.push(signed, small);
   if (ones) {
     f.op("i16x8.relaxed_dot_i8x16_i7x16_s");
-    f.get(ones);
-    f.op("i32x4.dot_i16x8_s");
-    f.get(sum);
-    f.op("i32x4.add");
+    f.op("i32x4.dot_i16x8_s", ones);
+    f.op("i32x4.add", sum);
   } else {
-    f.get(sum);
-    f.op("i32x4.relaxed_dot_i8x16_i7x16_add_s");
+    f.op("i32x4.relaxed_dot_i8x16_i7x16_add_s", sum);
   }
   f.set(sum);
 }
@@ -66,12 +62,9 @@ function emitOnes(f: FunctionBuilder): Local | null {
 
 /** `sum += signed · nibbles`, or as a `first` sum; two products a lane of 16 bits, at most 8 · 2 · 15 · 127 in a block. */
 function emitPairs(f: FunctionBuilder, sum: Local, signed: Local, nibbles: Local, first: boolean): void {
-  f.get(signed);
-  f.get(nibbles);
-  f.op("i16x8.relaxed_dot_i8x16_i7x16_s");
+  f.push(signed.op("i16x8.relaxed_dot_i8x16_i7x16_s", nibbles));
   if (!first) {
-    f.get(sum);
-    f.op("i16x8.add");
+    f.op("i16x8.add", sum);
   }
   f.set(sum);
 }
@@ -90,28 +83,18 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
   f.set(zero);
   emitZeros(f, total);
   emitBlocks(f, blocks, () => {
-    f.get(x);
-    f.load("v128.load32_splat", 36);
-    f.set(start);
+    f.set(start, x.load(36, "v128.load32_splat"));
     if (!paired) {
       for (const dot of dots) {
-        f.get(start);
-        f.set(dot);
+        f.set(dot, start);
       }
     }
     for (let quad = 0; quad < quads; quad++) {
       emitWeights(f, constants, dtype, panel, quad, weights);
-      f.get(x);
-      f.load("v128.load32_splat", 4 * quad);
-      f.set(small);
+      f.set(small, x.load(4 * quad, "v128.load32_splat"));
       if (dtype === "q8") {
-        f.get(zero);
-        f.get(small);
-        f.op("i8x16.gt_s");
-        f.set(signs);
-        f.get(small);
-        f.op("i8x16.abs");
-        f.set(small);
+        f.set(signs, zero.op("i8x16.gt_s", small));
+        f.set(small, small.op("i8x16.abs"));
       }
       weights.forEach((w, half) => {
         if (dtype === "q4") {
@@ -119,25 +102,18 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
           return emitDot(f, dots[half], small, w, ones);
         }
         // w ^ -1 is -w - 1: the magnitudes with that sign are where the sum starts.
-        f.get(w);
-        f.get(signs);
-        f.op("v128.xor");
-        f.set(w);
+        f.set(w, w.op("v128.xor", signs));
         emitDot(f, dots[half], w, small, ones);
       });
     }
     emitScales(f, constants, panel, scales[0], scales[1]);
-    f.get(x);
-    f.load("v128.load32_splat", 32);
-    f.set(scale);
+    f.set(scale, x.load(32, "v128.load32_splat"));
     dots.forEach((dot, half) => {
       const push = (): void => {
         f.get(dot);
         if (!paired || !ones) return;
-        f.get(ones);
-        f.op("i32x4.dot_i16x8_s");
-        f.get(start);
-        f.op("i32x4.add");
+        f.op("i32x4.dot_i16x8_s", ones);
+        f.op("i32x4.add", start);
       };
       emitScaled(f, context, total[half], push, scales[half], scale);
     });
@@ -145,8 +121,7 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
     f.increment(x, activationBytes[form(dtype, true)]);
   });
   total.forEach((sum, half) => {
-    f.get(sums);
-    f.get(sum);
+    f.push(sums, sum);
     f.store("v128.store", 16 * half, 4);
   });
   return f;
@@ -172,25 +147,18 @@ function emitUnpack(m: ModuleBuilder, _context: KernelContext, dtype: Quantized)
       emitWeights(f, constants, dtype, panel, quad, weights);
       weights.forEach((w, half) => {
         if (dtype === "q4") {
-          f.get(w);
-          f.get(eight);
-          f.op("i8x16.sub");
-          f.set(w);
+          f.set(w, w.op("i8x16.sub", eight));
         }
-        f.get(to);
-        f.get(w);
+        f.push(to, w);
         f.store("v128.store", weightsAt + 32 * quad + 16 * half, 4);
         emitDot(f, dots[half], w, many, ones);
       });
     }
     emitScales(f, constants, panel, scales[0], scales[1]);
     scales.forEach((scale, half) => {
-      f.get(to);
-      f.get(scale);
+      f.push(to, scale);
       f.store("v128.store", 16 * half, 4);
-      f.get(to);
-      f.get(dots[half]);
-      f.op("i32x4.neg");
+      f.push(to, dots[half].op("i32x4.neg"));
       f.store("v128.store", startsAt + 16 * half, 4);
     });
     f.increment(panel, panelRows * blockBytes[dtype]);
@@ -205,23 +173,16 @@ function emitTile(m: ModuleBuilder, context: KernelContext, rows: number): Funct
   const weights = f.localArray("v128", 2), small = f.local("v128"), sum = f.local("v128");
   const scale = f.local("v128"), weightScale = f.local("v128");
   const dots = Array.from({ length: rows }, () => f.localArray("v128", 2)), ones = emitOnes(f);
-  f.get(sums);
-  f.i32(0);
-  f.i32(4 * panelRows * rows);
-  f.op("memory.fill");
+  f.op("memory.fill", sums, 0, 4 * panelRows * rows);
   emitBlocks(f, blocks, () => {
     for (const pair of dots) {
       pair.forEach((dot, half) => {
-        f.get(panel);
-        f.load("v128.load", startsAt + 16 * half, 4);
-        f.set(dot);
+        f.set(dot, panel.load(startsAt + 16 * half, "v128.load", 4));
       });
     }
     for (let quad = 0; quad < quads; quad++) {
       weights.forEach((w, half) => {
-        f.get(panel);
-        f.load("v128.load", weightsAt + 32 * quad + 16 * half, 4);
-        f.set(w);
+        f.set(w, panel.load(weightsAt + 32 * quad + 16 * half, "v128.load", 4));
       });
       dots.forEach((pair, row) => {
         f.get(x);
@@ -256,15 +217,10 @@ export function emitTileSum(
   { scale, weightScale, sum }: Readonly<Record<"scale" | "weightScale" | "sum", Local>>,
 ): void {
   const at = 4 * panelRows * row + 16 * half;
-  f.get(panel);
-  f.load("v128.load", 16 * half, 4);
-  f.set(weightScale);
-  f.get(sums);
-  f.load("v128.load", at, 4);
-  f.set(sum);
+  f.set(weightScale, panel.load(16 * half, "v128.load", 4));
+  f.set(sum, sums.load(at, "v128.load", 4));
   emitScaled(f, context, sum, () => f.get(dot), weightScale, scale);
-  f.get(sums);
-  f.get(sum);
+  f.push(sums, sum);
   f.store("v128.store", at, 4);
 }
 

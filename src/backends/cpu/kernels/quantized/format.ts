@@ -59,15 +59,10 @@ export function emitScales(
   high: Local,
 ): void {
   [low, high].forEach((to, i) => {
-    f.get(at);
-    f.load("v128.load16x4_s", 8 * i, 2);
-    f.i32(13);
-    f.op("i32x4.shl");
+    f.push(at.load(8 * i, "v128.load16x4_s", 2).op("i32x4.shl", 13));
     // The sign, extended, is right above; exponent and fraction are where those of an f32 are, 112 too small.
-    f.get(mask);
-    f.op("v128.and");
-    f.get(factor);
-    f.op("f32x4.mul");
+    f.op("v128.and", mask);
+    f.op("f32x4.mul", factor);
     f.set(to);
   });
 }
@@ -84,25 +79,13 @@ export function emitWeights(
   const at = 2 * panelRows; // behind the scales
   if (dtype === "q8") {
     pair.forEach((weights, half) => {
-      f.get(panel);
-      f.load("v128.load", at + 32 * quad + 16 * half, 2);
-      f.set(weights);
+      f.set(weights, panel.load(at + 32 * quad + 16 * half, "v128.load", 2));
     });
     return;
   }
-  f.get(panel);
-  f.load("v128.load", at + 16 * quad, 2);
-  f.tee(pair[1]);
-  f.get(nibble);
-  f.op("v128.and");
-  f.set(pair[0]);
+  f.set(pair[0], panel.load(at + 16 * quad, "v128.load", 2).tee(pair[1]).op("v128.and", nibble));
   // A shift of words and a mask: shifts of bytes are several instructions.
-  f.get(pair[1]);
-  f.i32(4);
-  f.op("i16x8.shr_u");
-  f.get(nibble);
-  f.op("v128.and");
-  f.set(pair[1]);
+  f.set(pair[1], pair[1].op("i16x8.shr_u", 4).op("v128.and", nibble));
 }
 
 /** `sum += integers · (scale of the weights · scale of the activations)`, the integers being what `push` leaves. */
@@ -118,9 +101,7 @@ export function emitScaled(
     push();
     f.op("f32x4.convert_i32x4_s");
   }, () => {
-    f.get(weightScale);
-    f.get(activationScale);
-    f.op("f32x4.mul");
+    f.push(weightScale.op("f32x4.mul", activationScale));
   });
 }
 
@@ -129,8 +110,7 @@ export function emitBlocks(f: FunctionBuilder, blocks: Local, body: () => void):
   f.loop((again) => {
     body();
     f.increment(blocks, -1);
-    f.get(blocks);
-    f.brIf(again);
+    f.brIf(again, blocks);
   });
 }
 

@@ -86,10 +86,7 @@ export function emitQuantized(m: ModuleBuilder, context: KernelContext, options:
   const blockRows = value(arg.blockTilesArg);
   const blocks = local(), sums = local(), ownPanel = local(), unpacked = local(), zero = local();
   const item = local(), at = local(), to = local(), count = local(), wholeBytes = local();
-  f.get(depth);
-  f.i32(Math.log2(blockWeights));
-  f.op("i32.shr_u");
-  f.set(blocks);
+  f.set(blocks, depth.op("shr_u", Math.log2(blockWeights)));
   f.globalGet(scratch);
   f.set(sums);
   emitSetSum(f, ownPanel, sums, panelAt);
@@ -108,20 +105,15 @@ export function emitQuantized(m: ModuleBuilder, context: KernelContext, options:
       for (const x of [at, ownPanel, depth, zero, aColumn]) f.get(x);
       f.i32(1);
       f.call(packRow);
-      f.get(ownPanel);
-      f.set(at);
+      f.set(at, ownPanel);
     }
     const row = local(), tile = local();
     if (!single) {
-      f.get(item);
-      f.i32(tileRows);
-      f.op("i32.rem_u");
-      f.set(row);
+      f.set(row, item.op("rem_u", tileRows));
     }
     emitSetSum(f, tile, item, [row, -1]);
     emitSetSum(f, count, rows, [tile, -1]);
-    f.i32(tileRows);
-    f.set(to);
+    f.set(to, tileRows);
     emitAtMost(f, count, to);
     emitSetSum(f, to, [tile, blocks]);
     emitSetSum(f, to, bytes, [to, activationBytes[form]]);
@@ -132,33 +124,25 @@ export function emitQuantized(m: ModuleBuilder, context: KernelContext, options:
   /** Sets `at` to the panel, which is interleaved first where it is not. */
   function choosePanel(panel: Local): void {
     emitSetSum(f, at, b, [panel, wholeBytes]);
-    f.get(panel);
-    f.get(interleaved);
-    f.op("i32.ge_s");
+    f.push(panel.op("ge_s", interleaved));
     f.if(() => {
       emitSetSum(f, count, columns, [panel, -panelRows]);
-      f.i32(panelRows);
-      f.set(to);
+      f.set(to, panelRows);
       emitAtMost(f, count, to);
       for (const x of [at, ownPanel, blocks, rowBytes, count]) f.get(x);
       f.call(interleave);
-      f.get(ownPanel);
-      f.set(at);
+      f.set(at, ownPanel);
     });
   }
 
   function multiply(): void {
     const panel0 = local(), panel1 = local(), panel = local(), rowBlock = local(), columnBlock = local();
-    f.get(item);
-    f.set(rowBlock);
+    f.set(rowBlock, item);
     emitDivide(f, rowBlock, columnBlock, columnBlocks);
     emitSetSum(f, panel0, [columnBlock, blockPanels]);
     emitSetSum(f, panel1, panel0, blockPanels);
     emitSetSum(f, panel, columns, panelRows - 1);
-    f.get(panel);
-    f.i32(Math.log2(panelRows));
-    f.op("i32.shr_u");
-    f.set(panel);
+    f.set(panel, panel.op("shr_u", Math.log2(panelRows)));
     emitAtMost(f, panel1, panel);
     if (stream) multiplyRows(stream, panel, panel0, panel1);
     else multiplyTiles(unpack as FunctionBuilder, panel, panel0, panel1, rowBlock);
@@ -167,12 +151,10 @@ export function emitQuantized(m: ModuleBuilder, context: KernelContext, options:
   /** Row after row: the item's panels are few enough to stay in the cache between them. */
   function multiplyRows(stream: FunctionBuilder, panel: Local, panel0: Local, panel1: Local): void {
     const sum = local(), row = local(), x = local(), step = local();
-    f.get(bytes);
-    f.set(x);
+    f.set(x, bytes);
     emitSetSum(f, step, [blocks, activationBytes[form]]);
     f.forRange(row, zero, rows, 1, () => {
-      f.get(sums);
-      f.set(sum);
+      f.set(sum, sums);
       f.forRange(panel, panel0, panel1, 1, () => {
         choosePanel(panel);
         for (const y of [at, x, blocks, sum]) f.get(y);
@@ -203,8 +185,7 @@ export function emitQuantized(m: ModuleBuilder, context: KernelContext, options:
     emitSetSum(f, row0, [rowBlock, blockRows]);
     emitSetSum(f, row1, row0, blockRows);
     emitAtMost(f, row1, rows);
-    f.i32(tileRows);
-    f.set(full);
+    f.set(full, tileRows);
     f.forRange(panel, panel0, panel1, 1, () => {
       choosePanel(panel);
       for (const y of [at, unpacked, blocks]) f.get(y);
@@ -216,9 +197,7 @@ export function emitQuantized(m: ModuleBuilder, context: KernelContext, options:
         emitSetSum(f, x, bytes, [x, activationBytes[form]]);
         f.block((done) => {
           for (let r = tileRows; r >= 1; r--) {
-            f.get(count);
-            f.i32(r);
-            f.op("i32.eq");
+            f.push(count.op("eq", r));
             f.if(() => {
               for (const y of [x, unpacked, blocks, sums]) f.get(y);
               f.call(tiles[r]);
@@ -226,15 +205,11 @@ export function emitQuantized(m: ModuleBuilder, context: KernelContext, options:
             });
           }
         });
-        f.get(sums);
-        f.i32(4 * panelRows);
-        f.get(row);
+        f.push(sums, 4 * panelRows, row);
         emitSetSum(f, at, [panel, panelRows]);
-        f.get(at);
-        f.get(count);
+        f.push(at, count);
         emitSetSum(f, to, columns, [at, -1]);
-        f.i32(panelRows);
-        f.set(at);
+        f.set(at, panelRows);
         emitAtMost(f, to, at);
         for (const y of [to, args, zero, zero]) f.get(y);
         f.call(finish);
@@ -262,11 +237,7 @@ export function emitLayout(m: ModuleBuilder, dtype: Quantized): void {
     blocks = f.local("i32");
   const b = arg.emitArgument(f, args, arg.bArg), rowBytes = arg.emitArgument(f, args, arg.bArg + 8);
   const task = arg.emitArgument(f, args, arg.taskArg);
-  f.get(args);
-  f.load("i32.load", arg.depthArg);
-  f.i32(Math.log2(blockWeights));
-  f.op("i32.shr_u");
-  f.set(blocks);
+  f.set(blocks, args.load(arg.depthArg).op("shr_u", Math.log2(blockWeights)));
   f.globalGet(scratch);
   f.set(own);
   emitSetSum(f, size, [rowBytes, panelRows]);
@@ -275,8 +246,7 @@ export function emitLayout(m: ModuleBuilder, dtype: Quantized): void {
     for (const x of [at, own, blocks]) f.get(x);
     f.get(task);
     f.if({ params: ["i32", "i32", "i32"], results: [] }, () => f.call(restore), () => {
-      f.get(rowBytes);
-      f.i32(panelRows);
+      f.push(rowBytes, panelRows);
       f.call(interleave);
     });
     for (const x of [at, own, size]) f.get(x);

@@ -16,25 +16,19 @@ export function emitInterleave(m: ModuleBuilder, dtype: Quantized): FunctionBuil
   const [from, to, blocks, rowBytes, rows] = f.params;
   const panelBytes = panelRows * blockBytes[dtype];
   const block = f.local("i32"), row = f.local("i32"), p = f.local("i32"), q = f.local("i32");
-  f.get(to);
-  f.i32(0);
+  f.push(to, 0);
   emitSetSum(f, p, [blocks, panelBytes]);
-  f.get(p);
-  f.op("memory.fill");
+  f.op("memory.fill", p);
   f.forRange(block, 0, blocks, 1, () => {
     f.forRange(row, 0, rows, 1, () => {
       emitSetSum(f, p, from, [row, rowBytes]);
       emitSetSum(f, q, to, [row, 2]);
-      f.get(q);
-      f.get(p);
-      f.load("i32.load16_u");
+      f.push(q, p.load(0, "i32.load16_u"));
       f.store("i32.store16");
       if (dtype === "q8") {
         emitSetSum(f, q, to, [row, 4]);
         for (let quad = 0; quad < quads; quad++) {
-          f.get(q);
-          f.get(p);
-          f.load("i32.load", 2 + 4 * quad, 2);
+          f.push(q, p.load(2 + 4 * quad, "i32.load", 2));
           f.store("i32.store", 2 * panelRows + 4 * panelRows * quad, 2);
         }
       } else emitNibbles(f, p, q, to, row, true);
@@ -52,18 +46,8 @@ export function emitInterleave(m: ModuleBuilder, dtype: Quantized): FunctionBuil
 function emitNibbles(f: FunctionBuilder, p: Local, q: Local, to: Local, row: Local, into: boolean): void {
   const shift = f.local("i32"), word = f.local("i32");
   // Rows 4 to 7 lie in the high nibbles of the words of rows 0 to 3.
-  f.get(row);
-  f.i32(4);
-  f.op("i32.and");
-  f.set(shift);
-  f.get(to);
-  f.get(row);
-  f.i32(3);
-  f.op("i32.and");
-  f.i32(4);
-  f.op("i32.mul");
-  f.op("i32.add");
-  f.set(q);
+  f.set(shift, row.and(4));
+  f.set(q, to.plus(row.and(3).times(4)));
   for (let quad = 0; quad < quads; quad++) {
     const high = quad >= quads / 2 ? 4 : 0,
       inRow = 2 + 4 * (quad % (quads / 2)),
@@ -71,20 +55,14 @@ function emitNibbles(f: FunctionBuilder, p: Local, q: Local, to: Local, row: Loc
     const [source, target] = into ? [p, q] : [q, p];
     const [sourceAt, targetAt] = into ? [inRow, inPanel] : [inPanel, inRow];
     const pushShift = (row: boolean): void => row ? f.get(shift) : f.i32(high);
-    f.get(source);
-    f.load("i32.load", sourceAt, 2);
+    f.push(source.load(sourceAt, "i32.load", 2));
     pushShift(!into);
     f.op("i32.shr_u");
-    f.i32(0x0f0f0f0f);
-    f.op("i32.and");
+    f.op("i32.and", 0x0f0f0f0f);
     pushShift(into);
     f.op("i32.shl");
     f.set(word);
-    f.get(target);
-    f.get(target);
-    f.load("i32.load", targetAt, 2);
-    f.get(word);
-    f.op("i32.or");
+    f.push(target, target.load(targetAt, "i32.load", 2).or(word));
     f.store("i32.store", targetAt, 2);
   }
 }
@@ -96,25 +74,19 @@ export function emitRestore(m: ModuleBuilder, dtype: Quantized): FunctionBuilder
   const rowBytes = f.local("i32"), block = f.local("i32"), row = f.local("i32");
   const p = f.local("i32"), q = f.local("i32");
   emitSetSum(f, rowBytes, [blocks, blockBytes[dtype]]);
-  f.get(to);
-  f.i32(0);
+  f.push(to, 0);
   emitSetSum(f, p, [rowBytes, panelRows]);
-  f.get(p);
-  f.op("memory.fill");
+  f.op("memory.fill", p);
   f.forRange(block, 0, blocks, 1, () => {
     f.forRange(row, 0, panelRows, 1, () => {
       emitSetSum(f, p, to, [row, rowBytes]);
       emitSetSum(f, q, from, [row, 2]);
-      f.get(p);
-      f.get(q);
-      f.load("i32.load16_u");
+      f.push(p, q.load(0, "i32.load16_u"));
       f.store("i32.store16");
       if (dtype === "q8") {
         emitSetSum(f, q, from, [row, 4]);
         for (let quad = 0; quad < quads; quad++) {
-          f.get(p);
-          f.get(q);
-          f.load("i32.load", 2 * panelRows + 4 * panelRows * quad, 2);
+          f.push(p, q.load(2 * panelRows + 4 * panelRows * quad, "i32.load", 2));
           f.store("i32.store", 2 + 4 * quad, 2);
         }
       } else emitNibbles(f, p, q, from, row, false);

@@ -75,22 +75,17 @@ function emitDecode(m: ModuleBuilder, dtype: Quantized, kind: Numbers): void {
   const [weights, rowBytes, blocks, columns, panels, numbers] = f.localArray("i32", 6);
   const [item, from, to, count, most] = f.localArray("i32", 5);
   [weights, rowBytes, blocks, columns, panels, numbers].forEach((local, i) => {
-    f.get(args);
-    f.load("i32.load", 4 * i);
-    f.set(local);
+    f.set(local, args.load(4 * i));
   });
   f.forRange(item, begin, end, 1, () => {
     // Interleaved rows lie one behind the other.
     emitSetSum(f, from, [item, blocks]);
     emitSetSum(f, from, weights, [from, panelBytes]);
-    f.get(item);
-    f.get(panels);
-    f.op("i32.ge_u");
+    f.push(item.op("ge_u", panels));
     f.if(() => {
       emitSetSum(f, from, [item, panelRows]);
       emitSetSum(f, count, columns, [from, -1]);
-      f.i32(panelRows);
-      f.set(most);
+      f.set(most, panelRows);
       emitAtMost(f, count, most);
       emitSetSum(f, from, weights, [from, rowBytes]);
       f.get(from);
@@ -120,12 +115,7 @@ function emitPanel(m: ModuleBuilder, dtype: Quantized, kind: Numbers): FunctionB
   f.i8x16(8);
   f.set(eight);
   rowAt.forEach((at, row) => {
-    f.get(to);
-    f.get(blocks);
-    f.i32(bytes * blockWeights * row);
-    f.op("i32.mul");
-    f.op("i32.add");
-    f.set(at);
+    f.set(at, to.plus(blocks.times(bytes * blockWeights * row)));
   });
   f.forRange(turn, 0, blocks, 1, () => {
     emitScales(f, constants, from, halves[0], halves[1]);
@@ -139,10 +129,7 @@ function emitPanel(m: ModuleBuilder, dtype: Quantized, kind: Numbers): FunctionB
       emitWeights(f, constants, dtype, from, quad, pair);
       pair.forEach((weights, four) => {
         if (dtype === "q4") {
-          f.get(weights);
-          f.get(eight);
-          f.op("i8x16.sub");
-          f.set(weights);
+          f.set(weights, weights.op("i8x16.sub", eight));
         }
         for (
           const [two, extend] of [[0, "i16x8.extend_low_i8x16_s"], [1, "i16x8.extend_high_i8x16_s"]] as const
@@ -157,34 +144,23 @@ function emitPanel(m: ModuleBuilder, dtype: Quantized, kind: Numbers): FunctionB
             f.get(words[0]);
             f.op(widen);
             f.op("f32x4.convert_i32x4_s");
-            f.get(scales[first + i]);
-            f.op("f32x4.mul");
+            f.op("f32x4.mul", scales[first + i]);
             f.set(numbers[i]);
           }
           if (kind === "f32") {
             numbers.forEach((x, i) => {
-              f.get(rowAt[first + i]);
-              f.get(x);
+              f.push(rowAt[first + i], x);
               f.store("v128.store", 16 * quad, 2);
             });
             continue;
           }
           // To nearest, and from the middle away from 0: half of the instructions that nearest even takes.
           for (const x of numbers) {
-            f.get(x);
-            f.get(half);
-            f.op("i32x4.add");
-            f.i32(16);
-            f.op("i32x4.shr_u");
-            f.set(x);
+            f.set(x, x.op("i32x4.add", half).op("i32x4.shr_u", 16));
           }
-          f.get(numbers[0]);
-          f.get(numbers[1]);
-          f.op("i16x8.narrow_i32x4_u");
-          f.set(words[1]);
+          f.set(words[1], numbers[0].op("i16x8.narrow_i32x4_u", numbers[1]));
           for (const i of [0, 1] as const) {
-            f.get(rowAt[first + i]);
-            f.get(words[1]);
+            f.push(rowAt[first + i], words[1]);
             f.laneMemory("v128.store64_lane", i, 8 * quad);
           }
         }

@@ -38,12 +38,7 @@ function form(_dtype: Quantized, single: boolean): ActivationForm {
 
 /** `sum += x · y`, two products a lane. */
 function emitDot(f: FunctionBuilder, sum: Local, x: Local, y: Local): void {
-  f.get(x);
-  f.get(y);
-  f.op("i32x4.dot_i16x8_s");
-  f.get(sum);
-  f.op("i32x4.add");
-  f.set(sum);
+  f.set(sum, x.op("i32x4.dot_i16x8_s", y).op("i32x4.add", sum));
 }
 
 function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized): FunctionBuilder {
@@ -62,9 +57,7 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
     for (const pair of dots) emitZeros(f, pair);
     for (let quad = 0; quad < quads; quad++) {
       emitWeights(f, constants, dtype, panel, quad, weights);
-      f.get(x);
-      f.load("v128.load64_splat", 8 * quad, 4);
-      f.set(activations);
+      f.set(activations, x.load(8 * quad, "v128.load64_splat", 4));
       weights.forEach((w, half) => {
         dots[half].forEach((dot, part) => {
           f.get(w);
@@ -75,25 +68,19 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
       });
     }
     emitScales(f, constants, panel, scales[0], scales[1]);
-    f.get(x);
-    f.load("v128.load32_splat", 2 * blockWeights);
-    f.set(scale);
+    f.set(scale, x.load(2 * blockWeights, "v128.load32_splat"));
     if (dtype === "q4") {
-      f.get(x);
-      f.load("v128.load32_splat", 2 * blockWeights + 4);
-      f.set(start);
+      f.set(start, x.load(2 * blockWeights + 4, "v128.load32_splat"));
     }
     dots.forEach(([low, high], half) => {
       const push = (): void => {
         for (const lanes of [even, odd]) {
-          f.get(low);
-          f.get(high);
+          f.push(low, high);
           f.shuffle(lanes);
         }
         f.op("i32x4.add");
         if (dtype === "q4") {
-          f.get(start);
-          f.op("i32x4.add");
+          f.op("i32x4.add", start);
         }
       };
       emitScaled(f, context, total[half], push, scales[half], scale);
@@ -102,8 +89,7 @@ function emitStream(m: ModuleBuilder, context: KernelContext, dtype: Quantized):
     f.increment(x, activationBytes.words);
   });
   total.forEach((sum, half) => {
-    f.get(sums);
-    f.get(sum);
+    f.push(sums, sum);
     f.store("v128.store", 16 * half, 4);
   });
   return f;
@@ -122,21 +108,12 @@ function emitUnpack(m: ModuleBuilder, _context: KernelContext, dtype: Quantized)
       emitWeights(f, constants, dtype, panel, quad, weights);
       weights.forEach((w, half) => {
         if (dtype === "q4") {
-          f.get(w);
-          f.get(eight);
-          f.op("i8x16.sub");
-          f.set(w);
+          f.set(w, w.op("i8x16.sub", eight));
         }
-        f.get(w);
-        f.op("i16x8.extend_low_i8x16_s");
-        f.set(low);
-        f.get(w);
-        f.op("i16x8.extend_high_i8x16_s");
-        f.set(high);
+        f.set(low, w.op("i16x8.extend_low_i8x16_s"));
+        f.set(high, w.op("i16x8.extend_high_i8x16_s"));
         [even, odd].forEach((lanes, pair) => {
-          f.get(to);
-          f.get(low);
-          f.get(high);
+          f.push(to, low, high);
           f.shuffle(lanes);
           f.store("v128.store", weightsAt + 32 * (2 * quad + pair) + 16 * half, 4);
         });
@@ -144,8 +121,7 @@ function emitUnpack(m: ModuleBuilder, _context: KernelContext, dtype: Quantized)
     }
     emitScales(f, constants, panel, scales[0], scales[1]);
     scales.forEach((scale, half) => {
-      f.get(to);
-      f.get(scale);
+      f.push(to, scale);
       f.store("v128.store", 16 * half, 4);
     });
     f.increment(panel, panelRows * blockBytes[dtype]);
@@ -160,17 +136,12 @@ function emitTile(m: ModuleBuilder, context: KernelContext, rows: number): Funct
   const weights = f.localArray("v128", 2), activations = f.local("v128"), sum = f.local("v128");
   const scale = f.local("v128"), weightScale = f.local("v128");
   const dots = Array.from({ length: rows }, () => f.localArray("v128", 2));
-  f.get(sums);
-  f.i32(0);
-  f.i32(4 * panelRows * rows);
-  f.op("memory.fill");
+  f.op("memory.fill", sums, 0, 4 * panelRows * rows);
   emitBlocks(f, blocks, () => {
     for (const pair of dots) emitZeros(f, pair);
     for (let pair = 0; pair < pairs; pair++) {
       weights.forEach((w, half) => {
-        f.get(panel);
-        f.load("v128.load", weightsAt + 32 * pair + 16 * half, 4);
-        f.set(w);
+        f.set(w, panel.load(weightsAt + 32 * pair + 16 * half, "v128.load", 4));
       });
       dots.forEach((both, row) => {
         f.get(x);
