@@ -18,10 +18,10 @@ const budgets: Readonly<Record<string, number>> = {
   network: 21,
   tabular: 16,
   playground: 20,
-  "engine/worker.ts": 247,
-  "network/worker.ts": 158,
-  "race/worker.ts": 257,
-  "train/worker.ts": 265,
+  "engine/worker.ts": 249,
+  "network/worker.ts": 160,
+  "race/worker.ts": 259,
+  "train/worker.ts": 268,
   "ferrotype.js": 456,
 };
 

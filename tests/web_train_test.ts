@@ -7,7 +7,8 @@ import { crc32 as zlibCrc32 } from "node:zlib";
 import { GPT2 } from "../mod.ts";
 import { crc32, zip } from "../src/files/zip.ts";
 import { Lesson, type LessonOptions } from "../web/train/lesson.ts";
-import { fromHash, longestShared, ranges, toHash } from "../web/train/settings.ts";
+import { fromHash, longestShared, mostShared, ranges, toHash } from "../web/train/settings.ts";
+import { readPlan } from "../web/train/operations.ts";
 import { texts } from "../web/train/texts.ts";
 import { noBrowser, says, shows, TestSite, violations } from "./_browser.ts";
 import { after, before, describe, it } from "./_suite.ts";
@@ -118,8 +119,9 @@ describe("a link", () => {
         settings[name] = least + step * (i * 7 % ((most - least) / step + 1));
       }
       const choice = Object.keys(texts)[i % 3], own = i % 2 ? `own & ünd #${i}=\n` : null;
-      const read = fromHash(`#${toHash(settings, choice, own ?? texts[choice]())}`);
-      assertEquals(read, { settings, choice, text: own, ignored: [] });
+      const model = i % 3 ? Uint16Array.from({ length: 50 * i }, (_, k) => k * 977) : null;
+      const read = fromHash(`#${toHash(settings, choice, own ?? texts[choice](), model)}`);
+      assertEquals(read, { settings, choice, text: own, model, ignored: [] });
     }
     const long = "x".repeat(longestShared + 1);
     assertEquals(fromHash(toHash(plain.settings, plain.choice, long)), plain);
@@ -132,8 +134,11 @@ describe("a link", () => {
       seed: "-1",
       choice: "toString",
     };
-    const names = [...Object.keys(bad), "text", "what"];
-    assertEquals(fromHash(new URLSearchParams({ ...bad, text: long, what: "1" }).toString()), {
+    const names = [...Object.keys(bad), "text", "what", "model"];
+    for (const model of ["", "A", "AAAA", "AA!A", "A".repeat(4 * mostShared)]) {
+      assertEquals(fromHash(`model=${model}`).ignored, ["model"], model.slice(0, 5));
+    }
+    assertEquals(fromHash(new URLSearchParams({ ...bad, text: long, what: "1", model: "A" }).toString()), {
       ...plain,
       ignored: names,
     });
@@ -159,12 +164,137 @@ describe("the files of a model", () => {
   });
 });
 
+describe("a model in a link", () => {
+  it("comes back within the precision of its numbers, and writes the same; of another size it is refused", async () => {
+    const lesson = new Lesson(options), other = new Lesson(options);
+    await lesson.run(() => {}, new AbortController().signal);
+    const bits = await lesson.half();
+    assertStrictEquals(bits.length, lesson.parameters);
+    other.takeHalf(bits);
+    assertEquals(await other.half(), bits);
+    const [mine, its] = [lesson.model.parameters(), other.model.parameters()];
+    for (let i = 0; i < mine.length; i++) {
+      const [a, b] = [await mine[i].data(), await its[i].data()] as Float32Array[];
+      a.forEach((value, k) =>
+        assert(Math.abs(value - b[k]) <= Math.abs(value) / 1024 + 1e-7, `${value}, ${b[k]}`)
+      );
+    }
+    const written = await other.write("Jack and J", 40);
+    lesson.takeHalf(bits);
+    assertStrictEquals((await lesson.write("Jack and J", 40)).slice(10), written.slice(10));
+    assertThrows(() => other.takeHalf(bits.slice(1)), Error, "settings and this text make one of");
+    lesson.dispose();
+    other.dispose();
+  });
+});
+
+describe("a step, operation by operation", () => {
+  for (const [layers, width, context] of [[1, 16, 16], [3, 32, 32], [2, 64, 64]]) {
+    it(`${layers} blocks of width ${width}: every line of the plan, in its part, with shapes and what it is for`, async () => {
+      const given = { ...options, layers, width, context }, lesson = new Lesson(given);
+      const inside = await lesson.look({ view: "step", sentence: "", layer: 0 });
+      const plan = "plan" in inside ? inside.plan : "", operations = readPlan(plan);
+      assertStrictEquals(`asked for: ${operations.length} operations`, plan.split("\n")[0]);
+      const parts = operations.map(({ part }) => part);
+      assertEquals([...new Set(parts)], ["forward", "loss", "backward", "optimizer"]);
+      assertEquals(
+        parts,
+        parts.toSorted((a, b) => parts.indexOf(a) - parts.indexOf(b)),
+        "one part after the other",
+      );
+      for (const { text, gives, line, part } of operations) {
+        assert(text.length > 10 && !text.startsWith("Part of the way"), line);
+        assert(gives.length > 0, line);
+        assert(part === "optimizer" || !text.startsWith("AdamW"), line);
+      }
+      const of = (part: string, name: string) =>
+        operations.filter((one) => one.part === part && one.name === name);
+      assertStrictEquals(of("forward", "attention").length, layers);
+      assertEquals(
+        of("forward", "attention").map(({ where }) => where),
+        Array.from({ length: layers }, (_, i) => `block ${i + 1}, attention`),
+      );
+      assertEquals(
+        of("backward", "attentionBackward").map(({ where }) => where),
+        Array.from({ length: layers }, (_, i) => `block ${layers - i}, attention`),
+      );
+      // Products: four a block and the scores forward; two for each of them back.
+      assertStrictEquals(of("forward", "matmul").length, 4 * layers + 1);
+      assertStrictEquals(of("backward", "matmul").length, 2 * (4 * layers + 1));
+      const wider = of("forward", "matmul").filter(({ text }) => /four times as wide/.test(text));
+      assertEquals(wider.map(({ gives }) => gives[0].shape.at(-1)), new Array(layers).fill(4 * width));
+      const qkv = of("forward", "matmul").filter(({ text }) => /queries/.test(text));
+      assertEquals(qkv.map(({ gives }) => gives[0].shape), new Array(layers).fill([8 * context, 3 * width]));
+      const moved = of("optimizer", "sub").map(({ gives }) => gives[0].shape.reduce((a, b) => a * b, 1));
+      assertStrictEquals(moved.reduce((a, b) => a + b, 0), lesson.parameters, "every weight moves");
+      lesson.dispose();
+    });
+  }
+
+  it("looking at it changes nothing of what is learnt", async () => {
+    const losses: number[][] = [];
+    for (const looks of [false, true]) {
+      const lesson = new Lesson({ ...options, steps: 12 }), mine: number[] = [];
+      await lesson.run(async ({ step, loss }) => {
+        mine.push(loss);
+        if (looks && step === 4) await lesson.look({ view: "step", sentence: "", layer: 0 });
+      }, new AbortController().signal);
+      losses.push(mine);
+      lesson.dispose();
+    }
+    assertEquals(losses[1], losses[0]);
+  });
+});
+
 describe("the training page", { skip }, () => {
   let site: TestSite;
   before(async () => {
     if (!skip) site = await TestSite.start();
   });
   after(() => site?.close());
+
+  it("a link holds the model up to a size; a step is played operation by operation", { skip }, async () => {
+    await site.open(
+      "train/#choice=A+nursery+rhyme&layers=1&width=32&context=32&steps=50&seed=4",
+      async (page) => {
+        await shows(page, "#samples", /Step 50/);
+        await page.click('[data-view="step"]');
+        await shows(page, ".op-title", /^1 of \d+: lt, embeddings$/);
+        await page.locator(".op button", { hasText: "Backward" }).click();
+        await shows(page, ".op-title", /: crossEntropyBackward, the end$/);
+        await page.locator(".op button", { hasText: "Next" }).click();
+        await shows(page, ".op-text", /^The gradient goes back through the weights/);
+        assertEquals(await page.locator(".operand .mono").allTextContents(), [
+          "256 × 32",
+          "32 × 32",
+          "256 × 32",
+        ]);
+        assertEquals(await violations(page), []);
+        const last = await page.locator("#samples li p").first().textContent();
+        await page.click("#share");
+        await says(page, /holds the model too, all [\d,]+ weights/);
+        await page.reload();
+        // It waits, and writes as it did: the numbers of the link are rounded, the letters the same.
+        await shows(page, "#samples", /Before the first step/);
+        await says(page, /the model of the link/);
+        const first = await page.locator("#samples li p").first().textContent();
+        assertStrictEquals(first?.slice(0, 40), last?.slice(0, 40));
+        await page.click("#step");
+        await shows(page, "#facts", /^step 1 .*paused/);
+        await page.getByLabel("Width", { exact: true }).fill("48");
+        await page.click("#share");
+        await says(page, /The model is left out: it is of other settings/);
+        await page.click("#go");
+        await shows(page, "#samples", /Step 50/);
+        await page.getByLabel("Layers", { exact: true }).fill("4");
+        await page.click("#go");
+        await shows(page, "#facts", /^step \d/);
+        await page.click("#share");
+        await says(page, /more than the 40,000 of a link: download it/);
+      },
+      { context: { reducedMotion: "reduce" } },
+    );
+  });
 
   it("trains, samples, and gives the model that Deno trains", { skip }, async () => {
     await site.open("train/", async (page) => {

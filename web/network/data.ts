@@ -4,6 +4,7 @@
  * @module
  */
 import { Generator } from "../../src/core/random.ts";
+import { bytesToText, textToBytes } from "../shared/base64.ts";
 
 /** The kinds of data sets; "none" begins empty, for points of one's own. */
 export type DataName = "spiral" | "moons" | "circles" | "xor" | "none";
@@ -102,24 +103,4 @@ export function pointsFromText(text: string): Points | null {
     points.held[i] = numbers[2 * i + 1] & 1;
   }
   return points;
-}
-
-/** Bytes as Base64 for addresses. */
-export function bytesToText(bytes: Uint8Array): string {
-  let text = "";
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return btoa(text).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
-}
-
-/** What {@link bytesToText} wrote, in a buffer of its own; null for another text. */
-export function textToBytes(text: string): Uint8Array<ArrayBuffer> | null {
-  if (!/^[\w-]*$/.test(text)) return null;
-  try {
-    return Uint8Array.from(
-      atob(text.replaceAll("-", "+").replaceAll("_", "/")),
-      (letter) => letter.charCodeAt(0),
-    );
-  } catch {
-    return null; // a length that Base64 does not have
-  }
 }

@@ -4,16 +4,8 @@
  *
  * @module
  */
-import {
-  bytesToText,
-  type DataName,
-  dataNames,
-  makePoints,
-  type Points,
-  pointsFromText,
-  pointsToText,
-  textToBytes,
-} from "./data.ts";
+import { bytesToText, textToBytes } from "../shared/base64.ts";
+import { type DataName, dataNames, makePoints, type Points, pointsFromText, pointsToText } from "./data.ts";
 import { type FeatureName, featureNames } from "./features.ts";
 import type { NetworkOptions } from "./view.ts";
 

@@ -11,7 +11,7 @@ import { attend, type Attention, type Lens, logitLens } from "../engine/lens.ts"
 import { plane } from "./pca.ts";
 
 /** What a visitor may look at. */
-export type View = "map" | "positions" | "attention" | "lens" | "spread";
+export type View = "map" | "positions" | "attention" | "lens" | "spread" | "step";
 
 /** What the page wants to see. */
 export interface Wish {
@@ -60,6 +60,7 @@ export type Inside =
     | { readonly attention: Attention }
     | { readonly lens: Lens }
     | { readonly spread: readonly Part[] }
+    | { readonly plan: string }
   );
 
 /** Bars of a histogram. */

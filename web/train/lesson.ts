@@ -4,7 +4,7 @@
  * @module
  */
 // Not from mod.ts: a bundler keeps all of a file that two chunks reach, and this worker needs a part.
-import { manualSeed, randomState, setRandomState, tensor } from "../../src/ops/mod.ts";
+import { copyInto, manualSeed, randomState, setRandomState, tensor } from "../../src/ops/mod.ts";
 import * as optim from "../../src/optim/mod.ts";
 import { GPT2 } from "../../src/runtime/gpt2.ts";
 import { noGrad, tidy } from "../../src/tensor/mod.ts";
@@ -41,6 +41,9 @@ export interface Snapshot {
 /** How many snapshots there are at most, and how many bytes they take. */
 const mostSnapshots = 40, mostBytes = 96e6;
 
+/** Pieces of the text that a step learns from. */
+const batchSize = 8;
+
 /** A training run. */
 export class Lesson {
   /** The model. */
@@ -52,6 +55,8 @@ export class Lesson {
   readonly #axes = new Map<string, Float32Array>();
   /** Another model of its sizes, which takes the weights of a snapshot; made when one is asked for. */
   #shown: { model: GPT2; step: number } | null = null;
+  /** The plan of a step, once it was asked for: it stays the same. */
+  #plan: string | null = null;
   readonly #ids: number[];
   /** The end of the text, which is not learnt; empty where the text is short. */
   readonly #heldOut: number[];
@@ -130,6 +135,11 @@ export class Lesson {
 
   /** What is inside it, now or after a step of which there is a snapshot. */
   async look(wish: Wish, step: number | null = null): Promise<Inside> {
+    if (wish.view === "step") {
+      const { stepPlan } = await import("./plan.ts");
+      this.#plan ??= stepPlan(this.model, batchSize, this.#options.context);
+      return { view: "step", left: "", plan: this.#plan };
+    }
     const { lookInto } = await import("./inside.ts"), { context } = this.#options, ids = this.#ids;
     // A few windows, evenly over the text.
     const rows = [0, 1, 2, 3].map((i) => {
@@ -137,6 +147,36 @@ export class Lesson {
       return ids.slice(from, from + context + 1);
     });
     return await lookInto(this.at(step), this.#letters, wish, rows, this.#axes);
+  }
+
+  /** The weights as bits of 16-bit floating-point numbers, now or after a step of which there is a snapshot. */
+  async half(step: number | null = null): Promise<Uint16Array<ArrayBuffer>> {
+    const bits = new Uint16Array(this.parameters);
+    let at = 0;
+    for (const parameter of this.at(step).parameters()) {
+      using narrow = parameter.detach().to({ dtype: "f16" });
+      bits.set(await narrow.data() as Uint16Array, at);
+      at += parameter.size;
+    }
+    return bits;
+  }
+
+  /** Takes weights that {@link Lesson.half} gave. @throws where they are of another model. */
+  takeHalf(bits: Uint16Array): void {
+    if (bits.length !== this.parameters) {
+      throw new Error(
+        `The link's model has ${bits.length} weights, and these settings and this text make one of ${this.parameters}.`,
+      );
+    }
+    let at = 0;
+    for (const parameter of this.model.parameters()) {
+      const mine = bits.slice(at, at += parameter.size);
+      tidy(() =>
+        noGrad(() =>
+          copyInto(tensor(mine, { dtype: "f16" }).to({ dtype: "f32" }).reshape(...parameter.shape), parameter)
+        )
+      );
+    }
   }
 
   /** Gives all memory back. */
@@ -158,7 +198,7 @@ export class Lesson {
     try {
       const trainer = new Trainer({
         model: this.model,
-        data: randomBatches(this.#ids, { batchSize: 8, blockSize: context, seed }),
+        data: randomBatches(this.#ids, { batchSize, blockSize: context, seed }),
         optimizer,
         schedule: optim.schedules.cosine({ lr, warmup: Math.min(20, steps >> 1), steps, minLr: lr / 10 }),
         steps,

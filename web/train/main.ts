@@ -10,7 +10,15 @@ import { h, slider } from "../shared/elements.ts";
 import { element as at, messageOf, siteRoot, startPage } from "../shared/page.ts";
 import { keepOwnModel } from "../shared/own_model.ts";
 import { say } from "../shared/status.ts";
-import { fromHash, longestShared, ranges, type Settings, toHash } from "./settings.ts";
+import {
+  fromHash,
+  isShareable,
+  longestShared,
+  mostShared,
+  ranges,
+  type Settings,
+  toHash,
+} from "./settings.ts";
 import type { View } from "./inside.ts";
 import { texts } from "./texts.ts";
 import { InsideView, views } from "./view.ts";
@@ -29,7 +37,9 @@ let worker: Worker | null = null;
 
 const pause = at<HTMLButtonElement>("pause"), one = at<HTMLButtonElement>("step");
 const choice = at<HTMLSelectElement>("choice");
-let run = 0, waits = false, mine = false;
+let run = 0, waits = false, mine = false, parameters = 0;
+/** The settings and the text of the run, whose model a link may hold. */
+let begun = "";
 
 /** Longer texts make the box slow, and no run here reads more. */
 const longest = 1_000_000;
@@ -105,7 +115,8 @@ function take(answer: Answer): void {
   if (answer.run !== run) return; // of a run that was left
   switch (answer.say) {
     case "start":
-      if (mine) say(`${answer.parameters.toLocaleString("en")} weights begin to learn.`);
+      parameters = answer.parameters;
+      if (mine) say(`${parameters.toLocaleString("en")} weights begin to learn.`);
       break;
     case "step": {
       if (line.length < most) {
@@ -152,6 +163,9 @@ function take(answer: Answer): void {
         : views[view][1];
       break;
     }
+    case "half":
+      void copyLink(answer.bits);
+      break;
     case "written":
       at("written").textContent = answer.text;
       break;
@@ -210,7 +224,7 @@ function ask(question: Question): void {
   worker.postMessage(question);
 }
 
-function begin(): void {
+function begin(model: Uint16Array<ArrayBuffer> | null = null): void {
   const { rate, ...rest } = settings, layers = at<HTMLSelectElement>("layer");
   [kept, seen] = [[], null];
   const layer = Math.min(Number(layers.value || 0), settings.layers - 1);
@@ -223,7 +237,9 @@ function begin(): void {
   at("changed").hidden = true;
   at("samples").replaceChildren();
   drawTime();
-  ask({ ask: "train", run: ++run, options: { ...rest, text: text.value, lr: 10 ** (rate / 100) } });
+  ask({ ask: "train", run: ++run, options: { ...rest, text: text.value, lr: 10 ** (rate / 100) }, model });
+  begun = JSON.stringify([settings, text.value]);
+  if (model !== null) wait(true);
 }
 go.addEventListener("click", () => {
   mine = true;
@@ -311,15 +327,27 @@ at("write").addEventListener("submit", (event) => {
   at("written").textContent = "Writing …";
   ask({ ask: "write", prompt: at<HTMLInputElement>("prompt").value });
 });
-at("share").addEventListener("click", async () => {
-  history.replaceState(null, "", `#${toHash(settings, choice.value, text.value)}`);
+/** Puts the link into the address bar and copies it; with the model where there is one to hold. */
+async function copyLink(model: Uint16Array<ArrayBuffer> | null): Promise<void> {
+  history.replaceState(null, "", `#${toHash(settings, choice.value, text.value, model)}`);
   await navigator.clipboard?.writeText(location.href).catch(() => {});
-  const long = text.value.length > longestShared && text.value !== texts[choice.value]();
+  const weights = parameters.toLocaleString("en"), most = mostShared.toLocaleString("en");
   say(
-    long
+    !isShareable(choice.value, text.value)
       ? `The link holds the settings alone: your text has more than ${longestShared} letters.`
-      : "The link is in the address bar, and copied where the browser allows that.",
+      : "The link is in the address bar, and copied where the browser allows that. " +
+        (model !== null
+          ? `It holds the model too, all ${weights} weights.`
+          : parameters > mostShared
+          ? `The model has ${weights} weights, more than the ${most} of a link: download it to keep it.`
+          : "The model is left out: it is of other settings, or of none yet."),
   );
+}
+at("share").addEventListener("click", () => {
+  const same = begun === JSON.stringify([settings, text.value]);
+  if (same && parameters > 0 && parameters <= mostShared && isShareable(choice.value, text.value)) {
+    ask({ ask: "half" });
+  } else void copyLink(null);
 });
 addEventListener("hashchange", () => location.reload());
 at("views").append(
@@ -341,5 +369,6 @@ if (shared.ignored.length > 0) {
   say(`The link says what is not known here; left out: ${shared.ignored.join(", ")}.`);
 }
 at<HTMLInputElement>("sentence").value = text.value.slice(0, 24).replaceAll("\n", " ");
-begin();
+begin(shared.model);
 show(view);
+if (shared.model !== null) say("This is the model of the link, as it was; Go on trains it further.");

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { bytesToText, textToBytes } from "../shared/base64.ts";
 import { texts } from "./texts.ts";
 
 /** Least, most and step of each number. The rate is a hundred times its decimal logarithm. */
@@ -21,6 +22,9 @@ export type Settings = Record<keyof typeof ranges, number>;
 /** The longest text of one's own that goes into a link, in UTF-16 units. */
 export const longestShared = 2000;
 
+/** The largest model that goes into a link, in weights: two bytes each, and browsers and servers take such addresses. */
+export const mostShared = 40_000;
+
 /** What an address says. */
 export interface Shared {
   readonly settings: Settings;
@@ -28,6 +32,8 @@ export interface Shared {
   readonly choice: string;
   /** A text of the visitor's own, in place of the chosen one. */
   readonly text: string | null;
+  /** A model's weights as the bits of 16-bit floating-point numbers, in the order of its parameters. */
+  readonly model: Uint16Array<ArrayBuffer> | null;
   /** Names in the address that say nothing, or something that cannot be. */
   readonly ignored: readonly string[];
 }
@@ -35,7 +41,9 @@ export interface Shared {
 /** Reads an address; what it lacks, or gets wrong, is as at the beginning. */
 export function fromHash(hash: string): Shared {
   const settings: Settings = { layers: 2, width: 64, context: 64, steps: 300, rate: -250, seed: 1 };
-  let choice = Object.keys(texts)[0], text: string | null = null;
+  let choice = Object.keys(texts)[0],
+    text: string | null = null,
+    model: Uint16Array<ArrayBuffer> | null = null;
   const ignored: string[] = [];
   for (const [name, value] of new URLSearchParams(hash.replace(/^#/, ""))) {
     if (Object.hasOwn(ranges, name)) {
@@ -51,15 +59,33 @@ export function fromHash(hash: string): Shared {
       text = value;
       continue;
     }
+    if (name === "model") {
+      const bytes = value === "" ? null : textToBytes(value);
+      if (bytes !== null && bytes.length % 2 === 0 && bytes.length <= 2 * mostShared) {
+        model = new Uint16Array(bytes.buffer);
+        continue;
+      }
+    }
     ignored.push(name.slice(0, 20));
   }
-  return { settings, choice, text, ignored };
+  return { settings, choice, text, model, ignored };
 }
 
-/** The address of settings and a text; one of the visitor's own is left out where it is too long. */
-export function toHash(settings: Settings, choice: string, text: string): string {
+/** Whether a link can say which text it is; without it nobody knows a model's letters. */
+export function isShareable(choice: string, text: string): boolean {
+  return text.length <= longestShared || text === texts[choice]();
+}
+
+/** The address of settings, a text and a model; a text of the visitor's own is left out where it is too long. */
+export function toHash(
+  settings: Settings,
+  choice: string,
+  text: string,
+  model: Uint16Array<ArrayBuffer> | null = null,
+): string {
   const query = new URLSearchParams({ choice });
   for (const [name, value] of Object.entries(settings)) query.set(name, String(value));
   if (text !== "" && text.length <= longestShared && text !== texts[choice]()) query.set("text", text);
+  if (model !== null) query.set("model", bytesToText(new Uint8Array(model.buffer)));
   return query.toString();
 }

@@ -8,6 +8,7 @@ import { cssColor } from "../shared/colors.ts";
 import { h } from "../shared/elements.ts";
 import { HeadsView, visible } from "../shared/heads.ts";
 import { LensTable } from "../shared/lens_table.ts";
+import type { StepView } from "./step_view.ts";
 import type { EmbeddingMap, Histogram, Inside, Part, View } from "./inside.ts";
 
 /** What there is to look at: its name, and a sentence that explains it. */
@@ -32,6 +33,10 @@ export const views: Readonly<Record<View, readonly [name: string, hint: string]>
     "Numbers",
     "How weights, their gradients and what comes out of each part spread: from −4 to 4 times their root mean square.",
   ],
+  step: [
+    "Step",
+    "One step of training, operation by operation, as the engine's compiler plans it: forward, the loss, back, and the weights move.",
+  ],
 };
 
 const named = (units: readonly number[], of: number, what: string): string =>
@@ -47,6 +52,7 @@ export class InsideView {
   readonly #map = h("canvas", { id: "map", class: "map", role: "img" });
   readonly #parts = h("div", { id: "parts", class: "parts" });
   #shown: Inside | null = null;
+  #step: StepView | null = null;
 
   /** Goes into an element of the page. */
   constructor(into: HTMLElement) {
@@ -55,6 +61,14 @@ export class InsideView {
     new ResizeObserver(() => this.#shown && "map" in this.#shown && this.#drawMap(this.#shown.map)).observe(
       this.#map,
     );
+  }
+
+  async #showStep(plan: string): Promise<void> {
+    const { StepView } = await import("./step_view.ts"), view = this.#step ??= new StepView();
+    // Something else may be looked at by now.
+    if (this.#shown === null || !("plan" in this.#shown)) return;
+    if (view.element.parentNode !== this.#into) this.#into.replaceChildren(view.element);
+    view.show(plan);
   }
 
   /** Shows it. */
@@ -73,6 +87,8 @@ export class InsideView {
     } else if ("lens" in inside) {
       put(this.#lens.element);
       this.#lens.show(inside.lens);
+    } else if ("plan" in inside) {
+      void this.#showStep(inside.plan);
     } else {
       put(this.#parts);
       this.#drawParts(inside.spread);

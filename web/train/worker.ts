@@ -9,7 +9,14 @@ import { Lesson, type LessonOptions, type Snapshot } from "./lesson.ts";
 
 /** What the page asks; a run has a number, which comes back with all that is said of it. */
 export type Question =
-  | { readonly ask: "train"; readonly run: number; readonly options: LessonOptions }
+  | {
+    readonly ask: "train";
+    readonly run: number;
+    readonly options: LessonOptions;
+    /** In place of fresh weights, as `Lesson.half` gives them: then it waits before the first step. */
+    readonly model: Uint16Array | null;
+  }
+  | { readonly ask: "half" }
   | { readonly ask: "pause"; readonly on: boolean }
   | { readonly ask: "step" }
   | { readonly ask: "stop" }
@@ -42,6 +49,7 @@ export type Answer =
       readonly to: "download" | "playground";
       readonly pieces: readonly Uint8Array<ArrayBuffer>[];
     }
+    | { readonly say: "half"; readonly bits: Uint16Array<ArrayBuffer> }
     | { readonly say: "error"; readonly message: string }
   );
 
@@ -106,27 +114,45 @@ async function write(): Promise<void> {
 }
 
 /** A new run; the one before is stopped and over before it begins. */
-function train(options: LessonOptions): Promise<void> {
+function train(options: LessonOptions, model: Uint16Array | null): Promise<void> {
   const own = new AbortController(), before = current;
   stopper?.abort();
   stopper = own;
-  paused = false;
+  paused = model !== null;
+  granted = 0;
   wake();
-  const mine = before.then(() => own.signal.aborted ? undefined : learn(options, own.signal)).finally(() => {
-    if (stopper === own) stopper = null;
-  });
+  const mine = before.then(() => own.signal.aborted ? undefined : learn(options, model, own.signal)).finally(
+    () => {
+      if (stopper === own) stopper = null;
+    },
+  );
   current = mine.catch(() => undefined).then(serve); // what a run that ended or failed left unanswered
   return mine;
 }
 
-async function learn(options: LessonOptions, signal: AbortSignal): Promise<void> {
+/** Waits while the run is paused; serves meanwhile. */
+async function rest(signal: AbortSignal): Promise<void> {
+  while (paused && granted === 0 && !signal.aborted) {
+    await new Promise<void>((resolve) => wake = resolve);
+    await serve();
+  }
+  if (granted > 0) granted--;
+}
+
+async function learn(options: LessonOptions, model: Uint16Array | null, signal: AbortSignal): Promise<void> {
   const own = run;
   lesson?.dispose();
   lesson = null;
   const mine = lesson = new Lesson(options);
+  if (model !== null) mine.takeHalf(model);
   [newest, at, unseen, owner] = [0, null, true, own];
   scope.postMessage({ run: own, say: "start", parameters: mine.parameters });
   await keep(mine, own, 0);
+  if (paused) {
+    scope.postMessage({ run: own, say: "paused" });
+    await serve();
+    await rest(signal);
+  }
   const letters = 8 * options.context;
   let last = performance.now(), told = 0;
   const finished = await mine.run(async ({ step, loss }) => {
@@ -153,11 +179,7 @@ async function learn(options: LessonOptions, signal: AbortSignal): Promise<void>
         told = step;
         scope.postMessage({ run: own, say: "paused" });
       }
-      while (paused && granted === 0 && !signal.aborted) {
-        await new Promise<void>((resolve) => wake = resolve);
-        await serve();
-      }
-      if (granted > 0) granted--;
+      await rest(signal);
       last = performance.now(); // a pause is no work
     }
   }, signal);
@@ -174,7 +196,7 @@ async function answer(question: Question): Promise<void> {
   switch (question.ask) {
     case "train":
       run = question.run;
-      return await train(question.options);
+      return await train(question.options, question.model);
     case "pause":
       paused = question.on;
       granted = 0;
@@ -197,6 +219,10 @@ async function answer(question: Question): Promise<void> {
       at = question.step;
       unseen = true;
       return await served();
+    case "half":
+      if (lesson === null) throw new Error("nothing has been trained yet");
+      scope.postMessage({ run, say: "half", bits: await lesson.half(at) });
+      break;
     case "archive":
       if (lesson === null) throw new Error("nothing has been trained yet");
       scope.postMessage({ run, say: "archive", to: question.to, pieces: zip(await lesson.files(at)) });
