@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { demand, demandRecord } from "../core/demand.ts";
+import { demand, demandNoMore, demandRecord } from "../core/demand.ts";
 import { OptionError } from "../core/errors.ts";
 import type { DecodeStream, Tokenizer } from "../text/mod.ts";
 import type { LanguageModel, LanguageModelCache } from "./model.ts";
@@ -69,6 +69,7 @@ export async function* generatePieces<C extends LanguageModelCache>(
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): AsyncGenerator<TokenPiece, GenerationResult> {
+  demandNoMore(arguments, 4, "generatePieces");
   demandGeneration("generatePieces", model, tokenizer, promptIds, options);
   const tokens = generateTokens(model, promptIds, await constrainedSoon(options, tokenizer));
   return yield* textOfTokens(tokens, tokenizer, promptIds, options);
@@ -98,6 +99,7 @@ export async function* textOfTokens(
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): AsyncGenerator<TokenPiece, GenerationResult> {
+  demandNoMore(arguments, 4, "textOfTokens");
   demand("textOfTokens", "tokens", tokens, typeof tokens?.next === "function", "what generateTokens gives");
   demandRecord("textOfTokens", options, "the options", "what resolveOptions gives");
   demand("textOfTokens", "stop", options.stop, Array.isArray(options.stop), "a list of texts");
@@ -158,6 +160,7 @@ export async function* generateText<C extends LanguageModelCache>(
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): AsyncGenerator<string, GenerationResult> {
+  demandNoMore(arguments, 4, "generateText");
   const pieces = generatePieces(model, tokenizer, promptIds, options);
   try {
     for (;;) {
@@ -183,6 +186,7 @@ export async function generateWhole<C extends LanguageModelCache>(
   promptIds: readonly number[],
   options: ResolvedOptions,
 ): Promise<GenerationResult> {
+  demandNoMore(arguments, 4, "generateWhole");
   return await runToEnd(generatePieces(model, tokenizer, promptIds, options));
 }
 
@@ -195,6 +199,7 @@ export async function generateWhole<C extends LanguageModelCache>(
 export async function runToEnd(
   pieces: AsyncGenerator<TokenPiece, GenerationResult>,
 ): Promise<GenerationResult> {
+  demandNoMore(arguments, 1, "runToEnd");
   demand("runToEnd", "pieces", pieces, typeof pieces?.next === "function", "what generatePieces gives");
   for (;;) {
     const step = await pieces.next();
@@ -216,6 +221,7 @@ export async function generateMany<C extends LanguageModelCache>(
   promptIds: readonly number[],
   asked: ResolvedOptions,
 ): Promise<GenerationResult[]> {
+  demandNoMore(arguments, 4, "generateMany");
   demandGeneration("generateMany", model, tokenizer, promptIds, asked);
   const options = forPrompt(asked, promptIds.length),
     { numReturnSequences: count, maxNewTokens } = options;

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { demandNoMore } from "../core/demand.ts";
 import { namedTensors } from "./save_weights.ts";
 import { byteSize, isK, isQuantized } from "../core/dtype.ts";
 import { DTypeError } from "../core/errors.ts";
@@ -40,6 +41,7 @@ export class Gguf extends GgufFile {
    * @throws {DTypeError} for a dtype that cannot be had from the file's.
    */
   async tensor(name: string, options: ReadTensorOptions = {}): Promise<Tensor> {
+    demandNoMore(arguments, 2, "tensor");
     checkOptions("tensor", options, placeOptions);
     const view = this.view(name), isHeld = !isK(view.dtype) || backendOf(options.device).supports(view.dtype);
     const dtype = options.dtype ?? (isHeld ? view.dtype : "f32");
@@ -66,6 +68,7 @@ export class Gguf extends GgufFile {
  * @category Files
  */
 export async function openGguf(what: Openable): Promise<Gguf> {
+  demandNoMore(arguments, 1, "openGguf");
   return await openGgufParts(what, (parts) => new Gguf(parts));
 }
 
@@ -128,6 +131,7 @@ export async function saveGguf(
   tensors: Readonly<Record<string, Tensor>> | ReadonlyMap<string, Tensor>,
   options: SaveGgufOptions = {},
 ): Promise<void> {
+  demandNoMore(arguments, 3, "saveGguf");
   const { metadata = {}, dtype } = checkOptions("saveGguf", options, saveOptions);
   const entries = namedTensors("saveGguf", path, tensors);
   const list = entries.map(([name, t]): GgufTensorToSave => {
